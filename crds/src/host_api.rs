@@ -1,0 +1,417 @@
+//! The host API's wire types, version `v1`: JSON over mTLS, both sides refuse unknown keys in requests.
+//!
+//! ```text
+//!   GET  /v1/host                                              HostReport
+//!   GET  /v1/agents/{agent}                                    AgentReport
+//!   POST /v1/agents/{agent}/rotations                          RotationOpen   -> RotationReport (with the CSR)
+//!   PUT  /v1/agents/{agent}/rotations/{generation}/chain       ChainDelivery  -> RotationReport
+//!   GET  /v1/agents/{agent}/rotations/{generation}             RotationReport
+//!   POST /v1/agents/{agent}/rotations/{generation}/rollback    RollbackOrder  -> RotationReport
+//! ```
+//!
+//! A refusal is a 4xx or 5xx answer whose body is a [`Refusal`]. A request carries whom it is for, so that one sent to
+//! the wrong host changes nothing there.
+
+use jiff::Timestamp;
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize, Serializer};
+
+use crate::{AgentName, Epoch, Generation, HostName, LeafSha256};
+
+/// The path prefix, and the only version spoken.
+pub const VERSION: &str = "v1";
+/// A request body's cap, in bytes: a chain of six RSA-4096 certificates is under 16 KiB.
+pub const MAX_REQUEST_BYTES: usize = 64 * 1024;
+/// A reply's cap, in bytes: a host report with a hundred agents and their step logs is under 256 KiB.
+pub const MAX_REPLY_BYTES: usize = 1024 * 1024;
+/// Certificates in a delivered chain; rustls-webpki follows six intermediates at most.
+pub const MAX_CHAIN_CERTIFICATES: usize = 8;
+/// DNS names plus IP addresses in one request.
+pub const MAX_SUBJECT_NAMES: usize = 64;
+
+/// What a host says of itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HostReport {
+    pub host: HostName,
+    /// Changes with every boot of the host.
+    pub boot_id: String,
+    /// The host's own clock, so that a skew can be seen.
+    pub time: Timestamp,
+    /// The highest epoch accepted so far.
+    pub epoch: Epoch,
+    pub power: PowerReport,
+    pub agents: Vec<AgentReport>,
+}
+
+/// What a host knows of one of its agents.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AgentReport {
+    pub host: HostName,
+    pub name: AgentName,
+    /// The product's id, such as `powerchute-serial-shutdown`.
+    pub product: String,
+    /// The host's own clock.
+    pub time: Timestamp,
+    /// The highest epoch accepted so far.
+    pub epoch: Epoch,
+    /// The highest generation ever accepted for this agent, committed or not.
+    pub generation: Generation,
+    pub power: PowerReport,
+    /// The leaf in the keystore file, under the agent's alias.
+    pub stored: Sighting,
+    /// The leaf on the live TLS endpoint.
+    pub served: Sighting,
+    /// The newest rotation, if there was one.
+    pub rotation: Option<RotationReport>,
+}
+
+/// Whether a leaf was seen, and which.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Sighting {
+    Leaf(Leaf),
+    /// Looked, and could not see one: a stable reason in snake_case, and a message without secrets.
+    Unseen {
+        reason: String,
+        message: String,
+    },
+}
+
+/// A certificate's identity and validity.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Leaf {
+    pub sha256: LeafSha256,
+    /// Hexadecimal, lower case, without leading zeros, as `keytool` prints it.
+    pub serial: String,
+    /// RFC 4514.
+    pub subject: String,
+    /// RFC 4514.
+    pub issuer: String,
+    pub not_before: Timestamp,
+    pub not_after: Timestamp,
+    /// The subject alternative names of type dNSName.
+    pub dns_names: Vec<String>,
+}
+
+/// The power state and when it was seen.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PowerReport {
+    pub state: PowerState,
+    pub observed_at: Option<Timestamp>,
+}
+
+/// What the UPS and the host say about power now. Only `Mains` is safe to rotate under.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PowerState {
+    Mains,
+    OnBattery,
+    LowBattery,
+    ShutdownPending,
+    /// No source has ever said anything.
+    Unknown,
+    /// A source spoke, but too long ago to be believed.
+    Stale,
+}
+
+/// Opens a rotation: the host makes a key and answers with a CSR.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RotationOpen {
+    #[serde(flatten)]
+    pub target: Target,
+    pub certificate: CertificateRequest,
+    #[serde(default)]
+    pub keystore: KeystoreOrder,
+}
+
+/// Whom a request is for and who speaks; a host checks all four before it reads the rest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Target {
+    pub epoch: Epoch,
+    pub generation: Generation,
+    pub host: HostName,
+    pub agent: AgentName,
+}
+
+/// What the certificate shall say.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct CertificateRequest {
+    pub dns_names: Vec<String>,
+    #[serde(default)]
+    pub ip_addresses: Vec<std::net::IpAddr>,
+    pub key: KeyRequest,
+}
+
+/// The key to be made on the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum KeyRequest {
+    #[serde(rename = "RSA-2048")]
+    Rsa2048,
+    #[serde(rename = "RSA-3072")]
+    Rsa3072,
+    #[serde(rename = "RSA-4096")]
+    Rsa4096,
+    #[serde(rename = "ECDSA-P256")]
+    EcdsaP256,
+    #[serde(rename = "ECDSA-P384")]
+    EcdsaP384,
+}
+
+/// How the keystore shall be written.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct KeystoreOrder {
+    #[serde(default)]
+    pub format: StoreFormat,
+    /// The alias; left out, the host's configuration or the product decides.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alias: Option<String>,
+    #[serde(default)]
+    pub on_unreadable: OnUnreadable,
+    /// The store's password from now on; left out, the host's own password file decides.
+    #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "expose")]
+    pub store_password: Option<SecretString>,
+}
+
+/// The keystore's format; `Auto` keeps the one that is found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "resource", derive(schemars::JsonSchema))]
+pub enum StoreFormat {
+    #[default]
+    Auto,
+    #[serde(rename = "JKS")]
+    Jks,
+    #[serde(rename = "JCEKS")]
+    Jceks,
+    #[serde(rename = "PKCS12")]
+    Pkcs12,
+    #[serde(rename = "PEM")]
+    Pem,
+}
+
+/// What to do with an old store that no known password opens.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "resource", derive(schemars::JsonSchema))]
+pub enum OnUnreadable {
+    /// Leave it alone and refuse the rotation.
+    #[default]
+    Refuse,
+    /// The handbook's own procedure: a new store in its place, the old file in the backup (notice 001, appendix).
+    Replace,
+}
+
+/// Delivers the issued chain and starts the deployment.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ChainDelivery {
+    #[serde(flatten)]
+    pub target: Target,
+    /// PEM, leaf first, at most [`MAX_CHAIN_CERTIFICATES`].
+    pub chain: String,
+}
+
+/// Puts the previous keystore back.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RollbackOrder {
+    #[serde(flatten)]
+    pub target: Target,
+}
+
+/// Where a rotation stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RotationReport {
+    pub epoch: Epoch,
+    pub generation: Generation,
+    pub state: RotationState,
+    /// PEM; there while the host waits for a chain.
+    pub csr: Option<String>,
+    /// The leaf to be served; known once a chain was delivered.
+    pub leaf: Option<Leaf>,
+    /// The leaf that was in the store before.
+    pub previous: Option<LeafSha256>,
+    /// Why it went back or froze: a stable reason in snake_case, and a message that says what to do.
+    pub failure: Option<Failure>,
+    pub steps: Vec<Step>,
+}
+
+/// The states of a rotation on the host, in the order they are passed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "resource", derive(schemars::JsonSchema))]
+pub enum RotationState {
+    Requested,
+    /// The key is made, in memory only; the CSR is out.
+    Keyed,
+    Validated,
+    Staged,
+    BackedUp,
+    Swapped,
+    Restarting,
+    Verifying,
+    /// The new leaf was seen live, for as long as the hold-down asks.
+    Committed,
+    RollingBack,
+    /// The previous store is in place; nothing of the new one is left.
+    RolledBack,
+    /// Neither store could be brought to life; nothing more is tried until a person looks.
+    Frozen,
+}
+
+impl RotationState {
+    /// Whether nothing more happens by itself.
+    pub const fn is_decided(self) -> bool {
+        matches!(self, Self::Committed | Self::RolledBack | Self::Frozen)
+    }
+}
+
+/// Why a rotation did not commit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Failure {
+    pub reason: String,
+    pub message: String,
+}
+
+/// One line of the step log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Step {
+    pub at: Timestamp,
+    pub state: RotationState,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub note: String,
+}
+
+/// The body of every answer that is not a success.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Refusal {
+    pub reason: RefusalReason,
+    /// What was refused, why, and what to do; never a secret.
+    pub message: String,
+    /// With `StaleEpoch`: the epoch the host stands at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<Epoch>,
+    /// With `StaleGeneration` and `RotationInProgress`: the generation the host stands at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generation: Option<Generation>,
+}
+
+/// Why a request was refused. The status code follows from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RefusalReason {
+    /// 400: the body is not what the route takes.
+    Malformed,
+    /// 403: the client certificate is trusted, its names are not authorised here.
+    ClientNotAuthorised,
+    /// 404: no such route, agent or rotation.
+    NotFound,
+    /// 405
+    MethodNotAllowed,
+    /// 408: the request took longer than the deadline.
+    TooSlow,
+    /// 409: a lower epoch than the highest accepted.
+    StaleEpoch,
+    /// 409: a lower generation than the highest accepted.
+    StaleGeneration,
+    /// 409: this generation was opened with other contents.
+    GenerationConflict,
+    /// 409: another generation of this agent is not decided yet.
+    RotationInProgress,
+    /// 409: the rotation is not in a state that takes this request.
+    WrongState,
+    /// 409: the agent is frozen; a person must look.
+    Frozen,
+    /// 413
+    BodyTooLarge,
+    /// 415: `Content-Encoding` is not taken.
+    UnsupportedEncoding,
+    /// 421: meant for another host or agent.
+    WrongTarget,
+    /// 422: the chain does not fit the key, the names, the clock or the policy.
+    ChainRefused,
+    /// 422: the keystore cannot be rewritten without losing something.
+    KeystoreRefused,
+    /// 423: the power state forbids it.
+    PowerUnsafe,
+    /// 429: more requests at once than the host takes.
+    Busy,
+    /// 500
+    Internal,
+    /// 507: no space for stage, backup or journal.
+    InsufficientStorage,
+}
+
+impl RefusalReason {
+    /// The HTTP status code.
+    pub const fn status(self) -> u16 {
+        match self {
+            Self::Malformed => 400,
+            Self::ClientNotAuthorised => 403,
+            Self::NotFound => 404,
+            Self::MethodNotAllowed => 405,
+            Self::TooSlow => 408,
+            Self::StaleEpoch
+            | Self::StaleGeneration
+            | Self::GenerationConflict
+            | Self::RotationInProgress
+            | Self::WrongState
+            | Self::Frozen => 409,
+            Self::BodyTooLarge => 413,
+            Self::UnsupportedEncoding => 415,
+            Self::WrongTarget => 421,
+            Self::ChainRefused | Self::KeystoreRefused => 422,
+            Self::PowerUnsafe => 423,
+            Self::Busy => 429,
+            Self::Internal => 500,
+            Self::InsufficientStorage => 507,
+        }
+    }
+}
+
+/// The one place where a password is written out: into the body of a request that goes over mTLS.
+fn expose<S: Serializer>(secret: &Option<SecretString>, serializer: S) -> Result<S::Ok, S::Error> {
+    secret.as_ref().map(|s| s.expose_secret()).serialize(serializer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn open(extra: &str) -> Result<RotationOpen, serde_json::Error> {
+        serde_json::from_str(&format!(
+            r#"{{"epoch":1,"generation":2,"host":"a.example","agent":"powerchute",
+                "certificate":{{"dnsNames":["a.example"],"key":"RSA-2048"}}{extra}}}"#
+        ))
+    }
+
+    #[test]
+    fn a_request_with_only_what_is_needed_is_taken() {
+        let request = open("").expect("minimal request");
+        assert_eq!(request.target.generation, Generation(2));
+        assert_eq!(request.keystore.format, StoreFormat::Auto);
+        assert_eq!(request.keystore.on_unreadable, OnUnreadable::Refuse);
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_at_every_level() {
+        for extra in [r#","path":"/etc/shadow""#, r#","keystore":{"path":"/etc/shadow"}"#] {
+            assert!(open(extra).is_err(), "{extra}");
+        }
+    }
+
+    #[test]
+    fn a_password_is_sent_but_never_printed() {
+        let request = open(r#","keystore":{"storePassword":"canary-4711"}"#).expect("request with password");
+        assert!(!format!("{request:?}").contains("canary"));
+        assert!(serde_json::to_string(&request).expect("json").contains("canary-4711"));
+    }
+}

@@ -1,0 +1,285 @@
+//! `ManagedAgentCertificate`, version `v1alpha1`: the certificate of one agent on one host, as users write it.
+
+mod duration;
+mod status;
+
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+pub use crate::host_api::{OnUnreadable, RotationState, StoreFormat};
+pub use duration::{DurationError, GoDuration};
+pub use status::{
+    BlockedBy, HISTORY_LIMIT, HistoryEntry, LeafStatus, ManagedAgentCertificateStatus, Outcome, RotationStatus,
+};
+
+/// The API group.
+pub const GROUP: &str = "kagiban.dev";
+/// A new value of this annotation rotates once.
+pub const ROTATE_ANNOTATION: &str = "kagiban.dev/rotate";
+/// Held while a rotation may be in flight, so that deleting the resource never leaves a host half-way.
+pub const FINALIZER: &str = "kagiban.dev/rotation";
+
+/// The certificate of one vendor agent on one fleet host.
+#[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[kube(
+    group = "kagiban.dev",
+    version = "v1alpha1",
+    kind = "ManagedAgentCertificate",
+    plural = "managedagentcertificates",
+    singular = "managedagentcertificate",
+    shortname = "mac",
+    category = "kagiban",
+    namespaced,
+    status = "ManagedAgentCertificateStatus",
+    derive = "PartialEq",
+    doc = "The certificate of one vendor agent on one fleet host: issued, rotated on the host, and verified on the live TLS endpoint.",
+    selectable = ".spec.host",
+    selectable = ".spec.agent.product",
+    selectable = ".spec.issuerRef.name",
+    printcolumn(name = "Host", type_ = "string", json_path = ".spec.host"),
+    printcolumn(name = "Product", type_ = "string", json_path = ".spec.agent.product"),
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
+    printcolumn(name = "Expires", type_ = "string", json_path = ".status.leaf.notAfter", description = "notAfter of the leaf that was verified on the live endpoint"),
+    printcolumn(name = "Next-Rotation", type_ = "string", json_path = ".status.renewalTime"),
+    printcolumn(name = "Blocked-By", type_ = "string", json_path = ".status.blockedBy"),
+    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason", priority = 1),
+    printcolumn(name = "Leaf", type_ = "string", json_path = ".status.leaf.sha256", priority = 1),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    validation = Rule::new("self.metadata.name.size() <= 63").message("metadata.name: at most 63 characters, so that it can be a label value")
+)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("self.host == oldSelf.host").message("host is immutable: delete this resource and create one for the other host").field_path(".host"),
+    validation = Rule::new("self.agent.product == oldSelf.agent.product").message("agent.product is immutable: delete this resource and create another").field_path(".agent.product"),
+    validation = Rule::new("self.agent.name == oldSelf.agent.name").message("agent.name is immutable: delete this resource and create another").field_path(".agent.name")
+)]
+pub struct ManagedAgentCertificateSpec {
+    /// The fleet host, by the name its own configuration gives it. Immutable.
+    #[schemars(
+        length(min = 1, max = 253),
+        regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$")
+    )]
+    pub host: String,
+    pub agent: AgentRef,
+    pub api: AgentApi,
+    pub certificate: CertificateSpec,
+    pub issuer_ref: IssuerRef,
+    #[serde(default)]
+    pub keystore: KeystoreSpec,
+    #[serde(default)]
+    pub rotation: RotationSpec,
+}
+
+/// Which agent of that host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AgentRef {
+    pub product: Product,
+    /// The agent's name in the host's own configuration.
+    #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
+    pub name: String,
+}
+
+/// What kind of agent it is; each has its own way of taking a certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Product {
+    PowerchuteSerialShutdown,
+    TlsService,
+}
+
+impl Product {
+    /// The id that the host API uses too.
+    pub const fn id(self) -> &'static str {
+        match self {
+            Self::PowerchuteSerialShutdown => "powerchute-serial-shutdown",
+            Self::TlsService => "tls-service",
+        }
+    }
+}
+
+/// How the agent is reached: exactly one way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("[has(self.hostApi)].filter(x, x).size() == 1").message("exactly one API must be set: hostApi"))]
+pub struct AgentApi {
+    /// The kagiban-exporter on the host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host_api: Option<HostApiRef>,
+}
+
+/// Where the host API listens and how the operator proves who it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct HostApiRef {
+    /// `https://host:port`, nothing after it.
+    #[schemars(
+        length(min = 9, max = 300),
+        regex(pattern = r"^https://([a-z0-9]([-a-z0-9.]*[a-z0-9])?|\[[0-9a-f:.]+\])(:[0-9]{1,5})?$")
+    )]
+    pub url: String,
+    /// A Secret of type `kubernetes.io/tls` with the client certificate, and `ca.crt` that the host's certificate chains to.
+    pub tls_secret_ref: SecretRef,
+}
+
+/// A Secret in the resource's own namespace.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SecretRef {
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+}
+
+/// One key of a Secret in the resource's own namespace.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SecretKeyRef {
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+    #[serde(default = "default_password_key")]
+    #[schemars(length(min = 1, max = 253))]
+    pub key: String,
+}
+
+/// What the certificate says and how long it lives.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("!(has(self.renewBefore) && has(self.renewBeforePercentage))").message("renewBefore and renewBeforePercentage exclude each other"),
+    validation = Rule::new("!has(self.renewBefore) || duration(self.renewBefore) < duration(self.duration)").message("renewBefore must be less than duration").field_path(".renewBefore"),
+    validation = Rule::new("!has(self.renewBefore) || duration(self.renewBefore) >= duration('5m')").message("renewBefore must be at least 5m").field_path(".renewBefore"),
+    validation = Rule::new("duration(self.duration) >= duration('1h')").message("duration must be at least 1h").field_path(".duration")
+)]
+pub struct CertificateSpec {
+    /// Subject alternative names; the first is also the common name when it fits in 64 characters.
+    #[schemars(
+        length(min = 1, max = 32),
+        inner(
+            length(min = 1, max = 253),
+            regex(pattern = r"^(\*\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$")
+        )
+    )]
+    pub dns_names: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), inner(length(min = 2, max = 45)))]
+    pub ip_addresses: Vec<String>,
+    /// How long a certificate lives, such as `2160h`.
+    #[serde(default = "default_duration")]
+    pub duration: GoDuration,
+    /// How long before notAfter a new one is asked for; by default a third of the duration.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub renew_before: Option<GoDuration>,
+    /// The same, as a percentage of the certificate's lifetime.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 99))]
+    pub renew_before_percentage: Option<u8>,
+    #[serde(default)]
+    pub private_key: PrivateKeySpec,
+}
+
+/// The private key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("self.algorithm == 'RSA' ? self.size in [2048, 3072, 4096] : self.size in [256, 384]").message("size: 2048, 3072 or 4096 for RSA, 256 or 384 for ECDSA").field_path(".size"))]
+pub struct PrivateKeySpec {
+    #[serde(default)]
+    pub algorithm: KeyAlgorithm,
+    /// Bits. By default 2048.
+    #[serde(default = "default_key_size")]
+    pub size: u16,
+    #[serde(default)]
+    pub custody: Custody,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum KeyAlgorithm {
+    #[default]
+    #[serde(rename = "RSA")]
+    Rsa,
+    #[serde(rename = "ECDSA")]
+    Ecdsa,
+}
+
+/// Who makes the key and keeps it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Custody {
+    /// Made on the host, never leaves it.
+    #[default]
+    Host,
+}
+
+/// Who signs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct IssuerRef {
+    #[serde(default)]
+    pub kind: IssuerKind,
+    /// For `CASecret`: a Secret of type `kubernetes.io/tls` with the CA's certificate and key.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum IssuerKind {
+    #[default]
+    #[serde(rename = "CASecret")]
+    CaSecret,
+}
+
+/// How the keystore is written on the host.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct KeystoreSpec {
+    #[serde(default)]
+    pub format: StoreFormat,
+    /// The alias of the agent's key; by default the product's, such as `securekey`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 128))]
+    pub alias: Option<String>,
+    /// The store's password from now on; by default the host's own password file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password_secret_ref: Option<SecretKeyRef>,
+    /// What to do with an old PKCS#12 store that no known password opens.
+    #[serde(default)]
+    pub on_unreadable: OnUnreadable,
+}
+
+/// How rotations go.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RotationSpec {
+    /// No rotation is started; one in flight is finished.
+    #[serde(default)]
+    pub paused: bool,
+    #[serde(default)]
+    pub near_expiry: NearExpiry,
+}
+
+/// Which risk wins when the certificate is about to expire and the power state forbids a rotation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum NearExpiry {
+    /// Wait, and ask a person by condition, event and metric.
+    #[default]
+    Ask,
+    /// Wait, whatever happens to the certificate.
+    Wait,
+}
+
+impl Default for PrivateKeySpec {
+    fn default() -> Self {
+        Self { algorithm: KeyAlgorithm::default(), size: default_key_size(), custody: Custody::default() }
+    }
+}
+
+fn default_password_key() -> String {
+    "password".to_owned()
+}
+
+fn default_duration() -> GoDuration {
+    GoDuration::from_hours(2160)
+}
+
+const fn default_key_size() -> u16 {
+    2048
+}

@@ -1,0 +1,116 @@
+//! Durations as Kubernetes users write them: Go's `2160h`, `1h30m`, `45s`.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// Hours, minutes and seconds, each a whole number, in that order. At most a hundred years.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct GoDuration(Duration);
+
+/// Why a text is no duration.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a duration is written as hours, minutes and seconds, such as 2160h or 1h30m, and is at most 876000h")]
+pub struct DurationError;
+
+const PATTERN: &str = "^([0-9]{1,6}h)?([0-9]{1,8}m)?([0-9]{1,10}s)?$";
+const LONGEST: Duration = Duration::from_secs(876_000 * 3600);
+
+impl GoDuration {
+    pub const fn from_hours(hours: u64) -> Self {
+        Self(Duration::from_secs(hours * 3600))
+    }
+
+    pub const fn as_duration(self) -> Duration {
+        self.0
+    }
+}
+
+impl FromStr for GoDuration {
+    type Err = DurationError;
+
+    fn from_str(text: &str) -> Result<Self, DurationError> {
+        let mut rest = text;
+        let mut seconds = 0u64;
+        for (unit, factor) in [('h', 3600), ('m', 60), ('s', 1)] {
+            if let Some((digits, after)) = rest.split_once(unit) {
+                let all_digits = !digits.is_empty() && digits.len() <= 10 && digits.bytes().all(|b| b.is_ascii_digit());
+                let count: u64 = all_digits.then(|| digits.parse().ok()).flatten().ok_or(DurationError)?;
+                seconds = count.checked_mul(factor).and_then(|s| s.checked_add(seconds)).ok_or(DurationError)?;
+                rest = after;
+            }
+        }
+        let duration = Duration::from_secs(seconds);
+        if text.is_empty() || !rest.is_empty() || duration > LONGEST { Err(DurationError) } else { Ok(Self(duration)) }
+    }
+}
+
+impl fmt::Display for GoDuration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.0.as_secs();
+        let parts = [(seconds / 3600, 'h'), (seconds % 3600 / 60, 'm'), (seconds % 60, 's')];
+        for (count, unit) in parts.into_iter().filter(|(count, _)| *count > 0) {
+            write!(f, "{count}{unit}")?;
+        }
+        if seconds == 0 { f.write_str("0s") } else { Ok(()) }
+    }
+}
+
+impl fmt::Debug for GoDuration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl Serialize for GoDuration {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for GoDuration {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+impl JsonSchema for GoDuration {
+    fn schema_name() -> Cow<'static, str> {
+        "Duration".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "string", "minLength": 2, "maxLength": 20, "pattern": PATTERN})
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_users_write_is_read() {
+        for (text, seconds) in [("2160h", 7_776_000), ("1h30m", 5400), ("90m", 5400), ("45s", 45), ("0s", 0)] {
+            assert_eq!(text.parse::<GoDuration>().map(|d| d.as_duration().as_secs()), Ok(seconds), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_duration_is_refused() {
+        for text in ["", "h", "90", "90d", "-1h", "1.5h", "30m1h", "1h 30m", "999999999999h", "876001h", "1hh"] {
+            assert_eq!(text.parse::<GoDuration>(), Err(DurationError), "{text}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_duration_survives_its_text(seconds in 0u64..876_000 * 3600) {
+            let duration = GoDuration(Duration::from_secs(seconds));
+            proptest::prop_assert_eq!(duration.to_string().parse(), Ok(duration));
+        }
+    }
+}

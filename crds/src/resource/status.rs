@@ -1,0 +1,115 @@
+//! What the operator saw: issued, deployed and verified are three facts, never one.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::LeafSha256;
+use crate::host_api::RotationState;
+
+/// Past rotations kept in the status.
+pub const HISTORY_LIMIT: usize = 5;
+
+/// Seen by the operator. Its size does not depend on the fleet's.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ManagedAgentCertificateStatus {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// Ready, Issued, Deployed, Verified, Reconciling, Stalled.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
+    pub conditions: Vec<Condition>,
+    /// The leaf that was last verified on the live endpoint.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leaf: Option<LeafStatus>,
+    /// When the next rotation is due.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
+    pub renewal_time: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotation: Option<RotationStatus>,
+    /// What keeps a rotation that is due from starting.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blocked_by: Option<BlockedBy>,
+    /// The value of the rotate annotation that was last acted on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub handled_rotate: Option<String>,
+    /// The newest first, five at most.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 5))]
+    pub history: Vec<HistoryEntry>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LeafStatus {
+    #[schemars(with = "String")]
+    pub sha256: LeafSha256,
+    pub serial: String,
+    pub issuer: String,
+    #[schemars(with = "String", extend("format" = "date-time"))]
+    pub not_before: Timestamp,
+    #[schemars(with = "String", extend("format" = "date-time"))]
+    pub not_after: Timestamp,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RotationStatus {
+    /// Only grows; chosen before the host is asked, so that a crash cannot use it twice.
+    #[schemars(range(min = 0))]
+    pub generation: u64,
+    pub state: RotationState,
+    #[schemars(with = "String", extend("format" = "date-time"))]
+    pub started_at: Timestamp,
+    /// Attempts since the last commit.
+    pub attempts: u32,
+}
+
+/// What keeps a rotation from starting; one value at a time, the first that applies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum BlockedBy {
+    Paused,
+    HostUnreachable,
+    /// The host says that the last rotation froze; a person must look.
+    Frozen,
+    OnBattery,
+    LowBattery,
+    ShutdownPending,
+    /// The power state is not known, or was seen too long ago.
+    PowerUnknown,
+    /// The issuer is missing, or cannot sign.
+    IssuerUnavailable,
+    /// A Secret that the resource names is missing or is not what it should be.
+    SecretUnavailable,
+    /// The host or the agent's name belongs to an older resource.
+    Conflict,
+    /// The last attempt failed; the next one waits.
+    BackingOff,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct HistoryEntry {
+    #[schemars(range(min = 0))]
+    pub generation: u64,
+    pub outcome: Outcome,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub sha256: Option<LeafSha256>,
+    #[schemars(with = "String", extend("format" = "date-time"))]
+    pub finished_at: Timestamp,
+    /// With every outcome but `Committed`: the host's stable reason.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Outcome {
+    Committed,
+    RolledBack,
+    Frozen,
+}

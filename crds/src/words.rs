@@ -1,0 +1,224 @@
+//! The words of the project as types: what identifies a host, an agent, a leaf, a rotation and a leader.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// A fleet host, as an RFC 1123 subdomain in lower case: at most 253 characters, labels of 1 to 63.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct HostName(String);
+
+/// An agent of one host: the key of that host's own configuration, an RFC 1123 label of at most 63 characters.
+///
+/// It is a name, never a path: what it may hold cannot leave a directory or reach a shell.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AgentName(String);
+
+/// SHA-256 of a certificate's DER, printed as 64 lower-case hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LeafSha256([u8; 32]);
+
+/// The number of a rotation of one agent. It only grows; a host refuses a lower one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Generation(pub u64);
+
+/// Which operator leader speaks. It only grows; a host refuses a lower one than the highest it has accepted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Epoch(pub u64);
+
+/// A word that does not have the form it must have.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum WordError {
+    #[error("a host name is an RFC 1123 subdomain in lower case of at most 253 characters")]
+    HostName,
+    #[error("an agent name is an RFC 1123 label in lower case of at most 63 characters")]
+    AgentName,
+    #[error("a leaf fingerprint is 64 lower-case hexadecimal digits (SHA-256 of the certificate's DER)")]
+    LeafSha256,
+}
+
+impl HostName {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl AgentName {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl LeafSha256 {
+    pub const fn new(digest: [u8; 32]) -> Self {
+        Self(digest)
+    }
+
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl Generation {
+    /// The generation after this one; at the end of the range it stays, and the host then refuses it as a repeat.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+}
+
+impl FromStr for HostName {
+    type Err = WordError;
+
+    fn from_str(text: &str) -> Result<Self, WordError> {
+        let well_formed = text.len() <= 253 && text.split('.').all(is_label);
+        well_formed.then(|| Self(text.to_owned())).ok_or(WordError::HostName)
+    }
+}
+
+impl FromStr for AgentName {
+    type Err = WordError;
+
+    fn from_str(text: &str) -> Result<Self, WordError> {
+        is_label(text).then(|| Self(text.to_owned())).ok_or(WordError::AgentName)
+    }
+}
+
+impl FromStr for LeafSha256 {
+    type Err = WordError;
+
+    fn from_str(text: &str) -> Result<Self, WordError> {
+        let mut digest = [0; 32];
+        let lower = !text.bytes().any(|b| b.is_ascii_uppercase());
+        match hex::decode_to_slice(text, &mut digest) {
+            Ok(()) if lower => Ok(Self(digest)),
+            _ => Err(WordError::LeafSha256),
+        }
+    }
+}
+
+impl fmt::Display for HostName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Display for AgentName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Display for LeafSha256 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex::encode(self.0))
+    }
+}
+
+impl fmt::Display for Generation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Display for Epoch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Debug for HostName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl fmt::Debug for AgentName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl fmt::Debug for LeafSha256 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl Serialize for HostName {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl Serialize for AgentName {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl Serialize for LeafSha256 {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for HostName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        parse_word(deserializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for AgentName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        parse_word(deserializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for LeafSha256 {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        parse_word(deserializer)
+    }
+}
+
+fn parse_word<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: FromStr<Err = WordError>,
+{
+    String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+}
+
+/// RFC 1123: letters in lower case, digits and inner hyphens, 1 to 63 of them.
+fn is_label(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let inner = |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit() || *b == b'-';
+    (1..=63).contains(&bytes.len()) && bytes.iter().all(inner) && bytes[0] != b'-' && bytes[bytes.len() - 1] != b'-'
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_could_be_a_path_or_a_command_is_refused() {
+        for text in ["", "..", "a/b", "a\\b", "-a", "a-", "A", "a b", "a\0", "a;b", "ä", &"a".repeat(64)] {
+            assert_eq!(text.parse::<AgentName>(), Err(WordError::AgentName), "{text:?}");
+        }
+        for text in ["", ".", "a..b", "a.", "UPS.example.com", &"a.".repeat(200)] {
+            assert_eq!(text.parse::<HostName>(), Err(WordError::HostName), "{text:?}");
+        }
+        assert_eq!("ups-01.example.com".parse::<HostName>().map(|h| h.to_string()), Ok("ups-01.example.com".into()));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_fingerprint_survives_its_text(digest: [u8; 32]) {
+            let leaf = LeafSha256::new(digest);
+            proptest::prop_assert_eq!(leaf.to_string().parse::<LeafSha256>(), Ok(leaf));
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! kagiban-exporter, one on each fleet host.
+//!
+//! ```text
+//!   config ──> discovery ──> sources ──observations──> snapshot ──> render ──> web  (/metrics, /-/healthy, landing page)
+//!                               │
+//!                             probe  (TLS handshake: which leaf is served)
+//!                               │
+//!   operator ──mTLS──> host_api ──> rotation (machine, journal, executor) ──> platform ──> keystore, service
+//! ```
+//!
+//! The two halves share `probe` and `platform`, and nothing else.
+
+pub mod cli;
+pub mod config;
+pub mod discovery;
+pub mod host_api;
+pub mod platform;
+pub mod probe;
+pub mod render;
+pub mod rotation;
+pub mod snapshot;
+pub mod sources;
+pub mod web;

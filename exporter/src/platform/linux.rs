@@ -1,0 +1,72 @@
+//! Linux, from glibc 2.17 on.
+
+use std::fs::{File, Metadata, OpenOptions};
+use std::io::Read;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::path::Path;
+
+use rustix::fs::OFlags;
+use zeroize::Zeroizing;
+
+use super::files::{FileError, FileIdentity, FileRead};
+
+/// Reads a regular file of at most `limit` bytes, following symlinks. A FIFO, a device or a directory is refused and
+/// never waited for.
+///
+/// # Errors
+/// See [`FileError`]; the size is refused before a byte is read.
+pub fn read_regular(path: &Path, limit: u64) -> Result<FileRead, FileError> {
+    let failed = |e| FileError::from_io(path, e);
+    // O_NONBLOCK: opening a FIFO without a writer would otherwise wait for one. O_NOCTTY: a terminal must not adopt us.
+    let flags = (OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC).bits();
+    let flags = i32::try_from(flags).unwrap_or_default();
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(failed)?;
+    let metadata = file.metadata().map_err(failed)?;
+    if !metadata.is_file() {
+        return Err(FileError::NotRegular { path: path.to_owned(), kind: kind(&metadata) });
+    }
+    let size = metadata.len();
+    let too_large = |size| FileError::TooLarge { path: path.to_owned(), size, limit };
+    if size > limit {
+        return Err(too_large(size));
+    }
+    let bytes = read_at_most(file, size, limit).map_err(failed)?;
+    let read = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+    if read > limit {
+        return Err(too_large(read));
+    }
+    Ok(FileRead { bytes, identity: identity(&metadata) })
+}
+
+/// One byte more than the limit, so that a file that grew meanwhile is seen to be too large. The buffer is sized before
+/// it is filled: a growing `Vec` would leave copies of a key behind in freed memory.
+fn read_at_most(file: File, size: u64, limit: u64) -> std::io::Result<Zeroizing<Vec<u8>>> {
+    let expected = usize::try_from(size).unwrap_or_default().saturating_add(1);
+    let mut bytes = Zeroizing::new(Vec::with_capacity(expected));
+    file.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn identity(metadata: &Metadata) -> FileIdentity {
+    let nanoseconds = |s: i64, ns: i64| i128::from(s) * 1_000_000_000 + i128::from(ns);
+    FileIdentity {
+        device: metadata.dev(),
+        inode: metadata.ino(),
+        size: metadata.len(),
+        modified: nanoseconds(metadata.mtime(), metadata.mtime_nsec()),
+        changed: nanoseconds(metadata.ctime(), metadata.ctime_nsec()),
+    }
+}
+
+fn kind(metadata: &Metadata) -> &'static str {
+    let file_type = metadata.file_type();
+    if file_type.is_dir() {
+        "a directory"
+    } else if file_type.is_fifo() {
+        "a FIFO"
+    } else if file_type.is_socket() {
+        "a socket"
+    } else {
+        "a device"
+    }
+}

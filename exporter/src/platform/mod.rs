@@ -1,0 +1,10 @@
+//! The seam to the operating system: files, services, programs, power and boot. One file per system stands behind it,
+//! and nothing else in this crate says `cfg(unix)`, `cfg(windows)` or assumes `/`.
+
+mod files;
+#[cfg(target_os = "linux")]
+mod linux;
+
+pub use files::{FileError, FileIdentity, FileRead};
+#[cfg(target_os = "linux")]
+pub use linux::read_regular;
