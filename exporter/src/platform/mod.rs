@@ -1,10 +1,15 @@
-//! The seam to the operating system: files, services, programs, power and boot. One file per system stands behind it,
+//! The seam to the operating system: files, services, programs, power and boot. One folder per system stands behind it,
 //! and nothing else in this crate says `cfg(unix)`, `cfg(windows)` or assumes `/`.
 
 mod files;
 #[cfg(target_os = "linux")]
 mod linux;
+mod program;
 
-pub use files::{FileError, FileIdentity, FileRead};
+pub use files::{FileError, FileIdentity, FileRead, WriteError};
 #[cfg(target_os = "linux")]
-pub use linux::read_regular;
+pub use linux::{
+    Attributes, OS, attributes, boot_id, create_private_directory, default_state_directory, promote, read_regular,
+    remove, replace, run, scheduled_shutdown_file, write_new,
+};
+pub use program::ProgramError;

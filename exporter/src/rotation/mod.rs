@@ -1,1 +1,14 @@
-//! Stub: to be written.
+//! Rotations: one leaf replaced by the next, from key to verified, with a way back at every step.
+//!
+//! ```text
+//!   host_api ──> worker (a thread per agent) ──> Rotator ──State──> machine   what comes next (pure)
+//!                                                  │ ├──Record──> journal    durable before each side effect
+//!                                                  │ └──chain───> validate   does it fit (pure)
+//!                                                  │
+//!                            staging (merge, pair), backup, service, live ──> platform, probe
+//! ```
+//!
+//! One rule carries the rest: a state is durable in the journal before its effect begins. So whatever was cut off, the
+//! journal names an effect that may have happened or not, and recovery knows both.
+
+pub mod agent;

@@ -1,0 +1,14 @@
+//! Linux, from glibc 2.17 on.
+
+mod durable;
+mod host;
+mod program;
+mod read;
+
+pub use durable::{Attributes, attributes, create_private_directory, promote, remove, replace, write_new};
+pub use host::{boot_id, default_state_directory, scheduled_shutdown_file};
+pub use program::run;
+pub use read::read_regular;
+
+/// The system this was built for.
+pub const OS: kagiban_agents::Os = kagiban_agents::Os::Linux;
