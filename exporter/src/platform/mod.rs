@@ -10,6 +10,6 @@ pub use files::{FileError, FileIdentity, FileRead, WriteError};
 #[cfg(target_os = "linux")]
 pub use linux::{
     Attributes, OS, attributes, boot_id, create_private_directory, default_state_directory, promote, read_regular,
-    remove, replace, run, scheduled_shutdown_file, write_new,
+    remove, replace, run, scheduled_shutdown_file, sweep, temporary_beside, write_new,
 };
 pub use program::ProgramError;

@@ -26,19 +26,43 @@ pub enum State {
     Validated,
     Staged,
     BackedUp,
-    Stopping { before: Before },
-    Swapping { before: Before },
-    Swapped { before: Before },
-    Restarting { before: Before },
-    Verifying { before: Before },
+    Stopping {
+        before: Before,
+    },
+    Swapping {
+        before: Before,
+    },
+    Swapped {
+        before: Before,
+    },
+    Restarting {
+        before: Before,
+    },
+    Verifying {
+        before: Before,
+    },
     /// Restarted somewhere behind the swap: look whether the new leaf is served already.
-    Resuming { before: Before },
-    Committed { before: Before },
+    Resuming {
+        before: Before,
+    },
+    Committed {
+        before: Before,
+    },
     /// Nothing was stopped or replaced; only the staged files go.
-    Discarding { failure: Cause },
-    Undoing { step: Undo, before: Before, failure: Cause },
-    RolledBack { failure: Cause },
-    Frozen { failure: Cause },
+    Discarding {
+        failure: Cause,
+    },
+    Undoing {
+        step: Undo,
+        before: Before,
+        failure: Cause,
+    },
+    RolledBack {
+        failure: Cause,
+    },
+    Frozen {
+        failure: Cause,
+    },
 }
 
 /// What the endpoint served before the service was stopped. A service that was broken before cannot be asked to serve
@@ -216,31 +240,32 @@ impl State {
         }
     }
 
-    /// Whether nothing more happens by itself.
-    pub const fn is_decided(&self) -> bool {
-        matches!(self, Self::Committed { .. } | Self::RolledBack { .. } | Self::Frozen { .. })
-    }
-
-    /// Whether the replaced files may be the new ones.
-    pub const fn may_be_swapped(&self) -> bool {
-        match self {
+    /// The state to go on with, in memory, when `next` could not be made durable. Going forward ends there: nothing is
+    /// done that no journal tells of. On the way back what is durable already leads to the same end.
+    #[must_use]
+    pub fn unsaved(self, next: Self, cause: Cause) -> Self {
+        match next {
+            back @ (Self::Discarding { .. } | Self::Undoing { .. } | Self::RolledBack { .. } | Self::Frozen { .. }) => {
+                back
+            }
             Self::Requested
             | Self::Keyed
             | Self::Validated
             | Self::Staged
             | Self::BackedUp
             | Self::Stopping { .. }
-            | Self::Discarding { .. }
-            | Self::RolledBack { .. } => false,
-            Self::Swapping { .. }
+            | Self::Swapping { .. }
             | Self::Swapped { .. }
             | Self::Restarting { .. }
             | Self::Verifying { .. }
             | Self::Resuming { .. }
-            | Self::Committed { .. }
-            | Self::Undoing { .. }
-            | Self::Frozen { .. } => true,
+            | Self::Committed { .. } => self.after(Event::Failed(cause)),
         }
+    }
+
+    /// Whether nothing more happens by itself.
+    pub const fn is_decided(&self) -> bool {
+        matches!(self, Self::Committed { .. } | Self::RolledBack { .. } | Self::Frozen { .. })
     }
 
     /// What callers are told.

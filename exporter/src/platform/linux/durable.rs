@@ -24,6 +24,10 @@ const PRIVATE_FILE: u32 = 0o600;
 const PRIVATE_DIRECTORY: u32 = 0o700;
 /// The kernel's own cap for a list of names, and for one value.
 const MAX_XATTR_BYTES: usize = 64 * 1024;
+/// Bytes; nobody meets or guesses such a name.
+const TEMPORARY_RANDOM: usize = 8;
+/// An agent's directory has under a hundred entries; a hostile one shall not keep us.
+const MAX_SWEPT_ENTRIES: usize = 10_000;
 
 /// Owner and permissions of a file, as a journal keeps them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,7 +77,8 @@ pub fn promote(staged: &Path, path: &Path, sha256: &[u8; 32], otherwise: Option<
 /// See [`WriteError`].
 pub fn replace(path: &Path, bytes: &[u8], otherwise: Option<Attributes>) -> Result<(), WriteError> {
     let place = Place::open(path)?;
-    let name = place.temporary_name()?;
+    let beside = temporary_beside(path)?;
+    let name = beside.file_name().unwrap_or_default().to_owned();
     place.create(&name, bytes)?;
     let replaced = place.take_over(&name, &Sha256::digest(bytes).into(), otherwise);
     if replaced.is_err() {
@@ -81,6 +86,44 @@ pub fn replace(path: &Path, bytes: &[u8], otherwise: Option<Attributes>) -> Resu
         let _ = unlinkat(&place.directory, name.as_os_str(), AtFlags::empty());
     }
     replaced
+}
+
+/// A new name in the directory of `path` for a file that is to become it; [`sweep`] knows such names again.
+///
+/// # Errors
+/// Only without randomness.
+pub fn temporary_beside(path: &Path) -> Result<PathBuf, WriteError> {
+    let mut random = [0; TEMPORARY_RANDOM];
+    aws_lc_rs::rand::fill(&mut random)
+        .map_err(|_| WriteError::from_io(path, "drawing a random name", io::Error::other("no randomness")))?;
+    let mut name = temporary_prefix(path);
+    name.push(hex::encode(random));
+    Ok(path.with_file_name(name))
+}
+
+/// Removes what an interrupted write to `path` left beside it.
+///
+/// # Errors
+/// See [`WriteError`].
+pub fn sweep(path: &Path) -> Result<(), WriteError> {
+    let directory = path.parent().unwrap_or(path);
+    let prefix = temporary_prefix(path);
+    let entries = match std::fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(WriteError::from_io(path, "listing its directory", error)),
+    };
+    for entry in entries.take(MAX_SWEPT_ENTRIES).filter_map(Result::ok) {
+        let name = entry.file_name();
+        let ours = name
+            .as_bytes()
+            .strip_prefix(prefix.as_bytes())
+            .is_some_and(|random| random.len() == 2 * TEMPORARY_RANDOM && random.iter().all(u8::is_ascii_hexdigit));
+        if ours {
+            remove(&entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 /// Removes a file durably; that there is none is fine.
@@ -260,13 +303,6 @@ impl Place {
         fsync(&self.directory).map_err(|e| self.failed("syncing the directory")(e.into()))
     }
 
-    fn temporary_name(&self) -> Result<OsString, WriteError> {
-        let mut random = [0; 8];
-        aws_lc_rs::rand::fill(&mut random)
-            .map_err(|_| self.failed("drawing a random name")(io::Error::other("no randomness")))?;
-        Ok(format!(".kagiban-{}.tmp", hex::encode(random)).into())
-    }
-
     fn not_regular(&self, kind: &'static str) -> WriteError {
         WriteError::NotRegular { path: self.path.clone(), kind }
     }
@@ -284,6 +320,13 @@ impl Attributes {
     fn of(metadata: &Metadata) -> Self {
         Self { uid: metadata.uid(), gid: metadata.gid(), mode: metadata.mode() & 0o7777 }
     }
+}
+
+fn temporary_prefix(path: &Path) -> OsString {
+    let mut prefix = OsString::from(".");
+    prefix.push(path.file_name().unwrap_or_default());
+    prefix.push(".kagiban-");
+    prefix
 }
 
 fn open_directory(path: &Path) -> Result<OwnedFd, WriteError> {
@@ -362,6 +405,21 @@ mod tests {
         promote(&stage, &path, &sha256, None).expect("promote");
         assert_eq!(fs::read(&path).expect("read"), b"new");
         assert_eq!(names(directory.path()), ["store"]);
+    }
+
+    #[test]
+    fn what_an_interrupted_write_left_is_swept_and_nothing_else() {
+        let directory = tempfile::tempdir().expect("directory");
+        let path = directory.path().join("store");
+        for name in
+            ["store", ".store.kagiban-notes", ".store.kagiban-0123456789abcdeg", ".other.kagiban-0123456789abcdef"]
+        {
+            fs::write(directory.path().join(name), b"keep").expect("write");
+        }
+        write_new(&temporary_beside(&path).expect("name"), b"key").expect("write");
+        assert_eq!(names(directory.path()).len(), 5);
+        sweep(&path).expect("sweep");
+        assert_eq!(names(directory.path()).len(), 4);
     }
 
     #[test]

@@ -5,7 +5,9 @@ mod host;
 mod program;
 mod read;
 
-pub use durable::{Attributes, attributes, create_private_directory, promote, remove, replace, write_new};
+pub use durable::{
+    Attributes, attributes, create_private_directory, promote, remove, replace, sweep, temporary_beside, write_new,
+};
 pub use host::{boot_id, default_state_directory, scheduled_shutdown_file};
 pub use program::run;
 pub use read::read_regular;
