@@ -27,8 +27,8 @@ impl Port {
     }
 
     /// This one if it is free, or else another.
-    pub fn prefer(number: u16) -> Result<Self> {
-        Self::take(number).map_or_else(Self::any, Ok)
+    pub fn prefer(number: Option<u16>) -> Result<Self> {
+        number.and_then(Self::take).map_or_else(Self::any, Ok)
     }
 
     pub fn number(&self) -> u16 {
