@@ -19,7 +19,7 @@ use crate::tools;
 
 pub const AGENT: &str = "powerchute";
 /// Where the host API is by default, in the examples too.
-pub const HOST_API_PORT: u16 = 9995;
+const HOST_API_PORT: u16 = 9995;
 /// The exporter starts in milliseconds; recovery of a rotation may restart a JVM twice before it listens.
 const READY_DEADLINE: Duration = Duration::from_secs(90);
 
@@ -48,7 +48,7 @@ impl Host {
             agent,
             directory: directory.to_owned(),
             exporter: None,
-            host_api: Port::prefer(installation.preferred_port.map(|_| HOST_API_PORT))?,
+            host_api: Port::prefer(installation.usual_ports.then_some(HOST_API_PORT))?,
             metrics: Port::any()?,
             server_ca: fleet.transport.identity.certificate.clone(),
         };

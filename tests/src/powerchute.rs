@@ -19,6 +19,8 @@ pub const ALIAS: &str = "securekey";
 /// A trusted entry that an administrator once added, which no rotation may lose.
 pub const EXTRA_ALIAS: &str = "corporate-root";
 
+/// Where the product's web interface is, by the notice.
+const PORT: u16 = 6547;
 const SOURCE: &str = include_str!("../doubles/PowerChuteDouble.java");
 /// A JVM and an RSA handshake on a busy machine; idle it is under two seconds.
 const START_DEADLINE: Duration = Duration::from_secs(30);
@@ -31,8 +33,8 @@ pub struct Installation {
     pub host_name: String,
     /// The agent removes `[Credentials]` once it has read it.
     pub deletes_credentials: bool,
-    /// Taken if it is free.
-    pub preferred_port: Option<u16>,
+    /// The agent on 6547 and the host API on 9995, if they are free.
+    pub usual_ports: bool,
 }
 
 /// An installed agent.
@@ -64,7 +66,7 @@ impl PowerChute {
         for file in ["pcssconfig_backup.ini", "m11.cfg", "m11.bak"] {
             fs::write(directory.join(file), "")?;
         }
-        let port = Port::prefer(installation.preferred_port)?;
+        let port = Port::prefer(installation.usual_ports.then_some(PORT))?;
         let options = if installation.deletes_credentials { "--delete-credentials " } else { "" };
         write_settings(&control, &directory, port.number(), options)?;
         Ok(Self { directory, control, port })

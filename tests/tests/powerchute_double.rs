@@ -16,7 +16,7 @@ fn install(name: &str, store_type: StoreType, deletes_credentials: bool) -> Resu
         password: PASSWORD.to_owned(),
         host_name: "ups-01.example.com".to_owned(),
         deletes_credentials,
-        preferred_port: None,
+        usual_ports: false,
     };
     PowerChute::install(&scratch::directory(name)?, &installation, &Authority::new("Corporate Root")?)
 }
