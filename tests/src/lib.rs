@@ -28,5 +28,6 @@ pub mod powerchute;
 pub mod process;
 pub mod quickstart;
 pub mod scratch;
+pub mod stage;
 pub mod tools;
 pub mod wait;

@@ -14,6 +14,7 @@ use kagiban_tests::kubectl::Kubectl;
 use kagiban_tests::operator::Operator;
 use kagiban_tests::powerchute::{ALIAS, EXTRA_ALIAS, Installation};
 use kagiban_tests::quickstart::{self, Fleet, HOST, RESOURCE};
+use kagiban_tests::stage::condition;
 use kagiban_tests::{scratch, wait};
 use serde_json::Value;
 
@@ -133,11 +134,6 @@ fn story(status: &Value) -> String {
     let message = text(&condition["message"]);
     let parts = [blocked.unwrap_or_default(), rotation.unwrap_or_default(), reason, message];
     parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" · ")
-}
-
-fn condition<'a>(status: &'a Value, kind: &str) -> &'a Value {
-    let conditions = status["conditions"].as_array().map(Vec::as_slice).unwrap_or_default();
-    conditions.iter().find(|c| c["type"] == kind).unwrap_or(&Value::Null)
 }
 
 fn wait_for_a_signal() -> Result<()> {
