@@ -42,8 +42,8 @@ mutants: prepare
 
 bench: prepare
 	$(CARGO) build --release --locked -p kagiban-exporter -p kagiban-operator
-	$(CARGO) build --workspace --bins --locked
-	@$(TARGET)/debug/bench $(TARGET)/release
+	$(CARGO) build --locked -p kagiban-tests --bin bench
+	@KAGIBAN_BIN_DIR=$(abspath $(TARGET))/release $(TARGET)/debug/bench
 
 # The oldest systems that the notices cover are RHEL 7 and SLES 12; zig links against their glibc.
 release:

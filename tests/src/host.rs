@@ -136,7 +136,11 @@ impl Host {
                 "product": "powerchute-serial-shutdown",
                 "directory": self.agent.directory(),
                 "endpoint": {"address": self.agent.address().to_string(), "serverName": self.name},
-                "service": {"stop": self.agent.service_argv("stop"), "start": self.agent.service_argv("start")},
+                "service": {
+                    "stop": self.agent.service_argv("stop"),
+                    "start": self.agent.service_argv("start"),
+                    "minRestartInterval": "0s",
+                },
                 "verify": {"deadline": "30s", "holdDown": "2s", "interval": "200ms"},
             }],
         })

@@ -13,6 +13,9 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 use crate::pki::Identity;
 
+/// A connection with TLS.
+pub type TlsStream = StreamOwned<ClientConnection, TcpStream>;
+
 /// Beyond every deadline of the servers that are tested: theirs must come first.
 const DEADLINE: Duration = Duration::from_secs(60);
 
@@ -50,7 +53,7 @@ impl HostClient {
     }
 
     /// A connection on which a test may write what it likes.
-    pub fn connect(&self) -> Result<StreamOwned<ClientConnection, TcpStream>> {
+    pub fn connect(&self) -> Result<TlsStream> {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_slice(self.server_ca.as_bytes())?)?;
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());

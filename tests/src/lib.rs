@@ -16,6 +16,7 @@
 pub mod audit;
 pub mod canary;
 pub mod control_plane;
+pub mod crash_proxy;
 pub mod handshake;
 pub mod host;
 pub mod http;
