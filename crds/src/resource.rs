@@ -11,8 +11,7 @@ use crate::host_api::KeyRequest;
 pub use crate::host_api::{OnUnreadable, RotationState, StoreFormat};
 pub use duration::{DurationError, GoDuration};
 pub use status::{
-    BlockedBy, HISTORY_LIMIT, HistoryEntry, LeafStatus, ManagedAgentCertificateStatus, Outcome, RotationStatus,
-    Trigger,
+    BlockedBy, HISTORY_LIMIT, HistoryEntry, LeafStatus, ManagedAgentCertificateStatus, Outcome, RotationStatus, Trigger,
 };
 
 /// The API group.

@@ -41,7 +41,9 @@ fn ready(case: &Case<'_>, verdict: &Verdict, deployed: &Claim, verified: &Claim)
     let claim = |status, reason, message: String| Claim { kind: ConditionType::Ready, status, reason, message };
     let Some(leaf) = case.leaf() else {
         return match &verdict.obstacle {
-            Some(obstacle) => claim(FALSE, Reason::Blocked(obstacle.by), format!("no certificate yet: {}", obstacle.message)),
+            Some(obstacle) => {
+                claim(FALSE, Reason::Blocked(obstacle.by), format!("no certificate yet: {}", obstacle.message))
+            }
             None => claim(FALSE, Reason::NotIssued, "no certificate yet".into()),
         };
     };
@@ -61,7 +63,10 @@ fn issued(case: &Case<'_>) -> Claim {
         Some(leaf) => claim(
             TRUE,
             Reason::Issued,
-            format!("serial {} from {}, valid from {} to {}", leaf.serial, leaf.issuer, leaf.not_before, leaf.not_after),
+            format!(
+                "serial {} from {}, valid from {} to {}",
+                leaf.serial, leaf.issuer, leaf.not_before, leaf.not_after
+            ),
         ),
         None => claim(FALSE, Reason::NotIssued, "no certificate yet".into()),
     }
@@ -127,7 +132,9 @@ fn reconciling(case: &Case<'_>, verdict: &Verdict, status: &ManagedAgentCertific
         }
         (None, Some(obstacle)) => claim(FALSE, Reason::Blocked(obstacle.by), obstacle.message.clone()),
         (None, None) => match case.host_rotation() {
-            Some(rotation) => claim(FALSE, Reason::Settled, format!("the host works on rotation {} of another", rotation.generation)),
+            Some(rotation) => {
+                claim(FALSE, Reason::Settled, format!("the host works on rotation {} of another", rotation.generation))
+            }
             None => claim(FALSE, Reason::Settled, "nothing is on its way".into()),
         },
     }

@@ -25,7 +25,10 @@ pub(super) fn deleting(case: &Case<'_>) -> Option<Verdict> {
         Observed::Seen(_) => call_off(case),
         Observed::Unseen(_) if case.open_rotation().is_none() => Verdict::clear(Step::ReleaseFinalizer),
         Observed::Unseen(obstacle) => {
-            let message = format!("a rotation may be in flight, and deletion waits for the host until {bound}: {}", obstacle.message);
+            let message = format!(
+                "a rotation may be in flight, and deletion waits for the host until {bound}: {}",
+                obstacle.message
+            );
             Case::blocked(Obstacle::new(BlockedBy::HostUnreachable, message), gates::retry_of(case).min(bound))
         }
     })
@@ -34,7 +37,9 @@ pub(super) fn deleting(case: &Case<'_>) -> Option<Verdict> {
 fn call_off(case: &Case<'_>) -> Verdict {
     match case.host_rotation() {
         None => Verdict::clear(Step::ReleaseFinalizer),
-        Some(rotation) if is_deployed(rotation.state) || rotation.state == RotationState::Requested => follow(case, rotation),
+        Some(rotation) if is_deployed(rotation.state) || rotation.state == RotationState::Requested => {
+            follow(case, rotation)
+        }
         Some(rotation) => gates::before_trying_again(case)
             .unwrap_or(Verdict::clear(Step::Rollback { generation: rotation.generation })),
     }

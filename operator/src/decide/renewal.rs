@@ -67,8 +67,9 @@ mod tests {
     fn renewal_is_spread_over_a_tenth_of_renew_before() {
         let spec = certificate("2160h", Some("720h"), None);
         let (start, end) = (at(0), at(2160 * 3600));
-        let hours: Vec<i64> =
-            (0..500).map(|n| (end.as_second() - renewal_time(start, end, &spec, &format!("uid-{n}")).as_second()) / 3600).collect();
+        let hours: Vec<i64> = (0..500)
+            .map(|n| (end.as_second() - renewal_time(start, end, &spec, &format!("uid-{n}")).as_second()) / 3600)
+            .collect();
         assert!(hours.iter().all(|h| (720..=792).contains(h)), "{hours:?}");
         assert!(hours.iter().any(|h| *h < 735) && hours.iter().any(|h| *h > 775), "not spread: {hours:?}");
     }

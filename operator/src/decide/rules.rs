@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use kagiban_crds::host_api::{AgentReport, RotationReport, RotationState};
-use kagiban_crds::resource::{
-    BlockedBy, ManagedAgentCertificateStatus, RotationStatus, Trigger,
-};
+use kagiban_crds::resource::{BlockedBy, ManagedAgentCertificateStatus, RotationStatus, Trigger};
 
 use super::case::{Case, Verdict, is_deployed};
 use super::inputs::{Inputs, Observed, Obstacle};

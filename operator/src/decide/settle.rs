@@ -21,10 +21,9 @@ pub(super) fn settle(inputs: &Inputs<'_>, digest: &str) -> ManagedAgentCertifica
     {
         record(&mut status, inputs, own, ending);
     }
-    status.renewal_time = status
-        .leaf
-        .as_ref()
-        .map(|leaf| renewal_time(leaf.not_before, leaf.not_after, &inputs.resource.spec.certificate, &inputs.resource.uid));
+    status.renewal_time = status.leaf.as_ref().map(|leaf| {
+        renewal_time(leaf.not_before, leaf.not_after, &inputs.resource.spec.certificate, &inputs.resource.uid)
+    });
     status
 }
 

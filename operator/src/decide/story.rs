@@ -50,16 +50,18 @@ fn ended(old: &ManagedAgentCertificateStatus, new: &ManagedAgentCertificateStatu
                 format!("rotation {generation}: leaf {sha256} is served on the live endpoint, valid until {expiry}"),
             )
         }
-        Outcome::RolledBack => {
-            Story::warning(Reason::RolledBack, format!("rotation {generation} was rolled back, the previous keystore is in place: {why}"))
-        }
+        Outcome::RolledBack => Story::warning(
+            Reason::RolledBack,
+            format!("rotation {generation} was rolled back, the previous keystore is in place: {why}"),
+        ),
         Outcome::Frozen => Story::warning(
             Reason::Blocked(BlockedBy::Frozen),
             format!("rotation {generation} froze, a person must look at the host: {why}"),
         ),
-        Outcome::Lost => {
-            Story::warning(Reason::RotationLost, format!("rotation {generation} is not known to the host or was superseded: {why}"))
-        }
+        Outcome::Lost => Story::warning(
+            Reason::RotationLost,
+            format!("rotation {generation} is not known to the host or was superseded: {why}"),
+        ),
     })
 }
 

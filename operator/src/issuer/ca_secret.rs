@@ -75,7 +75,8 @@ impl CaSecret {
     /// # Errors
     /// When the spec holds a name that no certificate can, or the CA's name does not survive being copied.
     pub fn sign(&self, key: &CsrKey, spec: &CertificateSpec, now: Timestamp) -> Result<Issued, IssuerError> {
-        let asked = now.as_second().saturating_add(i64::try_from(spec.duration.as_duration().as_secs()).unwrap_or(i64::MAX));
+        let asked =
+            now.as_second().saturating_add(i64::try_from(spec.duration.as_duration().as_secs()).unwrap_or(i64::MAX));
         let end = asked.min(self.not_after);
         let serial = random_serial()?;
         let subject = SubjectPublicKeyInfo::from_der(key.spki()).map_err(|_| IssuerError::BadCsr)?;
@@ -146,7 +147,8 @@ fn params(
         params.subject_alt_names.push(SanType::IpAddress(address));
     }
     let backdate = i64::try_from(BACKDATE.as_secs()).unwrap_or(0);
-    let time = |second: i64| ASN1Time::from_timestamp(second).map(|time| time.to_datetime()).map_err(|_| IssuerError::Signing);
+    let time =
+        |second: i64| ASN1Time::from_timestamp(second).map(|time| time.to_datetime()).map_err(|_| IssuerError::Signing);
     params.not_before = time(now - backdate)?;
     params.not_after = time(end)?;
     params.serial_number = Some(SerialNumber::from_slice(serial));
