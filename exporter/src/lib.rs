@@ -14,6 +14,7 @@ pub mod cli;
 pub mod config;
 pub mod discovery;
 pub mod host_api;
+mod password_file;
 pub mod platform;
 pub mod probe;
 pub mod render;
