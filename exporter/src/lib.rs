@@ -19,6 +19,7 @@ pub mod platform;
 pub mod probe;
 pub mod render;
 pub mod rotation;
+pub mod service;
 pub mod snapshot;
 pub mod sources;
 pub mod web;
