@@ -7,10 +7,11 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::host_api::KeyRequest;
 pub use crate::host_api::{OnUnreadable, RotationState, StoreFormat};
 pub use duration::{DurationError, GoDuration};
 pub use status::{
-    BlockedBy, HISTORY_LIMIT, HistoryEntry, LeafStatus, ManagedAgentCertificateStatus, Outcome, RotationStatus,
+    BlockedBy, HISTORY_LIMIT, HistoryEntry, LeafStatus, ManagedAgentCertificateStatus, Outcome, RotationStatus, Trigger,
 };
 
 /// The API group.
@@ -172,7 +173,7 @@ pub struct CertificateSpec {
     pub renew_before: Option<GoDuration>,
     /// The same, as a percentage of the certificate's lifetime.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 99))]
+    #[schemars(with = "Option<i32>", range(min = 1, max = 90))]
     pub renew_before_percentage: Option<u8>,
     #[serde(default)]
     pub private_key: PrivateKeySpec,
@@ -187,6 +188,7 @@ pub struct PrivateKeySpec {
     pub algorithm: KeyAlgorithm,
     /// Bits. By default 2048.
     #[serde(default = "default_key_size")]
+    #[schemars(with = "i32")]
     pub size: u16,
     #[serde(default)]
     pub custody: Custody,
@@ -264,6 +266,20 @@ pub enum NearExpiry {
     Ask,
     /// Wait, whatever happens to the certificate.
     Wait,
+}
+
+impl PrivateKeySpec {
+    /// The key that a host is asked to make; nothing for a size that the schema would have refused.
+    pub const fn request(self) -> Option<KeyRequest> {
+        match (self.algorithm, self.size) {
+            (KeyAlgorithm::Rsa, 2048) => Some(KeyRequest::Rsa2048),
+            (KeyAlgorithm::Rsa, 3072) => Some(KeyRequest::Rsa3072),
+            (KeyAlgorithm::Rsa, 4096) => Some(KeyRequest::Rsa4096),
+            (KeyAlgorithm::Ecdsa, 256) => Some(KeyRequest::EcdsaP256),
+            (KeyAlgorithm::Ecdsa, 384) => Some(KeyRequest::EcdsaP384),
+            (KeyAlgorithm::Rsa | KeyAlgorithm::Ecdsa, _) => None,
+        }
+    }
 }
 
 impl Default for PrivateKeySpec {

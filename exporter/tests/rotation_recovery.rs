@@ -107,12 +107,14 @@ async fn two_exporters_do_not_share_a_state_directory() {
 }
 
 /// The files that one rotation would replace, by name, and what going back would put into the INI file.
-async fn set_of_files(password: &str, ini: &str) -> (Vec<String>, Option<String>) {
+async fn set_of_files(password: &str, ini: &str, ordered: Option<&str>) -> (Vec<String>, Option<String>) {
     let world = World::powerchute().await;
     std::fs::write(world.home().join("password"), password).unwrap();
     std::fs::write(world.home().join("pcssconfig.ini"), ini).unwrap();
     let (mut rotator, _lock) = world.rotator().await;
-    let opened = rotator.open(&open(1, 1)).unwrap();
+    let mut request = open(1, 1);
+    request.keystore.store_password = ordered.map(Into::into);
+    let opened = rotator.open(&request).unwrap();
     rotator.deliver(&delivery(1, 1, &world.sign(&opened.csr.unwrap()).0)).unwrap();
     let files = rotator.snapshot().record.rotation.unwrap().files;
     let names = files.iter().map(|file| file.path.file_name().unwrap().to_str().unwrap().to_owned()).collect();
@@ -124,15 +126,18 @@ async fn set_of_files(password: &str, ini: &str) -> (Vec<String>, Option<String>
 
 #[tokio::test]
 async fn the_ini_is_left_alone_when_the_agent_knows_the_password_and_has_removed_it_there() {
-    let (names, _) = set_of_files("old-password", "[Other]\n").await;
+    let (names, _) = set_of_files("old-password", "[Other]\n", None).await;
     assert_eq!(names, ["keystore"]);
-    let (names, _) = set_of_files("old-password", "[Credentials]\nKS_Access_Data = old-password\n").await;
+    let (names, _) = set_of_files("old-password", "[Credentials]\nKS_Access_Data = old-password\n", None).await;
     assert_eq!(names, ["keystore"]);
 }
 
 #[tokio::test]
 async fn going_back_tells_the_agent_the_old_password_again() {
     let ini = "[Credentials]\nKS_Access_Data = old-password\n";
-    let (names, backup) = set_of_files("new-password", ini).await;
+    let (names, backup) = set_of_files("new-password", ini, None).await;
+    assert_eq!((names.len(), backup.as_deref()), (2, Some(ini)));
+    // It had read and removed the password, and will have read the new one.
+    let (names, backup) = set_of_files("old-password", "[Credentials]\n", Some("new-password")).await;
     assert_eq!((names.len(), backup.as_deref()), (2, Some(ini)));
 }

@@ -1,1 +1,33 @@
-//! placeholder
+//! kagiban-operator, in the cluster.
+//!
+//! ```text
+//!   API server ──watch──> controller ──> reconcile ──look──> agent_api ──mTLS──> host API
+//!                                            │
+//!                                            v
+//!                                         decide   (pure: which step, which status, what to tell)
+//!                                            │
+//!                     cluster <──status──────┤
+//!                     (every call)           v
+//!                                           act ──> issuer (signs) ──> agent_api (opens, delivers, rolls back)
+//!
+//!   leader: a Lease gives the epoch that every request to a host carries       metrics, web: what is seen of it all
+//!   plan: the same look and the same decide, printed
+//! ```
+//!
+//! `decide` and `issuer` know neither the cluster nor the network; everything else is thin.
+
+pub mod act;
+pub mod agent_api;
+pub mod cli;
+pub mod cluster;
+pub mod controller;
+pub mod decide;
+pub mod issuer;
+pub mod leader;
+pub mod ledger;
+pub mod manifest;
+pub mod metrics;
+pub mod plan;
+pub mod reconcile;
+pub mod run;
+pub mod web;

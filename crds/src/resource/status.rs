@@ -54,26 +54,58 @@ pub struct LeafStatus {
     pub not_before: Timestamp,
     #[schemars(with = "String", extend("format" = "date-time"))]
     pub not_after: Timestamp,
+    /// What of the spec this leaf was asked for with; another value in the spec means another leaf.
+    pub request_digest: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RotationStatus {
-    /// Only grows; chosen before the host is asked, so that a crash cannot use it twice.
-    #[schemars(range(min = 0))]
+    /// Only grows; written here before the host is asked, so that a crash cannot use it twice.
+    #[schemars(with = "i64", range(min = 0))]
     pub generation: u64,
+    /// Why it was started.
+    pub trigger: Trigger,
+    /// `Requested` while the host works on it, then how it ended. The host's own report has the steps.
     pub state: RotationState,
     #[schemars(with = "String", extend("format" = "date-time"))]
     pub started_at: Timestamp,
-    /// Attempts since the last commit.
+    /// Rotations started since a leaf last stayed in place long enough to be called settled.
+    #[schemars(with = "i64", range(min = 0))]
     pub attempts: u32,
+    /// What of the spec it was started with.
+    pub request_digest: String,
+}
+
+/// Why a rotation was started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum Trigger {
+    /// No leaf of this resource has ever been verified.
+    FirstIssue,
+    /// The rotate annotation has a new value.
+    Requested,
+    /// Names, key, issuer or keystore differ from what the leaf was asked for with.
+    SpecChanged,
+    /// Somebody else replaced the leaf in the keystore.
+    StoredDrift,
+    /// The live endpoint serves another leaf than the keystore holds.
+    ServedDrift,
+    /// The renewal time has come.
+    Renewal,
 }
 
 /// What keeps a rotation from starting; one value at a time, the first that applies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum BlockedBy {
     Paused,
+    /// The host's API cannot be reached, or does not speak as it should.
     HostUnreachable,
+    /// The host has no capacity now, or is in the middle of something; the next try may pass.
+    HostBusy,
+    /// The host refuses for a reason that waiting does not cure.
+    HostRefused,
+    /// Another host, agent or product answers at that address.
+    WrongHost,
     /// The host says that the last rotation froze; a person must look.
     Frozen,
     OnBattery,
@@ -81,6 +113,8 @@ pub enum BlockedBy {
     ShutdownPending,
     /// The power state is not known, or was seen too long ago.
     PowerUnknown,
+    /// The host's clock and the operator's differ so much that the host would refuse the certificate.
+    ClockSkew,
     /// The issuer is missing, or cannot sign.
     IssuerUnavailable,
     /// A Secret that the resource names is missing or is not what it should be.
@@ -94,7 +128,7 @@ pub enum BlockedBy {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct HistoryEntry {
-    #[schemars(range(min = 0))]
+    #[schemars(with = "i64", range(min = 0))]
     pub generation: u64,
     pub outcome: Outcome,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -112,4 +146,6 @@ pub enum Outcome {
     Committed,
     RolledBack,
     Frozen,
+    /// The host does not know how it ended, or it was superseded before the host heard of it.
+    Lost,
 }

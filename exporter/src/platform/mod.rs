@@ -9,7 +9,8 @@ mod program;
 pub use files::{FileError, FileIdentity, FileRead, WriteError};
 #[cfg(target_os = "linux")]
 pub use linux::{
-    Attributes, OS, attributes, boot_id, create_private_directory, default_state_directory, promote, read_regular,
-    remove, replace, run, scheduled_shutdown_file, sweep, temporary_beside, write_new,
+    Attributes, OS, Request, Requests, Usage, attributes, boot_id, create_private_directory, default_state_directory,
+    host_name, identify, is_readable_by_others, promote, read_regular, remove, replace, run, scheduled_shutdown_file,
+    sweep, temporary_beside, usage, write_new,
 };
 pub use program::ProgramError;

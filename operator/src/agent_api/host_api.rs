@@ -1,0 +1,229 @@
+//! The host API's client: HTTP/1.1 over mTLS, one connection per call, every call under a deadline.
+
+use std::time::Duration;
+
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::body::Bytes;
+use hyper::client::conn::http1;
+use hyper::header::{ACCEPT, CONTENT_TYPE, HOST};
+use hyper::{Method, Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use kagiban_crds::host_api::{
+    AgentReport, ChainDelivery, MAX_REPLY_BYTES, MAX_REQUEST_BYTES, Refusal, RollbackOrder, RotationOpen,
+    RotationReport, VERSION,
+};
+use kagiban_crds::{AgentName, Generation};
+use rustls::pki_types::ServerName;
+use secrecy::zeroize::Zeroizing;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use super::AgentError;
+use super::tls::{ClientIdentity, explain};
+
+/// The port of a host API when the URL names none.
+const DEFAULT_PORT: u16 = 9995;
+/// A look at an agent: the host may shake hands with the agent itself in this time.
+const READ_DEADLINE: Duration = Duration::from_secs(15);
+/// Opening a rotation: RSA-4096 on a small host takes ten seconds now and then.
+const WRITE_DEADLINE: Duration = Duration::from_secs(45);
+/// The longest message of a refusal that is believed.
+const LONGEST_MESSAGE: usize = 512;
+
+/// One agent behind one host API.
+#[derive(Clone, Debug)]
+pub struct HostApi {
+    host: String,
+    port: u16,
+    server_name: ServerName<'static>,
+    identity: ClientIdentity,
+    agent: AgentName,
+}
+
+impl HostApi {
+    /// From `https://host:port` and nothing after it.
+    ///
+    /// # Errors
+    /// [`AgentError::Address`].
+    pub fn new(url: &str, identity: ClientIdentity, agent: AgentName) -> Result<Self, AgentError> {
+        let wrong = || AgentError::Address(url.chars().take(300).collect());
+        let authority = url.strip_prefix("https://").ok_or_else(wrong)?;
+        let (host, port) = split(authority).ok_or_else(wrong)?;
+        let server_name = ServerName::try_from(host.to_owned()).map_err(|_| wrong())?;
+        Ok(Self { host: host.to_owned(), port, server_name, identity, agent })
+    }
+
+    /// What the host knows of the agent.
+    ///
+    /// # Errors
+    /// Whatever kept the host from answering.
+    pub async fn look(&self) -> Result<AgentReport, AgentError> {
+        self.call(Method::GET, format!("/{VERSION}/agents/{}", self.agent), None::<&()>, READ_DEADLINE).await
+    }
+
+    /// Opens a rotation; the answer has the CSR once the key is made.
+    ///
+    /// # Errors
+    /// Whatever kept the host from answering, its refusal included.
+    pub async fn open(&self, order: &RotationOpen) -> Result<RotationReport, AgentError> {
+        self.call(Method::POST, format!("/{VERSION}/agents/{}/rotations", self.agent), Some(order), WRITE_DEADLINE)
+            .await
+    }
+
+    /// Pushes the issued chain.
+    ///
+    /// # Errors
+    /// Whatever kept the host from answering, its refusal included.
+    pub async fn deliver(&self, order: &ChainDelivery) -> Result<RotationReport, AgentError> {
+        self.call(Method::PUT, self.rotation(order.target.generation, "chain"), Some(order), WRITE_DEADLINE).await
+    }
+
+    /// Undoes a rotation.
+    ///
+    /// # Errors
+    /// Whatever kept the host from answering, its refusal included.
+    pub async fn roll_back(&self, order: &RollbackOrder) -> Result<RotationReport, AgentError> {
+        self.call(Method::POST, self.rotation(order.target.generation, "rollback"), Some(order), WRITE_DEADLINE).await
+    }
+
+    fn rotation(&self, generation: Generation, last: &str) -> String {
+        format!("/{VERSION}/agents/{}/rotations/{generation}/{last}", self.agent)
+    }
+
+    fn authority(&self) -> String {
+        if self.host.contains(':') {
+            format!("[{}]:{}", self.host, self.port)
+        } else {
+            format!("{}:{}", self.host, self.port)
+        }
+    }
+
+    async fn call<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: String,
+        body: Option<&impl Serialize>,
+        deadline: Duration,
+    ) -> Result<T, AgentError> {
+        let body = match body {
+            None => Zeroizing::new(Vec::new()),
+            Some(body) => {
+                Zeroizing::new(serde_json::to_vec(body).map_err(|_| AgentError::Malformed("our own request"))?)
+            }
+        };
+        if body.len() > MAX_REQUEST_BYTES {
+            return Err(AgentError::Malformed("our own request is too large"));
+        }
+        tokio::time::timeout(deadline, self.exchange(method, path, body)).await.map_err(|_| AgentError::Timeout)?
+    }
+
+    async fn exchange<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: String,
+        body: Zeroizing<Vec<u8>>,
+    ) -> Result<T, AgentError> {
+        let stream = TcpStream::connect((self.host.as_str(), self.port)).await.map_err(|error| connect(&error))?;
+        let tls = TlsConnector::from(self.identity.config.clone());
+        let stream = tls.connect(self.server_name.clone(), stream).await.map_err(|error| broken(&error))?;
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|error| in_http(&error))?;
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(HOST, self.authority())
+            .header(ACCEPT, "application/json")
+            .header(CONTENT_TYPE, "application/json")
+            .body(Full::new(Bytes::copy_from_slice(&body)))
+            .map_err(|_| AgentError::Malformed("our own request"))?;
+        let reply = async {
+            let response = sender.send_request(request).await.map_err(|error| in_http(&error))?;
+            let status = response.status();
+            let body = Limited::new(response.into_body(), MAX_REPLY_BYTES).collect().await.map_err(|error| {
+                if error.is::<LengthLimitError>() {
+                    AgentError::TooLarge
+                } else {
+                    AgentError::Malformed("it ended early")
+                }
+            })?;
+            read(status, &body.to_bytes())
+        };
+        // the connection is driven here and not in a task of its own, so that a cancelled call leaves nothing behind
+        tokio::pin!(connection);
+        tokio::pin!(reply);
+        let mut driven = None;
+        loop {
+            tokio::select! {
+                biased;
+                reply = &mut reply => {
+                    // what broke the connection says more than that the answer did not come
+                    return match (reply, driven) {
+                        (Err(AgentError::Malformed(_)), Some(error)) => Err(error),
+                        (reply, _) => reply,
+                    };
+                }
+                ended = &mut connection, if driven.is_none() => {
+                    driven = Some(ended.err().map_or(AgentError::Malformed("the connection was closed"), |error| in_http(&error)));
+                }
+            }
+        }
+    }
+}
+
+/// Redirects are answers like any other that is not a success: nobody is sent elsewhere.
+fn read<T: DeserializeOwned>(status: StatusCode, body: &[u8]) -> Result<T, AgentError> {
+    if status.is_success() {
+        return serde_json::from_slice(body).map_err(|_| AgentError::Malformed("its JSON is not a report"));
+    }
+    let mut refusal: Refusal =
+        serde_json::from_slice(body).map_err(|_| AgentError::Malformed("an error that is no refusal"))?;
+    refusal.message = refusal.message.chars().filter(|c| !c.is_control()).take(LONGEST_MESSAGE).collect();
+    Err(AgentError::Refused(refusal))
+}
+
+fn split(authority: &str) -> Option<(&str, u16)> {
+    if authority.is_empty() || authority.contains(['/', '@', '?', '#', '%', ' ']) {
+        return None;
+    }
+    let after_host = if authority.starts_with('[') {
+        authority.find(']')? + 1
+    } else {
+        authority.find(':').unwrap_or(authority.len())
+    };
+    let (host, port) = authority.split_at_checked(after_host)?;
+    let port = match port {
+        "" => DEFAULT_PORT,
+        port => port.strip_prefix(':')?.parse().ok().filter(|port| *port != 0)?,
+    };
+    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    (!host.is_empty()).then_some((host, port))
+}
+
+fn connect(error: &std::io::Error) -> AgentError {
+    AgentError::Connect(match error.kind() {
+        std::io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
+        std::io::ErrorKind::TimedOut => "no answer".to_owned(),
+        _ => error.to_string().chars().take(200).collect(),
+    })
+}
+
+/// A handshake that failed: rustls travels inside the I/O error.
+fn broken(error: &std::io::Error) -> AgentError {
+    match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+        Some(tls) => AgentError::Tls(explain(tls)),
+        None => AgentError::Tls(format!("the connection broke in the handshake ({:?})", error.kind())),
+    }
+}
+
+/// With TLS 1.3 a host refuses our certificate only after our handshake is done: the alert comes with the first read.
+fn in_http(error: &hyper::Error) -> AgentError {
+    let mut source = std::error::Error::source(error);
+    while let Some(inner) = source {
+        if let Some(io) = inner.downcast_ref::<std::io::Error>() {
+            return broken(io);
+        }
+        source = inner.source();
+    }
+    AgentError::Malformed("it is not HTTP")
+}

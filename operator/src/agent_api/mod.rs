@@ -1,0 +1,113 @@
+//! How agents are reached. Today by the host API of kagiban-exporter; another way is a sibling of `host_api`.
+
+mod host_api;
+mod tls;
+
+pub use host_api::HostApi;
+pub use tls::{ClientIdentity, IdentityError};
+
+use kagiban_crds::host_api::{Refusal, RefusalReason};
+use kagiban_crds::resource::BlockedBy;
+
+use crate::decide::Obstacle;
+
+/// Why a call to an agent's API did not give what was asked for. The messages do not change from try to try.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AgentError {
+    #[error("the address {0} is not https://host:port")]
+    Address(String),
+    #[error("the host cannot be connected to: {0}")]
+    Connect(String),
+    #[error("TLS with the host failed: {0}")]
+    Tls(String),
+    #[error("the host did not answer in time")]
+    Timeout,
+    #[error("the host refused: {}: {}", reason_word(.0.reason), .0.message)]
+    Refused(Refusal),
+    #[error("the host's answer is not one of its API's: {0}")]
+    Malformed(&'static str),
+    #[error("the host's answer is larger than any should be")]
+    TooLarge,
+}
+
+impl AgentError {
+    /// Stable, for metrics.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Address(_) => "address",
+            Self::Connect(_) => "connect",
+            Self::Tls(_) => "tls",
+            Self::Timeout => "timeout",
+            Self::Refused(refusal) => reason_word(refusal.reason),
+            Self::Malformed(_) => "malformed",
+            Self::TooLarge => "too_large",
+        }
+    }
+
+    /// What stands in the way, as users see it.
+    pub fn obstacle(&self) -> Obstacle {
+        let by = match self {
+            Self::Connect(_) | Self::Tls(_) | Self::Timeout | Self::Malformed(_) | Self::TooLarge => {
+                BlockedBy::HostUnreachable
+            }
+            Self::Address(_) => BlockedBy::HostRefused,
+            Self::Refused(refusal) => blocked_by(refusal.reason),
+        };
+        Obstacle::new(by, self.to_string())
+    }
+
+    /// Whether another operator speaks with a higher epoch: then this one has nothing more to say.
+    pub const fn is_deposed(&self) -> bool {
+        matches!(self, Self::Refused(Refusal { reason: RefusalReason::StaleEpoch, .. }))
+    }
+}
+
+const fn blocked_by(reason: RefusalReason) -> BlockedBy {
+    match reason {
+        RefusalReason::TooSlow
+        | RefusalReason::StaleEpoch
+        | RefusalReason::StaleGeneration
+        | RefusalReason::GenerationConflict
+        | RefusalReason::RotationInProgress
+        | RefusalReason::WrongState
+        | RefusalReason::Busy
+        | RefusalReason::Internal => BlockedBy::HostBusy,
+        RefusalReason::Malformed
+        | RefusalReason::ClientNotAuthorised
+        | RefusalReason::NotFound
+        | RefusalReason::MethodNotAllowed
+        | RefusalReason::BodyTooLarge
+        | RefusalReason::UnsupportedEncoding
+        | RefusalReason::ChainRefused
+        | RefusalReason::KeystoreRefused
+        | RefusalReason::InsufficientStorage => BlockedBy::HostRefused,
+        RefusalReason::WrongTarget => BlockedBy::WrongHost,
+        RefusalReason::Frozen => BlockedBy::Frozen,
+        RefusalReason::PowerUnsafe => BlockedBy::PowerUnknown,
+    }
+}
+
+const fn reason_word(reason: RefusalReason) -> &'static str {
+    match reason {
+        RefusalReason::Malformed => "malformed_request",
+        RefusalReason::ClientNotAuthorised => "client_not_authorised",
+        RefusalReason::NotFound => "not_found",
+        RefusalReason::MethodNotAllowed => "method_not_allowed",
+        RefusalReason::TooSlow => "too_slow",
+        RefusalReason::StaleEpoch => "stale_epoch",
+        RefusalReason::StaleGeneration => "stale_generation",
+        RefusalReason::GenerationConflict => "generation_conflict",
+        RefusalReason::RotationInProgress => "rotation_in_progress",
+        RefusalReason::WrongState => "wrong_state",
+        RefusalReason::Frozen => "frozen",
+        RefusalReason::BodyTooLarge => "body_too_large",
+        RefusalReason::UnsupportedEncoding => "unsupported_encoding",
+        RefusalReason::WrongTarget => "wrong_target",
+        RefusalReason::ChainRefused => "chain_refused",
+        RefusalReason::KeystoreRefused => "keystore_refused",
+        RefusalReason::PowerUnsafe => "power_unsafe",
+        RefusalReason::Busy => "busy",
+        RefusalReason::Internal => "internal",
+        RefusalReason::InsufficientStorage => "insufficient_storage",
+    }
+}

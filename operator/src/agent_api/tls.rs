@@ -1,0 +1,88 @@
+//! The operator's own identity towards hosts: a client certificate, its key, and the CA that hosts chain to.
+
+use std::sync::Arc;
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{CertificateError, ClientConfig, RootCertStore};
+
+/// A CA bundle in rollover holds two or three; more than this is not one.
+const MAX_ROOTS: usize = 32;
+/// What rustls-webpki follows, with the leaf.
+const MAX_CHAIN: usize = 8;
+
+/// Ready to shake hands with; prints nothing of its key.
+#[derive(Clone)]
+pub struct ClientIdentity {
+    pub(super) config: Arc<ClientConfig>,
+}
+
+/// Why a Secret is no identity.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum IdentityError {
+    #[error("it has no {0}: it must be of type kubernetes.io/tls with a ca.crt beside")]
+    MissingKey(&'static str),
+    #[error("its {0} cannot be read: it must be PEM")]
+    Unreadable(&'static str),
+    #[error("its key does not belong to its certificate")]
+    KeyMismatch,
+}
+
+impl std::fmt::Debug for ClientIdentity {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ClientIdentity").finish_non_exhaustive()
+    }
+}
+
+impl ClientIdentity {
+    /// From the three PEM values of the Secret: `tls.crt`, `tls.key`, `ca.crt`.
+    ///
+    /// # Errors
+    /// When one of them is not what it should be.
+    pub fn from_pem(certificate: &[u8], key: &[u8], ca: &[u8]) -> Result<Self, IdentityError> {
+        let chain = certificates(certificate, MAX_CHAIN).ok_or(IdentityError::Unreadable("tls.crt"))?;
+        let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| IdentityError::Unreadable("tls.key"))?;
+        let mut roots = RootCertStore::empty();
+        for root in certificates(ca, MAX_ROOTS).ok_or(IdentityError::Unreadable("ca.crt"))? {
+            roots.add(root).map_err(|_| IdentityError::Unreadable("ca.crt"))?;
+        }
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|_| IdentityError::KeyMismatch)?
+            .with_root_certificates(roots)
+            .with_client_auth_cert(chain, key)
+            .map_err(|_| IdentityError::KeyMismatch)?;
+        Ok(Self { config: Arc::new(config) })
+    }
+}
+
+fn certificates(pem: &[u8], most: usize) -> Option<Vec<CertificateDer<'static>>> {
+    let found: Vec<_> = CertificateDer::pem_slice_iter(pem).take(most + 1).collect::<Result<_, _>>().ok()?;
+    (!found.is_empty() && found.len() <= most).then_some(found)
+}
+
+/// What went wrong in a handshake, without the times that rustls puts into its own text: a status must not change
+/// from try to try.
+pub(super) fn explain(error: &rustls::Error) -> String {
+    match error {
+        rustls::Error::InvalidCertificate(why) => match why {
+            CertificateError::Expired | CertificateError::ExpiredContext { .. } => "the host's certificate has expired",
+            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+                "the host's certificate is not valid yet"
+            }
+            CertificateError::UnknownIssuer => "the host's certificate does not chain to ca.crt",
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+                "the host's certificate is for another name"
+            }
+            CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
+                "the host's certificate is not for servers"
+            }
+            CertificateError::BadSignature => "the host's certificate is not signed by its issuer",
+            _ => "the host's certificate was refused",
+        }
+        .to_owned(),
+        rustls::Error::AlertReceived(alert) => format!("the host refused our certificate or our terms ({alert:?})"),
+        _ => "the host does not speak TLS as it should".to_owned(),
+    }
+}

@@ -1,0 +1,119 @@
+//! The command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use kagiban_crds::resource::GoDuration;
+
+/// Issues certificates for vendor agents on fleet hosts and has them rotated there, as `ManagedAgentCertificate`s say.
+#[derive(Debug, Parser)]
+#[command(name = "kagiban-operator", version, args_conflicts_with_subcommands = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    #[command(flatten)]
+    pub run: RunArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Watch and act (the default).
+    Run(RunArgs),
+    /// Print what would be done about the resources in a file, and what blocks it. Changes nothing anywhere.
+    ///
+    /// Exit code 0: nothing to do, or everything may go on; 1: something is blocked or cannot be read; 2: wrong usage.
+    Plan(PlanArgs),
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct ClusterArgs {
+    /// The kubeconfig file. By default $KUBECONFIG, ~/.kube/config, or the service account of the pod.
+    #[arg(long, value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+    /// The context of the kubeconfig. By default its current one.
+    #[arg(long, value_name = "NAME")]
+    pub context: Option<String>,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct RunArgs {
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
+    /// Only this namespace. By default all of them, for which a ClusterRole is needed.
+    #[arg(long, value_name = "NAME")]
+    pub namespace: Option<String>,
+    /// The longest time between two looks at a host.
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = resync)]
+    pub resync: Duration,
+    /// Resources that are worked on at once.
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub concurrency: u16,
+    /// Where /metrics, /healthz and /readyz are served.
+    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:9994")]
+    pub metrics_address: SocketAddr,
+    /// Act only while holding a Lease. Turn it off only where a second operator cannot exist.
+    #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
+    pub leader_elect: bool,
+    /// The namespace of the Lease. By default the pod's own, else the kubeconfig's.
+    #[arg(long, value_name = "NAME")]
+    pub leader_election_namespace: Option<String>,
+    /// How logs are written to stderr.
+    #[arg(long, value_enum, default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
+    /// What is logged: a level, or tracing's directives such as `kagiban_operator=debug,warn`.
+    #[arg(long, value_name = "FILTER", default_value = "info")]
+    pub log_level: String,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct PlanArgs {
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
+    /// A YAML file with one or more ManagedAgentCertificates; `-` is stdin. Other kinds in it are passed over.
+    #[arg(short = 'f', long = "filename", value_name = "FILE")]
+    pub file: PathBuf,
+    /// Look neither at the cluster nor at the hosts; check the manifests only.
+    #[arg(long)]
+    pub offline: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+/// Shorter than a second would be a busy loop, longer than a day would not notice that a host is gone.
+fn resync(text: &str) -> Result<Duration, String> {
+    let duration = text.parse::<GoDuration>().map_err(|error| error.to_string())?.as_duration();
+    let sane = Duration::from_secs(1)..=Duration::from_secs(24 * 3600);
+    if sane.contains(&duration) { Ok(duration) } else { Err("it must be between 1s and 24h".to_owned()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn flags_without_a_command_run() {
+        let cli = Cli::try_parse_from(["kagiban-operator", "--resync", "10s", "--leader-elect=false"]).expect("parses");
+        assert!(cli.command.is_none());
+        assert_eq!((cli.run.resync, cli.run.leader_elect), (Duration::from_secs(10), false));
+    }
+
+    #[test]
+    fn a_resync_that_makes_no_sense_is_refused() {
+        for text in ["0s", "500ms", "25h", "x"] {
+            assert!(Cli::try_parse_from(["kagiban-operator", "--resync", text]).is_err(), "{text}");
+        }
+    }
+}

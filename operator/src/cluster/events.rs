@@ -1,0 +1,59 @@
+//! Events: what `kubectl describe` tells, in order.
+
+use jiff::Timestamp;
+use k8s_openapi::api::events::v1::Event;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
+use kagiban_crds::resource::ManagedAgentCertificate;
+use kube::api::{Api, PostParams};
+use kube::{Resource as _, ResourceExt};
+
+use super::{Cluster, MANAGER};
+use crate::decide::{Story, Tone};
+
+/// The API server refuses a longer note.
+const LONGEST_NOTE: usize = 1000;
+/// The API server refuses a longer name; the rest is the time.
+const LONGEST_NAME: usize = 200;
+
+impl Cluster {
+    /// Tells a story. One that cannot be told is logged and given up: no rotation waits for it.
+    pub(crate) async fn tell(&self, mac: &ManagedAgentCertificate, story: &Story) {
+        let name = mac.name_any();
+        tracing::info!(
+            namespace = mac.namespace(),
+            name,
+            host = mac.spec.host,
+            reason = story.reason.as_str(),
+            "{}",
+            story.message
+        );
+        let now = Timestamp::now();
+        let stem: String = name.chars().take(LONGEST_NAME).collect();
+        let event = Event {
+            metadata: ObjectMeta {
+                name: Some(format!("{stem}.{:x}", now.as_nanosecond())),
+                namespace: mac.namespace(),
+                ..ObjectMeta::default()
+            },
+            action: Some("Rotate".to_owned()),
+            event_time: Some(MicroTime(now)),
+            note: Some(story.message.chars().take(LONGEST_NOTE / 4).collect()),
+            reason: Some(story.reason.as_str().to_owned()),
+            regarding: Some(mac.object_ref(&())),
+            reporting_controller: Some(format!("kagiban.dev/{MANAGER}")),
+            reporting_instance: Some(self.identity.chars().take(128).collect()),
+            type_: Some(
+                match story.tone {
+                    Tone::Normal => "Normal",
+                    Tone::Warning => "Warning",
+                }
+                .to_owned(),
+            ),
+            ..Event::default()
+        };
+        let api: Api<Event> = Api::namespaced(self.client.clone(), &mac.namespace().unwrap_or_default());
+        if let Err(error) = self.call("create", "events", api.create(&PostParams::default(), &event)).await {
+            tracing::warn!(%error, reason = story.reason.as_str(), "an event could not be written");
+        }
+    }
+}

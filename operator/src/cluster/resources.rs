@@ -1,0 +1,98 @@
+//! `ManagedAgentCertificate`: read it from the quorum, hold it, let it go, write its status.
+
+use kagiban_crds::resource::{FINALIZER, ManagedAgentCertificate, ManagedAgentCertificateStatus, ROTATE_ANNOTATION};
+use kube::api::{Api, Patch, PatchParams};
+use kube::{Resource as _, ResourceExt};
+use serde_json::json;
+
+use super::{Cluster, ClusterError, MANAGER};
+use crate::decide::Resource;
+
+const RESOURCE: &str = "managedagentcertificates";
+const STATUS: &str = "managedagentcertificates/status";
+
+/// The object as decisions see it.
+pub fn object(mac: &ManagedAgentCertificate) -> Resource {
+    Resource {
+        namespace: mac.namespace().unwrap_or_default(),
+        name: mac.name_any(),
+        uid: mac.uid().unwrap_or_default(),
+        generation: mac.metadata.generation.unwrap_or_default(),
+        deleted_at: mac.metadata.deletion_timestamp.as_ref().map(|time| time.0),
+        held: mac.finalizers().iter().any(|finalizer| finalizer == FINALIZER),
+        rotate: mac.annotations().get(ROTATE_ANNOTATION).cloned(),
+        spec: mac.spec.clone(),
+        status: mac.status.clone().unwrap_or_default(),
+    }
+}
+
+impl Cluster {
+    /// A quorum read, and `None` when it is gone or another object has its name.
+    pub(crate) async fn fresh(
+        &self,
+        seen: &ManagedAgentCertificate,
+    ) -> Result<Option<ManagedAgentCertificate>, ClusterError> {
+        Ok(self.named(seen).await?.filter(|mac| mac.uid() == seen.uid()))
+    }
+
+    /// By name alone, for a manifest that has no uid yet.
+    pub(crate) async fn named(
+        &self,
+        mac: &ManagedAgentCertificate,
+    ) -> Result<Option<ManagedAgentCertificate>, ClusterError> {
+        let name = mac.name_any();
+        let api = self.resources(mac);
+        match self.read(RESOURCE, || api.get(&name)).await {
+            Ok(mac) => Ok(Some(mac)),
+            Err(ClusterError::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    pub(crate) async fn hold(&self, mac: &ManagedAgentCertificate) -> Result<ManagedAgentCertificate, ClusterError> {
+        let mut finalizers = mac.finalizers().to_vec();
+        finalizers.push(FINALIZER.to_owned());
+        self.patch_finalizers(mac, &finalizers).await
+    }
+
+    pub(crate) async fn release(&self, mac: &ManagedAgentCertificate) -> Result<(), ClusterError> {
+        let finalizers: Vec<_> = mac.finalizers().iter().filter(|finalizer| *finalizer != FINALIZER).cloned().collect();
+        match self.patch_finalizers(mac, &finalizers).await {
+            Ok(_) | Err(ClusterError::NotFound { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Server-side apply: what we leave out is removed, what others own stays, and the resource version makes it fail
+    /// when somebody wrote since we read.
+    pub(crate) async fn write_status(
+        &self,
+        mac: &ManagedAgentCertificate,
+        status: &ManagedAgentCertificateStatus,
+    ) -> Result<ManagedAgentCertificate, ClusterError> {
+        let patch = json!({
+            "apiVersion": ManagedAgentCertificate::api_version(&()),
+            "kind": ManagedAgentCertificate::kind(&()),
+            "metadata": {"name": mac.name_any(), "namespace": mac.namespace(), "resourceVersion": mac.resource_version()},
+            "status": status,
+        });
+        let params = PatchParams::apply(MANAGER).force();
+        self.call("patch", STATUS, self.resources(mac).patch_status(&mac.name_any(), &params, &Patch::Apply(&patch)))
+            .await
+    }
+
+    /// The whole list, so the resource version must be the one that it was read with.
+    async fn patch_finalizers(
+        &self,
+        mac: &ManagedAgentCertificate,
+        finalizers: &[String],
+    ) -> Result<ManagedAgentCertificate, ClusterError> {
+        let patch = json!({"metadata": {"finalizers": finalizers, "resourceVersion": mac.resource_version()}});
+        let params = PatchParams { field_manager: Some(MANAGER.into()), ..PatchParams::default() };
+        self.call("patch", RESOURCE, self.resources(mac).patch(&mac.name_any(), &params, &Patch::Merge(&patch))).await
+    }
+
+    fn resources(&self, mac: &ManagedAgentCertificate) -> Api<ManagedAgentCertificate> {
+        Api::namespaced(self.client.clone(), &mac.namespace().unwrap_or_default())
+    }
+}

@@ -1,0 +1,105 @@
+//! The inputs with what follows from them, worked out once before the rules speak.
+
+use jiff::Timestamp;
+use kagiban_crds::Generation;
+use kagiban_crds::host_api::{AgentReport, RotationReport, RotationState};
+use kagiban_crds::resource::{LeafStatus, ManagedAgentCertificateStatus, RotationStatus, Trigger};
+
+use super::due;
+use super::inputs::{Inputs, Obstacle};
+use super::{Step, request_digest, settle};
+
+/// Generations are stored by the API server as signed numbers.
+const LAST_GENERATION: u64 = i64::MAX.unsigned_abs();
+
+pub(super) struct Case<'a> {
+    pub(super) inputs: Inputs<'a>,
+    /// The status with every ended rotation written down.
+    pub(super) settled: ManagedAgentCertificateStatus,
+    /// What the spec asks for now.
+    pub(super) digest: String,
+    /// Why a new rotation is due, if it is.
+    pub(super) due: Option<Trigger>,
+}
+
+/// What a rule says: a step, and what stands in the way if the step is to wait.
+pub(super) struct Verdict {
+    pub(super) step: Step,
+    pub(super) obstacle: Option<Obstacle>,
+}
+
+impl<'a> Case<'a> {
+    pub(super) fn new(inputs: Inputs<'a>) -> Self {
+        let digest = request_digest(&inputs.resource.spec);
+        let settled = settle::settle(&inputs, &digest);
+        let due = due::due(&inputs, &settled, &digest);
+        Self { inputs, settled, digest, due }
+    }
+
+    pub(super) fn report(&self) -> Option<&'a AgentReport> {
+        match self.inputs.host {
+            super::Observed::Seen(report) => Some(report),
+            super::Observed::Unseen(_) => None,
+        }
+    }
+
+    pub(super) fn leaf(&self) -> Option<&LeafStatus> {
+        self.settled.leaf.as_ref()
+    }
+
+    /// Our rotation, while we do not know how it ended.
+    pub(super) fn open_rotation(&self) -> Option<&RotationStatus> {
+        undecided(&self.settled)
+    }
+
+    /// The rotation that the host works on, whoever opened it.
+    pub(super) fn host_rotation(&self) -> Option<&'a RotationReport> {
+        self.report()?.rotation.as_ref().filter(|rotation| !rotation.state.is_decided())
+    }
+
+    /// The generation after every one that was ever used, here or on the host.
+    pub(super) fn next_generation(&self) -> Option<Generation> {
+        let here = self.settled.rotation.as_ref().map_or(0, |rotation| rotation.generation);
+        let there = self.report().map_or(0, |report| {
+            report.generation.0.max(report.rotation.as_ref().map_or(0, |rotation| rotation.generation.0))
+        });
+        let highest = here.max(there);
+        (highest < LAST_GENERATION).then(|| Generation(highest).next())
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.inputs.now
+    }
+
+    pub(super) fn blocked(obstacle: Obstacle, retry: Timestamp) -> Verdict {
+        Verdict { step: Step::Blocked { by: obstacle.by, retry }, obstacle: Some(obstacle) }
+    }
+}
+
+impl Verdict {
+    pub(super) const fn clear(step: Step) -> Self {
+        Self { step, obstacle: None }
+    }
+}
+
+pub(super) fn undecided(status: &ManagedAgentCertificateStatus) -> Option<&RotationStatus> {
+    status.rotation.as_ref().filter(|rotation| !rotation.state.is_decided())
+}
+
+/// Whether the keystore may have been touched already.
+pub(super) const fn is_deployed(state: RotationState) -> bool {
+    match state {
+        RotationState::Requested
+        | RotationState::Keyed
+        | RotationState::Validated
+        | RotationState::Staged
+        | RotationState::BackedUp => false,
+        RotationState::Swapped
+        | RotationState::Restarting
+        | RotationState::Verifying
+        | RotationState::Committed
+        | RotationState::RollingBack
+        | RotationState::RolledBack
+        | RotationState::Frozen => true,
+    }
+}

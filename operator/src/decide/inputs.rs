@@ -1,0 +1,107 @@
+//! What a decision is made from.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use kagiban_crds::host_api::AgentReport;
+use kagiban_crds::resource::{BlockedBy, ManagedAgentCertificateSpec, ManagedAgentCertificateStatus};
+
+/// Everything a decision may depend on.
+#[derive(Clone, Copy, Debug)]
+pub struct Inputs<'a> {
+    pub resource: &'a Resource,
+    pub host: Observed<'a>,
+    /// An older resource for the same agent of the same host; it owns the agent.
+    pub rival: Option<&'a Rival>,
+    /// The last step that failed without harm, if the one before it did not succeed since.
+    pub setback: Option<&'a Setback>,
+    pub policy: &'a Policy,
+    pub now: Timestamp,
+}
+
+/// A `ManagedAgentCertificate` without Kubernetes around it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Resource {
+    pub namespace: String,
+    pub name: String,
+    pub uid: String,
+    /// The generation of the *spec*, as the API server counts it.
+    pub generation: i64,
+    /// When deletion was asked for.
+    pub deleted_at: Option<Timestamp>,
+    /// Whether our finalizer is on it.
+    pub held: bool,
+    /// The value of the rotate annotation.
+    pub rotate: Option<String>,
+    pub spec: ManagedAgentCertificateSpec,
+    pub status: ManagedAgentCertificateStatus,
+}
+
+/// What was seen of the agent.
+#[derive(Clone, Copy, Debug)]
+pub enum Observed<'a> {
+    Seen(&'a AgentReport),
+    Unseen(&'a Obstacle),
+}
+
+/// An older resource that claims the same agent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rival {
+    pub namespace: String,
+    pub name: String,
+}
+
+/// Why something cannot be done now. The message must not change from try to try: it goes into the status.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Obstacle {
+    pub by: BlockedBy,
+    pub message: String,
+}
+
+/// Failed tries in a row of the same object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Setback {
+    pub obstacle: Obstacle,
+    /// At least one.
+    pub count: u32,
+    /// When the last one failed.
+    pub at: Timestamp,
+}
+
+/// The operator's flags, as far as decisions depend on them.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// The longest time between two looks at a host.
+    pub resync: Duration,
+    /// How long deletion waits for a host, or for a rotation on it.
+    pub release_after: Duration,
+    /// How long a rotation may take until the chain is on the host; then it is undone.
+    pub delivery_deadline: Duration,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            resync: Duration::from_secs(300),
+            // longer than a restart of a slow agent with its rollback, short enough for a namespace to go
+            release_after: Duration::from_secs(900),
+            // long enough to mend an issuer without losing the key that the host has made
+            delivery_deadline: Duration::from_secs(3600),
+        }
+    }
+}
+
+impl Observed<'_> {
+    pub(crate) const fn report(&self) -> Option<&AgentReport> {
+        match self {
+            Self::Seen(report) => Some(report),
+            Self::Unseen(_) => None,
+        }
+    }
+}
+
+impl Obstacle {
+    pub fn new(by: BlockedBy, message: impl Into<String>) -> Self {
+        Self { by, message: message.into() }
+    }
+}

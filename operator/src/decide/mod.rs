@@ -1,0 +1,93 @@
+//! What to do about one resource, as a pure and total function.
+//!
+//! ```text
+//!   resource, what the host says, rival, setback, policy, now
+//!        │
+//!        v
+//!     settle     an ended rotation is written down
+//!        │
+//!        v
+//!     rules      in order; the first that speaks gives the step
+//!        │
+//!        v
+//!     story      conditions from the verdict, events from what changed
+//!        │
+//!        v
+//!     Decision { step, status, events }
+//! ```
+//!
+//! No clock, no network, no Kubernetes client. Everything that waits does so by returning.
+
+mod case;
+mod conditions;
+mod deletion;
+mod due;
+mod gates;
+mod inputs;
+mod reason;
+mod renewal;
+mod request;
+mod rules;
+mod settle;
+mod story;
+#[cfg(test)]
+mod tests;
+
+pub use inputs::{Inputs, Observed, Obstacle, Policy, Resource, Rival, Setback};
+pub use reason::{ConditionType, Reason};
+pub use renewal::renewal_time;
+pub use request::request_digest;
+pub use rules::decide;
+pub use story::{Story, Tone};
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use kagiban_crds::Generation;
+use kagiban_crds::resource::{BlockedBy, ManagedAgentCertificateStatus, Trigger};
+
+/// One step, the status as it shall read before the step is taken, and what to tell.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Decision {
+    pub step: Step,
+    pub status: ManagedAgentCertificateStatus,
+    /// Told once, because they follow from the difference between the old status and the new.
+    pub stories: Vec<Story>,
+}
+
+/// What to do next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Put the finalizer on, before the host is asked for anything.
+    EnsureFinalizer,
+    /// Take the finalizer off: nothing on the host depends on this resource any more.
+    ReleaseFinalizer,
+    /// Open a rotation. The status with its generation is written first.
+    Open { generation: Generation, trigger: Trigger },
+    /// Have the host's CSR signed and push the chain.
+    Deliver { generation: Generation },
+    /// The host works; look again.
+    Follow { generation: Generation, after: Duration },
+    /// Undo a rotation that has not touched the keystore yet.
+    Rollback { generation: Generation },
+    /// A rotation is due and may not go on; look again then.
+    Blocked { by: BlockedBy, retry: Timestamp },
+    /// Nothing to do until then.
+    Idle { until: Timestamp },
+    /// The resource is being deleted and is not ours to hold.
+    Gone,
+}
+
+impl Step {
+    /// Whether it changes anything outside the status: such a step is only taken on a fresh read of the resource.
+    pub const fn acts(self) -> bool {
+        match self {
+            Self::EnsureFinalizer
+            | Self::ReleaseFinalizer
+            | Self::Open { .. }
+            | Self::Deliver { .. }
+            | Self::Rollback { .. } => true,
+            Self::Follow { .. } | Self::Blocked { .. } | Self::Idle { .. } | Self::Gone => false,
+        }
+    }
+}

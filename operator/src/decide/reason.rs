@@ -1,0 +1,143 @@
+//! The closed set of words by which users learn what happened: reasons of conditions and events, values of metrics.
+
+use kagiban_crds::resource::{BlockedBy, Trigger};
+
+/// The conditions, in the order in which they are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ConditionType {
+    /// The leaf is valid, stored and served.
+    Ready,
+    /// A leaf was signed for this resource.
+    Issued,
+    /// That leaf is in the keystore on the host.
+    Deployed,
+    /// That leaf is served on the live endpoint.
+    Verified,
+    /// A rotation is on its way.
+    Reconciling,
+    /// Nothing goes on until a person looks.
+    Stalled,
+}
+
+/// Why a condition is as it is, or what an event tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reason {
+    Issued,
+    NotIssued,
+    Deployed,
+    NotDeployed,
+    Verified,
+    /// The host looked and could not see a leaf.
+    NotSeen,
+    Expired,
+    /// A rotation is on its way, for the reason given.
+    Rotating(Trigger),
+    /// Drift that was seen and is not acted on yet.
+    StoredDrift,
+    ServedDrift,
+    /// Nothing is on its way.
+    Settled,
+    NotStalled,
+    /// Expiry is near and something forbids the rotation: a person must say which risk wins.
+    NearExpiry,
+    Blocked(BlockedBy),
+    RotationStarted,
+    ChainDelivered,
+    RolledBack,
+    /// An undeployed rotation was called off by the operator.
+    RotationCalledOff,
+    RotationLost,
+    /// Deletion went on although the host could not be asked.
+    Released,
+}
+
+impl ConditionType {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ready => "Ready",
+            Self::Issued => "Issued",
+            Self::Deployed => "Deployed",
+            Self::Verified => "Verified",
+            Self::Reconciling => "Reconciling",
+            Self::Stalled => "Stalled",
+        }
+    }
+}
+
+impl Reason {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Issued => "Issued",
+            Self::NotIssued => "NotIssued",
+            Self::Deployed => "Deployed",
+            Self::NotDeployed => "NotDeployed",
+            Self::Verified => "Verified",
+            Self::NotSeen => "NotSeen",
+            Self::Expired => "Expired",
+            Self::Rotating(trigger) => trigger_word(trigger),
+            Self::StoredDrift => "StoredDrift",
+            Self::ServedDrift => "ServedDrift",
+            Self::Settled => "Settled",
+            Self::NotStalled => "NotStalled",
+            Self::NearExpiry => "NearExpiry",
+            Self::Blocked(by) => blocked_word(by),
+            Self::RotationStarted => "RotationStarted",
+            Self::ChainDelivered => "ChainDelivered",
+            Self::RolledBack => "RolledBack",
+            Self::RotationCalledOff => "RotationCalledOff",
+            Self::RotationLost => "RotationLost",
+            Self::Released => "Released",
+        }
+    }
+}
+
+/// The word that a trigger goes by.
+const fn trigger_word(trigger: Trigger) -> &'static str {
+    match trigger {
+        Trigger::FirstIssue => "FirstIssue",
+        Trigger::Requested => "Requested",
+        Trigger::SpecChanged => "SpecChanged",
+        Trigger::StoredDrift => "StoredDrift",
+        Trigger::ServedDrift => "ServedDrift",
+        Trigger::Renewal => "Renewal",
+    }
+}
+
+/// The word that an obstacle goes by, the same as in `status.blockedBy`.
+const fn blocked_word(by: BlockedBy) -> &'static str {
+    match by {
+        BlockedBy::Paused => "Paused",
+        BlockedBy::HostUnreachable => "HostUnreachable",
+        BlockedBy::HostBusy => "HostBusy",
+        BlockedBy::HostRefused => "HostRefused",
+        BlockedBy::WrongHost => "WrongHost",
+        BlockedBy::Frozen => "Frozen",
+        BlockedBy::OnBattery => "OnBattery",
+        BlockedBy::LowBattery => "LowBattery",
+        BlockedBy::ShutdownPending => "ShutdownPending",
+        BlockedBy::PowerUnknown => "PowerUnknown",
+        BlockedBy::ClockSkew => "ClockSkew",
+        BlockedBy::IssuerUnavailable => "IssuerUnavailable",
+        BlockedBy::SecretUnavailable => "SecretUnavailable",
+        BlockedBy::Conflict => "Conflict",
+        BlockedBy::BackingOff => "BackingOff",
+    }
+}
+
+/// Whether only a person can clear it.
+pub(crate) const fn needs_a_person(by: BlockedBy) -> bool {
+    match by {
+        BlockedBy::Frozen | BlockedBy::Conflict | BlockedBy::WrongHost | BlockedBy::HostRefused => true,
+        BlockedBy::Paused
+        | BlockedBy::HostUnreachable
+        | BlockedBy::HostBusy
+        | BlockedBy::OnBattery
+        | BlockedBy::LowBattery
+        | BlockedBy::ShutdownPending
+        | BlockedBy::PowerUnknown
+        | BlockedBy::ClockSkew
+        | BlockedBy::IssuerUnavailable
+        | BlockedBy::SecretUnavailable
+        | BlockedBy::BackingOff => false,
+    }
+}

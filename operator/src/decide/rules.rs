@@ -1,0 +1,181 @@
+//! The rules, in order. The first that speaks decides.
+
+use std::time::Duration;
+
+use kagiban_crds::host_api::{AgentReport, RotationReport, RotationState};
+use kagiban_crds::resource::{BlockedBy, ManagedAgentCertificateStatus, RotationStatus, Trigger};
+
+use super::case::{Case, Verdict, is_deployed};
+use super::inputs::{Inputs, Observed, Obstacle};
+use super::renewal::later;
+use super::settle::{bounded, whole_seconds};
+use super::{Decision, Step, conditions, deletion, gates, story};
+
+/// Between looks at a host that works; a rotation takes seconds to a few minutes.
+const QUICK_LOOK: Duration = Duration::from_secs(1);
+/// Between looks at a host that has worked for longer than usual.
+const SLOW_LOOK: Duration = Duration::from_secs(15);
+/// Until then a rotation is as quick as usual.
+const USUAL_ROTATION: Duration = Duration::from_secs(120);
+
+type Rule = fn(&Case<'_>) -> Option<Verdict>;
+
+const RULES: [Rule; 8] =
+    [deletion::deleting, conflict, unreachable, wrong_host, in_flight, resume, rotate, unreadable_request];
+
+/// Decides about one resource. Total: it never panics, whatever the inputs say.
+pub fn decide(inputs: &Inputs<'_>) -> Decision {
+    let case = Case::new(*inputs);
+    let verdict = RULES.iter().find_map(|rule| rule(&case)).unwrap_or_else(|| idle(&case));
+    let status = match verdict.step {
+        // the resource itself changes first; the decision after that writes the status
+        Step::EnsureFinalizer | Step::ReleaseFinalizer | Step::Gone => inputs.resource.status.clone(),
+        Step::Open { .. }
+        | Step::Deliver { .. }
+        | Step::Follow { .. }
+        | Step::Rollback { .. }
+        | Step::Blocked { .. }
+        | Step::Idle { .. } => written(&case, &verdict),
+    };
+    let stories = story::told(&case, &verdict, &status);
+    Decision { step: verdict.step, status, stories }
+}
+
+/// An older resource owns the agent; two owners would rotate each other's leaf for ever.
+fn conflict(case: &Case<'_>) -> Option<Verdict> {
+    let rival = case.inputs.rival?;
+    let message = format!("{}/{} is older and names the same agent of the same host", rival.namespace, rival.name);
+    Some(Case::blocked(Obstacle::new(BlockedBy::Conflict, message), later(case.now(), case.inputs.policy.resync)))
+}
+
+fn unreachable(case: &Case<'_>) -> Option<Verdict> {
+    match case.inputs.host {
+        Observed::Seen(_) => None,
+        Observed::Unseen(obstacle) => Some(Case::blocked(obstacle.clone(), gates::retry_of(case))),
+    }
+}
+
+fn wrong_host(case: &Case<'_>) -> Option<Verdict> {
+    let report = case.report().filter(|report| is_wrong_host(case, report))?;
+    let message = format!(
+        "agent {} ({}) of host {} answers at that address",
+        report.name,
+        bounded(&report.product, 64),
+        report.host
+    );
+    Some(Case::blocked(Obstacle::new(BlockedBy::WrongHost, message), later(case.now(), case.inputs.policy.resync)))
+}
+
+/// The host works on a rotation: it is brought to its end, and called off if it is not what we want any more and has
+/// not touched the keystore.
+fn in_flight(case: &Case<'_>) -> Option<Verdict> {
+    let rotation = case.host_rotation()?;
+    if is_deployed(rotation.state) || rotation.state == RotationState::Requested {
+        return Some(follow(case, rotation));
+    }
+    let Some(own) = case.open_rotation().filter(|own| own.generation == rotation.generation.0) else {
+        return Some(roll_back(case, rotation));
+    };
+    if rotation.state != RotationState::Keyed {
+        return Some(follow(case, rotation));
+    }
+    let in_time = case.now() < later(own.started_at, case.inputs.policy.delivery_deadline);
+    if own.request_digest != case.digest || rotation.csr.is_none() || !in_time {
+        return Some(roll_back(case, rotation));
+    }
+    let deliver = Step::Deliver { generation: rotation.generation };
+    Some(gates::before_delivering(case).unwrap_or_else(|| trying(case, deliver)))
+}
+
+/// The status names a generation that the host has not heard of: the operator stopped between the two.
+fn resume(case: &Case<'_>) -> Option<Verdict> {
+    let own = case.open_rotation()?;
+    let open = Step::Open { generation: kagiban_crds::Generation(own.generation), trigger: own.trigger };
+    Some(gates::before_opening(case).unwrap_or_else(|| hold_first(case, open)))
+}
+
+fn rotate(case: &Case<'_>) -> Option<Verdict> {
+    let trigger = case.due?;
+    if case.inputs.resource.spec.certificate.private_key.request().is_none() {
+        return None;
+    }
+    if let Some(shut) = gates::before_opening(case).or_else(|| gates::before_another(case, trigger)) {
+        return Some(shut);
+    }
+    let Some(generation) = case.next_generation() else {
+        let obstacle = Obstacle::new(BlockedBy::HostRefused, "the host reports the last generation there is");
+        return Some(Case::blocked(obstacle, later(case.now(), case.inputs.policy.resync)));
+    };
+    Some(hold_first(case, Step::Open { generation, trigger }))
+}
+
+/// A spec that the schema should not have let in.
+fn unreadable_request(case: &Case<'_>) -> Option<Verdict> {
+    case.due?;
+    let obstacle = Obstacle::new(BlockedBy::HostRefused, "spec.certificate.privateKey names a key that no host makes");
+    Some(Case::blocked(obstacle, later(case.now(), case.inputs.policy.resync)))
+}
+
+fn idle(case: &Case<'_>) -> Verdict {
+    let resync = later(case.now(), case.inputs.policy.resync);
+    let until = case.settled.renewal_time.map_or(resync, |renewal| renewal.min(resync));
+    Verdict::clear(Step::Idle { until })
+}
+
+/// The finalizer goes on before the host is asked for anything.
+fn hold_first(case: &Case<'_>, step: Step) -> Verdict {
+    if case.inputs.resource.held { trying(case, step) } else { Verdict::clear(Step::EnsureFinalizer) }
+}
+
+/// While a step that failed is tried again, the status goes on saying what was in its way: it would be written twice
+/// for each try otherwise.
+fn trying(case: &Case<'_>, step: Step) -> Verdict {
+    Verdict { step, obstacle: case.inputs.setback.map(|setback| setback.obstacle.clone()) }
+}
+
+/// Undoes what has not touched the keystore.
+pub(super) fn roll_back(case: &Case<'_>, rotation: &RotationReport) -> Verdict {
+    let step = Step::Rollback { generation: rotation.generation };
+    gates::before_trying_again(case).unwrap_or_else(|| trying(case, step))
+}
+
+pub(super) fn follow(case: &Case<'_>, rotation: &RotationReport) -> Verdict {
+    let usual = case.open_rotation().is_none_or(|own| case.now() < later(own.started_at, USUAL_ROTATION));
+    let after = if usual { QUICK_LOOK } else { SLOW_LOOK };
+    Verdict::clear(Step::Follow { generation: rotation.generation, after })
+}
+
+pub(super) fn is_wrong_host(case: &Case<'_>, report: &AgentReport) -> bool {
+    let spec = &case.inputs.resource.spec;
+    report.host.as_str() != spec.host
+        || report.name.as_str() != spec.agent.name
+        || report.product != spec.agent.product.id()
+}
+
+/// The status as it shall read before the step is taken.
+fn written(case: &Case<'_>, verdict: &Verdict) -> ManagedAgentCertificateStatus {
+    let mut status = case.settled.clone();
+    if let Step::Open { generation, trigger } = verdict.step {
+        begin(case, &mut status, generation.0, trigger);
+    }
+    status.observed_generation = Some(case.inputs.resource.generation);
+    status.blocked_by = verdict.obstacle.as_ref().map(|obstacle| obstacle.by);
+    status.conditions = conditions::conditions(case, verdict, &status);
+    status
+}
+
+/// Nothing changes when the same generation is opened again.
+fn begin(case: &Case<'_>, status: &mut ManagedAgentCertificateStatus, generation: u64, trigger: Trigger) {
+    status.handled_rotate.clone_from(&case.inputs.resource.rotate);
+    if case.open_rotation().is_some_and(|own| own.generation == generation) {
+        return;
+    }
+    status.rotation = Some(RotationStatus {
+        generation,
+        trigger,
+        state: RotationState::Requested,
+        started_at: whole_seconds(case.now()),
+        attempts: gates::attempts(case).saturating_add(1),
+        request_digest: case.digest.clone(),
+    });
+}

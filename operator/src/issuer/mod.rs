@@ -1,0 +1,92 @@
+//! Who signs: turns the CSR of a host into a chain, after the resource's spec and not after the CSR's wishes.
+//!
+//! ```text
+//!   CSR ──csr──> a key that fits the spec ──ca_secret──> leaf + CA, PEM
+//!                                   ^
+//!                    spec (names, duration), CA Secret, now
+//! ```
+//!
+//! Another kind of issuer is a sibling of `ca_secret`.
+
+mod ca_secret;
+mod csr;
+#[cfg(test)]
+mod tests;
+
+pub use ca_secret::{CaSecret, Issued};
+pub use csr::{CsrKey, check};
+
+use std::time::Duration;
+
+use kagiban_crds::resource::BlockedBy;
+
+use crate::decide::Obstacle;
+
+/// A certificate starts this long before it is signed, for hosts whose clock is behind.
+pub const BACKDATE: Duration = Duration::from_secs(300);
+
+/// Why nothing was signed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum IssuerError {
+    #[error("the issuer's Secret has no {0}: it must be of type kubernetes.io/tls")]
+    MissingKey(&'static str),
+    #[error("the issuer's {0} cannot be read: it must be PEM")]
+    Unreadable(&'static str),
+    #[error("the issuer's certificate is no CA certificate that may sign others")]
+    NotCa,
+    #[error("the issuer's certificate is not valid now: it runs from {not_before} to {not_after}")]
+    NotValid { not_before: String, not_after: String },
+    #[error("the issuer's key does not belong to its certificate")]
+    KeyMismatch,
+    #[error("the issuer's key is weaker than RSA-2048 or P-256")]
+    WeakIssuer,
+    #[error("the issuer's name cannot be copied into a certificate as it is; use a CA with a plain subject")]
+    IssuerName,
+    #[error("the host's CSR cannot be read")]
+    BadCsr,
+    #[error("the host's CSR is not signed with its own key")]
+    CsrSignature,
+    #[error("the key in the host's CSR is not the one that was asked for ({0})")]
+    CsrKey(&'static str),
+    #[error("the spec asks for a name or address that cannot stand in a certificate: {0}")]
+    BadName(String),
+    #[error("signing failed")]
+    Signing,
+}
+
+impl IssuerError {
+    /// Stable, for metrics.
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::MissingKey(_) => "missing_key",
+            Self::Unreadable(_) => "unreadable",
+            Self::NotCa => "not_ca",
+            Self::NotValid { .. } => "not_valid",
+            Self::KeyMismatch => "key_mismatch",
+            Self::WeakIssuer => "weak_issuer",
+            Self::IssuerName => "issuer_name",
+            Self::BadCsr => "bad_csr",
+            Self::CsrSignature => "csr_signature",
+            Self::CsrKey(_) => "csr_key",
+            Self::BadName(_) => "bad_name",
+            Self::Signing => "signing",
+        }
+    }
+
+    /// What stands in the way, as users see it.
+    pub fn obstacle(&self, issuer: &str) -> Obstacle {
+        let by = match self {
+            Self::MissingKey(_)
+            | Self::Unreadable(_)
+            | Self::NotCa
+            | Self::NotValid { .. }
+            | Self::KeyMismatch
+            | Self::WeakIssuer
+            | Self::IssuerName
+            | Self::BadName(_)
+            | Self::Signing => BlockedBy::IssuerUnavailable,
+            Self::BadCsr | Self::CsrSignature | Self::CsrKey(_) => BlockedBy::HostRefused,
+        };
+        Obstacle::new(by, format!("issuer CASecret/{issuer}: {self}"))
+    }
+}

@@ -1,0 +1,93 @@
+//! What this process remembers of tries that failed. It may be forgotten: a restart only tries again sooner.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use jiff::Timestamp;
+
+use crate::decide::{Obstacle, Setback};
+
+/// By uid.
+#[derive(Debug, Default)]
+pub struct Ledger(Mutex<HashMap<String, Entry>>);
+
+#[derive(Clone, Debug, Default)]
+struct Entry {
+    looking: Option<Setback>,
+    acting: Option<Setback>,
+    /// Reconciles in a row that ended in an error of ours or of the API server.
+    errors: u32,
+}
+
+impl Ledger {
+    /// The host could not be looked at.
+    pub(crate) fn looked_in_vain(&self, uid: &str, obstacle: &Obstacle, now: Timestamp) {
+        self.with(uid, |entry| entry.looking = Some(after(entry.looking.take(), obstacle, now)));
+    }
+
+    pub(crate) fn looked(&self, uid: &str) {
+        self.with(uid, |entry| entry.looking = None);
+    }
+
+    /// A step failed without harm.
+    pub(crate) fn acted_in_vain(&self, uid: &str, obstacle: &Obstacle, now: Timestamp) {
+        self.with(uid, |entry| entry.acting = Some(after(entry.acting.take(), obstacle, now)));
+    }
+
+    /// A step succeeded, or nothing is to be done any more.
+    pub(crate) fn acted(&self, uid: &str) {
+        self.with(uid, |entry| entry.acting = None);
+    }
+
+    /// What a decision needs to know: of looking while the host cannot be seen, of acting otherwise.
+    pub(crate) fn setback(&self, uid: &str, seen: bool) -> Option<Setback> {
+        self.with(uid, |entry| if seen { entry.acting.clone() } else { entry.looking.clone() })
+    }
+
+    /// How many reconciles in a row failed, this one included.
+    pub(crate) fn failed(&self, uid: &str) -> u32 {
+        self.with(uid, |entry| {
+            entry.errors = entry.errors.saturating_add(1);
+            entry.errors
+        })
+    }
+
+    pub(crate) fn passed(&self, uid: &str) {
+        self.with(uid, |entry| entry.errors = 0);
+    }
+
+    pub(crate) fn forget(&self, uid: &str) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
+    }
+
+    fn with<T>(&self, uid: &str, change: impl FnOnce(&mut Entry) -> T) -> T {
+        // an entry is plain data: one that a panic left half-changed is as good as any
+        let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        change(entries.entry(uid.to_owned()).or_default())
+    }
+}
+
+fn after(before: Option<Setback>, obstacle: &Obstacle, now: Timestamp) -> Setback {
+    let count = before.map_or(0, |setback| setback.count).saturating_add(1);
+    Setback { obstacle: obstacle.clone(), count, at: now }
+}
+
+#[cfg(test)]
+mod tests {
+    use kagiban_crds::resource::BlockedBy;
+
+    use super::*;
+
+    #[test]
+    fn tries_are_counted_apart_for_looking_and_acting_until_one_succeeds() {
+        let ledger = Ledger::default();
+        let obstacle = Obstacle::new(BlockedBy::HostUnreachable, "down");
+        ledger.looked_in_vain("a", &obstacle, Timestamp::UNIX_EPOCH);
+        ledger.looked_in_vain("a", &obstacle, Timestamp::UNIX_EPOCH);
+        assert_eq!(ledger.setback("a", false).map(|setback| setback.count), Some(2));
+        assert_eq!(ledger.setback("a", true), None);
+        assert_eq!(ledger.setback("b", false), None);
+        ledger.looked("a");
+        assert_eq!(ledger.setback("a", false), None);
+    }
+}

@@ -1,0 +1,108 @@
+//! `/metrics`, `/healthz` and `/readyz` over plain HTTP/1.1, bounded in connections and time.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::header::CONTENT_TYPE;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use crate::metrics::SharedMetrics;
+
+/// Two Prometheus servers, a kubelet and a person with curl.
+const MAX_CONNECTIONS: usize = 32;
+/// Headers must arrive in this time.
+const HEADER_DEADLINE: Duration = Duration::from_secs(5);
+/// A connection lives no longer than this, whatever it does.
+const CONNECTION_DEADLINE: Duration = Duration::from_secs(300);
+/// What the text format of OpenMetrics is called.
+const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Whether the watch has been read for the first time.
+pub type Readiness = Arc<dyn Fn() -> bool + Send + Sync>;
+
+/// Listens until told to stop.
+///
+/// # Errors
+/// When the address cannot be bound.
+pub async fn serve(
+    address: SocketAddr,
+    metrics: SharedMetrics,
+    ready: Readiness,
+    stop: CancellationToken,
+) -> std::io::Result<SocketAddr> {
+    let listener = TcpListener::bind(address).await?;
+    let bound = listener.local_addr()?;
+    tokio::spawn(accept(listener, metrics, ready, stop));
+    Ok(bound)
+}
+
+async fn accept(listener: TcpListener, metrics: SharedMetrics, ready: Readiness, stop: CancellationToken) {
+    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    loop {
+        let accepted = tokio::select! {
+            () = stop.cancelled() => return,
+            accepted = listener.accept() => accepted,
+        };
+        let Ok((stream, _)) = accepted else {
+            // out of file descriptors, most likely: others will close theirs
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            continue;
+        };
+        if let Ok(place) = places.clone().try_acquire_owned() {
+            let (metrics, ready) = (metrics.clone(), ready.clone());
+            tokio::spawn(async move {
+                let _place = place;
+                let _ = tokio::time::timeout(CONNECTION_DEADLINE, connection(stream, metrics, ready)).await;
+            });
+        }
+    }
+}
+
+async fn connection(stream: TcpStream, metrics: SharedMetrics, ready: Readiness) {
+    let service = service_fn(move |request: Request<Incoming>| {
+        let answer = answer(&request, &metrics, &ready);
+        async move { Ok::<_, Infallible>(answer) }
+    });
+    // without a timer hyper's header deadline is silently off
+    let served = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_DEADLINE)
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
+    if let Err(error) = served {
+        tracing::debug!(%error, "a connection to the metrics port ended early");
+    }
+}
+
+fn answer(request: &Request<Incoming>, metrics: &SharedMetrics, ready: &Readiness) -> Response<Full<Bytes>> {
+    let text = |status, kind, body: String| {
+        let mut response = Response::new(Full::new(Bytes::from(body)));
+        *response.status_mut() = status;
+        response.headers_mut().insert(CONTENT_TYPE, hyper::header::HeaderValue::from_static(kind));
+        response
+    };
+    const PLAIN: &str = "text/plain; charset=utf-8";
+    if request.method() != Method::GET && request.method() != Method::HEAD {
+        return text(StatusCode::METHOD_NOT_ALLOWED, PLAIN, "only GET\n".into());
+    }
+    match request.uri().path() {
+        "/metrics" => match metrics.render() {
+            Ok(body) => text(StatusCode::OK, OPENMETRICS, body),
+            Err(_) => text(StatusCode::INTERNAL_SERVER_ERROR, PLAIN, "metrics could not be rendered\n".into()),
+        },
+        "/healthz" => text(StatusCode::OK, PLAIN, "ok\n".into()),
+        "/readyz" if ready() => text(StatusCode::OK, PLAIN, "ok\n".into()),
+        "/readyz" => text(StatusCode::SERVICE_UNAVAILABLE, PLAIN, "the resources were not listed yet\n".into()),
+        _ => text(StatusCode::NOT_FOUND, PLAIN, "/metrics, /healthz, /readyz\n".into()),
+    }
+}
