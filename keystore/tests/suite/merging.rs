@@ -469,3 +469,48 @@ fn the_diff_tells_what_changed_and_whether_trust_was_dropped() {
     assert!(replaced.drops_trusted() && !diff(&trust, &old).is_empty());
     assert!(diff(&trust, &trust.clone()).is_empty());
 }
+
+#[test]
+fn an_intermediate_that_another_chain_needs_stays_when_ours_no_longer_does() {
+    let key = crate::pki::ec_key();
+    let leaf = crate::pki::parsed(&crate::pki::leaf_params("ups-01.example.com").self_signed(&key).unwrap());
+    let key = KeyMaterial { pkcs8: Zeroizing::new(key.serialize_der()), chain: vec![leaf.clone()] };
+    let merged = Order { key, ..Order::into(&made("pkcs12")) }.run().unwrap();
+    let seen = check("PKCS12", &merged.bytes, "changeit");
+    assert_eq!(seen["other"].chain, chain(&pki().other));
+    assert_eq!(seen["securekey"].chain, [hex::encode(leaf.sha256())]);
+}
+
+#[test]
+fn an_old_intermediate_that_is_trusted_does_not_slip_into_a_new_chain_of_the_same_name() {
+    // The store trusts the old CA; the new one has the same name and another key.
+    let authority = || {
+        let key = crate::pki::ec_key();
+        let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();
+        params.distinguished_name.push(rcgen::DnType::CommonName, "Renewed CA");
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        (crate::pki::parsed(&params.self_signed(&key).unwrap()), rcgen::Issuer::new(params, key))
+    };
+    let under = |(ca, issuer): &(Certificate, rcgen::Issuer<'_, rcgen::KeyPair>)| {
+        let key = crate::pki::ec_key();
+        let leaf = crate::pki::parsed(&crate::pki::leaf_params("ups-01.example.com").signed_by(&key, issuer).unwrap());
+        KeyMaterial { pkcs8: Zeroizing::new(key.serialize_der()), chain: vec![leaf, ca.clone()] }
+    };
+    let (old_ca, new_ca) = (authority(), authority());
+    let path = stores().join("same-name");
+    let der = stores().join("same-name.der");
+    std::fs::write(&der, old_ca.0.der()).unwrap();
+    std::fs::write(&path, &*Order { key: under(&old_ca), ..Order::anew() }.run().unwrap().bytes).unwrap();
+    let (path, der) = (path.to_str().unwrap(), der.to_str().unwrap());
+    let store = ["-keystore", path, "-storetype", "PKCS12", "-storepass", "changeit", "-noprompt"];
+    keytool(&[&["-importcert", "-alias", "console", "-file", der], &store[..]].concat());
+
+    let old = std::fs::read(path).unwrap();
+    let renewed = Order { key: under(&new_ca), ..Order::into(&old) }.run().unwrap();
+    let seen = check("PKCS12", &renewed.bytes, "changeit");
+    assert_eq!(seen["securekey"].chain[1], hex::encode(new_ca.0.sha256()));
+    assert_eq!(
+        (seen["console"].kind.as_str(), &seen["console"].chain[0]),
+        ("trusted", &hex::encode(old_ca.0.sha256()))
+    );
+}
