@@ -62,12 +62,7 @@ pub(super) async fn dial(endpoint: &Endpoint, deadline: Instant) -> Result<Diall
     Ok(Dialled { stream, dns, connect: started.elapsed() })
 }
 
-async fn resolve(
-    endpoint: &Endpoint,
-    host: &str,
-    port: u16,
-    deadline: Instant,
-) -> Result<Vec<SocketAddr>, ProbeError> {
+async fn resolve(endpoint: &Endpoint, host: &str, port: u16, deadline: Instant) -> Result<Vec<SocketAddr>, ProbeError> {
     let failed = |detail: String| ProbeError::Dns { host: host.to_owned(), detail };
     let found = timeout_at(deadline, tokio::net::lookup_host((host, port)))
         .await

@@ -69,11 +69,7 @@ pub async fn probe(endpoint: &Endpoint, deadline: Duration) -> Result<Handshake,
 ///
 /// # Errors
 /// Only when no certificate was seen at all.
-pub async fn probe_against(
-    endpoint: &Endpoint,
-    roots: &Roots,
-    deadline: Duration,
-) -> Result<Handshake, ProbeError> {
+pub async fn probe_against(endpoint: &Endpoint, roots: &Roots, deadline: Duration) -> Result<Handshake, ProbeError> {
     shake(endpoint, Some(roots), deadline).await
 }
 

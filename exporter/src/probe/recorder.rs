@@ -51,7 +51,8 @@ impl ServerCertVerifier for Recorder {
         _ocsp_response: &[u8],
         _now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        let chain = std::iter::once(leaf).chain(intermediates).take(MAX_CHAIN).map(|c| c.clone().into_owned()).collect();
+        let chain =
+            std::iter::once(leaf).chain(intermediates).take(MAX_CHAIN).map(|c| c.clone().into_owned()).collect();
         self.write(|seen| seen.chain = chain);
         Ok(ServerCertVerified::assertion())
     }
