@@ -1,1 +1,142 @@
-//! Stub: to be written.
+//! What is worth looking at on a host that has no configuration.
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::probe::Endpoint;
+
+/// Where PowerChute installs itself, newest product first. Windows and Linux in one list: a path of the other system is
+/// simply not there.
+const POWERCHUTE: &[&str] = &[
+    "/opt/APC/PowerChuteSerialShutdown/Agent",
+    "/opt/APC/PowerChuteSerialShutdown/agent",
+    "/opt/APC/PowerChuteBusinessEdition/Agent",
+    "/opt/APC/PowerChuteBusinessEdition/agent",
+    r"C:\Program Files\APC\PowerChute Serial Shutdown\agent",
+    r"C:\Program Files\APC\PowerChute Business Edition\agent",
+    r"C:\Program Files\APC\PowerChute Business Edition\server",
+    r"C:\Program Files (x86)\APC\PowerChute Business Edition\agent",
+    r"C:\Program Files (x86)\APC\PowerChute Business Edition\server",
+];
+/// PowerChute's own HTTPS port.
+const POWERCHUTE_ENDPOINT: &str = "127.0.0.1:6547";
+
+/// Where distributions put their JVMs, one directory each.
+const JVM_PARENTS: &[&str] = &["/usr/lib/jvm", "/usr/java", "/opt/java", r"C:\Program Files\Java"];
+/// Since Java 9, and before.
+const TRUST_STORES: &[&str] = &["lib/security/cacerts", "jre/lib/security/cacerts"];
+/// More directories than this beside each other are no JVMs.
+const MAX_JVMS: usize = 64;
+
+/// The bundles of Debian, Red Hat, SUSE and Alpine.
+const BUNDLES: &[&str] = &[
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+];
+
+/// Where to search.
+#[derive(Clone, Debug, Default)]
+pub struct Places {
+    pub powerchute: Vec<PathBuf>,
+    pub jvm_parents: Vec<PathBuf>,
+    pub java_home: Option<PathBuf>,
+    pub bundles: Vec<PathBuf>,
+}
+
+/// What is there.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// Directories of PowerChute agents.
+    pub powerchute: Vec<PathBuf>,
+    /// Trust stores of JVMs.
+    pub trust_stores: Vec<PathBuf>,
+    /// The system's CA bundle; endpoints are checked against it.
+    pub system_bundle: Option<PathBuf>,
+}
+
+impl Places {
+    /// The places that are usual for this kind of host.
+    pub fn usual() -> Self {
+        let paths = |list: &[&str]| list.iter().map(PathBuf::from).filter(|path| path.is_absolute()).collect();
+        Self {
+            powerchute: paths(POWERCHUTE),
+            jvm_parents: paths(JVM_PARENTS),
+            java_home: env::var_os("JAVA_HOME").map(PathBuf::from).filter(|path| path.is_absolute()),
+            bundles: paths(BUNDLES),
+        }
+    }
+
+    /// Searches. Blocks on the file system.
+    pub fn search(&self) -> Found {
+        Found {
+            powerchute: first_of_each(self.powerchute.iter().filter(|path| path.is_dir())),
+            trust_stores: self.trust_stores(),
+            system_bundle: self.bundles.iter().find(|path| path.is_file()).cloned(),
+        }
+    }
+
+    fn trust_stores(&self) -> Vec<PathBuf> {
+        let below = self.jvm_parents.iter().flat_map(|parent| subdirectories(parent));
+        let homes = self.java_home.iter().cloned().chain(below);
+        let stores = homes.flat_map(|home| TRUST_STORES.iter().map(move |store| home.join(store)));
+        let there: Vec<_> = stores.filter(|store| store.is_file()).collect();
+        first_of_each(there.iter())
+    }
+}
+
+impl Found {
+    /// Where a PowerChute agent answers, if one is installed.
+    pub fn local_endpoint(&self) -> Option<Endpoint> {
+        let installed = !self.powerchute.is_empty();
+        installed.then(|| Endpoint { address: POWERCHUTE_ENDPOINT.to_owned(), server_name: None })
+    }
+}
+
+fn subdirectories(parent: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(parent).into_iter().flatten().filter_map(Result::ok);
+    let mut directories: Vec<_> =
+        entries.map(|entry| entry.path()).filter(|path| path.is_dir()).take(MAX_JVMS).collect();
+    directories.sort();
+    directories
+}
+
+/// Several paths may lead to one thing; the first is kept, as it was found.
+fn first_of_each<'a>(paths: impl Iterator<Item = &'a PathBuf>) -> Vec<PathBuf> {
+    let mut seen = std::collections::BTreeSet::new();
+    paths.filter(|path| seen.insert(fs::canonicalize(path).unwrap_or_else(|_| (*path).clone()))).cloned().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_store_behind_two_links_is_found_once_and_a_powerchute_directory_brings_its_endpoint() {
+        let root = tempfile::tempdir().expect("a temporary directory");
+        let store = root.path().join("jvm/java-17/lib/security/cacerts");
+        fs::create_dir_all(store.parent().expect("has a parent")).expect("directories");
+        fs::write(&store, "").expect("a store");
+        std::os::unix::fs::symlink("java-17", root.path().join("jvm/default")).expect("a link");
+        fs::create_dir(root.path().join("Agent")).expect("a directory");
+        let places = Places {
+            powerchute: vec![root.path().join("none"), root.path().join("Agent")],
+            jvm_parents: vec![root.path().join("jvm"), root.path().join("none")],
+            java_home: None,
+            bundles: vec![root.path().join("none")],
+        };
+        let found = places.search();
+        assert_eq!(found.powerchute, [root.path().join("Agent")]);
+        assert_eq!(found.trust_stores, [root.path().join("jvm/default/lib/security/cacerts")]);
+        assert_eq!(found.local_endpoint().map(|e| e.address).as_deref(), Some(POWERCHUTE_ENDPOINT));
+    }
+
+    #[test]
+    fn a_bare_host_has_nothing() {
+        assert_eq!(Places::default().search(), Found::default());
+        assert_eq!(Found::default().local_endpoint(), None);
+    }
+}

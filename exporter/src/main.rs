@@ -1,1 +1,86 @@
-fn main() {}
+//! kagiban-exporter: the process around the library.
+
+use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use clap::Parser;
+use kagiban_exporter::cli::{Cli, Command, KeystoreCommand, ListArgs, LogFormat, ServeArgs, list_keystore, one_line};
+use kagiban_exporter::{config, service};
+use tokio::runtime::Runtime;
+
+/// The work is short and seldom; more threads would only cost memory.
+const WORKER_THREADS: usize = 2;
+/// File reads that hang take one each; all the others share the rest.
+const MAX_BLOCKING_THREADS: usize = 64;
+/// A file read that hangs must not keep the process from ending.
+const LAST_WAIT: Duration = Duration::from_millis(500);
+
+fn main() -> ExitCode {
+    let Cli { command, serve } = Cli::parse();
+    match command {
+        Some(Command::Keystore(KeystoreCommand::List(args))) => list(&args),
+        None => run(serve).unwrap_or_else(|error| fail(&format!("{error:#}"))),
+    }
+}
+
+fn list(args: &ListArgs) -> ExitCode {
+    match list_keystore(args, &mut io::BufWriter::new(io::stdout().lock())) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&format!("{}: {error}", error.reason())),
+    }
+}
+
+fn run(args: ServeArgs) -> Result<ExitCode> {
+    log(&args);
+    if args.config_check {
+        let path = args.config_file.as_deref().context("--config.check needs --config.file")?;
+        config::load(path)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let runtime = runtime()?;
+    let code = if args.once {
+        let (metrics, all_up) = runtime.block_on(service::once(args.config_file))?;
+        io::stdout().lock().write_all(&metrics).context("cannot print the metrics")?;
+        ExitCode::from(u8::from(!all_up))
+    } else {
+        let options = service::Options {
+            config_file: args.config_file,
+            listen_addresses: args.listen_addresses,
+            telemetry_path: args.telemetry_path,
+        };
+        runtime.block_on(service::serve(options))?;
+        ExitCode::SUCCESS
+    };
+    runtime.shutdown_timeout(LAST_WAIT);
+    Ok(code)
+}
+
+fn runtime() -> Result<Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(WORKER_THREADS)
+        .max_blocking_threads(MAX_BLOCKING_THREADS)
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")
+}
+
+/// To stderr: stdout belongs to `--once`.
+fn log(args: &ServeArgs) {
+    let log = tracing_subscriber::fmt()
+        .with_max_level(args.log_level)
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        .with_target(false);
+    match args.log_format {
+        LogFormat::Text => log.init(),
+        LogFormat::Json => log.json().init(),
+    }
+}
+
+fn fail(message: &str) -> ExitCode {
+    // Where stderr is closed there is nobody to tell.
+    let _ = writeln!(io::stderr().lock(), "kagiban-exporter: {}", one_line(message));
+    ExitCode::FAILURE
+}

@@ -1,5 +1,43 @@
 //! Keystores: bounded readers, writers, merge and semantic diff. Knows no product and no I/O.
+//!
+//! ```text
+//! bytes --sniff--> format --+-- jks     (JKS, JCEKS) --+
+//!                           +-- pkcs12               --+--> Store --+--> list
+//!                           +-- pem, pkcs7, DER      --+            +--> diff
+//!
+//! old bytes, key, chain --merge--> new bytes      (read again and compared before they are handed out)
+//! bytes, alias --open_key--> leaf                 (the key opens and belongs to it)
+//! ```
+//! Every input is hostile until shown otherwise: readers are bounded by [`Limits`], never recurse without a limit, and never
+//! allocate by a count they were told. Secrets live in wiped memory and appear in no `Debug` and no error.
 
+mod ber;
 mod certificate;
+mod cursor;
+mod der;
+mod diff;
+mod distinguished_name;
+mod error;
+mod jks;
+mod key_pair;
+mod limits;
+mod merge;
+mod open_key;
+mod pem;
+mod pkcs12;
+mod pkcs7;
+mod random;
+mod read;
+mod sniff;
+mod store;
+mod text;
 
 pub use certificate::Certificate;
+pub use diff::{Change, Diff, Summary, diff};
+pub use error::{MergeError, ReadError};
+pub use limits::Limits;
+pub use merge::{Merge, Merged, OnUnreadable, merge};
+pub use open_key::open_key;
+pub use read::read;
+pub use sniff::sniff;
+pub use store::{Entry, EntryKind, Format, KeyMaterial, PasswordCheck, Pkcs12Profile, Store};

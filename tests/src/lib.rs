@@ -1,1 +1,34 @@
-//! placeholder
+//! What the tests that need more than one room stand on, and the demo with them.
+//!
+//! ```text
+//!   tools ──> programs (etcd, kube-apiserver, kubectl, java, keytool, and ours)
+//!     │
+//!   process ── everything started here dies with the test, however that ends
+//!     │
+//!   control_plane <── operator ──mTLS──> host (exporter + PowerChute double)
+//!        │                                  │
+//!      kubectl, audit                    handshake, keystore listings
+//! ```
+//!
+//! Nothing here asks our own code whether our own code did well: certificates are read off the wire, stores are opened by
+//! Java, writes are counted in the API server's audit log.
+
+pub mod audit;
+pub mod canary;
+pub mod control_plane;
+pub mod crash_proxy;
+pub mod handshake;
+pub mod host;
+pub mod http;
+pub mod keystore;
+pub mod kubectl;
+pub mod operator;
+pub mod pki;
+pub mod ports;
+pub mod powerchute;
+pub mod process;
+pub mod quickstart;
+pub mod scratch;
+pub mod stage;
+pub mod tools;
+pub mod wait;

@@ -1,7 +1,60 @@
 //! The host's own configuration: YAML, every key known, parsed into values that cannot be wrong.
+//!
+//! ```text
+//!   file.rs  ──YAML──>  Config ─┬─ certificates.rs, tls.rs   what to look at
+//!   (size, line, column)        └─ agents.rs, host_api.rs    what may be rotated, by whom, and when
+//!                                  values.rs                 durations, patterns, names
+//! ```
+//!
+//! `examples/exporter.yaml` documents every key.
 
 mod agents;
+mod certificates;
+mod file;
 mod host_api;
+mod tls;
+mod values;
+
+use std::path::PathBuf;
+
+use kagiban_crds::HostName;
+use serde::Deserialize;
 
 pub use agents::AgentConfig;
+pub use certificates::CertificateRule;
+pub use file::{ConfigError, load, parse};
 pub use host_api::{HostApiConfig, PowerConfig};
+pub use tls::TlsEndpoint;
+pub use values::{Exclusion, Interval, PathPattern, SourceName};
+
+/// All of it. The default is what an empty file says.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
+pub struct Config {
+    /// By default what the system calls itself.
+    pub host: Option<HostName>,
+    pub certificates: Vec<CertificateRule>,
+    pub tls_endpoints: Vec<TlsEndpoint>,
+    pub agents: Vec<AgentConfig>,
+    pub host_api: Option<HostApiConfig>,
+    pub power: PowerConfig,
+    /// By default the platform's.
+    pub state_directory: Option<PathBuf>,
+    pub discovery: DiscoveryConfig,
+}
+
+/// Whether the usual places are searched.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
+pub struct DiscoveryConfig {
+    /// By default only when the configuration names nothing to look at.
+    pub enabled: Option<bool>,
+}
+
+impl Config {
+    pub fn discovers(&self) -> bool {
+        let names_something =
+            !(self.certificates.is_empty() && self.tls_endpoints.is_empty() && self.agents.is_empty());
+        self.discovery.enabled.unwrap_or(!names_something)
+    }
+}

@@ -38,6 +38,24 @@ pub fn read_regular(path: &Path, limit: u64) -> Result<FileRead, FileError> {
     Ok(FileRead { bytes, identity: identity(&metadata) })
 }
 
+/// Which file a path leads to now, following symlinks, without reading it.
+///
+/// # Errors
+/// See [`FileError`]; what is no regular file is refused.
+pub fn identify(path: &Path) -> Result<FileIdentity, FileError> {
+    let metadata = std::fs::metadata(path).map_err(|e| FileError::from_io(path, e))?;
+    if metadata.is_file() {
+        return Ok(identity(&metadata));
+    }
+    Err(FileError::NotRegular { path: path.to_owned(), kind: kind(&metadata) })
+}
+
+/// Whether a file's mode lets its group or everybody read it; a file that cannot be asked is not accused.
+pub fn is_readable_by_others(path: &Path) -> bool {
+    const GROUP_AND_OTHERS_READ: u32 = 0o044;
+    std::fs::metadata(path).is_ok_and(|metadata| metadata.mode() & GROUP_AND_OTHERS_READ != 0)
+}
+
 /// One byte more than the limit, so that a file that grew meanwhile is seen to be too large. The buffer is sized before
 /// it is filled: a growing `Vec` would leave copies of a key behind in freed memory.
 fn read_at_most(file: File, size: u64, limit: u64) -> std::io::Result<Zeroizing<Vec<u8>>> {

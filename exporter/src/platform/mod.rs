@@ -4,7 +4,11 @@
 mod files;
 #[cfg(target_os = "linux")]
 mod linux;
+#[cfg(target_os = "linux")]
+mod process;
 
 pub use files::{FileError, FileIdentity, FileRead};
 #[cfg(target_os = "linux")]
-pub use linux::read_regular;
+pub use linux::{identify, is_readable_by_others, read_regular};
+#[cfg(target_os = "linux")]
+pub use process::{Request, Requests, Usage, host_name, usage};

@@ -1,1 +1,56 @@
-//! Stub: to be written.
+//! What is looked at, each thing on its own schedule and under its own deadline.
+//!
+//! ```text
+//!   config, discovery ──plan──> Source ──schedule──> Pass ──> snapshot::Board
+//!                                 ├─ files/       certificate files and keystores, by pattern
+//!                                 ├─ powerchute   one PowerChute directory: files/ with what the product knows
+//!                                 └─ tls          one endpoint: probe
+//! ```
+//!
+//! A source owns how it looks, and nothing of rendering. One that hangs or panics harms no other.
+
+mod files;
+mod plan;
+mod powerchute;
+mod schedule;
+mod tls;
+
+pub use plan::plan;
+pub use schedule::{Gate, look_at_all, watch};
+
+use std::time::Duration;
+
+use crate::snapshot::{Observation, SourceId, Trouble};
+
+/// Something to look at again and again.
+#[derive(Debug)]
+pub struct Source {
+    id: SourceId,
+    /// Every reason that a look can fail for.
+    reasons: &'static [&'static str],
+    interval: Duration,
+    look: Look,
+}
+
+#[derive(Debug)]
+enum Look {
+    Files(Box<files::FileSource>),
+    Tls(tls::TlsSource),
+}
+
+impl Source {
+    pub const fn id(&self) -> &SourceId {
+        &self.id
+    }
+
+    pub const fn reasons(&self) -> &'static [&'static str] {
+        self.reasons
+    }
+
+    async fn look(&mut self) -> (Observation, Option<Trouble>) {
+        match &mut self.look {
+            Look::Files(source) => source.look().await,
+            Look::Tls(source) => source.look().await,
+        }
+    }
+}

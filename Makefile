@@ -1,0 +1,51 @@
+# `make demo` shows it, `make test` proves it. Both first say what they will fetch or build.
+
+CARGO ?= cargo
+# Where cargo builds; the programs of the demo are there.
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+
+.PHONY: help demo test lint bench crds mutants release prepare
+
+help:
+	@echo 'make demo        one keystore rotated end to end, on this machine; ONCE=1 exits when done;'
+	@echo '                 DEMO_USE_KUBECONFIG=1 uses the cluster of KUBECONFIG'
+	@echo 'make test        every test: units, keytool, a real API server, end to end with Java, the crash sweep'
+	@echo 'make lint        formatting, clippy, one crypto provider'
+	@echo 'make bench       the figures: sizes, memory, time to verified, API writes'
+	@echo 'make crds        writes the CRD to crds/ from its Rust types'
+	@echo 'make mutants     seeds five known bugs by hand; each must turn the suite red'
+	@echo 'make release     programs that run on glibc 2.17 and later'
+
+prepare:
+	@tests/tools/prepare.sh
+
+demo: prepare
+	@$(CARGO) build --workspace --bins --locked
+	@ONCE='$(ONCE)' $(TARGET)/debug/demo
+
+test: prepare
+	$(CARGO) build --workspace --bins --locked
+	$(CARGO) test --workspace --locked --no-fail-fast
+
+lint:
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	@if $(CARGO) tree --workspace --locked --quiet --invert ring >/dev/null 2>&1; then \
+	    echo 'lint: a second crypto provider came in: cargo tree -i ring'; exit 1; fi
+
+crds:
+	$(CARGO) run --locked --quiet -p kagiban-crds --features resource --bin crdgen >crds/.generated
+	mv crds/.generated crds/managedagentcertificates.kagiban.dev.yaml
+
+mutants: prepare
+	tests/mutants/run.sh
+
+bench: prepare
+	$(CARGO) build --release --locked -p kagiban-exporter -p kagiban-operator
+	$(CARGO) build --locked -p kagiban-tests --bin bench
+	@KAGIBAN_BIN_DIR=$(abspath $(TARGET))/release $(TARGET)/debug/bench
+
+# The oldest systems that the notices cover are RHEL 7 and SLES 12; zig links against their glibc.
+release:
+	@command -v cargo-zigbuild >/dev/null || { echo 'missing cargo-zigbuild: cargo install --locked cargo-zigbuild && pip install ziglang'; exit 1; }
+	$(CARGO) zigbuild --release --locked --target x86_64-unknown-linux-gnu.2.17 -p kagiban-exporter -p kagiban-operator

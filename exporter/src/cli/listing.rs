@@ -1,0 +1,137 @@
+//! A store in JSON for scripts, and in words for people.
+
+use std::fmt;
+use std::io::{self, Write};
+
+use jiff::Timestamp;
+use kagiban_keystore::{Certificate, Entry, EntryKind, PasswordCheck, Store};
+use serde::Serialize;
+
+const SECONDS_PER_DAY: i64 = 86_400;
+
+/// The JSON that scripts count on: keys are only ever added.
+#[derive(Serialize)]
+struct StoreJson<'a> {
+    format: &'static str,
+    password: &'static str,
+    entries: Vec<EntryJson<'a>>,
+}
+
+#[derive(Serialize)]
+struct EntryJson<'a> {
+    alias: &'a str,
+    kind: &'static str,
+    chain: Vec<CertificateJson<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct CertificateJson<'a> {
+    sha256: String,
+    subject: &'a str,
+    issuer: &'a str,
+    serial: &'a str,
+    not_before: String,
+    not_after: String,
+}
+
+pub(super) fn json(store: &Store, out: &mut dyn Write) -> io::Result<()> {
+    serde_json::to_writer(&mut *out, &StoreJson::from(store))?;
+    writeln!(out)
+}
+
+impl<'a> From<&'a Store> for StoreJson<'a> {
+    fn from(store: &'a Store) -> Self {
+        let entries = store.entries.iter().map(EntryJson::from).collect();
+        Self { format: store.format.as_str(), password: store.password.as_str(), entries }
+    }
+}
+
+impl<'a> From<&'a Entry> for EntryJson<'a> {
+    fn from(entry: &'a Entry) -> Self {
+        let chain = entry.chain.iter().map(CertificateJson::from).collect();
+        Self { alias: &entry.alias, kind: entry.kind.as_str(), chain }
+    }
+}
+
+impl<'a> From<&'a Certificate> for CertificateJson<'a> {
+    fn from(certificate: &'a Certificate) -> Self {
+        Self {
+            sha256: hex::encode(certificate.sha256()),
+            subject: certificate.subject(),
+            issuer: certificate.issuer(),
+            serial: certificate.serial(),
+            not_before: certificate.not_before().to_string(),
+            not_after: certificate.not_after().to_string(),
+        }
+    }
+}
+
+pub(super) fn text(store: &Store, now: Timestamp, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(out, "Keystore type: {}", store.format.as_str().to_uppercase())?;
+    writeln!(out, "Password: {}", words_for(store.password))?;
+    writeln!(out, "Entries: {}", store.entries.len())?;
+    for entry in &store.entries {
+        writeln!(out)?;
+        if !entry.alias.is_empty() {
+            writeln!(out, "Alias: {}", Printable(&entry.alias))?;
+        }
+        writeln!(out, "Entry type: {}", kind_in_words(entry.kind))?;
+        if entry.kind == EntryKind::Key {
+            writeln!(out, "Certificate chain length: {}", entry.chain.len())?;
+        }
+        for (position, certificate) in entry.chain.iter().enumerate() {
+            if entry.chain.len() > 1 {
+                writeln!(out, "Certificate [{}]:", position + 1)?;
+            }
+            describe(certificate, now, out)?;
+        }
+    }
+    Ok(())
+}
+
+fn describe(certificate: &Certificate, now: Timestamp, out: &mut dyn Write) -> io::Result<()> {
+    let days = (certificate.not_after().as_second() - now.as_second()).div_euclid(SECONDS_PER_DAY);
+    let left = if days < 0 { format!("expired {} days ago", -days) } else { format!("{days} days left") };
+    writeln!(out, "  Subject: {}", Printable(certificate.subject()))?;
+    writeln!(out, "  Issuer: {}", Printable(certificate.issuer()))?;
+    writeln!(out, "  Serial number: {}", Printable(certificate.serial()))?;
+    writeln!(out, "  Valid from {} until {} ({left})", certificate.not_before(), certificate.not_after())?;
+    let addresses = certificate.ip_addresses().iter().map(ToString::to_string);
+    let names: Vec<_> = certificate.dns_names().iter().cloned().chain(addresses).collect();
+    if !names.is_empty() {
+        writeln!(out, "  Alternative names: {}", Printable(&names.join(", ")))?;
+    }
+    writeln!(out, "  Public key: {}", Printable(certificate.key_algorithm()))?;
+    writeln!(out, "  Signature algorithm: {}", Printable(certificate.signature_algorithm()))?;
+    writeln!(out, "  SHA-256: {}", hex::encode(certificate.sha256()))
+}
+
+const fn words_for(check: PasswordCheck) -> &'static str {
+    match check {
+        PasswordCheck::Verified => "verified",
+        PasswordCheck::Wrong => "wrong, or the store was tampered with; the certificates can be read all the same",
+        PasswordCheck::NotGiven => "not given; the store's integrity was not checked",
+        PasswordCheck::NoneNeeded => "none needed",
+    }
+}
+
+const fn kind_in_words(kind: EntryKind) -> &'static str {
+    match kind {
+        EntryKind::Key => "private key",
+        EntryKind::Trusted => "trusted certificate",
+        EntryKind::Secret => "secret key",
+        EntryKind::Certificate => "certificate",
+    }
+}
+
+/// Text from a store, for a terminal: a control character could make it lie.
+pub(crate) struct Printable<'a>(pub(crate) &'a str);
+
+impl fmt::Display for Printable<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0
+            .chars()
+            .try_for_each(|c| if c.is_control() { write!(f, "{}", c.escape_default()) } else { write!(f, "{c}") })
+    }
+}

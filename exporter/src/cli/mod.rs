@@ -1,0 +1,120 @@
+//! The command line.
+
+mod keystore;
+mod listing;
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub use keystore::list as list_keystore;
+
+use crate::web::{ListenAddress, TelemetryPath};
+
+/// Beside the host API's 9995.
+const DEFAULT_LISTEN_ADDRESS: &str = ":9994";
+
+/// Publishes certificate expiry and host state to Prometheus, and rotates keystores through the host API.
+///
+/// With no configuration it looks for PowerChute directories (their keystore, and the agent's HTTPS port on this host),
+/// the trust stores of JVMs and the system's CA bundle, and says in its log what it found. A configuration that names
+/// something to look at replaces that search.
+#[derive(Debug, Parser)]
+#[command(name = "kagiban-exporter", version, args_conflicts_with_subcommands = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    #[command(flatten)]
+    pub serve: ServeArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Look into keystores.
+    #[command(subcommand)]
+    Keystore(KeystoreCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum KeystoreCommand {
+    /// Print what a keystore or certificate file holds: JKS, JCEKS, PKCS#12, PEM, DER or PKCS#7.
+    ///
+    /// The certificates of a JKS or JCEKS are read without its password. Exits with 0 when the certificates could be
+    /// read, with 1 and one line that names the reason when not, with 2 for wrong usage.
+    List(ListArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct ListArgs {
+    /// The store; a regular file.
+    pub file: PathBuf,
+    /// A file that holds the store's password; one trailing line end is not part of it.
+    #[arg(long, value_name = "FILE")]
+    pub password_file: Option<PathBuf>,
+    /// How to print.
+    #[arg(short, long, value_enum, default_value_t = Output::Text)]
+    pub output: Output,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    Text,
+    Json,
+}
+
+#[derive(Debug, Args)]
+pub struct ServeArgs {
+    /// The configuration, in YAML.
+    #[arg(long = "config.file", value_name = "FILE")]
+    pub config_file: Option<PathBuf>,
+    /// Check the configuration and exit: 0 when it is good, 1 when not.
+    #[arg(long = "config.check")]
+    pub config_check: bool,
+    /// Where to listen, as host:port or :port; may be given several times.
+    #[arg(long = "web.listen-address", value_name = "ADDRESS", default_value = DEFAULT_LISTEN_ADDRESS)]
+    pub listen_addresses: Vec<ListenAddress>,
+    /// Where the metrics are.
+    #[arg(long = "web.telemetry-path", value_name = "PATH", default_value = "/metrics")]
+    pub telemetry_path: TelemetryPath,
+    /// Look at everything once, print the metrics, exit: 0 when every source could be looked at, 1 when not.
+    #[arg(long)]
+    pub once: bool,
+    /// What is logged, as error, warn, info, debug or trace.
+    #[arg(long = "log.level", value_name = "LEVEL", default_value = "info")]
+    pub log_level: tracing::Level,
+    /// How it is logged.
+    #[arg(long = "log.format", value_name = "FORMAT", value_enum, default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
+}
+
+/// A message on one line and without control characters, whatever names it quotes.
+pub fn one_line(message: &str) -> String {
+    listing::Printable(message).to_string()
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn flags_are_spelled_as_prometheus_users_expect() {
+        let words = ["x", "--config.file=/c", "--web.listen-address=:1", "--web.listen-address=[::1]:2", "--once"];
+        let cli = Cli::try_parse_from(words).expect("these flags exist");
+        assert_eq!(cli.serve.listen_addresses.len(), 2);
+        assert!(cli.serve.once && cli.serve.config_file.is_some());
+        assert!(Cli::try_parse_from(["x", "--once", "keystore", "list", "f"]).is_err());
+    }
+}

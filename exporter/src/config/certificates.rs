@@ -1,0 +1,48 @@
+//! `certificates:` — files and keystores to read.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::values::{Exclusion, Interval, PathPattern, SourceName, absolute_path};
+
+/// One rule: some paths, perhaps a password for them, how often to look.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct CertificateRule {
+    /// The label `source`.
+    pub name: SourceName,
+    /// Files, or patterns with `*`, `?`, `[a-z]`, `{a,b}` and `**`.
+    pub paths: Vec<PathPattern>,
+    /// Of what the patterns find, what to leave out. Files that are named without a pattern are always read.
+    #[serde(default = "Exclusion::defaults")]
+    pub exclude: Vec<Exclusion>,
+    /// Holds the password of the stores; one trailing line end is not part of it.
+    #[serde(default, deserialize_with = "absolute_path")]
+    pub password_file: Option<PathBuf>,
+    #[serde(default = "CertificateRule::default_interval")]
+    pub interval: Interval,
+    /// A pass that takes longer counts as failed: a hanging network file system must not look like health.
+    #[serde(default = "CertificateRule::default_timeout")]
+    pub timeout: Interval,
+    /// More files than this are not read, and the source says so.
+    #[serde(default = "CertificateRule::default_max_files")]
+    pub max_files: usize,
+}
+
+impl CertificateRule {
+    /// A pass over unchanged files only asks the file system for their identity, so it can be frequent.
+    pub const fn default_interval() -> Interval {
+        Interval::new(Duration::from_secs(30))
+    }
+
+    pub const fn default_timeout() -> Interval {
+        Interval::new(Duration::from_secs(60))
+    }
+
+    /// Each certificate becomes three time series; ten thousand files are already a large Prometheus target.
+    pub const fn default_max_files() -> usize {
+        10_000
+    }
+}

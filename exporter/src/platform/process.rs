@@ -1,0 +1,107 @@
+//! What the system tells of this process, and its signals. Linux.
+
+use std::fs;
+use std::io;
+
+use tokio::signal::unix::{SignalKind, signal};
+
+/// `USER_HZ`: the kernel's promise to programs, whatever its own tick is.
+const TICKS_PER_SECOND: f64 = 100.0;
+
+/// What this process uses; a number that the system does not tell is absent.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Usage {
+    pub cpu_seconds: Option<f64>,
+    pub resident_bytes: Option<u64>,
+    pub open_files: Option<u64>,
+    pub max_open_files: Option<u64>,
+}
+
+/// What somebody asks of the process from outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Request {
+    Reload,
+    Stop,
+}
+
+/// The requests that arrive from now on.
+#[derive(Debug)]
+pub struct Requests {
+    hangup: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+}
+
+impl Requests {
+    /// # Errors
+    /// When the system refuses a signal handler.
+    pub fn listen() -> io::Result<Self> {
+        Ok(Self {
+            hangup: signal(SignalKind::hangup())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    pub async fn next(&mut self) -> Request {
+        tokio::select! {
+            _ = self.hangup.recv() => Request::Reload,
+            _ = self.interrupt.recv() => Request::Stop,
+            _ = self.terminate.recv() => Request::Stop,
+        }
+    }
+}
+
+/// What the system calls itself.
+pub fn host_name() -> Option<String> {
+    let name = fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
+    let name = name.trim();
+    (!name.is_empty()).then(|| name.to_owned())
+}
+
+/// What this process uses now.
+pub fn usage() -> Usage {
+    let read = |name: &str| fs::read_to_string(format!("/proc/self/{name}")).unwrap_or_default();
+    Usage {
+        cpu_seconds: cpu_seconds(&read("stat")),
+        resident_bytes: resident_bytes(&read("status")),
+        // The directory listing itself holds one.
+        open_files: fs::read_dir("/proc/self/fd").ok().map(|files| files.count().saturating_sub(1) as u64),
+        max_open_files: max_open_files(&read("limits")),
+    }
+}
+
+/// The program's name stands in parentheses and may hold anything: the fields are counted after the last one.
+fn cpu_seconds(stat: &str) -> Option<f64> {
+    let (_, fields) = stat.rsplit_once(')')?;
+    let mut times = fields.split_whitespace().skip(11).map(|ticks| ticks.parse::<f64>().ok());
+    Some((times.next()?? + times.next()??) / TICKS_PER_SECOND)
+}
+
+fn resident_bytes(status: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
+}
+
+fn max_open_files(limits: &str) -> Option<u64> {
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cpu_time_is_found_behind_a_program_name_with_spaces_and_parentheses() {
+        let stat = "12 (a) b) S 1 12 12 0 -1 4194560 100 0 0 0 150 50 0 0 20 0 3 0 100 1 1";
+        assert_eq!(cpu_seconds(stat), Some(2.0));
+        assert_eq!(cpu_seconds(""), None);
+    }
+
+    #[test]
+    fn this_process_uses_memory_and_files() {
+        let usage = usage();
+        assert!(usage.resident_bytes > Some(100_000) && usage.open_files > Some(2) && usage.cpu_seconds.is_some());
+    }
+}

@@ -1,0 +1,115 @@
+//! From an endpoint's words to a TCP connection, in time.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use rustls::pki_types::ServerName;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout_at};
+
+use super::ProbeError;
+
+/// A name with hundreds of addresses must not make one probe knock on hundreds of doors.
+const MAX_ADDRESSES: usize = 8;
+
+/// An endpoint to shake hands with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// `host:port`; an IPv6 address stands in brackets.
+    pub address: String,
+    /// Sent as SNI and used for the name check; by default the host part of the address.
+    pub server_name: Option<String>,
+}
+
+/// A connection and how long it took.
+pub(super) struct Dialled {
+    pub(super) stream: TcpStream,
+    pub(super) dns: Duration,
+    pub(super) connect: Duration,
+}
+
+impl Endpoint {
+    /// The name that the server's certificate is checked for.
+    ///
+    /// # Errors
+    /// [`ProbeError::Address`] or [`ProbeError::ServerName`] when the words are no such thing.
+    pub fn expected_name(&self) -> Result<ServerName<'static>, ProbeError> {
+        let (host, _) = self.host_and_port()?;
+        let name = self.server_name.as_deref().unwrap_or(host);
+        ServerName::try_from(name.to_owned()).map_err(|_| ProbeError::ServerName { name: name.to_owned() })
+    }
+
+    fn host_and_port(&self) -> Result<(&str, u16), ProbeError> {
+        let malformed = || ProbeError::Address { address: self.address.clone() };
+        let (host, port) = self.address.rsplit_once(':').ok_or_else(malformed)?;
+        let port = port.parse().map_err(|_| malformed())?;
+        let host = match host.strip_prefix('[') {
+            Some(rest) => rest.strip_suffix(']').ok_or_else(malformed)?,
+            None if host.contains(':') => return Err(malformed()),
+            None => host,
+        };
+        if host.is_empty() { Err(malformed()) } else { Ok((host, port)) }
+    }
+}
+
+pub(super) async fn dial(endpoint: &Endpoint, deadline: Instant) -> Result<Dialled, ProbeError> {
+    let (host, port) = endpoint.host_and_port()?;
+    let started = Instant::now();
+    let addresses = resolve(endpoint, host, port, deadline).await?;
+    let dns = started.elapsed();
+    let started = Instant::now();
+    let stream = connect(endpoint, &addresses, deadline).await?;
+    Ok(Dialled { stream, dns, connect: started.elapsed() })
+}
+
+async fn resolve(endpoint: &Endpoint, host: &str, port: u16, deadline: Instant) -> Result<Vec<SocketAddr>, ProbeError> {
+    let failed = |detail: String| ProbeError::Dns { host: host.to_owned(), detail };
+    let found = timeout_at(deadline, tokio::net::lookup_host((host, port)))
+        .await
+        .map_err(|_| ProbeError::Timeout { address: endpoint.address.clone(), phase: "dns" })?
+        .map_err(|e| failed(e.to_string()))?;
+    let addresses: Vec<_> = found.take(MAX_ADDRESSES).collect();
+    if addresses.is_empty() { Err(failed("the answer was empty".to_owned())) } else { Ok(addresses) }
+}
+
+/// Each address gets an equal share of the time that is left, so that a silent first one leaves some for the next.
+async fn connect(endpoint: &Endpoint, addresses: &[SocketAddr], deadline: Instant) -> Result<TcpStream, ProbeError> {
+    let mut last = ProbeError::Timeout { address: endpoint.address.clone(), phase: "connect" };
+    for (index, address) in addresses.iter().enumerate() {
+        let waiting = u32::try_from(addresses.len() - index).unwrap_or(u32::MAX);
+        let share = deadline.saturating_duration_since(Instant::now()) / waiting;
+        match timeout_at(Instant::now() + share, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => return Ok(stream),
+            Ok(Err(source)) => last = ProbeError::Connect { address: endpoint.address.clone(), source },
+            Err(_) => last = ProbeError::Timeout { address: endpoint.address.clone(), phase: "connect" },
+        }
+    }
+    Err(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn endpoint(address: &str) -> Endpoint {
+        Endpoint { address: address.to_owned(), server_name: None }
+    }
+
+    #[test]
+    fn an_address_is_a_host_or_a_bracketed_v6_address_with_a_port() {
+        assert_eq!(endpoint("ups-01:6547").host_and_port().ok(), Some(("ups-01", 6547)));
+        assert_eq!(endpoint("[::1]:443").host_and_port().ok(), Some(("::1", 443)));
+        for wrong in ["ups-01", ":443", "::1:443", "[::1:443", "ups-01:", "ups-01:70000", "[]:1"] {
+            assert!(endpoint(wrong).host_and_port().is_err(), "{wrong} was taken");
+        }
+    }
+
+    #[test]
+    fn the_name_to_check_is_the_configured_one_or_else_the_host() {
+        let named = Endpoint { address: "127.0.0.1:1".to_owned(), server_name: Some("ups-01.example.com".to_owned()) };
+        assert_eq!(named.expected_name().ok(), ServerName::try_from("ups-01.example.com").ok());
+        assert_eq!(endpoint("127.0.0.1:1").expected_name().ok(), ServerName::try_from("127.0.0.1").ok());
+        let wrong = Endpoint { address: "a:1".to_owned(), server_name: Some("not a name".to_owned()) };
+        assert_eq!(wrong.expected_name().map_err(|e| e.reason()), Err("bad_server_name"));
+    }
+}

@@ -1,0 +1,64 @@
+//! Why a probe saw no certificate.
+
+use std::io;
+
+/// Why no certificate was seen. [`ProbeError::reason`] is stable.
+#[derive(Debug, thiserror::Error)]
+pub enum ProbeError {
+    #[error("{address}: not an address; write host:port, or [v6]:port")]
+    Address { address: String },
+    #[error("{name}: not a name that can be sent as SNI; set serverName to a DNS name or an IP address")]
+    ServerName { name: String },
+    #[error("{host}: no address found ({detail}); check the name and this host's resolver")]
+    Dns { host: String, detail: String },
+    #[error("{address}: cannot connect ({source}); check that the service runs and that no firewall stands between")]
+    Connect { address: String, source: io::Error },
+    #[error("{address}: no answer within the deadline, while in {phase}")]
+    Timeout { address: String, phase: &'static str },
+    #[error("{address}: the server ended the handshake with the alert {alert}, before it sent a certificate")]
+    TlsAlert { address: String, alert: String },
+    #[error("{address}: what answers does not speak TLS; check the port")]
+    NotTls { address: String },
+    #[error("{address}: the connection was closed before a certificate was sent")]
+    Closed { address: String },
+    #[error("{address}: the handshake failed before a certificate was sent ({detail})")]
+    Protocol { address: String, detail: String },
+    #[error("{address}: the server sent no certificate")]
+    NoCertificate { address: String },
+    #[error("{address}: the served certificate cannot be parsed ({detail})")]
+    Malformed { address: String, detail: String },
+}
+
+impl ProbeError {
+    /// Every value that [`ProbeError::reason`] can have: the closed set of a metric label.
+    pub const REASONS: [&'static str; 11] = [
+        "bad_address",
+        "bad_server_name",
+        "closed",
+        "connect",
+        "dns",
+        "malformed",
+        "no_certificate",
+        "not_tls",
+        "protocol",
+        "timeout",
+        "tls_alert",
+    ];
+
+    /// Stable, for metric labels and conditions.
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::Address { .. } => "bad_address",
+            Self::ServerName { .. } => "bad_server_name",
+            Self::Dns { .. } => "dns",
+            Self::Connect { .. } => "connect",
+            Self::Timeout { .. } => "timeout",
+            Self::TlsAlert { .. } => "tls_alert",
+            Self::NotTls { .. } => "not_tls",
+            Self::Closed { .. } => "closed",
+            Self::Protocol { .. } => "protocol",
+            Self::NoCertificate { .. } => "no_certificate",
+            Self::Malformed { .. } => "malformed",
+        }
+    }
+}

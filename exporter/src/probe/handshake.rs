@@ -1,0 +1,184 @@
+//! The handshake itself: everything that a server shows before it, or we, hang up.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kagiban_keystore::Certificate;
+use rustls::ClientConfig;
+use rustls::client::Resumption;
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout, timeout_at};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use super::dial::{Dialled, Endpoint, dial};
+use super::recorder::{Recorder, Seen};
+use super::{ProbeError, Roots, Verdict};
+
+/// A farewell is a courtesy to the server's log; nothing is lost without it.
+const FAREWELL: Duration = Duration::from_millis(200);
+
+/// What was seen.
+#[derive(Clone, Debug)]
+pub struct Handshake {
+    /// The served chain, leaf first; at least one, cut after 16 or before a certificate that cannot be parsed.
+    pub chain: Vec<Certificate>,
+    /// The server signed the handshake with the key of the leaf.
+    pub key_proven: bool,
+    /// The server asked for a client certificate; it may do without.
+    pub client_certificate_wanted: bool,
+    /// Why the handshake did not come to its end, although the chain was seen.
+    pub failure: Option<String>,
+    /// `TLS 1.2` or `TLS 1.3`; absent when the handshake did not come to its end.
+    pub tls_version: Option<&'static str>,
+    /// The name that IANA registered, as `TLS13_AES_256_GCM_SHA384`; absent when the handshake did not come to its end.
+    pub cipher: Option<String>,
+    pub phases: Phases,
+    /// Whether the chain can be trusted for the expected name now; absent when there were no roots to ask.
+    pub verdict: Option<Verdict>,
+}
+
+/// How long each phase took.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Phases {
+    pub dns: Duration,
+    pub connect: Duration,
+    pub handshake: Duration,
+}
+
+impl Handshake {
+    /// Whether both sides finished; a server that then refuses for want of a client certificate is not waited for.
+    pub const fn is_complete(&self) -> bool {
+        self.failure.is_none()
+    }
+}
+
+/// Shakes hands within the deadline, DNS included. Trust is not judged: [`Handshake::verdict`] is `None`.
+///
+/// # Errors
+/// Only when no certificate was seen at all.
+pub async fn probe(endpoint: &Endpoint, deadline: Duration) -> Result<Handshake, ProbeError> {
+    shake(endpoint, None, deadline).await
+}
+
+/// Like [`probe`], and judges the chain against `roots`.
+///
+/// # Errors
+/// Only when no certificate was seen at all.
+pub async fn probe_against(endpoint: &Endpoint, roots: &Roots, deadline: Duration) -> Result<Handshake, ProbeError> {
+    shake(endpoint, Some(roots), deadline).await
+}
+
+async fn shake(endpoint: &Endpoint, roots: Option<&Roots>, deadline: Duration) -> Result<Handshake, ProbeError> {
+    let deadline = Instant::now() + deadline;
+    let name = endpoint.expected_name()?;
+    let Dialled { stream, dns, connect } = dial(endpoint, deadline).await?;
+
+    let started = Instant::now();
+    let recorder = Arc::new(Recorder::new(Arc::new(aws_lc_rs::default_provider())));
+    let outcome = negotiate(&recorder, name.clone(), stream, deadline).await;
+    let phases = Phases { dns, connect, handshake: started.elapsed() };
+
+    let seen = recorder.seen();
+    let (session, failure) = match outcome {
+        Ok(stream) => (Session::of(stream).await, None),
+        Err(cause) if seen.chain.is_empty() => return Err(cause.before_certificate(&endpoint.address)),
+        Err(cause) => (Session::default(), Some(cause.to_string())),
+    };
+    Ok(Handshake {
+        chain: parse(&seen, &endpoint.address)?,
+        verdict: roots.map(|roots| roots.judge(&seen.chain, &name, UnixTime::now())),
+        key_proven: seen.key_proven,
+        client_certificate_wanted: seen.client_certificate_wanted,
+        failure,
+        tls_version: session.tls_version,
+        cipher: session.cipher,
+        phases,
+    })
+}
+
+async fn negotiate(
+    recorder: &Arc<Recorder>,
+    name: ServerName<'static>,
+    stream: TcpStream,
+    deadline: Instant,
+) -> Result<TlsStream<TcpStream>, Failure> {
+    let connector = TlsConnector::from(Arc::new(client_config(recorder)));
+    match timeout_at(deadline, connector.connect(name, stream)).await {
+        Ok(Ok(stream)) => Ok(stream),
+        Ok(Err(error)) => Err(Failure::Handshake(error)),
+        Err(_) => Err(Failure::Timeout),
+    }
+}
+
+/// Resumption is off: a resumed session shows no certificate.
+fn client_config(recorder: &Arc<Recorder>) -> ClientConfig {
+    let mut config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_protocol_versions(rustls::ALL_VERSIONS)
+        .expect("the provider's suites serve the versions that rustls itself lists")
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::clone(recorder) as _)
+        .with_client_cert_resolver(Arc::clone(recorder) as _);
+    config.resumption = Resumption::disabled();
+    config
+}
+
+fn parse(seen: &Seen, address: &str) -> Result<Vec<Certificate>, ProbeError> {
+    let (leaf, rest) =
+        seen.chain.split_first().ok_or_else(|| ProbeError::NoCertificate { address: address.to_owned() })?;
+    let certificate = |der: &CertificateDer<'_>| Certificate::from_der(der.to_vec());
+    let malformed = |detail: String| ProbeError::Malformed { address: address.to_owned(), detail };
+    let leaf = certificate(leaf).map_err(|e| malformed(e.to_string()))?;
+    Ok(std::iter::once(leaf).chain(rest.iter().map_while(|der| certificate(der).ok())).collect())
+}
+
+/// What only a finished handshake tells.
+#[derive(Default)]
+struct Session {
+    tls_version: Option<&'static str>,
+    cipher: Option<String>,
+}
+
+impl Session {
+    async fn of(mut stream: TlsStream<TcpStream>) -> Self {
+        let (_, connection) = stream.get_ref();
+        let tls_version = match connection.protocol_version() {
+            Some(rustls::ProtocolVersion::TLSv1_2) => Some("TLS 1.2"),
+            Some(rustls::ProtocolVersion::TLSv1_3) => Some("TLS 1.3"),
+            _ => None,
+        };
+        let cipher = connection.negotiated_cipher_suite().map(|suite| format!("{:?}", suite.suite()));
+        let _ = timeout(FAREWELL, stream.shutdown()).await;
+        Self { tls_version, cipher }
+    }
+}
+
+/// How a handshake broke off.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error("no answer within the deadline")]
+    Timeout,
+    #[error("{0}")]
+    Handshake(io::Error),
+}
+
+impl Failure {
+    fn before_certificate(self, address: &str) -> ProbeError {
+        let address = address.to_owned();
+        let error = match self {
+            Self::Timeout => return ProbeError::Timeout { address, phase: "handshake" },
+            Self::Handshake(error) => error,
+        };
+        match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+            Some(rustls::Error::AlertReceived(alert)) => ProbeError::TlsAlert { address, alert: format!("{alert:?}") },
+            Some(rustls::Error::InvalidMessage(_)) => ProbeError::NotTls { address },
+            Some(rustls::Error::NoCertificatesPresented) => ProbeError::NoCertificate { address },
+            Some(other) => ProbeError::Protocol { address, detail: other.to_string() },
+            None => ProbeError::Closed { address },
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! One TLS handshake with an endpoint: which chain is served, and whether it can be trusted.
+//!
+//! ```text
+//!   Endpoint ──dial──> TCP ──handshake──> Recorder (chain, who signed, was a client certificate wanted)
+//!                                             │
+//!                      Roots ────────────> Verdict   (asked afterwards: it never ends a handshake)
+//! ```
+//!
+//! The certificate is reported even when it is expired, untrusted, or when the server wants a client certificate.
+
+mod dial;
+mod error;
+mod handshake;
+mod recorder;
+mod roots;
+
+pub use dial::Endpoint;
+pub use error::ProbeError;
+pub use handshake::{Handshake, Phases, probe, probe_against};
+pub use roots::{Roots, RootsError, Verdict};

@@ -1,0 +1,98 @@
+//! A certificate verifier that writes down what it is shown and lets the handshake go on.
+//!
+//! It does check the server's signature over the handshake: that is what proves that the server holds the key.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rustls::client::ResolvesClientCert;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::sign::CertifiedKey;
+use rustls::{DigitallySignedStruct, SignatureScheme};
+
+/// Longer chains are cut: nobody serves them in earnest, and each certificate becomes time series.
+const MAX_CHAIN: usize = 16;
+
+/// What the server showed until the handshake ended, one way or the other.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Seen {
+    pub(super) chain: Vec<CertificateDer<'static>>,
+    pub(super) key_proven: bool,
+    pub(super) client_certificate_wanted: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct Recorder {
+    provider: Arc<CryptoProvider>,
+    seen: Mutex<Seen>,
+}
+
+impl Recorder {
+    pub(super) fn new(provider: Arc<CryptoProvider>) -> Self {
+        Self { provider, seen: Mutex::default() }
+    }
+
+    pub(super) fn seen(&self) -> Seen {
+        self.write(|seen| seen.clone())
+    }
+
+    fn write<T>(&self, change: impl FnOnce(&mut Seen) -> T) -> T {
+        change(&mut self.seen.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl ServerCertVerifier for Recorder {
+    fn verify_server_cert(
+        &self,
+        leaf: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        _name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let chain =
+            std::iter::once(leaf).chain(intermediates).take(MAX_CHAIN).map(|c| c.clone().into_owned()).collect();
+        self.write(|seen| seen.chain = chain);
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        leaf: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let valid = verify_tls12_signature(message, leaf, signed, &self.provider.signature_verification_algorithms)?;
+        self.write(|seen| seen.key_proven = true);
+        Ok(valid)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        leaf: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let valid = verify_tls13_signature(message, leaf, signed, &self.provider.signature_verification_algorithms)?;
+        self.write(|seen| seen.key_proven = true);
+        Ok(valid)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// Owns no certificate; that the server asks for one is worth knowing.
+impl ResolvesClientCert for Recorder {
+    fn resolve(&self, _hints: &[&[u8]], _schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        self.write(|seen| seen.client_certificate_wanted = true);
+        None
+    }
+
+    /// rustls only calls `resolve` when this says that there may be one.
+    fn has_certs(&self) -> bool {
+        true
+    }
+}

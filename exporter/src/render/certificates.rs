@@ -1,0 +1,118 @@
+//! `x509_cert_*`: every certificate, wherever it was seen.
+
+use std::fmt;
+
+use super::table::{Family, Kind, Samples};
+use crate::snapshot::{Observation, Pass, SeenCertificate, Snapshot, SourceId};
+
+/// The wide labels of `x509_cert_info` are half of a scrape: a source with more certificates than this goes without.
+const MAX_DESCRIBED: usize = 1_000;
+
+pub(super) const FAMILIES: &[Family<Snapshot>] = &[
+    Family {
+        name: "x509_cert_not_after_timestamp_seconds",
+        help: "When the certificate expires, in seconds since 1970.",
+        kind: Kind::Gauge,
+        samples: |snapshot, out| each(snapshot, |at| out.put(&at.labels(), at.seen.facts.not_after)),
+    },
+    Family {
+        name: "x509_cert_not_before_timestamp_seconds",
+        help: "When the certificate becomes valid, in seconds since 1970.",
+        kind: Kind::Gauge,
+        samples: |snapshot, out| each(snapshot, |at| out.put(&at.labels(), at.seen.facts.not_before)),
+    },
+    Family {
+        name: "x509_cert_info",
+        help: "What the certificate says, always 1; left out for a source with more than 1000 certificates.",
+        kind: Kind::Gauge,
+        samples: info,
+    },
+];
+
+fn info(snapshot: &Snapshot, out: &mut Samples<'_, '_>) -> fmt::Result {
+    for (id, pass) in snapshot.passes().filter(|(_, pass)| places(pass).count() <= MAX_DESCRIBED) {
+        for at in places(pass).map(|place| place.of(id)) {
+            let facts = &at.seen.facts;
+            let fingerprint = hex::encode(facts.sha256);
+            let described = [
+                ("fingerprint_sha256", fingerprint.as_str()),
+                ("subject", facts.subject.as_str()),
+                ("issuer", facts.issuer.as_str()),
+                ("san", facts.san.as_str()),
+                ("key_algorithm", facts.key_algorithm.as_str()),
+                ("key_bits", facts.key_bits.as_ref().map_or("", |bits| bits.as_str())),
+                ("signature_algorithm", facts.signature_algorithm.as_str()),
+            ];
+            out.put(&[&at.labels()[..], &described].concat(), true)?;
+        }
+    }
+    Ok(())
+}
+
+fn each(snapshot: &Snapshot, mut put: impl FnMut(&At<'_>) -> fmt::Result) -> fmt::Result {
+    for (id, pass) in snapshot.passes() {
+        for place in places(pass) {
+            put(&place.of(id))?;
+        }
+    }
+    Ok(())
+}
+
+/// A certificate and where it stood.
+struct Place<'a> {
+    format: &'a str,
+    path: &'a str,
+    target: &'a str,
+    seen: &'a SeenCertificate,
+}
+
+/// The same, and which source saw it.
+struct At<'a> {
+    source: &'a str,
+    place: Place<'a>,
+    chain_index: String,
+    seen: &'a SeenCertificate,
+}
+
+impl<'a> Place<'a> {
+    fn of(self, id: &'a SourceId) -> At<'a> {
+        let seen = self.seen;
+        At { source: id.name.as_str(), chain_index: seen.chain_index.to_string(), seen, place: self }
+    }
+}
+
+impl At<'_> {
+    fn labels(&self) -> [(&'static str, &str); 10] {
+        let facts = &self.seen.facts;
+        [
+            ("source", self.source),
+            ("format", self.place.format),
+            ("path", self.place.path),
+            ("target", self.place.target),
+            ("alias", self.seen.alias.as_str()),
+            ("chain_index", &self.chain_index),
+            ("role", self.seen.role.as_str()),
+            ("subject_cn", facts.subject_cn.as_ref().map_or("", |name| name.as_str())),
+            ("issuer_cn", facts.issuer_cn.as_ref().map_or("", |name| name.as_str())),
+            ("serial", facts.serial.as_str()),
+        ]
+    }
+}
+
+fn places(pass: &Pass) -> impl Iterator<Item = Place<'_>> {
+    let files = match &pass.observation {
+        Observation::Files(files) => files.as_slice(),
+        Observation::Nothing | Observation::Endpoint(_) => &[],
+    };
+    let in_files =
+        files.iter().filter_map(|file| Some((file, file.outcome.as_ref().ok()?))).flat_map(|(file, contents)| {
+            let place = |seen| Place { format: contents.format, path: file.path.as_str(), target: "", seen };
+            contents.certificates.iter().map(place)
+        });
+    let served = pass.probe().and_then(|probe| Some((probe, probe.outcome.as_ref().ok()?)));
+    let on_endpoints = served.into_iter().flat_map(|(probe, served)| {
+        let place = |seen| Place { format: "tls", path: "", target: probe.target.as_str(), seen };
+        served.certificates.iter().map(place)
+    });
+    in_files.chain(on_endpoints)
+}

@@ -1,0 +1,65 @@
+//! `x509_file_*`, `x509_keystore_*`: every file, readable or not.
+
+use std::fmt;
+
+use super::table::{Family, Kind};
+use crate::snapshot::{FileSeen, Snapshot};
+
+pub(super) const FAMILIES: &[Family<Snapshot>] = &[
+    Family {
+        name: "x509_file_up",
+        help: "Whether the certificates of the file could be read; a file that is named without a pattern is always here.",
+        kind: Kind::Gauge,
+        samples: |snapshot, out| each(snapshot, |at, file| out.put(&at, file.outcome.is_ok())),
+    },
+    Family {
+        name: "x509_file_error",
+        help: "Why the certificates of the file could not be read, always 1; only the reason that holds is here.",
+        kind: Kind::Gauge,
+        samples: |snapshot, out| {
+            each(snapshot, |[source, path], file| match &file.outcome {
+                Ok(_) => Ok(()),
+                Err(trouble) => out.put(&[source, path, ("reason", trouble.reason)], true),
+            })
+        },
+    },
+    Family {
+        name: "x509_file_mtime_timestamp_seconds",
+        help: "When the file was last written, in seconds since 1970.",
+        kind: Kind::Gauge,
+        samples: |snapshot, out| {
+            each(snapshot, |at, file| file.modified.map_or(Ok(()), |modified| out.put(&at, modified)))
+        },
+    },
+    Family {
+        name: "x509_file_certificates",
+        help: "How many certificates the file holds.",
+        kind: Kind::Gauge,
+        samples: |snapshot, out| {
+            each(snapshot, |at, file| match &file.outcome {
+                Ok(contents) => out.put(&at, contents.certificates.len()),
+                Err(_) => Ok(()),
+            })
+        },
+    },
+    Family {
+        name: "x509_keystore_password_verified",
+        help: "Whether the configured password is the keystore's: 0 when it was read without one, or with a wrong one.",
+        kind: Kind::Gauge,
+        samples: |snapshot, out| {
+            each(snapshot, |at, file| match file.outcome.as_ref().ok().and_then(|c| c.password_verified) {
+                Some(verified) => out.put(&at, verified),
+                None => Ok(()),
+            })
+        },
+    },
+];
+
+fn each(snapshot: &Snapshot, mut put: impl FnMut([(&'static str, &str); 2], &FileSeen) -> fmt::Result) -> fmt::Result {
+    for (id, pass) in snapshot.passes() {
+        for file in pass.files() {
+            put([("source", id.name.as_str()), ("path", file.path.as_str())], file)?;
+        }
+    }
+    Ok(())
+}

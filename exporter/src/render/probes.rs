@@ -1,0 +1,107 @@
+//! `tls_*`: every endpoint, answering or not.
+
+use std::fmt;
+
+use super::table::{Family, Kind};
+use crate::snapshot::{ProbeSeen, Served, Snapshot};
+
+pub(super) const FAMILIES: &[Family<Snapshot>] = &[
+    Family {
+        name: "tls_probe_success",
+        help: "Whether the endpoint showed a certificate, trusted or not.",
+        kind: Kind::Gauge,
+        samples: |snapshot, out| each(snapshot, |at, probe| out.put(&at, probe.outcome.is_ok())),
+    },
+    Family {
+        name: "tls_probe_error",
+        help: "Why no certificate was seen, always 1; only the reason that holds is here.",
+        kind: Kind::Gauge,
+        samples: |snapshot, out| {
+            each(snapshot, |[target, name], probe| match &probe.outcome {
+                Ok(_) => Ok(()),
+                Err(trouble) => out.put(&[target, name, ("reason", trouble.reason)], true),
+            })
+        },
+    },
+    Family {
+        name: "tls_probe_handshake_complete",
+        help: "Whether the handshake came to its end; a certificate can be seen before it breaks off.",
+        kind: Kind::Gauge,
+        samples: |snapshot, out| each_served(snapshot, |at, served| out.put(&at, served.complete)),
+    },
+    Family {
+        name: "tls_probe_verified",
+        help: "Whether the chain is trusted for the server name by the configured or the system's authorities.",
+        kind: Kind::Gauge,
+        samples: |snapshot, out| each_served(snapshot, |at, served| out.put(&at, served.refused.is_none())),
+    },
+    Family {
+        name: "tls_probe_verify_error",
+        help: "Why the chain is not trusted, always 1; only the reason that holds is here.",
+        kind: Kind::Gauge,
+        samples: |snapshot, out| {
+            each_served(snapshot, |[target, name], served| match served.refused {
+                None => Ok(()),
+                Some(reason) => out.put(&[target, name, ("reason", reason)], true),
+            })
+        },
+    },
+    Family {
+        name: "tls_probe_earliest_not_after_timestamp_seconds",
+        help: "When the first certificate of the served chain expires, in seconds since 1970.",
+        kind: Kind::Gauge,
+        samples: |snapshot, out| {
+            each_served(snapshot, |at, served| {
+                let earliest = served.certificates.iter().map(|seen| seen.facts.not_after).min();
+                earliest.map_or(Ok(()), |not_after| out.put(&at, not_after))
+            })
+        },
+    },
+    Family {
+        name: "tls_probe_duration_seconds",
+        help: "How long each phase of the last probe that saw a certificate took.",
+        kind: Kind::Gauge,
+        samples: |snapshot, out| {
+            each_served(snapshot, |[target, name], served| {
+                let phases = &served.phases;
+                let named = [("dns", phases.dns), ("connect", phases.connect), ("handshake", phases.handshake)];
+                named
+                    .into_iter()
+                    .try_for_each(|(phase, took)| out.put(&[target, name, ("phase", phase)], took.as_secs_f64()))
+            })
+        },
+    },
+    Family {
+        name: "tls_version_info",
+        help: "The negotiated TLS version, always 1.",
+        kind: Kind::Gauge,
+        samples: |snapshot, out| {
+            each_served(snapshot, |[target, name], served| {
+                served.tls_version.map_or(Ok(()), |version| out.put(&[target, name, ("version", version)], true))
+            })
+        },
+    },
+    Family {
+        name: "tls_cipher_info",
+        help: "The negotiated cipher suite, always 1.",
+        kind: Kind::Gauge,
+        samples: |snapshot, out| {
+            each_served(snapshot, |[target, name], served| match &served.cipher {
+                None => Ok(()),
+                Some(cipher) => out.put(&[target, name, ("cipher", cipher.as_str())], true),
+            })
+        },
+    },
+];
+
+type Labels<'a> = [(&'static str, &'a str); 2];
+
+fn each(snapshot: &Snapshot, mut put: impl FnMut(Labels<'_>, &ProbeSeen) -> fmt::Result) -> fmt::Result {
+    snapshot.passes().filter_map(|(_, pass)| pass.probe()).try_for_each(|probe| {
+        put([("target", probe.target.as_str()), ("server_name", probe.server_name.as_str())], probe)
+    })
+}
+
+fn each_served(snapshot: &Snapshot, mut put: impl FnMut(Labels<'_>, &Served) -> fmt::Result) -> fmt::Result {
+    each(snapshot, |at, probe| probe.outcome.as_ref().map_or(Ok(()), |served| put(at, served)))
+}

@@ -1,0 +1,67 @@
+//! `kagiban_build_info`, `process_*`: the program itself, asked at each scrape.
+
+use jiff::Timestamp;
+
+use super::table::{Family, Kind};
+use crate::platform::{Usage, usage};
+
+/// What the program knows of itself.
+#[derive(Clone, Debug)]
+pub struct Program {
+    started: Timestamp,
+    usage: Usage,
+}
+
+impl Program {
+    /// Asks the system.
+    pub fn now(started: Timestamp) -> Self {
+        Self { started, usage: usage() }
+    }
+}
+
+pub(super) const FAMILIES: &[Family<Program>] = &[
+    Family {
+        name: "kagiban_build_info",
+        help: "What this program is, always 1.",
+        kind: Kind::Gauge,
+        samples: |_, out| {
+            let build = [
+                ("program", "kagiban-exporter"),
+                ("version", env!("CARGO_PKG_VERSION")),
+                ("os", std::env::consts::OS),
+                ("arch", std::env::consts::ARCH),
+            ];
+            out.put(&build, true)
+        },
+    },
+    Family {
+        name: "process_start_time_seconds",
+        help: "When the process was started, in seconds since 1970.",
+        kind: Kind::Gauge,
+        samples: |program, out| out.put(&[], program.started.as_second()),
+    },
+    Family {
+        name: "process_cpu_seconds",
+        help: "Processor time that the process has used.",
+        kind: Kind::Counter,
+        samples: |program, out| program.usage.cpu_seconds.map_or(Ok(()), |value| out.put(&[], value)),
+    },
+    Family {
+        name: "process_resident_memory_bytes",
+        help: "Memory that the process holds.",
+        kind: Kind::Gauge,
+        samples: |program, out| program.usage.resident_bytes.map_or(Ok(()), |value| out.put(&[], value)),
+    },
+    Family {
+        name: "process_open_fds",
+        help: "Files that the process has open.",
+        kind: Kind::Gauge,
+        samples: |program, out| program.usage.open_files.map_or(Ok(()), |value| out.put(&[], value)),
+    },
+    Family {
+        name: "process_max_fds",
+        help: "Files that the process may have open.",
+        kind: Kind::Gauge,
+        samples: |program, out| program.usage.max_open_files.map_or(Ok(()), |value| out.put(&[], value)),
+    },
+];

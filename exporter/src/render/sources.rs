@@ -1,0 +1,112 @@
+//! `kagiban_source_*`, `x509_source_*`: how looking goes.
+
+use std::fmt;
+
+use super::table::{Family, Kind, Samples, Value};
+use crate::snapshot::{Pass, Snapshot, SourceId, SourceKind, SourceState};
+
+pub(super) const FAMILIES: &[Family<Snapshot>] = &[
+    Family {
+        name: "kagiban_source_up",
+        help: "Whether the last look of the source, as a whole, succeeded.",
+        kind: Kind::Gauge,
+        samples: |snapshot, out| each_pass(snapshot, any, out, |pass| pass.is_up().into()),
+    },
+    Family {
+        name: "kagiban_source_errors",
+        help: "What went wrong while looking, by reason.",
+        kind: Kind::Counter,
+        samples: |snapshot, out| errors(snapshot, any, out),
+    },
+    Family {
+        name: "kagiban_source_last_success_timestamp_seconds",
+        help: "When the source was last looked at with success, in seconds since 1970.",
+        kind: Kind::Gauge,
+        samples: |snapshot, out| last_success(snapshot, any, out),
+    },
+    Family {
+        name: "x509_source_up",
+        help: "Whether the last look of the source of certificate files, as a whole, succeeded.",
+        kind: Kind::Gauge,
+        samples: |snapshot, out| each_pass(snapshot, reads_files, out, |pass| pass.is_up().into()),
+    },
+    Family {
+        name: "x509_source_files",
+        help: "How many files the source has.",
+        kind: Kind::Gauge,
+        samples: |snapshot, out| each_pass(snapshot, reads_files, out, |pass| pass.files().len().into()),
+    },
+    Family {
+        name: "x509_source_errors",
+        help: "What went wrong while looking at certificate files, by reason; a file that stays unreadable counts at each look.",
+        kind: Kind::Counter,
+        samples: |snapshot, out| errors(snapshot, reads_files, out),
+    },
+    Family {
+        name: "x509_source_last_success_timestamp_seconds",
+        help: "When the source of certificate files was last looked at with success, in seconds since 1970.",
+        kind: Kind::Gauge,
+        samples: |snapshot, out| last_success(snapshot, reads_files, out),
+    },
+    Family {
+        name: "x509_source_scan_duration_seconds",
+        help: "How long the last look at the source's files took.",
+        kind: Kind::Gauge,
+        samples: |snapshot, out| each_pass(snapshot, reads_files, out, |pass| pass.took.as_secs_f64().into()),
+    },
+    Family {
+        name: "kagiban_config_last_reload_successful",
+        help: "Whether the last attempt to load the configuration succeeded; when not, the one before is in force.",
+        kind: Kind::Gauge,
+        samples: |snapshot, out| snapshot.reload.map_or(Ok(()), |reload| out.put(&[], reload.successful)),
+    },
+    Family {
+        name: "kagiban_config_last_reload_success_timestamp_seconds",
+        help: "When the configuration in force was loaded, in seconds since 1970.",
+        kind: Kind::Gauge,
+        samples: |snapshot, out| snapshot.reload.map_or(Ok(()), |reload| out.put(&[], reload.last_success.as_second())),
+    },
+];
+
+const fn any(_: SourceKind) -> bool {
+    true
+}
+
+const fn reads_files(kind: SourceKind) -> bool {
+    matches!(kind, SourceKind::File | SourceKind::PowerChute)
+}
+
+fn labels(id: &SourceId) -> [(&'static str, &str); 2] {
+    [("source_kind", id.kind.as_str()), ("source_name", id.name.as_str())]
+}
+
+fn of_kind(snapshot: &Snapshot, wanted: fn(SourceKind) -> bool) -> impl Iterator<Item = (&SourceId, &SourceState)> {
+    snapshot.sources.iter().filter(move |(id, _)| wanted(id.kind))
+}
+
+fn each_pass(
+    snapshot: &Snapshot,
+    wanted: fn(SourceKind) -> bool,
+    out: &mut Samples<'_, '_>,
+    value: fn(&Pass) -> Value,
+) -> fmt::Result {
+    of_kind(snapshot, wanted)
+        .filter_map(|(id, state)| Some((id, state.pass.as_deref()?)))
+        .try_for_each(|(id, pass)| out.put(&labels(id), value(pass)))
+}
+
+fn errors(snapshot: &Snapshot, wanted: fn(SourceKind) -> bool, out: &mut Samples<'_, '_>) -> fmt::Result {
+    for (id, state) in of_kind(snapshot, wanted) {
+        let [kind, name] = labels(id);
+        for (reason, count) in &state.errors {
+            out.put(&[kind, name, ("reason", reason)], *count)?;
+        }
+    }
+    Ok(())
+}
+
+fn last_success(snapshot: &Snapshot, wanted: fn(SourceKind) -> bool, out: &mut Samples<'_, '_>) -> fmt::Result {
+    of_kind(snapshot, wanted)
+        .filter_map(|(id, state)| Some((id, state.last_success?)))
+        .try_for_each(|(id, at)| out.put(&labels(id), at.as_second()))
+}

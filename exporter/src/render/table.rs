@@ -1,0 +1,143 @@
+//! What a metric family is here, and how it goes through the encoder.
+
+use std::fmt;
+
+use prometheus_client::encoding::{
+    DescriptorEncoder, EncodeLabelSet, LabelSetEncoder, MetricEncoder, NoLabelSet, text::encode as encode_registry,
+};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::registry::Registry;
+
+/// A metric family over a `T`.
+pub(super) struct Family<T> {
+    /// A counter's name stands without `_total`: the encoder adds it.
+    pub(super) name: &'static str,
+    /// One line: the encoder does not escape it.
+    pub(super) help: &'static str,
+    pub(super) kind: Kind,
+    pub(super) samples: fn(&T, &mut Samples<'_, '_>) -> fmt::Result,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Counter,
+    Gauge,
+}
+
+/// Where a family puts its samples.
+pub(super) struct Samples<'a, 'b> {
+    encoder: &'a mut MetricEncoder<'b>,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Value {
+    Whole(i64),
+    Real(f64),
+}
+
+impl Samples<'_, '_> {
+    /// A label with an empty value is left out, as Prometheus reads it anyway.
+    pub(super) fn put(&mut self, labels: &[(&str, &str)], value: impl Into<Value>) -> fmt::Result {
+        let labels = Labels(labels);
+        if labels.is_empty() {
+            return number(self.encoder, self.kind, value.into());
+        }
+        number(&mut self.encoder.encode_family(&labels)?, self.kind, value.into())
+    }
+}
+
+fn number(encoder: &mut MetricEncoder<'_>, kind: Kind, value: Value) -> fmt::Result {
+    match (kind, value) {
+        (Kind::Gauge, Value::Whole(value)) => encoder.encode_gauge(&value),
+        (Kind::Gauge, Value::Real(value)) => encoder.encode_gauge(&value),
+        (Kind::Counter, Value::Whole(value)) => {
+            encoder.encode_counter::<NoLabelSet, _, u64>(&value.unsigned_abs(), None)
+        }
+        (Kind::Counter, Value::Real(value)) => encoder.encode_counter::<NoLabelSet, _, u64>(&value, None),
+    }
+}
+
+/// Renders every family that has samples, in OpenMetrics without its end mark.
+pub(super) fn encode<T: Clone + Send + Sync + fmt::Debug + 'static>(
+    families: &'static [Family<T>],
+    subject: &T,
+) -> String {
+    let mut registry = Registry::default();
+    registry.register_collector(Box::new(Table { families, subject: subject.clone() }));
+    let mut out = String::new();
+    encode_registry(&mut out, &registry).expect("writing to a String does not fail");
+    out.truncate(out.len() - "# EOF\n".len());
+    out
+}
+
+struct Table<T: 'static> {
+    families: &'static [Family<T>],
+    subject: T,
+}
+
+impl<T: fmt::Debug> fmt::Debug for Table<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Table").field("subject", &self.subject).finish_non_exhaustive()
+    }
+}
+
+impl<T: Send + Sync + fmt::Debug + 'static> prometheus_client::collector::Collector for Table<T> {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        for family in self.families {
+            let kind = match family.kind {
+                Kind::Counter => MetricType::Counter,
+                Kind::Gauge => MetricType::Gauge,
+            };
+            let mut metric = encoder.encode_descriptor(family.name, family.help, None, kind)?;
+            (family.samples)(&self.subject, &mut Samples { encoder: &mut metric, kind: family.kind })?;
+        }
+        Ok(())
+    }
+}
+
+#[derive(Debug)]
+struct Labels<'a>(&'a [(&'a str, &'a str)]);
+
+impl Labels<'_> {
+    fn is_empty(&self) -> bool {
+        self.0.iter().all(|(_, value)| value.is_empty())
+    }
+}
+
+impl EncodeLabelSet for Labels<'_> {
+    fn encode(&self, encoder: &mut LabelSetEncoder<'_>) -> fmt::Result {
+        use prometheus_client::encoding::EncodeLabel as _;
+        self.0.iter().filter(|(_, value)| !value.is_empty()).try_for_each(|label| label.encode(encoder.encode_label()))
+    }
+}
+
+impl From<bool> for Value {
+    fn from(value: bool) -> Self {
+        Self::Whole(value.into())
+    }
+}
+
+impl From<i64> for Value {
+    fn from(value: i64) -> Self {
+        Self::Whole(value)
+    }
+}
+
+impl From<u64> for Value {
+    fn from(value: u64) -> Self {
+        Self::Whole(value.try_into().unwrap_or(i64::MAX))
+    }
+}
+
+impl From<usize> for Value {
+    fn from(value: usize) -> Self {
+        Self::Whole(value.try_into().unwrap_or(i64::MAX))
+    }
+}
+
+impl From<f64> for Value {
+    fn from(value: f64) -> Self {
+        Self::Real(value)
+    }
+}

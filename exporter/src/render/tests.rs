@@ -1,0 +1,121 @@
+//! The exposition as a user sees it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::{Format, Program, Rendered};
+use crate::probe::Phases;
+use crate::snapshot::{
+    Board, CertificateFacts, Contents, FileSeen, Label, Observation, Pass, ProbeSeen, Role, SeenCertificate, Served,
+    Snapshot, SourceId, SourceKind, Trouble,
+};
+
+fn certificate(alias: &str, chain_index: usize, role: Role, name: &str) -> SeenCertificate {
+    let facts = CertificateFacts {
+        sha256: [0xab; 32],
+        subject: Label::new(&format!("CN={name}")),
+        issuer: Label::new("CN=Fleet CA"),
+        subject_cn: Some(Label::new(name)),
+        issuer_cn: Some(Label::new("Fleet CA")),
+        serial: Label::new("1f"),
+        not_before: 1_700_000_000,
+        not_after: 1_800_000_000,
+        san: Label::new("a.example.com,192.0.2.1"),
+        key_algorithm: Label::new("RSA"),
+        key_bits: Some(Label::new("2048")),
+        signature_algorithm: Label::new("SHA256withRSA"),
+    };
+    SeenCertificate { alias: Label::new(alias), chain_index, role, facts: Arc::new(facts) }
+}
+
+fn snapshot() -> Snapshot {
+    let board = Board::default();
+    let files = SourceId { kind: SourceKind::File, name: Label::new("fleet") };
+    let good = SourceId { kind: SourceKind::Tls, name: Label::new("good") };
+    let down = SourceId { kind: SourceKind::Tls, name: Label::new("down") };
+    let waits = SourceId { kind: SourceKind::PowerChute, name: Label::new("/opt/agent") };
+    board.expect([
+        (files.clone(), &["malformed", "timeout"][..]),
+        (good.clone(), &["timeout"][..]),
+        (down.clone(), &["connect"][..]),
+        (waits, &["timeout"][..]),
+    ]);
+    let pass = |observation| Pass {
+        observation,
+        trouble: None,
+        ended: Timestamp::constant(1_750_000_000, 0),
+        took: Duration::from_millis(250),
+    };
+    let store = Contents {
+        format: "jks",
+        password_verified: Some(false),
+        certificates: vec![
+            certificate("securekey", 0, Role::Leaf, "ups-01"),
+            certificate("root \"quoted\"\\", 0, Role::Trusted, "Root"),
+        ],
+    };
+    let file = |path: &str, outcome| Arc::new(FileSeen { path: Label::new(path), modified: Some(1.5), outcome });
+    board.publish(
+        &files,
+        pass(Observation::Files(vec![
+            file("/srv/junk", Err(Trouble::new("malformed", "/srv/junk: not a store"))),
+            file("/srv/store", Ok(store)),
+        ])),
+    );
+    let served = Served {
+        certificates: vec![certificate("", 0, Role::Leaf, "ups-01")],
+        complete: true,
+        refused: Some("expired"),
+        phases: Phases { dns: Duration::ZERO, connect: Duration::from_millis(1), handshake: Duration::from_millis(2) },
+        tls_version: Some("TLS 1.3"),
+        cipher: Some(Label::new("TLS13_AES_256_GCM_SHA384")),
+    };
+    let probe = |target: &str, outcome| {
+        Observation::Endpoint(ProbeSeen { target: Label::new(target), server_name: Label::new("ups-01"), outcome })
+    };
+    board.publish(&good, pass(probe("127.0.0.1:6547", Ok(served))));
+    board.publish(&down, pass(probe("127.0.0.1:1", Err(Trouble::new("connect", "refused")))));
+    board.note_reload(true, Timestamp::constant(1_740_000_000, 0));
+    board.snapshot()
+}
+
+#[test]
+fn a_snapshot_in_open_metrics() {
+    insta::assert_snapshot!(std::str::from_utf8(&Rendered::new(&snapshot()).open_metrics).expect("UTF-8"));
+}
+
+#[test]
+fn a_snapshot_in_the_older_text_format() {
+    insta::assert_snapshot!(std::str::from_utf8(&Rendered::new(&snapshot()).text).expect("UTF-8"));
+}
+
+#[test]
+fn only_open_metrics_ends_with_its_mark_and_only_once() {
+    let rendered = Rendered::new(&snapshot());
+    let program = Program::now(Timestamp::UNIX_EPOCH);
+    let whole = |format| {
+        let parts = rendered.answer(format, &program);
+        String::from_utf8(parts.concat()).expect("UTF-8")
+    };
+    assert_eq!(whole(Format::OpenMetrics).matches("# EOF\n").count(), 1);
+    assert!(whole(Format::OpenMetrics).ends_with("\n# EOF\n"));
+    assert!(!whole(Format::Text).contains("# EOF"));
+    assert!(whole(Format::Text).contains("\nprocess_cpu_seconds_total "), "{}", whole(Format::Text));
+}
+
+#[test]
+fn every_family_has_one_line_of_help_and_a_name_of_its_own() {
+    let of_snapshots =
+        [super::sources::FAMILIES, super::certificates::FAMILIES, super::files::FAMILIES, super::probes::FAMILIES];
+    let mut names: Vec<_> = of_snapshots.into_iter().flatten().map(|f| (f.name, f.help)).collect();
+    names.extend(super::program::FAMILIES.iter().map(|f| (f.name, f.help)));
+    for (name, help) in &names {
+        assert!(help.ends_with('.') && !help.contains(['\n', '\\']), "{name}: {help}");
+    }
+    let count = names.len();
+    names.sort_unstable();
+    names.dedup_by_key(|(name, _)| *name);
+    assert_eq!(names.len(), count);
+}

@@ -1,0 +1,196 @@
+//! The program at work: sources watched, the snapshot rendered, pages served, until somebody says stop.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use jiff::Timestamp;
+use kagiban_crds::HostName;
+use tokio::task::{JoinSet, spawn_blocking};
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use crate::config::{self, Config, ConfigError};
+use crate::discovery::{Found, Places};
+use crate::platform::{self, Request, Requests};
+use crate::render::{Format, Program, Rendered};
+use crate::snapshot::Board;
+use crate::sources::{self, Gate, Source};
+use crate::web::{ListenAddress, ListenError, Listeners, Site, TelemetryPath};
+
+/// Changes that come together are rendered together; nobody scrapes more often than this.
+const RENDER_AFTER: Duration = Duration::from_millis(100);
+
+/// What the command line decides.
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub config_file: Option<PathBuf>,
+    pub listen_addresses: Vec<ListenAddress>,
+    pub telemetry_path: TelemetryPath,
+}
+
+/// Why the program cannot work.
+#[derive(Debug, thiserror::Error)]
+pub enum ServiceError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    #[error("cannot listen for signals: {0}")]
+    Signals(io::Error),
+}
+
+/// What to look at, worked out from the configuration and the host.
+struct Plan {
+    config: Config,
+    sources: Vec<Source>,
+}
+
+/// Works until told to stop.
+///
+/// # Errors
+/// Only at the start: a configuration that is bad then, a socket that is taken.
+pub async fn serve(options: Options) -> Result<(), ServiceError> {
+    let started = Timestamp::now();
+    let mut requests = Requests::listen().map_err(ServiceError::Signals)?;
+    let Plan { config, sources } = plan(options.config_file.clone()).await?;
+    let listeners = Listeners::bind(&options.listen_addresses).await?;
+
+    let board = Arc::new(Board::default());
+    let site = Arc::new(Site {
+        host: host_name(&config).to_string(),
+        telemetry_path: options.telemetry_path,
+        started,
+        board: Arc::clone(&board),
+        rendered: ArcSwap::default(),
+        ready: AtomicBool::new(false),
+    });
+    board.note_reload(true, started);
+    let mut watches = Watches::start(sources, &board);
+    let stop = CancellationToken::new();
+    let mut parts = JoinSet::new();
+    parts.spawn(render(Arc::clone(&site), stop.clone()));
+    parts.spawn(listeners.serve(site, stop.clone()));
+
+    loop {
+        match requests.next().await {
+            Request::Stop => break,
+            Request::Reload => match plan(options.config_file.clone()).await {
+                Ok(plan) => {
+                    watches.stop().await;
+                    watches = Watches::start(plan.sources, &board);
+                    board.note_reload(true, Timestamp::now());
+                    info!("configuration loaded; the host API keeps the one that it was started with");
+                }
+                Err(error) => {
+                    board.note_reload(false, Timestamp::now());
+                    error!(reason = error.reason(), %error, "configuration refused, the one before stays in force");
+                }
+            },
+        }
+    }
+    info!("stopping");
+    stop.cancel();
+    watches.stop().await;
+    while parts.join_next().await.is_some() {}
+    Ok(())
+}
+
+/// One look at everything: the metrics, and whether every source could be looked at.
+///
+/// # Errors
+/// When the configuration is bad.
+pub async fn once(config_file: Option<PathBuf>) -> Result<(Vec<u8>, bool), ServiceError> {
+    let started = Timestamp::now();
+    let Plan { sources, .. } = plan(config_file).await?;
+    let board = Board::default();
+    board.expect(sources.iter().map(|source| (source.id().clone(), source.reasons())));
+    board.note_reload(true, started);
+    sources::look_at_all(sources, &board).await;
+    let snapshot = board.snapshot();
+    let all_up = snapshot.passes().all(|(_, pass)| pass.is_up());
+    Ok((Rendered::new(&snapshot).answer(Format::Text, &Program::now(started)).concat(), all_up))
+}
+
+async fn plan(config_file: Option<PathBuf>) -> Result<Plan, ConfigError> {
+    let planned = spawn_blocking(move || {
+        let config = config_file.map_or_else(|| Ok(Config::default()), |path| config::load(&path))?;
+        let found = Places::usual().search();
+        say(&config, &found);
+        let sources = sources::plan(&config, &found);
+        Ok(Plan { config, sources })
+    });
+    planned.await.expect("reading the configuration neither panics nor is it cancelled")
+}
+
+fn say(config: &Config, found: &Found) {
+    if config.discovers() {
+        info!(
+            powerchute = found.powerchute.len(),
+            trust_stores = found.trust_stores.len(),
+            system_bundle = found.system_bundle.is_some(),
+            endpoints = usize::from(found.local_endpoint().is_some()),
+            "searched the usual places"
+        );
+    } else {
+        info!(
+            certificates = config.certificates.len(),
+            tls_endpoints = config.tls_endpoints.len(),
+            agents = config.agents.len(),
+            "configured"
+        );
+    }
+}
+
+/// The configured name, or what the system calls itself.
+fn host_name(config: &Config) -> HostName {
+    let own = || platform::host_name()?.to_lowercase().parse().ok();
+    config.host.clone().or_else(own).unwrap_or_else(|| {
+        warn!("the system's name is no host name; set `host` in the configuration");
+        "localhost".parse().expect("localhost is a host name")
+    })
+}
+
+/// The sources of one configuration, being watched.
+struct Watches {
+    stop: CancellationToken,
+    tasks: JoinSet<()>,
+}
+
+impl Watches {
+    fn start(sources: Vec<Source>, board: &Arc<Board>) -> Self {
+        board.expect(sources.iter().map(|source| (source.id().clone(), source.reasons())));
+        let (stop, gate, mut tasks) = (CancellationToken::new(), Gate::default(), JoinSet::new());
+        for source in sources {
+            tasks.spawn(sources::watch(source, Arc::clone(board), gate.clone(), stop.clone()));
+        }
+        Self { stop, tasks }
+    }
+
+    async fn stop(&mut self) {
+        self.stop.cancel();
+        while self.tasks.join_next().await.is_some() {}
+    }
+}
+
+/// Renders when something has changed, never because somebody asks.
+async fn render(site: Arc<Site>, stop: CancellationToken) {
+    loop {
+        let snapshot = site.board.snapshot();
+        let complete = snapshot.is_complete();
+        if let Ok(rendered) = spawn_blocking(move || Rendered::new(&snapshot)).await {
+            site.rendered.store(Arc::new(rendered));
+            if complete && !site.ready.swap(true, Ordering::Relaxed) {
+                info!("every source has been looked at");
+            }
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = async { site.board.changed().await; sleep(RENDER_AFTER).await } => {}
+        }
+    }
+}

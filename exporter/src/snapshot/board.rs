@@ -1,0 +1,112 @@
+//! Where sources put their passes, and readers find the whole.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use jiff::Timestamp;
+use tokio::sync::Notify;
+
+use super::{Pass, Reload, Snapshot, SourceId, SourceState};
+
+/// The shared snapshot. Writers replace parts; readers take a copy, which is a handful of reference counts per source.
+#[derive(Debug, Default)]
+pub struct Board {
+    snapshot: Mutex<Snapshot>,
+    changed: Notify,
+}
+
+impl Board {
+    /// Makes the board hold exactly these sources, each with the reasons it can fail for. A source that was there
+    /// before keeps what it saw and counted; the parts of the others go at once.
+    pub fn expect(&self, sources: impl IntoIterator<Item = (SourceId, &'static [&'static str])>) {
+        self.write(|snapshot| {
+            let mut before = std::mem::take(&mut snapshot.sources);
+            let keep = |(id, reasons): (SourceId, &'static [&'static str])| {
+                let state = before.remove(&id).unwrap_or_else(|| SourceState {
+                    errors: reasons.iter().map(|reason| (*reason, 0)).collect(),
+                    ..SourceState::default()
+                });
+                (id, state)
+            };
+            snapshot.sources = sources.into_iter().map(keep).collect::<BTreeMap<_, _>>();
+        });
+    }
+
+    /// Replaces one source's part. A pass of a source that is no longer expected is dropped.
+    pub fn publish(&self, id: &SourceId, pass: Pass) {
+        self.write(|snapshot| {
+            let Some(state) = snapshot.sources.get_mut(id) else { return };
+            for (reason, count) in pass.errors() {
+                *state.errors.entry(reason).or_default() += count;
+            }
+            if pass.is_up() {
+                state.last_success = Some(pass.ended);
+            }
+            state.pass = Some(Arc::new(pass));
+        });
+    }
+
+    /// Notes how loading the configuration went.
+    pub fn note_reload(&self, successful: bool, now: Timestamp) {
+        self.write(|snapshot| {
+            let before = snapshot.reload.map_or(now, |reload| reload.last_success);
+            let last_success = if successful { now } else { before };
+            snapshot.reload = Some(Reload { successful, last_success });
+        });
+    }
+
+    pub fn snapshot(&self) -> Snapshot {
+        self.snapshot.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Returns once something has changed since the last call; many changes are one.
+    pub async fn changed(&self) {
+        self.changed.notified().await;
+    }
+
+    fn write(&self, change: impl FnOnce(&mut Snapshot)) {
+        change(&mut self.snapshot.lock().unwrap_or_else(PoisonError::into_inner));
+        self.changed.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::{Label, Observation, SourceKind, Trouble};
+    use super::*;
+
+    fn id(name: &str) -> SourceId {
+        SourceId { kind: SourceKind::File, name: Label::new(name) }
+    }
+
+    fn pass(trouble: Option<Trouble>) -> Pass {
+        let observation = if trouble.is_some() { Observation::Nothing } else { Observation::Files(Vec::new()) };
+        Pass { observation, trouble, ended: Timestamp::UNIX_EPOCH, took: Duration::ZERO }
+    }
+
+    #[test]
+    fn a_failed_pass_removes_what_was_seen_and_is_counted() {
+        let board = Board::default();
+        board.expect([(id("a"), &["timeout", "not_found"][..])]);
+        board.publish(&id("a"), pass(None));
+        board.publish(&id("a"), pass(Some(Trouble::new("timeout", "it hangs"))));
+        let state = &board.snapshot().sources[&id("a")];
+        assert_eq!(state.errors, BTreeMap::from([("timeout", 1), ("not_found", 0)]));
+        assert_eq!(state.last_success, Some(Timestamp::UNIX_EPOCH));
+        assert!(matches!(state.pass.as_ref().map(|p| &p.observation), Some(Observation::Nothing)));
+    }
+
+    #[test]
+    fn a_reload_keeps_the_sources_that_stay_and_drops_the_others() {
+        let board = Board::default();
+        board.expect([(id("stays"), &[][..]), (id("goes"), &[][..])]);
+        board.publish(&id("stays"), pass(None));
+        board.expect([(id("stays"), &[][..]), (id("comes"), &[][..])]);
+        board.publish(&id("goes"), pass(None));
+        let snapshot = board.snapshot();
+        assert_eq!(snapshot.sources.keys().map(|id| id.name.as_str()).collect::<Vec<_>>(), ["comes", "stays"]);
+        assert!(!snapshot.is_complete() && snapshot.sources[&id("stays")].pass.is_some());
+    }
+}

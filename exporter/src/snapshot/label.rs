@@ -1,0 +1,85 @@
+//! A text from outside, made fit for a label value: bounded, printable, and still telling two texts apart.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+
+/// Prometheus itself takes longer values, its users' screens do not; paths of this length are still whole.
+const LONGEST: usize = 512;
+/// Enough of the digest that two cut texts of one host do not meet.
+const MARK_BYTES: usize = 4;
+
+/// A label value: at most 512 bytes without control characters. What was cut or replaced is marked with a digest of
+/// the whole, so that two long texts with one beginning stay two.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Label(Arc<str>);
+
+impl Label {
+    pub fn new(text: &str) -> Self {
+        if text.len() <= LONGEST && !text.chars().any(char::is_control) {
+            return Self(text.into());
+        }
+        Self::marked(text, text.as_bytes())
+    }
+
+    /// A path that is not UTF-8 is shown as well as can be.
+    pub fn from_path(path: &Path) -> Self {
+        match path.to_string_lossy() {
+            Cow::Borrowed(text) => Self::new(text),
+            Cow::Owned(shown) => Self::marked(&shown, path.as_os_str().as_encoded_bytes()),
+        }
+    }
+
+    fn marked(shown: &str, whole: &[u8]) -> Self {
+        let mark = hex::encode(&Sha256::digest(whole)[..MARK_BYTES]);
+        let end = shown.floor_char_boundary(LONGEST - mark.len() - 1);
+        let printable = |c: char| if c.is_control() { '\u{fffd}' } else { c };
+        let kept: String = shown[..end].chars().map(printable).collect();
+        // A replacement character is three bytes where a control character was one.
+        let kept = &kept[..kept.floor_char_boundary(LONGEST - mark.len() - 1)];
+        Self(format!("{kept}~{mark}").into())
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Label {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+impl fmt::Display for Label {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plain_text_stays_as_it_is() {
+        assert_eq!(Label::new("CN=ups-01, O=\"鍵番\"").as_str(), "CN=ups-01, O=\"鍵番\"");
+    }
+
+    #[test]
+    fn long_texts_with_one_beginning_stay_two() {
+        let (a, b) = (format!("{}a", "é".repeat(400)), format!("{}b", "é".repeat(400)));
+        let (a, b) = (Label::new(&a), Label::new(&b));
+        assert!(a != b && a.as_str().len() <= LONGEST && b.as_str().len() <= LONGEST);
+    }
+
+    #[test]
+    fn control_characters_do_not_come_through_however_many() {
+        let label = Label::new(&"\u{1b}".repeat(LONGEST));
+        assert!(label.as_str().len() <= LONGEST && !label.as_str().chars().any(char::is_control));
+        assert_ne!(Label::new("a\nb"), Label::new("a\rb"));
+    }
+}

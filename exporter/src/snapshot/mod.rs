@@ -1,0 +1,90 @@
+//! What all sources have last seen, as one value.
+//!
+//! ```text
+//!   source ──Pass──> Board ──Snapshot──> render
+//!                      └ counts what outlives a pass: errors by reason, the last success
+//! ```
+//!
+//! A pass replaces its source's part whole: what a source did not see this time is not there.
+
+mod board;
+mod facts;
+mod label;
+mod pass;
+
+pub use board::Board;
+pub use facts::{CertificateFacts, Role, SeenCertificate, number_chain};
+pub use label::Label;
+pub use pass::{Contents, FileSeen, Observation, Pass, ProbeSeen, Served, Trouble};
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+/// What kind of thing a source looks at: the label `source_kind`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SourceKind {
+    File,
+    PowerChute,
+    Tls,
+}
+
+/// A source, for as long as its configuration names it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SourceId {
+    pub kind: SourceKind,
+    pub name: Label,
+}
+
+/// What is known of one source.
+#[derive(Clone, Debug, Default)]
+pub struct SourceState {
+    /// Absent until the first pass has ended.
+    pub pass: Option<Arc<Pass>>,
+    /// How often something went wrong, by reason; every reason of the kind is there from the start.
+    pub errors: BTreeMap<&'static str, u64>,
+    pub last_success: Option<Timestamp>,
+}
+
+/// What all sources have last seen.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    pub sources: BTreeMap<SourceId, SourceState>,
+    pub reload: Option<Reload>,
+}
+
+/// How the last attempt to load the configuration went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reload {
+    pub successful: bool,
+    /// Of the last attempt that succeeded.
+    pub last_success: Timestamp,
+}
+
+impl SourceKind {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::File => "file",
+            Self::PowerChute => "powerchute",
+            Self::Tls => "tls",
+        }
+    }
+}
+
+impl Snapshot {
+    /// Whether every source has been looked at once.
+    pub fn is_complete(&self) -> bool {
+        self.sources.values().all(|state| state.pass.is_some())
+    }
+
+    /// The sources whose last pass failed as a whole, and why.
+    pub fn troubles(&self) -> impl Iterator<Item = (&SourceId, &Trouble)> {
+        self.passes().filter_map(|(id, pass)| Some((id, pass.trouble.as_ref()?)))
+    }
+
+    /// What was last seen, source by source.
+    pub fn passes(&self) -> impl Iterator<Item = (&SourceId, &Pass)> {
+        self.sources.iter().filter_map(|(id, state)| Some((id, state.pass.as_deref()?)))
+    }
+}

@@ -1,0 +1,119 @@
+//! What one pass of one source brought.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::{Label, SeenCertificate};
+use crate::probe::Phases;
+
+/// One look of one source.
+#[derive(Clone, Debug)]
+pub struct Pass {
+    pub observation: Observation,
+    /// Why the look was not a whole one; what was seen nevertheless is in `observation`.
+    pub trouble: Option<Trouble>,
+    pub ended: Timestamp,
+    pub took: Duration,
+}
+
+/// What was seen.
+#[derive(Clone, Debug)]
+pub enum Observation {
+    /// Nothing, because the look failed.
+    Nothing,
+    Files(Vec<Arc<FileSeen>>),
+    Endpoint(ProbeSeen),
+}
+
+/// Something that went wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    /// From a closed set: a label value.
+    pub reason: &'static str,
+    /// For people.
+    pub message: Label,
+}
+
+/// A file that was looked at.
+#[derive(Clone, Debug)]
+pub struct FileSeen {
+    pub path: Label,
+    /// Seconds since 1970; absent where there is no file.
+    pub modified: Option<f64>,
+    pub outcome: Result<Contents, Trouble>,
+}
+
+/// What a file holds.
+#[derive(Clone, Debug)]
+pub struct Contents {
+    /// `pem`, `jks` and so on.
+    pub format: &'static str,
+    /// Whether the password that we have is the store's; absent where the format has no password.
+    pub password_verified: Option<bool>,
+    pub certificates: Vec<SeenCertificate>,
+}
+
+/// An endpoint that was knocked at.
+#[derive(Clone, Debug)]
+pub struct ProbeSeen {
+    /// `host:port`.
+    pub target: Label,
+    pub server_name: Label,
+    pub outcome: Result<Served, Trouble>,
+}
+
+/// What an endpoint showed.
+#[derive(Clone, Debug)]
+pub struct Served {
+    pub certificates: Vec<SeenCertificate>,
+    pub complete: bool,
+    /// Why the chain cannot be trusted, from a closed set; `None` when it can.
+    pub refused: Option<&'static str>,
+    pub phases: Phases,
+    pub tls_version: Option<&'static str>,
+    pub cipher: Option<Label>,
+}
+
+impl Trouble {
+    pub fn new(reason: &'static str, message: impl std::fmt::Display) -> Self {
+        Self { reason, message: Label::new(&message.to_string()) }
+    }
+}
+
+impl Pass {
+    /// How often each reason occurred.
+    pub fn errors(&self) -> BTreeMap<&'static str, u64> {
+        let inner: Vec<&'static str> = match &self.observation {
+            Observation::Nothing => Vec::new(),
+            Observation::Files(files) => files.iter().filter_map(|f| Some(f.outcome.as_ref().err()?.reason)).collect(),
+            Observation::Endpoint(probe) => probe.outcome.as_ref().err().map(|t| t.reason).into_iter().collect(),
+        };
+        let mut errors = BTreeMap::new();
+        for reason in self.trouble.iter().map(|t| t.reason).chain(inner) {
+            *errors.entry(reason).or_default() += 1;
+        }
+        errors
+    }
+
+    pub fn files(&self) -> &[Arc<FileSeen>] {
+        match &self.observation {
+            Observation::Files(files) => files,
+            Observation::Nothing | Observation::Endpoint(_) => &[],
+        }
+    }
+
+    pub const fn probe(&self) -> Option<&ProbeSeen> {
+        match &self.observation {
+            Observation::Endpoint(probe) => Some(probe),
+            Observation::Nothing | Observation::Files(_) => None,
+        }
+    }
+
+    /// Whether the source as a whole could be looked at: an endpoint that showed no certificate could not.
+    pub fn is_up(&self) -> bool {
+        self.trouble.is_none() && self.probe().is_none_or(|probe| probe.outcome.is_ok())
+    }
+}

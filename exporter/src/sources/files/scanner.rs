@@ -1,0 +1,164 @@
+//! One look at the files of a rule, reading only those that are not the ones read before.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use kagiban_keystore::{Format, Limits, PasswordCheck};
+use secrecy::SecretString;
+
+use super::password::{Password, PasswordSource};
+use super::walk::{self, Found};
+use crate::config::{Exclusion, PathPattern};
+use crate::platform::{self, FileError, FileIdentity};
+use crate::snapshot::{Contents, FileSeen, Label, SeenCertificate, Trouble};
+
+/// A file that changed less than this before it was read may change again within one tick of the file system's clock,
+/// with the same size and the same time: it is read once more.
+const SETTLED_AFTER_NANOSECONDS: i128 = 2_000_000_000;
+
+/// What a scanner looks for.
+#[derive(Clone, Debug)]
+pub(crate) struct FileRule {
+    pub(crate) paths: Paths,
+    pub(crate) exclude: Vec<Exclusion>,
+    pub(crate) password: PasswordSource,
+    pub(crate) max_files: usize,
+    /// One file that several paths lead to is taken once.
+    pub(crate) distinct: bool,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Paths {
+    Patterns(Vec<PathPattern>),
+    /// Names that one thing has had over its versions: those that are there, and at least one must be.
+    AnyOf(Vec<PathBuf>),
+}
+
+/// What a look brought.
+#[derive(Debug)]
+pub(super) struct Scan {
+    /// By path.
+    pub(super) files: Vec<Arc<FileSeen>>,
+    pub(super) trouble: Option<Trouble>,
+}
+
+#[derive(Debug)]
+pub(super) struct Scanner {
+    rule: FileRule,
+    limits: Limits,
+    password: Password,
+    read: BTreeMap<PathBuf, Read>,
+}
+
+/// A file that was read, and which one it was.
+#[derive(Debug)]
+struct Read {
+    identity: FileIdentity,
+    settled: bool,
+    seen: Arc<FileSeen>,
+}
+
+impl Scanner {
+    pub(super) fn new(rule: FileRule) -> Self {
+        Self { rule, limits: Limits::default(), password: Password::default(), read: BTreeMap::new() }
+    }
+
+    pub(super) fn scan(&mut self) -> Scan {
+        let mut found = self.find();
+        match self.password.refresh(&self.rule.password) {
+            Ok(false) => {}
+            Ok(true) => self.read.clear(),
+            Err(trouble) => {
+                // Whatever the lost password opened must not be shown from memory.
+                self.read.clear();
+                found.trouble.get_or_insert(trouble);
+            }
+        }
+        let mut before = std::mem::take(&mut self.read);
+        let mut taken = std::collections::HashSet::new();
+        let mut files = Vec::with_capacity(found.paths.len());
+        for (path, must_exist) in found.paths {
+            match platform::identify(&path) {
+                Ok(identity) if self.rule.distinct && !taken.insert((identity.device, identity.inode)) => {}
+                Ok(identity) => {
+                    let known = before.remove(&path).filter(|read| read.settled && read.identity == identity);
+                    let read = known.unwrap_or_else(|| self.read(&path));
+                    files.push(Arc::clone(&read.seen));
+                    self.read.insert(path, read);
+                }
+                Err(FileError::NotFound { .. }) if !must_exist => {}
+                Err(error) => files.push(Arc::new(failed(&path, None, Trouble::new(error.reason(), &error)))),
+            }
+        }
+        Scan { files, trouble: found.trouble }
+    }
+
+    fn find(&self) -> Found {
+        match &self.rule.paths {
+            Paths::Patterns(patterns) => walk::find(patterns, &self.rule.exclude, self.rule.max_files),
+            Paths::AnyOf(candidates) => {
+                let there = candidates.iter().filter(|path| !is_absent(path));
+                let paths: BTreeMap<_, _> = there.map(|path| (path.clone(), true)).collect();
+                let first = candidates.first().filter(|_| paths.is_empty());
+                let trouble = first.map(|path| Trouble::new("not_found", format!("{}: not found", path.display())));
+                Found { paths, trouble }
+            }
+        }
+    }
+
+    fn read(&self, path: &Path) -> Read {
+        let limit = u64::try_from(self.limits.max_bytes).unwrap_or(u64::MAX);
+        match platform::read_regular(path, limit) {
+            Ok(file) => {
+                let outcome = parse(&file.bytes, self.password.secret.as_ref(), &self.limits)
+                    .map_err(|t| Trouble::new(t.reason, format!("{}: {}", path.display(), t.message)));
+                let modified = Some(seconds(file.identity.modified));
+                let age = Timestamp::now().as_nanosecond() - file.identity.changed;
+                let seen = FileSeen { path: Label::from_path(path), modified, outcome };
+                Read { identity: file.identity, settled: age > SETTLED_AFTER_NANOSECONDS, seen: Arc::new(seen) }
+            }
+            Err(error) => {
+                let seen = failed(path, None, Trouble::new(error.reason(), &error));
+                // An access that was denied may be granted without the file changing: never settled.
+                let identity = FileIdentity { device: 0, inode: 0, size: 0, modified: 0, changed: 0 };
+                Read { identity, settled: false, seen: Arc::new(seen) }
+            }
+        }
+    }
+}
+
+fn is_absent(path: &Path) -> bool {
+    matches!(platform::identify(path), Err(FileError::NotFound { .. }))
+}
+
+fn failed(path: &Path, modified: Option<f64>, trouble: Trouble) -> FileSeen {
+    FileSeen { path: Label::from_path(path), modified, outcome: Err(trouble) }
+}
+
+/// One file that trips over a bug of ours must not hide the others.
+fn parse(bytes: &[u8], password: Option<&SecretString>, limits: &Limits) -> Result<Contents, Trouble> {
+    let read = catch_unwind(AssertUnwindSafe(|| kagiban_keystore::read(bytes, password, limits)))
+        .map_err(|_| Trouble::new("panic", "reading it ended in a bug of this program, please report it"))?;
+    let store = read.map_err(|error| Trouble::new(error.reason(), &error))?;
+    Ok(Contents {
+        format: store.format.as_str(),
+        password_verified: password_verified(store.format, store.password),
+        certificates: SeenCertificate::stored(&store.entries),
+    })
+}
+
+fn password_verified(format: Format, check: PasswordCheck) -> Option<bool> {
+    match (format, check) {
+        (Format::Pem | Format::Der | Format::Pkcs7, _) | (_, PasswordCheck::NoneNeeded) => None,
+        (_, check) => Some(check == PasswordCheck::Verified),
+    }
+}
+
+/// Prometheus counts in seconds.
+#[expect(clippy::cast_precision_loss, reason = "microseconds of a file's time are beyond anyone's interest")]
+fn seconds(nanoseconds: i128) -> f64 {
+    nanoseconds as f64 / 1e9
+}

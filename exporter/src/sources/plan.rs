@@ -1,0 +1,88 @@
+//! Which sources a configuration and a discovery make.
+
+use std::time::Duration;
+
+use super::files::{self, FileRule, FileSource, PasswordSource, Paths};
+use super::tls::{self, TlsSource, TrustCache};
+use super::{Look, Source, powerchute};
+use crate::config::{CertificateRule, Config, PathPattern, SourceName, TlsEndpoint};
+use crate::discovery::Found;
+use crate::probe::Endpoint;
+use crate::snapshot::{Label, SourceId, SourceKind};
+
+/// Every source, in the order of their identities. What was configured goes before what was discovered under one name.
+pub fn plan(config: &Config, found: &Found) -> Vec<Source> {
+    let trust = TrustCache::default();
+    let bundle = found.system_bundle.as_deref();
+    let tls = |endpoint: &TlsEndpoint| tls_source(endpoint, TlsSource::new(endpoint, bundle, trust.clone()));
+    let mut sources: Vec<Source> = Vec::new();
+    sources.extend(config.certificates.iter().map(configured_files));
+    sources.extend(config.tls_endpoints.iter().map(&tls));
+    if config.discovers() {
+        sources.extend(found.powerchute.iter().map(|directory| {
+            let id = SourceId { kind: SourceKind::PowerChute, name: Label::from_path(directory) };
+            file_source(id, powerchute::rule(directory))
+        }));
+        sources.extend(discovered_files("jvm", &found.trust_stores));
+        sources.extend(discovered_files("system", found.system_bundle.as_slice()));
+        sources.extend(found.local_endpoint().and_then(local_endpoint).iter().map(&tls));
+    }
+    let mut taken = std::collections::BTreeSet::new();
+    sources.retain(|source| taken.insert(source.id.clone()));
+    sources
+}
+
+fn configured_files(rule: &CertificateRule) -> Source {
+    let password = rule.password_file.clone().map_or(PasswordSource::None, PasswordSource::File);
+    let files = FileRule {
+        paths: Paths::Patterns(rule.paths.clone()),
+        exclude: rule.exclude.clone(),
+        password,
+        max_files: rule.max_files,
+        distinct: false,
+    };
+    Source {
+        id: SourceId { kind: SourceKind::File, name: Label::new(rule.name.as_str()) },
+        reasons: files::REASONS,
+        interval: rule.interval.as_duration(),
+        look: Look::Files(Box::new(FileSource::new(files, rule.timeout.as_duration()))),
+    }
+}
+
+/// Several paths may lead to one store, as the links that distributions make for every version of a JVM.
+fn discovered_files(name: &str, paths: &[std::path::PathBuf]) -> Option<Source> {
+    if paths.is_empty() {
+        return None;
+    }
+    let rule = FileRule {
+        paths: Paths::Patterns(paths.iter().cloned().map(PathPattern::Exact).collect()),
+        exclude: Vec::new(),
+        password: PasswordSource::None,
+        max_files: CertificateRule::default_max_files(),
+        distinct: true,
+    };
+    Some(file_source(SourceId { kind: SourceKind::File, name: Label::new(name) }, rule))
+}
+
+fn file_source(id: SourceId, rule: FileRule) -> Source {
+    let timeout: Duration = CertificateRule::default_timeout().as_duration();
+    Source {
+        id,
+        reasons: files::REASONS,
+        interval: CertificateRule::default_interval().as_duration(),
+        look: Look::Files(Box::new(FileSource::new(rule, timeout))),
+    }
+}
+
+fn local_endpoint(endpoint: Endpoint) -> Option<TlsEndpoint> {
+    Some(TlsEndpoint::new(SourceName::parse(&endpoint.address).ok()?, endpoint))
+}
+
+fn tls_source(endpoint: &TlsEndpoint, look: TlsSource) -> Source {
+    Source {
+        id: SourceId { kind: SourceKind::Tls, name: Label::new(endpoint.name()) },
+        reasons: tls::REASONS,
+        interval: endpoint.interval.as_duration(),
+        look: Look::Tls(look),
+    }
+}

@@ -1,0 +1,123 @@
+//! When a source is looked at, and what is said when its state changes.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::future::join_all;
+use jiff::Timestamp;
+use tokio::sync::Semaphore;
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::Source;
+use crate::snapshot::{Board, Observation, Pass, SourceId, Trouble};
+
+/// How many sources are looked at at once: enough that one slow endpoint delays nobody, few enough that a start on a
+/// small host does not take all of its processors and memory.
+const LOOKS_AT_ONCE: usize = 8;
+
+/// Bounds how many looks go on at once. A look holds its place for no longer than its deadline.
+#[derive(Clone, Debug)]
+pub struct Gate(Arc<Semaphore>);
+
+impl Default for Gate {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(LOOKS_AT_ONCE)))
+    }
+}
+
+/// Looks at a source until told to stop.
+pub async fn watch(mut source: Source, board: Arc<Board>, gate: Gate, stop: CancellationToken) {
+    let mut ticks = tokio::time::interval(source.interval);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut said = Said::default();
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = ticks.tick() => {}
+        }
+        let pass = tokio::select! {
+            () = stop.cancelled() => return,
+            pass = one_pass(&mut source, &gate) => pass,
+        };
+        said.about(&source.id, &pass);
+        board.publish(&source.id, pass);
+    }
+}
+
+/// Looks at every source once.
+pub async fn look_at_all(sources: Vec<Source>, board: &Board) {
+    let gate = Gate::default();
+    let looks = sources.into_iter().map(|mut source| {
+        let gate = gate.clone();
+        async move {
+            let pass = one_pass(&mut source, &gate).await;
+            Said::default().about(&source.id, &pass);
+            board.publish(&source.id, pass);
+        }
+    });
+    join_all(looks).await;
+}
+
+async fn one_pass(source: &mut Source, gate: &Gate) -> Pass {
+    let _place = gate.0.acquire().await;
+    let started = Instant::now();
+    let (observation, trouble) = source.look().await;
+    Pass { observation, trouble, ended: Timestamp::now(), took: started.elapsed() }
+}
+
+/// What the log knows already: a state is told when it changes, not every thirty seconds.
+#[derive(Debug, Default)]
+struct Said {
+    trouble: Option<Trouble>,
+    failing_files: Vec<(crate::snapshot::Label, &'static str)>,
+}
+
+impl Said {
+    fn about(&mut self, id: &SourceId, pass: &Pass) {
+        let trouble = pass.trouble.clone().or_else(|| pass.probe()?.outcome.as_ref().err().cloned());
+        let (kind, name) = (id.kind.as_str(), id.name.as_str());
+        match &trouble {
+            Some(now) if self.trouble.as_ref().map(|t| t.reason) != Some(now.reason) => {
+                warn!(source_kind = kind, source = name, reason = now.reason, detail = %now.message, "source failed");
+            }
+            None if self.trouble.is_some() => info!(source_kind = kind, source = name, "source works again"),
+            _ => {}
+        }
+        self.trouble = trouble;
+        if !matches!(pass.observation, Observation::Nothing) {
+            self.about_files(kind, name, pass);
+        }
+    }
+
+    fn about_files(&mut self, kind: &str, name: &str, pass: &Pass) {
+        let failing = pass.files().iter().filter_map(|file| Some((file, file.outcome.as_ref().err()?)));
+        let now: Vec<_> = failing.clone().map(|(file, trouble)| (file.path.clone(), trouble.reason)).collect();
+        if now == self.failing_files {
+            return;
+        }
+        match failing.map(|(_, trouble)| trouble).next() {
+            Some(first) => warn!(
+                source_kind = kind,
+                source = name,
+                files = now.len(),
+                reason = first.reason,
+                first = %first.message,
+                "files cannot be read"
+            ),
+            None => info!(source_kind = kind, source = name, "all files can be read again"),
+        }
+        self.failing_files = now;
+    }
+}
+
+/// A panic while looking is a trouble of that source; the log has its place.
+pub(super) fn panicked() -> Trouble {
+    Trouble::new("panic", "the look ended in a bug of this program; please report it with the log")
+}
+
+/// A look that did not end in time.
+pub(super) fn timed_out(deadline: Duration) -> Trouble {
+    Trouble::new("timeout", format!("no result within {} s", deadline.as_secs_f64()))
+}

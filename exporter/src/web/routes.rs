@@ -1,0 +1,160 @@
+//! Which path answers what. Pure: a request's head and what is known make a response.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use arc_swap::ArcSwap;
+use hyper::body::Bytes;
+use hyper::header::{self, HeaderValue};
+use hyper::http::request::Parts;
+use hyper::{Method, Response, StatusCode};
+use jiff::Timestamp;
+
+use super::body::Pieces;
+use super::{landing, negotiate};
+use crate::render::{Program, Rendered};
+use crate::snapshot::Board;
+
+const HEALTHY: &str = "/-/healthy";
+const READY: &str = "/-/ready";
+/// Nothing but our own inline style is ever needed, and nothing may run.
+const LANDING_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'";
+
+/// What all connections answer from.
+#[derive(Debug)]
+pub struct Site {
+    pub host: String,
+    pub telemetry_path: TelemetryPath,
+    pub started: Timestamp,
+    pub board: Arc<Board>,
+    /// The newest snapshot, rendered.
+    pub rendered: ArcSwap<Rendered>,
+    /// Set once every source has been looked at, and then for good.
+    pub ready: AtomicBool,
+}
+
+/// Where the metrics are: an absolute path without a query.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TelemetryPath(String);
+
+/// Why a path is none.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("write an absolute path such as /metrics, without a query, and not below /-/")]
+pub struct TelemetryPathError;
+
+impl Site {
+    pub(super) fn answer(&self, request: &Parts) -> Response<Pieces> {
+        if !matches!(request.method, Method::GET | Method::HEAD) {
+            let mut refusal = plain(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD are answered here\n");
+            refusal.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+            return refusal;
+        }
+        match request.uri.path() {
+            path if path == self.telemetry_path.0 => self.metrics(request),
+            HEALTHY => plain(StatusCode::OK, "healthy\n"),
+            READY if self.ready.load(Ordering::Relaxed) => plain(StatusCode::OK, "ready\n"),
+            READY => plain(StatusCode::SERVICE_UNAVAILABLE, "not every source has been looked at yet\n"),
+            "/" => self.landing(),
+            _ => plain(StatusCode::NOT_FOUND, "nothing here\n"),
+        }
+    }
+
+    fn metrics(&self, request: &Parts) -> Response<Pieces> {
+        let accept = request.headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
+        let format = negotiate::format(accept);
+        let body = self.rendered.load().answer(format, &Program::now(self.started));
+        let mut response = respond(StatusCode::OK, format.content_type(), body.into());
+        response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept"));
+        response
+    }
+
+    fn landing(&self) -> Response<Pieces> {
+        let page = landing::page(&self.host, &self.telemetry_path, &self.board.snapshot(), Timestamp::now());
+        let mut response = respond(StatusCode::OK, "text/html; charset=utf-8", [Bytes::from(page)].into());
+        let policy = HeaderValue::from_static(LANDING_POLICY);
+        response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
+        response
+    }
+}
+
+fn plain(status: StatusCode, words: &'static str) -> Response<Pieces> {
+    respond(status, "text/plain; charset=utf-8", [Bytes::from_static(words.as_bytes())].into())
+}
+
+fn respond(status: StatusCode, content_type: &'static str, body: Pieces) -> Response<Pieces> {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+impl FromStr for TelemetryPath {
+    type Err = TelemetryPathError;
+
+    fn from_str(text: &str) -> Result<Self, TelemetryPathError> {
+        let plain = text.chars().all(|c| c.is_ascii_graphic() && !matches!(c, '?' | '#' | '"' | '<' | '>'));
+        let ours = text.starts_with("/-/");
+        (text.starts_with('/') && plain && !ours).then(|| Self(text.to_owned())).ok_or(TelemetryPathError)
+    }
+}
+
+impl fmt::Display for TelemetryPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hyper::Request;
+
+    use super::*;
+
+    fn site() -> Site {
+        Site {
+            host: "ups-01".to_owned(),
+            telemetry_path: "/metrics".parse().expect("a path"),
+            started: Timestamp::UNIX_EPOCH,
+            board: Arc::default(),
+            rendered: ArcSwap::default(),
+            ready: AtomicBool::new(false),
+        }
+    }
+
+    fn status(site: &Site, method: Method, path: &str) -> u16 {
+        let request = Request::builder().method(method).uri(path).body(()).expect("a request");
+        site.answer(&request.into_parts().0).status().as_u16()
+    }
+
+    #[test]
+    fn only_what_exists_is_answered_and_only_to_those_who_read() {
+        let site = site();
+        for path in ["/", "/metrics", "/metrics?target=x", "/-/healthy"] {
+            assert_eq!(status(&site, Method::GET, path), 200, "{path}");
+        }
+        assert_eq!(status(&site, Method::HEAD, "/metrics"), 200);
+        assert_eq!(status(&site, Method::GET, "/metrics/"), 404);
+        assert_eq!(status(&site, Method::POST, "/-/healthy"), 405);
+        assert_eq!(status(&site, Method::from_bytes(b"ODD").expect("a method"), "/"), 405);
+    }
+
+    #[test]
+    fn readiness_waits_for_the_first_full_pass() {
+        let site = site();
+        assert_eq!(status(&site, Method::GET, READY), 503);
+        site.ready.store(true, Ordering::Relaxed);
+        assert_eq!(status(&site, Method::GET, READY), 200);
+    }
+
+    #[test]
+    fn a_telemetry_path_cannot_hide_the_health_or_break_the_page() {
+        for wrong in ["metrics", "", "/a?b", "/-/ready", "/a\"b", "/ä"] {
+            assert!(wrong.parse::<TelemetryPath>().is_err(), "{wrong}");
+        }
+    }
+}

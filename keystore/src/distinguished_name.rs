@@ -1,0 +1,123 @@
+//! Writes X.501 names as RFC 4514 strings, for people and labels; never for comparison.
+
+use std::fmt::Write as _;
+use x509_parser::{
+    der_parser::asn1_rs::{Any, Tag, ToDer as _},
+    x509::X509Name,
+};
+
+/// Bytes of a rendered name, some more than the longest that people write; a hostile certificate could have 64 KiB.
+const MAX_LENGTH: usize = 4 << 10;
+const COMMON_NAME: &str = "2.5.4.3";
+
+/// The name, most specific part first.
+pub(crate) fn render(name: &X509Name<'_>) -> String {
+    let mut parts: Vec<_> = name.iter_rdn().collect();
+    parts.reverse();
+    let mut out = String::new();
+    for (at, part) in parts.into_iter().enumerate() {
+        for (nth, attribute) in part.iter().enumerate() {
+            if out.len() > MAX_LENGTH {
+                return cut(out);
+            }
+            match (at, nth) {
+                (0, 0) => {}
+                (_, 0) => out.push(','),
+                _ => out.push('+'),
+            }
+            let dotted = attribute.attr_type().to_id_string();
+            out.push_str(short_name(&dotted).unwrap_or(&dotted));
+            out.push('=');
+            match text(attribute.attr_value()) {
+                Some(text) => escape(&text, &mut out),
+                None => hex_value(attribute.attr_value(), &mut out),
+            }
+        }
+    }
+    cut(out)
+}
+
+/// The last common name, unescaped.
+pub(crate) fn common_name(name: &X509Name<'_>) -> Option<String> {
+    let last = name.iter_attributes().filter(|attribute| attribute.attr_type().to_id_string() == COMMON_NAME).last()?;
+    text(last.attr_value()).map(cut)
+}
+
+fn cut(mut text: String) -> String {
+    if text.len() > MAX_LENGTH {
+        let end = (0..=MAX_LENGTH).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+        text.truncate(end);
+        text.push('…');
+    }
+    text
+}
+
+fn short_name(dotted: &str) -> Option<&'static str> {
+    Some(match dotted {
+        COMMON_NAME => "CN",
+        "2.5.4.4" => "SN",
+        "2.5.4.5" => "serialNumber",
+        "2.5.4.6" => "C",
+        "2.5.4.7" => "L",
+        "2.5.4.8" => "ST",
+        "2.5.4.9" => "STREET",
+        "2.5.4.10" => "O",
+        "2.5.4.11" => "OU",
+        "2.5.4.12" => "title",
+        "2.5.4.42" => "GN",
+        "2.5.4.97" => "organizationIdentifier",
+        "0.9.2342.19200300.100.1.1" => "UID",
+        "0.9.2342.19200300.100.1.25" => "DC",
+        "1.2.840.113549.1.9.1" => "emailAddress",
+        _ => return None,
+    })
+}
+
+fn text(value: &Any<'_>) -> Option<String> {
+    match value.tag() {
+        Tag::Utf8String => String::from_utf8(value.data.to_vec()).ok(),
+        Tag::PrintableString | Tag::Ia5String | Tag::NumericString | Tag::VisibleString if value.data.is_ascii() => {
+            String::from_utf8(value.data.to_vec()).ok()
+        }
+        // Nobody writes real T.61: what is found in it is Latin-1.
+        Tag::T61String => Some(value.data.iter().map(|byte| char::from(*byte)).collect()),
+        Tag::BmpString if value.data.len().is_multiple_of(2) => {
+            let units = value.data.chunks_exact(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]]));
+            char::decode_utf16(units).collect::<Result<_, _>>().ok()
+        }
+        Tag::UniversalString if value.data.len().is_multiple_of(4) => value
+            .data
+            .chunks_exact(4)
+            .map(|four| char::from_u32(u32::from_be_bytes([four[0], four[1], four[2], four[3]])))
+            .collect(),
+        _ => None,
+    }
+}
+
+fn escape(text: &str, out: &mut String) {
+    let last = text.chars().count().saturating_sub(1);
+    for (at, symbol) in text.chars().enumerate() {
+        match symbol {
+            '"' | '+' | ',' | ';' | '<' | '>' | '\\' => out.extend(['\\', symbol]),
+            '#' if at == 0 => out.push_str("\\#"),
+            ' ' if at == 0 || at == last => out.push_str("\\ "),
+            symbol if symbol.is_control() => {
+                let mut bytes = [0; 4];
+                for byte in symbol.encode_utf8(&mut bytes).bytes() {
+                    // Writing to a String cannot fail.
+                    let _ = write!(out, "\\{byte:02X}");
+                }
+            }
+            symbol => out.push(symbol),
+        }
+        if out.len() > MAX_LENGTH {
+            return;
+        }
+    }
+}
+
+fn hex_value(value: &Any<'_>, out: &mut String) {
+    out.push('#');
+    let der = value.to_der_vec().unwrap_or_default();
+    out.push_str(&hex::encode(der.get(..der.len().min(MAX_LENGTH)).unwrap_or_default()));
+}

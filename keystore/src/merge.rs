@@ -1,0 +1,347 @@
+//! Puts a key and its chain under an alias and keeps every other entry; refuses what it cannot prove to have kept.
+
+use crate::{
+    Certificate, Diff, Entry, EntryKind, Format, KeyMaterial, Limits, MergeError, PasswordCheck, Pkcs12Profile,
+    ReadError, Store, diff, jks, key_pair,
+    key_pair::Encoded,
+    open_key::{extract, open_key},
+    pem,
+    pkcs12::{self, Opened},
+    read, sniff, text,
+};
+use jiff::Timestamp;
+use secrecy::{ExposeSecret as _, SecretString};
+use std::fmt;
+use zeroize::Zeroizing;
+
+/// What keytool asks for at least, of JKS, JCEKS and PKCS#12.
+const MINIMUM_PASSWORD: usize = 6;
+
+/// What is to be merged into what.
+#[derive(Clone, Copy)]
+pub struct Merge<'a> {
+    /// The store as it lies on the host; `None` makes a new one.
+    pub old: Option<&'a [u8]>,
+    /// Passwords the old store may have. The new one is always tried first.
+    pub old_passwords: &'a [SecretString],
+    /// The password the merged store gets. Only a PEM file can do without.
+    pub new_password: Option<&'a SecretString>,
+    /// Compared without regard to case, as Java does; ignored for PEM.
+    pub alias: &'a str,
+    pub key: &'a KeyMaterial,
+    /// `None` keeps what is found, and makes a PKCS#12 where nothing is.
+    pub format: Option<Format>,
+    /// `None` keeps what is found, and is [`Pkcs12Profile::Modern`] where nothing is.
+    pub profile: Option<Pkcs12Profile>,
+    pub on_unreadable: OnUnreadable,
+    /// Becomes the entry's creation date.
+    pub now: Timestamp,
+}
+
+/// What happens to an old store that cannot be opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnUnreadable {
+    /// It is left alone and the merge refused.
+    Refuse,
+    /// The new store holds nothing but the new key. The old one is the caller's to back up.
+    Replace,
+}
+
+/// The merged store, read back and compared with the old one.
+pub struct Merged {
+    pub bytes: Zeroizing<Vec<u8>>,
+    pub format: Format,
+    /// Against the old store, or against nothing where that was absent or replaced.
+    pub diff: Diff,
+}
+
+impl fmt::Debug for Merge<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Merge").field("alias", &self.alias).field("format", &self.format).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Merged {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Merged").field("format", &self.format).field("diff", &self.diff).finish_non_exhaustive()
+    }
+}
+
+/// One entry that a writer puts into a store, in the place of the one with the same alias.
+pub(crate) struct Put<'a> {
+    pub(crate) alias: &'a str,
+    pub(crate) content: Content<'a>,
+}
+
+pub(crate) enum Content<'a> {
+    Key(&'a KeyMaterial),
+    Trusted(&'a Certificate),
+}
+
+/// The old store, opened.
+enum Old<'a> {
+    Jks(jks::Body<'a>),
+    Pkcs12(Opened),
+    Pem(std::borrow::Cow<'a, [u8]>),
+}
+
+/// Merges. The result was read again and holds our key under our alias, opened by the new password, and every other
+/// entry as it was; otherwise it is an error and nothing has changed.
+///
+/// JKS and JCEKS entries are sealed one by one and kept as they are, even when no known password opens the store. A
+/// PKCS#12 has to be opened. Where the format changes, other keys have to be opened too.
+pub fn merge(merge: &Merge<'_>, limits: &Limits) -> Result<Merged, MergeError> {
+    check_key(merge.key, limits)?;
+    let old = match merge.old.map(|bytes| open_old(bytes, merge, limits)) {
+        None => None,
+        Some(Ok(old)) => Some(old),
+        Some(Err(_)) if merge.on_unreadable == OnUnreadable::Replace => None,
+        Some(Err(error)) => return Err(MergeError::StoreUnreadable(error)),
+    };
+    let found = merge.old.and_then(sniff);
+    let format = merge.format.or(found).unwrap_or(Format::Pkcs12);
+    check_format(format, old.as_ref().map(|(old, _)| old), merge)?;
+
+    let before = old.as_ref().map(|(_, store)| store);
+    if format != Format::Pem {
+        check_alias(merge.alias, before)?;
+    }
+    let bytes = match (&old, format) {
+        (Some((old, _)), _) if old.format() == format => write(Some(old), format, &[ours(merge)], merge, limits)?,
+        (None, _) => write(None, format, &[ours(merge)], merge, limits)?,
+        (Some((_, store)), _) => convert(store, format, merge, limits)?,
+    };
+    let after = check_result(&bytes, before, format, merge, limits)?;
+    let nothing = Store { entries: Vec::new(), ..after.clone() };
+    Ok(Merged { bytes, format, diff: diff(before.unwrap_or(&nothing), &after) })
+}
+
+fn ours<'a>(merge: &Merge<'a>) -> Put<'a> {
+    Put { alias: merge.alias, content: Content::Key(merge.key) }
+}
+
+fn check_key(key: &KeyMaterial, limits: &Limits) -> Result<(), MergeError> {
+    let leaf = key.chain.first().ok_or(MergeError::BadKey(ReadError::NoCertificate))?;
+    limits.check_chain(key.chain.len()).map_err(MergeError::BadKey)?;
+    key_pair::check(Encoded::Pkcs8(&key.pkcs8), leaf).map_err(MergeError::BadKey)
+}
+
+fn check_format(format: Format, old: Option<&Old<'_>>, merge: &Merge<'_>) -> Result<(), MergeError> {
+    match format {
+        Format::Der | Format::Pkcs7 => return Err(MergeError::UnsupportedFormat(format.as_str())),
+        Format::Pem => return Ok(()),
+        Format::Jks | Format::Jceks | Format::Pkcs12 => {}
+    }
+    let password = merge.new_password.ok_or(MergeError::PasswordNeeded)?;
+    if password.expose_secret().chars().count() < MINIMUM_PASSWORD {
+        return Err(MergeError::PasswordTooShort { minimum: MINIMUM_PASSWORD });
+    }
+    // Java encrypts with printable ASCII only. A PKCS#12 that already has such a password is evidently not Java's.
+    let is_ascii = password.expose_secret().bytes().all(|byte| (0x20..=0x7E).contains(&byte));
+    let has_it_already = matches!(old, Some(Old::Pkcs12(opened)) if opened.is_opened_by(password));
+    match format {
+        Format::Jceks if !is_ascii => Err(MergeError::PasswordNotAscii),
+        Format::Pkcs12 if !is_ascii && !has_it_already => Err(MergeError::PasswordNotAscii),
+        _ => Ok(()),
+    }
+}
+
+fn check_alias(alias: &str, before: Option<&Store>) -> Result<(), MergeError> {
+    // JKS counts an alias in 16 bits; nobody needs near that.
+    const MAX_ALIAS: usize = 1_024;
+    if alias.is_empty() {
+        return Err(MergeError::BadAlias("it is empty"));
+    }
+    if alias.len() > MAX_ALIAS {
+        return Err(MergeError::BadAlias("it is longer than 1024 bytes"));
+    }
+    let mut same = before.into_iter().flat_map(|store| &store.entries).filter(|entry| is_named(entry, alias));
+    match same.find(|entry| entry.kind != EntryKind::Key) {
+        Some(entry) => Err(lost(&entry.alias, "it has the alias of the new key and is none itself")),
+        None => Ok(()),
+    }
+}
+
+fn open_old<'a>(bytes: &'a [u8], merge: &Merge<'_>, limits: &Limits) -> Result<(Old<'a>, Store), ReadError> {
+    limits.check_bytes(bytes.len())?;
+    match sniff(bytes) {
+        Some(Format::Jks | Format::Jceks) => Ok((Old::Jks(jks::parse(bytes, limits)?), read(bytes, None, limits)?)),
+        Some(Format::Pkcs12) => {
+            let (opened, password) = open_pkcs12(bytes, merge, limits)?;
+            Ok((Old::Pkcs12(opened), read(bytes, password, limits)?))
+        }
+        // A file with nothing but a key is a PEM file to merge into as well.
+        Some(Format::Pem) => {
+            let text = text::to_utf8(bytes);
+            let entries = match pem::read(&text, limits) {
+                Err(ReadError::NoCertificate) => Vec::new(),
+                entries => entries?,
+            };
+            let store = Store { format: Format::Pem, profile: None, password: PasswordCheck::NoneNeeded, entries };
+            Ok((Old::Pem(text), store))
+        }
+        Some(Format::Der | Format::Pkcs7) => Err(ReadError::UnsupportedFormat("a merge into DER or PKCS#7")),
+        None => Err(ReadError::UnsupportedFormat("what is neither JKS, JCEKS, PKCS#12 nor PEM")),
+    }
+}
+
+/// Opens with the first password that is the store's.
+fn open_pkcs12<'a>(
+    bytes: &[u8],
+    merge: &Merge<'a>,
+    limits: &Limits,
+) -> Result<(Opened, Option<&'a SecretString>), ReadError> {
+    let mut failure = ReadError::PasswordNeeded;
+    for password in merge.known_passwords().map(Some).chain([None]) {
+        match pkcs12::open(bytes, password, limits, &mut limits.budget()) {
+            Ok(opened) if opened.is_proven() => return Ok((opened, password)),
+            Ok(_) if password.is_some() => failure = ReadError::BadPassword,
+            Err(error) if password.is_some() => failure = error,
+            // Without a password there is no news, unless no password was tried.
+            Ok(_) | Err(ReadError::PasswordNeeded) => {}
+            Err(error) => failure = error,
+        }
+    }
+    Err(failure)
+}
+
+impl<'a> Merge<'a> {
+    /// The new password, then the old ones.
+    pub(crate) fn known_passwords(&self) -> impl Iterator<Item = &'a SecretString> + use<'a> {
+        self.new_password.into_iter().chain(self.old_passwords)
+    }
+}
+
+impl Old<'_> {
+    fn format(&self) -> Format {
+        match self {
+            Self::Jks(body) => body.format,
+            Self::Pkcs12(_) => Format::Pkcs12,
+            Self::Pem(_) => Format::Pem,
+        }
+    }
+}
+
+fn write(
+    old: Option<&Old<'_>>,
+    format: Format,
+    puts: &[Put<'_>],
+    merge: &Merge<'_>,
+    limits: &Limits,
+) -> Result<Zeroizing<Vec<u8>>, MergeError> {
+    match format {
+        Format::Jks | Format::Jceks => {
+            let body = match old {
+                Some(Old::Jks(body)) => Some(body),
+                _ => None,
+            };
+            let password = merge.new_password.ok_or(MergeError::PasswordNeeded)?;
+            jks::merge::write(body, format, puts, password, merge.now)
+        }
+        Format::Pkcs12 => {
+            let opened = match old {
+                Some(Old::Pkcs12(opened)) => Some(opened),
+                _ => None,
+            };
+            let passwords = pkcs12::merge::Passwords {
+                new: merge.new_password.ok_or(MergeError::PasswordNeeded)?,
+                old: merge.old_passwords,
+            };
+            pkcs12::merge::write(opened, puts, &passwords, merge.profile, merge.now, limits)
+        }
+        Format::Pem => {
+            let text = match old {
+                Some(Old::Pem(text)) => Some(text.as_ref()),
+                _ => None,
+            };
+            pem::merge::write(text, merge, limits)
+        }
+        Format::Der | Format::Pkcs7 => Err(MergeError::UnsupportedFormat(format.as_str())),
+    }
+}
+
+/// Carries the other entries over into a new store of another format, keys opened and sealed again.
+fn convert(
+    before: &Store,
+    format: Format,
+    merge: &Merge<'_>,
+    limits: &Limits,
+) -> Result<Zeroizing<Vec<u8>>, MergeError> {
+    if before.format == Format::Pem || format == Format::Pem {
+        return Err(MergeError::UnsupportedFormat("a store that is turned from or into PEM"));
+    }
+    let others = || before.entries.iter().filter(|entry| !is_named(entry, merge.alias));
+    let mut keys = Vec::new();
+    for entry in others() {
+        match entry.kind {
+            EntryKind::Key => keys.push((&entry.alias, open_other(entry, merge, limits)?)),
+            EntryKind::Trusted if !entry.alias.is_empty() => {}
+            EntryKind::Trusted | EntryKind::Secret | EntryKind::Certificate => {
+                return Err(lost(&entry.alias, "it cannot be carried into another format"));
+            }
+        }
+    }
+    let keys = keys.iter().map(|(alias, key)| Put { alias, content: Content::Key(key) });
+    let trusted = others()
+        .filter(|entry| entry.kind == EntryKind::Trusted)
+        .filter_map(|entry| Some(Put { alias: &entry.alias, content: Content::Trusted(entry.leaf()?) }));
+    let puts: Vec<Put<'_>> = [ours(merge)].into_iter().chain(keys).chain(trusted).collect();
+    write(None, format, &puts, merge, limits)
+}
+
+fn open_other(entry: &Entry, merge: &Merge<'_>, limits: &Limits) -> Result<KeyMaterial, MergeError> {
+    let bytes = merge.old.unwrap_or_default();
+    merge
+        .known_passwords()
+        .find_map(|password| extract(bytes, Some(password), &entry.alias, limits).ok())
+        .filter(|key| key.chain == entry.chain)
+        .ok_or_else(|| lost(&entry.alias, "no known password opens its key"))
+}
+
+/// Reads the result as its users will, and holds it against the old store.
+fn check_result(
+    bytes: &[u8],
+    before: Option<&Store>,
+    format: Format,
+    merge: &Merge<'_>,
+    limits: &Limits,
+) -> Result<Store, MergeError> {
+    let after = read(bytes, merge.new_password, limits).map_err(|error| match error {
+        ReadError::TooLarge { what, .. } => MergeError::TooLarge(what),
+        _ => MergeError::CheckFailed("it cannot be read"),
+    })?;
+    if after.format != format {
+        return Err(MergeError::CheckFailed("it has another format than intended"));
+    }
+    let leaf = open_key(bytes, merge.new_password, merge.alias, limits)
+        .map_err(|_| MergeError::CheckFailed("the new key does not open"))?;
+    if Some(&leaf) != merge.key.chain.first() {
+        return Err(MergeError::CheckFailed("the new key has another certificate"));
+    }
+    if format == Format::Pem {
+        return Ok(after);
+    }
+    if after.password == PasswordCheck::Wrong {
+        return Err(MergeError::CheckFailed("the new password does not open it"));
+    }
+    let mut ours = after.entries.iter().filter(|entry| is_named(entry, merge.alias));
+    match (ours.next(), ours.next()) {
+        (Some(entry), None) if entry.chain == merge.key.chain => {}
+        (Some(_), None) => return Err(MergeError::CheckFailed("the chain comes out otherwise than it went in")),
+        _ => return Err(MergeError::CheckFailed("the alias is there twice")),
+    }
+    let changes = before.map(|before| diff(before, &after)).unwrap_or_default();
+    let others = changes.changed.iter().map(|change| &change.before).chain(&changes.removed).chain(&changes.added);
+    match others.into_iter().find(|summary| summary.alias.to_lowercase() != merge.alias.to_lowercase()) {
+        Some(summary) if before.is_some() => Err(lost(&summary.alias, "the new chain would change what it means")),
+        _ => Ok(after),
+    }
+}
+
+fn is_named(entry: &Entry, alias: &str) -> bool {
+    entry.alias.to_lowercase() == alias.to_lowercase()
+}
+
+fn lost(alias: &str, why: &'static str) -> MergeError {
+    MergeError::WouldLoseEntry { alias: alias.to_owned(), why }
+}

@@ -1,0 +1,213 @@
+//! Bags: what a safe holds. Each is known by its own bytes, so that it can be kept as it is.
+
+use super::{oid, open::OpenSafe};
+use crate::{
+    Certificate, Limits, ReadError,
+    der::{self, Element},
+};
+
+/// A bag, its content not yet opened.
+#[derive(Clone, Debug)]
+pub(crate) struct Bag<'a> {
+    pub(crate) kind: BagKind<'a>,
+    pub(crate) friendly_name: Option<String>,
+    pub(crate) local_key_id: Option<&'a [u8]>,
+    /// Whether the safe that holds it is encrypted.
+    pub(crate) hidden: bool,
+    /// All of it.
+    pub(crate) raw: &'a [u8],
+    /// The SET of attributes, all of it; empty when there is none.
+    pub(crate) attributes: &'a [u8],
+}
+
+#[derive(Clone)]
+pub(crate) enum BagKind<'a> {
+    /// A bare `PrivateKeyInfo`.
+    Key(&'a [u8]),
+    /// An `EncryptedPrivateKeyInfo`.
+    SealedKey(&'a [u8]),
+    Certificate {
+        certificate: Certificate,
+        trusted: bool,
+    },
+    /// A secret; as Java writes it, with the `EncryptedPrivateKeyInfo` it holds.
+    Secret {
+        sealed: Option<&'a [u8]>,
+    },
+    /// CRLs, nested safes, certificates that are not X.509 and what else there may be.
+    Other,
+}
+
+impl std::fmt::Debug for BagKind<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Key(_) => "Key",
+            Self::SealedKey(_) => "SealedKey",
+            Self::Certificate { .. } => "Certificate",
+            Self::Secret { .. } => "Secret",
+            Self::Other => "Other",
+        })
+    }
+}
+
+impl<'a> Bag<'a> {
+    /// The bags of one safe.
+    pub(crate) fn parse_all(safe: &'a OpenSafe, limits: &Limits) -> Result<Vec<Self>, ReadError> {
+        let mut reader = der::Reader::new(&safe.content).expect(der::SEQUENCE)?.inside();
+        let mut bags = Vec::new();
+        while !reader.is_empty() {
+            limits.check_entries(bags.len() + 1)?;
+            bags.push(Self::parse(&reader.expect(der::SEQUENCE)?, safe.encrypted, limits)?);
+        }
+        Ok(bags)
+    }
+
+    fn parse(element: &Element<'a>, hidden: bool, limits: &Limits) -> Result<Self, ReadError> {
+        let mut fields = element.inside();
+        let id = fields.expect(der::OID)?.value;
+        let value = fields.expect(der::context(0))?.value;
+        let set = fields.optional(der::SET)?;
+        let attributes = Attributes::parse(set.as_ref())?;
+        let kind = match id {
+            oid::KEY_BAG => BagKind::Key(value),
+            oid::SHROUDED_KEY_BAG => BagKind::SealedKey(value),
+            oid::CERT_BAG => certificate(value, attributes.trusted, limits)?,
+            oid::SECRET_BAG => BagKind::Secret { sealed: secret(value) },
+            _ => BagKind::Other,
+        };
+        Ok(Self {
+            kind,
+            friendly_name: attributes.friendly_name,
+            local_key_id: attributes.local_key_id,
+            hidden,
+            raw: element.raw,
+            attributes: set.map(|set| set.raw).unwrap_or_default(),
+        })
+    }
+
+    /// Whether this bag goes by that alias, which Java compares without regard to case.
+    pub(crate) fn is_named(&self, alias: &str) -> bool {
+        self.friendly_name.as_ref().is_some_and(|name| name.to_lowercase() == alias.to_lowercase())
+    }
+}
+
+/// The same bag around another sealed key.
+pub(super) fn sealed_again(bag: &Bag<'_>, sealed: &[u8]) -> Vec<u8> {
+    match bag.kind {
+        BagKind::Secret { .. } => {
+            let key_type = der::encode(der::OID, &[oid::SHROUDED_KEY_BAG]);
+            let octets = der::encode(der::OCTET_STRING, &[sealed]);
+            let value = der::encode(der::SEQUENCE, &[&key_type, &der::encode(der::context(0), &[&octets])]);
+            encode(oid::SECRET_BAG, &value, bag.attributes)
+        }
+        _ => encode(oid::SHROUDED_KEY_BAG, sealed, bag.attributes),
+    }
+}
+
+/// A bag with a sealed key that its certificate finds by `local_key_id`.
+pub(super) fn sealed_key(sealed: &[u8], alias: &str, local_key_id: &[u8]) -> Vec<u8> {
+    encode(oid::SHROUDED_KEY_BAG, sealed, &attributes(&[friendly_name(alias), local_key(local_key_id)]))
+}
+
+/// The leaf that belongs to the key of that `local_key_id`.
+pub(super) fn leaf(certificate: &Certificate, alias: &str, local_key_id: &[u8]) -> Vec<u8> {
+    certificate_bag(certificate, &attributes(&[friendly_name(alias), local_key(local_key_id)]))
+}
+
+/// A certificate of a chain, found by its name.
+pub(super) fn issuer(certificate: &Certificate) -> Vec<u8> {
+    certificate_bag(certificate, &[])
+}
+
+/// A certificate that Java trusts.
+pub(super) fn trusted(certificate: &Certificate, alias: &str) -> Vec<u8> {
+    let usage = attribute(oid::TRUSTED_KEY_USAGE, &der::encode(der::OID, &[oid::ANY_EXTENDED_KEY_USAGE]));
+    certificate_bag(certificate, &attributes(&[friendly_name(alias), usage]))
+}
+
+fn certificate_bag(certificate: &Certificate, attributes: &[u8]) -> Vec<u8> {
+    let octets = der::encode(der::OCTET_STRING, &[certificate.der()]);
+    let id = der::encode(der::OID, &[oid::X509_CERTIFICATE]);
+    let value = der::encode(der::SEQUENCE, &[&id, &der::encode(der::context(0), &[&octets])]);
+    encode(oid::CERT_BAG, &value, attributes)
+}
+
+fn encode(id: &[u8], value: &[u8], attributes: &[u8]) -> Vec<u8> {
+    let parts = [&der::encode(der::OID, &[id]), &der::encode(der::context(0), &[value]), attributes];
+    der::encode(der::SEQUENCE, &parts)
+}
+
+fn attributes(each: &[Vec<u8>]) -> Vec<u8> {
+    let mut sorted: Vec<&[u8]> = each.iter().map(Vec::as_slice).collect();
+    // DER wants the members of a SET OF in the order of their bytes.
+    sorted.sort_unstable();
+    der::encode(der::SET, &sorted)
+}
+
+fn attribute(id: &[u8], value: &[u8]) -> Vec<u8> {
+    der::encode(der::SEQUENCE, &[&der::encode(der::OID, &[id]), &der::encode(der::SET, &[value])])
+}
+
+fn friendly_name(alias: &str) -> Vec<u8> {
+    let utf16: Vec<u8> = alias.encode_utf16().flat_map(u16::to_be_bytes).collect();
+    attribute(oid::FRIENDLY_NAME, &der::encode(der::BMP_STRING, &[&utf16]))
+}
+
+fn local_key(id: &[u8]) -> Vec<u8> {
+    attribute(oid::LOCAL_KEY_ID, &der::encode(der::OCTET_STRING, &[id]))
+}
+
+fn certificate<'a>(value: &'a [u8], trusted: bool, limits: &Limits) -> Result<BagKind<'a>, ReadError> {
+    let mut fields = der::Reader::new(value).expect(der::SEQUENCE)?.inside();
+    if fields.expect(der::OID)?.value != oid::X509_CERTIFICATE {
+        return Ok(BagKind::Other);
+    }
+    let der = fields.expect(der::context(0))?.inside().expect(der::OCTET_STRING)?.value;
+    limits.check_certificate(der.len())?;
+    Ok(BagKind::Certificate { certificate: Certificate::from_der(der.to_vec())?, trusted })
+}
+
+/// The sealed key inside a secret bag, if it is one that Java wrote.
+fn secret(value: &[u8]) -> Option<&[u8]> {
+    let mut fields = der::Reader::new(value).expect(der::SEQUENCE).ok()?.inside();
+    if fields.expect(der::OID).ok()?.value != oid::SHROUDED_KEY_BAG {
+        return None;
+    }
+    Some(fields.expect(der::context(0)).ok()?.inside().expect(der::OCTET_STRING).ok()?.value)
+}
+
+#[derive(Default)]
+struct Attributes<'a> {
+    friendly_name: Option<String>,
+    local_key_id: Option<&'a [u8]>,
+    trusted: bool,
+}
+
+impl<'a> Attributes<'a> {
+    fn parse(set: Option<&Element<'a>>) -> Result<Self, ReadError> {
+        let mut found = Self::default();
+        let Some(set) = set else { return Ok(found) };
+        let mut reader = set.inside();
+        while !reader.is_empty() {
+            let mut attribute = reader.expect(der::SEQUENCE)?.inside();
+            let id = attribute.expect(der::OID)?.value;
+            let mut values = attribute.expect(der::SET)?.inside();
+            match id {
+                oid::FRIENDLY_NAME if !values.is_empty() => {
+                    found.friendly_name = Some(utf16(values.expect(der::BMP_STRING)?.value));
+                }
+                oid::LOCAL_KEY_ID if !values.is_empty() => {
+                    found.local_key_id = Some(values.expect(der::OCTET_STRING)?.value);
+                }
+                oid::TRUSTED_KEY_USAGE => found.trusted = true,
+                _ => {}
+            }
+        }
+        Ok(found)
+    }
+}
+
+fn utf16(bytes: &[u8]) -> String {
+    let units = bytes.chunks_exact(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]]));
+    char::decode_utf16(units).map(|symbol| symbol.unwrap_or(char::REPLACEMENT_CHARACTER)).collect()
+}

@@ -1,0 +1,115 @@
+//! Opens a PKCS#12: checks its MAC, decrypts its safes. Keys in their bags stay sealed.
+
+use super::{
+    kdf::Password,
+    mac::Mac,
+    pfx::{self, Safe},
+    scheme::Scheme,
+};
+use crate::{Limits, Pkcs12Profile, ReadError, ber, der, limits::Budget};
+use secrecy::SecretString;
+use std::borrow::Cow;
+use zeroize::Zeroizing;
+
+/// A PKCS#12 with its safes in the clear.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub(crate) safes: Vec<OpenSafe>,
+    /// The profile that encryption and MAC are of; `None` when there is neither.
+    pub(crate) profile: Option<Pkcs12Profile>,
+    pub(crate) has_mac: bool,
+    pub(crate) password: Proof,
+}
+
+/// What is known about the password.
+#[derive(Debug)]
+pub(crate) enum Proof {
+    /// MAC or encryption agreed with it.
+    Agrees(Password),
+    /// The MAC did not; nothing was encrypted.
+    Disagrees,
+    /// There was nothing to hold it against outside the bags, or there was none.
+    Unproven,
+}
+
+#[derive(Debug)]
+pub(crate) struct OpenSafe {
+    pub(crate) encrypted: bool,
+    /// `SafeContents`, DER. It may hold bare keys.
+    pub(crate) content: Zeroizing<Vec<u8>>,
+}
+
+/// Opens the store. All rounds are counted against the budget before the first is computed.
+pub(crate) fn open(
+    bytes: &[u8],
+    password: Option<&SecretString>,
+    limits: &Limits,
+    budget: &mut Budget,
+) -> Result<Opened, ReadError> {
+    let bytes = ber::to_der(bytes)?;
+    let pfx = pfx::parse(&bytes)?;
+    let authenticated = ber::to_der(&pfx.authenticated)?;
+    let safes = pfx::safes(&authenticated, limits)?;
+
+    let schemes = || {
+        safes.iter().filter_map(|safe| match safe {
+            Safe::Encrypted { scheme, .. } => Some(scheme),
+            Safe::Clear(_) => None,
+        })
+    };
+    for iterations in pfx.mac.iter().map(Mac::iterations).chain(schemes().map(Scheme::iterations)) {
+        budget.spend(iterations)?;
+    }
+    let profile = schemes().map(Scheme::profile).next().or(pfx.mac.as_ref().map(Mac::profile));
+    let is_encrypted = schemes().next().is_some();
+    let has_mac = pfx.mac.is_some();
+
+    let Some(password) = password else {
+        return match is_encrypted {
+            true => Err(ReadError::PasswordNeeded),
+            false => Ok(Opened { safes: contents(safes, None)?, profile, has_mac, password: Proof::Unproven }),
+        };
+    };
+    let agreed = match &pfx.mac {
+        Some(mac) => {
+            let readings = Password::readings(password);
+            readings.into_iter().find(|password| mac.agrees_with(password, &pfx.authenticated))
+        }
+        None if is_encrypted => Some(Password::new(password)),
+        None => None,
+    };
+    let safes = match &agreed {
+        None if is_encrypted => return Err(ReadError::BadPassword),
+        agreed => contents(safes, agreed.as_ref())?,
+    };
+    let password = match agreed {
+        Some(password) => Proof::Agrees(password),
+        None if has_mac => Proof::Disagrees,
+        None => Proof::Unproven,
+    };
+    Ok(Opened { safes, profile, has_mac, password })
+}
+
+fn contents(safes: Vec<Safe<'_>>, password: Option<&Password>) -> Result<Vec<OpenSafe>, ReadError> {
+    safes
+        .into_iter()
+        .map(|safe| {
+            let (encrypted, content) = match safe {
+                Safe::Clear(content) => (false, Zeroizing::new(content.into_owned())),
+                Safe::Encrypted { scheme, content } => {
+                    (true, scheme.decrypt(&content, password.ok_or(ReadError::PasswordNeeded)?)?)
+                }
+            };
+            let content = match ber::to_der(&content) {
+                Ok(Cow::Owned(der)) => Zeroizing::new(der),
+                Ok(Cow::Borrowed(_)) => content,
+                Err(error) => return Err(if encrypted { ReadError::BadPassword } else { error }),
+            };
+            // A wrong password passes for padding once in 256 times: the content has to look like a safe's too.
+            if encrypted && der::Reader::new(&content).expect(der::SEQUENCE).is_err() {
+                return Err(ReadError::BadPassword);
+            }
+            Ok(OpenSafe { encrypted, content })
+        })
+        .collect()
+}

@@ -1,0 +1,77 @@
+//! The outer structure of a PKCS#12: `PFX`, `AuthenticatedSafe` and the `ContentInfo` of each safe.
+
+use super::{mac, oid, scheme::Scheme};
+use crate::{Limits, ReadError, ber, der};
+use std::borrow::Cow;
+
+/// `PFX`, taken apart as far as the MAC's reach.
+pub(super) struct Pfx<'a> {
+    /// The `AuthenticatedSafe`: what the MAC covers.
+    pub(super) authenticated: Cow<'a, [u8]>,
+    pub(super) mac: Option<mac::Mac<'a>>,
+}
+
+/// One safe as it lies in the file.
+pub(super) enum Safe<'a> {
+    Clear(Cow<'a, [u8]>),
+    Encrypted { scheme: Scheme<'a>, content: Cow<'a, [u8]> },
+}
+
+/// Parses the outermost level; `bytes` are DER.
+pub(super) fn parse(bytes: &[u8]) -> Result<Pfx<'_>, ReadError> {
+    const VERSION: u64 = 3;
+    let mut pfx = der::Reader::new(bytes).expect(der::SEQUENCE)?.inside();
+    if pfx.unsigned()? != VERSION {
+        return Err(ReadError::UnsupportedFormat("this version of PKCS#12"));
+    }
+    let mut content_info = pfx.expect(der::SEQUENCE)?.inside();
+    if content_info.expect(der::OID)?.value != oid::DATA {
+        return Err(ReadError::UnsupportedFormat("a PKCS#12 whose integrity is a signature"));
+    }
+    let authenticated = octets(&mut content_info.expect(der::context(0))?.inside())?;
+    let mac = pfx.optional(der::SEQUENCE)?.map(|element| mac::Mac::parse(&element)).transpose()?;
+    Ok(Pfx { authenticated, mac })
+}
+
+/// Parses the safes; `bytes` are the `AuthenticatedSafe` as DER.
+pub(super) fn safes<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Vec<Safe<'a>>, ReadError> {
+    let mut contents = der::Reader::new(bytes).expect(der::SEQUENCE)?.inside();
+    let mut safes = Vec::new();
+    while !contents.is_empty() {
+        limits.check_entries(safes.len() + 1)?;
+        let mut content_info = contents.expect(der::SEQUENCE)?.inside();
+        let kind = content_info.expect(der::OID)?.value;
+        let mut content = content_info.expect(der::context(0))?.inside();
+        safes.push(match kind {
+            oid::DATA => Safe::Clear(octets(&mut content)?),
+            oid::ENCRYPTED_DATA => encrypted(&mut content)?,
+            _ => return Err(ReadError::UnsupportedFormat("a safe that is encrypted for a recipient's key")),
+        });
+    }
+    Ok(safes)
+}
+
+fn encrypted<'a>(content: &mut der::Reader<'a>) -> Result<Safe<'a>, ReadError> {
+    const ENCRYPTED_CONTENT: u8 = 0x80;
+    let mut data = content.expect(der::SEQUENCE)?.inside();
+    data.expect(der::INTEGER)?;
+    let mut info = data.expect(der::SEQUENCE)?.inside();
+    info.expect(der::OID)?;
+    let scheme = Scheme::parse(&info.expect(der::SEQUENCE)?)?;
+    // Constructed where the writer streamed it.
+    let content = info.element()?;
+    match content.tag {
+        ENCRYPTED_CONTENT => Ok(Safe::Encrypted { scheme, content: Cow::Borrowed(content.value) }),
+        tag if tag == der::context(0) => Ok(Safe::Encrypted { scheme, content: ber::join_octets(tag, content.value)? }),
+        _ => Err(ReadError::Malformed("an encrypted safe has no content")),
+    }
+}
+
+fn octets<'a>(reader: &mut der::Reader<'a>) -> Result<Cow<'a, [u8]>, ReadError> {
+    const CONSTRUCTED: u8 = der::OCTET_STRING | 0x20;
+    let element = reader.element()?;
+    match element.tag {
+        der::OCTET_STRING | CONSTRUCTED => ber::join_octets(element.tag, element.value),
+        _ => Err(ReadError::Malformed("an ASN.1 field has an unexpected type")),
+    }
+}

@@ -1,0 +1,169 @@
+//! From bags to entries, by the rules that Java pairs keys and certificates with.
+
+use super::{
+    Bag, BagKind, Opened, Password,
+    open::{self, Proof},
+    scheme,
+};
+use crate::{Certificate, Entry, EntryKind, Format, Limits, PasswordCheck, ReadError, Store, limits::Budget};
+use secrecy::SecretString;
+use std::collections::{HashMap, HashSet};
+
+pub(crate) fn read(bytes: &[u8], password: Option<&SecretString>, limits: &Limits) -> Result<Store, ReadError> {
+    let mut budget = limits.budget();
+    let opened = open::open(bytes, password, limits, &mut budget)?;
+    let bags = opened.bags(limits)?;
+    Ok(Store {
+        format: Format::Pkcs12,
+        profile: opened.profile_with(&bags),
+        password: check(&opened, &bags, password, &mut budget),
+        entries: entries(&bags, limits),
+    })
+}
+
+impl Opened {
+    /// All bags, in the order of the file.
+    pub(crate) fn bags(&self, limits: &Limits) -> Result<Vec<Bag<'_>>, ReadError> {
+        let mut bags = Vec::new();
+        for safe in &self.safes {
+            bags.extend(Bag::parse_all(safe, limits)?);
+            limits.check_entries(bags.len())?;
+        }
+        Ok(bags)
+    }
+
+    /// The profile of the store, or where only keys are sealed, theirs.
+    pub(crate) fn profile_with(&self, bags: &[Bag<'_>]) -> Option<crate::Pkcs12Profile> {
+        self.profile.or_else(|| sealed_keys(bags).find_map(scheme::profile_of_sealed))
+    }
+}
+
+/// What the password was found to be. Where neither MAC nor encryption can tell, a sealed key can.
+fn check(opened: &Opened, bags: &[Bag<'_>], password: Option<&SecretString>, budget: &mut Budget) -> PasswordCheck {
+    match opened.password {
+        Proof::Agrees(_) => return PasswordCheck::Verified,
+        Proof::Disagrees => return PasswordCheck::Wrong,
+        Proof::Unproven => {}
+    }
+    let first_sealed = sealed_keys(bags).next();
+    match (password, first_sealed) {
+        (None, None) if !opened.has_mac => PasswordCheck::NoneNeeded,
+        (None, _) => PasswordCheck::NotGiven,
+        (Some(_), None) => PasswordCheck::NoneNeeded,
+        (Some(password), Some(sealed)) => match scheme::open_sealed(sealed, &Password::new(password), budget) {
+            Ok(_) => PasswordCheck::Verified,
+            Err(_) => PasswordCheck::Wrong,
+        },
+    }
+}
+
+fn sealed_keys<'a>(bags: &[Bag<'a>]) -> impl Iterator<Item = &'a [u8]> {
+    bags.iter().filter_map(|bag| match bag.kind {
+        BagKind::SealedKey(sealed) => Some(sealed),
+        _ => None,
+    })
+}
+
+/// One entry for each key, secret, and certificate that is not merely part of a key's chain.
+pub(crate) fn entries(bags: &[Bag<'_>], limits: &Limits) -> Vec<Entry> {
+    let certificates: Vec<CertificateBag<'_>> = bags.iter().filter_map(CertificateBag::of).collect();
+    let (leaves, by_subject) = (Leaves::of(&certificates), by_subject(&certificates));
+    let mut in_chains = HashSet::new();
+    let mut entries = Vec::new();
+    for bag in bags {
+        let alias = bag.friendly_name.clone().unwrap_or_default();
+        match &bag.kind {
+            BagKind::Key(_) | BagKind::SealedKey(_) => {
+                let chain = chain(leaves.find(bag), &by_subject, limits);
+                in_chains.extend(chain.iter().map(Certificate::sha256));
+                entries.push(Entry { alias, kind: EntryKind::Key, chain });
+            }
+            BagKind::Secret { .. } => entries.push(Entry { alias, kind: EntryKind::Secret, chain: Vec::new() }),
+            BagKind::Certificate { certificate, trusted } => {
+                let kind = if *trusted { EntryKind::Trusted } else { EntryKind::Certificate };
+                entries.push(Entry { alias, kind, chain: vec![certificate.clone()] });
+            }
+            BagKind::Other => {}
+        }
+    }
+    // A chain's bags may stand before their key: what belongs to one is known only now.
+    entries.retain(|entry| {
+        entry.kind != EntryKind::Certificate || entry.leaf().is_none_or(|leaf| !in_chains.contains(&leaf.sha256()))
+    });
+    entries
+}
+
+struct CertificateBag<'a> {
+    certificate: &'a Certificate,
+    bag: &'a Bag<'a>,
+}
+
+impl<'a> CertificateBag<'a> {
+    fn of(bag: &'a Bag<'a>) -> Option<Self> {
+        match &bag.kind {
+            BagKind::Certificate { certificate, .. } => Some(Self { certificate, bag }),
+            _ => None,
+        }
+    }
+}
+
+/// The first certificates under each key id and name: with many keys, nothing is searched twice.
+#[derive(Default)]
+struct Leaves<'a> {
+    by_both: HashMap<(&'a [u8], String), &'a Certificate>,
+    by_id: HashMap<&'a [u8], &'a Certificate>,
+    by_name: HashMap<String, &'a Certificate>,
+}
+
+impl<'a> Leaves<'a> {
+    fn of(certificates: &[CertificateBag<'a>]) -> Self {
+        let mut leaves = Self::default();
+        for CertificateBag { certificate, bag } in certificates {
+            let name = bag.friendly_name.as_ref().map(|name| name.to_lowercase());
+            if let (Some(id), Some(name)) = (bag.local_key_id, &name) {
+                leaves.by_both.entry((id, name.clone())).or_insert(certificate);
+            }
+            if let Some(id) = bag.local_key_id {
+                leaves.by_id.entry(id).or_insert(certificate);
+            }
+            if let Some(name) = name {
+                leaves.by_name.entry(name).or_insert(certificate);
+            }
+        }
+        leaves
+    }
+
+    /// The certificate of a key: same key id and name, else same key id, else same name.
+    fn find(&self, key: &Bag<'a>) -> Option<&'a Certificate> {
+        let name = key.friendly_name.as_ref().map(|name| name.to_lowercase());
+        let by_both = key.local_key_id.zip(name.clone()).and_then(|both| self.by_both.get(&both));
+        let by_id = || key.local_key_id.and_then(|id| self.by_id.get(id));
+        let by_name = || name.as_ref().and_then(|name| self.by_name.get(name));
+        by_both.or_else(by_id).or_else(by_name).copied()
+    }
+}
+
+/// The first certificate of each subject, which is the one that Java builds chains with.
+fn by_subject<'a>(certificates: &[CertificateBag<'a>]) -> HashMap<&'a [u8], &'a Certificate> {
+    let mut first = HashMap::new();
+    for CertificateBag { certificate, .. } in certificates {
+        first.entry(certificate.subject_der()).or_insert(*certificate);
+    }
+    first
+}
+
+fn chain(leaf: Option<&Certificate>, by_subject: &HashMap<&[u8], &Certificate>, limits: &Limits) -> Vec<Certificate> {
+    let mut chain: Vec<Certificate> = Vec::new();
+    let mut next = leaf;
+    while let Some(certificate) = next {
+        if chain.len() >= limits.max_chain || chain.contains(certificate) {
+            break;
+        }
+        chain.push(certificate.clone());
+        next = match certificate.is_self_issued() {
+            true => None,
+            false => by_subject.get(certificate.issuer_der()).copied(),
+        };
+    }
+    chain
+}

@@ -1,0 +1,239 @@
+//! `make demo`: one PowerChute keystore rotated end to end, line by line, with everything real but the UPS agent.
+
+use std::env;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use kagiban_tests::control_plane::ControlPlane;
+use kagiban_tests::host::Host;
+use kagiban_tests::keystore::StoreType;
+use kagiban_tests::kubectl::Kubectl;
+use kagiban_tests::operator::Operator;
+use kagiban_tests::powerchute::{ALIAS, EXTRA_ALIAS, Installation};
+use kagiban_tests::quickstart::{self, Fleet, HOST, RESOURCE};
+use kagiban_tests::stage::condition;
+use kagiban_tests::{scratch, wait};
+use serde_json::Value;
+
+const NAMESPACE: &str = "kagiban-demo";
+/// Not a secret: it is printed at the end, so that a visitor can open the store.
+const STORE_PASSWORD: &str = "demo-store-password";
+/// A rotation takes about ten seconds; a machine that builds something at the same time takes longer.
+const ROTATION_DEADLINE: Duration = Duration::from_secs(180);
+/// How often a resource that nobody changes is looked at; short, so that a visitor's changes show soon.
+const RESYNC: Duration = Duration::from_secs(15);
+
+fn main() -> ExitCode {
+    let say = Progress { started: Instant::now() };
+    let directory = match scratch::directory("demo") {
+        Ok(directory) => directory,
+        Err(error) => return say.failed(&error, None),
+    };
+    match demo(&say, &directory) {
+        Ok(()) => {
+            let _ = std::fs::remove_dir_all(&directory);
+            ExitCode::SUCCESS
+        }
+        Err(error) => say.failed(&error, Some(&directory)),
+    }
+}
+
+fn demo(say: &Progress, directory: &Path) -> Result<()> {
+    let cluster = Cluster::obtain(say)?;
+    let admin = Kubectl::new(&cluster.admin_kubeconfig)?;
+    quickstart::install_crd(&admin)?;
+    say.line("the API server knows ManagedAgentCertificate (crds/)");
+    let kubectl = admin.create_namespace(NAMESPACE)?;
+    let rotated = rotate(say, directory, &cluster, &kubectl);
+    if cluster.own.is_none() {
+        // Somebody's own cluster is left as it was found.
+        let _ = admin.run(&["delete", "namespace", NAMESPACE, "--wait=false"]);
+    }
+    rotated
+}
+
+fn rotate(say: &Progress, directory: &Path, cluster: &Cluster, kubectl: &Kubectl) -> Result<()> {
+    let fleet = Fleet::new()?;
+    let installation = Installation {
+        store_type: StoreType::Jks,
+        password: STORE_PASSWORD.to_owned(),
+        host_name: HOST.to_owned(),
+        deletes_credentials: true,
+        usual_ports: true,
+    };
+    let mut host = Host::install(&directory.join("host"), &installation, &fleet)?;
+    host.agent.start()?;
+    let before = host.agent.served()?.leaf_sha256();
+    let address = host.agent.address();
+    say.line(&format!(
+        "a double of the PowerChute agent serves https://{address}/ from its {}",
+        installation.store_type
+    ));
+    say.line(&format!("  leaf {before}, self-signed, 9 days left"));
+    host.start_exporter()?;
+    say.line(&format!(
+        "kagiban-exporter: metrics on http://{}/metrics, host API on {}",
+        host.metrics_address(),
+        host.url()
+    ));
+    let operator = Operator::start(directory, &cluster.operator_kubeconfig, NAMESPACE, RESYNC)?;
+    say.line("kagiban-operator watches");
+
+    fleet.apply_secrets(kubectl, STORE_PASSWORD)?;
+    kubectl.apply(&quickstart::resource(&host.url())?.to_string())?;
+    let applied = Instant::now();
+    say.line("applied examples/quickstart: one resource, and the Secrets that it names");
+    let status = follow(say, kubectl)?;
+    say.line(&format!("Ready {:.1} s after kubectl apply", applied.elapsed().as_secs_f64()));
+    for line in kubectl.run(&["get", "mac"])?.lines() {
+        say.line(&format!("  {line}"));
+    }
+
+    let leaf = host.agent.served()?.leaf_sha256();
+    ensure!(leaf != before, "the agent still serves the old leaf {leaf}");
+    ensure!(status["leaf"]["sha256"] == leaf.as_str(), "{address} serves {leaf}, the status says {}", status["leaf"]);
+    let listing = host.agent.listing(STORE_PASSWORD)?;
+    let ours = listing.entries.get(ALIAS).context("the alias is gone from the keystore")?;
+    ensure!(ours.chain.first() == Some(&leaf), "keytool shows another leaf under {ALIAS}: {ours:?}");
+    ensure!(listing.entries.contains_key(EXTRA_ALIAS), "the trusted entry {EXTRA_ALIAS} was lost");
+    say.line(&format!("keytool opens the store: {ALIAS} with a chain of {}, {EXTRA_ALIAS} kept", ours.chain.len()));
+
+    if env::var_os("ONCE").is_none_or(|once| once.is_empty() || once == "0") {
+        say.where_to_look(&host, &operator, kubectl);
+        wait_for_a_signal()?;
+        say.line("stopping");
+    }
+    say.last(&format!("verified {leaf} on {address}"));
+    Ok(())
+}
+
+/// Prints what changes until the resource is ready; its status.
+fn follow(say: &Progress, kubectl: &Kubectl) -> Result<Value> {
+    let mut shown = String::new();
+    let ready = wait::for_some(ROTATION_DEADLINE, || {
+        let status = kubectl.json(&["get", "mac", RESOURCE]).ok()?["status"].take();
+        let told = story(&status);
+        if told != shown && !told.is_empty() {
+            say.line(&format!("  {told}"));
+            shown.clone_from(&told);
+        }
+        (condition(&status, "Ready")["status"] == "True").then_some(status)
+    });
+    ready.with_context(|| format!("{RESOURCE} is not Ready; last seen: {shown}"))
+}
+
+fn story(status: &Value) -> String {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let condition = condition(status, "Ready");
+    let blocked = status["blockedBy"].as_str().map(|reason| format!("blocked by {reason}"));
+    let rotation = status["rotation"]["state"].as_str().map(|state| format!("rotation {state}"));
+    let reason = text(&condition["reason"]);
+    let message = text(&condition["message"]);
+    let parts = [blocked.unwrap_or_default(), rotation.unwrap_or_default(), reason, message];
+    parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" · ")
+}
+
+fn wait_for_a_signal() -> Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let mut terminate = signal(SignalKind::terminate())?;
+        tokio::select! {
+            interrupted = tokio::signal::ctrl_c() => interrupted?,
+            _ = terminate.recv() => (),
+        }
+        Ok(())
+    })
+}
+
+/// Where the demo runs: in a control plane of its own, or in the user's, when told to.
+struct Cluster {
+    admin_kubeconfig: PathBuf,
+    operator_kubeconfig: PathBuf,
+    own: Option<ControlPlane>,
+}
+
+impl Cluster {
+    fn obtain(say: &Progress) -> Result<Self> {
+        if env::var_os("DEMO_USE_KUBECONFIG").is_some_and(|told| told == "1") {
+            let Some(kubeconfig) = env::var_os("KUBECONFIG").map(PathBuf::from) else {
+                bail!("DEMO_USE_KUBECONFIG=1, but KUBECONFIG names no file");
+            };
+            say.line(&format!("using the cluster of {}", kubeconfig.display()));
+            return Ok(Self { admin_kubeconfig: kubeconfig.clone(), operator_kubeconfig: kubeconfig, own: None });
+        }
+        say.line("starting etcd and kube-apiserver on loopback");
+        let plane = ControlPlane::start()?;
+        quickstart::install_rbac(&plane.admin()?, NAMESPACE)?;
+        say.line("the API server is ready");
+        Ok(Self {
+            admin_kubeconfig: plane.admin_kubeconfig().to_owned(),
+            operator_kubeconfig: plane.operator_kubeconfig().to_owned(),
+            own: Some(plane),
+        })
+    }
+}
+
+/// What the visitor sees.
+struct Progress {
+    started: Instant,
+}
+
+impl Progress {
+    fn line(&self, text: &str) {
+        print(&format!("demo: {:6.1} s  {text}", self.started.elapsed().as_secs_f64()));
+    }
+
+    /// The line that scripts read.
+    fn last(&self, text: &str) {
+        print(&format!("demo: {text}"));
+    }
+
+    fn failed(&self, error: &anyhow::Error, logs: Option<&Path>) -> ExitCode {
+        let logs = logs.map(|directory| format!("; logs: {}", directory.display())).unwrap_or_default();
+        let seconds = self.started.elapsed().as_secs_f64();
+        let _ = writeln!(io::stderr(), "demo: failed after {seconds:.1} s: {error:#}{logs}");
+        ExitCode::FAILURE
+    }
+
+    fn where_to_look(&self, host: &Host, operator: &Operator, kubectl: &Kubectl) {
+        let kubectl = kubectl.command_line();
+        let address = host.agent.address();
+        let store = host.agent.keystore();
+        for (what, how) in [
+            ("the resource", format!("{kubectl} get mac")),
+            ("what happened", format!("{kubectl} describe mac {RESOURCE}")),
+            ("rotate again", format!("{kubectl} annotate --overwrite mac {RESOURCE} kagiban.dev/rotate=\"$(date)\"")),
+            ("the leaf", format!("openssl s_client -connect {address} </dev/null | openssl x509 -noout -text")),
+            ("the store", format!("keytool -list -v -keystore {} -storepass {STORE_PASSWORD}", store.display())),
+            ("the old store", format!("ls -R {}/backups", host.state_directory().display())),
+            (
+                "exporter",
+                format!(
+                    "curl http://{}/metrics   configuration: {}",
+                    host.metrics_address(),
+                    host.config_file().display()
+                ),
+            ),
+            (
+                "operator",
+                format!(
+                    "curl http://{}/metrics   log: {}",
+                    operator.metrics_address(),
+                    operator.program.log().display()
+                ),
+            ),
+        ] {
+            self.line(&format!("  {what:14} {how}"));
+        }
+        self.line("it stays up until Ctrl-C");
+    }
+}
+
+fn print(line: &str) {
+    // A closed pipe (`make demo | head`) is no failure of the demo.
+    let _ = writeln!(io::stdout(), "{line}");
+}

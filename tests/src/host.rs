@@ -1,0 +1,148 @@
+//! A fleet host on this machine: a PowerChute double and the exporter that looks after it.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::Result;
+use serde_json::{Value, json};
+
+use crate::http::{self, HostClient};
+use crate::pki::Identity;
+use crate::ports::Port;
+use crate::powerchute::{Installation, PowerChute};
+use crate::process::Program;
+use crate::quickstart::Fleet;
+use crate::tools;
+
+pub const AGENT: &str = "powerchute";
+/// Where the host API is by default, in the examples too.
+const HOST_API_PORT: u16 = 9995;
+/// The exporter starts in milliseconds; recovery of a rotation may restart a JVM twice before it listens.
+const READY_DEADLINE: Duration = Duration::from_secs(90);
+
+/// A host: its directory, its agent, its exporter.
+#[derive(Debug)]
+pub struct Host {
+    pub name: String,
+    pub agent: PowerChute,
+    directory: PathBuf,
+    exporter: Option<Program>,
+    host_api: Port,
+    metrics: Port,
+    server_ca: String,
+}
+
+impl Host {
+    /// Lays the host out: agent, certificates, configuration. Nothing runs yet.
+    pub fn install(directory: &Path, installation: &Installation, fleet: &Fleet) -> Result<Self> {
+        fs::create_dir_all(directory)?;
+        let name = installation.host_name.clone();
+        let agent = PowerChute::install(directory, installation, &fleet.corporate)?;
+        fleet.server_identity(&name)?.write(directory, "host-api")?;
+        fs::write(directory.join("client-ca.crt"), &fleet.transport.identity.certificate)?;
+        let host = Self {
+            name,
+            agent,
+            directory: directory.to_owned(),
+            exporter: None,
+            host_api: Port::prefer(installation.usual_ports.then_some(HOST_API_PORT))?,
+            metrics: Port::any()?,
+            server_ca: fleet.transport.identity.certificate.clone(),
+        };
+        host.configure(|_| ())?;
+        Ok(host)
+    }
+
+    /// Writes the exporter's configuration, changed as the test wants it.
+    pub fn configure(&self, change: impl FnOnce(&mut Value)) -> Result<()> {
+        let mut config = self.configuration();
+        change(&mut config);
+        Ok(fs::write(self.config_file(), serde_yaml::to_string(&config)?)?)
+    }
+
+    /// Starts the exporter and waits until its host API listens.
+    pub fn start_exporter(&mut self) -> Result<()> {
+        let mut command = Command::new(tools::ours("kagiban-exporter")?);
+        command.arg(format!("--config.file={}", self.config_file().display()));
+        command.arg(format!("--web.listen-address={}", self.metrics.address()));
+        let mut exporter = Program::start("exporter", &command, &self.directory)?;
+        let (metrics, host_api) = (self.metrics.address(), self.host_api.address());
+        exporter.wait_ready(READY_DEADLINE, || {
+            http::get(metrics, "/-/ready").is_ok_and(|r| r.status == 200)
+                && std::net::TcpStream::connect(host_api).is_ok()
+        })?;
+        self.exporter = Some(exporter);
+        Ok(())
+    }
+
+    /// The running exporter.
+    pub fn exporter(&mut self) -> Result<&mut Program> {
+        self.exporter.as_mut().ok_or_else(|| anyhow::anyhow!("the exporter was not started"))
+    }
+
+    pub fn client(&self, identity: Option<Identity>) -> HostClient {
+        HostClient {
+            address: self.host_api.address(),
+            server_name: self.name.clone(),
+            server_ca: self.server_ca.clone(),
+            identity,
+        }
+    }
+
+    pub fn url(&self) -> String {
+        format!("https://{}", self.host_api.address())
+    }
+
+    pub fn metrics_address(&self) -> SocketAddr {
+        self.metrics.address()
+    }
+
+    pub fn metrics(&self) -> Result<String> {
+        Ok(http::get(self.metrics.address(), "/metrics")?.body)
+    }
+
+    pub fn state_directory(&self) -> PathBuf {
+        self.directory.join("state")
+    }
+
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    pub fn config_file(&self) -> PathBuf {
+        self.directory.join("exporter.yaml")
+    }
+
+    fn configuration(&self) -> Value {
+        let file = |name: &str| self.directory.join(name);
+        json!({
+            "host": self.name,
+            "stateDirectory": self.state_directory(),
+            "certificates": [{"name": AGENT, "paths": [self.agent.keystore()]}],
+            "tlsEndpoints": [{"address": self.agent.address().to_string(), "serverName": self.name, "interval": "5s"}],
+            "power": {"assume": "mains"},
+            "hostApi": {
+                "listenAddress": self.host_api.address().to_string(),
+                "certificateFile": file("host-api.crt"),
+                "keyFile": file("host-api.key"),
+                "clientCaFile": file("client-ca.crt"),
+                "clientNames": [crate::quickstart::OPERATOR_NAME],
+            },
+            "agents": [{
+                "name": AGENT,
+                "product": "powerchute-serial-shutdown",
+                "directory": self.agent.directory(),
+                "endpoint": {"address": self.agent.address().to_string(), "serverName": self.name},
+                "service": {
+                    "stop": self.agent.service_argv("stop"),
+                    "start": self.agent.service_argv("start"),
+                    "minRestartInterval": "0s",
+                },
+                "verify": {"deadline": "30s", "holdDown": "2s", "interval": "200ms"},
+            }],
+        })
+    }
+}

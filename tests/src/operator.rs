@@ -1,0 +1,49 @@
+//! The operator as a process of its own, against a control plane.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::Result;
+
+use crate::http;
+use crate::ports::Port;
+use crate::process::Program;
+use crate::tools;
+
+/// It is ready once it has listed its resources.
+const READY_DEADLINE: Duration = Duration::from_secs(60);
+
+/// A running operator.
+#[derive(Debug)]
+pub struct Operator {
+    pub program: Program,
+    metrics: Port,
+}
+
+impl Operator {
+    /// Starts it for one namespace; `resync` is how often it looks at a resource that nobody changes.
+    pub fn start(directory: &Path, kubeconfig: &Path, namespace: &str, resync: Duration) -> Result<Self> {
+        let metrics = Port::any()?;
+        let mut command = Command::new(tools::ours("kagiban-operator")?);
+        command
+            .arg("run")
+            .args(["--namespace", namespace, "--leader-election-namespace", namespace])
+            .args(["--metrics-address", &metrics.address().to_string()])
+            .args(["--resync", &format!("{}s", resync.as_secs())])
+            .env("KUBECONFIG", kubeconfig);
+        let mut program = Program::start("operator", &command, directory)?;
+        let address = metrics.address();
+        program.wait_ready(READY_DEADLINE, || http::get(address, "/readyz").is_ok_and(|r| r.status == 200))?;
+        Ok(Self { program, metrics })
+    }
+
+    pub fn metrics_address(&self) -> SocketAddr {
+        self.metrics.address()
+    }
+
+    pub fn metrics(&self) -> Result<String> {
+        Ok(http::get(self.metrics.address(), "/metrics")?.body)
+    }
+}

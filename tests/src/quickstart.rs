@@ -1,0 +1,96 @@
+//! What a user prepares and applies: the CRD, the Secrets, and `examples/quickstart`.
+
+use std::fs;
+
+use anyhow::Result;
+use serde_json::{Value, json};
+
+use crate::kubectl::Kubectl;
+use crate::pki::{Authority, Identity, Purpose, Validity};
+use crate::tools;
+
+/// The name in the operator's client certificate that hosts authorise.
+pub const OPERATOR_NAME: &str = "kagiban-operator.fleet.example.com";
+/// The resource in `examples/quickstart`, its host, and the Secrets that it names.
+pub const RESOURCE: &str = "ups-01-powerchute";
+pub const HOST: &str = "ups-01.example.com";
+const ISSUER_SECRET: &str = "fleet-ca";
+const CLIENT_SECRET: &str = "fleet-client";
+const PASSWORD_SECRET: &str = "powerchute-store";
+
+/// The authorities of a fleet.
+#[derive(Debug)]
+pub struct Fleet {
+    /// Signs the agents' certificates.
+    pub issuer: Authority,
+    /// Signs both ends of the host API.
+    pub transport: Authority,
+    /// What an administrator once had the agents trust.
+    pub corporate: Authority,
+}
+
+impl Fleet {
+    pub fn new() -> Result<Self> {
+        Ok(Self {
+            issuer: Authority::new("Fleet CA")?,
+            transport: Authority::new("Host API CA")?,
+            corporate: Authority::new("Corporate Root")?,
+        })
+    }
+
+    /// The certificate that a host's API serves.
+    pub fn server_identity(&self, host: &str) -> Result<Identity> {
+        self.transport.issue(&[host, "localhost", "127.0.0.1"], Purpose::Server, Validity::Now)
+    }
+
+    /// The operator's client certificate.
+    pub fn client_identity(&self) -> Result<Identity> {
+        self.transport.issue(&[OPERATOR_NAME], Purpose::Client, Validity::Now)
+    }
+
+    /// The three Secrets that the example names.
+    pub fn apply_secrets(&self, kubectl: &Kubectl, store_password: &str) -> Result<()> {
+        let issuer = &self.issuer.identity;
+        let client = self.client_identity()?;
+        let tls = |identity: &Identity| json!({"tls.crt": identity.certificate, "tls.key": identity.key});
+        let mut client_data = tls(&client);
+        client_data["ca.crt"] = json!(self.transport.identity.certificate);
+        for (name, kind, data) in [
+            (ISSUER_SECRET, "kubernetes.io/tls", tls(issuer)),
+            (CLIENT_SECRET, "kubernetes.io/tls", client_data),
+            (PASSWORD_SECRET, "Opaque", json!({"password": store_password})),
+        ] {
+            let secret = json!({
+                "apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "type": kind, "stringData": data,
+            });
+            // Not `apply`: it would keep a copy of the data in an annotation.
+            kubectl.run_with_input(&["create", "-f", "-"], &secret.to_string())?;
+        }
+        Ok(())
+    }
+}
+
+/// The CRD from `crds/`, and the wait until the API server serves it.
+pub fn install_crd(kubectl: &Kubectl) -> Result<()> {
+    kubectl.apply_file(&tools::workspace().join("crds/managedagentcertificates.kagiban.dev.yaml"))?;
+    kubectl.run(&[
+        "wait",
+        "--for=condition=Established",
+        "--timeout=30s",
+        "crd/managedagentcertificates.kagiban.dev",
+    ])?;
+    Ok(())
+}
+
+/// The example's resource, for a host API at this URL.
+pub fn resource(url: &str) -> Result<Value> {
+    let text = fs::read_to_string(tools::workspace().join("examples/quickstart/managedagentcertificate.yaml"))?;
+    let mut resource: Value = serde_yaml::from_str(&text)?;
+    resource["spec"]["api"]["hostApi"]["url"] = json!(url);
+    Ok(resource)
+}
+
+/// What `examples/operator` grants the operator, in one namespace.
+pub fn install_rbac(_kubectl: &Kubectl, _namespace: &str) -> Result<()> {
+    Ok(())
+}

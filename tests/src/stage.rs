@@ -1,0 +1,137 @@
+//! The whole product on one machine: a namespace of the shared control plane, a fleet of one host, an operator.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+
+use crate::audit::{self, Request};
+use crate::control_plane::{ControlPlane, OPERATOR_ACCOUNT};
+use crate::host::Host;
+use crate::keystore::StoreType;
+use crate::kubectl::Kubectl;
+use crate::operator::Operator;
+use crate::powerchute::Installation;
+use crate::quickstart::{self, Fleet, HOST, RESOURCE};
+use crate::{scratch, wait};
+
+/// Short, so that what happens at rest is seen in seconds.
+pub const RESYNC: Duration = Duration::from_secs(2);
+/// Ten times what a rotation takes on an idle machine.
+const ROTATION_DEADLINE: Duration = Duration::from_secs(120);
+
+/// What is on the stage before the resource is applied.
+#[derive(Clone, Debug)]
+pub struct Scene {
+    pub store_type: StoreType,
+    /// The store's password as the agent is found.
+    pub password: String,
+    /// The agent removes the password from its INI file once it has read it.
+    pub deletes_credentials: bool,
+    /// The password in the Secret that the resource names; without one it names none.
+    pub secret_password: Option<String>,
+}
+
+/// A host, an operator and a namespace of their own.
+#[derive(Debug)]
+pub struct Stage {
+    pub kubectl: Kubectl,
+    pub namespace: String,
+    pub fleet: Fleet,
+    // Before the host: it must not push while the host goes away.
+    pub operator: Operator,
+    pub host: Host,
+    /// The leaf that was served before anything was rotated.
+    pub first_leaf: String,
+    directory: PathBuf,
+    audit_log: PathBuf,
+    names_secret: bool,
+}
+
+impl Stage {
+    /// Agent, exporter and operator run; nothing is applied yet.
+    pub fn set(name: &str, scene: &Scene) -> Result<Self> {
+        let plane = ControlPlane::shared()?;
+        Self::set_for(name, scene, plane, plane.operator_kubeconfig())
+    }
+
+    /// The same, with an operator that reaches the API server by another kubeconfig.
+    pub fn set_for(name: &str, scene: &Scene, plane: &ControlPlane, kubeconfig: &Path) -> Result<Self> {
+        let admin = plane.admin()?;
+        let kubectl = admin.create_namespace(name)?;
+        quickstart::install_rbac(&admin, name)?;
+        let directory = scratch::directory(name)?;
+        let fleet = Fleet::new()?;
+        let installation = Installation {
+            store_type: scene.store_type,
+            password: scene.password.clone(),
+            host_name: HOST.to_owned(),
+            deletes_credentials: scene.deletes_credentials,
+            usual_ports: false,
+        };
+        let mut host = Host::install(&directory.join("host"), &installation, &fleet)?;
+        host.agent.start()?;
+        let first_leaf = host.agent.served()?.leaf_sha256();
+        host.start_exporter()?;
+        let operator = Operator::start(&directory, kubeconfig, name, RESYNC)?;
+        fleet.apply_secrets(&kubectl, scene.secret_password.as_deref().unwrap_or("not-used"))?;
+        Ok(Self {
+            kubectl,
+            namespace: name.to_owned(),
+            fleet,
+            operator,
+            host,
+            first_leaf,
+            directory,
+            audit_log: plane.audit_log(),
+            names_secret: scene.secret_password.is_some(),
+        })
+    }
+
+    /// The example's resource, for this stage.
+    pub fn resource(&self) -> Result<Value> {
+        let mut resource = quickstart::resource(&self.host.url())?;
+        if !self.names_secret {
+            resource["spec"]["keystore"] = json!({});
+        }
+        Ok(resource)
+    }
+
+    pub fn apply(&self) -> Result<()> {
+        self.kubectl.apply(&self.resource()?.to_string())?;
+        Ok(())
+    }
+
+    pub fn status(&self) -> Result<Value> {
+        Ok(self.kubectl.json(&["get", "mac", RESOURCE])?["status"].take())
+    }
+
+    /// Waits until this generation is committed and the resource is ready; its status.
+    pub fn wait_committed(&self, generation: u64) -> Result<Value> {
+        let mut last = Value::Null;
+        let committed = wait::for_some(ROTATION_DEADLINE, || {
+            last = self.status().ok()?;
+            let done = last["rotation"]["generation"].as_u64() >= Some(generation)
+                && last["rotation"]["state"] == "Committed"
+                && condition(&last, "Ready")["status"] == "True";
+            done.then(|| last.clone())
+        });
+        committed.with_context(|| format!("generation {generation} was not committed: {last:#}"))
+    }
+
+    /// The operator's writes in this namespace, heartbeats left out.
+    pub fn writes(&self) -> Result<Vec<Request>> {
+        audit::writes(&self.audit_log, OPERATOR_ACCOUNT, &self.namespace)
+    }
+
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+}
+
+/// The condition of this type, or null.
+pub fn condition<'a>(status: &'a Value, kind: &str) -> &'a Value {
+    let conditions = status["conditions"].as_array().map(Vec::as_slice).unwrap_or_default();
+    conditions.iter().find(|c| c["type"] == kind).unwrap_or(&Value::Null)
+}

@@ -1,0 +1,119 @@
+//! Finds the programs that the tests run; a missing one is an error of one line that says how to get it.
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use anyhow::{Context, Result, bail};
+
+/// The modules that `prepare.sh` builds from; their versions name the directories in the cache.
+const ETCD_MODULE: (&str, &str) = ("go.etcd.io/etcd/server/v3", include_str!("../tools/etcd/go.mod"));
+const KUBERNETES_MODULE: (&str, &str) = ("k8s.io/kubernetes", include_str!("../tools/kubernetes/go.mod"));
+
+pub fn etcd() -> Result<PathBuf> {
+    go_tool("etcd", "etcd", ETCD_MODULE)
+}
+
+pub fn kube_apiserver() -> Result<PathBuf> {
+    go_tool("kube-apiserver", "kubernetes", KUBERNETES_MODULE)
+}
+
+pub fn kubectl() -> Result<PathBuf> {
+    go_tool("kubectl", "kubernetes", KUBERNETES_MODULE)
+}
+
+pub fn promtool() -> Result<PathBuf> {
+    let unpacked = cache().join("prometheus/usr/bin/promtool");
+    if unpacked.is_file() { Ok(unpacked) } else { on_path("promtool", "prometheus") }
+}
+
+pub fn java() -> Result<PathBuf> {
+    on_path("java", "openjdk-17-jdk-headless")
+}
+
+pub fn keytool() -> Result<PathBuf> {
+    from_jdk("keytool")
+}
+
+pub fn javac() -> Result<PathBuf> {
+    from_jdk("javac")
+}
+
+pub fn strace() -> Result<PathBuf> {
+    on_path("strace", "strace")
+}
+
+pub fn openssl() -> Result<PathBuf> {
+    on_path("openssl", "openssl")
+}
+
+/// One of the workspace's own programs, built from the sources as they are now.
+///
+/// Under cargo it is built first, since `cargo test -p kagiban-tests` would take whatever an earlier build left.
+/// `KAGIBAN_BIN_DIR` names another build, such as a release.
+pub fn ours(name: &str) -> Result<PathBuf> {
+    if let Some(directory) = env::var_os("KAGIBAN_BIN_DIR") {
+        let program = Path::new(&directory).join(name);
+        anyhow::ensure!(program.is_file(), "missing {}: cargo build --release --workspace --bins", program.display());
+        return Ok(program);
+    }
+    static BUILT: OnceLock<std::result::Result<(), String>> = OnceLock::new();
+    BUILT.get_or_init(|| build_workspace().map_err(|e| format!("{e:#}"))).clone().map_err(anyhow::Error::msg)?;
+    let own = env::current_exe()?;
+    let found = own.ancestors().skip(1).take(2).map(|directory| directory.join(name)).find(|p| p.is_file());
+    found.with_context(|| format!("missing {name}: cargo build --workspace --bins"))
+}
+
+/// Where `prepare.sh` keeps what it built.
+pub fn cache() -> PathBuf {
+    let set = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let user = || set("XDG_CACHE_HOME").or_else(|| set("HOME").map(|home| home.join(".cache"))).unwrap_or_default();
+    set("KAGIBAN_CACHE").unwrap_or_else(|| user().join("kagiban"))
+}
+
+/// The root of the sources.
+pub fn workspace() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."))
+}
+
+fn build_workspace() -> Result<()> {
+    let Some(cargo) = env::var_os("CARGO") else { return Ok(()) };
+    let built = Command::new(cargo)
+        .args(["build", "--workspace", "--bins", "--locked", "--quiet"])
+        .current_dir(workspace())
+        .status()
+        .context("cargo build --workspace --bins")?;
+    if built.success() { Ok(()) } else { bail!("cargo build --workspace --bins: {built}") }
+}
+
+fn go_tool(program: &str, family: &str, (module, go_mod): (&str, &str)) -> Result<PathBuf> {
+    let require = format!("require {module} ");
+    let version = go_mod.lines().find_map(|line| line.strip_prefix(&require)).context("no version pinned in go.mod")?;
+    let assets = env::var_os("KUBEBUILDER_ASSETS").map(|directory| PathBuf::from(directory).join(program));
+    let cached = cache().join(format!("{family}-{version}")).join(program);
+    let candidates = assets.into_iter().chain([cached]);
+    // What is on PATH was checked by prepare.sh, which builds the pinned version if it is another.
+    candidates
+        .into_iter()
+        .find(|p| p.is_file())
+        .or_else(|| find_on_path(program))
+        .with_context(|| format!("missing {program}: tests/tools/prepare.sh"))
+}
+
+fn from_jdk(program: &str) -> Result<PathBuf> {
+    // Debian links only some of a JDK's programs into PATH; the others lie beside the real `java`.
+    let beside = || Some(java().ok()?.canonicalize().ok()?.with_file_name(program)).filter(|p| p.is_file());
+    find_on_path(program)
+        .or_else(beside)
+        .with_context(|| format!("missing {program}: apt-get install openjdk-17-jdk-headless"))
+}
+
+fn on_path(program: &str, package: &str) -> Result<PathBuf> {
+    find_on_path(program).with_context(|| format!("missing {program}: apt-get install {package}"))
+}
+
+fn find_on_path(program: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH")?;
+    env::split_paths(&path).map(|directory| directory.join(program)).find(|p| p.is_file())
+}

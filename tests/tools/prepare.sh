@@ -1,0 +1,134 @@
+#!/usr/bin/env bash
+# Obtains what the tests and the demo need and a machine may not have: says first what will be fetched or built and how
+# long it takes, then does it, once. A tool is looked for in KUBEBUILDER_ASSETS, in the cache and on PATH, in that order;
+# what is on PATH counts only in the pinned version, which is the one in tests/tools/*/go.mod.
+set -euo pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+root=$(cd "$here/../.." && pwd)
+cache=${KAGIBAN_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/kagiban}
+
+say() { printf 'prepare: %s\n' "$*"; }
+fail() { printf 'prepare: %s\n' "$*" >&2; exit 1; }
+
+pinned() { # directory, module
+    sed -n "s|^require $2 ||p" "$here/$1/go.mod"
+}
+
+etcd_version=$(pinned etcd go.etcd.io/etcd/server/v3)
+kubernetes_version=$(pinned kubernetes k8s.io/kubernetes)
+[ -n "$etcd_version" ] && [ -n "$kubernetes_version" ] || fail "no pinned version found in $here/*/go.mod"
+etcd_home=$cache/etcd-$etcd_version
+kubernetes_home=$cache/kubernetes-$kubernetes_version
+prometheus_home=$cache/prometheus
+
+# What must be on the machine.
+
+need() { # program, Debian package
+    command -v "$1" >/dev/null 2>&1 || fail "missing $1: apt-get install $2"
+}
+
+java_home() {
+    java -XshowSettings:properties -version 2>&1 | sed -n 's/^ *java.home = //p'
+}
+
+need_from_jdk() {
+    command -v "$1" >/dev/null 2>&1 || [ -x "$(java_home)/bin/$1" ] || fail "missing $1: apt-get install openjdk-17-jdk-headless"
+}
+
+command -v cargo >/dev/null 2>&1 || fail "missing cargo: install Rust 1.95 or later, see https://rustup.rs"
+need cc gcc
+need java openjdk-17-jdk-headless
+need_from_jdk javac
+need_from_jdk keytool
+need strace strace
+need openssl openssl
+need setsid util-linux
+need setpriv util-linux
+need flock util-linux
+
+# What is to be obtained.
+
+found() { # program, directory in the cache, a command on PATH that prints the version, the version
+    [ -n "${KUBEBUILDER_ASSETS:-}" ] && [ -x "$KUBEBUILDER_ASSETS/$1" ] && return 0
+    [ -x "$2/$1" ] && return 0
+    command -v "$1" >/dev/null 2>&1 && $3 2>/dev/null | grep -qF "${4#v}"
+}
+
+todo=()
+found etcd "$etcd_home" "etcd --version" "$etcd_version" || todo+=(etcd)
+found kube-apiserver "$kubernetes_home" "kube-apiserver --version" "$kubernetes_version" || todo+=(kube-apiserver)
+found kubectl "$kubernetes_home" "kubectl version --client" "$kubernetes_version" || todo+=(kubectl)
+command -v promtool >/dev/null 2>&1 || [ -x "$prometheus_home/usr/bin/promtool" ] || todo+=(promtool)
+
+announce() {
+    case $1 in
+    etcd) say "  etcd $etcd_version, built from its Go module: about 1 min, 26 MB" ;;
+    kube-apiserver) say "  kube-apiserver $kubernetes_version, built from its Go module: about 6 min, 105 MB" ;;
+    kubectl) say "  kubectl $kubernetes_version, built from the same module: about 1 min, 76 MB" ;;
+    promtool) say "  promtool, from Debian's package prometheus, unpacked without installing it: about 10 s, 100 MB" ;;
+    esac
+}
+
+if [ ${#todo[@]} -eq 0 ]; then
+    say "every tool is there"
+else
+    say "to be fetched and built, times for 2 cores, into $cache:"
+    for tool in "${todo[@]}"; do announce "$tool"; done
+fi
+if [ ! -d "${CARGO_TARGET_DIR:-$root/target}/debug/deps" ]; then
+    say "  then the Rust workspace with its dependencies, by cargo: about 6 min, 3 GB"
+fi
+[ ${#todo[@]} -eq 0 ] && exit 0
+
+# Obtaining it.
+
+case " ${todo[*]} " in
+*etcd* | *kube*)
+    command -v go >/dev/null 2>&1 ||
+        fail "missing go: install Go 1.26 or later (https://go.dev/dl), or set KUBEBUILDER_ASSETS to a directory with etcd, kube-apiserver and kubectl"
+    ;;
+esac
+mkdir -p "$cache"
+# Two runs at once would build everything twice.
+exec 9>"$cache/.lock"
+flock -n 9 || { say "waiting for another prepare to finish"; flock 9; }
+
+# Built under a temporary name and renamed, so that what an interrupted build left is never taken for whole.
+go_build() { # directory of the go.mod, package, ldflags, destination
+    [ -x "$4" ] && return 0
+    local started=$SECONDS
+    mkdir -p "$(dirname "$4")"
+    say "building $(basename "$4")"
+    (cd "$here/$1" && GOFLAGS=-mod=readonly CGO_ENABLED=0 go build -trimpath -ldflags "$3" -o "$4.partial" "$2") ||
+        fail "go build $2 failed in $here/$1; the lines above say why"
+    mv "$4.partial" "$4"
+    say "built $(basename "$4") in $((SECONDS - started)) s"
+}
+
+unpack_prometheus() {
+    local work
+    work=$(mktemp -d "$cache/prometheus.XXXXXX")
+    say "fetching promtool"
+    # A fresh machine has no package lists yet; only root can fetch them.
+    if ! (cd "$work" && { apt-get download prometheus || { apt-get update && apt-get download prometheus; }; }) >"$work/log" 2>&1; then
+        rm -rf "$work"
+        fail "missing promtool: apt-get install prometheus"
+    fi
+    dpkg -x "$work"/prometheus_*.deb "$work/root"
+    rm -rf "$prometheus_home"
+    mv "$work/root" "$prometheus_home"
+    rm -rf "$work"
+}
+
+kubernetes_flags="-s -w -X k8s.io/component-base/version.gitVersion=$kubernetes_version"
+for tool in "${todo[@]}"; do
+    case $tool in
+    etcd) go_build etcd go.etcd.io/etcd/server/v3 "-s -w" "$etcd_home/etcd" ;;
+    kube-apiserver | kubectl)
+        go_build kubernetes "k8s.io/kubernetes/cmd/$tool" "$kubernetes_flags" "$kubernetes_home/$tool"
+        ;;
+    promtool) unpack_prometheus ;;
+    esac
+done
+say "done"
