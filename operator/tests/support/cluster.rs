@@ -124,9 +124,9 @@ async fn answer(request: Request<Incoming>, state: Shared<State>) -> Result<Resp
 fn serve(state: &mut State, method: &str, path: &str, body: Value) -> Response<Full<Bytes>> {
     let line = format!("{method} {path}");
     if method == "GET" {
-        state.reads.push(line)
+        state.reads.push(line);
     } else {
-        state.writes.push(line)
+        state.writes.push(line);
     }
     let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
     match (method, parts.as_slice()) {
