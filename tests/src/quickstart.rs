@@ -3,6 +3,7 @@
 use std::fs;
 
 use anyhow::Result;
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::kubectl::Kubectl;
@@ -90,7 +91,18 @@ pub fn resource(url: &str) -> Result<Value> {
     Ok(resource)
 }
 
-/// What `examples/operator` grants the operator, in one namespace.
-pub fn install_rbac(_kubectl: &Kubectl, _namespace: &str) -> Result<()> {
+/// What `examples/operator` grants the operator, with the resources and the election in one namespace that exists.
+pub fn install_rbac(kubectl: &Kubectl, namespace: &str) -> Result<()> {
+    let text = fs::read_to_string(tools::workspace().join("examples/operator/00-rbac.yaml"))?;
+    let mut items = Vec::new();
+    for document in serde_yaml::Deserializer::from_str(&text) {
+        let mut item = Value::deserialize(document)?;
+        let namespaced = item["kind"] == "Role" || item["kind"] == "RoleBinding";
+        if namespaced {
+            item["metadata"]["namespace"] = json!(namespace);
+        }
+        items.push(item);
+    }
+    kubectl.apply(&json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string())?;
     Ok(())
 }

@@ -47,6 +47,10 @@ fn demo(say: &Progress, directory: &Path) -> Result<()> {
     quickstart::install_crd(&admin)?;
     say.line("the API server knows ManagedAgentCertificate (crds/)");
     let kubectl = admin.create_namespace(NAMESPACE)?;
+    if cluster.own.is_some() {
+        quickstart::install_rbac(&admin, NAMESPACE)?;
+        say.line("the operator may do what examples/operator/00-rbac.yaml says, and no more");
+    }
     let rotated = rotate(say, directory, &cluster, &kubectl);
     if cluster.own.is_none() {
         // Somebody's own cluster is left as it was found.
@@ -167,7 +171,6 @@ impl Cluster {
         }
         say.line("starting etcd and kube-apiserver on loopback");
         let plane = ControlPlane::start()?;
-        quickstart::install_rbac(&plane.admin()?, NAMESPACE)?;
         say.line("the API server is ready");
         Ok(Self {
             admin_kubeconfig: plane.admin_kubeconfig().to_owned(),
