@@ -379,7 +379,7 @@ impl RefusalReason {
 
 /// The one place where a password is written out: into the body of a request that goes over mTLS.
 fn expose<S: Serializer>(secret: &Option<SecretString>, serializer: S) -> Result<S::Ok, S::Error> {
-    secret.as_ref().map(|s| s.expose_secret()).serialize(serializer)
+    secret.as_ref().map(ExposeSecret::expose_secret).serialize(serializer)
 }
 
 #[cfg(test)]

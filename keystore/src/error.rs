@@ -60,7 +60,7 @@ pub enum MergeError {
     #[error("a store of this format needs a password to seal the private key; none was given")]
     PasswordNeeded,
     #[error(
-        "the password holds characters that Java's JCEKS cannot use (only printable ASCII works there); choose another"
+        "the password holds characters that Java cannot use with JCEKS and PKCS#12 (printable ASCII works); choose another"
     )]
     PasswordNotAscii,
     #[error("the alias cannot be stored: {0}")]

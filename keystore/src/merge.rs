@@ -100,7 +100,7 @@ pub fn merge(merge: &Merge<'_>, limits: &Limits) -> Result<Merged, MergeError> {
     };
     let found = merge.old.and_then(sniff);
     let format = merge.format.or(found).unwrap_or(Format::Pkcs12);
-    check_format(format, merge)?;
+    check_format(format, old.as_ref().map(|(old, _)| old), merge)?;
 
     let before = old.as_ref().map(|(_, store)| store);
     if format != Format::Pem {
@@ -126,7 +126,7 @@ fn check_key(key: &KeyMaterial, limits: &Limits) -> Result<(), MergeError> {
     key_pair::check(Encoded::Pkcs8(&key.pkcs8), leaf).map_err(MergeError::BadKey)
 }
 
-fn check_format(format: Format, merge: &Merge<'_>) -> Result<(), MergeError> {
+fn check_format(format: Format, old: Option<&Old<'_>>, merge: &Merge<'_>) -> Result<(), MergeError> {
     match format {
         Format::Der | Format::Pkcs7 => return Err(MergeError::UnsupportedFormat(format.as_str())),
         Format::Pem => return Ok(()),
@@ -136,10 +136,14 @@ fn check_format(format: Format, merge: &Merge<'_>) -> Result<(), MergeError> {
     if password.expose_secret().chars().count() < MINIMUM_PASSWORD {
         return Err(MergeError::PasswordTooShort { minimum: MINIMUM_PASSWORD });
     }
-    if format == Format::Jceks && !jks::is_jceks_password(password) {
-        return Err(MergeError::PasswordNotAscii);
+    // Java encrypts with printable ASCII only. A PKCS#12 that already has such a password is evidently not Java's.
+    let is_ascii = password.expose_secret().bytes().all(|byte| (0x20..=0x7E).contains(&byte));
+    let has_it_already = matches!(old, Some(Old::Pkcs12(opened)) if opened.is_opened_by(password));
+    match format {
+        Format::Jceks if !is_ascii => Err(MergeError::PasswordNotAscii),
+        Format::Pkcs12 if !is_ascii && !has_it_already => Err(MergeError::PasswordNotAscii),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 fn check_alias(alias: &str, before: Option<&Store>) -> Result<(), MergeError> {

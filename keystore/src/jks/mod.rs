@@ -12,7 +12,7 @@ mod protector;
 mod read;
 mod serialized;
 
-pub(crate) use protector::{is_jceks_password, open as open_sealed};
+pub(crate) use protector::open as open_sealed;
 pub(crate) use read::{Body, RawKind, parse, read};
 
 pub(crate) const JKS_MAGIC: [u8; 4] = [0xFE, 0xED, 0xFE, 0xED];

@@ -85,11 +85,6 @@ pub(super) fn seal_jceks(pkcs8: &[u8], password: &SecretString) -> Result<Vec<u8
     Ok(der::encode(der::SEQUENCE, &[&algorithm, &der::encode(der::OCTET_STRING, &[&sealed])]))
 }
 
-/// Whether Java can use this password for a key of JCEKS: its PBE keys are printable ASCII.
-pub(crate) fn is_jceks_password(password: &SecretString) -> bool {
-    password.expose_secret().bytes().all(|byte| (0x20..=0x7E).contains(&byte))
-}
-
 fn open_jks(content: &[u8], password: &SecretString) -> Result<Zeroizing<Vec<u8>>, ReadError> {
     let cut_short = ReadError::Malformed("a sealed key is too short");
     let (salt, rest) = content.split_at_checked(SHA1_LENGTH).ok_or(cut_short.clone())?;

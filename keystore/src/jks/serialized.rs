@@ -35,9 +35,10 @@ pub(super) fn skip(cursor: &mut Cursor<'_>) -> Result<(), ReadError> {
     if cursor.array()? != STREAM_MAGIC_AND_VERSION {
         return Err(ReadError::Malformed("a secret key is no serialized Java object"));
     }
-    let mut walk = Walk { cursor, handles: Vec::new() };
-    walk.content(MAX_DEPTH)?;
-    Ok(())
+    if cursor.u8()? != TC_OBJECT {
+        return Err(ReadError::UnsupportedFormat("a secret key that is no object"));
+    }
+    Walk { cursor, handles: Vec::new() }.object(MAX_DEPTH)
 }
 
 struct Walk<'w, 'a> {

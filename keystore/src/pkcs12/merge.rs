@@ -25,6 +25,11 @@ impl Opened {
             Proof::Unproven => !self.has_mac,
         }
     }
+
+    /// Whether this was the password that opened the store.
+    pub(crate) fn is_opened_by(&self, password: &SecretString) -> bool {
+        matches!(&self.password, Proof::Agrees(found) if *found == Password::new(password))
+    }
 }
 
 /// Writes the bags of `base` and those of `puts`. A key with the alias of one that is put, and what belongs to its chain
@@ -44,13 +49,11 @@ pub(crate) fn write(
     let mut sealer = Sealer {
         new: Password::new(passwords.new),
         old: passwords.old.iter().flat_map(Password::readings).collect(),
-        same_password: false,
+        same_password: base.is_some_and(|opened| opened.is_opened_by(passwords.new)),
         found,
         written,
         budget: limits.budget(),
     };
-    sealer.same_password =
-        matches!(base.map(|opened| &opened.password), Some(Proof::Agrees(old)) if *old == sealer.new);
 
     let gone = gone(&old_bags, puts, limits);
     let hides_certificates = base.is_none_or(|opened| opened.safes.iter().any(|safe| safe.encrypted));

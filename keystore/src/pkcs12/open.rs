@@ -6,8 +6,9 @@ use super::{
     pfx::{self, Safe},
     scheme::Scheme,
 };
-use crate::{Limits, Pkcs12Profile, ReadError, ber, limits::Budget};
+use crate::{Limits, Pkcs12Profile, ReadError, ber, der, limits::Budget};
 use secrecy::SecretString;
+use std::borrow::Cow;
 use zeroize::Zeroizing;
 
 /// A PKCS#12 with its safes in the clear.
@@ -100,12 +101,14 @@ fn contents(safes: Vec<Safe<'_>>, password: Option<&Password>) -> Result<Vec<Ope
                 }
             };
             let content = match ber::to_der(&content) {
-                Ok(std::borrow::Cow::Owned(der)) => Zeroizing::new(der),
-                Ok(std::borrow::Cow::Borrowed(_)) => content,
-                // What a wrong password decrypts to is rarely ASN.1.
-                Err(_) if encrypted => return Err(ReadError::BadPassword),
-                Err(error) => return Err(error),
+                Ok(Cow::Owned(der)) => Zeroizing::new(der),
+                Ok(Cow::Borrowed(_)) => content,
+                Err(error) => return Err(if encrypted { ReadError::BadPassword } else { error }),
             };
+            // A wrong password passes for padding once in 256 times: the content has to look like a safe's too.
+            if encrypted && der::Reader::new(&content).expect(der::SEQUENCE).is_err() {
+                return Err(ReadError::BadPassword);
+            }
             Ok(OpenSafe { encrypted, content })
         })
         .collect()

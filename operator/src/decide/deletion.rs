@@ -6,7 +6,7 @@ use kagiban_crds::resource::BlockedBy;
 use super::case::{Case, Verdict, is_deployed};
 use super::inputs::{Observed, Obstacle};
 use super::renewal::later;
-use super::rules::{follow, is_wrong_host};
+use super::rules::{follow, is_wrong_host, roll_back};
 use super::{Step, gates};
 
 /// While deleting: nothing new is started, what is undeployed is rolled back, what is deployed is waited for, and no
@@ -40,7 +40,6 @@ fn call_off(case: &Case<'_>) -> Verdict {
         Some(rotation) if is_deployed(rotation.state) || rotation.state == RotationState::Requested => {
             follow(case, rotation)
         }
-        Some(rotation) => gates::before_trying_again(case)
-            .unwrap_or(Verdict::clear(Step::Rollback { generation: rotation.generation })),
+        Some(rotation) => roll_back(case, rotation),
     }
 }

@@ -18,6 +18,8 @@ const GATE_RETRY: Duration = Duration::from_secs(30);
 const FIRST_BACKOFF: Duration = Duration::from_secs(60);
 /// Each rotation restarts a service twice if it fails: four times a day is the most that a host is asked to bear.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(6 * 3600);
+/// A leaf that stayed in place for this long has settled: twice the longest backoff, so that the wait is not its own end.
+const SETTLED_AFTER: Duration = Duration::from_secs(2 * LONGEST_BACKOFF.as_secs());
 /// After the first try that failed without harm; it doubles up to the resync interval.
 const FIRST_SETBACK: Duration = Duration::from_secs(5);
 
@@ -64,10 +66,10 @@ pub(super) fn before_another(case: &Case<'_>, trigger: Trigger) -> Option<Verdic
     (case.now() < until).then(|| Case::blocked(Obstacle::new(BlockedBy::BackingOff, message), until))
 }
 
-/// Rotations since a leaf last stayed in place for longer than the longest backoff.
+/// Rotations since a leaf last settled.
 pub(super) fn attempts(case: &Case<'_>) -> u32 {
     let settled_down = case.settled.history.first().is_none_or(|ended| {
-        ended.outcome == Outcome::Committed && case.now() >= later(ended.finished_at, LONGEST_BACKOFF)
+        ended.outcome == Outcome::Committed && case.now() >= later(ended.finished_at, SETTLED_AFTER)
     });
     if settled_down { 0 } else { case.settled.rotation.as_ref().map_or(0, |rotation| rotation.attempts) }
 }

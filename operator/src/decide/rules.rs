@@ -73,18 +73,15 @@ fn in_flight(case: &Case<'_>) -> Option<Verdict> {
     if is_deployed(rotation.state) || rotation.state == RotationState::Requested {
         return Some(follow(case, rotation));
     }
-    let roll_back = || {
-        gates::before_trying_again(case).unwrap_or(Verdict::clear(Step::Rollback { generation: rotation.generation }))
-    };
     let Some(own) = case.open_rotation().filter(|own| own.generation == rotation.generation.0) else {
-        return Some(roll_back());
+        return Some(roll_back(case, rotation));
     };
     if rotation.state != RotationState::Keyed {
         return Some(follow(case, rotation));
     }
     let in_time = case.now() < later(own.started_at, case.inputs.policy.delivery_deadline);
     if own.request_digest != case.digest || rotation.csr.is_none() || !in_time {
-        return Some(roll_back());
+        return Some(roll_back(case, rotation));
     }
     let deliver = Step::Deliver { generation: rotation.generation };
     Some(gates::before_delivering(case).unwrap_or_else(|| trying(case, deliver)))
@@ -134,6 +131,12 @@ fn hold_first(case: &Case<'_>, step: Step) -> Verdict {
 /// for each try otherwise.
 fn trying(case: &Case<'_>, step: Step) -> Verdict {
     Verdict { step, obstacle: case.inputs.setback.map(|setback| setback.obstacle.clone()) }
+}
+
+/// Undoes what has not touched the keystore.
+pub(super) fn roll_back(case: &Case<'_>, rotation: &RotationReport) -> Verdict {
+    let step = Step::Rollback { generation: rotation.generation };
+    gates::before_trying_again(case).unwrap_or_else(|| trying(case, step))
 }
 
 pub(super) fn follow(case: &Case<'_>, rotation: &RotationReport) -> Verdict {

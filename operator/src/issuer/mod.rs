@@ -10,6 +10,8 @@
 
 mod ca_secret;
 mod csr;
+#[cfg(test)]
+mod tests;
 
 pub use ca_secret::{CaSecret, Issued};
 pub use csr::{CsrKey, check};

@@ -1,0 +1,225 @@
+//! Damaged and hostile stores end in a classed error, soon.
+
+use crate::{java::made, pki::pki, reading::open};
+use kagiban_keystore::{Limits, PasswordCheck, ReadError, open_key, read};
+use proptest::prelude::*;
+use std::time::{Duration, Instant};
+
+/// What a refusal may cost, beyond reading the file.
+const SOON: Duration = Duration::from_millis(10);
+
+fn refused_soon(bytes: &[u8], password: Option<&str>) -> &'static str {
+    // The best of three: the machine may be busy, the code may not.
+    let attempts = (0..3).map(|_| {
+        let start = Instant::now();
+        let reason = open(bytes, password).expect_err("hostile").reason();
+        (start.elapsed(), reason)
+    });
+    let (took, reason) = attempts.min().unwrap();
+    assert!(took < SOON, "{reason} took {took:?}");
+    reason
+}
+
+fn der(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
+    let value = parts.concat();
+    let length = u32::try_from(value.len()).unwrap().to_be_bytes();
+    [&[tag, 0x84], &length[..], &value].concat()
+}
+
+/// PKCS#12 around an `AuthenticatedSafe` and `MacData`.
+fn pfx(safes: &[&[u8]], mac: &[u8]) -> Vec<u8> {
+    const DATA: &[u8] = b"\x06\x09\x2A\x86\x48\x86\xF7\x0D\x01\x07\x01";
+    let authenticated = der(0x30, safes);
+    let content = der(0xA0, &[&der(0x04, &[&authenticated])]);
+    der(0x30, &[b"\x02\x01\x03", &der(0x30, &[DATA, &content]), mac])
+}
+
+/// `MacData` with SHA-1.
+fn mac(rounds: u32) -> Vec<u8> {
+    let digest_info = der(0x30, &[b"\x30\x09\x06\x05\x2B\x0E\x03\x02\x1A\x05\x00", &der(0x04, &[&[0; 20]])]);
+    der(0x30, &[&digest_info, &der(0x04, &[&[0; 8]]), &integer(rounds)])
+}
+
+fn integer(number: u32) -> Vec<u8> {
+    der(0x02, &[&[0], &number.to_be_bytes()])
+}
+
+/// A safe encrypted with PBE-SHA1-3DES.
+fn encrypted_safe(rounds: u32) -> Vec<u8> {
+    let parameters = der(0x30, &[&der(0x04, &[&[0; 8]]), &integer(rounds)]);
+    let algorithm = der(0x30, &[b"\x06\x0A\x2A\x86\x48\x86\xF7\x0D\x01\x0C\x01\x03", &parameters]);
+    let info = der(0x30, &[b"\x06\x09\x2A\x86\x48\x86\xF7\x0D\x01\x07\x01", &algorithm, &der(0x80, &[&[0; 64]])]);
+    let data = der(0x30, &[&integer(0), &info]);
+    der(0x30, &[b"\x06\x09\x2A\x86\x48\x86\xF7\x0D\x01\x07\x06", &der(0xA0, &[&data])])
+}
+
+#[test]
+fn a_jks_that_promises_four_billion_certificates_is_refused() {
+    let start = b"\xFE\xED\xFE\xED\0\0\0\x02\0\0\0\x01\0\0\0\x01\0\x01a\0\0\0\0\0\0\0\0";
+    let chain = [&start[..], b"\0\0\0\0\xFF\xFF\xFF\xFF", &[0; 20]].concat();
+    assert_eq!(chain.len(), 55);
+    assert_eq!(refused_soon(&chain, None), "too_large");
+    assert_eq!(refused_soon(&[&start[..], b"\xFF\xFF\xFF\xFF", &[0; 20]].concat(), None), "malformed");
+    assert_eq!(refused_soon(b"\xFE\xED\xFE\xED\0\0\0\x02\xFF\xFF\xFF\xFF", None), "too_large");
+    assert_eq!(refused_soon(b"\xCE\xCE\xCE\xCE\0\0\0\x02\0\0\x27\x10", None), "malformed");
+}
+
+#[test]
+fn key_derivations_that_cost_too_much_are_refused_before_they_start() {
+    for rounds in [1_000_001, 1_200_000, 6_000_000, i32::MAX.unsigned_abs(), u32::MAX] {
+        assert_eq!(refused_soon(&pfx(&[], &mac(rounds)), Some("changeit")), "too_expensive");
+        assert_eq!(refused_soon(&pfx(&[&encrypted_safe(rounds)], &[]), Some("changeit")), "too_expensive");
+        assert_eq!(refused_soon(&pfx(&[&encrypted_safe(rounds)], &mac(1)), Some("changeit")), "too_expensive");
+    }
+    let many: Vec<Vec<u8>> = vec![encrypted_safe(900_000); 5];
+    let many: Vec<&[u8]> = many.iter().map(Vec::as_slice).collect();
+    assert_eq!(refused_soon(&pfx(&many, &[]), Some("changeit")), "too_expensive");
+    assert_eq!(refused_soon(&pfx(&[&encrypted_safe(0)], &[]), Some("changeit")), "malformed");
+}
+
+#[test]
+fn nesting_without_end_overflows_nothing() {
+    for pattern in [&b"\x30\x80"[..], b"\x24\x80", b"\xA0\x80", b"\x30\x80\x02\x01\x03\x30\x80"] {
+        refused_soon(&pattern.repeat(100_000), None);
+        refused_soon(&[b"\x30\x80\x02\x01\x03", &pattern.repeat(100_000)[..]].concat(), Some("changeit"));
+    }
+    let mut nested = Vec::new();
+    for _ in 0..1_000 {
+        nested = der(0x30, &[&nested]);
+    }
+    refused_soon(&nested, None);
+    refused_soon(&pfx(&[&nested], &[]), None);
+}
+
+#[test]
+fn what_is_over_the_limits_is_refused_unread() {
+    let limits = Limits { max_bytes: 100, ..Limits::default() };
+    let error = read(pki().root.der(), None, &limits).unwrap_err();
+    assert_eq!(error, ReadError::TooLarge { what: "the bytes of the file", limit: 100 });
+    let limits = Limits { max_entries: 3, ..Limits::default() };
+    for name in ["jks-trust", "jceks", "pkcs12"] {
+        let refused = read(&made(name), Some(&"changeit".into()), &limits).map_err(|error| error.reason());
+        assert_eq!(refused.is_ok(), name == "jks-trust", "{name}");
+    }
+    let limits = Limits { max_certificate: 100, ..Limits::default() };
+    assert_eq!(read(&made("jks"), None, &limits).unwrap_err().reason(), "too_large");
+}
+
+#[test]
+fn serialized_secrets_that_nest_or_repeat_without_end_are_refused() {
+    let start = b"\xCE\xCE\xCE\xCE\0\0\0\x02\0\0\0\x01\0\0\0\x03\0\x01a\0\0\0\0\0\0\0\0\xAC\xED\0\x05";
+    let array = b"\x75\x72\0\x02[L\0\0\0\0\0\0\0\0\x02\0\0\x78\x70\xFF\xFF\xFF\xFF";
+    for body in [
+        &b"\x73"[..],
+        b"\x72\0\0\0\0\0\0\0\0\0\0\x02\0\0",
+        array,
+        b"\x77\xFF",
+        b"\x7C\xFF",
+        b"\x71\0\x7E\0\0",
+        b"\x7E\x70",
+    ] {
+        refused_soon(&[&start[..], &body.repeat(10_000)].concat(), None);
+    }
+    let references = b"\x71\0\x7E\0\0".repeat(200_000);
+    refused_soon(
+        &[&start[..], b"\x75\x72\0\x02[L\0\0\0\0\0\0\0\0\x02\0\0\x78\x70\x0F\xFF\xFF\xFF", &references].concat(),
+        None,
+    );
+}
+
+#[test]
+fn a_store_cut_short_anywhere_is_an_error() {
+    for name in ["jks", "jceks", "pkcs12", "pkcs12-legacy", "pkcs12-macless", "pkcs12-passwordless"] {
+        let bytes = made(name);
+        for length in 0..bytes.len() {
+            for password in [None, Some("changeit")] {
+                assert!(open(&bytes[..length], password).is_err(), "{name} cut to {length}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_flipped_byte_in_a_jks_is_an_error_or_a_wrong_digest() {
+    for name in ["jks", "jceks"] {
+        let mut bytes = made(name);
+        for at in 0..bytes.len() {
+            for mask in [0x01, 0x80, 0xFF] {
+                bytes[at] ^= mask;
+                let check = open(&bytes, Some("changeit")).map(|store| store.password);
+                assert_ne!(check, Ok(PasswordCheck::Verified), "{name}: byte {at} xor {mask:#x}");
+                bytes[at] ^= mask;
+            }
+        }
+    }
+}
+
+#[test]
+fn a_flipped_byte_in_a_pkcs12_never_passes_for_verified() {
+    for name in ["pkcs12", "pkcs12-legacy"] {
+        let mut bytes = made(name);
+        for at in (0..bytes.len()).step_by(61) {
+            bytes[at] ^= 0x01;
+            let check = open(&bytes, Some("changeit")).map(|store| store.password);
+            assert_ne!(check, Ok(PasswordCheck::Verified), "{name}: byte {at}");
+            bytes[at] ^= 0x01;
+        }
+    }
+}
+
+#[test]
+fn no_flipped_byte_in_an_unencrypted_pkcs12_makes_the_reader_panic() {
+    for name in ["pkcs12-macless", "pkcs12-passwordless", "pkcs12"] {
+        let mut bytes = made(name);
+        for at in 0..bytes.len() {
+            for mask in [0x01, 0x80, 0xFF] {
+                bytes[at] ^= mask;
+                let _ = open(&bytes, None);
+                bytes[at] ^= mask;
+            }
+        }
+    }
+}
+
+#[test]
+fn a_flipped_byte_in_a_sealed_key_never_opens() {
+    let limits = Limits::default();
+    let mut bytes = made("jks");
+    let oid = b"\x2B\x06\x01\x04\x01\x2A\x02\x11\x01\x01\x05\x00\x04\x82";
+    let start = bytes.windows(oid.len()).position(|window| window == oid).unwrap() + oid.len();
+    let length = usize::from(u16::from_be_bytes([bytes[start], bytes[start + 1]]));
+    for at in start + 2..start + 2 + length {
+        bytes[at] ^= 0x10;
+        let opened = open_key(&bytes, Some(&"changeit".into()), "securekey", &limits);
+        assert_eq!(opened, Err(ReadError::BadPassword), "byte {at}");
+        bytes[at] ^= 0x10;
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    #[test]
+    fn no_bytes_behind_a_magic_number_make_a_reader_panic(
+        magic in prop::sample::select(vec![
+            &b"\xFE\xED\xFE\xED\0\0\0\x01\0\0\0\x02"[..],
+            b"\xCE\xCE\xCE\xCE\0\0\0\x02\0\0\0\x01\0\0\0\x03\0\0\0\0\0\0\0\0\0\0\xAC\xED\0\x05",
+            b"\x30\x80\x02\x01\x03",
+            b"\x30\x82\x01\0\x06\x09\x2A\x86\x48\x86\xF7\x0D\x01\x07\x02",
+            b"\x30\x82\x01\0\x30\x82",
+        ]),
+        rest in prop::collection::vec(any::<u8>(), 0..400),
+    ) {
+        let _ = open(&[magic, &rest].concat(), None);
+        let _ = open(&[magic, &rest].concat(), Some("changeit"));
+    }
+
+    #[test]
+    fn no_splice_of_a_real_jceks_makes_the_reader_panic(at in any::<prop::sample::Index>(), cut in 0_usize..64, put in prop::collection::vec(any::<u8>(), 0..64)) {
+        let mut bytes = made("jceks");
+        let at = at.index(bytes.len());
+        let end = (at + cut).min(bytes.len());
+        bytes.splice(at..end, put);
+        let _ = open(&bytes, Some("changeit"));
+    }
+}

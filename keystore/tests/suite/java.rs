@@ -1,0 +1,109 @@
+//! The one JVM of the suite: makes stores once, checks what we wrote.
+
+use crate::pki::pki;
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::{BufRead, BufReader, Write},
+    path::{Path, PathBuf},
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+    sync::{Mutex, OnceLock},
+};
+use tempfile::TempDir;
+
+/// What Java says an entry is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Seen {
+    pub(crate) kind: String,
+    /// SHA-256 in hex, leaf first.
+    pub(crate) chain: Vec<String>,
+    /// `matches`, `mismatch`, `sealed`, `secret` or `-`.
+    pub(crate) key: String,
+}
+
+/// The bytes of a store that Java made; the names are in `Keystores.java`.
+pub(crate) fn made(name: &str) -> Vec<u8> {
+    fs::read(stores().join(name)).unwrap_or_else(|error| panic!("store {name} was not made: {error}"))
+}
+
+/// Loads a store with Java and opens each key; by alias.
+pub(crate) fn check(kind: &str, bytes: &[u8], password: &str) -> BTreeMap<String, Seen> {
+    check_with(kind, bytes, password, password)
+}
+
+pub(crate) fn check_with(kind: &str, bytes: &[u8], password: &str, key_password: &str) -> BTreeMap<String, Seen> {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(file.path(), bytes).unwrap();
+    let path = file.path().to_str().unwrap();
+    let lines = ask(&["check", kind, path, &hex::encode(password), &hex::encode(key_password)]);
+    let entries = lines.iter().map(|line| {
+        let fields: Vec<&str> = line.split('\t').collect();
+        let alias = String::from_utf8(hex::decode(fields[1]).unwrap_or_else(|_| panic!("Java: {line}"))).unwrap();
+        let chain = fields[2].split(',').filter(|one| !one.is_empty()).map(str::to_owned).collect();
+        (alias, Seen { kind: fields[0].to_owned(), chain, key: fields[3].to_owned() })
+    });
+    entries.collect()
+}
+
+/// Runs keytool in the JVM; its output.
+pub(crate) fn keytool(args: &[&str]) -> Vec<String> {
+    ask(&[&["keytool"], args].concat())
+}
+
+/// A directory for stores that keytool makes.
+pub(crate) fn stores() -> &'static Path {
+    static STORES: OnceLock<TempDir> = OnceLock::new();
+    STORES
+        .get_or_init(|| {
+            let dir = tempfile::tempdir().unwrap();
+            let pki = pki();
+            let put = |name: &str, bytes: &[u8]| fs::write(dir.path().join(name), bytes).unwrap();
+            put("root.der", pki.root.der());
+            put("ca.der", pki.ca.der());
+            put("extra.der", pki.extra.der());
+            put("leaf.der", pki.leaf.certificate.der());
+            put("leaf.p8", &pki.leaf.pkcs8);
+            put("other.der", pki.other.certificate.der());
+            put("other.p8", &pki.other.pkcs8);
+            let said = ask(&["make", dir.path().to_str().unwrap()]);
+            assert!(said.is_empty(), "Java could not make the stores: {said:?}");
+            dir
+        })
+        .path()
+}
+
+struct Jvm {
+    orders: ChildStdin,
+    answers: BufReader<ChildStdout>,
+    _child: Child,
+}
+
+fn ask(order: &[&str]) -> Vec<String> {
+    static JVM: OnceLock<Mutex<Jvm>> = OnceLock::new();
+    let mut jvm = JVM.get_or_init(|| Mutex::new(start())).lock().unwrap();
+    writeln!(jvm.orders, "{}", order.join("\t")).unwrap();
+    jvm.orders.flush().unwrap();
+    let mut lines = Vec::new();
+    loop {
+        let mut line = String::new();
+        assert!(jvm.answers.read_line(&mut line).unwrap() > 0, "the JVM ended at {order:?}: {lines:?}");
+        match line.trim_end() {
+            "." => return lines,
+            line => lines.push(line.to_owned()),
+        }
+    }
+}
+
+fn start() -> Jvm {
+    let source = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/suite/Keystores.java");
+    let mut child = Command::new("java")
+        .args(["--add-exports", "java.base/sun.security.tools.keytool=ALL-UNNAMED"])
+        .args(["-Duser.language=en", "-Dfile.encoding=UTF-8", "-XX:TieredStopAtLevel=1"])
+        .arg(source)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("these tests need a JDK on PATH: install openjdk-17-jdk-headless");
+    let (orders, answers) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
+    Jvm { orders, answers, _child: child }
+}

@@ -1,0 +1,10 @@
+//! Keystores against the tools that users have: Java's own code makes and checks them, in one JVM for the whole suite.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod hostile;
+mod java;
+mod merging;
+mod openssl;
+mod pki;
+mod reading;
+mod texts;

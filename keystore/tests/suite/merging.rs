@@ -1,0 +1,400 @@
+//! What we merged, Java opens; and what was there before is there still.
+
+use crate::{
+    java::{check, check_with, keytool, made, stores},
+    pki::{Key, pki},
+    reading::open,
+};
+use jiff::Timestamp;
+use kagiban_keystore::{
+    Certificate, EntryKind, Format, KeyMaterial, Limits, Merge, MergeError, Merged, OnUnreadable, Pkcs12Profile,
+    ReadError, merge, open_key,
+};
+use secrecy::SecretString;
+use zeroize::Zeroizing;
+
+const NEW: &str = "new-password";
+const FORMATS: [(&str, &str); 3] = [("jks", "JKS"), ("jceks", "JCEKS"), ("pkcs12", "PKCS12")];
+
+/// A merge of the renewed leaf under `securekey`, the password unchanged; tests change what they are about.
+struct Order<'a> {
+    old: Option<&'a [u8]>,
+    old_passwords: &'a [&'a str],
+    new_password: Option<&'a str>,
+    alias: &'a str,
+    key: KeyMaterial,
+    format: Option<Format>,
+    profile: Option<Pkcs12Profile>,
+    on_unreadable: OnUnreadable,
+}
+
+impl<'a> Order<'a> {
+    fn into(old: &'a [u8]) -> Self {
+        Self { old: Some(old), ..Self::anew() }
+    }
+
+    fn anew() -> Self {
+        Self {
+            old: None,
+            old_passwords: &[],
+            new_password: Some("changeit"),
+            alias: "securekey",
+            key: pki().material(&pki().renewed),
+            format: None,
+            profile: None,
+            on_unreadable: OnUnreadable::Refuse,
+        }
+    }
+
+    fn run(&self) -> Result<Merged, MergeError> {
+        let old_passwords: Vec<SecretString> = self.old_passwords.iter().map(|one| (*one).into()).collect();
+        let new_password = self.new_password.map(SecretString::from);
+        let order = Merge {
+            old: self.old,
+            old_passwords: &old_passwords,
+            new_password: new_password.as_ref(),
+            alias: self.alias,
+            key: &self.key,
+            format: self.format,
+            profile: self.profile,
+            on_unreadable: self.on_unreadable,
+            now: Timestamp::from_second(1_800_000_000).unwrap(),
+        };
+        merge(&order, &Limits::default())
+    }
+}
+
+fn chain(key: &Key) -> Vec<String> {
+    pki().chain(key).iter().map(|one| hex::encode(one.sha256())).collect()
+}
+
+/// Java sees the renewed key and chain under `securekey`.
+fn assert_java_opens(kind: &str, bytes: &[u8], password: &str) {
+    let seen = check(kind, bytes, password);
+    let ours = seen.get("securekey").unwrap_or_else(|| panic!("{kind}: {seen:?}"));
+    assert_eq!((ours.kind.as_str(), ours.key.as_str()), ("key", "matches"), "{kind}");
+    assert_eq!(ours.chain, chain(&pki().renewed), "{kind}");
+}
+
+#[test]
+fn java_opens_a_new_store_of_every_format_and_profile() {
+    for (format, kind) in [(Format::Jks, "JKS"), (Format::Jceks, "JCEKS"), (Format::Pkcs12, "PKCS12")] {
+        let merged = Order { format: Some(format), ..Order::anew() }.run().unwrap();
+        assert_java_opens(kind, &merged.bytes, "changeit");
+    }
+    for profile in [Pkcs12Profile::Legacy, Pkcs12Profile::Modern] {
+        let merged = Order { profile: Some(profile), ..Order::anew() }.run().unwrap();
+        assert_eq!(open(&merged.bytes, Some("changeit")).unwrap().profile, Some(profile));
+        assert_java_opens("PKCS12", &merged.bytes, "changeit");
+    }
+}
+
+#[test]
+fn java_opens_what_was_merged_and_finds_every_other_entry_as_it_was() {
+    for (name, kind) in FORMATS {
+        let old = made(name);
+        let merged = Order::into(&old).run().unwrap();
+        let (mut before, mut after) = (check(kind, &old, "changeit"), check(kind, &merged.bytes, "changeit"));
+        assert_eq!(before.remove("securekey").unwrap().chain, chain(&pki().leaf));
+        assert_eq!(after.remove("securekey").unwrap().chain, chain(&pki().renewed));
+        assert_eq!(before, after, "{name}");
+        assert_eq!(after["other"].key, "matches", "{name}");
+        assert_java_opens(kind, &merged.bytes, "changeit");
+    }
+}
+
+#[test]
+fn a_new_password_opens_the_store_and_our_key() {
+    for (name, kind) in FORMATS {
+        let old = made(name);
+        let order = Order { new_password: Some(NEW), old_passwords: &["changeit"], ..Order::into(&old) };
+        let merged = order.run().unwrap();
+        assert_java_opens(kind, &merged.bytes, NEW);
+        let seen = check(kind, &merged.bytes, NEW);
+        assert_eq!(seen.len(), check(kind, &old, "changeit").len(), "{name}");
+        // JKS keys are sealed one by one and not ours to open; those of a PKCS#12 follow the store's password.
+        let other = if name == "pkcs12" { "matches" } else { "sealed" };
+        assert_eq!(seen["other"].key, other, "{name}");
+        assert_eq!(
+            check_with(kind, &merged.bytes, NEW, if name == "pkcs12" { NEW } else { "changeit" })["other"].key,
+            "matches"
+        );
+    }
+}
+
+#[test]
+fn the_secret_of_a_pkcs12_follows_a_new_password() {
+    let old = made("pkcs12");
+    let order = Order { new_password: Some(NEW), old_passwords: &["no", "changeit"], ..Order::into(&old) };
+    assert_eq!(check("PKCS12", &order.run().unwrap().bytes, NEW)["aes"].key, "secret");
+}
+
+#[test]
+fn a_jks_that_no_known_password_opens_keeps_its_entries_under_the_new_one() {
+    for (name, kind) in &FORMATS[..2] {
+        let old = made(name);
+        let merged = Order { new_password: Some(NEW), ..Order::into(&old) }.run().unwrap();
+        assert_java_opens(kind, &merged.bytes, NEW);
+        assert_eq!(check_with(kind, &merged.bytes, NEW, "changeit")["other"].key, "matches", "{name}");
+        assert_eq!(merged.diff.changed.len(), 1);
+        assert!(merged.diff.added.is_empty() && merged.diff.removed.is_empty() && !merged.diff.drops_trusted());
+    }
+}
+
+#[test]
+fn other_entries_of_a_jks_are_kept_byte_for_byte() {
+    for name in ["jks", "jceks", "jks-unicode", "jks-keypass"] {
+        let old = made(name);
+        let merged = Order { new_password: Some(NEW), ..Order::into(&old) }.run().unwrap();
+        // What differs is one entry in one piece, and no alias of another entry lies in it.
+        let (old, new) = (&old[12..old.len() - 20], &merged.bytes[12..merged.bytes.len() - 20]);
+        let prefix = old.iter().zip(new).take_while(|(a, b)| a == b).count();
+        let suffix = old[prefix..].iter().rev().zip(new[prefix..].iter().rev()).take_while(|(a, b)| a == b).count();
+        let differs = String::from_utf8_lossy(&old[prefix..old.len() - suffix]);
+        assert!(!["other", "aes", "schl"].iter().any(|alias| differs.contains(alias)), "{name}");
+        assert!(prefix + suffix > 1_000, "{name}: the other entries are there");
+    }
+}
+
+#[test]
+fn a_pkcs12_that_cannot_be_opened_is_left_alone_unless_it_may_be_replaced() {
+    let old = made("pkcs12");
+    let refused = Order { new_password: Some(NEW), ..Order::into(&old) };
+    let error = refused.run().unwrap_err();
+    assert_eq!((error.reason(), error), ("store_unreadable", MergeError::StoreUnreadable(ReadError::BadPassword)));
+    let replaced = Order { on_unreadable: OnUnreadable::Replace, ..refused }.run().unwrap();
+    assert_eq!(check("PKCS12", &replaced.bytes, NEW).len(), 1);
+    assert_java_opens("PKCS12", &replaced.bytes, NEW);
+}
+
+#[test]
+fn a_damaged_store_is_left_alone_unless_it_may_be_replaced() {
+    for (name, kind) in FORMATS {
+        let whole = made(name);
+        let old = &whole[..whole.len() / 2];
+        let error = Order::into(old).run().unwrap_err();
+        assert_eq!(error.reason(), "store_unreadable", "{name}");
+        let replaced = Order { on_unreadable: OnUnreadable::Replace, ..Order::into(old) }.run().unwrap();
+        assert_java_opens(kind, &replaced.bytes, "changeit");
+    }
+}
+
+#[test]
+fn the_profile_that_is_found_is_kept_and_another_can_be_asked_for() {
+    for (name, found) in [("pkcs12", Pkcs12Profile::Modern), ("pkcs12-legacy", Pkcs12Profile::Legacy)] {
+        let old = made(name);
+        for asked in [None, Some(Pkcs12Profile::Legacy), Some(Pkcs12Profile::Modern)] {
+            let merged = Order { profile: asked, ..Order::into(&old) }.run().unwrap();
+            let written = open(&merged.bytes, Some("changeit")).unwrap().profile;
+            assert_eq!(written, Some(asked.unwrap_or(found)), "{name}");
+            assert_java_opens("PKCS12", &merged.bytes, "changeit");
+            assert_eq!(check("PKCS12", &merged.bytes, "changeit")["other"].key, "matches");
+        }
+    }
+}
+
+#[test]
+fn a_pkcs12_without_mac_stays_one_and_java_still_opens_it() {
+    for name in ["pkcs12-macless", "pkcs12-hidden-macless"] {
+        let old = made(name);
+        let merged = Order::into(&old).run().unwrap();
+        assert_java_opens("PKCS12", &merged.bytes, "changeit");
+        let seen = check("PKCS12", &merged.bytes, "changeit");
+        assert_eq!((seen.len(), seen["other"].key.as_str(), seen["extra"].kind.as_str()), (3, "matches", "trusted"));
+        assert_eq!(open(&merged.bytes, None).is_ok(), name == "pkcs12-macless");
+    }
+}
+
+#[test]
+fn an_alias_in_another_case_is_replaced_in_place_and_gets_no_twin() {
+    for (name, kind) in FORMATS {
+        let old = made(name);
+        let merged = Order { alias: "SecureKey", ..Order::into(&old) }.run().unwrap();
+        assert_java_opens(kind, &merged.bytes, "changeit");
+        assert_eq!(check(kind, &merged.bytes, "changeit").len(), check(kind, &old, "changeit").len(), "{name}");
+    }
+}
+
+#[test]
+fn a_new_alias_is_added_and_nothing_removed() {
+    for (name, kind) in FORMATS {
+        let old = made(name);
+        let merged = Order { alias: "Fresh-鍵", ..Order::into(&old) }.run().unwrap();
+        assert_eq!(
+            (merged.diff.added.len(), merged.diff.removed.len(), merged.diff.changed.len()),
+            (1, 0, 0),
+            "{name}"
+        );
+        let (before, mut after) = (check(kind, &old, "changeit"), check(kind, &merged.bytes, "changeit"));
+        let ours = after.remove("fresh-鍵").unwrap_or_else(|| panic!("{name}: {after:?}"));
+        assert_eq!((ours.key.as_str(), before), ("matches", after));
+    }
+}
+
+#[test]
+fn merging_again_and_again_does_not_let_the_store_grow() {
+    for (name, _) in FORMATS {
+        let first = Order::into(&made(name)).run().unwrap().bytes;
+        let mut again = first.clone();
+        for _ in 0..3 {
+            again = Order::into(&again).run().unwrap().bytes;
+        }
+        assert!(again.len().abs_diff(first.len()) < 32, "{name}: {} then {}", first.len(), again.len());
+    }
+}
+
+#[test]
+fn a_key_never_takes_the_place_of_a_trusted_entry_or_a_secret() {
+    for (name, _) in FORMATS {
+        for alias in ["SCHLÜSSEL-鍵", "aes"] {
+            if (name, alias) == ("jks", "aes") {
+                continue;
+            }
+            let error = Order { alias, ..Order::into(&made(name)) }.run().unwrap_err();
+            assert_eq!(error.reason(), "would_lose_entry", "{name} {alias}");
+        }
+    }
+}
+
+#[test]
+fn a_chain_that_would_change_anothers_is_refused() {
+    // An intermediate with the name of the one in the other key's chain, but another key: Java finds issuers by name alone.
+    let ca_key = crate::pki::ec_key();
+    let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();
+    params.distinguished_name.push(rcgen::DnType::CommonName, "Test CA");
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let ca = crate::pki::parsed(&params.self_signed(&ca_key).unwrap());
+    let key = crate::pki::ec_key();
+    let issuer = rcgen::Issuer::new(params, ca_key);
+    let leaf = crate::pki::parsed(&crate::pki::leaf_params("ups-01.example.com").signed_by(&key, &issuer).unwrap());
+    let material = || KeyMaterial { pkcs8: Zeroizing::new(key.serialize_der()), chain: vec![leaf.clone(), ca.clone()] };
+
+    let error = Order { key: material(), ..Order::into(&made("pkcs12")) }.run().unwrap_err();
+    assert!(matches!(error, MergeError::WouldLoseEntry { alias, .. } if alias == "other"));
+    // JKS writes the chain beside each key, so there is nothing to mix up.
+    let merged = Order { key: material(), ..Order::into(&made("jks")) }.run().unwrap();
+    assert_eq!(check("JKS", &merged.bytes, "changeit")["other"].chain, chain(&pki().other));
+}
+
+#[test]
+fn a_key_that_is_not_the_leafs_is_refused() {
+    let key = KeyMaterial { pkcs8: Zeroizing::new(pki().leaf.pkcs8.clone()), chain: pki().chain(&pki().renewed) };
+    assert_eq!(Order { key, ..Order::anew() }.run().unwrap_err(), MergeError::BadKey(ReadError::KeyMismatch));
+    let key = KeyMaterial { pkcs8: Zeroizing::new(pki().leaf.pkcs8.clone()), chain: Vec::new() };
+    assert_eq!(Order { key, ..Order::anew() }.run().unwrap_err(), MergeError::BadKey(ReadError::NoCertificate));
+}
+
+#[test]
+fn passwords_that_java_would_refuse_are_refused() {
+    for format in [Format::Jks, Format::Jceks, Format::Pkcs12] {
+        let reason = |new_password| {
+            Order { format: Some(format), new_password, ..Order::anew() }.run().map_err(|error| error.reason())
+        };
+        assert_eq!(reason(Some("five5")).unwrap_err(), "password_too_short");
+        assert_eq!(reason(None).unwrap_err(), "password_needed");
+        match format {
+            Format::Jks => assert_java_opens("JKS", &reason(Some("pässwörd")).unwrap().bytes, "pässwörd"),
+            _ => assert_eq!(reason(Some("pässwörd")).unwrap_err(), "password_not_ascii"),
+        }
+    }
+}
+
+#[test]
+fn der_and_pkcs7_hold_no_key() {
+    for format in [Format::Der, Format::Pkcs7] {
+        let error = Order { format: Some(format), ..Order::anew() }.run().unwrap_err();
+        assert_eq!(error.reason(), "unsupported_format");
+    }
+}
+
+#[test]
+fn a_store_is_turned_into_another_format_with_all_its_entries_or_not_at_all() {
+    let formats = [(Format::Jks, "JKS"), (Format::Jceks, "JCEKS"), (Format::Pkcs12, "PKCS12")];
+    for from in ["jks", "pkcs12-legacy"] {
+        let old = made(from);
+        for (format, kind) in formats {
+            let merged = Order { format: Some(format), ..Order::into(&old) }.run().unwrap();
+            let seen = check(kind, &merged.bytes, "changeit");
+            assert_eq!((seen.len(), seen["other"].key.as_str()), (3, "matches"), "{from} to {kind}: {seen:?}");
+            assert_eq!(seen.values().filter(|entry| entry.kind == "trusted").count(), 1);
+            assert_java_opens(kind, &merged.bytes, "changeit");
+        }
+    }
+    let into_pkcs12 =
+        |old: &[u8]| Order { format: Some(Format::Pkcs12), ..Order::into(old) }.run().unwrap_err().reason();
+    assert_eq!(into_pkcs12(&made("jceks")), "would_lose_entry", "a secret");
+    assert_eq!(into_pkcs12(&made("jks-keypass")), "would_lose_entry", "a key with a password of its own");
+}
+
+#[test]
+fn keytool_lists_what_we_merged_and_we_read_what_keytool_made() {
+    let path = stores().join("by-keytool");
+    let path = path.to_str().unwrap();
+    for kind in ["JKS", "JCEKS", "PKCS12"] {
+        let _ = std::fs::remove_file(path);
+        let store = ["-keystore", path, "-storetype", kind, "-storepass", "changeit"];
+        let generate =
+            ["-genkeypair", "-alias", "securekey", "-keyalg", "RSA", "-keysize", "2048", "-dname", "CN=a, O=b"];
+        let key_password: &[&str] = if kind == "PKCS12" { &[] } else { &["-keypass", "changeit"] };
+        keytool(&[&generate[..], &store, key_password].concat());
+        let old = std::fs::read(path).unwrap();
+        let before = open(&old, Some("changeit")).unwrap();
+        assert_eq!((before.entries.len(), before.entries[0].kind), (1, EntryKind::Key));
+        assert_eq!(before.entries[0].chain[0].subject(), "CN=a,O=b");
+
+        std::fs::write(path, &*Order::into(&old).run().unwrap().bytes).unwrap();
+        let listed = keytool(&[&["-list", "-v"], &store[..]].concat()).join("\n");
+        assert!(listed.contains("securekey") && listed.contains("PrivateKeyEntry"), "{kind}: {listed}");
+        assert!(listed.contains("Certificate chain length: 3"), "{kind}: {listed}");
+        assert!(listed.contains("Jan 15"), "the creation date is the merge's: {listed}");
+    }
+}
+
+#[test]
+fn a_combined_pem_gets_the_new_key_and_chain_and_keeps_the_rest_of_its_text() {
+    let pki = pki();
+    let block = |label: &str, der: &[u8]| {
+        use base64::Engine as _;
+        let body = base64::engine::general_purpose::STANDARD.encode(der);
+        format!("-----BEGIN {label}-----\n{body}\n-----END {label}-----\n")
+    };
+    let certificate = |one: &Certificate| block("CERTIFICATE", one.der());
+    let old = [
+        "# the console's CA, keep\n".to_owned(),
+        certificate(&pki.extra),
+        "# our leaf\n".to_owned(),
+        certificate(&pki.leaf.certificate),
+        certificate(&pki.ca),
+        block("PRIVATE KEY", &pki.leaf.pkcs8),
+        block("DH PARAMETERS", b"whatever"),
+        "the end".to_owned(),
+    ]
+    .concat();
+    let mut key = pki.material(&pki.renewed);
+    key.chain.truncate(2);
+    let merged = Order { new_password: None, key, ..Order::into(old.as_bytes()) }.run().unwrap();
+    let text = String::from_utf8(merged.bytes.to_vec()).unwrap();
+    assert!(text.starts_with("# the console's CA, keep\n") && text.ends_with("the end"));
+    assert_eq!(text.matches("PRIVATE KEY").count(), 2, "one block");
+    assert!(text.contains("DH PARAMETERS") && text.find("# our leaf") < text.find("PRIVATE KEY"));
+    let leaves: Vec<_> =
+        open(text.as_bytes(), None).unwrap().entries.into_iter().map(|entry| entry.chain[0].clone()).collect();
+    assert_eq!(leaves, [pki.extra.clone(), pki.renewed.certificate.clone(), pki.ca.clone()]);
+    assert_eq!(open_key(text.as_bytes(), None, "", &Limits::default()), Ok(pki.renewed.certificate.clone()));
+
+    let sealed = Order { new_password: Some("changeit"), ..Order::into(text.as_bytes()) }.run().unwrap();
+    assert_eq!(open_key(&sealed.bytes, None, "", &Limits::default()), Err(ReadError::PasswordNeeded));
+    assert_eq!(
+        open_key(&sealed.bytes, Some(&"changeit".into()), "", &Limits::default()),
+        Ok(pki.renewed.certificate.clone())
+    );
+}
+
+#[test]
+fn nothing_secret_is_printed() {
+    let key = pki().material(&pki().renewed);
+    let order = Order { new_password: Some("canary-password"), ..Order::anew() };
+    let merged = order.run().unwrap();
+    let printed = format!("{key:?} {merged:?} {:?}", open(&merged.bytes, Some("canary-password")));
+    assert!(!printed.contains("canary") && !printed.contains(&format!("{:?}", &key.pkcs8[..8])[1..20]), "{printed}");
+}

@@ -1,0 +1,365 @@
+//! A model of a host, driven by decisions under arbitrary faults: safe at every step, and quiet once faults stop.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::decide::renewal::later;
+
+/// What a host does between two decisions.
+#[derive(Clone, Copy, Debug)]
+enum Fault {
+    None,
+    /// It cannot be reached.
+    Away,
+    Power(PowerState),
+    /// Requests are lost on the way there.
+    Deaf,
+    /// It did what it was told, and the operator stopped before it learned so.
+    Amnesia,
+    /// It restarts: what was undeployed is rolled back.
+    Restart,
+    /// Its rotation fails.
+    Fail,
+    /// Somebody replaces the leaf.
+    Tamper,
+    /// The API server was restored from an older backup.
+    Restore,
+}
+
+struct World {
+    resource: Resource,
+    backup: ManagedAgentCertificateStatus,
+    report: AgentReport,
+    at: Timestamp,
+    leaves: u8,
+    writes: u32,
+}
+
+impl World {
+    fn new() -> Self {
+        let mut resource = resource();
+        resource.held = false;
+        let backup = resource.status.clone();
+        Self { resource, backup, report: report(0, &leaf(200, now(), QUARTER)), at: now(), leaves: 0, writes: 0 }
+    }
+
+    fn round(&mut self, fault: Fault) -> Result<Step, TestCaseError> {
+        self.strike(fault);
+        self.report.time = self.at;
+        let away = Obstacle::new(BlockedBy::HostUnreachable, "away");
+        let policy = Policy::default();
+        let host = if matches!(fault, Fault::Away) { Observed::Unseen(&away) } else { Observed::Seen(&self.report) };
+        let decision = decide(&Inputs {
+            resource: &self.resource,
+            host,
+            rival: None,
+            setback: None,
+            policy: &policy,
+            now: self.at,
+        });
+        self.check(&decision)?;
+        self.writes += u32::from(decision.status != self.resource.status);
+        self.resource.status = decision.status;
+        match decision.step {
+            Step::EnsureFinalizer => self.resource.held = true,
+            Step::ReleaseFinalizer | Step::Gone => return Err(TestCaseError::fail("nobody deleted it")),
+            Step::Open { generation, .. } if !matches!(fault, Fault::Deaf) => self.open(generation)?,
+            Step::Deliver { generation } if !matches!(fault, Fault::Deaf) => self.deliver(generation)?,
+            Step::Rollback { generation } if !matches!(fault, Fault::Deaf) => self.roll_back(generation)?,
+            Step::Open { .. } | Step::Deliver { .. } | Step::Rollback { .. } => {}
+            Step::Follow { .. } => self.work(fault),
+            Step::Blocked { retry, .. } => self.at = retry,
+            Step::Idle { .. } => {}
+        }
+        if matches!(fault, Fault::Amnesia) {
+            // the status is durable, nothing else is
+            self.at = later(self.at, Duration::from_secs(30));
+        }
+        self.at = later(self.at, Duration::from_secs(1));
+        Ok(decision.step)
+    }
+
+    fn check(&self, decision: &Decision) -> Result<(), TestCaseError> {
+        let used = self.resource.status.rotation.as_ref().map_or(0, |rotation| rotation.generation);
+        match decision.step {
+            Step::Open { generation, .. } => {
+                prop_assert_eq!(self.report.power.state, PowerState::Mains);
+                prop_assert!(!self.resource.spec.rotation.paused);
+                prop_assert!(generation.0 >= used && generation > self.report.generation, "{} is used", generation);
+                let written = decision.status.rotation.as_ref().map(|rotation| rotation.generation);
+                prop_assert_eq!(
+                    written,
+                    Some(generation.0),
+                    "the generation is in the status before the host hears of it"
+                );
+            }
+            Step::Deliver { .. } => prop_assert_eq!(self.report.power.state, PowerState::Mains),
+            _ => {}
+        }
+        let text = serde_json::to_string(&decision.status).expect("plain data");
+        prop_assert!(text.len() < 16 * 1024);
+        Ok(())
+    }
+
+    fn strike(&mut self, fault: Fault) {
+        self.report.power.state = PowerState::Mains;
+        match fault {
+            Fault::Power(state) => self.report.power.state = state,
+            Fault::Restart => {
+                if let Some(rotation) = self.report.rotation.as_mut().filter(|r| r.state <= RotationState::BackedUp) {
+                    rotation.state = RotationState::RolledBack;
+                }
+            }
+            Fault::Tamper => {
+                let foreign = Sighting::Leaf(leaf(250, self.at, QUARTER));
+                (self.report.stored, self.report.served) = (foreign.clone(), foreign);
+            }
+            Fault::Restore => self.resource.status = self.backup.clone(),
+            Fault::None | Fault::Away | Fault::Deaf | Fault::Amnesia | Fault::Fail => {}
+        }
+    }
+
+    /// As the host does: a number that was used is refused.
+    fn open(&mut self, generation: Generation) -> Result<(), TestCaseError> {
+        prop_assert!(generation > self.report.generation, "a host would refuse {}", generation);
+        let busy = self.report.rotation.as_ref().is_some_and(|rotation| !rotation.state.is_decided());
+        prop_assert!(!busy, "a host would refuse a second rotation");
+        self.report.generation = generation;
+        self.report.rotation = Some(rotation(generation.0, RotationState::Keyed));
+        Ok(())
+    }
+
+    fn deliver(&mut self, generation: Generation) -> Result<(), TestCaseError> {
+        let rotation =
+            self.report.rotation.as_mut().filter(|r| r.generation == generation && r.state == RotationState::Keyed);
+        let Some(rotation) = rotation else { return Err(TestCaseError::fail("nobody waits for that chain")) };
+        self.leaves = self.leaves % 199 + 1;
+        rotation.leaf = Some(leaf(self.leaves, self.at, QUARTER));
+        rotation.state = RotationState::Validated;
+        Ok(())
+    }
+
+    fn roll_back(&mut self, generation: Generation) -> Result<(), TestCaseError> {
+        let rotation = self.report.rotation.as_mut().filter(|r| r.generation == generation);
+        let Some(rotation) = rotation else { return Err(TestCaseError::fail("no such rotation")) };
+        prop_assert!(rotation.state <= RotationState::BackedUp, "a deployed rotation is not called off");
+        rotation.state = RotationState::RolledBack;
+        Ok(())
+    }
+
+    fn work(&mut self, fault: Fault) {
+        let Some(rotation) = self.report.rotation.as_mut() else { return };
+        rotation.state = match rotation.state {
+            RotationState::Requested => RotationState::Keyed,
+            RotationState::Validated => RotationState::Staged,
+            RotationState::Staged => RotationState::BackedUp,
+            RotationState::BackedUp => RotationState::Swapped,
+            RotationState::Swapped | RotationState::Restarting if matches!(fault, Fault::Fail) => {
+                RotationState::RolledBack
+            }
+            RotationState::Swapped => RotationState::Restarting,
+            RotationState::Restarting => RotationState::Verifying,
+            RotationState::Verifying => {
+                if let Some(leaf) = rotation.leaf.clone() {
+                    self.report.stored = Sighting::Leaf(leaf.clone());
+                    self.report.served = Sighting::Leaf(leaf);
+                }
+                RotationState::Committed
+            }
+            state @ (RotationState::Keyed
+            | RotationState::Committed
+            | RotationState::RollingBack
+            | RotationState::RolledBack
+            | RotationState::Frozen) => state,
+        };
+    }
+}
+
+fn fault() -> impl Strategy<Value = Fault> {
+    prop_oneof![
+        6 => Just(Fault::None),
+        1 => Just(Fault::Away),
+        1 => Just(Fault::Power(PowerState::OnBattery)),
+        1 => Just(Fault::Power(PowerState::Stale)),
+        1 => Just(Fault::Deaf),
+        1 => Just(Fault::Amnesia),
+        1 => Just(Fault::Restart),
+        1 => Just(Fault::Fail),
+        1 => Just(Fault::Tamper),
+        1 => Just(Fault::Restore),
+    ]
+}
+
+/// Rounds after the last fault until all is quiet: two backoffs, a rotation called off, and a rotation of ten states.
+const ENOUGH: usize = 60;
+
+proptest! {
+    #[test]
+    fn from_any_faults_it_converges_and_then_writes_nothing(faults in proptest::collection::vec(fault(), 0..80)) {
+        let mut world = World::new();
+        for fault in faults {
+            world.round(fault)?;
+        }
+        let mut last = Step::Gone;
+        for _ in 0..ENOUGH {
+            last = world.round(Fault::None)?;
+        }
+        prop_assert!(matches!(last, Step::Idle { .. }), "{:?} {:?}", last, world.resource.status);
+        let ready = world.resource.status.conditions.iter().find(|c| c.type_ == "Ready").map(|c| c.status.clone());
+        prop_assert_eq!(ready.as_deref(), Some("True"));
+        world.writes = 0;
+        for _ in 0..10 {
+            world.at = later(world.at, Duration::from_secs(300));
+            prop_assert!(matches!(world.round(Fault::None)?, Step::Idle { .. }), "still at rest");
+        }
+        prop_assert_eq!(world.writes, 0, "at rest nothing is written");
+    }
+
+    #[test]
+    fn it_is_total(inputs in anything()) {
+        let Anything { resource, report, rival, setback, at } = inputs;
+        let away = Obstacle::new(BlockedBy::HostUnreachable, "away");
+        let policy = Policy::default();
+        let decision = decide(&Inputs {
+            resource: &resource,
+            host: report.as_ref().map_or(Observed::Unseen(&away), Observed::Seen),
+            rival: rival.then_some(&Rival { namespace: "n".into(), name: "m".into() }),
+            setback: setback.as_ref(),
+            policy: &policy,
+            now: at,
+        });
+        let starts = matches!(decision.step, Step::Open { .. } | Step::Deliver { .. });
+        if starts {
+            prop_assert!(!rival && resource.deleted_at.is_none() && resource.held);
+            prop_assert_eq!(report.map(|r| r.power.state), Some(PowerState::Mains));
+        }
+        if let Step::Open { generation, .. } = decision.step {
+            prop_assert!(!resource.spec.rotation.paused);
+            prop_assert!(generation.0 <= i64::MAX.unsigned_abs());
+            prop_assert!(resource.status.rotation.is_none_or(|own| own.generation <= generation.0));
+        }
+        prop_assert!(decision.status.history.len() <= 6);
+    }
+}
+
+#[derive(Debug)]
+struct Anything {
+    resource: Resource,
+    report: Option<AgentReport>,
+    rival: bool,
+    setback: Option<Setback>,
+    at: Timestamp,
+}
+
+const STATES: [RotationState; 12] = [
+    RotationState::Requested,
+    RotationState::Keyed,
+    RotationState::Validated,
+    RotationState::Staged,
+    RotationState::BackedUp,
+    RotationState::Swapped,
+    RotationState::Restarting,
+    RotationState::Verifying,
+    RotationState::Committed,
+    RotationState::RollingBack,
+    RotationState::RolledBack,
+    RotationState::Frozen,
+];
+const POWERS: [PowerState; 6] = [
+    PowerState::Mains,
+    PowerState::OnBattery,
+    PowerState::LowBattery,
+    PowerState::ShutdownPending,
+    PowerState::Unknown,
+    PowerState::Stale,
+];
+
+fn number() -> impl Strategy<Value = u64> {
+    prop_oneof![0u64..4, Just(i64::MAX.unsigned_abs()), Just(u64::MAX), any::<u64>()]
+}
+
+fn time() -> impl Strategy<Value = Timestamp> {
+    let seconds = prop_oneof![
+        Just(Timestamp::MIN.as_second()),
+        Just(Timestamp::MAX.as_second()),
+        -1_000_000_000i64..20_000_000_000,
+        now().as_second() - 400..now().as_second() + 400
+    ];
+    seconds.prop_map(|second| Timestamp::from_second(second).expect("within range"))
+}
+
+fn some_leaf() -> impl Strategy<Value = Leaf> {
+    (0u8..4, time(), time())
+        .prop_map(|(seed, not_before, not_after)| Leaf { not_after, ..leaf(seed, not_before, QUARTER) })
+}
+
+fn some_rotation() -> impl Strategy<Value = RotationReport> {
+    (number(), 0..STATES.len(), any::<bool>(), proptest::option::of(some_leaf())).prop_map(|(n, state, csr, leaf)| {
+        RotationReport { csr: csr.then(|| "CSR".into()), leaf, ..rotation(n, STATES[state]) }
+    })
+}
+
+fn some_report() -> impl Strategy<Value = AgentReport> {
+    (number(), 0..POWERS.len(), some_leaf(), some_leaf(), proptest::option::of(some_rotation()), time(), any::<bool>())
+        .prop_map(|(generation, power, stored, served, rotation, time, seen)| {
+            let mut report = report(generation, &stored);
+            report.served = Sighting::Leaf(served);
+            if !seen {
+                report.stored = Sighting::Unseen { reason: "io".into(), message: "cannot read".into() };
+            }
+            (report.power.state, report.rotation, report.time) = (POWERS[power], rotation, time);
+            report
+        })
+}
+
+fn some_status() -> impl Strategy<Value = ManagedAgentCertificateStatus> {
+    let rotation = (number(), 0..STATES.len(), time(), any::<u32>(), any::<bool>());
+    let ended = proptest::collection::vec((number(), time(), 0..4usize), 0..5);
+    (proptest::option::of(rotation), proptest::option::of(some_leaf()), ended).prop_map(|(rotation, leaf, ended)| {
+        let digest = crate::decide::request_digest(&resource().spec);
+        ManagedAgentCertificateStatus {
+            rotation: rotation.map(|(generation, state, started_at, attempts, same)| {
+                kagiban_crds::resource::RotationStatus {
+                    generation,
+                    trigger: Trigger::Renewal,
+                    state: STATES[state],
+                    started_at,
+                    attempts,
+                    request_digest: if same { digest.clone() } else { String::new() },
+                }
+            }),
+            leaf: leaf.map(|leaf| kagiban_crds::resource::LeafStatus {
+                sha256: leaf.sha256,
+                serial: leaf.serial,
+                issuer: leaf.issuer,
+                not_before: leaf.not_before,
+                not_after: leaf.not_after,
+                request_digest: digest.clone(),
+            }),
+            history: ended
+                .into_iter()
+                .map(|(generation, finished_at, outcome)| kagiban_crds::resource::HistoryEntry {
+                    generation,
+                    outcome: [Outcome::Committed, Outcome::RolledBack, Outcome::Frozen, Outcome::Lost][outcome],
+                    sha256: None,
+                    finished_at,
+                    reason: None,
+                })
+                .collect(),
+            ..ManagedAgentCertificateStatus::default()
+        }
+    })
+}
+
+fn anything() -> impl Strategy<Value = Anything> {
+    let flags = (any::<bool>(), any::<bool>(), proptest::option::of(time()), proptest::option::of("[a-z]{1,4}"));
+    let setback = proptest::option::of((any::<u32>(), time()));
+    (some_status(), proptest::option::of(some_report()), proptest::bool::weighted(0.1), setback, time(), flags)
+        .prop_map(|(status, report, rival, setback, at, (held, paused, deleted_at, rotate))| {
+            let mut resource = Resource { status, held, deleted_at, rotate, ..resource() };
+            resource.spec.rotation.paused = paused;
+            let setback =
+                setback.map(|(count, at)| Setback { obstacle: Obstacle::new(BlockedBy::HostBusy, "busy"), count, at });
+            Anything { resource, report, rival, setback, at }
+        })
+}

@@ -1,0 +1,173 @@
+//! CSRs and CAs as hosts and clusters really hold them, and as an attacker would.
+
+use jiff::Timestamp;
+use kagiban_crds::host_api::KeyRequest;
+use kagiban_crds::resource::{CertificateSpec, KeyAlgorithm, PrivateKeySpec};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, KeyPair, KeyUsagePurpose};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use x509_parser::certificate::X509Certificate;
+use x509_parser::extensions::GeneralName;
+use x509_parser::prelude::FromDer;
+
+use super::{CaSecret, CsrKey, IssuerError, check};
+
+fn spec() -> CertificateSpec {
+    CertificateSpec {
+        dns_names: vec!["ups-01.example.com".into(), "*.ups.example.com".into()],
+        ip_addresses: vec!["192.0.2.7".into(), "2001:db8::7".into()],
+        duration: "2160h".parse().expect("a duration"),
+        renew_before: None,
+        renew_before_percentage: None,
+        private_key: PrivateKeySpec { algorithm: KeyAlgorithm::Ecdsa, size: 256, ..PrivateKeySpec::default() },
+    }
+}
+
+fn authority(change: impl FnOnce(&mut CertificateParams)) -> (String, String) {
+    let key = KeyPair::generate().expect("a key");
+    let mut params = CertificateParams::default();
+    params.distinguished_name.push(DnType::CommonName, "Fleet CA");
+    params.distinguished_name.push(DnType::OrganizationName, "Example");
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+    change(&mut params);
+    (params.self_signed(&key).expect("a certificate").pem(), key.serialize_pem())
+}
+
+fn csr(key: &KeyPair, names: &[&str]) -> String {
+    let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+    CertificateParams::new(names).expect("names").serialize_request(key).expect("a CSR").pem().expect("PEM")
+}
+
+fn host_key() -> CsrKey {
+    let key = KeyPair::generate().expect("a key");
+    check(&csr(&key, &["ups-01.example.com"]), KeyRequest::EcdsaP256).expect("a good CSR")
+}
+
+fn refused(certificate: &str, key: &str) -> IssuerError {
+    CaSecret::read(certificate.as_bytes(), key.as_bytes(), Timestamp::now()).expect_err("it is refused")
+}
+
+#[test]
+fn a_leaf_says_what_the_spec_says_and_nothing_of_what_the_csr_wished() {
+    let (certificate, key) = authority(|_| {});
+    let now = Timestamp::now();
+    let ca = CaSecret::read(certificate.as_bytes(), key.as_bytes(), now).expect("a CA");
+    let wishful = KeyPair::generate().expect("a key");
+    let wished = check(&csr(&wishful, &["bank.example.com"]), KeyRequest::EcdsaP256).expect("a good CSR");
+    let issued = ca.sign(&wished, &spec(), now).expect("signed");
+
+    let chain: Vec<_> =
+        CertificateDer::pem_slice_iter(issued.chain.as_bytes()).collect::<Result<_, _>>().expect("a chain");
+    assert_eq!(chain.len(), 2, "leaf and CA");
+    assert_eq!(chain.get(1), CertificateDer::from_pem_slice(certificate.as_bytes()).ok().as_ref());
+    let (_, leaf) = X509Certificate::from_der(&chain[0]).expect("a certificate");
+    let names = leaf.subject_alternative_name().expect("readable").expect("there").value.general_names.clone();
+    assert_eq!(
+        names,
+        [
+            GeneralName::DNSName("ups-01.example.com"),
+            GeneralName::DNSName("*.ups.example.com"),
+            GeneralName::IPAddress(&[192, 0, 2, 7]),
+            GeneralName::IPAddress(&[0x20, 1, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7]),
+        ]
+    );
+    assert_eq!(leaf.subject().to_string(), "CN=ups-01.example.com");
+    let constraints = leaf.basic_constraints().expect("readable").expect("there");
+    assert!(constraints.critical && !constraints.value.ca);
+    let usage = leaf.extended_key_usage().expect("readable").expect("there").value;
+    assert!(usage.server_auth && !usage.client_auth && !usage.any);
+    assert!(leaf.key_usage().expect("readable").expect("there").value.digital_signature());
+    assert_eq!(leaf.public_key().raw, wished.spki());
+    assert_eq!(leaf.raw_serial().len(), 16);
+    assert_eq!(now.as_second() - leaf.validity().not_before.timestamp(), 300);
+    assert_eq!(leaf.validity().not_after.timestamp() - now.as_second(), 2160 * 3600);
+    let oids: Vec<String> = leaf.extensions().iter().map(|extension| extension.oid.to_id_string()).collect();
+    for oid in ["2.5.29.14", "2.5.29.35"] {
+        assert!(oids.iter().any(|o| o == oid), "{oid} is missing: {oids:?}");
+    }
+}
+
+#[test]
+fn two_leaves_never_share_a_serial() {
+    let (certificate, key) = authority(|_| {});
+    let ca = CaSecret::read(certificate.as_bytes(), key.as_bytes(), Timestamp::now()).expect("a CA");
+    let host = host_key();
+    let serial = || ca.sign(&host, &spec(), Timestamp::now()).expect("signed").serial;
+    assert_ne!(serial(), serial());
+}
+
+#[test]
+fn a_leaf_does_not_outlive_its_issuer() {
+    let end = Timestamp::now().as_second() + 3600;
+    let (certificate, key) = authority(|params| {
+        params.not_after = x509_parser::time::ASN1Time::from_timestamp(end).expect("a time").to_datetime();
+    });
+    let ca = CaSecret::read(certificate.as_bytes(), key.as_bytes(), Timestamp::now()).expect("a CA");
+    let issued = ca.sign(&host_key(), &spec(), Timestamp::now()).expect("signed");
+    assert!(issued.shortened);
+    assert_eq!(issued.not_after.as_second(), end);
+}
+
+#[test]
+fn an_issuer_that_must_not_sign_is_refused() {
+    let (certificate, key) = authority(|params| params.is_ca = IsCa::ExplicitNoCa);
+    assert_eq!(refused(&certificate, &key), IssuerError::NotCa);
+    let (certificate, key) = authority(|params| params.key_usages = vec![KeyUsagePurpose::DigitalSignature]);
+    assert_eq!(refused(&certificate, &key), IssuerError::NotCa);
+    let (certificate, key) = authority(|params| params.not_after = rcgen::date_time_ymd(2001, 1, 1));
+    assert_eq!(refused(&certificate, &key).reason(), "not_valid");
+    let (certificate, key) = authority(|params| params.not_before = rcgen::date_time_ymd(4000, 1, 1));
+    assert_eq!(refused(&certificate, &key).reason(), "not_valid");
+    let ((certificate, _), (_, key)) = (authority(|_| {}), authority(|_| {}));
+    assert_eq!(refused(&certificate, &key), IssuerError::KeyMismatch);
+    assert_eq!(refused("garbage", &key), IssuerError::Unreadable("tls.crt"));
+    assert_eq!(refused(&certificate, "garbage"), IssuerError::Unreadable("tls.key"));
+}
+
+#[test]
+fn a_key_that_was_not_asked_for_is_refused() {
+    let p256 = KeyPair::generate().expect("a key");
+    let request = csr(&p256, &["a.example.com"]);
+    for other in [KeyRequest::EcdsaP384, KeyRequest::Rsa2048, KeyRequest::Rsa4096] {
+        assert_eq!(check(&request, other).map_err(|e| e.reason()), Err("csr_key"), "{other:?}");
+    }
+    let rsa = KeyPair::generate_for(&rcgen::PKCS_RSA_SHA256).expect("a key");
+    assert!(check(&csr(&rsa, &["a.example.com"]), KeyRequest::Rsa2048).is_ok());
+    assert_eq!(check(&csr(&rsa, &["a.example.com"]), KeyRequest::Rsa3072).map_err(|e| e.reason()), Err("csr_key"));
+}
+
+#[test]
+fn no_byte_of_a_csr_can_be_changed_to_smuggle_in_another_key() {
+    let key = KeyPair::generate().expect("a key");
+    let pem = csr(&key, &["a.example.com"]);
+    let der = rustls::pki_types::CertificateSigningRequestDer::from_pem_slice(pem.as_bytes()).expect("DER").to_vec();
+    for position in 0..der.len() {
+        let mut bad = der.clone();
+        bad[position] ^= 0x01;
+        let text = armoured(&bad);
+        // the wrapping around what is signed has bits that mean nothing; the key never changes
+        if let Ok(taken) = check(&text, KeyRequest::EcdsaP256) {
+            assert_eq!(Ok(taken), check(&pem, KeyRequest::EcdsaP256), "byte {position}");
+        }
+    }
+    for length in 0..der.len() {
+        assert!(check(&armoured(&der[..length]), KeyRequest::EcdsaP256).is_err(), "length {length}");
+    }
+    assert!(check(&"A".repeat(1 << 20), KeyRequest::EcdsaP256).is_err());
+}
+
+#[test]
+fn a_ca_says_nothing_of_its_key() {
+    let (certificate, key) = authority(|_| {});
+    let ca = CaSecret::read(certificate.as_bytes(), key.as_bytes(), Timestamp::now()).expect("a CA");
+    let printed = format!("{ca:?}");
+    let line = key.lines().nth(1).expect("PEM has lines");
+    assert!(printed.len() < 80 && !printed.contains(line), "{printed}");
+}
+
+fn armoured(der: &[u8]) -> String {
+    use base64::Engine;
+    let body = base64::engine::general_purpose::STANDARD.encode(der);
+    format!("-----BEGIN CERTIFICATE REQUEST-----\n{body}\n-----END CERTIFICATE REQUEST-----\n")
+}
