@@ -1,1 +1,20 @@
-//! placeholder
+//! The products: where each keeps its keystore, what its files mean, how its service is stopped and started.
+//!
+//! ```text
+//!   Product ──facts()──> Facts   directories, keystore names, alias, port, service commands, protected files
+//!      │
+//!      ├─ powerchute_serial_shutdown   pcssconfig.ini holds the store's password (through `ini`)
+//!      ├─ powerchute_business_edition  only looked at, so far
+//!      └─ tls_service                  any service with a keystore and a TLS endpoint; all of it configured
+//! ```
+//!
+//! Fixed knowledge, as data: no file is opened and no address is dialled here.
+
+mod ini;
+mod powerchute_business_edition;
+mod powerchute_serial_shutdown;
+mod product;
+mod tls_service;
+
+pub use ini::{Ini, IniError, MAX_INI_BYTES};
+pub use product::{Class, Facts, Os, PasswordIni, Product, ServiceCommands, UnknownProduct};

@@ -1,10 +1,115 @@
-//! `agents:` — the agents of this host that a rotation may touch. Every path, command and address lies here and nowhere else.
+//! `agents:` — the agents of this host that a rotation may touch. Every path, command and address lies here and nowhere
+//! else: a request can only name an agent.
 
-use serde::Deserialize;
+use std::path::PathBuf;
+use std::time::Duration;
 
-/// One agent of this host.
+use jiff::SignedDuration;
+use kagiban_agents::Product;
+use kagiban_crds::AgentName;
+use kagiban_crds::host_api::StoreFormat;
+use serde::{Deserialize, Deserializer};
+
+/// One agent of this host, as written.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct AgentConfig {
-    pub name: kagiban_crds::AgentName,
+    pub name: AgentName,
+    /// The product's id, such as `powerchute-serial-shutdown`.
+    pub product: Product,
+    /// Where the product is installed; by default the first of its usual directories that exists.
+    #[serde(default)]
+    pub directory: Option<PathBuf>,
+    #[serde(default)]
+    pub keystore: KeystoreConfig,
+    /// Holds the store's password in its first line.
+    #[serde(default)]
+    pub password_file: Option<PathBuf>,
+    /// PowerChute: the INI file with `KS_Access_Data`; by default `pcssconfig.ini` in the directory.
+    #[serde(default)]
+    pub password_ini: Option<PathBuf>,
+    /// Where the agent serves its certificate; by default the product's port on the loopback address.
+    #[serde(default)]
+    pub endpoint: Option<EndpointConfig>,
+    #[serde(default)]
+    pub service: ServiceConfig,
+    #[serde(default)]
+    pub verify: VerifyConfig,
+    /// How many rotations' backups are kept.
+    #[serde(default = "default_backups")]
+    pub backups: usize,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct KeystoreConfig {
+    /// One file with key and chain: JKS, JCEKS, PKCS#12 or PEM.
+    #[serde(default)]
+    pub path: Option<PathBuf>,
+    #[serde(default)]
+    pub alias: Option<String>,
+    /// By default the format that is found.
+    #[serde(default)]
+    pub format: StoreFormat,
+    /// Instead of `path`: the chain as PEM, leaf first.
+    #[serde(default)]
+    pub certificate_file: Option<PathBuf>,
+    /// Together with `certificateFile`: the key as PEM (PKCS#8).
+    #[serde(default)]
+    pub key_file: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct EndpointConfig {
+    /// `host:port`.
+    pub address: String,
+    /// Sent as SNI; by default the host part of the address.
+    #[serde(default)]
+    pub server_name: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ServiceConfig {
+    /// A program and its arguments; no shell reads them.
+    #[serde(default)]
+    pub stop: Option<Vec<String>>,
+    /// The same. It may start a daemon and return.
+    #[serde(default)]
+    pub start: Option<Vec<String>>,
+    #[serde(default, deserialize_with = "duration")]
+    pub stop_timeout: Option<Duration>,
+    #[serde(default, deserialize_with = "duration")]
+    pub start_timeout: Option<Duration>,
+    /// The least time between two restarts.
+    #[serde(default, deserialize_with = "duration")]
+    pub min_restart_interval: Option<Duration>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct VerifyConfig {
+    /// How long the new leaf may take to appear.
+    #[serde(default, deserialize_with = "duration")]
+    pub deadline: Option<Duration>,
+    /// How long it must then stay.
+    #[serde(default, deserialize_with = "duration")]
+    pub hold_down: Option<Duration>,
+    /// Between two looks.
+    #[serde(default, deserialize_with = "duration")]
+    pub interval: Option<Duration>,
+}
+
+/// Enough to go back past a bad certificate that was found late.
+const fn default_backups() -> usize {
+    3
+}
+
+/// `30s`, `2m`, `1m 30s`.
+pub(super) fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let expected = || serde::de::Error::custom(format!("{text:?} is no duration such as 30s or 2m"));
+    let signed: SignedDuration = text.parse().map_err(|_| expected())?;
+    Duration::try_from(signed).map(Some).map_err(|_| expected())
 }

@@ -62,3 +62,54 @@ impl FileError {
         }
     }
 }
+
+/// Why a file was not written. Whatever happened, the file that was there before is still whole.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    #[error("{}: no space left on the device; free some", path.display())]
+    NoSpace { path: PathBuf },
+    #[error("{}: permission denied; run as a user who may write its directory", path.display())]
+    PermissionDenied { path: PathBuf },
+    #[error("{}: the file system is read-only", path.display())]
+    ReadOnly { path: PathBuf },
+    #[error("{}: a mount of its own (a bind-mounted file) cannot be replaced; mount its directory instead", path.display())]
+    MountPoint { path: PathBuf },
+    #[error("{}: {kind}; name the regular file itself", path.display())]
+    NotRegular { path: PathBuf, kind: &'static str },
+    #[error("{}: has {links} names (hard links), of which only one would be replaced; make it a file of its own", path.display())]
+    HardLinked { path: PathBuf, links: u64 },
+    #[error("{}: owner and permissions cannot be kept: {source}; run as root", path.display())]
+    AccessNotKept { path: PathBuf, source: io::Error },
+    #[error("{}: holds something else than what was written to it", path.display())]
+    Altered { path: PathBuf },
+    #[error("{}: {what} failed: {source}", path.display())]
+    Io { path: PathBuf, what: &'static str, source: io::Error },
+}
+
+impl WriteError {
+    /// Stable, for metric labels and failure reasons.
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::NoSpace { .. } => "no_space",
+            Self::PermissionDenied { .. } => "permission_denied",
+            Self::ReadOnly { .. } => "read_only",
+            Self::MountPoint { .. } => "mount_point",
+            Self::NotRegular { .. } => "not_regular",
+            Self::HardLinked { .. } => "hard_linked",
+            Self::AccessNotKept { .. } => "access_not_kept",
+            Self::Altered { .. } => "altered",
+            Self::Io { .. } => "io",
+        }
+    }
+
+    pub(crate) fn from_io(path: &std::path::Path, what: &'static str, source: io::Error) -> Self {
+        let path = path.to_owned();
+        match source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::NoSpace { path },
+            io::ErrorKind::PermissionDenied => Self::PermissionDenied { path },
+            io::ErrorKind::ReadOnlyFilesystem => Self::ReadOnly { path },
+            io::ErrorKind::ResourceBusy | io::ErrorKind::CrossesDevices => Self::MountPoint { path },
+            _ => Self::Io { path, what, source },
+        }
+    }
+}

@@ -1,14 +1,16 @@
-//! The seam to the operating system: files, services, programs, power and boot. One file per system stands behind it,
+//! The seam to the operating system: files, services, programs, power and boot. One folder per system stands behind it,
 //! and nothing else in this crate says `cfg(unix)`, `cfg(windows)` or assumes `/`.
 
 mod files;
 #[cfg(target_os = "linux")]
 mod linux;
-#[cfg(target_os = "linux")]
-mod process;
+mod program;
 
-pub use files::{FileError, FileIdentity, FileRead};
+pub use files::{FileError, FileIdentity, FileRead, WriteError};
 #[cfg(target_os = "linux")]
-pub use linux::{identify, is_readable_by_others, read_regular};
-#[cfg(target_os = "linux")]
-pub use process::{Request, Requests, Usage, host_name, usage};
+pub use linux::{
+    Attributes, OS, Request, Requests, Usage, attributes, boot_id, create_private_directory, default_state_directory,
+    host_name, identify, is_readable_by_others, promote, read_regular, remove, replace, run, scheduled_shutdown_file,
+    sweep, temporary_beside, usage, write_new,
+};
+pub use program::ProgramError;

@@ -1,1 +1,37 @@
-//! Stub: to be written.
+//! Rotations: one leaf replaced by the next, from key to verified, with a way back at every step.
+//!
+//! ```text
+//!   host_api ──> worker (a thread per agent) ──> Rotator ──State──> machine   what comes next (pure)
+//!                                                  │ ├──Record──> journal    durable before each side effect
+//!                                                  │ └──chain───> validate   does it fit (pure)
+//!                                                  │
+//!                            staging (merge, pair), backup, service, live ──> platform, probe
+//! ```
+//!
+//! One rule carries the rest: a state is durable in the journal before its effect begins. So whatever was cut off, the
+//! journal names an effect that may have happened or not, and recovery knows both.
+
+pub mod admission;
+pub mod agent;
+mod backup;
+mod digest;
+mod executor;
+mod journal;
+mod key;
+mod live;
+pub mod machine;
+mod power;
+mod recovery;
+mod rotator;
+mod staging;
+mod validate;
+mod vault;
+mod worker;
+
+pub use journal::{JournalError, Record, Rotation};
+pub use live::{leaf, look, sighting};
+pub use power::PowerGate;
+pub use rotator::{Host, Rotator, Snapshot};
+pub use staging::{StagingError, stored_leaf};
+pub use vault::{Vault, VaultError, VaultLock};
+pub use worker::{Ended, Gone, SpawnError, Worker};

@@ -1,4 +1,4 @@
-//! Linux, from glibc 2.17 on.
+//! Reading files that somebody else may have put there.
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::Read;
@@ -8,7 +8,7 @@ use std::path::Path;
 use rustix::fs::OFlags;
 use zeroize::Zeroizing;
 
-use super::files::{FileError, FileIdentity, FileRead};
+use crate::platform::files::{FileError, FileIdentity, FileRead};
 
 /// Reads a regular file of at most `limit` bytes, following symlinks. A FIFO, a device or a directory is refused and
 /// never waited for.
@@ -76,7 +76,7 @@ fn identity(metadata: &Metadata) -> FileIdentity {
     }
 }
 
-fn kind(metadata: &Metadata) -> &'static str {
+pub(super) fn kind(metadata: &Metadata) -> &'static str {
     let file_type = metadata.file_type();
     if file_type.is_dir() {
         "a directory"
@@ -84,6 +84,8 @@ fn kind(metadata: &Metadata) -> &'static str {
         "a FIFO"
     } else if file_type.is_socket() {
         "a socket"
+    } else if file_type.is_symlink() {
+        "a symbolic link"
     } else {
         "a device"
     }

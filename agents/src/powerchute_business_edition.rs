@@ -1,0 +1,28 @@
+//! PowerChute Business Edition: it makes its certificate when it is installed, so a new one takes its installer.
+//! Known here so that discovery finds its keystore.
+
+use crate::product::{Class, Facts, Os};
+
+pub(crate) const FACTS: Facts = Facts {
+    class: Class::Trigger,
+    directories,
+    keystores: &["commkey"],
+    alias: Some("securekey"),
+    port: None,
+    password_ini: None,
+    service: |_| None,
+    protected: &[],
+};
+
+/// Agent and server each have a `commkey`.
+const fn directories(os: Os) -> &'static [&'static str] {
+    match os {
+        Os::Linux => &["/opt/APC/PowerChuteBusinessEdition/Server", "/opt/APC/PowerChuteBusinessEdition/Agent"],
+        Os::Windows => &[
+            r"C:\Program Files\APC\PowerChute Business Edition\server",
+            r"C:\Program Files\APC\PowerChute Business Edition\agent",
+            r"C:\Program Files (x86)\APC\PowerChute Business Edition\server",
+            r"C:\Program Files (x86)\APC\PowerChute Business Edition\agent",
+        ],
+    }
+}

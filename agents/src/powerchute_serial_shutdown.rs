@@ -1,0 +1,43 @@
+//! PowerChute Serial Shutdown 1.x: the agent on a host with a UPS on a serial or USB cable.
+
+use crate::product::{Class, Facts, Os, PasswordIni, ServiceCommands};
+
+pub(crate) const FACTS: Facts = Facts {
+    class: Class::Push,
+    directories,
+    // The handbook's import step names `PowerChute-keystore`, which is another product's file: importing there makes a
+    // store that nothing reads, and the agent goes on with the old certificate.
+    keystores: &["keystore"],
+    alias: Some("securekey"),
+    port: Some(6547),
+    password_ini: Some(PasswordIni {
+        file: "pcssconfig.ini",
+        section: "Credentials",
+        key: "KS_Access_Data",
+        min_password: 6,
+    }),
+    service,
+    protected: &["pcssconfig.ini", "pcssconfig_backup.ini", "m11.cfg", "m11.bak"],
+};
+
+/// The installer makes `Agent`; the handbook prints `agent` as well, and on Linux they are two.
+const fn directories(os: Os) -> &'static [&'static str] {
+    match os {
+        Os::Linux => &["/opt/APC/PowerChuteSerialShutdown/Agent", "/opt/APC/PowerChuteSerialShutdown/agent"],
+        Os::Windows => &[r"C:\Program Files\APC\PowerChute Serial Shutdown\agent"],
+    }
+}
+
+/// The service's name is that of PowerChute Business Edition, on both systems; Linux knows it as `PBEAgent` in its
+/// init script and as `pbeagent` in the handbook, and the handbook's is what `service` is given.
+#[allow(clippy::unnecessary_wraps, reason = "the signature of Facts::service")]
+const fn service(os: Os) -> Option<ServiceCommands> {
+    Some(match os {
+        Os::Linux => {
+            ServiceCommands { stop: &["service", "pbeagent", "stop"], start: &["service", "pbeagent", "start"] }
+        }
+        Os::Windows => {
+            ServiceCommands { stop: &["net", "stop", "APCPBEAgent"], start: &["net", "start", "APCPBEAgent"] }
+        }
+    })
+}

@@ -1,0 +1,145 @@
+//! What is known of a product, and which products there are.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{powerchute_business_edition, powerchute_serial_shutdown, tls_service};
+
+/// A kind of agent. Its text form is the id that configuration, the host API and the cluster's resource use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Product {
+    PowerchuteSerialShutdown,
+    PowerchuteBusinessEdition,
+    TlsService,
+}
+
+/// How a product gets its next certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// It takes a key and a chain from us.
+    Push,
+    /// It renews its own when told.
+    Trigger,
+    /// It only lets us look.
+    Observe,
+}
+
+/// The operating systems that agents run on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Os {
+    Linux,
+    Windows,
+}
+
+/// The fixed knowledge about one product.
+#[derive(Clone, Copy, Debug)]
+pub struct Facts {
+    pub class: Class,
+    /// Where it installs itself, the likeliest first. Discovery tries them all.
+    pub directories: fn(Os) -> &'static [&'static str],
+    /// File names of its keystore, relative to its directory, the likeliest first.
+    pub keystores: &'static [&'static str],
+    /// The alias it loads its key from, exactly as written; `None` where the host's configuration must say.
+    pub alias: Option<&'static str>,
+    /// The TCP port of its TLS endpoint.
+    pub port: Option<u16>,
+    /// Where it reads its store's password from.
+    pub password_ini: Option<PasswordIni>,
+    /// Its service, unless the host's configuration says otherwise.
+    pub service: fn(Os) -> Option<ServiceCommands>,
+    /// Files in its directory without which it no longer starts: replaced at most, never removed.
+    pub protected: &'static [&'static str],
+}
+
+/// An INI value that holds the store's password.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PasswordIni {
+    /// Relative to the product's directory.
+    pub file: &'static str,
+    pub section: &'static str,
+    pub key: &'static str,
+    /// In characters; the product refuses shorter ones.
+    pub min_password: usize,
+}
+
+/// How a service is stopped and started: programs with their arguments, never through a shell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ServiceCommands {
+    pub stop: &'static [&'static str],
+    pub start: &'static [&'static str],
+}
+
+/// A product id that is none.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no such product; known are {}", ids())]
+pub struct UnknownProduct;
+
+impl Product {
+    pub const ALL: [Self; 3] = [Self::PowerchuteSerialShutdown, Self::PowerchuteBusinessEdition, Self::TlsService];
+
+    pub const fn id(self) -> &'static str {
+        match self {
+            Self::PowerchuteSerialShutdown => "powerchute-serial-shutdown",
+            Self::PowerchuteBusinessEdition => "powerchute-business-edition",
+            Self::TlsService => "tls-service",
+        }
+    }
+
+    pub const fn facts(self) -> &'static Facts {
+        match self {
+            Self::PowerchuteSerialShutdown => &powerchute_serial_shutdown::FACTS,
+            Self::PowerchuteBusinessEdition => &powerchute_business_edition::FACTS,
+            Self::TlsService => &tls_service::FACTS,
+        }
+    }
+}
+
+impl fmt::Display for Product {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.id())
+    }
+}
+
+impl FromStr for Product {
+    type Err = UnknownProduct;
+
+    fn from_str(text: &str) -> Result<Self, UnknownProduct> {
+        Self::ALL.into_iter().find(|p| p.id() == text).ok_or(UnknownProduct)
+    }
+}
+
+fn ids() -> String {
+    Product::ALL.map(Product::id).join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_leads_back_to_its_product_and_nothing_else_does() {
+        for product in Product::ALL {
+            assert_eq!(product.id().parse(), Ok(product));
+        }
+        assert_eq!("PowerChute".parse::<Product>(), Err(UnknownProduct));
+    }
+
+    #[test]
+    fn the_keystore_of_powerchute_network_shutdown_is_nobody_elses() {
+        for product in Product::ALL {
+            assert!(!product.facts().keystores.contains(&"PowerChute-keystore"), "{product}");
+        }
+    }
+
+    #[test]
+    fn a_product_whose_password_lies_in_an_ini_protects_that_file() {
+        for product in Product::ALL {
+            if let Some(ini) = product.facts().password_ini {
+                assert!(product.facts().protected.contains(&ini.file), "{product}");
+            }
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! Any service with a keystore or PEM files, two commands and a TLS endpoint: everything comes from configuration.
+
+use crate::product::{Class, Facts};
+
+pub(crate) const FACTS: Facts = Facts {
+    class: Class::Push,
+    directories: |_| &[],
+    keystores: &[],
+    alias: None,
+    port: None,
+    password_ini: None,
+    service: |_| None,
+    protected: &[],
+};

@@ -1,0 +1,215 @@
+//! From a request to its answer: authorise, route, read the body, ask the worker.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue};
+use hyper::{Request, Response, StatusCode};
+use kagiban_crds::host_api::{Refusal, RefusalReason, RotationReport, RotationState, Target};
+use kagiban_crds::{AgentName, Generation};
+use serde::Serialize;
+use tokio::time::timeout;
+
+use super::audit;
+use super::body;
+use super::client::Client;
+use super::reports::{self, Watched};
+use super::route::Route;
+use crate::config::HostApiConfig;
+use crate::rotation::admission::{Admission, refuse};
+use crate::rotation::{Gone, Host, Rotation, Worker};
+
+/// Enough for an RSA-4096 key on a slow host; an operator waits no longer either.
+const DEFAULT_REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
+
+#[derive(Debug)]
+pub(super) struct Api {
+    host: Host,
+    agents: BTreeMap<AgentName, Watched>,
+    pub(super) client_names: Vec<String>,
+    request_timeout: Duration,
+}
+
+/// A success, and what the audit log calls it.
+struct Answer {
+    status: StatusCode,
+    body: Vec<u8>,
+    outcome: &'static str,
+}
+
+impl Api {
+    pub(super) fn new(host: Host, workers: Vec<Worker>, config: &HostApiConfig) -> Self {
+        let agents = workers.into_iter().map(|worker| (worker.agent.name.clone(), Watched::new(worker)));
+        Self {
+            host,
+            agents: agents.collect(),
+            client_names: config.client_names.clone(),
+            request_timeout: config.request_timeout.unwrap_or(DEFAULT_REQUEST_TIMEOUT),
+        }
+    }
+
+    pub(super) async fn answer(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+        peer: SocketAddr,
+        client: Arc<Client>,
+        working: Arc<AtomicBool>,
+    ) -> Result<Response<Full<Bytes>>, Infallible> {
+        let method = request.method().as_str().to_owned();
+        let route = Route::parse(request.method(), request.uri().path());
+        let known = route.as_ref().ok().cloned();
+        let result = if client.authorised {
+            let answering = timeout(self.request_timeout, self.dispatch(route, request, &working));
+            answering.await.unwrap_or_else(|_| {
+                let seconds = self.request_timeout.as_secs();
+                Err(refuse(RefusalReason::TooSlow, format!("the request took longer than {seconds} s")))
+            })
+        } else {
+            let message = "none of the names in the client certificate is in hostApi.clientNames of this host";
+            Err(refuse(RefusalReason::ClientNotAuthorised, message))
+        };
+        working.store(false, Ordering::Release);
+        let (status, outcome) = match &result {
+            Ok(answer) => (answer.status.as_u16(), answer.outcome.to_owned()),
+            Err(refusal) => (refusal.reason.status(), name(refusal.reason)),
+        };
+        audit::request(peer, &client, &method, known.as_ref(), status, &outcome);
+        Ok(render(result))
+    }
+
+    async fn dispatch(
+        &self,
+        route: Result<Route, RefusalReason>,
+        request: Request<Incoming>,
+        working: &AtomicBool,
+    ) -> Result<Answer, Refusal> {
+        let route =
+            route.map_err(|reason| refuse(reason, "no such route with this method; see the host API's routes"))?;
+        let agent = match route.agent() {
+            Some(name) => Some(self.agent(name)?),
+            None => None,
+        };
+        match (route, agent) {
+            (Route::Host, _) => json(&reports::host(&self.host, self.agents.values()).await, StatusCode::OK, "host"),
+            (Route::Agent(_), Some(agent)) => json(&agent.report(&self.host).await, StatusCode::OK, "agent"),
+            (Route::Rotation(_, generation), Some(agent)) => {
+                let rotation = agent.worker.snapshot().record.rotation;
+                let newest = rotation.as_ref().filter(|rotation| rotation.generation == generation);
+                let report = newest.map(Rotation::report).ok_or_else(|| no_rotation(generation))?;
+                json(&report, StatusCode::OK, state_name(report.state))
+            }
+            (Route::Open(_), Some(agent)) => {
+                let request = body::read(request).await?;
+                working.store(true, Ordering::Release);
+                let admission = agent.worker.snapshot().admit_open(&self.host, &request);
+                answer(admission, StatusCode::OK, agent.worker.open(request)).await
+            }
+            (Route::Chain(_, generation), Some(agent)) => {
+                let delivery: kagiban_crds::host_api::ChainDelivery = body::read(request).await?;
+                working.store(true, Ordering::Release);
+                same_generation(&delivery.target, generation)?;
+                let admission = agent.worker.snapshot().admit_chain(&self.host, &delivery);
+                answer(admission, StatusCode::ACCEPTED, agent.worker.deliver(delivery)).await
+            }
+            (Route::Rollback(_, generation), Some(agent)) => {
+                let order: kagiban_crds::host_api::RollbackOrder = body::read(request).await?;
+                working.store(true, Ordering::Release);
+                same_generation(&order.target, generation)?;
+                let admission = agent.worker.snapshot().admit_rollback(&self.host, &order);
+                answer(admission, StatusCode::ACCEPTED, agent.worker.roll_back(order)).await
+            }
+            (_, None) => Err(refuse(RefusalReason::NotFound, "no such agent")),
+        }
+    }
+
+    fn agent(&self, name: &AgentName) -> Result<&Watched, Refusal> {
+        self.agents.get(name).ok_or_else(|| {
+            refuse(RefusalReason::NotFound, format!("this host's configuration has no agent called {name}"))
+        })
+    }
+}
+
+/// A refusal needs no worker, which may be in the middle of a rotation; whatever changes the record does.
+async fn answer(
+    admission: Admission,
+    status: StatusCode,
+    ask: impl Future<Output = Result<Result<RotationReport, Refusal>, Gone>>,
+) -> Result<Answer, Refusal> {
+    match admission {
+        Admission::Refused(refusal) => Err(refusal),
+        Admission::Replay(report) if !report.state.is_decided() && report.state != RotationState::Keyed => {
+            json(&*report, status, state_name(report.state))
+        }
+        Admission::Replay(_) | Admission::Proceed => {
+            let report = ask.await.map_err(|gone| refuse(RefusalReason::Internal, gone.to_string()))??;
+            json(&report, status, state_name(report.state))
+        }
+    }
+}
+
+fn same_generation(target: &Target, in_path: Generation) -> Result<(), Refusal> {
+    if target.generation == in_path {
+        return Ok(());
+    }
+    let message = format!("the path says generation {in_path}, the body {}", target.generation);
+    Err(refuse(RefusalReason::Malformed, message))
+}
+
+fn no_rotation(generation: Generation) -> Refusal {
+    let message =
+        format!("generation {generation} is not the newest rotation, or there was none; see the agent's report");
+    refuse(RefusalReason::NotFound, message)
+}
+
+fn json<T: Serialize>(value: &T, status: StatusCode, outcome: &'static str) -> Result<Answer, Refusal> {
+    let body = serde_json::to_vec(value).map_err(|error| refuse(RefusalReason::Internal, error.to_string()))?;
+    Ok(Answer { status, body, outcome })
+}
+
+fn render(result: Result<Answer, Refusal>) -> Response<Full<Bytes>> {
+    let (status, body, close) = match result {
+        Ok(answer) => (answer.status, answer.body, false),
+        Err(refusal) => {
+            let status = StatusCode::from_u16(refusal.reason.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+            (status, serde_json::to_vec(&refusal).unwrap_or_default(), true)
+        }
+    };
+    let mut response = Response::new(Full::new(Bytes::from(body)));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if close {
+        // A refused body may not have been read to its end.
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+fn name(reason: RefusalReason) -> String {
+    let json = serde_json::to_value(reason).ok();
+    json.and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
+}
+
+const fn state_name(state: RotationState) -> &'static str {
+    match state {
+        RotationState::Requested => "requested",
+        RotationState::Keyed => "keyed",
+        RotationState::Validated => "validated",
+        RotationState::Staged => "staged",
+        RotationState::BackedUp => "backed_up",
+        RotationState::Swapped => "swapped",
+        RotationState::Restarting => "restarting",
+        RotationState::Verifying => "verifying",
+        RotationState::Committed => "committed",
+        RotationState::RollingBack => "rolling_back",
+        RotationState::RolledBack => "rolled_back",
+        RotationState::Frozen => "frozen",
+    }
+}

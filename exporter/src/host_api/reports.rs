@@ -1,0 +1,86 @@
+//! What the host says of itself and of its agents.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::join_all;
+use jiff::Timestamp;
+use kagiban_crds::host_api::{AgentReport, HostReport, Sighting};
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+use crate::platform;
+use crate::rotation::{self, Host, Worker};
+
+/// Many callers make one handshake and one read of the store.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// An agent's worker and what was last seen of the agent.
+#[derive(Debug)]
+pub(super) struct Watched {
+    pub(super) worker: Worker,
+    seen: Mutex<Option<Seen>>,
+}
+
+#[derive(Clone, Debug)]
+struct Seen {
+    at: Instant,
+    stored: Sighting,
+    served: Sighting,
+}
+
+impl Watched {
+    pub(super) fn new(worker: Worker) -> Self {
+        Self { worker, seen: Mutex::default() }
+    }
+
+    pub(super) async fn report(&self, host: &Host) -> AgentReport {
+        let Seen { stored, served, .. } = self.see().await;
+        let agent = &self.worker.agent;
+        let record = self.worker.snapshot().record;
+        AgentReport {
+            host: host.name.clone(),
+            name: agent.name.clone(),
+            product: agent.product.id().to_owned(),
+            time: Timestamp::now(),
+            epoch: host.epoch(),
+            generation: record.generation,
+            power: host.power.report(),
+            stored,
+            served,
+            rotation: record.rotation.as_ref().map(rotation::Rotation::report),
+        }
+    }
+
+    async fn see(&self) -> Seen {
+        let mut seen = self.seen.lock().await;
+        if let Some(fresh) = seen.as_ref().filter(|seen| seen.at.elapsed() < FRESH) {
+            return fresh.clone();
+        }
+        let agent = Arc::clone(&self.worker.agent);
+        let endpoint = agent.endpoint.clone();
+        let stored = tokio::task::spawn_blocking(move || rotation::stored_leaf(&agent));
+        let (stored, served) = futures::join!(stored, rotation::look(&endpoint));
+        let stored = match stored {
+            Ok(Ok(leaf)) => Sighting::Leaf(rotation::leaf(&leaf)),
+            Ok(Err(error)) => Sighting::Unseen { reason: error.reason().to_owned(), message: error.to_string() },
+            Err(_) => {
+                Sighting::Unseen { reason: "internal".to_owned(), message: "reading the store failed".to_owned() }
+            }
+        };
+        let now = Seen { at: Instant::now(), stored, served: rotation::sighting(served) };
+        *seen = Some(now.clone());
+        now
+    }
+}
+
+pub(super) async fn host<'a>(host: &Host, agents: impl Iterator<Item = &'a Watched>) -> HostReport {
+    HostReport {
+        host: host.name.clone(),
+        boot_id: platform::boot_id(),
+        time: Timestamp::now(),
+        epoch: host.epoch(),
+        power: host.power.report(),
+        agents: join_all(agents.map(|agent| agent.report(host))).await,
+    }
+}

@@ -1,0 +1,105 @@
+//! The listening side: accepts, reloads its TLS files, and ends in order.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use futures::future::join_all;
+use tokio::net::TcpListener;
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::api::Api;
+use super::audit;
+use super::connection::Connection;
+use super::slots::Slots;
+use super::tls::{Files, Served};
+use crate::rotation::{Ended, VaultLock};
+
+/// A new CA bundle counts within this time.
+const RELOAD: Duration = Duration::from_secs(5);
+/// After accepting failed: out of file descriptors, mostly, and trying at once would only spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// For rotations that are between two safe points. What takes longer is finished by recovery at the next start.
+const ROTATION_GRACE: Duration = Duration::from_secs(30);
+
+pub(super) struct Server {
+    pub(super) listener: TcpListener,
+    pub(super) tls: Files,
+    pub(super) served: Served,
+    pub(super) api: Arc<Api>,
+    pub(super) ended: Vec<Ended>,
+    /// Given back last.
+    pub(super) lock: VaultLock,
+    pub(super) max_connections: usize,
+}
+
+impl Server {
+    pub(super) async fn run(self, shutdown: CancellationToken) {
+        let Self { listener, tls, served, api, ended, lock, max_connections } = self;
+        let served = Arc::new(ArcSwap::from_pointee(served));
+        let connections = TaskTracker::new();
+        let reloading = tokio::spawn(reload(tls, Arc::clone(&served), shutdown.clone()));
+        let slots = Slots::new(max_connections);
+        loop {
+            let (stream, peer) = tokio::select! {
+                accepted = listener.accept() => match accepted {
+                    Ok(accepted) => accepted,
+                    Err(error) => {
+                        tracing::warn!(%error, "the host API cannot accept a connection");
+                        sleep(ACCEPT_PAUSE).await;
+                        continue;
+                    }
+                },
+                () = shutdown.cancelled() => break,
+            };
+            let Some(slot) = slots.take() else {
+                audit::refused_connection(peer, "busy", "every connection is being answered");
+                continue;
+            };
+            let acceptor = TlsAcceptor::from(Arc::clone(&served.load().config));
+            let (api, shutdown) = (Arc::clone(&api), shutdown.clone());
+            connections.spawn(Connection { stream, peer, acceptor, api, slot, shutdown }.serve());
+        }
+        drop(listener);
+        connections.close();
+        connections.wait().await;
+        let _ = reloading.await;
+        // The workers end with the last of their addresses.
+        drop(api);
+        if timeout(ROTATION_GRACE, join_all(ended)).await.is_err() {
+            tracing::warn!("a rotation goes on at the next start: it took longer than the time to stop");
+        }
+        drop(lock);
+    }
+}
+
+/// Keeps the old configuration when the new one is bad.
+async fn reload(files: Files, served: Arc<ArcSwap<Served>>, shutdown: CancellationToken) {
+    let mut ticks = interval(RELOAD);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut told = String::new();
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = shutdown.cancelled() => return,
+        }
+        match files.reload(&served.load()) {
+            Ok(None) => told.clear(),
+            Ok(Some(new)) => {
+                tracing::info!("the host API's TLS files were read again");
+                told.clear();
+                served.store(Arc::new(new));
+            }
+            Err(error) => {
+                let error = error.to_string();
+                if error != told {
+                    tracing::error!(error, "the host API keeps its old TLS files: the new ones are bad");
+                    told = error;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! How many connections there are at once. When the house is full, the newcomer takes the place of the one that has
+//! been doing nothing for longest: a client that sends a byte a second cannot lock others out.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio_util::sync::CancellationToken;
+
+#[derive(Debug)]
+pub(super) struct Slots {
+    max: usize,
+    next: AtomicU64,
+    /// Oldest first.
+    taken: Mutex<VecDeque<Taken>>,
+}
+
+#[derive(Debug)]
+struct Taken {
+    id: u64,
+    evicted: CancellationToken,
+    working: Arc<AtomicBool>,
+}
+
+/// A connection's place; given back when dropped.
+#[derive(Debug)]
+pub(super) struct Slot {
+    id: u64,
+    /// Fires when somebody else needs the place.
+    pub(super) evicted: CancellationToken,
+    /// Set while a whole request is being answered: such a connection keeps its place.
+    pub(super) working: Arc<AtomicBool>,
+    slots: Arc<Slots>,
+}
+
+impl Slots {
+    pub(super) fn new(max: usize) -> Arc<Self> {
+        Arc::new(Self { max: max.max(1), next: AtomicU64::new(0), taken: Mutex::default() })
+    }
+
+    /// None when every connection is being answered.
+    pub(super) fn take(self: &Arc<Self>) -> Option<Slot> {
+        let mut taken = self.taken();
+        if taken.len() >= self.max {
+            let idle = taken.iter().position(|one| !one.working.load(Ordering::Acquire))?;
+            taken.remove(idle)?.evicted.cancel();
+        }
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        let (evicted, working) = (CancellationToken::new(), Arc::new(AtomicBool::new(false)));
+        taken.push_back(Taken { id, evicted: evicted.clone(), working: Arc::clone(&working) });
+        Some(Slot { id, evicted, working, slots: Arc::clone(self) })
+    }
+
+    /// A panic elsewhere leaves the list as whole as it was.
+    fn taken(&self) -> MutexGuard<'_, VecDeque<Taken>> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.slots.taken().retain(|taken| taken.id != self.id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_idle_connection_makes_room_and_a_working_one_does_not() {
+        let slots = Slots::new(2);
+        let first = slots.take().expect("room");
+        let second = slots.take().expect("room");
+        first.working.store(true, Ordering::Release);
+        let third = slots.take().expect("the second is idle");
+        assert!(second.evicted.is_cancelled() && !first.evicted.is_cancelled());
+        third.working.store(true, Ordering::Release);
+        assert!(slots.take().is_none());
+        drop(first);
+        assert!(slots.take().is_some());
+    }
+}

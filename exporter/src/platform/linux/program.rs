@@ -1,0 +1,115 @@
+//! Running a program by its argument vector.
+
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process_group};
+use tokio::time::{Instant, sleep};
+
+use crate::platform::ProgramError;
+
+/// What a service command needs to find its tools and to speak; nothing of ours is for its eyes.
+const KEPT_ENVIRONMENT: [&str; 4] = ["PATH", "LANG", "LC_ALL", "TZ"];
+/// Where a process without a PATH of its own finds the system's tools.
+const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// Short against any service's start, long against the cost of a look.
+const POLL: Duration = Duration::from_millis(20);
+
+/// Runs a program until it ends, without a shell, in a process group of its own that is killed when the deadline passes.
+/// What it has started in the background lives on.
+///
+/// Its output goes nowhere: a daemon would keep a pipe to us open, and die of writing to it once we are gone.
+///
+/// # Errors
+/// See [`ProgramError`]; a status other than zero is one.
+pub async fn run(argv: &[String], deadline: Duration) -> Result<(), ProgramError> {
+    let (program, arguments) = argv.split_first().map_or(("", &[][..]), |(p, a)| (p.as_str(), a));
+    let name = || program.to_owned();
+    let mut command = Command::new(program);
+    command.args(arguments).current_dir("/").process_group(0);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.env_clear().env("PATH", DEFAULT_PATH);
+    command.envs(KEPT_ENVIRONMENT.iter().filter_map(|key| Some((key, std::env::var_os(key)?))));
+    let mut child = command.spawn().map_err(|source| ProgramError::NotStarted { program: name(), source })?;
+    let status = match wait(&mut child, deadline).await {
+        Ok(status) => status,
+        Err(source) => return Err(ProgramError::Lost { program: name(), source }),
+    };
+    match status {
+        Some(status) if status.success() => Ok(()),
+        Some(status) => Err(ProgramError::Failed { program: name(), status: status.to_string() }),
+        None => Err(ProgramError::TimedOut { program: name(), deadline }),
+    }
+}
+
+/// Polls, because a signal handler for ended children would need a runtime with more threads than one.
+async fn wait(child: &mut Child, deadline: Duration) -> std::io::Result<Option<ExitStatus>> {
+    let end = Instant::now() + deadline;
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(Some(status));
+        }
+        if Instant::now() >= end {
+            // Not reaped yet, so the group's number cannot belong to anybody else.
+            let killed = kill_process_group(Pid::from_child(child), Signal::KILL);
+            if killed.is_err() {
+                child.kill()?;
+            }
+            child.wait()?;
+            return Ok(None);
+        }
+        sleep(POLL).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn argv(words: &[&str]) -> Vec<String> {
+        words.iter().map(|&w| w.to_owned()).collect()
+    }
+
+    #[tokio::test]
+    async fn a_status_other_than_zero_is_a_failure_and_a_missing_program_is_another() {
+        assert!(run(&argv(&["true"]), Duration::from_secs(5)).await.is_ok());
+        let failed = run(&argv(&["false"]), Duration::from_secs(5)).await.expect_err("false");
+        assert_eq!(failed.reason(), "failed");
+        let missing = run(&argv(&["/nonexistent/program"]), Duration::from_secs(5)).await.expect_err("missing");
+        assert_eq!(missing.reason(), "not_started");
+    }
+
+    #[tokio::test]
+    async fn arguments_reach_the_program_as_they_are_and_no_shell_reads_them() {
+        let directory = tempfile::tempdir().expect("directory");
+        let name = directory.path().join("a b; touch c $(id)");
+        let name = name.to_str().expect("UTF-8");
+        run(&argv(&["touch", name]), Duration::from_secs(5)).await.expect("touch");
+        assert!(std::fs::exists(name).expect("stat"));
+    }
+
+    #[tokio::test]
+    async fn a_program_that_hangs_is_killed_with_what_it_started() {
+        let directory = tempfile::tempdir().expect("directory");
+        let mark = directory.path().join("mark");
+        let script = format!("(sleep 1; touch {}) & sleep 30", mark.display());
+        let started = Instant::now();
+        let hung = run(&argv(&["sh", "-c", &script]), Duration::from_millis(200)).await.expect_err("hangs");
+        assert_eq!(hung.reason(), "timed_out");
+        assert!(started.elapsed() < Duration::from_secs(5));
+        sleep(Duration::from_millis(1500)).await;
+        assert!(!mark.exists(), "the background process outlived the kill");
+    }
+
+    #[tokio::test]
+    async fn a_daemon_left_in_the_background_is_not_waited_for_and_lives_on() {
+        let directory = tempfile::tempdir().expect("directory");
+        let mark = directory.path().join("mark");
+        let script = format!("(sleep 0.5; echo something; touch {}) &", mark.display());
+        run(&argv(&["sh", "-c", &script]), Duration::from_secs(5)).await.expect("daemonises");
+        assert!(!mark.exists());
+        sleep(Duration::from_secs(2)).await;
+        assert!(mark.exists());
+    }
+}

@@ -1,0 +1,28 @@
+//! What the seam says about programs, whatever the system.
+
+use std::io;
+use std::time::Duration;
+
+/// Why a program did not do its work. The message names the program, not its arguments.
+#[derive(Debug, thiserror::Error)]
+pub enum ProgramError {
+    #[error("{program} could not be started: {source}; check the command in the configuration")]
+    NotStarted { program: String, source: io::Error },
+    #[error("{program} ended with {status}; its own log says why")]
+    Failed { program: String, status: String },
+    #[error("{program} did not end within {} s and was killed; raise its timeout if it needs longer", deadline.as_secs())]
+    TimedOut { program: String, deadline: Duration },
+    #[error("{program} could not be waited for: {source}")]
+    Lost { program: String, source: io::Error },
+}
+
+impl ProgramError {
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::NotStarted { .. } => "not_started",
+            Self::Failed { .. } => "failed",
+            Self::TimedOut { .. } => "timed_out",
+            Self::Lost { .. } => "lost",
+        }
+    }
+}

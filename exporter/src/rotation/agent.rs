@@ -1,0 +1,312 @@
+//! An agent that can be rotated: what its configuration says, with the defaults of its product.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use kagiban_agents::{Class, Facts, PasswordIni, Product};
+use kagiban_crds::AgentName;
+use kagiban_crds::host_api::StoreFormat;
+
+use crate::config::AgentConfig;
+use crate::platform;
+use crate::probe::Endpoint;
+
+/// An agent that can be rotated: every default filled in, every path absolute.
+#[derive(Clone, Debug)]
+pub struct Agent {
+    pub name: AgentName,
+    pub product: Product,
+    pub keystore: Keystore,
+    pub alias: Option<String>,
+    pub password_file: Option<PathBuf>,
+    pub password_ini: Option<(PathBuf, PasswordIni)>,
+    pub endpoint: Endpoint,
+    pub service: Service,
+    pub verify: Verify,
+    pub backups: usize,
+}
+
+/// Where key and chain lie.
+#[derive(Clone, Debug)]
+pub enum Keystore {
+    OneFile { path: PathBuf, format: StoreFormat },
+    PemPair { certificate: PathBuf, key: PathBuf },
+}
+
+#[derive(Clone, Debug)]
+pub struct Service {
+    /// Program first.
+    pub stop: Vec<String>,
+    /// Program first.
+    pub start: Vec<String>,
+    pub stop_timeout: Duration,
+    pub start_timeout: Duration,
+    pub min_restart_interval: Duration,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct Verify {
+    pub deadline: Duration,
+    pub hold_down: Duration,
+    pub interval: Duration,
+}
+
+/// Why an agent cannot be rotated as it is configured.
+#[derive(Debug, thiserror::Error)]
+pub enum AgentConfigError {
+    #[error("agent {agent}: {product} is not rotated by key and chain; leave it out of agents:")]
+    NotPush { agent: AgentName, product: Product },
+    #[error("agent {agent}: {key} must be an absolute path, not {}", path.display())]
+    Relative { agent: AgentName, key: &'static str, path: PathBuf },
+    #[error("agent {agent}: {key} is missing")]
+    Missing { agent: AgentName, key: &'static str },
+    #[error("agent {agent}: {key}: {problem}")]
+    Invalid { agent: AgentName, key: &'static str, problem: &'static str },
+}
+
+/// JVM services take up to a minute to stop and to start on the hosts that PowerChute runs on.
+const DEFAULT_COMMAND_TIMEOUT: Duration = Duration::from_secs(90);
+/// Keeps a caller in a loop from keeping the UPS unwatched; short enough that a person does not notice.
+const DEFAULT_MIN_RESTART_INTERVAL: Duration = Duration::from_secs(10);
+/// A JVM with a cold cache binds its port within a minute; twice that.
+const DEFAULT_VERIFY_DEADLINE: Duration = Duration::from_secs(120);
+/// A service that dies of its new keystore does so within seconds.
+const DEFAULT_HOLD_DOWN: Duration = Duration::from_secs(10);
+const DEFAULT_VERIFY_INTERVAL: Duration = Duration::from_secs(1);
+/// No configured wait may hold a host's agent longer than this.
+const MAX_WAIT: Duration = Duration::from_secs(3600);
+/// More backups than anybody will read, each with an old private key in it.
+const MAX_BACKUPS: usize = 20;
+
+impl Agent {
+    /// Fills in what the product knows.
+    ///
+    /// # Errors
+    /// See [`AgentConfigError`].
+    pub fn resolve(config: &AgentConfig) -> Result<Self, AgentConfigError> {
+        Resolver(config).resolve()
+    }
+}
+
+struct Resolver<'a>(&'a AgentConfig);
+
+impl Resolver<'_> {
+    fn resolve(&self) -> Result<Agent, AgentConfigError> {
+        let facts = self.0.product.facts();
+        if facts.class != Class::Push {
+            return Err(AgentConfigError::NotPush { agent: self.0.name.clone(), product: self.0.product });
+        }
+        if !(1..=MAX_BACKUPS).contains(&self.0.backups) {
+            return Err(self.invalid("backups", "must be from 1 to 20"));
+        }
+        let directory = self.product_directory(facts)?;
+        Ok(Agent {
+            name: self.0.name.clone(),
+            product: self.0.product,
+            keystore: self.resolve_keystore(facts, directory.as_deref())?,
+            alias: self.0.keystore.alias.clone().or_else(|| facts.alias.map(str::to_owned)),
+            password_file: self.optional("passwordFile", self.0.password_file.as_deref())?,
+            password_ini: self.resolve_ini(facts, directory.as_deref())?,
+            endpoint: self.resolve_endpoint(facts)?,
+            service: self.resolve_service(facts)?,
+            verify: self.resolve_verify()?,
+            backups: self.0.backups,
+        })
+    }
+
+    fn product_directory(&self, facts: &Facts) -> Result<Option<PathBuf>, AgentConfigError> {
+        if let Some(path) = self.optional("directory", self.0.directory.as_deref())? {
+            return Ok(Some(path));
+        }
+        let usual = (facts.directories)(platform::OS).iter().map(PathBuf::from);
+        Ok(usual.clone().find(|path| path.is_dir()).or_else(|| usual.into_iter().next()))
+    }
+
+    fn resolve_keystore(&self, facts: &Facts, directory: Option<&Path>) -> Result<Keystore, AgentConfigError> {
+        let config = &self.0.keystore;
+        match (&config.path, &config.certificate_file, &config.key_file) {
+            (Some(path), None, None) => {
+                let path = self.absolute("keystore.path", path)?;
+                Ok(Keystore::OneFile { path, format: config.format })
+            }
+            (None, Some(certificate), Some(key)) => {
+                if !matches!(config.format, StoreFormat::Auto | StoreFormat::Pem) {
+                    return Err(self.invalid("keystore.format", "certificateFile and keyFile are always PEM"));
+                }
+                let certificate = self.absolute("keystore.certificateFile", certificate)?;
+                let key = self.absolute("keystore.keyFile", key)?;
+                if certificate == key {
+                    return Err(self.invalid("keystore", "one file for both is written as path"));
+                }
+                Ok(Keystore::PemPair { certificate, key })
+            }
+            (None, None, None) => {
+                let (Some(directory), Some(name)) = (directory, facts.keystores.first()) else {
+                    return Err(self.missing("keystore.path"));
+                };
+                Ok(Keystore::OneFile { path: directory.join(name), format: config.format })
+            }
+            _ => Err(self.invalid("keystore", "give either path, or both certificateFile and keyFile")),
+        }
+    }
+
+    fn resolve_ini(
+        &self,
+        facts: &Facts,
+        directory: Option<&Path>,
+    ) -> Result<Option<(PathBuf, PasswordIni)>, AgentConfigError> {
+        let Some(ini) = facts.password_ini else {
+            return match self.0.password_ini {
+                Some(_) => Err(self.invalid("passwordIni", "this product has none")),
+                None => Ok(None),
+            };
+        };
+        let path = match self.optional("passwordIni", self.0.password_ini.as_deref())? {
+            Some(path) => path,
+            None => directory.ok_or_else(|| self.missing("directory"))?.join(ini.file),
+        };
+        Ok(Some((path, ini)))
+    }
+
+    fn resolve_endpoint(&self, facts: &Facts) -> Result<Endpoint, AgentConfigError> {
+        match (&self.0.endpoint, facts.port) {
+            (Some(endpoint), _) => {
+                let port = endpoint.address.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok());
+                if port.is_none_or(|port| port == 0) {
+                    return Err(self.invalid("endpoint.address", "must be host:port"));
+                }
+                Ok(Endpoint { address: endpoint.address.clone(), server_name: endpoint.server_name.clone() })
+            }
+            (None, Some(port)) => Ok(Endpoint { address: format!("127.0.0.1:{port}"), server_name: None }),
+            (None, None) => Err(self.missing("endpoint")),
+        }
+    }
+
+    fn resolve_service(&self, facts: &Facts) -> Result<Service, AgentConfigError> {
+        let usual = (facts.service)(platform::OS);
+        let own = |argv: &[&str]| argv.iter().map(|&a| a.to_owned()).collect();
+        let stop = self.0.service.stop.clone().or_else(|| usual.map(|s| own(s.stop)));
+        let start = self.0.service.start.clone().or_else(|| usual.map(|s| own(s.start)));
+        Ok(Service {
+            stop: self.command("service.stop", stop)?,
+            start: self.command("service.start", start)?,
+            stop_timeout: self.wait("service.stopTimeout", self.0.service.stop_timeout, DEFAULT_COMMAND_TIMEOUT)?,
+            start_timeout: self.wait("service.startTimeout", self.0.service.start_timeout, DEFAULT_COMMAND_TIMEOUT)?,
+            min_restart_interval: self.wait(
+                "service.minRestartInterval",
+                self.0.service.min_restart_interval,
+                DEFAULT_MIN_RESTART_INTERVAL,
+            )?,
+        })
+    }
+
+    fn resolve_verify(&self) -> Result<Verify, AgentConfigError> {
+        let interval = self.wait("verify.interval", self.0.verify.interval, DEFAULT_VERIFY_INTERVAL)?;
+        if interval.is_zero() {
+            return Err(self.invalid("verify.interval", "must be more than zero"));
+        }
+        Ok(Verify {
+            deadline: self.wait("verify.deadline", self.0.verify.deadline, DEFAULT_VERIFY_DEADLINE)?,
+            hold_down: self.wait("verify.holdDown", self.0.verify.hold_down, DEFAULT_HOLD_DOWN)?,
+            interval,
+        })
+    }
+
+    /// A program given by a relative path would depend on where the exporter happens to be started.
+    fn command(&self, key: &'static str, argv: Option<Vec<String>>) -> Result<Vec<String>, AgentConfigError> {
+        let argv = argv.ok_or_else(|| self.missing(key))?;
+        let Some(program) = argv.first().filter(|p| !p.is_empty()) else { return Err(self.missing(key)) };
+        let program = Path::new(program);
+        if !program.is_absolute() && program.components().count() != 1 {
+            return Err(AgentConfigError::Relative { agent: self.0.name.clone(), key, path: program.to_owned() });
+        }
+        if argv.iter().any(|a| a.contains('\0')) {
+            return Err(self.invalid(key, "holds a NUL character"));
+        }
+        Ok(argv)
+    }
+
+    fn wait(
+        &self,
+        key: &'static str,
+        value: Option<Duration>,
+        default: Duration,
+    ) -> Result<Duration, AgentConfigError> {
+        match value {
+            Some(value) if value > MAX_WAIT => Err(self.invalid(key, "must be one hour at most")),
+            value => Ok(value.unwrap_or(default)),
+        }
+    }
+
+    fn optional(&self, key: &'static str, path: Option<&Path>) -> Result<Option<PathBuf>, AgentConfigError> {
+        path.map(|path| self.absolute(key, path)).transpose()
+    }
+
+    fn absolute(&self, key: &'static str, path: &Path) -> Result<PathBuf, AgentConfigError> {
+        if path.is_absolute() && path.file_name().is_some() {
+            return Ok(path.to_owned());
+        }
+        Err(AgentConfigError::Relative { agent: self.0.name.clone(), key, path: path.to_owned() })
+    }
+
+    fn missing(&self, key: &'static str) -> AgentConfigError {
+        AgentConfigError::Missing { agent: self.0.name.clone(), key }
+    }
+
+    fn invalid(&self, key: &'static str, problem: &'static str) -> AgentConfigError {
+        AgentConfigError::Invalid { agent: self.0.name.clone(), key, problem }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resolve(yaml: &str) -> Result<Agent, String> {
+        let config: AgentConfig = serde_yaml::from_str(yaml).map_err(|e| e.to_string())?;
+        Agent::resolve(&config).map_err(|e| e.to_string())
+    }
+
+    const SERVICE: &str = "service: {stop: [/bin/true], start: [/bin/true]}";
+
+    #[test]
+    fn powerchute_needs_only_its_name() {
+        let agent = resolve("{name: ups, product: powerchute-serial-shutdown}").expect("defaults");
+        assert_eq!(agent.alias.as_deref(), Some("securekey"));
+        assert_eq!(agent.endpoint.address, "127.0.0.1:6547");
+        assert!(agent.password_ini.is_some_and(|(path, _)| path.ends_with("pcssconfig.ini")));
+        assert!(matches!(agent.keystore, Keystore::OneFile { path, .. } if path.ends_with("keystore")));
+    }
+
+    #[test]
+    fn a_service_needs_a_keystore_commands_and_an_endpoint() {
+        let head = "name: web\nproduct: tls-service\n";
+        assert!(resolve(head).is_err_and(|e| e.contains("keystore.path")));
+        let keystore = format!("{head}keystore: {{path: /etc/web/store.p12}}\n");
+        assert!(resolve(&keystore).is_err_and(|e| e.contains("endpoint")));
+        let endpoint = format!("{keystore}endpoint: {{address: '127.0.0.1:443'}}\n");
+        assert!(resolve(&endpoint).is_err_and(|e| e.contains("service.stop")));
+        assert!(resolve(&format!("{endpoint}{SERVICE}")).is_ok());
+    }
+
+    #[test]
+    fn what_is_relative_or_unknown_or_contradicts_itself_is_refused() {
+        let head = format!("name: web\nproduct: tls-service\nendpoint: {{address: 'a:1'}}\n{SERVICE}\n");
+        for (rest, expected) in [
+            ("keystore: {path: etc/store}", "absolute"),
+            ("keystore: {path: /a, keyFile: /b}", "either path"),
+            ("keystore: {certificateFile: /a, keyFile: /a}", "one file"),
+            ("keystore: {path: /a}\npasswordIni: /b", "has none"),
+            ("keystore: {path: /a}\nbackups: 0", "1 to 20"),
+            ("keystore: {path: /a}\nverify: {deadline: 2h}", "one hour"),
+            ("keystore: {path: /a}\nverify: {deadline: soon}", "no duration"),
+            ("keystore: {path: /a}\nshell: /bin/sh", "unknown field"),
+        ] {
+            let refused = resolve(&format!("{head}{rest}")).expect_err(rest);
+            assert!(refused.contains(expected), "{rest}: {refused}");
+        }
+        let relative = "{name: u, product: powerchute-serial-shutdown, service: {stop: [./stop], start: [x]}}";
+        assert!(resolve(relative).is_err_and(|e| e.contains("absolute")));
+        assert!(resolve("{name: u, product: powerchute-business-edition}").is_err_and(|e| e.contains("leave it out")));
+    }
+}

@@ -1,0 +1,118 @@
+//! Copies of what a rotation replaces, kept until later rotations push them out.
+
+use std::path::Path;
+
+use kagiban_crds::{AgentName, Generation, LeafSha256};
+use serde::{Deserialize, Serialize};
+
+use super::digest::Digest;
+use super::journal::FileSwap;
+use super::staging::{MAX_STORE_BYTES, StagedFile};
+use super::vault::Vault;
+use crate::platform::{self, FileError, WriteError};
+
+/// Names a backup's files, for when the journal is lost.
+const MANIFEST: &str = "manifest.json";
+/// A set of three files is under 4 KiB.
+const MAX_MANIFEST_BYTES: u64 = 64 * 1024;
+
+/// What a backup says of itself.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct Manifest {
+    pub previous: Option<LeafSha256>,
+    pub files: Vec<FileSwap>,
+}
+
+/// Why the old files could not be kept or put back.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum BackupError {
+    #[error("the backup: {0}")]
+    Write(#[from] WriteError),
+    #[error("the backup: {0}")]
+    Read(#[from] FileError),
+    #[error("{}: the backup was changed since it was made", path.display())]
+    Altered { path: std::path::PathBuf },
+}
+
+impl BackupError {
+    pub(super) const fn reason(&self) -> &'static str {
+        match self {
+            Self::Write(error) => error.reason(),
+            Self::Read(error) => error.reason(),
+            Self::Altered { .. } => "backup_altered",
+        }
+    }
+}
+
+/// Copies every old file, durably and private, and then says so in a manifest.
+///
+/// # Errors
+/// See [`BackupError`].
+pub(super) fn make(directory: &Path, previous: Option<LeafSha256>, files: &[StagedFile]) -> Result<(), BackupError> {
+    if let Some(parent) = directory.parent() {
+        platform::create_private_directory(parent)?;
+    }
+    platform::create_private_directory(directory)?;
+    for file in files {
+        if let (Some(bytes), Some(old)) = (&file.old, &file.swap.old) {
+            platform::replace(&old.backup, bytes, None)?;
+        }
+    }
+    let manifest = Manifest { previous, files: files.iter().map(|file| file.swap.clone()).collect() };
+    let path = directory.join(MANIFEST);
+    let bytes =
+        serde_json::to_vec_pretty(&manifest).map_err(|e| WriteError::from_io(&path, "encoding it", e.into()))?;
+    Ok(platform::replace(&path, &bytes, None)?)
+}
+
+/// Puts the old files back; those that are in place stay as they are.
+///
+/// # Errors
+/// See [`BackupError`]. It can be tried again.
+pub(super) fn restore(files: &[FileSwap]) -> Result<(), BackupError> {
+    for file in files {
+        let Some(old) = &file.old else {
+            platform::remove(&file.path)?;
+            continue;
+        };
+        let present = platform::read_regular(&file.path, MAX_STORE_BYTES).ok();
+        if present.is_some_and(|present| Digest::of(&present.bytes) == old.digest) {
+            continue;
+        }
+        let bytes = platform::read_regular(&old.backup, MAX_STORE_BYTES)?.bytes;
+        if Digest::of(&bytes) != old.digest {
+            return Err(BackupError::Altered { path: old.backup.clone() });
+        }
+        platform::replace(&file.path, &bytes, Some(old.attributes))?;
+    }
+    Ok(())
+}
+
+/// The newest backup's generation, if there is any, and its manifest, if it was finished.
+pub(super) fn newest(vault: &Vault, agent: &AgentName) -> Option<(Generation, Option<Manifest>)> {
+    let newest = generations(vault, agent).into_iter().max()?;
+    let path = vault.backup(agent, newest).join(MANIFEST);
+    let manifest = platform::read_regular(&path, MAX_MANIFEST_BYTES).ok();
+    Some((newest, manifest.and_then(|file| serde_json::from_slice(&file.bytes).ok())))
+}
+
+/// Removes all backups but the newest `keep`: each holds an old private key.
+///
+/// # Errors
+/// The first failure; the rest is tried all the same.
+pub(super) fn prune(vault: &Vault, agent: &AgentName, keep: usize) -> std::io::Result<()> {
+    let mut generations = generations(vault, agent);
+    generations.sort_unstable_by(|a, b| b.cmp(a));
+    let mut result = Ok(());
+    for old in generations.into_iter().skip(keep) {
+        let removed = std::fs::remove_dir_all(vault.backup(agent, old));
+        result = result.and(removed);
+    }
+    result
+}
+
+fn generations(vault: &Vault, agent: &AgentName) -> Vec<Generation> {
+    let entries = std::fs::read_dir(vault.backups(agent)).into_iter().flatten().filter_map(Result::ok);
+    entries.filter_map(|entry| Some(Generation(entry.file_name().to_str()?.parse().ok()?))).collect()
+}

@@ -1,0 +1,224 @@
+//! Carries effects out, one after the other: the thin shell around `machine`. It blocks on files and waits on programs
+//! and handshakes, all on one thread.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use kagiban_crds::LeafSha256;
+use kagiban_crds::host_api::Leaf;
+
+use super::backup;
+use super::digest::Digest;
+use super::journal::{FileSwap, Record, Rotation};
+use super::live;
+use super::machine::{Before, Cause, Effect, Event, State};
+use super::rotator::Rotator;
+use super::staging::{MAX_STORE_BYTES, Staging};
+use crate::platform::{self, FileError};
+
+impl Rotator {
+    /// Goes on until the rotation is decided, or waits for a chain. `seen` is told of every state.
+    pub async fn advance(&mut self, mut seen: impl FnMut(&Self)) {
+        while let Some(rotation) = &self.record.rotation {
+            let effect = rotation.state.effect();
+            if matches!(effect, Effect::Nothing | Effect::AwaitChain) {
+                break;
+            }
+            let event = self.perform(effect).await;
+            self.proceed(event);
+            seen(self);
+        }
+        self.tidy();
+    }
+
+    async fn perform(&mut self, effect: Effect) -> Event {
+        let done = match effect {
+            Effect::Stage => self.stage(),
+            Effect::BackUp => self.back_up(),
+            Effect::Preflight => return self.preflight().await,
+            Effect::Stop => self.stop("stop_failed").await,
+            Effect::Swap => self.swap(),
+            Effect::Inspect => self.inspect(),
+            Effect::Start => self.start("start_failed").await,
+            Effect::VerifyNew => self.verify(self.new_leaf().into_iter().collect()).await,
+            Effect::LookForNew => self.look_for_new().await,
+            Effect::Discard => self.discard(),
+            Effect::EnsureStopped => self.stop("stop_failed_in_rollback").await,
+            Effect::Restore => backup::restore(self.files()).map_err(|e| Cause::new(e.reason(), e.to_string())),
+            Effect::EnsureStarted => self.start("start_failed_in_rollback").await,
+            Effect::VerifyOld => self.verify(self.old_leaves()).await,
+            // Their events come from requests.
+            Effect::MakeKey | Effect::AwaitChain | Effect::Nothing => Ok(()),
+        };
+        done.map_or_else(Event::Failed, |()| Event::Done)
+    }
+
+    /// The next state, durable before anything is done in it.
+    fn proceed(&mut self, event: Event) {
+        let note = match &event {
+            Event::Failed(cause) | Event::Ordered(cause) => cause.message.clone(),
+            Event::Cleared(Before::NotServed) => "the old leaf was not served before".to_owned(),
+            Event::Cleared(Before::Served(_)) | Event::Done => String::new(),
+        };
+        let Some(rotation) = self.record.rotation.clone() else { return };
+        let next = rotation.state.clone().after(event);
+        match self.enter(rotation.clone(), next.clone(), note) {
+            Ok(()) => {}
+            Err(cause) => {
+                tracing::error!(agent = %self.agent.name, error = cause.message, "the journal cannot be written");
+                let instead = rotation.state.clone().unsaved(next, cause.clone());
+                // What is durable now leads to the same end, should we stop here.
+                let _ = self.enter(rotation, instead, cause.message);
+            }
+        }
+        if let Some(rotation) = &self.record.rotation {
+            let generation = rotation.generation.0;
+            tracing::info!(agent = %self.agent.name, generation, state = ?rotation.state.reported(), "rotation");
+        }
+    }
+
+    fn enter(&mut self, mut rotation: Rotation, next: State, note: String) -> Result<(), Cause> {
+        rotation.state = next;
+        rotation.log(Timestamp::now(), note);
+        let saved = Record { rotation: Some(rotation), ..self.record.clone() };
+        let result = saved.save(&self.host.vault.journal(&self.agent.name));
+        self.record = saved;
+        result.map_err(|error| Cause::new("journal_failed", format!("the journal cannot be written: {error}")))
+    }
+
+    fn stage(&mut self) -> Result<(), Cause> {
+        let staging = self.staging()?;
+        for file in &staging.files {
+            platform::write_new(&file.swap.staged, &file.new).map_err(|e| Cause::new(e.reason(), e.to_string()))?;
+        }
+        staging.check(|swap| &swap.staged).map_err(|e| Cause::new(e.reason(), e.to_string()))
+    }
+
+    fn back_up(&mut self) -> Result<(), Cause> {
+        let directory = self.host.vault.backup(&self.agent.name, self.record.generation);
+        let staging = self.staging()?;
+        backup::make(&directory, staging.previous, &staging.files).map_err(|e| Cause::new(e.reason(), e.to_string()))
+    }
+
+    async fn preflight(&mut self) -> Event {
+        tokio::time::sleep(self.until_restart_is_due()).await;
+        let seen = live::look(&self.agent.endpoint).await;
+        // Last: the service is stopped next.
+        match self.host.power.check() {
+            Ok(()) => {
+                Event::Cleared(seen.map_or(Before::NotServed, |leaf| Before::Served(LeafSha256::new(leaf.sha256()))))
+            }
+            Err(cause) => Event::Failed(cause),
+        }
+    }
+
+    /// Nothing when the clock went back: it must not hold a rotation longer than the interval.
+    fn until_restart_is_due(&self) -> Duration {
+        let interval = self.agent.service.min_restart_interval;
+        let since = self.record.last_restart.map(|last| Timestamp::now().duration_since(last));
+        let since = since.and_then(|since| Duration::try_from(since).ok());
+        since.map_or(Duration::ZERO, |since| interval.saturating_sub(since))
+    }
+
+    async fn stop(&mut self, reason: &str) -> Result<(), Cause> {
+        let service = &self.agent.service;
+        let stopped = platform::run(&service.stop, service.stop_timeout).await;
+        stopped.map_err(|error| Cause::new(reason, error.to_string()))
+    }
+
+    async fn start(&mut self, reason: &str) -> Result<(), Cause> {
+        self.record.last_restart = Some(Timestamp::now());
+        let service = &self.agent.service;
+        let started = platform::run(&service.start, service.start_timeout).await;
+        started.map_err(|error| Cause::new(reason, error.to_string()))
+    }
+
+    /// Every file is looked at before the first is replaced: the agent may have written one while it stopped.
+    fn swap(&mut self) -> Result<(), Cause> {
+        for file in self.files() {
+            unchanged(file)?;
+        }
+        for file in self.files() {
+            let attributes = file.old.as_ref().map(|old| old.attributes);
+            platform::promote(&file.staged, &file.path, file.new.as_bytes(), attributes)
+                .map_err(|e| Cause::new(e.reason(), e.to_string()))?;
+        }
+        Ok(())
+    }
+
+    fn inspect(&mut self) -> Result<(), Cause> {
+        self.staging()?.check(|swap| &swap.path).map_err(|e| Cause::new(e.reason(), e.to_string()))
+    }
+
+    async fn verify(&self, wanted: Vec<LeafSha256>) -> Result<(), Cause> {
+        live::verify(&self.agent.endpoint, &wanted, self.agent.verify).await
+    }
+
+    async fn look_for_new(&self) -> Result<(), Cause> {
+        match live::look(&self.agent.endpoint).await {
+            Ok(leaf) if Some(LeafSha256::new(leaf.sha256())) == self.new_leaf() => Ok(()),
+            Ok(_) => Err(Cause::new("other_leaf_served", "another leaf than the new one is served")),
+            Err(error) => Err(Cause::new(error.reason(), error.to_string())),
+        }
+    }
+
+    fn discard(&mut self) -> Result<(), Cause> {
+        for file in self.files() {
+            platform::remove(&file.staged).map_err(|e| Cause::new(e.reason(), e.to_string()))?;
+        }
+        Ok(())
+    }
+
+    /// Nothing of a decided rotation stays: no staged key on disk, no key in memory, no backup too many.
+    pub(super) fn tidy(&mut self) {
+        if self.record.rotation.as_ref().is_none_or(|rotation| !rotation.state.is_decided()) {
+            return;
+        }
+        self.pending = None;
+        let swept = self.discard();
+        let pruned = backup::prune(&self.host.vault, &self.agent.name, self.agent.backups);
+        let failed = swept.err().map(|cause| cause.message).or_else(|| pruned.err().map(|e| e.to_string()));
+        if let Some(error) = failed {
+            tracing::warn!(agent = %self.agent.name, error, "left-over files could not be removed");
+        }
+    }
+
+    fn staging(&self) -> Result<&Staging, Cause> {
+        let staging = self.pending.as_ref().and_then(|pending| pending.staging.as_ref());
+        staging.ok_or_else(|| Cause::new("stage_lost", "what was to be written is gone; open a new rotation"))
+    }
+
+    fn files(&self) -> &[FileSwap] {
+        self.record.rotation.as_ref().map_or(&[], |rotation| &rotation.files)
+    }
+
+    fn new_leaf(&self) -> Option<LeafSha256> {
+        let leaf: Option<&Leaf> = self.record.rotation.as_ref().and_then(|rotation| rotation.leaf.as_ref());
+        leaf.map(|leaf| leaf.sha256)
+    }
+
+    /// The one that was served, and the one in the old file: a service that was not restarted since its file changed
+    /// serves the file's after a rollback.
+    fn old_leaves(&self) -> Vec<LeafSha256> {
+        let Some(rotation) = &self.record.rotation else { return Vec::new() };
+        let served = match &rotation.state {
+            State::Undoing { before: Before::Served(leaf), .. } => Some(*leaf),
+            _ => None,
+        };
+        served.into_iter().chain(rotation.previous).collect()
+    }
+}
+
+fn unchanged(file: &FileSwap) -> Result<(), Cause> {
+    let same = match (platform::read_regular(&file.path, MAX_STORE_BYTES), &file.old) {
+        (Ok(present), Some(old)) => Digest::of(&present.bytes) == old.digest,
+        (Err(FileError::NotFound { .. }), None) => true,
+        (Ok(_), None) => false,
+        (Err(error), _) => return Err(Cause::new(error.reason(), error.to_string())),
+    };
+    if same {
+        return Ok(());
+    }
+    let message = format!("{} was changed by somebody else during the rotation; open a new one", file.path.display());
+    Err(Cause::new("changed_meanwhile", message))
+}

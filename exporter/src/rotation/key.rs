@@ -1,0 +1,119 @@
+//! The new key, made here, and the request for its certificate.
+
+use kagiban_crds::host_api::{CertificateRequest, KeyRequest, MAX_SUBJECT_NAMES};
+use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, PublicKeyData, RsaKeySize, SanType};
+use zeroize::Zeroizing;
+
+/// X.520's bound for a common name.
+const MAX_COMMON_NAME: usize = 64;
+/// RFC 1035's bound for a name.
+const MAX_DNS_NAME: usize = 253;
+
+/// A key that is in memory only.
+pub(super) struct NewKey {
+    pub pkcs8: Zeroizing<Vec<u8>>,
+    /// DER of the public half.
+    pub spki: Vec<u8>,
+    /// PEM.
+    pub csr: String,
+}
+
+/// Why there is no key.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum KeyError {
+    #[error("the certificate names none, or more than {MAX_SUBJECT_NAMES}, DNS names and IP addresses")]
+    Names,
+    #[error("{0:?} is no DNS name")]
+    DnsName(String),
+    #[error("the key or its certificate request could not be made: {0}")]
+    Make(#[from] rcgen::Error),
+}
+
+/// Makes a key and a CSR with the names asked for. RSA takes up to a second of this thread.
+///
+/// # Errors
+/// See [`KeyError`].
+pub(super) fn make(request: &CertificateRequest) -> Result<NewKey, KeyError> {
+    let mut params = params(request)?;
+    params.distinguished_name = DistinguishedName::new();
+    if let Some(name) = request.dns_names.iter().find(|name| name.len() <= MAX_COMMON_NAME) {
+        params.distinguished_name.push(DnType::CommonName, name.as_str());
+    }
+    let key = match request.key {
+        KeyRequest::Rsa2048 => rsa(RsaKeySize::_2048),
+        KeyRequest::Rsa3072 => rsa(RsaKeySize::_3072),
+        KeyRequest::Rsa4096 => rsa(RsaKeySize::_4096),
+        KeyRequest::EcdsaP256 => KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256),
+        KeyRequest::EcdsaP384 => KeyPair::generate_for(&rcgen::PKCS_ECDSA_P384_SHA384),
+    }?;
+    let csr = params.serialize_request(&key)?.pem()?;
+    Ok(NewKey { pkcs8: Zeroizing::new(key.serialize_der()), spki: key.subject_public_key_info(), csr })
+}
+
+/// # Errors
+/// When the names could not be put into a certificate.
+pub(super) fn check(request: &CertificateRequest) -> Result<(), KeyError> {
+    params(request).map(|_| ())
+}
+
+fn params(request: &CertificateRequest) -> Result<CertificateParams, KeyError> {
+    let count = request.dns_names.len() + request.ip_addresses.len();
+    if !(1..=MAX_SUBJECT_NAMES).contains(&count) {
+        return Err(KeyError::Names);
+    }
+    let mut params = CertificateParams::default();
+    for name in &request.dns_names {
+        if !is_dns_name(name) {
+            return Err(KeyError::DnsName(name.chars().take(MAX_DNS_NAME).collect()));
+        }
+        params.subject_alt_names.push(SanType::DnsName(name.as_str().try_into()?));
+    }
+    params.subject_alt_names.extend(request.ip_addresses.iter().copied().map(SanType::IpAddress));
+    Ok(params)
+}
+
+fn rsa(size: RsaKeySize) -> Result<KeyPair, rcgen::Error> {
+    KeyPair::generate_rsa_for(&rcgen::PKCS_RSA_SHA256, size)
+}
+
+fn is_dns_name(name: &str) -> bool {
+    let plain = name.strip_prefix("*.").unwrap_or(name);
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    name.len() <= MAX_DNS_NAME && plain.split('.').all(label)
+}
+
+impl std::fmt::Debug for NewKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("NewKey").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(names: &[&str]) -> CertificateRequest {
+        let dns_names = names.iter().map(|&n| n.to_owned()).collect();
+        CertificateRequest { dns_names, ip_addresses: vec![], key: KeyRequest::EcdsaP256 }
+    }
+
+    #[test]
+    fn what_is_no_name_is_refused_before_a_key_is_made() {
+        for names in [&[][..], &["a b"], &["a\nb"], &["-a"], &["a..b"], &["*.*.a"], &["a"; 65]] {
+            assert!(check(&request(names)).is_err(), "{names:?}");
+        }
+        assert!(check(&request(&["*.example.com", "ups-01"])).is_ok());
+    }
+
+    #[test]
+    fn the_request_names_what_was_asked_for_and_says_nothing_of_the_key() {
+        let key = make(&request(&["ups-01.example.com"])).expect("key");
+        assert!(key.csr.contains("BEGIN CERTIFICATE REQUEST"));
+        assert!(!format!("{key:?}").contains("pkcs8"));
+    }
+}

@@ -1,0 +1,74 @@
+//! The power gate: whether the service may be stopped now. Stopping a UPS agent leaves its host unguarded.
+
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+use kagiban_crds::host_api::{PowerReport, PowerState};
+
+use crate::config::PowerConfig;
+use crate::platform;
+
+use super::machine::Cause;
+
+/// What is known of the host's power.
+#[derive(Clone, Debug)]
+pub struct PowerGate {
+    assumes_mains: bool,
+    scheduled_shutdown_file: PathBuf,
+}
+
+impl PowerGate {
+    pub fn new(config: &PowerConfig) -> Self {
+        let file = config.scheduled_shutdown_file.clone();
+        Self {
+            assumes_mains: config.assumes_mains(),
+            scheduled_shutdown_file: file.unwrap_or_else(platform::scheduled_shutdown_file),
+        }
+    }
+
+    pub fn report(&self) -> PowerReport {
+        let observed_at = Some(Timestamp::now());
+        // A file that cannot be looked for is treated as one that is there.
+        if self.scheduled_shutdown_file.try_exists().unwrap_or(true) {
+            return PowerReport { state: PowerState::ShutdownPending, observed_at };
+        }
+        if self.assumes_mains {
+            return PowerReport { state: PowerState::Mains, observed_at };
+        }
+        PowerReport { state: PowerState::Unknown, observed_at: None }
+    }
+
+    /// # Errors
+    /// Every state but mains.
+    pub fn check(&self) -> Result<(), Cause> {
+        let message = match self.report().state {
+            PowerState::Mains => return Ok(()),
+            PowerState::OnBattery => "the host is on battery; wait for mains",
+            PowerState::LowBattery => "the battery is low; wait until it is charged",
+            PowerState::ShutdownPending => "a shutdown is scheduled; cancel it or wait until it is over",
+            PowerState::Unknown => {
+                "the power state is unknown; set `power: {assume: mains}` in this host's configuration if no UPS \
+                 can be asked and somebody vouches for its power"
+            }
+            PowerState::Stale => "the UPS has not been heard of for too long; restore its connection",
+        };
+        Err(Cause::new("power_unsafe", message))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_mains_that_somebody_vouches_for_and_no_scheduled_shutdown_pass() {
+        let directory = tempfile::tempdir().expect("directory");
+        let file = directory.path().join("scheduled");
+        let gate = |assumes_mains| PowerGate { assumes_mains, scheduled_shutdown_file: file.clone() };
+        assert!(gate(true).check().is_ok());
+        assert!(gate(false).check().is_err_and(|cause| cause.message.contains("assume: mains")));
+        std::fs::write(&file, b"USEC=1\n").expect("write");
+        assert_eq!(gate(true).report().state, PowerState::ShutdownPending);
+        assert!(gate(true).check().is_err());
+    }
+}

@@ -1,0 +1,337 @@
+//! One agent's rotations: requests come in here, and what they start is carried out by `executor`.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use kagiban_crds::host_api::{
+    CertificateRequest, ChainDelivery, KeystoreOrder, Refusal, RefusalReason, RollbackOrder, RotationOpen,
+    RotationReport, Target,
+};
+use kagiban_crds::{Epoch, Generation, HostName};
+use kagiban_keystore::KeyMaterial;
+use secrecy::{ExposeSecret, SecretString};
+use subtle::ConstantTimeEq;
+use tokio::time::Instant;
+
+use super::admission::{Admission, Door, refuse};
+use super::agent::Agent;
+use super::digest::Digest;
+use super::journal::{Record, Rotation};
+use super::key::{self, NewKey};
+use super::live;
+use super::machine::{Cause, Event, State};
+use super::power::PowerGate;
+use super::staging::{self, BackupPlace, Staging, StagingError};
+use super::validate;
+use super::vault::Vault;
+use crate::platform::WriteError;
+
+/// How long a key waits for its certificate. A person who approves by hand has an hour.
+pub(super) const CHAIN_DEADLINE: Duration = Duration::from_secs(3600);
+
+/// What all agents of a host share.
+#[derive(Clone, Debug)]
+pub struct Host {
+    pub name: HostName,
+    pub vault: Vault,
+    pub power: PowerGate,
+    /// The highest epoch accepted for any agent.
+    epoch: Arc<AtomicU64>,
+}
+
+/// One agent's rotations, on one thread.
+#[derive(Debug)]
+pub struct Rotator {
+    pub(super) host: Host,
+    pub(super) agent: Agent,
+    pub(super) record: Record,
+    /// What is in memory only.
+    pub(super) pending: Option<Pending>,
+    opened_with: Option<OpenedWith>,
+}
+
+/// A rotation's secrets, and what it was asked for.
+#[derive(Debug)]
+pub(super) struct Pending {
+    key: NewKey,
+    request: CertificateRequest,
+    order: KeystoreOrder,
+    until: Instant,
+    pub(super) staging: Option<Staging>,
+}
+
+/// A password takes no part in the digest that the journal keeps: it is compared here, for as long as it is known.
+#[derive(Clone, Debug)]
+pub(super) struct OpenedWith {
+    generation: Generation,
+    password: Option<SecretString>,
+}
+
+/// What other threads may see.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    pub record: Record,
+    opened_with: Option<OpenedWith>,
+}
+
+impl Host {
+    pub fn new(name: HostName, vault: Vault, power: PowerGate) -> Self {
+        Self { name, vault, power, epoch: Arc::default() }
+    }
+
+    pub fn epoch(&self) -> Epoch {
+        Epoch(self.epoch.load(Ordering::Acquire))
+    }
+
+    pub(super) fn raise_epoch(&self, to: Epoch) {
+        self.epoch.fetch_max(to.0, Ordering::AcqRel);
+    }
+}
+
+impl Rotator {
+    pub(super) fn new(host: Host, agent: Agent, record: Record) -> Self {
+        Self { host, agent, record, pending: None, opened_with: None }
+    }
+
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot { record: self.record.clone(), opened_with: self.opened_with.clone() }
+    }
+
+    /// The newest rotation.
+    pub fn report(&self) -> Option<RotationReport> {
+        self.record.rotation.as_ref().map(Rotation::report)
+    }
+
+    /// Makes a key and answers with its CSR.
+    ///
+    /// # Errors
+    /// A refusal; nothing has changed then, the high-water marks included.
+    pub fn open(&mut self, request: &RotationOpen) -> Result<RotationReport, Refusal> {
+        match self.snapshot().admit_open(&self.host, request) {
+            Admission::Proceed => {}
+            Admission::Replay(report) => {
+                self.accept_epoch(&request.target)?;
+                return Ok(*report);
+            }
+            Admission::Refused(refusal) => return Err(refusal),
+        }
+        key::check(&request.certificate).map_err(|e| refuse(RefusalReason::Malformed, e.to_string()))?;
+        self.check_power()?;
+        staging::survey(&self.agent, &request.keystore).map_err(|e| keystore_refused(&e))?;
+        let key = key::make(&request.certificate).map_err(|e| refuse(RefusalReason::Internal, e.to_string()))?;
+
+        let now = Timestamp::now();
+        let mut rotation = Rotation {
+            epoch: request.target.epoch,
+            generation: request.target.generation,
+            opened_at: now,
+            open_digest: open_digest(request),
+            chain_digest: None,
+            csr: Some(key.csr.clone()),
+            leaf: None,
+            previous: None,
+            files: Vec::new(),
+            recoveries: 0,
+            state: State::Requested,
+            steps: Vec::new(),
+        };
+        rotation.log(now, String::new());
+        rotation.state = State::Requested.after(Event::Done);
+        rotation.log(now, String::new());
+        let report = rotation.report();
+        self.commit(Record {
+            epoch: self.record.epoch.max(request.target.epoch),
+            generation: request.target.generation,
+            rotation: Some(rotation),
+            ..self.record.clone()
+        })?;
+        self.pending = Some(Pending {
+            key,
+            request: request.certificate.clone(),
+            order: request.keystore.clone(),
+            until: Instant::now() + CHAIN_DEADLINE,
+            staging: None,
+        });
+        let password = request.keystore.store_password.clone();
+        self.opened_with = Some(OpenedWith { generation: request.target.generation, password });
+        Ok(report)
+    }
+
+    /// Takes the issued chain; [`Rotator::advance`] then does the rest.
+    ///
+    /// # Errors
+    /// A refusal; the rotation still waits for a chain then.
+    pub fn deliver(&mut self, delivery: &ChainDelivery) -> Result<RotationReport, Refusal> {
+        match self.snapshot().admit_chain(&self.host, delivery) {
+            Admission::Proceed => {}
+            Admission::Replay(report) => {
+                self.accept_epoch(&delivery.target)?;
+                return Ok(*report);
+            }
+            Admission::Refused(refusal) => return Err(refusal),
+        }
+        let (Some(pending), Some(rotation)) = (&self.pending, &self.record.rotation) else {
+            return Err(refuse(RefusalReason::WrongState, "the key of this rotation is gone; open a new one"));
+        };
+        let now = Timestamp::now();
+        let chain = validate::chain(&delivery.chain, &pending.key.spki, &pending.request, now)
+            .map_err(|e| refuse(RefusalReason::ChainRefused, e.to_string()))?;
+        self.check_power()?;
+        let material = KeyMaterial { pkcs8: pending.key.pkcs8.clone(), chain };
+        let place =
+            BackupPlace { vault: &self.host.vault, agent: &self.agent.name, generation: delivery.target.generation };
+        let staging = staging::survey(&self.agent, &pending.order)
+            .and_then(|survey| survey.stage(&self.agent, &pending.order, &material, &place, now))
+            .map_err(|e| keystore_refused(&e))?;
+
+        let mut rotation = Rotation {
+            epoch: rotation.epoch.max(delivery.target.epoch),
+            chain_digest: Some(chain_digest(delivery)),
+            leaf: material.chain.first().map(live::leaf),
+            previous: staging.previous,
+            files: staging.files.iter().map(|file| file.swap.clone()).collect(),
+            state: State::Keyed.after(Event::Done),
+            ..rotation.clone()
+        };
+        rotation.log(now, String::new());
+        let report = rotation.report();
+        let epoch = self.record.epoch.max(delivery.target.epoch);
+        self.commit(Record { epoch, rotation: Some(rotation), ..self.record.clone() })?;
+        if let Some(pending) = &mut self.pending {
+            pending.staging = Some(staging);
+        }
+        Ok(report)
+    }
+
+    /// Gives a rotation up, or puts back what the newest one replaced; [`Rotator::advance`] then does the rest.
+    ///
+    /// # Errors
+    /// A refusal; nothing has changed then.
+    pub fn roll_back(&mut self, order: &RollbackOrder) -> Result<RotationReport, Refusal> {
+        match self.snapshot().admit_rollback(&self.host, order) {
+            Admission::Proceed => {}
+            Admission::Replay(report) => {
+                self.accept_epoch(&order.target)?;
+                return Ok(*report);
+            }
+            Admission::Refused(refusal) => return Err(refusal),
+        }
+        let touches_service = self.record.rotation.as_ref().is_some_and(|r| r.state != State::Keyed);
+        if touches_service {
+            self.check_power()?;
+        }
+        self.give_up(Cause::new("rolled_back_by_order", "a rollback was ordered through the host API"))?;
+        self.report().ok_or_else(|| refuse(RefusalReason::Internal, "the rotation is gone"))
+    }
+
+    /// When a key has waited too long for its chain.
+    pub fn expires(&self) -> Option<Instant> {
+        let waits = self.record.rotation.as_ref().is_some_and(|rotation| rotation.state == State::Keyed);
+        self.pending.as_ref().filter(|_| waits).map(|pending| pending.until)
+    }
+
+    /// Gives up a rotation whose chain never came.
+    pub fn expire(&mut self) {
+        let message = "no chain was delivered within an hour of the CSR; open a new rotation";
+        if let Err(refusal) = self.give_up(Cause::new("chain_not_delivered", message)) {
+            tracing::warn!(agent = %self.agent.name, error = refusal.message, "a rotation could not be given up");
+        }
+    }
+
+    fn give_up(&mut self, cause: Cause) -> Result<(), Refusal> {
+        let Some(mut rotation) = self.record.rotation.clone() else { return Ok(()) };
+        rotation.state = rotation.state.after(Event::Ordered(cause));
+        rotation.log(Timestamp::now(), String::new());
+        let decided = rotation.state.is_decided();
+        self.commit(Record { rotation: Some(rotation), ..self.record.clone() })?;
+        if decided {
+            self.pending = None;
+        }
+        Ok(())
+    }
+
+    /// A repeat from a new leader lets the old one speak no more.
+    fn accept_epoch(&mut self, target: &Target) -> Result<(), Refusal> {
+        if target.epoch > self.record.epoch {
+            self.commit(Record { epoch: target.epoch, ..self.record.clone() })?;
+        }
+        Ok(())
+    }
+
+    fn check_power(&self) -> Result<(), Refusal> {
+        self.host.power.check().map_err(|cause| refuse(RefusalReason::PowerUnsafe, cause.message))
+    }
+
+    /// The one place where a request changes the record: it is durable first.
+    fn commit(&mut self, record: Record) -> Result<(), Refusal> {
+        record.save(&self.host.vault.journal(&self.agent.name)).map_err(|error| {
+            let reason = storage_reason(&error);
+            refuse(reason, format!("the journal cannot be written: {error}"))
+        })?;
+        self.host.raise_epoch(record.epoch);
+        self.record = record;
+        Ok(())
+    }
+}
+
+impl Snapshot {
+    pub fn admit_open(&self, host: &Host, request: &RotationOpen) -> Admission {
+        let asked = request.keystore.store_password.as_ref();
+        let same_password = self.opened_with.as_ref().is_none_or(|known| {
+            known.generation != request.target.generation || same_secret(known.password.as_ref(), asked)
+        });
+        self.door(host).open(&request.target, open_digest(request), same_password)
+    }
+
+    pub fn admit_chain(&self, host: &Host, delivery: &ChainDelivery) -> Admission {
+        self.door(host).deliver(&delivery.target, chain_digest(delivery))
+    }
+
+    pub fn admit_rollback(&self, host: &Host, order: &RollbackOrder) -> Admission {
+        self.door(host).roll_back(&order.target)
+    }
+
+    fn door<'a>(&'a self, host: &'a Host) -> Door<'a> {
+        Door { host: &host.name, agent: &self.record.agent, epoch: host.epoch(), record: &self.record }
+    }
+}
+
+fn same_secret(a: Option<&SecretString>, b: Option<&SecretString>) -> bool {
+    match (a, b) {
+        (Some(a), Some(b)) => a.expose_secret().as_bytes().ct_eq(b.expose_secret().as_bytes()).into(),
+        (None, None) => true,
+        _ => false,
+    }
+}
+
+/// What an open asks for, its password and its epoch left out: the next leader repeats it with its own.
+fn open_digest(request: &RotationOpen) -> Digest {
+    let KeystoreOrder { format, alias, on_unreadable, store_password } = &request.keystore;
+    let with_password = store_password.is_some();
+    let contents = serde_json::to_vec(&(&request.certificate, format, alias, on_unreadable, with_password));
+    Digest::of(&contents.expect("a parsed request is JSON again"))
+}
+
+fn chain_digest(delivery: &ChainDelivery) -> Digest {
+    Digest::of(delivery.chain.as_bytes())
+}
+
+fn keystore_refused(error: &StagingError) -> Refusal {
+    let reason = match error {
+        StagingError::Write(error) => match storage_reason(error) {
+            RefusalReason::InsufficientStorage => RefusalReason::InsufficientStorage,
+            _ => RefusalReason::KeystoreRefused,
+        },
+        _ => RefusalReason::KeystoreRefused,
+    };
+    refuse(reason, error.to_string())
+}
+
+const fn storage_reason(error: &WriteError) -> RefusalReason {
+    match error {
+        WriteError::NoSpace { .. } => RefusalReason::InsufficientStorage,
+        _ => RefusalReason::Internal,
+    }
+}

@@ -1,0 +1,69 @@
+//! The state directory: which files of ours lie where.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use kagiban_crds::{AgentName, Generation};
+
+use crate::platform::{self, WriteError};
+
+/// Names of the state directory's contents.
+#[derive(Clone, Debug)]
+pub struct Vault {
+    root: PathBuf,
+}
+
+/// Held for as long as this process minds the state directory.
+#[derive(Debug)]
+pub struct VaultLock {
+    _file: File,
+}
+
+/// Why the state directory is not ours.
+#[derive(Debug, thiserror::Error)]
+pub enum VaultError {
+    #[error("the state directory: {0}")]
+    Write(#[from] WriteError),
+    #[error("{}: another kagiban-exporter uses this state directory; stop it first", path.display())]
+    InUse { path: PathBuf },
+    #[error("{}: {source}", path.display())]
+    Lock { path: PathBuf, source: std::io::Error },
+}
+
+impl Vault {
+    /// Makes the directories, all private, and takes the lock.
+    ///
+    /// # Errors
+    /// See [`VaultError`].
+    pub fn open(root: &Path) -> Result<(Self, VaultLock), VaultError> {
+        let vault = Self { root: root.to_owned() };
+        platform::create_private_directory(&vault.root)?;
+        platform::create_private_directory(&vault.root.join("journal"))?;
+        platform::create_private_directory(&vault.root.join("backups"))?;
+        let lock = vault.lock()?;
+        Ok((vault, lock))
+    }
+
+    pub fn journal(&self, agent: &AgentName) -> PathBuf {
+        self.root.join("journal").join(format!("{agent}.json"))
+    }
+
+    pub fn backups(&self, agent: &AgentName) -> PathBuf {
+        self.root.join("backups").join(agent.as_str())
+    }
+
+    pub fn backup(&self, agent: &AgentName, generation: Generation) -> PathBuf {
+        self.backups(agent).join(generation.to_string())
+    }
+
+    fn lock(&self) -> Result<VaultLock, VaultError> {
+        let path = self.root.join("lock");
+        let failed = |source| VaultError::Lock { path: path.clone(), source };
+        let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
+        match file.try_lock() {
+            Ok(()) => Ok(VaultLock { _file: file }),
+            Err(std::fs::TryLockError::WouldBlock) => Err(VaultError::InUse { path }),
+            Err(std::fs::TryLockError::Error(source)) => Err(failed(source)),
+        }
+    }
+}
