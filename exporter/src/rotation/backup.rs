@@ -55,7 +55,7 @@ pub(super) fn make(directory: &Path, previous: Option<LeafSha256>, files: &[Stag
     }
     platform::create_private_directory(directory)?;
     for file in files {
-        if let (Some(bytes), Some(old)) = (&file.old, &file.swap.old) {
+        if let (Some(bytes), Some(old)) = (&file.backup, &file.swap.old) {
             platform::replace(&old.backup, bytes, None)?;
         }
     }
@@ -81,7 +81,7 @@ pub(super) fn restore(files: &[FileSwap]) -> Result<(), BackupError> {
             continue;
         }
         let bytes = platform::read_regular(&old.backup, MAX_STORE_BYTES)?.bytes;
-        if Digest::of(&bytes) != old.digest {
+        if Digest::of(&bytes) != old.backup_digest {
             return Err(BackupError::Altered { path: old.backup.clone() });
         }
         platform::replace(&file.path, &bytes, Some(old.attributes))?;

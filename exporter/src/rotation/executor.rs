@@ -9,7 +9,7 @@ use kagiban_crds::host_api::Leaf;
 
 use super::backup;
 use super::digest::Digest;
-use super::journal::{FileSwap, Record, Rotation};
+use super::journal::{FileSwap, OldFile, Record, Rotation};
 use super::live;
 use super::machine::{Before, Cause, Effect, Event, State};
 use super::rotator::Rotator;
@@ -36,11 +36,12 @@ impl Rotator {
             Effect::Stage => self.stage(),
             Effect::BackUp => self.back_up(),
             Effect::Preflight => return self.preflight().await,
-            Effect::Stop => self.stop("stop_failed").await,
+            Effect::Stop => self.stop_for_swap().await,
             Effect::Swap => self.swap(),
             Effect::Inspect => self.inspect(),
             Effect::Start => self.start("start_failed").await,
             Effect::VerifyNew => self.verify(self.new_leaf().into_iter().collect()).await,
+            Effect::CheckFiles => self.check_files(),
             Effect::LookForNew => self.look_for_new().await,
             Effect::Discard => self.discard(),
             Effect::EnsureStopped => self.stop("stop_failed_in_rollback").await,
@@ -67,7 +68,7 @@ impl Rotator {
             Err(cause) => {
                 tracing::error!(agent = %self.agent.name, error = cause.message, "the journal cannot be written");
                 let instead = rotation.state.clone().unsaved(next, cause.clone());
-                // What is durable now leads to the same end, should we stop here.
+                // Recovery finds its way from the older entry too, by looking at the files.
                 let _ = self.enter(rotation, instead, cause.message);
             }
         }
@@ -102,7 +103,7 @@ impl Rotator {
 
     async fn preflight(&mut self) -> Event {
         tokio::time::sleep(self.until_restart_is_due()).await;
-        let seen = live::look(&self.agent.endpoint).await;
+        let seen = live::look_twice(&self.agent.endpoint, self.agent.verify.interval).await;
         // Last: the service is stopped next.
         match self.host.power.check() {
             Ok(()) => {
@@ -133,11 +134,13 @@ impl Rotator {
         started.map_err(|error| Cause::new(reason, error.to_string()))
     }
 
-    /// Every file is looked at before the first is replaced: the agent may have written one while it stopped.
+    /// The agent may write a file while it stops. What it wrote is not ours to lose: nothing is replaced then.
+    async fn stop_for_swap(&mut self) -> Result<(), Cause> {
+        self.stop("stop_failed").await?;
+        self.files().iter().try_for_each(unchanged)
+    }
+
     fn swap(&mut self) -> Result<(), Cause> {
-        for file in self.files() {
-            unchanged(file)?;
-        }
         for file in self.files() {
             let attributes = file.old.as_ref().map(|old| old.attributes);
             platform::promote(&file.staged, &file.path, file.new.as_bytes(), attributes)
@@ -152,6 +155,21 @@ impl Rotator {
 
     async fn verify(&self, wanted: Vec<LeafSha256>) -> Result<(), Cause> {
         live::verify(&self.agent.endpoint, &wanted, self.agent.verify).await
+    }
+
+    /// Whether a file is on its way back, or gone. That the agent has changed one since is no matter: it removes the
+    /// password from its INI file once it has read it, and the served leaf is looked at next.
+    fn check_files(&self) -> Result<(), Cause> {
+        for file in self.files() {
+            let present = platform::read_regular(&file.path, MAX_STORE_BYTES).ok();
+            let present = present.map(|present| Digest::of(&present.bytes));
+            let went_back = |old: &OldFile| present == Some(old.digest) || present == Some(old.backup_digest);
+            if present.is_none() || file.old.as_ref().is_some_and(went_back) {
+                let message = format!("{} is not what this rotation put there; open a new one", file.path.display());
+                return Err(Cause::new("went_back_meanwhile", message));
+            }
+        }
+        Ok(())
     }
 
     async fn look_for_new(&self) -> Result<(), Cause> {

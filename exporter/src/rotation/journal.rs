@@ -75,6 +75,8 @@ pub struct OldFile {
     pub attributes: Attributes,
     /// Where its copy lies.
     pub backup: PathBuf,
+    /// Of the copy. It differs from the file's where going back needs more than the file said: see `staging`.
+    pub backup_digest: Digest,
 }
 
 /// What was found where a journal should be.

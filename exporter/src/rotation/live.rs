@@ -23,6 +23,20 @@ pub async fn look(endpoint: &Endpoint) -> Result<Certificate, ProbeError> {
     Ok(seen.chain.into_iter().next().expect("a handshake's chain has a leaf"))
 }
 
+/// One look, and another when it failed: a missed handshake must not pass for a service that was broken before.
+///
+/// # Errors
+/// Of the second look.
+pub(super) async fn look_twice(endpoint: &Endpoint, pause: Duration) -> Result<Certificate, ProbeError> {
+    match look(endpoint).await {
+        Ok(leaf) => Ok(leaf),
+        Err(_) => {
+            sleep(pause).await;
+            look(endpoint).await
+        }
+    }
+}
+
 /// Waits until one of `wanted` is served, and then for as long as the hold-down asks, at every look.
 ///
 /// # Errors

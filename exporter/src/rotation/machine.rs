@@ -41,8 +41,13 @@ pub enum State {
     Verifying {
         before: Before,
     },
-    /// Restarted somewhere behind the swap: look whether the new leaf is served already.
+    /// Restarted somewhere behind the swap. The files may be on their way back: a rollback goes on when its journal
+    /// cannot be written.
     Resuming {
+        before: Before,
+    },
+    /// Restarted behind the swap, the new files in place: the new leaf may be served already.
+    Looking {
         before: Before,
     },
     Committed {
@@ -112,6 +117,8 @@ pub enum Effect {
     Inspect,
     Start,
     VerifyNew,
+    /// Whether a file has gone back to what it was.
+    CheckFiles,
     /// One look at the endpoint.
     LookForNew,
     Discard,
@@ -149,7 +156,8 @@ impl State {
             Self::Swapped { .. } => Effect::Inspect,
             Self::Restarting { .. } => Effect::Start,
             Self::Verifying { .. } => Effect::VerifyNew,
-            Self::Resuming { .. } => Effect::LookForNew,
+            Self::Resuming { .. } => Effect::CheckFiles,
+            Self::Looking { .. } => Effect::LookForNew,
             Self::Discarding { .. } => Effect::Discard,
             Self::Undoing { step: Undo::Stop, .. } => Effect::EnsureStopped,
             Self::Undoing { step: Undo::Restore, .. } => Effect::Restore,
@@ -173,9 +181,10 @@ impl State {
             (Self::Stopping { before }, Done) => Self::Swapping { before },
             (Self::Swapping { before }, Done) => Self::Swapped { before },
             (Self::Swapped { before }, Done) => Self::Restarting { before },
-            (Self::Restarting { before } | Self::Resuming { before }, Done) => Self::Verifying { before },
+            (Self::Restarting { before } | Self::Looking { before }, Done) => Self::Verifying { before },
+            (Self::Resuming { before }, Done) => Self::Looking { before },
             (Self::Verifying { before }, Done) => Self::Committed { before },
-            (Self::Resuming { before }, Failed(_)) => Self::Restarting { before },
+            (Self::Looking { before }, Failed(_)) => Self::Restarting { before },
 
             (Self::Requested | Self::Keyed, Failed(failure) | Ordered(failure)) => Self::RolledBack { failure },
             (Self::Validated | Self::Staged | Self::BackedUp, Failed(failure)) => Self::Discarding { failure },
@@ -185,7 +194,7 @@ impl State {
             (Self::Swapping { before } | Self::Swapped { before }, Failed(failure)) => {
                 undo(Undo::Restore, before, failure)
             }
-            (Self::Restarting { before } | Self::Verifying { before }, Failed(failure))
+            (Self::Resuming { before } | Self::Restarting { before } | Self::Verifying { before }, Failed(failure))
             | (Self::Committed { before }, Ordered(failure)) => undo(Undo::Stop, before, failure),
 
             (Self::Undoing { step, before, failure }, event @ (Done | Failed(_))) => {
@@ -224,7 +233,8 @@ impl State {
             Self::Swapped { before }
             | Self::Restarting { before }
             | Self::Verifying { before }
-            | Self::Resuming { before } => Self::Resuming { before },
+            | Self::Resuming { before }
+            | Self::Looking { before } => Self::Resuming { before },
             Self::Undoing { step, before, failure } => {
                 let step = match step {
                     Undo::Stop | Undo::Restore => Undo::Stop,
@@ -241,7 +251,7 @@ impl State {
     }
 
     /// The state to go on with, in memory, when `next` could not be made durable. Going forward ends there: nothing is
-    /// done that no journal tells of. On the way back what is durable already leads to the same end.
+    /// done that no journal tells of. The way back goes on: the old files are better than new ones that failed.
     #[must_use]
     pub fn unsaved(self, next: Self, cause: Cause) -> Self {
         match next {
@@ -259,6 +269,7 @@ impl State {
             | Self::Restarting { .. }
             | Self::Verifying { .. }
             | Self::Resuming { .. }
+            | Self::Looking { .. }
             | Self::Committed { .. } => self.after(Event::Failed(cause)),
         }
     }
@@ -277,7 +288,7 @@ impl State {
             Self::Staged => RotationState::Staged,
             Self::BackedUp | Self::Stopping { .. } | Self::Swapping { .. } => RotationState::BackedUp,
             Self::Swapped { .. } => RotationState::Swapped,
-            Self::Restarting { .. } | Self::Resuming { .. } => RotationState::Restarting,
+            Self::Restarting { .. } | Self::Resuming { .. } | Self::Looking { .. } => RotationState::Restarting,
             Self::Verifying { .. } => RotationState::Verifying,
             Self::Committed { .. } => RotationState::Committed,
             Self::Discarding { .. } | Self::Undoing { .. } => RotationState::RollingBack,
@@ -303,6 +314,7 @@ impl State {
             | Self::Restarting { .. }
             | Self::Verifying { .. }
             | Self::Resuming { .. }
+            | Self::Looking { .. }
             | Self::Committed { .. } => None,
         }
     }

@@ -1,7 +1,7 @@
 //! What is done at start, before anything new is taken: an earlier run's rotation is finished or undone.
 
 use jiff::Timestamp;
-use kagiban_crds::{Epoch, LeafSha256};
+use kagiban_crds::{Epoch, Generation, LeafSha256};
 
 use super::agent::{Agent, Keystore};
 use super::backup::{self, Manifest};
@@ -20,14 +20,17 @@ impl Rotator {
     /// When the journal can neither be read nor set aside: nothing is known then, and nothing is touched.
     pub async fn recover(host: Host, agent: Agent) -> Result<Self, JournalError> {
         let path = host.vault.journal(&agent.name);
-        let fresh = Record::new(host.name.clone(), agent.name.clone());
+        let newest = backup::newest(&host.vault, &agent.name);
+        // Who removes a journal by hand does not thereby let an old request in.
+        let generation = newest.as_ref().map_or(Generation(0), |(generation, _)| *generation);
+        let fresh = Record { generation, ..Record::new(host.name.clone(), agent.name.clone()) };
         let record = match journal::load(&path, &host.name, &agent.name)? {
             Found::Nothing => fresh,
             Found::Record(record) => resumed(*record),
             Found::Unreadable { aside, why } => {
                 let aside = aside.display();
                 tracing::error!(agent = %agent.name, %aside, why, "the journal was set aside: it is not understood");
-                without_journal(&host, &agent, fresh).await
+                without_journal(&agent, fresh, newest.and_then(|(_, manifest)| manifest)).await
             }
         };
         host.raise_epoch(record.epoch);
@@ -66,17 +69,14 @@ fn resumed(mut record: Record) -> Record {
 }
 
 /// The journal is lost. What is on disk stays if it is what is served; otherwise the newest backup comes back.
-async fn without_journal(host: &Host, agent: &Agent, fresh: Record) -> Record {
-    let newest = backup::newest(&host.vault, &agent.name);
-    let generation = newest.as_ref().map_or(fresh.generation, |(generation, _)| *generation);
-    let fresh = Record { generation, ..fresh };
+async fn without_journal(agent: &Agent, fresh: Record, newest: Option<Manifest>) -> Record {
     let stored = staging::stored_leaf(agent).ok().map(|leaf| leaf.sha256());
     let served = live::look(&agent.endpoint).await.ok().map(|leaf| leaf.sha256());
     if stored.is_some() && stored == served {
         return fresh;
     }
     let lost = |message: &str| Cause::new("journal_lost", message);
-    let (state, manifest) = match newest.and_then(|(_, manifest)| manifest) {
+    let (state, manifest) = match newest {
         Some(manifest) => {
             let failure = lost("the journal was lost, and what is served is not what is stored: the backup came back");
             let before = manifest.previous.map_or(Before::NotServed, Before::Served);
@@ -89,7 +89,7 @@ async fn without_journal(host: &Host, agent: &Agent, fresh: Record) -> Record {
     };
     let mut rotation = Rotation {
         epoch: Epoch(0),
-        generation,
+        generation: fresh.generation,
         opened_at: Timestamp::now(),
         open_digest: Digest::of(b""),
         chain_digest: None,

@@ -43,7 +43,8 @@ pub(super) struct Staging {
 pub(super) struct StagedFile {
     pub swap: FileSwap,
     pub new: Zeroizing<Vec<u8>>,
-    pub old: Option<Zeroizing<Vec<u8>>>,
+    /// What going back puts there.
+    pub backup: Option<Zeroizing<Vec<u8>>>,
     holds: Holds,
 }
 
@@ -192,12 +193,26 @@ impl Survey {
             }
         }
         if let Some((path, ini, contents)) = self.next_ini(agent)? {
-            let new = Zeroizing::new(contents.bytes().to_vec());
-            let old = Some(Zeroizing::new(ini.contents.bytes().to_vec()));
-            files.push(place.file(path, Holds::PasswordIni, new, old, files.len())?);
+            let bytes = |ini: &Ini| Zeroizing::new(ini.bytes().to_vec());
+            let file =
+                place.file(path, Holds::PasswordIni, bytes(&contents), Some(bytes(&ini.contents)), files.len())?;
+            files.push(file.going_back_to(bytes(&self.ini_on_the_way_back(agent, ini)?)));
         }
         let password = self.passwords.into_iter().next();
         Ok(Staging { files, previous: self.previous, password, alias: self.alias, leaf })
+    }
+
+    /// What the INI file must say when the old store comes back. The agent reads a password once and remembers it: after
+    /// it was told the new one, an INI file without any would leave it with a password that opens the old store no more.
+    fn ini_on_the_way_back(&self, agent: &Agent, ini: &IniFile) -> Result<Ini, StagingError> {
+        let opens = self.opens.and_then(|opens| self.passwords.get(opens));
+        match (&agent.password_ini, &ini.password, opens) {
+            (Some((_, place)), None, Some(old)) => {
+                let contents = ini.contents.with_value(place.section, place.key, old);
+                contents.map_err(|source| StagingError::Ini { file: place.file, source })
+            }
+            _ => Ok(ini.contents.clone()),
+        }
     }
 
     /// The INI file with the new store's password, unless the agent knows that password already: the store opened with
@@ -274,14 +289,27 @@ impl BackupPlace<'_> {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let backup = self.vault.backup(self.agent, self.generation).join(format!("{number}-{name}"));
         let old_file = match (&old, attributes) {
-            (Some(old), Some(attributes)) => Some(OldFile { digest: Digest::of(old), attributes, backup }),
+            (Some(old), Some(attributes)) => {
+                let digest = Digest::of(old);
+                Some(OldFile { digest, attributes, backup, backup_digest: digest })
+            }
             (None, None) => None,
             // It came or went between two looks.
             (Some(_), None) | (None, Some(_)) => return Err(StagingError::OtherLeaf),
         };
         let staged = platform::temporary_beside(path)?;
         let swap = FileSwap { path: path.to_owned(), staged, new: Digest::of(&new), old: old_file };
-        Ok(StagedFile { swap, new, old, holds })
+        Ok(StagedFile { swap, new, backup: old, holds })
+    }
+}
+
+impl StagedFile {
+    fn going_back_to(mut self, bytes: Zeroizing<Vec<u8>>) -> Self {
+        if let Some(old) = &mut self.swap.old {
+            old.backup_digest = Digest::of(&bytes);
+            self.backup = Some(bytes);
+        }
+        self
     }
 }
 

@@ -148,3 +148,101 @@ fn check_link(n: usize, child: &X509Certificate<'_>, issuer: &X509Certificate<'_
     }
     child.verify_signature(Some(issuer.public_key())).map_err(|_| ChainError::BrokenLink(n))
 }
+
+#[cfg(test)]
+mod tests {
+    use kagiban_crds::host_api::KeyRequest;
+    use rcgen::{
+        BasicConstraints, Certificate as Signed, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
+        KeyPair, PublicKeyData, SanType, date_time_ymd,
+    };
+
+    use super::*;
+
+    struct Authority {
+        certificate: Signed,
+        issuer: Issuer<'static, KeyPair>,
+    }
+
+    fn authority(name: &str, is_ca: bool) -> Authority {
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.is_ca = if is_ca { IsCa::Ca(BasicConstraints::Unconstrained) } else { IsCa::ExplicitNoCa };
+        let key = KeyPair::generate().expect("key");
+        let certificate = params.self_signed(&key).expect("sign");
+        Authority { certificate, issuer: Issuer::new(params, key) }
+    }
+
+    /// Signs a good leaf after `change`, and checks it with its issuer behind it.
+    fn check(change: impl FnOnce(&mut CertificateParams)) -> Result<usize, ChainError> {
+        check_under(&authority("ca", true), change)
+    }
+
+    fn check_under(ca: &Authority, change: impl FnOnce(&mut CertificateParams)) -> Result<usize, ChainError> {
+        let key = KeyPair::generate().expect("key");
+        let mut params = CertificateParams::default();
+        params.subject_alt_names = vec![SanType::DnsName("Ups-01.example.com".try_into().expect("name"))];
+        params.not_before = date_time_ymd(2020, 1, 1);
+        params.not_after = date_time_ymd(2030, 1, 1);
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        change(&mut params);
+        let leaf = params.signed_by(&key, &ca.issuer).expect("sign");
+        let pem = leaf.pem() + &ca.certificate.pem();
+        validate(&pem, &key.subject_public_key_info())
+    }
+
+    fn validate(pem: &str, spki: &[u8]) -> Result<usize, ChainError> {
+        let dns_names = vec!["ups-01.example.com".to_owned()];
+        let request = CertificateRequest { dns_names, ip_addresses: vec![], key: KeyRequest::EcdsaP256 };
+        let now: Timestamp = "2025-01-01T00:00:00Z".parse().expect("time");
+        chain(pem, spki, &request, now).map(|chain| chain.len())
+    }
+
+    #[test]
+    fn a_chain_that_fits_is_taken_without_usages_too() {
+        assert_eq!(check(|_| {}), Ok(2));
+        assert_eq!(check(|params| params.extended_key_usages.clear()), Ok(2));
+    }
+
+    #[test]
+    fn a_leaf_that_does_not_fit_is_refused_with_its_reason() {
+        let refused = |change: fn(&mut CertificateParams)| check(change).expect_err("refused");
+        let expired = refused(|params| params.not_after = date_time_ymd(2024, 1, 1));
+        assert!(matches!(expired, ChainError::Expired(0, _)));
+        let early = refused(|params| params.not_before = date_time_ymd(2026, 1, 1));
+        assert!(matches!(early, ChainError::NotYetValid(0, _)));
+        let nameless = refused(|params| params.subject_alt_names.clear());
+        assert_eq!(nameless, ChainError::MissingName("ups-01.example.com".into()));
+        assert_eq!(refused(|params| params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained)), ChainError::LeafIsCa);
+        let client = refused(|params| params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth]);
+        assert_eq!(client, ChainError::NotForServers);
+    }
+
+    #[test]
+    fn a_chain_for_another_key_or_of_strangers_is_refused() {
+        let (ca, key) = (authority("ca", true), KeyPair::generate().expect("key"));
+        assert_eq!(validate(&ca.certificate.pem(), &key.subject_public_key_info()), Err(ChainError::OtherKey));
+        assert_eq!(check_under(&authority("ca", false), |_| {}), Err(ChainError::NotCa(1)));
+
+        let mut params = CertificateParams::new(vec!["ups-01.example.com".to_owned()]).expect("params");
+        params.not_after = date_time_ymd(2030, 1, 1);
+        let leaf = params.signed_by(&key, &ca.issuer).expect("sign");
+        for stranger in [authority("ca", true), authority("other", true)] {
+            let pem = leaf.pem() + &stranger.certificate.pem();
+            assert_eq!(validate(&pem, &key.subject_public_key_info()), Err(ChainError::BrokenLink(0)));
+        }
+    }
+
+    #[test]
+    fn what_is_no_chain_is_refused_without_much_work() {
+        assert_eq!(validate("", b""), Err(ChainError::Count));
+        assert_eq!(
+            validate("-----BEGIN CERTIFICATE-----\n!!\n-----END CERTIFICATE-----\n", b""),
+            Err(ChainError::NotPem)
+        );
+        let broken = "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n";
+        assert_eq!(validate(broken, b""), Err(ChainError::Malformed(0)));
+        let many = authority("ca", true).certificate.pem().repeat(MAX_CHAIN_CERTIFICATES + 1);
+        assert_eq!(validate(&many, b""), Err(ChainError::Count));
+    }
+}

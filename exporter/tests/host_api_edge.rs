@@ -1,0 +1,97 @@
+//! Who is let in, and how long they may take.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod support;
+
+use std::time::{Duration, Instant};
+
+use kagiban_crds::host_api::{MAX_REQUEST_BYTES, RefusalReason};
+use rcgen::ExtendedKeyUsagePurpose;
+use support::World;
+use support::pki::Authority;
+use support::wire::{Api, OPERATOR, receive};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+
+const GET_HOST: &str = "GET /v1/host HTTP/1.1";
+const OPEN: &str = "POST /v1/agents/agent/rotations HTTP/1.1";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_a_trusted_client_with_an_authorised_name_is_answered() {
+    let world = World::pem_pair().await;
+    let api = Api::start(&world).await;
+    assert_eq!(api.send(Some(&api.operator), GET_HOST, b"").await.unwrap().status, 200);
+
+    assert!(api.send(None, GET_HOST, b"").await.is_err(), "no certificate");
+    let stranger = Authority::new("clients").client(OPERATOR);
+    assert!(api.send(Some(&stranger), GET_HOST, b"").await.is_err(), "another CA of the same name");
+    let expired = api.fleet.issue(OPERATOR, ExtendedKeyUsagePurpose::ClientAuth, 2021);
+    assert!(api.send(Some(&expired), GET_HOST, b"").await.is_err(), "expired");
+    let server = api.fleet.issue(OPERATOR, ExtendedKeyUsagePurpose::ServerAuth, 2049);
+    assert!(api.send(Some(&server), GET_HOST, b"").await.is_err(), "a server's certificate");
+
+    for name in ["other.example.com", "Operator.example.com", "a.operator.example.com", "*.example.com"] {
+        let other = api.fleet.client(name);
+        let reply = api.send(Some(&other), GET_HOST, b"").await.unwrap();
+        assert_eq!(reply.reason(), RefusalReason::ClientNotAuthorised, "{name}");
+        let reply = api.send(Some(&other), "GET /nowhere HTTP/1.1", b"").await.unwrap();
+        assert_eq!(reply.reason(), RefusalReason::ClientNotAuthorised, "{name} learns nothing of the routes");
+    }
+    api.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_body_that_is_too_large_or_encoded_or_no_json_is_refused() {
+    let world = World::pem_pair().await;
+    let api = Api::start(&world).await;
+    let send = async |head: &str, body: &[u8]| api.send(Some(&api.operator), head, body).await.unwrap().reason();
+    assert_eq!(send(OPEN, &vec![b' '; MAX_REQUEST_BYTES + 1]).await, RefusalReason::BodyTooLarge);
+    assert_eq!(send(&format!("{OPEN}\r\nContent-Encoding: gzip"), b"{}").await, RefusalReason::UnsupportedEncoding);
+    assert_eq!(send(OPEN, b"{}").await, RefusalReason::Malformed);
+    assert_eq!(send(OPEN, br#"{"storePassword":"canary"#).await, RefusalReason::Malformed);
+    assert_eq!(send("DELETE /v1/host HTTP/1.1", b"").await, RefusalReason::MethodNotAllowed);
+    assert_eq!(send("GET /v1/agents/..%2f..%2fetc HTTP/1.1", b"").await, RefusalReason::NotFound);
+
+    // Without an announced length the cap holds while it streams.
+    let mut stream = api.connect(Some(&api.operator)).await.unwrap();
+    let head = format!("{OPEN}\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n");
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let chunk = format!("4000\r\n{}\r\n", " ".repeat(0x4000));
+    for _ in 0..8 {
+        let _ = stream.write_all(chunk.as_bytes()).await;
+    }
+    assert_eq!(receive(&mut stream).await.unwrap().reason(), RefusalReason::BodyTooLarge);
+    api.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_body_that_never_ends_is_refused_in_time() {
+    let world = World::pem_pair().await;
+    let api = Api::start(&world).await;
+    let mut stream = api.connect(Some(&api.operator)).await.unwrap();
+    let head = format!("{OPEN}\r\nHost: x\r\nContent-Length: 100\r\n\r\n{{");
+    stream.write_all(head.as_bytes()).await.unwrap();
+    assert_eq!(receive(&mut stream).await.unwrap().reason(), RefusalReason::TooSlow);
+    api.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clients_that_do_nothing_lock_nobody_out() {
+    let world = World::pem_pair().await;
+    let api = Api::start(&world).await;
+    let mut idle = Vec::new();
+    for _ in 0..50 {
+        idle.push(TcpStream::connect(api.address).await.unwrap());
+    }
+    let mut half = Vec::new();
+    for _ in 0..8 {
+        let mut stream = api.connect(Some(&api.operator)).await.unwrap();
+        stream.write_all(b"GET /v1/ho").await.unwrap();
+        half.push(stream);
+    }
+    let asked = Instant::now();
+    assert_eq!(api.send(Some(&api.operator), GET_HOST, b"").await.unwrap().status, 200);
+    assert!(asked.elapsed() < Duration::from_secs(1), "{:?}", asked.elapsed());
+    api.stop().await;
+}

@@ -1,0 +1,250 @@
+//! Rotations on a host, through the host API: what ends well, what goes back, and what is refused.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod support;
+
+use std::os::unix::fs::PermissionsExt;
+
+use kagiban_crds::Generation;
+use kagiban_crds::host_api::{AgentReport, PowerState, RefusalReason, RotationReport, RotationState, Sighting};
+use kagiban_keystore as keystore;
+use support::wire::Api;
+use support::{AGENT, World, open, rollback, service};
+
+const MULTI: &str = "a service and a host API live in this process";
+
+async fn rotate(world: &World, api: &Api, generation: u64) -> RotationReport {
+    let opened = api.open(1, generation).await.unwrap();
+    assert_eq!(opened.state, RotationState::Keyed);
+    let (chain, _) = world.sign(&opened.csr.expect(MULTI));
+    api.deliver(1, generation, &chain).await.unwrap();
+    api.decided(generation).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rotation_ends_with_the_new_leaf_served_one_restart_and_the_old_files_in_the_backup() {
+    let world = World::pem_pair().await;
+    let key = world.home().join("tls.key");
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o640)).unwrap();
+    let old_key = std::fs::read(&key).unwrap();
+    let api = Api::start(&world).await;
+
+    let opened = api.open(1, 1).await.unwrap();
+    let (chain, leaf) = world.sign(opened.csr.as_ref().unwrap());
+    let accepted = api.deliver(1, 1, &chain).await.unwrap();
+    assert!(accepted.state >= RotationState::Validated);
+    let decided = api.decided(1).await;
+
+    assert_eq!(decided.state, RotationState::Committed, "{decided:#?}");
+    assert_eq!(world.service.served().await, Some(leaf));
+    assert_eq!(decided.previous, Some(world.first));
+    assert_eq!(world.service.starts(), 1);
+    assert_eq!(std::fs::metadata(&key).unwrap().permissions().mode() & 0o777, 0o640);
+    assert_eq!(std::fs::read(world.state().join("backups/agent/1/1-tls.key")).unwrap(), old_key);
+    let mut left: Vec<_> = std::fs::read_dir(world.home()).unwrap().map(|e| e.unwrap().file_name()).collect();
+    left.sort();
+    assert_eq!(left, ["password", "tls.crt", "tls.key"]);
+
+    let report: AgentReport = api.ask("GET", &format!("agents/{AGENT}"), &()).await.unwrap();
+    assert_eq!(report.generation, Generation(1));
+    assert!(matches!(report.stored, Sighting::Leaf(stored) if stored.sha256 == leaf));
+    assert!(matches!(report.served, Sighting::Leaf(served) if served.sha256 == leaf));
+
+    // A repeat is answered with what became of it, and restarts nothing.
+    assert_eq!(api.open(1, 1).await.unwrap(), decided);
+    assert_eq!(api.deliver(1, 1, &chain).await.unwrap(), decided);
+    assert_eq!(world.service.starts(), 1);
+    api.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_service_that_does_not_start_on_the_new_files_gets_its_old_ones_back() {
+    let world = World::pem_pair().await;
+    world.service.insist_on(&world.first.to_string());
+    let old = std::fs::read(world.home().join("tls.crt")).unwrap();
+    let api = Api::start(&world).await;
+    let decided = rotate(&world, &api, 1).await;
+    assert_eq!(decided.state, RotationState::RolledBack, "{decided:#?}");
+    assert_eq!(decided.failure.unwrap().reason, "start_failed");
+    assert_eq!(world.service.served().await, Some(world.first));
+    assert_eq!(std::fs::read(world.home().join("tls.crt")).unwrap(), old);
+    assert_eq!(world.service.starts(), 2);
+    api.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agent_that_comes_back_on_neither_is_frozen_and_takes_nothing_more() {
+    let world = World::pem_pair().await;
+    world.service.insist_on("neither");
+    let api = Api::start(&world).await;
+    let decided = rotate(&world, &api, 1).await;
+    assert_eq!(decided.state, RotationState::Frozen, "{decided:#?}");
+    assert_eq!(api.open(1, 2).await.unwrap_err().reason, RefusalReason::Frozen);
+    let old_files = std::fs::read_to_string(world.home().join("tls.crt")).unwrap();
+    assert!(old_files.contains("BEGIN CERTIFICATE"));
+    api.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_committed_rotation_goes_back_by_order() {
+    let world = World::pem_pair().await;
+    let api = Api::start(&world).await;
+    assert_eq!(rotate(&world, &api, 1).await.state, RotationState::Committed);
+    let path = format!("agents/{AGENT}/rotations/1/rollback");
+    let going: RotationReport = api.ask("POST", &path, &rollback(1, 1)).await.unwrap();
+    assert_eq!(going.state, RotationState::RollingBack);
+    assert_eq!(api.decided(1).await.state, RotationState::RolledBack);
+    assert_eq!(world.service.served().await, Some(world.first));
+    api.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_old_or_meant_for_others_is_refused_and_changes_nothing() {
+    let world = World::pem_pair().await;
+    let api = Api::start(&world).await;
+    let opened = api.open(5, 3).await.unwrap();
+
+    let stale = api.open(5, 2).await.unwrap_err();
+    assert_eq!((stale.reason, stale.generation), (RefusalReason::StaleGeneration, Some(Generation(3))));
+    let deposed = api.open(4, 4).await.unwrap_err();
+    assert_eq!((deposed.reason, deposed.epoch.map(|e| e.0)), (RefusalReason::StaleEpoch, Some(5)));
+    assert_eq!(api.open(5, 4).await.unwrap_err().reason, RefusalReason::RotationInProgress);
+
+    let mut other = open(5, 3);
+    other.certificate.dns_names.push("other.example.com".to_owned());
+    let path = format!("agents/{AGENT}/rotations");
+    let conflict = api.ask::<RotationReport>("POST", &path, &other).await.unwrap_err();
+    assert_eq!(conflict.reason, RefusalReason::GenerationConflict);
+    let mut elsewhere = open(5, 4);
+    elsewhere.target.host = "ups-02.example.com".parse().unwrap();
+    let refused = api.ask::<RotationReport>("POST", &path, &elsewhere).await.unwrap_err();
+    assert_eq!(refused.reason, RefusalReason::WrongTarget);
+    let unknown = api.ask::<RotationReport>("POST", "agents/nobody/rotations", &open(5, 4)).await.unwrap_err();
+    assert_eq!(unknown.reason, RefusalReason::NotFound);
+
+    // A chain for another key, then one that does not parse; the rotation waits on for the right one.
+    let (foreign, _) = (support::pki::Authority::new("x").server(support::HOST).chain, ());
+    for chain in [foreign.as_str(), "no chain"] {
+        assert_eq!(api.deliver(5, 3, chain).await.unwrap_err().reason, RefusalReason::ChainRefused);
+    }
+    // The next leader repeats the question, and the one before it speaks no more.
+    assert_eq!(api.open(6, 3).await.unwrap().csr, opened.csr);
+    assert_eq!(api.open(5, 3).await.unwrap_err().reason, RefusalReason::StaleEpoch);
+    assert_eq!(world.service.starts(), 0);
+    assert_eq!(world.service.served().await, Some(world.first));
+    api.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_opened_while_a_shutdown_is_scheduled() {
+    let world = World::pem_pair().await;
+    let api = Api::start(&world).await;
+    std::fs::write(world.scheduled_shutdown(), "USEC=1\n").unwrap();
+    assert_eq!(api.open(1, 1).await.unwrap_err().reason, RefusalReason::PowerUnsafe);
+    let report: AgentReport = api.ask("GET", &format!("agents/{AGENT}"), &()).await.unwrap();
+    assert_eq!(report.power.state, PowerState::ShutdownPending);
+    assert_eq!(report.generation, Generation(0));
+    api.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn powerchutes_store_and_its_password_change_together_and_the_rest_of_both_files_stays() {
+    let world = World::powerchute().await;
+    std::fs::write(world.home().join("password"), "new-password\n").unwrap();
+    let api = Api::start(&world).await;
+    let decided = rotate(&world, &api, 1).await;
+    assert_eq!(decided.state, RotationState::Committed, "{decided:#?}");
+    assert_eq!(world.service.served().await, decided.leaf.map(|leaf| leaf.sha256));
+    let ini = std::fs::read_to_string(world.home().join("pcssconfig.ini")).unwrap();
+    assert_eq!(ini, service::INI.replace("old-password", "new-password"));
+    let store = std::fs::read(world.home().join("keystore")).unwrap();
+    let store = keystore::read(&store, Some(&"new-password".into()), &keystore::Limits::default()).unwrap();
+    assert_eq!(store.password, keystore::PasswordCheck::Verified);
+    let mut aliases: Vec<_> = store.entries.iter().map(|entry| entry.alias.as_str()).collect();
+    aliases.sort_unstable();
+    assert_eq!(aliases, ["other", "securekey"], "the entry that is not ours is still there");
+    api.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_that_no_password_opens_is_refused_before_a_key_is_made() {
+    let world = World::powerchute().await;
+    std::fs::write(world.home().join("password"), "wrong-password\n").unwrap();
+    std::fs::write(world.home().join("pcssconfig.ini"), "[Other]\n").unwrap();
+    let api = Api::start(&world).await;
+    assert_eq!(api.open(1, 1).await.unwrap_err().reason, RefusalReason::KeystoreRefused);
+    assert_eq!(api.ask::<AgentReport>("GET", &format!("agents/{AGENT}"), &()).await.unwrap().generation, Generation(0));
+    api.stop().await;
+}
+
+fn argv(script: &str) -> Option<Vec<String>> {
+    Some(["sh", "-c", script].map(str::to_owned).to_vec())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_old_process_that_goes_on_with_the_old_leaf_is_no_success() {
+    let mut world = World::pem_pair().await;
+    (world.agent.service.stop, world.agent.service.start) = (argv("true"), argv("true"));
+    let api = Api::start(&world).await;
+    let decided = rotate(&world, &api, 1).await;
+    assert_eq!(decided.state, RotationState::RolledBack, "{decided:#?}");
+    assert_eq!(decided.failure.unwrap().reason, "other_leaf_served");
+    api.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_that_hangs_is_killed_and_nothing_is_replaced() {
+    let mut world = World::pem_pair().await;
+    world.agent.service.stop = argv("sleep 60");
+    world.agent.service.stop_timeout = Some(std::time::Duration::from_millis(200));
+    let old = std::fs::read(world.home().join("tls.crt")).unwrap();
+    let api = Api::start(&world).await;
+    let decided = rotate(&world, &api, 1).await;
+    assert_eq!(decided.state, RotationState::RolledBack, "{decided:#?}");
+    assert_eq!(decided.failure.unwrap().reason, "stop_failed");
+    assert_eq!(std::fs::read(world.home().join("tls.crt")).unwrap(), old);
+    api.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_agent_writes_while_it_stops_is_not_lost() {
+    let mut world = World::pem_pair().await;
+    let file = world.home().join("tls.crt");
+    let stop = world.service.stop_argv();
+    let script = format!("{}; echo >> {}", stop[2].replace("$0", &stop[3]), file.display());
+    world.agent.service.stop = argv(&script);
+    let old = std::fs::read(&file).unwrap();
+    let api = Api::start(&world).await;
+    let decided = rotate(&world, &api, 1).await;
+    assert_eq!(decided.state, RotationState::RolledBack, "{decided:#?}");
+    assert_eq!(decided.failure.unwrap().reason, "changed_meanwhile");
+    assert_eq!(std::fs::read(&file).unwrap(), [old.as_slice(), b"\n"].concat());
+    assert_eq!(world.service.served().await, Some(world.first));
+    api.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn backups_are_bounded_and_private_and_no_secret_stands_outside_them() {
+    let mut world = World::powerchute().await;
+    world.agent.backups = 2;
+    std::fs::write(world.home().join("password"), "new-password\n").unwrap();
+    let api = Api::start(&world).await;
+    for generation in 1..=4 {
+        let decided = rotate(&world, &api, generation).await;
+        assert_eq!(decided.state, RotationState::Committed, "{decided:#?}");
+        let told = serde_json::to_string(&decided).unwrap();
+        assert!(!told.contains("-password") && !told.contains("PRIVATE"), "{told}");
+    }
+    // Decided comes first, tidied after: the API ends when both are done.
+    api.stop().await;
+    let journal = std::fs::read_to_string(world.state().join("journal/agent.json")).unwrap();
+    assert!(!journal.contains("-password") && !journal.contains("PRIVATE"), "{journal}");
+    let backups = world.state().join("backups/agent");
+    let mut kept: Vec<_> = std::fs::read_dir(&backups).unwrap().map(|e| e.unwrap().file_name()).collect();
+    kept.sort();
+    assert_eq!(kept, ["3", "4"]);
+    let mode = |path: &std::path::Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&backups), 0o700);
+    assert_eq!(mode(&backups.join("4/0-keystore")), 0o600);
+}

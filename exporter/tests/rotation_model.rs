@@ -1,0 +1,285 @@
+//! The rotation machine against a model of the host: every order of success, failure, crash, reboot and full disk.
+//!
+//! The search keeps what a host would keep (the journal, the files, the service) and forgets the rest at a crash.
+
+#![allow(clippy::expect_used, reason = "tests")]
+
+use std::collections::{HashMap, VecDeque};
+
+use kagiban_crds::LeafSha256;
+use kagiban_exporter::rotation::machine::{Before, Cause, Effect, Event, State, Undo};
+
+/// One more than the recoveries that are tried, so that giving up is seen too.
+const MAX_CRASHES: u32 = 5;
+const MAX_JOURNAL_FAILURES: u32 = 2;
+/// The longest way, to the last step of a rollback, has fewer states.
+const MAX_STEPS: u32 = 20;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Files {
+    Old,
+    New,
+    /// Some replaced, some not.
+    Mixed,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Service {
+    Running(Files),
+    Stopped,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct World {
+    /// What a restart would find.
+    journal: State,
+    state: State,
+    files: Files,
+    backup: bool,
+    service: Service,
+    starts: u32,
+    crashes: u32,
+    journal_failures: u32,
+    recoveries: u32,
+    steps: u32,
+}
+
+/// How an effect ended, and how it left the host.
+struct Outcome {
+    event: Event,
+    files: Files,
+    backup: bool,
+    service: Service,
+    started: bool,
+}
+
+fn failed() -> Cause {
+    Cause::new("failed", "it failed")
+}
+
+fn served() -> Before {
+    Before::Served(LeafSha256::new([7; 32]))
+}
+
+/// Everything that may come of a state's effect. Success is only possible where the host allows it; failure always is,
+/// and leaves the host in any state between before and after.
+fn outcomes(world: &World) -> Vec<Outcome> {
+    let outcome =
+        |event| Outcome { event, files: world.files, backup: world.backup, service: world.service, started: false };
+    let done = || outcome(Event::Done);
+    let fails = || outcome(Event::Failed(failed()));
+    let any_service = [world.service, Service::Stopped, Service::Running(world.files)];
+    match world.state.effect() {
+        Effect::MakeKey | Effect::Stage | Effect::Inspect | Effect::Discard => vec![done(), fails()],
+        Effect::BackUp => vec![Outcome { backup: true, ..done() }, Outcome { backup: true, ..fails() }, fails()],
+        Effect::Preflight => {
+            vec![outcome(Event::Cleared(served())), outcome(Event::Cleared(Before::NotServed)), fails()]
+        }
+        Effect::Stop | Effect::EnsureStopped => {
+            let stopped = Outcome { service: Service::Stopped, ..done() };
+            any_service.map(|service| Outcome { service, ..fails() }).into_iter().chain([stopped]).collect()
+        }
+        Effect::Swap => {
+            let halfway = [Files::Old, Files::Mixed, Files::New].map(|files| Outcome { files, ..fails() });
+            halfway.into_iter().chain([Outcome { files: Files::New, ..done() }]).collect()
+        }
+        Effect::Restore => {
+            let halfway = [world.files, Files::Mixed, Files::Old].map(|files| Outcome { files, ..fails() });
+            let restored = world.backup.then(|| Outcome { files: Files::Old, ..done() });
+            halfway.into_iter().chain(restored).collect()
+        }
+        Effect::Start | Effect::EnsureStarted => {
+            let up = Outcome { service: Service::Running(world.files), started: true, ..done() };
+            let failing = any_service.map(|service| Outcome { service, started: true, ..fails() });
+            failing.into_iter().chain((world.files != Files::Mixed).then_some(up)).collect()
+        }
+        Effect::CheckFiles => vec![if world.files == Files::New { done() } else { fails() }],
+        Effect::VerifyNew | Effect::LookForNew => {
+            let seen = world.service == Service::Running(Files::New);
+            [fails()].into_iter().chain(seen.then(done)).collect()
+        }
+        Effect::VerifyOld => {
+            let seen = world.service == Service::Running(Files::Old);
+            [fails()].into_iter().chain(seen.then(done)).collect()
+        }
+        Effect::AwaitChain | Effect::Nothing => Vec::new(),
+    }
+}
+
+/// The worlds that may follow.
+fn successors(world: &World) -> Vec<World> {
+    let mut next = Vec::new();
+    for outcome in outcomes(world) {
+        let after = World {
+            files: outcome.files,
+            backup: outcome.backup,
+            service: outcome.service,
+            starts: world.starts + u32::from(outcome.started),
+            steps: world.steps + 1,
+            ..world.clone()
+        };
+        let state = world.state.clone().after(outcome.event);
+        next.push(World { journal: state.clone(), state: state.clone(), ..after.clone() });
+        if world.journal_failures < MAX_JOURNAL_FAILURES {
+            let instead = world.state.clone().unsaved(state, failed());
+            let worse = World { journal_failures: world.journal_failures + 1, ..after.clone() };
+            next.push(World { state: instead.clone(), ..worse.clone() });
+            next.push(World { journal: instead.clone(), state: instead, ..worse });
+        }
+        // Cut off after the effect, in whatever state it left the host, and before its end was written down.
+        next.extend(crashed(&after));
+    }
+    next.extend(crashed(world));
+    next
+}
+
+/// The exporter alone is gone, or the host with it: then the service comes back by itself on whatever it finds.
+fn crashed(world: &World) -> Vec<World> {
+    if world.crashes == MAX_CRASHES {
+        return Vec::new();
+    }
+    let decided = world.journal.is_decided();
+    let recoveries = if decided { world.recoveries } else { world.recoveries + 1 };
+    let state = world.journal.clone().recovered(recoveries);
+    let restarted =
+        World { journal: state.clone(), state, crashes: world.crashes + 1, recoveries, steps: 0, ..world.clone() };
+    let rebooted = match world.files {
+        Files::Mixed => Service::Stopped,
+        files => Service::Running(files),
+    };
+    vec![restarted.clone(), World { service: rebooted, ..restarted }]
+}
+
+fn check(world: &World) -> Result<(), &'static str> {
+    let quiet = world.crashes == 0 && world.journal_failures == 0;
+    let rule = |holds: bool, broken| if holds { Ok(()) } else { Err(broken) };
+    rule(world.files == Files::Old || world.backup, "files are replaced without a durable backup")?;
+    rule(
+        world.files == Files::Old || journal_knows_of_swap(&world.journal),
+        "files are replaced and the journal does not say so",
+    )?;
+    rule(world.steps <= MAX_STEPS, "a rotation does not end")?;
+    rule(world.state.is_decided() || world.state.effect() != Effect::Nothing, "a state leads nowhere")?;
+    match &world.state {
+        State::Committed { .. } => {
+            rule(world.files == Files::New, "committed with old files")?;
+            rule(world.service == Service::Running(Files::New), "committed without being served")?;
+            rule(!quiet || world.starts == 1, "more than one restart for a success")
+        }
+        State::RolledBack { .. } => {
+            rule(world.files == Files::Old, "rolled back with new files")?;
+            rule(world.service != Service::Stopped, "rolled back with a stopped service")?;
+            rule(!quiet || world.starts <= 2, "more than two restarts for a rollback")
+        }
+        _ => Ok(()),
+    }
+}
+
+fn journal_knows_of_swap(journal: &State) -> bool {
+    matches!(
+        journal,
+        State::Swapping { .. }
+            | State::Swapped { .. }
+            | State::Restarting { .. }
+            | State::Verifying { .. }
+            | State::Resuming { .. }
+            | State::Looking { .. }
+            | State::Committed { .. }
+            | State::Undoing { .. }
+            | State::Frozen { .. }
+    )
+}
+
+fn begin() -> World {
+    World {
+        journal: State::Validated,
+        state: State::Validated,
+        files: Files::Old,
+        backup: false,
+        service: Service::Running(Files::Old),
+        starts: 0,
+        crashes: 0,
+        journal_failures: 0,
+        recoveries: 0,
+        steps: 0,
+    }
+}
+
+/// Messages grow with every failure and would make every world a new one.
+fn without_messages(mut world: World) -> World {
+    for state in [&mut world.journal, &mut world.state] {
+        if let State::Discarding { failure }
+        | State::Undoing { failure, .. }
+        | State::RolledBack { failure }
+        | State::Frozen { failure } = state
+        {
+            *failure = failed();
+        }
+    }
+    world
+}
+
+#[test]
+fn no_order_of_failures_crashes_and_reboots_breaks_a_promise() {
+    let mut seen: HashMap<World, Option<World>> = HashMap::new();
+    let mut queue = VecDeque::from([begin()]);
+    seen.insert(begin(), None);
+    let (mut committed, mut rolled_back, mut frozen) = (0, 0, 0);
+    while let Some(world) = queue.pop_front() {
+        if let Err(broken) = check(&world) {
+            let mut way = vec![world.clone()];
+            while let Some(Some(before)) = way.last().and_then(|last| seen.get(last)) {
+                way.push(before.clone());
+            }
+            way.reverse();
+            panic!("{broken}:\n{way:#?}");
+        }
+        match world.state {
+            State::Committed { .. } => committed += 1,
+            State::RolledBack { .. } => rolled_back += 1,
+            State::Frozen { .. } => frozen += 1,
+            _ => {}
+        }
+        for next in successors(&world).into_iter().map(without_messages) {
+            if !seen.contains_key(&next) {
+                seen.insert(next.clone(), Some(world.clone()));
+                queue.push_back(next);
+            }
+        }
+    }
+    assert!(committed > 0 && rolled_back > 0 && frozen > 0, "the search saw too little");
+}
+
+#[test]
+fn recovery_of_a_recovery_is_the_same_recovery() {
+    let before = served();
+    let failure = failed();
+    let undo = |step| State::Undoing { step, before, failure: failure.clone() };
+    for state in [
+        State::Keyed,
+        State::Validated,
+        State::BackedUp,
+        State::Stopping { before },
+        State::Swapping { before },
+        State::Swapped { before },
+        State::Verifying { before },
+        State::Committed { before },
+        undo(Undo::Restore),
+        undo(Undo::Verify),
+        undo(Undo::StartAnyway),
+        State::Frozen { failure: failure.clone() },
+    ] {
+        let once = state.clone().recovered(1);
+        assert_eq!(once.clone().recovered(2), once, "{state:?}");
+    }
+}
+
+#[test]
+fn a_rotation_that_crashes_again_and_again_is_frozen() {
+    let mut state = State::Swapped { before: served() };
+    for recoveries in 1..=3 {
+        state = state.recovered(recoveries);
+        assert!(!state.is_decided());
+    }
+    assert!(matches!(state.recovered(4), State::Frozen { failure } if failure.reason == "recovery_failed"));
+}

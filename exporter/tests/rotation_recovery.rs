@@ -1,0 +1,143 @@
+//! The exporter is cut off at every edge of the journal, and the next one finds its way. One thread, as a crash sweep
+//! that counts system calls needs it.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod support;
+
+use std::panic::AssertUnwindSafe;
+
+use futures::FutureExt;
+use kagiban_crds::LeafSha256;
+use kagiban_crds::host_api::RotationState;
+use support::{World, delivery, open};
+
+/// Runs a rotation until its journal has been written `edges` times since the chain was accepted, and then is gone.
+async fn rotate_until(world: &World, edges: usize) -> (LeafSha256, bool) {
+    let (mut rotator, _lock) = world.rotator().await;
+    let opened = rotator.open(&open(1, 1)).unwrap();
+    let (chain, leaf) = world.sign(&opened.csr.unwrap());
+    rotator.deliver(&delivery(1, 1, &chain)).unwrap();
+    let mut seen = 0;
+    let cut_off = AssertUnwindSafe(rotator.advance(move |_| {
+        seen += 1;
+        assert!(seen < edges, "cut off");
+    }));
+    let ended = if edges == 0 { false } else { cut_off.catch_unwind().await.is_ok() };
+    (leaf, ended)
+}
+
+async fn check(world: &World, new: LeafSha256, edge: usize) -> RotationState {
+    let report = world.rotator().await.0.report().unwrap();
+    assert!(report.state.is_decided(), "edge {edge}: {report:#?}");
+    let expected = if report.state == RotationState::Committed { new } else { world.first };
+    assert_eq!(world.service.served().await, Some(expected), "edge {edge}: {report:#?}");
+    // Another start changes nothing more.
+    let starts = world.service.starts();
+    assert_eq!(world.rotator().await.0.report().unwrap(), report, "edge {edge}");
+    assert_eq!(world.service.starts(), starts, "edge {edge}");
+    let litter = |name: &std::ffi::OsStr| name.to_string_lossy().contains(".kagiban-");
+    assert!(!std::fs::read_dir(world.home()).unwrap().any(|e| litter(&e.unwrap().file_name())), "edge {edge}");
+    report.state
+}
+
+#[tokio::test]
+async fn a_rotation_that_was_cut_off_at_any_edge_is_finished_or_undone() {
+    let mut states = Vec::new();
+    for edge in 0.. {
+        let world = World::powerchute().await;
+        std::fs::write(world.home().join("password"), "new-password\n").unwrap();
+        let (leaf, ended) = rotate_until(&world, edge).await;
+        states.push(check(&world, leaf, edge).await);
+        if ended {
+            break;
+        }
+    }
+    assert!(states.contains(&RotationState::RolledBack) && states.last() == Some(&RotationState::Committed));
+    assert!(states.len() >= 9, "{states:?}");
+}
+
+#[tokio::test]
+async fn a_rollback_that_was_cut_off_at_any_edge_is_finished() {
+    for edge in 6.. {
+        let world = World::pem_pair().await;
+        world.service.insist_on(&world.first.to_string());
+        let (leaf, ended) = rotate_until(&world, edge).await;
+        assert_eq!(check(&world, leaf, edge).await, RotationState::RolledBack, "edge {edge}");
+        if ended {
+            break;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_lost_journal_keeps_what_is_served_and_otherwise_brings_the_backup_back() {
+    let world = World::pem_pair().await;
+    let (leaf, ended) = rotate_until(&world, usize::MAX).await;
+    assert!(ended);
+    let journal = world.state().join("journal/agent.json");
+    std::fs::write(&journal, "garbage").unwrap();
+    assert_eq!(world.rotator().await.0.report(), None);
+    assert_eq!(world.service.served().await, Some(leaf));
+
+    // Swapped, not started on it yet, and then the journal is garbage.
+    let world = World::pem_pair().await;
+    rotate_until(&world, 6).await;
+    std::fs::write(world.state().join("journal/agent.json"), "garbage").unwrap();
+    let report = world.rotator().await.0.report().unwrap();
+    assert_eq!(report.state, RotationState::RolledBack, "{report:#?}");
+    assert_eq!(world.service.served().await, Some(world.first));
+}
+
+#[tokio::test]
+async fn what_was_accepted_before_a_restart_still_outranks_what_is_lower() {
+    let world = World::pem_pair().await;
+    rotate_until(&world, usize::MAX).await;
+    let (mut rotator, _lock) = world.rotator().await;
+    assert!(rotator.open(&open(0, 2)).is_err());
+    assert!(rotator.open(&open(1, 0)).is_err());
+    assert_eq!(rotator.open(&open(1, 1)).unwrap().state, RotationState::Committed);
+}
+
+#[tokio::test]
+async fn two_exporters_do_not_share_a_state_directory() {
+    let world = World::pem_pair().await;
+    let (_rotator, _lock) = world.rotator().await;
+    assert!(kagiban_exporter::rotation::Vault::open(&world.state()).is_err());
+}
+
+/// The files that one rotation would replace, by name, and what going back would put into the INI file.
+async fn set_of_files(password: &str, ini: &str, ordered: Option<&str>) -> (Vec<String>, Option<String>) {
+    let world = World::powerchute().await;
+    std::fs::write(world.home().join("password"), password).unwrap();
+    std::fs::write(world.home().join("pcssconfig.ini"), ini).unwrap();
+    let (mut rotator, _lock) = world.rotator().await;
+    let mut request = open(1, 1);
+    request.keystore.store_password = ordered.map(Into::into);
+    let opened = rotator.open(&request).unwrap();
+    rotator.deliver(&delivery(1, 1, &world.sign(&opened.csr.unwrap()).0)).unwrap();
+    let files = rotator.snapshot().record.rotation.unwrap().files;
+    let names = files.iter().map(|file| file.path.file_name().unwrap().to_str().unwrap().to_owned()).collect();
+    // The fake cannot start without the section; what counts is what its backup holds.
+    rotator.advance(|_| {}).await;
+    let backup = world.state().join("backups/agent/1/1-pcssconfig.ini");
+    (names, std::fs::read_to_string(backup).ok())
+}
+
+#[tokio::test]
+async fn the_ini_is_left_alone_when_the_agent_knows_the_password_and_has_removed_it_there() {
+    let (names, _) = set_of_files("old-password", "[Other]\n", None).await;
+    assert_eq!(names, ["keystore"]);
+    let (names, _) = set_of_files("old-password", "[Credentials]\nKS_Access_Data = old-password\n", None).await;
+    assert_eq!(names, ["keystore"]);
+}
+
+#[tokio::test]
+async fn going_back_tells_the_agent_the_old_password_again() {
+    let ini = "[Credentials]\nKS_Access_Data = old-password\n";
+    let (names, backup) = set_of_files("new-password", ini, None).await;
+    assert_eq!((names.len(), backup.as_deref()), (2, Some(ini)));
+    // It had read and removed the password, and will have read the new one.
+    let (names, backup) = set_of_files("old-password", "[Credentials]\n", Some("new-password")).await;
+    assert_eq!((names.len(), backup.as_deref()), (2, Some(ini)));
+}

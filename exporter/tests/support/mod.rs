@@ -1,0 +1,139 @@
+//! A host to rotate on: a small TLS service with files, commands and a port of its own, and the CAs around it.
+
+#![allow(dead_code, reason = "each test file uses its own part")]
+#![allow(clippy::unwrap_used, reason = "a fixture that cannot be made ends the test")]
+#![allow(unreachable_pub, reason = "shared by several test programs")]
+
+pub mod pki;
+pub mod service;
+pub mod wire;
+
+use std::path::{Path, PathBuf};
+
+use kagiban_crds::host_api::{
+    CertificateRequest, ChainDelivery, KeyRequest, KeystoreOrder, RollbackOrder, RotationOpen, Target,
+};
+use kagiban_crds::{Epoch, Generation, HostName, LeafSha256};
+use kagiban_exporter::config::{AgentConfig, PowerConfig};
+use kagiban_exporter::rotation::agent::Agent;
+use kagiban_exporter::rotation::{Host, PowerGate, Rotator, Vault, VaultLock};
+
+use pki::Authority;
+use service::{Service, Store};
+
+pub const HOST: &str = "ups-01.example.com";
+pub const AGENT: &str = "agent";
+
+/// A host with one agent.
+pub struct World {
+    pub directory: tempfile::TempDir,
+    pub service: Service,
+    pub issuer: Authority,
+    pub agent: AgentConfig,
+    /// What is served before the first rotation.
+    pub first: LeafSha256,
+}
+
+impl World {
+    /// A service with certificate and key as two PEM files.
+    pub async fn pem_pair() -> Self {
+        Self::with(|directory| {
+            let (certificate, key) = (directory.join("tls.crt"), directory.join("tls.key"));
+            let keystore = format!("{{certificateFile: {}, keyFile: {}}}", certificate.display(), key.display());
+            (Store::PemPair { certificate, key }, format!("product: tls-service\nkeystore: {keystore}\n"))
+        })
+        .await
+    }
+
+    /// PowerChute's files: a PKCS#12 store whose password stands in its INI file.
+    pub async fn powerchute() -> Self {
+        Self::with(|directory| {
+            let (store, ini) = (directory.join("keystore"), directory.join("pcssconfig.ini"));
+            let config = format!(
+                "product: powerchute-serial-shutdown\ndirectory: {0}\npasswordFile: {0}/password\n",
+                directory.display()
+            );
+            (Store::Pkcs12 { store, ini }, config)
+        })
+        .await
+    }
+
+    async fn with(build: impl FnOnce(&Path) -> (Store, String)) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let home = directory.path().join("agent");
+        std::fs::create_dir(&home).unwrap();
+        let issuer = Authority::new("fleet");
+        let (store, config) = build(&home);
+        let first = store.write_first(&issuer);
+        std::fs::write(home.join("password"), "old-password\n").unwrap();
+        let service = Service::start(store, directory.path().join("control")).await;
+        let agent = serde_yaml::from_str(&format!(
+            "name: {AGENT}\n{config}endpoint: {{address: '{}'}}\nservice:\n  stop: {}\n  start: {}\n  startTimeout: 5s\n  \
+             minRestartInterval: 0s\nverify: {{deadline: 2s, holdDown: 100ms, interval: 20ms}}\n",
+            service.address,
+            serde_json::to_string(&service.stop_argv()).unwrap(),
+            serde_json::to_string(&service.start_argv()).unwrap(),
+        ))
+        .unwrap();
+        Self { directory, service, issuer, agent, first }
+    }
+
+    pub fn home(&self) -> PathBuf {
+        self.directory.path().join("agent")
+    }
+
+    pub fn state(&self) -> PathBuf {
+        self.directory.path().join("state")
+    }
+
+    pub fn scheduled_shutdown(&self) -> PathBuf {
+        self.directory.path().join("scheduled")
+    }
+
+    pub fn power(&self) -> PowerConfig {
+        serde_yaml::from_str(&format!(
+            "{{assume: mains, scheduledShutdownFile: {}}}",
+            self.scheduled_shutdown().display()
+        ))
+        .unwrap()
+    }
+
+    pub async fn rotator(&self) -> (Rotator, VaultLock) {
+        let (vault, lock) = Vault::open(&self.state()).unwrap();
+        let host = Host::new(host(), vault, PowerGate::new(&self.power()));
+        (Rotator::recover(host, Agent::resolve(&self.agent).unwrap()).await.unwrap(), lock)
+    }
+
+    /// A chain for a CSR, and its leaf.
+    pub fn sign(&self, csr: &str) -> (String, LeafSha256) {
+        self.issuer.sign(csr)
+    }
+}
+
+pub fn host() -> HostName {
+    HOST.parse().unwrap()
+}
+
+pub fn target(epoch: u64, generation: u64) -> Target {
+    Target { epoch: Epoch(epoch), generation: Generation(generation), host: host(), agent: AGENT.parse().unwrap() }
+}
+
+pub fn open(epoch: u64, generation: u64) -> RotationOpen {
+    RotationOpen {
+        target: target(epoch, generation),
+        certificate: CertificateRequest {
+            dns_names: vec![HOST.to_owned()],
+            ip_addresses: vec![],
+            key: KeyRequest::EcdsaP256,
+        },
+        keystore: KeystoreOrder::default(),
+    }
+}
+
+pub fn delivery(epoch: u64, generation: u64, chain: &str) -> ChainDelivery {
+    ChainDelivery { target: target(epoch, generation), chain: chain.to_owned() }
+}
+
+pub fn rollback(epoch: u64, generation: u64) -> RollbackOrder {
+    RollbackOrder { target: target(epoch, generation) }
+}
