@@ -8,6 +8,8 @@ use std::borrow::Cow;
 
 /// How deep BER may nest. A PKCS#12 nests under ten deep before its next octet string.
 const MAX_DEPTH: usize = 32;
+/// How long BER may be: it is rewritten in memory, more than once. Who streams a store streams a few keys.
+const MAX_LENGTH: usize = 1 << 20;
 const CONSTRUCTED: u8 = 0x20;
 const CONSTRUCTED_OCTET_STRING: u8 = OCTET_STRING | CONSTRUCTED;
 
@@ -15,6 +17,9 @@ const CONSTRUCTED_OCTET_STRING: u8 = OCTET_STRING | CONSTRUCTED;
 pub(crate) fn to_der(bytes: &[u8]) -> Result<Cow<'_, [u8]>, ReadError> {
     if bytes.get(1) != Some(&0x80) {
         return Ok(Cow::Borrowed(bytes));
+    }
+    if bytes.len() > MAX_LENGTH {
+        return Err(ReadError::TooLarge { what: "the bytes of indefinite-length BER", limit: MAX_LENGTH });
     }
     let mut rest = bytes;
     let element = definite(&mut rest, MAX_DEPTH)?;

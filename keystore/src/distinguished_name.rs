@@ -121,3 +121,41 @@ fn hex_value(value: &Any<'_>, out: &mut String) {
     let der = value.to_der_vec().unwrap_or_default();
     out.push_str(&hex::encode(der.get(..der.len().min(MAX_LENGTH)).unwrap_or_default()));
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::Certificate;
+    use rcgen::{CertificateParams, DnType, DnValue, KeyPair};
+
+    fn subject(parts: &[(DnType, DnValue)]) -> String {
+        let mut params = CertificateParams::default();
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        for (kind, value) in parts {
+            params.distinguished_name.push(kind.clone(), value.clone());
+        }
+        let key = KeyPair::generate().expect("a key");
+        let der = params.self_signed(&key).expect("a certificate").der().to_vec();
+        Certificate::from_der(der).expect("a sound certificate").subject().to_owned()
+    }
+
+    #[test]
+    fn the_most_specific_part_stands_first_and_special_characters_are_escaped() {
+        let name = subject(&[
+            (DnType::CountryName, DnValue::PrintableString("JP".try_into().expect("printable"))),
+            (DnType::OrganizationName, DnValue::Utf8String("Lučić, \"Söhne\" + 鍵\n".to_owned())),
+            (DnType::CommonName, DnValue::Utf8String(" #1\\ ".to_owned())),
+        ]);
+        assert_eq!(name, r#"CN=\ #1\\\ ,O=Lučić\, \"Söhne\" \+ 鍵\0A,C=JP"#);
+    }
+
+    #[test]
+    fn every_string_type_is_read_and_an_unknown_attribute_keeps_its_oid() {
+        let name = subject(&[
+            (DnType::CommonName, DnValue::BmpString("鍵番".try_into().expect("BMP"))),
+            (DnType::OrganizationalUnitName, DnValue::TeletexString("T61".try_into().expect("T61"))),
+            (DnType::LocalityName, DnValue::UniversalString("😀".try_into().expect("universal"))),
+            (DnType::CustomDnType(vec![1, 2, 3]), DnValue::Utf8String("x".to_owned())),
+        ]);
+        assert_eq!(name, "1.2.3=x,L=😀,OU=T61,CN=鍵番");
+    }
+}

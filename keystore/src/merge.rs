@@ -168,7 +168,8 @@ fn open_old<'a>(bytes: &'a [u8], merge: &Merge<'_>, limits: &Limits) -> Result<(
         Some(Format::Jks | Format::Jceks) => Ok((Old::Jks(jks::parse(bytes, limits)?), read(bytes, None, limits)?)),
         Some(Format::Pkcs12) => {
             let (opened, password) = open_pkcs12(bytes, merge, limits)?;
-            Ok((Old::Pkcs12(opened), read(bytes, password, limits)?))
+            let store = opened.store(password, limits, &mut limits.budget())?;
+            Ok((Old::Pkcs12(opened), store))
         }
         // A file with nothing but a key is a PEM file to merge into as well.
         Some(Format::Pem) => {

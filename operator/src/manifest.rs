@@ -19,17 +19,22 @@ pub struct ManifestError {
 }
 
 /// Each document that is one of ours, or says why it cannot be read; others are passed over.
+///
+/// Text that is no YAML ends the list: the reader would give the same error for ever.
 pub fn read(text: &str) -> Vec<Result<ManagedAgentCertificate, ManifestError>> {
-    serde_yaml::Deserializer::from_str(text)
-        .enumerate()
-        .filter_map(|(index, document)| {
-            let number = index + 1;
-            match Value::deserialize(document) {
-                Err(error) => Some(Err(ManifestError { number, name: None, message: error.to_string() })),
-                Ok(value) => is_ours(&value).then(|| parse(value, number)),
+    let mut found = Vec::new();
+    for (index, document) in serde_yaml::Deserializer::from_str(text).enumerate() {
+        let number = index + 1;
+        match Value::deserialize(document) {
+            Ok(value) if is_ours(&value) => found.push(parse(value, number)),
+            Ok(_) => {}
+            Err(error) => {
+                found.push(Err(ManifestError { number, name: None, message: error.to_string() }));
+                break;
             }
-        })
-        .collect()
+        }
+    }
+    found
 }
 
 fn is_ours(value: &Value) -> bool {
@@ -40,4 +45,47 @@ fn is_ours(value: &Value) -> bool {
 fn parse(value: Value, number: usize) -> Result<ManagedAgentCertificate, ManifestError> {
     let name = value.get("metadata").and_then(|m| m.get("name")).and_then(Value::as_str).map(str::to_owned);
     serde_yaml::from_value(value).map_err(|error| ManifestError { number, name, message: error.to_string() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = "
+apiVersion: kagiban.dev/v1alpha1
+kind: ManagedAgentCertificate
+metadata: {name: ups-01}
+spec:
+  host: ups-01.example.com
+  agent: {product: tls-service, name: web}
+  api: {hostApi: {url: 'https://ups-01.example.com:9995', tlsSecretRef: {name: fleet-client}}}
+  certificate: {dnsNames: [ups-01.example.com]}
+  issuerRef: {name: fleet-ca}
+";
+
+    #[test]
+    fn other_kinds_are_passed_over_and_ours_are_read() {
+        let text = format!("kind: Secret\napiVersion: v1\n---{GOOD}---{GOOD}");
+        let found = read(&text);
+        assert_eq!(found.iter().filter(|document| document.is_ok()).count(), 2, "{found:?}");
+        assert_eq!(found.len(), 2);
+    }
+
+    #[test]
+    fn a_resource_that_cannot_be_read_says_which_and_why_and_the_next_is_still_read() {
+        let bad = GOOD.replace("tls-service", "teapot");
+        let found = read(&format!("{bad}---{GOOD}"));
+        let error = found[0].as_ref().expect_err("no such product").to_string();
+        assert!(error.starts_with("document 1 (ups-01): ") && error.contains("teapot"), "{error}");
+        assert!(found[1].is_ok());
+    }
+
+    #[test]
+    fn text_that_is_no_yaml_ends_with_one_error() {
+        for text in ["bad: [", "\t", "a: b: c", "*unknown", "--- [\n---\na: 1", "\u{0}"] {
+            assert!(read(text).len() <= 2, "{text:?}");
+        }
+        assert_eq!(read("bad: [").len(), 1);
+        assert_eq!(read("").len(), 0);
+    }
 }

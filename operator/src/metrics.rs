@@ -183,6 +183,9 @@ fn gauge(
 ) -> Result<(), fmt::Error> {
     let mut family = encoder.encode_descriptor(name, help, None, prometheus_client::metrics::MetricType::Gauge)?;
     for (labels, value) in samples {
+        if labels.is_empty() {
+            return ConstGauge::new(value).encode(family);
+        }
         ConstGauge::new(value).encode(family.encode_family(&labels)?)?;
     }
     Ok(())

@@ -36,11 +36,12 @@ pub async fn plan(args: &PlanArgs) -> anyhow::Result<Plan> {
     let documents = manifest::read(&text);
     let eyes = if args.offline { None } else { Some(Eyes::open(args).await?) };
     let resources: Vec<_> = documents.iter().filter_map(|document| document.as_ref().ok()).cloned().collect();
+    let resources: Vec<_> = resources.into_iter().map(|mac| placed(mac, eyes.as_ref())).collect();
     let mut planned = Vec::new();
     for document in documents {
         planned.push(match document {
             Err(error) => Planned::Unreadable(error),
-            Ok(mac) => one(mac, &resources, eyes.as_ref()).await,
+            Ok(mac) => one(placed(mac, eyes.as_ref()), &resources, eyes.as_ref()).await,
         });
     }
     Ok(render(&planned, Timestamp::now()))
@@ -80,13 +81,18 @@ impl Eyes {
     }
 }
 
-async fn one(mut mac: ManagedAgentCertificate, all: &[ManagedAgentCertificate], eyes: Option<&Eyes>) -> Planned {
+/// In the namespace that `kubectl apply` would put it into.
+fn placed(mut mac: ManagedAgentCertificate, eyes: Option<&Eyes>) -> ManagedAgentCertificate {
+    if let (None, Some(eyes)) = (&mac.metadata.namespace, eyes) {
+        mac.metadata.namespace = Some(eyes.namespace.clone());
+    }
+    mac
+}
+
+async fn one(mac: ManagedAgentCertificate, all: &[ManagedAgentCertificate], eyes: Option<&Eyes>) -> Planned {
     let Some(eyes) = eyes else {
         return Planned::Checked { name: mac.name_any(), host: mac.spec.host.clone() };
     };
-    if mac.metadata.namespace.is_none() {
-        mac.metadata.namespace = Some(eyes.namespace.clone());
-    }
     let live = eyes.cluster.named(&mac).await;
     let (name, host) = (format!("{}/{}", mac.namespace().unwrap_or_default(), mac.name_any()), mac.spec.host.clone());
     let (mut resource, rival, exists, broken) = match live {
@@ -122,7 +128,7 @@ async fn one(mut mac: ManagedAgentCertificate, all: &[ManagedAgentCertificate], 
 /// Another resource of the same file that names the same agent: both are new, the first one would own it.
 fn twin(mac: &ManagedAgentCertificate, all: &[ManagedAgentCertificate]) -> Option<Rival> {
     let first = all.iter().find(|o| o.spec.host == mac.spec.host && o.spec.agent.name == mac.spec.agent.name)?;
-    (first.name_any() != mac.name_any())
+    ((first.namespace(), first.name_any()) != (mac.namespace(), mac.name_any()))
         .then(|| Rival { namespace: first.namespace().unwrap_or_default(), name: first.name_any() })
 }
 
@@ -200,4 +206,49 @@ fn text(file: &Path) -> anyhow::Result<String> {
     }
     anyhow::ensure!(text.len() <= MAX_MANIFEST_BYTES, "{} is larger than any manifest should be", file.display());
     Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decide::tests as sample;
+
+    #[test]
+    fn a_plan_says_what_would_be_done_and_what_blocks_it() {
+        let now = sample::now();
+        let resource = sample::resource();
+        let policy = Policy::default();
+        let leaf = sample::leaf(9, now, Duration::from_secs(3600));
+        let mut report = sample::report(4, &leaf);
+        let mut decided = |power| {
+            report.power.state = power;
+            let host = Observed::Seen(&report);
+            decide(&Inputs { resource: &resource, host, rival: None, setback: None, policy: &policy, now })
+        };
+        let planned = |decision, exists| Planned::Decided {
+            name: "fleet/ups-01".into(),
+            host: "ups-01.example.com".into(),
+            exists,
+            decision: Box::new(decision),
+        };
+        let plan = render(
+            &[
+                planned(decided(kagiban_crds::host_api::PowerState::Mains), false),
+                planned(decided(kagiban_crds::host_api::PowerState::OnBattery), true),
+                Planned::Unreadable(ManifestError { number: 3, name: None, message: "no such product".into() }),
+            ],
+            now,
+        );
+        assert!(!plan.clear);
+        insta::assert_snapshot!(plan.text, @"
+        fleet/ups-01  (host ups-01.example.com, not in the cluster yet)
+          would rotate now: generation 5, because FirstIssue
+          Ready=False NotIssued: no certificate yet
+          Reconciling=True FirstIssue: rotation 5
+        fleet/ups-01  (host ups-01.example.com)
+          blocked by OnBattery; would look again in 30 s
+          Ready=False OnBattery: no certificate yet: the host runs on battery
+        unreadable  document 3: no such product
+        ");
+    }
 }

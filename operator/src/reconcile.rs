@@ -229,9 +229,13 @@ pub(crate) fn oldest_rival<'a>(
     mac: &ManagedAgentCertificate,
     others: impl Iterator<Item = &'a ManagedAgentCertificate>,
 ) -> Option<Rival> {
-    let age = |mac: &ManagedAgentCertificate| (mac.creation_timestamp().map(|time| time.0), mac.uid());
+    let age = |mac: &ManagedAgentCertificate| {
+        let created = mac.creation_timestamp().map(|time| time.0);
+        // what only stands in a file is younger than anything in the cluster
+        (created.is_none(), created, mac.uid())
+    };
     others
-        .filter(|other| other.uid() != mac.uid())
+        .filter(|other| (other.namespace(), other.name_any()) != (mac.namespace(), mac.name_any()))
         .filter(|other| other.spec.host == mac.spec.host && other.spec.agent.name == mac.spec.agent.name)
         .filter(|other| age(other) < age(mac))
         .min_by_key(|other| age(other))

@@ -11,17 +11,26 @@ use std::collections::{HashMap, HashSet};
 
 pub(crate) fn read(bytes: &[u8], password: Option<&SecretString>, limits: &Limits) -> Result<Store, ReadError> {
     let mut budget = limits.budget();
-    let opened = open::open(bytes, password, limits, &mut budget)?;
-    let bags = opened.bags(limits)?;
-    Ok(Store {
-        format: Format::Pkcs12,
-        profile: opened.profile_with(&bags),
-        password: check(&opened, &bags, password, &mut budget),
-        entries: entries(&bags, limits),
-    })
+    open::open(bytes, password, limits, &mut budget)?.store(password, limits, &mut budget)
 }
 
 impl Opened {
+    /// What the store holds; `password` is the one it was opened with.
+    pub(crate) fn store(
+        &self,
+        password: Option<&SecretString>,
+        limits: &Limits,
+        budget: &mut Budget,
+    ) -> Result<Store, ReadError> {
+        let bags = self.bags(limits)?;
+        Ok(Store {
+            format: Format::Pkcs12,
+            profile: self.profile_with(&bags),
+            password: check(self, &bags, password, budget),
+            entries: entries(&bags, limits),
+        })
+    }
+
     /// All bags, in the order of the file.
     pub(crate) fn bags(&self, limits: &Limits) -> Result<Vec<Bag<'_>>, ReadError> {
         let mut bags = Vec::new();

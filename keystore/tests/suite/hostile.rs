@@ -83,6 +83,8 @@ fn nesting_without_end_overflows_nothing() {
         refused_soon(&pattern.repeat(100_000), None);
         refused_soon(&[b"\x30\x80\x02\x01\x03", &pattern.repeat(100_000)[..]].concat(), Some("changeit"));
     }
+    let long = [b"\x30\x80\x02\x01\x03", &b"\x04\x01a".repeat(1 << 20)[..], &[0, 0]].concat();
+    assert_eq!(refused_soon(&long, None), "too_large");
     let mut nested = Vec::new();
     for _ in 0..1_000 {
         nested = der(0x30, &[&nested]);
@@ -222,4 +224,94 @@ proptest! {
         bytes.splice(at..end, put);
         let _ = open(&bytes, Some("changeit"));
     }
+}
+
+/// The same content in BER as streaming writers make it: indefinite lengths, octet strings in pieces.
+fn streamed(mut bytes: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    while let [tag, first, ..] = *bytes {
+        let count = if first < 0x80 { 0 } else { usize::from(first & 0x7F) };
+        let length = match count {
+            0 => usize::from(first),
+            _ => bytes[2..2 + count].iter().fold(0, |sum, byte| sum << 8 | usize::from(*byte)),
+        };
+        let (element, rest) = bytes.split_at(2 + count + length);
+        let value = &element[2 + count..];
+        match tag {
+            0x04 => {
+                out.extend([0x24, 0x80]);
+                value.chunks(100).for_each(|piece| out.extend(der(0x04, &[piece])));
+                out.extend([0, 0]);
+            }
+            tag if tag & 0x20 != 0 => out.extend([&[tag, 0x80], &streamed(value)[..], &[0, 0]].concat()),
+            _ => out.extend_from_slice(element),
+        }
+        bytes = rest;
+    }
+    out
+}
+
+#[test]
+fn a_pkcs12_in_ber_of_indefinite_length_is_read_like_its_der() {
+    for name in ["pkcs12", "pkcs12-macless"] {
+        let bytes = made(name);
+        let ber = streamed(&bytes);
+        assert_eq!(ber[1], 0x80);
+        assert_eq!(open(&ber, Some("changeit")), open(&bytes, Some("changeit")), "{name}");
+    }
+}
+
+#[test]
+fn certificates_with_absurd_contents_are_read_with_bounds() {
+    let mut params = crate::pki::leaf_params("ups-01.example.com");
+    params.subject_alt_names =
+        (0..3_000).map(|at| rcgen::SanType::DnsName(format!("h{at}.example.com").try_into().unwrap())).collect();
+    params
+        .distinguished_name
+        .push(rcgen::DnType::OrganizationName, "\0\n\"+,;<>\\ \u{202E}".repeat(100) + &"x".repeat(9_000));
+    params.serial_number = Some(vec![0xFF; 20].into());
+    params.not_before = rcgen::date_time_ymd(1900, 1, 1);
+    params.not_after = rcgen::date_time_ymd(9999, 12, 31);
+    let certificate = crate::pki::parsed(&params.self_signed(&crate::pki::ec_key()).unwrap());
+    assert_eq!(certificate.dns_names().len(), 1_000);
+    assert!(certificate.subject().len() < 4_200 && !certificate.subject().contains(['\0', '\n']));
+    assert_eq!(certificate.subject_cn(), Some("ups-01.example.com"));
+    assert_eq!(certificate.serial(), "ff".repeat(20));
+    assert_eq!(certificate.not_before().to_string(), "1900-01-01T00:00:00Z");
+    // The calendar of `jiff` ends a day before that of X.509.
+    assert_eq!(certificate.not_after(), jiff::Timestamp::MAX);
+}
+
+#[test]
+fn eight_mebibytes_of_tiny_certificates_stay_within_32_mib() {
+    const CHILD: &str = "hostile::reads_the_file_named_in_the_environment";
+    let mut store = b"\xFE\xED\xFE\xED\0\0\0\x02\0\0\x27\x10".to_vec();
+    let der = pki().extra.der();
+    for _ in 0..10_000 {
+        store.extend(b"\0\0\0\x02\0\x01a\0\0\0\0\0\0\0\0\0\x05X.509");
+        store.extend(u32::try_from(der.len()).unwrap().to_be_bytes());
+        store.extend_from_slice(der);
+    }
+    store.extend([0; 20]);
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), &store).unwrap();
+    let child = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "--ignored", "--nocapture", CHILD])
+        .env("KAGIBAN_TEST_STORE", file.path())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&child.stdout);
+    let peak: u64 = said.split("peak ").nth(1).and_then(|rest| rest.split(' ').next()).unwrap().parse().unwrap();
+    assert!(peak < 32 << 10, "{peak} KiB for {} KiB", store.len() >> 10);
+}
+
+#[test]
+#[ignore = "run by the test before it, in a process of its own"]
+#[allow(clippy::print_stdout, reason = "its parent reads it")]
+fn reads_the_file_named_in_the_environment() {
+    let bytes = std::fs::read(std::env::var_os("KAGIBAN_TEST_STORE").unwrap()).unwrap();
+    let store = open(&bytes, None).unwrap();
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap().trim().trim_end_matches(" kB");
+    println!("peak {peak} KiB for {} entries", store.entries.len());
 }

@@ -8,7 +8,7 @@ use crate::{
 use jiff::Timestamp;
 use kagiban_keystore::{
     Certificate, EntryKind, Format, KeyMaterial, Limits, Merge, MergeError, Merged, OnUnreadable, Pkcs12Profile,
-    ReadError, merge, open_key,
+    ReadError, diff, merge, open_key,
 };
 use secrecy::SecretString;
 use zeroize::Zeroizing;
@@ -397,4 +397,120 @@ fn nothing_secret_is_printed() {
     let merged = order.run().unwrap();
     let printed = format!("{key:?} {merged:?} {:?}", open(&merged.bytes, Some("canary-password")));
     assert!(!printed.contains("canary") && !printed.contains(&format!("{:?}", &key.pkcs8[..8])[1..20]), "{printed}");
+}
+
+/// A PKCS#12 with nothing encrypted, of our renewed key, with more bags in its clear safe.
+fn with_bags(bags: &[&[u8]]) -> Vec<u8> {
+    let der = |tag: u8, parts: &[&[u8]]| {
+        let value = parts.concat();
+        [&[tag, 0x83], &u32::try_from(value.len()).unwrap().to_be_bytes()[1..], &value].concat()
+    };
+    let data = |content: &[u8]| {
+        let octets = der(0xA0, &[&der(0x04, &[content])]);
+        der(0x30, &[b"\x06\x09\x2A\x86\x48\x86\xF7\x0D\x01\x07\x01", &octets])
+    };
+    let safe = data(&der(0x30, bags));
+    der(0x30, &[b"\x02\x01\x03", &data(&der(0x30, &[&safe]))])
+}
+
+/// A bag of the given PKCS#12 type with that content.
+fn bag(kind: u8, content: &[u8]) -> Vec<u8> {
+    let id = [b"\x06\x0B\x2A\x86\x48\x86\xF7\x0D\x01\x0C\x0A\x01", &[kind][..]].concat();
+    let value = [&[0xA0, u8::try_from(content.len()).unwrap()], content].concat();
+    [&[0x30, u8::try_from(id.len() + value.len()).unwrap()], &id[..], &value].concat()
+}
+
+#[test]
+fn bags_that_are_not_understood_are_kept_byte_for_byte() {
+    let crl = bag(4, b"\x30\x03\x02\x01\x07");
+    let nested = bag(6, b"\x30\x05\x04\x03abc");
+    let unknown = bag(99, b"\x04\x05hello");
+    let old = with_bags(&[&crl, &unknown, &nested]);
+    let merged = Order::into(&old).run().unwrap();
+    for bag in [crl, nested, unknown] {
+        assert!(merged.bytes.windows(bag.len()).any(|window| window == bag));
+    }
+    assert_java_opens("PKCS12", &merged.bytes, "changeit");
+}
+
+#[test]
+fn a_secret_of_an_unknown_kind_forbids_a_change_of_the_password() {
+    let secret = bag(5, b"\x30\x0A\x06\x03\x2A\x03\x04\xA0\x03\x04\x01x");
+    let error = Order::into(&with_bags(&[&secret])).run().unwrap_err();
+    assert_eq!(error.reason(), "would_lose_entry");
+}
+
+#[test]
+fn version_1_of_jks_is_read_and_stays_version_1() {
+    let old = [&b"\xFE\xED\xFE\xED\0\0\0\x01\0\0\0\x01\0\0\0\x02\0\x05extra\0\0\0\0\0\0\0\0"[..], &{
+        let der = pki().extra.der();
+        [&u32::try_from(der.len()).unwrap().to_be_bytes(), der].concat()
+    }]
+    .concat();
+    let old = [old, vec![0; 20]].concat();
+    assert_eq!(open(&old, None).unwrap().entries[0].chain, std::slice::from_ref(&pki().extra));
+    let merged = Order::into(&old).run().unwrap();
+    assert_eq!(merged.bytes[4..8], [0, 0, 0, 1]);
+    assert_java_opens("JKS", &merged.bytes, "changeit");
+    assert_eq!(check("JKS", &merged.bytes, "changeit")["extra"].kind, "trusted");
+}
+
+#[test]
+fn the_diff_tells_what_changed_and_whether_trust_was_dropped() {
+    let (old, trust) = (open(&made("jks"), None).unwrap(), open(&made("jks-trust"), None).unwrap());
+    let unchanged = diff(&old, &open(&made("jks"), None).unwrap());
+    assert!(unchanged.is_empty() && !unchanged.drops_trusted() && unchanged.format.is_none());
+    let rotated = Order::into(&made("jks")).run().unwrap().diff;
+    let [change] = &rotated.changed[..] else { panic!("{rotated:?}") };
+    assert_eq!(change.before.leaf_sha256, Some(pki().leaf.certificate.sha256()));
+    assert_eq!(change.after.spki_sha256, Some(pki().renewed.certificate.spki_sha256()));
+    let replaced = diff(&old, &trust);
+    assert_eq!((replaced.added.len(), replaced.removed.len()), (2, 3));
+    assert!(replaced.drops_trusted() && !diff(&trust, &old).is_empty());
+    assert!(diff(&trust, &trust.clone()).is_empty());
+}
+
+#[test]
+fn an_intermediate_that_another_chain_needs_stays_when_ours_no_longer_does() {
+    let key = crate::pki::ec_key();
+    let leaf = crate::pki::parsed(&crate::pki::leaf_params("ups-01.example.com").self_signed(&key).unwrap());
+    let key = KeyMaterial { pkcs8: Zeroizing::new(key.serialize_der()), chain: vec![leaf.clone()] };
+    let merged = Order { key, ..Order::into(&made("pkcs12")) }.run().unwrap();
+    let seen = check("PKCS12", &merged.bytes, "changeit");
+    assert_eq!(seen["other"].chain, chain(&pki().other));
+    assert_eq!(seen["securekey"].chain, [hex::encode(leaf.sha256())]);
+}
+
+#[test]
+fn an_old_intermediate_that_is_trusted_does_not_slip_into_a_new_chain_of_the_same_name() {
+    // The store trusts the old CA; the new one has the same name and another key.
+    let authority = || {
+        let key = crate::pki::ec_key();
+        let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();
+        params.distinguished_name.push(rcgen::DnType::CommonName, "Renewed CA");
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        (crate::pki::parsed(&params.self_signed(&key).unwrap()), rcgen::Issuer::new(params, key))
+    };
+    let under = |(ca, issuer): &(Certificate, rcgen::Issuer<'_, rcgen::KeyPair>)| {
+        let key = crate::pki::ec_key();
+        let leaf = crate::pki::parsed(&crate::pki::leaf_params("ups-01.example.com").signed_by(&key, issuer).unwrap());
+        KeyMaterial { pkcs8: Zeroizing::new(key.serialize_der()), chain: vec![leaf, ca.clone()] }
+    };
+    let (old_ca, new_ca) = (authority(), authority());
+    let path = stores().join("same-name");
+    let der = stores().join("same-name.der");
+    std::fs::write(&der, old_ca.0.der()).unwrap();
+    std::fs::write(&path, &*Order { key: under(&old_ca), ..Order::anew() }.run().unwrap().bytes).unwrap();
+    let (path, der) = (path.to_str().unwrap(), der.to_str().unwrap());
+    let store = ["-keystore", path, "-storetype", "PKCS12", "-storepass", "changeit", "-noprompt"];
+    keytool(&[&["-importcert", "-alias", "console", "-file", der], &store[..]].concat());
+
+    let old = std::fs::read(path).unwrap();
+    let renewed = Order { key: under(&new_ca), ..Order::into(&old) }.run().unwrap();
+    let seen = check("PKCS12", &renewed.bytes, "changeit");
+    assert_eq!(seen["securekey"].chain[1], hex::encode(new_ca.0.sha256()));
+    assert_eq!(
+        (seen["console"].kind.as_str(), &seen["console"].chain[0]),
+        ("trusted", &hex::encode(old_ca.0.sha256()))
+    );
 }

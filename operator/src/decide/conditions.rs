@@ -33,7 +33,7 @@ pub(super) fn conditions(case: &Case<'_>, verdict: &Verdict, status: &ManagedAge
     let ready = ready(case, verdict, &deployed, &verified);
     let claims = [ready, issued(case), deployed, verified, reconciling(case, verdict, status), stalled(case, verdict)];
     // During a rotation of ours the host holds one leaf and serves another for a while: what was known before stands.
-    let keep = in_rotation(case, verdict).then_some(case.settled.conditions.as_slice()).unwrap_or_default();
+    let keep = if in_rotation(case, verdict) { case.settled.conditions.as_slice() } else { &[] };
     claims.into_iter().map(|claim| dated(case, kept(claim, keep))).collect()
 }
 
@@ -50,11 +50,10 @@ fn ready(case: &Case<'_>, verdict: &Verdict, deployed: &Claim, verified: &Claim)
     if case.now() >= leaf.not_after {
         return claim(FALSE, Reason::Expired, format!("the certificate expired at {}", leaf.not_after));
     }
-    [deployed, verified]
-        .into_iter()
-        .find(|fact| fact.status != TRUE)
-        .map(|fact| claim(fact.status, fact.reason, fact.message.clone()))
-        .unwrap_or_else(|| claim(TRUE, Reason::Verified, format!("served and valid until {}", leaf.not_after)))
+    match [deployed, verified].into_iter().find(|fact| fact.status != TRUE) {
+        Some(fact) => claim(fact.status, fact.reason, fact.message.clone()),
+        None => claim(TRUE, Reason::Verified, format!("served and valid until {}", leaf.not_after)),
+    }
 }
 
 fn issued(case: &Case<'_>) -> Claim {

@@ -31,7 +31,7 @@ mod rules;
 mod settle;
 mod story;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use inputs::{Inputs, Observed, Obstacle, Policy, Resource, Rival, Setback};
 pub use reason::{ConditionType, Reason};

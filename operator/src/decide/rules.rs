@@ -96,9 +96,7 @@ fn resume(case: &Case<'_>) -> Option<Verdict> {
 
 fn rotate(case: &Case<'_>) -> Option<Verdict> {
     let trigger = case.due?;
-    if case.inputs.resource.spec.certificate.private_key.request().is_none() {
-        return None;
-    }
+    case.inputs.resource.spec.certificate.private_key.request()?;
     if let Some(shut) = gates::before_opening(case).or_else(|| gates::before_another(case, trigger)) {
         return Some(shut);
     }

@@ -19,7 +19,7 @@ pub(super) fn settle(inputs: &Inputs<'_>, digest: &str) -> ManagedAgentCertifica
     if let Some(own) = undecided(&status).cloned()
         && let Some(ending) = ending(inputs, &own, digest)
     {
-        record(&mut status, inputs, own, ending);
+        record(&mut status, inputs, own, &ending);
     }
     status.renewal_time = status.leaf.as_ref().map(|leaf| {
         renewal_time(leaf.not_before, leaf.not_after, &inputs.resource.spec.certificate, &inputs.resource.uid)
@@ -73,8 +73,8 @@ fn lost(reason: &str) -> Ending<'static> {
     Ending::Failed { outcome: Outcome::Lost, reason: reason.to_owned() }
 }
 
-fn record(status: &mut ManagedAgentCertificateStatus, inputs: &Inputs<'_>, own: RotationStatus, ending: Ending<'_>) {
-    let (outcome, sha256, reason) = match &ending {
+fn record(status: &mut ManagedAgentCertificateStatus, inputs: &Inputs<'_>, own: RotationStatus, ending: &Ending<'_>) {
+    let (outcome, sha256, reason) = match ending {
         Ending::Committed(leaf) => (Outcome::Committed, Some(leaf.sha256), None),
         Ending::Failed { outcome, reason } => (*outcome, None, Some(reason.clone())),
     };

@@ -27,11 +27,11 @@ pub(super) fn certificate(duration: &str, renew_before: Option<&str>, percentage
     }
 }
 
-pub(super) fn now() -> Timestamp {
+pub(crate) fn now() -> Timestamp {
     "2026-03-01T12:00:00Z".parse().expect("a time")
 }
 
-pub(super) fn resource() -> Resource {
+pub(crate) fn resource() -> Resource {
     Resource {
         namespace: "fleet".into(),
         name: "ups-01".into(),
@@ -58,7 +58,7 @@ pub(super) fn resource() -> Resource {
     }
 }
 
-pub(super) fn leaf(seed: u8, not_before: Timestamp, lifetime: Duration) -> Leaf {
+pub(crate) fn leaf(seed: u8, not_before: Timestamp, lifetime: Duration) -> Leaf {
     Leaf {
         sha256: LeafSha256::new([seed; 32]),
         serial: format!("{seed:x}"),
@@ -70,7 +70,7 @@ pub(super) fn leaf(seed: u8, not_before: Timestamp, lifetime: Duration) -> Leaf 
     }
 }
 
-pub(super) fn report(generation: u64, seen: &Leaf) -> AgentReport {
+pub(crate) fn report(generation: u64, seen: &Leaf) -> AgentReport {
     AgentReport {
         host: "ups-01.example.com".parse().expect("a name"),
         name: "powerchute".parse().expect("a name"),

@@ -178,7 +178,7 @@ impl Election {
         match tokio::time::timeout(WRITE_DEADLINE, released).await {
             Ok(Ok(())) => tracing::info!("the Lease was released"),
             Ok(Err(error)) => {
-                tracing::warn!(%error, "the Lease was not released; the next leader waits for it to run out")
+                tracing::warn!(%error, "the Lease was not released; the next leader waits for it to run out");
             }
             Err(_) => tracing::warn!("the Lease was not released in time; the next leader waits for it to run out"),
         }

@@ -1,0 +1,146 @@
+//! The host API's client against a host that is honest, and hosts that are not.
+
+mod support;
+
+use kagiban_crds::host_api::RefusalReason;
+use kagiban_operator::agent_api::{AgentError, ClientIdentity, HostApi};
+use rcgen::ExtendedKeyUsagePurpose;
+use support::host::{Host, Manner};
+use support::lock;
+use support::pki::{Authority, Pair};
+
+async fn host() -> (Authority, Host) {
+    let authority = Authority::new("mutual");
+    let host = Host::start(&authority, authority.server()).await;
+    (authority, host)
+}
+
+fn api(host: &Host, client: &Pair, trust: &Authority) -> HostApi {
+    let identity =
+        ClientIdentity::from_pem(client.certificate.as_bytes(), client.key.as_bytes(), trust.pem().as_bytes())
+            .expect("an identity");
+    let agent = "powerchute".parse().expect("a name");
+    HostApi::new(&format!("https://{}", host.address), identity, agent).expect("an address")
+}
+
+#[tokio::test]
+async fn an_honest_host_is_read() {
+    let (authority, host) = host().await;
+    let report = api(&host, &authority.client(), &authority).look().await.expect("a report");
+    assert_eq!(report.name.as_str(), "powerchute");
+    assert_eq!(lock(&host.state).asked, ["GET /v1/agents/powerchute"]);
+}
+
+#[tokio::test]
+async fn a_hostile_answer_is_classed_and_bounded() {
+    let (authority, host) = host().await;
+    let api = api(&host, &authority.client(), &authority);
+    for (manner, reason) in
+        [(Manner::Garbage, "malformed"), (Manner::Huge, "too_large"), (Manner::Redirect, "malformed")]
+    {
+        lock(&host.state).manner = manner;
+        assert_eq!(api.look().await.map_err(|e| e.reason()).err(), Some(reason), "{manner:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_that_says_nothing_is_given_up() {
+    let (authority, host) = host().await;
+    lock(&host.state).manner = Manner::Silent;
+    assert_eq!(api(&host, &authority.client(), &authority).look().await, Err(AgentError::Timeout));
+}
+
+#[tokio::test]
+async fn a_host_that_is_not_trusted_gets_no_request() {
+    let (authority, host) = host().await;
+    let other = Authority::new("other");
+    let error = api(&host, &authority.client(), &other).look().await.expect_err("not trusted");
+    assert_eq!(error, AgentError::Tls("the host's certificate does not chain to ca.crt".into()));
+
+    let expired = Host::start(
+        &authority,
+        authority.pair(ExtendedKeyUsagePurpose::ServerAuth, |params| {
+            params.subject_alt_names.push(rcgen::SanType::IpAddress([127, 0, 0, 1].into()));
+            params.not_after = rcgen::date_time_ymd(2001, 1, 1);
+        }),
+    )
+    .await;
+    let error = api(&expired, &authority.client(), &authority).look().await.expect_err("expired");
+    assert_eq!(error, AgentError::Tls("the host's certificate has expired".into()));
+
+    let nameless = Host::start(&authority, authority.pair(ExtendedKeyUsagePurpose::ServerAuth, |_| {})).await;
+    let error = api(&nameless, &authority.client(), &authority).look().await.expect_err("another name");
+    assert_eq!(error, AgentError::Tls("the host's certificate is for another name".into()));
+    for host in [&host, &expired, &nameless] {
+        assert_eq!(lock(&host.state).asked, Vec::<String>::new());
+    }
+}
+
+#[tokio::test]
+async fn a_host_that_refuses_our_certificate_says_so() {
+    let (authority, host) = host().await;
+    let stranger = Authority::new("stranger").client();
+    let error = api(&host, &stranger, &authority).look().await.expect_err("not known there");
+    assert_eq!(error.reason(), "tls", "{error}");
+    assert!(error.to_string().contains("refused our certificate"), "{error}");
+}
+
+#[tokio::test]
+async fn a_refusal_keeps_its_reason() {
+    let (authority, host) = host().await;
+    lock(&host.state).manner = Manner::Refuse(RefusalReason::StaleEpoch);
+    let api = api(&host, &authority.client(), &authority);
+    let order = kagiban_crds::host_api::RollbackOrder {
+        target: kagiban_crds::host_api::Target {
+            epoch: kagiban_crds::Epoch(1),
+            generation: kagiban_crds::Generation(1),
+            host: "ups-01.example.com".parse().expect("a name"),
+            agent: "powerchute".parse().expect("a name"),
+        },
+    };
+    let error = api.roll_back(&order).await.expect_err("refused");
+    assert!(error.is_deposed());
+    assert_eq!(error.reason(), "stale_epoch");
+}
+
+#[tokio::test]
+async fn a_closed_port_is_a_connection_that_was_refused() {
+    let (authority, host) = host().await;
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    drop(listener);
+    let gone = Host { address, state: host.state.clone() };
+    let error = api(&gone, &authority.client(), &authority).look().await.expect_err("nobody listens");
+    assert_eq!(error, AgentError::Connect("connection refused".into()));
+}
+
+#[test]
+fn only_a_plain_https_address_is_taken() {
+    let authority = Authority::new("mutual");
+    let client = authority.client();
+    let identity =
+        ClientIdentity::from_pem(client.certificate.as_bytes(), client.key.as_bytes(), authority.pem().as_bytes())
+            .expect("an identity");
+    let taken = |url: &str| HostApi::new(url, identity.clone(), "powerchute".parse().expect("a name")).is_ok();
+    for url in
+        ["https://a.example.com", "https://a.example.com:9995", "https://192.0.2.1:1", "https://[2001:db8::1]:9995"]
+    {
+        assert!(taken(url), "{url}");
+    }
+    for url in [
+        "http://a.example.com",
+        "https://",
+        "https://a:0",
+        "https://a:99999",
+        "https://a/path",
+        "https://u@a",
+        "https://a?q",
+        "https://a:b",
+        "https://[::1",
+        "https://a b",
+        "a.example.com:9995",
+        "https://a%2f",
+    ] {
+        assert!(!taken(url), "{url}");
+    }
+}

@@ -1,0 +1,230 @@
+//! Whole passes over one resource, between a fake API server and a fake host.
+
+mod support;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kagiban_crds::Epoch;
+use kagiban_crds::host_api::{PowerState, RefusalReason, RotationState};
+use kagiban_crds::resource::{FINALIZER, ManagedAgentCertificate};
+use kagiban_operator::act::Hand;
+use kagiban_operator::cluster::{Cluster, ClusterError};
+use kagiban_operator::decide::Policy;
+use kagiban_operator::leader::Leadership;
+use kagiban_operator::ledger::Ledger;
+use kagiban_operator::metrics::Metrics;
+use kagiban_operator::reconcile::{Workshop, pass};
+use kube::runtime::reflector;
+use serde_json::json;
+use support::cluster::FakeCluster;
+use support::host::{Host, Manner};
+use support::lock;
+use support::pki::Authority;
+use tokio_util::sync::CancellationToken;
+
+struct Stage {
+    cluster: FakeCluster,
+    host: Host,
+    workshop: Workshop,
+}
+
+impl Stage {
+    async fn set() -> Self {
+        let cluster = FakeCluster::start().await;
+        let mutual = Authority::new("mutual");
+        let host = Host::start(&mutual, mutual.server()).await;
+        let client = mutual.client();
+        let pem = mutual.pem();
+        cluster.secret("fleet-client", &[("tls.crt", &client.certificate), ("tls.key", &client.key), ("ca.crt", &pem)]);
+        let fleet = Authority::new("fleet");
+        cluster.secret("fleet-ca", &[("tls.crt", &fleet.pem()), ("tls.key", &fleet.key_pem)]);
+        cluster.put(&resource(&format!("https://{}", host.address)));
+        let workshop = workshop(&cluster);
+        Self { cluster, host, workshop }
+    }
+
+    /// As the controller does, with the newest object, until it is told to wait for long.
+    async fn settle(&self) {
+        for _ in 0..20 {
+            pass(&self.cluster.mac(), &self.workshop).await.expect("the API server answers");
+        }
+    }
+
+    /// The process ends, and another starts.
+    fn restart(&mut self) {
+        self.workshop = workshop(&self.cluster);
+    }
+
+    fn condition(&self, kind: &str) -> String {
+        let status = self.cluster.mac().status.unwrap_or_default();
+        let found = status.conditions.iter().find(|condition| condition.type_ == kind);
+        found.map(|c| format!("{} {}", c.status, c.reason)).unwrap_or_default()
+    }
+}
+
+fn workshop(cluster: &FakeCluster) -> Workshop {
+    let metrics = Arc::new(Metrics::new(None));
+    let connection = Cluster::new(cluster.client.clone(), metrics.clone(), "test".into());
+    let (store, _) = reflector::store();
+    Workshop {
+        hand: Hand::new(connection.clone(), metrics.clone()),
+        cluster: connection,
+        store,
+        ledger: Ledger::default(),
+        leadership: Leadership::alone(Epoch(5)),
+        policy: Policy::default(),
+        metrics,
+        stopping: CancellationToken::new(),
+    }
+}
+
+fn resource(url: &str) -> ManagedAgentCertificate {
+    serde_json::from_value(json!({
+        "apiVersion": "kagiban.dev/v1alpha1",
+        "kind": "ManagedAgentCertificate",
+        "metadata": {"name": "ups-01", "namespace": "fleet", "uid": "u-1", "generation": 1},
+        "spec": {
+            "host": "ups-01.example.com",
+            "agent": {"product": "powerchute-serial-shutdown", "name": "powerchute"},
+            "api": {"hostApi": {"url": url, "tlsSecretRef": {"name": "fleet-client"}}},
+            "certificate": {"dnsNames": ["ups-01.example.com"], "privateKey": {"algorithm": "ECDSA", "size": 256}},
+            "issuerRef": {"name": "fleet-ca"},
+        },
+    }))
+    .expect("a resource")
+}
+
+#[tokio::test]
+async fn a_rotation_takes_six_writes_and_rest_takes_none() {
+    let stage = Stage::set().await;
+    stage.settle().await;
+    assert_eq!(stage.condition("Ready"), "True Verified");
+    assert_eq!(stage.cluster.told(), ["RotationStarted", "ChainDelivered", "Verified"]);
+    let writes = stage.cluster.writes();
+    assert_eq!(writes.len(), 6, "{writes:#?}");
+    assert_eq!(stage.host.changes().len(), 2, "opened once, delivered once");
+    assert_eq!(lock(&stage.host.state).epochs, [5]);
+    let leaf = stage.cluster.mac().status.and_then(|status| status.leaf).expect("a leaf");
+    assert_eq!(leaf.issuer, "CN=fleet");
+
+    stage.settle().await;
+    assert_eq!(stage.cluster.writes(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn the_generation_is_written_before_the_host_is_asked() {
+    let stage = Stage::set().await;
+    lock(&stage.host.state).manner = Manner::Refuse(RefusalReason::Busy);
+    stage.settle().await;
+    let rotation = stage.cluster.mac().status.and_then(|status| status.rotation).expect("a rotation");
+    assert_eq!((rotation.generation, rotation.state), (1, RotationState::Requested));
+    assert_eq!(stage.condition("Reconciling"), "True FirstIssue");
+    assert_eq!(stage.cluster.told(), ["RotationStarted", "HostBusy"]);
+}
+
+#[tokio::test]
+async fn an_operator_that_dies_around_any_write_leaves_one_rotation() {
+    for lost in 1..=6 {
+        let mut stage = Stage::set().await;
+        lock(&stage.cluster.state).lose_answer_of = Some(lost);
+        let died = async {
+            for _ in 0..20 {
+                let _ = pass(&stage.cluster.mac(), &stage.workshop).await;
+            }
+        };
+        // the answer never comes, and then the process is gone
+        let _ = tokio::time::timeout(Duration::from_secs(1), died).await;
+        lock(&stage.cluster.state).lose_answer_of = None;
+        stage.restart();
+        stage.settle().await;
+        assert_eq!(stage.condition("Ready"), "True Verified", "write {lost}");
+        assert_eq!(stage.host.changes().len(), 2, "write {lost}: opened once, delivered once");
+    }
+}
+
+#[tokio::test]
+async fn a_cache_that_lags_behind_our_own_writes_starts_nothing_twice() {
+    let stage = Stage::set().await;
+    let stale = stage.cluster.mac();
+    for _ in 0..20 {
+        pass(&stale, &stage.workshop).await.expect("the API server answers");
+    }
+    assert_eq!(stage.condition("Ready"), "True Verified");
+    assert_eq!(stage.host.changes().len(), 2);
+    assert_eq!(stage.cluster.writes().len(), 6);
+}
+
+#[tokio::test]
+async fn nothing_is_asked_of_a_host_on_battery() {
+    let stage = Stage::set().await;
+    lock(&stage.host.state).report.power.state = PowerState::OnBattery;
+    stage.settle().await;
+    assert_eq!(stage.host.changes(), Vec::<String>::new());
+    assert_eq!(stage.condition("Ready"), "False OnBattery");
+    assert_eq!(stage.cluster.writes().len(), 2, "one status, one event");
+    lock(&stage.host.state).report.power.state = PowerState::Mains;
+    stage.settle().await;
+    assert_eq!(stage.condition("Ready"), "True Verified");
+}
+
+#[tokio::test]
+async fn a_missing_issuer_blocks_and_its_arrival_goes_on_with_the_same_key() {
+    let stage = Stage::set().await;
+    let ca = lock(&stage.cluster.state).secrets.remove("fleet-ca").expect("the CA");
+    stage.settle().await;
+    assert_eq!(stage.cluster.told(), ["RotationStarted", "IssuerUnavailable"]);
+    lock(&stage.cluster.state).secrets.insert("fleet-ca".into(), ca);
+    // longer than the first pause between tries
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    stage.settle().await;
+    assert_eq!(stage.condition("Ready"), "True Verified");
+    assert_eq!(stage.host.changes().len(), 2, "the key was kept");
+}
+
+#[tokio::test]
+async fn deletion_in_flight_calls_the_rotation_off_before_the_finalizer_goes() {
+    let stage = Stage::set().await;
+    lock(&stage.cluster.state).secrets.remove("fleet-ca");
+    stage.settle().await;
+    stage.cluster.change(|mac| mac["metadata"]["deletionTimestamp"] = json!(jiff::Timestamp::now().to_string()));
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    stage.settle().await;
+    assert!(stage.host.changes().last().is_some_and(|line| line.ends_with("/rollback")), "{:?}", stage.host.changes());
+    assert!(!stage.cluster.mac().metadata.finalizers.unwrap_or_default().contains(&FINALIZER.to_owned()));
+}
+
+#[tokio::test]
+async fn a_process_that_does_not_lead_changes_nothing() {
+    let mut stage = Stage::set().await;
+    let (_, follower) = kagiban_operator::leader::Election::new(
+        Cluster::new(stage.cluster.client.clone(), Arc::new(Metrics::new(None)), "other".into()),
+        "fleet".into(),
+        "lease".into(),
+    );
+    stage.workshop.leadership = follower;
+    stage.settle().await;
+    assert_eq!(stage.cluster.writes(), Vec::<String>::new());
+    assert_eq!(stage.host.changes(), Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_api_server_that_hangs_ends_the_pass_in_time() {
+    let stage = Stage::set().await;
+    // the clock of this test runs ahead while everything waits
+    lock(&stage.cluster.state).hang = true;
+    let error = pass(&stage.cluster.mac(), &stage.workshop).await.expect_err("it hangs");
+    assert!(matches!(error, ClusterError::Timeout { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn no_secret_is_in_what_the_operator_writes() {
+    let stage = Stage::set().await;
+    stage.cluster.secret("store", &[("password", "canary-4711\n")]);
+    stage.cluster.change(|mac| mac["spec"]["keystore"] = json!({"passwordSecretRef": {"name": "store"}}));
+    stage.settle().await;
+    assert_eq!(stage.condition("Ready"), "True Verified");
+    let state = lock(&stage.cluster.state);
+    let written = format!("{}{:?}", state.mac, state.events);
+    assert!(!written.contains("canary-4711") && !written.contains("PRIVATE KEY"));
+}

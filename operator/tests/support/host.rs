@@ -1,0 +1,243 @@
+//! A host API over mutual TLS with one agent, whose rotation goes one state further at each look.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use jiff::Timestamp;
+use kagiban_crds::host_api::{
+    AgentReport, ChainDelivery, Leaf, PowerReport, PowerState, Refusal, RefusalReason, RotationOpen, RotationReport,
+    RotationState, Sighting,
+};
+use kagiban_crds::{Epoch, Generation, LeafSha256};
+use rcgen::{CertificateParams, KeyPair};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use sha2::{Digest, Sha256};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+
+use super::pki::{Authority, Pair};
+use super::{Shared, lock};
+
+/// How the host answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Manner {
+    Honest,
+    Garbage,
+    Huge,
+    Redirect,
+    Silent,
+    /// Every request that changes something is refused.
+    Refuse(RefusalReason),
+}
+
+pub struct Host {
+    pub address: SocketAddr,
+    pub state: Shared<State>,
+}
+
+pub struct State {
+    pub report: AgentReport,
+    pub manner: Manner,
+    /// Requests as `METHOD path`.
+    pub asked: Vec<String>,
+    pub epochs: Vec<u64>,
+    /// The chain that was delivered last.
+    pub chain: Option<String>,
+}
+
+impl Host {
+    pub async fn start(authority: &Authority, server: Pair) -> Self {
+        let chain =
+            CertificateDer::pem_slice_iter(server.certificate.as_bytes()).collect::<Result<_, _>>().expect("PEM");
+        let key = PrivateKeyDer::from_pem_slice(server.key.as_bytes()).expect("PEM");
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(authority.issuer.der().clone()).expect("a root");
+        let verifier =
+            WebPkiClientVerifier::builder_with_provider(roots.into(), provider.clone()).build().expect("a verifier");
+        let config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_client_cert_verifier(verifier)
+            .with_single_cert(chain, key)
+            .expect("a server certificate");
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let state = Arc::new(std::sync::Mutex::new(State {
+            report: report(),
+            manner: Manner::Honest,
+            asked: Vec::new(),
+            epochs: Vec::new(),
+            chain: None,
+        }));
+        let shared = state.clone();
+        tokio::spawn(async move {
+            loop {
+                let Ok((stream, _)) = listener.accept().await else { return };
+                let (acceptor, shared) = (acceptor.clone(), shared.clone());
+                tokio::spawn(async move {
+                    let Ok(stream) = acceptor.accept(stream).await else { return };
+                    let service = service_fn(move |request| answer(request, shared.clone()));
+                    let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+                });
+            }
+        });
+        Self { address, state }
+    }
+
+    pub fn changes(&self) -> Vec<String> {
+        lock(&self.state).asked.iter().filter(|line| !line.starts_with("GET")).cloned().collect()
+    }
+}
+
+fn report() -> AgentReport {
+    let leaf = Leaf {
+        sha256: LeafSha256::new([9; 32]),
+        serial: "9".into(),
+        subject: "CN=old".into(),
+        issuer: "CN=old".into(),
+        not_before: Timestamp::now(),
+        not_after: Timestamp::now(),
+        dns_names: Vec::new(),
+    };
+    AgentReport {
+        host: "ups-01.example.com".parse().expect("a name"),
+        name: "powerchute".parse().expect("a name"),
+        product: "powerchute-serial-shutdown".into(),
+        time: Timestamp::now(),
+        epoch: Epoch(0),
+        generation: Generation(0),
+        power: PowerReport { state: PowerState::Mains, observed_at: None },
+        stored: Sighting::Leaf(leaf.clone()),
+        served: Sighting::Leaf(leaf),
+        rotation: None,
+    }
+}
+
+async fn answer(request: Request<Incoming>, state: Shared<State>) -> Result<Response<Full<Bytes>>, Infallible> {
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let body = request.into_body().collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+    let manner = lock(&state).manner;
+    match manner {
+        Manner::Honest => {}
+        Manner::Garbage => return Ok(Response::new(Full::new("<html>hello</html>".into()))),
+        Manner::Huge => return Ok(Response::new(Full::new(vec![b' '; 2 * 1024 * 1024].into()))),
+        Manner::Redirect => {
+            let mut response = Response::new(Full::default());
+            *response.status_mut() = StatusCode::FOUND;
+            response.headers_mut().insert("location", "https://127.0.0.1:1/".parse().expect("a header"));
+            return Ok(response);
+        }
+        Manner::Silent => tokio::time::sleep(Duration::from_secs(3600)).await,
+        Manner::Refuse(reason) if method != Method::GET => return Ok(refusal(reason)),
+        Manner::Refuse(_) => {}
+    }
+    Ok(serve(&mut lock(&state), &method, &path, &body))
+}
+
+fn serve(state: &mut State, method: &Method, path: &str, body: &[u8]) -> Response<Full<Bytes>> {
+    state.asked.push(format!("{method} {path}"));
+    state.report.time = Timestamp::now();
+    match (method.as_str(), path.rsplit('/').next().unwrap_or_default()) {
+        ("GET", _) => {
+            progress(&mut state.report);
+            json(StatusCode::OK, &state.report)
+        }
+        ("POST", "rotations") => {
+            let order: RotationOpen = serde_json::from_slice(body).expect("an order");
+            state.epochs.push(order.target.epoch.0);
+            if order.target.generation <= state.report.generation {
+                return refusal(RefusalReason::StaleGeneration);
+            }
+            state.report.generation = order.target.generation;
+            state.report.rotation = Some(keyed(&order));
+            json(StatusCode::CREATED, &state.report.rotation)
+        }
+        ("PUT", "chain") => {
+            let order: ChainDelivery = serde_json::from_slice(body).expect("an order");
+            let der = CertificateDer::from_pem_slice(order.chain.as_bytes()).expect("a chain");
+            state.chain = Some(order.chain);
+            let Some(rotation) = state.report.rotation.as_mut() else { return refusal(RefusalReason::NotFound) };
+            if rotation.state != RotationState::Keyed {
+                return refusal(RefusalReason::WrongState);
+            }
+            rotation.leaf = Some(leaf(&der));
+            rotation.state = RotationState::Validated;
+            json(StatusCode::ACCEPTED, &state.report.rotation)
+        }
+        ("POST", "rollback") => {
+            let Some(rotation) = state.report.rotation.as_mut() else { return refusal(RefusalReason::NotFound) };
+            rotation.state = RotationState::RolledBack;
+            json(StatusCode::OK, &state.report.rotation)
+        }
+        _ => refusal(RefusalReason::NotFound),
+    }
+}
+
+fn keyed(order: &RotationOpen) -> RotationReport {
+    let key = KeyPair::generate().expect("a key");
+    let params = CertificateParams::new(order.certificate.dns_names.clone()).expect("names");
+    let csr = params.serialize_request(&key).expect("a CSR").pem().expect("PEM");
+    RotationReport {
+        epoch: order.target.epoch,
+        generation: order.target.generation,
+        state: RotationState::Keyed,
+        csr: Some(csr),
+        leaf: None,
+        previous: None,
+        failure: None,
+        steps: Vec::new(),
+    }
+}
+
+fn progress(report: &mut AgentReport) {
+    let Some(rotation) = report.rotation.as_mut() else { return };
+    rotation.state = match rotation.state {
+        RotationState::Validated => RotationState::Swapped,
+        RotationState::Swapped => RotationState::Verifying,
+        RotationState::Verifying => {
+            let leaf = rotation.leaf.clone().expect("a delivered leaf");
+            report.stored = Sighting::Leaf(leaf.clone());
+            report.served = Sighting::Leaf(leaf);
+            RotationState::Committed
+        }
+        state => state,
+    };
+}
+
+fn leaf(der: &CertificateDer<'_>) -> Leaf {
+    use x509_parser::prelude::FromDer;
+    let (_, parsed) = x509_parser::certificate::X509Certificate::from_der(der).expect("a certificate");
+    let time = |time: x509_parser::time::ASN1Time| Timestamp::from_second(time.timestamp()).expect("a time");
+    Leaf {
+        sha256: LeafSha256::new(Sha256::digest(der.as_ref()).into()),
+        serial: hex::encode(parsed.raw_serial()),
+        subject: parsed.subject().to_string(),
+        issuer: parsed.issuer().to_string(),
+        not_before: time(parsed.validity().not_before),
+        not_after: time(parsed.validity().not_after),
+        dns_names: Vec::new(),
+    }
+}
+
+fn refusal(reason: RefusalReason) -> Response<Full<Bytes>> {
+    let refusal = Refusal { reason, message: "the test said so".into(), epoch: Some(Epoch(77)), generation: None };
+    json(StatusCode::from_u16(reason.status()).expect("a status"), &refusal)
+}
+
+fn json(status: StatusCode, body: &impl serde::Serialize) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(serde_json::to_vec(body).expect("plain data").into()));
+    *response.status_mut() = status;
+    response
+}
