@@ -4,25 +4,13 @@ use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use kagiban_agents::Product;
+
+use crate::platform;
 use crate::probe::Endpoint;
 
-/// Where PowerChute installs itself, newest product first. Windows and Linux in one list: a path of the other system is
+/// Where distributions put their JVMs, one directory each. Windows and Linux in one list: a path of the other system is
 /// simply not there.
-const POWERCHUTE: &[&str] = &[
-    "/opt/APC/PowerChuteSerialShutdown/Agent",
-    "/opt/APC/PowerChuteSerialShutdown/agent",
-    "/opt/APC/PowerChuteBusinessEdition/Agent",
-    "/opt/APC/PowerChuteBusinessEdition/agent",
-    r"C:\Program Files\APC\PowerChute Serial Shutdown\agent",
-    r"C:\Program Files\APC\PowerChute Business Edition\agent",
-    r"C:\Program Files\APC\PowerChute Business Edition\server",
-    r"C:\Program Files (x86)\APC\PowerChute Business Edition\agent",
-    r"C:\Program Files (x86)\APC\PowerChute Business Edition\server",
-];
-/// PowerChute's own HTTPS port.
-const POWERCHUTE_ENDPOINT: &str = "127.0.0.1:6547";
-
-/// Where distributions put their JVMs, one directory each.
 const JVM_PARENTS: &[&str] = &["/usr/lib/jvm", "/usr/java", "/opt/java", r"C:\Program Files\Java"];
 /// Since Java 9, and before.
 const TRUST_STORES: &[&str] = &["lib/security/cacerts", "jre/lib/security/cacerts"];
@@ -41,17 +29,24 @@ const BUNDLES: &[&str] = &[
 /// Where to search.
 #[derive(Clone, Debug, Default)]
 pub struct Places {
-    pub powerchute: Vec<PathBuf>,
+    pub agents: Vec<Installed>,
     pub jvm_parents: Vec<PathBuf>,
     pub java_home: Option<PathBuf>,
     pub bundles: Vec<PathBuf>,
 }
 
+/// A product and its directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Installed {
+    pub product: Product,
+    pub directory: PathBuf,
+}
+
 /// What is there.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Found {
-    /// Directories of PowerChute agents.
-    pub powerchute: Vec<PathBuf>,
+    /// Agents, such as PowerChute.
+    pub agents: Vec<Installed>,
     /// Trust stores of JVMs.
     pub trust_stores: Vec<PathBuf>,
     /// The system's CA bundle; endpoints are checked against it.
@@ -63,7 +58,7 @@ impl Places {
     pub fn usual() -> Self {
         let paths = |list: &[&str]| list.iter().map(PathBuf::from).filter(|path| path.is_absolute()).collect();
         Self {
-            powerchute: paths(POWERCHUTE),
+            agents: Product::ALL.into_iter().flat_map(usual_directories).collect(),
             jvm_parents: paths(JVM_PARENTS),
             java_home: env::var_os("JAVA_HOME").map(PathBuf::from).filter(|path| path.is_absolute()),
             bundles: paths(BUNDLES),
@@ -73,10 +68,15 @@ impl Places {
     /// Searches. Blocks on the file system.
     pub fn search(&self) -> Found {
         Found {
-            powerchute: first_of_each(self.powerchute.iter().filter(|path| path.is_dir())),
+            agents: self.installed(),
             trust_stores: self.trust_stores(),
             system_bundle: self.bundles.iter().find(|path| path.is_file()).cloned(),
         }
+    }
+
+    fn installed(&self) -> Vec<Installed> {
+        let there = first_of_each(self.agents.iter().map(|at| &at.directory).filter(|path| path.is_dir()));
+        self.agents.iter().filter(|at| there.contains(&at.directory)).cloned().collect()
     }
 
     fn trust_stores(&self) -> Vec<PathBuf> {
@@ -89,11 +89,18 @@ impl Places {
 }
 
 impl Found {
-    /// Where a PowerChute agent answers, if one is installed.
-    pub fn local_endpoint(&self) -> Option<Endpoint> {
-        let installed = !self.powerchute.is_empty();
-        installed.then(|| Endpoint { address: POWERCHUTE_ENDPOINT.to_owned(), server_name: None })
+    /// Where the agents that are installed answer on this host.
+    pub fn local_endpoints(&self, host: &str) -> Vec<Endpoint> {
+        let ports = self.agents.iter().filter_map(|at| at.product.facts().port);
+        let ports: std::collections::BTreeSet<u16> = ports.collect();
+        let endpoint = |port| Endpoint { address: format!("127.0.0.1:{port}"), server_name: Some(host.to_owned()) };
+        ports.into_iter().map(endpoint).collect()
     }
+}
+
+fn usual_directories(product: Product) -> impl Iterator<Item = Installed> {
+    let directories = (product.facts().directories)(platform::OS);
+    directories.iter().map(move |directory| Installed { product, directory: PathBuf::from(directory) })
 }
 
 fn subdirectories(parent: &Path) -> Vec<PathBuf> {
@@ -122,21 +129,25 @@ mod tests {
         fs::write(&store, "").expect("a store");
         std::os::unix::fs::symlink("java-17", root.path().join("jvm/default")).expect("a link");
         fs::create_dir(root.path().join("Agent")).expect("a directory");
+        std::os::unix::fs::symlink("Agent", root.path().join("agent")).expect("a link");
+        let product = Product::PowerchuteSerialShutdown;
+        let at = |name: &str| Installed { product, directory: root.path().join(name) };
         let places = Places {
-            powerchute: vec![root.path().join("none"), root.path().join("Agent")],
+            agents: vec![at("none"), at("Agent"), at("agent")],
             jvm_parents: vec![root.path().join("jvm"), root.path().join("none")],
             java_home: None,
             bundles: vec![root.path().join("none")],
         };
         let found = places.search();
-        assert_eq!(found.powerchute, [root.path().join("Agent")]);
+        assert_eq!(found.agents, [at("Agent")]);
         assert_eq!(found.trust_stores, [root.path().join("jvm/default/lib/security/cacerts")]);
-        assert_eq!(found.local_endpoint().map(|e| e.address).as_deref(), Some(POWERCHUTE_ENDPOINT));
+        let local = Endpoint { address: "127.0.0.1:6547".to_owned(), server_name: Some("ups-01".to_owned()) };
+        assert_eq!(found.local_endpoints("ups-01"), [local]);
     }
 
     #[test]
     fn a_bare_host_has_nothing() {
         assert_eq!(Places::default().search(), Found::default());
-        assert_eq!(Found::default().local_endpoint(), None);
+        assert_eq!(Found::default().local_endpoints("ups-01"), []);
     }
 }

@@ -49,6 +49,7 @@ pub enum ServiceError {
 
 /// What to look at, worked out from the configuration and the host.
 struct Plan {
+    host: HostName,
     config: Config,
     sources: Vec<Source>,
 }
@@ -60,12 +61,12 @@ struct Plan {
 pub async fn serve(options: Options) -> Result<(), ServiceError> {
     let started = Timestamp::now();
     let mut requests = Requests::listen().map_err(ServiceError::Signals)?;
-    let Plan { config, sources } = plan(options.config_file.clone()).await?;
+    let Plan { host, config, sources } = plan(options.config_file.clone()).await?;
     let listeners = Listeners::bind(&options.listen_addresses).await?;
 
     let board = Arc::new(Board::default());
     let site = Arc::new(Site {
-        host: host_name(&config).to_string(),
+        host: host.to_string(),
         telemetry_path: options.telemetry_path,
         started,
         board: Arc::clone(&board),
@@ -77,8 +78,10 @@ pub async fn serve(options: Options) -> Result<(), ServiceError> {
     let host_api = start_host_api(&config, stop.clone()).await?;
     let mut watches = Watches::start(sources, &board);
     let mut parts = JoinSet::new();
+    let board_of_api = Arc::clone(&board);
     parts.spawn(render(Arc::clone(&site), stop.clone()));
     parts.spawn(listeners.serve(site, stop.clone()));
+    parts.spawn(offer_host_api(host, config, board_of_api, stop.clone()));
 
     loop {
         match requests.next().await {
@@ -140,8 +143,9 @@ async fn plan(config_file: Option<PathBuf>) -> Result<Plan, ConfigError> {
         let config = config_file.map_or_else(|| Ok(Config::default()), |path| config::load(&path))?;
         let found = Places::usual().search();
         say(&config, &found);
-        let sources = sources::plan(&config, &found);
-        Ok(Plan { config, sources })
+        let host = host_name(&config);
+        let sources = sources::plan(&config, &found, &host);
+        Ok(Plan { host, config, sources })
     });
     planned.await.expect("reading the configuration neither panics nor is it cancelled")
 }
@@ -149,19 +153,13 @@ async fn plan(config_file: Option<PathBuf>) -> Result<Plan, ConfigError> {
 fn say(config: &Config, found: &Found) {
     if config.discovers() {
         info!(
-            powerchute = found.powerchute.len(),
+            agents = found.agents.len(),
             trust_stores = found.trust_stores.len(),
             system_bundle = found.system_bundle.is_some(),
-            endpoints = usize::from(found.local_endpoint().is_some()),
             "searched the usual places"
         );
     } else {
-        info!(
-            certificates = config.certificates.len(),
-            tls_endpoints = config.tls_endpoints.len(),
-            agents = config.agents.len(),
-            "configured"
-        );
+        info!(certificates = config.certificates.len(), tls_endpoints = config.tls_endpoints.len(), "configured");
     }
 }
 
@@ -172,6 +170,25 @@ fn host_name(config: &Config) -> HostName {
         warn!("the system's name is no host name; set `host` in the configuration");
         "localhost".parse().expect("localhost is a host name")
     })
+}
+
+/// Recovers what an earlier run left and offers the host API, if one is configured. It takes its time apart from the
+/// metrics, and a failure leaves them standing.
+async fn offer_host_api(host: HostName, config: Config, board: Arc<Board>, stop: CancellationToken) {
+    let Some(api) = &config.host_api else { return };
+    board.note_host_api(false);
+    let state_directory = config.state_directory.clone().unwrap_or_else(platform::default_state_directory);
+    match host_api::start(host, api, &config.agents, &config.power, &state_directory, stop).await {
+        Ok(running) => {
+            info!(address = %running.local_addr, "host API listening");
+            board.note_host_api(true);
+            if let Err(error) = running.task.await {
+                error!(%error, "the host API ended in a bug of this program, please report it");
+            }
+            board.note_host_api(false);
+        }
+        Err(error) => error!(%error, "the host API does not listen; mend the cause and start the exporter again"),
+    }
 }
 
 /// The sources of one configuration, being watched.

@@ -11,8 +11,8 @@ pub use keystore::list as list_keystore;
 
 use crate::web::{ListenAddress, TelemetryPath};
 
-/// Beside the host API's 9995.
-const DEFAULT_LISTEN_ADDRESS: &str = ":9994";
+/// Beside the host API (9995) and the operator (9994), so that all three run on one machine.
+const DEFAULT_LISTEN_ADDRESS: &str = ":9996";
 
 /// Publishes certificate expiry and host state to Prometheus, and rotates keystores through the host API.
 ///

@@ -53,8 +53,6 @@ pub struct DiscoveryConfig {
 
 impl Config {
     pub fn discovers(&self) -> bool {
-        let names_something =
-            !(self.certificates.is_empty() && self.tls_endpoints.is_empty() && self.agents.is_empty());
-        self.discovery.enabled.unwrap_or(!names_something)
+        self.discovery.enabled.unwrap_or(self.certificates.is_empty() && self.tls_endpoints.is_empty())
     }
 }

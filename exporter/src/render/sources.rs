@@ -66,6 +66,12 @@ pub(super) const FAMILIES: &[Family<Snapshot>] = &[
         kind: Kind::Gauge,
         samples: |snapshot, out| snapshot.reload.map_or(Ok(()), |reload| out.put(&[], reload.last_success.as_second())),
     },
+    Family {
+        name: "kagiban_host_api_up",
+        help: "Whether the host API works; absent where none is configured.",
+        kind: Kind::Gauge,
+        samples: |snapshot, out| snapshot.host_api_up.map_or(Ok(()), |up| out.put(&[], up)),
+    },
 ];
 
 const fn any(_: SourceKind) -> bool {
@@ -73,7 +79,7 @@ const fn any(_: SourceKind) -> bool {
 }
 
 const fn reads_files(kind: SourceKind) -> bool {
-    matches!(kind, SourceKind::File | SourceKind::PowerChute)
+    matches!(kind, SourceKind::File | SourceKind::Agent)
 }
 
 fn labels(id: &SourceId) -> [(&'static str, &str); 2] {

@@ -35,7 +35,7 @@ fn snapshot() -> Snapshot {
     let files = SourceId { kind: SourceKind::File, name: Label::new("fleet") };
     let good = SourceId { kind: SourceKind::Tls, name: Label::new("good") };
     let down = SourceId { kind: SourceKind::Tls, name: Label::new("down") };
-    let waits = SourceId { kind: SourceKind::PowerChute, name: Label::new("/opt/agent") };
+    let waits = SourceId { kind: SourceKind::Agent, name: Label::new("/opt/agent") };
     board.expect([
         (files.clone(), &["malformed", "timeout"][..]),
         (good.clone(), &["timeout"][..]),

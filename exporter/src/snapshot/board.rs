@@ -55,6 +55,11 @@ impl Board {
         });
     }
 
+    /// Notes whether the host API works.
+    pub fn note_host_api(&self, up: bool) {
+        self.write(|snapshot| snapshot.host_api_up = Some(up));
+    }
+
     pub fn snapshot(&self) -> Snapshot {
         self.snapshot.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

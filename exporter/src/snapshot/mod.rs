@@ -25,8 +25,11 @@ use jiff::Timestamp;
 /// What kind of thing a source looks at: the label `source_kind`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SourceKind {
+    /// The directory of an agent.
+    Agent,
+    /// Certificate files by path.
     File,
-    PowerChute,
+    /// A TLS endpoint.
     Tls,
 }
 
@@ -52,6 +55,8 @@ pub struct SourceState {
 pub struct Snapshot {
     pub sources: BTreeMap<SourceId, SourceState>,
     pub reload: Option<Reload>,
+    /// Whether the host API works; absent where none is configured.
+    pub host_api_up: Option<bool>,
 }
 
 /// How the last attempt to load the configuration went.
@@ -66,7 +71,7 @@ impl SourceKind {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::File => "file",
-            Self::PowerChute => "powerchute",
+            Self::Agent => "agent",
             Self::Tls => "tls",
         }
     }

@@ -3,15 +3,15 @@
 //! ```text
 //!   config, discovery ──plan──> Source ──schedule──> Pass ──> snapshot::Board
 //!                                 ├─ files/       certificate files and keystores, by pattern
-//!                                 ├─ powerchute   one PowerChute directory: files/ with what the product knows
+//!                                 ├─ agent        one agent's directory: files/ with what is known of its product
 //!                                 └─ tls          one endpoint: probe
 //! ```
 //!
 //! A source owns how it looks, and nothing of rendering. One that hangs or panics harms no other.
 
+mod agent;
 mod files;
 mod plan;
-mod powerchute;
 mod schedule;
 mod tls;
 

@@ -2,16 +2,18 @@
 
 use std::time::Duration;
 
+use kagiban_crds::HostName;
+
 use super::files::{self, FileRule, FileSource, PasswordSource, Paths};
 use super::tls::{self, TlsSource, TrustCache};
-use super::{Look, Source, powerchute};
+use super::{Look, Source, agent};
 use crate::config::{CertificateRule, Config, PathPattern, SourceName, TlsEndpoint};
 use crate::discovery::Found;
 use crate::probe::Endpoint;
 use crate::snapshot::{Label, SourceId, SourceKind};
 
 /// Every source, in the order of their identities. What was configured goes before what was discovered under one name.
-pub fn plan(config: &Config, found: &Found) -> Vec<Source> {
+pub fn plan(config: &Config, found: &Found, host: &HostName) -> Vec<Source> {
     let trust = TrustCache::default();
     let bundle = found.system_bundle.as_deref();
     let tls = |endpoint: &TlsEndpoint| tls_source(endpoint, TlsSource::new(endpoint, bundle, trust.clone()));
@@ -19,13 +21,13 @@ pub fn plan(config: &Config, found: &Found) -> Vec<Source> {
     sources.extend(config.certificates.iter().map(configured_files));
     sources.extend(config.tls_endpoints.iter().map(&tls));
     if config.discovers() {
-        sources.extend(found.powerchute.iter().map(|directory| {
-            let id = SourceId { kind: SourceKind::PowerChute, name: Label::from_path(directory) };
-            file_source(id, powerchute::rule(directory))
+        sources.extend(found.agents.iter().map(|at| {
+            let id = SourceId { kind: SourceKind::Agent, name: Label::from_path(&at.directory) };
+            file_source(id, agent::rule(at))
         }));
         sources.extend(discovered_files("jvm", &found.trust_stores));
         sources.extend(discovered_files("system", found.system_bundle.as_slice()));
-        sources.extend(found.local_endpoint().and_then(local_endpoint).iter().map(&tls));
+        sources.extend(found.local_endpoints(host.as_str()).into_iter().filter_map(local_endpoint).map(|it| tls(&it)));
     }
     let mut taken = std::collections::BTreeSet::new();
     sources.retain(|source| taken.insert(source.id.clone()));

@@ -1,4 +1,4 @@
-//! What the system tells of this process, and its signals. Linux.
+//! What the system tells of this process, and its signals.
 
 use std::fs;
 use std::io;

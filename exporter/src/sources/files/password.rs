@@ -2,22 +2,26 @@
 
 use std::path::{Path, PathBuf};
 
+use kagiban_agents::PasswordIni;
 use secrecy::SecretString;
 use tracing::warn;
 
 use crate::password_file;
 use crate::platform::{self, FileIdentity};
 use crate::snapshot::Trouble;
-use crate::sources::powerchute;
+use crate::sources::agent;
 
 /// Where the password of a rule's stores lies.
 #[derive(Clone, Debug)]
 pub(crate) enum PasswordSource {
     None,
     File(PathBuf),
-    /// The settings of an agent that keeps its store's password there until it has read it: an absent file, or one
-    /// without a password, is no fault.
-    PowerChuteIni(PathBuf),
+    /// The settings of an agent, which may take the password out once it has read it: an absent file, or one without a
+    /// password, is no fault.
+    AgentIni {
+        path: PathBuf,
+        ini: PasswordIni,
+    },
 }
 
 /// The password in hand, and which file it came from.
@@ -37,9 +41,9 @@ impl Password {
                     Trouble::new("password_unreadable", format!("cannot read the password file: {error}"))
                 })
             }
-            PasswordSource::PowerChuteIni(path) => {
+            PasswordSource::AgentIni { path, ini } => {
                 let known = self.secret.is_some();
-                Ok(self.refresh_from(path, powerchute::store_password).unwrap_or(known))
+                Ok(self.refresh_from(path, |path| agent::store_password(path, *ini)).unwrap_or(known))
             }
         }
     }

@@ -1,0 +1,73 @@
+//! One agent's directory: its keystore, and the password that the agent keeps beside it.
+
+use std::path::Path;
+
+use kagiban_agents::{Ini, PasswordIni};
+use secrecy::SecretString;
+
+use super::files::{FileRule, PasswordSource, Paths};
+use crate::discovery::Installed;
+use crate::platform::{self, FileError};
+
+pub(super) fn rule(at: &Installed) -> FileRule {
+    let facts = at.product.facts();
+    FileRule {
+        paths: Paths::AnyOf(facts.keystores.iter().map(|name| at.directory.join(name)).collect()),
+        exclude: Vec::new(),
+        password: facts
+            .password_ini
+            .map_or(PasswordSource::None, |ini| PasswordSource::AgentIni { path: at.directory.join(ini.file), ini }),
+        max_files: facts.keystores.len(),
+        distinct: true,
+    }
+}
+
+/// The store's password, while the agent has not taken it out of its settings; settings that are no INI file have none.
+pub(super) fn store_password(settings: &Path, at: PasswordIni) -> Result<Option<SecretString>, FileError> {
+    let limit = u64::try_from(kagiban_agents::MAX_INI_BYTES).unwrap_or(u64::MAX);
+    let file = platform::read_regular(settings, limit)?;
+    Ok(Ini::parse(&file.bytes).and_then(|ini| ini.value(at.section, at.key)).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+    use std::time::Duration;
+
+    use kagiban_agents::Product;
+
+    use super::super::files::FileSource;
+    use super::*;
+    use crate::snapshot::Observation;
+
+    #[tokio::test]
+    async fn the_store_of_a_powerchute_directory_is_opened_with_the_password_in_its_settings() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let at = Installed { product: Product::PowerchuteSerialShutdown, directory: directory.path().to_owned() };
+        let mut source = FileSource::new(rule(&at), Duration::from_secs(30));
+        let (_, trouble) = source.look().await;
+        assert_eq!(trouble.map(|t| t.reason), Some("not_found"), "a directory without a keystore");
+
+        let made = Command::new("keytool")
+            .args(["-genkeypair", "-alias", "securekey", "-keyalg", "EC", "-storetype", "PKCS12"])
+            .args(["-storepass", "secret1", "-dname", "CN=ups-01", "-keystore"])
+            .arg(directory.path().join("keystore"))
+            .output()
+            .expect("keytool is needed: install a JDK, for example openjdk-17-jdk-headless");
+        assert!(made.status.success(), "{made:?}");
+        let seen = source.look().await;
+        assert_eq!(outcome(&seen.0), Err("password_needed"));
+
+        let settings = "[Credentials]\r\nKS_Access_Data = secret1\r\n";
+        std::fs::write(directory.path().join("pcssconfig.ini"), settings).expect("it can be written");
+        let seen = source.look().await;
+        assert_eq!((outcome(&seen.0), seen.1), (Ok("securekey".to_owned()), None));
+    }
+
+    /// The alias of the only certificate, or why there is none.
+    fn outcome(observation: &Observation) -> Result<String, &'static str> {
+        let Observation::Files(files) = observation else { panic!("{observation:?}") };
+        let contents = files[0].outcome.as_ref().map_err(|trouble| trouble.reason)?;
+        Ok(contents.certificates[0].alias.to_string())
+    }
+}

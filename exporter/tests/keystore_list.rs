@@ -1,0 +1,103 @@
+//! `keystore list`: its JSON, its exit codes, and what it refuses to open.
+
+mod scene;
+
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use scene::{Authority, run};
+
+fn list(file: &Path, more: &[&str]) -> (i32, String, String) {
+    let file = file.to_str().expect("UTF-8");
+    let output = run(&[&["keystore", "list", file], more].concat());
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
+    (output.status.code().expect("it was not killed"), text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn a_java_keystore_is_listed_in_the_json_that_scripts_count_on_without_its_password() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let store = directory.path().join("keystore");
+    let made = Command::new("keytool")
+        .args(["-genkeypair", "-alias", "securekey", "-keyalg", "EC", "-storetype", "JKS", "-storepass", "secret1"])
+        .args(["-dname", "CN=ups-01,O=Example", "-keystore"])
+        .arg(&store)
+        .output()
+        .expect("keytool is needed: install a JDK, for example openjdk-17-jdk-headless");
+    assert!(made.status.success(), "{made:?}");
+    let passwords = [("right", "secret1\n"), ("wrong", "secret2\n")];
+    let [right, wrong] = passwords.map(|(name, password)| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, password).expect("it can be written");
+        path.to_str().expect("UTF-8").to_owned()
+    });
+    for (more, check) in [
+        (&["-o", "json"][..], "not-given"),
+        (&["-o", "json", "--password-file", &right], "verified"),
+        (&["-o", "json", "--password-file", &wrong], "wrong"),
+    ] {
+        let (code, stdout, stderr) = list(&store, more);
+        assert_eq!((code, stderr.as_str()), (0, ""));
+        let listed: serde_json::Value = serde_json::from_str(&stdout).expect("JSON");
+        assert_eq!((&listed["format"], &listed["password"]), (&"jks".into(), &check.into()));
+        let entry = &listed["entries"][0];
+        assert_eq!((&entry["alias"], &entry["kind"]), (&"securekey".into(), &"key".into()));
+        let leaf = &entry["chain"][0];
+        assert_eq!(leaf["subject"], "CN=ups-01,O=Example");
+        assert_eq!(leaf["sha256"].as_str().map(str::len), Some(64));
+        for time in ["notBefore", "notAfter"] {
+            let text = leaf[time].as_str().expect("a text");
+            text.parse::<jiff::Timestamp>().expect("RFC 3339");
+        }
+    }
+    let (code, stdout, _) = list(&store, &[]);
+    assert!(code == 0 && stdout.contains("Alias: securekey") && stdout.contains("not checked"), "{stdout}");
+}
+
+#[test]
+fn a_pem_file_has_no_alias_and_needs_no_password() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("chain.pem");
+    let authority = Authority::new("Fleet CA");
+    std::fs::write(&path, authority.issue("leaf", 2020..2040).pem + &authority.pem()).expect("it can be written");
+    let (code, stdout, _) = list(&path, &["-o", "json"]);
+    let listed: serde_json::Value = serde_json::from_str(&stdout).expect("JSON");
+    assert_eq!((code, &listed["format"], &listed["password"]), (0, &"pem".into(), &"none-needed".into()));
+    assert_eq!(listed["entries"][0]["alias"], "");
+    assert_eq!(listed["entries"][0]["chain"][0]["notAfter"], "2040-01-01T00:00:00Z");
+}
+
+#[test]
+fn what_is_no_regular_file_is_refused_without_waiting() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let fifo = directory.path().join("fifo");
+    let mode = rustix::fs::Mode::from_raw_mode(0o600);
+    rustix::fs::mkfifoat(rustix::fs::CWD, &fifo, mode).expect("a FIFO");
+    for odd in [fifo.as_path(), directory.path(), Path::new("/dev/zero")] {
+        let started = Instant::now();
+        let (code, stdout, stderr) = list(odd, &["-o", "json"]);
+        assert_eq!((code, stdout.as_str(), stderr.lines().count()), (1, "", 1), "{stderr}");
+        assert!(stderr.contains("not_regular"), "{stderr}");
+        assert!(started.elapsed() < Duration::from_secs(5), "it waited");
+    }
+}
+
+#[test]
+fn a_failure_is_one_line_that_names_its_reason() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let junk = directory.path().join("junk\nwith a second line");
+    std::fs::write(&junk, [7_u8; 900]).expect("it can be written");
+    for (file, reason) in [(junk.as_path(), "unsupported_format"), (&directory.path().join("none"), "not_found")] {
+        let (code, stdout, stderr) = list(file, &[]);
+        assert_eq!((code, stdout.as_str(), stderr.lines().count()), (1, "", 1), "{stderr}");
+        assert!(stderr.contains(reason), "{stderr}");
+    }
+}
+
+#[test]
+fn wrong_usage_exits_with_two() {
+    for words in [&["keystore", "list"][..], &["keystore", "list", "a", "-o", "xml"], &["--no-such-flag"]] {
+        assert_eq!(run(words).status.code(), Some(2), "{words:?}");
+    }
+}

@@ -1,0 +1,126 @@
+//! Probes against real TLS servers: what is seen, whatever is wrong with it.
+
+mod scene;
+
+use std::time::{Duration, Instant};
+
+use kagiban_exporter::probe::{Endpoint, Handshake, ProbeError, Roots, Verdict, probe, probe_against};
+use rustls::version::{TLS12, TLS13};
+use scene::{Authority, Manner, NAME, tls_server};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpListener;
+
+const DEADLINE: Duration = Duration::from_secs(5);
+const PLAIN: Manner<'_> = Manner { versions: &[&TLS12, &TLS13], clients_of: None };
+
+fn endpoint(address: std::net::SocketAddr) -> Endpoint {
+    Endpoint { address: address.to_string(), server_name: Some(NAME.to_owned()) }
+}
+
+fn roots_of(authority: &Authority) -> Roots {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), authority.pem()).expect("it can be written");
+    Roots::from_file(file.path()).expect("an authority in PEM")
+}
+
+fn refusal(handshake: &Handshake) -> Option<&'static str> {
+    match handshake.verdict.as_ref().expect("there were roots to ask") {
+        Verdict::Trusted => None,
+        Verdict::Refused { reason, .. } => Some(reason),
+    }
+}
+
+#[tokio::test]
+async fn a_good_chain_is_seen_and_trusted() {
+    let authority = Authority::new("Fleet CA");
+    let leaf = authority.issue("good", 2020..2100);
+    let address = tls_server(&leaf, &PLAIN).await;
+    let seen = probe_against(&endpoint(address), &roots_of(&authority), DEADLINE).await.expect("a certificate");
+    assert_eq!(seen.chain[0].der(), leaf.der.as_ref());
+    assert!(seen.is_complete() && seen.key_proven && !seen.client_certificate_wanted);
+    assert_eq!((seen.tls_version, refusal(&seen)), (Some("TLS 1.3"), None));
+    assert!(seen.cipher.is_some_and(|cipher| cipher.starts_with("TLS13_")));
+}
+
+#[tokio::test]
+async fn a_certificate_that_cannot_be_trusted_is_seen_and_the_reason_said() {
+    let (authority, other) = (Authority::new("Fleet CA"), Authority::new("Other CA"));
+    let cases = [("expired", 2019..2020), ("not_yet_valid", 2090..2100)];
+    for (reason, years) in cases {
+        let address = tls_server(&authority.issue(reason, years), &PLAIN).await;
+        let seen = probe_against(&endpoint(address), &roots_of(&authority), DEADLINE).await.expect("a certificate");
+        assert_eq!(refusal(&seen), Some(reason));
+        assert_eq!(seen.chain[0].subject_cn(), Some(reason));
+    }
+    let address = tls_server(&authority.issue("good", 2020..2100), &PLAIN).await;
+    let seen = probe_against(&endpoint(address), &roots_of(&other), DEADLINE).await.expect("a certificate");
+    assert_eq!(refusal(&seen), Some("unknown_issuer"));
+    let elsewhere = Endpoint { server_name: Some("other.example.com".to_owned()), ..endpoint(address) };
+    let seen = probe_against(&elsewhere, &roots_of(&authority), DEADLINE).await.expect("a certificate");
+    assert_eq!(refusal(&seen), Some("name_mismatch"));
+}
+
+#[tokio::test]
+async fn a_server_that_wants_a_client_certificate_shows_its_own() {
+    let authority = Authority::new("Fleet CA");
+    let leaf = authority.issue("mutual", 2020..2100);
+    const OLD: &[&rustls::SupportedProtocolVersion] = &[&TLS12];
+    const NEW: &[&rustls::SupportedProtocolVersion] = &[&TLS13];
+    for versions in [OLD, NEW] {
+        let manner = Manner { versions, clients_of: Some(&authority) };
+        let address = tls_server(&leaf, &manner).await;
+        let seen = probe(&endpoint(address), DEADLINE).await.expect("a certificate");
+        assert_eq!(seen.chain[0].der(), leaf.der.as_ref());
+        assert!(seen.client_certificate_wanted && seen.key_proven && seen.verdict.is_none());
+        assert_eq!(seen.is_complete(), versions == NEW, "a TLS 1.2 server refuses within the handshake");
+    }
+}
+
+/// Listens, and says `words` to whoever comes, then closes or waits.
+async fn odd_server(words: &'static [u8], stays: bool) -> std::net::SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("an address");
+    tokio::spawn(async move {
+        let mut kept = Vec::new();
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let _ = stream.write_all(words).await;
+            let _ = stream.flush().await;
+            if stays {
+                kept.push(stream);
+            } else {
+                let _ = tokio::io::copy(&mut stream, &mut tokio::io::sink()).await;
+            }
+        }
+    });
+    address
+}
+
+async fn reason(address: &str, deadline: Duration) -> &'static str {
+    let endpoint = Endpoint { address: address.to_owned(), server_name: Some(NAME.to_owned()) };
+    probe(&endpoint, deadline).await.map_or_else(|error: ProbeError| error.reason(), |_| "seen")
+}
+
+#[tokio::test]
+async fn what_shows_no_certificate_is_told_apart() {
+    let alert = [0x15, 3, 3, 0, 2, 2, 70];
+    let alert: &'static [u8] = Box::leak(Box::new(alert));
+    let cases = [
+        (odd_server(b"SSH-2.0-OpenSSH_9.2\r\n", true).await.to_string(), "not_tls"),
+        (odd_server(b"HTTP/1.1 400 Bad Request\r\n\r\n", true).await.to_string(), "not_tls"),
+        (odd_server(alert, true).await.to_string(), "tls_alert"),
+        ("127.0.0.1:1".to_owned(), "connect"),
+        ("name.invalid:443".to_owned(), "dns"),
+        ("no port".to_owned(), "bad_address"),
+    ];
+    for (address, expected) in cases {
+        assert_eq!(reason(&address, DEADLINE).await, expected, "{address}");
+    }
+}
+
+#[tokio::test]
+async fn a_silent_server_is_left_when_the_deadline_has_come() {
+    let address = odd_server(b"", true).await.to_string();
+    let started = Instant::now();
+    assert_eq!(reason(&address, Duration::from_millis(300)).await, "timeout");
+    assert!(started.elapsed() < Duration::from_secs(3));
+}
