@@ -1,6 +1,7 @@
 //! `kagiban-operator run`: puts the parts together and ends them in order.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use jiff::Timestamp;
@@ -23,6 +24,8 @@ use crate::reconcile::Workshop;
 use crate::web;
 
 const LEASE: &str = "kagiban-operator";
+/// Between looks whether the resources can be listed; a kubelet asks about as often.
+const READINESS_RETRY: Duration = Duration::from_secs(5);
 
 /// Until SIGTERM or SIGINT.
 ///
@@ -40,12 +43,12 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     let store = controller.store();
     let metrics = Arc::new(Metrics::new(Some(store.clone())));
     let cluster = Cluster::new(client, metrics.clone(), identity());
+    let ready = readiness(cluster.clone(), args.namespace.clone());
 
     let stopping = CancellationToken::new();
     let closing = CancellationToken::new();
     let (leadership, election) = lead(&args, &cluster, lease_namespace, &metrics, &closing);
 
-    let ready = readiness(&store);
     let address = web::serve(args.metrics_address, metrics.clone(), ready, closing.clone())
         .await
         .with_context(|| format!("cannot listen on {} (--metrics-address)", args.metrics_address))?;
@@ -116,13 +119,18 @@ fn lead(
     (leadership, Some(task))
 }
 
-fn readiness(store: &kube::runtime::reflector::Store<Guarded>) -> web::Readiness {
+/// Ready once the resources could be listed: the API server is there and the operator's role suffices.
+///
+/// It asks by itself: `Store::wait_until_ready` wakes one waiter only, and that one must be the controller.
+fn readiness(cluster: Cluster, namespace: Option<String>) -> web::Readiness {
     let listed = Arc::new(std::sync::atomic::AtomicBool::new(false));
-    let (flag, store) = (listed.clone(), store.clone());
+    let flag = listed.clone();
     tokio::spawn(async move {
-        if store.wait_until_ready().await.is_ok() {
-            flag.store(true, std::sync::atomic::Ordering::Relaxed);
+        while let Err(error) = cluster.can_list(namespace.as_deref()).await {
+            tracing::warn!(%error, "the resources cannot be listed yet");
+            tokio::time::sleep(READINESS_RETRY).await;
         }
+        flag.store(true, std::sync::atomic::Ordering::Relaxed);
     });
     Arc::new(move || listed.load(std::sync::atomic::Ordering::Relaxed))
 }

@@ -1,7 +1,7 @@
 //! `ManagedAgentCertificate`: read it from the quorum, hold it, let it go, write its status.
 
 use kagiban_crds::resource::{FINALIZER, ManagedAgentCertificate, ManagedAgentCertificateStatus, ROTATE_ANNOTATION};
-use kube::api::{Api, Patch, PatchParams};
+use kube::api::{Api, ListParams, Patch, PatchParams};
 use kube::{Resource as _, ResourceExt};
 use serde_json::json;
 
@@ -27,6 +27,16 @@ pub fn object(mac: &ManagedAgentCertificate) -> Resource {
 }
 
 impl Cluster {
+    /// Whether the resources can be listed at all; one is asked for.
+    pub(crate) async fn can_list(&self, namespace: Option<&str>) -> Result<(), ClusterError> {
+        let api: Api<ManagedAgentCertificate> = match namespace {
+            Some(namespace) => Api::namespaced(self.client.clone(), namespace),
+            None => Api::all(self.client.clone()),
+        };
+        let one = ListParams::default().limit(1);
+        self.call("list", RESOURCE, api.list_metadata(&one)).await.map(|_| ())
+    }
+
     /// A quorum read, and `None` when it is gone or another object has its name.
     pub(crate) async fn fresh(
         &self,
