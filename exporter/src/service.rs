@@ -43,8 +43,6 @@ pub enum ServiceError {
     Listen(#[from] ListenError),
     #[error("cannot listen for signals: {0}")]
     Signals(io::Error),
-    #[error(transparent)]
-    HostApi(#[from] host_api::StartError),
 }
 
 /// What to look at, worked out from the configuration and the host.
@@ -75,7 +73,6 @@ pub async fn serve(options: Options) -> Result<(), ServiceError> {
     });
     board.note_reload(true, started);
     let stop = CancellationToken::new();
-    let host_api = start_host_api(&config, stop.clone()).await?;
     let mut watches = Watches::start(sources, &board);
     let mut parts = JoinSet::new();
     let board_of_api = Arc::clone(&board);
@@ -104,22 +101,7 @@ pub async fn serve(options: Options) -> Result<(), ServiceError> {
     stop.cancel();
     watches.stop().await;
     while parts.join_next().await.is_some() {}
-    if let Some(host_api) = host_api
-        && host_api.task.await.is_err()
-    {
-        error!("the host API ended with a panic");
-    }
     Ok(())
-}
-
-/// Interrupted rotations are finished or undone before anything else is looked at.
-async fn start_host_api(config: &Config, stop: CancellationToken) -> Result<Option<host_api::Running>, ServiceError> {
-    let Some(host_api) = &config.host_api else { return Ok(None) };
-    let state = config.state_directory.clone().unwrap_or_else(platform::default_state_directory);
-    let running =
-        host_api::start(host_name(config), host_api, &config.agents, &config.power, &state, stop).await?;
-    info!(address = %running.local_addr, agents = config.agents.len(), "host API listens");
-    Ok(Some(running))
 }
 
 /// One look at everything: the metrics, and whether every source could be looked at.
