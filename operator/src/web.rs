@@ -24,8 +24,8 @@ const MAX_CONNECTIONS: usize = 32;
 const HEADER_DEADLINE: Duration = Duration::from_secs(5);
 /// A connection lives no longer than this, whatever it does.
 const CONNECTION_DEADLINE: Duration = Duration::from_secs(300);
-/// What the text format of OpenMetrics is called.
-const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+/// What Prometheus's text format is called.
+const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Whether the watch has been read for the first time.
 pub type Readiness = Arc<dyn Fn() -> bool + Send + Sync>;
@@ -97,7 +97,7 @@ fn answer(request: &Request<Incoming>, metrics: &SharedMetrics, ready: &Readines
     }
     match request.uri().path() {
         "/metrics" => match metrics.render() {
-            Ok(body) => text(StatusCode::OK, OPENMETRICS, body),
+            Ok(body) => text(StatusCode::OK, METRICS, body),
             Err(_) => text(StatusCode::INTERNAL_SERVER_ERROR, PLAIN, "metrics could not be rendered\n".into()),
         },
         "/healthz" => text(StatusCode::OK, PLAIN, "ok\n".into()),
