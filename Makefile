@@ -31,7 +31,8 @@ test: prepare
 lint:
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
-	@if $(CARGO) tree --workspace --locked --quiet --invert ring >/dev/null 2>&1; then \
+	@# It is in the lockfile for other platforms: what counts is whether anything of ours builds it here.
+	@if [ -n "$$($(CARGO) tree --workspace --locked --quiet --invert ring 2>/dev/null)" ]; then \
 	    echo 'lint: a second crypto provider came in: cargo tree -i ring'; exit 1; fi
 
 crds:
