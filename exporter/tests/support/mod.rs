@@ -9,6 +9,7 @@ pub mod service;
 pub mod wire;
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use kagiban_crds::host_api::{
     CertificateRequest, ChainDelivery, KeyRequest, KeystoreOrder, RollbackOrder, RotationOpen, Target,
@@ -16,7 +17,7 @@ use kagiban_crds::host_api::{
 use kagiban_crds::{Epoch, Generation, HostName, LeafSha256};
 use kagiban_exporter::config::{AgentConfig, PowerConfig};
 use kagiban_exporter::rotation::agent::Agent;
-use kagiban_exporter::rotation::{Host, PowerGate, Rotator, Vault, VaultLock};
+use kagiban_exporter::rotation::{Host, PowerGate, Rotator, Vault, VaultError, VaultLock};
 
 use pki::Authority;
 use service::{Service, Store};
@@ -99,9 +100,21 @@ impl World {
     }
 
     pub async fn rotator(&self) -> (Rotator, VaultLock) {
-        let (vault, lock) = Vault::open(&self.state()).unwrap();
+        let (vault, lock) = self.vault().await;
         let host = Host::new(host(), vault, PowerGate::new(&self.power()));
         (Rotator::recover(host, Agent::resolve(&self.agent).unwrap()).await.unwrap(), lock)
+    }
+
+    /// The lock of a rotator that was dropped lives on in a child that another test forked and that has not yet become
+    /// its program.
+    async fn vault(&self) -> (Vault, VaultLock) {
+        for _ in 0..100 {
+            match Vault::open(&self.state()) {
+                Err(VaultError::InUse { .. }) => tokio::time::sleep(Duration::from_millis(20)).await,
+                opened => return opened.unwrap(),
+            }
+        }
+        panic!("the state directory stays locked")
     }
 
     /// A chain for a CSR, and its leaf.
