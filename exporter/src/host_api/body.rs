@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http_body_util::BodyExt;
-use hyper::body::{Body, Incoming};
+use hyper::body::{Body, Bytes, Incoming};
 use hyper::header::CONTENT_ENCODING;
 use kagiban_crds::host_api::{MAX_REQUEST_BYTES, Refusal, RefusalReason};
 use serde::de::DeserializeOwned;
@@ -56,7 +56,7 @@ async fn too_large(mut body: Incoming) -> Refusal {
         while dropped < MAX_DROPPED_BYTES
             && let Some(Ok(frame)) = body.frame().await
         {
-            dropped += frame.data_ref().map_or(0, |part| part.len());
+            dropped += frame.data_ref().map_or(0, Bytes::len);
         }
     };
     // However far it came, the answer is the same.
