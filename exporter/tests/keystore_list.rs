@@ -74,13 +74,43 @@ fn what_is_no_regular_file_is_refused_without_waiting() {
     let fifo = directory.path().join("fifo");
     let mode = rustix::fs::Mode::from_raw_mode(0o600);
     rustix::fs::mkfifoat(rustix::fs::CWD, &fifo, mode).expect("a FIFO");
-    for odd in [fifo.as_path(), directory.path(), Path::new("/dev/zero")] {
+    let socket = directory.path().join("socket");
+    let _listener = std::os::unix::net::UnixListener::bind(&socket).expect("a socket");
+    for odd in [fifo.as_path(), &socket, directory.path(), Path::new("/dev/zero"), Path::new("/dev/tty")] {
         let started = Instant::now();
         let (code, stdout, stderr) = list(odd, &["-o", "json"]);
         assert_eq!((code, stdout.as_str(), stderr.lines().count()), (1, "", 1), "{stderr}");
         assert!(stderr.contains("not_regular"), "{stderr}");
         assert!(started.elapsed() < Duration::from_secs(5), "it waited");
     }
+}
+
+#[test]
+fn a_fifo_is_not_opened_so_that_its_writer_is_left_alone() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let fifo = directory.path().join("fifo");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &fifo, rustix::fs::Mode::from_raw_mode(0o600)).expect("a FIFO");
+    let trace = directory.path().join("trace");
+    let traced = Command::new("strace")
+        .args(["-f", "-e", "trace=open,openat,openat2", "-o"])
+        .arg(&trace)
+        .args([env!("CARGO_BIN_EXE_kagiban-exporter"), "keystore", "list"])
+        .arg(&fifo)
+        .output()
+        .expect("strace is needed: install the package strace");
+    assert_eq!(traced.status.code(), Some(1));
+    let trace = std::fs::read_to_string(&trace).expect("a trace");
+    assert!(trace.contains("openat") && !trace.contains("fifo\""), "{trace}");
+}
+
+#[test]
+fn a_name_cannot_reorder_what_a_terminal_shows() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("leaf.pem");
+    let subject = "moc.elpmaxe\u{202e}";
+    std::fs::write(&path, Authority::new("Fleet CA").issue(subject, 2020..2040).pem).expect("it can be written");
+    let (code, stdout, _) = list(&path, &[]);
+    assert!(code == 0 && stdout.contains(r"moc.elpmaxe\u{202e}") && !stdout.contains('\u{202e}'), "{stdout}");
 }
 
 #[test]

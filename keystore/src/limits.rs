@@ -5,10 +5,16 @@ use crate::ReadError;
 /// Bounds on what a reader takes in. The defaults leave an order of magnitude over what real stores need.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// Bytes of the whole input. A system's CA bundle has 250 KiB, Java's `cacerts` 180 KiB.
+    /// Bytes of the whole input. A system's CA bundle has 250 KiB, Java's `cacerts` 180 KiB. A PKCS#12 may be in memory three
+    /// times over: as it came, decrypted, and cut into certificates.
     pub max_bytes: usize,
     /// Entries (or bags, or PEM blocks) in one store. The largest public trust store has under 500.
     pub max_entries: usize,
+    /// Certificates in all chains together. In a PKCS#12 any number of keys may share one chain, so that a small file could
+    /// otherwise stand for half a million certificates.
+    pub max_certificates: usize,
+    /// Bytes of an alias as it is stored. Real ones have under two hundred.
+    pub max_alias: usize,
     /// Certificates in one chain. Real ones have two to five.
     pub max_chain: usize,
     /// Bytes of one certificate. Real ones have one to four KiB, post-quantum ones under 32.
@@ -22,8 +28,10 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            max_bytes: 8 << 20,
-            max_entries: 10_000,
+            max_bytes: 4 << 20,
+            max_entries: 5_000,
+            max_certificates: 5_000,
+            max_alias: 1_024,
             max_chain: 64,
             max_certificate: 64 << 10,
             max_iterations: 1_000_000,
@@ -39,6 +47,14 @@ impl Limits {
 
     pub(crate) fn check_entries(&self, count: usize) -> Result<(), ReadError> {
         within(count, self.max_entries, "the entries")
+    }
+
+    pub(crate) fn check_certificates(&self, count: usize) -> Result<(), ReadError> {
+        within(count, self.max_certificates, "the certificates of all chains")
+    }
+
+    pub(crate) fn check_alias(&self, length: usize) -> Result<(), ReadError> {
+        within(length, self.max_alias, "the bytes of an alias")
     }
 
     pub(crate) fn check_chain(&self, count: usize) -> Result<(), ReadError> {

@@ -81,7 +81,7 @@ fn extract_pkcs12(
         _ => return Err(ReadError::NoKey),
     };
     let is_ours = |entry: &Entry| entry.kind == EntryKind::Key && entry.alias.to_lowercase() == alias.to_lowercase();
-    let entry = pkcs12::entries(&bags, limits).into_iter().find(is_ours).ok_or(ReadError::NoKey)?;
+    let entry = pkcs12::entries(&bags, limits)?.into_iter().find(is_ours).ok_or(ReadError::NoKey)?;
     Ok(KeyMaterial { pkcs8, chain: entry.chain })
 }
 

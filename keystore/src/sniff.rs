@@ -2,6 +2,9 @@
 
 use crate::{Format, der, jks, pem, pkcs7, text};
 
+/// RFC 7292 knows no other.
+const PKCS12_VERSION: u8 = 3;
+
 /// The format the bytes look like, or `None` when they look like none that is known.
 pub fn sniff(bytes: &[u8]) -> Option<Format> {
     match bytes {
@@ -18,7 +21,8 @@ fn sniff_der(bytes: &[u8]) -> Option<Format> {
     let inside = bytes.get(header..)?;
     let (tag, inner_header, length) = der::header(inside).ok()?;
     match tag {
-        der::INTEGER if length == Some(1) => Some(Format::Pkcs12),
+        // A bare RSA or PKCS#8 key starts with a version too, but with another one.
+        der::INTEGER if length == Some(1) && inside.get(inner_header) == Some(&PKCS12_VERSION) => Some(Format::Pkcs12),
         der::OID if inside.get(inner_header..)?.starts_with(pkcs7::SIGNED_DATA) => Some(Format::Pkcs7),
         der::SEQUENCE => Some(Format::Der),
         _ => None,

@@ -7,6 +7,8 @@ use jiff::Timestamp;
 use kagiban_keystore::{Certificate, Entry, EntryKind, PasswordCheck, Store};
 use serde::Serialize;
 
+use crate::snapshot::is_deceptive;
+
 const SECONDS_PER_DAY: i64 = 86_400;
 
 /// The JSON that scripts count on: keys are only ever added.
@@ -125,13 +127,13 @@ const fn kind_in_words(kind: EntryKind) -> &'static str {
     }
 }
 
-/// Text from a store, for a terminal: a control character could make it lie.
+/// Text from a store, for a terminal.
 pub(crate) struct Printable<'a>(pub(crate) &'a str);
 
 impl fmt::Display for Printable<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0
             .chars()
-            .try_for_each(|c| if c.is_control() { write!(f, "{}", c.escape_default()) } else { write!(f, "{c}") })
+            .try_for_each(|c| if is_deceptive(c) { write!(f, "{}", c.escape_default()) } else { write!(f, "{c}") })
     }
 }

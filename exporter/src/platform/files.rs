@@ -35,6 +35,8 @@ pub enum FileError {
     PermissionDenied { path: PathBuf },
     #[error("{}: {kind}, not a regular file; name a regular file", path.display())]
     NotRegular { path: PathBuf, kind: &'static str },
+    #[error("{}: its symbolic links lead in a circle; name a regular file", path.display())]
+    SymlinkLoop { path: PathBuf },
     #[error("{}: {size} bytes, more than the limit of {limit}", path.display())]
     TooLarge { path: PathBuf, size: u64, limit: u64 },
     #[error("{}: {source}", path.display())]
@@ -48,6 +50,7 @@ impl FileError {
             Self::NotFound { .. } => "not_found",
             Self::PermissionDenied { .. } => "permission_denied",
             Self::NotRegular { .. } => "not_regular",
+            Self::SymlinkLoop { .. } => "symlink_loop",
             Self::TooLarge { .. } => "too_large",
             Self::Read { .. } => "read_failed",
         }

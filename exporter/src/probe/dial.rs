@@ -39,6 +39,12 @@ impl Endpoint {
         ServerName::try_from(name.to_owned()).map_err(|_| ProbeError::ServerName { name: name.to_owned() })
     }
 
+    /// That name as it is written, without the brackets of an IPv6 address.
+    pub fn shown_name(&self) -> &str {
+        let host = || self.host_and_port().map_or(self.address.as_str(), |(host, _)| host);
+        self.server_name.as_deref().unwrap_or_else(host)
+    }
+
     fn host_and_port(&self) -> Result<(&str, u16), ProbeError> {
         let malformed = || ProbeError::Address { address: self.address.clone() };
         let (host, port) = self.address.rsplit_once(':').ok_or_else(malformed)?;
@@ -108,6 +114,7 @@ mod tests {
     fn the_name_to_check_is_the_configured_one_or_else_the_host() {
         let named = Endpoint { address: "127.0.0.1:1".to_owned(), server_name: Some("ups-01.example.com".to_owned()) };
         assert_eq!(named.expected_name().ok(), ServerName::try_from("ups-01.example.com").ok());
+        assert_eq!((named.shown_name(), endpoint("[::1]:1").shown_name()), ("ups-01.example.com", "::1"));
         assert_eq!(endpoint("127.0.0.1:1").expected_name().ok(), ServerName::try_from("127.0.0.1").ok());
         let wrong = Endpoint { address: "a:1".to_owned(), server_name: Some("not a name".to_owned()) };
         assert_eq!(wrong.expected_name().map_err(|e| e.reason()), Err("bad_server_name"));

@@ -114,10 +114,41 @@ fn reason(error: &rustls::Error, leaf: &CertificateDer<'_>) -> &'static str {
         CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => "wrong_purpose",
         CertificateError::UnsupportedSignatureAlgorithmContext { .. }
         | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => "unsupported_algorithm",
+        // Most agents sign for themselves, as a CA at that, which the verifier minds first.
+        _ if is_self_issued(leaf) => "self_signed",
         _ => "other",
     }
 }
 
 fn is_self_issued(leaf: &CertificateDer<'_>) -> bool {
     kagiban_keystore::Certificate::from_der(leaf.to_vec()).is_ok_and(|leaf| leaf.is_self_issued())
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, KeyPair};
+
+    use super::*;
+
+    fn self_signed(name: &str, is_ca: IsCa) -> CertificateDer<'static> {
+        let mut params = CertificateParams::new(["ups-01.example.com".to_owned()]).expect("a name");
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.is_ca = is_ca;
+        params.self_signed(&KeyPair::generate().expect("a key")).expect("a certificate").der().clone()
+    }
+
+    #[test]
+    fn a_self_signed_certificate_is_told_as_such_whether_it_calls_itself_a_ca_or_not() {
+        let ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let mut store = RootCertStore::empty();
+        store.add(self_signed("Fleet CA", ca)).expect("an authority");
+        let roots = Roots::new(store).expect("roots");
+        let name = ServerName::try_from("ups-01.example.com").expect("a name");
+        for is_ca in [IsCa::NoCa, ca] {
+            match roots.judge(&[self_signed("ups-01", is_ca)], &name, UnixTime::now()) {
+                Verdict::Refused { reason, .. } => assert_eq!(reason, "self_signed"),
+                Verdict::Trusted => panic!("nobody vouches for it"),
+            }
+        }
+    }
 }

@@ -12,14 +12,14 @@ const LONGEST: usize = 512;
 /// Enough of the digest that two cut texts of one host do not meet.
 const MARK_BYTES: usize = 4;
 
-/// A label value: at most 512 bytes without control characters. What was cut or replaced is marked with a digest of
+/// A label value: at most 512 bytes without control and direction characters. What was cut or replaced is marked with a digest of
 /// the whole, so that two long texts with one beginning stay two.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Label(Arc<str>);
 
 impl Label {
     pub fn new(text: &str) -> Self {
-        if text.len() <= LONGEST && !text.chars().any(char::is_control) {
+        if text.len() <= LONGEST && !text.chars().any(is_deceptive) {
             return Self(text.into());
         }
         Self::marked(text, text.as_bytes())
@@ -36,7 +36,7 @@ impl Label {
     fn marked(shown: &str, whole: &[u8]) -> Self {
         let mark = hex::encode(&Sha256::digest(whole)[..MARK_BYTES]);
         let end = shown.floor_char_boundary(LONGEST - mark.len() - 1);
-        let printable = |c: char| if c.is_control() { '\u{fffd}' } else { c };
+        let printable = |c: char| if is_deceptive(c) { '\u{fffd}' } else { c };
         let kept: String = shown[..end].chars().map(printable).collect();
         // A replacement character is three bytes where a control character was one.
         let kept = &kept[..kept.floor_char_boundary(LONGEST - mark.len() - 1)];
@@ -46,6 +46,13 @@ impl Label {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// Control characters, and those that break the line or reorder the text around them: with either, a text can show
+/// something else than it says.
+pub fn is_deceptive(c: char) -> bool {
+    let reorders = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') || reorders
 }
 
 impl fmt::Debug for Label {
@@ -81,5 +88,6 @@ mod tests {
         let label = Label::new(&"\u{1b}".repeat(LONGEST));
         assert!(label.as_str().len() <= LONGEST && !label.as_str().chars().any(char::is_control));
         assert_ne!(Label::new("a\nb"), Label::new("a\rb"));
+        assert!(!Label::new("gro.elpmaxe\u{202e}").as_str().contains('\u{202e}'));
     }
 }

@@ -14,7 +14,7 @@ mod pass;
 
 pub use board::Board;
 pub use facts::{CertificateFacts, Role, SeenCertificate, number_chain};
-pub use label::Label;
+pub use label::{Label, is_deceptive};
 pub use pass::{Contents, FileSeen, Observation, Pass, ProbeSeen, Served, Trouble};
 
 use std::collections::BTreeMap;

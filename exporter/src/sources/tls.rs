@@ -73,11 +73,9 @@ impl TlsSource {
     }
 
     fn seen(&self, outcome: &Result<Handshake, ProbeError>) -> ProbeSeen {
-        let host = self.endpoint.address.rsplit_once(':').map_or(&*self.endpoint.address, |(host, _)| host);
-        let server_name = self.endpoint.server_name.as_deref().unwrap_or(host);
         ProbeSeen {
             target: Label::new(&self.endpoint.address),
-            server_name: Label::new(server_name),
+            server_name: Label::new(self.endpoint.shown_name()),
             outcome: outcome.as_ref().map(served).map_err(|error| Trouble::new(error.reason(), error)),
         }
     }

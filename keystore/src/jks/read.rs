@@ -64,8 +64,12 @@ pub(crate) fn parse<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Body<'a>, Re
     let count = usize::try_from(cursor.u32()?).unwrap_or(usize::MAX);
     limits.check_entries(count)?;
     let mut entries = Vec::new();
+    let mut certificates = 0;
     for _ in 0..count {
-        entries.push(entry(&mut cursor, format, version, limits)?);
+        let entry = entry(&mut cursor, format, version, limits)?;
+        certificates += entry.certificates();
+        limits.check_certificates(certificates)?;
+        entries.push(entry);
     }
     let covered = cursor.since(0);
     let digest = cursor.array()?;
@@ -80,7 +84,9 @@ fn entry<'a>(
 ) -> Result<RawEntry<'a>, ReadError> {
     let start = cursor.position();
     let tag = cursor.u32()?;
-    let alias = alias::decode(cursor.take_u16_long()?).ok_or(ReadError::Malformed("an alias is no text"))?;
+    let alias = cursor.take_u16_long()?;
+    limits.check_alias(alias.len())?;
+    let alias = alias::decode(alias).ok_or(ReadError::Malformed("an alias is no text"))?;
     let _created = cursor.u64()?;
     let kind = match tag {
         TAG_KEY => {
@@ -111,6 +117,16 @@ fn certificate(cursor: &mut Cursor<'_>, version: u32, limits: &Limits) -> Result
     let der = cursor.take_u32_long()?;
     limits.check_certificate(der.len())?;
     Certificate::from_der(der.to_vec())
+}
+
+impl RawEntry<'_> {
+    fn certificates(&self) -> usize {
+        match &self.kind {
+            RawKind::Key { chain, .. } => chain.len(),
+            RawKind::Trusted(_) => 1,
+            RawKind::Secret => 0,
+        }
+    }
 }
 
 impl From<RawEntry<'_>> for Entry {

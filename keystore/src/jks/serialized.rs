@@ -9,6 +9,9 @@ use std::rc::Rc;
 const MAX_DEPTH: usize = 16;
 /// How many objects, strings and classes one stream may define. A sealed key has about ten.
 const MAX_HANDLES: usize = 256;
+/// How many things one stream may hold, null and references among them, which define nothing and may take one byte each. A
+/// sealed key has about thirty.
+const MAX_CONTENTS: usize = 4_096;
 /// How many fields one class may have. `SealedObject` has four.
 const MAX_FIELDS: usize = 64;
 
@@ -38,13 +41,15 @@ pub(super) fn skip(cursor: &mut Cursor<'_>) -> Result<(), ReadError> {
     if cursor.u8()? != TC_OBJECT {
         return Err(ReadError::UnsupportedFormat("a secret key that is no object"));
     }
-    Walk { cursor, handles: Vec::new() }.object(MAX_DEPTH)
+    Walk { cursor, handles: Vec::new(), contents: 0 }.object(MAX_DEPTH)
 }
 
 struct Walk<'w, 'a> {
     cursor: &'w mut Cursor<'a>,
     /// What a later reference may mean; only classes matter, for the layout of their fields.
     handles: Vec<Option<Rc<Class>>>,
+    /// How many things were met so far.
+    contents: usize,
 }
 
 struct Class {
@@ -65,6 +70,10 @@ impl Walk<'_, '_> {
 
     fn content_of(&mut self, tag: u8, depth: usize) -> Result<(), ReadError> {
         let depth = deeper(depth)?;
+        self.contents += 1;
+        if self.contents > MAX_CONTENTS {
+            return Err(TOO_LONG);
+        }
         match tag {
             TC_NULL => Ok(()),
             TC_REFERENCE => self.reference().map(drop),
@@ -125,7 +134,7 @@ impl Walk<'_, '_> {
         if let Some(width) = width(element) {
             return self.take(count.saturating_mul(width));
         }
-        // Each element takes at least one byte, so the input's end bounds this.
+        // Each element is one more thing met, so that bound is this one's too.
         for _ in 0..count {
             self.value(element, depth)?;
         }
@@ -215,6 +224,7 @@ impl Walk<'_, '_> {
 
 const MALFORMED: ReadError = ReadError::Malformed("a secret key's serialized object is damaged");
 const TOO_LARGE: ReadError = ReadError::TooLarge { what: "the parts of a serialized secret key", limit: MAX_HANDLES };
+const TOO_LONG: ReadError = ReadError::TooLarge { what: "the parts of a serialized secret key", limit: MAX_CONTENTS };
 
 fn deeper(depth: usize) -> Result<usize, ReadError> {
     depth.checked_sub(1).ok_or(TOO_LARGE)

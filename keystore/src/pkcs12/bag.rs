@@ -67,7 +67,7 @@ impl<'a> Bag<'a> {
         let id = fields.expect(der::OID)?.value;
         let value = fields.expect(der::context(0))?.value;
         let set = fields.optional(der::SET)?;
-        let attributes = Attributes::parse(set.as_ref())?;
+        let attributes = Attributes::parse(set.as_ref(), limits)?;
         let kind = match id {
             oid::KEY_BAG => BagKind::Key(value),
             oid::SHROUDED_KEY_BAG => BagKind::SealedKey(value),
@@ -184,7 +184,7 @@ struct Attributes<'a> {
 }
 
 impl<'a> Attributes<'a> {
-    fn parse(set: Option<&Element<'a>>) -> Result<Self, ReadError> {
+    fn parse(set: Option<&Element<'a>>, limits: &Limits) -> Result<Self, ReadError> {
         let mut found = Self::default();
         let Some(set) = set else { return Ok(found) };
         let mut reader = set.inside();
@@ -194,7 +194,9 @@ impl<'a> Attributes<'a> {
             let mut values = attribute.expect(der::SET)?.inside();
             match id {
                 oid::FRIENDLY_NAME if !values.is_empty() => {
-                    found.friendly_name = Some(utf16(values.expect(der::BMP_STRING)?.value));
+                    let name = values.expect(der::BMP_STRING)?.value;
+                    limits.check_alias(name.len())?;
+                    found.friendly_name = Some(utf16(name));
                 }
                 oid::LOCAL_KEY_ID if !values.is_empty() => {
                     found.local_key_id = Some(values.expect(der::OCTET_STRING)?.value);

@@ -55,7 +55,7 @@ pub(crate) fn write(
         budget: limits.budget(),
     };
 
-    let gone = gone(&old_bags, puts, limits);
+    let gone = gone(&old_bags, puts, limits).map_err(unreadable)?;
     let hides_certificates = base.is_none_or(|opened| opened.safes.iter().any(|safe| safe.encrypted));
     let (mut encrypted, mut clear) = (Contents::default(), Contents::default());
     // Java takes the first certificate of a name for a chain, so ours have to stand before all others.
@@ -84,10 +84,10 @@ pub(crate) fn write(
 }
 
 /// The bags, by position, that give way: the keys of these aliases, and untrusted certificates that no other key's chain has.
-fn gone(bags: &[Bag<'_>], puts: &[Put<'_>], limits: &Limits) -> HashSet<usize> {
+fn gone(bags: &[Bag<'_>], puts: &[Put<'_>], limits: &Limits) -> Result<HashSet<usize>, ReadError> {
     let is_put = |alias: &str| puts.iter().any(|put| put.alias.to_lowercase() == alias.to_lowercase());
     let (mut ours, mut others) = (HashSet::new(), HashSet::new());
-    for entry in entries(bags, limits).iter().filter(|entry| entry.kind == EntryKind::Key) {
+    for entry in entries(bags, limits)?.iter().filter(|entry| entry.kind == EntryKind::Key) {
         let set = if is_put(&entry.alias) { &mut ours } else { &mut others };
         set.extend(entry.chain.iter().map(Certificate::sha256));
     }
@@ -99,7 +99,7 @@ fn gone(bags: &[Bag<'_>], puts: &[Put<'_>], limits: &Limits) -> HashSet<usize> {
         }
         BagKind::Secret { .. } | BagKind::Other => false,
     };
-    bags.iter().enumerate().filter(|(_, bag)| gives_way(bag)).map(|(at, _)| at).collect()
+    Ok(bags.iter().enumerate().filter(|(_, bag)| gives_way(bag)).map(|(at, _)| at).collect())
 }
 
 /// The alias as the old store spells it.

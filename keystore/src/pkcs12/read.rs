@@ -26,8 +26,8 @@ impl Opened {
         Ok(Store {
             format: Format::Pkcs12,
             profile: self.profile_with(&bags),
-            password: check(self, &bags, password, budget),
-            entries: entries(&bags, limits),
+            password: check(self, &bags, password, budget)?,
+            entries: entries(&bags, limits)?,
         })
     }
 
@@ -47,23 +47,30 @@ impl Opened {
     }
 }
 
-/// What the password was found to be. Where neither MAC nor encryption can tell, a sealed key can.
-fn check(opened: &Opened, bags: &[Bag<'_>], password: Option<&SecretString>, budget: &mut Budget) -> PasswordCheck {
+/// What the password was found to be. Where neither MAC nor encryption can tell, a sealed key can. One that is too dear to
+/// open makes the store so: to call the password wrong would be a guess.
+fn check(
+    opened: &Opened,
+    bags: &[Bag<'_>],
+    password: Option<&SecretString>,
+    budget: &mut Budget,
+) -> Result<PasswordCheck, ReadError> {
     match opened.password {
-        Proof::Agrees(_) => return PasswordCheck::Verified,
-        Proof::Disagrees => return PasswordCheck::Wrong,
+        Proof::Agrees(_) => return Ok(PasswordCheck::Verified),
+        Proof::Disagrees => return Ok(PasswordCheck::Wrong),
         Proof::Unproven => {}
     }
     let first_sealed = sealed_keys(bags).next();
-    match (password, first_sealed) {
+    Ok(match (password, first_sealed) {
         (None, None) if !opened.has_mac => PasswordCheck::NoneNeeded,
         (None, _) => PasswordCheck::NotGiven,
         (Some(_), None) => PasswordCheck::NoneNeeded,
         (Some(password), Some(sealed)) => match scheme::open_sealed(sealed, &Password::new(password), budget) {
             Ok(_) => PasswordCheck::Verified,
+            Err(error @ ReadError::TooExpensive { .. }) => return Err(error),
             Err(_) => PasswordCheck::Wrong,
         },
-    }
+    })
 }
 
 fn sealed_keys<'a>(bags: &[Bag<'a>]) -> impl Iterator<Item = &'a [u8]> {
@@ -74,16 +81,19 @@ fn sealed_keys<'a>(bags: &[Bag<'a>]) -> impl Iterator<Item = &'a [u8]> {
 }
 
 /// One entry for each key, secret, and certificate that is not merely part of a key's chain.
-pub(crate) fn entries(bags: &[Bag<'_>], limits: &Limits) -> Vec<Entry> {
+pub(crate) fn entries(bags: &[Bag<'_>], limits: &Limits) -> Result<Vec<Entry>, ReadError> {
     let certificates: Vec<CertificateBag<'_>> = bags.iter().filter_map(CertificateBag::of).collect();
     let (leaves, by_subject) = (Leaves::of(&certificates), by_subject(&certificates));
     let mut in_chains = HashSet::new();
     let mut entries = Vec::new();
+    let mut chained = 0;
     for bag in bags {
         let alias = bag.friendly_name.clone().unwrap_or_default();
         match &bag.kind {
             BagKind::Key(_) | BagKind::SealedKey(_) => {
                 let chain = chain(leaves.find(bag), &by_subject, limits);
+                chained += chain.len();
+                limits.check_certificates(chained)?;
                 in_chains.extend(chain.iter().map(Certificate::sha256));
                 entries.push(Entry { alias, kind: EntryKind::Key, chain });
             }
@@ -99,7 +109,7 @@ pub(crate) fn entries(bags: &[Bag<'_>], limits: &Limits) -> Vec<Entry> {
     entries.retain(|entry| {
         entry.kind != EntryKind::Certificate || entry.leaf().is_none_or(|leaf| !in_chains.contains(&leaf.sha256()))
     });
-    entries
+    Ok(entries)
 }
 
 struct CertificateBag<'a> {

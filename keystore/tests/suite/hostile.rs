@@ -53,6 +53,37 @@ fn encrypted_safe(rounds: u32) -> Vec<u8> {
     der(0x30, &[b"\x06\x09\x2A\x86\x48\x86\xF7\x0D\x01\x07\x06", &der(0xA0, &[&data])])
 }
 
+/// A safe that is not encrypted.
+fn data_safe(bags: &[&[u8]]) -> Vec<u8> {
+    let content = der(0xA0, &[&der(0x04, &[&der(0x30, bags)])]);
+    der(0x30, &[b"\x06\x09\x2A\x86\x48\x86\xF7\x0D\x01\x07\x01", &content])
+}
+
+/// A bag of the kind that ends in `kind`, with a local key id.
+fn bag(kind: u8, value: &[u8], id: &[u8]) -> Vec<u8> {
+    let oid = [&b"\x06\x0B\x2A\x86\x48\x86\xF7\x0D\x01\x0C\x0A\x01"[..], &[kind]].concat();
+    let local_key_id = b"\x06\x09\x2A\x86\x48\x86\xF7\x0D\x01\x09\x15";
+    let attribute = der(0x30, &[local_key_id, &der(0x31, &[&der(0x04, &[id])])]);
+    let attributes = if id.is_empty() { Vec::new() } else { der(0x31, &[&attribute]) };
+    der(0x30, &[&oid, &der(0xA0, &[value]), &attributes])
+}
+
+fn key_bag(id: &[u8]) -> Vec<u8> {
+    bag(1, &der(0x30, &[]), id)
+}
+
+/// A key sealed with PBE-SHA1-3DES.
+fn sealed_key_bag(rounds: u32) -> Vec<u8> {
+    let parameters = der(0x30, &[&der(0x04, &[&[0; 8]]), &integer(rounds)]);
+    let algorithm = der(0x30, &[b"\x06\x0A\x2A\x86\x48\x86\xF7\x0D\x01\x0C\x01\x03", &parameters]);
+    bag(2, &der(0x30, &[&algorithm, &der(0x04, &[&[0; 64]])]), b"")
+}
+
+fn certificate_bag(certificate: &[u8], id: &[u8]) -> Vec<u8> {
+    let content = der(0xA0, &[&der(0x04, &[certificate])]);
+    bag(3, &der(0x30, &[b"\x06\x0A\x2A\x86\x48\x86\xF7\x0D\x01\x09\x16\x01", &content]), id)
+}
+
 #[test]
 fn a_jks_that_promises_four_billion_certificates_is_refused() {
     let start = b"\xFE\xED\xFE\xED\0\0\0\x02\0\0\0\x01\0\0\0\x01\0\x01a\0\0\0\0\0\0\0\0";
@@ -61,7 +92,7 @@ fn a_jks_that_promises_four_billion_certificates_is_refused() {
     assert_eq!(refused_soon(&chain, None), "too_large");
     assert_eq!(refused_soon(&[&start[..], b"\xFF\xFF\xFF\xFF", &[0; 20]].concat(), None), "malformed");
     assert_eq!(refused_soon(b"\xFE\xED\xFE\xED\0\0\0\x02\xFF\xFF\xFF\xFF", None), "too_large");
-    assert_eq!(refused_soon(b"\xCE\xCE\xCE\xCE\0\0\0\x02\0\0\x27\x10", None), "malformed");
+    assert_eq!(refused_soon(b"\xCE\xCE\xCE\xCE\0\0\0\x02\0\0\x13\x88", None), "malformed");
 }
 
 #[test]
@@ -75,6 +106,24 @@ fn key_derivations_that_cost_too_much_are_refused_before_they_start() {
     let many: Vec<&[u8]> = many.iter().map(Vec::as_slice).collect();
     assert_eq!(refused_soon(&pfx(&many, &[]), Some("changeit")), "too_expensive");
     assert_eq!(refused_soon(&pfx(&[&encrypted_safe(0)], &[]), Some("changeit")), "malformed");
+}
+
+#[test]
+fn a_sealed_key_that_is_too_dear_to_try_is_no_proof_of_a_wrong_password() {
+    let store = |rounds| pfx(&[&data_safe(&[&sealed_key_bag(rounds)])], &[]);
+    assert_eq!(refused_soon(&store(6_000_000), Some("changeit")), "too_expensive");
+    assert_eq!(open(&store(6_000_000), None).unwrap().password, PasswordCheck::NotGiven);
+    assert_eq!(open(&store(1), Some("changeit")).unwrap().password, PasswordCheck::Wrong);
+}
+
+#[test]
+fn keys_that_share_one_long_chain_do_not_multiply_it_without_bound() {
+    let (leaf, issuer) = (certificate_bag(pki().other.certificate.der(), b"id"), certificate_bag(pki().ca.der(), b""));
+    let keys = key_bag(b"id").repeat(4_000);
+    let many = pfx(&[&data_safe(&[&leaf, &issuer, &keys])], &[]);
+    assert_eq!(open(&many, None).unwrap_err().reason(), "too_large");
+    let keys = key_bag(b"id").repeat(400);
+    assert!(open(&pfx(&[&data_safe(&[&leaf, &issuer, &keys])], &[]), None).is_ok());
 }
 
 #[test]
@@ -103,6 +152,10 @@ fn what_is_over_the_limits_is_refused_unread() {
         let refused = read(&made(name), Some(&"changeit".into()), &limits).map_err(|error| error.reason());
         assert_eq!(refused.is_ok(), name == "jks-trust", "{name}");
     }
+    let limits = Limits { max_alias: 4, ..Limits::default() };
+    for name in ["jks", "jceks", "pkcs12"] {
+        assert_eq!(read(&made(name), Some(&"changeit".into()), &limits).unwrap_err().reason(), "too_large", "{name}");
+    }
     let limits = Limits { max_certificate: 100, ..Limits::default() };
     assert_eq!(read(&made("jks"), None, &limits).unwrap_err().reason(), "too_large");
 }
@@ -122,6 +175,11 @@ fn serialized_secrets_that_nest_or_repeat_without_end_are_refused() {
     ] {
         refused_soon(&[&start[..], &body.repeat(10_000)].concat(), None);
     }
+    let nulls = b"\x70".repeat(3 << 20);
+    let object_with_an_array = b"\x73\x72\0\x01A\0\0\0\0\0\0\0\0\x02\0\x01[\0\x01f\x74\0\x01x\x78\x70\
+        \x75\x72\0\x02[L\0\0\0\0\0\0\0\0\x02\0\0\x78\x70\0\x7F\xF0\0";
+    let reason = refused_soon(&[&start[..], object_with_an_array, &nulls].concat(), None);
+    assert_eq!(reason, "too_large");
     let references = b"\x71\0\x7E\0\0".repeat(200_000);
     refused_soon(
         &[&start[..], b"\x75\x72\0\x02[L\0\0\0\0\0\0\0\0\x02\0\0\x78\x70\x0F\xFF\xFF\xFF", &references].concat(),
@@ -283,16 +341,12 @@ fn certificates_with_absurd_contents_are_read_with_bounds() {
 }
 
 #[test]
-fn eight_mebibytes_of_tiny_certificates_stay_within_32_mib() {
+fn a_pkcs12_at_its_limits_stays_within_32_mib() {
     const CHILD: &str = "hostile::reads_the_file_named_in_the_environment";
-    let mut store = b"\xFE\xED\xFE\xED\0\0\0\x02\0\0\x27\x10".to_vec();
-    let der = pki().extra.der();
-    for _ in 0..10_000 {
-        store.extend(b"\0\0\0\x02\0\x01a\0\0\0\0\0\0\0\0\0\x05X.509");
-        store.extend(u32::try_from(der.len()).unwrap().to_be_bytes());
-        store.extend_from_slice(der);
-    }
-    store.extend([0; 20]);
+    let limits = Limits::default();
+    let bag = certificate_bag(pki().leaf.certificate.der(), b"");
+    let count = (limits.max_bytes / bag.len()).min(limits.max_entries) - 1;
+    let store = pfx(&[&data_safe(&[&bag.repeat(count)])], &[]);
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), &store).unwrap();
     let child = std::process::Command::new(std::env::current_exe().unwrap())

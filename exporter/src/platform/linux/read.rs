@@ -6,18 +6,21 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use rustix::fs::OFlags;
+use rustix::io::Errno;
 use zeroize::Zeroizing;
 
 use crate::platform::files::{FileError, FileIdentity, FileRead};
 
 /// Reads a regular file of at most `limit` bytes, following symlinks. A FIFO, a device or a directory is refused and
-/// never waited for.
+/// not opened: to open one can already do something, start a watchdog for example.
 ///
 /// # Errors
 /// See [`FileError`]; the size is refused before a byte is read.
 pub fn read_regular(path: &Path, limit: u64) -> Result<FileRead, FileError> {
-    let failed = |e| FileError::from_io(path, e);
-    // O_NONBLOCK: opening a FIFO without a writer would otherwise wait for one. O_NOCTTY: a terminal must not adopt us.
+    identify(path)?;
+    let failed = |error| failed(path, error);
+    // What the path leads to may have been swapped since, so it is asked again below. O_NONBLOCK: opening a FIFO without a
+    // writer would wait for one. O_NOCTTY: a terminal must not adopt us.
     let flags = (OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC).bits();
     let flags = i32::try_from(flags).unwrap_or_default();
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(failed)?;
@@ -43,7 +46,7 @@ pub fn read_regular(path: &Path, limit: u64) -> Result<FileRead, FileError> {
 /// # Errors
 /// See [`FileError`]; what is no regular file is refused.
 pub fn identify(path: &Path) -> Result<FileIdentity, FileError> {
-    let metadata = std::fs::metadata(path).map_err(|e| FileError::from_io(path, e))?;
+    let metadata = std::fs::metadata(path).map_err(|error| failed(path, error))?;
     if metadata.is_file() {
         return Ok(identity(&metadata));
     }
@@ -54,6 +57,14 @@ pub fn identify(path: &Path) -> Result<FileIdentity, FileError> {
 pub fn is_readable_by_others(path: &Path) -> bool {
     const GROUP_AND_OTHERS_READ: u32 = 0o044;
     std::fs::metadata(path).is_ok_and(|metadata| metadata.mode() & GROUP_AND_OTHERS_READ != 0)
+}
+
+fn failed(path: &Path, error: std::io::Error) -> FileError {
+    // The standard library's kind for it is not stable yet.
+    if error.raw_os_error() == Some(Errno::LOOP.raw_os_error()) {
+        return FileError::SymlinkLoop { path: path.to_owned() };
+    }
+    FileError::from_io(path, error)
 }
 
 /// One byte more than the limit, so that a file that grew meanwhile is seen to be too large. The buffer is sized before

@@ -75,23 +75,23 @@ fn note(error: &walkdir::Error, base: &Path, wanted: &dyn Fn(&Path) -> bool, fou
         // Everything in the loop has been seen on the way in.
         return;
     }
+    if path != base && path.is_symlink() {
+        // A link that leads nowhere, in a circle, or where we may not go, is a file that cannot be read: the others can.
+        if wanted(path) {
+            found.paths.insert(path.to_owned(), true);
+        }
+        return;
+    }
     let kind = error.io_error().map(std::io::Error::kind);
     match kind {
-        // A link that leads nowhere is a file that is missing; anything else vanished while we looked.
-        Some(std::io::ErrorKind::NotFound) if path != base => {
-            if path.is_symlink() && wanted(path) {
-                found.paths.insert(path.to_owned(), true);
-            }
-        }
-        Some(std::io::ErrorKind::NotFound) => {
+        Some(std::io::ErrorKind::NotFound) if path == base => {
             found.trouble("not_found", format!("{}: no such directory", base.display()));
         }
+        // It vanished while we looked.
+        Some(std::io::ErrorKind::NotFound) => {}
         Some(std::io::ErrorKind::PermissionDenied) => {
             let message = format!("{}: permission denied; let this program's user search it", path.display());
             found.trouble("permission_denied", message);
-        }
-        _ if error.to_string().contains("loop") => {
-            found.trouble("symlink_loop", format!("{}: a symlink leads to itself", path.display()));
         }
         _ => found.trouble("read_failed", error.to_string()),
     }
@@ -141,6 +141,15 @@ mod tests {
         let root = tree(&["a/b.pem"]);
         std::os::unix::fs::symlink("..", root.path().join("a/up")).expect("a link");
         assert_eq!(names(root.path(), &["**/*"], 10), (vec!["a/b.pem".into()], None));
+    }
+
+    #[test]
+    fn a_link_that_leads_to_itself_is_one_file_that_cannot_be_read_and_not_a_failure_of_the_source() {
+        let root = tree(&["a.pem"]);
+        std::os::unix::fs::symlink("loop.pem", root.path().join("loop.pem")).expect("a link");
+        assert_eq!(names(root.path(), &["**/*"], 10), (vec!["a.pem".into(), "loop.pem".into()], None));
+        let reason = crate::platform::identify(&root.path().join("loop.pem")).map_err(|error| error.reason());
+        assert_eq!(reason, Err("symlink_loop"));
     }
 
     #[test]
