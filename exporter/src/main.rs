@@ -7,8 +7,13 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use clap::Parser;
 use kagiban_exporter::cli::{Cli, Command, KeystoreCommand, ListArgs, LogFormat, ServeArgs, list_keystore, one_line};
+use kagiban_exporter::host_api::AUDIT_TARGET;
 use kagiban_exporter::{config, service};
 use tokio::runtime::Runtime;
+use tracing::Level;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// The work is short and seldom; more threads would only cost memory.
 const WORKER_THREADS: usize = 2;
@@ -66,17 +71,15 @@ fn runtime() -> Result<Runtime> {
         .context("cannot start the runtime")
 }
 
-/// To stderr: stdout belongs to `--once`.
+/// To stderr: stdout belongs to `--once`. The host API's audit is written whatever the level, and found by its target.
 fn log(args: &ServeArgs) {
-    let log = tracing_subscriber::fmt()
-        .with_max_level(args.log_level)
-        .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal())
-        .with_target(false);
-    match args.log_format {
-        LogFormat::Text => log.init(),
-        LogFormat::Json => log.json().init(),
-    }
+    let filter = Targets::new().with_default(args.log_level).with_target(AUDIT_TARGET, Level::TRACE);
+    let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_ansi(io::stderr().is_terminal());
+    let lines = match args.log_format {
+        LogFormat::Text => lines.boxed(),
+        LogFormat::Json => lines.json().boxed(),
+    };
+    tracing_subscriber::registry().with(lines.with_filter(filter)).init();
 }
 
 fn fail(message: &str) -> ExitCode {

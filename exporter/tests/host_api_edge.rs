@@ -62,6 +62,14 @@ async fn a_body_that_is_too_large_or_encoded_or_no_json_is_refused() {
         let _ = stream.write_all(chunk.as_bytes()).await;
     }
     assert_eq!(receive(&mut stream).await.unwrap().reason(), RefusalReason::BodyTooLarge);
+
+    // A client that goes on sending hears the answer, and not only that the connection was reset.
+    let mut stream = api.connect(Some(&api.operator)).await.unwrap();
+    stream.write_all(head.as_bytes()).await.unwrap();
+    for _ in 0..48 {
+        stream.write_all(chunk.as_bytes()).await.expect("it is read");
+    }
+    assert_eq!(receive(&mut stream).await.unwrap().reason(), RefusalReason::BodyTooLarge);
     api.stop().await;
 }
 

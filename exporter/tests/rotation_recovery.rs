@@ -90,6 +90,17 @@ async fn a_lost_journal_keeps_what_is_served_and_otherwise_brings_the_backup_bac
 }
 
 #[tokio::test]
+async fn what_an_interrupted_backup_left_is_swept_at_the_next_start() {
+    let world = World::pem_pair().await;
+    rotate_until(&world, 2).await;
+    let backup = world.state().join("backups/agent/1");
+    let (copy, litter) = (backup.join("1-tls.key"), backup.join(".1-tls.key.kagiban-0123456789abcdef"));
+    std::fs::copy(&copy, &litter).unwrap();
+    world.rotator().await;
+    assert!(copy.exists() && !litter.exists());
+}
+
+#[tokio::test]
 async fn what_was_accepted_before_a_restart_still_outranks_what_is_lower() {
     let world = World::pem_pair().await;
     rotate_until(&world, usize::MAX).await;

@@ -10,7 +10,7 @@
 //!                     (every call)           v
 //!                                           act ──> issuer (signs) ──> agent_api (opens, delivers, rolls back)
 //!
-//!   leader: a Lease gives the epoch that every request to a host carries       metrics, exposition, web: what is seen of it all
+//!   leader: a Lease gives the epoch that every request to a host carries       metrics, web: what is seen of it all
 //!   plan: the same look and the same decide, printed
 //! ```
 //!
@@ -22,7 +22,6 @@ pub mod cli;
 pub mod cluster;
 pub mod controller;
 pub mod decide;
-mod exposition;
 pub mod issuer;
 pub mod leader;
 pub mod ledger;

@@ -1,5 +1,6 @@
 //! What the operator tells Prometheus: counters of its own, and the fleet as the watch cache has it at the scrape.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -77,14 +78,14 @@ impl Metrics {
         Self { registry, api_requests, host_requests, rotations, leader, reconciles, failures }
     }
 
-    /// OpenMetrics text.
+    /// Prometheus's text format, version 0.0.4: every scraper reads it, and `promtool check metrics` nothing else.
     ///
     /// # Errors
     /// Never in practice: writing to a string does not fail.
     pub fn render(&self) -> Result<String, fmt::Error> {
-        let mut text = String::new();
-        prometheus_client::encoding::text::encode(&mut text, &self.registry)?;
-        Ok(text)
+        let mut open_metrics = String::new();
+        prometheus_client::encoding::text::encode(&mut open_metrics, &self.registry)?;
+        Ok(text_format(&open_metrics))
     }
 
     pub(crate) fn api_request(&self, verb: &'static str, resource: &'static str, code: &str) {
@@ -117,6 +118,27 @@ impl Metrics {
     pub(crate) fn leading(&self, leading: bool) {
         self.leader.set(i64::from(leading));
     }
+}
+
+/// For the types that are registered here, the formats differ in two things: OpenMetrics names a counter's family without
+/// the `_total` of its samples, and ends with a mark.
+fn text_format(open_metrics: &str) -> String {
+    let is_counter = |line: &&str| line.starts_with("# TYPE ") && line.ends_with(" counter");
+    let counters: HashSet<_> = open_metrics.lines().filter(is_counter).filter_map(family).collect();
+    let mut text = String::with_capacity(open_metrics.len());
+    for line in open_metrics.lines().filter(|line| *line != "# EOF") {
+        match family(line).filter(|name| counters.contains(name)) {
+            Some(name) => text.push_str(&line.replacen(name, &format!("{name}_total"), 1)),
+            None => text.push_str(line),
+        }
+        text.push('\n');
+    }
+    text
+}
+
+/// The name in a line of metadata.
+fn family(line: &str) -> Option<&str> {
+    line.strip_prefix("# ")?.split(' ').nth(1)
 }
 
 /// Series of the fleet. A time that is not known is no sample; a resource that is gone leaves no series behind.
@@ -216,3 +238,19 @@ fn seconds(time: Timestamp) -> f64 {
 
 /// Shared by everything that counts.
 pub type SharedMetrics = Arc<Metrics>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_counter_is_announced_by_the_name_of_its_samples() {
+        let metrics = Metrics::new(None);
+        metrics.rotation_ended(Outcome::Committed);
+        let text = metrics.render().expect("a string takes everything");
+        let counter = "# HELP kagiban_rotations_total Rotations that ended, by outcome.\n\
+            # TYPE kagiban_rotations_total counter\nkagiban_rotations_total{outcome=\"committed\"} 1\n";
+        assert!(text.contains(counter), "{text}");
+        assert!(text.contains("# TYPE kagiban_operator_leader gauge\n") && !text.contains("EOF"), "{text}");
+    }
+}

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{ACCEPT, CONTENT_TYPE};
+use hyper::header::CONTENT_TYPE;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
@@ -16,7 +16,6 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use crate::exposition::Exposition;
 use crate::metrics::SharedMetrics;
 
 /// Two Prometheus servers, a kubelet and a person with curl.
@@ -25,6 +24,8 @@ const MAX_CONNECTIONS: usize = 32;
 const HEADER_DEADLINE: Duration = Duration::from_secs(5);
 /// A connection lives no longer than this, whatever it does.
 const CONNECTION_DEADLINE: Duration = Duration::from_secs(300);
+/// What Prometheus's text format is called.
+const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Whether the watch has been read for the first time.
 pub type Readiness = Arc<dyn Fn() -> bool + Send + Sync>;
@@ -96,10 +97,7 @@ fn answer(request: &Request<Incoming>, metrics: &SharedMetrics, ready: &Readines
     }
     match request.uri().path() {
         "/metrics" => match metrics.render() {
-            Ok(body) => {
-                let exposition = Exposition::accepted(request.headers().get_all(ACCEPT).iter());
-                text(StatusCode::OK, exposition.content_type(), exposition.of(body))
-            }
+            Ok(body) => text(StatusCode::OK, METRICS, body),
             Err(_) => text(StatusCode::INTERNAL_SERVER_ERROR, PLAIN, "metrics could not be rendered\n".into()),
         },
         "/healthz" => text(StatusCode::OK, PLAIN, "ok\n".into()),

@@ -33,6 +33,7 @@ pub struct Host {
     host_api: Port,
     metrics: Port,
     server_ca: String,
+    log_level: &'static str,
 }
 
 impl Host {
@@ -51,6 +52,7 @@ impl Host {
             host_api: Port::prefer(installation.usual_ports.then_some(HOST_API_PORT))?,
             metrics: Port::any()?,
             server_ca: fleet.transport.identity.certificate.clone(),
+            log_level: "info",
         };
         host.configure(|_| ())?;
         Ok(host)
@@ -63,11 +65,17 @@ impl Host {
         Ok(fs::write(self.config_file(), serde_yaml::to_string(&config)?)?)
     }
 
+    /// From the exporter's next start on.
+    pub fn log_everything(&mut self) {
+        self.log_level = "debug";
+    }
+
     /// Starts the exporter and waits until its host API listens.
     pub fn start_exporter(&mut self) -> Result<()> {
         let mut command = Command::new(tools::ours("kagiban-exporter")?);
         command.arg(format!("--config.file={}", self.config_file().display()));
         command.arg(format!("--web.listen-address={}", self.metrics.address()));
+        command.arg(format!("--log.level={}", self.log_level));
         let mut exporter = Program::start("exporter", &command, &self.directory)?;
         let (metrics, host_api) = (self.metrics.address(), self.host_api.address());
         exporter.wait_ready(READY_DEADLINE, || {
@@ -112,6 +120,11 @@ impl Host {
         &self.directory
     }
 
+    /// Exists while a shutdown of this host is scheduled.
+    pub fn scheduled_shutdown_file(&self) -> PathBuf {
+        self.directory.join("scheduled-shutdown")
+    }
+
     pub fn config_file(&self) -> PathBuf {
         self.directory.join("exporter.yaml")
     }
@@ -123,7 +136,7 @@ impl Host {
             "stateDirectory": self.state_directory(),
             "certificates": [{"name": AGENT, "paths": [self.agent.keystore()]}],
             "tlsEndpoints": [{"address": self.agent.address().to_string(), "serverName": self.name, "interval": "5s"}],
-            "power": {"assume": "mains"},
+            "power": {"assume": "mains", "scheduledShutdownFile": self.scheduled_shutdown_file()},
             "hostApi": {
                 "listenAddress": self.host_api.address().to_string(),
                 "certificateFile": file("host-api.crt"),

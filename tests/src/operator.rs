@@ -25,6 +25,17 @@ pub struct Operator {
 impl Operator {
     /// Starts it for one namespace; `resync` is how often it looks at a resource that nobody changes.
     pub fn start(directory: &Path, kubeconfig: &Path, namespace: &str, resync: Duration) -> Result<Self> {
+        Self::start_with_log(directory, kubeconfig, namespace, resync, "info")
+    }
+
+    /// The same; the last is a level or a filter for its log.
+    pub fn start_with_log(
+        directory: &Path,
+        kubeconfig: &Path,
+        namespace: &str,
+        resync: Duration,
+        log: &str,
+    ) -> Result<Self> {
         let metrics = Port::any()?;
         let mut command = Command::new(tools::ours("kagiban-operator")?);
         command
@@ -32,6 +43,7 @@ impl Operator {
             .args(["--namespace", namespace, "--leader-election-namespace", namespace])
             .args(["--metrics-address", &metrics.address().to_string()])
             .args(["--resync", &format!("{}s", resync.as_secs())])
+            .args(["--log-level", log])
             .env("KUBECONFIG", kubeconfig);
         let mut program = Program::start("operator", &command, directory)?;
         let address = metrics.address();

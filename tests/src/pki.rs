@@ -6,7 +6,8 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::Result;
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    BasicConstraints, CertificateParams, CertificateSigningRequestParams, DnType, ExtendedKeyUsagePurpose, IsCa,
+    Issuer, KeyPair, KeyUsagePurpose,
 };
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -52,6 +53,23 @@ impl Authority {
         let certificate = params.self_signed(&key)?.pem();
         let identity = Identity { certificate, key: key.serialize_pem() };
         Ok(Self { issuer: Issuer::new(params, key), identity })
+    }
+
+    /// The authority of these PEM files.
+    pub fn load(certificate: &str, key: &str) -> Result<Self> {
+        let issuer = Issuer::from_ca_cert_pem(certificate, KeyPair::from_pem(key)?)?;
+        let identity = Identity { certificate: certificate.to_owned(), key: key.to_owned() };
+        Ok(Self { issuer, identity })
+    }
+
+    /// The chain for what a CSR asks for, as a server's, PEM.
+    pub fn sign(&self, csr: &str) -> Result<String> {
+        let mut request = CertificateSigningRequestParams::from_pem(csr)?;
+        let now = SystemTime::now();
+        request.params.not_before = (now - DAY).into();
+        request.params.not_after = (now + 30 * DAY).into();
+        request.params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        Ok(request.signed_by(&self.issuer)?.pem() + &self.identity.certificate)
     }
 
     /// A certificate for these names, DNS names or addresses.

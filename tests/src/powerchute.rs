@@ -104,6 +104,16 @@ impl PowerChute {
         keystore::list(&self.keystore(), password)
     }
 
+    /// Has the next starts of the service fail.
+    pub fn fail_starts(&self, count: usize) -> Result<()> {
+        Ok(fs::write(self.control.join("failures"), "fail\n".repeat(count))?)
+    }
+
+    /// The process that serves.
+    pub fn id(&self) -> Result<u32> {
+        Ok(fs::read_to_string(self.control.join("pid"))?.trim().parse()?)
+    }
+
     /// How often the service was started.
     pub fn starts(&self) -> usize {
         fs::read_to_string(self.control.join("starts")).map_or(0, |text| text.lines().count())

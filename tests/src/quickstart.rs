@@ -16,7 +16,7 @@ pub const OPERATOR_NAME: &str = "kagiban-operator.fleet.example.com";
 pub const RESOURCE: &str = "ups-01-powerchute";
 pub const HOST: &str = "ups-01.example.com";
 const ISSUER_SECRET: &str = "fleet-ca";
-const CLIENT_SECRET: &str = "fleet-client";
+pub const CLIENT_SECRET: &str = "fleet-client";
 const PASSWORD_SECRET: &str = "powerchute-store";
 
 /// The authorities of a fleet.

@@ -73,8 +73,10 @@ impl Stage {
         let mut host = Host::install(&directory.join("host"), &installation, &fleet)?;
         host.agent.start()?;
         let first_leaf = host.agent.served()?.leaf_sha256();
+        // A secret that is logged at all is found in these logs.
+        host.log_everything();
         host.start_exporter()?;
-        let operator = Operator::start(&directory, kubeconfig, name, RESYNC)?;
+        let operator = Operator::start_with_log(&directory, kubeconfig, name, RESYNC, "debug")?;
         fleet.apply_secrets(&kubectl, scene.secret_password.as_deref().unwrap_or("not-used"))?;
         Ok(Self {
             kubectl,
@@ -109,15 +111,29 @@ impl Stage {
 
     /// Waits until this generation is committed and the resource is ready; its status.
     pub fn wait_committed(&self, generation: u64) -> Result<Value> {
-        let mut last = Value::Null;
-        let committed = wait::for_some(ROTATION_DEADLINE, || {
-            last = self.status().ok()?;
-            let done = last["rotation"]["generation"].as_u64() >= Some(generation)
-                && last["rotation"]["state"] == "Committed"
-                && condition(&last, "Ready")["status"] == "True";
-            done.then(|| last.clone())
+        let committed = self.wait_status(|status| {
+            status["rotation"]["generation"].as_u64() >= Some(generation)
+                && status["rotation"]["state"] == "Committed"
+                && condition(status, "Ready")["status"] == "True"
         });
-        committed.with_context(|| format!("generation {generation} was not committed: {last:#}"))
+        committed.with_context(|| format!("generation {generation} was not committed"))
+    }
+
+    /// Asks for a rotation, as a person would.
+    pub fn annotate(&self, value: &str) -> Result<()> {
+        let annotation = format!("kagiban.dev/rotate={value}");
+        self.kubectl.run(&["annotate", "--overwrite", "mac", RESOURCE, &annotation])?;
+        Ok(())
+    }
+
+    /// Waits until the status is as wanted; it.
+    pub fn wait_status(&self, wanted: impl Fn(&Value) -> bool) -> Result<Value> {
+        let mut last = Value::Null;
+        let seen = wait::for_some(ROTATION_DEADLINE, || {
+            last = self.status().ok()?;
+            wanted(&last).then(|| last.clone())
+        });
+        seen.with_context(|| format!("the status is another: {last:#}"))
     }
 
     /// The operator's writes in this namespace, heartbeats left out.

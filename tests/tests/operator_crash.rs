@@ -44,8 +44,7 @@ fn sweep(name: &str, moment: Moment) -> Result<()> {
         if write == 1 {
             stage.apply()?;
         } else {
-            let value = format!("kagiban.dev/rotate={write}");
-            stage.kubectl.run(&["annotate", "--overwrite", "mac", kagiban_tests::quickstart::RESOURCE, &value])?;
+            stage.annotate(&write.to_string())?;
         }
         let generation = u64::try_from(write)?;
         let died = died_or_committed(&mut stage, generation)?;

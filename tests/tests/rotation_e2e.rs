@@ -1,5 +1,7 @@
 //! A resource is applied and a real agent serves a new certificate, with nothing lost: looked at with the tools a user has.
 
+use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -10,9 +12,11 @@ use kagiban_tests::canary::{self, Canary};
 use kagiban_tests::keystore::{self, StoreType};
 use kagiban_tests::powerchute::{ALIAS, EXTRA_ALIAS};
 use kagiban_tests::process::run;
-use kagiban_tests::quickstart::RESOURCE;
+use kagiban_tests::quickstart::{CLIENT_SECRET, RESOURCE};
 use kagiban_tests::stage::{RESYNC, Scene, Stage};
 use kagiban_tests::{tools, wait};
+use rustls::pki_types::PrivateKeyDer;
+use rustls::pki_types::pem::PemObject as _;
 
 const PASSWORD: &str = "canary-store-4711";
 const NEW_PASSWORD: &str = "canary-store-0815";
@@ -50,24 +54,42 @@ fn a_new_password_in_the_secret_goes_to_the_store_and_to_the_agent_together() ->
         deletes_credentials: true,
         secret_password: Some(NEW_PASSWORD.to_owned()),
     };
-    let stage = Stage::set("e2e-password", &scene)?;
+    password_changed("e2e-password-jks", &scene)
+}
+
+#[test]
+fn a_pkcs12_is_opened_with_its_old_password_and_sealed_with_the_new_one() -> Result<()> {
+    let scene = Scene {
+        store_type: StoreType::Pkcs12,
+        password: PASSWORD.to_owned(),
+        deletes_credentials: false,
+        secret_password: Some(NEW_PASSWORD.to_owned()),
+    };
+    password_changed("e2e-password-pkcs12", &scene)
+}
+
+fn password_changed(name: &str, scene: &Scene) -> Result<()> {
+    let mut stage = Stage::set(name, scene)?;
+    let listing_before = stage.host.agent.listing(PASSWORD)?;
     stage.apply()?;
     let status = stage.wait_committed(1)?;
     let leaf = stage.host.agent.served()?.leaf_sha256();
     ensure!(status["leaf"]["sha256"] == leaf.as_str(), "the agent serves {leaf}: {status:#}");
     let listing = stage.host.agent.listing(NEW_PASSWORD)?;
+    ensure!(listing.store_type == listing_before.store_type, "the format changed: {listing:?}");
     ensure!(listing.entries[ALIAS].chain.first() == Some(&leaf), "{listing:?}");
-    ensure!(listing.entries.contains_key(EXTRA_ALIAS), "{listing:?}");
-    ensure!(
-        fs::read_to_string(stage.host.agent.ini())?.contains("language = ja"),
-        "the INI file lost what is not ours"
-    );
-    Ok(())
+    ensure!(listing.entries[EXTRA_ALIAS] == listing_before.entries[EXTRA_ALIAS], "{listing:?}");
+    let ini = fs::read_to_string(stage.host.agent.ini())?;
+    ensure!(ini.contains("language = ja"), "the INI file lost what is not ours: {ini}");
+    ensure!(!ini.contains(PASSWORD), "the INI file still says the old password: {ini}");
+    ensure!(stage.host.agent.starts() == 2, "{} starts: one to begin with, one to rotate", stage.host.agent.starts());
+    no_secret_is_found_where_none_may_be(&mut stage, NEW_PASSWORD)
 }
 
 fn rotated_end_to_end(name: &str, scene: &Scene, password: &str) -> Result<()> {
     let mut stage = Stage::set(name, scene)?;
     let listing_before = stage.host.agent.listing(&scene.password)?;
+    let files_before = names_in(stage.host.agent.directory())?;
     stage.apply()?;
     stage.kubectl.run(&["wait", "--for=condition=Ready", "--timeout=120s", &format!("mac/{RESOURCE}")])?;
     let status = stage.wait_committed(1)?;
@@ -84,6 +106,8 @@ fn rotated_end_to_end(name: &str, scene: &Scene, password: &str) -> Result<()> {
         "the trusted entry changed: {listing:?}"
     );
     the_old_store_is_in_the_backup(&stage, &scene.password)?;
+    let files = names_in(stage.host.agent.directory())?;
+    ensure!(files == files_before, "left in the agent's directory: {files:?}");
     ensure!(stage.host.agent.starts() == 2, "{} starts: one to begin with, one to rotate", stage.host.agent.starts());
 
     kubectl_tells_the_story(&stage)?;
@@ -134,7 +158,9 @@ fn kubectl_tells_the_story(stage: &Stage) -> Result<()> {
     let in_order = |text: &str| {
         let events = text.split("Events:").nth(1).unwrap_or_default();
         let at = |reason: &str| events.find(reason);
-        at("RotationStarted") < at("Issued") && at("Issued") < at("Verified") && at("RotationStarted").is_some()
+        at("RotationStarted").is_some()
+            && at("RotationStarted") < at("ChainDelivered")
+            && at("ChainDelivered") < at("Verified")
     };
     // The last event may be on its way when the status already says Ready.
     wait::until(RESYNC * 5, || described().is_ok_and(|text| in_order(&text)))
@@ -151,46 +177,64 @@ fn at_rest_nothing_is_written(stage: &Stage) -> Result<()> {
 }
 
 fn no_secret_is_found_where_none_may_be(stage: &mut Stage, password: &str) -> Result<()> {
-    let agent = &stage.host.agent;
-    let key = keystore::open_key(&agent.keystore(), password, ALIAS, stage.directory())?;
-    let issuer = &stage.fleet.issuer.identity.key;
-    let issuer_key: String = issuer.lines().filter(|line| !line.starts_with("-----")).collect();
-    let canaries = [
-        Canary::password("the store's password", PASSWORD),
-        Canary::key("the agent's key", &key),
-        Canary::password("the issuer's key", &issuer_key[issuer_key.len() / 2..]),
-    ];
+    let canaries = canaries(stage, password)?;
     // Where a secret has its place: the agent's own files, the backups of them, and what this test itself wrote.
-    let agent_directory = agent.directory().to_owned();
-    let backups = stage.host.state_directory().join("backups");
-    let excluded = |path: &Path| {
-        path == agent_directory
-            || path == backups
-            || path.extension().is_some_and(|e| e == "key" || e == "pem" || e == "der" || e == "p12")
+    let agent_directory = stage.host.agent.directory().to_owned();
+    let state_directory = stage.host.state_directory();
+    let backups = state_directory.join("backups");
+    let of_the_test = |path: &Path| {
+        !path.starts_with(&state_directory)
+            && path.extension().is_some_and(|e| e == "key" || e == "pem" || e == "der" || e == "p12")
     };
+    let excluded = |path: &Path| path == agent_directory || path == backups || of_the_test(path);
     let mut leaks = canary::search_files(&canaries, stage.directory(), excluded)?;
     for (place, text) in [
         ("exporter /metrics", stage.host.metrics()?),
         ("operator /metrics", stage.operator.metrics()?),
         ("resource", stage.kubectl.run(&["get", "mac", "-o", "yaml", "--show-managed-fields"])?),
-        ("events", stage.kubectl.run(&["get", "events", "-o", "yaml"])?),
+        ("events", stage.kubectl.run(&["get", "events.events.k8s.io", "-o", "yaml"])?),
+        ("lease", stage.kubectl.run(&["get", "leases", "-o", "yaml"])?),
     ] {
         leaks.extend(canary::search(&canaries, place, text.as_bytes()));
     }
     leaks.extend(canary::search_process(&canaries, stage.operator.program.id())?);
     leaks.extend(canary::search_process(&canaries, stage.host.exporter()?.id())?);
+    leaks.extend(canary::search_process(&canaries, stage.host.agent.id()?)?);
     ensure!(leaks.is_empty(), "{leaks:#?}");
     Ok(())
 }
 
+fn canaries(stage: &Stage, password: &str) -> Result<Vec<Canary>> {
+    let key = keystore::open_key(&stage.host.agent.keystore(), password, ALIAS, stage.directory())?;
+    let issuer = PrivateKeyDer::from_pem_slice(stage.fleet.issuer.identity.key.as_bytes())?;
+    let template = r#"go-template={{index .data "tls.key" | base64decode}}"#;
+    let client = stage.kubectl.run(&["get", "secret", CLIENT_SECRET, "-o", template])?;
+    let client = PrivateKeyDer::from_pem_slice(client.as_bytes())?;
+    let canaries = vec![
+        Canary::password("the store's password", PASSWORD),
+        Canary::password("the store's new password", NEW_PASSWORD),
+        Canary::key("the agent's key", &key),
+        Canary::key("the issuer's key", issuer.secret_der()),
+        Canary::key("the operator's key for hosts", client.secret_der()),
+    ];
+    // A search that finds nothing anywhere would show nothing.
+    let opened = fs::read(stage.directory().join("opened.pem"))?;
+    ensure!(canary::search(&canaries, "a key that lies open", &opened).len() == 1, "the search does not find a key");
+    Ok(canaries)
+}
+
 fn an_annotation_rotates_once_more(stage: &Stage, leaf: &str) -> Result<()> {
-    stage.kubectl.run(&["annotate", "mac", RESOURCE, "kagiban.dev/rotate=now"])?;
+    stage.annotate("now")?;
     stage.wait_committed(2)?;
     let second = stage.host.agent.served()?.leaf_sha256();
     ensure!(second != leaf, "the annotation changed nothing");
     thread::sleep(RESYNC * 2);
     ensure!(stage.status()?["rotation"]["generation"] == 2, "one value of the annotation rotated twice");
     Ok(())
+}
+
+fn names_in(directory: &Path) -> Result<BTreeSet<OsString>> {
+    fs::read_dir(directory)?.map(|entry| Ok(entry?.file_name())).collect()
 }
 
 fn files_under(directory: &Path) -> Result<Vec<PathBuf>> {

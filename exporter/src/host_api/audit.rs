@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use super::client::Client;
 use super::route::Route;
 
+/// The target of its lines, by which they are told from the rest of the log.
+pub const AUDIT_TARGET: &str = "audit";
 /// Of a name that somebody else chose.
 const MAX_PRINTED: usize = 200;
 
@@ -21,13 +23,13 @@ pub(super) fn request(
     let client = &client.name;
     let (method, route) = (printable(method), route.map_or("unknown", Route::name));
     tracing::info!(
-        target: "audit", %peer, client, method, route, agent, generation, status, outcome, "host API request"
+        target: AUDIT_TARGET, %peer, client, method, route, agent, generation, status, outcome, "host API request"
     );
 }
 
 pub(super) fn refused_connection(peer: SocketAddr, reason: &str, detail: &str) {
     let detail = printable(detail);
-    tracing::info!(target: "audit", %peer, outcome = reason, detail, "host API connection refused");
+    tracing::info!(target: AUDIT_TARGET, %peer, outcome = reason, detail, "host API connection refused");
 }
 
 /// Control characters would let a name forge lines or colour a terminal.

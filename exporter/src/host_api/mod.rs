@@ -35,6 +35,7 @@ use crate::rotation::agent::{Agent, AgentConfigError};
 use crate::rotation::{Host, PowerGate, SpawnError, Vault, VaultError, Worker};
 
 use api::Api;
+pub use audit::AUDIT_TARGET;
 pub use tls::TlsError;
 
 /// A host API that listens.

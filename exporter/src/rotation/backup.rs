@@ -89,6 +89,15 @@ pub(super) fn restore(files: &[FileSwap]) -> Result<(), BackupError> {
     Ok(())
 }
 
+/// Removes what an interrupted backup left beside its files: copies of an old key, too.
+///
+/// # Errors
+/// See [`WriteError`].
+pub(super) fn sweep(directory: &Path, files: &[FileSwap]) -> Result<(), WriteError> {
+    let copies = files.iter().filter_map(|file| file.old.as_ref()).map(|old| old.backup.as_path());
+    copies.chain([directory.join(MANIFEST).as_path()]).try_for_each(platform::sweep)
+}
+
 /// The newest backup's generation, if there is any, and its manifest, if it was finished.
 pub(super) fn newest(vault: &Vault, agent: &AgentName) -> Option<(Generation, Option<Manifest>)> {
     let newest = generations(vault, agent).into_iter().max()?;

@@ -206,7 +206,7 @@ impl Rotator {
         staging.ok_or_else(|| Cause::new("stage_lost", "what was to be written is gone; open a new rotation"))
     }
 
-    fn files(&self) -> &[FileSwap] {
+    pub(super) fn files(&self) -> &[FileSwap] {
         self.record.rotation.as_ref().map_or(&[], |rotation| &rotation.files)
     }
 

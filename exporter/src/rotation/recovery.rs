@@ -51,10 +51,10 @@ impl Rotator {
             Keystore::PemPair { certificate, key } => paths.extend([certificate.as_path(), key]),
         }
         paths.extend(self.agent.password_ini.as_ref().map(|(path, _)| path.as_path()));
-        for path in paths {
-            if let Err(error) = platform::sweep(path) {
-                tracing::warn!(agent = %self.agent.name, %error, "left-over files could not be removed");
-            }
+        let backup = self.host.vault.backup(&self.agent.name, self.record.generation);
+        let swept = paths.into_iter().map(platform::sweep).chain([backup::sweep(&backup, self.files())]);
+        for error in swept.filter_map(Result::err) {
+            tracing::warn!(agent = %self.agent.name, %error, "left-over files could not be removed");
         }
     }
 }

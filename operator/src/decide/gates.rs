@@ -32,6 +32,11 @@ const OPENING: [Gate; 5] = [paused, frozen, clock, power, setback];
 /// Before a chain is pushed to a host that waits for it; a pause does not stop what is on its way.
 const DELIVERING: [Gate; 3] = [clock, power, setback];
 
+/// A frozen agent needs a person, whether anything is due or not.
+pub(super) fn while_frozen(case: &Case<'_>) -> Option<Verdict> {
+    first_shut(case, &[frozen])
+}
+
 pub(super) fn before_opening(case: &Case<'_>) -> Option<Verdict> {
     first_shut(case, &OPENING)
 }
@@ -94,7 +99,8 @@ fn frozen(case: &Case<'_>) -> Option<(Obstacle, Timestamp)> {
     let rotation = case.report()?.rotation.as_ref()?;
     (rotation.state == RotationState::Frozen).then(|| {
         let message = format!(
-            "rotation {} froze on the host: neither keystore could be brought to life; look at the host, then thaw it there",
+            "rotation {} froze on the host: the agent came to life with neither keystore; bring its service to life, remove \
+             its journal file from the host's state directory, and restart kagiban-exporter",
             rotation.generation
         );
         (Obstacle::new(BlockedBy::Frozen, message), later(case.now(), case.inputs.policy.resync))

@@ -20,8 +20,17 @@ const USUAL_ROTATION: Duration = Duration::from_secs(120);
 
 type Rule = fn(&Case<'_>) -> Option<Verdict>;
 
-const RULES: [Rule; 8] =
-    [deletion::deleting, conflict, unreachable, wrong_host, in_flight, resume, rotate, unreadable_request];
+const RULES: [Rule; 9] = [
+    deletion::deleting,
+    conflict,
+    unreachable,
+    wrong_host,
+    in_flight,
+    resume,
+    gates::while_frozen,
+    rotate,
+    unreadable_request,
+];
 
 /// Decides about one resource. Total: it never panics, whatever the inputs say.
 pub fn decide(inputs: &Inputs<'_>) -> Decision {

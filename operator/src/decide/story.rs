@@ -36,10 +36,11 @@ impl Story {
 
 pub(super) fn told(case: &Case<'_>, verdict: &Verdict, new: &ManagedAgentCertificateStatus) -> Vec<Story> {
     let old = &case.inputs.resource.status;
-    [ended(case, new), started(old, new), blocked(old, verdict), near_expiry(old, new), released(case, verdict)]
-        .into_iter()
-        .flatten()
-        .collect()
+    let ended = ended(case, new);
+    // That a rotation froze is told with its reason; what it now blocks is no second story.
+    let is_told = |story: &Story| ended.as_ref().is_some_and(|ended| ended.reason == story.reason);
+    let blocked = blocked(old, verdict).filter(|story| !is_told(story));
+    [ended, started(old, new), blocked, near_expiry(old, new), released(case, verdict)].into_iter().flatten().collect()
 }
 
 fn ended(case: &Case<'_>, new: &ManagedAgentCertificateStatus) -> Option<Story> {

@@ -408,6 +408,22 @@ fn a_frozen_host_waits_for_a_person() {
 }
 
 #[test]
+fn a_frozen_host_needs_a_person_though_nothing_is_due() {
+    let (mut resource, mut report) = settled();
+    let rotation_in_status = resource.status.rotation.as_mut().expect("it was rotated");
+    rotation_in_status.generation = 2;
+    rotation_in_status.state = RotationState::Verifying;
+    report.rotation = Some(rotation(2, RotationState::Frozen));
+    let decision = decided(&resource, &report, now());
+    assert!(matches!(decision.step, Step::Blocked { by: BlockedBy::Frozen, .. }));
+    assert_eq!(decision.status.blocked_by, Some(BlockedBy::Frozen));
+    assert_eq!(condition(&decision.status, "Stalled"), ("True", "Frozen"));
+    assert_eq!(reasons(&decision), ["Frozen"], "told once");
+    resource.status = decision.status;
+    assert_eq!(reasons(&decided(&resource, &report, now())), Vec::<&str>::new(), "and not again");
+}
+
+#[test]
 fn near_expiry_asks_a_person_unless_told_to_wait() {
     let (mut resource, mut report) = settled();
     let at = super::renewal::later(now(), Duration::from_secs((2160 - 24) * 3600));

@@ -1,0 +1,73 @@
+//! One rotation from beginning to end in one thread, or the recovery of one, through the exporter's own machine: a sweep
+//! that counts system calls needs them always in the same order.
+//!
+//! `rotate_once CONFIG rotate CA.crt CA.key` or `rotate_once CONFIG recover`; prints how it ended as JSON.
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use kagiban_crds::host_api::{
+    CertificateRequest, ChainDelivery, KeyRequest, KeystoreOrder, Refusal, RotationOpen, Target,
+};
+use kagiban_crds::{Epoch, Generation};
+use kagiban_exporter::config;
+use kagiban_exporter::rotation::agent::Agent;
+use kagiban_exporter::rotation::{Host, PowerGate, Rotator, Vault};
+use kagiban_tests::pki::Authority;
+use serde_json::{Value, json};
+
+fn main() -> Result<()> {
+    let arguments: Vec<_> = std::env::args().skip(1).collect();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let ended = runtime.block_on(carry_out(arguments))?;
+    Ok(writeln!(io::stdout(), "{ended}")?)
+}
+
+async fn carry_out(arguments: Vec<String>) -> Result<Value> {
+    let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+    let (config, authority) = match arguments[..] {
+        [config, "recover"] => (config, None),
+        [config, "rotate", certificate, key] => {
+            let authority = Authority::load(&fs::read_to_string(certificate)?, &fs::read_to_string(key)?)?;
+            (config, Some(authority))
+        }
+        _ => bail!("usage: rotate_once CONFIG rotate CA.crt CA.key | rotate_once CONFIG recover"),
+    };
+    let config = config::load(Path::new(config))?;
+    let agent = Agent::resolve(config.agents.first().context("the configuration names no agent")?)?;
+    let name = config.host.clone().context("the configuration does not name the host")?;
+    let state = config.state_directory.as_deref().context("the configuration names no state directory")?;
+    let (vault, _lock) = Vault::open(state)?;
+    let target = Target { epoch: Epoch(1), generation: Generation(1), host: name.clone(), agent: agent.name.clone() };
+    let mut rotator = Rotator::recover(Host::new(name, vault, PowerGate::new(&config.power)), agent).await?;
+    let refusal = match authority {
+        None => None,
+        Some(authority) => rotate(&mut rotator, target, &authority).await?.err(),
+    };
+    Ok(json!({"report": rotator.report(), "refusal": refusal}))
+}
+
+async fn rotate(rotator: &mut Rotator, target: Target, authority: &Authority) -> Result<Result<(), Refusal>> {
+    let open = RotationOpen {
+        certificate: CertificateRequest {
+            dns_names: vec![target.host.to_string()],
+            ip_addresses: Vec::new(),
+            // Made in microseconds; an RSA key takes up to a second.
+            key: KeyRequest::EcdsaP256,
+        },
+        keystore: KeystoreOrder::default(),
+        target: target.clone(),
+    };
+    let csr = match rotator.open(&open) {
+        Ok(report) => report.csr.context("an opened rotation has no CSR")?,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    let chain = authority.sign(&csr)?;
+    if let Err(refusal) = rotator.deliver(&ChainDelivery { target, chain }) {
+        return Ok(Err(refusal));
+    }
+    rotator.advance(|_| {}).await;
+    Ok(Ok(()))
+}

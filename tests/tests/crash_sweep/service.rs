@@ -1,0 +1,152 @@
+//! A TLS service that loads its JKS store when it starts, as the managed agents do, without the seconds of a JVM. Its stop
+//! and start commands leave marks in a control directory; the service itself is a thread of the test.
+
+use std::fs;
+use std::io::Write as _;
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use kagiban_tests::jks::{self, Entry};
+use kagiban_tests::powerchute::ALIAS;
+use kagiban_tests::wait;
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::sign::CertifiedKey;
+use rustls::{ServerConfig, ServerConnection};
+
+/// How soon a mark is seen.
+const TICK: Duration = Duration::from_millis(3);
+/// A client that connects and says nothing must not hold the service.
+const CLIENT_DEADLINE: Duration = Duration::from_secs(2);
+const START_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Where the service finds its password.
+#[derive(Clone, Debug)]
+pub(crate) enum PasswordSource {
+    /// The first line of a file.
+    Line(PathBuf),
+    /// `KS_Access_Data` of an INI file.
+    Ini(PathBuf),
+}
+
+#[derive(Debug)]
+pub(crate) struct Service {
+    control: PathBuf,
+    over: Arc<AtomicBool>,
+}
+
+impl PasswordSource {
+    pub(crate) fn read(&self) -> Result<String> {
+        match self {
+            Self::Line(path) => Ok(fs::read_to_string(path)?.lines().next().unwrap_or_default().to_owned()),
+            Self::Ini(path) => {
+                let text = fs::read_to_string(path)?;
+                let value = text.lines().find_map(|line| line.strip_prefix("KS_Access_Data = "));
+                Ok(value.context("no KS_Access_Data")?.trim().to_owned())
+            }
+        }
+    }
+}
+
+impl Service {
+    /// Starts it, and waits until it serves.
+    pub(crate) fn start(control: PathBuf, port: u16, store: PathBuf, password: PasswordSource) -> Result<Self> {
+        fs::create_dir(&control)?;
+        fs::write(control.join("run"), "")?;
+        let over = Arc::new(AtomicBool::new(false));
+        let service = Self { control: control.clone(), over: Arc::clone(&over) };
+        thread::spawn(move || {
+            while !over.load(Ordering::Relaxed) {
+                if control.join("run").exists() {
+                    let mark = match load(&store, &password) {
+                        Ok(config) => serve(&Arc::new(config), &control, port, &over),
+                        Err(error) => Err(error),
+                    };
+                    if let Err(error) = mark {
+                        let _ = fs::remove_file(control.join("run"));
+                        let _ = fs::write(control.join("failed"), format!("{error:#}"));
+                    }
+                }
+                thread::sleep(TICK);
+            }
+        });
+        wait::until(START_DEADLINE, || service.control.join("up").exists())?;
+        Ok(service)
+    }
+
+    pub(crate) fn stop_argv(control: &Path) -> [String; 4] {
+        argv("rm -f \"$0/run\"; while [ -e \"$0/up\" ]; do sleep 0.01; done", control)
+    }
+
+    pub(crate) fn start_argv(control: &Path) -> [String; 4] {
+        argv(
+            "echo >>\"$0/starts\"; rm -f \"$0/failed\"; : >\"$0/run\"; \
+             while [ ! -e \"$0/up\" ]; do [ -e \"$0/failed\" ] && exit 1; sleep 0.01; done",
+            control,
+        )
+    }
+
+    /// How often it was started since.
+    pub(crate) fn starts(&self) -> usize {
+        fs::read(self.control.join("starts")).map_or(0, |marks| marks.len())
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::Relaxed);
+    }
+}
+
+/// The key of a store and its chain, shown to belong together.
+pub(crate) fn certified_key(entry: &Entry) -> Result<CertifiedKey> {
+    let Entry::Key { pkcs8, chain } = entry else { bail!("no key under {ALIAS}") };
+    let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(pkcs8.clone()));
+    let chain = chain.iter().map(|der| der.clone().into()).collect();
+    Ok(CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider())?)
+}
+
+fn argv(script: &str, control: &Path) -> [String; 4] {
+    ["sh", "-c", script, &control.to_string_lossy()].map(str::to_owned)
+}
+
+fn load(store: &Path, password: &PasswordSource) -> Result<ServerConfig> {
+    let entries = jks::open(&fs::read(store)?, &password.read()?)?;
+    let key = certified_key(entries.get(ALIAS).context("no entry under the alias")?)?;
+    let builder = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()));
+    let builder = builder.with_safe_default_protocol_versions()?.with_no_client_auth();
+    Ok(builder.with_cert_resolver(Arc::new(rustls::sign::SingleCertAndKey::from(key))))
+}
+
+fn serve(config: &Arc<ServerConfig>, control: &Path, port: u16, over: &AtomicBool) -> Result<()> {
+    let listener = TcpListener::bind(("127.0.0.1", port))?;
+    listener.set_nonblocking(true)?;
+    fs::write(control.join("up"), "")?;
+    while control.join("run").exists() && !over.load(Ordering::Relaxed) {
+        match listener.accept() {
+            // A client that breaks off is its own affair.
+            Ok((client, _)) => drop(answer(client, config)),
+            Err(_) => thread::sleep(TICK),
+        }
+    }
+    drop(listener);
+    Ok(fs::remove_file(control.join("up"))?)
+}
+
+fn answer(mut client: TcpStream, config: &Arc<ServerConfig>) -> Result<()> {
+    client.set_nonblocking(false)?;
+    client.set_read_timeout(Some(CLIENT_DEADLINE))?;
+    client.set_write_timeout(Some(CLIENT_DEADLINE))?;
+    let mut tls = ServerConnection::new(Arc::clone(config))?;
+    while tls.is_handshaking() {
+        tls.complete_io(&mut client)?;
+    }
+    tls.send_close_notify();
+    tls.complete_io(&mut client)?;
+    Ok(client.flush()?)
+}
