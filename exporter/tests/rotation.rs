@@ -178,6 +178,21 @@ async fn a_store_that_no_password_opens_is_refused_before_a_key_is_made() {
     api.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_password_that_cannot_be_the_stores_is_refused_before_a_key_is_made_and_the_next_one_is_taken() {
+    let world = World::powerchute().await;
+    let api = Api::start(&world).await;
+    for password in ["short", "pässword-日本"] {
+        std::fs::write(world.home().join("password"), format!("{password}\n")).unwrap();
+        let refused = api.open(1, 1).await.unwrap_err();
+        assert_eq!(refused.reason, RefusalReason::KeystoreRefused);
+        assert!(refused.message.contains("choose") && !refused.message.contains(password), "{}", refused.message);
+    }
+    std::fs::write(world.home().join("password"), "new-password\n").unwrap();
+    assert_eq!(rotate(&world, &api, 1).await.state, RotationState::Committed);
+    api.stop().await;
+}
+
 fn argv(script: &str) -> Option<Vec<String>> {
     Some(["sh", "-c", script].map(str::to_owned).to_vec())
 }

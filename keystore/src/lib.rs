@@ -36,7 +36,7 @@ pub use certificate::Certificate;
 pub use diff::{Change, Diff, Summary, diff};
 pub use error::{MergeError, ReadError};
 pub use limits::Limits;
-pub use merge::{Merge, Merged, OnUnreadable, merge};
+pub use merge::{Merge, Merged, OnUnreadable, check_password, merge};
 pub use open_key::open_key;
 pub use read::read;
 pub use sniff::sniff;

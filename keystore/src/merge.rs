@@ -132,16 +132,29 @@ fn check_format(format: Format, old: Option<&Old<'_>>, merge: &Merge<'_>) -> Res
         Format::Pem => return Ok(()),
         Format::Jks | Format::Jceks | Format::Pkcs12 => {}
     }
-    let password = merge.new_password.ok_or(MergeError::PasswordNeeded)?;
+    let keeps = merge.new_password.filter(|new| matches!(old, Some(Old::Pkcs12(opened)) if opened.is_opened_by(new)));
+    check_password(format, merge.new_password, keeps.is_some())
+}
+
+/// Whether a new store can have this password, so that a caller can ask before a key is made for it. `is_kept` says that
+/// the old store is a PKCS#12 that it opens already.
+///
+/// # Errors
+/// [`MergeError::PasswordNeeded`], [`MergeError::PasswordTooShort`], [`MergeError::PasswordNotAscii`].
+pub fn check_password(format: Format, password: Option<&SecretString>, is_kept: bool) -> Result<(), MergeError> {
+    match format {
+        Format::Jks | Format::Jceks | Format::Pkcs12 => {}
+        Format::Pem | Format::Der | Format::Pkcs7 => return Ok(()),
+    }
+    let password = password.ok_or(MergeError::PasswordNeeded)?;
     if password.expose_secret().chars().count() < MINIMUM_PASSWORD {
         return Err(MergeError::PasswordTooShort { minimum: MINIMUM_PASSWORD });
     }
     // Java encrypts with printable ASCII only. A PKCS#12 that already has such a password is evidently not Java's.
     let is_ascii = password.expose_secret().bytes().all(|byte| (0x20..=0x7E).contains(&byte));
-    let has_it_already = matches!(old, Some(Old::Pkcs12(opened)) if opened.is_opened_by(password));
     match format {
         Format::Jceks if !is_ascii => Err(MergeError::PasswordNotAscii),
-        Format::Pkcs12 if !is_ascii && !has_it_already => Err(MergeError::PasswordNotAscii),
+        Format::Pkcs12 if !is_ascii && !is_kept => Err(MergeError::PasswordNotAscii),
         _ => Ok(()),
     }
 }

@@ -14,7 +14,7 @@ use kagiban_crds::resource::BlockedBy;
 use kagiban_crds::{AgentName, Epoch, Generation, HostName};
 
 use crate::agent_api::{AgentError, ClientIdentity, HostApi};
-use crate::cluster::{Cluster, SecretData};
+use crate::cluster::{Cluster, ClusterError, SecretData};
 use crate::decide::{Obstacle, Reason, Resource, Story};
 use crate::issuer::{self, CaSecret, IssuerError};
 use crate::metrics::SharedMetrics;
@@ -192,7 +192,7 @@ impl Hand {
         self.cluster
             .secret(&resource.namespace, name)
             .await
-            .map_err(|error| Obstacle::new(by, format!("Secret {name}: {error}")))
+            .map_err(|error| Obstacle::new(by, unread(name, &resource.namespace, &error)))
     }
 
     fn counted<T>(&self, call: &'static str, result: Result<T, AgentError>) -> Result<T, AgentError> {
@@ -215,6 +215,20 @@ fn request(resource: &Resource) -> Result<CertificateRequest, Obstacle> {
         ip_addresses: ip_addresses.map_err(|_| invalid("certificate.ipAddresses"))?,
         key: certificate.private_key.request().ok_or_else(|| invalid("certificate.privateKey"))?,
     })
+}
+
+fn unread(secret: &str, namespace: &str, error: &ClusterError) -> String {
+    match error {
+        ClusterError::NotFound { .. } => format!("there is no Secret {secret} in namespace {namespace}: create it"),
+        ClusterError::Forbidden { .. } => format!(
+            "Secret {secret} may not be read: bind the ClusterRole kagiban-operator-secrets in namespace {namespace}"
+        ),
+        ClusterError::Timeout { .. }
+        | ClusterError::Conflict { .. }
+        | ClusterError::Status { .. }
+        | ClusterError::Transport { .. }
+        | ClusterError::Unreadable { .. } => format!("Secret {secret} cannot be read: {error}"),
+    }
 }
 
 /// The schema lets nearly all of these not in.

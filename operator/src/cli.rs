@@ -17,6 +17,9 @@ pub struct Cli {
     pub run: RunArgs,
 }
 
+/// Without the spans of the controller's library: they say at length what our own fields say.
+const DEFAULT_LOG: &str = "info,kube_runtime=warn";
+
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Watch and act (the default).
@@ -63,7 +66,7 @@ pub struct RunArgs {
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
     /// What is logged: a level, or tracing's directives such as `kagiban_operator=debug,warn`.
-    #[arg(long, value_name = "FILTER", default_value = "info")]
+    #[arg(long, value_name = "FILTER", default_value = DEFAULT_LOG)]
     pub log_level: String,
 }
 

@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use jiff::Timestamp;
 
-use crate::decide::{Obstacle, Setback};
+use crate::decide::{Obstacle, Resource, Setback};
 
 /// By uid.
 #[derive(Debug, Default)]
@@ -15,11 +15,30 @@ pub struct Ledger(Mutex<HashMap<String, Entry>>);
 struct Entry {
     looking: Option<Setback>,
     acting: Option<Setback>,
+    /// What those tries were made for.
+    wish: Option<Wish>,
     /// Reconciles in a row that ended in an error of ours or of the API server.
     errors: u32,
 }
 
+/// What a person can change so that something is worth trying at once: the spec, and the rotate annotation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Wish {
+    generation: i64,
+    rotate: Option<String>,
+}
+
 impl Ledger {
+    /// What is asked for now. What failed for another wish says nothing about this one.
+    pub(crate) fn asked(&self, resource: &Resource) {
+        let wish = Wish { generation: resource.generation, rotate: resource.rotate.clone() };
+        self.with(&resource.uid, |entry| {
+            if entry.wish.as_ref() != Some(&wish) {
+                (entry.looking, entry.acting, entry.wish) = (None, None, Some(wish));
+            }
+        });
+    }
+
     /// The host could not be looked at.
     pub(crate) fn looked_in_vain(&self, uid: &str, obstacle: &Obstacle, now: Timestamp) {
         self.with(uid, |entry| entry.looking = Some(after(entry.looking.take(), obstacle, now)));
@@ -89,5 +108,23 @@ mod tests {
         assert_eq!(ledger.setback("b", false), None);
         ledger.looked("a");
         assert_eq!(ledger.setback("a", false), None);
+    }
+
+    #[test]
+    fn another_spec_or_another_annotation_is_tried_at_once() {
+        let ledger = Ledger::default();
+        let mut resource = crate::decide::tests::resource();
+        let uid = resource.uid.clone();
+        let obstacle = Obstacle::new(BlockedBy::HostRefused, "no");
+        let tries = |resource: &Resource| {
+            ledger.asked(resource);
+            ledger.acted_in_vain(&uid, &obstacle, Timestamp::UNIX_EPOCH);
+            ledger.setback(&uid, true).map(|setback| setback.count)
+        };
+        assert_eq!((tries(&resource), tries(&resource)), (Some(1), Some(2)));
+        resource.generation += 1;
+        assert_eq!(tries(&resource), Some(1));
+        resource.rotate = Some("now".into());
+        assert_eq!((tries(&resource), tries(&resource)), (Some(1), Some(2)));
     }
 }

@@ -14,7 +14,7 @@ use kube::{Client, ResourceExt};
 use crate::act::Hand;
 use crate::cli::PlanArgs;
 use crate::cluster::{Cluster, object};
-use crate::decide::{Decision, Inputs, Observed, Obstacle, Policy, Reason, Rival, Step, decide};
+use crate::decide::{Decision, Inputs, Observed, Obstacle, Policy, Reason, Rival, Step, decide, trigger_words};
 use crate::manifest::{self, MAX_MANIFEST_BYTES, ManifestError};
 use crate::metrics::Metrics;
 use crate::reconcile::oldest_rival;
@@ -162,7 +162,7 @@ pub(crate) fn render(planned: &[Planned], now: Timestamp) -> Plan {
 fn describe(decision: &Decision, now: Timestamp) -> String {
     let mut lines = vec![match decision.step {
         Step::Open { generation, trigger } => {
-            format!("  would rotate now: generation {generation}, because {}", Reason::Rotating(trigger).as_str())
+            format!("  would rotate now: generation {generation}, because {}", trigger_words(trigger))
         }
         Step::Deliver { generation } => {
             format!("  would sign the host's CSR and push the chain: generation {generation}")
@@ -242,9 +242,9 @@ mod tests {
         assert!(!plan.clear);
         insta::assert_snapshot!(plan.text, @"
         fleet/ups-01  (host ups-01.example.com, not in the cluster yet)
-          would rotate now: generation 5, because FirstIssue
+          would rotate now: generation 5, because no certificate of this resource was ever verified
           Ready=False NotIssued: no certificate yet
-          Reconciling=True FirstIssue: rotation 5
+          Reconciling=True FirstIssue: rotation 5 is on its way
         fleet/ups-01  (host ups-01.example.com)
           blocked by OnBattery; would look again in 30 s
           Ready=False OnBattery: no certificate yet: the host runs on battery

@@ -47,6 +47,7 @@ pub async fn pass(seen: &ManagedAgentCertificate, workshop: &Workshop) -> Result
     let mut fresh = false;
     for _ in 0..MAX_ROUNDS {
         let rival = rival(&mac, &workshop.store);
+        workshop.ledger.asked(&object(&mac));
         let report = look(workshop, &object(&mac), rival.as_ref()).await;
         let mut decision = judge(workshop, &mac, rival.as_ref(), &report);
         if !changes(&decision, &mac) {
@@ -59,6 +60,7 @@ pub async fn pass(seen: &ManagedAgentCertificate, workshop: &Workshop) -> Result
                 return Ok(Action::await_change());
             };
             mac = read;
+            workshop.ledger.asked(&object(&mac));
             decision = judge(workshop, &mac, rival.as_ref(), &report);
             if !changes(&decision, &mac) {
                 return Ok(rest(workshop, &uid, decision.step));
@@ -175,7 +177,8 @@ async fn act(workshop: &Workshop, mac: &ManagedAgentCertificate, uid: &str, step
                     obstacle
                 }
             };
-            tracing::warn!(
+            // told as an event, and so logged, when it is news; a try that fails as the one before is none
+            tracing::debug!(
                 namespace = resource.namespace,
                 name = resource.name,
                 host = resource.spec.host,

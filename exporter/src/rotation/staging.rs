@@ -89,6 +89,11 @@ pub enum StagingError {
     IniMissing { file: &'static str },
     #[error("the store's password has fewer than {min} characters, which the agent refuses; choose a longer one")]
     PasswordTooShort { min: usize },
+    // Nobody has documented in which encoding an agent reads its file: it would remember another password than the store's.
+    #[error(
+        "the store's password holds characters that the agent may not read from {file} as they are meant (printable ASCII works); choose another"
+    )]
+    PasswordNotAscii { file: &'static str },
     #[error("the password file is not UTF-8 or is empty")]
     PasswordNotText,
     #[error("{0}")]
@@ -113,6 +118,7 @@ impl StagingError {
             Self::Ini { source, .. } => source.reason(),
             Self::IniMissing { .. } => "password_ini_missing",
             Self::PasswordTooShort { .. } => "password_too_short",
+            Self::PasswordNotAscii { .. } => "password_not_ascii",
             Self::PasswordNotText => "password_not_text",
             Self::Merge(error) => error.reason(),
             Self::Old(error) | Self::Staged(error) => error.reason(),
@@ -202,6 +208,15 @@ impl Survey {
         Ok(Staging { files, previous: self.previous, password, alias: self.alias, leaf })
     }
 
+    /// Here already, because a rotation that waits for its chain keeps the password it was opened with.
+    fn check_password(&self, agent: &Agent) -> Result<(), StagingError> {
+        let found = self.old.as_ref().and_then(|old| keystore::sniff(old));
+        let next = format(self.format).or(found).unwrap_or(Format::Pkcs12);
+        let is_kept = found == Some(Format::Pkcs12) && self.opens == Some(0);
+        keystore::check_password(next, self.passwords.first(), is_kept)?;
+        self.next_ini(agent).map(|_| ())
+    }
+
     /// What the INI file must say when the old store comes back. The agent reads a password once and remembers it: after
     /// it was told the new one, an INI file without any would leave it with a password that opens the old store no more.
     fn ini_on_the_way_back(&self, agent: &Agent, ini: &IniFile) -> Result<Ini, StagingError> {
@@ -231,6 +246,9 @@ impl Survey {
         }
         if new.expose_secret().chars().count() < place.min_password {
             return Err(StagingError::PasswordTooShort { min: place.min_password });
+        }
+        if !new.expose_secret().bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+            return Err(StagingError::PasswordNotAscii { file: place.file });
         }
         let contents = ini.contents.with_value(place.section, place.key, new);
         let contents = contents.map_err(|source| StagingError::Ini { file: place.file, source })?;
@@ -343,7 +361,9 @@ fn survey_store(
         (None, Some(store)) => only_key(store).map(str::to_owned).ok_or(StagingError::NoAlias)?,
         (None, None) => return Err(StagingError::NoAlias),
     };
-    Ok(Survey { old, passwords, opens, ini, alias, format, previous })
+    let survey = Survey { old, passwords, opens, ini, alias, format, previous };
+    survey.check_password(agent)?;
+    Ok(survey)
 }
 
 fn survey_pair(agent: &Agent, order: &KeystoreOrder, certificate: &Path, key: &Path) -> Result<Survey, StagingError> {

@@ -10,7 +10,7 @@ use kube::{Resource as _, ResourceExt};
 use super::{Cluster, MANAGER};
 use crate::decide::{Story, Tone};
 
-/// The API server refuses a longer note.
+/// The API server refuses a longer note; it counts bytes.
 const LONGEST_NOTE: usize = 1000;
 /// The API server refuses a longer name; the rest is the time.
 const LONGEST_NAME: usize = 200;
@@ -19,14 +19,11 @@ impl Cluster {
     /// Tells a story. One that cannot be told is logged and given up: no rotation waits for it.
     pub(crate) async fn tell(&self, mac: &ManagedAgentCertificate, story: &Story) {
         let name = mac.name_any();
-        tracing::info!(
-            namespace = mac.namespace(),
-            name,
-            host = mac.spec.host,
-            reason = story.reason.as_str(),
-            "{}",
-            story.message
-        );
+        let (namespace, host, reason) = (mac.namespace(), &mac.spec.host, story.reason.as_str());
+        match story.tone {
+            Tone::Normal => tracing::info!(namespace, name, host, reason, "{}", story.message),
+            Tone::Warning => tracing::warn!(namespace, name, host, reason, "{}", story.message),
+        }
         let now = Timestamp::now();
         let stem: String = name.chars().take(LONGEST_NAME).collect();
         let event = Event {
@@ -37,7 +34,7 @@ impl Cluster {
             },
             action: Some("Rotate".to_owned()),
             event_time: Some(MicroTime(now)),
-            note: Some(story.message.chars().take(LONGEST_NOTE / 4).collect()),
+            note: Some(shortened(&story.message).to_owned()),
             reason: Some(story.reason.as_str().to_owned()),
             regarding: Some(mac.object_ref(&())),
             reporting_controller: Some(format!("kagiban.dev/{MANAGER}")),
@@ -55,5 +52,21 @@ impl Cluster {
         if let Err(error) = self.call("create", "events", api.create(&PostParams::default(), &event)).await {
             tracing::warn!(%error, reason = story.reason.as_str(), "an event could not be written");
         }
+    }
+}
+
+fn shortened(message: &str) -> &str {
+    &message[..message.floor_char_boundary(LONGEST_NOTE)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_note_is_cut_where_the_api_server_would_refuse_it_and_no_sooner() {
+        let sentence = "あ".repeat(333);
+        assert_eq!(shortened(&sentence), sentence);
+        assert_eq!(shortened(&"あ".repeat(400)).len(), 999);
     }
 }

@@ -67,6 +67,12 @@ impl<'a> Case<'a> {
         (highest < LAST_GENERATION).then(|| Generation(highest).next())
     }
 
+    /// Whether the rotate annotation has a value that was not acted on yet.
+    pub(super) fn is_asked_anew(&self) -> bool {
+        let rotate = self.inputs.resource.rotate.as_deref();
+        rotate.is_some() && rotate != self.settled.handled_rotate.as_deref()
+    }
+
     pub(super) fn now(&self) -> Timestamp {
         self.inputs.now
     }

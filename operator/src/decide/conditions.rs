@@ -73,12 +73,12 @@ fn issued(case: &Case<'_>) -> Claim {
 
 fn deployed(case: &Case<'_>, verdict: &Verdict) -> Claim {
     let sighting = case.report().map(|report| &report.stored);
-    seen(case, verdict, sighting, ConditionType::Deployed, "the keystore", Reason::StoredDrift)
+    seen(case, verdict, sighting, ConditionType::Deployed, ["the keystore", "holds"], Reason::StoredDrift)
 }
 
 fn verified(case: &Case<'_>, verdict: &Verdict) -> Claim {
     let sighting = case.report().map(|report| &report.served);
-    seen(case, verdict, sighting, ConditionType::Verified, "the live endpoint", Reason::ServedDrift)
+    seen(case, verdict, sighting, ConditionType::Verified, ["the live endpoint", "serves"], Reason::ServedDrift)
 }
 
 /// Whether the leaf in force was seen at one of the two places.
@@ -87,7 +87,7 @@ fn seen(
     verdict: &Verdict,
     sighting: Option<&Sighting>,
     kind: ConditionType,
-    place: &str,
+    [place, holds]: [&str; 2],
     drift: Reason,
 ) -> Claim {
     let claim = |status, reason, message| Claim { kind, status, reason, message };
@@ -99,12 +99,12 @@ fn seen(
         (Observed::Unseen(obstacle), _) => claim(UNKNOWN, Reason::Blocked(obstacle.by), obstacle.message.clone()),
         (Observed::Seen(_), Some(Sighting::Leaf(found))) if found.sha256 == leaf.sha256 => {
             let reason = if kind == ConditionType::Deployed { Reason::Deployed } else { Reason::Verified };
-            claim(TRUE, reason, format!("{place} holds {}", short(leaf.sha256)))
+            claim(TRUE, reason, format!("{place} {holds} {}", short(leaf.sha256)))
         }
         (Observed::Seen(_), Some(Sighting::Leaf(found))) => claim(
             FALSE,
             verdict_or(verdict, drift),
-            format!("{place} holds {}, expected {}", short(found.sha256), short(leaf.sha256)),
+            format!("{place} {holds} {}, expected {}", short(found.sha256), short(leaf.sha256)),
         ),
         (Observed::Seen(_), Some(Sighting::Unseen { reason, message })) => {
             claim(UNKNOWN, Reason::NotSeen, format!("{place} could not be looked at: {reason}: {message}"))
@@ -127,7 +127,11 @@ fn reconciling(case: &Case<'_>, verdict: &Verdict, status: &ManagedAgentCertific
     match (rotation, &verdict.obstacle) {
         (Some(rotation), obstacle) => {
             let held_up = obstacle.as_ref().map(|o| format!("; held up: {}", o.message)).unwrap_or_default();
-            claim(TRUE, Reason::Rotating(rotation.trigger), format!("rotation {}{held_up}", rotation.generation))
+            claim(
+                TRUE,
+                Reason::Rotating(rotation.trigger),
+                format!("rotation {} is on its way{held_up}", rotation.generation),
+            )
         }
         (None, Some(obstacle)) => claim(FALSE, Reason::Blocked(obstacle.by), obstacle.message.clone()),
         (None, None) => match case.host_rotation() {
@@ -172,7 +176,9 @@ fn is_near_expiry(case: &Case<'_>) -> Option<Timestamp> {
 /// Whether the host is in the middle of a rotation of ours, or is about to be.
 fn in_rotation(case: &Case<'_>, verdict: &Verdict) -> bool {
     let on_host = case.host_rotation().is_some_and(|rotation| rotation.state != RotationState::Requested);
-    (on_host && case.open_rotation().is_some()) || matches!(verdict.step, Step::Open { .. })
+    let ours = (on_host && case.open_rotation().is_some()) || matches!(verdict.step, Step::Open { .. });
+    // before the first leaf there is nothing that could stand
+    ours && case.leaf().is_some()
 }
 
 fn kept(claim: Claim, keep: &[Condition]) -> Written {

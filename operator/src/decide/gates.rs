@@ -7,7 +7,7 @@ use kagiban_crds::host_api::{PowerState, RotationState};
 use kagiban_crds::resource::{BlockedBy, Outcome, Trigger};
 
 use super::case::{Case, Verdict};
-use super::inputs::Obstacle;
+use super::inputs::{Obstacle, Setback};
 use super::renewal::later;
 
 /// How far the clocks may differ: a certificate is backdated by this much, beyond it the host finds it not yet valid.
@@ -22,6 +22,8 @@ const LONGEST_BACKOFF: Duration = Duration::from_secs(6 * 3600);
 const SETTLED_AFTER: Duration = Duration::from_secs(2 * LONGEST_BACKOFF.as_secs());
 /// After the first try that failed without harm; it doubles up to the resync interval.
 const FIRST_SETBACK: Duration = Duration::from_secs(5);
+/// The longest wait for a Secret: it costs one named read, and whoever creates it is watching what happens next.
+const LONGEST_SECRET_WAIT: Duration = Duration::from_secs(30);
 
 type Gate = fn(&Case<'_>) -> Option<(Obstacle, Timestamp)>;
 
@@ -53,8 +55,10 @@ pub(super) fn before_trying_again(case: &Case<'_>) -> Option<Verdict> {
 pub(super) fn before_another(case: &Case<'_>, trigger: Trigger) -> Option<Verdict> {
     let last = case.settled.rotation.as_ref()?;
     let untried = match trigger {
+        // before the first leaf every trigger is this one, a person's wish too
+        Trigger::FirstIssue => last.request_digest != case.digest || case.is_asked_anew(),
         Trigger::Requested => true,
-        Trigger::SpecChanged | Trigger::FirstIssue => last.request_digest != case.digest,
+        Trigger::SpecChanged => last.request_digest != case.digest,
         Trigger::StoredDrift | Trigger::ServedDrift | Trigger::Renewal => false,
     };
     let ended = case.settled.history.first()?;
@@ -127,8 +131,7 @@ fn power(case: &Case<'_>) -> Option<(Obstacle, Timestamp)> {
 
 fn setback(case: &Case<'_>) -> Option<(Obstacle, Timestamp)> {
     let setback = case.inputs.setback?;
-    let wait = doubled(FIRST_SETBACK, setback.count, case.inputs.policy.resync);
-    let until = later(setback.at, wait);
+    let until = later(setback.at, wait_after(case, setback));
     (case.now() < until).then(|| (setback.obstacle.clone(), until))
 }
 
@@ -144,13 +147,57 @@ fn doubled(first: Duration, count: u32, longest: Duration) -> Duration {
 
 /// How long to wait before an unreachable host is tried again.
 pub(super) fn retry_of(case: &Case<'_>) -> Timestamp {
-    let count = case.inputs.setback.map_or(1, |setback| setback.count);
-    later(case.now(), doubled(FIRST_SETBACK, count, case.inputs.policy.resync))
+    later(case.now(), case.inputs.setback.map_or(FIRST_SETBACK, |setback| wait_after(case, setback)))
+}
+
+fn wait_after(case: &Case<'_>, setback: &Setback) -> Duration {
+    let resync = case.inputs.policy.resync;
+    let longest = match setback.obstacle.by {
+        BlockedBy::SecretUnavailable | BlockedBy::IssuerUnavailable => resync.min(LONGEST_SECRET_WAIT),
+        BlockedBy::Paused
+        | BlockedBy::HostUnreachable
+        | BlockedBy::HostBusy
+        | BlockedBy::HostRefused
+        | BlockedBy::WrongHost
+        | BlockedBy::Frozen
+        | BlockedBy::OnBattery
+        | BlockedBy::LowBattery
+        | BlockedBy::ShutdownPending
+        | BlockedBy::PowerUnknown
+        | BlockedBy::ClockSkew
+        | BlockedBy::Conflict
+        | BlockedBy::BackingOff => resync,
+    };
+    doubled(FIRST_SETBACK, setback.count, longest)
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests as sample;
+    use super::super::{Inputs, Observed, Policy};
     use super::*;
+
+    #[test]
+    fn a_secret_is_looked_for_again_within_half_a_minute_and_an_absent_host_within_the_resync() {
+        let wait = |by, count| {
+            let (resource, policy) = (sample::resource(), Policy::default());
+            let obstacle = Obstacle::new(by, "not there");
+            let setback = Setback { obstacle: obstacle.clone(), count, at: sample::now() };
+            let host = Observed::Unseen(&obstacle);
+            let inputs = Inputs {
+                resource: &resource,
+                host,
+                rival: None,
+                setback: Some(&setback),
+                policy: &policy,
+                now: sample::now(),
+            };
+            retry_of(&Case::new(inputs)).duration_since(sample::now()).as_secs()
+        };
+        assert_eq!([1, 2, 9].map(|count| wait(BlockedBy::SecretUnavailable, count)), [5, 10, 30]);
+        assert_eq!([1, 2, 9].map(|count| wait(BlockedBy::IssuerUnavailable, count)), [5, 10, 30]);
+        assert_eq!([1, 2, 9].map(|count| wait(BlockedBy::HostUnreachable, count)), [5, 10, 300]);
+    }
 
     #[test]
     fn backoff_doubles_from_a_minute_and_stops_at_six_hours() {

@@ -34,6 +34,7 @@ mod story;
 pub(crate) mod tests;
 
 pub use inputs::{Inputs, Observed, Obstacle, Policy, Resource, Rival, Setback};
+pub(crate) use reason::trigger_words;
 pub use reason::{ConditionType, Reason};
 pub use renewal::renewal_time;
 pub use request::request_digest;

@@ -103,6 +103,18 @@ const fn trigger_word(trigger: Trigger) -> &'static str {
     }
 }
 
+/// Why a rotation starts, to be read by people.
+pub(crate) const fn trigger_words(trigger: Trigger) -> &'static str {
+    match trigger {
+        Trigger::FirstIssue => "no certificate of this resource was ever verified",
+        Trigger::Requested => "the annotation kagiban.dev/rotate has a new value",
+        Trigger::SpecChanged => "the spec asks for another certificate than the one in force",
+        Trigger::StoredDrift => "the keystore holds another leaf than the one that was verified",
+        Trigger::ServedDrift => "the live endpoint serves another leaf than the one that was verified",
+        Trigger::Renewal => "the renewal time has come",
+    }
+}
+
 /// The word that an obstacle goes by, the same as in `status.blockedBy`.
 const fn blocked_word(by: BlockedBy) -> &'static str {
     match by {

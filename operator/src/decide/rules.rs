@@ -89,7 +89,8 @@ fn in_flight(case: &Case<'_>) -> Option<Verdict> {
         return Some(follow(case, rotation));
     }
     let in_time = case.now() < later(own.started_at, case.inputs.policy.delivery_deadline);
-    if own.request_digest != case.digest || rotation.csr.is_none() || !in_time {
+    // a person who asks anew has changed something that this rotation was opened with, such as a password
+    if own.request_digest != case.digest || case.is_asked_anew() || rotation.csr.is_none() || !in_time {
         return Some(roll_back(case, rotation));
     }
     let deliver = Step::Deliver { generation: rotation.generation };

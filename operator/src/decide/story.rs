@@ -3,7 +3,12 @@
 use kagiban_crds::resource::{BlockedBy, HistoryEntry, ManagedAgentCertificateStatus, Outcome};
 
 use super::case::{Case, Verdict};
+use super::reason::trigger_words;
+use super::settle::bounded;
 use super::{ConditionType, Reason, Step};
+
+/// The longest explanation of a host that goes into an event.
+const LONGEST_WORDS: usize = 160;
 
 /// One event to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,17 +36,18 @@ impl Story {
 
 pub(super) fn told(case: &Case<'_>, verdict: &Verdict, new: &ManagedAgentCertificateStatus) -> Vec<Story> {
     let old = &case.inputs.resource.status;
-    let ended = ended(old, new);
+    let ended = ended(case, new);
     // That a rotation froze is told with its reason; what it now blocks is no second story.
     let is_told = |story: &Story| ended.as_ref().is_some_and(|ended| ended.reason == story.reason);
     let blocked = blocked(old, verdict).filter(|story| !is_told(story));
     [ended, started(old, new), blocked, near_expiry(old, new), released(case, verdict)].into_iter().flatten().collect()
 }
 
-fn ended(old: &ManagedAgentCertificateStatus, new: &ManagedAgentCertificateStatus) -> Option<Story> {
+fn ended(case: &Case<'_>, new: &ManagedAgentCertificateStatus) -> Option<Story> {
+    let old = &case.inputs.resource.status;
     let entry = new.history.first().filter(|entry| old.history.first() != Some(entry))?;
     let HistoryEntry { generation, outcome, reason, .. } = entry;
-    let why = reason.as_deref().unwrap_or("no reason given");
+    let why = why(case, *generation, reason.as_deref().unwrap_or("no reason given"));
     Some(match outcome {
         Outcome::Committed => {
             let leaf = new.leaf.as_ref();
@@ -66,11 +72,19 @@ fn ended(old: &ManagedAgentCertificateStatus, new: &ManagedAgentCertificateStatu
     })
 }
 
+/// The reason, with the host's own words for it where there are any.
+fn why(case: &Case<'_>, generation: u64, reason: &str) -> String {
+    let rotation = case.report().and_then(|report| report.rotation.as_ref());
+    let failure = rotation.filter(|rotation| rotation.generation.0 == generation).and_then(|r| r.failure.as_ref());
+    let message = failure.map(|failure| bounded(&failure.message, LONGEST_WORDS)).filter(|message| !message.is_empty());
+    message.map_or_else(|| reason.to_owned(), |message| format!("{reason}: {message}"))
+}
+
 fn started(old: &ManagedAgentCertificateStatus, new: &ManagedAgentCertificateStatus) -> Option<Story> {
     let rotation = new.rotation.as_ref()?;
     let before = old.rotation.as_ref().map(|rotation| rotation.generation);
     (before != Some(rotation.generation)).then(|| {
-        let message = format!("rotation {}: {}", rotation.generation, Reason::Rotating(rotation.trigger).as_str());
+        let message = format!("rotation {} starts: {}", rotation.generation, trigger_words(rotation.trigger));
         Story::normal(Reason::RotationStarted, message)
     })
 }

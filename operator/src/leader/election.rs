@@ -86,10 +86,19 @@ impl Election {
     /// Until `stop`; then the Lease is released, so that the next leader need not wait.
     pub async fn run(self, stop: CancellationToken, leading: impl Fn(bool)) {
         let mut seen: Option<Seen> = None;
+        let mut waits_for: Option<String> = None;
         loop {
             match self.round(&mut seen).await {
                 Ok(()) => {}
                 Err(error) => tracing::warn!(%error, "the election's Lease cannot be read or written"),
+            }
+            let other =
+                seen.as_ref().and_then(|seen| seen.holder.clone()).filter(|holder| holder != self.cluster.identity());
+            if other != waits_for {
+                if let Some(holder) = &other {
+                    tracing::info!(holder, "another process holds the Lease; this one waits for it");
+                }
+                waits_for = other;
             }
             let leads = self.tenure.borrow().is_some_and(|t| t.until.is_none_or(|until| Instant::now() < until));
             leading(leads);
