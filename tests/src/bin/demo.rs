@@ -110,6 +110,8 @@ fn rotate(say: &Progress, directory: &Path, cluster: &Cluster, kubectl: &Kubectl
         wait_for_a_signal()?;
         say.line("stopping");
     }
+    // A visitor may have rotated again.
+    let leaf = host.agent.served()?.leaf_sha256();
     say.last(&format!("verified {leaf} on {address}"));
     Ok(())
 }
