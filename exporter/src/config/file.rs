@@ -55,6 +55,7 @@ pub fn parse(text: &str, path: &Path) -> Result<Config, ConfigError> {
     let names = [
         ("certificates", first_twin(config.certificates.iter().map(|rule| rule.name.as_str()))),
         ("tlsEndpoints", first_twin(config.tls_endpoints.iter().map(TlsEndpoint::name))),
+        ("ups", first_twin(config.ups.iter().map(|ups| ups.name.as_str()))),
         ("agents", first_twin(config.agents.iter().map(|agent| agent.name.as_str()))),
     ];
     if let Some((section, name)) = names.into_iter().find_map(|(section, twin)| twin.map(|name| (section, name))) {

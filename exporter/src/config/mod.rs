@@ -1,9 +1,9 @@
 //! The host's own configuration: YAML, every key known, parsed into values that cannot be wrong.
 //!
 //! ```text
-//!   file.rs  ──YAML──>  Config ─┬─ certificates.rs, tls.rs   what to look at
-//!   (size, line, column)        └─ agents.rs, host_api.rs    what may be rotated, by whom, and when
-//!                                  values.rs                 durations, patterns, names
+//!   file.rs  ──YAML──>  Config ─┬─ certificates.rs, tls.rs, ups.rs   what to look at
+//!   (size, line, column)        └─ agents.rs, host_api.rs            what may be rotated, by whom, and when
+//!                                  values.rs                         durations, patterns, names
 //! ```
 //!
 //! `examples/exporter.yaml` documents every key.
@@ -13,6 +13,7 @@ mod certificates;
 mod file;
 mod host_api;
 mod tls;
+mod ups;
 mod values;
 
 use std::path::PathBuf;
@@ -25,6 +26,10 @@ pub use certificates::CertificateRule;
 pub use file::{ConfigError, load, parse};
 pub use host_api::{HostApiConfig, PowerConfig};
 pub use tls::TlsEndpoint;
+pub use ups::{
+    ApcupsdConfig, NutConfig, PowerchuteWebConfig, SnmpAuthConfig, SnmpAuthProtocol, SnmpConfig, SnmpPrivacyConfig,
+    SnmpPrivacyProtocol, SnmpTrapsConfig, SnmpVersion, StartTlsConfig, UpsBackend, UpsConfig,
+};
 pub use values::{Exclusion, Interval, PathPattern, SourceName};
 
 /// All of it. The default is what an empty file says.
@@ -35,6 +40,8 @@ pub struct Config {
     pub host: Option<HostName>,
     pub certificates: Vec<CertificateRule>,
     pub tls_endpoints: Vec<TlsEndpoint>,
+    pub ups: Vec<UpsConfig>,
+    pub snmp_traps: Option<SnmpTrapsConfig>,
     pub agents: Vec<AgentConfig>,
     pub host_api: Option<HostApiConfig>,
     pub power: PowerConfig,
@@ -53,6 +60,7 @@ pub struct DiscoveryConfig {
 
 impl Config {
     pub fn discovers(&self) -> bool {
-        self.discovery.enabled.unwrap_or(self.certificates.is_empty() && self.tls_endpoints.is_empty())
+        let names_nothing = self.certificates.is_empty() && self.tls_endpoints.is_empty();
+        self.discovery.enabled.unwrap_or(names_nothing)
     }
 }

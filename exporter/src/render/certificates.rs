@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::table::{Family, Kind, Samples};
-use crate::snapshot::{Observation, Pass, SeenCertificate, Snapshot, SourceId};
+use crate::snapshot::{Pass, SeenCertificate, Snapshot, SourceId};
 
 /// The wide labels of `x509_cert_info` are half of a scrape: a source with more certificates than this goes without.
 const MAX_DESCRIBED: usize = 1_000;
@@ -100,15 +100,12 @@ impl At<'_> {
 }
 
 fn places(pass: &Pass) -> impl Iterator<Item = Place<'_>> {
-    let files = match &pass.observation {
-        Observation::Files(files) => files.as_slice(),
-        Observation::Nothing | Observation::Endpoint(_) => &[],
-    };
-    let in_files =
-        files.iter().filter_map(|file| Some((file, file.outcome.as_ref().ok()?))).flat_map(|(file, contents)| {
+    let in_files = pass.files().iter().filter_map(|file| Some((file, file.outcome.as_ref().ok()?))).flat_map(
+        |(file, contents)| {
             let place = |seen| Place { format: contents.format, path: file.path.as_str(), target: "", seen };
             contents.certificates.iter().map(place)
-        });
+        },
+    );
     let served = pass.probe().and_then(|probe| Some((probe, probe.outcome.as_ref().ok()?)));
     let on_endpoints = served.into_iter().flat_map(|(probe, served)| {
         let place = |seen| Place { format: "tls", path: "", target: probe.target.as_str(), seen };

@@ -15,6 +15,7 @@ mod program;
 mod sources;
 mod table;
 mod text;
+mod ups;
 
 use hyper::body::Bytes;
 
@@ -50,7 +51,7 @@ impl Format {
 
 impl Rendered {
     pub fn new(snapshot: &Snapshot) -> Self {
-        let tables = [sources::FAMILIES, certificates::FAMILIES, files::FAMILIES, probes::FAMILIES];
+        let tables = [sources::FAMILIES, certificates::FAMILIES, files::FAMILIES, probes::FAMILIES, ups::FAMILIES];
         let open_metrics: String = tables.into_iter().map(|families| encode(families, snapshot)).collect();
         Self { text: text::from_open_metrics(&open_metrics).into(), open_metrics: open_metrics.into() }
     }

@@ -9,13 +9,12 @@
 
 mod board;
 mod facts;
-mod label;
 mod pass;
 
+pub use crate::label::{Label, is_deceptive};
 pub use board::Board;
 pub use facts::{CertificateFacts, Role, SeenCertificate, number_chain};
-pub use label::{Label, is_deceptive};
-pub use pass::{Contents, FileSeen, Observation, Pass, ProbeSeen, Served, Trouble};
+pub use pass::{Backend, Contents, FileSeen, Observation, Pass, ProbeSeen, Served, Trouble, UpsSeen};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -29,8 +28,12 @@ pub enum SourceKind {
     Agent,
     /// Certificate files by path.
     File,
+    /// What the host says of its own going down.
+    Host,
     /// A TLS endpoint.
     Tls,
+    /// One UPS, or every UPS of one server.
+    Ups,
 }
 
 /// A source, for as long as its configuration names it.
@@ -72,7 +75,9 @@ impl SourceKind {
         match self {
             Self::File => "file",
             Self::Agent => "agent",
+            Self::Host => "host",
             Self::Tls => "tls",
+            Self::Ups => "ups",
         }
     }
 }

@@ -8,6 +8,8 @@ use jiff::Timestamp;
 
 use super::{Label, SeenCertificate};
 use crate::probe::Phases;
+use crate::shutdown::Evidence;
+use crate::ups::Reading;
 
 /// One look of one source.
 #[derive(Clone, Debug)]
@@ -26,6 +28,32 @@ pub enum Observation {
     Nothing,
     Files(Vec<Arc<FileSeen>>),
     Endpoint(ProbeSeen),
+    /// Every UPS of the source, answering or not.
+    Upses(Vec<UpsSeen>),
+    Host(Vec<Evidence>),
+}
+
+/// A UPS that was asked.
+#[derive(Clone, Debug)]
+pub struct UpsSeen {
+    /// The configured name, or the one that the server gives it.
+    pub ups: Label,
+    pub backend: Backend,
+    /// `host:port`.
+    pub target: Label,
+    /// Whether it feeds the host that this program runs on.
+    pub feeds_host: bool,
+    /// Boxed: a reading has some hundred numbers and texts.
+    pub outcome: Result<Box<Reading>, Trouble>,
+}
+
+/// What a UPS is asked through: the label `backend`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Backend {
+    Apcupsd,
+    Nut,
+    PowerchuteWeb,
+    Snmp,
 }
 
 /// Something that went wrong.
@@ -77,6 +105,17 @@ pub struct Served {
     pub cipher: Option<Label>,
 }
 
+impl Backend {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Apcupsd => "apcupsd",
+            Self::Nut => "nut",
+            Self::PowerchuteWeb => "powerchute_web",
+            Self::Snmp => "snmp",
+        }
+    }
+}
+
 impl Trouble {
     pub fn new(reason: &'static str, message: impl std::fmt::Display) -> Self {
         Self { reason, message: Label::new(&message.to_string()) }
@@ -87,9 +126,10 @@ impl Pass {
     /// How often each reason occurred.
     pub fn errors(&self) -> BTreeMap<&'static str, u64> {
         let inner: Vec<&'static str> = match &self.observation {
-            Observation::Nothing => Vec::new(),
+            Observation::Nothing | Observation::Host(_) => Vec::new(),
             Observation::Files(files) => files.iter().filter_map(|f| Some(f.outcome.as_ref().err()?.reason)).collect(),
             Observation::Endpoint(probe) => probe.outcome.as_ref().err().map(|t| t.reason).into_iter().collect(),
+            Observation::Upses(upses) => upses.iter().filter_map(|u| Some(u.outcome.as_ref().err()?.reason)).collect(),
         };
         let mut errors = BTreeMap::new();
         for reason in self.trouble.iter().map(|t| t.reason).chain(inner) {
@@ -101,19 +141,37 @@ impl Pass {
     pub fn files(&self) -> &[Arc<FileSeen>] {
         match &self.observation {
             Observation::Files(files) => files,
-            Observation::Nothing | Observation::Endpoint(_) => &[],
+            Observation::Nothing | Observation::Endpoint(_) | Observation::Upses(_) | Observation::Host(_) => &[],
         }
     }
 
     pub const fn probe(&self) -> Option<&ProbeSeen> {
         match &self.observation {
             Observation::Endpoint(probe) => Some(probe),
-            Observation::Nothing | Observation::Files(_) => None,
+            Observation::Nothing | Observation::Files(_) | Observation::Upses(_) | Observation::Host(_) => None,
         }
     }
 
-    /// Whether the source as a whole could be looked at: an endpoint that showed no certificate could not.
+    pub fn upses(&self) -> &[UpsSeen] {
+        match &self.observation {
+            Observation::Upses(upses) => upses,
+            Observation::Nothing | Observation::Files(_) | Observation::Endpoint(_) | Observation::Host(_) => &[],
+        }
+    }
+
+    /// What the pass says of the host's own going down, without that of its UPSes.
+    pub fn host(&self) -> &[Evidence] {
+        match &self.observation {
+            Observation::Host(evidence) => evidence,
+            Observation::Nothing | Observation::Files(_) | Observation::Endpoint(_) | Observation::Upses(_) => &[],
+        }
+    }
+
+    /// Whether the source as a whole could be looked at: an endpoint that showed no certificate could not, nor could a UPS
+    /// that did not answer.
     pub fn is_up(&self) -> bool {
-        self.trouble.is_none() && self.probe().is_none_or(|probe| probe.outcome.is_ok())
+        self.trouble.is_none()
+            && self.probe().is_none_or(|probe| probe.outcome.is_ok())
+            && self.upses().iter().all(|ups| ups.outcome.is_ok())
     }
 }

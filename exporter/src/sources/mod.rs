@@ -4,7 +4,8 @@
 //!   config, discovery ──plan──> Source ──schedule──> Pass ──> snapshot::Board
 //!                                 ├─ files/       certificate files and keystores, by pattern
 //!                                 ├─ agent        one agent's directory: files/ with what is known of its product
-//!                                 └─ tls          one endpoint: probe
+//!                                 ├─ tls          one endpoint: probe
+//!                                 └─ ups/         one UPS, or every UPS of one server: its reading
 //! ```
 //!
 //! A source owns how it looks, and nothing of rendering. One that hangs or panics harms no other.
@@ -14,11 +15,15 @@ mod files;
 mod plan;
 mod schedule;
 mod tls;
+mod ups;
 
 pub use plan::plan;
 pub use schedule::{Gate, look_at_all, watch};
 
+use std::sync::Arc;
 use std::time::Duration;
+
+use tokio::sync::Notify;
 
 use crate::snapshot::{Observation, SourceId, Trouble};
 
@@ -30,12 +35,15 @@ pub struct Source {
     reasons: &'static [&'static str],
     interval: Duration,
     look: Look,
+    /// Has the source looked at before its time, when something told that it changed.
+    wake: Arc<Notify>,
 }
 
 #[derive(Debug)]
 enum Look {
     Files(Box<files::FileSource>),
     Tls(tls::TlsSource),
+    Ups(Box<ups::UpsSource>),
 }
 
 impl Source {
@@ -51,6 +59,7 @@ impl Source {
         match &mut self.look {
             Look::Files(source) => source.look().await,
             Look::Tls(source) => source.look().await,
+            Look::Ups(source) => source.look().await,
         }
     }
 }

@@ -1,13 +1,15 @@
 //! Which sources a configuration and a discovery make.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use kagiban_crds::HostName;
 
 use super::files::{self, FileRule, FileSource, PasswordSource, Paths};
 use super::tls::{self, TlsSource, TrustCache};
+use super::ups::{self, UpsSource};
 use super::{Look, Source, agent};
-use crate::config::{CertificateRule, Config, PathPattern, SourceName, TlsEndpoint};
+use crate::config::{CertificateRule, Config, PathPattern, SourceName, TlsEndpoint, UpsConfig};
 use crate::discovery::Found;
 use crate::probe::Endpoint;
 use crate::snapshot::{Label, SourceId, SourceKind};
@@ -20,6 +22,7 @@ pub fn plan(config: &Config, found: &Found, host: &HostName) -> Vec<Source> {
     let mut sources: Vec<Source> = Vec::new();
     sources.extend(config.certificates.iter().map(configured_files));
     sources.extend(config.tls_endpoints.iter().map(&tls));
+    sources.extend(config.ups.iter().map(ups_source));
     if config.discovers() {
         sources.extend(found.agents.iter().map(|at| {
             let id = SourceId { kind: SourceKind::Agent, name: Label::from_path(&at.directory) };
@@ -48,6 +51,7 @@ fn configured_files(rule: &CertificateRule) -> Source {
         reasons: files::REASONS,
         interval: rule.interval.as_duration(),
         look: Look::Files(Box::new(FileSource::new(files, rule.timeout.as_duration()))),
+        wake: Arc::default(),
     }
 }
 
@@ -73,6 +77,7 @@ fn file_source(id: SourceId, rule: FileRule) -> Source {
         reasons: files::REASONS,
         interval: CertificateRule::default_interval().as_duration(),
         look: Look::Files(Box::new(FileSource::new(rule, timeout))),
+        wake: Arc::default(),
     }
 }
 
@@ -86,5 +91,16 @@ fn tls_source(endpoint: &TlsEndpoint, look: TlsSource) -> Source {
         reasons: tls::REASONS,
         interval: endpoint.interval.as_duration(),
         look: Look::Tls(look),
+        wake: Arc::default(),
+    }
+}
+
+fn ups_source(config: &UpsConfig) -> Source {
+    Source {
+        id: SourceId { kind: SourceKind::Ups, name: Label::new(config.name.as_str()) },
+        reasons: ups::REASONS,
+        interval: config.interval.as_duration(),
+        look: Look::Ups(Box::new(UpsSource::new(config))),
+        wake: Arc::default(),
     }
 }

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::Source;
-use crate::snapshot::{Board, Observation, Pass, SourceId, Trouble};
+use crate::snapshot::{Board, Label, Observation, Pass, SourceId, Trouble};
 
 /// How many sources are looked at at once: enough that one slow endpoint delays nobody, few enough that a start on a
 /// small host does not take all of its processors and memory.
@@ -36,6 +36,7 @@ pub async fn watch(mut source: Source, board: Arc<Board>, gate: Gate, stop: Canc
         tokio::select! {
             () = stop.cancelled() => return,
             _ = ticks.tick() => {}
+            () = source.wake.notified() => {}
         }
         let pass = tokio::select! {
             () = stop.cancelled() => return,
@@ -71,7 +72,8 @@ async fn one_pass(source: &mut Source, gate: &Gate) -> Pass {
 #[derive(Debug, Default)]
 struct Said {
     trouble: Option<Trouble>,
-    failing_files: Vec<(crate::snapshot::Label, &'static str)>,
+    failing_files: Vec<(Label, &'static str)>,
+    failing_upses: Vec<(Label, &'static str)>,
 }
 
 impl Said {
@@ -86,8 +88,10 @@ impl Said {
             _ => {}
         }
         self.trouble = trouble;
-        if !matches!(pass.observation, Observation::Nothing) {
-            self.about_files(kind, name, pass);
+        match &pass.observation {
+            Observation::Files(_) => self.about_files(kind, name, pass),
+            Observation::Upses(_) => self.about_upses(name, pass),
+            Observation::Nothing | Observation::Endpoint(_) | Observation::Host(_) => {}
         }
     }
 
@@ -109,6 +113,21 @@ impl Said {
             None => info!(source_kind = kind, source = name, "all files can be read again"),
         }
         self.failing_files = now;
+    }
+
+    /// The neighbours of a dead UPS are told apart from it.
+    fn about_upses(&mut self, source: &str, pass: &Pass) {
+        let failing = pass.upses().iter().filter_map(|seen| Some((seen, seen.outcome.as_ref().err()?)));
+        let now: Vec<_> = failing.clone().map(|(seen, trouble)| (seen.ups.clone(), trouble.reason)).collect();
+        for (seen, trouble) in failing {
+            if !self.failing_upses.contains(&(seen.ups.clone(), trouble.reason)) {
+                warn!(source, ups = %seen.ups, reason = trouble.reason, detail = %trouble.message, "UPS is down");
+            }
+        }
+        for (ups, _) in self.failing_upses.iter().filter(|(ups, _)| now.iter().all(|(failing, _)| failing != ups)) {
+            info!(source, %ups, "UPS answers again");
+        }
+        self.failing_upses = now;
     }
 }
 

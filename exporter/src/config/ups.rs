@@ -1,0 +1,276 @@
+//! `ups:` and `snmpTraps:` — the UPSes to ask.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer};
+
+use super::values::{Interval, SourceName, absolute_path, in_place};
+use crate::probe::Endpoint;
+
+/// One UPS, or every UPS of one upsd. Exactly one of the backends is named.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(try_from = "Written")]
+pub struct UpsConfig {
+    pub name: SourceName,
+    pub backend: UpsBackend,
+    pub interval: Interval,
+    /// For one whole look.
+    pub timeout: Interval,
+    /// Whether it feeds this host, so that what it says counts for the host's shutdown state and for the power gate.
+    pub feeds_host: bool,
+}
+
+/// What it is asked through.
+#[derive(Clone, Debug)]
+pub enum UpsBackend {
+    Nut(NutConfig),
+    Apcupsd(ApcupsdConfig),
+    Snmp(SnmpConfig),
+    PowerchuteWeb(PowerchuteWebConfig),
+}
+
+/// upsd, the server of the Network UPS Tools.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct NutConfig {
+    /// `host:port`, as `127.0.0.1:3493`.
+    #[serde(deserialize_with = "address")]
+    pub address: String,
+    /// By default every UPS that upsd lists, each under its own name.
+    #[serde(default)]
+    pub ups: Option<SourceName>,
+    /// Together with `passwordFile`; upsd asks nobody who only reads.
+    #[serde(default)]
+    pub username: Option<String>,
+    #[serde(default, deserialize_with = "absolute_path")]
+    pub password_file: Option<PathBuf>,
+    /// STARTTLS: whether it must be, and whom to trust. Without it everything, a password too, goes in the clear.
+    #[serde(default)]
+    pub start_tls: Option<StartTlsConfig>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct StartTlsConfig {
+    /// The authorities, in PEM; by default the system's bundle.
+    #[serde(default, deserialize_with = "absolute_path")]
+    pub ca_file: Option<PathBuf>,
+    /// The name that the certificate must have; by default the host part of the address.
+    #[serde(default)]
+    pub server_name: Option<String>,
+}
+
+/// apcupsd's network information server.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ApcupsdConfig {
+    /// `host:port`, as `127.0.0.1:3551`.
+    #[serde(deserialize_with = "address")]
+    pub address: String,
+}
+
+/// An SNMP agent: a network management card, or a PowerChute agent.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SnmpConfig {
+    /// `host:port`, as `ups-01.example.com:161`.
+    #[serde(deserialize_with = "address")]
+    pub address: String,
+    pub version: SnmpVersion,
+    /// v1 and v2c: the first line is the community.
+    #[serde(default, deserialize_with = "absolute_path")]
+    pub community_file: Option<PathBuf>,
+    /// v3.
+    #[serde(default)]
+    pub user: Option<String>,
+    /// v3. Left out only together with `allowNoAuth`.
+    #[serde(default)]
+    pub auth: Option<SnmpAuthConfig>,
+    /// v3. Left out only together with `allowNoPrivacy` or `allowNoAuth`.
+    #[serde(default)]
+    pub privacy: Option<SnmpPrivacyConfig>,
+    /// v3: speak without authentication. Anybody on the way can then answer for the UPS.
+    #[serde(default)]
+    pub allow_no_auth: bool,
+    /// v3: speak authenticated but in the clear.
+    #[serde(default)]
+    pub allow_no_privacy: bool,
+    /// v3: by default the empty one.
+    #[serde(default)]
+    pub context: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SnmpVersion {
+    V1,
+    V2c,
+    V3,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SnmpAuthConfig {
+    pub protocol: SnmpAuthProtocol,
+    #[serde(deserialize_with = "required_path")]
+    pub password_file: PathBuf,
+}
+
+/// What is weaker (MD5, SHA-1) is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub enum SnmpAuthProtocol {
+    #[serde(rename = "SHA-224")]
+    Sha224,
+    #[serde(rename = "SHA-256")]
+    Sha256,
+    #[serde(rename = "SHA-384")]
+    Sha384,
+    #[serde(rename = "SHA-512")]
+    Sha512,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SnmpPrivacyConfig {
+    pub protocol: SnmpPrivacyProtocol,
+    #[serde(deserialize_with = "required_path")]
+    pub password_file: PathBuf,
+}
+
+/// What is weaker (DES) is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub enum SnmpPrivacyProtocol {
+    #[serde(rename = "AES-128")]
+    Aes128,
+    #[serde(rename = "AES-192")]
+    Aes192,
+    #[serde(rename = "AES-256")]
+    Aes256,
+}
+
+/// The web UI of a PowerChute agent. It takes the agent's only login while it looks.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PowerchuteWebConfig {
+    /// `host:port`, as `127.0.0.1:6547`.
+    #[serde(deserialize_with = "address")]
+    pub address: String,
+    pub username: String,
+    #[serde(deserialize_with = "required_path")]
+    pub password_file: PathBuf,
+    /// The authorities, in PEM, or the agent's own certificate; by default the system's bundle.
+    #[serde(default, deserialize_with = "absolute_path")]
+    pub ca_file: Option<PathBuf>,
+    /// The name that the certificate must have; by default the host part of the address.
+    #[serde(default)]
+    pub server_name: Option<String>,
+}
+
+/// Where traps arrive. Without it none are received.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SnmpTrapsConfig {
+    /// As `0.0.0.0:162`. A trap counts only when its sender is the address of an `snmp` UPS and its community or user is that
+    /// UPS's own.
+    pub listen_address: SocketAddr,
+}
+
+/// The section as it is written: each backend is a key of its own.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Written {
+    name: SourceName,
+    nut: Option<NutConfig>,
+    apcupsd: Option<ApcupsdConfig>,
+    snmp: Option<SnmpConfig>,
+    powerchute_web: Option<PowerchuteWebConfig>,
+    interval: Option<Interval>,
+    timeout: Option<Interval>,
+    #[serde(default = "feeds_host_by_default")]
+    feeds_host: bool,
+}
+
+impl TryFrom<Written> for UpsConfig {
+    type Error = String;
+
+    fn try_from(written: Written) -> Result<Self, String> {
+        let Written { name, nut, apcupsd, snmp, powerchute_web, interval, timeout, feeds_host } = written;
+        let backends = [
+            nut.map(UpsBackend::Nut),
+            apcupsd.map(UpsBackend::Apcupsd),
+            snmp.map(UpsBackend::Snmp),
+            powerchute_web.map(UpsBackend::PowerchuteWeb),
+        ];
+        let mut named = backends.into_iter().flatten();
+        let (Some(backend), None) = (named.next(), named.next()) else {
+            return Err(format!("ups {name}: name exactly one of `nut`, `apcupsd`, `snmp` and `powerchuteWeb`"));
+        };
+        if let UpsBackend::Snmp(snmp) = &backend {
+            snmp.check().map_err(|problem| format!("ups {name}: {problem}"))?;
+        }
+        if matches!(&backend, UpsBackend::Nut(nut) if nut.username.is_some() != nut.password_file.is_some()) {
+            return Err(format!("ups {name}: `username` and `passwordFile` go together"));
+        }
+        let interval = interval.unwrap_or_else(|| backend.usual_interval());
+        let timeout = timeout.unwrap_or(Self::DEFAULT_TIMEOUT);
+        Ok(Self { name, backend, interval, timeout, feeds_host })
+    }
+}
+
+impl UpsConfig {
+    /// A UPS on a slow serial line answers through its agent within two seconds.
+    const DEFAULT_TIMEOUT: Interval = Interval::new(Duration::from_secs(5));
+}
+
+impl UpsBackend {
+    /// Outages are told in seconds; a login of the web UI is written to the agent's log each time.
+    const fn usual_interval(&self) -> Interval {
+        match self {
+            Self::Nut(_) | Self::Apcupsd(_) | Self::Snmp(_) => Interval::new(Duration::from_secs(10)),
+            Self::PowerchuteWeb(_) => Interval::new(Duration::from_mins(5)),
+        }
+    }
+}
+
+impl SnmpConfig {
+    fn check(&self) -> Result<(), &'static str> {
+        let v3 = self.user.is_some() || self.auth.is_some() || self.privacy.is_some();
+        match self.version {
+            SnmpVersion::V1 | SnmpVersion::V2c if self.community_file.is_none() => {
+                Err("SNMP v1 and v2c need `communityFile`")
+            }
+            SnmpVersion::V1 | SnmpVersion::V2c if v3 => Err("`user`, `auth` and `privacy` belong to version v3"),
+            SnmpVersion::V1 | SnmpVersion::V2c => Ok(()),
+            SnmpVersion::V3 if self.community_file.is_some() => {
+                Err("version v3 has no community; use `user` and `auth`")
+            }
+            SnmpVersion::V3 if self.user.is_none() => Err("version v3 needs `user`"),
+            SnmpVersion::V3 if self.auth.is_none() && !self.allow_no_auth => Err(
+                "version v3 needs `auth`; set `allowNoAuth: true` to speak without, which lets anybody answer for the UPS",
+            ),
+            SnmpVersion::V3 if self.auth.is_none() && self.privacy.is_some() => Err("`privacy` needs `auth`"),
+            SnmpVersion::V3 if self.privacy.is_none() && !self.allow_no_privacy && !self.allow_no_auth => {
+                Err("version v3 needs `privacy`; set `allowNoPrivacy: true` to speak in the clear")
+            }
+            SnmpVersion::V3 => Ok(()),
+        }
+    }
+}
+
+const fn feeds_host_by_default() -> bool {
+    true
+}
+
+/// `host:port`.
+fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    in_place(deserializer, "an address as host:port", |text| {
+        let endpoint = Endpoint { address: text.to_owned(), server_name: None };
+        endpoint.expected_name().map(|_| endpoint.address)
+    })
+}
+
+fn required_path<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PathBuf, D::Error> {
+    absolute_path(deserializer)?.ok_or_else(|| serde::de::Error::custom("an absolute path is needed"))
+}

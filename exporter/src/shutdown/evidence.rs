@@ -1,0 +1,75 @@
+//! What one source says, at one time, of the host's power and of its going down.
+
+use jiff::Timestamp;
+
+use crate::label::Label;
+use crate::ups::Triggers;
+
+/// What one source says now.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Evidence {
+    pub sign: Sign,
+    pub triggers: Triggers,
+    /// When the power or the host is expected to go.
+    pub deadline: Option<Timestamp>,
+    pub scheduled: Option<Scheduled>,
+    /// In the words of whoever set it off.
+    pub cause: Option<Label>,
+}
+
+/// The state that one source would have alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sign {
+    /// On line and nothing planned.
+    Normal,
+    /// A self-test or a calibration runs on the battery: no outage.
+    Testing,
+    /// A shutdown that was planned was called off.
+    Cancelled,
+    /// The agent or driver no longer hears its UPS.
+    CommsLost,
+    /// The system is to go down at a time that somebody chose.
+    Scheduled,
+    OnBattery,
+    LowBattery,
+    /// The UPS, or who minds it, counts down.
+    Pending,
+    /// It has begun, and nothing calls it off any more.
+    InProgress,
+    /// The UPS says that it gives no power.
+    Off,
+}
+
+/// A shutdown at a chosen time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Scheduled {
+    pub kind: ShutdownKind,
+    pub at: Timestamp,
+    /// Announced, but nothing will happen.
+    pub dry_run: bool,
+}
+
+/// What the system will do: the label `type`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ShutdownKind {
+    Poweroff,
+    Reboot,
+    Halt,
+    Kexec,
+    SoftReboot,
+    /// A word that no table of ours knows.
+    Other,
+}
+
+impl ShutdownKind {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Poweroff => "poweroff",
+            Self::Reboot => "reboot",
+            Self::Halt => "halt",
+            Self::Kexec => "kexec",
+            Self::SoftReboot => "soft-reboot",
+            Self::Other => "other",
+        }
+    }
+}

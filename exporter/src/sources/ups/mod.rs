@@ -1,0 +1,137 @@
+//! One UPS, or every UPS of one server.
+//!
+//! ```text
+//!   UpsSource (deadline) ──> client ─┬─ nut/       upsd: lines over TCP
+//!                                    ├─ apcupsd/   its network information server: framed lines over TCP
+//!                                    ├─ snmp/      UPS-MIB, PowerNet-MIB, PowerChute's own: UDP
+//!                                    └─ web/       PowerChute's web UI: HTTPS
+//! ```
+//!
+//! A client speaks its protocol, bounded; what it read becomes a [`Reading`] by a pure function beside it.
+
+mod apcupsd;
+mod nut;
+mod snmp;
+mod web;
+
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+
+use futures::FutureExt;
+use tokio::time::timeout;
+
+use super::schedule::{panicked, timed_out};
+use crate::config::{UpsBackend, UpsConfig};
+use crate::snapshot::{Backend, Label, Observation, Trouble, UpsSeen};
+use crate::ups::Reading;
+
+/// Every reason that a UPS, or the look as a whole, can fail for.
+pub(super) const REASONS: &[&str] = &[
+    "auth",
+    "bad_encoding",
+    "comm_lost",
+    "connect",
+    "data_stale",
+    "dns",
+    "driver_not_connected",
+    "not_found",
+    "not_regular",
+    "panic",
+    "permission_denied",
+    "protocol",
+    "read_failed",
+    "symlink_loop",
+    "timeout",
+    "tls",
+    "too_large",
+    "unknown_ups",
+];
+
+/// The UPSes of one source, each with what it said; or why not even their names are known.
+type Read = Result<Vec<(Label, Result<Reading, Trouble>)>, Trouble>;
+
+#[derive(Debug)]
+pub(super) struct UpsSource {
+    name: Label,
+    target: Label,
+    deadline: Duration,
+    feeds_host: bool,
+    client: Client,
+    /// Those that were listed last: when the server is gone, they are down, not unheard of.
+    known: Vec<Label>,
+}
+
+#[derive(Debug)]
+enum Client {
+    Nut(nut::Client),
+    Apcupsd(apcupsd::Client),
+    Snmp(Box<snmp::Client>),
+    Web(web::Client),
+}
+
+impl UpsSource {
+    pub(super) fn new(config: &UpsConfig) -> Self {
+        let name = Label::new(config.name.as_str());
+        let (client, address) = match &config.backend {
+            UpsBackend::Nut(nut) => (Client::Nut(nut::Client::new(nut, name.clone())), &nut.address),
+            UpsBackend::Apcupsd(apcupsd) => (Client::Apcupsd(apcupsd::Client::new(apcupsd)), &apcupsd.address),
+            UpsBackend::Snmp(snmp) => (Client::Snmp(Box::new(snmp::Client::new(snmp))), &snmp.address),
+            UpsBackend::PowerchuteWeb(web) => (Client::Web(web::Client::new(web)), &web.address),
+        };
+        Self {
+            target: Label::new(address),
+            deadline: config.timeout.as_duration(),
+            feeds_host: config.feeds_host,
+            client,
+            known: vec![name.clone()],
+            name,
+        }
+    }
+
+    pub(super) async fn look(&mut self) -> (Observation, Option<Trouble>) {
+        let read = match timeout(self.deadline, AssertUnwindSafe(self.client.read(&self.name)).catch_unwind()).await {
+            Ok(Ok(read)) => read,
+            Ok(Err(_)) => Err(panicked()),
+            Err(_) => Err(timed_out(self.deadline)),
+        };
+        let upses = match read {
+            Ok(upses) => {
+                self.known = upses.iter().map(|(ups, _)| ups.clone()).collect();
+                upses
+            }
+            Err(trouble) => self.known.iter().map(|ups| (ups.clone(), Err(trouble.clone()))).collect(),
+        };
+        (Observation::Upses(upses.into_iter().map(|(ups, outcome)| self.seen(ups, outcome)).collect()), None)
+    }
+
+    fn seen(&self, ups: Label, outcome: Result<Reading, Trouble>) -> UpsSeen {
+        UpsSeen {
+            ups,
+            backend: self.client.backend(),
+            target: self.target.clone(),
+            feeds_host: self.feeds_host,
+            outcome: outcome.map(Box::new),
+        }
+    }
+}
+
+impl Client {
+    async fn read(&mut self, name: &Label) -> Read {
+        let one = |outcome| Ok(vec![(name.clone(), outcome)]);
+        match self {
+            Self::Nut(client) => client.read().await,
+            Self::Apcupsd(client) => one(client.read().await),
+            Self::Snmp(client) => one(client.read().await),
+            Self::Web(client) => one(client.read().await),
+        }
+    }
+
+    const fn backend(&self) -> Backend {
+        match self {
+            Self::Nut(_) => Backend::Nut,
+            Self::Apcupsd(_) => Backend::Apcupsd,
+            Self::Snmp(_) => Backend::Snmp,
+            Self::Web(_) => Backend::PowerchuteWeb,
+        }
+    }
+}

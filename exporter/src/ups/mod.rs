@@ -1,0 +1,16 @@
+//! What a UPS says, in one schema whatever it was asked through: base units, closed sets, and nothing where nothing was said.
+//!
+//! ```text
+//!   sources/ups/{nut,apcupsd,snmp,web} ──> Reading ─┬─> render   ups_*
+//!                                                   └─> shutdown host_shutdown_*
+//! ```
+//!
+//! Pure: no protocol and no network here.
+
+mod quantity;
+mod reading;
+mod status;
+
+pub use quantity::{Phase, Quantity, Values};
+pub use reading::{Identity, Raw, Reading, SelfTest, TransferDirection};
+pub use status::{Alarms, Status, Statuses, Trigger, Triggers};
