@@ -26,6 +26,7 @@ pub(super) enum Kind {
 
 /// Where a family puts its samples.
 pub(super) struct Samples<'a, 'b> {
+    family: &'static str,
     encoder: &'a mut MetricEncoder<'b>,
     kind: Kind,
 }
@@ -37,6 +38,11 @@ pub(super) enum Value {
 }
 
 impl Samples<'_, '_> {
+    /// The name of the family that is being rendered: rows of one shape may share their function.
+    pub(super) const fn family(&self) -> &'static str {
+        self.family
+    }
+
     /// A label with an empty value is left out, as Prometheus reads it anyway.
     pub(super) fn put(&mut self, labels: &[(&str, &str)], value: impl Into<Value>) -> fmt::Result {
         let labels = Labels(labels);
@@ -90,7 +96,10 @@ impl<T: Send + Sync + fmt::Debug + 'static> prometheus_client::collector::Collec
                 Kind::Gauge => MetricType::Gauge,
             };
             let mut metric = encoder.encode_descriptor(family.name, family.help, None, kind)?;
-            (family.samples)(&self.subject, &mut Samples { encoder: &mut metric, kind: family.kind })?;
+            (family.samples)(
+                &self.subject,
+                &mut Samples { family: family.name, encoder: &mut metric, kind: family.kind },
+            )?;
         }
         Ok(())
     }
