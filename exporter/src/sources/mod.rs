@@ -19,6 +19,7 @@ mod ups;
 
 pub use plan::plan;
 pub use schedule::{Gate, look_at_all, watch};
+pub(crate) use ups::read_page;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -12,9 +12,13 @@
 mod apcupsd;
 mod nut;
 mod snmp;
+mod trust;
 mod web;
 
+pub(crate) use web::read_page;
+
 use std::panic::AssertUnwindSafe;
+use std::path::Path;
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -29,6 +33,7 @@ use crate::ups::Reading;
 pub(super) const REASONS: &[&str] = &[
     "auth",
     "bad_encoding",
+    "busy",
     "comm_lost",
     "connect",
     "data_stale",
@@ -66,21 +71,24 @@ enum Client {
     Nut(nut::Client),
     Apcupsd(apcupsd::Client),
     Snmp(Box<snmp::Client>),
-    Web(web::Client),
+    Web(Box<web::Client>),
 }
 
 impl UpsSource {
-    pub(super) fn new(config: &UpsConfig) -> Self {
+    pub(super) fn new(config: &UpsConfig, system_bundle: Option<&Path>) -> Self {
         let name = Label::new(config.name.as_str());
+        let (interval, deadline) = (config.interval.as_duration(), config.timeout.as_duration());
         let (client, address) = match &config.backend {
             UpsBackend::Nut(nut) => (Client::Nut(nut::Client::new(nut, name.clone())), &nut.address),
             UpsBackend::Apcupsd(apcupsd) => (Client::Apcupsd(apcupsd::Client::new(apcupsd)), &apcupsd.address),
             UpsBackend::Snmp(snmp) => (Client::Snmp(Box::new(snmp::Client::new(snmp))), &snmp.address),
-            UpsBackend::PowerchuteWeb(web) => (Client::Web(web::Client::new(web)), &web.address),
+            UpsBackend::PowerchuteWeb(web) => {
+                (Client::Web(Box::new(web::Client::new(web, system_bundle, interval, deadline))), &web.address)
+            }
         };
         Self {
             target: Label::new(address),
-            deadline: config.timeout.as_duration(),
+            deadline,
             feeds_host: config.feeds_host,
             client,
             known: vec![name.clone()],
