@@ -9,3 +9,8 @@ pub fn nut(bytes: &[u8]) {
 pub fn nis(bytes: &[u8]) {
     crate::sources::read_nis_bytes(bytes);
 }
+
+/// A status page of the PowerChute web UI.
+pub fn web_page(bytes: &[u8]) {
+    let _ = crate::sources::read_page(bytes);
+}

@@ -19,7 +19,7 @@ mod ups;
 
 pub use plan::plan;
 pub use schedule::{Gate, look_at_all, watch};
-pub(crate) use ups::{read_nis_bytes, read_nut_bytes};
+pub(crate) use ups::{read_nis_bytes, read_nut_bytes, read_page};
 
 use std::sync::Arc;
 use std::time::Duration;
