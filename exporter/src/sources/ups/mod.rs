@@ -11,17 +11,18 @@
 
 mod apcupsd;
 mod nut;
-mod snmp;
+pub(super) mod snmp;
 mod web;
 
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
 use tokio::time::timeout;
 
 use super::schedule::{panicked, timed_out};
-use crate::config::{UpsBackend, UpsConfig};
+use crate::config::{SnmpConfig, UpsBackend, UpsConfig};
 use crate::snapshot::{Backend, Label, Observation, Trouble, UpsSeen};
 use crate::ups::Reading;
 
@@ -75,7 +76,7 @@ impl UpsSource {
         let (client, address) = match &config.backend {
             UpsBackend::Nut(nut) => (Client::Nut(nut::Client::new(nut, name.clone())), &nut.address),
             UpsBackend::Apcupsd(apcupsd) => (Client::Apcupsd(apcupsd::Client::new(apcupsd)), &apcupsd.address),
-            UpsBackend::Snmp(snmp) => (Client::Snmp(Box::new(snmp::Client::new(snmp))), &snmp.address),
+            UpsBackend::Snmp(snmp) => (Client::Snmp(Box::new(snmp::Client::new(snmp, config))), &snmp.address),
             UpsBackend::PowerchuteWeb(web) => (Client::Web(web::Client::new(web)), &web.address),
         };
         Self {
@@ -85,6 +86,14 @@ impl UpsSource {
             client,
             known: vec![name.clone()],
             name,
+        }
+    }
+
+    /// Of an SNMP agent, what a receiver of its traps needs.
+    pub(super) fn trapped(&self) -> Option<(&SnmpConfig, Arc<snmp::Inbox>)> {
+        match &self.client {
+            Client::Snmp(client) => Some(client.trapped()),
+            Client::Nut(_) | Client::Apcupsd(_) | Client::Web(_) => None,
         }
     }
 
