@@ -30,6 +30,7 @@ pub mod powerchute;
 pub mod process;
 pub mod quickstart;
 pub mod scratch;
+pub mod snmpd;
 pub mod stage;
 pub mod strace;
 pub mod tools;
