@@ -20,7 +20,7 @@ use crate::host_api;
 use crate::platform::{self, Request, Requests};
 use crate::render::{Format, Program, Rendered};
 use crate::snapshot::Board;
-use crate::sources::{self, Gate, Source};
+use crate::sources::{self, Gate, Source, Traps};
 use crate::web::{ListenAddress, ListenError, Listeners, Site, TelemetryPath};
 
 /// Changes that come together are rendered together; nobody scrapes more often than this.
@@ -50,6 +50,7 @@ struct Plan {
     host: HostName,
     config: Config,
     sources: Vec<Source>,
+    traps: Option<Traps>,
 }
 
 /// Works until told to stop.
@@ -59,7 +60,7 @@ struct Plan {
 pub async fn serve(options: Options) -> Result<(), ServiceError> {
     let started = Timestamp::now();
     let mut requests = Requests::listen().map_err(ServiceError::Signals)?;
-    let Plan { host, config, sources } = plan(options.config_file.clone()).await?;
+    let Plan { host, config, sources, traps } = plan(options.config_file.clone()).await?;
     let listeners = Listeners::bind(&options.listen_addresses).await?;
 
     let board = Arc::new(Board::default());
@@ -74,7 +75,7 @@ pub async fn serve(options: Options) -> Result<(), ServiceError> {
     board.note_reload(true, started);
     let compat = Arc::new(ArcSwap::from_pointee(config.compat.clone()));
     let stop = CancellationToken::new();
-    let mut watches = Watches::start(sources, &board);
+    let mut watches = Watches::start(sources, traps, &board);
     let mut parts = JoinSet::new();
     let board_of_api = Arc::clone(&board);
     parts.spawn(render(Arc::clone(&site), Arc::clone(&compat), stop.clone()));
@@ -88,7 +89,7 @@ pub async fn serve(options: Options) -> Result<(), ServiceError> {
                 Ok(plan) => {
                     watches.stop().await;
                     compat.store(Arc::new(plan.config.compat));
-                    watches = Watches::start(plan.sources, &board);
+                    watches = Watches::start(plan.sources, plan.traps, &board);
                     board.note_reload(true, Timestamp::now());
                     info!("configuration loaded; the host API keeps the one that it was started with");
                 }
@@ -129,7 +130,8 @@ async fn plan(config_file: Option<PathBuf>) -> Result<Plan, ConfigError> {
         say(&config, &found);
         let host = host_name(&config);
         let sources = sources::plan(&config, &found, &host);
-        Ok(Plan { host, config, sources })
+        let traps = Traps::plan(&config, &sources);
+        Ok(Plan { host, config, sources, traps })
     });
     planned.await.expect("reading the configuration neither panics nor is it cancelled")
 }
@@ -182,11 +184,15 @@ struct Watches {
 }
 
 impl Watches {
-    fn start(sources: Vec<Source>, board: &Arc<Board>) -> Self {
+    fn start(sources: Vec<Source>, traps: Option<Traps>, board: &Arc<Board>) -> Self {
         board.expect(sources.iter().map(|source| (source.id().clone(), source.reasons())));
         let (stop, gate, mut tasks) = (CancellationToken::new(), Gate::default(), JoinSet::new());
         for source in sources {
             tasks.spawn(sources::watch(source, Arc::clone(board), gate.clone(), stop.clone()));
+        }
+        match traps {
+            Some(traps) => _ = tasks.spawn(traps.receive(Arc::clone(board), stop.clone())),
+            None => board.forget_traps(),
         }
         Self { stop, tasks }
     }

@@ -44,6 +44,15 @@ pub fn apcupsd(program: &str) -> Result<Command> {
     unpacked("apcupsd", program)
 }
 
+/// A program of Net-SNMP, as `usr/sbin/snmpd` or `usr/bin/snmptrap`.
+pub fn snmp(program: &str) -> Result<Command> {
+    unpacked("snmp", program)
+}
+
+pub fn python() -> Result<PathBuf> {
+    on_path("python3", "python3")
+}
+
 pub fn java() -> Result<PathBuf> {
     on_path("java", "openjdk-17-jdk-headless")
 }

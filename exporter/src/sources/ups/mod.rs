@@ -14,7 +14,7 @@ mod dates;
 mod nut;
 #[cfg(test)]
 mod peer;
-mod snmp;
+pub(super) mod snmp;
 mod trust;
 mod web;
 mod wire;
@@ -23,13 +23,14 @@ pub(crate) use web::read_page;
 
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
 use tokio::time::timeout;
 
 use super::schedule::{panicked, timed_out};
-use crate::config::{UpsBackend, UpsConfig};
+use crate::config::{SnmpConfig, UpsBackend, UpsConfig};
 use crate::snapshot::{Backend, Label, Observation, Trouble, UpsSeen};
 use crate::ups::Reading;
 
@@ -89,7 +90,7 @@ impl UpsSource {
                 (Client::Nut(Box::new(nut::Client::new(nut, name.clone(), system_bundle, own))), &nut.address)
             }
             UpsBackend::Apcupsd(apcupsd) => (Client::Apcupsd(apcupsd::Client::new(apcupsd, own)), &apcupsd.address),
-            UpsBackend::Snmp(snmp) => (Client::Snmp(Box::new(snmp::Client::new(snmp))), &snmp.address),
+            UpsBackend::Snmp(snmp) => (Client::Snmp(Box::new(snmp::Client::new(snmp, config))), &snmp.address),
             UpsBackend::PowerchuteWeb(web) => {
                 (Client::Web(Box::new(web::Client::new(web, system_bundle, interval, deadline))), &web.address)
             }
@@ -101,6 +102,14 @@ impl UpsSource {
             client,
             known: vec![name.clone()],
             name,
+        }
+    }
+
+    /// Of an SNMP agent, what a receiver of its traps needs.
+    pub(super) fn trapped(&self) -> Option<(&SnmpConfig, Arc<snmp::Inbox>)> {
+        match &self.client {
+            Client::Snmp(client) => Some(client.trapped()),
+            Client::Nut(_) | Client::Apcupsd(_) | Client::Web(_) => None,
         }
     }
 
