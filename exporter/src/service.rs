@@ -215,9 +215,16 @@ async fn render(site: Arc<Site>, compat: Arc<ArcSwap<Vec<CompatSet>>>, stop: Can
                 info!("every source has been looked at");
             }
         }
+        let changed = async {
+            site.board.changed().await;
+            // Somebody waits for the first whole snapshot.
+            if complete || !site.board.snapshot().is_complete() {
+                sleep(RENDER_AFTER).await;
+            }
+        };
         tokio::select! {
             () = stop.cancelled() => return,
-            () = async { site.board.changed().await; sleep(RENDER_AFTER).await } => {}
+            () = changed => {}
         }
     }
 }
