@@ -10,6 +10,7 @@
 
 mod certificates;
 mod files;
+mod probed;
 mod probes;
 mod program;
 mod sources;
@@ -22,6 +23,7 @@ use hyper::body::Bytes;
 use self::table::encode;
 use crate::snapshot::Snapshot;
 
+pub use probed::Probed;
 pub use program::Program;
 
 /// The two languages that Prometheus reads.
@@ -54,6 +56,14 @@ impl Rendered {
         let tables = [sources::FAMILIES, certificates::FAMILIES, files::FAMILIES, probes::FAMILIES, ups::FAMILIES];
         let open_metrics: String = tables.into_iter().map(|families| encode(families, snapshot)).collect();
         Self { text: text::from_open_metrics(&open_metrics).into(), open_metrics: open_metrics.into() }
+    }
+
+    /// Without what the program says of itself: an answer about something else.
+    pub fn alone(&self, format: Format) -> [Bytes; 2] {
+        match format {
+            Format::Text => [self.text.clone(), Bytes::new()],
+            Format::OpenMetrics => [self.open_metrics.clone(), Bytes::from_static(b"# EOF\n")],
+        }
     }
 
     /// The whole answer to a scrape, in parts: what was rendered before, and what the program says of itself now.
