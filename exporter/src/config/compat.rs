@@ -14,19 +14,11 @@ pub enum CompatSet {
     ApcupsdExporter,
     NutExporter,
     Hon95,
-    CertExporter,
 }
 
 impl CompatSet {
-    pub const ALL: [Self; 7] = [
-        Self::Enix,
-        Self::SslExporter,
-        Self::Blackbox,
-        Self::ApcupsdExporter,
-        Self::NutExporter,
-        Self::Hon95,
-        Self::CertExporter,
-    ];
+    pub const ALL: [Self; 6] =
+        [Self::Enix, Self::SslExporter, Self::Blackbox, Self::ApcupsdExporter, Self::NutExporter, Self::Hon95];
 
     /// As it is written in the configuration.
     pub const fn as_str(self) -> &'static str {
@@ -37,7 +29,6 @@ impl CompatSet {
             Self::ApcupsdExporter => "apcupsd_exporter",
             Self::NutExporter => "nut_exporter",
             Self::Hon95 => "hon95",
-            Self::CertExporter => "cert_exporter",
         }
     }
 }

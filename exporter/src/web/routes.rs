@@ -14,8 +14,9 @@ use jiff::Timestamp;
 
 use super::body::Pieces;
 use super::guard::Refusal;
+use super::landing::Page;
+use super::negotiate;
 use super::probe::Prober;
-use super::{landing, negotiate};
 use crate::render::{Format, Program, Rendered};
 use crate::snapshot::Board;
 
@@ -76,8 +77,14 @@ impl Site {
     }
 
     fn landing(&self) -> Response<Pieces> {
-        let page = landing::page(&self.host, &self.telemetry_path, &self.board.snapshot(), Timestamp::now());
-        let mut response = respond(StatusCode::OK, "text/html; charset=utf-8", [Bytes::from(page)].into());
+        let page = Page {
+            host: &self.host,
+            metrics: &self.telemetry_path,
+            snapshot: &self.board.snapshot(),
+            now: Timestamp::now(),
+            probes: self.prober.load().is_some(),
+        };
+        let mut response = respond(StatusCode::OK, "text/html; charset=utf-8", [Bytes::from(page.html())].into());
         let policy = HeaderValue::from_static(LANDING_POLICY);
         response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
         response

@@ -1,15 +1,15 @@
-//! ssl_exporter's names.
+//! ssl_exporter: the names of its `tcp` prober.
 
-use std::collections::BTreeSet;
 use std::fmt;
 
 use kagiban_keystore::Certificate;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
+use super::super::compat::{Described, Unique};
 use super::super::table::{Family, Kind, Samples};
 use super::Probed;
-use crate::snapshot::Label;
+use crate::snapshot::{CertificateFacts, Label};
 
 /// A leaf with hundreds of names would make one label of kilobytes; the label is cut there anyway.
 const MAX_SHOWN_NAMES: usize = 64;
@@ -74,72 +74,23 @@ fn each(
     out: &mut Samples<'_, '_>,
     value: fn(&Certificate) -> i64,
 ) -> fmt::Result {
-    let mut seen = BTreeSet::new();
-    for certificate in chain.iter().filter(|certificate| seen.insert(certificate.sha256())) {
-        let said = Said::of(certificate);
-        let labels = [
-            ("chain_no", chain_no),
-            ("serial_no", said.serial.as_str()),
-            ("issuer_cn", said.issuer_cn.as_str()),
-            ("cn", said.cn.as_str()),
-            ("dnsnames", said.dns_names.as_str()),
-            ("ips", said.addresses.as_str()),
-            ("emails", said.emails.as_str()),
-            ("ou", said.units.as_str()),
-        ];
-        out.put(&labels, value(certificate))?;
+    let mut unique = Unique::default();
+    for certificate in chain {
+        let (facts, emails) = (CertificateFacts::of(certificate), emails(certificate));
+        let more = [("chain_no", chain_no), ("emails", emails.as_str())];
+        unique.put(out, &[&more[..], &Described::of(&facts).labels()].concat(), value(certificate))?;
     }
     Ok(())
 }
 
-/// What the labels say of a certificate.
-struct Said {
-    /// Decimal.
-    serial: Label,
-    cn: Label,
-    issuer_cn: Label,
-    dns_names: Label,
-    addresses: Label,
-    emails: Label,
-    units: Label,
-}
-
-impl Said {
-    fn of(certificate: &Certificate) -> Self {
-        let (serial, emails, units) = match X509Certificate::from_der(certificate.der()) {
-            Ok((_, parsed)) => (parsed.serial.to_string(), emails(&parsed), units(&parsed)),
-            Err(_) => Default::default(),
-        };
-        Self {
-            serial: Label::new(&serial),
-            cn: Label::new(certificate.subject_cn().unwrap_or_default()),
-            issuer_cn: Label::new(certificate.issuer_cn().unwrap_or_default()),
-            dns_names: list(certificate.dns_names()),
-            addresses: list(&certificate.ip_addresses().iter().map(ToString::to_string).collect::<Vec<_>>()),
-            emails: list(&emails),
-            units: list(&units),
-        }
-    }
-}
-
-fn emails(certificate: &X509Certificate<'_>) -> Vec<String> {
-    let Ok(Some(names)) = certificate.subject_alternative_name() else { return Vec::new() };
+/// `,a,b,`, as the other lists.
+fn emails(certificate: &Certificate) -> Label {
+    let Ok((_, parsed)) = X509Certificate::from_der(certificate.der()) else { return Label::new("") };
+    let Ok(Some(names)) = parsed.subject_alternative_name() else { return Label::new("") };
     let email = |name: &GeneralName<'_>| match name {
         GeneralName::RFC822Name(email) => Some((*email).to_owned()),
         _ => None,
     };
-    names.value.general_names.iter().filter_map(email).collect()
-}
-
-fn units(certificate: &X509Certificate<'_>) -> Vec<String> {
-    let units = certificate.subject().iter_organizational_unit();
-    units.filter_map(|unit| unit.as_str().ok().map(str::to_owned)).collect()
-}
-
-/// `,a,b,`: so that a selector finds one name by `.*,a,.*`.
-fn list(names: &[String]) -> Label {
-    if names.is_empty() {
-        return Label::new("");
-    }
-    Label::new(&format!(",{},", names.iter().take(MAX_SHOWN_NAMES).map(String::as_str).collect::<Vec<_>>().join(",")))
+    let emails: Vec<_> = names.value.general_names.iter().filter_map(email).take(MAX_SHOWN_NAMES).collect();
+    if emails.is_empty() { Label::new("") } else { Label::new(&format!(",{},", emails.join(","))) }
 }
