@@ -11,6 +11,7 @@
 mod certificates;
 mod compat;
 mod files;
+mod probed;
 mod probes;
 mod program;
 mod sources;
@@ -26,6 +27,7 @@ use self::table::{Family, Kind, encode};
 use crate::config::CompatSet;
 use crate::snapshot::Snapshot;
 
+pub use probed::Probed;
 pub use program::Program;
 
 const END_OF_OPEN_METRICS: &[u8] = b"# EOF\n";
@@ -69,12 +71,17 @@ impl Rendered {
 
     /// The whole answer to a scrape, in parts: what was rendered before, and what the program says of itself now.
     pub fn answer(&self, format: Format, program: &Program) -> Vec<Bytes> {
-        let own = Table::new(program::FAMILIES, program);
-        let mut parts: Vec<_> = self.0.iter().chain([&own]).map(|table| table.in_format(format)).collect();
-        if format == Format::OpenMetrics {
-            parts.push(Bytes::from_static(END_OF_OPEN_METRICS));
-        }
-        parts
+        Self::ended(self.0.iter().chain([&Table::new(program::FAMILIES, program)]), format)
+    }
+
+    /// Without what the program says of itself: an answer about something else.
+    pub fn alone(&self, format: Format) -> Vec<Bytes> {
+        Self::ended(self.0.iter(), format)
+    }
+
+    fn ended<'a>(tables: impl Iterator<Item = &'a Table>, format: Format) -> Vec<Bytes> {
+        let end = (format == Format::OpenMetrics).then(|| Bytes::from_static(END_OF_OPEN_METRICS));
+        tables.map(|table| table.in_format(format)).chain(end).collect()
     }
 }
 
