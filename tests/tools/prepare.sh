@@ -144,7 +144,7 @@ for tool in "${todo[@]}"; do
     promtool) unpack prometheus prometheus ;;
     # The libraries are those that a machine without the package lacks. NSS is upsd's TLS, its tools make the key store.
     nut) unpack nut nut-server nut-client libupsclient6 libwrap0 libnss3-tools ;;
-    snmp) unpack snmp snmpd snmp libsnmp40 libsnmp-base libpci3 libwrap0 libsensors5 libmariadb3 ;;
+    snmp) unpack snmp snmpd snmp libsnmp40 libsnmp-base libpci3 libwrap0 libsensors5 ;;
     apcupsd) unpack apcupsd apcupsd libusb-0.1-4 libwrap0 ;;
     esac
 done

@@ -35,8 +35,7 @@ pub(super) fn read(answers: &Answers, told: &Told) -> Result<Reading, Trouble> {
         }
         draft.take_tables(tree, answers);
     }
-    draft.take_alarms(answers, told);
-    draft.take_powerchute(told);
+    draft.take_told(told);
     draft.decide_on_battery(&Signals::among(answers, told));
     draft.finish()
 }
@@ -138,7 +137,13 @@ impl Draft {
                         self.reading.triggers.insert(Trigger::SnmpShutdownDelay);
                     }
                 }
-                Cell::GroupState | Cell::AlarmDescription => {}
+                Cell::AlarmDescription => {
+                    for (_, value) in rows(tree, column, answers) {
+                        self.take_alarm(column.name, value);
+                    }
+                }
+                // Told together with what waits for the group.
+                Cell::GroupState => {}
             }
         }
     }
@@ -156,29 +161,24 @@ impl Draft {
         }
     }
 
-    fn take_alarms(&mut self, answers: &Answers, told: &Told) {
-        let well_known = UPS_MIB.oid(&WELL_KNOWN_ALARMS);
-        for named in alarm_names(answers) {
-            match number_of_alarm(named) {
-                Some(number) => self.well_known_alarm(number),
-                None if named.starts_with(&well_known) => self.unknown(&format!("upsAlarmDescr={named}")),
-                None => self.alarm(&named.to_string()),
-            }
+    fn take_alarm(&mut self, column: &str, value: &Value) {
+        let Some(named) = value.as_oid() else { return };
+        match number_of_alarm(named) {
+            Some(number) => self.well_known_alarm(number),
+            None if named.starts_with(&UPS_MIB.oid(&WELL_KNOWN_ALARMS)) => self.unknown(&format!("{column}={named}")),
+            None => self.alarm(&named.to_string()),
         }
-        told.alarms.iter().for_each(|number| self.well_known_alarm(*number));
     }
 
     fn well_known_alarm(&mut self, number: u32) {
-        match ALARMS.iter().find(|(known, ..)| *known == number) {
-            Some((_, name, says)) => {
-                self.alarm(name);
-                self.say(says);
-            }
-            None => self.unknown(&format!("upsAlarmDescr={number}")),
+        if let Some((_, name, says)) = ALARMS.iter().find(|(known, ..)| *known == number) {
+            self.alarm(name);
+            self.say(says);
         }
     }
 
-    fn take_powerchute(&mut self, told: &Told) {
+    fn take_told(&mut self, told: &Told) {
+        told.alarms.iter().for_each(|number| self.well_known_alarm(*number));
         self.comm_lost |= told.comms_lost;
         if let Some(cause) = &told.critical {
             self.critical = true;
