@@ -9,7 +9,8 @@ use secrecy::SecretString;
 use crate::snapshot::SeenCertificate;
 
 /// Every target, by the name of its directories in `tests/fuzz`.
-pub const TARGETS: &[(&str, fn(&[u8]))] = &[("config", config), ("keystore", keystore)];
+pub const TARGETS: &[(&str, fn(&[u8]))] =
+    &[("config", config), ("keystore", keystore), ("nis", nis), ("nut", nut), ("web_page", web_page)];
 
 /// The configuration, with its checks of patterns, durations and names.
 pub fn config(bytes: &[u8]) {
@@ -28,4 +29,19 @@ pub fn keystore(bytes: &[u8]) {
             SeenCertificate::stored(&store.entries);
         }
     }
+}
+
+/// What upsd sends, through parser and mapping.
+pub fn nut(bytes: &[u8]) {
+    crate::sources::read_nut_bytes(bytes);
+}
+
+/// What apcupsd sends, through parser and mapping.
+pub fn nis(bytes: &[u8]) {
+    crate::sources::read_nis_bytes(bytes);
+}
+
+/// A status page of the PowerChute web UI.
+pub fn web_page(bytes: &[u8]) {
+    let _ = crate::sources::read_page(bytes);
 }

@@ -9,7 +9,9 @@
 //! known is no sample.
 
 mod certificates;
+mod compat;
 mod files;
+mod probed;
 mod probes;
 mod program;
 mod sources;
@@ -22,8 +24,10 @@ use std::fmt;
 use hyper::body::Bytes;
 
 use self::table::{Family, Kind, encode};
+use crate::config::CompatSet;
 use crate::snapshot::Snapshot;
 
+pub use probed::Probed;
 pub use program::Program;
 
 const END_OF_OPEN_METRICS: &[u8] = b"# EOF\n";
@@ -58,19 +62,26 @@ impl Format {
 }
 
 impl Rendered {
-    pub fn new(snapshot: &Snapshot) -> Self {
-        let tables = [sources::FAMILIES, certificates::FAMILIES, files::FAMILIES, probes::FAMILIES, ups::FAMILIES];
-        Self(tables.into_iter().map(|families| Table::new(families, snapshot)).collect())
+    /// In our own names, and in those of `compat` too.
+    pub fn new(snapshot: &Snapshot, compat: &[CompatSet]) -> Self {
+        let own = [sources::FAMILIES, certificates::FAMILIES, files::FAMILIES, probes::FAMILIES, ups::FAMILIES];
+        let others = CompatSet::ALL.into_iter().filter(|set| compat.contains(set)).map(compat::families);
+        Self(own.into_iter().chain(others).map(|families| Table::new(families, snapshot)).collect())
     }
 
     /// The whole answer to a scrape, in parts: what was rendered before, and what the program says of itself now.
     pub fn answer(&self, format: Format, program: &Program) -> Vec<Bytes> {
-        let own = Table::new(program::FAMILIES, program);
-        let mut parts: Vec<_> = self.0.iter().chain([&own]).map(|table| table.in_format(format)).collect();
-        if format == Format::OpenMetrics {
-            parts.push(Bytes::from_static(END_OF_OPEN_METRICS));
-        }
-        parts
+        Self::ended(self.0.iter().chain([&Table::new(program::FAMILIES, program)]), format)
+    }
+
+    /// Without what the program says of itself: an answer about something else.
+    pub fn alone(&self, format: Format) -> Vec<Bytes> {
+        Self::ended(self.0.iter(), format)
+    }
+
+    fn ended<'a>(tables: impl Iterator<Item = &'a Table>, format: Format) -> Vec<Bytes> {
+        let end = (format == Format::OpenMetrics).then(|| Bytes::from_static(END_OF_OPEN_METRICS));
+        tables.map(|table| table.in_format(format)).chain(end).collect()
     }
 }
 

@@ -6,13 +6,14 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::{Format, Program, Rendered};
+use crate::config::CompatSet;
 use crate::probe::Phases;
 use crate::snapshot::{
     Board, CertificateFacts, Contents, FileSeen, Label, Observation, Pass, ProbeSeen, Role, SeenCertificate, Served,
     Snapshot, SourceId, SourceKind, Trouble,
 };
 
-fn certificate(alias: &str, chain_index: usize, role: Role, name: &str) -> SeenCertificate {
+pub(super) fn certificate(alias: &str, chain_index: usize, role: Role, name: &str) -> SeenCertificate {
     let facts = CertificateFacts {
         sha256: [0xab; 32],
         subject: Label::new(&format!("CN={name}")),
@@ -80,24 +81,24 @@ fn snapshot() -> Snapshot {
 }
 
 /// Without what the program says of itself.
-fn body(snapshot: &Snapshot, format: Format) -> String {
-    let parts: Vec<_> = Rendered::new(snapshot).0.iter().map(|table| table.in_format(format)).collect();
+pub(super) fn body(snapshot: &Snapshot, format: Format, compat: &[CompatSet]) -> String {
+    let parts: Vec<_> = Rendered::new(snapshot, compat).0.iter().map(|table| table.in_format(format)).collect();
     String::from_utf8(parts.concat()).expect("UTF-8")
 }
 
 #[test]
 fn a_snapshot_in_open_metrics() {
-    insta::assert_snapshot!(body(&snapshot(), Format::OpenMetrics));
+    insta::assert_snapshot!(body(&snapshot(), Format::OpenMetrics, &[]));
 }
 
 #[test]
 fn a_snapshot_in_the_older_text_format() {
-    insta::assert_snapshot!(body(&snapshot(), Format::Text));
+    insta::assert_snapshot!(body(&snapshot(), Format::Text, &[]));
 }
 
 #[test]
 fn only_open_metrics_ends_with_its_mark_and_only_once() {
-    let rendered = Rendered::new(&snapshot());
+    let rendered = Rendered::new(&snapshot(), &[]);
     let program = Program::now(Timestamp::UNIX_EPOCH);
     let whole = |format| {
         let parts = rendered.answer(format, &program);
@@ -153,10 +154,10 @@ fn a_source_of_more_than_a_thousand_certificates_tells_what_expires_and_what_fai
         "x509_file_certificates",
         "x509_keystore_password_verified",
     ];
-    let whole = body(&fleet(1000), Format::Text);
+    let whole = body(&fleet(1000), Format::Text, &[]);
     assert!(rest.iter().all(|family| count(&whole, family) == 1000) && count(&whole, "x509_file_up") == 1001);
 
-    let brief = body(&fleet(1001), Format::Text);
+    let brief = body(&fleet(1001), Format::Text, &[]);
     assert_eq!(count(&brief, "x509_cert_not_after_timestamp_seconds"), 1001);
     assert_eq!(rest.map(|family| count(&brief, family)), [0; 4]);
     assert_eq!(count(&brief, "x509_file_mtime_timestamp_seconds"), 1, "when the junk came may tell who put it there");
