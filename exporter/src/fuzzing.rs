@@ -10,7 +10,7 @@ use crate::snapshot::SeenCertificate;
 
 /// Every target, by the name of its directories in `tests/fuzz`.
 pub const TARGETS: &[(&str, fn(&[u8]))] =
-    &[("config", config), ("keystore", keystore), ("nis", nis), ("nut", nut), ("web_page", web_page)];
+    &[("config", config), ("keystore", keystore), ("nis", nis), ("nut", nut), ("snmp", snmp), ("web_page", web_page)];
 
 /// The configuration, with its checks of patterns, durations and names.
 pub fn config(bytes: &[u8]) {
@@ -39,6 +39,11 @@ pub fn nut(bytes: &[u8]) {
 /// What apcupsd sends, through parser and mapping.
 pub fn nis(bytes: &[u8]) {
     crate::sources::read_nis_bytes(bytes);
+}
+
+/// A datagram of an SNMP agent, as a reply and as a trap.
+pub fn snmp(bytes: &[u8]) {
+    crate::sources::read_snmp_bytes(bytes);
 }
 
 /// A status page of the PowerChute web UI.
