@@ -39,6 +39,11 @@ pub fn apcupsd(program: &str) -> Result<Command> {
     unpacked("apcupsd", program)
 }
 
+pub fn prometheus() -> Result<PathBuf> {
+    let unpacked = cache().join("prometheus/usr/bin/prometheus");
+    if unpacked.is_file() { Ok(unpacked) } else { on_path("prometheus", "prometheus") }
+}
+
 pub fn java() -> Result<PathBuf> {
     on_path("java", "openjdk-17-jdk-headless")
 }
