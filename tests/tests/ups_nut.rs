@@ -118,7 +118,7 @@ fn what_a_device_calls_itself_is_a_label_and_nothing_more() -> Result<()> {
     let nut = Nut::start(&directory, &[Device { variables, ..ONE }], None)?;
     let exporter = Exporter::start(&directory, &asking(&nut, ""), &[])?;
     // What NUT's own client shows, as Prometheus writes it.
-    let serial = process::run(tools::nut("bin/upsc")?.args([&format!("one@{}", nut.address()), "ups.serial"]))?;
+    let serial = process::run(tools::nut("bin/upsc")?.args([&format!("one@{}", nut.address()), "device.serial"]))?;
     let escaped = serial.trim_end().replace('\\', r"\\").replace('"', r#"\""#);
     ensure!(escaped.contains(r#"\"} 1 ups_up{} 0"#), "the driver tells something else: {serial}");
     let metrics = exporter.metrics_when("the UPS", |metrics| metrics.contains("ups_info{ups=\"one\""))?;
