@@ -1,9 +1,9 @@
 //! The host's own configuration: YAML, every key known, parsed into values that cannot be wrong.
 //!
 //! ```text
-//!   file.rs  ──YAML──>  Config ─┬─ certificates.rs, tls.rs, ups.rs   what to look at
-//!   (size, line, column)        └─ agents.rs, host_api.rs            what may be rotated, by whom, and when
-//!                                  values.rs                         durations, patterns, names
+//!   file.rs  ──YAML──>  Config ─┬─ certificates.rs, tls.rs, ups.rs, shutdown.rs   what to look at
+//!   (size, line, column)        └─ agents.rs, host_api.rs                         what may be rotated, by whom, and when
+//!                                  values.rs                                      durations, patterns, names
 //! ```
 //!
 //! `examples/exporter.yaml` documents every key.
@@ -12,6 +12,7 @@ mod agents;
 mod certificates;
 mod file;
 mod host_api;
+mod shutdown;
 mod tls;
 mod ups;
 mod values;
@@ -25,6 +26,7 @@ pub use agents::AgentConfig;
 pub use certificates::CertificateRule;
 pub use file::{ConfigError, load, parse};
 pub use host_api::{HostApiConfig, PowerConfig};
+pub use shutdown::ShutdownConfig;
 pub use tls::TlsEndpoint;
 pub use ups::{
     ApcupsdConfig, NutConfig, PowerchuteWebConfig, SnmpAuthConfig, SnmpAuthProtocol, SnmpConfig, SnmpPrivacyConfig,
@@ -42,6 +44,7 @@ pub struct Config {
     pub tls_endpoints: Vec<TlsEndpoint>,
     pub ups: Vec<UpsConfig>,
     pub snmp_traps: Option<SnmpTrapsConfig>,
+    pub shutdown: ShutdownConfig,
     pub agents: Vec<AgentConfig>,
     pub host_api: Option<HostApiConfig>,
     pub power: PowerConfig,
