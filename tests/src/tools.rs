@@ -28,6 +28,15 @@ pub fn promtool() -> Result<PathBuf> {
     if unpacked.is_file() { Ok(unpacked) } else { on_path("promtool", "prometheus") }
 }
 
+pub fn prometheus() -> Result<PathBuf> {
+    let unpacked = cache().join("prometheus/usr/bin/prometheus");
+    if unpacked.is_file() { Ok(unpacked) } else { on_path("prometheus", "prometheus") }
+}
+
+pub fn dbus_daemon() -> Result<PathBuf> {
+    on_path("dbus-daemon", "dbus")
+}
+
 pub fn java() -> Result<PathBuf> {
     on_path("java", "openjdk-17-jdk-headless")
 }

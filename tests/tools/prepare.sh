@@ -42,6 +42,7 @@ need java openjdk-17-jdk-headless
 need_from_jdk javac
 need_from_jdk keytool
 need strace strace
+need dbus-daemon dbus
 need openssl openssl
 need setsid util-linux
 need setpriv util-linux
