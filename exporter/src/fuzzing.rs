@@ -8,8 +8,11 @@ use secrecy::SecretString;
 
 use crate::snapshot::SeenCertificate;
 
+/// A name, and what takes the bytes: it returns, whatever they are.
+pub type Target = (&'static str, fn(&[u8]));
+
 /// Every target, by the name of its directories in `tests/fuzz`.
-pub const TARGETS: &[(&str, fn(&[u8]))] =
+pub const TARGETS: &[Target] =
     &[("config", config), ("keystore", keystore), ("nis", nis), ("nut", nut), ("snmp", snmp), ("web_page", web_page)];
 
 /// The configuration, with its checks of patterns, durations and names.
