@@ -12,6 +12,7 @@ pub(crate) const FACTS: Facts = Facts {
     password_ini: None,
     service: |_| None,
     protected: &[],
+    hardening: None,
 };
 
 /// Agent and server each have a `commkey`.

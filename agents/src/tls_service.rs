@@ -11,4 +11,5 @@ pub(crate) const FACTS: Facts = Facts {
     password_ini: None,
     service: |_| None,
     protected: &[],
+    hardening: None,
 };

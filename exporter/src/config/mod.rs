@@ -1,7 +1,7 @@
 //! The host's own configuration: YAML, every key known, parsed into values that cannot be wrong.
 //!
 //! ```text
-//!   file.rs  ──YAML──>  Config ─┬─ certificates.rs, tls.rs, ups.rs   what to look at
+//!   file.rs  ──YAML──>  Config ─┬─ certificates.rs, tls.rs, ups.rs, health.rs   what to look at
 //!   (size, line, column)        └─ agents.rs, host_api.rs            what may be rotated, by whom, and when
 //!                                  values.rs                         durations, patterns, names
 //! ```
@@ -11,6 +11,7 @@
 mod agents;
 mod certificates;
 mod file;
+mod health;
 mod host_api;
 mod tls;
 mod ups;
@@ -24,6 +25,7 @@ use serde::Deserialize;
 pub use agents::AgentConfig;
 pub use certificates::CertificateRule;
 pub use file::{ConfigError, load, parse};
+pub use health::{HealthConfig, HealthSnmpConfig};
 pub use host_api::{HostApiConfig, PowerConfig};
 pub use tls::TlsEndpoint;
 pub use ups::{
@@ -42,6 +44,7 @@ pub struct Config {
     pub tls_endpoints: Vec<TlsEndpoint>,
     pub ups: Vec<UpsConfig>,
     pub snmp_traps: Option<SnmpTrapsConfig>,
+    pub powerchute_health: HealthConfig,
     pub agents: Vec<AgentConfig>,
     pub host_api: Option<HostApiConfig>,
     pub power: PowerConfig,

@@ -10,6 +10,7 @@
 
 mod certificates;
 mod files;
+mod health;
 mod probes;
 mod program;
 mod sources;
@@ -51,7 +52,14 @@ impl Format {
 
 impl Rendered {
     pub fn new(snapshot: &Snapshot) -> Self {
-        let tables = [sources::FAMILIES, certificates::FAMILIES, files::FAMILIES, probes::FAMILIES, ups::FAMILIES];
+        let tables = [
+            sources::FAMILIES,
+            certificates::FAMILIES,
+            files::FAMILIES,
+            probes::FAMILIES,
+            ups::FAMILIES,
+            health::FAMILIES,
+        ];
         let open_metrics: String = tables.into_iter().map(|families| encode(families, snapshot)).collect();
         Self { text: text::from_open_metrics(&open_metrics).into(), open_metrics: open_metrics.into() }
     }

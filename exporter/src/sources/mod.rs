@@ -4,6 +4,7 @@
 //!   config, discovery ──plan──> Source ──schedule──> Pass ──> snapshot::Board
 //!                                 ├─ files/       certificate files and keystores, by pattern
 //!                                 ├─ agent        one agent's directory: files/ with what is known of its product
+//!                                 ├─ health/       how one PowerChute agent is hardened
 //!                                 ├─ tls          one endpoint: probe
 //!                                 └─ ups/         one UPS, or every UPS of one server: its reading
 //! ```
@@ -12,6 +13,7 @@
 
 mod agent;
 mod files;
+mod health;
 mod plan;
 mod schedule;
 mod tls;
@@ -43,6 +45,7 @@ pub struct Source {
 #[derive(Debug)]
 enum Look {
     Files(Box<files::FileSource>),
+    Health(Box<health::HealthSource>),
     Tls(tls::TlsSource),
     Ups(Box<ups::UpsSource>),
 }
@@ -59,6 +62,7 @@ impl Source {
     async fn look(&mut self) -> (Observation, Option<Trouble>) {
         match &mut self.look {
             Look::Files(source) => source.look().await,
+            Look::Health(source) => source.look().await,
             Look::Tls(source) => source.look().await,
             Look::Ups(source) => source.look().await,
         }

@@ -138,7 +138,9 @@ fn sources(out: &mut String, snapshot: &Snapshot) -> fmt::Result {
 /// A pass's certificates and where each was seen.
 fn seen(pass: &Pass) -> Box<dyn Iterator<Item = (&Label, &SeenCertificate)> + '_> {
     match &pass.observation {
-        Observation::Nothing | Observation::Upses(_) | Observation::Host(_) => Box::new(std::iter::empty()),
+        Observation::Nothing | Observation::Upses(_) | Observation::Host(_) | Observation::Health(_) => {
+            Box::new(std::iter::empty())
+        }
         Observation::Files(files) => Box::new(
             files
                 .iter()

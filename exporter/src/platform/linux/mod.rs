@@ -12,7 +12,7 @@ pub use durable::{
 pub use host::{boot_id, default_state_directory, scheduled_shutdown_file};
 pub use process::{Request, Requests, Usage, host_name, usage};
 pub use program::run;
-pub use read::{identify, is_readable_by_others, read_regular};
+pub use read::{identify, is_readable_by_others, is_writable_by_others, read_regular};
 
 /// The system this was built for.
 pub const OS: kagiban_agents::Os = kagiban_agents::Os::Linux;
