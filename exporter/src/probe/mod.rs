@@ -14,6 +14,7 @@ mod dial;
 mod error;
 mod handshake;
 mod old_tls;
+mod path;
 mod recorder;
 mod roots;
 
@@ -22,4 +23,5 @@ pub(crate) use dial::dial;
 pub use error::ProbeError;
 pub use handshake::{Handshake, Phases, probe, probe_against};
 pub use old_tls::{Greeting, OldVersion, greet};
+pub use path::trusted_path;
 pub use roots::{Roots, RootsError, Verdict};

@@ -6,7 +6,7 @@
 //!                                 ├─ agent        one agent's directory: files/ with what is known of its product
 //!                                 ├─ health/       how one PowerChute agent is hardened
 //!                                 ├─ tls          one endpoint: probe
-//!                                 └─ ups/         one UPS, or every UPS of one server: its reading
+//!                                 └─ ups/         one UPS, or every UPS of one server: its reading <──wake── traps
 //! ```
 //!
 //! A source owns how it looks, and nothing of rendering. One that hangs or panics harms no other.
@@ -17,11 +17,13 @@ mod health;
 mod plan;
 mod schedule;
 mod tls;
+mod traps;
 mod ups;
 
 pub use plan::plan;
 pub use schedule::{Gate, look_at_all, watch};
-pub(crate) use ups::read_page;
+pub use traps::Traps;
+pub(crate) use ups::{read_nis_bytes, read_nut_bytes, read_page};
 
 use std::sync::Arc;
 use std::time::Duration;

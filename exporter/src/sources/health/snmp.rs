@@ -5,12 +5,12 @@
 use std::time::Duration;
 
 use async_snmp::error::ErrorKind;
-use async_snmp::{Auth, AuthProtocol, Client, MasterKeys, Oid, PrivProtocol, Retry, UsmConfig};
+use async_snmp::{Auth, Client, MasterKeys, Oid, Retry, UsmConfig};
 use hyper::body::Bytes;
 use secrecy::ExposeSecret;
 use tokio::task::spawn_blocking;
 
-use crate::config::{HealthSnmpConfig, SnmpAuthProtocol, SnmpPrivacyProtocol};
+use crate::config::HealthSnmpConfig;
 use crate::health::SnmpSeen;
 use crate::password_file;
 use crate::snapshot::Trouble;
@@ -95,30 +95,10 @@ impl Credentials {
         };
         let (auth_password, privacy_password) = (secret(&auth.password_file)?, secret(&privacy.password_file)?);
         let unusable = |error| Trouble::new("protocol", format!("{}: the user's password: {error}", config.address));
-        let keys = MasterKeys::new(auth_protocol(auth.protocol), auth_password.expose_secret().as_bytes())
-            .and_then(|keys| {
-                keys.with_privacy(privacy_protocol(privacy.protocol), privacy_password.expose_secret().as_bytes())
-            })
+        let keys = MasterKeys::new(auth.protocol.into(), auth_password.expose_secret().as_bytes())
+            .and_then(|keys| keys.with_privacy(privacy.protocol.into(), privacy_password.expose_secret().as_bytes()))
             .map_err(unusable)?;
         let user = UsmConfig::new(user.clone().into_bytes()).with_master_keys(keys).map_err(unusable)?;
         Ok(Self { community, user: Some(user) })
-    }
-}
-
-const fn auth_protocol(protocol: SnmpAuthProtocol) -> AuthProtocol {
-    match protocol {
-        SnmpAuthProtocol::Sha224 => AuthProtocol::Sha224,
-        SnmpAuthProtocol::Sha256 => AuthProtocol::Sha256,
-        SnmpAuthProtocol::Sha384 => AuthProtocol::Sha384,
-        SnmpAuthProtocol::Sha512 => AuthProtocol::Sha512,
-    }
-}
-
-/// The longer keys are those of the draft that most agents follow.
-const fn privacy_protocol(protocol: SnmpPrivacyProtocol) -> PrivProtocol {
-    match protocol {
-        SnmpPrivacyProtocol::Aes128 => PrivProtocol::Aes128,
-        SnmpPrivacyProtocol::Aes192 => PrivProtocol::Aes192Blumenthal,
-        SnmpPrivacyProtocol::Aes256 => PrivProtocol::Aes256Blumenthal,
     }
 }
