@@ -28,6 +28,7 @@ fn the_example_loads_as_it_is_and_with_every_key_in_force() {
     let config = parse(&everything()).expect("every key of the example is good");
     assert!(config.agents.len() == 2 && config.host_api.is_some() && config.power.assumes_mains());
     assert!(config.host.is_some() && config.state_directory.is_some() && config.discovery.enabled == Some(true));
+    assert!(config.probe.is_some_and(|probe| probe.allows("10.1.2.3", 1)));
     assert!(!config.compat.is_empty());
 }
 
@@ -39,6 +40,7 @@ fn every_key_that_exists_is_in_the_example() {
         "certificates: [{no-such-key: 1}]".to_owned(),
         "tlsEndpoints: [{no-such-key: 1}]".to_owned(),
         "discovery: {no-such-key: 1}".to_owned(),
+        "probe: {no-such-key: 1}".to_owned(),
         "power: {no-such-key: 1}".to_owned(),
         "hostApi: {no-such-key: 1}".to_owned(),
         "agents: [{no-such-key: 1}]".to_owned(),

@@ -182,7 +182,11 @@ impl Exporter {
 
     /// The whole answer, head and body.
     pub fn request(&self, method: &str, path: &str, headers: &str) -> String {
-        let mut stream = TcpStream::connect(self.address).expect("it listens");
+        self.request_at(self.address, method, path, headers)
+    }
+
+    pub fn request_at(&self, address: SocketAddr, method: &str, path: &str, headers: &str) -> String {
+        let mut stream = TcpStream::connect(address).expect("it listens");
         stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
         let head = format!("{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}\r\n");
         stream.write_all(head.as_bytes()).expect("it reads");
