@@ -14,7 +14,7 @@ use kagiban_exporter::web::Guard;
 use kagiban_exporter::{config, platform, service};
 use tokio::runtime::Runtime;
 use tracing::Level;
-use tracing_subscriber::filter::Targets;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 
@@ -24,6 +24,10 @@ const WORKER_THREADS: usize = 2;
 const MAX_BLOCKING_THREADS: usize = 64;
 /// A file read that hangs must not keep the process from ending.
 const LAST_WAIT: Duration = Duration::from_millis(500);
+
+/// It tells each datagram that it cannot read as a warning and each unanswered one as an error: who can send a datagram could
+/// fill the log. The source tells its failure once.
+const SNMP_LIBRARY_TARGET: &str = "async_snmp";
 
 fn main() -> ExitCode {
     let Cli { command, serve } = Cli::parse();
@@ -82,7 +86,10 @@ fn runtime() -> Result<Runtime> {
 
 /// To stderr: stdout belongs to `--once`. The host API's audit is written whatever the level, and found by its target.
 fn log(args: &ServeArgs) {
-    let filter = Targets::new().with_default(args.log_level).with_target(AUDIT_TARGET, Level::TRACE);
+    let filter = Targets::new()
+        .with_default(args.log_level)
+        .with_target(AUDIT_TARGET, Level::TRACE)
+        .with_target(SNMP_LIBRARY_TARGET, LevelFilter::OFF);
     let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_ansi(io::stderr().is_terminal());
     let lines = match args.log_format {
         LogFormat::Text => lines.boxed(),

@@ -21,7 +21,7 @@ use crate::host_api;
 use crate::platform::{self, Lifecycle, Request, Requests};
 use crate::render::{Format, Program, Rendered};
 use crate::snapshot::Board;
-use crate::sources::{self, Gate, Source};
+use crate::sources::{self, Gate, Source, Traps};
 use crate::web::{Guard, GuardError, ListenAddress, ListenError, Listeners, Prober, Site, TelemetryPath};
 
 /// Changes that come together are rendered together; nobody scrapes more often than this.
@@ -65,6 +65,7 @@ struct Plan {
     config: Config,
     prober: Option<Arc<Prober>>,
     sources: Vec<Source>,
+    traps: Option<Traps>,
 }
 
 /// Works until told to stop.
@@ -74,7 +75,7 @@ struct Plan {
 pub async fn serve(options: Options) -> Result<(), ServiceError> {
     let started = Timestamp::now();
     let mut requests = Requests::listen().map_err(ServiceError::Signals)?;
-    let Plan { host, config, prober, sources } = plan(options.config_file.clone()).await?;
+    let Plan { host, config, prober, sources, traps } = plan(options.config_file.clone()).await?;
     let board = Arc::new(Board::default());
     let guard = guard(options.web_config_file, &board).await?;
     let listeners = match options.listen {
@@ -94,7 +95,7 @@ pub async fn serve(options: Options) -> Result<(), ServiceError> {
     board.note_reload(true, started);
     let compat = Arc::new(ArcSwap::from_pointee(config.compat.clone()));
     let stop = CancellationToken::new();
-    let mut watches = Watches::start(sources, &board);
+    let mut watches = Watches::start(sources, traps, &board);
     let mut parts = JoinSet::new();
     let board_of_api = Arc::clone(&board);
     parts.spawn(render(Arc::clone(&site), Arc::clone(&compat), stop.clone()));
@@ -111,7 +112,7 @@ pub async fn serve(options: Options) -> Result<(), ServiceError> {
                     Ok(plan) => {
                         watches.stop().await;
                         compat.store(Arc::new(plan.config.compat));
-                        watches = Watches::start(plan.sources, &board);
+                        watches = Watches::start(plan.sources, plan.traps, &board);
                         site.prober.store(plan.prober);
                         board.note_reload(true, Timestamp::now());
                         info!("configuration loaded; the host API keeps the one that it was started with");
@@ -156,8 +157,9 @@ async fn plan(config_file: Option<PathBuf>) -> Result<Plan, ConfigError> {
         say(&config, &found);
         let host = host_name(&config);
         let sources = sources::plan(&config, &found, &host);
+        let traps = Traps::plan(&config, &sources);
         let prober = Prober::new(&config, found.system_bundle.as_deref()).map(Arc::new);
-        Ok(Plan { host, config, prober, sources })
+        Ok(Plan { host, config, prober, sources, traps })
     });
     planned.await.expect("reading the configuration neither panics nor is it cancelled")
 }
@@ -225,11 +227,15 @@ struct Watches {
 }
 
 impl Watches {
-    fn start(sources: Vec<Source>, board: &Arc<Board>) -> Self {
+    fn start(sources: Vec<Source>, traps: Option<Traps>, board: &Arc<Board>) -> Self {
         board.expect(sources.iter().map(|source| (source.id().clone(), source.reasons())));
         let (stop, gate, mut tasks) = (CancellationToken::new(), Gate::default(), JoinSet::new());
         for source in sources {
             tasks.spawn(sources::watch(source, Arc::clone(board), gate.clone(), stop.clone()));
+        }
+        match traps {
+            Some(traps) => _ = tasks.spawn(traps.receive(Arc::clone(board), stop.clone())),
+            None => board.forget_traps(),
         }
         Self { stop, tasks }
     }
@@ -253,9 +259,16 @@ async fn render(site: Arc<Site>, compat: Arc<ArcSwap<Vec<CompatSet>>>, stop: Can
                 tell(Lifecycle::Status { status: "Answers; every source has been looked at".to_owned() }).await;
             }
         }
+        let changed = async {
+            site.board.changed().await;
+            // Somebody waits for the first whole snapshot.
+            if complete || !site.board.snapshot().is_complete() {
+                sleep(RENDER_AFTER).await;
+            }
+        };
         tokio::select! {
             () = stop.cancelled() => return,
-            () = async { site.board.changed().await; sleep(RENDER_AFTER).await } => {}
+            () = changed => {}
         }
     }
 }

@@ -16,6 +16,7 @@ mod recorder;
 mod roots;
 
 pub use dial::Endpoint;
+pub(crate) use dial::dial;
 pub use error::ProbeError;
 pub use handshake::{Handshake, Phases, probe, probe_against};
 pub use path::trusted_path;

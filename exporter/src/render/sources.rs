@@ -86,6 +86,21 @@ pub(super) const FAMILIES: &[Family<Snapshot>] = &[
         kind: Kind::Gauge,
         samples: |snapshot, out| snapshot.host_api_up.map_or(Ok(()), |up| out.put(&[], up)),
     },
+    Family {
+        name: "kagiban_snmp_traps_listening",
+        help: "Whether SNMP traps can be received; absent where none are to be.",
+        kind: Kind::Gauge,
+        samples: |snapshot, out| snapshot.traps.as_ref().map_or(Ok(()), |traps| out.put(&[], traps.listening)),
+    },
+    Family {
+        name: "kagiban_snmp_traps",
+        help: "What became of the datagrams that came where SNMP traps are received.",
+        kind: Kind::Counter,
+        samples: |snapshot, out| {
+            let outcomes = snapshot.traps.iter().flat_map(|traps| &traps.outcomes);
+            outcomes.into_iter().try_for_each(|(outcome, count)| out.put(&[("outcome", outcome)], *count))
+        },
+    },
 ];
 
 const fn any(_: SourceKind) -> bool {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use jiff::Timestamp;
 use tokio::sync::Notify;
 
-use super::{Pass, Reload, Snapshot, SourceId, SourceState};
+use super::{Pass, Reload, Snapshot, SourceId, SourceState, TrapCounts};
 
 /// The shared snapshot. Writers replace parts; readers take a copy, which is a handful of reference counts per source.
 #[derive(Debug, Default)]
@@ -59,6 +59,16 @@ impl Board {
     /// Notes whether the host API works.
     pub fn note_host_api(&self, up: bool) {
         self.write(|snapshot| snapshot.host_api_up = Some(up));
+    }
+
+    /// Notes which SNMP traps have come so far.
+    pub fn note_traps(&self, listening: bool, outcomes: &BTreeMap<&'static str, u64>) {
+        self.write(|snapshot| snapshot.traps = Some(TrapCounts { listening, outcomes: outcomes.clone() }));
+    }
+
+    /// Notes that none are received any more.
+    pub fn forget_traps(&self) {
+        self.write(|snapshot| snapshot.traps = None);
     }
 
     pub fn snapshot(&self) -> Snapshot {

@@ -62,6 +62,17 @@ pub struct Snapshot {
     pub web_config: Option<Reload>,
     /// Whether the host API works; absent where none is configured.
     pub host_api_up: Option<bool>,
+    /// Absent where no SNMP traps are to be received.
+    pub traps: Option<TrapCounts>,
+}
+
+/// The SNMP traps that came.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TrapCounts {
+    /// Whether they can be received now.
+    pub listening: bool,
+    /// What became of them, from a closed set that is there from the start.
+    pub outcomes: BTreeMap<&'static str, u64>,
 }
 
 /// How the last attempt to load a configuration went.

@@ -106,7 +106,7 @@ pub(super) fn refuse(refusal: Refusal) -> Response<Pieces> {
 }
 
 /// Metrics, in the language that was asked for.
-pub(super) fn rendered(format: Format, parts: [Bytes; 2]) -> Response<Pieces> {
+pub(super) fn rendered(format: Format, parts: Vec<Bytes>) -> Response<Pieces> {
     let mut response = respond(StatusCode::OK, format.content_type(), parts.into());
     response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept"));
     response

@@ -9,8 +9,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use kagiban_keystore::Certificate;
 
-use super::table::encode;
-use super::{Rendered, certificates, probes, text};
+use super::{Rendered, Table, certificates, probes};
 use crate::config::CompatSet;
 use crate::snapshot::{Label, Observation, Pass, ProbeSeen, Snapshot, SourceId, SourceKind, SourceState};
 
@@ -33,14 +32,10 @@ pub struct Probed {
 impl Rendered {
     pub fn of_probe(probed: &Probed, compat: &[CompatSet]) -> Self {
         let snapshot = alone(probed);
-        let mut open_metrics = encode(probes::FAMILIES, &snapshot) + &encode(certificates::FAMILIES, &snapshot);
+        let ours = [probes::FAMILIES, certificates::FAMILIES].map(|families| Table::new(families, &snapshot));
         let aliases = [(CompatSet::SslExporter, ssl_exporter::FAMILIES), (CompatSet::Blackbox, blackbox::FAMILIES)];
-        for (set, families) in aliases {
-            if compat.contains(&set) {
-                open_metrics.push_str(&encode(families, probed));
-            }
-        }
-        Self { text: text::from_open_metrics(&open_metrics).into(), open_metrics: open_metrics.into() }
+        let aliases = aliases.into_iter().filter(|(set, _)| compat.contains(set));
+        Self(ours.into_iter().chain(aliases.map(|(_, families)| Table::new(families, probed))).collect())
     }
 }
 
