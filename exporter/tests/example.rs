@@ -31,6 +31,7 @@ fn the_example_loads_as_it_is_and_with_every_key_in_force() {
     assert!(config.ups.len() == 5 && config.snmp_traps.is_some());
     assert!(config.shutdown.enabled && config.shutdown.event_logs.len() == 1);
     assert!(config.host.is_some() && config.state_directory.is_some() && config.discovery.enabled == Some(true));
+    assert!(config.probe.is_some_and(|probe| probe.allows("10.1.2.3", 1)));
     assert!(!config.compat.is_empty());
 }
 
@@ -42,6 +43,7 @@ fn every_key_that_exists_is_in_the_example() {
         "certificates: [{no-such-key: 1}]".to_owned(),
         "tlsEndpoints: [{no-such-key: 1}]".to_owned(),
         "discovery: {no-such-key: 1}".to_owned(),
+        "probe: {no-such-key: 1}".to_owned(),
         "power: {no-such-key: 1}".to_owned(),
         "powerchuteHealth: {no-such-key: 1}".to_owned(),
         "powerchuteHealth: {snmp: {no-such-key: 1}}".to_owned(),
