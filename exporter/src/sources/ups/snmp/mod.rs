@@ -21,7 +21,7 @@ mod walk;
 
 pub(in crate::sources) use inbox::Inbox;
 pub(in crate::sources) use session::{credentials, resolve};
-pub(in crate::sources) use trap::{Credential, open};
+pub(in crate::sources) use trap::{Credential, Dropped, open};
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

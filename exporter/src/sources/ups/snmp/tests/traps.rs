@@ -162,7 +162,7 @@ mod v3 {
             assert!(open(&changed.into(), &mut credential(), now).is_err(), "{position}");
         }
         let community = v2_trap("monitor", &oid!(1, 3, 6, 1, 4, 1, 318, 0, 790), vec![]);
-        assert!(open(&community, &mut credential(), now).is_err());
+        assert_eq!(open(&community, &mut credential(), now), Err(Dropped::WrongCredentials));
     }
 
     #[test]
