@@ -13,6 +13,8 @@
 pub mod cli;
 pub mod config;
 pub mod discovery;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod host_api;
 mod label;
 mod password_file;

@@ -21,9 +21,9 @@ pub struct Endpoint {
     pub server_name: Option<String>,
 }
 
-/// A connection and how long it took.
-pub(super) struct Dialled {
-    pub(super) stream: TcpStream,
+/// A connection, and how long it took to have it.
+pub(crate) struct Dialled {
+    pub(crate) stream: TcpStream,
     pub(super) dns: Duration,
     pub(super) connect: Duration,
 }
@@ -58,7 +58,8 @@ impl Endpoint {
     }
 }
 
-pub(super) async fn dial(endpoint: &Endpoint, deadline: Instant) -> Result<Dialled, ProbeError> {
+/// Resolves and connects, to whichever address answers.
+pub(crate) async fn dial(endpoint: &Endpoint, deadline: Instant) -> Result<Dialled, ProbeError> {
     let (host, port) = endpoint.host_and_port()?;
     let started = Instant::now();
     let addresses = resolve(endpoint, host, port, deadline).await?;

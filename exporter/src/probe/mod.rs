@@ -15,6 +15,7 @@ mod recorder;
 mod roots;
 
 pub use dial::Endpoint;
+pub(crate) use dial::dial;
 pub use error::ProbeError;
 pub use handshake::{Handshake, Phases, probe, probe_against};
 pub use roots::{Roots, RootsError, Verdict};

@@ -21,6 +21,7 @@ mod ups;
 pub use plan::plan;
 pub use schedule::{Gate, look_at_all, watch};
 pub use traps::Traps;
+pub(crate) use ups::{read_nis_bytes, read_nut_bytes, read_snmp_bytes};
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -184,7 +184,7 @@ impl<'a> Receiver<'a> {
         }
     }
 
-    /// Several UPSes may have one address: the first whose credential fits is meant.
+    /// Several UPSes may have one address. A trap does not say which of them it is about: it counts for each whose credential fits.
     fn outcome(&mut self, datagram: &[u8], from: IpAddr, now: Instant) -> &'static str {
         let mut doors = self.doors.iter_mut().zip(self.upses);
         if !doors.any(|(door, _)| door.as_ref().is_some_and(|(address, _)| *address == from)) {
@@ -197,7 +197,7 @@ impl<'a> Receiver<'a> {
             return "malformed";
         }
         let datagram = Bytes::copy_from_slice(datagram);
-        let mut dropped = None;
+        let (mut accepted, mut dropped) = (false, None);
         for (door, ups) in self.doors.iter_mut().zip(self.upses) {
             let Some((_, credential)) = door.as_mut().filter(|(address, _)| *address == from) else { continue };
             match open(&datagram, credential, now) {
@@ -205,10 +205,13 @@ impl<'a> Receiver<'a> {
                     info!(ups = %ups.id.name, event = event.as_str(), "SNMP trap");
                     ups.inbox.note(event, now);
                     ups.wake.notify_one();
-                    return ACCEPTED;
+                    accepted = true;
                 }
                 Err(why) => dropped = dropped.max(Some(why)),
             }
+        }
+        if accepted {
+            return ACCEPTED;
         }
         let dropped = dropped.map_or(UNKNOWN_SENDER, Dropped::as_str);
         if self.bucket.may_tell(now) {

@@ -16,7 +16,7 @@ fn v2c() -> Credential {
     Credential::new(Auth::v2c("secret"))
 }
 
-fn v2_trap(community: &'static str, trap: &Oid, bindings: Vec<VarBind>) -> Bytes {
+pub(super) fn v2_trap(community: &'static str, trap: &Oid, bindings: Vec<VarBind>) -> Bytes {
     let pdu = NotificationPdu::trap_v2(async_snmp::Version::V2c, 1, 100, trap, bindings).unwrap();
     CommunityMessage::v2c(community, pdu.into_raw()).unwrap().encode().unwrap()
 }
