@@ -1,4 +1,35 @@
-//! What reads bytes from outside, each behind one function that takes any: for the fuzzer in `tests/fuzz`.
+//! What reads bytes from outside, each behind one function that takes any: for the fuzzer in `tests/fuzz`, and for the test
+//! that gives them its seeds and everything that ever broke them.
+
+use std::path::Path;
+
+use kagiban_keystore::Limits;
+use secrecy::SecretString;
+
+use crate::snapshot::SeenCertificate;
+
+/// Every target, by the name of its directories in `tests/fuzz`.
+pub const TARGETS: &[(&str, fn(&[u8]))] =
+    &[("config", config), ("keystore", keystore), ("nis", nis), ("nut", nut), ("web_page", web_page)];
+
+/// The configuration, with its checks of patterns, durations and names.
+pub fn config(bytes: &[u8]) {
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        // Refused or not: it must come back.
+        let _ = crate::config::parse(text, Path::new("exporter.yaml"));
+    }
+}
+
+/// Every format of keystore, with no password, a wrong or a right one, and what is kept of it.
+pub fn keystore(bytes: &[u8]) {
+    // A key derivation at the usual limit takes a second: here it only has to be started.
+    let limits = Limits { max_iterations: 2_000, max_total_iterations: 4_000, ..Limits::default() };
+    for password in [None, Some(SecretString::from("changeit"))] {
+        if let Ok(store) = kagiban_keystore::read(bytes, password.as_ref(), &limits) {
+            SeenCertificate::stored(&store.entries);
+        }
+    }
+}
 
 /// What upsd sends, through parser and mapping.
 pub fn nut(bytes: &[u8]) {
@@ -8,4 +39,9 @@ pub fn nut(bytes: &[u8]) {
 /// What apcupsd sends, through parser and mapping.
 pub fn nis(bytes: &[u8]) {
     crate::sources::read_nis_bytes(bytes);
+}
+
+/// A status page of the PowerChute web UI.
+pub fn web_page(bytes: &[u8]) {
+    let _ = crate::sources::read_page(bytes);
 }

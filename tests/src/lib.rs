@@ -36,6 +36,7 @@ pub mod prometheus;
 pub mod promtool;
 pub mod quickstart;
 pub mod scratch;
+pub mod snmpd;
 pub mod stage;
 pub mod strace;
 pub mod tools;

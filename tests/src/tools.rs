@@ -29,6 +29,11 @@ pub fn promtool() -> Result<PathBuf> {
     if unpacked.is_file() { Ok(unpacked) } else { on_path("promtool", "prometheus") }
 }
 
+pub fn prometheus() -> Result<PathBuf> {
+    let unpacked = cache().join("prometheus/usr/bin/prometheus");
+    if unpacked.is_file() { Ok(unpacked) } else { on_path("prometheus", "prometheus") }
+}
+
 /// A program of the Network UPS Tools, as `lib/nut/upsd` or `bin/upsc`.
 pub fn nut(program: &str) -> Result<Command> {
     unpacked("nut", program)
@@ -39,9 +44,13 @@ pub fn apcupsd(program: &str) -> Result<Command> {
     unpacked("apcupsd", program)
 }
 
-pub fn prometheus() -> Result<PathBuf> {
-    let unpacked = cache().join("prometheus/usr/bin/prometheus");
-    if unpacked.is_file() { Ok(unpacked) } else { on_path("prometheus", "prometheus") }
+/// A program of Net-SNMP, as `usr/sbin/snmpd` or `usr/bin/snmptrap`.
+pub fn snmp(program: &str) -> Result<Command> {
+    unpacked("snmp", program)
+}
+
+pub fn python() -> Result<PathBuf> {
+    on_path("python3", "python3")
 }
 
 pub fn java() -> Result<PathBuf> {

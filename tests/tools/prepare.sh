@@ -41,6 +41,7 @@ need java openjdk-17-jdk-headless
 need_from_jdk javac
 need_from_jdk keytool
 need strace strace
+need python3 python3
 need openssl openssl
 need setsid util-linux
 need setpriv util-linux
@@ -65,6 +66,7 @@ found kubectl "$kubernetes_home" "kubectl version --client" "$kubernetes_version
 command -v promtool >/dev/null 2>&1 || unpacked prometheus usr/bin/promtool || todo+=(promtool)
 unpacked nut lib/nut/upsd || todo+=(nut)
 unpacked apcupsd sbin/apcupsd || todo+=(apcupsd)
+unpacked snmp usr/sbin/snmpd || todo+=(snmp)
 
 announce() {
     case $1 in
@@ -73,6 +75,7 @@ announce() {
     kubectl) say "  kubectl $kubernetes_version, built from the same module: about 1 min, 76 MB" ;;
     promtool) say "  promtool, from Debian's package prometheus, unpacked without installing it: about 10 s, 100 MB" ;;
     nut) say "  upsd and dummy-ups, from Debian's package nut-server, unpacked likewise: about 5 s, 10 MB" ;;
+    snmp) say "  snmpd and snmptrap, from Debian's packages, unpacked likewise: about 5 s, 20 MB" ;;
     apcupsd) say "  apcupsd, from Debian's package, unpacked likewise: about 5 s, 2 MB" ;;
     esac
 }
@@ -141,6 +144,7 @@ for tool in "${todo[@]}"; do
     promtool) unpack prometheus prometheus ;;
     # The libraries are those that a machine without the package lacks. NSS is upsd's TLS, its tools make the key store.
     nut) unpack nut nut-server nut-client libupsclient6 libwrap0 libnss3-tools ;;
+    snmp) unpack snmp snmpd snmp libsnmp40 libsnmp-base libpci3 libwrap0 libsensors5 ;;
     apcupsd) unpack apcupsd apcupsd libusb-0.1-4 libwrap0 ;;
     esac
 done

@@ -5,7 +5,7 @@
 //!                                 ├─ files/       certificate files and keystores, by pattern
 //!                                 ├─ agent        one agent's directory: files/ with what is known of its product
 //!                                 ├─ tls          one endpoint: probe
-//!                                 └─ ups/         one UPS, or every UPS of one server: its reading
+//!                                 └─ ups/         one UPS, or every UPS of one server: its reading <──wake── traps
 //! ```
 //!
 //! A source owns how it looks, and nothing of rendering. One that hangs or panics harms no other.
@@ -15,11 +15,13 @@ mod files;
 mod plan;
 mod schedule;
 mod tls;
+mod traps;
 mod ups;
 
 pub use plan::plan;
 pub use schedule::{Gate, look_at_all, watch};
-pub(crate) use ups::{read_nis_bytes, read_nut_bytes};
+pub use traps::Traps;
+pub(crate) use ups::{read_nis_bytes, read_nut_bytes, read_page};
 
 use std::sync::Arc;
 use std::time::Duration;
