@@ -1,10 +1,11 @@
 //! The host's own configuration: YAML, every key known, parsed into values that cannot be wrong.
 //!
 //! ```text
-//!   file.rs  ──YAML──>  Config ─┬─ certificates.rs, tls.rs, ups.rs, shutdown.rs   what to look at
-//!   (size, line, column)        └─ agents.rs, host_api.rs                         what may be rotated, by whom, and when
-//!                                  values.rs                                      durations, patterns, names
-//!                                  compat.rs                                      under whose names too
+//!   file.rs  ──YAML──>  Config ─┬─ certificates.rs, tls.rs, probe.rs, ups.rs, shutdown.rs   what to look at
+//!   (size, line, column)        └─ agents.rs, host_api.rs            what may be rotated, by whom, and when
+//!                                  values.rs                         durations, patterns, names
+//!                                  compat.rs                         under whose names too
+//!   the web configuration file ──> web.rs                            over what, and to whom, pages are shown
 //! ```
 //!
 //! `examples/exporter.yaml` documents every key.
@@ -14,10 +15,12 @@ mod certificates;
 mod compat;
 mod file;
 mod host_api;
+mod probe;
 mod shutdown;
 mod tls;
 mod ups;
 mod values;
+mod web;
 
 use std::path::PathBuf;
 
@@ -27,8 +30,9 @@ use serde::Deserialize;
 pub use agents::AgentConfig;
 pub use certificates::CertificateRule;
 pub use compat::CompatSet;
-pub use file::{ConfigError, load, parse};
+pub use file::{ConfigError, WebFile, load, load_web, parse};
 pub use host_api::{HostApiConfig, PowerConfig};
+pub use probe::{AllowedTarget, ProbeConfig};
 pub use shutdown::ShutdownConfig;
 pub use tls::TlsEndpoint;
 pub use ups::{
@@ -36,6 +40,10 @@ pub use ups::{
     SnmpPrivacyProtocol, SnmpTrapsConfig, SnmpVersion, StartTlsConfig, UpsBackend, UpsConfig,
 };
 pub use values::{Exclusion, Interval, PathPattern, SourceName};
+pub use web::{
+    CipherSuite, ClientAuthType, Curve, ExtraHeader, HeaderText, HttpServerConfig, PasswordHash, RateLimitConfig,
+    TlsServerConfig, TlsVersion, WebConfig,
+};
 
 /// All of it. The default is what an empty file says.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -45,6 +53,7 @@ pub struct Config {
     pub host: Option<HostName>,
     pub certificates: Vec<CertificateRule>,
     pub tls_endpoints: Vec<TlsEndpoint>,
+    pub probe: Option<ProbeConfig>,
     pub ups: Vec<UpsConfig>,
     pub snmp_traps: Option<SnmpTrapsConfig>,
     pub shutdown: ShutdownConfig,

@@ -6,7 +6,7 @@
 //!                                 ├─ agent        one agent's directory: files/ with what is known of its product
 //!                                 ├─ host/        what the host says of its own going down
 //!                                 ├─ tls          one endpoint: probe
-//!                                 └─ ups/         one UPS, or every UPS of one server: its reading
+//!                                 └─ ups/         one UPS, or every UPS of one server: its reading <──wake── traps
 //! ```
 //!
 //! A source owns how it looks, and nothing of rendering. One that hangs or panics harms no other.
@@ -18,12 +18,15 @@ mod host;
 mod plan;
 mod schedule;
 mod tls;
+mod traps;
 mod ups;
 
 #[doc(hidden)]
 pub use host::{fuzz_event_log, fuzz_event_log_text};
 pub use plan::plan;
 pub use schedule::{Gate, look_at_all, watch};
+pub use traps::Traps;
+pub(crate) use ups::{read_nis_bytes, read_nut_bytes, read_page, read_snmp_bytes};
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,5 +1,6 @@
 //! Which sources a configuration and a discovery make.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,7 +23,7 @@ pub fn plan(config: &Config, found: &Found, host: &HostName) -> Vec<Source> {
     let mut sources: Vec<Source> = Vec::new();
     sources.extend(config.certificates.iter().map(configured_files));
     sources.extend(config.tls_endpoints.iter().map(&tls));
-    sources.extend(config.ups.iter().map(ups_source));
+    sources.extend(config.ups.iter().map(|ups| ups_source(ups, bundle)));
     sources.extend(host_source::plan(config, found));
     if config.discovers() {
         sources.extend(found.agents.iter().map(|at| {
@@ -96,12 +97,12 @@ fn tls_source(endpoint: &TlsEndpoint, look: TlsSource) -> Source {
     }
 }
 
-fn ups_source(config: &UpsConfig) -> Source {
+fn ups_source(config: &UpsConfig, bundle: Option<&Path>) -> Source {
     Source {
         id: SourceId { kind: SourceKind::Ups, name: Label::new(config.name.as_str()) },
         reasons: ups::REASONS,
         interval: config.interval.as_duration(),
-        look: Look::Ups(Box::new(UpsSource::new(config))),
+        look: Look::Ups(Box::new(UpsSource::new(config, bundle))),
         wake: Arc::default(),
     }
 }

@@ -8,6 +8,7 @@ mod program;
 mod read;
 mod scheduled_file;
 mod shutdown;
+mod systemd;
 
 pub use durable::{
     Attributes, attributes, create_private_directory, promote, remove, replace, sweep, temporary_beside, write_new,
@@ -17,6 +18,7 @@ pub use process::{Request, Requests, Usage, host_name, usage};
 pub use program::run;
 pub use read::{identify, is_readable_by_others, read_ends, read_regular};
 pub use shutdown::ShutdownWatch;
+pub use systemd::{announce, inherited_sockets};
 
 /// The system this was built for.
 pub const OS: kagiban_agents::Os = kagiban_agents::Os::Linux;

@@ -1,0 +1,4 @@
+mod hostile;
+mod mapping;
+mod objects;
+mod traps;
