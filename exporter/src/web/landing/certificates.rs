@@ -58,7 +58,9 @@ pub(super) fn left(not_after: i64, now: Timestamp) -> (Severity, String) {
 /// A pass's certificates and where each was seen.
 pub(super) fn seen(pass: &Pass) -> Box<dyn Iterator<Item = (&Label, &SeenCertificate)> + '_> {
     match &pass.observation {
-        Observation::Nothing | Observation::Upses(_) | Observation::Host(_) => Box::new(std::iter::empty()),
+        Observation::Nothing | Observation::Upses(_) | Observation::Host(_) | Observation::Health(_) => {
+            Box::new(std::iter::empty())
+        }
         Observation::Files(files) => Box::new(
             files
                 .iter()
