@@ -148,7 +148,7 @@ impl WebConfig {
         self.tls_server_config
             .as_ref()
             .and_then(TlsServerConfig::problem)
-            .or_else(|| self.rate_limit.and_then(|limit| limit.problem()))
+            .or_else(|| self.rate_limit.and_then(RateLimitConfig::problem))
             .or_else(|| headers.into_iter().find_map(|(header, text)| header.problem(text)))
     }
 }

@@ -109,17 +109,14 @@ impl Prober {
         let asked = self.asked(request.uri.query().unwrap_or_default())?;
         let started = Instant::now();
         let deadline = started + self.patience(request);
-        let _place = match timeout_at(deadline, self.places.acquire()).await {
-            Ok(Ok(place)) => place,
-            Ok(Err(_)) | Err(_) => return Err(NoProbe::Busy),
-        };
+        let Ok(Ok(_place)) = timeout_at(deadline, self.places.acquire()).await else { return Err(NoProbe::Busy) };
         let trust = self.trust().await;
         let left = deadline.saturating_duration_since(Instant::now());
         let outcome = match &trust {
             Some(trust) => probe_against(&asked.endpoint, &trust.roots, left).await,
             None => probe(&asked.endpoint, left).await,
         };
-        Ok(asked.probed(outcome, trust.as_ref(), started.elapsed()))
+        Ok(asked.probed(&outcome, trust.as_ref(), started.elapsed()))
     }
 
     fn asked(&self, query: &str) -> Result<Asked, NoProbe> {
@@ -185,7 +182,7 @@ impl Trust {
 }
 
 impl Asked {
-    fn probed(&self, outcome: Result<Handshake, ProbeError>, trust: Option<&Trust>, took: Duration) -> Probed {
+    fn probed(&self, outcome: &Result<Handshake, ProbeError>, trust: Option<&Trust>, took: Duration) -> Probed {
         let shaken = outcome.as_ref().ok();
         let trusted = shaken.is_some_and(|shaken| shaken.verdict == Some(Verdict::Trusted));
         let chain = shaken.map(|shaken| shaken.chain.clone()).unwrap_or_default();

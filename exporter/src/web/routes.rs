@@ -82,6 +82,8 @@ impl Site {
             metrics: &self.telemetry_path,
             snapshot: &self.board.snapshot(),
             now: Timestamp::now(),
+            // The board does not hold the machine's report yet.
+            shutdown: None,
             probes: self.prober.load().is_some(),
         };
         let mut response = respond(StatusCode::OK, "text/html; charset=utf-8", [Bytes::from(page.html())].into());

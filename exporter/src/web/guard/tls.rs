@@ -23,7 +23,7 @@ const MAX_BYTES: u64 = 1024 * 1024;
 /// Reads the files, and notes each in `watched`.
 pub(super) fn server(config: &TlsServerConfig, watched: &mut Watched) -> Result<Arc<ServerConfig>, GuardError> {
     let chain = Pem::read("certificate", config.cert.as_deref(), config.cert_file.as_ref(), watched)?.certificates()?;
-    let key = config.key.as_ref().map(|key| key.expose_secret());
+    let key = config.key.as_ref().map(ExposeSecret::expose_secret);
     let key = Pem::read("private key", key, config.key_file.as_ref(), watched)?.key()?;
     let provider = Arc::new(provider(config));
     let clients = clients(config, &provider, watched)?;

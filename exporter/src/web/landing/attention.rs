@@ -21,7 +21,7 @@ struct Item {
 pub(super) fn section(
     out: &mut String,
     snapshot: &Snapshot,
-    shutdown: Option<&ShutdownView<'_>>,
+    shutdown: Option<&ShutdownView>,
     now: Timestamp,
 ) -> fmt::Result {
     let mut items: Vec<Item> = shutdown.and_then(|shutdown| going_down(shutdown, now)).into_iter().collect();
@@ -58,7 +58,7 @@ const fn word(severity: Severity) -> &'static str {
     }
 }
 
-fn going_down(shutdown: &ShutdownView<'_>, now: Timestamp) -> Option<Item> {
+fn going_down(shutdown: &ShutdownView, now: Timestamp) -> Option<Item> {
     let said = shutdown.sentence(now);
     (shutdown.severity != Severity::Fine).then(|| item(shutdown.severity, "This host", said))
 }
@@ -71,7 +71,7 @@ fn of_upses(snapshot: &Snapshot) -> Vec<Item> {
 
 /// Sources that failed as a whole, and files of those that did not.
 fn failures(snapshot: &Snapshot) -> Vec<Item> {
-    let whole = snapshot.troubles().map(|(id, trouble)| (id, trouble));
+    let whole = snapshot.troubles();
     let files = snapshot
         .passes()
         .flat_map(|(id, pass)| pass.files().iter().filter_map(move |file| Some((id, file.outcome.as_ref().err()?))));

@@ -22,6 +22,7 @@ use jiff::Timestamp;
 use self::html::Escaped;
 use self::shutdown::ShutdownView;
 use super::TelemetryPath;
+use crate::shutdown::Report;
 use crate::snapshot::Snapshot;
 
 /// How bad something is.
@@ -49,6 +50,8 @@ pub(super) struct Page<'a> {
     pub(super) metrics: &'a TelemetryPath,
     pub(super) snapshot: &'a Snapshot,
     pub(super) now: Timestamp,
+    /// Absent while nobody knows.
+    pub(super) shutdown: Option<&'a Report>,
     pub(super) probes: bool,
 }
 
@@ -61,8 +64,7 @@ impl Page<'_> {
 
     fn write(&self, out: &mut String) -> fmt::Result {
         let (host, snapshot, now) = (Escaped(self.host), self.snapshot, self.now);
-        // The snapshot does not know yet.
-        let shutdown: Option<ShutdownView<'_>> = None;
+        let shutdown = self.shutdown.map(ShutdownView::from);
         write!(
             out,
             "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n\

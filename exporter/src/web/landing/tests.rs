@@ -124,7 +124,7 @@ fn snapshot(name: &str) -> Snapshot {
 
 fn page(host: &str, snapshot: &Snapshot) -> String {
     let metrics = "/metrics".parse().expect("a path");
-    Page { host, metrics: &metrics, snapshot, now: NOW, probes: true }.html()
+    Page { host, metrics: &metrics, snapshot, now: NOW, shutdown: None, probes: true }.html()
 }
 
 #[test]
@@ -163,9 +163,9 @@ fn every_table_can_be_read_aloud_and_every_colour_repeats_a_word() {
 fn a_shutdown_is_the_first_thing_to_be_said() {
     let view = ShutdownView {
         severity: Severity::Critical,
-        state: "in progress",
-        since: Some(NOW),
-        trigger: Some("<nut_fsd>"),
+        state: "shutdown in progress",
+        since: NOW,
+        trigger: Some("<nut_fsd>".to_owned()),
         deadline: Some(NOW + jiff::SignedDuration::from_secs(90)),
     };
     let mut out = String::new();
