@@ -39,5 +39,6 @@ pub mod scratch;
 pub mod snmpd;
 pub mod stage;
 pub mod strace;
+pub mod system_bus;
 pub mod tools;
 pub mod wait;

@@ -73,7 +73,7 @@ fn converse(client: &TcpStream) -> Option<()> {
                 Some((_, value)) => format!("VAR {UPS} {name} \"{value}\"\n"),
                 None => "ERR VAR-NOT-SUPPORTED\n".to_owned(),
             },
-            ["LIST", _, UPS] | ["GET", _, UPS] => "ERR INVALID-ARGUMENT\n".to_owned(),
+            ["LIST" | "GET", _, UPS] => "ERR INVALID-ARGUMENT\n".to_owned(),
             ["LOGOUT"] => "OK Goodbye\n".to_owned(),
             ["STARTTLS"] => "ERR FEATURE-NOT-CONFIGURED\n".to_owned(),
             _ => "ERR UNKNOWN-COMMAND\n".to_owned(),
