@@ -135,7 +135,7 @@ fn with_start_tls_upsd_is_read_when_it_is_who_it_should_be_and_not_at_all_otherw
     let path = |name: &str| directory.join(name);
     fs::write(path("ours.crt"), &ours.identity.certificate)?;
     fs::write(path("other.crt"), &other.identity.certificate)?;
-    fs::write(path("password"), "with \"quotes\" and \\ and blanks\n")?;
+    fs::write(path("password"), "canary-4711 with \"quotes\" and \\ and blanks\n")?;
     let entry = |name: &str, ca: &Path, server_name: &str| {
         format!(
             "  - {{name: {name}, interval: 1s, nut: {{address: \"{}\", ups: one, username: monitor, passwordFile: {:?}, \
@@ -150,13 +150,16 @@ fn with_start_tls_upsd_is_read_when_it_is_who_it_should_be_and_not_at_all_otherw
         entry("other-ca", &path("other.crt"), "ups-01.example.com"),
         entry("other-name", &path("ours.crt"), "ups-02.example.com"),
     );
-    let exporter = Exporter::start(&directory, &config, &[])?;
+    let exporter = Exporter::start(&directory, &config, &["--log.level=debug"])?;
     let metrics = exporter.metrics_when("the protected UPS", |metrics| {
         sample(metrics, "ups_up", &[&label("ups", "good")]) == Some(1.0)
     })?;
     ensure_says(&metrics, "good", ONE_SAYS)?;
     for ups in ["other-ca", "other-name"] {
         ensure_says(&metrics, ups, &[("ups_up", &[], 0.0), ("ups_poll_error", &["reason=\"tls\""], 1.0)])?;
+    }
+    for said in [metrics, exporter.program.log_text()] {
+        ensure!(!said.contains("canary-4711"), "the password was told: {said}");
     }
     Ok(())
 }

@@ -21,11 +21,10 @@ pub(super) struct Limits {
 }
 
 /// Why a conversation broke off. Every reason is one of the UPS source's.
-#[derive(Clone, Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub(super) enum WireError {
-    /// With the words of a [`ProbeError`], which cannot be cloned.
-    #[error("{message}")]
-    Dial { reason: &'static str, message: String },
+    #[error(transparent)]
+    Dial(#[from] ProbeError),
     #[error("{address}: no whole answer to {asked} within the deadline; raise `timeout` if the server is only slow")]
     Timeout { address: String, asked: &'static str },
     #[error(
@@ -63,32 +62,25 @@ pub(super) struct Wire {
 impl WireError {
     pub(super) const fn reason(&self) -> &'static str {
         match self {
-            Self::Dial { reason, .. } => reason,
+            Self::Dial(error) => match error {
+                ProbeError::Dns { .. } => "dns",
+                ProbeError::Timeout { .. } => "timeout",
+                // What remains beside it is of a TLS handshake, which dialling does not begin.
+                ProbeError::Connect { .. }
+                | ProbeError::Address { .. }
+                | ProbeError::ServerName { .. }
+                | ProbeError::TlsAlert { .. }
+                | ProbeError::NotTls { .. }
+                | ProbeError::Closed { .. }
+                | ProbeError::Protocol { .. }
+                | ProbeError::NoCertificate { .. }
+                | ProbeError::Malformed { .. } => "connect",
+            },
             Self::Timeout { .. } => "timeout",
             Self::Closed { .. } | Self::Broken { .. } => "connect",
             Self::CutShort { .. } => "protocol",
             Self::TooLarge { .. } => "too_large",
         }
-    }
-}
-
-impl From<ProbeError> for WireError {
-    fn from(error: ProbeError) -> Self {
-        let reason = match &error {
-            ProbeError::Dns { .. } => "dns",
-            ProbeError::Timeout { .. } => "timeout",
-            // What remains is of a TLS handshake, which dialling does not begin.
-            ProbeError::Address { .. }
-            | ProbeError::ServerName { .. }
-            | ProbeError::Connect { .. }
-            | ProbeError::TlsAlert { .. }
-            | ProbeError::NotTls { .. }
-            | ProbeError::Closed { .. }
-            | ProbeError::Protocol { .. }
-            | ProbeError::NoCertificate { .. }
-            | ProbeError::Malformed { .. } => "connect",
-        };
-        Self::Dial { reason, message: error.to_string() }
     }
 }
 
