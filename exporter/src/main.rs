@@ -2,13 +2,16 @@
 
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Parser;
 use kagiban_exporter::cli::{Cli, Command, KeystoreCommand, ListArgs, LogFormat, ServeArgs, list_keystore, one_line};
 use kagiban_exporter::host_api::AUDIT_TARGET;
-use kagiban_exporter::{config, service};
+use kagiban_exporter::service::Listen;
+use kagiban_exporter::web::Guard;
+use kagiban_exporter::{config, platform, service};
 use tokio::runtime::Runtime;
 use tracing::Level;
 use tracing_subscriber::filter::{LevelFilter, Targets};
@@ -46,8 +49,13 @@ fn run(args: ServeArgs) -> Result<ExitCode> {
     if args.config_check {
         let path = args.config_file.as_deref().context("--config.check needs --config.file")?;
         config::load(path)?;
+        if let Some(path) = &args.web_config_file {
+            Guard::open(Some(path), &Arc::default())?;
+        }
         return Ok(ExitCode::SUCCESS);
     }
+    // Before there is a second thread: it changes the environment.
+    let sockets = args.systemd_socket.then(platform::inherited_sockets).transpose()?;
     let runtime = runtime()?;
     let code = if args.once {
         let (metrics, all_up) = runtime.block_on(service::once(args.config_file))?;
@@ -56,7 +64,8 @@ fn run(args: ServeArgs) -> Result<ExitCode> {
     } else {
         let options = service::Options {
             config_file: args.config_file,
-            listen_addresses: args.listen_addresses,
+            listen: sockets.map_or(Listen::Addresses(args.listen_addresses), Listen::Inherited),
+            web_config_file: args.web_config_file,
             telemetry_path: args.telemetry_path,
         };
         runtime.block_on(service::serve(options))?;

@@ -1,37 +1,49 @@
 //! The program at work: sources watched, the snapshot rendered, pages served, until somebody says stop.
 
 use std::io;
+use std::net::TcpListener;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use jiff::Timestamp;
 use kagiban_crds::HostName;
 use tokio::task::{JoinSet, spawn_blocking};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use crate::config::{self, Config, ConfigError};
+use crate::config::{self, CompatSet, Config, ConfigError};
 use crate::discovery::{Found, Places};
 use crate::host_api;
-use crate::platform::{self, Request, Requests};
+use crate::platform::{self, Lifecycle, Request, Requests};
 use crate::render::{Format, Program, Rendered};
 use crate::snapshot::Board;
 use crate::sources::{self, Gate, Source, Traps};
-use crate::web::{ListenAddress, ListenError, Listeners, Site, TelemetryPath};
+use crate::web::{Guard, GuardError, ListenAddress, ListenError, Listeners, Prober, Site, TelemetryPath};
 
 /// Changes that come together are rendered together; nobody scrapes more often than this.
 const RENDER_AFTER: Duration = Duration::from_millis(100);
+/// One datagram to a neighbour.
+const TELL_DEADLINE: Duration = Duration::from_secs(1);
 
 /// What the command line decides.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Options {
     pub config_file: Option<PathBuf>,
-    pub listen_addresses: Vec<ListenAddress>,
+    pub listen: Listen,
+    pub web_config_file: Option<PathBuf>,
     pub telemetry_path: TelemetryPath,
+}
+
+/// Whose sockets are answered on.
+#[derive(Debug)]
+pub enum Listen {
+    Addresses(Vec<ListenAddress>),
+    /// Those that the service manager has opened.
+    Inherited(Vec<TcpListener>),
 }
 
 /// Why the program cannot work.
@@ -41,6 +53,8 @@ pub enum ServiceError {
     Config(#[from] ConfigError),
     #[error(transparent)]
     Listen(#[from] ListenError),
+    #[error(transparent)]
+    Guard(#[from] GuardError),
     #[error("cannot listen for signals: {0}")]
     Signals(io::Error),
 }
@@ -49,6 +63,7 @@ pub enum ServiceError {
 struct Plan {
     host: HostName,
     config: Config,
+    prober: Option<Arc<Prober>>,
     sources: Vec<Source>,
     traps: Option<Traps>,
 }
@@ -60,45 +75,59 @@ struct Plan {
 pub async fn serve(options: Options) -> Result<(), ServiceError> {
     let started = Timestamp::now();
     let mut requests = Requests::listen().map_err(ServiceError::Signals)?;
-    let Plan { host, config, sources, traps } = plan(options.config_file.clone()).await?;
-    let listeners = Listeners::bind(&options.listen_addresses).await?;
-
+    let Plan { host, config, prober, sources, traps } = plan(options.config_file.clone()).await?;
     let board = Arc::new(Board::default());
+    let guard = guard(options.web_config_file, &board).await?;
+    let listeners = match options.listen {
+        Listen::Addresses(addresses) => Listeners::bind(&addresses).await?,
+        Listen::Inherited(sockets) => Listeners::inherit(sockets)?,
+    };
+
     let site = Arc::new(Site {
         host: host.to_string(),
         telemetry_path: options.telemetry_path,
         started,
         board: Arc::clone(&board),
         rendered: ArcSwap::default(),
+        prober: ArcSwapOption::new(prober),
         ready: AtomicBool::new(false),
     });
     board.note_reload(true, started);
+    let compat = Arc::new(ArcSwap::from_pointee(config.compat.clone()));
     let stop = CancellationToken::new();
     let mut watches = Watches::start(sources, traps, &board);
     let mut parts = JoinSet::new();
     let board_of_api = Arc::clone(&board);
-    parts.spawn(render(Arc::clone(&site), stop.clone()));
-    parts.spawn(listeners.serve(site, stop.clone()));
+    parts.spawn(render(Arc::clone(&site), Arc::clone(&compat), stop.clone()));
+    parts.spawn(listeners.serve(Arc::clone(&site), guard, stop.clone()));
     parts.spawn(offer_host_api(host, config, board_of_api, stop.clone()));
 
+    tell(Lifecycle::Ready { status: "Answers; looks at every source for the first time".to_owned() }).await;
     loop {
         match requests.next().await {
             Request::Stop => break,
-            Request::Reload => match plan(options.config_file.clone()).await {
-                Ok(plan) => {
-                    watches.stop().await;
-                    watches = Watches::start(plan.sources, plan.traps, &board);
-                    board.note_reload(true, Timestamp::now());
-                    info!("configuration loaded; the host API keeps the one that it was started with");
+            Request::Reload => {
+                tell(Lifecycle::Reloading).await;
+                match plan(options.config_file.clone()).await {
+                    Ok(plan) => {
+                        watches.stop().await;
+                        compat.store(Arc::new(plan.config.compat));
+                        watches = Watches::start(plan.sources, plan.traps, &board);
+                        site.prober.store(plan.prober);
+                        board.note_reload(true, Timestamp::now());
+                        info!("configuration loaded; the host API keeps the one that it was started with");
+                    }
+                    Err(error) => {
+                        board.note_reload(false, Timestamp::now());
+                        error!(reason = error.reason(), %error, "configuration refused, the one before stays in force");
+                    }
                 }
-                Err(error) => {
-                    board.note_reload(false, Timestamp::now());
-                    error!(reason = error.reason(), %error, "configuration refused, the one before stays in force");
-                }
-            },
+                tell(Lifecycle::Ready { status: "Answers".to_owned() }).await;
+            }
         }
     }
     info!("stopping");
+    tell(Lifecycle::Stopping).await;
     stop.cancel();
     watches.stop().await;
     while parts.join_next().await.is_some() {}
@@ -111,14 +140,14 @@ pub async fn serve(options: Options) -> Result<(), ServiceError> {
 /// When the configuration is bad.
 pub async fn once(config_file: Option<PathBuf>) -> Result<(Vec<u8>, bool), ServiceError> {
     let started = Timestamp::now();
-    let Plan { sources, .. } = plan(config_file).await?;
+    let Plan { sources, config, .. } = plan(config_file).await?;
     let board = Board::default();
     board.expect(sources.iter().map(|source| (source.id().clone(), source.reasons())));
     board.note_reload(true, started);
     sources::look_at_all(sources, &board).await;
     let snapshot = board.snapshot();
     let all_up = snapshot.passes().all(|(_, pass)| pass.is_up());
-    Ok((Rendered::new(&snapshot).answer(Format::Text, &Program::now(started)).concat(), all_up))
+    Ok((Rendered::new(&snapshot, &config.compat).answer(Format::Text, &Program::now(started)).concat(), all_up))
 }
 
 async fn plan(config_file: Option<PathBuf>) -> Result<Plan, ConfigError> {
@@ -129,9 +158,25 @@ async fn plan(config_file: Option<PathBuf>) -> Result<Plan, ConfigError> {
         let host = host_name(&config);
         let sources = sources::plan(&config, &found, &host);
         let traps = Traps::plan(&config, &sources);
-        Ok(Plan { host, config, sources, traps })
+        let prober = Prober::new(&config, found.system_bundle.as_deref()).map(Arc::new);
+        Ok(Plan { host, config, prober, sources, traps })
     });
     planned.await.expect("reading the configuration neither panics nor is it cancelled")
+}
+
+async fn guard(path: Option<PathBuf>, board: &Arc<Board>) -> Result<Arc<Guard>, GuardError> {
+    let board = Arc::clone(board);
+    let opened = spawn_blocking(move || Guard::open(path.as_deref(), &board).map(Arc::new)).await;
+    opened.expect("reading the web configuration neither panics nor is it cancelled")
+}
+
+/// A service manager that does not listen is no reason to wait.
+async fn tell(word: Lifecycle) {
+    match timeout(TELL_DEADLINE, spawn_blocking(move || platform::announce(&word))).await {
+        Ok(Ok(Ok(()))) => {}
+        Ok(Ok(Err(error))) => warn!(%error, "the service manager was not reached"),
+        Ok(Err(_)) | Err(_) => warn!("the service manager was not reached in time"),
+    }
 }
 
 fn say(config: &Config, found: &Found) {
@@ -202,19 +247,33 @@ impl Watches {
 }
 
 /// Renders when something has changed, never because somebody asks.
-async fn render(site: Arc<Site>, stop: CancellationToken) {
+async fn render(site: Arc<Site>, compat: Arc<ArcSwap<Vec<CompatSet>>>, stop: CancellationToken) {
     loop {
         let snapshot = site.board.snapshot();
         let complete = snapshot.is_complete();
-        if let Ok(rendered) = spawn_blocking(move || Rendered::new(&snapshot)).await {
+        let compat = compat.load_full();
+        if let Ok(rendered) = spawn_blocking(move || Rendered::new(&snapshot, &compat)).await {
             site.rendered.store(Arc::new(rendered));
             if complete && !site.ready.swap(true, Ordering::Relaxed) {
                 info!("every source has been looked at");
+                tell(Lifecycle::Status { status: "Answers; every source has been looked at".to_owned() }).await;
             }
         }
         tokio::select! {
             () = stop.cancelled() => return,
-            () = async { site.board.changed().await; sleep(RENDER_AFTER).await } => {}
+            () = changed(&site.board, complete) => {}
+        }
+    }
+}
+
+/// Returns a while after something has changed, or at once with what makes the snapshot a whole one: for that somebody waits.
+async fn changed(board: &Board, was_complete: bool) {
+    board.changed().await;
+    let mut pause = std::pin::pin!(sleep(RENDER_AFTER));
+    while was_complete || !board.snapshot().is_complete() {
+        tokio::select! {
+            () = &mut pause => return,
+            () = board.changed() => {}
         }
     }
 }

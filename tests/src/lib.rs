@@ -13,27 +13,32 @@
 //! Nothing here asks our own code whether our own code did well: certificates are read off the wire, stores are opened by
 //! Java, writes are counted in the API server's audit log.
 
+pub mod apcupsd;
 pub mod audit;
 pub mod canary;
 pub mod control_plane;
 pub mod crash_proxy;
 pub mod exporter;
+pub mod exposition;
 pub mod handshake;
 pub mod host;
 pub mod http;
 pub mod jks;
 pub mod keystore;
 pub mod kubectl;
+pub mod nut;
 pub mod operator;
 pub mod pki;
 pub mod ports;
 pub mod powerchute;
 pub mod process;
+pub mod prometheus;
 pub mod promtool;
 pub mod quickstart;
 pub mod scratch;
 pub mod snmpd;
 pub mod stage;
 pub mod strace;
+pub mod system_bus;
 pub mod tools;
 pub mod wait;

@@ -29,6 +29,11 @@ pub fn promtool() -> Result<PathBuf> {
     if unpacked.is_file() { Ok(unpacked) } else { on_path("promtool", "prometheus") }
 }
 
+pub fn prometheus() -> Result<PathBuf> {
+    let unpacked = cache().join("prometheus/usr/bin/prometheus");
+    if unpacked.is_file() { Ok(unpacked) } else { on_path("prometheus", "prometheus") }
+}
+
 /// A program of the Network UPS Tools, as `lib/nut/upsd` or `bin/upsc`.
 pub fn nut(program: &str) -> Result<Command> {
     unpacked("nut", program)
@@ -46,6 +51,10 @@ pub fn snmp(program: &str) -> Result<Command> {
 
 pub fn python() -> Result<PathBuf> {
     on_path("python3", "python3")
+}
+
+pub fn dbus_daemon() -> Result<PathBuf> {
+    on_path("dbus-daemon", "dbus")
 }
 
 pub fn java() -> Result<PathBuf> {

@@ -1,20 +1,26 @@
 //! The host's own configuration: YAML, every key known, parsed into values that cannot be wrong.
 //!
 //! ```text
-//!   file.rs  ──YAML──>  Config ─┬─ certificates.rs, tls.rs, ups.rs   what to look at
+//!   file.rs  ──YAML──>  Config ─┬─ certificates.rs, tls.rs, probe.rs, ups.rs, shutdown.rs   what to look at
 //!   (size, line, column)        └─ agents.rs, host_api.rs            what may be rotated, by whom, and when
 //!                                  values.rs                         durations, patterns, names
+//!                                  compat.rs                         under whose names too
+//!   the web configuration file ──> web.rs                            over what, and to whom, pages are shown
 //! ```
 //!
 //! `examples/exporter.yaml` documents every key.
 
 mod agents;
 mod certificates;
+mod compat;
 mod file;
 mod host_api;
+mod probe;
+mod shutdown;
 mod tls;
 mod ups;
 mod values;
+mod web;
 
 use std::path::PathBuf;
 
@@ -23,14 +29,21 @@ use serde::Deserialize;
 
 pub use agents::AgentConfig;
 pub use certificates::CertificateRule;
-pub use file::{ConfigError, load, parse};
+pub use compat::CompatSet;
+pub use file::{ConfigError, WebFile, load, load_web, parse};
 pub use host_api::{HostApiConfig, PowerConfig};
+pub use probe::{AllowedTarget, ProbeConfig};
+pub use shutdown::ShutdownConfig;
 pub use tls::TlsEndpoint;
 pub use ups::{
     ApcupsdConfig, NutConfig, PowerchuteWebConfig, SnmpAuthConfig, SnmpAuthProtocol, SnmpConfig, SnmpPrivacyConfig,
     SnmpPrivacyProtocol, SnmpTrapsConfig, SnmpVersion, StartTlsConfig, UpsBackend, UpsConfig,
 };
 pub use values::{Exclusion, Interval, PathPattern, SourceName};
+pub use web::{
+    CipherSuite, ClientAuthType, Curve, ExtraHeader, HeaderText, HttpServerConfig, PasswordHash, RateLimitConfig,
+    TlsServerConfig, TlsVersion, WebConfig,
+};
 
 /// All of it. The default is what an empty file says.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -40,14 +53,18 @@ pub struct Config {
     pub host: Option<HostName>,
     pub certificates: Vec<CertificateRule>,
     pub tls_endpoints: Vec<TlsEndpoint>,
+    pub probe: Option<ProbeConfig>,
     pub ups: Vec<UpsConfig>,
     pub snmp_traps: Option<SnmpTrapsConfig>,
+    pub shutdown: ShutdownConfig,
     pub agents: Vec<AgentConfig>,
     pub host_api: Option<HostApiConfig>,
     pub power: PowerConfig,
     /// By default the platform's.
     pub state_directory: Option<PathBuf>,
     pub discovery: DiscoveryConfig,
+    /// Whose names are published beside ours; by default nobody's.
+    pub compat: Vec<CompatSet>,
 }
 
 /// Whether the usual places are searched.

@@ -45,7 +45,11 @@ impl Endpoint {
         self.server_name.as_deref().unwrap_or_else(host)
     }
 
-    fn host_and_port(&self) -> Result<(&str, u16), ProbeError> {
+    /// The two halves of the address.
+    ///
+    /// # Errors
+    /// [`ProbeError::Address`] when it has none.
+    pub fn host_and_port(&self) -> Result<(&str, u16), ProbeError> {
         let malformed = || ProbeError::Address { address: self.address.clone() };
         let (host, port) = self.address.rsplit_once(':').ok_or_else(malformed)?;
         let port = port.parse().map_err(|_| malformed())?;

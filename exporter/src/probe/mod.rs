@@ -11,6 +11,7 @@
 mod dial;
 mod error;
 mod handshake;
+mod path;
 mod recorder;
 mod roots;
 
@@ -18,4 +19,5 @@ pub use dial::Endpoint;
 pub(crate) use dial::dial;
 pub use error::ProbeError;
 pub use handshake::{Handshake, Phases, probe, probe_against};
+pub use path::trusted_path;
 pub use roots::{Roots, RootsError, Verdict};

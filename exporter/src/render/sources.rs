@@ -67,6 +67,20 @@ pub(super) const FAMILIES: &[Family<Snapshot>] = &[
         samples: |snapshot, out| snapshot.reload.map_or(Ok(()), |reload| out.put(&[], reload.last_success.as_second())),
     },
     Family {
+        name: "kagiban_web_config_last_reload_successful",
+        help: "Whether the last attempt to read the web configuration file and its certificates succeeded; when not, the ones before are in force.",
+        kind: Kind::Gauge,
+        samples: |snapshot, out| snapshot.web_config.map_or(Ok(()), |reload| out.put(&[], reload.successful)),
+    },
+    Family {
+        name: "kagiban_web_config_last_reload_success_timestamp_seconds",
+        help: "When the web configuration in force was read, in seconds since 1970.",
+        kind: Kind::Gauge,
+        samples: |snapshot, out| {
+            snapshot.web_config.map_or(Ok(()), |reload| out.put(&[], reload.last_success.as_second()))
+        },
+    },
+    Family {
         name: "kagiban_host_api_up",
         help: "Whether the host API works; absent where none is configured.",
         kind: Kind::Gauge,

@@ -1,6 +1,6 @@
 //! What one source says, at one time, of the host's power and of its going down.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::label::Label;
 use crate::ups::Triggers;
@@ -17,8 +17,8 @@ pub struct Evidence {
     pub cause: Option<Label>,
 }
 
-/// The state that one source would have alone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The state that one source would have alone, from the mildest to the most severe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Sign {
     /// On line and nothing planned.
     Normal,
@@ -59,6 +59,33 @@ pub enum ShutdownKind {
     SoftReboot,
     /// A word that no table of ours knows.
     Other,
+}
+
+/// The system goes down within seconds of the time; who delays it has five of them by default. What still stands minutes
+/// later was not carried out.
+const CARRIED_OUT_WITHIN: SignedDuration = SignedDuration::from_mins(5);
+
+impl Evidence {
+    /// Whether it takes part in the state: not a plan that nobody will carry out, nor one that nobody has.
+    pub(super) fn counts(&self, now: Timestamp) -> bool {
+        match self.scheduled {
+            Some(plan) if self.sign == Sign::Scheduled => !plan.dry_run && plan.is_current(now),
+            Some(_) | None => true,
+        }
+    }
+
+    /// When the host or its power goes, by this evidence.
+    pub(super) fn end(&self) -> Option<Timestamp> {
+        let scheduled = self.scheduled.filter(|plan| !plan.dry_run).map(|plan| plan.at);
+        self.deadline.into_iter().chain(scheduled).min()
+    }
+}
+
+impl Scheduled {
+    /// Whether its time is ahead, or so near that it is being carried out.
+    pub(super) fn is_current(&self, now: Timestamp) -> bool {
+        now.duration_since(self.at) < CARRIED_OUT_WITHIN
+    }
 }
 
 impl ShutdownKind {

@@ -48,11 +48,12 @@ impl Board {
 
     /// Notes how loading the configuration went.
     pub fn note_reload(&self, successful: bool, now: Timestamp) {
-        self.write(|snapshot| {
-            let before = snapshot.reload.map_or(now, |reload| reload.last_success);
-            let last_success = if successful { now } else { before };
-            snapshot.reload = Some(Reload { successful, last_success });
-        });
+        self.write(|snapshot| snapshot.reload = Some(Reload::after(snapshot.reload, successful, now)));
+    }
+
+    /// Notes how reading the web configuration went.
+    pub fn note_web_config(&self, successful: bool, now: Timestamp) {
+        self.write(|snapshot| snapshot.web_config = Some(Reload::after(snapshot.web_config, successful, now)));
     }
 
     /// Notes whether the host API works.

@@ -58,6 +58,8 @@ pub struct SourceState {
 pub struct Snapshot {
     pub sources: BTreeMap<SourceId, SourceState>,
     pub reload: Option<Reload>,
+    /// Of the web configuration; absent where there is none.
+    pub web_config: Option<Reload>,
     /// Whether the host API works; absent where none is configured.
     pub host_api_up: Option<bool>,
     /// Absent where no SNMP traps are to be received.
@@ -73,12 +75,19 @@ pub struct TrapCounts {
     pub outcomes: BTreeMap<&'static str, u64>,
 }
 
-/// How the last attempt to load the configuration went.
+/// How the last attempt to load a configuration went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reload {
     pub successful: bool,
     /// Of the last attempt that succeeded.
     pub last_success: Timestamp,
+}
+
+impl Reload {
+    fn after(before: Option<Self>, successful: bool, now: Timestamp) -> Self {
+        let last_success = if successful { now } else { before.map_or(now, |before| before.last_success) };
+        Self { successful, last_success }
+    }
 }
 
 impl SourceKind {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::{Label, SeenCertificate};
-use crate::probe::Phases;
+use crate::probe::{Handshake, Phases, Verdict};
 use crate::shutdown::Evidence;
 use crate::ups::Reading;
 
@@ -112,6 +112,23 @@ impl Backend {
             Self::Nut => "nut",
             Self::PowerchuteWeb => "powerchute_web",
             Self::Snmp => "snmp",
+        }
+    }
+}
+
+impl Served {
+    pub fn of(handshake: &Handshake) -> Self {
+        Self {
+            certificates: SeenCertificate::served(&handshake.chain),
+            complete: handshake.is_complete(),
+            refused: match &handshake.verdict {
+                Some(Verdict::Trusted) => None,
+                Some(Verdict::Refused { reason, .. }) => Some(reason),
+                None => Some("no_roots"),
+            },
+            phases: handshake.phases,
+            tls_version: handshake.tls_version,
+            cipher: handshake.cipher.as_deref().map(Label::new),
         }
     }
 }

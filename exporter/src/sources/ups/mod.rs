@@ -19,6 +19,8 @@ mod trust;
 mod web;
 mod wire;
 
+pub(crate) use web::read_page;
+
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::sync::Arc;
@@ -36,6 +38,7 @@ use crate::ups::Reading;
 pub(super) const REASONS: &[&str] = &[
     "auth",
     "bad_encoding",
+    "busy",
     "comm_lost",
     "connect",
     "data_stale",
@@ -73,13 +76,13 @@ enum Client {
     Nut(Box<nut::Client>),
     Apcupsd(apcupsd::Client),
     Snmp(Box<snmp::Client>),
-    Web(web::Client),
+    Web(Box<web::Client>),
 }
 
 impl UpsSource {
     pub(super) fn new(config: &UpsConfig, system_bundle: Option<&Path>) -> Self {
         let name = Label::new(config.name.as_str());
-        let deadline = config.timeout.as_duration();
+        let (interval, deadline) = (config.interval.as_duration(), config.timeout.as_duration());
         // A client that ends by itself can say how far it came, and keeps the UPSes that it had read.
         let own = deadline - deadline / 10;
         let (client, address) = match &config.backend {
@@ -87,11 +90,10 @@ impl UpsSource {
                 (Client::Nut(Box::new(nut::Client::new(nut, name.clone(), system_bundle, own))), &nut.address)
             }
             UpsBackend::Apcupsd(apcupsd) => (Client::Apcupsd(apcupsd::Client::new(apcupsd, own)), &apcupsd.address),
-            UpsBackend::Snmp(snmp) => {
-                let interval = config.interval.as_duration();
-                (Client::Snmp(Box::new(snmp::Client::new(snmp, own, interval))), &snmp.address)
+            UpsBackend::Snmp(snmp) => (Client::Snmp(Box::new(snmp::Client::new(snmp, own, interval))), &snmp.address),
+            UpsBackend::PowerchuteWeb(web) => {
+                (Client::Web(Box::new(web::Client::new(web, system_bundle, interval, deadline))), &web.address)
             }
-            UpsBackend::PowerchuteWeb(web) => (Client::Web(web::Client::new(web)), &web.address),
         };
         Self {
             target: Label::new(address),
@@ -143,14 +145,14 @@ pub(crate) fn read_nut_bytes(bytes: &[u8]) {
     nut::read_bytes(bytes);
 }
 
-/// Takes bytes for what an SNMP agent sends, asked or not: for the fuzzer.
-pub(crate) fn read_snmp_bytes(bytes: &[u8]) {
-    snmp::read_bytes(bytes);
-}
-
 /// Takes bytes for what apcupsd sends: for the fuzzer.
 pub(crate) fn read_nis_bytes(bytes: &[u8]) {
     apcupsd::read_bytes(bytes);
+}
+
+/// Takes bytes for what an SNMP agent sends: for the fuzzer.
+pub(crate) fn read_snmp_bytes(bytes: &[u8]) {
+    snmp::read_bytes(bytes);
 }
 
 impl Client {

@@ -1,0 +1,146 @@
+//! What a UPS's reading says of the host that it feeds.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{Evidence, Sign, Word};
+use crate::ups::{Quantity, Reading, SelfTest, Status, Trigger};
+
+/// RFC 1628's alarms 22 and 23. No status of the schema says them.
+const PENDING_ALARM: &str = "shutdown_pending";
+const IMMINENT_ALARM: &str = "shutdown_imminent";
+
+/// Whether the UPS says that its load is fed from the line, corrected or not.
+pub fn is_on_line(reading: &Reading) -> bool {
+    let on_line = [Status::Online, Status::Trim, Status::Boost, Status::Eco];
+    on_line.iter().any(|status| reading.statuses.contains(status))
+}
+
+impl Word {
+    /// What a UPS that answered at `now` said.
+    pub fn of(reading: &Reading, now: Timestamp) -> Self {
+        let evidence = Evidence::of(reading, now);
+        if evidence.sign == Sign::Normal && !speaks_of_power(reading) {
+            return Self::Mute;
+        }
+        Self::Said(vec![evidence])
+    }
+}
+
+impl Evidence {
+    /// A deadline of it is never before `now`.
+    pub fn of(reading: &Reading, now: Timestamp) -> Self {
+        let sign = sign(reading);
+        Self {
+            sign,
+            triggers: reading.triggers.clone(),
+            deadline: seconds_left(reading, sign).and_then(|left| after(now, left)),
+            scheduled: None,
+            cause: reading.cause.clone(),
+        }
+    }
+}
+
+fn sign(reading: &Reading) -> Sign {
+    let any = |statuses: &[Status]| statuses.iter().any(|status| reading.statuses.contains(status));
+    let alarm = |name: &str| reading.alarms.iter().any(|alarm| alarm.as_str() == name);
+    let triggered = reading.triggers.iter().map(|trigger| announced_by(*trigger)).max().unwrap_or(Sign::Normal);
+
+    // First of all: a UPS that is off because the shutdown has come so far must not hide that it had begun.
+    if triggered == Sign::InProgress || any(&[Status::ForcedShutdown, Status::ShuttingDown]) || alarm(IMMINENT_ALARM) {
+        return Sign::InProgress;
+    }
+    if any(&[Status::Off, Status::Sleeping]) {
+        return Sign::Off;
+    }
+    if triggered == Sign::Pending || reading.values.of(Quantity::ShutdownTimer).is_some() || alarm(PENDING_ALARM) {
+        return Sign::Pending;
+    }
+    let link = if any(&[Status::CommLost]) { Sign::CommsLost } else { Sign::Normal };
+    link.max(battery(reading)).max(triggered)
+}
+
+/// A battery that is run down on purpose is no outage. A low one is a danger on line too: it would not carry the host
+/// through the next outage.
+fn battery(reading: &Reading) -> Sign {
+    let any = |statuses: &[Status]| statuses.iter().any(|status| reading.statuses.contains(status));
+    if any(&[Status::Testing, Status::Calibrating]) || reading.self_test == Some(SelfTest::InProgress) {
+        Sign::Testing
+    } else if any(&[Status::LowBattery, Status::BatteryDepleted]) {
+        Sign::LowBattery
+    } else if any(&[Status::OnBattery]) || counts_time_on_battery(reading) {
+        Sign::OnBattery
+    } else {
+        Sign::Normal
+    }
+}
+
+/// An agent that tells no state may still tell how long it has been on battery.
+fn counts_time_on_battery(reading: &Reading) -> bool {
+    !is_on_line(reading) && reading.values.of(Quantity::OnBattery).is_some_and(|seconds| seconds > 0.0)
+}
+
+/// How far a shutdown is, at least, once this trigger is there.
+const fn announced_by(trigger: Trigger) -> Sign {
+    match trigger {
+        Trigger::SystemdSchedule => Sign::Scheduled,
+        Trigger::NutTimer
+        | Trigger::ApcupsdLoad
+        | Trigger::ApcupsdTimeOnBattery
+        | Trigger::ApcupsdRuntime
+        | Trigger::ApcupsdEmergency
+        | Trigger::ApcupsdRemote
+        | Trigger::SnmpShutdownDelay
+        | Trigger::SnmpAlarm
+        | Trigger::PowerchuteEvent => Sign::Pending,
+        Trigger::SystemdPreparing | Trigger::NutFsd | Trigger::ApcupsdShutdown | Trigger::PowerchuteCritical => {
+            Sign::InProgress
+        }
+    }
+}
+
+fn speaks_of_power(reading: &Reading) -> bool {
+    let of_power = |status: &Status| match status {
+        Status::Online
+        | Status::OnBattery
+        | Status::Bypass
+        | Status::Off
+        | Status::Trim
+        | Status::Boost
+        | Status::Eco
+        | Status::Sleeping => true,
+        Status::LowBattery
+        | Status::HighBattery
+        | Status::BatteryDepleted
+        | Status::ReplaceBattery
+        | Status::NoBattery
+        | Status::Charging
+        | Status::Discharging
+        | Status::Calibrating
+        | Status::Testing
+        | Status::Overload
+        | Status::Alarm
+        | Status::ForcedShutdown
+        | Status::ShuttingDown
+        | Status::CommLost => false,
+    };
+    reading.statuses.iter().any(of_power)
+}
+
+/// What comes first: the end of a countdown, or the time when the battery is as low as the UPS lets it be.
+fn seconds_left(reading: &Reading, sign: Sign) -> Option<f64> {
+    let value = |quantity| reading.values.of(quantity);
+    let drains = match sign {
+        Sign::OnBattery | Sign::LowBattery => true,
+        Sign::Pending | Sign::InProgress => matches!(battery(reading), Sign::OnBattery | Sign::LowBattery),
+        Sign::Normal | Sign::Testing | Sign::Cancelled | Sign::CommsLost | Sign::Scheduled | Sign::Off => false,
+    };
+    let lasts = value(Quantity::BatteryRuntime)
+        .filter(|_| drains && !is_on_line(reading))
+        .map(|runtime| (runtime - value(Quantity::BatteryRuntimeLow).unwrap_or(0.0)).max(0.0));
+    value(Quantity::ShutdownTimer).into_iter().chain(lasts).min_by(f64::total_cmp)
+}
+
+/// None beyond what a calendar holds.
+fn after(now: Timestamp, seconds: f64) -> Option<Timestamp> {
+    now.checked_add(SignedDuration::try_from_secs_f64(seconds).ok()?).ok()
+}

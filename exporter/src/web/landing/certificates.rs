@@ -1,0 +1,77 @@
+//! The certificates, the first to expire first.
+
+use std::fmt;
+
+use jiff::Timestamp;
+
+use super::Severity;
+use super::html::{Cell, Moment, Span, table};
+use crate::snapshot::{Label, Observation, Pass, SeenCertificate, Snapshot};
+
+/// From here a certificate is worth a second look.
+const SOON_SECONDS: i64 = 28 * 86_400;
+
+pub(super) fn section(out: &mut String, snapshot: &Snapshot, now: Timestamp) -> fmt::Result {
+    let rows = by_expiry(snapshot).into_iter().map(|(place, certificate)| {
+        let facts = &certificate.facts;
+        let (severity, left) = left(facts.not_after, now);
+        [
+            Cell::of(&facts.subject),
+            Cell::of(Moment(Timestamp::from_second(facts.not_after).unwrap_or(Timestamp::MAX))),
+            Cell::marked(severity, left),
+            Cell::of(certificate.role.as_str()),
+            Cell::of(place),
+            Cell::of(&certificate.alias),
+        ]
+    });
+    table(
+        out,
+        "Certificates, the first to expire first",
+        ["Subject", "Expires", "Left", "Role", "Where", "Alias"],
+        rows,
+    )
+}
+
+pub(super) fn by_expiry(snapshot: &Snapshot) -> Vec<(&Label, &SeenCertificate)> {
+    let mut rows: Vec<_> = snapshot.passes().flat_map(|(_, pass)| seen(pass)).collect();
+    rows.sort_by_key(|(place, certificate)| (certificate.facts.not_after, *place));
+    rows
+}
+
+pub(super) fn left(not_after: i64, now: Timestamp) -> (Severity, String) {
+    match not_after - now.as_second() {
+        left @ ..0 => (Severity::Critical, format!("expired {} ago", Span(-left))),
+        left @ ..SOON_SECONDS => (Severity::Warning, format!("expires in {}", Span(left))),
+        left => (Severity::Fine, format!("expires in {}", Span(left))),
+    }
+}
+
+/// A pass's certificates and where each was seen.
+pub(super) fn seen(pass: &Pass) -> Box<dyn Iterator<Item = (&Label, &SeenCertificate)> + '_> {
+    match &pass.observation {
+        Observation::Nothing | Observation::Upses(_) | Observation::Host(_) => Box::new(std::iter::empty()),
+        Observation::Files(files) => Box::new(
+            files
+                .iter()
+                .filter_map(|f| Some((f, f.outcome.as_ref().ok()?)))
+                .flat_map(|(file, contents)| contents.certificates.iter().map(|certificate| (&file.path, certificate))),
+        ),
+        Observation::Endpoint(probe) => {
+            let served = probe.outcome.as_ref().ok().map_or(&[][..], |served| &served.certificates);
+            Box::new(served.iter().map(|certificate| (&probe.target, certificate)))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_expired_certificate_is_said_to_be_expired() {
+        let now = Timestamp::constant(1_000_000_000, 0);
+        assert_eq!(left(999_999_999, now), (Severity::Critical, "expired 1 s ago".to_owned()));
+        assert_eq!(left(1_000_000_000 + SOON_SECONDS - 1, now).0, Severity::Warning);
+        assert_eq!(left(1_000_000_000 + 300 * 86_400, now), (Severity::Fine, "expires in 300 days".to_owned()));
+    }
+}
