@@ -145,11 +145,6 @@ pub(crate) fn read_nut_bytes(bytes: &[u8]) {
     nut::read_bytes(bytes);
 }
 
-/// Takes bytes for what an SNMP agent sends, asked or not: for the fuzzer.
-pub(crate) fn read_snmp_bytes(bytes: &[u8]) {
-    snmp::read_bytes(bytes);
-}
-
 /// Takes bytes for what apcupsd sends: for the fuzzer.
 pub(crate) fn read_nis_bytes(bytes: &[u8]) {
     apcupsd::read_bytes(bytes);

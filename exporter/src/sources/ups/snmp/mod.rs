@@ -127,11 +127,5 @@ impl Client {
     }
 }
 
-/// Takes bytes for an agent's answer and for a trap of each kind of sender.
-pub(super) fn read_bytes(bytes: &[u8]) {
-    reading::read_bytes(bytes);
-    trap::read_bytes(bytes);
-}
-
 #[cfg(test)]
 mod tests;

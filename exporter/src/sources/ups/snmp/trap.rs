@@ -213,13 +213,3 @@ fn alarm_among(bindings: &[VarBind]) -> Option<u32> {
     let rows = bindings.iter().filter(|bind| bind.oid.starts_with(&column));
     rows.filter_map(|bind| bind.value.as_oid()).find_map(number_of_alarm)
 }
-
-/// Takes a datagram for a trap, from a sender that shows a community and from one whose user does not authenticate: the digest of
-/// one who does stops nearly everything before it is decoded.
-pub(super) fn read_bytes(bytes: &[u8]) {
-    let datagram = Bytes::copy_from_slice(bytes);
-    for auth in [Auth::v2c("public"), Auth::Usm(UsmConfig::new("monitor"))] {
-        // What it says does not matter here, only that it comes to an end.
-        let _ = open(&datagram, &mut Credential::new(auth), Instant::now());
-    }
-}

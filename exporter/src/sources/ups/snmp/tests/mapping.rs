@@ -233,7 +233,7 @@ fn a_number_that_no_mib_has_is_shown_as_it_came() {
         ("upsAlarmDescr.2", Value::ObjectIdentifier(Oid::new([1, 3, 6, 1, 4, 1, 534, 9]))),
     ]);
     let unknown: Vec<_> = reading.unknown.iter().map(Label::as_str).collect();
-    assert_eq!(unknown, ["upsBatteryStatus=-7", "upsBasicOutputStatus=99", "upsAlarmDescr=1.3.6.1.2.1.33.1.6.3.77"]);
+    assert_eq!(unknown, ["upsBatteryStatus=-7", "upsAlarmDescr=1.3.6.1.2.1.33.1.6.3.77", "upsBasicOutputStatus=99"]);
     assert_eq!(reading.alarms.iter().map(Label::as_str).collect::<Vec<_>>(), ["1.3.6.1.4.1.534.9"]);
 }
 
