@@ -8,12 +8,20 @@ use secrecy::SecretString;
 
 use crate::snapshot::SeenCertificate;
 
-/// A name, and what takes the bytes: it returns, whatever they are.
+/// A reader and its name.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target, by the name of its directories in `tests/fuzz`.
-pub const TARGETS: &[Target] =
-    &[("config", config), ("keystore", keystore), ("nis", nis), ("nut", nut), ("snmp", snmp), ("web_page", web_page)];
+pub const TARGETS: &[Target] = &[
+    ("config", config),
+    ("event_log", event_log),
+    ("event_log_text", event_log_text),
+    ("keystore", keystore),
+    ("nis", nis),
+    ("nut", nut),
+    ("snmp", snmp),
+    ("web_page", web_page),
+];
 
 /// The configuration, with its checks of patterns, durations and names.
 pub fn config(bytes: &[u8]) {
@@ -52,4 +60,14 @@ pub fn snmp(bytes: &[u8]) {
 /// A status page of the PowerChute web UI.
 pub fn web_page(bytes: &[u8]) {
     let _ = crate::sources::read_page(bytes);
+}
+
+/// `EventLog` of PowerChute, a Java serialization stream.
+pub fn event_log(bytes: &[u8]) {
+    crate::sources::fuzz_event_log(bytes);
+}
+
+/// `EventLog.txt` of PowerChute Network Shutdown.
+pub fn event_log_text(bytes: &[u8]) {
+    crate::sources::fuzz_event_log_text(bytes);
 }
