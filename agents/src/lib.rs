@@ -19,4 +19,4 @@ mod product;
 mod tls_service;
 
 pub use ini::{Ini, IniError, MAX_INI_BYTES};
-pub use product::{Class, Facts, Os, PasswordIni, Product, ServiceCommands, UnknownProduct};
+pub use product::{Class, Facts, Hardening, Os, PasswordIni, Product, ServiceCommands, UnknownProduct};

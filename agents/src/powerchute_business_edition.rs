@@ -13,6 +13,7 @@ pub(crate) const FACTS: Facts = Facts {
     service: |_| None,
     event_log: Some("EventLog"),
     protected: &[],
+    hardening: None,
 };
 
 /// Agent and server each have a `commkey`.

@@ -12,4 +12,5 @@ pub(crate) const FACTS: Facts = Facts {
     service: |_| None,
     event_log: None,
     protected: &[],
+    hardening: None,
 };

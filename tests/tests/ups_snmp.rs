@@ -307,8 +307,8 @@ fn wrong_credentials_are_told_from_silence_and_no_neighbour_suffers() -> Result<
 #[test]
 fn a_trap_changes_the_state_at_once_and_holds_when_the_agent_is_gone() -> Result<()> {
     let directory = scratch::directory("ups-snmp-traps")?;
-    let mut community = Snmpd::start(&directory.join("community"), &powerchute(2, 2, 2))?;
-    let user = Snmpd::start(&directory.join("user"), &powerchute(2, 2, 2))?;
+    let mut community = Snmpd::start(&directory.join("agent-v2c"), &powerchute(2, 2, 2))?;
+    let user = Snmpd::start(&directory.join("agent-v3"), &powerchute(2, 2, 2))?;
     // Nothing is asked between the start and the end of this test, but for the traps.
     let entries = Entries::new(&directory, "1h")?;
     let port = udp_port()?;

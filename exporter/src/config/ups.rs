@@ -264,7 +264,7 @@ const fn feeds_host_by_default() -> bool {
 }
 
 /// `host:port`.
-fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+pub(super) fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     in_place(deserializer, "an address as host:port", |text| {
         let endpoint = Endpoint { address: text.to_owned(), server_name: None };
         endpoint.expected_name().map(|_| endpoint.address)

@@ -11,6 +11,7 @@
 mod certificates;
 mod compat;
 mod files;
+mod health;
 mod probed;
 mod probes;
 mod program;
@@ -64,7 +65,14 @@ impl Format {
 impl Rendered {
     /// In our own names, and in those of `compat` too.
     pub fn new(snapshot: &Snapshot, compat: &[CompatSet]) -> Self {
-        let own = [sources::FAMILIES, certificates::FAMILIES, files::FAMILIES, probes::FAMILIES, ups::FAMILIES];
+        let own = [
+            sources::FAMILIES,
+            certificates::FAMILIES,
+            files::FAMILIES,
+            probes::FAMILIES,
+            ups::FAMILIES,
+            health::FAMILIES,
+        ];
         let others = CompatSet::ALL.into_iter().filter(|set| compat.contains(set)).map(compat::families);
         Self(own.into_iter().chain(others).map(|families| Table::new(families, snapshot)).collect())
     }

@@ -14,7 +14,7 @@ mod pass;
 pub use crate::label::{Label, is_deceptive};
 pub use board::Board;
 pub use facts::{CertificateFacts, Role, SeenCertificate, number_chain};
-pub use pass::{Backend, Contents, FileSeen, Observation, Pass, ProbeSeen, Served, Trouble, UpsSeen};
+pub use pass::{Backend, Contents, FileSeen, HealthSeen, Observation, Pass, ProbeSeen, Served, Trouble, UpsSeen};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -28,6 +28,8 @@ pub enum SourceKind {
     Agent,
     /// Certificate files by path.
     File,
+    /// How an agent is hardened.
+    Health,
     /// What the host says of its own going down.
     Host,
     /// A TLS endpoint.
@@ -95,6 +97,7 @@ impl SourceKind {
         match self {
             Self::File => "file",
             Self::Agent => "agent",
+            Self::Health => "health",
             Self::Host => "host",
             Self::Tls => "tls",
             Self::Ups => "ups",

@@ -5,6 +5,7 @@
 //!                                 ├─ files/       certificate files and keystores, by pattern
 //!                                 ├─ agent        one agent's directory: files/ with what is known of its product
 //!                                 ├─ host/        what the host says of its own going down
+//!                                 ├─ health/       how one PowerChute agent is hardened
 //!                                 ├─ tls          one endpoint: probe
 //!                                 └─ ups/         one UPS, or every UPS of one server: its reading <──wake── traps
 //! ```
@@ -14,6 +15,7 @@
 mod agent;
 mod blocking;
 mod files;
+mod health;
 mod host;
 mod plan;
 mod schedule;
@@ -51,6 +53,7 @@ pub struct Source {
 enum Look {
     Files(Box<files::FileSource>),
     Host(Box<host::HostSource>),
+    Health(Box<health::HealthSource>),
     Tls(tls::TlsSource),
     Ups(Box<ups::UpsSource>),
 }
@@ -68,6 +71,7 @@ impl Source {
         match &mut self.look {
             Look::Files(source) => source.look().await,
             Look::Host(source) => source.look().await,
+            Look::Health(source) => source.look().await,
             Look::Tls(source) => source.look().await,
             Look::Ups(source) => source.look().await,
         }

@@ -14,7 +14,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use super::ups::snmp::{Credential, Inbox, credentials, open, resolve};
+use super::ups::snmp::{Credential, Dropped, Inbox, credentials, open, resolve};
 use super::{Look, Source};
 use crate::config::{Config, SnmpConfig};
 use crate::snapshot::{Board, SourceId};
@@ -184,8 +184,7 @@ impl<'a> Receiver<'a> {
         }
     }
 
-    /// Several UPSes may have one address: the first whose credential fits is meant, and what most of them say of a datagram that
-    /// fits none is that the credentials are wrong.
+    /// Several UPSes may have one address. A trap does not say which of them it is about: it counts for each whose credential fits.
     fn outcome(&mut self, datagram: &[u8], from: IpAddr, now: Instant) -> &'static str {
         let mut doors = self.doors.iter_mut().zip(self.upses);
         if !doors.any(|(door, _)| door.as_ref().is_some_and(|(address, _)| *address == from)) {
@@ -198,7 +197,7 @@ impl<'a> Receiver<'a> {
             return "malformed";
         }
         let datagram = Bytes::copy_from_slice(datagram);
-        let mut dropped = UNKNOWN_SENDER;
+        let (mut accepted, mut dropped) = (false, None);
         for (door, ups) in self.doors.iter_mut().zip(self.upses) {
             let Some((_, credential)) = door.as_mut().filter(|(address, _)| *address == from) else { continue };
             match open(&datagram, credential, now) {
@@ -206,24 +205,23 @@ impl<'a> Receiver<'a> {
                     info!(ups = %ups.id.name, event = event.as_str(), "SNMP trap");
                     ups.inbox.note(event, now);
                     ups.wake.notify_one();
-                    return ACCEPTED;
+                    accepted = true;
                 }
-                Err(why) => dropped = why.as_str(),
+                Err(why) => dropped = dropped.max(Some(why)),
             }
         }
-        warn_once_in_a_while(&mut self.bucket, from, dropped, now);
+        if accepted {
+            return ACCEPTED;
+        }
+        let dropped = dropped.map_or(UNKNOWN_SENDER, Dropped::as_str);
+        if self.bucket.may_tell(now) {
+            warn!(%from, outcome = dropped, "SNMP trap dropped; further ones are only counted for a while");
+        }
         dropped
     }
 
     fn publish(&self, listening: bool) {
         self.board.note_traps(listening, &self.counts);
-    }
-}
-
-/// A trap that does not count is told, but not each of a flood.
-fn warn_once_in_a_while(bucket: &mut Bucket, from: IpAddr, outcome: &'static str, now: Instant) {
-    if bucket.may_tell(now) {
-        warn!(%from, outcome, "SNMP trap dropped; further ones are only counted for a while");
     }
 }
 

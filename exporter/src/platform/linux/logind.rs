@@ -152,7 +152,7 @@ fn has_no_property(error: &zbus::Error) -> bool {
 
 fn silence(error: &zbus::Error) -> Silence {
     let absent = match error {
-        zbus::Error::InputOutput(error) => {
+        zbus::Error::Connection(error, _) | zbus::Error::InputOutput(error) => {
             matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused)
         }
         zbus::Error::FDO(error) => {

@@ -16,7 +16,7 @@ pub use durable::{
 pub use host::{boot_id, booted_at, default_state_directory, scheduled_shutdown_file};
 pub use process::{Request, Requests, Usage, host_name, usage};
 pub use program::run;
-pub use read::{identify, is_readable_by_others, read_ends, read_regular};
+pub use read::{identify, is_readable_by_others, is_writable_by_others, read_ends, read_regular};
 pub use shutdown::ShutdownWatch;
 pub use systemd::{announce, inherited_sockets};
 

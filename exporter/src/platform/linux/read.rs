@@ -84,6 +84,20 @@ pub fn is_readable_by_others(path: &Path) -> bool {
     std::fs::metadata(path).is_ok_and(|metadata| metadata.mode() & GROUP_AND_OTHERS_READ != 0)
 }
 
+/// Whether somebody else than an administrator may write what lies at a path; a symbolic link is not followed, and is not
+/// written to. Administrators are root and the account that this program runs under. The group's bits count whatever the
+/// group is: where there is an access control list, they are its mask.
+///
+/// # Errors
+/// See [`FileError`].
+pub fn is_writable_by_others(path: &Path) -> Result<bool, FileError> {
+    const GROUP_AND_OTHERS_WRITE: u32 = 0o022;
+    let metadata = std::fs::symlink_metadata(path).map_err(|error| failed(path, error))?;
+    let owner = metadata.uid();
+    let is_ours = owner == 0 || owner == rustix::process::geteuid().as_raw();
+    Ok(!metadata.is_symlink() && (!is_ours || metadata.mode() & GROUP_AND_OTHERS_WRITE != 0))
+}
+
 fn failed(path: &Path, error: std::io::Error) -> FileError {
     // The standard library's kind for it is not stable yet.
     if error.raw_os_error() == Some(Errno::LOOP.raw_os_error()) {

@@ -54,10 +54,8 @@ impl ShutdownWatch {
             Ok(Err(Silence::Failed(detail))) => Err(ShutdownError::Bus { detail }),
             Err(_) => Err(ShutdownError::NoAnswer { deadline }),
         };
-        let asked = if matches!(answer, Ok(None)) { Asked::File } else { Asked::Logind };
-        if self.said != Some(asked) {
-            debug!(?asked, file = %self.file.display(), "who knows of shutdowns");
-            self.said = Some(asked);
+        if let Ok(said) = &answer {
+            self.say(if said.is_some() { Asked::Logind } else { Asked::File });
         }
         match answer {
             Ok(Some(Answer { shutdown, tells_schedule: true })) if !self.file_counts => (Some(shutdown), None),
@@ -66,6 +64,12 @@ impl ShutdownWatch {
                 (said, Err(error)) => (said, Some(error)),
             },
             Err(error) => (self.read_file(deadline).await.ok().filter(|file| file.scheduled.is_some()), Some(error)),
+        }
+    }
+
+    fn say(&mut self, asked: Asked) {
+        if self.said.replace(asked) != Some(asked) {
+            debug!(?asked, file = %self.file.display(), "who knows of shutdowns");
         }
     }
 

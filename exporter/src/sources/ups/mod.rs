@@ -90,7 +90,7 @@ impl UpsSource {
                 (Client::Nut(Box::new(nut::Client::new(nut, name.clone(), system_bundle, own))), &nut.address)
             }
             UpsBackend::Apcupsd(apcupsd) => (Client::Apcupsd(apcupsd::Client::new(apcupsd, own)), &apcupsd.address),
-            UpsBackend::Snmp(snmp) => (Client::Snmp(Box::new(snmp::Client::new(snmp, config))), &snmp.address),
+            UpsBackend::Snmp(snmp) => (Client::Snmp(Box::new(snmp::Client::new(snmp, own, interval))), &snmp.address),
             UpsBackend::PowerchuteWeb(web) => {
                 (Client::Web(Box::new(web::Client::new(web, system_bundle, interval, deadline))), &web.address)
             }
@@ -145,14 +145,14 @@ pub(crate) fn read_nut_bytes(bytes: &[u8]) {
     nut::read_bytes(bytes);
 }
 
+/// Takes bytes for what an SNMP agent sends, asked or not: for the fuzzer.
+pub(crate) fn read_snmp_bytes(bytes: &[u8]) {
+    snmp::read_bytes(bytes);
+}
+
 /// Takes bytes for what apcupsd sends: for the fuzzer.
 pub(crate) fn read_nis_bytes(bytes: &[u8]) {
     apcupsd::read_bytes(bytes);
-}
-
-/// Takes bytes for what an SNMP agent sends: for the fuzzer.
-pub(crate) fn read_snmp_bytes(bytes: &[u8]) {
-    snmp::read_bytes(bytes);
 }
 
 impl Client {

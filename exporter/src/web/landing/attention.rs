@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::html::Escaped;
 use super::shutdown::ShutdownView;
 use super::{Severity, certificates, upses};
-use crate::snapshot::{Role, Snapshot};
+use crate::snapshot::Snapshot;
 
 /// More are below, in their tables.
 const MAX_ITEMS: usize = 20;
@@ -42,7 +42,7 @@ pub(super) fn section(
     for Item { severity, about, said } in items.iter().take(MAX_ITEMS) {
         let (word, class) = (word(*severity), severity.class());
         let (about, said) = (Escaped(about), Escaped(said));
-        writeln!(out, "<li><strong class=\"{class}\">{word}</strong> {about}: {said}</li>")?;
+        writeln!(out, "<li><strong class=\"{class}\">{word}:</strong> {about}: {said}</li>")?;
     }
     if items.len() > MAX_ITEMS {
         writeln!(out, "<li>{} more, see below</li>", items.len() - MAX_ITEMS)?;
@@ -103,7 +103,7 @@ fn endpoints(snapshot: &Snapshot) -> Vec<Item> {
 /// What trust stores hold expires there without harm.
 fn of_certificates(snapshot: &Snapshot, now: Timestamp) -> Vec<Item> {
     let rows = certificates::by_expiry(snapshot).into_iter();
-    let own = rows.filter(|(_, certificate)| certificate.role != Role::Trusted);
+    let own = rows.filter(|(_, certificate)| !certificates::is_authority(certificate));
     let said = own.map_while(|(place, certificate)| {
         let (severity, left) = certificates::left(certificate.facts.not_after, now);
         let about = format!("Certificate {}", certificate.facts.subject);

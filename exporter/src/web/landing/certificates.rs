@@ -6,15 +6,25 @@ use jiff::Timestamp;
 
 use super::Severity;
 use super::html::{Cell, Moment, Span, table};
-use crate::snapshot::{Label, Observation, Pass, SeenCertificate, Snapshot};
+use crate::snapshot::{Label, Observation, Pass, Role, SeenCertificate, Snapshot};
 
 /// From here a certificate is worth a second look.
 const SOON_SECONDS: i64 = 28 * 86_400;
 
+/// What trust stores hold stands by itself: there are hundreds of them, and old ones expire there without harm.
 pub(super) fn section(out: &mut String, snapshot: &Snapshot, now: Timestamp) -> fmt::Result {
-    let rows = by_expiry(snapshot).into_iter().map(|(place, certificate)| {
+    let (authorities, own): (Vec<_>, Vec<_>) = by_expiry(snapshot).into_iter().partition(|(_, one)| is_authority(one));
+    certificates(out, "Certificates, the first to expire first", own, now)?;
+    certificates(out, "Trusted authorities, the first to expire first", authorities, now)
+}
+
+type Found<'a> = (&'a Label, &'a SeenCertificate);
+
+fn certificates(out: &mut String, title: &str, found: Vec<Found<'_>>, now: Timestamp) -> fmt::Result {
+    let rows = found.into_iter().map(|(place, certificate)| {
         let facts = &certificate.facts;
         let (severity, left) = left(facts.not_after, now);
+        let severity = if is_authority(certificate) { Severity::Fine } else { severity };
         [
             Cell::of(&facts.subject),
             Cell::of(Moment(Timestamp::from_second(facts.not_after).unwrap_or(Timestamp::MAX))),
@@ -24,15 +34,14 @@ pub(super) fn section(out: &mut String, snapshot: &Snapshot, now: Timestamp) -> 
             Cell::of(&certificate.alias),
         ]
     });
-    table(
-        out,
-        "Certificates, the first to expire first",
-        ["Subject", "Expires", "Left", "Role", "Where", "Alias"],
-        rows,
-    )
+    table(out, title, ["Subject", "Expires", "Left", "Role", "Where", "Alias"], rows)
 }
 
-pub(super) fn by_expiry(snapshot: &Snapshot) -> Vec<(&Label, &SeenCertificate)> {
+pub(super) fn is_authority(certificate: &SeenCertificate) -> bool {
+    certificate.role == Role::Trusted
+}
+
+pub(super) fn by_expiry(snapshot: &Snapshot) -> Vec<Found<'_>> {
     let mut rows: Vec<_> = snapshot.passes().flat_map(|(_, pass)| seen(pass)).collect();
     rows.sort_by_key(|(place, certificate)| (certificate.facts.not_after, *place));
     rows
@@ -49,7 +58,9 @@ pub(super) fn left(not_after: i64, now: Timestamp) -> (Severity, String) {
 /// A pass's certificates and where each was seen.
 pub(super) fn seen(pass: &Pass) -> Box<dyn Iterator<Item = (&Label, &SeenCertificate)> + '_> {
     match &pass.observation {
-        Observation::Nothing | Observation::Upses(_) | Observation::Host(_) => Box::new(std::iter::empty()),
+        Observation::Nothing | Observation::Upses(_) | Observation::Host(_) | Observation::Health(_) => {
+            Box::new(std::iter::empty())
+        }
         Observation::Files(files) => Box::new(
             files
                 .iter()

@@ -104,7 +104,7 @@ h2{margin:0 0 .5rem;font-size:1.1rem}\
 table{border-collapse:collapse;width:100%;margin:0 0 1.8rem}\
 caption{text-align:left;font-weight:600;font-size:1.1rem;padding:.3rem 0}\
 th,td{text-align:left;padding:.3rem .8rem .3rem 0;border-bottom:1px solid var(--line);vertical-align:top;\
-overflow-wrap:anywhere}thead th{color:var(--dim);font-weight:500;overflow-wrap:normal}tbody th{font-weight:500}\
+overflow-wrap:anywhere}thead th{color:var(--dim);font-weight:500;overflow-wrap:normal}tbody th{font-weight:600}\
 td.bad,td.soon,strong.bad,strong.soon{font-weight:600}.bad{color:var(--bad)}.soon{color:var(--soon)}\
 .alert.bad,.alert.soon{color:inherit}\
 @media(max-width:40rem){table,caption,tbody,tr,th,td{display:block}thead{position:absolute;left:-999rem}\

@@ -21,40 +21,21 @@ mod walk;
 
 pub(in crate::sources) use inbox::Inbox;
 pub(in crate::sources) use session::{credentials, resolve};
-pub(in crate::sources) use trap::{Credential, open};
+pub(in crate::sources) use trap::{Credential, Dropped, open};
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use async_snmp::message::Message;
-use async_snmp::{Auth, DecodeConfig};
-use hyper::body::Bytes;
 use tokio::time::timeout;
 
 use self::error::{CHECK_COMMUNITY, CHECK_USER, SnmpError};
-use self::inbox::Told;
 use self::knock::{Door, knock};
 use self::known::Known;
 use self::reading::Answers;
 use self::session::Session;
-use crate::config::{SnmpConfig, SnmpVersion, UpsConfig};
+use crate::config::{SnmpConfig, SnmpVersion};
 use crate::snapshot::Trouble;
 use crate::ups::Reading;
-
-/// Takes bytes for a datagram of an agent, a reply and a trap, through decoder and mapping: for the fuzzer.
-pub(in crate::sources) fn read_bytes(bytes: &[u8]) {
-    let datagram = Bytes::copy_from_slice(bytes);
-    let decoded = Message::decode(datagram.clone(), DecodeConfig::DEFAULT).map(|decoded| decoded.value);
-    if let Ok(Message::Community(message)) = decoded
-        && let Some(pdu) = message.pdu().standard()
-    {
-        let answers = pdu.varbinds().iter().map(|bind| (bind.oid.clone(), bind.value.clone())).collect();
-        let _ = reading::read(&answers, &Told::default());
-    }
-    for auth in [Auth::v2c("public"), Auth::usm("monitor")] {
-        let _ = open(&datagram, &mut Credential::new(auth), Instant::now());
-    }
-}
 
 /// A trap holds for three looks that do not succeed; a UPS that has not been heard of for longer is not known.
 const LOOKS_THAT_A_TRAP_HOLDS: u32 = 3;
@@ -62,7 +43,6 @@ const LOOKS_THAT_A_TRAP_HOLDS: u32 = 3;
 #[derive(Debug)]
 pub(in crate::sources) struct Client {
     config: SnmpConfig,
-    /// For one look, with its knock.
     deadline: Duration,
     /// Dropped when it fails: the agent may have another engine, another address, and the files other passwords.
     session: Option<Session>,
@@ -71,13 +51,12 @@ pub(in crate::sources) struct Client {
 }
 
 impl Client {
-    pub(super) fn new(config: &SnmpConfig, ups: &UpsConfig) -> Self {
-        let timeout = ups.timeout.as_duration();
-        let holds = (ups.interval.as_duration() + timeout) * LOOKS_THAT_A_TRAP_HOLDS;
+    /// The deadline is for one look, with its knock: ahead of the source's own, which could not say why.
+    pub(super) fn new(config: &SnmpConfig, deadline: Duration, interval: Duration) -> Self {
+        let holds = (interval + deadline) * LOOKS_THAT_A_TRAP_HOLDS;
         Self {
             config: config.clone(),
-            // Ahead of the source's own deadline, which could not say why.
-            deadline: timeout * 9 / 10,
+            deadline,
             session: None,
             known: Known::default(),
             inbox: Arc::new(Inbox::new(holds)),
@@ -146,6 +125,12 @@ impl Client {
             },
         }
     }
+}
+
+/// Takes bytes for an agent's answer and for a trap of each kind of sender.
+pub(super) fn read_bytes(bytes: &[u8]) {
+    reading::read_bytes(bytes);
+    trap::read_bytes(bytes);
 }
 
 #[cfg(test)]

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use async_snmp::{Oid, Value};
+use async_snmp::message::Message;
+use async_snmp::{DecodeConfig, Oid, Pdu, Value};
+use hyper::body::Bytes;
 
 use super::inbox::Told;
 use super::oids::{
@@ -317,4 +319,13 @@ pub(super) fn number_of_alarm(named: &Oid) -> Option<u32> {
 /// Whether an agent that answered so has anything of a UPS to say.
 pub(super) fn is_of_a_ups(answers: &Answers) -> bool {
     TREES.iter().any(|tree| answers.keys().any(|instance| instance.arcs().starts_with(tree.root)))
+}
+
+/// Takes a datagram for an answer, whoever it is from and whatever was asked.
+pub(super) fn read_bytes(bytes: &[u8]) {
+    let Ok(message) = Message::decode(Bytes::copy_from_slice(bytes), DecodeConfig::DEFAULT) else { return };
+    let bindings = message.value.into_pdu().map(Pdu::into_varbinds).unwrap_or_default();
+    let answers: Answers = bindings.into_iter().map(|bind| (bind.oid, bind.value)).collect();
+    // What it says does not matter here, only that it comes to an end.
+    let _ = read(&answers, &Told::default());
 }

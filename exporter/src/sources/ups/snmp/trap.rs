@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use async_snmp::ber::Decoder;
-use async_snmp::message::{CommunityPdu, Message, RawMsgData, RawV3Message, ScopedPdu};
+use async_snmp::message::{CommunityMessage, CommunityPdu, Message, RawMsgData, RawV3Message, ScopedPdu};
 use async_snmp::v3::{DerivedKeys, UsmSecurityParams, auth::verify_message};
 use async_snmp::{Auth, DecodeConfig, Oid, Pdu, PduType, UsmConfig, VarBind};
 use hyper::body::Bytes;
@@ -48,8 +48,8 @@ struct Clock {
     seen: Instant,
 }
 
-/// Why a datagram is no trap to listen to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Why a datagram is no trap to listen to, the more telling the later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Dropped {
     Malformed,
     /// A community or user that is not the UPS's, a lower level of security, or a digest that does not fit.
@@ -113,6 +113,9 @@ impl Dropped {
 /// RFC 3414, 3.2, for one user whose engine is the sender.
 fn open_v3(datagram: &Bytes, user: &UsmConfig, known: &mut Option<Engine>, now: Instant) -> Result<Event, Dropped> {
     let malformed = |_| Dropped::Malformed;
+    if CommunityMessage::decode(datagram.clone(), STRICT).is_ok() {
+        return Err(Dropped::WrongCredentials);
+    }
     let message = RawV3Message::decode(datagram.clone(), STRICT).map_err(malformed)?.value;
     let sent = UsmSecurityParams::decode(message.security_params().clone(), STRICT).map_err(malformed)?.value;
     if sent.username() != user.username() || message.security_level() < user.security_level() {
@@ -209,4 +212,14 @@ fn alarm_among(bindings: &[VarBind]) -> Option<u32> {
     let column = UPS_MIB.oid(&ALARM_DESCRIPTION);
     let rows = bindings.iter().filter(|bind| bind.oid.starts_with(&column));
     rows.filter_map(|bind| bind.value.as_oid()).find_map(number_of_alarm)
+}
+
+/// Takes a datagram for a trap, from a sender that shows a community and from one whose user does not authenticate: the digest of
+/// one who does stops nearly everything before it is decoded.
+pub(super) fn read_bytes(bytes: &[u8]) {
+    let datagram = Bytes::copy_from_slice(bytes);
+    for auth in [Auth::v2c("public"), Auth::Usm(UsmConfig::new("monitor"))] {
+        // What it says does not matter here, only that it comes to an end.
+        let _ = open(&datagram, &mut Credential::new(auth), Instant::now());
+    }
 }

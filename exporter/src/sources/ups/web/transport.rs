@@ -239,7 +239,7 @@ fn session_of(headers: &HeaderMap) -> Option<Zeroizing<String>> {
         let printable = |b: u8| b.is_ascii_graphic() && !matches!(b, b';' | b',' | b'"' | b'\\');
         (1..=MAX_SESSION_ID).contains(&id.len()) && id.bytes().all(printable)
     };
-    ids.filter(fits).last().map(|id| Zeroizing::new(id.to_owned()))
+    ids.filter(fits).next_back().map(|id| Zeroizing::new(id.to_owned()))
 }
 
 #[cfg(test)]

@@ -96,13 +96,12 @@ fn client(address: SocketAddr, version: &str) -> (Client, tempfile::TempDir) {
     let community = directory.path().join("community");
     std::fs::write(&community, "public\n").unwrap();
     let text = format!(
-        "ups: [{{name: u, timeout: {}ms, snmp: {{address: '{address}', version: {version}, communityFile: '{}'}}}}]",
-        DEADLINE.as_millis(),
+        "ups: [{{name: u, snmp: {{address: '{address}', version: {version}, communityFile: '{}'}}}}]",
         community.display()
     );
     let config = config::parse(&text, Path::new("test.yaml")).unwrap();
     let UpsBackend::Snmp(snmp) = &config.ups[0].backend else { panic!("it is snmp") };
-    (Client::new(snmp, &config.ups[0]), directory)
+    (Client::new(snmp, DEADLINE, Duration::from_secs(10)), directory)
 }
 
 async fn look(address: SocketAddr) -> Result<Reading, Trouble> {

@@ -241,7 +241,8 @@ fn a_number_that_no_mib_has_is_shown_as_it_came() {
 fn several_signals_decide_whether_the_battery_carries_the_load() {
     let (source, seconds, charge) = ("upsOutputSource", "upsSecondsOnBattery", "upsEstimatedChargeRemaining");
     let (row, count) = ("upsAlarmDescr.1", "upsAlarmsPresent");
-    let cases: [(&str, Vec<(&str, Value)>, bool); 9] = [
+    type Said = Vec<(&'static str, Value)>;
+    let cases: [(&str, Said, bool); 9] = [
         ("all agree", vec![(source, int(5)), (seconds, int(9)), (charge, int(80)), (row, alarm(2))], true),
         ("the first second", vec![(source, int(5)), (seconds, int(0)), (charge, int(100)), (row, alarm(2))], true),
         ("a source alone", vec![(source, int(5))], true),
