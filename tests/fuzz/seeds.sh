@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# How the keystores in seeds/keystore were made: small ones, with so few rounds of key derivation that the fuzzer gets past
+# How the inputs that programs write were made. Keystores: small ones, with so few rounds of key derivation that the fuzzer gets past
 # it. Takes a JDK 17 and OpenSSL 3.
 set -euo pipefail
 
@@ -30,3 +30,13 @@ openssl x509 -inform DER -in a.der -out a.pem
 openssl crl2pkcs7 -nocrl -certfile a.pem -outform DER -out a.p7b
 openssl crl2pkcs7 -nocrl -certfile a.pem -out a.p7b.pem
 cp store.jks store.jceks modern.p12 legacy.p12 plain.p12 a.der a.pem a.p7b a.p7b.pem "$seeds"
+
+# PowerChute's event log, by the writer of the exporter's own tests.
+here=$(cd "$seeds/../.." && pwd)
+writer=$here/../../exporter/tests/event_log
+javac -encoding UTF-8 -d "$work/classes" -sourcepath "$writer" "$writer/WriteEvents.java"
+mkdir -p "$here/seeds/event_log"
+for manner in plain appended reset list; do
+    java -cp "$work/classes" WriteEvents "$manner" "$here/seeds/event_log/$manner" \
+        1800000000000,true,3.5.1.5.6.10 1800000001000,true,3.5.1.5.4.1 1800000004000,true,3.5.1.5.3.18 1800000005000,true,3.5.1.5.3.19
+done
