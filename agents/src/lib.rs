@@ -5,6 +5,7 @@
 //!      │
 //!      ├─ powerchute_serial_shutdown   pcssconfig.ini holds the store's password (through `ini`)
 //!      ├─ powerchute_business_edition  only looked at, so far
+//!      │    powerchute_network_shutdown   no product yet: where its event log lies
 //!      └─ tls_service                  any service with a keystore and a TLS endpoint; all of it configured
 //! ```
 //!
@@ -12,6 +13,7 @@
 
 mod ini;
 mod powerchute_business_edition;
+pub mod powerchute_network_shutdown;
 mod powerchute_serial_shutdown;
 mod product;
 mod tls_service;

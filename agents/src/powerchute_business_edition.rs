@@ -11,6 +11,7 @@ pub(crate) const FACTS: Facts = Facts {
     port: None,
     password_ini: None,
     service: |_| None,
+    event_log: Some("EventLog"),
     protected: &[],
     hardening: None,
 };

@@ -17,6 +17,7 @@ pub(crate) const FACTS: Facts = Facts {
         min_password: 6,
     }),
     service,
+    event_log: Some("EventLog"),
     protected: &["pcssconfig.ini", "pcssconfig_backup.ini", "m11.cfg", "m11.bak"],
     hardening: Some(Hardening {
         jre: "jre",

@@ -50,6 +50,8 @@ pub struct Facts {
     pub password_ini: Option<PasswordIni>,
     /// Its service, unless the host's configuration says otherwise.
     pub service: fn(Os) -> Option<ServiceCommands>,
+    /// The file in its directory that it writes its events to.
+    pub event_log: Option<&'static str>,
     /// Files in its directory without which it no longer starts: replaced at most, never removed.
     pub protected: &'static [&'static str],
     /// What its vendor's hardening list speaks of.

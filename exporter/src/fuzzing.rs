@@ -8,9 +8,20 @@ use secrecy::SecretString;
 
 use crate::snapshot::SeenCertificate;
 
+/// A reader and its name.
+pub type Target = (&'static str, fn(&[u8]));
+
 /// Every target, by the name of its directories in `tests/fuzz`.
-pub const TARGETS: &[(&str, fn(&[u8]))] =
-    &[("config", config), ("keystore", keystore), ("nis", nis), ("nut", nut), ("web_page", web_page)];
+pub const TARGETS: &[Target] = &[
+    ("config", config),
+    ("event_log", event_log),
+    ("event_log_text", event_log_text),
+    ("keystore", keystore),
+    ("nis", nis),
+    ("nut", nut),
+    ("snmp", snmp),
+    ("web_page", web_page),
+];
 
 /// The configuration, with its checks of patterns, durations and names.
 pub fn config(bytes: &[u8]) {
@@ -41,7 +52,22 @@ pub fn nis(bytes: &[u8]) {
     crate::sources::read_nis_bytes(bytes);
 }
 
+/// A datagram of an SNMP agent, as a reply and as a trap.
+pub fn snmp(bytes: &[u8]) {
+    crate::sources::read_snmp_bytes(bytes);
+}
+
 /// A status page of the PowerChute web UI.
 pub fn web_page(bytes: &[u8]) {
     let _ = crate::sources::read_page(bytes);
+}
+
+/// `EventLog` of PowerChute, a Java serialization stream.
+pub fn event_log(bytes: &[u8]) {
+    crate::sources::fuzz_event_log(bytes);
+}
+
+/// `EventLog.txt` of PowerChute Network Shutdown.
+pub fn event_log_text(bytes: &[u8]) {
+    crate::sources::fuzz_event_log_text(bytes);
 }

@@ -259,16 +259,21 @@ async fn render(site: Arc<Site>, compat: Arc<ArcSwap<Vec<CompatSet>>>, stop: Can
                 tell(Lifecycle::Status { status: "Answers; every source has been looked at".to_owned() }).await;
             }
         }
-        let changed = async {
-            site.board.changed().await;
-            // Somebody waits for the first whole snapshot.
-            if complete || !site.board.snapshot().is_complete() {
-                sleep(RENDER_AFTER).await;
-            }
-        };
         tokio::select! {
             () = stop.cancelled() => return,
-            () = changed => {}
+            () = changed(&site.board, complete) => {}
+        }
+    }
+}
+
+/// Returns a while after something has changed, or at once with what makes the snapshot a whole one: for that somebody waits.
+async fn changed(board: &Board, was_complete: bool) {
+    board.changed().await;
+    let mut pause = std::pin::pin!(sleep(RENDER_AFTER));
+    while was_complete || !board.snapshot().is_complete() {
+        tokio::select! {
+            () = &mut pause => return,
+            () = board.changed() => {}
         }
     }
 }

@@ -26,9 +26,10 @@ names=("$@")
 instrumented="-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters
 -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares --cfg fuzzing"
 echo 'fuzz: building; the first time takes about 5 min on 2 cores'
+cp "$here/../../Cargo.lock" "$here/Cargo.lock"
 # Warnings are the workspace's to find, whatever flags it is built with.
 RUSTFLAGS="--cap-lints=allow $(printf '%s ' $instrumented)" CARGO_TARGET_DIR=$target_directory \
-    cargo build --release --locked --quiet --target "$host" --manifest-path "$here/Cargo.toml"
+    cargo build --release --quiet --target "$host" --manifest-path "$here/Cargo.toml"
 program=$target_directory/$host/release/kagiban-fuzz
 
 fuzz() { # target

@@ -53,6 +53,10 @@ pub fn python() -> Result<PathBuf> {
     on_path("python3", "python3")
 }
 
+pub fn dbus_daemon() -> Result<PathBuf> {
+    on_path("dbus-daemon", "dbus")
+}
+
 pub fn java() -> Result<PathBuf> {
     on_path("java", "openjdk-17-jdk-headless")
 }

@@ -6,15 +6,19 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use kagiban_tests::exporter::Exporter;
-use kagiban_tests::scratch::Scratch;
 use kagiban_tests::snmpd::{AUTH_PASSWORD, COMMUNITY, PRIVACY_PASSWORD, Snmpd, USER};
-use kagiban_tests::{exporter, promtool};
+use kagiban_tests::{exporter, promtool, scratch};
 
 const V1: &str = "snmp_v1_disabled";
 const V3: &str = "snmp_v3_strong";
 
 /// What the two checks came to for these credentials: `1`, `0` or the reason why it is unknown.
-fn asked(directory: &Path, address: &str, community: &str, auth_password: &str) -> Result<BTreeMap<&'static str, String>> {
+fn asked(
+    directory: &Path,
+    address: &str,
+    community: &str,
+    auth_password: &str,
+) -> Result<BTreeMap<&'static str, String>> {
     fs::create_dir_all(directory.join("install/Agent"))?;
     for (name, secret) in [("community", community), ("auth", auth_password), ("privacy", PRIVACY_PASSWORD)] {
         fs::write(directory.join(name), secret)?;
@@ -49,8 +53,8 @@ fn asked(directory: &Path, address: &str, community: &str, auth_password: &str) 
 
 #[test]
 fn what_an_agent_answers_by_snmp_decides_and_silence_is_unknown() -> Result<()> {
-    let scratch = Scratch::new("powerchute-health")?;
-    let mut agent = Snmpd::start(&scratch.path().join("snmpd"), "")?;
+    let scratch = scratch::directory("powerchute-health")?;
+    let mut agent = Snmpd::start(&scratch.join("snmpd"), "")?;
     let address = agent.address();
     let cases = [
         ("careless", COMMUNITY, AUTH_PASSWORD, ["0", "1"]),
@@ -58,12 +62,12 @@ fn what_an_agent_answers_by_snmp_decides_and_silence_is_unknown() -> Result<()> 
         ("weaker", "another-community", "not the password of it", ["1", "strength_not_seen"]),
     ];
     for (name, community, password, [v1, v3]) in cases {
-        let found = asked(&scratch.path().join(name), &address, community, password)?;
+        let found = asked(&scratch.join(name), &address, community, password)?;
         let expected = BTreeMap::from([(V1, v1.to_owned()), (V3, v3.to_owned())]);
         ensure!(found == expected, "{name}: {found:?}");
     }
     agent.stop()?;
-    let found = asked(&scratch.path().join("off"), &address, COMMUNITY, AUTH_PASSWORD)?;
+    let found = asked(&scratch.join("off"), &address, COMMUNITY, AUTH_PASSWORD)?;
     ensure!(found.values().all(|reason| reason == "no_answer"), "{found:?}");
     Ok(())
 }

@@ -42,6 +42,7 @@ need_from_jdk javac
 need_from_jdk keytool
 need strace strace
 need python3 python3
+need dbus-daemon dbus
 need openssl openssl
 need setsid util-linux
 need setpriv util-linux

@@ -1,7 +1,7 @@
 //! The host's own configuration: YAML, every key known, parsed into values that cannot be wrong.
 //!
 //! ```text
-//!   file.rs  ──YAML──>  Config ─┬─ certificates.rs, tls.rs, probe.rs, ups.rs, health.rs   what to look at
+//!   file.rs  ──YAML──>  Config ─┬─ certificates.rs, tls.rs, probe.rs, ups.rs, health.rs, shutdown.rs   what to look at
 //!   (size, line, column)        └─ agents.rs, host_api.rs            what may be rotated, by whom, and when
 //!                                  values.rs                         durations, patterns, names
 //!                                  compat.rs                         under whose names too
@@ -17,6 +17,7 @@ mod file;
 mod health;
 mod host_api;
 mod probe;
+mod shutdown;
 mod tls;
 mod ups;
 mod values;
@@ -34,6 +35,7 @@ pub use file::{ConfigError, WebFile, load, load_web, parse};
 pub use health::{HealthConfig, HealthSnmpConfig};
 pub use host_api::{HostApiConfig, PowerConfig};
 pub use probe::{AllowedTarget, ProbeConfig};
+pub use shutdown::ShutdownConfig;
 pub use tls::TlsEndpoint;
 pub use ups::{
     ApcupsdConfig, NutConfig, PowerchuteWebConfig, SnmpAuthConfig, SnmpAuthProtocol, SnmpConfig, SnmpPrivacyConfig,
@@ -57,6 +59,7 @@ pub struct Config {
     pub ups: Vec<UpsConfig>,
     pub snmp_traps: Option<SnmpTrapsConfig>,
     pub powerchute_health: HealthConfig,
+    pub shutdown: ShutdownConfig,
     pub agents: Vec<AgentConfig>,
     pub host_api: Option<HostApiConfig>,
     pub power: PowerConfig,

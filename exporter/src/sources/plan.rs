@@ -10,7 +10,7 @@ use super::files::{self, FileRule, FileSource, PasswordSource, Paths};
 use super::health::{self, HealthSource, Patient, Places};
 use super::tls::{self, TlsSource, TrustCache};
 use super::ups::{self, UpsSource};
-use super::{Look, Source, agent};
+use super::{Look, Source, agent, host as host_source};
 use crate::config::{AgentConfig, CertificateRule, Config, PathPattern, SourceName, TlsEndpoint, UpsConfig};
 use crate::discovery::{Found, Installed};
 use crate::probe::Endpoint;
@@ -25,6 +25,7 @@ pub fn plan(config: &Config, found: &Found, host: &HostName) -> Vec<Source> {
     sources.extend(config.certificates.iter().map(configured_files));
     sources.extend(config.tls_endpoints.iter().map(&tls));
     sources.extend(config.ups.iter().map(|ups| ups_source(ups, bundle)));
+    sources.extend(host_source::plan(config, found));
     if config.discovers() {
         sources.extend(found.agents.iter().map(|at| {
             let id = SourceId { kind: SourceKind::Agent, name: Label::from_path(&at.directory) };

@@ -14,7 +14,7 @@ use tokio_rustls::TlsConnector;
 use zeroize::Zeroizing;
 
 use super::error::NutError;
-use super::mapping;
+use super::mapping::{self, Variables};
 use super::protocol::{LineError, List, Progress, accepted, argument};
 use crate::config::NutConfig;
 use crate::password_file;
@@ -98,8 +98,8 @@ impl Client {
         for (ups, name, description) in upses {
             let outcome = match &lost {
                 Some(trouble) => Err(trouble.clone()),
-                None => match upsd.list(List::variables(&ups), "LIST VAR").await {
-                    Ok(rows) => Ok(mapping::reading(&rows.into_iter().collect(), description.as_deref())),
+                None => match upsd.variables(&ups).await {
+                    Ok(variables) => Ok(mapping::reading(&variables, description.as_deref())),
                     Err(error) => {
                         let trouble = Trouble::from(&error);
                         // A refusal is of this UPS alone; after anything else nobody knows what the next line answers.
@@ -175,6 +175,15 @@ impl Upsd {
         let named = rows.into_iter().map(|(ups, description)| (Label::new(&ups), ups, description));
         let once = named.filter(|(name, ..)| taken.insert(name.clone()));
         Ok(once.map(|(name, ups, description)| (ups, name, Some(description))).collect())
+    }
+
+    /// What a UPS says. Until its driver has heard it there is nothing but a status of one word.
+    async fn variables(&mut self, ups: &str) -> Result<Variables, NutError> {
+        let variables: Variables = self.list(List::variables(ups), "LIST VAR").await?.into_iter().collect();
+        if variables.get("ups.status").is_some_and(|status| status == "WAIT") {
+            return Err(NutError::Waiting { address: self.address.clone(), ups: Label::new(ups).to_string() });
+        }
+        Ok(variables)
     }
 
     async fn list(&mut self, mut list: List, asked: &'static str) -> Result<Vec<(String, String)>, NutError> {

@@ -23,6 +23,8 @@ pub(super) enum NutError {
     Wire(#[from] WireError),
     #[error("{address}: {error}, when asked for {asked}")]
     Line { address: String, asked: &'static str, error: LineError },
+    #[error("{address}: the driver of {ups} has started and not heard its UPS yet")]
+    Waiting { address: String, ups: String },
     #[error("a task of this program that read a file did not end well; please report it with the log")]
     Panic,
 }
@@ -47,13 +49,14 @@ impl NutError {
                 LineError::Unexpected(_) => "protocol",
                 LineError::TooManyRows(_) => "too_large",
             },
+            Self::Waiting { .. } => "data_stale",
             Self::Panic => "panic",
         }
     }
 
     /// Whether upsd answered in order, so that it can be asked for the next UPS.
     pub(super) const fn leaves_in_step(&self) -> bool {
-        matches!(self, Self::Line { error: LineError::Refused(_), .. })
+        matches!(self, Self::Line { error: LineError::Refused(_), .. } | Self::Waiting { .. })
     }
 }
 

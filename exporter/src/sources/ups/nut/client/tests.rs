@@ -49,6 +49,13 @@ async fn a_ups_that_is_refused_leaves_its_neighbour_alone() {
 }
 
 #[tokio::test]
+async fn a_driver_that_has_not_heard_its_ups_yet_tells_no_status() {
+    let seen = with_two(vec![send("BEGIN LIST VAR one\nVAR one ups.status \"WAIT\"\nEND LIST VAR one\n")]).await;
+    let outcomes: Vec<_> = seen.iter().map(|(_, outcome)| outcome.as_ref().err().map(|t| t.reason)).collect();
+    assert_eq!(outcomes, [Some("data_stale"), None]);
+}
+
+#[tokio::test]
 async fn when_the_connection_is_lost_each_ups_of_the_list_is_down_for_that() {
     let seen = with_two(vec![send("BEGIN LIST VAR one\nWHAT\n")]).await;
     let reasons: Vec<_> =
