@@ -1,7 +1,7 @@
 //! The host's own configuration: YAML, every key known, parsed into values that cannot be wrong.
 //!
 //! ```text
-//!   file.rs  ──YAML──>  Config ─┬─ certificates.rs, tls.rs, probe.rs, ups.rs, shutdown.rs, health.rs   what to look at
+//!   file.rs  ──YAML──>  Config ─┬─ certificates.rs, tls.rs, probe.rs, ups.rs, health.rs, shutdown.rs   what to look at
 //!   (size, line, column)        └─ agents.rs, host_api.rs            what may be rotated, by whom, and when
 //!                                  values.rs                         durations, patterns, names
 //!                                  compat.rs                         under whose names too
@@ -58,8 +58,8 @@ pub struct Config {
     pub probe: Option<ProbeConfig>,
     pub ups: Vec<UpsConfig>,
     pub snmp_traps: Option<SnmpTrapsConfig>,
-    pub shutdown: ShutdownConfig,
     pub powerchute_health: HealthConfig,
+    pub shutdown: ShutdownConfig,
     pub agents: Vec<AgentConfig>,
     pub host_api: Option<HostApiConfig>,
     pub power: PowerConfig,

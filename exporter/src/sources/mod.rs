@@ -4,8 +4,8 @@
 //!   config, discovery ──plan──> Source ──schedule──> Pass ──> snapshot::Board
 //!                                 ├─ files/       certificate files and keystores, by pattern
 //!                                 ├─ agent        one agent's directory: files/ with what is known of its product
+//!                                 ├─ health/      how one PowerChute agent is hardened
 //!                                 ├─ host/        what the host says of its own going down
-//!                                 ├─ health/       how one PowerChute agent is hardened
 //!                                 ├─ tls          one endpoint: probe
 //!                                 └─ ups/         one UPS, or every UPS of one server: its reading <──wake── traps
 //! ```
@@ -52,8 +52,8 @@ pub struct Source {
 #[derive(Debug)]
 enum Look {
     Files(Box<files::FileSource>),
-    Host(Box<host::HostSource>),
     Health(Box<health::HealthSource>),
+    Host(Box<host::HostSource>),
     Tls(tls::TlsSource),
     Ups(Box<ups::UpsSource>),
 }
@@ -70,8 +70,8 @@ impl Source {
     async fn look(&mut self) -> (Observation, Option<Trouble>) {
         match &mut self.look {
             Look::Files(source) => source.look().await,
-            Look::Host(source) => source.look().await,
             Look::Health(source) => source.look().await,
+            Look::Host(source) => source.look().await,
             Look::Tls(source) => source.look().await,
             Look::Ups(source) => source.look().await,
         }

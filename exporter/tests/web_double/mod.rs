@@ -106,7 +106,10 @@ impl Agent {
         let cookies = request.headers().get("cookie").and_then(|c| c.to_str().ok()).unwrap_or_default();
         let session = cookies.strip_prefix("JSESSIONID=").map(str::to_owned);
         let is_post = request.method() == "POST";
-        let body = request.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+        let body = match request.into_body().collect().await {
+            Ok(body) => body.to_bytes(),
+            Err(_) => Bytes::new(),
+        };
         let odd = {
             let mut memory = self.memory();
             memory.requests.push(format!("{} {path}", if is_post { "POST" } else { "GET" }));

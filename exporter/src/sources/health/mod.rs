@@ -10,17 +10,15 @@ mod collect;
 mod snmp;
 
 use std::panic::AssertUnwindSafe;
-use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
 use kagiban_agents::Hardening;
-use tokio::task::{JoinHandle, spawn_blocking};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout;
 
 use self::collect::Collected;
 pub(super) use self::collect::Places;
+use super::blocking::Blocking;
 use super::schedule::{panicked, timed_out};
 use crate::config::{HealthConfig, HealthSnmpConfig};
 use crate::health::{Facts, JavaVersion, LeafMarks, verdicts};
@@ -37,14 +35,18 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 pub(super) struct HealthSource {
     agent: Option<Label>,
     product: &'static Hardening,
-    places: Arc<Places>,
-    endpoint: Endpoint,
+    places: Places,
+    collector: Blocking<Places, Collected>,
+    ports: Ports,
     minimum_java: Option<JavaVersion>,
-    snmp: Option<HealthSnmpConfig>,
     deadline: Duration,
-    /// A collection that outlived its look: a read that hangs in the kernel cannot be ended, so it is waited for again
-    /// instead of being started a second time.
-    stuck: Option<JoinHandle<Collected>>,
+}
+
+/// Where the agent answers.
+#[derive(Debug)]
+struct Ports {
+    endpoint: Endpoint,
+    snmp: Option<HealthSnmpConfig>,
 }
 
 /// An agent to look at.
@@ -58,34 +60,28 @@ pub(super) struct Patient {
 impl HealthSource {
     pub(super) fn new(patient: Patient, config: &HealthConfig) -> Self {
         let Patient { name, product, mut places, endpoint } = patient;
-        places.command_directories.extend(config.command_directories.iter().map(PathBuf::from));
+        places.command_directories.extend(config.command_directories.iter().cloned());
+        let deadline = config.timeout.as_duration();
         Self {
             agent: name,
             product,
-            places: Arc::new(places),
-            endpoint,
+            places,
+            collector: Blocking::new(deadline),
+            ports: Ports { endpoint, snmp: config.snmp.clone() },
             minimum_java: config.minimum_java_version.clone(),
-            snmp: config.snmp.clone(),
-            deadline: config.timeout.as_duration(),
-            stuck: None,
+            deadline,
         }
     }
 
     pub(super) async fn look(&mut self) -> (Observation, Option<Trouble>) {
-        let deadline = Instant::now() + self.deadline;
-        let mut collecting = self.stuck.take().unwrap_or_else(|| {
-            let places = Arc::clone(&self.places);
-            spawn_blocking(move || places.collect())
-        });
-        let asking = AssertUnwindSafe(self.ask()).catch_unwind();
-        let (collected, asked) = match timeout_at(deadline, async { tokio::join!(&mut collecting, asking) }).await {
-            Ok((Ok(collected), Ok(asked))) => (collected, asked),
-            Ok(_) => return (Observation::Nothing, Some(panicked())),
-            Err(_) => {
-                // Whichever of the two is late; a collection that is done is simply taken the next time.
-                self.stuck = Some(collecting).filter(|collecting| !collecting.is_finished());
-                return (Observation::Nothing, Some(timed_out(self.deadline)));
-            }
+        let places = &self.places;
+        let collecting = self.collector.run(|| places.clone(), |places| places.collect());
+        let asking = timeout(self.deadline, AssertUnwindSafe(self.ports.ask()).catch_unwind());
+        let (collected, asked) = match tokio::join!(collecting, asking) {
+            (Ok(collected), Ok(Ok(asked))) => (collected, asked),
+            (Err(trouble), _) => return (Observation::Nothing, Some(trouble)),
+            (Ok(_), Ok(Err(_))) => return (Observation::Nothing, Some(panicked())),
+            (Ok(_), Err(_)) => return (Observation::Nothing, Some(timed_out(self.deadline))),
         };
         let facts = self.facts(collected, asked);
         let seen = HealthSeen {
@@ -94,37 +90,6 @@ impl HealthSource {
             checks: verdicts(&facts, self.product),
         };
         (Observation::Health(seen), None)
-    }
-
-    async fn ask(&self) -> Asked {
-        let (served, old_tls, snmp) = tokio::join!(self.served(), self.old_tls(), self.snmp());
-        Asked { served, old_tls, snmp }
-    }
-
-    async fn served(&self) -> Result<LeafMarks, Trouble> {
-        let handshake =
-            probe(&self.endpoint, ANSWER_WITHIN).await.map_err(|error| Trouble::new(error.reason(), error))?;
-        let leaf =
-            handshake.chain.first().ok_or_else(|| Trouble::new("no_certificate", "no certificate was served"))?;
-        Ok(collect::marks(leaf))
-    }
-
-    async fn old_tls(&self) -> Result<Option<&'static str>, Trouble> {
-        for (version, name) in [(OldVersion::Tls10, "TLS 1.0"), (OldVersion::Tls11, "TLS 1.1")] {
-            match greet(&self.endpoint, version, ANSWER_WITHIN).await {
-                Ok(Greeting::Accepted) => return Ok(Some(name)),
-                Ok(Greeting::Refused { .. }) => {}
-                Err(error) => return Err(Trouble::new(error.reason(), error)),
-            }
-        }
-        Ok(None)
-    }
-
-    async fn snmp(&self) -> Result<crate::health::SnmpSeen, Trouble> {
-        match &self.snmp {
-            Some(config) => snmp::ask(config).await,
-            None => Err(Trouble::new("not_configured", "set snmp.address to have the agent's SNMP port asked")),
-        }
     }
 
     fn facts(&self, collected: Collected, asked: Asked) -> Facts {
@@ -154,6 +119,39 @@ impl HealthSource {
             left_behind,
             old_tls,
             snmp,
+        }
+    }
+}
+
+impl Ports {
+    async fn ask(&self) -> Asked {
+        let (served, old_tls, snmp) = tokio::join!(self.served(), self.old_tls(), self.snmp());
+        Asked { served, old_tls, snmp }
+    }
+
+    async fn served(&self) -> Result<LeafMarks, Trouble> {
+        let handshake =
+            probe(&self.endpoint, ANSWER_WITHIN).await.map_err(|error| Trouble::new(error.reason(), error))?;
+        let leaf =
+            handshake.chain.first().ok_or_else(|| Trouble::new("no_certificate", "no certificate was served"))?;
+        Ok(collect::marks(leaf))
+    }
+
+    async fn old_tls(&self) -> Result<Option<&'static str>, Trouble> {
+        for (version, name) in [(OldVersion::Tls10, "TLS 1.0"), (OldVersion::Tls11, "TLS 1.1")] {
+            match greet(&self.endpoint, version, ANSWER_WITHIN).await {
+                Ok(Greeting::Accepted) => return Ok(Some(name)),
+                Ok(Greeting::Refused { .. }) => {}
+                Err(error) => return Err(Trouble::new(error.reason(), error)),
+            }
+        }
+        Ok(None)
+    }
+
+    async fn snmp(&self) -> Result<crate::health::SnmpSeen, Trouble> {
+        match &self.snmp {
+            Some(config) => snmp::ask(config).await,
+            None => Err(Trouble::new("not_configured", "set snmp.address to have the agent's SNMP port asked")),
         }
     }
 }

@@ -231,7 +231,7 @@ impl Transport {
 /// A session id that can stand in a header again.
 fn session_of(headers: &HeaderMap) -> Option<Zeroizing<String>> {
     let cookies = headers.get_all(SET_COOKIE).iter().filter_map(|cookie| cookie.to_str().ok());
-    let ids = cookies.filter_map(|cookie| {
+    let mut ids = cookies.filter_map(|cookie| {
         let (name, value) = cookie.split(';').next()?.split_once('=')?;
         (name.trim() == SESSION).then(|| value.trim().trim_matches('"'))
     });
@@ -239,7 +239,7 @@ fn session_of(headers: &HeaderMap) -> Option<Zeroizing<String>> {
         let printable = |b: u8| b.is_ascii_graphic() && !matches!(b, b';' | b',' | b'"' | b'\\');
         (1..=MAX_SESSION_ID).contains(&id.len()) && id.bytes().all(printable)
     };
-    ids.filter(fits).next_back().map(|id| Zeroizing::new(id.to_owned()))
+    ids.rfind(fits).map(|id| Zeroizing::new(id.to_owned()))
 }
 
 #[cfg(test)]
