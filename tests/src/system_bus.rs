@@ -143,7 +143,7 @@ impl Logind {
 #[interface(name = "org.freedesktop.login1.Manager")]
 impl Manager {
     #[zbus(property(emits_changed_signal = "false"))]
-    async fn scheduled_shutdown(&self) -> (String, u64) {
+    fn scheduled_shutdown(&self) -> (String, u64) {
         self.scheduled.clone()
     }
 
@@ -157,7 +157,7 @@ impl Manager {
     }
 
     #[zbus(property(emits_changed_signal = "false"))]
-    async fn wall_message(&self) -> String {
+    fn wall_message(&self) -> String {
         "new kernel".to_owned()
     }
 

@@ -66,14 +66,16 @@ impl PowerGate {
     pub fn check(&self) -> Result<(), Cause> {
         let message = match self.report().state {
             PowerState::Mains => return Ok(()),
-            PowerState::OnBattery => "the host is on battery; wait for mains",
+            PowerState::OnBattery => "the host is on battery, or its UPS tests one; wait for mains",
             PowerState::LowBattery => "the battery is low; wait until it is charged",
-            PowerState::ShutdownPending => "a shutdown is scheduled; cancel it or wait until it is over",
-            PowerState::Unknown => {
-                "the power state is unknown; set `power: {assume: mains}` in this host's configuration if no UPS \
-                 can be asked and somebody vouches for its power"
+            PowerState::ShutdownPending => {
+                "a shutdown is scheduled or has begun; cancel it, or wait until it is over and the host has booted"
             }
-            PowerState::Stale => "the UPS has not been heard of for too long; restore its connection",
+            PowerState::Unknown => {
+                "the power state is unknown; see that every UPS under `ups` answers, or, if none can be asked and somebody \
+                 vouches for the power, set `power: {assume: mains}` in this host's configuration"
+            }
+            PowerState::Stale => "a UPS has not been heard of for too long; restore its connection",
         };
         Err(Cause::new("power_unsafe", message))
     }

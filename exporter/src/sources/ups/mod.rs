@@ -150,6 +150,11 @@ pub(crate) fn read_nis_bytes(bytes: &[u8]) {
     apcupsd::read_bytes(bytes);
 }
 
+/// Takes bytes for what an SNMP agent sends: for the fuzzer.
+pub(crate) fn read_snmp_bytes(bytes: &[u8]) {
+    snmp::read_bytes(bytes);
+}
+
 impl Client {
     async fn read(&mut self, name: &Label) -> Read {
         let one = |outcome| Ok(vec![(name.clone(), outcome)]);

@@ -26,9 +26,13 @@ pub(in crate::sources) use trap::{Credential, Dropped, open};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use async_snmp::message::Message;
+use async_snmp::{Auth, DecodeConfig};
+use hyper::body::Bytes;
 use tokio::time::timeout;
 
 use self::error::{CHECK_COMMUNITY, CHECK_USER, SnmpError};
+use self::inbox::Told;
 use self::knock::{Door, knock};
 use self::known::Known;
 use self::reading::Answers;
@@ -36,6 +40,21 @@ use self::session::Session;
 use crate::config::{SnmpConfig, SnmpVersion};
 use crate::snapshot::Trouble;
 use crate::ups::Reading;
+
+/// Takes bytes for a datagram of an agent, a reply and a trap, through decoder and mapping: for the fuzzer.
+pub(in crate::sources) fn read_bytes(bytes: &[u8]) {
+    let datagram = Bytes::copy_from_slice(bytes);
+    let decoded = Message::decode(datagram.clone(), DecodeConfig::DEFAULT).map(|decoded| decoded.value);
+    if let Ok(Message::Community(message)) = decoded
+        && let Some(pdu) = message.pdu().standard()
+    {
+        let answers = pdu.varbinds().iter().map(|bind| (bind.oid.clone(), bind.value.clone())).collect();
+        let _ = reading::read(&answers, &Told::default());
+    }
+    for auth in [Auth::v2c("public"), Auth::usm("monitor")] {
+        let _ = open(&datagram, &mut Credential::new(auth), Instant::now());
+    }
+}
 
 /// A trap holds for three looks that do not succeed; a UPS that has not been heard of for longer is not known.
 const LOOKS_THAT_A_TRAP_HOLDS: u32 = 3;
