@@ -41,9 +41,6 @@ pub struct HostReport {
     /// The highest epoch accepted so far.
     pub epoch: Epoch,
     pub power: PowerReport,
-    /// Absent while no source that knows of it has said anything.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub shutdown: Option<ShutdownReport>,
     pub agents: Vec<AgentReport>,
 }
 
@@ -118,33 +115,6 @@ pub enum PowerState {
     Unknown,
     /// A source spoke, but too long ago to be believed.
     Stale,
-}
-
-/// Whether the host is going down, why, and when. Its words are those of the metrics `host_shutdown_*`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ShutdownReport {
-    /// As `none`, `ups_on_battery` or `in_progress`.
-    pub state: String,
-    pub since: Timestamp,
-    /// Whether the host goes down unless somebody or something stops it.
-    pub pending: bool,
-    pub triggers: Vec<String>,
-    pub expected_at: Option<Timestamp>,
-    pub scheduled: Vec<PlannedShutdown>,
-    /// In the words of whoever set it off.
-    pub cause: Option<String>,
-}
-
-/// A shutdown at a time that somebody chose.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct PlannedShutdown {
-    /// As `poweroff` or `reboot`.
-    pub kind: String,
-    pub at: Timestamp,
-    /// Announced, but nothing will happen.
-    pub dry_run: bool,
 }
 
 /// Opens a rotation: the host makes a key and answers with a CSR.

@@ -16,12 +16,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::config::{self, CompatSet, Config, ConfigError};
-use crate::discovery::{self, Places};
+use crate::discovery::{Found, Places};
 use crate::host_api;
 use crate::platform::{self, Lifecycle, Request, Requests};
 use crate::render::{Format, Program, Rendered};
-use crate::rotation::PowerGate;
-use crate::shutdown::{self, BootId, Found};
 use crate::snapshot::Board;
 use crate::sources::{self, Gate, Source, Traps};
 use crate::web::{Guard, GuardError, ListenAddress, ListenError, Listeners, Prober, Site, TelemetryPath};
@@ -94,8 +92,6 @@ pub async fn serve(options: Options) -> Result<(), ServiceError> {
         prober: ArcSwapOption::new(prober),
         ready: AtomicBool::new(false),
     });
-    let state_directory = config.state_directory.clone().unwrap_or_else(platform::default_state_directory);
-    resume(&board, state_directory.clone()).await;
     board.note_reload(true, started);
     let compat = Arc::new(ArcSwap::from_pointee(config.compat.clone()));
     let stop = CancellationToken::new();
@@ -103,7 +99,6 @@ pub async fn serve(options: Options) -> Result<(), ServiceError> {
     let mut parts = JoinSet::new();
     let board_of_api = Arc::clone(&board);
     parts.spawn(render(Arc::clone(&site), Arc::clone(&compat), stop.clone()));
-    parts.spawn(keep_latch(Arc::clone(&board), state_directory, stop.clone()));
     parts.spawn(listeners.serve(Arc::clone(&site), guard, stop.clone()));
     parts.spawn(offer_host_api(host, config, board_of_api, stop.clone()));
 
@@ -184,7 +179,7 @@ async fn tell(word: Lifecycle) {
     }
 }
 
-fn say(config: &Config, found: &discovery::Found) {
+fn say(config: &Config, found: &Found) {
     if config.discovers() {
         info!(
             agents = found.agents.len(),
@@ -206,51 +201,13 @@ fn host_name(config: &Config) -> HostName {
     })
 }
 
-/// Begins with what an earlier run has seen in this boot of the host: a shutdown goes on while this program is started anew.
-async fn resume(board: &Board, state_directory: PathBuf) {
-    let Some(boot) = BootId::new(&platform::boot_id()) else {
-        warn!("the system has no boot id; a shutdown that has begun is forgotten when this program is started anew");
-        return;
-    };
-    let of = boot.clone();
-    let found = spawn_blocking(move || shutdown::load(&state_directory, &of)).await;
-    let latch = match found.expect("reading the latch neither panics nor is it cancelled") {
-        Ok(Found::Latch(latch)) => Some(latch),
-        Ok(Found::Nothing | Found::EarlierBoot(_)) => None,
-        Err(error) => {
-            warn!(reason = error.reason(), %error, "what an earlier run has seen of a shutdown is not known");
-            None
-        }
-    };
-    board.resume(Some(boot), latch);
-}
-
-/// Keeps on disk that a shutdown has begun. Where that fails it is known in memory.
-async fn keep_latch(board: Arc<Board>, state_directory: PathBuf, stop: CancellationToken) {
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = board.latched() => {}
-        }
-        let Some((boot, latch)) = board.latch() else { continue };
-        warn!(since = %latch.since, triggers = ?latch.triggers, "the shutdown of this host has begun");
-        let directory = state_directory.clone();
-        match spawn_blocking(move || shutdown::save(&directory, &boot, &latch)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => warn!(reason = error.reason(), %error, "it is known in memory only"),
-            Err(error) => error!(%error, "keeping it ended in a bug of this program, please report it"),
-        }
-    }
-}
-
 /// Recovers what an earlier run left and offers the host API, if one is configured. It takes its time apart from the
 /// metrics, and a failure leaves them standing.
 async fn offer_host_api(host: HostName, config: Config, board: Arc<Board>, stop: CancellationToken) {
     let Some(api) = &config.host_api else { return };
     board.note_host_api(false);
     let state_directory = config.state_directory.clone().unwrap_or_else(platform::default_state_directory);
-    let power = PowerGate::new(&config.power).watching(Arc::clone(&board));
-    match host_api::start(host, api, &config.agents, power, &state_directory, stop).await {
+    match host_api::start(host, api, &config.agents, &config.power, &state_directory, stop).await {
         Ok(running) => {
             info!(address = %running.local_addr, "host API listening");
             board.note_host_api(true);

@@ -30,7 +30,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{AgentConfig, HostApiConfig};
+use crate::config::{AgentConfig, HostApiConfig, PowerConfig};
 use crate::rotation::agent::{Agent, AgentConfigError};
 use crate::rotation::{Host, PowerGate, SpawnError, Vault, VaultError, Worker};
 
@@ -73,7 +73,7 @@ pub async fn start(
     host: HostName,
     config: &HostApiConfig,
     agents: &[AgentConfig],
-    power: PowerGate,
+    power: &PowerConfig,
     state_directory: &Path,
     shutdown: CancellationToken,
 ) -> Result<Running, StartError> {
@@ -84,7 +84,7 @@ pub async fn start(
     let tls = tls::Files::of(config);
     let served = tls.load()?;
     let (vault, lock) = Vault::open(state_directory)?;
-    let host = Host::new(host, vault, power);
+    let host = Host::new(host, vault, PowerGate::new(power));
 
     let recovering = agents.into_iter().map(|agent| {
         let host = host.clone();

@@ -81,7 +81,6 @@ pub(super) async fn host<'a>(host: &Host, agents: impl Iterator<Item = &'a Watch
         time: Timestamp::now(),
         epoch: host.epoch(),
         power: host.power.report(),
-        shutdown: host.power.shutdown(),
         agents: join_all(agents.map(|agent| agent.report(host))).await,
     }
 }

@@ -10,20 +10,16 @@
 mod board;
 mod facts;
 mod pass;
-mod words;
 
 pub use crate::label::{Label, is_deceptive};
 pub use board::Board;
 pub use facts::{CertificateFacts, Role, SeenCertificate, number_chain};
 pub use pass::{Backend, Contents, FileSeen, HealthSeen, Observation, Pass, ProbeSeen, Served, Trouble, UpsSeen};
-pub use words::LINK_LOST;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-
-use crate::shutdown::Report;
 
 /// What kind of thing a source looks at: the label `source_kind`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -70,8 +66,6 @@ pub struct Snapshot {
     pub host_api_up: Option<bool>,
     /// Absent where no SNMP traps are to be received.
     pub traps: Option<TrapCounts>,
-    /// Whether the host goes down; absent while no source that knows of it has said anything.
-    pub shutdown: Option<Arc<Report>>,
 }
 
 /// The SNMP traps that came.

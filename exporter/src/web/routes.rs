@@ -77,13 +77,13 @@ impl Site {
     }
 
     fn landing(&self) -> Response<Pieces> {
-        let snapshot = self.board.snapshot();
         let page = Page {
             host: &self.host,
             metrics: &self.telemetry_path,
-            snapshot: &snapshot,
+            snapshot: &self.board.snapshot(),
             now: Timestamp::now(),
-            shutdown: snapshot.shutdown.as_deref(),
+            // The board does not hold the machine's report yet.
+            shutdown: None,
             probes: self.prober.load().is_some(),
         };
         let mut response = respond(StatusCode::OK, "text/html; charset=utf-8", [Bytes::from(page.html())].into());

@@ -7,7 +7,6 @@ use std::time::Duration;
 use kagiban_crds::host_api::{Refusal, RefusalReason, RotationReport};
 use kagiban_exporter::config::HostApiConfig;
 use kagiban_exporter::host_api::{self, Running};
-use kagiban_exporter::rotation::PowerGate;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
@@ -58,9 +57,7 @@ impl Api {
         let shutdown = CancellationToken::new();
         let agents = [world.agent.clone()];
         let running =
-            host_api::start(host(), &config, &agents, PowerGate::new(&world.power()), &world.state(), shutdown.clone())
-                .await
-                .unwrap();
+            host_api::start(host(), &config, &agents, &world.power(), &world.state(), shutdown.clone()).await.unwrap();
         let operator = fleet.client(OPERATOR);
         Self { address: running.local_addr, fleet, operator, shutdown, running: Some(running) }
     }
