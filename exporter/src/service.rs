@@ -14,7 +14,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use crate::config::{self, Config, ConfigError};
+use crate::config::{self, CompatSet, Config, ConfigError};
 use crate::discovery::{Found, Places};
 use crate::host_api;
 use crate::platform::{self, Request, Requests};
@@ -72,11 +72,12 @@ pub async fn serve(options: Options) -> Result<(), ServiceError> {
         ready: AtomicBool::new(false),
     });
     board.note_reload(true, started);
+    let compat = Arc::new(ArcSwap::from_pointee(config.compat.clone()));
     let stop = CancellationToken::new();
     let mut watches = Watches::start(sources, &board);
     let mut parts = JoinSet::new();
     let board_of_api = Arc::clone(&board);
-    parts.spawn(render(Arc::clone(&site), stop.clone()));
+    parts.spawn(render(Arc::clone(&site), Arc::clone(&compat), stop.clone()));
     parts.spawn(listeners.serve(site, stop.clone()));
     parts.spawn(offer_host_api(host, config, board_of_api, stop.clone()));
 
@@ -86,6 +87,7 @@ pub async fn serve(options: Options) -> Result<(), ServiceError> {
             Request::Reload => match plan(options.config_file.clone()).await {
                 Ok(plan) => {
                     watches.stop().await;
+                    compat.store(Arc::new(plan.config.compat));
                     watches = Watches::start(plan.sources, &board);
                     board.note_reload(true, Timestamp::now());
                     info!("configuration loaded; the host API keeps the one that it was started with");
@@ -110,14 +112,14 @@ pub async fn serve(options: Options) -> Result<(), ServiceError> {
 /// When the configuration is bad.
 pub async fn once(config_file: Option<PathBuf>) -> Result<(Vec<u8>, bool), ServiceError> {
     let started = Timestamp::now();
-    let Plan { sources, .. } = plan(config_file).await?;
+    let Plan { sources, config, .. } = plan(config_file).await?;
     let board = Board::default();
     board.expect(sources.iter().map(|source| (source.id().clone(), source.reasons())));
     board.note_reload(true, started);
     sources::look_at_all(sources, &board).await;
     let snapshot = board.snapshot();
     let all_up = snapshot.passes().all(|(_, pass)| pass.is_up());
-    Ok((Rendered::new(&snapshot).answer(Format::Text, &Program::now(started)).concat(), all_up))
+    Ok((Rendered::new(&snapshot, &config.compat).answer(Format::Text, &Program::now(started)).concat(), all_up))
 }
 
 async fn plan(config_file: Option<PathBuf>) -> Result<Plan, ConfigError> {
@@ -196,11 +198,12 @@ impl Watches {
 }
 
 /// Renders when something has changed, never because somebody asks.
-async fn render(site: Arc<Site>, stop: CancellationToken) {
+async fn render(site: Arc<Site>, compat: Arc<ArcSwap<Vec<CompatSet>>>, stop: CancellationToken) {
     loop {
         let snapshot = site.board.snapshot();
         let complete = snapshot.is_complete();
-        if let Ok(rendered) = spawn_blocking(move || Rendered::new(&snapshot)).await {
+        let compat = compat.load_full();
+        if let Ok(rendered) = spawn_blocking(move || Rendered::new(&snapshot, &compat)).await {
             site.rendered.store(Arc::new(rendered));
             if complete && !site.ready.swap(true, Ordering::Relaxed) {
                 info!("every source has been looked at");

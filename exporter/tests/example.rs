@@ -28,6 +28,7 @@ fn the_example_loads_as_it_is_and_with_every_key_in_force() {
     let config = parse(&everything()).expect("every key of the example is good");
     assert!(config.agents.len() == 2 && config.host_api.is_some() && config.power.assumes_mains());
     assert!(config.host.is_some() && config.state_directory.is_some() && config.discovery.enabled == Some(true));
+    assert!(!config.compat.is_empty());
 }
 
 #[test]

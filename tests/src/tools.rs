@@ -28,6 +28,11 @@ pub fn promtool() -> Result<PathBuf> {
     if unpacked.is_file() { Ok(unpacked) } else { on_path("promtool", "prometheus") }
 }
 
+pub fn prometheus() -> Result<PathBuf> {
+    let unpacked = cache().join("prometheus/usr/bin/prometheus");
+    if unpacked.is_file() { Ok(unpacked) } else { on_path("prometheus", "prometheus") }
+}
+
 pub fn java() -> Result<PathBuf> {
     on_path("java", "openjdk-17-jdk-headless")
 }

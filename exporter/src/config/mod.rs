@@ -4,12 +4,14 @@
 //!   file.rs  ──YAML──>  Config ─┬─ certificates.rs, tls.rs, ups.rs   what to look at
 //!   (size, line, column)        └─ agents.rs, host_api.rs            what may be rotated, by whom, and when
 //!                                  values.rs                         durations, patterns, names
+//!                                  compat.rs                         under whose names too
 //! ```
 //!
 //! `examples/exporter.yaml` documents every key.
 
 mod agents;
 mod certificates;
+mod compat;
 mod file;
 mod host_api;
 mod tls;
@@ -23,6 +25,7 @@ use serde::Deserialize;
 
 pub use agents::AgentConfig;
 pub use certificates::CertificateRule;
+pub use compat::CompatSet;
 pub use file::{ConfigError, load, parse};
 pub use host_api::{HostApiConfig, PowerConfig};
 pub use tls::TlsEndpoint;
@@ -48,6 +51,8 @@ pub struct Config {
     /// By default the platform's.
     pub state_directory: Option<PathBuf>,
     pub discovery: DiscoveryConfig,
+    /// Whose names are published beside ours; by default nobody's.
+    pub compat: Vec<CompatSet>,
 }
 
 /// Whether the usual places are searched.

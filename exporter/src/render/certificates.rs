@@ -31,7 +31,7 @@ pub(super) const FAMILIES: &[Family<Snapshot>] = &[
 
 fn info(snapshot: &Snapshot, out: &mut Samples<'_, '_>) -> fmt::Result {
     for (id, pass) in snapshot.passes().filter(|(_, pass)| places(pass).count() <= MAX_DESCRIBED) {
-        for at in places(pass).map(|place| place.of(id)) {
+        for at in places(pass).map(|place| place.of(id, pass)) {
             let facts = &at.seen.facts;
             let fingerprint = hex::encode(facts.sha256);
             let described = [
@@ -49,35 +49,44 @@ fn info(snapshot: &Snapshot, out: &mut Samples<'_, '_>) -> fmt::Result {
     Ok(())
 }
 
-fn each(snapshot: &Snapshot, mut put: impl FnMut(&At<'_>) -> fmt::Result) -> fmt::Result {
+pub(super) fn each(snapshot: &Snapshot, mut put: impl FnMut(&At<'_>) -> fmt::Result) -> fmt::Result {
     for (id, pass) in snapshot.passes() {
         for place in places(pass) {
-            put(&place.of(id))?;
+            put(&place.of(id, pass))?;
         }
     }
     Ok(())
 }
 
 /// A certificate and where it stood.
-struct Place<'a> {
+pub(super) struct Place<'a> {
     format: &'a str,
-    path: &'a str,
+    /// Empty for what an endpoint served.
+    pub(super) path: &'a str,
     target: &'a str,
     seen: &'a SeenCertificate,
 }
 
 /// The same, and which source saw it.
-struct At<'a> {
+pub(super) struct At<'a> {
     source: &'a str,
-    place: Place<'a>,
+    pub(super) place: Place<'a>,
     chain_index: String,
-    seen: &'a SeenCertificate,
+    pub(super) seen: &'a SeenCertificate,
+    /// When it was last looked at, in seconds since 1970.
+    pub(super) looked_at: i64,
 }
 
 impl<'a> Place<'a> {
-    fn of(self, id: &'a SourceId) -> At<'a> {
+    fn of(self, id: &'a SourceId, pass: &Pass) -> At<'a> {
         let seen = self.seen;
-        At { source: id.name.as_str(), chain_index: seen.chain_index.to_string(), seen, place: self }
+        At {
+            source: id.name.as_str(),
+            chain_index: seen.chain_index.to_string(),
+            seen,
+            looked_at: pass.ended.as_second(),
+            place: self,
+        }
     }
 }
 

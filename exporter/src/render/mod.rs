@@ -9,6 +9,7 @@
 //! known is no sample.
 
 mod certificates;
+mod compat;
 mod files;
 mod probes;
 mod program;
@@ -20,6 +21,7 @@ mod ups;
 use hyper::body::Bytes;
 
 use self::table::encode;
+use crate::config::CompatSet;
 use crate::snapshot::Snapshot;
 
 pub use program::Program;
@@ -50,9 +52,12 @@ impl Format {
 }
 
 impl Rendered {
-    pub fn new(snapshot: &Snapshot) -> Self {
-        let tables = [sources::FAMILIES, certificates::FAMILIES, files::FAMILIES, probes::FAMILIES, ups::FAMILIES];
-        let open_metrics: String = tables.into_iter().map(|families| encode(families, snapshot)).collect();
+    /// In our own names, and in those of `compat` too.
+    pub fn new(snapshot: &Snapshot, compat: &[CompatSet]) -> Self {
+        let own = [sources::FAMILIES, certificates::FAMILIES, files::FAMILIES, probes::FAMILIES, ups::FAMILIES];
+        let tables =
+            own.into_iter().chain(CompatSet::ALL.into_iter().filter(|set| compat.contains(set)).map(compat::families));
+        let open_metrics: String = tables.map(|families| encode(families, snapshot)).collect();
         Self { text: text::from_open_metrics(&open_metrics).into(), open_metrics: open_metrics.into() }
     }
 

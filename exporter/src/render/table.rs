@@ -1,6 +1,7 @@
 //! What a metric family is here, and how it goes through the encoder.
 
 use std::fmt;
+use std::sync::Arc;
 
 use prometheus_client::encoding::{
     DescriptorEncoder, EncodeLabelSet, LabelSetEncoder, MetricEncoder, NoLabelSet, text::encode as encode_registry,
@@ -26,6 +27,7 @@ pub(super) enum Kind {
 
 /// Where a family puts its samples.
 pub(super) struct Samples<'a, 'b> {
+    family: &'static str,
     encoder: &'a mut MetricEncoder<'b>,
     kind: Kind,
 }
@@ -37,6 +39,11 @@ pub(super) enum Value {
 }
 
 impl Samples<'_, '_> {
+    /// The name of the family that is being rendered: rows of one shape may share their function.
+    pub(super) const fn family(&self) -> &'static str {
+        self.family
+    }
+
     /// A label with an empty value is left out, as Prometheus reads it anyway.
     pub(super) fn put(&mut self, labels: &[(&str, &str)], value: impl Into<Value>) -> fmt::Result {
         let labels = Labels(labels);
@@ -58,41 +65,48 @@ fn number(encoder: &mut MetricEncoder<'_>, kind: Kind, value: Value) -> fmt::Res
     }
 }
 
-/// Renders every family that has samples, in OpenMetrics without its end mark.
+/// Renders every family that has samples, in OpenMetrics without its end mark. One without says nothing, not even its help:
+/// most hosts have no UPS, and the names of other exporters are many.
 pub(super) fn encode<T: Clone + Send + Sync + fmt::Debug + 'static>(
     families: &'static [Family<T>],
     subject: &T,
 ) -> String {
-    let mut registry = Registry::default();
-    registry.register_collector(Box::new(Table { families, subject: subject.clone() }));
+    let subject = Arc::new(subject.clone());
     let mut out = String::new();
-    encode_registry(&mut out, &registry).expect("writing to a String does not fail");
-    out.truncate(out.len() - "# EOF\n".len());
+    for family in families {
+        let before = out.len();
+        let mut registry = Registry::default();
+        registry.register_collector(Box::new(Row { family, subject: Arc::clone(&subject) }));
+        encode_registry(&mut out, &registry).expect("writing to a String does not fail");
+        out.truncate(out.len() - "# EOF\n".len());
+        if out[before..].lines().all(|line| line.starts_with('#')) {
+            out.truncate(before);
+        }
+    }
     out
 }
 
-struct Table<T: 'static> {
-    families: &'static [Family<T>],
-    subject: T,
+/// One family of one subject.
+struct Row<T: 'static> {
+    family: &'static Family<T>,
+    subject: Arc<T>,
 }
 
-impl<T: fmt::Debug> fmt::Debug for Table<T> {
+impl<T: fmt::Debug> fmt::Debug for Row<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Table").field("subject", &self.subject).finish_non_exhaustive()
+        f.debug_struct("Row").field("subject", &self.subject).finish_non_exhaustive()
     }
 }
 
-impl<T: Send + Sync + fmt::Debug + 'static> prometheus_client::collector::Collector for Table<T> {
+impl<T: Send + Sync + fmt::Debug + 'static> prometheus_client::collector::Collector for Row<T> {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        for family in self.families {
-            let kind = match family.kind {
-                Kind::Counter => MetricType::Counter,
-                Kind::Gauge => MetricType::Gauge,
-            };
-            let mut metric = encoder.encode_descriptor(family.name, family.help, None, kind)?;
-            (family.samples)(&self.subject, &mut Samples { encoder: &mut metric, kind: family.kind })?;
-        }
-        Ok(())
+        let Family { name, help, kind, samples } = self.family;
+        let metric_type = match kind {
+            Kind::Counter => MetricType::Counter,
+            Kind::Gauge => MetricType::Gauge,
+        };
+        let mut metric = encoder.encode_descriptor(name, help, None, metric_type)?;
+        samples(&self.subject, &mut Samples { family: name, encoder: &mut metric, kind: *kind })
     }
 }
 

@@ -12,7 +12,7 @@ use crate::snapshot::{
     Snapshot, SourceId, SourceKind, Trouble,
 };
 
-fn certificate(alias: &str, chain_index: usize, role: Role, name: &str) -> SeenCertificate {
+pub(super) fn certificate(alias: &str, chain_index: usize, role: Role, name: &str) -> SeenCertificate {
     let facts = CertificateFacts {
         sha256: [0xab; 32],
         subject: Label::new(&format!("CN={name}")),
@@ -83,17 +83,17 @@ fn snapshot() -> Snapshot {
 
 #[test]
 fn a_snapshot_in_open_metrics() {
-    insta::assert_snapshot!(std::str::from_utf8(&Rendered::new(&snapshot()).open_metrics).expect("UTF-8"));
+    insta::assert_snapshot!(std::str::from_utf8(&Rendered::new(&snapshot(), &[]).open_metrics).expect("UTF-8"));
 }
 
 #[test]
 fn a_snapshot_in_the_older_text_format() {
-    insta::assert_snapshot!(std::str::from_utf8(&Rendered::new(&snapshot()).text).expect("UTF-8"));
+    insta::assert_snapshot!(std::str::from_utf8(&Rendered::new(&snapshot(), &[]).text).expect("UTF-8"));
 }
 
 #[test]
 fn only_open_metrics_ends_with_its_mark_and_only_once() {
-    let rendered = Rendered::new(&snapshot());
+    let rendered = Rendered::new(&snapshot(), &[]);
     let program = Program::now(Timestamp::UNIX_EPOCH);
     let whole = |format| {
         let parts = rendered.answer(format, &program);

@@ -1,0 +1,78 @@
+//! The names of other exporters, as their users see them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::super::Rendered;
+use super::super::tests::certificate;
+use crate::config::CompatSet;
+use crate::snapshot::{
+    Backend, Board, Contents, FileSeen, Label, Observation, Pass, Role, SourceId, SourceKind, Trouble, UpsSeen,
+};
+use crate::ups::Reading;
+
+fn rendered(observation: Observation, compat: &[CompatSet]) -> String {
+    let board = Board::default();
+    let id = SourceId { kind: SourceKind::File, name: Label::new("fleet") };
+    board.expect([(id.clone(), &[][..])]);
+    let ended = Timestamp::constant(1_790_000_000, 0);
+    board.publish(&id, Pass { observation, trouble: None, ended, took: Duration::ZERO });
+    let with = Rendered::new(&board.snapshot(), compat);
+    let without = Rendered::new(&board.snapshot(), &[]);
+    let ours = std::str::from_utf8(&without.text).expect("UTF-8");
+    std::str::from_utf8(&with.text).expect("UTF-8").strip_prefix(ours).expect("our own names come first").to_owned()
+}
+
+fn ups(name: &str, backend: Backend, raw: &[(&str, &str)]) -> UpsSeen {
+    let raw = raw.iter().map(|(key, text)| ((*key).into(), (*text).into())).collect();
+    let reading = Reading { raw, ..Reading::default() };
+    UpsSeen {
+        ups: Label::new(name),
+        backend,
+        target: Label::new("127.0.0.1:1"),
+        feeds_host: true,
+        outcome: Ok(Box::new(reading)),
+    }
+}
+
+#[test]
+fn certificates_in_files_are_shown_under_both_other_names_and_once_each() {
+    let contents = || {
+        Ok(Contents {
+            format: "pem",
+            password_verified: None,
+            // A chain that is stored twice.
+            certificates: vec![certificate("a", 0, Role::Leaf, "ups-01"), certificate("b", 0, Role::Leaf, "ups-01")],
+        })
+    };
+    let file = |path: &str, outcome| Arc::new(FileSeen { path: Label::new(path), modified: None, outcome });
+    let files = vec![
+        file("/srv/certs/a.pem", contents()),
+        file("/srv/certs/junk", Err(Trouble::new("malformed", "not a certificate"))),
+    ];
+    insta::assert_snapshot!(rendered(Observation::Files(files), &[CompatSet::Enix, CompatSet::SslExporter]));
+}
+
+#[test]
+fn what_apcupsd_does_not_say_is_left_out() {
+    let said = [
+        ("UPSNAME", "rack-b"),
+        ("STATUS", "ONBATT LOWBATT"),
+        ("BCHARGE", "9.0 Percent"),
+        ("TIMELEFT", "12.5 Minutes"),
+        ("ITEMP", "N/A"),
+    ];
+    let upses = vec![ups("b", Backend::Apcupsd, &said), ups("c", Backend::Nut, &[("battery.charge", "100")])];
+    insta::assert_snapshot!(rendered(Observation::Upses(upses), &[CompatSet::ApcupsdExporter]));
+}
+
+#[test]
+fn both_exporters_for_nut_show_every_ups_by_its_name() {
+    let one =
+        [("ups.status", "FSD OB LB DISCHRG NEW"), ("battery.charge", "40"), ("device.model", "Smart-UPS \"1500\"")];
+    let two = [("ups.status", "OL"), ("ups.load", "12.5"), ("battery.runtime", "unknown")];
+    let upses = vec![ups("one", Backend::Nut, &one), ups("two", Backend::Nut, &two)];
+    insta::assert_snapshot!(rendered(Observation::Upses(upses), &[CompatSet::NutExporter, CompatSet::Hon95]));
+}

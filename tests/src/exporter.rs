@@ -1,0 +1,68 @@
+//! The exporter alone, with a configuration of the test's own.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use crate::ports::Port;
+use crate::process::Program;
+use crate::{http, tools, wait};
+
+/// It starts in milliseconds; two cores may be busy with other tests.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// A running exporter.
+#[derive(Debug)]
+pub struct Exporter {
+    pub program: Program,
+    port: Port,
+}
+
+impl Exporter {
+    /// Starts it with `config` as its configuration and waits until every source has been looked at.
+    pub fn start(directory: &Path, config: &str, arguments: &[&str]) -> Result<Self> {
+        let file = directory.join("exporter.yaml");
+        fs::write(&file, config)?;
+        let port = Port::any()?;
+        let mut command = Command::new(tools::ours("kagiban-exporter")?);
+        command.arg(format!("--config.file={}", file.display()));
+        command.arg(format!("--web.listen-address={}", port.address()));
+        command.args(arguments);
+        let mut program = Program::start("exporter", &command, directory)?;
+        let address = port.address();
+        program.wait_ready(DEADLINE, || http::get(address, "/-/ready").is_ok_and(|answer| answer.status == 200))?;
+        Ok(Self { program, port })
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.port.address()
+    }
+
+    pub fn metrics(&self) -> Result<String> {
+        Ok(http::get(self.port.address(), "/metrics")?.body)
+    }
+
+    /// The metrics once they are as `wanted`; when they never are, the error shows them as they are then.
+    pub fn metrics_when(&self, what: &str, mut wanted: impl FnMut(&str) -> bool) -> Result<String> {
+        let found = wait::for_some(DEADLINE, || self.metrics().ok().filter(|metrics| wanted(metrics)));
+        found.with_context(|| format!("not seen: {what}\n{}", self.metrics().unwrap_or_default()))
+    }
+}
+
+/// The value of the only sample of this name that has all these labels, each written as `name="value"`.
+pub fn sample(metrics: &str, name: &str, labels: &[&str]) -> Option<f64> {
+    let mut found = metrics.lines().filter_map(|line| {
+        let rest = line.strip_prefix(name)?;
+        let (set, value) = match rest.strip_prefix('{') {
+            Some(rest) => rest.rsplit_once("} ")?,
+            None => ("", rest.strip_prefix(' ')?),
+        };
+        labels.iter().all(|label| set.contains(label)).then(|| value.parse().ok())?
+    });
+    let value = found.next()?;
+    found.next().is_none().then_some(value)
+}

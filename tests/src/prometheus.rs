@@ -1,0 +1,79 @@
+//! A real Prometheus that scrapes what a test points it at.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+use crate::ports::Port;
+use crate::process::Program;
+use crate::{http, tools, wait};
+
+/// It starts in a second or two, and scrapes every second from then on.
+const DEADLINE: Duration = Duration::from_secs(90);
+
+#[derive(Debug)]
+pub struct Prometheus {
+    pub program: Program,
+    port: Port,
+}
+
+impl Prometheus {
+    /// Scrapes `/metrics` of each address every second, and keeps the rules of `rules`, a rule file.
+    pub fn start(directory: &Path, targets: &[SocketAddr], rules: &Path) -> Result<Self> {
+        let targets: Vec<_> = targets.iter().map(ToString::to_string).collect();
+        let config = format!(
+            "global: {{scrape_interval: 1s, evaluation_interval: 1s}}\nrule_files: [{rules:?}]\nscrape_configs:\n  \
+             - {{job_name: kagiban, static_configs: [{{targets: {targets:?}}}]}}\n"
+        );
+        let file = directory.join("prometheus.yaml");
+        fs::write(&file, config)?;
+        let port = Port::any()?;
+        let mut command = Command::new(tools::prometheus()?);
+        command.arg(format!("--config.file={}", file.display()));
+        command.arg(format!("--storage.tsdb.path={}", directory.join("tsdb").display()));
+        command.arg(format!("--web.listen-address={}", port.address()));
+        let mut program = Program::start("prometheus", &command, directory)?;
+        let address = port.address();
+        program.wait_ready(DEADLINE, || http::get(address, "/-/ready").is_ok_and(|answer| answer.status == 200))?;
+        Ok(Self { program, port })
+    }
+
+    /// Every result of an instant query: its labels and its value.
+    pub fn query(&self, expression: &str) -> Result<Vec<(Value, f64)>> {
+        let path = format!("/api/v1/query?query={}", percent_encoded(expression));
+        let answer = http::get(self.port.address(), &path)?;
+        ensure!(answer.status == 200, "{expression}: {} {}", answer.status, answer.body);
+        let answer = answer.json()?;
+        let results = answer["data"]["result"].as_array().with_context(|| format!("{expression}: {answer}"))?;
+        let one = |result: &Value| Some((result["metric"].clone(), result["value"][1].as_str()?.parse().ok()?));
+        Ok(results.iter().filter_map(one).collect())
+    }
+
+    /// Waits until the query has as many results as wanted.
+    pub fn wait_for(&self, expression: &str, results: usize) -> Result<()> {
+        let mut last = String::new();
+        wait::until(DEADLINE, || {
+            let found = self.query(expression);
+            last = format!("{found:?}");
+            found.is_ok_and(|found| found.len() == results)
+        })
+        .with_context(|| format!("{expression}: {results} results are wanted, there is {last}"))
+    }
+}
+
+fn percent_encoded(text: &str) -> String {
+    text.bytes().fold(String::new(), |mut out, byte| {
+        if byte.is_ascii_alphanumeric() {
+            out.push(char::from(byte));
+        } else {
+            let _ = write!(out, "%{byte:02X}");
+        }
+        out
+    })
+}
