@@ -13,6 +13,7 @@ mod compat;
 mod files;
 mod probes;
 mod program;
+mod shutdown;
 mod sources;
 mod table;
 mod text;
@@ -54,7 +55,14 @@ impl Format {
 impl Rendered {
     /// In our own names, and in those of `compat` too.
     pub fn new(snapshot: &Snapshot, compat: &[CompatSet]) -> Self {
-        let own = [sources::FAMILIES, certificates::FAMILIES, files::FAMILIES, probes::FAMILIES, ups::FAMILIES];
+        let own = [
+            sources::FAMILIES,
+            certificates::FAMILIES,
+            files::FAMILIES,
+            probes::FAMILIES,
+            ups::FAMILIES,
+            shutdown::FAMILIES,
+        ];
         let tables =
             own.into_iter().chain(CompatSet::ALL.into_iter().filter(|set| compat.contains(set)).map(compat::families));
         let open_metrics: String = tables.map(|families| encode(families, snapshot)).collect();
