@@ -41,7 +41,60 @@ pub struct HostReport {
     /// The highest epoch accepted so far.
     pub epoch: Epoch,
     pub power: PowerReport,
+    /// Whether it is going down; absent while nobody has said anything of it, and from hosts that do not know.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shutdown: Option<ShutdownReport>,
     pub agents: Vec<AgentReport>,
+}
+
+/// Whether a host is going down, why, and when: the words are those of its metrics `host_shutdown_*`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ShutdownReport {
+    pub state: ShutdownState,
+    /// When the state was entered.
+    pub since: Timestamp,
+    /// Whether it goes down unless somebody or something stops it.
+    pub pending: bool,
+    /// What has set it off, or is about to, such as `nut_fsd`; hosts may name more than are known here.
+    #[serde(default)]
+    pub triggers: Vec<String>,
+    /// When the power or the host goes, as far as is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected_at: Option<Timestamp>,
+    #[serde(default)]
+    pub scheduled: Vec<ScheduledShutdown>,
+    /// In the words of whoever set it off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<String>,
+}
+
+/// A shutdown at a chosen time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ScheduledShutdown {
+    /// Such as `poweroff` or `reboot`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    pub at: Timestamp,
+    /// Announced, but nothing will happen.
+    pub dry_run: bool,
+}
+
+/// The state of a host on its way down, from the mildest to the most severe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ShutdownState {
+    None,
+    Testing,
+    Cancelled,
+    CommsLost,
+    Scheduled,
+    UpsOnBattery,
+    UpsLowBattery,
+    UpsPending,
+    InProgress,
+    PoweredOff,
 }
 
 /// What a host knows of one of its agents.
@@ -399,6 +452,23 @@ mod tests {
         assert_eq!(request.target.generation, Generation(2));
         assert_eq!(request.keystore.format, StoreFormat::Auto);
         assert_eq!(request.keystore.on_unreadable, OnUnreadable::Refuse);
+    }
+
+    #[test]
+    fn a_host_that_does_not_tell_whether_it_goes_down_is_understood_and_so_is_one_that_does() {
+        let bare = r#"{"host":"a.example","bootId":"","time":"2026-01-01T00:00:00Z","epoch":1,
+            "power":{"state":"Mains","observedAt":null},"agents":[]}"#;
+        let report: HostReport = serde_json::from_str(bare).expect("a host of before");
+        assert_eq!(report.shutdown, None);
+        assert!(!serde_json::to_string(&report).expect("json").contains("shutdown"));
+        let telling = bare.replace(
+            r#""agents""#,
+            r#""shutdown":{"state":"ups_pending","since":"2026-01-01T00:00:00Z","pending":true,"triggers":["news"],
+               "scheduled":[{"type":"reboot","at":"2026-01-01T00:00:00Z","dryRun":false}]},"agents""#,
+        );
+        let report: HostReport = serde_json::from_str(&telling).expect("a host of today");
+        let shutdown = report.shutdown.expect("told");
+        assert_eq!((shutdown.state, shutdown.scheduled[0].kind.as_str()), (ShutdownState::UpsPending, "reboot"));
     }
 
     #[test]

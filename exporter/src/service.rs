@@ -1,5 +1,8 @@
 //! The program at work: sources watched, the snapshot rendered, pages served, until somebody says stop.
 
+mod keeper;
+
+use std::collections::BTreeMap;
 use std::io;
 use std::net::TcpListener;
 use std::path::PathBuf;
@@ -20,7 +23,7 @@ use crate::discovery::{Found, Places};
 use crate::host_api;
 use crate::platform::{self, Lifecycle, Request, Requests};
 use crate::render::{Format, Program, Rendered};
-use crate::snapshot::Board;
+use crate::snapshot::{Board, Label, SourceId, SourceKind};
 use crate::sources::{self, Gate, Source, Traps};
 use crate::web::{Guard, GuardError, ListenAddress, ListenError, Listeners, Prober, Site, TelemetryPath};
 
@@ -68,6 +71,15 @@ struct Plan {
     traps: Option<Traps>,
 }
 
+impl Plan {
+    /// The UPSes that feed this host, each with how often it is asked.
+    fn feeds(&self) -> BTreeMap<SourceId, Duration> {
+        let feeding = self.config.ups.iter().filter(|ups| ups.feeds_host);
+        let id = |name: &str| SourceId { kind: SourceKind::Ups, name: Label::new(name) };
+        feeding.map(|ups| (id(ups.name.as_str()), ups.interval.as_duration())).collect()
+    }
+}
+
 /// Works until told to stop.
 ///
 /// # Errors
@@ -75,7 +87,7 @@ struct Plan {
 pub async fn serve(options: Options) -> Result<(), ServiceError> {
     let started = Timestamp::now();
     let mut requests = Requests::listen().map_err(ServiceError::Signals)?;
-    let Plan { host, config, prober, sources, traps } = plan(options.config_file.clone()).await?;
+    let plan_at_start = plan(options.config_file.clone()).await?;
     let board = Arc::new(Board::default());
     let guard = guard(options.web_config_file, &board).await?;
     let listeners = match options.listen {
@@ -83,6 +95,10 @@ pub async fn serve(options: Options) -> Result<(), ServiceError> {
         Listen::Inherited(sockets) => Listeners::inherit(sockets)?,
     };
 
+    let keeper = keeper::Keeper::open(state_directory(&plan_at_start.config)).await;
+    keeper.resume(&board);
+    board.note_feeds(plan_at_start.feeds());
+    let Plan { host, config, prober, sources, traps } = plan_at_start;
     let site = Arc::new(Site {
         host: host.to_string(),
         telemetry_path: options.telemetry_path,
@@ -100,6 +116,7 @@ pub async fn serve(options: Options) -> Result<(), ServiceError> {
     let board_of_api = Arc::clone(&board);
     parts.spawn(render(Arc::clone(&site), Arc::clone(&compat), stop.clone()));
     parts.spawn(listeners.serve(Arc::clone(&site), guard, stop.clone()));
+    parts.spawn(keeper.keep(board.latch(), stop.clone()));
     parts.spawn(offer_host_api(host, config, board_of_api, stop.clone()));
 
     tell(Lifecycle::Ready { status: "Answers; looks at every source for the first time".to_owned() }).await;
@@ -111,6 +128,7 @@ pub async fn serve(options: Options) -> Result<(), ServiceError> {
                 match plan(options.config_file.clone()).await {
                     Ok(plan) => {
                         watches.stop().await;
+                        board.note_feeds(plan.feeds());
                         compat.store(Arc::new(plan.config.compat));
                         watches = Watches::start(plan.sources, plan.traps, &board);
                         site.prober.store(plan.prober);
@@ -128,8 +146,8 @@ pub async fn serve(options: Options) -> Result<(), ServiceError> {
     }
     info!("stopping");
     tell(Lifecycle::Stopping).await;
-    stop.cancel();
     watches.stop().await;
+    stop.cancel();
     while parts.join_next().await.is_some() {}
     Ok(())
 }
@@ -142,6 +160,7 @@ pub async fn once(config_file: Option<PathBuf>) -> Result<(Vec<u8>, bool), Servi
     let started = Timestamp::now();
     let Plan { sources, config, .. } = plan(config_file).await?;
     let board = Board::default();
+    keeper::Keeper::open(state_directory(&config)).await.resume(&board);
     board.expect(sources.iter().map(|source| (source.id().clone(), source.reasons())));
     board.note_reload(true, started);
     sources::look_at_all(sources, &board).await;
@@ -201,13 +220,18 @@ fn host_name(config: &Config) -> HostName {
     })
 }
 
+fn state_directory(config: &Config) -> PathBuf {
+    config.state_directory.clone().unwrap_or_else(platform::default_state_directory)
+}
+
 /// Recovers what an earlier run left and offers the host API, if one is configured. It takes its time apart from the
 /// metrics, and a failure leaves them standing.
 async fn offer_host_api(host: HostName, config: Config, board: Arc<Board>, stop: CancellationToken) {
     let Some(api) = &config.host_api else { return };
     board.note_host_api(false);
-    let state_directory = config.state_directory.clone().unwrap_or_else(platform::default_state_directory);
-    match host_api::start(host, api, &config.agents, &config.power, &state_directory, stop).await {
+    let state_directory = state_directory(&config);
+    let seen = Arc::clone(&board);
+    match host_api::start(host, api, &config.agents, &config.power, &state_directory, seen, stop).await {
         Ok(running) => {
             info!(address = %running.local_addr, "host API listening");
             board.note_host_api(true);

@@ -24,6 +24,7 @@ use super::route::Route;
 use crate::config::HostApiConfig;
 use crate::rotation::admission::{Admission, refuse};
 use crate::rotation::{Gone, Host, Rotation, Worker};
+use crate::snapshot::Board;
 
 /// Enough for an RSA-4096 key on a slow host; an operator waits no longer either.
 const DEFAULT_REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
@@ -31,6 +32,7 @@ const DEFAULT_REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
 #[derive(Debug)]
 pub(super) struct Api {
     host: Host,
+    board: Arc<Board>,
     agents: BTreeMap<AgentName, Watched>,
     pub(super) client_names: Vec<String>,
     request_timeout: Duration,
@@ -44,10 +46,11 @@ struct Answer {
 }
 
 impl Api {
-    pub(super) fn new(host: Host, workers: Vec<Worker>, config: &HostApiConfig) -> Self {
+    pub(super) fn new(host: Host, workers: Vec<Worker>, board: Arc<Board>, config: &HostApiConfig) -> Self {
         let agents = workers.into_iter().map(|worker| (worker.agent.name.clone(), Watched::new(worker)));
         Self {
             host,
+            board,
             agents: agents.collect(),
             client_names: config.client_names.clone(),
             request_timeout: config.request_timeout.unwrap_or(DEFAULT_REQUEST_TIMEOUT),
@@ -96,7 +99,11 @@ impl Api {
             None => None,
         };
         match (route, agent) {
-            (Route::Host, _) => json(&reports::host(&self.host, self.agents.values()).await, StatusCode::OK, "host"),
+            (Route::Host, _) => {
+                let shutdown = self.board.snapshot().shutdown;
+                let report = reports::host(&self.host, shutdown.as_ref(), self.agents.values()).await;
+                json(&report, StatusCode::OK, "host")
+            }
             (Route::Agent(_), Some(agent)) => json(&agent.report(&self.host).await, StatusCode::OK, "agent"),
             (Route::Rotation(_, generation), Some(agent)) => {
                 let rotation = agent.worker.snapshot().record.rotation;

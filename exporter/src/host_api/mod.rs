@@ -33,6 +33,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{AgentConfig, HostApiConfig, PowerConfig};
 use crate::rotation::agent::{Agent, AgentConfigError};
 use crate::rotation::{Host, PowerGate, SpawnError, Vault, VaultError, Worker};
+use crate::snapshot::Board;
 
 use api::Api;
 pub use audit::AUDIT_TARGET;
@@ -65,7 +66,7 @@ pub enum StartError {
     Listen { address: SocketAddr, source: std::io::Error },
 }
 
-/// Finishes or undoes what an earlier run left, then listens.
+/// Finishes or undoes what an earlier run left, then listens. The board tells what the UPSes say.
 ///
 /// # Errors
 /// See [`StartError`].
@@ -75,6 +76,7 @@ pub async fn start(
     agents: &[AgentConfig],
     power: &PowerConfig,
     state_directory: &Path,
+    board: Arc<Board>,
     shutdown: CancellationToken,
 ) -> Result<Running, StartError> {
     let agents = resolve(agents)?;
@@ -84,7 +86,7 @@ pub async fn start(
     let tls = tls::Files::of(config);
     let served = tls.load()?;
     let (vault, lock) = Vault::open(state_directory)?;
-    let host = Host::new(host, vault, PowerGate::new(power));
+    let host = Host::new(host, vault, PowerGate::new(power).watching(Arc::clone(&board)));
 
     let recovering = agents.into_iter().map(|agent| {
         let host = host.clone();
@@ -99,7 +101,7 @@ pub async fn start(
     let failed = |source| StartError::Listen { address, source };
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let local_addr = listener.local_addr().map_err(failed)?;
-    let api = Arc::new(Api::new(host, workers, config));
+    let api = Arc::new(Api::new(host, workers, board, config));
     let server = server::Server { listener, tls, served, api, ended, lock, max_connections: config.max_connections };
     Ok(Running { local_addr, task: tokio::spawn(server.run(shutdown)) })
 }

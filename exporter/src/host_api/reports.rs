@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use jiff::Timestamp;
-use kagiban_crds::host_api::{AgentReport, HostReport, Sighting};
+use kagiban_crds::host_api::{AgentReport, HostReport, ScheduledShutdown, ShutdownReport, ShutdownState, Sighting};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use crate::platform;
 use crate::rotation::{self, Host, Worker};
+use crate::shutdown::{Report, Scheduled, State};
 
 /// Many callers make one handshake and one read of the store.
 const FRESH: Duration = Duration::from_secs(1);
@@ -74,13 +75,43 @@ impl Watched {
     }
 }
 
-pub(super) async fn host<'a>(host: &Host, agents: impl Iterator<Item = &'a Watched>) -> HostReport {
+pub(super) async fn host<'a>(
+    host: &Host,
+    shutdown: Option<&Report>,
+    agents: impl Iterator<Item = &'a Watched>,
+) -> HostReport {
     HostReport {
         host: host.name.clone(),
         boot_id: platform::boot_id(),
         time: Timestamp::now(),
         epoch: host.epoch(),
         power: host.power.report(),
+        shutdown: shutdown.map(going_down),
         agents: join_all(agents.map(|agent| agent.report(host))).await,
+    }
+}
+
+fn going_down(report: &Report) -> ShutdownReport {
+    let scheduled =
+        |plan: Scheduled| ScheduledShutdown { kind: plan.kind.as_str().to_owned(), at: plan.at, dry_run: plan.dry_run };
+    ShutdownReport {
+        state: match report.state() {
+            State::None => ShutdownState::None,
+            State::Testing => ShutdownState::Testing,
+            State::Cancelled => ShutdownState::Cancelled,
+            State::CommsLost => ShutdownState::CommsLost,
+            State::Scheduled => ShutdownState::Scheduled,
+            State::OnBattery => ShutdownState::UpsOnBattery,
+            State::LowBattery => ShutdownState::UpsLowBattery,
+            State::Pending => ShutdownState::UpsPending,
+            State::InProgress => ShutdownState::InProgress,
+            State::PoweredOff => ShutdownState::PoweredOff,
+        },
+        since: report.since(),
+        pending: report.is_pending(),
+        triggers: report.triggers().iter().map(|trigger| trigger.as_str().to_owned()).collect(),
+        expected_at: report.expected(),
+        scheduled: report.scheduled().map(scheduled).collect(),
+        cause: report.cause().map(ToString::to_string),
     }
 }

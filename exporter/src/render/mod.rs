@@ -15,6 +15,7 @@ mod health;
 mod probed;
 mod probes;
 mod program;
+mod shutdown;
 mod sources;
 mod table;
 mod text;
@@ -72,6 +73,7 @@ impl Rendered {
             probes::FAMILIES,
             ups::FAMILIES,
             health::FAMILIES,
+            shutdown::FAMILIES,
         ];
         let others = CompatSet::ALL.into_iter().filter(|set| compat.contains(set)).map(compat::families);
         Self(own.into_iter().chain(others).map(|families| Table::new(families, snapshot)).collect())

@@ -112,8 +112,13 @@ fn only_open_metrics_ends_with_its_mark_and_only_once() {
 
 #[test]
 fn every_family_has_one_line_of_help_and_a_name_of_its_own() {
-    let of_snapshots =
-        [super::sources::FAMILIES, super::certificates::FAMILIES, super::files::FAMILIES, super::probes::FAMILIES];
+    let of_snapshots = [
+        super::sources::FAMILIES,
+        super::certificates::FAMILIES,
+        super::files::FAMILIES,
+        super::probes::FAMILIES,
+        super::shutdown::FAMILIES,
+    ];
     let mut names: Vec<_> = of_snapshots.into_iter().flatten().map(|f| (f.name, f.help)).collect();
     names.extend(super::program::FAMILIES.iter().map(|f| (f.name, f.help)));
     for (name, help) in &names {

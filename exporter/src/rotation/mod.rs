@@ -16,6 +16,7 @@ pub mod agent;
 mod backup;
 mod digest;
 mod executor;
+mod feeds;
 mod journal;
 mod key;
 mod live;

@@ -1,39 +1,55 @@
 //! The power gate: whether the service may be stopped now. Stopping a UPS agent leaves its host unguarded.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use kagiban_crds::host_api::{PowerReport, PowerState};
 
+use super::feeds;
+use super::machine::Cause;
 use crate::config::PowerConfig;
 use crate::platform;
-
-use super::machine::Cause;
+use crate::snapshot::Board;
 
 /// What is known of the host's power.
 #[derive(Clone, Debug)]
 pub struct PowerGate {
     assumes_mains: bool,
     scheduled_shutdown_file: PathBuf,
+    /// What the UPSes say, and whether the host goes down.
+    board: Option<Arc<Board>>,
 }
 
 impl PowerGate {
+    /// A gate that knows no UPS.
     pub fn new(config: &PowerConfig) -> Self {
         let file = config.scheduled_shutdown_file.clone();
         Self {
             assumes_mains: config.assumes_mains(),
             scheduled_shutdown_file: file.unwrap_or_else(platform::scheduled_shutdown_file),
+            board: None,
         }
     }
 
+    /// The same, asking what the sources have last seen.
+    #[must_use]
+    pub fn watching(self, board: Arc<Board>) -> Self {
+        Self { board: Some(board), ..self }
+    }
+
     pub fn report(&self) -> PowerReport {
-        let observed_at = Some(Timestamp::now());
-        // A file that cannot be looked for is treated as one that is there.
+        let now = Timestamp::now();
+        // It is looked for by this gate itself, last: the sources looked some seconds ago. A file that cannot be looked for
+        // is treated as one that is there.
         if self.scheduled_shutdown_file.try_exists().unwrap_or(true) {
-            return PowerReport { state: PowerState::ShutdownPending, observed_at };
+            return PowerReport { state: PowerState::ShutdownPending, observed_at: Some(now) };
+        }
+        if let Some(report) = self.board.as_ref().and_then(|board| feeds::judge(&board.snapshot(), now)) {
+            return report;
         }
         if self.assumes_mains {
-            return PowerReport { state: PowerState::Mains, observed_at };
+            return PowerReport { state: PowerState::Mains, observed_at: Some(now) };
         }
         PowerReport { state: PowerState::Unknown, observed_at: None }
     }
@@ -66,7 +82,11 @@ mod tests {
     fn only_mains_that_somebody_vouches_for_and_no_scheduled_shutdown_pass() {
         let directory = tempfile::tempdir().expect("directory");
         let file = directory.path().join("scheduled");
-        let gate = |assumes_mains| PowerGate { assumes_mains, scheduled_shutdown_file: file.clone() };
+        let gate = |assumes_mains| PowerGate {
+            assumes_mains,
+            scheduled_shutdown_file: file.clone(),
+            board: Some(Arc::default()),
+        };
         assert!(gate(true).check().is_ok());
         assert!(gate(false).check().is_err_and(|cause| cause.message.contains("assume: mains")));
         std::fs::write(&file, b"USEC=1\n").expect("write");

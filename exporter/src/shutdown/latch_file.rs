@@ -89,14 +89,6 @@ pub fn save(state_directory: &Path, boot: &BootId, latch: &Latch) -> Result<(), 
     Ok(platform::replace(&path, &bytes, None)?)
 }
 
-/// Takes away what is of no more use.
-///
-/// # Errors
-/// When the state directory cannot be written.
-pub fn remove(state_directory: &Path) -> Result<(), LatchFileError> {
-    Ok(platform::remove(&state_directory.join(NAME))?)
-}
-
 fn encode(boot: &BootId, latch: &Latch) -> Result<Vec<u8>, serde_json::Error> {
     serde_json::to_vec_pretty(&Record {
         version: VERSION,

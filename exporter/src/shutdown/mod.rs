@@ -23,7 +23,7 @@ pub use evidence::{Evidence, Scheduled, ShutdownKind, Sign};
 pub use from_reading::is_on_line;
 pub use known::{Silence, Word};
 pub use latch::{BootId, Latch};
-pub use latch_file::{Found, LatchFileError, load, remove, save};
+pub use latch_file::{Found, LatchFileError, load, save};
 pub use machine::{Input, Machine, Origin};
 pub use report::Report;
 pub use state::State;

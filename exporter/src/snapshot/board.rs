@@ -2,17 +2,22 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
-use super::{Pass, Reload, Snapshot, SourceId, SourceState, TrapCounts};
+use super::{Pass, Reload, Snapshot, SourceId, SourceState, TrapCounts, feed};
+use crate::shutdown::{BootId, Latch, Machine};
 
 /// The shared snapshot. Writers replace parts; readers take a copy, which is a handful of reference counts per source.
 #[derive(Debug, Default)]
 pub struct Board {
     snapshot: Mutex<Snapshot>,
     changed: Notify,
+    /// Never locked but under `snapshot`: what it is told is told in the order in which the parts are replaced.
+    machine: Mutex<Machine>,
+    latch: watch::Sender<Option<Latch>>,
 }
 
 impl Board {
@@ -29,7 +34,34 @@ impl Board {
                 (id, state)
             };
             snapshot.sources = sources.into_iter().map(keep).collect::<BTreeMap<_, _>>();
+            let sources = &snapshot.sources;
+            let is_gone = |origin: &_| !sources.keys().any(|id| feed::speaks_for(id, origin));
+            let mut machine = self.machine.lock().unwrap_or_else(PoisonError::into_inner);
+            if machine.origins().any(is_gone) {
+                machine.forget(is_gone, Timestamp::now());
+                snapshot.shutdown = machine.report();
+            }
         });
+    }
+
+    /// Notes which UPSes feed this host, each with how often it is asked.
+    pub fn note_feeds(&self, feeds: BTreeMap<SourceId, Duration>) {
+        self.write(|snapshot| snapshot.feeds = feeds);
+    }
+
+    /// Goes on from what an earlier run has seen in this boot of the host.
+    pub fn resume(&self, boot: Option<BootId>, latch: Option<Latch>) {
+        self.write(|snapshot| {
+            let mut machine = self.machine.lock().unwrap_or_else(PoisonError::into_inner);
+            *machine = Machine::resume(boot, latch.clone());
+            snapshot.shutdown = machine.report();
+        });
+        self.latch.send_replace(latch);
+    }
+
+    /// That a shutdown has begun, for who keeps it beyond the life of this program.
+    pub fn latch(&self) -> watch::Receiver<Option<Latch>> {
+        self.latch.subscribe()
     }
 
     /// Replaces one source's part. A pass of a source that is no longer expected is dropped.
@@ -42,6 +74,16 @@ impl Board {
             if pass.is_up() {
                 state.last_success = Some(pass.ended);
             }
+            let mut machine = self.machine.lock().unwrap_or_else(PoisonError::into_inner);
+            feed::feed(&mut machine, id, &pass);
+            snapshot.shutdown = machine.report();
+            self.latch.send_if_modified(|known| {
+                let is_new = known.as_ref() != machine.latch();
+                if is_new {
+                    *known = machine.latch().cloned();
+                }
+                is_new
+            });
             state.pass = Some(Arc::new(pass));
         });
     }

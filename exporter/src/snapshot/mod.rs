@@ -1,25 +1,31 @@
 //! What all sources have last seen, as one value.
 //!
 //! ```text
-//!   source ──Pass──> Board ──Snapshot──> render
-//!                      └ counts what outlives a pass: errors by reason, the last success
+//!   source ──Pass──> Board ──Snapshot──> render, the power gate
+//!                      ├ counts what outlives a pass: errors by reason, the last success
+//!                      └ feed ──> shutdown: whether the host goes down, from all that is said of it
 //! ```
 //!
 //! A pass replaces its source's part whole: what a source did not see this time is not there.
 
 mod board;
 mod facts;
+mod feed;
 mod pass;
 
 pub use crate::label::{Label, is_deceptive};
 pub use board::Board;
 pub use facts::{CertificateFacts, Role, SeenCertificate, number_chain};
+pub use feed::LINK_LOST;
 pub use pass::{Backend, Contents, FileSeen, HealthSeen, Observation, Pass, ProbeSeen, Served, Trouble, UpsSeen};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
+
+use crate::shutdown::Report;
 
 /// What kind of thing a source looks at: the label `source_kind`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -66,6 +72,10 @@ pub struct Snapshot {
     pub host_api_up: Option<bool>,
     /// Absent where no SNMP traps are to be received.
     pub traps: Option<TrapCounts>,
+    /// Whether the host goes down; absent while nobody has said anything of it.
+    pub shutdown: Option<Report>,
+    /// The UPSes that feed this host, each with how often it is asked.
+    pub feeds: BTreeMap<SourceId, Duration>,
 }
 
 /// The SNMP traps that came.

@@ -77,13 +77,13 @@ impl Site {
     }
 
     fn landing(&self) -> Response<Pieces> {
+        let snapshot = self.board.snapshot();
         let page = Page {
             host: &self.host,
             metrics: &self.telemetry_path,
-            snapshot: &self.board.snapshot(),
+            snapshot: &snapshot,
             now: Timestamp::now(),
-            // The board does not hold the machine's report yet.
-            shutdown: None,
+            shutdown: snapshot.shutdown.as_ref(),
             probes: self.prober.load().is_some(),
         };
         let mut response = respond(StatusCode::OK, "text/html; charset=utf-8", [Bytes::from(page.html())].into());

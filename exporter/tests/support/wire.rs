@@ -57,7 +57,9 @@ impl Api {
         let shutdown = CancellationToken::new();
         let agents = [world.agent.clone()];
         let running =
-            host_api::start(host(), &config, &agents, &world.power(), &world.state(), shutdown.clone()).await.unwrap();
+            host_api::start(host(), &config, &agents, &world.power(), &world.state(), Arc::default(), shutdown.clone())
+                .await
+                .unwrap();
         let operator = fleet.client(OPERATOR);
         Self { address: running.local_addr, fleet, operator, shutdown, running: Some(running) }
     }

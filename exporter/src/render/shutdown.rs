@@ -1,0 +1,99 @@
+//! `host_shutdown_*`: whether this host is going down, why, and when. Nothing is here while nobody has said anything of it.
+
+use std::fmt;
+
+use super::table::{Family, Kind};
+use crate::shutdown::{Report, State};
+use crate::snapshot::{Label, Snapshot};
+use crate::ups::Trigger;
+
+pub(super) const FAMILIES: &[Family<Snapshot>] = &[
+    Family {
+        name: "host_shutdown_state",
+        help: "Whether the host is in this state; exactly one is 1, the most severe of all that is said.",
+        kind: Kind::Gauge,
+        samples: |snapshot, out| {
+            told(snapshot, |report| {
+                State::ALL
+                    .into_iter()
+                    .try_for_each(|state| out.put(&[("state", state.as_str())], state == report.state()))
+            })
+        },
+    },
+    Family {
+        name: "host_shutdown_state_since_timestamp_seconds",
+        help: "When the host entered its state, in seconds since 1970.",
+        kind: Kind::Gauge,
+        samples: |snapshot, out| told(snapshot, |report| out.put(&[], report.since().as_second())),
+    },
+    Family {
+        name: "host_shutdown_state_entered",
+        help: "How often the state was entered: what comes and goes between two scrapes is counted too.",
+        kind: Kind::Counter,
+        samples: |snapshot, out| {
+            told(snapshot, |report| {
+                report.entered().try_for_each(|(state, times)| out.put(&[("state", state.as_str())], times))
+            })
+        },
+    },
+    Family {
+        name: "host_shutdown_pending",
+        help: "Whether the host goes down unless somebody or something stops it.",
+        kind: Kind::Gauge,
+        samples: |snapshot, out| told(snapshot, |report| out.put(&[], report.is_pending())),
+    },
+    Family {
+        name: "host_shutdown_scheduled_timestamp_seconds",
+        help: "The time that the system is to go down at, in seconds since 1970; absent when none is chosen.",
+        kind: Kind::Gauge,
+        samples: |snapshot, out| {
+            told(snapshot, |report| {
+                report.scheduled().try_for_each(|plan| {
+                    let dry_run = if plan.dry_run { "true" } else { "false" };
+                    out.put(&[("type", plan.kind.as_str()), ("dry_run", dry_run)], plan.at.as_second())
+                })
+            })
+        },
+    },
+    Family {
+        name: "host_shutdown_expected_timestamp_seconds",
+        help: "When the power or the host goes, as far as is known, in seconds since 1970; in the past when overdue.",
+        kind: Kind::Gauge,
+        samples: |snapshot, out| {
+            told(snapshot, |report| report.expected().map_or(Ok(()), |at| out.put(&[], at.as_second())))
+        },
+    },
+    Family {
+        name: "host_shutdown_trigger",
+        help: "Whether this has set a shutdown off, or is about to.",
+        kind: Kind::Gauge,
+        samples: |snapshot, out| {
+            told(snapshot, |report| {
+                let holds = |trigger| report.triggers().contains(&trigger);
+                Trigger::ALL
+                    .into_iter()
+                    .try_for_each(|trigger| out.put(&[("trigger", trigger.as_str())], holds(trigger)))
+            })
+        },
+    },
+    Family {
+        name: "host_shutdown_cause_info",
+        help: "What set it off, in the words of whoever did, always 1; absent when nobody said.",
+        kind: Kind::Gauge,
+        samples: |snapshot, out| {
+            told(snapshot, |report| {
+                report.cause().map(Label::as_str).map_or(Ok(()), |cause| out.put(&[("cause", cause)], true))
+            })
+        },
+    },
+    Family {
+        name: "host_shutdown_cancelled",
+        help: "How many planned shutdowns were called off before their time.",
+        kind: Kind::Counter,
+        samples: |snapshot, out| told(snapshot, |report| out.put(&[], report.cancellations())),
+    },
+];
+
+fn told(snapshot: &Snapshot, put: impl FnOnce(&Report) -> fmt::Result) -> fmt::Result {
+    snapshot.shutdown.as_ref().map_or(Ok(()), put)
+}

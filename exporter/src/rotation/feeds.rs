@@ -1,0 +1,209 @@
+//! What the UPSes that feed this host say of its power: pure, from a snapshot.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use kagiban_crds::host_api::{PowerReport, PowerState};
+
+use crate::shutdown::{Evidence, Report, Sign, State, is_on_line};
+use crate::snapshot::{Snapshot, SourceState, UpsSeen};
+
+/// Two looks may be lost before a UPS is out of sight.
+const LOOKS: u32 = 3;
+/// A UPS that is asked every second is not out of sight after three.
+const SEEN_AT_LEAST: Duration = Duration::from_mins(1);
+/// Three looks of the slowest usual source, PowerChute's web UI. What a UPS said before that says nothing of the power now,
+/// however seldom it is asked.
+const SEEN_AT_MOST: Duration = Duration::from_mins(15);
+/// Another thread may have ended a look after `now` was taken; what lies further ahead was seen before the clock was set
+/// back, who knows how long.
+const CLOCK_SLACK: SignedDuration = SignedDuration::from_secs(5);
+
+/// None when no UPS is configured and nothing is known against the host's power: somebody else has to say.
+pub(super) fn judge(snapshot: &Snapshot, now: Timestamp) -> Option<PowerReport> {
+    let seen: Vec<(PowerState, Option<Timestamp>)> =
+        snapshot.feeds.iter().map(|(id, interval)| of_source(snapshot.sources.get(id), *interval, now)).collect();
+    let of_host = snapshot.shutdown.as_ref().and_then(|report| Some((of_shutdown(report)?, Some(report.since()))));
+    let (state, since) = seen.iter().copied().chain(of_host).max_by_key(|(state, _)| severity(*state))?;
+    // As old as the oldest look that it rests on.
+    let observed_at = if seen.is_empty() { since } else { seen.iter().map(|(_, at)| *at).min().flatten() };
+    Some(PowerReport { state, observed_at })
+}
+
+fn of_source(source: Option<&SourceState>, interval: Duration, now: Timestamp) -> (PowerState, Option<Timestamp>) {
+    let Some(pass) = source.and_then(|source| source.pass.as_deref()) else { return (PowerState::Unknown, None) };
+    let age = now.duration_since(pass.ended);
+    let longest = (interval * LOOKS).clamp(SEEN_AT_LEAST, SEEN_AT_MOST);
+    let is_fresh = age >= -CLOCK_SLACK && age <= SignedDuration::try_from(longest).unwrap_or(SignedDuration::ZERO);
+    let heard_once = source.is_some_and(|source| source.last_success.is_some());
+    let of_ups = |seen: &UpsSeen| match &seen.outcome {
+        Ok(_) if !is_fresh => PowerState::Stale,
+        Ok(reading) => match Evidence::of(reading, now).sign {
+            Sign::Normal if is_on_line(reading) => PowerState::Mains,
+            Sign::Normal | Sign::CommsLost => PowerState::Unknown,
+            Sign::Testing | Sign::OnBattery => PowerState::OnBattery,
+            Sign::LowBattery => PowerState::LowBattery,
+            Sign::Cancelled => PowerState::Unknown,
+            Sign::Scheduled | Sign::Pending | Sign::InProgress | Sign::Off => PowerState::ShutdownPending,
+        },
+        Err(_) if heard_once => PowerState::Stale,
+        Err(_) => PowerState::Unknown,
+    };
+    // A server that lists no UPS is no UPS on line.
+    let worst = pass.upses().iter().filter(|seen| seen.feeds_host).map(of_ups).max_by_key(|state| severity(*state));
+    (worst.unwrap_or(PowerState::Unknown), Some(pass.ended))
+}
+
+/// What is known against the host's power, from all that was ever said of it.
+const fn of_shutdown(report: &Report) -> Option<PowerState> {
+    if report.is_pending() {
+        return Some(PowerState::ShutdownPending);
+    }
+    match report.state() {
+        State::LowBattery => Some(PowerState::LowBattery),
+        State::OnBattery | State::Testing => Some(PowerState::OnBattery),
+        State::CommsLost => Some(PowerState::Stale),
+        State::Scheduled | State::Pending | State::InProgress | State::PoweredOff => Some(PowerState::ShutdownPending),
+        State::None | State::Cancelled => None,
+    }
+}
+
+/// What is said first, when several UPSes say different things.
+const fn severity(state: PowerState) -> u8 {
+    match state {
+        PowerState::Mains => 0,
+        PowerState::Stale => 1,
+        PowerState::Unknown => 2,
+        PowerState::OnBattery => 3,
+        PowerState::LowBattery => 4,
+        PowerState::ShutdownPending => 5,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::shutdown::{Scheduled, ShutdownKind};
+    use crate::snapshot::{Backend, Board, Label, Observation, Pass, SourceId, SourceKind, Trouble};
+    use crate::ups::{Quantity, Reading, Status, Triggers};
+
+    const NOW: Timestamp = Timestamp::constant(1_750_000_000, 0);
+    const INTERVAL: Duration = Duration::from_secs(10);
+
+    fn id(name: &str) -> SourceId {
+        SourceId { kind: SourceKind::Ups, name: Label::new(name) }
+    }
+
+    /// UPSes `a` and `b` feed the host, `other` does not.
+    fn board() -> Board {
+        let board = Board::default();
+        board.expect(["a", "b", "other"].map(|name| (id(name), &[][..])));
+        board.note_feeds(BTreeMap::from([(id("a"), INTERVAL), (id("b"), INTERVAL)]));
+        board
+    }
+
+    fn reading(statuses: &[Status]) -> Reading {
+        Reading { statuses: statuses.iter().copied().collect(), ..Reading::default() }
+    }
+
+    fn hear(board: &Board, name: &str, ago: i64, outcome: Result<Reading, &'static str>) {
+        let seen = UpsSeen {
+            ups: Label::new(name),
+            backend: Backend::Nut,
+            target: Label::new("127.0.0.1:3493"),
+            feeds_host: name != "other",
+            outcome: outcome.map(Box::new).map_err(|reason| Trouble::new(reason, "not heard")),
+        };
+        let ended = NOW - SignedDuration::from_secs(ago);
+        let observation = Observation::Upses(vec![seen]);
+        board.publish(&id(name), Pass { observation, trouble: None, ended, took: Duration::ZERO });
+    }
+
+    fn state(board: &Board) -> Option<PowerState> {
+        judge(&board.snapshot(), NOW).map(|report| report.state)
+    }
+
+    #[test]
+    fn only_when_every_ups_that_feeds_the_host_was_heard_on_line_is_there_mains() {
+        let board = board();
+        hear(&board, "other", 0, Ok(reading(&[Status::OnBattery])));
+        assert_eq!(state(&board), Some(PowerState::Unknown), "nobody was asked yet");
+        hear(&board, "a", 5, Ok(reading(&[Status::Online])));
+        assert_eq!(state(&board), Some(PowerState::Unknown), "one of two");
+        hear(&board, "b", 0, Ok(reading(&[Status::Boost])));
+        let report = judge(&board.snapshot(), NOW).expect("UPSes are configured");
+        assert_eq!(report.state, PowerState::Mains);
+        assert_eq!(report.observed_at, Some(NOW - SignedDuration::from_secs(5)), "as old as the older");
+    }
+
+    #[test]
+    fn every_other_word_of_one_ups_shuts_the_gate() {
+        let mut counting = reading(&[Status::Online]);
+        counting.values.put(Quantity::ShutdownTimer, 60.0);
+        for (said, expected) in [
+            (reading(&[Status::OnBattery]), PowerState::OnBattery),
+            (reading(&[Status::Online, Status::Testing]), PowerState::OnBattery),
+            (reading(&[Status::Online, Status::Calibrating]), PowerState::OnBattery),
+            (reading(&[Status::Online, Status::LowBattery]), PowerState::LowBattery),
+            (reading(&[Status::OnBattery, Status::ForcedShutdown]), PowerState::ShutdownPending),
+            (counting, PowerState::ShutdownPending),
+            (reading(&[Status::Off]), PowerState::ShutdownPending),
+            (reading(&[Status::CommLost]), PowerState::Unknown),
+            (reading(&[Status::Bypass]), PowerState::Unknown),
+            (Reading::default(), PowerState::Unknown),
+        ] {
+            let board = board();
+            hear(&board, "a", 0, Ok(reading(&[Status::Online])));
+            hear(&board, "b", 0, Ok(said.clone()));
+            assert_eq!(state(&board), Some(expected), "{:?}", said.statuses);
+        }
+    }
+
+    #[test]
+    fn a_ups_that_fell_silent_or_was_seen_too_long_ago_is_stale_and_on_battery_if_it_last_was() {
+        let heard = |ago, then: Option<&'static str>, first: Status| {
+            let board = board();
+            hear(&board, "a", 0, Ok(reading(&[Status::Online])));
+            hear(&board, "b", ago, Ok(reading(&[first])));
+            if let Some(reason) = then {
+                hear(&board, "b", 0, Err(reason));
+            }
+            state(&board)
+        };
+        assert_eq!(heard(59, None, Status::Online), Some(PowerState::Mains));
+        assert_eq!(heard(61, None, Status::Online), Some(PowerState::Stale));
+        assert_eq!(heard(-3600, None, Status::Online), Some(PowerState::Stale), "the clock was set back");
+        assert_eq!(heard(1, Some("timeout"), Status::Online), Some(PowerState::Stale));
+        assert_eq!(heard(1, Some("data_stale"), Status::OnBattery), Some(PowerState::OnBattery));
+        let board = board();
+        hear(&board, "a", 0, Err("connect"));
+        assert_eq!(state(&board), Some(PowerState::Unknown), "never heard");
+    }
+
+    #[test]
+    fn what_has_begun_shuts_the_gate_though_every_ups_is_on_line_again() {
+        let board = board();
+        hear(&board, "b", 1, Ok(reading(&[Status::Online])));
+        hear(&board, "a", 1, Ok(reading(&[Status::OnBattery, Status::ForcedShutdown])));
+        hear(&board, "a", 0, Ok(reading(&[Status::Online])));
+        assert_eq!(state(&board), Some(PowerState::ShutdownPending));
+    }
+
+    #[test]
+    fn without_a_ups_only_what_speaks_against_the_power_is_judged() {
+        let (board, system) = (Board::default(), SourceId { kind: SourceKind::Host, name: Label::new("system") });
+        board.expect([(system.clone(), &[][..])]);
+        assert_eq!(state(&board), None);
+        for (dry_run, expected) in [(true, None), (false, Some(PowerState::ShutdownPending))] {
+            let at = NOW + SignedDuration::from_hours(1);
+            let scheduled = Some(Scheduled { kind: ShutdownKind::Reboot, at, dry_run });
+            let evidence =
+                Evidence { sign: Sign::Scheduled, triggers: Triggers::new(), deadline: None, scheduled, cause: None };
+            let observation = Observation::Host(vec![evidence]);
+            board.publish(&system, Pass { observation, trouble: None, ended: NOW, took: Duration::ZERO });
+            assert_eq!(state(&board), expected, "dry run {dry_run}");
+        }
+    }
+}

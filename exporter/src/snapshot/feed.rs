@@ -1,0 +1,173 @@
+//! What the shutdown machine hears of a pass.
+
+use jiff::Timestamp;
+
+use super::{Observation, Pass, SourceId, SourceKind, Trouble, UpsSeen};
+use crate::shutdown::{Input, Machine, Origin, Silence, Word};
+
+/// Who answers has no UPS of that name any more.
+const UNKNOWN: &str = "unknown_ups";
+/// Reasons with which somebody answered, and said that the UPS is lost; in every other case it is we who have lost them.
+pub const LINK_LOST: [&str; 3] = ["comm_lost", "data_stale", "driver_not_connected"];
+
+/// Tells the machine what a pass brought. A UPS that does not feed this host has no say.
+pub(super) fn feed(machine: &mut Machine, id: &SourceId, pass: &Pass) {
+    let now = pass.ended;
+    let said = words(id, pass, now);
+    let ours = |origin: &&Origin| speaks_for(id, origin);
+    let unmentioned: Vec<Origin> =
+        machine.origins().filter(ours).filter(|origin| said.iter().all(|(o, _)| o != *origin)).cloned().collect();
+    let feeds_others = |origin: &Origin| {
+        pass.upses().iter().any(|seen| !seen.feeds_host && *origin == of_ups(id, seen)) && unmentioned.contains(origin)
+    };
+    if unmentioned.iter().any(feeds_others) {
+        machine.forget(feeds_others, now);
+    }
+    let left = unmentioned.iter().filter(|origin| !feeds_others(origin)).cloned();
+    let left = left.map(|origin| {
+        let word = match &pass.observation {
+            Observation::Nothing => Word::Silent(Silence::Unreachable),
+            Observation::Files(_)
+            | Observation::Endpoint(_)
+            | Observation::Health(_)
+            | Observation::Upses(_)
+            | Observation::Host(_) => Word::Gone,
+        };
+        (origin, word)
+    });
+    for (origin, word) in left.collect::<Vec<_>>().into_iter().chain(said) {
+        machine.step(Input { origin, word, now });
+    }
+    machine.pass_time(now);
+}
+
+/// Whether what this origin says came through this source.
+pub(super) fn speaks_for(id: &SourceId, origin: &Origin) -> bool {
+    match origin {
+        Origin::Host { source } => id.kind == SourceKind::Host && *source == id.name,
+        Origin::Ups { source, .. } => id.kind == SourceKind::Ups && *source == id.name,
+    }
+}
+
+fn words(id: &SourceId, pass: &Pass, now: Timestamp) -> Vec<(Origin, Word)> {
+    match &pass.observation {
+        Observation::Host(evidence) => {
+            // Evidence beside a trouble is what a second witness says.
+            let heard = pass.trouble.is_none() || !evidence.is_empty();
+            let word = if heard { Word::Said(evidence.clone()) } else { Word::Silent(Silence::Unreachable) };
+            vec![(Origin::Host { source: id.name.clone() }, word)]
+        }
+        Observation::Upses(upses) => {
+            let feeding = upses.iter().filter(|seen| seen.feeds_host);
+            feeding.map(|seen| (of_ups(id, seen), word(seen, now))).collect()
+        }
+        Observation::Nothing | Observation::Files(_) | Observation::Endpoint(_) | Observation::Health(_) => Vec::new(),
+    }
+}
+
+fn of_ups(id: &SourceId, seen: &UpsSeen) -> Origin {
+    Origin::Ups { source: id.name.clone(), ups: seen.ups.clone() }
+}
+
+fn word(seen: &UpsSeen, now: Timestamp) -> Word {
+    match &seen.outcome {
+        Ok(reading) => Word::of(reading, now),
+        Err(Trouble { reason, .. }) if *reason == UNKNOWN => Word::Gone,
+        Err(Trouble { reason, .. }) if LINK_LOST.contains(reason) => Word::Silent(Silence::LinkLost),
+        Err(_) => Word::Silent(Silence::Unreachable),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::time::Duration;
+
+    use super::super::{Backend, Board, Label, Snapshot};
+    use super::*;
+    use crate::shutdown::{Evidence, Sign, State};
+    use crate::ups::{Reading, Status, Triggers};
+
+    fn id(kind: SourceKind, name: &str) -> SourceId {
+        SourceId { kind, name: Label::new(name) }
+    }
+
+    fn pass(observation: Observation) -> Pass {
+        let ended = Timestamp::constant(1_750_000_000, 0);
+        Pass { observation, trouble: None, ended, took: Duration::ZERO }
+    }
+
+    fn ups(feeds_host: bool, outcome: Result<&[Status], &'static str>) -> UpsSeen {
+        let reading = |statuses: &[Status]| {
+            Box::new(Reading { statuses: statuses.iter().copied().collect(), ..Reading::default() })
+        };
+        UpsSeen {
+            ups: Label::new("smart1500"),
+            backend: Backend::Nut,
+            target: Label::new("127.0.0.1:3493"),
+            feeds_host,
+            outcome: outcome.map(reading).map_err(|reason| Trouble::new(reason, "not heard")),
+        }
+    }
+
+    fn state(snapshot: &Snapshot) -> Option<State> {
+        snapshot.shutdown.as_ref().map(crate::shutdown::Report::state)
+    }
+
+    const BEGUN: &[Status] = &[Status::OnBattery, Status::ForcedShutdown];
+
+    #[test]
+    fn a_ups_that_feeds_another_host_says_nothing_of_this_one_from_the_moment_that_is_known() {
+        let (board, rack) = (Board::default(), id(SourceKind::Ups, "rack-a"));
+        board.expect([(rack.clone(), &[][..])]);
+        board.publish(&rack, pass(Observation::Upses(vec![ups(false, Ok(BEGUN))])));
+        assert_eq!(state(&board.snapshot()), None);
+        board.publish(&rack, pass(Observation::Upses(vec![ups(true, Ok(&[Status::OnBattery]))])));
+        assert_eq!(state(&board.snapshot()), Some(State::OnBattery));
+        board.publish(&rack, pass(Observation::Upses(vec![ups(false, Ok(&[Status::OnBattery]))])));
+        assert_eq!(state(&board.snapshot()), None);
+    }
+
+    #[test]
+    fn who_answered_and_lost_the_ups_is_told_from_who_did_not_answer() {
+        for (reason, told) in [("data_stale", Some(State::CommsLost)), ("connect", None)] {
+            let (board, rack) = (Board::default(), id(SourceKind::Ups, "rack-a"));
+            board.expect([(rack.clone(), &[][..])]);
+            board.publish(&rack, pass(Observation::Upses(vec![ups(true, Err(reason))])));
+            assert_eq!(state(&board.snapshot()), told, "{reason}");
+            board.publish(&rack, pass(Observation::Upses(vec![ups(true, Ok(&[Status::Online]))])));
+            assert_eq!(state(&board.snapshot()), Some(State::None));
+            board.publish(&rack, pass(Observation::Upses(vec![ups(true, Err(reason))])));
+            assert_eq!(state(&board.snapshot()), Some(State::CommsLost), "{reason}");
+        }
+    }
+
+    #[test]
+    fn a_ups_that_its_server_no_longer_lists_is_forgotten_unless_it_was_last_seen_in_an_outage() {
+        for (last, after) in [(Status::Online, None), (Status::OnBattery, Some(State::OnBattery))] {
+            let (board, rack) = (Board::default(), id(SourceKind::Ups, "rack-a"));
+            board.expect([(rack.clone(), &[][..])]);
+            board.publish(&rack, pass(Observation::Upses(vec![ups(true, Ok(&[last]))])));
+            board.publish(&rack, pass(Observation::Upses(Vec::new())));
+            assert_eq!(state(&board.snapshot()), after);
+        }
+    }
+
+    #[test]
+    fn what_has_begun_outlives_the_configuration_of_who_said_it() {
+        let (board, rack, system) = (Board::default(), id(SourceKind::Ups, "rack-a"), id(SourceKind::Host, "system"));
+        board.expect([(rack.clone(), &[][..]), (system.clone(), &[][..])]);
+        let scheduled =
+            Evidence { sign: Sign::OnBattery, triggers: Triggers::new(), deadline: None, scheduled: None, cause: None };
+        board.publish(&system, pass(Observation::Host(vec![scheduled])));
+        assert_eq!(state(&board.snapshot()), Some(State::OnBattery));
+        board.expect([(rack.clone(), &[][..])]);
+        assert_eq!(state(&board.snapshot()), None, "what a source said goes with it");
+        let latch = board.latch();
+        board.publish(&rack, pass(Observation::Upses(vec![ups(true, Ok(BEGUN))])));
+        assert!(latch.borrow().is_some());
+        board.expect([]);
+        assert_eq!(state(&board.snapshot()), Some(State::InProgress));
+        board.note_feeds(BTreeMap::new());
+    }
+}
