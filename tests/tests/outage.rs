@@ -1,0 +1,195 @@
+//! An outage as a host lives through it, told by real servers in their own protocols: the state is right at every step, the
+//! shutdown that has begun goes on whatever comes, and only the next boot is its end.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result, ensure};
+use kagiban_tests::apcupsd::Replay;
+use kagiban_tests::exporter::{Exporter, sample};
+use kagiban_tests::nut::{Device, Nut};
+use kagiban_tests::snmpd::{COMMUNITY, Snmpd};
+use kagiban_tests::{promtool, scratch};
+
+const DAY_IN_MICROSECONDS: i64 = 86_400_000_000;
+
+/// What a source says at one step: upsd's variables, apcupsd's flags, the objects of an SNMP agent.
+#[derive(Clone, Copy)]
+struct Step {
+    nut: &'static str,
+    statflag: u32,
+    /// `upsBasicOutputStatus`, `upsBasicBatteryStatus`, `pcbeCriticalFlag`.
+    snmp: [u8; 3],
+}
+
+const ON_LINE: Step = Step { nut: "ups.status: OL\n", statflag: 0x0500_0008, snmp: [2, 2, 2] };
+const ON_BATTERY: Step = Step { nut: "ups.status: OB DISCHRG\n", statflag: 0x0500_0010, snmp: [3, 2, 2] };
+const LOW: Step = Step { nut: "ups.status: OB LB\n", statflag: 0x0500_0050, snmp: [3, 3, 2] };
+const BEGUN: Step = Step { nut: "ups.status: FSD OB LB\n", statflag: 0x0500_0250, snmp: [3, 3, 1] };
+/// The SNMP agents of PowerChute have no word for it: they go from low to critical.
+const PENDING: Step =
+    Step { nut: "ups.status: OB LB\nups.timer.shutdown: 300\n", statflag: 0x0508_0050, snmp: [3, 3, 2] };
+
+/// One host with three sources of the same power.
+struct Scene {
+    directory: PathBuf,
+    nut: Nut,
+    apcupsd: Replay,
+    agent: Snmpd,
+}
+
+impl Scene {
+    fn set(name: &str) -> Result<Self> {
+        let directory = scratch::directory(name)?;
+        let nut = Nut::start(&directory, &[Device { name: "a", description: "", variables: ON_LINE.nut }], None)?;
+        let apcupsd = Replay::start(&report(ON_LINE.statflag))?;
+        let agent = Snmpd::start(&directory.join("agent"), &tree(ON_LINE.snmp))?;
+        fs::write(directory.join("community"), COMMUNITY)?;
+        Ok(Self { directory, nut, apcupsd, agent })
+    }
+
+    /// The exporter, asking these of `nut`, `apcupsd` and `snmp` every second.
+    fn exporter(&self, asked: &[&str]) -> Result<Exporter> {
+        let here = self.directory.display();
+        let backend = |name: &&str| match *name {
+            "nut" => format!("nut: {{address: {:?}, ups: a}}", self.nut.address().to_string()),
+            "apcupsd" => format!("apcupsd: {{address: {:?}}}", self.apcupsd.address().to_string()),
+            _ => {
+                format!("snmp: {{address: {:?}, version: v2c, communityFile: {here}/community}}", self.agent.address())
+            }
+        };
+        let upses: String =
+            asked.iter().map(|name| format!("  - {{name: {name}, interval: 1s, {}}}\n", backend(name))).collect();
+        let config = format!(
+            "discovery: {{enabled: false}}\nstateDirectory: {here}/state\npower: {{scheduledShutdownFile: {here}/scheduled}}\n\
+             shutdown: {{interval: 1s}}\nups:\n{upses}"
+        );
+        // No bus of this machine has a say.
+        Exporter::start_with(&self.directory, &config, &[], &[("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/nonexistent")])
+    }
+
+    fn say(&self, who: &str, step: Step) -> Result<()> {
+        match who {
+            "nut" => self.nut.set("a", step.nut),
+            "apcupsd" => self.apcupsd.say(&report(step.statflag)),
+            _ => self.agent.hold(&tree(step.snmp)),
+        }
+    }
+}
+
+fn report(statflag: u32) -> String {
+    format!("UPSNAME  : b\nSTATUS   : SEE FLAGS\nBCHARGE  : 60.0 Percent\nSTATFLAG : 0x{statflag:08X}\n")
+}
+
+fn tree([output, battery, critical]: [u8; 3]) -> String {
+    let (powernet, powerchute) = (".1.3.6.1.4.1.318.1.1.1", ".1.3.6.1.4.1.318.1.2.4");
+    format!(
+        "{powernet}.1.1.1.0 string Smart-UPS 1500\n{powernet}.2.1.1.0 integer {battery}\n{powernet}.2.2.1.0 gauge 60\n\
+         {powernet}.4.1.1.0 integer {output}\n{powerchute}.6.1.0 integer {critical}\n{powerchute}.6.3.0 integer 2\n"
+    )
+}
+
+fn wait_for(exporter: &Exporter, state: &str) -> Result<String> {
+    let label = format!("state=\"{state}\"");
+    let holds = |metrics: &str| sample(metrics, "host_shutdown_state", &[&label]) == Some(1.0);
+    let metrics = exporter.metrics_when(&format!("host_shutdown_state {state}"), holds)?;
+    let states = metrics.lines().filter(|line| line.starts_with("host_shutdown_state{") && line.ends_with(" 1"));
+    ensure!(states.count() == 1, "exactly one state holds:\n{metrics}");
+    promtool::check(state, &metrics)?;
+    Ok(metrics)
+}
+
+fn trigger(metrics: &str, name: &str) -> Option<f64> {
+    sample(metrics, "host_shutdown_trigger", &[&format!("trigger=\"{name}\"")])
+}
+
+/// As the file would be after the next boot: its id is another.
+fn boot_again(state_directory: &Path) -> Result<()> {
+    let file = state_directory.join("shutdown.json");
+    let mut latch: serde_json::Value = serde_json::from_str(&fs::read_to_string(&file)?)?;
+    latch["bootId"] = "00000000-0000-4000-8000-000000000000".into();
+    Ok(fs::write(file, latch.to_string())?)
+}
+
+fn each_alone(who: &'static str, has_begun: &str, is_pending: Option<&str>) -> Result<()> {
+    let scene = Scene::set(&format!("outage-{who}"))?;
+    let mut exporter = scene.exporter(&[who])?;
+    wait_for(&exporter, "none")?;
+    for (step, state) in [(ON_BATTERY, "ups_on_battery"), (LOW, "ups_low_battery")] {
+        scene.say(who, step)?;
+        let metrics = wait_for(&exporter, state)?;
+        ensure!(sample(&metrics, "host_shutdown_pending", &[]) == Some(0.0), "{metrics}");
+    }
+    if let Some(named) = is_pending {
+        scene.say(who, PENDING)?;
+        let metrics = wait_for(&exporter, "ups_pending")?;
+        ensure!(trigger(&metrics, named) == Some(1.0), "{named}:\n{metrics}");
+        ensure!(sample(&metrics, "host_shutdown_pending", &[]) == Some(1.0), "{metrics}");
+    }
+    scene.say(who, BEGUN)?;
+    let metrics = wait_for(&exporter, "in_progress")?;
+    ensure!(trigger(&metrics, has_begun) == Some(1.0), "{has_begun}:\n{metrics}");
+
+    scene.say(who, ON_LINE)?;
+    let online = |metrics: &str| sample(metrics, "ups_status", &["status=\"online\""]) == Some(1.0);
+    exporter.metrics_when("the power is back", online)?;
+    let metrics = wait_for(&exporter, "in_progress").context("the mains are back, and the shutdown goes on")?;
+    ensure!(sample(&metrics, "host_shutdown_pending", &[]) == Some(1.0), "{metrics}");
+
+    exporter.program.kill()?;
+    let mut exporter = scene.exporter(&[who])?;
+    wait_for(&exporter, "in_progress").context("the exporter was started again in the same boot")?;
+    exporter.program.kill()?;
+    boot_again(&scene.directory.join("state"))?;
+    wait_for(&scene.exporter(&[who])?, "none").context("the host was booted")?;
+    Ok(())
+}
+
+#[test]
+fn upsd_tells_an_outage() -> Result<()> {
+    each_alone("nut", "nut_fsd", Some("nut_timer"))
+}
+
+#[test]
+fn apcupsd_tells_an_outage() -> Result<()> {
+    each_alone("apcupsd", "apcupsd_shutdown", Some("apcupsd_load"))
+}
+
+#[test]
+fn an_snmp_agent_tells_an_outage() -> Result<()> {
+    each_alone("snmp", "powerchute_critical", None)
+}
+
+#[test]
+fn of_several_sources_the_most_severe_is_believed_and_what_was_called_off_is_told() -> Result<()> {
+    let scene = Scene::set("outage-mixed")?;
+    let exporter = scene.exporter(&["nut", "apcupsd", "snmp"])?;
+    wait_for(&exporter, "none")?;
+    let schedule = scene.directory.join("scheduled");
+    let tomorrow = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_micros())? + DAY_IN_MICROSECONDS;
+    fs::write(&schedule, format!("USEC={tomorrow}\nWARN_WALL=1\nMODE=reboot\n"))?;
+    let metrics = wait_for(&exporter, "scheduled")?;
+    let at = sample(&metrics, "host_shutdown_scheduled_timestamp_seconds", &["type=\"reboot\""]);
+    ensure!(at.is_some_and(|at| (at - tomorrow as f64 / 1e6).abs() <= 1.0), "{metrics}");
+    scene.say("snmp", ON_BATTERY)?;
+    let metrics = wait_for(&exporter, "ups_on_battery")?;
+    ensure!(sample(&metrics, "host_shutdown_pending", &[]) == Some(1.0), "a schedule counts behind it:\n{metrics}");
+    scene.say("apcupsd", PENDING)?;
+    wait_for(&exporter, "ups_pending")?;
+    scene.say("nut", LOW)?;
+    scene.say("apcupsd", ON_LINE)?;
+    wait_for(&exporter, "ups_low_battery")?;
+    scene.say("nut", ON_LINE)?;
+    scene.say("snmp", ON_LINE)?;
+    wait_for(&exporter, "scheduled")?;
+    fs::remove_file(&schedule)?;
+    let metrics = wait_for(&exporter, "cancelled")?;
+    ensure!(sample(&metrics, "host_shutdown_cancelled_total", &[]).is_some_and(|count| count >= 1.0), "{metrics}");
+    scene.apcupsd.vanish();
+    wait_for(&exporter, "comms_lost")?;
+    scene.say("nut", BEGUN)?;
+    let metrics = wait_for(&exporter, "in_progress")?;
+    ensure!(trigger(&metrics, "nut_fsd") == Some(1.0), "{metrics}");
+    Ok(())
+}
