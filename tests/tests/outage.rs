@@ -23,7 +23,8 @@ struct Step {
     snmp: [u8; 3],
 }
 
-const ON_LINE: Step = Step { nut: "ups.status: OL\n", statflag: 0x0500_0008, snmp: [2, 2, 2] };
+/// The driver keeps a variable that is not told any more: that no countdown runs has to be said.
+const ON_LINE: Step = Step { nut: "ups.status: OL\nups.timer.shutdown: -1\n", statflag: 0x0500_0008, snmp: [2, 2, 2] };
 const ON_BATTERY: Step = Step { nut: "ups.status: OB DISCHRG\n", statflag: 0x0500_0010, snmp: [3, 2, 2] };
 const LOW: Step = Step { nut: "ups.status: OB LB\n", statflag: 0x0500_0050, snmp: [3, 3, 2] };
 const BEGUN: Step = Step { nut: "ups.status: FSD OB LB\n", statflag: 0x0500_0250, snmp: [3, 3, 1] };
