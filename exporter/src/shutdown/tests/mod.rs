@@ -250,6 +250,14 @@ fn what_silence_means_depends_on_what_was_said_before() {
 }
 
 #[test]
+fn a_ups_that_had_announced_the_shutdown_goes_off_with_it_though_power_had_returned() {
+    let mut watch = Watch::new();
+    watch.say(0, ups("a"), evidence(Sign::InProgress));
+    assert_eq!(watch.say(10, ups("a"), evidence(Sign::Normal)), State::InProgress);
+    assert_eq!(watch.hear(20, ups("a"), Word::Silent(Silence::Unreachable)), State::PoweredOff);
+}
+
+#[test]
 fn a_ups_that_stops_answering_while_the_host_only_reboots_has_not_gone_off() {
     let mut watch = Watch::new();
     watch.say(0, ups("a"), evidence(Sign::Normal));
