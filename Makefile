@@ -4,14 +4,15 @@ CARGO ?= cargo
 # Where cargo builds; the programs of the demo are there.
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help demo test lint bench crds mutants release audit prepare
+.PHONY: help demo test lint bench fuzz crds mutants release audit prepare
 
 help:
 	@echo 'make demo        one keystore rotated end to end, on this machine; ONCE=1 exits when done;'
 	@echo '                 DEMO_USE_KUBECONFIG=1 uses the cluster of KUBECONFIG'
 	@echo 'make test        every test: units, keytool, a real API server, end to end with Java, the crash sweep'
 	@echo 'make lint        formatting, clippy, one crypto provider'
-	@echo 'make bench       the figures: sizes, memory, time to verified, API writes'
+	@echo 'make bench       the figures: sizes, time to ready, memory, CPU per scrape; time to verified, API writes'
+	@echo 'make fuzz        every reader of bytes from outside, guided by coverage, SECONDS=60 each'
 	@echo 'make crds        writes the CRD to crds/ from its Rust types'
 	@echo 'make mutants     seeds five known bugs by hand; each must turn the suite red'
 	@echo 'make release     programs that run on glibc 2.17 and later'
@@ -46,6 +47,9 @@ bench: prepare
 	$(CARGO) build --release --locked -p kagiban-exporter -p kagiban-operator
 	$(CARGO) build --locked -p kagiban-tests --bin bench
 	@KAGIBAN_BIN_DIR=$(abspath $(TARGET))/release $(TARGET)/debug/bench
+
+fuzz:
+	@SECONDS_PER_TARGET='$(or $(SECONDS),60)' tests/fuzz/run.sh
 
 release:
 	@tests/tools/release.sh

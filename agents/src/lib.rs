@@ -5,6 +5,7 @@
 //!      │
 //!      ├─ powerchute_serial_shutdown   pcssconfig.ini holds the store's password (through `ini`)
 //!      ├─ powerchute_business_edition  only looked at, so far
+//!      │    powerchute_network_shutdown   no product yet: where its event log lies
 //!      └─ tls_service                  any service with a keystore and a TLS endpoint; all of it configured
 //! ```
 //!
@@ -12,9 +13,10 @@
 
 mod ini;
 mod powerchute_business_edition;
+pub mod powerchute_network_shutdown;
 mod powerchute_serial_shutdown;
 mod product;
 mod tls_service;
 
 pub use ini::{Ini, IniError, MAX_INI_BYTES};
-pub use product::{Class, Facts, Os, PasswordIni, Product, ServiceCommands, UnknownProduct};
+pub use product::{Class, Facts, Hardening, Os, PasswordIni, Product, ServiceCommands, UnknownProduct};

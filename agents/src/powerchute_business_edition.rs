@@ -11,7 +11,9 @@ pub(crate) const FACTS: Facts = Facts {
     port: None,
     password_ini: None,
     service: |_| None,
+    event_log: Some("EventLog"),
     protected: &[],
+    hardening: None,
 };
 
 /// Agent and server each have a `commkey`.

@@ -1,6 +1,6 @@
 //! PowerChute Serial Shutdown 1.x: the agent on a host with a UPS on a serial or USB cable.
 
-use crate::product::{Class, Facts, Os, PasswordIni, ServiceCommands};
+use crate::product::{Class, Facts, Hardening, Os, PasswordIni, ServiceCommands};
 
 pub(crate) const FACTS: Facts = Facts {
     class: Class::Push,
@@ -17,7 +17,18 @@ pub(crate) const FACTS: Facts = Facts {
         min_password: 6,
     }),
     service,
+    event_log: Some("EventLog"),
     protected: &["pcssconfig.ini", "pcssconfig_backup.ini", "m11.cfg", "m11.bak"],
+    hardening: Some(Hardening {
+        jre: "jre",
+        cacerts: "lib/security/cacerts",
+        release: "release",
+        default_password: "changeit",
+        command_files: "cmdfiles",
+        left_behind: &["silentInstall.ini"],
+        factory_key: "RSA-2048",
+        factory_signature: "SHA512withRSA",
+    }),
 };
 
 /// The installer makes `Agent`; the handbook prints `agent` as well, and on Linux they are two.

@@ -50,8 +50,32 @@ pub struct Facts {
     pub password_ini: Option<PasswordIni>,
     /// Its service, unless the host's configuration says otherwise.
     pub service: fn(Os) -> Option<ServiceCommands>,
+    /// The file in its directory that it writes its events to.
+    pub event_log: Option<&'static str>,
     /// Files in its directory without which it no longer starts: replaced at most, never removed.
     pub protected: &'static [&'static str],
+    /// What its vendor's hardening list speaks of.
+    pub hardening: Option<Hardening>,
+}
+
+/// Where the things of a hardening list lie, and what they are like while nobody has followed it.
+#[derive(Clone, Copy, Debug)]
+pub struct Hardening {
+    /// Its own Java, relative to its directory's parent, which is the folder that it was installed into.
+    pub jre: &'static str,
+    /// Relative to the Java.
+    pub cacerts: &'static str,
+    /// Relative to the Java: says its version.
+    pub release: &'static str,
+    /// What Java's stores are delivered with.
+    pub default_password: &'static str,
+    /// Where it keeps its command files, relative to its directory.
+    pub command_files: &'static str,
+    /// Files with secrets in the clear that are to be removed, in its directory or the folder above.
+    pub left_behind: &'static [&'static str],
+    /// The certificate that it makes for itself: self-issued, with such a key, signed so.
+    pub factory_key: &'static str,
+    pub factory_signature: &'static str,
 }
 
 /// An INI value that holds the store's password.

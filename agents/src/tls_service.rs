@@ -10,5 +10,7 @@ pub(crate) const FACTS: Facts = Facts {
     port: None,
     password_ini: None,
     service: |_| None,
+    event_log: None,
     protected: &[],
+    hardening: None,
 };

@@ -4,7 +4,7 @@ use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use kagiban_agents::Product;
+use kagiban_agents::{Product, powerchute_network_shutdown};
 
 use crate::platform;
 use crate::probe::Endpoint;
@@ -33,6 +33,7 @@ pub struct Places {
     pub jvm_parents: Vec<PathBuf>,
     pub java_home: Option<PathBuf>,
     pub bundles: Vec<PathBuf>,
+    pub network_shutdown_logs: Vec<PathBuf>,
 }
 
 /// A product and its directory.
@@ -51,6 +52,8 @@ pub struct Found {
     pub trust_stores: Vec<PathBuf>,
     /// The system's CA bundle; endpoints are checked against it.
     pub system_bundle: Option<PathBuf>,
+    /// The event logs of PowerChute Network Shutdown; the other agents keep theirs in their directories.
+    pub network_shutdown_logs: Vec<PathBuf>,
 }
 
 impl Places {
@@ -62,6 +65,7 @@ impl Places {
             jvm_parents: paths(JVM_PARENTS),
             java_home: env::var_os("JAVA_HOME").map(PathBuf::from).filter(|path| path.is_absolute()),
             bundles: paths(BUNDLES),
+            network_shutdown_logs: paths(powerchute_network_shutdown::event_logs(platform::OS)),
         }
     }
 
@@ -71,6 +75,7 @@ impl Places {
             agents: self.installed(),
             trust_stores: self.trust_stores(),
             system_bundle: self.bundles.iter().find(|path| path.is_file()).cloned(),
+            network_shutdown_logs: self.network_shutdown_logs.iter().filter(|path| path.is_file()).cloned().collect(),
         }
     }
 
@@ -89,6 +94,17 @@ impl Places {
 }
 
 impl Found {
+    /// Where a product is installed: the first of its usual directories that is there.
+    pub fn directory_of(&self, product: Product) -> Option<PathBuf> {
+        self.agents.iter().find(|at| at.product == product).map(|at| at.directory.clone())
+    }
+
+    /// Where the agents that are installed write their events, from the first one on.
+    pub fn event_logs(&self) -> Vec<PathBuf> {
+        let of_agent = |at: &Installed| Some(at.directory.join(at.product.facts().event_log?));
+        self.agents.iter().filter_map(of_agent).chain(self.network_shutdown_logs.iter().cloned()).collect()
+    }
+
     /// Where the agents that are installed answer on this host.
     pub fn local_endpoints(&self, host: &str) -> Vec<Endpoint> {
         let ports = self.agents.iter().filter_map(|at| at.product.facts().port);
@@ -137,12 +153,14 @@ mod tests {
             jvm_parents: vec![root.path().join("jvm"), root.path().join("none")],
             java_home: None,
             bundles: vec![root.path().join("none")],
+            network_shutdown_logs: vec![root.path().join("none")],
         };
         let found = places.search();
         assert_eq!(found.agents, [at("Agent")]);
         assert_eq!(found.trust_stores, [root.path().join("jvm/default/lib/security/cacerts")]);
         let local = Endpoint { address: "127.0.0.1:6547".to_owned(), server_name: Some("ups-01".to_owned()) };
         assert_eq!(found.local_endpoints("ups-01"), [local]);
+        assert_eq!(found.event_logs(), [root.path().join("Agent/EventLog")]);
     }
 
     #[test]

@@ -14,6 +14,9 @@
 pub mod cli;
 pub mod config;
 pub mod discovery;
+#[doc(hidden)]
+pub mod fuzzing;
+pub mod health;
 pub mod host_api;
 mod label;
 mod password_file;

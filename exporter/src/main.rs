@@ -2,16 +2,19 @@
 
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Parser;
 use kagiban_exporter::cli::{Cli, Command, KeystoreCommand, ListArgs, LogFormat, ServeArgs, list_keystore, one_line};
 use kagiban_exporter::host_api::AUDIT_TARGET;
-use kagiban_exporter::{config, service};
+use kagiban_exporter::service::Listen;
+use kagiban_exporter::web::Guard;
+use kagiban_exporter::{config, platform, service};
 use tokio::runtime::Runtime;
 use tracing::Level;
-use tracing_subscriber::filter::Targets;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 
@@ -21,6 +24,10 @@ const WORKER_THREADS: usize = 2;
 const MAX_BLOCKING_THREADS: usize = 64;
 /// A file read that hangs must not keep the process from ending.
 const LAST_WAIT: Duration = Duration::from_millis(500);
+
+/// It tells each datagram that it cannot read as a warning and each unanswered one as an error: who can send a datagram could
+/// fill the log. The source tells its failure once.
+const SNMP_LIBRARY_TARGET: &str = "async_snmp";
 
 fn main() -> ExitCode {
     let Cli { command, serve } = Cli::parse();
@@ -42,8 +49,13 @@ fn run(args: ServeArgs) -> Result<ExitCode> {
     if args.config_check {
         let path = args.config_file.as_deref().context("--config.check needs --config.file")?;
         config::load(path)?;
+        if let Some(path) = &args.web_config_file {
+            Guard::open(Some(path), &Arc::default())?;
+        }
         return Ok(ExitCode::SUCCESS);
     }
+    // Before there is a second thread: it changes the environment.
+    let sockets = args.systemd_socket.then(platform::inherited_sockets).transpose()?;
     let runtime = runtime()?;
     let code = if args.once {
         let (metrics, all_up) = runtime.block_on(service::once(args.config_file))?;
@@ -52,7 +64,8 @@ fn run(args: ServeArgs) -> Result<ExitCode> {
     } else {
         let options = service::Options {
             config_file: args.config_file,
-            listen_addresses: args.listen_addresses,
+            listen: sockets.map_or(Listen::Addresses(args.listen_addresses), Listen::Inherited),
+            web_config_file: args.web_config_file,
             telemetry_path: args.telemetry_path,
         };
         runtime.block_on(service::serve(options))?;
@@ -73,7 +86,10 @@ fn runtime() -> Result<Runtime> {
 
 /// To stderr: stdout belongs to `--once`. The host API's audit is written whatever the level, and found by its target.
 fn log(args: &ServeArgs) {
-    let filter = Targets::new().with_default(args.log_level).with_target(AUDIT_TARGET, Level::TRACE);
+    let filter = Targets::new()
+        .with_default(args.log_level)
+        .with_target(AUDIT_TARGET, Level::TRACE)
+        .with_target(SNMP_LIBRARY_TARGET, LevelFilter::OFF);
     let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_ansi(io::stderr().is_terminal());
     let lines = match args.log_format {
         LogFormat::Text => lines.boxed(),

@@ -4,37 +4,49 @@ mod keeper;
 
 use std::collections::BTreeMap;
 use std::io;
+use std::net::TcpListener;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use jiff::Timestamp;
 use kagiban_crds::HostName;
 use tokio::task::{JoinSet, spawn_blocking};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::config::{self, CompatSet, Config, ConfigError};
 use crate::discovery::{Found, Places};
 use crate::host_api;
-use crate::platform::{self, Request, Requests};
+use crate::platform::{self, Lifecycle, Request, Requests};
 use crate::render::{Format, Program, Rendered};
 use crate::snapshot::{Board, Label, SourceId, SourceKind};
-use crate::sources::{self, Gate, Source};
-use crate::web::{ListenAddress, ListenError, Listeners, Site, TelemetryPath};
+use crate::sources::{self, Gate, Source, Traps};
+use crate::web::{Guard, GuardError, ListenAddress, ListenError, Listeners, Prober, Site, TelemetryPath};
 
 /// Changes that come together are rendered together; nobody scrapes more often than this.
 const RENDER_AFTER: Duration = Duration::from_millis(100);
+/// One datagram to a neighbour.
+const TELL_DEADLINE: Duration = Duration::from_secs(1);
 
 /// What the command line decides.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Options {
     pub config_file: Option<PathBuf>,
-    pub listen_addresses: Vec<ListenAddress>,
+    pub listen: Listen,
+    pub web_config_file: Option<PathBuf>,
     pub telemetry_path: TelemetryPath,
+}
+
+/// Whose sockets are answered on.
+#[derive(Debug)]
+pub enum Listen {
+    Addresses(Vec<ListenAddress>),
+    /// Those that the service manager has opened.
+    Inherited(Vec<TcpListener>),
 }
 
 /// Why the program cannot work.
@@ -44,6 +56,8 @@ pub enum ServiceError {
     Config(#[from] ConfigError),
     #[error(transparent)]
     Listen(#[from] ListenError),
+    #[error(transparent)]
+    Guard(#[from] GuardError),
     #[error("cannot listen for signals: {0}")]
     Signals(io::Error),
 }
@@ -52,7 +66,9 @@ pub enum ServiceError {
 struct Plan {
     host: HostName,
     config: Config,
+    prober: Option<Arc<Prober>>,
     sources: Vec<Source>,
+    traps: Option<Traps>,
 }
 
 impl Plan {
@@ -72,52 +88,64 @@ pub async fn serve(options: Options) -> Result<(), ServiceError> {
     let started = Timestamp::now();
     let mut requests = Requests::listen().map_err(ServiceError::Signals)?;
     let plan_at_start = plan(options.config_file.clone()).await?;
-    let listeners = Listeners::bind(&options.listen_addresses).await?;
-
     let board = Arc::new(Board::default());
+    let guard = guard(options.web_config_file, &board).await?;
+    let listeners = match options.listen {
+        Listen::Addresses(addresses) => Listeners::bind(&addresses).await?,
+        Listen::Inherited(sockets) => Listeners::inherit(sockets)?,
+    };
+
     let keeper = keeper::Keeper::open(state_directory(&plan_at_start.config)).await;
     keeper.resume(&board);
     board.note_feeds(plan_at_start.feeds());
-    let Plan { host, config, sources } = plan_at_start;
+    let Plan { host, config, prober, sources, traps } = plan_at_start;
     let site = Arc::new(Site {
         host: host.to_string(),
         telemetry_path: options.telemetry_path,
         started,
         board: Arc::clone(&board),
         rendered: ArcSwap::default(),
+        prober: ArcSwapOption::new(prober),
         ready: AtomicBool::new(false),
     });
     board.note_reload(true, started);
     let compat = Arc::new(ArcSwap::from_pointee(config.compat.clone()));
     let stop = CancellationToken::new();
-    let mut watches = Watches::start(sources, &board);
+    let mut watches = Watches::start(sources, traps, &board);
     let mut parts = JoinSet::new();
     let board_of_api = Arc::clone(&board);
     parts.spawn(render(Arc::clone(&site), Arc::clone(&compat), stop.clone()));
-    parts.spawn(listeners.serve(site, stop.clone()));
+    parts.spawn(listeners.serve(Arc::clone(&site), guard, stop.clone()));
     parts.spawn(keeper.keep(board.latch(), stop.clone()));
     parts.spawn(offer_host_api(host, config, board_of_api, stop.clone()));
 
+    tell(Lifecycle::Ready { status: "Answers; looks at every source for the first time".to_owned() }).await;
     loop {
         match requests.next().await {
             Request::Stop => break,
-            Request::Reload => match plan(options.config_file.clone()).await {
-                Ok(plan) => {
-                    watches.stop().await;
-                    board.note_feeds(plan.feeds());
-                    compat.store(Arc::new(plan.config.compat));
-                    watches = Watches::start(plan.sources, &board);
-                    board.note_reload(true, Timestamp::now());
-                    info!("configuration loaded; the host API keeps the one that it was started with");
+            Request::Reload => {
+                tell(Lifecycle::Reloading).await;
+                match plan(options.config_file.clone()).await {
+                    Ok(plan) => {
+                        watches.stop().await;
+                        board.note_feeds(plan.feeds());
+                        compat.store(Arc::new(plan.config.compat));
+                        watches = Watches::start(plan.sources, plan.traps, &board);
+                        site.prober.store(plan.prober);
+                        board.note_reload(true, Timestamp::now());
+                        info!("configuration loaded; the host API keeps the one that it was started with");
+                    }
+                    Err(error) => {
+                        board.note_reload(false, Timestamp::now());
+                        error!(reason = error.reason(), %error, "configuration refused, the one before stays in force");
+                    }
                 }
-                Err(error) => {
-                    board.note_reload(false, Timestamp::now());
-                    error!(reason = error.reason(), %error, "configuration refused, the one before stays in force");
-                }
-            },
+                tell(Lifecycle::Ready { status: "Answers".to_owned() }).await;
+            }
         }
     }
     info!("stopping");
+    tell(Lifecycle::Stopping).await;
     watches.stop().await;
     stop.cancel();
     while parts.join_next().await.is_some() {}
@@ -148,9 +176,26 @@ async fn plan(config_file: Option<PathBuf>) -> Result<Plan, ConfigError> {
         say(&config, &found);
         let host = host_name(&config);
         let sources = sources::plan(&config, &found, &host);
-        Ok(Plan { host, config, sources })
+        let traps = Traps::plan(&config, &sources);
+        let prober = Prober::new(&config, found.system_bundle.as_deref()).map(Arc::new);
+        Ok(Plan { host, config, prober, sources, traps })
     });
     planned.await.expect("reading the configuration neither panics nor is it cancelled")
+}
+
+async fn guard(path: Option<PathBuf>, board: &Arc<Board>) -> Result<Arc<Guard>, GuardError> {
+    let board = Arc::clone(board);
+    let opened = spawn_blocking(move || Guard::open(path.as_deref(), &board).map(Arc::new)).await;
+    opened.expect("reading the web configuration neither panics nor is it cancelled")
+}
+
+/// A service manager that does not listen is no reason to wait.
+async fn tell(word: Lifecycle) {
+    match timeout(TELL_DEADLINE, spawn_blocking(move || platform::announce(&word))).await {
+        Ok(Ok(Ok(()))) => {}
+        Ok(Ok(Err(error))) => warn!(%error, "the service manager was not reached"),
+        Ok(Err(_)) | Err(_) => warn!("the service manager was not reached in time"),
+    }
 }
 
 fn say(config: &Config, found: &Found) {
@@ -206,11 +251,15 @@ struct Watches {
 }
 
 impl Watches {
-    fn start(sources: Vec<Source>, board: &Arc<Board>) -> Self {
+    fn start(sources: Vec<Source>, traps: Option<Traps>, board: &Arc<Board>) -> Self {
         board.expect(sources.iter().map(|source| (source.id().clone(), source.reasons())));
         let (stop, gate, mut tasks) = (CancellationToken::new(), Gate::default(), JoinSet::new());
         for source in sources {
             tasks.spawn(sources::watch(source, Arc::clone(board), gate.clone(), stop.clone()));
+        }
+        match traps {
+            Some(traps) => _ = tasks.spawn(traps.receive(Arc::clone(board), stop.clone())),
+            None => board.forget_traps(),
         }
         Self { stop, tasks }
     }
@@ -231,11 +280,24 @@ async fn render(site: Arc<Site>, compat: Arc<ArcSwap<Vec<CompatSet>>>, stop: Can
             site.rendered.store(Arc::new(rendered));
             if complete && !site.ready.swap(true, Ordering::Relaxed) {
                 info!("every source has been looked at");
+                tell(Lifecycle::Status { status: "Answers; every source has been looked at".to_owned() }).await;
             }
         }
         tokio::select! {
             () = stop.cancelled() => return,
-            () = async { site.board.changed().await; sleep(RENDER_AFTER).await } => {}
+            () = changed(&site.board, complete) => {}
+        }
+    }
+}
+
+/// Returns a while after something has changed, or at once with what makes the snapshot a whole one: for that somebody waits.
+async fn changed(board: &Board, was_complete: bool) {
+    board.changed().await;
+    let mut pause = std::pin::pin!(sleep(RENDER_AFTER));
+    while was_complete || !board.snapshot().is_complete() {
+        tokio::select! {
+            () = &mut pause => return,
+            () = board.changed() => {}
         }
     }
 }

@@ -27,7 +27,11 @@ fn the_example_loads_as_it_is_and_with_every_key_in_force() {
     assert_eq!((config.certificates.len(), config.tls_endpoints.len()), (1, 1));
     let config = parse(&everything()).expect("every key of the example is good");
     assert!(config.agents.len() == 2 && config.host_api.is_some() && config.power.assumes_mains());
+    assert!(config.powerchute_health.minimum_java_version.is_some() && config.powerchute_health.snmp.is_some());
+    assert!(config.ups.len() == 5 && config.snmp_traps.is_some());
+    assert!(config.shutdown.enabled && config.shutdown.event_logs.len() == 1);
     assert!(config.host.is_some() && config.state_directory.is_some() && config.discovery.enabled == Some(true));
+    assert!(config.probe.is_some_and(|probe| probe.allows("10.1.2.3", 1)));
     assert!(!config.compat.is_empty());
 }
 
@@ -39,7 +43,20 @@ fn every_key_that_exists_is_in_the_example() {
         "certificates: [{no-such-key: 1}]".to_owned(),
         "tlsEndpoints: [{no-such-key: 1}]".to_owned(),
         "discovery: {no-such-key: 1}".to_owned(),
+        "probe: {no-such-key: 1}".to_owned(),
         "power: {no-such-key: 1}".to_owned(),
+        "powerchuteHealth: {no-such-key: 1}".to_owned(),
+        "powerchuteHealth: {snmp: {no-such-key: 1}}".to_owned(),
+        "snmpTraps: {no-such-key: 1}".to_owned(),
+        "ups: [{no-such-key: 1}]".to_owned(),
+        "ups: [{nut: {no-such-key: 1}}]".to_owned(),
+        "ups: [{nut: {startTls: {no-such-key: 1}}}]".to_owned(),
+        "ups: [{apcupsd: {no-such-key: 1}}]".to_owned(),
+        "ups: [{snmp: {no-such-key: 1}}]".to_owned(),
+        "ups: [{snmp: {auth: {no-such-key: 1}}}]".to_owned(),
+        "ups: [{snmp: {privacy: {no-such-key: 1}}}]".to_owned(),
+        "ups: [{powerchuteWeb: {no-such-key: 1}}]".to_owned(),
+        "shutdown: {no-such-key: 1}".to_owned(),
         "hostApi: {no-such-key: 1}".to_owned(),
         "agents: [{no-such-key: 1}]".to_owned(),
         format!("agents: [{{{agent}, keystore: {{no-such-key: 1}}}}]"),

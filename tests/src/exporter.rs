@@ -25,13 +25,23 @@ pub struct Exporter {
 impl Exporter {
     /// Starts it with `config` as its configuration and waits until every source has been looked at.
     pub fn start(directory: &Path, config: &str, arguments: &[&str]) -> Result<Self> {
+        Self::start_with(directory, config, arguments, &[])
+    }
+
+    /// The same with variables of its environment.
+    pub fn start_with(
+        directory: &Path,
+        config: &str,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Result<Self> {
         let file = directory.join("exporter.yaml");
         fs::write(&file, config)?;
         let port = Port::any()?;
         let mut command = Command::new(tools::ours("kagiban-exporter")?);
         command.arg(format!("--config.file={}", file.display()));
         command.arg(format!("--web.listen-address={}", port.address()));
-        command.args(arguments);
+        command.args(arguments).envs(environment.iter().copied());
         let mut program = Program::start("exporter", &command, directory)?;
         let address = port.address();
         program.wait_ready(DEADLINE, || http::get(address, "/-/ready").is_ok_and(|answer| answer.status == 200))?;

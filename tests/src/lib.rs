@@ -13,6 +13,7 @@
 //! Nothing here asks our own code whether our own code did well: certificates are read off the wire, stores are opened by
 //! Java, writes are counted in the API server's audit log.
 
+pub mod apcupsd;
 pub mod audit;
 pub mod canary;
 pub mod control_plane;
@@ -25,6 +26,7 @@ pub mod http;
 pub mod jks;
 pub mod keystore;
 pub mod kubectl;
+pub mod nut;
 pub mod operator;
 pub mod pki;
 pub mod ports;
@@ -34,7 +36,9 @@ pub mod prometheus;
 pub mod promtool;
 pub mod quickstart;
 pub mod scratch;
+pub mod snmpd;
 pub mod stage;
 pub mod strace;
+pub mod system_bus;
 pub mod tools;
 pub mod wait;

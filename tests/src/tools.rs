@@ -1,6 +1,7 @@
 //! Finds the programs that the tests run; a missing one is an error of one line that says how to get it.
 
 use std::env;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -31,6 +32,29 @@ pub fn promtool() -> Result<PathBuf> {
 pub fn prometheus() -> Result<PathBuf> {
     let unpacked = cache().join("prometheus/usr/bin/prometheus");
     if unpacked.is_file() { Ok(unpacked) } else { on_path("prometheus", "prometheus") }
+}
+
+/// A program of the Network UPS Tools, as `lib/nut/upsd` or `bin/upsc`.
+pub fn nut(program: &str) -> Result<Command> {
+    unpacked("nut", program)
+}
+
+/// A program of apcupsd, as `sbin/apcupsd`.
+pub fn apcupsd(program: &str) -> Result<Command> {
+    unpacked("apcupsd", program)
+}
+
+/// A program of Net-SNMP, as `usr/sbin/snmpd` or `usr/bin/snmptrap`.
+pub fn snmp(program: &str) -> Result<Command> {
+    unpacked("snmp", program)
+}
+
+pub fn python() -> Result<PathBuf> {
+    on_path("python3", "python3")
+}
+
+pub fn dbus_daemon() -> Result<PathBuf> {
+    on_path("dbus-daemon", "dbus")
 }
 
 pub fn java() -> Result<PathBuf> {
@@ -104,6 +128,20 @@ fn go_tool(program: &str, family: &str, (module, go_mod): (&str, &str)) -> Resul
         .find(|p| p.is_file())
         .or_else(|| find_on_path(program))
         .with_context(|| format!("missing {program}: tests/tools/prepare.sh"))
+}
+
+/// A program out of the Debian packages that `prepare.sh` unpacked into one tree, ready to run with the libraries of that tree.
+fn unpacked(family: &str, program: &str) -> Result<Command> {
+    let tree = cache().join(family);
+    let path = tree.join(program);
+    anyhow::ensure!(path.is_file(), "missing {}: tests/tools/prepare.sh", path.display());
+    let libraries = ["lib", "usr/lib"].into_iter().flat_map(|directory| fs::read_dir(tree.join(directory))).flatten();
+    // Debian keeps them in a directory that is named after the machine, as x86_64-linux-gnu.
+    let libraries =
+        libraries.flatten().map(|entry| entry.path()).filter(|path| path.to_string_lossy().ends_with("-gnu"));
+    let mut command = Command::new(path);
+    command.env("LD_LIBRARY_PATH", env::join_paths(libraries)?);
+    Ok(command)
 }
 
 fn from_jdk(program: &str) -> Result<PathBuf> {

@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
+use kagiban_tests::apcupsd::Replay;
 use kagiban_tests::exporter::Exporter;
 use kagiban_tests::exposition::{Sample, samples};
+use kagiban_tests::nut::{Device, Nut};
 use kagiban_tests::prometheus::Prometheus;
 use kagiban_tests::{process, promtool, scratch, tools};
 use rcgen::{CertificateParams, DnType, KeyPair};
@@ -16,21 +18,47 @@ use serde_json::{Value, json};
 /// A rule, the metric that it looks at, and which of its samples it is about.
 type Expectation = (&'static str, &'static str, fn(&Sample) -> bool);
 
-const EXPECTED: [Expectation; 3] = [
+const EXPECTED: [Expectation; 12] = [
     ("EnixCertificateRenewal", "x509_cert_not_after", |sample| sample.label("subject_CN") == "expired"),
     ("EnixCertificateExpiration", "x509_cert_not_after", |sample| sample.label("subject_CN") == "expired"),
     ("SslFileExpiry", "ssl_file_cert_not_after", |sample| sample.label("cn") == "expired"),
+    ("ApcupsdChargeLow", "apcupsd_battery_charge_percent", |sample| sample.label("ups") == "dying"),
+    ("ApcupsdTimeLeft", "apcupsd_battery_time_left_seconds", |sample| sample.label("ups") == "dying"),
+    ("ApcupsdOnBattery", "apcupsd_battery_time_on_seconds", |sample| sample.label("ups") == "dying"),
+    ("ApcupsdHot", "apcupsd_internal_temperature_celsius", |sample| sample.label("ups") == "dying"),
+    ("ApcupsdLoad", "apcupsd_ups_load_percent", |sample| sample.label("ups") == "dying"),
+    ("NutOnBattery", "network_ups_tools_ups_status", |sample| {
+        sample.label("ups") == "dying" && sample.label("flag") == "OB"
+    }),
+    ("NutChargeLow", "network_ups_tools_battery_charge", |sample| sample.label("ups") == "dying"),
+    ("Hon95LowBattery", "nut_ups_status", |sample| sample.label("ups") == "dying" && sample.label("status") == "LB"),
+    ("Hon95ChargeLow", "nut_battery_charge", |sample| sample.label("ups") == "dying"),
 ];
+
+/// Of every exporter one UPS that is well, and one that is not.
+const APCUPSD_WELL: &str = "UPSNAME  : well\nSTATUS   : ONLINE\nLINEV    : 230.0 Volts\nLOADPCT  : 12.5 Percent\nBCHARGE  : 100.0 Percent\n\
+TIMELEFT : 61.5 Minutes\nTONBATT  : 0 Seconds\nITEMP    : 21.0 C\nBATTV    : 27.4 Volts\nNOMBATTV : 24.0 Volts\nSTATFLAG : 0x05000008\n";
+const APCUPSD_DYING: &str = "UPSNAME  : dying\nSTATUS   : ONBATT LOWBATT\nLOADPCT  : 95.0 Percent\nBCHARGE  : 7.0 Percent\n\
+TIMELEFT : 4.0 Minutes\nTONBATT  : 610 Seconds\nITEMP    : 43.5 C\nSTATFLAG : 0x05000050\n";
+const NUT_WELL: &str = "ups.status: OL\nbattery.charge: 100\n";
+const NUT_DYING: &str = "ups.status: OB LB DISCHRG\nbattery.charge: 12\n";
 
 #[test]
 fn published_rules_fire_for_what_they_are_about_and_for_nothing_else() -> Result<()> {
     let directory = scratch::directory("compat")?;
     certificate(&directory, "expired", (1970, 1, 6))?;
     certificate(&directory, "good", (2100, 1, 1))?;
+    let (well, dying) = (Replay::start(APCUPSD_WELL)?, Replay::start(APCUPSD_DYING)?);
+    let device = |name, variables| Device { name, description: "", variables };
+    let nut = Nut::start(&directory, &[device("well", NUT_WELL), device("dying", NUT_DYING)], None)?;
     let config = format!(
         "compat: [enix, ssl_exporter, apcupsd_exporter, nut_exporter, hon95]\ncertificates:\n  \
-         - {{name: fleet, paths: [\"{}/*.pem\"]}}\n",
-        directory.display()
+         - {{name: fleet, paths: [\"{}/*.pem\"]}}\nups:\n  - {{name: a, apcupsd: {{address: {:?}}}}}\n  \
+         - {{name: b, apcupsd: {{address: {:?}}}}}\n  - {{name: nut, nut: {{address: {:?}}}}}\n",
+        directory.display(),
+        well.address().to_string(),
+        dying.address().to_string(),
+        nut.address().to_string(),
     );
     let exporter = Exporter::start(&directory, &config, &[])?;
     let metrics = exporter.metrics()?;

@@ -20,7 +20,6 @@ kubernetes_version=$(pinned kubernetes k8s.io/kubernetes)
 [ -n "$etcd_version" ] && [ -n "$kubernetes_version" ] || fail "no pinned version found in $here/*/go.mod"
 etcd_home=$cache/etcd-$etcd_version
 kubernetes_home=$cache/kubernetes-$kubernetes_version
-prometheus_home=$cache/prometheus
 
 # What must be on the machine.
 
@@ -42,6 +41,8 @@ need java openjdk-17-jdk-headless
 need_from_jdk javac
 need_from_jdk keytool
 need strace strace
+need python3 python3
+need dbus-daemon dbus
 need openssl openssl
 need setsid util-linux
 need setpriv util-linux
@@ -55,11 +56,18 @@ found() { # program, directory in the cache, a command on PATH that prints the v
     command -v "$1" >/dev/null 2>&1 && $3 2>/dev/null | grep -qF "${4#v}"
 }
 
+unpacked() { # family, a file that it must hold
+    [ -e "$cache/$1/$2" ]
+}
+
 todo=()
 found etcd "$etcd_home" "etcd --version" "$etcd_version" || todo+=(etcd)
 found kube-apiserver "$kubernetes_home" "kube-apiserver --version" "$kubernetes_version" || todo+=(kube-apiserver)
 found kubectl "$kubernetes_home" "kubectl version --client" "$kubernetes_version" || todo+=(kubectl)
-command -v promtool >/dev/null 2>&1 || [ -x "$prometheus_home/usr/bin/promtool" ] || todo+=(promtool)
+command -v promtool >/dev/null 2>&1 || unpacked prometheus usr/bin/promtool || todo+=(promtool)
+unpacked nut lib/nut/upsd || todo+=(nut)
+unpacked apcupsd sbin/apcupsd || todo+=(apcupsd)
+unpacked snmp usr/sbin/snmpd || todo+=(snmp)
 
 announce() {
     case $1 in
@@ -67,6 +75,9 @@ announce() {
     kube-apiserver) say "  kube-apiserver $kubernetes_version, built from its Go module: about 6 min, 105 MB" ;;
     kubectl) say "  kubectl $kubernetes_version, built from the same module: about 1 min, 76 MB" ;;
     promtool) say "  promtool, from Debian's package prometheus, unpacked without installing it: about 10 s, 100 MB" ;;
+    nut) say "  upsd and dummy-ups, from Debian's package nut-server, unpacked likewise: about 5 s, 10 MB" ;;
+    snmp) say "  snmpd and snmptrap, from Debian's packages, unpacked likewise: about 5 s, 20 MB" ;;
+    apcupsd) say "  apcupsd, from Debian's package, unpacked likewise: about 5 s, 2 MB" ;;
     esac
 }
 
@@ -106,18 +117,21 @@ go_build() { # directory of the go.mod, package, ldflags, destination
     say "built $(basename "$4") in $((SECONDS - started)) s"
 }
 
-unpack_prometheus() {
-    local work
-    work=$(mktemp -d "$cache/prometheus.XXXXXX")
-    say "fetching promtool"
+# Debian packages, unpacked into one tree of the cache; nothing is installed and no script of theirs runs.
+unpack() { # family, packages...
+    local family=$1 work
+    shift
+    work=$(mktemp -d "$cache/$family.XXXXXX")
+    say "fetching $*"
     # A fresh machine has no package lists yet; only root can fetch them.
-    if ! (cd "$work" && { apt-get download prometheus || { apt-get update && apt-get download prometheus; }; }) >"$work/log" 2>&1; then
+    if ! (cd "$work" && { apt-get download "$@" || { apt-get update && apt-get download "$@"; }; }) >"$work/log" 2>&1; then
+        tail -n 3 "$work/log" >&2
         rm -rf "$work"
-        fail "missing promtool: apt-get install prometheus"
+        fail "missing $family: apt-get download $*"
     fi
-    dpkg -x "$work"/prometheus_*.deb "$work/root"
-    rm -rf "$prometheus_home"
-    mv "$work/root" "$prometheus_home"
+    for package in "$work"/*.deb; do dpkg -x "$package" "$work/root"; done
+    rm -rf "${cache:?}/$family"
+    mv "$work/root" "$cache/$family"
     rm -rf "$work"
 }
 
@@ -128,7 +142,11 @@ for tool in "${todo[@]}"; do
     kube-apiserver | kubectl)
         go_build kubernetes "k8s.io/kubernetes/cmd/$tool" "$kubernetes_flags" "$kubernetes_home/$tool"
         ;;
-    promtool) unpack_prometheus ;;
+    promtool) unpack prometheus prometheus ;;
+    # The libraries are those that a machine without the package lacks. NSS is upsd's TLS, its tools make the key store.
+    nut) unpack nut nut-server nut-client libupsclient6 libwrap0 libnss3-tools ;;
+    snmp) unpack snmp snmpd snmp libsnmp40 libsnmp-base libpci3 libwrap0 libsensors5 ;;
+    apcupsd) unpack apcupsd apcupsd libusb-0.1-4 libwrap0 ;;
     esac
 done
 say "done"

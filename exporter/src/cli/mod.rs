@@ -73,6 +73,12 @@ pub struct ServeArgs {
     /// Where to listen, as host:port or :port; may be given several times.
     #[arg(long = "web.listen-address", value_name = "ADDRESS", default_value = DEFAULT_LISTEN_ADDRESS)]
     pub listen_addresses: Vec<ListenAddress>,
+    /// Answer on the sockets that systemd has opened, instead of --web.listen-address.
+    #[arg(long = "web.systemd-socket", conflicts_with = "listen_addresses")]
+    pub systemd_socket: bool,
+    /// TLS, users, headers and a rate limit, as Prometheus's exporter-toolkit has them; read again when it changes.
+    #[arg(long = "web.config.file", value_name = "FILE")]
+    pub web_config_file: Option<PathBuf>,
     /// Where the metrics are.
     #[arg(long = "web.telemetry-path", value_name = "PATH", default_value = "/metrics")]
     pub telemetry_path: TelemetryPath,
@@ -115,6 +121,8 @@ mod tests {
         let cli = Cli::try_parse_from(words).expect("these flags exist");
         assert_eq!(cli.serve.listen_addresses.len(), 2);
         assert!(cli.serve.once && cli.serve.config_file.is_some());
+        assert!(Cli::try_parse_from(["x", "--web.systemd-socket", "--web.config.file=/w"]).is_ok());
+        assert!(Cli::try_parse_from(["x", "--web.systemd-socket", "--web.listen-address=:1"]).is_err());
         assert!(Cli::try_parse_from(["x", "--once", "keystore", "list", "f"]).is_err());
     }
 }

@@ -41,7 +41,7 @@ impl CertificateRule {
         Interval::new(Duration::from_secs(60))
     }
 
-    /// Each certificate becomes three time series; ten thousand files are already a large Prometheus target.
+    /// Each certificate becomes one time series or more; ten thousand files are already a large Prometheus target.
     pub const fn default_max_files() -> usize {
         10_000
     }

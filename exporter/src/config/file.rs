@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use super::{Config, TlsEndpoint};
-use crate::platform::{self, FileError};
+use super::{Config, TlsEndpoint, WebConfig};
+use crate::platform::{self, FileError, FileIdentity};
 
 /// A configuration with a thousand rules is some hundred kilobytes.
 const MAX_CONFIG_BYTES: u64 = 1024 * 1024;
@@ -20,6 +20,15 @@ pub enum ConfigError {
     Yaml { path: PathBuf, line: usize, column: usize, message: String },
     #[error("{}: two entries of {section} are called {name:?}; give each its own `name`", path.display())]
     DuplicateName { path: PathBuf, section: &'static str, name: String },
+    #[error("{}: {problem}", path.display())]
+    Contradiction { path: PathBuf, problem: &'static str },
+}
+
+/// A web configuration, and the file it was read from.
+#[derive(Clone, Debug)]
+pub struct WebFile {
+    pub config: WebConfig,
+    pub identity: FileIdentity,
 }
 
 impl ConfigError {
@@ -30,6 +39,7 @@ impl ConfigError {
             Self::Encoding { .. } => "bad_encoding",
             Self::Yaml { .. } => "bad_yaml",
             Self::DuplicateName { .. } => "duplicate_name",
+            Self::Contradiction { .. } => "contradiction",
         }
     }
 }
@@ -62,6 +72,39 @@ pub fn parse(text: &str, path: &Path) -> Result<Config, ConfigError> {
         return Err(ConfigError::DuplicateName { path: path.to_owned(), section, name: name.to_owned() });
     }
     Ok(config)
+}
+
+/// Reads a web configuration file; its relative paths start at its own directory.
+///
+/// # Errors
+/// See [`ConfigError`]. The message never quotes a value of the wrong type: it may be a password.
+pub fn load_web(path: &Path) -> Result<WebFile, ConfigError> {
+    let file = platform::read_regular(path, MAX_CONFIG_BYTES)?;
+    let text = std::str::from_utf8(&file.bytes).map_err(|_| ConfigError::Encoding { path: path.to_owned() })?;
+    let mut config = parse_web(text, path)?;
+    config.anchor(path.parent().unwrap_or(Path::new("")));
+    Ok(WebFile { config, identity: file.identity })
+}
+
+fn parse_web(text: &str, path: &Path) -> Result<WebConfig, ConfigError> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let config: Option<WebConfig> = serde_yaml::from_str(text).map_err(|error| unquoted(at_its_place(&error, path)))?;
+    let config = config.unwrap_or_default();
+    match config.problem() {
+        None => Ok(config),
+        Some(problem) => Err(ConfigError::Contradiction { path: path.to_owned(), problem }),
+    }
+}
+
+/// A value of the wrong type is quoted by the library: `invalid type: string "…", expected …`.
+fn unquoted(error: ConfigError) -> ConfigError {
+    let ConfigError::Yaml { path, line, column, message } = error else { return error };
+    let quoting = ["invalid type: ", "invalid value: "].into_iter().find_map(|mark| message.find(mark));
+    let message = match (quoting, message.rfind(", expected ")) {
+        (Some(start), Some(end)) => format!("{}wrong value{}", &message[..start], &message[end..]),
+        _ => message,
+    };
+    ConfigError::Yaml { path, line, column, message }
 }
 
 fn at_its_place(error: &serde_yaml::Error, path: &Path) -> ConfigError {
@@ -130,5 +173,73 @@ tlsEndpoints:
     fn two_rules_of_one_name_are_refused() {
         let said = refusal("certificates:\n  - {name: a, paths: [/a]}\n  - {name: a, paths: [/b]}\n");
         assert!(said.contains("\"a\"") && said.contains("certificates"), "{said}");
+    }
+
+    fn web_refusal(text: &str) -> String {
+        parse_web(text, Path::new("web.yaml")).expect_err("this must be refused").to_string()
+    }
+
+    #[test]
+    fn what_cannot_be_spoken_or_kept_is_refused_by_name_and_line() {
+        let dear = bcrypt::hash("x", 4).expect("a hash").replace("$04$", "$15$");
+        let tls = |rest: &str| format!("tls_server_config:\n  cert_file: c\n  key_file: k\n  {rest}\n");
+        for (text, place, word) in [
+            (tls("min_version: TLS10"), ":4:", "TLS10"),
+            (tls("cipher_suites: [TLS_RSA_WITH_AES_128_CBC_SHA]"), ":4:", "TLS_RSA_WITH_AES_128_CBC_SHA"),
+            (tls("curve_preferences: [CurveP521]"), ":4:", "CurveP521"),
+            (tls("client_auth_type: Maybe"), ":4:", "Maybe"),
+            (tls("pkcs12_file: x"), ":4:", "pkcs12_file"),
+            ("http_server_config:\n  headers: {X-Secret: a}\n".to_owned(), ":2:", "X-Secret"),
+            ("basic_auth_users:\n  alice: plain\n".to_owned(), ":2:", "bcrypt"),
+            (format!("basic_auth_users:\n  alice: {dear}\n"), ":2:", "cost 15"),
+            ("rate_limit: {interval: soon, burst: 1}\n".to_owned(), ":1:", "soon"),
+        ] {
+            let said = web_refusal(&text);
+            assert!(said.contains(place) && said.contains(word), "{text}{said}");
+        }
+    }
+
+    #[test]
+    fn settings_that_would_protect_nothing_are_refused() {
+        let tls = |rest: &str| format!("tls_server_config: {{cert_file: c, key_file: k, {rest}}}\n");
+        for (text, word) in [
+            (tls("client_ca_file: ca"), "client_auth_type"),
+            (tls("client_auth_type: RequireAndVerifyClientCert"), "client_ca_file"),
+            (tls("client_auth_type: RequireAnyClientCert, client_allowed_sans: [a]"), "verified"),
+            (tls("min_version: TLS13, max_version: TLS12"), "max_version"),
+            ("tls_server_config: {cert_file: c}\n".to_owned(), "key_file"),
+            ("tls_server_config: {cert: a, cert_file: c, key_file: k}\n".to_owned(), "cert_file"),
+            ("rate_limit: {interval: 1s}\n".to_owned(), "burst"),
+            ("http_server_config: {headers: {X-Frame-Options: maybe}}\n".to_owned(), "sameorigin"),
+        ] {
+            let said = web_refusal(&text);
+            assert!(said.contains(word), "{text}{said}");
+        }
+    }
+
+    #[test]
+    fn a_password_that_stands_in_the_wrong_place_is_not_repeated() {
+        for text in [
+            "basic_auth_users: {alice: canary}",
+            "basic_auth_users: {alice: 6180339887}",
+            "basic_auth_users: \"alice:canary\"",
+            "basic_auth_users: [canary]",
+            "canary",
+            "tls_server_config: {cert_file: c, key: [canary]}",
+        ] {
+            let said = web_refusal(text);
+            assert!(!said.contains("canary") && !said.contains("6180339887"), "{said}");
+        }
+    }
+
+    #[test]
+    fn relative_paths_of_the_web_configuration_start_at_its_directory() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("web.yaml");
+        std::fs::write(&path, "tls_server_config: {cert_file: tls/a.crt, key_file: /b.key}\n")
+            .expect("it can be written");
+        let tls = load_web(&path).expect("a good file").config.tls_server_config.expect("there is one");
+        assert_eq!(tls.cert_file, Some(directory.path().join("tls/a.crt")));
+        assert_eq!(tls.key_file.as_deref(), Some(Path::new("/b.key")));
     }
 }

@@ -1,10 +1,11 @@
 //! The host's own configuration: YAML, every key known, parsed into values that cannot be wrong.
 //!
 //! ```text
-//!   file.rs  ──YAML──>  Config ─┬─ certificates.rs, tls.rs, ups.rs   what to look at
+//!   file.rs  ──YAML──>  Config ─┬─ certificates.rs, tls.rs, probe.rs, ups.rs, health.rs, shutdown.rs   what to look at
 //!   (size, line, column)        └─ agents.rs, host_api.rs            what may be rotated, by whom, and when
 //!                                  values.rs                         durations, patterns, names
 //!                                  compat.rs                         under whose names too
+//!   the web configuration file ──> web.rs                            over what, and to whom, pages are shown
 //! ```
 //!
 //! `examples/exporter.yaml` documents every key.
@@ -13,10 +14,14 @@ mod agents;
 mod certificates;
 mod compat;
 mod file;
+mod health;
 mod host_api;
+mod probe;
+mod shutdown;
 mod tls;
 mod ups;
 mod values;
+mod web;
 
 use std::path::PathBuf;
 
@@ -26,14 +31,21 @@ use serde::Deserialize;
 pub use agents::AgentConfig;
 pub use certificates::CertificateRule;
 pub use compat::CompatSet;
-pub use file::{ConfigError, load, parse};
+pub use file::{ConfigError, WebFile, load, load_web, parse};
+pub use health::{HealthConfig, HealthSnmpConfig};
 pub use host_api::{HostApiConfig, PowerConfig};
+pub use probe::{AllowedTarget, ProbeConfig};
+pub use shutdown::ShutdownConfig;
 pub use tls::TlsEndpoint;
 pub use ups::{
     ApcupsdConfig, NutConfig, PowerchuteWebConfig, SnmpAuthConfig, SnmpAuthProtocol, SnmpConfig, SnmpPrivacyConfig,
     SnmpPrivacyProtocol, SnmpTrapsConfig, SnmpVersion, StartTlsConfig, UpsBackend, UpsConfig,
 };
 pub use values::{Exclusion, Interval, PathPattern, SourceName};
+pub use web::{
+    CipherSuite, ClientAuthType, Curve, ExtraHeader, HeaderText, HttpServerConfig, PasswordHash, RateLimitConfig,
+    TlsServerConfig, TlsVersion, WebConfig,
+};
 
 /// All of it. The default is what an empty file says.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -43,8 +55,11 @@ pub struct Config {
     pub host: Option<HostName>,
     pub certificates: Vec<CertificateRule>,
     pub tls_endpoints: Vec<TlsEndpoint>,
+    pub probe: Option<ProbeConfig>,
     pub ups: Vec<UpsConfig>,
     pub snmp_traps: Option<SnmpTrapsConfig>,
+    pub powerchute_health: HealthConfig,
+    pub shutdown: ShutdownConfig,
     pub agents: Vec<AgentConfig>,
     pub host_api: Option<HostApiConfig>,
     pub power: PowerConfig,

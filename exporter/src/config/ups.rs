@@ -264,7 +264,7 @@ const fn feeds_host_by_default() -> bool {
 }
 
 /// `host:port`.
-fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+pub(super) fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     in_place(deserializer, "an address as host:port", |text| {
         let endpoint = Endpoint { address: text.to_owned(), server_name: None };
         endpoint.expected_name().map(|_| endpoint.address)
@@ -273,4 +273,116 @@ fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Erro
 
 fn required_path<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PathBuf, D::Error> {
     absolute_path(deserializer)?.ok_or_else(|| serde::de::Error::custom("an absolute path is needed"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    fn parse(entry: &str) -> Result<UpsConfig, String> {
+        let config = super::super::parse(&format!("ups:\n  - {entry}\n"), Path::new("c")).map_err(|e| e.to_string())?;
+        Ok(config.ups.into_iter().next().expect("one entry was written"))
+    }
+
+    #[test]
+    fn the_four_entries_of_the_documentation_load_as_they_are() {
+        let text = r#"
+ups:
+  - {name: rack-a, nut: {address: "127.0.0.1:3493", ups: smart1500}}
+  - {name: rack-b, apcupsd: {address: "127.0.0.1:3551"}}
+  - {name: rack-c, snmp: {address: "127.0.0.1:161", version: v2c, communityFile: /etc/kagiban/community}}
+  - {name: rack-d, snmp: {address: "127.0.0.1:161", version: v3, user: monitor, auth: {protocol: SHA-256, passwordFile: /a}, privacy: {protocol: AES-128, passwordFile: /p}}}
+"#;
+        let config = super::super::parse(text, Path::new("c")).expect("the documented configuration");
+        let [a, b, c, d] = &config.ups[..] else { panic!("{} entries", config.ups.len()) };
+        let UpsBackend::Nut(nut) = &a.backend else { panic!("{a:?}") };
+        assert_eq!(
+            (nut.address.as_str(), nut.ups.as_ref().map(SourceName::as_str)),
+            ("127.0.0.1:3493", Some("smart1500"))
+        );
+        assert!(nut.username.is_none() && nut.start_tls.is_none() && a.feeds_host);
+        assert_eq!((a.interval.as_duration().as_secs(), a.timeout.as_duration().as_secs()), (10, 5));
+        assert!(matches!(&b.backend, UpsBackend::Apcupsd(_)));
+        assert!(matches!(&c.backend, UpsBackend::Snmp(snmp) if snmp.version == SnmpVersion::V2c));
+        let UpsBackend::Snmp(v3) = &d.backend else { panic!("{d:?}") };
+        assert_eq!(v3.auth.as_ref().map(|auth| auth.protocol), Some(SnmpAuthProtocol::Sha256));
+        assert_eq!(v3.privacy.as_ref().map(|privacy| privacy.protocol), Some(SnmpPrivacyProtocol::Aes128));
+    }
+
+    #[test]
+    fn an_entry_names_one_backend_and_no_more() {
+        for entry in [
+            "{name: a}",
+            r#"{name: a, nut: {address: "h:3493"}, apcupsd: {address: "h:3551"}}"#,
+            r#"{name: a, snmp: {address: "h:161", version: v2c, communityFile: /c}, apcupsd: {address: "h:3551"}}"#,
+        ] {
+            let said = parse(entry).expect_err("this is not one backend");
+            assert!(said.contains("ups a: name exactly one of `nut`"), "{entry}: {said}");
+        }
+    }
+
+    #[test]
+    fn snmp_without_its_secrets_is_refused_unless_that_is_asked_for() {
+        let v3 = |rest: &str| format!(r#"{{name: a, snmp: {{address: "h:161", version: v3{rest}}}}}"#);
+        let auth = "auth: {protocol: SHA-512, passwordFile: /a}";
+        let privacy = "privacy: {protocol: AES-256, passwordFile: /p}";
+        for (entry, why) in [
+            (v3(""), "needs `user`"),
+            (v3(", user: m"), "needs `auth`"),
+            (v3(&format!(", user: m, {privacy}")), "needs `auth`"),
+            (v3(&format!(", user: m, allowNoAuth: true, {privacy}")), "`privacy` needs `auth`"),
+            (v3(&format!(", user: m, {auth}")), "needs `privacy`"),
+            (v3(&format!(", user: m, {auth}, {privacy}, communityFile: /c")), "no community"),
+            (r#"{name: a, snmp: {address: "h:161", version: v2c}}"#.to_owned(), "need `communityFile`"),
+            (
+                r#"{name: a, snmp: {address: "h:161", version: v1, communityFile: /c, user: m}}"#.to_owned(),
+                "belong to version v3",
+            ),
+        ] {
+            let said = parse(&entry).expect_err("this is not safe");
+            assert!(said.contains(why), "{entry}: {said}");
+        }
+        for entry in [
+            v3(", user: m, allowNoAuth: true"),
+            v3(&format!(", user: m, {auth}, allowNoPrivacy: true")),
+            v3(&format!(", user: m, {auth}, {privacy}")),
+        ] {
+            assert!(parse(&entry).is_ok(), "{entry}");
+        }
+    }
+
+    #[test]
+    fn weak_algorithms_are_no_choice() {
+        for protocol in ["MD5", "SHA-1", "SHA"] {
+            let entry = format!(
+                r#"{{name: a, snmp: {{address: "h:161", version: v3, user: m, auth: {{protocol: {protocol}, passwordFile: /a}}}}}}"#
+            );
+            assert!(parse(&entry).is_err_and(|said| said.contains("SHA-256")), "{protocol}");
+        }
+        let des =
+            r#"{name: a, snmp: {address: "h:161", version: v3, user: m, privacy: {protocol: DES, passwordFile: /a}}}"#;
+        assert!(parse(des).is_err_and(|said| said.contains("AES-128")));
+    }
+
+    #[test]
+    fn a_login_to_upsd_has_a_name_and_a_password() {
+        for entry in [
+            r#"{name: a, nut: {address: "h:3493", username: m}}"#,
+            r#"{name: a, nut: {address: "h:3493", passwordFile: /p}}"#,
+        ] {
+            assert!(parse(entry).is_err_and(|said| said.contains("go together")), "{entry}");
+        }
+        assert!(parse(r#"{name: a, nut: {address: "h:3493", username: m, passwordFile: /p}}"#).is_ok());
+        assert!(parse(r#"{name: a, nut: {address: "h", username: m, passwordFile: /p}}"#).is_err());
+    }
+
+    #[test]
+    fn the_web_ui_is_asked_rarely_and_others_often() {
+        let web = parse(r#"{name: a, powerchuteWeb: {address: "h:6547", username: m, passwordFile: /p}}"#);
+        assert_eq!(web.expect("a web UI").interval.as_duration(), Duration::from_mins(5));
+        let slower = parse(r#"{name: a, interval: 1m, apcupsd: {address: "h:3551"}}"#);
+        assert_eq!(slower.expect("an apcupsd").interval.as_duration(), Duration::from_mins(1));
+    }
 }

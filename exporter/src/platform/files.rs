@@ -26,6 +26,16 @@ pub struct FileRead {
     pub identity: FileIdentity,
 }
 
+/// The two ends of a regular file, and which file it was.
+#[derive(Debug)]
+pub struct FileEnds {
+    pub head: Vec<u8>,
+    pub tail: Vec<u8>,
+    /// Where in the file the tail begins: 0 when it is the whole.
+    pub tail_at: u64,
+    pub identity: FileIdentity,
+}
+
 /// Why a file was not read.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {

@@ -21,9 +21,9 @@ pub struct Endpoint {
     pub server_name: Option<String>,
 }
 
-/// A connection and how long it took.
-pub(super) struct Dialled {
-    pub(super) stream: TcpStream,
+/// A connection, and how long it took to have it.
+pub(crate) struct Dialled {
+    pub(crate) stream: TcpStream,
     pub(super) dns: Duration,
     pub(super) connect: Duration,
 }
@@ -45,7 +45,11 @@ impl Endpoint {
         self.server_name.as_deref().unwrap_or_else(host)
     }
 
-    fn host_and_port(&self) -> Result<(&str, u16), ProbeError> {
+    /// The two halves of the address.
+    ///
+    /// # Errors
+    /// [`ProbeError::Address`] when it has none.
+    pub fn host_and_port(&self) -> Result<(&str, u16), ProbeError> {
         let malformed = || ProbeError::Address { address: self.address.clone() };
         let (host, port) = self.address.rsplit_once(':').ok_or_else(malformed)?;
         let port = port.parse().map_err(|_| malformed())?;
@@ -58,7 +62,8 @@ impl Endpoint {
     }
 }
 
-pub(super) async fn dial(endpoint: &Endpoint, deadline: Instant) -> Result<Dialled, ProbeError> {
+/// Resolves and connects, to whichever address answers.
+pub(crate) async fn dial(endpoint: &Endpoint, deadline: Instant) -> Result<Dialled, ProbeError> {
     let (host, port) = endpoint.host_and_port()?;
     let started = Instant::now();
     let addresses = resolve(endpoint, host, port, deadline).await?;

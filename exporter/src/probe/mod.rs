@@ -6,15 +6,22 @@
 //!                      Roots ────────────> Verdict   (asked afterwards: it never ends a handshake)
 //! ```
 //!
+//! `old_tls` asks by hand for the versions before 1.2, which the TLS stack does not speak.
+//!
 //! The certificate is reported even when it is expired, untrusted, or when the server wants a client certificate.
 
 mod dial;
 mod error;
 mod handshake;
+mod old_tls;
+mod path;
 mod recorder;
 mod roots;
 
 pub use dial::Endpoint;
+pub(crate) use dial::dial;
 pub use error::ProbeError;
 pub use handshake::{Handshake, Phases, probe, probe_against};
+pub use old_tls::{Greeting, OldVersion, greet};
+pub use path::trusted_path;
 pub use roots::{Roots, RootsError, Verdict};

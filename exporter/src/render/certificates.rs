@@ -5,7 +5,8 @@ use std::fmt;
 use super::table::{Family, Kind, Samples};
 use crate::snapshot::{Pass, SeenCertificate, Snapshot, SourceId};
 
-/// The wide labels of `x509_cert_info` are half of a scrape: a source with more certificates than this goes without.
+/// A source with more certificates than this is told in brief: when each expires, and what fails. All that can be said of
+/// ten thousand certificates is eight megabytes in every scrape.
 const MAX_DESCRIBED: usize = 1_000;
 
 pub(super) const FAMILIES: &[Family<Snapshot>] = &[
@@ -17,9 +18,9 @@ pub(super) const FAMILIES: &[Family<Snapshot>] = &[
     },
     Family {
         name: "x509_cert_not_before_timestamp_seconds",
-        help: "When the certificate becomes valid, in seconds since 1970.",
+        help: "When the certificate becomes valid, in seconds since 1970; left out for a source with more than 1000 certificates.",
         kind: Kind::Gauge,
-        samples: |snapshot, out| each(snapshot, |at| out.put(&at.labels(), at.seen.facts.not_before)),
+        samples: |snapshot, out| each_described(snapshot, |at| out.put(&at.labels(), at.seen.facts.not_before)),
     },
     Family {
         name: "x509_cert_info",
@@ -30,20 +31,31 @@ pub(super) const FAMILIES: &[Family<Snapshot>] = &[
 ];
 
 fn info(snapshot: &Snapshot, out: &mut Samples<'_, '_>) -> fmt::Result {
-    for (id, pass) in snapshot.passes().filter(|(_, pass)| places(pass).count() <= MAX_DESCRIBED) {
-        for at in places(pass).map(|place| place.of(id, pass)) {
-            let facts = &at.seen.facts;
-            let fingerprint = hex::encode(facts.sha256);
-            let described = [
-                ("fingerprint_sha256", fingerprint.as_str()),
-                ("subject", facts.subject.as_str()),
-                ("issuer", facts.issuer.as_str()),
-                ("san", facts.san.as_str()),
-                ("key_algorithm", facts.key_algorithm.as_str()),
-                ("key_bits", facts.key_bits.as_ref().map_or("", |bits| bits.as_str())),
-                ("signature_algorithm", facts.signature_algorithm.as_str()),
-            ];
-            out.put(&[&at.labels()[..], &described].concat(), true)?;
+    each_described(snapshot, |at| {
+        let facts = &at.seen.facts;
+        let fingerprint = hex::encode(facts.sha256);
+        let described = [
+            ("fingerprint_sha256", fingerprint.as_str()),
+            ("subject", facts.subject.as_str()),
+            ("issuer", facts.issuer.as_str()),
+            ("san", facts.san.as_str()),
+            ("key_algorithm", facts.key_algorithm.as_str()),
+            ("key_bits", facts.key_bits.as_ref().map_or("", |bits| bits.as_str())),
+            ("signature_algorithm", facts.signature_algorithm.as_str()),
+        ];
+        out.put(&[&at.labels()[..], &described].concat(), true)
+    })
+}
+
+/// Whether only what matters most is told of the source.
+pub(super) fn in_brief(pass: &Pass) -> bool {
+    places(pass).count() > MAX_DESCRIBED
+}
+
+fn each_described(snapshot: &Snapshot, mut put: impl FnMut(&At<'_>) -> fmt::Result) -> fmt::Result {
+    for (id, pass) in snapshot.passes().filter(|(_, pass)| !in_brief(pass)) {
+        for place in places(pass) {
+            put(&place.of(id, pass))?;
         }
     }
     Ok(())

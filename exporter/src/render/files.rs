@@ -1,14 +1,15 @@
-//! `x509_file_*`, `x509_keystore_*`: every file, readable or not.
+//! `x509_file_*`, `x509_keystore_*`: every file, readable or not; of a source that is told in brief, those that fail.
 
 use std::fmt;
 
+use super::certificates::in_brief;
 use super::table::{Family, Kind};
 use crate::snapshot::{FileSeen, Snapshot};
 
 pub(super) const FAMILIES: &[Family<Snapshot>] = &[
     Family {
         name: "x509_file_up",
-        help: "Whether the certificates of the file could be read; a file that is named without a pattern is always here.",
+        help: "Whether the certificates of the file could be read; a file that is named without a pattern is always here. Of a source with more than 1000 certificates, only files that fail or do not open with their password.",
         kind: Kind::Gauge,
         samples: |snapshot, out| each(snapshot, |at, file| out.put(&at, file.outcome.is_ok())),
     },
@@ -25,7 +26,7 @@ pub(super) const FAMILIES: &[Family<Snapshot>] = &[
     },
     Family {
         name: "x509_file_mtime_timestamp_seconds",
-        help: "When the file was last written, in seconds since 1970.",
+        help: "When the file was last written, in seconds since 1970; of a source with more than 1000 certificates, only of files that fail or do not open with their password.",
         kind: Kind::Gauge,
         samples: |snapshot, out| {
             each(snapshot, |at, file| file.modified.map_or(Ok(()), |modified| out.put(&at, modified)))
@@ -33,7 +34,7 @@ pub(super) const FAMILIES: &[Family<Snapshot>] = &[
     },
     Family {
         name: "x509_file_certificates",
-        help: "How many certificates the file holds.",
+        help: "How many certificates the file holds; left out for a source with more than 1000.",
         kind: Kind::Gauge,
         samples: |snapshot, out| {
             each(snapshot, |at, file| match &file.outcome {
@@ -44,7 +45,7 @@ pub(super) const FAMILIES: &[Family<Snapshot>] = &[
     },
     Family {
         name: "x509_keystore_password_verified",
-        help: "Whether the configured password is the keystore's: 0 when it was read without one, or with a wrong one.",
+        help: "Whether the configured password is the keystore's: 0 when it was read without one, or with a wrong one. Of a source with more than 1000 certificates, only those with 0.",
         kind: Kind::Gauge,
         samples: |snapshot, out| {
             each(snapshot, |at, file| match file.outcome.as_ref().ok().and_then(|c| c.password_verified) {
@@ -57,9 +58,15 @@ pub(super) const FAMILIES: &[Family<Snapshot>] = &[
 
 fn each(snapshot: &Snapshot, mut put: impl FnMut([(&'static str, &str); 2], &FileSeen) -> fmt::Result) -> fmt::Result {
     for (id, pass) in snapshot.passes() {
-        for file in pass.files() {
+        let brief = in_brief(pass);
+        for file in pass.files().iter().filter(|file| !brief || !is_well(file)) {
             put([("source", id.name.as_str()), ("path", file.path.as_str())], file)?;
         }
     }
     Ok(())
+}
+
+/// Whether nobody has to look at the file.
+fn is_well(file: &FileSeen) -> bool {
+    file.outcome.as_ref().is_ok_and(|contents| contents.password_verified != Some(false))
 }

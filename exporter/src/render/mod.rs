@@ -11,6 +11,8 @@
 mod certificates;
 mod compat;
 mod files;
+mod health;
+mod probed;
 mod probes;
 mod program;
 mod shutdown;
@@ -19,13 +21,18 @@ mod table;
 mod text;
 mod ups;
 
+use std::fmt;
+
 use hyper::body::Bytes;
 
-use self::table::encode;
+use self::table::{Family, Kind, encode};
 use crate::config::CompatSet;
 use crate::snapshot::Snapshot;
 
+pub use probed::Probed;
 pub use program::Program;
+
+const END_OF_OPEN_METRICS: &[u8] = b"# EOF\n";
 
 /// The two languages that Prometheus reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +45,11 @@ pub enum Format {
 
 /// A snapshot in both languages, without the end mark of OpenMetrics.
 #[derive(Clone, Debug, Default)]
-pub struct Rendered {
+pub struct Rendered(Vec<Table>);
+
+/// One table of families in both languages.
+#[derive(Clone, Debug)]
+struct Table {
     text: Bytes,
     open_metrics: Bytes,
 }
@@ -61,20 +72,45 @@ impl Rendered {
             files::FAMILIES,
             probes::FAMILIES,
             ups::FAMILIES,
+            health::FAMILIES,
             shutdown::FAMILIES,
         ];
-        let tables =
-            own.into_iter().chain(CompatSet::ALL.into_iter().filter(|set| compat.contains(set)).map(compat::families));
-        let open_metrics: String = tables.map(|families| encode(families, snapshot)).collect();
-        Self { text: text::from_open_metrics(&open_metrics).into(), open_metrics: open_metrics.into() }
+        let others = CompatSet::ALL.into_iter().filter(|set| compat.contains(set)).map(compat::families);
+        Self(own.into_iter().chain(others).map(|families| Table::new(families, snapshot)).collect())
     }
 
     /// The whole answer to a scrape, in parts: what was rendered before, and what the program says of itself now.
-    pub fn answer(&self, format: Format, program: &Program) -> [Bytes; 2] {
-        let own = encode(program::FAMILIES, program);
+    pub fn answer(&self, format: Format, program: &Program) -> Vec<Bytes> {
+        Self::ended(self.0.iter().chain([&Table::new(program::FAMILIES, program)]), format)
+    }
+
+    /// Without what the program says of itself: an answer about something else.
+    pub fn alone(&self, format: Format) -> Vec<Bytes> {
+        Self::ended(self.0.iter(), format)
+    }
+
+    fn ended<'a>(tables: impl Iterator<Item = &'a Table>, format: Format) -> Vec<Bytes> {
+        let end = (format == Format::OpenMetrics).then(|| Bytes::from_static(END_OF_OPEN_METRICS));
+        tables.map(|table| table.in_format(format)).chain(end).collect()
+    }
+}
+
+impl Table {
+    fn new<T: Clone + Send + Sync + fmt::Debug + 'static>(families: &'static [Family<T>], subject: &T) -> Self {
+        let mut open_metrics = encode(families, subject);
+        // What it grew by is megabytes with ten thousand certificates.
+        open_metrics.shrink_to_fit();
+        // A gauge reads the same in both, and the tables that grow large are of gauges: they are kept once.
+        let differs = families.iter().any(|family| family.kind == Kind::Counter);
+        let text = differs.then(|| Bytes::from(text::from_open_metrics(&open_metrics)));
+        let open_metrics = Bytes::from(open_metrics);
+        Self { text: text.unwrap_or_else(|| open_metrics.clone()), open_metrics }
+    }
+
+    fn in_format(&self, format: Format) -> Bytes {
         match format {
-            Format::Text => [self.text.clone(), text::from_open_metrics(&own).into()],
-            Format::OpenMetrics => [self.open_metrics.clone(), (own + "# EOF\n").into()],
+            Format::Text => self.text.clone(),
+            Format::OpenMetrics => self.open_metrics.clone(),
         }
     }
 }

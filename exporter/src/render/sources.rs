@@ -67,10 +67,39 @@ pub(super) const FAMILIES: &[Family<Snapshot>] = &[
         samples: |snapshot, out| snapshot.reload.map_or(Ok(()), |reload| out.put(&[], reload.last_success.as_second())),
     },
     Family {
+        name: "kagiban_web_config_last_reload_successful",
+        help: "Whether the last attempt to read the web configuration file and its certificates succeeded; when not, the ones before are in force.",
+        kind: Kind::Gauge,
+        samples: |snapshot, out| snapshot.web_config.map_or(Ok(()), |reload| out.put(&[], reload.successful)),
+    },
+    Family {
+        name: "kagiban_web_config_last_reload_success_timestamp_seconds",
+        help: "When the web configuration in force was read, in seconds since 1970.",
+        kind: Kind::Gauge,
+        samples: |snapshot, out| {
+            snapshot.web_config.map_or(Ok(()), |reload| out.put(&[], reload.last_success.as_second()))
+        },
+    },
+    Family {
         name: "kagiban_host_api_up",
         help: "Whether the host API works; absent where none is configured.",
         kind: Kind::Gauge,
         samples: |snapshot, out| snapshot.host_api_up.map_or(Ok(()), |up| out.put(&[], up)),
+    },
+    Family {
+        name: "kagiban_snmp_traps_listening",
+        help: "Whether SNMP traps can be received; absent where none are to be.",
+        kind: Kind::Gauge,
+        samples: |snapshot, out| snapshot.traps.as_ref().map_or(Ok(()), |traps| out.put(&[], traps.listening)),
+    },
+    Family {
+        name: "kagiban_snmp_traps",
+        help: "What became of the datagrams that came where SNMP traps are received.",
+        kind: Kind::Counter,
+        samples: |snapshot, out| {
+            let outcomes = snapshot.traps.iter().flat_map(|traps| &traps.outcomes);
+            outcomes.into_iter().try_for_each(|(outcome, count)| out.put(&[("outcome", outcome)], *count))
+        },
     },
 ];
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::{Format, Program, Rendered};
+use crate::config::CompatSet;
 use crate::probe::Phases;
 use crate::snapshot::{
     Board, CertificateFacts, Contents, FileSeen, Label, Observation, Pass, ProbeSeen, Role, SeenCertificate, Served,
@@ -30,6 +31,10 @@ pub(super) fn certificate(alias: &str, chain_index: usize, role: Role, name: &st
     SeenCertificate { alias: Label::new(alias), chain_index, role, facts: Arc::new(facts) }
 }
 
+fn pass(observation: Observation) -> Pass {
+    Pass { observation, trouble: None, ended: Timestamp::constant(1_750_000_000, 0), took: Duration::from_millis(250) }
+}
+
 fn snapshot() -> Snapshot {
     let board = Board::default();
     let files = SourceId { kind: SourceKind::File, name: Label::new("fleet") };
@@ -42,12 +47,6 @@ fn snapshot() -> Snapshot {
         (down.clone(), &["connect"][..]),
         (waits, &["timeout"][..]),
     ]);
-    let pass = |observation| Pass {
-        observation,
-        trouble: None,
-        ended: Timestamp::constant(1_750_000_000, 0),
-        took: Duration::from_millis(250),
-    };
     let store = Contents {
         format: "jks",
         password_verified: Some(false),
@@ -81,14 +80,20 @@ fn snapshot() -> Snapshot {
     board.snapshot()
 }
 
+/// Without what the program says of itself.
+pub(super) fn body(snapshot: &Snapshot, format: Format, compat: &[CompatSet]) -> String {
+    let parts: Vec<_> = Rendered::new(snapshot, compat).0.iter().map(|table| table.in_format(format)).collect();
+    String::from_utf8(parts.concat()).expect("UTF-8")
+}
+
 #[test]
 fn a_snapshot_in_open_metrics() {
-    insta::assert_snapshot!(std::str::from_utf8(&Rendered::new(&snapshot(), &[]).open_metrics).expect("UTF-8"));
+    insta::assert_snapshot!(body(&snapshot(), Format::OpenMetrics, &[]));
 }
 
 #[test]
 fn a_snapshot_in_the_older_text_format() {
-    insta::assert_snapshot!(std::str::from_utf8(&Rendered::new(&snapshot(), &[]).text).expect("UTF-8"));
+    insta::assert_snapshot!(body(&snapshot(), Format::Text, &[]));
 }
 
 #[test]
@@ -132,8 +137,8 @@ fn a_host_that_goes_down() {
 
     let (board, system) = (Board::default(), SourceId { kind: SourceKind::Host, name: Label::new("system") });
     board.expect([(system.clone(), &[][..])]);
-    let told = |board: &Board| Rendered::new(&board.snapshot(), &[]).text;
-    assert!(!String::from_utf8_lossy(&told(&board)).contains("host_shutdown"), "nobody has said anything");
+    let told = |board: &Board| body(&board.snapshot(), Format::Text, &[]);
+    assert!(!told(&board).contains("host_shutdown"), "nobody has said anything");
 
     let at = Timestamp::constant(1_750_000_600, 0);
     let plan = |dry_run| Evidence {
@@ -147,7 +152,51 @@ fn a_host_that_goes_down() {
     let ended = Timestamp::constant(1_750_000_000, 0);
     board.publish(&system, Pass { observation, trouble: None, ended, took: Duration::ZERO });
     let text = told(&board);
-    let text = std::str::from_utf8(&text).expect("UTF-8");
     let ours: Vec<_> = text.lines().filter(|line| line.contains("host_shutdown")).collect();
     insta::assert_snapshot!(ours.join("\n"));
+}
+
+/// A source of so many files with one certificate each, and one file that cannot be read.
+fn fleet(files: usize) -> Snapshot {
+    let id = SourceId { kind: SourceKind::File, name: Label::new("fleet") };
+    let readable = (0..files).map(|number| {
+        let certificates = vec![certificate("", 0, Role::Leaf, "ups-01")];
+        let contents = Contents { format: "pem", password_verified: Some(true), certificates };
+        FileSeen { path: Label::new(&format!("/srv/{number}.pem")), modified: Some(1.0), outcome: Ok(contents) }
+    });
+    let junk = FileSeen {
+        path: Label::new("/srv/junk"),
+        modified: Some(1.0),
+        outcome: Err(Trouble::new("malformed", "junk")),
+    };
+    let seen = readable.chain([junk]).map(Arc::new).collect();
+    let board = Board::default();
+    board.expect([(id.clone(), &[][..])]);
+    board.publish(&id, pass(Observation::Files(seen)));
+    board.snapshot()
+}
+
+#[test]
+fn a_source_of_more_than_a_thousand_certificates_tells_what_expires_and_what_fails_and_no_more() {
+    let count = |text: &str, family: &str| text.lines().filter(|line| line.starts_with(&format!("{family}{{"))).count();
+    let rest = [
+        "x509_cert_not_before_timestamp_seconds",
+        "x509_cert_info",
+        "x509_file_certificates",
+        "x509_keystore_password_verified",
+    ];
+    let whole = body(&fleet(1000), Format::Text, &[]);
+    assert!(rest.iter().all(|family| count(&whole, family) == 1000) && count(&whole, "x509_file_up") == 1001);
+
+    let brief = body(&fleet(1001), Format::Text, &[]);
+    assert_eq!(count(&brief, "x509_cert_not_after_timestamp_seconds"), 1001);
+    assert_eq!(rest.map(|family| count(&brief, family)), [0; 4]);
+    assert_eq!(count(&brief, "x509_file_mtime_timestamp_seconds"), 1, "when the junk came may tell who put it there");
+    assert!(
+        count(&brief, "x509_file_up") == 1 && brief.contains("x509_file_up{source=\"fleet\",path=\"/srv/junk\"} 0")
+    );
+    assert!(
+        count(&brief, "x509_file_error") == 1
+            && brief.contains("x509_source_files{source_kind=\"file\",source_name=\"fleet\"} 1002")
+    );
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use super::table::{Family, Kind, Samples};
-use crate::snapshot::{Label, Snapshot, UpsSeen};
+use crate::snapshot::{LINK_LOST, Label, Snapshot, UpsSeen};
 use crate::ups::{Quantity, Reading, SelfTest, Status};
 
 pub(super) const FAMILIES: &[Family<Snapshot>] = &[
@@ -267,9 +267,6 @@ pub(super) const FAMILIES: &[Family<Snapshot>] = &[
         },
     },
 ];
-
-/// Who answers for the UPS has lost it; in every other case it is we who have lost them.
-const LINK_LOST: [&str; 3] = ["comm_lost", "data_stale", "driver_not_connected"];
 
 const fn gauge<const Q: usize>(name: &'static str, help: &'static str) -> Family<Snapshot> {
     Family { name, help, kind: Kind::Gauge, samples: quantity::<Q> }

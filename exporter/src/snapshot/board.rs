@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::sync::{Notify, watch};
 
-use super::{Pass, Reload, Snapshot, SourceId, SourceState, feed};
+use super::{Pass, Reload, Snapshot, SourceId, SourceState, TrapCounts, feed};
 use crate::shutdown::{BootId, Latch, Machine};
 
 /// The shared snapshot. Writers replace parts; readers take a copy, which is a handful of reference counts per source.
@@ -90,16 +90,27 @@ impl Board {
 
     /// Notes how loading the configuration went.
     pub fn note_reload(&self, successful: bool, now: Timestamp) {
-        self.write(|snapshot| {
-            let before = snapshot.reload.map_or(now, |reload| reload.last_success);
-            let last_success = if successful { now } else { before };
-            snapshot.reload = Some(Reload { successful, last_success });
-        });
+        self.write(|snapshot| snapshot.reload = Some(Reload::after(snapshot.reload, successful, now)));
+    }
+
+    /// Notes how reading the web configuration went.
+    pub fn note_web_config(&self, successful: bool, now: Timestamp) {
+        self.write(|snapshot| snapshot.web_config = Some(Reload::after(snapshot.web_config, successful, now)));
     }
 
     /// Notes whether the host API works.
     pub fn note_host_api(&self, up: bool) {
         self.write(|snapshot| snapshot.host_api_up = Some(up));
+    }
+
+    /// Notes which SNMP traps have come so far.
+    pub fn note_traps(&self, listening: bool, outcomes: &BTreeMap<&'static str, u64>) {
+        self.write(|snapshot| snapshot.traps = Some(TrapCounts { listening, outcomes: outcomes.clone() }));
+    }
+
+    /// Notes that none are received any more.
+    pub fn forget_traps(&self) {
+        self.write(|snapshot| snapshot.traps = None);
     }
 
     pub fn snapshot(&self) -> Snapshot {

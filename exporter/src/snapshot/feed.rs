@@ -5,8 +5,10 @@ use jiff::Timestamp;
 use super::{Observation, Pass, SourceId, SourceKind, Trouble, UpsSeen};
 use crate::shutdown::{Input, Machine, Origin, Silence, Word};
 
+/// Who answers has no UPS of that name any more.
+const UNKNOWN: &str = "unknown_ups";
 /// Reasons with which somebody answered, and said that the UPS is lost; in every other case it is we who have lost them.
-const LINK_LOST: [&str; 3] = ["comm_lost", "data_stale", "driver_not_connected"];
+pub const LINK_LOST: [&str; 3] = ["comm_lost", "data_stale", "driver_not_connected"];
 
 /// Tells the machine what a pass brought. A UPS that does not feed this host has no say.
 pub(super) fn feed(machine: &mut Machine, id: &SourceId, pass: &Pass) {
@@ -25,9 +27,11 @@ pub(super) fn feed(machine: &mut Machine, id: &SourceId, pass: &Pass) {
     let left = left.map(|origin| {
         let word = match &pass.observation {
             Observation::Nothing => Word::Silent(Silence::Unreachable),
-            Observation::Files(_) | Observation::Endpoint(_) | Observation::Upses(_) | Observation::Host(_) => {
-                Word::Gone
-            }
+            Observation::Files(_)
+            | Observation::Endpoint(_)
+            | Observation::Health(_)
+            | Observation::Upses(_)
+            | Observation::Host(_) => Word::Gone,
         };
         (origin, word)
     });
@@ -48,13 +52,16 @@ pub(super) fn speaks_for(id: &SourceId, origin: &Origin) -> bool {
 fn words(id: &SourceId, pass: &Pass, now: Timestamp) -> Vec<(Origin, Word)> {
     match &pass.observation {
         Observation::Host(evidence) => {
-            vec![(Origin::Host { source: id.name.clone() }, Word::Said(evidence.clone()))]
+            // Evidence beside a trouble is what a second witness says.
+            let heard = pass.trouble.is_none() || !evidence.is_empty();
+            let word = if heard { Word::Said(evidence.clone()) } else { Word::Silent(Silence::Unreachable) };
+            vec![(Origin::Host { source: id.name.clone() }, word)]
         }
         Observation::Upses(upses) => {
             let feeding = upses.iter().filter(|seen| seen.feeds_host);
             feeding.map(|seen| (of_ups(id, seen), word(seen, now))).collect()
         }
-        Observation::Nothing | Observation::Files(_) | Observation::Endpoint(_) => Vec::new(),
+        Observation::Nothing | Observation::Files(_) | Observation::Endpoint(_) | Observation::Health(_) => Vec::new(),
     }
 }
 
@@ -65,6 +72,7 @@ fn of_ups(id: &SourceId, seen: &UpsSeen) -> Origin {
 fn word(seen: &UpsSeen, now: Timestamp) -> Word {
     match &seen.outcome {
         Ok(reading) => Word::of(reading, now),
+        Err(Trouble { reason, .. }) if *reason == UNKNOWN => Word::Gone,
         Err(Trouble { reason, .. }) if LINK_LOST.contains(reason) => Word::Silent(Silence::LinkLost),
         Err(_) => Word::Silent(Silence::Unreachable),
     }

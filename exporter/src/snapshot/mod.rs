@@ -16,7 +16,8 @@ mod pass;
 pub use crate::label::{Label, is_deceptive};
 pub use board::Board;
 pub use facts::{CertificateFacts, Role, SeenCertificate, number_chain};
-pub use pass::{Backend, Contents, FileSeen, Observation, Pass, ProbeSeen, Served, Trouble, UpsSeen};
+pub use feed::LINK_LOST;
+pub use pass::{Backend, Contents, FileSeen, HealthSeen, Observation, Pass, ProbeSeen, Served, Trouble, UpsSeen};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -33,6 +34,8 @@ pub enum SourceKind {
     Agent,
     /// Certificate files by path.
     File,
+    /// How an agent is hardened.
+    Health,
     /// What the host says of its own going down.
     Host,
     /// A TLS endpoint.
@@ -63,15 +66,28 @@ pub struct SourceState {
 pub struct Snapshot {
     pub sources: BTreeMap<SourceId, SourceState>,
     pub reload: Option<Reload>,
+    /// Of the web configuration; absent where there is none.
+    pub web_config: Option<Reload>,
     /// Whether the host API works; absent where none is configured.
     pub host_api_up: Option<bool>,
+    /// Absent where no SNMP traps are to be received.
+    pub traps: Option<TrapCounts>,
     /// Whether the host goes down; absent while nobody has said anything of it.
     pub shutdown: Option<Report>,
     /// The UPSes that feed this host, each with how often it is asked.
     pub feeds: BTreeMap<SourceId, Duration>,
 }
 
-/// How the last attempt to load the configuration went.
+/// The SNMP traps that came.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TrapCounts {
+    /// Whether they can be received now.
+    pub listening: bool,
+    /// What became of them, from a closed set that is there from the start.
+    pub outcomes: BTreeMap<&'static str, u64>,
+}
+
+/// How the last attempt to load a configuration went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reload {
     pub successful: bool,
@@ -79,11 +95,19 @@ pub struct Reload {
     pub last_success: Timestamp,
 }
 
+impl Reload {
+    fn after(before: Option<Self>, successful: bool, now: Timestamp) -> Self {
+        let last_success = if successful { now } else { before.map_or(now, |before| before.last_success) };
+        Self { successful, last_success }
+    }
+}
+
 impl SourceKind {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::File => "file",
             Self::Agent => "agent",
+            Self::Health => "health",
             Self::Host => "host",
             Self::Tls => "tls",
             Self::Ups => "ups",

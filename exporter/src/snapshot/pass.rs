@@ -7,7 +7,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::{Label, SeenCertificate};
-use crate::probe::Phases;
+use crate::health::CheckSeen;
+use crate::probe::{Handshake, Phases, Verdict};
 use crate::shutdown::Evidence;
 use crate::ups::Reading;
 
@@ -31,6 +32,17 @@ pub enum Observation {
     /// Every UPS of the source, answering or not.
     Upses(Vec<UpsSeen>),
     Host(Vec<Evidence>),
+    Health(HealthSeen),
+}
+
+/// How an agent that was looked at is hardened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HealthSeen {
+    /// The configured name; absent where the agent was discovered.
+    pub agent: Option<Label>,
+    pub directory: Label,
+    /// Every check once.
+    pub checks: Vec<CheckSeen>,
 }
 
 /// A UPS that was asked.
@@ -116,6 +128,23 @@ impl Backend {
     }
 }
 
+impl Served {
+    pub fn of(handshake: &Handshake) -> Self {
+        Self {
+            certificates: SeenCertificate::served(&handshake.chain),
+            complete: handshake.is_complete(),
+            refused: match &handshake.verdict {
+                Some(Verdict::Trusted) => None,
+                Some(Verdict::Refused { reason, .. }) => Some(reason),
+                None => Some("no_roots"),
+            },
+            phases: handshake.phases,
+            tls_version: handshake.tls_version,
+            cipher: handshake.cipher.as_deref().map(Label::new),
+        }
+    }
+}
+
 impl Trouble {
     pub fn new(reason: &'static str, message: impl std::fmt::Display) -> Self {
         Self { reason, message: Label::new(&message.to_string()) }
@@ -126,7 +155,7 @@ impl Pass {
     /// How often each reason occurred.
     pub fn errors(&self) -> BTreeMap<&'static str, u64> {
         let inner: Vec<&'static str> = match &self.observation {
-            Observation::Nothing | Observation::Host(_) => Vec::new(),
+            Observation::Nothing | Observation::Host(_) | Observation::Health(_) => Vec::new(),
             Observation::Files(files) => files.iter().filter_map(|f| Some(f.outcome.as_ref().err()?.reason)).collect(),
             Observation::Endpoint(probe) => probe.outcome.as_ref().err().map(|t| t.reason).into_iter().collect(),
             Observation::Upses(upses) => upses.iter().filter_map(|u| Some(u.outcome.as_ref().err()?.reason)).collect(),
@@ -141,21 +170,33 @@ impl Pass {
     pub fn files(&self) -> &[Arc<FileSeen>] {
         match &self.observation {
             Observation::Files(files) => files,
-            Observation::Nothing | Observation::Endpoint(_) | Observation::Upses(_) | Observation::Host(_) => &[],
+            Observation::Nothing
+            | Observation::Endpoint(_)
+            | Observation::Upses(_)
+            | Observation::Host(_)
+            | Observation::Health(_) => &[],
         }
     }
 
     pub const fn probe(&self) -> Option<&ProbeSeen> {
         match &self.observation {
             Observation::Endpoint(probe) => Some(probe),
-            Observation::Nothing | Observation::Files(_) | Observation::Upses(_) | Observation::Host(_) => None,
+            Observation::Nothing
+            | Observation::Files(_)
+            | Observation::Upses(_)
+            | Observation::Host(_)
+            | Observation::Health(_) => None,
         }
     }
 
     pub fn upses(&self) -> &[UpsSeen] {
         match &self.observation {
             Observation::Upses(upses) => upses,
-            Observation::Nothing | Observation::Files(_) | Observation::Endpoint(_) | Observation::Host(_) => &[],
+            Observation::Nothing
+            | Observation::Files(_)
+            | Observation::Endpoint(_)
+            | Observation::Host(_)
+            | Observation::Health(_) => &[],
         }
     }
 
@@ -163,7 +204,22 @@ impl Pass {
     pub fn host(&self) -> &[Evidence] {
         match &self.observation {
             Observation::Host(evidence) => evidence,
-            Observation::Nothing | Observation::Files(_) | Observation::Endpoint(_) | Observation::Upses(_) => &[],
+            Observation::Nothing
+            | Observation::Files(_)
+            | Observation::Endpoint(_)
+            | Observation::Upses(_)
+            | Observation::Health(_) => &[],
+        }
+    }
+
+    pub const fn health(&self) -> Option<&HealthSeen> {
+        match &self.observation {
+            Observation::Health(health) => Some(health),
+            Observation::Nothing
+            | Observation::Files(_)
+            | Observation::Endpoint(_)
+            | Observation::Upses(_)
+            | Observation::Host(_) => None,
         }
     }
 

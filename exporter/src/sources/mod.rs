@@ -4,21 +4,31 @@
 //!   config, discovery ──plan──> Source ──schedule──> Pass ──> snapshot::Board
 //!                                 ├─ files/       certificate files and keystores, by pattern
 //!                                 ├─ agent        one agent's directory: files/ with what is known of its product
+//!                                 ├─ health/      how one PowerChute agent is hardened
+//!                                 ├─ host/        what the host says of its own going down
 //!                                 ├─ tls          one endpoint: probe
-//!                                 └─ ups/         one UPS, or every UPS of one server: its reading
+//!                                 └─ ups/         one UPS, or every UPS of one server: its reading <──wake── traps
 //! ```
 //!
 //! A source owns how it looks, and nothing of rendering. One that hangs or panics harms no other.
 
 mod agent;
+mod blocking;
 mod files;
+mod health;
+mod host;
 mod plan;
 mod schedule;
 mod tls;
+mod traps;
 mod ups;
 
+#[doc(hidden)]
+pub use host::{fuzz_event_log, fuzz_event_log_text};
 pub use plan::plan;
 pub use schedule::{Gate, look_at_all, watch};
+pub use traps::Traps;
+pub(crate) use ups::{read_nis_bytes, read_nut_bytes, read_page, read_snmp_bytes};
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,6 +52,8 @@ pub struct Source {
 #[derive(Debug)]
 enum Look {
     Files(Box<files::FileSource>),
+    Health(Box<health::HealthSource>),
+    Host(Box<host::HostSource>),
     Tls(tls::TlsSource),
     Ups(Box<ups::UpsSource>),
 }
@@ -58,6 +70,8 @@ impl Source {
     async fn look(&mut self) -> (Observation, Option<Trouble>) {
         match &mut self.look {
             Look::Files(source) => source.look().await,
+            Look::Health(source) => source.look().await,
+            Look::Host(source) => source.look().await,
             Look::Tls(source) => source.look().await,
             Look::Ups(source) => source.look().await,
         }

@@ -1,16 +1,18 @@
 //! Which sources a configuration and a discovery make.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use kagiban_crds::HostName;
 
 use super::files::{self, FileRule, FileSource, PasswordSource, Paths};
+use super::health::{self, HealthSource, Patient, Places};
 use super::tls::{self, TlsSource, TrustCache};
 use super::ups::{self, UpsSource};
-use super::{Look, Source, agent};
-use crate::config::{CertificateRule, Config, PathPattern, SourceName, TlsEndpoint, UpsConfig};
-use crate::discovery::Found;
+use super::{Look, Source, agent, host as host_source};
+use crate::config::{AgentConfig, CertificateRule, Config, PathPattern, SourceName, TlsEndpoint, UpsConfig};
+use crate::discovery::{Found, Installed};
 use crate::probe::Endpoint;
 use crate::snapshot::{Label, SourceId, SourceKind};
 
@@ -22,7 +24,8 @@ pub fn plan(config: &Config, found: &Found, host: &HostName) -> Vec<Source> {
     let mut sources: Vec<Source> = Vec::new();
     sources.extend(config.certificates.iter().map(configured_files));
     sources.extend(config.tls_endpoints.iter().map(&tls));
-    sources.extend(config.ups.iter().map(ups_source));
+    sources.extend(config.ups.iter().map(|ups| ups_source(ups, bundle)));
+    sources.extend(host_source::plan(config, found));
     if config.discovers() {
         sources.extend(found.agents.iter().map(|at| {
             let id = SourceId { kind: SourceKind::Agent, name: Label::from_path(&at.directory) };
@@ -31,6 +34,9 @@ pub fn plan(config: &Config, found: &Found, host: &HostName) -> Vec<Source> {
         sources.extend(discovered_files("jvm", &found.trust_stores));
         sources.extend(discovered_files("system", found.system_bundle.as_slice()));
         sources.extend(found.local_endpoints(host.as_str()).into_iter().filter_map(local_endpoint).map(|it| tls(&it)));
+    }
+    if config.powerchute_health.enabled {
+        sources.extend(health_sources(config, found, host));
     }
     let mut taken = std::collections::BTreeSet::new();
     sources.retain(|source| taken.insert(source.id.clone()));
@@ -56,7 +62,7 @@ fn configured_files(rule: &CertificateRule) -> Source {
 }
 
 /// Several paths may lead to one store, as the links that distributions make for every version of a JVM.
-fn discovered_files(name: &str, paths: &[std::path::PathBuf]) -> Option<Source> {
+fn discovered_files(name: &str, paths: &[PathBuf]) -> Option<Source> {
     if paths.is_empty() {
         return None;
     }
@@ -95,12 +101,74 @@ fn tls_source(endpoint: &TlsEndpoint, look: TlsSource) -> Source {
     }
 }
 
-fn ups_source(config: &UpsConfig) -> Source {
+fn ups_source(config: &UpsConfig, bundle: Option<&Path>) -> Source {
     Source {
         id: SourceId { kind: SourceKind::Ups, name: Label::new(config.name.as_str()) },
         reasons: ups::REASONS,
         interval: config.interval.as_duration(),
-        look: Look::Ups(Box::new(UpsSource::new(config))),
+        look: Look::Ups(Box::new(UpsSource::new(config, bundle))),
         wake: Arc::default(),
     }
+}
+
+/// Of the agents whose vendor has a hardening list: those that are configured, and those that were found elsewhere.
+fn health_sources(config: &Config, found: &Found, host: &HostName) -> Vec<Source> {
+    let configured: Vec<_> = config.agents.iter().filter_map(|agent| configured_patient(agent, host)).collect();
+    let is_new = |at: &&Installed| configured.iter().all(|patient| patient.places.directory != at.directory);
+    let discovered = found.agents.iter().filter(|_| config.discovers()).filter(is_new);
+    let discovered: Vec<_> = discovered.filter_map(|at| patient(at, host)).collect();
+    let source = |patient: Patient| Source {
+        id: SourceId {
+            kind: SourceKind::Health,
+            name: patient.name.clone().unwrap_or_else(|| Label::from_path(&patient.places.directory)),
+        },
+        reasons: health::REASONS,
+        interval: config.powerchute_health.interval.as_duration(),
+        look: Look::Health(Box::new(HealthSource::new(patient, &config.powerchute_health))),
+        wake: Arc::default(),
+    };
+    configured.into_iter().chain(discovered).map(source).collect()
+}
+
+fn configured_patient(agent: &AgentConfig, host: &HostName) -> Option<Patient> {
+    let usual = || {
+        let directories = (agent.product.facts().directories)(crate::platform::OS).iter().map(PathBuf::from);
+        directories.clone().find(|path| path.is_dir()).or_else(|| directories.into_iter().next())
+    };
+    let directory = agent.directory.clone().or_else(usual)?;
+    let mut patient = patient(&Installed { product: agent.product, directory }, host)?;
+    patient.name = Some(Label::new(agent.name.as_str()));
+    if let Some(endpoint) = &agent.endpoint {
+        patient.endpoint = Endpoint { address: endpoint.address.clone(), server_name: endpoint.server_name.clone() };
+    }
+    let places = &mut patient.places;
+    if let Some(keystore) = agent.keystore.path.as_ref().or(agent.keystore.certificate_file.as_ref()) {
+        places.keystore.clone_from(keystore);
+    }
+    if let Some(alias) = &agent.keystore.alias {
+        places.alias = Some(alias.clone());
+    }
+    places.password_file.clone_from(&agent.password_file);
+    if let (Some(path), Some((known, _))) = (&agent.password_ini, &mut places.password_ini) {
+        known.clone_from(path);
+    }
+    Some(patient)
+}
+
+/// An agent as its product knows it.
+fn patient(at: &Installed, host: &HostName) -> Option<Patient> {
+    let facts = at.product.facts();
+    let (product, port) = (facts.hardening.as_ref()?, facts.port?);
+    let places = Places {
+        product,
+        directory: at.directory.clone(),
+        keystore: at.directory.join(facts.keystores.first()?),
+        alias: facts.alias.map(str::to_owned),
+        password_file: None,
+        password_ini: facts.password_ini.map(|ini| (at.directory.join(ini.file), ini)),
+        protected: facts.protected,
+        command_directories: Vec::new(),
+    };
+    let endpoint = Endpoint { address: format!("127.0.0.1:{port}"), server_name: Some(host.as_str().to_owned()) };
+    Some(Patient { name: None, product, places, endpoint })
 }

@@ -11,7 +11,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::Source;
-use crate::snapshot::{Board, Label, Observation, Pass, SourceId, Trouble};
+use crate::health::{Check, Verdict};
+use crate::snapshot::{Board, HealthSeen, Label, Observation, Pass, SourceId, Trouble};
 
 /// How many sources are looked at at once: enough that one slow endpoint delays nobody, few enough that a start on a
 /// small host does not take all of its processors and memory.
@@ -64,7 +65,8 @@ pub async fn look_at_all(sources: Vec<Source>, board: &Board) {
 async fn one_pass(source: &mut Source, gate: &Gate) -> Pass {
     let _place = gate.0.acquire().await;
     let started = Instant::now();
-    let (observation, trouble) = source.look().await;
+    // Boxed: inlined, the futures of all protocols nest deeper than the compiler follows when it optimises.
+    let (observation, trouble) = Box::pin(source.look()).await;
     Pass { observation, trouble, ended: Timestamp::now(), took: started.elapsed() }
 }
 
@@ -74,6 +76,7 @@ struct Said {
     trouble: Option<Trouble>,
     failing_files: Vec<(Label, &'static str)>,
     failing_upses: Vec<(Label, &'static str)>,
+    failing_checks: Vec<Check>,
 }
 
 impl Said {
@@ -91,6 +94,7 @@ impl Said {
         match &pass.observation {
             Observation::Files(_) => self.about_files(kind, name, pass),
             Observation::Upses(_) => self.about_upses(name, pass),
+            Observation::Health(health) => self.about_health(health),
             Observation::Nothing | Observation::Endpoint(_) | Observation::Host(_) => {}
         }
     }
@@ -113,6 +117,19 @@ impl Said {
             None => info!(source_kind = kind, source = name, "all files can be read again"),
         }
         self.failing_files = now;
+    }
+
+    fn about_health(&mut self, health: &HealthSeen) {
+        let directory = &health.directory;
+        let failing = || health.checks.iter().filter(|seen| seen.verdict == Verdict::Failed);
+        for seen in failing().filter(|seen| !self.failing_checks.contains(&seen.check)) {
+            warn!(%directory, check = seen.check.id(), detail = %seen.detail, "hardening check fails");
+        }
+        let passes = |check: &Check| health.checks.iter().any(|it| it.check == *check && it.verdict == Verdict::Passed);
+        for check in self.failing_checks.iter().filter(|check| passes(check)) {
+            info!(%directory, check = check.id(), "hardening check passes again");
+        }
+        self.failing_checks = failing().map(|seen| seen.check).collect();
     }
 
     /// The neighbours of a dead UPS are told apart from it.

@@ -12,8 +12,8 @@ use tokio::task::spawn_blocking;
 use super::schedule::panicked;
 use crate::config::TlsEndpoint;
 use crate::platform::{self, FileIdentity};
-use crate::probe::{Endpoint, Handshake, ProbeError, Roots, RootsError, Verdict, probe, probe_against};
-use crate::snapshot::{Label, Observation, ProbeSeen, SeenCertificate, Served, Trouble};
+use crate::probe::{Endpoint, Handshake, ProbeError, Roots, RootsError, probe, probe_against};
+use crate::snapshot::{Label, Observation, ProbeSeen, Served, Trouble};
 
 /// Every reason that a look can fail for: those of a probe, and ours.
 pub(super) const REASONS: &[&str] = &[
@@ -76,23 +76,8 @@ impl TlsSource {
         ProbeSeen {
             target: Label::new(&self.endpoint.address),
             server_name: Label::new(self.endpoint.shown_name()),
-            outcome: outcome.as_ref().map(served).map_err(|error| Trouble::new(error.reason(), error)),
+            outcome: outcome.as_ref().map(Served::of).map_err(|error| Trouble::new(error.reason(), error)),
         }
-    }
-}
-
-fn served(handshake: &Handshake) -> Served {
-    Served {
-        certificates: SeenCertificate::served(&handshake.chain),
-        complete: handshake.is_complete(),
-        refused: match &handshake.verdict {
-            Some(Verdict::Trusted) => None,
-            Some(Verdict::Refused { reason, .. }) => Some(reason),
-            None => Some("no_roots"),
-        },
-        phases: handshake.phases,
-        tls_version: handshake.tls_version,
-        cipher: handshake.cipher.as_deref().map(Label::new),
     }
 }
 

@@ -17,6 +17,12 @@ impl<const N: usize> From<[Bytes; N]> for Pieces {
     }
 }
 
+impl From<Vec<Bytes>> for Pieces {
+    fn from(pieces: Vec<Bytes>) -> Self {
+        Self(pieces.into_iter().filter(|piece| !piece.is_empty()).collect())
+    }
+}
+
 impl Body for Pieces {
     type Data = Bytes;
     type Error = Infallible;

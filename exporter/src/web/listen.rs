@@ -9,20 +9,31 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
+use hyper::body::Incoming;
+use hyper::header::{self, HeaderValue};
+use hyper::http::request::Parts;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
+use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use super::Site;
+use super::body::Pieces;
+use super::guard::Guard;
+use super::places::{Places, Seat};
+use super::{Site, routes};
 
 /// Prometheus needs one, a pair of them two; the rest is for people and for those who forget to hang up.
 const MAX_CONNECTIONS: usize = 64;
+/// Two round trips.
+const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
 /// A client that has not sent its request's head by then is not going to.
 const HEAD_DEADLINE: Duration = Duration::from_secs(10);
 /// Ends clients that read slowly or stay for ever; Prometheus opens the next connection by itself.
@@ -33,6 +44,8 @@ const FAREWELL: Duration = Duration::from_secs(5);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// No header of ours is larger; hyper's own default is 400 kilobytes a connection.
 const MAX_BUFFER: usize = 16 * 1024;
+/// Browsers send under thirty, Prometheus six.
+const MAX_HEADERS: usize = 64;
 
 /// Where to listen: `host:port`, or `:port` for every address of the host.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,10 +61,13 @@ pub struct ListenAddressError;
 
 /// Why a socket was not opened.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {address} ({source}); choose a free one with --web.listen-address")]
-pub struct ListenError {
-    address: ListenAddress,
-    source: io::Error,
+pub enum ListenError {
+    #[error("cannot listen on {address} ({source}); choose a free one with --web.listen-address")]
+    Bind { address: ListenAddress, source: io::Error },
+    #[error("systemd handed over no socket; start the .socket unit, or leave out --web.systemd-socket")]
+    NoneInherited,
+    #[error("the sockets that systemd handed over cannot be used: {0}")]
+    Inherited(io::Error),
 }
 
 /// Open sockets.
@@ -66,13 +82,34 @@ impl Listeners {
     pub async fn bind(addresses: &[ListenAddress]) -> Result<Self, ListenError> {
         let mut listeners = Vec::with_capacity(addresses.len());
         for address in addresses {
-            let listener = address.bind().await.map_err(|source| ListenError { address: address.clone(), source })?;
-            if let Ok(local) = listener.local_addr() {
-                info!(address = %local, "listening");
-            }
-            listeners.push(listener);
+            let bound = address.bind().await;
+            listeners.push(bound.map_err(|source| ListenError::Bind { address: address.clone(), source })?);
         }
-        Ok(Self(listeners))
+        Ok(Self::open(listeners))
+    }
+
+    /// Takes sockets that whoever started this program has opened for it.
+    ///
+    /// # Errors
+    /// When there are none, or they cannot be used.
+    pub fn inherit(sockets: Vec<std::net::TcpListener>) -> Result<Self, ListenError> {
+        if sockets.is_empty() {
+            return Err(ListenError::NoneInherited);
+        }
+        let usable = |socket: std::net::TcpListener| {
+            socket.set_nonblocking(true)?;
+            TcpListener::from_std(socket)
+        };
+        let listeners: io::Result<Vec<_>> = sockets.into_iter().map(usable).collect();
+        listeners.map(Self::open).map_err(ListenError::Inherited)
+    }
+
+    fn open(listeners: Vec<TcpListener>) -> Self {
+        let listeners = Self(listeners);
+        for address in listeners.local_addresses() {
+            info!(%address, "listening");
+        }
+        listeners
     }
 
     /// The addresses in use, with the ports that the system chose.
@@ -81,13 +118,19 @@ impl Listeners {
     }
 
     /// Answers until told to stop, then lets what is under way end.
-    pub async fn serve(self, site: Arc<Site>, stop: CancellationToken) {
-        let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-        join_all(self.0.into_iter().map(|listener| accept(listener, &site, &places, &stop))).await;
+    pub async fn serve(self, site: Arc<Site>, guard: Arc<Guard>, stop: CancellationToken) {
+        let places = Places::new(MAX_CONNECTIONS);
+        join_all(self.0.into_iter().map(|listener| accept(listener, &site, &guard, &places, &stop))).await;
     }
 }
 
-async fn accept(listener: TcpListener, site: &Arc<Site>, places: &Arc<Semaphore>, stop: &CancellationToken) {
+async fn accept(
+    listener: TcpListener,
+    site: &Arc<Site>,
+    guard: &Arc<Guard>,
+    places: &Arc<Places>,
+    stop: &CancellationToken,
+) {
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
@@ -103,42 +146,89 @@ async fn accept(listener: TcpListener, site: &Arc<Site>, places: &Arc<Semaphore>
                 continue;
             }
         };
-        // Beyond the limit a client is sent away at once: it would otherwise wait without knowing.
-        let Ok(place) = Arc::clone(places).try_acquire_owned() else {
-            warn!(limit = MAX_CONNECTIONS, "too many connections, one more was closed");
-            continue;
+        // The others wait in the system's queue.
+        let place = tokio::select! {
+            () = stop.cancelled() => break,
+            place = places.take() => place,
         };
-        let (site, stop) = (Arc::clone(site), stop.clone());
+        let (site, guard, stop) = (Arc::clone(site), Arc::clone(guard), stop.clone());
         connections.spawn(async move {
-            converse(stream, site, stop).await;
+            let evicted = place.evicted();
+            let conversation = timeout(CONNECTION_DEADLINE, connect(stream, site, guard, place.seat(), stop));
+            tokio::select! {
+                () = evicted.cancelled() => debug!("a quiet connection made room"),
+                ended = conversation => if ended.is_err() { debug!("a connection lasted for too long"); },
+            }
             drop(place);
         });
     }
     let _ = timeout(FAREWELL, async { while connections.join_next().await.is_some() {} }).await;
 }
 
-async fn converse(stream: TcpStream, site: Arc<Site>, stop: CancellationToken) {
-    let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
-        let response = site.answer(&request.into_parts().0);
-        async move { Ok::<_, Infallible>(response) }
+/// Shakes hands where the settings say so, and then converses.
+async fn connect(stream: TcpStream, site: Arc<Site>, guard: Arc<Guard>, seat: Seat, stop: CancellationToken) {
+    let Some(tls) = guard.settings().await.tls.clone() else {
+        return converse(stream, Visit { site, guard, seat, tls: None }, stop).await;
+    };
+    let shaken = tokio::select! {
+        () = stop.cancelled() => return,
+        shaken = timeout(HANDSHAKE_DEADLINE, TlsAcceptor::from(Arc::clone(&tls)).accept(stream)) => shaken,
+    };
+    match shaken {
+        Ok(Ok(stream)) => converse(stream, Visit { site, guard, seat, tls: Some(tls) }, stop).await,
+        Ok(Err(error)) => debug!(%error, "a TLS handshake failed"),
+        Err(_) => debug!("a TLS handshake took too long"),
+    }
+}
+
+/// What the requests of one connection share.
+struct Visit {
+    site: Arc<Site>,
+    guard: Arc<Guard>,
+    seat: Seat,
+    /// What the connection's handshake was made with.
+    tls: Option<Arc<ServerConfig>>,
+}
+
+impl Visit {
+    async fn answer(&self, request: &Parts) -> Response<Pieces> {
+        let _working = self.seat.work();
+        let settings = self.guard.settings().await;
+        let mut response = match settings.admit(request).await {
+            Ok(()) => self.site.answer(request).await,
+            Err(refusal) => routes::refuse(refusal),
+        };
+        settings.dress(response.headers_mut());
+        // Whom the new certificates and CAs let in, the next handshake decides.
+        if self.tls.as_ref().map(Arc::as_ptr) != settings.tls.as_ref().map(Arc::as_ptr) {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+}
+
+async fn converse(stream: impl AsyncRead + AsyncWrite + Unpin, visit: Visit, stop: CancellationToken) {
+    let visit = Arc::new(visit);
+    let service = service_fn(move |request: Request<Incoming>| {
+        let visit = Arc::clone(&visit);
+        async move { Ok::<_, Infallible>(visit.answer(&request.into_parts().0).await) }
     });
     // Without a timer the deadline for the head is silently off.
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_DEADLINE)
+        .max_headers(MAX_HEADERS)
         .max_buf_size(MAX_BUFFER)
         .serve_connection(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);
-    let ended = timeout(CONNECTION_DEADLINE, async {
-        tokio::select! {
-            ended = connection.as_mut() => ended,
-            () = stop.cancelled() => {
-                connection.as_mut().graceful_shutdown();
-                connection.as_mut().await
-            }
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = stop.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.as_mut().await
         }
-    });
-    if let Ok(Err(error)) = ended.await {
+    };
+    if let Err(error) = ended {
         debug!(%error, "a connection broke off");
     }
 }

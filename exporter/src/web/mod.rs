@@ -1,18 +1,24 @@
 //! What people and Prometheus see of this program over HTTP.
 //!
 //! ```text
-//!   listen ──connection (bounded in number, time, header)──> routes ─┬─ /metrics      the rendered snapshot, by negotiate
-//!                                                                    ├─ /-/healthy, /-/ready
-//!                                                                    └─ /             landing
+//!   listen ──connection (places: how many; time; header)──> guard/ ──> routes ─┬─ /metrics   the rendered snapshot, by negotiate
+//!                                       TLS, users, how often                  ├─ /probe     probe: one handshake, now
+//!                                                                              ├─ /-/healthy, /-/ready
+//!                                                                              └─ /          landing/
 //! ```
 //!
-//! A request never causes a look at anything: it copies what is there.
+//! A request for anything but `/probe` never causes a look at anything: it copies what is there.
 
 mod body;
+mod guard;
 mod landing;
 mod listen;
 mod negotiate;
+mod places;
+mod probe;
 mod routes;
 
+pub use guard::{Guard, GuardError};
 pub use listen::{ListenAddress, ListenError, Listeners};
+pub use probe::Prober;
 pub use routes::{Site, TelemetryPath};

@@ -1,12 +1,19 @@
 //! Which of the two metric languages an `Accept` header asks for.
 
+use hyper::header;
+use hyper::http::request::Parts;
+
 use crate::render::Format;
 
 /// Prometheus sends about two hundred bytes; what follows a thousand is not read.
 const MAX_HEADER: usize = 1024;
 
+pub(super) fn wanted(request: &Parts) -> Format {
+    format(request.headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()))
+}
+
 /// OpenMetrics when it is asked for at least as much as anything else that we have; else the text that everybody reads.
-pub(super) fn format(accept: Option<&str>) -> Format {
+fn format(accept: Option<&str>) -> Format {
     let accept = accept.unwrap_or_default();
     let accept = &accept[..accept.floor_char_boundary(MAX_HEADER)];
     let weights = |wanted: fn(&Range<'_>) -> bool| {

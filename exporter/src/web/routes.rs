@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use hyper::body::Bytes;
 use hyper::header::{self, HeaderValue};
 use hyper::http::request::Parts;
@@ -13,12 +13,16 @@ use hyper::{Method, Response, StatusCode};
 use jiff::Timestamp;
 
 use super::body::Pieces;
-use super::{landing, negotiate};
-use crate::render::{Program, Rendered};
+use super::guard::Refusal;
+use super::landing::Page;
+use super::negotiate;
+use super::probe::Prober;
+use crate::render::{Format, Program, Rendered};
 use crate::snapshot::Board;
 
 const HEALTHY: &str = "/-/healthy";
 const READY: &str = "/-/ready";
+const PROBE: &str = "/probe";
 /// Nothing but our own inline style is ever needed, and nothing may run.
 const LANDING_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'";
 
@@ -31,6 +35,8 @@ pub struct Site {
     pub board: Arc<Board>,
     /// The newest snapshot, rendered.
     pub rendered: ArcSwap<Rendered>,
+    /// Absent when the configuration allows no probes.
+    pub prober: ArcSwapOption<Prober>,
     /// Set once every source has been looked at, and then for good.
     pub ready: AtomicBool,
 }
@@ -41,11 +47,11 @@ pub struct TelemetryPath(String);
 
 /// Why a path is none.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("write an absolute path such as /metrics, without a query, and not below /-/")]
+#[error("write an absolute path such as /metrics, without a query, not below /-/, and not /probe")]
 pub struct TelemetryPathError;
 
 impl Site {
-    pub(super) fn answer(&self, request: &Parts) -> Response<Pieces> {
+    pub(super) async fn answer(&self, request: &Parts) -> Response<Pieces> {
         if !matches!(request.method, Method::GET | Method::HEAD) {
             let mut refusal = plain(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD are answered here\n");
             refusal.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
@@ -56,31 +62,60 @@ impl Site {
             HEALTHY => plain(StatusCode::OK, "healthy\n"),
             READY if self.ready.load(Ordering::Relaxed) => plain(StatusCode::OK, "ready\n"),
             READY => plain(StatusCode::SERVICE_UNAVAILABLE, "not every source has been looked at yet\n"),
+            PROBE => match self.prober.load_full() {
+                Some(prober) => prober.answer(request).await,
+                None => plain(StatusCode::NOT_FOUND, "probes are off: the configuration has no `probe`\n"),
+            },
             "/" => self.landing(),
             _ => plain(StatusCode::NOT_FOUND, "nothing here\n"),
         }
     }
 
     fn metrics(&self, request: &Parts) -> Response<Pieces> {
-        let accept = request.headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
-        let format = negotiate::format(accept);
-        let body = self.rendered.load().answer(format, &Program::now(self.started));
-        let mut response = respond(StatusCode::OK, format.content_type(), body.into());
-        response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept"));
-        response
+        let format = negotiate::wanted(request);
+        rendered(format, self.rendered.load().answer(format, &Program::now(self.started)))
     }
 
     fn landing(&self) -> Response<Pieces> {
-        let page = landing::page(&self.host, &self.telemetry_path, &self.board.snapshot(), Timestamp::now());
-        let mut response = respond(StatusCode::OK, "text/html; charset=utf-8", [Bytes::from(page)].into());
+        let snapshot = self.board.snapshot();
+        let page = Page {
+            host: &self.host,
+            metrics: &self.telemetry_path,
+            snapshot: &snapshot,
+            now: Timestamp::now(),
+            shutdown: snapshot.shutdown.as_ref(),
+            probes: self.prober.load().is_some(),
+        };
+        let mut response = respond(StatusCode::OK, "text/html; charset=utf-8", [Bytes::from(page.html())].into());
         let policy = HeaderValue::from_static(LANDING_POLICY);
         response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
         response
     }
 }
 
-fn plain(status: StatusCode, words: &'static str) -> Response<Pieces> {
-    respond(status, "text/plain; charset=utf-8", [Bytes::from_static(words.as_bytes())].into())
+/// The answer to somebody who is not let in.
+pub(super) fn refuse(refusal: Refusal) -> Response<Pieces> {
+    match refusal {
+        Refusal::TooOften => plain(StatusCode::TOO_MANY_REQUESTS, "too many requests\n"),
+        Refusal::Busy => plain(StatusCode::SERVICE_UNAVAILABLE, "too many passwords are being checked\n"),
+        Refusal::NotAuthenticated => {
+            let mut response = plain(StatusCode::UNAUTHORIZED, "name and password, please\n");
+            let scheme = HeaderValue::from_static("Basic realm=\"kagiban-exporter\"");
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);
+            response
+        }
+    }
+}
+
+/// Metrics, in the language that was asked for.
+pub(super) fn rendered(format: Format, parts: Vec<Bytes>) -> Response<Pieces> {
+    let mut response = respond(StatusCode::OK, format.content_type(), parts.into());
+    response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept"));
+    response
+}
+
+pub(super) fn plain(status: StatusCode, words: impl Into<Bytes>) -> Response<Pieces> {
+    respond(status, "text/plain; charset=utf-8", [words.into()].into())
 }
 
 fn respond(status: StatusCode, content_type: &'static str, body: Pieces) -> Response<Pieces> {
@@ -99,7 +134,9 @@ impl FromStr for TelemetryPath {
     fn from_str(text: &str) -> Result<Self, TelemetryPathError> {
         let plain = text.chars().all(|c| c.is_ascii_graphic() && !matches!(c, '?' | '#' | '"' | '<' | '>'));
         let ours = text.starts_with("/-/");
-        (text.starts_with('/') && plain && !ours).then(|| Self(text.to_owned())).ok_or(TelemetryPathError)
+        (text.starts_with('/') && plain && !ours && text != PROBE)
+            .then(|| Self(text.to_owned()))
+            .ok_or(TelemetryPathError)
     }
 }
 
@@ -122,38 +159,40 @@ mod tests {
             started: Timestamp::UNIX_EPOCH,
             board: Arc::default(),
             rendered: ArcSwap::default(),
+            prober: ArcSwapOption::empty(),
             ready: AtomicBool::new(false),
         }
     }
 
-    fn status(site: &Site, method: Method, path: &str) -> u16 {
+    async fn status(site: &Site, method: Method, path: &str) -> u16 {
         let request = Request::builder().method(method).uri(path).body(()).expect("a request");
-        site.answer(&request.into_parts().0).status().as_u16()
+        site.answer(&request.into_parts().0).await.status().as_u16()
     }
 
-    #[test]
-    fn only_what_exists_is_answered_and_only_to_those_who_read() {
+    #[tokio::test]
+    async fn only_what_exists_is_answered_and_only_to_those_who_read() {
         let site = site();
         for path in ["/", "/metrics", "/metrics?target=x", "/-/healthy"] {
-            assert_eq!(status(&site, Method::GET, path), 200, "{path}");
+            assert_eq!(status(&site, Method::GET, path).await, 200, "{path}");
         }
-        assert_eq!(status(&site, Method::HEAD, "/metrics"), 200);
-        assert_eq!(status(&site, Method::GET, "/metrics/"), 404);
-        assert_eq!(status(&site, Method::POST, "/-/healthy"), 405);
-        assert_eq!(status(&site, Method::from_bytes(b"ODD").expect("a method"), "/"), 405);
+        assert_eq!(status(&site, Method::HEAD, "/metrics").await, 200);
+        assert_eq!(status(&site, Method::GET, "/metrics/").await, 404);
+        assert_eq!(status(&site, Method::GET, "/probe?target=a:1").await, 404);
+        assert_eq!(status(&site, Method::POST, "/-/healthy").await, 405);
+        assert_eq!(status(&site, Method::from_bytes(b"ODD").expect("a method"), "/").await, 405);
     }
 
-    #[test]
-    fn readiness_waits_for_the_first_full_pass() {
+    #[tokio::test]
+    async fn readiness_waits_for_the_first_full_pass() {
         let site = site();
-        assert_eq!(status(&site, Method::GET, READY), 503);
+        assert_eq!(status(&site, Method::GET, READY).await, 503);
         site.ready.store(true, Ordering::Relaxed);
-        assert_eq!(status(&site, Method::GET, READY), 200);
+        assert_eq!(status(&site, Method::GET, READY).await, 200);
     }
 
     #[test]
     fn a_telemetry_path_cannot_hide_the_health_or_break_the_page() {
-        for wrong in ["metrics", "", "/a?b", "/-/ready", "/a\"b", "/ä"] {
+        for wrong in ["metrics", "", "/a?b", "/-/ready", "/probe", "/a\"b", "/ä"] {
             assert!(wrong.parse::<TelemetryPath>().is_err(), "{wrong}");
         }
     }

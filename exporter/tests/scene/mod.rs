@@ -17,7 +17,9 @@ use tokio_rustls::TlsAcceptor;
 
 pub const NAME: &str = "ups-01.example.com";
 /// Far beyond what anything here takes; reached only by a failure.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(20);
+/// Of whatever port is free.
+pub const ANY_PORT: &str = "--web.listen-address=127.0.0.1:0";
 
 /// An authority that signs the tests' certificates.
 pub struct Authority(CertifiedIssuer<'static, KeyPair>);
@@ -48,13 +50,27 @@ impl Authority {
 
     /// A leaf for [`NAME`] that is valid in these years.
     pub fn issue(&self, common_name: &str, years: std::ops::Range<i32>) -> Identity {
-        let mut params = CertificateParams::new(vec![NAME.to_owned()]).expect("a DNS name");
+        self.issue_for(NAME, common_name, years)
+    }
+
+    pub fn issue_for(&self, name: &str, common_name: &str, years: std::ops::Range<i32>) -> Identity {
+        let mut params = CertificateParams::new(vec![name.to_owned()]).expect("a DNS name");
         params.distinguished_name.push(DnType::CommonName, common_name);
         params.not_before = rcgen::date_time_ymd(years.start, 1, 1);
         params.not_after = rcgen::date_time_ymd(years.end, 1, 1);
         let key = KeyPair::generate().expect("a key");
         let certificate = params.signed_by(&key, &self.0).expect("a signed certificate");
         Identity { der: certificate.der().clone(), pem: certificate.pem(), key }
+    }
+}
+
+impl Identity {
+    pub fn key_pem(&self) -> String {
+        self.key.serialize_pem()
+    }
+
+    pub fn key_der(&self) -> PrivateKeyDer<'static> {
+        PrivateKeyDer::from(PrivatePkcs8KeyDer::from(self.key.serialize_der()))
     }
 }
 
@@ -80,8 +96,8 @@ pub async fn tls_server(identity: &Identity, manner: &Manner<'_>) -> SocketAddr 
             builder.with_client_cert_verifier(verifier.expect("a verifier"))
         }
     };
-    let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(identity.key.serialize_der()));
-    let config = builder.with_single_cert(vec![identity.der.clone()], key).expect("a certificate and its key");
+    let config =
+        builder.with_single_cert(vec![identity.der.clone()], identity.key_der()).expect("a certificate and its key");
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("an address");
     let acceptor = TlsAcceptor::from(Arc::new(config));
@@ -96,6 +112,13 @@ pub async fn tls_server(identity: &Identity, manner: &Manner<'_>) -> SocketAddr 
         }
     });
     address
+}
+
+/// The built program with a configuration.
+pub fn program(config: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kagiban-exporter"));
+    command.arg("--config.file").arg(config).env_remove("JAVA_HOME");
+    command
 }
 
 /// Runs the program to its end.
@@ -116,12 +139,15 @@ pub struct Exporter {
 
 impl Exporter {
     pub fn start(config: &Path) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_kagiban-exporter"))
-            .args(["--web.listen-address=127.0.0.1:0", "--config.file"])
-            .arg(config)
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the program was built");
+        let exporter = Self::launch(program(config).arg(ANY_PORT));
+        exporter
+            .wait_until("it is ready", |exporter| exporter.request("GET", "/-/ready", "").starts_with("HTTP/1.1 200"));
+        exporter
+    }
+
+    /// Runs until it listens, and no longer waited for.
+    pub fn launch(command: &mut Command) -> Self {
+        let mut child = command.stderr(Stdio::piped()).spawn().expect("the program was built");
         let mut stderr = BufReader::new(child.stderr.take().expect("stderr is piped"));
         let mut seen = String::new();
         let address = loop {
@@ -139,10 +165,7 @@ impl Exporter {
                 sink.lock().expect("no writer panics").extend([line.as_str(), "\n"]);
             }
         });
-        let exporter = Self { child, address, log };
-        exporter
-            .wait_until("it is ready", |exporter| exporter.request("GET", "/-/ready", "").starts_with("HTTP/1.1 200"));
-        exporter
+        Self { child, address, log }
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -159,7 +182,11 @@ impl Exporter {
 
     /// The whole answer, head and body.
     pub fn request(&self, method: &str, path: &str, headers: &str) -> String {
-        let mut stream = TcpStream::connect(self.address).expect("it listens");
+        self.request_at(self.address, method, path, headers)
+    }
+
+    pub fn request_at(&self, address: SocketAddr, method: &str, path: &str, headers: &str) -> String {
+        let mut stream = TcpStream::connect(address).expect("it listens");
         stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
         let head = format!("{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}\r\n");
         stream.write_all(head.as_bytes()).expect("it reads");

@@ -1,17 +1,32 @@
 //! What the system says of itself.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use jiff::{SignedDuration, Timestamp};
 
 use super::read_regular;
 
 /// A UUID with a line end.
 const MAX_BOOT_ID_BYTES: u64 = 64;
 
+/// Two numbers of seconds.
+const MAX_UPTIME_BYTES: u64 = 128;
+
 /// Changes with every boot; empty where the kernel does not tell.
 pub fn boot_id() -> String {
     let path = PathBuf::from("/proc/sys/kernel/random/boot_id");
     let read = read_regular(&path, MAX_BOOT_ID_BYTES).ok();
     read.map(|file| String::from_utf8_lossy(&file.bytes).trim().to_owned()).unwrap_or_default()
+}
+
+/// When the system was started, by the clock as it stands; a container may be told its own start. Unknown where the kernel
+/// does not tell.
+pub fn booted_at() -> Option<Timestamp> {
+    let file = read_regular(Path::new("/proc/uptime"), MAX_UPTIME_BYTES).ok()?;
+    let text = std::str::from_utf8(&file.bytes).ok()?;
+    let seconds: f64 = text.split_whitespace().next()?.parse().ok()?;
+    let uptime = SignedDuration::try_from_secs_f64(seconds).ok()?;
+    Timestamp::now().checked_sub(uptime).ok()
 }
 
 /// Exists while systemd-logind has a shutdown scheduled.

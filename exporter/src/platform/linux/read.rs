@@ -1,7 +1,7 @@
 //! Reading files that somebody else may have put there.
 
 use std::fs::{File, Metadata, OpenOptions};
-use std::io::Read;
+use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use rustix::fs::OFlags;
 use rustix::io::Errno;
 use zeroize::Zeroizing;
 
-use crate::platform::files::{FileError, FileIdentity, FileRead};
+use crate::platform::files::{FileEnds, FileError, FileIdentity, FileRead};
 
 /// Reads a regular file of at most `limit` bytes, following symlinks. A FIFO, a device or a directory is refused and
 /// not opened: to open one can already do something, start a watchdog for example.
@@ -17,17 +17,8 @@ use crate::platform::files::{FileError, FileIdentity, FileRead};
 /// # Errors
 /// See [`FileError`]; the size is refused before a byte is read.
 pub fn read_regular(path: &Path, limit: u64) -> Result<FileRead, FileError> {
-    identify(path)?;
+    let (file, metadata) = open_regular(path)?;
     let failed = |error| failed(path, error);
-    // What the path leads to may have been swapped since, so it is asked again below. O_NONBLOCK: opening a FIFO without a
-    // writer would wait for one. O_NOCTTY: a terminal must not adopt us.
-    let flags = (OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC).bits();
-    let flags = i32::try_from(flags).unwrap_or_default();
-    let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(failed)?;
-    let metadata = file.metadata().map_err(failed)?;
-    if !metadata.is_file() {
-        return Err(FileError::NotRegular { path: path.to_owned(), kind: kind(&metadata) });
-    }
     let size = metadata.len();
     let too_large = |size| FileError::TooLarge { path: path.to_owned(), size, limit };
     if size > limit {
@@ -39,6 +30,40 @@ pub fn read_regular(path: &Path, limit: u64) -> Result<FileRead, FileError> {
         return Err(too_large(read));
     }
     Ok(FileRead { bytes, identity: identity(&metadata) })
+}
+
+/// Reads at most `head` bytes of a regular file's beginning and at most `tail` of its end, however large it is.
+///
+/// # Errors
+/// See [`FileError`].
+pub fn read_ends(path: &Path, head: u64, tail: u64) -> Result<FileEnds, FileError> {
+    let (mut file, metadata) = open_regular(path)?;
+    let failed = |error| failed(path, error);
+    let mut ends = FileEnds {
+        head: Vec::new(),
+        tail: Vec::new(),
+        tail_at: metadata.len().saturating_sub(tail),
+        identity: identity(&metadata),
+    };
+    (&file).take(head).read_to_end(&mut ends.head).map_err(failed)?;
+    file.seek(SeekFrom::Start(ends.tail_at)).map_err(failed)?;
+    file.take(tail).read_to_end(&mut ends.tail).map_err(failed)?;
+    Ok(ends)
+}
+
+fn open_regular(path: &Path) -> Result<(File, Metadata), FileError> {
+    identify(path)?;
+    let failed = |error| failed(path, error);
+    // What the path leads to may have been swapped since, so it is asked again below. O_NONBLOCK: opening a FIFO without a
+    // writer would wait for one. O_NOCTTY: a terminal must not adopt us.
+    let flags = (OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC).bits();
+    let flags = i32::try_from(flags).unwrap_or_default();
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(failed)?;
+    let metadata = file.metadata().map_err(failed)?;
+    if !metadata.is_file() {
+        return Err(FileError::NotRegular { path: path.to_owned(), kind: kind(&metadata) });
+    }
+    Ok((file, metadata))
 }
 
 /// Which file a path leads to now, following symlinks, without reading it.
@@ -57,6 +82,20 @@ pub fn identify(path: &Path) -> Result<FileIdentity, FileError> {
 pub fn is_readable_by_others(path: &Path) -> bool {
     const GROUP_AND_OTHERS_READ: u32 = 0o044;
     std::fs::metadata(path).is_ok_and(|metadata| metadata.mode() & GROUP_AND_OTHERS_READ != 0)
+}
+
+/// Whether somebody else than an administrator may write what lies at a path; a symbolic link is not followed, and is not
+/// written to. Administrators are root and the account that this program runs under. The group's bits count whatever the
+/// group is: where there is an access control list, they are its mask.
+///
+/// # Errors
+/// See [`FileError`].
+pub fn is_writable_by_others(path: &Path) -> Result<bool, FileError> {
+    const GROUP_AND_OTHERS_WRITE: u32 = 0o022;
+    let metadata = std::fs::symlink_metadata(path).map_err(|error| failed(path, error))?;
+    let owner = metadata.uid();
+    let is_ours = owner == 0 || owner == rustix::process::geteuid().as_raw();
+    Ok(!metadata.is_symlink() && (!is_ours || metadata.mode() & GROUP_AND_OTHERS_WRITE != 0))
 }
 
 fn failed(path: &Path, error: std::io::Error) -> FileError {

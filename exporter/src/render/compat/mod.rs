@@ -13,6 +13,7 @@ mod ssl_exporter;
 use std::collections::BTreeSet;
 use std::fmt;
 
+pub(super) use self::ssl_exporter::Described;
 use super::table::{Family, Samples, Value};
 use crate::config::CompatSet;
 use crate::snapshot::Snapshot;
@@ -32,10 +33,15 @@ pub(super) const fn families(set: CompatSet) -> &'static [Family<Snapshot>] {
 /// Puts a series once: the labels of those exporters do not always tell two places apart, and Prometheus refuses a whole
 /// scrape for one series that is there twice. The first stands.
 #[derive(Default)]
-struct Unique(BTreeSet<Vec<String>>);
+pub(super) struct Unique(BTreeSet<Vec<String>>);
 
 impl Unique {
-    fn put(&mut self, out: &mut Samples<'_, '_>, labels: &[(&str, &str)], value: impl Into<Value>) -> fmt::Result {
+    pub(super) fn put(
+        &mut self,
+        out: &mut Samples<'_, '_>,
+        labels: &[(&str, &str)],
+        value: impl Into<Value>,
+    ) -> fmt::Result {
         let texts = labels.iter().map(|(_, text)| (*text).to_owned()).collect();
         if self.0.insert(texts) { out.put(labels, value) } else { Ok(()) }
     }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::super::Rendered;
-use super::super::tests::certificate;
+use super::super::Format;
+use super::super::tests::{body, certificate};
 use crate::config::CompatSet;
 use crate::snapshot::{
     Backend, Board, Contents, FileSeen, Label, Observation, Pass, Role, SourceId, SourceKind, Trouble, UpsSeen,
@@ -19,10 +19,9 @@ fn rendered(observation: Observation, compat: &[CompatSet]) -> String {
     board.expect([(id.clone(), &[][..])]);
     let ended = Timestamp::constant(1_790_000_000, 0);
     board.publish(&id, Pass { observation, trouble: None, ended, took: Duration::ZERO });
-    let with = Rendered::new(&board.snapshot(), compat);
-    let without = Rendered::new(&board.snapshot(), &[]);
-    let ours = std::str::from_utf8(&without.text).expect("UTF-8");
-    std::str::from_utf8(&with.text).expect("UTF-8").strip_prefix(ours).expect("our own names come first").to_owned()
+    let with = body(&board.snapshot(), Format::Text, compat);
+    let ours = body(&board.snapshot(), Format::Text, &[]);
+    with.strip_prefix(&ours).expect("our own names come first").to_owned()
 }
 
 fn ups(name: &str, backend: Backend, raw: &[(&str, &str)]) -> UpsSeen {

@@ -1,9 +1,10 @@
 //! One look at the files of a rule, reading only those that are not the ones read before.
 
-use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::collections::{BTreeMap, HashSet};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
 
 use jiff::Timestamp;
 use kagiban_keystore::{Format, Limits, PasswordCheck};
@@ -18,6 +19,9 @@ use crate::snapshot::{Contents, FileSeen, Label, SeenCertificate, Trouble};
 /// A file that changed less than this before it was read may change again within one tick of the file system's clock,
 /// with the same size and the same time: it is read once more.
 const SETTLED_AFTER_NANOSECONDS: i128 = 2_000_000_000;
+
+/// Starting a thread costs what a handful of files do; below this nobody would notice.
+const WORTH_A_THREAD: usize = 256;
 
 /// What a scanner looks for.
 #[derive(Clone, Debug)]
@@ -53,6 +57,14 @@ pub(super) struct Scanner {
     read: BTreeMap<PathBuf, Read>,
 }
 
+/// What one path led to.
+#[derive(Debug)]
+enum Look {
+    Absent,
+    Failed(Arc<FileSeen>),
+    Read(PathBuf, Read),
+}
+
 /// A file that was read, and which one it was.
 #[derive(Debug)]
 struct Read {
@@ -77,23 +89,41 @@ impl Scanner {
                 found.trouble.get_or_insert(trouble);
             }
         }
+        if self.rule.distinct {
+            let mut taken = HashSet::new();
+            let mut is_new = |id: FileIdentity| taken.insert((id.device, id.inode));
+            found.paths.retain(|path, _| platform::identify(path).map_or(true, &mut is_new));
+        }
         let mut before = std::mem::take(&mut self.read);
-        let mut taken = std::collections::HashSet::new();
-        let mut files = Vec::with_capacity(found.paths.len());
-        for (path, must_exist) in found.paths {
-            match platform::identify(&path) {
-                Ok(identity) if self.rule.distinct && !taken.insert((identity.device, identity.inode)) => {}
-                Ok(identity) => {
-                    let known = before.remove(&path).filter(|read| read.settled && read.identity == identity);
-                    let read = known.unwrap_or_else(|| self.read(&path));
+        let places = found.paths.into_iter().map(|(path, must_exist)| {
+            let known = before.remove(&path);
+            (path, must_exist, known)
+        });
+        let looks = side_by_side(places.collect(), |(path, must_exist, known)| self.look(path, must_exist, known));
+        let mut files = Vec::with_capacity(looks.len());
+        for look in looks {
+            match look {
+                Look::Absent => {}
+                Look::Failed(seen) => files.push(seen),
+                Look::Read(path, read) => {
                     files.push(Arc::clone(&read.seen));
                     self.read.insert(path, read);
                 }
-                Err(FileError::NotFound { .. }) if !must_exist => {}
-                Err(error) => files.push(Arc::new(failed(&path, None, Trouble::new(error.reason(), &error)))),
             }
         }
         Scan { files, trouble: found.trouble }
+    }
+
+    fn look(&self, path: PathBuf, must_exist: bool, known: Option<Read>) -> Look {
+        match platform::identify(&path) {
+            Ok(identity) => {
+                let known = known.filter(|read| read.settled && read.identity == identity);
+                let read = known.unwrap_or_else(|| self.read(&path));
+                Look::Read(path, read)
+            }
+            Err(FileError::NotFound { .. }) if !must_exist => Look::Absent,
+            Err(error) => Look::Failed(Arc::new(failed(&path, None, Trouble::new(error.reason(), &error)))),
+        }
     }
 
     fn find(&self) -> Found {
@@ -128,6 +158,21 @@ impl Scanner {
             }
         }
     }
+}
+
+/// Maps in order, on two threads where that is worth a second one.
+fn side_by_side<T: Send, U: Send>(mut items: Vec<T>, map: impl Fn(T) -> U + Sync) -> Vec<U> {
+    if items.len() < WORTH_A_THREAD {
+        return items.into_iter().map(map).collect();
+    }
+    let rest = items.split_off(items.len() / 2);
+    let run = |items: Vec<T>| items.into_iter().map(&map).collect::<Vec<U>>();
+    thread::scope(|scope| {
+        let others = scope.spawn(|| run(rest));
+        let mut mapped = run(items);
+        mapped.extend(others.join().unwrap_or_else(|panic| resume_unwind(panic)));
+        mapped
+    })
 }
 
 fn is_absent(path: &Path) -> bool {

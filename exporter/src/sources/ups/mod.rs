@@ -10,18 +10,27 @@
 //! A client speaks its protocol, bounded; what it read becomes a [`Reading`] by a pure function beside it.
 
 mod apcupsd;
+mod dates;
 mod nut;
-mod snmp;
+#[cfg(test)]
+mod peer;
+pub(super) mod snmp;
+mod trust;
 mod web;
+mod wire;
+
+pub(crate) use web::read_page;
 
 use std::panic::AssertUnwindSafe;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
 use tokio::time::timeout;
 
 use super::schedule::{panicked, timed_out};
-use crate::config::{UpsBackend, UpsConfig};
+use crate::config::{SnmpConfig, UpsBackend, UpsConfig};
 use crate::snapshot::{Backend, Label, Observation, Trouble, UpsSeen};
 use crate::ups::Reading;
 
@@ -29,6 +38,7 @@ use crate::ups::Reading;
 pub(super) const REASONS: &[&str] = &[
     "auth",
     "bad_encoding",
+    "busy",
     "comm_lost",
     "connect",
     "data_stale",
@@ -63,28 +73,43 @@ pub(super) struct UpsSource {
 
 #[derive(Debug)]
 enum Client {
-    Nut(nut::Client),
+    Nut(Box<nut::Client>),
     Apcupsd(apcupsd::Client),
     Snmp(Box<snmp::Client>),
-    Web(web::Client),
+    Web(Box<web::Client>),
 }
 
 impl UpsSource {
-    pub(super) fn new(config: &UpsConfig) -> Self {
+    pub(super) fn new(config: &UpsConfig, system_bundle: Option<&Path>) -> Self {
         let name = Label::new(config.name.as_str());
+        let (interval, deadline) = (config.interval.as_duration(), config.timeout.as_duration());
+        // A client that ends by itself can say how far it came, and keeps the UPSes that it had read.
+        let own = deadline - deadline / 10;
         let (client, address) = match &config.backend {
-            UpsBackend::Nut(nut) => (Client::Nut(nut::Client::new(nut, name.clone())), &nut.address),
-            UpsBackend::Apcupsd(apcupsd) => (Client::Apcupsd(apcupsd::Client::new(apcupsd)), &apcupsd.address),
-            UpsBackend::Snmp(snmp) => (Client::Snmp(Box::new(snmp::Client::new(snmp))), &snmp.address),
-            UpsBackend::PowerchuteWeb(web) => (Client::Web(web::Client::new(web)), &web.address),
+            UpsBackend::Nut(nut) => {
+                (Client::Nut(Box::new(nut::Client::new(nut, name.clone(), system_bundle, own))), &nut.address)
+            }
+            UpsBackend::Apcupsd(apcupsd) => (Client::Apcupsd(apcupsd::Client::new(apcupsd, own)), &apcupsd.address),
+            UpsBackend::Snmp(snmp) => (Client::Snmp(Box::new(snmp::Client::new(snmp, own, interval))), &snmp.address),
+            UpsBackend::PowerchuteWeb(web) => {
+                (Client::Web(Box::new(web::Client::new(web, system_bundle, interval, deadline))), &web.address)
+            }
         };
         Self {
             target: Label::new(address),
-            deadline: config.timeout.as_duration(),
+            deadline,
             feeds_host: config.feeds_host,
             client,
             known: vec![name.clone()],
             name,
+        }
+    }
+
+    /// Of an SNMP agent, what a receiver of its traps needs.
+    pub(super) fn trapped(&self) -> Option<(&SnmpConfig, Arc<snmp::Inbox>)> {
+        match &self.client {
+            Client::Snmp(client) => Some(client.trapped()),
+            Client::Nut(_) | Client::Apcupsd(_) | Client::Web(_) => None,
         }
     }
 
@@ -113,6 +138,21 @@ impl UpsSource {
             outcome: outcome.map(Box::new),
         }
     }
+}
+
+/// Takes bytes for what upsd sends: for the fuzzer.
+pub(crate) fn read_nut_bytes(bytes: &[u8]) {
+    nut::read_bytes(bytes);
+}
+
+/// Takes bytes for what apcupsd sends: for the fuzzer.
+pub(crate) fn read_nis_bytes(bytes: &[u8]) {
+    apcupsd::read_bytes(bytes);
+}
+
+/// Takes bytes for what an SNMP agent sends: for the fuzzer.
+pub(crate) fn read_snmp_bytes(bytes: &[u8]) {
+    snmp::read_bytes(bytes);
 }
 
 impl Client {

@@ -1,0 +1,74 @@
+//! `powerchuteHealth:` — how the hardening of PowerChute agents is looked at.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer, de};
+
+use super::ups::{SnmpAuthConfig, SnmpPrivacyConfig, address};
+use super::values::{Interval, absolute_path};
+use crate::health::JavaVersion;
+
+/// It holds for every agent of the product: those that are configured, and those that are found.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
+pub struct HealthConfig {
+    pub enabled: bool,
+    pub interval: Interval,
+    /// For one whole look at one agent.
+    pub timeout: Interval,
+    /// The oldest Java that will do; without it the version is not judged.
+    pub minimum_java_version: Option<JavaVersion>,
+    /// Where command files lie, besides the agent's own folder for them.
+    #[serde(deserialize_with = "absolute_paths")]
+    pub command_directories: Vec<PathBuf>,
+    /// Without it the agent's SNMP port is not asked.
+    pub snmp: Option<HealthSnmpConfig>,
+}
+
+/// What the agent is asked by SNMP: whether it answers v1, and a v3 user without SHA-2 and AES.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct HealthSnmpConfig {
+    /// `host:port`, as `127.0.0.1:161`.
+    #[serde(deserialize_with = "address")]
+    pub address: String,
+    /// The first line is the community that v1 is asked with.
+    #[serde(default, deserialize_with = "absolute_path")]
+    pub community_file: Option<PathBuf>,
+    /// The v3 user; by default one that no agent has, which is enough to see that v3 is answered.
+    #[serde(default)]
+    pub user: Option<String>,
+    /// Together with `privacy`: the protocols that the user is expected to have.
+    #[serde(default)]
+    pub auth: Option<SnmpAuthConfig>,
+    #[serde(default)]
+    pub privacy: Option<SnmpPrivacyConfig>,
+}
+
+impl Default for HealthConfig {
+    /// What is looked at changes when somebody installs or configures something, and a walk through two trees is not free.
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            interval: Interval::new(Duration::from_mins(5)),
+            timeout: Interval::new(Duration::from_mins(1)),
+            minimum_java_version: None,
+            command_directories: Vec::new(),
+            snmp: None,
+        }
+    }
+}
+
+fn absolute_paths<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<PathBuf>, D::Error> {
+    #[derive(Deserialize)]
+    struct Absolute(#[serde(deserialize_with = "absolute_path")] Option<PathBuf>);
+    let paths: Vec<_> = Vec::<Absolute>::deserialize(deserializer)?.into_iter().filter_map(|path| path.0).collect();
+    if paths.len() > MAX_COMMAND_DIRECTORIES {
+        return Err(de::Error::custom(format!("more than {MAX_COMMAND_DIRECTORIES} directories")));
+    }
+    Ok(paths)
+}
+
+/// An agent runs some ten commands.
+const MAX_COMMAND_DIRECTORIES: usize = 16;

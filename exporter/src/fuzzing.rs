@@ -1,0 +1,73 @@
+//! What reads bytes from outside, each behind one function that takes any: for the fuzzer in `tests/fuzz`, and for the test
+//! that gives them its seeds and everything that ever broke them.
+
+use std::path::Path;
+
+use kagiban_keystore::Limits;
+use secrecy::SecretString;
+
+use crate::snapshot::SeenCertificate;
+
+/// A reader and its name.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// Every target, by the name of its directories in `tests/fuzz`.
+pub const TARGETS: &[Target] = &[
+    ("config", config),
+    ("event_log", event_log),
+    ("event_log_text", event_log_text),
+    ("keystore", keystore),
+    ("nis", nis),
+    ("nut", nut),
+    ("snmp", snmp),
+    ("web_page", web_page),
+];
+
+/// The configuration, with its checks of patterns, durations and names.
+pub fn config(bytes: &[u8]) {
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        // Refused or not: it must come back.
+        let _ = crate::config::parse(text, Path::new("exporter.yaml"));
+    }
+}
+
+/// Every format of keystore, with no password, a wrong or a right one, and what is kept of it.
+pub fn keystore(bytes: &[u8]) {
+    // A key derivation at the usual limit takes a second: here it only has to be started.
+    let limits = Limits { max_iterations: 2_000, max_total_iterations: 4_000, ..Limits::default() };
+    for password in [None, Some(SecretString::from("changeit"))] {
+        if let Ok(store) = kagiban_keystore::read(bytes, password.as_ref(), &limits) {
+            SeenCertificate::stored(&store.entries);
+        }
+    }
+}
+
+/// What upsd sends, through parser and mapping.
+pub fn nut(bytes: &[u8]) {
+    crate::sources::read_nut_bytes(bytes);
+}
+
+/// What apcupsd sends, through parser and mapping.
+pub fn nis(bytes: &[u8]) {
+    crate::sources::read_nis_bytes(bytes);
+}
+
+/// A datagram of an SNMP agent, as a reply and as a trap.
+pub fn snmp(bytes: &[u8]) {
+    crate::sources::read_snmp_bytes(bytes);
+}
+
+/// A status page of the PowerChute web UI.
+pub fn web_page(bytes: &[u8]) {
+    let _ = crate::sources::read_page(bytes);
+}
+
+/// `EventLog` of PowerChute, a Java serialization stream.
+pub fn event_log(bytes: &[u8]) {
+    crate::sources::fuzz_event_log(bytes);
+}
+
+/// `EventLog.txt` of PowerChute Network Shutdown.
+pub fn event_log_text(bytes: &[u8]) {
+    crate::sources::fuzz_event_log_text(bytes);
+}

@@ -1,0 +1,286 @@
+//! From facts to verdicts.
+
+use kagiban_agents::Hardening;
+
+use super::{Check, CheckSeen, Facts, LeafMarks, SnmpSeen, StorePassword, Verdict, Writers};
+use crate::label::Label;
+use crate::snapshot::Trouble;
+
+type Judged = (Verdict, String);
+
+/// Judges every check. Total: a check whose facts are missing is unknown.
+pub fn verdicts(facts: &Facts, product: &Hardening) -> Vec<CheckSeen> {
+    let judge = |check| match check {
+        Check::KeystorePasswordChanged => keystore_password(facts, product),
+        Check::FactoryCertificateReplaced => factory_certificate(facts, product),
+        Check::CacertsPasswordChanged => cacerts_password(facts),
+        Check::JreDirectoryProtected => protected(&facts.jre),
+        Check::JreRecent => java(facts),
+        Check::SnmpV1Disabled => known(&facts.snmp, |seen| snmp_v1(*seen)),
+        Check::SnmpV3Strong => known(&facts.snmp, |seen| snmp_v3(*seen)),
+        Check::CommandFilesProtected => protected(&facts.command_files),
+        Check::InstallDirectoryProtected => protected(&facts.install),
+        Check::ProtectedFilesPresent => known(&facts.missing, |missing| match missing.as_slice() {
+            [] => passed("all are there"),
+            missing => failed(format!("not there: {}", missing.join(", "))),
+        }),
+        Check::SilentInstallRemoved => known(&facts.left_behind, |left| match left {
+            None => passed("none in the installation's folders"),
+            Some(path) => failed(format!("{path} may hold the password in the clear")),
+        }),
+        Check::OldTlsRefused => old_tls(facts),
+    };
+    let seen = |check| {
+        let (verdict, detail) = judge(check);
+        CheckSeen { check, verdict, detail: Label::new(&detail) }
+    };
+    Check::ALL.into_iter().map(seen).collect()
+}
+
+/// The handbook names no default password of this store. So it is known to be unchanged in two cases: the one default that
+/// the handbook does name, Java's, opens it; or nobody has set one while the certificate in it is still the factory's.
+fn keystore_password(facts: &Facts, product: &Hardening) -> Judged {
+    known(&facts.store_password, |password| match password {
+        StorePassword::Default => failed(format!("the keystore opens with {:?}", product.default_password)),
+        StorePassword::Own => passed("a password of its own opens the keystore"),
+        StorePassword::Mismatch => {
+            unknown("bad_password", "the password that is set does not open the keystore; was the agent restarted?")
+        }
+        StorePassword::NotTold if is_factory(&facts.stored, product) || is_factory(&facts.served, product) => {
+            failed("no password is set, and the certificate is still the factory's".to_owned())
+        }
+        StorePassword::NotTold => {
+            unknown("not_told", "no password is set, but the agent may have taken it out of its settings")
+        }
+    })
+}
+
+/// A factory's certificate in the keystore is served at the next start, whatever is served now.
+fn factory_certificate(facts: &Facts, product: &Hardening) -> Judged {
+    if is_factory(&facts.served, product) {
+        return failed("the certificate that is served is as the agent makes it".to_owned());
+    }
+    if is_factory(&facts.stored, product) {
+        return failed("the certificate in the keystore is as the agent makes it".to_owned());
+    }
+    known(&facts.served, |leaf| {
+        passed(if leaf.self_issued { "self-signed, but not the agent's own make" } else { "issued by an authority" })
+    })
+}
+
+fn is_factory(leaf: &Result<LeafMarks, Trouble>, product: &Hardening) -> bool {
+    leaf.as_ref().is_ok_and(|leaf| leaf.is_factory(product))
+}
+
+fn cacerts_password(facts: &Facts) -> Judged {
+    known(&facts.cacerts_open_by_default, |by_default| {
+        if *by_default {
+            failed("it opens with the password that every Java is delivered with".to_owned())
+        } else {
+            passed("the password that every Java is delivered with does not open it")
+        }
+    })
+}
+
+fn protected(writers: &Result<Writers, Trouble>) -> Judged {
+    known(writers, |writers| match writers {
+        Writers::Administrators => passed("only administrators may write there"),
+        Writers::Others(path) => failed(format!("others may write {path}")),
+        Writers::Unfinished => unknown("too_many_files", "there is more in it than is looked at"),
+    })
+}
+
+fn java(facts: &Facts) -> Judged {
+    let Some(minimum) = &facts.minimum_java else {
+        return unknown("not_configured", "set minimumJavaVersion to have the version judged");
+    };
+    known(&facts.java, |version| {
+        if version < minimum {
+            failed(format!("Java {version} is older than {minimum}"))
+        } else {
+            passed(format!("Java {version}"))
+        }
+    })
+}
+
+/// Silence may be a wrong community. It counts only where the agent is seen to answer v3.
+fn snmp_v1(seen: SnmpSeen) -> Judged {
+    match seen.v1 {
+        Some(true) => failed("the agent answers SNMP v1".to_owned()),
+        Some(false) if seen.v3 => passed("the agent answers v3, and v1 with this community not"),
+        Some(false) => unknown("no_answer", "the agent answers neither v1 nor v3: off, or other credentials"),
+        None => unknown("not_configured", "set snmp.communityFile to have v1 asked"),
+    }
+}
+
+fn snmp_v3(seen: SnmpSeen) -> Judged {
+    match (seen.v3, seen.v3_open, seen.v3_strong) {
+        (_, true, _) => failed("the agent answers the user without authentication".to_owned()),
+        (false, false, _) => unknown("no_answer", "the agent does not answer v3"),
+        (true, false, Some(true)) => passed("the user speaks SHA-2 and AES"),
+        (true, false, Some(false)) => {
+            unknown("strength_not_seen", "the user does not answer to these protocols and passwords")
+        }
+        (true, false, None) => {
+            unknown("strength_not_seen", "set snmp.auth and snmp.privacy to have the user's protocols tried")
+        }
+    }
+}
+
+/// Who refuses everything has refused nothing in particular: the port must be seen to speak TLS.
+fn old_tls(facts: &Facts) -> Judged {
+    known(&facts.old_tls, |accepted| match accepted {
+        Some(version) => failed(format!("the agent speaks {version}")),
+        None => known(&facts.served, |_| passed("it refuses TLS 1.0 and 1.1")),
+    })
+}
+
+fn known<T>(fact: &Result<T, Trouble>, judge: impl FnOnce(&T) -> Judged) -> Judged {
+    match fact {
+        Ok(fact) => judge(fact),
+        Err(trouble) => (Verdict::Unknown(trouble.reason), trouble.message.to_string()),
+    }
+}
+
+fn passed(detail: impl Into<String>) -> Judged {
+    (Verdict::Passed, detail.into())
+}
+
+const fn failed(detail: String) -> Judged {
+    (Verdict::Failed, detail)
+}
+
+fn unknown(reason: &'static str, detail: &str) -> Judged {
+    (Verdict::Unknown(reason), detail.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use kagiban_agents::Product;
+
+    use super::*;
+    use crate::health::JavaVersion;
+
+    fn product() -> &'static Hardening {
+        Product::PowerchuteSerialShutdown.facts().hardening.as_ref().expect("the handbook's product")
+    }
+
+    fn leaf(self_issued: bool, signature: &str) -> Result<LeafMarks, Trouble> {
+        Ok(LeafMarks { self_issued, key: "RSA-2048".to_owned(), signature: signature.to_owned() })
+    }
+
+    fn version(text: &str) -> JavaVersion {
+        text.parse().expect("a version")
+    }
+
+    /// Everything as the handbook wants it.
+    fn good() -> Facts {
+        Facts {
+            served: leaf(false, "SHA256withRSA"),
+            stored: leaf(false, "SHA256withRSA"),
+            store_password: Ok(StorePassword::Own),
+            cacerts_open_by_default: Ok(false),
+            jre: Ok(Writers::Administrators),
+            install: Ok(Writers::Administrators),
+            command_files: Ok(Writers::Administrators),
+            java: Ok(version("17.0.9")),
+            minimum_java: Some(version("17.0.9")),
+            missing: Ok(Vec::new()),
+            left_behind: Ok(None),
+            old_tls: Ok(None),
+            snmp: Ok(SnmpSeen { v1: Some(false), v3: true, v3_open: false, v3_strong: Some(true) }),
+        }
+    }
+
+    fn other_than_passed(facts: &Facts) -> Vec<(&'static str, Verdict)> {
+        let seen = verdicts(facts, product());
+        assert_eq!(seen.len(), Check::ALL.len());
+        seen.iter().filter(|it| it.verdict != Verdict::Passed).map(|it| (it.check.id(), it.verdict)).collect()
+    }
+
+    #[test]
+    fn an_agent_that_was_hardened_passes_every_check() {
+        assert_eq!(other_than_passed(&good()), []);
+    }
+
+    #[test]
+    fn each_fault_fails_its_own_check_and_no_other() {
+        use Verdict::{Failed, Unknown};
+        let factory = || leaf(true, "SHA512withRSA");
+        let others = || Ok(Writers::Others(Label::new("/opt/x")));
+        let snmp = |seen: SnmpSeen| Facts { snmp: Ok(seen), ..good() };
+        let seen = SnmpSeen { v1: Some(false), v3: true, v3_open: false, v3_strong: Some(true) };
+        let trouble = || Trouble::new("permission_denied", "no");
+        let cases: Vec<(Facts, &[(&str, Verdict)])> = vec![
+            (Facts { served: factory(), ..good() }, &[("factory_certificate_replaced", Failed)]),
+            (Facts { stored: factory(), ..good() }, &[("factory_certificate_replaced", Failed)]),
+            (Facts { served: leaf(true, "SHA256withRSA"), ..good() }, &[]),
+            (
+                Facts { served: Err(Trouble::new("connect", "no")), ..good() },
+                &[("factory_certificate_replaced", Unknown("connect")), ("old_tls_refused", Unknown("connect"))],
+            ),
+            (Facts { store_password: Ok(StorePassword::Default), ..good() }, &[("keystore_password_changed", Failed)]),
+            (
+                Facts { store_password: Ok(StorePassword::NotTold), ..good() },
+                &[("keystore_password_changed", Unknown("not_told"))],
+            ),
+            (
+                Facts { store_password: Ok(StorePassword::NotTold), served: factory(), ..good() },
+                &[("keystore_password_changed", Failed), ("factory_certificate_replaced", Failed)],
+            ),
+            (
+                Facts { store_password: Ok(StorePassword::Mismatch), ..good() },
+                &[("keystore_password_changed", Unknown("bad_password"))],
+            ),
+            (Facts { cacerts_open_by_default: Ok(true), ..good() }, &[("cacerts_password_changed", Failed)]),
+            (Facts { jre: others(), ..good() }, &[("jre_directory_protected", Failed)]),
+            (Facts { install: others(), ..good() }, &[("install_directory_protected", Failed)]),
+            (Facts { command_files: others(), ..good() }, &[("command_files_protected", Failed)]),
+            (
+                Facts { jre: Ok(Writers::Unfinished), ..good() },
+                &[("jre_directory_protected", Unknown("too_many_files"))],
+            ),
+            (Facts { java: Ok(version("17.0.8")), ..good() }, &[("jre_recent", Failed)]),
+            (Facts { minimum_java: None, ..good() }, &[("jre_recent", Unknown("not_configured"))]),
+            (Facts { missing: Ok(vec!["m11.bak"]), ..good() }, &[("protected_files_present", Failed)]),
+            (Facts { left_behind: Ok(Some(Label::new("/x"))), ..good() }, &[("silent_install_removed", Failed)]),
+            (Facts { old_tls: Ok(Some("TLS 1.0")), ..good() }, &[("old_tls_refused", Failed)]),
+            (Facts { old_tls: Err(trouble()), ..good() }, &[("old_tls_refused", Unknown("permission_denied"))]),
+            (snmp(SnmpSeen { v1: Some(true), ..seen }), &[("snmp_v1_disabled", Failed)]),
+            (snmp(SnmpSeen { v3_open: true, ..seen }), &[("snmp_v3_strong", Failed)]),
+            (snmp(SnmpSeen { v3_strong: None, ..seen }), &[("snmp_v3_strong", Unknown("strength_not_seen"))]),
+            (
+                snmp(SnmpSeen { v3: false, ..seen }),
+                &[("snmp_v1_disabled", Unknown("no_answer")), ("snmp_v3_strong", Unknown("no_answer"))],
+            ),
+        ];
+        for (facts, expected) in cases {
+            assert_eq!(other_than_passed(&facts), expected, "{facts:?}");
+        }
+    }
+
+    #[test]
+    fn nothing_known_is_nothing_passed() {
+        fn lost<T>() -> Result<T, Trouble> {
+            Err(Trouble::new("permission_denied", "no"))
+        }
+        let facts = Facts {
+            served: lost(),
+            stored: lost(),
+            store_password: lost(),
+            cacerts_open_by_default: lost(),
+            jre: lost(),
+            install: lost(),
+            command_files: lost(),
+            java: lost(),
+            minimum_java: Some(version("17")),
+            missing: lost(),
+            left_behind: lost(),
+            old_tls: lost(),
+            snmp: lost(),
+        };
+        for seen in verdicts(&facts, product()) {
+            assert_eq!(seen.verdict, Verdict::Unknown("permission_denied"), "{:?}", seen.check);
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! What the service manager is told, whatever the system.
+
+/// Where in its life the program is. Without a manager nobody is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Lifecycle {
+    /// It answers; after a reload, again.
+    Ready {
+        status: String,
+    },
+    Status {
+        status: String,
+    },
+    /// It loads its configuration.
+    Reloading,
+    Stopping,
+}
+
+/// Why no socket was taken over.
+#[derive(Debug, thiserror::Error)]
+pub enum HandoverError {
+    #[error("LISTEN_FDS is no number from 1 to {most}", most = Self::MOST)]
+    Count,
+    #[error("a handed over socket is no TCP listener: {0}")]
+    Socket(std::io::Error),
+}
+
+impl HandoverError {
+    /// A unit with more sockets than this is a mistake, and the number comes from the environment.
+    pub const MOST: usize = 32;
+}

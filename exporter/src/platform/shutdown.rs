@@ -1,0 +1,56 @@
+//! What the seam says about the system's own going down, whatever the system.
+
+use std::time::Duration;
+
+use super::FileError;
+use crate::label::Label;
+use crate::shutdown::Scheduled;
+
+/// What the system says.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SystemShutdown {
+    pub scheduled: Option<Scheduled>,
+    /// It has begun.
+    pub under_way: bool,
+    /// What users are told of it.
+    pub message: Option<Label>,
+}
+
+/// Why the system could not be asked.
+#[derive(Debug, thiserror::Error)]
+pub enum ShutdownError {
+    #[error("cannot read the scheduled shutdown: {0}")]
+    File(#[from] FileError),
+    #[error("{0} holds no shutdown that this program understands; please report it with the file")]
+    Malformed(Label),
+    #[error("systemd-logind did not answer within {} s; see its log", deadline.as_secs_f64())]
+    NoAnswer { deadline: Duration },
+    #[error("{path}: not read within {} s; see whether its file system hangs", deadline.as_secs_f64())]
+    FileHangs { path: Label, deadline: Duration },
+    #[error("systemd-logind cannot be asked over the system bus: {detail}")]
+    Bus { detail: Label },
+}
+
+impl ShutdownError {
+    /// Stable, for metric labels.
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::File(error) => error.reason(),
+            Self::Malformed(_) => "malformed",
+            Self::NoAnswer { .. } | Self::FileHangs { .. } => "timeout",
+            Self::Bus { .. } => "bus",
+        }
+    }
+}
+
+impl SystemShutdown {
+    /// What two who may know of it say together.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        Self {
+            scheduled: self.scheduled.or(other.scheduled),
+            under_way: self.under_way || other.under_way,
+            message: self.message.or(other.message),
+        }
+    }
+}

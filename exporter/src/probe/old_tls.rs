@@ -1,0 +1,239 @@
+//! Whether a server still speaks TLS 1.0 or 1.1. The TLS stack does not, so the first message is written by hand, and of
+//! the answer only what it begins with is read.
+
+use std::time::Duration;
+
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout_at};
+
+use super::ProbeError;
+use super::dial::{Dialled, Endpoint, dial};
+
+/// A version that nothing should speak any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OldVersion {
+    Tls10,
+    Tls11,
+}
+
+/// What a server says to a client that knows no later version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Greeting {
+    /// It goes on: with this version or an even older one.
+    Accepted,
+    /// With an alert of this number, or without a word.
+    Refused { alert: Option<u8> },
+}
+
+/// What the first bytes of an answer are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Opening {
+    Incomplete,
+    Alert(u8),
+    /// A ServerHello of this version.
+    Hello(u16),
+    NotTls,
+}
+
+/// A handful of records is an answer's beginning, however it is cut; the version stands in its first six bytes.
+const MAX_OPENING_BYTES: usize = 1024;
+/// RFC 5246, 6.2.3: what a record may hold.
+const MAX_RECORD_BYTES: usize = (1 << 14) + 2048;
+
+const ALERT: u8 = 21;
+const HANDSHAKE: u8 = 22;
+const CLIENT_HELLO: u8 = 1;
+const SERVER_HELLO: u8 = 2;
+const TLS_1_2: u16 = 0x0303;
+
+/// What servers of that age can do: ECDHE, DHE and RSA key exchange with AES, 3DES and RC4, and the signal that
+/// renegotiation is understood (RFC 5746), without which some hang up.
+const CIPHER_SUITES: &[u16] = &[
+    0xc009, 0xc00a, 0xc013, 0xc014, 0xc008, 0xc012, 0x0033, 0x0039, 0x0016, 0x0032, 0x0038, 0x002f, 0x0035, 0x000a,
+    0x0005, 0x0004, 0x00ff,
+];
+/// x25519, secp256r1, secp384r1, secp521r1.
+const GROUPS: &[u16] = &[0x001d, 0x0017, 0x0018, 0x0019];
+
+/// Offers a server this version and nothing later, within the deadline, DNS included.
+///
+/// # Errors
+/// When there is no connection, no answer in time, or one that is no TLS.
+pub async fn greet(endpoint: &Endpoint, version: OldVersion, deadline: Duration) -> Result<Greeting, ProbeError> {
+    let deadline = Instant::now() + deadline;
+    let hello = client_hello(version, &endpoint.expected_name()?, random());
+    let Dialled { mut stream, .. } = dial(endpoint, deadline).await?;
+    let address = || endpoint.address.clone();
+    let exchange = async {
+        // Who hangs up on such a greeting, with a reset too, has refused it.
+        if stream.write_all(&hello).await.is_err() {
+            return Opening::Incomplete;
+        }
+        opening(&mut stream).await
+    };
+    match timeout_at(deadline, exchange).await {
+        Err(_) => Err(ProbeError::Timeout { address: address(), phase: "handshake" }),
+        Ok(Opening::NotTls) => Err(ProbeError::NotTls { address: address() }),
+        Ok(Opening::Hello(TLS_1_2..)) => {
+            let detail = "the server chose a later version than it was offered".to_owned();
+            Err(ProbeError::Protocol { address: address(), detail })
+        }
+        Ok(Opening::Hello(_)) => Ok(Greeting::Accepted),
+        Ok(Opening::Alert(number)) => Ok(Greeting::Refused { alert: Some(number) }),
+        Ok(Opening::Incomplete) => Ok(Greeting::Refused { alert: None }),
+    }
+}
+
+async fn opening(stream: &mut TcpStream) -> Opening {
+    let mut seen = Vec::with_capacity(MAX_OPENING_BYTES);
+    loop {
+        let mut part = [0; 256];
+        let read = match stream.read(&mut part).await {
+            Ok(0) | Err(_) => return Opening::Incomplete,
+            Ok(read) => read,
+        };
+        seen.extend_from_slice(&part[..read]);
+        match parse(&seen) {
+            Opening::Incomplete if seen.len() >= MAX_OPENING_BYTES => return Opening::NotTls,
+            Opening::Incomplete => {}
+            found => return found,
+        }
+    }
+}
+
+/// The opening of what was read so far: records, of which the first handshake message is put together.
+fn parse(mut bytes: &[u8]) -> Opening {
+    let mut message: Vec<u8> = Vec::new();
+    loop {
+        let Some((&[kind, major, _, high, low], rest)) = bytes.split_first_chunk::<5>() else {
+            // What cannot become a record's head is not waited for.
+            return match bytes {
+                [] | [ALERT | HANDSHAKE] | [ALERT | HANDSHAKE, 3, ..] => Opening::Incomplete,
+                _ => Opening::NotTls,
+            };
+        };
+        let length = usize::from(u16::from_be_bytes([high, low]));
+        if major != 3 || length == 0 || length > MAX_RECORD_BYTES {
+            return Opening::NotTls;
+        }
+        let record = &rest[..rest.len().min(length)];
+        match kind {
+            ALERT if message.is_empty() => {
+                return record.get(1).map_or(Opening::Incomplete, |number| Opening::Alert(*number));
+            }
+            HANDSHAKE => message.extend_from_slice(record),
+            _ => return Opening::NotTls,
+        }
+        match message[..] {
+            [SERVER_HELLO, _, _, _, major, minor, ..] => return Opening::Hello(u16::from_be_bytes([major, minor])),
+            [first, ..] if first != SERVER_HELLO => return Opening::NotTls,
+            _ => {}
+        }
+        bytes = rest.get(length..).unwrap_or_default();
+        if bytes.is_empty() {
+            return Opening::Incomplete;
+        }
+    }
+}
+
+fn client_hello(version: OldVersion, name: &ServerName<'_>, random: [u8; 32]) -> Vec<u8> {
+    let version: u16 = match version {
+        OldVersion::Tls10 => 0x0301,
+        OldVersion::Tls11 => 0x0302,
+    };
+    let mut body = Vec::new();
+    body.extend(version.to_be_bytes());
+    body.extend(random);
+    // No session to resume.
+    body.push(0);
+    body.extend(with_length(numbers(CIPHER_SUITES)));
+    // No compression.
+    body.extend([1, 0]);
+    let mut extensions = Vec::new();
+    if let ServerName::DnsName(name) = name {
+        let mut entry = vec![0];
+        entry.extend(with_length(name.as_ref().as_bytes().to_vec()));
+        extensions.extend(extension(0, with_length(entry)));
+    }
+    extensions.extend(extension(10, with_length(numbers(GROUPS))));
+    // Points are sent uncompressed.
+    extensions.extend(extension(11, vec![1, 0]));
+    body.extend(with_length(extensions));
+
+    let mut message = vec![CLIENT_HELLO, 0];
+    message.extend(with_length(body));
+    // Some servers of that age refuse a first record that says more than 1.0.
+    let mut record = vec![HANDSHAKE, 3, 1];
+    record.extend(with_length(message));
+    record
+}
+
+fn extension(kind: u16, body: Vec<u8>) -> Vec<u8> {
+    let mut whole = kind.to_be_bytes().to_vec();
+    whole.extend(with_length(body));
+    whole
+}
+
+fn with_length(body: Vec<u8>) -> Vec<u8> {
+    let length = u16::try_from(body.len()).expect("a DNS name has at most 255 bytes, and all else here is fixed");
+    let mut whole = length.to_be_bytes().to_vec();
+    whole.extend(body);
+    whole
+}
+
+fn numbers(list: &[u16]) -> Vec<u8> {
+    list.iter().flat_map(|number| number.to_be_bytes()).collect()
+}
+
+/// It protects nothing here: the handshake is left after the first answer.
+fn random() -> [u8; 32] {
+    let mut random = [0; 32];
+    // Without entropy, zeros greet as well.
+    let _ = aws_lc_rs::rand::fill(&mut random);
+    random
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const HELLO: [u8; 11] = [HANDSHAKE, 3, 1, 0, 80, SERVER_HELLO, 0, 0, 76, 3, 1];
+
+    #[test]
+    fn an_opening_is_known_as_soon_as_it_can_be() {
+        for cut in 0..HELLO.len() {
+            assert_eq!(parse(&HELLO[..cut]), Opening::Incomplete, "{cut}");
+        }
+        assert_eq!(parse(&HELLO), Opening::Hello(0x0301));
+        assert_eq!(parse(&[ALERT, 3, 1, 0, 2, 2, 70]), Opening::Alert(70));
+        assert_eq!(parse(&[ALERT, 3, 1, 0, 2, 2]), Opening::Incomplete);
+        let in_two_records =
+            [&[HANDSHAKE, 3, 1, 0, 2, SERVER_HELLO, 0][..], &[HANDSHAKE, 3, 1, 0, 4, 0, 76, 3, 2]].concat();
+        assert_eq!(parse(&in_two_records), Opening::Hello(0x0302));
+        for wrong in [
+            &b"SSH-2.0"[..],
+            b"H",
+            b"HTTP/1.1 400",
+            &[HANDSHAKE, 2],
+            &[HANDSHAKE, 3, 1, 0, 0],
+            &[HANDSHAKE, 3, 1, 255, 255, 2],
+            &[HANDSHAKE, 3, 1, 0, 4, 14],
+        ] {
+            assert_eq!(parse(wrong), Opening::NotTls, "{wrong:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_an_opening(bytes in proptest::collection::vec(any::<u8>(), 0..300), whole in any::<bool>()) {
+            let _ = parse(&bytes);
+            if whole {
+                let _ = parse(&[&HELLO[..9], &bytes].concat());
+            }
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! The answer of `/probe`: one endpoint in our own families, and in those of the exporters that answer there.
+
+mod blackbox;
+mod ssl_exporter;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use kagiban_keystore::Certificate;
+
+use super::{Rendered, Table, certificates, probes};
+use crate::config::CompatSet;
+use crate::snapshot::{Label, Observation, Pass, ProbeSeen, Snapshot, SourceId, SourceKind, SourceState};
+
+/// The label `source` of the certificates that `/probe` shows.
+const SOURCE: &str = "probe";
+
+/// One endpoint, just now.
+#[derive(Clone, Debug)]
+pub struct Probed {
+    pub seen: ProbeSeen,
+    /// As served, leaf first; empty when no certificate was seen.
+    pub chain: Vec<Certificate>,
+    /// From the leaf to the authority that vouches for it; absent when none does.
+    pub path: Option<Vec<Certificate>>,
+    /// What the module asked for was there.
+    pub success: bool,
+    pub took: Duration,
+}
+
+impl Rendered {
+    pub fn of_probe(probed: &Probed, compat: &[CompatSet]) -> Self {
+        let snapshot = alone(probed);
+        let ours = [probes::FAMILIES, certificates::FAMILIES].map(|families| Table::new(families, &snapshot));
+        let aliases = [(CompatSet::SslExporter, ssl_exporter::FAMILIES), (CompatSet::Blackbox, blackbox::FAMILIES)];
+        let aliases = aliases.into_iter().filter(|(set, _)| compat.contains(set));
+        Self(ours.into_iter().chain(aliases.map(|(_, families)| Table::new(families, probed))).collect())
+    }
+}
+
+fn alone(probed: &Probed) -> Snapshot {
+    let id = SourceId { kind: SourceKind::Tls, name: Label::new(SOURCE) };
+    let observation = Observation::Endpoint(probed.seen.clone());
+    let pass = Pass { observation, trouble: None, ended: Timestamp::now(), took: probed.took };
+    let state = SourceState { pass: Some(Arc::new(pass)), ..SourceState::default() };
+    Snapshot { sources: [(id, state)].into(), ..Snapshot::default() }
+}

@@ -1,0 +1,110 @@
+//! Work that blocks, done apart from the async threads and under a deadline.
+
+use std::time::Duration;
+
+use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::time::{Instant, timeout_at};
+
+use super::schedule::{panicked, timed_out};
+use crate::snapshot::Trouble;
+
+/// Somebody who works where blocking does no harm, and keeps what they know from one time to the next. A read that hangs
+/// in the kernel cannot be ended, so it is waited for again instead of being started a second time.
+#[derive(Debug)]
+pub(super) struct Blocking<W, R> {
+    deadline: Duration,
+    state: State<W, R>,
+}
+
+#[derive(Debug)]
+enum State<W, R> {
+    /// Nothing is known: at the start, and after a panic.
+    New,
+    Idle(Box<W>),
+    /// Work that outlived its deadline.
+    Stuck(JoinHandle<(Box<W>, R)>),
+}
+
+impl<W: Send + 'static, R: Send + 'static> Blocking<W, R> {
+    pub(super) const fn new(deadline: Duration) -> Self {
+        Self { deadline, state: State::New }
+    }
+
+    /// Has the worker do it, a fresh one if need be.
+    ///
+    /// # Errors
+    /// `timeout` and `panic`.
+    pub(super) async fn run(
+        &mut self,
+        fresh: impl Fn() -> W,
+        work: impl FnOnce(&mut W) -> R + Send + 'static,
+    ) -> Result<R, Trouble> {
+        let deadline = Instant::now() + self.deadline;
+        let mut worker = self.worker(fresh, deadline).await.ok_or_else(|| timed_out(self.deadline))?;
+        let mut running = spawn_blocking(move || {
+            let result = work(&mut worker);
+            (worker, result)
+        });
+        match timeout_at(deadline, &mut running).await {
+            Ok(Ok((worker, result))) => {
+                self.state = State::Idle(worker);
+                Ok(result)
+            }
+            Ok(Err(_)) => Err(panicked()),
+            Err(_) => {
+                self.state = State::Stuck(running);
+                Err(timed_out(self.deadline))
+            }
+        }
+    }
+
+    /// The worker, when it is free in time. What stuck work brings at last is old: only the worker is of use.
+    async fn worker(&mut self, fresh: impl Fn() -> W, deadline: Instant) -> Option<Box<W>> {
+        match std::mem::replace(&mut self.state, State::New) {
+            State::New => Some(Box::new(fresh())),
+            State::Idle(worker) => Some(worker),
+            State::Stuck(mut running) => match timeout_at(deadline, &mut running).await {
+                Ok(Ok((worker, _))) => Some(worker),
+                Ok(Err(_)) => Some(Box::new(fresh())),
+                Err(_) => {
+                    self.state = State::Stuck(running);
+                    None
+                }
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    const SHORT: Duration = Duration::from_millis(50);
+
+    #[tokio::test]
+    async fn what_hangs_is_waited_for_and_not_started_twice() {
+        let (release, hanging) = mpsc::channel::<()>();
+        let mut blocking = Blocking::new(SHORT);
+        let hang = move |times: &mut u32| {
+            *times += 1;
+            let _ = hanging.recv();
+            *times
+        };
+        let reason = |result: Result<u32, Trouble>| result.map_err(|trouble| trouble.reason);
+        assert_eq!(reason(blocking.run(|| 0, hang).await), Err("timeout"));
+        assert_eq!(reason(blocking.run(|| 0, |_| panic!("the first is not over")).await), Err("timeout"));
+        drop(release);
+        blocking.deadline = Duration::from_secs(60);
+        assert_eq!(reason(blocking.run(|| 0, |times| *times).await), Ok(1));
+    }
+
+    #[tokio::test]
+    async fn after_a_panic_somebody_new_begins() {
+        let mut blocking = Blocking::new(Duration::from_secs(60));
+        let panicked = blocking.run(|| 0, |_: &mut u32| -> u32 { panic!("on purpose") }).await;
+        assert_eq!(panicked.map_err(|trouble| trouble.reason), Err("panic"));
+        assert_eq!(blocking.run(|| 7, |seven| *seven).await, Ok(7));
+    }
+}

@@ -1,0 +1,163 @@
+//! How one PowerChute agent is hardened.
+//!
+//! ```text
+//!   HealthSource (deadline) ─┬─ collect   its files, on a blocking thread ─┐
+//!                            ├─ probe     what its port serves, and takes ├──Facts──> health::verdicts
+//!                            └─ snmp      what it answers, if configured  ─┘
+//! ```
+
+mod collect;
+mod snmp;
+
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+
+use futures::FutureExt;
+use kagiban_agents::Hardening;
+use tokio::time::timeout;
+
+use self::collect::Collected;
+pub(super) use self::collect::Places;
+use super::blocking::Blocking;
+use super::schedule::{panicked, timed_out};
+use crate::config::{HealthConfig, HealthSnmpConfig};
+use crate::health::{Facts, JavaVersion, LeafMarks, verdicts};
+use crate::probe::{Endpoint, Greeting, OldVersion, greet, probe};
+use crate::snapshot::{HealthSeen, Label, Observation, Trouble};
+
+/// Every reason that a look as a whole can fail for; those of single checks stand in their verdicts.
+pub(super) const REASONS: &[&str] = &["panic", "timeout"];
+
+/// For each question to the agent's port: a handshake takes milliseconds, on a busy old host a second.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+
+#[derive(Debug)]
+pub(super) struct HealthSource {
+    agent: Option<Label>,
+    product: &'static Hardening,
+    places: Places,
+    collector: Blocking<Places, Collected>,
+    ports: Ports,
+    minimum_java: Option<JavaVersion>,
+    deadline: Duration,
+}
+
+/// Where the agent answers.
+#[derive(Debug)]
+struct Ports {
+    endpoint: Endpoint,
+    snmp: Option<HealthSnmpConfig>,
+}
+
+/// An agent to look at.
+pub(super) struct Patient {
+    pub(super) name: Option<Label>,
+    pub(super) product: &'static Hardening,
+    pub(super) places: Places,
+    pub(super) endpoint: Endpoint,
+}
+
+impl HealthSource {
+    pub(super) fn new(patient: Patient, config: &HealthConfig) -> Self {
+        let Patient { name, product, mut places, endpoint } = patient;
+        places.command_directories.extend(config.command_directories.iter().cloned());
+        let deadline = config.timeout.as_duration();
+        Self {
+            agent: name,
+            product,
+            places,
+            collector: Blocking::new(deadline),
+            ports: Ports { endpoint, snmp: config.snmp.clone() },
+            minimum_java: config.minimum_java_version.clone(),
+            deadline,
+        }
+    }
+
+    pub(super) async fn look(&mut self) -> (Observation, Option<Trouble>) {
+        let places = &self.places;
+        let collecting = self.collector.run(|| places.clone(), |places| places.collect());
+        let asking = timeout(self.deadline, AssertUnwindSafe(self.ports.ask()).catch_unwind());
+        let (collected, asked) = match tokio::join!(collecting, asking) {
+            (Ok(collected), Ok(Ok(asked))) => (collected, asked),
+            (Err(trouble), _) => return (Observation::Nothing, Some(trouble)),
+            (Ok(_), Ok(Err(_))) => return (Observation::Nothing, Some(panicked())),
+            (Ok(_), Err(_)) => return (Observation::Nothing, Some(timed_out(self.deadline))),
+        };
+        let facts = self.facts(collected, asked);
+        let seen = HealthSeen {
+            agent: self.agent.clone(),
+            directory: Label::from_path(&self.places.directory),
+            checks: verdicts(&facts, self.product),
+        };
+        (Observation::Health(seen), None)
+    }
+
+    fn facts(&self, collected: Collected, asked: Asked) -> Facts {
+        let Collected {
+            stored,
+            store_password,
+            cacerts_open_by_default,
+            jre,
+            install,
+            command_files,
+            java,
+            missing,
+            left_behind,
+        } = collected;
+        let Asked { served, old_tls, snmp } = asked;
+        Facts {
+            served,
+            stored,
+            store_password,
+            cacerts_open_by_default,
+            jre,
+            install,
+            command_files,
+            java,
+            minimum_java: self.minimum_java.clone(),
+            missing,
+            left_behind,
+            old_tls,
+            snmp,
+        }
+    }
+}
+
+impl Ports {
+    async fn ask(&self) -> Asked {
+        let (served, old_tls, snmp) = tokio::join!(self.served(), self.old_tls(), self.snmp());
+        Asked { served, old_tls, snmp }
+    }
+
+    async fn served(&self) -> Result<LeafMarks, Trouble> {
+        let handshake =
+            probe(&self.endpoint, ANSWER_WITHIN).await.map_err(|error| Trouble::new(error.reason(), error))?;
+        let leaf =
+            handshake.chain.first().ok_or_else(|| Trouble::new("no_certificate", "no certificate was served"))?;
+        Ok(collect::marks(leaf))
+    }
+
+    async fn old_tls(&self) -> Result<Option<&'static str>, Trouble> {
+        for (version, name) in [(OldVersion::Tls10, "TLS 1.0"), (OldVersion::Tls11, "TLS 1.1")] {
+            match greet(&self.endpoint, version, ANSWER_WITHIN).await {
+                Ok(Greeting::Accepted) => return Ok(Some(name)),
+                Ok(Greeting::Refused { .. }) => {}
+                Err(error) => return Err(Trouble::new(error.reason(), error)),
+            }
+        }
+        Ok(None)
+    }
+
+    async fn snmp(&self) -> Result<crate::health::SnmpSeen, Trouble> {
+        match &self.snmp {
+            Some(config) => snmp::ask(config).await,
+            None => Err(Trouble::new("not_configured", "set snmp.address to have the agent's SNMP port asked")),
+        }
+    }
+}
+
+struct Asked {
+    served: Result<LeafMarks, Trouble>,
+    old_tls: Result<Option<&'static str>, Trouble>,
+    snmp: Result<crate::health::SnmpSeen, Trouble>,
+}

@@ -1,0 +1,104 @@
+//! What an agent answers on its SNMP port: v1 at all, and v3 to a user without authentication.
+//!
+//! Its settings have no documented keys, so this is the only way to know.
+
+use std::time::Duration;
+
+use async_snmp::error::ErrorKind;
+use async_snmp::{Auth, Client, MasterKeys, Oid, Retry, UsmConfig};
+use hyper::body::Bytes;
+use secrecy::ExposeSecret;
+use tokio::task::spawn_blocking;
+
+use crate::config::HealthSnmpConfig;
+use crate::health::SnmpSeen;
+use crate::password_file;
+use crate::snapshot::Trouble;
+
+/// An agent on this host answers in milliseconds; one that is silent costs two of these for each question.
+const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+/// A datagram may be lost.
+const RETRIES: u32 = 1;
+/// `sysUpTime.0`, which every agent has and lets everybody read who may read anything.
+const SYS_UP_TIME: [u32; 9] = [1, 3, 6, 1, 2, 1, 1, 3, 0];
+/// Asked for while no user is configured. Who speaks v3 says that there is none.
+const NOBODY: &str = "kagiban-nobody";
+
+/// How an agent took a question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reply {
+    /// It gave the value.
+    Answered,
+    /// It said no: it speaks the version.
+    Refused,
+    Silent,
+}
+
+pub(super) async fn ask(config: &HealthSnmpConfig) -> Result<SnmpSeen, Trouble> {
+    let credentials = {
+        let config = config.clone();
+        // A key is derived from a megabyte of its password.
+        let read = spawn_blocking(move || Credentials::read(&config));
+        read.await.expect("reading credentials neither panics nor is it cancelled")?
+    };
+    let v1 = match credentials.community {
+        Some(community) => Some(question(&config.address, Auth::v1(community)).await? != Reply::Silent),
+        None => None,
+    };
+    let open = question(&config.address, Auth::usm(config.user.as_deref().unwrap_or(NOBODY))).await?;
+    let strong = match credentials.user {
+        Some(user) => Some(question(&config.address, user.into()).await? == Reply::Answered),
+        None => None,
+    };
+    let v3 = open != Reply::Silent || strong == Some(true);
+    Ok(SnmpSeen { v1, v3, v3_open: open == Reply::Answered, v3_strong: strong })
+}
+
+async fn question(address: &str, auth: Auth) -> Result<Reply, Trouble> {
+    let mut found = tokio::net::lookup_host(address)
+        .await
+        .map_err(|error| Trouble::new("dns", format!("{address}: no address found ({error})")))?;
+    let peer = found.next().ok_or_else(|| Trouble::new("dns", format!("{address}: no address found")))?;
+    let failed = |error: &dyn std::fmt::Display| Trouble::new("protocol", format!("{address}: {error}"));
+    let client = Client::builder(peer, auth)
+        .request_timeout(ANSWER_WITHIN)
+        .construction_timeout(ANSWER_WITHIN)
+        .retry(Retry::fixed(RETRIES, Duration::ZERO).expect("one retry is within the library's limit"))
+        .strict_source(true)
+        .connect()
+        .await
+        .map_err(|error| failed(&error))?;
+    match client.get(&Oid::new(SYS_UP_TIME)).await {
+        Ok(_) => Ok(Reply::Answered),
+        Err(error) => match error.kind() {
+            ErrorKind::Timeout | ErrorKind::ConstructionTimeout | ErrorKind::Network => Ok(Reply::Silent),
+            ErrorKind::Snmp | ErrorKind::Report | ErrorKind::Auth => Ok(Reply::Refused),
+            _ => Err(failed(&error)),
+        },
+    }
+}
+
+struct Credentials {
+    community: Option<Bytes>,
+    user: Option<UsmConfig>,
+}
+
+impl Credentials {
+    fn read(config: &HealthSnmpConfig) -> Result<Self, Trouble> {
+        let secret =
+            |path: &std::path::Path| password_file::read(path).map_err(|error| Trouble::new(error.reason(), error));
+        let community = config.community_file.as_deref().map(secret).transpose()?;
+        let first_line = |text: &str| Bytes::copy_from_slice(text.lines().next().unwrap_or_default().as_bytes());
+        let community = community.map(|secret| first_line(secret.expose_secret()));
+        let (Some(user), Some(auth), Some(privacy)) = (&config.user, &config.auth, &config.privacy) else {
+            return Ok(Self { community, user: None });
+        };
+        let (auth_password, privacy_password) = (secret(&auth.password_file)?, secret(&privacy.password_file)?);
+        let unusable = |error| Trouble::new("protocol", format!("{}: the user's password: {error}", config.address));
+        let keys = MasterKeys::new(auth.protocol.into(), auth_password.expose_secret().as_bytes())
+            .and_then(|keys| keys.with_privacy(privacy.protocol.into(), privacy_password.expose_secret().as_bytes()))
+            .map_err(unusable)?;
+        let user = UsmConfig::new(user.clone().into_bytes()).with_master_keys(keys).map_err(unusable)?;
+        Ok(Self { community, user: Some(user) })
+    }
+}

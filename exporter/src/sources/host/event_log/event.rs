@@ -1,0 +1,126 @@
+//! What PowerChute writes down, as far as it tells of power and shutdown.
+
+use jiff::Timestamp;
+
+/// Something that happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Event {
+    pub(crate) at: Timestamp,
+    pub(super) kind: Kind,
+    /// Whether it began or is over.
+    pub(super) active: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Kind {
+    OnBattery,
+    NoLongerOnBattery,
+    LowBattery,
+    LowRuntime,
+    TimeOnBattery,
+    ShutdownStarted,
+    CommunicationEstablished,
+    CommunicationLost,
+    MonitoringStopped,
+    MonitoringStarted,
+}
+
+/// The newest ones are kept: a boot with more of them has long been decided.
+pub(super) const MAX_EVENTS: usize = 1024;
+
+/// Before the numbers that tell one event from another.
+const PREFIX: [i32; 4] = [3, 5, 1, 5];
+
+impl Kind {
+    #[cfg(test)]
+    pub(super) const ALL: [Self; 10] = [
+        Self::OnBattery,
+        Self::NoLongerOnBattery,
+        Self::LowBattery,
+        Self::LowRuntime,
+        Self::TimeOnBattery,
+        Self::ShutdownStarted,
+        Self::CommunicationEstablished,
+        Self::CommunicationLost,
+        Self::MonitoringStopped,
+        Self::MonitoringStarted,
+    ];
+
+    /// Of the numbers of an object id.
+    pub(super) fn of_id(id: &[i32]) -> Option<Self> {
+        Some(match id.strip_prefix(&PREFIX)? {
+            [4, 1] => Self::OnBattery,
+            [4, 2] => Self::NoLongerOnBattery,
+            [3, 3] => Self::LowBattery,
+            [3, 15] => Self::LowRuntime,
+            [3, 18] => Self::TimeOnBattery,
+            [3, 19] => Self::ShutdownStarted,
+            [6, 1] => Self::CommunicationEstablished,
+            [6, 2] => Self::CommunicationLost,
+            [6, 9] => Self::MonitoringStopped,
+            [6, 10] => Self::MonitoringStarted,
+            _ => return None,
+        })
+    }
+
+    /// Of a name, whatever its case, spaces and full stop: those of the stream's events in English, and those that
+    /// PowerNet-MIB gives the events of PowerChute Network Shutdown.
+    pub(super) fn of_name(name: &str) -> Option<Self> {
+        let letters = name.chars().filter(|c| c.is_alphanumeric());
+        let name: String = letters.take(LONGEST_NAME + 1).map(|c| c.to_ascii_lowercase()).collect();
+        Some(match name.as_str() {
+            "onbattery" | "powerfailed" => Self::OnBattery,
+            "nolongeronbattery" | "powerrestored" => Self::NoLongerOnBattery,
+            "lowbattery" => Self::LowBattery,
+            "lowruntimeremaining" => Self::LowRuntime,
+            "timeonbatterythresholdexceeded" => Self::TimeOnBattery,
+            "gracefulshutdownstarted" => Self::ShutdownStarted,
+            "communicationestablished" => Self::CommunicationEstablished,
+            "communicationlost" | "communicationlostonbattery" | "netcommunicationlost" => Self::CommunicationLost,
+            "monitoringstopped" => Self::MonitoringStopped,
+            "monitoringstarted" => Self::MonitoringStarted,
+            _ => return None,
+        })
+    }
+
+    /// The name that the agent's users know, as the cause of a shutdown.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::OnBattery => "On Battery",
+            Self::NoLongerOnBattery => "No Longer On Battery",
+            Self::LowBattery => "Low Battery",
+            Self::LowRuntime => "Low Runtime Remaining",
+            Self::TimeOnBattery => "Time On Battery Threshold Exceeded",
+            Self::ShutdownStarted => "Graceful Shutdown Started",
+            Self::CommunicationEstablished => "Communication Established",
+            Self::CommunicationLost => "Communication Lost",
+            Self::MonitoringStopped => "Monitoring Stopped",
+            Self::MonitoringStarted => "Monitoring Started",
+        }
+    }
+}
+
+/// `timeonbatterythresholdexceeded`; what is longer is none of them.
+const LONGEST_NAME: usize = 30;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_event_is_found_by_the_name_that_it_is_shown_with() {
+        for kind in Kind::ALL {
+            assert_eq!(Kind::of_name(kind.name()), Some(kind));
+            assert_eq!(Kind::of_name(&format!(" {}. ", kind.name().to_uppercase())), Some(kind));
+            assert_eq!(Kind::of_name(&format!("{} for 5 seconds", kind.name())), None);
+        }
+    }
+
+    #[test]
+    fn numbers_beside_the_table_are_no_event() {
+        assert_eq!(Kind::of_id(&[3, 5, 1, 5, 3, 19]), Some(Kind::ShutdownStarted));
+        for other in [&[3, 5, 1, 5, 4, 5][..], &[3, 5, 1, 5, 4, 1, 0], &[3, 5, 1, 6, 4, 1], &[4, 1], &[]] {
+            assert_eq!(Kind::of_id(other), None, "{other:?}");
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! What the host says of its own going down.
+//!
+//! ```text
+//!   HostSource (deadline) ─┬─ system       the system's schedule, through `platform`
+//!                          └─ event_log/   PowerChute's: a Java stream, or text
+//!                                 └──> Evidence ──> shutdown
+//! ```
+//!
+//! Who asks is thin; what an answer means is decided by a pure function beside it.
+
+mod event_log;
+mod system;
+
+pub use event_log::{fuzz_event_log, fuzz_event_log_text};
+
+use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt;
+use tokio::sync::Notify;
+
+use self::event_log::EventLogSource;
+use self::system::SystemSource;
+use super::schedule::panicked;
+use super::{Look, Source};
+use crate::config::Config;
+use crate::discovery::Found;
+use crate::snapshot::{Label, Observation, SourceId, SourceKind, Trouble};
+
+/// Every reason that a look can fail for.
+const REASONS: &[&str] = &[
+    "bus",
+    "malformed",
+    "not_found",
+    "not_regular",
+    "panic",
+    "permission_denied",
+    "read_failed",
+    "symlink_loop",
+    "timeout",
+    "too_large",
+];
+
+/// The source that asks the system; the others are called by the paths of their logs.
+const SYSTEM: &str = "system";
+
+/// logind answers in milliseconds and a log is read as fast, unless something hangs.
+const DEADLINE: Duration = Duration::from_secs(5);
+
+#[derive(Debug)]
+pub(super) enum HostSource {
+    System(SystemSource),
+    EventLog(EventLogSource),
+}
+
+impl HostSource {
+    pub(super) async fn look(&mut self) -> (Observation, Option<Trouble>) {
+        let look = async {
+            match self {
+                Self::System(source) => source.look().await,
+                Self::EventLog(source) => source.look().await,
+            }
+        };
+        let look = AssertUnwindSafe(look).catch_unwind().await;
+        look.unwrap_or_else(|_| (Observation::Nothing, Some(panicked())))
+    }
+}
+
+/// The sources that a configuration and a discovery make.
+pub(super) fn plan(config: &Config, found: &Found) -> Vec<Source> {
+    if !config.shutdown.enabled {
+        return Vec::new();
+    }
+    let source = |name, look, wake| Source {
+        id: SourceId { kind: SourceKind::Host, name },
+        reasons: REASONS,
+        interval: config.shutdown.interval.as_duration(),
+        look: Look::Host(Box::new(look)),
+        wake,
+    };
+    let wake = Arc::<Notify>::default();
+    let system = SystemSource::new(config.power.scheduled_shutdown_file.clone(), Arc::clone(&wake), DEADLINE);
+    let mut sources = vec![source(Label::new(SYSTEM), HostSource::System(system), wake)];
+    sources.extend(event_logs(config, found).into_iter().map(|(path, must_exist)| {
+        let name = Label::from_path(&path);
+        source(name, HostSource::EventLog(EventLogSource::new(path, must_exist, DEADLINE)), Arc::default())
+    }));
+    sources
+}
+
+/// Which logs there are; `true` for one that was named and must be there. An agent makes its log when it first has
+/// something to write.
+fn event_logs(config: &Config, found: &Found) -> BTreeMap<PathBuf, bool> {
+    let configured = config.agents.iter().filter_map(|agent| {
+        let directory = agent.directory.clone().or_else(|| found.directory_of(agent.product))?;
+        Some(directory.join(agent.product.facts().event_log?))
+    });
+    let searched = if config.discovery.enabled == Some(false) { Vec::new() } else { found.event_logs() };
+    let mut logs: BTreeMap<_, _> = configured.chain(searched).map(|path| (path, false)).collect();
+    logs.extend(config.shutdown.event_logs.iter().map(|path| (path.clone(), true)));
+    logs
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use kagiban_agents::Product;
+
+    use super::*;
+    use crate::config;
+    use crate::discovery::Installed;
+    use crate::platform::{FileError, ShutdownError};
+
+    fn names(yaml: &str, found: &Found) -> Vec<String> {
+        let config = config::parse(yaml, Path::new("exporter.yaml")).expect("a good configuration");
+        plan(&config, found).iter().map(|source| source.id().name.to_string()).collect()
+    }
+
+    #[test]
+    fn without_a_word_the_system_is_asked_and_the_logs_that_are_found_are_read() {
+        let found = Found {
+            agents: vec![
+                Installed { product: Product::PowerchuteSerialShutdown, directory: "/opt/pcss".into() },
+                Installed { product: Product::TlsService, directory: "/opt/web".into() },
+            ],
+            network_shutdown_logs: vec!["/opt/pcns/EventLog.txt".into()],
+            ..Found::default()
+        };
+        assert_eq!(names("", &found), ["system", "/opt/pcns/EventLog.txt", "/opt/pcss/EventLog"]);
+        assert_eq!(names("discovery: {enabled: false}", &found), ["system"]);
+        assert_eq!(
+            names("certificates: [{name: a, paths: [/a]}]", &found).len(),
+            3,
+            "naming certificates stops nothing"
+        );
+        assert!(names("shutdown: {enabled: false, eventLogs: [/a]}", &found).is_empty());
+    }
+
+    #[test]
+    fn the_log_of_a_configured_agent_is_read_where_that_agent_lies() {
+        let agent = "{name: a, product: powerchute-serial-shutdown}";
+        let elsewhere = "{name: a, product: powerchute-business-edition, directory: /srv/pcbe}";
+        let product = Product::PowerchuteSerialShutdown;
+        let found = Found { agents: vec![Installed { product, directory: "/opt/pcss".into() }], ..Found::default() };
+        let configured = |agent: &str| format!("discovery: {{enabled: false}}\nagents: [{agent}]");
+        assert_eq!(names(&configured(agent), &found), ["system", "/opt/pcss/EventLog"]);
+        assert_eq!(names(&configured(elsewhere), &found), ["system", "/srv/pcbe/EventLog"]);
+        assert_eq!(names(&configured("{name: a, product: tls-service, directory: /srv}"), &found), ["system"]);
+        let named = names("shutdown: {eventLogs: [/opt/pcss/EventLog]}", &found);
+        assert_eq!(named, ["system", "/opt/pcss/EventLog"], "one log is read once");
+    }
+
+    #[test]
+    fn every_reason_is_counted_from_the_start() {
+        let path = || "/a".into();
+        let io = || std::io::Error::other("a");
+        let files = [
+            FileError::NotFound { path: path() },
+            FileError::PermissionDenied { path: path() },
+            FileError::NotRegular { path: path(), kind: "a FIFO" },
+            FileError::SymlinkLoop { path: path() },
+            FileError::TooLarge { path: path(), size: 2, limit: 1 },
+            FileError::Read { path: path(), source: io() },
+        ];
+        let asked = [
+            ShutdownError::Malformed(Label::new("a")),
+            ShutdownError::NoAnswer { deadline: DEADLINE },
+            ShutdownError::Bus { detail: Label::new("a") },
+        ];
+        let reasons = files.iter().map(FileError::reason).chain(asked.iter().map(ShutdownError::reason));
+        for reason in reasons.chain([event_log::MALFORMED, panicked().reason]) {
+            assert!(REASONS.contains(&reason), "{reason} has no counter");
+        }
+    }
+}

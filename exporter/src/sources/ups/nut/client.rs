@@ -1,0 +1,229 @@
+//! One conversation with upsd: connect, STARTTLS, say who asks, list, and each UPS's variables.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use secrecy::{ExposeSecret, SecretString};
+use tokio::task::spawn_blocking;
+use tokio::time::{Instant, timeout_at};
+use tokio_rustls::TlsConnector;
+use zeroize::Zeroizing;
+
+use super::error::NutError;
+use super::mapping::{self, Variables};
+use super::protocol::{LineError, List, Progress, accepted, argument};
+use crate::config::NutConfig;
+use crate::password_file;
+use crate::platform::{self, FileError, FileIdentity};
+use crate::probe::Endpoint;
+use crate::snapshot::{Label, Trouble};
+use crate::sources::ups::wire::{self, Limits, Wire, WireError};
+use crate::sources::ups::{Read, trust};
+use crate::ups::Reading;
+
+const LIMITS: Limits = Limits {
+    // upsd's own buffer for an answer is 512 bytes, that of later versions twice as much.
+    record: 2048,
+    // Some dozens of UPSes with a hundred variables each are some 300 kilobytes.
+    total: 4 * 1024 * 1024,
+};
+
+#[derive(Debug)]
+pub(in crate::sources::ups) struct Client {
+    endpoint: Endpoint,
+    /// The UPS to ask for and what it is called here; by default all, under their own names.
+    ups: Option<(String, Label)>,
+    /// User and password; upsd asks nobody who only reads.
+    login: Option<(String, FromFile<SecretString>)>,
+    tls: Option<Tls>,
+    deadline: Duration,
+}
+
+/// STARTTLS was asked for: without it nothing is said.
+#[derive(Debug)]
+struct Tls {
+    /// The host part of the address, or what was configured instead.
+    endpoint: Endpoint,
+    /// Absent when the system has no bundle and none is configured.
+    authorities: Option<FromFile<ClientConfig>>,
+}
+
+/// What is made of a file, made again when the file changes.
+#[derive(Debug)]
+struct FromFile<T> {
+    path: PathBuf,
+    made: Option<(FileIdentity, Arc<T>)>,
+}
+
+impl Client {
+    /// A look takes no longer than `deadline`.
+    pub(in crate::sources::ups) fn new(
+        config: &NutConfig,
+        name: Label,
+        system_bundle: Option<&Path>,
+        deadline: Duration,
+    ) -> Self {
+        let endpoint = |server_name: Option<String>| Endpoint { address: config.address.clone(), server_name };
+        let login = config.username.clone().zip(config.password_file.clone());
+        let tls = config.start_tls.as_ref().map(|tls| Tls {
+            endpoint: endpoint(tls.server_name.clone()),
+            authorities: tls.ca_file.as_deref().or(system_bundle).map(|path| FromFile::new(path.to_owned())),
+        });
+        Self {
+            endpoint: endpoint(None),
+            ups: config.ups.as_ref().map(|ups| (ups.as_str().to_owned(), name)),
+            login: login.map(|(user, path)| (user, FromFile::new(path))),
+            tls,
+            deadline,
+        }
+    }
+
+    pub(in crate::sources::ups) async fn read(&mut self) -> Read {
+        let until = Instant::now() + self.deadline;
+        self.converse(until).await.map_err(|error| Trouble::from(&error))
+    }
+
+    async fn converse(&mut self, until: Instant) -> Result<Vec<(Label, Result<Reading, Trouble>)>, NutError> {
+        let mut upsd = self.open(until).await?;
+        let upses = match &self.ups {
+            Some((ups, name)) => vec![(ups.clone(), name.clone(), None)],
+            None => upsd.upses().await?,
+        };
+        let mut seen = Vec::with_capacity(upses.len());
+        let mut lost: Option<Trouble> = None;
+        for (ups, name, description) in upses {
+            let outcome = match &lost {
+                Some(trouble) => Err(trouble.clone()),
+                None => match upsd.variables(&ups).await {
+                    Ok(variables) => Ok(mapping::reading(&variables, description.as_deref())),
+                    Err(error) => {
+                        let trouble = Trouble::from(&error);
+                        // A refusal is of this UPS alone; after anything else nobody knows what the next line answers.
+                        lost = (!error.leaves_in_step()).then(|| trouble.clone());
+                        Err(trouble)
+                    }
+                },
+            };
+            seen.push((name, outcome));
+        }
+        Ok(seen)
+    }
+
+    async fn open(&mut self, until: Instant) -> Result<Upsd, NutError> {
+        let stream = wire::connect(&self.endpoint, until).await?;
+        let address = self.endpoint.address.clone();
+        let mut upsd = Upsd { wire: Wire::new(stream, &address, LIMITS, until), address };
+        if let Some(tls) = &mut self.tls {
+            upsd = tls.protect(upsd, until).await?;
+        }
+        if let Some((user, password)) = &mut self.login {
+            let password = password.current(password_file::read).await?;
+            upsd.introduce(user, &password).await?;
+        }
+        Ok(upsd)
+    }
+}
+
+impl Tls {
+    async fn protect(&mut self, mut upsd: Upsd, until: Instant) -> Result<Upsd, NutError> {
+        let address = upsd.address.clone();
+        let failed = |detail: String| NutError::Tls { address: address.clone(), detail };
+        let authorities = self.authorities.as_mut().ok_or_else(|| NutError::NoTrust { address: address.clone() })?;
+        let config = authorities.current(trust::client_config).await?;
+        let name: ServerName<'static> = self.endpoint.expected_name().map_err(|error| failed(error.to_string()))?;
+        upsd.command("STARTTLS", "STARTTLS\n").await?;
+        let stream = upsd.wire.into_stream();
+        let stream = stream.ok_or_else(|| failed("something in the clear came after upsd's consent".to_owned()))?;
+        let stream = timeout_at(until, TlsConnector::from(config).connect(name, stream))
+            .await
+            .map_err(|_| WireError::Timeout { address: address.clone(), asked: "the TLS handshake" })?
+            .map_err(|error| failed(error.to_string()))?;
+        Ok(Upsd { wire: Wire::new(stream, &address, LIMITS, until), address })
+    }
+}
+
+/// upsd, connected.
+struct Upsd {
+    wire: Wire,
+    address: String,
+}
+
+impl Upsd {
+    /// upsd takes both words as they are and checks them only where more than reading is asked for. LOGIN, which would check
+    /// them, makes the primary wait for us when it shuts down.
+    async fn introduce(&mut self, user: &str, password: &SecretString) -> Result<(), NutError> {
+        let user = argument(user).ok_or(NutError::Unspeakable)?;
+        self.command("USERNAME", &format!("USERNAME {user}\n")).await?;
+        let password = argument(password.expose_secret()).map(Zeroizing::new).ok_or(NutError::Unspeakable)?;
+        self.command("PASSWORD", &Zeroizing::new(format!("PASSWORD {}\n", *password))).await
+    }
+
+    async fn command(&mut self, asked: &'static str, request: &str) -> Result<(), NutError> {
+        self.wire.ask(asked, request.as_bytes()).await?;
+        let line = self.wire.line().await?;
+        accepted(&line).map_err(|error| self.line_error(asked, error))
+    }
+
+    /// Every UPS once: what upsd calls it, what it is called here, and what its configuration says of it.
+    async fn upses(&mut self) -> Result<Vec<(String, Label, Option<String>)>, NutError> {
+        let rows = self.list(List::upses(), "LIST UPS").await?;
+        let mut taken = BTreeSet::new();
+        let named = rows.into_iter().map(|(ups, description)| (Label::new(&ups), ups, description));
+        let once = named.filter(|(name, ..)| taken.insert(name.clone()));
+        Ok(once.map(|(name, ups, description)| (ups, name, Some(description))).collect())
+    }
+
+    /// What a UPS says. Until its driver has heard it there is nothing but a status of one word.
+    async fn variables(&mut self, ups: &str) -> Result<Variables, NutError> {
+        let variables: Variables = self.list(List::variables(ups), "LIST VAR").await?.into_iter().collect();
+        if variables.get("ups.status").is_some_and(|status| status == "WAIT") {
+            return Err(NutError::Waiting { address: self.address.clone(), ups: Label::new(ups).to_string() });
+        }
+        Ok(variables)
+    }
+
+    async fn list(&mut self, mut list: List, asked: &'static str) -> Result<Vec<(String, String)>, NutError> {
+        self.wire.ask(asked, &list.request()).await?;
+        loop {
+            let line = self.wire.line().await?;
+            match list.take(&line).map_err(|error| self.line_error(asked, error))? {
+                Progress::More => {}
+                Progress::Complete => return Ok(list.rows()),
+            }
+        }
+    }
+
+    fn line_error(&self, asked: &'static str, error: LineError) -> NutError {
+        NutError::Line { address: self.address.clone(), asked, error }
+    }
+}
+
+impl<T: Send + Sync + 'static> FromFile<T> {
+    const fn new(path: PathBuf) -> Self {
+        Self { path, made: None }
+    }
+
+    async fn current<E>(&mut self, make: fn(&Path) -> Result<T, E>) -> Result<Arc<T>, NutError>
+    where
+        E: From<FileError> + Into<NutError> + Send + 'static,
+    {
+        let (path, made) = (self.path.clone(), self.made.take());
+        let look = move || {
+            let identity = platform::identify(&path)?;
+            match made {
+                Some((known, made)) if known == identity => Ok((identity, made)),
+                _ => Ok((identity, Arc::new(make(&path)?))),
+            }
+        };
+        let (identity, made) = spawn_blocking(look).await.map_err(|_| NutError::Panic)?.map_err(E::into)?;
+        self.made = Some((identity, Arc::clone(&made)));
+        Ok(made)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,449 @@
+//! From the variables of the Network UPS Tools to a reading.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::label::Label;
+use crate::sources::ups::dates;
+use crate::ups::{Identity, Quantity, Raw, Reading, SelfTest, Status, Trigger};
+
+/// Names with their texts, as upsd gives them.
+pub(super) type Variables = BTreeMap<String, String>;
+
+const PERCENT: f64 = 0.01;
+
+/// Numbers of the whole UPS. Where two variables give one quantity the later counts.
+const NUMBERS: &[(&str, Quantity, f64)] = &[
+    ("battery.charge", Quantity::BatteryCharge, PERCENT),
+    ("battery.charge.low", Quantity::BatteryChargeLow, PERCENT),
+    ("battery.charge.warning", Quantity::BatteryChargeWarning, PERCENT),
+    ("battery.runtime", Quantity::BatteryRuntime, 1.0),
+    ("battery.runtime.low", Quantity::BatteryRuntimeLow, 1.0),
+    ("battery.voltage", Quantity::BatteryVoltage, 1.0),
+    ("battery.voltage.nominal", Quantity::BatteryVoltageNominal, 1.0),
+    ("battery.current", Quantity::BatteryCurrent, 1.0),
+    ("battery.temperature", Quantity::BatteryTemperature, 1.0),
+    ("ups.temperature", Quantity::Temperature, 1.0),
+    ("ups.load", Quantity::Load, PERCENT),
+    ("output.realpower", Quantity::RealPower, 1.0),
+    ("ups.realpower", Quantity::RealPower, 1.0),
+    ("ups.realpower.nominal", Quantity::RealPowerNominal, 1.0),
+    // Apparent power: the unit is VA, whatever the name suggests.
+    ("output.power", Quantity::ApparentPower, 1.0),
+    ("ups.power", Quantity::ApparentPower, 1.0),
+    ("ups.power.nominal", Quantity::ApparentPowerNominal, 1.0),
+    ("input.voltage", Quantity::InputVoltage, 1.0),
+    ("input.voltage.nominal", Quantity::InputVoltageNominal, 1.0),
+    ("input.frequency", Quantity::InputFrequency, 1.0),
+    ("input.frequency.nominal", Quantity::InputFrequencyNominal, 1.0),
+    ("input.current", Quantity::InputCurrent, 1.0),
+    ("input.transfer.low", Quantity::InputTransferLow, 1.0),
+    ("input.transfer.high", Quantity::InputTransferHigh, 1.0),
+    ("output.voltage", Quantity::OutputVoltage, 1.0),
+    ("output.voltage.nominal", Quantity::OutputVoltageNominal, 1.0),
+    ("output.frequency", Quantity::OutputFrequency, 1.0),
+    ("output.frequency.nominal", Quantity::OutputFrequencyNominal, 1.0),
+    ("output.current", Quantity::OutputCurrent, 1.0),
+    ("ups.delay.shutdown", Quantity::ShutdownDelay, 1.0),
+    ("ups.timer.shutdown", Quantity::ShutdownTimer, 1.0),
+    ("ups.timer.start", Quantity::StartupTimer, 1.0),
+];
+
+/// Numbers of one conductor: the variable without its second part, which is the phase.
+const PHASE_NUMBERS: &[(&str, Quantity, f64)] = &[
+    ("input.voltage", Quantity::InputVoltage, 1.0),
+    ("input.current", Quantity::InputCurrent, 1.0),
+    ("input.frequency", Quantity::InputFrequency, 1.0),
+    ("output.voltage", Quantity::OutputVoltage, 1.0),
+    ("output.current", Quantity::OutputCurrent, 1.0),
+    ("output.frequency", Quantity::OutputFrequency, 1.0),
+    ("output.power.percent", Quantity::Load, PERCENT),
+    ("ups.load", Quantity::Load, PERCENT),
+    ("output.realpower", Quantity::RealPower, 1.0),
+    ("ups.realpower", Quantity::RealPower, 1.0),
+    ("output.power", Quantity::ApparentPower, 1.0),
+    ("ups.power", Quantity::ApparentPower, 1.0),
+];
+
+const DATES: &[(&str, Quantity)] = &[
+    ("battery.date", Quantity::BatteryReplacedAt),
+    ("battery.mfr.date", Quantity::BatteryManufacturedAt),
+    ("ups.test.date", Quantity::SelfTestAt),
+];
+
+/// The words of `ups.status`.
+const STATUSES: &[(&str, Status)] = &[
+    ("OL", Status::Online),
+    ("OB", Status::OnBattery),
+    ("LB", Status::LowBattery),
+    ("HB", Status::HighBattery),
+    ("RB", Status::ReplaceBattery),
+    ("CHRG", Status::Charging),
+    ("DISCHRG", Status::Discharging),
+    ("BYPASS", Status::Bypass),
+    ("CAL", Status::Calibrating),
+    ("TEST", Status::Testing),
+    ("OFF", Status::Off),
+    ("OVER", Status::Overload),
+    ("TRIM", Status::Trim),
+    ("BOOST", Status::Boost),
+    ("ECO", Status::Eco),
+    ("ALARM", Status::Alarm),
+    ("FSD", Status::ForcedShutdown),
+];
+
+/// What `ups.test.result` holds in the drivers' own words, in lower case; the first that is found counts.
+const TEST_WORDS: &[(&str, SelfTest)] = &[
+    ("progress", SelfTest::InProgress),
+    ("running", SelfTest::InProgress),
+    ("abort", SelfTest::Aborted),
+    ("no test", SelfTest::None),
+    ("not tested", SelfTest::None),
+    ("none", SelfTest::None),
+    ("warning", SelfTest::Warning),
+    ("fail", SelfTest::Failed),
+    ("error", SelfTest::Failed),
+    ("bad", SelfTest::Failed),
+    ("passed", SelfTest::Passed),
+    ("success", SelfTest::Passed),
+];
+
+/// The same where it is all of the text: too short to be looked for within others.
+const TEST_CODES: &[(&str, SelfTest)] = &[
+    ("ok", SelfTest::Passed),
+    ("ng", SelfTest::Failed),
+    ("bt", SelfTest::Failed),
+    ("no", SelfTest::None),
+    ("ip", SelfTest::InProgress),
+    ("wn", SelfTest::Warning),
+];
+
+/// Texts that say that there is none.
+const NOTHING: &[&str] =
+    &["", "n/a", "na", "none", "unavailable", "description unavailable", "not available", "unknown"];
+
+/// The driver's settings: upsd shows them to everybody, SNMP communities and passwords among them.
+const DRIVER_SETTINGS: &str = "driver.parameter.";
+/// upsd itself keeps no longer texts, and names are a few words.
+const MAX_RAW_TEXT: usize = 256;
+const MAX_RAW_NAME: usize = 64;
+
+/// What the variables of one UPS say; `described` is what upsd's configuration says of it.
+pub(super) fn reading(variables: &Variables, described: Option<&str>) -> Reading {
+    let mut reading = Reading { identity: identity(variables, described), raw: raw(variables), ..Reading::default() };
+    take_status(variables, &mut reading);
+    take_numbers(variables, &mut reading);
+    if reading.values.of(Quantity::ShutdownTimer).is_some() {
+        reading.triggers.insert(Trigger::NutTimer);
+    }
+    reading.transfer_cause = label(variables, "input.transfer.reason");
+    reading.self_test = variables.get("ups.test.result").and_then(|text| self_test(text));
+    // Drivers put their alarms one after the other, most with an exclamation mark at the end.
+    let alarms = text(variables, "ups.alarm").into_iter().flat_map(|text| text.split_inclusive('!'));
+    let alarms = alarms.map(str::trim).filter(|alarm| alarm.chars().any(char::is_alphanumeric));
+    reading.alarms = alarms.take(Reading::MAX_ALARMS).map(Label::new).collect();
+    reading
+}
+
+fn identity(variables: &Variables, described: Option<&str>) -> Identity {
+    let either = |name: &str, older: &str| label(variables, name).or_else(|| label(variables, older));
+    Identity {
+        manufacturer: either("device.mfr", "ups.mfr"),
+        model: either("device.model", "ups.model"),
+        serial: either("device.serial", "ups.serial"),
+        firmware: label(variables, "ups.firmware"),
+        driver: label(variables, "driver.name"),
+        driver_version: label(variables, "driver.version"),
+        description: label(variables, "device.description").or_else(|| Some(Label::new(meaning(described?)?))),
+        location: label(variables, "device.location"),
+    }
+}
+
+fn take_status(variables: &Variables, reading: &mut Reading) {
+    let words = variables.get("ups.status").map(String::as_str).unwrap_or_default().split_ascii_whitespace();
+    for word in words {
+        match STATUSES.iter().find(|(known, _)| *known == word) {
+            Some((_, status)) => {
+                reading.statuses.insert(*status);
+            }
+            None if reading.unknown.len() < Reading::MAX_UNKNOWN => reading.unknown.push(Label::new(word)),
+            None => {}
+        }
+    }
+    if reading.statuses.contains(&Status::ForcedShutdown) {
+        reading.triggers.insert(Trigger::NutFsd);
+    }
+}
+
+fn take_numbers(variables: &Variables, reading: &mut Reading) {
+    for (name, quantity, scale) in NUMBERS {
+        if let Some(value) = number(variables.get(*name)).filter(|value| says_something(*quantity, *value)) {
+            reading.values.put(*quantity, value * scale);
+        }
+    }
+    for (name, value) in variables {
+        let Some((name, phase)) = without_phase(name) else { continue };
+        let known = PHASE_NUMBERS.iter().find(|(known, ..)| *known == name);
+        if let (Some((_, quantity, scale)), Some(value)) = (known, number(Some(value))) {
+            reading.values.put_at(*quantity, Some(Label::new(phase)), value * scale);
+        }
+    }
+    for (name, quantity) in DATES {
+        if let Some(at) = variables.get(*name).and_then(|text| dates::parse(text)) {
+            reading.values.put(*quantity, at.as_duration().as_secs_f64());
+        }
+    }
+}
+
+/// A countdown of 0 does not run (others say -1 or -60, which no time can be), and nothing is made for 0 volts or watts: that
+/// is how drivers write what they do not know.
+fn says_something(quantity: Quantity, value: f64) -> bool {
+    let never_zero = matches!(
+        quantity,
+        Quantity::ShutdownTimer
+            | Quantity::StartupTimer
+            | Quantity::BatteryVoltageNominal
+            | Quantity::RealPowerNominal
+            | Quantity::ApparentPowerNominal
+            | Quantity::InputVoltageNominal
+            | Quantity::InputFrequencyNominal
+            | Quantity::OutputVoltageNominal
+            | Quantity::OutputFrequencyNominal
+    );
+    value > 0.0 || !never_zero
+}
+
+/// `input.L1-N.voltage` is `input.voltage` of `L1-N`.
+fn without_phase(name: &str) -> Option<(String, &str)> {
+    let (domain, rest) = name.split_once('.')?;
+    let (phase, rest) = rest.split_once('.')?;
+    let is_conductor = |text: &str| matches!(text, "L1" | "L2" | "L3" | "N");
+    let is_phase = match phase.split_once('-') {
+        Some((one, other)) => is_conductor(one) && is_conductor(other),
+        None => is_conductor(phase),
+    };
+    is_phase.then(|| (format!("{domain}.{rest}"), phase))
+}
+
+fn self_test(text: &str) -> Option<SelfTest> {
+    let text = text.trim().to_ascii_lowercase();
+    let code = TEST_CODES.iter().find(|(code, _)| *code == text);
+    code.or_else(|| TEST_WORDS.iter().find(|(word, _)| text.contains(word))).map(|(_, result)| *result)
+}
+
+/// For the metrics of other exporters. Outlets, of which there may be a thousand, go last, so that what the cap leaves out is
+/// of them.
+fn raw(variables: &Variables) -> Raw {
+    let fits = |name: &str, text: &str| name.len() <= MAX_RAW_NAME && text.len() <= MAX_RAW_TEXT;
+    let shown = variables.iter().filter(|(name, text)| !name.starts_with(DRIVER_SETTINGS) && fits(name, text));
+    let (outlets, others): (Vec<_>, Vec<_>) = shown.partition(|(name, _)| name.starts_with("outlet"));
+    let first = others.into_iter().chain(outlets).take(Reading::MAX_RAW);
+    first.map(|(name, text)| (Arc::from(name.as_str()), Arc::from(text.as_str()))).collect()
+}
+
+fn number(text: Option<&String>) -> Option<f64> {
+    text?.trim().parse().ok()
+}
+
+fn label(variables: &Variables, name: &str) -> Option<Label> {
+    text(variables, name).map(Label::new)
+}
+
+fn text<'a>(variables: &'a Variables, name: &str) -> Option<&'a str> {
+    meaning(variables.get(name)?)
+}
+
+fn meaning(text: &str) -> Option<&str> {
+    let text = text.trim();
+    (!NOTHING.iter().any(|nothing| text.eq_ignore_ascii_case(nothing))).then_some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::{prop, prop_assert, proptest};
+
+    use super::*;
+
+    fn variables(pairs: &[(&str, &str)]) -> Variables {
+        pairs.iter().map(|&(name, text)| (name.to_owned(), text.to_owned())).collect()
+    }
+
+    fn read(pairs: &[(&str, &str)]) -> Reading {
+        reading(&variables(pairs), None)
+    }
+
+    fn close(reading: &Reading, quantity: Quantity, expected: f64) {
+        let value = reading.values.of(quantity).unwrap_or_else(|| panic!("no {quantity:?}"));
+        assert!((value - expected).abs() < 1e-9, "{quantity:?} is {value}, not {expected}");
+    }
+
+    #[test]
+    fn numbers_come_in_base_units() {
+        let reading = read(&[
+            ("battery.charge", "87.5"),
+            ("battery.charge.low", "20"),
+            ("battery.runtime", "1200"),
+            ("battery.current", "-3.25"),
+            ("ups.load", "41"),
+            ("ups.realpower", "410"),
+            ("output.realpower", "1"),
+            ("ups.power", "500"),
+            ("input.voltage", "230.5"),
+            ("battery.date", "2024/09/25"),
+            ("battery.mfr.date", "09/25/23"),
+            ("ups.delay.shutdown", "20"),
+        ]);
+        for (quantity, expected) in [
+            (Quantity::BatteryCharge, 0.875),
+            (Quantity::BatteryChargeLow, 0.2),
+            (Quantity::BatteryRuntime, 1200.0),
+            (Quantity::BatteryCurrent, -3.25),
+            (Quantity::Load, 0.41),
+            (Quantity::RealPower, 410.0),
+            (Quantity::ApparentPower, 500.0),
+            (Quantity::InputVoltage, 230.5),
+            (Quantity::BatteryReplacedAt, 1_727_222_400.0),
+            (Quantity::BatteryManufacturedAt, 1_695_600_000.0),
+            (Quantity::ShutdownDelay, 20.0),
+        ] {
+            close(&reading, quantity, expected);
+        }
+    }
+
+    #[test]
+    fn what_is_not_known_is_no_sample() {
+        let reading = read(&[
+            ("battery.charge", "N/A"),
+            ("battery.runtime", ""),
+            ("battery.voltage", "nan"),
+            ("ups.load", "inf"),
+            ("battery.charge.low", "250"),
+            ("battery.date", "not set"),
+            ("ups.test.date", "1970-01-01"),
+            ("input.voltage.nominal", "0"),
+            ("ups.realpower.nominal", "0.0"),
+            ("input.transfer.reason", "N/A"),
+            ("ups.test.result", "hm"),
+        ]);
+        for quantity in Quantity::ALL {
+            assert_eq!(reading.values.each(quantity).count(), 0, "{quantity:?}");
+        }
+        assert_eq!((reading.transfer_cause, reading.self_test), (None, None));
+        assert!(reading.triggers.is_empty() && reading.statuses.is_empty());
+    }
+
+    #[test]
+    fn every_status_word_has_its_state_and_the_others_are_kept() {
+        for (word, status) in STATUSES {
+            assert_eq!(read(&[("ups.status", word)]).statuses, [*status].into(), "{word}");
+        }
+        let reading = read(&[("ups.status", "ALARM FSD OB LB DISCHRG SD OL2")]);
+        let expected =
+            [Status::Alarm, Status::ForcedShutdown, Status::OnBattery, Status::LowBattery, Status::Discharging];
+        assert_eq!(reading.statuses, expected.into());
+        assert_eq!(reading.unknown, [Label::new("SD"), Label::new("OL2")]);
+        assert_eq!(reading.triggers, [Trigger::NutFsd].into());
+    }
+
+    #[test]
+    fn only_a_countdown_that_runs_is_a_trigger() {
+        for idle in ["0", "-1", "-60"] {
+            let reading = read(&[("ups.timer.shutdown", idle), ("ups.timer.start", idle)]);
+            assert_eq!(reading.values.of(Quantity::ShutdownTimer), None, "{idle}");
+            assert_eq!(reading.values.of(Quantity::StartupTimer), None, "{idle}");
+            assert!(reading.triggers.is_empty(), "{idle}");
+        }
+        let reading = read(&[("ups.timer.shutdown", "120")]);
+        close(&reading, Quantity::ShutdownTimer, 120.0);
+        assert_eq!(reading.triggers, [Trigger::NutTimer].into());
+    }
+
+    #[test]
+    fn conductors_are_told_apart() {
+        let reading = read(&[
+            ("input.L1-N.voltage", "229"),
+            ("input.L2-N.voltage", "231"),
+            ("input.L1-L2.voltage", "400"),
+            ("output.L1.power.percent", "30"),
+            ("output.L3.current", "2.5"),
+            ("input.bypass.voltage", "5"),
+            ("input.L4.voltage", "5"),
+        ]);
+        let phases: Vec<_> = reading.values.each(Quantity::InputVoltage).collect();
+        let label = Label::new;
+        assert_eq!(
+            phases,
+            [(Some(&label("L1-L2")), 400.0), (Some(&label("L1-N")), 229.0), (Some(&label("L2-N")), 231.0)]
+        );
+        assert_eq!(reading.values.each(Quantity::Load).collect::<Vec<_>>(), [(Some(&label("L1")), 0.3)]);
+        assert_eq!(reading.values.each(Quantity::OutputCurrent).collect::<Vec<_>>(), [(Some(&label("L3")), 2.5)]);
+    }
+
+    #[test]
+    fn a_self_test_is_known_in_the_words_of_many_drivers() {
+        for (text, expected) in [
+            ("Done and passed", SelfTest::Passed),
+            ("Done and warning", SelfTest::Warning),
+            ("Done and error", SelfTest::Failed),
+            ("Aborted", SelfTest::Aborted),
+            ("In progress", SelfTest::InProgress),
+            ("No test initiated", SelfTest::None),
+            ("OK", SelfTest::Passed),
+            ("NG", SelfTest::Failed),
+            ("NO", SelfTest::None),
+            ("Battery test failed", SelfTest::Failed),
+        ] {
+            assert_eq!(read(&[("ups.test.result", text)]).self_test, Some(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn alarms_stand_one_by_one() {
+        let alarms = |text| read(&[("ups.alarm", text)]).alarms;
+        let expected = [Label::new("No battery installed!"), Label::new("Replace battery!")];
+        assert_eq!(alarms("Replace battery! No battery installed!"), expected.into());
+        assert_eq!(alarms("Fan failure"), [Label::new("Fan failure")].into());
+        assert!(alarms("").is_empty() && alarms("! !").is_empty());
+        assert_eq!(alarms(&(0..1000).map(|n| format!("{n}!")).collect::<String>()).len(), Reading::MAX_ALARMS);
+    }
+
+    #[test]
+    fn the_newer_names_go_before_the_older_and_before_the_configuration() {
+        let old =
+            [("ups.mfr", "APC"), ("ups.model", "Smart 1500"), ("ups.serial", "S1"), ("driver.name", "usbhid-ups")];
+        let who = reading(&variables(&old), Some("in rack A")).identity;
+        assert_eq!((who.manufacturer, who.description), (Some(Label::new("APC")), Some(Label::new("in rack A"))));
+        assert_eq!((who.serial, who.driver), (Some(Label::new("S1")), Some(Label::new("usbhid-ups"))));
+        let who = read(&[("ups.mfr", "old"), ("device.mfr", "new"), ("device.model", " ")]).identity;
+        assert_eq!((who.manufacturer, who.model), (Some(Label::new("new")), None));
+        assert_eq!(reading(&Variables::new(), Some("Description unavailable")).identity, Identity::default());
+    }
+
+    #[test]
+    fn the_drivers_settings_are_not_passed_on() {
+        let raw = read(&[("driver.parameter.community", "secret"), ("driver.name", "snmp-ups"), ("ups.id", "x")]).raw;
+        assert_eq!(raw.keys().map(|name| &**name).collect::<Vec<_>>(), ["driver.name", "ups.id"]);
+    }
+
+    #[test]
+    fn the_cap_on_what_is_passed_on_leaves_out_outlets_first() {
+        let mut many: Variables = (0..2000).map(|n| (format!("outlet.{n}.id"), n.to_string())).collect();
+        many.insert("ups.status".to_owned(), "OL".to_owned());
+        many.insert("ups.id".to_owned(), "x".repeat(MAX_RAW_TEXT + 1));
+        let raw = reading(&many, None).raw;
+        assert_eq!((raw.len(), raw.get("ups.status").map(|text| &**text)), (Reading::MAX_RAW, Some("OL")));
+        assert!(!raw.contains_key("ups.id"));
+    }
+
+    proptest! {
+        #[test]
+        fn no_variables_are_too_much(texts in prop::collection::btree_map("[a-zL0-9.-]{0,20}", "\\PC{0,40}", 0..40)) {
+            let known = NUMBERS.iter().map(|(name, ..)| *name).chain(["ups.status", "ups.alarm", "battery.date"]);
+            let mut all = texts.clone();
+            all.extend(known.map(str::to_owned).zip(texts.into_values()));
+            let reading = reading(&all, None);
+            prop_assert!(reading.unknown.len() <= Reading::MAX_UNKNOWN && reading.alarms.len() <= Reading::MAX_ALARMS);
+            prop_assert!(reading.raw.len() <= Reading::MAX_RAW);
+        }
+    }
+}

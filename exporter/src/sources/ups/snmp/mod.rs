@@ -1,0 +1,150 @@
+//! One SNMP agent: a network management card, or a PowerChute agent.
+//!
+//! ```text
+//!   Client ─┬─ session ── GET, GETNEXT ──> the agent        known: which objects it has; walk: its tables
+//!           ├─ knock ─── discovery ─────> the agent         whether it is there, when it does not answer to us
+//!           └─ inbox <── trap <── sources::traps            what it told by itself
+//!                │
+//!   answers + told ── reading (oids, value) ──> Reading
+//! ```
+
+mod error;
+mod inbox;
+mod knock;
+mod known;
+mod oids;
+mod reading;
+mod session;
+mod trap;
+mod value;
+mod walk;
+
+pub(in crate::sources) use inbox::Inbox;
+pub(in crate::sources) use session::{credentials, resolve};
+pub(in crate::sources) use trap::{Credential, Dropped, open};
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_snmp::message::Message;
+use async_snmp::{Auth, DecodeConfig};
+use hyper::body::Bytes;
+use tokio::time::timeout;
+
+use self::error::{CHECK_COMMUNITY, CHECK_USER, SnmpError};
+use self::inbox::Told;
+use self::knock::{Door, knock};
+use self::known::Known;
+use self::reading::Answers;
+use self::session::Session;
+use crate::config::{SnmpConfig, SnmpVersion};
+use crate::snapshot::Trouble;
+use crate::ups::Reading;
+
+/// Takes bytes for a datagram of an agent, a reply and a trap, through decoder and mapping: for the fuzzer.
+pub(in crate::sources) fn read_bytes(bytes: &[u8]) {
+    let datagram = Bytes::copy_from_slice(bytes);
+    let decoded = Message::decode(datagram.clone(), DecodeConfig::DEFAULT).map(|decoded| decoded.value);
+    if let Ok(Message::Community(message)) = decoded
+        && let Some(pdu) = message.pdu().standard()
+    {
+        let answers = pdu.varbinds().iter().map(|bind| (bind.oid.clone(), bind.value.clone())).collect();
+        let _ = reading::read(&answers, &Told::default());
+    }
+    for auth in [Auth::v2c("public"), Auth::usm("monitor")] {
+        let _ = open(&datagram, &mut Credential::new(auth), Instant::now());
+    }
+}
+
+/// A trap holds for three looks that do not succeed; a UPS that has not been heard of for longer is not known.
+const LOOKS_THAT_A_TRAP_HOLDS: u32 = 3;
+
+#[derive(Debug)]
+pub(in crate::sources) struct Client {
+    config: SnmpConfig,
+    deadline: Duration,
+    /// Dropped when it fails: the agent may have another engine, another address, and the files other passwords.
+    session: Option<Session>,
+    known: Known,
+    inbox: Arc<Inbox>,
+}
+
+impl Client {
+    /// The deadline is for one look, with its knock: ahead of the source's own, which could not say why.
+    pub(super) fn new(config: &SnmpConfig, deadline: Duration, interval: Duration) -> Self {
+        let holds = (interval + deadline) * LOOKS_THAT_A_TRAP_HOLDS;
+        Self {
+            config: config.clone(),
+            deadline,
+            session: None,
+            known: Known::default(),
+            inbox: Arc::new(Inbox::new(holds)),
+        }
+    }
+
+    /// What a receiver of traps needs to know of it.
+    pub(in crate::sources) fn trapped(&self) -> (&SnmpConfig, Arc<Inbox>) {
+        (&self.config, Arc::clone(&self.inbox))
+    }
+
+    pub(super) async fn read(&mut self) -> Result<Reading, Trouble> {
+        let answers = self.answers().await;
+        let told = self.inbox.told(answers.is_ok(), Instant::now());
+        match answers {
+            Ok(answers) => reading::read(&answers, &told),
+            Err(error) if told.is_nothing() => Err(error.into()),
+            Err(_) => reading::read(&Answers::new(), &told),
+        }
+    }
+
+    /// Asks, and once more with a new session when a v3 agent that knew us is silent and yet there: it may have been started
+    /// anew, or exchanged.
+    async fn answers(&mut self) -> Result<Answers, SnmpError> {
+        let until = Instant::now() + self.deadline;
+        loop {
+            let mut session = match self.session.take() {
+                Some(session) => session,
+                None => Session::open(&self.config, self.patience()).await?,
+            };
+            // The knock, too, has its place before the deadline.
+            let left = until.saturating_duration_since(Instant::now() + self.patience());
+            let error = match timeout(left, session.ask(&mut self.known)).await {
+                Ok(Ok(answers)) => {
+                    self.session = Some(session);
+                    return Ok(answers);
+                }
+                Ok(Err(error)) => error,
+                Err(_) => SnmpError::Silence { address: self.config.address.clone() },
+            };
+            if !matches!(error, SnmpError::Silence { .. }) {
+                return Err(error);
+            }
+            let again = session.worked() && self.config.version == SnmpVersion::V3;
+            match knock(session.address(), self.patience()).await {
+                Door::Closed => return Err(SnmpError::NobodyListens { address: self.config.address.clone() }),
+                Door::Answers if again && until > Instant::now() + self.patience() => {}
+                Door::Answers if !session.worked() => return Err(self.not_to_us()),
+                Door::Answers | Door::Silent => return Err(error),
+            }
+        }
+    }
+
+    /// How long one datagram is waited for: a slow agent has two such waits for its first answer, and a knock has one.
+    fn patience(&self) -> Duration {
+        self.deadline / 4
+    }
+
+    fn not_to_us(&self) -> SnmpError {
+        SnmpError::Credential {
+            address: self.config.address.clone(),
+            problem: "it answers a discovery and nothing else".to_owned(),
+            advice: match self.config.version {
+                SnmpVersion::V1 | SnmpVersion::V2c => CHECK_COMMUNITY,
+                SnmpVersion::V3 => CHECK_USER,
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,54 @@
+//! Why a web UI was not read.
+
+use crate::password_file::PasswordFileError;
+use crate::probe::ProbeError;
+use crate::sources::ups::trust::TrustError;
+
+/// Every `reason()` is one of the UPS source's.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum WebError {
+    #[error("cannot read the password file: {0}")]
+    Password(#[from] PasswordFileError),
+    #[error("cannot read the CA file: {0}")]
+    Trust(#[from] TrustError),
+    #[error(
+        "{address}: no authorities to check it against; set caFile to its CA, or to the agent's own certificate in PEM"
+    )]
+    NoTrust { address: String },
+    #[error("{0}")]
+    Dial(#[from] ProbeError),
+    #[error("{address}: no TLS connection ({detail}); check caFile and serverName")]
+    Tls { address: String, detail: String },
+    #[error("{address}: {step} brought no whole answer ({detail})")]
+    Broken { address: String, step: &'static str, detail: String },
+    #[error("{address}: the answer to {step} is larger than {limit} bytes; is this a PowerChute agent?")]
+    TooLarge { address: String, step: &'static str, limit: usize },
+    #[error("{address}: {step} {what}; is this a PowerChute agent?")]
+    Unexpected { address: String, step: &'static str, what: String },
+    #[error(
+        "{address}: the login was refused; put the right password into the password file. It is not tried again until \
+         that file changes or an hour has passed, because three wrong ones lock the UI"
+    )]
+    Refused { address: String },
+    #[error("{address}: somebody else is logged on, and the UI takes one at a time; theirs is left alone")]
+    Busy { address: String },
+    #[error("{address}: no end within the deadline; the login, if there was one, is being ended")]
+    Timeout { address: String },
+}
+
+impl WebError {
+    pub(super) const fn reason(&self) -> &'static str {
+        match self {
+            Self::Password(error) => error.reason(),
+            Self::Trust(error) => error.reason(),
+            Self::NoTrust { .. } | Self::Tls { .. } => "tls",
+            Self::Dial(error) => error.reason(),
+            Self::Broken { .. } => "read_failed",
+            Self::TooLarge { .. } => "too_large",
+            Self::Unexpected { .. } => "protocol",
+            Self::Refused { .. } => "auth",
+            Self::Busy { .. } => "busy",
+            Self::Timeout { .. } => "timeout",
+        }
+    }
+}

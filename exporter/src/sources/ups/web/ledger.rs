@@ -1,0 +1,204 @@
+//! When a login may be tried. What was tried is remembered for as long as the program runs, so that a reload of the
+//! configuration is no way around it.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::platform::FileIdentity;
+use crate::snapshot::Trouble;
+use crate::ups::Reading;
+
+/// After a refused password: one try an hour never adds up to the three that lock the UI, and a password that was put
+/// right on the agent's side is found within the hour.
+const BACK_OFF: Duration = Duration::from_hours(1);
+
+/// The tries of this program, by the agent's address.
+pub(super) static LEDGER: Ledger = Ledger(Mutex::new(BTreeMap::new()));
+
+#[derive(Debug)]
+pub(super) struct Ledger(Mutex<BTreeMap<String, Page>>);
+
+#[derive(Debug, Default)]
+struct Page {
+    /// Somebody is there now; two at once would take each other's login.
+    visited: bool,
+    last: Option<Try>,
+}
+
+#[derive(Clone, Debug)]
+struct Try {
+    at: Instant,
+    credentials: Credentials,
+    outcome: Outcome,
+}
+
+pub(super) type Outcome = Result<Reading, Trouble>;
+
+/// Tells whether a password may be another than the one that was refused, without keeping it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Credentials {
+    pub(super) username: String,
+    pub(super) password_file: FileIdentity,
+}
+
+/// What the ledger says to somebody who wants to look.
+#[derive(Debug)]
+pub(super) enum Leave<'a> {
+    /// Look; a login must wait until then.
+    Visit { claim: Claim<'a>, not_before: Option<Instant> },
+    /// A login now would be one too many: this is what the last one brought.
+    Repeat(Box<Outcome>),
+}
+
+/// The right to visit an agent; given back when dropped.
+#[derive(Debug)]
+pub(super) struct Claim<'a> {
+    ledger: &'a Ledger,
+    address: String,
+}
+
+impl Ledger {
+    #[cfg(test)]
+    const fn new() -> Self {
+        Self(Mutex::new(BTreeMap::new()))
+    }
+
+    /// Whether a login may be tried now, or at most `patience` from now.
+    pub(super) fn ask(
+        &self,
+        address: &str,
+        credentials: &Credentials,
+        interval: Duration,
+        patience: Duration,
+        now: Instant,
+    ) -> Leave<'_> {
+        let mut pages = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let page = pages.entry(address.to_owned()).or_default();
+        if page.visited {
+            let message = format!("{address}: another look at this agent is under way; configure it once");
+            return Leave::Repeat(Box::new(Err(Trouble::new("busy", message))));
+        }
+        let not_before = page.last.as_ref().map(|last| last.at + interval).filter(|at| *at > now);
+        if let Some(last) = &page.last {
+            let wait = not_before.map_or(Duration::ZERO, |at| at - now);
+            if wait > patience || last.forbids(credentials, now) {
+                return Leave::Repeat(Box::new(last.outcome.clone()));
+            }
+        }
+        page.visited = true;
+        Leave::Visit { claim: Claim { ledger: self, address: address.to_owned() }, not_before }
+    }
+
+    fn with_page(&self, address: &str, change: impl FnOnce(&mut Page)) {
+        let mut pages = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        change(pages.entry(address.to_owned()).or_default());
+    }
+}
+
+impl Try {
+    fn forbids(&self, credentials: &Credentials, now: Instant) -> bool {
+        let refused = self.outcome.as_ref().is_err_and(|trouble| trouble.reason == "auth");
+        refused && self.credentials == *credentials && now < self.at + BACK_OFF
+    }
+}
+
+impl Claim<'_> {
+    /// Notes a login that is about to be tried. Until its outcome is known it counts as one without an answer.
+    pub(super) fn note_try(&self, credentials: &Credentials, now: Instant) {
+        let message = format!("{}: the login that was tried last has not come to its end", self.address);
+        let outcome = Err(Trouble::new("timeout", message));
+        let last = Try { at: now, credentials: credentials.clone(), outcome };
+        self.ledger.with_page(&self.address, |page| page.last = Some(last));
+    }
+
+    /// Notes what that login brought.
+    pub(super) fn note_outcome(&self, outcome: &Outcome) {
+        self.ledger.with_page(&self.address, |page| {
+            if let Some(last) = &mut page.last {
+                last.outcome.clone_from(outcome);
+            }
+        });
+    }
+}
+
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        self.ledger.with_page(&self.address, |page| page.visited = false);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const INTERVAL: Duration = Duration::from_secs(300);
+    const PATIENCE: Duration = Duration::from_secs(2);
+    const AGENT: &str = "127.0.0.1:6547";
+
+    fn credentials(inode: u64) -> Credentials {
+        let password_file = FileIdentity { device: 1, inode, size: 9, modified: 0, changed: 0 };
+        Credentials { username: "monitor".to_owned(), password_file }
+    }
+
+    fn login(ledger: &Ledger, credentials: &Credentials, now: Instant, reason: Option<&'static str>) {
+        let Leave::Visit { claim, .. } = ledger.ask(AGENT, credentials, INTERVAL, PATIENCE, now) else {
+            panic!("no leave")
+        };
+        claim.note_try(credentials, now);
+        claim.note_outcome(&reason.map_or_else(|| Ok(Reading::default()), |reason| Err(Trouble::new(reason, "x"))));
+    }
+
+    /// Whether a login is allowed, and how long it must wait.
+    fn wait(ledger: &Ledger, credentials: &Credentials, now: Instant) -> Option<Duration> {
+        match ledger.ask(AGENT, credentials, INTERVAL, PATIENCE, now) {
+            Leave::Visit { not_before, .. } => Some(not_before.map_or(Duration::ZERO, |at| at - now)),
+            Leave::Repeat(_) => None,
+        }
+    }
+
+    #[test]
+    fn one_login_is_tried_per_interval_whoever_asks() {
+        let (ledger, start) = (Ledger::new(), Instant::now());
+        login(&ledger, &credentials(1), start, None);
+        for (after, allowed) in [(0, None), (297, None), (298, Some(2)), (299, Some(1)), (300, Some(0)), (999, Some(0))]
+        {
+            let found = wait(&ledger, &credentials(2), start + Duration::from_secs(after));
+            assert_eq!(found, allowed.map(Duration::from_secs), "after {after} s");
+        }
+        let Leave::Repeat(outcome) = ledger.ask(AGENT, &credentials(1), INTERVAL, PATIENCE, start) else { panic!() };
+        assert_eq!(*outcome, Ok(Reading::default()), "the last login's answer stands for its interval");
+    }
+
+    #[test]
+    fn a_refused_password_is_not_tried_again_until_its_file_changes_or_the_hour_is_over() {
+        let (ledger, start) = (Ledger::new(), Instant::now());
+        login(&ledger, &credentials(1), start, Some("auth"));
+        let later = start + Duration::from_mins(59);
+        assert_eq!(wait(&ledger, &credentials(1), later), None);
+        assert_eq!(wait(&ledger, &credentials(2), later), Some(Duration::ZERO));
+        assert_eq!(wait(&ledger, &credentials(2), start + Duration::from_secs(10)), None, "the interval holds still");
+        assert_eq!(wait(&ledger, &credentials(1), start + BACK_OFF), Some(Duration::ZERO));
+        login(&ledger, &credentials(1), start + BACK_OFF, Some("busy"));
+        assert_eq!(wait(&ledger, &credentials(1), start + BACK_OFF + INTERVAL), Some(Duration::ZERO));
+    }
+
+    #[test]
+    fn two_looks_at_one_agent_do_not_meet() {
+        let ledger = Ledger::new();
+        let first = ledger.ask(AGENT, &credentials(1), INTERVAL, PATIENCE, Instant::now());
+        assert!(matches!(first, Leave::Visit { .. }));
+        assert_eq!(wait(&ledger, &credentials(1), Instant::now()), None);
+        drop(first);
+        assert_eq!(wait(&ledger, &credentials(1), Instant::now()), Some(Duration::ZERO), "nothing was tried");
+    }
+
+    #[test]
+    fn a_login_whose_end_was_never_seen_counts() {
+        let (ledger, start) = (Ledger::new(), Instant::now());
+        if let Leave::Visit { claim, .. } = ledger.ask(AGENT, &credentials(1), INTERVAL, PATIENCE, start) {
+            claim.note_try(&credentials(1), start);
+        }
+        assert_eq!(wait(&ledger, &credentials(1), start + Duration::from_secs(1)), None);
+    }
+}

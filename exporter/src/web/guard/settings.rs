@@ -1,0 +1,110 @@
+//! One web configuration, ready to be used.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use hyper::header::{HeaderMap, HeaderName, HeaderValue};
+use hyper::http::request::Parts;
+use rustls::ServerConfig;
+use rustls::crypto::aws_lc_rs;
+
+use super::rate::Limiter;
+use super::tls;
+use super::users::{Admission, Users};
+use crate::config::{self, ConfigError, RateLimitConfig};
+use crate::platform::{FileError, FileIdentity};
+
+/// The files that it was made of.
+pub(super) type Watched = Vec<(PathBuf, FileIdentity)>;
+
+/// What is asked of clients. The default asks for nothing, over plain HTTP.
+#[derive(Debug, Default)]
+pub(in crate::web) struct Settings {
+    pub(in crate::web) tls: Option<Arc<ServerConfig>>,
+    headers: Vec<(HeaderName, HeaderValue)>,
+    users: Option<Users>,
+    limiter: Option<Limiter>,
+}
+
+/// Why a request is not answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::web) enum Refusal {
+    TooOften,
+    NotAuthenticated,
+    Busy,
+}
+
+/// Why a web configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum GuardError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error("the web configuration: {0}")]
+    File(#[from] FileError),
+    #[error("{place}: holds no {what} as PEM")]
+    Pem { place: String, what: &'static str },
+    #[error("the web configuration: certificate and key do not make a server ({0})")]
+    Server(rustls::Error),
+    #[error("the web configuration: the client CAs cannot be used ({0})")]
+    ClientCa(String),
+    #[error("the system gives no random bytes")]
+    Random,
+}
+
+impl GuardError {
+    /// Stable, for logs.
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::Config(error) => error.reason(),
+            Self::File(error) => error.reason(),
+            Self::Pem { .. } => "bad_pem",
+            Self::Server(_) => "bad_certificate",
+            Self::ClientCa(_) => "bad_client_ca",
+            Self::Random => "no_random",
+        }
+    }
+}
+
+impl Settings {
+    /// Reads the file and those that it names.
+    pub(super) fn load(path: &Path) -> Result<(Self, Watched), GuardError> {
+        let file = config::load_web(path)?;
+        let mut watched = vec![(path.to_owned(), file.identity)];
+        let written = file.config;
+        let tls = written.tls_server_config.as_ref().map(|section| tls::server(section, &mut watched)).transpose()?;
+        let headers = written.http_server_config.iter().flat_map(|http| &http.headers);
+        let headers = headers.map(|(header, text)| (header.name(), text.0.clone())).collect();
+        let users = written.basic_auth_users.as_ref().map(|hashes| Ok(Users::new(hashes, salt()?)));
+        let users = users.transpose().map_err(|error: GuardError| error)?.flatten();
+        let limiter = written.rate_limit.and_then(|RateLimitConfig { interval, burst }| {
+            interval.map(|interval| Limiter::new(interval, burst, Instant::now()))
+        });
+        Ok((Self { tls, headers, users, limiter }, watched))
+    }
+
+    pub(in crate::web) async fn admit(&self, request: &Parts) -> Result<(), Refusal> {
+        if self.limiter.as_ref().is_some_and(|limiter| !limiter.admits(Instant::now())) {
+            return Err(Refusal::TooOften);
+        }
+        let Some(users) = &self.users else { return Ok(()) };
+        match users.admit(request.headers.get(hyper::header::AUTHORIZATION)).await {
+            Admission::Granted => Ok(()),
+            Admission::Denied => Err(Refusal::NotAuthenticated),
+            Admission::Busy => Err(Refusal::Busy),
+        }
+    }
+
+    /// Adds what the file says to an answer's headers.
+    pub(in crate::web) fn dress(&self, headers: &mut HeaderMap) {
+        for (name, value) in &self.headers {
+            headers.insert(name, value.clone());
+        }
+    }
+}
+
+fn salt() -> Result<[u8; 32], GuardError> {
+    let mut salt = [0; 32];
+    aws_lc_rs::default_provider().secure_random.fill(&mut salt).map_err(|_| GuardError::Random)?;
+    Ok(salt)
+}

@@ -1,0 +1,117 @@
+//! From the file's TLS section to a server's configuration.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{NoClientAuth, NoServerSessionStorage};
+use rustls::{RootCertStore, ServerConfig};
+use secrecy::ExposeSecret;
+use zeroize::Zeroizing;
+
+use super::clients::ClientPolicy;
+use super::settings::{GuardError, Watched};
+use crate::config::{ClientAuthType, TlsServerConfig};
+use crate::platform;
+
+/// A CA bundle with a hundred certificates is under 300 KiB.
+const MAX_BYTES: u64 = 1024 * 1024;
+
+/// Reads the files, and notes each in `watched`.
+pub(super) fn server(config: &TlsServerConfig, watched: &mut Watched) -> Result<Arc<ServerConfig>, GuardError> {
+    let chain = Pem::read("certificate", config.cert.as_deref(), config.cert_file.as_ref(), watched)?.certificates()?;
+    let key = config.key.as_ref().map(ExposeSecret::expose_secret);
+    let key = Pem::read("private key", key, config.key_file.as_ref(), watched)?.key()?;
+    let provider = Arc::new(provider(config));
+    let clients = clients(config, &provider, watched)?;
+    let mut server = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&config.versions())
+        .map_err(GuardError::Server)?
+        .with_client_cert_verifier(clients)
+        .with_single_cert(chain, key)
+        .map_err(GuardError::Server)?;
+    server.alpn_protocols = vec![b"http/1.1".to_vec()];
+    server.ignore_client_order = config.prefer_server_cipher_suites.unwrap_or(true);
+    // A resumed session would outlive its client's certificate, and the CA that was taken out of the bundle.
+    server.session_storage = Arc::new(NoServerSessionStorage {});
+    server.send_tls13_tickets = 0;
+    Ok(Arc::new(server))
+}
+
+/// As in Go, the list is of TLS 1.2; the suites of TLS 1.3 stay.
+fn provider(config: &TlsServerConfig) -> CryptoProvider {
+    let mut provider = aws_lc_rs::default_provider();
+    if let Some(wanted) = &config.cipher_suites {
+        let of_tls13 = provider.cipher_suites.iter().copied().filter(|suite| suite.tls13().is_some());
+        let of_tls12 = wanted.iter().map(|suite| suite.0).filter(|suite| suite.tls13().is_none());
+        provider.cipher_suites = of_tls13.chain(of_tls12).collect();
+    }
+    if let Some(wanted) = &config.curve_preferences {
+        provider.kx_groups = wanted.iter().map(|curve| curve.0).collect();
+    }
+    provider
+}
+
+fn clients(
+    config: &TlsServerConfig,
+    provider: &Arc<CryptoProvider>,
+    watched: &mut Watched,
+) -> Result<Arc<dyn ClientCertVerifier>, GuardError> {
+    let mut verified = |mandatory| {
+        let file = config.client_ca_file.as_ref();
+        let authorities = Pem::read("CA certificate", config.client_ca.as_deref(), file, watched)?.certificates()?;
+        let mut roots = RootCertStore::empty();
+        for authority in authorities {
+            roots.add(authority).map_err(|error| GuardError::ClientCa(error.to_string()))?;
+        }
+        let names = config.client_allowed_sans.clone();
+        ClientPolicy::verified(mandatory, roots, names, Arc::clone(provider)).map_err(GuardError::ClientCa)
+    };
+    Ok(match config.client_auth_type {
+        ClientAuthType::NoClientCert => Arc::new(NoClientAuth),
+        ClientAuthType::RequestClientCert => Arc::new(ClientPolicy::any(false, Arc::clone(provider))),
+        ClientAuthType::RequireAnyClientCert => Arc::new(ClientPolicy::any(true, Arc::clone(provider))),
+        ClientAuthType::VerifyClientCertIfGiven => Arc::new(verified(false)?),
+        ClientAuthType::RequireAndVerifyClientCert => Arc::new(verified(true)?),
+    })
+}
+
+/// A text that stands in the file itself, or in one of its own.
+struct Pem {
+    what: &'static str,
+    place: String,
+    bytes: Zeroizing<Vec<u8>>,
+}
+
+impl Pem {
+    fn read(
+        what: &'static str,
+        inline: Option<&str>,
+        file: Option<&PathBuf>,
+        watched: &mut Watched,
+    ) -> Result<Self, GuardError> {
+        let Some(path) = file else {
+            let bytes = Zeroizing::new(inline.unwrap_or_default().as_bytes().to_vec());
+            return Ok(Self { what, place: "the web configuration file".to_owned(), bytes });
+        };
+        let read = platform::read_regular(path, MAX_BYTES)?;
+        watched.push((path.clone(), read.identity));
+        Ok(Self { what, place: path.display().to_string(), bytes: read.bytes })
+    }
+
+    fn certificates(self) -> Result<Vec<CertificateDer<'static>>, GuardError> {
+        let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&self.bytes).collect();
+        read.ok().filter(|read| !read.is_empty()).ok_or_else(|| self.none())
+    }
+
+    fn key(self) -> Result<PrivateKeyDer<'static>, GuardError> {
+        PrivateKeyDer::from_pem_slice(&self.bytes).map_err(|_| self.none())
+    }
+
+    fn none(&self) -> GuardError {
+        GuardError::Pem { place: self.place.clone(), what: self.what }
+    }
+}

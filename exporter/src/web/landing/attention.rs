@@ -1,0 +1,133 @@
+//! What needs a person, the worst first.
+
+use std::fmt::{self, Write};
+
+use jiff::Timestamp;
+
+use super::html::Escaped;
+use super::shutdown::ShutdownView;
+use super::{Severity, certificates, upses};
+use crate::snapshot::Snapshot;
+
+/// More are below, in their tables.
+const MAX_ITEMS: usize = 20;
+
+struct Item {
+    severity: Severity,
+    about: String,
+    said: String,
+}
+
+pub(super) fn section(
+    out: &mut String,
+    snapshot: &Snapshot,
+    shutdown: Option<&ShutdownView>,
+    now: Timestamp,
+) -> fmt::Result {
+    let mut items: Vec<Item> = shutdown.and_then(|shutdown| going_down(shutdown, now)).into_iter().collect();
+    items.extend(of_upses(snapshot));
+    items.extend(failures(snapshot));
+    items.extend(endpoints(snapshot));
+    items.extend(of_certificates(snapshot, now));
+    items.extend(own(snapshot));
+    items.sort_by_key(|item| item.severity);
+    let class = items.first().map_or("", |worst| worst.severity.class());
+    write!(out, "<section class=\"alert {class}\" aria-labelledby=\"attention\"><h2 id=\"attention\">Needs attention")?;
+    if items.is_empty() {
+        let looked =
+            if snapshot.is_complete() { "Nothing." } else { "Nothing so far; not every source has been looked at." };
+        return writeln!(out, "</h2>\n<p>{looked}</p></section>");
+    }
+    writeln!(out, " ({})</h2>\n<ul>", items.len())?;
+    for Item { severity, about, said } in items.iter().take(MAX_ITEMS) {
+        let (word, class) = (word(*severity), severity.class());
+        let (about, said) = (Escaped(about), Escaped(said));
+        writeln!(out, "<li><strong class=\"{class}\">{word}:</strong> {about}: {said}</li>")?;
+    }
+    if items.len() > MAX_ITEMS {
+        writeln!(out, "<li>{} more, see below</li>", items.len() - MAX_ITEMS)?;
+    }
+    writeln!(out, "</ul></section>")
+}
+
+const fn word(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Critical => "Critical",
+        Severity::Warning => "Warning",
+        Severity::Fine => "Note",
+    }
+}
+
+fn going_down(shutdown: &ShutdownView, now: Timestamp) -> Option<Item> {
+    let said = shutdown.sentence(now);
+    (shutdown.severity != Severity::Fine).then(|| item(shutdown.severity, "This host", said))
+}
+
+fn of_upses(snapshot: &Snapshot) -> Vec<Item> {
+    let seen = upses::each(snapshot).map(|ups| (ups, upses::state(ups)));
+    let bad = seen.filter(|(_, (severity, _))| *severity != Severity::Fine);
+    bad.map(|(ups, (severity, state))| item(severity, format!("UPS {}", ups.ups), state)).collect()
+}
+
+/// Sources that failed as a whole, and files of those that did not.
+fn failures(snapshot: &Snapshot) -> Vec<Item> {
+    let whole = snapshot.troubles();
+    let files = snapshot
+        .passes()
+        .flat_map(|(id, pass)| pass.files().iter().filter_map(move |file| Some((id, file.outcome.as_ref().err()?))));
+    let said = whole.chain(files).map(|(id, trouble)| {
+        let about = format!("{} {}", id.kind.as_str(), id.name);
+        item(Severity::Critical, about, format!("{} ({})", trouble.message, trouble.reason))
+    });
+    said.collect()
+}
+
+fn endpoints(snapshot: &Snapshot) -> Vec<Item> {
+    let probes = snapshot.passes().filter_map(|(_, pass)| pass.probe());
+    let said = probes.filter_map(|probe| {
+        let about = || format!("Endpoint {}", probe.target);
+        match &probe.outcome {
+            Err(trouble) => {
+                Some(item(Severity::Critical, about(), format!("{} ({})", trouble.message, trouble.reason)))
+            }
+            // Its own expiry is said of the certificate.
+            Ok(served) => served
+                .refused
+                .filter(|reason| *reason != "expired")
+                .map(|reason| item(Severity::Warning, about(), format!("its chain is not trusted ({reason})"))),
+        }
+    });
+    said.collect()
+}
+
+/// What trust stores hold expires there without harm.
+fn of_certificates(snapshot: &Snapshot, now: Timestamp) -> Vec<Item> {
+    let rows = certificates::by_expiry(snapshot).into_iter();
+    let own = rows.filter(|(_, certificate)| !certificates::is_authority(certificate));
+    let said = own.map_while(|(place, certificate)| {
+        let (severity, left) = certificates::left(certificate.facts.not_after, now);
+        let about = format!("Certificate {}", certificate.facts.subject);
+        (severity != Severity::Fine).then(|| item(severity, about, format!("{left}, in {place}")))
+    });
+    said.collect()
+}
+
+fn own(snapshot: &Snapshot) -> Vec<Item> {
+    let failed = |reload: Option<crate::snapshot::Reload>| reload.is_some_and(|reload| !reload.successful);
+    let kept = "the new one is bad, the one before is in force; the log says why";
+    let mut items = Vec::new();
+    if failed(snapshot.reload) {
+        items.push(item(Severity::Warning, "The configuration", kept));
+    }
+    if failed(snapshot.web_config) {
+        items.push(item(Severity::Warning, "The web configuration", kept));
+    }
+    if snapshot.host_api_up == Some(false) {
+        items.push(item(Severity::Warning, "The host API", "does not work; the log says why"));
+    }
+    items
+}
+
+fn item(severity: Severity, about: impl Into<String>, said: impl Into<String>) -> Item {
+    Item { severity, about: about.into(), said: said.into() }
+}

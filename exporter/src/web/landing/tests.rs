@@ -1,0 +1,177 @@
+//! The page as people get it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::*;
+use crate::probe::Phases;
+use crate::snapshot::{
+    Backend, Board, CertificateFacts, Contents, FileSeen, Label, Observation, Pass, ProbeSeen, Role, SeenCertificate,
+    Served, SourceId, SourceKind, Trouble, UpsSeen,
+};
+use crate::ups::{Quantity, Reading, Status};
+
+const NOW: Timestamp = Timestamp::constant(1_750_000_000, 0);
+const DAY: i64 = 86_400;
+
+fn certificate(name: &str, role: Role, days: i64) -> SeenCertificate {
+    let facts = CertificateFacts {
+        sha256: [1; 32],
+        subject: Label::new(&format!("CN={name}")),
+        issuer: Label::new("CN=Fleet CA"),
+        subject_cn: Some(Label::new(name)),
+        issuer_cn: Some(Label::new("Fleet CA")),
+        serial: Label::new("1f"),
+        not_before: 0,
+        not_after: NOW.as_second() + days * DAY,
+        san: Label::new(name),
+        key_algorithm: Label::new("RSA"),
+        key_bits: Some(Label::new("2048")),
+        signature_algorithm: Label::new("SHA256withRSA"),
+    };
+    SeenCertificate { alias: Label::new("securekey"), chain_index: 0, role, facts: Arc::new(facts) }
+}
+
+fn ups(name: &str, outcome: Result<Reading, Trouble>) -> UpsSeen {
+    let (ups, target) = (Label::new(name), Label::new("127.0.0.1:3493"));
+    UpsSeen { ups, backend: Backend::Nut, target, feeds_host: name == "rack-a", outcome: outcome.map(Box::new) }
+}
+
+fn reading(statuses: &[Status], values: &[(Quantity, f64)]) -> Reading {
+    let mut reading = Reading { statuses: statuses.iter().copied().collect(), ..Reading::default() };
+    reading.identity.model = Some(Label::new("Smart-UPS 1500"));
+    for (quantity, value) in values {
+        reading.values.put(*quantity, *value);
+    }
+    reading
+}
+
+/// A host on which nearly everything is wrong, with `name` wherever a name comes from outside.
+fn snapshot(name: &str) -> Snapshot {
+    let board = Board::default();
+    let id = |kind, name: &str| SourceId { kind, name: Label::new(name) };
+    let sources = [
+        (
+            id(SourceKind::File, "fleet"),
+            Observation::Files(vec![
+                Arc::new(FileSeen {
+                    path: Label::new(&format!("/srv/certs/{name}")),
+                    modified: None,
+                    outcome: Ok(Contents {
+                        format: "jks",
+                        password_verified: None,
+                        certificates: vec![
+                            certificate(name, Role::Leaf, 300),
+                            certificate("old", Role::Leaf, -3),
+                            certificate("old root", Role::Trusted, -900),
+                            certificate("soon", Role::Leaf, 12),
+                        ],
+                    }),
+                }),
+                Arc::new(FileSeen {
+                    path: Label::new("/srv/certs/junk"),
+                    modified: None,
+                    outcome: Err(Trouble::new("malformed", format!("/srv/certs/junk: {name} is no store"))),
+                }),
+            ]),
+        ),
+        (
+            id(SourceKind::Tls, "powerchute"),
+            Observation::Endpoint(ProbeSeen {
+                target: Label::new("127.0.0.1:6547"),
+                server_name: Label::new(name),
+                outcome: Ok(Served {
+                    certificates: vec![certificate("served", Role::Leaf, 90)],
+                    complete: true,
+                    refused: Some("self_signed"),
+                    phases: Phases::default(),
+                    tls_version: Some("TLS 1.3"),
+                    cipher: None,
+                }),
+            }),
+        ),
+        (
+            id(SourceKind::Ups, "racks"),
+            Observation::Upses(vec![
+                ups(
+                    "rack-a",
+                    Ok(reading(
+                        &[Status::OnBattery, Status::Discharging, Status::LowBattery],
+                        &[(Quantity::BatteryCharge, 0.134), (Quantity::BatteryRuntime, 250.0), (Quantity::Load, 0.42)],
+                    )),
+                ),
+                ups(
+                    "rack-b",
+                    Ok(reading(
+                        &[Status::Online],
+                        &[(Quantity::BatteryCharge, 1.0), (Quantity::BatteryRuntime, 4000.0)],
+                    )),
+                ),
+                ups(name, Err(Trouble::new("driver_not_connected", "upsd has lost its driver"))),
+            ]),
+        ),
+        (id(SourceKind::Agent, "/opt/agent"), Observation::Nothing),
+    ];
+    board.expect(sources.iter().map(|(id, _)| (id.clone(), &[][..])).chain([(id(SourceKind::Tls, "waits"), &[][..])]));
+    for (id, observation) in sources {
+        let failed = matches!(observation, Observation::Nothing);
+        let trouble = failed.then(|| Trouble::new("not_found", format!("{name}: not found")));
+        board.publish(&id, Pass { observation, trouble, ended: NOW, took: Duration::ZERO });
+    }
+    board.note_reload(false, NOW);
+    board.snapshot()
+}
+
+fn page(host: &str, snapshot: &Snapshot) -> String {
+    let metrics = "/metrics".parse().expect("a path");
+    Page { host, metrics: &metrics, snapshot, now: NOW, shutdown: None, probes: true }.html()
+}
+
+#[test]
+fn the_page_of_a_host_with_trouble() {
+    let page = page("ups-01.example.com", &snapshot("ups-01"));
+    let page = page.replace(STYLE, "STYLE").replace(env!("CARGO_PKG_VERSION"), "VERSION");
+    insta::assert_snapshot!(page);
+}
+
+#[test]
+fn a_page_without_trouble_says_so_and_has_no_empty_tables() {
+    let page = page("ups-01", &Board::default().snapshot());
+    assert!(page.contains("<p>Nothing.</p>") && !page.contains("<table>"));
+}
+
+#[test]
+fn what_comes_from_outside_cannot_become_markup() {
+    let hostile = "<script>alert('1')</script>\"&";
+    let page = page(hostile, &snapshot(hostile));
+    assert!(!page.contains("<script") && !page.contains("\"&<") && page.contains("&lt;script&gt;alert(&#39;1&#39;)"));
+}
+
+#[test]
+fn every_table_can_be_read_aloud_and_every_colour_repeats_a_word() {
+    let page = page("ups-01", &snapshot("ups-01"));
+    let count = |what: &str| page.matches(what).count();
+    assert_eq!((count("<table>"), count("<caption>")), (5, 5));
+    assert_eq!(count("<tr>"), count("scope=\"row\"") + count("<thead>"));
+    for coloured in page.split("class=\"bad\">").skip(1).chain(page.split("class=\"soon\">").skip(1)) {
+        assert!(coloured.starts_with(char::is_alphabetic), "{coloured:.40}");
+    }
+    assert!(!page.contains("src=") && !page.contains("url(") && !page.contains("http"), "nothing from elsewhere");
+}
+
+#[test]
+fn a_shutdown_is_the_first_thing_to_be_said() {
+    let view = ShutdownView {
+        severity: Severity::Critical,
+        state: "shutdown in progress",
+        since: NOW,
+        trigger: Some("<nut_fsd>".to_owned()),
+        deadline: Some(NOW + jiff::SignedDuration::from_secs(90)),
+    };
+    let mut out = String::new();
+    attention::section(&mut out, &snapshot("x"), Some(&view), NOW).expect("it is written");
+    shutdown::section(&mut out, Some(&view), NOW).expect("it is written");
+    let first = out.lines().find(|line| line.starts_with("<li>")).expect("there are some");
+    assert!(first.contains("This host: shutdown in progress, because of &lt;nut_fsd&gt;, in 1 min"), "{first}");
+    assert!(out.contains("since 2025-06-15"));
+}

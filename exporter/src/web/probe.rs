@@ -1,0 +1,299 @@
+//! `/probe?target=host:port[&module=tls][&server_name=…]`: one TLS handshake for whoever asks, with an endpoint that the
+//! configuration allows.
+
+use std::borrow::Cow;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use hyper::http::request::Parts;
+use hyper::{Response, StatusCode};
+use kagiban_keystore::Certificate;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
+use tokio::time::{Instant, timeout_at};
+use tracing::warn;
+
+use super::body::Pieces;
+use super::negotiate;
+use super::routes::{plain, rendered};
+use crate::config::{CompatSet, Config, ProbeConfig};
+use crate::platform::{self, FileIdentity};
+use crate::probe::{Endpoint, Handshake, ProbeError, Roots, Verdict, probe, probe_against, trusted_path};
+use crate::render::{Probed, Rendered};
+use crate::snapshot::{Label, ProbeSeen, Served, Trouble};
+
+/// Prometheus names its own patience here.
+const PATIENCE_HEADER: &str = "x-prometheus-scrape-timeout-seconds";
+/// The answer must be on its way before that is over.
+const PATIENCE_RESERVE: Duration = Duration::from_millis(500);
+/// Less is no time for a handshake.
+const SHORTEST: Duration = Duration::from_millis(100);
+/// The longest DNS name with its port; longer targets and names are none.
+const MAX_WORD: usize = 300;
+const MAX_CA_BYTES: u64 = 4 * 1024 * 1024;
+
+/// What `/probe` answers from.
+#[derive(Debug)]
+pub struct Prober {
+    config: ProbeConfig,
+    compat: Vec<CompatSet>,
+    /// Absent when the system has no bundle and none is configured.
+    ca_file: Option<PathBuf>,
+    trust: Mutex<Option<(FileIdentity, Trust)>>,
+    places: Semaphore,
+}
+
+#[derive(Clone, Debug)]
+struct Trust {
+    roots: Roots,
+    /// The same, as certificates: a root has an expiry too.
+    authorities: Arc<[Certificate]>,
+}
+
+/// What a probe must find to count as a success in the metrics of other exporters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Module {
+    /// A chain that is trusted for the name.
+    Tls,
+    /// Any certificate whose key the server holds.
+    TlsInsecure,
+}
+
+/// Why there is no probe. Nothing of the request is repeated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+enum NoProbe {
+    #[error("write /probe?target=host:port, once; no scheme and no path")]
+    Target,
+    #[error("there is no such module: tls asks for a trusted certificate, tls_insecure for any")]
+    Module,
+    #[error("server_name must be one DNS name or IP address")]
+    ServerName,
+    #[error("this target is not on the list `probe.allow` of the configuration")]
+    NotAllowed,
+    #[error("too many probes are under way, see `probe.maxConcurrent`")]
+    Busy,
+}
+
+struct Asked {
+    endpoint: Endpoint,
+    module: Module,
+}
+
+impl Prober {
+    /// None when the configuration allows nothing.
+    pub fn new(config: &Config, system_bundle: Option<&Path>) -> Option<Self> {
+        let probe = config.probe.clone()?;
+        Some(Self {
+            ca_file: probe.ca_file.as_deref().or(system_bundle).map(Path::to_owned),
+            places: Semaphore::new(probe.max_concurrent),
+            compat: config.compat.clone(),
+            trust: Mutex::default(),
+            config: probe,
+        })
+    }
+
+    pub(super) async fn answer(&self, request: &Parts) -> Response<Pieces> {
+        match self.look(request).await {
+            Ok(probed) => {
+                let format = negotiate::wanted(request);
+                rendered(format, Rendered::of_probe(&probed, &self.compat).alone(format))
+            }
+            Err(no) => plain(no.status(), format!("{no}\n")),
+        }
+    }
+
+    async fn look(&self, request: &Parts) -> Result<Probed, NoProbe> {
+        let asked = self.asked(request.uri.query().unwrap_or_default())?;
+        let started = Instant::now();
+        let deadline = started + self.patience(request);
+        let Ok(Ok(_place)) = timeout_at(deadline, self.places.acquire()).await else { return Err(NoProbe::Busy) };
+        let trust = self.trust().await;
+        let left = deadline.saturating_duration_since(Instant::now());
+        let outcome = match &trust {
+            Some(trust) => probe_against(&asked.endpoint, &trust.roots, left).await,
+            None => probe(&asked.endpoint, left).await,
+        };
+        Ok(asked.probed(&outcome, trust.as_ref(), started.elapsed()))
+    }
+
+    fn asked(&self, query: &str) -> Result<Asked, NoProbe> {
+        let target = the_one(query, "target").map_err(|()| NoProbe::Target)?.ok_or(NoProbe::Target)?;
+        let server_name = the_one(query, "server_name").map_err(|()| NoProbe::ServerName)?;
+        let module = match the_one(query, "module").map_err(|()| NoProbe::Module)?.as_deref() {
+            None | Some("tls") => Module::Tls,
+            Some("tls_insecure") => Module::TlsInsecure,
+            Some(_) => return Err(NoProbe::Module),
+        };
+        let bare = Endpoint { address: target.into_owned(), server_name: None };
+        // The host is checked for itself: behind a server_name it would go to the resolver as it came.
+        bare.expected_name().map_err(|_| NoProbe::Target)?;
+        let (host, port) = bare.host_and_port().map_err(|_| NoProbe::Target)?;
+        if !self.config.allows(host, port) {
+            return Err(NoProbe::NotAllowed);
+        }
+        let endpoint = Endpoint { server_name: server_name.map(Cow::into_owned), ..bare };
+        endpoint.expected_name().map_err(|_| NoProbe::ServerName)?;
+        Ok(Asked { endpoint, module })
+    }
+
+    fn patience(&self, request: &Parts) -> Duration {
+        let named = request.headers.get(PATIENCE_HEADER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
+        let named = named.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+        let longest = self.config.timeout.as_duration();
+        named.map_or(longest, |named| named.saturating_sub(PATIENCE_RESERVE).clamp(SHORTEST, longest))
+    }
+
+    /// Without roots the certificate is still worth seeing.
+    async fn trust(&self) -> Option<Trust> {
+        let path = self.ca_file.clone()?;
+        let known = self.trust.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let read = spawn_blocking(move || {
+            let identity = platform::identify(&path).map_err(|error| error.to_string())?;
+            match known {
+                Some((of, trust)) if of == identity => Ok((identity, trust)),
+                _ => Trust::read(&path).map(|trust| (identity, trust)),
+            }
+        });
+        match read.await {
+            Ok(Ok((identity, trust))) => {
+                *self.trust.lock().unwrap_or_else(PoisonError::into_inner) = Some((identity, trust.clone()));
+                Some(trust)
+            }
+            Ok(Err(error)) => {
+                warn!(error, "no chain can be trusted in a probe: the CA file cannot be read");
+                None
+            }
+            Err(_) => None,
+        }
+    }
+}
+
+impl Trust {
+    fn read(path: &Path) -> Result<Self, String> {
+        let roots = Roots::from_file(path).map_err(|error| error.to_string())?;
+        let file = platform::read_regular(path, MAX_CA_BYTES).map_err(|error| error.to_string())?;
+        let certificates = CertificateDer::pem_slice_iter(&file.bytes).filter_map(Result::ok);
+        let authorities = certificates.filter_map(|der| Certificate::from_der(der.to_vec()).ok()).collect();
+        Ok(Self { roots, authorities })
+    }
+}
+
+impl Asked {
+    fn probed(&self, outcome: &Result<Handshake, ProbeError>, trust: Option<&Trust>, took: Duration) -> Probed {
+        let shaken = outcome.as_ref().ok();
+        let trusted = shaken.is_some_and(|shaken| shaken.verdict == Some(Verdict::Trusted));
+        let chain = shaken.map(|shaken| shaken.chain.clone()).unwrap_or_default();
+        let path = trust.filter(|_| trusted).and_then(|trust| trusted_path(&chain, &trust.authorities));
+        // Whoever only wants a client certificate has shown its own, and that it holds the key.
+        let answers =
+            |shaken: &Handshake| shaken.is_complete() || shaken.client_certificate_wanted && shaken.key_proven;
+        let success = shaken.is_some_and(answers)
+            && match self.module {
+                Module::Tls => trusted,
+                Module::TlsInsecure => true,
+            };
+        let seen = ProbeSeen {
+            target: Label::new(&self.endpoint.address),
+            server_name: Label::new(self.endpoint.shown_name()),
+            outcome: outcome.as_ref().map(Served::of).map_err(|error| Trouble::new(error.reason(), error)),
+        };
+        Probed { seen, chain, path, success, took }
+    }
+}
+
+impl NoProbe {
+    const fn status(self) -> StatusCode {
+        match self {
+            Self::Target | Self::Module | Self::ServerName => StatusCode::BAD_REQUEST,
+            Self::NotAllowed => StatusCode::FORBIDDEN,
+            Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+}
+
+/// The value of a parameter, decoded; an error when there are two, or when it is too long or no text. Parameters that
+/// nobody knows are passed over.
+fn the_one<'a>(query: &'a str, name: &str) -> Result<Option<Cow<'a, str>>, ()> {
+    let mut values = query.split('&').filter_map(|pair| pair.split_once('=')).filter(|(key, _)| *key == name);
+    let Some((_, value)) = values.next() else { return Ok(None) };
+    if values.next().is_some() || value.len() > MAX_WORD {
+        return Err(());
+    }
+    decode(value).ok_or(()).map(Some)
+}
+
+fn decode(text: &str) -> Option<Cow<'_, str>> {
+    if !text.contains('%') {
+        return Some(Cow::Borrowed(text));
+    }
+    let (mut bytes, mut rest) = (Vec::with_capacity(text.len()), text.as_bytes());
+    while let Some((first, behind)) = rest.split_first() {
+        if *first == b'%' {
+            let (digits, behind) = behind.split_at_checked(2)?;
+            let mut byte = [0];
+            hex::decode_to_slice(digits, &mut byte).ok()?;
+            bytes.push(byte[0]);
+            rest = behind;
+        } else {
+            bytes.push(*first);
+            rest = behind;
+        }
+    }
+    String::from_utf8(bytes).ok().map(Cow::Owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn prober() -> Prober {
+        let yaml = "probe: {allow: [\"*.example.com:443\", \"192.0.2.0/24:*\"], timeout: 5s}\n";
+        let config = crate::config::parse(yaml, Path::new("c")).expect("a configuration");
+        Prober::new(&config, None).expect("it allows something")
+    }
+
+    fn said(query: &str) -> Result<(String, String, Module), NoProbe> {
+        let asked = prober().asked(query)?;
+        Ok((asked.endpoint.address.clone(), asked.endpoint.shown_name().to_owned(), asked.module))
+    }
+
+    #[test]
+    fn a_target_is_host_and_port_on_the_list_and_nothing_else() {
+        let found = |target: &str, name: &str, module| Ok((target.to_owned(), name.to_owned(), module));
+        assert_eq!(said("target=a.example.com:443"), found("a.example.com:443", "a.example.com", Module::Tls));
+        let named = said("module=tls_insecure&x=1&target=192.0.2.7%3A8443&server_name=ups-01");
+        assert_eq!(named, found("192.0.2.7:8443", "ups-01", Module::TlsInsecure));
+        for (query, no) in [
+            ("", NoProbe::Target),
+            ("target=a.example.com", NoProbe::Target),
+            ("target=https%3A%2F%2Fa.example.com:443", NoProbe::Target),
+            ("target=https://a.example.com:443/x", NoProbe::Target),
+            ("target=/etc/passwd", NoProbe::Target),
+            ("target=file:443", NoProbe::NotAllowed),
+            ("target=a.example.com:443&target=192.0.2.7:1", NoProbe::Target),
+            ("target=a%0a.example.com:443&server_name=a", NoProbe::Target),
+            ("target=%ff.example.com:443", NoProbe::Target),
+            ("target=a.example.com:44", NoProbe::NotAllowed),
+            ("target=127.0.0.1:443", NoProbe::NotAllowed),
+            ("target=[::ffff:192.0.2.7]:443", NoProbe::NotAllowed),
+            ("target=a.example.com:443&module=file", NoProbe::Module),
+            ("target=a.example.com:443&server_name=a%00b", NoProbe::ServerName),
+        ] {
+            assert_eq!(said(query), Err(no), "{query}");
+        }
+        assert_eq!(said(&format!("target={}.example.com:443", "a".repeat(MAX_WORD))), Err(NoProbe::Target));
+    }
+
+    #[test]
+    fn prometheus_patience_counts_within_the_configured_one() {
+        let patience = |text: &str| {
+            let request = hyper::Request::builder().header(PATIENCE_HEADER, text).body(()).expect("a request");
+            prober().patience(&request.into_parts().0).as_secs_f64()
+        };
+        assert_eq!([patience("3"), patience("60"), patience("0.2")], [2.5, 5.0, SHORTEST.as_secs_f64()]);
+        assert_eq!([patience("soon"), patience("nan"), patience("-1"), patience("1e300")], [5.0; 4]);
+    }
+}

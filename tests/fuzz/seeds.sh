@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# How the inputs that programs write were made. Keystores: small ones, with so few rounds of key derivation that the fuzzer gets past
+# it. Takes a JDK 17 and OpenSSL 3.
+set -euo pipefail
+
+seeds=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)/seeds/keystore
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+mkdir -p "$seeds"
+cd "$work"
+
+few=(-J-Dkeystore.pkcs12.certPbeIterationCount=100 -J-Dkeystore.pkcs12.keyPbeIterationCount=100
+    -J-Dkeystore.pkcs12.macIterationCount=100)
+
+make() { # file, type, more arguments of keytool
+    local file=$1 kind=$2
+    shift 2
+    keytool -genkeypair -alias a -keyalg EC -groupname secp256r1 -dname CN=a -validity 9 -storetype "$kind" \
+        -storepass changeit -keystore "$file" "${few[@]}" "$@" >/dev/null 2>&1
+}
+
+make store.jks JKS
+make store.jceks JCEKS
+keytool -genseckey -alias s -keyalg AES -keysize 128 -storetype JCEKS -storepass changeit -keystore store.jceks >/dev/null 2>&1
+make modern.p12 PKCS12
+make legacy.p12 PKCS12 -J-Dkeystore.pkcs12.legacy
+make plain.p12 PKCS12 -J-Dkeystore.pkcs12.macAlgorithm=NONE -J-Dkeystore.pkcs12.certProtectionAlgorithm=NONE
+keytool -exportcert -alias a -storepass changeit -keystore store.jks -file a.der >/dev/null 2>&1
+openssl x509 -inform DER -in a.der -out a.pem
+openssl crl2pkcs7 -nocrl -certfile a.pem -outform DER -out a.p7b
+openssl crl2pkcs7 -nocrl -certfile a.pem -out a.p7b.pem
+cp store.jks store.jceks modern.p12 legacy.p12 plain.p12 a.der a.pem a.p7b a.p7b.pem "$seeds"
+
+# PowerChute's event log, by the writer of the exporter's own tests.
+here=$(cd "$seeds/../.." && pwd)
+writer=$here/../../exporter/tests/event_log
+javac -encoding UTF-8 -d "$work/classes" -sourcepath "$writer" "$writer/WriteEvents.java"
+mkdir -p "$here/seeds/event_log"
+for manner in plain appended reset list; do
+    java -cp "$work/classes" WriteEvents "$manner" "$here/seeds/event_log/$manner" \
+        1800000000000,true,3.5.1.5.6.10 1800000001000,true,3.5.1.5.4.1 1800000004000,true,3.5.1.5.3.18 1800000005000,true,3.5.1.5.3.19
+done
