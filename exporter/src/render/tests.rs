@@ -130,6 +130,32 @@ fn every_family_has_one_line_of_help_and_a_name_of_its_own() {
     assert_eq!(names.len(), count);
 }
 
+#[test]
+fn a_host_that_goes_down() {
+    use crate::shutdown::{Evidence, Scheduled, ShutdownKind, Sign};
+    use crate::ups::Trigger;
+
+    let (board, system) = (Board::default(), SourceId { kind: SourceKind::Host, name: Label::new("system") });
+    board.expect([(system.clone(), &[][..])]);
+    let told = |board: &Board| body(&board.snapshot(), Format::Text, &[]);
+    assert!(!told(&board).contains("host_shutdown"), "nobody has said anything");
+
+    let at = Timestamp::constant(1_750_000_600, 0);
+    let plan = |dry_run| Evidence {
+        sign: Sign::Scheduled,
+        triggers: [Trigger::SystemdSchedule].into(),
+        deadline: Some(at),
+        scheduled: Some(Scheduled { kind: ShutdownKind::Reboot, at, dry_run }),
+        cause: Some(Label::new("new \"kernel\"")),
+    };
+    let observation = Observation::Host(vec![plan(false), plan(true)]);
+    let ended = Timestamp::constant(1_750_000_000, 0);
+    board.publish(&system, Pass { observation, trouble: None, ended, took: Duration::ZERO });
+    let text = told(&board);
+    let ours: Vec<_> = text.lines().filter(|line| line.contains("host_shutdown")).collect();
+    insta::assert_snapshot!(ours.join("\n"));
+}
+
 /// A source of so many files with one certificate each, and one file that cannot be read.
 fn fleet(files: usize) -> Snapshot {
     let id = SourceId { kind: SourceKind::File, name: Label::new("fleet") };

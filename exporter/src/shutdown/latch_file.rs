@@ -117,3 +117,59 @@ fn decode(bytes: &[u8]) -> Result<(BootId, Latch), String> {
     };
     Ok((boot, latch))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn boot(id: &str) -> BootId {
+        BootId::new(id).expect("a boot id")
+    }
+
+    fn latches() -> impl Strategy<Value = Latch> {
+        let triggers = prop::collection::btree_set(prop::sample::select(&Trigger::ALL[..]), 0..4);
+        let cause = prop::option::of("\\PC{0,40}");
+        (0_i64..4_000_000_000, triggers, cause).prop_map(|(second, triggers, cause)| {
+            let since = Timestamp::from_second(second).expect("a time");
+            Latch { since, triggers, cause: cause.map(|text| (since, Label::new(&text))) }
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn a_latch_survives_its_file_within_its_boot(latch in latches()) {
+            let directory = tempfile::tempdir().expect("directory");
+            let state = directory.path().join("state");
+            save(&state, &boot("aa"), &latch).expect("save");
+            prop_assert_eq!(load(&state, &boot("aa")).expect("load"), Found::Latch(latch.clone()));
+            prop_assert_eq!(load(&state, &boot("bb")).expect("load"), Found::EarlierBoot(latch));
+        }
+
+        #[test]
+        fn what_is_not_ours_is_refused_and_never_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            prop_assert!(decode(&bytes).is_err());
+        }
+    }
+
+    #[test]
+    fn another_version_or_another_trigger_is_not_guessed_at() {
+        let latch = Latch { since: Timestamp::UNIX_EPOCH, triggers: [Trigger::NutFsd].into(), cause: None };
+        let text = String::from_utf8(encode(&boot("aa"), &latch).expect("json")).expect("text");
+        assert!(decode(text.as_bytes()).is_ok());
+        for (ours, theirs) in [("\"version\": 1", "\"version\": 2"), ("nut_fsd", "news"), ("\"aa\"", "\"\"")] {
+            assert!(text.contains(ours) && decode(text.replace(ours, theirs).as_bytes()).is_err(), "{theirs}");
+        }
+    }
+
+    #[test]
+    fn without_a_file_there_is_nothing_and_a_place_that_cannot_be_written_is_an_error() {
+        let directory = tempfile::tempdir().expect("directory");
+        assert_eq!(load(directory.path(), &boot("aa")).expect("load"), Found::Nothing);
+        let file = directory.path().join("file");
+        std::fs::write(&file, b"").expect("write");
+        let latch = Latch { since: Timestamp::UNIX_EPOCH, triggers: [].into(), cause: None };
+        assert_eq!(save(&file, &boot("aa"), &latch).map_err(|e| e.reason()), Err("latch_unwritten"));
+    }
+}

@@ -27,3 +27,6 @@ pub use latch_file::{Found, LatchFileError, load, save};
 pub use machine::{Input, Machine, Origin};
 pub use report::Report;
 pub use state::State;
+
+#[cfg(test)]
+mod tests;
