@@ -36,7 +36,10 @@ impl Exporter {
         environment: &[(&str, &str)],
     ) -> Result<Self> {
         let file = directory.join("exporter.yaml");
-        fs::write(&file, config)?;
+        // What one test's host has seen must not be known to the next one's.
+        let own = format!("stateDirectory: {}\n", directory.join("state").display());
+        let state = if config.contains("stateDirectory:") { "" } else { &own };
+        fs::write(&file, format!("{state}{config}"))?;
         let port = Port::any()?;
         let mut command = Command::new(tools::ours("kagiban-exporter")?);
         command.arg(format!("--config.file={}", file.display()));

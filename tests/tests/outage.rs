@@ -194,3 +194,15 @@ fn of_several_sources_the_most_severe_is_believed_and_what_was_called_off_is_tol
     ensure!(trigger(&metrics, "nut_fsd") == Some(1.0), "{metrics}");
     Ok(())
 }
+
+#[test]
+fn a_ups_that_falls_silent_while_it_counts_down_has_gone_off() -> Result<()> {
+    let mut scene = Scene::set("outage-gone")?;
+    let exporter = scene.exporter(&["nut"])?;
+    scene.say("nut", PENDING)?;
+    wait_for(&exporter, "ups_pending")?;
+    scene.nut.kill_driver("a")?;
+    let metrics = wait_for(&exporter, "powered_off")?;
+    ensure!(sample(&metrics, "ups_up", &["ups=\"nut\""]) == Some(0.0), "{metrics}");
+    Ok(())
+}
