@@ -18,7 +18,7 @@ const DEFAULT_LISTEN_ADDRESS: &str = ":9996";
 ///
 /// With no configuration it looks for PowerChute directories (their keystore, and the agent's HTTPS port on this host),
 /// the trust stores of JVMs and the system's CA bundle, and says in its log what it found. A configuration that names
-/// something to look at replaces that search.
+/// certificates or endpoints to look at replaces that search.
 #[derive(Debug, Parser)]
 #[command(name = "kagiban-exporter", version, args_conflicts_with_subcommands = true)]
 pub struct Cli {
