@@ -92,11 +92,26 @@ pub fn exchange(stream: &mut (impl Read + Write), request: &[u8]) -> Result<Resp
     let text = String::from_utf8_lossy(&bytes);
     if let Some((head, body)) = text.split_once("\r\n\r\n") {
         let status = head.split_whitespace().nth(1).and_then(|code| code.parse().ok());
-        return Ok(Response { status: status.context("no status line")?, body: body.to_owned() });
+        let chunked = head.to_ascii_lowercase().contains("\r\ntransfer-encoding: chunked");
+        let body = if chunked { joined(body) } else { body.to_owned() };
+        return Ok(Response { status: status.context("no status line")?, body });
     }
     sent.context("send the request")?;
     received.context("read the answer")?;
     anyhow::bail!("no answer: {text:?}")
+}
+
+/// A body that came in chunks, each behind its length in hexadecimal.
+fn joined(chunked: &str) -> String {
+    let mut body = String::new();
+    let mut rest = chunked;
+    while let Some((length, chunk)) = rest.split_once("\r\n") {
+        let length = usize::from_str_radix(length.trim(), 16).unwrap_or_default();
+        let Some(text) = chunk.get(..length).filter(|text| !text.is_empty()) else { break };
+        body.push_str(text);
+        rest = chunk[length..].trim_start_matches("\r\n");
+    }
+    body
 }
 
 fn connect(address: SocketAddr) -> Result<TcpStream> {

@@ -166,10 +166,7 @@ impl Machine {
         let is_new = !self.origins.contains_key(&origin);
         let forgotten = match &word {
             Word::Said(_) | Word::Mute | Word::Silent(Silence::LinkLost) => false,
-            Word::Silent(Silence::Unreachable) if origin.is_ups() => is_new,
-            Word::Silent(Silence::Unreachable) => {
-                self.origins.get(&origin).is_none_or(|known| known.state(false, false, now) == State::None)
-            }
+            Word::Silent(Silence::Unreachable) => is_new,
             Word::Gone => self.origins.get(&origin).is_none_or(|known| !known.is_in_outage(now)),
         };
         if forgotten {
