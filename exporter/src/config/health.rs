@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, de};
 
-use super::ups::{SnmpAuthConfig, SnmpPrivacyConfig, address};
-use super::values::{Interval, absolute_path};
+use super::ups::{SnmpAuthConfig, SnmpPrivacyConfig};
+use super::values::{Interval, absolute_path, address};
 use crate::health::JavaVersion;
 
 /// It holds for every agent of the product: those that are configured, and those that are found.

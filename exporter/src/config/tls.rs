@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
 
-use super::values::{Interval, SourceName, absolute_path, in_place};
+use super::values::{Interval, SourceName, absolute_path, address, in_place};
 use crate::probe::Endpoint;
 
 /// One endpoint.
@@ -59,13 +59,6 @@ impl TlsEndpoint {
     const fn default_timeout() -> Interval {
         Interval::new(Duration::from_secs(10))
     }
-}
-
-fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
-    in_place(deserializer, "an address as host:port", |text| {
-        let endpoint = Endpoint { address: text.to_owned(), server_name: None };
-        endpoint.expected_name().map(|_| endpoint.address)
-    })
 }
 
 fn server_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {

@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
 
-use super::values::{Interval, SourceName, absolute_path, in_place};
-use crate::probe::Endpoint;
+use super::values::{Interval, SourceName, absolute_path, address};
 
 /// One UPS, or every UPS of one upsd. Exactly one of the backends is named.
 #[derive(Clone, Debug, Deserialize)]
@@ -261,14 +260,6 @@ impl SnmpConfig {
 
 const fn feeds_host_by_default() -> bool {
     true
-}
-
-/// `host:port`.
-pub(super) fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
-    in_place(deserializer, "an address as host:port", |text| {
-        let endpoint = Endpoint { address: text.to_owned(), server_name: None };
-        endpoint.expected_name().map(|_| endpoint.address)
-    })
 }
 
 fn required_path<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PathBuf, D::Error> {

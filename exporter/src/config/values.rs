@@ -8,6 +8,8 @@ use std::time::Duration;
 use globset::{Glob, GlobBuilder, GlobMatcher};
 use serde::{Deserialize, Deserializer, de};
 
+use crate::probe::Endpoint;
+
 /// A span of time that is neither nothing nor forever.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Interval(Duration);
@@ -166,6 +168,14 @@ pub(super) fn absolute_path<'de, D: Deserializer<'de>>(deserializer: D) -> Resul
     in_place(deserializer, "an absolute path", |text| {
         let path = PathBuf::from(text);
         if path.is_absolute() { Ok(Some(path)) } else { Err(ValueError::Relative(text.to_owned())) }
+    })
+}
+
+/// `host:port`, or `[v6]:port`.
+pub(super) fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    in_place(deserializer, "an address as host:port", |text| {
+        let endpoint = Endpoint { address: text.to_owned(), server_name: None };
+        endpoint.expected_name().map(|_| endpoint.address)
     })
 }
 
