@@ -22,6 +22,6 @@ pub use dial::Endpoint;
 pub(crate) use dial::dial;
 pub use error::ProbeError;
 pub use handshake::{Handshake, Phases, probe, probe_against};
-pub use old_tls::{Greeting, OldVersion, greet};
+pub use old_tls::{Greeting, OldTls, OldVersion, greet, speaks_only_old_tls};
 pub use path::trusted_path;
 pub use roots::{Roots, RootsError, Verdict};

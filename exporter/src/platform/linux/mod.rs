@@ -1,7 +1,9 @@
 //! Linux, from glibc 2.17 on.
 
+mod accounts;
 mod durable;
 mod host;
+mod listeners;
 mod logind;
 mod process;
 mod program;
@@ -10,10 +12,12 @@ mod scheduled_file;
 mod shutdown;
 mod systemd;
 
+pub use accounts::{account_id, may_read_by_right};
 pub use durable::{
     Attributes, attributes, create_private_directory, promote, remove, replace, sweep, temporary_beside, write_new,
 };
 pub use host::{boot_id, booted_at, default_state_directory, scheduled_shutdown_file};
+pub use listeners::listeners;
 pub use process::{Request, Requests, Usage, host_name, usage};
 pub use program::run;
 pub use read::{identify, is_readable_by_others, is_writable_by_others, read_ends, read_regular};
