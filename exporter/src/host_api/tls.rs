@@ -9,6 +9,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{RootCertStore, ServerConfig};
 
+use crate::blocking::Blocked;
 use crate::config::HostApiConfig;
 use crate::platform::{self, FileError, FileIdentity};
 
@@ -35,6 +36,8 @@ pub(super) struct Served {
 pub enum TlsError {
     #[error(transparent)]
     File(#[from] FileError),
+    #[error("certificate, key and client CA were not read: {0}")]
+    Blocked(#[from] Blocked),
     #[error("{}: holds no {what} as PEM", path.display())]
     Pem { path: PathBuf, what: &'static str },
     #[error("certificate and key do not make a server: {0}")]
@@ -83,10 +86,9 @@ impl Files {
 
     /// The new configuration, if a file is another than the ones behind `served`.
     pub(super) fn reload(&self, served: &Served) -> Result<Option<Served>, TlsError> {
-        let now = [&self.certificate, &self.key, &self.client_ca].map(|path| platform::read_regular(path, MAX_BYTES));
+        let now = [&self.certificate, &self.key, &self.client_ca].map(|path| platform::identify(path));
         let [certificate, key, client_ca] = now;
-        let now = [certificate?.identity, key?.identity, client_ca?.identity];
-        if now == served.identity { Ok(None) } else { self.load().map(Some) }
+        if [certificate?, key?, client_ca?] == served.identity { Ok(None) } else { self.load().map(Some) }
     }
 }
 

@@ -33,6 +33,7 @@ use crate::snapshot::{Label, Observation, SourceId, SourceKind, Trouble};
 /// Every reason that a look can fail for.
 const REASONS: &[&str] = &[
     "bus",
+    "busy",
     "malformed",
     "not_found",
     "not_regular",
