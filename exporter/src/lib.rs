@@ -8,7 +8,7 @@
 //!   operator ──mTLS──> host_api ──> rotation (machine, journal, executor) ──> platform ──> keystore, service
 //! ```
 //!
-//! The two halves share `probe` and `platform`; beyond them, rotation asks the snapshot one thing, whether the power is safe,
+//! What blocks a thread goes through `blocking`. The two halves share `probe` and `platform`; beyond them, rotation asks the snapshot one thing, whether the power is safe,
 //! and the host API tells from it whether the host is going down.
 
 pub mod blocking;

@@ -239,11 +239,10 @@ impl Secrets {
     }
 }
 
-/// The first line of the file.
 fn community(config: &SnmpConfig, secrets: &mut Secrets) -> Result<Bytes, PasswordFileError> {
     let secret = config.community_file.as_deref().map(|path| secrets.read(path)).transpose()?;
     let text = secret.as_ref().map(SecretString::expose_secret).unwrap_or_default();
-    Ok(Bytes::copy_from_slice(text.lines().next().unwrap_or_default().as_bytes()))
+    Ok(Bytes::copy_from_slice(text.as_bytes()))
 }
 
 fn user(config: &SnmpConfig, secrets: &mut Secrets) -> Result<UsmConfig, SnmpError> {
