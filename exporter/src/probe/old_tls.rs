@@ -11,6 +11,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::ProbeError;
 use super::dial::{Dialled, Endpoint, dial};
+use crate::blocking::Work;
 
 /// A version that nothing should speak any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,17 +82,17 @@ const GROUPS: &[u16] = &[0x001d, 0x0017, 0x0018, 0x0019];
 /// # Errors
 /// When there is no connection, no answer in time, or one that is no TLS.
 pub async fn greet(endpoint: &Endpoint, version: OldVersion, deadline: Duration) -> Result<Greeting, ProbeError> {
-    Ok(match offer(endpoint, Offer::of(OldTls::Version(version)), deadline).await? {
+    Ok(match offer(Work::SourceNames, endpoint, Offer::of(OldTls::Version(version)), deadline).await? {
         Answer::Accepted(_) => Greeting::Accepted,
         Answer::Refused { alert } => Greeting::Refused { alert },
     })
 }
 
 /// What a server speaks that refused TLS 1.2 with ephemeral keys and TLS 1.3: none when it speaks none of this either. The
-/// deadline is for each of three connections.
-pub async fn speaks_only_old_tls(endpoint: &Endpoint, deadline: Duration) -> Option<OldTls> {
+/// deadline is for each of three connections, and `names` is whose threads a name is looked up on.
+pub(crate) async fn speaks_only_old_tls(names: Work, endpoint: &Endpoint, deadline: Duration) -> Option<OldTls> {
     for old in [OldTls::Suites, OldTls::Version(OldVersion::Tls11), OldTls::Version(OldVersion::Tls10)] {
-        if let Ok(Answer::Accepted(version)) = offer(endpoint, Offer::of(old), deadline).await {
+        if let Ok(Answer::Accepted(version)) = offer(names, endpoint, Offer::of(old), deadline).await {
             return Some(match version {
                 TLS_1_2.. => OldTls::Suites,
                 TLS_1_1 => OldTls::Version(OldVersion::Tls11),
@@ -138,10 +139,10 @@ impl fmt::Display for OldTls {
     }
 }
 
-async fn offer(endpoint: &Endpoint, offer: Offer, deadline: Duration) -> Result<Answer, ProbeError> {
+async fn offer(names: Work, endpoint: &Endpoint, offer: Offer, deadline: Duration) -> Result<Answer, ProbeError> {
     let deadline = Instant::now() + deadline;
     let hello = client_hello(offer, &endpoint.expected_name()?, random());
-    let Dialled { mut stream, .. } = dial(endpoint, deadline).await?;
+    let Dialled { mut stream, .. } = dial(endpoint, names, deadline).await?;
     let address = || endpoint.address.clone();
     let exchange = async {
         // Who hangs up on such a greeting, with a reset too, has refused it.

@@ -10,8 +10,7 @@ use std::time::Duration;
 use kagiban_crds::LeafSha256;
 use kagiban_crds::host_api::{Leaf, Sighting};
 use kagiban_keystore::Certificate;
-use tokio::task::spawn_blocking;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 use x509_parser::der_parser::Oid;
 use x509_parser::oid_registry::{OID_EC_P256, OID_NIST_EC_P384, OID_NIST_EC_P521, OID_SIG_ED25519};
 use x509_parser::prelude::{FromDer, SubjectPublicKeyInfo};
@@ -19,6 +18,7 @@ use x509_parser::public_key::PublicKey;
 
 use super::agent::{AgentEndpoint, Verify};
 use super::machine::{Before, Cause};
+use crate::blocking::{self, Blocked, Work};
 use crate::platform;
 use crate::probe::{self, OldTls, ProbeError};
 
@@ -55,9 +55,9 @@ pub enum LookError {
     )]
     ForeignListener { address: String, account: u32, key_file: PathBuf },
     #[error(
-        "{address}: whose socket listens there was not found out in time; see whether the key's file system answers"
+        "{address}: whose socket listens there was not found out ({blocked}); see whether the key's file system answers"
     )]
-    ListenerUnknown { address: String },
+    ListenerUnknown { address: String, blocked: Blocked },
 }
 
 impl LookError {
@@ -79,17 +79,17 @@ impl LookError {
 /// See [`LookError`].
 pub async fn look(endpoint: &AgentEndpoint) -> Result<Certificate, LookError> {
     let address = || endpoint.at.address.clone();
-    let seen = probe::probe(&endpoint.at, LOOK_DEADLINE).await?;
+    let seen = probe::probe_for(Work::RotationNames, &endpoint.at, None, LOOK_DEADLINE).await?;
     if seen.is_own_address {
         let (peer, key_file, accounts) = (seen.peer, endpoint.key_file.clone(), endpoint.accounts.clone());
-        let finding = spawn_blocking(move || foreign_listener(peer, &key_file, &accounts));
-        match timeout(LISTENERS_DEADLINE, finding).await {
-            Ok(Ok(None)) => {}
-            Ok(Ok(Some(account))) => {
+        let find = move || foreign_listener(peer, &key_file, &accounts);
+        match blocking::run(Work::Listeners, Instant::now() + LISTENERS_DEADLINE, find).await {
+            Ok(None) => {}
+            Ok(Some(account)) => {
                 let key_file = endpoint.key_file.clone();
                 return Err(LookError::ForeignListener { address: address(), account, key_file });
             }
-            Ok(Err(_)) | Err(_) => return Err(LookError::ListenerUnknown { address: address() }),
+            Err(blocked) => return Err(LookError::ListenerUnknown { address: address(), blocked }),
         }
     }
     let leaf = seen.chain.into_iter().next().expect("a handshake's chain has a leaf");
@@ -168,7 +168,7 @@ pub(super) async fn before(endpoint: &AgentEndpoint, pause: Duration) -> Result<
         ) => Err(Cause::new(error.reason(), error.to_string())),
         Err(LookError::Probe(
             ProbeError::TlsAlert { .. } | ProbeError::Closed { .. } | ProbeError::Protocol { .. },
-        )) => match probe::speaks_only_old_tls(&endpoint.at, LOOK_DEADLINE).await {
+        )) => match probe::speaks_only_old_tls(Work::RotationNames, &endpoint.at, LOOK_DEADLINE).await {
             None => Ok(Before::NotServed),
             Some(spoken) => Err(unprovable(&endpoint.at.address, spoken)),
         },
