@@ -1,7 +1,7 @@
 //! What this process remembers of tries that failed. It may be forgotten: a restart only tries again sooner.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 
@@ -32,11 +32,11 @@ impl Ledger {
     /// What is asked for now. What failed for another wish says nothing about this one.
     pub(crate) fn asked(&self, resource: &Resource) {
         let wish = Wish { generation: resource.generation, rotate: resource.rotate.clone() };
-        self.with(&resource.uid, |entry| {
-            if entry.wish.as_ref() != Some(&wish) {
-                (entry.looking, entry.acting, entry.wish) = (None, None, Some(wish));
-            }
-        });
+        let mut entries = self.entries();
+        let entry = entries.entry(resource.uid.clone()).or_default();
+        if entry.wish.as_ref() != Some(&wish) {
+            (entry.looking, entry.acting, entry.wish) = (None, None, Some(wish));
+        }
     }
 
     /// The host could not be looked at.
@@ -60,7 +60,7 @@ impl Ledger {
 
     /// What a decision needs to know: of looking while the host cannot be seen, of acting otherwise.
     pub(crate) fn setback(&self, uid: &str, seen: bool) -> Option<Setback> {
-        self.with(uid, |entry| if seen { entry.acting.clone() } else { entry.looking.clone() })
+        self.with(uid, |entry| if seen { entry.acting.clone() } else { entry.looking.clone() }).flatten()
     }
 
     /// How many reconciles in a row failed, this one included.
@@ -69,6 +69,7 @@ impl Ledger {
             entry.errors = entry.errors.saturating_add(1);
             entry.errors
         })
+        .unwrap_or(1)
     }
 
     pub(crate) fn passed(&self, uid: &str) {
@@ -76,13 +77,26 @@ impl Ledger {
     }
 
     pub(crate) fn forget(&self, uid: &str) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
+        self.entries().remove(uid);
     }
 
-    fn with<T>(&self, uid: &str, change: impl FnOnce(&mut Entry) -> T) -> T {
+    /// Resources that something is remembered of.
+    pub fn len(&self) -> usize {
+        self.entries().len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Of a resource that was forgotten nothing is remembered any more: only [`Self::asked`] begins an entry.
+    fn with<T>(&self, uid: &str, change: impl FnOnce(&mut Entry) -> T) -> Option<T> {
+        self.entries().get_mut(uid).map(change)
+    }
+
+    fn entries(&self) -> MutexGuard<'_, HashMap<String, Entry>> {
         // an entry is plain data: one that a panic left half-changed is as good as any
-        let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        change(entries.entry(uid.to_owned()).or_default())
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -97,10 +111,26 @@ mod tests {
 
     use super::*;
 
+    /// Holds B17: the end of a pass over a resource that is gone brings nothing back.
+    #[test]
+    fn what_was_forgotten_stays_forgotten() {
+        let ledger = Ledger::default();
+        let resource = crate::decide::tests::resource();
+        ledger.asked(&resource);
+        assert_eq!(ledger.len(), 1);
+        ledger.forget(&resource.uid);
+        ledger.passed(&resource.uid);
+        ledger.acted(&resource.uid);
+        ledger.looked_in_vain(&resource.uid, &Obstacle::new(BlockedBy::HostUnreachable, "down"), Timestamp::UNIX_EPOCH);
+        assert_eq!(ledger.failed(&resource.uid), 1);
+        assert!(ledger.is_empty());
+    }
+
     #[test]
     fn tries_are_counted_apart_for_looking_and_acting_until_one_succeeds() {
         let ledger = Ledger::default();
         let obstacle = Obstacle::new(BlockedBy::HostUnreachable, "down");
+        ledger.asked(&Resource { uid: "a".into(), ..crate::decide::tests::resource() });
         ledger.looked_in_vain("a", &obstacle, Timestamp::UNIX_EPOCH);
         ledger.looked_in_vain("a", &obstacle, Timestamp::UNIX_EPOCH);
         assert_eq!(ledger.setback("a", false).map(|setback| setback.count), Some(2));

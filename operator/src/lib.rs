@@ -1,7 +1,7 @@
 //! kagiban-operator, in the cluster.
 //!
 //! ```text
-//!   API server ──watch──> controller ──> reconcile ──look──> agent_api ──mTLS──> host API
+//!   API server ──watch──> fleet ──> schedule ──> controller ──> reconcile ──look──> agent_api ──mTLS──> host API
 //!                                            │
 //!                                            v
 //!                                         decide   (pure: which step, which status, what to tell)
@@ -22,6 +22,8 @@ pub mod cli;
 pub mod cluster;
 pub mod controller;
 pub mod decide;
+pub mod fleet;
+pub mod health;
 pub mod issuer;
 pub mod leader;
 pub mod ledger;
@@ -30,4 +32,5 @@ pub mod metrics;
 pub mod plan;
 pub mod reconcile;
 pub mod run;
+pub mod schedule;
 pub mod web;

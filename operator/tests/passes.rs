@@ -11,11 +11,11 @@ use kagiban_crds::resource::{FINALIZER, ManagedAgentCertificate};
 use kagiban_operator::act::AgentClient;
 use kagiban_operator::cluster::{Cluster, ClusterError};
 use kagiban_operator::decide::Policy;
+use kagiban_operator::fleet::Fleet;
 use kagiban_operator::leader::Leadership;
 use kagiban_operator::ledger::Ledger;
 use kagiban_operator::metrics::Metrics;
 use kagiban_operator::reconcile::{Context, pass};
-use kube::runtime::reflector;
 use serde_json::json;
 use support::cluster::FakeCluster;
 use support::host::{Host, Manner};
@@ -66,11 +66,10 @@ impl Stage {
 fn context(cluster: &FakeCluster) -> Context {
     let metrics = Arc::new(Metrics::new(None));
     let connection = Cluster::new(cluster.client.clone(), metrics.clone(), "test".into());
-    let (store, _) = reflector::store();
     Context {
         agents: AgentClient::new(connection.clone(), metrics.clone()),
         cluster: connection,
-        store,
+        fleet: Arc::new(Fleet::default()),
         ledger: Ledger::default(),
         leadership: Leadership::alone(Epoch(5)),
         policy: Policy::default(),
