@@ -13,7 +13,7 @@ use kagiban_crds::host_api::{
 use kagiban_crds::resource::BlockedBy;
 use kagiban_crds::{AgentName, Epoch, Generation, HostName};
 
-use crate::agent_api::{AgentError, ClientIdentity, HostApi};
+use crate::agent_api::{AgentError, ClientIdentity, Endpoints, HostApi};
 use crate::cluster::{Cluster, ClusterError, SecretData};
 use crate::decide::{Obstacle, Reason, Resource, Story};
 use crate::issuer::{self, CaSecret, IssuerError};
@@ -30,6 +30,7 @@ pub struct AgentClient {
     cluster: Cluster,
     metrics: SharedMetrics,
     identities: Mutex<HashMap<(String, String), (Instant, ClientIdentity)>>,
+    endpoints: Endpoints,
 }
 
 /// Why a step was not taken.
@@ -59,7 +60,7 @@ impl ActError {
 
 impl AgentClient {
     pub fn new(cluster: Cluster, metrics: SharedMetrics) -> Self {
-        Self { cluster, metrics, identities: Mutex::default() }
+        Self { cluster, metrics, identities: Mutex::default(), endpoints: Endpoints::default() }
     }
 
     /// What the host knows of the agent.
@@ -143,7 +144,8 @@ impl AgentClient {
         let reference = resource.spec.api.host_api.as_ref().ok_or_else(|| invalid("api"))?;
         let agent: AgentName = resource.spec.agent.name.parse().map_err(|_| invalid("agent.name"))?;
         let identity = self.identity(resource, &reference.tls_secret_ref.name).await?;
-        HostApi::new(&reference.url, identity, agent).map_err(|error| error.obstacle())
+        let api = HostApi::new(&reference.url, identity, agent).map_err(|error| error.obstacle())?;
+        Ok(api.sharing(self.endpoints.at(&resource.namespace, &reference.url)))
     }
 
     async fn identity(&self, resource: &Resource, name: &str) -> Result<ClientIdentity, Obstacle> {

@@ -18,6 +18,7 @@
 
 pub mod act;
 pub mod agent_api;
+mod allowance;
 pub mod cli;
 pub mod cluster;
 pub mod controller;

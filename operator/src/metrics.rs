@@ -38,6 +38,7 @@ pub struct Metrics {
     leader: Gauge,
     reconciles: Histogram,
     failures: Family<Labels, Counter>,
+    withheld: Family<Labels, Counter>,
 }
 
 impl fmt::Debug for Metrics {
@@ -54,6 +55,7 @@ impl Metrics {
         let host_requests = Family::<Labels, Counter>::default();
         let rotations = Family::<Labels, Counter>::default();
         let failures = Family::<Labels, Counter>::default();
+        let withheld = Family::<Labels, Counter>::default();
         let leader = Gauge::default();
         let reconciles = Histogram::new(RECONCILE_BUCKETS);
         registry.register(
@@ -62,6 +64,11 @@ impl Metrics {
             api_requests.clone(),
         );
         registry.register("kagiban_host_requests", "Requests to host APIs, by how they ended", host_requests.clone());
+        registry.register(
+            "kagiban_withheld",
+            "Writes of a status and events that were put off because a resource changes too often",
+            withheld.clone(),
+        );
         registry.register("kagiban_rotations", "Rotations that ended, by outcome", rotations.clone());
         registry.register("kagiban_reconcile_failures", "Reconciles that ended early, by reason", failures.clone());
         registry.register(
@@ -80,7 +87,7 @@ impl Metrics {
         if let Some(sources) = sources {
             registry.register_collector(Box::new(FleetSeries { sources, leader: leader.clone() }));
         }
-        Self { registry, api_requests, host_requests, rotations, leader, reconciles, failures }
+        Self { registry, api_requests, host_requests, rotations, leader, reconciles, failures, withheld }
     }
 
     /// Prometheus's text format, version 0.0.4: every scraper reads it, and `promtool check metrics` nothing else.
@@ -118,6 +125,10 @@ impl Metrics {
 
     pub(crate) fn reconcile_failed(&self, reason: &'static str) {
         self.failures.get_or_create(&vec![("reason", reason.to_owned())]).inc();
+    }
+
+    pub(crate) fn withheld(&self, what: &'static str) {
+        self.withheld.get_or_create(&vec![("what", what.to_owned())]).inc();
     }
 
     pub(crate) fn leading(&self, leading: bool) {

@@ -1,7 +1,7 @@
 //! One pass over one resource: look, decide, read again before anything is changed, decide again, do it.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use kagiban_crds::host_api::AgentReport;
@@ -10,6 +10,7 @@ use kube::ResourceExt;
 use tokio_util::sync::CancellationToken;
 
 use crate::act::{ActError, AgentClient};
+use crate::cluster::written::{self, Difference};
 use crate::cluster::{Cluster, ClusterError, object};
 use crate::decide::{Decision, Inputs, Observed, Obstacle, Policy, Resource, Rival, Step, Story, decide};
 use crate::fleet::{Fleet, HostKey};
@@ -55,7 +56,7 @@ pub async fn pass(seen: &ManagedAgentCertificate, context: &Context) -> Result<R
         let report = look(context, &object(&mac), rival.as_ref()).await;
         heard = heard_of(&report);
         let mut decision = judge(context, &mac, rival.as_ref(), &report);
-        if !changes(&decision, &mac) {
+        if !changes(context, &decision, &mac) {
             return Ok(rest(context, &uid, decision.step, heard));
         }
         if !fresh {
@@ -67,7 +68,7 @@ pub async fn pass(seen: &ManagedAgentCertificate, context: &Context) -> Result<R
             mac = read;
             context.ledger.asked(&object(&mac));
             decision = judge(context, &mac, rival.as_ref(), &report);
-            if !changes(&decision, &mac) {
+            if !changes(context, &decision, &mac) {
                 return Ok(rest(context, &uid, decision.step, heard));
             }
         }
@@ -75,12 +76,17 @@ pub async fn pass(seen: &ManagedAgentCertificate, context: &Context) -> Result<R
             // whoever leads next looks at everything; if that is this process, the sooner the better
             return Ok(Rest { after: SHORTEST_WAIT, urgent: false, heard });
         }
+        let difference = written::difference(&decision.status, mac.status.as_ref());
+        if !is_allowed(context, &uid, &decision, &mac, difference) {
+            context.metrics.withheld("write");
+            return Ok(rest(context, &uid, decision.step, heard));
+        }
         if decision.step == Step::EnsureFinalizer {
             mac = context.cluster.hold(&mac).await?;
             fresh = true;
             continue;
         }
-        if decision.status != mac.status.clone().unwrap_or_default() {
+        if difference != Difference::None {
             let ended = ended(&mac, &decision);
             mac = context.cluster.write_status(&mac, &decision.status).await?;
             if let Some(outcome) = ended {
@@ -88,7 +94,7 @@ pub async fn pass(seen: &ManagedAgentCertificate, context: &Context) -> Result<R
             }
         }
         for story in &decision.stories {
-            context.cluster.tell(&mac, story).await;
+            tell(context, &mac, story).await;
         }
         if !decision.step.acts() {
             return Ok(rest(context, &uid, decision.step, heard));
@@ -146,8 +152,48 @@ fn judge(
     })
 }
 
-fn changes(decision: &Decision, mac: &ManagedAgentCertificate) -> bool {
-    decision.step.acts() || decision.status != mac.status.clone().unwrap_or_default()
+/// Whether anything is to be written. Other words for the same state are written now and then only: whoever varies his words
+/// causes no writes by it.
+fn changes(context: &Context, decision: &Decision, mac: &ManagedAgentCertificate) -> bool {
+    decision.step.acts()
+        || match written::difference(&decision.status, mac.status.as_ref()) {
+            Difference::None => false,
+            Difference::Wording => context.ledger.may_reword(&mac.uid().unwrap_or_default(), Instant::now()),
+            Difference::Substance => true,
+        }
+}
+
+/// A rotation is never held up; whatever else changes all the time is written at a bounded rate.
+fn is_allowed(
+    context: &Context,
+    uid: &str,
+    decision: &Decision,
+    mac: &ManagedAgentCertificate,
+    difference: Difference,
+) -> bool {
+    let now = Instant::now();
+    match decision.step {
+        Step::Open { .. } | Step::Deliver { .. } | Step::Rollback { .. } | Step::ReleaseFinalizer => true,
+        Step::EnsureFinalizer => context.ledger.may_write(uid, now),
+        Step::Follow { .. } | Step::Blocked { .. } | Step::Idle { .. } | Step::Gone => match difference {
+            Difference::None => true,
+            Difference::Wording => context.ledger.reword(uid, now),
+            Difference::Substance => ended(mac, decision).is_some() || context.ledger.may_write(uid, now),
+        },
+    }
+}
+
+/// Events that repeat are counted and told with the next one that may be told.
+async fn tell(context: &Context, mac: &ManagedAgentCertificate, story: &Story) {
+    let uid = mac.uid().unwrap_or_default();
+    match context.ledger.may_tell(&uid, story.reason, Instant::now()) {
+        None => context.metrics.withheld("event"),
+        Some(0) => context.cluster.tell(mac, story).await,
+        Some(untold) => {
+            let message = format!("{} ({untold} more with this reason were not told)", story.message);
+            context.cluster.tell(mac, &Story { message, ..story.clone() }).await;
+        }
+    }
 }
 
 fn may_act(context: &Context) -> bool {
@@ -180,7 +226,7 @@ async fn act(context: &Context, mac: &ManagedAgentCertificate, uid: &str, step: 
         Ok(story) => {
             context.ledger.acted(uid);
             if let Some(story) = story {
-                context.cluster.tell(mac, &story).await;
+                tell(context, mac, &story).await;
             }
         }
         Err(error) => {

@@ -1,6 +1,6 @@
 //! The host API's client: HTTP/1.1 over mTLS, one connection per call, every call under a deadline.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::Bytes;
@@ -19,12 +19,15 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
-use super::AgentError;
 use super::tls::{ClientIdentity, explain};
+use super::{AgentError, Endpoint};
 
 /// The port of a host API when the URL names none.
 const DEFAULT_PORT: u16 = 9995;
+/// Connecting, with the TLS handshake: a host that is up does both in a fraction of it, one that is not costs all of it.
+const CONNECT_DEADLINE: Duration = Duration::from_secs(3);
 /// A look at an agent: the host may shake hands with the agent itself in this time.
 const READ_DEADLINE: Duration = Duration::from_secs(15);
 /// Opening a rotation: RSA-4096 on a small host takes ten seconds now and then.
@@ -40,6 +43,7 @@ pub struct HostApi {
     server_name: ServerName<'static>,
     identity: ClientIdentity,
     agent: AgentName,
+    endpoint: Endpoint,
 }
 
 impl HostApi {
@@ -52,7 +56,13 @@ impl HostApi {
         let authority = url.strip_prefix("https://").ok_or_else(wrong)?;
         let (host, port) = split(authority).ok_or_else(wrong)?;
         let server_name = ServerName::try_from(host.to_owned()).map_err(|_| wrong())?;
-        Ok(Self { host: host.to_owned(), port, server_name, identity, agent })
+        Ok(Self { host: host.to_owned(), port, server_name, identity, agent, endpoint: Endpoint::default() })
+    }
+
+    /// The same, with what others have learned of the endpoint; they learn from this one's calls.
+    #[must_use]
+    pub fn sharing(self, endpoint: Endpoint) -> Self {
+        Self { endpoint, ..self }
     }
 
     /// What the host knows of the agent.
@@ -116,7 +126,19 @@ impl HostApi {
         if body.len() > MAX_REQUEST_BYTES {
             return Err(AgentError::Malformed("our own request is too large"));
         }
-        tokio::time::timeout(deadline, self.exchange(method, path, body)).await.map_err(|_| AgentError::Timeout)?
+        if let Some(silence) = self.endpoint.silence(Instant::now()) {
+            return Err(silence);
+        }
+        let exchange = tokio::time::timeout(deadline, self.exchange(method, path, body));
+        let result = exchange.await.unwrap_or(Err(AgentError::Timeout));
+        self.endpoint.heard(result.as_ref().err(), Instant::now());
+        result
+    }
+
+    async fn connect(&self) -> Result<TlsStream<TcpStream>, AgentError> {
+        let stream = TcpStream::connect((self.host.as_str(), self.port)).await.map_err(|error| connect(&error))?;
+        let tls = TlsConnector::from(self.identity.config.clone());
+        tls.connect(self.server_name.clone(), stream).await.map_err(|error| broken(&error))
     }
 
     async fn exchange<T: DeserializeOwned>(
@@ -125,9 +147,8 @@ impl HostApi {
         path: String,
         body: Zeroizing<Vec<u8>>,
     ) -> Result<T, AgentError> {
-        let stream = TcpStream::connect((self.host.as_str(), self.port)).await.map_err(|error| connect(&error))?;
-        let tls = TlsConnector::from(self.identity.config.clone());
-        let stream = tls.connect(self.server_name.clone(), stream).await.map_err(|error| broken(&error))?;
+        let stream = tokio::time::timeout(CONNECT_DEADLINE, self.connect()).await;
+        let stream = stream.unwrap_or_else(|_| Err(AgentError::Connect("no answer".to_owned())))?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|error| in_http(&error))?;
         let request = Request::builder()
             .method(method)

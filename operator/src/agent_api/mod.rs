@@ -1,8 +1,10 @@
 //! How agents are reached. Today by the host API of kagiban-exporter; another way is a sibling of `host_api`.
 
+mod endpoints;
 mod host_api;
 mod tls;
 
+pub use endpoints::{Endpoint, Endpoints};
 pub use host_api::HostApi;
 pub use tls::{ClientIdentity, IdentityError};
 
@@ -28,6 +30,9 @@ pub enum AgentError {
     Malformed(&'static str),
     #[error("the host's answer is larger than any should be")]
     TooLarge,
+    /// It was silent in this way just now, and was not asked again. It reads the same: nothing has changed.
+    #[error(transparent)]
+    Silent(Box<Self>),
 }
 
 impl AgentError {
@@ -41,12 +46,14 @@ impl AgentError {
             Self::Refused(refusal) => reason_word(refusal.reason),
             Self::Malformed(_) => "malformed",
             Self::TooLarge => "too_large",
+            Self::Silent(_) => "not_asked",
         }
     }
 
     /// What stands in the way, as users see it.
     pub fn obstacle(&self) -> Obstacle {
         let by = match self {
+            Self::Silent(error) => return error.obstacle(),
             Self::Connect(_) | Self::Tls(_) | Self::Timeout | Self::Malformed(_) | Self::TooLarge => {
                 BlockedBy::HostUnreachable
             }
@@ -54,6 +61,11 @@ impl AgentError {
             Self::Refused(refusal) => blocked_by(refusal.reason),
         };
         Obstacle::new(by, self.to_string())
+    }
+
+    /// Whether nothing was heard of the host at all, whoever asked and for what.
+    pub(crate) const fn is_silence(&self) -> bool {
+        matches!(self, Self::Connect(_) | Self::Timeout)
     }
 
     /// Whether another operator speaks with a higher epoch: then this one has nothing more to say.

@@ -5,7 +5,7 @@ use kube::api::{Api, ListParams, Patch, PatchParams};
 use kube::{Resource as _, ResourceExt};
 use serde_json::json;
 
-use super::{Cluster, ClusterError, MANAGER};
+use super::{Cluster, ClusterError, MANAGER, written};
 use crate::decide::Resource;
 
 const RESOURCE: &str = "managedagentcertificates";
@@ -86,9 +86,14 @@ impl Cluster {
             "metadata": {"name": mac.name_any(), "namespace": mac.namespace(), "resourceVersion": mac.resource_version()},
             "status": status,
         });
+        let (name, api) = (mac.name_any(), self.resources(mac));
         let params = PatchParams::apply(MANAGER).force();
-        self.call("patch", STATUS, self.resources(mac).patch_status(&mac.name_any(), &params, &Patch::Apply(&patch)))
-            .await
+        let applied = self.call("patch", STATUS, api.patch_status(&name, &params, &Patch::Apply(&patch))).await?;
+        // what somebody else wrote where we write nothing is theirs to an apply, and stays; it is taken away once
+        let Some(leftovers) = written::leftovers(status, applied.status.as_ref()) else { return Ok(applied) };
+        let patch = json!({"metadata": {"resourceVersion": applied.resource_version()}, "status": leftovers});
+        let params = PatchParams { field_manager: Some(MANAGER.into()), ..PatchParams::default() };
+        self.call("patch", STATUS, api.patch_status(&name, &params, &Patch::Merge(&patch))).await
     }
 
     /// The whole list, so the resource version must be the one that it was read with.

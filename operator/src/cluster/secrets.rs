@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 use super::{Cluster, ClusterError};
 
 /// A Secret's values, wiped when dropped. What the HTTP stack held of them on the way is out of our hands.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct SecretData(BTreeMap<String, Zeroizing<Vec<u8>>>);
 
 impl std::fmt::Debug for SecretData {
@@ -40,9 +40,12 @@ impl<const N: usize> From<[(&str, &[u8]); N]> for SecretData {
 
 impl Cluster {
     pub(crate) async fn secret(&self, namespace: &str, name: &str) -> Result<SecretData, ClusterError> {
-        let api: Api<Secret> = Api::namespaced(self.client.clone(), namespace);
-        let secret = self.read("secrets", || api.get(name)).await?;
-        let values = secret.data.unwrap_or_default();
-        Ok(SecretData(values.into_iter().map(|(key, value)| (key, Zeroizing::new(value.0))).collect()))
+        let read = async {
+            let api: Api<Secret> = Api::namespaced(self.client.clone(), namespace);
+            let secret = self.read("secrets", || api.get(name)).await?;
+            let values = secret.data.unwrap_or_default();
+            Ok(SecretData(values.into_iter().map(|(key, value)| (key, Zeroizing::new(value.0))).collect()))
+        };
+        self.secrets.get((namespace.to_owned(), name.to_owned()), read).await
     }
 }

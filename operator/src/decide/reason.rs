@@ -52,6 +52,15 @@ pub enum Reason {
 }
 
 impl ConditionType {
+    /// All that this operator writes, in their order.
+    pub const ALL: [Self; 6] =
+        [Self::Ready, Self::Issued, Self::Deployed, Self::Verified, Self::Reconciling, Self::Stalled];
+
+    /// Whether a condition of that type is written by this operator.
+    pub fn is_ours(kind: &str) -> bool {
+        Self::ALL.iter().any(|ours| ours.as_str() == kind)
+    }
+
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Ready => "Ready",
