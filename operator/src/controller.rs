@@ -5,15 +5,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::{FutureExt, StreamExt};
-use kagiban_crds::resource::ManagedAgentCertificate;
 use kube::ResourceExt;
 use kube::api::Api;
 use kube::runtime::controller::{Action, Config, Controller};
 use kube::runtime::watcher;
 
-use crate::cluster::{ClusterError, WATCH_SECONDS};
-use crate::metrics::Guarded;
+use crate::cluster::{ClusterError, WATCH_SECONDS, Watched};
 use crate::reconcile::{Workshop, pass};
+use crate::unreadable;
 
 /// A pass asks one host and the API server a few times; one that takes longer gives its place to others.
 const PASS_DEADLINE: Duration = Duration::from_secs(120);
@@ -42,14 +41,14 @@ impl PassError {
 }
 
 /// A controller over all resources of the given scope; its store is read by metrics and by the search for rivals.
-pub fn controller(api: Api<Guarded>, concurrency: u16) -> Controller<Guarded> {
+pub fn controller(api: Api<Watched>, concurrency: u16) -> Controller<Watched> {
     // the default list is a quorum read; one from the API server's cache would bring back the past
     let watch = watcher::Config::default().timeout(WATCH_SECONDS);
     Controller::new(api, watch).with_config(Config::default().concurrency(concurrency))
 }
 
 /// Runs until the workshop is told to stop, and lets what is in flight end.
-pub async fn run(controller: Controller<Guarded>, workshop: Arc<Workshop>) {
+pub async fn run(controller: Controller<Watched>, workshop: Arc<Workshop>) {
     let stopping = workshop.stopping.clone();
     let acquired = futures::stream::unfold(workshop.leadership.clone(), |mut leadership| async move {
         leadership.acquired().await;
@@ -71,20 +70,18 @@ pub async fn run(controller: Controller<Guarded>, workshop: Arc<Workshop>) {
         .await;
 }
 
-async fn reconcile(object: Arc<Guarded>, workshop: Arc<Workshop>) -> Result<Action, PassError> {
+async fn reconcile(object: Arc<Watched>, workshop: Arc<Workshop>) -> Result<Action, PassError> {
     if workshop.leadership.epoch().is_none() {
         return Ok(Action::await_change());
     }
-    let mac: &ManagedAgentCertificate = match &object.0 {
-        Ok(mac) => mac,
-        Err(invalid) => {
-            let (namespace, name) = (&invalid.metadata.namespace, &invalid.metadata.name);
-            tracing::error!(?namespace, ?name, error = invalid.error, "this version cannot read the resource");
-            return Ok(Action::await_change());
+    let started = Instant::now();
+    let pass = async {
+        match &object.0 {
+            Ok(mac) => pass(mac, &workshop).await,
+            Err(seen) => unreadable::pass(&object, seen, &workshop).await,
         }
     };
-    let started = Instant::now();
-    let pass = AssertUnwindSafe(pass(mac, &workshop)).catch_unwind();
+    let pass = AssertUnwindSafe(pass).catch_unwind();
     let result = match tokio::time::timeout(PASS_DEADLINE, pass).await {
         Ok(Ok(result)) => result.map_err(PassError::from),
         Ok(Err(_)) => Err(PassError::Panic),
@@ -92,13 +89,13 @@ async fn reconcile(object: Arc<Guarded>, workshop: Arc<Workshop>) -> Result<Acti
     };
     workshop.metrics.reconciled(started.elapsed());
     if result.is_ok() {
-        workshop.ledger.passed(&mac.uid().unwrap_or_default());
+        workshop.ledger.passed(&object.uid().unwrap_or_default());
     }
     result
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "the signature that the controller calls")]
-fn retry(object: Arc<Guarded>, error: &PassError, workshop: Arc<Workshop>) -> Action {
+fn retry(object: Arc<Watched>, error: &PassError, workshop: Arc<Workshop>) -> Action {
     let uid = object.uid().unwrap_or_default();
     let failures = workshop.ledger.failed(&uid);
     workshop.metrics.reconcile_failed(error.reason());

@@ -30,4 +30,5 @@ pub mod metrics;
 pub mod plan;
 pub mod reconcile;
 pub mod run;
+mod unreadable;
 pub mod web;

@@ -44,7 +44,10 @@ fn is_ours(value: &Value) -> bool {
 
 fn parse(value: Value, number: usize) -> Result<ManagedAgentCertificate, ManifestError> {
     let name = value.get("metadata").and_then(|m| m.get("name")).and_then(Value::as_str).map(str::to_owned);
-    serde_yaml::from_value(value).map_err(|error| ManifestError { number, name, message: error.to_string() })
+    let wrong = |message: String| ManifestError { number, name: name.clone(), message };
+    let mac: ManagedAgentCertificate = serde_yaml::from_value(value).map_err(|error| wrong(error.to_string()))?;
+    mac.spec.check().map_err(|error| wrong(error.to_string()))?;
+    Ok(mac)
 }
 
 #[cfg(test)]

@@ -8,7 +8,6 @@ use std::time::Duration;
 use jiff::Timestamp;
 use kagiban_crds::resource::{ManagedAgentCertificate, Outcome};
 use kube::ResourceExt;
-use kube::core::DeserializeGuard;
 use kube::runtime::reflector::Store;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
@@ -18,10 +17,8 @@ use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+use crate::cluster::{Unreadable, Watched};
 use crate::decide::{ConditionType, Reason};
-
-/// An object of the watch; one that cannot be read is still an object.
-pub type Guarded = DeserializeGuard<ManagedAgentCertificate>;
 
 type Labels = Vec<(&'static str, String)>;
 
@@ -47,7 +44,7 @@ impl fmt::Debug for Metrics {
 
 impl Metrics {
     /// With the store that the fleet's series are read from at each scrape.
-    pub fn new(store: Option<Store<Guarded>>) -> Self {
+    pub fn new(store: Option<Store<Watched>>) -> Self {
         let mut registry = Registry::default();
         let api_requests = Family::<Labels, Counter>::default();
         let host_requests = Family::<Labels, Counter>::default();
@@ -142,7 +139,7 @@ fn family(line: &str) -> Option<&str> {
 }
 
 /// Series of the fleet. A time that is not known is no sample; a resource that is gone leaves no series behind.
-struct Fleet(Store<Guarded>);
+struct Fleet(Store<Watched>);
 
 impl fmt::Debug for Fleet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -153,9 +150,9 @@ impl fmt::Debug for Fleet {
 impl Collector for Fleet {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         let state = self.0.state();
-        let readable: Vec<&ManagedAgentCertificate> =
-            state.iter().filter_map(|object| object.0.as_ref().ok()).collect();
-        let unreadable = state.len() - readable.len();
+        let readable: Vec<&ManagedAgentCertificate> = state.iter().filter_map(|object| object.readable()).collect();
+        let unreadable: Vec<&Unreadable> =
+            state.iter().filter_map(|object| object.0.as_ref().err().map(|seen| &**seen)).collect();
 
         gauge(
             &mut encoder,
@@ -163,19 +160,27 @@ impl Collector for Fleet {
             "notAfter of the leaf that was verified on the live endpoint",
             readable
                 .iter()
-                .filter_map(|mac| Some((labels(mac), seconds(mac.status.as_ref()?.leaf.as_ref()?.not_after)))),
+                .filter_map(|mac| Some((labels(mac), seconds(mac.status.as_ref()?.leaf.as_ref()?.not_after))))
+                .chain(unreadable.iter().filter_map(|seen| Some((unread_labels(seen), seconds(seen.not_after()?))))),
         )?;
         gauge(
             &mut encoder,
             "kagiban_certificate_renewal_timestamp_seconds",
             "When the next rotation is due",
-            readable.iter().filter_map(|mac| Some((labels(mac), seconds(mac.status.as_ref()?.renewal_time?)))),
+            readable
+                .iter()
+                .filter_map(|mac| Some((labels(mac), seconds(mac.status.as_ref()?.renewal_time?))))
+                .chain(unreadable.iter().filter_map(|seen| Some((unread_labels(seen), seconds(seen.renewal_time()?))))),
         )?;
         gauge(
             &mut encoder,
             "kagiban_certificate_ready",
             "Whether the Ready condition is True (1), False (0), or neither (no sample)",
-            readable.iter().filter_map(|mac| Some((labels(mac), ready(mac)?))),
+            readable
+                .iter()
+                .filter_map(|mac| Some((labels(mac), ready(mac)?)))
+                // whatever its status says: nothing is done about it
+                .chain(unreadable.iter().map(|seen| (unread_labels(seen), 0.0))),
         )?;
         gauge(
             &mut encoder,
@@ -192,7 +197,7 @@ impl Collector for Fleet {
             &mut encoder,
             "kagiban_resources_unreadable",
             "Resources that this version cannot read",
-            std::iter::once((Labels::new(), f64::from(u32::try_from(unreadable).unwrap_or(u32::MAX)))),
+            std::iter::once((Labels::new(), f64::from(u32::try_from(unreadable.len()).unwrap_or(u32::MAX)))),
         )
     }
 }
@@ -219,6 +224,16 @@ fn labels(mac: &ManagedAgentCertificate) -> Labels {
         ("name", mac.name_any()),
         ("host", mac.spec.host.clone()),
         ("product", mac.spec.agent.product.id().to_owned()),
+    ]
+}
+
+fn unread_labels(seen: &Unreadable) -> Labels {
+    let text = |text: &Option<String>| text.clone().unwrap_or_default();
+    vec![
+        ("namespace", text(&seen.metadata.namespace)),
+        ("name", text(&seen.metadata.name)),
+        ("host", seen.host().to_owned()),
+        ("product", seen.product().to_owned()),
     ]
 }
 

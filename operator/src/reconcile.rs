@@ -12,11 +12,11 @@ use kube::runtime::reflector::Store;
 use tokio_util::sync::CancellationToken;
 
 use crate::act::{ActError, Hand};
-use crate::cluster::{Cluster, ClusterError, object};
+use crate::cluster::{Cluster, ClusterError, Watched, object};
 use crate::decide::{Decision, Inputs, Observed, Obstacle, Policy, Resource, Rival, Step, Story, decide};
 use crate::leader::Leadership;
 use crate::ledger::Ledger;
-use crate::metrics::{Guarded, SharedMetrics};
+use crate::metrics::SharedMetrics;
 
 /// Looks in one pass. Opening and delivering take three; more than a few mean that host and status disagree.
 const MAX_ROUNDS: u32 = 6;
@@ -28,7 +28,7 @@ const SHORTEST_WAIT: Duration = Duration::from_millis(500);
 pub struct Workshop {
     pub cluster: Cluster,
     pub hand: Hand,
-    pub store: Store<Guarded>,
+    pub store: Store<Watched>,
     pub ledger: Ledger,
     pub leadership: Leadership,
     pub policy: Policy,
@@ -222,9 +222,9 @@ fn ended(mac: &ManagedAgentCertificate, decision: &Decision) -> Option<kagiban_c
 }
 
 /// The oldest other resource that names the same agent of the same host, if it is older than this one.
-pub(crate) fn rival(mac: &ManagedAgentCertificate, store: &Store<Guarded>) -> Option<Rival> {
+pub(crate) fn rival(mac: &ManagedAgentCertificate, store: &Store<Watched>) -> Option<Rival> {
     let others = store.state();
-    oldest_rival(mac, others.iter().filter_map(|other: &Arc<Guarded>| other.0.as_ref().ok()))
+    oldest_rival(mac, others.iter().filter_map(|other: &Arc<Watched>| other.readable()))
 }
 
 /// See [`rival`]; also used on manifests.

@@ -13,9 +13,11 @@ mod events;
 mod leases;
 mod resources;
 mod secrets;
+mod watched;
 
 pub use resources::object;
 pub use secrets::SecretData;
+pub use watched::{Unreadable, Watched};
 
 use std::future::Future;
 use std::time::Duration;

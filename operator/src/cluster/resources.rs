@@ -1,11 +1,12 @@
 //! `ManagedAgentCertificate`: read it from the quorum, hold it, let it go, write its status.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kagiban_crds::resource::{FINALIZER, ManagedAgentCertificate, ManagedAgentCertificateStatus, ROTATE_ANNOTATION};
 use kube::api::{Api, ListParams, Patch, PatchParams};
 use kube::{Resource as _, ResourceExt};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::{Cluster, ClusterError, MANAGER};
+use super::{Cluster, ClusterError, MANAGER, Watched};
 use crate::decide::Resource;
 
 const RESOURCE: &str = "managedagentcertificates";
@@ -98,11 +99,46 @@ impl Cluster {
         finalizers: &[String],
     ) -> Result<ManagedAgentCertificate, ClusterError> {
         let patch = json!({"metadata": {"finalizers": finalizers, "resourceVersion": mac.resource_version()}});
-        let params = PatchParams { field_manager: Some(MANAGER.into()), ..PatchParams::default() };
-        self.call("patch", RESOURCE, self.resources(mac).patch(&mac.name_any(), &params, &Patch::Merge(&patch))).await
+        self.call("patch", RESOURCE, self.resources(mac).patch(&mac.name_any(), &merging(), &Patch::Merge(&patch)))
+            .await
+    }
+
+    /// Releases an object of which only the metadata could be read.
+    pub(crate) async fn release_unread(&self, metadata: &ObjectMeta) -> Result<(), ClusterError> {
+        let finalizers = metadata.finalizers.iter().flatten().filter(|finalizer| *finalizer != FINALIZER);
+        let finalizers: Vec<_> = finalizers.collect();
+        let patch = json!({"metadata": {"finalizers": finalizers, "resourceVersion": metadata.resource_version}});
+        let (api, name) = self.unread(metadata);
+        match self.call("patch", RESOURCE, api.patch_metadata(&name, &merging(), &Patch::Merge(&patch))).await {
+            Ok(_) | Err(ClusterError::NotFound { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Writes the conditions of an object that could not be read, and leaves the rest of its status as it is.
+    pub(crate) async fn write_conditions(
+        &self,
+        metadata: &ObjectMeta,
+        conditions: &[Value],
+    ) -> Result<(), ClusterError> {
+        let patch = json!({
+            "metadata": {"resourceVersion": metadata.resource_version},
+            "status": {"conditions": conditions, "observedGeneration": metadata.generation},
+        });
+        let (api, name) = self.unread(metadata);
+        self.call("patch", STATUS, api.patch_status(&name, &merging(), &Patch::Merge(&patch))).await.map(|_| ())
+    }
+
+    fn unread(&self, metadata: &ObjectMeta) -> (Api<Watched>, String) {
+        let namespace = metadata.namespace.clone().unwrap_or_default();
+        (Api::namespaced(self.client.clone(), &namespace), metadata.name.clone().unwrap_or_default())
     }
 
     fn resources(&self, mac: &ManagedAgentCertificate) -> Api<ManagedAgentCertificate> {
         Api::namespaced(self.client.clone(), &mac.namespace().unwrap_or_default())
     }
+}
+
+fn merging() -> PatchParams {
+    PatchParams { field_manager: Some(MANAGER.into()), ..PatchParams::default() }
 }
