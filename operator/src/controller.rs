@@ -11,7 +11,7 @@ use kube::runtime::controller::{Action, Config, Controller};
 use kube::runtime::watcher;
 
 use crate::cluster::{ClusterError, WATCH_SECONDS, Watched};
-use crate::reconcile::{Workshop, pass};
+use crate::reconcile::{Context, pass};
 use crate::unreadable;
 
 /// A pass asks one host and the API server a few times; one that takes longer gives its place to others.
@@ -47,17 +47,17 @@ pub fn controller(api: Api<Watched>, concurrency: u16) -> Controller<Watched> {
     Controller::new(api, watch).with_config(Config::default().concurrency(concurrency))
 }
 
-/// Runs until the workshop is told to stop, and lets what is in flight end.
-pub async fn run(controller: Controller<Watched>, workshop: Arc<Workshop>) {
-    let stopping = workshop.stopping.clone();
-    let acquired = futures::stream::unfold(workshop.leadership.clone(), |mut leadership| async move {
+/// Runs until the context is told to stop, and lets what is in flight end.
+pub async fn run(controller: Controller<Watched>, context: Arc<Context>) {
+    let stopping = context.stopping.clone();
+    let acquired = futures::stream::unfold(context.leadership.clone(), |mut leadership| async move {
         leadership.acquired().await;
         Some(((), leadership))
     });
     controller
         .reconcile_all_on(acquired)
         .graceful_shutdown_on(async move { stopping.cancelled().await })
-        .run(reconcile, retry, workshop)
+        .run(reconcile, retry, context)
         .for_each(|result| async move {
             match result {
                 Ok((object, action)) => tracing::debug!(%object, ?action, "looked at"),
@@ -70,15 +70,15 @@ pub async fn run(controller: Controller<Watched>, workshop: Arc<Workshop>) {
         .await;
 }
 
-async fn reconcile(object: Arc<Watched>, workshop: Arc<Workshop>) -> Result<Action, PassError> {
-    if workshop.leadership.epoch().is_none() {
+async fn reconcile(object: Arc<Watched>, context: Arc<Context>) -> Result<Action, PassError> {
+    if context.leadership.epoch().is_none() {
         return Ok(Action::await_change());
     }
     let started = Instant::now();
     let pass = async {
         match &object.0 {
-            Ok(mac) => pass(mac, &workshop).await,
-            Err(seen) => unreadable::pass(&object, seen, &workshop).await,
+            Ok(mac) => pass(mac, &context).await,
+            Err(seen) => unreadable::pass(&object, seen, &context).await,
         }
     };
     let pass = AssertUnwindSafe(pass).catch_unwind();
@@ -87,18 +87,18 @@ async fn reconcile(object: Arc<Watched>, workshop: Arc<Workshop>) -> Result<Acti
         Ok(Err(_)) => Err(PassError::Panic),
         Err(_) => Err(PassError::Deadline),
     };
-    workshop.metrics.reconciled(started.elapsed());
+    context.metrics.reconciled(started.elapsed());
     if result.is_ok() {
-        workshop.ledger.passed(&object.uid().unwrap_or_default());
+        context.ledger.passed(&object.uid().unwrap_or_default());
     }
     result
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "the signature that the controller calls")]
-fn retry(object: Arc<Watched>, error: &PassError, workshop: Arc<Workshop>) -> Action {
+fn retry(object: Arc<Watched>, error: &PassError, context: Arc<Context>) -> Action {
     let uid = object.uid().unwrap_or_default();
-    let failures = workshop.ledger.failed(&uid);
-    workshop.metrics.reconcile_failed(error.reason());
+    let failures = context.ledger.failed(&uid);
+    context.metrics.reconcile_failed(error.reason());
     match error {
         // somebody wrote in between: nothing is wrong
         PassError::Cluster(ClusterError::Conflict { .. }) => {
@@ -109,5 +109,5 @@ fn retry(object: Arc<Watched>, error: &PassError, workshop: Arc<Workshop>) -> Ac
         }
     }
     let factor = 1u32.checked_shl(failures.saturating_sub(1)).unwrap_or(u32::MAX);
-    Action::requeue(FIRST_RETRY.saturating_mul(factor).min(workshop.policy.resync.max(FIRST_RETRY)))
+    Action::requeue(FIRST_RETRY.saturating_mul(factor).min(context.policy.resync.max(FIRST_RETRY)))
 }

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::cluster::{ClusterError, Unreadable, Watched};
 use crate::decide::{ConditionType, Reason, Story};
-use crate::reconcile::Workshop;
+use crate::reconcile::Context;
 
 /// The longest explanation in a condition.
 const LONGEST_WHY: usize = 1024;
@@ -20,24 +20,20 @@ const LONGEST_WHY: usize = 1024;
 ///
 /// # Errors
 /// When the API server does not answer, or somebody else wrote in between.
-pub(crate) async fn pass(
-    object: &Arc<Watched>,
-    seen: &Unreadable,
-    workshop: &Workshop,
-) -> Result<Action, ClusterError> {
-    let rest = Action::requeue(workshop.policy.resync);
+pub(crate) async fn pass(object: &Arc<Watched>, seen: &Unreadable, context: &Context) -> Result<Action, ClusterError> {
+    let rest = Action::requeue(context.policy.resync);
     let deleted = seen.metadata.deletion_timestamp.is_some();
     if deleted && !object.finalizers().iter().any(|finalizer| finalizer == FINALIZER) {
         return Ok(rest);
     }
-    if workshop.stopping.is_cancelled() || workshop.leadership.epoch().is_none() {
+    if context.stopping.is_cancelled() || context.leadership.epoch().is_none() {
         return Ok(rest);
     }
     if deleted {
         let message = "this version cannot read the resource: it is released without asking the host, which ends by \
                        itself whatever it was doing";
-        workshop.cluster.tell_of(object.as_ref(), seen.host(), &Story::warning(Reason::Released, message)).await;
-        workshop.cluster.release_unread(&seen.metadata).await?;
+        context.cluster.tell_of(object.as_ref(), seen.host(), &Story::warning(Reason::Released, message)).await;
+        context.cluster.release_unread(&seen.metadata).await?;
         return Ok(rest);
     }
     let conditions = conditions(seen, Timestamp::now());
@@ -45,9 +41,9 @@ pub(crate) async fn pass(
     if conditions.as_slice() == seen.conditions() && observed {
         return Ok(rest);
     }
-    workshop.cluster.write_conditions(&seen.metadata, &conditions).await?;
+    context.cluster.write_conditions(&seen.metadata, &conditions).await?;
     let message = format!("{}; nothing is done about it until that is mended", explained(seen));
-    workshop.cluster.tell_of(object.as_ref(), seen.host(), &Story::warning(Reason::Unreadable, message)).await;
+    context.cluster.tell_of(object.as_ref(), seen.host(), &Story::warning(Reason::Unreadable, message)).await;
     Ok(rest)
 }
 
