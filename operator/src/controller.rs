@@ -10,7 +10,8 @@ use kube::api::Api;
 use kube::runtime::controller::{Action, Config, Controller};
 use kube::runtime::watcher;
 
-use crate::cluster::{ClusterError, WATCH_SECONDS, Watched};
+use crate::cluster::{ClusterError, WATCH_SECONDS};
+use crate::metrics::Guarded;
 use crate::reconcile::{Context, pass};
 use crate::unreadable;
 
@@ -41,14 +42,14 @@ impl PassError {
 }
 
 /// A controller over all resources of the given scope; its store is read by metrics and by the search for rivals.
-pub fn controller(api: Api<Watched>, concurrency: u16) -> Controller<Watched> {
+pub fn controller(api: Api<Guarded>, concurrency: u16) -> Controller<Guarded> {
     // the default list is a quorum read; one from the API server's cache would bring back the past
     let watch = watcher::Config::default().timeout(WATCH_SECONDS);
     Controller::new(api, watch).with_config(Config::default().concurrency(concurrency))
 }
 
 /// Runs until the context is told to stop, and lets what is in flight end.
-pub async fn run(controller: Controller<Watched>, context: Arc<Context>) {
+pub async fn run(controller: Controller<Guarded>, context: Arc<Context>) {
     let stopping = context.stopping.clone();
     let acquired = futures::stream::unfold(context.leadership.clone(), |mut leadership| async move {
         leadership.acquired().await;
@@ -70,7 +71,7 @@ pub async fn run(controller: Controller<Watched>, context: Arc<Context>) {
         .await;
 }
 
-async fn reconcile(object: Arc<Watched>, context: Arc<Context>) -> Result<Action, PassError> {
+async fn reconcile(object: Arc<Guarded>, context: Arc<Context>) -> Result<Action, PassError> {
     if context.leadership.epoch().is_none() {
         return Ok(Action::await_change());
     }
@@ -78,7 +79,7 @@ async fn reconcile(object: Arc<Watched>, context: Arc<Context>) -> Result<Action
     let pass = async {
         match &object.0 {
             Ok(mac) => pass(mac, &context).await,
-            Err(seen) => unreadable::pass(&object, seen, &context).await,
+            Err(seen) => unreadable::pass(seen, &context).await.map(|()| Action::requeue(context.policy.resync)),
         }
     };
     let pass = AssertUnwindSafe(pass).catch_unwind();
@@ -95,7 +96,7 @@ async fn reconcile(object: Arc<Watched>, context: Arc<Context>) -> Result<Action
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "the signature that the controller calls")]
-fn retry(object: Arc<Watched>, error: &PassError, context: Arc<Context>) -> Action {
+fn retry(object: Arc<Guarded>, error: &PassError, context: Arc<Context>) -> Action {
     let uid = object.uid().unwrap_or_default();
     let failures = context.ledger.failed(&uid);
     context.metrics.reconcile_failed(error.reason());

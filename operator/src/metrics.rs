@@ -20,6 +20,9 @@ use prometheus_client::registry::Registry;
 use crate::cluster::{Unreadable, Watched};
 use crate::decide::{ConditionType, Reason};
 
+/// An object of the watch; one that cannot be read is still an object.
+pub type Guarded = Watched;
+
 type Labels = Vec<(&'static str, String)>;
 
 /// From a cached look to a rotation's push.

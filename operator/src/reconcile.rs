@@ -12,11 +12,11 @@ use kube::runtime::reflector::Store;
 use tokio_util::sync::CancellationToken;
 
 use crate::act::{ActError, AgentClient};
-use crate::cluster::{Cluster, ClusterError, Watched, object};
+use crate::cluster::{Cluster, ClusterError, object};
 use crate::decide::{Decision, Inputs, Observed, Obstacle, Policy, Resource, Rival, Step, Story, decide};
 use crate::leader::Leadership;
 use crate::ledger::Ledger;
-use crate::metrics::SharedMetrics;
+use crate::metrics::{Guarded, SharedMetrics};
 
 /// Looks in one pass. Opening and delivering take three; more than a few mean that host and status disagree.
 const MAX_ROUNDS: u32 = 6;
@@ -28,7 +28,7 @@ const SHORTEST_WAIT: Duration = Duration::from_millis(500);
 pub struct Context {
     pub cluster: Cluster,
     pub agents: AgentClient,
-    pub store: Store<Watched>,
+    pub store: Store<Guarded>,
     pub ledger: Ledger,
     pub leadership: Leadership,
     pub policy: Policy,
@@ -222,9 +222,9 @@ fn ended(mac: &ManagedAgentCertificate, decision: &Decision) -> Option<kagiban_c
 }
 
 /// The oldest other resource that names the same agent of the same host, if it is older than this one.
-pub(crate) fn rival(mac: &ManagedAgentCertificate, store: &Store<Watched>) -> Option<Rival> {
+pub(crate) fn rival(mac: &ManagedAgentCertificate, store: &Store<Guarded>) -> Option<Rival> {
     let others = store.state();
-    oldest_rival(mac, others.iter().filter_map(|other: &Arc<Watched>| other.readable()))
+    oldest_rival(mac, others.iter().filter_map(|other: &Arc<Guarded>| other.0.as_ref().ok()))
 }
 
 /// See [`rival`]; also used on manifests.

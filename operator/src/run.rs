@@ -14,12 +14,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::act::AgentClient;
 use crate::cli::{ClusterArgs, RunArgs};
-use crate::cluster::{Cluster, Watched, harden};
+use crate::cluster::{Cluster, harden};
 use crate::controller::{controller, run as work};
 use crate::decide::Policy;
 use crate::leader::{Election, Leadership};
 use crate::ledger::Ledger;
-use crate::metrics::Metrics;
+use crate::metrics::{Guarded, Metrics};
 use crate::reconcile::Context;
 use crate::web;
 
@@ -35,7 +35,7 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     let config = connect(&args.cluster).await?;
     let lease_namespace = args.leader_election_namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
     let client = Client::try_from(config).context("the cluster's address or credentials cannot be used")?;
-    let api: Api<Watched> = match &args.namespace {
+    let api: Api<Guarded> = match &args.namespace {
         Some(namespace) => Api::namespaced(client.clone(), namespace),
         None => Api::all(client.clone()),
     };

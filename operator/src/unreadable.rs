@@ -1,15 +1,11 @@
 //! A resource that this version cannot read: it says so in its conditions, keeps everything else of its status, and is
 //! released when it is deleted.
 
-use std::sync::Arc;
-
 use jiff::Timestamp;
 use kagiban_crds::resource::FINALIZER;
-use kube::ResourceExt;
-use kube::runtime::controller::Action;
 use serde_json::{Value, json};
 
-use crate::cluster::{ClusterError, Unreadable, Watched};
+use crate::cluster::{ClusterError, Unreadable};
 use crate::decide::{ConditionType, Reason, Story};
 use crate::reconcile::Context;
 
@@ -20,31 +16,30 @@ const LONGEST_WHY: usize = 1024;
 ///
 /// # Errors
 /// When the API server does not answer, or somebody else wrote in between.
-pub(crate) async fn pass(object: &Arc<Watched>, seen: &Unreadable, context: &Context) -> Result<Action, ClusterError> {
-    let rest = Action::requeue(context.policy.resync);
+pub(crate) async fn pass(seen: &Unreadable, context: &Context) -> Result<(), ClusterError> {
     let deleted = seen.metadata.deletion_timestamp.is_some();
-    if deleted && !object.finalizers().iter().any(|finalizer| finalizer == FINALIZER) {
-        return Ok(rest);
+    if deleted && !seen.metadata.finalizers.iter().flatten().any(|finalizer| finalizer == FINALIZER) {
+        return Ok(());
     }
     if context.stopping.is_cancelled() || context.leadership.epoch().is_none() {
-        return Ok(rest);
+        return Ok(());
     }
     if deleted {
         let message = "this version cannot read the resource: it is released without asking the host, which ends by \
                        itself whatever it was doing";
-        context.cluster.tell_of(object.as_ref(), seen.host(), &Story::warning(Reason::Released, message)).await;
+        context.cluster.tell_unread(seen, &Story::warning(Reason::Released, message)).await;
         context.cluster.release_unread(&seen.metadata).await?;
-        return Ok(rest);
+        return Ok(());
     }
     let conditions = conditions(seen, Timestamp::now());
     let observed = seen.observed_generation() == seen.metadata.generation;
     if conditions.as_slice() == seen.conditions() && observed {
-        return Ok(rest);
+        return Ok(());
     }
     context.cluster.write_conditions(&seen.metadata, &conditions).await?;
     let message = format!("{}; nothing is done about it until that is mended", explained(seen));
-    context.cluster.tell_of(object.as_ref(), seen.host(), &Story::warning(Reason::Unreadable, message)).await;
-    Ok(rest)
+    context.cluster.tell_unread(seen, &Story::warning(Reason::Unreadable, message)).await;
+    Ok(())
 }
 
 /// Those that are there, with ours on top; the time moves only with the status.

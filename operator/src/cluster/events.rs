@@ -7,7 +7,7 @@ use kagiban_crds::resource::ManagedAgentCertificate;
 use kube::api::{Api, PostParams};
 use kube::{Resource, ResourceExt};
 
-use super::{Cluster, MANAGER};
+use super::{Cluster, MANAGER, Unreadable, Watched};
 use crate::decide::{Story, Tone};
 
 /// The API server refuses a longer note; it counts bytes.
@@ -21,8 +21,12 @@ impl Cluster {
         self.tell_of(mac, &mac.spec.host, story).await;
     }
 
-    /// The same, of an object of which perhaps not all can be read.
-    pub(crate) async fn tell_of<K>(&self, object: &K, host: &str, story: &Story)
+    /// The same, of an object that cannot be read.
+    pub(crate) async fn tell_unread(&self, seen: &Unreadable, story: &Story) {
+        self.tell_of(&Watched(Err(Box::new(seen.clone()))), seen.host(), story).await;
+    }
+
+    async fn tell_of<K>(&self, object: &K, host: &str, story: &Story)
     where
         K: Resource<DynamicType = ()>,
     {
