@@ -22,6 +22,8 @@ pub mod cli;
 pub mod cluster;
 pub mod controller;
 pub mod decide;
+pub mod grant;
+pub mod host_pattern;
 pub mod issuer;
 pub mod leader;
 pub mod ledger;

@@ -15,7 +15,7 @@ mod resources;
 mod secrets;
 mod watched;
 
-pub use resources::object;
+pub use resources::{claim, object};
 pub use secrets::SecretData;
 pub use watched::{Unreadable, Watched};
 
