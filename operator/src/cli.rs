@@ -7,6 +7,8 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use kagiban_crds::resource::GoDuration;
 
+use crate::host_pattern::HostPattern;
+
 /// Issues certificates for vendor agents on fleet hosts and has them rotated there, as `ManagedAgentCertificate`s say.
 #[derive(Debug, Parser)]
 #[command(name = "kagiban-operator", version, args_conflicts_with_subcommands = true)]
@@ -26,7 +28,10 @@ pub enum Command {
     Run(RunArgs),
     /// Print what would be done about the resources in a file, and what blocks it. Changes nothing anywhere.
     ///
-    /// Exit code 0: nothing to do, or everything may go on; 1: something is blocked or cannot be read; 2: wrong usage.
+    /// The API server is asked for a dry run, the Secrets that the resources name are read with what they say of themselves,
+    /// other resources for the same agent are looked for, and the hosts are looked at. Exit code 0: nothing is wrong, though a
+    /// host may be busy, on battery or out of reach now; 1: something would be refused, or blocked until the configuration
+    /// changes; 2: no plan could be made (usage, file, cluster).
     Plan(PlanArgs),
 }
 
@@ -41,9 +46,21 @@ pub struct ClusterArgs {
 }
 
 #[derive(Clone, Debug, Args)]
+pub struct ReachArgs {
+    /// Hosts that may be contacted: names, suffixes such as *.example.com, addresses, ranges such as 192.0.2.0/24.
+    ///
+    /// By default every host but this machine itself, link-local and multicast addresses, a cloud's metadata and the API
+    /// server, which only a listed range allows. What a name resolves to is judged, not the name alone.
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    pub allow_hosts: Vec<HostPattern>,
+}
+
+#[derive(Clone, Debug, Args)]
 pub struct RunArgs {
     #[command(flatten)]
     pub cluster: ClusterArgs,
+    #[command(flatten)]
+    pub reach: ReachArgs,
     /// Only this namespace. By default all of them, for which a ClusterRole is needed.
     #[arg(long, value_name = "NAME")]
     pub namespace: Option<String>,
@@ -74,6 +91,8 @@ pub struct RunArgs {
 pub struct PlanArgs {
     #[command(flatten)]
     pub cluster: ClusterArgs,
+    #[command(flatten)]
+    pub reach: ReachArgs,
     /// A YAML file with one or more ManagedAgentCertificates; `-` is stdin. Other kinds in it are passed over.
     #[arg(short = 'f', long = "filename", value_name = "FILE")]
     pub file: PathBuf,

@@ -19,6 +19,7 @@ use crate::health::Health;
 use crate::metrics::Guarded;
 use crate::reconcile::{Context, pass};
 use crate::schedule::{Heard, Lane, Next, Rest, Schedule};
+use crate::unreadable;
 
 /// A pass asks one host and the API server a few times; one that takes longer gives its place to others.
 const PASS_DEADLINE: Duration = Duration::from_secs(120);
@@ -181,15 +182,14 @@ async fn reconcile(name: &ResourceName, context: &Context) -> (String, Rest) {
     let unasked = Rest { after: context.policy.resync, urgent: false, heard: Heard::NotAsked };
     let Some(object) = context.fleet.get(name) else { return (String::new(), unasked) };
     let uid = object.uid().unwrap_or_default();
-    let mac = match &object.0 {
-        Ok(mac) => mac,
-        Err(invalid) => {
-            tracing::error!(%name, error = invalid.error, "this version cannot read the resource");
-            return (uid, unasked);
+    let started = Instant::now();
+    let pass = async {
+        match &object.0 {
+            Ok(mac) => pass(mac, context).await,
+            Err(seen) => unreadable::pass(seen, context).await.map(|()| unasked),
         }
     };
-    let started = Instant::now();
-    let pass = AssertUnwindSafe(pass(mac, context)).catch_unwind();
+    let pass = AssertUnwindSafe(pass).catch_unwind();
     let result = match tokio::time::timeout(PASS_DEADLINE, pass).await {
         Ok(Ok(result)) => result.map_err(PassError::from),
         Ok(Err(_)) => Err(PassError::Panic),

@@ -210,7 +210,6 @@ impl fmt::Display for HostKey {
 
 #[cfg(test)]
 mod tests {
-    use kube::core::DeserializeGuard;
     use serde_json::json;
 
     use super::*;
@@ -230,7 +229,7 @@ mod tests {
             },
         });
         merge(&mut object, &change);
-        serde_json::from_value::<DeserializeGuard<ManagedAgentCertificate>>(object).expect("metadata")
+        serde_json::from_value::<Guarded>(object).expect("metadata")
     }
 
     fn merge(into: &mut serde_json::Value, from: &serde_json::Value) {

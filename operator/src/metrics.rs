@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use kagiban_crds::resource::{ManagedAgentCertificate, Outcome};
 use kube::ResourceExt;
-use kube::core::DeserializeGuard;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::counter::Counter;
@@ -17,12 +16,13 @@ use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+use crate::cluster::{Unreadable, Watched};
 use crate::controller::{SharedSchedule, lock};
 use crate::decide::{ConditionType, Reason};
 use crate::fleet::Fleet;
 
 /// An object of the watch; one that cannot be read is still an object.
-pub type Guarded = DeserializeGuard<ManagedAgentCertificate>;
+pub type Guarded = Watched;
 
 type Labels = Vec<(&'static str, String)>;
 
@@ -179,9 +179,9 @@ impl Collector for FleetSeries {
         }
         self.queue(&mut encoder)?;
         let state = self.sources.fleet.all();
-        let readable: Vec<&ManagedAgentCertificate> =
-            state.iter().filter_map(|object| object.0.as_ref().ok()).collect();
-        let unreadable = state.len() - readable.len();
+        let readable: Vec<&ManagedAgentCertificate> = state.iter().filter_map(|object| object.readable()).collect();
+        let unreadable: Vec<&Unreadable> =
+            state.iter().filter_map(|object| object.0.as_ref().err().map(|seen| &**seen)).collect();
 
         gauge(
             &mut encoder,
@@ -189,19 +189,27 @@ impl Collector for FleetSeries {
             "notAfter of the leaf that was verified on the live endpoint",
             readable
                 .iter()
-                .filter_map(|mac| Some((labels(mac), seconds(mac.status.as_ref()?.leaf.as_ref()?.not_after)))),
+                .filter_map(|mac| Some((labels(mac), seconds(mac.status.as_ref()?.leaf.as_ref()?.not_after))))
+                .chain(unreadable.iter().filter_map(|seen| Some((unread_labels(seen), seconds(seen.not_after()?))))),
         )?;
         gauge(
             &mut encoder,
             "kagiban_certificate_renewal_timestamp_seconds",
             "When the next rotation is due",
-            readable.iter().filter_map(|mac| Some((labels(mac), seconds(mac.status.as_ref()?.renewal_time?)))),
+            readable
+                .iter()
+                .filter_map(|mac| Some((labels(mac), seconds(mac.status.as_ref()?.renewal_time?))))
+                .chain(unreadable.iter().filter_map(|seen| Some((unread_labels(seen), seconds(seen.renewal_time()?))))),
         )?;
         gauge(
             &mut encoder,
             "kagiban_certificate_ready",
             "The Ready condition: 1 for the status it has, 0 for the two others; without a condition it is Unknown",
-            readable.iter().flat_map(|mac| states(&labels(mac), ready(mac))),
+            readable
+                .iter()
+                .flat_map(|mac| states(&labels(mac), ready(mac)))
+                // whatever its status says: nothing is done about it
+                .chain(unreadable.iter().flat_map(|seen| states(&unread_labels(seen), "False"))),
         )?;
         gauge(
             &mut encoder,
@@ -218,7 +226,7 @@ impl Collector for FleetSeries {
             &mut encoder,
             "kagiban_resources_unreadable",
             "Resources that this version cannot read",
-            std::iter::once((Labels::new(), count(unreadable))),
+            std::iter::once((Labels::new(), count(unreadable.len()))),
         )
     }
 }
@@ -289,6 +297,16 @@ fn states(labels: &Labels, is: &str) -> [(Labels, f64); 3] {
         labels.push(("status", status.to_owned()));
         (labels, if status == is { 1.0 } else { 0.0 })
     })
+}
+
+fn unread_labels(seen: &Unreadable) -> Labels {
+    let text = |text: &Option<String>| text.clone().unwrap_or_default();
+    vec![
+        ("namespace", text(&seen.metadata.namespace)),
+        ("name", text(&seen.metadata.name)),
+        ("host", seen.host().to_owned()),
+        ("product", seen.product().to_owned()),
+    ]
 }
 
 #[expect(clippy::cast_precision_loss, reason = "seconds since 1970 are exact in an f64 for 280 million years")]

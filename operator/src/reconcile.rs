@@ -11,8 +11,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::act::{ActError, AgentClient};
 use crate::cluster::written::{self, Difference};
-use crate::cluster::{Cluster, ClusterError, object};
-use crate::decide::{Decision, Inputs, Observed, Obstacle, Policy, Resource, Rival, Step, Story, decide};
+use crate::cluster::{Cluster, ClusterError, claim, object};
+use crate::decide::{Decision, Inputs, Observed, Obstacle, Policy, Resource, Rival, Step, Story, decide, owner};
 use crate::fleet::{Fleet, HostKey};
 use crate::leader::Leadership;
 use crate::ledger::Ledger;
@@ -284,26 +284,20 @@ fn ended(mac: &ManagedAgentCertificate, decision: &Decision) -> Option<kagiban_c
     decision.status.history.first().filter(|entry| Some(*entry) != before).map(|entry| entry.outcome)
 }
 
-/// The oldest other resource that names the same agent of the same host, if it is older than this one.
+/// The resource that owns the agent that this one names, if that is another.
 pub(crate) fn rival(mac: &ManagedAgentCertificate, fleet: &Fleet) -> Option<Rival> {
     let contenders = fleet.contenders(mac);
-    oldest_rival(mac, contenders.iter().filter_map(|other| other.0.as_ref().ok()))
+    owner_among(mac, contenders.iter().filter_map(|other| other.readable()))
 }
 
 /// See [`rival`]; also used on manifests.
-pub(crate) fn oldest_rival<'a>(
+pub(crate) fn owner_among<'a>(
     mac: &ManagedAgentCertificate,
     others: impl Iterator<Item = &'a ManagedAgentCertificate>,
 ) -> Option<Rival> {
-    let age = |mac: &ManagedAgentCertificate| {
-        let created = mac.creation_timestamp().map(|time| time.0);
-        // what only stands in a file is younger than anything in the cluster
-        (created.is_none(), created, mac.uid())
+    let same = |other: &&ManagedAgentCertificate| {
+        other.spec.host == mac.spec.host && other.spec.agent.name == mac.spec.agent.name
     };
-    others
-        .filter(|other| (other.namespace(), other.name_any()) != (mac.namespace(), mac.name_any()))
-        .filter(|other| other.spec.host == mac.spec.host && other.spec.agent.name == mac.spec.agent.name)
-        .filter(|other| age(other) < age(mac))
-        .min_by_key(|other| age(other))
-        .map(|other| Rival { namespace: other.namespace().unwrap_or_default(), name: other.name_any() })
+    let claims: Vec<_> = others.filter(same).map(claim).collect();
+    owner(&claim(mac), &claims)
 }

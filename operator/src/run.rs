@@ -13,7 +13,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::act::AgentClient;
-use crate::cli::{ClusterArgs, RunArgs};
+use crate::agent_api::Reach;
+use crate::cli::{ClusterArgs, ReachArgs, RunArgs};
 use crate::cluster::{Cluster, harden};
 use crate::controller::{SharedSchedule, run as work, watch};
 use crate::decide::Policy;
@@ -38,6 +39,7 @@ const READINESS_RETRY: Duration = Duration::from_secs(5);
 pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     let config = connect(&args.cluster).await?;
     let lease_namespace = args.leader_election_namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
+    let reach = reach(&args.reach, &config);
     let client = Client::try_from(config).context("the cluster's address or credentials cannot be used")?;
     let api: Api<Guarded> = match &args.namespace {
         Some(namespace) => Api::namespaced(client.clone(), namespace),
@@ -67,7 +69,7 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
 
     tokio::spawn(stop_on_signal(stopping.clone()));
     let context = Context {
-        agents: AgentClient::new(cluster.clone(), metrics.clone()),
+        agents: AgentClient::new(cluster.clone(), metrics.clone(), reach),
         cluster,
         fleet,
         ledger: Ledger::default(),
@@ -112,6 +114,14 @@ fn liveness(health: Arc<Health>, schedule: SharedSchedule) -> web::Liveness {
         let stuck_for = schedule.try_lock().map_or(Duration::ZERO, |schedule| schedule.stuck_for(now));
         health.fault(stuck_for, now)
     })
+}
+
+/// Whom the operator contacts as a host: never the API server, unless a listed range says so.
+pub(crate) fn reach(args: &ReachArgs, config: &kube::Config) -> Reach {
+    let in_pod = std::env::var("KUBERNETES_SERVICE_HOST").ok();
+    let host = config.cluster_url.host().map(|host| host.trim_matches(['[', ']']).to_owned());
+    let never = [in_pod, host].into_iter().flatten().filter_map(|host| host.parse().ok()).collect();
+    Reach::new(args.allow_hosts.clone(), never)
 }
 
 /// A configuration for the cluster, hardened.

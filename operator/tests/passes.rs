@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use kagiban_crds::Epoch;
 use kagiban_crds::host_api::{PowerState, RefusalReason, RotationState};
-use kagiban_crds::resource::{FINALIZER, ManagedAgentCertificate};
+use kagiban_crds::resource::{BlockedBy, FINALIZER, ManagedAgentCertificate};
 use kagiban_operator::act::AgentClient;
+use kagiban_operator::agent_api::Reach;
 use kagiban_operator::cluster::{Cluster, ClusterError};
 use kagiban_operator::decide::Policy;
 use kagiban_operator::fleet::Fleet;
@@ -36,9 +37,13 @@ impl Stage {
         let host = Host::start(&mutual, mutual.server()).await;
         let client = mutual.client();
         let pem = mutual.pem();
-        cluster.secret("fleet-client", &[("tls.crt", &client.certificate), ("tls.key", &client.key), ("ca.crt", &pem)]);
+        cluster.secret(
+            "fleet-client",
+            "client-tls",
+            &[("tls.crt", &client.certificate), ("tls.key", &client.key), ("ca.crt", &pem)],
+        );
         let fleet = Authority::new("fleet");
-        cluster.secret("fleet-ca", &[("tls.crt", &fleet.pem()), ("tls.key", &fleet.key_pem)]);
+        cluster.secret("fleet-ca", "issuer", &[("tls.crt", &fleet.pem()), ("tls.key", &fleet.key_pem)]);
         cluster.put(&resource(&format!("https://{}", host.address)));
         let context = context(&cluster);
         Self { cluster, host, context }
@@ -56,6 +61,11 @@ impl Stage {
         self.context = context(&self.cluster);
     }
 
+    fn annotate(&self, secret: &str, annotation: &str, value: &str) {
+        let mut state = lock(&self.cluster.state);
+        state.secrets.get_mut(secret).expect("a Secret")["metadata"]["annotations"][annotation] = json!(value);
+    }
+
     fn condition(&self, kind: &str) -> String {
         let status = self.cluster.mac().status.unwrap_or_default();
         let found = status.conditions.iter().find(|condition| condition.type_ == kind);
@@ -66,8 +76,9 @@ impl Stage {
 fn context(cluster: &FakeCluster) -> Context {
     let metrics = Arc::new(Metrics::new(None));
     let connection = Cluster::new(cluster.client.clone(), metrics.clone(), "test".into());
+    let reach = Reach::new(vec!["127.0.0.0/8".parse().expect("a range")], Vec::new());
     Context {
-        agents: AgentClient::new(connection.clone(), metrics.clone()),
+        agents: AgentClient::new(connection.clone(), metrics.clone(), reach),
         cluster: connection,
         fleet: Arc::new(Fleet::default()),
         ledger: Ledger::default(),
@@ -219,11 +230,73 @@ async fn an_api_server_that_hangs_ends_the_pass_in_time() {
 #[tokio::test]
 async fn no_secret_is_in_what_the_operator_writes() {
     let stage = Stage::set().await;
-    stage.cluster.secret("store", &[("password", "canary-4711\n")]);
+    stage.cluster.secret("store", "keystore-password", &[("password", "canary-4711\n")]);
     stage.cluster.change(|mac| mac["spec"]["keystore"] = json!({"passwordSecretRef": {"name": "store"}}));
     stage.settle().await;
     assert_eq!(stage.condition("Ready"), "True Verified");
     let state = lock(&stage.cluster.state);
     let written = format!("{}{:?}", state.mac, state.events);
     assert!(!written.contains("canary-4711") && !written.contains("PRIVATE KEY"));
+}
+
+/// Holds B2: a resource cannot have a Secret sent or used for what it is not for, nor for whom it is not.
+#[tokio::test]
+async fn a_secret_is_neither_sent_nor_used_for_what_it_does_not_say() {
+    type Change = fn(&Stage);
+    let changes: [(&str, Change); 8] = [
+        ("the CA's key as a password", |stage| {
+            let reference = json!({"passwordSecretRef": {"name": "fleet-ca", "key": "tls.key"}});
+            stage.cluster.change(|mac| mac["spec"]["keystore"] = reference);
+        }),
+        ("a password for another host", |stage| {
+            stage.cluster.secret("store", "keystore-password", &[("password", "canary-4711")]);
+            stage.annotate("store", "kagiban.dev/allowed-hosts", "ups-02.example.com");
+            stage.cluster.change(|mac| mac["spec"]["keystore"] = json!({"passwordSecretRef": {"name": "store"}}));
+        }),
+        ("a password by a client Secret of somebody else", |stage| {
+            stage.cluster.secret("store", "keystore-password", &[("password", "canary-4711")]);
+            stage.annotate("store", "kagiban.dev/allowed-clients", "another");
+            stage.cluster.change(|mac| mac["spec"]["keystore"] = json!({"passwordSecretRef": {"name": "store"}}));
+        }),
+        ("a leaf for another name", |stage| {
+            stage.cluster.change(|mac| mac["spec"]["certificate"]["dnsNames"] = json!(["ups-02.example.com"]));
+        }),
+        ("a leaf for an address", |stage| {
+            stage.cluster.change(|mac| mac["spec"]["certificate"]["ipAddresses"] = json!(["192.0.2.1"]));
+        }),
+        ("a leaf by a client Secret of somebody else", |stage| {
+            stage.annotate("fleet-ca", "kagiban.dev/allowed-clients", "another");
+        }),
+        ("a host that the client Secret is not for", |stage| {
+            stage.annotate("fleet-client", "kagiban.dev/allowed-hosts", "ups-02.example.com");
+        }),
+        ("a client Secret without a label", |stage| {
+            lock(&stage.cluster.state).secrets.get_mut("fleet-client").expect("a Secret")["metadata"]["labels"] =
+                json!({});
+        }),
+    ];
+    for (what, change) in changes {
+        let stage = Stage::set().await;
+        change(&stage);
+        stage.settle().await;
+        let status = stage.cluster.mac().status.unwrap_or_default();
+        assert_eq!(status.blocked_by, Some(BlockedBy::NotGranted), "{what}");
+        assert_eq!(stage.condition("Stalled"), "True NotGranted", "{what}");
+        let host = lock(&stage.host.state);
+        assert!(host.chain.is_none(), "{what}: a leaf was delivered");
+        assert!(!host.bodies.contains("PRIVATE KEY") && !host.bodies.contains("canary-4711"), "{what}: it was sent");
+    }
+}
+
+/// Holds B2: what a name in a spec leads to in the API server's path is one Secret of the namespace, and nothing else.
+#[tokio::test]
+async fn a_name_with_a_path_in_it_is_asked_of_nobody() {
+    let stage = Stage::set().await;
+    stage
+        .cluster
+        .change(|mac| mac["spec"]["api"]["hostApi"]["tlsSecretRef"]["name"] = json!("../../kube-system/secrets/x"));
+    stage.settle().await;
+    assert_eq!(stage.condition("Ready"), "False SecretUnavailable");
+    let state = lock(&stage.cluster.state);
+    assert!(state.reads.iter().all(|read| !read.contains("kube-system")), "{:?}", state.reads);
 }

@@ -2,11 +2,15 @@
 
 mod endpoints;
 mod host_api;
+mod reach;
 mod tls;
 
 pub use endpoints::{Endpoint, Endpoints};
 pub use host_api::HostApi;
+pub use reach::Reach;
 pub use tls::{ClientIdentity, IdentityError};
+
+use std::net::IpAddr;
 
 use kagiban_crds::host_api::{Refusal, RefusalReason};
 use kagiban_crds::resource::BlockedBy;
@@ -18,6 +22,11 @@ use crate::decide::Obstacle;
 pub enum AgentError {
     #[error("the address {0} is not https://host:port")]
     Address(String),
+    #[error(
+        "{host} is at {address}, to which this operator does not connect; if that is right, have the operator started with \
+         --allow-hosts"
+    )]
+    NotAllowed { host: String, address: IpAddr },
     #[error("the host cannot be connected to: {0}")]
     Connect(String),
     #[error("TLS with the host failed: {0}")]
@@ -40,6 +49,7 @@ impl AgentError {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Address(_) => "address",
+            Self::NotAllowed { .. } => "not_allowed",
             Self::Connect(_) => "connect",
             Self::Tls(_) => "tls",
             Self::Timeout => "timeout",
@@ -58,6 +68,7 @@ impl AgentError {
                 BlockedBy::HostUnreachable
             }
             Self::Address(_) => BlockedBy::HostRefused,
+            Self::NotAllowed { .. } => BlockedBy::NotGranted,
             Self::Refused(refusal) => blocked_by(refusal.reason),
         };
         Obstacle::new(by, self.to_string())

@@ -14,10 +14,12 @@ mod flights;
 mod leases;
 mod resources;
 mod secrets;
+mod watched;
 pub(crate) mod written;
 
-pub use resources::object;
+pub use resources::{claim, object};
 pub use secrets::SecretData;
+pub use watched::{Unreadable, Watched};
 
 use std::future::Future;
 use std::sync::Arc;

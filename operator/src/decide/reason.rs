@@ -49,6 +49,8 @@ pub enum Reason {
     RotationLost,
     /// Deletion went on although the host could not be asked.
     Released,
+    /// This version cannot read the resource.
+    Unreadable,
 }
 
 impl ConditionType {
@@ -96,6 +98,7 @@ impl Reason {
             Self::RotationCalledOff => "RotationCalledOff",
             Self::RotationLost => "RotationLost",
             Self::Released => "Released",
+            Self::Unreadable => "Unreadable",
         }
     }
 }
@@ -141,6 +144,7 @@ const fn blocked_word(by: BlockedBy) -> &'static str {
         BlockedBy::IssuerUnavailable => "IssuerUnavailable",
         BlockedBy::SecretUnavailable => "SecretUnavailable",
         BlockedBy::Conflict => "Conflict",
+        BlockedBy::NotGranted => "NotGranted",
         BlockedBy::BackingOff => "BackingOff",
     }
 }
@@ -148,7 +152,11 @@ const fn blocked_word(by: BlockedBy) -> &'static str {
 /// Whether only a person can clear it.
 pub(crate) const fn needs_a_person(by: BlockedBy) -> bool {
     match by {
-        BlockedBy::Frozen | BlockedBy::Conflict | BlockedBy::WrongHost | BlockedBy::HostRefused => true,
+        BlockedBy::Frozen
+        | BlockedBy::Conflict
+        | BlockedBy::WrongHost
+        | BlockedBy::HostRefused
+        | BlockedBy::NotGranted => true,
         BlockedBy::Paused
         | BlockedBy::HostUnreachable
         | BlockedBy::HostBusy

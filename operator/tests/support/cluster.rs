@@ -76,11 +76,21 @@ impl FakeCluster {
         state.touch();
     }
 
-    pub fn secret(&self, name: &str, data: &[(&str, &str)]) {
+    /// A Secret that says what it is for and whom.
+    pub fn secret(&self, name: &str, purpose: &str, data: &[(&str, &str)]) {
         use base64::Engine;
         let encode = |text: &str| base64::engine::general_purpose::STANDARD.encode(text);
         let data: BTreeMap<_, _> = data.iter().map(|(key, value)| ((*key).to_owned(), encode(value))).collect();
-        let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "data": data});
+        let kind = if purpose == "keystore-password" { "Opaque" } else { "kubernetes.io/tls" };
+        let metadata = json!({
+            "name": name,
+            "labels": {"kagiban.dev/purpose": purpose},
+            "annotations": {
+                "kagiban.dev/allowed-hosts": "ups-01.example.com, 127.0.0.1",
+                "kagiban.dev/allowed-clients": "fleet-client",
+            },
+        });
+        let secret = json!({"apiVersion": "v1", "kind": "Secret", "type": kind, "metadata": metadata, "data": data});
         lock(&self.state).secrets.insert(name.to_owned(), secret);
     }
 
