@@ -61,13 +61,15 @@ pub struct RunArgs {
     pub cluster: ClusterArgs,
     #[command(flatten)]
     pub reach: ReachArgs,
-    /// Only this namespace. By default all of them, for which a ClusterRole is needed.
-    #[arg(long, value_name = "NAME")]
+    /// Only this namespace. By default all of them, for which a ClusterRole is needed. The Lease is then named
+    /// kagiban-operator-NAME, so that operators for different namespaces do not wait for each other.
+    #[arg(long, value_name = "NAME", value_parser = namespace)]
     pub namespace: Option<String>,
     /// The longest time between two looks at a host.
     #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = resync)]
     pub resync: Duration,
-    /// Resources that are worked on at once.
+    /// Resources that are worked on at once. Those that wait for a slow host are not counted, up to eight for each; hosts that
+    /// were silent have places of their own, two for each.
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub concurrency: u16,
     /// Where /metrics, /healthz and /readyz are served.
@@ -107,6 +109,14 @@ pub enum LogFormat {
     Json,
 }
 
+/// A namespace's name is a DNS label; it becomes a part of the Lease's.
+fn namespace(text: &str) -> Result<String, String> {
+    let is_inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    let sound =
+        (1..=63).contains(&text.len()) && text.chars().all(is_inner) && !text.starts_with('-') && !text.ends_with('-');
+    if sound { Ok(text.to_owned()) } else { Err("it must be the name of a namespace".to_owned()) }
+}
+
 /// Shorter than a second would be a busy loop, longer than a day would not notice that a host is gone.
 fn resync(text: &str) -> Result<Duration, String> {
     let duration = text.parse::<GoDuration>().map_err(|error| error.to_string())?.as_duration();
@@ -130,6 +140,14 @@ mod tests {
         let cli = Cli::try_parse_from(["kagiban-operator", "--resync", "10s", "--leader-elect=false"]).expect("parses");
         assert!(cli.command.is_none());
         assert_eq!((cli.run.resync, cli.run.leader_elect), (Duration::from_secs(10), false));
+    }
+
+    #[test]
+    fn a_namespace_that_cannot_be_one_is_refused() {
+        for text in ["", "Fleet", "a/b", "-a", "a.b", &"a".repeat(64)] {
+            assert!(Cli::try_parse_from(["kagiban-operator", "--namespace", text]).is_err(), "{text}");
+        }
+        assert!(Cli::try_parse_from(["kagiban-operator", "--namespace", "fleet-1"]).is_ok());
     }
 
     #[test]

@@ -380,7 +380,7 @@ mod tests {
     fn only_the_leader_exports_the_fleet() {
         let metrics = fleet_of(&[("up", Some("True"))]);
         let follower = metrics.render().expect("a string takes everything");
-        assert!(follower.contains("kagiban_operator_leader 0") && !follower.contains("fleet"), "{follower}");
+        assert!(follower.contains("kagiban_operator_leader 0") && !follower.contains("name=\"up\""), "{follower}");
         metrics.leading(true);
         let leader = metrics.render().expect("a string takes everything");
         assert!(leader.contains("kagiban_certificate_ready{") && leader.contains("resources_overdue 0"), "{leader}");

@@ -207,3 +207,17 @@ fn identity() -> String {
     let host = std::env::var("HOSTNAME").unwrap_or_else(|_| "kagiban-operator".to_owned());
     format!("{host}_{suffix}")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Holds B16: operators for two namespaces do not share a Lease, and the longest namespace still makes a name.
+    #[test]
+    fn the_leases_name_follows_the_scope() {
+        assert_eq!(lease_name(None), "kagiban-operator");
+        assert_eq!(lease_name(Some("a")), "kagiban-operator-a");
+        assert_ne!(lease_name(Some("a")), lease_name(Some("b")));
+        assert!(lease_name(Some(&"a".repeat(63))).len() <= 253);
+    }
+}

@@ -57,7 +57,39 @@ async fn a_hostile_answer_is_classed_and_bounded() {
 async fn a_host_that_says_nothing_is_given_up() {
     let (authority, host) = host().await;
     lock(&host.state).manner = Manner::Silent;
-    assert_eq!(api(&host, &authority.client(), &authority).look().await, Err(AgentError::Timeout));
+    // the clock of this test runs ahead, and either deadline may end the call
+    let reason = api(&host, &authority.client(), &authority).look().await.map_err(|error| error.reason());
+    assert!(matches!(reason, Err("timeout" | "connect")), "{reason:?}");
+}
+
+/// Holds B4: a host that accepts and says nothing costs three seconds, and not the time that an answer may take.
+#[tokio::test]
+async fn a_host_that_accepts_and_says_nothing_is_given_up_soon() {
+    let (authority, host) = host().await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let silent = Host { address: listener.local_addr().expect("an address"), state: host.state.clone() };
+    let started = std::time::Instant::now();
+    let error = api(&silent, &authority.client(), &authority).look().await.expect_err("nobody answers");
+    assert_eq!(error, AgentError::Connect("no answer".into()));
+    assert!(started.elapsed() < std::time::Duration::from_secs(10), "{:?}", started.elapsed());
+}
+
+/// Holds B4: the second agent on a silent host is told what the first one has found out.
+#[tokio::test]
+async fn agents_of_one_silent_host_share_its_silence() {
+    let (authority, host) = host().await;
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let gone = Host { address: listener.local_addr().expect("an address"), state: host.state.clone() };
+    drop(listener);
+    let endpoints = kagiban_operator::agent_api::Endpoints::default();
+    let shared = |host: &Host| api(host, &authority.client(), &authority).sharing(endpoints.at("fleet", "https://a"));
+    assert_eq!(shared(&gone).look().await.map_err(|error| error.reason()).err(), Some("connect"));
+    let second = shared(&host).look().await.expect_err("not asked");
+    assert_eq!(
+        (second.reason(), second.to_string().as_str()),
+        ("not_asked", "the host cannot be connected to: connection refused")
+    );
+    assert_eq!(lock(&host.state).asked, Vec::<String>::new());
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kagiban_crds::Epoch;
-use kagiban_crds::host_api::{PowerState, RefusalReason, RotationState};
+use kagiban_crds::host_api::{PowerState, RefusalReason, RotationState, Sighting};
 use kagiban_crds::resource::{BlockedBy, FINALIZER, ManagedAgentCertificate};
 use kagiban_operator::act::AgentClient;
 use kagiban_operator::agent_api::Reach;
@@ -216,6 +216,64 @@ async fn a_process_that_does_not_lead_changes_nothing() {
     stage.settle().await;
     assert_eq!(stage.cluster.writes(), Vec::<String>::new());
     assert_eq!(stage.host.changes(), Vec::<String>::new());
+}
+
+/// Holds B13: what others write into the status causes no write at rest, and what stands where we write nothing goes once.
+#[tokio::test]
+async fn what_others_write_into_the_status_is_left_or_put_right_once() {
+    let stage = Stage::set().await;
+    stage.settle().await;
+    let _ = stage.cluster.writes();
+    let theirs = json!({
+        "type": "example.com/Seen", "status": "True", "reason": "X", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z",
+    });
+    lock(&stage.cluster.state).foreign = json!({"conditions": [theirs], "blockedBy": "OnBattery"});
+    stage.cluster.change(|mac| {
+        mac["status"]["blockedBy"] = json!("OnBattery");
+        mac["status"]["conditions"].as_array_mut().expect("conditions").push(theirs);
+    });
+    stage.settle().await;
+    let status = stage.cluster.mac().status.unwrap_or_default();
+    assert_eq!((status.blocked_by, status.conditions.len()), (None, 7));
+    assert_eq!(stage.cluster.writes().len(), 2, "applied, and taken away");
+    stage.settle().await;
+    assert_eq!(stage.cluster.writes(), Vec::<String>::new());
+}
+
+/// Holds B8: a host that says the same in other words at every look causes no more than a few writes.
+#[tokio::test]
+async fn a_host_that_varies_its_words_causes_few_writes() {
+    let stage = Stage::set().await;
+    stage.settle().await;
+    let _ = stage.cluster.writes();
+    for number in 0..60 {
+        let message = format!("attempt {number} failed");
+        lock(&stage.host.state).report.served = Sighting::Unseen { reason: "timeout".into(), message };
+        pass(&stage.cluster.mac(), &stage.context).await.expect("the API server answers");
+    }
+    let writes = stage.cluster.writes();
+    assert!(writes.len() <= 5, "{} writes: {writes:#?}", writes.len());
+}
+
+/// Holds B8: a host whose power flips causes a bounded number of writes and events.
+#[tokio::test]
+async fn a_host_whose_power_flips_causes_a_bounded_number_of_writes() {
+    let stage = Stage::set().await;
+    stage.settle().await;
+    stage.cluster.change(|mac| mac["metadata"]["annotations"] = json!({"kagiban.dev/rotate": "now"}));
+    let _ = stage.cluster.writes();
+    for number in 0..100 {
+        let state = if number % 2 == 0 { PowerState::OnBattery } else { PowerState::LowBattery };
+        lock(&stage.host.state).report.power.state = state;
+        pass(&stage.cluster.mac(), &stage.context).await.expect("the API server answers");
+    }
+    let writes = stage.cluster.writes();
+    assert!(writes.len() <= 20, "{} writes: {writes:#?}", writes.len());
+    lock(&stage.host.state).report.power.state = PowerState::Mains;
+    stage.settle().await;
+    assert_eq!(stage.condition("Ready"), "True Verified", "a rotation is held up by no bound");
+    let generation = stage.cluster.mac().status.and_then(|status| status.rotation).map(|rotation| rotation.generation);
+    assert_eq!(generation, Some(2));
 }
 
 #[tokio::test(start_paused = true)]

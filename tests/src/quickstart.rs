@@ -110,6 +110,12 @@ pub fn install_rbac(kubectl: &Kubectl, namespace: &str) -> Result<()> {
         if namespaced {
             item["metadata"]["namespace"] = json!(namespace);
         }
+        for rule in item["rules"].as_array_mut().into_iter().flatten() {
+            if rule["resourceNames"] == json!(["kagiban-operator"]) {
+                // the Lease of an operator for this namespace alone
+                rule["resourceNames"] = json!(["kagiban-operator", format!("kagiban-operator-{namespace}")]);
+            }
+        }
         items.push(item);
     }
     kubectl.apply(&json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string())?;
