@@ -13,7 +13,7 @@ use crate::tools;
 /// Every call that changes a file, a name or who may read it, and those that start a program.
 const TRACED: &str = "openat,write,pwrite64,writev,ftruncate,fsync,fdatasync,rename,renameat,renameat2,link,linkat,\
                       symlink,symlinkat,unlink,unlinkat,mkdir,mkdirat,rmdir,chmod,fchmod,fchmodat,chown,fchown,\
-                      fchownat,fsetxattr,vfork,clone,clone3";
+                      fchownat,fsetxattr,fremovexattr,vfork,clone,clone3";
 const SIGKILL: i32 = 9;
 
 /// One call, as strace shows it, with the paths of its descriptors.
