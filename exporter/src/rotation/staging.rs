@@ -17,6 +17,7 @@ use super::digest::Digest;
 use super::journal::{FileSwap, Holds, OldFile};
 use super::survey::{Files, MAX_STORE_BYTES, Survey, leaf_of};
 use super::vault::Vault;
+use crate::password_file::PasswordFileError;
 use crate::platform::{self, FileError, Links, Surveyed, WriteError};
 
 /// RFC 7468's line length.
@@ -48,7 +49,7 @@ pub enum StagingError {
     #[error("the old store cannot be replaced: {0}")]
     Write(#[from] WriteError),
     #[error("the password file: {0}")]
-    PasswordFile(FileError),
+    PasswordFile(#[from] PasswordFileError),
     #[error("{file}: {source}")]
     Ini { file: &'static str, source: IniError },
     #[error("{file} is missing, and the agent does not start without it; repair its installation first")]
@@ -60,8 +61,8 @@ pub enum StagingError {
         "the store's password holds characters that the agent may not read from {file} as they are meant (printable ASCII works); choose another"
     )]
     PasswordNotAscii { file: &'static str },
-    #[error("the password file is not UTF-8 or is empty")]
-    PasswordNotText,
+    #[error("{}: its first line is empty; write the store's password there", path.display())]
+    PasswordEmpty { path: PathBuf },
     #[error("{0}")]
     Merge(#[from] MergeError),
     #[error("the old store: {0}")]
@@ -89,13 +90,14 @@ pub enum StagingError {
 impl StagingError {
     pub fn reason(&self) -> &'static str {
         match self {
-            Self::File(error) | Self::PasswordFile(error) => error.reason(),
+            Self::File(error) => error.reason(),
+            Self::PasswordFile(error) => error.reason(),
             Self::Write(error) => error.reason(),
             Self::Ini { source, .. } => source.reason(),
             Self::IniMissing { .. } => "password_ini_missing",
             Self::PasswordTooShort { .. } => "password_too_short",
             Self::PasswordNotAscii { .. } => "password_not_ascii",
-            Self::PasswordNotText => "password_not_text",
+            Self::PasswordEmpty { .. } => "password_empty",
             Self::Merge(error) => error.reason(),
             Self::Old(error) | Self::Staged(error) => error.reason(),
             Self::OtherLeaf => "other_leaf",

@@ -13,12 +13,11 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::agent::{Agent, Keystore};
 use super::staging::{StagingError, format};
+use crate::password_file;
 use crate::platform::{self, FileError, Links, Surveyed};
 
 /// Real stores have a few KiB; the largest trust stores under 2 MiB.
 pub(super) const MAX_STORE_BYTES: u64 = 8 * 1024 * 1024;
-/// A line of text.
-const MAX_PASSWORD_FILE_BYTES: u64 = 4 * 1024;
 
 /// What there is now, as far as it can be opened.
 pub(super) struct Survey {
@@ -253,11 +252,11 @@ fn only_key(store: &Store) -> Option<&str> {
 /// It may lie in the agent's own directory, and be a link of whoever owns that.
 fn password_file(agent: &Agent) -> Result<Option<SecretString>, StagingError> {
     let Some(path) = &agent.password_file else { return Ok(None) };
-    let file = platform::read_held(path, MAX_PASSWORD_FILE_BYTES, Links::OfAdministrators);
-    let file = file.map_err(StagingError::PasswordFile)?;
-    let text = std::str::from_utf8(&file.bytes).map_err(|_| StagingError::PasswordNotText)?;
-    let line = text.lines().next().filter(|line| !line.is_empty()).ok_or(StagingError::PasswordNotText)?;
-    Ok(Some(SecretString::from(line)))
+    let password = password_file::read_held(path)?;
+    if password.expose_secret().is_empty() {
+        return Err(StagingError::PasswordEmpty { path: path.clone() });
+    }
+    Ok(Some(password))
 }
 
 fn survey_ini(agent: &Agent) -> Result<Option<IniFile>, StagingError> {
