@@ -57,8 +57,16 @@ pub struct Run {
 
 /// Runs a program to its end, whatever that is; `log` is where strace writes.
 pub fn run(program: &Command, log: &Path, injection: Option<&Injection>) -> Result<Run> {
+    run_without(&[], program, log, injection)
+}
+
+/// The same under a kernel that does not know these calls.
+pub fn run_without(missing: &[&str], program: &Command, log: &Path, injection: Option<&Injection>) -> Result<Run> {
     let mut command = Command::new(tools::strace()?);
     command.args(["-qqq", "-y", "-s", "0", "-e", "signal=none", "-e", &format!("trace={TRACED}"), "-o"]).arg(log);
+    for call in missing {
+        command.args(["-e", &format!("inject={call}:error=ENOSYS")]);
+    }
     if let Some(Injection { call, nth, fault }) = injection {
         let effect = match fault {
             Fault::Kill => "signal=SIGKILL".to_owned(),

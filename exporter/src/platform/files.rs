@@ -83,8 +83,8 @@ pub enum FileError {
     #[error("{}: has {links} names (hard links), of which only one would be replaced; make it a file of its own", path.display())]
     HardLinked { path: PathBuf, links: u64 },
     #[error(
-        "{}: belongs to the account {owner}, which owns neither its directory nor is an administrator, in a directory where \
-         others may write; see who put it there, and give it to the directory's owner",
+        "{}: belongs to the account {owner}, neither an administrator nor the owner of its directory, and others may write there; \
+         see who put it there, and give the file to an administrator or the directory to the service",
         path.display()
     )]
     ForeignOwner { path: PathBuf, owner: u32 },
