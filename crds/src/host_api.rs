@@ -29,6 +29,12 @@ pub const MAX_CHAIN_CERTIFICATES: usize = 8;
 /// DNS names plus IP addresses in one request.
 pub const MAX_SUBJECT_NAMES: usize = 64;
 
+/// How far ahead of its own clock a host follows an epoch, in seconds: a year. Operators believe hosts for half of that, so
+/// that no host can talk an operator into an epoch which the others refuse.
+pub const MAX_EPOCH_AHEAD: u64 = 365 * 24 * 3600;
+/// How far above the highest it has accepted a host follows an epoch that is ahead of its clock: as many changes of leader.
+pub const MAX_EPOCH_STEP: u64 = 1024;
+
 /// What a host says of itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -349,7 +355,7 @@ pub struct Refusal {
     pub reason: RefusalReason,
     /// What was refused, why, and what to do; never a secret.
     pub message: String,
-    /// With `StaleEpoch`: the epoch the host stands at.
+    /// With `StaleEpoch` and `EpochTooFar`: the epoch the host stands at.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub epoch: Option<Epoch>,
     /// With `StaleGeneration` and `RotationInProgress`: the generation the host stands at.
@@ -373,7 +379,9 @@ pub enum RefusalReason {
     TooSlow,
     /// 409: a lower epoch than the highest accepted.
     StaleEpoch,
-    /// 409: a lower generation than the highest accepted.
+    /// 409: an epoch too far above the highest accepted and the host's clock.
+    EpochTooFar,
+    /// 409: a lower generation than the highest accepted, or one that is used up.
     StaleGeneration,
     /// 409: this generation was opened with other contents.
     GenerationConflict,
@@ -413,6 +421,7 @@ impl RefusalReason {
             Self::MethodNotAllowed => 405,
             Self::TooSlow => 408,
             Self::StaleEpoch
+            | Self::EpochTooFar
             | Self::StaleGeneration
             | Self::GenerationConflict
             | Self::RotationInProgress

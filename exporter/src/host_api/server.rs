@@ -25,6 +25,8 @@ use crate::snapshot::Board;
 const RELOAD: Duration = Duration::from_secs(5);
 /// After accepting failed: out of file descriptors, mostly, and trying at once would only spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// The end of this program waits no longer for it.
+const LONGEST_ACCEPT_PAUSE: Duration = Duration::from_secs(2);
 /// For rotations that are between two safe points. What takes longer is finished by recovery at the next start.
 const ROTATION_GRACE: Duration = Duration::from_secs(30);
 
@@ -47,13 +49,20 @@ impl Server {
         let connections = TaskTracker::new();
         let reloading = tokio::spawn(reload(tls, Arc::clone(&served), board, shutdown.clone()));
         let slots = Slots::new(max_connections);
+        let mut pause = ACCEPT_PAUSE;
         loop {
             let (stream, peer) = tokio::select! {
                 accepted = listener.accept() => match accepted {
-                    Ok(accepted) => accepted,
+                    Ok(accepted) => {
+                        pause = ACCEPT_PAUSE;
+                        accepted
+                    }
                     Err(error) => {
-                        tracing::warn!(%error, "the host API cannot accept a connection");
-                        sleep(ACCEPT_PAUSE).await;
+                        if pause == ACCEPT_PAUSE {
+                            tracing::warn!(%error, "the host API cannot accept a connection; it is tried again with growing pauses");
+                        }
+                        sleep(pause).await;
+                        pause = (pause * 2).min(LONGEST_ACCEPT_PAUSE);
                         continue;
                     }
                 },

@@ -34,6 +34,7 @@ impl Rotator {
             seen(self);
         }
         self.tidy();
+        self.plan_chores();
     }
 
     async fn perform(&mut self, effect: Effect) -> Event {
@@ -44,15 +45,19 @@ impl Rotator {
             Effect::Stop => self.stop_for_swap().await,
             Effect::Swap => self.swap(),
             Effect::Inspect => self.inspect(),
-            Effect::Start => self.start("start_failed").await,
+            Effect::Start => self.start().await,
             Effect::VerifyNew => self.verify(self.new_leaf().into_iter().collect()).await,
             Effect::CheckFiles => self.check_files(),
-            Effect::LookForNew => self.look_for_new().await,
+            Effect::LookForNew => self.look_for(&self.new_leaf().into_iter().collect::<Vec<_>>()).await,
+            Effect::LookForOld => self.look_for(&self.old_leaves()).await,
             Effect::Discard => self.discard(),
             Effect::EnsureStopped => self.stop("stop_failed_in_rollback").await,
             Effect::Restore => self.way_back().restore().map_err(|e| Cause::new(e.reason(), e.to_string())),
-            Effect::EnsureStarted => self.start("start_failed_in_rollback").await,
-            Effect::VerifyOld => self.verify(self.old_leaves()).await,
+            Effect::EnsureStarted => self.start_again().await,
+            Effect::VerifyOld => {
+                let patient = self.agent.verify.on_the_way_back();
+                live::verify(&self.agent.endpoint, &self.old_leaves(), patient).await
+            }
             // Their events come from requests.
             Effect::MakeKey | Effect::AwaitChain | Effect::Nothing => Ok(()),
         };
@@ -60,10 +65,11 @@ impl Rotator {
     }
 
     /// The next state, durable before anything is done in it.
-    fn proceed(&mut self, event: Event) {
+    pub(super) fn proceed(&mut self, event: Event) {
         let note = match &event {
             Event::Failed(cause) | Event::Ordered(cause) => cause.message.clone(),
             Event::Cleared(Before::NotServed) => "the old leaf was not served before".to_owned(),
+            Event::Frozen(finding) => finding.note().to_owned(),
             Event::Cleared(Before::Served(_)) | Event::Done => String::new(),
         };
         let Some(rotation) = self.record.rotation.clone() else { return };
@@ -71,7 +77,6 @@ impl Rotator {
         match self.enter(rotation.clone(), next.clone(), note) {
             Ok(()) => {}
             Err(cause) => {
-                tracing::error!(agent = %self.agent.name, error = cause.message, "the journal cannot be written");
                 let instead = rotation.state.clone().unsaved(next, cause.clone());
                 // Recovery finds its way from the older entry too, by looking at the files.
                 let _ = self.enter(rotation, instead, cause.message);
@@ -83,12 +88,13 @@ impl Rotator {
         }
     }
 
-    fn enter(&mut self, mut rotation: Rotation, next: State, note: String) -> Result<(), Cause> {
+    pub(super) fn enter(&mut self, mut rotation: Rotation, next: State, note: String) -> Result<(), Cause> {
         rotation.state = next;
         rotation.log(Timestamp::now(), note);
         let saved = Record { rotation: Some(rotation), ..self.record.clone() };
         let result = saved.save(&self.host.vault.journal(&self.agent.name));
         self.record = saved;
+        self.note_save(result.as_ref().err());
         result.map_err(|error| Cause::new("journal_failed", format!("the journal cannot be written: {error}")))
     }
 
@@ -128,10 +134,20 @@ impl Rotator {
         stopped.map_err(|error| Cause::new(reason, error.to_string()))
     }
 
-    async fn start(&mut self, reason: &str) -> Result<(), Cause> {
+    async fn start(&mut self) -> Result<(), Cause> {
+        let deadline = self.agent.service.start_timeout;
+        self.run_start(deadline, "start_failed").await
+    }
+
+    /// With the patience of the way back: behind it there is nothing but a freeze.
+    async fn start_again(&mut self) -> Result<(), Cause> {
+        let deadline = self.agent.service.start_timeout_on_the_way_back();
+        self.run_start(deadline, "start_failed_in_rollback").await
+    }
+
+    async fn run_start(&mut self, deadline: Duration, reason: &str) -> Result<(), Cause> {
         self.record.last_restart = Some(Timestamp::now());
-        let service = &self.agent.service;
-        let started = platform::run(&service.start, service.start_timeout).await;
+        let started = platform::run(&self.agent.service.start, deadline).await;
         started.map_err(|error| Cause::new(reason, error.to_string()))
     }
 
@@ -166,7 +182,7 @@ impl Rotator {
 
     /// Whether a file is on its way back, or gone. That the agent has changed one since is no matter: it removes the
     /// password from its INI file once it has read it, and the served leaf is looked at next.
-    fn check_files(&self) -> Result<(), Cause> {
+    pub(super) fn check_files(&self) -> Result<(), Cause> {
         for file in self.files() {
             let present = platform::read_held(&file.path, MAX_STORE_BYTES, Links::Refuse).ok();
             let present = present.map(|present| Digest::of(&present.bytes));
@@ -180,10 +196,11 @@ impl Rotator {
         Ok(())
     }
 
-    async fn look_for_new(&self) -> Result<(), Cause> {
+    async fn look_for(&self, wanted: &[LeafSha256]) -> Result<(), Cause> {
         match live::look(&self.agent.endpoint).await {
-            Ok(leaf) if Some(LeafSha256::new(leaf.sha256())) == self.new_leaf() => Ok(()),
-            Ok(_) => Err(Cause::new("other_leaf_served", "another leaf than the new one is served")),
+            // When it is not known what was served, a service that answers is in order.
+            Ok(leaf) if wanted.is_empty() || wanted.contains(&LeafSha256::new(leaf.sha256())) => Ok(()),
+            Ok(_) => Err(Cause::new("other_leaf_served", "another leaf than the one looked for is served")),
             Err(error) => Err(Cause::new(error.reason(), error.to_string())),
         }
     }
@@ -208,8 +225,11 @@ impl Rotator {
         let swept = if self.is_frozen() { Ok(()) } else { self.discard() };
         let pruned = backup::prune(&self.host.vault, &self.agent.name, self.agent.backups);
         let failed = swept.err().map(|cause| cause.message).or_else(|| pruned.err().map(|e| e.to_string()));
-        if let Some(error) = failed {
-            tracing::warn!(agent = %self.agent.name, error, "left-over files could not be removed");
+        if failed != self.chores.untidy {
+            if let Some(error) = &failed {
+                tracing::warn!(agent = %self.agent.name, error, "left-over files could not be removed");
+            }
+            self.chores.untidy = failed;
         }
     }
 
@@ -229,6 +249,7 @@ impl Rotator {
             agent: &self.agent,
             files: self.files(),
             new_leaf: self.new_leaf(),
+            is_copied: self.goes_back_without_journal(),
             new_password: staging.and_then(|staging| staging.password.as_ref()),
         }
     }
@@ -237,14 +258,14 @@ impl Rotator {
         self.record.rotation.as_ref().map_or(&[], |rotation| &rotation.files)
     }
 
-    fn new_leaf(&self) -> Option<LeafSha256> {
+    pub(super) fn new_leaf(&self) -> Option<LeafSha256> {
         let leaf: Option<&Leaf> = self.record.rotation.as_ref().and_then(|rotation| rotation.leaf.as_ref());
         leaf.map(|leaf| leaf.sha256)
     }
 
     /// The one that was served, and the one in the old file: a service that was not restarted since its file changed
     /// serves the file's after a rollback.
-    fn old_leaves(&self) -> Vec<LeafSha256> {
+    pub(super) fn old_leaves(&self) -> Vec<LeafSha256> {
         let Some(rotation) = &self.record.rotation else { return Vec::new() };
         let served = match &rotation.state {
             State::Undoing { before: Before::Served(leaf), .. } => Some(*leaf),

@@ -121,12 +121,16 @@ async fn run(
         return;
     }
     loop {
-        let request = match rotator.expires() {
+        let request = match rotator.next_chore() {
             None => inbox.recv().await,
-            Some(deadline) => tokio::select! {
+            Some(due) => tokio::select! {
                 request = inbox.recv() => request,
-                () = sleep_until(deadline) => {
-                    rotator.expire();
+                () = sleep_until(due) => {
+                    rotator
+                        .do_chores(|rotator| {
+                            publish.send_replace(rotator.snapshot());
+                        })
+                        .await;
                     publish.send_replace(rotator.snapshot());
                     continue;
                 }

@@ -103,6 +103,7 @@ const fn blocked_by(reason: RefusalReason) -> BlockedBy {
         | RefusalReason::UnsupportedEncoding
         | RefusalReason::ChainRefused
         | RefusalReason::KeystoreRefused
+        | RefusalReason::EpochTooFar
         | RefusalReason::InsufficientStorage => BlockedBy::HostRefused,
         RefusalReason::WrongTarget => BlockedBy::WrongHost,
         RefusalReason::Frozen => BlockedBy::Frozen,
@@ -118,6 +119,7 @@ const fn reason_word(reason: RefusalReason) -> &'static str {
         RefusalReason::MethodNotAllowed => "method_not_allowed",
         RefusalReason::TooSlow => "too_slow",
         RefusalReason::StaleEpoch => "stale_epoch",
+        RefusalReason::EpochTooFar => "epoch_too_far",
         RefusalReason::StaleGeneration => "stale_generation",
         RefusalReason::GenerationConflict => "generation_conflict",
         RefusalReason::RotationInProgress => "rotation_in_progress",
