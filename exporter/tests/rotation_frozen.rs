@@ -131,7 +131,9 @@ async fn a_freeze_is_shown_and_thawed_by_command_while_the_exporter_runs() {
     assert_eq!(refused.reason, RefusalReason::Frozen);
     assert!(refused.message.contains("rotation thaw agent"), "{}", refused.message);
     let shown = printed(&rotation(&world, &["show", AGENT]));
-    for part in ["generation 1  Frozen", "BackedUp", "old_leaf_not_served_after_rollback", "tls.key", "rotation thaw agent"] {
+    for part in
+        ["generation 1  Frozen", "BackedUp", "old_leaf_not_served_after_rollback", "tls.key", "rotation thaw agent"]
+    {
         assert!(shown.contains(part), "{part} is missing:\n{shown}");
     }
 

@@ -68,19 +68,8 @@ const PATIENCE_ON_THE_WAY_BACK: u32 = 4;
 impl Verify {
     /// The same, with the patience of the way back.
     pub(crate) fn on_the_way_back(self) -> Self {
-        Self { deadline: patient(self.deadline), ..self }
+        Self { deadline: self.deadline.saturating_mul(PATIENCE_ON_THE_WAY_BACK).min(MAX_WAIT), ..self }
     }
-}
-
-impl Service {
-    /// How long a start may take on the way back.
-    pub(crate) fn start_timeout_on_the_way_back(&self) -> Duration {
-        patient(self.start_timeout)
-    }
-}
-
-fn patient(deadline: Duration) -> Duration {
-    deadline.saturating_mul(PATIENCE_ON_THE_WAY_BACK).min(MAX_WAIT)
 }
 
 /// Why an agent cannot be rotated as it is configured.

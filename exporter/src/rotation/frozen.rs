@@ -132,7 +132,12 @@ impl Rotator {
         if self.chores.freeze.is_none_or(|freeze| freeze.due() > now) {
             return;
         }
-        match self.find().await {
+        let stop = self.host.stop.clone();
+        let found = tokio::select! {
+            found = self.find() => found,
+            () = stop.cancelled() => return,
+        };
+        match found {
             Ok(finding) => {
                 tracing::info!(agent = %self.agent.name, finding = finding.note(), "a freeze may end");
                 self.proceed(Event::Frozen(finding));
