@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use jiff::Timestamp;
-use kagiban_crds::host_api::{AgentReport, HostReport, ScheduledShutdown, ShutdownReport, ShutdownState, Sighting};
+use kagiban_crds::host_api::{
+    AgentReport, HostReport, Refusal, ScheduledShutdown, ShutdownReport, ShutdownState, Sighting,
+};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
@@ -35,11 +37,14 @@ impl Watched {
         Self { worker, seen: Mutex::default() }
     }
 
-    pub(super) async fn report(&self, host: &Host) -> AgentReport {
+    /// # Errors
+    /// A refusal while it is not known how the agent stands.
+    pub(super) async fn report(&self, host: &Host) -> Result<AgentReport, Refusal> {
+        self.worker.snapshot()?;
         let Seen { stored, served, .. } = self.see().await;
         let agent = &self.worker.agent;
-        let record = self.worker.snapshot().record;
-        AgentReport {
+        let record = self.worker.snapshot()?.record;
+        Ok(AgentReport {
             host: host.name.clone(),
             name: agent.name.clone(),
             product: agent.product.id().to_owned(),
@@ -50,7 +55,7 @@ impl Watched {
             stored,
             served,
             rotation: record.rotation.as_ref().map(rotation::Rotation::report),
-        }
+        })
     }
 
     async fn see(&self) -> Seen {
@@ -87,7 +92,8 @@ pub(super) async fn host<'a>(
         epoch: host.epoch(),
         power: host.power.report(),
         shutdown: shutdown.map(going_down),
-        agents: join_all(agents.map(|agent| agent.report(host))).await,
+        // One of which nothing is known is left out: a report with a generation of zero would be a lie.
+        agents: join_all(agents.map(|agent| agent.report(host))).await.into_iter().filter_map(Result::ok).collect(),
     }
 }
 

@@ -4,9 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use futures::future::join_all;
 use tokio::net::TcpListener;
-use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tokio::time::{MissedTickBehavior, interval, sleep};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -16,29 +15,23 @@ use super::audit;
 use super::connection::Connection;
 use super::slots::Slots;
 use super::tls::{Files, Served};
-use crate::rotation::{Ended, VaultLock};
 
 /// A new CA bundle counts within this time.
 const RELOAD: Duration = Duration::from_secs(5);
 /// After accepting failed: out of file descriptors, mostly, and trying at once would only spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// For rotations that are between two safe points. What takes longer is finished by recovery at the next start.
-const ROTATION_GRACE: Duration = Duration::from_secs(30);
 
 pub(super) struct Server {
     pub(super) listener: TcpListener,
     pub(super) tls: Files,
     pub(super) served: Served,
     pub(super) api: Arc<Api>,
-    pub(super) ended: Vec<Ended>,
-    /// Given back last.
-    pub(super) lock: VaultLock,
     pub(super) max_connections: usize,
 }
 
 impl Server {
     pub(super) async fn run(self, shutdown: CancellationToken) {
-        let Self { listener, tls, served, api, ended, lock, max_connections } = self;
+        let Self { listener, tls, served, api, max_connections } = self;
         let served = Arc::new(ArcSwap::from_pointee(served));
         let connections = TaskTracker::new();
         let reloading = tokio::spawn(reload(tls, Arc::clone(&served), shutdown.clone()));
@@ -67,12 +60,6 @@ impl Server {
         connections.close();
         connections.wait().await;
         let _ = reloading.await;
-        // The workers end with the last of their addresses.
-        drop(api);
-        if timeout(ROTATION_GRACE, join_all(ended)).await.is_err() {
-            tracing::warn!("a rotation goes on at the next start: it took longer than the time to stop");
-        }
-        drop(lock);
     }
 }
 

@@ -13,8 +13,8 @@ pub use files::{FileEnds, FileError, FileIdentity, FileRead, WriteError};
 pub use linux::{
     Attributes, OS, Request, Requests, ShutdownWatch, Usage, announce, attributes, boot_id, booted_at,
     create_private_directory, default_state_directory, host_name, identify, inherited_sockets, is_readable_by_others,
-    is_writable_by_others, promote, read_ends, read_regular, remove, replace, run, scheduled_shutdown_file, sweep,
-    temporary_beside, usage, write_new,
+    is_writable_by_others, promote, queued_start, read_ends, read_regular, remove, replace, run,
+    scheduled_shutdown_file, sweep, temporary_beside, usage, write_new,
 };
 pub use manager::{HandoverError, Lifecycle};
 pub use program::ProgramError;

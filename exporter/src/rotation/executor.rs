@@ -14,21 +14,45 @@ use super::live;
 use super::machine::{Before, Cause, Effect, Event, State};
 use super::rotator::Rotator;
 use super::staging::{MAX_STORE_BYTES, Staging};
+use super::stopping::{AtStop, at_stop, leaves_after_failure, only_waits};
 use crate::platform::{self, FileError};
 
 impl Rotator {
-    /// Goes on until the rotation is decided, or waits for a chain. `seen` is told of every state.
+    /// Goes on until the rotation is decided, or waits for a chain, or the program is to end and the service is up. `seen`
+    /// is told of every state.
     pub async fn advance(&mut self, mut seen: impl FnMut(&Self)) {
         while let Some(rotation) = &self.record.rotation {
             let effect = rotation.state.effect();
-            if matches!(effect, Effect::Nothing | Effect::AwaitChain) {
-                break;
-            }
-            let event = self.perform(effect).await;
+            let stopping = self.host.stop.is_cancelled();
+            let event = match if stopping { at_stop(&rotation.state) } else { AtStop::GoOn } {
+                AtStop::Leave => break,
+                AtStop::Instead(event) => event,
+                AtStop::GoOn if matches!(effect, Effect::Nothing | Effect::AwaitChain) => break,
+                AtStop::GoOn => {
+                    let Some(event) = self.perform_until_stop(effect).await else { continue };
+                    if self.host.stop.is_cancelled() && leaves_after_failure(effect) && event != Event::Done {
+                        tracing::warn!(agent = %self.agent.name, ?event, "the agent was not started; the next start tries again");
+                        break;
+                    }
+                    event
+                }
+            };
             self.proceed(event);
             seen(self);
         }
         self.tidy();
+    }
+
+    /// None when the program is to end while nothing but waiting was done.
+    async fn perform_until_stop(&mut self, effect: Effect) -> Option<Event> {
+        if !only_waits(effect) {
+            return Some(self.perform(effect).await);
+        }
+        let stop = self.host.stop.clone();
+        tokio::select! {
+            event = self.perform(effect) => Some(event),
+            () = stop.cancelled() => None,
+        }
     }
 
     async fn perform(&mut self, effect: Effect) -> Event {
@@ -130,7 +154,10 @@ impl Rotator {
     async fn start(&mut self, reason: &str) -> Result<(), Cause> {
         self.record.last_restart = Some(Timestamp::now());
         let service = &self.agent.service;
-        let started = platform::run(&service.start, service.start_timeout).await;
+        // While this program's own stop is a job of the service manager, the start of an agent that is ordered after it
+        // waits for its end: a start that waited for that in turn would never end.
+        let queued = if self.host.stop.is_cancelled() { platform::queued_start(&service.start) } else { None };
+        let started = platform::run(queued.as_ref().unwrap_or(&service.start), service.start_timeout).await;
         started.map_err(|error| Cause::new(reason, error.to_string()))
     }
 

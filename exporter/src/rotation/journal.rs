@@ -102,10 +102,27 @@ pub enum JournalError {
     Write(#[from] WriteError),
 }
 
+impl JournalError {
+    /// Stable, for metrics.
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::Read(_) => "journal_unreadable",
+            Self::SetAside(_) => "journal_not_set_aside",
+            Self::Write(_) => "journal_not_written",
+        }
+    }
+}
+
 impl Record {
     pub fn new(host: HostName, agent: AgentName) -> Self {
         let (epoch, generation) = (Epoch(0), Generation(0));
         Self { version: VERSION, host, agent, epoch, generation, last_restart: None, rotation: None }
+    }
+
+    /// Reads a journal and leaves it as it is; none when it is not understood.
+    pub fn peek(path: &Path) -> Option<Self> {
+        let file = platform::read_regular(path, MAX_BYTES).ok()?;
+        serde_json::from_slice(&file.bytes).ok()
     }
 
     /// Durable when it returns.

@@ -25,9 +25,11 @@ mod power;
 mod recovery;
 mod rotator;
 mod staging;
+mod stopping;
 mod validate;
 mod vault;
 mod worker;
+mod workers;
 
 pub use journal::{JournalError, Record, Rotation};
 pub use live::{leaf, look, sighting};
@@ -35,4 +37,5 @@ pub use power::PowerGate;
 pub use rotator::{Host, Rotator, Snapshot};
 pub use staging::{StagingError, stored_leaf};
 pub use vault::{Vault, VaultError, VaultLock};
-pub use worker::{Ended, Gone, SpawnError, Worker};
+pub use worker::{AgentStatus, Ended, Worker};
+pub use workers::{Workers, is_unfinished};

@@ -19,6 +19,16 @@ impl Rotator {
     /// # Errors
     /// When the journal can neither be read nor set aside: nothing is known then, and nothing is touched.
     pub async fn recover(host: Host, agent: Agent) -> Result<Self, JournalError> {
+        let mut rotator = Self::make_whole(host, agent).await?;
+        rotator.finish(|_| {}).await;
+        Ok(rotator)
+    }
+
+    /// Reads the agent's journal. No service is stopped or started.
+    ///
+    /// # Errors
+    /// As [`Rotator::recover`].
+    pub async fn make_whole(host: Host, agent: Agent) -> Result<Self, JournalError> {
         let path = host.vault.journal(&agent.name);
         let newest = backup::newest(&host.vault, &agent.name);
         // Who removes a journal by hand does not thereby let an old request in.
@@ -34,13 +44,17 @@ impl Rotator {
             }
         };
         host.raise_epoch(record.epoch);
-        let mut rotator = Self::new(host, agent, record);
+        let rotator = Self::new(host, agent, record);
         if rotator.record.rotation.is_some() {
             rotator.record.save(&path)?;
         }
-        rotator.advance(|_| {}).await;
-        rotator.sweep();
         Ok(rotator)
+    }
+
+    /// Brings what the journal tells of to its end. `seen` is told of every state.
+    pub async fn finish(&mut self, seen: impl FnMut(&Self)) {
+        self.advance(seen).await;
+        self.sweep();
     }
 
     fn sweep(&self) {

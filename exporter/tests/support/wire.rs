@@ -7,6 +7,7 @@ use std::time::Duration;
 use kagiban_crds::host_api::{Refusal, RefusalReason, RotationReport};
 use kagiban_exporter::config::HostApiConfig;
 use kagiban_exporter::host_api::{self, Running};
+use kagiban_exporter::service::{Rotations, Setup};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
@@ -30,7 +31,7 @@ pub struct Api {
     pub fleet: Authority,
     pub operator: Identity,
     shutdown: CancellationToken,
-    running: Option<Running>,
+    running: Option<(Running, Rotations)>,
 }
 
 pub struct Reply {
@@ -55,19 +56,28 @@ impl Api {
         ))
         .unwrap();
         let shutdown = CancellationToken::new();
-        let agents = [world.agent.clone()];
-        let running =
-            host_api::start(host(), &config, &agents, &world.power(), &world.state(), Arc::default(), shutdown.clone())
-                .await
-                .unwrap();
+        let setup = Setup {
+            host: host(),
+            agents: vec![world.agent.clone()],
+            refused: Vec::new(),
+            power: world.power(),
+            state_directory: world.state(),
+        };
+        let mut rotations = Rotations::start(setup, Arc::default(), shutdown.clone());
+        rotations.files_are_whole().await;
+        rotations.finish();
+        rotations.settled().await;
+        let workers = rotations.workers().await.expect("the state directory is free");
+        let running = host_api::start(&config, workers, Arc::default(), shutdown.clone()).await.unwrap();
         let operator = fleet.client(OPERATOR);
-        Self { address: running.local_addr, fleet, operator, shutdown, running: Some(running) }
+        Self { address: running.local_addr, fleet, operator, shutdown, running: Some((running, rotations)) }
     }
 
     pub async fn stop(mut self) {
         self.shutdown.cancel();
-        if let Some(running) = self.running.take() {
+        if let Some((running, rotations)) = self.running.take() {
             running.task.await.unwrap();
+            rotations.end().await;
         }
     }
 

@@ -18,7 +18,7 @@ pub use process::{Request, Requests, Usage, host_name, usage};
 pub use program::run;
 pub use read::{identify, is_readable_by_others, is_writable_by_others, read_ends, read_regular};
 pub use shutdown::ShutdownWatch;
-pub use systemd::{announce, inherited_sockets};
+pub use systemd::{announce, inherited_sockets, queued_start};
 
 /// The system this was built for.
 pub const OS: kagiban_agents::Os = kagiban_agents::Os::Linux;
