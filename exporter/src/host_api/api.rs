@@ -21,7 +21,7 @@ use super::body;
 use super::client::Client;
 use super::reports::{self, Watched};
 use super::route::Route;
-use crate::config::HostApiConfig;
+use crate::config::{ClientName, HostApiConfig};
 use crate::rotation::admission::{Admission, refuse};
 use crate::rotation::{Host, Rotation, Workers};
 use crate::snapshot::Board;
@@ -36,7 +36,7 @@ pub(super) struct Api {
     agents: BTreeMap<AgentName, Watched>,
     /// The agents that cannot be rotated as they are configured, and why.
     refused: BTreeMap<AgentName, String>,
-    pub(super) client_names: Vec<String>,
+    pub(super) client_names: Vec<ClientName>,
     request_timeout: Duration,
 }
 
