@@ -16,11 +16,12 @@ use std::time::Duration;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use jiff::Timestamp;
 use kagiban_crds::HostName;
-use tokio::task::{JoinSet, spawn_blocking};
-use tokio::time::{sleep, timeout};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+use crate::blocking::{self, Work};
 use crate::config::{self, CompatSet, Config, ConfigError, HostApiConfig, Salvaged};
 use crate::discovery::{Found, Places};
 use crate::host_api;
@@ -35,6 +36,10 @@ pub use rotations::{FILES_DEADLINE, Rotations, Setup};
 
 /// Changes that come together are rendered together; nobody scrapes more often than this.
 const RENDER_AFTER: Duration = Duration::from_millis(100);
+/// Far more than a snapshot of the largest host takes.
+const RENDER_WITHIN: Duration = Duration::from_secs(60);
+/// For the configuration and the search of the usual places, on a slow disk.
+const CONFIG_WITHIN: Duration = Duration::from_secs(30);
 /// One datagram to a neighbour.
 const TELL_DEADLINE: Duration = Duration::from_secs(1);
 
@@ -129,7 +134,7 @@ async fn work(
         Listen::Inherited(sockets) => Listeners::inherit(sockets)?,
     };
 
-    let plan_at_start = planned(config).await;
+    let plan_at_start = planned(config).await?;
     let keeper = keeper::Keeper::open(state_directory(&plan_at_start.config)).await;
     keeper.resume(&board);
     board.note_feeds(plan_at_start.feeds());
@@ -235,7 +240,7 @@ struct Start {
 }
 
 async fn loaded(config_file: Option<PathBuf>) -> Result<Start, ConfigError> {
-    let loaded = spawn_blocking(move || {
+    let loaded = blocking::run(Work::Config, Instant::now() + CONFIG_WITHIN, move || {
         let whole = |config| Salvaged { config, refused: Vec::new(), error: None };
         let Salvaged { config, refused, error } =
             config_file.map_or_else(|| Ok(whole(Config::default())), |path| config::load_at_start(&path))?;
@@ -251,17 +256,17 @@ async fn loaded(config_file: Option<PathBuf>) -> Result<Start, ConfigError> {
         });
         Ok(Start { config, complete, setup, error })
     });
-    loaded.await.expect("reading the configuration neither panics nor is it cancelled")
+    loaded.await.map_err(ConfigError::from)?
 }
 
 async fn plan(config_file: Option<PathBuf>) -> Result<Plan, ConfigError> {
-    let loaded = spawn_blocking(move || config_file.map_or_else(|| Ok(Config::default()), |path| config::load(&path)));
-    let config = loaded.await.expect("reading the configuration neither panics nor is it cancelled")?;
-    Ok(planned(config).await)
+    let load = move || config_file.map_or_else(|| Ok(Config::default()), |path| config::load(&path));
+    let loaded = blocking::run(Work::Config, Instant::now() + CONFIG_WITHIN, load).await;
+    planned(loaded.map_err(ConfigError::from)??).await
 }
 
-async fn planned(config: Config) -> Plan {
-    let planned = spawn_blocking(move || {
+async fn planned(config: Config) -> Result<Plan, ConfigError> {
+    let planned = blocking::run(Work::Config, Instant::now() + CONFIG_WITHIN, move || {
         let found = Places::usual().search();
         say(&config, &found);
         let host = host_name(&config);
@@ -270,21 +275,21 @@ async fn planned(config: Config) -> Plan {
         let prober = Prober::new(&config, found.system_bundle.as_deref()).map(Arc::new);
         Plan { host, config, prober, sources, traps }
     });
-    planned.await.expect("looking for agents neither panics nor is it cancelled")
+    planned.await.map_err(ConfigError::from)
 }
 
 async fn guard(path: Option<PathBuf>, board: &Arc<Board>) -> Result<Arc<Guard>, GuardError> {
     let board = Arc::clone(board);
-    let opened = spawn_blocking(move || Guard::open(path.as_deref(), &board).map(Arc::new)).await;
-    opened.expect("reading the web configuration neither panics nor is it cancelled")
+    let open = move || Guard::open(path.as_deref(), &board).map(Arc::new);
+    blocking::run(Work::WebConfig, Instant::now() + CONFIG_WITHIN, open).await.map_err(ConfigError::from)?
 }
 
 /// A service manager that does not listen is no reason to wait.
 async fn tell(word: Lifecycle) {
-    match timeout(TELL_DEADLINE, spawn_blocking(move || platform::announce(&word))).await {
-        Ok(Ok(Ok(()))) => {}
-        Ok(Ok(Err(error))) => warn!(%error, "the service manager was not reached"),
-        Ok(Err(_)) | Err(_) => warn!("the service manager was not reached in time"),
+    match blocking::run(Work::Manager, Instant::now() + TELL_DEADLINE, move || platform::announce(&word)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => warn!(%error, "the service manager was not reached"),
+        Err(_) => warn!("the service manager was not reached in time"),
     }
 }
 
@@ -375,7 +380,8 @@ async fn render(site: Arc<Site>, compat: Arc<ArcSwap<Vec<CompatSet>>>, stop: Can
         let snapshot = site.board.snapshot();
         let complete = snapshot.is_complete();
         let compat = compat.load_full();
-        if let Ok(rendered) = spawn_blocking(move || Rendered::new(&snapshot, &compat)).await {
+        let rendering = move || Rendered::new(&snapshot, &compat);
+        if let Ok(rendered) = blocking::run(Work::Render, Instant::now() + RENDER_WITHIN, rendering).await {
             site.rendered.store(Arc::new(rendered));
             if complete && !site.ready.swap(true, Ordering::Relaxed) {
                 info!("every source has been looked at");

@@ -6,7 +6,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
 use tokio::net::TcpListener;
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -15,7 +15,8 @@ use super::api::Api;
 use super::audit;
 use super::connection::Connection;
 use super::slots::Slots;
-use super::tls::{Files, Served};
+use super::tls::{Files, Served, TlsError};
+use crate::blocking::{self, Work};
 use crate::snapshot::Board;
 
 /// A new CA bundle counts within this time.
@@ -79,7 +80,15 @@ async fn reload(files: Files, served: Arc<ArcSwap<Served>>, board: Arc<Board>, s
             _ = ticks.tick() => {}
             () = shutdown.cancelled() => return,
         }
-        match files.reload(&served.load()) {
+        let (looking, before) = (files.clone(), served.load_full());
+        // A file system that hangs must take no thread that answers; the old files serve on.
+        let look = move || looking.reload(&before);
+        let looked = blocking::run(Work::HostApiTls, Instant::now() + RELOAD, look);
+        let looked = tokio::select! {
+            looked = looked => looked,
+            () = shutdown.cancelled() => return,
+        };
+        match looked.map_err(TlsError::from).flatten() {
             Ok(None) => {
                 if !told.is_empty() {
                     told.clear();

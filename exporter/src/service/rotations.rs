@@ -15,8 +15,8 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use kagiban_crds::{AgentName, HostName};
-use tokio::sync::watch;
-use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinHandle;
 use tokio::time::{interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
@@ -33,7 +33,7 @@ use crate::snapshot::{Board, Label};
 
 /// How long READY waits for the agents' files. Renames and syncs of some small files take milliseconds; a service manager
 /// waits 90 s by default, and a disk that hangs must not keep the metrics away.
-pub const FILES_DEADLINE: Duration = Duration::from_secs(30);
+pub const FILES_DEADLINE: Duration = Duration::from_secs(20);
 /// How often the service manager hears that the program still stops.
 const STILL_STOPPING: Duration = Duration::from_secs(5);
 /// Within which it hears the next such word; several may be late on a busy host.
@@ -184,14 +184,21 @@ async fn run(
     }
     let names: Vec<_> = agents.iter().map(|agent| agent.name.clone()).collect();
 
-    // Both look at file systems, which may hang.
-    let opening = spawn_blocking(move || {
+    let (opened, opening) = oneshot::channel();
+    // Both look at file systems, which may hang. The thread is its own: it must go on, however late, when they do not any more.
+    let thread = std::thread::Builder::new().name("rotations".to_owned()).spawn(move || {
         let resolved: Vec<_> = agents.iter().map(|agent| (agent.name.clone(), Agent::resolve(agent))).collect();
-        let opened = Vault::open(&state_directory);
-        let orphans = opened.as_ref().map(|(vault, _)| shown::left_by_others(vault, &configured)).unwrap_or_default();
-        (resolved, opened, orphans)
+        let vault = Vault::open(&state_directory);
+        let orphans = vault.as_ref().map(|(vault, _)| shown::left_by_others(vault, &configured)).unwrap_or_default();
+        let _ = opened.send((resolved, vault, orphans));
     });
-    let (resolved, opened, orphans) = opening.await.expect("opening a directory neither panics nor is it cancelled");
+    if let Err(error) = thread {
+        error!(%error, "no thread for the agents' rotations");
+        names.iter().for_each(|name| shown.refused(&Label::new(name.as_str()), "no_thread", &error.to_string()));
+        publish.send_replace(Phase::Failed);
+        return;
+    }
+    let (resolved, opened, orphans) = opening.await.expect("the thread does not panic");
     for orphan in orphans {
         shown.left(orphan);
     }
