@@ -179,6 +179,17 @@ impl Scene {
         Ok(())
     }
 
+    /// The old store and its password file are in place, and the service lives on them.
+    pub(crate) fn is_as_before(&self) -> Result<()> {
+        ensure!(leaf_in(&fs::read(self.store())?, OLD_PASSWORD)? == self.old_leaf, "the store holds another leaf");
+        if self.layout == Layout::StoreAndIni {
+            ensure!(fs::read_to_string(self.ini())? == ini_text(OLD_PASSWORD), "store and password are apart");
+        }
+        let served = handshake::served(self.port.address(), HOST)?.leaf_sha256();
+        ensure!(served == self.old_leaf, "{served} is served, {} is stored", self.old_leaf);
+        Ok(())
+    }
+
     /// Owner and mode as they were, and no file that others could read.
     fn is_private(&self) -> Result<()> {
         for path in files_below(&self.root.join("agent"))? {
