@@ -1,7 +1,7 @@
 //! What the files shall hold next: the old store merged with the new key, and the password file that goes with it. Read
 //! and computed in memory; nothing is written here.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use base64::Engine;
 use jiff::Timestamp;
@@ -19,12 +19,11 @@ use super::agent::{Agent, Keystore};
 use super::digest::Digest;
 use super::journal::{FileSwap, OldFile};
 use super::vault::Vault;
+use crate::password_file::{self, PasswordFileError};
 use crate::platform::{self, FileError, WriteError};
 
 /// Real stores have a few KiB; the largest trust stores under 2 MiB.
 pub(super) const MAX_STORE_BYTES: u64 = 8 * 1024 * 1024;
-/// A line of text.
-const MAX_PASSWORD_FILE_BYTES: u64 = 4 * 1024;
 /// RFC 7468's line length.
 const PEM_LINE: usize = 64;
 
@@ -82,7 +81,7 @@ pub enum StagingError {
     #[error("the old store cannot be replaced: {0}")]
     Write(#[from] WriteError),
     #[error("the password file: {0}")]
-    PasswordFile(FileError),
+    PasswordFile(#[from] PasswordFileError),
     #[error("{file}: {source}")]
     Ini { file: &'static str, source: IniError },
     #[error("{file} is missing, and the agent does not start without it; repair its installation first")]
@@ -94,8 +93,8 @@ pub enum StagingError {
         "the store's password holds characters that the agent may not read from {file} as they are meant (printable ASCII works); choose another"
     )]
     PasswordNotAscii { file: &'static str },
-    #[error("the password file is not UTF-8 or is empty")]
-    PasswordNotText,
+    #[error("{}: its first line is empty; write the store's password there", path.display())]
+    PasswordEmpty { path: PathBuf },
     #[error("{0}")]
     Merge(#[from] MergeError),
     #[error("the old store: {0}")]
@@ -113,13 +112,14 @@ pub enum StagingError {
 impl StagingError {
     pub fn reason(&self) -> &'static str {
         match self {
-            Self::File(error) | Self::PasswordFile(error) => error.reason(),
+            Self::File(error) => error.reason(),
+            Self::PasswordFile(error) => error.reason(),
             Self::Write(error) => error.reason(),
             Self::Ini { source, .. } => source.reason(),
             Self::IniMissing { .. } => "password_ini_missing",
             Self::PasswordTooShort { .. } => "password_too_short",
             Self::PasswordNotAscii { .. } => "password_not_ascii",
-            Self::PasswordNotText => "password_not_text",
+            Self::PasswordEmpty { .. } => "password_empty",
             Self::Merge(error) => error.reason(),
             Self::Old(error) | Self::Staged(error) => error.reason(),
             Self::OtherLeaf => "other_leaf",
@@ -393,10 +393,11 @@ fn passwords(
 ) -> Result<(Vec<SecretString>, Option<IniFile>), StagingError> {
     let mut passwords: Vec<SecretString> = ordered.cloned().into_iter().collect();
     if let Some(path) = &agent.password_file {
-        let file = platform::read_regular(path, MAX_PASSWORD_FILE_BYTES).map_err(StagingError::PasswordFile)?;
-        let text = std::str::from_utf8(&file.bytes).map_err(|_| StagingError::PasswordNotText)?;
-        let line = text.lines().next().filter(|line| !line.is_empty()).ok_or(StagingError::PasswordNotText)?;
-        passwords.push(SecretString::from(line));
+        let password = password_file::read(path)?;
+        if password.expose_secret().is_empty() {
+            return Err(StagingError::PasswordEmpty { path: path.clone() });
+        }
+        passwords.push(password);
     }
     let ini = match &agent.password_ini {
         Some((path, place)) => Some(read_ini(path, place)?),

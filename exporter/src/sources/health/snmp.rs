@@ -88,8 +88,7 @@ impl Credentials {
         let secret =
             |path: &std::path::Path| password_file::read(path).map_err(|error| Trouble::new(error.reason(), error));
         let community = config.community_file.as_deref().map(secret).transpose()?;
-        let first_line = |text: &str| Bytes::copy_from_slice(text.lines().next().unwrap_or_default().as_bytes());
-        let community = community.map(|secret| first_line(secret.expose_secret()));
+        let community = community.map(|secret| Bytes::copy_from_slice(secret.expose_secret().as_bytes()));
         let (Some(user), Some(auth), Some(privacy)) = (&config.user, &config.auth, &config.privacy) else {
             return Ok(Self { community, user: None });
         };

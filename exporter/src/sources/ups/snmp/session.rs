@@ -211,11 +211,10 @@ fn read_credentials(config: &SnmpConfig) -> Result<Auth, SnmpError> {
     }
 }
 
-/// The first line of the file.
 fn community(config: &SnmpConfig) -> Result<Bytes, PasswordFileError> {
     let secret = config.community_file.as_deref().map(password_file::read).transpose()?;
     let text = secret.as_ref().map(SecretString::expose_secret).unwrap_or_default();
-    Ok(Bytes::copy_from_slice(text.lines().next().unwrap_or_default().as_bytes()))
+    Ok(Bytes::copy_from_slice(text.as_bytes()))
 }
 
 fn user(config: &SnmpConfig) -> Result<UsmConfig, SnmpError> {
