@@ -39,9 +39,7 @@ impl From<StagingError> for Doubt {
     fn from(error: StagingError) -> Self {
         match error {
             // A password of ours that cannot be read says nothing of the agent's files.
-            StagingError::PasswordFile(_) | StagingError::PasswordNotText | StagingError::NoAlias => {
-                Self::Locked(error)
-            }
+            StagingError::PasswordFile(_) | StagingError::NoAlias => Self::Locked(error),
             StagingError::Old(ReadError::BadPassword | ReadError::PasswordNeeded) => Self::Locked(error),
             // Java may read what we do not.
             StagingError::Old(ReadError::TooExpensive { .. } | ReadError::TooLarge { .. }) => Self::Locked(error),
