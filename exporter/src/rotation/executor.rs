@@ -66,7 +66,8 @@ impl Rotator {
             Effect::Start => self.start("start_failed").await,
             Effect::VerifyNew => self.verify(self.new_leaf().into_iter().collect()).await,
             Effect::CheckFiles => self.check_files(),
-            Effect::LookForNew => self.look_for_new().await,
+            Effect::LookForNew => self.look_for(&self.new_leaf().into_iter().collect::<Vec<_>>()).await,
+            Effect::LookForOld => self.look_for(&self.old_leaves()).await,
             Effect::Discard => self.discard(),
             Effect::EnsureStopped => self.stop("stop_failed_in_rollback").await,
             Effect::Restore => backup::restore(self.files()).map_err(|e| Cause::new(e.reason(), e.to_string())),
@@ -83,6 +84,7 @@ impl Rotator {
         let note = match &event {
             Event::Failed(cause) | Event::Ordered(cause) => cause.message.clone(),
             Event::Cleared(Before::NotServed) => "the old leaf was not served before".to_owned(),
+            Event::Frozen(finding) => finding.note().to_owned(),
             Event::Cleared(Before::Served(_)) | Event::Done => String::new(),
         };
         let Some(rotation) = self.record.rotation.clone() else { return };
@@ -102,7 +104,7 @@ impl Rotator {
         }
     }
 
-    fn enter(&mut self, mut rotation: Rotation, next: State, note: String) -> Result<(), Cause> {
+    pub(super) fn enter(&mut self, mut rotation: Rotation, next: State, note: String) -> Result<(), Cause> {
         rotation.state = next;
         rotation.log(Timestamp::now(), note);
         let saved = Record { rotation: Some(rotation), ..self.record.clone() };
@@ -186,7 +188,7 @@ impl Rotator {
 
     /// Whether a file is on its way back, or gone. That the agent has changed one since is no matter: it removes the
     /// password from its INI file once it has read it, and the served leaf is looked at next.
-    fn check_files(&self) -> Result<(), Cause> {
+    pub(super) fn check_files(&self) -> Result<(), Cause> {
         for file in self.files() {
             let present = platform::read_regular(&file.path, MAX_STORE_BYTES).ok();
             let present = present.map(|present| Digest::of(&present.bytes));
@@ -199,10 +201,11 @@ impl Rotator {
         Ok(())
     }
 
-    async fn look_for_new(&self) -> Result<(), Cause> {
+    async fn look_for(&self, wanted: &[LeafSha256]) -> Result<(), Cause> {
         match live::look(&self.agent.endpoint).await {
-            Ok(leaf) if Some(LeafSha256::new(leaf.sha256())) == self.new_leaf() => Ok(()),
-            Ok(_) => Err(Cause::new("other_leaf_served", "another leaf than the new one is served")),
+            // When it is not known what was served, a service that answers is in order.
+            Ok(leaf) if wanted.is_empty() || wanted.contains(&LeafSha256::new(leaf.sha256())) => Ok(()),
+            Ok(_) => Err(Cause::new("other_leaf_served", "another leaf than the one looked for is served")),
             Err(error) => Err(Cause::new(error.reason(), error.to_string())),
         }
     }
@@ -220,12 +223,20 @@ impl Rotator {
             return;
         }
         self.pending = None;
+        // A frozen rotation may still go back, and what that takes is not litter.
+        if self.is_frozen() {
+            return;
+        }
         let swept = self.discard();
         let pruned = backup::prune(&self.host.vault, &self.agent.name, self.agent.backups);
         let failed = swept.err().map(|cause| cause.message).or_else(|| pruned.err().map(|e| e.to_string()));
         if let Some(error) = failed {
             tracing::warn!(agent = %self.agent.name, error, "left-over files could not be removed");
         }
+    }
+
+    pub(super) fn is_frozen(&self) -> bool {
+        matches!(self.record.rotation.as_ref().map(|rotation| &rotation.state), Some(State::Frozen { .. }))
     }
 
     fn staging(&self) -> Result<&Staging, Cause> {

@@ -3,7 +3,8 @@
 //! ```text
 //!   host_api ──> worker (a thread per agent) ──> Rotator ──State──> machine   what comes next (pure)
 //!                                                  │ ├──Record──> journal    durable before each side effect
-//!                                                  │ └──chain───> validate   does it fit (pure)
+//!                                                  │ ├──chain───> validate   does it fit (pure)
+//!                         recovery, coherence ─────┘ └──found───> resume     how an earlier run's rotation ends (pure)
 //!                                                  │
 //!                            staging (merge, pair), backup, service, live ──> platform, probe
 //! ```
@@ -14,15 +15,18 @@
 pub mod admission;
 pub mod agent;
 mod backup;
+mod coherence;
 mod digest;
 mod executor;
 mod feeds;
 mod journal;
+mod kept;
 mod key;
 mod live;
 pub mod machine;
 mod power;
 mod recovery;
+pub mod resume;
 mod rotator;
 mod staging;
 mod stopping;

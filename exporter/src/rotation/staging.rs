@@ -407,6 +407,27 @@ fn passwords(
     Ok((passwords, ini))
 }
 
+/// The host's own passwords for the store, and the one among them that the agent is told, if its file holds one.
+///
+/// # Errors
+/// See [`StagingError`].
+pub(super) fn known_passwords(agent: &Agent) -> Result<(Vec<SecretString>, Option<SecretString>), StagingError> {
+    let (passwords, ini) = passwords(agent, None)?;
+    Ok((passwords, ini.and_then(|ini| ini.password)))
+}
+
+/// The alias of the only key in a store; PEM has none.
+///
+/// # Errors
+/// See [`StagingError`]; several keys are one.
+pub(super) fn only_alias(bytes: &[u8], passwords: &[SecretString]) -> Result<String, StagingError> {
+    let (store, _) = open(bytes, passwords).map_err(StagingError::Old)?;
+    if store.format == Format::Pem {
+        return Ok(String::new());
+    }
+    only_key(&store).map(str::to_owned).ok_or(StagingError::NoAlias)
+}
+
 fn read_ini(path: &Path, place: &PasswordIni) -> Result<IniFile, StagingError> {
     let failed = |source| StagingError::Ini { file: place.file, source };
     let limit = u64::try_from(MAX_INI_BYTES).unwrap_or(u64::MAX);

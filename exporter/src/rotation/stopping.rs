@@ -38,7 +38,10 @@ pub(super) fn at_stop(state: &State) -> AtStop {
         | State::Resuming { .. }
         | State::Looking { .. }
         | State::Discarding { .. }
-        | State::Undoing { step: Undo::Stop | Undo::Restore | Undo::Start | Undo::StartAnyway, .. } => AtStop::GoOn,
+        | State::Undoing {
+            step: Undo::Look | Undo::Stop | Undo::Restore | Undo::Start | Undo::StartAnyway | Undo::LastStart,
+            ..
+        } => AtStop::GoOn,
         State::Verifying { .. }
         | State::Undoing { step: Undo::Verify, .. }
         | State::Committed { .. }
@@ -80,7 +83,7 @@ mod tests {
     }
 
     fn undoing(step: Undo) -> State {
-        State::Undoing { step, before: Before::Served(LeafSha256::new([7; 32])), failure: failure() }
+        State::Undoing { step, before: Before::Served(LeafSha256::new([7; 32])), failure: failure(), by_order: false }
     }
 
     /// What the loop of the shell does from `state` on, every effect ending well or none: the effects begun, and the end.
@@ -120,6 +123,7 @@ mod tests {
             undoing(Undo::Restore),
             undoing(Undo::Start),
             undoing(Undo::StartAnyway),
+            undoing(Undo::LastStart),
         ];
         for state in may_be_down {
             for well in [true, false] {

@@ -75,6 +75,11 @@ impl Vault {
         self.backups(agent).join(generation.to_string())
     }
 
+    /// Where copies go of what was overwritten without a journal that told what it was.
+    pub(super) fn kept(&self, agent: &AgentName) -> PathBuf {
+        self.root.join("kept").join(agent.as_str())
+    }
+
     fn lock(&self) -> Result<VaultLock, VaultError> {
         let path = self.root.join("lock");
         let failed = |source| VaultError::Lock { path: path.clone(), source };

@@ -200,7 +200,7 @@ async fn run(
 /// None when the program is to end before the journal could be read.
 async fn read(host: &Host, agent: &Agent, publish: &watch::Sender<AgentStatus>) -> Option<Rotator> {
     loop {
-        match Rotator::make_whole(host.clone(), agent.clone()).await {
+        match Rotator::make_whole(host.clone(), agent.clone()) {
             Ok(rotator) => return Some(rotator),
             Err(error) => {
                 let message = format!("{error}; it is tried again every {} s", READ_AGAIN.as_secs());

@@ -102,7 +102,7 @@ fn seen(record: &Record) -> RotationSeen {
 pub(super) fn left_by_others(vault: &Vault, configured: &BTreeSet<String>) -> Vec<Orphan> {
     let agents = vault.agents_with_journals().into_iter().filter(|agent| !configured.contains(agent.as_str()));
     let orphan = |agent: AgentName| {
-        let record = Record::peek(&vault.journal(&agent));
+        let record = Record::peek(&vault.journal(&agent), &agent);
         Orphan { agent: agent.to_string(), seen: record.as_ref().map(seen) }
     };
     agents.map(orphan).collect()

@@ -1,6 +1,7 @@
 //! A client of the host API that is not the operator's: one request per connection, byte by byte where asked.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,6 +42,42 @@ pub struct Reply {
     pub body: Vec<u8>,
 }
 
+/// What a host API is configured with.
+pub struct HostApiFiles {
+    fleet: Authority,
+    directory: PathBuf,
+}
+
+impl HostApiFiles {
+    pub fn write(world: &World, fleet: Authority) -> Self {
+        let at = |name: &str| world.directory.path().join(name);
+        let server = fleet.server(HOST);
+        std::fs::write(at("api.crt"), &server.chain).unwrap();
+        std::fs::write(at("api.key"), &server.key).unwrap();
+        std::fs::write(at("clients.crt"), &fleet.pem).unwrap();
+        Self { fleet, directory: world.directory.path().to_owned() }
+    }
+
+    /// The section `hostApi`, on any port.
+    pub fn config(&self, more: &str) -> String {
+        let at = |name: &str| self.directory.join(name);
+        let names = if more.contains("clientNames") { String::new() } else { format!(", clientNames: [{OPERATOR}]") };
+        format!(
+            "{{listenAddress: '127.0.0.1:0', certificateFile: {}, keyFile: {}, clientCaFile: {}, \
+             maxConnections: 4, requestTimeout: 3s{names}{more}}}",
+            at("api.crt").display(),
+            at("api.key").display(),
+            at("clients.crt").display(),
+        )
+    }
+
+    /// Who speaks to a host API that somebody else has started.
+    pub fn client(self, address: SocketAddr) -> Api {
+        let (operator, shutdown) = (self.fleet.client(OPERATOR), CancellationToken::new());
+        Api { address, fleet: self.fleet, operator, board: Arc::default(), shutdown, running: None }
+    }
+}
+
 impl Api {
     pub async fn start(world: &World) -> Self {
         Self::start_with(world, Authority::new("clients"), "").await
@@ -48,20 +85,8 @@ impl Api {
 
     /// With these client certificates' authority, and more of the section `hostApi`.
     pub async fn start_with(world: &World, fleet: Authority, more: &str) -> Self {
-        let at = |name: &str| world.directory.path().join(name);
-        let server = fleet.server(HOST);
-        std::fs::write(at("api.crt"), &server.chain).unwrap();
-        std::fs::write(at("api.key"), &server.key).unwrap();
-        std::fs::write(at("clients.crt"), &fleet.pem).unwrap();
-        let names = if more.contains("clientNames") { String::new() } else { format!(", clientNames: [{OPERATOR}]") };
-        let config: HostApiConfig = serde_yaml::from_str(&format!(
-            "{{listenAddress: '127.0.0.1:0', certificateFile: {}, keyFile: {}, clientCaFile: {}, \
-             maxConnections: 4, requestTimeout: 3s{names}{more}}}",
-            at("api.crt").display(),
-            at("api.key").display(),
-            at("clients.crt").display(),
-        ))
-        .unwrap();
+        let files = HostApiFiles::write(world, fleet);
+        let config: HostApiConfig = serde_yaml::from_str(&files.config(more)).unwrap();
         let shutdown = CancellationToken::new();
         let setup = Setup {
             host: host(),
@@ -77,8 +102,8 @@ impl Api {
         rotations.settled().await;
         let workers = rotations.workers().await.expect("the state directory is free");
         let running = host_api::start(&config, workers, Arc::clone(&board), shutdown.clone()).await.unwrap();
-        let operator = fleet.client(OPERATOR);
-        Self { address: running.local_addr, fleet, operator, board, shutdown, running: Some((running, rotations)) }
+        let client = files.client(running.local_addr);
+        Self { board, shutdown, running: Some((running, rotations)), ..client }
     }
 
     pub async fn stop(mut self) {
