@@ -7,7 +7,7 @@ use arc_swap::ArcSwap;
 use futures::future::join_all;
 use jiff::Timestamp;
 use tokio::net::TcpListener;
-use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -16,7 +16,8 @@ use super::api::Api;
 use super::audit;
 use super::connection::Connection;
 use super::slots::Slots;
-use super::tls::{Files, Served};
+use super::tls::{Files, Served, TlsError};
+use crate::blocking::{self, Work};
 use crate::rotation::{Ended, VaultLock};
 use crate::snapshot::Board;
 
@@ -92,7 +93,15 @@ async fn reload(files: Files, served: Arc<ArcSwap<Served>>, board: Arc<Board>, s
             _ = ticks.tick() => {}
             () = shutdown.cancelled() => return,
         }
-        match files.reload(&served.load()) {
+        let (looking, before) = (files.clone(), served.load_full());
+        // A file system that hangs must take no thread that answers; the old files serve on.
+        let look = move || looking.reload(&before);
+        let looked = blocking::run(Work::HostApiTls, Instant::now() + RELOAD, look);
+        let looked = tokio::select! {
+            looked = looked => looked,
+            () = shutdown.cancelled() => return,
+        };
+        match looked.map_err(TlsError::from).flatten() {
             Ok(None) => {
                 if !told.is_empty() {
                     told.clear();

@@ -12,6 +12,7 @@ use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{RootCertStore, ServerConfig};
 use x509_parser::prelude::{CertificateRevocationList, FromDer};
 
+use crate::blocking::Blocked;
 use crate::config::HostApiConfig;
 use crate::platform::{self, FileError, FileIdentity};
 
@@ -44,6 +45,8 @@ pub(super) struct Served {
 pub enum TlsError {
     #[error(transparent)]
     File(#[from] FileError),
+    #[error("certificate, key and client CA were not read: {0}")]
+    Blocked(#[from] Blocked),
     #[error("{}: holds no {what} as PEM", path.display())]
     Pem { path: PathBuf, what: &'static str },
     #[error("certificate and key do not make a server: {0}")]
