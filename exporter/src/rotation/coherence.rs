@@ -6,8 +6,9 @@ use secrecy::SecretString;
 use zeroize::Zeroizing;
 
 use super::agent::{Agent, Keystore};
-use super::staging::{self, MAX_STORE_BYTES, StagingError};
-use crate::platform;
+use super::staging::StagingError;
+use super::survey::{self, MAX_STORE_BYTES};
+use crate::platform::{self, Links};
 
 /// What the files say of themselves.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,11 +50,11 @@ impl From<StagingError> for Doubt {
 }
 
 fn leaf(agent: &Agent) -> Result<Certificate, Doubt> {
-    let read = |path| platform::read_regular(path, MAX_STORE_BYTES).map_err(StagingError::File);
+    let read = |path| platform::read_held(path, MAX_STORE_BYTES, Links::Refuse).map_err(StagingError::File);
     match &agent.keystore {
         Keystore::OneFile { path, .. } => {
             let bytes = read(path)?.bytes;
-            let (passwords, told) = staging::known_passwords(agent)?;
+            let (passwords, told) = (survey::known_passwords(agent)?, survey::told_password(agent)?);
             open(&bytes, agent.alias.as_deref(), passwords, told)
         }
         Keystore::PemPair { certificate, key } => {
@@ -80,7 +81,7 @@ fn open(
     let candidates = told.map_or(passwords, |told| vec![told]);
     let alias = match alias {
         Some(alias) => alias.to_owned(),
-        None => staging::only_alias(bytes, &candidates)?,
+        None => survey::only_alias(bytes, &candidates)?,
     };
     let mut last = ReadError::BadPassword;
     let mut attempts: Vec<_> = candidates.iter().map(Some).collect();

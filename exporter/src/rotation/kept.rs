@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use kagiban_crds::AgentName;
 
 use super::journal::FileSwap;
-use super::staging::MAX_STORE_BYTES;
+use super::survey::MAX_STORE_BYTES;
 use super::vault::Vault;
-use crate::platform::{self, FileError, WriteError};
+use crate::platform::{self, FileError, Links, WriteError};
 
 /// More than anybody will look through; each may hold a private key.
 const MAX_KEPT: usize = 5;
@@ -33,7 +33,7 @@ pub(super) fn keep(vault: &Vault, agent: &AgentName, files: &[FileSwap]) -> Resu
     platform::create_private_directory(&parent)?;
     platform::create_private_directory(&directory)?;
     for (n, file) in files.iter().enumerate() {
-        let bytes = match platform::read_regular(&file.path, MAX_STORE_BYTES) {
+        let bytes = match platform::read_held(&file.path, MAX_STORE_BYTES, Links::Refuse) {
             Ok(present) => present.bytes,
             Err(FileError::NotFound { .. }) => continue,
             Err(error) => return Err(error.into()),

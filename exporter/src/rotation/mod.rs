@@ -6,7 +6,7 @@
 //!                                                  │ ├──chain───> validate   does it fit (pure)
 //!                         recovery, coherence ─────┘ └──found───> resume     how an earlier run's rotation ends (pure)
 //!                                                  │
-//!                            staging (merge, pair), backup, service, live ──> platform, probe
+//!                   survey, staging (merge, pair), backup, restore, service, live ──> platform, probe
 //! ```
 //!
 //! One rule carries the rest: a state is durable in the journal before its effect begins. So whatever was cut off, the
@@ -26,10 +26,12 @@ mod live;
 pub mod machine;
 mod power;
 mod recovery;
+mod restore;
 pub mod resume;
 mod rotator;
 mod staging;
 mod stopping;
+mod survey;
 mod validate;
 mod vault;
 mod worker;
@@ -39,7 +41,8 @@ pub use journal::{JournalError, Record, Rotation};
 pub use live::{leaf, look, sighting};
 pub use power::PowerGate;
 pub use rotator::{Host, Rotator, Snapshot};
-pub use staging::{StagingError, stored_leaf};
+pub use staging::StagingError;
+pub use survey::stored_leaf;
 pub use vault::{Vault, VaultError, VaultLock};
 pub use worker::{AgentStatus, Ended, Worker};
 pub use workers::{Workers, is_unfinished};

@@ -97,7 +97,7 @@ impl Rotator {
     }
 
     fn make_files_one_set(&self, mend: Mend) -> Result<Mended, Cause> {
-        let restore = || backup::restore(self.files()).map_err(|e| Cause::new(e.reason(), e.to_string()));
+        let restore = || self.way_back().restore().map_err(|e| Cause::new(e.reason(), e.to_string()));
         match mend {
             Mend::Keep => Ok(Mended::AsTold),
             Mend::GoBack => restore().map(|()| Mended::AsTold),
@@ -192,18 +192,23 @@ impl Rotator {
         }
     }
 
+    /// Whether the backup replaces files that were copied before: nobody knows what the rotation came to.
+    pub(super) fn goes_back_without_journal(&self) -> bool {
+        let failure = self.record.rotation.as_ref().and_then(|rotation| rotation.state.failure());
+        failure.is_some_and(|failure| failure.reason == JOURNAL_LOST)
+    }
+
     fn sweep(&self) {
-        if self.is_frozen() {
-            // What lies beside the agent's files may be its way back.
-            return;
-        }
         let journal = self.host.vault.journal(&self.agent.name);
         let mut paths = vec![journal.as_path()];
-        match &self.agent.keystore {
-            Keystore::OneFile { path, .. } => paths.push(path),
-            Keystore::PemPair { certificate, key } => paths.extend([certificate.as_path(), key]),
+        // Where it is frozen, the old files lie beside the new ones under such names.
+        if !self.is_frozen() {
+            match &self.agent.keystore {
+                Keystore::OneFile { path, .. } => paths.push(path),
+                Keystore::PemPair { certificate, key } => paths.extend([certificate.as_path(), key]),
+            }
+            paths.extend(self.agent.password_ini.as_ref().map(|(path, _)| path.as_path()));
         }
-        paths.extend(self.agent.password_ini.as_ref().map(|(path, _)| path.as_path()));
         let backup = self.host.vault.backup(&self.agent.name, self.record.generation);
         let swept = paths.into_iter().map(platform::sweep).chain([backup::sweep(&backup, self.files())]);
         for error in swept.filter_map(Result::err) {
