@@ -93,9 +93,9 @@ async fn stopped_at_any_phase_the_service_is_up_on_a_whole_pair_when_the_program
             _ => (RotationState::Committed, new),
         };
         assert_eq!((state, stored(&world)), expected, "{phase}: {}", program.log());
-        // While it worked, the service manager was asked for the time.
+        // While it worked, the service manager was asked for the time. A verification is left, and takes none.
         let extended = program.told().iter().any(|word| word.contains("EXTEND_TIMEOUT_USEC="));
-        assert!(extended, "{phase}: {:?}", program.told());
+        assert!(extended || phase == "verifying", "{phase}: {:?}", program.told());
     }
 }
 
