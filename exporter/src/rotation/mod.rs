@@ -38,7 +38,7 @@ mod worker;
 mod workers;
 
 pub use journal::{JournalError, Record, Rotation};
-pub use live::{leaf, look, sighting};
+pub use live::{LookError, leaf, look, sighting};
 pub use power::PowerGate;
 pub use rotator::{Host, Rotator, Snapshot};
 pub use staging::StagingError;
