@@ -15,6 +15,7 @@ use super::machine::{Before, Cause, Effect, Event, State};
 use super::restore::WayBack;
 use super::rotator::Rotator;
 use super::staging::Staging;
+use super::stopping::{AtStop, at_stop, leaves_after_failure, only_waits};
 use super::survey::MAX_STORE_BYTES;
 use crate::platform::{self, FileError, Links, Swap, WriteError};
 
@@ -22,19 +23,42 @@ use crate::platform::{self, FileError, Links, Swap, WriteError};
 const JOURNAL_ROOM: u64 = 512 * 1024;
 
 impl Rotator {
-    /// Goes on until the rotation is decided, or waits for a chain. `seen` is told of every state.
+    /// Goes on until the rotation is decided, or waits for a chain, or the program is to end and the service is up. `seen`
+    /// is told of every state.
     pub async fn advance(&mut self, mut seen: impl FnMut(&Self)) {
         while let Some(rotation) = &self.record.rotation {
             let effect = rotation.state.effect();
-            if matches!(effect, Effect::Nothing | Effect::AwaitChain) {
-                break;
-            }
-            let event = self.perform(effect).await;
+            let stopping = self.host.stop.is_cancelled();
+            let event = match if stopping { at_stop(&rotation.state) } else { AtStop::GoOn } {
+                AtStop::Leave => break,
+                AtStop::Instead(event) => event,
+                AtStop::GoOn if matches!(effect, Effect::Nothing | Effect::AwaitChain) => break,
+                AtStop::GoOn => {
+                    let Some(event) = self.perform_until_stop(effect).await else { continue };
+                    if self.host.stop.is_cancelled() && leaves_after_failure(effect) && event != Event::Done {
+                        tracing::warn!(agent = %self.agent.name, ?event, "the agent was not started; the next start tries again");
+                        break;
+                    }
+                    event
+                }
+            };
             self.proceed(event);
             seen(self);
         }
         self.tidy();
         self.plan_chores();
+    }
+
+    /// None when the program is to end while nothing but waiting was done.
+    async fn perform_until_stop(&mut self, effect: Effect) -> Option<Event> {
+        if !only_waits(effect) {
+            return Some(self.perform(effect).await);
+        }
+        let stop = self.host.stop.clone();
+        tokio::select! {
+            event = self.perform(effect) => Some(event),
+            () = stop.cancelled() => None,
+        }
     }
 
     async fn perform(&mut self, effect: Effect) -> Event {
@@ -45,7 +69,7 @@ impl Rotator {
             Effect::Stop => self.stop_for_swap().await,
             Effect::Swap => self.swap(),
             Effect::Inspect => self.inspect(),
-            Effect::Start => self.start().await,
+            Effect::Start => self.start("start_failed").await,
             Effect::VerifyNew => self.verify(self.new_leaf().into_iter().collect()).await,
             Effect::CheckFiles => self.check_files(),
             Effect::LookForNew => self.look_for(&self.new_leaf().into_iter().collect::<Vec<_>>()).await,
@@ -53,7 +77,7 @@ impl Rotator {
             Effect::Discard => self.discard(),
             Effect::EnsureStopped => self.stop("stop_failed_in_rollback").await,
             Effect::Restore => self.way_back().restore().map_err(|e| Cause::new(e.reason(), e.to_string())),
-            Effect::EnsureStarted => self.start_again().await,
+            Effect::EnsureStarted => self.start("start_failed_in_rollback").await,
             Effect::VerifyOld => {
                 let patient = self.agent.verify.on_the_way_back();
                 live::verify(&self.agent.endpoint, &self.old_leaves(), patient).await
@@ -134,20 +158,13 @@ impl Rotator {
         stopped.map_err(|error| Cause::new(reason, error.to_string()))
     }
 
-    async fn start(&mut self) -> Result<(), Cause> {
-        let deadline = self.agent.service.start_timeout;
-        self.run_start(deadline, "start_failed").await
-    }
-
-    /// With the patience of the way back: behind it there is nothing but a freeze.
-    async fn start_again(&mut self) -> Result<(), Cause> {
-        let deadline = self.agent.service.start_timeout_on_the_way_back();
-        self.run_start(deadline, "start_failed_in_rollback").await
-    }
-
-    async fn run_start(&mut self, deadline: Duration, reason: &str) -> Result<(), Cause> {
+    async fn start(&mut self, reason: &str) -> Result<(), Cause> {
         self.record.last_restart = Some(Timestamp::now());
-        let started = platform::run(&self.agent.service.start, deadline).await;
+        let service = &self.agent.service;
+        // While this program's own stop is a job of the service manager, the start of an agent that is ordered after it
+        // waits for its end: a start that waited for that in turn would never end.
+        let queued = if self.host.stop.is_cancelled() { platform::queued_start(&service.start) } else { None };
+        let started = platform::run(queued.as_ref().unwrap_or(&service.start), service.start_timeout).await;
         started.map_err(|error| Cause::new(reason, error.to_string()))
     }
 

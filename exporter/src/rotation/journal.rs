@@ -135,6 +135,11 @@ impl Record {
         Self { version: VERSION, host, agent, epoch, generation, last_restart: None, rotation: None }
     }
 
+    /// Reads the journal of `agent` and changes nothing; none when it is not there or not understood.
+    pub fn peek(path: &Path, agent: &AgentName) -> Option<Self> {
+        read(path, agent).ok().flatten()
+    }
+
     /// Durable when it returns.
     ///
     /// # Errors

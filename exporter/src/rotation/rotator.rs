@@ -14,6 +14,7 @@ use kagiban_keystore::KeyMaterial;
 use secrecy::{ExposeSecret, SecretString};
 use subtle::ConstantTimeEq;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::admission::{Admission, Door, refuse};
 use super::agent::Agent;
@@ -44,6 +45,8 @@ pub struct Host {
     epoch: Arc<AtomicU64>,
     /// Held while the host's fence is written.
     fence: Arc<Mutex<()>>,
+    /// Cancelled when the program is to end: nothing new is begun then.
+    pub stop: CancellationToken,
 }
 
 /// One agent's rotations, on one thread.
@@ -87,7 +90,14 @@ pub struct Snapshot {
 impl Host {
     pub fn new(name: HostName, vault: Vault, power: PowerGate) -> Self {
         let fence = Fence::read(&vault.host_fence());
-        Self { name, vault, power, epoch: Arc::new(AtomicU64::new(fence.epoch.0)), fence: Arc::default() }
+        let epoch = Arc::new(AtomicU64::new(fence.epoch.0));
+        Self { name, vault, power, epoch, fence: Arc::default(), stop: CancellationToken::new() }
+    }
+
+    /// The same, ending when `stop` is cancelled.
+    #[must_use]
+    pub fn until(self, stop: CancellationToken) -> Self {
+        Self { stop, ..self }
     }
 
     pub fn epoch(&self) -> Epoch {

@@ -7,6 +7,9 @@ use kagiban_crds::{AgentName, Generation};
 
 use crate::platform::{self, WriteError};
 
+/// Below the state directory.
+const JOURNALS: &str = "journal";
+
 /// Names of the state directory's contents.
 #[derive(Clone, Debug)]
 pub struct Vault {
@@ -31,6 +34,11 @@ pub enum VaultError {
 }
 
 impl Vault {
+    /// Whether an earlier run has kept journals in `root`.
+    pub fn exists(root: &Path) -> bool {
+        root.join(JOURNALS).is_dir()
+    }
+
     /// Makes the directories, all private, and takes the lock.
     ///
     /// # Errors
@@ -38,7 +46,7 @@ impl Vault {
     pub fn open(root: &Path) -> Result<(Self, VaultLock), VaultError> {
         let vault = Self::at(root);
         platform::create_private_directory(&vault.root)?;
-        platform::create_private_directory(&vault.root.join("journal"))?;
+        platform::create_private_directory(&vault.root.join(JOURNALS))?;
         platform::create_private_directory(&vault.root.join("backups"))?;
         platform::create_private_directory(&vault.root.join("fences"))?;
         let lock = vault.lock()?;
@@ -50,12 +58,17 @@ impl Vault {
         Self { root: root.to_owned() }
     }
 
-    /// The agents that have a journal, in order.
+    /// The agents that a journal is kept of; none where the directory cannot be listed.
+    pub fn agents_with_journals(&self) -> Vec<AgentName> {
+        self.agents().unwrap_or_default()
+    }
+
+    /// The agents that a journal is kept of, in order.
     ///
     /// # Errors
     /// When the directory cannot be listed; that there is none is no error.
     pub fn agents(&self) -> std::io::Result<Vec<AgentName>> {
-        let entries = match std::fs::read_dir(self.root.join("journal")) {
+        let entries = match std::fs::read_dir(self.root.join(JOURNALS)) {
             Ok(entries) => entries,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
             Err(error) => return Err(error),
@@ -67,7 +80,7 @@ impl Vault {
     }
 
     pub fn journal(&self, agent: &AgentName) -> PathBuf {
-        self.root.join("journal").join(format!("{agent}.json"))
+        self.root.join(JOURNALS).join(format!("{agent}.json"))
     }
 
     pub fn backups(&self, agent: &AgentName) -> PathBuf {

@@ -1,6 +1,7 @@
 //! The exporter is killed at every system call of a rotation that changes a file or starts a program, and in the recovery
 //! from that; or the call fails. The store is old or new at every moment, and the rotation ends decided.
 
+mod boot;
 mod durability;
 mod java;
 mod scene;

@@ -129,6 +129,16 @@ impl Scene {
         &self.root
     }
 
+    pub(crate) fn service(&self) -> &Service {
+        &self.service
+    }
+
+    /// Whether store and password file are one old and one new.
+    pub(crate) fn is_apart(&self) -> Result<bool> {
+        let store_is_old = leaf_in(&fs::read(self.store())?, OLD_PASSWORD).is_ok_and(|leaf| leaf == self.old_leaf);
+        Ok((fs::read_to_string(self.ini())? == ini_text(OLD_PASSWORD)) != store_is_old)
+    }
+
     pub(crate) fn journal(&self) -> PathBuf {
         self.root.join("state/journal/agent.json")
     }
