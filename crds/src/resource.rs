@@ -124,7 +124,7 @@ pub struct AgentApi {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("!self.url.startsWith('https://[') || isIP(self.url.substring(9, self.url.indexOf(']')))").message("url: what stands in brackets must be an IPv6 address").field_path(".url"),
+    validation = Rule::new("!self.url.startsWith('https://[') || (isIP(self.url.substring(9, self.url.indexOf(']'))) && ip(self.url.substring(9, self.url.indexOf(']'))).family() == 6)").message("url: what stands in brackets must be an IPv6 address").field_path(".url"),
     validation = Rule::new("!self.url.matches('^https://([^:]*[.])?[0-9]+(:[0-9]+)?$') || self.url.matches('^https://((25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])[.]){3}(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])(:[0-9]+)?$')").message("url: a host that ends in a number must be an IP address").field_path(".url"),
     validation = Rule::new("!self.url.matches(':[0-9]+$') || (int(self.url.substring(self.url.lastIndexOf(':') + 1)) >= 1 && int(self.url.substring(self.url.lastIndexOf(':') + 1)) <= 65535)").message("url: the port must be 1 to 65535").field_path(".url")
 )]
