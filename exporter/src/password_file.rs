@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use secrecy::SecretString;
 use zeroize::Zeroizing;
 
-use crate::platform::{self, FileError};
+use crate::platform::{self, FileError, Links};
 
 /// One line of text; a larger file is the wrong file.
 const MAX_BYTES: u64 = 4 * 1024;
@@ -27,6 +27,15 @@ pub enum PasswordFileError {
 /// When the file cannot be read, or is no text.
 pub(crate) fn read(path: &Path) -> Result<SecretString, PasswordFileError> {
     let file = platform::read_regular(path, MAX_BYTES)?;
+    first_line(&file.bytes).ok_or_else(|| PasswordFileError::Encoding { path: path.to_owned() })
+}
+
+/// The same for a file that may lie in an agent's directory: a symbolic link is followed only where an administrator put it.
+///
+/// # Errors
+/// As [`read`].
+pub(crate) fn read_held(path: &Path) -> Result<SecretString, PasswordFileError> {
+    let file = platform::read_held(path, MAX_BYTES, Links::OfAdministrators)?;
     first_line(&file.bytes).ok_or_else(|| PasswordFileError::Encoding { path: path.to_owned() })
 }
 
