@@ -80,7 +80,7 @@ impl Host {
             tries += 1;
             match self.try_start_exporter() {
                 Err(error) if !self.was_started && tries < MAX_STARTS && is_lost_port(&error) => {
-                    self.replace_ports()?
+                    self.replace_ports()?;
                 }
                 started => return started,
             }
