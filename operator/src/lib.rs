@@ -1,7 +1,7 @@
 //! kagiban-operator, in the cluster.
 //!
 //! ```text
-//!   API server ──watch──> controller ──> reconcile ──look──> agent_api ──mTLS──> host API
+//!   API server ──watch──> fleet ──> schedule ──> controller ──> reconcile ──look──> agent_api ──mTLS──> host API
 //!                                            │
 //!                                            v
 //!                                         decide   (pure: which step, which status, what to tell)
@@ -18,10 +18,15 @@
 
 pub mod act;
 pub mod agent_api;
+mod allowance;
 pub mod cli;
 pub mod cluster;
 pub mod controller;
 pub mod decide;
+pub mod fleet;
+pub mod grant;
+pub mod health;
+pub mod host_pattern;
 pub mod issuer;
 pub mod leader;
 pub mod ledger;
@@ -30,4 +35,6 @@ pub mod metrics;
 pub mod plan;
 pub mod reconcile;
 pub mod run;
+pub mod schedule;
+mod unreadable;
 pub mod web;

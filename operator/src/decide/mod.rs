@@ -24,6 +24,7 @@ mod deletion;
 mod due;
 mod gates;
 mod inputs;
+mod ownership;
 mod reason;
 mod renewal;
 mod request;
@@ -34,6 +35,7 @@ mod story;
 pub(crate) mod tests;
 
 pub use inputs::{Inputs, Observed, Obstacle, Policy, Resource, Rival, Setback};
+pub use ownership::{Claim, owner};
 pub(crate) use reason::trigger_words;
 pub use reason::{ConditionType, Reason};
 pub use renewal::renewal_time;

@@ -49,9 +49,20 @@ pub enum Reason {
     RotationLost,
     /// Deletion went on although the host could not be asked.
     Released,
+    /// This version cannot read the resource.
+    Unreadable,
 }
 
 impl ConditionType {
+    /// All that this operator writes, in their order.
+    pub const ALL: [Self; 6] =
+        [Self::Ready, Self::Issued, Self::Deployed, Self::Verified, Self::Reconciling, Self::Stalled];
+
+    /// Whether a condition of that type is written by this operator.
+    pub fn is_ours(kind: &str) -> bool {
+        Self::ALL.iter().any(|ours| ours.as_str() == kind)
+    }
+
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Ready => "Ready",
@@ -87,6 +98,7 @@ impl Reason {
             Self::RotationCalledOff => "RotationCalledOff",
             Self::RotationLost => "RotationLost",
             Self::Released => "Released",
+            Self::Unreadable => "Unreadable",
         }
     }
 }
@@ -132,6 +144,7 @@ const fn blocked_word(by: BlockedBy) -> &'static str {
         BlockedBy::IssuerUnavailable => "IssuerUnavailable",
         BlockedBy::SecretUnavailable => "SecretUnavailable",
         BlockedBy::Conflict => "Conflict",
+        BlockedBy::NotGranted => "NotGranted",
         BlockedBy::BackingOff => "BackingOff",
     }
 }
@@ -139,7 +152,11 @@ const fn blocked_word(by: BlockedBy) -> &'static str {
 /// Whether only a person can clear it.
 pub(crate) const fn needs_a_person(by: BlockedBy) -> bool {
     match by {
-        BlockedBy::Frozen | BlockedBy::Conflict | BlockedBy::WrongHost | BlockedBy::HostRefused => true,
+        BlockedBy::Frozen
+        | BlockedBy::Conflict
+        | BlockedBy::WrongHost
+        | BlockedBy::HostRefused
+        | BlockedBy::NotGranted => true,
         BlockedBy::Paused
         | BlockedBy::HostUnreachable
         | BlockedBy::HostBusy

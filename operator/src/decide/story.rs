@@ -106,7 +106,8 @@ fn blocked(old: &ManagedAgentCertificateStatus, verdict: &Verdict) -> Option<Sto
         | BlockedBy::ClockSkew
         | BlockedBy::IssuerUnavailable
         | BlockedBy::SecretUnavailable
-        | BlockedBy::Conflict => Story::warning(reason, obstacle.message.clone()),
+        | BlockedBy::Conflict
+        | BlockedBy::NotGranted => Story::warning(reason, obstacle.message.clone()),
     })
 }
 
