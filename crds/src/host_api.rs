@@ -318,6 +318,39 @@ pub enum RotationState {
 }
 
 impl RotationState {
+    pub const ALL: [Self; 12] = [
+        Self::Requested,
+        Self::Keyed,
+        Self::Validated,
+        Self::Staged,
+        Self::BackedUp,
+        Self::Swapped,
+        Self::Restarting,
+        Self::Verifying,
+        Self::Committed,
+        Self::RollingBack,
+        Self::RolledBack,
+        Self::Frozen,
+    ];
+
+    /// In `snake_case`, for metrics and logs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Requested => "requested",
+            Self::Keyed => "keyed",
+            Self::Validated => "validated",
+            Self::Staged => "staged",
+            Self::BackedUp => "backed_up",
+            Self::Swapped => "swapped",
+            Self::Restarting => "restarting",
+            Self::Verifying => "verifying",
+            Self::Committed => "committed",
+            Self::RollingBack => "rolling_back",
+            Self::RolledBack => "rolled_back",
+            Self::Frozen => "frozen",
+        }
+    }
+
     /// Whether nothing more happens by itself.
     pub const fn is_decided(self) -> bool {
         matches!(self, Self::Committed | Self::RolledBack | Self::Frozen)
@@ -399,6 +432,10 @@ pub enum RefusalReason {
     Busy,
     /// 500
     Internal,
+    /// 503: the exporter is being stopped and begins nothing new; ask again when it has been started.
+    Stopping,
+    /// 503: the agent takes no request yet: what an earlier run left is not known, or its configuration is refused.
+    Unavailable,
     /// 507: no space for stage, backup or journal.
     InsufficientStorage,
 }
@@ -425,6 +462,7 @@ impl RefusalReason {
             Self::PowerUnsafe => 423,
             Self::Busy => 429,
             Self::Internal => 500,
+            Self::Stopping | Self::Unavailable => 503,
             Self::InsufficientStorage => 507,
         }
     }

@@ -46,7 +46,7 @@ impl Door<'_> {
                 ))
             };
         }
-        if let State::Frozen { failure } = &newest.state {
+        if let State::Frozen { failure, .. } = &newest.state {
             let message = format!(
                 "the agent is frozen ({}); bring its service to life, remove the agent's journal file from the state \
                  directory, and restart kagiban-exporter",

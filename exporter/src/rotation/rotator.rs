@@ -14,6 +14,7 @@ use kagiban_keystore::KeyMaterial;
 use secrecy::{ExposeSecret, SecretString};
 use subtle::ConstantTimeEq;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::admission::{Admission, Door, refuse};
 use super::agent::Agent;
@@ -40,6 +41,8 @@ pub struct Host {
     pub power: PowerGate,
     /// The highest epoch accepted for any agent.
     epoch: Arc<AtomicU64>,
+    /// Cancelled when the program is to end: nothing new is begun then.
+    pub stop: CancellationToken,
 }
 
 /// One agent's rotations, on one thread.
@@ -79,7 +82,13 @@ pub struct Snapshot {
 
 impl Host {
     pub fn new(name: HostName, vault: Vault, power: PowerGate) -> Self {
-        Self { name, vault, power, epoch: Arc::default() }
+        Self { name, vault, power, epoch: Arc::default(), stop: CancellationToken::new() }
+    }
+
+    /// The same, ending when `stop` is cancelled.
+    #[must_use]
+    pub fn until(self, stop: CancellationToken) -> Self {
+        Self { stop, ..self }
     }
 
     pub fn epoch(&self) -> Epoch {

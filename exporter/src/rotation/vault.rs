@@ -7,6 +7,9 @@ use kagiban_crds::{AgentName, Generation};
 
 use crate::platform::{self, WriteError};
 
+/// Below the state directory.
+const JOURNALS: &str = "journal";
+
 /// Names of the state directory's contents.
 #[derive(Clone, Debug)]
 pub struct Vault {
@@ -31,6 +34,11 @@ pub enum VaultError {
 }
 
 impl Vault {
+    /// Whether an earlier run has kept journals in `root`.
+    pub fn exists(root: &Path) -> bool {
+        root.join(JOURNALS).is_dir()
+    }
+
     /// Makes the directories, all private, and takes the lock.
     ///
     /// # Errors
@@ -38,14 +46,25 @@ impl Vault {
     pub fn open(root: &Path) -> Result<(Self, VaultLock), VaultError> {
         let vault = Self { root: root.to_owned() };
         platform::create_private_directory(&vault.root)?;
-        platform::create_private_directory(&vault.root.join("journal"))?;
+        platform::create_private_directory(&vault.root.join(JOURNALS))?;
         platform::create_private_directory(&vault.root.join("backups"))?;
         let lock = vault.lock()?;
         Ok((vault, lock))
     }
 
+    /// The agents that a journal is kept of; none where the directory cannot be listed.
+    pub fn agents_with_journals(&self) -> Vec<AgentName> {
+        let Ok(entries) = std::fs::read_dir(self.root.join(JOURNALS)) else { return Vec::new() };
+        let agent = |entry: std::io::Result<std::fs::DirEntry>| {
+            entry.ok()?.file_name().to_str()?.strip_suffix(".json")?.parse().ok()
+        };
+        let mut agents: Vec<_> = entries.filter_map(agent).collect();
+        agents.sort();
+        agents
+    }
+
     pub fn journal(&self, agent: &AgentName) -> PathBuf {
-        self.root.join("journal").join(format!("{agent}.json"))
+        self.root.join(JOURNALS).join(format!("{agent}.json"))
     }
 
     pub fn backups(&self, agent: &AgentName) -> PathBuf {
@@ -54,6 +73,11 @@ impl Vault {
 
     pub fn backup(&self, agent: &AgentName, generation: Generation) -> PathBuf {
         self.backups(agent).join(generation.to_string())
+    }
+
+    /// Where copies go of what was overwritten without a journal that told what it was.
+    pub(super) fn kept(&self, agent: &AgentName) -> PathBuf {
+        self.root.join("kept").join(agent.as_str())
     }
 
     fn lock(&self) -> Result<VaultLock, VaultError> {

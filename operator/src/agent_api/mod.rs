@@ -94,6 +94,8 @@ const fn blocked_by(reason: RefusalReason) -> BlockedBy {
         | RefusalReason::RotationInProgress
         | RefusalReason::WrongState
         | RefusalReason::Busy
+        | RefusalReason::Stopping
+        | RefusalReason::Unavailable
         | RefusalReason::Internal => BlockedBy::HostBusy,
         RefusalReason::Malformed
         | RefusalReason::ClientNotAuthorised
@@ -130,6 +132,8 @@ const fn reason_word(reason: RefusalReason) -> &'static str {
         RefusalReason::KeystoreRefused => "keystore_refused",
         RefusalReason::PowerUnsafe => "power_unsafe",
         RefusalReason::Busy => "busy",
+        RefusalReason::Stopping => "stopping",
+        RefusalReason::Unavailable => "unavailable",
         RefusalReason::Internal => "internal",
         RefusalReason::InsufficientStorage => "insufficient_storage",
     }
