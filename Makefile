@@ -27,7 +27,8 @@ demo: prepare
 
 test: prepare
 	$(CARGO) build --workspace --bins --locked
-	$(CARGO) test --workspace --locked --no-fail-fast
+	@# In a directory of its own, beside any other suite; fails when something of it is left.
+	tests/tools/suite.sh $(CARGO) test --workspace --locked --no-fail-fast
 
 lint:
 	$(CARGO) fmt --all --check

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use crate::ports::Port;
+use crate::ports::{Port, on_ports};
 use crate::process::Program;
 use crate::tools;
 
@@ -36,7 +36,10 @@ impl Apcupsd {
     /// Starts it with its files in a directory of its own and waits until it answers.
     pub fn start(directory: &Path, feed: Feed) -> Result<Self> {
         fs::create_dir(directory)?;
-        let port = Port::any()?;
+        on_ports(|[port]| Self::start_on(directory, feed, port))
+    }
+
+    fn start_on(directory: &Path, feed: Feed, port: Port) -> Result<Self> {
         let feed = match feed {
             Feed::TestDriver => "UPSCABLE smart\nUPSTYPE test\nDEVICE\n".to_owned(),
             Feed::Master(address) => format!("UPSCABLE ether\nUPSTYPE net\nDEVICE {address}\n"),
@@ -53,8 +56,8 @@ impl Apcupsd {
         let mut command = tools::apcupsd("sbin/apcupsd")?;
         command.args(["-b", "-f"]).arg(&file).arg("-P").arg(directory.join("pid"));
         let mut program = Program::start("apcupsd", &command, directory)?;
-        let address = port.address();
-        program.wait_ready(DEADLINE, || status(address).is_ok_and(|text| text.contains("END APC")))?;
+        let ready = || status(port.address()).is_ok_and(|text| text.contains("END APC"));
+        program.wait_ready_on(port.number(), DEADLINE, ready)?;
         Ok(Self { program, port })
     }
 

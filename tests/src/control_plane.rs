@@ -15,7 +15,7 @@ use serde_json::json;
 
 use crate::kubectl::Kubectl;
 use crate::pki::{Authority, Purpose, Validity};
-use crate::ports::Port;
+use crate::ports::{Port, on_ports};
 use crate::process::Program;
 use crate::{quickstart, scratch, tools};
 
@@ -66,19 +66,23 @@ impl ControlPlane {
     }
 
     pub fn start() -> Result<Self> {
+        on_ports(Self::start_on)
+    }
+
+    fn start_on(ports: [Port; 3]) -> Result<Self> {
         let directory = scratch::directory("control-plane")?;
-        let ports = [Port::any()?, Port::any()?, Port::any()?];
         let [etcd_client, etcd_peer, secure] = &ports;
 
         let mut etcd = start_etcd(&directory, etcd_client, etcd_peer)?;
-        etcd.wait_ready(READY_DEADLINE, || TcpStream::connect(etcd_client.address()).is_ok())?;
+        // etcd asks nobody who they are: that it is ours is seen by its socket.
+        etcd.wait_ready_on(etcd_client.number(), READY_DEADLINE, || TcpStream::connect(etcd_client.address()).is_ok())?;
 
         let authority = Authority::new("control plane of the tests")?;
         let mut apiserver = start_apiserver(&directory, &authority, etcd_client, secure)?;
         let admin_kubeconfig = write_kubeconfig(&directory, "admin", &authority, secure, ADMIN_TOKEN)?;
         let operator_kubeconfig = write_kubeconfig(&directory, "operator", &authority, secure, OPERATOR_TOKEN)?;
         let kubectl = Kubectl::new(&admin_kubeconfig)?;
-        apiserver.wait_ready(READY_DEADLINE, || {
+        apiserver.wait_ready_on(secure.number(), READY_DEADLINE, || {
             TcpStream::connect(secure.address()).is_ok() && kubectl.run(&["get", "--raw", "/readyz"]).is_ok()
         })?;
         Ok(Self { directory, admin_kubeconfig, operator_kubeconfig, _apiserver: apiserver, _etcd: etcd, _ports: ports })

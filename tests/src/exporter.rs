@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use crate::ports::Port;
+use crate::ports::{Port, on_ports};
 use crate::process::Program;
 use crate::{http, tools, wait};
 
@@ -40,15 +40,17 @@ impl Exporter {
         let own = format!("stateDirectory: {}\n", directory.join("state").display());
         let state = if config.contains("stateDirectory:") { "" } else { &own };
         fs::write(&file, format!("{state}{config}"))?;
-        let port = Port::any()?;
-        let mut command = Command::new(tools::ours("kagiban-exporter")?);
-        command.arg(format!("--config.file={}", file.display()));
-        command.arg(format!("--web.listen-address={}", port.address()));
-        command.args(arguments).envs(environment.iter().copied());
-        let mut program = Program::start("exporter", &command, directory)?;
-        let address = port.address();
-        program.wait_ready(DEADLINE, || http::get(address, "/-/ready").is_ok_and(|answer| answer.status == 200))?;
-        Ok(Self { program, port })
+        let ours = tools::ours("kagiban-exporter")?;
+        on_ports(|[port]| {
+            let mut command = Command::new(&ours);
+            command.arg(format!("--config.file={}", file.display()));
+            command.arg(format!("--web.listen-address={}", port.address()));
+            command.args(arguments).envs(environment.iter().copied());
+            let mut program = Program::start("exporter", &command, directory)?;
+            let ready = || http::get(port.address(), "/-/ready").is_ok_and(|answer| answer.status == 200);
+            program.wait_ready_on(port.number(), DEADLINE, ready)?;
+            Ok(Self { program, port })
+        })
     }
 
     pub fn address(&self) -> SocketAddr {

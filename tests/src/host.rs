@@ -11,11 +11,11 @@ use serde_json::{Value, json};
 
 use crate::http::{self, HostClient};
 use crate::pki::Identity;
-use crate::ports::Port;
+use crate::ports::{MAX_STARTS, Port, is_lost_port};
 use crate::powerchute::{Installation, PowerChute};
 use crate::process::Program;
 use crate::quickstart::Fleet;
-use crate::tools;
+use crate::{sockets, tools};
 
 pub const AGENT: &str = "powerchute";
 /// Where the host API is by default, in the examples too.
@@ -30,6 +30,7 @@ pub struct Host {
     pub agent: PowerChute,
     directory: PathBuf,
     exporter: Option<Program>,
+    was_started: bool,
     host_api: Port,
     metrics: Port,
     server_ca: String,
@@ -49,6 +50,7 @@ impl Host {
             agent,
             directory: directory.to_owned(),
             exporter: None,
+            was_started: false,
             host_api: Port::prefer(installation.usual_ports.then_some(HOST_API_PORT))?,
             metrics: Port::any()?,
             server_ca: fleet.transport.identity.certificate.clone(),
@@ -70,18 +72,40 @@ impl Host {
         self.log_level = "debug";
     }
 
-    /// Starts the exporter and waits until its host API listens.
+    /// Starts the exporter and waits until its host API listens. Before its first start nobody knows its ports: those that
+    /// were lost to a stranger are replaced.
     pub fn start_exporter(&mut self) -> Result<()> {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            match self.try_start_exporter() {
+                Err(error) if !self.was_started && tries < MAX_STARTS && is_lost_port(&error) => {
+                    self.replace_ports()?;
+                }
+                started => return started,
+            }
+        }
+    }
+
+    fn replace_ports(&mut self) -> Result<()> {
+        let lost = self.host_api.address().to_string();
+        (self.host_api, self.metrics) = (Port::any()?, Port::any()?);
+        let config = fs::read_to_string(self.config_file())?;
+        Ok(fs::write(self.config_file(), config.replace(&lost, &self.host_api.address().to_string()))?)
+    }
+
+    fn try_start_exporter(&mut self) -> Result<()> {
         let mut command = Command::new(tools::ours("kagiban-exporter")?);
         command.arg(format!("--config.file={}", self.config_file().display()));
         command.arg(format!("--web.listen-address={}", self.metrics.address()));
         command.arg(format!("--log.level={}", self.log_level));
         let mut exporter = Program::start("exporter", &command, &self.directory)?;
-        let (metrics, host_api) = (self.metrics.address(), self.host_api.address());
-        exporter.wait_ready(READY_DEADLINE, || {
-            http::get(metrics, "/-/ready").is_ok_and(|r| r.status == 200)
-                && std::net::TcpStream::connect(host_api).is_ok()
+        let (metrics, host_api, id) = (&self.metrics, &self.host_api, exporter.id());
+        exporter.wait_ready_on(metrics.number(), READY_DEADLINE, || {
+            http::get(metrics.address(), "/-/ready").is_ok_and(|r| r.status == 200)
+                && sockets::has_port(id, host_api.number())
         })?;
+        self.was_started = true;
         self.exporter = Some(exporter);
         Ok(())
     }

@@ -37,6 +37,7 @@ pub mod promtool;
 pub mod quickstart;
 pub mod scratch;
 pub mod snmpd;
+pub mod sockets;
 pub mod stage;
 pub mod strace;
 pub mod system_bus;

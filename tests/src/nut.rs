@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use crate::pki::Identity;
-use crate::ports::Port;
+use crate::ports::{Port, on_ports};
 use crate::process::{self, Program};
 use crate::{tools, wait};
 
@@ -38,7 +38,10 @@ pub struct Device<'a> {
 impl Nut {
     /// Starts all of it and waits until upsd tells every UPS's variables. With `tls` upsd offers STARTTLS.
     pub fn start(directory: &Path, devices: &[Device<'_>], tls: Option<&Identity>) -> Result<Self> {
-        let port = Port::any()?;
+        on_ports(|[port]| Self::start_on(directory, devices, tls, port))
+    }
+
+    fn start_on(directory: &Path, devices: &[Device<'_>], tls: Option<&Identity>, port: Port) -> Result<Self> {
         for device in devices {
             fs::write(device_file(directory, device.name), device.variables)?;
         }
@@ -67,7 +70,7 @@ impl Nut {
         let mut nut = Self { directory: directory.to_owned(), port, upsd, drivers };
         let address = nut.address();
         let all_tell = || devices.iter().all(|device| tells(address, device.name));
-        nut.upsd.wait_ready(DEADLINE, all_tell)?;
+        nut.upsd.wait_ready_on(nut.port.number(), DEADLINE, all_tell)?;
         Ok(nut)
     }
 
@@ -120,6 +123,9 @@ fn tells(address: SocketAddr, name: &str) -> bool {
 /// Debian's upsd takes its key from an NSS database.
 fn key_store(directory: &Path, identity: &Identity) -> Result<PathBuf> {
     let store = directory.join("nss");
+    if store.exists() {
+        return Ok(store);
+    }
     fs::create_dir(&store)?;
     let (certificate, key) = identity.write(directory, "upsd")?;
     let (bundle, password) = (directory.join("upsd.p12"), directory.join("store-password"));

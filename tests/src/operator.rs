@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use crate::http;
-use crate::ports::Port;
+use crate::ports::{Port, on_ports};
 use crate::process::Program;
 use crate::tools;
 
@@ -39,20 +39,22 @@ impl Operator {
         resync: Duration,
         log: &str,
     ) -> Result<Self> {
-        let metrics = Port::any()?;
-        let mut command = Command::new(tools::ours("kagiban-operator")?);
-        command
-            .arg("run")
-            .args(["--namespace", namespace, "--leader-election-namespace", namespace])
-            .args(["--metrics-address", &metrics.address().to_string()])
-            .args(["--allow-hosts", THIS_MACHINE])
-            .args(["--resync", &format!("{}s", resync.as_secs())])
-            .args(["--log-level", log])
-            .env("KUBECONFIG", kubeconfig);
-        let mut program = Program::start("operator", &command, directory)?;
-        let address = metrics.address();
-        program.wait_ready(READY_DEADLINE, || http::get(address, "/readyz").is_ok_and(|r| r.status == 200))?;
-        Ok(Self { program, metrics })
+        let ours = tools::ours("kagiban-operator")?;
+        on_ports(|[metrics]| {
+            let mut command = Command::new(&ours);
+            command
+                .arg("run")
+                .args(["--namespace", namespace, "--leader-election-namespace", namespace])
+                .args(["--metrics-address", &metrics.address().to_string()])
+                .args(["--allow-hosts", THIS_MACHINE])
+                .args(["--resync", &format!("{}s", resync.as_secs())])
+                .args(["--log-level", log])
+                .env("KUBECONFIG", kubeconfig);
+            let mut program = Program::start("operator", &command, directory)?;
+            let ready = || http::get(metrics.address(), "/readyz").is_ok_and(|answer| answer.status == 200);
+            program.wait_ready_on(metrics.number(), READY_DEADLINE, ready)?;
+            Ok(Self { program, metrics })
+        })
     }
 
     pub fn metrics_address(&self) -> SocketAddr {

@@ -13,7 +13,7 @@ use crate::keystore::{self, Listing, StoreType};
 use crate::pki::Authority;
 use crate::ports::Port;
 use crate::process::run;
-use crate::{tools, wait};
+use crate::{sockets, tools, wait};
 
 pub const ALIAS: &str = "securekey";
 /// A trusted entry that an administrator once added, which no rotation may lose.
@@ -80,7 +80,8 @@ impl PowerChute {
 
     pub fn start(&self) -> Result<()> {
         self.control("start")?;
-        wait::until(START_DEADLINE, || self.served().is_ok())
+        let serves = || self.id().is_ok_and(|id| sockets::has_port(id, self.port.number())) && self.served().is_ok();
+        wait::until(START_DEADLINE, serves)
             .with_context(|| format!("the PowerChute double does not serve:\n{}", self.log_text()))
     }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::wait;
+use crate::{sockets, wait};
 
 /// Lines of a program's log that a failed test shows.
 const TAIL: usize = 40;
@@ -87,6 +87,18 @@ impl Program {
     /// Whether it still runs.
     pub fn is_running(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// Whether this very program, and no stranger that was faster, listens on this TCP port, or has this UDP port.
+    pub fn has_port(&self, number: u16) -> bool {
+        sockets::has_port(self.child.id(), number)
+    }
+
+    /// As [`Program::wait_ready`], asking `ready` only when the port is this program's own: what answers there before may be
+    /// somebody else's.
+    pub fn wait_ready_on(&mut self, number: u16, deadline: Duration, mut ready: impl FnMut() -> bool) -> Result<()> {
+        let id = self.child.id();
+        self.wait_ready(deadline, || sockets::has_port(id, number) && ready())
     }
 
     fn tail(&self) -> String {

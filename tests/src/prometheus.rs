@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-use crate::ports::Port;
+use crate::ports::{Port, on_ports};
 use crate::process::Program;
 use crate::{http, tools, wait};
 
@@ -33,15 +33,17 @@ impl Prometheus {
         );
         let file = directory.join("prometheus.yaml");
         fs::write(&file, config)?;
-        let port = Port::any()?;
-        let mut command = Command::new(tools::prometheus()?);
-        command.arg(format!("--config.file={}", file.display()));
-        command.arg(format!("--storage.tsdb.path={}", directory.join("tsdb").display()));
-        command.arg(format!("--web.listen-address={}", port.address()));
-        let mut program = Program::start("prometheus", &command, directory)?;
-        let address = port.address();
-        program.wait_ready(DEADLINE, || http::get(address, "/-/ready").is_ok_and(|answer| answer.status == 200))?;
-        Ok(Self { program, port })
+        let prometheus = tools::prometheus()?;
+        on_ports(|[port]| {
+            let mut command = Command::new(&prometheus);
+            command.arg(format!("--config.file={}", file.display()));
+            command.arg(format!("--storage.tsdb.path={}", directory.join("tsdb").display()));
+            command.arg(format!("--web.listen-address={}", port.address()));
+            let mut program = Program::start("prometheus", &command, directory)?;
+            let ready = || http::get(port.address(), "/-/ready").is_ok_and(|answer| answer.status == 200);
+            program.wait_ready_on(port.number(), DEADLINE, ready)?;
+            Ok(Self { program, port })
+        })
     }
 
     /// Every result of an instant query: its labels and its value.

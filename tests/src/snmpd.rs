@@ -2,14 +2,13 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::net::{Ipv4Addr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
-use crate::ports::Port;
+use crate::ports::{Port, on_ports};
 use crate::process::{Program, run};
 use crate::tools;
 
@@ -44,11 +43,13 @@ impl Snmpd {
     /// Starts an agent that holds `tree`: lines of instance, type and value.
     pub fn start(directory: &Path, tree: &str) -> Result<Self> {
         fs::create_dir_all(directory)?;
-        let mut agent = Self { directory: directory.to_owned(), port: Port::any()?, program: None };
-        agent.hold(tree)?;
-        agent.configure()?;
-        agent.run()?;
-        Ok(agent)
+        on_ports(|[port]| {
+            let mut agent = Self { directory: directory.to_owned(), port, program: None };
+            agent.hold(tree)?;
+            agent.configure()?;
+            agent.run()?;
+            Ok(agent)
+        })
     }
 
     pub fn address(&self) -> String {
@@ -95,9 +96,7 @@ impl Snmpd {
         command.env("SNMP_PERSISTENT_DIR", &state).env("SNMPCONFPATH", &state).env("MIBS", "");
         command.args(["-f", "-Lo", "-C", "-c"]).arg(self.directory.join("snmpd.conf"));
         let mut program = Program::start("snmpd", &command, &self.directory)?;
-        let port = self.port.number();
-        // Its port is taken once it listens.
-        program.wait_ready(START_DEADLINE, || UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).is_err())?;
+        program.wait_ready_on(self.port.number(), START_DEADLINE, || true)?;
         self.program = Some(program);
         Ok(())
     }

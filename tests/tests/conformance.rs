@@ -29,7 +29,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use kagiban_tests::ports::Port;
+use kagiban_tests::ports::{Port, on_ports};
 use kagiban_tests::process::{Program, run};
 use kagiban_tests::{http, scratch, tools, wait};
 use rcgen::{CertificateParams, DnType, KeyPair};
@@ -363,12 +363,15 @@ impl Host {
             if self.path("named.pem").exists() { rule } else { rule.replace(&format!(", \"{root}/named.pem\""), "") };
         let configuration = self.path("exporter.yaml");
         fs::write(&configuration, rule)?;
-        let port = Port::any()?;
-        let mut command = Command::new(tools::ours("kagiban-exporter")?);
-        command.arg(format!("--web.listen-address={}", port.address())).arg("--config.file").arg(configuration);
-        let mut program = Program::start("exporter", &command, &self.0)?;
-        program.wait_ready(PATIENCE, || http::get(port.address(), "/-/ready").is_ok_and(|r| r.status == 200))?;
-        Ok(Watching { port, _program: program })
+        let ours = tools::ours("kagiban-exporter")?;
+        on_ports(|[port]| {
+            let mut command = Command::new(&ours);
+            command.arg(format!("--web.listen-address={}", port.address())).arg("--config.file").arg(&configuration);
+            let mut program = Program::start("exporter", &command, &self.0)?;
+            let ready = || http::get(port.address(), "/-/ready").is_ok_and(|answer| answer.status == 200);
+            program.wait_ready_on(port.number(), PATIENCE, ready)?;
+            Ok(Watching { port, _program: program })
+        })
     }
 }
 
@@ -401,16 +404,18 @@ impl Server {
         let (certificate, key) = self_signed("ups-01.example.com", 2020)?;
         fs::write(directory.join("tls.crt"), certificate)?;
         fs::write(directory.join("tls.key"), key)?;
-        let port = Port::any()?;
-        let mut command = Command::new(tools::openssl()?);
-        command
-            .args(["s_server", "-quiet", "-cert", "tls.crt", "-key", "tls.key", "-accept"])
-            .arg(port.address().to_string())
-            .args(more)
-            .current_dir(&directory);
-        let mut program = Program::start("s_server", &command, &directory)?;
-        program.wait_ready(PATIENCE, || std::net::TcpStream::connect(port.address()).is_ok())?;
-        Ok(Self { port, directory, _program: program })
+        let openssl = tools::openssl()?;
+        on_ports(|[port]| {
+            let mut command = Command::new(&openssl);
+            command
+                .args(["s_server", "-quiet", "-cert", "tls.crt", "-key", "tls.key", "-accept"])
+                .arg(port.address().to_string())
+                .args(more)
+                .current_dir(&directory);
+            let mut program = Program::start("s_server", &command, &directory)?;
+            program.wait_ready_on(port.number(), PATIENCE, || true)?;
+            Ok(Self { port, directory: directory.clone(), _program: program })
+        })
     }
 
     fn target(&self) -> String {

@@ -21,6 +21,7 @@ struct Leader<K: Eq + Hash, V> {
     under_way: Arc<Mutex<HashMap<K, Waiting<V>>>>,
     key: K,
     landed: watch::Sender<Option<V>>,
+    has_left: bool,
 }
 
 impl<K, V> Flights<K, V>
@@ -73,22 +74,31 @@ where
                 let key = place.key().clone();
                 let (landed, result) = watch::channel(None);
                 place.insert(result.clone());
-                (result, Some(Leader { under_way: Arc::clone(&self.0), key, landed }))
+                (result, Some(Leader { under_way: Arc::clone(&self.0), key, landed, has_left: false }))
             }
         }
     }
 }
 
 impl<K: Eq + Hash, V> Leader<K, V> {
-    fn land(self, value: V) {
+    /// Whoever asks from now on gets a look of their own, and not the result of this one.
+    fn land(mut self, value: V) {
+        self.leave();
         self.landed.send_replace(Some(value));
+    }
+
+    fn leave(&mut self) {
+        self.under_way.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
+        self.has_left = true;
     }
 }
 
 impl<K: Eq + Hash, V> Drop for Leader<K, V> {
     /// Before the sender goes: who finds no result then finds no flight either, and leads the next.
     fn drop(&mut self) {
-        self.under_way.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
+        if !self.has_left {
+            self.leave();
+        }
     }
 }
 

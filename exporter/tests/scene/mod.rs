@@ -114,9 +114,10 @@ pub async fn tls_server(identity: &Identity, manner: &Manner<'_>) -> SocketAddr 
     address
 }
 
-/// The built program with a configuration.
+/// The built program with a configuration. The kernel ends it when the thread of its test ends, however that is.
 pub fn program(config: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_kagiban-exporter"));
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL", "--", env!("CARGO_BIN_EXE_kagiban-exporter")]);
     command.arg("--config.file").arg(config).env_remove("JAVA_HOME");
     command
 }

@@ -119,18 +119,20 @@ impl Service {
     }
 
     pub fn stop_argv(&self) -> Vec<String> {
-        self.argv("rm -f \"$0/run\"; while [ -e \"$0/up\" ]; do sleep 0.01; done")
+        self.argv("rm -f \"$0/run\"; while [ -e \"$0/up\" ]; do there || exit 1; sleep 0.01; done")
     }
 
     pub fn start_argv(&self) -> Vec<String> {
         self.argv(
             "echo >> \"$0/starts\"; rm -f \"$0/failed\"; touch \"$0/run\"; \
-             while [ ! -e \"$0/up\" ]; do [ -e \"$0/failed\" ] && exit 1; sleep 0.01; done",
+             while [ ! -e \"$0/up\" ]; do [ -e \"$0/failed\" ] && exit 1; there || exit 1; sleep 0.01; done",
         )
     }
 
     fn argv(&self, script: &str) -> Vec<String> {
-        ["sh", "-c", script, self.control.to_str().unwrap()].map(str::to_owned).to_vec()
+        // A command outlives a test that fails or is killed, and must not wait for ever for a service that is gone.
+        let script = format!("there() {{ [ -d \"$0\" ] && [ -e /proc/{} ]; }}; {script}", std::process::id());
+        ["sh", "-c", &script, self.control.to_str().unwrap()].map(str::to_owned).to_vec()
     }
 
     /// From now on it only starts with this leaf.

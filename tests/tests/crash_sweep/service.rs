@@ -80,14 +80,14 @@ impl Service {
     }
 
     pub(crate) fn stop_argv(control: &Path) -> [String; 4] {
-        argv("rm -f \"$0/run\"; while [ -e \"$0/up\" ]; do sleep 0.01; done", control)
+        argv("rm -f \"$0/run\"; while [ -e \"$0/up\" ]; do there || exit 1; sleep 0.01; done", control)
     }
 
     pub(crate) fn start_argv(control: &Path) -> [String; 4] {
         argv(
-            "while [ -e \"$0/waits-for-ready\" ]; do sleep 0.01; done; \
+            "while [ -e \"$0/waits-for-ready\" ]; do there || exit 1; sleep 0.01; done; \
              echo >>\"$0/starts\"; rm -f \"$0/failed\"; : >\"$0/run\"; \
-             while [ ! -e \"$0/up\" ]; do [ -e \"$0/failed\" ] && exit 1; sleep 0.01; done",
+             while [ ! -e \"$0/up\" ]; do [ -e \"$0/failed\" ] && exit 1; there || exit 1; sleep 0.01; done",
             control,
         )
     }
@@ -114,6 +114,7 @@ impl Service {
 
 impl Drop for Service {
     fn drop(&mut self) {
+        let _ = fs::write(self.control.join("over"), "");
         self.over.store(true, Ordering::Relaxed);
     }
 }
@@ -126,8 +127,10 @@ pub(crate) fn certified_key(entry: &Entry) -> Result<CertifiedKey> {
     Ok(CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider())?)
 }
 
+/// A command whose host was killed lives on, and waits: until the service is over, or the test is gone.
 fn argv(script: &str, control: &Path) -> [String; 4] {
-    ["sh", "-c", script, &control.to_string_lossy()].map(str::to_owned)
+    let script = format!("there() {{ [ ! -e \"$0/over\" ] && [ -e /proc/{} ]; }}; {script}", std::process::id());
+    ["sh", "-c", &script, &control.to_string_lossy()].map(str::to_owned)
 }
 
 fn load(store: &Path, password: &PasswordSource) -> Result<ServerConfig> {

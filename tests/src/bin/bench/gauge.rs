@@ -61,7 +61,8 @@ impl Gauged {
         let started = Instant::now();
         let mut program = Program::start("exporter", &command, directory)?;
         loop {
-            if http::get(port.address(), "/-/ready").is_ok_and(|response| response.status == 200) {
+            let ready = || http::get(port.address(), "/-/ready").is_ok_and(|response| response.status == 200);
+            if program.has_port(port.number()) && ready() {
                 break;
             }
             if !program.is_running() || started.elapsed() > READY_DEADLINE {
