@@ -1,11 +1,12 @@
 //! The program at work: sources watched, the snapshot rendered, pages served, until somebody says stop.
 
 mod keeper;
+mod secrets;
 
 use std::collections::BTreeMap;
 use std::io;
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -19,11 +20,12 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::blocking::{self, Work};
-use crate::config::{self, CompatSet, Config, ConfigError};
+use crate::config::{self, CompatSet, Config, ConfigError, SecretFile};
 use crate::discovery::{Found, Places};
 use crate::host_api;
 use crate::platform::{self, Lifecycle, Request, Requests};
 use crate::render::{Format, Program, Rendered};
+use crate::rotation::conflicts::{self, Conflict};
 use crate::snapshot::{Board, Label, SourceId, SourceKind};
 use crate::sources::{self, Gate, Source, Traps};
 use crate::web::{Guard, GuardError, ListenAddress, ListenError, Listeners, Prober, Site, TelemetryPath};
@@ -60,11 +62,26 @@ pub enum ServiceError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     #[error(transparent)]
+    Agents(#[from] Conflict),
+    #[error(transparent)]
     Listen(#[from] ListenError),
     #[error(transparent)]
     Guard(#[from] GuardError),
     #[error("cannot listen for signals: {0}")]
     Signals(io::Error),
+}
+
+impl ServiceError {
+    /// Stable, for logs.
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::Config(error) => error.reason(),
+            Self::Agents(conflict) => conflict.reason(),
+            Self::Listen(_) => "listen",
+            Self::Guard(_) => "web_config",
+            Self::Signals(_) => "signals",
+        }
+    }
 }
 
 /// What to look at, worked out from the configuration and the host.
@@ -103,7 +120,9 @@ pub async fn serve(options: Options) -> Result<(), ServiceError> {
     let keeper = keeper::Keeper::open(state_directory(&plan_at_start.config)).await;
     keeper.resume(&board);
     board.note_feeds(plan_at_start.feeds());
+    board.note_power(plan_at_start.config.power.clone());
     let Plan { host, config, prober, sources, traps } = plan_at_start;
+    let secret_files = config.secret_files();
     let site = Arc::new(Site {
         host: host.to_string(),
         telemetry_path: options.telemetry_path,
@@ -116,7 +135,7 @@ pub async fn serve(options: Options) -> Result<(), ServiceError> {
     board.note_reload(true, started);
     let compat = Arc::new(ArcSwap::from_pointee(config.compat.clone()));
     let stop = CancellationToken::new();
-    let mut watches = Watches::start(sources, traps, &board);
+    let mut watches = Watches::start(sources, traps, secret_files, &board);
     let mut parts = JoinSet::new();
     let board_of_api = Arc::clone(&board);
     parts.spawn(render(Arc::clone(&site), Arc::clone(&compat), stop.clone()));
@@ -134,11 +153,15 @@ pub async fn serve(options: Options) -> Result<(), ServiceError> {
                     Ok(plan) => {
                         watches.stop().await;
                         board.note_feeds(plan.feeds());
+                        board.note_power(plan.config.power.clone());
+                        let secret_files = plan.config.secret_files();
                         compat.store(Arc::new(plan.config.compat));
-                        watches = Watches::start(plan.sources, plan.traps, &board);
+                        watches = Watches::start(plan.sources, plan.traps, secret_files, &board);
                         site.prober.store(plan.prober);
                         board.note_reload(true, Timestamp::now());
-                        info!("configuration loaded; the host API keeps the one that it was started with");
+                        info!(
+                            "configuration loaded; hostApi and agents stay as they were at the start, power counts from now on"
+                        );
                     }
                     Err(error) => {
                         board.note_reload(false, Timestamp::now());
@@ -168,15 +191,26 @@ pub async fn once(config_file: Option<PathBuf>) -> Result<(Vec<u8>, bool), Servi
     keeper::Keeper::open(state_directory(&config)).await.resume(&board);
     board.expect(sources.iter().map(|source| (source.id().clone(), source.reasons())));
     board.note_reload(true, started);
+    secrets::look(&Arc::new(config.secret_files()), &board).await;
     sources::look_at_all(sources, &board).await;
     let snapshot = board.snapshot();
     let all_up = snapshot.passes().all(|(_, pass)| pass.is_up());
     Ok((Rendered::new(&snapshot, &config.compat).answer(Format::Text, &Program::now(started)).concat(), all_up))
 }
 
-async fn plan(config_file: Option<PathBuf>) -> Result<Plan, ConfigError> {
+/// Loads a configuration, and looks whether its agents get in each other's way on this host.
+///
+/// # Errors
+/// When it is bad.
+pub fn load(path: &Path) -> Result<Config, ServiceError> {
+    let config = config::load(path)?;
+    conflicts::check_configured(&config.agents)?;
+    Ok(config)
+}
+
+async fn plan(config_file: Option<PathBuf>) -> Result<Plan, ServiceError> {
     let planned = blocking::run(Work::Config, Instant::now() + CONFIG_WITHIN, move || {
-        let config = config_file.map_or_else(|| Ok(Config::default()), |path| config::load(&path))?;
+        let config = config_file.map_or_else(|| Ok(Config::default()), |path| load(&path))?;
         let found = Places::usual().search();
         say(&config, &found);
         let host = host_name(&config);
@@ -256,12 +290,13 @@ struct Watches {
 }
 
 impl Watches {
-    fn start(sources: Vec<Source>, traps: Option<Traps>, board: &Arc<Board>) -> Self {
+    fn start(sources: Vec<Source>, traps: Option<Traps>, secret_files: Vec<SecretFile>, board: &Arc<Board>) -> Self {
         board.expect(sources.iter().map(|source| (source.id().clone(), source.reasons())));
         let (stop, gate, mut tasks) = (CancellationToken::new(), Gate::default(), JoinSet::new());
         for source in sources {
             tasks.spawn(sources::watch(source, Arc::clone(board), gate.clone(), stop.clone()));
         }
+        tasks.spawn(secrets::watch(secret_files, Arc::clone(board), stop.clone()));
         match traps {
             Some(traps) => _ = tasks.spawn(traps.receive(Arc::clone(board), stop.clone())),
             None => board.forget_traps(),

@@ -17,6 +17,7 @@ mod file;
 mod health;
 mod host_api;
 mod probe;
+mod secrets;
 mod shutdown;
 mod tls;
 mod ups;
@@ -35,6 +36,7 @@ pub use file::{ConfigError, WebFile, load, load_web, parse};
 pub use health::{HealthConfig, HealthSnmpConfig};
 pub use host_api::{ClientName, HostApiConfig, PowerConfig};
 pub use probe::{AllowedTarget, ProbeConfig};
+pub use secrets::SecretFile;
 pub use shutdown::ShutdownConfig;
 pub use tls::TlsEndpoint;
 pub use ups::{

@@ -32,6 +32,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{AgentConfig, HostApiConfig, PowerConfig};
 use crate::rotation::agent::{Agent, AgentConfigError};
+use crate::rotation::conflicts::{self, Conflict};
 use crate::rotation::{Host, PowerGate, SpawnError, Vault, VaultError, Worker};
 use crate::snapshot::Board;
 
@@ -52,6 +53,8 @@ pub struct Running {
 pub enum StartError {
     #[error(transparent)]
     Agent(#[from] AgentConfigError),
+    #[error(transparent)]
+    Conflict(#[from] Conflict),
     #[error("two agents are called {0}; give each its own name")]
     Duplicate(kagiban_crds::AgentName),
     #[error("hostApi.clientNames is empty: nobody could use the host API; name the operator's certificate")]
@@ -116,5 +119,6 @@ fn resolve(configs: &[AgentConfig]) -> Result<Vec<Agent>, StartError> {
         }
         agents.push(Agent::resolve(config)?);
     }
+    conflicts::check(&agents)?;
     Ok(agents)
 }

@@ -14,6 +14,7 @@
 pub mod admission;
 pub mod agent;
 mod backup;
+pub mod conflicts;
 mod digest;
 mod executor;
 mod feeds;

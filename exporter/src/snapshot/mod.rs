@@ -25,6 +25,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use crate::config::PowerConfig;
 use crate::shutdown::Report;
 
 /// What kind of thing a source looks at: the label `source_kind`.
@@ -78,6 +79,20 @@ pub struct Snapshot {
     pub shutdown: Option<Report>,
     /// The UPSes that feed this host, each with how often it is asked.
     pub feeds: BTreeMap<SourceId, Duration>,
+    /// What the configuration in force says of the host's power.
+    pub power: Option<PowerConfig>,
+    /// The files with secrets that could be looked at.
+    pub secret_files: Vec<SecretFileSeen>,
+}
+
+/// A file with a secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SecretFileSeen {
+    /// Where the configuration names it.
+    pub setting: String,
+    pub path: String,
+    /// Others may read it.
+    pub exposed: bool,
 }
 
 /// The host API's TLS files.
