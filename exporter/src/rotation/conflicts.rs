@@ -1,5 +1,6 @@
 //! Agents that would get in each other's way: one file that two of them replace, one service that two of them restart. Each
-//! would take the other's work for its own, so that they are refused when the configuration is loaded.
+//! would take the other's work for its own, so that they are refused when the configuration is loaded. At the start of the
+//! program they finish what an earlier run left, and take nothing new.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -36,22 +37,28 @@ impl Conflict {
             Self::Service { .. } => "shared_service",
         }
     }
+
+    /// Whom it keeps from being rotated.
+    pub fn agents(&self) -> Vec<&AgentName> {
+        match self {
+            Self::File { first, second, .. } | Self::Service { first, second, .. } => vec![first, second],
+            Self::OwnFile { agent, .. } => vec![agent],
+        }
+    }
 }
 
-/// The same of agents as they are configured. One that cannot be rotated at all takes part in no conflict.
-///
-/// # Errors
-/// See [`Conflict`].
-pub fn check_configured(configs: &[AgentConfig]) -> Result<(), Conflict> {
-    let agents: Vec<_> = configs.iter().filter_map(|config| Agent::resolve(config).ok()).collect();
-    check(&agents)
-}
-
-/// Looks where the files of each agent really lie, and which service each restarts.
+/// Looks whether agents can all be rotated, as they are configured. One that cannot be rotated at all takes part in no conflict.
 ///
 /// # Errors
 /// The first conflict.
-pub fn check(agents: &[Agent]) -> Result<(), Conflict> {
+pub fn check_configured(configs: &[AgentConfig]) -> Result<(), Conflict> {
+    let agents: Vec<_> = configs.iter().filter_map(|config| Agent::resolve(config).ok()).collect();
+    all(&agents).into_iter().next().map_or(Ok(()), Err)
+}
+
+/// Every conflict, by where the files of each agent really lie, and by the service that each restarts.
+pub fn all(agents: &[Agent]) -> Vec<Conflict> {
+    let mut conflicts = Vec::new();
     let mut files: BTreeMap<Destination, &AgentName> = BTreeMap::new();
     let mut services: BTreeMap<String, &AgentName> = BTreeMap::new();
     for agent in agents {
@@ -59,28 +66,28 @@ pub fn check(agents: &[Agent]) -> Result<(), Conflict> {
         for path in written(agent) {
             let destinations = platform::destinations(path);
             if let Some(first) = destinations.iter().find_map(|at| files.get(at)) {
-                return Err(Conflict::File {
-                    first: (*first).clone(),
-                    second: agent.name.clone(),
-                    path: path.to_owned(),
-                });
+                let (first, second) = ((*first).clone(), agent.name.clone());
+                conflicts.push(Conflict::File { first, second, path: path.to_owned() });
             }
             if !own.is_disjoint(&destinations) {
-                return Err(Conflict::OwnFile { agent: agent.name.clone(), path: path.to_owned() });
+                conflicts.push(Conflict::OwnFile { agent: agent.name.clone(), path: path.to_owned() });
             }
             own.extend(destinations);
         }
-        files.extend(own.into_iter().map(|at| (at, &agent.name)));
+        for at in own {
+            files.entry(at).or_insert(&agent.name);
+        }
         let restarted: BTreeSet<_> =
             [&agent.service.stop, &agent.service.start].into_iter().flat_map(|argv| named(argv)).collect();
         for service in restarted {
             if let Some(first) = services.get(&service) {
-                return Err(Conflict::Service { first: (*first).clone(), second: agent.name.clone(), service });
+                conflicts.push(Conflict::Service { first: (*first).clone(), second: agent.name.clone(), service });
+            } else {
+                services.insert(service, &agent.name);
             }
-            services.insert(service, &agent.name);
         }
     }
-    Ok(())
+    conflicts
 }
 
 /// Every file that a rotation of the agent replaces.
