@@ -24,9 +24,9 @@ const IDENTITY_AGE: Duration = Duration::from_secs(60);
 /// Identities kept at once; beyond this the store of them starts anew.
 const MAX_IDENTITIES: usize = 1024;
 
-/// The way to agents.
+/// The client of all agents: it knows which identity each host is asked with.
 #[derive(Debug)]
-pub struct Hand {
+pub struct AgentClient {
     cluster: Cluster,
     metrics: SharedMetrics,
     identities: Mutex<HashMap<(String, String), (Instant, ClientIdentity)>>,
@@ -57,7 +57,7 @@ impl ActError {
     }
 }
 
-impl Hand {
+impl AgentClient {
     pub fn new(cluster: Cluster, metrics: SharedMetrics) -> Self {
         Self { cluster, metrics, identities: Mutex::default() }
     }

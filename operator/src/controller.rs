@@ -13,7 +13,7 @@ use kube::runtime::watcher;
 
 use crate::cluster::{ClusterError, WATCH_SECONDS};
 use crate::metrics::Guarded;
-use crate::reconcile::{Workshop, pass};
+use crate::reconcile::{Context, pass};
 
 /// A pass asks one host and the API server a few times; one that takes longer gives its place to others.
 const PASS_DEADLINE: Duration = Duration::from_secs(120);
@@ -48,17 +48,17 @@ pub fn controller(api: Api<Guarded>, concurrency: u16) -> Controller<Guarded> {
     Controller::new(api, watch).with_config(Config::default().concurrency(concurrency))
 }
 
-/// Runs until the workshop is told to stop, and lets what is in flight end.
-pub async fn run(controller: Controller<Guarded>, workshop: Arc<Workshop>) {
-    let stopping = workshop.stopping.clone();
-    let acquired = futures::stream::unfold(workshop.leadership.clone(), |mut leadership| async move {
+/// Runs until the context is told to stop, and lets what is in flight end.
+pub async fn run(controller: Controller<Guarded>, context: Arc<Context>) {
+    let stopping = context.stopping.clone();
+    let acquired = futures::stream::unfold(context.leadership.clone(), |mut leadership| async move {
         leadership.acquired().await;
         Some(((), leadership))
     });
     controller
         .reconcile_all_on(acquired)
         .graceful_shutdown_on(async move { stopping.cancelled().await })
-        .run(reconcile, retry, workshop)
+        .run(reconcile, retry, context)
         .for_each(|result| async move {
             match result {
                 Ok((object, action)) => tracing::debug!(%object, ?action, "looked at"),
@@ -71,8 +71,8 @@ pub async fn run(controller: Controller<Guarded>, workshop: Arc<Workshop>) {
         .await;
 }
 
-async fn reconcile(object: Arc<Guarded>, workshop: Arc<Workshop>) -> Result<Action, PassError> {
-    if workshop.leadership.epoch().is_none() {
+async fn reconcile(object: Arc<Guarded>, context: Arc<Context>) -> Result<Action, PassError> {
+    if context.leadership.epoch().is_none() {
         return Ok(Action::await_change());
     }
     let mac: &ManagedAgentCertificate = match &object.0 {
@@ -84,24 +84,24 @@ async fn reconcile(object: Arc<Guarded>, workshop: Arc<Workshop>) -> Result<Acti
         }
     };
     let started = Instant::now();
-    let pass = AssertUnwindSafe(pass(mac, &workshop)).catch_unwind();
+    let pass = AssertUnwindSafe(pass(mac, &context)).catch_unwind();
     let result = match tokio::time::timeout(PASS_DEADLINE, pass).await {
         Ok(Ok(result)) => result.map_err(PassError::from),
         Ok(Err(_)) => Err(PassError::Panic),
         Err(_) => Err(PassError::Deadline),
     };
-    workshop.metrics.reconciled(started.elapsed());
+    context.metrics.reconciled(started.elapsed());
     if result.is_ok() {
-        workshop.ledger.passed(&mac.uid().unwrap_or_default());
+        context.ledger.passed(&mac.uid().unwrap_or_default());
     }
     result
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "the signature that the controller calls")]
-fn retry(object: Arc<Guarded>, error: &PassError, workshop: Arc<Workshop>) -> Action {
+fn retry(object: Arc<Guarded>, error: &PassError, context: Arc<Context>) -> Action {
     let uid = object.uid().unwrap_or_default();
-    let failures = workshop.ledger.failed(&uid);
-    workshop.metrics.reconcile_failed(error.reason());
+    let failures = context.ledger.failed(&uid);
+    context.metrics.reconcile_failed(error.reason());
     match error {
         // somebody wrote in between: nothing is wrong
         PassError::Cluster(ClusterError::Conflict { .. }) => {
@@ -112,5 +112,5 @@ fn retry(object: Arc<Guarded>, error: &PassError, workshop: Arc<Workshop>) -> Ac
         }
     }
     let factor = 1u32.checked_shl(failures.saturating_sub(1)).unwrap_or(u32::MAX);
-    Action::requeue(FIRST_RETRY.saturating_mul(factor).min(workshop.policy.resync.max(FIRST_RETRY)))
+    Action::requeue(FIRST_RETRY.saturating_mul(factor).min(context.policy.resync.max(FIRST_RETRY)))
 }

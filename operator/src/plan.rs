@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use kagiban_crds::resource::{BlockedBy, ManagedAgentCertificate};
 use kube::{Client, ResourceExt};
 
-use crate::act::Hand;
+use crate::act::AgentClient;
 use crate::cli::PlanArgs;
 use crate::cluster::{Cluster, object};
 use crate::decide::{Decision, Inputs, Observed, Obstacle, Policy, Reason, Rival, Step, decide, trigger_words};
@@ -66,7 +66,7 @@ pub(crate) enum Planned {
 
 struct Eyes {
     cluster: Cluster,
-    hand: Hand,
+    agents: AgentClient,
     namespace: String,
 }
 
@@ -77,7 +77,7 @@ impl Eyes {
         let client = Client::try_from(config).context("the cluster's address or credentials cannot be used")?;
         let metrics = Arc::new(Metrics::new(None));
         let cluster = Cluster::new(client, metrics.clone(), "kagiban-operator-plan".to_owned());
-        Ok(Self { hand: Hand::new(cluster.clone(), metrics), cluster, namespace })
+        Ok(Self { agents: AgentClient::new(cluster.clone(), metrics), cluster, namespace })
     }
 }
 
@@ -112,7 +112,7 @@ async fn one(mac: ManagedAgentCertificate, all: &[ManagedAgentCertificate], eyes
     resource.held = true;
     let report = match broken {
         Some(obstacle) => Err(obstacle),
-        None => eyes.hand.look(&resource).await,
+        None => eyes.agents.look(&resource).await,
     };
     let decision = decide(&Inputs {
         resource: &resource,

@@ -11,7 +11,7 @@ use kube::runtime::controller::Action;
 use kube::runtime::reflector::Store;
 use tokio_util::sync::CancellationToken;
 
-use crate::act::{ActError, Hand};
+use crate::act::{ActError, AgentClient};
 use crate::cluster::{Cluster, ClusterError, object};
 use crate::decide::{Decision, Inputs, Observed, Obstacle, Policy, Resource, Rival, Step, Story, decide};
 use crate::leader::Leadership;
@@ -25,9 +25,9 @@ const SHORTEST_WAIT: Duration = Duration::from_millis(500);
 
 /// What a pass works with.
 #[derive(Debug)]
-pub struct Workshop {
+pub struct Context {
     pub cluster: Cluster,
-    pub hand: Hand,
+    pub agents: AgentClient,
     pub store: Store<Guarded>,
     pub ledger: Ledger,
     pub leadership: Leadership,
@@ -41,93 +41,93 @@ pub struct Workshop {
 ///
 /// # Errors
 /// When the API server does not answer, or somebody else wrote in between: the next pass starts from what it reads.
-pub async fn pass(seen: &ManagedAgentCertificate, workshop: &Workshop) -> Result<Action, ClusterError> {
+pub async fn pass(seen: &ManagedAgentCertificate, context: &Context) -> Result<Action, ClusterError> {
     let mut mac = seen.clone();
     let uid = mac.uid().unwrap_or_default();
     let mut fresh = false;
     for _ in 0..MAX_ROUNDS {
-        let rival = rival(&mac, &workshop.store);
-        workshop.ledger.asked(&object(&mac));
-        let report = look(workshop, &object(&mac), rival.as_ref()).await;
-        let mut decision = judge(workshop, &mac, rival.as_ref(), &report);
+        let rival = rival(&mac, &context.store);
+        context.ledger.asked(&object(&mac));
+        let report = look(context, &object(&mac), rival.as_ref()).await;
+        let mut decision = judge(context, &mac, rival.as_ref(), &report);
         if !changes(&decision, &mac) {
-            return Ok(rest(workshop, &uid, decision.step));
+            return Ok(rest(context, &uid, decision.step));
         }
         if !fresh {
             // the cache may not have our own last write yet
-            let Some(read) = workshop.cluster.fresh(&mac).await? else {
-                workshop.ledger.forget(&uid);
+            let Some(read) = context.cluster.fresh(&mac).await? else {
+                context.ledger.forget(&uid);
                 return Ok(Action::await_change());
             };
             mac = read;
-            workshop.ledger.asked(&object(&mac));
-            decision = judge(workshop, &mac, rival.as_ref(), &report);
+            context.ledger.asked(&object(&mac));
+            decision = judge(context, &mac, rival.as_ref(), &report);
             if !changes(&decision, &mac) {
-                return Ok(rest(workshop, &uid, decision.step));
+                return Ok(rest(context, &uid, decision.step));
             }
         }
-        if !may_act(workshop) {
+        if !may_act(context) {
             return Ok(Action::await_change());
         }
         if decision.step == Step::EnsureFinalizer {
-            mac = workshop.cluster.hold(&mac).await?;
+            mac = context.cluster.hold(&mac).await?;
             fresh = true;
             continue;
         }
         if decision.status != mac.status.clone().unwrap_or_default() {
             let ended = ended(&mac, &decision);
-            mac = workshop.cluster.write_status(&mac, &decision.status).await?;
+            mac = context.cluster.write_status(&mac, &decision.status).await?;
             if let Some(outcome) = ended {
-                workshop.metrics.rotation_ended(outcome);
+                context.metrics.rotation_ended(outcome);
             }
         }
         for story in &decision.stories {
-            workshop.cluster.tell(&mac, story).await;
+            context.cluster.tell(&mac, story).await;
         }
         if !decision.step.acts() {
-            return Ok(rest(workshop, &uid, decision.step));
+            return Ok(rest(context, &uid, decision.step));
         }
         if decision.step == Step::ReleaseFinalizer {
-            workshop.cluster.release(&mac).await?;
-            workshop.ledger.forget(&uid);
+            context.cluster.release(&mac).await?;
+            context.ledger.forget(&uid);
             return Ok(Action::await_change());
         }
-        act(workshop, &mac, &uid, decision.step, report.as_ref().ok()).await;
+        act(context, &mac, &uid, decision.step, report.as_ref().ok()).await;
         fresh = false;
     }
-    Ok(Action::requeue(workshop.policy.resync.min(Duration::from_secs(5))))
+    Ok(Action::requeue(context.policy.resync.min(Duration::from_secs(5))))
 }
 
-async fn look(workshop: &Workshop, resource: &Resource, rival: Option<&Rival>) -> Result<AgentReport, Obstacle> {
+async fn look(context: &Context, resource: &Resource, rival: Option<&Rival>) -> Result<AgentReport, Obstacle> {
     if rival.is_some() || (resource.deleted_at.is_some() && !resource.held) {
         // nothing that the host could say would matter
         return Err(Obstacle::new(kagiban_crds::resource::BlockedBy::Conflict, "not asked"));
     }
-    let report = workshop.hand.look(resource).await;
+    let report = context.agents.look(resource).await;
     match &report {
-        Ok(_) => workshop.ledger.looked(&resource.uid),
+        Ok(_) => context.ledger.looked(&resource.uid),
         Err(obstacle) => {
             tracing::debug!(name = resource.name, host = resource.spec.host, "{}", obstacle.message);
-            workshop.ledger.looked_in_vain(&resource.uid, obstacle, Timestamp::now());
+            context.ledger.looked_in_vain(&resource.uid, obstacle, Timestamp::now());
         }
     }
     report
 }
 
 fn judge(
-    workshop: &Workshop,
+    context: &Context,
     mac: &ManagedAgentCertificate,
     rival: Option<&Rival>,
     report: &Result<AgentReport, Obstacle>,
 ) -> Decision {
     let resource = object(mac);
-    let setback = workshop.ledger.setback(&resource.uid, report.is_ok());
+    let setback = context.ledger.setback(&resource.uid, report.is_ok());
     decide(&Inputs {
         resource: &resource,
         host: report.as_ref().map_or_else(Observed::Unseen, Observed::Seen),
         rival,
         setback: setback.as_ref(),
-        policy: &workshop.policy,
+        policy: &context.policy,
         now: Timestamp::now(),
     })
 }
@@ -136,21 +136,21 @@ fn changes(decision: &Decision, mac: &ManagedAgentCertificate) -> bool {
     decision.step.acts() || decision.status != mac.status.clone().unwrap_or_default()
 }
 
-fn may_act(workshop: &Workshop) -> bool {
-    !workshop.stopping.is_cancelled() && workshop.leadership.epoch().is_some()
+fn may_act(context: &Context) -> bool {
+    !context.stopping.is_cancelled() && context.leadership.epoch().is_some()
 }
 
 /// A step that fails is remembered; the next round decides what becomes of it.
-async fn act(workshop: &Workshop, mac: &ManagedAgentCertificate, uid: &str, step: Step, report: Option<&AgentReport>) {
+async fn act(context: &Context, mac: &ManagedAgentCertificate, uid: &str, step: Step, report: Option<&AgentReport>) {
     let resource = object(mac);
     // asked for at the last moment, for each step anew
-    let Some(epoch) = workshop.leadership.epoch().filter(|_| may_act(workshop)) else { return };
+    let Some(epoch) = context.leadership.epoch().filter(|_| may_act(context)) else { return };
     let done: Result<Option<Story>, ActError> = match (step, report) {
-        (Step::Open { generation, .. }, _) => workshop.hand.open(&resource, generation, epoch).await.map(|()| None),
+        (Step::Open { generation, .. }, _) => context.agents.open(&resource, generation, epoch).await.map(|()| None),
         (Step::Deliver { generation }, Some(report)) => {
-            workshop.hand.deliver(&resource, generation, epoch, report, Timestamp::now()).await.map(Some)
+            context.agents.deliver(&resource, generation, epoch, report, Timestamp::now()).await.map(Some)
         }
-        (Step::Rollback { generation }, _) => workshop.hand.roll_back(&resource, generation, epoch).await.map(Some),
+        (Step::Rollback { generation }, _) => context.agents.roll_back(&resource, generation, epoch).await.map(Some),
         (
             Step::Deliver { .. }
             | Step::EnsureFinalizer
@@ -164,16 +164,16 @@ async fn act(workshop: &Workshop, mac: &ManagedAgentCertificate, uid: &str, step
     };
     match done {
         Ok(story) => {
-            workshop.ledger.acted(uid);
+            context.ledger.acted(uid);
             if let Some(story) = story {
-                workshop.cluster.tell(mac, &story).await;
+                context.cluster.tell(mac, &story).await;
             }
         }
         Err(error) => {
             let obstacle = match error {
                 ActError::Obstacle(obstacle) => obstacle,
                 ActError::Outdone(epoch, obstacle) => {
-                    workshop.leadership.outdone_by(epoch);
+                    context.leadership.outdone_by(epoch);
                     obstacle
                 }
             };
@@ -186,26 +186,26 @@ async fn act(workshop: &Workshop, mac: &ManagedAgentCertificate, uid: &str, step
                 "{}",
                 obstacle.message
             );
-            workshop.ledger.acted_in_vain(uid, &obstacle, Timestamp::now());
+            context.ledger.acted_in_vain(uid, &obstacle, Timestamp::now());
         }
     }
 }
 
 /// When to look again. Never later than the resync, so that a clock that jumps or a host that sleeps is noticed.
-fn rest(workshop: &Workshop, uid: &str, step: Step) -> Action {
+fn rest(context: &Context, uid: &str, step: Step) -> Action {
     let until = |time: Timestamp| {
         let wait = Duration::try_from(time.duration_since(Timestamp::now())).unwrap_or_default();
-        Action::requeue(wait.clamp(SHORTEST_WAIT, workshop.policy.resync.max(SHORTEST_WAIT)))
+        Action::requeue(wait.clamp(SHORTEST_WAIT, context.policy.resync.max(SHORTEST_WAIT)))
     };
     match step {
         Step::Idle { until: time } => {
-            workshop.ledger.acted(uid);
+            context.ledger.acted(uid);
             until(time)
         }
         Step::Blocked { retry, .. } => until(retry),
         Step::Follow { after, .. } => Action::requeue(after),
         Step::Gone => {
-            workshop.ledger.forget(uid);
+            context.ledger.forget(uid);
             Action::await_change()
         }
         Step::EnsureFinalizer

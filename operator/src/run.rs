@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::Context as _;
 use jiff::Timestamp;
 use kagiban_crds::Epoch;
 use kube::Client;
@@ -12,7 +12,7 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::act::Hand;
+use crate::act::AgentClient;
 use crate::cli::{ClusterArgs, RunArgs};
 use crate::cluster::{Cluster, harden};
 use crate::controller::{controller, run as work};
@@ -20,7 +20,7 @@ use crate::decide::Policy;
 use crate::leader::{Election, Leadership};
 use crate::ledger::Ledger;
 use crate::metrics::{Guarded, Metrics};
-use crate::reconcile::Workshop;
+use crate::reconcile::Context;
 use crate::web;
 
 const LEASE: &str = "kagiban-operator";
@@ -58,8 +58,8 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     );
 
     tokio::spawn(stop_on_signal(stopping.clone()));
-    let workshop = Workshop {
-        hand: Hand::new(cluster.clone(), metrics.clone()),
+    let context = Context {
+        agents: AgentClient::new(cluster.clone(), metrics.clone()),
         cluster,
         store,
         ledger: Ledger::default(),
@@ -68,7 +68,7 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
         metrics,
         stopping,
     };
-    work(controller, Arc::new(workshop)).await;
+    work(controller, Arc::new(context)).await;
     // only now: the Lease is held until the last pass has ended
     closing.cancel();
     if let Some(election) = election {

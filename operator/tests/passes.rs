@@ -8,13 +8,13 @@ use std::time::Duration;
 use kagiban_crds::Epoch;
 use kagiban_crds::host_api::{PowerState, RefusalReason, RotationState};
 use kagiban_crds::resource::{FINALIZER, ManagedAgentCertificate};
-use kagiban_operator::act::Hand;
+use kagiban_operator::act::AgentClient;
 use kagiban_operator::cluster::{Cluster, ClusterError};
 use kagiban_operator::decide::Policy;
 use kagiban_operator::leader::Leadership;
 use kagiban_operator::ledger::Ledger;
 use kagiban_operator::metrics::Metrics;
-use kagiban_operator::reconcile::{Workshop, pass};
+use kagiban_operator::reconcile::{Context, pass};
 use kube::runtime::reflector;
 use serde_json::json;
 use support::cluster::FakeCluster;
@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 struct Stage {
     cluster: FakeCluster,
     host: Host,
-    workshop: Workshop,
+    context: Context,
 }
 
 impl Stage {
@@ -40,20 +40,20 @@ impl Stage {
         let fleet = Authority::new("fleet");
         cluster.secret("fleet-ca", &[("tls.crt", &fleet.pem()), ("tls.key", &fleet.key_pem)]);
         cluster.put(&resource(&format!("https://{}", host.address)));
-        let workshop = workshop(&cluster);
-        Self { cluster, host, workshop }
+        let context = context(&cluster);
+        Self { cluster, host, context }
     }
 
     /// As the controller does, with the newest object, until it is told to wait for long.
     async fn settle(&self) {
         for _ in 0..20 {
-            pass(&self.cluster.mac(), &self.workshop).await.expect("the API server answers");
+            pass(&self.cluster.mac(), &self.context).await.expect("the API server answers");
         }
     }
 
     /// The process ends, and another starts.
     fn restart(&mut self) {
-        self.workshop = workshop(&self.cluster);
+        self.context = context(&self.cluster);
     }
 
     fn condition(&self, kind: &str) -> String {
@@ -63,12 +63,12 @@ impl Stage {
     }
 }
 
-fn workshop(cluster: &FakeCluster) -> Workshop {
+fn context(cluster: &FakeCluster) -> Context {
     let metrics = Arc::new(Metrics::new(None));
     let connection = Cluster::new(cluster.client.clone(), metrics.clone(), "test".into());
     let (store, _) = reflector::store();
-    Workshop {
-        hand: Hand::new(connection.clone(), metrics.clone()),
+    Context {
+        agents: AgentClient::new(connection.clone(), metrics.clone()),
         cluster: connection,
         store,
         ledger: Ledger::default(),
@@ -130,7 +130,7 @@ async fn an_operator_that_dies_around_any_write_leaves_one_rotation() {
         lock(&stage.cluster.state).lose_answer_of = Some(lost);
         let died = async {
             for _ in 0..20 {
-                let _ = pass(&stage.cluster.mac(), &stage.workshop).await;
+                let _ = pass(&stage.cluster.mac(), &stage.context).await;
             }
         };
         // the answer never comes, and then the process is gone
@@ -148,7 +148,7 @@ async fn a_cache_that_lags_behind_our_own_writes_starts_nothing_twice() {
     let stage = Stage::set().await;
     let stale = stage.cluster.mac();
     for _ in 0..20 {
-        pass(&stale, &stage.workshop).await.expect("the API server answers");
+        pass(&stale, &stage.context).await.expect("the API server answers");
     }
     assert_eq!(stage.condition("Ready"), "True Verified");
     assert_eq!(stage.host.changes().len(), 2);
@@ -202,7 +202,7 @@ async fn a_process_that_does_not_lead_changes_nothing() {
         "fleet".into(),
         "lease".into(),
     );
-    stage.workshop.leadership = follower;
+    stage.context.leadership = follower;
     stage.settle().await;
     assert_eq!(stage.cluster.writes(), Vec::<String>::new());
     assert_eq!(stage.host.changes(), Vec::<String>::new());
@@ -213,7 +213,7 @@ async fn an_api_server_that_hangs_ends_the_pass_in_time() {
     let stage = Stage::set().await;
     // the clock of this test runs ahead while everything waits
     lock(&stage.cluster.state).hang = true;
-    let error = pass(&stage.cluster.mac(), &stage.workshop).await.expect_err("it hangs");
+    let error = pass(&stage.cluster.mac(), &stage.context).await.expect_err("it hangs");
     assert!(matches!(error, ClusterError::Timeout { .. }), "{error}");
 }
 
