@@ -11,8 +11,8 @@ use crate::host_api::KeyRequest;
 pub use crate::host_api::{OnUnreadable, RotationState, StoreFormat};
 pub use duration::{DurationError, GoDuration};
 pub use status::{
-    BlockedBy, HISTORY_LIMIT, HistoryEntry, LeafStatus, ManagedAgentCertificateStatus, Outcome, RotationStatus, SIGNED_LIMIT,
-    SignedLeaf, Trigger,
+    BlockedBy, HISTORY_LIMIT, HistoryEntry, LeafStatus, ManagedAgentCertificateStatus, Outcome, RotationStatus,
+    SIGNED_LIMIT, SignedLeaf, Trigger,
 };
 
 /// The API group.

@@ -19,11 +19,12 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use crate::decide::{ConditionType, Reason};
+use crate::expiries::{SecretExpiries, SecretUse};
 
 /// An object of the watch; one that cannot be read is still an object.
 pub type Guarded = DeserializeGuard<ManagedAgentCertificate>;
 
-type Labels = Vec<(&'static str, String)>;
+pub(crate) type Labels = Vec<(&'static str, String)>;
 
 /// From a cached look to a rotation's push.
 const RECONCILE_BUCKETS: [f64; 9] = [0.005, 0.02, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 120.0];
@@ -37,6 +38,7 @@ pub struct Metrics {
     leader: Gauge,
     reconciles: Histogram,
     failures: Family<Labels, Counter>,
+    expiries: SecretExpiries,
 }
 
 impl fmt::Debug for Metrics {
@@ -71,11 +73,13 @@ impl Metrics {
         );
         let build: Family<Labels, Gauge> = Family::default();
         build.get_or_create(&vec![("version", env!("CARGO_PKG_VERSION").to_owned())]).set(1);
+        let expiries = SecretExpiries::default();
+        registry.register_collector(Box::new(expiries.clone()));
         registry.register("kagiban_build_info", "Always 1; the version is a label", build);
         if let Some(store) = store {
             registry.register_collector(Box::new(Fleet(store)));
         }
-        Self { registry, api_requests, host_requests, rotations, leader, reconciles, failures }
+        Self { registry, api_requests, host_requests, rotations, leader, reconciles, failures, expiries }
     }
 
     /// Prometheus's text format, version 0.0.4: every scraper reads it, and `promtool check metrics` nothing else.
@@ -103,6 +107,7 @@ impl Metrics {
             Outcome::RolledBack => "rolled_back",
             Outcome::Frozen => "frozen",
             Outcome::Lost => "lost",
+            Outcome::OtherLeaf => "other_leaf",
         };
         self.rotations.get_or_create(&vec![("outcome", word.to_owned())]).inc();
     }
@@ -113,6 +118,14 @@ impl Metrics {
 
     pub(crate) fn reconcile_failed(&self, reason: &'static str) {
         self.failures.get_or_create(&vec![("reason", reason.to_owned())]).inc();
+    }
+
+    pub(crate) fn issuer_not_after(&self, namespace: &str, secret: &str, not_after: Timestamp) {
+        self.expiries.seen(SecretUse::Issuer, namespace, secret, not_after);
+    }
+
+    pub(crate) fn client_certificate_not_after(&self, namespace: &str, secret: &str, not_after: Timestamp) {
+        self.expiries.seen(SecretUse::ClientCertificate, namespace, secret, not_after);
     }
 
     pub(crate) fn leading(&self, leading: bool) {
@@ -197,7 +210,7 @@ impl Collector for Fleet {
     }
 }
 
-fn gauge(
+pub(crate) fn gauge(
     encoder: &mut DescriptorEncoder<'_>,
     name: &str,
     help: &str,
@@ -232,7 +245,7 @@ fn ready(mac: &ManagedAgentCertificate) -> Option<f64> {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "seconds since 1970 are exact in an f64 for 280 million years")]
-fn seconds(time: Timestamp) -> f64 {
+pub(crate) fn seconds(time: Timestamp) -> f64 {
     time.as_second() as f64
 }
 

@@ -110,6 +110,7 @@ async fn one(mac: ManagedAgentCertificate, all: &[ManagedAgentCertificate], eyes
     };
     // the finalizer is a detail of doing; the plan speaks of the rotation behind it
     resource.held = true;
+    let references = eyes.agents.references(&resource).await;
     let report = match broken {
         Some(obstacle) => Err(obstacle),
         None => eyes.agents.look(&resource).await,
@@ -119,6 +120,7 @@ async fn one(mac: ManagedAgentCertificate, all: &[ManagedAgentCertificate], eyes
         host: report.as_ref().map_or_else(Observed::Unseen, Observed::Seen),
         rival: rival.as_ref(),
         setback: None,
+        references: &references,
         policy: &Policy::default(),
         now: Timestamp::now(),
     });
@@ -223,7 +225,16 @@ mod tests {
         let mut decided = |power| {
             report.power.state = power;
             let host = Observed::Seen(&report);
-            decide(&Inputs { resource: &resource, host, rival: None, setback: None, policy: &policy, now })
+            let references = crate::decide::References::default();
+            decide(&Inputs {
+                resource: &resource,
+                host,
+                rival: None,
+                setback: None,
+                references: &references,
+                policy: &policy,
+                now,
+            })
         };
         let planned = |decision, exists| Planned::Decided {
             name: "fleet/ups-01".into(),

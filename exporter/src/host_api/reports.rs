@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures::future::join_all;
 use jiff::Timestamp;
 use kagiban_crds::host_api::{AgentReport, HostReport, ScheduledShutdown, ShutdownReport, ShutdownState, Sighting};
+use kagiban_keystore::Certificate;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
@@ -28,6 +29,8 @@ struct Seen {
     at: Instant,
     stored: Sighting,
     served: Sighting,
+    /// The stored leaf, as PEM.
+    certificate: Option<String>,
 }
 
 impl Watched {
@@ -36,7 +39,7 @@ impl Watched {
     }
 
     pub(super) async fn report(&self, host: &Host) -> AgentReport {
-        let Seen { stored, served, .. } = self.see().await;
+        let Seen { stored, served, certificate, .. } = self.see().await;
         let agent = &self.worker.agent;
         let record = self.worker.snapshot().record;
         AgentReport {
@@ -49,6 +52,7 @@ impl Watched {
             power: host.power.report(),
             stored,
             served,
+            certificate,
             rotation: record.rotation.as_ref().map(rotation::Rotation::report),
         }
     }
@@ -62,6 +66,7 @@ impl Watched {
         let endpoint = agent.endpoint.clone();
         let stored = tokio::task::spawn_blocking(move || rotation::stored_leaf(&agent));
         let (stored, served) = futures::join!(stored, rotation::look(&endpoint));
+        let certificate = stored.as_ref().ok().and_then(|stored| stored.as_ref().ok()).map(pem);
         let stored = match stored {
             Ok(Ok(leaf)) => Sighting::Leaf(rotation::leaf(&leaf)),
             Ok(Err(error)) => Sighting::Unseen { reason: error.reason().to_owned(), message: error.to_string() },
@@ -69,10 +74,17 @@ impl Watched {
                 Sighting::Unseen { reason: "internal".to_owned(), message: "reading the store failed".to_owned() }
             }
         };
-        let now = Seen { at: Instant::now(), stored, served: rotation::sighting(served) };
+        let now = Seen { at: Instant::now(), stored, served: rotation::sighting(served), certificate };
         *seen = Some(now.clone());
         now
     }
+}
+
+fn pem(certificate: &Certificate) -> String {
+    use base64::Engine;
+    let body = base64::engine::general_purpose::STANDARD.encode(certificate.der());
+    let lines: Vec<_> = body.as_bytes().chunks(64).map(String::from_utf8_lossy).collect();
+    format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", lines.join("\n"))
 }
 
 pub(super) async fn host<'a>(

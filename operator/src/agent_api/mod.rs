@@ -50,7 +50,7 @@ impl AgentError {
             Self::Connect(_) | Self::Tls(_) | Self::Timeout | Self::Malformed(_) | Self::TooLarge => {
                 BlockedBy::HostUnreachable
             }
-            Self::Address(_) => BlockedBy::HostRefused,
+            Self::Address(_) => BlockedBy::SpecInvalid,
             Self::Refused(refusal) => blocked_by(refusal.reason),
         };
         Obstacle::new(by, self.to_string())

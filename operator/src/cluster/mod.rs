@@ -16,6 +16,7 @@ mod secrets;
 
 pub use resources::object;
 pub use secrets::SecretData;
+pub(crate) use secrets::unread_secret;
 
 use std::future::Future;
 use std::time::Duration;

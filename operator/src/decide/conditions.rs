@@ -286,11 +286,8 @@ impl From<&Condition> for Written {
 }
 
 /// The transition time moves only with the status, so that it says since when.
-fn dated(case: &Case<'_>, mut written: Written) -> Condition {
+fn dated(case: &Case<'_>, written: Written) -> Condition {
     let before = case.inputs.resource.status.conditions.iter().find(|condition| condition.type_ == written.kind);
-    if let Some(before) = before.filter(|before| says_the_same(before, &written)) {
-        written.message.clone_from(&before.message);
-    }
     let last_transition_time = before
         .filter(|condition| condition.status == written.status)
         .map_or_else(|| Time(whole_seconds(case.now())), |condition| condition.last_transition_time.clone());
@@ -303,21 +300,6 @@ fn dated(case: &Case<'_>, mut written: Written) -> Condition {
         observed_generation: Some(case.inputs.resource.generation),
     }
 }
-
-/// Whether only a host's own words differ: one that varies them would be written at every look otherwise.
-fn says_the_same(before: &Condition, written: &Written) -> bool {
-    let same = before.status == written.status && before.reason == written.reason;
-    same && stem(&before.message).is_some_and(|before| Some(before) == stem(&written.message))
-}
-
-/// What is before a host's own words in a message: a phrase of ours and a stable word, as in `the host refused: busy: …`.
-fn stem(message: &str) -> Option<&str> {
-    let after = BEFORE_HOST_WORDS.iter().find_map(|phrase| Some(message.find(phrase)? + phrase.len()))?;
-    let word = message.get(after..)?.find(": ")?;
-    message.get(..after + word)
-}
-
-const BEFORE_HOST_WORDS: [&str; 2] = ["the host refused: ", "could not be looked at: "];
 
 /// Enough of a fingerprint to tell two apart; the whole one is in the status.
 fn short(sha256: LeafSha256) -> String {

@@ -13,9 +13,7 @@ pub(super) fn due(inputs: &Inputs<'_>, settled: &ManagedAgentCertificateStatus, 
         .map(|_| Trigger::Requested)
         .or_else(|| not_in_force(inputs, leaf, digest))
         .or_else(|| inputs.host.report().and_then(|report| drift(leaf, report)))
-        .or_else(|| {
-            settled.renewal_time.is_some_and(|renewal| inputs.now >= renewal).then_some(Trigger::Renewal)
-        })
+        .or_else(|| settled.renewal_time.is_some_and(|renewal| inputs.now >= renewal).then_some(Trigger::Renewal))
 }
 
 /// The value of the rotate annotation that no verified leaf has answered yet.

@@ -53,7 +53,10 @@ pub(super) fn events(case: &Case<'_>, verdict: &Verdict, new: &ManagedAgentCerti
     told.into_iter().flatten().collect()
 }
 
-fn new_entry<'n>(old: &ManagedAgentCertificateStatus, new: &'n ManagedAgentCertificateStatus) -> Option<&'n HistoryEntry> {
+fn new_entry<'n>(
+    old: &ManagedAgentCertificateStatus,
+    new: &'n ManagedAgentCertificateStatus,
+) -> Option<&'n HistoryEntry> {
     new.history.first().filter(|entry| old.history.first() != Some(entry))
 }
 
@@ -69,7 +72,8 @@ fn ended(case: &Case<'_>, new: &ManagedAgentCertificateStatus) -> Option<Event> 
     Some(match outcome {
         Outcome::Committed => {
             let leaf = new.leaf.as_ref();
-            let leaf = leaf.map(|l| format!("leaf {} with serial {}, valid until {},", l.sha256, l.serial, l.not_after));
+            let leaf =
+                leaf.map(|l| format!("leaf {} with serial {}, valid until {},", l.sha256, l.serial, l.not_after));
             Event::normal(
                 Reason::Verified,
                 format!("rotation {generation}: {} is served on the live endpoint", leaf.unwrap_or_default()),

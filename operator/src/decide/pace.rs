@@ -8,10 +8,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 use kagiban_crds::resource::{BlockedBy, HistoryEntry, Outcome, RotationStatus, Trigger};
 
-use super::{ConditionType, Step};
 use super::case::{Case, Verdict};
 use super::inputs::Obstacle;
 use super::renewal::{Gain, gain, later};
+use super::{ConditionType, Step};
 
 /// After the first failed rotation; it doubles with each further one.
 const FIRST_BACKOFF: Duration = Duration::from_secs(60);
@@ -80,7 +80,9 @@ fn after_failure(case: &Case<'_>, trigger: Trigger) -> Option<Verdict> {
     let until = before_expiry(case, ended.finished_at, until);
     let said = match ended.outcome {
         Outcome::Committed => "because what it was started for is there again",
-        Outcome::RolledBack | Outcome::Frozen | Outcome::Lost | Outcome::OtherLeaf => "because the last one did not end well",
+        Outcome::RolledBack | Outcome::Frozen | Outcome::Lost | Outcome::OtherLeaf => {
+            "because the last one did not end well"
+        }
     };
     let reason = ended.reason.as_deref().map(|reason| format!(" ({reason})")).unwrap_or_default();
     let message = format!("the next rotation waits until {until}, {said}{reason}");

@@ -123,7 +123,9 @@ pub(crate) const fn trigger_words(trigger: Trigger) -> &'static str {
     match trigger {
         Trigger::FirstIssue => "no certificate of this resource was ever verified",
         Trigger::Requested => "the annotation kagiban.dev/rotate has a new value",
-        Trigger::IssuerChanged => "another CA stands under the issuer's name than the one that signed the certificate in force",
+        Trigger::IssuerChanged => {
+            "another CA stands under the issuer's name than the one that signed the certificate in force"
+        }
         Trigger::PasswordChanged => "the Secret with the keystore's password was written anew",
         Trigger::SpecChanged => "the spec asks for another certificate than the one in force",
         Trigger::StoredDrift => "the keystore holds another leaf than the one that was verified",

@@ -21,7 +21,7 @@ pub(super) fn settle(inputs: &Inputs<'_>, digest: &str) -> ManagedAgentCertifica
     if let Some(own) = undecided(&status).cloned()
         && let Some(ending) = ending(inputs, &own, digest)
     {
-        record(&mut status, inputs, own, &ending);
+        record(&mut status, inputs, &own, &ending);
     }
     if let Some(leaf) = adoptable(inputs, &status) {
         adopt(&mut status, inputs, digest, &leaf);
@@ -97,7 +97,7 @@ fn lost(reason: &str) -> Ending<'static> {
     Ending::Failed { outcome: Outcome::Lost, reason: reason.to_owned() }
 }
 
-fn record(status: &mut ManagedAgentCertificateStatus, inputs: &Inputs<'_>, own: RotationStatus, ending: &Ending<'_>) {
+fn record(status: &mut ManagedAgentCertificateStatus, inputs: &Inputs<'_>, own: &RotationStatus, ending: &Ending<'_>) {
     let (outcome, sha256, reason) = match ending {
         Ending::Committed(leaf) => (Outcome::Committed, Some(leaf.sha256), None),
         Ending::Failed { outcome, reason } => (*outcome, None, Some(reason.clone())),
@@ -118,7 +118,7 @@ fn record(status: &mut ManagedAgentCertificateStatus, inputs: &Inputs<'_>, own: 
         Outcome::RolledBack | Outcome::Lost | Outcome::OtherLeaf => RotationState::RolledBack,
         Outcome::Frozen => RotationState::Frozen,
     };
-    status.rotation = Some(RotationStatus { state, ..own });
+    status.rotation = Some(RotationStatus { state, ..own.clone() });
 }
 
 /// A leaf that was found on the host instead of the one in the status, if it is as good as one that would be signed now:

@@ -46,9 +46,9 @@ pub(super) fn described(der: &[u8], leaf: &X509Certificate<'_>, issuer: &IssuerF
 }
 
 fn is_server(leaf: &X509Certificate<'_>) -> bool {
-    let is_ca = !matches!(leaf.basic_constraints(), Ok(constraints) if constraints.is_none_or(|c| !c.value.ca));
+    let is_leaf = leaf.basic_constraints().is_ok_and(|constraints| constraints.is_none_or(|c| !c.value.ca));
     let usage = leaf.extended_key_usage();
-    !is_ca && matches!(usage, Ok(Some(usage)) if usage.value.server_auth)
+    is_leaf && matches!(usage, Ok(Some(usage)) if usage.value.server_auth)
 }
 
 fn has_names(leaf: &X509Certificate<'_>, spec: &CertificateSpec) -> bool {

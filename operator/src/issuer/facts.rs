@@ -46,7 +46,7 @@ impl IssuerFacts {
             hash.update((part.len() as u64).to_be_bytes());
             hash.update(part);
         }
-        let not_after = not_after(&chain, now)?;
+        let not_after = end_of(&chain, now)?;
         Ok(Self { sha256: hex::encode(hash.finalize()), not_after, chain: chain.into() })
     }
 
@@ -69,6 +69,13 @@ impl IssuerFacts {
     }
 }
 
+/// The end of the first certificate of a PEM file, if it can be read.
+pub fn not_after(certificates: &[u8]) -> Option<Timestamp> {
+    let der = CertificateDer::from_pem_slice(certificates).ok()?;
+    let (_, certificate) = X509Certificate::from_der(&der).ok()?;
+    Timestamp::from_second(certificate.validity().not_after.timestamp()).ok()
+}
+
 fn check_is_ca(ca: &X509Certificate<'_>) -> Result<(), IssuerError> {
     let is_ca = matches!(ca.basic_constraints(), Ok(Some(constraints)) if constraints.value.ca);
     let may_sign = match ca.key_usage() {
@@ -79,11 +86,10 @@ fn check_is_ca(ca: &X509Certificate<'_>) -> Result<(), IssuerError> {
 }
 
 /// The earliest end in a chain of which every certificate is valid now.
-fn not_after(chain: &[CertificateDer<'_>], now: Timestamp) -> Result<Timestamp, IssuerError> {
+fn end_of(chain: &[CertificateDer<'_>], now: Timestamp) -> Result<Timestamp, IssuerError> {
     let (mut start, mut end) = (i64::MIN, i64::MAX);
     for certificate in chain {
-        let (_, parsed) =
-            X509Certificate::from_der(certificate).map_err(|_| IssuerError::Unreadable("tls.crt"))?;
+        let (_, parsed) = X509Certificate::from_der(certificate).map_err(|_| IssuerError::Unreadable("tls.crt"))?;
         start = start.max(parsed.validity().not_before.timestamp());
         end = end.min(parsed.validity().not_after.timestamp());
     }

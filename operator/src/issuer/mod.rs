@@ -22,7 +22,7 @@ mod tests;
 pub use adopt::fitting;
 pub use ca_secret::{CaSecret, Issued};
 pub use csr::{CsrKey, check};
-pub use facts::IssuerFacts;
+pub use facts::{IssuerFacts, not_after};
 
 use std::time::Duration;
 
@@ -61,7 +61,9 @@ pub enum IssuerError {
     CsrKey(&'static str),
     #[error("the spec asks for a name or address that cannot stand in a certificate: {0}")]
     BadName(String),
-    #[error("the issuer's name constraints do not allow {0}: take it out of the spec, or name an issuer that may sign it")]
+    #[error(
+        "the issuer's name constraints do not allow {0}: take it out of the spec, or name an issuer that may sign it"
+    )]
     NameConstraint(String),
     #[error("signing failed")]
     Signing,

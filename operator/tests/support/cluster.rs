@@ -80,8 +80,11 @@ impl FakeCluster {
         use base64::Engine;
         let encode = |text: &str| base64::engine::general_purpose::STANDARD.encode(text);
         let data: BTreeMap<_, _> = data.iter().map(|(key, value)| ((*key).to_owned(), encode(value))).collect();
-        let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "data": data});
-        lock(&self.state).secrets.insert(name.to_owned(), secret);
+        let mut state = lock(&self.state);
+        state.version += 1;
+        let metadata = json!({"name": name, "uid": name, "resourceVersion": state.version.to_string()});
+        let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": data});
+        state.secrets.insert(name.to_owned(), secret);
     }
 
     pub fn writes(&self) -> Vec<String> {
