@@ -259,6 +259,8 @@ mod tests {
         fleet/ups-01  (host ups-01.example.com)
           blocked by OnBattery; would look again in 30 s
           Ready=False OnBattery: no certificate yet: the host runs on battery
+          Reconciling=True OnBattery: the host runs on battery
+          Blocked=True OnBattery: the host runs on battery
         unreadable  document 3: no such product
         ");
     }

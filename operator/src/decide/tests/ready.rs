@@ -114,15 +114,15 @@ fn conditions_read_well() {
     Issued=True Issued: serial 1 from CN=fleet, valid from 2026-03-01T12:00:00Z to 2026-05-30T12:00:00Z
     Deployed=True Deployed: the keystore holds 0101010101010101
     Verified=True Verified: the live endpoint serves 0101010101010101
-    Reconciling=False Settled: nothing is on its way
-    Stalled=False NotStalled: nothing needs a person
+    Serving=True Serving: 0101010101010101 is served and valid until 2026-05-30T12:00:00Z
 
     Ready=True Verified: served and valid until 2026-05-30T12:00:00Z
     Issued=True Issued: serial 1 from CN=fleet, valid from 2026-03-01T12:00:00Z to 2026-05-30T12:00:00Z
     Deployed=True Deployed: the keystore holds 0101010101010101
     Verified=True Verified: the live endpoint serves 0101010101010101
-    Reconciling=False PowerUnknown: the host does not know its power state: configure a source under `power` there
+    Serving=True Serving: 0101010101010101 is served and valid until 2026-05-30T12:00:00Z
     Stalled=True NearExpiry: the certificate expires at 2026-05-30T12:00:00Z and its rotation is blocked: the host does not know its power state: configure a source under `power` there; clear that, or set spec.rotation.nearExpiry to Wait to accept the expiry
+    Blocked=True PowerUnknown: the host does not know its power state: configure a source under `power` there
     ");
 }
 
