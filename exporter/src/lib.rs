@@ -8,12 +8,14 @@
 //!   operator ──mTLS──> host_api ──> rotation (machine, journal, executor) ──> platform ──> keystore, service
 //! ```
 //!
-//! The two halves share `probe` and `platform`; beyond them, rotation asks the snapshot one thing, whether the power is safe,
+//! What blocks a thread goes through `blocking`. The two halves share `probe` and `platform`; beyond them, rotation asks the snapshot one thing, whether the power is safe,
 //! and the host API tells from it whether the host is going down.
 
+pub mod blocking;
 pub mod cli;
 pub mod config;
 pub mod discovery;
+mod from_files;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod health;

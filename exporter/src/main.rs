@@ -11,7 +11,7 @@ use kagiban_exporter::cli::{Cli, Command, KeystoreCommand, ListArgs, LogFormat, 
 use kagiban_exporter::host_api::AUDIT_TARGET;
 use kagiban_exporter::service::Listen;
 use kagiban_exporter::web::Guard;
-use kagiban_exporter::{config, platform, service};
+use kagiban_exporter::{blocking, config, platform, service};
 use tokio::runtime::Runtime;
 use tracing::Level;
 use tracing_subscriber::filter::{LevelFilter, Targets};
@@ -20,8 +20,6 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// The work is short and seldom; more threads would only cost memory.
 const WORKER_THREADS: usize = 2;
-/// File reads that hang take one each; all the others share the rest.
-const MAX_BLOCKING_THREADS: usize = 64;
 /// A file read that hangs must not keep the process from ending.
 const LAST_WAIT: Duration = Duration::from_millis(500);
 
@@ -78,7 +76,7 @@ fn run(args: ServeArgs) -> Result<ExitCode> {
 fn runtime() -> Result<Runtime> {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKER_THREADS)
-        .max_blocking_threads(MAX_BLOCKING_THREADS)
+        .max_blocking_threads(blocking::MAX_THREADS)
         .enable_all()
         .build()
         .context("cannot start the runtime")

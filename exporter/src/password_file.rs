@@ -1,37 +1,47 @@
-//! A file that holds one password.
+//! A file that holds one password, community or passphrase in its first line. Every secret file of the configuration and of
+//! the command line is read here, by one rule.
 
 use std::path::{Path, PathBuf};
 
 use secrecy::SecretString;
 use zeroize::Zeroizing;
 
-use crate::platform::{self, FileError};
+use crate::platform::{self, FileError, Links};
 
-/// One line; more is the wrong file.
+/// One line of text; a larger file is the wrong file.
 const MAX_BYTES: u64 = 4 * 1024;
 
 /// Why there is no password.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum PasswordFileError {
+pub enum PasswordFileError {
     #[error(transparent)]
     File(#[from] FileError),
     #[error("{}: not UTF-8; save the password file as UTF-8", path.display())]
     Encoding { path: PathBuf },
 }
 
-/// Reads the password: the bytes without one trailing line end. What `echo` or an editor adds is not part of a password,
-/// a space is.
+/// Reads the password: the first line without its line end, `\n` or `\r\n`. Spaces are part of it. Further lines are not, so
+/// that a file may say below its password what it belongs to.
 ///
 /// # Errors
 /// When the file cannot be read, or is no text.
 pub(crate) fn read(path: &Path) -> Result<SecretString, PasswordFileError> {
     let file = platform::read_regular(path, MAX_BYTES)?;
-    one_line(&file.bytes).ok_or_else(|| PasswordFileError::Encoding { path: path.to_owned() })
+    first_line(&file.bytes).ok_or_else(|| PasswordFileError::Encoding { path: path.to_owned() })
+}
+
+/// The same for a file that may lie in an agent's directory: a symbolic link is followed only where an administrator put it.
+///
+/// # Errors
+/// As [`read`].
+pub(crate) fn read_held(path: &Path) -> Result<SecretString, PasswordFileError> {
+    let file = platform::read_held(path, MAX_BYTES, Links::OfAdministrators)?;
+    first_line(&file.bytes).ok_or_else(|| PasswordFileError::Encoding { path: path.to_owned() })
 }
 
 impl PasswordFileError {
     /// Stable, for metric labels.
-    pub(crate) const fn reason(&self) -> &'static str {
+    pub const fn reason(&self) -> &'static str {
         match self {
             Self::File(error) => error.reason(),
             Self::Encoding { .. } => "bad_encoding",
@@ -39,8 +49,8 @@ impl PasswordFileError {
     }
 }
 
-fn one_line(bytes: &[u8]) -> Option<SecretString> {
-    let line = bytes.strip_suffix(b"\n").unwrap_or(bytes);
+fn first_line(bytes: &[u8]) -> Option<SecretString> {
+    let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     let text = Zeroizing::new(std::str::from_utf8(line).ok()?.to_owned());
     Some(SecretString::from(text.as_str()))
@@ -52,13 +62,17 @@ mod tests {
 
     use super::*;
 
+    /// Holds A18: the password is the first line without its line end, wherever a password file is read.
     #[test]
-    fn one_line_end_is_not_part_of_the_password_and_everything_else_is() {
-        let read = |bytes: &[u8]| one_line(bytes).map(|s| s.expose_secret().to_owned());
+    fn the_password_is_the_first_line_without_its_line_end() {
+        let read = |bytes: &[u8]| first_line(bytes).map(|s| s.expose_secret().to_owned());
         assert_eq!(read(b"secret\n").as_deref(), Some("secret"));
         assert_eq!(read(b"secret\r\n").as_deref(), Some("secret"));
-        assert_eq!(read(b" secret \n\n").as_deref(), Some(" secret \n"));
+        assert_eq!(read(b" secret \n\n").as_deref(), Some(" secret "));
+        assert_eq!(read(b"secret\r\nof the store\n").as_deref(), Some("secret"));
+        assert_eq!(read(b"a\rb").as_deref(), Some("a\rb"), "a lone carriage return ends no line");
         assert_eq!(read(b"").as_deref(), Some(""));
+        assert_eq!(read(b"\nsecret").as_deref(), Some(""));
         assert_eq!(read(b"\xff"), None);
     }
 }

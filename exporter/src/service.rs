@@ -13,11 +13,12 @@ use std::time::Duration;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use jiff::Timestamp;
 use kagiban_crds::HostName;
-use tokio::task::{JoinSet, spawn_blocking};
-use tokio::time::{sleep, timeout};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+use crate::blocking::{self, Work};
 use crate::config::{self, CompatSet, Config, ConfigError};
 use crate::discovery::{Found, Places};
 use crate::host_api;
@@ -29,6 +30,10 @@ use crate::web::{Guard, GuardError, ListenAddress, ListenError, Listeners, Probe
 
 /// Changes that come together are rendered together; nobody scrapes more often than this.
 const RENDER_AFTER: Duration = Duration::from_millis(100);
+/// Far more than a snapshot of the largest host takes.
+const RENDER_WITHIN: Duration = Duration::from_secs(60);
+/// For the configuration and the search of the usual places, on a slow disk.
+const CONFIG_WITHIN: Duration = Duration::from_secs(30);
 /// One datagram to a neighbour.
 const TELL_DEADLINE: Duration = Duration::from_secs(1);
 
@@ -170,7 +175,7 @@ pub async fn once(config_file: Option<PathBuf>) -> Result<(Vec<u8>, bool), Servi
 }
 
 async fn plan(config_file: Option<PathBuf>) -> Result<Plan, ConfigError> {
-    let planned = spawn_blocking(move || {
+    let planned = blocking::run(Work::Config, Instant::now() + CONFIG_WITHIN, move || {
         let config = config_file.map_or_else(|| Ok(Config::default()), |path| config::load(&path))?;
         let found = Places::usual().search();
         say(&config, &found);
@@ -180,21 +185,21 @@ async fn plan(config_file: Option<PathBuf>) -> Result<Plan, ConfigError> {
         let prober = Prober::new(&config, found.system_bundle.as_deref()).map(Arc::new);
         Ok(Plan { host, config, prober, sources, traps })
     });
-    planned.await.expect("reading the configuration neither panics nor is it cancelled")
+    planned.await.map_err(ConfigError::from)?
 }
 
 async fn guard(path: Option<PathBuf>, board: &Arc<Board>) -> Result<Arc<Guard>, GuardError> {
     let board = Arc::clone(board);
-    let opened = spawn_blocking(move || Guard::open(path.as_deref(), &board).map(Arc::new)).await;
-    opened.expect("reading the web configuration neither panics nor is it cancelled")
+    let open = move || Guard::open(path.as_deref(), &board).map(Arc::new);
+    blocking::run(Work::WebConfig, Instant::now() + CONFIG_WITHIN, open).await.map_err(ConfigError::from)?
 }
 
 /// A service manager that does not listen is no reason to wait.
 async fn tell(word: Lifecycle) {
-    match timeout(TELL_DEADLINE, spawn_blocking(move || platform::announce(&word))).await {
-        Ok(Ok(Ok(()))) => {}
-        Ok(Ok(Err(error))) => warn!(%error, "the service manager was not reached"),
-        Ok(Err(_)) | Err(_) => warn!("the service manager was not reached in time"),
+    match blocking::run(Work::Manager, Instant::now() + TELL_DEADLINE, move || platform::announce(&word)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => warn!(%error, "the service manager was not reached"),
+        Err(_) => warn!("the service manager was not reached in time"),
     }
 }
 
@@ -276,7 +281,8 @@ async fn render(site: Arc<Site>, compat: Arc<ArcSwap<Vec<CompatSet>>>, stop: Can
         let snapshot = site.board.snapshot();
         let complete = snapshot.is_complete();
         let compat = compat.load_full();
-        if let Ok(rendered) = spawn_blocking(move || Rendered::new(&snapshot, &compat)).await {
+        let rendering = move || Rendered::new(&snapshot, &compat);
+        if let Ok(rendered) = blocking::run(Work::Render, Instant::now() + RENDER_WITHIN, rendering).await {
             site.rendered.store(Arc::new(rendered));
             if complete && !site.ready.swap(true, Ordering::Relaxed) {
                 info!("every source has been looked at");

@@ -41,6 +41,28 @@ async fn only_a_trusted_client_with_an_authorised_name_is_answered() {
     api.stop().await;
 }
 
+/// Holds A18: a URI is no DNS name, though it is spelled like one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_uri_name_satisfies_no_dns_name_and_counts_only_where_a_uri_was_named() {
+    const URI: &str = "spiffe://example.com/kagiban-operator";
+    let world = World::pem_pair().await;
+    let api = Api::start(&world).await;
+    for uri in [OPERATOR, URI] {
+        let reply = api.send(Some(&api.fleet.client_with_uri(uri)), GET_HOST, b"").await.unwrap();
+        assert_eq!(reply.reason(), RefusalReason::ClientNotAuthorised, "{uri}");
+    }
+    api.stop().await;
+
+    let world = World::pem_pair().await;
+    let named = format!(", clientNames: ['uri:{URI}']");
+    let api = Api::start_with(&world, Authority::new("clients"), &named).await;
+    let status = async |client| api.send(Some(&client), GET_HOST, b"").await.unwrap().status;
+    assert_eq!(status(api.fleet.client_with_uri(URI)).await, 200);
+    assert_eq!(status(api.fleet.client_with_uri("spiffe://example.com/other")).await, 403);
+    assert_eq!(status(api.fleet.client(OPERATOR)).await, 403);
+    api.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_body_that_is_too_large_or_encoded_or_no_json_is_refused() {
     let world = World::pem_pair().await;

@@ -117,6 +117,7 @@ async fn endpoints_are_reported_whatever_is_wrong_with_them() {
         "tlsEndpoints:\n  - {{address: \"{expired}\", serverName: ups-01.example.com, caFile: ROOT/ca.pem}}\n  \
          - {{address: \"127.0.0.1:1\"}}\n"
     ));
+    #[expect(clippy::disallowed_methods, reason = "the runtime is the test's own")]
     let (code, metrics) = tokio::task::spawn_blocking(move || once(&config)).await.expect("it ran");
     let at = format!("target=\"{expired}\"");
     assert_eq!(code, Some(1), "an endpoint that does not answer is a source that failed");

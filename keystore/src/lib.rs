@@ -37,7 +37,7 @@ pub use diff::{Change, Diff, Summary, diff};
 pub use error::{MergeError, ReadError};
 pub use limits::Limits;
 pub use merge::{Merge, Merged, OnUnreadable, check_password, merge};
-pub use open_key::open_key;
+pub use open_key::{extract_key, open_key};
 pub use read::read;
 pub use sniff::sniff;
 pub use store::{Entry, EntryKind, Format, KeyMaterial, PasswordCheck, Pkcs12Profile, Store};

@@ -4,7 +4,7 @@ use crate::{
     Certificate, Diff, Entry, EntryKind, Format, KeyMaterial, Limits, MergeError, PasswordCheck, Pkcs12Profile,
     ReadError, Store, diff, jks, key_pair,
     key_pair::Encoded,
-    open_key::{extract, open_key},
+    open_key::{extract_key, open_key},
     pem,
     pkcs12::{self, Opened},
     read, sniff, text,
@@ -307,7 +307,7 @@ fn open_other(entry: &Entry, merge: &Merge<'_>, limits: &Limits) -> Result<KeyMa
     let bytes = merge.old.unwrap_or_default();
     merge
         .known_passwords()
-        .find_map(|password| extract(bytes, Some(password), &entry.alias, limits).ok())
+        .find_map(|password| extract_key(bytes, Some(password), &entry.alias, limits).ok())
         .filter(|key| key.chain == entry.chain)
         .ok_or_else(|| lost(&entry.alias, "no known password opens its key"))
 }

@@ -24,7 +24,7 @@ pub fn open_key(
     match sniff(bytes) {
         Some(Format::Pem) => open_pem(&text::to_utf8(bytes), password, limits),
         _ => {
-            let key = extract(bytes, password, alias, limits)?;
+            let key = extract_key(bytes, password, alias, limits)?;
             let leaf = key.chain.into_iter().next().ok_or(ReadError::NoCertificate)?;
             key_pair::check(Encoded::Pkcs8(&key.pkcs8), &leaf)?;
             Ok(leaf)
@@ -33,7 +33,7 @@ pub fn open_key(
 }
 
 /// Decrypts the key under `alias` of a JKS, JCEKS or PKCS#12.
-pub(crate) fn extract(
+pub fn extract_key(
     bytes: &[u8],
     password: Option<&SecretString>,
     alias: &str,

@@ -13,7 +13,7 @@ use crate::tools;
 /// Every call that changes a file, a name or who may read it, and those that start a program.
 const TRACED: &str = "openat,write,pwrite64,writev,ftruncate,fsync,fdatasync,rename,renameat,renameat2,link,linkat,\
                       symlink,symlinkat,unlink,unlinkat,mkdir,mkdirat,rmdir,chmod,fchmod,fchmodat,chown,fchown,\
-                      fchownat,fsetxattr,vfork,clone,clone3";
+                      fchownat,fsetxattr,fremovexattr,vfork,clone,clone3";
 const SIGKILL: i32 = 9;
 
 /// One call, as strace shows it, with the paths of its descriptors.
@@ -57,8 +57,16 @@ pub struct Run {
 
 /// Runs a program to its end, whatever that is; `log` is where strace writes.
 pub fn run(program: &Command, log: &Path, injection: Option<&Injection>) -> Result<Run> {
+    run_without(&[], program, log, injection)
+}
+
+/// The same under a kernel that does not know these calls.
+pub fn run_without(missing: &[&str], program: &Command, log: &Path, injection: Option<&Injection>) -> Result<Run> {
     let mut command = Command::new(tools::strace()?);
     command.args(["-qqq", "-y", "-s", "0", "-e", "signal=none", "-e", &format!("trace={TRACED}"), "-o"]).arg(log);
+    for call in missing {
+        command.args(["-e", &format!("inject={call}:error=ENOSYS")]);
+    }
     if let Some(Injection { call, nth, fault }) = injection {
         let effect = match fault {
             Fault::Kill => "signal=SIGKILL".to_owned(),

@@ -45,6 +45,9 @@ need python3 python3
 need dbus-daemon dbus
 need openssl openssl
 need setsid util-linux
+need unshare util-linux
+need mount mount
+need ip iproute2
 need setpriv util-linux
 need flock util-linux
 

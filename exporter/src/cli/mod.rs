@@ -48,7 +48,7 @@ pub enum KeystoreCommand {
 pub struct ListArgs {
     /// The store; a regular file.
     pub file: PathBuf,
-    /// A file that holds the store's password; one trailing line end is not part of it.
+    /// A file that holds the store's password in its first line.
     #[arg(long, value_name = "FILE")]
     pub password_file: Option<PathBuf>,
     /// How to print.

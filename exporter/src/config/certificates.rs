@@ -18,7 +18,7 @@ pub struct CertificateRule {
     /// Of what the patterns find, what to leave out. Files that are named without a pattern are always read.
     #[serde(default = "Exclusion::defaults")]
     pub exclude: Vec<Exclusion>,
-    /// Holds the password of the stores; one trailing line end is not part of it.
+    /// Holds the password of the stores in its first line.
     #[serde(default, deserialize_with = "absolute_path")]
     pub password_file: Option<PathBuf>,
     #[serde(default = "CertificateRule::default_interval")]

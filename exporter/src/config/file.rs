@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::{Config, TlsEndpoint, WebConfig};
+use crate::blocking::Blocked;
 use crate::platform::{self, FileError, FileIdentity};
 
 /// A configuration with a thousand rules is some hundred kilobytes.
@@ -14,6 +15,8 @@ const MAX_CONFIG_BYTES: u64 = 1024 * 1024;
 pub enum ConfigError {
     #[error("cannot read the configuration: {0}")]
     File(#[from] FileError),
+    #[error("cannot read the configuration: {0}")]
+    Blocked(#[from] Blocked),
     #[error("{}: not UTF-8; save the file as UTF-8", path.display())]
     Encoding { path: PathBuf },
     #[error("{}:{line}:{column}: {message}", path.display())]
@@ -36,6 +39,7 @@ impl ConfigError {
     pub const fn reason(&self) -> &'static str {
         match self {
             Self::File(error) => error.reason(),
+            Self::Blocked(blocked) => blocked.reason(),
             Self::Encoding { .. } => "bad_encoding",
             Self::Yaml { .. } => "bad_yaml",
             Self::DuplicateName { .. } => "duplicate_name",

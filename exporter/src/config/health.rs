@@ -33,7 +33,7 @@ pub struct HealthSnmpConfig {
     /// `host:port`, as `127.0.0.1:161`.
     #[serde(deserialize_with = "address")]
     pub address: String,
-    /// The first line is the community that v1 is asked with.
+    /// Holds the community that v1 is asked with in its first line.
     #[serde(default, deserialize_with = "absolute_path")]
     pub community_file: Option<PathBuf>,
     /// The v3 user; by default one that no agent has, which is enough to see that v3 is answered.

@@ -33,7 +33,7 @@ pub use certificates::CertificateRule;
 pub use compat::CompatSet;
 pub use file::{ConfigError, WebFile, load, load_web, parse};
 pub use health::{HealthConfig, HealthSnmpConfig};
-pub use host_api::{HostApiConfig, PowerConfig};
+pub use host_api::{ClientName, HostApiConfig, PowerConfig};
 pub use probe::{AllowedTarget, ProbeConfig};
 pub use shutdown::ShutdownConfig;
 pub use tls::TlsEndpoint;

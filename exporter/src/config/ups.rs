@@ -78,7 +78,7 @@ pub struct SnmpConfig {
     #[serde(deserialize_with = "address")]
     pub address: String,
     pub version: SnmpVersion,
-    /// v1 and v2c: the first line is the community.
+    /// v1 and v2c: holds the community in its first line.
     #[serde(default, deserialize_with = "absolute_path")]
     pub community_file: Option<PathBuf>,
     /// v3.

@@ -21,7 +21,7 @@ use super::body;
 use super::client::Client;
 use super::reports::{self, Watched};
 use super::route::Route;
-use crate::config::HostApiConfig;
+use crate::config::{ClientName, HostApiConfig};
 use crate::rotation::admission::{Admission, refuse};
 use crate::rotation::{Gone, Host, Rotation, Worker};
 use crate::snapshot::Board;
@@ -34,7 +34,7 @@ pub(super) struct Api {
     host: Host,
     board: Arc<Board>,
     agents: BTreeMap<AgentName, Watched>,
-    pub(super) client_names: Vec<String>,
+    pub(super) client_names: Vec<ClientName>,
     request_timeout: Duration,
 }
 

@@ -5,6 +5,7 @@ use rustls::pki_types::CertificateDer;
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
 use super::audit::printable;
+use crate::config::ClientName;
 
 /// A client whose certificate is trusted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,21 +16,30 @@ pub(super) struct Client {
 }
 
 impl Client {
-    /// DNS and URI names are compared exactly, byte for byte: no wildcard, no case folding, no common name.
-    pub(super) fn of(leaf: Option<&CertificateDer<'_>>, allowed: &[String]) -> Self {
+    /// Names are compared exactly, with names of the same kind: no wildcard, no case folding, no common name.
+    pub(super) fn of(leaf: Option<&CertificateDer<'_>>, allowed: &[ClientName]) -> Self {
         let names = leaf.map(names).unwrap_or_default();
         match names.iter().find(|name| allowed.contains(name)) {
-            Some(name) => Self { name: printable(name), authorised: true },
-            None => Self { name: printable(&names.join(",")), authorised: false },
+            Some(name) => Self { name: printable(text(name)), authorised: true },
+            None => {
+                let texts: Vec<_> = names.iter().map(text).collect();
+                Self { name: printable(&texts.join(",")), authorised: false }
+            }
         }
     }
 }
 
-fn names(leaf: &CertificateDer<'_>) -> Vec<String> {
+fn text(name: &ClientName) -> &str {
+    let (ClientName::Dns(text) | ClientName::Uri(text)) = name;
+    text
+}
+
+fn names(leaf: &CertificateDer<'_>) -> Vec<ClientName> {
     let Ok((_, certificate)) = X509Certificate::from_der(leaf) else { return Vec::new() };
     let Ok(Some(extension)) = certificate.subject_alternative_name() else { return Vec::new() };
     let name = |name: &GeneralName<'_>| match name {
-        GeneralName::DNSName(name) | GeneralName::URI(name) => Some((*name).to_owned()),
+        GeneralName::DNSName(name) => Some(ClientName::Dns((*name).to_owned())),
+        GeneralName::URI(name) => Some(ClientName::Uri((*name).to_owned())),
         _ => None,
     };
     extension.value.general_names.iter().filter_map(name).collect()

@@ -101,8 +101,9 @@ pub async fn start(
     let failed = |source| StartError::Listen { address, source };
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let local_addr = listener.local_addr().map_err(failed)?;
-    let api = Arc::new(Api::new(host, workers, board, config));
-    let server = server::Server { listener, tls, served, api, ended, lock, max_connections: config.max_connections };
+    let api = Arc::new(Api::new(host, workers, Arc::clone(&board), config));
+    let server =
+        server::Server { listener, tls, served, api, board, ended, lock, max_connections: config.max_connections };
     Ok(Running { local_addr, task: tokio::spawn(server.run(shutdown)) })
 }
 

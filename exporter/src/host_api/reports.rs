@@ -5,23 +5,33 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use jiff::Timestamp;
-use kagiban_crds::host_api::{AgentReport, HostReport, ScheduledShutdown, ShutdownReport, ShutdownState, Sighting};
+use kagiban_crds::host_api::{
+    AgentReport, HostReport, PowerReport, PowerState, ScheduledShutdown, ShutdownReport, ShutdownState, Sighting,
+};
 use kagiban_keystore::Certificate;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
+use crate::blocking::{self, Blocked, Flights, Work};
 use crate::platform;
+use crate::rotation::agent::Agent;
 use crate::rotation::{self, Host, Worker};
 use crate::shutdown::{Report, Scheduled, State};
 
 /// Many callers make one handshake and one read of the store.
 const FRESH: Duration = Duration::from_secs(1);
 
+/// A keystore is read and opened in well under a second; the operator waits for the whole report.
+const READ_WITHIN: Duration = Duration::from_secs(5);
+/// One question about one file.
+const POWER_WITHIN: Duration = Duration::from_secs(2);
+
 /// An agent's worker and what was last seen of the agent.
 #[derive(Debug)]
 pub(super) struct Watched {
     pub(super) worker: Worker,
     seen: Mutex<Option<Seen>>,
+    reads: Flights<(), Sighting>,
 }
 
 #[derive(Clone, Debug)]
@@ -29,13 +39,13 @@ struct Seen {
     at: Instant,
     stored: Sighting,
     served: Sighting,
-    /// The stored leaf, as PEM.
+    /// The served leaf, as PEM.
     certificate: Option<String>,
 }
 
 impl Watched {
     pub(super) fn new(worker: Worker) -> Self {
-        Self { worker, seen: Mutex::default() }
+        Self { worker, seen: Mutex::default(), reads: Flights::new() }
     }
 
     pub(super) async fn report(&self, host: &Host) -> AgentReport {
@@ -49,7 +59,7 @@ impl Watched {
             time: Timestamp::now(),
             epoch: host.epoch(),
             generation: record.generation,
-            power: host.power.report(),
+            power: power(host).await,
             stored,
             served,
             certificate,
@@ -64,16 +74,10 @@ impl Watched {
         }
         let agent = Arc::clone(&self.worker.agent);
         let endpoint = agent.endpoint.clone();
-        let stored = tokio::task::spawn_blocking(move || rotation::stored_leaf(&agent));
+        let stored = self.reads.join(Work::Reports, (), Instant::now() + READ_WITHIN, move || stored(&agent));
         let (stored, served) = futures::join!(stored, rotation::look(&endpoint));
-        let certificate = stored.as_ref().ok().and_then(|stored| stored.as_ref().ok()).map(pem);
-        let stored = match stored {
-            Ok(Ok(leaf)) => Sighting::Leaf(rotation::leaf(&leaf)),
-            Ok(Err(error)) => Sighting::Unseen { reason: error.reason().to_owned(), message: error.to_string() },
-            Err(_) => {
-                Sighting::Unseen { reason: "internal".to_owned(), message: "reading the store failed".to_owned() }
-            }
-        };
+        let stored = stored.unwrap_or_else(|blocked| not_read(&blocked));
+        let certificate = served.as_ref().ok().map(pem);
         let now = Seen { at: Instant::now(), stored, served: rotation::sighting(served), certificate };
         *seen = Some(now.clone());
         now
@@ -87,6 +91,24 @@ fn pem(certificate: &Certificate) -> String {
     format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", lines.join("\n"))
 }
 
+fn stored(agent: &Agent) -> Sighting {
+    match rotation::stored_leaf(agent) {
+        Ok(leaf) => Sighting::Leaf(rotation::leaf(&leaf)),
+        Err(error) => Sighting::Unseen { reason: error.reason().to_owned(), message: error.to_string() },
+    }
+}
+
+fn not_read(blocked: &Blocked) -> Sighting {
+    Sighting::Unseen { reason: blocked.reason().to_owned(), message: format!("the keystore was not read: {blocked}") }
+}
+
+/// The gate looks for a file. One that cannot be looked for is treated as one that is there: a shutdown is scheduled.
+async fn power(host: &Host) -> PowerReport {
+    let gate = host.power.clone();
+    let looked = blocking::run(Work::Reports, Instant::now() + POWER_WITHIN, move || gate.report()).await;
+    looked.unwrap_or_else(|_| PowerReport { state: PowerState::ShutdownPending, observed_at: Some(Timestamp::now()) })
+}
+
 pub(super) async fn host<'a>(
     host: &Host,
     shutdown: Option<&Report>,
@@ -97,7 +119,7 @@ pub(super) async fn host<'a>(
         boot_id: platform::boot_id(),
         time: Timestamp::now(),
         epoch: host.epoch(),
-        power: host.power.report(),
+        power: power(host).await,
         shutdown: shutdown.map(going_down),
         agents: join_all(agents.map(|agent| agent.report(host))).await,
     }

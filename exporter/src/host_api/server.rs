@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use futures::future::join_all;
+use jiff::Timestamp;
 use tokio::net::TcpListener;
-use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -15,8 +16,10 @@ use super::api::Api;
 use super::audit;
 use super::connection::Connection;
 use super::slots::Slots;
-use super::tls::{Files, Served};
+use super::tls::{Files, Served, TlsError};
+use crate::blocking::{self, Work};
 use crate::rotation::{Ended, VaultLock};
+use crate::snapshot::Board;
 
 /// A new CA bundle counts within this time.
 const RELOAD: Duration = Duration::from_secs(5);
@@ -30,6 +33,7 @@ pub(super) struct Server {
     pub(super) tls: Files,
     pub(super) served: Served,
     pub(super) api: Arc<Api>,
+    pub(super) board: Arc<Board>,
     pub(super) ended: Vec<Ended>,
     /// Given back last.
     pub(super) lock: VaultLock,
@@ -38,10 +42,10 @@ pub(super) struct Server {
 
 impl Server {
     pub(super) async fn run(self, shutdown: CancellationToken) {
-        let Self { listener, tls, served, api, ended, lock, max_connections } = self;
+        let Self { listener, tls, served, api, board, ended, lock, max_connections } = self;
         let served = Arc::new(ArcSwap::from_pointee(served));
         let connections = TaskTracker::new();
-        let reloading = tokio::spawn(reload(tls, Arc::clone(&served), shutdown.clone()));
+        let reloading = tokio::spawn(reload(tls, Arc::clone(&served), board, shutdown.clone()));
         let slots = Slots::new(max_connections);
         loop {
             let (stream, peer) = tokio::select! {
@@ -77,29 +81,52 @@ impl Server {
 }
 
 /// Keeps the old configuration when the new one is bad.
-async fn reload(files: Files, served: Arc<ArcSwap<Served>>, shutdown: CancellationToken) {
+async fn reload(files: Files, served: Arc<ArcSwap<Served>>, board: Arc<Board>, shutdown: CancellationToken) {
     let mut ticks = interval(RELOAD);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut told = String::new();
+    let mut told_expiry = None;
+    let note = |successful, now| board.note_host_api_tls(successful, served.load().crl_next_update, now);
+    note(true, Timestamp::now());
     loop {
         tokio::select! {
             _ = ticks.tick() => {}
             () = shutdown.cancelled() => return,
         }
-        match files.reload(&served.load()) {
-            Ok(None) => told.clear(),
+        let (looking, before) = (files.clone(), served.load_full());
+        // A file system that hangs must take no thread that answers; the old files serve on.
+        let look = move || looking.reload(&before);
+        let looked = blocking::run(Work::HostApiTls, Instant::now() + RELOAD, look);
+        let looked = tokio::select! {
+            looked = looked => looked,
+            () = shutdown.cancelled() => return,
+        };
+        match looked.map_err(TlsError::from).flatten() {
+            Ok(None) => {
+                if !told.is_empty() {
+                    told.clear();
+                    note(true, Timestamp::now());
+                }
+            }
             Ok(Some(new)) => {
                 tracing::info!("the host API's TLS files were read again");
                 told.clear();
                 served.store(Arc::new(new));
+                note(true, Timestamp::now());
             }
             Err(error) => {
                 let error = error.to_string();
                 if error != told {
                     tracing::error!(error, "the host API keeps its old TLS files: the new ones are bad");
                     told = error;
+                    note(false, Timestamp::now());
                 }
             }
         }
+        let expired = served.load().crl_next_update.filter(|end| *end <= Timestamp::now());
+        if let Some(end) = expired.filter(|_| told_expiry != expired) {
+            tracing::error!(%end, "the revocation list has expired: no client is let in until clientCrlFile holds a new one");
+        }
+        told_expiry = expired;
     }
 }

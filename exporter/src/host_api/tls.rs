@@ -1,19 +1,25 @@
-//! The TLS side: this host's certificate, and the CAs that clients must chain to. Read again when a file changes.
+//! The TLS side: this host's certificate, the CAs that clients must chain to, and what those have revoked. Read again when a
+//! file changes.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{RootCertStore, ServerConfig};
+use x509_parser::prelude::{CertificateRevocationList, FromDer};
 
+use crate::blocking::Blocked;
 use crate::config::HostApiConfig;
 use crate::platform::{self, FileError, FileIdentity};
 
 /// A CA bundle with a hundred certificates is under 300 KiB.
 const MAX_BYTES: u64 = 1024 * 1024;
+/// A list with a hundred thousand entries is under 4 MiB; a client CA that has revoked more serves more than a fleet's operators.
+const MAX_CRL_BYTES: u64 = 4 * 1024 * 1024;
 
 /// Where they lie.
 #[derive(Clone, Debug)]
@@ -21,13 +27,17 @@ pub(super) struct Files {
     certificate: PathBuf,
     key: PathBuf,
     client_ca: PathBuf,
+    client_crl: Option<PathBuf>,
 }
 
 /// A configuration, and the files it was made of.
 #[derive(Clone, Debug)]
 pub(super) struct Served {
     pub(super) config: Arc<ServerConfig>,
-    identity: [FileIdentity; 3],
+    /// When the first of the revocation lists expires. From then on no client is let in until there is a new one: an old list
+    /// says nothing of what was revoked since.
+    pub(super) crl_next_update: Option<Timestamp>,
+    identity: Vec<FileIdentity>,
 }
 
 /// Why the files do not make a TLS server.
@@ -35,12 +45,16 @@ pub(super) struct Served {
 pub enum TlsError {
     #[error(transparent)]
     File(#[from] FileError),
+    #[error("certificate, key and client CA were not read: {0}")]
+    Blocked(#[from] Blocked),
     #[error("{}: holds no {what} as PEM", path.display())]
     Pem { path: PathBuf, what: &'static str },
     #[error("certificate and key do not make a server: {0}")]
     Server(rustls::Error),
     #[error("the client CA bundle: {0}")]
     ClientCa(String),
+    #[error("{}: not a revocation list that clients can be checked against: {problem}", path.display())]
+    ClientCrl { path: PathBuf, problem: String },
 }
 
 impl Files {
@@ -49,6 +63,7 @@ impl Files {
             certificate: config.certificate_file.clone(),
             key: config.key_file.clone(),
             client_ca: config.client_ca_file.clone(),
+            client_crl: config.client_crl_file.clone(),
         }
     }
 
@@ -64,9 +79,19 @@ impl Files {
             roots.add(root).map_err(|e| TlsError::ClientCa(e.to_string()))?;
         }
         let provider = Arc::new(aws_lc_rs::default_provider());
-        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
-            .build()
-            .map_err(|e| TlsError::ClientCa(e.to_string()))?;
+        let mut identity = vec![certificate.identity, key.identity, client_ca.identity];
+        let mut verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider));
+        let mut crl_next_update = None;
+        if let Some(path) = &self.client_crl {
+            let file = platform::read_regular(path, MAX_CRL_BYTES)?;
+            identity.push(file.identity);
+            let lists = Revocations::parse(&file.bytes)
+                .map_err(|problem| TlsError::ClientCrl { path: path.clone(), problem })?;
+            crl_next_update = Some(lists.next_update);
+            // What no list speaks of is refused, and so is everything once a list has expired, as OpenSSL and nginx do.
+            verifier = verifier.with_crls(lists.der).enforce_revocation_expiration();
+        }
+        let verifier = verifier.build().map_err(|e| TlsError::ClientCa(e.to_string()))?;
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map_err(TlsError::Server)?
@@ -77,20 +102,40 @@ impl Files {
         // A resumed session would outlive its client's certificate, and the CA that was taken out of the bundle.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
-        let identity = [certificate.identity, key.identity, client_ca.identity];
-        Ok(Served { config: Arc::new(config), identity })
+        Ok(Served { config: Arc::new(config), crl_next_update, identity })
     }
 
     /// The new configuration, if a file is another than the ones behind `served`.
     pub(super) fn reload(&self, served: &Served) -> Result<Option<Served>, TlsError> {
-        let now = [&self.certificate, &self.key, &self.client_ca].map(|path| platform::read_regular(path, MAX_BYTES));
-        let [certificate, key, client_ca] = now;
-        let now = [certificate?.identity, key?.identity, client_ca?.identity];
+        let paths = [&self.certificate, &self.key, &self.client_ca].into_iter().chain(&self.client_crl);
+        let now: Vec<_> = paths.map(|path| platform::identify(path)).collect::<Result<_, _>>()?;
         if now == served.identity { Ok(None) } else { self.load().map(Some) }
     }
 }
 
-fn certificates(pem: &[u8], path: &std::path::Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+/// Revocation lists, and when the first of them expires.
+struct Revocations {
+    der: Vec<CertificateRevocationListDer<'static>>,
+    next_update: Timestamp,
+}
+
+impl Revocations {
+    fn parse(pem: &[u8]) -> Result<Self, String> {
+        let der: Vec<_> = CertificateRevocationListDer::pem_slice_iter(pem)
+            .collect::<Result<_, _>>()
+            .map_err(|_| "it is no PEM; convert it with `openssl crl -inform DER -outform PEM`".to_owned())?;
+        let expiry = |list: &CertificateRevocationListDer<'_>| {
+            let (_, list) = CertificateRevocationList::from_der(list).map_err(|error| error.to_string())?;
+            let end = list.next_update().and_then(|end| Timestamp::from_second(end.timestamp()).ok());
+            end.ok_or_else(|| "it does not say when the next one is due (nextUpdate)".to_owned())
+        };
+        let expiries: Vec<_> = der.iter().map(expiry).collect::<Result<_, _>>()?;
+        let next_update = expiries.into_iter().min().ok_or_else(|| "it holds no X509 CRL as PEM".to_owned())?;
+        Ok(Self { der, next_update })
+    }
+}
+
+fn certificates(pem: &[u8], path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
     read.ok()
         .filter(|certificates| !certificates.is_empty())

@@ -3,11 +3,15 @@
 use std::io;
 use std::path::PathBuf;
 
+use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
+
+use super::Attributes;
 
 /// Tells whether a path still leads to the same bytes: the file that a path *resolves to*, so that a swapped symlink or
 /// a Kubernetes `..data` flip is seen, and its change time, so that an edit in place is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct FileIdentity {
     pub device: u64,
     pub inode: u64,
@@ -18,12 +22,36 @@ pub struct FileIdentity {
     pub changed: i128,
 }
 
+impl FileIdentity {
+    /// Whether it is the same file, perhaps with other contents.
+    pub fn is_same_file(&self, other: &Self) -> bool {
+        (self.device, self.inode) == (other.device, other.inode)
+    }
+}
+
 /// A regular file's bytes, and which file it was.
 #[derive(Debug)]
 pub struct FileRead {
     /// May hold a private key.
     pub bytes: Zeroizing<Vec<u8>>,
     pub identity: FileIdentity,
+}
+
+/// A regular file's bytes, who may do what with it, and which file it was: all of one descriptor.
+pub struct HeldFile {
+    /// May hold a private key.
+    pub bytes: Zeroizing<Vec<u8>>,
+    pub attributes: Attributes,
+    pub identity: FileIdentity,
+}
+
+/// Whether the last name of a path may be a symbolic link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Links {
+    /// For a file that is replaced: a rename would replace the link.
+    Refuse,
+    /// Followed where only administrators could have put it.
+    OfAdministrators,
 }
 
 /// The two ends of a regular file, and which file it was.
@@ -47,6 +75,19 @@ pub enum FileError {
     NotRegular { path: PathBuf, kind: &'static str },
     #[error("{}: its symbolic links lead in a circle; name a regular file", path.display())]
     SymlinkLoop { path: PathBuf },
+    #[error(
+        "{}: a symbolic link on the way to it stands where others than administrators may put one; name the path that it leads to",
+        path.display()
+    )]
+    UntrustedLink { path: PathBuf },
+    #[error("{}: has {links} names (hard links), of which only one would be replaced; make it a file of its own", path.display())]
+    HardLinked { path: PathBuf, links: u64 },
+    #[error(
+        "{}: belongs to the account {owner}, neither an administrator nor the owner of its directory, and others may write there; \
+         see who put it there, and give the file to an administrator or the directory to the service",
+        path.display()
+    )]
+    ForeignOwner { path: PathBuf, owner: u32 },
     #[error("{}: {size} bytes, more than the limit of {limit}", path.display())]
     TooLarge { path: PathBuf, size: u64, limit: u64 },
     #[error("{}: {source}", path.display())]
@@ -61,6 +102,9 @@ impl FileError {
             Self::PermissionDenied { .. } => "permission_denied",
             Self::NotRegular { .. } => "not_regular",
             Self::SymlinkLoop { .. } => "symlink_loop",
+            Self::UntrustedLink { .. } => "untrusted_link",
+            Self::HardLinked { .. } => "hard_linked",
+            Self::ForeignOwner { .. } => "foreign_owner",
             Self::TooLarge { .. } => "too_large",
             Self::Read { .. } => "read_failed",
         }
@@ -87,10 +131,12 @@ pub enum WriteError {
     ReadOnly { path: PathBuf },
     #[error("{}: a mount of its own (a bind-mounted file) cannot be replaced; mount its directory instead", path.display())]
     MountPoint { path: PathBuf },
-    #[error("{}: {kind}; name the regular file itself", path.display())]
-    NotRegular { path: PathBuf, kind: &'static str },
-    #[error("{}: has {links} names (hard links), of which only one would be replaced; make it a file of its own", path.display())]
-    HardLinked { path: PathBuf, links: u64 },
+    #[error("{}: immutable or append-only; take the attribute away (chattr -i -a)", path.display())]
+    Immutable { path: PathBuf },
+    #[error("{}: was changed by somebody else during the rotation; open a new one", path.display())]
+    Changed { path: PathBuf },
+    #[error(transparent)]
+    Refused(#[from] FileError),
     #[error("{}: owner and permissions cannot be kept: {source}; run as root", path.display())]
     AccessNotKept { path: PathBuf, source: io::Error },
     #[error("{}: holds something else than what was written to it", path.display())]
@@ -107,8 +153,9 @@ impl WriteError {
             Self::PermissionDenied { .. } => "permission_denied",
             Self::ReadOnly { .. } => "read_only",
             Self::MountPoint { .. } => "mount_point",
-            Self::NotRegular { .. } => "not_regular",
-            Self::HardLinked { .. } => "hard_linked",
+            Self::Immutable { .. } => "immutable",
+            Self::Changed { .. } => "changed_meanwhile",
+            Self::Refused(error) => error.reason(),
             Self::AccessNotKept { .. } => "access_not_kept",
             Self::Altered { .. } => "altered",
             Self::Io { .. } => "io",
@@ -124,5 +171,11 @@ impl WriteError {
             io::ErrorKind::ResourceBusy | io::ErrorKind::CrossesDevices => Self::MountPoint { path },
             _ => Self::Io { path, what, source },
         }
+    }
+}
+
+impl std::fmt::Debug for HeldFile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("HeldFile").field("identity", &self.identity).finish_non_exhaustive()
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::FileError;
+use crate::blocking::Blocked;
 use crate::label::Label;
 use crate::shutdown::Scheduled;
 
@@ -25,8 +26,8 @@ pub enum ShutdownError {
     Malformed(Label),
     #[error("systemd-logind did not answer within {} s; see its log", deadline.as_secs_f64())]
     NoAnswer { deadline: Duration },
-    #[error("{path}: not read within {} s; see whether its file system hangs", deadline.as_secs_f64())]
-    FileHangs { path: Label, deadline: Duration },
+    #[error("{path}: not read: {blocked}")]
+    FileBlocked { path: Label, blocked: Blocked },
     #[error("systemd-logind cannot be asked over the system bus: {detail}")]
     Bus { detail: Label },
 }
@@ -37,7 +38,8 @@ impl ShutdownError {
         match self {
             Self::File(error) => error.reason(),
             Self::Malformed(_) => "malformed",
-            Self::NoAnswer { .. } | Self::FileHangs { .. } => "timeout",
+            Self::NoAnswer { .. } => "timeout",
+            Self::FileBlocked { blocked, .. } => blocked.reason(),
             Self::Bus { .. } => "bus",
         }
     }

@@ -8,9 +8,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
 use super::ProbeError;
-
-/// A name with hundreds of addresses must not make one probe knock on hundreds of doors.
-const MAX_ADDRESSES: usize = 8;
+use crate::blocking::{Blocked, ResolveError, Work, resolve};
 
 /// An endpoint to shake hands with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,25 +60,33 @@ impl Endpoint {
     }
 }
 
-/// Resolves and connects, to whichever address answers.
-pub(crate) async fn dial(endpoint: &Endpoint, deadline: Instant) -> Result<Dialled, ProbeError> {
+/// Resolves and connects, to whichever address answers. `names` is whose threads a name is looked up on.
+pub(crate) async fn dial(endpoint: &Endpoint, names: Work, deadline: Instant) -> Result<Dialled, ProbeError> {
     let (host, port) = endpoint.host_and_port()?;
     let started = Instant::now();
-    let addresses = resolve(endpoint, host, port, deadline).await?;
+    let addresses = addresses(endpoint, names, host, port, deadline).await?;
     let dns = started.elapsed();
     let started = Instant::now();
     let stream = connect(endpoint, &addresses, deadline).await?;
     Ok(Dialled { stream, dns, connect: started.elapsed() })
 }
 
-async fn resolve(endpoint: &Endpoint, host: &str, port: u16, deadline: Instant) -> Result<Vec<SocketAddr>, ProbeError> {
-    let failed = |detail: String| ProbeError::Dns { host: host.to_owned(), detail };
-    let found = timeout_at(deadline, tokio::net::lookup_host((host, port)))
-        .await
-        .map_err(|_| ProbeError::Timeout { address: endpoint.address.clone(), phase: "dns" })?
-        .map_err(|e| failed(e.to_string()))?;
-    let addresses: Vec<_> = found.take(MAX_ADDRESSES).collect();
-    if addresses.is_empty() { Err(failed("the answer was empty".to_owned())) } else { Ok(addresses) }
+async fn addresses(
+    endpoint: &Endpoint,
+    names: Work,
+    host: &str,
+    port: u16,
+    deadline: Instant,
+) -> Result<Vec<SocketAddr>, ProbeError> {
+    resolve(names, host, port, deadline).await.map_err(|error| match error {
+        ResolveError::Blocked(Blocked::Timeout) => {
+            ProbeError::Timeout { address: endpoint.address.clone(), phase: "dns" }
+        }
+        ResolveError::Blocked(Blocked::Busy { limit, .. }) => ProbeError::Busy { host: host.to_owned(), limit },
+        error @ (ResolveError::Blocked(Blocked::Panic) | ResolveError::Failed(_)) => {
+            ProbeError::Dns { host: host.to_owned(), detail: error.to_string() }
+        }
+    })
 }
 
 /// Each address gets an equal share of the time that is left, so that a silent first one leaves some for the next.

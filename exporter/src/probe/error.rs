@@ -11,6 +11,11 @@ pub enum ProbeError {
     ServerName { name: String },
     #[error("{host}: no address found ({detail}); check the name and this host's resolver")]
     Dns { host: String, detail: String },
+    #[error(
+        "{host}: not looked up, because {limit} lookups hang already; see whether this host's name servers answer \
+         (kagiban_blocking_stuck)"
+    )]
+    Busy { host: String, limit: usize },
     #[error("{address}: cannot connect ({source}); check that the service runs and that no firewall stands between")]
     Connect { address: String, source: io::Error },
     #[error("{address}: no answer within the deadline, while in {phase}")]
@@ -31,9 +36,10 @@ pub enum ProbeError {
 
 impl ProbeError {
     /// Every value that [`ProbeError::reason`] can have: the closed set of a metric label.
-    pub const REASONS: [&'static str; 11] = [
+    pub const REASONS: [&'static str; 12] = [
         "bad_address",
         "bad_server_name",
+        "busy",
         "closed",
         "connect",
         "dns",
@@ -51,6 +57,7 @@ impl ProbeError {
             Self::Address { .. } => "bad_address",
             Self::ServerName { .. } => "bad_server_name",
             Self::Dns { .. } => "dns",
+            Self::Busy { .. } => "busy",
             Self::Connect { .. } => "connect",
             Self::Timeout { .. } => "timeout",
             Self::TlsAlert { .. } => "tls_alert",

@@ -18,6 +18,7 @@ use tokio_rustls::client::TlsStream;
 use super::dial::{Dialled, Endpoint, dial};
 use super::recorder::{Recorder, Seen};
 use super::{ProbeError, Roots, Verdict};
+use crate::blocking::Work;
 
 /// A farewell is a courtesy to the server's log; nothing is lost without it.
 const FAREWELL: Duration = Duration::from_millis(200);
@@ -62,7 +63,7 @@ impl Handshake {
 /// # Errors
 /// Only when no certificate was seen at all.
 pub async fn probe(endpoint: &Endpoint, deadline: Duration) -> Result<Handshake, ProbeError> {
-    shake(endpoint, None, deadline).await
+    probe_for(Work::SourceNames, endpoint, None, deadline).await
 }
 
 /// Like [`probe`], and judges the chain against `roots`.
@@ -70,13 +71,22 @@ pub async fn probe(endpoint: &Endpoint, deadline: Duration) -> Result<Handshake,
 /// # Errors
 /// Only when no certificate was seen at all.
 pub async fn probe_against(endpoint: &Endpoint, roots: &Roots, deadline: Duration) -> Result<Handshake, ProbeError> {
-    shake(endpoint, Some(roots), deadline).await
+    probe_for(Work::SourceNames, endpoint, Some(roots), deadline).await
 }
 
-async fn shake(endpoint: &Endpoint, roots: Option<&Roots>, deadline: Duration) -> Result<Handshake, ProbeError> {
+/// The same; `names` is whose threads a name is looked up on.
+///
+/// # Errors
+/// Only when no certificate was seen at all.
+pub(crate) async fn probe_for(
+    names: Work,
+    endpoint: &Endpoint,
+    roots: Option<&Roots>,
+    deadline: Duration,
+) -> Result<Handshake, ProbeError> {
     let deadline = Instant::now() + deadline;
     let name = endpoint.expected_name()?;
-    let Dialled { stream, dns, connect } = dial(endpoint, deadline).await?;
+    let Dialled { stream, dns, connect } = dial(endpoint, names, deadline).await?;
 
     let started = Instant::now();
     let recorder = Arc::new(Recorder::new(Arc::new(aws_lc_rs::default_provider())));

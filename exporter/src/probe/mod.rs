@@ -21,6 +21,7 @@ mod roots;
 pub use dial::Endpoint;
 pub(crate) use dial::dial;
 pub use error::ProbeError;
+pub(crate) use handshake::probe_for;
 pub use handshake::{Handshake, Phases, probe, probe_against};
 pub use old_tls::{Greeting, OldVersion, greet};
 pub use path::trusted_path;

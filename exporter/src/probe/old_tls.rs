@@ -10,6 +10,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::ProbeError;
 use super::dial::{Dialled, Endpoint, dial};
+use crate::blocking::Work;
 
 /// A version that nothing should speak any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,7 +65,7 @@ const GROUPS: &[u16] = &[0x001d, 0x0017, 0x0018, 0x0019];
 pub async fn greet(endpoint: &Endpoint, version: OldVersion, deadline: Duration) -> Result<Greeting, ProbeError> {
     let deadline = Instant::now() + deadline;
     let hello = client_hello(version, &endpoint.expected_name()?, random());
-    let Dialled { mut stream, .. } = dial(endpoint, deadline).await?;
+    let Dialled { mut stream, .. } = dial(endpoint, Work::SourceNames, deadline).await?;
     let address = || endpoint.address.clone();
     let exchange = async {
         // Who hangs up on such a greeting, with a reset too, has refused it.

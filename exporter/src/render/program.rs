@@ -1,8 +1,11 @@
 //! `kagiban_build_info`, `process_*`: the program itself, asked at each scrape.
 
+use std::fmt;
+
 use jiff::Timestamp;
 
-use super::table::{Family, Kind};
+use super::table::{Family, Kind, Samples, Value};
+use crate::blocking::{self, LaneUsage};
 use crate::platform::{Usage, usage};
 
 /// What the program knows of itself.
@@ -10,12 +13,13 @@ use crate::platform::{Usage, usage};
 pub struct Program {
     started: Timestamp,
     usage: Usage,
+    blocking: Vec<LaneUsage>,
 }
 
 impl Program {
     /// Asks the system.
     pub fn now(started: Timestamp) -> Self {
-        Self { started, usage: usage() }
+        Self { started, usage: usage(), blocking: blocking::usage() }
     }
 }
 
@@ -64,4 +68,26 @@ pub(super) const FAMILIES: &[Family<Program>] = &[
         kind: Kind::Gauge,
         samples: |program, out| program.usage.max_open_files.map_or(Ok(()), |value| out.put(&[], value)),
     },
+    Family {
+        name: "kagiban_blocking_stuck",
+        help: "Threads that work past their deadline and cannot be ended, by kind of work: a file system or a name server hangs.",
+        kind: Kind::Gauge,
+        samples: |program, out| each_lane(program, out, |lane| lane.stuck.into()),
+    },
+    Family {
+        name: "kagiban_blocking_threads",
+        help: "The most threads that each kind of work holds at once.",
+        kind: Kind::Gauge,
+        samples: |program, out| each_lane(program, out, |lane| lane.limit.into()),
+    },
+    Family {
+        name: "kagiban_blocking_refused",
+        help: "Work that was not done because every thread of its kind was taken until its deadline.",
+        kind: Kind::Counter,
+        samples: |program, out| each_lane(program, out, |lane| lane.refused.into()),
+    },
 ];
+
+fn each_lane(program: &Program, out: &mut Samples<'_, '_>, value: fn(&LaneUsage) -> Value) -> fmt::Result {
+    program.blocking.iter().try_for_each(|lane| out.put(&[("work", lane.work)], value(lane)))
+}

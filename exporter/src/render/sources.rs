@@ -87,6 +87,21 @@ pub(super) const FAMILIES: &[Family<Snapshot>] = &[
         samples: |snapshot, out| snapshot.host_api_up.map_or(Ok(()), |up| out.put(&[], up)),
     },
     Family {
+        name: "kagiban_host_api_tls_last_reload_successful",
+        help: "Whether the last attempt to read the host API's certificate, key, client CAs and revocation lists succeeded; when not, the ones before are in force.",
+        kind: Kind::Gauge,
+        samples: |snapshot, out| snapshot.host_api_tls.map_or(Ok(()), |tls| out.put(&[], tls.reload.successful)),
+    },
+    Family {
+        name: "kagiban_host_api_client_crl_next_update_timestamp_seconds",
+        help: "When the first of the host API's revocation lists expires, in seconds since 1970; from then on no client is let in.",
+        kind: Kind::Gauge,
+        samples: |snapshot, out| {
+            let end = snapshot.host_api_tls.and_then(|tls| tls.crl_next_update);
+            end.map_or(Ok(()), |end| out.put(&[], end.as_second()))
+        },
+    },
+    Family {
         name: "kagiban_snmp_traps_listening",
         help: "Whether SNMP traps can be received; absent where none are to be.",
         kind: Kind::Gauge,

@@ -4,17 +4,22 @@ use std::path::Path;
 
 use kagiban_crds::{AgentName, Generation, LeafSha256};
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 
 use super::digest::Digest;
-use super::journal::FileSwap;
-use super::staging::{MAX_STORE_BYTES, StagedFile};
+use super::journal::{FileSwap, OldFile};
+use super::staging::StagedFile;
+use super::survey::MAX_STORE_BYTES;
 use super::vault::Vault;
-use crate::platform::{self, FileError, WriteError};
+use crate::platform::{self, FileError, Links, WriteError};
 
 /// Names a backup's files, for when the journal is lost.
 const MANIFEST: &str = "manifest.json";
 /// A set of three files is under 4 KiB.
 const MAX_MANIFEST_BYTES: u64 = 64 * 1024;
+
+/// Of copies of what was overwritten on the way back.
+const CHANGED_PREFIX: &str = "changed-";
 
 /// What a backup says of itself.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -24,7 +29,7 @@ pub(super) struct Manifest {
     pub files: Vec<FileSwap>,
 }
 
-/// Why the old files could not be kept or put back.
+/// Why the old files could not be kept or read again.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum BackupError {
     #[error("the backup: {0}")]
@@ -66,27 +71,26 @@ pub(super) fn make(directory: &Path, previous: Option<LeafSha256>, files: &[Stag
     Ok(platform::replace(&path, &bytes, None)?)
 }
 
-/// Puts the old files back; those that are in place stay as they are.
+/// The copy of an old file, as it was made.
 ///
 /// # Errors
-/// See [`BackupError`]. It can be tried again.
-pub(super) fn restore(files: &[FileSwap]) -> Result<(), BackupError> {
-    for file in files {
-        let Some(old) = &file.old else {
-            platform::remove(&file.path)?;
-            continue;
-        };
-        let present = platform::read_regular(&file.path, MAX_STORE_BYTES).ok();
-        if present.is_some_and(|present| Digest::of(&present.bytes) == old.digest) {
-            continue;
-        }
-        let bytes = platform::read_regular(&old.backup, MAX_STORE_BYTES)?.bytes;
-        if Digest::of(&bytes) != old.backup_digest {
-            return Err(BackupError::Altered { path: old.backup.clone() });
-        }
-        platform::replace(&file.path, &bytes, Some(old.attributes))?;
+/// See [`BackupError`].
+pub(super) fn read(old: &OldFile) -> Result<Zeroizing<Vec<u8>>, BackupError> {
+    let bytes = platform::read_held(&old.backup, MAX_STORE_BYTES, Links::Refuse)?.bytes;
+    if Digest::of(&bytes) != old.backup_digest {
+        return Err(BackupError::Altered { path: old.backup.clone() });
     }
-    Ok(())
+    Ok(bytes)
+}
+
+/// Copies a file that going back will overwrite, and that is not what the rotation put there, beside the backup.
+///
+/// # Errors
+/// See [`BackupError`].
+pub(super) fn keep_changed(old: &OldFile, bytes: &[u8]) -> Result<(), BackupError> {
+    let name = old.backup.file_name().unwrap_or_default().to_string_lossy();
+    let path = old.backup.with_file_name(format!("{CHANGED_PREFIX}{name}"));
+    Ok(platform::replace(&path, bytes, None)?)
 }
 
 /// Removes what an interrupted backup left beside its files: copies of an old key, too.
@@ -102,7 +106,7 @@ pub(super) fn sweep(directory: &Path, files: &[FileSwap]) -> Result<(), WriteErr
 pub(super) fn newest(vault: &Vault, agent: &AgentName) -> Option<(Generation, Option<Manifest>)> {
     let newest = generations(vault, agent).into_iter().max()?;
     let path = vault.backup(agent, newest).join(MANIFEST);
-    let manifest = platform::read_regular(&path, MAX_MANIFEST_BYTES).ok();
+    let manifest = platform::read_held(&path, MAX_MANIFEST_BYTES, Links::Refuse).ok();
     Some((newest, manifest.and_then(|file| serde_json::from_slice(&file.bytes).ok())))
 }
 

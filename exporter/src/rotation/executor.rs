@@ -12,9 +12,14 @@ use super::digest::Digest;
 use super::journal::{FileSwap, OldFile, Record, Rotation};
 use super::live;
 use super::machine::{Before, Cause, Effect, Event, State};
+use super::restore::WayBack;
 use super::rotator::Rotator;
-use super::staging::{MAX_STORE_BYTES, Staging};
-use crate::platform::{self, FileError};
+use super::staging::Staging;
+use super::survey::MAX_STORE_BYTES;
+use crate::platform::{self, FileError, Links, Swap, WriteError};
+
+/// For the entries of the longest way back, each a file of under 40 KiB beside the one before it.
+const JOURNAL_ROOM: u64 = 512 * 1024;
 
 impl Rotator {
     /// Goes on until the rotation is decided, or waits for a chain. `seen` is told of every state.
@@ -45,7 +50,7 @@ impl Rotator {
             Effect::LookForNew => self.look_for_new().await,
             Effect::Discard => self.discard(),
             Effect::EnsureStopped => self.stop("stop_failed_in_rollback").await,
-            Effect::Restore => backup::restore(self.files()).map_err(|e| Cause::new(e.reason(), e.to_string())),
+            Effect::Restore => self.way_back().restore().map_err(|e| Cause::new(e.reason(), e.to_string())),
             Effect::EnsureStarted => self.start("start_failed_in_rollback").await,
             Effect::VerifyOld => self.verify(self.old_leaves()).await,
             // Their events come from requests.
@@ -88,17 +93,17 @@ impl Rotator {
     }
 
     fn stage(&mut self) -> Result<(), Cause> {
-        let staging = self.staging()?;
-        for file in &staging.files {
-            platform::write_new(&file.swap.staged, &file.new).map_err(|e| Cause::new(e.reason(), e.to_string()))?;
-        }
-        staging.check(|swap| &swap.staged).map_err(|e| Cause::new(e.reason(), e.to_string()))
+        self.staging()?.write().map_err(|e| Cause::new(e.reason(), e.to_string()))
     }
 
     fn back_up(&mut self) -> Result<(), Cause> {
         let directory = self.host.vault.backup(&self.agent.name, self.record.generation);
         let staging = self.staging()?;
-        backup::make(&directory, staging.previous, &staging.files).map_err(|e| Cause::new(e.reason(), e.to_string()))
+        backup::make(&directory, staging.previous, &staging.files)
+            .map_err(|e| Cause::new(e.reason(), e.to_string()))?;
+        // The service is stopped next, and every step of the way back is written down too.
+        platform::check_room(&self.host.vault.journal(&self.agent.name), JOURNAL_ROOM)
+            .map_err(|e| Cause::new(e.reason(), e.to_string()))
     }
 
     async fn preflight(&mut self) -> Event {
@@ -142,9 +147,15 @@ impl Rotator {
 
     fn swap(&mut self) -> Result<(), Cause> {
         for file in self.files() {
-            let attributes = file.old.as_ref().map(|old| old.attributes);
-            platform::promote(&file.staged, &file.path, file.new.as_bytes(), attributes)
-                .map_err(|e| Cause::new(e.reason(), e.to_string()))?;
+            let swap = Swap {
+                path: &file.path,
+                staged: &file.staged,
+                beside: file.old.as_ref().filter(|old| old.backup_digest == old.digest).map(|old| old.beside.as_path()),
+                sha256: file.new.as_bytes(),
+                attributes: &file.attributes,
+                old: file.old.as_ref().map(|old| &old.identity),
+            };
+            platform::swap(&swap).map_err(|e| Cause::new(e.reason(), e.to_string()))?;
         }
         Ok(())
     }
@@ -161,9 +172,10 @@ impl Rotator {
     /// password from its INI file once it has read it, and the served leaf is looked at next.
     fn check_files(&self) -> Result<(), Cause> {
         for file in self.files() {
-            let present = platform::read_regular(&file.path, MAX_STORE_BYTES).ok();
+            let present = platform::read_held(&file.path, MAX_STORE_BYTES, Links::Refuse).ok();
             let present = present.map(|present| Digest::of(&present.bytes));
-            let went_back = |old: &OldFile| present == Some(old.digest) || present == Some(old.backup_digest);
+            // An INI file whose password the agent has removed may be what it was, and has not gone back.
+            let went_back = |old: &OldFile| present == Some(old.backup_digest);
             if present.is_none() || file.old.as_ref().is_some_and(went_back) {
                 let message = format!("{} is not what this rotation put there; open a new one", file.path.display());
                 return Err(Cause::new("went_back_meanwhile", message));
@@ -182,18 +194,22 @@ impl Rotator {
 
     fn discard(&mut self) -> Result<(), Cause> {
         for file in self.files() {
-            platform::remove(&file.staged).map_err(|e| Cause::new(e.reason(), e.to_string()))?;
+            let beside = file.old.as_ref().map(|old| &old.beside);
+            for path in [&file.staged].into_iter().chain(beside) {
+                platform::remove(path).map_err(|e| Cause::new(e.reason(), e.to_string()))?;
+            }
         }
         Ok(())
     }
 
-    /// Nothing of a decided rotation stays: no staged key on disk, no key in memory, no backup too many.
+    /// Nothing of a decided rotation stays: no staged key on disk, no key in memory, no backup too many. Where it is
+    /// frozen, the old files beside the new ones are a way back that needs no space, and stay.
     pub(super) fn tidy(&mut self) {
         if self.record.rotation.as_ref().is_none_or(|rotation| !rotation.state.is_decided()) {
             return;
         }
         self.pending = None;
-        let swept = self.discard();
+        let swept = if self.is_frozen() { Ok(()) } else { self.discard() };
         let pruned = backup::prune(&self.host.vault, &self.agent.name, self.agent.backups);
         let failed = swept.err().map(|cause| cause.message).or_else(|| pruned.err().map(|e| e.to_string()));
         if let Some(error) = failed {
@@ -204,6 +220,21 @@ impl Rotator {
     fn staging(&self) -> Result<&Staging, Cause> {
         let staging = self.pending.as_ref().and_then(|pending| pending.staging.as_ref());
         staging.ok_or_else(|| Cause::new("stage_lost", "what was to be written is gone; open a new rotation"))
+    }
+
+    pub(super) fn is_frozen(&self) -> bool {
+        self.record.rotation.as_ref().is_some_and(|rotation| matches!(rotation.state, State::Frozen { .. }))
+    }
+
+    /// How the old files come back.
+    pub(super) fn way_back(&self) -> WayBack<'_> {
+        let staging = self.pending.as_ref().and_then(|pending| pending.staging.as_ref());
+        WayBack {
+            agent: &self.agent,
+            files: self.files(),
+            new_leaf: self.new_leaf(),
+            new_password: staging.and_then(|staging| staging.password.as_ref()),
+        }
     }
 
     pub(super) fn files(&self) -> &[FileSwap] {
@@ -227,9 +258,14 @@ impl Rotator {
     }
 }
 
+/// Whether what was surveyed lies there still: the same file, with the same bytes, owner and permissions.
 fn unchanged(file: &FileSwap) -> Result<(), Cause> {
-    let same = match (platform::read_regular(&file.path, MAX_STORE_BYTES), &file.old) {
-        (Ok(present), Some(old)) => Digest::of(&present.bytes) == old.digest,
+    let same = match (platform::read_held(&file.path, MAX_STORE_BYTES, Links::Refuse), &file.old) {
+        (Ok(present), Some(old)) => {
+            Digest::of(&present.bytes) == old.digest
+                && present.identity.is_same_file(&old.identity)
+                && present.attributes.is_same_access(&file.attributes)
+        }
         (Err(FileError::NotFound { .. }), None) => true,
         (Ok(_), None) => false,
         (Err(error), _) => return Err(Cause::new(error.reason(), error.to_string())),
@@ -237,6 +273,6 @@ fn unchanged(file: &FileSwap) -> Result<(), Cause> {
     if same {
         return Ok(());
     }
-    let message = format!("{} was changed by somebody else during the rotation; open a new one", file.path.display());
-    Err(Cause::new("changed_meanwhile", message))
+    let error = WriteError::Changed { path: file.path.clone() };
+    Err(Cause::new(error.reason(), error.to_string()))
 }

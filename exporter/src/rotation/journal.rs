@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::digest::Digest;
 use super::machine::State;
-use crate::platform::{self, Attributes, FileError, WriteError};
+use crate::platform::{self, Attributes, FileError, FileIdentity, Links, WriteError};
 
 /// The only version written. A newer one is not understood, and is set aside rather than guessed at.
 pub(super) const VERSION: u32 = 1;
@@ -60,11 +60,24 @@ pub struct Rotation {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct FileSwap {
     pub path: PathBuf,
-    /// Where its next contents wait, in the same directory.
+    /// Where its next contents wait, in the same directory. Where names were exchanged it is the old file.
     pub staged: PathBuf,
     pub new: Digest,
+    pub holds: Holds,
+    /// Of the old file when it was surveyed, and of the new one: never those of what lies there at another time.
+    pub attributes: Attributes,
     /// None when there was no file.
     pub old: Option<OldFile>,
+}
+
+/// What of a file is ours: when the rest was changed since, only that comes back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub enum Holds {
+    Store { alias: String },
+    Chain,
+    Key,
+    PasswordIni,
 }
 
 /// The file that is replaced.
@@ -72,10 +85,13 @@ pub struct FileSwap {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct OldFile {
     pub digest: Digest,
-    pub attributes: Attributes,
+    pub identity: FileIdentity,
+    /// Where it stays in the same directory when names cannot be exchanged, and where what goes back waits when that is
+    /// not the old file.
+    pub beside: PathBuf,
     /// Where its copy lies.
     pub backup: PathBuf,
-    /// Of the copy. It differs from the file's where going back needs more than the file said: see `staging`.
+    /// Of the copy. It differs from the file's where going back needs more than the file said: see `survey`.
     pub backup_digest: Digest,
 }
 
@@ -146,7 +162,7 @@ impl Rotation {
 /// # Errors
 /// When the file can be neither read nor set aside.
 pub(super) fn load(path: &Path, host: &HostName, agent: &AgentName) -> Result<Found, JournalError> {
-    let file = match platform::read_regular(path, MAX_BYTES) {
+    let file = match platform::read_held(path, MAX_BYTES, Links::OfAdministrators) {
         Ok(file) => file,
         Err(FileError::NotFound { .. }) => return Ok(Found::Nothing),
         Err(error @ (FileError::NotRegular { .. } | FileError::TooLarge { .. })) => {
@@ -192,6 +208,11 @@ mod tests {
         "powerchute".parse().expect("agent")
     }
 
+    fn attributes() -> Attributes {
+        let directory = tempfile::tempdir().expect("directory");
+        platform::survey(&directory.path().join("keystore"), 1).expect("survey").attributes
+    }
+
     fn states() -> impl Strategy<Value = State> {
         let before = prop_oneof![
             Just(Before::NotServed),
@@ -218,11 +239,20 @@ mod tests {
     }
 
     fn record(state: State, generation: u64, digest: &[u8]) -> Record {
+        let old = OldFile {
+            digest: Digest::of(b"old"),
+            identity: FileIdentity { device: 1, inode: u64::MAX, size: 3, modified: 1 << 62, changed: 1 << 62 },
+            beside: "/opt/agent/.keystore.old".into(),
+            backup: "/var/lib/kagiban/backups/agent/1/0-keystore".into(),
+            backup_digest: Digest::of(b"old"),
+        };
         let file = FileSwap {
             path: "/opt/agent/keystore".into(),
             staged: "/opt/agent/.keystore.new".into(),
             new: Digest::of(digest),
-            old: None,
+            holds: Holds::Store { alias: "securekey".into() },
+            attributes: attributes(),
+            old: Some(old),
         };
         let rotation = Rotation {
             epoch: Epoch(1),

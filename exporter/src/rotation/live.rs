@@ -9,6 +9,7 @@ use tokio::time::{Instant, sleep};
 
 use super::agent::Verify;
 use super::machine::Cause;
+use crate::blocking::Work;
 use crate::probe::{self, Endpoint, ProbeError};
 
 /// One handshake with a service on the same host.
@@ -19,7 +20,7 @@ const LOOK_DEADLINE: Duration = Duration::from_secs(5);
 /// # Errors
 /// See [`ProbeError`].
 pub async fn look(endpoint: &Endpoint) -> Result<Certificate, ProbeError> {
-    let seen = probe::probe(endpoint, LOOK_DEADLINE).await?;
+    let seen = probe::probe_for(Work::RotationNames, endpoint, None, LOOK_DEADLINE).await?;
     Ok(seen.chain.into_iter().next().expect("a handshake's chain has a leaf"))
 }
 

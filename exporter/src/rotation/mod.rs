@@ -5,7 +5,7 @@
 //!                                                  │ ├──Record──> journal    durable before each side effect
 //!                                                  │ └──chain───> validate   does it fit (pure)
 //!                                                  │
-//!                            staging (merge, pair), backup, service, live ──> platform, probe
+//!                   survey, staging (merge, pair), backup, restore, service, live ──> platform, probe
 //! ```
 //!
 //! One rule carries the rest: a state is durable in the journal before its effect begins. So whatever was cut off, the
@@ -23,8 +23,10 @@ mod live;
 pub mod machine;
 mod power;
 mod recovery;
+mod restore;
 mod rotator;
 mod staging;
+mod survey;
 mod validate;
 mod vault;
 mod worker;
@@ -33,6 +35,7 @@ pub use journal::{JournalError, Record, Rotation};
 pub use live::{leaf, look, sighting};
 pub use power::PowerGate;
 pub use rotator::{Host, Rotator, Snapshot};
-pub use staging::{StagingError, stored_leaf};
+pub use staging::StagingError;
+pub use survey::stored_leaf;
 pub use vault::{Vault, VaultError, VaultLock};
 pub use worker::{Ended, Gone, SpawnError, Worker};

@@ -10,7 +10,7 @@ use super::journal::{self, Found, JournalError, Record, Rotation};
 use super::live;
 use super::machine::{Before, Cause, State, Undo};
 use super::rotator::{Host, Rotator};
-use super::staging;
+use super::survey::stored_leaf;
 use crate::platform;
 
 impl Rotator {
@@ -46,11 +46,14 @@ impl Rotator {
     fn sweep(&self) {
         let journal = self.host.vault.journal(&self.agent.name);
         let mut paths = vec![journal.as_path()];
-        match &self.agent.keystore {
-            Keystore::OneFile { path, .. } => paths.push(path),
-            Keystore::PemPair { certificate, key } => paths.extend([certificate.as_path(), key]),
+        // Where it is frozen, the old files lie beside the new ones under such names.
+        if !self.is_frozen() {
+            match &self.agent.keystore {
+                Keystore::OneFile { path, .. } => paths.push(path),
+                Keystore::PemPair { certificate, key } => paths.extend([certificate.as_path(), key]),
+            }
+            paths.extend(self.agent.password_ini.as_ref().map(|(path, _)| path.as_path()));
         }
-        paths.extend(self.agent.password_ini.as_ref().map(|(path, _)| path.as_path()));
         let backup = self.host.vault.backup(&self.agent.name, self.record.generation);
         let swept = paths.into_iter().map(platform::sweep).chain([backup::sweep(&backup, self.files())]);
         for error in swept.filter_map(Result::err) {
@@ -70,7 +73,7 @@ fn resumed(mut record: Record) -> Record {
 
 /// The journal is lost. What is on disk stays if it is what is served; otherwise the newest backup comes back.
 async fn without_journal(agent: &Agent, fresh: Record, newest: Option<Manifest>) -> Record {
-    let stored = staging::stored_leaf(agent).ok().map(|leaf| leaf.sha256());
+    let stored = stored_leaf(agent).ok().map(|leaf| leaf.sha256());
     let served = live::look(&agent.endpoint).await.ok().map(|leaf| leaf.sha256());
     if stored.is_some() && stored == served {
         return fresh;

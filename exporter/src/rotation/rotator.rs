@@ -23,7 +23,8 @@ use super::key::{self, NewKey};
 use super::live;
 use super::machine::{Cause, Event, State};
 use super::power::PowerGate;
-use super::staging::{self, BackupPlace, Staging, StagingError};
+use super::staging::{BackupPlace, Staging, StagingError};
+use super::survey::survey;
 use super::validate;
 use super::vault::Vault;
 use crate::platform::WriteError;
@@ -119,7 +120,7 @@ impl Rotator {
         }
         key::check(&request.certificate).map_err(|e| refuse(RefusalReason::Malformed, e.to_string()))?;
         self.check_power()?;
-        staging::survey(&self.agent, &request.keystore).map_err(|e| keystore_refused(&e))?;
+        survey(&self.agent, &request.keystore).map_err(|e| keystore_refused(&e))?;
         let key = key::make(&request.certificate).map_err(|e| refuse(RefusalReason::Internal, e.to_string()))?;
 
         let now = Timestamp::now();
@@ -182,7 +183,7 @@ impl Rotator {
         let material = KeyMaterial { pkcs8: pending.key.pkcs8.clone(), chain };
         let place =
             BackupPlace { vault: &self.host.vault, agent: &self.agent.name, generation: delivery.target.generation };
-        let staging = staging::survey(&self.agent, &pending.order)
+        let staging = survey(&self.agent, &pending.order)
             .and_then(|survey| survey.stage(&self.agent, &pending.order, &material, &place, now))
             .map_err(|e| keystore_refused(&e))?;
 
@@ -221,6 +222,9 @@ impl Rotator {
         let touches_service = self.record.rotation.as_ref().is_some_and(|r| r.state != State::Keyed);
         if touches_service {
             self.check_power()?;
+        }
+        if self.record.rotation.as_ref().is_some_and(|r| matches!(r.state, State::Committed { .. })) {
+            self.way_back().check().map_err(|e| refuse(RefusalReason::KeystoreRefused, e.to_string()))?;
         }
         self.give_up(Cause::new("rolled_back_by_order", "a rollback was ordered through the host API"))?;
         self.report().ok_or_else(|| refuse(RefusalReason::Internal, "the rotation is gone"))

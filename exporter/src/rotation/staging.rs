@@ -1,30 +1,25 @@
-//! What the files shall hold next: the old store merged with the new key, and the password file that goes with it. Read
-//! and computed in memory; nothing is written here.
+//! What the files shall hold next: the old store merged with the new key, and the password file that goes with it.
+//! Computed in memory; nothing is written here.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use base64::Engine;
 use jiff::Timestamp;
-use kagiban_agents::{Ini, IniError, MAX_INI_BYTES, PasswordIni};
+use kagiban_agents::{Ini, IniError};
 use kagiban_crds::host_api::{KeystoreOrder, OnUnreadable, StoreFormat};
 use kagiban_crds::{AgentName, Generation, LeafSha256};
-use kagiban_keystore::{
-    self as keystore, Certificate, EntryKind, Format, KeyMaterial, Limits, Merge, MergeError, PasswordCheck, ReadError,
-    Store,
-};
-use secrecy::{ExposeSecret, SecretString};
+use kagiban_keystore::{self as keystore, Certificate, Format, KeyMaterial, Limits, Merge, MergeError, ReadError};
+use secrecy::SecretString;
 use zeroize::Zeroizing;
 
 use super::agent::{Agent, Keystore};
 use super::digest::Digest;
-use super::journal::{FileSwap, OldFile};
+use super::journal::{FileSwap, Holds, OldFile};
+use super::survey::{Files, MAX_STORE_BYTES, Survey, leaf_of};
 use super::vault::Vault;
-use crate::platform::{self, FileError, WriteError};
+use crate::password_file::PasswordFileError;
+use crate::platform::{self, FileError, Links, Surveyed, WriteError};
 
-/// Real stores have a few KiB; the largest trust stores under 2 MiB.
-pub(super) const MAX_STORE_BYTES: u64 = 8 * 1024 * 1024;
-/// A line of text.
-const MAX_PASSWORD_FILE_BYTES: u64 = 4 * 1024;
 /// RFC 7468's line length.
 const PEM_LINE: usize = 64;
 
@@ -34,8 +29,7 @@ pub(super) struct Staging {
     pub files: Vec<StagedFile>,
     pub previous: Option<LeafSha256>,
     /// Opens the new store.
-    password: Option<SecretString>,
-    alias: String,
+    pub password: Option<SecretString>,
     leaf: LeafSha256,
 }
 
@@ -45,33 +39,6 @@ pub(super) struct StagedFile {
     pub new: Zeroizing<Vec<u8>>,
     /// What going back puts there.
     pub backup: Option<Zeroizing<Vec<u8>>>,
-    holds: Holds,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Holds {
-    Store,
-    Chain,
-    Key,
-    PasswordIni,
-}
-
-/// What there is now, as far as it can be opened.
-pub(super) struct Survey {
-    old: Option<Zeroizing<Vec<u8>>>,
-    /// The likeliest first; the first is the new store's.
-    passwords: Vec<SecretString>,
-    /// The one that the old store was found to open with.
-    opens: Option<usize>,
-    ini: Option<IniFile>,
-    alias: String,
-    format: StoreFormat,
-    previous: Option<LeafSha256>,
-}
-
-struct IniFile {
-    contents: Ini,
-    password: Option<SecretString>,
 }
 
 /// Why the files cannot be rewritten. `reason()` is stable; no message holds a secret.
@@ -82,7 +49,7 @@ pub enum StagingError {
     #[error("the old store cannot be replaced: {0}")]
     Write(#[from] WriteError),
     #[error("the password file: {0}")]
-    PasswordFile(FileError),
+    PasswordFile(#[from] PasswordFileError),
     #[error("{file}: {source}")]
     Ini { file: &'static str, source: IniError },
     #[error("{file} is missing, and the agent does not start without it; repair its installation first")]
@@ -94,8 +61,8 @@ pub enum StagingError {
         "the store's password holds characters that the agent may not read from {file} as they are meant (printable ASCII works); choose another"
     )]
     PasswordNotAscii { file: &'static str },
-    #[error("the password file is not UTF-8 or is empty")]
-    PasswordNotText,
+    #[error("{}: its first line is empty; write the store's password there", path.display())]
+    PasswordEmpty { path: PathBuf },
     #[error("{0}")]
     Merge(#[from] MergeError),
     #[error("the old store: {0}")]
@@ -106,6 +73,16 @@ pub enum StagingError {
     OtherLeaf,
     #[error("the alias is not known: name it as keystore.alias in the host's configuration or in the resource")]
     NoAlias,
+    #[error(
+        "no known password opens the store, so the agent could not be told its old one if this went back; put the store's \
+         password into passwordFile, or repair the store first"
+    )]
+    NoWayBack,
+    #[error(
+        "{}: the new file would not be open to the same accounts as the old one; take away the directory's default access control list",
+        path.display()
+    )]
+    OtherAccess { path: PathBuf },
     #[error("this agent's certificate and key are two PEM files, which have no alias, format or password")]
     PairOrder,
 }
@@ -113,46 +90,23 @@ pub enum StagingError {
 impl StagingError {
     pub fn reason(&self) -> &'static str {
         match self {
-            Self::File(error) | Self::PasswordFile(error) => error.reason(),
+            Self::File(error) => error.reason(),
+            Self::PasswordFile(error) => error.reason(),
             Self::Write(error) => error.reason(),
             Self::Ini { source, .. } => source.reason(),
             Self::IniMissing { .. } => "password_ini_missing",
             Self::PasswordTooShort { .. } => "password_too_short",
             Self::PasswordNotAscii { .. } => "password_not_ascii",
-            Self::PasswordNotText => "password_not_text",
+            Self::PasswordEmpty { .. } => "password_empty",
             Self::Merge(error) => error.reason(),
             Self::Old(error) | Self::Staged(error) => error.reason(),
             Self::OtherLeaf => "other_leaf",
             Self::NoAlias => "no_alias",
+            Self::NoWayBack => "no_way_back",
+            Self::OtherAccess { .. } => "other_access",
             Self::PairOrder => "pair_order",
         }
     }
-}
-
-/// Looks at what there is, so that a rotation that cannot end well is refused before a certificate is issued for it.
-///
-/// # Errors
-/// See [`StagingError`].
-pub(super) fn survey(agent: &Agent, order: &KeystoreOrder) -> Result<Survey, StagingError> {
-    match &agent.keystore {
-        Keystore::OneFile { path, format } => survey_store(agent, order, path, *format),
-        Keystore::PemPair { certificate, key } => survey_pair(agent, order, certificate, key),
-    }
-}
-
-/// The leaf in the keystore file, under the agent's alias, read with the host's own passwords.
-///
-/// # Errors
-/// See [`StagingError`]; an absent file is one.
-pub fn stored_leaf(agent: &Agent) -> Result<Certificate, StagingError> {
-    let (path, alias) = match &agent.keystore {
-        Keystore::OneFile { path, .. } => (path, agent.alias.as_deref()),
-        Keystore::PemPair { certificate, .. } => (certificate, None),
-    };
-    let bytes = platform::read_regular(path, MAX_STORE_BYTES)?.bytes;
-    let (passwords, _) = passwords(agent, None)?;
-    let (store, _) = open(&bytes, &passwords).map_err(StagingError::Old)?;
-    leaf_of(&store, alias).cloned().ok_or(StagingError::Old(ReadError::NoCertificate))
 }
 
 impl Survey {
@@ -170,16 +124,17 @@ impl Survey {
     ) -> Result<Staging, StagingError> {
         let leaf = key.chain.first().map(|leaf| LeafSha256::new(leaf.sha256())).ok_or(StagingError::OtherLeaf)?;
         let mut files = Vec::new();
-        match &agent.keystore {
-            Keystore::OneFile { path, .. } => {
+        match (&agent.keystore, &self.files) {
+            (Keystore::OneFile { path, .. }, Files::Store(surveyed)) => {
+                let old = self.old_store();
                 let merged = keystore::merge(
                     &Merge {
-                        old: self.old.as_ref().map(|old| old.as_slice()),
+                        old,
                         old_passwords: &self.passwords,
                         new_password: self.passwords.first(),
                         alias: &self.alias,
                         key,
-                        format: format(self.format).or_else(|| self.old.is_none().then_some(Format::Pkcs12)),
+                        format: format(self.format).or_else(|| old.is_none().then_some(Format::Pkcs12)),
                         profile: None,
                         on_unreadable: match order.on_unreadable {
                             OnUnreadable::Refuse => keystore::OnUnreadable::Refuse,
@@ -189,91 +144,66 @@ impl Survey {
                     },
                     &Limits::default(),
                 )?;
-                files.push(place.file(path, Holds::Store, merged.bytes, self.old.clone(), 0)?);
+                let holds = Holds::Store { alias: self.alias.clone() };
+                files.push(place.file(path, holds, merged.bytes, surveyed, 0)?);
             }
-            Keystore::PemPair { certificate, key: key_file } => {
-                let old = read_if_there(certificate)?;
+            (Keystore::PemPair { certificate, key: key_file }, Files::PemPair { certificate: old, key: old_key }) => {
                 files.push(place.file(certificate, Holds::Chain, chain_pem(&key.chain), old, 0)?);
-                let old = read_if_there(key_file)?;
-                files.push(place.file(key_file, Holds::Key, key_pem(&key.pkcs8), old, 1)?);
+                files.push(place.file(key_file, Holds::Key, key_pem(&key.pkcs8), old_key, 1)?);
+            }
+            (Keystore::OneFile { .. }, Files::PemPair { .. }) | (Keystore::PemPair { .. }, Files::Store(_)) => {
+                return Err(StagingError::OtherLeaf);
             }
         }
         if let Some((path, ini, contents)) = self.next_ini(agent)? {
             let bytes = |ini: &Ini| Zeroizing::new(ini.bytes().to_vec());
-            let file =
-                place.file(path, Holds::PasswordIni, bytes(&contents), Some(bytes(&ini.contents)), files.len())?;
+            let file = place.file(path, Holds::PasswordIni, bytes(&contents), &ini.file, files.len())?;
             files.push(file.going_back_to(bytes(&self.ini_on_the_way_back(agent, ini)?)));
         }
         let password = self.passwords.into_iter().next();
-        Ok(Staging { files, previous: self.previous, password, alias: self.alias, leaf })
-    }
-
-    /// Here already, because a rotation that waits for its chain keeps the password it was opened with.
-    fn check_password(&self, agent: &Agent) -> Result<(), StagingError> {
-        let found = self.old.as_ref().and_then(|old| keystore::sniff(old));
-        let next = format(self.format).or(found).unwrap_or(Format::Pkcs12);
-        let is_kept = found == Some(Format::Pkcs12) && self.opens == Some(0);
-        keystore::check_password(next, self.passwords.first(), is_kept)?;
-        self.next_ini(agent).map(|_| ())
-    }
-
-    /// What the INI file must say when the old store comes back. The agent reads a password once and remembers it: after
-    /// it was told the new one, an INI file without any would leave it with a password that opens the old store no more.
-    fn ini_on_the_way_back(&self, agent: &Agent, ini: &IniFile) -> Result<Ini, StagingError> {
-        let opens = self.opens.and_then(|opens| self.passwords.get(opens));
-        match (&agent.password_ini, &ini.password, opens) {
-            (Some((_, place)), None, Some(old)) => {
-                let contents = ini.contents.with_value(place.section, place.key, old);
-                contents.map_err(|source| StagingError::Ini { file: place.file, source })
-            }
-            _ => Ok(ini.contents.clone()),
-        }
-    }
-
-    /// The INI file with the new store's password, unless the agent knows that password already: the store opened with
-    /// it and the INI says nothing else. The agent may remove its section once it has read it.
-    fn next_ini<'a>(&'a self, agent: &'a Agent) -> Result<Option<(&'a Path, &'a IniFile, Ini)>, StagingError> {
-        let (Some((path, place)), Some(ini), Some(new)) = (&agent.password_ini, &self.ini, self.passwords.first())
-        else {
-            return Ok(None);
-        };
-        let known = match &ini.password {
-            Some(written) => written.expose_secret() == new.expose_secret(),
-            None => self.opens == Some(0),
-        };
-        if known {
-            return Ok(None);
-        }
-        if new.expose_secret().chars().count() < place.min_password {
-            return Err(StagingError::PasswordTooShort { min: place.min_password });
-        }
-        if !new.expose_secret().bytes().all(|byte| matches!(byte, b' '..=b'~')) {
-            return Err(StagingError::PasswordNotAscii { file: place.file });
-        }
-        let contents = ini.contents.with_value(place.section, place.key, new);
-        let contents = contents.map_err(|source| StagingError::Ini { file: place.file, source })?;
-        Ok(Some((path, ini, contents)))
+        Ok(Staging { files, previous: self.previous, password, leaf })
     }
 }
 
 impl Staging {
+    /// Writes every file of the set beside the one that it is to replace, with the owner and permissions that this one
+    /// was surveyed with, and reads it back. Where going back takes another file than the old one, that is written too.
+    ///
+    /// # Errors
+    /// See [`StagingError`].
+    pub(super) fn write(&self) -> Result<(), StagingError> {
+        for file in &self.files {
+            let attributes = Some(&file.swap.attributes);
+            platform::write_new(&file.swap.staged, &file.new, attributes)?;
+            if let (Some(old), Some(bytes)) = (&file.swap.old, &file.backup)
+                && old.backup_digest != old.digest
+            {
+                platform::write_new(&old.beside, bytes, attributes)?;
+            }
+        }
+        self.check(|swap| &swap.staged)
+    }
+
     /// Reads the set back, from where it waits or from where it belongs, as the agent would: the new password opens the
-    /// key, and the key is the new leaf's.
+    /// key, the key is the new leaf's, and the same accounts as before may read it.
     ///
     /// # Errors
     /// See [`StagingError`].
     pub(super) fn check(&self, at: impl Fn(&FileSwap) -> &Path) -> Result<(), StagingError> {
         let limits = Limits::default();
         for file in &self.files {
-            let bytes = platform::read_regular(at(&file.swap), MAX_STORE_BYTES)?.bytes;
-            if Digest::of(&bytes) != file.swap.new {
+            let held = platform::read_held(at(&file.swap), MAX_STORE_BYTES, Links::Refuse)?;
+            if Digest::of(&held.bytes) != file.swap.new {
                 return Err(StagingError::OtherLeaf);
             }
-            let leaf = match file.holds {
-                Holds::Store => keystore::open_key(&bytes, self.password.as_ref(), &self.alias, &limits)
+            if !held.attributes.is_same_access(&file.swap.attributes) {
+                return Err(StagingError::OtherAccess { path: file.swap.path.clone() });
+            }
+            let leaf = match &file.swap.holds {
+                Holds::Store { alias } => keystore::open_key(&held.bytes, self.password.as_ref(), alias, &limits)
                     .map_err(StagingError::Staged)?,
                 Holds::Chain => {
-                    let store = keystore::read(&bytes, None, &limits).map_err(StagingError::Staged)?;
+                    let store = keystore::read(&held.bytes, None, &limits).map_err(StagingError::Staged)?;
                     leaf_of(&store, None).cloned().ok_or(StagingError::OtherLeaf)?
                 }
                 Holds::Key | Holds::PasswordIni => continue,
@@ -300,24 +230,25 @@ impl BackupPlace<'_> {
         path: &Path,
         holds: Holds,
         new: Zeroizing<Vec<u8>>,
-        old: Option<Zeroizing<Vec<u8>>>,
+        surveyed: &Surveyed,
         number: usize,
     ) -> Result<StagedFile, StagingError> {
-        let attributes = platform::attributes(path)?;
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let backup = self.vault.backup(self.agent, self.generation).join(format!("{number}-{name}"));
-        let old_file = match (&old, attributes) {
-            (Some(old), Some(attributes)) => {
-                let digest = Digest::of(old);
-                Some(OldFile { digest, attributes, backup, backup_digest: digest })
-            }
-            (None, None) => None,
-            // It came or went between two looks.
-            (Some(_), None) | (None, Some(_)) => return Err(StagingError::OtherLeaf),
+        let beside = platform::temporary_beside(path)?;
+        let old = surveyed.file.as_ref().map(|file| {
+            let digest = Digest::of(&file.bytes);
+            OldFile { digest, identity: file.identity, beside, backup, backup_digest: digest }
+        });
+        let swap = FileSwap {
+            path: path.to_owned(),
+            staged: platform::temporary_beside(path)?,
+            new: Digest::of(&new),
+            holds,
+            attributes: surveyed.attributes.clone(),
+            old,
         };
-        let staged = platform::temporary_beside(path)?;
-        let swap = FileSwap { path: path.to_owned(), staged, new: Digest::of(&new), old: old_file };
-        Ok(StagedFile { swap, new, backup: old, holds })
+        Ok(StagedFile { swap, new, backup: surveyed.file.as_ref().map(|file| file.bytes.clone()) })
     }
 }
 
@@ -331,147 +262,7 @@ impl StagedFile {
     }
 }
 
-fn survey_store(
-    agent: &Agent,
-    order: &KeystoreOrder,
-    path: &Path,
-    configured: StoreFormat,
-) -> Result<Survey, StagingError> {
-    platform::attributes(path)?;
-    let old = read_if_there(path)?;
-    let (passwords, ini) = passwords(agent, order.store_password.as_ref())?;
-    let asked = order.alias.as_deref().or(agent.alias.as_deref());
-    let opened = old.as_ref().map(|old| open(old, &passwords));
-    let (store, opens) = match opened {
-        None => (None, None),
-        Some(Ok((store, None))) if is_locked(&store) && order.on_unreadable == OnUnreadable::Refuse => {
-            return Err(StagingError::Merge(MergeError::StoreUnreadable(ReadError::BadPassword)));
-        }
-        Some(Ok((store, opens))) => (Some(store), opens),
-        Some(Err(_)) if order.on_unreadable == OnUnreadable::Replace => (None, None),
-        Some(Err(error)) => return Err(StagingError::Merge(MergeError::StoreUnreadable(error))),
-    };
-    let previous = store.as_ref().and_then(|store| leaf_of(store, asked)).map(|leaf| LeafSha256::new(leaf.sha256()));
-    let format = if order.format == StoreFormat::Auto { configured } else { order.format };
-    let is_pem = store.as_ref().map_or(format == StoreFormat::Pem, |store| store.format == Format::Pem);
-    let alias = match (asked, &store) {
-        (Some(alias), _) => alias.to_owned(),
-        // PEM has no aliases.
-        (None, _) if is_pem => String::new(),
-        (None, Some(store)) => only_key(store).map(str::to_owned).ok_or(StagingError::NoAlias)?,
-        (None, None) => return Err(StagingError::NoAlias),
-    };
-    let survey = Survey { old, passwords, opens, ini, alias, format, previous };
-    survey.check_password(agent)?;
-    Ok(survey)
-}
-
-fn survey_pair(agent: &Agent, order: &KeystoreOrder, certificate: &Path, key: &Path) -> Result<Survey, StagingError> {
-    let plain = matches!(order.format, StoreFormat::Auto | StoreFormat::Pem);
-    if !plain || order.alias.is_some() || order.store_password.is_some() {
-        return Err(StagingError::PairOrder);
-    }
-    platform::attributes(certificate)?;
-    platform::attributes(key)?;
-    let leaf = stored_leaf(agent).ok();
-    Ok(Survey {
-        old: None,
-        passwords: Vec::new(),
-        opens: None,
-        ini: None,
-        alias: String::new(),
-        format: StoreFormat::Pem,
-        previous: leaf.map(|leaf| LeafSha256::new(leaf.sha256())),
-    })
-}
-
-/// The passwords that may open the store, in the order in which they shall seal it: the request's, the host's own, the
-/// one the agent is told.
-fn passwords(
-    agent: &Agent,
-    ordered: Option<&SecretString>,
-) -> Result<(Vec<SecretString>, Option<IniFile>), StagingError> {
-    let mut passwords: Vec<SecretString> = ordered.cloned().into_iter().collect();
-    if let Some(path) = &agent.password_file {
-        let file = platform::read_regular(path, MAX_PASSWORD_FILE_BYTES).map_err(StagingError::PasswordFile)?;
-        let text = std::str::from_utf8(&file.bytes).map_err(|_| StagingError::PasswordNotText)?;
-        let line = text.lines().next().filter(|line| !line.is_empty()).ok_or(StagingError::PasswordNotText)?;
-        passwords.push(SecretString::from(line));
-    }
-    let ini = match &agent.password_ini {
-        Some((path, place)) => Some(read_ini(path, place)?),
-        None => None,
-    };
-    passwords.extend(ini.iter().filter_map(|ini| ini.password.clone()));
-    Ok((passwords, ini))
-}
-
-fn read_ini(path: &Path, place: &PasswordIni) -> Result<IniFile, StagingError> {
-    let failed = |source| StagingError::Ini { file: place.file, source };
-    let limit = u64::try_from(MAX_INI_BYTES).unwrap_or(u64::MAX);
-    let bytes = match platform::read_regular(path, limit) {
-        Ok(file) => file.bytes,
-        Err(FileError::NotFound { .. }) => return Err(StagingError::IniMissing { file: place.file }),
-        Err(error) => return Err(error.into()),
-    };
-    let contents = Ini::parse(&bytes).map_err(failed)?;
-    let password = contents.value(place.section, place.key).map_err(failed)?;
-    Ok(IniFile { contents, password })
-}
-
-/// The store, and which password it was found to open with. A JKS opens without any.
-fn open(bytes: &[u8], passwords: &[SecretString]) -> Result<(Store, Option<usize>), ReadError> {
-    let limits = Limits::default();
-    let mut last = None;
-    for (n, password) in passwords.iter().enumerate() {
-        match keystore::read(bytes, Some(password), &limits) {
-            Ok(store) if store.password == PasswordCheck::Verified => return Ok((store, Some(n))),
-            Ok(store) => last = Some(Ok(store)),
-            Err(error) => last = last.filter(Result::is_ok).or(Some(Err(error))),
-        }
-    }
-    match last {
-        Some(Ok(store)) => Ok((store, None)),
-        Some(Err(error)) => Err(error),
-        None => keystore::read(bytes, None, &limits).map(|store| (store, None)),
-    }
-}
-
-/// A JKS is kept entry by entry even when nothing opens it; a PKCS#12 has to be opened.
-fn is_locked(store: &Store) -> bool {
-    store.format == Format::Pkcs12 && matches!(store.password, PasswordCheck::Wrong | PasswordCheck::NotGiven)
-}
-
-/// The certificate of the key under `alias`; with none, of the only key, or else the first certificate there is. Java
-/// compares aliases of these stores without regard to case.
-fn leaf_of<'a>(store: &'a Store, alias: Option<&str>) -> Option<&'a Certificate> {
-    let with_certificate = || store.entries.iter().filter(|entry| !entry.chain.is_empty());
-    let entry = match alias {
-        Some(alias) if store.format != Format::Pem => {
-            with_certificate().find(|e| e.kind == EntryKind::Key && e.alias.eq_ignore_ascii_case(alias))
-        }
-        Some(_) | None => with_certificate().find(|e| e.kind == EntryKind::Key).or_else(|| with_certificate().next()),
-    };
-    entry.and_then(|entry| entry.chain.first())
-}
-
-fn only_key(store: &Store) -> Option<&str> {
-    let mut keys = store.entries.iter().filter(|entry| entry.kind == EntryKind::Key);
-    match (keys.next(), keys.next()) {
-        (Some(key), None) => Some(&key.alias),
-        _ => None,
-    }
-}
-
-fn read_if_there(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, FileError> {
-    match platform::read_regular(path, MAX_STORE_BYTES) {
-        Ok(file) => Ok(Some(file.bytes)),
-        Err(FileError::NotFound { .. }) => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
-const fn format(format: StoreFormat) -> Option<Format> {
+pub(super) const fn format(format: StoreFormat) -> Option<Format> {
     match format {
         StoreFormat::Auto => None,
         StoreFormat::Jks => Some(Format::Jks),
@@ -508,12 +299,6 @@ fn pem(label: &str, der: &[u8]) -> Zeroizing<Vec<u8>> {
 
 impl std::fmt::Debug for StagedFile {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("StagedFile").field("swap", &self.swap).field("holds", &self.holds).finish_non_exhaustive()
-    }
-}
-
-impl std::fmt::Debug for Survey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Survey").field("alias", &self.alias).field("previous", &self.previous).finish_non_exhaustive()
+        f.debug_struct("StagedFile").field("swap", &self.swap).finish_non_exhaustive()
     }
 }

@@ -2,15 +2,20 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::task::spawn_blocking;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use crate::blocking::{self, Work};
 use crate::platform;
 use crate::shutdown::{self, BootId, Found, Latch};
 use crate::snapshot::Board;
+
+/// A small file, synced; a disk that writes back gigabytes may take seconds.
+const FILE_WITHIN: Duration = Duration::from_secs(20);
 
 #[derive(Debug)]
 pub(super) struct Keeper {
@@ -32,8 +37,15 @@ impl Keeper {
             return Self { state_directory, boot, kept: None };
         };
         let directory = Arc::clone(&state_directory);
-        let found = spawn_blocking(move || shutdown::load(&directory, &known_boot)).await;
-        let kept = match found.expect("reading a file neither panics nor is it cancelled") {
+        let load = move || shutdown::load(&directory, &known_boot);
+        let found = match blocking::run(Work::State, Instant::now() + FILE_WITHIN, load).await {
+            Ok(found) => found,
+            Err(blocked) => {
+                warn!(reason = blocked.reason(), error = %blocked, "no record of an earlier shutdown is used");
+                return Self { state_directory, boot, kept: None };
+            }
+        };
+        let kept = match found {
             Ok(Found::Nothing) => None,
             Ok(Found::Latch(latch)) => {
                 warn!(since = %latch.since, "a shutdown has begun in this boot, and goes on");
@@ -78,7 +90,8 @@ impl Keeper {
             return;
         }
         let (directory, written) = (Arc::clone(&self.state_directory), latch.clone());
-        match spawn_blocking(move || shutdown::save(&directory, &boot, &written)).await {
+        let save = move || shutdown::save(&directory, &boot, &written);
+        match blocking::run(Work::State, Instant::now() + FILE_WITHIN, save).await {
             Ok(Ok(())) => {
                 info!(since = %latch.since, "a shutdown has begun; that is kept until the next boot");
                 self.kept = Some(latch);
@@ -86,6 +99,10 @@ impl Keeper {
             Ok(Err(error)) if !*warned => {
                 *warned = true;
                 warn!(reason = error.reason(), %error, "that a shutdown has begun is known in memory only");
+            }
+            Err(blocked) if !*warned => {
+                *warned = true;
+                warn!(reason = blocked.reason(), error = %blocked, "that a shutdown has begun is known in memory only");
             }
             Ok(Err(_)) | Err(_) => {}
         }

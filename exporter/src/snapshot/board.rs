@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::sync::{Notify, watch};
 
-use super::{Pass, Reload, Snapshot, SourceId, SourceState, TrapCounts, feed};
+use super::{HostApiTls, Pass, Reload, Snapshot, SourceId, SourceState, TrapCounts, feed};
 use crate::shutdown::{BootId, Latch, Machine};
 
 /// The shared snapshot. Writers replace parts; readers take a copy, which is a handful of reference counts per source.
@@ -100,7 +100,19 @@ impl Board {
 
     /// Notes whether the host API works.
     pub fn note_host_api(&self, up: bool) {
-        self.write(|snapshot| snapshot.host_api_up = Some(up));
+        self.write(|snapshot| {
+            snapshot.host_api_up = Some(up);
+            snapshot.host_api_tls = snapshot.host_api_tls.filter(|_| up);
+        });
+    }
+
+    /// Notes how reading the host API's TLS files went, and when the revocation list that is in force expires.
+    pub fn note_host_api_tls(&self, successful: bool, crl_next_update: Option<Timestamp>, now: Timestamp) {
+        self.write(|snapshot| {
+            let before = snapshot.host_api_tls.map(|tls| tls.reload);
+            let reload = Reload::after(before, successful, now);
+            snapshot.host_api_tls = Some(HostApiTls { reload, crl_next_update });
+        });
     }
 
     /// Notes which SNMP traps have come so far.

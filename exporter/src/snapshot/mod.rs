@@ -70,12 +70,22 @@ pub struct Snapshot {
     pub web_config: Option<Reload>,
     /// Whether the host API works; absent where none is configured.
     pub host_api_up: Option<bool>,
+    /// Absent where the host API does not work.
+    pub host_api_tls: Option<HostApiTls>,
     /// Absent where no SNMP traps are to be received.
     pub traps: Option<TrapCounts>,
     /// Whether the host goes down; absent while nobody has said anything of it.
     pub shutdown: Option<Report>,
     /// The UPSes that feed this host, each with how often it is asked.
     pub feeds: BTreeMap<SourceId, Duration>,
+}
+
+/// The host API's TLS files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HostApiTls {
+    pub reload: Reload,
+    /// When the first of its revocation lists expires; absent where none is configured.
+    pub crl_next_update: Option<Timestamp>,
 }
 
 /// The SNMP traps that came.

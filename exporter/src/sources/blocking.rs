@@ -2,16 +2,21 @@
 
 use std::time::Duration;
 
-use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
 use super::schedule::{panicked, timed_out};
+use crate::blocking::{Blocked, Work, reserve};
 use crate::snapshot::Trouble;
+
+/// For work that outlived its deadline: longer would hold one of the places in which other sources are looked at.
+const STUCK_GRACE: Duration = Duration::from_millis(500);
 
 /// Somebody who works where blocking does no harm, and keeps what they know from one time to the next. A read that hangs
 /// in the kernel cannot be ended, so it is waited for again instead of being started a second time.
 #[derive(Debug)]
 pub(super) struct Blocking<W, R> {
+    work: Work,
     deadline: Duration,
     state: State<W, R>,
 }
@@ -26,14 +31,14 @@ enum State<W, R> {
 }
 
 impl<W: Send + 'static, R: Send + 'static> Blocking<W, R> {
-    pub(super) const fn new(deadline: Duration) -> Self {
-        Self { deadline, state: State::New }
+    pub(super) const fn new(work: Work, deadline: Duration) -> Self {
+        Self { work, deadline, state: State::New }
     }
 
     /// Has the worker do it, a fresh one if need be.
     ///
     /// # Errors
-    /// `timeout` and `panic`.
+    /// `busy`, `timeout` and `panic`.
     pub(super) async fn run(
         &mut self,
         fresh: impl Fn() -> W,
@@ -41,7 +46,14 @@ impl<W: Send + 'static, R: Send + 'static> Blocking<W, R> {
     ) -> Result<R, Trouble> {
         let deadline = Instant::now() + self.deadline;
         let mut worker = self.worker(fresh, deadline).await.ok_or_else(|| timed_out(self.deadline))?;
-        let mut running = spawn_blocking(move || {
+        let reserved = match reserve(self.work, deadline).await {
+            Ok(reserved) => reserved,
+            Err(blocked) => {
+                self.state = State::Idle(worker);
+                return Err(blocked_by(&blocked));
+            }
+        };
+        let mut running = reserved.start(move || {
             let result = work(&mut worker);
             (worker, result)
         });
@@ -63,16 +75,23 @@ impl<W: Send + 'static, R: Send + 'static> Blocking<W, R> {
         match std::mem::replace(&mut self.state, State::New) {
             State::New => Some(Box::new(fresh())),
             State::Idle(worker) => Some(worker),
-            State::Stuck(mut running) => match timeout_at(deadline, &mut running).await {
-                Ok(Ok((worker, _))) => Some(worker),
-                Ok(Err(_)) => Some(Box::new(fresh())),
-                Err(_) => {
-                    self.state = State::Stuck(running);
-                    None
+            State::Stuck(mut running) => {
+                match timeout_at(deadline.min(Instant::now() + STUCK_GRACE), &mut running).await {
+                    Ok(Ok((worker, _))) => Some(worker),
+                    Ok(Err(_)) => Some(Box::new(fresh())),
+                    Err(_) => {
+                        self.state = State::Stuck(running);
+                        None
+                    }
                 }
-            },
+            }
         }
     }
+}
+
+/// As a trouble of a source.
+pub(super) fn blocked_by(blocked: &Blocked) -> Trouble {
+    Trouble::new(blocked.reason(), blocked)
 }
 
 #[cfg(test)]
@@ -86,7 +105,7 @@ mod tests {
     #[tokio::test]
     async fn what_hangs_is_waited_for_and_not_started_twice() {
         let (release, hanging) = mpsc::channel::<()>();
-        let mut blocking = Blocking::new(SHORT);
+        let mut blocking = Blocking::new(Work::Health, SHORT);
         let hang = move |times: &mut u32| {
             *times += 1;
             let _ = hanging.recv();
@@ -102,7 +121,7 @@ mod tests {
 
     #[tokio::test]
     async fn after_a_panic_somebody_new_begins() {
-        let mut blocking = Blocking::new(Duration::from_secs(60));
+        let mut blocking = Blocking::new(Work::Health, Duration::from_secs(60));
         let panicked = blocking.run(|| 0, |_: &mut u32| -> u32 { panic!("on purpose") }).await;
         assert_eq!(panicked.map_err(|trouble| trouble.reason), Err("panic"));
         assert_eq!(blocking.run(|| 7, |seven| *seven).await, Ok(7));

@@ -7,11 +7,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::FutureExt;
-use tokio::task::spawn_blocking;
+use tokio::time::Instant;
 
 use super::schedule::panicked;
+use crate::blocking::Work;
 use crate::config::TlsEndpoint;
-use crate::platform::{self, FileIdentity};
+use crate::from_files::{FromFiles, Unread, of_file};
 use crate::probe::{Endpoint, Handshake, ProbeError, Roots, RootsError, probe, probe_against};
 use crate::snapshot::{Label, Observation, ProbeSeen, Served, Trouble};
 
@@ -19,6 +20,7 @@ use crate::snapshot::{Label, Observation, ProbeSeen, Served, Trouble};
 pub(super) const REASONS: &[&str] = &[
     "bad_address",
     "bad_server_name",
+    "busy",
     "ca_unreadable",
     "closed",
     "connect",
@@ -31,6 +33,9 @@ pub(super) const REASONS: &[&str] = &[
     "timeout",
     "tls_alert",
 ];
+
+/// A bundle is read in milliseconds; the rest is for the handshake, which is worth seeing without it.
+const TRUST_WITHIN: Duration = Duration::from_secs(2);
 
 #[derive(Debug)]
 pub(super) struct TlsSource {
@@ -64,11 +69,9 @@ impl TlsSource {
     /// Without roots the certificate is still worth seeing.
     async fn roots(&self) -> (Option<Roots>, Option<Trouble>) {
         let Some(path) = self.ca_file.clone() else { return (None, None) };
-        let trust = self.trust.clone();
-        match spawn_blocking(move || trust.load(&path)).await {
-            Ok(Ok(roots)) => (Some(roots), None),
-            Ok(Err(error)) => (None, Some(Trouble::new("ca_unreadable", format!("cannot read the CA file: {error}")))),
-            Err(_) => (None, Some(panicked())),
+        match self.trust.load(path, Instant::now() + TRUST_WITHIN.min(self.deadline)).await {
+            Ok(roots) => (Some(Roots::clone(&roots)), None),
+            Err(error) => (None, Some(Trouble::new("ca_unreadable", format!("cannot read the CA file: {error}")))),
         }
     }
 
@@ -81,23 +84,19 @@ impl TlsSource {
     }
 }
 
-/// Roots by file, read again when the file changes; many endpoints share the system's bundle.
+/// Roots by file; many endpoints share the system's bundle.
 #[derive(Clone, Debug, Default)]
-pub(super) struct TrustCache(Arc<Mutex<HashMap<PathBuf, (FileIdentity, Roots)>>>);
+pub(super) struct TrustCache(Arc<Mutex<HashMap<PathBuf, RootsFile>>>);
+
+type RootsFile = FromFiles<Roots, RootsError>;
 
 impl TrustCache {
-    fn load(&self, path: &Path) -> Result<Roots, RootsError> {
-        let identity = platform::identify(path)?;
-        let known = |cache: &HashMap<PathBuf, (FileIdentity, Roots)>| {
-            cache.get(path).filter(|(known, _)| *known == identity).map(|(_, roots)| roots.clone())
+    async fn load(&self, path: PathBuf, until: Instant) -> Result<Arc<Roots>, Unread<RootsError>> {
+        let file = {
+            let mut files = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            files.entry(path.clone()).or_insert_with(|| FromFiles::new(Work::Trust)).clone()
         };
-        let mut cache = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(roots) = known(&cache) {
-            return Ok(roots);
-        }
-        let roots = Roots::from_file(path)?;
-        cache.insert(path.to_owned(), (identity, roots.clone()));
-        Ok(roots)
+        file.current(until, move || of_file(&path, Roots::from_file)).await
     }
 }
 

@@ -14,7 +14,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use super::ups::snmp::{Credential, Dropped, Inbox, credentials, open, resolve};
+use super::ups::snmp::{Credential, CredentialFiles, Dropped, Inbox, credentials, open, resolve};
 use super::{Look, Source};
 use crate::config::{Config, SnmpConfig};
 use crate::snapshot::{Board, SourceId};
@@ -50,6 +50,7 @@ pub struct Traps {
 struct Ups {
     id: SourceId,
     config: SnmpConfig,
+    credentials: CredentialFiles,
     inbox: Arc<Inbox>,
     wake: Arc<Notify>,
 }
@@ -63,8 +64,9 @@ impl Traps {
         let listen_address = config.snmp_traps.as_ref()?.listen_address;
         let upses = sources.iter().filter_map(|source| {
             let Look::Ups(ups) = &source.look else { return None };
-            let (config, inbox) = ups.trapped()?;
-            Some(Ups { id: source.id.clone(), config: config.clone(), inbox, wake: Arc::clone(&source.wake) })
+            let (config, credentials, inbox) = ups.trapped()?;
+            let (id, wake) = (source.id.clone(), Arc::clone(&source.wake));
+            Some(Ups { id, config: config.clone(), credentials, inbox, wake })
         });
         Some(Self { listen_address, upses: upses.collect() })
     }
@@ -83,7 +85,7 @@ impl Traps {
 
 async fn look_up(upses: &[Ups], publish: &watch::Sender<Vec<LookedUp>>) {
     loop {
-        let found = join_all(upses.iter().map(|ups| look_one_up(&ups.config))).await;
+        let found = join_all(upses.iter().map(look_one_up)).await;
         publish.send_modify(|before| {
             // What cannot be looked up now stays what it was.
             let both = before.iter_mut().zip(found);
@@ -94,9 +96,10 @@ async fn look_up(upses: &[Ups], publish: &watch::Sender<Vec<LookedUp>>) {
 }
 
 /// The look at the UPS says what is wrong with its address or its files.
-async fn look_one_up(config: &SnmpConfig) -> LookedUp {
-    let address = resolve(&config.address, LOOKUP_DEADLINE).await.ok()?;
-    Some((address.ip().to_canonical(), credentials(config).await.ok()?))
+async fn look_one_up(ups: &Ups) -> LookedUp {
+    let address = resolve(&ups.config.address, LOOKUP_DEADLINE).await.ok()?;
+    let credentials = credentials(&ups.config, &ups.credentials, LOOKUP_DEADLINE).await.ok()?;
+    Some((address.ip().to_canonical(), credentials))
 }
 
 struct Receiver<'a> {

@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::http::request::Parts;
@@ -12,16 +12,17 @@ use kagiban_keystore::Certificate;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use tokio::sync::Semaphore;
-use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout_at};
 use tracing::warn;
 
 use super::body::Pieces;
 use super::negotiate;
 use super::routes::{plain, rendered};
+use crate::blocking::Work;
 use crate::config::{CompatSet, Config, ProbeConfig};
-use crate::platform::{self, FileIdentity};
-use crate::probe::{Endpoint, Handshake, ProbeError, Roots, Verdict, probe, probe_against, trusted_path};
+use crate::from_files::{FromFiles, of_file};
+use crate::platform;
+use crate::probe::{Endpoint, Handshake, ProbeError, Roots, RootsError, Verdict, probe_for, trusted_path};
 use crate::render::{Probed, Rendered};
 use crate::snapshot::{Label, ProbeSeen, Served, Trouble};
 
@@ -34,6 +35,8 @@ const SHORTEST: Duration = Duration::from_millis(100);
 /// The longest DNS name with its port; longer targets and names are none.
 const MAX_WORD: usize = 300;
 const MAX_CA_BYTES: u64 = 4 * 1024 * 1024;
+/// A bundle is read in milliseconds; without it the certificate is still worth seeing.
+const TRUST_WITHIN: Duration = Duration::from_secs(2);
 
 /// What `/probe` answers from.
 #[derive(Debug)]
@@ -42,7 +45,7 @@ pub struct Prober {
     compat: Vec<CompatSet>,
     /// Absent when the system has no bundle and none is configured.
     ca_file: Option<PathBuf>,
-    trust: Mutex<Option<(FileIdentity, Trust)>>,
+    trust: FromFiles<Trust, RootsError>,
     places: Semaphore,
 }
 
@@ -90,7 +93,7 @@ impl Prober {
             ca_file: probe.ca_file.as_deref().or(system_bundle).map(Path::to_owned),
             places: Semaphore::new(probe.max_concurrent),
             compat: config.compat.clone(),
-            trust: Mutex::default(),
+            trust: FromFiles::new(Work::Trust),
             config: probe,
         })
     }
@@ -110,13 +113,11 @@ impl Prober {
         let started = Instant::now();
         let deadline = started + self.patience(request);
         let Ok(Ok(_place)) = timeout_at(deadline, self.places.acquire()).await else { return Err(NoProbe::Busy) };
-        let trust = self.trust().await;
+        let trust = self.trust(deadline).await;
         let left = deadline.saturating_duration_since(Instant::now());
-        let outcome = match &trust {
-            Some(trust) => probe_against(&asked.endpoint, &trust.roots, left).await,
-            None => probe(&asked.endpoint, left).await,
-        };
-        Ok(asked.probed(&outcome, trust.as_ref(), started.elapsed()))
+        let roots = trust.as_ref().map(|trust| &trust.roots);
+        let outcome = probe_for(Work::ProbeNames, &asked.endpoint, roots, left).await;
+        Ok(asked.probed(&outcome, trust.as_deref(), started.elapsed()))
     }
 
     fn asked(&self, query: &str) -> Result<Asked, NoProbe> {
@@ -147,34 +148,23 @@ impl Prober {
     }
 
     /// Without roots the certificate is still worth seeing.
-    async fn trust(&self) -> Option<Trust> {
+    async fn trust(&self, deadline: Instant) -> Option<Arc<Trust>> {
         let path = self.ca_file.clone()?;
-        let known = self.trust.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let read = spawn_blocking(move || {
-            let identity = platform::identify(&path).map_err(|error| error.to_string())?;
-            match known {
-                Some((of, trust)) if of == identity => Ok((identity, trust)),
-                _ => Trust::read(&path).map(|trust| (identity, trust)),
-            }
-        });
-        match read.await {
-            Ok(Ok((identity, trust))) => {
-                *self.trust.lock().unwrap_or_else(PoisonError::into_inner) = Some((identity, trust.clone()));
-                Some(trust)
-            }
-            Ok(Err(error)) => {
-                warn!(error, "no chain can be trusted in a probe: the CA file cannot be read");
+        let until = deadline.min(Instant::now() + TRUST_WITHIN);
+        match self.trust.current(until, move || of_file(&path, Trust::read)).await {
+            Ok(trust) => Some(trust),
+            Err(error) => {
+                warn!(%error, "no chain can be trusted in a probe: the CA file cannot be read");
                 None
             }
-            Err(_) => None,
         }
     }
 }
 
 impl Trust {
-    fn read(path: &Path) -> Result<Self, String> {
-        let roots = Roots::from_file(path).map_err(|error| error.to_string())?;
-        let file = platform::read_regular(path, MAX_CA_BYTES).map_err(|error| error.to_string())?;
+    fn read(path: &Path) -> Result<Self, RootsError> {
+        let roots = Roots::from_file(path)?;
+        let file = platform::read_regular(path, MAX_CA_BYTES)?;
         let certificates = CertificateDer::pem_slice_iter(&file.bytes).filter_map(Result::ok);
         let authorities = certificates.filter_map(|der| Certificate::from_der(der.to_vec()).ok()).collect();
         Ok(Self { roots, authorities })

@@ -25,7 +25,7 @@ impl Authority {
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let key = KeyPair::generate().unwrap();
         let certificate = params.self_signed(&key).unwrap();
         let (pem, der) = (certificate.pem(), certificate.der().to_vec());
@@ -43,8 +43,12 @@ impl Authority {
     }
 
     pub fn issue(&self, name: &str, usage: ExtendedKeyUsagePurpose, last_year: i32) -> Identity {
+        self.issue_for(vec![SanType::DnsName(name.try_into().unwrap())], name, usage, last_year)
+    }
+
+    fn issue_for(&self, names: Vec<SanType>, name: &str, usage: ExtendedKeyUsagePurpose, last_year: i32) -> Identity {
         let mut params = CertificateParams::default();
-        params.subject_alt_names = vec![SanType::DnsName(name.try_into().unwrap())];
+        params.subject_alt_names = names;
         params.distinguished_name.push(DnType::CommonName, name);
         params.extended_key_usages = vec![usage];
         params.not_before = rcgen::date_time_ymd(2020, 1, 1);
@@ -57,6 +61,17 @@ impl Authority {
             der: leaf.der().to_vec(),
             key_der: key.serialize_der(),
         }
+    }
+
+    /// For a program that signs in this authority's name.
+    pub fn key_pem(&self) -> String {
+        self.issuer.key().serialize_pem()
+    }
+
+    /// A client whose only name is a URI.
+    pub fn client_with_uri(&self, uri: &str) -> Identity {
+        let names = vec![SanType::URI(uri.try_into().unwrap())];
+        self.issue_for(names, uri, ExtendedKeyUsagePurpose::ClientAuth, 2049)
     }
 
     pub fn server(&self, name: &str) -> Identity {

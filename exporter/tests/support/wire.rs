@@ -7,6 +7,7 @@ use std::time::Duration;
 use kagiban_crds::host_api::{Refusal, RefusalReason, RotationReport};
 use kagiban_exporter::config::HostApiConfig;
 use kagiban_exporter::host_api::{self, Running};
+use kagiban_exporter::snapshot::Board;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
@@ -29,6 +30,7 @@ pub struct Api {
     pub address: SocketAddr,
     pub fleet: Authority,
     pub operator: Identity,
+    pub board: Arc<Board>,
     shutdown: CancellationToken,
     running: Option<Running>,
 }
@@ -40,15 +42,20 @@ pub struct Reply {
 
 impl Api {
     pub async fn start(world: &World) -> Self {
-        let fleet = Authority::new("clients");
+        Self::start_with(world, Authority::new("clients"), "").await
+    }
+
+    /// With these client certificates' authority, and more of the section `hostApi`.
+    pub async fn start_with(world: &World, fleet: Authority, more: &str) -> Self {
         let at = |name: &str| world.directory.path().join(name);
         let server = fleet.server(HOST);
         std::fs::write(at("api.crt"), &server.chain).unwrap();
         std::fs::write(at("api.key"), &server.key).unwrap();
         std::fs::write(at("clients.crt"), &fleet.pem).unwrap();
+        let names = if more.contains("clientNames") { String::new() } else { format!(", clientNames: [{OPERATOR}]") };
         let config: HostApiConfig = serde_yaml::from_str(&format!(
-            "{{listenAddress: '127.0.0.1:0', certificateFile: {}, keyFile: {}, clientCaFile: {}, clientNames: [{OPERATOR}], \
-             maxConnections: 4, requestTimeout: 3s}}",
+            "{{listenAddress: '127.0.0.1:0', certificateFile: {}, keyFile: {}, clientCaFile: {}, \
+             maxConnections: 4, requestTimeout: 3s{names}{more}}}",
             at("api.crt").display(),
             at("api.key").display(),
             at("clients.crt").display(),
@@ -56,12 +63,13 @@ impl Api {
         .unwrap();
         let shutdown = CancellationToken::new();
         let agents = [world.agent.clone()];
-        let running =
-            host_api::start(host(), &config, &agents, &world.power(), &world.state(), Arc::default(), shutdown.clone())
-                .await
-                .unwrap();
+        let board = Arc::<Board>::default();
+        let seen = Arc::clone(&board);
+        let running = host_api::start(host(), &config, &agents, &world.power(), &world.state(), seen, shutdown.clone())
+            .await
+            .unwrap();
         let operator = fleet.client(OPERATOR);
-        Self { address: running.local_addr, fleet, operator, shutdown, running: Some(running) }
+        Self { address: running.local_addr, fleet, operator, board, shutdown, running: Some(running) }
     }
 
     pub async fn stop(mut self) {

@@ -33,13 +33,13 @@ pub(crate) fn check(calls: &[Call], root: &Path, journal: &Path) -> Result<usize
                 ensure!(!volatile.contains(journals), "{shown} before the journal's last entry is durable");
                 volatile.insert(first.clone());
             }
-            "write" | "pwrite64" | "writev" | "ftruncate" | "fchmod" | "fchown" | "fsetxattr" => {
+            "write" | "pwrite64" | "writev" | "ftruncate" | "fchmod" | "fchown" | "fsetxattr" | "fremovexattr" => {
                 volatile.insert(first.clone());
             }
             "fsync" | "fdatasync" => {
                 volatile.remove(first);
             }
-            "renameat" => {
+            "renameat" | "renameat2" => {
                 let (from, to) = (first.join(&names[0]), descriptors[1].join(&names[1]));
                 ensure!(!volatile.contains(&from), "{shown} before its contents are durable");
                 let in_journal = |path: &PathBuf| path == journals;
@@ -50,6 +50,10 @@ pub(crate) fn check(calls: &[Call], root: &Path, journal: &Path) -> Result<usize
                     ensure!(!volatile.contains(journals), "{shown} before the journal's last entry is durable");
                 }
                 relied_on += 1;
+                volatile.insert(descriptors[1].clone());
+            }
+            "linkat" => {
+                ensure!(!volatile.contains(journals), "{shown} before the journal's last entry is durable");
                 volatile.insert(descriptors[1].clone());
             }
             "mkdir" => {

@@ -32,6 +32,57 @@ fn killed_at_any_call_a_store_and_its_password_file_end_together() -> Result<()>
     sweep_kills(Layout::StoreAndIni)
 }
 
+/// Holds A11: old kernels and network file systems do not exchange names; there the old file gets a second name first.
+#[test]
+fn killed_around_a_swap_without_exchange_the_old_file_comes_back_or_the_new_one_stays() -> Result<()> {
+    let run = untouched_by(Layout::StoreAndIni, Scene::rotate_without_exchange)?;
+    let names_store = |call: &Call| call.names().any(|name| name.ends_with("keystore") || name.contains(".keystore."));
+    let linked = run.calls.iter().position(|call| call.name == "linkat").context("no link was made")?;
+    let after = run.calls[linked..].iter().filter(|call| names_store(call) || call.starts_a_program());
+    let wanted: Vec<_> = after.map(|call| (call.name.clone(), call.nth)).collect();
+    let is_chosen = |call: &Call| wanted.contains(&(call.name.clone(), call.nth)) && call.name != "renameat2";
+    let points = points(&run.calls, &run.root, |call| is_chosen(call) && (call.name != "openat" || call.creates()));
+    ensure!(points.iter().any(|point| point.name == "linkat"), "{points:?}");
+    ensure!(points.iter().any(|point| point.name == "renameat"), "{points:?}");
+    in_parallel(&points, |point| {
+        let (scene, run) = strike(point, || Scene::set(Layout::StoreAndIni), Scene::rotate_without_exchange)?;
+        was_killed(&run)?;
+        scene.is_sound()?;
+        scene.is_settled(&scene.recover()?)
+    })
+}
+
+/// Holds A18: what an earlier recovery renamed back is synced by the one that finds it there.
+#[test]
+fn a_recovery_that_finds_the_old_file_in_place_makes_that_durable_before_it_says_so() -> Result<()> {
+    let scene = Scene::set(Layout::StoreAndIni)?;
+    was_killed(&scene.rotate(Some(&swapped_store(&untouched(Layout::StoreAndIni)?)?))?)?;
+    let home = scene.root().join("agent");
+    let home = home.to_string_lossy();
+    let trial = scene.recover_traced(None)?;
+    let back = trial.calls.iter().position(|call| call.name == "renameat" && call.names().last() == Some("keystore"));
+    let back = back.context("the store was not renamed back")?;
+    let is_sync = |call: &&Call| call.name == "fsync" && call.descriptors().next() == Some(&*home);
+    let sync = trial.calls[back..].iter().find(is_sync).context("the rename was not synced")?;
+
+    let point = points(&trial.calls, scene.root(), |call| call.name == sync.name && call.nth == sync.nth);
+    let half_swapped = || -> Result<Scene> {
+        let scene = Scene::set(Layout::StoreAndIni)?;
+        was_killed(&scene.rotate(Some(&swapped_store(&untouched(Layout::StoreAndIni)?)?))?)?;
+        Ok(scene)
+    };
+    let (scene, run) = strike(point.first().context("no point")?, half_swapped, Scene::recover_traced)?;
+    was_killed(&run)?;
+    let again = scene.recover_traced(None)?;
+    let home = scene.root().join("agent");
+    let home = home.to_string_lossy();
+    let synced = again.calls.iter().position(|call| call.name == "fsync" && call.descriptors().next() == Some(&*home));
+    let removed = again.calls.iter().position(|call| call.name == "unlinkat");
+    let synced = synced.context("the directory was not synced")?;
+    ensure!(removed.is_none_or(|removed| synced < removed), "it was synced only because something else was done");
+    scene.is_settled(&scene.recover()?)
+}
+
 #[test]
 fn killed_at_any_journal_edge_of_a_recovery_the_next_one_finishes_it() -> Result<()> {
     let between_two_renames = swapped_store(&untouched(Layout::StoreAndIni)?)?;
@@ -77,7 +128,7 @@ fn a_recovery_that_is_killed_again_and_again_freezes_and_leaves_the_store_as_it_
 fn a_full_disk_a_failing_disk_or_a_mount_in_the_way_leaves_the_old_store_in_use() -> Result<()> {
     let run = untouched(Layout::StoreAndIni)?;
     let mut tried = Vec::new();
-    for (name, error) in [("write", "ENOSPC"), ("fsync", "EIO"), ("renameat", "EXDEV"), ("renameat", "EBUSY")] {
+    for (name, error) in [("write", "ENOSPC"), ("fsync", "EIO"), ("renameat", "EXDEV"), ("renameat2", "EBUSY")] {
         let of_name = points(&run.calls, &run.root, |call| call.name == name);
         tried.extend(of_name.into_iter().map(|point| Point { fault: Fault::Error(error), ..point }));
     }
@@ -150,8 +201,12 @@ struct Untouched {
 }
 
 fn untouched(layout: Layout) -> Result<Untouched> {
+    untouched_by(layout, Scene::rotate)
+}
+
+fn untouched_by(layout: Layout, rotate: impl Fn(&Scene, Option<&Injection>) -> Result<Run>) -> Result<Untouched> {
     let scene = Scene::set(layout)?;
-    let run = scene.rotate(None)?;
+    let run = rotate(&scene, None)?;
     let ended: Value = serde_json::from_str(&run.stdout)?;
     ensure!(ended["report"]["state"] == "Committed", "{ended:#}");
     scene.is_settled(&ended["report"])?;
@@ -215,8 +270,8 @@ fn concerns(call: &Call, root: &Path) -> bool {
 
 /// A kill when the store has been renamed and its password file has not.
 fn swapped_store(run: &Untouched) -> Result<Injection> {
-    let ini = |call: &&Call| call.name == "renameat" && call.names().last() == Some("pcssconfig.ini");
-    let call = run.calls.iter().find(ini).context("the INI file was not renamed")?;
+    let ini = |call: &&Call| call.name == "renameat2" && call.names().last() == Some("pcssconfig.ini");
+    let call = run.calls.iter().find(ini).context("the INI file was not exchanged")?;
     Ok(Injection { call: call.name.clone(), nth: call.nth, fault: Fault::Kill })
 }
 

@@ -106,6 +106,13 @@ impl Scene {
         strace::run(&command, &self.root.join("rotate.trace"), injection)
     }
 
+    /// The same where names cannot be exchanged.
+    pub(crate) fn rotate_without_exchange(&self, injection: Option<&Injection>) -> Result<Run> {
+        let mut command = rotate_once(&self.root);
+        command.arg("rotate").arg(self.root.join("ca.crt")).arg(self.root.join("ca.key"));
+        strace::run_without(&["renameat2"], &command, &self.root.join("rotate.trace"), injection)
+    }
+
     /// One recovery under `strace`.
     pub(crate) fn recover_traced(&self, injection: Option<&Injection>) -> Result<Run> {
         let mut command = rotate_once(&self.root);

@@ -1,6 +1,9 @@
 //! Linux, from glibc 2.17 on.
 
+mod attributes;
 mod durable;
+mod exchange;
+mod held;
 mod host;
 mod logind;
 mod process;
@@ -8,17 +11,25 @@ mod program;
 mod read;
 mod scheduled_file;
 mod shutdown;
+mod survey;
 mod systemd;
 
+pub use attributes::Attributes;
 pub use durable::{
-    Attributes, attributes, create_private_directory, promote, remove, replace, sweep, temporary_beside, write_new,
+    check_room, create_private_directory, remove, replace, sweep, sync_directory_of, temporary_beside, write_new,
 };
+pub use exchange::{Swap, rename_over, swap, unlink_second_name};
+pub use held::read_held;
 pub use host::{boot_id, booted_at, default_state_directory, scheduled_shutdown_file};
 pub use process::{Request, Requests, Usage, host_name, usage};
 pub use program::run;
 pub use read::{identify, is_readable_by_others, is_writable_by_others, read_ends, read_regular};
 pub use shutdown::ShutdownWatch;
+pub use survey::{Surveyed, survey};
 pub use systemd::{announce, inherited_sockets};
+
+#[cfg(test)]
+mod tests;
 
 /// The system this was built for.
 pub const OS: kagiban_agents::Os = kagiban_agents::Os::Linux;

@@ -1,4 +1,5 @@
-//! Reading files that somebody else may have put there.
+//! Reading files that somebody else may have put there, by path and following links: what an administrator names and a
+//! rotation does not write. `held` is for the rest.
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{Read, Seek, SeekFrom};
@@ -108,14 +109,14 @@ fn failed(path: &Path, error: std::io::Error) -> FileError {
 
 /// One byte more than the limit, so that a file that grew meanwhile is seen to be too large. The buffer is sized before
 /// it is filled: a growing `Vec` would leave copies of a key behind in freed memory.
-fn read_at_most(file: File, size: u64, limit: u64) -> std::io::Result<Zeroizing<Vec<u8>>> {
+pub(super) fn read_at_most(file: File, size: u64, limit: u64) -> std::io::Result<Zeroizing<Vec<u8>>> {
     let expected = usize::try_from(size).unwrap_or_default().saturating_add(1);
     let mut bytes = Zeroizing::new(Vec::with_capacity(expected));
     file.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
-fn identity(metadata: &Metadata) -> FileIdentity {
+pub(super) fn identity(metadata: &Metadata) -> FileIdentity {
     let nanoseconds = |s: i64, ns: i64| i128::from(s) * 1_000_000_000 + i128::from(ns);
     FileIdentity {
         device: metadata.dev(),

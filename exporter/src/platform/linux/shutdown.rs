@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use tokio::task::{JoinHandle, spawn_blocking};
-use tokio::time::timeout;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout, timeout_at};
 use tracing::debug;
 
 use super::logind::{Answer, Logind, Silence};
 use super::{scheduled_file, scheduled_shutdown_file};
+use crate::blocking::{self, Blocked, Work};
 use crate::label::Label;
 use crate::platform::shutdown::{ShutdownError, SystemShutdown};
 
@@ -75,11 +76,18 @@ impl ShutdownWatch {
 
     /// A read that hangs in the kernel cannot be ended: it is waited for again instead of being started a second time.
     async fn read_file(&mut self, deadline: Duration) -> Result<SystemShutdown, ShutdownError> {
-        let path = self.file.clone();
-        let reading = self.reading.get_or_insert_with(|| spawn_blocking(move || scheduled_file::read(&path)));
-        let hangs = |_| ShutdownError::FileHangs { path: Label::from_path(&self.file), deadline };
-        let read = timeout(deadline, reading).await.map_err(hangs)?;
+        let until = Instant::now() + deadline;
+        let blocked = |blocked| ShutdownError::FileBlocked { path: Label::from_path(&self.file), blocked };
+        let reading = match &mut self.reading {
+            Some(reading) => reading,
+            None => {
+                let path = self.file.clone();
+                let started = blocking::start(Work::Host, until, move || scheduled_file::read(&path)).await;
+                self.reading.insert(started.map_err(blocked)?)
+            }
+        };
+        let read = timeout_at(until, reading).await.map_err(|_| blocked(Blocked::Timeout))?;
         self.reading = None;
-        read.expect("reading a file neither panics nor is it cancelled")
+        read.map_err(|_| blocked(Blocked::Panic))?
     }
 }

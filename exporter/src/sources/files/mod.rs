@@ -16,11 +16,13 @@ use std::time::Duration;
 
 use self::scanner::{Scan, Scanner};
 use super::blocking::Blocking;
+use crate::blocking::Work;
 use crate::snapshot::{Observation, Trouble};
 
 /// Every reason that a file, or the look as a whole, can fail for.
 pub(super) const REASONS: &[&str] = &[
     "bad_password",
+    "busy",
     "malformed",
     "no_certificate",
     "not_found",
@@ -47,7 +49,7 @@ pub(super) struct FileSource {
 
 impl FileSource {
     pub(super) const fn new(rule: FileRule, deadline: Duration) -> Self {
-        Self { rule, scanner: Blocking::new(deadline) }
+        Self { rule, scanner: Blocking::new(Work::Files, deadline) }
     }
 
     pub(super) async fn look(&mut self) -> (Observation, Option<Trouble>) {

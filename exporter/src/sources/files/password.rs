@@ -6,8 +6,9 @@ use kagiban_agents::PasswordIni;
 use secrecy::SecretString;
 use tracing::warn;
 
+use crate::from_files::{Kept, of_file};
 use crate::password_file;
-use crate::platform::{self, FileIdentity};
+use crate::platform;
 use crate::snapshot::Trouble;
 use crate::sources::agent;
 
@@ -27,11 +28,14 @@ pub(crate) enum PasswordSource {
 /// The password in hand, and which file it came from.
 #[derive(Debug, Default)]
 pub(super) struct Password {
-    pub(super) secret: Option<SecretString>,
-    identity: Option<FileIdentity>,
+    kept: Kept<Option<SecretString>>,
 }
 
 impl Password {
+    pub(super) fn secret(&self) -> Option<&SecretString> {
+        self.kept.last().and_then(Option::as_ref)
+    }
+
     /// Reads the password if its file is not the one read before. Returns whether it may have changed.
     pub(super) fn refresh(&mut self, source: &PasswordSource) -> Result<bool, Trouble> {
         match source {
@@ -42,7 +46,7 @@ impl Password {
                 })
             }
             PasswordSource::AgentIni { path, ini } => {
-                let known = self.secret.is_some();
+                let known = self.secret().is_some();
                 Ok(self.refresh_from(path, |path| agent::store_password(path, *ini)).unwrap_or(known))
             }
         }
@@ -54,16 +58,13 @@ impl Password {
         path: &Path,
         read: impl FnOnce(&Path) -> Result<Option<SecretString>, E>,
     ) -> Result<bool, E> {
-        let before = std::mem::take(self);
-        let identity = platform::identify(path)?;
-        if before.identity == Some(identity) {
-            *self = before;
-            return Ok(false);
-        }
-        *self = Self { secret: read(path)?, identity: Some(identity) };
-        if self.secret.is_some() && platform::is_readable_by_others(path) {
+        // Forgotten first, should reading fail.
+        let mut kept = std::mem::take(&mut self.kept);
+        let is_new = kept.refresh(|| of_file(path, read))?;
+        self.kept = kept;
+        if is_new && self.secret().is_some() && platform::is_readable_by_others(path) {
             warn!(path = %path.display(), "others can read this password; set the mode of its file to 0600");
         }
-        Ok(true)
+        Ok(is_new)
     }
 }

@@ -143,7 +143,7 @@ impl Scanner {
         let limit = u64::try_from(self.limits.max_bytes).unwrap_or(u64::MAX);
         match platform::read_regular(path, limit) {
             Ok(file) => {
-                let outcome = parse(&file.bytes, self.password.secret.as_ref(), &self.limits)
+                let outcome = parse(&file.bytes, self.password.secret(), &self.limits)
                     .map_err(|t| Trouble::new(t.reason, format!("{}: {}", path.display(), t.message)));
                 let modified = Some(seconds(file.identity.modified));
                 let age = Timestamp::now().as_nanosecond() - file.identity.changed;

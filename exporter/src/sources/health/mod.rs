@@ -20,13 +20,14 @@ use self::collect::Collected;
 pub(super) use self::collect::Places;
 use super::blocking::Blocking;
 use super::schedule::{panicked, timed_out};
+use crate::blocking::Work;
 use crate::config::{HealthConfig, HealthSnmpConfig};
 use crate::health::{Facts, JavaVersion, LeafMarks, verdicts};
 use crate::probe::{Endpoint, Greeting, OldVersion, greet, probe};
 use crate::snapshot::{HealthSeen, Label, Observation, Trouble};
 
 /// Every reason that a look as a whole can fail for; those of single checks stand in their verdicts.
-pub(super) const REASONS: &[&str] = &["panic", "timeout"];
+pub(super) const REASONS: &[&str] = &["busy", "panic", "timeout"];
 
 /// For each question to the agent's port: a handshake takes milliseconds, on a busy old host a second.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
@@ -47,6 +48,7 @@ pub(super) struct HealthSource {
 struct Ports {
     endpoint: Endpoint,
     snmp: Option<HealthSnmpConfig>,
+    snmp_reads: snmp::Reads,
 }
 
 /// An agent to look at.
@@ -66,8 +68,8 @@ impl HealthSource {
             agent: name,
             product,
             places,
-            collector: Blocking::new(deadline),
-            ports: Ports { endpoint, snmp: config.snmp.clone() },
+            collector: Blocking::new(Work::Health, deadline),
+            ports: Ports { endpoint, snmp: config.snmp.clone(), snmp_reads: snmp::Reads::new() },
             minimum_java: config.minimum_java_version.clone(),
             deadline,
         }
@@ -150,7 +152,7 @@ impl Ports {
 
     async fn snmp(&self) -> Result<crate::health::SnmpSeen, Trouble> {
         match &self.snmp {
-            Some(config) => snmp::ask(config).await,
+            Some(config) => snmp::ask(config, &self.snmp_reads).await,
             None => Err(Trouble::new("not_configured", "set snmp.address to have the agent's SNMP port asked")),
         }
     }

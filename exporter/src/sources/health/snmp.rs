@@ -8,15 +8,20 @@ use async_snmp::error::ErrorKind;
 use async_snmp::{Auth, Client, MasterKeys, Oid, Retry, UsmConfig};
 use hyper::body::Bytes;
 use secrecy::ExposeSecret;
-use tokio::task::spawn_blocking;
+use tokio::time::Instant;
 
+use crate::blocking::{Flights, Work, resolve};
 use crate::config::HealthSnmpConfig;
 use crate::health::SnmpSeen;
 use crate::password_file;
+use crate::probe::Endpoint;
 use crate::snapshot::Trouble;
+use crate::sources::blocking::blocked_by;
 
 /// An agent on this host answers in milliseconds; one that is silent costs two of these for each question.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+/// A key is derived from a megabyte of its password, which takes a slow host most of a second.
+const READ_WITHIN: Duration = Duration::from_secs(5);
 /// A datagram may be lost.
 const RETRIES: u32 = 1;
 /// `sysUpTime.0`, which every agent has and lets everybody read who may read anything.
@@ -34,12 +39,14 @@ enum Reply {
     Silent,
 }
 
-pub(super) async fn ask(config: &HealthSnmpConfig) -> Result<SnmpSeen, Trouble> {
+/// Reads of the credentials: one that hangs is joined by the next look.
+pub(super) type Reads = Flights<(), Result<Credentials, Trouble>>;
+
+pub(super) async fn ask(config: &HealthSnmpConfig, reads: &Reads) -> Result<SnmpSeen, Trouble> {
     let credentials = {
         let config = config.clone();
-        // A key is derived from a megabyte of its password.
-        let read = spawn_blocking(move || Credentials::read(&config));
-        read.await.expect("reading credentials neither panics nor is it cancelled")?
+        let read = reads.join(Work::Health, (), Instant::now() + READ_WITHIN, move || Credentials::read(&config));
+        read.await.map_err(|blocked| blocked_by(&blocked))??
     };
     let v1 = match credentials.community {
         Some(community) => Some(question(&config.address, Auth::v1(community)).await? != Reply::Silent),
@@ -55,10 +62,12 @@ pub(super) async fn ask(config: &HealthSnmpConfig) -> Result<SnmpSeen, Trouble> 
 }
 
 async fn question(address: &str, auth: Auth) -> Result<Reply, Trouble> {
-    let mut found = tokio::net::lookup_host(address)
-        .await
-        .map_err(|error| Trouble::new("dns", format!("{address}: no address found ({error})")))?;
-    let peer = found.next().ok_or_else(|| Trouble::new("dns", format!("{address}: no address found")))?;
+    let unknown = |error: &dyn std::fmt::Display| Trouble::new("dns", format!("{address}: no address found ({error})"));
+    let endpoint = Endpoint { address: address.to_owned(), server_name: None };
+    let (host, port) = endpoint.host_and_port().map_err(|error| unknown(&error))?;
+    let found = resolve(Work::SourceNames, host, port, Instant::now() + ANSWER_WITHIN).await;
+    let peer = found.map_err(|error| unknown(&error))?.first().copied();
+    let peer = peer.ok_or_else(|| unknown(&"the answer was empty"))?;
     let failed = |error: &dyn std::fmt::Display| Trouble::new("protocol", format!("{address}: {error}"));
     let client = Client::builder(peer, auth)
         .request_timeout(ANSWER_WITHIN)
@@ -78,7 +87,8 @@ async fn question(address: &str, auth: Auth) -> Result<Reply, Trouble> {
     }
 }
 
-struct Credentials {
+#[derive(Clone)]
+pub(super) struct Credentials {
     community: Option<Bytes>,
     user: Option<UsmConfig>,
 }
@@ -88,8 +98,7 @@ impl Credentials {
         let secret =
             |path: &std::path::Path| password_file::read(path).map_err(|error| Trouble::new(error.reason(), error));
         let community = config.community_file.as_deref().map(secret).transpose()?;
-        let first_line = |text: &str| Bytes::copy_from_slice(text.lines().next().unwrap_or_default().as_bytes());
-        let community = community.map(|secret| first_line(secret.expose_secret()));
+        let community = community.map(|secret| Bytes::copy_from_slice(secret.expose_secret().as_bytes()));
         let (Some(user), Some(auth), Some(privacy)) = (&config.user, &config.auth, &config.privacy) else {
             return Ok(Self { community, user: None });
         };

@@ -33,6 +33,7 @@ use crate::snapshot::{Label, Observation, SourceId, SourceKind, Trouble};
 /// Every reason that a look can fail for.
 const REASONS: &[&str] = &[
     "bus",
+    "busy",
     "malformed",
     "not_found",
     "not_regular",
@@ -111,6 +112,7 @@ mod tests {
     use kagiban_agents::Product;
 
     use super::*;
+    use crate::blocking::Blocked;
     use crate::config;
     use crate::discovery::Installed;
     use crate::platform::{FileError, ShutdownError};
@@ -171,8 +173,9 @@ mod tests {
             ShutdownError::NoAnswer { deadline: DEADLINE },
             ShutdownError::Bus { detail: Label::new("a") },
         ];
+        let blocked = Blocked::REASONS;
         let reasons = files.iter().map(FileError::reason).chain(asked.iter().map(ShutdownError::reason));
-        for reason in reasons.chain([event_log::MALFORMED, panicked().reason]) {
+        for reason in reasons.chain(blocked).chain([event_log::MALFORMED, panicked().reason]) {
             assert!(REASONS.contains(&reason), "{reason} has no counter");
         }
     }

@@ -106,7 +106,7 @@ impl UpsSource {
     }
 
     /// Of an SNMP agent, what a receiver of its traps needs.
-    pub(super) fn trapped(&self) -> Option<(&SnmpConfig, Arc<snmp::Inbox>)> {
+    pub(super) fn trapped(&self) -> Option<(&SnmpConfig, snmp::CredentialFiles, Arc<snmp::Inbox>)> {
         match &self.client {
             Client::Snmp(client) => Some(client.trapped()),
             Client::Nut(_) | Client::Apcupsd(_) | Client::Web(_) => None,

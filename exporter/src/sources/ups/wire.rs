@@ -6,6 +6,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
+use crate::blocking::Work;
 use crate::probe::{Endpoint, ProbeError, dial};
 
 /// What is read at once: the answer of one UPS fits into one or two.
@@ -65,6 +66,7 @@ impl WireError {
             Self::Dial(error) => match error {
                 ProbeError::Dns { .. } => "dns",
                 ProbeError::Timeout { .. } => "timeout",
+                ProbeError::Busy { .. } => "busy",
                 // What remains beside it is of a TLS handshake, which dialling does not begin.
                 ProbeError::Connect { .. }
                 | ProbeError::Address { .. }
@@ -86,7 +88,7 @@ impl WireError {
 
 /// Connects; name resolution counts towards the deadline.
 pub(super) async fn connect(endpoint: &Endpoint, until: Instant) -> Result<TcpStream, WireError> {
-    Ok(dial(endpoint, until).await?.stream)
+    Ok(dial(endpoint, Work::SourceNames, until).await?.stream)
 }
 
 impl Wire {

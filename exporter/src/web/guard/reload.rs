@@ -2,16 +2,15 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use jiff::Timestamp;
-use tokio::task::spawn_blocking;
-use tokio::time::timeout;
+use tokio::time::Instant;
 use tracing::{error, info};
 
-use super::settings::{GuardError, Settings, Watched};
-use crate::platform;
+use super::settings::{GuardError, Settings};
+use crate::blocking::Work;
+use crate::from_files::FromFiles;
 use crate::snapshot::Board;
 
 /// Asking a few files for their identity takes microseconds; a flood of connections need not repeat it.
@@ -27,17 +26,13 @@ pub struct Guard(Option<Arc<File>>);
 struct File {
     path: PathBuf,
     board: Arc<Board>,
-    settings: ArcSwap<Settings>,
+    settings: FromFiles<Settings, GuardError>,
     look: Mutex<Look>,
 }
 
 #[derive(Debug)]
 struct Look {
     at: Instant,
-    /// One look at a time; one that hangs is not joined by more.
-    under_way: bool,
-    /// Empty after a failure: everything is tried again.
-    watched: Watched,
     /// The last error, so that it is said once.
     told: String,
 }
@@ -51,12 +46,11 @@ impl Guard {
         let Some(path) = path else { return Ok(Self(None)) };
         let (settings, watched) = Settings::load(path)?;
         board.note_web_config(true, Timestamp::now());
-        let look = Look { at: Instant::now(), under_way: false, watched, told: String::new() };
         Ok(Self(Some(Arc::new(File {
             path: path.to_owned(),
             board: Arc::clone(board),
-            settings: ArcSwap::from_pointee(settings),
-            look: Mutex::new(look),
+            settings: FromFiles::starting(Work::WebConfig, settings, watched),
+            look: Mutex::new(Look { at: Instant::now(), told: String::new() }),
         }))))
     }
 
@@ -64,47 +58,41 @@ impl Guard {
     pub(in crate::web) async fn settings(&self) -> Arc<Settings> {
         let Some(file) = &self.0 else { return Arc::default() };
         if file.is_due() {
-            let looking = Arc::clone(file);
-            let _ = timeout(LOOK_DEADLINE, spawn_blocking(move || looking.look())).await;
+            file.look().await;
         }
-        file.settings.load_full()
+        file.settings.last().unwrap_or_default()
     }
 }
 
 impl File {
+    /// One look at a time; nobody waits for one that hangs but who began it.
     fn is_due(&self) -> bool {
         let mut look = self.look.lock().unwrap_or_else(PoisonError::into_inner);
-        let due = !look.under_way && look.at.elapsed() >= LOOK_AGAIN;
-        look.under_way |= due;
+        let due = !self.settings.is_looked_at() && look.at.elapsed() >= LOOK_AGAIN;
+        if due {
+            look.at = Instant::now();
+        }
         due
     }
 
-    fn look(&self) {
-        let watched = self.look.lock().unwrap_or_else(PoisonError::into_inner).watched.clone();
-        let unchanged = |(path, identity): &(PathBuf, _)| platform::identify(path).is_ok_and(|now| now == *identity);
-        let outcome = if !watched.is_empty() && watched.iter().all(unchanged) {
-            Ok(watched)
-        } else {
-            Settings::load(&self.path).map(|(settings, watched)| {
-                self.settings.store(Arc::new(settings));
-                self.board.note_web_config(true, Timestamp::now());
-                info!(file = %self.path.display(), "the web configuration was read again");
-                watched
-            })
+    async fn look(&self) {
+        let (path, board) = (self.path.clone(), Arc::clone(&self.board));
+        let load = move || {
+            let loaded = Settings::load(&path)?;
+            board.note_web_config(true, Timestamp::now());
+            info!(file = %path.display(), "the web configuration was read again");
+            Ok(loaded)
         };
+        let outcome = self.settings.current(Instant::now() + LOOK_DEADLINE, load).await;
         let mut look = self.look.lock().unwrap_or_else(PoisonError::into_inner);
-        (look.at, look.under_way) = (Instant::now(), false);
         match outcome {
-            Ok(watched) => {
-                look.watched = watched;
-                look.told.clear();
-            }
+            Ok(_) => look.told.clear(),
             Err(error) => {
-                look.watched.clear();
                 let said = error.to_string();
                 if said != look.told {
                     self.board.note_web_config(false, Timestamp::now());
-                    error!(reason = error.reason(), %error, "the new web configuration is bad, the one before stays in force");
+                    let reason = error.reason(GuardError::reason);
+                    error!(reason, %error, "the new web configuration is bad, the one before stays in force");
                     look.told = said;
                 }
             }

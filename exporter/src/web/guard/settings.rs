@@ -1,6 +1,6 @@
 //! One web configuration, ready to be used.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -13,10 +13,11 @@ use super::rate::Limiter;
 use super::tls;
 use super::users::{Admission, Users};
 use crate::config::{self, ConfigError, RateLimitConfig};
-use crate::platform::{FileError, FileIdentity};
+use crate::from_files::Origin;
+use crate::platform::FileError;
 
 /// The files that it was made of.
-pub(super) type Watched = Vec<(PathBuf, FileIdentity)>;
+pub(super) type Watched = Origin;
 
 /// What is asked of clients. The default asks for nothing, over plain HTTP.
 #[derive(Debug, Default)]

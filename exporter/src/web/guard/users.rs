@@ -11,10 +11,10 @@ use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 use tokio::sync::Semaphore;
-use tokio::task::spawn_blocking;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use zeroize::Zeroizing;
 
+use crate::blocking::{self, Blocked, Work};
 use crate::config::PasswordHash;
 
 /// A few Prometheus servers and a few people; who falls out pays for one hash more.
@@ -65,9 +65,9 @@ impl Users {
             return Admission::Granted;
         }
         match timeout(PATIENCE, self.check(given)).await {
-            Err(_) => Admission::Busy,
-            Ok(false) => Admission::Denied,
-            Ok(true) => {
+            Err(_) | Ok(Err(_)) => Admission::Busy,
+            Ok(Ok(false)) => Admission::Denied,
+            Ok(Ok(true)) => {
                 self.remember(digest);
                 Admission::Granted
             }
@@ -76,17 +76,17 @@ impl Users {
 
     /// Whoever is unknown is checked against the hash of somebody who is known, always the same for one name: the time
     /// that passes then tells neither who exists nor what a password costs.
-    async fn check(&self, given: Credentials) -> bool {
+    async fn check(&self, given: Credentials) -> Result<bool, Blocked> {
         let known = self.hashes.get(&given.user);
-        let Some(hash) = known.or_else(|| self.stand_in(&given.user)).cloned() else { return false };
+        let Some(hash) = known.or_else(|| self.stand_in(&given.user)).cloned() else { return Ok(false) };
         let exists = known.is_some();
-        let Ok(place) = Arc::clone(&self.hashing).acquire_owned().await else { return false };
-        let checked = spawn_blocking(move || {
+        let Ok(place) = Arc::clone(&self.hashing).acquire_owned().await else { return Ok(false) };
+        let checked = blocking::run(Work::PasswordHashes, Instant::now() + PATIENCE, move || {
             // Held until the work is done, also when the client has gone.
             let _place = place;
             bcrypt::verify(&*given.password, hash.expose_secret()).unwrap_or(false)
         });
-        checked.await.unwrap_or(false) & exists
+        Ok(checked.await? & exists)
     }
 
     fn stand_in(&self, user: &str) -> Option<&SecretString> {
@@ -131,8 +131,6 @@ impl Credentials {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
-
     use super::*;
 
     /// A cost at which a hash takes long enough to be told from none.

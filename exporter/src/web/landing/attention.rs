@@ -29,7 +29,7 @@ pub(super) fn section(
     items.extend(failures(snapshot));
     items.extend(endpoints(snapshot));
     items.extend(of_certificates(snapshot, now));
-    items.extend(own(snapshot));
+    items.extend(own(snapshot, now));
     items.sort_by_key(|item| item.severity);
     let class = items.first().map_or("", |worst| worst.severity.class());
     write!(out, "<section class=\"alert {class}\" aria-labelledby=\"attention\"><h2 id=\"attention\">Needs attention")?;
@@ -112,7 +112,7 @@ fn of_certificates(snapshot: &Snapshot, now: Timestamp) -> Vec<Item> {
     said.collect()
 }
 
-fn own(snapshot: &Snapshot) -> Vec<Item> {
+fn own(snapshot: &Snapshot, now: Timestamp) -> Vec<Item> {
     let failed = |reload: Option<crate::snapshot::Reload>| reload.is_some_and(|reload| !reload.successful);
     let kept = "the new one is bad, the one before is in force; the log says why";
     let mut items = Vec::new();
@@ -124,6 +124,13 @@ fn own(snapshot: &Snapshot) -> Vec<Item> {
     }
     if snapshot.host_api_up == Some(false) {
         items.push(item(Severity::Warning, "The host API", "does not work; the log says why"));
+    }
+    if failed(snapshot.host_api_tls.map(|tls| tls.reload)) {
+        items.push(item(Severity::Warning, "The host API's TLS files", kept));
+    }
+    if snapshot.host_api_tls.and_then(|tls| tls.crl_next_update).is_some_and(|end| end <= now) {
+        let said = "has expired, so no client is let in; put a new one into clientCrlFile";
+        items.push(item(Severity::Critical, "The host API's revocation list", said));
     }
     items
 }

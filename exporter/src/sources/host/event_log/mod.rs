@@ -26,6 +26,7 @@ use jiff::tz::TimeZone;
 
 use self::event::Event;
 use self::fold::fold;
+use crate::blocking::Work;
 use crate::platform::{self, FileError, FileIdentity};
 use crate::shutdown::Evidence;
 use crate::snapshot::{Observation, Trouble};
@@ -51,7 +52,7 @@ pub(in crate::sources) struct EventLogSource {
 
 impl EventLogSource {
     pub(super) const fn new(path: PathBuf, must_exist: bool, deadline: Duration) -> Self {
-        Self { path, must_exist, log: Blocking::new(deadline) }
+        Self { path, must_exist, log: Blocking::new(Work::Host, deadline) }
     }
 
     pub(super) async fn look(&mut self) -> (Observation, Option<Trouble>) {

@@ -2,13 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use secrecy::{ExposeSecret, SecretString};
-use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 use zeroize::Zeroizing;
@@ -16,13 +14,15 @@ use zeroize::Zeroizing;
 use super::error::NutError;
 use super::mapping::{self, Variables};
 use super::protocol::{LineError, List, Progress, accepted, argument};
+use crate::blocking::Work;
 use crate::config::NutConfig;
-use crate::password_file;
-use crate::platform::{self, FileError, FileIdentity};
+use crate::from_files::{FromFiles, of_file};
+use crate::password_file::{self, PasswordFileError};
 use crate::probe::Endpoint;
 use crate::snapshot::{Label, Trouble};
+use crate::sources::ups::Read;
+use crate::sources::ups::trust::{self, TrustError};
 use crate::sources::ups::wire::{self, Limits, Wire, WireError};
-use crate::sources::ups::{Read, trust};
 use crate::ups::Reading;
 
 const LIMITS: Limits = Limits {
@@ -38,7 +38,7 @@ pub(in crate::sources::ups) struct Client {
     /// The UPS to ask for and what it is called here; by default all, under their own names.
     ups: Option<(String, Label)>,
     /// User and password; upsd asks nobody who only reads.
-    login: Option<(String, FromFile<SecretString>)>,
+    login: Option<Login>,
     tls: Option<Tls>,
     deadline: Duration,
 }
@@ -49,14 +49,14 @@ struct Tls {
     /// The host part of the address, or what was configured instead.
     endpoint: Endpoint,
     /// Absent when the system has no bundle and none is configured.
-    authorities: Option<FromFile<ClientConfig>>,
+    authorities: Option<(PathBuf, FromFiles<ClientConfig, TrustError>)>,
 }
 
-/// What is made of a file, made again when the file changes.
 #[derive(Debug)]
-struct FromFile<T> {
-    path: PathBuf,
-    made: Option<(FileIdentity, Arc<T>)>,
+struct Login {
+    user: String,
+    password_file: PathBuf,
+    password: FromFiles<SecretString, PasswordFileError>,
 }
 
 impl Client {
@@ -71,12 +71,20 @@ impl Client {
         let login = config.username.clone().zip(config.password_file.clone());
         let tls = config.start_tls.as_ref().map(|tls| Tls {
             endpoint: endpoint(tls.server_name.clone()),
-            authorities: tls.ca_file.as_deref().or(system_bundle).map(|path| FromFile::new(path.to_owned())),
+            authorities: tls
+                .ca_file
+                .as_deref()
+                .or(system_bundle)
+                .map(|path| (path.to_owned(), FromFiles::new(Work::Credentials))),
         });
         Self {
             endpoint: endpoint(None),
             ups: config.ups.as_ref().map(|ups| (ups.as_str().to_owned(), name)),
-            login: login.map(|(user, path)| (user, FromFile::new(path))),
+            login: login.map(|(user, password_file)| Login {
+                user,
+                password_file,
+                password: FromFiles::new(Work::Credentials),
+            }),
             tls,
             deadline,
         }
@@ -87,7 +95,7 @@ impl Client {
         self.converse(until).await.map_err(|error| Trouble::from(&error))
     }
 
-    async fn converse(&mut self, until: Instant) -> Result<Vec<(Label, Result<Reading, Trouble>)>, NutError> {
+    async fn converse(&self, until: Instant) -> Result<Vec<(Label, Result<Reading, Trouble>)>, NutError> {
         let mut upsd = self.open(until).await?;
         let upses = match &self.ups {
             Some((ups, name)) => vec![(ups.clone(), name.clone(), None)],
@@ -113,27 +121,29 @@ impl Client {
         Ok(seen)
     }
 
-    async fn open(&mut self, until: Instant) -> Result<Upsd, NutError> {
+    async fn open(&self, until: Instant) -> Result<Upsd, NutError> {
         let stream = wire::connect(&self.endpoint, until).await?;
         let address = self.endpoint.address.clone();
         let mut upsd = Upsd { wire: Wire::new(stream, &address, LIMITS, until), address };
-        if let Some(tls) = &mut self.tls {
+        if let Some(tls) = &self.tls {
             upsd = tls.protect(upsd, until).await?;
         }
-        if let Some((user, password)) = &mut self.login {
-            let password = password.current(password_file::read).await?;
-            upsd.introduce(user, &password).await?;
+        if let Some(login) = &self.login {
+            let path = login.password_file.clone();
+            let password = login.password.current(until, move || of_file(&path, password_file::read)).await?;
+            upsd.introduce(&login.user, &password).await?;
         }
         Ok(upsd)
     }
 }
 
 impl Tls {
-    async fn protect(&mut self, mut upsd: Upsd, until: Instant) -> Result<Upsd, NutError> {
+    async fn protect(&self, mut upsd: Upsd, until: Instant) -> Result<Upsd, NutError> {
         let address = upsd.address.clone();
         let failed = |detail: String| NutError::Tls { address: address.clone(), detail };
-        let authorities = self.authorities.as_mut().ok_or_else(|| NutError::NoTrust { address: address.clone() })?;
-        let config = authorities.current(trust::client_config).await?;
+        let (path, authorities) =
+            self.authorities.clone().ok_or_else(|| NutError::NoTrust { address: address.clone() })?;
+        let config = authorities.current(until, move || of_file(&path, trust::client_config)).await?;
         let name: ServerName<'static> = self.endpoint.expected_name().map_err(|error| failed(error.to_string()))?;
         upsd.command("STARTTLS", "STARTTLS\n").await?;
         let stream = upsd.wire.into_stream();
@@ -199,29 +209,6 @@ impl Upsd {
 
     fn line_error(&self, asked: &'static str, error: LineError) -> NutError {
         NutError::Line { address: self.address.clone(), asked, error }
-    }
-}
-
-impl<T: Send + Sync + 'static> FromFile<T> {
-    const fn new(path: PathBuf) -> Self {
-        Self { path, made: None }
-    }
-
-    async fn current<E>(&mut self, make: fn(&Path) -> Result<T, E>) -> Result<Arc<T>, NutError>
-    where
-        E: From<FileError> + Into<NutError> + Send + 'static,
-    {
-        let (path, made) = (self.path.clone(), self.made.take());
-        let look = move || {
-            let identity = platform::identify(&path)?;
-            match made {
-                Some((known, made)) if known == identity => Ok((identity, made)),
-                _ => Ok((identity, Arc::new(make(&path)?))),
-            }
-        };
-        let (identity, made) = spawn_blocking(look).await.map_err(|_| NutError::Panic)?.map_err(E::into)?;
-        self.made = Some((identity, Arc::clone(&made)));
-        Ok(made)
     }
 }
 

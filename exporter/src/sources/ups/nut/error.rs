@@ -1,6 +1,7 @@
 //! Why upsd, or one of its UPSes, told us nothing.
 
 use super::protocol::{LineError, Refusal};
+use crate::from_files::Unread;
 use crate::password_file::PasswordFileError;
 use crate::snapshot::Trouble;
 use crate::sources::ups::trust::TrustError;
@@ -10,11 +11,11 @@ use crate::sources::ups::wire::WireError;
 #[derive(Debug, thiserror::Error)]
 pub(super) enum NutError {
     #[error("cannot read the password file: {0}")]
-    Password(#[from] PasswordFileError),
+    Password(#[from] Unread<PasswordFileError>),
     #[error("the user name or the password has a line end in it, which upsd cannot be told; take it out")]
     Unspeakable,
     #[error("cannot read the CA file: {0}")]
-    Trust(#[from] TrustError),
+    Trust(#[from] Unread<TrustError>),
     #[error("{address}: no authorities to check upsd's certificate against; set `startTls.caFile`")]
     NoTrust { address: String },
     #[error("{address}: no TLS after STARTTLS ({detail}); check `startTls.caFile` and `startTls.serverName`")]
@@ -25,16 +26,14 @@ pub(super) enum NutError {
     Line { address: String, asked: &'static str, error: LineError },
     #[error("{address}: the driver of {ups} has started and not heard its UPS yet")]
     Waiting { address: String, ups: String },
-    #[error("a task of this program that read a file did not end well; please report it with the log")]
-    Panic,
 }
 
 impl NutError {
-    pub(super) const fn reason(&self) -> &'static str {
+    pub(super) fn reason(&self) -> &'static str {
         match self {
-            Self::Password(error) => error.reason(),
+            Self::Password(unread) => unread.reason(PasswordFileError::reason),
             Self::Unspeakable => "auth",
-            Self::Trust(error) => error.reason(),
+            Self::Trust(unread) => unread.reason(TrustError::reason),
             Self::NoTrust { .. } | Self::Tls { .. } => "tls",
             Self::Wire(error) => error.reason(),
             Self::Line { error, .. } => match error {
@@ -50,7 +49,6 @@ impl NutError {
                 LineError::TooManyRows(_) => "too_large",
             },
             Self::Waiting { .. } => "data_stale",
-            Self::Panic => "panic",
         }
     }
 

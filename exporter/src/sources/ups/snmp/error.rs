@@ -7,6 +7,8 @@ use async_snmp::v3::ReportStatus;
 use async_snmp::{Error, ErrorStatus};
 
 use super::oids::TREES;
+use crate::blocking::Blocked;
+use crate::from_files::Unread;
 use crate::password_file::PasswordFileError;
 use crate::snapshot::Trouble;
 
@@ -14,8 +16,12 @@ use crate::snapshot::Trouble;
 pub(in crate::sources) enum SnmpError {
     #[error(transparent)]
     Secret(#[from] PasswordFileError),
-    #[error("{address}: the name cannot be resolved ({source}); check the address")]
-    Name { address: String, source: io::Error },
+    #[error(transparent)]
+    Unread(#[from] Unread<SnmpError>),
+    #[error("{address}: the name cannot be resolved ({detail}); check the address")]
+    Name { address: String, detail: String },
+    #[error("{address}: the name was not looked up: {blocked}")]
+    NameBlocked { address: String, blocked: Blocked },
     #[error("{address}: no name server answered within {} s; check the resolver, or write an IP address", waited.as_secs_f64())]
     NameTimeout { address: String, waited: Duration },
     #[error("{address}: the credentials cannot be used ({problem}); correct the password files")]
@@ -41,8 +47,10 @@ pub(super) const CHECK_USER: &str = "check user, protocols and password files ag
 
 impl SnmpError {
     /// One of the reasons of UPS sources.
-    pub(super) const fn reason(&self) -> &'static str {
+    pub(super) fn reason(&self) -> &'static str {
         match self {
+            Self::Unread(unread) => unread.reason(Self::reason),
+            Self::NameBlocked { blocked, .. } => blocked.reason(),
             Self::Secret(error) => error.reason(),
             Self::Name { .. } | Self::NameTimeout { .. } => "dns",
             Self::Credentials { .. } | Self::Credential { .. } => "auth",

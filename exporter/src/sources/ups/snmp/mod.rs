@@ -20,7 +20,7 @@ mod value;
 mod walk;
 
 pub(in crate::sources) use inbox::Inbox;
-pub(in crate::sources) use session::{credentials, resolve};
+pub(in crate::sources) use session::{CredentialFiles, credentials, resolve};
 pub(in crate::sources) use trap::{Credential, Dropped, open};
 
 use std::sync::Arc;
@@ -37,6 +37,7 @@ use self::knock::{Door, knock};
 use self::known::Known;
 use self::reading::Answers;
 use self::session::Session;
+use crate::blocking::Work;
 use crate::config::{SnmpConfig, SnmpVersion};
 use crate::snapshot::Trouble;
 use crate::ups::Reading;
@@ -62,6 +63,7 @@ const LOOKS_THAT_A_TRAP_HOLDS: u32 = 3;
 #[derive(Debug)]
 pub(in crate::sources) struct Client {
     config: SnmpConfig,
+    credentials: CredentialFiles,
     deadline: Duration,
     /// Dropped when it fails: the agent may have another engine, another address, and the files other passwords.
     session: Option<Session>,
@@ -75,6 +77,7 @@ impl Client {
         let holds = (interval + deadline) * LOOKS_THAT_A_TRAP_HOLDS;
         Self {
             config: config.clone(),
+            credentials: CredentialFiles::new(Work::Credentials),
             deadline,
             session: None,
             known: Known::default(),
@@ -83,8 +86,8 @@ impl Client {
     }
 
     /// What a receiver of traps needs to know of it.
-    pub(in crate::sources) fn trapped(&self) -> (&SnmpConfig, Arc<Inbox>) {
-        (&self.config, Arc::clone(&self.inbox))
+    pub(in crate::sources) fn trapped(&self) -> (&SnmpConfig, CredentialFiles, Arc<Inbox>) {
+        (&self.config, self.credentials.clone(), Arc::clone(&self.inbox))
     }
 
     pub(super) async fn read(&mut self) -> Result<Reading, Trouble> {
@@ -104,7 +107,7 @@ impl Client {
         loop {
             let mut session = match self.session.take() {
                 Some(session) => session,
-                None => Session::open(&self.config, self.patience()).await?,
+                None => Session::open(&self.config, &self.credentials, self.patience()).await?,
             };
             // The knock, too, has its place before the deadline.
             let left = until.saturating_duration_since(Instant::now() + self.patience());

@@ -10,17 +10,17 @@ use async_snmp::{
 };
 use hyper::body::Bytes;
 use secrecy::{ExposeSecret as _, SecretString};
-use tokio::net::lookup_host;
-use tokio::task::spawn_blocking;
-use tokio::time::timeout;
 
 use super::error::SnmpError;
 use super::known::Known;
 use super::oids::TREES;
 use super::reading::{Answers, is_of_a_ups};
 use super::walk::Walk;
+use crate::blocking::{self, Blocked, ResolveError, Work};
 use crate::config::{SnmpAuthProtocol, SnmpConfig, SnmpPrivacyProtocol, SnmpVersion};
+use crate::from_files::{FromFiles, Origin, of_file};
 use crate::password_file::{self, PasswordFileError};
+use crate::probe::Endpoint;
 
 /// Twenty answers fit into one datagram of the smallest size that every network carries whole.
 const OBJECTS_PER_REQUEST: usize = 20;
@@ -39,10 +39,10 @@ pub(super) struct Session {
 
 impl Session {
     /// Resolves the address and reads the credentials. Nothing is sent yet.
-    pub(super) async fn open(config: &SnmpConfig, wait: Duration) -> Result<Self, SnmpError> {
+    pub(super) async fn open(config: &SnmpConfig, files: &CredentialFiles, wait: Duration) -> Result<Self, SnmpError> {
         let name = config.address.clone();
         let address = resolve(&name, wait).await?;
-        let auth = credentials(config).await?;
+        let auth = credentials(config, files, wait).await?;
         let retry = Retry::fixed(RETRIES, Duration::ZERO).expect("one retry is within the library's limit");
         let client = Client::builder(address, auth)
             .request_timeout(wait)
@@ -185,52 +185,78 @@ fn is_no_such_name(error: &Error) -> bool {
 
 /// The first address that the name has.
 pub(in crate::sources) async fn resolve(name: &str, wait: Duration) -> Result<SocketAddr, SnmpError> {
-    let failed = |source| SnmpError::Name { address: name.to_owned(), source };
-    let found = timeout(wait, lookup_host(name)).await;
-    let mut found =
-        found.map_err(|_| SnmpError::NameTimeout { address: name.to_owned(), waited: wait })?.map_err(failed)?;
-    found.next().ok_or_else(|| failed(std::io::ErrorKind::NotFound.into()))
-}
-
-/// What the configuration names, read now.
-///
-/// # Errors
-/// When a file cannot be read, or holds no usable password.
-pub(in crate::sources) async fn credentials(config: &SnmpConfig) -> Result<Auth, SnmpError> {
-    let config = config.clone();
-    // Files may lie on a slow disk, and a key is derived from a megabyte of its password.
-    let read = spawn_blocking(move || read_credentials(&config));
-    read.await.expect("reading credentials neither panics nor is it cancelled")
-}
-
-fn read_credentials(config: &SnmpConfig) -> Result<Auth, SnmpError> {
-    match config.version {
-        SnmpVersion::V1 => Ok(Auth::v1(community(config)?)),
-        SnmpVersion::V2c => Ok(Auth::v2c(community(config)?)),
-        SnmpVersion::V3 => Ok(user(config)?.into()),
+    let failed = |detail: String| SnmpError::Name { address: name.to_owned(), detail };
+    let endpoint = Endpoint { address: name.to_owned(), server_name: None };
+    let (host, port) = endpoint.host_and_port().map_err(|error| failed(error.to_string()))?;
+    let until = tokio::time::Instant::now() + wait;
+    match blocking::resolve(Work::SourceNames, host, port, until).await {
+        Ok(found) => found.first().copied().ok_or_else(|| failed("the answer was empty".to_owned())),
+        Err(ResolveError::Blocked(Blocked::Timeout)) => {
+            Err(SnmpError::NameTimeout { address: name.to_owned(), waited: wait })
+        }
+        Err(ResolveError::Blocked(blocked)) => Err(SnmpError::NameBlocked { address: name.to_owned(), blocked }),
+        Err(ResolveError::Failed(detail)) => Err(failed(detail.to_string())),
     }
 }
 
-/// The first line of the file.
-fn community(config: &SnmpConfig) -> Result<Bytes, PasswordFileError> {
-    let secret = config.community_file.as_deref().map(password_file::read).transpose()?;
-    let text = secret.as_ref().map(SecretString::expose_secret).unwrap_or_default();
-    Ok(Bytes::copy_from_slice(text.lines().next().unwrap_or_default().as_bytes()))
+/// The password files of one agent, and the credentials that they make.
+pub(in crate::sources) type CredentialFiles = FromFiles<Auth, SnmpError>;
+
+/// What the configuration names, as the files say it now.
+///
+/// # Errors
+/// When a file cannot be read, or holds no usable password.
+pub(in crate::sources) async fn credentials(
+    config: &SnmpConfig,
+    files: &CredentialFiles,
+    wait: Duration,
+) -> Result<Auth, SnmpError> {
+    let config = config.clone();
+    // Files may lie on a slow disk, and a key is derived from a megabyte of its password.
+    let read = files.current(tokio::time::Instant::now() + wait, move || read_credentials(&config)).await;
+    Ok(Auth::clone(&*read?))
 }
 
-fn user(config: &SnmpConfig) -> Result<UsmConfig, SnmpError> {
+fn read_credentials(config: &SnmpConfig) -> Result<(Auth, Origin), SnmpError> {
+    let mut read = Secrets::default();
+    let auth = match config.version {
+        SnmpVersion::V1 => Auth::v1(community(config, &mut read)?),
+        SnmpVersion::V2c => Auth::v2c(community(config, &mut read)?),
+        SnmpVersion::V3 => user(config, &mut read)?.into(),
+    };
+    Ok((auth, read.0))
+}
+
+/// The password files that were read.
+#[derive(Default)]
+struct Secrets(Origin);
+
+impl Secrets {
+    fn read(&mut self, path: &Path) -> Result<SecretString, PasswordFileError> {
+        let (secret, origin) = of_file(path, password_file::read)?;
+        self.0.extend(origin);
+        Ok(secret)
+    }
+}
+
+fn community(config: &SnmpConfig, secrets: &mut Secrets) -> Result<Bytes, PasswordFileError> {
+    let secret = config.community_file.as_deref().map(|path| secrets.read(path)).transpose()?;
+    let text = secret.as_ref().map(SecretString::expose_secret).unwrap_or_default();
+    Ok(Bytes::copy_from_slice(text.as_bytes()))
+}
+
+fn user(config: &SnmpConfig, secrets: &mut Secrets) -> Result<UsmConfig, SnmpError> {
     let name = config.user.clone().unwrap_or_default();
     let user = UsmConfig::new(name.into_bytes()).context_name(config.context.clone().unwrap_or_default().into_bytes());
     let Some(auth) = &config.auth else { return Ok(user) };
-    let secret = |path: &Path| password_file::read(path);
     let unusable =
         |error: CryptoError| SnmpError::Credentials { address: config.address.clone(), problem: error.to_string() };
     // The costly half of a key is made here, once; for each engine the rest is cheap.
-    let password = secret(&auth.password_file)?;
+    let password = secrets.read(&auth.password_file)?;
     let keys = MasterKeys::new(auth.protocol.into(), password.expose_secret().as_bytes());
     let mut keys = keys.map_err(unusable)?;
     if let Some(privacy) = &config.privacy {
-        let password = secret(&privacy.password_file)?;
+        let password = secrets.read(&privacy.password_file)?;
         keys = keys.with_privacy(privacy.protocol.into(), password.expose_secret().as_bytes()).map_err(unusable)?;
     }
     user.with_master_keys(keys).map_err(unusable)

@@ -7,20 +7,21 @@ use std::time::{Duration, Instant};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use secrecy::SecretString;
-use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
 use super::error::WebError;
 use super::ledger::{Credentials, LEDGER, Leave};
 use super::transport::Transport;
 use super::visit::{Visit, visit};
+use crate::blocking::{Flights, Work};
 use crate::config::PowerchuteWebConfig;
-use crate::password_file;
-use crate::platform::{self, FileIdentity};
+use crate::from_files::{FromFiles, Unread, of_file};
+use crate::password_file::{self, PasswordFileError};
+use crate::platform;
 use crate::probe::Endpoint;
 use crate::snapshot::Trouble;
 use crate::sources::schedule::panicked;
-use crate::sources::ups::trust;
+use crate::sources::ups::trust::{self, TrustError};
 use crate::ups::Reading;
 
 #[derive(Debug)]
@@ -28,12 +29,13 @@ pub(in crate::sources::ups) struct Client {
     endpoint: Endpoint,
     username: String,
     password_file: PathBuf,
+    /// Read for each look; the password lives no longer than that.
+    passwords: Flights<(), Result<(Credentials, SecretString), Arc<PasswordFileError>>>,
     /// Absent when the system has no bundle and none is configured.
     ca_file: Option<PathBuf>,
     interval: Duration,
     deadline: Duration,
-    /// Made again when the CA file changes.
-    tls: Option<(FileIdentity, Arc<ClientConfig>)>,
+    tls: FromFiles<ClientConfig, TrustError>,
 }
 
 impl Client {
@@ -47,10 +49,11 @@ impl Client {
             endpoint: Endpoint { address: config.address.clone(), server_name: config.server_name.clone() },
             username: config.username.clone(),
             password_file: config.password_file.clone(),
+            passwords: Flights::new(),
             ca_file: config.ca_file.as_deref().or(system_bundle).map(Path::to_owned),
             interval,
             deadline,
-            tls: None,
+            tls: FromFiles::new(Work::Credentials),
         }
     }
 
@@ -77,38 +80,33 @@ impl Client {
         task.await.unwrap_or_else(|_| Err(panicked()))
     }
 
-    /// The file is read for each look, and the password lives no longer than that.
     async fn password(&self) -> Result<(Credentials, SecretString), WebError> {
         let (path, username) = (self.password_file.clone(), self.username.clone());
-        let read = spawn_blocking(move || {
+        let read = move || {
             // Identity first: a file that changes between the two is seen as changed the next time.
-            let password_file = platform::identify(&path).map_err(password_file::PasswordFileError::from)?;
-            let password = password_file::read(&path)?;
+            let password_file = platform::identify(&path).map_err(PasswordFileError::from).map_err(Arc::new)?;
+            let password = password_file::read(&path).map_err(Arc::new)?;
             Ok((Credentials { username, password_file }, password))
-        });
-        read.await.expect("reading a file neither panics nor is it cancelled")
+        };
+        let read = self.passwords.join(Work::Credentials, (), self.files_until(), read).await;
+        read.map_err(Unread::Blocked).and_then(|read| read.map_err(Unread::Failed)).map_err(WebError::Password)
     }
 
-    async fn transport(&mut self) -> Result<Transport, WebError> {
+    /// Half of the time is for the agent itself.
+    fn files_until(&self) -> tokio::time::Instant {
+        tokio::time::Instant::now() + self.deadline / 4
+    }
+
+    async fn transport(&self) -> Result<Transport, WebError> {
         let name: ServerName<'static> = self.endpoint.expected_name()?;
         let tls = self.tls().await?;
         Ok(Transport::new(self.endpoint.clone(), name, tls))
     }
 
-    async fn tls(&mut self) -> Result<Arc<ClientConfig>, WebError> {
+    async fn tls(&self) -> Result<Arc<ClientConfig>, WebError> {
         let no_trust = || WebError::NoTrust { address: self.endpoint.address.clone() };
         let path = self.ca_file.clone().ok_or_else(no_trust)?;
-        let known = self.tls.clone();
-        let made = spawn_blocking(move || {
-            let identity = platform::identify(&path).map_err(trust::TrustError::from)?;
-            match known {
-                Some((known, tls)) if known == identity => Ok((known, tls)),
-                _ => Ok((identity, Arc::new(trust::client_config(&path)?))),
-            }
-        });
-        let made: Result<_, trust::TrustError> = made.await.expect("reading a file neither panics nor is it cancelled");
-        let (_, tls) = self.tls.insert(made?);
-        Ok(Arc::clone(tls))
+        Ok(self.tls.current(self.files_until(), move || of_file(&path, trust::client_config)).await?)
     }
 }
 

@@ -1,5 +1,6 @@
 //! Why a web UI was not read.
 
+use crate::from_files::Unread;
 use crate::password_file::PasswordFileError;
 use crate::probe::ProbeError;
 use crate::sources::ups::trust::TrustError;
@@ -8,9 +9,9 @@ use crate::sources::ups::trust::TrustError;
 #[derive(Debug, thiserror::Error)]
 pub(super) enum WebError {
     #[error("cannot read the password file: {0}")]
-    Password(#[from] PasswordFileError),
+    Password(#[from] Unread<PasswordFileError>),
     #[error("cannot read the CA file: {0}")]
-    Trust(#[from] TrustError),
+    Trust(#[from] Unread<TrustError>),
     #[error(
         "{address}: no authorities to check it against; set caFile to its CA, or to the agent's own certificate in PEM"
     )]
@@ -37,10 +38,10 @@ pub(super) enum WebError {
 }
 
 impl WebError {
-    pub(super) const fn reason(&self) -> &'static str {
+    pub(super) fn reason(&self) -> &'static str {
         match self {
-            Self::Password(error) => error.reason(),
-            Self::Trust(error) => error.reason(),
+            Self::Password(unread) => unread.reason(PasswordFileError::reason),
+            Self::Trust(unread) => unread.reason(TrustError::reason),
             Self::NoTrust { .. } | Self::Tls { .. } => "tls",
             Self::Dial(error) => error.reason(),
             Self::Broken { .. } => "read_failed",

@@ -17,6 +17,7 @@ use zeroize::Zeroizing;
 
 use super::error::WebError;
 use super::page::Page;
+use crate::blocking::Work;
 use crate::probe::{Endpoint, dial};
 
 /// The product's pages are some tens of kilobytes.
@@ -170,7 +171,7 @@ impl Transport {
     }
 
     async fn connect(&self, step: &'static str) -> Result<Connection, WebError> {
-        let dialled = dial(&self.endpoint, tokio::time::Instant::now() + CONNECT_WITHIN).await?;
+        let dialled = dial(&self.endpoint, Work::SourceNames, tokio::time::Instant::now() + CONNECT_WITHIN).await?;
         let connector = TlsConnector::from(Arc::clone(&self.tls));
         let stream = connector
             .connect(self.name.clone(), dialled.stream)

@@ -159,7 +159,7 @@ async fn user_and_password_are_said_word_by_word_whatever_is_in_them() {
     let expected = [r#"USERNAME "mon itor""#, r#"PASSWORD "a \"b\\c\" d""#, "LIST UPS"];
     assert_eq!(heard.await.expect("the peer ended well"), expected);
 
-    fs::write(&file, "two\nlines\n").expect("a password file");
+    fs::write(&file, "two\rlines\n").expect("a password file");
     config.address = serve(vec![Act::HearLine, send("OK\n"), Act::Silence]).await;
     let said = look(&config, PATIENCE).await.expect_err("it cannot be said");
     assert!(said.reason == "auth" && !said.message.as_str().contains("lines"), "{said:?}");

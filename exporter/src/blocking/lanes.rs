@@ -1,0 +1,341 @@
+//! How many threads each kind of work may hold.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{LazyLock, Mutex, PoisonError};
+
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout_at};
+
+/// What a thread is wanted for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Work {
+    /// Looks at certificate files and keystores.
+    Files,
+    /// Looks at the files of an agent for its hardening.
+    Health,
+    /// The event logs and the file of a scheduled shutdown.
+    Host,
+    /// Passwords and CA files that a UPS is asked with.
+    Credentials,
+    /// CA files that served chains are judged against.
+    Trust,
+    /// Names that the configuration tells.
+    SourceNames,
+    /// Names that `/probe` is asked for.
+    ProbeNames,
+    /// The name of an agent's endpoint in a rotation.
+    RotationNames,
+    /// The web configuration file and what it names.
+    WebConfig,
+    /// Certificate, key and CAs of the host API.
+    HostApiTls,
+    /// Keystores for the host API's reports.
+    Reports,
+    /// The record of a shutdown that has begun.
+    State,
+    /// Passwords of the web configuration's users.
+    PasswordHashes,
+    /// Snapshots that become text.
+    Render,
+    /// The configuration.
+    Config,
+    /// What is told to the service manager.
+    Manager,
+}
+
+/// Every kind, with the most threads that it holds. A kind whose sources are many has more: each source that hangs holds one.
+const LIMITS: [(Work, usize); 16] = [
+    (Work::Files, 12),
+    (Work::Health, 4),
+    (Work::Host, 4),
+    (Work::Credentials, 8),
+    (Work::Trust, 2),
+    (Work::SourceNames, 8),
+    (Work::ProbeNames, 8),
+    (Work::RotationNames, 2),
+    (Work::WebConfig, 1),
+    (Work::HostApiTls, 1),
+    (Work::Reports, 4),
+    // A second one could write an older record over a newer one.
+    (Work::State, 1),
+    (Work::PasswordHashes, 2),
+    (Work::Render, 1),
+    (Work::Config, 2),
+    (Work::Manager, 1),
+];
+
+/// For what the libraries do by themselves: binding to a name at the start, for example.
+const OTHERS: usize = 3;
+
+/// As many threads as all lanes together: one that is full takes none from another.
+pub const MAX_THREADS: usize = {
+    let (mut sum, mut index) = (OTHERS, 0);
+    while index < LIMITS.len() {
+        sum += LIMITS[index].1;
+        index += 1;
+    }
+    sum
+};
+
+/// A thread that hangs costs its stack, and a host that hangs altogether must still be looked at cheaply.
+const _: () = assert!(MAX_THREADS <= 64);
+
+static LANES: LazyLock<Vec<Lane>> =
+    LazyLock::new(|| LIMITS.iter().map(|(work, limit)| Lane::new(work.as_str(), *limit)).collect());
+
+/// Why work was not done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Blocked {
+    #[error(
+        "all {limit} threads for {work} are taken by work that does not end; look for a file system or a name server that \
+         hangs (kagiban_blocking_stuck counts them)"
+    )]
+    Busy { work: &'static str, limit: usize },
+    #[error("no result within the deadline; look for a file system or a name server that hangs")]
+    Timeout,
+    #[error("it ended in a bug of this program; please report it with the log")]
+    Panic,
+}
+
+impl Blocked {
+    /// Every value that [`Blocked::reason`] can have.
+    pub const REASONS: [&'static str; 3] = ["busy", "panic", "timeout"];
+
+    /// Stable, for metric labels.
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::Busy { .. } => "busy",
+            Self::Timeout => "timeout",
+            Self::Panic => "panic",
+        }
+    }
+}
+
+impl Work {
+    /// Stable, for metric labels.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Files => "files",
+            Self::Health => "health",
+            Self::Host => "host",
+            Self::Credentials => "credentials",
+            Self::Trust => "trust",
+            Self::SourceNames => "source_names",
+            Self::ProbeNames => "probe_names",
+            Self::RotationNames => "rotation_names",
+            Self::WebConfig => "web_config",
+            Self::HostApiTls => "host_api_tls",
+            Self::Reports => "reports",
+            Self::State => "state",
+            Self::PasswordHashes => "password_hashes",
+            Self::Render => "render",
+            Self::Config => "config",
+            Self::Manager => "manager",
+        }
+    }
+
+    fn lane(self) -> &'static Lane {
+        let index = LIMITS.iter().position(|(work, _)| *work == self);
+        &LANES[index.expect("every kind of work has a limit")]
+    }
+}
+
+/// Does work on a thread of its kind and waits for its end, until `until`. Work that is still under way then goes on, and
+/// keeps its permit until it ends.
+///
+/// # Errors
+/// See [`Blocked`].
+pub(crate) async fn run<R: Send + 'static>(
+    work: Work,
+    until: Instant,
+    job: impl FnOnce() -> R + Send + 'static,
+) -> Result<R, Blocked> {
+    finished(start(work, until, job).await?, until).await
+}
+
+/// Starts it and leaves the waiting to the caller; `until` is when it counts as stuck.
+///
+/// # Errors
+/// [`Blocked::Busy`] when no thread of its kind is free until then.
+pub(crate) async fn start<R: Send + 'static>(
+    work: Work,
+    until: Instant,
+    job: impl FnOnce() -> R + Send + 'static,
+) -> Result<JoinHandle<R>, Blocked> {
+    Ok(reserve(work, until).await?.start(job))
+}
+
+/// A thread for work that is not to be lost when there is none.
+///
+/// # Errors
+/// As [`start`].
+pub(crate) async fn reserve(work: Work, until: Instant) -> Result<Reserved, Blocked> {
+    work.lane().reserve(until).await
+}
+
+async fn finished<R>(mut started: JoinHandle<R>, until: Instant) -> Result<R, Blocked> {
+    match timeout_at(until, &mut started).await {
+        Ok(Ok(result)) => Ok(result),
+        Ok(Err(_)) => Err(Blocked::Panic),
+        Err(_) => Err(Blocked::Timeout),
+    }
+}
+
+/// What a lane is doing now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LaneUsage {
+    /// The kind of work.
+    pub work: &'static str,
+    pub limit: usize,
+    /// Threads that work now.
+    pub running: usize,
+    /// Of those, the ones that are past their deadline.
+    pub stuck: usize,
+    /// How much work found no thread, since the start.
+    pub refused: u64,
+}
+
+/// What every lane is doing now.
+pub fn usage() -> Vec<LaneUsage> {
+    let now = Instant::now();
+    LANES.iter().map(|lane| lane.usage(now)).collect()
+}
+
+#[derive(Debug)]
+struct Lane {
+    work: &'static str,
+    limit: usize,
+    permits: Semaphore,
+    /// When each that is under way is past its deadline.
+    running: Mutex<BTreeMap<u64, Instant>>,
+    started: AtomicU64,
+    refused: AtomicU64,
+}
+
+impl Lane {
+    const fn new(work: &'static str, limit: usize) -> Self {
+        Self {
+            work,
+            limit,
+            permits: Semaphore::const_new(limit),
+            running: Mutex::new(BTreeMap::new()),
+            started: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
+        }
+    }
+
+    async fn reserve(&'static self, until: Instant) -> Result<Reserved, Blocked> {
+        let Ok(Ok(permit)) = timeout_at(until, self.permits.acquire()).await else {
+            self.refused.fetch_add(1, Ordering::Relaxed);
+            return Err(Blocked::Busy { work: self.work, limit: self.limit });
+        };
+        let id = self.started.fetch_add(1, Ordering::Relaxed);
+        self.running.lock().unwrap_or_else(PoisonError::into_inner).insert(id, until);
+        Ok(Reserved { lane: self, id, _permit: permit })
+    }
+
+    fn usage(&self, now: Instant) -> LaneUsage {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        LaneUsage {
+            work: self.work,
+            limit: self.limit,
+            running: running.len(),
+            stuck: running.values().filter(|until| **until < now).count(),
+            refused: self.refused.load(Ordering::Relaxed),
+        }
+    }
+}
+
+/// A thread's place in its lane.
+#[derive(Debug)]
+pub(crate) struct Reserved {
+    lane: &'static Lane,
+    id: u64,
+    _permit: SemaphorePermit<'static>,
+}
+
+impl Reserved {
+    #[expect(clippy::disallowed_methods, reason = "the one place where a thread is taken, with a permit")]
+    pub(crate) fn start<R: Send + 'static>(self, job: impl FnOnce() -> R + Send + 'static) -> JoinHandle<R> {
+        tokio::task::spawn_blocking(move || {
+            // Held until the work is done, whoever has stopped waiting for it.
+            let _held = self;
+            job()
+        })
+    }
+}
+
+impl Drop for Reserved {
+    fn drop(&mut self) {
+        self.lane.running.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use super::*;
+
+    const SHORT: Duration = Duration::from_millis(50);
+    const LONG: Duration = Duration::from_secs(60);
+
+    fn soon() -> Instant {
+        Instant::now() + SHORT
+    }
+
+    fn lane(limit: usize) -> &'static Lane {
+        Box::leak(Box::new(Lane::new("test", limit)))
+    }
+
+    #[test]
+    fn every_kind_of_work_has_one_lane_under_its_own_name() {
+        for (work, limit) in LIMITS {
+            assert_eq!((work.lane().work, work.lane().limit), (work.as_str(), limit));
+        }
+    }
+
+    /// Holds A17: an await that times out gives nothing back while the thread hangs, and the next is refused as `busy`.
+    #[tokio::test]
+    async fn work_that_hangs_keeps_its_permit_although_nobody_waits_for_it_any_more() {
+        let lane = lane(1);
+        let (release, hanging) = mpsc::channel::<()>();
+        let hung = lane.reserve(soon()).await.expect("the lane is empty").start(move || hanging.recv());
+        assert_eq!(finished(hung, soon()).await.map(|_| ()), Err(Blocked::Timeout));
+        let refused = lane.reserve(soon()).await.map(|_| ());
+        assert_eq!(refused, Err(Blocked::Busy { work: "test", limit: 1 }));
+        let seen = lane.usage(Instant::now());
+        assert_eq!((seen.running, seen.stuck, seen.refused), (1, 1, 1));
+
+        drop(release);
+        let next = lane.reserve(Instant::now() + LONG).await.expect("a thread came back").start(|| 7);
+        assert_eq!(finished(next, Instant::now() + LONG).await, Ok(7));
+        let seen = lane.usage(Instant::now());
+        assert_eq!((seen.running, seen.stuck), (0, 0));
+    }
+
+    #[tokio::test]
+    async fn a_caller_that_goes_away_takes_its_place_in_the_queue_with_it() {
+        let lane = lane(1);
+        let (release, hanging) = mpsc::channel::<()>();
+        let hung = lane.reserve(soon()).await.expect("the lane is empty").start(move || hanging.recv());
+        drop(hung);
+        let waiting = tokio::time::timeout(SHORT, lane.reserve(Instant::now() + LONG));
+        assert!(waiting.await.is_err(), "there is no thread for it");
+        drop(release);
+        assert!(lane.reserve(Instant::now() + LONG).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn after_a_panic_the_thread_is_free_again() {
+        let lane = lane(1);
+        for _ in 0..2 {
+            let started = lane.reserve(Instant::now() + LONG).await.expect("it is free").start(|| panic!("on purpose"));
+            assert_eq!(finished::<()>(started, Instant::now() + LONG).await, Err(Blocked::Panic));
+        }
+        assert_eq!(lane.usage(Instant::now()).running, 0);
+    }
+}

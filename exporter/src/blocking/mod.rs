@@ -1,0 +1,21 @@
+//! Work that blocks a thread: files, name resolution, password hashes.
+//!
+//! ```text
+//!   Work (a kind) ──> Lane (so many threads, and no more) ──> blocking pool of the runtime
+//!                       │ permit, held by the work itself
+//!   Flights ────────────┤ one at a time for each key; who asks meanwhile shares the result
+//!   resolve (names) ────┘
+//! ```
+//!
+//! A thread that hangs in the kernel cannot be ended. Its kind of work has fewer threads until it comes back, and no other
+//! kind notices: the lanes together are as many as the runtime has threads. `clippy.toml` forbids every other way to them.
+
+mod flights;
+mod lanes;
+mod names;
+
+pub(crate) use flights::Flights;
+pub use lanes::{Blocked, MAX_THREADS, Work};
+pub use lanes::{LaneUsage, usage};
+pub(crate) use lanes::{reserve, run, start};
+pub(crate) use names::{ResolveError, resolve};

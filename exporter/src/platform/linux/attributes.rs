@@ -1,0 +1,141 @@
+//! Who may do what with a file: owner, permission bits and extended attributes, among which are access control lists and
+//! security labels. All are taken from and given to a descriptor, never a path.
+
+use std::collections::BTreeMap;
+use std::fs::{File, Metadata, Permissions};
+use std::io;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
+
+use rustix::fs::{XattrFlags, fgetxattr, flistxattr, fremovexattr, fsetxattr};
+use rustix::io::Errno;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// Readable and writable by the owner alone.
+const PRIVATE_MODE: u32 = 0o600;
+const MODE_BITS: u32 = 0o7777;
+/// The kernel's own cap for a list of names, and for one value.
+const MAX_XATTR_BYTES: usize = 64 * 1024;
+/// Of one file together. An access control list with a hundred entries has under 1 KiB; a journal keeps those of three files.
+const MAX_KEPT_BYTES: usize = 16 * 1024;
+/// They speak of a file's bytes, so a copy on another file would make it unreadable. The kernel makes its own.
+const OF_THE_BYTES: [&str; 2] = ["security.ima", "security.evm"];
+/// Given to every new file by a security module, which restricts access further and never widens it.
+const LABELS: &str = "security.";
+
+/// Owner, permissions and extended attributes of a file, as a journal keeps them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Attributes {
+    pub uid: u32,
+    pub gid: u32,
+    /// Permission bits.
+    pub mode: u32,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    extended: BTreeMap<String, Value>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Value(Vec<u8>);
+
+impl Attributes {
+    /// For a file that nobody but its owner may read.
+    pub(super) const fn private_to(uid: u32, gid: u32) -> Self {
+        Self { uid, gid, mode: PRIVATE_MODE, extended: BTreeMap::new() }
+    }
+
+    /// For a file of this program alone.
+    pub(super) fn ours() -> Self {
+        Self::private_to(rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw())
+    }
+
+    pub(super) fn of(file: &File, metadata: &Metadata) -> io::Result<Self> {
+        let (uid, gid, mode) = (metadata.uid(), metadata.gid(), metadata.mode() & MODE_BITS);
+        let mut extended = BTreeMap::new();
+        let mut value = vec![0; MAX_XATTR_BYTES];
+        let mut kept = 0;
+        for name in names(file)?.into_iter().filter(|name| !OF_THE_BYTES.contains(&name.as_str())) {
+            let length = match fgetxattr(file, name.as_str(), value.as_mut_slice()) {
+                Ok(length) => length,
+                // It was removed between two looks, or is hidden from us.
+                Err(Errno::NODATA) => continue,
+                Err(error) => return Err(error.into()),
+            };
+            kept += name.len() + length;
+            if kept > MAX_KEPT_BYTES {
+                return Err(io::Error::other("it has more than 16 KiB of extended attributes; remove some"));
+            }
+            extended.insert(name, Value(value[..length].to_vec()));
+        }
+        Ok(Self { uid, gid, mode, extended })
+    }
+
+    /// Makes a file's attributes these, and looks whether they are. What the file has beside them is removed first: a
+    /// list inherited from its directory would open it as soon as its mode is widened. The owner is changed before the
+    /// mode: changing it takes permission bits away.
+    pub(super) fn give_to(&self, file: &File) -> io::Result<()> {
+        let now = Self::of(file, &file.metadata()?)?;
+        for name in now.extended.keys().filter(|name| !self.extended.contains_key(*name)) {
+            match fremovexattr(file, name.as_str()) {
+                Ok(()) | Err(Errno::NODATA) => {}
+                Err(_) if name.starts_with(LABELS) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        if (now.uid, now.gid) != (self.uid, self.gid) {
+            fchown(file, Some(self.uid), Some(self.gid))?;
+        }
+        file.set_permissions(Permissions::from_mode(self.mode))?;
+        for (name, value) in self.extended.iter().filter(|(name, value)| now.extended.get(*name) != Some(*value)) {
+            match fsetxattr(file, name.as_str(), &value.0, XattrFlags::empty()) {
+                Ok(()) => {}
+                // A label on a file system, or under a kernel, that keeps none.
+                Err(Errno::NOTSUP) if name.starts_with(LABELS) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let given = Self::of(file, &file.metadata()?)?;
+        if given.is_same_access(self) {
+            return Ok(());
+        }
+        Err(io::Error::other("owner, mode or access control list came out otherwise than they were given"))
+    }
+
+    /// Whether the same accounts may do the same. Labels that only one of the two has are the security module's affair.
+    pub fn is_same_access(&self, other: &Self) -> bool {
+        let differs = |a: &Self, b: &Self| {
+            let mut missing = a.extended.iter().filter(|(name, value)| match b.extended.get(*name) {
+                Some(found) => found != *value,
+                None => !name.starts_with(LABELS),
+            });
+            missing.next().is_some()
+        };
+        (self.uid, self.gid, self.mode) == (other.uid, other.gid, other.mode)
+            && !differs(self, other)
+            && !differs(other, self)
+    }
+}
+
+fn names(file: &File) -> io::Result<Vec<String>> {
+    let mut names = vec![0; MAX_XATTR_BYTES];
+    let length = match flistxattr(file, names.as_mut_slice()) {
+        Ok(length) => length,
+        Err(Errno::NOTSUP) => 0,
+        Err(error) => return Err(error.into()),
+    };
+    let names = names[..length].split(|byte| *byte == 0).filter(|name| !name.is_empty());
+    let text = |name: &[u8]| String::from_utf8(name.to_vec());
+    names.map(|name| text(name).map_err(|_| io::Error::other("an extended attribute's name is not UTF-8"))).collect()
+}
+
+impl Serialize for Value {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&hex::encode(&self.0))
+    }
+}
+
+impl<'de> Deserialize<'de> for Value {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        hex::decode(text).map(Self).map_err(serde::de::Error::custom)
+    }
+}

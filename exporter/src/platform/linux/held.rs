@@ -1,0 +1,247 @@
+//! Reading a file of an agent, whose directory may belong to an attacker: the way to its directory is walked and held,
+//! the file is opened once without following links, and its kind, names, owner and size are judged on the descriptor that
+//! its bytes are read from.
+//!
+//! A symbolic link is followed on the way only where nobody but an administrator could have put it. Administrators are
+//! root and the account that this program runs under.
+
+use std::collections::VecDeque;
+use std::ffi::{OsStr, OsString};
+use std::fs::{File, Metadata};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Component, Path, PathBuf};
+
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, fstat, openat, readlinkat, statat};
+use rustix::io::Errno;
+
+use super::attributes::Attributes;
+use super::read::{identity, kind, read_at_most};
+use crate::platform::files::{FileError, HeldFile, Links};
+
+/// The kernel's own limit.
+const MAX_LINKS: usize = 40;
+/// The group's and everybody's write bits. Where there is an access control list, the group's bits are its mask.
+const OTHERS_WRITE: u32 = 0o022;
+const STICKY: u32 = 0o1000;
+
+/// Reads a regular file of at most `limit` bytes with its attributes and its identity.
+///
+/// # Errors
+/// See [`FileError`]. A file with a second name is refused: what is written to it would be written to the other too, and
+/// whoever gave it the second name may have no right to read it. So is a file whose owner is neither an administrator
+/// nor the owner of its directory, unless only administrators may write in that directory.
+pub fn read_held(path: &Path, limit: u64, links: Links) -> Result<HeldFile, FileError> {
+    let place = Place::find(path, links)?;
+    let (file, metadata) = place.open_file()?.ok_or_else(|| FileError::NotFound { path: path.to_owned() })?;
+    if metadata.nlink() != 1 {
+        return Err(FileError::HardLinked { path: path.to_owned(), links: metadata.nlink() });
+    }
+    place.read(file, &metadata, limit)
+}
+
+/// A name in a directory that is held open: between two steps nobody can put another directory in its place.
+pub(super) struct Place {
+    pub(super) directory: OwnedFd,
+    pub(super) name: OsString,
+    /// As it was given, for messages.
+    pub(super) path: PathBuf,
+}
+
+impl Place {
+    pub(super) fn find(path: &Path, links: Links) -> Result<Self, FileError> {
+        if path.file_name().is_none() {
+            return Err(FileError::NotRegular { path: path.to_owned(), kind: "no file name" });
+        }
+        let mut walk = Walk::begin(path)?;
+        let mut name = walk.go_to_last()?;
+        if links == Links::OfAdministrators {
+            while let Some(link) = walk.link_at(&name)? {
+                walk.follow(&name, &link)?;
+                name = walk.go_to_last()?;
+            }
+        }
+        Ok(Self { directory: walk.readable()?, name, path: path.to_owned() })
+    }
+
+    /// Opens what is there. A FIFO or a device is not opened: to open one can already do something.
+    pub(super) fn open_file(&self) -> Result<Option<(File, Metadata)>, FileError> {
+        let failed = |error: Errno| FileError::from_io(&self.path, error.into());
+        match statat(&self.directory, self.name.as_os_str(), AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile => {}
+            Ok(stat) => return Err(self.not_regular(kind_of(FileType::from_raw_mode(stat.st_mode)))),
+            Err(Errno::NOENT) => return Ok(None),
+            Err(error) => return Err(failed(error)),
+        }
+        // What the name leads to may have been swapped since, so the descriptor is asked again.
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let file = match openat(&self.directory, self.name.as_os_str(), flags, Mode::empty()) {
+            Ok(file) => File::from(file),
+            Err(Errno::NOENT) => return Ok(None),
+            Err(Errno::LOOP) => return Err(self.not_regular("a symbolic link")),
+            Err(error) => return Err(failed(error)),
+        };
+        let metadata = file.metadata().map_err(|error| FileError::from_io(&self.path, error))?;
+        if !metadata.is_file() {
+            return Err(self.not_regular(kind(&metadata)));
+        }
+        Ok(Some((file, metadata)))
+    }
+
+    pub(super) fn read(&self, file: File, metadata: &Metadata, limit: u64) -> Result<HeldFile, FileError> {
+        let failed = |error| FileError::from_io(&self.path, error);
+        self.check_owner(metadata)?;
+        let too_large = |size| FileError::TooLarge { path: self.path.clone(), size, limit };
+        if metadata.len() > limit {
+            return Err(too_large(metadata.len()));
+        }
+        let attributes = Attributes::of(&file, metadata).map_err(failed)?;
+        let bytes = read_at_most(file, metadata.len(), limit).map_err(failed)?;
+        let read = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        if read > limit {
+            return Err(too_large(read));
+        }
+        Ok(HeldFile { bytes, attributes, identity: identity(metadata) })
+    }
+
+    /// Whoever may write in a directory may put a file of theirs under any of its names. The service that owns the
+    /// directory is meant to; the other members of its group are not.
+    fn check_owner(&self, metadata: &Metadata) -> Result<(), FileError> {
+        let directory = fstat(&self.directory).map_err(|error| FileError::from_io(&self.path, error.into()))?;
+        let owner = metadata.uid();
+        if is_administrator(owner) || owner == directory.st_uid || is_closed(&directory) {
+            return Ok(());
+        }
+        Err(FileError::ForeignOwner { path: self.path.clone(), owner })
+    }
+
+    fn not_regular(&self, kind: &'static str) -> FileError {
+        FileError::NotRegular { path: self.path.clone(), kind }
+    }
+}
+
+/// A directory on the way, and what of the way is left.
+struct Walk<'a> {
+    path: &'a Path,
+    at: OwnedFd,
+    left: VecDeque<OsString>,
+    links: usize,
+}
+
+impl<'a> Walk<'a> {
+    fn begin(path: &'a Path) -> Result<Self, FileError> {
+        let start = if path.is_absolute() { "/" } else { "." };
+        let at = rustix::fs::open(start, Self::flags() | OFlags::DIRECTORY, Mode::empty());
+        let at = at.map_err(|error| FileError::from_io(path, error.into()))?;
+        Ok(Self { path, at, left: names(path), links: 0 })
+    }
+
+    fn flags() -> OFlags {
+        OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC
+    }
+
+    /// Goes on until one name is left.
+    fn go_to_last(&mut self) -> Result<OsString, FileError> {
+        while let Some(name) = self.left.pop_front() {
+            if self.left.is_empty() && name != ".." {
+                return Ok(name);
+            }
+            match self.link_at(&name)? {
+                Some(link) => self.follow(&name, &link)?,
+                None => {
+                    let next = openat(&self.at, name.as_os_str(), Self::flags() | OFlags::DIRECTORY, Mode::empty());
+                    self.at = next.map_err(self.failed())?;
+                }
+            }
+        }
+        Err(FileError::NotRegular { path: self.path.to_owned(), kind: "a directory" })
+    }
+
+    fn link_at(&self, name: &OsStr) -> Result<Option<Stat>, FileError> {
+        match statat(&self.at, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Symlink => Ok(Some(stat)),
+            Ok(_) | Err(Errno::NOENT) => Ok(None),
+            Err(error) => Err(self.failed()(error)),
+        }
+    }
+
+    fn follow(&mut self, name: &OsStr, link: &Stat) -> Result<(), FileError> {
+        let directory = fstat(&self.at).map_err(self.failed())?;
+        let is_theirs = is_closed(&directory)
+            || is_administrator(directory.st_uid) && directory.st_mode & STICKY != 0 && is_administrator(link.st_uid);
+        if !is_theirs {
+            return Err(FileError::UntrustedLink { path: self.path.to_owned() });
+        }
+        self.links += 1;
+        if self.links > MAX_LINKS {
+            return Err(FileError::SymlinkLoop { path: self.path.to_owned() });
+        }
+        let target = readlinkat(&self.at, name, Vec::new()).map_err(self.failed())?;
+        let target = PathBuf::from(OsString::from_vec(target.into_bytes()));
+        if target.is_absolute() {
+            self.at = Self::begin(self.path)?.at;
+        }
+        for name in names(&target).into_iter().rev() {
+            self.left.push_front(name);
+        }
+        Ok(())
+    }
+
+    /// The directory where the walk ended, opened so that it can be synced.
+    fn readable(&self) -> Result<OwnedFd, FileError> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        openat(&self.at, ".", flags, Mode::empty()).map_err(self.failed())
+    }
+
+    fn failed(&self) -> impl Fn(Errno) -> FileError {
+        |error| match error {
+            Errno::LOOP => FileError::SymlinkLoop { path: self.path.to_owned() },
+            error => FileError::from_io(self.path, error.into()),
+        }
+    }
+}
+
+/// A directory by itself, walked to like a file.
+pub(super) fn open_directory(path: &Path) -> io::Result<OwnedFd> {
+    let refused = |error: FileError| match error {
+        FileError::Read { source, .. } => source,
+        FileError::NotFound { .. } => Errno::NOENT.into(),
+        FileError::PermissionDenied { .. } => Errno::ACCESS.into(),
+        error => io::Error::other(error.to_string()),
+    };
+    let mut walk = Walk::begin(path).map_err(refused)?;
+    // A name that is left to the end, so that all before it are walked.
+    walk.left.push_back(OsString::from("."));
+    walk.go_to_last().map_err(refused)?;
+    walk.readable().map_err(refused)
+}
+
+fn names(path: &Path) -> VecDeque<OsString> {
+    let names = path.components().filter_map(|component| match component {
+        Component::Normal(name) => Some(name.to_owned()),
+        Component::ParentDir => Some(OsString::from("..")),
+        Component::RootDir | Component::CurDir | Component::Prefix(_) => None,
+    });
+    names.collect()
+}
+
+fn is_administrator(uid: u32) -> bool {
+    uid == 0 || uid == rustix::process::geteuid().as_raw()
+}
+
+/// Whether only administrators may write in a directory.
+fn is_closed(directory: &Stat) -> bool {
+    is_administrator(directory.st_uid) && directory.st_mode & OTHERS_WRITE == 0
+}
+
+const fn kind_of(file_type: FileType) -> &'static str {
+    match file_type {
+        FileType::Directory => "a directory",
+        FileType::Fifo => "a FIFO",
+        FileType::Socket => "a socket",
+        FileType::Symlink => "a symbolic link",
+        FileType::RegularFile | FileType::CharacterDevice | FileType::BlockDevice | FileType::Unknown => "a device",
+    }
+}

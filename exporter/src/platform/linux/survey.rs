@@ -1,0 +1,135 @@
+//! What would be replaced, and whether it can be: asked before a certificate is issued and long before a service is
+//! stopped.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Access, AtFlags, IFlags, StatxAttributes, StatxFlags, accessat, fstat, ioctl_getflags, statx};
+
+use super::attributes::Attributes;
+use super::held::Place;
+use crate::platform::WriteError;
+use crate::platform::files::{FileError, HeldFile, Links};
+
+/// A host with containers has some thousand mounts of under 300 bytes each.
+const MAX_MOUNTS_BYTES: u64 = 4 * 1024 * 1024;
+
+/// What lies at a path, and what a file in its place would get.
+#[derive(Debug)]
+pub struct Surveyed {
+    /// None when there is no file.
+    pub file: Option<HeldFile>,
+    /// The file's; without one, private to the directory's owner: a service could not read a file of ours.
+    pub attributes: Attributes,
+}
+
+/// Looks at the file at `path` and at all that would keep another from taking its place.
+///
+/// # Errors
+/// See [`FileError`] and [`WriteError`].
+pub fn survey(path: &Path, limit: u64) -> Result<Surveyed, WriteError> {
+    let place = Place::find(path, Links::Refuse)?;
+    place.check_directory()?;
+    let Some((file, metadata)) = place.open_file()? else {
+        let directory = fstat(&place.directory).map_err(|e| place.failed("looking at its directory")(e.into()))?;
+        return Ok(Surveyed { file: None, attributes: Attributes::private_to(directory.st_uid, directory.st_gid) });
+    };
+    if metadata.nlink() != 1 {
+        return Err(FileError::HardLinked { path: path.to_owned(), links: metadata.nlink() }.into());
+    }
+    place.check_file(&file)?;
+    let held = place.read(file, &metadata, limit)?;
+    Ok(Surveyed { attributes: held.attributes.clone(), file: Some(held) })
+}
+
+impl Place {
+    fn check_directory(&self) -> Result<(), WriteError> {
+        let parent = || self.path.parent().map(Path::to_owned).unwrap_or_default();
+        if Obstacles::of(&self.directory).is_fixed {
+            return Err(WriteError::Immutable { path: parent() });
+        }
+        let may_write = accessat(&self.directory, ".", Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS);
+        may_write.map_err(|error| WriteError::from_io(&parent(), "asking whether we may write in it", error.into()))
+    }
+
+    fn check_file(&self, file: &File) -> Result<(), WriteError> {
+        let obstacles = Obstacles::of(file);
+        if obstacles.is_fixed {
+            return Err(WriteError::Immutable { path: self.path.clone() });
+        }
+        if obstacles.is_mount.unwrap_or_else(|| is_mounted(file)) {
+            return Err(WriteError::MountPoint { path: self.path.clone() });
+        }
+        Ok(())
+    }
+}
+
+/// What the kernel says of a file or a directory that keeps it from being replaced.
+struct Obstacles {
+    /// Immutable or append-only.
+    is_fixed: bool,
+    /// Whether it is where a file system begins; none where the kernel does not say, before Linux 5.8.
+    is_mount: Option<bool>,
+}
+
+impl Obstacles {
+    fn of(fd: impl AsFd) -> Self {
+        let fixed = StatxAttributes::IMMUTABLE | StatxAttributes::APPEND;
+        match statx(fd.as_fd(), "", AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS) {
+            Ok(found) => {
+                let says_mount = found.stx_attributes_mask.contains(StatxAttributes::MOUNT_ROOT);
+                Self {
+                    is_fixed: found.stx_attributes.intersects(fixed),
+                    is_mount: says_mount.then(|| found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT)),
+                }
+            }
+            // Before Linux 4.11. A file system without such flags has none set.
+            Err(_) => {
+                let flags = ioctl_getflags(fd).unwrap_or(IFlags::empty());
+                Self { is_fixed: flags.intersects(IFlags::IMMUTABLE | IFlags::APPEND), is_mount: None }
+            }
+        }
+    }
+}
+
+/// By the list of mounts; where that cannot be read, the rename will say.
+fn is_mounted(file: &File) -> bool {
+    let path = std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd()));
+    let mounts = || -> io::Result<String> {
+        let mut text = String::new();
+        File::open("/proc/self/mountinfo")?.take(MAX_MOUNTS_BYTES).read_to_string(&mut text)?;
+        Ok(text)
+    };
+    match (path, mounts()) {
+        (Ok(path), Ok(mounts)) => mounts.lines().filter_map(mount_point).any(|point| point == path),
+        _ => false,
+    }
+}
+
+/// The fifth field of a line of mountinfo, its octal escapes undone.
+fn mount_point(line: &str) -> Option<PathBuf> {
+    let field = line.split(' ').nth(4)?;
+    let mut parts = field.split('\\');
+    let mut path = parts.next()?.to_owned();
+    for part in parts {
+        let (octal, rest) = part.split_at_checked(3)?;
+        path.push(char::from(u8::from_str_radix(octal, 8).ok()?));
+        path.push_str(rest);
+    }
+    Some(PathBuf::from(path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mount_point_is_read_from_its_line() {
+        let line = r"36 35 98:0 /mnt1 /opt/agent\040files/key\134store rw,noatime master:1 - ext3 /dev/root rw";
+        assert_eq!(mount_point(line), Some(PathBuf::from("/opt/agent files/key\\store")));
+        assert_eq!(mount_point("36 35 98:0 /mnt1"), None);
+    }
+}

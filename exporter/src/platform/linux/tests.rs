@@ -1,0 +1,435 @@
+//! Files under attack: what a directory's owner, a group's member or a second program may do between two steps.
+
+use std::ffi::OsString;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rustix::fs::{IFlags, XattrFlags, ioctl_setflags, setxattr};
+use sha2::{Digest, Sha256};
+
+use super::*;
+use crate::platform::{FileError, FileIdentity, HeldFile, Links, WriteError};
+
+const LIMIT: u64 = 1024;
+/// An account of a service, and another of its group.
+const SERVICE: u32 = 65_534;
+const MEMBER: u32 = 1234;
+const ACCESS: &str = "system.posix_acl_access";
+const DEFAULT: &str = "system.posix_acl_default";
+
+struct Room(tempfile::TempDir);
+
+impl Room {
+    fn new() -> Self {
+        Self(tempfile::tempdir().expect("directory"))
+    }
+
+    fn at(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn file(&self, name: &str, bytes: &[u8]) -> PathBuf {
+        let path = self.at(name);
+        fs::write(&path, bytes).expect("write");
+        path
+    }
+
+    fn names(&self) -> Vec<OsString> {
+        let entries = fs::read_dir(self.0.path()).expect("list");
+        let mut names: Vec<_> = entries.map(|entry| entry.expect("entry").file_name()).collect();
+        names.sort();
+        names
+    }
+}
+
+fn held(path: &Path) -> Result<HeldFile, FileError> {
+    read_held(path, LIMIT, Links::Refuse)
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).expect("metadata").mode() & 0o7777
+}
+
+fn be_root() {
+    assert!(rustix::process::geteuid().is_root(), "this test gives files to other accounts: run it as root");
+}
+
+/// The bytes of an access control list that lets `user` read, whatever the mode says of the group.
+fn list(user: u32, mask: u16) -> Vec<u8> {
+    let mut bytes = 2u32.to_le_bytes().to_vec();
+    let none = u32::MAX;
+    for (tag, permissions, id) in [(1u16, 6u16, none), (2, 6, user), (4, 0, none), (0x10, mask, none), (0x20, 0, none)]
+    {
+        bytes.extend(tag.to_le_bytes());
+        bytes.extend(permissions.to_le_bytes());
+        bytes.extend(id.to_le_bytes());
+    }
+    bytes
+}
+
+/// A new file staged for the one at `path` as a rotation does it, and the swap of the two.
+fn swap_after(path: &Path, attack: impl FnOnce(&Path)) -> Result<PathBuf, WriteError> {
+    let surveyed = survey(path, LIMIT)?;
+    let staged = temporary_beside(path)?;
+    write_new(&staged, b"new", Some(&surveyed.attributes))?;
+    attack(&staged);
+    let identity = surveyed.file.as_ref().map(|file| file.identity);
+    carry_out(path, &staged, &surveyed.attributes, identity.as_ref()).map(|()| staged)
+}
+
+fn carry_out(
+    path: &Path,
+    staged: &Path,
+    attributes: &Attributes,
+    old: Option<&FileIdentity>,
+) -> Result<(), WriteError> {
+    let sha256 = Sha256::digest(b"new").into();
+    swap(&Swap { path, staged, beside: None, sha256: &sha256, attributes, old })
+}
+
+/// Holds A1: what is judged is what is read, however often the name changes between two looks.
+#[test]
+fn a_name_that_changes_between_a_file_and_a_link_never_gives_the_links_target() {
+    let room = Room::new();
+    let secret = room.file("secret", b"root's");
+    fs::create_dir(room.at("agent")).expect("mkdir");
+    let (store, spare) = (room.at("agent/tls.key"), room.at("agent/spare"));
+    fs::write(&store, b"own").expect("write");
+    let ended = AtomicBool::new(false);
+    let (mut own, mut refused) = (0, 0);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !ended.load(Ordering::Relaxed) {
+                symlink(&secret, &spare).expect("symlink");
+                fs::rename(&spare, &store).expect("rename");
+                fs::write(&spare, b"own").expect("write");
+                fs::rename(&spare, &store).expect("rename");
+            }
+        });
+        for _ in 0..20_000 {
+            match held(&store) {
+                Ok(held) => {
+                    assert_eq!(held.bytes.as_slice(), b"own");
+                    own += 1;
+                }
+                Err(error) => {
+                    assert!(matches!(error.reason(), "not_regular" | "hard_linked"), "{error}");
+                    refused += 1;
+                }
+            }
+        }
+        ended.store(true, Ordering::Relaxed);
+    });
+    assert!(own > 0 && refused > 0, "the name was not caught both ways: {own} and {refused}");
+}
+
+/// Holds A1: the directory itself is not taken from whoever may put another in its place.
+#[test]
+fn a_link_on_the_way_is_followed_where_only_an_administrator_could_have_put_it() {
+    be_root();
+    let room = Room::new();
+    fs::create_dir(room.at("real")).expect("mkdir");
+    room.file("real/store", b"bytes");
+    symlink("real", room.at("link")).expect("symlink");
+    let through = room.at("link/store");
+    assert_eq!(held(&through).expect("an administrator's link").bytes.as_slice(), b"bytes");
+    // The same with the directory in an attacker's hands, as its owner or by its mode.
+    chown(room.0.path(), Some(SERVICE), None).expect("chown");
+    assert_eq!(held(&through).expect_err("theirs").reason(), "untrusted_link");
+    assert_eq!(survey(&through, LIMIT).expect_err("theirs").reason(), "untrusted_link");
+    chown(room.0.path(), Some(0), None).expect("chown");
+    fs::set_permissions(room.0.path(), Permissions::from_mode(0o770)).expect("chmod");
+    assert_eq!(held(&through).expect_err("its group's").reason(), "untrusted_link");
+    fs::set_permissions(room.0.path(), Permissions::from_mode(0o1777)).expect("chmod");
+    assert!(held(&through).is_ok(), "a link of ours in a directory like /tmp");
+    rustix::fs::chownat(
+        rustix::fs::CWD,
+        room.at("link"),
+        Some(rustix::fs::Uid::from_raw(SERVICE)),
+        None,
+        rustix::fs::AtFlags::SYMLINK_NOFOLLOW,
+    )
+    .expect("chown");
+    assert_eq!(held(&through).expect_err("their link").reason(), "untrusted_link");
+    symlink("a-circle", room.at("a-circle")).expect("symlink");
+    assert_eq!(held(&room.at("a-circle/store")).expect_err("a circle").reason(), "symlink_loop");
+}
+
+/// Holds A1: a password file may be an administrator's link, and not one of the agent's.
+#[test]
+fn the_last_name_may_be_a_link_only_where_it_is_allowed_and_only_an_administrators() {
+    be_root();
+    let room = Room::new();
+    room.file("secret", b"first line");
+    symlink("secret", room.at("password")).expect("symlink");
+    let read = |links| read_held(&room.at("password"), LIMIT, links).map_err(|error| error.reason());
+    assert_eq!(read(Links::OfAdministrators).expect("ours").bytes.as_slice(), b"first line");
+    assert_eq!(read(Links::Refuse).expect_err("a link"), "not_regular");
+    chown(room.0.path(), Some(SERVICE), None).expect("chown");
+    assert_eq!(read(Links::OfAdministrators).expect_err("theirs"), "untrusted_link");
+}
+
+/// Holds A2: a member of the directory's group cannot have his own file taken for the service's.
+#[test]
+fn a_file_of_neither_an_administrator_nor_the_directorys_owner_is_refused_where_others_may_write() {
+    be_root();
+    let room = Room::new();
+    let store = room.file("store", b"bytes");
+    chown(&store, Some(MEMBER), None).expect("chown");
+    assert!(held(&store).is_ok(), "an administrator put it there");
+    chown(room.0.path(), Some(SERVICE), None).expect("chown");
+    fs::set_permissions(room.0.path(), Permissions::from_mode(0o775)).expect("chmod");
+    assert_eq!(held(&store).expect_err("a stranger's").reason(), "foreign_owner");
+    for owner in [0, SERVICE] {
+        chown(&store, Some(owner), None).expect("chown");
+        assert!(held(&store).is_ok(), "{owner}");
+    }
+}
+
+#[test]
+fn what_is_no_file_of_its_own_or_too_large_is_refused_without_blocking() {
+    let room = Room::new();
+    let store = room.file("store", b"bytes");
+    fs::hard_link(&store, room.at("twin")).expect("link");
+    assert_eq!(held(&store).expect_err("two names").reason(), "hard_linked");
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        room.at("fifo"),
+        rustix::fs::FileType::Fifo,
+        rustix::fs::Mode::from_raw_mode(0o600),
+        0,
+    )
+    .expect("mkfifo");
+    fs::create_dir(room.at("folder")).expect("mkdir");
+    for name in ["fifo", "folder"] {
+        assert_eq!(held(&room.at(name)).expect_err(name).reason(), "not_regular");
+    }
+    assert_eq!(held(&room.at("nothing")).expect_err("nothing").reason(), "not_found");
+    assert_eq!(held(&room.at("no/such")).expect_err("nothing").reason(), "not_found");
+    assert_eq!(read_held(&room.file("large", b"large"), 4, Links::Refuse).expect_err("large").reason(), "too_large");
+}
+
+/// Holds A2: another file, owner or mode than was surveyed is not replaced, and gives the new one nothing of its own.
+#[test]
+fn what_is_not_what_was_surveyed_is_not_replaced() {
+    be_root();
+    for attack in [
+        (|path: &Path| {
+            fs::write(path.with_file_name("theirs"), b"old").expect("write");
+            fs::rename(path.with_file_name("theirs"), path).expect("rename");
+        }) as fn(&Path),
+        |path| chown(path, Some(MEMBER), None).expect("chown"),
+        |path| fs::set_permissions(path, Permissions::from_mode(0o666)).expect("chmod"),
+        |path| setxattr(path, ACCESS, &list(MEMBER, 4), XattrFlags::empty()).expect("setxattr"),
+        |path| fs::hard_link(path, path.with_file_name("twin")).expect("link"),
+        |path| fs::remove_file(path).expect("remove"),
+    ] {
+        let room = Room::new();
+        let store = room.file("store", b"old");
+        fs::set_permissions(&store, Permissions::from_mode(0o640)).expect("chmod");
+        let refused = swap_after(&store, |_| attack(&store)).expect_err("changed");
+        assert_eq!(refused.reason(), "changed_meanwhile");
+        assert!(fs::read(&store).map_or(true, |bytes| bytes == b"old"));
+    }
+}
+
+/// Holds A2: what was surveyed is the new file's, whatever lies there.
+#[test]
+fn a_new_file_has_the_surveyed_owner_mode_and_list_before_it_takes_the_name() {
+    be_root();
+    let room = Room::new();
+    let store = room.file("store", b"old");
+    chown(&store, Some(SERVICE), Some(MEMBER)).expect("chown");
+    fs::set_permissions(&store, Permissions::from_mode(0o640)).expect("chmod");
+    setxattr(&store, ACCESS, &list(MEMBER, 4), XattrFlags::empty()).expect("setxattr");
+    setxattr(&store, "user.note", b"kept", XattrFlags::empty()).expect("setxattr");
+    let surveyed = survey(&store, LIMIT).expect("survey");
+    let old = swap_after(&store, |staged| {
+        assert!(held(staged).expect("staged").attributes.is_same_access(&surveyed.attributes));
+    })
+    .expect("swap");
+    let new = held(&store).expect("new");
+    assert_eq!((new.bytes.as_slice(), &new.attributes), (b"new".as_slice(), &surveyed.attributes));
+    let beside = held(&old).expect("the old file");
+    assert!(beside.identity.is_same_file(&surveyed.file.expect("a file").identity));
+    // Back again, without a byte written.
+    rename_over(&old, &beside.identity, &store).expect("back");
+    assert_eq!(fs::read(&store).expect("read"), b"old");
+    assert_eq!(room.names(), ["store"]);
+}
+
+/// Holds A4: the directory's default list opens no new file to an account that could not read the old one.
+#[test]
+fn a_new_file_inherits_nothing_from_its_directory() {
+    let room = Room::new();
+    let store = room.file("store", b"old");
+    fs::set_permissions(&store, Permissions::from_mode(0o640)).expect("chmod");
+    setxattr(room.0.path(), DEFAULT, &list(MEMBER, 7), XattrFlags::empty()).expect("setxattr");
+    swap_after(&store, |_| {}).expect("swap");
+    let mut value = [0; 256];
+    let inherited = rustix::fs::getxattr(&store, ACCESS, &mut value[..]);
+    assert_eq!(inherited, Err(rustix::io::Errno::NODATA), "the new file has a list");
+    assert_eq!(mode(&store), 0o640);
+    // A file of this program's own, such as a backup, neither.
+    replace(&room.at("backup"), b"old", None).expect("replace");
+    assert_eq!(rustix::fs::getxattr(room.at("backup"), ACCESS, &mut value[..]), Err(rustix::io::Errno::NODATA));
+    assert_eq!(mode(&room.at("backup")), 0o600);
+}
+
+#[test]
+fn a_staged_file_that_somebody_changed_is_not_swapped_in() {
+    for attack in [
+        (|staged: &Path| fs::write(staged, b"evil").expect("write")) as fn(&Path),
+        |staged| fs::set_permissions(staged, Permissions::from_mode(0o644)).expect("chmod"),
+        |staged| fs::hard_link(staged, staged.with_file_name("twin")).expect("link"),
+    ] {
+        let room = Room::new();
+        let store = room.file("store", b"old");
+        fs::set_permissions(&store, Permissions::from_mode(0o640)).expect("chmod");
+        assert_eq!(swap_after(&store, attack).expect_err("altered").reason(), "altered");
+        assert_eq!(fs::read(&store).expect("read"), b"old");
+    }
+}
+
+#[test]
+fn where_nothing_was_nothing_is_replaced_and_the_file_is_the_directory_owners() {
+    be_root();
+    let room = Room::new();
+    chown(room.0.path(), Some(SERVICE), Some(SERVICE)).expect("chown");
+    let store = room.at("store");
+    let refused = swap_after(&store, |_| fs::write(&store, b"theirs").expect("write")).expect_err("taken");
+    assert_eq!(refused.reason(), "changed_meanwhile");
+    fs::remove_file(&store).expect("remove");
+    swap_after(&store, |_| {}).expect("swap");
+    let metadata = fs::metadata(&store).expect("metadata");
+    assert_eq!((metadata.uid(), metadata.gid(), mode(&store)), (SERVICE, SERVICE, 0o600));
+}
+
+/// Holds A13: what cannot be replaced is refused by the survey.
+#[test]
+fn an_immutable_or_append_only_file_or_directory_is_found_before_anything_is_written() {
+    be_root();
+    let room = Room::new();
+    let store = room.file("store", b"old");
+    for path in [store.as_path(), room.0.path()] {
+        for flag in [IFlags::IMMUTABLE, IFlags::APPEND] {
+            let file = fs::File::open(path).expect("open");
+            ioctl_setflags(&file, flag).expect("the temporary directory's file system must know immutable files");
+            let surveyed = survey(&store, LIMIT);
+            ioctl_setflags(&file, IFlags::empty()).expect("clear");
+            assert_eq!(surveyed.expect_err("fixed").reason(), "immutable", "{}", path.display());
+        }
+    }
+    assert!(survey(&store, LIMIT).is_ok());
+}
+
+/// Holds A13: a bind-mounted file is refused by the survey.
+#[test]
+fn a_file_that_is_a_mount_of_its_own_is_found_before_anything_is_written() {
+    be_root();
+    let room = Room::new();
+    let (store, other) = (room.file("store", b"old"), room.file("other", b"mounted"));
+    let mount = |arguments: &[&Path]| {
+        let flag = ["--bind"].iter().filter(|_| arguments.len() == 2);
+        let program = if arguments.len() == 2 { "mount" } else { "umount" };
+        let status = std::process::Command::new(program).args(flag).args(arguments).status();
+        assert!(status.expect("mount must be installed").success(), "this test mounts: it needs CAP_SYS_ADMIN");
+    };
+    mount(&[&other, &store]);
+    let surveyed = survey(&store, LIMIT);
+    mount(&[&store]);
+    assert_eq!(surveyed.expect_err("mounted").reason(), "mount_point");
+    assert!(survey(&store, LIMIT).is_ok());
+}
+
+#[test]
+fn a_replaced_file_is_private_to_this_program_and_nothing_else_is_left() {
+    let room = Room::new();
+    let path = room.file("journal", b"old");
+    fs::set_permissions(&path, Permissions::from_mode(0o644)).expect("chmod");
+    replace(&path, b"new", None).expect("replace");
+    assert_eq!(fs::read(&path).expect("read"), b"new");
+    assert_eq!(mode(&path), 0o600);
+    assert_eq!(room.names(), ["journal"]);
+}
+
+#[test]
+fn a_new_file_is_private_and_an_existing_one_is_not_written_over() {
+    let room = Room::new();
+    let path = room.at("stage");
+    write_new(&path, b"key", None).expect("write");
+    assert_eq!(mode(&path), 0o600);
+    assert!(write_new(&path, b"other", None).is_err());
+    assert_eq!(fs::read(&path).expect("read"), b"key");
+}
+
+#[test]
+fn a_link_or_a_directory_or_a_file_with_two_names_is_not_replaced() {
+    let room = Room::new();
+    room.file("real", b"old");
+    symlink(room.at("real"), room.at("link")).expect("symlink");
+    symlink(room.at("nowhere"), room.at("dangling")).expect("symlink");
+    fs::create_dir(room.at("folder")).expect("mkdir");
+    for name in ["link", "dangling", "folder"] {
+        assert_eq!(replace(&room.at(name), b"new", None).expect_err(name).reason(), "not_regular");
+    }
+    fs::hard_link(room.at("real"), room.at("twin")).expect("link");
+    assert_eq!(replace(&room.at("real"), b"new", None).expect_err("two names").reason(), "hard_linked");
+    assert_eq!(fs::read(room.at("real")).expect("read"), b"old");
+    assert_eq!(room.names(), ["dangling", "folder", "link", "real", "twin"]);
+}
+
+#[test]
+fn what_an_interrupted_write_left_is_swept_and_nothing_else() {
+    let room = Room::new();
+    let path = room.file("store", b"keep");
+    for name in [".store.kagiban-notes", ".store.kagiban-0123456789abcdeg", ".other.kagiban-0123456789abcdef"] {
+        room.file(name, b"keep");
+    }
+    write_new(&temporary_beside(&path).expect("name"), b"key", None).expect("write");
+    assert_eq!(room.names().len(), 5);
+    sweep(&path).expect("sweep");
+    assert_eq!(room.names().len(), 4);
+}
+
+/// Holds A11: where names cannot be exchanged, a crash between the link and the rename leaves the file with two names.
+#[test]
+fn the_second_name_that_an_interrupted_swap_left_is_taken_away_and_no_other_file() {
+    let room = Room::new();
+    let (store, beside) = (room.file("store", b"old"), room.at("beside"));
+    fs::hard_link(&store, &beside).expect("link");
+    unlink_second_name(&beside, &store).expect("unlink");
+    assert_eq!(room.names(), ["store"]);
+    assert!(held(&store).is_ok());
+    room.file("beside", b"old");
+    unlink_second_name(&beside, &store).expect("another file");
+    assert_eq!(room.names(), ["beside", "store"]);
+    unlink_second_name(&room.at("nothing"), &store).expect("nothing there");
+}
+
+#[test]
+fn removing_what_is_not_there_is_fine() {
+    let room = Room::new();
+    remove(&room.at("a")).expect("no file");
+    remove(&room.at("b/a")).expect("no directory");
+}
+
+#[test]
+fn room_is_missed_before_it_is_needed() {
+    let room = Room::new();
+    assert!(check_room(&room.at("a"), 1).is_ok());
+    assert_eq!(check_room(&room.at("a"), u64::MAX).expect_err("full").reason(), "no_space");
+}
+
+#[test]
+fn a_state_directory_that_others_may_write_in_is_refused() {
+    let room = Room::new();
+    let path = room.at("a").join("b");
+    create_private_directory(&path).expect("new");
+    assert_eq!(mode(&path), 0o700);
+    create_private_directory(&path).expect("again");
+    fs::set_permissions(&path, Permissions::from_mode(0o777)).expect("chmod");
+    assert!(create_private_directory(&path).is_err());
+}

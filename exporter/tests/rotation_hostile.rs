@@ -1,0 +1,458 @@
+//! Rotations in a directory that belongs to somebody hostile, or on a file system in the way: what is kept from whom, what
+//! comes back, and what is refused before the service is stopped.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod support;
+
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use kagiban_crds::host_api::{OnUnreadable, Refusal, RefusalReason, RotationReport, RotationState};
+use kagiban_exporter::rotation::{Rotator, VaultLock};
+use kagiban_keystore::{self as keystore, Certificate, Format, KeyMaterial, Limits, Merge};
+use rustix::fs::{XattrFlags, getxattr, setxattr};
+use support::{HOST, World, delivery, open, rollback};
+
+/// An account that is to get nothing.
+const STRANGER: u32 = 1234;
+const TMPFS_MODE: &str = "mode=700";
+
+struct Host {
+    rotator: Rotator,
+    _lock: VaultLock,
+}
+
+impl Host {
+    async fn of(world: &World) -> Self {
+        let (rotator, lock) = world.rotator().await;
+        Self { rotator, _lock: lock }
+    }
+
+    async fn rotate(&mut self, world: &World, generation: u64) -> Result<RotationReport, Refusal> {
+        let opened = self.rotator.open(&open(1, generation))?;
+        let (chain, _) = world.sign(&opened.csr.unwrap());
+        self.rotator.deliver(&delivery(1, generation, &chain))?;
+        self.rotator.advance(|_| {}).await;
+        Ok(self.rotator.report().unwrap())
+    }
+
+    async fn roll_back(&mut self, generation: u64) -> Result<RotationReport, Refusal> {
+        self.rotator.roll_back(&rollback(1, generation))?;
+        self.rotator.advance(|_| {}).await;
+        Ok(self.rotator.report().unwrap())
+    }
+}
+
+/// A file system of its own, gone when the test ends.
+struct Mount(PathBuf);
+
+impl Mount {
+    fn new(arguments: &[&str], at: &Path) -> Self {
+        let status = Command::new("mount").args(arguments).arg(at).status().expect("install the package mount");
+        assert!(status.success(), "this test mounts file systems: run it as root, with CAP_SYS_ADMIN");
+        Self(at.to_owned())
+    }
+
+    /// In the place of a directory, with its files.
+    fn over(directory: &Path, options: &str) -> Self {
+        std::fs::create_dir_all(directory).unwrap();
+        let files: Vec<_> = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
+        let contents: Vec<_> = files.iter().map(|file| (file, std::fs::read(file).unwrap())).collect();
+        let mount = Self::new(&["-t", "tmpfs", "-o", options, "tmpfs"], directory);
+        for (file, bytes) in contents {
+            std::fs::write(file, bytes).unwrap();
+        }
+        mount
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+fn be_root() {
+    assert!(rustix::process::geteuid().is_root(), "this test gives files to other accounts: run it as root");
+}
+
+fn script(text: &str) -> Option<Vec<String>> {
+    Some(["sh", "-c", text].map(str::to_owned).to_vec())
+}
+
+/// What the service's own stop command does, and then this.
+fn stop_and(world: &World, then: &str) -> Option<Vec<String>> {
+    let stop = world.service.stop_argv();
+    script(&format!("{}; {then}", stop[2].replace("$0", &stop[3])))
+}
+
+/// An access control list that lets `user` do `permissions`.
+fn list(user: u32, permissions: u16) -> Vec<u8> {
+    let mut bytes = 2u32.to_le_bytes().to_vec();
+    let none = u32::MAX;
+    for (tag, permissions, id) in
+        [(1u16, 6u16, none), (2, permissions, user), (4, 0, none), (0x10, 7, none), (0x20, 0, none)]
+    {
+        bytes.extend(tag.to_le_bytes());
+        bytes.extend(permissions.to_le_bytes());
+        bytes.extend(id.to_le_bytes());
+    }
+    bytes
+}
+
+fn files_below(directory: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    let mut pending = vec![directory.to_owned()];
+    while let Some(directory) = pending.pop() {
+        for entry in std::fs::read_dir(directory).into_iter().flatten().map(Result::unwrap) {
+            let kind = entry.file_type().unwrap();
+            if kind.is_dir() {
+                pending.push(entry.path());
+            } else if kind.is_file() {
+                files.push(entry.path());
+            }
+        }
+    }
+    files
+}
+
+/// `old` with a trusted certificate more, as an administrator imports one.
+fn with_trusted(old: &[u8], password: &str, alias: &str, format: Option<Format>) -> Vec<u8> {
+    let identity = support::pki::Authority::new("imported").server(alias);
+    put(Some(old), password, alias, &identity, format)
+}
+
+fn put(
+    old: Option<&[u8]>,
+    password: &str,
+    alias: &str,
+    identity: &support::pki::Identity,
+    format: Option<Format>,
+) -> Vec<u8> {
+    let chain = vec![Certificate::from_der(identity.der.clone()).unwrap()];
+    let key = KeyMaterial { pkcs8: identity.key_der.clone().into(), chain };
+    let password = password.into();
+    let request = Merge {
+        old,
+        old_passwords: &[],
+        new_password: Some(&password),
+        alias,
+        key: &key,
+        format,
+        profile: None,
+        on_unreadable: keystore::OnUnreadable::Refuse,
+        now: jiff::Timestamp::now(),
+    };
+    keystore::merge(&request, &Limits::default()).unwrap().bytes.to_vec()
+}
+
+fn aliases(store: &[u8], password: &str) -> Vec<String> {
+    let store = keystore::read(store, Some(&password.into()), &Limits::default()).unwrap();
+    assert_eq!(store.password, keystore::PasswordCheck::Verified);
+    let mut aliases: Vec<_> = store.entries.into_iter().map(|entry| entry.alias).collect();
+    aliases.sort();
+    aliases
+}
+
+/// Holds A1: whoever owns the directory reads no file of another through the backups and the rollback.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_account_that_swaps_its_key_for_a_link_gets_nothing_of_what_the_link_leads_to() {
+    let mut world = World::pem_pair().await;
+    // Nothing is stopped: what counts is what was read and copied before.
+    world.agent.service.stop = script("false");
+    world.agent.service.start = script("true");
+    let secret = world.directory.path().join("secret");
+    std::fs::write(&secret, "of root").unwrap();
+    let key = world.home().join("tls.key");
+    let own = std::fs::read(&key).unwrap();
+    let ended = Arc::new(AtomicBool::new(false));
+    let attacker = std::thread::spawn({
+        let (ended, key, spare, secret) = (Arc::clone(&ended), key.clone(), world.home().join("spare"), secret.clone());
+        move || {
+            while !ended.load(Ordering::Relaxed) {
+                symlink(&secret, &spare).unwrap();
+                std::fs::rename(&spare, &key).unwrap();
+                std::fs::write(&spare, &own).unwrap();
+                std::fs::rename(&spare, &key).unwrap();
+            }
+        }
+    });
+    let mut host = Host::of(&world).await;
+    let mut refused = 0;
+    for generation in 1..=40 {
+        match host.rotate(&world, generation).await {
+            Ok(report) => assert!(report.state.is_decided(), "{report:#?}"),
+            Err(refusal) => {
+                assert_eq!(refusal.reason, RefusalReason::KeystoreRefused, "{refusal:#?}");
+                refused += 1;
+                let _ = host.roll_back(generation).await;
+            }
+        }
+        for file in files_below(&world.state()).into_iter().chain(files_below(&world.home())) {
+            // It may be gone again.
+            let bytes = std::fs::read(&file).unwrap_or_default();
+            let held = bytes.windows(7).any(|window| window == b"of root");
+            assert!(!held || file == key || file.ends_with("spare"), "{} holds root's file", file.display());
+        }
+    }
+    ended.store(true, Ordering::Relaxed);
+    attacker.join().unwrap();
+    assert!(refused > 0, "no look met the link");
+}
+
+/// Holds A1: the stored leaf is told of the agent's own file, never of one that a link leads to.
+#[tokio::test]
+async fn a_link_in_the_place_of_the_certificate_is_no_stored_leaf() {
+    let world = World::pem_pair().await;
+    let (file, moved) = (world.home().join("tls.crt"), world.directory.path().join("elsewhere"));
+    std::fs::rename(&file, &moved).unwrap();
+    symlink(&moved, &file).unwrap();
+    let agent = kagiban_exporter::rotation::agent::Agent::resolve(&world.agent).unwrap();
+    let refused = kagiban_exporter::rotation::stored_leaf(&agent).unwrap_err();
+    assert_eq!(refused.reason(), "not_regular");
+    let refused = Host::of(&world).await.rotate(&world, 1).await.unwrap_err();
+    assert_eq!(refused.reason, RefusalReason::KeystoreRefused);
+}
+
+/// Holds A1: the agent's account cannot have another file's first line taken for its store's password.
+#[tokio::test]
+async fn a_password_file_that_the_agents_account_made_a_link_is_refused() {
+    be_root();
+    let world = World::powerchute().await;
+    let (file, secret) = (world.home().join("password"), world.directory.path().join("secret"));
+    std::fs::write(&secret, "first line of another file\n").unwrap();
+    std::fs::remove_file(&file).unwrap();
+    symlink(&secret, &file).unwrap();
+    std::os::unix::fs::chown(world.home(), Some(STRANGER), None).unwrap();
+    let refused = Host::of(&world).await.rotate(&world, 1).await.unwrap_err();
+    assert_eq!(refused.reason, RefusalReason::KeystoreRefused);
+    assert!(refused.message.contains("symbolic link"), "{}", refused.message);
+}
+
+/// Holds A1: nothing in the rotation reads by a path that it follows.
+#[test]
+fn nothing_in_the_rotation_reads_by_path() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/rotation");
+    let mut seen = 0;
+    for file in files_below(&folder) {
+        let text = std::fs::read_to_string(&file).unwrap();
+        let code = text.split("#[cfg(test)]").next().unwrap();
+        for word in ["read_regular", "fs::read(", "fs::read_to_string", "File::open(", "fs::metadata", "fs::copy"] {
+            assert!(!code.contains(word), "{} says {word}", file.display());
+        }
+        seen += usize::from(code.contains("read_held"));
+    }
+    assert!(seen >= 5, "the test looks at the wrong files");
+}
+
+/// Holds A2: a file that somebody put there after the survey is not replaced, and the new key does not become theirs.
+#[tokio::test]
+async fn a_file_that_was_put_there_while_the_service_stopped_gives_the_new_key_neither_owner_nor_mode() {
+    be_root();
+    for attack in ["cp -p $f $f.x; chmod 666 $f.x; chown 1234 $f.x; mv $f.x $f", "chown 1234 $f", "chmod 666 $f"] {
+        let mut world = World::pem_pair().await;
+        let key = world.home().join("tls.key");
+        std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o640)).unwrap();
+        world.agent.service.stop = stop_and(&world, &format!("f={}; {attack}", key.display()));
+        let old = std::fs::read(&key).unwrap();
+        let report = Host::of(&world).await.rotate(&world, 1).await.unwrap();
+        assert_eq!(report.state, RotationState::RolledBack, "{report:#?}");
+        assert_eq!(report.failure.unwrap().reason, "changed_meanwhile", "{attack}");
+        assert_eq!(std::fs::read(&key).unwrap(), old);
+        assert_eq!(world.service.served().await, Some(world.first));
+    }
+}
+
+/// Holds A4: the directory's default list opens the new key to nobody, and takes it from nobody.
+#[tokio::test]
+async fn the_new_key_is_open_to_whom_the_old_one_was_and_to_nobody_else() {
+    let world = World::pem_pair().await;
+    let (key, certificate) = (world.home().join("tls.key"), world.home().join("tls.crt"));
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o640)).unwrap();
+    let reader = list(65_534, 4);
+    setxattr(&certificate, "system.posix_acl_access", &reader, XattrFlags::empty()).unwrap();
+    setxattr(world.home(), "system.posix_acl_default", &list(STRANGER, 7), XattrFlags::empty()).unwrap();
+    let report = Host::of(&world).await.rotate(&world, 1).await.unwrap();
+    assert_eq!(report.state, RotationState::Committed, "{report:#?}");
+    let mut value = [0; 256];
+    let listed = getxattr(&key, "system.posix_acl_access", &mut value[..]);
+    assert_eq!(listed, Err(rustix::io::Errno::NODATA), "the new key has a list that the old one had not");
+    assert_eq!(std::fs::metadata(&key).unwrap().mode() & 0o777, 0o640);
+    let length = getxattr(&certificate, "system.posix_acl_access", &mut value[..]).unwrap();
+    assert_eq!(value[..length], reader);
+}
+
+/// Holds A10: what an administrator wrote after the rotation is there after the rollback.
+#[tokio::test]
+async fn a_late_rollback_takes_back_its_value_and_its_entry_and_nothing_else() {
+    let world = World::powerchute().await;
+    let (store, ini) = (world.home().join("keystore"), world.home().join("pcssconfig.ini"));
+    let old_ini = std::fs::read_to_string(&ini).unwrap();
+    std::fs::write(world.home().join("password"), "new-password\n").unwrap();
+    let mut host = Host::of(&world).await;
+    let report = host.rotate(&world, 1).await.unwrap();
+    assert_eq!(report.state, RotationState::Committed, "{report:#?}");
+    let added = "[Added]\r\nlater = 1\r\n";
+    std::fs::write(&ini, std::fs::read_to_string(&ini).unwrap() + added).unwrap();
+    std::fs::write(&store, with_trusted(&std::fs::read(&store).unwrap(), "new-password", "imported", None)).unwrap();
+
+    let report = host.roll_back(1).await.unwrap();
+    assert_eq!(report.state, RotationState::RolledBack, "{report:#?}");
+    assert_eq!(report.failure.unwrap().reason, "rolled_back_by_order");
+    assert_eq!(std::fs::read_to_string(&ini).unwrap(), old_ini + added);
+    assert_eq!(aliases(&std::fs::read(&store).unwrap(), "old-password"), ["imported", "other", "securekey"]);
+    assert_eq!(world.service.served().await, Some(world.first));
+}
+
+/// Holds A10: a key that somebody else installed since is not overwritten, and nothing is stopped for it.
+#[tokio::test]
+async fn a_late_rollback_is_refused_where_others_have_put_their_own() {
+    let world = World::pem_pair().await;
+    let mut host = Host::of(&world).await;
+    assert_eq!(host.rotate(&world, 1).await.unwrap().state, RotationState::Committed);
+    let theirs = world.issuer.server(HOST);
+    std::fs::write(world.home().join("tls.crt"), &theirs.chain).unwrap();
+    std::fs::write(world.home().join("tls.key"), &theirs.key).unwrap();
+    let starts = world.service.starts();
+    let refused = host.roll_back(1).await.unwrap_err();
+    assert_eq!(refused.reason, RefusalReason::KeystoreRefused);
+    assert!(refused.message.contains("neither what this rotation put there"), "{}", refused.message);
+    assert_eq!(host.rotator.report().unwrap().state, RotationState::Committed);
+    assert_eq!(std::fs::read_to_string(world.home().join("tls.key")).unwrap(), theirs.key);
+    assert_eq!(world.service.starts(), starts);
+}
+
+/// Holds A10: an unreadable file is overwritten on the way back only when a copy of it is kept.
+#[tokio::test]
+async fn what_cannot_be_understood_is_kept_beside_the_backup_when_the_old_file_comes_back() {
+    let mut world = World::pem_pair().await;
+    let file = world.home().join("tls.crt");
+    let start = world.service.start_argv();
+    // The service spoils its file at its first start on the new one.
+    let spoil = format!("[ -e $0/spoilt ] || {{ touch $0/spoilt; echo garbage > {}; }}; {}", file.display(), start[2]);
+    world.agent.service.start = script(&spoil.replace("$0", &start[3]));
+    let report = Host::of(&world).await.rotate(&world, 1).await.unwrap();
+    assert_eq!(report.state, RotationState::RolledBack, "{report:#?}");
+    assert_eq!(world.service.served().await, Some(world.first));
+    let kept = world.state().join("backups/agent/1/changed-0-tls.crt");
+    assert_eq!(std::fs::read_to_string(&kept).unwrap(), "garbage\n");
+    assert_eq!(std::fs::metadata(&kept).unwrap().mode() & 0o777, 0o600);
+}
+
+/// Holds A11: going back needs no space.
+#[tokio::test]
+async fn the_old_files_come_back_on_a_full_disk() {
+    let mut world = World::powerchute().await;
+    let mount = Mount::over(&world.home(), &format!("size=1m,{TMPFS_MODE}"));
+    // It fills the disk before it fails to start on the new files.
+    let start = world.service.start_argv();
+    let fill = format!("head -c 9m /dev/zero > {}/fill 2>/dev/null; {}", world.home().display(), start[2]);
+    world.agent.service.start = script(&fill.replace("$0", &start[3]));
+    world.service.insist_on(&world.first.to_string());
+    std::fs::write(world.home().join("password"), "new-password\n").unwrap();
+    let (store, ini) = (world.home().join("keystore"), world.home().join("pcssconfig.ini"));
+    let old = (std::fs::read(&store).unwrap(), std::fs::read(&ini).unwrap());
+    let report = Host::of(&world).await.rotate(&world, 1).await.unwrap();
+    let now = (std::fs::read(&store).unwrap(), std::fs::read(&ini).unwrap());
+    let served = world.service.served().await;
+    drop(mount);
+    assert_eq!(report.state, RotationState::RolledBack, "{report:#?}");
+    assert!(now == old, "the old files did not come back");
+    assert_eq!(served, Some(world.first));
+}
+
+/// Holds A11: a frozen rotation keeps the way back that needs no space, also across a restart.
+#[tokio::test]
+async fn the_old_files_stay_beside_the_new_ones_of_a_frozen_rotation() {
+    let world = World::pem_pair().await;
+    let mut host = Host::of(&world).await;
+    let opened = host.rotator.open(&open(1, 1)).unwrap();
+    let (chain, _) = world.sign(&opened.csr.unwrap());
+    host.rotator.deliver(&delivery(1, 1, &chain)).unwrap();
+    world.service.insist_on("neither");
+    // The old files cannot come back: something that is no file lies in the way.
+    let (key, aside) = (world.home().join("tls.key"), world.home().join("new"));
+    host.rotator
+        .advance(|rotator| {
+            if rotator.report().unwrap().state == RotationState::RollingBack && !aside.exists() {
+                std::fs::rename(&key, &aside).unwrap();
+                std::fs::create_dir(&key).unwrap();
+            }
+        })
+        .await;
+    let report = host.rotator.report().unwrap();
+    assert_eq!(report.state, RotationState::Frozen, "{report:#?}");
+    drop(host);
+    drop(world.rotator().await);
+    let beside = |name: &str| {
+        let name = format!(".{name}.kagiban-");
+        files_below(&world.home()).iter().any(|file| file.file_name().unwrap().to_str().unwrap().starts_with(&name))
+    };
+    assert!(beside("tls.crt") && beside("tls.key"), "{:?}", files_below(&world.home()));
+}
+
+/// Holds A13: whatever would make the swap or the way back fail is found before a key is made or the service stopped.
+#[tokio::test]
+async fn a_file_that_cannot_be_replaced_is_refused_before_a_key_is_made() {
+    be_root();
+    let world = World::pem_pair().await;
+    let key = world.home().join("tls.key");
+    let other = world.directory.path().join("other");
+    std::fs::copy(&key, &other).unwrap();
+    let mut host = Host::of(&world).await;
+    let mut refused = |expected: &str| {
+        let refusal = host.rotator.open(&open(1, 1)).unwrap_err();
+        assert_eq!(refusal.reason, RefusalReason::KeystoreRefused);
+        assert!(refusal.message.contains(expected), "{}", refusal.message);
+    };
+    let mount = Mount::new(&["--bind", other.to_str().unwrap()], &key);
+    refused("a mount of its own");
+    drop(mount);
+    let mount = Mount::over(&world.home(), TMPFS_MODE);
+    let status = Command::new("mount").args(["-o", "remount,ro"]).arg(world.home()).status().unwrap();
+    assert!(status.success());
+    refused("read-only");
+    drop(mount);
+    assert_eq!(host.rotate(&world, 1).await.unwrap().state, RotationState::Committed);
+}
+
+/// Holds A13: a journal that could not tell of the way back is found full before the service is stopped.
+#[tokio::test]
+async fn a_state_directory_without_room_for_the_journal_is_found_before_the_service_is_stopped() {
+    let mut world = World::pem_pair().await;
+    let stopped = world.directory.path().join("stopped");
+    world.agent.service.stop = stop_and(&world, &format!("touch {}", stopped.display()));
+    let mount = Mount::over(&world.state(), &format!("size=300k,{TMPFS_MODE}"));
+    let mut host = Host::of(&world).await;
+    let report = host.rotate(&world, 1).await.unwrap();
+    drop(host);
+    drop(mount);
+    assert_eq!(report.state, RotationState::RolledBack, "{report:#?}");
+    assert_eq!(report.failure.unwrap().reason, "no_space");
+    assert!(!stopped.exists());
+    assert_eq!(world.service.served().await, Some(world.first));
+}
+
+/// Holds A13: where the agent could not be told its old password again, it is not told a new one.
+#[tokio::test]
+async fn a_store_that_no_known_password_opens_is_refused_with_a_new_password() {
+    let world = World::powerchute().await;
+    let (store, ini) = (world.home().join("keystore"), world.home().join("pcssconfig.ini"));
+    let identity = world.issuer.server(HOST);
+    std::fs::write(&ini, "[Credentials]\r\n").unwrap();
+    std::fs::write(world.home().join("password"), "new-password\n").unwrap();
+    for format in [Format::Jks, Format::Pkcs12] {
+        std::fs::write(&store, put(None, "nobody-knows", "securekey", &identity, Some(format))).unwrap();
+        let mut host = Host::of(&world).await;
+        let mut request = open(1, 1);
+        for on_unreadable in [OnUnreadable::Refuse, OnUnreadable::Replace] {
+            request.keystore.on_unreadable = on_unreadable;
+            let refused = host.rotator.open(&request).unwrap_err();
+            assert_eq!(refused.reason, RefusalReason::KeystoreRefused, "{format:?} {on_unreadable:?}");
+        }
+    }
+}
