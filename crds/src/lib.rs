@@ -17,4 +17,4 @@ pub mod host_api;
 pub mod resource;
 mod words;
 
-pub use words::{AgentName, Epoch, Generation, HostName, LeafSha256, WordError};
+pub use words::{AgentName, Epoch, Generation, HostName, LeafSha256, SecretName, WordError};

@@ -1,5 +1,6 @@
 //! `ManagedAgentCertificate`, version `v1alpha1`: the certificate of one agent on one host, as users write it.
 
+mod check;
 mod duration;
 mod status;
 
@@ -9,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::host_api::KeyRequest;
 pub use crate::host_api::{OnUnreadable, RotationState, StoreFormat};
+pub use check::{HostUrl, HostUrlError, SpecError};
 pub use duration::{DurationError, GoDuration};
 pub use status::{
     BlockedBy, HISTORY_LIMIT, HistoryEntry, LeafStatus, ManagedAgentCertificateStatus, Outcome, RotationStatus,
@@ -19,6 +21,12 @@ pub use status::{
 pub const GROUP: &str = "kagiban.dev";
 /// A new value of this annotation rotates once.
 pub const ROTATE_ANNOTATION: &str = "kagiban.dev/rotate";
+/// The label by which a Secret says what the operator may use it for.
+pub const PURPOSE_LABEL: &str = "kagiban.dev/purpose";
+/// The annotation by which a Secret says for which hosts, or for which names, it may be used.
+pub const ALLOWED_HOSTS_ANNOTATION: &str = "kagiban.dev/allowed-hosts";
+/// The annotation by which an issuer or a password says by which client Secrets its contents may travel.
+pub const ALLOWED_CLIENTS_ANNOTATION: &str = "kagiban.dev/allowed-clients";
 /// Held while a rotation may be in flight, so that deleting the resource never leaves a host half-way.
 pub const FINALIZER: &str = "kagiban.dev/rotation";
 
@@ -54,13 +62,15 @@ pub const FINALIZER: &str = "kagiban.dev/rotation";
 #[x_kube(
     validation = Rule::new("self.host == oldSelf.host").message("host is immutable: delete this resource and create one for the other host").field_path(".host"),
     validation = Rule::new("self.agent.product == oldSelf.agent.product").message("agent.product is immutable: delete this resource and create another").field_path(".agent.product"),
-    validation = Rule::new("self.agent.name == oldSelf.agent.name").message("agent.name is immutable: delete this resource and create another").field_path(".agent.name")
+    validation = Rule::new("self.agent.name == oldSelf.agent.name").message("agent.name is immutable: delete this resource and create another").field_path(".agent.name"),
+    validation = Rule::new("self.agent.product != 'powerchute-serial-shutdown' || !has(self.keystore) || !has(self.keystore.format) || self.keystore.format != 'PEM'").message("keystore.format: PowerChute reads no PEM").field_path(".keystore.format"),
+    validation = Rule::new("self.agent.product != 'powerchute-serial-shutdown' || !has(self.keystore) || !has(self.keystore.alias) || self.keystore.alias == 'securekey'").message("keystore.alias: PowerChute loads its key from securekey only").field_path(".keystore.alias")
 )]
 pub struct ManagedAgentCertificateSpec {
     /// The fleet host, by the name its own configuration gives it. Immutable.
     #[schemars(
         length(min = 1, max = 253),
-        regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$")
+        regex(pattern = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)*$")
     )]
     pub host: String,
     pub agent: AgentRef,
@@ -114,11 +124,18 @@ pub struct AgentApi {
 /// Where the host API listens and how the operator proves who it is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("!self.url.startsWith('https://[') || isIP(self.url.substring(9, self.url.indexOf(']')))").message("url: what stands in brackets must be an IPv6 address").field_path(".url"),
+    validation = Rule::new("!self.url.matches('^https://([^:]*[.])?[0-9]+(:[0-9]+)?$') || self.url.matches('^https://((25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])[.]){3}(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])(:[0-9]+)?$')").message("url: a host that ends in a number must be an IP address").field_path(".url"),
+    validation = Rule::new("!self.url.matches(':[0-9]+$') || (int(self.url.substring(self.url.lastIndexOf(':') + 1)) >= 1 && int(self.url.substring(self.url.lastIndexOf(':') + 1)) <= 65535)").message("url: the port must be 1 to 65535").field_path(".url")
+)]
 pub struct HostApiRef {
     /// `https://host:port`, nothing after it.
     #[schemars(
         length(min = 9, max = 300),
-        regex(pattern = r"^https://([a-z0-9]([-a-z0-9.]*[a-z0-9])?|\[[0-9a-f:.]+\])(:[0-9]{1,5})?$")
+        regex(
+            pattern = r"^https://([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)*|\[[0-9a-f:.]{2,45}\])(:[0-9]{1,5})?$"
+        )
     )]
     pub url: String,
     /// A Secret of type `kubernetes.io/tls` with the client certificate, and `ca.crt` that the host's certificate chains to.
@@ -129,7 +146,10 @@ pub struct HostApiRef {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SecretRef {
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(
+        length(min = 1, max = 253),
+        regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$")
+    )]
     pub name: String,
 }
 
@@ -137,10 +157,13 @@ pub struct SecretRef {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SecretKeyRef {
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(
+        length(min = 1, max = 253),
+        regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$")
+    )]
     pub name: String,
     #[serde(default = "default_password_key")]
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[-._a-zA-Z0-9]+$"))]
     pub key: String,
 }
 
@@ -151,7 +174,12 @@ pub struct SecretKeyRef {
     validation = Rule::new("!(has(self.renewBefore) && has(self.renewBeforePercentage))").message("renewBefore and renewBeforePercentage exclude each other"),
     validation = Rule::new("!has(self.renewBefore) || duration(self.renewBefore) < duration(self.duration)").message("renewBefore must be less than duration").field_path(".renewBefore"),
     validation = Rule::new("!has(self.renewBefore) || duration(self.renewBefore) >= duration('5m')").message("renewBefore must be at least 5m").field_path(".renewBefore"),
-    validation = Rule::new("duration(self.duration) >= duration('1h')").message("duration must be at least 1h").field_path(".duration")
+    validation = Rule::new("duration(self.duration) >= duration('1h')").message("duration must be at least 1h").field_path(".duration"),
+    validation = Rule::new("self.dnsNames.all(n, !n.startsWith('*.') || n.matches('^[*][.][^.]+[.].+$'))").message("dnsNames: a wildcard needs at least two labels after it, such as *.example.com").field_path(".dnsNames"),
+    validation = Rule::new("self.dnsNames.all(n, !n.matches('(^|[.])[0-9]+$'))").message("dnsNames: an address is no name; it belongs in ipAddresses").field_path(".dnsNames"),
+    validation = Rule::new("self.dnsNames.all(n, self.dnsNames.exists_one(m, m == n))").message("dnsNames: a name stands there twice").field_path(".dnsNames"),
+    validation = Rule::new("!has(self.ipAddresses) || self.ipAddresses.all(a, isIP(a))").message("ipAddresses: each must be an IP address").field_path(".ipAddresses"),
+    validation = Rule::new("!has(self.ipAddresses) || self.ipAddresses.all(a, !isIP(a) || self.ipAddresses.exists_one(b, isIP(b) && ip(a) == ip(b)))").message("ipAddresses: an address stands there twice").field_path(".ipAddresses")
 )]
 pub struct CertificateSpec {
     /// Subject alternative names; the first is also the common name when it fits in 64 characters.
@@ -159,7 +187,7 @@ pub struct CertificateSpec {
         length(min = 1, max = 32),
         inner(
             length(min = 1, max = 253),
-            regex(pattern = r"^(\*\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$")
+            regex(pattern = r"^(\*\.)?[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)*$")
         )
     )]
     pub dns_names: Vec<String>,
@@ -181,16 +209,16 @@ pub struct CertificateSpec {
 }
 
 /// The private key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("self.algorithm == 'RSA' ? self.size in [2048, 3072, 4096] : self.size in [256, 384]").message("size: 2048, 3072 or 4096 for RSA, 256 or 384 for ECDSA").field_path(".size"))]
+#[x_kube(validation = Rule::new("!has(self.size) || (self.algorithm == 'RSA' ? self.size in [2048, 3072, 4096] : self.size in [256, 384])").message("size: 2048, 3072 or 4096 for RSA, 256 or 384 for ECDSA").field_path(".size"))]
 pub struct PrivateKeySpec {
     #[serde(default)]
     pub algorithm: KeyAlgorithm,
-    /// Bits. By default 2048.
-    #[serde(default = "default_key_size")]
-    #[schemars(with = "i32")]
-    pub size: u16,
+    /// Bits. By default 2048 for RSA and 256 for ECDSA.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<i32>")]
+    pub size: Option<u16>,
     #[serde(default)]
     pub custody: Custody,
 }
@@ -219,7 +247,10 @@ pub struct IssuerRef {
     #[serde(default)]
     pub kind: IssuerKind,
     /// For `CASecret`: a Secret of type `kubernetes.io/tls` with the CA's certificate and key.
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(
+        length(min = 1, max = 253),
+        regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$")
+    )]
     pub name: String,
 }
 
@@ -231,8 +262,12 @@ pub enum IssuerKind {
 }
 
 /// How the keystore is written on the host.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new(r"!has(self.alias) || !self.alias.matches(r'[\x00-\x1f\x7f-\x{9f}\x{200b}-\x{200f}\x{2028}-\x{202e}\x{2060}-\x{206f}\x{feff}]')").message("alias: no control characters and no line ends").field_path(".alias"),
+    validation = Rule::new("!has(self.alias) || !has(self.format) || self.format != 'PEM'").message("alias: PEM has no aliases").field_path(".alias")
+)]
 pub struct KeystoreSpec {
     #[serde(default)]
     pub format: StoreFormat,
@@ -272,7 +307,7 @@ pub enum NearExpiry {
 impl PrivateKeySpec {
     /// The key that a host is asked to make; nothing for a size that the schema would have refused.
     pub const fn request(self) -> Option<KeyRequest> {
-        match (self.algorithm, self.size) {
+        match (self.algorithm, self.bits()) {
             (KeyAlgorithm::Rsa, 2048) => Some(KeyRequest::Rsa2048),
             (KeyAlgorithm::Rsa, 3072) => Some(KeyRequest::Rsa3072),
             (KeyAlgorithm::Rsa, 4096) => Some(KeyRequest::Rsa4096),
@@ -283,20 +318,10 @@ impl PrivateKeySpec {
     }
 }
 
-impl Default for PrivateKeySpec {
-    fn default() -> Self {
-        Self { algorithm: KeyAlgorithm::default(), size: default_key_size(), custody: Custody::default() }
-    }
-}
-
 fn default_password_key() -> String {
     "password".to_owned()
 }
 
 fn default_duration() -> GoDuration {
     GoDuration::from_hours(2160)
-}
-
-const fn default_key_size() -> u16 {
-    2048
 }

@@ -15,6 +15,12 @@ pub struct HostName(String);
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AgentName(String);
 
+/// The name of a Secret, as an RFC 1123 subdomain in lower case of at most 253 characters.
+///
+/// It goes into the path of a request to the API server: what it may hold cannot leave the namespace.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SecretName(String);
+
 /// SHA-256 of a certificate's DER, printed as 64 lower-case hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LeafSha256([u8; 32]);
@@ -36,6 +42,8 @@ pub enum WordError {
     HostName,
     #[error("an agent name is an RFC 1123 label in lower case of at most 63 characters")]
     AgentName,
+    #[error("the name of a Secret is an RFC 1123 subdomain in lower case of at most 253 characters")]
+    SecretName,
     #[error("a leaf fingerprint is 64 lower-case hexadecimal digits (SHA-256 of the certificate's DER)")]
     LeafSha256,
 }
@@ -47,6 +55,12 @@ impl HostName {
 }
 
 impl AgentName {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl SecretName {
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -74,8 +88,15 @@ impl FromStr for HostName {
     type Err = WordError;
 
     fn from_str(text: &str) -> Result<Self, WordError> {
-        let well_formed = text.len() <= 253 && text.split('.').all(is_label);
-        well_formed.then(|| Self(text.to_owned())).ok_or(WordError::HostName)
+        is_host_name(text).then(|| Self(text.to_owned())).ok_or(WordError::HostName)
+    }
+}
+
+impl FromStr for SecretName {
+    type Err = WordError;
+
+    fn from_str(text: &str) -> Result<Self, WordError> {
+        is_subdomain(text).then(|| Self(text.to_owned())).ok_or(WordError::SecretName)
     }
 }
 
@@ -112,6 +133,12 @@ impl fmt::Display for AgentName {
     }
 }
 
+impl fmt::Display for SecretName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 impl fmt::Display for LeafSha256 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&hex::encode(self.0))
@@ -137,6 +164,12 @@ impl fmt::Debug for HostName {
 }
 
 impl fmt::Debug for AgentName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl fmt::Debug for SecretName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
@@ -192,11 +225,24 @@ where
     String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
 }
 
+fn is_host_name(text: &str) -> bool {
+    text.len() <= 253 && text.split('.').all(is_label)
+}
+
+/// As the API server reads the name of an object: its labels may be longer than a host's.
+fn is_subdomain(text: &str) -> bool {
+    text.len() <= 253 && text.split('.').all(is_part)
+}
+
 /// RFC 1123: letters in lower case, digits and inner hyphens, 1 to 63 of them.
 fn is_label(text: &str) -> bool {
-    let bytes = text.as_bytes();
+    text.len() <= 63 && is_part(text)
+}
+
+fn is_part(text: &str) -> bool {
     let inner = |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit() || *b == b'-';
-    (1..=63).contains(&bytes.len()) && bytes.iter().all(inner) && bytes[0] != b'-' && bytes[bytes.len() - 1] != b'-'
+    let ends = [text.bytes().next(), text.bytes().last()];
+    text.as_bytes().iter().all(inner) && ends.iter().all(|end| end.is_some_and(|b| b != b'-'))
 }
 
 #[cfg(test)]
@@ -210,6 +256,9 @@ mod tests {
         }
         for text in ["", ".", "a..b", "a.", "UPS.example.com", &"a.".repeat(200)] {
             assert_eq!(text.parse::<HostName>(), Err(WordError::HostName), "{text:?}");
+        }
+        for text in ["", "..", "../kube-system/x", "a/b", "A", "a_b", "a?b", "a%2fb", "a.", "a..b", &"a".repeat(254)] {
+            assert_eq!(text.parse::<SecretName>(), Err(WordError::SecretName), "{text:?}");
         }
         assert_eq!("ups-01.example.com".parse::<HostName>().map(|h| h.to_string()), Ok("ups-01.example.com".into()));
     }

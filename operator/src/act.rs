@@ -10,12 +10,13 @@ use jiff::Timestamp;
 use kagiban_crds::host_api::{
     AgentReport, CertificateRequest, ChainDelivery, KeystoreOrder, RollbackOrder, RotationOpen, Target,
 };
-use kagiban_crds::resource::BlockedBy;
+use kagiban_crds::resource::{BlockedBy, HostUrl};
 use kagiban_crds::{AgentName, Epoch, Generation, HostName};
 
-use crate::agent_api::{AgentError, ClientIdentity, HostApi};
-use crate::cluster::{Cluster, SecretData, unread_secret};
+use crate::agent_api::{AgentError, ClientIdentity, Endpoints, HostApi, Reach};
+use crate::cluster::{Cluster, ClusterError, SecretData, unread_secret};
 use crate::decide::{Event, Obstacle, Reason, References, Resource};
+use crate::grant::{Grant, Purpose};
 use crate::issuer::{self, CaSecret, Issued, IssuerError};
 use crate::metrics::SharedMetrics;
 use crate::references::ReferenceReader;
@@ -31,9 +32,18 @@ const MAX_IDENTITIES: usize = 1024;
 pub struct AgentClient {
     cluster: Cluster,
     metrics: SharedMetrics,
-    identities: Mutex<HashMap<(String, String), (Instant, ClientIdentity)>>,
+    endpoints: Endpoints,
+    reach: Reach,
+    identities: Mutex<HashMap<(String, String), (Instant, Identity)>>,
     references: ReferenceReader,
     signed: SignedChains,
+}
+
+/// A client certificate, and the hosts that may be contacted with it.
+#[derive(Clone, Debug)]
+struct Identity {
+    client: ClientIdentity,
+    grant: Grant,
 }
 
 /// Why a step was not taken.
@@ -50,6 +60,17 @@ impl From<Obstacle> for ActError {
     }
 }
 
+/// What was found wrong before anything was asked of a host.
+#[derive(Debug)]
+pub(crate) enum Preflight {
+    Wrong(Obstacle),
+    /// Whoever asks may not read it; the operator may.
+    Unread(String),
+}
+
+/// How [`Preflight::Unread`] begins for the client Secret, without which no host can be asked.
+pub(crate) const CLIENT_UNREAD: &str = "client Secret";
+
 impl ActError {
     fn of(error: &AgentError) -> Self {
         match error {
@@ -62,9 +83,17 @@ impl ActError {
 }
 
 impl AgentClient {
-    pub fn new(cluster: Cluster, metrics: SharedMetrics) -> Self {
-        let references = ReferenceReader::new(cluster.clone(), metrics.clone());
-        Self { cluster, metrics, identities: Mutex::default(), references, signed: SignedChains::default() }
+    /// Contacts hosts only within its reach.
+    pub fn new(cluster: Cluster, metrics: SharedMetrics, reach: Reach) -> Self {
+        Self {
+            references: ReferenceReader::new(cluster.clone(), metrics.clone()),
+            cluster,
+            metrics,
+            reach,
+            identities: Mutex::default(),
+            endpoints: Endpoints::default(),
+            signed: SignedChains::default(),
+        }
     }
 
     /// What the host knows of the agent.
@@ -107,11 +136,7 @@ impl AgentClient {
         let refused = |error: IssuerError| error.obstacle(name);
         let key = spec.certificate.private_key.request().ok_or_else(|| invalid("certificate.privateKey"))?;
         let key = issuer::check(csr, key).map_err(refused)?;
-        let secret = self.secret(resource, name, BlockedBy::IssuerUnavailable).await?;
-        let value = |key| secret.bytes(key).ok_or(IssuerError::MissingKey(key));
-        let ca = value("tls.crt")
-            .and_then(|certificate| CaSecret::read(certificate, value("tls.key")?, now))
-            .map_err(refused)?;
+        let ca = self.issuer(resource, now).await?;
         let issued = ca.sign(&key, &spec.certificate, now).map_err(refused)?;
         self.signed.remember(&resource.uid, csr, &issued);
         Ok(issued)
@@ -164,14 +189,58 @@ impl AgentClient {
         ))
     }
 
-    async fn api(&self, resource: &Resource) -> Result<HostApi, Obstacle> {
-        let reference = resource.spec.api.host_api.as_ref().ok_or_else(|| invalid("api"))?;
-        let agent: AgentName = resource.spec.agent.name.parse().map_err(|_| invalid("agent.name"))?;
-        let identity = self.identity(resource, &reference.tls_secret_ref.name).await?;
-        HostApi::new(&reference.url, identity, agent).map_err(|error| error.obstacle())
+    /// The CA that the resource names, if it may sign these names and its leaf may travel by this client Secret.
+    pub(crate) async fn issuer(&self, resource: &Resource, now: Timestamp) -> Result<CaSecret, Obstacle> {
+        let name = &resource.spec.issuer_ref.name;
+        let (secret, grant) = self.secret(resource, name, Purpose::Issuer).await?;
+        may_issue(&grant, resource)?;
+        let value = |key| secret.bytes(key).ok_or(IssuerError::MissingKey(key));
+        value("tls.crt")
+            .and_then(|certificate| CaSecret::read(certificate, value("tls.key")?, now))
+            .map_err(|error| error.obstacle(name))
     }
 
-    async fn identity(&self, resource: &Resource, name: &str) -> Result<ClientIdentity, Obstacle> {
+    /// Reads every Secret that the resource names, and judges it as the steps that need it would.
+    pub(crate) async fn preflight(&self, resource: &Resource, now: Timestamp) -> Vec<Preflight> {
+        let spec = &resource.spec;
+        let client = client_secret(resource).unwrap_or_default();
+        let password = spec.keystore.password_secret_ref.as_ref().map(|reference| reference.name.as_str());
+        let mut found = Vec::new();
+        let named = [
+            (Purpose::ClientTls, CLIENT_UNREAD, Some(client)),
+            (Purpose::Issuer, "issuer", Some(spec.issuer_ref.name.as_str())),
+            (Purpose::KeystorePassword, "password Secret", password),
+        ];
+        for (purpose, what, name) in named {
+            let Some(name) = name else { continue };
+            if let Err(ClusterError::Forbidden { .. }) = self.cluster.secret(&resource.namespace, name).await {
+                found.push(Preflight::Unread(format!("{what} {name}, which may not be read")));
+                continue;
+            }
+            let judged = match purpose {
+                Purpose::ClientTls => self.api(resource).await.map(|_| ()),
+                Purpose::Issuer => self.issuer(resource, now).await.map(|_| ()),
+                Purpose::KeystorePassword => self.keystore(resource).await.map(|_| ()),
+            };
+            found.extend(judged.err().map(Preflight::Wrong));
+        }
+        found
+    }
+
+    async fn api(&self, resource: &Resource) -> Result<HostApi, Obstacle> {
+        let reference = resource.spec.api.host_api.as_ref().ok_or_else(|| invalid("api"))?;
+        let host: HostName = resource.spec.host.parse().map_err(|_| invalid("host"))?;
+        let agent: AgentName = resource.spec.agent.name.parse().map_err(|_| invalid("agent.name"))?;
+        let url: HostUrl = reference.url.parse().map_err(|_| invalid("api.hostApi.url"))?;
+        let Identity { client, grant } = self.identity(resource, &reference.tls_secret_ref.name).await?;
+        grant.covers(host.as_str())?;
+        grant.covers(&url.host)?;
+        let api = HostApi::new(&reference.url, &host, agent, client, self.reach.clone());
+        let endpoint = self.endpoints.at(&resource.namespace, &reference.url);
+        api.map(|api| api.sharing(endpoint)).map_err(|error| error.obstacle())
+    }
+
+    async fn identity(&self, resource: &Resource, name: &str) -> Result<Identity, Obstacle> {
         let key = (resource.namespace.clone(), name.to_owned());
         let known = self.identities.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
         if let Some((read, identity)) = known
@@ -179,14 +248,15 @@ impl AgentClient {
         {
             return Ok(identity);
         }
-        let secret = self.secret(resource, name, BlockedBy::SecretUnavailable).await?;
+        let (secret, grant) = self.secret(resource, name, Purpose::ClientTls).await?;
         let value = |key| secret.bytes(key).ok_or(crate::agent_api::IdentityError::MissingKey(key));
-        let identity = value("tls.crt")
+        let client = value("tls.crt")
             .and_then(|certificate| ClientIdentity::from_pem(certificate, value("tls.key")?, value("ca.crt")?))
             .map_err(|error| Obstacle::new(BlockedBy::SecretUnavailable, format!("Secret {name}: {error}")))?;
         if let Some(not_after) = secret.bytes("tls.crt").and_then(issuer::not_after) {
             self.metrics.client_certificate_not_after(&resource.namespace, name, not_after);
         }
+        let identity = Identity { client, grant };
         let mut identities = self.identities.lock().unwrap_or_else(PoisonError::into_inner);
         if identities.len() >= MAX_IDENTITIES {
             identities.clear();
@@ -195,12 +265,15 @@ impl AgentClient {
         Ok(identity)
     }
 
-    async fn keystore(&self, resource: &Resource) -> Result<KeystoreOrder, Obstacle> {
+    /// How the keystore is to be written, with the password if it may be sent to this host.
+    pub(crate) async fn keystore(&self, resource: &Resource) -> Result<KeystoreOrder, Obstacle> {
         let keystore = &resource.spec.keystore;
         let store_password = match &keystore.password_secret_ref {
             None => None,
             Some(reference) => {
-                let secret = self.secret(resource, &reference.name, BlockedBy::SecretUnavailable).await?;
+                let (secret, grant) = self.secret(resource, &reference.name, Purpose::KeystorePassword).await?;
+                grant.covers(&resource.spec.host)?;
+                grant.travels_by(client_secret(resource)?)?;
                 let missing = || {
                     let message = format!("Secret {}: it has no text under {}", reference.name, reference.key);
                     Obstacle::new(BlockedBy::SecretUnavailable, message)
@@ -216,17 +289,36 @@ impl AgentClient {
         })
     }
 
-    async fn secret(&self, resource: &Resource, name: &str, by: BlockedBy) -> Result<SecretData, Obstacle> {
-        self.cluster
-            .secret(&resource.namespace, name)
-            .await
-            .map_err(|error| Obstacle::new(by, unread_secret(name, &resource.namespace, &error)))
+    /// A Secret and whom it is for, if it says that it is for this use.
+    async fn secret(&self, resource: &Resource, name: &str, purpose: Purpose) -> Result<(SecretData, Grant), Obstacle> {
+        let by = match purpose {
+            Purpose::Issuer => BlockedBy::IssuerUnavailable,
+            Purpose::ClientTls | Purpose::KeystorePassword => BlockedBy::SecretUnavailable,
+        };
+        let read = self.cluster.secret(&resource.namespace, name).await;
+        let secret = read.map_err(|error| Obstacle::new(by, unread_secret(name, &resource.namespace, &error)))?;
+        let grant = Grant::read(secret.claims(), purpose)?;
+        Ok((secret, grant))
     }
 
     fn counted<T>(&self, call: &'static str, result: Result<T, AgentError>) -> Result<T, AgentError> {
         self.metrics.host_request(call, result.as_ref().map_or_else(AgentError::reason, |_| "ok"));
         result
     }
+}
+
+/// Whether an issuer may sign the names of the resource, and its leaf may travel by the resource's client Secret.
+pub(crate) fn may_issue(grant: &Grant, resource: &Resource) -> Result<(), Obstacle> {
+    let certificate = &resource.spec.certificate;
+    for host in certificate.dns_names.iter().chain(&certificate.ip_addresses) {
+        grant.covers(host)?;
+    }
+    grant.travels_by(client_secret(resource)?)
+}
+
+fn client_secret(resource: &Resource) -> Result<&str, Obstacle> {
+    let reference = resource.spec.api.host_api.as_ref().ok_or_else(|| invalid("api"))?;
+    Ok(&reference.tls_secret_ref.name)
 }
 
 fn target(resource: &Resource, generation: Generation, epoch: Epoch) -> Result<Target, Obstacle> {

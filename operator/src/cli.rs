@@ -7,6 +7,8 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use kagiban_crds::resource::GoDuration;
 
+use crate::host_pattern::HostPattern;
+
 /// Issues certificates for vendor agents on fleet hosts and has them rotated there, as `ManagedAgentCertificate`s say.
 #[derive(Debug, Parser)]
 #[command(name = "kagiban-operator", version, args_conflicts_with_subcommands = true)]
@@ -26,7 +28,10 @@ pub enum Command {
     Run(RunArgs),
     /// Print what would be done about the resources in a file, and what blocks it. Changes nothing anywhere.
     ///
-    /// Exit code 0: nothing to do, or everything may go on; 1: something is blocked or cannot be read; 2: wrong usage.
+    /// The API server is asked for a dry run, the Secrets that the resources name are read with what they say of themselves,
+    /// other resources for the same agent are looked for, and the hosts are looked at. Exit code 0: nothing is wrong, though a
+    /// host may be busy, on battery or out of reach now; 1: something would be refused, or blocked until the configuration
+    /// changes; 2: no plan could be made (usage, file, cluster).
     Plan(PlanArgs),
 }
 
@@ -41,16 +46,30 @@ pub struct ClusterArgs {
 }
 
 #[derive(Clone, Debug, Args)]
+pub struct ReachArgs {
+    /// Hosts that may be contacted: names, suffixes such as *.example.com, addresses, ranges such as 192.0.2.0/24.
+    ///
+    /// By default every host but this machine itself, link-local and multicast addresses, a cloud's metadata and the API
+    /// server, which only a listed range allows. What a name resolves to is judged, not the name alone.
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    pub allow_hosts: Vec<HostPattern>,
+}
+
+#[derive(Clone, Debug, Args)]
 pub struct RunArgs {
     #[command(flatten)]
     pub cluster: ClusterArgs,
-    /// Only this namespace. By default all of them, for which a ClusterRole is needed.
-    #[arg(long, value_name = "NAME")]
+    #[command(flatten)]
+    pub reach: ReachArgs,
+    /// Only this namespace. By default all of them, for which a ClusterRole is needed. The Lease is then named
+    /// kagiban-operator-NAME, so that operators for different namespaces do not wait for each other.
+    #[arg(long, value_name = "NAME", value_parser = namespace)]
     pub namespace: Option<String>,
     /// The longest time between two looks at a host.
     #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = resync)]
     pub resync: Duration,
-    /// Resources that are worked on at once.
+    /// Resources that are worked on at once. Those that wait for a slow host are not counted, up to eight for each; hosts that
+    /// were silent have places of their own, two for each.
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub concurrency: u16,
     /// Where /metrics, /healthz and /readyz are served.
@@ -74,6 +93,8 @@ pub struct RunArgs {
 pub struct PlanArgs {
     #[command(flatten)]
     pub cluster: ClusterArgs,
+    #[command(flatten)]
+    pub reach: ReachArgs,
     /// A YAML file with one or more ManagedAgentCertificates; `-` is stdin. Other kinds in it are passed over.
     #[arg(short = 'f', long = "filename", value_name = "FILE")]
     pub file: PathBuf,
@@ -86,6 +107,14 @@ pub struct PlanArgs {
 pub enum LogFormat {
     Text,
     Json,
+}
+
+/// A namespace's name is a DNS label; it becomes a part of the Lease's.
+fn namespace(text: &str) -> Result<String, String> {
+    let is_inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    let sound =
+        (1..=63).contains(&text.len()) && text.chars().all(is_inner) && !text.starts_with('-') && !text.ends_with('-');
+    if sound { Ok(text.to_owned()) } else { Err("it must be the name of a namespace".to_owned()) }
 }
 
 /// Shorter than a second would be a busy loop, longer than a day would not notice that a host is gone.
@@ -111,6 +140,14 @@ mod tests {
         let cli = Cli::try_parse_from(["kagiban-operator", "--resync", "10s", "--leader-elect=false"]).expect("parses");
         assert!(cli.command.is_none());
         assert_eq!((cli.run.resync, cli.run.leader_elect), (Duration::from_secs(10), false));
+    }
+
+    #[test]
+    fn a_namespace_that_cannot_be_one_is_refused() {
+        for text in ["", "Fleet", "a/b", "-a", "a.b", &"a".repeat(64)] {
+            assert!(Cli::try_parse_from(["kagiban-operator", "--namespace", text]).is_err(), "{text}");
+        }
+        assert!(Cli::try_parse_from(["kagiban-operator", "--namespace", "fleet-1"]).is_ok());
     }
 
     #[test]

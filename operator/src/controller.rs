@@ -1,24 +1,46 @@
-//! The watch, the queue and the workers around [`pass`]: bounded, isolated from each other, and under deadlines.
+//! The loop around [`pass`]: what the watch shows goes into the schedule, and what the schedule gives out is done, each
+//! pass in a task of its own, isolated from the others and under a deadline.
 
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use futures::{FutureExt, StreamExt};
-use kagiban_crds::resource::ManagedAgentCertificate;
+use futures::{FutureExt, Stream, StreamExt};
+use kagiban_crds::resource::BlockedBy;
 use kube::ResourceExt;
 use kube::api::Api;
-use kube::runtime::controller::{Action, Config, Controller};
-use kube::runtime::watcher;
+use kube::runtime::WatchStreamExt as _;
+use kube::runtime::watcher::{self, Event, watcher};
+use tokio::task::JoinSet;
 
 use crate::cluster::{ClusterError, WATCH_SECONDS};
+use crate::fleet::{Change, HostKey, ResourceName};
+use crate::health::Health;
 use crate::metrics::Guarded;
 use crate::reconcile::{Context, pass};
+use crate::schedule::{Heard, Lane, Next, Rest, Schedule};
+use crate::unreadable;
 
 /// A pass asks one host and the API server a few times; one that takes longer gives its place to others.
 const PASS_DEADLINE: Duration = Duration::from_secs(120);
 /// After the first pass that failed; it doubles up to the resync interval.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
+/// The loop comes round at least so often, so that a Lease that ran out is noticed, and that it lives is known.
+const TICK: Duration = Duration::from_secs(1);
+/// Resources in one answer of the first list. A page is held whole while it is read: at 500 it was most of the memory.
+const PAGE: u32 = 100;
+
+/// The schedule, which metrics and the liveness probe read.
+pub type SharedSchedule = Arc<Mutex<Schedule>>;
+
+type Passes = JoinSet<Ended>;
+
+struct Ended {
+    name: ResourceName,
+    /// Of the object that the pass was over.
+    uid: String,
+    rest: Rest,
+}
 
 /// Why a pass ended early.
 #[derive(Debug, thiserror::Error)]
@@ -41,76 +63,166 @@ impl PassError {
     }
 }
 
-/// A controller over all resources of the given scope; its store is read by metrics and by the search for rivals.
-pub fn controller(api: Api<Guarded>, concurrency: u16) -> Controller<Guarded> {
+/// All resources of the given scope, as they are and as they change.
+pub fn watch(api: Api<Guarded>) -> impl Stream<Item = watcher::Result<Event<Guarded>>> + Send {
     // the default list is a quorum read; one from the API server's cache would bring back the past
-    let watch = watcher::Config::default().timeout(WATCH_SECONDS);
-    Controller::new(api, watch).with_config(Config::default().concurrency(concurrency))
+    let config = watcher::Config::default().timeout(WATCH_SECONDS).page_size(PAGE);
+    watcher(api, config).default_backoff()
 }
 
 /// Runs until the context is told to stop, and lets what is in flight end.
-pub async fn run(controller: Controller<Guarded>, context: Arc<Context>) {
-    let stopping = context.stopping.clone();
-    let acquired = futures::stream::unfold(context.leadership.clone(), |mut leadership| async move {
-        leadership.acquired().await;
-        Some(((), leadership))
-    });
-    controller
-        .reconcile_all_on(acquired)
-        .graceful_shutdown_on(async move { stopping.cancelled().await })
-        .run(reconcile, retry, context)
-        .for_each(|result| async move {
-            match result {
-                Ok((object, action)) => tracing::debug!(%object, ?action, "looked at"),
-                Err(error @ kube::runtime::controller::Error::QueueError(_)) => {
-                    tracing::warn!(%error, "the watch broke and is taken up again");
-                }
-                Err(error) => tracing::debug!(%error, "a pass ended early"),
-            }
-        })
-        .await;
+pub async fn run(
+    events: impl Stream<Item = watcher::Result<Event<Guarded>>> + Send,
+    schedule: SharedSchedule,
+    health: Arc<Health>,
+    context: Arc<Context>,
+) {
+    let mut leadership = context.leadership.clone();
+    let mut tenure = None;
+    let mut passes = Passes::new();
+    tokio::pin!(events);
+    while !context.stopping.is_cancelled() {
+        health.looped(Instant::now());
+        let now = leadership.tenure();
+        if tenure != now {
+            tenure = now;
+            let mut schedule = lock(&schedule);
+            if tenure.is_some() { schedule.lead(Instant::now()) } else { schedule.stop_leading() }
+        }
+        let wait = start(&schedule, &context, &mut passes);
+        tokio::select! {
+            event = events.next() => match event {
+                Some(Ok(event)) => apply(event, &schedule, &context),
+                Some(Err(error)) => tracing::warn!(%error, "the watch broke and is taken up again"),
+                // the stream never ends by itself; without it nothing would be noticed any more
+                None => return tracing::error!("the watch has ended"),
+            },
+            Some(ended) = passes.join_next() => end(ended, &schedule, &context),
+            () = leadership.changed() => {}
+            () = context.stopping.cancelled() => {}
+            () = tokio::time::sleep(wait) => {}
+        }
+    }
+    while !passes.is_empty() {
+        health.looped(Instant::now());
+        tokio::select! {
+            Some(ended) = passes.join_next() => end(ended, &schedule, &context),
+            () = tokio::time::sleep(TICK) => {}
+        }
+    }
 }
 
-async fn reconcile(object: Arc<Guarded>, context: Arc<Context>) -> Result<Action, PassError> {
-    if context.leadership.epoch().is_none() {
-        return Ok(Action::await_change());
+/// Starts what there is to start now. How long to wait, if nothing else happens.
+fn start(schedule: &SharedSchedule, context: &Arc<Context>, passes: &mut Passes) -> Duration {
+    loop {
+        let now = Instant::now();
+        let next = lock(schedule).next(now);
+        match next {
+            Next::Start(name) => {
+                let context = context.clone();
+                passes.spawn(async move {
+                    let (uid, rest) = reconcile(&name, &context).await;
+                    Ended { name, uid, rest }
+                });
+            }
+            Next::At(at) => return at.saturating_duration_since(now).min(TICK),
+            Next::Wait => return TICK,
+        }
     }
-    let mac: &ManagedAgentCertificate = match &object.0 {
-        Ok(mac) => mac,
-        Err(invalid) => {
-            let (namespace, name) = (&invalid.metadata.namespace, &invalid.metadata.name);
-            tracing::error!(?namespace, ?name, error = invalid.error, "this version cannot read the resource");
-            return Ok(Action::await_change());
+}
+
+fn apply(event: Event<Guarded>, schedule: &SharedSchedule, context: &Context) {
+    for change in context.fleet.apply(event) {
+        let mut schedule = lock(schedule);
+        match change {
+            Change::Wakes(name) => {
+                if let Some(object) = context.fleet.get(&name) {
+                    schedule.changed(&name, HostKey::of(&object), lane(&object), Instant::now());
+                }
+            }
+            Change::Gone(name, uid) => {
+                schedule.forget(&name);
+                context.ledger.forget(&uid);
+            }
+        }
+    }
+}
+
+/// Where a resource begins: what the process before this one knew of its host stands in the status.
+fn lane(object: &Guarded) -> Lane {
+    let Ok(mac) = &object.0 else { return Lane::Normal };
+    let status = mac.status.as_ref();
+    if status.is_some_and(|status| status.blocked_by == Some(BlockedBy::HostUnreachable)) {
+        Lane::Failing
+    } else if mac.metadata.deletion_timestamp.is_some()
+        || status.and_then(|status| status.rotation.as_ref()).is_some_and(|rotation| !rotation.state.is_decided())
+    {
+        Lane::Urgent
+    } else {
+        Lane::Normal
+    }
+}
+
+fn end(ended: Result<Ended, tokio::task::JoinError>, schedule: &SharedSchedule, context: &Context) {
+    match ended {
+        Ok(Ended { name, uid, rest }) => {
+            lock(schedule).ended(&name, rest, Instant::now());
+            tracing::debug!(%name, ?rest, "looked at");
+            if context.fleet.get(&name).and_then(|object| object.uid()).as_ref() != Some(&uid) {
+                // the pass may have remembered something after the watch had shown the deletion
+                context.ledger.forget(&uid);
+            }
+        }
+        // a pass catches its own panics, and nobody aborts it
+        Err(error) => tracing::error!(%error, "a pass was lost"),
+    }
+}
+
+async fn reconcile(name: &ResourceName, context: &Context) -> (String, Rest) {
+    let unasked = Rest { after: context.policy.resync, urgent: false, heard: Heard::NotAsked };
+    let Some(object) = context.fleet.get(name) else { return (String::new(), unasked) };
+    let uid = object.uid().unwrap_or_default();
+    let started = Instant::now();
+    let pass = async {
+        match &object.0 {
+            Ok(mac) => pass(mac, context).await,
+            Err(seen) => unreadable::pass(seen, context).await.map(|()| unasked),
         }
     };
-    let started = Instant::now();
-    let pass = AssertUnwindSafe(pass(mac, &context)).catch_unwind();
+    let pass = AssertUnwindSafe(pass).catch_unwind();
     let result = match tokio::time::timeout(PASS_DEADLINE, pass).await {
         Ok(Ok(result)) => result.map_err(PassError::from),
         Ok(Err(_)) => Err(PassError::Panic),
         Err(_) => Err(PassError::Deadline),
     };
     context.metrics.reconciled(started.elapsed());
-    if result.is_ok() {
-        context.ledger.passed(&mac.uid().unwrap_or_default());
-    }
-    result
+    let rest = match result {
+        Ok(rest) => {
+            context.ledger.passed(&uid);
+            rest
+        }
+        Err(error) => Rest { after: retry(name, &uid, &error, context), ..unasked },
+    };
+    (uid, rest)
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "the signature that the controller calls")]
-fn retry(object: Arc<Guarded>, error: &PassError, context: Arc<Context>) -> Action {
-    let uid = object.uid().unwrap_or_default();
-    let failures = context.ledger.failed(&uid);
+fn retry(name: &ResourceName, uid: &str, error: &PassError, context: &Context) -> Duration {
+    let failures = context.ledger.failed(uid);
     context.metrics.reconcile_failed(error.reason());
     match error {
         // somebody wrote in between: nothing is wrong
         PassError::Cluster(ClusterError::Conflict { .. }) => {
-            tracing::debug!(%error, name = object.name_any(), "the pass starts anew");
+            tracing::debug!(%error, %name, "the pass starts anew");
         }
         PassError::Cluster(_) | PassError::Deadline | PassError::Panic => {
-            tracing::warn!(%error, namespace = object.namespace(), name = object.name_any(), failures, "a pass ended early");
+            tracing::warn!(%error, %name, failures, "a pass ended early");
         }
     }
     let factor = 1u32.checked_shl(failures.saturating_sub(1)).unwrap_or(u32::MAX);
-    Action::requeue(FIRST_RETRY.saturating_mul(factor).min(context.policy.resync.max(FIRST_RETRY)))
+    FIRST_RETRY.saturating_mul(factor).min(context.policy.resync.max(FIRST_RETRY))
+}
+
+pub(crate) fn lock(schedule: &SharedSchedule) -> MutexGuard<'_, Schedule> {
+    // a panic in the schedule is a defect, and its data is still the best there is
+    schedule.lock().unwrap_or_else(PoisonError::into_inner)
 }

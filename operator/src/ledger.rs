@@ -1,11 +1,13 @@
 //! What this process remembers of tries that failed. It may be forgotten: a restart only tries again sooner.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-use crate::decide::{Obstacle, Resource, Setback};
+use crate::allowance::{Allowance, Spent};
+use crate::decide::{Obstacle, Reason, Resource, Setback};
 
 /// By uid.
 #[derive(Debug, Default)]
@@ -19,7 +21,27 @@ struct Entry {
     wish: Option<Wish>,
     /// Reconciles in a row that ended in an error of ours or of the API server.
     errors: u32,
+    /// Writes that no rotation made.
+    writes: Spent,
+    /// Writes that only put the same state in other words.
+    rewordings: Spent,
+    told: HashMap<Reason, Told>,
 }
+
+/// Events with one reason.
+#[derive(Clone, Copy, Debug, Default)]
+struct Told {
+    spent: Spent,
+    /// Since the last one that was told.
+    untold: u32,
+}
+
+/// A resource that flips between two states, as a loose power cable makes it, is written so often.
+const WRITES: Allowance = Allowance { burst: 10, every: Duration::from_secs(60) };
+/// Words are written with every change of state; what changes in words alone waits its turn.
+const REWORDINGS: Allowance = Allowance { burst: 3, every: Duration::from_secs(300) };
+/// Events of one resource with one reason; six are two rotations that fail three times.
+const EVENTS: Allowance = Allowance { burst: 6, every: Duration::from_secs(300) };
 
 /// What a person can change so that something is worth trying at once: the spec, and the rotate annotation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,11 +54,11 @@ impl Ledger {
     /// What is asked for now. What failed for another wish says nothing about this one.
     pub(crate) fn asked(&self, resource: &Resource) {
         let wish = Wish { generation: resource.generation, rotate: resource.rotate.clone() };
-        self.with(&resource.uid, |entry| {
-            if entry.wish.as_ref() != Some(&wish) {
-                (entry.looking, entry.acting, entry.wish) = (None, None, Some(wish));
-            }
-        });
+        let mut entries = self.entries();
+        let entry = entries.entry(resource.uid.clone()).or_default();
+        if entry.wish.as_ref() != Some(&wish) {
+            (entry.looking, entry.acting, entry.wish) = (None, None, Some(wish));
+        }
     }
 
     /// The host could not be looked at.
@@ -60,7 +82,36 @@ impl Ledger {
 
     /// What a decision needs to know: of looking while the host cannot be seen, of acting otherwise.
     pub(crate) fn setback(&self, uid: &str, seen: bool) -> Option<Setback> {
-        self.with(uid, |entry| if seen { entry.acting.clone() } else { entry.looking.clone() })
+        self.with(uid, |entry| if seen { entry.acting.clone() } else { entry.looking.clone() }).flatten()
+    }
+
+    /// Whether the resource may be written once more now, for a change that is no rotation's.
+    pub(crate) fn may_write(&self, uid: &str, now: Instant) -> bool {
+        self.with(uid, |entry| entry.writes.take(WRITES, now)).unwrap_or(true)
+    }
+
+    /// Whether other words for the same state may be written now.
+    pub(crate) fn may_reword(&self, uid: &str, now: Instant) -> bool {
+        self.with(uid, |entry| entry.rewordings.is_left(REWORDINGS, now)).unwrap_or(true)
+    }
+
+    /// They are written now, if they may be.
+    pub(crate) fn reword(&self, uid: &str, now: Instant) -> bool {
+        self.with(uid, |entry| entry.rewordings.take(REWORDINGS, now)).unwrap_or(true)
+    }
+
+    /// Whether an event may be told now; if so, how many with that reason were not told since the last one.
+    pub(crate) fn may_tell(&self, uid: &str, reason: Reason, now: Instant) -> Option<u32> {
+        let told = self.with(uid, |entry| {
+            let told = entry.told.entry(reason).or_default();
+            if told.spent.take(EVENTS, now) {
+                Some(std::mem::take(&mut told.untold))
+            } else {
+                told.untold = told.untold.saturating_add(1);
+                None
+            }
+        });
+        told.unwrap_or(Some(0))
     }
 
     /// How many reconciles in a row failed, this one included.
@@ -69,6 +120,7 @@ impl Ledger {
             entry.errors = entry.errors.saturating_add(1);
             entry.errors
         })
+        .unwrap_or(1)
     }
 
     pub(crate) fn passed(&self, uid: &str) {
@@ -76,13 +128,26 @@ impl Ledger {
     }
 
     pub(crate) fn forget(&self, uid: &str) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
+        self.entries().remove(uid);
     }
 
-    fn with<T>(&self, uid: &str, change: impl FnOnce(&mut Entry) -> T) -> T {
+    /// Resources that something is remembered of.
+    pub fn len(&self) -> usize {
+        self.entries().len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Of a resource that was forgotten nothing is remembered any more: only [`Self::asked`] begins an entry.
+    fn with<T>(&self, uid: &str, change: impl FnOnce(&mut Entry) -> T) -> Option<T> {
+        self.entries().get_mut(uid).map(change)
+    }
+
+    fn entries(&self) -> MutexGuard<'_, HashMap<String, Entry>> {
         // an entry is plain data: one that a panic left half-changed is as good as any
-        let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        change(entries.entry(uid.to_owned()).or_default())
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -97,10 +162,39 @@ mod tests {
 
     use super::*;
 
+    /// Holds B8: events with one reason are told a few times and then counted.
+    #[test]
+    fn events_that_repeat_are_counted_and_told_with_the_next_one() {
+        let ledger = Ledger::default();
+        let resource = crate::decide::tests::resource();
+        ledger.asked(&resource);
+        let (reason, start) = (Reason::Blocked(BlockedBy::OnBattery), Instant::now());
+        let told: Vec<_> = (0..20).map(|_| ledger.may_tell(&resource.uid, reason, start)).collect();
+        assert_eq!(told.iter().flatten().count(), 6);
+        assert_eq!(ledger.may_tell(&resource.uid, Reason::Verified, start), Some(0), "another reason");
+        assert_eq!(ledger.may_tell(&resource.uid, reason, start + Duration::from_secs(300)), Some(14));
+    }
+
+    /// Holds B17: the end of a pass over a resource that is gone brings nothing back.
+    #[test]
+    fn what_was_forgotten_stays_forgotten() {
+        let ledger = Ledger::default();
+        let resource = crate::decide::tests::resource();
+        ledger.asked(&resource);
+        assert_eq!(ledger.len(), 1);
+        ledger.forget(&resource.uid);
+        ledger.passed(&resource.uid);
+        ledger.acted(&resource.uid);
+        ledger.looked_in_vain(&resource.uid, &Obstacle::new(BlockedBy::HostUnreachable, "down"), Timestamp::UNIX_EPOCH);
+        assert_eq!(ledger.failed(&resource.uid), 1);
+        assert!(ledger.is_empty());
+    }
+
     #[test]
     fn tries_are_counted_apart_for_looking_and_acting_until_one_succeeds() {
         let ledger = Ledger::default();
         let obstacle = Obstacle::new(BlockedBy::HostUnreachable, "down");
+        ledger.asked(&Resource { uid: "a".into(), ..crate::decide::tests::resource() });
         ledger.looked_in_vain("a", &obstacle, Timestamp::UNIX_EPOCH);
         ledger.looked_in_vain("a", &obstacle, Timestamp::UNIX_EPOCH);
         assert_eq!(ledger.setback("a", false).map(|setback| setback.count), Some(2));

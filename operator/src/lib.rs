@@ -1,7 +1,7 @@
 //! kagiban-operator, in the cluster.
 //!
 //! ```text
-//!   API server ──watch──> controller ──> reconcile ──look──> agent_api ──mTLS──> host API
+//!   API server ──watch──> fleet ──> schedule ──> controller ──> reconcile ──look──> agent_api ──mTLS──> host API
 //!                                            │
 //!                                            v
 //!                                         decide   (pure: which step, which status, what to tell)
@@ -18,11 +18,16 @@
 
 pub mod act;
 pub mod agent_api;
+mod allowance;
 pub mod cli;
 pub mod cluster;
 pub mod controller;
 pub mod decide;
 mod expiries;
+pub mod fleet;
+pub mod grant;
+pub mod health;
+pub mod host_pattern;
 pub mod issuer;
 pub mod leader;
 pub mod ledger;
@@ -32,5 +37,7 @@ pub mod plan;
 pub mod reconcile;
 mod references;
 pub mod run;
+pub mod schedule;
 mod signed;
+mod unreadable;
 pub mod web;

@@ -8,6 +8,9 @@ use kagiban_operator::cli::{Cli, Command, LogFormat, RunArgs};
 use kagiban_operator::{plan, run};
 use tracing_subscriber::EnvFilter;
 
+/// No plan could be made: neither "nothing is wrong" nor "something is". A wrong command line ends with the same.
+const PLAN_FAILED: u8 = 2;
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
@@ -24,7 +27,10 @@ fn main() -> ExitCode {
                 let printed = std::io::stdout().write_all(plan.text.as_bytes());
                 if plan.clear && printed.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
             }
-            Err(error) => fail(&error),
+            Err(error) => {
+                fail(&error);
+                ExitCode::from(PLAN_FAILED)
+            }
         },
     }
 }

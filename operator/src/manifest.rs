@@ -18,10 +18,18 @@ pub struct ManifestError {
     pub message: String,
 }
 
+/// One resource of a file.
+#[derive(Clone, Debug)]
+pub struct Manifest {
+    pub mac: ManagedAgentCertificate,
+    /// As it stands in the file, for the API server: it judges also what we would pass over.
+    pub object: serde_json::Value,
+}
+
 /// Each document that is one of ours, or says why it cannot be read; others are passed over.
 ///
 /// Text that is no YAML ends the list: the reader would give the same error for ever.
-pub fn read(text: &str) -> Vec<Result<ManagedAgentCertificate, ManifestError>> {
+pub fn read(text: &str) -> Vec<Result<Manifest, ManifestError>> {
     let mut found = Vec::new();
     for (index, document) in serde_yaml::Deserializer::from_str(text).enumerate() {
         let number = index + 1;
@@ -42,9 +50,16 @@ fn is_ours(value: &Value) -> bool {
     text("kind") == "ManagedAgentCertificate" && text("apiVersion").starts_with(GROUP)
 }
 
-fn parse(value: Value, number: usize) -> Result<ManagedAgentCertificate, ManifestError> {
+fn parse(value: Value, number: usize) -> Result<Manifest, ManifestError> {
     let name = value.get("metadata").and_then(|m| m.get("name")).and_then(Value::as_str).map(str::to_owned);
-    serde_yaml::from_value(value).map_err(|error| ManifestError { number, name, message: error.to_string() })
+    let wrong = |message: String| ManifestError { number, name: name.clone(), message };
+    let object = serde_json::to_value(&value).map_err(|error| wrong(error.to_string()))?;
+    let mac: ManagedAgentCertificate = serde_yaml::from_value(value).map_err(|error| wrong(error.to_string()))?;
+    mac.spec.check().map_err(|error| wrong(error.to_string()))?;
+    if mac.metadata.name.as_ref().is_none_or(String::is_empty) {
+        return Err(wrong("metadata.name is missing".to_owned()));
+    }
+    Ok(Manifest { mac, object })
 }
 
 #[cfg(test)]

@@ -1,15 +1,13 @@
-//! What the operator tells Prometheus: counters of its own, and the fleet as the watch cache has it at the scrape.
+//! What the operator tells Prometheus: counters of its own, and, from the leader alone, the fleet as it is at the scrape.
 
 use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use kagiban_crds::resource::{ManagedAgentCertificate, Outcome};
 use kube::ResourceExt;
-use kube::core::DeserializeGuard;
-use kube::runtime::reflector::Store;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::counter::Counter;
@@ -18,11 +16,14 @@ use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+use crate::cluster::{Unreadable, Watched};
+use crate::controller::{SharedSchedule, lock};
 use crate::decide::{ConditionType, Reason};
 use crate::expiries::{SecretExpiries, SecretUse};
+use crate::fleet::Fleet;
 
 /// An object of the watch; one that cannot be read is still an object.
-pub type Guarded = DeserializeGuard<ManagedAgentCertificate>;
+pub type Guarded = Watched;
 
 pub(crate) type Labels = Vec<(&'static str, String)>;
 
@@ -39,6 +40,7 @@ pub struct Metrics {
     reconciles: Histogram,
     failures: Family<Labels, Counter>,
     expiries: SecretExpiries,
+    withheld: Family<Labels, Counter>,
 }
 
 impl fmt::Debug for Metrics {
@@ -48,13 +50,14 @@ impl fmt::Debug for Metrics {
 }
 
 impl Metrics {
-    /// With the store that the fleet's series are read from at each scrape.
-    pub fn new(store: Option<Store<Guarded>>) -> Self {
+    /// With what the fleet's series are read from at each scrape.
+    pub fn new(sources: Option<Sources>) -> Self {
         let mut registry = Registry::default();
         let api_requests = Family::<Labels, Counter>::default();
         let host_requests = Family::<Labels, Counter>::default();
         let rotations = Family::<Labels, Counter>::default();
         let failures = Family::<Labels, Counter>::default();
+        let withheld = Family::<Labels, Counter>::default();
         let leader = Gauge::default();
         let reconciles = Histogram::new(RECONCILE_BUCKETS);
         registry.register(
@@ -63,9 +66,18 @@ impl Metrics {
             api_requests.clone(),
         );
         registry.register("kagiban_host_requests", "Requests to host APIs, by how they ended", host_requests.clone());
+        registry.register(
+            "kagiban_withheld",
+            "Writes of a status and events that were put off because a resource changes too often",
+            withheld.clone(),
+        );
         registry.register("kagiban_rotations", "Rotations that ended, by outcome", rotations.clone());
         registry.register("kagiban_reconcile_failures", "Reconciles that ended early, by reason", failures.clone());
-        registry.register("kagiban_operator_leader", "1 while this process may act", leader.clone());
+        registry.register(
+            "kagiban_operator_leader",
+            "1 while this process may act; only then does it export series of the fleet",
+            leader.clone(),
+        );
         registry.register(
             "kagiban_reconcile_duration_seconds",
             "How long one look at one resource took",
@@ -76,10 +88,10 @@ impl Metrics {
         let expiries = SecretExpiries::default();
         registry.register_collector(Box::new(expiries.clone()));
         registry.register("kagiban_build_info", "Always 1; the version is a label", build);
-        if let Some(store) = store {
-            registry.register_collector(Box::new(Fleet(store)));
+        if let Some(sources) = sources {
+            registry.register_collector(Box::new(FleetSeries { sources, leader: leader.clone() }));
         }
-        Self { registry, api_requests, host_requests, rotations, leader, reconciles, failures, expiries }
+        Self { registry, api_requests, host_requests, rotations, leader, reconciles, failures, withheld, expiries }
     }
 
     /// Prometheus's text format, version 0.0.4: every scraper reads it, and `promtool check metrics` nothing else.
@@ -128,6 +140,10 @@ impl Metrics {
         self.expiries.seen(SecretUse::ClientCertificate, namespace, secret, not_after);
     }
 
+    pub(crate) fn withheld(&self, what: &'static str) {
+        self.withheld.get_or_create(&vec![("what", what.to_owned())]).inc();
+    }
+
     pub(crate) fn leading(&self, leading: bool) {
         self.leader.set(i64::from(leading));
     }
@@ -154,21 +170,31 @@ fn family(line: &str) -> Option<&str> {
     line.strip_prefix("# ")?.split(' ').nth(1)
 }
 
-/// Series of the fleet. A time that is not known is no sample; a resource that is gone leaves no series behind.
-struct Fleet(Store<Guarded>);
-
-impl fmt::Debug for Fleet {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Fleet").field(&self.0.len()).finish()
-    }
+/// What the series of the fleet are made from.
+#[derive(Clone, Debug)]
+pub struct Sources {
+    pub fleet: Arc<Fleet>,
+    pub schedule: SharedSchedule,
 }
 
-impl Collector for Fleet {
+/// Series of the fleet, from the leader alone: with two replicas each would count twice, and the one of a follower is old.
+/// A time that is not known is no sample; a resource that is gone leaves no series behind.
+#[derive(Debug)]
+struct FleetSeries {
+    sources: Sources,
+    leader: Gauge,
+}
+
+impl Collector for FleetSeries {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
-        let state = self.0.state();
-        let readable: Vec<&ManagedAgentCertificate> =
-            state.iter().filter_map(|object| object.0.as_ref().ok()).collect();
-        let unreadable = state.len() - readable.len();
+        if self.leader.get() == 0 {
+            return Ok(());
+        }
+        self.queue(&mut encoder)?;
+        let state = self.sources.fleet.all();
+        let readable: Vec<&ManagedAgentCertificate> = state.iter().filter_map(|object| object.readable()).collect();
+        let unreadable: Vec<&Unreadable> =
+            state.iter().filter_map(|object| object.0.as_ref().err().map(|seen| &**seen)).collect();
 
         gauge(
             &mut encoder,
@@ -176,19 +202,27 @@ impl Collector for Fleet {
             "notAfter of the leaf that was verified on the live endpoint",
             readable
                 .iter()
-                .filter_map(|mac| Some((labels(mac), seconds(mac.status.as_ref()?.leaf.as_ref()?.not_after)))),
+                .filter_map(|mac| Some((labels(mac), seconds(mac.status.as_ref()?.leaf.as_ref()?.not_after))))
+                .chain(unreadable.iter().filter_map(|seen| Some((unread_labels(seen), seconds(seen.not_after()?))))),
         )?;
         gauge(
             &mut encoder,
             "kagiban_certificate_renewal_timestamp_seconds",
             "When the next rotation is due",
-            readable.iter().filter_map(|mac| Some((labels(mac), seconds(mac.status.as_ref()?.renewal_time?)))),
+            readable
+                .iter()
+                .filter_map(|mac| Some((labels(mac), seconds(mac.status.as_ref()?.renewal_time?))))
+                .chain(unreadable.iter().filter_map(|seen| Some((unread_labels(seen), seconds(seen.renewal_time()?))))),
         )?;
         gauge(
             &mut encoder,
             "kagiban_certificate_ready",
-            "Whether the Ready condition is True (1), False (0), or neither (no sample)",
-            readable.iter().filter_map(|mac| Some((labels(mac), ready(mac)?))),
+            "The Ready condition: 1 for the status it has, 0 for the two others; without a condition it is Unknown",
+            readable
+                .iter()
+                .flat_map(|mac| states(&labels(mac), ready(mac)))
+                // whatever its status says: nothing is done about it
+                .chain(unreadable.iter().flat_map(|seen| states(&unread_labels(seen), "False"))),
         )?;
         gauge(
             &mut encoder,
@@ -205,9 +239,35 @@ impl Collector for Fleet {
             &mut encoder,
             "kagiban_resources_unreadable",
             "Resources that this version cannot read",
-            std::iter::once((Labels::new(), f64::from(u32::try_from(unreadable).unwrap_or(u32::MAX)))),
+            std::iter::once((Labels::new(), count(unreadable.len()))),
         )
     }
+}
+
+impl FleetSeries {
+    fn queue(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let now = Instant::now();
+        let (overdue, due, running) = {
+            let schedule = lock(&self.sources.schedule);
+            (schedule.overdue(now), schedule.due(now), schedule.running())
+        };
+        for (name, help, value) in [
+            (
+                "kagiban_operator_resources_overdue",
+                "Resources that were not looked at for three resyncs; anything but 0 needs a person",
+                overdue,
+            ),
+            ("kagiban_operator_resources_due", "Resources that wait for their turn to be looked at", due),
+            ("kagiban_operator_passes_running", "Resources that are being looked at", running),
+        ] {
+            gauge(encoder, name, help, std::iter::once((Labels::new(), count(value))))?;
+        }
+        Ok(())
+    }
+}
+
+fn count(number: usize) -> f64 {
+    f64::from(u32::try_from(number).unwrap_or(u32::MAX))
 }
 
 pub(crate) fn gauge(
@@ -235,13 +295,31 @@ fn labels(mac: &ManagedAgentCertificate) -> Labels {
     ]
 }
 
-fn ready(mac: &ManagedAgentCertificate) -> Option<f64> {
-    let conditions = &mac.status.as_ref()?.conditions;
-    match conditions.iter().find(|c| c.type_ == ConditionType::Ready.as_str())?.status.as_str() {
-        "True" => Some(1.0),
-        "False" => Some(0.0),
-        _ => None,
-    }
+/// The status of the Ready condition. A resource that was never looked at is as unknown as one whose host is dead.
+fn ready(mac: &ManagedAgentCertificate) -> &str {
+    let conditions = mac.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+    let ready = conditions.iter().find(|condition| condition.type_ == ConditionType::Ready.as_str());
+    ready.map_or("Unknown", |condition| condition.status.as_str())
+}
+
+/// One sample for each status, as kube-state-metrics does: an alert on `{status="True"} == 0` sees what is False and what
+/// is Unknown.
+fn states(labels: &Labels, is: &str) -> [(Labels, f64); 3] {
+    ["True", "False", "Unknown"].map(|status| {
+        let mut labels = labels.clone();
+        labels.push(("status", status.to_owned()));
+        (labels, if status == is { 1.0 } else { 0.0 })
+    })
+}
+
+fn unread_labels(seen: &Unreadable) -> Labels {
+    let text = |text: &Option<String>| text.clone().unwrap_or_default();
+    vec![
+        ("namespace", text(&seen.metadata.namespace)),
+        ("name", text(&seen.metadata.name)),
+        ("host", seen.host().to_owned()),
+        ("product", seen.product().to_owned()),
+    ]
 }
 
 #[expect(clippy::cast_precision_loss, reason = "seconds since 1970 are exact in an f64 for 280 million years")]
@@ -254,7 +332,72 @@ pub type SharedMetrics = Arc<Metrics>;
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
+    use kube::runtime::watcher::Event;
+    use serde_json::json;
+
     use super::*;
+    use crate::schedule::Schedule;
+
+    fn fleet_of(statuses: &[(&str, Option<&str>)]) -> Metrics {
+        let fleet = Arc::new(Fleet::default());
+        for (name, ready) in statuses {
+            let conditions: Vec<_> = ready
+                .iter()
+                .map(|status| {
+                    json!({
+                        "type": "Ready", "status": status, "reason": "X", "message": "",
+                        "lastTransitionTime": "2026-01-01T00:00:00Z",
+                    })
+                })
+                .collect();
+            let object = json!({
+                "apiVersion": "kagiban.dev/v1alpha1", "kind": "ManagedAgentCertificate",
+                "metadata": {"name": name, "namespace": "fleet", "uid": name, "generation": 1},
+                "spec": {
+                    "host": "h", "agent": {"product": "tls-service", "name": "web"},
+                    "api": {"hostApi": {"url": "https://h", "tlsSecretRef": {"name": "c"}}},
+                    "certificate": {"dnsNames": ["h"]}, "issuerRef": {"name": "ca"},
+                },
+                "status": {"conditions": conditions},
+            });
+            fleet.apply(Event::Apply(serde_json::from_value(object).expect("an object")));
+        }
+        let schedule = Arc::new(Mutex::new(Schedule::new(1, Duration::from_secs(60), Instant::now())));
+        Metrics::new(Some(Sources { fleet, schedule }))
+    }
+
+    /// Holds B17: a dead host's condition is Unknown, and an alert on `== 0` sees it.
+    #[test]
+    fn every_status_of_ready_is_a_sample_and_exactly_one_holds() {
+        let metrics = fleet_of(&[("up", Some("True")), ("down", Some("Unknown")), ("new", None)]);
+        metrics.leading(true);
+        let text = metrics.render().expect("a string takes everything");
+        let value = |name: &str, status: &str| {
+            let labels = format!("name=\"{name}\",host=\"h\",product=\"tls-service\",status=\"{status}\"}} ");
+            let line =
+                text.lines().find(|line| line.starts_with("kagiban_certificate_ready{") && line.contains(&labels));
+            line.and_then(|line| line.rsplit(' ').next()).map(str::to_owned)
+        };
+        for (name, is) in [("up", "True"), ("down", "Unknown"), ("new", "Unknown")] {
+            for status in ["True", "False", "Unknown"] {
+                let expected = if status == is { "1.0" } else { "0.0" };
+                assert_eq!(value(name, status).as_deref(), Some(expected), "{name} {status}\n{text}");
+            }
+        }
+    }
+
+    /// Holds B17: a follower exports itself and not the fleet.
+    #[test]
+    fn only_the_leader_exports_the_fleet() {
+        let metrics = fleet_of(&[("up", Some("True"))]);
+        let follower = metrics.render().expect("a string takes everything");
+        assert!(follower.contains("kagiban_operator_leader 0") && !follower.contains("name=\"up\""), "{follower}");
+        metrics.leading(true);
+        let leader = metrics.render().expect("a string takes everything");
+        assert!(leader.contains("kagiban_certificate_ready{") && leader.contains("resources_overdue 0"), "{leader}");
+    }
 
     #[test]
     fn a_counter_is_announced_by_the_name_of_its_samples() {

@@ -11,16 +11,16 @@ use jiff::Timestamp;
 use kagiban_crds::resource::{BlockedBy, ManagedAgentCertificate};
 use kube::{Client, ResourceExt};
 
-use crate::act::AgentClient;
+use crate::act::{AgentClient, CLIENT_UNREAD, Preflight};
 use crate::cli::PlanArgs;
-use crate::cluster::{Cluster, object};
-use crate::decide::{Decision, Inputs, Observed, Obstacle, Policy, Reason, Rival, Step, decide, trigger_words};
-use crate::manifest::{self, MAX_MANIFEST_BYTES, ManifestError};
+use crate::cluster::{Cluster, ClusterError, object};
+use crate::decide::{Decision, Inputs, Observed, Obstacle, Policy, Reason, Step, decide, trigger_words};
+use crate::manifest::{self, MAX_MANIFEST_BYTES, Manifest};
 use crate::metrics::Metrics;
-use crate::reconcile::oldest_rival;
-use crate::run::connect;
+use crate::reconcile::owner_among;
+use crate::run::{connect, reach};
 
-/// What is printed, and whether everything may go on.
+/// What is printed, and whether nothing is wrong with the configuration.
 #[derive(Debug)]
 pub struct Plan {
     pub text: String,
@@ -32,17 +32,28 @@ pub struct Plan {
 /// # Errors
 /// When the file or the cluster cannot be read at all.
 pub async fn plan(args: &PlanArgs) -> anyhow::Result<Plan> {
-    let text = text(&args.file)?;
-    let documents = manifest::read(&text);
-    let eyes = if args.offline { None } else { Some(Eyes::open(args).await?) };
-    let resources: Vec<_> = documents.iter().filter_map(|document| document.as_ref().ok()).cloned().collect();
-    let resources: Vec<_> = resources.into_iter().map(|mac| placed(mac, eyes.as_ref())).collect();
+    let documents = manifest::read(&text(&args.file)?);
+    anyhow::ensure!(!documents.is_empty(), "no ManagedAgentCertificate in {}", args.file.display());
+    let observer = if args.offline { None } else { Some(Observer::connect(args).await?) };
     let mut planned = Vec::new();
+    let mut accepted = Vec::new();
     for document in documents {
-        planned.push(match document {
-            Err(error) => Planned::Unreadable(error),
-            Ok(mac) => one(placed(mac, eyes.as_ref()), &resources, eyes.as_ref()).await,
-        });
+        match (document, &observer) {
+            (Err(error), _) => planned.push(Planned::Refused { what: error.to_string() }),
+            (Ok(Manifest { mac, .. }), None) => {
+                planned.push(Planned::Checked { name: mac.name_any(), host: mac.spec.host });
+            }
+            (Ok(manifest), Some(observer)) => match observer.dry_run(manifest).await? {
+                Ok(found) => accepted.push(found),
+                Err(what) => planned.push(Planned::Refused { what }),
+            },
+        }
+    }
+    if let Some(observer) = &observer {
+        let all = observer.contenders(&accepted).await?;
+        for found in accepted {
+            planned.push(observer.judge(found, &all).await);
+        }
     }
     Ok(render(&planned, Timestamp::now()))
 }
@@ -50,88 +61,143 @@ pub async fn plan(args: &PlanArgs) -> anyhow::Result<Plan> {
 /// What was found for one document.
 #[derive(Debug)]
 pub(crate) enum Planned {
-    Unreadable(ManifestError),
+    /// It cannot be read, or the API server would not take it.
+    Refused {
+        what: String,
+    },
     /// Checked only: the cluster was not to be asked.
     Checked {
         name: String,
         host: String,
     },
-    Decided {
-        name: String,
-        host: String,
-        exists: bool,
-        decision: Box<Decision>,
-    },
+    Decided(Box<Decided>),
 }
 
-struct Eyes {
+#[derive(Debug)]
+pub(crate) struct Decided {
+    name: String,
+    host: String,
+    exists: bool,
+    /// Secrets that are not what they should be, whether the next step needs them or not.
+    wrong: Vec<Obstacle>,
+    /// What whoever makes the plan may not read.
+    unchecked: Vec<String>,
+    decision: Decision,
+}
+
+/// A resource as the API server would have it.
+struct Found {
+    mac: ManagedAgentCertificate,
+    exists: bool,
+}
+
+struct Observer {
     cluster: Cluster,
     agents: AgentClient,
     namespace: String,
 }
 
-impl Eyes {
-    async fn open(args: &PlanArgs) -> anyhow::Result<Self> {
+impl Observer {
+    async fn connect(args: &PlanArgs) -> anyhow::Result<Self> {
         let config = connect(&args.cluster).await?;
         let namespace = config.default_namespace.clone();
+        let reach = reach(&args.reach, &config);
         let client = Client::try_from(config).context("the cluster's address or credentials cannot be used")?;
         let metrics = Arc::new(Metrics::new(None));
         let cluster = Cluster::new(client, metrics.clone(), "kagiban-operator-plan".to_owned());
-        Ok(Self { agents: AgentClient::new(cluster.clone(), metrics), cluster, namespace })
+        Ok(Self { agents: AgentClient::new(cluster.clone(), metrics, reach), cluster, namespace })
+    }
+
+    /// What the API server would make of it, or why it would not take it.
+    async fn dry_run(&self, manifest: Manifest) -> anyhow::Result<Result<Found, String>> {
+        let Manifest { mut mac, mut object } = manifest;
+        // in the namespace that `kubectl apply` would put it into
+        let namespace = mac.metadata.namespace.get_or_insert_with(|| self.namespace.clone()).clone();
+        object["metadata"]["namespace"] = namespace.into();
+        let name = format!("{}/{}", mac.namespace().unwrap_or_default(), mac.name_any());
+        let taken = match self.cluster.dry_run(&mac, &object).await {
+            Ok(taken) => taken,
+            Err(ClusterError::Status { message, .. }) => return Ok(Err(format!("{name}: {message}"))),
+            Err(error @ ClusterError::NotFound { .. }) => {
+                return Ok(Err(format!("{name}: the API server knows no such namespace or no such kind: {error}")));
+            }
+            Err(error) => return Err(error).context("the API server cannot be asked for a dry run"),
+        };
+        let exists = self.cluster.named(&mac).await.context("the cluster cannot be asked")?.is_some();
+        Ok(match taken.0 {
+            Ok(mut mac) => {
+                if !exists {
+                    // the dry run makes one up
+                    mac.metadata.creation_timestamp = None;
+                }
+                Ok(Found { mac, exists })
+            }
+            Err(unreadable) => Err(format!("{name}: {}", unreadable.why)),
+        })
+    }
+
+    /// All resources of the cluster as they would be with those of the file.
+    async fn contenders(&self, accepted: &[Found]) -> anyhow::Result<Contenders> {
+        let (listed, partly) = match self.cluster.list(None).await {
+            Err(ClusterError::Forbidden { .. }) => {
+                let namespace = &self.namespace;
+                let listed = self.cluster.list(Some(namespace)).await;
+                let note = format!(
+                    "resources of other namespaces than {namespace} for the same agent, which may not be listed"
+                );
+                (listed.context("the resources cannot be listed")?, Some(note))
+            }
+            listed => (listed.context("the resources cannot be listed")?, None),
+        };
+        let key = |mac: &ManagedAgentCertificate| (mac.namespace(), mac.name_any());
+        let in_file = |mac: &ManagedAgentCertificate| accepted.iter().any(|found| key(&found.mac) == key(mac));
+        let mut all: Vec<_> = listed.into_iter().filter(|mac| !in_file(mac)).collect();
+        all.extend(accepted.iter().map(|found| found.mac.clone()));
+        Ok(Contenders { all, partly })
+    }
+
+    async fn judge(&self, found: Found, contenders: &Contenders) -> Planned {
+        let Found { mac, exists } = found;
+        let mut resource = object(&mac);
+        // the finalizer is a detail of doing; the plan speaks of the rotation behind it
+        resource.held = true;
+        let now = Timestamp::now();
+        let mut unchecked: Vec<String> = contenders.partly.iter().cloned().collect();
+        let mut wrong = Vec::new();
+        for check in self.agents.preflight(&resource, now).await {
+            match check {
+                Preflight::Wrong(obstacle) => wrong.push(obstacle),
+                Preflight::Unread(what) => unchecked.push(what),
+            }
+        }
+        let report = if unchecked.iter().any(|what| what.starts_with(CLIENT_UNREAD)) {
+            Err(Obstacle::new(BlockedBy::HostUnreachable, "the host was not asked: the client Secret may not be read"))
+        } else {
+            self.agents.look(&resource).await
+        };
+        let rival = owner_among(&mac, contenders.all.iter());
+        // what is wrong with the Secrets was found above, and is said beside the decision
+        let mut references = self.agents.references(&resource).await;
+        references.issuer = references.issuer.filter(Result::is_ok);
+        references.password = references.password.filter(Result::is_ok);
+        let decision = decide(&Inputs {
+            resource: &resource,
+            host: report.as_ref().map_or_else(Observed::Unseen, Observed::Seen),
+            rival: rival.as_ref(),
+            setback: None,
+            references: &references,
+            policy: &Policy::default(),
+            now,
+        });
+        let name = format!("{}/{}", resource.namespace, resource.name);
+        Planned::Decided(Box::new(Decided { name, host: resource.spec.host, exists, wrong, unchecked, decision }))
     }
 }
 
-/// In the namespace that `kubectl apply` would put it into.
-fn placed(mut mac: ManagedAgentCertificate, eyes: Option<&Eyes>) -> ManagedAgentCertificate {
-    if let (None, Some(eyes)) = (&mac.metadata.namespace, eyes) {
-        mac.metadata.namespace = Some(eyes.namespace.clone());
-    }
-    mac
-}
-
-async fn one(mac: ManagedAgentCertificate, all: &[ManagedAgentCertificate], eyes: Option<&Eyes>) -> Planned {
-    let Some(eyes) = eyes else {
-        return Planned::Checked { name: mac.name_any(), host: mac.spec.host.clone() };
-    };
-    let live = eyes.cluster.named(&mac).await;
-    let (name, host) = (format!("{}/{}", mac.namespace().unwrap_or_default(), mac.name_any()), mac.spec.host.clone());
-    let (mut resource, rival, exists, broken) = match live {
-        Ok(Some(live)) => {
-            let rival = oldest_rival(&live, all.iter());
-            let mut resource = object(&live);
-            resource.spec = mac.spec.clone();
-            (resource, rival, true, None)
-        }
-        Ok(None) => (object(&mac), twin(&mac, all), false, None),
-        Err(error) => {
-            let obstacle = Obstacle::new(BlockedBy::HostUnreachable, format!("the cluster cannot be asked: {error}"));
-            (object(&mac), None, false, Some(obstacle))
-        }
-    };
-    // the finalizer is a detail of doing; the plan speaks of the rotation behind it
-    resource.held = true;
-    let references = eyes.agents.references(&resource).await;
-    let report = match broken {
-        Some(obstacle) => Err(obstacle),
-        None => eyes.agents.look(&resource).await,
-    };
-    let decision = decide(&Inputs {
-        resource: &resource,
-        host: report.as_ref().map_or_else(Observed::Unseen, Observed::Seen),
-        rival: rival.as_ref(),
-        setback: None,
-        references: &references,
-        policy: &Policy::default(),
-        now: Timestamp::now(),
-    });
-    Planned::Decided { name, host, exists, decision: Box::new(decision) }
-}
-
-/// Another resource of the same file that names the same agent: both are new, the first one would own it.
-fn twin(mac: &ManagedAgentCertificate, all: &[ManagedAgentCertificate]) -> Option<Rival> {
-    let first = all.iter().find(|o| o.spec.host == mac.spec.host && o.spec.agent.name == mac.spec.agent.name)?;
-    ((first.namespace(), first.name_any()) != (mac.namespace(), mac.name_any()))
-        .then(|| Rival { namespace: first.namespace().unwrap_or_default(), name: first.name_any() })
+struct Contenders {
+    all: Vec<ManagedAgentCertificate>,
+    /// What could not be listed.
+    partly: Option<String>,
 }
 
 pub(crate) fn render(planned: &[Planned], now: Timestamp) -> Plan {
@@ -139,26 +205,64 @@ pub(crate) fn render(planned: &[Planned], now: Timestamp) -> Plan {
     let mut clear = true;
     for planned in planned {
         let line = match planned {
-            Planned::Unreadable(error) => {
+            Planned::Refused { what } => {
                 clear = false;
-                format!("unreadable  {error}")
+                format!("refused     {what}")
             }
             Planned::Checked { name, host } => {
                 format!("{name}  (host {host})\n  well-formed; neither cluster nor host was asked")
             }
-            Planned::Decided { name, host, exists, decision } => {
-                clear &= !matches!(decision.step, Step::Blocked { .. });
-                let new = if *exists { "" } else { ", not in the cluster yet" };
-                format!("{name}  (host {host}{new})\n{}", describe(decision, now))
+            Planned::Decided(decided) => {
+                clear &= decided.wrong.is_empty() && !is_misconfigured(&decided.decision);
+                described(decided, now)
             }
         };
         let _ = writeln!(text, "{line}");
     }
-    if planned.is_empty() {
-        clear = false;
-        text.push_str("no ManagedAgentCertificate in the file\n");
-    }
     Plan { text, clear }
+}
+
+fn described(decided: &Decided, now: Timestamp) -> String {
+    let Decided { name, host, exists, wrong, unchecked, decision } = decided;
+    let new = if *exists { "" } else { ", not in the cluster yet" };
+    let mut text = format!("{name}  (host {host}{new})");
+    for obstacle in wrong {
+        let _ = write!(text, "\n  wrong: {}: {}", Reason::Blocked(obstacle.by).as_str(), obstacle.message);
+    }
+    for what in unchecked {
+        let _ = write!(text, "\n  not checked: {what}");
+    }
+    let _ = write!(text, "\n{}", describe(decision, now));
+    text
+}
+
+/// Whether only another configuration clears what blocks it; a host that is busy, on battery or out of reach clears by itself.
+const fn is_misconfigured(decision: &Decision) -> bool {
+    let Step::Blocked { by, .. } = decision.step else { return false };
+    match by {
+        BlockedBy::HostRefused
+        | BlockedBy::HostAnswerRefused
+        | BlockedBy::SpecInvalid
+        | BlockedBy::WrongHost
+        | BlockedBy::IssuerUnavailable
+        | BlockedBy::IssuerRefused
+        | BlockedBy::IssuerEnding
+        | BlockedBy::DriftRecurs
+        | BlockedBy::RotationStuck
+        | BlockedBy::SecretUnavailable
+        | BlockedBy::Conflict
+        | BlockedBy::NotGranted => true,
+        BlockedBy::Paused
+        | BlockedBy::HostUnreachable
+        | BlockedBy::HostBusy
+        | BlockedBy::Frozen
+        | BlockedBy::OnBattery
+        | BlockedBy::LowBattery
+        | BlockedBy::ShutdownPending
+        | BlockedBy::PowerUnknown
+        | BlockedBy::ClockSkew
+        | BlockedBy::BackingOff => false,
+    }
 }
 
 fn describe(decision: &Decision, now: Timestamp) -> String {
@@ -215,6 +319,7 @@ mod tests {
     use super::*;
     use crate::decide::tests as sample;
 
+    /// Holds B12, with `tests/tests/plan.rs`.
     #[test]
     fn a_plan_says_what_would_be_done_and_what_blocks_it() {
         let now = sample::now();
@@ -236,23 +341,31 @@ mod tests {
                 now,
             })
         };
-        let planned = |decision, exists| Planned::Decided {
-            name: "fleet/ups-01".into(),
-            host: "ups-01.example.com".into(),
-            exists,
-            decision: Box::new(decision),
+        let planned = |decision, exists, wrong| {
+            Planned::Decided(Box::new(Decided {
+                name: "fleet/ups-01".into(),
+                host: "ups-01.example.com".into(),
+                exists,
+                wrong,
+                unchecked: Vec::new(),
+                decision,
+            }))
         };
+        let on_battery = decided(kagiban_crds::host_api::PowerState::OnBattery);
+        assert!(render(&[planned(on_battery.clone(), true, Vec::new())], now).clear, "that passes by itself");
+        let missing = Obstacle::new(BlockedBy::IssuerUnavailable, "there is no Secret fleet-ca");
         let plan = render(
             &[
-                planned(decided(kagiban_crds::host_api::PowerState::Mains), false),
-                planned(decided(kagiban_crds::host_api::PowerState::OnBattery), true),
-                Planned::Unreadable(ManifestError { number: 3, name: None, message: "no such product".into() }),
+                planned(decided(kagiban_crds::host_api::PowerState::Mains), false, vec![missing]),
+                planned(on_battery, true, Vec::new()),
+                Planned::Refused { what: "document 3: no such product".into() },
             ],
             now,
         );
         assert!(!plan.clear);
         insta::assert_snapshot!(plan.text, @"
         fleet/ups-01  (host ups-01.example.com, not in the cluster yet)
+          wrong: IssuerUnavailable: there is no Secret fleet-ca
           would rotate now: generation 5, because no certificate of this resource was ever verified
           Ready=False NotIssued: no certificate yet
           Reconciling=True FirstIssue: rotation 5 is on its way
@@ -261,7 +374,7 @@ mod tests {
           Ready=False OnBattery: no certificate yet: the host runs on battery
           Reconciling=True OnBattery: the host runs on battery
           Blocked=True OnBattery: the host runs on battery
-        unreadable  document 3: no such product
+        refused     document 3: no such product
         ");
     }
 }

@@ -1,37 +1,40 @@
 //! One pass over one resource: look, decide, read again before anything is changed, decide again, do it.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use kagiban_crds::host_api::AgentReport;
 use kagiban_crds::resource::{BlockedBy, ManagedAgentCertificate};
 use kagiban_crds::{Epoch, Generation};
 use kube::ResourceExt;
-use kube::runtime::controller::Action;
-use kube::runtime::reflector::Store;
 use tokio_util::sync::CancellationToken;
 
 use crate::act::{ActError, AgentClient};
-use crate::cluster::{Cluster, ClusterError, object};
+use crate::cluster::written::{self, Difference};
+use crate::cluster::{Cluster, ClusterError, claim, object};
 use crate::decide::{
-    Decision, Event, Inputs, Observed, Obstacle, Policy, References, Resource, Rival, Step, decide, with_signed,
+    Decision, Event, Inputs, Observed, Obstacle, Policy, References, Resource, Rival, Step, decide, owner, with_signed,
 };
+use crate::fleet::{Fleet, HostKey};
 use crate::leader::Leadership;
 use crate::ledger::Ledger;
-use crate::metrics::{Guarded, SharedMetrics};
+use crate::metrics::SharedMetrics;
+use crate::schedule::{Heard, Rest};
 
 /// Looks in one pass. Opening and delivering take three; more than a few mean that host and status disagree.
 const MAX_ROUNDS: u32 = 6;
 /// The shortest wait before a resource is looked at again.
 const SHORTEST_WAIT: Duration = Duration::from_millis(500);
+/// After a pass that used up its rounds.
+const BETWEEN_LONG_PASSES: Duration = Duration::from_secs(5);
 
 /// What a pass works with.
 #[derive(Debug)]
 pub struct Context {
     pub cluster: Cluster,
     pub agents: AgentClient,
-    pub store: Store<Guarded>,
+    pub fleet: Arc<Fleet>,
     pub ledger: Ledger,
     pub leadership: Leadership,
     pub policy: Policy,
@@ -40,45 +43,54 @@ pub struct Context {
     pub stopping: CancellationToken,
 }
 
-/// Takes the resource as far as it goes without waiting.
+/// Takes the resource as far as it goes without waiting. Gives when to look again: always within a resync, also where only
+/// a change can help, because the change may have come already.
 ///
 /// # Errors
 /// When the API server does not answer, or somebody else wrote in between: the next pass starts from what it reads.
-pub async fn pass(seen: &ManagedAgentCertificate, context: &Context) -> Result<Action, ClusterError> {
+pub async fn pass(seen: &ManagedAgentCertificate, context: &Context) -> Result<Rest, ClusterError> {
     let mut mac = seen.clone();
     let uid = mac.uid().unwrap_or_default();
     let mut fresh = false;
+    let mut heard = Heard::NotAsked;
     for _ in 0..MAX_ROUNDS {
-        let rival = rival(&mac, &context.store);
+        let rival = rival(&mac, &context.fleet);
         context.ledger.asked(&object(&mac));
         let references = context.agents.references(&object(&mac)).await;
         let report = look(context, &object(&mac), rival.as_ref()).await;
+        heard = heard_of(&report);
         let mut decision = judge(context, &mac, rival.as_ref(), &references, &report);
-        if !changes(&decision, &mac) {
-            return Ok(rest(context, &uid, decision.step));
+        if !changes(context, &decision, &mac) {
+            return Ok(rest(context, &uid, decision.step, heard));
         }
         if !fresh {
             // the cache may not have our own last write yet
             let Some(read) = context.cluster.fresh(&mac).await? else {
                 context.ledger.forget(&uid);
-                return Ok(Action::await_change());
+                return Ok(Rest { after: context.policy.resync, urgent: false, heard });
             };
             mac = read;
             context.ledger.asked(&object(&mac));
             decision = judge(context, &mac, rival.as_ref(), &references, &report);
-            if !changes(&decision, &mac) {
-                return Ok(rest(context, &uid, decision.step));
+            if !changes(context, &decision, &mac) {
+                return Ok(rest(context, &uid, decision.step, heard));
             }
         }
         if !may_act(context) {
-            return Ok(Action::await_change());
+            // whoever leads next looks at everything; if that is this process, the sooner the better
+            return Ok(Rest { after: SHORTEST_WAIT, urgent: false, heard });
+        }
+        let difference = written::difference(&decision.status, mac.status.as_ref());
+        if !is_allowed(context, &uid, &decision, &mac, difference) {
+            context.metrics.withheld("write");
+            return Ok(rest(context, &uid, decision.step, heard));
         }
         if decision.step == Step::EnsureFinalizer {
             mac = context.cluster.hold(&mac).await?;
             fresh = true;
             continue;
         }
-        if decision.status != mac.status.clone().unwrap_or_default() {
+        if difference != Difference::None {
             let ended = ended(&mac, &decision);
             mac = context.cluster.write_status(&mac, &decision.status).await?;
             if let Some(outcome) = ended {
@@ -86,20 +98,28 @@ pub async fn pass(seen: &ManagedAgentCertificate, context: &Context) -> Result<A
             }
         }
         for event in &decision.events {
-            context.cluster.tell(&mac, event).await;
+            tell(context, &mac, event).await;
         }
         if !decision.step.acts() {
-            return Ok(rest(context, &uid, decision.step));
+            return Ok(rest(context, &uid, decision.step, heard));
         }
         if decision.step == Step::ReleaseFinalizer {
             context.cluster.release(&mac).await?;
             context.ledger.forget(&uid);
-            return Ok(Action::await_change());
+            return Ok(Rest { after: context.policy.resync, urgent: false, heard });
         }
         act(context, &mac, &uid, decision.step, report.as_ref().ok()).await?;
         fresh = false;
     }
-    Ok(Action::requeue(context.policy.resync.min(Duration::from_secs(5))))
+    Ok(Rest { after: BETWEEN_LONG_PASSES, urgent: true, heard })
+}
+
+fn heard_of(report: &Result<AgentReport, Obstacle>) -> Heard {
+    match report {
+        Ok(_) => Heard::Answered,
+        Err(obstacle) if obstacle.by == BlockedBy::HostUnreachable => Heard::Silent,
+        Err(_) => Heard::NotAsked,
+    }
 }
 
 async fn look(context: &Context, resource: &Resource, rival: Option<&Rival>) -> Result<AgentReport, Obstacle> {
@@ -138,8 +158,48 @@ fn judge(
     })
 }
 
-fn changes(decision: &Decision, mac: &ManagedAgentCertificate) -> bool {
-    decision.step.acts() || decision.status != mac.status.clone().unwrap_or_default()
+/// Whether anything is to be written. Other words for the same state are written now and then only: whoever varies his words
+/// causes no writes by it.
+fn changes(context: &Context, decision: &Decision, mac: &ManagedAgentCertificate) -> bool {
+    decision.step.acts()
+        || match written::difference(&decision.status, mac.status.as_ref()) {
+            Difference::None => false,
+            Difference::Wording => context.ledger.may_reword(&mac.uid().unwrap_or_default(), Instant::now()),
+            Difference::Substance => true,
+        }
+}
+
+/// A rotation is never held up; whatever else changes all the time is written at a bounded rate.
+fn is_allowed(
+    context: &Context,
+    uid: &str,
+    decision: &Decision,
+    mac: &ManagedAgentCertificate,
+    difference: Difference,
+) -> bool {
+    let now = Instant::now();
+    match decision.step {
+        Step::Open { .. } | Step::Deliver { .. } | Step::Rollback { .. } | Step::ReleaseFinalizer => true,
+        Step::EnsureFinalizer => context.ledger.may_write(uid, now),
+        Step::Follow { .. } | Step::Blocked { .. } | Step::Idle { .. } | Step::Gone => match difference {
+            Difference::None => true,
+            Difference::Wording => context.ledger.reword(uid, now),
+            Difference::Substance => ended(mac, decision).is_some() || context.ledger.may_write(uid, now),
+        },
+    }
+}
+
+/// Events that repeat are counted and told with the next one that may be told.
+async fn tell(context: &Context, mac: &ManagedAgentCertificate, event: &Event) {
+    let uid = mac.uid().unwrap_or_default();
+    match context.ledger.may_tell(&uid, event.reason, Instant::now()) {
+        None => context.metrics.withheld("event"),
+        Some(0) => context.cluster.tell(mac, event).await,
+        Some(untold) => {
+            let message = format!("{} ({untold} more with this reason were not told)", event.message);
+            context.cluster.tell(mac, &Event { message, ..event.clone() }).await;
+        }
+    }
 }
 
 fn may_act(context: &Context) -> bool {
@@ -185,14 +245,15 @@ async fn act(
         Ok(event) => {
             context.ledger.acted(uid);
             if let Some(event) = event {
-                context.cluster.tell(mac, &event).await;
+                tell(context, mac, &event).await;
             }
         }
         Err(error) => {
             let obstacle = match error {
                 ActError::Obstacle(obstacle) => obstacle,
                 ActError::Outdone(epoch, obstacle) => {
-                    context.leadership.outdone_by(epoch);
+                    let url = resource.spec.api.host_api.as_ref().map(|api| api.url.as_str()).unwrap_or_default();
+                    context.leadership.outdone_by(HostKey::new(&resource.namespace, url), epoch);
                     obstacle
                 }
             };
@@ -244,55 +305,51 @@ fn epoch(context: &Context) -> Option<Epoch> {
 }
 
 /// When to look again. Never later than the resync, so that a clock that jumps or a host that sleeps is noticed.
-fn rest(context: &Context, uid: &str, step: Step) -> Action {
+fn rest(context: &Context, uid: &str, step: Step, heard: Heard) -> Rest {
+    let resync = context.policy.resync.max(SHORTEST_WAIT);
     let until = |time: Timestamp| {
         let wait = Duration::try_from(time.duration_since(Timestamp::now())).unwrap_or_default();
-        Action::requeue(wait.clamp(SHORTEST_WAIT, context.policy.resync.max(SHORTEST_WAIT)))
+        wait.clamp(SHORTEST_WAIT, resync)
     };
-    match step {
+    let (after, urgent) = match step {
         Step::Idle { until: time } => {
             context.ledger.acted(uid);
-            until(time)
+            (until(time), false)
         }
-        Step::Blocked { retry, .. } => until(retry),
-        Step::Follow { after, .. } => Action::requeue(after),
+        Step::Blocked { retry, .. } => (until(retry), false),
+        Step::Follow { after, .. } => (after, true),
         Step::Gone => {
             context.ledger.forget(uid);
-            Action::await_change()
+            (resync, false)
         }
         Step::EnsureFinalizer
         | Step::ReleaseFinalizer
         | Step::Open { .. }
         | Step::Deliver { .. }
-        | Step::Rollback { .. } => Action::requeue(SHORTEST_WAIT),
-    }
+        | Step::Rollback { .. } => (SHORTEST_WAIT, true),
+    };
+    Rest { after, urgent, heard }
 }
 
 fn ended(mac: &ManagedAgentCertificate, decision: &Decision) -> Option<kagiban_crds::resource::Outcome> {
-    let before = mac.status.as_ref().and_then(|status| status.history.first());
-    decision.status.history.first().filter(|entry| Some(*entry) != before).map(|entry| entry.outcome)
+    let before = mac.status.as_ref().and_then(|status| status.hievent.first());
+    decision.status.hievent.first().filter(|entry| Some(*entry) != before).map(|entry| entry.outcome)
 }
 
-/// The oldest other resource that names the same agent of the same host, if it is older than this one.
-pub(crate) fn rival(mac: &ManagedAgentCertificate, store: &Store<Guarded>) -> Option<Rival> {
-    let others = store.state();
-    oldest_rival(mac, others.iter().filter_map(|other: &Arc<Guarded>| other.0.as_ref().ok()))
+/// The resource that owns the agent that this one names, if that is another.
+pub(crate) fn rival(mac: &ManagedAgentCertificate, fleet: &Fleet) -> Option<Rival> {
+    let contenders = fleet.contenders(mac);
+    owner_among(mac, contenders.iter().filter_map(|other| other.readable()))
 }
 
 /// See [`rival`]; also used on manifests.
-pub(crate) fn oldest_rival<'a>(
+pub(crate) fn owner_among<'a>(
     mac: &ManagedAgentCertificate,
     others: impl Iterator<Item = &'a ManagedAgentCertificate>,
 ) -> Option<Rival> {
-    let age = |mac: &ManagedAgentCertificate| {
-        let created = mac.creation_timestamp().map(|time| time.0);
-        // what only stands in a file is younger than anything in the cluster
-        (created.is_none(), created, mac.uid())
+    let same = |other: &&ManagedAgentCertificate| {
+        other.spec.host == mac.spec.host && other.spec.agent.name == mac.spec.agent.name
     };
-    others
-        .filter(|other| (other.namespace(), other.name_any()) != (mac.namespace(), mac.name_any()))
-        .filter(|other| other.spec.host == mac.spec.host && other.spec.agent.name == mac.spec.agent.name)
-        .filter(|other| age(other) < age(mac))
-        .min_by_key(|other| age(other))
-        .map(|other| Rival { namespace: other.namespace().unwrap_or_default(), name: other.name_any() })
+    let claims: Vec<_> = others.filter(same).map(claim).collect();
+    owner(&claim(mac), &claims)
 }

@@ -13,8 +13,10 @@ use jiff::Timestamp;
 use kagiban_crds::resource::BlockedBy;
 use tokio::time::Instant;
 
+use crate::act::may_issue;
 use crate::cluster::{Cluster, unread_secret};
 use crate::decide::{Obstacle, References, Resource};
+use crate::grant::{Grant, Purpose};
 use crate::issuer::{IssuerError, IssuerFacts};
 use crate::metrics::SharedMetrics;
 
@@ -35,8 +37,8 @@ type SecretName = (String, String);
 pub(crate) struct ReferenceReader {
     cluster: Cluster,
     metrics: SharedMetrics,
-    issuers: Kept<IssuerFacts>,
-    versions: Kept<String>,
+    issuers: Kept<(IssuerFacts, Grant)>,
+    versions: Kept<Option<String>>,
 }
 
 impl ReferenceReader {
@@ -48,31 +50,35 @@ impl ReferenceReader {
         let name = |name: &str| (resource.namespace.clone(), name.to_owned());
         let issuer = &resource.spec.issuer_ref.name;
         let issuer = self.issuers.get(name(issuer), self.issuer(&resource.namespace, issuer)).await;
+        // what a Secret that was not granted says is told to nobody
+        let issuer = issuer.and_then(|(facts, grant)| may_issue(&grant, resource).map(|()| facts));
         let password = match &resource.spec.keystore.password_secret_ref {
             None => None,
             Some(secret) => {
-                Some(self.versions.get(name(&secret.name), self.version(&resource.namespace, &secret.name)).await)
+                let version = self.version(&resource.namespace, &secret.name);
+                self.versions.get(name(&secret.name), version).await.transpose()
             }
         };
         References { issuer: Some(issuer), password }
     }
 
-    async fn issuer(&self, namespace: &str, name: &str) -> Result<IssuerFacts, Obstacle> {
+    async fn issuer(&self, namespace: &str, name: &str) -> Result<(IssuerFacts, Grant), Obstacle> {
         let secret = self.cluster.secret(namespace, name).await;
         let secret = secret
             .map_err(|error| Obstacle::new(BlockedBy::IssuerUnavailable, unread_secret(name, namespace, &error)))?;
+        let grant = Grant::read(secret.claims(), Purpose::Issuer)?;
         let facts = secret
             .bytes("tls.crt")
             .ok_or(IssuerError::MissingKey("tls.crt"))
             .and_then(|certificates| IssuerFacts::read(certificates, Timestamp::now()))
             .map_err(|error| error.obstacle(name))?;
         self.metrics.issuer_not_after(namespace, name, facts.not_after);
-        Ok(facts)
+        Ok((facts, grant))
     }
 
-    async fn version(&self, namespace: &str, name: &str) -> Result<String, Obstacle> {
+    async fn version(&self, namespace: &str, name: &str) -> Result<Option<String>, Obstacle> {
         self.cluster
-            .secret_version(namespace, name)
+            .password_version(namespace, name)
             .await
             .map_err(|error| Obstacle::new(BlockedBy::SecretUnavailable, unread_secret(name, namespace, &error)))
     }

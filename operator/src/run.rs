@@ -1,7 +1,7 @@
 //! `kagiban-operator run`: puts the parts together and ends them in order.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use jiff::Timestamp;
@@ -13,16 +13,21 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::act::AgentClient;
-use crate::cli::{ClusterArgs, RunArgs};
+use crate::agent_api::Reach;
+use crate::cli::{ClusterArgs, ReachArgs, RunArgs};
 use crate::cluster::{Cluster, harden};
-use crate::controller::{controller, run as work};
+use crate::controller::{SharedSchedule, run as work, watch};
 use crate::decide::Policy;
+use crate::fleet::Fleet;
+use crate::health::Health;
 use crate::leader::{Election, Leadership};
 use crate::ledger::Ledger;
-use crate::metrics::{Guarded, Metrics};
+use crate::metrics::{Guarded, Metrics, Sources};
 use crate::reconcile::Context;
-use crate::web;
+use crate::schedule::Schedule;
+use crate::web::{self, Probes};
 
+/// The Lease of an operator for all namespaces.
 const LEASE: &str = "kagiban-operator";
 /// Between looks whether the resources can be listed; a kubelet asks about as often.
 const READINESS_RETRY: Duration = Duration::from_secs(5);
@@ -34,22 +39,27 @@ const READINESS_RETRY: Duration = Duration::from_secs(5);
 pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     let config = connect(&args.cluster).await?;
     let lease_namespace = args.leader_election_namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
+    let reach = reach(&args.reach, &config);
     let client = Client::try_from(config).context("the cluster's address or credentials cannot be used")?;
     let api: Api<Guarded> = match &args.namespace {
         Some(namespace) => Api::namespaced(client.clone(), namespace),
         None => Api::all(client.clone()),
     };
-    let controller = controller(api, args.concurrency);
-    let store = controller.store();
-    let metrics = Arc::new(Metrics::new(Some(store.clone())));
+    let fleet = Arc::new(Fleet::default());
+    let schedule: SharedSchedule = Arc::new(Mutex::new(Schedule::new(args.concurrency, args.resync, Instant::now())));
+    let health = Arc::new(Health::new(args.leader_elect, Instant::now()));
+    let metrics = Arc::new(Metrics::new(Some(Sources { fleet: fleet.clone(), schedule: schedule.clone() })));
     let cluster = Cluster::new(client, metrics.clone(), identity());
-    let ready = readiness(cluster.clone(), args.namespace.clone());
+    let probes = Probes {
+        ready: readiness(cluster.clone(), args.namespace.clone()),
+        fault: liveness(health.clone(), schedule.clone()),
+    };
 
     let stopping = CancellationToken::new();
     let closing = CancellationToken::new();
-    let (leadership, election) = lead(&args, &cluster, lease_namespace, &metrics, &closing);
+    let (leadership, election) = lead(&args, &cluster, lease_namespace, &metrics, &health, &closing);
 
-    let address = web::serve(args.metrics_address, metrics.clone(), ready, closing.clone())
+    let address = web::serve(args.metrics_address, metrics.clone(), probes, closing.clone())
         .await
         .with_context(|| format!("cannot listen on {} (--metrics-address)", args.metrics_address))?;
     tracing::info!(
@@ -59,23 +69,59 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
 
     tokio::spawn(stop_on_signal(stopping.clone()));
     let context = Context {
-        agents: AgentClient::new(cluster.clone(), metrics.clone()),
+        agents: AgentClient::new(cluster.clone(), metrics.clone(), reach),
         cluster,
-        store,
+        fleet,
         ledger: Ledger::default(),
         leadership,
         policy: Policy { resync: args.resync, ..Policy::default() },
         metrics,
-        stopping,
+        stopping: stopping.clone(),
     };
-    work(controller, Arc::new(context)).await;
+    let work = work(watch(api), schedule, health, Arc::new(context));
+    let Some(mut election) = election else {
+        work.await;
+        closing.cancel();
+        return ended(&stopping);
+    };
+    tokio::select! {
+        () = work => {}
+        // without it nothing would ever be done again, and nobody would notice
+        ended = &mut election => anyhow::bail!("the election ended by itself: {ended:?}"),
+    }
     // only now: the Lease is held until the last pass has ended
     closing.cancel();
-    if let Some(election) = election {
-        let _ = election.await;
-    }
+    let _ = election.await;
+    ended(&stopping)
+}
+
+fn ended(stopping: &CancellationToken) -> anyhow::Result<()> {
+    anyhow::ensure!(stopping.is_cancelled(), "the watch ended by itself");
     tracing::info!("kagiban-operator ends");
     Ok(())
+}
+
+/// Two operators for different namespaces do not compete; two for the same one do. A Lease's name may be longer than any
+/// namespace's with this before it.
+fn lease_name(namespace: Option<&str>) -> String {
+    namespace.map_or_else(|| LEASE.to_owned(), |namespace| format!("{LEASE}-{namespace}"))
+}
+
+fn liveness(health: Arc<Health>, schedule: SharedSchedule) -> web::Liveness {
+    Arc::new(move || {
+        let now = Instant::now();
+        // a schedule that somebody holds is being worked on: the probe does not wait for it
+        let stuck_for = schedule.try_lock().map_or(Duration::ZERO, |schedule| schedule.stuck_for(now));
+        health.fault(stuck_for, now)
+    })
+}
+
+/// Whom the operator contacts as a host: never the API server, unless a listed range says so.
+pub(crate) fn reach(args: &ReachArgs, config: &kube::Config) -> Reach {
+    let in_pod = std::env::var("KUBERNETES_SERVICE_HOST").ok();
+    let host = config.cluster_url.host().map(|host| host.trim_matches(['[', ']']).to_owned());
+    let never = [in_pod, host].into_iter().flatten().filter_map(|host| host.parse().ok()).collect();
+    Reach::new(args.allow_hosts.clone(), never)
 }
 
 /// A configuration for the cluster, hardened.
@@ -105,6 +151,7 @@ fn lead(
     cluster: &Cluster,
     namespace: String,
     metrics: &Arc<Metrics>,
+    health: &Arc<Health>,
     closing: &CancellationToken,
 ) -> (Leadership, Option<tokio::task::JoinHandle<()>>) {
     if !args.leader_elect {
@@ -113,15 +160,17 @@ fn lead(
         let epoch = u64::try_from(Timestamp::now().as_second()).unwrap_or(0);
         return (Leadership::alone(Epoch(epoch)), None);
     }
-    let (election, leadership) = Election::new(cluster.clone(), namespace, LEASE.to_owned());
-    let metrics = metrics.clone();
-    let task = tokio::spawn(election.run(closing.clone(), move |leading| metrics.leading(leading)));
+    let name = lease_name(args.namespace.as_deref());
+    let (election, leadership) = Election::new(cluster.clone(), namespace, name);
+    let (metrics, health) = (metrics.clone(), health.clone());
+    let task = tokio::spawn(election.run(closing.clone(), move |leading| {
+        metrics.leading(leading);
+        health.elected(Instant::now());
+    }));
     (leadership, Some(task))
 }
 
 /// Ready once the resources could be listed: the API server is there and the operator's role suffices.
-///
-/// It asks by itself: `Store::wait_until_ready` wakes one waiter only, and that one must be the controller.
 fn readiness(cluster: Cluster, namespace: Option<String>) -> web::Readiness {
     let listed = Arc::new(std::sync::atomic::AtomicBool::new(false));
     let flag = listed.clone();
@@ -157,4 +206,18 @@ fn identity() -> String {
     };
     let host = std::env::var("HOSTNAME").unwrap_or_else(|_| "kagiban-operator".to_owned());
     format!("{host}_{suffix}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Holds B16: operators for two namespaces do not share a Lease, and the longest namespace still makes a name.
+    #[test]
+    fn the_leases_name_follows_the_scope() {
+        assert_eq!(lease_name(None), "kagiban-operator");
+        assert_eq!(lease_name(Some("a")), "kagiban-operator-a");
+        assert_ne!(lease_name(Some("a")), lease_name(Some("b")));
+        assert!(lease_name(Some(&"a".repeat(63))).len() <= 253);
+    }
 }

@@ -27,8 +27,23 @@ const CONNECTION_DEADLINE: Duration = Duration::from_secs(300);
 /// What Prometheus's text format is called.
 const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// Whether the watch has been read for the first time.
+/// Whether the resources could be listed.
 pub type Readiness = Arc<dyn Fn() -> bool + Send + Sync>;
+/// What of this process is dead, if anything is.
+pub type Liveness = Arc<dyn Fn() -> Option<&'static str> + Send + Sync>;
+
+/// What a kubelet asks.
+#[derive(Clone)]
+pub struct Probes {
+    pub ready: Readiness,
+    pub fault: Liveness,
+}
+
+impl std::fmt::Debug for Probes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Probes").finish_non_exhaustive()
+    }
+}
 
 /// Listens until told to stop.
 ///
@@ -37,16 +52,16 @@ pub type Readiness = Arc<dyn Fn() -> bool + Send + Sync>;
 pub async fn serve(
     address: SocketAddr,
     metrics: SharedMetrics,
-    ready: Readiness,
+    probes: Probes,
     stop: CancellationToken,
 ) -> std::io::Result<SocketAddr> {
     let listener = TcpListener::bind(address).await?;
     let bound = listener.local_addr()?;
-    tokio::spawn(accept(listener, metrics, ready, stop));
+    tokio::spawn(accept(listener, metrics, probes, stop));
     Ok(bound)
 }
 
-async fn accept(listener: TcpListener, metrics: SharedMetrics, ready: Readiness, stop: CancellationToken) {
+async fn accept(listener: TcpListener, metrics: SharedMetrics, probes: Probes, stop: CancellationToken) {
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     loop {
         let accepted = tokio::select! {
@@ -59,18 +74,18 @@ async fn accept(listener: TcpListener, metrics: SharedMetrics, ready: Readiness,
             continue;
         };
         if let Ok(place) = places.clone().try_acquire_owned() {
-            let (metrics, ready) = (metrics.clone(), ready.clone());
+            let (metrics, probes) = (metrics.clone(), probes.clone());
             tokio::spawn(async move {
                 let _place = place;
-                let _ = tokio::time::timeout(CONNECTION_DEADLINE, connection(stream, metrics, ready)).await;
+                let _ = tokio::time::timeout(CONNECTION_DEADLINE, connection(stream, metrics, probes)).await;
             });
         }
     }
 }
 
-async fn connection(stream: TcpStream, metrics: SharedMetrics, ready: Readiness) {
+async fn connection(stream: TcpStream, metrics: SharedMetrics, probes: Probes) {
     let service = service_fn(move |request: Request<Incoming>| {
-        let answer = answer(&request, &metrics, &ready);
+        let answer = answer(&request, &metrics, &probes);
         async move { Ok::<_, Infallible>(answer) }
     });
     // without a timer hyper's header deadline is silently off
@@ -84,7 +99,7 @@ async fn connection(stream: TcpStream, metrics: SharedMetrics, ready: Readiness)
     }
 }
 
-fn answer(request: &Request<Incoming>, metrics: &SharedMetrics, ready: &Readiness) -> Response<Full<Bytes>> {
+fn answer(request: &Request<Incoming>, metrics: &SharedMetrics, probes: &Probes) -> Response<Full<Bytes>> {
     let text = |status, kind, body: String| {
         let mut response = Response::new(Full::new(Bytes::from(body)));
         *response.status_mut() = status;
@@ -100,8 +115,11 @@ fn answer(request: &Request<Incoming>, metrics: &SharedMetrics, ready: &Readines
             Ok(body) => text(StatusCode::OK, METRICS, body),
             Err(_) => text(StatusCode::INTERNAL_SERVER_ERROR, PLAIN, "metrics could not be rendered\n".into()),
         },
-        "/healthz" => text(StatusCode::OK, PLAIN, "ok\n".into()),
-        "/readyz" if ready() => text(StatusCode::OK, PLAIN, "ok\n".into()),
+        "/healthz" => match (probes.fault)() {
+            None => text(StatusCode::OK, PLAIN, "ok\n".into()),
+            Some(fault) => text(StatusCode::SERVICE_UNAVAILABLE, PLAIN, format!("{fault}\n")),
+        },
+        "/readyz" if (probes.ready)() => text(StatusCode::OK, PLAIN, "ok\n".into()),
         "/readyz" => text(StatusCode::SERVICE_UNAVAILABLE, PLAIN, "the resources were not listed yet\n".into()),
         _ => text(StatusCode::NOT_FOUND, PLAIN, "/metrics, /healthz, /readyz\n".into()),
     }

@@ -2,8 +2,9 @@
 
 mod support;
 
+use kagiban_crds::HostName;
 use kagiban_crds::host_api::RefusalReason;
-use kagiban_operator::agent_api::{AgentError, ClientIdentity, HostApi};
+use kagiban_operator::agent_api::{AgentError, ClientIdentity, HostApi, Reach};
 use rcgen::ExtendedKeyUsagePurpose;
 use support::host::{Host, Manner};
 use support::lock;
@@ -20,7 +21,16 @@ fn api(host: &Host, client: &Pair, trust: &Authority) -> HostApi {
         ClientIdentity::from_pem(client.certificate.as_bytes(), client.key.as_bytes(), trust.pem().as_bytes())
             .expect("an identity");
     let agent = "powerchute".parse().expect("a name");
-    HostApi::new(&format!("https://{}", host.address), identity, agent).expect("an address")
+    HostApi::new(&format!("https://{}", host.address), &name(), agent, identity, reach("127.0.0.1"))
+        .expect("an address")
+}
+
+fn name() -> HostName {
+    "ups-01.example.com".parse().expect("a name")
+}
+
+fn reach(allowed: &str) -> Reach {
+    Reach::new(kagiban_operator::host_pattern::list(allowed).expect("patterns"), Vec::new())
 }
 
 #[tokio::test]
@@ -47,7 +57,39 @@ async fn a_hostile_answer_is_classed_and_bounded() {
 async fn a_host_that_says_nothing_is_given_up() {
     let (authority, host) = host().await;
     lock(&host.state).manner = Manner::Silent;
-    assert_eq!(api(&host, &authority.client(), &authority).look().await, Err(AgentError::Timeout));
+    // the clock of this test runs ahead, and either deadline may end the call
+    let reason = api(&host, &authority.client(), &authority).look().await.map_err(|error| error.reason());
+    assert!(matches!(reason, Err("timeout" | "connect")), "{reason:?}");
+}
+
+/// Holds B4: a host that accepts and says nothing costs three seconds, and not the time that an answer may take.
+#[tokio::test]
+async fn a_host_that_accepts_and_says_nothing_is_given_up_soon() {
+    let (authority, host) = host().await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let silent = Host { address: listener.local_addr().expect("an address"), state: host.state.clone() };
+    let started = std::time::Instant::now();
+    let error = api(&silent, &authority.client(), &authority).look().await.expect_err("nobody answers");
+    assert_eq!(error, AgentError::Connect("no answer".into()));
+    assert!(started.elapsed() < std::time::Duration::from_secs(10), "{:?}", started.elapsed());
+}
+
+/// Holds B4: the second agent on a silent host is told what the first one has found out.
+#[tokio::test]
+async fn agents_of_one_silent_host_share_its_silence() {
+    let (authority, host) = host().await;
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let gone = Host { address: listener.local_addr().expect("an address"), state: host.state.clone() };
+    drop(listener);
+    let endpoints = kagiban_operator::agent_api::Endpoints::default();
+    let shared = |host: &Host| api(host, &authority.client(), &authority).sharing(endpoints.at("fleet", "https://a"));
+    assert_eq!(shared(&gone).look().await.map_err(|error| error.reason()).err(), Some("connect"));
+    let second = shared(&host).look().await.expect_err("not asked");
+    assert_eq!(
+        (second.reason(), second.to_string().as_str()),
+        ("not_asked", "the host cannot be connected to: connection refused")
+    );
+    assert_eq!(lock(&host.state).asked, Vec::<String>::new());
 }
 
 #[tokio::test]
@@ -114,6 +156,28 @@ async fn a_closed_port_is_a_connection_that_was_refused() {
     assert_eq!(error, AgentError::Connect("connection refused".into()));
 }
 
+/// Holds B2: the address that is connected to is judged, and the host is known by its own name, not by the address.
+#[tokio::test]
+async fn a_host_is_not_contacted_where_no_host_should_be_and_must_have_its_own_name() {
+    let (authority, host) = host().await;
+    let client = authority.client();
+    let identity =
+        ClientIdentity::from_pem(client.certificate.as_bytes(), client.key.as_bytes(), authority.pem().as_bytes())
+            .expect("an identity");
+    let agent = || "powerchute".parse().expect("a name");
+    for url in [format!("https://{}", host.address), format!("https://localhost:{}", host.address.port())] {
+        let api = HostApi::new(&url, &name(), agent(), identity.clone(), Reach::default()).expect("an address");
+        let error = api.look().await.expect_err("loopback is no host");
+        assert!(matches!(error, AgentError::NotAllowed { .. }), "{url}: {error}");
+    }
+    let other = "ups-02.example.com".parse().expect("a name");
+    let url = format!("https://{}", host.address);
+    let api = HostApi::new(&url, &other, agent(), identity, reach("127.0.0.1")).expect("an address");
+    let error = api.look().await.expect_err("another host is there");
+    assert_eq!(error, AgentError::Tls("the host's certificate is for another name".into()));
+    assert_eq!(lock(&host.state).asked, Vec::<String>::new());
+}
+
 #[test]
 fn only_a_plain_https_address_is_taken() {
     let authority = Authority::new("mutual");
@@ -121,7 +185,8 @@ fn only_a_plain_https_address_is_taken() {
     let identity =
         ClientIdentity::from_pem(client.certificate.as_bytes(), client.key.as_bytes(), authority.pem().as_bytes())
             .expect("an identity");
-    let taken = |url: &str| HostApi::new(url, identity.clone(), "powerchute".parse().expect("a name")).is_ok();
+    let agent = || "powerchute".parse().expect("a name");
+    let taken = |url: &str| HostApi::new(url, &name(), agent(), identity.clone(), Reach::default()).is_ok();
     for url in
         ["https://a.example.com", "https://a.example.com:9995", "https://192.0.2.1:1", "https://[2001:db8::1]:9995"]
     {

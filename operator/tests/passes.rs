@@ -6,16 +6,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kagiban_crds::Epoch;
-use kagiban_crds::host_api::{PowerState, RefusalReason, RotationState};
-use kagiban_crds::resource::{FINALIZER, ManagedAgentCertificate};
+use kagiban_crds::host_api::{PowerState, RefusalReason, RotationState, Sighting};
+use kagiban_crds::resource::{BlockedBy, FINALIZER, ManagedAgentCertificate};
 use kagiban_operator::act::AgentClient;
+use kagiban_operator::agent_api::Reach;
 use kagiban_operator::cluster::{Cluster, ClusterError};
 use kagiban_operator::decide::Policy;
+use kagiban_operator::fleet::Fleet;
 use kagiban_operator::leader::Leadership;
 use kagiban_operator::ledger::Ledger;
 use kagiban_operator::metrics::Metrics;
 use kagiban_operator::reconcile::{Context, pass};
-use kube::runtime::reflector;
 use serde_json::json;
 use support::cluster::FakeCluster;
 use support::host::{Host, Manner};
@@ -36,9 +37,13 @@ impl Stage {
         let host = Host::start(&mutual, mutual.server()).await;
         let client = mutual.client();
         let pem = mutual.pem();
-        cluster.secret("fleet-client", &[("tls.crt", &client.certificate), ("tls.key", &client.key), ("ca.crt", &pem)]);
+        cluster.secret(
+            "fleet-client",
+            "client-tls",
+            &[("tls.crt", &client.certificate), ("tls.key", &client.key), ("ca.crt", &pem)],
+        );
         let fleet = Authority::new("fleet");
-        cluster.secret("fleet-ca", &[("tls.crt", &fleet.pem()), ("tls.key", &fleet.key_pem)]);
+        cluster.secret("fleet-ca", "issuer", &[("tls.crt", &fleet.pem()), ("tls.key", &fleet.key_pem)]);
         cluster.put(&resource(&format!("https://{}", host.address)));
         let context = context(&cluster);
         Self { cluster, host, context }
@@ -68,6 +73,11 @@ impl Stage {
         self.context = context(&self.cluster);
     }
 
+    fn annotate(&self, secret: &str, annotation: &str, value: &str) {
+        let mut state = lock(&self.cluster.state);
+        state.secrets.get_mut(secret).expect("a Secret")["metadata"]["annotations"][annotation] = json!(value);
+    }
+
     fn condition(&self, kind: &str) -> String {
         let status = self.cluster.mac().status.unwrap_or_default();
         let found = status.conditions.iter().find(|condition| condition.type_ == kind);
@@ -78,11 +88,11 @@ impl Stage {
 fn context(cluster: &FakeCluster) -> Context {
     let metrics = Arc::new(Metrics::new(None));
     let connection = Cluster::new(cluster.client.clone(), metrics.clone(), "test".into());
-    let (store, _) = reflector::store();
+    let reach = Reach::new(vec!["127.0.0.0/8".parse().expect("a range")], Vec::new());
     Context {
-        agents: AgentClient::new(connection.clone(), metrics.clone()),
+        agents: AgentClient::new(connection.clone(), metrics.clone(), reach),
         cluster: connection,
-        store,
+        fleet: Arc::new(Fleet::default()),
         ledger: Ledger::default(),
         leadership: Leadership::alone(Epoch(5)),
         policy: Policy::default(),
@@ -269,18 +279,18 @@ async fn a_resource_that_lost_its_status_adopts_the_leaf_on_the_host() {
 #[tokio::test]
 async fn another_ca_or_another_password_under_the_same_name_rotates_once() {
     let mut stage = Stage::set().await;
-    stage.cluster.secret("store", &[("password", "first")]);
+    stage.cluster.secret("store", "keystore-password", &[("password", "first")]);
     stage.cluster.change(|mac| mac["spec"]["keystore"] = json!({"passwordSecretRef": {"name": "store"}}));
     stage.settle().await;
     assert_eq!(stage.condition("Ready"), "True Verified");
     let fleet = Authority::new("fleet");
-    stage.cluster.secret("fleet-ca", &[("tls.crt", &fleet.pem()), ("tls.key", &fleet.key_pem)]);
+    stage.cluster.secret("fleet-ca", "issuer", &[("tls.crt", &fleet.pem()), ("tls.key", &fleet.key_pem)]);
     // what was read of Secrets is kept for a while: another process has nothing
     stage.restart();
     stage.settle().await;
     assert_eq!(stage.condition("Ready"), "True Verified");
     assert_eq!(stage.host.changes().len(), 4, "rotated for the CA");
-    stage.cluster.secret("store", &[("password", "second")]);
+    stage.cluster.secret("store", "keystore-password", &[("password", "second")]);
     stage.restart();
     stage.settle().await;
     assert_eq!(stage.host.changes().len(), 6, "rotated for the password");
@@ -305,6 +315,64 @@ async fn a_process_that_does_not_lead_changes_nothing() {
     assert_eq!(stage.host.changes(), Vec::<String>::new());
 }
 
+/// Holds B13: what others write into the status causes no write at rest, and what stands where we write nothing goes once.
+#[tokio::test]
+async fn what_others_write_into_the_status_is_left_or_put_right_once() {
+    let stage = Stage::set().await;
+    stage.settle().await;
+    let _ = stage.cluster.writes();
+    let theirs = json!({
+        "type": "example.com/Seen", "status": "True", "reason": "X", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z",
+    });
+    lock(&stage.cluster.state).foreign = json!({"conditions": [theirs], "blockedBy": "OnBattery"});
+    stage.cluster.change(|mac| {
+        mac["status"]["blockedBy"] = json!("OnBattery");
+        mac["status"]["conditions"].as_array_mut().expect("conditions").push(theirs);
+    });
+    stage.settle().await;
+    let status = stage.cluster.mac().status.unwrap_or_default();
+    assert_eq!((status.blocked_by, status.conditions.len()), (None, 7));
+    assert_eq!(stage.cluster.writes().len(), 2, "applied, and taken away");
+    stage.settle().await;
+    assert_eq!(stage.cluster.writes(), Vec::<String>::new());
+}
+
+/// Holds B8: a host that says the same in other words at every look causes no more than a few writes.
+#[tokio::test]
+async fn a_host_that_varies_its_words_causes_few_writes() {
+    let stage = Stage::set().await;
+    stage.settle().await;
+    let _ = stage.cluster.writes();
+    for number in 0..60 {
+        let message = format!("attempt {number} failed");
+        lock(&stage.host.state).report.served = Sighting::Unseen { reason: "timeout".into(), message };
+        pass(&stage.cluster.mac(), &stage.context).await.expect("the API server answers");
+    }
+    let writes = stage.cluster.writes();
+    assert!(writes.len() <= 5, "{} writes: {writes:#?}", writes.len());
+}
+
+/// Holds B8: a host whose power flips causes a bounded number of writes and events.
+#[tokio::test]
+async fn a_host_whose_power_flips_causes_a_bounded_number_of_writes() {
+    let stage = Stage::set().await;
+    stage.settle().await;
+    stage.cluster.change(|mac| mac["metadata"]["annotations"] = json!({"kagiban.dev/rotate": "now"}));
+    let _ = stage.cluster.writes();
+    for number in 0..100 {
+        let state = if number % 2 == 0 { PowerState::OnBattery } else { PowerState::LowBattery };
+        lock(&stage.host.state).report.power.state = state;
+        pass(&stage.cluster.mac(), &stage.context).await.expect("the API server answers");
+    }
+    let writes = stage.cluster.writes();
+    assert!(writes.len() <= 20, "{} writes: {writes:#?}", writes.len());
+    lock(&stage.host.state).report.power.state = PowerState::Mains;
+    stage.settle().await;
+    assert_eq!(stage.condition("Ready"), "True Verified", "a rotation is held up by no bound");
+    let generation = stage.cluster.mac().status.and_then(|status| status.rotation).map(|rotation| rotation.generation);
+    assert_eq!(generation, Some(2));
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_api_server_that_hangs_ends_the_pass_in_time() {
     let stage = Stage::set().await;
@@ -317,11 +385,73 @@ async fn an_api_server_that_hangs_ends_the_pass_in_time() {
 #[tokio::test]
 async fn no_secret_is_in_what_the_operator_writes() {
     let stage = Stage::set().await;
-    stage.cluster.secret("store", &[("password", "canary-4711\n")]);
+    stage.cluster.secret("store", "keystore-password", &[("password", "canary-4711\n")]);
     stage.cluster.change(|mac| mac["spec"]["keystore"] = json!({"passwordSecretRef": {"name": "store"}}));
     stage.settle().await;
     assert_eq!(stage.condition("Ready"), "True Verified");
     let state = lock(&stage.cluster.state);
     let written = format!("{}{:?}", state.mac, state.events);
     assert!(!written.contains("canary-4711") && !written.contains("PRIVATE KEY"));
+}
+
+/// Holds B2: a resource cannot have a Secret sent or used for what it is not for, nor for whom it is not.
+#[tokio::test]
+async fn a_secret_is_neither_sent_nor_used_for_what_it_does_not_say() {
+    type Change = fn(&Stage);
+    let changes: [(&str, Change); 8] = [
+        ("the CA's key as a password", |stage| {
+            let reference = json!({"passwordSecretRef": {"name": "fleet-ca", "key": "tls.key"}});
+            stage.cluster.change(|mac| mac["spec"]["keystore"] = reference);
+        }),
+        ("a password for another host", |stage| {
+            stage.cluster.secret("store", "keystore-password", &[("password", "canary-4711")]);
+            stage.annotate("store", "kagiban.dev/allowed-hosts", "ups-02.example.com");
+            stage.cluster.change(|mac| mac["spec"]["keystore"] = json!({"passwordSecretRef": {"name": "store"}}));
+        }),
+        ("a password by a client Secret of somebody else", |stage| {
+            stage.cluster.secret("store", "keystore-password", &[("password", "canary-4711")]);
+            stage.annotate("store", "kagiban.dev/allowed-clients", "another");
+            stage.cluster.change(|mac| mac["spec"]["keystore"] = json!({"passwordSecretRef": {"name": "store"}}));
+        }),
+        ("a leaf for another name", |stage| {
+            stage.cluster.change(|mac| mac["spec"]["certificate"]["dnsNames"] = json!(["ups-02.example.com"]));
+        }),
+        ("a leaf for an address", |stage| {
+            stage.cluster.change(|mac| mac["spec"]["certificate"]["ipAddresses"] = json!(["192.0.2.1"]));
+        }),
+        ("a leaf by a client Secret of somebody else", |stage| {
+            stage.annotate("fleet-ca", "kagiban.dev/allowed-clients", "another");
+        }),
+        ("a host that the client Secret is not for", |stage| {
+            stage.annotate("fleet-client", "kagiban.dev/allowed-hosts", "ups-02.example.com");
+        }),
+        ("a client Secret without a label", |stage| {
+            lock(&stage.cluster.state).secrets.get_mut("fleet-client").expect("a Secret")["metadata"]["labels"] =
+                json!({});
+        }),
+    ];
+    for (what, change) in changes {
+        let stage = Stage::set().await;
+        change(&stage);
+        stage.settle().await;
+        let status = stage.cluster.mac().status.unwrap_or_default();
+        assert_eq!(status.blocked_by, Some(BlockedBy::NotGranted), "{what}");
+        assert_eq!(stage.condition("Stalled"), "True NotGranted", "{what}");
+        let host = lock(&stage.host.state);
+        assert!(host.chain.is_none(), "{what}: a leaf was delivered");
+        assert!(!host.bodies.contains("PRIVATE KEY") && !host.bodies.contains("canary-4711"), "{what}: it was sent");
+    }
+}
+
+/// Holds B2: what a name in a spec leads to in the API server's path is one Secret of the namespace, and nothing else.
+#[tokio::test]
+async fn a_name_with_a_path_in_it_is_asked_of_nobody() {
+    let stage = Stage::set().await;
+    stage
+        .cluster
+        .change(|mac| mac["spec"]["api"]["hostApi"]["tlsSecretRef"]["name"] = json!("../../kube-system/secrets/x"));
+    stage.settle().await;
+    assert_eq!(stage.condition("Ready"), "False SecretUnavailable");
+    let state = lock(&stage.cluster.state);
+    assert!(state.reads.iter().all(|read| !read.contains("kube-system")), "{:?}", state.reads);
 }

@@ -15,9 +15,11 @@ pub const OPERATOR_NAME: &str = "kagiban-operator.fleet.example.com";
 /// The resource in `examples/quickstart`, its host, and the Secrets that it names.
 pub const RESOURCE: &str = "ups-01-powerchute";
 pub const HOST: &str = "ups-01.example.com";
-const ISSUER_SECRET: &str = "fleet-ca";
+pub const ISSUER_SECRET: &str = "fleet-ca";
 pub const CLIENT_SECRET: &str = "fleet-client";
-const PASSWORD_SECRET: &str = "powerchute-store";
+/// Whom they are for: the fleet's hosts, and this machine, on which the tests have them.
+const ALLOWED_HOSTS: &str = "*.example.com, 127.0.0.1";
+pub const PASSWORD_SECRET: &str = "powerchute-store";
 
 /// The authorities of a fleet.
 #[derive(Debug)]
@@ -49,21 +51,28 @@ impl Fleet {
         self.transport.issue(&[OPERATOR_NAME], Purpose::Client, Validity::Now)
     }
 
-    /// The three Secrets that the example names.
+    /// The three Secrets that the example names, each with what it may be used for and for whom.
     pub fn apply_secrets(&self, kubectl: &Kubectl, store_password: &str) -> Result<()> {
         let issuer = &self.issuer.identity;
         let client = self.client_identity()?;
         let tls = |identity: &Identity| json!({"tls.crt": identity.certificate, "tls.key": identity.key});
         let mut client_data = tls(&client);
         client_data["ca.crt"] = json!(self.transport.identity.certificate);
-        for (name, kind, data) in [
-            (ISSUER_SECRET, "kubernetes.io/tls", tls(issuer)),
-            (CLIENT_SECRET, "kubernetes.io/tls", client_data),
-            (PASSWORD_SECRET, "Opaque", json!({"password": store_password})),
+        for (name, purpose, kind, data) in [
+            (ISSUER_SECRET, "issuer", "kubernetes.io/tls", tls(issuer)),
+            (CLIENT_SECRET, "client-tls", "kubernetes.io/tls", client_data),
+            (PASSWORD_SECRET, "keystore-password", "Opaque", json!({"password": store_password})),
         ] {
-            let secret = json!({
-                "apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "type": kind, "stringData": data,
+            let metadata = json!({
+                "name": name,
+                "labels": {"kagiban.dev/purpose": purpose},
+                "annotations": {
+                    "kagiban.dev/allowed-hosts": ALLOWED_HOSTS,
+                    "kagiban.dev/allowed-clients": CLIENT_SECRET,
+                },
             });
+            let secret =
+                json!({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "type": kind, "stringData": data});
             // Not `apply`: it would keep a copy of the data in an annotation.
             kubectl.run_with_input(&["create", "-f", "-"], &secret.to_string())?;
         }
@@ -100,6 +109,12 @@ pub fn install_rbac(kubectl: &Kubectl, namespace: &str) -> Result<()> {
         let namespaced = item["kind"] == "Role" || item["kind"] == "RoleBinding";
         if namespaced {
             item["metadata"]["namespace"] = json!(namespace);
+        }
+        for rule in item["rules"].as_array_mut().into_iter().flatten() {
+            if rule["resourceNames"] == json!(["kagiban-operator"]) {
+                // the Lease of an operator for this namespace alone
+                rule["resourceNames"] = json!(["kagiban-operator", format!("kagiban-operator-{namespace}")]);
+            }
         }
         items.push(item);
     }

@@ -1,6 +1,7 @@
 //! The CRD in a real API server: what it takes, what it refuses and with which words, and what `kubectl` makes of it.
 
 use anyhow::{Context, Result, ensure};
+use kagiban_crds::resource::ManagedAgentCertificateSpec;
 use kagiban_tests::control_plane::ControlPlane;
 use kagiban_tests::kubectl::Kubectl;
 use serde_json::{Value, json};
@@ -111,6 +112,343 @@ fn what_may_be_written_is_accepted_and_gets_its_defaults() -> Result<()> {
         ensure!(created["spec"]["keystore"]["onUnreadable"].is_string(), "no default for onUnreadable: {created}");
     }
     Ok(())
+}
+
+/// Where it is changed, what is refused with which words, and the neighbour that is taken.
+type Pair = (&'static str, Value, &'static str, Value);
+
+fn pairs() -> Vec<Pair> {
+    let url = "/spec/api/hostApi/url";
+    let names = "/spec/certificate/dnsNames";
+    let addresses = "/spec/certificate/ipAddresses";
+    let key = "/spec/certificate/privateKey";
+    let keystore = "/spec/keystore";
+    let long = |length: usize| "a".repeat(length);
+    vec![
+        (addresses, json!(["not-an-ip"]), "each must be an IP address", json!(["192.0.2.1"])),
+        (addresses, json!(["::ffff:192.0.2.1"]), "each must be an IP address", json!(["2001:db8::1"])),
+        (addresses, json!(["192.0.2.1", "192.0.2.1"]), "stands there twice", json!(["192.0.2.1", "192.0.2.2"])),
+        (addresses, json!(["2001:db8::1", "2001:DB8:0::1"]), "stands there twice", json!(["2001:DB8:0::1"])),
+        (url, json!("https://ups-01.example.com:0"), "1 to 65535", json!("https://ups-01.example.com:1")),
+        (url, json!("https://ups-01.example.com:99999"), "1 to 65535", json!("https://ups-01.example.com:65535")),
+        (url, json!("https://[::::]:9995"), "must be an IPv6 address", json!("https://[::1]:9995")),
+        (url, json!("https://192.0.2.256"), "must be an IP address", json!("https://192.0.2.255")),
+        (url, json!("https://ups-01.12:9995"), "must be an IP address", json!("https://12.ups-01:9995")),
+        (url, json!(format!("https://{}", long(64))), "should match", json!(format!("https://{}", long(63)))),
+        (names, json!([long(100)]), "should match", json!([long(63)])),
+        (names, json!(["192.0.2.1"]), "it belongs in ipAddresses", json!(["192.0.2.1.example.com"])),
+        (names, json!(["a.example.com", "a.example.com"]), "stands there twice", json!(["a.example.com"])),
+        (names, json!(["*.com"]), "at least two labels", json!(["*.example.com"])),
+        (keystore, json!({"alias": "a\nb"}), "no line ends", json!({"alias": "securekey"})),
+        (keystore, json!({"alias": "a\0b"}), "no control characters", json!({"alias": "securekey"})),
+        (keystore, json!({"alias": "other"}), "securekey only", json!({"alias": "securekey"})),
+        (keystore, json!({"format": "PEM"}), "PowerChute reads no PEM", json!({"format": "PKCS12"})),
+        (
+            keystore,
+            json!({"passwordSecretRef": {"name": "../kube-system/x"}}),
+            "should match",
+            json!({"passwordSecretRef": {"name": "kube-system.x"}}),
+        ),
+        (
+            keystore,
+            json!({"passwordSecretRef": {"name": "x", "key": "a/b"}}),
+            "should match",
+            json!({"passwordSecretRef": {"name": "x", "key": "a_b.C-1"}}),
+        ),
+        ("/spec/issuerRef/name", json!("../kube-system/x"), "should match", json!("fleet.ca-1")),
+        ("/spec/api/hostApi/tlsSecretRef/name", json!("a?b"), "should match", json!("a.b")),
+        (key, json!({"algorithm": "ECDSA", "size": 521}), "256 or 384 for ECDSA", json!({"algorithm": "ECDSA"})),
+    ]
+}
+
+/// Holds B15, and of B17 that `algorithm: ECDSA` needs no size.
+#[test]
+fn what_no_host_can_be_asked_is_refused_with_its_reason_and_its_neighbour_is_taken() -> Result<()> {
+    let kubectl = in_new_namespace("crd-pairs")?;
+    for (pointer, refused, words, taken) in pairs() {
+        let shown = format!("{pointer} = {refused}");
+        let error =
+            try_create(&kubectl, &with(pointer, refused)).err().with_context(|| format!("{shown} was accepted"))?;
+        ensure!(format!("{error:#}").contains(words), "{shown}: {error:#}");
+        let shown = format!("{pointer} = {taken}");
+        try_create(&kubectl, &with(pointer, taken)).with_context(|| shown)?;
+    }
+    Ok(())
+}
+
+/// Edges of every field: at the limit, one beyond it, and what only one of two readers might take.
+fn edges() -> Vec<(&'static str, Vec<Value>)> {
+    let text = |texts: &[&str]| texts.iter().map(|text| json!(text)).collect::<Vec<_>>();
+    let long = |length: usize| "a".repeat(length);
+    let durations = [
+        "1h",
+        "59m59s",
+        "60m",
+        "3600s",
+        "1.5h",
+        "-1h",
+        "+1h",
+        "1us",
+        "1ms",
+        "1e3h",
+        "1d",
+        "0",
+        "0h",
+        "h",
+        "1",
+        "",
+        " 1h",
+        "1h ",
+        "1h\n",
+        "1h1h",
+        "30m1h",
+        "1H",
+        "00001h",
+        "0000001h",
+        "876000h",
+        "876001h",
+        "876000h1s",
+        "900000h",
+        "999999h",
+        "9999999m",
+        "99999999m",
+        "999999999s",
+        "9999999999s",
+        "999999h9999999m",
+        "1h60m",
+        "2540400h10m10s",
+        "∞h",
+        "１h",
+    ];
+    let lists = |items: &[&[&str]]| items.iter().map(|item| json!(item)).collect::<Vec<_>>();
+    let numbered = |count: usize| json!((0..count).map(|i| format!("a{i}.example.com")).collect::<Vec<_>>());
+    let addressed = |count: usize| json!((0..count).map(|i| format!("192.0.2.{i}")).collect::<Vec<_>>());
+    let subdomains = [
+        "a",
+        "A",
+        "a_b",
+        "a.b",
+        "a..b",
+        ".a",
+        "a.",
+        "-a",
+        "a-",
+        "a/b",
+        "..",
+        "a b",
+        "a\0",
+        "a\n",
+        "ä",
+        "",
+        "1",
+        "192.0.2.1",
+    ];
+    let hosts: Vec<Value> = text(&subdomains).into_iter().chain([json!(long(63)), json!(long(64))]).collect();
+    let secrets: Vec<Value> =
+        text(&subdomains).into_iter().chain([json!(long(64)), json!(long(253)), json!(long(254))]).collect();
+    vec![
+        ("/spec/host", hosts.clone()),
+        ("/spec/agent/name", [hosts, text(&["a.b"])].concat()),
+        ("/spec/agent/product", text(&["tls-service", "TLS-Service", ""])),
+        ("/spec/issuerRef/name", secrets.clone()),
+        ("/spec/issuerRef/kind", text(&["CASecret", "casecret", ""])),
+        ("/spec/api/hostApi/tlsSecretRef/name", secrets.clone()),
+        (
+            "/spec/api/hostApi/url",
+            text(&[
+                "https://a",
+                "https://a:1",
+                "https://a:0",
+                "https://a:00001",
+                "https://a:65535",
+                "https://a:65536",
+                "https://a:",
+                "https://a:x",
+                "https://",
+                "https://A",
+                "HTTPS://a",
+                "http://a",
+                "https://a/",
+                "https://a?",
+                "https://a#",
+                "https://u@a",
+                "https://a.",
+                "https://a..b",
+                "https://192.0.2.1",
+                "https://192.0.2.01",
+                "https://192.0.2",
+                "https://1",
+                "https://a.1",
+                "https://0x7f.1",
+                "https://[::]",
+                "https://[::1]:1",
+                "https://[::1",
+                "https://::1",
+                "https://[]",
+                "https://[192.0.2.1]",
+                "https://[::ffff:192.0.2.1]",
+                "https://[1:2:3:4:5:6:7:8]",
+                "https://[1:2:3:4:5:6:7:8:9]",
+                "https://[fe80::1%25eth0]",
+                "https://[::1]x",
+                "https://[::1]:99999",
+                "https://[::A]",
+                "https://a:1\n",
+            ]),
+        ),
+        (
+            "/spec/certificate/dnsNames",
+            [
+                lists(&[
+                    &[],
+                    &["a"],
+                    &["*"],
+                    &["*."],
+                    &["*.a"],
+                    &["*.a.b"],
+                    &["*.*.a"],
+                    &["a.*.b"],
+                    &["A"],
+                    &["a."],
+                    &["a_b"],
+                    &["a", "b", "a"],
+                    &["192.0.2.1"],
+                    &["a.1"],
+                    &["1.a"],
+                    &["::1"],
+                    &["a b"],
+                    &[""],
+                    &["*.a.1"],
+                ]),
+                vec![numbered(32), numbered(33), json!([long(63)]), json!([long(64)])],
+            ]
+            .concat(),
+        ),
+        (
+            "/spec/certificate/ipAddresses",
+            [
+                lists(&[
+                    &[],
+                    &["192.0.2.1"],
+                    &["192.0.2.01"],
+                    &["192.0.2"],
+                    &["::"],
+                    &["::1"],
+                    &["::FFFF:1"],
+                    &["::ffff:1.2.3.4"],
+                    &["::1.2.3.4"],
+                    &["fe80::1%eth0"],
+                    &["[::1]"],
+                    &["::1", "0:0::1"],
+                    &["a"],
+                    &[""],
+                    &["192.0.2.1/32"],
+                ]),
+                vec![addressed(16), addressed(17)],
+            ]
+            .concat(),
+        ),
+        ("/spec/certificate/duration", text(&durations)),
+        ("/spec/certificate/renewBefore", [text(&durations), text(&["5m", "4m59s", "2159h59m", "2160h"])].concat()),
+        (
+            "/spec/certificate/renewBeforePercentage",
+            [json!(0), json!(1), json!(90), json!(91), json!(256), json!(-1), json!(1.5), json!("1")].to_vec(),
+        ),
+        (
+            "/spec/certificate/privateKey",
+            [
+                json!({}),
+                json!({"size": 2048}),
+                json!({"size": 256}),
+                json!({"size": 0}),
+                json!({"size": -1}),
+                json!({"size": 65536}),
+                json!({"size": 70000}),
+                json!({"algorithm": "ECDSA"}),
+                json!({"algorithm": "rsa"}),
+                json!({"algorithm": "ECDSA", "size": 384}),
+                json!({"algorithm": "ECDSA", "size": 2048}),
+                json!({"custody": "Host"}),
+                json!({"custody": "Operator"}),
+            ]
+            .to_vec(),
+        ),
+        (
+            "/spec/keystore",
+            [
+                json!({}),
+                json!({"format": "JKS"}),
+                json!({"format": "jks"}),
+                json!({"format": "PEM"}),
+                json!({"alias": ""}),
+                json!({"alias": "a b"}),
+                json!({"alias": "鍵"}),
+                json!({"alias": "a\tb"}),
+                json!({"alias": "a\u{85}b"}),
+                json!({"alias": "a\u{a0}b"}),
+                json!({"alias": "a\u{202e}b"}),
+                json!({"alias": "a\u{200d}b"}),
+                json!({"alias": "a\u{feff}b"}),
+                json!({"alias": "😀"}),
+                json!({"alias": "a".repeat(128)}),
+                json!({"alias": "鍵".repeat(128)}),
+                json!({"alias": "鍵".repeat(129)}),
+                json!({"alias": "a", "format": "PEM"}),
+                json!({"onUnreadable": "Replace"}),
+                json!({"onUnreadable": "x"}),
+                json!({"passwordSecretRef": {"name": "a", "key": ""}}),
+                json!({"passwordSecretRef": {"name": "a", "key": "a b"}}),
+                json!({"passwordSecretRef": {"name": "a", "key": "a".repeat(253)}}),
+                json!({"passwordSecretRef": {"name": "a", "key": "a".repeat(254)}}),
+                json!({"passwordSecretRef": {}}),
+            ]
+            .into_iter()
+            .chain(secrets.into_iter().map(|name| json!({"passwordSecretRef": {"name": name}})))
+            .collect(),
+        ),
+        (
+            "/spec/rotation",
+            [json!({}), json!({"paused": true}), json!({"paused": "yes"}), json!({"nearExpiry": "Wait"})].to_vec(),
+        ),
+    ]
+}
+
+/// Holds B3: what one reader takes and the other does not would strand a resource.
+#[test]
+fn the_schema_and_the_operator_take_the_same() -> Result<()> {
+    let kubectl = in_new_namespace("crd-edges")?;
+    let mut differences = Vec::new();
+    for (product, pointers) in [("tls-service", edges()), ("powerchute-serial-shutdown", keystores(edges()))] {
+        for (pointer, value) in pointers.iter().flat_map(|(pointer, values)| values.iter().map(move |v| (pointer, v))) {
+            let mut object = with(pointer, value.clone());
+            if !pointer.starts_with("/spec/agent/product") {
+                object["spec"]["agent"]["product"] = json!(product);
+            }
+            if *pointer == "/spec/certificate/duration" || *pointer == "/spec/certificate/renewBeforePercentage" {
+                object["spec"]["certificate"].as_object_mut().context("an object")?.remove("renewBefore");
+            }
+            let read = ManagedAgentCertificateSpec::read(object["spec"].clone());
+            match try_create(&kubectl, &object) {
+                Ok(created) => {
+                    let created: Value = serde_json::from_str(&created)?;
+                    if let Err(error) = ManagedAgentCertificateSpec::read(created["spec"].clone()).and(read) {
+                        differences.push(format!("{pointer} = {value}: the API server takes it, we do not: {error}"));
+                    }
+                }
+                Err(error) if read.is_ok() => {
+                    differences.push(format!("{pointer} = {value}: we take it, the API server does not: {error:#}"));
+                }
+                Err(_) => {}
+            }
+        }
+    }
+    ensure!(differences.is_empty(), "{}", differences.join("\n"));
+    Ok(())
+}
+
+/// Only what has rules of its own per product.
+fn keystores(edges: Vec<(&'static str, Vec<Value>)>) -> Vec<(&'static str, Vec<Value>)> {
+    edges.into_iter().filter(|(pointer, _)| *pointer == "/spec/keystore").collect()
 }
 
 #[test]

@@ -17,7 +17,9 @@ pub struct GoDuration(Duration);
 #[error("a duration is written as hours, minutes and seconds, such as 2160h or 1h30m, and is at most 876000h")]
 pub struct DurationError;
 
-const PATTERN: &str = "^([0-9]{1,6}h)?([0-9]{1,8}m)?([0-9]{1,10}s)?$";
+/// No sum of them overflows the nanoseconds in which the API server counts.
+const PATTERN: &str = "^([0-9]{1,6}h)?([0-9]{1,7}m)?([0-9]{1,9}s)?$";
+const LONGEST_TEXT: usize = 20;
 const LONGEST: Duration = Duration::from_secs(876_000 * 3600);
 
 impl GoDuration {
@@ -36,16 +38,18 @@ impl FromStr for GoDuration {
     fn from_str(text: &str) -> Result<Self, DurationError> {
         let mut rest = text;
         let mut seconds = 0u64;
-        for (unit, factor) in [('h', 3600), ('m', 60), ('s', 1)] {
+        for (unit, factor, most_digits) in [('h', 3600, 6), ('m', 60, 7), ('s', 1, 9)] {
             if let Some((digits, after)) = rest.split_once(unit) {
-                let all_digits = !digits.is_empty() && digits.len() <= 10 && digits.bytes().all(|b| b.is_ascii_digit());
+                let all_digits =
+                    (1..=most_digits).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
                 let count: u64 = all_digits.then(|| digits.parse().ok()).flatten().ok_or(DurationError)?;
                 seconds = count.checked_mul(factor).and_then(|s| s.checked_add(seconds)).ok_or(DurationError)?;
                 rest = after;
             }
         }
         let duration = Duration::from_secs(seconds);
-        if text.is_empty() || !rest.is_empty() || duration > LONGEST { Err(DurationError) } else { Ok(Self(duration)) }
+        let fits = (2..=LONGEST_TEXT).contains(&text.len()) && rest.is_empty() && duration <= LONGEST;
+        if fits { Ok(Self(duration)) } else { Err(DurationError) }
     }
 }
 
@@ -84,7 +88,13 @@ impl JsonSchema for GoDuration {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({"type": "string", "minLength": 2, "maxLength": 20, "pattern": PATTERN})
+        json_schema!({
+            "type": "string", "minLength": 2, "maxLength": LONGEST_TEXT, "pattern": PATTERN,
+            "x-kubernetes-validations": [{
+                "rule": "duration(self) <= duration('876000h')",
+                "message": "a duration is at most 876000h",
+            }],
+        })
     }
 }
 
@@ -101,7 +111,22 @@ mod tests {
 
     #[test]
     fn what_is_no_duration_is_refused() {
-        for text in ["", "h", "90", "90d", "-1h", "1.5h", "30m1h", "1h 30m", "999999999999h", "876001h", "1hh"] {
+        for text in [
+            "",
+            "h",
+            "90",
+            "90d",
+            "-1h",
+            "1.5h",
+            "30m1h",
+            "1h 30m",
+            "999999999999h",
+            "876001h",
+            "1hh",
+            "876000h1s",
+            "1us",
+            "1e3h",
+        ] {
             assert_eq!(text.parse::<GoDuration>(), Err(DurationError), "{text}");
         }
     }

@@ -49,7 +49,7 @@ pub struct ManagedAgentCertificateStatus {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct LeafStatus {
-    #[schemars(with = "String")]
+    #[schemars(with = "String", regex(pattern = "^[0-9a-f]{64}$"))]
     pub sha256: LeafSha256,
     pub serial: String,
     pub issuer: String,
@@ -95,7 +95,7 @@ pub struct RotationStatus {
     #[schemars(with = "String", extend("format" = "date-time"))]
     pub started_at: Timestamp,
     /// Rotations in a row that failed, or that did not cure what they were started for; this one is counted.
-    #[schemars(with = "i64", range(min = 0))]
+    #[schemars(with = "i64", range(min = 0, max = 4_294_967_295_u32))]
     pub attempts: u32,
     /// What of the spec it was started with.
     pub request_digest: String,
@@ -165,8 +165,10 @@ pub enum BlockedBy {
     IssuerEnding,
     /// A Secret that the resource names is missing or is not what it should be.
     SecretUnavailable,
-    /// The host or the agent's name belongs to an older resource.
+    /// Another resource owns this agent of this host.
     Conflict,
+    /// A Secret does not say that it may be used for this, or the operator may not connect to that address.
+    NotGranted,
     /// The last attempt failed; the next one waits.
     BackingOff,
     /// Another leaf came back after each rotation that replaced it.
@@ -182,7 +184,7 @@ pub struct HistoryEntry {
     pub generation: u64,
     pub outcome: Outcome,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<String>")]
+    #[schemars(with = "Option<String>", regex(pattern = "^[0-9a-f]{64}$"))]
     pub sha256: Option<LeafSha256>,
     #[schemars(with = "String", extend("format" = "date-time"))]
     pub finished_at: Timestamp,

@@ -27,6 +27,8 @@ pub enum Work {
     ProbeNames,
     /// The name of an agent's endpoint in a rotation.
     RotationNames,
+    /// Whose sockets listen where an agent serves, and whether they have business with its key.
+    Listeners,
     /// The web configuration file and what it names.
     WebConfig,
     /// Certificate, key and CAs of the host API.
@@ -46,7 +48,7 @@ pub enum Work {
 }
 
 /// Every kind, with the most threads that it holds. A kind whose sources are many has more: each source that hangs holds one.
-const LIMITS: [(Work, usize); 16] = [
+const LIMITS: [(Work, usize); 17] = [
     (Work::Files, 12),
     (Work::Health, 4),
     (Work::Host, 4),
@@ -55,6 +57,7 @@ const LIMITS: [(Work, usize); 16] = [
     (Work::SourceNames, 8),
     (Work::ProbeNames, 8),
     (Work::RotationNames, 2),
+    (Work::Listeners, 2),
     (Work::WebConfig, 1),
     (Work::HostApiTls, 1),
     (Work::Reports, 4),
@@ -80,7 +83,7 @@ pub const MAX_THREADS: usize = {
 };
 
 /// A thread that hangs costs its stack, and a host that hangs altogether must still be looked at cheaply.
-const _: () = assert!(MAX_THREADS <= 64);
+const _: () = assert!(MAX_THREADS <= 72);
 
 static LANES: LazyLock<Vec<Lane>> =
     LazyLock::new(|| LIMITS.iter().map(|(work, limit)| Lane::new(work.as_str(), *limit)).collect());
@@ -125,6 +128,7 @@ impl Work {
             Self::SourceNames => "source_names",
             Self::ProbeNames => "probe_names",
             Self::RotationNames => "rotation_names",
+            Self::Listeners => "listeners",
             Self::WebConfig => "web_config",
             Self::HostApiTls => "host_api_tls",
             Self::Reports => "reports",

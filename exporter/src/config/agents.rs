@@ -67,6 +67,18 @@ pub struct EndpointConfig {
     /// Sent as SNI; by default the host part of the address.
     #[serde(default)]
     pub server_name: Option<String>,
+    /// The accounts, by name or number, that may listen there besides root and those that have a right of their own to read the
+    /// key: for a service that is handed its key, as by systemd's LoadCredential.
+    #[serde(default)]
+    pub accounts: Vec<Account>,
+}
+
+/// An account of this host.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+pub enum Account {
+    Id(u32),
+    Name(String),
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

@@ -28,7 +28,7 @@ use std::path::PathBuf;
 use kagiban_crds::HostName;
 use serde::Deserialize;
 
-pub use agents::AgentConfig;
+pub use agents::{Account, AgentConfig};
 pub use certificates::CertificateRule;
 pub use compat::CompatSet;
 pub use file::{ConfigError, WebFile, load, load_web, parse};

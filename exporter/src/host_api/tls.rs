@@ -45,7 +45,7 @@ pub(super) struct Served {
 pub enum TlsError {
     #[error(transparent)]
     File(#[from] FileError),
-    #[error("certificate, key and client CA were not read: {0}")]
+    #[error("certificate, key, client CA and revocation list were not read: {0}")]
     Blocked(#[from] Blocked),
     #[error("{}: holds no {what} as PEM", path.display())]
     Pem { path: PathBuf, what: &'static str },

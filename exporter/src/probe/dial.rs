@@ -24,6 +24,10 @@ pub(crate) struct Dialled {
     pub(crate) stream: TcpStream,
     pub(super) dns: Duration,
     pub(super) connect: Duration,
+    /// Who answers.
+    pub(super) peer: SocketAddr,
+    /// The connection does not leave this host.
+    pub(super) is_own_address: bool,
 }
 
 impl Endpoint {
@@ -68,7 +72,12 @@ pub(crate) async fn dial(endpoint: &Endpoint, names: Work, deadline: Instant) ->
     let dns = started.elapsed();
     let started = Instant::now();
     let stream = connect(endpoint, &addresses, deadline).await?;
-    Ok(Dialled { stream, dns, connect: started.elapsed() })
+    let connect = started.elapsed();
+    let failed = |source| ProbeError::Connect { address: endpoint.address.clone(), source };
+    let (own, peer) = (stream.local_addr().map_err(failed)?, stream.peer_addr().map_err(failed)?);
+    // To an address of its own, a host speaks from that address.
+    let is_own_address = peer.ip().to_canonical().is_loopback() || own.ip() == peer.ip();
+    Ok(Dialled { stream, dns, connect, peer, is_own_address })
 }
 
 async fn addresses(

@@ -1,6 +1,7 @@
 //! The handshake itself: everything that a server shows before it, or we, hang up.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,6 +40,10 @@ pub struct Handshake {
     /// The name that IANA registered, as `TLS13_AES_256_GCM_SHA384`; absent when the handshake did not come to its end.
     pub cipher: Option<String>,
     pub phases: Phases,
+    /// Who answered.
+    pub peer: SocketAddr,
+    /// Whether that is an address of this host.
+    pub is_own_address: bool,
     /// Whether the chain can be trusted for the expected name now; absent when there were no roots to ask.
     pub verdict: Option<Verdict>,
 }
@@ -86,7 +91,7 @@ pub(crate) async fn probe_for(
 ) -> Result<Handshake, ProbeError> {
     let deadline = Instant::now() + deadline;
     let name = endpoint.expected_name()?;
-    let Dialled { stream, dns, connect } = dial(endpoint, names, deadline).await?;
+    let Dialled { stream, dns, connect, peer, is_own_address } = dial(endpoint, names, deadline).await?;
 
     let started = Instant::now();
     let recorder = Arc::new(Recorder::new(Arc::new(aws_lc_rs::default_provider())));
@@ -108,6 +113,8 @@ pub(crate) async fn probe_for(
         tls_version: session.tls_version,
         cipher: session.cipher,
         phases,
+        peer,
+        is_own_address,
     })
 }
 

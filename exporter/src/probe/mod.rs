@@ -23,6 +23,7 @@ pub(crate) use dial::dial;
 pub use error::ProbeError;
 pub(crate) use handshake::probe_for;
 pub use handshake::{Handshake, Phases, probe, probe_against};
-pub use old_tls::{Greeting, OldVersion, greet};
+pub(crate) use old_tls::speaks_only_old_tls;
+pub use old_tls::{Greeting, OldTls, OldVersion, greet};
 pub use path::trusted_path;
 pub use roots::{Roots, RootsError, Verdict};

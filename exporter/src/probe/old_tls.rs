@@ -1,6 +1,7 @@
-//! Whether a server still speaks TLS 1.0 or 1.1. The TLS stack does not, so the first message is written by hand, and of
-//! the answer only what it begins with is read.
+//! Whether a server still speaks what the TLS stack does not: TLS 1.0 and 1.1, and TLS 1.2 without forward secrecy or with CBC.
+//! The first message is written by hand, and of the answer only what it begins with is read.
 
+use std::fmt;
 use std::time::Duration;
 
 use rustls::pki_types::ServerName;
@@ -17,6 +18,14 @@ use crate::blocking::Work;
 pub enum OldVersion {
     Tls10,
     Tls11,
+}
+
+/// What a server speaks that speaks nothing better.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OldTls {
+    Version(OldVersion),
+    /// TLS 1.2, but neither with ECDHE nor with an authenticated cipher.
+    Suites,
 }
 
 /// What a server says to a client that knows no later version.
@@ -47,6 +56,8 @@ const ALERT: u8 = 21;
 const HANDSHAKE: u8 = 22;
 const CLIENT_HELLO: u8 = 1;
 const SERVER_HELLO: u8 = 2;
+const TLS_1_0: u16 = 0x0301;
+const TLS_1_1: u16 = 0x0302;
 const TLS_1_2: u16 = 0x0303;
 
 /// What servers of that age can do: ECDHE, DHE and RSA key exchange with AES, 3DES and RC4, and the signal that
@@ -55,6 +66,14 @@ const CIPHER_SUITES: &[u16] = &[
     0xc009, 0xc00a, 0xc013, 0xc014, 0xc008, 0xc012, 0x0033, 0x0039, 0x0016, 0x0032, 0x0038, 0x002f, 0x0035, 0x000a,
     0x0005, 0x0004, 0x00ff,
 ];
+/// The same, and what TLS 1.2 brought besides ECDHE with GCM and ChaCha20: RSA and DHE with GCM, CBC with SHA-2.
+const OLD_SUITES_OF_TLS_1_2: &[u16] = &[
+    0xc023, 0xc024, 0xc027, 0xc028, 0xc009, 0xc00a, 0xc013, 0xc014, 0xc008, 0xc012, 0x009e, 0x009f, 0x0067, 0x006b,
+    0x0033, 0x0039, 0x0016, 0x009c, 0x009d, 0x003c, 0x003d, 0x002f, 0x0035, 0x000a, 0x0005, 0x0004, 0x00ff,
+];
+/// RSA with PKCS #1 or PSS padding and ECDSA, with SHA-256, SHA-384, SHA-512 and SHA-1: for the certificate.
+const SIGNATURE_ALGORITHMS: &[u16] =
+    &[0x0401, 0x0501, 0x0601, 0x0804, 0x0805, 0x0806, 0x0403, 0x0503, 0x0603, 0x0201, 0x0203];
 /// x25519, secp256r1, secp384r1, secp521r1.
 const GROUPS: &[u16] = &[0x001d, 0x0017, 0x0018, 0x0019];
 
@@ -63,9 +82,67 @@ const GROUPS: &[u16] = &[0x001d, 0x0017, 0x0018, 0x0019];
 /// # Errors
 /// When there is no connection, no answer in time, or one that is no TLS.
 pub async fn greet(endpoint: &Endpoint, version: OldVersion, deadline: Duration) -> Result<Greeting, ProbeError> {
+    Ok(match offer(Work::SourceNames, endpoint, Offer::of(OldTls::Version(version)), deadline).await? {
+        Answer::Accepted(_) => Greeting::Accepted,
+        Answer::Refused { alert } => Greeting::Refused { alert },
+    })
+}
+
+/// What a server speaks that refused TLS 1.2 with ephemeral keys and TLS 1.3: none when it speaks none of this either. The
+/// deadline is for each of three connections, and `names` is whose threads a name is looked up on.
+pub(crate) async fn speaks_only_old_tls(names: Work, endpoint: &Endpoint, deadline: Duration) -> Option<OldTls> {
+    for old in [OldTls::Suites, OldTls::Version(OldVersion::Tls11), OldTls::Version(OldVersion::Tls10)] {
+        if let Ok(Answer::Accepted(version)) = offer(names, endpoint, Offer::of(old), deadline).await {
+            return Some(match version {
+                TLS_1_2.. => OldTls::Suites,
+                TLS_1_1 => OldTls::Version(OldVersion::Tls11),
+                _ => OldTls::Version(OldVersion::Tls10),
+            });
+        }
+    }
+    None
+}
+
+/// What a server says to an offer.
+enum Answer {
+    /// With this version, or an even older one.
+    Accepted(u16),
+    Refused {
+        alert: Option<u8>,
+    },
+}
+
+/// What a server is offered, and nothing later.
+#[derive(Clone, Copy)]
+struct Offer {
+    version: u16,
+    suites: &'static [u16],
+}
+
+impl Offer {
+    const fn of(old: OldTls) -> Self {
+        match old {
+            OldTls::Version(OldVersion::Tls10) => Self { version: TLS_1_0, suites: CIPHER_SUITES },
+            OldTls::Version(OldVersion::Tls11) => Self { version: TLS_1_1, suites: CIPHER_SUITES },
+            OldTls::Suites => Self { version: TLS_1_2, suites: OLD_SUITES_OF_TLS_1_2 },
+        }
+    }
+}
+
+impl fmt::Display for OldTls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Version(OldVersion::Tls10) => "TLS 1.0",
+            Self::Version(OldVersion::Tls11) => "TLS 1.1",
+            Self::Suites => "TLS 1.2 with cipher suites that are given up (RSA key exchange, DHE or CBC)",
+        })
+    }
+}
+
+async fn offer(names: Work, endpoint: &Endpoint, offer: Offer, deadline: Duration) -> Result<Answer, ProbeError> {
     let deadline = Instant::now() + deadline;
-    let hello = client_hello(version, &endpoint.expected_name()?, random());
-    let Dialled { mut stream, .. } = dial(endpoint, Work::SourceNames, deadline).await?;
+    let hello = client_hello(offer, &endpoint.expected_name()?, random());
+    let Dialled { mut stream, .. } = dial(endpoint, names, deadline).await?;
     let address = || endpoint.address.clone();
     let exchange = async {
         // Who hangs up on such a greeting, with a reset too, has refused it.
@@ -77,13 +154,13 @@ pub async fn greet(endpoint: &Endpoint, version: OldVersion, deadline: Duration)
     match timeout_at(deadline, exchange).await {
         Err(_) => Err(ProbeError::Timeout { address: address(), phase: "handshake" }),
         Ok(Opening::NotTls) => Err(ProbeError::NotTls { address: address() }),
-        Ok(Opening::Hello(TLS_1_2..)) => {
+        Ok(Opening::Hello(version)) if version > offer.version => {
             let detail = "the server chose a later version than it was offered".to_owned();
             Err(ProbeError::Protocol { address: address(), detail })
         }
-        Ok(Opening::Hello(_)) => Ok(Greeting::Accepted),
-        Ok(Opening::Alert(number)) => Ok(Greeting::Refused { alert: Some(number) }),
-        Ok(Opening::Incomplete) => Ok(Greeting::Refused { alert: None }),
+        Ok(Opening::Hello(version)) => Ok(Answer::Accepted(version)),
+        Ok(Opening::Alert(number)) => Ok(Answer::Refused { alert: Some(number) }),
+        Ok(Opening::Incomplete) => Ok(Answer::Refused { alert: None }),
     }
 }
 
@@ -139,17 +216,14 @@ fn parse(mut bytes: &[u8]) -> Opening {
     }
 }
 
-fn client_hello(version: OldVersion, name: &ServerName<'_>, random: [u8; 32]) -> Vec<u8> {
-    let version: u16 = match version {
-        OldVersion::Tls10 => 0x0301,
-        OldVersion::Tls11 => 0x0302,
-    };
+fn client_hello(offer: Offer, name: &ServerName<'_>, random: [u8; 32]) -> Vec<u8> {
+    let Offer { version, suites } = offer;
     let mut body = Vec::new();
     body.extend(version.to_be_bytes());
     body.extend(random);
     // No session to resume.
     body.push(0);
-    body.extend(with_length(numbers(CIPHER_SUITES)));
+    body.extend(with_length(numbers(suites)));
     // No compression.
     body.extend([1, 0]);
     let mut extensions = Vec::new();
@@ -161,6 +235,9 @@ fn client_hello(version: OldVersion, name: &ServerName<'_>, random: [u8; 32]) ->
     extensions.extend(extension(10, with_length(numbers(GROUPS))));
     // Points are sent uncompressed.
     extensions.extend(extension(11, vec![1, 0]));
+    if version == TLS_1_2 {
+        extensions.extend(extension(13, with_length(numbers(SIGNATURE_ALGORITHMS))));
+    }
     body.extend(with_length(extensions));
 
     let mut message = vec![CLIENT_HELLO, 0];

@@ -7,7 +7,7 @@ use kagiban_agents::{Class, Facts, PasswordIni, Product};
 use kagiban_crds::AgentName;
 use kagiban_crds::host_api::StoreFormat;
 
-use crate::config::AgentConfig;
+use crate::config::{Account, AgentConfig};
 use crate::platform;
 use crate::probe::Endpoint;
 
@@ -20,7 +20,7 @@ pub struct Agent {
     pub alias: Option<String>,
     pub password_file: Option<PathBuf>,
     pub password_ini: Option<(PathBuf, PasswordIni)>,
-    pub endpoint: Endpoint,
+    pub endpoint: AgentEndpoint,
     pub service: Service,
     pub verify: Verify,
     pub backups: usize,
@@ -31,6 +31,16 @@ pub struct Agent {
 pub enum Keystore {
     OneFile { path: PathBuf, format: StoreFormat },
     PemPair { certificate: PathBuf, key: PathBuf },
+}
+
+/// Where the agent serves its certificate, and who may answer there.
+#[derive(Clone, Debug)]
+pub struct AgentEndpoint {
+    pub at: Endpoint,
+    /// An account that has a right to read it may listen there, and root.
+    pub key_file: PathBuf,
+    /// Accounts that may besides.
+    pub accounts: Vec<u32>,
 }
 
 #[derive(Clone, Debug)]
@@ -100,14 +110,15 @@ impl Resolver<'_> {
             return Err(self.invalid("backups", "must be from 1 to 20"));
         }
         let directory = self.product_directory(facts)?;
+        let keystore = self.resolve_keystore(facts, directory.as_deref())?;
         Ok(Agent {
             name: self.0.name.clone(),
             product: self.0.product,
-            keystore: self.resolve_keystore(facts, directory.as_deref())?,
             alias: self.0.keystore.alias.clone().or_else(|| facts.alias.map(str::to_owned)),
             password_file: self.optional("passwordFile", self.0.password_file.as_deref())?,
             password_ini: self.resolve_ini(facts, directory.as_deref())?,
-            endpoint: self.resolve_endpoint(facts)?,
+            endpoint: self.resolve_endpoint(facts, &keystore)?,
+            keystore,
             service: self.resolve_service(facts)?,
             verify: self.resolve_verify()?,
             backups: self.0.backups,
@@ -168,7 +179,20 @@ impl Resolver<'_> {
         Ok(Some((path, ini)))
     }
 
-    fn resolve_endpoint(&self, facts: &Facts) -> Result<Endpoint, AgentConfigError> {
+    fn resolve_endpoint(&self, facts: &Facts, keystore: &Keystore) -> Result<AgentEndpoint, AgentConfigError> {
+        let (Keystore::OneFile { path: key_file, .. } | Keystore::PemPair { key: key_file, .. }) = keystore;
+        let named = self.0.endpoint.iter().flat_map(|endpoint| &endpoint.accounts);
+        let known = |account: &Account| match account {
+            Account::Id(id) => Some(*id),
+            Account::Name(name) => platform::account_id(name),
+        };
+        let accounts = named.map(known).collect::<Option<Vec<_>>>().ok_or_else(|| {
+            self.invalid("endpoint.accounts", "names an account that is not in /etc/passwd; write its number")
+        })?;
+        Ok(AgentEndpoint { at: self.resolve_address(facts)?, key_file: key_file.clone(), accounts })
+    }
+
+    fn resolve_address(&self, facts: &Facts) -> Result<Endpoint, AgentConfigError> {
         match (&self.0.endpoint, facts.port) {
             (Some(endpoint), _) => {
                 let port = endpoint.address.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok());
@@ -273,7 +297,7 @@ mod tests {
     fn powerchute_needs_only_its_name() {
         let agent = resolve("{name: ups, product: powerchute-serial-shutdown}").expect("defaults");
         assert_eq!(agent.alias.as_deref(), Some("securekey"));
-        assert_eq!(agent.endpoint.address, "127.0.0.1:6547");
+        assert_eq!(agent.endpoint.at.address, "127.0.0.1:6547");
         assert!(agent.password_ini.is_some_and(|(path, _)| path.ends_with("pcssconfig.ini")));
         assert!(matches!(agent.keystore, Keystore::OneFile { path, .. } if path.ends_with("keystore")));
     }

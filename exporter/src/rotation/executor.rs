@@ -108,14 +108,10 @@ impl Rotator {
 
     async fn preflight(&mut self) -> Event {
         tokio::time::sleep(self.until_restart_is_due()).await;
-        let seen = live::look_twice(&self.agent.endpoint, self.agent.verify.interval).await;
+        let before = live::before(&self.agent.endpoint, self.agent.verify.interval).await;
         // Last: the service is stopped next.
-        match self.host.power.check() {
-            Ok(()) => {
-                Event::Cleared(seen.map_or(Before::NotServed, |leaf| Before::Served(LeafSha256::new(leaf.sha256()))))
-            }
-            Err(cause) => Event::Failed(cause),
-        }
+        let cleared = before.and_then(|before| self.host.power.check().map(|()| before));
+        cleared.map_or_else(Event::Failed, Event::Cleared)
     }
 
     /// Nothing when the clock went back: it must not hold a rotation longer than the interval.

@@ -1,34 +1,150 @@
-//! What the agent's endpoint serves: the only proof that counts, by fingerprint.
+//! What the agent's endpoint serves: the only proof that counts, by fingerprint. A certificate is public, so a look counts only
+//! when the handshake proves its key, and when every account that listens there has business with that key.
 
+use std::io;
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use kagiban_crds::LeafSha256;
 use kagiban_crds::host_api::{Leaf, Sighting};
 use kagiban_keystore::Certificate;
 use tokio::time::{Instant, sleep};
+use x509_parser::der_parser::Oid;
+use x509_parser::oid_registry::{OID_EC_P256, OID_NIST_EC_P384, OID_NIST_EC_P521, OID_SIG_ED25519};
+use x509_parser::prelude::{FromDer, SubjectPublicKeyInfo};
+use x509_parser::public_key::PublicKey;
 
-use super::agent::Verify;
-use super::machine::Cause;
-use crate::blocking::Work;
-use crate::probe::{self, Endpoint, ProbeError};
+use super::agent::{AgentEndpoint, Verify};
+use super::machine::{Before, Cause};
+use crate::blocking::{self, Blocked, Work};
+use crate::platform;
+use crate::probe::{self, OldTls, ProbeError};
 
 /// One handshake with a service on the same host.
 const LOOK_DEADLINE: Duration = Duration::from_secs(5);
+/// The kernel's tables and the attributes of one file.
+const LISTENERS_DEADLINE: Duration = Duration::from_secs(5);
+
+const ROOT: u32 = 0;
+
+/// What the TLS stack checks signatures of.
+const RSA_BITS: RangeInclusive<usize> = 2048..=8192;
+const CURVES: [Oid<'static>; 3] = [OID_EC_P256, OID_NIST_EC_P384, OID_NIST_EC_P521];
+
+/// Why nothing was seen that counts.
+#[derive(Debug, thiserror::Error)]
+pub enum LookError {
+    #[error(transparent)]
+    Probe(#[from] ProbeError),
+    #[error(
+        "{address}: what answers does not prove that it has the key of the certificate it serves ({detail}); see which process \
+         holds the port (`ss -ltnp`)"
+    )]
+    Unproven { address: String, detail: String },
+    #[error(
+        "{address}: whether what answers has the key of the certificate it serves cannot be checked: the key ({algorithm}) is of a \
+         kind or length that is given up; the next certificate's will do"
+    )]
+    Uncheckable { address: String, algorithm: String },
+    #[error(
+        "{address}: the account {account} listens there, which is neither root nor has a right of its own to read {}; see which \
+         process it is (`ss -ltnp`), and if it is the service, name the account in endpoint.accounts",
+        key_file.display()
+    )]
+    ForeignListener { address: String, account: u32, key_file: PathBuf },
+    #[error(
+        "{address}: whose socket listens there was not found out ({blocked}); see whether the key's file system answers"
+    )]
+    ListenerUnknown { address: String, blocked: Blocked },
+}
+
+impl LookError {
+    /// Stable, for conditions and failure reasons.
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::Probe(error) => error.reason(),
+            Self::Unproven { .. } => "unproven_key",
+            Self::Uncheckable { .. } => "uncheckable_key",
+            Self::ForeignListener { .. } => "foreign_listener",
+            Self::ListenerUnknown { .. } => "listener_unknown",
+        }
+    }
+}
 
 /// One look.
 ///
 /// # Errors
-/// See [`ProbeError`].
-pub async fn look(endpoint: &Endpoint) -> Result<Certificate, ProbeError> {
-    let seen = probe::probe_for(Work::RotationNames, endpoint, None, LOOK_DEADLINE).await?;
-    Ok(seen.chain.into_iter().next().expect("a handshake's chain has a leaf"))
+/// See [`LookError`].
+pub async fn look(endpoint: &AgentEndpoint) -> Result<Certificate, LookError> {
+    let address = || endpoint.at.address.clone();
+    let seen = probe::probe_for(Work::RotationNames, &endpoint.at, None, LOOK_DEADLINE).await?;
+    if seen.is_own_address {
+        let (peer, key_file, accounts) = (seen.peer, endpoint.key_file.clone(), endpoint.accounts.clone());
+        let find = move || foreign_listener(peer, &key_file, &accounts);
+        match blocking::run(Work::Listeners, Instant::now() + LISTENERS_DEADLINE, find).await {
+            Ok(None) => {}
+            Ok(Some(account)) => {
+                let key_file = endpoint.key_file.clone();
+                return Err(LookError::ForeignListener { address: address(), account, key_file });
+            }
+            Err(blocked) => return Err(LookError::ListenerUnknown { address: address(), blocked }),
+        }
+    }
+    let leaf = seen.chain.into_iter().next().expect("a handshake's chain has a leaf");
+    if seen.key_proven {
+        return Ok(leaf);
+    }
+    let detail = seen.failure.unwrap_or_else(|| "it signed nothing".to_owned());
+    Err(if is_checkable(&leaf) {
+        LookError::Unproven { address: address(), detail }
+    } else {
+        LookError::Uncheckable { address: address(), algorithm: leaf.key_algorithm().to_owned() }
+    })
+}
+
+/// Whether the TLS stack checks signatures of such a key. It checks none of RSA under 2048 bits, which agents of old made
+/// for themselves.
+fn is_checkable(leaf: &Certificate) -> bool {
+    let Ok((_, spki)) = SubjectPublicKeyInfo::from_der(leaf.spki_der()) else { return false };
+    let curve = || spki.algorithm.parameters.as_ref().and_then(|curve| curve.as_oid().ok());
+    match spki.parsed() {
+        Ok(PublicKey::RSA(key)) => RSA_BITS.contains(&key.key_size()),
+        Ok(PublicKey::EC(_)) => curve().is_some_and(|curve| CURVES.contains(&curve)),
+        _ => spki.algorithm.algorithm == OID_SIG_ED25519,
+    }
+}
+
+/// An account that listens there and has no business with the key. With several sockets on one port the kernel chooses at
+/// each connection, so one is enough. None also where the system does not tell, as with a port that is forwarded to a
+/// container.
+fn foreign_listener(peer: SocketAddr, key_file: &Path, accounts: &[u32]) -> Option<u32> {
+    let listening = match platform::listeners(peer) {
+        Ok(listening) => listening,
+        Err(error) => {
+            tracing::warn!(%peer, %error, "the system does not tell whose socket listens; the key's proof alone counts");
+            return None;
+        }
+    };
+    let has_business = |account: u32| {
+        let by_right = match platform::may_read_by_right(key_file, account) {
+            // A store that the first rotation makes will belong to its directory's owner.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                platform::may_read_by_right(key_file.parent().unwrap_or(key_file), account)
+            }
+            by_right => by_right,
+        };
+        account == ROOT || accounts.contains(&account) || by_right.unwrap_or(false)
+    };
+    listening.into_iter().find(|account| !has_business(*account))
 }
 
 /// One look, and another when it failed: a missed handshake must not pass for a service that was broken before.
 ///
 /// # Errors
 /// Of the second look.
-pub(super) async fn look_twice(endpoint: &Endpoint, pause: Duration) -> Result<Certificate, ProbeError> {
+async fn look_twice(endpoint: &AgentEndpoint, pause: Duration) -> Result<Certificate, LookError> {
     match look(endpoint).await {
         Ok(leaf) => Ok(leaf),
         Err(_) => {
@@ -38,11 +154,43 @@ pub(super) async fn look_twice(endpoint: &Endpoint, pause: Duration) -> Result<C
     }
 }
 
+/// What is served before the service is stopped.
+///
+/// # Errors
+/// When what answers now could not be told from the service afterwards: nothing is stopped then. A service that does not answer
+/// is no such thing: a new keystore may be what it needs.
+pub(super) async fn before(endpoint: &AgentEndpoint, pause: Duration) -> Result<Before, Cause> {
+    match look_twice(endpoint, pause).await {
+        Ok(leaf) => Ok(Before::Served(LeafSha256::new(leaf.sha256()))),
+        Err(
+            error
+            @ (LookError::Unproven { .. } | LookError::ForeignListener { .. } | LookError::ListenerUnknown { .. }),
+        ) => Err(Cause::new(error.reason(), error.to_string())),
+        Err(LookError::Probe(
+            ProbeError::TlsAlert { .. } | ProbeError::Closed { .. } | ProbeError::Protocol { .. },
+        )) => match probe::speaks_only_old_tls(Work::RotationNames, &endpoint.at, LOOK_DEADLINE).await {
+            None => Ok(Before::NotServed),
+            Some(spoken) => Err(unprovable(&endpoint.at.address, spoken)),
+        },
+        // The rotation itself is the cure. That the old leaf is served again after a rollback could not be checked either.
+        Err(LookError::Uncheckable { .. } | LookError::Probe(_)) => Ok(Before::NotServed),
+    }
+}
+
+/// A server that speaks no better could not be verified after the restart.
+fn unprovable(address: &str, spoken: OldTls) -> Cause {
+    let message = format!(
+        "{address} speaks {spoken} and nothing better, which is not spoken here, so the new leaf could not be verified; let the \
+         service speak TLS 1.2 with ECDHE or TLS 1.3 first"
+    );
+    Cause::new("old_tls_only", message)
+}
+
 /// Waits until one of `wanted` is served, and then for as long as the hold-down asks, at every look.
 ///
 /// # Errors
 /// With what was served instead, when the deadline has passed.
-pub(super) async fn verify(endpoint: &Endpoint, wanted: &[LeafSha256], verify: Verify) -> Result<(), Cause> {
+pub(super) async fn verify(endpoint: &AgentEndpoint, wanted: &[LeafSha256], verify: Verify) -> Result<(), Cause> {
     let deadline = Instant::now() + verify.deadline;
     let mut held_since: Option<Instant> = None;
     loop {
@@ -61,7 +209,7 @@ pub(super) async fn verify(endpoint: &Endpoint, wanted: &[LeafSha256], verify: V
     }
 }
 
-fn not_served(seen: &Result<Certificate, ProbeError>, deadline: Duration) -> Cause {
+fn not_served(seen: &Result<Certificate, LookError>, deadline: Duration) -> Cause {
     let seconds = deadline.as_secs();
     match seen {
         Ok(other) => Cause::new(
@@ -71,11 +219,14 @@ fn not_served(seen: &Result<Certificate, ProbeError>, deadline: Duration) -> Cau
                 LeafSha256::new(other.sha256())
             ),
         ),
-        Err(error) => Cause::new("not_served", format!("after {seconds} s the endpoint shows no certificate: {error}")),
+        Err(LookError::Probe(error)) => {
+            Cause::new("not_served", format!("after {seconds} s the endpoint shows no certificate: {error}"))
+        }
+        Err(error) => Cause::new(error.reason(), format!("after {seconds} s: {error}")),
     }
 }
 
-pub fn sighting(seen: Result<Certificate, ProbeError>) -> Sighting {
+pub fn sighting(seen: Result<Certificate, LookError>) -> Sighting {
     match seen {
         Ok(certificate) => Sighting::Leaf(leaf(&certificate)),
         Err(error) => Sighting::Unseen { reason: error.reason().to_owned(), message: error.to_string() },

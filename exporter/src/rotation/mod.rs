@@ -32,7 +32,7 @@ mod vault;
 mod worker;
 
 pub use journal::{JournalError, Record, Rotation};
-pub use live::{leaf, look, sighting};
+pub use live::{LookError, leaf, look, sighting};
 pub use power::PowerGate;
 pub use rotator::{Host, Rotator, Snapshot};
 pub use staging::StagingError;

@@ -1,6 +1,6 @@
 //! The host API's client: HTTP/1.1 over mTLS, one connection per call, every call under a deadline.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::Bytes;
@@ -12,19 +12,21 @@ use kagiban_crds::host_api::{
     AgentReport, ChainDelivery, MAX_REPLY_BYTES, MAX_REQUEST_BYTES, Refusal, RollbackOrder, RotationOpen,
     RotationReport, VERSION,
 };
-use kagiban_crds::{AgentName, Generation};
+use kagiban_crds::resource::HostUrl;
+use kagiban_crds::{AgentName, Generation, HostName};
 use rustls::pki_types::ServerName;
 use secrecy::zeroize::Zeroizing;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, lookup_host};
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
-use super::AgentError;
 use super::tls::{ClientIdentity, explain};
+use super::{AgentError, Endpoint, Reach};
 
-/// The port of a host API when the URL names none.
-const DEFAULT_PORT: u16 = 9995;
+/// Connecting, with the TLS handshake: a host that is up does both in a fraction of it, one that is not costs all of it.
+const CONNECT_DEADLINE: Duration = Duration::from_secs(3);
 /// A look at an agent: the host may shake hands with the agent itself in this time.
 const READ_DEADLINE: Duration = Duration::from_secs(15);
 /// Opening a rotation: RSA-4096 on a small host takes ten seconds now and then.
@@ -35,24 +37,44 @@ const LONGEST_MESSAGE: usize = 512;
 /// One agent behind one host API.
 #[derive(Clone, Debug)]
 pub struct HostApi {
-    host: String,
-    port: u16,
+    /// Where it listens.
+    url: HostUrl,
+    /// Who it must be: its certificate is for this name, whatever name or address led there.
     server_name: ServerName<'static>,
     identity: ClientIdentity,
     agent: AgentName,
+    endpoint: Endpoint,
+    reach: Reach,
 }
 
 impl HostApi {
-    /// From `https://host:port` and nothing after it.
+    /// The host of that name, at `https://host:port` and nothing after it.
     ///
     /// # Errors
     /// [`AgentError::Address`].
-    pub fn new(url: &str, identity: ClientIdentity, agent: AgentName) -> Result<Self, AgentError> {
+    pub fn new(
+        url: &str,
+        host: &HostName,
+        agent: AgentName,
+        identity: ClientIdentity,
+        reach: Reach,
+    ) -> Result<Self, AgentError> {
         let wrong = || AgentError::Address(url.chars().take(300).collect());
-        let authority = url.strip_prefix("https://").ok_or_else(wrong)?;
-        let (host, port) = split(authority).ok_or_else(wrong)?;
-        let server_name = ServerName::try_from(host.to_owned()).map_err(|_| wrong())?;
-        Ok(Self { host: host.to_owned(), port, server_name, identity, agent })
+        let server_name = ServerName::try_from(host.as_str().to_owned()).map_err(|_| wrong())?;
+        Ok(Self {
+            url: url.parse().map_err(|_| wrong())?,
+            server_name,
+            identity,
+            agent,
+            reach,
+            endpoint: Endpoint::default(),
+        })
+    }
+
+    /// The same, with what others have learned of the endpoint; they learn from this one's calls.
+    #[must_use]
+    pub fn sharing(self, endpoint: Endpoint) -> Self {
+        Self { endpoint, ..self }
     }
 
     /// What the host knows of the agent.
@@ -93,11 +115,8 @@ impl HostApi {
     }
 
     fn authority(&self) -> String {
-        if self.host.contains(':') {
-            format!("[{}]:{}", self.host, self.port)
-        } else {
-            format!("{}:{}", self.host, self.port)
-        }
+        let HostUrl { host, port } = &self.url;
+        if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
     }
 
     async fn call<T: DeserializeOwned>(
@@ -116,7 +135,40 @@ impl HostApi {
         if body.len() > MAX_REQUEST_BYTES {
             return Err(AgentError::Malformed("our own request is too large"));
         }
-        tokio::time::timeout(deadline, self.exchange(method, path, body)).await.map_err(|_| AgentError::Timeout)?
+        if let Some(silence) = self.endpoint.silence(Instant::now()) {
+            return Err(silence);
+        }
+        let exchange = tokio::time::timeout(deadline, self.exchange(method, path, body));
+        let result = exchange.await.unwrap_or(Err(AgentError::Timeout));
+        self.endpoint.heard(result.as_ref().err(), Instant::now());
+        result
+    }
+
+    async fn shake_hands(&self) -> Result<TlsStream<TcpStream>, AgentError> {
+        let stream = self.connect().await?;
+        let tls = TlsConnector::from(self.identity.config.clone());
+        tls.connect(self.server_name.clone(), stream).await.map_err(|error| broken(&error))
+    }
+
+    /// Resolves first and then judges: what a name leads to is for its owner to say, and not for whoever wrote the resource.
+    async fn connect(&self) -> Result<TcpStream, AgentError> {
+        let HostUrl { host, port } = &self.url;
+        let mut addresses: Vec<_> =
+            lookup_host((host.as_str(), *port)).await.map_err(|error| unconnected(&error))?.collect();
+        let found = addresses.iter().map(std::net::SocketAddr::ip).min();
+        addresses.retain(|address| self.reach.permits(host, address.ip()));
+        let mut last = None;
+        for address in addresses {
+            match TcpStream::connect(address).await {
+                Ok(stream) => return Ok(stream),
+                Err(error) => last = Some(error),
+            }
+        }
+        Err(match (last, found) {
+            (Some(error), _) => unconnected(&error),
+            (None, Some(address)) => AgentError::NotAllowed { host: host.clone(), address },
+            (None, None) => AgentError::Connect("its name leads to no address".to_owned()),
+        })
     }
 
     async fn exchange<T: DeserializeOwned>(
@@ -125,9 +177,8 @@ impl HostApi {
         path: String,
         body: Zeroizing<Vec<u8>>,
     ) -> Result<T, AgentError> {
-        let stream = TcpStream::connect((self.host.as_str(), self.port)).await.map_err(|error| connect(&error))?;
-        let tls = TlsConnector::from(self.identity.config.clone());
-        let stream = tls.connect(self.server_name.clone(), stream).await.map_err(|error| broken(&error))?;
+        let stream = tokio::time::timeout(CONNECT_DEADLINE, self.shake_hands()).await;
+        let stream = stream.unwrap_or_else(|_| Err(AgentError::Connect("no answer".to_owned())))?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|error| in_http(&error))?;
         let request = Request::builder()
             .method(method)
@@ -182,25 +233,7 @@ fn read<T: DeserializeOwned>(status: StatusCode, body: &[u8]) -> Result<T, Agent
     Err(AgentError::Refused(refusal))
 }
 
-fn split(authority: &str) -> Option<(&str, u16)> {
-    if authority.is_empty() || authority.contains(['/', '@', '?', '#', '%', ' ']) {
-        return None;
-    }
-    let after_host = if authority.starts_with('[') {
-        authority.find(']')? + 1
-    } else {
-        authority.find(':').unwrap_or(authority.len())
-    };
-    let (host, port) = authority.split_at_checked(after_host)?;
-    let port = match port {
-        "" => DEFAULT_PORT,
-        port => port.strip_prefix(':')?.parse().ok().filter(|port| *port != 0)?,
-    };
-    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-    (!host.is_empty()).then_some((host, port))
-}
-
-fn connect(error: &std::io::Error) -> AgentError {
+fn unconnected(error: &std::io::Error) -> AgentError {
     AgentError::Connect(match error.kind() {
         std::io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
         std::io::ErrorKind::TimedOut => "no answer".to_owned(),

@@ -1,10 +1,16 @@
 //! How agents are reached. Today by the host API of kagiban-exporter; another way is a sibling of `host_api`.
 
+mod endpoints;
 mod host_api;
+mod reach;
 mod tls;
 
+pub use endpoints::{Endpoint, Endpoints};
 pub use host_api::HostApi;
+pub use reach::Reach;
 pub use tls::{ClientIdentity, IdentityError};
+
+use std::net::IpAddr;
 
 use kagiban_crds::host_api::{Refusal, RefusalReason};
 use kagiban_crds::resource::BlockedBy;
@@ -16,6 +22,11 @@ use crate::decide::Obstacle;
 pub enum AgentError {
     #[error("the address {0} is not https://host:port")]
     Address(String),
+    #[error(
+        "{host} is at {address}, to which this operator does not connect; if that is right, have the operator started with \
+         --allow-hosts"
+    )]
+    NotAllowed { host: String, address: IpAddr },
     #[error("the host cannot be connected to: {0}")]
     Connect(String),
     #[error("TLS with the host failed: {0}")]
@@ -28,6 +39,9 @@ pub enum AgentError {
     Malformed(&'static str),
     #[error("the host's answer is larger than any should be")]
     TooLarge,
+    /// It was silent in this way just now, and was not asked again. It reads the same: nothing has changed.
+    #[error(transparent)]
+    Silent(Box<Self>),
 }
 
 impl AgentError {
@@ -35,25 +49,34 @@ impl AgentError {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Address(_) => "address",
+            Self::NotAllowed { .. } => "not_allowed",
             Self::Connect(_) => "connect",
             Self::Tls(_) => "tls",
             Self::Timeout => "timeout",
             Self::Refused(refusal) => reason_word(refusal.reason),
             Self::Malformed(_) => "malformed",
             Self::TooLarge => "too_large",
+            Self::Silent(_) => "not_asked",
         }
     }
 
     /// What stands in the way, as users see it.
     pub fn obstacle(&self) -> Obstacle {
         let by = match self {
+            Self::Silent(error) => return error.obstacle(),
             Self::Connect(_) | Self::Tls(_) | Self::Timeout | Self::Malformed(_) | Self::TooLarge => {
                 BlockedBy::HostUnreachable
             }
             Self::Address(_) => BlockedBy::SpecInvalid,
+            Self::NotAllowed { .. } => BlockedBy::NotGranted,
             Self::Refused(refusal) => blocked_by(refusal.reason),
         };
         Obstacle::new(by, self.to_string())
+    }
+
+    /// Whether nothing was heard of the host at all, whoever asked and for what.
+    pub(crate) const fn is_silence(&self) -> bool {
+        matches!(self, Self::Connect(_) | Self::Timeout)
     }
 
     /// Whether another operator speaks with a higher epoch: then this one has nothing more to say.

@@ -5,9 +5,9 @@ use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use kagiban_crds::resource::ManagedAgentCertificate;
 use kube::api::{Api, PostParams};
-use kube::{Resource as _, ResourceExt};
+use kube::{Resource, ResourceExt};
 
-use super::{Cluster, MANAGER};
+use super::{Cluster, MANAGER, Unreadable, Watched};
 use crate::decide::{self, EventKind};
 
 /// The API server refuses a longer note; it counts bytes.
@@ -18,8 +18,20 @@ const LONGEST_NAME: usize = 200;
 impl Cluster {
     /// Writes an event. One that cannot be written is logged and given up: no rotation waits for it.
     pub(crate) async fn tell(&self, mac: &ManagedAgentCertificate, told: &decide::Event) {
-        let name = mac.name_any();
-        let (namespace, host, reason) = (mac.namespace(), &mac.spec.host, told.reason.as_str());
+        self.tell_of(mac, &mac.spec.host, told).await;
+    }
+
+    /// The same, of an object that cannot be read.
+    pub(crate) async fn tell_unread(&self, seen: &Unreadable, told: &decide::Event) {
+        self.tell_of(&Watched(Err(Box::new(seen.clone()))), seen.host(), told).await;
+    }
+
+    async fn tell_of<K>(&self, object: &K, host: &str, told: &decide::Event)
+    where
+        K: Resource<DynamicType = ()>,
+    {
+        let name = object.name_any();
+        let (namespace, reason) = (object.namespace(), told.reason.as_str());
         match told.kind {
             EventKind::Normal => tracing::info!(namespace, name, host, reason, "{}", told.message),
             EventKind::Warning => tracing::warn!(namespace, name, host, reason, "{}", told.message),
@@ -29,14 +41,14 @@ impl Cluster {
         let event = Event {
             metadata: ObjectMeta {
                 name: Some(format!("{stem}.{:x}", now.as_nanosecond())),
-                namespace: mac.namespace(),
+                namespace: object.namespace(),
                 ..ObjectMeta::default()
             },
             action: Some("Rotate".to_owned()),
             event_time: Some(MicroTime(now)),
             note: Some(shortened(&told.message).to_owned()),
             reason: Some(told.reason.as_str().to_owned()),
-            regarding: Some(mac.object_ref(&())),
+            regarding: Some(object.object_ref(&())),
             reporting_controller: Some(format!("kagiban.dev/{MANAGER}")),
             reporting_instance: Some(self.identity.chars().take(128).collect()),
             type_: Some(
@@ -48,7 +60,7 @@ impl Cluster {
             ),
             ..Event::default()
         };
-        let api: Api<Event> = Api::namespaced(self.client.clone(), &mac.namespace().unwrap_or_default());
+        let api: Api<Event> = Api::namespaced(self.client.clone(), &object.namespace().unwrap_or_default());
         if let Err(error) = self.call("create", "events", api.create(&PostParams::default(), &event)).await {
             tracing::warn!(%error, reason = told.reason.as_str(), "an event could not be written");
         }

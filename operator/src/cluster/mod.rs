@@ -10,15 +10,20 @@
 //! The client's own retries are off: it would wait for as long as any Retry-After says.
 
 mod events;
+mod flights;
 mod leases;
 mod resources;
 mod secrets;
+mod watched;
+pub(crate) mod written;
 
-pub use resources::object;
+pub use resources::{claim, object};
 pub use secrets::SecretData;
 pub(crate) use secrets::unread_secret;
+pub use watched::{Unreadable, Watched};
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use kube::Client;
@@ -47,6 +52,7 @@ pub struct Cluster {
     metrics: SharedMetrics,
     /// Who writes events and leases: one per process.
     identity: String,
+    secrets: Arc<flights::Flights<SecretData>>,
 }
 
 impl std::fmt::Debug for Cluster {
@@ -56,7 +62,7 @@ impl std::fmt::Debug for Cluster {
 }
 
 /// How a call failed.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum ClusterError {
     #[error("{verb} {resource}: no answer within {} s", CALL_DEADLINE.as_secs())]
     Timeout { verb: &'static str, resource: &'static str },
@@ -107,7 +113,7 @@ pub fn harden(config: &mut kube::Config) {
 
 impl Cluster {
     pub fn new(client: Client, metrics: SharedMetrics, identity: String) -> Self {
-        Self { client, metrics, identity }
+        Self { client, metrics, identity, secrets: Arc::default() }
     }
 
     pub(crate) fn identity(&self) -> &str {

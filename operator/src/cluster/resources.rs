@@ -1,14 +1,17 @@
 //! `ManagedAgentCertificate`: read it from the quorum, hold it, let it go, write its status.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kagiban_crds::resource::{FINALIZER, ManagedAgentCertificate, ManagedAgentCertificateStatus, ROTATE_ANNOTATION};
-use kube::api::{Api, ListParams, Patch, PatchParams};
+use kube::api::{Api, ListParams, Patch, PatchParams, ValidationDirective};
 use kube::{Resource as _, ResourceExt};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::{Cluster, ClusterError, MANAGER};
-use crate::decide::Resource;
+use super::{Cluster, ClusterError, MANAGER, Watched, written};
+use crate::decide::{Claim, Resource};
 
 const RESOURCE: &str = "managedagentcertificates";
+/// The field manager of a dry run.
+const PLANNER: &str = "kagiban-operator-plan";
 const STATUS: &str = "managedagentcertificates/status";
 
 /// The object as decisions see it.
@@ -26,6 +29,18 @@ pub fn object(mac: &ManagedAgentCertificate) -> Resource {
     }
 }
 
+/// What it has to show for naming its agent.
+pub fn claim(mac: &ManagedAgentCertificate) -> Claim {
+    Claim {
+        namespace: mac.namespace().unwrap_or_default(),
+        name: mac.name_any(),
+        uid: mac.uid().unwrap_or_default(),
+        created: mac.creation_timestamp().map(|time| time.0),
+        url: mac.spec.api.host_api.as_ref().and_then(|api| api.url.parse().ok()),
+        status: mac.status.clone().unwrap_or_default(),
+    }
+}
+
 impl Cluster {
     /// Whether the resources can be listed at all; one is asked for.
     pub(crate) async fn can_list(&self, namespace: Option<&str>) -> Result<(), ClusterError> {
@@ -35,6 +50,23 @@ impl Cluster {
         };
         let one = ListParams::default().limit(1);
         self.call("list", RESOURCE, api.list_metadata(&one)).await.map(|_| ())
+    }
+
+    /// All that can be seen and read, in all namespaces or in one.
+    pub(crate) async fn list(&self, namespace: Option<&str>) -> Result<Vec<ManagedAgentCertificate>, ClusterError> {
+        let api: Api<Watched> = match namespace {
+            Some(namespace) => Api::namespaced(self.client.clone(), namespace),
+            None => Api::all(self.client.clone()),
+        };
+        let listed = self.call("list", RESOURCE, api.list(&ListParams::default())).await?;
+        Ok(listed.items.into_iter().filter_map(|object| object.0.ok()).collect())
+    }
+
+    /// What the API server would make of a manifest, if it would take it. Nothing is written.
+    pub(crate) async fn dry_run(&self, mac: &ManagedAgentCertificate, object: &Value) -> Result<Watched, ClusterError> {
+        let api: Api<Watched> = Api::namespaced(self.client.clone(), &mac.namespace().unwrap_or_default());
+        let params = PatchParams::apply(PLANNER).force().dry_run().validation(ValidationDirective::Strict);
+        self.call("patch", RESOURCE, api.patch(&mac.name_any(), &params, &Patch::Apply(object))).await
     }
 
     /// A quorum read, and `None` when it is gone or another object has its name.
@@ -86,9 +118,14 @@ impl Cluster {
             "metadata": {"name": mac.name_any(), "namespace": mac.namespace(), "resourceVersion": mac.resource_version()},
             "status": status,
         });
+        let (name, api) = (mac.name_any(), self.resources(mac));
         let params = PatchParams::apply(MANAGER).force();
-        self.call("patch", STATUS, self.resources(mac).patch_status(&mac.name_any(), &params, &Patch::Apply(&patch)))
-            .await
+        let applied = self.call("patch", STATUS, api.patch_status(&name, &params, &Patch::Apply(&patch))).await?;
+        // what somebody else wrote where we write nothing is theirs to an apply, and stays; it is taken away once
+        let Some(leftovers) = written::leftovers(status, applied.status.as_ref()) else { return Ok(applied) };
+        let patch = json!({"metadata": {"resourceVersion": applied.resource_version()}, "status": leftovers});
+        let params = PatchParams { field_manager: Some(MANAGER.into()), ..PatchParams::default() };
+        self.call("patch", STATUS, api.patch_status(&name, &params, &Patch::Merge(&patch))).await
     }
 
     /// The whole list, so the resource version must be the one that it was read with.
@@ -98,11 +135,46 @@ impl Cluster {
         finalizers: &[String],
     ) -> Result<ManagedAgentCertificate, ClusterError> {
         let patch = json!({"metadata": {"finalizers": finalizers, "resourceVersion": mac.resource_version()}});
-        let params = PatchParams { field_manager: Some(MANAGER.into()), ..PatchParams::default() };
-        self.call("patch", RESOURCE, self.resources(mac).patch(&mac.name_any(), &params, &Patch::Merge(&patch))).await
+        self.call("patch", RESOURCE, self.resources(mac).patch(&mac.name_any(), &merging(), &Patch::Merge(&patch)))
+            .await
+    }
+
+    /// Releases an object of which only the metadata could be read.
+    pub(crate) async fn release_unread(&self, metadata: &ObjectMeta) -> Result<(), ClusterError> {
+        let finalizers = metadata.finalizers.iter().flatten().filter(|finalizer| *finalizer != FINALIZER);
+        let finalizers: Vec<_> = finalizers.collect();
+        let patch = json!({"metadata": {"finalizers": finalizers, "resourceVersion": metadata.resource_version}});
+        let (api, name) = self.unread(metadata);
+        match self.call("patch", RESOURCE, api.patch_metadata(&name, &merging(), &Patch::Merge(&patch))).await {
+            Ok(_) | Err(ClusterError::NotFound { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Writes the conditions of an object that could not be read, and leaves the rest of its status as it is.
+    pub(crate) async fn write_conditions(
+        &self,
+        metadata: &ObjectMeta,
+        conditions: &[Value],
+    ) -> Result<(), ClusterError> {
+        let patch = json!({
+            "metadata": {"resourceVersion": metadata.resource_version},
+            "status": {"conditions": conditions, "observedGeneration": metadata.generation},
+        });
+        let (api, name) = self.unread(metadata);
+        self.call("patch", STATUS, api.patch_status(&name, &merging(), &Patch::Merge(&patch))).await.map(|_| ())
+    }
+
+    fn unread(&self, metadata: &ObjectMeta) -> (Api<Watched>, String) {
+        let namespace = metadata.namespace.clone().unwrap_or_default();
+        (Api::namespaced(self.client.clone(), &namespace), metadata.name.clone().unwrap_or_default())
     }
 
     fn resources(&self, mac: &ManagedAgentCertificate) -> Api<ManagedAgentCertificate> {
         Api::namespaced(self.client.clone(), &mac.namespace().unwrap_or_default())
     }
+}
+
+fn merging() -> PatchParams {
+    PatchParams { field_manager: Some(MANAGER.into()), ..PatchParams::default() }
 }

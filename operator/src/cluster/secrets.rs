@@ -4,26 +4,37 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kagiban_crds::resource::{ALLOWED_CLIENTS_ANNOTATION, ALLOWED_HOSTS_ANNOTATION, PURPOSE_LABEL};
+use kagiban_crds::{SecretName, WordError};
 use kube::api::Api;
 use secrecy::SecretString;
 use zeroize::Zeroizing;
 
 use super::{Cluster, ClusterError};
+use crate::grant::{Claims, Purpose};
 
 /// A Secret's values, wiped when dropped. What the HTTP stack held of them on the way is out of our hands.
-#[derive(Default)]
-pub struct SecretData(BTreeMap<String, Zeroizing<Vec<u8>>>);
+#[derive(Clone, Default)]
+pub struct SecretData {
+    values: BTreeMap<String, Zeroizing<Vec<u8>>>,
+    claims: Claims,
+}
 
 impl std::fmt::Debug for SecretData {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_set().entries(self.0.keys()).finish()
+        f.debug_set().entries(self.values.keys()).finish()
     }
 }
 
 impl SecretData {
+    /// What it says that it may be used for.
+    pub const fn claims(&self) -> &Claims {
+        &self.claims
+    }
+
     /// The bytes under a key.
     pub fn bytes(&self, key: &str) -> Option<&[u8]> {
-        self.0.get(key).map(|value| value.as_slice())
+        self.values.get(key).map(|value| value.as_slice())
     }
 
     /// A password: UTF-8, without the line end that a text editor leaves.
@@ -33,25 +44,46 @@ impl SecretData {
     }
 }
 
-impl<const N: usize> From<[(&str, &[u8]); N]> for SecretData {
-    fn from(values: [(&str, &[u8]); N]) -> Self {
-        Self(values.into_iter().map(|(key, value)| (key.to_owned(), Zeroizing::new(value.to_vec()))).collect())
+impl Cluster {
+    pub(crate) async fn secret(&self, namespace: &str, name: &str) -> Result<SecretData, ClusterError> {
+        let name = named(name)?;
+        let read = async {
+            let api: Api<Secret> = Api::namespaced(self.client.clone(), namespace);
+            let secret = self.read("secrets", || api.get(name.as_str())).await?;
+            let claims = claims(&name, &secret);
+            let values = secret.data.unwrap_or_default();
+            let values = values.into_iter().map(|(key, value)| (key, Zeroizing::new(value.0))).collect();
+            Ok(SecretData { values, claims })
+        };
+        self.secrets.get((namespace.to_owned(), name.to_string()), read).await
+    }
+
+    /// A word that changes when the Secret's values do, of a Secret that says it holds a keystore's password. Only its
+    /// metadata is read.
+    pub(crate) async fn password_version(&self, namespace: &str, name: &str) -> Result<Option<String>, ClusterError> {
+        let name = named(name)?;
+        let api: Api<Secret> = Api::namespaced(self.client.clone(), namespace);
+        let secret = self.read("secrets", || api.get_metadata(name.as_str())).await?;
+        let purpose = secret.metadata.labels.as_ref().and_then(|labels| labels.get(PURPOSE_LABEL));
+        let is_password = purpose.is_some_and(|purpose| purpose == Purpose::KeystorePassword.word());
+        Ok(is_password.then(|| version(&secret.metadata)))
     }
 }
 
-impl Cluster {
-    pub(crate) async fn secret(&self, namespace: &str, name: &str) -> Result<SecretData, ClusterError> {
-        let api: Api<Secret> = Api::namespaced(self.client.clone(), namespace);
-        let secret = self.read("secrets", || api.get(name)).await?;
-        let values = secret.data.unwrap_or_default();
-        Ok(SecretData(values.into_iter().map(|(key, value)| (key, Zeroizing::new(value.0))).collect()))
-    }
+/// A name goes into the path of a request: one that is none could lead to another namespace.
+fn named(name: &str) -> Result<SecretName, ClusterError> {
+    let message = |error: WordError| error.to_string();
+    name.parse().map_err(|error| ClusterError::Unreadable { verb: "get", resource: "secrets", message: message(error) })
+}
 
-    /// A word that changes when the Secret's values do. Only its metadata is read.
-    pub(crate) async fn secret_version(&self, namespace: &str, name: &str) -> Result<String, ClusterError> {
-        let api: Api<Secret> = Api::namespaced(self.client.clone(), namespace);
-        let secret = self.read("secrets", || api.get_metadata(name)).await?;
-        Ok(version(&secret.metadata))
+fn claims(name: &SecretName, secret: &Secret) -> Claims {
+    let annotation = |key: &str| secret.metadata.annotations.as_ref()?.get(key).cloned();
+    Claims {
+        name: name.to_string(),
+        kind: secret.type_.clone().unwrap_or_else(|| "Opaque".to_owned()),
+        purpose: secret.metadata.labels.as_ref().and_then(|labels| labels.get(PURPOSE_LABEL).cloned()),
+        allowed_hosts: annotation(ALLOWED_HOSTS_ANNOTATION),
+        allowed_clients: annotation(ALLOWED_CLIENTS_ANNOTATION),
     }
 }
 

@@ -152,6 +152,7 @@ fn blocked(case: &Case<'_>, old: &ManagedAgentCertificateStatus, verdict: &Verdi
         | BlockedBy::IssuerEnding
         | BlockedBy::SecretUnavailable
         | BlockedBy::Conflict
+        | BlockedBy::NotGranted
         | BlockedBy::DriftRecurs
         | BlockedBy::RotationStuck => Event::warning(reason, message),
     })

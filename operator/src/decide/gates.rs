@@ -119,7 +119,7 @@ pub(super) fn retry_of(case: &Case<'_>) -> Timestamp {
 fn wait_after(case: &Case<'_>, setback: &Setback) -> Duration {
     let resync = case.inputs.policy.resync;
     let longest = match setback.obstacle.by {
-        BlockedBy::SecretUnavailable | BlockedBy::IssuerUnavailable => resync.min(SECRET_WAIT),
+        BlockedBy::SecretUnavailable | BlockedBy::IssuerUnavailable | BlockedBy::NotGranted => resync.min(SECRET_WAIT),
         BlockedBy::Paused
         | BlockedBy::HostUnreachable
         | BlockedBy::HostBusy

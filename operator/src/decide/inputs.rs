@@ -13,7 +13,7 @@ use crate::issuer::IssuerFacts;
 pub struct Inputs<'a> {
     pub resource: &'a Resource,
     pub host: Observed<'a>,
-    /// An older resource for the same agent of the same host; it owns the agent.
+    /// Another resource for the same agent of the same host, which owns it.
     pub rival: Option<&'a Rival>,
     /// The last step that failed without harm, if the one before it did not succeed since.
     pub setback: Option<&'a Setback>,
@@ -57,7 +57,7 @@ pub enum Observed<'a> {
     Unseen(&'a Obstacle),
 }
 
-/// An older resource that claims the same agent.
+/// Another resource that owns the same agent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rival {
     pub namespace: String,

@@ -25,6 +25,7 @@ mod due;
 mod events;
 mod gates;
 mod inputs;
+mod ownership;
 mod pace;
 mod reason;
 mod renewal;
@@ -36,6 +37,7 @@ pub(crate) mod tests;
 
 pub use events::{Event, EventKind};
 pub use inputs::{Inputs, Observed, Obstacle, Policy, References, Resource, Rival, Setback};
+pub use ownership::{Claim, owner};
 pub(crate) use reason::trigger_words;
 pub use reason::{ConditionType, Reason};
 pub use renewal::renewal_time;

@@ -58,9 +58,29 @@ pub enum Reason {
     OtherLeaf,
     /// Deletion went on although the host could not be asked.
     Released,
+    /// This version cannot read the resource.
+    Unreadable,
 }
 
 impl ConditionType {
+    /// All that this operator writes, in their order.
+    pub const ALL: [Self; 9] = [
+        Self::Ready,
+        Self::Issued,
+        Self::Deployed,
+        Self::Verified,
+        Self::Serving,
+        Self::Reconciling,
+        Self::Stalled,
+        Self::Blocked,
+        Self::IssuerEnding,
+    ];
+
+    /// Whether a condition of that type is written by this operator.
+    pub fn is_ours(kind: &str) -> bool {
+        Self::ALL.iter().any(|ours| ours.as_str() == kind)
+    }
+
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Ready => "Ready",
@@ -100,6 +120,7 @@ impl Reason {
             Self::RotationLost => "RotationLost",
             Self::OtherLeaf => "OtherLeaf",
             Self::Released => "Released",
+            Self::Unreadable => "Unreadable",
         }
     }
 }
@@ -155,6 +176,7 @@ const fn blocked_word(by: BlockedBy) -> &'static str {
         BlockedBy::IssuerEnding => "IssuerEnding",
         BlockedBy::SecretUnavailable => "SecretUnavailable",
         BlockedBy::Conflict => "Conflict",
+        BlockedBy::NotGranted => "NotGranted",
         BlockedBy::BackingOff => "BackingOff",
         BlockedBy::DriftRecurs => "DriftRecurs",
         BlockedBy::RotationStuck => "RotationStuck",
@@ -171,6 +193,7 @@ pub(crate) const fn needs_a_person(by: BlockedBy) -> bool {
         | BlockedBy::HostAnswerRefused
         | BlockedBy::SpecInvalid
         | BlockedBy::IssuerRefused
+        | BlockedBy::NotGranted
         | BlockedBy::DriftRecurs
         | BlockedBy::RotationStuck => true,
         BlockedBy::Paused

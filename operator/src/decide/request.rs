@@ -29,7 +29,7 @@ pub fn request_digest(spec: &ManagedAgentCertificateSpec) -> String {
         KeyAlgorithm::Rsa => "RSA",
         KeyAlgorithm::Ecdsa => "ECDSA",
     });
-    part(&key.size.to_string());
+    part(&key.bits().to_string());
     part(match spec.issuer_ref.kind {
         IssuerKind::CaSecret => "CASecret",
     });

@@ -54,10 +54,10 @@ pub fn decide(inputs: &Inputs<'_>) -> Decision {
     Decision { step: verdict.step, status, events }
 }
 
-/// An older resource owns the agent; two owners would rotate each other's leaf for ever.
+/// Another resource owns the agent; two owners would rotate each other's leaf for ever.
 fn conflict(case: &Case<'_>) -> Option<Verdict> {
     let rival = case.inputs.rival?;
-    let message = format!("{}/{} is older and names the same agent of the same host", rival.namespace, rival.name);
+    let message = format!("the same agent of the same host belongs to {}/{}", rival.namespace, rival.name);
     Some(Case::blocked(Obstacle::new(BlockedBy::Conflict, message), later(case.now(), case.inputs.policy.resync)))
 }
 

@@ -22,7 +22,7 @@ fn spec() -> CertificateSpec {
         duration: "2160h".parse().expect("a duration"),
         renew_before: None,
         renew_before_percentage: None,
-        private_key: PrivateKeySpec { algorithm: KeyAlgorithm::Ecdsa, size: 256, ..PrivateKeySpec::default() },
+        private_key: PrivateKeySpec { algorithm: KeyAlgorithm::Ecdsa, size: Some(256), ..PrivateKeySpec::default() },
     }
 }
 

@@ -13,8 +13,10 @@ pub(super) const LEASE_DURATION: Duration = Duration::from_secs(15);
 pub(super) const RENEW_DEADLINE: Duration = Duration::from_secs(10);
 /// Between renewals, and between looks of those who wait.
 pub(super) const RENEW_PERIOD: Duration = Duration::from_secs(5);
-/// A host that names an epoch further ahead than the clock of any leader could have been is not believed.
-const FURTHEST_AHEAD: u64 = 10 * 365 * 24 * 3600;
+/// A host that names an epoch further ahead than the clock of any leader could have been is not believed. Hosts refuse an
+/// epoch that is more than about a year ahead of their clocks: half of that, so that one host that lies cannot push this
+/// operator to where the others would refuse it.
+const FURTHEST_AHEAD: u64 = 182 * 24 * 3600;
 
 /// A Lease as it was read, and when this process first saw it so.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,6 +57,14 @@ fn next_epoch(before: Option<Epoch>, floor: Epoch, wall: Timestamp) -> Epoch {
     let after = before.map_or(0, |epoch| epoch.0.saturating_add(1));
     let clock = u64::try_from(wall.as_second()).unwrap_or(0);
     Epoch(after.max(clock).max(believable(floor, wall).0.saturating_add(1)))
+}
+
+/// For a process without a Lease: its epoch, or the next one above what a host has named.
+pub(super) fn raised(epoch: Epoch, floor: Epoch, wall: Timestamp) -> Epoch {
+    match believable(floor, wall) {
+        floor if floor >= epoch => Epoch(floor.0.saturating_add(1)),
+        _ => epoch,
+    }
 }
 
 fn believable(floor: Epoch, wall: Timestamp) -> Epoch {
@@ -111,9 +121,21 @@ mod tests {
     #[test]
     fn a_host_that_has_seen_a_higher_epoch_raises_ours_but_not_without_bound() {
         let mine = seen("me", 7, Instant::now());
-        let raised = claim(Some(&mine), "me", Epoch(1_900_000_000), Instant::now(), wall());
-        assert_eq!(raised, Claim::Acquire(Epoch(1_900_000_001)));
+        let higher = claim(Some(&mine), "me", Epoch(1_810_000_000), Instant::now(), wall());
+        assert_eq!(higher, Claim::Acquire(Epoch(1_810_000_001)));
         let liar = claim(Some(&mine), "me", Epoch(u64::MAX), Instant::now(), wall());
         assert_eq!(liar, Claim::Renew(Epoch(7)));
+    }
+
+    /// Holds B16: without a Lease the epoch rises above a host's too, and not without bound.
+    #[test]
+    fn without_a_lease_a_host_raises_the_epoch_too_but_not_without_bound() {
+        let mine = Epoch(1_800_000_000);
+        assert_eq!(raised(mine, NONE, wall()), mine);
+        assert_eq!(raised(mine, Epoch(1_800_000_500), wall()), Epoch(1_800_000_501));
+        assert_eq!(raised(mine, mine, wall()), Epoch(1_800_000_001));
+        assert_eq!(raised(mine, Epoch(u64::MAX), wall()), mine);
+        let a_year_ahead = Epoch(1_800_000_000 + 365 * 24 * 3600);
+        assert_eq!(raised(mine, a_year_ahead, wall()), mine, "hosts would refuse it");
     }
 }

@@ -1,7 +1,8 @@
 //! The election's loop, and what it tells the rest of the process.
 
-use std::sync::Arc;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -11,11 +12,16 @@ use kagiban_crds::Epoch;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::claim::{Claim, EPOCH_ANNOTATION, LEASE_DURATION, RENEW_DEADLINE, RENEW_PERIOD, Seen, claim};
+use super::claim::{Claim, EPOCH_ANNOTATION, LEASE_DURATION, RENEW_DEADLINE, RENEW_PERIOD, Seen, claim, raised};
 use crate::cluster::{Cluster, ClusterError};
+use crate::fleet::HostKey;
 
 /// One write of the Lease; it must be over well before others may take it.
 const WRITE_DEADLINE: Duration = Duration::from_secs(4);
+/// A host is heard once in this time when it names a higher epoch. One raise suffices; a host that goes on is broken or lies.
+const RAISE_INTERVAL: Duration = Duration::from_secs(3600);
+/// Hosts that raised the epoch within the interval; when so many did, the others wait for it to pass.
+const MAX_RAISERS: usize = 1024;
 
 /// Runs for the Lease until told to stop.
 #[derive(Debug)]
@@ -24,26 +30,38 @@ pub struct Election {
     namespace: String,
     name: String,
     tenure: watch::Sender<Option<Tenure>>,
-    floor: Arc<AtomicU64>,
+    /// Tenures of this process so far.
+    tenures: u64,
+    floor: Arc<Floor>,
 }
 
 /// Whether this process may act, and as whom.
 #[derive(Clone, Debug)]
 pub struct Leadership {
     tenure: watch::Receiver<Option<Tenure>>,
-    floor: Arc<AtomicU64>,
+    floor: Arc<Floor>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Tenure {
+    /// Grows with each acquisition by this process. The epoch alone does not tell two of them apart: a Lease that ran out
+    /// and was renewed before anybody else took it has the epoch that it had.
+    number: u64,
     epoch: Epoch,
     until: Option<Instant>,
+}
+
+/// The highest epoch that a host has named, and which hosts named one.
+#[derive(Debug, Default)]
+struct Floor {
+    epoch: AtomicU64,
+    raised_by: Mutex<HashMap<HostKey, Instant>>,
 }
 
 impl Leadership {
     /// For a process that is alone by decree: leads for ever.
     pub fn alone(epoch: Epoch) -> Self {
-        let (sender, tenure) = watch::channel(Some(Tenure { epoch, until: None }));
+        let (sender, tenure) = watch::channel(Some(Tenure { number: 1, epoch, until: None }));
         // a receiver keeps the last value when its sender is gone
         drop(sender);
         Self { tenure, floor: Arc::default() }
@@ -51,40 +69,72 @@ impl Leadership {
 
     /// The epoch to speak with, while this process may act.
     pub fn epoch(&self) -> Option<Epoch> {
-        let tenure = (*self.tenure.borrow())?;
-        tenure.until.is_none_or(|until| Instant::now() < until).then_some(tenure.epoch)
+        let tenure = self.current()?;
+        Some(match tenure.until {
+            Some(_) => tenure.epoch,
+            // nobody renews: what hosts have seen is taken up at once
+            None => raised(tenure.epoch, self.floor.epoch(), Timestamp::now()),
+        })
+    }
+
+    /// The number of the tenure that this process has now.
+    pub fn tenure(&self) -> Option<u64> {
+        self.current().map(|tenure| tenure.number)
+    }
+
+    /// Returns when a tenure may have begun or ended. One that runs out by time is only seen by asking.
+    pub(crate) async fn changed(&mut self) {
+        if self.tenure.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
     }
 
     /// A host has accepted this epoch; the next renewal goes above it if the Lease is still ours.
-    pub(crate) fn outdone_by(&self, epoch: Epoch) {
-        self.floor.fetch_max(epoch.0, Ordering::Relaxed);
+    pub(crate) fn outdone_by(&self, host: HostKey, epoch: Epoch) {
+        self.floor.raise(host, epoch, Instant::now());
     }
 
-    /// Returns each time when this process has become the leader.
-    pub(crate) async fn acquired(&mut self) {
-        loop {
-            let before = self.tenure.borrow_and_update().map(|tenure| tenure.epoch);
-            if self.tenure.changed().await.is_err() {
-                return std::future::pending().await;
-            }
-            let after = self.tenure.borrow().map(|tenure| tenure.epoch);
-            if after.is_some() && after != before {
-                return;
-            }
+    fn current(&self) -> Option<Tenure> {
+        (*self.tenure.borrow()).filter(Tenure::is_in_force)
+    }
+}
+
+impl Tenure {
+    fn is_in_force(&self) -> bool {
+        self.until.is_none_or(|until| Instant::now() < until)
+    }
+}
+
+impl Floor {
+    fn epoch(&self) -> Epoch {
+        Epoch(self.epoch.load(Ordering::Relaxed))
+    }
+
+    fn raise(&self, host: HostKey, epoch: Epoch, now: Instant) {
+        if epoch <= self.epoch() {
+            return;
         }
+        let mut raised_by = self.raised_by.lock().unwrap_or_else(PoisonError::into_inner);
+        raised_by.retain(|_, at| now.saturating_duration_since(*at) < RAISE_INTERVAL);
+        if raised_by.contains_key(&host) || raised_by.len() >= MAX_RAISERS {
+            return;
+        }
+        tracing::warn!(%host, %epoch, "a host has accepted a higher epoch than this leader's; the next renewal goes above it");
+        raised_by.insert(host, now);
+        self.epoch.fetch_max(epoch.0, Ordering::Relaxed);
     }
 }
 
 impl Election {
     pub fn new(cluster: Cluster, namespace: String, name: String) -> (Self, Leadership) {
         let (tenure, receiver) = watch::channel(None);
-        let floor = Arc::<AtomicU64>::default();
+        let floor = Arc::<Floor>::default();
         let leadership = Leadership { tenure: receiver, floor: floor.clone() };
-        (Self { cluster, namespace, name, tenure, floor }, leadership)
+        (Self { cluster, namespace, name, tenure, tenures: 0, floor }, leadership)
     }
 
-    /// Until `stop`; then the Lease is released, so that the next leader need not wait.
-    pub async fn run(self, stop: CancellationToken, leading: impl Fn(bool)) {
+    /// Until `stop`; then the Lease is released, so that the next leader need not wait. `leading` is told after each round.
+    pub async fn run(mut self, stop: CancellationToken, leading: impl Fn(bool)) {
         let mut seen: Option<Seen> = None;
         let mut waits_for: Option<String> = None;
         loop {
@@ -100,7 +150,7 @@ impl Election {
                 }
                 waits_for = other;
             }
-            let leads = self.tenure.borrow().is_some_and(|t| t.until.is_none_or(|until| Instant::now() < until));
+            let leads = self.tenure.borrow().is_some_and(|tenure| tenure.is_in_force());
             leading(leads);
             if !leads {
                 self.tenure.send_if_modified(|tenure| tenure.take().is_some());
@@ -114,13 +164,13 @@ impl Election {
         leading(false);
     }
 
-    async fn round(&self, seen: &mut Option<Seen>) -> Result<(), ClusterError> {
+    async fn round(&mut self, seen: &mut Option<Seen>) -> Result<(), ClusterError> {
         let asked = Instant::now();
         let lease = self.cluster.lease(&self.namespace, &self.name).await?;
         *seen = lease.as_ref().map(|lease| look(lease, seen.take(), asked));
-        let floor = Epoch(self.floor.load(Ordering::Relaxed));
-        let me = self.cluster.identity();
-        let (epoch, taken) = match claim(seen.as_ref(), me, floor, Instant::now(), Timestamp::now()) {
+        let floor = self.floor.epoch();
+        let me = self.cluster.identity().to_owned();
+        let (epoch, taken) = match claim(seen.as_ref(), &me, floor, Instant::now(), Timestamp::now()) {
             Claim::Wait => {
                 self.tenure.send_if_modified(|tenure| tenure.take().is_some());
                 return Ok(());
@@ -138,10 +188,15 @@ impl Election {
             Ok(Err(error)) => return Err(error),
             Err(_) => return Err(ClusterError::Timeout { verb: "update", resource: "leases" }),
         }
-        if taken {
-            tracing::info!(%epoch, identity = me, "this process leads now");
+        let before = (*self.tenure.borrow()).filter(Tenure::is_in_force);
+        if before.is_none() {
+            self.tenures += 1;
         }
-        self.tenure.send_replace(Some(Tenure { epoch, until: Some(started + RENEW_DEADLINE) }));
+        if taken || before.is_none() {
+            tracing::info!(%epoch, tenure = self.tenures, identity = me, "this process leads now");
+        }
+        let until = Some(started + RENEW_DEADLINE);
+        self.tenure.send_replace(Some(Tenure { number: self.tenures, epoch, until }));
         Ok(())
     }
 
@@ -204,5 +259,25 @@ fn look(lease: &Lease, before: Option<Seen>, now: Instant) -> Seen {
         epoch: annotations.and_then(|a| a.get(EPOCH_ANNOTATION)).and_then(|text| text.parse().ok()).map(Epoch),
         resource_version,
         since,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Holds B8: one host that names higher and higher epochs is heard once an hour, and stops no other from being heard.
+    #[test]
+    fn a_host_raises_the_epoch_once_an_hour() {
+        let floor = Floor::default();
+        let now = Instant::now();
+        for epoch in 5..100 {
+            floor.raise(HostKey::new("fleet", "https://liar"), Epoch(epoch), now);
+        }
+        assert_eq!(floor.epoch(), Epoch(5));
+        floor.raise(HostKey::new("fleet", "https://other"), Epoch(7), now);
+        assert_eq!(floor.epoch(), Epoch(7));
+        floor.raise(HostKey::new("fleet", "https://liar"), Epoch(9), now + RAISE_INTERVAL);
+        assert_eq!(floor.epoch(), Epoch(9));
     }
 }

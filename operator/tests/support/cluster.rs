@@ -25,6 +25,8 @@ pub struct FakeCluster {
 #[derive(Default)]
 pub struct State {
     pub mac: Value,
+    /// What somebody else has written into the status.
+    pub foreign: Value,
     pub secrets: BTreeMap<String, Value>,
     pub events: Vec<Value>,
     pub lease: Value,
@@ -76,14 +78,25 @@ impl FakeCluster {
         state.touch();
     }
 
-    pub fn secret(&self, name: &str, data: &[(&str, &str)]) {
+    /// A Secret that says what it is for and whom.
+    pub fn secret(&self, name: &str, purpose: &str, data: &[(&str, &str)]) {
         use base64::Engine;
         let encode = |text: &str| base64::engine::general_purpose::STANDARD.encode(text);
         let data: BTreeMap<_, _> = data.iter().map(|(key, value)| ((*key).to_owned(), encode(value))).collect();
+        let kind = if purpose == "keystore-password" { "Opaque" } else { "kubernetes.io/tls" };
         let mut state = lock(&self.state);
         state.version += 1;
-        let metadata = json!({"name": name, "uid": name, "resourceVersion": state.version.to_string()});
-        let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": data});
+        let metadata = json!({
+            "name": name,
+            "uid": name,
+            "resourceVersion": state.version.to_string(),
+            "labels": {"kagiban.dev/purpose": purpose},
+            "annotations": {
+                "kagiban.dev/allowed-hosts": "ups-01.example.com, 127.0.0.1",
+                "kagiban.dev/allowed-clients": "fleet-client",
+            },
+        });
+        let secret = json!({"apiVersion": "v1", "kind": "Secret", "type": kind, "metadata": metadata, "data": data});
         state.secrets.insert(name.to_owned(), secret);
     }
 
@@ -98,6 +111,31 @@ impl FakeCluster {
 }
 
 impl State {
+    /// An apply replaces what the operator applied before and leaves what others wrote; a merge takes away what is null.
+    fn write_status(&mut self, patch: &Value, applies: bool) {
+        let mut status = if applies { patch.clone() } else { self.mac["status"].clone() };
+        if applies {
+            for (key, value) in self.foreign.as_object().into_iter().flatten() {
+                match (&mut status[key], value) {
+                    (Value::Array(ours), Value::Array(theirs)) => ours.extend(theirs.clone()),
+                    (ours, theirs) if ours.is_null() => *ours = theirs.clone(),
+                    _ => {}
+                }
+            }
+        } else {
+            for (key, value) in patch.as_object().into_iter().flatten() {
+                for written in [&mut status, &mut self.foreign] {
+                    match (written.as_object_mut(), value.is_null()) {
+                        (Some(fields), true) => drop(fields.remove(key)),
+                        (Some(fields), false) => drop(fields.insert(key.clone(), value.clone())),
+                        (None, _) => {}
+                    }
+                }
+            }
+        }
+        self.mac["status"] = status;
+    }
+
     fn touch(&mut self) {
         self.version += 1;
         self.mac["metadata"]["resourceVersion"] = json!(self.version.to_string());
@@ -106,6 +144,7 @@ impl State {
 
 async fn answer(request: Request<Incoming>, state: Shared<State>) -> Result<Response<Full<Bytes>>, Infallible> {
     let (method, path) = (request.method().to_string(), request.uri().path().to_owned());
+    let applies = request.headers().get("content-type").is_some_and(|kind| kind == "application/apply-patch+yaml");
     let body = request.into_body().collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
     let body: Value = serde_json::from_slice(&body).unwrap_or_default();
     let (response, lost) = {
@@ -113,7 +152,7 @@ async fn answer(request: Request<Incoming>, state: Shared<State>) -> Result<Resp
         if state.hang {
             (None, true)
         } else {
-            let response = serve(&mut state, &method, &path, body);
+            let response = serve(&mut state, &method, &path, body, applies);
             let lost = method != "GET" && state.lose_answer_of == Some(state.writes.len());
             (Some(response), lost)
         }
@@ -124,7 +163,7 @@ async fn answer(request: Request<Incoming>, state: Shared<State>) -> Result<Resp
     Ok(response.unwrap_or_default())
 }
 
-fn serve(state: &mut State, method: &str, path: &str, body: Value) -> Response<Full<Bytes>> {
+fn serve(state: &mut State, method: &str, path: &str, body: Value, applies: bool) -> Response<Full<Bytes>> {
     let line = format!("{method} {path}");
     if method == "GET" {
         state.reads.push(line);
@@ -138,7 +177,7 @@ fn serve(state: &mut State, method: &str, path: &str, body: Value) -> Response<F
             if stale(state, &body) {
                 return failure(409);
             }
-            state.mac["status"] = body["status"].clone();
+            state.write_status(&body["status"], applies);
             state.touch();
             reply(&state.mac)
         }

@@ -55,6 +55,8 @@ pub struct State {
     pub epochs: Vec<u64>,
     /// The chain that was delivered last.
     pub chain: Option<String>,
+    /// All that was sent to it.
+    pub bodies: String,
 }
 
 impl Host {
@@ -82,6 +84,7 @@ impl Host {
             asked: Vec::new(),
             epochs: Vec::new(),
             chain: None,
+            bodies: String::new(),
         }));
         let shared = state.clone();
         tokio::spawn(async move {
@@ -155,6 +158,7 @@ async fn answer(request: Request<Incoming>, state: Shared<State>) -> Result<Resp
 
 fn serve(state: &mut State, method: &Method, path: &str, body: &[u8]) -> Response<Full<Bytes>> {
     state.asked.push(format!("{method} {path}"));
+    state.bodies.push_str(&String::from_utf8_lossy(body));
     state.report.time = Timestamp::now();
     match (method.as_str(), path.rsplit('/').next().unwrap_or_default()) {
         ("GET", _) => {

@@ -32,7 +32,7 @@ impl Authority {
 
     pub fn server(&self) -> Pair {
         self.pair(ExtendedKeyUsagePurpose::ServerAuth, |params| {
-            params.subject_alt_names.push(SanType::IpAddress([127, 0, 0, 1].into()));
+            params.subject_alt_names.push(SanType::DnsName("ups-01.example.com".try_into().expect("a name")));
         })
     }
 

@@ -1,10 +1,12 @@
 //! Linux, from glibc 2.17 on.
 
+mod accounts;
 mod attributes;
 mod durable;
 mod exchange;
 mod held;
 mod host;
+mod listeners;
 mod logind;
 mod process;
 mod program;
@@ -14,6 +16,7 @@ mod shutdown;
 mod survey;
 mod systemd;
 
+pub use accounts::{account_id, may_read_by_right};
 pub use attributes::Attributes;
 pub use durable::{
     check_room, create_private_directory, remove, replace, sweep, sync_directory_of, temporary_beside, write_new,
@@ -21,6 +24,7 @@ pub use durable::{
 pub use exchange::{Swap, rename_over, swap, unlink_second_name};
 pub use held::read_held;
 pub use host::{boot_id, booted_at, default_state_directory, scheduled_shutdown_file};
+pub use listeners::listeners;
 pub use process::{Request, Requests, Usage, host_name, usage};
 pub use program::run;
 pub use read::{identify, is_readable_by_others, is_writable_by_others, read_ends, read_regular};

@@ -1,0 +1,189 @@
+//! An object of the watch, its parts read apart: one that this version cannot read is still there, with its name, its
+//! finalizers and its deletion.
+
+use std::borrow::Cow;
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kagiban_crds::resource::{
+    ManagedAgentCertificate, ManagedAgentCertificateSpec, ManagedAgentCertificateStatus, SpecError,
+};
+use kube::Resource;
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+
+/// What the watch gives for one object.
+#[derive(Clone, Debug)]
+pub struct Watched(pub Result<ManagedAgentCertificate, Box<Unreadable>>);
+
+/// An object whose spec or status this version cannot read.
+#[derive(Clone, Debug)]
+pub struct Unreadable {
+    pub metadata: ObjectMeta,
+    /// What is wrong with it, for people.
+    pub why: String,
+    spec: Value,
+    status: Value,
+}
+
+#[derive(Deserialize)]
+struct Parts {
+    #[serde(default)]
+    metadata: ObjectMeta,
+    #[serde(default)]
+    spec: Value,
+    #[serde(default)]
+    status: Value,
+}
+
+impl Watched {
+    /// The object, if all of it can be read.
+    pub fn readable(&self) -> Option<&ManagedAgentCertificate> {
+        self.0.as_ref().ok()
+    }
+
+    fn of(parts: Parts) -> Self {
+        let spec = ManagedAgentCertificateSpec::read(parts.spec.clone()).map_err(|error: SpecError| error.to_string());
+        let status: Result<Option<ManagedAgentCertificateStatus>, String> =
+            serde_json::from_value(parts.status.clone()).map_err(|error| format!("status: {error}"));
+        let why = match (spec, status) {
+            (Ok(spec), Ok(status)) => {
+                let mut mac = ManagedAgentCertificate::new("", spec);
+                (mac.metadata, mac.status) = (parts.metadata, status);
+                return Self(Ok(mac));
+            }
+            (Err(spec), Err(status)) => format!("{spec}; {status}"),
+            (Err(why), Ok(_)) | (Ok(_), Err(why)) => why,
+        };
+        Self(Err(Box::new(Unreadable { metadata: parts.metadata, why, spec: parts.spec, status: parts.status })))
+    }
+}
+
+impl Unreadable {
+    /// As it stands in the spec, if that much can be read.
+    pub fn host(&self) -> &str {
+        text(&self.spec, "/host")
+    }
+
+    /// As it stands in the spec, if that much can be read.
+    pub fn product(&self) -> &str {
+        text(&self.spec, "/agent/product")
+    }
+
+    /// When the verified leaf ends, if that much of the status can be read.
+    pub fn not_after(&self) -> Option<Timestamp> {
+        text(&self.status, "/leaf/notAfter").parse().ok()
+    }
+
+    /// When the next rotation was due, if that much of the status can be read.
+    pub fn renewal_time(&self) -> Option<Timestamp> {
+        text(&self.status, "/renewalTime").parse().ok()
+    }
+
+    /// The conditions as they are, whoever wrote them.
+    pub fn conditions(&self) -> &[Value] {
+        self.status.pointer("/conditions").and_then(Value::as_array).map_or(&[], Vec::as_slice)
+    }
+
+    pub(crate) fn observed_generation(&self) -> Option<i64> {
+        self.status.pointer("/observedGeneration").and_then(Value::as_i64)
+    }
+}
+
+fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
+    value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+}
+
+impl<'de> Deserialize<'de> for Watched {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Parts::deserialize(deserializer).map(Self::of)
+    }
+}
+
+impl Resource for Watched {
+    type DynamicType = ();
+    type Scope = <ManagedAgentCertificate as Resource>::Scope;
+
+    fn kind((): &()) -> Cow<'_, str> {
+        ManagedAgentCertificate::kind(&())
+    }
+
+    fn group((): &()) -> Cow<'_, str> {
+        ManagedAgentCertificate::group(&())
+    }
+
+    fn version((): &()) -> Cow<'_, str> {
+        ManagedAgentCertificate::version(&())
+    }
+
+    fn plural((): &()) -> Cow<'_, str> {
+        ManagedAgentCertificate::plural(&())
+    }
+
+    fn meta(&self) -> &ObjectMeta {
+        match &self.0 {
+            Ok(mac) => &mac.metadata,
+            Err(unreadable) => &unreadable.metadata,
+        }
+    }
+
+    fn meta_mut(&mut self) -> &mut ObjectMeta {
+        match &mut self.0 {
+            Ok(mac) => &mut mac.metadata,
+            Err(unreadable) => &mut unreadable.metadata,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::ResourceExt;
+    use serde_json::json;
+
+    use super::*;
+
+    fn object() -> Value {
+        json!({
+            "apiVersion": "kagiban.dev/v1alpha1", "kind": "ManagedAgentCertificate",
+            "metadata": {"name": "ups-01", "namespace": "fleet", "finalizers": ["kagiban.dev/rotation"]},
+            "spec": {
+                "host": "ups-01.example.com",
+                "agent": {"product": "tls-service", "name": "web"},
+                "api": {"hostApi": {"url": "https://ups-01.example.com:9995", "tlsSecretRef": {"name": "client"}}},
+                "certificate": {"dnsNames": ["ups-01.example.com"], "duration": "2160h"},
+                "issuerRef": {"name": "ca"},
+            },
+            "status": {"leaf": {
+                "sha256": "ab".repeat(32), "serial": "1", "issuer": "CN=x", "requestDigest": "d",
+                "notBefore": "2026-01-01T00:00:00Z", "notAfter": "2026-03-01T00:00:00Z",
+            }},
+        })
+    }
+
+    fn watched(change: impl FnOnce(&mut Value)) -> Watched {
+        let mut object = object();
+        change(&mut object);
+        serde_json::from_value(object).expect("an object of the watch is always read")
+    }
+
+    /// Holds B3: no part hides another.
+    #[test]
+    fn a_part_that_cannot_be_read_hides_neither_the_object_nor_the_other_part() {
+        assert!(watched(|_| {}).readable().is_some());
+        type Change = fn(&mut Value);
+        let changes: [(Change, &str); 4] = [
+            (|o| o["spec"]["certificate"]["duration"] = json!("-1h"), "spec: "),
+            (|o| o["spec"]["agent"]["product"] = json!("of-the-next-version"), "spec: "),
+            (|o| o["spec"]["issuerRef"]["name"] = json!("../kube-system/x"), "spec.issuerRef.name: "),
+            (|o| o["status"]["blockedBy"] = json!("OfTheNextVersion"), "status: "),
+        ];
+        for (change, words) in changes {
+            let Watched(Err(unreadable)) = watched(change) else { panic!("{words} was read") };
+            assert!(unreadable.why.starts_with(words), "{}", unreadable.why);
+            assert_eq!(unreadable.host(), "ups-01.example.com");
+            assert_eq!(unreadable.not_after().map(|time| time.to_string()), Some("2026-03-01T00:00:00Z".into()));
+        }
+        let broken = watched(|object| (object["spec"], object["status"]) = (json!([]), json!("x")));
+        assert_eq!((broken.name_any().as_str(), broken.finalizers().len()), ("ups-01", 1));
+    }
+}

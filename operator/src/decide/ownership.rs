@@ -1,0 +1,165 @@
+//! Whose agent it is when several resources name the same one.
+//!
+//! Not the oldest's: whoever may create a resource could take any agent by being first. An owner is who was verified on
+//! the agent, or else whom the host answers, which takes a client Secret that is granted for it.
+
+use jiff::Timestamp;
+use kagiban_crds::resource::{BlockedBy, HostUrl, ManagedAgentCertificateStatus};
+
+use super::Rival;
+
+/// What a resource has to show for naming an agent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Standing {
+    /// Its Secrets do not let it, or another agent answers at its address: it keeps nobody else out.
+    None,
+    /// It was not looked at yet, or the host answers it.
+    Heard,
+    /// A rotation of its own is on its way.
+    Rotating,
+    /// A leaf of its own was verified.
+    Verified,
+}
+
+/// A resource that names an agent.
+#[derive(Clone, Debug)]
+pub struct Claim {
+    pub namespace: String,
+    pub name: String,
+    pub uid: String,
+    /// `None` for one that only stands in a file.
+    pub created: Option<Timestamp>,
+    /// Where it reaches the host.
+    pub url: Option<HostUrl>,
+    pub status: ManagedAgentCertificateStatus,
+}
+
+impl Claim {
+    fn standing(&self) -> Standing {
+        let rotating = self.status.rotation.as_ref().is_some_and(|rotation| !rotation.state.is_decided());
+        match self.status.blocked_by {
+            Some(BlockedBy::SecretUnavailable | BlockedBy::NotGranted | BlockedBy::WrongHost | BlockedBy::Conflict) => {
+                Standing::None
+            }
+            // an owner whose host is down stays its owner
+            _ if self.status.leaf.is_some() => Standing::Verified,
+            Some(BlockedBy::HostUnreachable) => Standing::None,
+            _ if rotating => Standing::Rotating,
+            _ => Standing::Heard,
+        }
+    }
+
+    /// The older first; what only stands in a file is younger than anything in the cluster.
+    fn age(&self) -> (bool, Option<Timestamp>, &str, &str, &str) {
+        (self.created.is_none(), self.created, &self.uid, &self.namespace, &self.name)
+    }
+
+    /// Namespaces do not trust each other, and each says by its own Secret who its host is: two of them meet only where
+    /// they mean the same address.
+    fn meets(&self, other: &Self) -> bool {
+        self.namespace == other.namespace || self.url == other.url
+    }
+}
+
+/// The resource that keeps this one from the agent, out of all that name the same agent of the same host.
+pub fn owner<'a>(own: &Claim, others: impl IntoIterator<Item = &'a Claim>) -> Option<Rival> {
+    // whoever asks may have been refused for something that was mended since
+    let mine = own.standing().max(Standing::Heard);
+    others
+        .into_iter()
+        .filter(|other| (&other.namespace, &other.name) != (&own.namespace, &own.name) && own.meets(other))
+        .map(|other| (other.standing(), other))
+        .filter(|(standing, _)| *standing > Standing::None)
+        .filter(|(standing, other)| *standing > mine || (*standing == mine && other.age() < own.age()))
+        .max_by(|(one, this), (two, that)| one.cmp(two).then_with(|| that.age().cmp(&this.age())))
+        .map(|(_, other)| Rival { namespace: other.namespace.clone(), name: other.name.clone() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn claim(namespace: &str, name: &str, created: i64, blocked_by: Option<BlockedBy>) -> Claim {
+        Claim {
+            namespace: namespace.into(),
+            name: name.into(),
+            uid: format!("{namespace}-{name}"),
+            created: Timestamp::from_second(created).ok(),
+            url: "https://ups-01.example.com".parse().ok(),
+            status: ManagedAgentCertificateStatus { blocked_by, ..ManagedAgentCertificateStatus::default() },
+        }
+    }
+
+    fn verified(mut claim: Claim) -> Claim {
+        claim.status.leaf = Some(
+            serde_json::from_value(serde_json::json!({
+                "sha256": "ab".repeat(32), "serial": "1", "issuer": "CN=x", "requestDigest": "d",
+                "notBefore": "2026-01-01T00:00:00Z", "notAfter": "2026-03-01T00:00:00Z",
+            }))
+            .expect("a leaf"),
+        );
+        claim
+    }
+
+    fn owner_of(own: &Claim, other: &Claim) -> Option<String> {
+        owner(own, [other, own]).map(|rival| rival.name)
+    }
+
+    /// Holds B9: being older is no claim; the one without a valid Secret keeps nobody out.
+    #[test]
+    fn an_older_resource_that_is_not_granted_the_host_does_not_keep_the_owner_from_it() {
+        let owner = claim("fleet", "owner", 2, None);
+        for by in [
+            BlockedBy::SecretUnavailable,
+            BlockedBy::NotGranted,
+            BlockedBy::HostUnreachable,
+            BlockedBy::WrongHost,
+            BlockedBy::Conflict,
+        ] {
+            let squatter = claim("other", "squatter", 1, Some(by));
+            assert_eq!(owner_of(&owner, &squatter), None, "{by:?}");
+            assert_eq!(owner_of(&squatter, &verified(owner.clone())).as_deref(), Some("owner"), "{by:?}");
+            // even if it was once verified
+            if by != BlockedBy::HostUnreachable {
+                assert_eq!(owner_of(&owner, &verified(squatter)), None, "{by:?}");
+            }
+        }
+    }
+
+    /// Holds B9: who was verified is the owner, and the older of two that are alike.
+    #[test]
+    fn a_verified_resource_is_the_owner_and_otherwise_the_older_one() {
+        let (first, second) = (claim("fleet", "first", 1, None), claim("fleet", "second", 2, None));
+        assert_eq!((owner_of(&first, &second), owner_of(&second, &first)), (None, Some("first".into())));
+        let second = verified(second);
+        assert_eq!((owner_of(&first, &second), owner_of(&second, &first)), (Some("second".into()), None));
+        let first = verified(first);
+        assert_eq!((owner_of(&first, &second), owner_of(&second, &first)), (None, Some("first".into())));
+        let down = verified(claim("fleet", "down", 3, Some(BlockedBy::HostUnreachable)));
+        assert_eq!(owner_of(&claim("fleet", "new", 1, None), &down).as_deref(), Some("down"));
+    }
+
+    /// Holds B9: what another namespace makes a host look like at an address of its own keeps nobody out.
+    #[test]
+    fn another_namespace_with_another_address_is_no_rival_and_one_with_the_same_is() {
+        let owner = claim("fleet", "owner", 2, None);
+        let mut elsewhere = verified(claim("other", "elsewhere", 1, None));
+        assert_eq!(owner_of(&owner, &elsewhere).as_deref(), Some("elsewhere"));
+        elsewhere.url = "https://mine.example.org".parse().ok();
+        assert_eq!(owner_of(&owner, &elsewhere), None);
+        elsewhere.namespace = "fleet".into();
+        assert_eq!(owner_of(&owner, &elsewhere).as_deref(), Some("elsewhere"));
+    }
+
+    /// Two that look at each other never both stand back, and never both go on.
+    #[test]
+    fn of_two_exactly_one_is_the_owner() {
+        let blocked = [None, Some(BlockedBy::OnBattery), Some(BlockedBy::Paused)];
+        for (one, two) in blocked.iter().flat_map(|one| blocked.iter().map(move |two| (*one, *two))) {
+            for (created, other) in [(1, 2), (2, 1), (1, 1)] {
+                let (a, b) = (claim("fleet", "a", created, one), claim("fleet", "b", other, two));
+                assert_ne!(owner_of(&a, &b).is_some(), owner_of(&b, &a).is_some(), "{one:?} {two:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,326 @@
+//! The resources as the watch last showed them: without what no decision needs, and indexed by the agent that they name.
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use kagiban_crds::resource::{GROUP, ManagedAgentCertificate};
+use kube::runtime::watcher::Event;
+use kube::{Resource as _, ResourceExt};
+
+use crate::metrics::Guarded;
+
+/// Where a resource's host is reached, as its namespace sees it. Namespaces do not trust each other: what one of them makes
+/// a host look like is no reason to hold another one back.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct HostKey(Arc<str>);
+
+/// `namespace/name`, shared by whoever keeps it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ResourceName(Arc<str>);
+
+/// The store behind the watch.
+#[derive(Debug, Default)]
+pub struct Fleet(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    resources: HashMap<ResourceName, Arc<Guarded>>,
+    /// Who names the same agent of the same host.
+    contenders: HashMap<Agent, Vec<ResourceName>>,
+    /// While the watch lists anew: what it has listed so far.
+    listed: Option<HashSet<ResourceName>>,
+}
+
+type Agent = (String, String);
+
+/// What the watch has shown, as far as anything follows from it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// New, or changed in something that a decision depends on.
+    Wakes(ResourceName),
+    /// Deleted, by uid: whatever was remembered of it goes too.
+    Gone(ResourceName, String),
+}
+
+impl Fleet {
+    /// Takes in what the watch shows.
+    pub fn apply(&self, event: Event<Guarded>) -> Vec<Change> {
+        let mut state = self.lock();
+        match event {
+            Event::Init => {
+                // What is there stays until the list is whole: a list that breaks off deletes nothing.
+                state.listed = Some(HashSet::with_capacity(state.resources.len()));
+                Vec::new()
+            }
+            Event::InitApply(object) => {
+                let name = ResourceName::of(&object);
+                if let Some(listed) = &mut state.listed {
+                    listed.insert(name);
+                }
+                state.put(object)
+            }
+            Event::InitDone => {
+                let Some(listed) = state.listed.take() else { return Vec::new() };
+                let gone: Vec<_> = state.resources.keys().filter(|name| !listed.contains(*name)).cloned().collect();
+                gone.into_iter().filter_map(|name| state.remove(&name)).collect()
+            }
+            Event::Apply(object) => state.put(object),
+            Event::Delete(object) => state.remove(&ResourceName::of(&object)).into_iter().collect(),
+        }
+    }
+
+    pub fn get(&self, name: &ResourceName) -> Option<Arc<Guarded>> {
+        self.lock().resources.get(name).cloned()
+    }
+
+    /// All of them, in no order.
+    pub fn all(&self) -> Vec<Arc<Guarded>> {
+        self.lock().resources.values().cloned().collect()
+    }
+
+    /// The resources that name the same agent of the same host as this one, this one among them.
+    pub fn contenders(&self, mac: &ManagedAgentCertificate) -> Vec<Arc<Guarded>> {
+        let state = self.lock();
+        let names = state.contenders.get(&agent(mac)).map(Vec::as_slice).unwrap_or_default();
+        names.iter().filter_map(|name| state.resources.get(name).cloned()).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // plain data, and every change of it is whole before the lock is given back
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn put(&mut self, mut object: Guarded) -> Vec<Change> {
+        strip(&mut object);
+        let name = ResourceName::of(&object);
+        let before = self.resources.get(&name);
+        if before.is_some_and(|before| !differs(before, &object)) {
+            // only the status, most likely our own: it is kept, and nobody is woken
+            self.resources.insert(name, Arc::new(object));
+            return Vec::new();
+        }
+        let replaced = before.is_some_and(|before| before.uid() != object.uid());
+        let mut changes = Vec::new();
+        // the old one's place in the index goes first: its agent may be another, and its owner may have been another object
+        let removed = self.remove(&name);
+        if replaced {
+            changes.extend(removed);
+        }
+        if let Ok(mac) = &object.0 {
+            self.contenders.entry(agent(mac)).or_default().push(name.clone());
+        }
+        self.resources.insert(name.clone(), Arc::new(object));
+        changes.push(Change::Wakes(name));
+        changes
+    }
+
+    fn remove(&mut self, name: &ResourceName) -> Option<Change> {
+        let object = self.resources.remove(name)?;
+        if let Ok(mac) = &object.0
+            && let Some(names) = self.contenders.get_mut(&agent(mac))
+        {
+            names.retain(|other| other != name);
+            if names.is_empty() {
+                self.contenders.remove(&agent(mac));
+            }
+        }
+        Some(Change::Gone(name.clone(), object.uid().unwrap_or_default()))
+    }
+}
+
+fn agent(mac: &ManagedAgentCertificate) -> Agent {
+    (mac.spec.host.clone(), mac.spec.agent.name.clone())
+}
+
+/// Takes away what makes up most of an object and is never looked at: who manages which field, copies of manifests, and
+/// whatever others note on it.
+fn strip(object: &mut Guarded) {
+    let metadata = object.meta_mut();
+    metadata.managed_fields = None;
+    metadata.labels = None;
+    metadata.owner_references = None;
+    metadata.generate_name = None;
+    metadata.self_link = None;
+    if let Some(annotations) = &mut metadata.annotations {
+        annotations.retain(|key, _| is_ours(key));
+    }
+    metadata.annotations = metadata.annotations.take().filter(|annotations| !annotations.is_empty());
+}
+
+/// Annotations of our group only: others write theirs as often as they like.
+fn is_ours(annotation: &str) -> bool {
+    annotation.split_once('/').is_some_and(|(group, _)| group == GROUP)
+}
+
+/// Whether a decision could come out otherwise. The status is not asked: whoever writes it, we or another, the resource's
+/// next look finds it.
+fn differs(before: &Guarded, after: &Guarded) -> bool {
+    let (old, new) = (before.meta(), after.meta());
+    old.uid != new.uid
+        || old.generation != new.generation
+        || old.annotations != new.annotations
+        || old.finalizers != new.finalizers
+        || old.deletion_timestamp != new.deletion_timestamp
+        || before.0.is_ok() != after.0.is_ok()
+}
+
+impl ResourceName {
+    pub fn new(namespace: &str, name: &str) -> Self {
+        Self(format!("{namespace}/{name}").into())
+    }
+
+    pub fn of(object: &Guarded) -> Self {
+        Self::new(
+            object.meta().namespace.as_deref().unwrap_or_default(),
+            object.meta().name.as_deref().unwrap_or_default(),
+        )
+    }
+}
+
+impl HostKey {
+    pub fn new(namespace: &str, url: &str) -> Self {
+        Self(format!("{namespace} {url}").into())
+    }
+
+    /// Of the resource's API. One that cannot be read has no host, and shares its bound with nobody but its namespace.
+    pub fn of(object: &Guarded) -> Self {
+        let namespace = object.meta().namespace.as_deref().unwrap_or_default();
+        let url = match &object.0 {
+            Ok(mac) => mac.spec.api.host_api.as_ref().map(|api| api.url.as_str()).unwrap_or_default(),
+            Err(_) => "",
+        };
+        Self::new(namespace, url)
+    }
+}
+
+impl fmt::Display for ResourceName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Display for HostKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[expect(clippy::needless_pass_by_value, reason = "a literal at every call")]
+    fn object(name: &str, host: &str, change: serde_json::Value) -> Guarded {
+        let mut object = json!({
+            "apiVersion": "kagiban.dev/v1alpha1",
+            "kind": "ManagedAgentCertificate",
+            "metadata": {"name": name, "namespace": "fleet", "uid": name, "generation": 1},
+            "spec": {
+                "host": host,
+                "agent": {"product": "tls-service", "name": "web"},
+                "api": {"hostApi": {"url": format!("https://{host}"), "tlsSecretRef": {"name": "fleet-client"}}},
+                "certificate": {"dnsNames": [host]},
+                "issuerRef": {"name": "fleet-ca"},
+            },
+        });
+        merge(&mut object, &change);
+        serde_json::from_value::<Guarded>(object).expect("metadata")
+    }
+
+    fn merge(into: &mut serde_json::Value, from: &serde_json::Value) {
+        match (into, from) {
+            (serde_json::Value::Object(into), serde_json::Value::Object(from)) => {
+                for (key, value) in from {
+                    merge(into.entry(key.clone()).or_insert(serde_json::Value::Null), value);
+                }
+            }
+            (into, from) => *into = from.clone(),
+        }
+    }
+
+    fn wakes(changes: &[Change]) -> bool {
+        changes.iter().any(|change| matches!(change, Change::Wakes(_)))
+    }
+
+    /// Holds B8: a write of the status, ours or another's, wakes nothing.
+    #[test]
+    fn only_what_a_decision_depends_on_wakes_a_resource() {
+        let fleet = Fleet::default();
+        assert!(wakes(&fleet.apply(Event::Apply(object("a", "h", json!({}))))));
+        for (what, change, expected) in [
+            ("the same again", json!({}), false),
+            ("a status", json!({"status": {"blockedBy": "OnBattery"}}), false),
+            ("a label", json!({"metadata": {"labels": {"a": "b"}}}), false),
+            ("a foreign annotation", json!({"metadata": {"annotations": {"example.com/at": "now"}}}), false),
+            ("our annotation", json!({"metadata": {"annotations": {"kagiban.dev/rotate": "now"}}}), true),
+            ("a finalizer", json!({"metadata": {"finalizers": ["kagiban.dev/rotation"]}}), true),
+            ("a spec", json!({"metadata": {"generation": 2}}), true),
+            ("a deletion", json!({"metadata": {"generation": 2, "deletionTimestamp": "2026-01-01T00:00:00Z"}}), true),
+        ] {
+            assert_eq!(wakes(&fleet.apply(Event::Apply(object("a", "h", change)))), expected, "{what}");
+        }
+    }
+
+    /// Holds B14: what no decision needs is not kept.
+    #[test]
+    fn managed_fields_and_copies_of_manifests_are_not_kept() {
+        let fleet = Fleet::default();
+        let change = json!({"metadata": {
+            "managedFields": [{"manager": "kubectl", "fieldsV1": {"f:spec": {}}}],
+            "annotations": {"kubectl.kubernetes.io/last-applied-configuration": "{}", "kagiban.dev/rotate": "1"},
+        }});
+        fleet.apply(Event::Apply(object("a", "h", change)));
+        let kept = fleet.get(&ResourceName::new("fleet", "a")).expect("it is there");
+        assert_eq!(kept.meta().managed_fields, None);
+        assert_eq!(kept.annotations().keys().collect::<Vec<_>>(), ["kagiban.dev/rotate"]);
+    }
+
+    /// Holds B14: rivals are found by the agent, not by reading all resources.
+    #[test]
+    fn contenders_are_those_of_the_same_agent_and_leave_with_it() {
+        let fleet = Fleet::default();
+        for (name, host) in [("a", "h"), ("b", "h"), ("c", "other")] {
+            fleet.apply(Event::Apply(object(name, host, json!({}))));
+        }
+        let of = |name: &str| {
+            let object = fleet.get(&ResourceName::new("fleet", name)).expect("it is there");
+            let mac = object.0.as_ref().expect("readable").clone();
+            let mut names: Vec<_> = fleet.contenders(&mac).iter().map(|other| other.name_any()).collect();
+            names.sort();
+            names
+        };
+        assert_eq!((of("a"), of("c")), (vec!["a".to_owned(), "b".to_owned()], vec!["c".to_owned()]));
+        fleet.apply(Event::Delete(object("b", "h", json!({}))));
+        assert_eq!(of("a"), ["a"]);
+    }
+
+    #[test]
+    fn a_list_that_breaks_off_deletes_nothing_and_a_whole_one_deletes_what_is_not_in_it() {
+        let fleet = Fleet::default();
+        for name in ["a", "b"] {
+            fleet.apply(Event::Apply(object(name, name, json!({}))));
+        }
+        fleet.apply(Event::Init);
+        fleet.apply(Event::InitApply(object("a", "a", json!({}))));
+        // it broke off here
+        fleet.apply(Event::Init);
+        assert_eq!(fleet.all().len(), 2);
+        fleet.apply(Event::InitApply(object("b", "b", json!({}))));
+        let gone = fleet.apply(Event::InitDone);
+        assert_eq!(gone, [Change::Gone(ResourceName::new("fleet", "a"), "a".into())]);
+    }
+
+    #[test]
+    fn another_object_by_the_same_name_is_another_resource() {
+        let fleet = Fleet::default();
+        fleet.apply(Event::Apply(object("a", "h", json!({}))));
+        let changes = fleet.apply(Event::Apply(object("a", "h", json!({"metadata": {"uid": "new"}}))));
+        let name = ResourceName::new("fleet", "a");
+        assert_eq!(changes, [Change::Gone(name.clone(), "a".into()), Change::Wakes(name)]);
+    }
+}

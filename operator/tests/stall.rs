@@ -1,0 +1,120 @@
+//! The whole loop, with its election, while the API server stalls for longer than a Lease lives.
+
+mod support;
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use futures::StreamExt as _;
+use kagiban_operator::act::AgentClient;
+use kagiban_operator::agent_api::Reach;
+use kagiban_operator::cluster::Cluster;
+use kagiban_operator::controller;
+use kagiban_operator::decide::Policy;
+use kagiban_operator::fleet::Fleet;
+use kagiban_operator::health::Health;
+use kagiban_operator::leader::Election;
+use kagiban_operator::ledger::Ledger;
+use kagiban_operator::metrics::Metrics;
+use kagiban_operator::reconcile::Context;
+use kagiban_operator::schedule::Schedule;
+use kube::runtime::watcher::Event;
+use serde_json::json;
+use support::cluster::FakeCluster;
+use support::host::Host;
+use support::lock;
+use support::pki::Authority;
+use tokio_util::sync::CancellationToken;
+
+const RESYNC: Duration = Duration::from_secs(2);
+/// Longer than a leader may act without a renewal.
+const STALL: Duration = Duration::from_secs(14);
+/// Rounds of the election and looks on a machine that does something else too.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn resource(url: &str) -> serde_json::Value {
+    json!({
+        "apiVersion": "kagiban.dev/v1alpha1",
+        "kind": "ManagedAgentCertificate",
+        "metadata": {"name": "ups-01", "namespace": "fleet", "uid": "u-1", "generation": 1},
+        "spec": {
+            "host": "ups-01.example.com",
+            "agent": {"product": "powerchute-serial-shutdown", "name": "powerchute"},
+            "api": {"hostApi": {"url": url, "tlsSecretRef": {"name": "fleet-client"}}},
+            "certificate": {"dnsNames": ["ups-01.example.com"], "privateKey": {"algorithm": "ECDSA", "size": 256}},
+            "issuerRef": {"name": "fleet-ca"},
+        },
+    })
+}
+
+async fn eventually(what: &str, holds: impl Fn() -> bool) {
+    let started = Instant::now();
+    while !holds() {
+        assert!(started.elapsed() < PATIENCE, "not within {} s: {what}", PATIENCE.as_secs());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// Holds B1: after a stall in which the Lease ran out and was renewed with the same epoch, everything is looked at again.
+#[tokio::test]
+async fn a_stall_of_the_api_server_orphans_nothing() {
+    let cluster = FakeCluster::start().await;
+    let mutual = Authority::new("mutual");
+    let host = Host::start(&mutual, mutual.server()).await;
+    let client = mutual.client();
+    let pem = mutual.pem();
+    cluster.secret(
+        "fleet-client",
+        "client-tls",
+        &[("tls.crt", &client.certificate), ("tls.key", &client.key), ("ca.crt", &pem)],
+    );
+    let fleet_ca = Authority::new("fleet");
+    cluster.secret("fleet-ca", "issuer", &[("tls.crt", &fleet_ca.pem()), ("tls.key", &fleet_ca.key_pem)]);
+    let object = resource(&format!("https://{}", host.address));
+    cluster.put(&serde_json::from_value(object).expect("a resource"));
+
+    let metrics = Arc::new(Metrics::new(None));
+    let connection = Cluster::new(cluster.client.clone(), metrics.clone(), "test".into());
+    let (election, leadership) = Election::new(connection.clone(), "fleet".into(), "lease".into());
+    let closing = CancellationToken::new();
+    let stopping = CancellationToken::new();
+    let election = tokio::spawn(election.run(closing.clone(), |_| {}));
+    let reach = Reach::new(vec!["127.0.0.0/8".parse().expect("a range")], Vec::new());
+    let context = Arc::new(Context {
+        agents: AgentClient::new(connection.clone(), metrics.clone(), reach),
+        cluster: connection,
+        fleet: Arc::new(Fleet::default()),
+        ledger: Ledger::default(),
+        leadership: leadership.clone(),
+        policy: Policy { resync: RESYNC, ..Policy::default() },
+        metrics,
+        stopping: stopping.clone(),
+    });
+    let (events, watch) = futures::channel::mpsc::unbounded();
+    let schedule = Arc::new(Mutex::new(Schedule::new(8, RESYNC, Instant::now())));
+    let health = Arc::new(Health::new(true, Instant::now()));
+    let run = tokio::spawn(controller::run(watch.map(Ok), schedule.clone(), health, context));
+    // the watch shows the resource once and then nothing, as one does when nobody changes anything
+    let seen = serde_json::from_value(lock(&cluster.state).mac.clone()).expect("an object");
+    events.unbounded_send(Event::Apply(seen)).expect("the loop runs");
+
+    eventually("it is rotated", || lock(&host.state).asked.iter().any(|line| line.starts_with("PUT"))).await;
+    let epoch = leadership.epoch().expect("it leads");
+    let tenure = leadership.tenure().expect("it leads");
+    lock(&cluster.state).hang = true;
+    tokio::time::sleep(STALL).await;
+    assert_eq!(leadership.epoch(), None, "the Lease ran out");
+    lock(&cluster.state).hang = false;
+
+    eventually("it leads again", || leadership.epoch().is_some()).await;
+    assert_eq!(leadership.epoch(), Some(epoch), "nobody else had the Lease");
+    assert!(leadership.tenure() > Some(tenure));
+    let before = lock(&host.state).asked.len();
+    eventually("the host is looked at again and again", || lock(&host.state).asked.len() >= before + 3).await;
+    assert_eq!(lock(&schedule).overdue(Instant::now()), 0);
+
+    stopping.cancel();
+    run.await.expect("it ends");
+    closing.cancel();
+    election.await.expect("it ends");
+}

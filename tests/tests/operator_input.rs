@@ -1,0 +1,158 @@
+//! What a user gives the operator to read: resources that it cannot read, and files that `plan` is to judge.
+
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use kagiban_tests::control_plane::ControlPlane;
+use kagiban_tests::kubectl::Kubectl;
+use kagiban_tests::operator::{Operator, THIS_MACHINE};
+use kagiban_tests::quickstart::{self, Fleet, ISSUER_SECRET, PASSWORD_SECRET, RESOURCE};
+use kagiban_tests::stage::condition;
+use kagiban_tests::{scratch, tools, wait};
+use serde_json::{Value, json};
+
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// The CRD as an older version might have had it: everything goes into a spec.
+fn lenient_crd() -> Result<Value> {
+    let text = std::fs::read_to_string(tools::workspace().join("crds/managedagentcertificates.kagiban.dev.yaml"))?;
+    let mut crd: Value = serde_yaml::from_str(&text)?;
+    let anything = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
+    crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"] =
+        json!({"type": "object", "properties": {"spec": anything, "status": anything}});
+    crd["spec"]["versions"][0].as_object_mut().context("a version")?.remove("selectableFields");
+    Ok(crd)
+}
+
+/// Holds B3: a resource that an older schema let in says what is wrong with it, keeps its metrics, and can be deleted.
+#[test]
+fn a_resource_that_cannot_be_read_says_so_and_is_released() -> Result<()> {
+    let plane = ControlPlane::start()?;
+    let admin = plane.admin()?;
+    admin.apply(&lenient_crd()?.to_string())?;
+    let kubectl = admin.create_namespace("unreadable")?;
+    quickstart::install_rbac(&admin, "unreadable")?;
+    let mut resource = quickstart::resource("https://127.0.0.1:1")?;
+    resource["spec"]["certificate"]["duration"] = json!("1.5h");
+    resource["metadata"]["finalizers"] = json!(["kagiban.dev/rotation"]);
+    let created = wait::for_some(DEADLINE, || kubectl.apply(&resource.to_string()).ok());
+    created.context("the lenient CRD takes it")?;
+    let status = json!({"status": {
+        "leaf": {"sha256": "ab".repeat(32), "serial": "1", "issuer": "CN=x", "requestDigest": "d",
+                 "notBefore": "2026-01-01T00:00:00Z", "notAfter": "2033-05-18T03:33:20Z"},
+        "conditions": [{"type": "Ready", "status": "True", "reason": "Verified", "message": "served",
+                        "lastTransitionTime": "2026-01-01T00:00:00Z", "observedGeneration": 1}],
+    }});
+    kubectl.run(&["patch", "mac", RESOURCE, "--subresource=status", "--type=merge", "-p", &status.to_string()])?;
+    quickstart::install_crd(&admin)?;
+
+    let directory = scratch::directory("unreadable")?;
+    let operator = Operator::start(&directory, plane.operator_kubeconfig(), "unreadable", Duration::from_secs(2))?;
+    let seen = wait::for_some(DEADLINE, || {
+        let status = kubectl.json(&["get", "mac", RESOURCE]).ok()?["status"].take();
+        (condition(&status, "Ready")["status"] == "False").then_some(status)
+    });
+    let status = seen.context("it still says that it is ready")?;
+    let ready = condition(&status, "Ready");
+    ensure!(ready["reason"] == "Unreadable", "{ready}");
+    ensure!(ready["message"].as_str().is_some_and(|message| message.contains("duration")), "{ready}");
+    ensure!(condition(&status, "Stalled")["status"] == "True", "{status}");
+    ensure!(status["leaf"]["serial"] == "1", "the rest of the status is gone: {status}");
+    let metrics = operator.metrics()?;
+    for (family, value) in [
+        ("kagiban_certificate_ready{", " 0"),
+        ("kagiban_certificate_not_after_timestamp_seconds{", " 2000000000"),
+        ("kagiban_resources_unreadable", " 1"),
+    ] {
+        let line = metrics.lines().find(|line| line.starts_with(family)).with_context(|| family.to_owned())?;
+        ensure!(line.trim_end_matches(".0").ends_with(value), "{line}");
+    }
+    kubectl.run(&["delete", "mac", RESOURCE, "--timeout=60s"])?;
+    Ok(())
+}
+
+struct Planned {
+    code: Option<i32>,
+    text: String,
+}
+
+fn plan(kubeconfig: &Path, manifest: &str) -> Result<Planned> {
+    let mut child = Command::new(tools::ours("kagiban-operator")?)
+        .args(["plan", "--filename", "-", "--allow-hosts", THIS_MACHINE, "--kubeconfig"])
+        .arg(kubeconfig)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    child.stdin.take().context("a pipe")?.write_all(manifest.as_bytes())?;
+    let output = child.wait_with_output()?;
+    let text = [output.stdout, output.stderr].concat();
+    Ok(Planned { code: output.status.code(), text: String::from_utf8_lossy(&text).into_owned() })
+}
+
+/// Holds B12: it sees what the operator would see, and its exit code can stop a pull request.
+#[test]
+fn a_plan_finds_what_would_be_refused_or_blocked_by_configuration() -> Result<()> {
+    let plane = ControlPlane::shared()?;
+    let admin = plane.admin()?;
+    let kubectl = admin.create_namespace("plan")?;
+    let mut resource = quickstart::resource("https://127.0.0.1:1")?;
+    resource["metadata"]["namespace"] = json!("plan");
+    let planned = |resource: &Value| plan(plane.admin_kubeconfig(), &resource.to_string());
+    let expect = |what: &str, planned: Planned, code: i32, words: &[&str]| -> Result<()> {
+        ensure!(planned.code == Some(code), "{what}: exit code {:?}\n{}", planned.code, planned.text);
+        let missing = words.iter().find(|words| !planned.text.contains(**words));
+        ensure!(missing.is_none(), "{what}: {missing:?} is not in\n{}", planned.text);
+        Ok(())
+    };
+
+    let none = ["no Secret fleet-ca", "no Secret fleet-client", "no Secret powerchute-store"];
+    expect("without the Secrets", planned(&resource)?, 1, &none)?;
+    Fleet::new()?.apply_secrets(&kubectl, "a-password")?;
+    expect("a host that is away", planned(&resource)?, 0, &["HostUnreachable", "not in the cluster yet"])?;
+
+    let mut typo = resource.clone();
+    typo["spec"]["rotatoin"] = json!({"paused": true});
+    expect("a field that does not exist", planned(&typo)?, 1, &["refused", "rotatoin"])?;
+    let mut long = resource.clone();
+    long["metadata"]["name"] = json!("a".repeat(64));
+    expect("a rule of the schema", planned(&long)?, 1, &["refused", "at most 63 characters"])?;
+    let mut wrong = resource.clone();
+    wrong["spec"]["certificate"]["dnsNames"] = json!(["*.com"]);
+    expect("a name that no host has", planned(&wrong)?, 1, &["refused", "dnsNames"])?;
+    let mut elsewhere = resource.clone();
+    elsewhere["metadata"]["namespace"] = json!("no-such-namespace");
+    expect("a namespace that is not there", planned(&elsewhere)?, 1, &["refused", "no such namespace"])?;
+
+    unlabelled(&kubectl, ISSUER_SECRET, "issuer", || {
+        expect("an issuer without a label", planned(&resource)?, 1, &["NotGranted", "kagiban.dev/purpose=issuer"])
+    })?;
+    unlabelled(&kubectl, PASSWORD_SECRET, "keystore-password", || {
+        expect("a password without a label", planned(&resource)?, 1, &["purpose=keystore-password"])
+    })?;
+    let mut other_name = resource.clone();
+    other_name["spec"]["certificate"]["dnsNames"] = json!(["ups-01.example.org"]);
+    expect("a name that the issuer is not for", planned(&other_name)?, 1, &["NotGranted", "ups-01.example.org"])?;
+
+    let mut owner = resource.clone();
+    owner["metadata"]["name"] = json!("the-owner");
+    kubectl.apply(&owner.to_string())?;
+    expect("an owner in the cluster", planned(&resource)?, 1, &["Conflict", "plan/the-owner"])?;
+    kubectl.run(&["delete", "mac", "the-owner"])?;
+
+    expect("no resource", plan(plane.admin_kubeconfig(), "kind: Secret\n")?, 2, &["no ManagedAgentCertificate"])?;
+    let nowhere = plan(Path::new("/no/such/kubeconfig"), &resource.to_string())?;
+    expect("no cluster", nowhere, 2, &["cannot read"])?;
+    ensure!(kubectl.run(&["get", "mac", "-o", "name"])?.is_empty(), "a plan wrote something");
+    Ok(())
+}
+
+fn unlabelled(kubectl: &Kubectl, secret: &str, purpose: &str, meanwhile: impl FnOnce() -> Result<()>) -> Result<()> {
+    kubectl.run(&["label", "secret", secret, "kagiban.dev/purpose-"])?;
+    meanwhile()?;
+    kubectl.run(&["label", "secret", secret, &format!("kagiban.dev/purpose={purpose}")])?;
+    Ok(())
+}
