@@ -313,7 +313,8 @@ pub(crate) fn may_issue(grant: &Grant, resource: &Resource) -> Result<(), Obstac
     for host in certificate.dns_names.iter().chain(&certificate.ip_addresses) {
         grant.covers(host)?;
     }
-    grant.travels_by(client_secret(resource)?)
+    grant.travels_by(client_secret(resource)?)?;
+    Ok(())
 }
 
 fn client_secret(resource: &Resource) -> Result<&str, Obstacle> {

@@ -332,8 +332,8 @@ fn rest(context: &Context, uid: &str, step: Step, heard: Heard) -> Rest {
 }
 
 fn ended(mac: &ManagedAgentCertificate, decision: &Decision) -> Option<kagiban_crds::resource::Outcome> {
-    let before = mac.status.as_ref().and_then(|status| status.hievent.first());
-    decision.status.hievent.first().filter(|entry| Some(*entry) != before).map(|entry| entry.outcome)
+    let before = mac.status.as_ref().and_then(|status| status.history.first());
+    decision.status.history.first().filter(|entry| Some(*entry) != before).map(|entry| entry.outcome)
 }
 
 /// The resource that owns the agent that this one names, if that is another.
