@@ -331,7 +331,7 @@ async fn what_others_write_into_the_status_is_left_or_put_right_once() {
     });
     stage.settle().await;
     let status = stage.cluster.mac().status.unwrap_or_default();
-    assert_eq!((status.blocked_by, status.conditions.len()), (None, 7));
+    assert_eq!((status.blocked_by, status.conditions.len()), (None, 6));
     assert_eq!(stage.cluster.writes().len(), 2, "applied, and taken away");
     stage.settle().await;
     assert_eq!(stage.cluster.writes(), Vec::<String>::new());
