@@ -29,6 +29,12 @@ pub const MAX_CHAIN_CERTIFICATES: usize = 8;
 /// DNS names plus IP addresses in one request.
 pub const MAX_SUBJECT_NAMES: usize = 64;
 
+/// How far ahead of its own clock a host follows an epoch, in seconds: a year. Operators believe hosts for half of that, so
+/// that no host can talk an operator into an epoch which the others refuse.
+pub const MAX_EPOCH_AHEAD: u64 = 365 * 24 * 3600;
+/// How far above the highest it has accepted a host follows an epoch that is ahead of its clock: as many changes of leader.
+pub const MAX_EPOCH_STEP: u64 = 1024;
+
 /// What a host says of itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -322,6 +328,39 @@ pub enum RotationState {
 }
 
 impl RotationState {
+    pub const ALL: [Self; 12] = [
+        Self::Requested,
+        Self::Keyed,
+        Self::Validated,
+        Self::Staged,
+        Self::BackedUp,
+        Self::Swapped,
+        Self::Restarting,
+        Self::Verifying,
+        Self::Committed,
+        Self::RollingBack,
+        Self::RolledBack,
+        Self::Frozen,
+    ];
+
+    /// In `snake_case`, for metrics and logs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Requested => "requested",
+            Self::Keyed => "keyed",
+            Self::Validated => "validated",
+            Self::Staged => "staged",
+            Self::BackedUp => "backed_up",
+            Self::Swapped => "swapped",
+            Self::Restarting => "restarting",
+            Self::Verifying => "verifying",
+            Self::Committed => "committed",
+            Self::RollingBack => "rolling_back",
+            Self::RolledBack => "rolled_back",
+            Self::Frozen => "frozen",
+        }
+    }
+
     /// Whether nothing more happens by itself.
     pub const fn is_decided(self) -> bool {
         matches!(self, Self::Committed | Self::RolledBack | Self::Frozen)
@@ -353,7 +392,7 @@ pub struct Refusal {
     pub reason: RefusalReason,
     /// What was refused, why, and what to do; never a secret.
     pub message: String,
-    /// With `StaleEpoch`: the epoch the host stands at.
+    /// With `StaleEpoch` and `EpochTooFar`: the epoch the host stands at.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub epoch: Option<Epoch>,
     /// With `StaleGeneration` and `RotationInProgress`: the generation the host stands at.
@@ -377,7 +416,9 @@ pub enum RefusalReason {
     TooSlow,
     /// 409: a lower epoch than the highest accepted.
     StaleEpoch,
-    /// 409: a lower generation than the highest accepted.
+    /// 409: an epoch too far above the highest accepted and the host's clock.
+    EpochTooFar,
+    /// 409: a lower generation than the highest accepted, or one that is used up.
     StaleGeneration,
     /// 409: this generation was opened with other contents.
     GenerationConflict,
@@ -403,6 +444,10 @@ pub enum RefusalReason {
     Busy,
     /// 500
     Internal,
+    /// 503: the exporter is being stopped and begins nothing new; ask again when it has been started.
+    Stopping,
+    /// 503: the agent takes no request yet: what an earlier run left is not known, or its configuration is refused.
+    Unavailable,
     /// 507: no space for stage, backup or journal.
     InsufficientStorage,
 }
@@ -417,6 +462,7 @@ impl RefusalReason {
             Self::MethodNotAllowed => 405,
             Self::TooSlow => 408,
             Self::StaleEpoch
+            | Self::EpochTooFar
             | Self::StaleGeneration
             | Self::GenerationConflict
             | Self::RotationInProgress
@@ -429,6 +475,7 @@ impl RefusalReason {
             Self::PowerUnsafe => 423,
             Self::Busy => 429,
             Self::Internal => 500,
+            Self::Stopping | Self::Unavailable => 503,
             Self::InsufficientStorage => 507,
         }
     }

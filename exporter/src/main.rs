@@ -7,7 +7,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use kagiban_exporter::cli::{Cli, Command, KeystoreCommand, ListArgs, LogFormat, ServeArgs, list_keystore, one_line};
+use kagiban_exporter::cli::{
+    Cli, Command, KeystoreCommand, ListArgs, LogFormat, RotationCommand, ServeArgs, list_keystore, one_line,
+    run_rotation,
+};
 use kagiban_exporter::host_api::AUDIT_TARGET;
 use kagiban_exporter::service::Listen;
 use kagiban_exporter::web::Guard;
@@ -31,12 +34,20 @@ fn main() -> ExitCode {
     let Cli { command, serve } = Cli::parse();
     match command {
         Some(Command::Keystore(KeystoreCommand::List(args))) => list(&args),
+        Some(Command::Rotation(command)) => rotation(&command),
         None => run(serve).unwrap_or_else(|error| fail(&format!("{error:#}"))),
     }
 }
 
 fn list(args: &ListArgs) -> ExitCode {
     match list_keystore(args, &mut io::BufWriter::new(io::stdout().lock())) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&format!("{}: {error}", error.reason())),
+    }
+}
+
+fn rotation(command: &RotationCommand) -> ExitCode {
+    match run_rotation(command, &mut io::BufWriter::new(io::stdout().lock())) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&format!("{}: {error}", error.reason())),
     }

@@ -1,6 +1,9 @@
-//! The program at work: sources watched, the snapshot rendered, pages served, until somebody says stop.
+//! The program at work: the agents' files made whole, sources watched, the snapshot rendered, pages served, until somebody says
+//! stop.
 
 mod keeper;
+mod rotations;
+mod shown;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -19,14 +22,17 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::blocking::{self, Work};
-use crate::config::{self, CompatSet, Config, ConfigError};
+use crate::config::{self, CompatSet, Config, ConfigError, HostApiConfig, Salvaged};
 use crate::discovery::{Found, Places};
 use crate::host_api;
 use crate::platform::{self, Lifecycle, Request, Requests};
 use crate::render::{Format, Program, Rendered};
+use crate::rotation::{Vault, Workers};
 use crate::snapshot::{Board, Label, SourceId, SourceKind};
 use crate::sources::{self, Gate, Source, Traps};
 use crate::web::{Guard, GuardError, ListenAddress, ListenError, Listeners, Prober, Site, TelemetryPath};
+
+pub use rotations::{FILES_DEADLINE, Rotations, Setup};
 
 /// Changes that come together are rendered together; nobody scrapes more often than this.
 const RENDER_AFTER: Duration = Duration::from_millis(100);
@@ -85,21 +91,50 @@ impl Plan {
     }
 }
 
-/// Works until told to stop.
+/// Works until told to stop. The agents' files are made whole first, whatever else is wrong.
 ///
 /// # Errors
-/// Only at the start: a configuration that is bad then, a socket that is taken.
+/// Only at the start: a configuration that is bad then, a socket that is taken. What an earlier run left of rotations has
+/// been finished by then.
 pub async fn serve(options: Options) -> Result<(), ServiceError> {
-    let started = Timestamp::now();
     let mut requests = Requests::listen().map_err(ServiceError::Signals)?;
-    let plan_at_start = plan(options.config_file.clone()).await?;
     let board = Arc::new(Board::default());
+    let stop = CancellationToken::new();
+    let start = loaded(options.config_file.clone()).await?;
+    let mut rotations = start.setup.map(|setup| Rotations::start(setup, Arc::clone(&board), stop.clone()));
+    if let Some(rotations) = &mut rotations {
+        rotations.files_are_whole().await;
+    }
+    let worked = match start.error {
+        Some(error) => Err(error.into()),
+        None => work(options, start.config, start.complete, &mut requests, board, rotations.as_ref(), stop).await,
+    };
+    let Some(rotations) = rotations else { return worked };
+    if worked.is_err() && rotations.is_unfinished() {
+        finish_before_failing(&rotations, &mut requests).await;
+    }
+    rotations.end().await;
+    worked
+}
+
+/// Everything but the rotations, until told to stop.
+async fn work(
+    options: Options,
+    config: Config,
+    complete: bool,
+    requests: &mut Requests,
+    board: Arc<Board>,
+    rotations: Option<&Rotations>,
+    stop: CancellationToken,
+) -> Result<(), ServiceError> {
+    let started = Timestamp::now();
     let guard = guard(options.web_config_file, &board).await?;
     let listeners = match options.listen {
         Listen::Addresses(addresses) => Listeners::bind(&addresses).await?,
         Listen::Inherited(sockets) => Listeners::inherit(sockets)?,
     };
 
+    let plan_at_start = planned(config).await?;
     let keeper = keeper::Keeper::open(state_directory(&plan_at_start.config)).await;
     keeper.resume(&board);
     board.note_feeds(plan_at_start.feeds());
@@ -113,18 +148,23 @@ pub async fn serve(options: Options) -> Result<(), ServiceError> {
         prober: ArcSwapOption::new(prober),
         ready: AtomicBool::new(false),
     });
-    board.note_reload(true, started);
+    board.note_reload(complete, started);
     let compat = Arc::new(ArcSwap::from_pointee(config.compat.clone()));
-    let stop = CancellationToken::new();
     let mut watches = Watches::start(sources, traps, &board);
     let mut parts = JoinSet::new();
-    let board_of_api = Arc::clone(&board);
     parts.spawn(render(Arc::clone(&site), Arc::clone(&compat), stop.clone()));
     parts.spawn(listeners.serve(Arc::clone(&site), guard, stop.clone()));
     parts.spawn(keeper.keep(board.latch(), stop.clone()));
-    parts.spawn(offer_host_api(host, config, board_of_api, stop.clone()));
+    if let (Some(api), Some(rotations)) = (config.host_api, rotations) {
+        parts.spawn(offer_host_api(api, rotations.workers(), Arc::clone(&board), stop.clone()));
+    }
 
     tell(Lifecycle::Ready { status: "Answers; looks at every source for the first time".to_owned() }).await;
+    // Not before READY: the service manager starts an agent that is ordered after this program no sooner, and whoever
+    // waited for that start here would wait for ever.
+    if let Some(rotations) = rotations {
+        rotations.finish();
+    }
     loop {
         match requests.next().await {
             Request::Stop => break,
@@ -138,7 +178,7 @@ pub async fn serve(options: Options) -> Result<(), ServiceError> {
                         watches = Watches::start(plan.sources, plan.traps, &board);
                         site.prober.store(plan.prober);
                         board.note_reload(true, Timestamp::now());
-                        info!("configuration loaded; the host API keeps the one that it was started with");
+                        info!("configuration loaded; agents and the host API keep the one that they were started with");
                     }
                     Err(error) => {
                         board.note_reload(false, Timestamp::now());
@@ -151,10 +191,24 @@ pub async fn serve(options: Options) -> Result<(), ServiceError> {
     }
     info!("stopping");
     tell(Lifecycle::Stopping).await;
-    watches.stop().await;
+    // Rotations come to a safe point from here on, beside the rest.
     stop.cancel();
+    watches.stop().await;
     while parts.join_next().await.is_some() {}
     Ok(())
+}
+
+/// The program cannot work, and an agent may be down because of a rotation. The service manager hears READY all the same: it
+/// would let no agent start before.
+async fn finish_before_failing(rotations: &Rotations, requests: &mut Requests) {
+    error!("the program cannot work; it ends when the rotations that an earlier run left are finished");
+    tell(Lifecycle::Ready { status: "Cannot work; finishes the rotations that were left".to_owned() }).await;
+    rotations.finish();
+    let stopped = async { while requests.next().await != Request::Stop {} };
+    tokio::select! {
+        () = rotations.settled() => {}
+        () = stopped => {}
+    }
 }
 
 /// One look at everything: the metrics, and whether every source could be looked at.
@@ -174,18 +228,54 @@ pub async fn once(config_file: Option<PathBuf>) -> Result<(Vec<u8>, bool), Servi
     Ok((Rendered::new(&snapshot, &config.compat).answer(Format::Text, &Program::now(started)).concat(), all_up))
 }
 
+/// A configuration, as the program starts with it.
+struct Start {
+    config: Config,
+    /// Nothing of it was refused.
+    complete: bool,
+    /// Absent where nothing is rotated, and nothing was.
+    setup: Option<Setup>,
+    /// Why nothing but recovery can be done.
+    error: Option<ConfigError>,
+}
+
+async fn loaded(config_file: Option<PathBuf>) -> Result<Start, ConfigError> {
+    let loaded = blocking::run(Work::Config, Instant::now() + CONFIG_WITHIN, move || {
+        let whole = |config| Salvaged { config, refused: Vec::new(), error: None };
+        let Salvaged { config, refused, error } =
+            config_file.map_or_else(|| Ok(whole(Config::default())), |path| config::load_at_start(&path))?;
+        let state_directory = state_directory(&config);
+        let rotates = config.host_api.is_some() || Vault::exists(&state_directory);
+        let complete = refused.is_empty();
+        let setup = rotates.then(|| Setup {
+            host: host_name(&config),
+            agents: config.agents.clone(),
+            refused,
+            power: config.power.clone(),
+            state_directory,
+        });
+        Ok(Start { config, complete, setup, error })
+    });
+    loaded.await.map_err(ConfigError::from)?
+}
+
 async fn plan(config_file: Option<PathBuf>) -> Result<Plan, ConfigError> {
+    let load = move || config_file.map_or_else(|| Ok(Config::default()), |path| config::load(&path));
+    let loaded = blocking::run(Work::Config, Instant::now() + CONFIG_WITHIN, load).await;
+    planned(loaded.map_err(ConfigError::from)??).await
+}
+
+async fn planned(config: Config) -> Result<Plan, ConfigError> {
     let planned = blocking::run(Work::Config, Instant::now() + CONFIG_WITHIN, move || {
-        let config = config_file.map_or_else(|| Ok(Config::default()), |path| config::load(&path))?;
         let found = Places::usual().search();
         say(&config, &found);
         let host = host_name(&config);
         let sources = sources::plan(&config, &found, &host);
         let traps = Traps::plan(&config, &sources);
         let prober = Prober::new(&config, found.system_bundle.as_deref()).map(Arc::new);
-        Ok(Plan { host, config, prober, sources, traps })
+        Plan { host, config, prober, sources, traps }
     });
-    planned.await.map_err(ConfigError::from)?
+    planned.await.map_err(ConfigError::from)
 }
 
 async fn guard(path: Option<PathBuf>, board: &Arc<Board>) -> Result<Arc<Guard>, GuardError> {
@@ -229,14 +319,23 @@ fn state_directory(config: &Config) -> PathBuf {
     config.state_directory.clone().unwrap_or_else(platform::default_state_directory)
 }
 
-/// Recovers what an earlier run left and offers the host API, if one is configured. It takes its time apart from the
-/// metrics, and a failure leaves them standing.
-async fn offer_host_api(host: HostName, config: Config, board: Arc<Board>, stop: CancellationToken) {
-    let Some(api) = &config.host_api else { return };
+/// Offers the host API. A failure leaves the metrics standing, and every rotation that was begun.
+async fn offer_host_api(
+    config: HostApiConfig,
+    workers: impl Future<Output = Option<Arc<Workers>>>,
+    board: Arc<Board>,
+    stop: CancellationToken,
+) {
     board.note_host_api(false);
-    let state_directory = state_directory(&config);
-    let seen = Arc::clone(&board);
-    match host_api::start(host, api, &config.agents, &config.power, &state_directory, seen, stop).await {
+    let workers = tokio::select! {
+        workers = workers => workers,
+        () = stop.cancelled() => return,
+    };
+    let Some(workers) = workers else {
+        error!("the host API does not listen: the state directory cannot be used");
+        return;
+    };
+    match host_api::start(&config, workers, Arc::clone(&board), stop).await {
         Ok(running) => {
             info!(address = %running.local_addr, "host API listening");
             board.note_host_api(true);

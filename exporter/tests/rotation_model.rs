@@ -7,13 +7,16 @@
 use std::collections::{HashMap, VecDeque};
 
 use kagiban_crds::LeafSha256;
-use kagiban_exporter::rotation::machine::{Before, Cause, Effect, Event, State, Undo};
+use kagiban_exporter::rotation::machine::{Before, Cause, Effect, Event, Finding, Standing, State, Undo};
+use kagiban_exporter::rotation::resume::{MAX_RECOVERIES, Mend, Mended};
 
 /// One more than the recoveries that are tried, so that giving up is seen too.
 const MAX_CRASHES: u32 = 5;
 const MAX_JOURNAL_FAILURES: u32 = 2;
 /// The longest way, to the last step of a rollback, has fewer states.
 const MAX_STEPS: u32 = 20;
+/// More than are ever right; counting further would make every freeze that ends and comes back a new world.
+const MAX_STARTS: u32 = 4;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Files {
@@ -31,6 +34,12 @@ enum Service {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct World {
+    /// The last start of it failed, so that it may be down although everything was done.
+    start_failed: bool,
+    /// A freeze has ended by itself: what was done before it and after it does not add up to one rotation.
+    was_frozen: bool,
+    /// The exporter has read its journal, and has not made the files whole yet.
+    is_starting: bool,
     /// What a restart would find.
     journal: State,
     state: State,
@@ -51,6 +60,7 @@ struct Outcome {
     backup: bool,
     service: Service,
     started: bool,
+    start_failed: bool,
 }
 
 fn failed() -> Cause {
@@ -64,8 +74,14 @@ fn served() -> Before {
 /// Everything that may come of a state's effect. Success is only possible where the host allows it; failure always is,
 /// and leaves the host in any state between before and after.
 fn outcomes(world: &World) -> Vec<Outcome> {
-    let outcome =
-        |event| Outcome { event, files: world.files, backup: world.backup, service: world.service, started: false };
+    let outcome = |event| Outcome {
+        event,
+        files: world.files,
+        backup: world.backup,
+        service: world.service,
+        started: false,
+        start_failed: world.start_failed,
+    };
     let done = || outcome(Event::Done);
     let fails = || outcome(Event::Failed(failed()));
     let any_service = [world.service, Service::Stopped, Service::Running(world.files)];
@@ -89,8 +105,8 @@ fn outcomes(world: &World) -> Vec<Outcome> {
             halfway.into_iter().chain(restored).collect()
         }
         Effect::Start | Effect::EnsureStarted => {
-            let up = Outcome { service: Service::Running(world.files), started: true, ..done() };
-            let failing = any_service.map(|service| Outcome { service, started: true, ..fails() });
+            let up = Outcome { service: Service::Running(world.files), started: true, start_failed: false, ..done() };
+            let failing = any_service.map(|service| Outcome { service, started: true, start_failed: true, ..fails() });
             failing.into_iter().chain((world.files != Files::Mixed).then_some(up)).collect()
         }
         Effect::CheckFiles => vec![if world.files == Files::New { done() } else { fails() }],
@@ -98,24 +114,47 @@ fn outcomes(world: &World) -> Vec<Outcome> {
             let seen = world.service == Service::Running(Files::New);
             [fails()].into_iter().chain(seen.then(done)).collect()
         }
-        Effect::VerifyOld => {
+        Effect::VerifyOld | Effect::LookForOld => {
             let seen = world.service == Service::Running(Files::Old);
             [fails()].into_iter().chain(seen.then(done)).collect()
         }
-        Effect::AwaitChain | Effect::Nothing => Vec::new(),
+        Effect::Nothing => findings(world)
+            .into_iter()
+            .map(|(finding, files)| Outcome { files, ..outcome(Event::Frozen(finding)) })
+            .collect(),
+        Effect::AwaitChain => Vec::new(),
     }
+}
+
+/// What may be found out about a frozen agent, and how it leaves the files.
+fn findings(world: &World) -> Vec<(Finding, Files)> {
+    let State::Frozen { standing, .. } = &world.state else { return Vec::new() };
+    let restored = matches!(standing, Standing::NotRestored { .. }) && world.backup;
+    let old_served = world.files == Files::Old && world.service == Service::Running(Files::Old);
+    let new_served = world.files == Files::New && world.service == Service::Running(Files::New);
+    let found = [
+        old_served.then_some((Finding::OldServed, world.files)),
+        new_served.then_some((Finding::NewServed, world.files)),
+        restored.then_some((Finding::Restored, Files::Old)),
+    ];
+    found.into_iter().flatten().collect()
 }
 
 /// The worlds that may follow.
 fn successors(world: &World) -> Vec<World> {
+    if world.is_starting {
+        return resumed(world);
+    }
     let mut next = Vec::new();
     for outcome in outcomes(world) {
         let after = World {
             files: outcome.files,
             backup: outcome.backup,
             service: outcome.service,
-            starts: world.starts + u32::from(outcome.started),
-            steps: world.steps + 1,
+            start_failed: outcome.start_failed,
+            starts: (world.starts + u32::from(outcome.started)).min(MAX_STARTS),
+            steps: if world.state.is_decided() { 0 } else { world.steps + 1 },
+            was_frozen: world.was_frozen || world.state.is_decided(),
             ..world.clone()
         };
         let state = world.state.clone().after(outcome.event);
@@ -140,24 +179,50 @@ fn crashed(world: &World) -> Vec<World> {
     }
     let decided = world.journal.is_decided();
     let recoveries = if decided { world.recoveries } else { world.recoveries + 1 };
-    let state = world.journal.clone().recovered(recoveries);
-    let restarted =
-        World { journal: state.clone(), state, crashes: world.crashes + 1, recoveries, steps: 0, ..world.clone() };
+    let down = World { crashes: world.crashes + 1, recoveries, steps: 0, ..world.clone() };
     let rebooted = match world.files {
         Files::Mixed => Service::Stopped,
         files => Service::Running(files),
     };
-    vec![restarted.clone(), World { service: rebooted, ..restarted }]
+    let down = World { is_starting: true, state: world.journal.clone(), ..down };
+    vec![down.clone(), World { service: rebooted, start_failed: world.files == Files::Mixed, ..down }]
+}
+
+/// What a start makes of a host: the files become one set first, and every way in which that may go is followed. A crash in
+/// the midst of it leaves the journal as it was found.
+fn resumed(world: &World) -> Vec<World> {
+    let resumption = world.journal.clone().resumed(world.recoveries);
+    let entered = |files, mended| {
+        let state = resumption.clone().mended(mended);
+        World { files, journal: state.clone(), state, is_starting: false, ..world.clone() }
+    };
+    let cut_off = |files| crashed(&World { files, ..world.clone() });
+    let going_back = |mended: Mended| {
+        let halfway = [world.files, Files::Mixed];
+        let failing = halfway.map(|files| entered(files, Err(failed())));
+        let back = world.backup.then(|| entered(Files::Old, Ok(mended)));
+        let cut_off = halfway.into_iter().chain(world.backup.then_some(Files::Old)).flat_map(cut_off);
+        failing.into_iter().chain(back).chain(cut_off).collect()
+    };
+    match resumption.mend {
+        Mend::Keep => vec![entered(world.files, Ok(Mended::AsTold))],
+        Mend::Judge if world.files == Files::New => vec![entered(world.files, Ok(Mended::AsTold))],
+        Mend::Judge => going_back(Mended::WentBack(failed())),
+        Mend::GoBack => going_back(Mended::AsTold),
+    }
 }
 
 fn check(world: &World) -> Result<(), &'static str> {
-    let quiet = world.crashes == 0 && world.journal_failures == 0;
+    let quiet = world.crashes == 0 && world.journal_failures == 0 && !world.was_frozen;
     let rule = |holds: bool, broken| if holds { Ok(()) } else { Err(broken) };
     rule(world.files == Files::Old || world.backup, "files are replaced without a durable backup")?;
     rule(
         world.files == Files::Old || journal_knows_of_swap(&world.journal),
         "files are replaced and the journal does not say so",
     )?;
+    if world.is_starting {
+        return Ok(());
+    }
     rule(world.steps <= MAX_STEPS, "a rotation does not end")?;
     rule(world.state.is_decided() || world.state.effect() != Effect::Nothing, "a state leads nowhere")?;
     match &world.state {
@@ -170,6 +235,13 @@ fn check(world: &World) -> Result<(), &'static str> {
             rule(world.files == Files::Old, "rolled back with new files")?;
             rule(world.service != Service::Stopped, "rolled back with a stopped service")?;
             rule(!quiet || world.starts <= 2, "more than two restarts for a rollback")
+        }
+        // Holds A7: whatever has been given up, the files are one set unless they could not be put back, and the service
+        // is up unless its start failed.
+        State::Frozen { standing, .. } => {
+            let could_not = matches!(standing, Standing::NotRestored { .. });
+            rule(world.files != Files::Mixed || could_not, "frozen on a split set that nothing will mend")?;
+            rule(world.service != Service::Stopped || world.start_failed, "frozen with a stopped service")
         }
         _ => Ok(()),
     }
@@ -197,6 +269,9 @@ fn begin() -> World {
         files: Files::Old,
         backup: false,
         service: Service::Running(Files::Old),
+        start_failed: false,
+        was_frozen: false,
+        is_starting: false,
         starts: 0,
         crashes: 0,
         journal_failures: 0,
@@ -211,7 +286,7 @@ fn without_messages(mut world: World) -> World {
         if let State::Discarding { failure }
         | State::Undoing { failure, .. }
         | State::RolledBack { failure }
-        | State::Frozen { failure } = state
+        | State::Frozen { failure, .. } = state
         {
             *failure = failed();
         }
@@ -254,7 +329,7 @@ fn no_order_of_failures_crashes_and_reboots_breaks_a_promise() {
 fn recovery_of_a_recovery_is_the_same_recovery() {
     let before = served();
     let failure = failed();
-    let undo = |step| State::Undoing { step, before, failure: failure.clone() };
+    let undo = |step| State::Undoing { step, before, failure: failure.clone(), by_order: false };
     for state in [
         State::Keyed,
         State::Validated,
@@ -264,22 +339,44 @@ fn recovery_of_a_recovery_is_the_same_recovery() {
         State::Swapped { before },
         State::Verifying { before },
         State::Committed { before },
+        undo(Undo::Look),
         undo(Undo::Restore),
         undo(Undo::Verify),
         undo(Undo::StartAnyway),
-        State::Frozen { failure: failure.clone() },
+        undo(Undo::LastStart),
+        State::Frozen { failure: failure.clone(), standing: Standing::Whole },
     ] {
-        let once = state.clone().recovered(1);
-        assert_eq!(once.clone().recovered(2), once, "{state:?}");
+        let once = state.clone().resumed(1).mended(Ok(Mended::AsTold));
+        assert_eq!(once.clone().resumed(2).mended(Ok(Mended::AsTold)), once, "{state:?}");
     }
 }
 
+/// Holds A7: the recovery that gives up puts the files back and starts the service before it freezes.
 #[test]
-fn a_rotation_that_crashes_again_and_again_is_frozen() {
+fn a_rotation_that_crashes_again_and_again_is_frozen_with_whole_files_and_a_started_service() {
     let mut state = State::Swapped { before: served() };
-    for recoveries in 1..=3 {
-        state = state.recovered(recoveries);
+    for recoveries in 1..=MAX_RECOVERIES {
+        state = state.resumed(recoveries).mended(Ok(Mended::AsTold));
         assert!(!state.is_decided());
     }
-    assert!(matches!(state.recovered(4), State::Frozen { failure } if failure.reason == "recovery_failed"));
+    let last = state.resumed(MAX_RECOVERIES + 1);
+    assert_eq!(last.mend, Mend::GoBack);
+    let state = last.mended(Ok(Mended::AsTold));
+    assert_eq!(state.effect(), Effect::EnsureStarted);
+    let frozen = state.after(Event::Done);
+    assert!(matches!(frozen, State::Frozen { failure, .. } if failure.reason == "recovery_failed"));
+}
+
+/// A rollback that somebody has ordered does not end as the commit that it was to undo.
+#[test]
+fn a_freeze_ends_with_its_cause_and_an_ordered_rollback_never_as_a_commit() {
+    let frozen =
+        |by_order| State::Frozen { failure: failed(), standing: Standing::NotRestored { before: served(), by_order } };
+    let after = |by_order, finding| frozen(by_order).after(Event::Frozen(finding));
+    assert_eq!(after(false, Finding::NewServed), State::Committed { before: served() });
+    assert_eq!(after(true, Finding::NewServed), frozen(true));
+    assert_eq!(after(true, Finding::Thawed), State::RolledBack { failure: failed() });
+    assert_eq!(after(false, Finding::Restored).effect(), Effect::EnsureStopped);
+    let whole = State::Frozen { failure: failed(), standing: Standing::Whole };
+    assert_eq!(whole.clone().after(Event::Frozen(Finding::Restored)), whole);
 }

@@ -70,23 +70,54 @@ async fn a_rollback_that_was_cut_off_at_any_edge_is_finished() {
     }
 }
 
+/// Holds A9: what goes together stays, whoever put it there and whether it is served or not.
 #[tokio::test]
-async fn a_lost_journal_keeps_what_is_served_and_otherwise_brings_the_backup_back() {
+async fn without_a_journal_a_store_that_is_whole_stays_and_its_service_is_started() {
     let world = World::pem_pair().await;
     let (leaf, ended) = rotate_until(&world, usize::MAX).await;
     assert!(ended);
-    let journal = world.state().join("journal/agent.json");
+    let (journal, starts) = (world.state().join("journal/agent.json"), world.service.starts());
     std::fs::write(&journal, "garbage").unwrap();
     assert_eq!(world.rotator().await.0.report(), None);
     assert_eq!(world.service.served().await, Some(leaf));
+    assert_eq!(world.service.starts(), starts, "a service that is up is not restarted");
 
     // Swapped, not started on it yet, and then the journal is garbage.
     let world = World::pem_pair().await;
+    let (leaf, _) = rotate_until(&world, 6).await;
+    assert_eq!(world.service.served().await, None);
+    std::fs::write(world.state().join("journal/agent.json"), "garbage").unwrap();
+    assert_eq!(world.rotator().await.0.report(), None);
+    assert_eq!(world.service.served().await, Some(leaf));
+
+    // What an administrator has installed meanwhile, while the service is down.
+    let world = World::powerchute().await;
+    std::fs::write(world.home().join("password"), "new-password\n").unwrap();
     rotate_until(&world, 6).await;
+    let store = std::fs::read(world.home().join("keystore")).unwrap();
+    std::fs::write(world.state().join("journal/agent.json"), "{}").unwrap();
+    world.rotator().await;
+    assert_eq!(std::fs::read(world.home().join("keystore")).unwrap(), store);
+    assert!(!world.state().join("kept").exists(), "nothing was overwritten");
+}
+
+/// Holds A9: only files that do not go together are replaced by the backup, and they are copied first.
+#[tokio::test]
+async fn without_a_journal_a_split_pair_is_copied_and_then_replaced_by_the_backup() {
+    let world = World::powerchute().await;
+    std::fs::write(world.home().join("password"), "new-password\n").unwrap();
+    rotate_until(&world, 6).await;
+    let store = std::fs::read(world.home().join("keystore")).unwrap();
+    // The new store, and the old password: what a crash between the two renames leaves.
+    std::fs::write(world.home().join("pcssconfig.ini"), support::service::INI).unwrap();
     std::fs::write(world.state().join("journal/agent.json"), "garbage").unwrap();
     let report = world.rotator().await.0.report().unwrap();
     assert_eq!(report.state, RotationState::RolledBack, "{report:#?}");
+    assert_eq!(report.failure.unwrap().reason, "journal_lost");
     assert_eq!(world.service.served().await, Some(world.first));
+    assert_eq!(std::fs::read(world.state().join("kept/agent/1/0-keystore")).unwrap(), store);
+    let ini = std::fs::read_to_string(world.state().join("kept/agent/1/1-pcssconfig.ini")).unwrap();
+    assert_eq!(ini, support::service::INI);
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 //! why.
 
 use std::fs;
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -9,14 +10,12 @@ use kagiban_tests::keystore::StoreType;
 use kagiban_tests::powerchute::ALIAS;
 use kagiban_tests::quickstart::RESOURCE;
 use kagiban_tests::stage::{RESYNC, Scene, Stage, condition};
-use kagiban_tests::wait;
+use kagiban_tests::{process, tools, wait};
 use serde_json::Value;
 
 const PASSWORD: &str = "store-password";
 /// The last event may be on its way when the status already tells the end.
 const EVENT_DEADLINE: Duration = Duration::from_secs(10);
-/// It ends at once when no rotation is between two safe points.
-const EXPORTER_END: Duration = Duration::from_secs(10);
 
 fn stage(name: &str, store_type: StoreType, secret_password: Option<&str>) -> Result<Stage> {
     let scene = Scene {
@@ -57,7 +56,7 @@ fn an_agent_that_does_not_start_on_the_new_store_gets_the_old_one_back() -> Resu
 
 #[test]
 fn an_agent_that_starts_on_neither_store_is_left_to_a_person() -> Result<()> {
-    let mut stage = stage("undone-frozen", StoreType::Pkcs12, None)?;
+    let stage = stage("undone-frozen", StoreType::Pkcs12, None)?;
     stage.apply()?;
     stage.wait_committed(1)?;
     stage.host.agent.fail_starts(1000)?;
@@ -70,14 +69,37 @@ fn an_agent_that_starts_on_neither_store_is_left_to_a_person() -> Result<()> {
     let still = hold(&stage)?;
     ensure!(still["blockedBy"] == "Frozen" && still["rotation"]["generation"] == 2, "{still:#}");
 
-    // What the messages tell a person to do.
+    // What the messages tell a person to do, while the exporter runs.
     stage.host.agent.fail_starts(0)?;
-    stage.host.agent.start()?;
-    stage.host.exporter()?.terminate(EXPORTER_END)?;
-    fs::remove_file(stage.host.state_directory().join("journal/powerchute.json"))?;
-    stage.host.start_exporter()?;
+    let told = rotation(&stage, "show")?;
+    ensure!(told.contains("Frozen") && told.contains("rotation thaw powerchute"), "{told}");
+    let told = rotation(&stage, "thaw")?;
+    ensure!(told.contains("generation 2  RolledBack"), "{told}");
     stage.wait_committed(3)?;
     Ok(())
+}
+
+/// Holds A15: a person who brings the service to life need not do more.
+#[test]
+fn a_freeze_ends_by_itself_when_the_service_lives_on_the_old_store_again() -> Result<()> {
+    let stage = stage("undone-thawing", StoreType::Pkcs12, None)?;
+    stage.apply()?;
+    stage.wait_committed(1)?;
+    stage.host.agent.fail_starts(1000)?;
+    stage.annotate("now")?;
+    stage.wait_status(|status| status["blockedBy"] == "Frozen")?;
+    stage.host.agent.fail_starts(0)?;
+    stage.host.agent.start()?;
+    stage.annotate("again")?;
+    stage.wait_committed(3)?;
+    Ok(())
+}
+
+/// `kagiban-exporter rotation` about the agent of this stage's host.
+fn rotation(stage: &Stage, verb: &str) -> Result<String> {
+    let mut command = Command::new(tools::ours("kagiban-exporter")?);
+    command.args(["rotation", verb, "powerchute", "--config.file"]).arg(stage.host.config_file());
+    process::run(&mut command)
 }
 
 #[test]

@@ -2,12 +2,15 @@
 
 mod keystore;
 mod listing;
+mod rotation;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use kagiban_crds::AgentName;
 
 pub use keystore::list as list_keystore;
+pub use rotation::{RotationError, run as run_rotation};
 
 use crate::web::{ListenAddress, TelemetryPath};
 
@@ -33,6 +36,47 @@ pub enum Command {
     /// Look into keystores.
     #[command(subcommand)]
     Keystore(KeystoreCommand),
+    /// Look at the rotations of this host's agents, and end a freeze.
+    ///
+    /// An agent is frozen when it came to life with neither keystore: no further rotation is taken for it. A freeze ends by
+    /// itself once the service serves what is stored, which is looked at every few minutes, and `thaw` ends it by hand.
+    /// Nothing here deletes a journal, a backup or what fences off old requests, and no file in the state directory needs
+    /// to be removed for anything.
+    #[command(subcommand)]
+    Rotation(RotationCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum RotationCommand {
+    /// Print each agent with its newest rotation, one a line. Reads only.
+    List(StateArgs),
+    /// Print an agent's newest rotation with its steps, its files and its backups. Reads only.
+    Show(AgentArgs),
+    /// End the freeze of an agent that is in order again, so that its next rotation is taken.
+    ///
+    /// First see why it froze (`show`), put its keystore right if need be, and see that its service is up: nothing of that is
+    /// done or checked here. The rotation is then rolled back by name, and keeps its failure and its steps. This works
+    /// while the exporter runs (it is asked through the state directory, and answers within seconds) and while it does
+    /// not. It must be run by the user that the exporter runs as.
+    Thaw(AgentArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct StateArgs {
+    /// The exporter's configuration, which says where its state directory is; without it, the usual place is looked at.
+    #[arg(long = "config.file", value_name = "FILE")]
+    pub config_file: Option<PathBuf>,
+    /// How to print.
+    #[arg(short, long, value_enum, default_value_t = Output::Text)]
+    pub output: Output,
+}
+
+#[derive(Debug, Args)]
+pub struct AgentArgs {
+    /// The agent, as it is called in the configuration.
+    pub agent: AgentName,
+    #[command(flatten)]
+    pub state: StateArgs,
 }
 
 #[derive(Debug, Subcommand)]

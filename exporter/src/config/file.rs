@@ -53,9 +53,14 @@ impl ConfigError {
 /// # Errors
 /// See [`ConfigError`]; a wrong key is named with its line and with the keys that exist.
 pub fn load(path: &Path) -> Result<Config, ConfigError> {
+    parse(&read(path)?, path)
+}
+
+/// The text of a configuration file.
+pub(super) fn read(path: &Path) -> Result<String, ConfigError> {
     let file = platform::read_regular(path, MAX_CONFIG_BYTES)?;
     let text = std::str::from_utf8(&file.bytes).map_err(|_| ConfigError::Encoding { path: path.to_owned() })?;
-    parse(text, path)
+    Ok(text.to_owned())
 }
 
 /// Parses a configuration; `path` is only for messages. An empty text is the default configuration.

@@ -17,6 +17,7 @@ mod file;
 mod health;
 mod host_api;
 mod probe;
+mod salvage;
 mod shutdown;
 mod tls;
 mod ups;
@@ -35,6 +36,7 @@ pub use file::{ConfigError, WebFile, load, load_web, parse};
 pub use health::{HealthConfig, HealthSnmpConfig};
 pub use host_api::{ClientName, HostApiConfig, PowerConfig};
 pub use probe::{AllowedTarget, ProbeConfig};
+pub use salvage::{RefusedAgent, Salvaged, load_at_start};
 pub use shutdown::ShutdownConfig;
 pub use tls::TlsEndpoint;
 pub use ups::{

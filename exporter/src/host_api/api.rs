@@ -23,7 +23,7 @@ use super::reports::{self, Watched};
 use super::route::Route;
 use crate::config::{ClientName, HostApiConfig};
 use crate::rotation::admission::{Admission, refuse};
-use crate::rotation::{Gone, Host, Rotation, Worker};
+use crate::rotation::{Host, Rotation, Workers};
 use crate::snapshot::Board;
 
 /// Enough for an RSA-4096 key on a slow host; an operator waits no longer either.
@@ -34,6 +34,8 @@ pub(super) struct Api {
     host: Host,
     board: Arc<Board>,
     agents: BTreeMap<AgentName, Watched>,
+    /// The agents that cannot be rotated as they are configured, and why.
+    refused: BTreeMap<AgentName, String>,
     pub(super) client_names: Vec<ClientName>,
     request_timeout: Duration,
 }
@@ -46,12 +48,14 @@ struct Answer {
 }
 
 impl Api {
-    pub(super) fn new(host: Host, workers: Vec<Worker>, board: Arc<Board>, config: &HostApiConfig) -> Self {
-        let agents = workers.into_iter().map(|worker| (worker.agent.name.clone(), Watched::new(worker)));
+    pub(super) fn new(workers: &Workers, board: Arc<Board>, config: &HostApiConfig) -> Self {
+        let Workers { host, workers, refused } = workers;
+        let agents = workers.iter().map(|worker| (worker.agent.name.clone(), Watched::new(worker.clone())));
         Self {
-            host,
+            host: host.clone(),
             board,
             agents: agents.collect(),
+            refused: refused.clone(),
             client_names: config.client_names.clone(),
             request_timeout: config.request_timeout.unwrap_or(DEFAULT_REQUEST_TIMEOUT),
         }
@@ -104,31 +108,31 @@ impl Api {
                 let report = reports::host(&self.host, shutdown.as_ref(), self.agents.values()).await;
                 json(&report, StatusCode::OK, "host")
             }
-            (Route::Agent(_), Some(agent)) => json(&agent.report(&self.host).await, StatusCode::OK, "agent"),
+            (Route::Agent(_), Some(agent)) => json(&agent.report(&self.host).await?, StatusCode::OK, "agent"),
             (Route::Rotation(_, generation), Some(agent)) => {
-                let rotation = agent.worker.snapshot().record.rotation;
+                let rotation = agent.worker.snapshot()?.record.rotation;
                 let newest = rotation.as_ref().filter(|rotation| rotation.generation == generation);
                 let report = newest.map(Rotation::report).ok_or_else(|| no_rotation(generation))?;
-                json(&report, StatusCode::OK, state_name(report.state))
+                json(&report, StatusCode::OK, report.state.as_str())
             }
             (Route::Open(_), Some(agent)) => {
                 let request = body::read(request).await?;
                 working.store(true, Ordering::Release);
-                let admission = agent.worker.snapshot().admit_open(&self.host, &request);
+                let admission = agent.worker.snapshot()?.admit_open(&self.host, &request);
                 answer(admission, StatusCode::OK, agent.worker.open(request)).await
             }
             (Route::Chain(_, generation), Some(agent)) => {
                 let delivery: kagiban_crds::host_api::ChainDelivery = body::read(request).await?;
                 working.store(true, Ordering::Release);
                 same_generation(&delivery.target, generation)?;
-                let admission = agent.worker.snapshot().admit_chain(&self.host, &delivery);
+                let admission = agent.worker.snapshot()?.admit_chain(&self.host, &delivery);
                 answer(admission, StatusCode::ACCEPTED, agent.worker.deliver(delivery)).await
             }
             (Route::Rollback(_, generation), Some(agent)) => {
                 let order: kagiban_crds::host_api::RollbackOrder = body::read(request).await?;
                 working.store(true, Ordering::Release);
                 same_generation(&order.target, generation)?;
-                let admission = agent.worker.snapshot().admit_rollback(&self.host, &order);
+                let admission = agent.worker.snapshot()?.admit_rollback(&self.host, &order);
                 answer(admission, StatusCode::ACCEPTED, agent.worker.roll_back(order)).await
             }
             (_, None) => Err(refuse(RefusalReason::NotFound, "no such agent")),
@@ -136,8 +140,9 @@ impl Api {
     }
 
     fn agent(&self, name: &AgentName) -> Result<&Watched, Refusal> {
-        self.agents.get(name).ok_or_else(|| {
-            refuse(RefusalReason::NotFound, format!("this host's configuration has no agent called {name}"))
+        self.agents.get(name).ok_or_else(|| match self.refused.get(name) {
+            Some(why) => refuse(RefusalReason::Unavailable, format!("this host's configuration is refused: {why}")),
+            None => refuse(RefusalReason::NotFound, format!("this host's configuration has no agent called {name}")),
         })
     }
 }
@@ -146,16 +151,16 @@ impl Api {
 async fn answer(
     admission: Admission,
     status: StatusCode,
-    ask: impl Future<Output = Result<Result<RotationReport, Refusal>, Gone>>,
+    ask: impl Future<Output = Result<RotationReport, Refusal>>,
 ) -> Result<Answer, Refusal> {
     match admission {
         Admission::Refused(refusal) => Err(refusal),
         Admission::Replay(report) if !report.state.is_decided() && report.state != RotationState::Keyed => {
-            json(&*report, status, state_name(report.state))
+            json(&*report, status, report.state.as_str())
         }
         Admission::Replay(_) | Admission::Proceed => {
-            let report = ask.await.map_err(|gone| refuse(RefusalReason::Internal, gone.to_string()))??;
-            json(&report, status, state_name(report.state))
+            let report = ask.await?;
+            json(&report, status, report.state.as_str())
         }
     }
 }
@@ -202,21 +207,4 @@ fn render(result: Result<Answer, Refusal>) -> Response<Full<Bytes>> {
 fn name(reason: RefusalReason) -> String {
     let json = serde_json::to_value(reason).ok();
     json.and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
-}
-
-const fn state_name(state: RotationState) -> &'static str {
-    match state {
-        RotationState::Requested => "requested",
-        RotationState::Keyed => "keyed",
-        RotationState::Validated => "validated",
-        RotationState::Staged => "staged",
-        RotationState::BackedUp => "backed_up",
-        RotationState::Swapped => "swapped",
-        RotationState::Restarting => "restarting",
-        RotationState::Verifying => "verifying",
-        RotationState::Committed => "committed",
-        RotationState::RollingBack => "rolling_back",
-        RotationState::RolledBack => "rolled_back",
-        RotationState::Frozen => "frozen",
-    }
 }

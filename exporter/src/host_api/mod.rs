@@ -19,20 +19,15 @@ mod server;
 mod slots;
 mod tls;
 
-use std::collections::HashSet;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 
-use futures::future::try_join_all;
-use kagiban_crds::HostName;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{AgentConfig, HostApiConfig, PowerConfig};
-use crate::rotation::agent::{Agent, AgentConfigError};
-use crate::rotation::{Host, PowerGate, SpawnError, Vault, VaultError, Worker};
+use crate::config::HostApiConfig;
+use crate::rotation::Workers;
 use crate::snapshot::Board;
 
 use api::Api;
@@ -43,78 +38,41 @@ pub use tls::TlsError;
 #[derive(Debug)]
 pub struct Running {
     pub local_addr: SocketAddr,
-    /// Ends after the shutdown was asked for, once no rotation is between two safe points.
+    /// Ends after the shutdown was asked for, once every request that was taken is answered.
     pub task: JoinHandle<()>,
 }
 
 /// Why the host API does not listen.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    #[error(transparent)]
-    Agent(#[from] AgentConfigError),
-    #[error("two agents are called {0}; give each its own name")]
-    Duplicate(kagiban_crds::AgentName),
     #[error("hostApi.clientNames is empty: nobody could use the host API; name the operator's certificate")]
     NoClients,
-    #[error(transparent)]
-    Vault(#[from] VaultError),
-    #[error("agent {agent}: {source}")]
-    Recovery { agent: kagiban_crds::AgentName, source: SpawnError },
     #[error("hostApi: {0}")]
     Tls(#[from] TlsError),
     #[error("hostApi: cannot listen on {address}: {source}")]
     Listen { address: SocketAddr, source: std::io::Error },
 }
 
-/// Finishes or undoes what an earlier run left, then listens. The board tells what the UPSes say.
+/// Listens for requests to the workers. The board tells what the UPSes say.
 ///
 /// # Errors
-/// See [`StartError`].
+/// See [`StartError`]; the workers go on without it.
 pub async fn start(
-    host: HostName,
     config: &HostApiConfig,
-    agents: &[AgentConfig],
-    power: &PowerConfig,
-    state_directory: &Path,
+    workers: Arc<Workers>,
     board: Arc<Board>,
     shutdown: CancellationToken,
 ) -> Result<Running, StartError> {
-    let agents = resolve(agents)?;
     if config.client_names.is_empty() {
         return Err(StartError::NoClients);
     }
     let tls = tls::Files::of(config);
     let served = tls.load()?;
-    let (vault, lock) = Vault::open(state_directory)?;
-    let host = Host::new(host, vault, PowerGate::new(power).watching(Arc::clone(&board)));
-
-    let recovering = agents.into_iter().map(|agent| {
-        let host = host.clone();
-        async move {
-            let name = agent.name.clone();
-            Worker::spawn(host, agent).await.map_err(|source| StartError::Recovery { agent: name, source })
-        }
-    });
-    let (workers, ended): (Vec<_>, Vec<_>) = try_join_all(recovering).await?.into_iter().unzip();
-
     let address = config.listen_address;
     let failed = |source| StartError::Listen { address, source };
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let local_addr = listener.local_addr().map_err(failed)?;
-    let api = Arc::new(Api::new(host, workers, Arc::clone(&board), config));
-    let server =
-        server::Server { listener, tls, served, api, board, ended, lock, max_connections: config.max_connections };
+    let api = Arc::new(Api::new(&workers, Arc::clone(&board), config));
+    let server = server::Server { listener, tls, served, api, board, max_connections: config.max_connections };
     Ok(Running { local_addr, task: tokio::spawn(server.run(shutdown)) })
-}
-
-fn resolve(configs: &[AgentConfig]) -> Result<Vec<Agent>, StartError> {
-    let mut names = HashSet::new();
-    let mut agents = Vec::new();
-    for config in configs {
-        if !names.insert(&config.name) {
-            return Err(StartError::Duplicate(config.name.clone()));
-        }
-        agents.push(Agent::resolve(config)?);
-    }
-    Ok(agents)
 }

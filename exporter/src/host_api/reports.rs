@@ -6,7 +6,8 @@ use std::time::Duration;
 use futures::future::join_all;
 use jiff::Timestamp;
 use kagiban_crds::host_api::{
-    AgentReport, HostReport, PowerReport, PowerState, ScheduledShutdown, ShutdownReport, ShutdownState, Sighting,
+    AgentReport, HostReport, PowerReport, PowerState, Refusal, ScheduledShutdown, ShutdownReport, ShutdownState,
+    Sighting,
 };
 use kagiban_keystore::Certificate;
 use tokio::sync::Mutex;
@@ -48,11 +49,14 @@ impl Watched {
         Self { worker, seen: Mutex::default(), reads: Flights::new() }
     }
 
-    pub(super) async fn report(&self, host: &Host) -> AgentReport {
+    /// # Errors
+    /// A refusal while it is not known how the agent stands.
+    pub(super) async fn report(&self, host: &Host) -> Result<AgentReport, Refusal> {
+        self.worker.snapshot()?;
         let Seen { stored, served, certificate, .. } = self.see().await;
         let agent = &self.worker.agent;
-        let record = self.worker.snapshot().record;
-        AgentReport {
+        let record = self.worker.snapshot()?.record;
+        Ok(AgentReport {
             host: host.name.clone(),
             name: agent.name.clone(),
             product: agent.product.id().to_owned(),
@@ -64,7 +68,7 @@ impl Watched {
             served,
             certificate,
             rotation: record.rotation.as_ref().map(rotation::Rotation::report),
-        }
+        })
     }
 
     async fn see(&self) -> Seen {
@@ -121,7 +125,8 @@ pub(super) async fn host<'a>(
         epoch: host.epoch(),
         power: power(host).await,
         shutdown: shutdown.map(going_down),
-        agents: join_all(agents.map(|agent| agent.report(host))).await,
+        // One of which nothing is known is left out: a report with a generation of zero would be a lie.
+        agents: join_all(agents.map(|agent| agent.report(host))).await.into_iter().filter_map(Result::ok).collect(),
     }
 }
 

@@ -4,10 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use futures::future::join_all;
 use jiff::Timestamp;
 use tokio::net::TcpListener;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -18,15 +17,14 @@ use super::connection::Connection;
 use super::slots::Slots;
 use super::tls::{Files, Served, TlsError};
 use crate::blocking::{self, Work};
-use crate::rotation::{Ended, VaultLock};
 use crate::snapshot::Board;
 
 /// A new CA bundle counts within this time.
 const RELOAD: Duration = Duration::from_secs(5);
 /// After accepting failed: out of file descriptors, mostly, and trying at once would only spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// For rotations that are between two safe points. What takes longer is finished by recovery at the next start.
-const ROTATION_GRACE: Duration = Duration::from_secs(30);
+/// The end of this program waits no longer for it.
+const LONGEST_ACCEPT_PAUSE: Duration = Duration::from_secs(2);
 
 pub(super) struct Server {
     pub(super) listener: TcpListener,
@@ -34,26 +32,30 @@ pub(super) struct Server {
     pub(super) served: Served,
     pub(super) api: Arc<Api>,
     pub(super) board: Arc<Board>,
-    pub(super) ended: Vec<Ended>,
-    /// Given back last.
-    pub(super) lock: VaultLock,
     pub(super) max_connections: usize,
 }
 
 impl Server {
     pub(super) async fn run(self, shutdown: CancellationToken) {
-        let Self { listener, tls, served, api, board, ended, lock, max_connections } = self;
+        let Self { listener, tls, served, api, board, max_connections } = self;
         let served = Arc::new(ArcSwap::from_pointee(served));
         let connections = TaskTracker::new();
         let reloading = tokio::spawn(reload(tls, Arc::clone(&served), board, shutdown.clone()));
         let slots = Slots::new(max_connections);
+        let mut pause = ACCEPT_PAUSE;
         loop {
             let (stream, peer) = tokio::select! {
                 accepted = listener.accept() => match accepted {
-                    Ok(accepted) => accepted,
+                    Ok(accepted) => {
+                        pause = ACCEPT_PAUSE;
+                        accepted
+                    }
                     Err(error) => {
-                        tracing::warn!(%error, "the host API cannot accept a connection");
-                        sleep(ACCEPT_PAUSE).await;
+                        if pause == ACCEPT_PAUSE {
+                            tracing::warn!(%error, "the host API cannot accept a connection; it is tried again with growing pauses");
+                        }
+                        sleep(pause).await;
+                        pause = (pause * 2).min(LONGEST_ACCEPT_PAUSE);
                         continue;
                     }
                 },
@@ -71,12 +73,6 @@ impl Server {
         connections.close();
         connections.wait().await;
         let _ = reloading.await;
-        // The workers end with the last of their addresses.
-        drop(api);
-        if timeout(ROTATION_GRACE, join_all(ended)).await.is_err() {
-            tracing::warn!("a rotation goes on at the next start: it took longer than the time to stop");
-        }
-        drop(lock);
     }
 }
 

@@ -15,6 +15,7 @@ mod health;
 mod probed;
 mod probes;
 mod program;
+mod rotations;
 mod shutdown;
 mod sources;
 mod table;
@@ -74,6 +75,7 @@ impl Rendered {
             ups::FAMILIES,
             health::FAMILIES,
             shutdown::FAMILIES,
+            rotations::FAMILIES,
         ];
         let others = CompatSet::ALL.into_iter().filter(|set| compat.contains(set)).map(compat::families);
         Self(own.into_iter().chain(others).map(|families| Table::new(families, snapshot)).collect())

@@ -1,6 +1,7 @@
 //! Whether a request is taken: pure, in the order in which its parts are looked at.
 
-use kagiban_crds::host_api::{Refusal, RefusalReason, RotationReport, Target};
+use jiff::Timestamp;
+use kagiban_crds::host_api::{MAX_EPOCH_AHEAD, MAX_EPOCH_STEP, Refusal, RefusalReason, RotationReport, Target};
 use kagiban_crds::{AgentName, Epoch, Generation, HostName};
 
 use super::digest::Digest;
@@ -23,6 +24,8 @@ pub struct Door<'a> {
     pub agent: &'a AgentName,
     pub epoch: Epoch,
     pub record: &'a Record,
+    /// The host's own clock.
+    pub now: Timestamp,
 }
 
 impl Door<'_> {
@@ -32,7 +35,10 @@ impl Door<'_> {
             return Admission::Refused(refusal);
         }
         let stands_at = self.record.generation;
-        if target.generation < stands_at || target.generation == Generation(0) {
+        // A number that was accepted once and has no rotation is used up: its journal was lost, or its backup remains.
+        let opened = self.record.rotation.as_ref().map(|newest| newest.generation);
+        let is_used_up = target.generation == stands_at && opened != Some(stands_at);
+        if target.generation < stands_at || is_used_up || target.generation == Generation(0) {
             return Admission::Refused(self.stale_generation(target.generation));
         }
         let Some(newest) = &self.record.rotation else { return Admission::Proceed };
@@ -46,11 +52,11 @@ impl Door<'_> {
                 ))
             };
         }
-        if let State::Frozen { failure } = &newest.state {
+        if let State::Frozen { failure, .. } = &newest.state {
             let message = format!(
-                "the agent is frozen ({}); bring its service to life, remove the agent's journal file from the state \
-                 directory, and restart kagiban-exporter",
-                failure.message
+                "the agent is frozen ({}); bring its service to life, and the freeze ends by itself once the service serves \
+                 what is stored; or end it on the host with `kagiban-exporter rotation thaw {}`",
+                failure.message, self.agent
             );
             return Admission::Refused(refuse(RefusalReason::Frozen, message));
         }
@@ -92,7 +98,10 @@ impl Door<'_> {
             State::Keyed | State::Committed { .. } => Admission::Proceed,
             State::RolledBack { .. } => Admission::Replay(Box::new(rotation.report())),
             State::Frozen { .. } => {
-                let message = "the agent is frozen: going back has failed already; a person must look";
+                let message = format!(
+                    "the agent is frozen: going back has failed already; see `kagiban-exporter rotation show {}` on the host",
+                    self.agent
+                );
                 Admission::Refused(refuse(RefusalReason::Frozen, message))
             }
             _ => Admission::Refused(refuse(
@@ -124,7 +133,23 @@ impl Door<'_> {
             let refusal = refuse(RefusalReason::StaleEpoch, message);
             return Err(Refusal { epoch: Some(self.epoch), ..refusal });
         }
+        if target.epoch > self.furthest_epoch() {
+            let message = format!(
+                "epoch {} is further ahead than this host follows: it has accepted {} and its clock reads {}; set the clocks \
+                 of both sides right, and the operator's Lease to an epoch near the time in seconds",
+                target.epoch, self.epoch, self.now
+            );
+            let refusal = refuse(RefusalReason::EpochTooFar, message);
+            return Err(Refusal { epoch: Some(self.epoch), ..refusal });
+        }
         Ok(())
+    }
+
+    /// Operators take the time as their first epoch and count on from there. So an operator that returns after years is
+    /// followed, and nobody can take an epoch that no successor could ever pass.
+    fn furthest_epoch(&self) -> Epoch {
+        let clock = u64::try_from(self.now.as_second()).unwrap_or(0);
+        Epoch(clock.saturating_add(MAX_EPOCH_AHEAD).max(self.epoch.0.saturating_add(MAX_EPOCH_STEP)))
     }
 
     fn stale_generation(&self, asked: Generation) -> Refusal {
@@ -142,5 +167,58 @@ fn standing(rotation: &Rotation) -> String {
     match rotation.state.failure() {
         Some(failure) => failure.message,
         None => "it is on its way".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: i64 = 1_800_000_000;
+
+    fn asked(record: &Record, epoch: Epoch, asked: Epoch, generation: u64) -> Result<(), RefusalReason> {
+        let (host, agent) = ("ups-01.example.com".parse().expect("host"), "powerchute".parse().expect("agent"));
+        let now = Timestamp::from_second(NOW).expect("time");
+        let door = Door { host: &host, agent: &agent, epoch, record, now };
+        let target =
+            Target { epoch: asked, generation: Generation(generation), host: host.clone(), agent: agent.clone() };
+        match door.open(&target, Digest::of(b""), true) {
+            Admission::Proceed | Admission::Replay(_) => Ok(()),
+            Admission::Refused(refusal) => Err(refusal.reason),
+        }
+    }
+
+    fn record(generation: u64) -> Record {
+        let record = Record::new("ups-01.example.com".parse().expect("host"), "powerchute".parse().expect("agent"));
+        Record { generation: Generation(generation), ..record }
+    }
+
+    /// Holds A18: an epoch only grows by a bounded step.
+    #[test]
+    fn no_operator_takes_an_epoch_that_shuts_all_others_out() {
+        let now = u64::try_from(NOW).expect("positive");
+        for (accepted, asked_for, answer) in [
+            // The first ever, and one after ten years of silence.
+            (0, now, Ok(())),
+            (now - 10 * MAX_EPOCH_AHEAD, now, Ok(())),
+            // Clocks differ; the next leaders count on from where the one before stood.
+            (now, now + MAX_EPOCH_AHEAD, Ok(())),
+            (now + 5 * MAX_EPOCH_AHEAD, now + 5 * MAX_EPOCH_AHEAD + 1, Ok(())),
+            (now, u64::MAX, Err(RefusalReason::EpochTooFar)),
+            (now, now + MAX_EPOCH_AHEAD + 1, Err(RefusalReason::EpochTooFar)),
+            (now, now - 1, Err(RefusalReason::StaleEpoch)),
+            // Nor by many steps: the clock bounds them all.
+            (now + MAX_EPOCH_AHEAD, now + 2 * MAX_EPOCH_AHEAD, Err(RefusalReason::EpochTooFar)),
+        ] {
+            assert_eq!(asked(&record(0), Epoch(accepted), Epoch(asked_for), 1), answer, "{accepted} -> {asked_for}");
+        }
+    }
+
+    /// Holds A14: what the fence tells and no journal is used up.
+    #[test]
+    fn a_generation_whose_journal_is_gone_is_not_opened_again() {
+        let epoch = Epoch(1);
+        assert_eq!(asked(&record(4), epoch, epoch, 4), Err(RefusalReason::StaleGeneration));
+        assert_eq!(asked(&record(4), epoch, epoch, 5), Ok(()));
     }
 }

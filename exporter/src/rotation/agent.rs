@@ -61,6 +61,17 @@ pub struct Verify {
     pub interval: Duration,
 }
 
+/// How many times longer an old store is waited for than a new one. Giving the new one up costs a rotation; giving the old
+/// one up freezes an agent that may only be slow: a JVM after a reboot, or beside a virus scan.
+const PATIENCE_ON_THE_WAY_BACK: u32 = 4;
+
+impl Verify {
+    /// The same, with the patience of the way back.
+    pub(crate) fn on_the_way_back(self) -> Self {
+        Self { deadline: self.deadline.saturating_mul(PATIENCE_ON_THE_WAY_BACK).min(MAX_WAIT), ..self }
+    }
+}
+
 /// Why an agent cannot be rotated as it is configured.
 #[derive(Debug, thiserror::Error)]
 pub enum AgentConfigError {

@@ -36,6 +36,8 @@ pub(super) enum BackupError {
     Write(#[from] WriteError),
     #[error("the backup: {0}")]
     Read(#[from] FileError),
+    #[error("{}: there is a backup of this generation already, and no backup is written over; open a new rotation", path.display())]
+    Exists { path: std::path::PathBuf },
     #[error("{}: the backup was changed since it was made", path.display())]
     Altered { path: std::path::PathBuf },
 }
@@ -45,6 +47,7 @@ impl BackupError {
         match self {
             Self::Write(error) => error.reason(),
             Self::Read(error) => error.reason(),
+            Self::Exists { .. } => "backup_exists",
             Self::Altered { .. } => "backup_altered",
         }
     }
@@ -57,6 +60,9 @@ impl BackupError {
 pub(super) fn make(directory: &Path, previous: Option<LeafSha256>, files: &[StagedFile]) -> Result<(), BackupError> {
     if let Some(parent) = directory.parent() {
         platform::create_private_directory(parent)?;
+    }
+    if directory.symlink_metadata().is_ok() {
+        return Err(BackupError::Exists { path: directory.to_owned() });
     }
     platform::create_private_directory(directory)?;
     for file in files {

@@ -15,6 +15,7 @@ use super::machine::{Before, Cause, Effect, Event, State};
 use super::restore::WayBack;
 use super::rotator::Rotator;
 use super::staging::Staging;
+use super::stopping::{AtStop, at_stop, leaves_after_failure, only_waits};
 use super::survey::MAX_STORE_BYTES;
 use crate::platform::{self, FileError, Links, Swap, WriteError};
 
@@ -22,18 +23,42 @@ use crate::platform::{self, FileError, Links, Swap, WriteError};
 const JOURNAL_ROOM: u64 = 512 * 1024;
 
 impl Rotator {
-    /// Goes on until the rotation is decided, or waits for a chain. `seen` is told of every state.
+    /// Goes on until the rotation is decided, or waits for a chain, or the program is to end and the service is up. `seen`
+    /// is told of every state.
     pub async fn advance(&mut self, mut seen: impl FnMut(&Self)) {
         while let Some(rotation) = &self.record.rotation {
             let effect = rotation.state.effect();
-            if matches!(effect, Effect::Nothing | Effect::AwaitChain) {
-                break;
-            }
-            let event = self.perform(effect).await;
+            let stopping = self.host.stop.is_cancelled();
+            let event = match if stopping { at_stop(&rotation.state) } else { AtStop::GoOn } {
+                AtStop::Leave => break,
+                AtStop::Instead(event) => event,
+                AtStop::GoOn if matches!(effect, Effect::Nothing | Effect::AwaitChain) => break,
+                AtStop::GoOn => {
+                    let Some(event) = self.perform_until_stop(effect).await else { continue };
+                    if self.host.stop.is_cancelled() && leaves_after_failure(effect) && event != Event::Done {
+                        tracing::warn!(agent = %self.agent.name, ?event, "the agent was not started; the next start tries again");
+                        break;
+                    }
+                    event
+                }
+            };
             self.proceed(event);
             seen(self);
         }
         self.tidy();
+        self.plan_chores();
+    }
+
+    /// None when the program is to end while nothing but waiting was done.
+    async fn perform_until_stop(&mut self, effect: Effect) -> Option<Event> {
+        if !only_waits(effect) {
+            return Some(self.perform(effect).await);
+        }
+        let stop = self.host.stop.clone();
+        tokio::select! {
+            event = self.perform(effect) => Some(event),
+            () = stop.cancelled() => None,
+        }
     }
 
     async fn perform(&mut self, effect: Effect) -> Event {
@@ -47,12 +72,16 @@ impl Rotator {
             Effect::Start => self.start("start_failed").await,
             Effect::VerifyNew => self.verify(self.new_leaf().into_iter().collect()).await,
             Effect::CheckFiles => self.check_files(),
-            Effect::LookForNew => self.look_for_new().await,
+            Effect::LookForNew => self.look_for(&self.new_leaf().into_iter().collect::<Vec<_>>()).await,
+            Effect::LookForOld => self.look_for(&self.old_leaves()).await,
             Effect::Discard => self.discard(),
             Effect::EnsureStopped => self.stop("stop_failed_in_rollback").await,
             Effect::Restore => self.way_back().restore().map_err(|e| Cause::new(e.reason(), e.to_string())),
             Effect::EnsureStarted => self.start("start_failed_in_rollback").await,
-            Effect::VerifyOld => self.verify(self.old_leaves()).await,
+            Effect::VerifyOld => {
+                let patient = self.agent.verify.on_the_way_back();
+                live::verify(&self.agent.endpoint, &self.old_leaves(), patient).await
+            }
             // Their events come from requests.
             Effect::MakeKey | Effect::AwaitChain | Effect::Nothing => Ok(()),
         };
@@ -60,10 +89,11 @@ impl Rotator {
     }
 
     /// The next state, durable before anything is done in it.
-    fn proceed(&mut self, event: Event) {
+    pub(super) fn proceed(&mut self, event: Event) {
         let note = match &event {
             Event::Failed(cause) | Event::Ordered(cause) => cause.message.clone(),
             Event::Cleared(Before::NotServed) => "the old leaf was not served before".to_owned(),
+            Event::Frozen(finding) => finding.note().to_owned(),
             Event::Cleared(Before::Served(_)) | Event::Done => String::new(),
         };
         let Some(rotation) = self.record.rotation.clone() else { return };
@@ -71,7 +101,6 @@ impl Rotator {
         match self.enter(rotation.clone(), next.clone(), note) {
             Ok(()) => {}
             Err(cause) => {
-                tracing::error!(agent = %self.agent.name, error = cause.message, "the journal cannot be written");
                 let instead = rotation.state.clone().unsaved(next, cause.clone());
                 // Recovery finds its way from the older entry too, by looking at the files.
                 let _ = self.enter(rotation, instead, cause.message);
@@ -83,12 +112,13 @@ impl Rotator {
         }
     }
 
-    fn enter(&mut self, mut rotation: Rotation, next: State, note: String) -> Result<(), Cause> {
+    pub(super) fn enter(&mut self, mut rotation: Rotation, next: State, note: String) -> Result<(), Cause> {
         rotation.state = next;
         rotation.log(Timestamp::now(), note);
         let saved = Record { rotation: Some(rotation), ..self.record.clone() };
         let result = saved.save(&self.host.vault.journal(&self.agent.name));
         self.record = saved;
+        self.note_save(result.as_ref().err());
         result.map_err(|error| Cause::new("journal_failed", format!("the journal cannot be written: {error}")))
     }
 
@@ -131,7 +161,10 @@ impl Rotator {
     async fn start(&mut self, reason: &str) -> Result<(), Cause> {
         self.record.last_restart = Some(Timestamp::now());
         let service = &self.agent.service;
-        let started = platform::run(&service.start, service.start_timeout).await;
+        // While this program's own stop is a job of the service manager, the start of an agent that is ordered after it
+        // waits for its end: a start that waited for that in turn would never end.
+        let queued = if self.host.stop.is_cancelled() { platform::queued_start(&service.start) } else { None };
+        let started = platform::run(queued.as_ref().unwrap_or(&service.start), service.start_timeout).await;
         started.map_err(|error| Cause::new(reason, error.to_string()))
     }
 
@@ -166,7 +199,7 @@ impl Rotator {
 
     /// Whether a file is on its way back, or gone. That the agent has changed one since is no matter: it removes the
     /// password from its INI file once it has read it, and the served leaf is looked at next.
-    fn check_files(&self) -> Result<(), Cause> {
+    pub(super) fn check_files(&self) -> Result<(), Cause> {
         for file in self.files() {
             let present = platform::read_held(&file.path, MAX_STORE_BYTES, Links::Refuse).ok();
             let present = present.map(|present| Digest::of(&present.bytes));
@@ -180,10 +213,11 @@ impl Rotator {
         Ok(())
     }
 
-    async fn look_for_new(&self) -> Result<(), Cause> {
+    async fn look_for(&self, wanted: &[LeafSha256]) -> Result<(), Cause> {
         match live::look(&self.agent.endpoint).await {
-            Ok(leaf) if Some(LeafSha256::new(leaf.sha256())) == self.new_leaf() => Ok(()),
-            Ok(_) => Err(Cause::new("other_leaf_served", "another leaf than the new one is served")),
+            // When it is not known what was served, a service that answers is in order.
+            Ok(leaf) if wanted.is_empty() || wanted.contains(&LeafSha256::new(leaf.sha256())) => Ok(()),
+            Ok(_) => Err(Cause::new("other_leaf_served", "another leaf than the one looked for is served")),
             Err(error) => Err(Cause::new(error.reason(), error.to_string())),
         }
     }
@@ -208,8 +242,11 @@ impl Rotator {
         let swept = if self.is_frozen() { Ok(()) } else { self.discard() };
         let pruned = backup::prune(&self.host.vault, &self.agent.name, self.agent.backups);
         let failed = swept.err().map(|cause| cause.message).or_else(|| pruned.err().map(|e| e.to_string()));
-        if let Some(error) = failed {
-            tracing::warn!(agent = %self.agent.name, error, "left-over files could not be removed");
+        if failed != self.chores.untidy {
+            if let Some(error) = &failed {
+                tracing::warn!(agent = %self.agent.name, error, "left-over files could not be removed");
+            }
+            self.chores.untidy = failed;
         }
     }
 
@@ -229,6 +266,7 @@ impl Rotator {
             agent: &self.agent,
             files: self.files(),
             new_leaf: self.new_leaf(),
+            is_copied: self.goes_back_without_journal(),
             new_password: staging.and_then(|staging| staging.password.as_ref()),
         }
     }
@@ -237,14 +275,14 @@ impl Rotator {
         self.record.rotation.as_ref().map_or(&[], |rotation| &rotation.files)
     }
 
-    fn new_leaf(&self) -> Option<LeafSha256> {
+    pub(super) fn new_leaf(&self) -> Option<LeafSha256> {
         let leaf: Option<&Leaf> = self.record.rotation.as_ref().and_then(|rotation| rotation.leaf.as_ref());
         leaf.map(|leaf| leaf.sha256)
     }
 
     /// The one that was served, and the one in the old file: a service that was not restarted since its file changed
     /// serves the file's after a rollback.
-    fn old_leaves(&self) -> Vec<LeafSha256> {
+    pub(super) fn old_leaves(&self) -> Vec<LeafSha256> {
         let Some(rotation) = &self.record.rotation else { return Vec::new() };
         let served = match &rotation.state {
             State::Undoing { before: Before::Served(leaf), .. } => Some(*leaf),

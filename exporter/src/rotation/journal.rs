@@ -6,13 +6,16 @@ use jiff::Timestamp;
 use kagiban_crds::host_api::{Leaf, RotationReport, Step};
 use kagiban_crds::{AgentName, Epoch, Generation, HostName, LeafSha256};
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 
 use super::digest::Digest;
-use super::machine::State;
+use super::machine::{Before, Standing, State};
 use crate::platform::{self, Attributes, FileError, FileIdentity, Links, WriteError};
 
 /// The only version written. A newer one is not understood, and is set aside rather than guessed at.
-pub(super) const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 2;
+/// Written before a frozen rotation said how it left the files.
+const WITHOUT_STANDING: u32 = 1;
 /// The step log's length: three recoveries of the longest way are under fifty.
 pub(super) const MAX_STEPS: usize = 64;
 /// A record with a full step log is under 40 KiB.
@@ -100,7 +103,7 @@ pub struct OldFile {
 pub(super) enum Found {
     Nothing,
     Record(Box<Record>),
-    /// Not ours to read; it was set aside under this name.
+    /// Not ours to read; a copy is under this name.
     Unreadable {
         aside: PathBuf,
         why: String,
@@ -113,15 +116,28 @@ pub enum JournalError {
     #[error("the journal cannot be read: {0}")]
     Read(FileError),
     #[error("the journal that cannot be understood cannot be set aside: {0}")]
-    SetAside(std::io::Error),
-    #[error("the journal cannot be written: {0}")]
-    Write(#[from] WriteError),
+    SetAside(WriteError),
+}
+
+impl JournalError {
+    /// Stable, for metric labels.
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::Read(error) => error.reason(),
+            Self::SetAside(error) => error.reason(),
+        }
+    }
 }
 
 impl Record {
     pub fn new(host: HostName, agent: AgentName) -> Self {
         let (epoch, generation) = (Epoch(0), Generation(0));
         Self { version: VERSION, host, agent, epoch, generation, last_restart: None, rotation: None }
+    }
+
+    /// Reads the journal of `agent` and changes nothing; none when it is not there or not understood.
+    pub fn peek(path: &Path, agent: &AgentName) -> Option<Self> {
+        read(path, agent).ok().flatten()
     }
 
     /// Durable when it returns.
@@ -131,6 +147,20 @@ impl Record {
     pub fn save(&self, path: &Path) -> Result<(), WriteError> {
         let bytes = serde_json::to_vec_pretty(self).map_err(|e| WriteError::from_io(path, "encoding it", e.into()))?;
         platform::replace(path, &bytes, None)
+    }
+}
+
+impl Record {
+    /// Fills in what earlier versions did not write: the two reasons with which they froze on files that may be no set.
+    fn tell_standing(&mut self) {
+        self.version = VERSION;
+        let Some(rotation) = &mut self.rotation else { return };
+        let before = rotation.previous.map_or(Before::NotServed, Before::Served);
+        if let State::Frozen { failure, standing } = &mut rotation.state
+            && matches!(failure.reason.as_str(), "restore_failed" | "recovery_failed")
+        {
+            *standing = Standing::NotRestored { before, by_order: false };
+        }
     }
 }
 
@@ -157,40 +187,79 @@ impl Rotation {
     }
 }
 
-/// Reads the journal of `agent`, and sets aside what is not one.
+/// Reads the journal of `agent`, and keeps a copy of what is not one: whatever is written there next replaces it.
 ///
 /// # Errors
 /// When the file can be neither read nor set aside.
 pub(super) fn load(path: &Path, host: &HostName, agent: &AgentName) -> Result<Found, JournalError> {
-    let file = match platform::read_held(path, MAX_BYTES, Links::OfAdministrators) {
-        Ok(file) => file,
-        Err(FileError::NotFound { .. }) => return Ok(Found::Nothing),
-        Err(error @ (FileError::NotRegular { .. } | FileError::TooLarge { .. })) => {
-            return set_aside(path, error.to_string());
+    match read(path, agent) {
+        Ok(Some(mut record)) => {
+            if record.host != *host {
+                // Hosts are given new names; the files that the journal tells of are the same.
+                tracing::warn!(%agent, was = %record.host, now = %host, "the host has another name now; its journal is adopted");
+                record.host = host.clone();
+            }
+            Ok(Found::Record(Box::new(record)))
         }
-        Err(error) => return Err(JournalError::Read(error)),
-    };
-    match decode(&file.bytes, host, agent) {
-        Ok(record) => Ok(Found::Record(Box::new(record))),
-        Err(why) => set_aside(path, why),
+        Ok(None) => Ok(Found::Nothing),
+        Err(Unread::Failed(error)) => Err(JournalError::Read(error)),
+        Err(Unread::NotAJournal { why, bytes }) => set_aside(path, why, bytes),
     }
 }
 
-fn decode(bytes: &[u8], host: &HostName, agent: &AgentName) -> Result<Record, String> {
-    let record: Record = serde_json::from_slice(bytes).map_err(|e| e.to_string())?;
-    if record.version != VERSION {
-        return Err(format!("version {}, known is {VERSION}", record.version));
+/// Why a journal was not read.
+pub(super) enum Unread {
+    Failed(FileError),
+    /// What is there, unless it is no file or too large to be ours.
+    NotAJournal {
+        why: String,
+        bytes: Option<Zeroizing<Vec<u8>>>,
+    },
+}
+
+/// Reads the journal of `agent` and changes nothing; none when there is no file.
+///
+/// # Errors
+/// See [`Unread`].
+pub(super) fn read(path: &Path, agent: &AgentName) -> Result<Option<Record>, Unread> {
+    let file = match platform::read_held(path, MAX_BYTES, Links::OfAdministrators) {
+        Ok(file) => file,
+        Err(FileError::NotFound { .. }) => return Ok(None),
+        Err(error @ (FileError::NotRegular { .. } | FileError::TooLarge { .. })) => {
+            return Err(Unread::NotAJournal { why: error.to_string(), bytes: None });
+        }
+        Err(error) => return Err(Unread::Failed(error)),
+    };
+    decode(&file.bytes, agent).map(Some).map_err(|why| Unread::NotAJournal { why, bytes: Some(file.bytes) })
+}
+
+fn decode(bytes: &[u8], agent: &AgentName) -> Result<Record, String> {
+    let mut record: Record = serde_json::from_slice(bytes).map_err(|e| e.to_string())?;
+    match record.version {
+        VERSION => {}
+        WITHOUT_STANDING => record.tell_standing(),
+        other => return Err(format!("version {other}, known is {VERSION}")),
     }
-    if (&record.host, &record.agent) != (host, agent) {
-        return Err(format!("written for {} on {}", record.agent, record.host));
+    if record.agent != *agent {
+        return Err(format!("written for {}", record.agent));
     }
     Ok(record)
 }
 
-fn set_aside(path: &Path, why: String) -> Result<Found, JournalError> {
-    let aside = path.with_extension(format!("unreadable-{}", Timestamp::now().as_second()));
-    std::fs::rename(path, &aside).map_err(JournalError::SetAside)?;
-    Ok(Found::Unreadable { aside, why })
+fn set_aside(path: &Path, why: String, bytes: Option<Zeroizing<Vec<u8>>>) -> Result<Found, JournalError> {
+    let Some(bytes) = bytes else {
+        let aside = path.with_extension(format!("unreadable-{}", Timestamp::now().as_second()));
+        let moved = std::fs::rename(path, &aside).map_err(|e| WriteError::from_io(path, "setting it aside", e));
+        return moved.map(|()| Found::Unreadable { aside, why }).map_err(JournalError::SetAside);
+    };
+    // A copy, so that a crash before the next record is written does not turn a lost journal into none; named by its
+    // contents, so that it is made once.
+    let name = hex::encode(&Digest::of(&bytes).as_bytes()[..8]);
+    let aside = path.with_extension(format!("unreadable-{name}"));
+    match platform::replace(&aside, &bytes, None) {
+        Ok(()) => Ok(Found::Unreadable { aside, why }),
+        Err(error) => Err(JournalError::SetAside(error)),
+    }
 }
 
 #[cfg(test)]
@@ -198,7 +267,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::rotation::machine::{Before, Cause, Undo};
+    use crate::rotation::machine::{Cause, Undo};
 
     fn host() -> HostName {
         "ups-01.example.com".parse().expect("host")
@@ -224,16 +293,19 @@ mod tests {
             Just(Undo::Restore),
             Just(Undo::Start),
             Just(Undo::Verify),
-            Just(Undo::StartAnyway)
+            Just(Undo::StartAnyway),
+            Just(Undo::Look),
+            Just(Undo::LastStart)
         ];
-        (0..8, before, failure, undo).prop_map(|(n, before, failure, step)| match n {
+        (0..9, before, failure, undo, any::<bool>()).prop_map(|(n, before, failure, step, by_order)| match n {
             0 => State::Keyed,
             1 => State::BackedUp,
             2 => State::Swapping { before },
             3 => State::Verifying { before },
             4 => State::Committed { before },
-            5 => State::Undoing { step, before, failure },
-            6 => State::Frozen { failure },
+            5 => State::Undoing { step, before, failure, by_order },
+            6 => State::Frozen { failure, standing: Standing::Whole },
+            7 => State::Frozen { failure, standing: Standing::NotRestored { before, by_order } },
             _ => State::Discarding { failure },
         })
     }
@@ -285,26 +357,58 @@ mod tests {
         }
 
         #[test]
-        fn garbage_is_set_aside_and_never_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        fn garbage_is_copied_aside_and_never_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             let directory = tempfile::tempdir().expect("directory");
             let path = directory.path().join("powerchute.json");
             std::fs::write(&path, &bytes).expect("write");
             match load(&path, &host(), &agent()).expect("load") {
-                Found::Unreadable { aside, .. } => prop_assert_eq!(std::fs::read(aside).expect("kept"), bytes),
+                Found::Unreadable { aside, .. } => prop_assert_eq!(&std::fs::read(aside).expect("kept"), &bytes),
                 other => prop_assert!(false, "{other:?}"),
             }
-            prop_assert!(!path.exists());
+            // Until a record takes its place: a crash now must find the same again.
+            prop_assert_eq!(std::fs::read(&path).expect("there"), bytes);
         }
 
         #[test]
-        fn a_record_cut_short_or_of_another_version_or_host_is_set_aside(cut in 0.0..1.0) {
+        fn a_record_cut_short_or_of_another_version_or_agent_is_no_journal(cut in 0.0..1.0) {
             let bytes = serde_json::to_vec(&record(State::Keyed, 1, b"")).expect("json");
             #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "a fraction of a small length")]
             let cut = (bytes.len() as f64 * cut) as usize;
-            prop_assert!(decode(&bytes[..cut], &host(), &agent()).is_err());
-            let newer = String::from_utf8(bytes.clone()).expect("text").replace("\"version\":1", "\"version\":2");
-            prop_assert!(decode(newer.as_bytes(), &host(), &agent()).is_err());
-            prop_assert!(decode(&bytes, &"other.example.com".parse().expect("host"), &agent()).is_err());
+            prop_assert!(decode(&bytes[..cut], &agent()).is_err());
+            let newer = String::from_utf8(bytes.clone()).expect("text").replace("\"version\":2", "\"version\":3");
+            prop_assert!(decode(newer.as_bytes(), &agent()).is_err());
+            prop_assert!(decode(&bytes, &"other".parse().expect("agent")).is_err());
+        }
+    }
+
+    /// Holds A9: a host that was given another name keeps its journal.
+    #[test]
+    fn the_journal_of_a_renamed_host_is_adopted() {
+        let directory = tempfile::tempdir().expect("directory");
+        let path = directory.path().join("powerchute.json");
+        record(State::Keyed, 4, b"").save(&path).expect("save");
+        let renamed: HostName = "renamed.example.com".parse().expect("host");
+        match load(&path, &renamed, &agent()).expect("load") {
+            Found::Record(read) => assert_eq!((read.host, read.generation), (renamed, Generation(4))),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_journal_of_the_version_before_is_read_and_a_freeze_in_it_told_how_it_left_the_files() {
+        let before = Before::NotServed;
+        for (reason, standing) in [
+            ("restore_failed", Standing::NotRestored { before, by_order: false }),
+            ("recovery_failed", Standing::NotRestored { before, by_order: false }),
+            ("old_leaf_not_served_after_rollback", Standing::Whole),
+        ] {
+            let failure = Cause::new(reason, "");
+            let state = State::Frozen { failure: failure.clone(), standing: Standing::Whole };
+            let text = serde_json::to_string(&record(state, 1, b"")).expect("json");
+            let text = text.replace("\"version\":2", "\"version\":1").replace(",\"standing\":\"whole\"", "");
+            assert!(!text.contains("standing"), "{text}");
+            let read = decode(text.as_bytes(), &agent()).expect("the version before");
+            assert_eq!(read.rotation.expect("rotation").state, State::Frozen { failure, standing });
         }
     }
 

@@ -7,14 +7,14 @@
 //!       └──────────┴─────────────────> Discarding        Undo::Start   Undo::Restore              Undo::Stop  <────────────────┘
 //!                                         │                      └── Stop ─> Restore ─> Start ─> Verify ──┐
 //!                                         └────────────────────────> RolledBack <────────────────────────┴──> Frozen
+//!                                                                        └────── seen, or thawed ────────────────┘
 //! ```
+//!
+//! What a state becomes when it is found after a restart stands in `resume`.
 
 use kagiban_crds::LeafSha256;
 use kagiban_crds::host_api::{Failure, RotationState};
 use serde::{Deserialize, Serialize};
-
-/// Recoveries of one rotation. After as many crashes the crash is likely ours, and a loop would keep the host unwatched.
-pub const MAX_RECOVERIES: u32 = 3;
 
 /// Where a rotation stands. It is durable before [`State::effect`] begins.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -61,13 +61,29 @@ pub enum State {
         step: Undo,
         before: Before,
         failure: Cause,
+        /// Somebody asked for the old files: the new ones are no way out then, whatever is served.
+        #[serde(default)]
+        by_order: bool,
     },
     RolledBack {
         failure: Cause,
     },
     Frozen {
         failure: Cause,
+        #[serde(default)]
+        standing: Standing,
     },
+}
+
+/// How a freeze left the files, and so what may end it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum Standing {
+    /// They are one set. Whether the service lives on it is looked at; nothing more is changed.
+    #[default]
+    Whole,
+    /// The old ones could not be put back: that is tried again.
+    NotRestored { before: Before, by_order: bool },
 }
 
 /// What the endpoint served before the service was stopped. A service that was broken before cannot be asked to serve
@@ -83,12 +99,16 @@ pub enum Before {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Undo {
+    /// Whether the service is up on what is stored: then nothing is restarted.
+    Look,
     Stop,
     Restore,
     Start,
     Verify,
     /// The old files could not be put back: a service on whatever lies there is better than none.
     StartAnyway,
+    /// Recovery has given up with the files whole: the service is started, and then no more is tried.
+    LastStart,
 }
 
 /// Why it did not go forward: [`Failure`], as the journal keeps it.
@@ -121,6 +141,8 @@ pub enum Effect {
     CheckFiles,
     /// One look at the endpoint.
     LookForNew,
+    /// The same, for what a service that was never replaced would serve.
+    LookForOld,
     Discard,
     /// Stops what may be stopped already.
     EnsureStopped,
@@ -141,6 +163,21 @@ pub enum Event {
     Failed(Cause),
     /// A rollback was ordered from outside.
     Ordered(Cause),
+    /// Something was found out about a frozen agent.
+    Frozen(Finding),
+}
+
+/// What may end a freeze.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Finding {
+    /// The service serves the leaf that is stored, and it is not this rotation's.
+    OldServed,
+    /// The service serves the leaf that is stored, and it is this rotation's.
+    NewServed,
+    /// The old files could be put back now.
+    Restored,
+    /// A person says that the agent is in order.
+    Thawed,
 }
 
 impl State {
@@ -159,9 +196,10 @@ impl State {
             Self::Resuming { .. } => Effect::CheckFiles,
             Self::Looking { .. } => Effect::LookForNew,
             Self::Discarding { .. } => Effect::Discard,
+            Self::Undoing { step: Undo::Look, .. } => Effect::LookForOld,
             Self::Undoing { step: Undo::Stop, .. } => Effect::EnsureStopped,
             Self::Undoing { step: Undo::Restore, .. } => Effect::Restore,
-            Self::Undoing { step: Undo::Start | Undo::StartAnyway, .. } => Effect::EnsureStarted,
+            Self::Undoing { step: Undo::Start | Undo::StartAnyway | Undo::LastStart, .. } => Effect::EnsureStarted,
             Self::Undoing { step: Undo::Verify, .. } => Effect::VerifyOld,
             Self::Committed { .. } | Self::RolledBack { .. } | Self::Frozen { .. } => Effect::Nothing,
         }
@@ -171,7 +209,7 @@ impl State {
     #[must_use]
     pub fn after(self, event: Event) -> Self {
         use Event::{Cleared, Done, Failed, Ordered};
-        let undo = |step, before, failure| Self::Undoing { step, before, failure };
+        let undo = |step, before, failure| Self::Undoing { step, before, failure, by_order: false };
         match (self, event) {
             (Self::Requested, Done) => Self::Keyed,
             (Self::Keyed, Done) => Self::Validated,
@@ -194,59 +232,21 @@ impl State {
             (Self::Swapping { before } | Self::Swapped { before }, Failed(failure)) => {
                 undo(Undo::Restore, before, failure)
             }
-            (Self::Resuming { before } | Self::Restarting { before } | Self::Verifying { before }, Failed(failure))
-            | (Self::Committed { before }, Ordered(failure)) => undo(Undo::Stop, before, failure),
-
-            (Self::Undoing { step, before, failure }, event @ (Done | Failed(_))) => {
-                let then = match event {
-                    Failed(then) => Some(then),
-                    Done | Cleared(_) | Ordered(_) => None,
-                };
-                after_undo(step, before, failure, then)
+            (Self::Resuming { before } | Self::Restarting { before } | Self::Verifying { before }, Failed(failure)) => {
+                undo(Undo::Stop, before, failure)
             }
-            (state, Done | Cleared(_) | Failed(_) | Ordered(_)) => state,
-        }
-    }
-
-    /// The state to go on with when a journal was found in this one after a restart, for the `recoveries`th time.
-    #[must_use]
-    pub fn recovered(self, recoveries: u32) -> Self {
-        let restarted = |reason: &str, message: &str| Cause { reason: reason.into(), message: message.into() };
-        if !self.is_decided() && recoveries > MAX_RECOVERIES {
-            let message = "the exporter stopped again and again in the same rotation; see why it does, look at the \
-                           service and its keystore, then remove the agent's journal file and restart";
-            return Self::Frozen { failure: restarted("recovery_failed", message) };
-        }
-        let unstaged = || restarted("restarted_before_staged", "the key was in memory only; open a new rotation");
-        let unswapped = || restarted("restarted_before_swap", "nothing was replaced; open a new rotation");
-        match self {
-            Self::Requested | Self::Keyed => Self::RolledBack { failure: unstaged() },
-            Self::Validated => Self::Discarding { failure: unstaged() },
-            Self::Staged | Self::BackedUp => Self::Discarding { failure: unswapped() },
-            Self::Stopping { before } => Self::Undoing { step: Undo::Start, before, failure: unswapped() },
-            // Some files may be new and some old, and after a reboot the service may run on the mixture.
-            Self::Swapping { before } => Self::Undoing {
-                step: Undo::Stop,
-                before,
-                failure: restarted("restarted_in_swap", "the old files were put back; open a new rotation"),
-            },
-            Self::Swapped { before }
-            | Self::Restarting { before }
-            | Self::Verifying { before }
-            | Self::Resuming { before }
-            | Self::Looking { before } => Self::Resuming { before },
-            Self::Undoing { step, before, failure } => {
-                let step = match step {
-                    Undo::Stop | Undo::Restore => Undo::Stop,
-                    Undo::Start | Undo::Verify => Undo::Start,
-                    Undo::StartAnyway => Undo::StartAnyway,
-                };
-                Self::Undoing { step, before, failure }
+            (Self::Committed { before }, Ordered(failure)) => {
+                Self::Undoing { step: Undo::Stop, before, failure, by_order: true }
             }
-            decided @ (Self::Discarding { .. }
-            | Self::Committed { .. }
-            | Self::RolledBack { .. }
-            | Self::Frozen { .. }) => decided,
+
+            (Self::Undoing { step, before, failure, by_order }, Done) => {
+                after_undo(step, WayBack { before, by_order }, failure, None)
+            }
+            (Self::Undoing { step, before, failure, by_order }, Failed(then)) => {
+                after_undo(step, WayBack { before, by_order }, failure, Some(then))
+            }
+            (Self::Frozen { failure, standing }, Event::Frozen(finding)) => after_freeze(failure, standing, finding),
+            (state, Done | Cleared(_) | Failed(_) | Ordered(_) | Event::Frozen(_)) => state,
         }
     }
 
@@ -254,6 +254,10 @@ impl State {
     /// done that no journal tells of. The way back goes on: the old files are better than new ones that failed.
     #[must_use]
     pub fn unsaved(self, next: Self, cause: Cause) -> Self {
+        // A freeze can wait: a way out of it that no journal tells of would be forgotten with the service stopped.
+        if matches!(self, Self::Frozen { .. }) {
+            return self;
+        }
         match next {
             back @ (Self::Discarding { .. } | Self::Undoing { .. } | Self::RolledBack { .. } | Self::Frozen { .. }) => {
                 back
@@ -302,7 +306,7 @@ impl State {
             Self::Discarding { failure }
             | Self::Undoing { failure, .. }
             | Self::RolledBack { failure }
-            | Self::Frozen { failure } => Some(failure.clone().into()),
+            | Self::Frozen { failure, .. } => Some(failure.clone().into()),
             Self::Requested
             | Self::Keyed
             | Self::Validated
@@ -320,9 +324,20 @@ impl State {
     }
 }
 
-fn after_undo(step: Undo, before: Before, failure: Cause, then: Option<Cause>) -> State {
-    let undo = |step, failure| State::Undoing { step, before, failure };
+/// What a way back began with.
+#[derive(Clone, Copy)]
+struct WayBack {
+    before: Before,
+    by_order: bool,
+}
+
+fn after_undo(step: Undo, way: WayBack, failure: Cause, then: Option<Cause>) -> State {
+    let WayBack { before, by_order } = way;
+    let undo = |step, failure| State::Undoing { step, before, failure, by_order };
+    let frozen = |failure| State::Frozen { failure, standing: Standing::Whole };
     match (step, then) {
+        (Undo::Look, None) => State::RolledBack { failure },
+        (Undo::Look, Some(_)) => undo(Undo::Start, failure),
         // A service that cannot be stopped may be down already; what counts is what serves in the end.
         (Undo::Stop, _) => undo(Undo::Restore, failure),
         (Undo::Restore, None) => undo(Undo::Start, failure),
@@ -331,15 +346,37 @@ fn after_undo(step: Undo, before: Before, failure: Cause, then: Option<Cause>) -
             // The start of a service that runs already may fail; the endpoint says the truth.
             (Before::Served(_), _) => undo(Undo::Verify, failure),
             (Before::NotServed, None) => State::RolledBack { failure },
-            (Before::NotServed, Some(then)) => {
-                State::Frozen { failure: failure.followed_by(&then, "start_failed_after_rollback") }
-            }
+            (Before::NotServed, Some(then)) => frozen(failure.followed_by(&then, "start_failed_after_rollback")),
         },
         (Undo::Verify, None) => State::RolledBack { failure },
-        (Undo::Verify, Some(then)) => {
-            State::Frozen { failure: failure.followed_by(&then, "old_leaf_not_served_after_rollback") }
+        (Undo::Verify, Some(then)) => frozen(failure.followed_by(&then, "old_leaf_not_served_after_rollback")),
+        (Undo::StartAnyway, _) => State::Frozen { failure, standing: Standing::NotRestored { before, by_order } },
+        (Undo::LastStart, _) => frozen(failure),
+    }
+}
+
+/// A freeze ends with its cause. The rotation keeps its failure: that it was frozen is not forgotten.
+fn after_freeze(failure: Cause, standing: Standing, finding: Finding) -> State {
+    match (finding, standing) {
+        (Finding::OldServed | Finding::Thawed, _) => State::RolledBack { failure },
+        // Stored, served and proven: that is a commit, unless somebody has asked for the old one.
+        (Finding::NewServed, Standing::NotRestored { before, by_order: false }) => State::Committed { before },
+        (Finding::Restored, Standing::NotRestored { before, by_order }) => {
+            State::Undoing { step: Undo::Stop, before, failure, by_order }
         }
-        (Undo::StartAnyway, _) => State::Frozen { failure },
+        (Finding::NewServed | Finding::Restored, _) => State::Frozen { failure, standing },
+    }
+}
+
+impl Finding {
+    /// For the step log.
+    pub const fn note(self) -> &'static str {
+        match self {
+            Self::OldServed => "the service serves what is stored",
+            Self::NewServed => "the service serves the new leaf, which is stored",
+            Self::Restored => "the old files could be put back now",
+            Self::Thawed => "thawed by hand",
+        }
     }
 }
 
@@ -348,7 +385,7 @@ impl Cause {
         Self { reason: reason.into(), message: message.into() }
     }
 
-    fn followed_by(self, then: &Self, reason: &str) -> Self {
+    pub(super) fn followed_by(self, then: &Self, reason: &str) -> Self {
         Self { reason: reason.to_owned(), message: format!("{}; going back from that: {}", self.message, then.message) }
     }
 }

@@ -3,7 +3,8 @@
 //! ```text
 //!   host_api ──> worker (a thread per agent) ──> Rotator ──State──> machine   what comes next (pure)
 //!                                                  │ ├──Record──> journal    durable before each side effect
-//!                                                  │ └──chain───> validate   does it fit (pure)
+//!                                                  │ ├──chain───> validate   does it fit (pure)
+//!                         recovery, coherence ─────┘ └──found───> resume     how an earlier run's rotation ends (pure)
 //!                                                  │
 //!                   survey, staging (merge, pair), backup, restore, service, live ──> platform, probe
 //! ```
@@ -13,23 +14,32 @@
 
 pub mod admission;
 pub mod agent;
+mod backoff;
 mod backup;
+mod coherence;
 mod digest;
 mod executor;
 mod feeds;
+mod fences;
+mod frozen;
 mod journal;
+mod kept;
 mod key;
 mod live;
 pub mod machine;
 mod power;
 mod recovery;
 mod restore;
+pub mod resume;
 mod rotator;
 mod staging;
+mod stopping;
 mod survey;
+mod thaw;
 mod validate;
 mod vault;
 mod worker;
+mod workers;
 
 pub use journal::{JournalError, Record, Rotation};
 pub use live::{LookError, leaf, look, sighting};
@@ -37,5 +47,7 @@ pub use power::PowerGate;
 pub use rotator::{Host, Rotator, Snapshot};
 pub use staging::StagingError;
 pub use survey::stored_leaf;
+pub use thaw::{Thaw, ThawError, peek, thaw};
 pub use vault::{Vault, VaultError, VaultLock};
-pub use worker::{Ended, Gone, SpawnError, Worker};
+pub use worker::{AgentStatus, Ended, Worker};
+pub use workers::{Workers, is_unfinished};

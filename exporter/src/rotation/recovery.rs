@@ -1,46 +1,207 @@
 //! What is done at start, before anything new is taken: an earlier run's rotation is finished or undone.
+//!
+//! ```text
+//!   make_whole   journal ──> resume (pure) ──> the files become one set, old or new    files alone, at once
+//!   finish       ──> stop, start, look: whatever the state still asks for              the service, in its own time
+//! ```
 
 use jiff::Timestamp;
-use kagiban_crds::{Epoch, Generation, LeafSha256};
+use kagiban_crds::{Epoch, Generation};
 
 use super::agent::{Agent, Keystore};
 use super::backup::{self, Manifest};
+use super::coherence::{self, Verdict};
 use super::digest::Digest;
+use super::fences::Fence;
 use super::journal::{self, Found, JournalError, Record, Rotation};
-use super::live;
+use super::kept;
 use super::machine::{Before, Cause, State, Undo};
+use super::resume::{Mend, Mended};
 use super::rotator::{Host, Rotator};
-use super::survey::stored_leaf;
 use crate::platform;
 
+/// Nobody knows what the rotation came to.
+const JOURNAL_LOST: &str = "journal_lost";
+
 impl Rotator {
-    /// Reads the agent's journal and brings what it tells of to its end.
+    /// Both parts of a recovery, one after the other.
+    ///
+    /// # Errors
+    /// As [`Rotator::make_whole`].
+    pub async fn recover(host: Host, agent: Agent) -> Result<Self, JournalError> {
+        let mut rotator = Self::make_whole(host, agent)?;
+        rotator.finish(|_| {}).await;
+        Ok(rotator)
+    }
+
+    /// The first part: reads the agent's journal and makes its files one set, the old one or the new one.
+    ///
+    /// It blocks on files and on nothing else: no service is stopped, started or looked at, and no network is used. So it
+    /// can be done before the service manager starts the agent. What it cannot put right (a full disk), the second part
+    /// tries again.
     ///
     /// # Errors
     /// When the journal can neither be read nor set aside: nothing is known then, and nothing is touched.
-    pub async fn recover(host: Host, agent: Agent) -> Result<Self, JournalError> {
-        let path = host.vault.journal(&agent.name);
+    pub fn make_whole(host: Host, agent: Agent) -> Result<Self, JournalError> {
         let newest = backup::newest(&host.vault, &agent.name);
-        // Who removes a journal by hand does not thereby let an old request in.
-        let generation = newest.as_ref().map_or(Generation(0), |(generation, _)| *generation);
-        let fresh = Record { generation, ..Record::new(host.name.clone(), agent.name.clone()) };
-        let record = match journal::load(&path, &host.name, &agent.name)? {
-            Found::Nothing => fresh,
-            Found::Record(record) => resumed(*record),
+        let fresh = Record::new(host.name.clone(), agent.name.clone());
+        let (mut record, lost) = match journal::load(&host.vault.journal(&agent.name), &host.name, &agent.name)? {
+            Found::Nothing => (fresh, None),
+            Found::Record(record) => (*record, None),
             Found::Unreadable { aside, why } => {
-                let aside = aside.display();
-                tracing::error!(agent = %agent.name, %aside, why, "the journal was set aside: it is not understood");
-                without_journal(&agent, fresh, newest.and_then(|(_, manifest)| manifest)).await
+                let copy = aside.display();
+                tracing::error!(agent = %agent.name, %copy, why, "the journal is not understood; a copy of it is kept");
+                (fresh, Some(()))
             }
         };
-        host.raise_epoch(record.epoch);
-        let mut rotator = Self::new(host, agent, record);
-        if rotator.record.rotation.is_some() {
-            rotator.record.save(&path)?;
+        // Who removes a journal by hand does not thereby let an old request in, or a backup be written over.
+        let backed_up = newest.as_ref().map_or(Generation(0), |(generation, _)| *generation);
+        let fence = Fence::read(&host.vault.fence(&agent.name));
+        record.epoch = record.epoch.max(fence.epoch);
+        record.generation = record.generation.max(fence.generation).max(backed_up);
+        let mut rotator = Self::new(host, agent, record, fence);
+        if let Err(error) = rotator.raise_fences(rotator.record.epoch, rotator.record.generation) {
+            tracing::error!(agent = %rotator.agent.name, %error, "a fence cannot be written; no request is taken until it can");
         }
-        rotator.advance(|_| {}).await;
-        rotator.sweep();
+        match lost {
+            Some(()) => rotator.judge_without_journal(newest.and_then(|(_, manifest)| manifest)),
+            None => rotator.mend(),
+        }
         Ok(rotator)
+    }
+
+    /// The second part: goes on from the state that the first part left until the rotation is decided. It stops, starts
+    /// and looks at the service as far as that state asks for it. `seen` is told of every state.
+    pub async fn finish(&mut self, mut seen: impl FnMut(&Self)) {
+        // For a freeze that an earlier run left; one that this run ends in is looked at later.
+        self.look_at_freeze_at_once();
+        self.advance(&mut seen).await;
+        self.do_chores(seen).await;
+        self.forget_what_nobody_knows();
+        self.sweep();
+    }
+
+    fn mend(&mut self) {
+        let Some(mut rotation) = self.record.rotation.clone() else { return };
+        if !rotation.state.is_decided() {
+            rotation.recoveries = rotation.recoveries.saturating_add(1);
+        }
+        let found = rotation.state.clone();
+        let resumption = found.clone().resumed(rotation.recoveries);
+        if resumption.mend == Mend::Keep && resumption.state == found && found.is_decided() {
+            return;
+        }
+        let note = "the exporter was restarted".to_owned();
+        if resumption.mend != Mend::Keep {
+            // Durable first, so that a crash in what follows is counted.
+            self.enter_anyway(rotation.clone(), found, note.clone());
+        }
+        let mended = self.make_files_one_set(resumption.mend);
+        if let Err(cause) = &mended {
+            let (reason, error) = (&cause.reason, &cause.message);
+            tracing::error!(agent = %self.agent.name, reason, error, "the old files could not be put back at start");
+        }
+        let state = resumption.mended(mended);
+        self.enter_anyway(rotation, state, note);
+    }
+
+    fn make_files_one_set(&self, mend: Mend) -> Result<Mended, Cause> {
+        let restore = || self.way_back().restore().map_err(|e| Cause::new(e.reason(), e.to_string()));
+        match mend {
+            Mend::Keep => Ok(Mended::AsTold),
+            Mend::GoBack => restore().map(|()| Mended::AsTold),
+            Mend::Judge => match self.check_files() {
+                Ok(()) => Ok(Mended::AsTold),
+                Err(why) => restore().map(|()| Mended::WentBack(why)),
+            },
+        }
+    }
+
+    /// Recovery goes on without a journal that can be written: a later one finds its way from the older entry too.
+    fn enter_anyway(&mut self, rotation: Rotation, state: State, note: String) {
+        let _ = self.enter(rotation, state, note);
+    }
+
+    /// The journal is lost. Files that go together stay, whoever put them there; others make room for the newest backup,
+    /// and are copied first.
+    fn judge_without_journal(&mut self, newest: Option<Manifest>) {
+        let lost = |message: String| Cause::new(JOURNAL_LOST, format!("the journal was lost: {message}"));
+        let undo = |step, before, failure| State::Undoing { step, before, failure, by_order: false };
+        let (state, manifest) = match (coherence::judge(&self.agent), newest) {
+            (Verdict::Whole(leaf), _) => {
+                let failure = lost("the store on disk is whole and stays".to_owned());
+                (undo(Undo::Look, Before::Served(leaf), failure), None)
+            }
+            (Verdict::Unknown { why }, _) => {
+                let failure = lost(format!("the store on disk stays, because nothing says that it is bad ({why})"));
+                (undo(Undo::Look, Before::NotServed, failure), None)
+            }
+            (Verdict::Broken { why }, Some(manifest)) => {
+                match kept::keep(&self.host.vault, &self.agent.name, &manifest.files) {
+                    Ok(copy) => {
+                        let copy = copy.display();
+                        let failure =
+                            lost(format!("what was on disk ({why}) is now in {copy}, and the backup came back"));
+                        let before = manifest.previous.map_or(Before::NotServed, Before::Served);
+                        (undo(Undo::Stop, before, failure), Some(manifest))
+                    }
+                    Err(error) => {
+                        let failure = lost(format!("the files do not go together ({why}), and {error}"));
+                        (undo(Undo::LastStart, Before::NotServed, failure), None)
+                    }
+                }
+            }
+            (Verdict::Broken { why }, None) => {
+                let failure = lost(format!("the files do not go together ({why}), and there is no backup"));
+                (undo(Undo::LastStart, Before::NotServed, failure), None)
+            }
+        };
+        if let State::Undoing { failure, .. } = &state {
+            tracing::error!(agent = %self.agent.name, "{}", failure.message);
+        }
+        let goes_back = manifest.is_some();
+        let manifest = manifest.unwrap_or(Manifest { previous: None, files: Vec::new() });
+        let rotation = self.unknown_rotation(manifest);
+        self.enter_anyway(rotation, state, "the journal was not understood".to_owned());
+        if goes_back && let Err(cause) = self.make_files_one_set(Mend::GoBack) {
+            tracing::error!(agent = %self.agent.name, error = cause.message, "the backup could not be put back at start");
+        }
+    }
+
+    fn unknown_rotation(&self, Manifest { previous, files }: Manifest) -> Rotation {
+        Rotation {
+            epoch: Epoch(0),
+            generation: self.record.generation,
+            opened_at: Timestamp::now(),
+            open_digest: Digest::of(b""),
+            chain_digest: None,
+            csr: None,
+            leaf: None,
+            previous,
+            files,
+            recoveries: 1,
+            state: State::Requested,
+            steps: Vec::new(),
+        }
+    }
+
+    /// A store that was found whole, with its service up, is all there is to know: there was no rotation to tell of.
+    fn forget_what_nobody_knows(&mut self) {
+        let is_unknown = self.record.rotation.as_ref().is_some_and(|rotation| {
+            let lost = matches!(&rotation.state, State::RolledBack { failure } if failure.reason == JOURNAL_LOST);
+            lost && rotation.files.is_empty()
+        });
+        if is_unknown {
+            self.record.rotation = None;
+            let saved = self.record.save(&self.host.vault.journal(&self.agent.name));
+            self.note_save(saved.as_ref().err());
+        }
+    }
+
+    /// Whether the backup replaces files that were copied before: nobody knows what the rotation came to.
+    pub(super) fn goes_back_without_journal(&self) -> bool {
+        let failure = self.record.rotation.as_ref().and_then(|rotation| rotation.state.failure());
+        failure.is_some_and(|failure| failure.reason == JOURNAL_LOST)
     }
 
     fn sweep(&self) {
@@ -60,50 +221,4 @@ impl Rotator {
             tracing::warn!(agent = %self.agent.name, %error, "left-over files could not be removed");
         }
     }
-}
-
-fn resumed(mut record: Record) -> Record {
-    if let Some(rotation) = record.rotation.as_mut().filter(|rotation| !rotation.state.is_decided()) {
-        rotation.recoveries = rotation.recoveries.saturating_add(1);
-        rotation.state = rotation.state.clone().recovered(rotation.recoveries);
-        rotation.log(Timestamp::now(), "the exporter was restarted".to_owned());
-    }
-    record
-}
-
-/// The journal is lost. What is on disk stays if it is what is served; otherwise the newest backup comes back.
-async fn without_journal(agent: &Agent, fresh: Record, newest: Option<Manifest>) -> Record {
-    let stored = stored_leaf(agent).ok().map(|leaf| leaf.sha256());
-    let served = live::look(&agent.endpoint).await.ok().map(|leaf| leaf.sha256());
-    if stored.is_some() && stored == served {
-        return fresh;
-    }
-    let lost = |message: &str| Cause::new("journal_lost", message);
-    let (state, manifest) = match newest {
-        Some(manifest) => {
-            let failure = lost("the journal was lost, and what is served is not what is stored: the backup came back");
-            let before = manifest.previous.map_or(Before::NotServed, Before::Served);
-            (State::Undoing { step: Undo::Stop, before, failure }, manifest)
-        }
-        None => {
-            let failure = lost("the journal was lost, what is served is not what is stored, and there is no backup");
-            (State::Frozen { failure }, Manifest { previous: None, files: Vec::new() })
-        }
-    };
-    let mut rotation = Rotation {
-        epoch: Epoch(0),
-        generation: fresh.generation,
-        opened_at: Timestamp::now(),
-        open_digest: Digest::of(b""),
-        chain_digest: None,
-        csr: None,
-        leaf: None,
-        previous: manifest.previous.or(stored.map(LeafSha256::new)),
-        files: manifest.files,
-        recoveries: 1,
-        state,
-        steps: Vec::new(),
-    };
-    rotation.log(Timestamp::now(), "the journal was set aside: it is not understood".to_owned());
-    Record { rotation: Some(rotation), ..fresh }
 }

@@ -20,6 +20,8 @@ pub(super) struct WayBack<'a> {
     pub agent: &'a Agent,
     pub files: &'a [FileSwap],
     pub new_leaf: Option<LeafSha256>,
+    /// What lies there was copied before: it may be overwritten, whoever wrote it.
+    pub is_copied: bool,
     /// The new store's, while it is known.
     pub new_password: Option<&'a SecretString>,
 }
@@ -105,6 +107,13 @@ impl WayBack<'_> {
     }
 
     fn step(&self, file: &FileSwap) -> Result<Step, RestoreError> {
+        match self.careful_step(file) {
+            Err(RestoreError::ChangedSince { .. }) if self.is_copied && file.old.is_some() => Ok(Step::PutBack),
+            step => step,
+        }
+    }
+
+    fn careful_step(&self, file: &FileSwap) -> Result<Step, RestoreError> {
         let present = match platform::read_held(&file.path, MAX_STORE_BYTES, Links::Refuse) {
             Ok(present) => Some(present),
             Err(FileError::NotFound { .. }) => None,

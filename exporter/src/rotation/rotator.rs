@@ -1,7 +1,7 @@
 //! One agent's rotations: requests come in here, and what they start is carried out by `executor`.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -14,10 +14,13 @@ use kagiban_keystore::KeyMaterial;
 use secrecy::{ExposeSecret, SecretString};
 use subtle::ConstantTimeEq;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::admission::{Admission, Door, refuse};
 use super::agent::Agent;
 use super::digest::Digest;
+use super::fences::Fence;
+use super::frozen::Chores;
 use super::journal::{Record, Rotation};
 use super::key::{self, NewKey};
 use super::live;
@@ -40,6 +43,10 @@ pub struct Host {
     pub power: PowerGate,
     /// The highest epoch accepted for any agent.
     epoch: Arc<AtomicU64>,
+    /// Held while the host's fence is written.
+    fence: Arc<Mutex<()>>,
+    /// Cancelled when the program is to end: nothing new is begun then.
+    pub stop: CancellationToken,
 }
 
 /// One agent's rotations, on one thread.
@@ -51,6 +58,9 @@ pub struct Rotator {
     /// What is in memory only.
     pub(super) pending: Option<Pending>,
     opened_with: Option<OpenedWith>,
+    /// As it is on disk.
+    fence: Fence,
+    pub(super) chores: Chores,
 }
 
 /// A rotation's secrets, and what it was asked for.
@@ -59,7 +69,7 @@ pub(super) struct Pending {
     key: NewKey,
     request: CertificateRequest,
     order: KeystoreOrder,
-    until: Instant,
+    pub(super) until: Instant,
     pub(super) staging: Option<Staging>,
 }
 
@@ -79,21 +89,47 @@ pub struct Snapshot {
 
 impl Host {
     pub fn new(name: HostName, vault: Vault, power: PowerGate) -> Self {
-        Self { name, vault, power, epoch: Arc::default() }
+        let fence = Fence::read(&vault.host_fence());
+        let epoch = Arc::new(AtomicU64::new(fence.epoch.0));
+        Self { name, vault, power, epoch, fence: Arc::default(), stop: CancellationToken::new() }
+    }
+
+    /// The same, ending when `stop` is cancelled.
+    #[must_use]
+    pub fn until(self, stop: CancellationToken) -> Self {
+        Self { stop, ..self }
     }
 
     pub fn epoch(&self) -> Epoch {
         Epoch(self.epoch.load(Ordering::Acquire))
     }
 
-    pub(super) fn raise_epoch(&self, to: Epoch) {
-        self.epoch.fetch_max(to.0, Ordering::AcqRel);
+    /// Durable when it returns.
+    fn raise_epoch(&self, to: Epoch) -> Result<(), WriteError> {
+        // A panic elsewhere leaves the number as whole as it was.
+        let _held = self.fence.lock().unwrap_or_else(PoisonError::into_inner);
+        if to > self.epoch() {
+            Fence { epoch: to, generation: Generation(0) }.save(&self.vault.host_fence())?;
+            self.epoch.store(to.0, Ordering::Release);
+        }
+        Ok(())
     }
 }
 
 impl Rotator {
-    pub(super) fn new(host: Host, agent: Agent, record: Record) -> Self {
-        Self { host, agent, record, pending: None, opened_with: None }
+    pub(super) fn new(host: Host, agent: Agent, record: Record, fence: Fence) -> Self {
+        Self { host, agent, record, pending: None, opened_with: None, fence, chores: Chores::default() }
+    }
+
+    /// What was accepted is fenced off durably before the journal tells of it, and apart from it.
+    pub(super) fn raise_fences(&mut self, epoch: Epoch, generation: Generation) -> Result<(), WriteError> {
+        self.host.raise_epoch(epoch)?;
+        let fence = self.fence.union(Fence { epoch, generation });
+        if fence != self.fence {
+            fence.save(&self.host.vault.fence(&self.agent.name))?;
+            self.fence = fence;
+        }
+        Ok(())
     }
 
     pub fn snapshot(&self) -> Snapshot {
@@ -108,7 +144,7 @@ impl Rotator {
     /// Makes a key and answers with its CSR.
     ///
     /// # Errors
-    /// A refusal; nothing has changed then, the high-water marks included.
+    /// A refusal; no rotation has begun then.
     pub fn open(&mut self, request: &RotationOpen) -> Result<RotationReport, Refusal> {
         match self.snapshot().admit_open(&self.host, request) {
             Admission::Proceed => {}
@@ -237,11 +273,9 @@ impl Rotator {
     }
 
     /// Gives up a rotation whose chain never came.
-    pub fn expire(&mut self) {
+    pub(super) fn expire(&mut self) -> Result<(), Refusal> {
         let message = "no chain was delivered within an hour of the CSR; open a new rotation";
-        if let Err(refusal) = self.give_up(Cause::new("chain_not_delivered", message)) {
-            tracing::warn!(agent = %self.agent.name, error = refusal.message, "a rotation could not be given up");
-        }
+        self.give_up(Cause::new("chain_not_delivered", message))
     }
 
     fn give_up(&mut self, cause: Cause) -> Result<(), Refusal> {
@@ -268,14 +302,15 @@ impl Rotator {
         self.host.power.check().map_err(|cause| refuse(RefusalReason::PowerUnsafe, cause.message))
     }
 
-    /// The one place where a request changes the record: it is durable first.
+    /// The one place where a request changes the record: the fences are durable first, then the record.
     fn commit(&mut self, record: Record) -> Result<(), Refusal> {
-        record.save(&self.host.vault.journal(&self.agent.name)).map_err(|error| {
-            let reason = storage_reason(&error);
-            refuse(reason, format!("the journal cannot be written: {error}"))
-        })?;
-        self.host.raise_epoch(record.epoch);
+        let failed = |error: &WriteError| {
+            refuse(storage_reason(error), format!("the journal or its fence cannot be written: {error}"))
+        };
+        self.raise_fences(record.epoch, record.generation).map_err(|error| failed(&error))?;
+        record.save(&self.host.vault.journal(&self.agent.name)).map_err(|error| failed(&error))?;
         self.record = record;
+        self.note_save(None);
         Ok(())
     }
 }
@@ -298,7 +333,8 @@ impl Snapshot {
     }
 
     fn door<'a>(&'a self, host: &'a Host) -> Door<'a> {
-        Door { host: &host.name, agent: &self.record.agent, epoch: host.epoch(), record: &self.record }
+        let now = Timestamp::now();
+        Door { host: &host.name, agent: &self.record.agent, epoch: host.epoch(), record: &self.record, now }
     }
 }
 

@@ -82,6 +82,27 @@ pub(super) fn known_passwords(agent: &Agent) -> Result<Vec<SecretString>, Stagin
     Ok(passwords)
 }
 
+/// The one among them that the agent is told, if its file holds one.
+///
+/// # Errors
+/// See [`StagingError`].
+pub(super) fn told_password(agent: &Agent) -> Result<Option<SecretString>, StagingError> {
+    let Some((path, place)) = &agent.password_ini else { return Ok(None) };
+    Ok(read_ini(&held_ini(path, place)?.bytes, place)?.1)
+}
+
+/// The alias of the only key in a store; PEM has none.
+///
+/// # Errors
+/// See [`StagingError`]; several keys are one.
+pub(super) fn only_alias(bytes: &[u8], passwords: &[SecretString]) -> Result<String, StagingError> {
+    let (store, _) = open(bytes, passwords).map_err(StagingError::Old)?;
+    if store.format == Format::Pem {
+        return Ok(String::new());
+    }
+    only_key(&store).map(str::to_owned).ok_or(StagingError::NoAlias)
+}
+
 fn survey_store(
     agent: &Agent,
     order: &KeystoreOrder,

@@ -7,7 +7,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::sync::{Notify, watch};
 
-use super::{HostApiTls, Pass, Reload, Snapshot, SourceId, SourceState, TrapCounts, feed};
+use super::{
+    HostApiTls, Label, Pass, Reload, RotationSeen, Snapshot, SourceId, SourceState, TrapCounts, Trouble, feed,
+};
 use crate::shutdown::{BootId, Latch, Machine};
 
 /// The shared snapshot. Writers replace parts; readers take a copy, which is a handful of reference counts per source.
@@ -115,6 +117,16 @@ impl Board {
         });
     }
 
+    /// Notes how an agent's rotations stand: why none is taken, and what is known of the newest.
+    pub fn note_rotation(&self, agent: &Label, trouble: Option<Trouble>, known: Option<RotationSeen>) {
+        self.write(|snapshot| snapshot.rotations.entry(agent.clone()).or_default().note(trouble, known));
+    }
+
+    /// Notes how long a stop of this program may take.
+    pub fn note_stop_timeout(&self, longest: Duration) {
+        self.write(|snapshot| snapshot.stop_timeout = Some(longest));
+    }
+
     /// Notes which SNMP traps have come so far.
     pub fn note_traps(&self, listening: bool, outcomes: &BTreeMap<&'static str, u64>) {
         self.write(|snapshot| snapshot.traps = Some(TrapCounts { listening, outcomes: outcomes.clone() }));
@@ -144,7 +156,7 @@ impl Board {
 mod tests {
     use std::time::Duration;
 
-    use super::super::{Label, Observation, SourceKind, Trouble};
+    use super::super::{Observation, SourceKind};
     use super::*;
 
     fn id(name: &str) -> SourceId {

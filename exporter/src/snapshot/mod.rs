@@ -12,12 +12,14 @@ mod board;
 mod facts;
 mod feed;
 mod pass;
+mod rotation;
 
 pub use crate::label::{Label, is_deceptive};
 pub use board::Board;
 pub use facts::{CertificateFacts, Role, SeenCertificate, number_chain};
 pub use feed::LINK_LOST;
 pub use pass::{Backend, Contents, FileSeen, HealthSeen, Observation, Pass, ProbeSeen, Served, Trouble, UpsSeen};
+pub use rotation::{AgentRotations, FailureSeen, RotationSeen};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -78,6 +80,11 @@ pub struct Snapshot {
     pub shutdown: Option<Report>,
     /// The UPSes that feed this host, each with how often it is asked.
     pub feeds: BTreeMap<SourceId, Duration>,
+    /// The agents that may be rotated, and those that an earlier run has left something of. A name that is none of an agent,
+    /// from a configuration that is refused, is shown as it is.
+    pub rotations: BTreeMap<Label, AgentRotations>,
+    /// The longest that a stop of this program may take; absent where nothing is rotated.
+    pub stop_timeout: Option<Duration>,
 }
 
 /// The host API's TLS files.

@@ -42,6 +42,8 @@ const CONNECTION_DEADLINE: Duration = Duration::from_secs(120);
 const FAREWELL: Duration = Duration::from_secs(5);
 /// After an error such as too many open files, accepting at once would only spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// The end of this program waits no longer for it.
+const LONGEST_ACCEPT_PAUSE: Duration = Duration::from_secs(2);
 /// No header of ours is larger; hyper's own default is 400 kilobytes a connection.
 const MAX_BUFFER: usize = 16 * 1024;
 /// Browsers send under thirty, Prometheus six.
@@ -132,6 +134,7 @@ async fn accept(
     stop: &CancellationToken,
 ) {
     let mut connections = JoinSet::new();
+    let mut pause = ACCEPT_PAUSE;
     loop {
         let accepted = tokio::select! {
             () = stop.cancelled() => break,
@@ -139,10 +142,16 @@ async fn accept(
             accepted = listener.accept() => accepted,
         };
         let stream = match accepted {
-            Ok((stream, _)) => stream,
+            Ok((stream, _)) => {
+                pause = ACCEPT_PAUSE;
+                stream
+            }
             Err(error) => {
-                warn!(%error, "cannot accept a connection");
-                sleep(ACCEPT_PAUSE).await;
+                if pause == ACCEPT_PAUSE {
+                    warn!(%error, "cannot accept a connection; it is tried again with growing pauses");
+                }
+                sleep(pause).await;
+                pause = (pause * 2).min(LONGEST_ACCEPT_PAUSE);
                 continue;
             }
         };

@@ -5,6 +5,7 @@
 #![allow(unreachable_pub, reason = "shared by several test programs")]
 
 pub mod pki;
+pub mod process;
 pub mod service;
 pub mod wire;
 
@@ -31,6 +32,8 @@ pub struct World {
     pub service: Service,
     pub issuer: Authority,
     pub agent: AgentConfig,
+    /// The same, as written.
+    pub agent_yaml: String,
     /// What is served before the first rotation.
     pub first: LeafSha256,
 }
@@ -68,15 +71,15 @@ impl World {
         let first = store.write_first(&issuer);
         std::fs::write(home.join("password"), "old-password\n").unwrap();
         let service = Service::start(store, directory.path().join("control")).await;
-        let agent = serde_yaml::from_str(&format!(
+        let agent_yaml = format!(
             "name: {AGENT}\n{config}endpoint: {{address: '{}'}}\nservice:\n  stop: {}\n  start: {}\n  startTimeout: 5s\n  \
              minRestartInterval: 0s\nverify: {{deadline: 2s, holdDown: 100ms, interval: 20ms}}\n",
             service.address,
             serde_json::to_string(&service.stop_argv()).unwrap(),
             serde_json::to_string(&service.start_argv()).unwrap(),
-        ))
-        .unwrap();
-        Self { directory, service, issuer, agent, first }
+        );
+        let agent = serde_yaml::from_str(&agent_yaml).unwrap();
+        Self { directory, service, issuer, agent, agent_yaml, first }
     }
 
     pub fn home(&self) -> PathBuf {

@@ -1,12 +1,14 @@
 //! A client of the host API that is not the operator's: one request per connection, byte by byte where asked.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use kagiban_crds::host_api::{Refusal, RefusalReason, RotationReport};
 use kagiban_exporter::config::HostApiConfig;
 use kagiban_exporter::host_api::{self, Running};
+use kagiban_exporter::service::{Rotations, Setup};
 use kagiban_exporter::snapshot::Board;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -32,12 +34,48 @@ pub struct Api {
     pub operator: Identity,
     pub board: Arc<Board>,
     shutdown: CancellationToken,
-    running: Option<Running>,
+    running: Option<(Running, Rotations)>,
 }
 
 pub struct Reply {
     pub status: u16,
     pub body: Vec<u8>,
+}
+
+/// What a host API is configured with.
+pub struct HostApiFiles {
+    fleet: Authority,
+    directory: PathBuf,
+}
+
+impl HostApiFiles {
+    pub fn write(world: &World, fleet: Authority) -> Self {
+        let at = |name: &str| world.directory.path().join(name);
+        let server = fleet.server(HOST);
+        std::fs::write(at("api.crt"), &server.chain).unwrap();
+        std::fs::write(at("api.key"), &server.key).unwrap();
+        std::fs::write(at("clients.crt"), &fleet.pem).unwrap();
+        Self { fleet, directory: world.directory.path().to_owned() }
+    }
+
+    /// The section `hostApi`, on any port.
+    pub fn config(&self, more: &str) -> String {
+        let at = |name: &str| self.directory.join(name);
+        let names = if more.contains("clientNames") { String::new() } else { format!(", clientNames: [{OPERATOR}]") };
+        format!(
+            "{{listenAddress: '127.0.0.1:0', certificateFile: {}, keyFile: {}, clientCaFile: {}, \
+             maxConnections: 4, requestTimeout: 3s{names}{more}}}",
+            at("api.crt").display(),
+            at("api.key").display(),
+            at("clients.crt").display(),
+        )
+    }
+
+    /// Who speaks to a host API that somebody else has started.
+    pub fn client(self, address: SocketAddr) -> Api {
+        let (operator, shutdown) = (self.fleet.client(OPERATOR), CancellationToken::new());
+        Api { address, fleet: self.fleet, operator, board: Arc::default(), shutdown, running: None }
+    }
 }
 
 impl Api {
@@ -47,35 +85,32 @@ impl Api {
 
     /// With these client certificates' authority, and more of the section `hostApi`.
     pub async fn start_with(world: &World, fleet: Authority, more: &str) -> Self {
-        let at = |name: &str| world.directory.path().join(name);
-        let server = fleet.server(HOST);
-        std::fs::write(at("api.crt"), &server.chain).unwrap();
-        std::fs::write(at("api.key"), &server.key).unwrap();
-        std::fs::write(at("clients.crt"), &fleet.pem).unwrap();
-        let names = if more.contains("clientNames") { String::new() } else { format!(", clientNames: [{OPERATOR}]") };
-        let config: HostApiConfig = serde_yaml::from_str(&format!(
-            "{{listenAddress: '127.0.0.1:0', certificateFile: {}, keyFile: {}, clientCaFile: {}, \
-             maxConnections: 4, requestTimeout: 3s{names}{more}}}",
-            at("api.crt").display(),
-            at("api.key").display(),
-            at("clients.crt").display(),
-        ))
-        .unwrap();
+        let files = HostApiFiles::write(world, fleet);
+        let config: HostApiConfig = serde_yaml::from_str(&files.config(more)).unwrap();
         let shutdown = CancellationToken::new();
-        let agents = [world.agent.clone()];
+        let setup = Setup {
+            host: host(),
+            agents: vec![world.agent.clone()],
+            refused: Vec::new(),
+            power: world.power(),
+            state_directory: world.state(),
+        };
         let board = Arc::<Board>::default();
-        let seen = Arc::clone(&board);
-        let running = host_api::start(host(), &config, &agents, &world.power(), &world.state(), seen, shutdown.clone())
-            .await
-            .unwrap();
-        let operator = fleet.client(OPERATOR);
-        Self { address: running.local_addr, fleet, operator, board, shutdown, running: Some(running) }
+        let mut rotations = Rotations::start(setup, Arc::clone(&board), shutdown.clone());
+        rotations.files_are_whole().await;
+        rotations.finish();
+        rotations.settled().await;
+        let workers = rotations.workers().await.expect("the state directory is free");
+        let running = host_api::start(&config, workers, Arc::clone(&board), shutdown.clone()).await.unwrap();
+        let client = files.client(running.local_addr);
+        Self { board, shutdown, running: Some((running, rotations)), ..client }
     }
 
     pub async fn stop(mut self) {
         self.shutdown.cancel();
-        if let Some(running) = self.running.take() {
+        if let Some((running, rotations)) = self.running.take() {
             running.task.await.unwrap();
+            rotations.end().await;
         }
     }
 

@@ -94,6 +94,8 @@ const fn blocked_by(reason: RefusalReason) -> BlockedBy {
         | RefusalReason::RotationInProgress
         | RefusalReason::WrongState
         | RefusalReason::Busy
+        | RefusalReason::Stopping
+        | RefusalReason::Unavailable
         | RefusalReason::Internal => BlockedBy::HostBusy,
         RefusalReason::Malformed
         | RefusalReason::ClientNotAuthorised
@@ -103,6 +105,7 @@ const fn blocked_by(reason: RefusalReason) -> BlockedBy {
         | RefusalReason::UnsupportedEncoding
         | RefusalReason::ChainRefused
         | RefusalReason::KeystoreRefused
+        | RefusalReason::EpochTooFar
         | RefusalReason::InsufficientStorage => BlockedBy::HostRefused,
         RefusalReason::WrongTarget => BlockedBy::WrongHost,
         RefusalReason::Frozen => BlockedBy::Frozen,
@@ -118,6 +121,7 @@ const fn reason_word(reason: RefusalReason) -> &'static str {
         RefusalReason::MethodNotAllowed => "method_not_allowed",
         RefusalReason::TooSlow => "too_slow",
         RefusalReason::StaleEpoch => "stale_epoch",
+        RefusalReason::EpochTooFar => "epoch_too_far",
         RefusalReason::StaleGeneration => "stale_generation",
         RefusalReason::GenerationConflict => "generation_conflict",
         RefusalReason::RotationInProgress => "rotation_in_progress",
@@ -130,6 +134,8 @@ const fn reason_word(reason: RefusalReason) -> &'static str {
         RefusalReason::KeystoreRefused => "keystore_refused",
         RefusalReason::PowerUnsafe => "power_unsafe",
         RefusalReason::Busy => "busy",
+        RefusalReason::Stopping => "stopping",
+        RefusalReason::Unavailable => "unavailable",
         RefusalReason::Internal => "internal",
         RefusalReason::InsufficientStorage => "insufficient_storage",
     }

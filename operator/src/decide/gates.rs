@@ -62,8 +62,9 @@ fn frozen(case: &Case<'_>) -> Option<(Obstacle, Timestamp)> {
     let rotation = case.report()?.rotation.as_ref()?;
     (rotation.state == RotationState::Frozen).then(|| {
         let message = format!(
-            "rotation {} froze on the host: the agent came to life with neither keystore; bring its service to life, remove \
-             its journal file from the host's state directory, and restart kagiban-exporter",
+            "rotation {} froze on the host: the agent came to life with neither keystore; bring its service to life, and the \
+             freeze ends by itself once the service serves what is stored; or end it on the host with `kagiban-exporter \
+             rotation thaw`",
             rotation.generation
         );
         (Obstacle::new(BlockedBy::Frozen, message), later(case.now(), case.inputs.policy.resync))

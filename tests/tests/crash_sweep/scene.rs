@@ -129,6 +129,16 @@ impl Scene {
         &self.root
     }
 
+    pub(crate) fn service(&self) -> &Service {
+        &self.service
+    }
+
+    /// Whether store and password file are one old and one new.
+    pub(crate) fn is_apart(&self) -> Result<bool> {
+        let store_is_old = leaf_in(&fs::read(self.store())?, OLD_PASSWORD).is_ok_and(|leaf| leaf == self.old_leaf);
+        Ok((fs::read_to_string(self.ini())? == ini_text(OLD_PASSWORD)) != store_is_old)
+    }
+
     pub(crate) fn journal(&self) -> PathBuf {
         self.root.join("state/journal/agent.json")
     }
@@ -183,6 +193,17 @@ impl Scene {
         let starts = self.service.starts();
         ensure!(self.recover()? == *report, "the next start decided otherwise");
         ensure!(self.service.starts() == starts, "the next start restarted the service");
+        Ok(())
+    }
+
+    /// The old store and its password file are in place, and the service lives on them.
+    pub(crate) fn is_as_before(&self) -> Result<()> {
+        ensure!(leaf_in(&fs::read(self.store())?, OLD_PASSWORD)? == self.old_leaf, "the store holds another leaf");
+        if self.layout == Layout::StoreAndIni {
+            ensure!(fs::read_to_string(self.ini())? == ini_text(OLD_PASSWORD), "store and password are apart");
+        }
+        let served = handshake::served(self.port.address(), HOST)?.leaf_sha256();
+        ensure!(served == self.old_leaf, "{served} is served, {} is stored", self.old_leaf);
         Ok(())
     }
 

@@ -85,10 +85,25 @@ impl Service {
 
     pub(crate) fn start_argv(control: &Path) -> [String; 4] {
         argv(
-            "echo >>\"$0/starts\"; rm -f \"$0/failed\"; : >\"$0/run\"; \
+            "while [ -e \"$0/waits-for-ready\" ]; do sleep 0.01; done; \
+             echo >>\"$0/starts\"; rm -f \"$0/failed\"; : >\"$0/run\"; \
              while [ ! -e \"$0/up\" ]; do [ -e \"$0/failed\" ] && exit 1; sleep 0.01; done",
             control,
         )
+    }
+
+    /// From now on its start waits for [`Service::ready`].
+    pub(crate) fn order_after_ready(&self) -> Result<()> {
+        Ok(fs::write(self.control.join("waits-for-ready"), "")?)
+    }
+
+    pub(crate) fn ready(&self) -> Result<()> {
+        Ok(fs::remove_file(self.control.join("waits-for-ready"))?)
+    }
+
+    /// The service manager starts it by itself, as at a boot; that is no start of ours.
+    pub(crate) fn start_by_manager(&self) -> Result<()> {
+        Ok(fs::write(self.control.join("run"), "")?)
     }
 
     /// How often it was started since.

@@ -30,7 +30,7 @@ pub use program::run;
 pub use read::{identify, is_readable_by_others, is_writable_by_others, read_ends, read_regular};
 pub use shutdown::ShutdownWatch;
 pub use survey::{Surveyed, survey};
-pub use systemd::{announce, inherited_sockets};
+pub use systemd::{announce, inherited_sockets, queued_start};
 
 #[cfg(test)]
 mod tests;

@@ -2,6 +2,7 @@
 
 use std::env;
 use std::net::TcpListener;
+use std::path::Path;
 
 use listenfd::ListenFd;
 use sd_notify::NotifyState;
@@ -36,5 +37,49 @@ pub fn announce(word: &Lifecycle) -> std::io::Result<()> {
         Lifecycle::Status { status } => sd_notify::notify(&[NotifyState::Status(status)]),
         Lifecycle::Reloading => sd_notify::notify(&[NotifyState::Reloading, NotifyState::monotonic_usec_now()?]),
         Lifecycle::Stopping => sd_notify::notify(&[NotifyState::Stopping]),
+        Lifecycle::StillStopping { next_word_within, status } => {
+            let microseconds = u32::try_from(next_word_within.as_micros()).unwrap_or(u32::MAX);
+            sd_notify::notify(&[NotifyState::ExtendTimeoutUsec(microseconds), NotifyState::Status(status)])
+        }
+    }
+}
+
+/// The same start of a service as `argv`, queued instead of waited for. systemd orders a stop before a start: while the unit
+/// of this process is being stopped, the start of a unit that is ordered after it is done when this process has ended.
+/// Absent where systemd does not run this process, or where `argv` is not a start that systemd is known to carry out.
+pub fn queued_start(argv: &[String]) -> Option<Vec<String>> {
+    let is_unit = env::var_os("INVOCATION_ID").is_some() || env::var_os("NOTIFY_SOCKET").is_some();
+    if is_unit { queued(argv) } else { None }
+}
+
+fn queued(argv: &[String]) -> Option<Vec<String>> {
+    let (program, arguments) = argv.split_first()?;
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let owned = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect();
+    match (Path::new(program).file_name()?.to_str()?, &words[..]) {
+        ("systemctl", words) if words.iter().any(|word| matches!(*word, "start" | "restart")) => {
+            Some([owned(&[program, "--no-block"]), owned(words)].concat())
+        }
+        ("service", [name, verb @ ("start" | "restart")]) => Some(owned(&["systemctl", "--no-block", verb, name])),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_start_through_systemd_is_queued_and_any_other_is_left_as_it_is() {
+        let queued = |words: &str| {
+            let argv: Vec<_> = words.split(' ').map(str::to_owned).collect();
+            queued(&argv).map(|argv| argv.join(" "))
+        };
+        assert_eq!(queued("systemctl start a.service").as_deref(), Some("systemctl --no-block start a.service"));
+        assert_eq!(queued("/bin/systemctl -q restart a").as_deref(), Some("/bin/systemctl --no-block -q restart a"));
+        assert_eq!(queued("service pbeagent start").as_deref(), Some("systemctl --no-block start pbeagent"));
+        for other in ["systemctl stop a", "service a stop", "/etc/init.d/a start", "sh -c start"] {
+            assert_eq!(queued(other), None, "{other}");
+        }
     }
 }

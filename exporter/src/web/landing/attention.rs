@@ -24,7 +24,10 @@ pub(super) fn section(
     shutdown: Option<&ShutdownView>,
     now: Timestamp,
 ) -> fmt::Result {
-    let mut items: Vec<Item> = shutdown.and_then(|shutdown| going_down(shutdown, now)).into_iter().collect();
+    // The sort keeps this order: a frozen agent comes before whatever else is critical.
+    let mut items = frozen(snapshot);
+    items.extend(shutdown.and_then(|shutdown| going_down(shutdown, now)));
+    items.extend(not_rotated(snapshot));
     items.extend(of_upses(snapshot));
     items.extend(failures(snapshot));
     items.extend(endpoints(snapshot));
@@ -56,6 +59,26 @@ const fn word(severity: Severity) -> &'static str {
         Severity::Warning => "Warning",
         Severity::Fine => "Note",
     }
+}
+
+fn frozen(snapshot: &Snapshot) -> Vec<Item> {
+    let frozen = snapshot.rotations.iter().filter(|(_, rotations)| rotations.is_frozen());
+    let said = frozen.map(|(agent, rotations)| {
+        let failure = rotations.known.as_ref().and_then(|seen| seen.failure.as_ref());
+        let why = failure.map_or_else(String::new, |failure| format!(": {} ({})", failure.message, failure.reason));
+        item(Severity::Critical, format!("Agent {agent}"), format!("its rotations are frozen{why}"))
+    });
+    said.collect()
+}
+
+fn not_rotated(snapshot: &Snapshot) -> Vec<Item> {
+    let troubles =
+        snapshot.rotations.iter().filter_map(|(agent, rotations)| Some((agent, rotations.trouble.as_ref()?)));
+    let said = troubles.map(|(agent, trouble)| {
+        let said = format!("is not rotated: {} ({})", trouble.message, trouble.reason);
+        item(Severity::Critical, format!("Agent {agent}"), said)
+    });
+    said.collect()
 }
 
 fn going_down(shutdown: &ShutdownView, now: Timestamp) -> Option<Item> {
@@ -114,7 +137,7 @@ fn of_certificates(snapshot: &Snapshot, now: Timestamp) -> Vec<Item> {
 
 fn own(snapshot: &Snapshot, now: Timestamp) -> Vec<Item> {
     let failed = |reload: Option<crate::snapshot::Reload>| reload.is_some_and(|reload| !reload.successful);
-    let kept = "the new one is bad, the one before is in force; the log says why";
+    let kept = "was refused, or a part of it, and what was in force before stays; the log says why";
     let mut items = Vec::new();
     if failed(snapshot.reload) {
         items.push(item(Severity::Warning, "The configuration", kept));

@@ -1,0 +1,205 @@
+//! `rotation list`, `show` and `thaw`: what a person does on a host about its rotations.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use kagiban_crds::AgentName;
+use kagiban_crds::host_api::{RotationReport, RotationState};
+use serde::Serialize;
+
+use super::listing::Printable;
+use super::{AgentArgs, Output, RotationCommand, StateArgs};
+use crate::config::{self, Config, ConfigError};
+use crate::platform;
+use crate::rotation::{self, Record, Thaw, ThawError, Vault};
+
+/// The exporter looks for a request every two seconds, unless it is in the middle of something.
+const ANSWER_DEADLINE: Duration = Duration::from_secs(20);
+const ANSWER_POLL: Duration = Duration::from_millis(200);
+
+/// Why a command did not do what it is for.
+#[derive(Debug, thiserror::Error)]
+pub enum RotationError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error("the state directory {} cannot be read: {source}; run as the user that the exporter runs as", path.display())]
+    StateDirectory { path: PathBuf, source: io::Error },
+    #[error("{0}")]
+    Journal(String),
+    #[error("agent {0} has no journal: nothing was ever rotated, or it is called otherwise; see `rotation list`")]
+    Unknown(AgentName),
+    #[error(transparent)]
+    Thaw(#[from] ThawError),
+    #[error(
+        "the exporter was asked to thaw {0} and has not done so yet; it does when it is not in the middle of something: see \
+         `rotation show {0}` and the exporter's log"
+    )]
+    NotYet(AgentName),
+    #[error("cannot print: {0}")]
+    Print(#[from] io::Error),
+}
+
+impl RotationError {
+    /// Stable, for scripts.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Config(error) => error.reason(),
+            Self::StateDirectory { .. } => "state_directory",
+            Self::Journal(_) => "journal_unreadable",
+            Self::Unknown(_) => "no_journal",
+            Self::Thaw(error) => error.reason(),
+            Self::NotYet(_) => "not_yet",
+            Self::Print(_) => "print_failed",
+        }
+    }
+}
+
+/// An agent as it is printed.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Shown {
+    agent: AgentName,
+    /// The highest generation that was accepted.
+    generation: u64,
+    rotation: Option<RotationReport>,
+    files: Vec<PathBuf>,
+    backups: PathBuf,
+}
+
+/// Carries a command out and prints what came of it.
+///
+/// # Errors
+/// See [`RotationError`].
+pub fn run(command: &RotationCommand, out: &mut dyn Write) -> Result<(), RotationError> {
+    match command {
+        RotationCommand::List(args) => list(args, out),
+        RotationCommand::Show(args) => show(args, out),
+        RotationCommand::Thaw(args) => thaw(args, out),
+    }
+}
+
+fn list(args: &StateArgs, out: &mut dyn Write) -> Result<(), RotationError> {
+    let vault = Vault::at(&state_directory(args)?);
+    let mut shown = Vec::new();
+    let mut unread = None;
+    for agent in agents(&vault, args)? {
+        match rotation::peek(&vault, &agent) {
+            Ok(Some(record)) => shown.push(Shown::of(&vault, record)),
+            Ok(None) => {}
+            // One journal that cannot be read hides no other.
+            Err(why) => unread = Some(why),
+        }
+    }
+    match args.output {
+        Output::Json => json(&shown, out)?,
+        Output::Text => shown.iter().try_for_each(|shown| writeln!(out, "{}", shown.line()))?,
+    }
+    out.flush()?;
+    unread.map_or(Ok(()), |why| Err(RotationError::Journal(why)))
+}
+
+fn show(args: &AgentArgs, out: &mut dyn Write) -> Result<(), RotationError> {
+    let vault = Vault::at(&state_directory(&args.state)?);
+    agents(&vault, &args.state)?;
+    let shown = Shown::of(&vault, record(&vault, &args.agent)?);
+    match args.state.output {
+        Output::Json => json(&shown, out)?,
+        Output::Text => shown.text(out)?,
+    }
+    Ok(out.flush()?)
+}
+
+fn thaw(args: &AgentArgs, out: &mut dyn Write) -> Result<(), RotationError> {
+    let state_directory = state_directory(&args.state)?;
+    let vault = Vault::at(&state_directory);
+    agents(&vault, &args.state)?;
+    if rotation::thaw(&state_directory, &args.agent)? == Thaw::Asked {
+        let asked = Instant::now();
+        while is_frozen(&record(&vault, &args.agent)?) {
+            if asked.elapsed() >= ANSWER_DEADLINE {
+                return Err(RotationError::NotYet(args.agent.clone()));
+            }
+            std::thread::sleep(ANSWER_POLL);
+        }
+    }
+    let shown = Shown::of(&vault, record(&vault, &args.agent)?);
+    match args.state.output {
+        Output::Json => json(&shown, out)?,
+        Output::Text => writeln!(out, "{}", shown.line())?,
+    }
+    Ok(out.flush()?)
+}
+
+fn state_directory(args: &StateArgs) -> Result<PathBuf, RotationError> {
+    let config = args.config_file.as_deref().map_or_else(|| Ok(Config::default()), config::load)?;
+    Ok(config.state_directory.unwrap_or_else(platform::default_state_directory))
+}
+
+/// The agents with a journal. It fails where a directory that others may not enter would pass for an empty one.
+fn agents(vault: &Vault, args: &StateArgs) -> Result<Vec<AgentName>, RotationError> {
+    match vault.agents() {
+        Ok(agents) => Ok(agents),
+        Err(source) => Err(RotationError::StateDirectory { path: state_directory(args)?, source }),
+    }
+}
+
+fn record(vault: &Vault, agent: &AgentName) -> Result<Record, RotationError> {
+    let record = rotation::peek(vault, agent).map_err(RotationError::Journal)?;
+    record.ok_or_else(|| RotationError::Unknown(agent.clone()))
+}
+
+fn is_frozen(record: &Record) -> bool {
+    record.rotation.as_ref().is_some_and(|rotation| rotation.state.reported() == RotationState::Frozen)
+}
+
+fn json<T: Serialize>(value: &T, out: &mut dyn Write) -> io::Result<()> {
+    serde_json::to_writer_pretty(&mut *out, value)?;
+    writeln!(out)
+}
+
+impl Shown {
+    fn of(vault: &Vault, record: Record) -> Self {
+        let files = record.rotation.iter().flat_map(|rotation| rotation.files.iter().map(|file| file.path.clone()));
+        Self {
+            backups: vault.backups(&record.agent),
+            generation: record.generation.0,
+            files: files.collect(),
+            rotation: record.rotation.as_ref().map(rotation::Rotation::report),
+            agent: record.agent,
+        }
+    }
+
+    fn line(&self) -> String {
+        let Some(rotation) = &self.rotation else { return format!("{}  no rotation", self.agent) };
+        let since = rotation.steps.last().map_or_else(String::new, |step| format!("  since {:.0}", step.at));
+        let failure = rotation.failure.as_ref();
+        let failure = failure.map_or_else(String::new, |failure| format!("  {}", Printable(&failure.reason)));
+        format!("{}  generation {}  {:?}{since}{failure}", self.agent, rotation.generation, rotation.state)
+    }
+
+    fn text(&self, out: &mut dyn Write) -> io::Result<()> {
+        writeln!(out, "{}", self.line())?;
+        let Some(rotation) = &self.rotation else { return Ok(()) };
+        if let Some(failure) = &rotation.failure {
+            writeln!(out, "why: {}", Printable(&failure.message))?;
+        }
+        for (what, leaf) in [("old leaf", rotation.previous), ("new leaf", rotation.leaf.as_ref().map(|l| l.sha256))] {
+            if let Some(leaf) = leaf {
+                writeln!(out, "{what}: {leaf}")?;
+            }
+        }
+        for file in &self.files {
+            writeln!(out, "file: {}", Printable(&file.to_string_lossy()))?;
+        }
+        writeln!(out, "backups: {}", Printable(&self.backups.to_string_lossy()))?;
+        for step in &rotation.steps {
+            let note = if step.note.is_empty() { String::new() } else { format!("  {}", Printable(&step.note)) };
+            writeln!(out, "{:.0}  {:?}{note}", step.at, step.state)?;
+        }
+        if rotation.state == RotationState::Frozen {
+            writeln!(out, "When the agent is in order again: kagiban-exporter rotation thaw {}", self.agent)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,276 @@
+//! What is done while nothing is asked for: a freeze is looked at again, a record that could not be written is written, a
+//! chain that never came is given up. Each is tried with a growing pause.
+
+use std::time::Duration;
+
+use kagiban_crds::LeafSha256;
+use tokio::time::Instant;
+
+use super::agent::Verify;
+use super::backoff::Backoff;
+use super::coherence::{self, Verdict};
+use super::live;
+use super::machine::{Cause, Event, Finding, Standing, State};
+use super::rotator::Rotator;
+use super::survey;
+use crate::platform::WriteError;
+
+/// A service that was only slow answers within seconds of the freeze.
+const FIRST_LOOK: Duration = Duration::from_secs(10);
+/// A person who has mended something does not wait longer for it to be seen.
+const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+/// Between two looks for a request to thaw: a person waits for it.
+const THAW_LOOK: Duration = Duration::from_secs(2);
+/// A full disk may have room again soon.
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+
+/// When what has to wait is looked at again.
+#[derive(Debug, Default)]
+pub(super) struct Chores {
+    /// While the agent is frozen.
+    freeze: Option<Backoff>,
+    thaw: Option<Instant>,
+    /// While the journal says less than the record in memory.
+    unsaved: Option<Backoff>,
+    /// After a chain that never came could not be given up.
+    expiry: Option<Backoff>,
+    /// Why left-over files could not be removed, as it was told last.
+    pub(super) untidy: Option<String>,
+}
+
+impl Rotator {
+    /// When [`Rotator::do_chores`] has something to do next.
+    pub fn next_chore(&self) -> Option<Instant> {
+        let expiry = self.expires().map(|expires| self.chores.expiry.map_or(expires, |again| again.due()));
+        let freeze = self.chores.freeze.filter(|_| self.is_frozen()).map(|freeze| freeze.due());
+        let thaw = self.chores.thaw.filter(|_| self.is_frozen());
+        let unsaved = self.chores.unsaved.map(|unsaved| unsaved.due());
+        [expiry, freeze, thaw, unsaved].into_iter().flatten().min()
+    }
+
+    /// Does what is due. `seen` is told of every state.
+    pub async fn do_chores(&mut self, seen: impl FnMut(&Self)) {
+        let now = Instant::now();
+        self.give_up_chain(now);
+        self.write_journal_again(now);
+        self.look_after_freeze(now).await;
+        self.advance(seen).await;
+    }
+
+    /// A rotation that has just frozen is looked at after a while; one that was found frozen, at once.
+    pub(super) fn plan_chores(&mut self) {
+        let now = Instant::now();
+        if self.is_frozen() {
+            self.chores.freeze.get_or_insert_with(|| Backoff::after_failure(FIRST_LOOK, LONGEST_PAUSE, now));
+            self.chores.thaw.get_or_insert(now + THAW_LOOK);
+        } else {
+            (self.chores.freeze, self.chores.thaw) = (None, None);
+        }
+    }
+
+    /// For a freeze that an earlier run left.
+    pub(super) fn look_at_freeze_at_once(&mut self) {
+        if self.is_frozen() {
+            let now = Instant::now();
+            self.chores.freeze = Some(Backoff::at_once(FIRST_LOOK, LONGEST_PAUSE, now));
+            self.chores.thaw = Some(now);
+        }
+    }
+
+    fn give_up_chain(&mut self, now: Instant) {
+        let due = self.expires().map(|expires| self.chores.expiry.map_or(expires, |again| again.due()));
+        if due.is_none_or(|due| due > now) {
+            return;
+        }
+        match (self.expire(), &mut self.chores.expiry) {
+            (Ok(()), expiry) => *expiry = None,
+            (Err(_), Some(again)) => again.failed(now),
+            (Err(refusal), again @ None) => {
+                *again = Some(Backoff::after_failure(FIRST_RETRY, LONGEST_PAUSE, now));
+                let error = refusal.message;
+                tracing::warn!(agent = %self.agent.name, error, "a rotation cannot be given up; it is tried again with growing pauses");
+            }
+        }
+    }
+
+    fn write_journal_again(&mut self, now: Instant) {
+        if self.chores.unsaved.is_some_and(|unsaved| unsaved.due() <= now) {
+            let saved = self.record.save(&self.host.vault.journal(&self.agent.name));
+            self.note_save(saved.as_ref().err());
+        }
+    }
+
+    /// The journal's state is told in the log when it changes, not at every attempt.
+    pub(super) fn note_save(&mut self, failed: Option<&WriteError>) {
+        let now = Instant::now();
+        match (failed, &mut self.chores.unsaved) {
+            (None, None) => {}
+            (None, again @ Some(_)) => {
+                *again = None;
+                tracing::info!(agent = %self.agent.name, "the journal can be written again");
+            }
+            (Some(_), Some(again)) => again.failed(now),
+            (Some(error), again @ None) => {
+                *again = Some(Backoff::after_failure(FIRST_RETRY, LONGEST_PAUSE, now));
+                let reason = error.reason();
+                tracing::error!(agent = %self.agent.name, reason, %error, "the journal cannot be written; it is tried again with growing pauses");
+            }
+        }
+    }
+
+    async fn look_after_freeze(&mut self, now: Instant) {
+        if !self.is_frozen() {
+            return;
+        }
+        if self.chores.thaw.is_some_and(|thaw| thaw <= now) {
+            self.chores.thaw = Some(now + THAW_LOOK);
+            if self.takes_thaw_request() {
+                self.proceed(Event::Frozen(Finding::Thawed));
+                return;
+            }
+        }
+        if self.chores.freeze.is_none_or(|freeze| freeze.due() > now) {
+            return;
+        }
+        let stop = self.host.stop.clone();
+        let found = tokio::select! {
+            found = self.find() => found,
+            () = stop.cancelled() => return,
+        };
+        match found {
+            Ok(finding) => {
+                tracing::info!(agent = %self.agent.name, finding = finding.note(), "a freeze may end");
+                self.proceed(Event::Frozen(finding));
+            }
+            Err(why) => {
+                tracing::debug!(agent = %self.agent.name, reason = why.reason, why = why.message, "still frozen");
+            }
+        }
+        let still = self.is_frozen();
+        if let Some(freeze) = self.chores.freeze.as_mut().filter(|_| still) {
+            freeze.failed(Instant::now());
+        }
+    }
+
+    /// What may end the freeze. While the old files are not back, only the new ones that are proven, or their way back,
+    /// count: what a service holds in memory says nothing of a split set.
+    async fn find(&self) -> Result<Finding, Cause> {
+        let Some(State::Frozen { standing, .. }) = self.record.rotation.as_ref().map(|rotation| &rotation.state) else {
+            return Err(Cause::new("not_frozen", "there is no freeze"));
+        };
+        match *standing {
+            Standing::Whole => {
+                self.holds(&self.leaves_that_fit()?).await?;
+                Ok(Finding::OldServed)
+            }
+            Standing::NotRestored { by_order, .. } => {
+                if !by_order && self.new_is_proven().await {
+                    return Ok(Finding::NewServed);
+                }
+                let restored = self.way_back().restore();
+                restored.map(|()| Finding::Restored).map_err(|e| Cause::new(e.reason(), e.to_string()))
+            }
+        }
+    }
+
+    /// The leaf that the files hold; where the host knows no password for them, the leaf that was there before.
+    fn leaves_that_fit(&self) -> Result<Vec<LeafSha256>, Cause> {
+        match coherence::judge(&self.agent) {
+            Verdict::Whole(leaf) => Ok(vec![leaf]),
+            Verdict::Unknown { .. } => {
+                let stored = survey::stored_leaf(&self.agent).ok().map(|leaf| LeafSha256::new(leaf.sha256()));
+                Ok(stored.map_or_else(|| self.old_leaves(), |stored| vec![stored]))
+            }
+            Verdict::Broken { why } => Err(Cause::new("split_set", why)),
+        }
+    }
+
+    async fn new_is_proven(&self) -> bool {
+        let new = self.new_leaf();
+        let stored = match coherence::judge(&self.agent) {
+            Verdict::Whole(leaf) => Some(leaf),
+            Verdict::Unknown { .. } | Verdict::Broken { .. } => None,
+        };
+        match new {
+            Some(new) if stored == Some(new) && self.check_files().is_ok() => self.holds(&[new]).await.is_ok(),
+            Some(_) | None => false,
+        }
+    }
+
+    /// Whether one of `wanted` is served now, and for as long as the hold-down asks.
+    async fn holds(&self, wanted: &[LeafSha256]) -> Result<(), Cause> {
+        let at_once = Verify { deadline: Duration::ZERO, ..self.agent.verify };
+        live::verify(&self.agent.endpoint, wanted, at_once).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kagiban_crds::host_api::{CertificateRequest, KeyRequest, KeystoreOrder, RotationOpen, RotationState, Target};
+    use kagiban_crds::{Epoch, Generation};
+    use tokio::time::sleep_until;
+
+    use super::super::agent::Agent;
+    use super::super::rotator::Host;
+    use super::super::vault::{Vault, VaultLock};
+    use super::*;
+    use crate::rotation::PowerGate;
+
+    fn rotator(root: &std::path::Path) -> (Rotator, VaultLock) {
+        let directory = root.display();
+        let agent = format!(
+            "{{name: web, product: tls-service, keystore: {{certificateFile: {directory}/tls.crt, keyFile: {directory}/tls.key}}, \
+             endpoint: {{address: '127.0.0.1:9'}}, service: {{stop: [/bin/true], start: [/bin/true]}}}}"
+        );
+        let agent = Agent::resolve(&serde_yaml::from_str(&agent).expect("yaml")).expect("agent");
+        let power = format!("{{assume: mains, scheduledShutdownFile: {directory}/none}}");
+        let power = PowerGate::new(&serde_yaml::from_str(&power).expect("yaml"));
+        let (vault, lock) = Vault::open(&root.join("state")).expect("vault");
+        let host = Host::new("ups-01.example.com".parse().expect("host"), vault, power);
+        (Rotator::make_whole(host, agent).expect("journal"), lock)
+    }
+
+    fn open() -> RotationOpen {
+        let host = "ups-01.example.com".parse().expect("host");
+        let agent = "web".parse().expect("agent");
+        RotationOpen {
+            target: Target { epoch: Epoch(1), generation: Generation(1), host, agent },
+            certificate: CertificateRequest {
+                dns_names: vec!["web.example.com".to_owned()],
+                ip_addresses: Vec::new(),
+                key: KeyRequest::EcdsaP256,
+            },
+            keystore: KeystoreOrder::default(),
+        }
+    }
+
+    /// Holds A12: the end of a wait that cannot be written down is tried again with growing pauses, and ends when it can.
+    #[tokio::test]
+    async fn a_wait_whose_end_cannot_be_journalled_does_not_spin() {
+        let root = tempfile::tempdir().expect("directory");
+        let (mut rotator, _lock) = rotator(root.path());
+        rotator.open(&open()).expect("opened");
+        rotator.pending.as_mut().expect("pending").until = Instant::now();
+        // A directory in the journal's place fails every write, as a full disk does.
+        let journal = root.path().join("state/journal/web.json");
+        std::fs::rename(&journal, root.path().join("aside")).expect("rename");
+        std::fs::create_dir(&journal).expect("mkdir");
+
+        let began = Instant::now();
+        let mut attempts = 0;
+        while began.elapsed() < Duration::from_millis(2500) {
+            rotator.do_chores(|_| {}).await;
+            attempts += 1;
+            assert!(rotator.next_chore().is_some_and(|next| next > Instant::now()), "it spins");
+            sleep_until(rotator.next_chore().expect("a chore").min(began + Duration::from_millis(2500))).await;
+        }
+        assert!((1..=3).contains(&attempts), "{attempts} attempts");
+        assert_eq!(rotator.report().expect("rotation").state, RotationState::Keyed);
+
+        std::fs::remove_dir(&journal).expect("rmdir");
+        sleep_until(rotator.next_chore().expect("a chore")).await;
+        rotator.do_chores(|_| {}).await;
+        assert_eq!(rotator.report().expect("rotation").state, RotationState::RolledBack);
+        assert!(rotator.next_chore().is_none());
+    }
+}

@@ -1,0 +1,142 @@
+//! What a journal found at start asks for: pure. First the files become one set, then the rotation goes on to its end.
+
+use super::machine::{Before, Cause, Event, Finding, Standing, State, Undo};
+
+/// Recoveries of one rotation. After as many crashes the crash is likely ours, and a loop would keep the host unwatched.
+pub const MAX_RECOVERIES: u32 = 3;
+
+/// What is done with a state that was found after a restart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resumption {
+    /// Done at once, with files alone: see [`Mend`].
+    pub mend: Mend,
+    /// The state to go on with when the files are whole.
+    pub state: State,
+}
+
+/// What the files need before any service may start on them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mend {
+    /// Nothing: they are one set. Nothing was replaced yet, or everything is done with them.
+    Keep,
+    /// They are the new set, or some are on their way back: then all go back.
+    Judge,
+    /// Some may be new and some old: all go back.
+    GoBack,
+}
+
+impl State {
+    /// What to do when a journal was found in this state after a restart, for the `recoveries`th time.
+    ///
+    /// However often it was: the files are made whole and a service that may be down is started. Past
+    /// [`MAX_RECOVERIES`] that is all that is done, and the rotation freezes.
+    #[must_use]
+    pub fn resumed(self, recoveries: u32) -> Resumption {
+        if !self.is_decided() && recoveries > MAX_RECOVERIES {
+            return self.given_up();
+        }
+        let unstaged = || restarted("restarted_before_staged", "the key was in memory only; open a new rotation");
+        let unswapped = || restarted("restarted_before_swap", "nothing was replaced; open a new rotation");
+        let resumption = |mend, state| Resumption { mend, state };
+        let undo = |step, before, failure| Self::Undoing { step, before, failure, by_order: false };
+        match self {
+            Self::Requested | Self::Keyed => resumption(Mend::Keep, Self::RolledBack { failure: unstaged() }),
+            Self::Validated => resumption(Mend::Keep, Self::Discarding { failure: unstaged() }),
+            Self::Staged | Self::BackedUp => resumption(Mend::Keep, Self::Discarding { failure: unswapped() }),
+            Self::Stopping { before } => resumption(Mend::Keep, undo(Undo::Start, before, unswapped())),
+            Self::Swapping { before } => {
+                let failure = restarted("restarted_in_swap", "the old files were put back; open a new rotation");
+                resumption(Mend::GoBack, undo(Undo::Stop, before, failure))
+            }
+            Self::Swapped { before }
+            | Self::Restarting { before }
+            | Self::Verifying { before }
+            | Self::Resuming { before }
+            | Self::Looking { before } => resumption(Mend::Judge, Self::Resuming { before }),
+            Self::Undoing { step, before, failure, by_order } => {
+                let (mend, step) = match step {
+                    Undo::Stop | Undo::Restore | Undo::StartAnyway => (Mend::GoBack, Undo::Stop),
+                    // From here on the files are the agent's again: it may have changed them since.
+                    Undo::Start | Undo::Verify => (Mend::Keep, Undo::Start),
+                    Undo::Look | Undo::LastStart => (Mend::Keep, step),
+                };
+                resumption(mend, Self::Undoing { step, before, failure, by_order })
+            }
+            frozen @ Self::Frozen { standing: Standing::NotRestored { .. }, .. } => resumption(Mend::GoBack, frozen),
+            decided @ (Self::Discarding { .. }
+            | Self::Committed { .. }
+            | Self::RolledBack { .. }
+            | Self::Frozen { .. }) => resumption(Mend::Keep, decided),
+        }
+    }
+
+    fn given_up(self) -> Resumption {
+        let message = "the exporter stopped again and again in the same rotation: the files were made whole, the service \
+                       was started, and nothing more is tried; see in the log why it stops";
+        let failure = restarted("recovery_failed", message);
+        let last = |mend, before: Before, by_order| Resumption {
+            mend,
+            state: Self::Undoing { step: Undo::LastStart, before, failure: failure.clone(), by_order },
+        };
+        match self {
+            // The service was not touched.
+            Self::Requested
+            | Self::Keyed
+            | Self::Validated
+            | Self::Staged
+            | Self::BackedUp
+            | Self::Discarding { .. }
+            | Self::Committed { .. }
+            | Self::RolledBack { .. }
+            | Self::Frozen { .. } => {
+                Resumption { mend: Mend::Keep, state: Self::Frozen { failure, standing: Standing::Whole } }
+            }
+            Self::Stopping { before } => last(Mend::Keep, before, false),
+            Self::Swapping { before }
+            | Self::Swapped { before }
+            | Self::Restarting { before }
+            | Self::Verifying { before }
+            | Self::Resuming { before }
+            | Self::Looking { before } => last(Mend::GoBack, before, false),
+            Self::Undoing { step, before, by_order, .. } => {
+                let mend = match step {
+                    Undo::Stop | Undo::Restore | Undo::StartAnyway => Mend::GoBack,
+                    Undo::Look | Undo::Start | Undo::Verify | Undo::LastStart => Mend::Keep,
+                };
+                last(mend, before, by_order)
+            }
+        }
+    }
+}
+
+impl Resumption {
+    /// The state after the files were made whole as [`Resumption::mend`] asks, or could not be.
+    #[must_use]
+    pub fn mended(self, result: Result<Mended, Cause>) -> State {
+        match (self.state, result) {
+            (state @ State::Resuming { .. }, Ok(Mended::WentBack(why)) | Err(why)) => state.after(Event::Failed(why)),
+            (state @ State::Frozen { .. }, Ok(_)) => state.after(Event::Frozen(Finding::Restored)),
+            // Giving up must not end in a split pair that nobody mends.
+            (State::Undoing { step: Undo::LastStart, before, failure, by_order }, Err(why)) => State::Undoing {
+                step: Undo::StartAnyway,
+                before,
+                failure: failure.followed_by(&why, "restore_failed"),
+                by_order,
+            },
+            (state, _) => state,
+        }
+    }
+}
+
+/// How files were made whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Mended {
+    /// They are the set that the state tells of.
+    AsTold,
+    /// They were not all new, for this reason; the old ones are in place.
+    WentBack(Cause),
+}
+
+fn restarted(reason: &str, message: &str) -> Cause {
+    Cause::new(reason, message)
+}

@@ -1,0 +1,44 @@
+//! The workers of a host, and why other agents have none.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use kagiban_crds::AgentName;
+
+use super::machine::State;
+use super::rotator::Host;
+use super::stopping::grace;
+use super::worker::{AgentStatus, Worker};
+
+#[derive(Debug)]
+pub struct Workers {
+    pub host: Host,
+    pub workers: Vec<Worker>,
+    /// The agents that cannot be rotated as they are configured, and why.
+    pub refused: BTreeMap<AgentName, String>,
+}
+
+impl Workers {
+    /// The agents whose rotation is neither decided nor waiting for its chain: their services may be down.
+    pub fn unfinished(&self) -> Vec<&AgentName> {
+        let unfinished = self.workers.iter().filter(|worker| is_unfinished(&worker.status()));
+        unfinished.map(|worker| &worker.agent.name).collect()
+    }
+
+    /// The longest that these may take to leave every service up once the program is to end. Each has a thread of its own.
+    pub fn stop_timeout(&self) -> Duration {
+        self.workers.iter().map(|worker| grace(&worker.agent.service)).max().unwrap_or_default()
+    }
+}
+
+/// Whether something is still to be done for an agent, as far as is known.
+pub fn is_unfinished(status: &AgentStatus) -> bool {
+    match status {
+        AgentStatus::Reading => true,
+        AgentStatus::Unread { .. } => false,
+        AgentStatus::Known(snapshot) => {
+            let rotation = snapshot.record.rotation.as_ref();
+            rotation.is_some_and(|rotation| !rotation.state.is_decided() && rotation.state != State::Keyed)
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! What is known of the rotations of one agent of this host.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use kagiban_crds::host_api::RotationState;
+
+use super::{Label, Trouble};
+
+/// One agent, for as long as this program knows of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AgentRotations {
+    /// Why no request for this agent is taken; absent when they are.
+    pub trouble: Option<Trouble>,
+    /// Absent while its journal is not known.
+    pub known: Option<RotationSeen>,
+    /// How many rotations came to which end since this program was started.
+    pub decided: BTreeMap<RotationState, u64>,
+}
+
+/// How an agent's newest rotation stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RotationSeen {
+    /// The highest that was accepted; zero before the first.
+    pub generation: u64,
+    /// Absent when none was ever opened.
+    pub state: Option<RotationState>,
+    /// Why it did not commit, or will not.
+    pub failure: Option<FailureSeen>,
+    /// Absent while it is not decided.
+    pub decided_at: Option<Timestamp>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FailureSeen {
+    pub reason: Label,
+    pub message: Label,
+}
+
+impl AgentRotations {
+    /// A decision that was there already when this program began to look is none of its own.
+    pub(super) fn note(&mut self, trouble: Option<Trouble>, known: Option<RotationSeen>) {
+        let standing = |seen: &RotationSeen| (seen.generation, seen.state);
+        if let (Some(before), Some(now)) = (&self.known, &known)
+            && let Some(state) = now.state.filter(|state| state.is_decided())
+            && standing(before) != standing(now)
+        {
+            *self.decided.entry(state).or_default() += 1;
+        }
+        (self.trouble, self.known) = (trouble, known);
+    }
+
+    pub fn is_frozen(&self) -> bool {
+        self.known.as_ref().is_some_and(|seen| seen.state == Some(RotationState::Frozen))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(generation: u64, state: RotationState) -> Option<RotationSeen> {
+        Some(RotationSeen { generation, state: Some(state), ..RotationSeen::default() })
+    }
+
+    #[test]
+    fn a_rotation_is_counted_once_when_it_is_decided_and_not_when_it_was_decided_before() {
+        let mut agent = AgentRotations::default();
+        agent.note(None, seen(1, RotationState::Frozen));
+        assert!(agent.decided.is_empty() && agent.is_frozen());
+        agent.note(None, seen(2, RotationState::Keyed));
+        agent.note(None, seen(2, RotationState::Committed));
+        agent.note(None, seen(2, RotationState::Committed));
+        agent.note(None, seen(3, RotationState::Committed));
+        assert_eq!(agent.decided, BTreeMap::from([(RotationState::Committed, 2)]));
+    }
+}

@@ -1,0 +1,143 @@
+//! A rotation that was interrupted, and a program that is started again amid other people's mistakes: the agent comes back
+//! whatever they are.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod support;
+
+use std::net::TcpListener;
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+
+use futures::FutureExt;
+use kagiban_crds::LeafSha256;
+use kagiban_crds::host_api::RotationState;
+use support::process::{PATIENCE, Program};
+use support::{World, delivery, open};
+
+const MULTI: &str = "a service lives in this process";
+
+/// A rotation that was cut off when its journal said that the service is started: it is down, on the new files.
+async fn interrupted(world: &World) -> LeafSha256 {
+    let (mut rotator, _lock) = world.rotator().await;
+    let opened = rotator.open(&open(1, 1)).unwrap();
+    let (chain, leaf) = world.sign(&opened.csr.expect(MULTI));
+    rotator.deliver(&delivery(1, 1, &chain)).unwrap();
+    let cut_off = AssertUnwindSafe(rotator.advance(|rotator| {
+        assert_ne!(rotator.report().unwrap().state, RotationState::Restarting, "cut off");
+    }));
+    assert!(cut_off.catch_unwind().await.is_err());
+    drop(rotator);
+    assert_eq!(world.service.served().await, None, "the service is down");
+    leaf
+}
+
+async fn serves(world: &World, leaf: LeafSha256, program: &Program) {
+    let started = std::time::Instant::now();
+    while world.service.served().await != Some(leaf) {
+        assert!(started.elapsed() < PATIENCE, "the service stays down; the log says:\n{}", program.log());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// A host API that cannot start: its files are missing.
+const BROKEN_API: &str = "hostApi: {listenAddress: '127.0.0.1:0', certificateFile: /nonexistent/host.crt, \
+     keyFile: /nonexistent/host.key, clientCaFile: /nonexistent/ca.crt, clientNames: [operator.example.com]}";
+
+/// Holds A6: a missing `host.key`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_host_api_without_its_key_leaves_no_rotation_unrecovered() {
+    let world = World::pem_pair().await;
+    let leaf = interrupted(&world).await;
+    let mut program = Program::start(&world, BROKEN_API);
+    program.wait_until_ready();
+    serves(&world, leaf, &program).await;
+    program.wait_for_metric("kagiban_rotation_state{agent=\"agent\",state=\"committed\"} 1");
+    program.wait_for_metric("kagiban_rotation_frozen{agent=\"agent\"} 0");
+    program.wait_for_metric("kagiban_rotation_generation{agent=\"agent\"} 1");
+    program.wait_for_metric("kagiban_rotations_decided_total{agent=\"agent\",outcome=\"committed\"} 1");
+    program.terminate();
+    assert!(program.wait().success());
+}
+
+/// Holds A6: the host API was taken out of the configuration.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_configuration_without_a_host_api_still_finishes_a_rotation() {
+    let world = World::pem_pair().await;
+    let leaf = interrupted(&world).await;
+    let program = Program::start(&world, "");
+    serves(&world, leaf, &program).await;
+}
+
+/// Holds A6: another agent's bad configuration, by its values and by its form.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bad_agent_is_named_and_keeps_no_other_from_being_recovered() {
+    let world = World::pem_pair().await;
+    let leaf = interrupted(&world).await;
+    let others = "  - {name: relative, product: tls-service, keystore: {path: etc/x}}\n  \
+                  - {name: unread, product: tls-service, keystoer: {}}\n";
+    let config = world.config_with(BROKEN_API, others);
+    let mut program = Program::configured(&world, &config, "127.0.0.1:0");
+    serves(&world, leaf, &program).await;
+    for name in ["relative", "unread"] {
+        program.wait_for_metric(&format!("kagiban_rotation_agent_up{{agent=\"{name}\"}} 0"));
+        let why = format!("kagiban_rotation_agent_error_info{{agent=\"{name}\",reason=\"bad_configuration\"}} 1");
+        program.wait_for_metric(&why);
+    }
+    program.wait_for_metric("kagiban_rotation_agent_up{agent=\"agent\"} 1");
+    let log = program.log();
+    assert!(log.contains("keystoer") && log.contains("must be an absolute path"), "{log}");
+}
+
+/// Holds A6: the port of the metrics is taken, and a mistake elsewhere in the configuration.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_program_that_cannot_work_finishes_the_rotation_and_fails_then() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().map(|address| (taken, address.to_string())).unwrap();
+    for (extra, listen) in [("", taken.1.as_str()), ("ups: [bad]", "127.0.0.1:0")] {
+        let world = World::pem_pair().await;
+        let leaf = interrupted(&world).await;
+        let mut program = Program::configured(&world, &world.config(extra), listen);
+        let status = program.wait();
+        assert!(!status.success(), "{extra}{listen}: {}", program.log());
+        assert_eq!(world.service.served().await, Some(leaf), "{extra}{listen}: {}", program.log());
+        assert_eq!(world.phase().as_deref(), Some("committed"), "{}", program.log());
+        // Whoever is ordered after this program may start: the service manager was told.
+        assert!(program.told().iter().any(|word| word.contains("READY=1")));
+    }
+}
+
+/// Holds A6: the agent was taken out of the configuration.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rotation_of_an_agent_that_is_not_configured_any_more_is_told() {
+    let world = World::pem_pair().await;
+    interrupted(&world).await;
+    let config = world.config("");
+    let config = &config[..config.find("agents:").unwrap()];
+    let mut program = Program::configured(&world, config, "127.0.0.1:0");
+    program.wait_for_metric("kagiban_rotation_agent_error_info{agent=\"agent\",reason=\"not_configured\"} 1");
+    program.wait_for_metric("kagiban_rotation_state{agent=\"agent\",state=\"restarting\"} 1");
+    assert!(program.log().contains("is not decided"), "{}", program.log());
+}
+
+/// A frozen agent is what a person must see first.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_frozen_agent_is_a_metric_and_the_first_thing_on_the_page() {
+    let mut world = World::pem_pair().await;
+    world.rewrite_agent("startTimeout: 5s", "startTimeout: 2s");
+    interrupted(&world).await;
+    world.service.insist_on("neither");
+    let mut program = Program::start(&world, BROKEN_API);
+    program.wait_for_metric("kagiban_rotation_frozen{agent=\"agent\"} 1");
+    program.wait_for_metric("kagiban_rotation_state{agent=\"agent\",state=\"frozen\"} 1");
+    let metrics = program.get("/metrics");
+    for family in [
+        "kagiban_rotation_failure_info{agent=\"agent\",reason=",
+        "kagiban_rotation_last_decided_timestamp_seconds{agent=\"agent\"} ",
+    ] {
+        assert!(metrics.contains(family), "{family}");
+    }
+    let page = program.get("/");
+    let first = page.lines().find(|line| line.starts_with("<li>")).unwrap_or_default();
+    assert!(first.contains("Critical") && first.contains("Agent agent") && first.contains("frozen"), "{first}");
+}

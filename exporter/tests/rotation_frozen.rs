@@ -1,0 +1,199 @@
+//! When going back fails or takes its time: what a freeze is, what ends it, and what nobody takes back with it.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod support;
+
+use std::path::Path;
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use kagiban_crds::host_api::{RefusalReason, RotationReport, RotationState};
+use kagiban_exporter::rotation::Rotator;
+use support::wire::Api;
+use support::{AGENT, World, delivery, open};
+use tokio::time::{sleep, sleep_until, timeout};
+
+/// Four looks at a freeze, on a busy machine.
+const THAWED_WITHIN: Duration = Duration::from_secs(180);
+
+async fn rotate(world: &World, rotator: &mut Rotator, generation: u64) -> RotationReport {
+    let opened = rotator.open(&open(1, generation)).unwrap();
+    let (chain, _) = world.sign(&opened.csr.unwrap());
+    rotator.deliver(&delivery(1, generation, &chain)).unwrap();
+    rotator.advance(|_| {}).await;
+    rotator.report().unwrap()
+}
+
+fn argv(script: &str) -> Option<Vec<String>> {
+    Some(["sh", "-c", script].map(str::to_owned).to_vec())
+}
+
+/// `kagiban-exporter rotation` on the world's state directory.
+fn rotation(world: &World, words: &[&str]) -> Output {
+    let config = world.directory.path().join("exporter.yaml");
+    std::fs::write(&config, format!("stateDirectory: {}\n", world.state().display())).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kagiban-exporter"));
+    command.arg("rotation").args(words).arg("--config.file").arg(config).output().unwrap()
+}
+
+fn printed(output: &Output) -> String {
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+/// Holds A15: the way back has more patience than the way forward.
+#[tokio::test]
+async fn an_old_store_that_is_served_later_than_a_new_one_may_be_is_waited_for() {
+    let mut world = World::pem_pair().await;
+    world.service.insist_on(&world.first.to_string());
+    // It returns at once, as a daemon's start does, and serves after the deadline for a new leaf, which is 2 s here.
+    let start = world.service.start_argv();
+    world.agent.service.start = argv(&format!("(sleep 3.5; touch {}/run) >/dev/null 2>&1 &", start[3]));
+    let (mut rotator, _lock) = world.rotator().await;
+    let report = rotate(&world, &mut rotator, 1).await;
+    assert_eq!(report.state, RotationState::RolledBack, "{report:#?}");
+    assert_eq!(world.service.served().await, Some(world.first));
+}
+
+/// Holds A15: a freeze ends by itself, and keeps why it was.
+#[tokio::test]
+async fn a_freeze_ends_when_the_old_leaf_is_served_again_and_at_a_start_at_once() {
+    for restarts in [false, true] {
+        let world = World::pem_pair().await;
+        world.service.insist_on("neither");
+        let (mut rotator, mut lock) = world.rotator().await;
+        let report = rotate(&world, &mut rotator, 1).await;
+        assert_eq!(report.state, RotationState::Frozen, "{report:#?}");
+        let failure = report.failure;
+
+        world.service.insist_on(&world.first.to_string());
+        std::fs::write(Path::new(&world.service.start_argv()[3]).join("run"), "").unwrap();
+        while world.service.served().await.is_none() {
+            sleep(Duration::from_millis(20)).await;
+        }
+        let starts = world.service.starts();
+        if restarts {
+            drop((rotator, lock));
+            (rotator, lock) = world.rotator().await;
+        } else {
+            let chores = async {
+                while rotator.report().unwrap().state == RotationState::Frozen {
+                    sleep_until(rotator.next_chore().unwrap()).await;
+                    rotator.do_chores(|_| {}).await;
+                }
+            };
+            timeout(THAWED_WITHIN, chores).await.unwrap();
+        }
+        let report = rotator.report().unwrap();
+        assert_eq!((report.state, &report.failure), (RotationState::RolledBack, &failure), "restarts: {restarts}");
+        assert!(report.steps.iter().any(|step| step.state == RotationState::Frozen), "{report:#?}");
+        assert_eq!(world.service.starts(), starts, "a service that is up is not restarted");
+        let next = rotator.open(&open(1, 2)).unwrap();
+        assert_eq!(next.state, RotationState::Keyed);
+        drop(lock);
+    }
+}
+
+/// Holds A11: what kept the old files from coming back is gone at the next start, and so is the freeze.
+#[tokio::test]
+async fn a_restore_that_failed_is_tried_again_at_the_next_start() {
+    let mut world = World::pem_pair().await;
+    let (file, start) = (world.home().join("tls.crt"), world.service.start_argv());
+    let spoil =
+        format!("[ -e {0}/spoilt ] || {{ touch {0}/spoilt; rm {1}; mkdir {1}; exit 1; }}; ", start[3], file.display());
+    world.agent.service.start = argv(&format!("{spoil}{}", start[2].replace("$0", &start[3])));
+    let (mut rotator, lock) = world.rotator().await;
+    let report = rotate(&world, &mut rotator, 1).await;
+    assert_eq!(report.state, RotationState::Frozen, "{report:#?}");
+    assert_eq!(report.failure.unwrap().reason, "restore_failed");
+
+    std::fs::remove_dir(&file).unwrap();
+    drop((rotator, lock));
+    let (rotator, _lock) = world.rotator().await;
+    let report = rotator.report().unwrap();
+    assert_eq!(report.state, RotationState::RolledBack, "{report:#?}");
+    assert_eq!(world.service.served().await, Some(world.first));
+}
+
+/// Holds A14: a freeze is ended by a command, while the exporter runs, and nothing of the rotation's history goes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_freeze_is_shown_and_thawed_by_command_while_the_exporter_runs() {
+    let world = World::pem_pair().await;
+    let api = Api::start(&world).await;
+    world.service.insist_on("neither");
+    let opened = api.open(1, 1).await.unwrap();
+    assert!(!rotation(&world, &["thaw", AGENT]).status.success(), "it is not frozen");
+    api.deliver(1, 1, &world.sign(&opened.csr.unwrap()).0).await.unwrap();
+    let frozen = api.decided(1).await;
+    assert_eq!(frozen.state, RotationState::Frozen);
+    let refused = api.open(1, 2).await.unwrap_err();
+    assert_eq!(refused.reason, RefusalReason::Frozen);
+    assert!(refused.message.contains("rotation thaw agent"), "{}", refused.message);
+    let shown = printed(&rotation(&world, &["show", AGENT]));
+    for part in
+        ["generation 1  Frozen", "BackedUp", "old_leaf_not_served_after_rollback", "tls.key", "rotation thaw agent"]
+    {
+        assert!(shown.contains(part), "{part} is missing:\n{shown}");
+    }
+
+    let thawed = printed(&rotation(&world, &["thaw", AGENT]));
+    assert!(thawed.contains("generation 1  RolledBack"), "{thawed}");
+    let report = api.decided(1).await;
+    assert_eq!((report.state, &report.failure), (RotationState::RolledBack, &frozen.failure));
+    assert!(report.steps.starts_with(&frozen.steps), "{report:#?}");
+    assert_eq!(api.open(1, 2).await.unwrap().state, RotationState::Keyed);
+    api.stop().await;
+}
+
+/// Holds A14: the same without an exporter, and the record of the state directory says so.
+#[tokio::test]
+async fn a_freeze_is_thawed_by_command_while_no_exporter_runs() {
+    let world = World::pem_pair().await;
+    world.service.insist_on("neither");
+    let (mut rotator, lock) = world.rotator().await;
+    assert_eq!(rotate(&world, &mut rotator, 1).await.state, RotationState::Frozen);
+    drop((rotator, lock));
+    assert!(printed(&rotation(&world, &["list"])).contains("agent  generation 1  Frozen"));
+    assert!(!rotation(&world, &["show", "nobody"]).status.success());
+    printed(&rotation(&world, &["thaw", AGENT]));
+    let listed: serde_json::Value = serde_json::from_str(&printed(&rotation(&world, &["list", "-o", "json"]))).unwrap();
+    assert_eq!(listed[0]["rotation"]["state"], "RolledBack");
+    let (mut rotator, _lock) = world.rotator().await;
+    assert_eq!(rotator.open(&open(1, 2)).unwrap().state, RotationState::Keyed);
+}
+
+/// Holds A14: who removes a journal takes back neither an epoch nor a generation, and no backup is written over.
+#[tokio::test]
+async fn removing_a_journal_lets_nothing_in_that_was_refused_and_overwrites_no_backup() {
+    let world = World::pem_pair().await;
+    let (mut rotator, lock) = world.rotator().await;
+    let opened = rotator.open(&open(7, 3)).unwrap();
+    rotator.deliver(&delivery(7, 3, &world.sign(&opened.csr.unwrap()).0)).unwrap();
+    rotator.advance(|_| {}).await;
+    let backup = world.state().join("backups/agent/3/1-tls.key");
+    let kept = std::fs::read(&backup).unwrap();
+    drop((rotator, lock));
+
+    std::fs::remove_file(world.state().join("journal/agent.json")).unwrap();
+    let (mut rotator, lock) = world.rotator().await;
+    assert_eq!(rotator.open(&open(6, 4)).unwrap_err().reason, RefusalReason::StaleEpoch);
+    let stale = rotator.open(&open(7, 3)).unwrap_err();
+    assert_eq!((stale.reason, stale.generation.map(|g| g.0)), (RefusalReason::StaleGeneration, Some(3)));
+    drop((rotator, lock));
+
+    // Even when the fences are gone too, and the number comes again.
+    for name in ["fences/agent.json", "fence.json"] {
+        std::fs::remove_file(world.state().join(name)).unwrap();
+    }
+    std::fs::remove_dir_all(world.state().join("journal")).unwrap();
+    std::fs::rename(world.state().join("backups/agent/3"), world.state().join("backups/agent/4")).unwrap();
+    std::fs::create_dir(world.state().join("backups/agent/5")).unwrap();
+    let (mut rotator, _lock) = world.rotator().await;
+    assert_eq!(rotator.open(&open(7, 5)).unwrap_err().reason, RefusalReason::StaleGeneration);
+    std::fs::rename(world.state().join("backups/agent/5"), world.state().join("backups/agent/6")).unwrap();
+    let report = rotate(&world, &mut rotator, 6).await;
+    assert_eq!(report.failure.unwrap().reason, "backup_exists");
+    assert_eq!(std::fs::read(world.state().join("backups/agent/4/1-tls.key")).unwrap(), kept);
+    assert_eq!(world.service.starts(), 1, "it was refused before the service was stopped");
+}

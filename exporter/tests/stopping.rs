@@ -1,0 +1,144 @@
+//! The program is told to stop at each phase of a rotation of a slow service: nothing new is begun, the service is up when
+//! it has ended, and the next start decides the rest.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod support;
+
+use std::time::{Duration, Instant};
+
+use kagiban_crds::LeafSha256;
+use kagiban_crds::host_api::{RefusalReason, RotationState};
+use support::World;
+use support::pki::Authority;
+use support::process::{PATIENCE, Program};
+use support::wire::{Api, HostApiFiles};
+
+/// What a slow service needs to stop, and to start.
+const SLOW: &str = "sleep 0.6; ";
+/// Far longer than a stop may take: a verification that is waited for fails the test.
+const LONG: &str = "300s";
+
+/// A world whose service takes its time, and whose verification takes longer than any test.
+async fn slow_world() -> World {
+    let mut world = World::pem_pair().await;
+    world.rewrite_agent("holdDown: 100ms", &format!("holdDown: {LONG}"));
+    world.rewrite_agent("\"rm -f", &format!("\"{SLOW}rm -f"));
+    world.rewrite_agent("\"echo >>", &format!("\"{SLOW}echo >>"));
+    world
+}
+
+fn with_host_api(world: &World) -> (Program, Api) {
+    let files = HostApiFiles::write(world, Authority::new("clients"));
+    let mut program = Program::start(world, &format!("hostApi: {}", files.config("")));
+    let address = program.address("host API listening").parse().unwrap();
+    let api = files.client(address);
+    (program, api)
+}
+
+/// Opens a rotation and delivers its chain.
+async fn begin(world: &World, api: &Api, generation: u64) -> LeafSha256 {
+    let opened = api.open(1, generation).await.unwrap();
+    let (chain, leaf) = world.sign(&opened.csr.unwrap());
+    api.deliver(1, generation, &chain).await.unwrap();
+    leaf
+}
+
+/// Whether the files on disk are a pair, and whose.
+fn stored(world: &World) -> LeafSha256 {
+    use rustls::pki_types::pem::PemObject;
+    use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+    let read = |name: &str| std::fs::read(world.home().join(name)).unwrap();
+    let certificate = read("tls.crt");
+    let chain: Vec<CertificateDer<'static>> =
+        CertificateDer::pem_slice_iter(&certificate).collect::<Result<_, _>>().unwrap();
+    let key = PrivateKeyDer::from_pem_slice(&read("tls.key")).unwrap();
+    let leaf = support::pki::fingerprint(chain.first().unwrap());
+    let provider = rustls::crypto::aws_lc_rs::default_provider();
+    rustls::sign::CertifiedKey::from_der(chain, key, &provider).expect("key and certificate belong together");
+    leaf
+}
+
+/// The program ends, and the service is up then, on a whole pair; the next start decides what is left.
+async fn ends_well(world: &mut World, program: &mut Program, phase: &str) -> RotationState {
+    let asked = Instant::now();
+    program.terminate();
+    let status = program.wait();
+    assert!(status.success(), "{phase}: {status}\n{}", program.log());
+    assert!(asked.elapsed() < PATIENCE / 2, "{phase}: {:?}", asked.elapsed());
+    let served = world.service.served().await;
+    assert_eq!(served, Some(stored(world)), "{phase}: the service runs on what is stored\n{}", program.log());
+    // What is left to verify is verified in little time.
+    world.rewrite_agent(LONG, "100ms");
+    let state = world.rotator().await.0.report().unwrap().state;
+    assert!(matches!(state, RotationState::Committed | RotationState::RolledBack), "{phase}: {state:?}");
+    assert_eq!(world.service.served().await, Some(stored(world)), "{phase}");
+    state
+}
+
+/// Holds A8.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn stopped_at_any_phase_the_service_is_up_on_a_whole_pair_when_the_program_has_ended() {
+    for phase in ["stopping", "restarting", "verifying", "undoing"] {
+        let mut world = slow_world().await;
+        let (mut program, api) = with_host_api(&world);
+        if phase == "undoing" {
+            world.service.insist_on(&world.first.to_string());
+        }
+        let new = begin(&world, &api, 1).await;
+        program.wait_until(phase, |_| world.phase().as_deref() == Some(phase));
+        let state = ends_well(&mut world, &mut program, phase).await;
+        let expected = match phase {
+            "stopping" | "undoing" => (RotationState::RolledBack, world.first),
+            _ => (RotationState::Committed, new),
+        };
+        assert_eq!((state, stored(&world)), expected, "{phase}: {}", program.log());
+        // While it worked, the service manager was asked for the time. A verification is left, and takes none.
+        let extended = program.told().iter().any(|word| word.contains("EXTEND_TIMEOUT_USEC="));
+        assert!(extended || phase == "verifying", "{phase}: {:?}", program.told());
+    }
+}
+
+/// Holds A8: a rotation that waits for its chain is decided, and one that waits for its restart is not begun.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_rotation_that_only_waits_ends_undone_at_once() {
+    let mut world = slow_world().await;
+    world.rewrite_agent(LONG, "100ms");
+    world.rewrite_agent("minRestartInterval: 0s", "minRestartInterval: 300s");
+    let (mut program, api) = with_host_api(&world);
+    begin(&world, &api, 1).await;
+    assert_eq!(api.decided(1).await.state, RotationState::Committed);
+    let starts = world.service.starts();
+    begin(&world, &api, 2).await;
+    program.wait_until("it waits", |_| world.phase().as_deref() == Some("backedUp"));
+    assert_eq!(ends_well(&mut world, &mut program, "backedUp").await, RotationState::RolledBack);
+    assert_eq!(world.service.starts(), starts, "the service was not touched");
+
+    let (mut program, api) = with_host_api(&world);
+    api.open(1, 3).await.unwrap();
+    program.terminate();
+    assert!(program.wait().success());
+    assert_eq!(world.phase().as_deref(), Some("rolledBack"), "it is decided in the journal already");
+}
+
+/// Holds A8: after the stop was ordered nothing new is begun.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_is_asked_after_the_stop_is_refused_with_its_reason() {
+    use kagiban_exporter::rotation::{Host, PowerGate, Vault, Worker};
+    use tokio_util::sync::CancellationToken;
+
+    let world = World::pem_pair().await;
+    let (vault, _lock) = Vault::open(&world.state()).unwrap();
+    let (stop, finish) = (CancellationToken::new(), CancellationToken::new());
+    let host = Host::new(support::host(), vault, PowerGate::new(&world.power())).until(stop.clone());
+    let agent = kagiban_exporter::rotation::agent::Agent::resolve(&world.agent).unwrap();
+    let (worker, ended) = Worker::spawn(host, agent, finish.clone()).unwrap();
+    finish.cancel();
+    let opened = worker.open(support::open(1, 1)).await.unwrap();
+    assert_eq!(opened.state, RotationState::Keyed);
+    stop.cancel();
+    let refused = worker.open(support::open(1, 2)).await.unwrap_err();
+    assert_eq!((refused.reason, refused.reason.status()), (RefusalReason::Stopping, 503));
+    tokio::time::timeout(Duration::from_secs(20), ended).await.expect("the worker ends").unwrap();
+    assert_eq!(world.phase().as_deref(), Some("rolledBack"));
+}

@@ -1,0 +1,164 @@
+//! The built program on a world, and a double of the service manager that it tells of itself.
+
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::World;
+
+/// Far beyond what anything here takes on a busy machine; reached only by a failure.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The running program. Its log goes to a file.
+pub struct Program {
+    child: Child,
+    log: PathBuf,
+    manager: UnixDatagram,
+    told: Vec<String>,
+}
+
+impl Program {
+    /// With the world's agent, and whatever `extra` says besides, as its configuration.
+    pub fn start(world: &World, extra: &str) -> Self {
+        Self::configured(world, &world.config(extra), "127.0.0.1:0")
+    }
+
+    pub fn configured(world: &World, config: &str, listen: &str) -> Self {
+        let at = |name: &str| world.directory.path().join(name);
+        std::fs::write(at("exporter.yaml"), config).unwrap();
+        let socket = at("notify");
+        let _ = std::fs::remove_file(&socket);
+        let manager = UnixDatagram::bind(&socket).unwrap();
+        manager.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
+        let log = at("exporter.log");
+        let out = std::fs::File::create(&log).unwrap();
+        let child = Command::new(env!("CARGO_BIN_EXE_kagiban-exporter"))
+            .arg(format!("--config.file={}", at("exporter.yaml").display()))
+            .arg(format!("--web.listen-address={listen}"))
+            .env("NOTIFY_SOCKET", &socket)
+            .env_remove("INVOCATION_ID")
+            .stderr(Stdio::from(out))
+            .spawn()
+            .unwrap();
+        Self { child, log, manager, told: Vec::new() }
+    }
+
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// What the service manager was told so far.
+    pub fn told(&mut self) -> &[String] {
+        let mut datagram = [0; 4096];
+        while let Ok(length) = self.manager.recv(&mut datagram) {
+            self.told.push(String::from_utf8_lossy(&datagram[..length]).into_owned());
+        }
+        &self.told
+    }
+
+    pub fn wait_until(&mut self, what: &str, mut holds: impl FnMut(&mut Self) -> bool) {
+        let started = Instant::now();
+        while !holds(self) {
+            assert!(started.elapsed() < PATIENCE, "waited in vain until {what}; the log says:\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    pub fn wait_until_ready(&mut self) {
+        self.wait_until("READY is told", |program| program.told().iter().any(|word| word.contains("READY=1")));
+    }
+
+    /// The address that a line of the log ends in.
+    pub fn address(&mut self, of: &str) -> String {
+        let mut found = None;
+        self.wait_until(of, |program| {
+            let log = program.log();
+            let line = log.lines().find(|line| line.contains(of) && line.contains("address="));
+            found = line.and_then(|line| line.rsplit_once("address=")).map(|(_, address)| address.trim().to_owned());
+            found.is_some()
+        });
+        found.unwrap()
+    }
+
+    pub fn get(&mut self, path: &str) -> String {
+        use std::io::{Read, Write};
+        let address = self.address("listening");
+        let mut stream = std::net::TcpStream::connect(address).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
+    /// Waits until the metrics have this line.
+    pub fn wait_for_metric(&mut self, line: &str) {
+        let mut last = String::new();
+        let started = Instant::now();
+        while started.elapsed() < PATIENCE {
+            last = self.get("/metrics");
+            if last.lines().any(|there| there == line) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        let ours: Vec<_> = last.lines().filter(|line| line.contains("kagiban_rotation")).collect();
+        panic!("{line} is not among\n{}\n{}", ours.join("\n"), self.log());
+    }
+
+    pub fn terminate(&self) {
+        kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
+    }
+
+    pub fn wait(&mut self) -> ExitStatus {
+        let mut status = None;
+        self.wait_until("it ends", |program| {
+            status = program.child.try_wait().unwrap();
+            status.is_some()
+        });
+        status.unwrap()
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl World {
+    /// The program's configuration: this host and its agent, and `extra`.
+    pub fn config(&self, extra: &str) -> String {
+        self.config_with(extra, "")
+    }
+
+    /// The same with more `agents`, each an item of a YAML list.
+    pub fn config_with(&self, extra: &str, agents: &str) -> String {
+        let indented: Vec<_> = self.agent_yaml.lines().map(|line| format!("    {line}")).collect();
+        format!(
+            "host: {}\nstateDirectory: {}\npower: {{assume: mains, scheduledShutdownFile: {}}}\ndiscovery: {{enabled: false}}\n\
+             {extra}\nagents:\n{agents}  -\n{}\n",
+            super::HOST,
+            self.state().display(),
+            self.scheduled_shutdown().display(),
+            indented.join("\n"),
+        )
+    }
+
+    /// Where the agent's journal says that its rotation stands.
+    pub fn phase(&self) -> Option<String> {
+        let path = self.state().join(Path::new("journal").join(format!("{}.json", super::AGENT)));
+        let journal: serde_json::Value = serde_json::from_slice(&std::fs::read(path).ok()?).ok()?;
+        Some(journal["rotation"]["state"]["phase"].as_str()?.to_owned())
+    }
+
+    /// Changes the agent's configuration, as written.
+    pub fn rewrite_agent(&mut self, from: &str, to: &str) {
+        assert!(self.agent_yaml.contains(from), "{from} is not in\n{}", self.agent_yaml);
+        self.agent_yaml = self.agent_yaml.replace(from, to);
+        self.agent = serde_yaml::from_str(&self.agent_yaml).unwrap();
+    }
+}
