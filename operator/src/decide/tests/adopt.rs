@@ -25,7 +25,7 @@ fn authority() -> Authority {
 fn wanted() -> Resource {
     let mut resource = resource();
     resource.spec.certificate.private_key =
-        PrivateKeySpec { algorithm: KeyAlgorithm::Ecdsa, size: 256, ..PrivateKeySpec::default() };
+        PrivateKeySpec { algorithm: KeyAlgorithm::Ecdsa, size: Some(256), ..PrivateKeySpec::default() };
     resource
 }
 
@@ -95,7 +95,7 @@ fn a_leaf_that_does_not_fit_in_every_way_is_not_adopted() {
     other_names.spec.certificate.dns_names.push("ups.example.com".into());
     assert!(rotates(step(&other_names, &holding(&good), &authority, now())), "other names");
     let mut other_key = wanted();
-    other_key.spec.certificate.private_key.size = 384;
+    other_key.spec.certificate.private_key.size = Some(384);
     assert!(rotates(step(&other_key, &holding(&good), &authority, now())), "another kind of key");
     assert!(rotates(step(&resource, &holding(&good), &authority, at(70 * 86400))), "its renewal is due");
     let mut split = holding(&good);
