@@ -122,6 +122,10 @@ pub struct AgentReport {
     pub stored: Sighting,
     /// The leaf on the live TLS endpoint.
     pub served: Sighting,
+    /// The leaf on the live TLS endpoint as PEM, so that whoever asks can check who signed it. Absent from hosts that do not
+    /// tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<String>,
     /// The newest rotation, if there was one.
     pub rotation: Option<RotationReport>,
 }

@@ -1,4 +1,4 @@
-//! Takes one step outside: looks at a host, opens, delivers, rolls back. What fails is an [`Obstacle`], in words.
+//! Takes one step outside: looks at a host, opens, signs, delivers, rolls back. What fails is an [`Obstacle`], in words.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -14,11 +14,13 @@ use kagiban_crds::resource::{BlockedBy, HostUrl};
 use kagiban_crds::{AgentName, Epoch, Generation, HostName};
 
 use crate::agent_api::{AgentError, ClientIdentity, Endpoints, HostApi, Reach};
-use crate::cluster::{Cluster, ClusterError, SecretData};
-use crate::decide::{Obstacle, Reason, Resource, Story};
+use crate::cluster::{Cluster, ClusterError, SecretData, unread_secret};
+use crate::decide::{Event, Obstacle, Reason, References, Resource};
 use crate::grant::{Grant, Purpose};
-use crate::issuer::{self, CaSecret, IssuerError};
+use crate::issuer::{self, CaSecret, Issued, IssuerError};
 use crate::metrics::SharedMetrics;
+use crate::references::ReferenceReader;
+use crate::signed::SignedChains;
 
 /// How long a client identity is used before its Secret is read again: a fleet shares one.
 const IDENTITY_AGE: Duration = Duration::from_secs(60);
@@ -33,6 +35,8 @@ pub struct AgentClient {
     endpoints: Endpoints,
     reach: Reach,
     identities: Mutex<HashMap<(String, String), (Instant, Identity)>>,
+    references: ReferenceReader,
+    signed: SignedChains,
 }
 
 /// A client certificate, and the hosts that may be contacted with it.
@@ -81,7 +85,15 @@ impl ActError {
 impl AgentClient {
     /// Contacts hosts only within its reach.
     pub fn new(cluster: Cluster, metrics: SharedMetrics, reach: Reach) -> Self {
-        Self { cluster, metrics, reach, identities: Mutex::default(), endpoints: Endpoints::default() }
+        Self {
+            references: ReferenceReader::new(cluster.clone(), metrics.clone()),
+            cluster,
+            metrics,
+            reach,
+            identities: Mutex::default(),
+            endpoints: Endpoints::default(),
+            signed: SignedChains::default(),
+        }
     }
 
     /// What the host knows of the agent.
@@ -105,7 +117,32 @@ impl AgentClient {
         self.counted("open", api.open(&order).await).map(|_| ()).map_err(|error| ActError::of(&error))
     }
 
-    /// Has the CSR signed and pushes the chain. Gives what is to be told.
+    /// Has the host's CSR signed. The same CSR is signed once, however often its delivery is tried.
+    ///
+    /// # Errors
+    /// What stands in the way.
+    pub(crate) async fn sign(
+        &self,
+        resource: &Resource,
+        report: &AgentReport,
+        now: Timestamp,
+    ) -> Result<Issued, Obstacle> {
+        let spec = &resource.spec;
+        let csr = report.rotation.as_ref().and_then(|rotation| rotation.csr.as_deref()).unwrap_or_default();
+        if let Some(issued) = self.signed.issued_for(&resource.uid, csr) {
+            return Ok(issued);
+        }
+        let name = &spec.issuer_ref.name;
+        let refused = |error: IssuerError| error.obstacle(name);
+        let key = spec.certificate.private_key.request().ok_or_else(|| invalid("certificate.privateKey"))?;
+        let key = issuer::check(csr, key).map_err(refused)?;
+        let ca = self.issuer(resource, now).await?;
+        let issued = ca.sign(&key, &spec.certificate, now).map_err(refused)?;
+        self.signed.remember(&resource.uid, csr, &issued);
+        Ok(issued)
+    }
+
+    /// Pushes what was signed.
     ///
     /// # Errors
     /// What stands in the way.
@@ -114,28 +151,23 @@ impl AgentClient {
         resource: &Resource,
         generation: Generation,
         epoch: Epoch,
-        report: &AgentReport,
-        now: Timestamp,
-    ) -> Result<Story, ActError> {
-        let spec = &resource.spec;
-        let csr = report.rotation.as_ref().and_then(|rotation| rotation.csr.as_deref()).unwrap_or_default();
-        let name = &spec.issuer_ref.name;
-        let refused = |error: IssuerError| error.obstacle(name);
-        let key = spec.certificate.private_key.request().ok_or_else(|| invalid("privateKey"))?;
-        let key = issuer::check(csr, key).map_err(refused)?;
-        let ca = self.issuer(resource, now).await?;
-        let issued = ca.sign(&key, &spec.certificate, now).map_err(refused)?;
+        issued: Issued,
+    ) -> Result<(), ActError> {
         let api = self.api(resource).await?;
-        let order = ChainDelivery { target: target(resource, generation, epoch)?, chain: issued.chain };
+        let Issued { chain, leaf, shortened } = issued;
+        let order = ChainDelivery { target: target(resource, generation, epoch)?, chain };
         self.counted("deliver", api.deliver(&order).await).map_err(|error| ActError::of(&error))?;
-        let shortened = if issued.shortened { ", cut short by the issuer's own end" } else { "" };
-        Ok(Story::normal(
-            Reason::ChainDelivered,
-            format!(
-                "rotation {generation}: serial {} issued, valid until {}{shortened}, and pushed",
-                issued.serial, issued.not_after
-            ),
-        ))
+        self.signed.forget(&resource.uid);
+        tracing::info!(
+            namespace = resource.namespace, name = resource.name, host = resource.spec.host, %generation,
+            serial = leaf.serial, not_after = %leaf.not_after, shortened, "the chain was pushed"
+        );
+        Ok(())
+    }
+
+    /// What the Secrets that the resource names say, as far as decisions depend on it.
+    pub async fn references(&self, resource: &Resource) -> References {
+        self.references.read(resource).await
     }
 
     /// # Errors
@@ -145,11 +177,11 @@ impl AgentClient {
         resource: &Resource,
         generation: Generation,
         epoch: Epoch,
-    ) -> Result<Story, ActError> {
+    ) -> Result<Event, ActError> {
         let api = self.api(resource).await?;
         let order = RollbackOrder { target: target(resource, generation, epoch)? };
         self.counted("roll_back", api.roll_back(&order).await).map_err(|error| ActError::of(&error))?;
-        Ok(Story::normal(
+        Ok(Event::normal(
             Reason::RotationCalledOff,
             format!(
                 "rotation {generation} was called off before it touched the keystore: it is not what is asked for any more"
@@ -161,11 +193,7 @@ impl AgentClient {
     pub(crate) async fn issuer(&self, resource: &Resource, now: Timestamp) -> Result<CaSecret, Obstacle> {
         let name = &resource.spec.issuer_ref.name;
         let (secret, grant) = self.secret(resource, name, Purpose::Issuer).await?;
-        let certificate = &resource.spec.certificate;
-        for host in certificate.dns_names.iter().chain(&certificate.ip_addresses) {
-            grant.covers(host)?;
-        }
-        grant.travels_by(client_secret(resource)?)?;
+        may_issue(&grant, resource)?;
         let value = |key| secret.bytes(key).ok_or(IssuerError::MissingKey(key));
         value("tls.crt")
             .and_then(|certificate| CaSecret::read(certificate, value("tls.key")?, now))
@@ -225,6 +253,9 @@ impl AgentClient {
         let client = value("tls.crt")
             .and_then(|certificate| ClientIdentity::from_pem(certificate, value("tls.key")?, value("ca.crt")?))
             .map_err(|error| Obstacle::new(BlockedBy::SecretUnavailable, format!("Secret {name}: {error}")))?;
+        if let Some(not_after) = secret.bytes("tls.crt").and_then(issuer::not_after) {
+            self.metrics.client_certificate_not_after(&resource.namespace, name, not_after);
+        }
         let identity = Identity { client, grant };
         let mut identities = self.identities.lock().unwrap_or_else(PoisonError::into_inner);
         if identities.len() >= MAX_IDENTITIES {
@@ -265,7 +296,7 @@ impl AgentClient {
             Purpose::ClientTls | Purpose::KeystorePassword => BlockedBy::SecretUnavailable,
         };
         let read = self.cluster.secret(&resource.namespace, name).await;
-        let secret = read.map_err(|error| Obstacle::new(by, unread(name, &resource.namespace, &error)))?;
+        let secret = read.map_err(|error| Obstacle::new(by, unread_secret(name, &resource.namespace, &error)))?;
         let grant = Grant::read(secret.claims(), purpose)?;
         Ok((secret, grant))
     }
@@ -274,6 +305,16 @@ impl AgentClient {
         self.metrics.host_request(call, result.as_ref().map_or_else(AgentError::reason, |_| "ok"));
         result
     }
+}
+
+/// Whether an issuer may sign the names of the resource, and its leaf may travel by the resource's client Secret.
+pub(crate) fn may_issue(grant: &Grant, resource: &Resource) -> Result<(), Obstacle> {
+    let certificate = &resource.spec.certificate;
+    for host in certificate.dns_names.iter().chain(&certificate.ip_addresses) {
+        grant.covers(host)?;
+    }
+    grant.travels_by(client_secret(resource)?)?;
+    Ok(())
 }
 
 fn client_secret(resource: &Resource) -> Result<&str, Obstacle> {
@@ -297,21 +338,7 @@ fn request(resource: &Resource) -> Result<CertificateRequest, Obstacle> {
     })
 }
 
-fn unread(secret: &str, namespace: &str, error: &ClusterError) -> String {
-    match error {
-        ClusterError::NotFound { .. } => format!("there is no Secret {secret} in namespace {namespace}: create it"),
-        ClusterError::Forbidden { .. } => format!(
-            "Secret {secret} may not be read: bind the ClusterRole kagiban-operator-secrets in namespace {namespace}"
-        ),
-        ClusterError::Timeout { .. }
-        | ClusterError::Conflict { .. }
-        | ClusterError::Status { .. }
-        | ClusterError::Transport { .. }
-        | ClusterError::Unreadable { .. } => format!("Secret {secret} cannot be read: {error}"),
-    }
-}
-
 /// The schema lets nearly all of these not in.
 fn invalid(field: &str) -> Obstacle {
-    Obstacle::new(BlockedBy::HostRefused, format!("spec.{field} is not what it must be"))
+    Obstacle::new(BlockedBy::SpecInvalid, format!("spec.{field} is not what it must be"))
 }

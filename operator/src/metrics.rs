@@ -19,12 +19,13 @@ use prometheus_client::registry::Registry;
 use crate::cluster::{Unreadable, Watched};
 use crate::controller::{SharedSchedule, lock};
 use crate::decide::{ConditionType, Reason};
+use crate::expiries::{SecretExpiries, SecretUse};
 use crate::fleet::Fleet;
 
 /// An object of the watch; one that cannot be read is still an object.
 pub type Guarded = Watched;
 
-type Labels = Vec<(&'static str, String)>;
+pub(crate) type Labels = Vec<(&'static str, String)>;
 
 /// From a cached look to a rotation's push.
 const RECONCILE_BUCKETS: [f64; 9] = [0.005, 0.02, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 120.0];
@@ -38,6 +39,7 @@ pub struct Metrics {
     leader: Gauge,
     reconciles: Histogram,
     failures: Family<Labels, Counter>,
+    expiries: SecretExpiries,
     withheld: Family<Labels, Counter>,
 }
 
@@ -83,11 +85,13 @@ impl Metrics {
         );
         let build: Family<Labels, Gauge> = Family::default();
         build.get_or_create(&vec![("version", env!("CARGO_PKG_VERSION").to_owned())]).set(1);
+        let expiries = SecretExpiries::default();
+        registry.register_collector(Box::new(expiries.clone()));
         registry.register("kagiban_build_info", "Always 1; the version is a label", build);
         if let Some(sources) = sources {
             registry.register_collector(Box::new(FleetSeries { sources, leader: leader.clone() }));
         }
-        Self { registry, api_requests, host_requests, rotations, leader, reconciles, failures, withheld }
+        Self { registry, api_requests, host_requests, rotations, leader, reconciles, failures, withheld, expiries }
     }
 
     /// Prometheus's text format, version 0.0.4: every scraper reads it, and `promtool check metrics` nothing else.
@@ -115,6 +119,7 @@ impl Metrics {
             Outcome::RolledBack => "rolled_back",
             Outcome::Frozen => "frozen",
             Outcome::Lost => "lost",
+            Outcome::OtherLeaf => "other_leaf",
         };
         self.rotations.get_or_create(&vec![("outcome", word.to_owned())]).inc();
     }
@@ -125,6 +130,14 @@ impl Metrics {
 
     pub(crate) fn reconcile_failed(&self, reason: &'static str) {
         self.failures.get_or_create(&vec![("reason", reason.to_owned())]).inc();
+    }
+
+    pub(crate) fn issuer_not_after(&self, namespace: &str, secret: &str, not_after: Timestamp) {
+        self.expiries.seen(SecretUse::Issuer, namespace, secret, not_after);
+    }
+
+    pub(crate) fn client_certificate_not_after(&self, namespace: &str, secret: &str, not_after: Timestamp) {
+        self.expiries.seen(SecretUse::ClientCertificate, namespace, secret, not_after);
     }
 
     pub(crate) fn withheld(&self, what: &'static str) {
@@ -257,7 +270,7 @@ fn count(number: usize) -> f64 {
     f64::from(u32::try_from(number).unwrap_or(u32::MAX))
 }
 
-fn gauge(
+pub(crate) fn gauge(
     encoder: &mut DescriptorEncoder<'_>,
     name: &str,
     help: &str,
@@ -310,7 +323,7 @@ fn unread_labels(seen: &Unreadable) -> Labels {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "seconds since 1970 are exact in an f64 for 280 million years")]
-fn seconds(time: Timestamp) -> f64 {
+pub(crate) fn seconds(time: Timestamp) -> f64 {
     time.as_second() as f64
 }
 

@@ -176,11 +176,16 @@ impl Observer {
             self.agents.look(&resource).await
         };
         let rival = owner_among(&mac, contenders.all.iter());
+        // what is wrong with the Secrets was found above, and is said beside the decision
+        let mut references = self.agents.references(&resource).await;
+        references.issuer = references.issuer.filter(Result::is_ok);
+        references.password = references.password.filter(Result::is_ok);
         let decision = decide(&Inputs {
             resource: &resource,
             host: report.as_ref().map_or_else(Observed::Unseen, Observed::Seen),
             rival: rival.as_ref(),
             setback: None,
+            references: &references,
             policy: &Policy::default(),
             now,
         });
@@ -236,8 +241,14 @@ const fn is_misconfigured(decision: &Decision) -> bool {
     let Step::Blocked { by, .. } = decision.step else { return false };
     match by {
         BlockedBy::HostRefused
+        | BlockedBy::HostAnswerRefused
+        | BlockedBy::SpecInvalid
         | BlockedBy::WrongHost
         | BlockedBy::IssuerUnavailable
+        | BlockedBy::IssuerRefused
+        | BlockedBy::IssuerEnding
+        | BlockedBy::DriftRecurs
+        | BlockedBy::RotationStuck
         | BlockedBy::SecretUnavailable
         | BlockedBy::Conflict
         | BlockedBy::NotGranted => true,
@@ -319,7 +330,16 @@ mod tests {
         let mut decided = |power| {
             report.power.state = power;
             let host = Observed::Seen(&report);
-            decide(&Inputs { resource: &resource, host, rival: None, setback: None, policy: &policy, now })
+            let references = crate::decide::References::default();
+            decide(&Inputs {
+                resource: &resource,
+                host,
+                rival: None,
+                setback: None,
+                references: &references,
+                policy: &policy,
+                now,
+            })
         };
         let planned = |decision, exists, wrong| {
             Planned::Decided(Box::new(Decided {
@@ -352,6 +372,8 @@ mod tests {
         fleet/ups-01  (host ups-01.example.com)
           blocked by OnBattery; would look again in 30 s
           Ready=False OnBattery: no certificate yet: the host runs on battery
+          Reconciling=True OnBattery: the host runs on battery
+          Blocked=True OnBattery: the host runs on battery
         refused     document 3: no such product
         ");
     }

@@ -6,13 +6,16 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use kagiban_crds::host_api::AgentReport;
 use kagiban_crds::resource::{BlockedBy, ManagedAgentCertificate};
+use kagiban_crds::{Epoch, Generation};
 use kube::ResourceExt;
 use tokio_util::sync::CancellationToken;
 
 use crate::act::{ActError, AgentClient};
 use crate::cluster::written::{self, Difference};
 use crate::cluster::{Cluster, ClusterError, claim, object};
-use crate::decide::{Decision, Inputs, Observed, Obstacle, Policy, Resource, Rival, Step, Story, decide, owner};
+use crate::decide::{
+    Decision, Event, Inputs, Observed, Obstacle, Policy, References, Resource, Rival, Step, decide, owner, with_signed,
+};
 use crate::fleet::{Fleet, HostKey};
 use crate::leader::Leadership;
 use crate::ledger::Ledger;
@@ -53,9 +56,10 @@ pub async fn pass(seen: &ManagedAgentCertificate, context: &Context) -> Result<R
     for _ in 0..MAX_ROUNDS {
         let rival = rival(&mac, &context.fleet);
         context.ledger.asked(&object(&mac));
+        let references = context.agents.references(&object(&mac)).await;
         let report = look(context, &object(&mac), rival.as_ref()).await;
         heard = heard_of(&report);
-        let mut decision = judge(context, &mac, rival.as_ref(), &report);
+        let mut decision = judge(context, &mac, rival.as_ref(), &references, &report);
         if !changes(context, &decision, &mac) {
             return Ok(rest(context, &uid, decision.step, heard));
         }
@@ -67,7 +71,7 @@ pub async fn pass(seen: &ManagedAgentCertificate, context: &Context) -> Result<R
             };
             mac = read;
             context.ledger.asked(&object(&mac));
-            decision = judge(context, &mac, rival.as_ref(), &report);
+            decision = judge(context, &mac, rival.as_ref(), &references, &report);
             if !changes(context, &decision, &mac) {
                 return Ok(rest(context, &uid, decision.step, heard));
             }
@@ -93,8 +97,8 @@ pub async fn pass(seen: &ManagedAgentCertificate, context: &Context) -> Result<R
                 context.metrics.rotation_ended(outcome);
             }
         }
-        for story in &decision.stories {
-            tell(context, &mac, story).await;
+        for event in &decision.events {
+            tell(context, &mac, event).await;
         }
         if !decision.step.acts() {
             return Ok(rest(context, &uid, decision.step, heard));
@@ -104,7 +108,7 @@ pub async fn pass(seen: &ManagedAgentCertificate, context: &Context) -> Result<R
             context.ledger.forget(&uid);
             return Ok(Rest { after: context.policy.resync, urgent: false, heard });
         }
-        act(context, &mac, &uid, decision.step, report.as_ref().ok()).await;
+        act(context, &mac, &uid, decision.step, report.as_ref().ok()).await?;
         fresh = false;
     }
     Ok(Rest { after: BETWEEN_LONG_PASSES, urgent: true, heard })
@@ -138,6 +142,7 @@ fn judge(
     context: &Context,
     mac: &ManagedAgentCertificate,
     rival: Option<&Rival>,
+    references: &References,
     report: &Result<AgentReport, Obstacle>,
 ) -> Decision {
     let resource = object(mac);
@@ -147,6 +152,7 @@ fn judge(
         host: report.as_ref().map_or_else(Observed::Unseen, Observed::Seen),
         rival,
         setback: setback.as_ref(),
+        references,
         policy: &context.policy,
         now: Timestamp::now(),
     })
@@ -184,14 +190,14 @@ fn is_allowed(
 }
 
 /// Events that repeat are counted and told with the next one that may be told.
-async fn tell(context: &Context, mac: &ManagedAgentCertificate, story: &Story) {
+async fn tell(context: &Context, mac: &ManagedAgentCertificate, event: &Event) {
     let uid = mac.uid().unwrap_or_default();
-    match context.ledger.may_tell(&uid, story.reason, Instant::now()) {
+    match context.ledger.may_tell(&uid, event.reason, Instant::now()) {
         None => context.metrics.withheld("event"),
-        Some(0) => context.cluster.tell(mac, story).await,
+        Some(0) => context.cluster.tell(mac, event).await,
         Some(untold) => {
-            let message = format!("{} ({untold} more with this reason were not told)", story.message);
-            context.cluster.tell(mac, &Story { message, ..story.clone() }).await;
+            let message = format!("{} ({untold} more with this reason were not told)", event.message);
+            context.cluster.tell(mac, &Event { message, ..event.clone() }).await;
         }
     }
 }
@@ -201,16 +207,29 @@ fn may_act(context: &Context) -> bool {
 }
 
 /// A step that fails is remembered; the next round decides what becomes of it.
-async fn act(context: &Context, mac: &ManagedAgentCertificate, uid: &str, step: Step, report: Option<&AgentReport>) {
+///
+/// # Errors
+/// When the API server does not take what must be written before the step.
+async fn act(
+    context: &Context,
+    mac: &ManagedAgentCertificate,
+    uid: &str,
+    step: Step,
+    report: Option<&AgentReport>,
+) -> Result<(), ClusterError> {
     let resource = object(mac);
-    // asked for at the last moment, for each step anew
-    let Some(epoch) = context.leadership.epoch().filter(|_| may_act(context)) else { return };
-    let done: Result<Option<Story>, ActError> = match (step, report) {
-        (Step::Open { generation, .. }, _) => context.agents.open(&resource, generation, epoch).await.map(|()| None),
-        (Step::Deliver { generation }, Some(report)) => {
-            context.agents.deliver(&resource, generation, epoch, report, Timestamp::now()).await.map(Some)
+    let done: Result<Option<Event>, ActError> = match (step, report) {
+        (Step::Open { generation, .. }, _) => {
+            let Some(epoch) = epoch(context) else { return Ok(()) };
+            context.agents.open(&resource, generation, epoch).await.map(|()| None)
         }
-        (Step::Rollback { generation }, _) => context.agents.roll_back(&resource, generation, epoch).await.map(Some),
+        (Step::Deliver { generation }, Some(report)) => {
+            deliver(context, mac, &resource, generation, report).await?.map(|()| None)
+        }
+        (Step::Rollback { generation }, _) => {
+            let Some(epoch) = epoch(context) else { return Ok(()) };
+            context.agents.roll_back(&resource, generation, epoch).await.map(Some)
+        }
         (
             Step::Deliver { .. }
             | Step::EnsureFinalizer
@@ -220,13 +239,13 @@ async fn act(context: &Context, mac: &ManagedAgentCertificate, uid: &str, step: 
             | Step::Idle { .. }
             | Step::Gone,
             _,
-        ) => return,
+        ) => return Ok(()),
     };
     match done {
-        Ok(story) => {
+        Ok(event) => {
             context.ledger.acted(uid);
-            if let Some(story) = story {
-                tell(context, mac, &story).await;
+            if let Some(event) = event {
+                tell(context, mac, &event).await;
             }
         }
         Err(error) => {
@@ -250,6 +269,39 @@ async fn act(context: &Context, mac: &ManagedAgentCertificate, uid: &str, step: 
             context.ledger.acted_in_vain(uid, &obstacle, Timestamp::now());
         }
     }
+    Ok(())
+}
+
+/// Signs, writes down what was signed, and pushes it: a host that has the chain can never hold a leaf that is not on record.
+async fn deliver(
+    context: &Context,
+    mac: &ManagedAgentCertificate,
+    resource: &Resource,
+    generation: Generation,
+    report: &AgentReport,
+) -> Result<Result<(), ActError>, ClusterError> {
+    let issued = match context.agents.sign(resource, report, Timestamp::now()).await {
+        Ok(issued) => issued,
+        Err(obstacle) => return Ok(Err(obstacle.into())),
+    };
+    let on_record = resource.status.rotation.iter().flat_map(|rotation| &rotation.signed);
+    if !on_record.into_iter().any(|signed| signed.sha256 == issued.leaf.sha256) {
+        let Some(status) = with_signed(&resource.status, issued.leaf.clone()) else {
+            let message =
+                "too many certificates were signed for this rotation already; it is called off and begun anew";
+            return Ok(Err(Obstacle::new(BlockedBy::HostBusy, message).into()));
+        };
+        context.cluster.write_status(mac, &status).await?;
+    }
+    match epoch(context) {
+        Some(epoch) => Ok(context.agents.deliver(resource, generation, epoch, issued).await),
+        None => Ok(Ok(())),
+    }
+}
+
+/// Asked for at the last moment, for each step anew.
+fn epoch(context: &Context) -> Option<Epoch> {
+    context.leadership.epoch().filter(|_| may_act(context))
 }
 
 /// When to look again. Never later than the resync, so that a clock that jumps or a host that sleeps is noticed.

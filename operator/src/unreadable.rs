@@ -6,7 +6,7 @@ use kagiban_crds::resource::FINALIZER;
 use serde_json::{Value, json};
 
 use crate::cluster::{ClusterError, Unreadable};
-use crate::decide::{ConditionType, Reason, Story};
+use crate::decide::{ConditionType, Event, Reason};
 use crate::reconcile::Context;
 
 /// The longest explanation in a condition.
@@ -27,7 +27,7 @@ pub(crate) async fn pass(seen: &Unreadable, context: &Context) -> Result<(), Clu
     if deleted {
         let message = "this version cannot read the resource: it is released without asking the host, which ends by \
                        itself whatever it was doing";
-        context.cluster.tell_unread(seen, &Story::warning(Reason::Released, message)).await;
+        context.cluster.tell_unread(seen, &Event::warning(Reason::Released, message)).await;
         context.cluster.release_unread(&seen.metadata).await?;
         return Ok(());
     }
@@ -38,7 +38,7 @@ pub(crate) async fn pass(seen: &Unreadable, context: &Context) -> Result<(), Clu
     }
     context.cluster.write_conditions(&seen.metadata, &conditions).await?;
     let message = format!("{}; nothing is done about it until that is mended", explained(seen));
-    context.cluster.tell_unread(seen, &Story::warning(Reason::Unreadable, message)).await;
+    context.cluster.tell_unread(seen, &Event::warning(Reason::Unreadable, message)).await;
     Ok(())
 }
 

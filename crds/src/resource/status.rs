@@ -11,6 +11,8 @@ use crate::host_api::RotationState;
 
 /// Past rotations kept in the status.
 pub const HISTORY_LIMIT: usize = 5;
+/// Certificates signed within one rotation. One is enough unless the operator restarts while a host waits for its chain.
+pub const SIGNED_LIMIT: usize = 4;
 
 /// Seen by the operator. Its size does not depend on the fleet's.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
@@ -18,7 +20,7 @@ pub const HISTORY_LIMIT: usize = 5;
 pub struct ManagedAgentCertificateStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// Ready, Issued, Deployed, Verified, Reconciling, Stalled.
+    /// Always: Ready, Issued, Deployed, Verified, Serving. Only while they are true: Reconciling, Stalled, Blocked, IssuerEnding.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
@@ -34,7 +36,8 @@ pub struct ManagedAgentCertificateStatus {
     /// What keeps a rotation that is due from starting.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub blocked_by: Option<BlockedBy>,
-    /// The value of the rotate annotation that was last acted on.
+    /// The value of the rotate annotation that was last answered by a verified leaf. A rotation asked for with another
+    /// value is owed until then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub handled_rotate: Option<String>,
     /// The newest first, five at most.
@@ -56,6 +59,27 @@ pub struct LeafStatus {
     pub not_after: Timestamp,
     /// What of the spec this leaf was asked for with; another value in the spec means another leaf.
     pub request_digest: String,
+    /// SHA-256 over the subject and public key of the CA that signed it. Another CA under the issuer's name means another leaf.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issuer_sha256: Option<String>,
+    /// The version of the Secret whose password the keystore was written with. Another one means another rotation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password_version: Option<String>,
+}
+
+/// A certificate that was signed for a rotation. It is written here before it is sent to the host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SignedLeaf {
+    #[schemars(with = "String")]
+    pub sha256: LeafSha256,
+    pub serial: String,
+    pub issuer: String,
+    #[schemars(with = "String", extend("format" = "date-time"))]
+    pub not_before: Timestamp,
+    #[schemars(with = "String", extend("format" = "date-time"))]
+    pub not_after: Timestamp,
+    pub issuer_sha256: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -70,11 +94,21 @@ pub struct RotationStatus {
     pub state: RotationState,
     #[schemars(with = "String", extend("format" = "date-time"))]
     pub started_at: Timestamp,
-    /// Rotations started since a leaf last stayed in place long enough to be called settled.
+    /// Rotations in a row that failed, or that did not cure what they were started for; this one is counted.
     #[schemars(with = "i64", range(min = 0, max = 4_294_967_295_u32))]
     pub attempts: u32,
     /// What of the spec it was started with.
     pub request_digest: String,
+    /// The value of the rotate annotation that it answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotate: Option<String>,
+    /// The version of the Secret whose password it was started with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password_version: Option<String>,
+    /// What was signed for it, the newest first. A leaf that is none of these is never called verified.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 4))]
+    pub signed: Vec<SignedLeaf>,
 }
 
 /// Why a rotation was started.
@@ -86,6 +120,10 @@ pub enum Trigger {
     Requested,
     /// Names, key, issuer or keystore differ from what the leaf was asked for with.
     SpecChanged,
+    /// Another CA stands under the issuer's name.
+    IssuerChanged,
+    /// The Secret with the keystore's password was written anew.
+    PasswordChanged,
     /// Somebody else replaced the leaf in the keystore.
     StoredDrift,
     /// The live endpoint serves another leaf than the keystore holds.
@@ -104,6 +142,10 @@ pub enum BlockedBy {
     HostBusy,
     /// The host refuses for a reason that waiting does not cure.
     HostRefused,
+    /// The operator refuses what the host sent, such as its CSR.
+    HostAnswerRefused,
+    /// The spec names something that cannot be, such as an address that is none.
+    SpecInvalid,
     /// Another host, agent or product answers at that address.
     WrongHost,
     /// The host says that the last rotation froze; a person must look.
@@ -117,6 +159,10 @@ pub enum BlockedBy {
     ClockSkew,
     /// The issuer is missing, or cannot sign.
     IssuerUnavailable,
+    /// The issuer may not sign what the spec asks for, by its name constraints.
+    IssuerRefused,
+    /// The issuer's own end leaves a renewal nothing to gain.
+    IssuerEnding,
     /// A Secret that the resource names is missing or is not what it should be.
     SecretUnavailable,
     /// Another resource owns this agent of this host.
@@ -125,6 +171,10 @@ pub enum BlockedBy {
     NotGranted,
     /// The last attempt failed; the next one waits.
     BackingOff,
+    /// Another leaf came back after each rotation that replaced it.
+    DriftRecurs,
+    /// The host has worked on a rotation for far longer than any takes.
+    RotationStuck,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -141,6 +191,10 @@ pub struct HistoryEntry {
     /// With every outcome but `Committed`: the host's stable reason.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// The serials of what was signed for it, whether it was deployed or not: what to revoke when in doubt.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 4))]
+    pub serials: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -150,4 +204,6 @@ pub enum Outcome {
     Frozen,
     /// The host does not know how it ended, or it was superseded before the host heard of it.
     Lost,
+    /// The host calls it committed, with a leaf that was not signed for it.
+    OtherLeaf,
 }

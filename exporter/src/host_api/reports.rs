@@ -9,6 +9,7 @@ use kagiban_crds::host_api::{
     AgentReport, HostReport, PowerReport, PowerState, Refusal, ScheduledShutdown, ShutdownReport, ShutdownState,
     Sighting,
 };
+use kagiban_keystore::Certificate;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
@@ -39,6 +40,8 @@ struct Seen {
     at: Instant,
     stored: Sighting,
     served: Sighting,
+    /// The served leaf, as PEM.
+    certificate: Option<String>,
 }
 
 impl Watched {
@@ -50,7 +53,7 @@ impl Watched {
     /// A refusal while it is not known how the agent stands.
     pub(super) async fn report(&self, host: &Host) -> Result<AgentReport, Refusal> {
         self.worker.snapshot()?;
-        let Seen { stored, served, .. } = self.see().await;
+        let Seen { stored, served, certificate, .. } = self.see().await;
         let agent = &self.worker.agent;
         let record = self.worker.snapshot()?.record;
         Ok(AgentReport {
@@ -63,6 +66,7 @@ impl Watched {
             power: power(host).await,
             stored,
             served,
+            certificate,
             rotation: record.rotation.as_ref().map(rotation::Rotation::report),
         })
     }
@@ -77,10 +81,18 @@ impl Watched {
         let stored = self.reads.join(Work::Reports, (), Instant::now() + READ_WITHIN, move || stored(&agent));
         let (stored, served) = futures::join!(stored, rotation::look(&endpoint));
         let stored = stored.unwrap_or_else(|blocked| not_read(&blocked));
-        let now = Seen { at: Instant::now(), stored, served: rotation::sighting(served) };
+        let certificate = served.as_ref().ok().map(pem);
+        let now = Seen { at: Instant::now(), stored, served: rotation::sighting(served), certificate };
         *seen = Some(now.clone());
         now
     }
+}
+
+fn pem(certificate: &Certificate) -> String {
+    use base64::Engine;
+    let body = base64::engine::general_purpose::STANDARD.encode(certificate.der());
+    let lines: Vec<_> = body.as_bytes().chunks(64).map(String::from_utf8_lossy).collect();
+    format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", lines.join("\n"))
 }
 
 fn stored(agent: &Agent) -> Sighting {

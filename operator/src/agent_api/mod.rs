@@ -67,7 +67,7 @@ impl AgentError {
             Self::Connect(_) | Self::Tls(_) | Self::Timeout | Self::Malformed(_) | Self::TooLarge => {
                 BlockedBy::HostUnreachable
             }
-            Self::Address(_) => BlockedBy::HostRefused,
+            Self::Address(_) => BlockedBy::SpecInvalid,
             Self::NotAllowed { .. } => BlockedBy::NotGranted,
             Self::Refused(refusal) => blocked_by(refusal.reason),
         };

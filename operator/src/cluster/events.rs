@@ -8,7 +8,7 @@ use kube::api::{Api, PostParams};
 use kube::{Resource, ResourceExt};
 
 use super::{Cluster, MANAGER, Unreadable, Watched};
-use crate::decide::{Story, Tone};
+use crate::decide::{self, EventKind};
 
 /// The API server refuses a longer note; it counts bytes.
 const LONGEST_NOTE: usize = 1000;
@@ -16,25 +16,25 @@ const LONGEST_NOTE: usize = 1000;
 const LONGEST_NAME: usize = 200;
 
 impl Cluster {
-    /// Tells a story. One that cannot be told is logged and given up: no rotation waits for it.
-    pub(crate) async fn tell(&self, mac: &ManagedAgentCertificate, story: &Story) {
-        self.tell_of(mac, &mac.spec.host, story).await;
+    /// Writes an event. One that cannot be written is logged and given up: no rotation waits for it.
+    pub(crate) async fn tell(&self, mac: &ManagedAgentCertificate, told: &decide::Event) {
+        self.tell_of(mac, &mac.spec.host, told).await;
     }
 
     /// The same, of an object that cannot be read.
-    pub(crate) async fn tell_unread(&self, seen: &Unreadable, story: &Story) {
-        self.tell_of(&Watched(Err(Box::new(seen.clone()))), seen.host(), story).await;
+    pub(crate) async fn tell_unread(&self, seen: &Unreadable, told: &decide::Event) {
+        self.tell_of(&Watched(Err(Box::new(seen.clone()))), seen.host(), told).await;
     }
 
-    async fn tell_of<K>(&self, object: &K, host: &str, story: &Story)
+    async fn tell_of<K>(&self, object: &K, host: &str, told: &decide::Event)
     where
         K: Resource<DynamicType = ()>,
     {
         let name = object.name_any();
-        let (namespace, reason) = (object.namespace(), story.reason.as_str());
-        match story.tone {
-            Tone::Normal => tracing::info!(namespace, name, host, reason, "{}", story.message),
-            Tone::Warning => tracing::warn!(namespace, name, host, reason, "{}", story.message),
+        let (namespace, reason) = (object.namespace(), told.reason.as_str());
+        match told.kind {
+            EventKind::Normal => tracing::info!(namespace, name, host, reason, "{}", told.message),
+            EventKind::Warning => tracing::warn!(namespace, name, host, reason, "{}", told.message),
         }
         let now = Timestamp::now();
         let stem: String = name.chars().take(LONGEST_NAME).collect();
@@ -46,15 +46,15 @@ impl Cluster {
             },
             action: Some("Rotate".to_owned()),
             event_time: Some(MicroTime(now)),
-            note: Some(shortened(&story.message).to_owned()),
-            reason: Some(story.reason.as_str().to_owned()),
+            note: Some(shortened(&told.message).to_owned()),
+            reason: Some(told.reason.as_str().to_owned()),
             regarding: Some(object.object_ref(&())),
             reporting_controller: Some(format!("kagiban.dev/{MANAGER}")),
             reporting_instance: Some(self.identity.chars().take(128).collect()),
             type_: Some(
-                match story.tone {
-                    Tone::Normal => "Normal",
-                    Tone::Warning => "Warning",
+                match told.kind {
+                    EventKind::Normal => "Normal",
+                    EventKind::Warning => "Warning",
                 }
                 .to_owned(),
             ),
@@ -62,7 +62,7 @@ impl Cluster {
         };
         let api: Api<Event> = Api::namespaced(self.client.clone(), &object.namespace().unwrap_or_default());
         if let Err(error) = self.call("create", "events", api.create(&PostParams::default(), &event)).await {
-            tracing::warn!(%error, reason = story.reason.as_str(), "an event could not be written");
+            tracing::warn!(%error, reason = told.reason.as_str(), "an event could not be written");
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kagiban_crds::resource::{ALLOWED_CLIENTS_ANNOTATION, ALLOWED_HOSTS_ANNOTATION, PURPOSE_LABEL};
 use kagiban_crds::{SecretName, WordError};
 use kube::api::Api;
@@ -10,7 +11,7 @@ use secrecy::SecretString;
 use zeroize::Zeroizing;
 
 use super::{Cluster, ClusterError};
-use crate::grant::Claims;
+use crate::grant::{Claims, Purpose};
 
 /// A Secret's values, wiped when dropped. What the HTTP stack held of them on the way is out of our hands.
 #[derive(Clone, Default)]
@@ -56,6 +57,17 @@ impl Cluster {
         };
         self.secrets.get((namespace.to_owned(), name.to_string()), read).await
     }
+
+    /// A word that changes when the Secret's values do, of a Secret that says it holds a keystore's password. Only its
+    /// metadata is read.
+    pub(crate) async fn password_version(&self, namespace: &str, name: &str) -> Result<Option<String>, ClusterError> {
+        let name = named(name)?;
+        let api: Api<Secret> = Api::namespaced(self.client.clone(), namespace);
+        let secret = self.read("secrets", || api.get_metadata(name.as_str())).await?;
+        let purpose = secret.metadata.labels.as_ref().and_then(|labels| labels.get(PURPOSE_LABEL));
+        let is_password = purpose.is_some_and(|purpose| purpose == Purpose::KeystorePassword.word());
+        Ok(is_password.then(|| version(&secret.metadata)))
+    }
 }
 
 /// A name goes into the path of a request: one that is none could lead to another namespace.
@@ -72,5 +84,68 @@ fn claims(name: &SecretName, secret: &Secret) -> Claims {
         purpose: secret.metadata.labels.as_ref().and_then(|labels| labels.get(PURPOSE_LABEL).cloned()),
         allowed_hosts: annotation(ALLOWED_HOSTS_ANNOTATION),
         allowed_clients: annotation(ALLOWED_CLIENTS_ANNOTATION),
+    }
+}
+
+/// When the values were last written, by the API server's own record of who wrote which field: another label is no other
+/// password. Without that record, the resource version of this object.
+fn version(metadata: &ObjectMeta) -> String {
+    let written_values = |entry: &&k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry| {
+        entry.fields_v1.as_ref().is_some_and(|fields| fields.0.get("f:data").is_some())
+    };
+    let entries = metadata.managed_fields.iter().flatten();
+    entries.filter(written_values).filter_map(|entry| entry.time.as_ref()).map(|time| time.0).max().map_or_else(
+        || {
+            let (uid, version) = (metadata.uid.as_deref(), metadata.resource_version.as_deref());
+            format!("{}/{}", uid.unwrap_or_default(), version.unwrap_or_default())
+        },
+        |written| written.to_string(),
+    )
+}
+
+/// Why a Secret could not be read, and what to do.
+pub(crate) fn unread_secret(secret: &str, namespace: &str, error: &ClusterError) -> String {
+    match error {
+        ClusterError::NotFound { .. } => format!("there is no Secret {secret} in namespace {namespace}: create it"),
+        ClusterError::Forbidden { .. } => format!(
+            "Secret {secret} may not be read: bind the ClusterRole kagiban-operator-secrets in namespace {namespace}"
+        ),
+        ClusterError::Timeout { .. }
+        | ClusterError::Conflict { .. }
+        | ClusterError::Status { .. }
+        | ClusterError::Transport { .. }
+        | ClusterError::Unreadable { .. } => format!("Secret {secret} cannot be read: {error}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn metadata(value: serde_json::Value) -> ObjectMeta {
+        serde_json::from_value(value).expect("metadata")
+    }
+
+    #[test]
+    fn another_label_is_no_other_version_and_other_values_are() {
+        let written = |values_at: &str, label_at: &str| {
+            version(&metadata(json!({
+                "uid": "u", "resourceVersion": label_at,
+                "managedFields": [
+                    {"manager": "eso", "operation": "Apply", "time": values_at, "fieldsV1": {"f:data": {"f:password": {}}}},
+                    {"manager": "kubectl-label", "operation": "Update", "time": label_at, "fieldsV1": {"f:metadata": {}}},
+                ],
+            })))
+        };
+        let first = written("2026-03-01T12:00:00Z", "2026-03-01T12:00:00Z");
+        assert_eq!(written("2026-03-01T12:00:00Z", "2026-04-01T12:00:00Z"), first);
+        assert_ne!(written("2026-04-01T12:00:00Z", "2026-04-01T12:00:00Z"), first);
+    }
+
+    #[test]
+    fn without_a_record_of_its_fields_the_object_itself_is_the_version() {
+        assert_eq!(version(&metadata(json!({"uid": "u", "resourceVersion": "7"}))), "u/7");
     }
 }

@@ -5,9 +5,8 @@ use kagiban_crds::Generation;
 use kagiban_crds::host_api::{AgentReport, RotationReport, RotationState};
 use kagiban_crds::resource::{LeafStatus, ManagedAgentCertificateStatus, RotationStatus, Trigger};
 
-use super::due;
 use super::inputs::{Inputs, Obstacle};
-use super::{Step, request_digest, settle};
+use super::{Step, due, request_digest, settle};
 
 /// Generations are stored by the API server as signed numbers.
 const LAST_GENERATION: u64 = i64::MAX.unsigned_abs();
@@ -67,10 +66,20 @@ impl<'a> Case<'a> {
         (highest < LAST_GENERATION).then(|| Generation(highest).next())
     }
 
-    /// Whether the rotate annotation has a value that was not acted on yet.
+    /// Whether the rotate annotation has a value that no rotation was opened for yet.
     pub(super) fn is_asked_anew(&self) -> bool {
-        let rotate = self.inputs.resource.rotate.as_deref();
-        rotate.is_some() && rotate != self.settled.handled_rotate.as_deref()
+        let answered = self.settled.rotation.as_ref().and_then(|rotation| rotation.rotate.as_deref());
+        self.owed_rotate().is_some_and(|owed| Some(owed) != answered)
+    }
+
+    /// The value of the rotate annotation that no verified leaf has answered yet.
+    pub(super) fn owed_rotate(&self) -> Option<&'a str> {
+        due::owed_rotate(&self.inputs, &self.settled)
+    }
+
+    /// How the leaf in force differs from what the spec asks for as it is written now.
+    pub(super) fn not_in_force(&self) -> Option<Trigger> {
+        self.leaf().and_then(|leaf| due::not_in_force(&self.inputs, leaf, &self.digest))
     }
 
     pub(super) fn now(&self) -> Timestamp {

@@ -1,16 +1,19 @@
-//! The conditions, by kstatus' rules: Ready is about the certificate in force, Reconciling and Stalled about the work.
+//! The conditions, by kstatus' rules: Ready is about the spec as it is written now, Reconciling and Stalled about the work.
+//!
+//! Reconciling, Stalled, Blocked and IssuerEnding say that something is not as it should be; they are left out when it is.
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kagiban_crds::LeafSha256;
 use kagiban_crds::host_api::{RotationState, Sighting};
-use kagiban_crds::resource::{ManagedAgentCertificateStatus, NearExpiry};
+use kagiban_crds::resource::{BlockedBy, ManagedAgentCertificateStatus, NearExpiry};
 
 use super::case::{Case, Verdict};
-use super::reason::needs_a_person;
-use super::renewal::near_expiry;
+use super::events::why_blocked;
+use super::reason::{needs_a_person, trigger_words};
+use super::renewal::{Gain, near_expiry};
 use super::settle::{bounded, whole_seconds};
-use super::{ConditionType, Observed, Reason, Step};
+use super::{ConditionType, Observed, Reason, Step, pace};
 
 /// The longest message of a condition; the API server takes 32768.
 const LONGEST_MESSAGE: usize = 1024;
@@ -28,19 +31,27 @@ const FALSE: &str = "False";
 const UNKNOWN: &str = "Unknown";
 
 pub(super) fn conditions(case: &Case<'_>, verdict: &Verdict, status: &ManagedAgentCertificateStatus) -> Vec<Condition> {
-    let deployed = deployed(case, verdict);
-    let verified = verified(case, verdict);
-    let ready = ready(case, verdict, &deployed, &verified);
-    let claims = [ready, issued(case), deployed, verified, reconciling(case, verdict, status), stalled(case, verdict)];
     // During a rotation of ours the host holds one leaf and serves another for a while: what was known before stands.
     let keep = if in_rotation(case, verdict) { case.settled.conditions.as_slice() } else { &[] };
-    claims.into_iter().map(|claim| dated(case, kept(claim, keep))).collect()
+    let deployed = kept(deployed(case, verdict), keep);
+    let verified = kept(verified(case, verdict), keep);
+    let ready = Written::from(ready(case, verdict)).or_by(&[&deployed, &verified]);
+    let serving = Written::from(serving(case)).or_by(&[&verified]);
+    let stalled = stalled(case, verdict);
+    // kstatus reads the first of the two that it finds, so only one may be there
+    let reconciling = if stalled.is_none() { reconciling(case, verdict, status, &ready) } else { None };
+    let mut written = vec![ready, issued(case).into(), deployed, verified, serving];
+    written.extend([reconciling, stalled, blocked(case, verdict)].into_iter().flatten().map(Written::from));
+    written.extend(issuer_ending(case));
+    written.into_iter().map(|written| dated(case, written)).collect()
 }
 
-fn ready(case: &Case<'_>, verdict: &Verdict, deployed: &Claim, verified: &Claim) -> Claim {
+/// As if the leaf in force were stored and served.
+fn ready(case: &Case<'_>, verdict: &Verdict) -> Claim {
     let claim = |status, reason, message: String| Claim { kind: ConditionType::Ready, status, reason, message };
+    let obstacle = verdict.obstacle.as_ref();
     let Some(leaf) = case.leaf() else {
-        return match &verdict.obstacle {
+        return match obstacle {
             Some(obstacle) => {
                 claim(FALSE, Reason::Blocked(obstacle.by), format!("no certificate yet: {}", obstacle.message))
             }
@@ -50,9 +61,36 @@ fn ready(case: &Case<'_>, verdict: &Verdict, deployed: &Claim, verified: &Claim)
     if case.now() >= leaf.not_after {
         return claim(FALSE, Reason::Expired, format!("the certificate expired at {}", leaf.not_after));
     }
-    match [deployed, verified].into_iter().find(|fact| fact.status != TRUE) {
-        Some(fact) => claim(fact.status, fact.reason, fact.message.clone()),
-        None => claim(TRUE, Reason::Verified, format!("served and valid until {}", leaf.not_after)),
+    if let Some(obstacle) = obstacle.filter(|obstacle| is_of_the_spec(obstacle.by)) {
+        return claim(FALSE, Reason::Blocked(obstacle.by), obstacle.message.clone());
+    }
+    if let Some(trigger) = case.not_in_force() {
+        let words = trigger_words(trigger);
+        return match obstacle {
+            Some(obstacle) => claim(FALSE, Reason::Blocked(obstacle.by), format!("{words}: {}", obstacle.message)),
+            None => claim(FALSE, Reason::Rotating(trigger), words.into()),
+        };
+    }
+    claim(TRUE, Reason::Verified, format!("served and valid until {}", leaf.not_after))
+}
+
+/// Whether what the resource itself says is wrong: then nothing that is served is what it asks for.
+const fn is_of_the_spec(by: BlockedBy) -> bool {
+    matches!(by, BlockedBy::SpecInvalid | BlockedBy::WrongHost | BlockedBy::Conflict)
+}
+
+/// As if the leaf in force were served.
+fn serving(case: &Case<'_>) -> Claim {
+    let claim = |status, reason, message: String| Claim { kind: ConditionType::Serving, status, reason, message };
+    match case.leaf() {
+        None => claim(FALSE, Reason::NotIssued, "no certificate yet".into()),
+        Some(leaf) if case.now() >= leaf.not_after => {
+            claim(FALSE, Reason::Expired, format!("the certificate expired at {}", leaf.not_after))
+        }
+        Some(leaf) => {
+            let message = format!("{} is served and valid until {}", short(leaf.sha256), leaf.not_after);
+            claim(TRUE, Reason::Serving, message)
+        }
     }
 }
 
@@ -121,48 +159,64 @@ fn verdict_or(verdict: &Verdict, drift: Reason) -> Reason {
     }
 }
 
-fn reconciling(case: &Case<'_>, verdict: &Verdict, status: &ManagedAgentCertificateStatus) -> Claim {
-    let claim = |status, reason, message| Claim { kind: ConditionType::Reconciling, status, reason, message };
-    let rotation = status.rotation.as_ref().filter(|rotation| !rotation.state.is_decided());
-    match (rotation, &verdict.obstacle) {
-        (Some(rotation), obstacle) => {
-            let held_up = obstacle.as_ref().map(|o| format!("; held up: {}", o.message)).unwrap_or_default();
-            claim(
-                TRUE,
-                Reason::Rotating(rotation.trigger),
-                format!("rotation {} is on its way{held_up}", rotation.generation),
-            )
-        }
-        (None, Some(obstacle)) => claim(FALSE, Reason::Blocked(obstacle.by), obstacle.message.clone()),
-        (None, None) => match case.host_rotation() {
-            Some(rotation) => {
-                claim(FALSE, Reason::Settled, format!("the host works on rotation {} of another", rotation.generation))
-            }
-            None => claim(FALSE, Reason::Settled, "nothing is on its way".into()),
-        },
+fn reconciling(
+    case: &Case<'_>,
+    verdict: &Verdict,
+    status: &ManagedAgentCertificateStatus,
+    ready: &Written,
+) -> Option<Claim> {
+    let claim = |reason, message| Some(Claim { kind: ConditionType::Reconciling, status: TRUE, reason, message });
+    let obstacle = verdict.obstacle.as_ref();
+    if let Some(rotation) = status.rotation.as_ref().filter(|rotation| !rotation.state.is_decided()) {
+        let held_up = obstacle.map(|o| format!("; held up: {}", o.message)).unwrap_or_default();
+        let message = format!("rotation {} is on its way{held_up}", rotation.generation);
+        return claim(Reason::Rotating(rotation.trigger), message);
     }
+    // what waits for something that passes by itself is on its way too; what a person has paused is not
+    let obstacle = obstacle.filter(|obstacle| obstacle.by != BlockedBy::Paused && ready.status != TRUE)?;
+    case.due?;
+    claim(Reason::Blocked(obstacle.by), obstacle.message.clone())
 }
 
-fn stalled(case: &Case<'_>, verdict: &Verdict) -> Claim {
-    let claim = |status, reason, message| Claim { kind: ConditionType::Stalled, status, reason, message };
-    let Some(obstacle) = &verdict.obstacle else {
-        return claim(FALSE, Reason::NotStalled, "nothing needs a person".into());
-    };
+fn stalled(case: &Case<'_>, verdict: &Verdict) -> Option<Claim> {
+    let claim = |reason, message| Some(Claim { kind: ConditionType::Stalled, status: TRUE, reason, message });
+    let obstacle = verdict.obstacle.as_ref()?;
     if needs_a_person(obstacle.by) {
-        return claim(TRUE, Reason::Blocked(obstacle.by), obstacle.message.clone());
+        return claim(Reason::Blocked(obstacle.by), obstacle.message.clone());
     }
-    match is_near_expiry(case) {
-        Some(expiry) => claim(
-            TRUE,
-            Reason::NearExpiry,
-            format!(
-                "the certificate expires at {expiry} and its rotation is blocked: {}; clear that, or set \
-                 spec.rotation.nearExpiry to Wait to accept the expiry",
-                obstacle.message
-            ),
+    let expiry = is_near_expiry(case)?;
+    claim(
+        Reason::NearExpiry,
+        format!(
+            "the certificate expires at {expiry} and its rotation is blocked: {}; clear that, or set \
+             spec.rotation.nearExpiry to Wait to accept the expiry",
+            obstacle.message
         ),
-        None => claim(FALSE, Reason::NotStalled, "nothing needs a person".into()),
-    }
+    )
+}
+
+fn blocked(case: &Case<'_>, verdict: &Verdict) -> Option<Claim> {
+    let obstacle = verdict.obstacle.as_ref()?;
+    let (reason, message) = (Reason::Blocked(obstacle.by), why_blocked(case, obstacle));
+    Some(Claim { kind: ConditionType::Blocked, status: TRUE, reason, message })
+}
+
+/// The next renewal will gain nothing, unless the CA is replaced before. While the issuer cannot be read, what was known stands.
+fn issuer_ending(case: &Case<'_>) -> Option<Written> {
+    let Some(issuer) = case.inputs.references.issuer() else {
+        let known = case.inputs.resource.status.conditions.iter();
+        return known.filter(|c| c.type_ == ConditionType::IssuerEnding.as_str()).map(Written::from).next();
+    };
+    let renewal = case.settled.renewal_time.map_or(case.now(), |renewal| renewal.max(case.now()));
+    let gain = pace::gain_at(case, renewal);
+    let end = matches!(gain, Some(Gain::IssuerEnds(_))).then_some(issuer.not_after)?;
+    let message = format!(
+        "the issuer ends at {end}, and no certificate can outlive it: put a CA that lives longer into the Secret {} before {}",
+        case.inputs.resource.spec.issuer_ref.name,
+        case.leaf().map_or(end, |leaf| leaf.not_after)
+    );
+    let (kind, reason) = (ConditionType::IssuerEnding, Reason::IssuerEnding);
+    Some(Written::from(Claim { kind, status: TRUE, reason, message }))
 }
 
 /// When the leaf expires, if that is near and the resource asks for a person then.
@@ -183,11 +237,7 @@ fn in_rotation(case: &Case<'_>, verdict: &Verdict) -> bool {
 
 fn kept(claim: Claim, keep: &[Condition]) -> Written {
     let before = keep.iter().find(|condition| condition.type_ == claim.kind.as_str());
-    match (claim.kind, before) {
-        (ConditionType::Deployed | ConditionType::Verified, Some(before)) => Written::from(before),
-        (ConditionType::Ready, Some(before)) if claim.reason != Reason::Expired => Written::from(before),
-        _ => Written::from(claim),
-    }
+    before.map_or_else(|| Written::from(claim), Written::from)
 }
 
 struct Written {
@@ -195,6 +245,22 @@ struct Written {
     status: String,
     reason: String,
     message: String,
+}
+
+impl Written {
+    /// Itself where it is not true; else the first of the facts that is not true.
+    fn or_by(self, facts: &[&Self]) -> Self {
+        let fact = facts.iter().find(|fact| fact.status != TRUE).filter(|_| self.status == TRUE);
+        match fact {
+            Some(fact) => Self {
+                kind: self.kind,
+                status: fact.status.clone(),
+                reason: fact.reason.clone(),
+                message: fact.message.clone(),
+            },
+            None => self,
+        }
+    }
 }
 
 impl From<Claim> for Written {

@@ -21,7 +21,9 @@ pub(super) fn deleting(case: &Case<'_>) -> Option<Verdict> {
         return Some(Verdict::clear(Step::ReleaseFinalizer));
     }
     Some(match case.inputs.host {
-        Observed::Seen(report) if is_wrong_host(case, report) => Verdict::clear(Step::ReleaseFinalizer),
+        Observed::Seen(report) if is_wrong_host(&case.inputs.resource.spec, report) => {
+            Verdict::clear(Step::ReleaseFinalizer)
+        }
         Observed::Seen(_) => call_off(case),
         Observed::Unseen(_) if case.open_rotation().is_none() => Verdict::clear(Step::ReleaseFinalizer),
         Observed::Unseen(obstacle) => {

@@ -9,18 +9,29 @@ use super::Inputs;
 /// The first trigger that applies. A person's wish stands before what was found.
 pub(super) fn due(inputs: &Inputs<'_>, settled: &ManagedAgentCertificateStatus, digest: &str) -> Option<Trigger> {
     let Some(leaf) = settled.leaf.as_ref() else { return Some(Trigger::FirstIssue) };
-    let rotate = inputs.resource.rotate.as_deref();
-    if rotate.is_some() && rotate != settled.handled_rotate.as_deref() {
-        Some(Trigger::Requested)
-    } else if leaf.request_digest != digest {
-        Some(Trigger::SpecChanged)
-    } else if let Some(drift) = inputs.host.report().and_then(|report| drift(leaf, report)) {
-        Some(drift)
-    } else if settled.renewal_time.is_some_and(|renewal| inputs.now >= renewal) {
-        Some(Trigger::Renewal)
-    } else {
-        None
+    owed_rotate(inputs, settled)
+        .map(|_| Trigger::Requested)
+        .or_else(|| not_in_force(inputs, leaf, digest))
+        .or_else(|| inputs.host.report().and_then(|report| drift(leaf, report)))
+        .or_else(|| settled.renewal_time.is_some_and(|renewal| inputs.now >= renewal).then_some(Trigger::Renewal))
+}
+
+/// The value of the rotate annotation that no verified leaf has answered yet.
+pub(super) fn owed_rotate<'a>(inputs: &Inputs<'a>, settled: &ManagedAgentCertificateStatus) -> Option<&'a str> {
+    inputs.resource.rotate.as_deref().filter(|rotate| Some(*rotate) != settled.handled_rotate.as_deref())
+}
+
+/// How the leaf differs from what the spec asks for. What is not known, of the leaf or now, is no difference.
+pub(super) fn not_in_force(inputs: &Inputs<'_>, leaf: &LeafStatus, digest: &str) -> Option<Trigger> {
+    let differ = |then: Option<&str>, now: Option<&str>| then.zip(now).is_some_and(|(then, now)| then != now);
+    if leaf.request_digest != digest {
+        return Some(Trigger::SpecChanged);
     }
+    let issuer = inputs.references.issuer().map(|issuer| issuer.sha256.as_str());
+    if differ(leaf.issuer_sha256.as_deref(), issuer) {
+        return Some(Trigger::IssuerChanged);
+    }
+    differ(leaf.password_version.as_deref(), inputs.references.password_version()).then_some(Trigger::PasswordChanged)
 }
 
 /// A leaf that could not be seen is not drift: a stopped agent is not cured by another certificate.

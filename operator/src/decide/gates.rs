@@ -4,33 +4,29 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use kagiban_crds::host_api::{PowerState, RotationState};
-use kagiban_crds::resource::{BlockedBy, Outcome, Trigger};
+use kagiban_crds::resource::BlockedBy;
 
 use super::case::{Case, Verdict};
 use super::inputs::{Obstacle, Setback};
+use super::pace::{before_expiry, doubled};
 use super::renewal::later;
 
 /// How far the clocks may differ: a certificate is backdated by this much, beyond it the host finds it not yet valid.
 pub(crate) const LARGEST_SKEW: Duration = crate::issuer::BACKDATE;
 /// Between tries while a gate is shut by something that changes by itself, such as power.
 const GATE_RETRY: Duration = Duration::from_secs(30);
-/// After the first failed rotation; it doubles with each further one.
-const FIRST_BACKOFF: Duration = Duration::from_secs(60);
-/// Each rotation restarts a service twice if it fails: four times a day is the most that a host is asked to bear.
-const LONGEST_BACKOFF: Duration = Duration::from_secs(6 * 3600);
-/// A leaf that stayed in place for this long has settled: twice the longest backoff, so that the wait is not its own end.
-const SETTLED_AFTER: Duration = Duration::from_secs(2 * LONGEST_BACKOFF.as_secs());
 /// After the first try that failed without harm; it doubles up to the resync interval.
 const FIRST_SETBACK: Duration = Duration::from_secs(5);
-/// The longest wait for a Secret: it costs one named read, and whoever creates it is watching what happens next.
-const LONGEST_SECRET_WAIT: Duration = Duration::from_secs(30);
+/// Between looks at a Secret that is waited for: whoever creates it is watching what happens next. Resources that wait for
+/// the same Secret share one read of it.
+pub(crate) const SECRET_WAIT: Duration = Duration::from_secs(5);
 
 type Gate = fn(&Case<'_>) -> Option<(Obstacle, Timestamp)>;
 
 /// Before a rotation is opened.
-const OPENING: [Gate; 5] = [paused, frozen, clock, power, setback];
+const OPENING: [Gate; 7] = [paused, frozen, references, permitted, clock, power, setback];
 /// Before a chain is pushed to a host that waits for it; a pause does not stop what is on its way.
-const DELIVERING: [Gate; 3] = [clock, power, setback];
+const DELIVERING: [Gate; 5] = [references, permitted, clock, power, setback];
 
 /// A frozen agent needs a person, whether anything is due or not.
 pub(super) fn while_frozen(case: &Case<'_>) -> Option<Verdict> {
@@ -48,39 +44,6 @@ pub(super) fn before_delivering(case: &Case<'_>) -> Option<Verdict> {
 /// Only the memory of what failed a moment ago.
 pub(super) fn before_trying_again(case: &Case<'_>) -> Option<Verdict> {
     first_shut(case, &[setback])
-}
-
-/// After a rotation: whatever made it, the next one does not follow at its heels, unless a person asked for something
-/// that was not tried yet.
-pub(super) fn before_another(case: &Case<'_>, trigger: Trigger) -> Option<Verdict> {
-    let last = case.settled.rotation.as_ref()?;
-    let untried = match trigger {
-        // before the first leaf every trigger is this one, a person's wish too
-        Trigger::FirstIssue => last.request_digest != case.digest || case.is_asked_anew(),
-        Trigger::Requested => true,
-        Trigger::SpecChanged => last.request_digest != case.digest,
-        Trigger::StoredDrift | Trigger::ServedDrift | Trigger::Renewal => false,
-    };
-    let ended = case.settled.history.first()?;
-    if untried {
-        return None;
-    }
-    let until = later(ended.finished_at, backoff(attempts(case)));
-    let said = match ended.outcome {
-        Outcome::Committed => "so that certificates which do not last cannot restart the agent again and again",
-        Outcome::RolledBack | Outcome::Frozen | Outcome::Lost => "because the last one did not end well",
-    };
-    let reason = ended.reason.as_deref().map(|reason| format!(" ({reason})")).unwrap_or_default();
-    let message = format!("the next rotation waits until {until}, {said}{reason}");
-    (case.now() < until).then(|| Case::blocked(Obstacle::new(BlockedBy::BackingOff, message), until))
-}
-
-/// Rotations since a leaf last settled.
-pub(super) fn attempts(case: &Case<'_>) -> u32 {
-    let settled_down = case.settled.history.first().is_none_or(|ended| {
-        ended.outcome == Outcome::Committed && case.now() >= later(ended.finished_at, SETTLED_AFTER)
-    });
-    if settled_down { 0 } else { case.settled.rotation.as_ref().map_or(0, |rotation| rotation.attempts) }
 }
 
 fn first_shut(case: &Case<'_>, gates: &[Gate]) -> Option<Verdict> {
@@ -108,6 +71,18 @@ fn frozen(case: &Case<'_>) -> Option<(Obstacle, Timestamp)> {
     })
 }
 
+/// A Secret that is missing is found out before the host makes a key.
+fn references(case: &Case<'_>) -> Option<(Obstacle, Timestamp)> {
+    let obstacle = case.inputs.references.obstacle()?;
+    Some((obstacle.clone(), later(case.now(), SECRET_WAIT)))
+}
+
+fn permitted(case: &Case<'_>) -> Option<(Obstacle, Timestamp)> {
+    let spec = &case.inputs.resource.spec;
+    let error = case.inputs.references.issuer()?.permits(&spec.certificate).err()?;
+    Some((error.obstacle(&spec.issuer_ref.name), later(case.now(), case.inputs.policy.resync)))
+}
+
 fn clock(case: &Case<'_>) -> Option<(Obstacle, Timestamp)> {
     let skew = case.now().duration_since(case.report()?.time).unsigned_abs();
     (skew > LARGEST_SKEW).then(|| {
@@ -132,35 +107,26 @@ fn power(case: &Case<'_>) -> Option<(Obstacle, Timestamp)> {
 
 fn setback(case: &Case<'_>) -> Option<(Obstacle, Timestamp)> {
     let setback = case.inputs.setback?;
-    let until = later(setback.at, wait_after(case, setback));
+    let until = before_expiry(case, setback.at, later(setback.at, wait_after(case, setback)));
     (case.now() < until).then(|| (setback.obstacle.clone(), until))
-}
-
-fn backoff(attempts: u32) -> Duration {
-    doubled(FIRST_BACKOFF, attempts, LONGEST_BACKOFF)
-}
-
-/// `first` for a count of one, doubled with each further one, at most `longest`.
-fn doubled(first: Duration, count: u32, longest: Duration) -> Duration {
-    let factor = 1u32.checked_shl(count.saturating_sub(1)).unwrap_or(u32::MAX);
-    first.saturating_mul(factor).min(longest)
 }
 
 /// How long to wait before an unreachable host is tried again.
 pub(super) fn retry_of(case: &Case<'_>) -> Timestamp {
-    later(case.now(), case.inputs.setback.map_or(FIRST_SETBACK, |setback| wait_after(case, setback)))
+    let wait = case.inputs.setback.map_or(FIRST_SETBACK, |setback| wait_after(case, setback));
+    before_expiry(case, case.now(), later(case.now(), wait))
 }
 
 fn wait_after(case: &Case<'_>, setback: &Setback) -> Duration {
     let resync = case.inputs.policy.resync;
     let longest = match setback.obstacle.by {
-        BlockedBy::SecretUnavailable | BlockedBy::IssuerUnavailable | BlockedBy::NotGranted => {
-            resync.min(LONGEST_SECRET_WAIT)
-        }
+        BlockedBy::SecretUnavailable | BlockedBy::IssuerUnavailable | BlockedBy::NotGranted => resync.min(SECRET_WAIT),
         BlockedBy::Paused
         | BlockedBy::HostUnreachable
         | BlockedBy::HostBusy
         | BlockedBy::HostRefused
+        | BlockedBy::HostAnswerRefused
+        | BlockedBy::SpecInvalid
         | BlockedBy::WrongHost
         | BlockedBy::Frozen
         | BlockedBy::OnBattery
@@ -168,8 +134,12 @@ fn wait_after(case: &Case<'_>, setback: &Setback) -> Duration {
         | BlockedBy::ShutdownPending
         | BlockedBy::PowerUnknown
         | BlockedBy::ClockSkew
+        | BlockedBy::IssuerRefused
+        | BlockedBy::IssuerEnding
         | BlockedBy::Conflict
-        | BlockedBy::BackingOff => resync,
+        | BlockedBy::BackingOff
+        | BlockedBy::DriftRecurs
+        | BlockedBy::RotationStuck => resync,
     };
     doubled(FIRST_SETBACK, setback.count, longest)
 }
@@ -177,11 +147,11 @@ fn wait_after(case: &Case<'_>, setback: &Setback) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::super::tests as sample;
-    use super::super::{Inputs, Observed, Policy};
+    use super::super::{Inputs, Observed, Policy, References};
     use super::*;
 
     #[test]
-    fn a_secret_is_looked_for_again_within_half_a_minute_and_an_absent_host_within_the_resync() {
+    fn a_secret_is_looked_for_again_within_seconds_and_an_absent_host_within_the_resync() {
         let wait = |by, count| {
             let (resource, policy) = (sample::resource(), Policy::default());
             let obstacle = Obstacle::new(by, "not there");
@@ -192,19 +162,14 @@ mod tests {
                 host,
                 rival: None,
                 setback: Some(&setback),
+                references: &References::default(),
                 policy: &policy,
                 now: sample::now(),
             };
             retry_of(&Case::new(inputs)).duration_since(sample::now()).as_secs()
         };
-        assert_eq!([1, 2, 9].map(|count| wait(BlockedBy::SecretUnavailable, count)), [5, 10, 30]);
-        assert_eq!([1, 2, 9].map(|count| wait(BlockedBy::IssuerUnavailable, count)), [5, 10, 30]);
+        assert_eq!([1, 2, 9].map(|count| wait(BlockedBy::SecretUnavailable, count)), [5, 5, 5]);
+        assert_eq!([1, 2, 9].map(|count| wait(BlockedBy::IssuerUnavailable, count)), [5, 5, 5]);
         assert_eq!([1, 2, 9].map(|count| wait(BlockedBy::HostUnreachable, count)), [5, 10, 300]);
-    }
-
-    #[test]
-    fn backoff_doubles_from_a_minute_and_stops_at_six_hours() {
-        let minutes: Vec<u64> = [1, 2, 3, 9, 10, 31, 32, 33, u32::MAX].map(|n| backoff(n).as_secs() / 60).to_vec();
-        assert_eq!(minutes, [1, 2, 4, 256, 360, 360, 360, 360, 360]);
     }
 }

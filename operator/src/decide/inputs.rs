@@ -6,6 +6,8 @@ use jiff::Timestamp;
 use kagiban_crds::host_api::AgentReport;
 use kagiban_crds::resource::{BlockedBy, ManagedAgentCertificateSpec, ManagedAgentCertificateStatus};
 
+use crate::issuer::IssuerFacts;
+
 /// Everything a decision may depend on.
 #[derive(Clone, Copy, Debug)]
 pub struct Inputs<'a> {
@@ -15,8 +17,19 @@ pub struct Inputs<'a> {
     pub rival: Option<&'a Rival>,
     /// The last step that failed without harm, if the one before it did not succeed since.
     pub setback: Option<&'a Setback>,
+    pub references: &'a References,
     pub policy: &'a Policy,
     pub now: Timestamp,
+}
+
+/// What was read of the Secrets that the resource names, as far as a decision depends on it; never what is secret in them.
+///
+/// `None` means that it was not read, and nothing is concluded from that.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct References {
+    pub issuer: Option<Result<IssuerFacts, Obstacle>>,
+    /// The version of the Secret with the keystore's password.
+    pub password: Option<Result<String, Obstacle>>,
 }
 
 /// A `ManagedAgentCertificate` without Kubernetes around it.
@@ -88,6 +101,22 @@ impl Default for Policy {
             // long enough to mend an issuer without losing the key that the host has made
             delivery_deadline: Duration::from_secs(3600),
         }
+    }
+}
+
+impl References {
+    pub(crate) fn issuer(&self) -> Option<&IssuerFacts> {
+        self.issuer.as_ref()?.as_ref().ok()
+    }
+
+    pub(crate) fn password_version(&self) -> Option<&str> {
+        self.password.as_ref()?.as_deref().ok()
+    }
+
+    /// The first Secret that is not there, or is not what it must be.
+    pub(crate) fn obstacle(&self) -> Option<&Obstacle> {
+        let issuer = self.issuer.as_ref().and_then(|issuer| issuer.as_ref().err());
+        issuer.or_else(|| self.password.as_ref().and_then(|password| password.as_ref().err()))
     }
 }
 

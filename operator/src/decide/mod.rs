@@ -1,16 +1,16 @@
 //! What to do about one resource, as a pure and total function.
 //!
 //! ```text
-//!   resource, what the host says, rival, setback, policy, now
+//!   resource, what the host says, rival, setback, what its Secrets say, policy, now
 //!        │
 //!        v
-//!     settle     an ended rotation is written down
+//!     settle     an ended rotation is written down, a fitting leaf adopted
 //!        │
 //!        v
 //!     rules      in order; the first that speaks gives the step
 //!        │
 //!        v
-//!     story      conditions from the verdict, events from what changed
+//!     events     conditions from the verdict, events from what changed
 //!        │
 //!        v
 //!     Decision { step, status, events }
@@ -22,26 +22,28 @@ mod case;
 mod conditions;
 mod deletion;
 mod due;
+mod events;
 mod gates;
 mod inputs;
 mod ownership;
+mod pace;
 mod reason;
 mod renewal;
 mod request;
 mod rules;
 mod settle;
-mod story;
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub use inputs::{Inputs, Observed, Obstacle, Policy, Resource, Rival, Setback};
+pub use events::{Event, EventKind};
+pub use inputs::{Inputs, Observed, Obstacle, Policy, References, Resource, Rival, Setback};
 pub use ownership::{Claim, owner};
 pub(crate) use reason::trigger_words;
 pub use reason::{ConditionType, Reason};
 pub use renewal::renewal_time;
 pub use request::request_digest;
 pub use rules::decide;
-pub use story::{Story, Tone};
+pub use settle::with_signed;
 
 use std::time::Duration;
 
@@ -55,7 +57,7 @@ pub struct Decision {
     pub step: Step,
     pub status: ManagedAgentCertificateStatus,
     /// Told once, because they follow from the difference between the old status and the new.
-    pub stories: Vec<Story>,
+    pub events: Vec<Event>,
 }
 
 /// What to do next.

@@ -5,7 +5,7 @@ use kagiban_crds::resource::{BlockedBy, Trigger};
 /// The conditions, in the order in which they are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ConditionType {
-    /// The leaf is valid, stored and served.
+    /// The certificate that the spec asks for, as it is written now, is stored and served.
     Ready,
     /// A leaf was signed for this resource.
     Issued,
@@ -13,10 +13,16 @@ pub enum ConditionType {
     Deployed,
     /// That leaf is served on the live endpoint.
     Verified,
-    /// A rotation is on its way.
+    /// What is served is a valid leaf of this resource, whether or not the spec still asks for it.
+    Serving,
+    /// A rotation is on its way. Never together with `Stalled`.
     Reconciling,
     /// Nothing goes on until a person looks.
     Stalled,
+    /// Something keeps a rotation, or a look at the host, from being done.
+    Blocked,
+    /// The issuer ends too soon for the next renewal to gain anything.
+    IssuerEnding,
 }
 
 /// Why a condition is as it is, or what an event tells.
@@ -30,23 +36,26 @@ pub enum Reason {
     /// The host looked and could not see a leaf.
     NotSeen,
     Expired,
+    Serving,
     /// A rotation is on its way, for the reason given.
     Rotating(Trigger),
     /// Drift that was seen and is not acted on yet.
     StoredDrift,
     ServedDrift,
-    /// Nothing is on its way.
-    Settled,
-    NotStalled,
     /// Expiry is near and something forbids the rotation: a person must say which risk wins.
     NearExpiry,
     Blocked(BlockedBy),
     RotationStarted,
-    ChainDelivered,
+    /// A leaf that was on the host already is as good as a new one.
+    Adopted,
+    /// The issuer ends too soon for the next renewal to gain anything.
+    IssuerEnding,
     RolledBack,
     /// An undeployed rotation was called off by the operator.
     RotationCalledOff,
     RotationLost,
+    /// The host calls a leaf committed that was not signed for it.
+    OtherLeaf,
     /// Deletion went on although the host could not be asked.
     Released,
     /// This version cannot read the resource.
@@ -55,8 +64,17 @@ pub enum Reason {
 
 impl ConditionType {
     /// All that this operator writes, in their order.
-    pub const ALL: [Self; 6] =
-        [Self::Ready, Self::Issued, Self::Deployed, Self::Verified, Self::Reconciling, Self::Stalled];
+    pub const ALL: [Self; 9] = [
+        Self::Ready,
+        Self::Issued,
+        Self::Deployed,
+        Self::Verified,
+        Self::Serving,
+        Self::Reconciling,
+        Self::Stalled,
+        Self::Blocked,
+        Self::IssuerEnding,
+    ];
 
     /// Whether a condition of that type is written by this operator.
     pub fn is_ours(kind: &str) -> bool {
@@ -69,8 +87,11 @@ impl ConditionType {
             Self::Issued => "Issued",
             Self::Deployed => "Deployed",
             Self::Verified => "Verified",
+            Self::Serving => "Serving",
             Self::Reconciling => "Reconciling",
             Self::Stalled => "Stalled",
+            Self::Blocked => "Blocked",
+            Self::IssuerEnding => "IssuerEnding",
         }
     }
 }
@@ -85,18 +106,19 @@ impl Reason {
             Self::Verified => "Verified",
             Self::NotSeen => "NotSeen",
             Self::Expired => "Expired",
+            Self::Serving => "Serving",
             Self::Rotating(trigger) => trigger_word(trigger),
             Self::StoredDrift => "StoredDrift",
             Self::ServedDrift => "ServedDrift",
-            Self::Settled => "Settled",
-            Self::NotStalled => "NotStalled",
             Self::NearExpiry => "NearExpiry",
             Self::Blocked(by) => blocked_word(by),
             Self::RotationStarted => "RotationStarted",
-            Self::ChainDelivered => "ChainDelivered",
+            Self::Adopted => "Adopted",
+            Self::IssuerEnding => "IssuerEnding",
             Self::RolledBack => "RolledBack",
             Self::RotationCalledOff => "RotationCalledOff",
             Self::RotationLost => "RotationLost",
+            Self::OtherLeaf => "OtherLeaf",
             Self::Released => "Released",
             Self::Unreadable => "Unreadable",
         }
@@ -109,6 +131,8 @@ const fn trigger_word(trigger: Trigger) -> &'static str {
         Trigger::FirstIssue => "FirstIssue",
         Trigger::Requested => "Requested",
         Trigger::SpecChanged => "SpecChanged",
+        Trigger::IssuerChanged => "IssuerChanged",
+        Trigger::PasswordChanged => "PasswordChanged",
         Trigger::StoredDrift => "StoredDrift",
         Trigger::ServedDrift => "ServedDrift",
         Trigger::Renewal => "Renewal",
@@ -120,6 +144,10 @@ pub(crate) const fn trigger_words(trigger: Trigger) -> &'static str {
     match trigger {
         Trigger::FirstIssue => "no certificate of this resource was ever verified",
         Trigger::Requested => "the annotation kagiban.dev/rotate has a new value",
+        Trigger::IssuerChanged => {
+            "another CA stands under the issuer's name than the one that signed the certificate in force"
+        }
+        Trigger::PasswordChanged => "the Secret with the keystore's password was written anew",
         Trigger::SpecChanged => "the spec asks for another certificate than the one in force",
         Trigger::StoredDrift => "the keystore holds another leaf than the one that was verified",
         Trigger::ServedDrift => "the live endpoint serves another leaf than the one that was verified",
@@ -134,6 +162,8 @@ const fn blocked_word(by: BlockedBy) -> &'static str {
         BlockedBy::HostUnreachable => "HostUnreachable",
         BlockedBy::HostBusy => "HostBusy",
         BlockedBy::HostRefused => "HostRefused",
+        BlockedBy::HostAnswerRefused => "HostAnswerRefused",
+        BlockedBy::SpecInvalid => "SpecInvalid",
         BlockedBy::WrongHost => "WrongHost",
         BlockedBy::Frozen => "Frozen",
         BlockedBy::OnBattery => "OnBattery",
@@ -142,10 +172,14 @@ const fn blocked_word(by: BlockedBy) -> &'static str {
         BlockedBy::PowerUnknown => "PowerUnknown",
         BlockedBy::ClockSkew => "ClockSkew",
         BlockedBy::IssuerUnavailable => "IssuerUnavailable",
+        BlockedBy::IssuerRefused => "IssuerRefused",
+        BlockedBy::IssuerEnding => "IssuerEnding",
         BlockedBy::SecretUnavailable => "SecretUnavailable",
         BlockedBy::Conflict => "Conflict",
         BlockedBy::NotGranted => "NotGranted",
         BlockedBy::BackingOff => "BackingOff",
+        BlockedBy::DriftRecurs => "DriftRecurs",
+        BlockedBy::RotationStuck => "RotationStuck",
     }
 }
 
@@ -156,7 +190,12 @@ pub(crate) const fn needs_a_person(by: BlockedBy) -> bool {
         | BlockedBy::Conflict
         | BlockedBy::WrongHost
         | BlockedBy::HostRefused
-        | BlockedBy::NotGranted => true,
+        | BlockedBy::HostAnswerRefused
+        | BlockedBy::SpecInvalid
+        | BlockedBy::IssuerRefused
+        | BlockedBy::NotGranted
+        | BlockedBy::DriftRecurs
+        | BlockedBy::RotationStuck => true,
         BlockedBy::Paused
         | BlockedBy::HostUnreachable
         | BlockedBy::HostBusy
@@ -166,6 +205,7 @@ pub(crate) const fn needs_a_person(by: BlockedBy) -> bool {
         | BlockedBy::PowerUnknown
         | BlockedBy::ClockSkew
         | BlockedBy::IssuerUnavailable
+        | BlockedBy::IssuerEnding
         | BlockedBy::SecretUnavailable
         | BlockedBy::BackingOff => false,
     }

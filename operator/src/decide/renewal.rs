@@ -26,6 +26,34 @@ pub(crate) fn near_expiry(not_before: Timestamp, not_after: Timestamp, spec: &Ce
     earlier(not_after, Duration::from_secs((renew_before(lifetime, spec) / 4).unsigned_abs()))
 }
 
+/// What a renewal would gain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Gain {
+    Enough,
+    /// The asked duration would end hardly later than the leaf in force; it will end late enough from then on.
+    TooEarly(Timestamp),
+    /// The issuer ends then, and waiting changes nothing.
+    IssuerEnds(Timestamp),
+}
+
+/// What a renewal at that time would gain over a leaf that ends at `end`.
+///
+/// Each rotation restarts the agent, so one that moves the end by less than a tenth of the asked duration is not worth it.
+/// This also bounds the rotations that a `renewBefore` close to the duration would ask for: ten in one lifetime.
+pub(super) fn gain(at: Timestamp, end: Timestamp, duration: Duration, issuer_end: Option<Timestamp>) -> Gain {
+    let wanted = later(end, (duration / LEAST_GAIN).max(SHORTEST_GAIN));
+    match issuer_end.filter(|issuer_end| *issuer_end < later(at, duration)) {
+        Some(issuer_end) if issuer_end < wanted => Gain::IssuerEnds(issuer_end),
+        None if later(at, duration) < wanted => Gain::TooEarly(earlier(wanted, duration)),
+        Some(_) | None => Gain::Enough,
+    }
+}
+
+/// A renewal moves the end by at least this part of the asked duration.
+const LEAST_GAIN: u32 = 10;
+/// And by at least this: a rotation itself takes about as long.
+const SHORTEST_GAIN: Duration = Duration::from_secs(60);
+
 pub(crate) fn later(time: Timestamp, by: Duration) -> Timestamp {
     time.checked_add(by).unwrap_or(Timestamp::MAX)
 }

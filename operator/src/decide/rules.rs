@@ -3,13 +3,15 @@
 use std::time::Duration;
 
 use kagiban_crds::host_api::{AgentReport, RotationReport, RotationState};
-use kagiban_crds::resource::{BlockedBy, ManagedAgentCertificateStatus, RotationStatus, Trigger};
+use kagiban_crds::resource::{
+    BlockedBy, ManagedAgentCertificateSpec, ManagedAgentCertificateStatus, RotationStatus, Trigger,
+};
 
 use super::case::{Case, Verdict, is_deployed};
 use super::inputs::{Inputs, Observed, Obstacle};
 use super::renewal::later;
 use super::settle::{bounded, whole_seconds};
-use super::{Decision, Step, conditions, deletion, gates, story};
+use super::{Decision, Step, conditions, deletion, events, gates, pace};
 
 /// Between looks at a host that works; a rotation takes seconds to a few minutes.
 const QUICK_LOOK: Duration = Duration::from_secs(1);
@@ -17,6 +19,8 @@ const QUICK_LOOK: Duration = Duration::from_secs(1);
 const SLOW_LOOK: Duration = Duration::from_secs(15);
 /// Until then a rotation is as quick as usual.
 const USUAL_ROTATION: Duration = Duration::from_secs(120);
+/// A host that has not gone a step further in this time hangs: a slow agent needs minutes for a restart.
+const STUCK_AFTER: Duration = Duration::from_secs(1800);
 
 type Rule = fn(&Case<'_>) -> Option<Verdict>;
 
@@ -46,8 +50,8 @@ pub fn decide(inputs: &Inputs<'_>) -> Decision {
         | Step::Blocked { .. }
         | Step::Idle { .. } => written(&case, &verdict),
     };
-    let stories = story::told(&case, &verdict, &status);
-    Decision { step: verdict.step, status, stories }
+    let events = events::events(&case, &verdict, &status);
+    Decision { step: verdict.step, status, events }
 }
 
 /// Another resource owns the agent; two owners would rotate each other's leaf for ever.
@@ -65,7 +69,7 @@ fn unreachable(case: &Case<'_>) -> Option<Verdict> {
 }
 
 fn wrong_host(case: &Case<'_>) -> Option<Verdict> {
-    let report = case.report().filter(|report| is_wrong_host(case, report))?;
+    let report = case.report().filter(|report| is_wrong_host(&case.inputs.resource.spec, report))?;
     let message = format!(
         "agent {} ({}) of host {} answers at that address",
         report.name,
@@ -107,11 +111,23 @@ fn resume(case: &Case<'_>) -> Option<Verdict> {
 fn rotate(case: &Case<'_>) -> Option<Verdict> {
     let trigger = case.due?;
     case.inputs.resource.spec.certificate.private_key.request()?;
-    if let Some(shut) = gates::before_opening(case).or_else(|| gates::before_another(case, trigger)) {
-        return Some(shut);
+    // what would not be done anyway is not said to be blocked
+    let shut = match trigger {
+        Trigger::Renewal => pace::before_another(case, trigger).or_else(|| gates::before_opening(case)),
+        Trigger::FirstIssue
+        | Trigger::Requested
+        | Trigger::SpecChanged
+        | Trigger::IssuerChanged
+        | Trigger::PasswordChanged
+        | Trigger::StoredDrift
+        | Trigger::ServedDrift => gates::before_opening(case).or_else(|| pace::before_another(case, trigger)),
+    };
+    if shut.is_some() {
+        return shut;
     }
     let Some(generation) = case.next_generation() else {
-        let obstacle = Obstacle::new(BlockedBy::HostRefused, "the host reports the last generation there is");
+        let message = "the host reports the last generation there is: see what it keeps of this agent's rotations";
+        let obstacle = Obstacle::new(BlockedBy::HostAnswerRefused, message);
         return Some(Case::blocked(obstacle, later(case.now(), case.inputs.policy.resync)));
     };
     Some(hold_first(case, Step::Open { generation, trigger }))
@@ -120,7 +136,7 @@ fn rotate(case: &Case<'_>) -> Option<Verdict> {
 /// A spec that the schema should not have let in.
 fn unreadable_request(case: &Case<'_>) -> Option<Verdict> {
     case.due?;
-    let obstacle = Obstacle::new(BlockedBy::HostRefused, "spec.certificate.privateKey names a key that no host makes");
+    let obstacle = Obstacle::new(BlockedBy::SpecInvalid, "spec.certificate.privateKey names a key that no host makes");
     Some(Case::blocked(obstacle, later(case.now(), case.inputs.policy.resync)))
 }
 
@@ -148,13 +164,30 @@ pub(super) fn roll_back(case: &Case<'_>, rotation: &RotationReport) -> Verdict {
 }
 
 pub(super) fn follow(case: &Case<'_>, rotation: &RotationReport) -> Verdict {
+    let generation = rotation.generation;
+    if is_stuck(case, rotation) {
+        let message = format!(
+            "the host has worked on rotation {generation} for far longer than any takes, and says {:?}: see kagiban-exporter and \
+             the agent's service there",
+            rotation.state
+        );
+        let step = Step::Follow { generation, after: case.inputs.policy.resync };
+        return Verdict { step, obstacle: Some(Obstacle::new(BlockedBy::RotationStuck, message)) };
+    }
     let usual = case.open_rotation().is_none_or(|own| case.now() < later(own.started_at, USUAL_ROTATION));
     let after = if usual { QUICK_LOOK } else { SLOW_LOOK };
-    Verdict::clear(Step::Follow { generation: rotation.generation, after })
+    Verdict::clear(Step::Follow { generation, after })
 }
 
-pub(super) fn is_wrong_host(case: &Case<'_>, report: &AgentReport) -> bool {
-    let spec = &case.inputs.resource.spec;
+/// By the host's own step log, and by our own clock, should that log say nothing or lie.
+fn is_stuck(case: &Case<'_>, rotation: &RotationReport) -> bool {
+    let last_step = rotation.steps.iter().map(|step| step.at).max();
+    let stands = last_step.zip(case.report()).is_some_and(|(at, report)| report.time >= later(at, STUCK_AFTER));
+    let longest = case.inputs.policy.delivery_deadline.saturating_add(STUCK_AFTER);
+    stands || case.open_rotation().is_some_and(|own| case.now() >= later(own.started_at, longest))
+}
+
+pub(super) fn is_wrong_host(spec: &ManagedAgentCertificateSpec, report: &AgentReport) -> bool {
     report.host.as_str() != spec.host
         || report.name.as_str() != spec.agent.name
         || report.product != spec.agent.product.id()
@@ -174,7 +207,6 @@ fn written(case: &Case<'_>, verdict: &Verdict) -> ManagedAgentCertificateStatus 
 
 /// Nothing changes when the same generation is opened again.
 fn begin(case: &Case<'_>, status: &mut ManagedAgentCertificateStatus, generation: u64, trigger: Trigger) {
-    status.handled_rotate.clone_from(&case.inputs.resource.rotate);
     if case.open_rotation().is_some_and(|own| own.generation == generation) {
         return;
     }
@@ -183,7 +215,10 @@ fn begin(case: &Case<'_>, status: &mut ManagedAgentCertificateStatus, generation
         trigger,
         state: RotationState::Requested,
         started_at: whole_seconds(case.now()),
-        attempts: gates::attempts(case).saturating_add(1),
+        attempts: pace::attempts(case).saturating_add(1),
         request_digest: case.digest.clone(),
+        rotate: case.owed_rotate().map(str::to_owned),
+        password_version: case.inputs.references.password_version().map(str::to_owned),
+        signed: Vec::new(),
     });
 }

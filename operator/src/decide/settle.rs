@@ -1,17 +1,19 @@
-//! Writes down how a rotation ended, as soon as the host says so.
+//! Writes down what is over: how a rotation ended, and that a leaf on the host is as good as a new one.
 
-use kagiban_crds::host_api::{Leaf, RotationReport, RotationState};
+use kagiban_crds::LeafSha256;
+use kagiban_crds::host_api::{AgentReport, RotationReport, RotationState, Sighting};
 use kagiban_crds::resource::{
-    HISTORY_LIMIT, HistoryEntry, LeafStatus, ManagedAgentCertificateStatus, Outcome, RotationStatus,
+    HISTORY_LIMIT, HistoryEntry, LeafStatus, ManagedAgentCertificateStatus, Outcome, RotationStatus, SIGNED_LIMIT,
+    SignedLeaf,
 };
 
 use super::case::undecided;
+use super::rules::is_wrong_host;
 use super::{Inputs, renewal_time};
+use crate::issuer;
 
-/// The longest serial and reason that go into a status; what comes from a host is bounded before it is kept.
+/// The longest reason that goes into a status; what comes from a host is bounded before it is kept.
 const LONGEST_WORD: usize = 64;
-/// The longest issuer name that goes into a status.
-const LONGEST_NAME: usize = 512;
 
 /// The status with an ended rotation recorded, and the renewal time of the leaf that is in force.
 pub(super) fn settle(inputs: &Inputs<'_>, digest: &str) -> ManagedAgentCertificateStatus {
@@ -19,24 +21,39 @@ pub(super) fn settle(inputs: &Inputs<'_>, digest: &str) -> ManagedAgentCertifica
     if let Some(own) = undecided(&status).cloned()
         && let Some(ending) = ending(inputs, &own, digest)
     {
-        record(&mut status, inputs, own, &ending);
+        record(&mut status, inputs, &own, &ending);
     }
+    if let Some(leaf) = adoptable(inputs, &status) {
+        adopt(&mut status, inputs, digest, &leaf);
+    }
+    complete(&mut status, inputs, digest);
     status.renewal_time = status.leaf.as_ref().map(|leaf| {
         renewal_time(leaf.not_before, leaf.not_after, &inputs.resource.spec.certificate, &inputs.resource.uid)
     });
     status
 }
 
+/// The status that is written before a chain is sent; nothing when too much was signed for this rotation already.
+pub fn with_signed(
+    status: &ManagedAgentCertificateStatus,
+    signed: SignedLeaf,
+) -> Option<ManagedAgentCertificateStatus> {
+    let mut status = status.clone();
+    let rotation = status.rotation.as_mut().filter(|rotation| rotation.signed.len() < SIGNED_LIMIT)?;
+    rotation.signed.insert(0, signed);
+    Some(status)
+}
+
 /// How our rotation ended.
 enum Ending<'a> {
-    Committed(&'a Leaf),
+    Committed(&'a SignedLeaf),
     Failed { outcome: Outcome, reason: String },
 }
 
-fn ending<'a>(inputs: &Inputs<'a>, own: &RotationStatus, digest: &str) -> Option<Ending<'a>> {
+fn ending<'a>(inputs: &Inputs<'_>, own: &'a RotationStatus, digest: &str) -> Option<Ending<'a>> {
     let super::Observed::Seen(report) = inputs.host else { return None };
     if let Some(rotation) = report.rotation.as_ref().filter(|rotation| rotation.generation.0 == own.generation) {
-        return decided(rotation);
+        return decided(rotation, own);
     }
     if report.generation.0 >= own.generation {
         // the host has accepted this number or a higher one and shows another rotation, or none
@@ -46,15 +63,13 @@ fn ending<'a>(inputs: &Inputs<'a>, own: &RotationStatus, digest: &str) -> Option
     (own.request_digest != digest).then(|| lost("superseded"))
 }
 
-fn decided(rotation: &RotationReport) -> Option<Ending<'_>> {
+fn decided<'a>(rotation: &RotationReport, own: &'a RotationStatus) -> Option<Ending<'a>> {
     let failed = |outcome, default: &str| {
         let reason = rotation.failure.as_ref().map_or(default, |failure| failure.reason.as_str());
         Some(Ending::Failed { outcome, reason: bounded(reason, LONGEST_WORD) })
     };
     match rotation.state {
-        RotationState::Committed => {
-            Some(rotation.leaf.as_ref().map_or_else(|| lost("committed_without_leaf"), Ending::Committed))
-        }
+        RotationState::Committed => Some(committed(rotation, own)),
         RotationState::RolledBack => failed(Outcome::RolledBack, "rolled_back"),
         RotationState::Frozen => failed(Outcome::Frozen, "frozen"),
         RotationState::Requested
@@ -69,34 +84,102 @@ fn decided(rotation: &RotationReport) -> Option<Ending<'_>> {
     }
 }
 
+/// What a host calls committed counts only if it was signed for this rotation.
+fn committed<'a>(rotation: &RotationReport, own: &'a RotationStatus) -> Ending<'a> {
+    let Some(leaf) = rotation.leaf.as_ref() else { return lost("committed_without_leaf") };
+    own.signed.iter().find(|signed| signed.sha256 == leaf.sha256).map_or_else(
+        || Ending::Failed { outcome: Outcome::OtherLeaf, reason: "not_what_was_signed".to_owned() },
+        Ending::Committed,
+    )
+}
+
 fn lost(reason: &str) -> Ending<'static> {
     Ending::Failed { outcome: Outcome::Lost, reason: reason.to_owned() }
 }
 
-fn record(status: &mut ManagedAgentCertificateStatus, inputs: &Inputs<'_>, own: RotationStatus, ending: &Ending<'_>) {
+fn record(status: &mut ManagedAgentCertificateStatus, inputs: &Inputs<'_>, own: &RotationStatus, ending: &Ending<'_>) {
     let (outcome, sha256, reason) = match ending {
         Ending::Committed(leaf) => (Outcome::Committed, Some(leaf.sha256), None),
         Ending::Failed { outcome, reason } => (*outcome, None, Some(reason.clone())),
     };
     if let Ending::Committed(leaf) = ending {
-        status.leaf = Some(LeafStatus {
-            sha256: leaf.sha256,
-            serial: bounded(&leaf.serial, LONGEST_WORD),
-            issuer: bounded(&leaf.issuer, LONGEST_NAME),
-            not_before: whole_seconds(leaf.not_before),
-            not_after: whole_seconds(leaf.not_after),
-            request_digest: own.request_digest.clone(),
-        });
+        status.leaf = Some(in_force(leaf, &own.request_digest, own.password_version.clone()));
+        if own.rotate.is_some() {
+            status.handled_rotate.clone_from(&own.rotate);
+        }
     }
     let finished_at = whole_seconds(inputs.now);
-    status.history.insert(0, HistoryEntry { generation: own.generation, outcome, sha256, finished_at, reason });
+    let serials = own.signed.iter().map(|signed| signed.serial.clone()).collect();
+    let entry = HistoryEntry { generation: own.generation, outcome, sha256, finished_at, reason, serials };
+    status.history.insert(0, entry);
     status.history.truncate(HISTORY_LIMIT);
     let state = match outcome {
         Outcome::Committed => RotationState::Committed,
-        Outcome::RolledBack | Outcome::Lost => RotationState::RolledBack,
+        Outcome::RolledBack | Outcome::Lost | Outcome::OtherLeaf => RotationState::RolledBack,
         Outcome::Frozen => RotationState::Frozen,
     };
-    status.rotation = Some(RotationStatus { state, ..own });
+    status.rotation = Some(RotationStatus { state, ..own.clone() });
+}
+
+/// A leaf that was found on the host instead of the one in the status, if it is as good as one that would be signed now:
+/// the resource was created anew or restored, and rotating would restart the agent for nothing.
+///
+/// It never goes back to an older leaf than the one in the status.
+fn adoptable(inputs: &Inputs<'_>, status: &ManagedAgentCertificateStatus) -> Option<SignedLeaf> {
+    let report = inputs.host.report()?;
+    let spec = &inputs.resource.spec;
+    let at_rest = undecided(status).is_none() && report.rotation.as_ref().is_none_or(|r| r.state.is_decided());
+    if !at_rest || inputs.rival.is_some() || inputs.resource.deleted_at.is_some() || is_wrong_host(spec, report) {
+        return None;
+    }
+    let found = stored_and_served(report)?;
+    if status.leaf.as_ref().is_some_and(|leaf| leaf.sha256 == found) {
+        return None;
+    }
+    let leaf = issuer::fitting(report.certificate.as_deref()?, &spec.certificate, inputs.references.issuer()?)?;
+    let renewal = renewal_time(leaf.not_before, leaf.not_after, &spec.certificate, &inputs.resource.uid);
+    let is_newer = status.leaf.as_ref().is_none_or(|known| leaf.not_before > known.not_before);
+    (leaf.sha256 == found && inputs.now < renewal && is_newer).then_some(leaf)
+}
+
+fn stored_and_served(report: &AgentReport) -> Option<LeafSha256> {
+    match (&report.stored, &report.served) {
+        (Sighting::Leaf(stored), Sighting::Leaf(served)) => (stored.sha256 == served.sha256).then_some(stored.sha256),
+        (Sighting::Leaf(_) | Sighting::Unseen { .. }, Sighting::Leaf(_) | Sighting::Unseen { .. }) => None,
+    }
+}
+
+fn adopt(status: &mut ManagedAgentCertificateStatus, inputs: &Inputs<'_>, digest: &str, leaf: &SignedLeaf) {
+    if status.leaf.is_none() {
+        // whether it was answered is not known any more; a new value asks again
+        status.handled_rotate.clone_from(&inputs.resource.rotate);
+    }
+    let version = inputs.references.password_version().map(str::to_owned);
+    status.leaf = Some(in_force(leaf, digest, version));
+}
+
+fn in_force(leaf: &SignedLeaf, digest: &str, password_version: Option<String>) -> LeafStatus {
+    LeafStatus {
+        sha256: leaf.sha256,
+        serial: leaf.serial.clone(),
+        issuer: leaf.issuer.clone(),
+        not_before: leaf.not_before,
+        not_after: leaf.not_after,
+        request_digest: digest.to_owned(),
+        issuer_sha256: Some(leaf.issuer_sha256.clone()),
+        password_version,
+    }
+}
+
+/// A status of a version that did not record these takes what is found now: an upgrade rotates nothing.
+fn complete(status: &mut ManagedAgentCertificateStatus, inputs: &Inputs<'_>, digest: &str) {
+    let Some(leaf) = status.leaf.as_mut().filter(|leaf| leaf.request_digest == digest) else { return };
+    if leaf.issuer_sha256.is_none() {
+        leaf.issuer_sha256 = inputs.references.issuer().map(|issuer| issuer.sha256.clone());
+    }
+    if leaf.password_version.is_none() {
+        leaf.password_version = inputs.references.password_version().map(str::to_owned);
+    }
 }
 
 /// Text from a host, without control characters and not longer than `most` characters.

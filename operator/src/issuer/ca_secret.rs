@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use jiff::Timestamp;
-use kagiban_crds::resource::{CertificateSpec, KeyAlgorithm};
+use kagiban_crds::resource::{CertificateSpec, KeyAlgorithm, SignedLeaf};
 use rcgen::{
     CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
     PublicKeyData, SanType, SerialNumber, SubjectPublicKeyInfo,
@@ -17,18 +17,13 @@ use x509_parser::time::ASN1Time;
 use zeroize::Zeroizing;
 
 use super::csr::CsrKey;
-use super::{BACKDATE, IssuerError};
-use kagiban_crds::host_api::MAX_CHAIN_CERTIFICATES;
-
-/// X.520's upper bound for a common name.
-const LONGEST_COMMON_NAME: usize = 64;
+use super::facts::IssuerFacts;
+use super::{BACKDATE, IssuerError, LONGEST_COMMON_NAME, adopt};
 
 /// A CA that was checked when it was read; it says nothing of its key in `Debug`.
 pub struct CaSecret {
-    /// The CA's certificate first, then what leads to its root, as the Secret has them.
-    chain: Vec<CertificateDer<'static>>,
+    facts: IssuerFacts,
     key: Zeroizing<KeyPair>,
-    not_after: i64,
 }
 
 /// What was signed.
@@ -37,15 +32,14 @@ pub struct Issued {
     /// PEM: the leaf, then the CA's certificates, its self-signed root included: a Java key entry shows the chain that
     /// it was given, and an agent that looks for its CA there must find it.
     pub chain: String,
-    pub serial: String,
-    pub not_after: Timestamp,
+    pub leaf: SignedLeaf,
     /// Whether the CA's own end made it shorter than the spec asks for.
     pub shortened: bool,
 }
 
 impl std::fmt::Debug for CaSecret {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("CaSecret").field("certificates", &self.chain.len()).finish_non_exhaustive()
+        f.debug_struct("CaSecret").field("certificates", &self.facts.chain().len()).finish_non_exhaustive()
     }
 }
 
@@ -55,65 +49,44 @@ impl CaSecret {
     /// # Errors
     /// When they are not a CA that may sign now.
     pub fn read(certificates: &[u8], key: &[u8], now: Timestamp) -> Result<Self, IssuerError> {
-        let chain: Vec<_> = CertificateDer::pem_slice_iter(certificates)
-            .take(MAX_CHAIN_CERTIFICATES)
-            .collect::<Result<_, _>>()
-            .map_err(|_| IssuerError::Unreadable("tls.crt"))?;
-        let first = chain.first().ok_or(IssuerError::Unreadable("tls.crt"))?;
-        if chain.len() >= MAX_CHAIN_CERTIFICATES {
-            return Err(IssuerError::Unreadable("tls.crt"));
-        }
+        let facts = IssuerFacts::read(certificates, now)?;
         let private = PrivateKeyDer::from_pem_slice(key).map_err(|_| IssuerError::Unreadable("tls.key"))?;
         let key = Zeroizing::new(KeyPair::try_from(&private).map_err(|_| IssuerError::Unreadable("tls.key"))?);
         drop(Zeroizing::new(private));
-        let not_after = check(first, &key, now)?;
-        Ok(Self { chain, key, not_after })
+        check_key(facts.chain().first().ok_or(IssuerError::NotCa)?, &key)?;
+        Ok(Self { facts, key })
     }
 
     /// Signs a leaf for the host's key, with the names and the duration of the spec.
     ///
     /// # Errors
-    /// When the spec holds a name that no certificate can, or the CA's name does not survive being copied.
+    /// When the spec holds a name that no certificate can, or that this CA may not sign, or the CA's name does not survive
+    /// being copied.
     pub fn sign(&self, key: &CsrKey, spec: &CertificateSpec, now: Timestamp) -> Result<Issued, IssuerError> {
+        self.facts.permits(spec)?;
         let asked =
             now.as_second().saturating_add(i64::try_from(spec.duration.as_duration().as_secs()).unwrap_or(i64::MAX));
-        let end = asked.min(self.not_after);
+        let end = asked.min(self.facts.not_after.as_second());
         let serial = random_serial()?;
         let subject = SubjectPublicKeyInfo::from_der(key.spki()).map_err(|_| IssuerError::BadCsr)?;
         let params = params(&subject, spec, now.as_second(), end, &serial)?;
-        let ca = self.chain.first().ok_or(IssuerError::NotCa)?;
+        let ca = self.facts.chain().first().ok_or(IssuerError::NotCa)?;
         let issuer = Issuer::from_ca_cert_der(ca, &*self.key).map_err(|_| IssuerError::IssuerName)?;
         let leaf = params.signed_by(&subject, &issuer).map_err(|_| IssuerError::Signing)?;
         check_link(leaf.der(), ca)?;
         let mut chain = leaf.pem();
-        for certificate in &self.chain {
+        for certificate in self.facts.chain() {
             chain.push_str(&pem(certificate));
         }
-        Ok(Issued {
-            chain,
-            serial: hex::encode(&serial).trim_start_matches('0').to_owned(),
-            not_after: Timestamp::from_second(end).unwrap_or(now),
-            shortened: end < asked,
-        })
+        let (_, parsed) = X509Certificate::from_der(leaf.der()).map_err(|_| IssuerError::Signing)?;
+        let leaf = adopt::described(leaf.der(), &parsed, &self.facts).ok_or(IssuerError::Signing)?;
+        Ok(Issued { chain, leaf, shortened: end < asked })
     }
 }
 
-/// That it is a CA, valid now, strong enough, and the owner of the key. Gives its notAfter.
-fn check(der: &CertificateDer<'_>, key: &KeyPair, now: Timestamp) -> Result<i64, IssuerError> {
+/// That the key is the CA's and strong enough.
+fn check_key(der: &CertificateDer<'_>, key: &KeyPair) -> Result<(), IssuerError> {
     let (_, ca) = X509Certificate::from_der(der).map_err(|_| IssuerError::Unreadable("tls.crt"))?;
-    let is_ca = matches!(ca.basic_constraints(), Ok(Some(constraints)) if constraints.value.ca);
-    let may_sign = match ca.key_usage() {
-        Ok(usage) => usage.is_none_or(|usage| usage.value.key_cert_sign()),
-        Err(_) => false,
-    };
-    if !is_ca || !may_sign {
-        return Err(IssuerError::NotCa);
-    }
-    let validity = ca.validity();
-    let (not_before, not_after) = (validity.not_before.timestamp(), validity.not_after.timestamp());
-    if !(not_before..not_after).contains(&now.as_second()) {
-        return Err(IssuerError::NotValid { not_before: rfc3339(not_before), not_after: rfc3339(not_after) });
-    }
     if ca.public_key().raw != key.subject_public_key_info() {
         return Err(IssuerError::KeyMismatch);
     }
@@ -123,7 +96,7 @@ fn check(der: &CertificateDer<'_>, key: &KeyPair, now: Timestamp) -> Result<i64,
         Ok(_) => true,
         Err(_) => false,
     };
-    if strong { Ok(not_after) } else { Err(IssuerError::WeakIssuer) }
+    if strong { Ok(()) } else { Err(IssuerError::WeakIssuer) }
 }
 
 fn params(
@@ -194,8 +167,4 @@ fn pem(der: &CertificateDer<'_>) -> String {
     }
     text.push_str("-----END CERTIFICATE-----\n");
     text
-}
-
-fn rfc3339(second: i64) -> String {
-    Timestamp::from_second(second).map_or_else(|_| format!("second {second}"), |time| time.to_string())
 }

@@ -68,7 +68,7 @@ const SIGNATURES: [Oid<'static>; 6] = [
     OID_SIG_ECDSA_WITH_SHA512,
 ];
 
-fn check_key(spki: &SubjectPublicKeyInfo<'_>, expected: KeyRequest) -> Result<(), IssuerError> {
+pub(super) fn check_key(spki: &SubjectPublicKeyInfo<'_>, expected: KeyRequest) -> Result<(), IssuerError> {
     let fits = match (spki.parsed(), expected) {
         (Ok(PublicKey::RSA(rsa)), KeyRequest::Rsa2048) => is_rsa(&rsa, 2048),
         (Ok(PublicKey::RSA(rsa)), KeyRequest::Rsa3072) => is_rsa(&rsa, 3072),

@@ -4,26 +4,37 @@
 //!   CSR ──csr──> a key that fits the spec ──ca_secret──> leaf + CA, PEM
 //!                                   ^
 //!                    spec (names, duration), CA Secret, now
+//!
+//!   CA's certificates ──facts──> who it is, until when, what it may sign (constraints)
+//!   leaf of a host ──adopt──> whether it is as good as one that would be signed now
 //! ```
 //!
 //! Another kind of issuer is a sibling of `ca_secret`.
 
+mod adopt;
 mod ca_secret;
+mod constraints;
 mod csr;
+mod facts;
 #[cfg(test)]
 mod tests;
 
+pub use adopt::fitting;
 pub use ca_secret::{CaSecret, Issued};
 pub use csr::{CsrKey, check};
+pub use facts::{IssuerFacts, not_after};
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use kagiban_crds::resource::BlockedBy;
 
 use crate::decide::Obstacle;
 
 /// A certificate starts this long before it is signed, for hosts whose clock is behind.
 pub const BACKDATE: Duration = Duration::from_secs(300);
+/// X.520's upper bound for a common name.
+const LONGEST_COMMON_NAME: usize = 64;
 
 /// Why nothing was signed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -50,6 +61,10 @@ pub enum IssuerError {
     CsrKey(&'static str),
     #[error("the spec asks for a name or address that cannot stand in a certificate: {0}")]
     BadName(String),
+    #[error(
+        "the issuer's name constraints do not allow {0}: take it out of the spec, or name an issuer that may sign it"
+    )]
+    NameConstraint(String),
     #[error("signing failed")]
     Signing,
 }
@@ -69,6 +84,7 @@ impl IssuerError {
             Self::CsrSignature => "csr_signature",
             Self::CsrKey(_) => "csr_key",
             Self::BadName(_) => "bad_name",
+            Self::NameConstraint(_) => "name_constraint",
             Self::Signing => "signing",
         }
     }
@@ -83,10 +99,20 @@ impl IssuerError {
             | Self::KeyMismatch
             | Self::WeakIssuer
             | Self::IssuerName
-            | Self::BadName(_)
             | Self::Signing => BlockedBy::IssuerUnavailable,
-            Self::BadCsr | Self::CsrSignature | Self::CsrKey(_) => BlockedBy::HostRefused,
+            Self::NameConstraint(_) => BlockedBy::IssuerRefused,
+            Self::BadName(_) => BlockedBy::SpecInvalid,
+            Self::BadCsr | Self::CsrSignature | Self::CsrKey(_) => BlockedBy::HostAnswerRefused,
         };
         Obstacle::new(by, format!("issuer CASecret/{issuer}: {self}"))
     }
+}
+
+/// As `keytool` prints it: lower case, without leading zeros.
+fn serial_text(serial: &[u8]) -> String {
+    hex::encode(serial).trim_start_matches('0').to_owned()
+}
+
+fn rfc3339(second: i64) -> String {
+    Timestamp::from_second(second).map_or_else(|_| format!("second {second}"), |time| time.to_string())
 }

@@ -3,14 +3,17 @@
 use jiff::Timestamp;
 use kagiban_crds::host_api::KeyRequest;
 use kagiban_crds::resource::{CertificateSpec, KeyAlgorithm, PrivateKeySpec};
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, KeyPair, KeyUsagePurpose};
+use rcgen::{
+    BasicConstraints, CertificateParams, CidrSubnet, DnType, GeneralSubtree, IsCa, KeyPair, KeyUsagePurpose,
+    NameConstraints,
+};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::FromDer;
 
-use super::{CaSecret, CsrKey, IssuerError, check};
+use super::{CaSecret, CsrKey, IssuerError, IssuerFacts, check};
 
 fn spec() -> CertificateSpec {
     CertificateSpec {
@@ -93,7 +96,7 @@ fn two_leaves_never_share_a_serial() {
     let (certificate, key) = authority(|_| {});
     let ca = CaSecret::read(certificate.as_bytes(), key.as_bytes(), Timestamp::now()).expect("a CA");
     let host = host_key();
-    let serial = || ca.sign(&host, &spec(), Timestamp::now()).expect("signed").serial;
+    let serial = || ca.sign(&host, &spec(), Timestamp::now()).expect("signed").leaf.serial;
     assert_ne!(serial(), serial());
 }
 
@@ -106,7 +109,93 @@ fn a_leaf_does_not_outlive_its_issuer() {
     let ca = CaSecret::read(certificate.as_bytes(), key.as_bytes(), Timestamp::now()).expect("a CA");
     let issued = ca.sign(&host_key(), &spec(), Timestamp::now()).expect("signed");
     assert!(issued.shortened);
-    assert_eq!(issued.not_after.as_second(), end);
+    assert_eq!(issued.leaf.not_after.as_second(), end);
+}
+
+/// Holds B6: an intermediate that outlives its root cannot give a leaf that does.
+#[test]
+fn the_earliest_end_of_the_whole_chain_counts() {
+    let end = Timestamp::now().as_second() + 1800;
+    let (root, _) = authority(|params| {
+        params.not_after = x509_parser::time::ASN1Time::from_timestamp(end).expect("a time").to_datetime();
+    });
+    let (certificate, key) = authority(|_| {});
+    let chain = format!("{certificate}{root}");
+    let facts = IssuerFacts::read(chain.as_bytes(), Timestamp::now()).expect("a CA");
+    assert_eq!(facts.not_after.as_second(), end);
+    let ca = CaSecret::read(chain.as_bytes(), key.as_bytes(), Timestamp::now()).expect("a CA");
+    let issued = ca.sign(&host_key(), &spec(), Timestamp::now()).expect("signed");
+    assert!(issued.shortened && issued.leaf.not_after.as_second() == end);
+    let late = Timestamp::from_second(end).expect("a time");
+    assert_eq!(IssuerFacts::read(chain.as_bytes(), late).map_err(|error| error.reason()), Err("not_valid"));
+}
+
+/// Holds B11: a CA that was only dated anew is the same CA, and another key under the same name is another.
+#[test]
+fn an_issuer_is_known_by_its_name_and_its_key() {
+    let key = KeyPair::generate().expect("a key");
+    let identity = |key: &KeyPair, name: &str, year: i32| {
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.not_after = rcgen::date_time_ymd(year, 1, 1);
+        let pem = params.self_signed(key).expect("a certificate").pem();
+        IssuerFacts::read(pem.as_bytes(), Timestamp::now()).expect("a CA").sha256
+    };
+    let first = identity(&key, "Fleet CA", 2040);
+    assert_eq!(identity(&key, "Fleet CA", 2050), first);
+    assert_ne!(identity(&key, "Another CA", 2040), first);
+    assert_ne!(identity(&KeyPair::generate().expect("a key"), "Fleet CA", 2040), first);
+}
+
+/// Holds B17: a leaf outside the CA's name constraints was signed, and refused by every client.
+#[test]
+fn a_name_that_the_issuer_may_not_sign_is_refused_before_it_is_signed() {
+    let constrained = |constraints: NameConstraints| {
+        let (certificate, key) = authority(|params| params.name_constraints = Some(constraints));
+        let ca = CaSecret::read(certificate.as_bytes(), key.as_bytes(), Timestamp::now()).expect("a CA");
+        ca.sign(&host_key(), &spec(), Timestamp::now())
+    };
+    let dns = |name: &str| GeneralSubtree::DnsName(name.into());
+    let both_networks = || {
+        [
+            CidrSubnet::from_addr_prefix([192, 0, 2, 0].into(), 24),
+            CidrSubnet::from_addr_prefix("2001:db8::".parse().expect("an address"), 32),
+        ]
+        .map(GeneralSubtree::IpAddress)
+    };
+    let permitted = |permitted: Vec<GeneralSubtree>| {
+        constrained(NameConstraints { permitted_subtrees: permitted, excluded_subtrees: Vec::new() })
+    };
+    let excluded = |excluded: Vec<GeneralSubtree>| {
+        constrained(NameConstraints { permitted_subtrees: Vec::new(), excluded_subtrees: excluded })
+    };
+    let refused = |result: Result<super::Issued, IssuerError>| result.expect_err("it is refused").reason();
+
+    assert!(permitted(vec![dns("example.com")]).is_ok(), "addresses are not constrained");
+    assert!(permitted(both_networks().to_vec()).is_ok());
+    assert_eq!(refused(permitted(vec![dns("example.org")])), "name_constraint");
+    assert_eq!(refused(permitted(vec![dns("ups-01.example.com")])), "name_constraint", "the wildcard is outside");
+    assert_eq!(refused(permitted(both_networks()[..1].to_vec())), "name_constraint", "the IPv6 address is outside");
+    assert_eq!(refused(excluded(vec![dns("ups-01.example.com")])), "name_constraint");
+    assert_eq!(refused(excluded(vec![dns("secret.ups.example.com")])), "name_constraint", "the wildcard covers it");
+    assert!(excluded(vec![dns("example.org")]).is_ok());
+}
+
+/// Holds B17: `HostRefused` was shown for what the operator itself refused.
+#[test]
+fn what_the_operator_refuses_is_not_said_to_be_refused_by_the_host() {
+    use kagiban_crds::resource::BlockedBy;
+    for (error, by) in [
+        (IssuerError::BadCsr, BlockedBy::HostAnswerRefused),
+        (IssuerError::CsrKey("RSA-2048"), BlockedBy::HostAnswerRefused),
+        (IssuerError::BadName("a_b".into()), BlockedBy::SpecInvalid),
+        (IssuerError::NameConstraint("a.example".into()), BlockedBy::IssuerRefused),
+    ] {
+        assert_eq!(error.obstacle("fleet-ca").by, by, "{error}");
+    }
+    let address = crate::agent_api::AgentError::Address("https://[::::]".into());
+    assert_eq!(address.obstacle().by, BlockedBy::SpecInvalid);
 }
 
 #[test]

@@ -84,8 +84,12 @@ impl FakeCluster {
         let encode = |text: &str| base64::engine::general_purpose::STANDARD.encode(text);
         let data: BTreeMap<_, _> = data.iter().map(|(key, value)| ((*key).to_owned(), encode(value))).collect();
         let kind = if purpose == "keystore-password" { "Opaque" } else { "kubernetes.io/tls" };
+        let mut state = lock(&self.state);
+        state.version += 1;
         let metadata = json!({
             "name": name,
+            "uid": name,
+            "resourceVersion": state.version.to_string(),
             "labels": {"kagiban.dev/purpose": purpose},
             "annotations": {
                 "kagiban.dev/allowed-hosts": "ups-01.example.com, 127.0.0.1",
@@ -93,7 +97,7 @@ impl FakeCluster {
             },
         });
         let secret = json!({"apiVersion": "v1", "kind": "Secret", "type": kind, "metadata": metadata, "data": data});
-        lock(&self.state).secrets.insert(name.to_owned(), secret);
+        state.secrets.insert(name.to_owned(), secret);
     }
 
     pub fn writes(&self) -> Vec<String> {

@@ -38,6 +38,8 @@ pub enum Manner {
     Silent,
     /// Every request that changes something is refused.
     Refuse(RefusalReason),
+    /// Chains are refused, and nothing else.
+    RefuseChain(RefusalReason),
 }
 
 pub struct Host {
@@ -124,6 +126,7 @@ fn report() -> AgentReport {
         power: PowerReport { state: PowerState::Mains, observed_at: None },
         stored: Sighting::Leaf(leaf.clone()),
         served: Sighting::Leaf(leaf),
+        certificate: None,
         rotation: None,
     }
 }
@@ -144,7 +147,11 @@ async fn answer(request: Request<Incoming>, state: Shared<State>) -> Result<Resp
         }
         Manner::Silent => tokio::time::sleep(Duration::from_secs(3600)).await,
         Manner::Refuse(reason) if method != Method::GET => return Ok(refusal(reason)),
-        Manner::Refuse(_) => {}
+        Manner::RefuseChain(reason) if path.ends_with("/chain") => {
+            lock(&state).asked.push(format!("{method} {path}"));
+            return Ok(refusal(reason));
+        }
+        Manner::Refuse(_) | Manner::RefuseChain(_) => {}
     }
     Ok(serve(&mut lock(&state), &method, &path, &body))
 }
@@ -156,6 +163,9 @@ fn serve(state: &mut State, method: &Method, path: &str, body: &[u8]) -> Respons
     match (method.as_str(), path.rsplit('/').next().unwrap_or_default()) {
         ("GET", _) => {
             progress(&mut state.report);
+            if state.report.rotation.as_ref().is_some_and(|rotation| rotation.state == RotationState::Committed) {
+                state.report.certificate.clone_from(&state.chain);
+            }
             json(StatusCode::OK, &state.report)
         }
         ("POST", "rotations") => {

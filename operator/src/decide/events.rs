@@ -1,0 +1,187 @@
+//! What is told as events: what changed between the old status and the new, so that nothing is told twice.
+
+use kagiban_crds::resource::{BlockedBy, HistoryEntry, ManagedAgentCertificateStatus, Outcome};
+
+use super::case::{Case, Verdict};
+use super::inputs::Obstacle;
+use super::reason::trigger_words;
+use super::settle::bounded;
+use super::{ConditionType, Reason, Step};
+
+/// The longest explanation of a host that goes into an event.
+const LONGEST_WORDS: usize = 160;
+
+/// One event to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    pub kind: EventKind,
+    pub reason: Reason,
+    pub message: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EventKind {
+    Normal,
+    Warning,
+}
+
+impl Event {
+    pub fn normal(reason: Reason, message: impl Into<String>) -> Self {
+        Self { kind: EventKind::Normal, reason, message: message.into() }
+    }
+
+    pub fn warning(reason: Reason, message: impl Into<String>) -> Self {
+        Self { kind: EventKind::Warning, reason, message: message.into() }
+    }
+}
+
+pub(super) fn events(case: &Case<'_>, verdict: &Verdict, new: &ManagedAgentCertificateStatus) -> Vec<Event> {
+    let old = &case.inputs.resource.status;
+    let ended = ended(case, new);
+    // That a rotation froze is told with its reason; what it now blocks is no second event.
+    let is_told = |event: &Event| ended.as_ref().is_some_and(|ended| ended.reason == event.reason);
+    let blocked = blocked(case, old, verdict).filter(|event| !is_told(event));
+    let told = [
+        ended,
+        adopted(old, new),
+        started(old, new),
+        blocked,
+        newly(old, new, ConditionType::Stalled, Reason::NearExpiry),
+        newly(old, new, ConditionType::IssuerEnding, Reason::IssuerEnding),
+        released(case, verdict),
+    ];
+    told.into_iter().flatten().collect()
+}
+
+fn new_entry<'n>(
+    old: &ManagedAgentCertificateStatus,
+    new: &'n ManagedAgentCertificateStatus,
+) -> Option<&'n HistoryEntry> {
+    new.history.first().filter(|entry| old.history.first() != Some(entry))
+}
+
+fn ended(case: &Case<'_>, new: &ManagedAgentCertificateStatus) -> Option<Event> {
+    let HistoryEntry { generation, outcome, reason, serials, .. } = new_entry(&case.inputs.resource.status, new)?;
+    let mut why = why(case, *generation, reason.as_deref().unwrap_or("no reason given"));
+    if !serials.is_empty() {
+        why = format!("{why}; signed for it: serial {}", serials.join(", "));
+    }
+    if case.owed_rotate().is_some() {
+        why.push_str("; the rotation that was asked for is still owed and is tried again");
+    }
+    Some(match outcome {
+        Outcome::Committed => {
+            let leaf = new.leaf.as_ref();
+            let leaf =
+                leaf.map(|l| format!("leaf {} with serial {}, valid until {},", l.sha256, l.serial, l.not_after));
+            Event::normal(
+                Reason::Verified,
+                format!("rotation {generation}: {} is served on the live endpoint", leaf.unwrap_or_default()),
+            )
+        }
+        Outcome::RolledBack => Event::warning(
+            Reason::RolledBack,
+            format!("rotation {generation} was rolled back, the previous keystore is in place: {why}"),
+        ),
+        Outcome::Frozen => Event::warning(
+            Reason::Blocked(BlockedBy::Frozen),
+            format!("rotation {generation} froze, a person must look at the host: {why}"),
+        ),
+        Outcome::Lost => Event::warning(
+            Reason::RotationLost,
+            format!("rotation {generation} is not known to the host or was superseded: {why}"),
+        ),
+        Outcome::OtherLeaf => Event::warning(
+            Reason::OtherLeaf,
+            format!("rotation {generation}: the host calls a leaf committed that was not signed for it: {why}"),
+        ),
+    })
+}
+
+/// A leaf that no rotation of ours has just put there.
+fn adopted(old: &ManagedAgentCertificateStatus, new: &ManagedAgentCertificateStatus) -> Option<Event> {
+    let leaf = new.leaf.as_ref().filter(|leaf| old.leaf.as_ref().map(|old| old.sha256) != Some(leaf.sha256))?;
+    let rotated = new_entry(old, new).is_some_and(|entry| entry.outcome == Outcome::Committed);
+    (!rotated).then(|| {
+        let message = format!(
+            "the host stores and serves leaf {} of the present issuer, valid until {}, which is what the spec asks for: it is \
+             taken as it is, without a rotation",
+            leaf.sha256, leaf.not_after
+        );
+        Event::normal(Reason::Adopted, message)
+    })
+}
+
+/// The reason, with the host's own words for it where there are any.
+fn why(case: &Case<'_>, generation: u64, reason: &str) -> String {
+    let rotation = case.report().and_then(|report| report.rotation.as_ref());
+    let failure = rotation.filter(|rotation| rotation.generation.0 == generation).and_then(|r| r.failure.as_ref());
+    let message = failure.map(|failure| bounded(&failure.message, LONGEST_WORDS)).filter(|message| !message.is_empty());
+    message.map_or_else(|| reason.to_owned(), |message| format!("{reason}: {message}"))
+}
+
+fn started(old: &ManagedAgentCertificateStatus, new: &ManagedAgentCertificateStatus) -> Option<Event> {
+    let rotation = new.rotation.as_ref()?;
+    let before = old.rotation.as_ref().map(|rotation| rotation.generation);
+    (before != Some(rotation.generation)).then(|| {
+        let message = format!("rotation {} starts: {}", rotation.generation, trigger_words(rotation.trigger));
+        Event::normal(Reason::RotationStarted, message)
+    })
+}
+
+fn blocked(case: &Case<'_>, old: &ManagedAgentCertificateStatus, verdict: &Verdict) -> Option<Event> {
+    let obstacle = verdict.obstacle.as_ref().filter(|obstacle| old.blocked_by != Some(obstacle.by))?;
+    let message = why_blocked(case, obstacle);
+    let reason = Reason::Blocked(obstacle.by);
+    Some(match obstacle.by {
+        BlockedBy::Paused | BlockedBy::BackingOff => Event::normal(reason, message),
+        BlockedBy::HostUnreachable
+        | BlockedBy::HostBusy
+        | BlockedBy::HostRefused
+        | BlockedBy::HostAnswerRefused
+        | BlockedBy::SpecInvalid
+        | BlockedBy::WrongHost
+        | BlockedBy::Frozen
+        | BlockedBy::OnBattery
+        | BlockedBy::LowBattery
+        | BlockedBy::ShutdownPending
+        | BlockedBy::PowerUnknown
+        | BlockedBy::ClockSkew
+        | BlockedBy::IssuerUnavailable
+        | BlockedBy::IssuerRefused
+        | BlockedBy::IssuerEnding
+        | BlockedBy::SecretUnavailable
+        | BlockedBy::Conflict
+        | BlockedBy::NotGranted
+        | BlockedBy::DriftRecurs
+        | BlockedBy::RotationStuck => Event::warning(reason, message),
+    })
+}
+
+/// What stands in the way; a rotation that a person asked for is said to be owed.
+pub(super) fn why_blocked(case: &Case<'_>, obstacle: &Obstacle) -> String {
+    let owed = if case.owed_rotate().is_some() { "the rotation that was asked for is owed: " } else { "" };
+    format!("{owed}{}", obstacle.message)
+}
+
+/// A condition that has become true for that reason, in its own words.
+fn newly(
+    old: &ManagedAgentCertificateStatus,
+    new: &ManagedAgentCertificateStatus,
+    kind: ConditionType,
+    reason: Reason,
+) -> Option<Event> {
+    let found = |status: &ManagedAgentCertificateStatus| {
+        let condition = status.conditions.iter().find(|c| c.type_ == kind.as_str() && c.status == "True");
+        condition.filter(|c| c.reason == reason.as_str()).map(|c| c.message.clone())
+    };
+    found(new).filter(|_| found(old).is_none()).map(|message| Event::warning(reason, message))
+}
+
+fn released(case: &Case<'_>, verdict: &Verdict) -> Option<Event> {
+    let in_flight = case.open_rotation().is_some() && (case.report().is_none() || case.host_rotation().is_some());
+    (verdict.step == Step::ReleaseFinalizer && in_flight).then(|| {
+        let message = "deletion goes on without knowing how the rotation on the host ended; the host ends it by itself";
+        Event::warning(Reason::Released, message)
+    })
+}

@@ -1,0 +1,189 @@
+//! How soon one rotation may follow another.
+//!
+//! Three rules bound how often an agent is restarted: a failed rotation is followed by a pause that doubles, a renewal must
+//! gain lifetime, and drift that comes back after it was cured is left to a person. None of them may let a leaf expire.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use kagiban_crds::resource::{BlockedBy, HistoryEntry, Outcome, RotationStatus, Trigger};
+
+use super::case::{Case, Verdict};
+use super::inputs::Obstacle;
+use super::renewal::{Gain, gain, later};
+use super::{ConditionType, Step};
+
+/// After the first failed rotation; it doubles with each further one.
+const FIRST_BACKOFF: Duration = Duration::from_secs(60);
+/// Each rotation restarts a service twice if it fails: four times a day is the most that a host is asked to bear.
+const LONGEST_BACKOFF: Duration = Duration::from_secs(6 * 3600);
+/// Of a leaf's lifetime, or of what is left of it: a wait that is longer could not be followed by several more tries.
+const PART_OF_LIFETIME: u32 = 4;
+/// The shortest wait, however near the expiry is.
+const SHORTEST_WAIT: Duration = Duration::from_secs(5);
+/// Drift within this time after a rotation that was started because of drift is the same drift.
+const SAME_DRIFT: Duration = Duration::from_secs(12 * 3600);
+/// So many rotations in a row are tried against drift; what comes back after them is not cured by another.
+const DRIFT_LIMIT: u32 = 2;
+
+/// Whether something about the last rotations, or about the gain of this one, keeps it from being opened.
+pub(super) fn before_another(case: &Case<'_>, trigger: Trigger) -> Option<Verdict> {
+    match trigger {
+        Trigger::Renewal => gains_nothing(case).or_else(|| after_failure(case, trigger)),
+        Trigger::StoredDrift | Trigger::ServedDrift => recurs(case, trigger).or_else(|| after_failure(case, trigger)),
+        Trigger::FirstIssue
+        | Trigger::Requested
+        | Trigger::SpecChanged
+        | Trigger::IssuerChanged
+        | Trigger::PasswordChanged => after_failure(case, trigger),
+    }
+}
+
+/// Rotations in a row that failed, or that did not cure the drift that they were started for.
+pub(super) fn attempts(case: &Case<'_>) -> u32 {
+    let Some((rotation, ended)) = last(case) else { return 0 };
+    let recurs = case.due.is_some_and(|due| is_drift(rotation.trigger) && is_same_drift(case, due, ended.finished_at));
+    match ended.outcome {
+        Outcome::Committed if !recurs => 0,
+        Outcome::Committed | Outcome::RolledBack | Outcome::Frozen | Outcome::Lost | Outcome::OtherLeaf => {
+            rotation.attempts
+        }
+    }
+}
+
+/// No wait of ours reaches the expiry of the leaf in force: at most a part of what is left of it, so that several tries fit in.
+pub(super) fn before_expiry(case: &Case<'_>, from: Timestamp, until: Timestamp) -> Timestamp {
+    let left = case.leaf().and_then(|leaf| Duration::try_from(leaf.not_after.duration_since(from)).ok());
+    // of a leaf that has expired nothing is left to keep
+    left.filter(|left| !left.is_zero())
+        .map_or(until, |left| until.min(later(from, (left / PART_OF_LIFETIME).max(SHORTEST_WAIT))))
+}
+
+/// `first` for a count of one, doubled with each further one, at most `longest`.
+pub(super) fn doubled(first: Duration, count: u32, longest: Duration) -> Duration {
+    let factor = 1u32.checked_shl(count.saturating_sub(1)).unwrap_or(u32::MAX);
+    first.saturating_mul(factor).min(longest)
+}
+
+fn last<'c>(case: &'c Case<'_>) -> Option<(&'c RotationStatus, &'c HistoryEntry)> {
+    case.settled.rotation.as_ref().zip(case.settled.history.first())
+}
+
+/// The next try waits, unless a person asked for something that was not tried yet.
+fn after_failure(case: &Case<'_>, trigger: Trigger) -> Option<Verdict> {
+    let (rotation, ended) = last(case)?;
+    let attempts = attempts(case);
+    if attempts == 0 || is_untried(case, rotation, trigger) {
+        return None;
+    }
+    let until = later(ended.finished_at, doubled(FIRST_BACKOFF, attempts, longest(case)));
+    let until = before_expiry(case, ended.finished_at, until);
+    let said = match ended.outcome {
+        Outcome::Committed => "because what it was started for is there again",
+        Outcome::RolledBack | Outcome::Frozen | Outcome::Lost | Outcome::OtherLeaf => {
+            "because the last one did not end well"
+        }
+    };
+    let reason = ended.reason.as_deref().map(|reason| format!(" ({reason})")).unwrap_or_default();
+    let message = format!("the next rotation waits until {until}, {said}{reason}");
+    (case.now() < until).then(|| Case::blocked(Obstacle::new(BlockedBy::BackingOff, message), until))
+}
+
+fn is_untried(case: &Case<'_>, last: &RotationStatus, trigger: Trigger) -> bool {
+    match trigger {
+        // before the first leaf every trigger is this one, a person's wish too
+        Trigger::FirstIssue => last.request_digest != case.digest || case.is_asked_anew(),
+        Trigger::Requested => case.is_asked_anew(),
+        Trigger::SpecChanged => last.request_digest != case.digest,
+        Trigger::PasswordChanged => last.password_version.as_deref() != case.inputs.references.password_version(),
+        // which issuer it was tried with is only known of what was signed
+        Trigger::IssuerChanged => {
+            let issuer = case.inputs.references.issuer().map(|issuer| issuer.sha256.as_str());
+            last.signed.first().is_some_and(|signed| Some(signed.issuer_sha256.as_str()) != issuer)
+        }
+        Trigger::StoredDrift | Trigger::ServedDrift | Trigger::Renewal => false,
+    }
+}
+
+/// The longest pause: shorter for a certificate that lives for an hour than for one that lives for a year.
+fn longest(case: &Case<'_>) -> Duration {
+    let asked = case.inputs.resource.spec.certificate.duration.as_duration();
+    let lifetime = case
+        .leaf()
+        .and_then(|leaf| Duration::try_from(leaf.not_after.duration_since(leaf.not_before)).ok())
+        .map_or(asked, |issued| issued.min(asked));
+    LONGEST_BACKOFF.min((lifetime / PART_OF_LIFETIME).max(FIRST_BACKOFF))
+}
+
+fn gains_nothing(case: &Case<'_>) -> Option<Verdict> {
+    let resync = later(case.now(), case.inputs.policy.resync);
+    match gain_at(case, case.now())? {
+        Gain::Enough => None,
+        Gain::TooEarly(until) => Some(Verdict::clear(Step::Idle { until: until.min(resync) })),
+        Gain::IssuerEnds(end) => {
+            let message = format!(
+                "a renewal now would gain nothing, because the issuer ends at {end}: put a CA that lives longer into the \
+                 Secret {}",
+                case.inputs.resource.spec.issuer_ref.name
+            );
+            Some(Case::blocked(Obstacle::new(BlockedBy::IssuerEnding, message), resync))
+        }
+    }
+}
+
+/// What a renewal at that time would gain over the leaf in force.
+pub(super) fn gain_at(case: &Case<'_>, at: Timestamp) -> Option<Gain> {
+    let duration = case.inputs.resource.spec.certificate.duration.as_duration();
+    let issuer_end = case.inputs.references.issuer().map(|issuer| issuer.not_after);
+    Some(gain(at, case.leaf()?.not_after, duration, issuer_end))
+}
+
+/// The keystore that the host reads is not the one that it writes, or something puts another leaf there again and again.
+fn recurs(case: &Case<'_>, trigger: Trigger) -> Option<Verdict> {
+    let (rotation, ended) = last(case)?;
+    let cured_nothing = ended.outcome == Outcome::Committed && attempts(case) >= DRIFT_LIMIT;
+    if !cured_nothing {
+        return None;
+    }
+    let place = if trigger == Trigger::ServedDrift { "served" } else { "in the keystore" };
+    let message = format!(
+        "another leaf is {place} again after {} rotations against it: see whether something on the host replaces it, and \
+         whether spec.keystore.alias is the alias in the host's configuration; then set {} to a new value",
+        rotation.attempts,
+        kagiban_crds::resource::ROTATE_ANNOTATION
+    );
+    let retry = later(case.now(), case.inputs.policy.resync);
+    Some(Case::blocked(Obstacle::new(BlockedBy::DriftRecurs, message), retry))
+}
+
+/// Whether the drift was never gone since the last rotation, or came back soon after it.
+fn is_same_drift(case: &Case<'_>, trigger: Trigger, rotated: Timestamp) -> bool {
+    let fact = match trigger {
+        Trigger::StoredDrift => ConditionType::Deployed,
+        Trigger::ServedDrift => ConditionType::Verified,
+        Trigger::FirstIssue
+        | Trigger::Requested
+        | Trigger::SpecChanged
+        | Trigger::IssuerChanged
+        | Trigger::PasswordChanged
+        | Trigger::Renewal => return false,
+    };
+    let before = case.inputs.resource.status.conditions.iter().find(|condition| condition.type_ == fact.as_str());
+    let was_never_cured = before.is_some_and(|fact| fact.status == "False" && fact.last_transition_time.0 <= rotated);
+    was_never_cured || case.now() < later(rotated, SAME_DRIFT)
+}
+
+const fn is_drift(trigger: Trigger) -> bool {
+    matches!(trigger, Trigger::StoredDrift | Trigger::ServedDrift)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pause_doubles_from_a_minute_and_stops_at_six_hours() {
+        let pause = |n| doubled(FIRST_BACKOFF, n, LONGEST_BACKOFF).as_secs() / 60;
+        assert_eq!([1, 2, 3, 9, 10, 31, 32, 33, u32::MAX].map(pause), [1, 2, 4, 256, 360, 360, 360, 360, 360]);
+    }
+}

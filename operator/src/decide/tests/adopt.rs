@@ -1,0 +1,113 @@
+//! Leaves that a host has already: a resource created anew, or restored, does not restart its agent.
+
+use kagiban_crds::resource::{KeyAlgorithm, PrivateKeySpec};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, KeyPair};
+
+use super::*;
+use crate::issuer::{CaSecret, Issued, check};
+
+struct Authority {
+    secret: CaSecret,
+    references: References,
+}
+
+fn authority() -> Authority {
+    let key = KeyPair::generate().expect("a key");
+    let mut params = CertificateParams::default();
+    params.distinguished_name.push(DnType::CommonName, "Fleet CA");
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    let (certificate, key) = (params.self_signed(&key).expect("a certificate").pem(), key.serialize_pem());
+    let secret = CaSecret::read(certificate.as_bytes(), key.as_bytes(), now()).expect("a CA");
+    let facts = IssuerFacts::read(certificate.as_bytes(), now()).expect("a CA");
+    Authority { secret, references: References { issuer: Some(Ok(facts)), password: None } }
+}
+
+fn wanted() -> Resource {
+    let mut resource = resource();
+    resource.spec.certificate.private_key =
+        PrivateKeySpec { algorithm: KeyAlgorithm::Ecdsa, size: Some(256), ..PrivateKeySpec::default() };
+    resource
+}
+
+fn issued(authority: &Authority, resource: &Resource, at: Timestamp) -> Issued {
+    let key = KeyPair::generate().expect("a key");
+    let csr = CertificateParams::default().serialize_request(&key).expect("a CSR").pem().expect("PEM");
+    let spec = &resource.spec.certificate;
+    let key = check(&csr, spec.private_key.request().expect("a key that hosts make")).expect("a good CSR");
+    authority.secret.sign(&key, spec, at).expect("signed")
+}
+
+/// A host that stores and serves what was issued, and tells it.
+fn holding(issued: &Issued) -> AgentReport {
+    let shown = Leaf { sha256: issued.leaf.sha256, ..leaf(1, issued.leaf.not_before, QUARTER) };
+    AgentReport { certificate: Some(issued.chain.clone()), ..report(7, &shown) }
+}
+
+/// Holds B17: deleting and creating a resource anew, or restoring it without its status, rotated again.
+#[test]
+fn a_resource_without_a_status_takes_a_fitting_leaf_as_it_is() {
+    let (authority, mut resource) = (authority(), wanted());
+    let issued = issued(&authority, &resource, now());
+    resource.rotate = Some("of last year".into());
+    let decision = decided_with(&resource, &holding(&issued), &authority.references, now());
+    assert!(matches!(decision.step, Step::Idle { .. }), "{:?}", decision.step);
+    assert_eq!(reasons(&decision), ["Adopted"]);
+    assert_eq!(condition(&decision.status, "Ready"), ("True", "Verified"));
+    let leaf = decision.status.leaf.as_ref().expect("a leaf");
+    assert_eq!((leaf.serial.clone(), leaf.not_after), (issued.leaf.serial.clone(), issued.leaf.not_after));
+    resource.status = decision.status.clone();
+    let rest = decided_with(&resource, &holding(&issued), &authority.references, now());
+    assert_eq!((rest.status, rest.events), (decision.status, vec![]), "once");
+}
+
+/// Holds B17: a cluster that was restored from an older backup does not restart every agent.
+#[test]
+fn a_status_from_before_the_last_rotation_takes_the_newer_leaf_and_never_an_older_one() {
+    let (authority, mut resource) = (authority(), wanted());
+    let (old, new) = (issued(&authority, &resource, now()), issued(&authority, &resource, at(86400)));
+    resource.status = decided_with(&resource, &holding(&old), &authority.references, now()).status;
+    let backup = resource.clone();
+    let mut host = holding(&new);
+    host.time = at(2 * 86400);
+    let restored = decided_with(&resource, &host, &authority.references, host.time);
+    assert!(matches!(restored.step, Step::Idle { .. }), "{:?}", restored.step);
+    assert_eq!(restored.status.leaf.as_ref().map(|leaf| leaf.sha256), Some(new.leaf.sha256));
+    resource.status = restored.status;
+
+    let back = AgentReport { time: host.time, ..holding(&old) };
+    let step = decided_with(&resource, &back, &authority.references, host.time).step;
+    assert!(matches!(step, Step::Open { trigger: Trigger::StoredDrift, .. }), "an older leaf is drift: {step:?}");
+    assert_ne!(backup.status, resource.status);
+}
+
+#[test]
+fn a_leaf_that_does_not_fit_in_every_way_is_not_adopted() {
+    let (authority, resource) = (authority(), wanted());
+    let good = issued(&authority, &resource, now());
+    let stranger = self::authority();
+    let step = |resource: &Resource, report: &AgentReport, authority: &Authority, at: Timestamp| {
+        decided_with(resource, &AgentReport { time: at, ..report.clone() }, &authority.references, at).step
+    };
+    let rotates = |step: Step| matches!(step, Step::Open { trigger: Trigger::FirstIssue, .. });
+
+    assert!(rotates(step(&resource, &holding(&good), &stranger, now())), "another CA signed it");
+    let mut other_names = wanted();
+    other_names.spec.certificate.dns_names.push("ups.example.com".into());
+    assert!(rotates(step(&other_names, &holding(&good), &authority, now())), "other names");
+    let mut other_key = wanted();
+    other_key.spec.certificate.private_key.size = Some(384);
+    assert!(rotates(step(&other_key, &holding(&good), &authority, now())), "another kind of key");
+    assert!(rotates(step(&resource, &holding(&good), &authority, at(70 * 86400))), "its renewal is due");
+    let mut split = holding(&good);
+    split.served = Sighting::Leaf(leaf(9, now(), QUARTER));
+    assert!(rotates(step(&resource, &split, &authority, now())), "stored, and not served");
+    let untold = AgentReport { certificate: None, ..holding(&good) };
+    assert!(rotates(step(&resource, &untold, &authority, now())), "the host does not show it");
+    let mut lying = holding(&good);
+    (lying.stored, lying.served) = (split.served.clone(), split.served);
+    assert!(rotates(step(&resource, &lying, &authority, now())), "it shows another than it serves");
+    let mut elsewhere = holding(&good);
+    elsewhere.host = "ups-02.example.com".parse().expect("a name");
+    let step = step(&resource, &elsewhere, &authority, now());
+    assert!(matches!(step, Step::Blocked { by: BlockedBy::WrongHost, .. }), "another host: {step:?}");
+}

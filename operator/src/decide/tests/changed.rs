@@ -1,0 +1,84 @@
+//! What stands in the Secrets that a resource names, and when it changes.
+
+use super::*;
+
+fn references(ca: &str, password: &str) -> References {
+    References { password: Some(Ok(password.into())), ..issuer(ca, at(100 * QUARTER.as_secs())) }
+}
+
+/// A resource whose leaf was signed by the CA `ca` and whose keystore has the password of version `1`.
+fn recorded() -> (Resource, AgentReport) {
+    let (mut resource, report) = settled();
+    let decision = decided_with(&resource, &report, &references("ca", "1"), now());
+    assert!(matches!(decision.step, Step::Idle { .. }), "{:?}", decision.step);
+    resource.status = decision.status;
+    (resource, report)
+}
+
+/// Holds B11: an upgrade records what it finds, and restarts nothing.
+#[test]
+fn a_status_that_does_not_know_the_issuer_takes_the_present_one_without_a_rotation() {
+    let (mut resource, report) = settled();
+    let leaf = resource.status.leaf.as_mut().expect("a leaf");
+    (leaf.issuer_sha256, leaf.password_version) = (None, None);
+    let decision = decided_with(&resource, &report, &references("another", "7"), now());
+    assert!(matches!(decision.step, Step::Idle { .. }), "{:?}", decision.step);
+    assert_eq!(decision.events, vec![]);
+    let leaf = decision.status.leaf.as_ref().expect("a leaf");
+    assert_eq!((leaf.issuer_sha256.as_deref(), leaf.password_version.as_deref()), (Some("another"), Some("7")));
+    resource.status = decision.status.clone();
+    let rest = decided_with(&resource, &report, &references("another", "7"), now());
+    assert_eq!(rest.status, decision.status, "written once");
+}
+
+/// Holds B11: nobody saw that another CA stood under the same name.
+#[test]
+fn another_ca_under_the_same_name_is_drift_and_so_is_another_password() {
+    let (resource, report) = recorded();
+    for (references, trigger) in
+        [(references("other", "1"), Trigger::IssuerChanged), (references("ca", "2"), Trigger::PasswordChanged)]
+    {
+        let decision = decided_with(&resource, &report, &references, now());
+        assert_eq!(decision.step, Step::Open { generation: Generation(2), trigger });
+        assert_eq!(condition(&decision.status, "Ready").0, "False", "what is served is not what is asked for");
+        assert_eq!(condition(&decision.status, "Serving").0, "True");
+    }
+    assert!(matches!(decided_with(&resource, &report, &references("ca", "1"), now()).step, Step::Idle { .. }));
+}
+
+#[test]
+fn what_is_not_known_of_a_secret_is_no_change() {
+    let (resource, report) = recorded();
+    let missing = || Obstacle::new(BlockedBy::IssuerUnavailable, "no such Secret");
+    for references in
+        [References::default(), References { issuer: Some(Err(missing())), password: Some(Err(missing())) }]
+    {
+        let decision = decided_with(&resource, &report, &references, now());
+        assert!(matches!(decision.step, Step::Idle { .. }), "{:?}", decision.step);
+        assert_eq!(decision.status, resource.status, "nothing is written");
+    }
+}
+
+/// Holds B11: who corrects a Secret is watching, and no key was made in vain before.
+#[test]
+fn a_missing_secret_is_looked_for_every_few_seconds_before_any_rotation_is_opened() {
+    let report = report(0, &leaf(9, now(), QUARTER));
+    let missing = Obstacle::new(BlockedBy::IssuerUnavailable, "there is no Secret fleet-ca");
+    let references = References { issuer: Some(Err(missing)), password: None };
+    let decision = decided_with(&resource(), &report, &references, now());
+    assert_eq!(decision.step, Step::Blocked { by: BlockedBy::IssuerUnavailable, retry: at(5) });
+    assert_eq!(decision.status.rotation, None, "no generation is used up");
+    assert_eq!(condition(&decision.status, "Reconciling"), ("True", "IssuerUnavailable"));
+}
+
+#[test]
+fn a_failed_rotation_to_another_password_is_tried_again_after_a_pause_and_at_once_for_the_next_password() {
+    let (mut resource, mut report) = recorded();
+    resource.status = decided_with(&resource, &report, &references("ca", "2"), now()).status;
+    report.generation = Generation(2);
+    report.rotation = Some(rotation(2, RotationState::RolledBack));
+    let waits = decided_with(&resource, &report, &references("ca", "2"), now());
+    assert!(matches!(waits.step, Step::Blocked { by: BlockedBy::BackingOff, .. }), "{:?}", waits.step);
+    let corrected = decided_with(&resource, &report, &references("ca", "3"), now());
+    assert_eq!(corrected.step, Step::Open { generation: Generation(3), trigger: Trigger::PasswordChanged });
+}

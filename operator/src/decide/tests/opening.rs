@@ -1,0 +1,154 @@
+//! When a rotation is opened, and what keeps it from being opened.
+
+use super::*;
+
+#[test]
+fn the_finalizer_stands_before_the_first_rotation() {
+    let mut resource = resource();
+    resource.held = false;
+    let decision = decided(&resource, &report(0, &leaf(9, now(), QUARTER)), now());
+    assert_eq!((decision.step, decision.status, decision.events), (Step::EnsureFinalizer, resource.status, vec![]));
+}
+
+#[test]
+fn a_rotation_is_told_when_it_starts_and_when_it_is_verified_and_then_all_is_quiet() {
+    let mut resource = resource();
+    let before = report(0, &leaf(9, now(), QUARTER));
+    let first = decided(&resource, &before, now());
+    assert_eq!(reasons(&first), ["RotationStarted"]);
+    assert_eq!(condition(&first.status, "Reconciling"), ("True", "FirstIssue"));
+    resource.status = first.status;
+
+    let mut keyed = before.clone();
+    keyed.generation = Generation(1);
+    keyed.rotation = Some(rotation(1, RotationState::Keyed));
+    let second = decided(&resource, &keyed, now());
+    assert_eq!(second.step, Step::Deliver { generation: Generation(1) });
+    assert_eq!((second.status, second.events), (resource.status.clone(), vec![]), "no write while the host works");
+
+    let (third, done) = commit(&mut resource, &leaf(1, now(), QUARTER), now());
+    assert_eq!(reasons(&third), ["Verified"]);
+    for kind in ["Ready", "Issued", "Deployed", "Verified", "Serving"] {
+        assert_eq!(condition(&third.status, kind).0, "True", "{kind}");
+    }
+    assert!(!has(&third.status, "Reconciling"));
+
+    let later = super::super::renewal::later(now(), Duration::from_secs(600));
+    let fourth = decided(&resource, &AgentReport { time: later, ..done }, later);
+    assert!(matches!(fourth.step, Step::Idle { .. }));
+    assert_eq!((fourth.status, fourth.events), (resource.status, vec![]), "at rest nothing is written or told");
+}
+
+#[test]
+fn every_power_state_but_mains_keeps_a_rotation_from_starting() {
+    let states = [
+        (PowerState::OnBattery, BlockedBy::OnBattery),
+        (PowerState::LowBattery, BlockedBy::LowBattery),
+        (PowerState::ShutdownPending, BlockedBy::ShutdownPending),
+        (PowerState::Unknown, BlockedBy::PowerUnknown),
+        (PowerState::Stale, BlockedBy::PowerUnknown),
+    ];
+    for (state, by) in states {
+        let mut report = report(0, &leaf(9, now(), QUARTER));
+        report.power.state = state;
+        let decision = decided(&resource(), &report, now());
+        assert!(matches!(decision.step, Step::Blocked { by: b, .. } if b == by), "{state:?}: {:?}", decision.step);
+        assert_eq!(decision.status.blocked_by, Some(by));
+        assert_eq!(decision.status.rotation, None, "no generation is used up");
+    }
+}
+
+#[test]
+fn another_name_in_the_spec_rotates_and_another_duration_does_not() {
+    let (mut resource, report) = settled();
+    resource.spec.certificate.duration = "4320h".parse().expect("a duration");
+    assert!(matches!(decided(&resource, &report, now()).step, Step::Idle { .. }));
+    resource.spec.certificate.dns_names.push("ups.example.com".into());
+    let step = decided(&resource, &report, now()).step;
+    assert_eq!(step, Step::Open { generation: Generation(2), trigger: Trigger::SpecChanged });
+}
+
+#[test]
+fn a_host_that_counts_further_than_we_do_is_followed() {
+    let (resource, mut report) = settled();
+    let later = super::super::renewal::later(now(), Duration::from_secs(24 * 3600));
+    report.time = later;
+    report.generation = Generation(41);
+    report.stored = Sighting::Leaf(leaf(7, now(), QUARTER));
+    let step = decided(&resource, &report, later).step;
+    assert_eq!(step, Step::Open { generation: Generation(42), trigger: Trigger::StoredDrift });
+}
+
+#[test]
+fn a_host_at_the_last_generation_blocks_and_does_not_overflow() {
+    for generation in [i64::MAX.unsigned_abs(), u64::MAX] {
+        let decision = decided(&resource(), &report(generation, &leaf(9, now(), QUARTER)), now());
+        assert!(matches!(decision.step, Step::Blocked { by: BlockedBy::HostAnswerRefused, .. }), "{:?}", decision.step);
+    }
+}
+
+#[test]
+fn clocks_that_disagree_keep_a_fleet_from_rotating() {
+    let mut report = report(0, &leaf(9, now(), QUARTER));
+    report.time = super::super::renewal::later(now(), Duration::from_secs(400 * 86400));
+    assert!(matches!(decided(&resource(), &report, now()).step, Step::Blocked { by: BlockedBy::ClockSkew, .. }));
+}
+
+#[test]
+fn the_younger_of_two_resources_for_one_agent_stands_back() {
+    let (resource, report) = (resource(), report(0, &leaf(9, now(), QUARTER)));
+    let rival = Rival { namespace: "fleet".into(), name: "older".into() };
+    let policy = Policy::default();
+    let decision = decide(&Inputs {
+        resource: &resource,
+        host: Observed::Seen(&report),
+        rival: Some(&rival),
+        setback: None,
+        references: &References::default(),
+        policy: &policy,
+        now: now(),
+    });
+    assert!(matches!(decision.step, Step::Blocked { by: BlockedBy::Conflict, .. }));
+    assert_eq!(condition(&decision.status, "Stalled"), ("True", "Conflict"));
+}
+
+#[test]
+fn another_host_behind_the_address_is_left_alone() {
+    let mut report = report(0, &leaf(9, now(), QUARTER));
+    report.host = "ups-02.example.com".parse().expect("a name");
+    assert!(matches!(decided(&resource(), &report, now()).step, Step::Blocked { by: BlockedBy::WrongHost, .. }));
+}
+
+#[test]
+fn every_obstacle_has_the_word_that_the_status_shows() {
+    use BlockedBy::{
+        BackingOff, ClockSkew, Conflict, DriftRecurs, Frozen, HostAnswerRefused, HostBusy, HostRefused,
+        HostUnreachable, IssuerEnding, IssuerRefused, IssuerUnavailable, LowBattery, OnBattery, Paused, PowerUnknown,
+        RotationStuck, SecretUnavailable, ShutdownPending, SpecInvalid, WrongHost,
+    };
+    for by in [
+        BackingOff,
+        ClockSkew,
+        Conflict,
+        DriftRecurs,
+        Frozen,
+        HostAnswerRefused,
+        HostBusy,
+        HostRefused,
+        HostUnreachable,
+        IssuerEnding,
+        IssuerRefused,
+        IssuerUnavailable,
+        LowBattery,
+        OnBattery,
+        Paused,
+        PowerUnknown,
+        RotationStuck,
+        SecretUnavailable,
+        ShutdownPending,
+        SpecInvalid,
+        WrongHost,
+    ] {
+        assert_eq!(serde_json::json!(by), Reason::Blocked(by).as_str());
+    }
+}

@@ -1,0 +1,134 @@
+//! What the conditions say.
+
+use super::*;
+
+#[test]
+fn before_the_first_leaf_ready_says_what_holds_it_up() {
+    let mut report = report(1, &leaf(9, now(), QUARTER));
+    report.rotation = Some(rotation(1, RotationState::Keyed));
+    let setback =
+        Setback { obstacle: Obstacle::new(BlockedBy::IssuerUnavailable, "no such Secret"), count: 1, at: now() };
+    let (resource, policy) = (opened(), Policy::default());
+    let host = Observed::Seen(&report);
+    let decision = decide(&Inputs {
+        resource: &resource,
+        host,
+        rival: None,
+        setback: Some(&setback),
+        references: &References::default(),
+        policy: &policy,
+        now: now(),
+    });
+    assert_eq!(condition(&decision.status, "Ready"), ("False", "IssuerUnavailable"));
+}
+
+/// Holds B7: `kubectl wait --for=condition=Ready` was met by a spec that nothing served yet.
+#[test]
+fn ready_is_not_said_of_a_spec_that_is_not_in_force() {
+    let (mut resource, report) = settled();
+    resource.spec.certificate.dns_names.push("ups.example.com".into());
+    resource.generation = 2;
+
+    let opens = decided(&resource, &report, now());
+    assert!(matches!(opens.step, Step::Open { trigger: Trigger::SpecChanged, .. }));
+    assert_eq!(condition(&opens.status, "Ready"), ("False", "SpecChanged"));
+    assert_eq!(condition(&opens.status, "Serving"), ("True", "Serving"), "the old one is still valid");
+
+    let mut paused = resource.clone();
+    paused.spec.rotation.paused = true;
+    let waits = decided(&paused, &report, now());
+    assert_eq!(condition(&waits.status, "Ready"), ("False", "Paused"));
+    assert_eq!(condition(&waits.status, "Serving").0, "True");
+
+    let missing = Obstacle::new(BlockedBy::IssuerUnavailable, "there is no Secret another-ca");
+    resource.spec.issuer_ref.name = "another-ca".into();
+    let references = References { issuer: Some(Err(missing)), password: None };
+    let waits = decided_with(&resource, &report, &references, now());
+    assert_eq!(condition(&waits.status, "Ready"), ("False", "IssuerUnavailable"));
+    assert!(waits.status.conditions.iter().all(|condition| condition.observed_generation == Some(2)));
+}
+
+/// Holds B7: an address that is none was Ready too.
+#[test]
+fn ready_is_not_said_of_a_spec_that_cannot_be() {
+    let (resource, _) = settled();
+    let garbage = Obstacle::new(BlockedBy::SpecInvalid, "the address https://[::::] is not https://host:port");
+    let policy = Policy::default();
+    let decision = decide(&Inputs {
+        resource: &resource,
+        host: Observed::Unseen(&garbage),
+        rival: None,
+        setback: None,
+        references: &References::default(),
+        policy: &policy,
+        now: now(),
+    });
+    assert_eq!(condition(&decision.status, "Ready"), ("False", "SpecInvalid"));
+    assert_eq!(condition(&decision.status, "Stalled"), ("True", "SpecInvalid"));
+}
+
+#[test]
+fn ready_stays_true_while_a_renewal_is_on_its_way() {
+    let (mut resource, report) = settled();
+    let time = resource.status.renewal_time.expect("a leaf has one");
+    let report = AgentReport { time, ..report };
+    let opens = decided(&resource, &report, time);
+    assert_eq!(condition(&opens.status, "Ready").0, "True");
+    resource.status = opens.status;
+    let mut halfway = AgentReport { time, generation: Generation(2), ..report };
+    halfway.rotation = Some(rotation(2, RotationState::Restarting));
+    halfway.stored = Sighting::Leaf(leaf(2, time, QUARTER));
+    halfway.served = Sighting::Unseen { reason: "connect".into(), message: "refused".into() };
+    let follows = decided(&resource, &halfway, time);
+    assert!(matches!(follows.step, Step::Follow { .. }));
+    assert_eq!((follows.status, follows.events), (resource.status, vec![]), "nothing is written meanwhile");
+}
+
+#[test]
+fn near_expiry_asks_a_person_unless_told_to_wait() {
+    let (mut resource, mut report) = settled();
+    let late = at((2160 - 24) * 3600);
+    report.time = late;
+    report.power.state = PowerState::OnBattery;
+    let asks = decided(&resource, &report, late);
+    assert_eq!(condition(&asks.status, "Stalled"), ("True", "NearExpiry"));
+    assert_eq!(condition(&asks.status, "Ready").0, "True", "it is still valid");
+    assert!(reasons(&asks).contains(&"NearExpiry"));
+    resource.status = asks.status;
+    assert_eq!(reasons(&decided(&resource, &report, late)), Vec::<&str>::new(), "asked once");
+    resource.spec.rotation.near_expiry = NearExpiry::Wait;
+    assert!(!has(&decided(&resource, &report, late).status, "Stalled"));
+}
+
+#[test]
+fn conditions_read_well() {
+    let (resource, report) = settled();
+    let mut text = lines(&resource.status);
+    let mut report = report;
+    let late = at((2160 - 24) * 3600);
+    (report.time, report.power.state) = (late, PowerState::Unknown);
+    text.push('\n');
+    text.push_str(&lines(&decided(&resource, &report, late).status));
+    insta::assert_snapshot!(text, @"
+    Ready=True Verified: served and valid until 2026-05-30T12:00:00Z
+    Issued=True Issued: serial 1 from CN=fleet, valid from 2026-03-01T12:00:00Z to 2026-05-30T12:00:00Z
+    Deployed=True Deployed: the keystore holds 0101010101010101
+    Verified=True Verified: the live endpoint serves 0101010101010101
+    Serving=True Serving: 0101010101010101 is served and valid until 2026-05-30T12:00:00Z
+
+    Ready=True Verified: served and valid until 2026-05-30T12:00:00Z
+    Issued=True Issued: serial 1 from CN=fleet, valid from 2026-03-01T12:00:00Z to 2026-05-30T12:00:00Z
+    Deployed=True Deployed: the keystore holds 0101010101010101
+    Verified=True Verified: the live endpoint serves 0101010101010101
+    Serving=True Serving: 0101010101010101 is served and valid until 2026-05-30T12:00:00Z
+    Stalled=True NearExpiry: the certificate expires at 2026-05-30T12:00:00Z and its rotation is blocked: the host does not know its power state: configure a source under `power` there; clear that, or set spec.rotation.nearExpiry to Wait to accept the expiry
+    Blocked=True PowerUnknown: the host does not know its power state: configure a source under `power` there
+    ");
+}
+
+fn lines(status: &ManagedAgentCertificateStatus) -> String {
+    let line = |c: &k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition| {
+        format!("{}={} {}: {}\n", c.type_, c.status, c.reason, c.message)
+    };
+    status.conditions.iter().map(line).collect()
+}

@@ -1,0 +1,94 @@
+//! Whether a leaf that a host already has is as good as one that would be signed for it now.
+
+use std::net::IpAddr;
+
+use jiff::Timestamp;
+use kagiban_crds::LeafSha256;
+use kagiban_crds::resource::{CertificateSpec, SignedLeaf};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use sha2::{Digest, Sha256};
+use x509_parser::certificate::X509Certificate;
+use x509_parser::extensions::GeneralName;
+use x509_parser::prelude::FromDer;
+
+use super::csr::check_key;
+use super::facts::IssuerFacts;
+use super::{LONGEST_COMMON_NAME, serial_text};
+
+/// An RSA-4096 leaf with all the names that a spec may hold is under 12 KiB of PEM.
+const MAX_LEAF_BYTES: usize = 32 * 1024;
+/// The longest issuer name that goes into a status.
+const LONGEST_ISSUER: usize = 512;
+
+/// The leaf, if this issuer signed it for exactly the names and the kind of key that the spec asks for.
+pub fn fitting(pem: &str, spec: &CertificateSpec, issuer: &IssuerFacts) -> Option<SignedLeaf> {
+    if pem.len() > MAX_LEAF_BYTES {
+        return None;
+    }
+    let der = CertificateDer::from_pem_slice(pem.as_bytes()).ok()?;
+    let (rest, leaf) = X509Certificate::from_der(&der).ok()?;
+    let fits = rest.is_empty() && is_server(&leaf) && has_names(&leaf, spec) && has_key(&leaf, spec);
+    (fits && is_signed_by(&leaf, issuer)).then(|| described(&der, &leaf, issuer)).flatten()
+}
+
+/// What a status keeps of a leaf.
+pub(super) fn described(der: &[u8], leaf: &X509Certificate<'_>, issuer: &IssuerFacts) -> Option<SignedLeaf> {
+    let time = |time: x509_parser::time::ASN1Time| Timestamp::from_second(time.timestamp()).ok();
+    Some(SignedLeaf {
+        sha256: LeafSha256::new(Sha256::digest(der).into()),
+        serial: serial_text(leaf.raw_serial()),
+        issuer: leaf.issuer().to_string().chars().filter(|c| !c.is_control()).take(LONGEST_ISSUER).collect(),
+        not_before: time(leaf.validity().not_before)?,
+        not_after: time(leaf.validity().not_after)?,
+        issuer_sha256: issuer.sha256.clone(),
+    })
+}
+
+fn is_server(leaf: &X509Certificate<'_>) -> bool {
+    let is_leaf = leaf.basic_constraints().is_ok_and(|constraints| constraints.is_none_or(|c| !c.value.ca));
+    let usage = leaf.extended_key_usage();
+    is_leaf && matches!(usage, Ok(Some(usage)) if usage.value.server_auth)
+}
+
+fn has_names(leaf: &X509Certificate<'_>, spec: &CertificateSpec) -> bool {
+    let Ok(Some(names)) = leaf.subject_alternative_name() else { return false };
+    let mut found = Vec::new();
+    for name in &names.value.general_names {
+        found.push(match name {
+            GeneralName::DNSName(name) => (*name).to_owned(),
+            GeneralName::IPAddress(bytes) => match address(bytes) {
+                Some(address) => address.to_string(),
+                None => return false,
+            },
+            // a kind of name that no spec asks for
+            _ => return false,
+        });
+    }
+    let addresses: Result<Vec<IpAddr>, _> = spec.ip_addresses.iter().map(|text| text.parse()).collect();
+    let Ok(addresses) = addresses else { return false };
+    let mut asked: Vec<String> =
+        spec.dns_names.iter().cloned().chain(addresses.iter().map(ToString::to_string)).collect();
+    for names in [&mut found, &mut asked] {
+        names.sort_unstable();
+        names.dedup();
+    }
+    let common = leaf.subject().iter_common_name().next().and_then(|name| name.as_str().ok());
+    let expected = spec.dns_names.first().map(String::as_str).filter(|name| name.len() <= LONGEST_COMMON_NAME);
+    found == asked && common == expected
+}
+
+fn address(bytes: &[u8]) -> Option<IpAddr> {
+    let four = <[u8; 4]>::try_from(bytes).map(IpAddr::from);
+    four.or_else(|_| <[u8; 16]>::try_from(bytes).map(IpAddr::from)).ok()
+}
+
+fn has_key(leaf: &X509Certificate<'_>, spec: &CertificateSpec) -> bool {
+    spec.private_key.request().is_some_and(|asked| check_key(leaf.public_key(), asked).is_ok())
+}
+
+fn is_signed_by(leaf: &X509Certificate<'_>, issuer: &IssuerFacts) -> bool {
+    let Some(ca) = issuer.chain().first() else { return false };
+    let Ok((_, ca)) = X509Certificate::from_der(ca) else { return false };
+    leaf.issuer().as_raw() == ca.subject().as_raw() && leaf.verify_signature(Some(ca.public_key())).is_ok()
+}

@@ -1,0 +1,100 @@
+//! What a CA's certificates say without its key: who it is, until when it can sign, and what it may sign.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use kagiban_crds::host_api::MAX_CHAIN_CERTIFICATES;
+use kagiban_crds::resource::CertificateSpec;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use sha2::{Digest, Sha256};
+use x509_parser::certificate::X509Certificate;
+use x509_parser::prelude::FromDer;
+
+use super::{IssuerError, constraints, rfc3339};
+
+/// A CA as its certificates describe it. It was checked when it was read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct IssuerFacts {
+    /// SHA-256 over the subject and the public key, as DER. A CA that was only dated anew keeps it, and its leaves stay good.
+    pub sha256: String,
+    /// The earliest end in the chain: no leaf outlives it.
+    pub not_after: Timestamp,
+    /// The CA's certificate first, then what leads to its root.
+    chain: Arc<[CertificateDer<'static>]>,
+}
+
+impl IssuerFacts {
+    /// Reads `tls.crt`.
+    ///
+    /// # Errors
+    /// When it is not the certificate of a CA that may sign now.
+    pub fn read(certificates: &[u8], now: Timestamp) -> Result<Self, IssuerError> {
+        let unreadable = || IssuerError::Unreadable("tls.crt");
+        let chain: Vec<_> = CertificateDer::pem_slice_iter(certificates)
+            .take(MAX_CHAIN_CERTIFICATES)
+            .collect::<Result<_, _>>()
+            .map_err(|_| unreadable())?;
+        // the leaf takes a place in the chain that is delivered
+        if chain.len() >= MAX_CHAIN_CERTIFICATES {
+            return Err(unreadable());
+        }
+        let (_, ca) = X509Certificate::from_der(chain.first().ok_or_else(unreadable)?).map_err(|_| unreadable())?;
+        check_is_ca(&ca)?;
+        let mut hash = Sha256::new();
+        for part in [ca.subject().as_raw(), ca.public_key().raw] {
+            hash.update((part.len() as u64).to_be_bytes());
+            hash.update(part);
+        }
+        let not_after = end_of(&chain, now)?;
+        Ok(Self { sha256: hex::encode(hash.finalize()), not_after, chain: chain.into() })
+    }
+
+    /// Whether every certificate of the chain allows the names.
+    ///
+    /// # Errors
+    /// [`IssuerError::NameConstraint`] with the first name that is not allowed.
+    pub fn permits(&self, spec: &CertificateSpec) -> Result<(), IssuerError> {
+        self.chain.iter().try_for_each(|certificate| constraints::check(certificate, spec))
+    }
+
+    pub(super) fn chain(&self) -> &[CertificateDer<'static>] {
+        &self.chain
+    }
+
+    /// A CA of which nothing but its identity and its end is asked.
+    #[cfg(test)]
+    pub(crate) fn sample(sha256: &str, not_after: Timestamp) -> Self {
+        Self { sha256: sha256.to_owned(), not_after, chain: Arc::new([]) }
+    }
+}
+
+/// The end of the first certificate of a PEM file, if it can be read.
+pub fn not_after(certificates: &[u8]) -> Option<Timestamp> {
+    let der = CertificateDer::from_pem_slice(certificates).ok()?;
+    let (_, certificate) = X509Certificate::from_der(&der).ok()?;
+    Timestamp::from_second(certificate.validity().not_after.timestamp()).ok()
+}
+
+fn check_is_ca(ca: &X509Certificate<'_>) -> Result<(), IssuerError> {
+    let is_ca = matches!(ca.basic_constraints(), Ok(Some(constraints)) if constraints.value.ca);
+    let may_sign = match ca.key_usage() {
+        Ok(usage) => usage.is_none_or(|usage| usage.value.key_cert_sign()),
+        Err(_) => false,
+    };
+    if is_ca && may_sign { Ok(()) } else { Err(IssuerError::NotCa) }
+}
+
+/// The earliest end in a chain of which every certificate is valid now.
+fn end_of(chain: &[CertificateDer<'_>], now: Timestamp) -> Result<Timestamp, IssuerError> {
+    let (mut start, mut end) = (i64::MIN, i64::MAX);
+    for certificate in chain {
+        let (_, parsed) = X509Certificate::from_der(certificate).map_err(|_| IssuerError::Unreadable("tls.crt"))?;
+        start = start.max(parsed.validity().not_before.timestamp());
+        end = end.min(parsed.validity().not_after.timestamp());
+    }
+    if !(start..end).contains(&now.as_second()) {
+        return Err(IssuerError::NotValid { not_before: rfc3339(start), not_after: rfc3339(end) });
+    }
+    Ok(Timestamp::from_second(end).unwrap_or(Timestamp::MAX))
+}
