@@ -14,7 +14,7 @@ use kagiban_exporter::cli::{
 use kagiban_exporter::host_api::AUDIT_TARGET;
 use kagiban_exporter::service::Listen;
 use kagiban_exporter::web::Guard;
-use kagiban_exporter::{blocking, config, platform, service};
+use kagiban_exporter::{blocking, platform, service};
 use tokio::runtime::Runtime;
 use tracing::Level;
 use tracing_subscriber::filter::{LevelFilter, Targets};
@@ -32,6 +32,9 @@ const SNMP_LIBRARY_TARGET: &str = "async_snmp";
 
 fn main() -> ExitCode {
     let Cli { command, serve } = Cli::parse();
+    if let Err(error) = platform::forbid_dumps() {
+        return fail(&format!("the kernel does not keep this process's memory to itself: {error}"));
+    }
     match command {
         Some(Command::Keystore(KeystoreCommand::List(args))) => list(&args),
         Some(Command::Rotation(command)) => rotation(&command),
@@ -57,7 +60,7 @@ fn run(args: ServeArgs) -> Result<ExitCode> {
     log(&args);
     if args.config_check {
         let path = args.config_file.as_deref().context("--config.check needs --config.file")?;
-        config::load(path)?;
+        service::load(path)?;
         if let Some(path) = &args.web_config_file {
             Guard::open(Some(path), &Arc::default())?;
         }

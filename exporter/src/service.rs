@@ -3,12 +3,13 @@
 
 mod keeper;
 mod rotations;
+mod secrets;
 mod shown;
 
 use std::collections::BTreeMap;
 use std::io;
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -22,11 +23,12 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::blocking::{self, Work};
-use crate::config::{self, CompatSet, Config, ConfigError, HostApiConfig, Salvaged};
+use crate::config::{self, CompatSet, Config, ConfigError, HostApiConfig, Salvaged, SecretFile};
 use crate::discovery::{Found, Places};
 use crate::host_api;
 use crate::platform::{self, Lifecycle, Request, Requests};
 use crate::render::{Format, Program, Rendered};
+use crate::rotation::conflicts::{self, Conflict};
 use crate::rotation::{Vault, Workers};
 use crate::snapshot::{Board, Label, SourceId, SourceKind};
 use crate::sources::{self, Gate, Source, Traps};
@@ -66,11 +68,26 @@ pub enum ServiceError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     #[error(transparent)]
+    Agents(#[from] Conflict),
+    #[error(transparent)]
     Listen(#[from] ListenError),
     #[error(transparent)]
     Guard(#[from] GuardError),
     #[error("cannot listen for signals: {0}")]
     Signals(io::Error),
+}
+
+impl ServiceError {
+    /// Stable, for logs.
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::Config(error) => error.reason(),
+            Self::Agents(conflict) => conflict.reason(),
+            Self::Listen(_) => "listen",
+            Self::Guard(_) => "web_config",
+            Self::Signals(_) => "signals",
+        }
+    }
 }
 
 /// What to look at, worked out from the configuration and the host.
@@ -138,7 +155,9 @@ async fn work(
     let keeper = keeper::Keeper::open(state_directory(&plan_at_start.config)).await;
     keeper.resume(&board);
     board.note_feeds(plan_at_start.feeds());
+    board.note_power(plan_at_start.config.power.clone());
     let Plan { host, config, prober, sources, traps } = plan_at_start;
+    let secret_files = config.secret_files();
     let site = Arc::new(Site {
         host: host.to_string(),
         telemetry_path: options.telemetry_path,
@@ -148,9 +167,9 @@ async fn work(
         prober: ArcSwapOption::new(prober),
         ready: AtomicBool::new(false),
     });
-    board.note_reload(complete, started);
+    board.note_reload(complete && !rotations.is_some_and(Rotations::refuses_any), started);
     let compat = Arc::new(ArcSwap::from_pointee(config.compat.clone()));
-    let mut watches = Watches::start(sources, traps, &board);
+    let mut watches = Watches::start(sources, traps, secret_files, &board);
     let mut parts = JoinSet::new();
     parts.spawn(render(Arc::clone(&site), Arc::clone(&compat), stop.clone()));
     parts.spawn(listeners.serve(Arc::clone(&site), guard, stop.clone()));
@@ -174,11 +193,16 @@ async fn work(
                     Ok(plan) => {
                         watches.stop().await;
                         board.note_feeds(plan.feeds());
+                        board.note_power(plan.config.power.clone());
+                        let secret_files = plan.config.secret_files();
                         compat.store(Arc::new(plan.config.compat));
-                        watches = Watches::start(plan.sources, plan.traps, &board);
+                        watches = Watches::start(plan.sources, plan.traps, secret_files, &board);
                         site.prober.store(plan.prober);
                         board.note_reload(true, Timestamp::now());
-                        info!("configuration loaded; agents and the host API keep the one that they were started with");
+                        info!(
+                            "configuration loaded; agents and the host API keep the one that they were started with, power counts \
+                             from now on"
+                        );
                     }
                     Err(error) => {
                         board.note_reload(false, Timestamp::now());
@@ -222,10 +246,21 @@ pub async fn once(config_file: Option<PathBuf>) -> Result<(Vec<u8>, bool), Servi
     keeper::Keeper::open(state_directory(&config)).await.resume(&board);
     board.expect(sources.iter().map(|source| (source.id().clone(), source.reasons())));
     board.note_reload(true, started);
+    secrets::look(&Arc::new(config.secret_files()), &board).await;
     sources::look_at_all(sources, &board).await;
     let snapshot = board.snapshot();
     let all_up = snapshot.passes().all(|(_, pass)| pass.is_up());
     Ok((Rendered::new(&snapshot, &config.compat).answer(Format::Text, &Program::now(started)).concat(), all_up))
+}
+
+/// Loads a configuration, and looks whether its agents get in each other's way on this host.
+///
+/// # Errors
+/// When it is bad.
+pub fn load(path: &Path) -> Result<Config, ServiceError> {
+    let config = config::load(path)?;
+    conflicts::check_configured(&config.agents)?;
+    Ok(config)
 }
 
 /// A configuration, as the program starts with it.
@@ -259,10 +294,10 @@ async fn loaded(config_file: Option<PathBuf>) -> Result<Start, ConfigError> {
     loaded.await.map_err(ConfigError::from)?
 }
 
-async fn plan(config_file: Option<PathBuf>) -> Result<Plan, ConfigError> {
-    let load = move || config_file.map_or_else(|| Ok(Config::default()), |path| config::load(&path));
+async fn plan(config_file: Option<PathBuf>) -> Result<Plan, ServiceError> {
+    let load = move || config_file.map_or_else(|| Ok(Config::default()), |path| load(&path));
     let loaded = blocking::run(Work::Config, Instant::now() + CONFIG_WITHIN, load).await;
-    planned(loaded.map_err(ConfigError::from)??).await
+    Ok(planned(loaded.map_err(ConfigError::from)??).await?)
 }
 
 async fn planned(config: Config) -> Result<Plan, ConfigError> {
@@ -355,12 +390,13 @@ struct Watches {
 }
 
 impl Watches {
-    fn start(sources: Vec<Source>, traps: Option<Traps>, board: &Arc<Board>) -> Self {
+    fn start(sources: Vec<Source>, traps: Option<Traps>, secret_files: Vec<SecretFile>, board: &Arc<Board>) -> Self {
         board.expect(sources.iter().map(|source| (source.id().clone(), source.reasons())));
         let (stop, gate, mut tasks) = (CancellationToken::new(), Gate::default(), JoinSet::new());
         for source in sources {
             tasks.spawn(sources::watch(source, Arc::clone(board), gate.clone(), stop.clone()));
         }
+        tasks.spawn(secrets::watch(secret_files, Arc::clone(board), stop.clone()));
         match traps {
             Some(traps) => _ = tasks.spawn(traps.receive(Arc::clone(board), stop.clone())),
             None => board.forget_traps(),

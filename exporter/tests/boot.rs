@@ -11,8 +11,10 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use kagiban_crds::LeafSha256;
-use kagiban_crds::host_api::RotationState;
+use kagiban_crds::host_api::{RefusalReason, RotationState};
+use support::pki::Authority;
 use support::process::{PATIENCE, Program};
+use support::wire::HostApiFiles;
 use support::{World, delivery, open};
 
 const MULTI: &str = "a service lives in this process";
@@ -87,6 +89,49 @@ async fn a_bad_agent_is_named_and_keeps_no_other_from_being_recovered() {
     program.wait_for_metric("kagiban_rotation_agent_up{agent=\"agent\"} 1");
     let log = program.log();
     assert!(log.contains("keystoer") && log.contains("must be an absolute path"), "{log}");
+}
+
+/// Another agent with the files and the service of the world's, an item of `agents`.
+fn twin(world: &World) -> String {
+    let yaml = world.agent_yaml.replace("name: agent\n", "name: twin\n");
+    let indented: Vec<_> = yaml.lines().map(|line| format!("    {line}\n")).collect();
+    format!("  -\n{}", indented.concat())
+}
+
+/// Holds A16: what an earlier run left is finished all the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn agents_that_share_a_file_are_recovered_and_take_nothing_new() {
+    let world = World::pem_pair().await;
+    let leaf = interrupted(&world).await;
+    let files = HostApiFiles::write(&world, Authority::new("clients"));
+    let config = world.config_with(&format!("hostApi: {}", files.config("")), &twin(&world));
+    let mut program = Program::configured(&world, &config, "127.0.0.1:0");
+    let api = files.client(program.address("host API listening").parse().unwrap());
+    serves(&world, leaf, &program).await;
+    program.wait_for_metric("kagiban_rotation_state{agent=\"agent\",state=\"committed\"} 1");
+    program.wait_for_metric("kagiban_config_last_reload_successful 0");
+    for name in ["agent", "twin"] {
+        program.wait_for_metric(&format!("kagiban_rotation_agent_up{{agent=\"{name}\"}} 0"));
+        let why = format!("kagiban_rotation_agent_error_info{{agent=\"{name}\",reason=\"shared_file\"}} 1");
+        program.wait_for_metric(&why);
+    }
+    let refused = api.open(1, 2).await.unwrap_err();
+    assert_eq!(refused.reason, RefusalReason::Unavailable);
+    assert!(refused.message.contains("would both replace"), "{}", refused.message);
+    assert_eq!(api.decided(1).await.state, RotationState::Committed, "what is known can be read");
+}
+
+/// Holds A16: a running program keeps the configuration that it has.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_configuration_whose_agents_share_a_file_is_refused_when_it_is_loaded() {
+    let world = World::pem_pair().await;
+    let mut program = Program::start(&world, BROKEN_API);
+    program.wait_until_ready();
+    program.wait_for_metric("kagiban_config_last_reload_successful 1");
+    program.reload(&world, &world.config_with(BROKEN_API, &twin(&world)));
+    program.wait_for_metric("kagiban_config_last_reload_successful 0");
+    program.wait_for_metric("kagiban_rotation_agent_up{agent=\"agent\"} 1");
+    assert!(program.log().contains("would both replace"), "{}", program.log());
 }
 
 /// Holds A6: the port of the metrics is taken, and a mistake elsewhere in the configuration.

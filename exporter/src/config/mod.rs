@@ -18,6 +18,7 @@ mod health;
 mod host_api;
 mod probe;
 mod salvage;
+mod secrets;
 mod shutdown;
 mod tls;
 mod ups;
@@ -37,6 +38,7 @@ pub use health::{HealthConfig, HealthSnmpConfig};
 pub use host_api::{ClientName, HostApiConfig, PowerConfig};
 pub use probe::{AllowedTarget, ProbeConfig};
 pub use salvage::{RefusedAgent, Salvaged, load_at_start};
+pub use secrets::SecretFile;
 pub use shutdown::ShutdownConfig;
 pub use tls::TlsEndpoint;
 pub use ups::{

@@ -34,7 +34,7 @@ pub(super) struct Api {
     host: Host,
     board: Arc<Board>,
     agents: BTreeMap<AgentName, Watched>,
-    /// The agents that cannot be rotated as they are configured, and why.
+    /// The agents that cannot be rotated as they are configured, and why. What is known of one can be read.
     refused: BTreeMap<AgentName, String>,
     pub(super) client_names: Vec<ClientName>,
     request_timeout: Duration,
@@ -102,6 +102,11 @@ impl Api {
             Some(name) => Some(self.agent(name)?),
             None => None,
         };
+        if let Route::Open(name) | Route::Chain(name, _) | Route::Rollback(name, _) = &route
+            && let Some(why) = self.refused.get(name)
+        {
+            return Err(configuration_refused(why));
+        }
         match (route, agent) {
             (Route::Host, _) => {
                 let shutdown = self.board.snapshot().shutdown;
@@ -141,10 +146,14 @@ impl Api {
 
     fn agent(&self, name: &AgentName) -> Result<&Watched, Refusal> {
         self.agents.get(name).ok_or_else(|| match self.refused.get(name) {
-            Some(why) => refuse(RefusalReason::Unavailable, format!("this host's configuration is refused: {why}")),
+            Some(why) => configuration_refused(why),
             None => refuse(RefusalReason::NotFound, format!("this host's configuration has no agent called {name}")),
         })
     }
+}
+
+fn configuration_refused(why: &str) -> Refusal {
+    refuse(RefusalReason::Unavailable, format!("this host's configuration is refused: {why}"))
 }
 
 /// A refusal needs no worker, which may be in the middle of a rotation; whatever changes the record does.

@@ -102,6 +102,15 @@ pub(super) const FAMILIES: &[Family<Snapshot>] = &[
         },
     },
     Family {
+        name: "kagiban_secret_file_exposed",
+        help: "Whether others than this program's account may read a file that holds a key, a password or a community.",
+        kind: Kind::Gauge,
+        samples: |snapshot, out| {
+            let mut files = snapshot.secret_files.iter();
+            files.try_for_each(|file| out.put(&[("setting", &file.setting), ("path", &file.path)], file.exposed))
+        },
+    },
+    Family {
         name: "kagiban_snmp_traps_listening",
         help: "Whether SNMP traps can be received; absent where none are to be.",
         kind: Kind::Gauge,

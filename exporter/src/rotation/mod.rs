@@ -17,6 +17,7 @@ pub mod agent;
 mod backoff;
 mod backup;
 mod coherence;
+pub mod conflicts;
 mod digest;
 mod executor;
 mod feeds;

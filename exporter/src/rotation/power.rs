@@ -15,24 +15,36 @@ use crate::snapshot::Board;
 /// What is known of the host's power.
 #[derive(Clone, Debug)]
 pub struct PowerGate {
-    assumes_mains: bool,
-    scheduled_shutdown_file: PathBuf,
+    /// Where no board tells a newer one.
+    settings: Settings,
     /// What the UPSes say, and whether the host goes down.
     board: Option<Arc<Board>>,
+}
+
+/// The section `power`.
+#[derive(Clone, Debug)]
+struct Settings {
+    assumes_mains: bool,
+    scheduled_shutdown_file: PathBuf,
+}
+
+impl Settings {
+    fn of(config: &PowerConfig) -> Self {
+        let file = config.scheduled_shutdown_file.clone();
+        Self {
+            assumes_mains: config.assumes_mains(),
+            scheduled_shutdown_file: file.unwrap_or_else(platform::scheduled_shutdown_file),
+        }
+    }
 }
 
 impl PowerGate {
     /// A gate that knows no UPS.
     pub fn new(config: &PowerConfig) -> Self {
-        let file = config.scheduled_shutdown_file.clone();
-        Self {
-            assumes_mains: config.assumes_mains(),
-            scheduled_shutdown_file: file.unwrap_or_else(platform::scheduled_shutdown_file),
-            board: None,
-        }
+        Self { settings: Settings::of(config), board: None }
     }
 
-    /// The same, asking what the sources have last seen.
+    /// The same, asking what the sources have last seen, by the section `power` of the configuration that is in force then.
     #[must_use]
     pub fn watching(self, board: Arc<Board>) -> Self {
         Self { board: Some(board), ..self }
@@ -40,15 +52,18 @@ impl PowerGate {
 
     pub fn report(&self) -> PowerReport {
         let now = Timestamp::now();
+        let snapshot = self.board.as_ref().map(|board| board.snapshot());
+        let newer = snapshot.as_ref().and_then(|snapshot| snapshot.power.as_ref()).map(Settings::of);
+        let settings = newer.as_ref().unwrap_or(&self.settings);
         // It is looked for by this gate itself, last: the sources looked some seconds ago. A file that cannot be looked for
         // is treated as one that is there.
-        if self.scheduled_shutdown_file.try_exists().unwrap_or(true) {
+        if settings.scheduled_shutdown_file.try_exists().unwrap_or(true) {
             return PowerReport { state: PowerState::ShutdownPending, observed_at: Some(now) };
         }
-        if let Some(report) = self.board.as_ref().and_then(|board| feeds::judge(&board.snapshot(), now)) {
+        if let Some(report) = snapshot.as_ref().and_then(|snapshot| feeds::judge(snapshot, now)) {
             return report;
         }
-        if self.assumes_mains {
+        if settings.assumes_mains {
             return PowerReport { state: PowerState::Mains, observed_at: Some(now) };
         }
         PowerReport { state: PowerState::Unknown, observed_at: None }
@@ -83,8 +98,7 @@ mod tests {
         let directory = tempfile::tempdir().expect("directory");
         let file = directory.path().join("scheduled");
         let gate = |assumes_mains| PowerGate {
-            assumes_mains,
-            scheduled_shutdown_file: file.clone(),
+            settings: Settings { assumes_mains, scheduled_shutdown_file: file.clone() },
             board: Some(Arc::default()),
         };
         assert!(gate(true).check().is_ok());
@@ -92,5 +106,27 @@ mod tests {
         std::fs::write(&file, b"USEC=1\n").expect("write");
         assert_eq!(gate(true).report().state, PowerState::ShutdownPending);
         assert!(gate(true).check().is_err());
+    }
+
+    /// Holds A18: a configuration that is loaded again changes `power` for the gate too, not only its UPSes.
+    #[test]
+    fn the_section_power_that_was_loaded_last_counts() {
+        let directory = tempfile::tempdir().expect("directory");
+        let config = |assume: &str, file: &str| -> PowerConfig {
+            let file = directory.path().join(file);
+            serde_yaml::from_str(&format!("{{assume: {assume}, scheduledShutdownFile: {}}}", file.display()))
+                .expect("a section")
+        };
+        std::fs::write(directory.path().join("there"), b"USEC=1\n").expect("write");
+        let board = Arc::<Board>::default();
+        let gate = PowerGate::new(&config("mains", "none")).watching(Arc::clone(&board));
+        for (assume, file, state) in [
+            ("mains", "none", PowerState::Mains),
+            ("unknown", "none", PowerState::Unknown),
+            ("mains", "there", PowerState::ShutdownPending),
+        ] {
+            board.note_power(config(assume, file));
+            assert_eq!(gate.report().state, state, "{assume} {file}");
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! The workers of a host, and why other agents have none.
+//! The workers of a host, and which agents take no request.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,7 +14,8 @@ use super::worker::{AgentStatus, Worker};
 pub struct Workers {
     pub host: Host,
     pub workers: Vec<Worker>,
-    /// The agents that cannot be rotated as they are configured, and why.
+    /// The agents that cannot be rotated as they are configured, and why. One that has a worker all the same finishes what
+    /// an earlier run left.
     pub refused: BTreeMap<AgentName, String>,
 }
 

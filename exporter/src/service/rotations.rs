@@ -26,14 +26,17 @@ use super::tell;
 use crate::config::{AgentConfig, PowerConfig, RefusedAgent};
 use crate::platform::Lifecycle;
 use crate::rotation::agent::Agent;
+use crate::rotation::conflicts::{self, Conflict};
 use crate::rotation::{
     AgentStatus, Ended, Host, PowerGate, Vault, VaultError, VaultLock, Worker, Workers, is_unfinished,
 };
-use crate::snapshot::{Board, Label};
+use crate::snapshot::{Board, Label, Trouble};
 
 /// How long READY waits for the agents' files. Renames and syncs of some small files take milliseconds; a service manager
 /// waits 90 s by default, and a disk that hangs must not keep the metrics away.
 pub const FILES_DEADLINE: Duration = Duration::from_secs(20);
+/// Within which it is known whether agents share a file; less than READY waits, so that no service is touched before.
+const CONFLICTS_DEADLINE: Duration = Duration::from_secs(10);
 /// How often the service manager hears that the program still stops.
 const STILL_STOPPING: Duration = Duration::from_secs(5);
 /// Within which it hears the next such word; several may be late on a busy host.
@@ -118,6 +121,16 @@ impl Rotations {
         }
     }
 
+    /// Whether agents with a worker take nothing new, as they are configured.
+    pub fn refuses_any(&self) -> bool {
+        match &*self.phase.borrow() {
+            Phase::Opening | Phase::Failed => false,
+            Phase::Opened(workers) | Phase::Whole(workers) => {
+                workers.workers.iter().any(|worker| workers.refused.contains_key(&worker.agent.name))
+            }
+        }
+    }
+
     /// Returns once what an earlier run left is decided.
     pub async fn settled(&self) {
         let Some(workers) = self.workers().await else { return };
@@ -185,12 +198,16 @@ async fn run(
     let names: Vec<_> = agents.iter().map(|agent| agent.name.clone()).collect();
 
     let (opened, opening) = oneshot::channel();
+    let (compared, comparing) = oneshot::channel();
     // Both look at file systems, which may hang. The thread is its own: it must go on, however late, when they do not any more.
     let thread = std::thread::Builder::new().name("rotations".to_owned()).spawn(move || {
         let resolved: Vec<_> = agents.iter().map(|agent| (agent.name.clone(), Agent::resolve(agent))).collect();
         let vault = Vault::open(&state_directory);
         let orphans = vault.as_ref().map(|(vault, _)| shown::left_by_others(vault, &configured)).unwrap_or_default();
+        let well: Vec<_> = resolved.iter().filter_map(|(_, agent)| agent.as_ref().ok().cloned()).collect();
         let _ = opened.send((resolved, vault, orphans));
+        // Last: where the files of one agent hang, the others are recovered meanwhile.
+        let _ = compared.send(conflicts::all(&well));
     });
     if let Err(error) = thread {
         error!(%error, "no thread for the agents' rotations");
@@ -237,8 +254,17 @@ async fn run(
             }
         }
     }
+    let mut clashing = clashing(comparing, &workers).await;
+    for (name, (_, message)) in &clashing {
+        error!(agent = %name, error = message, "this agent finishes what an earlier run left, and takes nothing new");
+        refused.insert(name.clone(), message.clone());
+    }
     let workers = Arc::new(Workers { host, workers, refused });
-    let following = workers.workers.iter().map(|worker| shown.follow(worker)).collect::<Vec<_>>();
+    let follow = |worker: &Worker| {
+        let clash = clashing.remove(&worker.agent.name);
+        shown.follow(worker, clash.map(|(reason, message)| Trouble::new(reason, &message)))
+    };
+    let following = workers.workers.iter().map(follow).collect::<Vec<_>>();
     let stop_timeout = workers.stop_timeout();
     board.note_stop_timeout(stop_timeout);
     info!(seconds = stop_timeout.as_secs(), "a stop may take this long; give the unit no shorter TimeoutStopSec");
@@ -254,4 +280,24 @@ async fn run(
     };
     futures::join!(whole, join_all(following), join_all(ended));
     drop(lock);
+}
+
+/// The agents that would get in each other's way, and all where that cannot be known: each with a reason and a message.
+async fn clashing(
+    comparing: oneshot::Receiver<Vec<Conflict>>,
+    workers: &[Worker],
+) -> BTreeMap<AgentName, (&'static str, String)> {
+    let Ok(conflicts) = timeout(CONFLICTS_DEADLINE, comparing).await else {
+        let message = "whether it shares a file with another agent is not known, because a file system hangs; mend it and \
+                       start the exporter again";
+        let unknown = |worker: &Worker| (worker.agent.name.clone(), ("file_system_hangs", message.to_owned()));
+        return workers.iter().map(unknown).collect();
+    };
+    let mut clashing = BTreeMap::new();
+    for conflict in conflicts.expect("the thread does not panic") {
+        for agent in conflict.agents() {
+            clashing.entry(agent.clone()).or_insert_with(|| (conflict.reason(), conflict.to_string()));
+        }
+    }
+    clashing
 }

@@ -52,8 +52,8 @@ impl Shown {
         self.board.note_rotation(&Label::new(&agent), Some(Trouble::new("not_configured", message)), seen);
     }
 
-    /// Tells every change of a worker's until it ends.
-    pub(super) fn follow(&self, worker: &Worker) -> impl Future<Output = ()> + use<> {
+    /// Tells every change of a worker's until it ends. `refused` says why the agent takes nothing new.
+    pub(super) fn follow(&self, worker: &Worker, refused: Option<Trouble>) -> impl Future<Output = ()> + use<> {
         let (board, mut status, agent) = (Arc::clone(&self.board), worker.watch(), worker.agent.name.clone());
         let label = Label::new(agent.as_str());
         async move {
@@ -67,7 +67,7 @@ impl Shown {
                     error!(%agent, %reason, error = %message, "the agent is frozen: a person must look");
                 }
                 was_frozen = frozen.is_some();
-                board.note_rotation(&label, trouble, seen);
+                board.note_rotation(&label, trouble.or_else(|| refused.clone()), seen);
                 if status.changed().await.is_err() {
                     return;
                 }

@@ -8,8 +8,10 @@ use jiff::Timestamp;
 use tokio::sync::{Notify, watch};
 
 use super::{
-    HostApiTls, Label, Pass, Reload, RotationSeen, Snapshot, SourceId, SourceState, TrapCounts, Trouble, feed,
+    HostApiTls, Label, Pass, Reload, RotationSeen, SecretFileSeen, Snapshot, SourceId, SourceState, TrapCounts,
+    Trouble, feed,
 };
+use crate::config::PowerConfig;
 use crate::shutdown::{BootId, Latch, Machine};
 
 /// The shared snapshot. Writers replace parts; readers take a copy, which is a handful of reference counts per source.
@@ -49,6 +51,16 @@ impl Board {
     /// Notes which UPSes feed this host, each with how often it is asked.
     pub fn note_feeds(&self, feeds: BTreeMap<SourceId, Duration>) {
         self.write(|snapshot| snapshot.feeds = feeds);
+    }
+
+    /// Notes what the configuration in force says of the host's power.
+    pub fn note_power(&self, power: PowerConfig) {
+        self.write(|snapshot| snapshot.power = Some(power));
+    }
+
+    /// Notes which files with secrets others may read.
+    pub fn note_secret_files(&self, files: Vec<SecretFileSeen>) {
+        self.write(|snapshot| snapshot.secret_files = files);
     }
 
     /// Goes on from what an earlier run has seen in this boot of the host.

@@ -27,6 +27,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use crate::config::PowerConfig;
 use crate::shutdown::Report;
 
 /// What kind of thing a source looks at: the label `source_kind`.
@@ -80,11 +81,25 @@ pub struct Snapshot {
     pub shutdown: Option<Report>,
     /// The UPSes that feed this host, each with how often it is asked.
     pub feeds: BTreeMap<SourceId, Duration>,
+    /// What the configuration in force says of the host's power.
+    pub power: Option<PowerConfig>,
+    /// The files with secrets that could be looked at.
+    pub secret_files: Vec<SecretFileSeen>,
     /// The agents that may be rotated, and those that an earlier run has left something of. A name that is none of an agent,
     /// from a configuration that is refused, is shown as it is.
     pub rotations: BTreeMap<Label, AgentRotations>,
     /// The longest that a stop of this program may take; absent where nothing is rotated.
     pub stop_timeout: Option<Duration>,
+}
+
+/// A file with a secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SecretFileSeen {
+    /// Where the configuration names it.
+    pub setting: String,
+    pub path: String,
+    /// Others may read it.
+    pub exposed: bool,
 }
 
 /// The host API's TLS files.

@@ -108,6 +108,11 @@ impl Program {
         panic!("{line} is not among\n{}\n{}", ours.join("\n"), self.log());
     }
 
+    pub fn reload(&self, world: &World, config: &str) {
+        std::fs::write(world.directory.path().join("exporter.yaml"), config).unwrap();
+        kill_process(Pid::from_child(&self.child), Signal::HUP).unwrap();
+    }
+
     pub fn terminate(&self) {
         kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
     }

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io;
 
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// `USER_HZ`: the kernel's promise to programs, whatever its own tick is.
@@ -50,6 +51,15 @@ impl Requests {
             _ = self.terminate.recv() => Request::Stop,
         }
     }
+}
+
+/// Keeps this process's memory, in which keys and passwords lie, out of core files and from other processes of its account.
+/// The limit for core files is left alone: agents that are started from here would inherit it.
+///
+/// # Errors
+/// When the kernel refuses.
+pub fn forbid_dumps() -> io::Result<()> {
+    Ok(set_dumpable_behavior(DumpableBehavior::NotDumpable)?)
 }
 
 /// What the system calls itself.

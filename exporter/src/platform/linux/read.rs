@@ -79,10 +79,21 @@ pub fn identify(path: &Path) -> Result<FileIdentity, FileError> {
     Err(FileError::NotRegular { path: path.to_owned(), kind: kind(&metadata) })
 }
 
-/// Whether a file's mode lets its group or everybody read it; a file that cannot be asked is not accused.
+/// Whether a file's mode lets everybody read it, or a group that is not this program's own; a file that cannot be asked is not
+/// accused. Where there is an access control list, the group's bits are its mask: its entries are others.
 pub fn is_readable_by_others(path: &Path) -> bool {
-    const GROUP_AND_OTHERS_READ: u32 = 0o044;
-    std::fs::metadata(path).is_ok_and(|metadata| metadata.mode() & GROUP_AND_OTHERS_READ != 0)
+    const GROUP_READ: u32 = 0o040;
+    const OTHERS_READ: u32 = 0o004;
+    let own_group = |metadata: &Metadata| metadata.gid() == rustix::process::getegid().as_raw() && !has_list(path);
+    std::fs::metadata(path).is_ok_and(|metadata| {
+        let mode = metadata.mode();
+        mode & OTHERS_READ != 0 || (mode & GROUP_READ != 0 && !own_group(&metadata))
+    })
+}
+
+fn has_list(path: &Path) -> bool {
+    let mut list = [0; 1024];
+    matches!(rustix::fs::getxattr(path, "system.posix_acl_access", &mut list), Ok(_) | Err(Errno::RANGE))
 }
 
 /// Whether somebody else than an administrator may write what lies at a path; a symbolic link is not followed, and is not

@@ -148,6 +148,10 @@ fn own(snapshot: &Snapshot, now: Timestamp) -> Vec<Item> {
     if snapshot.host_api_up == Some(false) {
         items.push(item(Severity::Warning, "The host API", "does not work; the log says why"));
     }
+    for file in snapshot.secret_files.iter().filter(|file| file.exposed) {
+        let said = format!("{} may be read by others; set its mode to 0600 and change the secret", file.path);
+        items.push(item(Severity::Warning, format!("Secret {}", file.setting), said));
+    }
     if failed(snapshot.host_api_tls.map(|tls| tls.reload)) {
         items.push(item(Severity::Warning, "The host API's TLS files", kept));
     }
