@@ -212,6 +212,13 @@ proptest! {
         for _ in 0..ENOUGH {
             last = world.round(Fault::None)?;
         }
+        if matches!(last, Step::Blocked { by: BlockedBy::DriftRecurs, .. }) {
+            // a leaf that was replaced again and again, or right after a rotation, is left to a person, who asks anew
+            world.resource.rotate = Some("mended".into());
+            for _ in 0..ENOUGH {
+                last = world.round(Fault::None)?;
+            }
+        }
         prop_assert!(matches!(last, Step::Idle { .. }), "{:?} {:?}", last, world.resource.status);
         let ready = world.resource.status.conditions.iter().find(|c| c.type_ == "Ready").map(|c| c.status.clone());
         prop_assert_eq!(ready.as_deref(), Some("True"));
