@@ -39,7 +39,8 @@ for old in "$base"/kagiban-suite.*.d; do
     pid=${old##*kagiban-suite.}
     [ -d "$old" ] && [ ! -e "/proc/${pid%.d}" ] && rm -rf -- "$old"
 done
-mkdir -m 700 -- "$suite" || exit 2
+# Entered by everybody and listed by nobody: some tests run programs under other accounts, on files below it.
+mkdir -m 711 -- "$suite" || exit 2
 
 # An interrupt is for the tests; what they leave is looked for all the same.
 trap : INT TERM
