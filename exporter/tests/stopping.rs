@@ -23,8 +23,8 @@ const LONG: &str = "300s";
 async fn slow_world() -> World {
     let mut world = World::pem_pair().await;
     world.rewrite_agent("holdDown: 100ms", &format!("holdDown: {LONG}"));
-    world.rewrite_agent("\"rm -f", &format!("\"{SLOW}rm -f"));
-    world.rewrite_agent("\"echo >>", &format!("\"{SLOW}echo >>"));
+    world.rewrite_agent("}; rm -f", &format!("}}; {SLOW}rm -f"));
+    world.rewrite_agent("}; echo >>", &format!("}}; {SLOW}echo >>"));
     world
 }
 

@@ -206,7 +206,8 @@ impl Rotator {
 
     fn sweep(&self) {
         let journal = self.host.vault.journal(&self.agent.name);
-        let mut paths = vec![journal.as_path()];
+        let fence = self.host.vault.fence(&self.agent.name);
+        let mut paths = vec![journal.as_path(), fence.as_path()];
         // Where it is frozen, the old files lie beside the new ones under such names.
         if !self.is_frozen() {
             match &self.agent.keystore {
