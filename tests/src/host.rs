@@ -178,7 +178,7 @@ impl Host {
                     "start": self.agent.service_argv("start"),
                     "minRestartInterval": "0s",
                 },
-                "verify": {"deadline": "30s", "holdDown": "2s", "interval": "200ms"},
+                "verify": {"deadline": "20s", "holdDown": "2s", "interval": "200ms"},
             }],
         })
     }

@@ -1,6 +1,7 @@
 //! What a user prepares and applies: the CRD, the Secrets, and `examples/quickstart`.
 
 use std::fs;
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::Result;
 use serde::Deserialize;
@@ -102,6 +103,9 @@ pub fn resource(url: &str) -> Result<Value> {
 
 /// What `examples/operator` grants the operator, with the resources and the election in one namespace that exists.
 pub fn install_rbac(kubectl: &Kubectl, namespace: &str) -> Result<()> {
+    /// Tests share a control plane: of two `kubectl apply` at once, one would find that a role "already exists".
+    static INSTALLING: Mutex<()> = Mutex::new(());
+    let _turn = INSTALLING.lock().unwrap_or_else(PoisonError::into_inner);
     let text = fs::read_to_string(tools::workspace().join("examples/operator/00-rbac.yaml"))?;
     let mut items = Vec::new();
     for document in serde_yaml::Deserializer::from_str(&text) {
