@@ -71,7 +71,8 @@ impl Attributes {
 
     /// Makes a file's attributes these, and looks whether they are. What the file has beside them is removed first: a
     /// list inherited from its directory would open it as soon as its mode is widened. The owner is changed before the
-    /// mode: changing it takes permission bits away.
+    /// mode: changing it takes permission bits away. The mode is widened last: the group's bits are the mask of a list, and
+    /// without that list they would open the file to the group.
     pub(super) fn give_to(&self, file: &File) -> io::Result<()> {
         let now = Self::of(file, &file.metadata()?)?;
         for name in now.extended.keys().filter(|name| !self.extended.contains_key(*name)) {
@@ -84,7 +85,6 @@ impl Attributes {
         if (now.uid, now.gid) != (self.uid, self.gid) {
             fchown(file, Some(self.uid), Some(self.gid))?;
         }
-        file.set_permissions(Permissions::from_mode(self.mode))?;
         for (name, value) in self.extended.iter().filter(|(name, value)| now.extended.get(*name) != Some(*value)) {
             match fsetxattr(file, name.as_str(), &value.0, XattrFlags::empty()) {
                 Ok(()) => {}
@@ -93,6 +93,7 @@ impl Attributes {
                 Err(error) => return Err(error.into()),
             }
         }
+        file.set_permissions(Permissions::from_mode(self.mode))?;
         let given = Self::of(file, &file.metadata()?)?;
         if given.is_same_access(self) {
             return Ok(());
