@@ -19,6 +19,10 @@ use kagiban_crds::resource::{ALLOWED_CLIENTS_ANNOTATION, ALLOWED_HOSTS_ANNOTATIO
 use crate::decide::Obstacle;
 use crate::host_pattern::{HostPattern, list};
 
+/// Of one annotation: some hundred names. A longer list, kept for each Secret, would be its author's way to take the operator's
+/// memory.
+const MAX_ANNOTATION_BYTES: usize = 8 * 1024;
+
 /// What a Secret may be used for: one thing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
@@ -118,6 +122,13 @@ impl Grant {
             return Err(GrantError::Kind { secret, found: claims.kind.clone(), purpose });
         }
         let malformed = |annotation, message| GrantError::Malformed { secret: secret.clone(), annotation, message };
+        for (annotation, text) in
+            [(ALLOWED_HOSTS_ANNOTATION, &claims.allowed_hosts), (ALLOWED_CLIENTS_ANNOTATION, &claims.allowed_clients)]
+        {
+            if text.as_ref().is_some_and(|text| text.len() > MAX_ANNOTATION_BYTES) {
+                return Err(malformed(annotation, format!("it is longer than {MAX_ANNOTATION_BYTES} bytes")));
+            }
+        }
         let hosts = list(claims.allowed_hosts.as_deref().unwrap_or_default())
             .map_err(|error| malformed(ALLOWED_HOSTS_ANNOTATION, error.to_string()))?;
         let clients = claims.allowed_clients.as_deref().unwrap_or_default().split(',').map(str::trim);
@@ -195,5 +206,8 @@ mod tests {
             let odd = Claims { allowed_hosts: Some(hosts.into()), ..claims("kubernetes.io/tls", "issuer") };
             assert!(matches!(Grant::read(&odd, Purpose::Issuer), Err(GrantError::Malformed { .. })), "{hosts}");
         }
+        let long = "a,".repeat(MAX_ANNOTATION_BYTES);
+        let odd = Claims { allowed_clients: Some(long), ..claims("kubernetes.io/tls", "issuer") };
+        assert!(matches!(Grant::read(&odd, Purpose::Issuer), Err(GrantError::Malformed { .. })));
     }
 }
