@@ -51,7 +51,7 @@ fn a_new_password_in_the_secret_goes_to_the_store_and_to_the_agent_together() ->
     let scene = Scene {
         store_type: StoreType::Jks,
         password: PASSWORD.to_owned(),
-        deletes_credentials: true,
+        deletes_credentials: false,
         secret_password: Some(NEW_PASSWORD.to_owned()),
     };
     password_changed("e2e-password-jks", &scene)
