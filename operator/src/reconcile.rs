@@ -56,7 +56,7 @@ pub async fn pass(seen: &ManagedAgentCertificate, context: &Context) -> Result<R
     for _ in 0..MAX_ROUNDS {
         let rival = rival(&mac, &context.fleet);
         context.ledger.asked(&object(&mac));
-        let references = context.agents.references(&object(&mac)).await;
+        let mut references = context.agents.references(&object(&mac)).await;
         let report = look(context, &object(&mac), rival.as_ref()).await;
         heard = heard_of(&report);
         let mut decision = judge(context, &mac, rival.as_ref(), &references, &report);
@@ -66,11 +66,19 @@ pub async fn pass(seen: &ManagedAgentCertificate, context: &Context) -> Result<R
         if !fresh {
             // the cache may not have our own last write yet
             let Some(read) = context.cluster.fresh(&mac).await? else {
-                context.ledger.forget(&uid);
+                forget(context, &uid);
                 return Ok(Rest { after: context.policy.resync, urgent: false, heard });
             };
             mac = read;
             context.ledger.asked(&object(&mac));
+            decision = judge(context, &mac, rival.as_ref(), &references, &report);
+            if !changes(context, &decision, &mac) {
+                return Ok(rest(context, &uid, decision.step, heard));
+            }
+        }
+        if decision.step.depends_on_secrets() {
+            // the host is told what stands in them now, and the status says that of it
+            references = context.agents.references_anew(&object(&mac)).await;
             decision = judge(context, &mac, rival.as_ref(), &references, &report);
             if !changes(context, &decision, &mac) {
                 return Ok(rest(context, &uid, decision.step, heard));
@@ -105,7 +113,7 @@ pub async fn pass(seen: &ManagedAgentCertificate, context: &Context) -> Result<R
         }
         if decision.step == Step::ReleaseFinalizer {
             context.cluster.release(&mac).await?;
-            context.ledger.forget(&uid);
+            forget(context, &uid);
             return Ok(Rest { after: context.policy.resync, urgent: false, heard });
         }
         act(context, &mac, &uid, decision.step, report.as_ref().ok()).await?;
@@ -319,7 +327,7 @@ fn rest(context: &Context, uid: &str, step: Step, heard: Heard) -> Rest {
         Step::Blocked { retry, .. } => (until(retry), false),
         Step::Follow { after, .. } => (after, true),
         Step::Gone => {
-            context.ledger.forget(uid);
+            forget(context, uid);
             (resync, false)
         }
         Step::EnsureFinalizer
@@ -329,6 +337,11 @@ fn rest(context: &Context, uid: &str, step: Step, heard: Heard) -> Rest {
         | Step::Rollback { .. } => (SHORTEST_WAIT, true),
     };
     Rest { after, urgent, heard }
+}
+
+fn forget(context: &Context, uid: &str) {
+    context.ledger.forget(uid);
+    context.agents.forget(uid);
 }
 
 fn ended(mac: &ManagedAgentCertificate, decision: &Decision) -> Option<kagiban_crds::resource::Outcome> {
