@@ -41,5 +41,5 @@ mod references;
 pub mod run;
 pub mod schedule;
 mod signed;
-mod unreadable;
+pub mod unreadable;
 pub mod web;

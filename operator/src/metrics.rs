@@ -16,14 +16,11 @@ use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
-use crate::cluster::{Unreadable, Watched};
+use crate::cluster::Unreadable;
 use crate::controller::{SharedSchedule, lock};
 use crate::decide::{ConditionType, Reason};
 use crate::expiries::{SecretExpiries, SecretUse};
 use crate::fleet::Fleet;
-
-/// An object of the watch; one that cannot be read is still an object.
-pub type Guarded = Watched;
 
 pub(crate) type Labels = Vec<(&'static str, String)>;
 
@@ -260,7 +257,7 @@ impl FleetSeries {
         for (name, help, value) in [
             (
                 "kagiban_operator_resources_overdue",
-                "Resources that were not looked at for three resyncs; anything but 0 needs a person",
+                "Resources that no look came to an end about for three resyncs; anything but 0 needs a person",
                 overdue,
             ),
             ("kagiban_operator_resources_due", "Resources that wait for their turn to be looked at", due),
