@@ -84,8 +84,8 @@ impl WayBack<'_> {
     /// See [`RestoreError`].
     pub(super) fn restore(&self) -> Result<(), RestoreError> {
         for file in self.files {
-            if let Some(old) = &file.old {
-                platform::unlink_second_name(&old.beside, &file.path)?;
+            for second in file.old.iter().map(|old| &old.beside).chain([&file.staged]) {
+                platform::unlink_second_name(second, &file.path)?;
             }
         }
         let steps: Vec<_> = self.files.iter().map(|file| self.step(file)).collect::<Result<_, _>>()?;
