@@ -49,6 +49,9 @@ impl Fence {
     /// # Errors
     /// See [`WriteError`]; the old fence still stands then.
     pub(super) fn save(&self, path: &Path) -> Result<(), WriteError> {
+        if let Some(directory) = path.parent() {
+            platform::create_private_directory(directory)?;
+        }
         let bytes = serde_json::to_vec(self).map_err(|e| WriteError::from_io(path, "encoding it", e.into()))?;
         platform::replace(path, &bytes, None)
     }
@@ -61,7 +64,7 @@ mod tests {
     #[test]
     fn a_fence_survives_its_file_and_garbage_is_none() {
         let directory = tempfile::tempdir().expect("directory");
-        let path = directory.path().join("agent.json");
+        let path = directory.path().join("fences/agent.json");
         assert_eq!(Fence::read(&path), Fence::default());
         let fence = Fence { epoch: Epoch(7), generation: Generation(3) };
         fence.save(&path).expect("save");
