@@ -108,6 +108,11 @@ impl World {
         (Rotator::recover(host, Agent::resolve(&self.agent).unwrap()).await.unwrap(), lock)
     }
 
+    /// Of the state directory, as another exporter has it.
+    pub async fn lock(&self) -> VaultLock {
+        self.vault().await.1
+    }
+
     /// The lock of a rotator that was dropped lives on in a child that another test forked and that has not yet become
     /// its program.
     async fn vault(&self) -> (Vault, VaultLock) {
