@@ -13,10 +13,9 @@ use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, Event, watcher};
 use tokio::task::JoinSet;
 
-use crate::cluster::{ClusterError, WATCH_SECONDS};
+use crate::cluster::{ClusterError, WATCH_SECONDS, Watched};
 use crate::fleet::{Change, HostKey, ResourceName};
 use crate::health::Health;
-use crate::metrics::Guarded;
 use crate::reconcile::{Context, pass};
 use crate::schedule::{Heard, Lane, Next, Rest, Schedule};
 use crate::unreadable;
@@ -64,7 +63,7 @@ impl PassError {
 }
 
 /// All resources of the given scope, as they are and as they change.
-pub fn watch(api: Api<Guarded>) -> impl Stream<Item = watcher::Result<Event<Guarded>>> + Send {
+pub fn watch(api: Api<Watched>) -> impl Stream<Item = watcher::Result<Event<Watched>>> + Send {
     // the default list is a quorum read; one from the API server's cache would bring back the past
     let config = watcher::Config::default().timeout(WATCH_SECONDS).page_size(PAGE);
     watcher(api, config).default_backoff()
@@ -72,7 +71,7 @@ pub fn watch(api: Api<Guarded>) -> impl Stream<Item = watcher::Result<Event<Guar
 
 /// Runs until the context is told to stop, and lets what is in flight end.
 pub async fn run(
-    events: impl Stream<Item = watcher::Result<Event<Guarded>>> + Send,
+    events: impl Stream<Item = watcher::Result<Event<Watched>>> + Send,
     schedule: SharedSchedule,
     health: Arc<Health>,
     context: Arc<Context>,
@@ -131,7 +130,7 @@ fn start(schedule: &SharedSchedule, context: &Arc<Context>, passes: &mut Passes)
     }
 }
 
-fn apply(event: Event<Guarded>, schedule: &SharedSchedule, context: &Context) {
+fn apply(event: Event<Watched>, schedule: &SharedSchedule, context: &Context) {
     for change in context.fleet.apply(event) {
         let mut schedule = lock(schedule);
         match change {
@@ -149,7 +148,7 @@ fn apply(event: Event<Guarded>, schedule: &SharedSchedule, context: &Context) {
 }
 
 /// Where a resource begins: what the process before this one knew of its host stands in the status.
-fn lane(object: &Guarded) -> Lane {
+fn lane(object: &Watched) -> Lane {
     let Ok(mac) = &object.0 else { return Lane::Normal };
     let status = mac.status.as_ref();
     if status.is_some_and(|status| status.blocked_by == Some(BlockedBy::HostUnreachable)) {

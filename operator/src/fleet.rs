@@ -4,11 +4,13 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use kagiban_crds::resource::{GROUP, ManagedAgentCertificate};
+use jiff::Timestamp;
+use kagiban_crds::resource::{BlockedBy, GROUP, ManagedAgentCertificate};
 use kube::runtime::watcher::Event;
 use kube::{Resource as _, ResourceExt};
 
-use crate::metrics::Guarded;
+use crate::cluster::Watched;
+use crate::decide::ConditionType;
 
 /// Where a resource's host is reached, as its namespace sees it. Namespaces do not trust each other: what one of them makes
 /// a host look like is no reason to hold another one back.
@@ -25,7 +27,7 @@ pub struct Fleet(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    resources: HashMap<ResourceName, Arc<Guarded>>,
+    resources: HashMap<ResourceName, Kept>,
     /// Who names the same agent of the same host.
     contenders: HashMap<Agent, Vec<ResourceName>>,
     /// While the watch lists anew: what it has listed so far.
@@ -33,6 +35,33 @@ struct State {
 }
 
 type Agent = (String, String);
+
+/// An object as it is kept: as text, since the many small parts of one take several times as much. It is read again for
+/// whoever looks at it.
+#[derive(Debug)]
+struct Kept {
+    text: Arc<[u8]>,
+    uid: Box<str>,
+    /// `None` for one that cannot be read.
+    agent: Option<Agent>,
+    summary: Arc<Summary>,
+}
+
+/// What is told of every resource at once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Summary {
+    /// As it stands in the spec, and `product` likewise.
+    pub host: Box<str>,
+    pub product: Box<str>,
+    /// Of the leaf that was verified.
+    pub not_after: Option<Timestamp>,
+    pub renewal_time: Option<Timestamp>,
+    /// The status of the Ready condition.
+    pub ready: Box<str>,
+    pub blocked_by: Option<BlockedBy>,
+    /// Whether this version can read all of it.
+    pub readable: bool,
+}
 
 /// What the watch has shown, as far as anything follows from it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,7 +74,7 @@ pub enum Change {
 
 impl Fleet {
     /// Takes in what the watch shows.
-    pub fn apply(&self, event: Event<Guarded>) -> Vec<Change> {
+    pub fn apply(&self, event: Event<Watched>) -> Vec<Change> {
         let mut state = self.lock();
         match event {
             Event::Init => {
@@ -70,20 +99,24 @@ impl Fleet {
         }
     }
 
-    pub fn get(&self, name: &ResourceName) -> Option<Arc<Guarded>> {
-        self.lock().resources.get(name).cloned()
+    pub fn get(&self, name: &ResourceName) -> Option<Watched> {
+        let text = self.lock().resources.get(name)?.text.clone();
+        read(&text)
     }
 
-    /// All of them, in no order.
-    pub fn all(&self) -> Vec<Arc<Guarded>> {
-        self.lock().resources.values().cloned().collect()
+    /// What is told of each, in no order.
+    pub fn summaries(&self) -> Vec<(ResourceName, Arc<Summary>)> {
+        self.lock().resources.iter().map(|(name, kept)| (name.clone(), kept.summary.clone())).collect()
     }
 
     /// The resources that name the same agent of the same host as this one, this one among them.
-    pub fn contenders(&self, mac: &ManagedAgentCertificate) -> Vec<Arc<Guarded>> {
-        let state = self.lock();
-        let names = state.contenders.get(&agent(mac)).map(Vec::as_slice).unwrap_or_default();
-        names.iter().filter_map(|name| state.resources.get(name).cloned()).collect()
+    pub fn contenders(&self, mac: &ManagedAgentCertificate) -> Vec<Watched> {
+        let texts: Vec<_> = {
+            let state = self.lock();
+            let names = state.contenders.get(&agent(mac)).map(Vec::as_slice).unwrap_or_default();
+            names.iter().filter_map(|name| Some(state.resources.get(name)?.text.clone())).collect()
+        };
+        texts.iter().filter_map(|text| read(text)).collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -93,41 +126,92 @@ impl Fleet {
 }
 
 impl State {
-    fn put(&mut self, mut object: Guarded) -> Vec<Change> {
+    fn put(&mut self, mut object: Watched) -> Vec<Change> {
         strip(&mut object);
         let name = ResourceName::of(&object);
+        let kept = Kept::of(&object);
         let before = self.resources.get(&name);
-        if before.is_some_and(|before| !differs(before, &object)) {
+        if before.and_then(|before| read(&before.text)).is_some_and(|before| !differs(&before, &object)) {
             // only the status, most likely our own: it is kept, and nobody is woken
-            self.resources.insert(name, Arc::new(object));
+            self.resources.insert(name, kept);
             return Vec::new();
         }
-        let replaced = before.is_some_and(|before| before.uid() != object.uid());
+        let replaced = before.is_some_and(|before| before.uid != kept.uid);
         let mut changes = Vec::new();
         // the old one's place in the index goes first: its agent may be another, and its owner may have been another object
         let removed = self.remove(&name);
         if replaced {
             changes.extend(removed);
         }
-        if let Ok(mac) = &object.0 {
-            self.contenders.entry(agent(mac)).or_default().push(name.clone());
+        if let Some(agent) = &kept.agent {
+            self.contenders.entry(agent.clone()).or_default().push(name.clone());
         }
-        self.resources.insert(name.clone(), Arc::new(object));
+        self.resources.insert(name.clone(), kept);
         changes.push(Change::Wakes(name));
         changes
     }
 
     fn remove(&mut self, name: &ResourceName) -> Option<Change> {
-        let object = self.resources.remove(name)?;
-        if let Ok(mac) = &object.0
-            && let Some(names) = self.contenders.get_mut(&agent(mac))
+        let kept = self.resources.remove(name)?;
+        if let Some(agent) = &kept.agent
+            && let Some(names) = self.contenders.get_mut(agent)
         {
             names.retain(|other| other != name);
             if names.is_empty() {
-                self.contenders.remove(&agent(mac));
+                self.contenders.remove(agent);
             }
         }
-        Some(Change::Gone(name.clone(), object.uid().unwrap_or_default()))
+        Some(Change::Gone(name.clone(), kept.uid.into()))
+    }
+}
+
+impl Kept {
+    fn of(object: &Watched) -> Self {
+        Self {
+            text: serde_json::to_vec(object).unwrap_or_default().into(),
+            uid: object.meta().uid.as_deref().unwrap_or_default().into(),
+            agent: object.readable().map(agent),
+            summary: Arc::new(Summary::of(object)),
+        }
+    }
+}
+
+/// Never `None` in practice: what was written here can be read.
+fn read(text: &[u8]) -> Option<Watched> {
+    serde_json::from_slice(text)
+        .inspect_err(|error| tracing::error!(%error, "an object of the store is unreadable"))
+        .ok()
+}
+
+impl Summary {
+    fn of(object: &Watched) -> Self {
+        match &object.0 {
+            Ok(mac) => {
+                let status = mac.status.as_ref();
+                let conditions = status.map(|status| status.conditions.as_slice()).unwrap_or_default();
+                let ready = conditions.iter().find(|condition| condition.type_ == ConditionType::Ready.as_str());
+                Self {
+                    host: mac.spec.host.as_str().into(),
+                    product: mac.spec.agent.product.id().into(),
+                    not_after: status.and_then(|status| Some(status.leaf.as_ref()?.not_after)),
+                    renewal_time: status.and_then(|status| status.renewal_time),
+                    // one that was never looked at is as unknown as one whose host is dead
+                    ready: ready.map_or("Unknown", |condition| condition.status.as_str()).into(),
+                    blocked_by: status.and_then(|status| status.blocked_by),
+                    readable: true,
+                }
+            }
+            Err(seen) => Self {
+                host: seen.host().into(),
+                product: seen.product().into(),
+                not_after: seen.not_after(),
+                renewal_time: seen.renewal_time(),
+                // whatever its status says: nothing is done about it
+                ready: "False".into(),
+                blocked_by: None,
+                readable: false,
+            },
+        }
     }
 }
 
@@ -137,7 +221,7 @@ fn agent(mac: &ManagedAgentCertificate) -> Agent {
 
 /// Takes away what makes up most of an object and is never looked at: who manages which field, copies of manifests, and
 /// whatever others note on it.
-fn strip(object: &mut Guarded) {
+fn strip(object: &mut Watched) {
     let metadata = object.meta_mut();
     metadata.managed_fields = None;
     metadata.labels = None;
@@ -157,7 +241,7 @@ fn is_ours(annotation: &str) -> bool {
 
 /// Whether a decision could come out otherwise. The status is not asked: whoever writes it, we or another, the resource's
 /// next look finds it.
-fn differs(before: &Guarded, after: &Guarded) -> bool {
+fn differs(before: &Watched, after: &Watched) -> bool {
     let (old, new) = (before.meta(), after.meta());
     old.uid != new.uid
         || old.generation != new.generation
@@ -172,7 +256,12 @@ impl ResourceName {
         Self(format!("{namespace}/{name}").into())
     }
 
-    pub fn of(object: &Guarded) -> Self {
+    /// The namespace and the name.
+    pub fn parts(&self) -> (&str, &str) {
+        self.0.split_once('/').unwrap_or(("", &self.0))
+    }
+
+    pub fn of(object: &Watched) -> Self {
         Self::new(
             object.meta().namespace.as_deref().unwrap_or_default(),
             object.meta().name.as_deref().unwrap_or_default(),
@@ -186,7 +275,7 @@ impl HostKey {
     }
 
     /// Of the resource's API. One that cannot be read has no host, and shares its bound with nobody but its namespace.
-    pub fn of(object: &Guarded) -> Self {
+    pub fn of(object: &Watched) -> Self {
         let namespace = object.meta().namespace.as_deref().unwrap_or_default();
         let url = match &object.0 {
             Ok(mac) => mac.spec.api.host_api.as_ref().map(|api| api.url.as_str()).unwrap_or_default(),
@@ -215,7 +304,7 @@ mod tests {
     use super::*;
 
     #[expect(clippy::needless_pass_by_value, reason = "a literal at every call")]
-    fn object(name: &str, host: &str, change: serde_json::Value) -> Guarded {
+    fn object(name: &str, host: &str, change: serde_json::Value) -> Watched {
         let mut object = json!({
             "apiVersion": "kagiban.dev/v1alpha1",
             "kind": "ManagedAgentCertificate",
@@ -229,7 +318,7 @@ mod tests {
             },
         });
         merge(&mut object, &change);
-        serde_json::from_value::<Guarded>(object).expect("metadata")
+        serde_json::from_value::<Watched>(object).expect("metadata")
     }
 
     fn merge(into: &mut serde_json::Value, from: &serde_json::Value) {
@@ -309,7 +398,7 @@ mod tests {
         fleet.apply(Event::InitApply(object("a", "a", json!({}))));
         // it broke off here
         fleet.apply(Event::Init);
-        assert_eq!(fleet.all().len(), 2);
+        assert_eq!(fleet.summaries().len(), 2);
         fleet.apply(Event::InitApply(object("b", "b", json!({}))));
         let gone = fleet.apply(Event::InitDone);
         assert_eq!(gone, [Change::Gone(ResourceName::new("fleet", "a"), "a".into())]);
