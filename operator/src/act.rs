@@ -200,6 +200,20 @@ impl AgentClient {
             .map_err(|error| error.obstacle(name))
     }
 
+    /// What is wrong now with a Secret that a step has found wrong before, if anything is: judged as that step would.
+    pub(crate) async fn in_the_way(&self, resource: &Resource, by: BlockedBy, now: Timestamp) -> Option<Obstacle> {
+        if by != BlockedBy::SecretUnavailable
+            && let Err(obstacle) = self.issuer(resource, now).await
+            && obstacle.by == by
+        {
+            return Some(obstacle);
+        }
+        if by == BlockedBy::IssuerUnavailable {
+            return None;
+        }
+        self.keystore(resource).await.err().filter(|obstacle| obstacle.by == by)
+    }
+
     /// Reads every Secret that the resource names, and judges it as the steps that need it would.
     pub(crate) async fn preflight(&self, resource: &Resource, now: Timestamp) -> Vec<Preflight> {
         let spec = &resource.spec;

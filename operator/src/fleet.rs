@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 use kagiban_crds::resource::{BlockedBy, GROUP, ManagedAgentCertificate};
+use kube::Resource as _;
 use kube::runtime::watcher::Event;
-use kube::{Resource as _, ResourceExt};
 
 use crate::cluster::Watched;
 use crate::decide::ConditionType;
@@ -261,6 +261,10 @@ impl ResourceName {
         self.0.split_once('/').unwrap_or(("", &self.0))
     }
 
+    pub fn namespace(&self) -> &str {
+        self.parts().0
+    }
+
     pub fn of(object: &Watched) -> Self {
         Self::new(
             object.meta().namespace.as_deref().unwrap_or_default(),
@@ -299,6 +303,7 @@ impl fmt::Display for HostKey {
 
 #[cfg(test)]
 mod tests {
+    use kube::ResourceExt;
     use serde_json::json;
 
     use super::*;
@@ -379,7 +384,7 @@ mod tests {
         let of = |name: &str| {
             let object = fleet.get(&ResourceName::new("fleet", name)).expect("it is there");
             let mac = object.0.as_ref().expect("readable").clone();
-            let mut names: Vec<_> = fleet.contenders(&mac).iter().map(|other| other.name_any()).collect();
+            let mut names: Vec<_> = fleet.contenders(&mac).iter().map(ResourceExt::name_any).collect();
             names.sort();
             names
         };

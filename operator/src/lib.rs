@@ -39,5 +39,5 @@ mod references;
 pub mod run;
 pub mod schedule;
 mod signed;
-mod unreadable;
+pub mod unreadable;
 pub mod web;

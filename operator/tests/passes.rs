@@ -10,13 +10,15 @@ use kagiban_crds::host_api::{PowerState, RefusalReason, RotationState, Sighting}
 use kagiban_crds::resource::{BlockedBy, FINALIZER, ManagedAgentCertificate};
 use kagiban_operator::act::AgentClient;
 use kagiban_operator::agent_api::Reach;
-use kagiban_operator::cluster::{Cluster, ClusterError};
+use kagiban_operator::cluster::{Cluster, ClusterError, Watched};
 use kagiban_operator::decide::Policy;
 use kagiban_operator::fleet::Fleet;
 use kagiban_operator::leader::Leadership;
 use kagiban_operator::ledger::Ledger;
 use kagiban_operator::metrics::Metrics;
 use kagiban_operator::reconcile::{Context, pass};
+use kagiban_operator::schedule::Heard;
+use kagiban_operator::unreadable;
 use serde_json::json;
 use support::cluster::FakeCluster;
 use support::host::{Host, Manner};
@@ -208,6 +210,101 @@ async fn a_missing_issuer_blocks_and_its_arrival_is_seen_within_seconds() {
 
 /// Longer than the pause between looks at a Secret that is waited for.
 const SECONDS: Duration = Duration::from_secs(6);
+
+/// Holds B11: whoever waits for a Secret looks at that Secret again, and not at the host, which has no say in it.
+#[tokio::test]
+async fn a_host_is_left_alone_while_a_secret_is_waited_for() {
+    type Change = fn(&Stage);
+    let changes: [(&str, Change); 3] = [
+        ("no issuer", |stage| drop(lock(&stage.cluster.state).secrets.remove("fleet-ca"))),
+        ("an issuer whose key is another's", |stage| drop(stage.break_issuer())),
+        ("no password", |stage| {
+            stage.cluster.change(|mac| mac["spec"]["keystore"] = json!({"passwordSecretRef": {"name": "store"}}));
+        }),
+    ];
+    for (what, change) in changes {
+        let stage = Stage::set().await;
+        let secrets = lock(&stage.cluster.state).secrets.clone();
+        change(&stage);
+        stage.settle().await;
+        let looks = |stage: &Stage| lock(&stage.host.state).asked.iter().filter(|line| line.starts_with("GET")).count();
+        let before = looks(&stage);
+        assert!(before <= 6, "{what}: {before} looks");
+        tokio::time::sleep(SECONDS).await;
+        stage.settle().await;
+        assert_eq!(looks(&stage), before, "{what}");
+        stage.cluster.secret("store", "keystore-password", &[("password", "mended")]);
+        lock(&stage.cluster.state).secrets.extend(secrets);
+        tokio::time::sleep(SECONDS).await;
+        stage.settle().await;
+        assert_eq!(stage.condition("Ready"), "True Verified", "{what}: mended");
+    }
+}
+
+/// Holds B11: the host is looked at within its resync all the same.
+#[tokio::test]
+async fn a_host_is_looked_at_within_its_resync_whatever_is_waited_for() {
+    let mut stage = Stage::set().await;
+    stage.context.policy.resync = Duration::from_secs(1);
+    lock(&stage.cluster.state).secrets.remove("fleet-ca");
+    stage.settle().await;
+    let looks = |stage: &Stage| lock(&stage.host.state).asked.iter().filter(|line| line.starts_with("GET")).count();
+    let before = looks(&stage);
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    let rest = pass(&stage.cluster.mac(), &stage.context).await.expect("the API server answers");
+    assert_eq!(looks(&stage), before + 1);
+    assert!(rest.after <= Duration::from_secs(1), "{rest:?}");
+}
+
+/// Holds B4: a rotation in flight keeps its priority when its host falls silent.
+#[tokio::test]
+async fn a_rotation_whose_host_falls_silent_stays_urgent() {
+    let stage = Stage::set().await;
+    lock(&stage.host.state).manner = Manner::RefuseChain(RefusalReason::Busy);
+    stage.settle().await;
+    lock(&stage.host.state).manner = Manner::Garbage;
+    let rest = pass(&stage.cluster.mac(), &stage.context).await.expect("the API server answers");
+    assert_eq!((rest.heard, rest.urgent), (Heard::Silent, true));
+}
+
+/// Holds B8: a host that always has another rotation to be called off is asked less and less.
+#[tokio::test]
+async fn a_host_with_which_no_pass_comes_to_an_end_is_asked_less_and_less() {
+    let stage = Stage::set().await;
+    let mut rests = Vec::new();
+    lock(&stage.host.state).relapses = true;
+    for _ in 0..8 {
+        rests.push(pass(&stage.cluster.mac(), &stage.context).await.expect("the API server answers").after.as_secs());
+    }
+    assert_eq!(rests, [5, 10, 20, 40, 80, 160, 300, 300]);
+}
+
+/// Holds B3: a resource that cannot be read and changes all the time is written and told of at a bounded rate.
+#[tokio::test]
+async fn a_resource_that_cannot_be_read_is_written_no_more_often_than_others() {
+    let stage = Stage::set().await;
+    let seen = |generation: u32| {
+        stage.cluster.change(|mac| {
+            mac["metadata"]["generation"] = json!(generation);
+            mac["spec"]["certificate"]["duration"] = json!(format!("-{generation}h"));
+        });
+        let object = lock(&stage.cluster.state).mac.clone();
+        serde_json::from_value::<Watched>(object).expect("metadata").0.expect_err("its duration is negative")
+    };
+    for generation in 2..102 {
+        let rest = unreadable::pass(&seen(generation), &stage.context).await.expect("the API server answers");
+        assert!(rest.after <= stage.context.policy.resync);
+    }
+    let writes = stage.cluster.writes();
+    let count = |end: &str| writes.iter().filter(|line| line.ends_with(end)).count();
+    assert_eq!((count("/status"), count("/events")), (10, 6), "{writes:#?}");
+    stage.cluster.change(|mac| {
+        mac["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+        mac["metadata"]["finalizers"] = json!([FINALIZER]);
+    });
+    unreadable::pass(&seen(102), &stage.context).await.expect("the API server answers");
+    assert_eq!(lock(&stage.cluster.state).mac["metadata"]["finalizers"], json!([]), "it is always released");
+}
 
 #[tokio::test]
 async fn an_issuer_whose_key_is_corrected_goes_on_with_the_same_key_of_the_host() {

@@ -15,10 +15,10 @@ use super::{Decision, Step, conditions, deletion, events, gates, pace};
 
 /// Between looks at a host that works; a rotation takes seconds to a few minutes.
 const QUICK_LOOK: Duration = Duration::from_secs(1);
-/// Between looks at a host that has worked for longer than usual.
-const SLOW_LOOK: Duration = Duration::from_secs(15);
 /// Until then a rotation is as quick as usual.
 const USUAL_ROTATION: Duration = Duration::from_secs(120);
+/// After that, between two looks, of the time that it has taken so far: whoever comes to no end is asked less and less.
+const PART_OF_TIME_TAKEN: u32 = 8;
 /// A host that has not gone a step further in this time hangs: a slow agent needs minutes for a restart.
 const STUCK_AFTER: Duration = Duration::from_secs(1800);
 
@@ -174,9 +174,18 @@ pub(super) fn follow(case: &Case<'_>, rotation: &RotationReport) -> Verdict {
         let step = Step::Follow { generation, after: case.inputs.policy.resync };
         return Verdict { step, obstacle: Some(Obstacle::new(BlockedBy::RotationStuck, message)) };
     }
-    let usual = case.open_rotation().is_none_or(|own| case.now() < later(own.started_at, USUAL_ROTATION));
-    let after = if usual { QUICK_LOOK } else { SLOW_LOOK };
+    let after = until_next_look(time_taken(case), case.inputs.policy.resync);
     Verdict::clear(Step::Follow { generation, after })
+}
+
+/// By our own clock, whatever the host says of its steps, and whoever opened the rotation.
+fn time_taken(case: &Case<'_>) -> Duration {
+    let since = case.inputs.works_since.unwrap_or(case.now());
+    Duration::try_from(case.now().duration_since(since)).unwrap_or_default()
+}
+
+fn until_next_look(taken: Duration, resync: Duration) -> Duration {
+    if taken < USUAL_ROTATION { QUICK_LOOK } else { (taken / PART_OF_TIME_TAKEN).min(resync.max(QUICK_LOOK)) }
 }
 
 /// By the host's own step log, and by our own clock, should that log say nothing or lie.
@@ -184,7 +193,9 @@ fn is_stuck(case: &Case<'_>, rotation: &RotationReport) -> bool {
     let last_step = rotation.steps.iter().map(|step| step.at).max();
     let stands = last_step.zip(case.report()).is_some_and(|(at, report)| report.time >= later(at, STUCK_AFTER));
     let longest = case.inputs.policy.delivery_deadline.saturating_add(STUCK_AFTER);
-    stands || case.open_rotation().is_some_and(|own| case.now() >= later(own.started_at, longest))
+    stands
+        || time_taken(case) >= longest
+        || case.open_rotation().is_some_and(|own| case.now() >= later(own.started_at, longest))
 }
 
 pub(super) fn is_wrong_host(spec: &ManagedAgentCertificateSpec, report: &AgentReport) -> bool {

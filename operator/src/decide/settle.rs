@@ -188,6 +188,6 @@ pub(super) fn bounded(text: &str, most: usize) -> String {
 }
 
 /// Kubernetes shows and stores times in seconds.
-pub(super) fn whole_seconds(time: jiff::Timestamp) -> jiff::Timestamp {
+pub(crate) fn whole_seconds(time: jiff::Timestamp) -> jiff::Timestamp {
     jiff::Timestamp::from_second(time.as_second()).unwrap_or(time)
 }

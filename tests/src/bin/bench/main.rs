@@ -33,8 +33,10 @@ const FEW: u32 = 1_000;
 const MANY: u32 = 10_000;
 const PER_STORE: u32 = 10;
 
+type Part = fn() -> Result<Vec<Row>>;
+
 /// What can be asked for by name; without a name, all of it.
-const PARTS: [(&str, fn() -> Result<Vec<Row>>); 5] = [
+const PARTS: [(&str, Part); 5] = [
     ("sizes", sizes),
     ("certificates", certificates),
     ("ups", one_ups),
