@@ -17,7 +17,7 @@ use crate::cluster::{ClusterError, WATCH_SECONDS, Watched};
 use crate::decide::doubled;
 use crate::fleet::{Change, HostKey, ResourceName};
 use crate::health::Health;
-use crate::reconcile::{Context, pass, unasked};
+use crate::reconcile::{Context, forget, pass, unasked};
 use crate::schedule::{Failure, Known, Next, Outcome, Schedule};
 use crate::unreadable;
 
@@ -163,7 +163,7 @@ fn apply(event: Event<Watched>, schedule: &SharedSchedule, context: &Context) {
             }
             Change::Gone(name, uid) => {
                 schedule.forget(&name);
-                context.ledger.forget(&uid);
+                forget(context, &uid);
             }
         }
     }
@@ -188,7 +188,7 @@ fn end(ended: Result<Finished, tokio::task::JoinError>, schedule: &SharedSchedul
             tracing::debug!(%name, ?outcome, "a pass ended");
             if context.fleet.get(&name).and_then(|object| object.uid()).as_ref() != Some(&uid) {
                 // the pass may have remembered something after the watch had shown the deletion
-                context.ledger.forget(&uid);
+                forget(context, &uid);
             }
         }
         // a pass catches its own panics, and nobody aborts it

@@ -63,7 +63,7 @@ impl Metrics {
         registry.register("kagiban_host_requests", "Requests to host APIs, by how they ended", host_requests.clone());
         registry.register(
             "kagiban_withheld",
-            "Writes of a status and events that were put off because a resource changes too often",
+            "Status writes and events of resources that change too often, and expiries of more Secrets than have series",
             withheld.clone(),
         );
         registry.register("kagiban_rotations", "Rotations that ended, by outcome", rotations.clone());
@@ -128,11 +128,17 @@ impl Metrics {
     }
 
     pub(crate) fn issuer_not_after(&self, namespace: &str, secret: &str, not_after: Timestamp) {
-        self.expiries.seen(SecretUse::Issuer, namespace, secret, not_after);
+        self.expiry(SecretUse::Issuer, namespace, secret, not_after);
     }
 
     pub(crate) fn client_certificate_not_after(&self, namespace: &str, secret: &str, not_after: Timestamp) {
-        self.expiries.seen(SecretUse::ClientCertificate, namespace, secret, not_after);
+        self.expiry(SecretUse::ClientCertificate, namespace, secret, not_after);
+    }
+
+    fn expiry(&self, what_for: SecretUse, namespace: &str, secret: &str, not_after: Timestamp) {
+        if !self.expiries.seen(what_for, namespace, secret, not_after) {
+            self.withheld("expiry");
+        }
     }
 
     pub(crate) fn withheld(&self, what: &'static str) {

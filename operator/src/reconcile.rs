@@ -57,7 +57,7 @@ pub async fn pass(seen: &ManagedAgentCertificate, context: &Context) -> Result<R
     for round in 0..MAX_ROUNDS {
         let rival = rival(&mac, &context.fleet);
         context.ledger.asked(&object(&mac));
-        let references = context.agents.references(&object(&mac)).await;
+        let mut references = context.agents.references(&object(&mac)).await;
         if round == 0 && rival.is_none() && still_waits(context, &object(&mac), &references).await {
             return Ok(Rest { after: SECRET_WAIT.min(context.policy.resync), ..unasked(context) });
         }
@@ -70,11 +70,19 @@ pub async fn pass(seen: &ManagedAgentCertificate, context: &Context) -> Result<R
         if !fresh {
             // the cache may not have our own last write yet
             let Some(read) = context.cluster.fresh(&mac).await? else {
-                context.ledger.forget(&uid);
+                forget(context, &uid);
                 return Ok(Rest { heard, ..unasked(context) });
             };
             mac = read;
             context.ledger.asked(&object(&mac));
+            decision = judge(context, &mac, rival.as_ref(), &references, &report);
+            if !changes(context, &decision, &mac) {
+                return Ok(rest(context, &uid, &decision, &references, heard));
+            }
+        }
+        if decision.step.depends_on_secrets() {
+            // the host is told what stands in them now, and the status says that of it
+            references = context.agents.references_anew(&object(&mac)).await;
             decision = judge(context, &mac, rival.as_ref(), &references, &report);
             if !changes(context, &decision, &mac) {
                 return Ok(rest(context, &uid, &decision, &references, heard));
@@ -109,7 +117,7 @@ pub async fn pass(seen: &ManagedAgentCertificate, context: &Context) -> Result<R
         }
         if decision.step == Step::ReleaseFinalizer {
             context.cluster.release(&mac).await?;
-            context.ledger.forget(&uid);
+            forget(context, &uid);
             return Ok(Rest { heard, ..unasked(context) });
         }
         act(context, &mac, &uid, decision.step, report.as_ref().ok()).await?;
@@ -365,7 +373,7 @@ fn rest(context: &Context, uid: &str, decision: &Decision, references: &Referenc
         Step::Blocked { retry, .. } => (until(retry), in_flight && heard == Heard::Silent),
         Step::Follow { after, .. } => (after, true),
         Step::Gone => {
-            context.ledger.forget(uid);
+            forget(context, uid);
             (resync, false)
         }
         Step::EnsureFinalizer
@@ -375,6 +383,12 @@ fn rest(context: &Context, uid: &str, decision: &Decision, references: &Referenc
         | Step::Rollback { .. } => (SHORTEST_WAIT, true),
     };
     Rest { after, urgent, heard }
+}
+
+/// The resource is gone: nothing that is known of it is needed any more.
+pub(crate) fn forget(context: &Context, uid: &str) {
+    context.ledger.forget(uid);
+    context.agents.forget(uid);
 }
 
 /// What it waits for now, if the host was looked at and only a Secret stands in the way.

@@ -135,4 +135,9 @@ impl Obstacle {
     pub fn new(by: BlockedBy, message: impl Into<String>) -> Self {
         Self { by, message: message.into() }
     }
+
+    /// A member of the spec that cannot be used. The schema lets nearly all of these not in.
+    pub(crate) fn of_spec(member: &str) -> Self {
+        Self::new(BlockedBy::SpecInvalid, format!("spec.{member} is not what it must be"))
+    }
 }

@@ -87,6 +87,20 @@ pub enum Step {
 }
 
 impl Step {
+    /// Whether it asks the host for something that depends on what stands in the resource's Secrets: such a step is only taken
+    /// on a fresh read of them.
+    pub const fn depends_on_secrets(self) -> bool {
+        match self {
+            Self::Open { .. } | Self::Deliver { .. } | Self::Rollback { .. } => true,
+            Self::EnsureFinalizer
+            | Self::ReleaseFinalizer
+            | Self::Follow { .. }
+            | Self::Blocked { .. }
+            | Self::Idle { .. }
+            | Self::Gone => false,
+        }
+    }
+
     /// Whether it changes anything outside the status: such a step is only taken on a fresh read of the resource.
     pub const fn acts(self) -> bool {
         match self {

@@ -8,6 +8,7 @@ use kagiban_crds::resource::{
 };
 
 use super::case::{Case, Verdict, is_deployed};
+use super::due::differ;
 use super::inputs::{Inputs, Observed, Obstacle};
 use super::renewal::later;
 use super::settle::{bounded, whole_seconds};
@@ -93,8 +94,11 @@ fn in_flight(case: &Case<'_>) -> Option<Verdict> {
         return Some(follow(case, rotation));
     }
     let in_time = case.now() < later(own.started_at, case.inputs.policy.delivery_deadline);
-    // a person who asks anew has changed something that this rotation was opened with, such as a password
-    if own.request_digest != case.digest || case.is_asked_anew() || rotation.csr.is_none() || !in_time {
+    // the host was told a password that is not the one any more: another rotation would follow this one
+    let other_password = differ(own.password_version.as_deref(), case.inputs.references.password_version());
+    let is_other = own.request_digest != case.digest || other_password;
+    // a person who asks anew has changed something that this rotation was opened with
+    if is_other || case.is_asked_anew() || rotation.csr.is_none() || !in_time {
         return Some(roll_back(case, rotation));
     }
     let deliver = Step::Deliver { generation: rotation.generation };
@@ -216,9 +220,14 @@ fn written(case: &Case<'_>, verdict: &Verdict) -> ManagedAgentCertificateStatus 
     status
 }
 
-/// Nothing changes when the same generation is opened again.
+/// When the same generation is opened again, only the password is another: the host, which has not heard of it, is told the
+/// present one.
 fn begin(case: &Case<'_>, status: &mut ManagedAgentCertificateStatus, generation: u64, trigger: Trigger) {
+    let password_version = case.inputs.references.password_version().map(str::to_owned);
     if case.open_rotation().is_some_and(|own| own.generation == generation) {
+        if let Some(own) = status.rotation.as_mut().filter(|_| password_version.is_some()) {
+            own.password_version = password_version;
+        }
         return;
     }
     status.rotation = Some(RotationStatus {
@@ -229,7 +238,7 @@ fn begin(case: &Case<'_>, status: &mut ManagedAgentCertificateStatus, generation
         attempts: pace::attempts(case).saturating_add(1),
         request_digest: case.digest.clone(),
         rotate: case.owed_rotate().map(str::to_owned),
-        password_version: case.inputs.references.password_version().map(str::to_owned),
+        password_version,
         signed: Vec::new(),
     });
 }
