@@ -101,6 +101,13 @@ impl Attributes {
         Err(io::Error::other("owner, mode or access control list came out otherwise than they were given"))
     }
 
+    /// These, without the permission bits that `other` has not; none where owner, group or an access control list differ,
+    /// and so neither is the narrower.
+    pub fn narrowed_to(&self, other: &Self) -> Option<Self> {
+        let alike = Self { mode: self.mode, ..other.clone() };
+        self.is_same_access(&alike).then(|| Self { mode: self.mode & other.mode, ..self.clone() })
+    }
+
     /// Whether the same accounts may do the same. Labels that only one of the two has are the security module's affair.
     pub fn is_same_access(&self, other: &Self) -> bool {
         let differs = |a: &Self, b: &Self| {
