@@ -12,9 +12,11 @@
 //! This room knows no other room of the project.
 
 pub mod host_api;
+mod password;
 #[cfg(feature = "resource")]
 #[allow(unreachable_pub, reason = "the KubeSchema derive repeats each struct inside a function body")]
 pub mod resource;
 mod words;
 
+pub use password::{MAX_PASSWORD_BYTES, password};
 pub use words::{AgentName, Epoch, Generation, HostName, LeafSha256, SecretName, WordError};

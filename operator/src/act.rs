@@ -1,31 +1,26 @@
 //! Takes one step outside: looks at a host, opens, signs, delivers, rolls back. What fails is an [`Obstacle`], in words.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::Mutex;
-use std::sync::PoisonError;
-use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use kagiban_crds::host_api::{
     AgentReport, CertificateRequest, ChainDelivery, KeystoreOrder, RollbackOrder, RotationOpen, Target,
 };
-use kagiban_crds::resource::{BlockedBy, HostUrl};
-use kagiban_crds::{AgentName, Epoch, Generation, HostName};
+use kagiban_crds::resource::{BlockedBy, HostApiRef};
+use kagiban_crds::{AgentName, Epoch, Generation, HostName, MAX_PASSWORD_BYTES};
 
-use crate::agent_api::{AgentError, ClientIdentity, Endpoints, HostApi, Reach};
-use crate::cluster::{Cluster, ClusterError, SecretData, unread_secret};
+use crate::agent_api::{AgentError, ClientIdentity, Endpoints, HostApi, IdentityError, Reach};
+use crate::cluster::{Cluster, ClusterError};
 use crate::decide::{Event, Obstacle, Reason, References, Resource};
 use crate::grant::{Grant, Purpose};
 use crate::issuer::{self, CaSecret, Issued, IssuerError};
+use crate::kept::Kept;
 use crate::metrics::SharedMetrics;
-use crate::references::ReferenceReader;
-use crate::signed::SignedChains;
+use crate::references::{Age, ReferenceReader, granted, key};
+use crate::signed::{Basis, SignedChains};
 
-/// How long a client identity is used before its Secret is read again: a fleet shares one.
-const IDENTITY_AGE: Duration = Duration::from_secs(60);
-/// Identities kept at once; beyond this the store of them starts anew.
-const MAX_IDENTITIES: usize = 1024;
+/// Client Secrets kept at once: a fleet shares one.
+const MAX_CLIENTS: usize = 512;
 
 /// The client of all agents: it knows which identity each host is asked with.
 #[derive(Debug)]
@@ -34,16 +29,17 @@ pub struct AgentClient {
     metrics: SharedMetrics,
     endpoints: Endpoints,
     reach: Reach,
-    identities: Mutex<HashMap<(String, String), (Instant, Identity)>>,
+    clients: Kept<Client>,
     references: ReferenceReader,
     signed: SignedChains,
 }
 
-/// A client certificate, and the hosts that may be contacted with it.
-#[derive(Clone, Debug)]
-struct Identity {
-    client: ClientIdentity,
+/// A client Secret: what is shown to hosts, and which may be contacted with it.
+#[derive(Debug)]
+struct Client {
     grant: Grant,
+    identity: Result<ClientIdentity, Obstacle>,
+    not_after: Option<Timestamp>,
 }
 
 /// Why a step was not taken.
@@ -90,7 +86,7 @@ impl AgentClient {
             cluster,
             metrics,
             reach,
-            identities: Mutex::default(),
+            clients: Kept::new(MAX_CLIENTS),
             endpoints: Endpoints::default(),
             signed: SignedChains::default(),
         }
@@ -112,12 +108,13 @@ impl AgentClient {
         let order = RotationOpen {
             target: target(resource, generation, epoch)?,
             certificate: request(resource)?,
-            keystore: self.keystore(resource).await?,
+            keystore: self.keystore(resource, recorded_version(resource)).await?,
         };
         self.counted("open", api.open(&order).await).map(|_| ()).map_err(|error| ActError::of(&error))
     }
 
-    /// Has the host's CSR signed. The same CSR is signed once, however often its delivery is tried.
+    /// Has the host's CSR signed, if the issuer's Secret still allows it. The same CSR is signed once, however often its
+    /// delivery is tried, while the same would be signed for it.
     ///
     /// # Errors
     /// What stands in the way.
@@ -128,18 +125,26 @@ impl AgentClient {
         now: Timestamp,
     ) -> Result<Issued, Obstacle> {
         let spec = &resource.spec;
-        let csr = report.rotation.as_ref().and_then(|rotation| rotation.csr.as_deref()).unwrap_or_default();
-        if let Some(issued) = self.signed.issued_for(&resource.uid, csr) {
-            return Ok(issued);
-        }
+        let rotation = report.rotation.as_ref();
+        let csr = rotation.and_then(|rotation| rotation.csr.as_deref()).unwrap_or_default();
+        let generation = rotation.map_or(report.generation, |rotation| rotation.generation);
         let name = &spec.issuer_ref.name;
         let refused = |error: IssuerError| error.obstacle(name);
-        let key = spec.certificate.private_key.request().ok_or_else(|| invalid("certificate.privateKey"))?;
-        let key = issuer::check(csr, key).map_err(refused)?;
         let ca = self.issuer(resource, now).await?;
-        let issued = ca.sign(&key, &spec.certificate, now).map_err(refused)?;
-        self.signed.remember(&resource.uid, csr, &issued);
+        let basis = Basis::of(generation, csr, spec, &ca);
+        if let Some(issued) = self.signed.issued_for(&resource.uid, basis, now) {
+            return Ok(issued);
+        }
+        let asked = spec.certificate.private_key.request();
+        let key = issuer::check(csr, asked.ok_or_else(|| Obstacle::of_spec("certificate.privateKey"))?);
+        let issued = ca.sign(&key.map_err(refused)?, &spec.certificate, now).map_err(refused)?;
+        self.signed.remember(&resource.uid, basis, &issued, now);
         Ok(issued)
+    }
+
+    /// Nothing that was signed for the resource is needed any more.
+    pub(crate) fn forget(&self, uid: &str) {
+        self.signed.forget(uid);
     }
 
     /// Pushes what was signed.
@@ -157,7 +162,7 @@ impl AgentClient {
         let Issued { chain, leaf, shortened } = issued;
         let order = ChainDelivery { target: target(resource, generation, epoch)?, chain };
         self.counted("deliver", api.deliver(&order).await).map_err(|error| ActError::of(&error))?;
-        self.signed.forget(&resource.uid);
+        self.forget(&resource.uid);
         tracing::info!(
             namespace = resource.namespace, name = resource.name, host = resource.spec.host, %generation,
             serial = leaf.serial, not_after = %leaf.not_after, shortened, "the chain was pushed"
@@ -165,9 +170,14 @@ impl AgentClient {
         Ok(())
     }
 
-    /// What the Secrets that the resource names say, as far as decisions depend on it.
+    /// What the Secrets that the resource names say, as far as decisions depend on it, as it was a while ago at most.
     pub async fn references(&self, resource: &Resource) -> References {
-        self.references.read(resource).await
+        self.references.read(resource, Age::Kept).await
+    }
+
+    /// The same as it is now.
+    pub(crate) async fn references_anew(&self, resource: &Resource) -> References {
+        self.references.read(resource, Age::Anew).await
     }
 
     /// # Errors
@@ -181,6 +191,7 @@ impl AgentClient {
         let api = self.api(resource).await?;
         let order = RollbackOrder { target: target(resource, generation, epoch)? };
         self.counted("roll_back", api.roll_back(&order).await).map_err(|error| ActError::of(&error))?;
+        self.forget(&resource.uid);
         Ok(Event::normal(
             Reason::RotationCalledOff,
             format!(
@@ -192,18 +203,32 @@ impl AgentClient {
     /// The CA that the resource names, if it may sign these names and its leaf may travel by this client Secret.
     pub(crate) async fn issuer(&self, resource: &Resource, now: Timestamp) -> Result<CaSecret, Obstacle> {
         let name = &resource.spec.issuer_ref.name;
-        let (secret, grant) = self.secret(resource, name, Purpose::Issuer).await?;
-        may_issue(&grant, resource)?;
+        let (secret, grant) = granted(&self.cluster, &resource.namespace, name, Purpose::Issuer).await?;
+        grant.may_issue(resource)?;
         let value = |key| secret.bytes(key).ok_or(IssuerError::MissingKey(key));
         value("tls.crt")
             .and_then(|certificate| CaSecret::read(certificate, value("tls.key")?, now))
             .map_err(|error| error.obstacle(name))
     }
 
+    /// What is wrong now with a Secret that a step has found wrong before, if anything is: judged as that step would.
+    pub(crate) async fn in_the_way(&self, resource: &Resource, by: BlockedBy, now: Timestamp) -> Option<Obstacle> {
+        if by != BlockedBy::SecretUnavailable
+            && let Err(obstacle) = self.issuer(resource, now).await
+            && obstacle.by == by
+        {
+            return Some(obstacle);
+        }
+        if by == BlockedBy::IssuerUnavailable {
+            return None;
+        }
+        self.keystore(resource, None).await.err().filter(|obstacle| obstacle.by == by)
+    }
+
     /// Reads every Secret that the resource names, and judges it as the steps that need it would.
     pub(crate) async fn preflight(&self, resource: &Resource, now: Timestamp) -> Vec<Preflight> {
         let spec = &resource.spec;
-        let client = client_secret(resource).unwrap_or_default();
+        let client = host_api(resource).map(|api| api.tls_secret_ref.name.as_str()).unwrap_or_default();
         let password = spec.keystore.password_secret_ref.as_ref().map(|reference| reference.name.as_str());
         let mut found = Vec::new();
         let named = [
@@ -220,7 +245,7 @@ impl AgentClient {
             let judged = match purpose {
                 Purpose::ClientTls => self.api(resource).await.map(|_| ()),
                 Purpose::Issuer => self.issuer(resource, now).await.map(|_| ()),
-                Purpose::KeystorePassword => self.keystore(resource).await.map(|_| ()),
+                Purpose::KeystorePassword => self.keystore(resource, None).await.map(|_| ()),
             };
             found.extend(judged.err().map(Preflight::Wrong));
         }
@@ -228,57 +253,61 @@ impl AgentClient {
     }
 
     async fn api(&self, resource: &Resource) -> Result<HostApi, Obstacle> {
-        let reference = resource.spec.api.host_api.as_ref().ok_or_else(|| invalid("api"))?;
-        let host: HostName = resource.spec.host.parse().map_err(|_| invalid("host"))?;
-        let agent: AgentName = resource.spec.agent.name.parse().map_err(|_| invalid("agent.name"))?;
-        let url: HostUrl = reference.url.parse().map_err(|_| invalid("api.hostApi.url"))?;
-        let Identity { client, grant } = self.identity(resource, &reference.tls_secret_ref.name).await?;
-        grant.covers(host.as_str())?;
-        grant.covers(&url.host)?;
-        let api = HostApi::new(&reference.url, &host, agent, client, self.reach.clone());
+        let reference = host_api(resource)?;
+        let host: HostName = resource.spec.host.parse().map_err(|_| Obstacle::of_spec("host"))?;
+        let agent: AgentName = resource.spec.agent.name.parse().map_err(|_| Obstacle::of_spec("agent.name"))?;
+        let identity = self.identity(resource, &reference.tls_secret_ref.name).await?;
+        let api = HostApi::new(&reference.url, &host, agent, identity, self.reach.clone());
         let endpoint = self.endpoints.at(&resource.namespace, &reference.url);
         api.map(|api| api.sharing(endpoint)).map_err(|error| error.obstacle())
     }
 
-    async fn identity(&self, resource: &Resource, name: &str) -> Result<Identity, Obstacle> {
-        let key = (resource.namespace.clone(), name.to_owned());
-        let known = self.identities.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
-        if let Some((read, identity)) = known
-            && read.elapsed() < IDENTITY_AGE
-        {
-            return Ok(identity);
-        }
-        let (secret, grant) = self.secret(resource, name, Purpose::ClientTls).await?;
-        let value = |key| secret.bytes(key).ok_or(crate::agent_api::IdentityError::MissingKey(key));
-        let client = value("tls.crt")
-            .and_then(|certificate| ClientIdentity::from_pem(certificate, value("tls.key")?, value("ca.crt")?))
-            .map_err(|error| Obstacle::new(BlockedBy::SecretUnavailable, format!("Secret {name}: {error}")))?;
-        if let Some(not_after) = secret.bytes("tls.crt").and_then(issuer::not_after) {
+    /// Who the resource's host is asked as, if the client Secret is for that host.
+    async fn identity(&self, resource: &Resource, name: &str) -> Result<ClientIdentity, Obstacle> {
+        let read = self.read_client(&resource.namespace, name);
+        let judge = |client: &Client| {
+            client.grant.may_contact(resource)?;
+            Ok((client.identity.clone()?, client.not_after))
+        };
+        let (identity, not_after) = self.clients.get(key(resource, name), read, judge).await?;
+        if let Some(not_after) = not_after {
             self.metrics.client_certificate_not_after(&resource.namespace, name, not_after);
         }
-        let identity = Identity { client, grant };
-        let mut identities = self.identities.lock().unwrap_or_else(PoisonError::into_inner);
-        if identities.len() >= MAX_IDENTITIES {
-            identities.clear();
-        }
-        identities.insert(key, (Instant::now(), identity.clone()));
         Ok(identity)
     }
 
-    /// How the keystore is to be written, with the password if it may be sent to this host.
-    pub(crate) async fn keystore(&self, resource: &Resource) -> Result<KeystoreOrder, Obstacle> {
+    async fn read_client(&self, namespace: &str, name: &str) -> Result<Client, Obstacle> {
+        let (secret, grant) = granted(&self.cluster, namespace, name, Purpose::ClientTls).await?;
+        let value = |key| secret.bytes(key).ok_or(IdentityError::MissingKey(key));
+        let identity = value("tls.crt")
+            .and_then(|certificate| ClientIdentity::from_pem(certificate, value("tls.key")?, value("ca.crt")?))
+            .map_err(|error| Obstacle::new(BlockedBy::SecretUnavailable, format!("Secret {name}: {error}")));
+        let not_after = identity.as_ref().ok().and(secret.bytes("tls.crt")).and_then(issuer::not_after);
+        Ok(Client { grant, identity, not_after })
+    }
+
+    /// How the keystore is to be written, with the password if it may be sent to this host, and if it is of that version.
+    async fn keystore(&self, resource: &Resource, version: Option<&str>) -> Result<KeystoreOrder, Obstacle> {
         let keystore = &resource.spec.keystore;
         let store_password = match &keystore.password_secret_ref {
             None => None,
             Some(reference) => {
-                let (secret, grant) = self.secret(resource, &reference.name, Purpose::KeystorePassword).await?;
-                grant.covers(&resource.spec.host)?;
-                grant.travels_by(client_secret(resource)?)?;
+                let name = &reference.name;
+                let purpose = Purpose::KeystorePassword;
+                let (secret, grant) = granted(&self.cluster, &resource.namespace, name, purpose).await?;
+                grant.may_be_sent(resource)?;
+                if version.is_some_and(|version| version != secret.version()) {
+                    let message = format!("Secret {name} was written just now, and is read again");
+                    return Err(Obstacle::new(BlockedBy::HostBusy, message));
+                }
                 let missing = || {
-                    let message = format!("Secret {}: it has no text under {}", reference.name, reference.key);
+                    let message = format!(
+                        "Secret {name}: it has no password under {}, a line of text in at most {MAX_PASSWORD_BYTES} bytes",
+                        reference.key
+                    );
                     Obstacle::new(BlockedBy::SecretUnavailable, message)
                 };
-                Some(secret.text(&reference.key).ok_or_else(missing)?)
+                Some(secret.password(&reference.key).ok_or_else(missing)?)
             }
         };
         Ok(KeystoreOrder {
@@ -289,42 +318,25 @@ impl AgentClient {
         })
     }
 
-    /// A Secret and whom it is for, if it says that it is for this use.
-    async fn secret(&self, resource: &Resource, name: &str, purpose: Purpose) -> Result<(SecretData, Grant), Obstacle> {
-        let by = match purpose {
-            Purpose::Issuer => BlockedBy::IssuerUnavailable,
-            Purpose::ClientTls | Purpose::KeystorePassword => BlockedBy::SecretUnavailable,
-        };
-        let read = self.cluster.secret(&resource.namespace, name).await;
-        let secret = read.map_err(|error| Obstacle::new(by, unread_secret(name, &resource.namespace, &error)))?;
-        let grant = Grant::read(secret.claims(), purpose)?;
-        Ok((secret, grant))
-    }
-
     fn counted<T>(&self, call: &'static str, result: Result<T, AgentError>) -> Result<T, AgentError> {
         self.metrics.host_request(call, result.as_ref().map_or_else(AgentError::reason, |_| "ok"));
         result
     }
 }
 
-/// Whether an issuer may sign the names of the resource, and its leaf may travel by the resource's client Secret.
-pub(crate) fn may_issue(grant: &Grant, resource: &Resource) -> Result<(), Obstacle> {
-    let certificate = &resource.spec.certificate;
-    for host in certificate.dns_names.iter().chain(&certificate.ip_addresses) {
-        grant.covers(host)?;
-    }
-    grant.travels_by(client_secret(resource)?)?;
-    Ok(())
+fn host_api(resource: &Resource) -> Result<&HostApiRef, Obstacle> {
+    resource.spec.api.host_api.as_ref().ok_or_else(|| Obstacle::of_spec("api"))
 }
 
-fn client_secret(resource: &Resource) -> Result<&str, Obstacle> {
-    let reference = resource.spec.api.host_api.as_ref().ok_or_else(|| invalid("api"))?;
-    Ok(&reference.tls_secret_ref.name)
+/// The password's version with which the status says that the rotation is opened. Another one would be taken for a change
+/// afterwards, and the agent be restarted once more.
+fn recorded_version(resource: &Resource) -> Option<&str> {
+    resource.status.rotation.as_ref()?.password_version.as_deref()
 }
 
 fn target(resource: &Resource, generation: Generation, epoch: Epoch) -> Result<Target, Obstacle> {
-    let host: HostName = resource.spec.host.parse().map_err(|_| invalid("host"))?;
-    let agent: AgentName = resource.spec.agent.name.parse().map_err(|_| invalid("agent.name"))?;
+    let host: HostName = resource.spec.host.parse().map_err(|_| Obstacle::of_spec("host"))?;
+    let agent: AgentName = resource.spec.agent.name.parse().map_err(|_| Obstacle::of_spec("agent.name"))?;
     Ok(Target { epoch, generation, host, agent })
 }
 
@@ -333,12 +345,7 @@ fn request(resource: &Resource) -> Result<CertificateRequest, Obstacle> {
     let ip_addresses: Result<Vec<IpAddr>, _> = certificate.ip_addresses.iter().map(|text| text.parse()).collect();
     Ok(CertificateRequest {
         dns_names: certificate.dns_names.clone(),
-        ip_addresses: ip_addresses.map_err(|_| invalid("certificate.ipAddresses"))?,
-        key: certificate.private_key.request().ok_or_else(|| invalid("certificate.privateKey"))?,
+        ip_addresses: ip_addresses.map_err(|_| Obstacle::of_spec("certificate.ipAddresses"))?,
+        key: certificate.private_key.request().ok_or_else(|| Obstacle::of_spec("certificate.privateKey"))?,
     })
-}
-
-/// The schema lets nearly all of these not in.
-fn invalid(field: &str) -> Obstacle {
-    Obstacle::new(BlockedBy::SpecInvalid, format!("spec.{field} is not what it must be"))
 }

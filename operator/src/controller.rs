@@ -13,12 +13,12 @@ use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, Event, watcher};
 use tokio::task::JoinSet;
 
-use crate::cluster::{ClusterError, WATCH_SECONDS};
+use crate::cluster::{ClusterError, WATCH_SECONDS, Watched};
+use crate::decide::doubled;
 use crate::fleet::{Change, HostKey, ResourceName};
 use crate::health::Health;
-use crate::metrics::Guarded;
-use crate::reconcile::{Context, pass};
-use crate::schedule::{Heard, Lane, Next, Rest, Schedule};
+use crate::reconcile::{Context, forget, pass, unasked};
+use crate::schedule::{Failure, Known, Next, Outcome, Schedule};
 use crate::unreadable;
 
 /// A pass asks one host and the API server a few times; one that takes longer gives its place to others.
@@ -33,13 +33,13 @@ const PAGE: u32 = 100;
 /// The schedule, which metrics and the liveness probe read.
 pub type SharedSchedule = Arc<Mutex<Schedule>>;
 
-type Passes = JoinSet<Ended>;
+type Passes = JoinSet<Finished>;
 
-struct Ended {
+struct Finished {
     name: ResourceName,
     /// Of the object that the pass was over.
     uid: String,
-    rest: Rest,
+    outcome: Outcome,
 }
 
 /// Why a pass ended early.
@@ -61,10 +61,17 @@ impl PassError {
             Self::Panic => "panic",
         }
     }
+
+    const fn failure(&self) -> Failure {
+        match self {
+            Self::Cluster(_) => Failure::Refused,
+            Self::Deadline | Self::Panic => Failure::Hung,
+        }
+    }
 }
 
 /// All resources of the given scope, as they are and as they change.
-pub fn watch(api: Api<Guarded>) -> impl Stream<Item = watcher::Result<Event<Guarded>>> + Send {
+pub fn watch(api: Api<Watched>) -> impl Stream<Item = watcher::Result<Event<Watched>>> + Send {
     // the default list is a quorum read; one from the API server's cache would bring back the past
     let config = watcher::Config::default().timeout(WATCH_SECONDS).page_size(PAGE);
     watcher(api, config).default_backoff()
@@ -72,7 +79,7 @@ pub fn watch(api: Api<Guarded>) -> impl Stream<Item = watcher::Result<Event<Guar
 
 /// Runs until the context is told to stop, and lets what is in flight end.
 pub async fn run(
-    events: impl Stream<Item = watcher::Result<Event<Guarded>>> + Send,
+    events: impl Stream<Item = watcher::Result<Event<Watched>>> + Send,
     schedule: SharedSchedule,
     health: Arc<Health>,
     context: Arc<Context>,
@@ -121,8 +128,8 @@ fn start(schedule: &SharedSchedule, context: &Arc<Context>, passes: &mut Passes)
             Next::Start(name) => {
                 let context = context.clone();
                 passes.spawn(async move {
-                    let (uid, rest) = reconcile(&name, &context).await;
-                    Ended { name, uid, rest }
+                    let (uid, outcome) = reconcile(&name, &context).await;
+                    Finished { name, uid, outcome }
                 });
             }
             Next::At(at) => return at.saturating_duration_since(now).min(TICK),
@@ -131,46 +138,43 @@ fn start(schedule: &SharedSchedule, context: &Arc<Context>, passes: &mut Passes)
     }
 }
 
-fn apply(event: Event<Guarded>, schedule: &SharedSchedule, context: &Context) {
+fn apply(event: Event<Watched>, schedule: &SharedSchedule, context: &Context) {
     for change in context.fleet.apply(event) {
         let mut schedule = lock(schedule);
         match change {
             Change::Wakes(name) => {
                 if let Some(object) = context.fleet.get(&name) {
-                    schedule.changed(&name, HostKey::of(&object), lane(&object), Instant::now());
+                    schedule.changed(&name, HostKey::of(&object), known(&object), Instant::now());
                 }
             }
             Change::Gone(name, uid) => {
                 schedule.forget(&name);
-                context.ledger.forget(&uid);
+                forget(context, &uid);
             }
         }
     }
 }
 
-/// Where a resource begins: what the process before this one knew of its host stands in the status.
-fn lane(object: &Guarded) -> Lane {
-    let Ok(mac) = &object.0 else { return Lane::Normal };
+/// What the process before this one knew of a resource stands in its status.
+fn known(object: &Watched) -> Known {
+    let Ok(mac) = &object.0 else { return Known::default() };
     let status = mac.status.as_ref();
-    if status.is_some_and(|status| status.blocked_by == Some(BlockedBy::HostUnreachable)) {
-        Lane::Failing
-    } else if mac.metadata.deletion_timestamp.is_some()
-        || status.and_then(|status| status.rotation.as_ref()).is_some_and(|rotation| !rotation.state.is_decided())
-    {
-        Lane::Urgent
-    } else {
-        Lane::Normal
+    let rotates =
+        status.and_then(|status| status.rotation.as_ref()).is_some_and(|rotation| !rotation.state.is_decided());
+    Known {
+        urgent: rotates || mac.metadata.deletion_timestamp.is_some(),
+        silent: status.is_some_and(|status| status.blocked_by == Some(BlockedBy::HostUnreachable)),
     }
 }
 
-fn end(ended: Result<Ended, tokio::task::JoinError>, schedule: &SharedSchedule, context: &Context) {
+fn end(ended: Result<Finished, tokio::task::JoinError>, schedule: &SharedSchedule, context: &Context) {
     match ended {
-        Ok(Ended { name, uid, rest }) => {
-            lock(schedule).ended(&name, rest, Instant::now());
-            tracing::debug!(%name, ?rest, "looked at");
+        Ok(Finished { name, uid, outcome }) => {
+            lock(schedule).ended(&name, outcome, Instant::now());
+            tracing::debug!(%name, ?outcome, "a pass ended");
             if context.fleet.get(&name).and_then(|object| object.uid()).as_ref() != Some(&uid) {
                 // the pass may have remembered something after the watch had shown the deletion
-                context.ledger.forget(&uid);
+                forget(context, &uid);
             }
         }
         // a pass catches its own panics, and nobody aborts it
@@ -178,15 +182,14 @@ fn end(ended: Result<Ended, tokio::task::JoinError>, schedule: &SharedSchedule, 
     }
 }
 
-async fn reconcile(name: &ResourceName, context: &Context) -> (String, Rest) {
-    let unasked = Rest { after: context.policy.resync, urgent: false, heard: Heard::NotAsked };
-    let Some(object) = context.fleet.get(name) else { return (String::new(), unasked) };
+async fn reconcile(name: &ResourceName, context: &Context) -> (String, Outcome) {
+    let Some(object) = context.fleet.get(name) else { return (String::new(), Outcome::Looked(unasked(context))) };
     let uid = object.uid().unwrap_or_default();
     let started = Instant::now();
     let pass = async {
         match &object.0 {
             Ok(mac) => pass(mac, context).await,
-            Err(seen) => unreadable::pass(seen, context).await.map(|()| unasked),
+            Err(seen) => unreadable::pass(seen, context).await,
         }
     };
     let pass = AssertUnwindSafe(pass).catch_unwind();
@@ -196,14 +199,14 @@ async fn reconcile(name: &ResourceName, context: &Context) -> (String, Rest) {
         Err(_) => Err(PassError::Deadline),
     };
     context.metrics.reconciled(started.elapsed());
-    let rest = match result {
+    let outcome = match result {
         Ok(rest) => {
             context.ledger.passed(&uid);
-            rest
+            Outcome::Looked(rest)
         }
-        Err(error) => Rest { after: retry(name, &uid, &error, context), ..unasked },
+        Err(error) => Outcome::Failed { after: retry(name, &uid, &error, context), failure: error.failure() },
     };
-    (uid, rest)
+    (uid, outcome)
 }
 
 fn retry(name: &ResourceName, uid: &str, error: &PassError, context: &Context) -> Duration {
@@ -218,8 +221,7 @@ fn retry(name: &ResourceName, uid: &str, error: &PassError, context: &Context) -
             tracing::warn!(%error, %name, failures, "a pass ended early");
         }
     }
-    let factor = 1u32.checked_shl(failures.saturating_sub(1)).unwrap_or(u32::MAX);
-    FIRST_RETRY.saturating_mul(factor).min(context.policy.resync.max(FIRST_RETRY))
+    doubled(FIRST_RETRY, failures, context.policy.resync.max(FIRST_RETRY))
 }
 
 pub(crate) fn lock(schedule: &SharedSchedule) -> MutexGuard<'_, Schedule> {

@@ -1,6 +1,6 @@
 //! When the certificates end that the operator itself depends on: the issuers', and those that it shows to hosts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -17,7 +17,7 @@ const FORGOTTEN_AFTER: Duration = Duration::from_secs(3600);
 const MAX_SERIES: usize = 1024;
 
 /// What a certificate in a Secret is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SecretUse {
     Issuer,
     ClientCertificate,
@@ -25,10 +25,16 @@ pub(crate) enum SecretUse {
 
 /// As they were read last.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct SecretExpiries(Arc<Mutex<BTreeMap<Key, Seen>>>);
+pub(crate) struct SecretExpiries(Arc<Mutex<Known>>);
 
-/// What for, the namespace and the name.
-type Key = (SecretUse, String, String);
+#[derive(Debug, Default)]
+struct Known {
+    issuers: Series,
+    client_certificates: Series,
+}
+
+/// By the namespace and the name of the Secret.
+type Series = BTreeMap<(String, String), Seen>;
 
 #[derive(Clone, Copy, Debug)]
 struct Seen {
@@ -37,44 +43,65 @@ struct Seen {
 }
 
 impl SecretExpiries {
-    pub(crate) fn seen(&self, what_for: SecretUse, namespace: &str, secret: &str, not_after: Timestamp) {
+    /// Gives whether there is room for all that are known.
+    pub(crate) fn seen(&self, what_for: SecretUse, namespace: &str, secret: &str, not_after: Timestamp) -> bool {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = (what_for, namespace.to_owned(), secret.to_owned());
-        let series = known.keys().filter(|(other, ..)| *other == what_for).count();
-        if series < MAX_SERIES || known.contains_key(&key) {
-            known.insert(key, Seen { at: Instant::now(), not_after });
+        let series = match what_for {
+            SecretUse::Issuer => &mut known.issuers,
+            SecretUse::ClientCertificate => &mut known.client_certificates,
+        };
+        series.insert((namespace.to_owned(), secret.to_owned()), Seen { at: Instant::now(), not_after });
+        if series.len() > MAX_SERIES {
+            series.retain(|_, seen| seen.at.elapsed() < FORGOTTEN_AFTER);
         }
+        let fits = series.len() <= MAX_SERIES;
+        if !fits {
+            leave_one_out(series);
+        }
+        fits
     }
+}
+
+/// Of the namespace that has the most, the one that ends last: no namespace takes the room of another, and what is left out is
+/// the same at every look.
+fn leave_one_out(series: &mut Series) {
+    let mut namespaces: HashMap<&str, usize> = HashMap::new();
+    for (namespace, _) in series.keys() {
+        *namespaces.entry(namespace).or_default() += 1;
+    }
+    let largest =
+        namespaces.into_iter().max_by_key(|(namespace, count)| (*count, *namespace)).map(|(largest, _)| largest);
+    let of_largest = series.iter().filter(|((namespace, _), _)| Some(namespace.as_str()) == largest);
+    let last = of_largest.max_by_key(|(key, seen)| (seen.not_after, *key)).map(|(key, _)| key.clone());
+    last.and_then(|last| series.remove(&last));
 }
 
 impl Collector for SecretExpiries {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known.retain(|_, seen| seen.at.elapsed() < FORGOTTEN_AFTER);
+        let Known { issuers, client_certificates } = &mut *known;
         let families = [
             (
-                SecretUse::Issuer,
+                issuers,
                 "kagiban_operator_issuer_not_after_timestamp_seconds",
                 "The earliest notAfter in the chain of an issuer: no certificate of it lives longer",
             ),
             (
-                SecretUse::ClientCertificate,
+                client_certificates,
                 "kagiban_operator_client_certificate_not_after_timestamp_seconds",
                 "notAfter of a client certificate that the operator shows to hosts",
             ),
         ];
-        for (what_for, name, help) in families {
-            let samples = known.iter().filter(|((other, ..), _)| *other == what_for);
-            let samples: Vec<_> = samples
-                .map(|((_, namespace, secret), seen)| {
-                    let labels = vec![("namespace", namespace.clone()), ("name", secret.clone())];
-                    (labels, seconds(seen.not_after))
-                })
-                .collect();
+        for (series, name, help) in families {
+            series.retain(|_, seen| seen.at.elapsed() < FORGOTTEN_AFTER);
             // a family without samples is left out, help and type too
-            if !samples.is_empty() {
-                gauge(&mut encoder, name, help, samples.into_iter())?;
+            if series.is_empty() {
+                continue;
             }
+            let samples = series.iter().map(|((namespace, secret), seen)| {
+                (vec![("namespace", namespace.clone()), ("name", secret.clone())], seconds(seen.not_after))
+            });
+            gauge(&mut encoder, name, help, samples)?;
         }
         Ok(())
     }
@@ -101,12 +128,22 @@ mod tests {
         }
     }
 
+    /// Holds B6: a namespace with many Secrets hides the end of no other's, and of its own the last ones go.
     #[test]
-    fn no_number_of_secrets_makes_more_series_than_the_bound() {
+    fn no_number_of_secrets_makes_more_series_than_the_bound_or_takes_the_room_of_another_namespace() {
         let expiries = SecretExpiries::default();
-        for number in 0..2 * MAX_SERIES {
-            expiries.seen(SecretUse::Issuer, "fleet", &number.to_string(), Timestamp::UNIX_EPOCH);
+        let end = |second: usize| Timestamp::from_second(i64::try_from(second).expect("small")).expect("a time");
+        let seen = |namespace: &str, number: usize| {
+            expiries.seen(SecretUse::Issuer, namespace, &number.to_string(), end(number))
+        };
+        for number in (0..2 * MAX_SERIES).rev() {
+            assert_eq!(seen("theirs", number), number >= MAX_SERIES, "{number}");
         }
-        assert_eq!(expiries.0.lock().expect("whole").len(), MAX_SERIES);
+        assert!(!seen("fleet", 2 * MAX_SERIES), "it counts what has no room");
+        let known = expiries.0.lock().expect("whole");
+        assert_eq!(known.issuers.len(), MAX_SERIES);
+        assert!(known.issuers.contains_key(&("fleet".to_owned(), (2 * MAX_SERIES).to_string())));
+        assert!(!known.issuers.contains_key(&("theirs".to_owned(), (MAX_SERIES - 1).to_string())));
+        assert!(known.client_certificates.is_empty());
     }
 }

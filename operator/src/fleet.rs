@@ -8,7 +8,7 @@ use kagiban_crds::resource::{GROUP, ManagedAgentCertificate};
 use kube::runtime::watcher::Event;
 use kube::{Resource as _, ResourceExt};
 
-use crate::metrics::Guarded;
+use crate::cluster::Watched;
 
 /// Where a resource's host is reached, as its namespace sees it. Namespaces do not trust each other: what one of them makes
 /// a host look like is no reason to hold another one back.
@@ -25,7 +25,7 @@ pub struct Fleet(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    resources: HashMap<ResourceName, Arc<Guarded>>,
+    resources: HashMap<ResourceName, Arc<Watched>>,
     /// Who names the same agent of the same host.
     contenders: HashMap<Agent, Vec<ResourceName>>,
     /// While the watch lists anew: what it has listed so far.
@@ -45,7 +45,7 @@ pub enum Change {
 
 impl Fleet {
     /// Takes in what the watch shows.
-    pub fn apply(&self, event: Event<Guarded>) -> Vec<Change> {
+    pub fn apply(&self, event: Event<Watched>) -> Vec<Change> {
         let mut state = self.lock();
         match event {
             Event::Init => {
@@ -70,17 +70,17 @@ impl Fleet {
         }
     }
 
-    pub fn get(&self, name: &ResourceName) -> Option<Arc<Guarded>> {
+    pub fn get(&self, name: &ResourceName) -> Option<Arc<Watched>> {
         self.lock().resources.get(name).cloned()
     }
 
     /// All of them, in no order.
-    pub fn all(&self) -> Vec<Arc<Guarded>> {
+    pub fn all(&self) -> Vec<Arc<Watched>> {
         self.lock().resources.values().cloned().collect()
     }
 
     /// The resources that name the same agent of the same host as this one, this one among them.
-    pub fn contenders(&self, mac: &ManagedAgentCertificate) -> Vec<Arc<Guarded>> {
+    pub fn contenders(&self, mac: &ManagedAgentCertificate) -> Vec<Arc<Watched>> {
         let state = self.lock();
         let names = state.contenders.get(&agent(mac)).map(Vec::as_slice).unwrap_or_default();
         names.iter().filter_map(|name| state.resources.get(name).cloned()).collect()
@@ -93,7 +93,7 @@ impl Fleet {
 }
 
 impl State {
-    fn put(&mut self, mut object: Guarded) -> Vec<Change> {
+    fn put(&mut self, mut object: Watched) -> Vec<Change> {
         strip(&mut object);
         let name = ResourceName::of(&object);
         let before = self.resources.get(&name);
@@ -137,7 +137,7 @@ fn agent(mac: &ManagedAgentCertificate) -> Agent {
 
 /// Takes away what makes up most of an object and is never looked at: who manages which field, copies of manifests, and
 /// whatever others note on it.
-fn strip(object: &mut Guarded) {
+fn strip(object: &mut Watched) {
     let metadata = object.meta_mut();
     metadata.managed_fields = None;
     metadata.labels = None;
@@ -157,7 +157,7 @@ fn is_ours(annotation: &str) -> bool {
 
 /// Whether a decision could come out otherwise. The status is not asked: whoever writes it, we or another, the resource's
 /// next look finds it.
-fn differs(before: &Guarded, after: &Guarded) -> bool {
+fn differs(before: &Watched, after: &Watched) -> bool {
     let (old, new) = (before.meta(), after.meta());
     old.uid != new.uid
         || old.generation != new.generation
@@ -172,7 +172,11 @@ impl ResourceName {
         Self(format!("{namespace}/{name}").into())
     }
 
-    pub fn of(object: &Guarded) -> Self {
+    pub fn namespace(&self) -> &str {
+        self.0.split_once('/').map_or("", |(namespace, _)| namespace)
+    }
+
+    pub fn of(object: &Watched) -> Self {
         Self::new(
             object.meta().namespace.as_deref().unwrap_or_default(),
             object.meta().name.as_deref().unwrap_or_default(),
@@ -186,7 +190,7 @@ impl HostKey {
     }
 
     /// Of the resource's API. One that cannot be read has no host, and shares its bound with nobody but its namespace.
-    pub fn of(object: &Guarded) -> Self {
+    pub fn of(object: &Watched) -> Self {
         let namespace = object.meta().namespace.as_deref().unwrap_or_default();
         let url = match &object.0 {
             Ok(mac) => mac.spec.api.host_api.as_ref().map(|api| api.url.as_str()).unwrap_or_default(),
@@ -215,7 +219,7 @@ mod tests {
     use super::*;
 
     #[expect(clippy::needless_pass_by_value, reason = "a literal at every call")]
-    fn object(name: &str, host: &str, change: serde_json::Value) -> Guarded {
+    fn object(name: &str, host: &str, change: serde_json::Value) -> Watched {
         let mut object = json!({
             "apiVersion": "kagiban.dev/v1alpha1",
             "kind": "ManagedAgentCertificate",
@@ -229,7 +233,7 @@ mod tests {
             },
         });
         merge(&mut object, &change);
-        serde_json::from_value::<Guarded>(object).expect("metadata")
+        serde_json::from_value::<Watched>(object).expect("metadata")
     }
 
     fn merge(into: &mut serde_json::Value, from: &serde_json::Value) {

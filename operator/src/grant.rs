@@ -2,26 +2,33 @@
 //!
 //! ```text
 //!   label kagiban.dev/purpose                  issuer | client-tls | keystore-password
-//!   annotation kagiban.dev/allowed-hosts       issuer: names and addresses that may be signed
-//!                                              client-tls: hosts that may be contacted with it
+//!   annotation kagiban.dev/allowed-hosts       client-tls: hosts that may be contacted with it
 //!                                              keystore-password: hosts that it may be sent to
+//!                                              issuer: names and addresses that may be signed, and hosts that they are sent to
 //!   annotation kagiban.dev/allowed-clients     issuer, keystore-password: the client-tls Secrets by which what is made
 //!                                              of it may travel
 //! ```
 //!
 //! Whoever may write a resource names Secrets that they may not read; the operator reads them. So the Secret itself says
 //! what it is for, which only those can change who may write it, and one that says nothing is not used. The client Secret
-//! has the CA by which a host is known: that is why it is named by the Secrets whose contents a host is to have.
+//! has the CA by which a host is known: that is why it is named by the Secrets whose contents a host is to have. It is a name
+//! only, which somebody else's Secret may come to have; so a host is meant by both its names, that of the spec and that of the
+//! URL, and nothing is sent to an address that the owner of what is sent has not named.
+//!
+//! A Secret that does not say that it is for the use at hand is told of as if it were not there.
 
 use kagiban_crds::SecretName;
-use kagiban_crds::resource::{ALLOWED_CLIENTS_ANNOTATION, ALLOWED_HOSTS_ANNOTATION, BlockedBy, PURPOSE_LABEL};
+use kagiban_crds::resource::{ALLOWED_CLIENTS_ANNOTATION, ALLOWED_HOSTS_ANNOTATION, BlockedBy, HostUrl, PURPOSE_LABEL};
 
-use crate::decide::Obstacle;
+use crate::cluster::ClusterError;
+use crate::decide::{Obstacle, Resource};
 use crate::host_pattern::{HostPattern, list};
 
 /// Of one annotation: some hundred names. A longer list, kept for each Secret, would be its author's way to take the operator's
 /// memory.
 const MAX_ANNOTATION_BYTES: usize = 8 * 1024;
+/// Of one annotation: short names take more memory than their text.
+const MAX_ENTRIES: usize = 512;
 
 /// What a Secret may be used for: one thing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,8 +45,8 @@ pub enum Purpose {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Claims {
     pub name: String,
-    /// The Secret's type, such as `kubernetes.io/tls`.
-    pub kind: String,
+    /// The Secret's type, such as `kubernetes.io/tls`; `None` where only its metadata was read.
+    pub kind: Option<String>,
     pub purpose: Option<String>,
     pub allowed_hosts: Option<String>,
     pub allowed_clients: Option<String>,
@@ -56,16 +63,12 @@ pub struct Grant {
 /// Why a Secret is not used. The messages say what whoever may write it can do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum GrantError {
+    /// Not there, or not for this use: which of the two it is, is nothing that an author of resources may learn.
     #[error(
-        "Secret {secret} does not say what it may be used for; if the operator is to use it so, label it: kubectl label \
-         secret {secret} {label}={word}", label = PURPOSE_LABEL, word = .purpose.word()
+        "there is no Secret {secret} that is labelled {label}={word}: create it; or, if it is there and the operator is to use \
+         it so: kubectl label secret {secret} {label}={word}", label = PURPOSE_LABEL, word = .purpose.word()
     )]
-    NoPurpose { secret: String, purpose: Purpose },
-    #[error(
-        "Secret {secret} has the label {label}={found} and is not used as {word}",
-        label = PURPOSE_LABEL, word = .purpose.word()
-    )]
-    OtherPurpose { secret: String, found: String, purpose: Purpose },
+    Absent { secret: String, purpose: Purpose },
     #[error(
         "Secret {secret} is of type {found}; as {word} it must be of type {kinds}",
         word = .purpose.word(), kinds = .purpose.kinds().join(" or ")
@@ -95,6 +98,14 @@ impl Purpose {
         }
     }
 
+    /// What is in the way where there is no such Secret.
+    pub(crate) const fn unavailable(self) -> BlockedBy {
+        match self {
+            Self::Issuer => BlockedBy::IssuerUnavailable,
+            Self::ClientTls | Self::KeystorePassword => BlockedBy::SecretUnavailable,
+        }
+    }
+
     /// The types that such a Secret may be of. A key is never sent as a password, whatever a label says.
     const fn kinds(self) -> &'static [&'static str] {
         match self {
@@ -111,22 +122,20 @@ impl Grant {
     /// When it is not for this use.
     pub fn read(claims: &Claims, purpose: Purpose) -> Result<Self, GrantError> {
         let secret = claims.name.clone();
-        match claims.purpose.as_deref() {
-            None | Some("") => return Err(GrantError::NoPurpose { secret, purpose }),
-            Some(found) if found != purpose.word() => {
-                return Err(GrantError::OtherPurpose { secret, found: found.to_owned(), purpose });
-            }
-            Some(_) => {}
+        if claims.purpose.as_deref() != Some(purpose.word()) {
+            return Err(GrantError::Absent { secret, purpose });
         }
-        if !purpose.kinds().contains(&claims.kind.as_str()) {
-            return Err(GrantError::Kind { secret, found: claims.kind.clone(), purpose });
+        if let Some(found) = claims.kind.clone().filter(|kind| !purpose.kinds().contains(&kind.as_str())) {
+            return Err(GrantError::Kind { secret, found, purpose });
         }
         let malformed = |annotation, message| GrantError::Malformed { secret: secret.clone(), annotation, message };
         for (annotation, text) in
             [(ALLOWED_HOSTS_ANNOTATION, &claims.allowed_hosts), (ALLOWED_CLIENTS_ANNOTATION, &claims.allowed_clients)]
         {
-            if text.as_ref().is_some_and(|text| text.len() > MAX_ANNOTATION_BYTES) {
-                return Err(malformed(annotation, format!("it is longer than {MAX_ANNOTATION_BYTES} bytes")));
+            let text = text.as_deref().unwrap_or_default();
+            if text.len() > MAX_ANNOTATION_BYTES || text.split(',').count() > MAX_ENTRIES {
+                let message = format!("it is longer than {MAX_ANNOTATION_BYTES} bytes or {MAX_ENTRIES} entries");
+                return Err(malformed(annotation, message));
             }
         }
         let hosts = list(claims.allowed_hosts.as_deref().unwrap_or_default())
@@ -138,16 +147,47 @@ impl Grant {
         Ok(Self { secret, hosts, clients })
     }
 
+    /// Whether the host of a resource may be contacted with it.
+    ///
     /// # Errors
-    /// When a name or address is not among those that the Secret is for.
-    pub fn covers(&self, host: &str) -> Result<(), GrantError> {
+    /// When the host is not among those that the Secret is for, by its name or by its URL.
+    pub(crate) fn may_contact(&self, resource: &Resource) -> Result<(), Obstacle> {
+        let api = resource.spec.api.host_api.as_ref().ok_or_else(|| Obstacle::of_spec("api"))?;
+        let url: HostUrl = api.url.parse().map_err(|_| Obstacle::of_spec("api.hostApi.url"))?;
+        self.covers(&resource.spec.host)?;
+        self.covers(&url.host)?;
+        Ok(())
+    }
+
+    /// Whether the host of a resource may have it, or what is made of it, by the resource's client Secret.
+    ///
+    /// # Errors
+    /// As [`Self::may_contact`], and when the client Secret is not among those that it may travel by.
+    pub(crate) fn may_be_sent(&self, resource: &Resource) -> Result<(), Obstacle> {
+        self.may_contact(resource)?;
+        let api = resource.spec.api.host_api.as_ref().ok_or_else(|| Obstacle::of_spec("api"))?;
+        self.travels_by(&api.tls_secret_ref.name)?;
+        Ok(())
+    }
+
+    /// Whether it may sign the names of a resource, and the leaf may go where the resource has it go.
+    ///
+    /// # Errors
+    /// As [`Self::may_be_sent`], and when a name or address is not among those that the Secret is for.
+    pub(crate) fn may_issue(&self, resource: &Resource) -> Result<(), Obstacle> {
+        let certificate = &resource.spec.certificate;
+        for host in certificate.dns_names.iter().chain(&certificate.ip_addresses) {
+            self.covers(host)?;
+        }
+        self.may_be_sent(resource)
+    }
+
+    fn covers(&self, host: &str) -> Result<(), GrantError> {
         let covered = self.hosts.iter().any(|pattern| pattern.covers(host));
         if covered { Ok(()) } else { Err(GrantError::Host { secret: self.secret.clone(), host: host.to_owned() }) }
     }
 
-    /// # Errors
-    /// When what is made of it may not travel by that client Secret.
-    pub fn travels_by(&self, client: &str) -> Result<(), GrantError> {
+    fn travels_by(&self, client: &str) -> Result<(), GrantError> {
         let named = self.clients.iter().any(|name| name.as_str() == client);
         if named { Ok(()) } else { Err(GrantError::Client { secret: self.secret.clone(), client: client.to_owned() }) }
     }
@@ -155,8 +195,31 @@ impl Grant {
 
 impl From<GrantError> for Obstacle {
     fn from(error: GrantError) -> Self {
-        Self::new(BlockedBy::NotGranted, error.to_string())
+        let by = match &error {
+            GrantError::Absent { purpose, .. } => purpose.unavailable(),
+            GrantError::Kind { .. }
+            | GrantError::Malformed { .. }
+            | GrantError::Host { .. }
+            | GrantError::Client { .. } => BlockedBy::NotGranted,
+        };
+        Self::new(by, error.to_string())
     }
+}
+
+/// Why a Secret could not be read for a use, and what to do.
+pub(crate) fn unread(secret: &str, namespace: &str, purpose: Purpose, error: &ClusterError) -> Obstacle {
+    let message = match error {
+        ClusterError::NotFound { .. } => return GrantError::Absent { secret: secret.to_owned(), purpose }.into(),
+        ClusterError::Forbidden { .. } => format!(
+            "Secret {secret} may not be read: bind the ClusterRole kagiban-operator-secrets in namespace {namespace}"
+        ),
+        ClusterError::Timeout { .. }
+        | ClusterError::Conflict { .. }
+        | ClusterError::Status { .. }
+        | ClusterError::Transport { .. }
+        | ClusterError::Unreadable { .. } => format!("Secret {secret} cannot be read: {error}"),
+    };
+    Obstacle::new(purpose.unavailable(), message)
 }
 
 #[cfg(test)]
@@ -166,7 +229,7 @@ mod tests {
     fn claims(kind: &str, purpose: &str) -> Claims {
         Claims {
             name: "s".into(),
-            kind: kind.into(),
+            kind: Some(kind.into()),
             purpose: Some(purpose.into()),
             allowed_hosts: Some("*.fleet.example.com, ups-01.example.com".into()),
             allowed_clients: Some("fleet-client".into()),
@@ -180,12 +243,54 @@ mod tests {
         let read = |kind, purpose: &str, used_as| Grant::read(&claims(kind, purpose), used_as).map(|_| ());
         assert_eq!(read(tls, "issuer", Purpose::Issuer), Ok(()));
         assert_eq!(read("Opaque", "keystore-password", Purpose::KeystorePassword), Ok(()));
-        assert!(matches!(read(tls, "issuer", Purpose::KeystorePassword), Err(GrantError::OtherPurpose { .. })));
+        assert!(matches!(read(tls, "issuer", Purpose::KeystorePassword), Err(GrantError::Absent { .. })));
         assert!(matches!(read(tls, "keystore-password", Purpose::KeystorePassword), Err(GrantError::Kind { .. })));
         assert!(matches!(read("Opaque", "issuer", Purpose::Issuer), Err(GrantError::Kind { .. })));
-        let silent = Claims { purpose: None, ..claims(tls, "") };
-        let error = Grant::read(&silent, Purpose::Issuer).expect_err("it says nothing");
-        assert!(error.to_string().ends_with("kubectl label secret s kagiban.dev/purpose=issuer"), "{error}");
+    }
+
+    /// Holds B2: whoever may write a resource and read no Secret does not learn from it which Secrets there are.
+    #[test]
+    fn a_secret_that_is_not_for_the_use_is_told_of_as_if_it_were_not_there() {
+        let not_found = ClusterError::NotFound { verb: "get", resource: "secrets" };
+        for purpose in [Purpose::Issuer, Purpose::ClientTls, Purpose::KeystorePassword] {
+            let absent = unread("s", "fleet", purpose, &not_found);
+            assert!(
+                absent.message.ends_with(&format!("kubectl label secret s kagiban.dev/purpose={}", purpose.word()))
+            );
+            for found in [None, Some(""), Some("another"), Some("a service account's")] {
+                let mut claims = claims("kubernetes.io/service-account-token", "");
+                claims.purpose = found.map(str::to_owned);
+                let error = Grant::read(&claims, purpose).expect_err("it is for something else");
+                assert_eq!(Obstacle::from(error), absent, "{found:?}");
+            }
+        }
+    }
+
+    /// Holds B2: what is sent to a host goes to an address that the Secret names too. The client Secret is only a name, and
+    /// whoever puts another in its place puts another CA there, by which a server of his own is any host.
+    #[test]
+    fn a_host_is_meant_by_its_name_and_by_the_host_of_its_url() {
+        type Judge = fn(&Grant, &Resource) -> Result<(), Obstacle>;
+        let judges: [(Judge, &str, Purpose); 3] = [
+            (Grant::may_contact, "kubernetes.io/tls", Purpose::ClientTls),
+            (Grant::may_be_sent, "Opaque", Purpose::KeystorePassword),
+            (Grant::may_issue, "kubernetes.io/tls", Purpose::Issuer),
+        ];
+        for (judge, kind, purpose) in judges {
+            let grant = Grant::read(&claims(kind, purpose.word()), purpose).expect("a grant");
+            let judged = |host: &str, url: &str| {
+                let mut resource = crate::decide::tests::resource();
+                resource.spec.host = host.into();
+                resource.spec.api.host_api.as_mut().expect("an address").url = url.into();
+                judge(&grant, &resource).map_err(|obstacle| obstacle.by)
+            };
+            let own = "ups-01.example.com";
+            assert_eq!(judged(own, "https://ups-01.example.com:9995"), Ok(()), "{purpose:?}");
+            assert_eq!(judged(own, "https://mine.example.org:9995"), Err(BlockedBy::NotGranted), "{purpose:?}");
+            assert_eq!(judged(own, "https://192.0.2.1:9995"), Err(BlockedBy::NotGranted), "{purpose:?}");
+            let elsewhere = judged("ups-02.example.com", "https://ups-01.example.com:9995");
+            assert_eq!(elsewhere, Err(BlockedBy::NotGranted), "{purpose:?}");
+        }
     }
 
     /// Holds B2: what is not said is not allowed.
@@ -207,7 +312,10 @@ mod tests {
             assert!(matches!(Grant::read(&odd, Purpose::Issuer), Err(GrantError::Malformed { .. })), "{hosts}");
         }
         let long = "a,".repeat(MAX_ANNOTATION_BYTES);
-        let odd = Claims { allowed_clients: Some(long), ..claims("kubernetes.io/tls", "issuer") };
-        assert!(matches!(Grant::read(&odd, Purpose::Issuer), Err(GrantError::Malformed { .. })));
+        let many = "a,".repeat(MAX_ENTRIES);
+        for clients in [long, many] {
+            let odd = Claims { allowed_clients: Some(clients), ..claims("kubernetes.io/tls", "issuer") };
+            assert!(matches!(Grant::read(&odd, Purpose::Issuer), Err(GrantError::Malformed { .. })));
+        }
     }
 }

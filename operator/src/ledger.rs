@@ -21,6 +21,11 @@ struct Entry {
     wish: Option<Wish>,
     /// Reconciles in a row that ended in an error of ours or of the API server.
     errors: u32,
+    /// Passes in a row that used up their rounds.
+    restless: u32,
+    /// Since when, without a break and without a step of ours, the host works on a rotation.
+    works_since: Option<Timestamp>,
+    waits: Option<Wait>,
     /// Writes that no rotation made.
     writes: Spent,
     /// Writes that only put the same state in other words.
@@ -50,14 +55,32 @@ struct Wish {
     rotate: Option<String>,
 }
 
+/// A Secret that is not what it must be keeps a resource from its next step, and its host has no say in that.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Wait {
+    pub(crate) obstacle: Obstacle,
+    /// Whether a step has found it out, and not the look at the Secrets before all steps.
+    pub(crate) tried: bool,
+    /// When the host is looked at again all the same.
+    pub(crate) until: Instant,
+}
+
 impl Ledger {
     /// What is asked for now. What failed for another wish says nothing about this one.
     pub(crate) fn asked(&self, resource: &Resource) {
-        let wish = Wish { generation: resource.generation, rotate: resource.rotate.clone() };
+        self.wished(&resource.uid, Wish { generation: resource.generation, rotate: resource.rotate.clone() });
+    }
+
+    /// The same, of a resource that cannot be read.
+    pub(crate) fn asked_unread(&self, uid: &str, generation: i64) {
+        self.wished(uid, Wish { generation, rotate: None });
+    }
+
+    fn wished(&self, uid: &str, wish: Wish) {
         let mut entries = self.entries();
-        let entry = entries.entry(resource.uid.clone()).or_default();
+        let entry = entries.entry(uid.to_owned()).or_default();
         if entry.wish.as_ref() != Some(&wish) {
-            (entry.looking, entry.acting, entry.wish) = (None, None, Some(wish));
+            (entry.looking, entry.acting, entry.waits, entry.wish) = (None, None, None, Some(wish));
         }
     }
 
@@ -77,7 +100,26 @@ impl Ledger {
 
     /// A step succeeded, or nothing is to be done any more.
     pub(crate) fn acted(&self, uid: &str) {
-        self.with(uid, |entry| entry.acting = None);
+        self.with(uid, |entry| (entry.acting, entry.works_since) = (None, None));
+    }
+
+    /// Whether the host was seen to work on a rotation just now. Since when it has been.
+    pub(crate) fn works(&self, uid: &str, now: Timestamp) -> Option<Timestamp> {
+        self.with(uid, |entry| *entry.works_since.get_or_insert(now))
+    }
+
+    /// The host was seen at rest.
+    pub(crate) fn rests(&self, uid: &str) {
+        self.with(uid, |entry| entry.works_since = None);
+    }
+
+    /// What the resource waits for, if that is no business of its host's, and it is too soon to look there again.
+    pub(crate) fn wait(&self, uid: &str, now: Instant) -> Option<Wait> {
+        self.with(uid, |entry| entry.waits.clone()).flatten().filter(|wait| now < wait.until)
+    }
+
+    pub(crate) fn waits(&self, uid: &str, wait: Option<Wait>) {
+        self.with(uid, |entry| entry.waits = wait);
     }
 
     /// What a decision needs to know: of looking while the host cannot be seen, of acting otherwise.
@@ -125,6 +167,19 @@ impl Ledger {
 
     pub(crate) fn passed(&self, uid: &str) {
         self.with(uid, |entry| entry.errors = 0);
+    }
+
+    /// How many passes in a row used up their rounds, this one included.
+    pub(crate) fn found_no_rest(&self, uid: &str) -> u32 {
+        self.with(uid, |entry| {
+            entry.restless = entry.restless.saturating_add(1);
+            entry.restless
+        })
+        .unwrap_or(1)
+    }
+
+    pub(crate) fn found_rest(&self, uid: &str) {
+        self.with(uid, |entry| entry.restless = 0);
     }
 
     pub(crate) fn forget(&self, uid: &str) {

@@ -16,14 +16,11 @@ use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
-use crate::cluster::{Unreadable, Watched};
+use crate::cluster::Unreadable;
 use crate::controller::{SharedSchedule, lock};
 use crate::decide::{ConditionType, Reason};
 use crate::expiries::{SecretExpiries, SecretUse};
 use crate::fleet::Fleet;
-
-/// An object of the watch; one that cannot be read is still an object.
-pub type Guarded = Watched;
 
 pub(crate) type Labels = Vec<(&'static str, String)>;
 
@@ -68,7 +65,7 @@ impl Metrics {
         registry.register("kagiban_host_requests", "Requests to host APIs, by how they ended", host_requests.clone());
         registry.register(
             "kagiban_withheld",
-            "Writes of a status and events that were put off because a resource changes too often",
+            "Status writes and events of resources that change too often, and expiries of more Secrets than have series",
             withheld.clone(),
         );
         registry.register("kagiban_rotations", "Rotations that ended, by outcome", rotations.clone());
@@ -133,11 +130,17 @@ impl Metrics {
     }
 
     pub(crate) fn issuer_not_after(&self, namespace: &str, secret: &str, not_after: Timestamp) {
-        self.expiries.seen(SecretUse::Issuer, namespace, secret, not_after);
+        self.expiry(SecretUse::Issuer, namespace, secret, not_after);
     }
 
     pub(crate) fn client_certificate_not_after(&self, namespace: &str, secret: &str, not_after: Timestamp) {
-        self.expiries.seen(SecretUse::ClientCertificate, namespace, secret, not_after);
+        self.expiry(SecretUse::ClientCertificate, namespace, secret, not_after);
+    }
+
+    fn expiry(&self, what_for: SecretUse, namespace: &str, secret: &str, not_after: Timestamp) {
+        if !self.expiries.seen(what_for, namespace, secret, not_after) {
+            self.withheld("expiry");
+        }
     }
 
     pub(crate) fn withheld(&self, what: &'static str) {
@@ -254,7 +257,7 @@ impl FleetSeries {
         for (name, help, value) in [
             (
                 "kagiban_operator_resources_overdue",
-                "Resources that were not looked at for three resyncs; anything but 0 needs a person",
+                "Resources that no look came to an end about for three resyncs; anything but 0 needs a person",
                 overdue,
             ),
             ("kagiban_operator_resources_due", "Resources that wait for their turn to be looked at", due),

@@ -14,11 +14,12 @@ use crate::act::{ActError, AgentClient};
 use crate::cluster::written::{self, Difference};
 use crate::cluster::{Cluster, ClusterError, claim, object};
 use crate::decide::{
-    Decision, Event, Inputs, Observed, Obstacle, Policy, References, Resource, Rival, Step, decide, owner, with_signed,
+    Decision, Event, Inputs, Observed, Obstacle, Policy, References, Resource, Rival, SECRET_WAIT, Step, decide,
+    doubled, owner, with_signed,
 };
 use crate::fleet::{Fleet, HostKey};
 use crate::leader::Leadership;
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, Wait};
 use crate::metrics::SharedMetrics;
 use crate::schedule::{Heard, Rest};
 
@@ -26,7 +27,7 @@ use crate::schedule::{Heard, Rest};
 const MAX_ROUNDS: u32 = 6;
 /// The shortest wait before a resource is looked at again.
 const SHORTEST_WAIT: Duration = Duration::from_millis(500);
-/// After a pass that used up its rounds.
+/// After a pass that used up its rounds; it doubles with each further one in a row, up to the resync.
 const BETWEEN_LONG_PASSES: Duration = Duration::from_secs(5);
 
 /// What a pass works with.
@@ -53,27 +54,38 @@ pub async fn pass(seen: &ManagedAgentCertificate, context: &Context) -> Result<R
     let uid = mac.uid().unwrap_or_default();
     let mut fresh = false;
     let mut heard = Heard::NotAsked;
-    for _ in 0..MAX_ROUNDS {
+    for round in 0..MAX_ROUNDS {
         let rival = rival(&mac, &context.fleet);
         context.ledger.asked(&object(&mac));
-        let references = context.agents.references(&object(&mac)).await;
+        let mut references = context.agents.references(&object(&mac)).await;
+        if round == 0 && rival.is_none() && still_waits(context, &object(&mac), &references).await {
+            return Ok(Rest { after: SECRET_WAIT.min(context.policy.resync), ..unasked(context) });
+        }
         let report = look(context, &object(&mac), rival.as_ref()).await;
         heard = heard_of(&report);
         let mut decision = judge(context, &mac, rival.as_ref(), &references, &report);
         if !changes(context, &decision, &mac) {
-            return Ok(rest(context, &uid, decision.step, heard));
+            return Ok(rest(context, &uid, &decision, &references, heard));
         }
         if !fresh {
             // the cache may not have our own last write yet
             let Some(read) = context.cluster.fresh(&mac).await? else {
-                context.ledger.forget(&uid);
-                return Ok(Rest { after: context.policy.resync, urgent: false, heard });
+                forget(context, &uid);
+                return Ok(Rest { heard, ..unasked(context) });
             };
             mac = read;
             context.ledger.asked(&object(&mac));
             decision = judge(context, &mac, rival.as_ref(), &references, &report);
             if !changes(context, &decision, &mac) {
-                return Ok(rest(context, &uid, decision.step, heard));
+                return Ok(rest(context, &uid, &decision, &references, heard));
+            }
+        }
+        if decision.step.depends_on_secrets() {
+            // the host is told what stands in them now, and the status says that of it
+            references = context.agents.references_anew(&object(&mac)).await;
+            decision = judge(context, &mac, rival.as_ref(), &references, &report);
+            if !changes(context, &decision, &mac) {
+                return Ok(rest(context, &uid, &decision, &references, heard));
             }
         }
         if !may_act(context) {
@@ -83,7 +95,7 @@ pub async fn pass(seen: &ManagedAgentCertificate, context: &Context) -> Result<R
         let difference = written::difference(&decision.status, mac.status.as_ref());
         if !is_allowed(context, &uid, &decision, &mac, difference) {
             context.metrics.withheld("write");
-            return Ok(rest(context, &uid, decision.step, heard));
+            return Ok(rest(context, &uid, &decision, &references, heard));
         }
         if decision.step == Step::EnsureFinalizer {
             mac = context.cluster.hold(&mac).await?;
@@ -101,17 +113,35 @@ pub async fn pass(seen: &ManagedAgentCertificate, context: &Context) -> Result<R
             tell(context, &mac, event).await;
         }
         if !decision.step.acts() {
-            return Ok(rest(context, &uid, decision.step, heard));
+            return Ok(rest(context, &uid, &decision, &references, heard));
         }
         if decision.step == Step::ReleaseFinalizer {
             context.cluster.release(&mac).await?;
-            context.ledger.forget(&uid);
-            return Ok(Rest { after: context.policy.resync, urgent: false, heard });
+            forget(context, &uid);
+            return Ok(Rest { heard, ..unasked(context) });
         }
         act(context, &mac, &uid, decision.step, report.as_ref().ok()).await?;
         fresh = false;
     }
-    Ok(Rest { after: BETWEEN_LONG_PASSES, urgent: true, heard })
+    let count = context.ledger.found_no_rest(&uid);
+    Ok(Rest { after: doubled(BETWEEN_LONG_PASSES, count, context.policy.resync), urgent: true, heard })
+}
+
+/// Of a pass that asked no host, and has nothing to come back for but the resync.
+pub(crate) fn unasked(context: &Context) -> Rest {
+    Rest { after: context.policy.resync, urgent: false, heard: Heard::NotAsked }
+}
+
+/// Whether nothing has changed about the Secret that it waits for. Its host has no say in that, and is left alone.
+async fn still_waits(context: &Context, resource: &Resource, references: &References) -> bool {
+    let wait = context.ledger.wait(&resource.uid, Instant::now()).filter(|_| resource.deleted_at.is_none());
+    let Some(Wait { obstacle, tried, .. }) = wait else { return false };
+    let found = match references.obstacle() {
+        Some(found) => Some(found.clone()),
+        None if tried => context.agents.in_the_way(resource, obstacle.by, Timestamp::now()).await,
+        None => None,
+    };
+    found == Some(obstacle)
 }
 
 fn heard_of(report: &Result<AgentReport, Obstacle>) -> Heard {
@@ -146,15 +176,26 @@ fn judge(
     report: &Result<AgentReport, Obstacle>,
 ) -> Decision {
     let resource = object(mac);
+    let now = Timestamp::now();
     let setback = context.ledger.setback(&resource.uid, report.is_ok());
+    let works = report.as_ref().ok().and_then(|report| report.rotation.as_ref());
+    let works_since = if works.is_some_and(|rotation| !rotation.state.is_decided()) {
+        context.ledger.works(&resource.uid, now)
+    } else {
+        if report.is_ok() {
+            context.ledger.rests(&resource.uid);
+        }
+        None
+    };
     decide(&Inputs {
         resource: &resource,
         host: report.as_ref().map_or_else(Observed::Unseen, Observed::Seen),
         rival,
         setback: setback.as_ref(),
+        works_since,
         references,
         policy: &context.policy,
-        now: Timestamp::now(),
+        now,
     })
 }
 
@@ -189,20 +230,28 @@ fn is_allowed(
     }
 }
 
-/// Events that repeat are counted and told with the next one that may be told.
 async fn tell(context: &Context, mac: &ManagedAgentCertificate, event: &Event) {
-    let uid = mac.uid().unwrap_or_default();
-    match context.ledger.may_tell(&uid, event.reason, Instant::now()) {
-        None => context.metrics.withheld("event"),
-        Some(0) => context.cluster.tell(mac, event).await,
+    if let Some(event) = may_tell(context, &mac.uid().unwrap_or_default(), event.clone()) {
+        context.cluster.tell(mac, &event).await;
+    }
+}
+
+/// The event, if it may be told now. Those that repeat are counted and told with the next one.
+pub(crate) fn may_tell(context: &Context, uid: &str, event: Event) -> Option<Event> {
+    match context.ledger.may_tell(uid, event.reason, Instant::now()) {
+        None => {
+            context.metrics.withheld("event");
+            None
+        }
+        Some(0) => Some(event),
         Some(untold) => {
             let message = format!("{} ({untold} more with this reason were not told)", event.message);
-            context.cluster.tell(mac, &Event { message, ..event.clone() }).await;
+            Some(Event { message, ..event })
         }
     }
 }
 
-fn may_act(context: &Context) -> bool {
+pub(crate) fn may_act(context: &Context) -> bool {
     !context.stopping.is_cancelled() && context.leadership.epoch().is_some()
 }
 
@@ -305,21 +354,26 @@ fn epoch(context: &Context) -> Option<Epoch> {
 }
 
 /// When to look again. Never later than the resync, so that a clock that jumps or a host that sleeps is noticed.
-fn rest(context: &Context, uid: &str, step: Step, heard: Heard) -> Rest {
+fn rest(context: &Context, uid: &str, decision: &Decision, references: &References, heard: Heard) -> Rest {
     let resync = context.policy.resync.max(SHORTEST_WAIT);
     let until = |time: Timestamp| {
         let wait = Duration::try_from(time.duration_since(Timestamp::now())).unwrap_or_default();
         wait.clamp(SHORTEST_WAIT, resync)
     };
-    let (after, urgent) = match step {
+    context.ledger.found_rest(uid);
+    context.ledger.waits(uid, wait(context, uid, decision.step, references, heard));
+    let rotation = decision.status.rotation.as_ref();
+    let in_flight = rotation.is_some_and(|rotation| !rotation.state.is_decided());
+    let (after, urgent) = match decision.step {
         Step::Idle { until: time } => {
             context.ledger.acted(uid);
             (until(time), false)
         }
-        Step::Blocked { retry, .. } => (until(retry), false),
+        // a host that fell silent in the middle of a rotation
+        Step::Blocked { retry, .. } => (until(retry), in_flight && heard == Heard::Silent),
         Step::Follow { after, .. } => (after, true),
         Step::Gone => {
-            context.ledger.forget(uid);
+            forget(context, uid);
             (resync, false)
         }
         Step::EnsureFinalizer
@@ -329,6 +383,28 @@ fn rest(context: &Context, uid: &str, step: Step, heard: Heard) -> Rest {
         | Step::Rollback { .. } => (SHORTEST_WAIT, true),
     };
     Rest { after, urgent, heard }
+}
+
+/// The resource is gone: nothing that is known of it is needed any more.
+pub(crate) fn forget(context: &Context, uid: &str) {
+    context.ledger.forget(uid);
+    context.agents.forget(uid);
+}
+
+/// What it waits for now, if the host was looked at and only a Secret stands in the way.
+fn wait(context: &Context, uid: &str, step: Step, references: &References, heard: Heard) -> Option<Wait> {
+    let Step::Blocked {
+        by: by @ (BlockedBy::SecretUnavailable | BlockedBy::IssuerUnavailable | BlockedBy::NotGranted),
+        ..
+    } = step
+    else {
+        return None;
+    };
+    let before_trying = references.obstacle().filter(|obstacle| obstacle.by == by).cloned();
+    let tried = before_trying.is_none();
+    let on_trying = || context.ledger.setback(uid, true).map(|setback| setback.obstacle);
+    let obstacle = before_trying.or_else(on_trying).filter(|obstacle| obstacle.by == by && heard == Heard::Answered)?;
+    Some(Wait { obstacle, tried, until: Instant::now() + context.policy.resync })
 }
 
 fn ended(mac: &ManagedAgentCertificate, decision: &Decision) -> Option<kagiban_crds::resource::Outcome> {

@@ -15,14 +15,14 @@ use tokio_util::sync::CancellationToken;
 use crate::act::AgentClient;
 use crate::agent_api::Reach;
 use crate::cli::{ClusterArgs, ReachArgs, RunArgs};
-use crate::cluster::{Cluster, harden};
+use crate::cluster::{Cluster, Watched, harden};
 use crate::controller::{SharedSchedule, run as work, watch};
 use crate::decide::Policy;
 use crate::fleet::Fleet;
 use crate::health::Health;
 use crate::leader::{Election, Leadership};
 use crate::ledger::Ledger;
-use crate::metrics::{Guarded, Metrics, Sources};
+use crate::metrics::{Metrics, Sources};
 use crate::reconcile::Context;
 use crate::schedule::Schedule;
 use crate::web::{self, Probes};
@@ -41,7 +41,7 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     let lease_namespace = args.leader_election_namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
     let reach = reach(&args.reach, &config);
     let client = Client::try_from(config).context("the cluster's address or credentials cannot be used")?;
-    let api: Api<Guarded> = match &args.namespace {
+    let api: Api<Watched> = match &args.namespace {
         Some(namespace) => Api::namespaced(client.clone(), namespace),
         None => Api::all(client.clone()),
     };

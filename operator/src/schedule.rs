@@ -1,46 +1,45 @@
 //! Which resource is looked at next, as a pure queue: due times, lanes, and a bound for each host. No clock, no tasks.
 //!
 //! ```text
-//!   watch ──changed──> ┌ urgent   a rotation is in flight ┐
-//!   pass  ──ended────> │ normal                           ├──next(now)──> a pass
-//!                      └ failing  its host was silent     ┘
+//!   watch ──changed──>  waiting ──its time has come──> ready ┌ main:  urgent, then the rest ┐
+//!   pass  ──ended────>                                       └ slow:  urgent, then the rest ┘──next(now)──> a pass
 //! ```
 //!
-//! Silent hosts cost time and nothing else, so they get places of their own: a host that was silent at the last look waits in
-//! a lane beside the others, and a pass that takes longer than [`PATIENCE`] gives its place in the queue back while it
-//! goes on. So the time that one half of a fleet wastes is not taken from the other half.
+//! Silent hosts cost time and nothing else, so they get places of their own: a host that was silent at the last look, or
+//! slow, waits in the slow lanes beside the others, and a pass that takes longer than [`PATIENCE`] gives its place in the
+//! queue back while it goes on. So the time that one half of a fleet wastes is not taken from the other half.
+//!
+//! In each lane the next pass is of the namespace that has the fewest under way: what one of them makes its hosts look like
+//! does not hold up another.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
 use crate::fleet::{HostKey, ResourceName};
 
 /// A healthy host answers in a fraction of this; a pass that takes longer waits for somebody and needs no place.
 pub const PATIENCE: Duration = Duration::from_millis(250);
+/// A pass that takes longer belongs to the slow ones next time, whether its host answered or not. All that are quicker find
+/// room in the main lanes, up to some forty thousand resources for each eight places.
+pub const SLOW: Duration = Duration::from_secs(2);
 /// Passes that have outlasted [`PATIENCE`], for each place of `--concurrency`. They hold a socket and no processor.
-const WAITING_PER_PLACE: usize = 8;
-/// Places for hosts that failed, for each place of `--concurrency`.
-const FAILING_PER_PLACE: usize = 2;
+const WAITING_PER_PLACE: usize = 32;
+/// Places for hosts that were silent or slow, for each place of `--concurrency`. They hold no more than that either.
+const SLOW_PER_PLACE: usize = 8;
 /// Of so many places, one is kept from rotations in flight, so that they never stop the looks at the rest of the fleet.
 const ONE_KEPT_OF: usize = 4;
 /// Passes at once that ask the same host, whatever the number of its agents.
 const PER_HOST: usize = 2;
-/// The same for a host that was silent: one is enough to see whether it still is.
-const PER_SILENT_HOST: usize = 1;
+/// The same for a host that was silent or slow: one is enough to see whether it still is.
+const PER_SLOW_HOST: usize = 1;
+/// Whoever waits for a pass over the same host to end is called when it does, and comes by itself after this time.
+const HELD_FOR: Duration = Duration::from_secs(5);
+/// Among the slow ones, each further failure lets those of one resync later go first, up to so many. Nobody waits for ever.
+const MOST_RESYNCS_BEHIND: u32 = 4;
 /// Between the starts of two passes over one resource. Whoever changes a resource all the time is not followed faster.
 pub const LEAST_INTERVAL: Duration = Duration::from_secs(1);
-/// A resource without a finished pass for so many resyncs is overdue.
+/// A resource without a finished look for so many resyncs is overdue.
 const OVERDUE_AFTER_RESYNCS: u32 = 3;
-
-/// In which order, and among how many, a resource is looked at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Lane {
-    /// A rotation is in flight, or the resource waits for its deletion.
-    Urgent,
-    Normal,
-    /// Its host could not be reached at the last look.
-    Failing,
-}
 
 /// The queue.
 #[derive(Debug)]
@@ -49,32 +48,55 @@ pub struct Schedule {
     resync: Duration,
     resources: HashMap<ResourceName, Entry>,
     hosts: HashMap<HostKey, Host>,
-    /// Waiting resources by due time, a set for each lane.
-    waiting: [BTreeSet<(Instant, ResourceName)>; 3],
+    /// Every resource that is neither ready nor looked at, by when it shall be. Nothing is kept without a time.
+    waiting: BTreeSet<(Instant, ResourceName)>,
+    ready: [Ready; Lane::ALL.len()],
     running: HashMap<ResourceName, Running>,
+    /// Passes of each namespace that run, for each pool.
+    busy: [BTreeMap<String, usize>; 2],
     /// Since when this process may act; without it nothing is given out, and nothing is lost either.
     leading: Option<Instant>,
-    /// When a pass last started or ended.
+    /// When a pass last ended other than by its deadline, or there was nothing to do.
     moved: Instant,
+}
+
+/// The resources of a lane that are due, for each namespace, the foremost first.
+type Ready = BTreeMap<String, BTreeSet<(Instant, ResourceName)>>;
+
+/// In which order, and among how many, a resource is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Lane {
+    pool: Pool,
+    urgent: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pool {
+    Main,
+    /// Its host was silent or slow at the last look.
+    Slow,
 }
 
 #[derive(Debug)]
 struct Entry {
     host: HostKey,
-    lane: Lane,
+    /// A rotation is in flight, or the resource waits for its deletion.
+    urgent: bool,
+    /// Looks in a row that met with silence; a slow answer counts as one.
+    failures: u32,
     state: State,
     /// When the last pass started.
     started: Option<Instant>,
-    /// When the last pass ended; before the first one, when the resource was first seen.
+    /// When the last pass ended that was no failure; before the first one, when the resource was first seen.
     looked: Instant,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
+    /// `until` is later than `due` while its host has as many passes as it may have.
+    Waiting { due: Instant, until: Instant },
     /// In its lane.
-    Waiting(Instant),
-    /// Due, and its host has as many passes as it may have.
-    Held(Instant),
+    Ready { due: Instant },
     /// `again`: something changed meanwhile. `gone`: the resource was deleted meanwhile.
     Running { again: bool, gone: bool },
 }
@@ -82,7 +104,8 @@ enum State {
 #[derive(Debug, Default)]
 struct Host {
     running: usize,
-    silent: bool,
+    slow: bool,
+    /// Those that are called when a pass over this host ends.
     held: BTreeSet<(Instant, ResourceName)>,
     resources: usize,
 }
@@ -92,6 +115,15 @@ struct Running {
     host: HostKey,
     lane: Lane,
     since: Instant,
+}
+
+/// What is known of a resource before its first look, from what stands in its status.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Known {
+    /// A rotation is in flight, or a deletion.
+    pub urgent: bool,
+    /// Its host could not be reached.
+    pub silent: bool,
 }
 
 /// What to do now.
@@ -106,6 +138,24 @@ pub enum Next {
 }
 
 /// How a pass ended, as far as the queue must know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It came to a decision.
+    Looked(Rest),
+    /// It came to none, and is made again then. What was known of the resource still is.
+    Failed { after: Duration, failure: Failure },
+}
+
+/// Why a pass came to no decision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// The API server refused or was not there. This process works.
+    Refused,
+    /// It ran out of its time, or panicked.
+    Hung,
+}
+
+/// When a resource is looked at again, and what the pass has learned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rest {
     /// Until the next look; never longer than the resync, whatever stands here.
@@ -124,12 +174,25 @@ pub enum Heard {
     NotAsked,
 }
 
-impl Rest {
-    const fn lane(self) -> Lane {
-        match (self.heard, self.urgent) {
-            (Heard::Silent, _) => Lane::Failing,
-            (Heard::Answered | Heard::NotAsked, true) => Lane::Urgent,
-            (Heard::Answered | Heard::NotAsked, false) => Lane::Normal,
+impl Lane {
+    /// In the order in which they are served.
+    const ALL: [Self; 4] = [
+        Self { pool: Pool::Main, urgent: true },
+        Self { pool: Pool::Main, urgent: false },
+        Self { pool: Pool::Slow, urgent: true },
+        Self { pool: Pool::Slow, urgent: false },
+    ];
+
+    const fn index(self) -> usize {
+        self.pool.index() * 2 + if self.urgent { 0 } else { 1 }
+    }
+}
+
+impl Pool {
+    const fn index(self) -> usize {
+        match self {
+            Self::Main => 0,
+            Self::Slow => 1,
         }
     }
 }
@@ -137,15 +200,25 @@ impl Rest {
 impl Entry {
     const fn due(&self) -> Option<Instant> {
         match self.state {
-            State::Waiting(due) | State::Held(due) => Some(due),
+            State::Waiting { due, .. } | State::Ready { due } => Some(due),
             State::Running { .. } => None,
         }
+    }
+
+    const fn lane(&self) -> Lane {
+        Lane { pool: if self.failures == 0 { Pool::Main } else { Pool::Slow }, urgent: self.urgent }
+    }
+
+    /// Its place in its lane: who is due first, and of the slow ones rather who has failed less.
+    fn rank(&self, due: Instant, resync: Duration) -> Instant {
+        let behind = self.failures.saturating_sub(1).min(MOST_RESYNCS_BEHIND);
+        due.checked_add(resync.saturating_mul(behind)).unwrap_or(due)
     }
 }
 
 impl Host {
     const fn most(&self) -> usize {
-        if self.silent { PER_SILENT_HOST } else { PER_HOST }
+        if self.slow { PER_SLOW_HOST } else { PER_HOST }
     }
 }
 
@@ -157,8 +230,10 @@ impl Schedule {
             resync,
             resources: HashMap::new(),
             hosts: HashMap::new(),
-            waiting: Default::default(),
+            waiting: BTreeSet::new(),
+            ready: Default::default(),
             running: HashMap::new(),
+            busy: Default::default(),
             leading: None,
             moved: now,
         }
@@ -184,11 +259,13 @@ impl Schedule {
     }
 
     /// The resource is there, new or changed in something that a decision depends on: it is due.
-    pub fn changed(&mut self, name: &ResourceName, host: HostKey, lane: Lane, now: Instant) {
+    pub fn changed(&mut self, name: &ResourceName, host: HostKey, known: Known, now: Instant) {
         let Some(entry) = self.resources.get_mut(name) else {
             self.hosts.entry(host.clone()).or_default().resources += 1;
-            let state = State::Waiting(now);
-            self.resources.insert(name.clone(), Entry { host, lane, state, started: None, looked: now });
+            let state = State::Waiting { due: now, until: now };
+            let failures = u32::from(known.silent);
+            let entry = Entry { host, urgent: known.urgent, failures, state, started: None, looked: now };
+            self.resources.insert(name.clone(), entry);
             self.put(name, now);
             return;
         };
@@ -197,17 +274,15 @@ impl Schedule {
         }
         if entry.host != host {
             // another address: what was learned about the one before says nothing about it
-            self.take_out(name);
             self.hosts.entry(host.clone()).or_default().resources += 1;
-            if let Some(entry) = self.resources.get_mut(name) {
-                let before = std::mem::replace(&mut entry.host, host);
-                entry.lane = lane;
-                let due = entry.due();
+            if let Some(before) = self.change(name, |entry| {
+                (entry.urgent, entry.failures) = (known.urgent, u32::from(known.silent));
+                std::mem::replace(&mut entry.host, host)
+            }) {
                 self.leave(&before);
-                if let Some(due) = due {
-                    self.put(name, due);
-                }
             }
+        } else if known.urgent && !entry.urgent {
+            self.change(name, |entry| entry.urgent = true);
         }
         self.wake(name, now);
     }
@@ -230,44 +305,54 @@ impl Schedule {
         if self.leading.is_none() {
             return Next::Wait;
         }
-        let mut soonest: Option<Instant> = None;
-        let mut sooner = |at: Instant| soonest = Some(soonest.map_or(at, |before| before.min(at)));
-        for lane in [Lane::Urgent, Lane::Normal, Lane::Failing] {
+        self.ripen(now);
+        let mut place_at: Option<Instant> = None;
+        for lane in Lane::ALL {
             match self.place(lane, now) {
                 Place::Free => {}
                 Place::FreeAt(at) => {
-                    if self.lane(lane).first().is_some() {
-                        sooner(at);
+                    if !self.ready[lane.index()].is_empty() {
+                        place_at = Some(place_at.map_or(at, |before| before.min(at)));
                     }
                     continue;
                 }
                 Place::Taken => continue,
             }
-            while let Some((due, name)) = self.lane(lane).first().cloned() {
-                if due > now {
-                    sooner(due);
-                    break;
-                }
-                self.lane(lane).remove(&(due, name.clone()));
+            while let Some((due, name)) = self.take_foremost(lane) {
                 if self.start(&name, due, lane, now) {
                     return Next::Start(name);
                 }
             }
         }
-        soonest.map_or(Next::Wait, Next::At)
+        if self.running.is_empty() {
+            self.moved = now;
+        }
+        let waiting_until = self.waiting.first().map(|(at, _)| *at);
+        [place_at, waiting_until].into_iter().flatten().min().map_or(Next::Wait, Next::At)
     }
 
     /// A pass that [`Self::next`] gave out has ended. Whether the resource is still there.
-    pub fn ended(&mut self, name: &ResourceName, rest: Rest, now: Instant) -> bool {
-        self.moved = now;
-        if let Some(running) = self.running.remove(name) {
-            self.release(&running.host, rest.heard);
-        }
+    pub fn ended(&mut self, name: &ResourceName, outcome: Outcome, now: Instant) -> bool {
+        let slow = self.give_back(name, outcome, now);
         let Some(entry) = self.resources.get_mut(name) else { return false };
         let State::Running { again, gone } = entry.state else { return true };
-        entry.looked = now;
-        entry.lane = rest.lane();
-        let after = if again { Duration::ZERO } else { rest.after.min(self.resync) };
+        let after = match outcome {
+            Outcome::Looked(rest) => {
+                entry.looked = now;
+                entry.urgent = rest.urgent;
+                entry.failures = match rest.heard {
+                    Heard::Silent => entry.failures.saturating_add(1),
+                    Heard::Answered => u32::from(slow),
+                    Heard::NotAsked => entry.failures.max(u32::from(slow)),
+                };
+                rest.after
+            }
+            Outcome::Failed { after, .. } => {
+                entry.failures = entry.failures.max(u32::from(slow));
+                after
+            }
+        };
+        let after = if again { Duration::ZERO } else { after.min(self.resync) };
         let due = (now + after).max(entry.started.map_or(now, |started| started + LEAST_INTERVAL));
         self.put(name, due);
         if gone {
@@ -276,7 +361,7 @@ impl Schedule {
         !gone
     }
 
-    /// Resources of which no pass has ended for three resyncs, while this process might have made one.
+    /// Resources that no pass has come to a decision about for three resyncs, while this process might have made one.
     pub fn overdue(&self, now: Instant) -> usize {
         let Some(leading) = self.leading else { return 0 };
         let bound = self.resync.saturating_mul(OVERDUE_AFTER_RESYNCS);
@@ -293,23 +378,57 @@ impl Schedule {
         self.running.len()
     }
 
-    /// For how long there was something to do, and no pass started or ended.
+    /// For how long there was something to do, and no pass ended other than by its deadline.
     pub fn stuck_for(&self, now: Instant) -> Duration {
-        let first = |lane: &BTreeSet<(Instant, ResourceName)>| lane.first().map(|(due, _)| *due);
-        let due = self.waiting.iter().filter_map(first).min();
-        let running = self.running.values().map(|running| running.since).min();
-        match (self.leading, [due, running].into_iter().flatten().min()) {
-            (Some(leading), Some(since)) => now.saturating_duration_since(since.max(self.moved).max(leading)),
+        let due = || self.resources.values().filter_map(Entry::due).min();
+        let since = if self.running.is_empty() { due().map(|due| due.max(self.moved)) } else { Some(self.moved) };
+        match (self.leading, since) {
+            (Some(leading), Some(since)) => now.saturating_duration_since(since.max(leading)),
             (None, _) | (_, None) => Duration::ZERO,
         }
+    }
+
+    /// Whatever's time has come goes into its lane.
+    fn ripen(&mut self, now: Instant) {
+        while let Some((at, name)) = self.waiting.first().cloned().filter(|(at, _)| *at <= now) {
+            self.waiting.remove(&(at, name.clone()));
+            let Some(entry) = self.resources.get_mut(&name) else { continue };
+            let Some(due) = entry.due() else { continue };
+            entry.state = State::Ready { due };
+            if let Some(host) = self.hosts.get_mut(&entry.host) {
+                host.held.remove(&(due, name.clone()));
+            }
+            let (lane, rank) = (entry.lane(), entry.rank(due, self.resync));
+            let lane = &mut self.ready[lane.index()];
+            if let Some(ready) = lane.get_mut(name.namespace()) {
+                ready.insert((rank, name));
+            } else {
+                lane.insert(name.namespace().to_owned(), BTreeSet::from([(rank, name)]));
+            }
+        }
+    }
+
+    /// Takes the one out of its lane that is to be looked at first, with the time at which it was due.
+    fn take_foremost(&mut self, lane: Lane) -> Option<(Instant, ResourceName)> {
+        let busy = &self.busy[lane.pool.index()];
+        let heads = self.ready[lane.index()].iter().filter_map(|(namespace, ready)| {
+            let (rank, name) = ready.first()?;
+            Some((busy.get(namespace).copied().unwrap_or(0), *rank, name))
+        });
+        let name = heads.min()?.2.clone();
+        let due = self.resources.get(&name).and_then(Entry::due)?;
+        self.take_out(&name);
+        Some((due, name))
     }
 
     fn start(&mut self, name: &ResourceName, due: Instant, lane: Lane, now: Instant) -> bool {
         let Some(entry) = self.resources.get_mut(name) else { return false };
         let host = self.hosts.entry(entry.host.clone()).or_default();
         if host.running >= host.most() {
+            let until = now + HELD_FOR;
+            entry.state = State::Waiting { due, until };
             host.held.insert((due, name.clone()));
-            entry.state = State::Held(due);
+            self.waiting.insert((until, name.clone()));
             return false;
         }
         host.running += 1;
@@ -317,22 +436,43 @@ impl Schedule {
         entry.started = Some(now);
         let host = entry.host.clone();
         self.running.insert(name.clone(), Running { host, lane, since: now });
-        self.moved = now;
+        *self.busy[lane.pool.index()].entry(name.namespace().to_owned()).or_default() += 1;
         true
     }
 
-    /// A pass that asked the host has ended: what was held for its sake goes back to its lane.
-    fn release(&mut self, key: &HostKey, heard: Heard) {
+    /// Frees the places of a pass that has ended. Whether it was a slow one.
+    fn give_back(&mut self, name: &ResourceName, outcome: Outcome, now: Instant) -> bool {
+        let Some(running) = self.running.remove(name) else { return false };
+        let busy = &mut self.busy[running.lane.pool.index()];
+        if let Some(passes) = busy.get_mut(name.namespace()) {
+            *passes -= 1;
+            if *passes == 0 {
+                busy.remove(name.namespace());
+            }
+        }
+        let slow = now.saturating_duration_since(running.since) >= SLOW;
+        let host_is_slow = match outcome {
+            Outcome::Looked(Rest { heard: Heard::Silent, .. }) => Some(true),
+            Outcome::Looked(Rest { heard: Heard::Answered, .. }) => Some(slow),
+            Outcome::Looked(Rest { heard: Heard::NotAsked, .. }) | Outcome::Failed { .. } => None,
+        };
+        match outcome {
+            Outcome::Looked(_) | Outcome::Failed { failure: Failure::Refused, .. } => self.moved = now,
+            Outcome::Failed { failure: Failure::Hung, .. } => {}
+        }
+        self.release(&running.host, host_is_slow);
+        slow
+    }
+
+    /// A pass that asked the host has ended: what was held for its sake is ready again.
+    fn release(&mut self, key: &HostKey, is_slow: Option<bool>) {
         let Some(host) = self.hosts.get_mut(key) else { return };
         host.running = host.running.saturating_sub(1);
-        match heard {
-            Heard::Answered => host.silent = false,
-            Heard::Silent => host.silent = true,
-            Heard::NotAsked => {}
-        }
+        host.slow = is_slow.unwrap_or(host.slow);
         let free = host.most().saturating_sub(host.running);
-        let held: Vec<_> = (0..free).map_while(|_| host.held.pop_first()).collect();
-        for (due, name) in held {
+        let called: Vec<_> = host.held.iter().take(free).cloned().collect();
+        for (due, name) in called {
+            self.take_out(&name);
             self.put(&name, due);
         }
         self.tidy(key);
@@ -344,33 +484,50 @@ impl Schedule {
         let soonest = entry.started.map_or(now, |started| (started + LEAST_INTERVAL).max(now));
         match &mut entry.state {
             State::Running { again, .. } => *again = true,
-            State::Waiting(due) if *due > soonest => {
+            State::Waiting { due, .. } if *due > soonest => {
                 self.take_out(name);
                 self.put(name, soonest);
             }
-            State::Waiting(_) | State::Held(_) => {}
+            State::Waiting { .. } | State::Ready { .. } => {}
         }
     }
 
-    /// Into its lane.
-    fn put(&mut self, name: &ResourceName, due: Instant) {
-        let Some(entry) = self.resources.get_mut(name) else { return };
-        entry.state = State::Waiting(due);
-        let lane = entry.lane;
-        self.lane(lane).insert((due, name.clone()));
+    /// Changes what its place follows from.
+    fn change<T>(&mut self, name: &ResourceName, change: impl FnOnce(&mut Entry) -> T) -> Option<T> {
+        self.take_out(name);
+        let entry = self.resources.get_mut(name)?;
+        let changed = change(entry);
+        if let Some(due) = entry.due() {
+            self.put(name, due);
+        }
+        Some(changed)
     }
 
-    /// Out of whatever it waits in.
+    /// It waits for its time.
+    fn put(&mut self, name: &ResourceName, due: Instant) {
+        let Some(entry) = self.resources.get_mut(name) else { return };
+        entry.state = State::Waiting { due, until: due };
+        self.waiting.insert((due, name.clone()));
+    }
+
+    /// Out of whatever it stands in.
     fn take_out(&mut self, name: &ResourceName) {
         let Some(entry) = self.resources.get(name) else { return };
-        let (lane, host) = (entry.lane, entry.host.clone());
         match entry.state {
-            State::Waiting(due) => {
-                self.lane(lane).remove(&(due, name.clone()));
-            }
-            State::Held(due) => {
-                if let Some(host) = self.hosts.get_mut(&host) {
+            State::Waiting { due, until } => {
+                self.waiting.remove(&(until, name.clone()));
+                if let Some(host) = self.hosts.get_mut(&entry.host) {
                     host.held.remove(&(due, name.clone()));
+                }
+            }
+            State::Ready { due } => {
+                let rank = entry.rank(due, self.resync);
+                let lane = &mut self.ready[entry.lane().index()];
+                if let Some(ready) = lane.get_mut(name.namespace()) {
+                    ready.remove(&(rank, name.clone()));
+                    if ready.is_empty() {
+                        lane.remove(name.namespace());
+                    }
                 }
             }
             State::Running { .. } => {}
@@ -391,35 +548,27 @@ impl Schedule {
     }
 
     fn place(&self, lane: Lane, now: Instant) -> Place {
-        let of = |lanes: &'static [Lane]| self.running.values().filter(move |running| lanes.contains(&running.lane));
-        if lane == Lane::Failing {
-            let free = of(&[Lane::Failing]).count() < self.places * FAILING_PER_PLACE;
-            return if free { Place::Free } else { Place::Taken };
-        }
-        let main: &[Lane] = &[Lane::Urgent, Lane::Normal];
-        let is_patient = |running: &&Running| now.saturating_duration_since(running.since) < PATIENCE;
-        let outlasted = of(main).filter(|running| !is_patient(running)).count();
+        let pool = || self.running.values().filter(move |running| running.lane.pool == lane.pool);
+        let places = match lane.pool {
+            Pool::Main => self.places,
+            Pool::Slow => self.places * SLOW_PER_PLACE,
+        };
+        // in the slow lanes everybody is waited for, and nobody gives a place back
+        let holds =
+            |running: &&Running| lane.pool == Pool::Slow || now.saturating_duration_since(running.since) < PATIENCE;
+        let outlasted = pool().filter(|running| !holds(running)).count();
         let room = self.places * WAITING_PER_PLACE;
         // those that find no room to wait in keep their place
-        let taken = of(main).filter(is_patient).count() + outlasted.saturating_sub(room);
-        let kept = if lane == Lane::Urgent { self.places / ONE_KEPT_OF } else { 0 };
-        let urgent = of(&[Lane::Urgent]).filter(is_patient).count();
-        if taken < self.places && (lane == Lane::Normal || urgent < self.places - kept) {
+        let taken = pool().filter(holds).count() + outlasted.saturating_sub(room);
+        let urgent = pool().filter(|running| running.lane.urgent && holds(running)).count();
+        if taken < places && (!lane.urgent || urgent < places - places / ONE_KEPT_OF) {
             return Place::Free;
         }
-        let next = of(main).filter(is_patient).map(|running| running.since + PATIENCE).min();
+        let next = pool().filter(holds).map(|running| running.since + PATIENCE).min();
         match next {
-            Some(at) if outlasted < room => Place::FreeAt(at),
+            Some(at) if lane.pool == Pool::Main && outlasted < room => Place::FreeAt(at),
             Some(_) | None => Place::Taken,
         }
-    }
-
-    fn lane(&mut self, lane: Lane) -> &mut BTreeSet<(Instant, ResourceName)> {
-        &mut self.waiting[match lane {
-            Lane::Urgent => 0,
-            Lane::Normal => 1,
-            Lane::Failing => 2,
-        }]
     }
 }
 

@@ -1,40 +1,158 @@
 //! Chains that were signed and are not on their hosts yet: a delivery that fails is tried again with the same certificate.
 //!
-//! It may be forgotten: the CSR is then signed once more, and both serials stand in the status.
+//! Only while it is what would be signed now. It may be forgotten: the CSR is then signed once more, and both serials stand in
+//! the status.
 
-use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
-use crate::issuer::Issued;
+use jiff::Timestamp;
+use kagiban_crds::Generation;
+use kagiban_crds::resource::ManagedAgentCertificateSpec;
+use sha2::{Digest, Sha256};
 
-/// A chain is under 16 KiB, and few hosts wait for one at the same time.
-const MAX_CHAINS: usize = 1024;
+use crate::decide::request_digest;
+use crate::issuer::{CaSecret, Issued};
+use crate::recent::Recent;
+
+/// A chain is under 16 KiB as a rule, and few hosts wait for one at the same time.
+const MAX_CHAINS: usize = 256;
+/// Longer than deliveries are tried by default.
+const KEPT: Duration = Duration::from_secs(2 * 3600);
+/// A chain of which more than this part of its life has gone is signed anew: a host that is silent for long is not given less
+/// than was asked for.
+const SPENT: i64 = 10;
 
 /// By the uid of the resource.
-#[derive(Debug, Default)]
-pub(crate) struct SignedChains(Mutex<HashMap<String, Waiting>>);
+#[derive(Debug)]
+pub(crate) struct SignedChains(Mutex<Recent<String, Waiting>>);
+
+/// A digest of all that a certificate is made from, but for its serial and its time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Basis([u8; 32]);
 
 #[derive(Debug)]
 struct Waiting {
-    csr: String,
+    basis: Basis,
+    signed_at: Timestamp,
     issued: Issued,
 }
 
+impl Basis {
+    pub(crate) fn of(generation: Generation, csr: &str, spec: &ManagedAgentCertificateSpec, ca: &CaSecret) -> Self {
+        let mut hash = Sha256::new();
+        let duration = spec.certificate.duration.as_duration().as_secs();
+        hash.update(generation.0.to_be_bytes());
+        hash.update(duration.to_be_bytes());
+        for part in [csr.as_bytes(), request_digest(spec).as_bytes()] {
+            hash.update((part.len() as u64).to_be_bytes());
+            hash.update(part);
+        }
+        for certificate in ca.certificates() {
+            hash.update(Sha256::digest(certificate));
+        }
+        Self(hash.finalize().into())
+    }
+}
+
+impl Default for SignedChains {
+    fn default() -> Self {
+        Self(Mutex::new(Recent::new(MAX_CHAINS, KEPT)))
+    }
+}
+
 impl SignedChains {
-    pub(crate) fn issued_for(&self, uid: &str, csr: &str) -> Option<Issued> {
-        let chains = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        chains.get(uid).filter(|waiting| waiting.csr == csr).map(|waiting| waiting.issued.clone())
+    /// What was signed on the same basis not long ago.
+    pub(crate) fn issued_for(&self, uid: &str, basis: Basis, now: Timestamp) -> Option<Issued> {
+        let mut chains = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let waiting = chains.get(&uid.to_owned())?;
+        (waiting.basis == basis && waiting.is_young(now)).then(|| waiting.issued.clone())
     }
 
-    pub(crate) fn remember(&self, uid: &str, csr: &str, issued: &Issued) {
+    pub(crate) fn remember(&self, uid: &str, basis: Basis, issued: &Issued, now: Timestamp) {
         let mut chains = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if chains.len() >= MAX_CHAINS {
-            chains.clear();
-        }
-        chains.insert(uid.to_owned(), Waiting { csr: csr.to_owned(), issued: issued.clone() });
+        chains.put(uid.to_owned(), Waiting { basis, signed_at: now, issued: issued.clone() });
     }
 
     pub(crate) fn forget(&self, uid: &str) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&uid.to_owned());
+    }
+}
+
+impl Waiting {
+    fn is_young(&self, now: Timestamp) -> bool {
+        let life = self.issued.leaf.not_after.as_second().saturating_sub(self.signed_at.as_second());
+        let gone = now.as_second().saturating_sub(self.signed_at.as_second());
+        (0..=life / SPENT).contains(&gone)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
+
+    use super::*;
+    use crate::decide::tests as sample;
+    use crate::issuer::check;
+
+    fn ca(key: &KeyPair) -> CaSecret {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let certificate = params.self_signed(key).expect("a certificate").pem();
+        CaSecret::read(certificate.as_bytes(), key.serialize_pem().as_bytes(), sample::now()).expect("a CA")
+    }
+
+    fn key() -> KeyPair {
+        KeyPair::generate().expect("a key")
+    }
+
+    fn ecdsa() -> ManagedAgentCertificateSpec {
+        let mut spec = sample::resource().spec;
+        spec.certificate.private_key.algorithm = kagiban_crds::resource::KeyAlgorithm::Ecdsa;
+        spec.certificate.private_key.size = Some(256);
+        spec
+    }
+
+    /// Holds B2: a chain is handed out again only for what it was signed for, and by whom it would be signed now.
+    #[test]
+    fn what_was_signed_for_something_else_is_not_handed_out() {
+        let (spec, ca_key) = (ecdsa(), key());
+        let authority = ca(&ca_key);
+        let first = Basis::of(Generation(1), "CSR", &spec, &authority);
+        assert_eq!(first, Basis::of(Generation(1), "CSR", &spec, &authority));
+        let mut others = vec![
+            ("another rotation", Basis::of(Generation(2), "CSR", &spec, &authority)),
+            ("another CSR", Basis::of(Generation(1), "another", &spec, &authority)),
+            ("another CA", Basis::of(Generation(1), "CSR", &spec, &ca(&key()))),
+            ("the same CA with another certificate", Basis::of(Generation(1), "CSR", &spec, &ca(&ca_key))),
+        ];
+        let mut names = spec.clone();
+        names.certificate.dns_names.push("ups.example.com".into());
+        others.push(("another name", Basis::of(Generation(1), "CSR", &names, &authority)));
+        let mut life = spec.clone();
+        life.certificate.duration = "24h".parse().expect("a duration");
+        others.push(("another duration", Basis::of(Generation(1), "CSR", &life, &authority)));
+        for (what, other) in others {
+            assert_ne!(other, first, "{what}");
+        }
+    }
+
+    /// Holds B10: a host that is away for long gets the lifetime that was asked for.
+    #[test]
+    fn what_has_lived_for_a_tenth_of_its_life_is_signed_anew() {
+        let (spec, now) = (ecdsa(), sample::now());
+        let authority = ca(&key());
+        let csr = CertificateParams::default().serialize_request(&key()).expect("a CSR").pem().expect("PEM");
+        let asked = spec.certificate.private_key.request().expect("a key that hosts make");
+        let issued = authority.sign(&check(&csr, asked).expect("a good CSR"), &spec.certificate, now).expect("signed");
+        let basis = Basis::of(Generation(1), &csr, &spec, &authority);
+        let chains = SignedChains::default();
+        chains.remember("u", basis, &issued, now);
+        let after = |hours: u64| now.checked_add(Duration::from_secs(hours * 3600)).expect("a time");
+        assert_eq!(chains.issued_for("u", basis, after(215)), Some(issued));
+        assert_eq!(chains.issued_for("u", basis, after(217)), None);
+        assert_eq!(chains.issued_for("other", basis, now), None);
+        chains.forget("u");
+        assert_eq!(chains.issued_for("u", basis, now), None);
     }
 }

@@ -1,5 +1,6 @@
 //! `/metrics`, `/healthz` and `/readyz` over plain HTTP/1.1, bounded in connections and time.
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,17 +14,18 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::metrics::SharedMetrics;
 
-/// Two Prometheus servers, a kubelet and a person with curl.
+/// Two Prometheus servers, a kubelet and a person with curl. Beyond this the oldest gives its place to the newest, so that
+/// nobody who holds connections keeps the kubelet from its probe.
 const MAX_CONNECTIONS: usize = 32;
 /// Headers must arrive in this time.
-const HEADER_DEADLINE: Duration = Duration::from_secs(5);
-/// A connection lives no longer than this, whatever it does.
-const CONNECTION_DEADLINE: Duration = Duration::from_secs(300);
+const HEADER_DEADLINE: Duration = Duration::from_secs(2);
+/// A connection is for one request and lives no longer than this, which is also how long Prometheus waits.
+const CONNECTION_DEADLINE: Duration = Duration::from_secs(10);
 /// What Prometheus's text format is called.
 const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
@@ -62,7 +64,7 @@ pub async fn serve(
 }
 
 async fn accept(listener: TcpListener, metrics: SharedMetrics, probes: Probes, stop: CancellationToken) {
-    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let mut connections: VecDeque<AbortHandle> = VecDeque::with_capacity(MAX_CONNECTIONS);
     loop {
         let accepted = tokio::select! {
             () = stop.cancelled() => return,
@@ -73,13 +75,14 @@ async fn accept(listener: TcpListener, metrics: SharedMetrics, probes: Probes, s
             tokio::time::sleep(Duration::from_millis(100)).await;
             continue;
         };
-        if let Ok(place) = places.clone().try_acquire_owned() {
-            let (metrics, probes) = (metrics.clone(), probes.clone());
-            tokio::spawn(async move {
-                let _place = place;
-                let _ = tokio::time::timeout(CONNECTION_DEADLINE, connection(stream, metrics, probes)).await;
-            });
+        connections.retain(|connection| !connection.is_finished());
+        if connections.len() >= MAX_CONNECTIONS
+            && let Some(oldest) = connections.pop_front()
+        {
+            oldest.abort();
         }
+        let connection = tokio::time::timeout(CONNECTION_DEADLINE, connection(stream, metrics.clone(), probes.clone()));
+        connections.push_back(tokio::spawn(connection).abort_handle());
     }
 }
 
@@ -91,6 +94,7 @@ async fn connection(stream: TcpStream, metrics: SharedMetrics, probes: Probes) {
     // without a timer hyper's header deadline is silently off
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
+        .keep_alive(false)
         .header_read_timeout(HEADER_DEADLINE)
         .serve_connection(TokioIo::new(stream), service)
         .await;
@@ -122,5 +126,55 @@ fn answer(request: &Request<Incoming>, metrics: &SharedMetrics, probes: &Probes)
         "/readyz" if (probes.ready)() => text(StatusCode::OK, PLAIN, "ok\n".into()),
         "/readyz" => text(StatusCode::SERVICE_UNAVAILABLE, PLAIN, "the resources were not listed yet\n".into()),
         _ => text(StatusCode::NOT_FOUND, PLAIN, "/metrics, /healthz, /readyz\n".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+    use crate::metrics::Metrics;
+
+    async fn serving() -> SocketAddr {
+        let probes = Probes { ready: Arc::new(|| true), fault: Arc::new(|| None) };
+        let address = "127.0.0.1:0".parse().expect("an address");
+        serve(address, Arc::new(Metrics::new(None)), probes, CancellationToken::new()).await.expect("a port")
+    }
+
+    async fn asked(address: SocketAddr, path: &str) -> String {
+        let mut stream = TcpStream::connect(address).await.expect("a connection");
+        stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes()).await.expect("it is sent");
+        let mut answer = String::new();
+        // the connection is closed after the answer, though nobody asked for that
+        stream.read_to_string(&mut answer).await.expect("an answer");
+        answer
+    }
+
+    /// Holds B1: whoever holds as many connections as there may be, idle or in the middle of a request, does not have the
+    /// liveness probe fail and the process killed.
+    #[tokio::test]
+    async fn connections_that_are_held_do_not_keep_the_kubelet_from_its_probe() {
+        let address = serving().await;
+        let mut held = Vec::new();
+        for number in 0..MAX_CONNECTIONS * 2 {
+            let mut stream = TcpStream::connect(address).await.expect("a connection");
+            if number % 2 == 0 {
+                stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n").await.expect("it is sent");
+            }
+            held.push(stream);
+        }
+        let probe = tokio::time::timeout(Duration::from_secs(1), asked(address, "/healthz")).await;
+        assert!(probe.expect("within a kubelet's second").starts_with("HTTP/1.1 200"));
+        drop(held);
+    }
+
+    #[tokio::test]
+    async fn a_connection_is_for_one_request() {
+        let address = serving().await;
+        for path in ["/healthz", "/readyz", "/metrics"] {
+            let answer = tokio::time::timeout(HEADER_DEADLINE / 2, asked(address, path)).await.expect("it is closed");
+            assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("connection: close"), "{answer}");
+        }
     }
 }

@@ -7,21 +7,23 @@ use std::time::Duration;
 
 use kagiban_crds::Epoch;
 use kagiban_crds::host_api::{PowerState, RefusalReason, RotationState, Sighting};
-use kagiban_crds::resource::{BlockedBy, FINALIZER, ManagedAgentCertificate};
+use kagiban_crds::resource::{BlockedBy, FINALIZER};
 use kagiban_operator::act::AgentClient;
 use kagiban_operator::agent_api::Reach;
-use kagiban_operator::cluster::{Cluster, ClusterError};
+use kagiban_operator::cluster::{Cluster, ClusterError, Watched};
 use kagiban_operator::decide::Policy;
 use kagiban_operator::fleet::Fleet;
 use kagiban_operator::leader::Leadership;
 use kagiban_operator::ledger::Ledger;
 use kagiban_operator::metrics::Metrics;
 use kagiban_operator::reconcile::{Context, pass};
+use kagiban_operator::schedule::Heard;
+use kagiban_operator::unreadable;
 use serde_json::json;
 use support::cluster::FakeCluster;
 use support::host::{Host, Manner};
-use support::lock;
 use support::pki::Authority;
+use support::{fleet, lock};
 use tokio_util::sync::CancellationToken;
 
 struct Stage {
@@ -35,16 +37,8 @@ impl Stage {
         let cluster = FakeCluster::start().await;
         let mutual = Authority::new("mutual");
         let host = Host::start(&mutual, mutual.server()).await;
-        let client = mutual.client();
-        let pem = mutual.pem();
-        cluster.secret(
-            "fleet-client",
-            "client-tls",
-            &[("tls.crt", &client.certificate), ("tls.key", &client.key), ("ca.crt", &pem)],
-        );
-        let fleet = Authority::new("fleet");
-        cluster.secret("fleet-ca", "issuer", &[("tls.crt", &fleet.pem()), ("tls.key", &fleet.key_pem)]);
-        cluster.put(&resource(&format!("https://{}", host.address)));
+        fleet::secrets(&cluster, &mutual, &Authority::new("fleet"));
+        cluster.put(&fleet::resource(&format!("https://{}", host.address)));
         let context = context(&cluster);
         Self { cluster, host, context }
     }
@@ -99,22 +93,6 @@ fn context(cluster: &FakeCluster) -> Context {
         metrics,
         stopping: CancellationToken::new(),
     }
-}
-
-fn resource(url: &str) -> ManagedAgentCertificate {
-    serde_json::from_value(json!({
-        "apiVersion": "kagiban.dev/v1alpha1",
-        "kind": "ManagedAgentCertificate",
-        "metadata": {"name": "ups-01", "namespace": "fleet", "uid": "u-1", "generation": 1},
-        "spec": {
-            "host": "ups-01.example.com",
-            "agent": {"product": "powerchute-serial-shutdown", "name": "powerchute"},
-            "api": {"hostApi": {"url": url, "tlsSecretRef": {"name": "fleet-client"}}},
-            "certificate": {"dnsNames": ["ups-01.example.com"], "privateKey": {"algorithm": "ECDSA", "size": 256}},
-            "issuerRef": {"name": "fleet-ca"},
-        },
-    }))
-    .expect("a resource")
 }
 
 #[tokio::test]
@@ -209,6 +187,101 @@ async fn a_missing_issuer_blocks_and_its_arrival_is_seen_within_seconds() {
 /// Longer than the pause between looks at a Secret that is waited for.
 const SECONDS: Duration = Duration::from_secs(6);
 
+/// Holds B11: whoever waits for a Secret looks at that Secret again, and not at the host, which has no say in it.
+#[tokio::test]
+async fn a_host_is_left_alone_while_a_secret_is_waited_for() {
+    type Change = fn(&Stage);
+    let changes: [(&str, Change); 3] = [
+        ("no issuer", |stage| drop(lock(&stage.cluster.state).secrets.remove("fleet-ca"))),
+        ("an issuer whose key is another's", |stage| drop(stage.break_issuer())),
+        ("no password", |stage| {
+            stage.cluster.change(|mac| mac["spec"]["keystore"] = json!({"passwordSecretRef": {"name": "store"}}));
+        }),
+    ];
+    for (what, change) in changes {
+        let stage = Stage::set().await;
+        let secrets = lock(&stage.cluster.state).secrets.clone();
+        change(&stage);
+        stage.settle().await;
+        let looks = |stage: &Stage| lock(&stage.host.state).asked.iter().filter(|line| line.starts_with("GET")).count();
+        let before = looks(&stage);
+        assert!(before <= 6, "{what}: {before} looks");
+        tokio::time::sleep(SECONDS).await;
+        stage.settle().await;
+        assert_eq!(looks(&stage), before, "{what}");
+        stage.cluster.secret("store", "keystore-password", &[("password", "mended")]);
+        lock(&stage.cluster.state).secrets.extend(secrets);
+        tokio::time::sleep(SECONDS).await;
+        stage.settle().await;
+        assert_eq!(stage.condition("Ready"), "True Verified", "{what}: mended");
+    }
+}
+
+/// Holds B11: the host is looked at within its resync all the same.
+#[tokio::test]
+async fn a_host_is_looked_at_within_its_resync_whatever_is_waited_for() {
+    let mut stage = Stage::set().await;
+    stage.context.policy.resync = Duration::from_secs(1);
+    lock(&stage.cluster.state).secrets.remove("fleet-ca");
+    stage.settle().await;
+    let looks = |stage: &Stage| lock(&stage.host.state).asked.iter().filter(|line| line.starts_with("GET")).count();
+    let before = looks(&stage);
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    let rest = pass(&stage.cluster.mac(), &stage.context).await.expect("the API server answers");
+    assert_eq!(looks(&stage), before + 1);
+    assert!(rest.after <= Duration::from_secs(1), "{rest:?}");
+}
+
+/// Holds B4: a rotation in flight keeps its priority when its host falls silent.
+#[tokio::test]
+async fn a_rotation_whose_host_falls_silent_stays_urgent() {
+    let stage = Stage::set().await;
+    lock(&stage.host.state).manner = Manner::RefuseChain(RefusalReason::Busy);
+    stage.settle().await;
+    lock(&stage.host.state).manner = Manner::Garbage;
+    let rest = pass(&stage.cluster.mac(), &stage.context).await.expect("the API server answers");
+    assert_eq!((rest.heard, rest.urgent), (Heard::Silent, true));
+}
+
+/// Holds B8: a host that always has another rotation to be called off is asked less and less.
+#[tokio::test]
+async fn a_host_with_which_no_pass_comes_to_an_end_is_asked_less_and_less() {
+    let stage = Stage::set().await;
+    let mut rests = Vec::new();
+    lock(&stage.host.state).relapses = true;
+    for _ in 0..8 {
+        rests.push(pass(&stage.cluster.mac(), &stage.context).await.expect("the API server answers").after.as_secs());
+    }
+    assert_eq!(rests, [5, 10, 20, 40, 80, 160, 300, 300]);
+}
+
+/// Holds B3: a resource that cannot be read and changes all the time is written and told of at a bounded rate.
+#[tokio::test]
+async fn a_resource_that_cannot_be_read_is_written_no_more_often_than_others() {
+    let stage = Stage::set().await;
+    let seen = |generation: u32| {
+        stage.cluster.change(|mac| {
+            mac["metadata"]["generation"] = json!(generation);
+            mac["spec"]["certificate"]["duration"] = json!(format!("-{generation}h"));
+        });
+        let object = lock(&stage.cluster.state).mac.clone();
+        serde_json::from_value::<Watched>(object).expect("metadata").0.expect_err("its duration is negative")
+    };
+    for generation in 2..102 {
+        let rest = unreadable::pass(&seen(generation), &stage.context).await.expect("the API server answers");
+        assert!(rest.after <= stage.context.policy.resync);
+    }
+    let writes = stage.cluster.writes();
+    let count = |end: &str| writes.iter().filter(|line| line.ends_with(end)).count();
+    assert_eq!((count("/status"), count("/events")), (10, 6), "{writes:#?}");
+    stage.cluster.change(|mac| {
+        mac["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+        mac["metadata"]["finalizers"] = json!([FINALIZER]);
+    });
+    unreadable::pass(&seen(102), &stage.context).await.expect("the API server answers");
+    assert_eq!(lock(&stage.cluster.state).mac["metadata"]["finalizers"], json!([]), "it is always released");
+}
+
 #[tokio::test]
 async fn an_issuer_whose_key_is_corrected_goes_on_with_the_same_key_of_the_host() {
     let stage = Stage::set().await;
@@ -283,8 +356,7 @@ async fn another_ca_or_another_password_under_the_same_name_rotates_once() {
     stage.cluster.change(|mac| mac["spec"]["keystore"] = json!({"passwordSecretRef": {"name": "store"}}));
     stage.settle().await;
     assert_eq!(stage.condition("Ready"), "True Verified");
-    let fleet = Authority::new("fleet");
-    stage.cluster.secret("fleet-ca", "issuer", &[("tls.crt", &fleet.pem()), ("tls.key", &fleet.key_pem)]);
+    fleet::issuer(&stage.cluster, &Authority::new("fleet"));
     // what was read of Secrets is kept for a while: another process has nothing
     stage.restart();
     stage.settle().await;
@@ -398,45 +470,56 @@ async fn no_secret_is_in_what_the_operator_writes() {
 #[tokio::test]
 async fn a_secret_is_neither_sent_nor_used_for_what_it_does_not_say() {
     type Change = fn(&Stage);
-    let changes: [(&str, Change); 8] = [
-        ("the CA's key as a password", |stage| {
+    let absent = BlockedBy::SecretUnavailable;
+    let changes: [(&str, BlockedBy, Change); 10] = [
+        ("the CA's key as a password", absent, |stage| {
             let reference = json!({"passwordSecretRef": {"name": "fleet-ca", "key": "tls.key"}});
             stage.cluster.change(|mac| mac["spec"]["keystore"] = reference);
         }),
-        ("a password for another host", |stage| {
+        ("a password for another host", BlockedBy::NotGranted, |stage| {
             stage.cluster.secret("store", "keystore-password", &[("password", "canary-4711")]);
             stage.annotate("store", "kagiban.dev/allowed-hosts", "ups-02.example.com");
             stage.cluster.change(|mac| mac["spec"]["keystore"] = json!({"passwordSecretRef": {"name": "store"}}));
         }),
-        ("a password by a client Secret of somebody else", |stage| {
+        ("a password by a client Secret of somebody else", BlockedBy::NotGranted, |stage| {
             stage.cluster.secret("store", "keystore-password", &[("password", "canary-4711")]);
             stage.annotate("store", "kagiban.dev/allowed-clients", "another");
             stage.cluster.change(|mac| mac["spec"]["keystore"] = json!({"passwordSecretRef": {"name": "store"}}));
         }),
-        ("a leaf for another name", |stage| {
+        ("a password to a server of somebody else", BlockedBy::NotGranted, |stage| {
+            stage.cluster.secret("store", "keystore-password", &[("password", "canary-4711")]);
+            stage.annotate("store", "kagiban.dev/allowed-hosts", "ups-01.example.com");
+            stage.cluster.change(|mac| mac["spec"]["keystore"] = json!({"passwordSecretRef": {"name": "store"}}));
+        }),
+        ("a leaf to a server of somebody else", BlockedBy::NotGranted, |stage| {
+            stage.annotate("fleet-ca", "kagiban.dev/allowed-hosts", "ups-01.example.com");
+        }),
+        ("a leaf for another name", BlockedBy::NotGranted, |stage| {
             stage.cluster.change(|mac| mac["spec"]["certificate"]["dnsNames"] = json!(["ups-02.example.com"]));
         }),
-        ("a leaf for an address", |stage| {
+        ("a leaf for an address", BlockedBy::NotGranted, |stage| {
             stage.cluster.change(|mac| mac["spec"]["certificate"]["ipAddresses"] = json!(["192.0.2.1"]));
         }),
-        ("a leaf by a client Secret of somebody else", |stage| {
+        ("a leaf by a client Secret of somebody else", BlockedBy::NotGranted, |stage| {
             stage.annotate("fleet-ca", "kagiban.dev/allowed-clients", "another");
         }),
-        ("a host that the client Secret is not for", |stage| {
+        ("a host that the client Secret is not for", BlockedBy::NotGranted, |stage| {
             stage.annotate("fleet-client", "kagiban.dev/allowed-hosts", "ups-02.example.com");
         }),
-        ("a client Secret without a label", |stage| {
+        ("a client Secret without a label", absent, |stage| {
             lock(&stage.cluster.state).secrets.get_mut("fleet-client").expect("a Secret")["metadata"]["labels"] =
                 json!({});
         }),
     ];
-    for (what, change) in changes {
+    for (what, by, change) in changes {
         let stage = Stage::set().await;
         change(&stage);
         stage.settle().await;
         let status = stage.cluster.mac().status.unwrap_or_default();
-        assert_eq!(status.blocked_by, Some(BlockedBy::NotGranted), "{what}");
-        assert_eq!(stage.condition("Stalled"), "True NotGranted", "{what}");
+        assert_eq!(status.blocked_by, Some(by), "{what}");
+        if by == BlockedBy::NotGranted {
+            assert_eq!(stage.condition("Stalled"), "True NotGranted", "{what}");
+        }
         let host = lock(&stage.host.state);
         assert!(host.chain.is_none(), "{what}: a leaf was delivered");
         assert!(!host.bodies.contains("PRIVATE KEY") && !host.bodies.contains("canary-4711"), "{what}: it was sent");
@@ -454,4 +537,91 @@ async fn a_name_with_a_path_in_it_is_asked_of_nobody() {
     assert_eq!(stage.condition("Ready"), "False SecretUnavailable");
     let state = lock(&stage.cluster.state);
     assert!(state.reads.iter().all(|read| !read.contains("kube-system")), "{:?}", state.reads);
+}
+
+/// Holds B2: whoever may write a resource and read no Secret learns from it neither which Secrets there are, nor when they were
+/// written, nor what stands in them.
+#[tokio::test]
+async fn what_is_not_granted_is_told_of_as_little_as_what_is_not_there() {
+    type Change = fn(&mut serde_json::Value);
+    let changes: [(&str, Option<Change>); 3] = [
+        ("missing", None),
+        ("without a label", Some(|secret| secret["metadata"]["labels"] = json!({}))),
+        ("for something else", Some(|secret| secret["metadata"]["labels"]["kagiban.dev/purpose"] = json!("another"))),
+    ];
+    for name in ["fleet-ca", "fleet-client", "store"] {
+        let mut told = Vec::new();
+        for (what, change) in changes {
+            let stage = Stage::set().await;
+            stage.cluster.secret("store", "keystore-password", &[("password", "canary-4711")]);
+            stage.cluster.change(|mac| mac["spec"]["keystore"] = json!({"passwordSecretRef": {"name": "store"}}));
+            match change {
+                None => drop(lock(&stage.cluster.state).secrets.remove(name)),
+                Some(change) => change(lock(&stage.cluster.state).secrets.get_mut(name).expect("a Secret")),
+            }
+            stage.settle().await;
+            let status = stage.cluster.mac().status.unwrap_or_default();
+            assert_eq!(status.rotation, None, "{name} {what}: it was found out before the host was asked");
+            let words: Vec<_> = status.conditions.into_iter().map(|c| (c.type_, c.reason, c.message)).collect();
+            told.push((status.blocked_by, words));
+        }
+        assert!(told.windows(2).all(|two| two[0] == two[1]), "{name}: {told:#?}");
+    }
+
+    let stage = Stage::set().await;
+    stage.annotate("fleet-ca", "kagiban.dev/allowed-clients", "another");
+    stage.settle().await;
+    let metrics = stage.context.metrics.render().expect("text");
+    assert!(!metrics.contains("fleet-ca"), "{metrics}");
+    assert!(metrics.contains("fleet-client"), "{metrics}");
+}
+
+/// Holds B13: an ungranted Secret is read as seldom as a missing one, however many resources name it.
+#[tokio::test]
+async fn a_secret_that_is_not_granted_is_not_read_by_every_look() {
+    for secret in ["fleet-client", "fleet-ca"] {
+        let stage = Stage::set().await;
+        stage.annotate(secret, "kagiban.dev/allowed-hosts", "ups-02.example.com");
+        stage.settle().await;
+        let reads = lock(&stage.cluster.state).reads.iter().filter(|line| line.ends_with(secret)).count();
+        assert!(reads <= 2, "{reads} reads of {secret} in 20 looks");
+    }
+}
+
+/// Holds B11: what a decision knew of Secrets was older than what the rotation then used, and the difference was taken for a
+/// change afterwards: the agent was restarted twice.
+#[tokio::test]
+async fn a_password_and_a_ca_that_change_just_before_a_rotation_cause_no_second_one() {
+    let mut stage = Stage::set().await;
+    stage.cluster.secret("store", "keystore-password", &[("password", "first")]);
+    stage.cluster.change(|mac| mac["spec"]["keystore"] = json!({"passwordSecretRef": {"name": "store"}}));
+    stage.settle().await;
+    assert_eq!(stage.host.changes().len(), 2);
+    // both are still remembered as they were
+    stage.cluster.secret("store", "keystore-password", &[("password", "second")]);
+    fleet::issuer(&stage.cluster, &Authority::new("fleet"));
+    stage.cluster.change(|mac| mac["metadata"]["annotations"] = json!({"kagiban.dev/rotate": "now"}));
+    stage.settle().await;
+    assert_eq!(stage.host.changes().len(), 4, "rotated once for all of it");
+    stage.restart();
+    stage.settle().await;
+    assert_eq!(stage.host.changes().len(), 4, "{:#?}", stage.host.changes());
+    assert_eq!(stage.condition("Ready"), "True Verified");
+    assert!(lock(&stage.host.state).bodies.contains("second"));
+}
+
+/// Holds B2, B7: what was signed and not delivered is handed out only while it is what would be signed now.
+#[tokio::test]
+async fn what_waits_for_its_host_is_signed_anew_by_another_ca() {
+    let stage = Stage::set().await;
+    lock(&stage.host.state).manner = Manner::RefuseChain(RefusalReason::Busy);
+    stage.settle().await;
+    let ca = Authority::new("another fleet");
+    fleet::issuer(&stage.cluster, &ca);
+    lock(&stage.host.state).manner = Manner::Honest;
+    tokio::time::sleep(SECONDS).await;
+    stage.settle().await;
+    assert_eq!(stage.condition("Ready"), "True Verified");
+    let leaf = stage.cluster.mac().status.and_then(|status| status.leaf).expect("a leaf");
+    assert_eq!(leaf.issuer, "CN=another fleet");
 }

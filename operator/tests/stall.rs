@@ -19,11 +19,10 @@ use kagiban_operator::metrics::Metrics;
 use kagiban_operator::reconcile::Context;
 use kagiban_operator::schedule::Schedule;
 use kube::runtime::watcher::Event;
-use serde_json::json;
 use support::cluster::FakeCluster;
 use support::host::Host;
-use support::lock;
 use support::pki::Authority;
+use support::{fleet, lock};
 use tokio_util::sync::CancellationToken;
 
 const RESYNC: Duration = Duration::from_secs(2);
@@ -31,21 +30,6 @@ const RESYNC: Duration = Duration::from_secs(2);
 const STALL: Duration = Duration::from_secs(14);
 /// Rounds of the election and looks on a machine that does something else too.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-fn resource(url: &str) -> serde_json::Value {
-    json!({
-        "apiVersion": "kagiban.dev/v1alpha1",
-        "kind": "ManagedAgentCertificate",
-        "metadata": {"name": "ups-01", "namespace": "fleet", "uid": "u-1", "generation": 1},
-        "spec": {
-            "host": "ups-01.example.com",
-            "agent": {"product": "powerchute-serial-shutdown", "name": "powerchute"},
-            "api": {"hostApi": {"url": url, "tlsSecretRef": {"name": "fleet-client"}}},
-            "certificate": {"dnsNames": ["ups-01.example.com"], "privateKey": {"algorithm": "ECDSA", "size": 256}},
-            "issuerRef": {"name": "fleet-ca"},
-        },
-    })
-}
 
 async fn eventually(what: &str, holds: impl Fn() -> bool) {
     let started = Instant::now();
@@ -61,17 +45,8 @@ async fn a_stall_of_the_api_server_orphans_nothing() {
     let cluster = FakeCluster::start().await;
     let mutual = Authority::new("mutual");
     let host = Host::start(&mutual, mutual.server()).await;
-    let client = mutual.client();
-    let pem = mutual.pem();
-    cluster.secret(
-        "fleet-client",
-        "client-tls",
-        &[("tls.crt", &client.certificate), ("tls.key", &client.key), ("ca.crt", &pem)],
-    );
-    let fleet_ca = Authority::new("fleet");
-    cluster.secret("fleet-ca", "issuer", &[("tls.crt", &fleet_ca.pem()), ("tls.key", &fleet_ca.key_pem)]);
-    let object = resource(&format!("https://{}", host.address));
-    cluster.put(&serde_json::from_value(object).expect("a resource"));
+    fleet::secrets(&cluster, &mutual, &Authority::new("fleet"));
+    cluster.put(&fleet::resource(&format!("https://{}", host.address)));
 
     let metrics = Arc::new(Metrics::new(None));
     let connection = Cluster::new(cluster.client.clone(), metrics.clone(), "test".into());

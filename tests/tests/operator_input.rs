@@ -128,7 +128,12 @@ fn a_plan_finds_what_would_be_refused_or_blocked_by_configuration() -> Result<()
     expect("a namespace that is not there", planned(&elsewhere)?, 1, &["refused", "no such namespace"])?;
 
     unlabelled(&kubectl, ISSUER_SECRET, "issuer", || {
-        expect("an issuer without a label", planned(&resource)?, 1, &["NotGranted", "kagiban.dev/purpose=issuer"])
+        expect(
+            "an issuer without a label",
+            planned(&resource)?,
+            1,
+            &["IssuerUnavailable", "kagiban.dev/purpose=issuer"],
+        )
     })?;
     unlabelled(&kubectl, PASSWORD_SECRET, "keystore-password", || {
         expect("a password without a label", planned(&resource)?, 1, &["purpose=keystore-password"])

@@ -1,5 +1,6 @@
 //! The host API's client: HTTP/1.1 over mTLS, one connection per call, every call under a deadline.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
@@ -18,14 +19,14 @@ use rustls::pki_types::ServerName;
 use secrecy::zeroize::Zeroizing;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::net::{TcpStream, lookup_host};
+use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::tls::{ClientIdentity, explain};
-use super::{AgentError, Endpoint, Reach};
+use super::{AgentError, Endpoint, Reach, connect};
 
-/// Connecting, with the TLS handshake: a host that is up does both in a fraction of it, one that is not costs all of it.
+/// Connecting to one address, with the TLS handshake: a host that is up does both in a fraction of it, one that is not costs all of it.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(3);
 /// A look at an agent: the host may shake hands with the agent itself in this time.
 const READ_DEADLINE: Duration = Duration::from_secs(15);
@@ -144,31 +145,28 @@ impl HostApi {
         result
     }
 
-    async fn shake_hands(&self) -> Result<TlsStream<TcpStream>, AgentError> {
-        let stream = self.connect().await?;
-        let tls = TlsConnector::from(self.identity.config.clone());
-        tls.connect(self.server_name.clone(), stream).await.map_err(|error| broken(&error))
-    }
-
     /// Resolves first and then judges: what a name leads to is for its owner to say, and not for whoever wrote the resource.
-    async fn connect(&self) -> Result<TcpStream, AgentError> {
+    async fn connect(&self) -> Result<TlsStream<TcpStream>, AgentError> {
         let HostUrl { host, port } = &self.url;
-        let mut addresses: Vec<_> =
-            lookup_host((host.as_str(), *port)).await.map_err(|error| unconnected(&error))?.collect();
-        let found = addresses.iter().map(std::net::SocketAddr::ip).min();
+        let mut addresses = connect::addresses(host, *port).await?;
+        let found = addresses.iter().map(SocketAddr::ip).min();
         addresses.retain(|address| self.reach.permits(host, address.ip()));
-        let mut last = None;
-        for address in addresses {
-            match TcpStream::connect(address).await {
-                Ok(stream) => return Ok(stream),
-                Err(error) => last = Some(error),
-            }
-        }
-        Err(match (last, found) {
-            (Some(error), _) => unconnected(&error),
+        let streams = addresses.into_iter().map(|address| self.shake_hands(address));
+        connect::first_of(streams).await.map_err(|error| match (error, found) {
+            (Some(error), _) => error,
             (None, Some(address)) => AgentError::NotAllowed { host: host.clone(), address },
             (None, None) => AgentError::Connect("its name leads to no address".to_owned()),
         })
+    }
+
+    async fn shake_hands(&self, address: SocketAddr) -> Result<TlsStream<TcpStream>, AgentError> {
+        let shaken = async {
+            let stream = TcpStream::connect(address).await.map_err(|error| unconnected(&error))?;
+            let tls = TlsConnector::from(self.identity.config.clone());
+            tls.connect(self.server_name.clone(), stream).await.map_err(|error| broken(&error))
+        };
+        let shaken = tokio::time::timeout(CONNECT_DEADLINE, shaken).await;
+        shaken.unwrap_or_else(|_| Err(AgentError::Connect("no answer".to_owned())))
     }
 
     async fn exchange<T: DeserializeOwned>(
@@ -177,8 +175,7 @@ impl HostApi {
         path: String,
         body: Zeroizing<Vec<u8>>,
     ) -> Result<T, AgentError> {
-        let stream = tokio::time::timeout(CONNECT_DEADLINE, self.shake_hands()).await;
-        let stream = stream.unwrap_or_else(|_| Err(AgentError::Connect("no answer".to_owned())))?;
+        let stream = self.connect().await?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|error| in_http(&error))?;
         let request = Request::builder()
             .method(method)

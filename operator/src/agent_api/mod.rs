@@ -1,5 +1,6 @@
 //! How agents are reached. Today by the host API of kagiban-exporter; another way is a sibling of `host_api`.
 
+mod connect;
 mod endpoints;
 mod host_api;
 mod reach;

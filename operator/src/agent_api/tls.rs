@@ -10,6 +10,8 @@ use rustls::{CertificateError, ClientConfig, RootCertStore};
 const MAX_ROOTS: usize = 32;
 /// What rustls-webpki follows, with the leaf.
 const MAX_CHAIN: usize = 8;
+/// Of each value: as many certificates of the largest kind as may stand in it, with the text that some tools leave between them.
+const MAX_PEM_BYTES: usize = 64 * 1024;
 
 /// Ready to shake hands with; prints nothing of its key.
 #[derive(Clone)]
@@ -24,6 +26,8 @@ pub enum IdentityError {
     MissingKey(&'static str),
     #[error("its {0} cannot be read: it must be PEM")]
     Unreadable(&'static str),
+    #[error("its {0} is larger than {MAX_PEM_BYTES} bytes")]
+    TooLarge(&'static str),
     #[error("its key does not belong to its certificate")]
     KeyMismatch,
 }
@@ -40,6 +44,11 @@ impl ClientIdentity {
     /// # Errors
     /// When one of them is not what it should be.
     pub fn from_pem(certificate: &[u8], key: &[u8], ca: &[u8]) -> Result<Self, IdentityError> {
+        for (name, value) in [("tls.crt", certificate), ("tls.key", key), ("ca.crt", ca)] {
+            if value.len() > MAX_PEM_BYTES {
+                return Err(IdentityError::TooLarge(name));
+            }
+        }
         let chain = certificates(certificate, MAX_CHAIN).ok_or(IdentityError::Unreadable("tls.crt"))?;
         let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| IdentityError::Unreadable("tls.key"))?;
         let mut roots = RootCertStore::empty();
@@ -84,5 +93,20 @@ pub(super) fn explain(error: &rustls::Error) -> String {
         .to_owned(),
         rustls::Error::AlertReceived(alert) => format!("the host refused our certificate or our terms ({alert:?})"),
         _ => "the host does not speak TLS as it should".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Holds B14: a Secret may hold a mebibyte, and the operator keeps what it makes of many.
+    #[test]
+    fn a_value_that_is_larger_than_any_should_be_is_not_parsed() {
+        let large = vec![b'\n'; MAX_PEM_BYTES + 1];
+        let read = |certificate: &[u8], key: &[u8], ca: &[u8]| ClientIdentity::from_pem(certificate, key, ca).err();
+        assert_eq!(read(&large, b"", b""), Some(IdentityError::TooLarge("tls.crt")));
+        assert_eq!(read(b"", &large, b""), Some(IdentityError::TooLarge("tls.key")));
+        assert_eq!(read(b"", b"", &large), Some(IdentityError::TooLarge("ca.crt")));
     }
 }

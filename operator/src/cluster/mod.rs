@@ -19,7 +19,6 @@ pub(crate) mod written;
 
 pub use resources::{claim, object};
 pub use secrets::SecretData;
-pub(crate) use secrets::unread_secret;
 pub use watched::{Unreadable, Watched};
 
 use std::future::Future;

@@ -22,7 +22,7 @@ pub fn object(mac: &ManagedAgentCertificate) -> Resource {
         uid: mac.uid().unwrap_or_default(),
         generation: mac.metadata.generation.unwrap_or_default(),
         deleted_at: mac.metadata.deletion_timestamp.as_ref().map(|time| time.0),
-        held: mac.finalizers().iter().any(|finalizer| finalizer == FINALIZER),
+        held: is_held(mac),
         rotate: mac.annotations().get(ROTATE_ANNOTATION).cloned(),
         spec: mac.spec.clone(),
         status: mac.status.clone().unwrap_or_default(),
@@ -36,9 +36,16 @@ pub fn claim(mac: &ManagedAgentCertificate) -> Claim {
         name: mac.name_any(),
         uid: mac.uid().unwrap_or_default(),
         created: mac.creation_timestamp().map(|time| time.0),
+        deleted: mac.metadata.deletion_timestamp.is_some(),
+        held: is_held(mac),
         url: mac.spec.api.host_api.as_ref().and_then(|api| api.url.parse().ok()),
+        client: mac.spec.api.host_api.as_ref().map(|api| api.tls_secret_ref.name.clone()),
         status: mac.status.clone().unwrap_or_default(),
     }
+}
+
+fn is_held(mac: &ManagedAgentCertificate) -> bool {
+    mac.finalizers().iter().any(|finalizer| finalizer == FINALIZER)
 }
 
 impl Cluster {

@@ -11,13 +11,14 @@ use secrecy::SecretString;
 use zeroize::Zeroizing;
 
 use super::{Cluster, ClusterError};
-use crate::grant::{Claims, Purpose};
+use crate::grant::Claims;
 
 /// A Secret's values, wiped when dropped. What the HTTP stack held of them on the way is out of our hands.
 #[derive(Clone, Default)]
 pub struct SecretData {
     values: BTreeMap<String, Zeroizing<Vec<u8>>>,
     claims: Claims,
+    version: String,
 }
 
 impl std::fmt::Debug for SecretData {
@@ -32,15 +33,19 @@ impl SecretData {
         &self.claims
     }
 
+    /// A word that changes when its values do.
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
     /// The bytes under a key.
     pub fn bytes(&self, key: &str) -> Option<&[u8]> {
         self.values.get(key).map(|value| value.as_slice())
     }
 
-    /// A password: UTF-8, without the line end that a text editor leaves.
-    pub fn text(&self, key: &str) -> Option<SecretString> {
-        let text = std::str::from_utf8(self.bytes(key)?).ok()?;
-        Some(SecretString::from(text.strip_suffix('\n').map_or(text, |t| t.strip_suffix('\r').unwrap_or(t))))
+    /// The password under a key, by the rule of all files with passwords.
+    pub fn password(&self, key: &str) -> Option<SecretString> {
+        kagiban_crds::password(self.bytes(key)?)
     }
 }
 
@@ -50,23 +55,21 @@ impl Cluster {
         let read = async {
             let api: Api<Secret> = Api::namespaced(self.client.clone(), namespace);
             let secret = self.read("secrets", || api.get(name.as_str())).await?;
-            let claims = claims(&name, &secret);
+            let kind = secret.type_.unwrap_or_else(|| "Opaque".to_owned());
+            let claims = claims(&name, &secret.metadata, Some(kind));
             let values = secret.data.unwrap_or_default();
             let values = values.into_iter().map(|(key, value)| (key, Zeroizing::new(value.0))).collect();
-            Ok(SecretData { values, claims })
+            Ok(SecretData { values, claims, version: version(&secret.metadata) })
         };
         self.secrets.get((namespace.to_owned(), name.to_string()), read).await
     }
 
-    /// A word that changes when the Secret's values do, of a Secret that says it holds a keystore's password. Only its
-    /// metadata is read.
-    pub(crate) async fn password_version(&self, namespace: &str, name: &str) -> Result<Option<String>, ClusterError> {
+    /// What a Secret says of itself, but for its type, and a word that changes when its values do. Only its metadata is read.
+    pub(crate) async fn secret_metadata(&self, namespace: &str, name: &str) -> Result<(Claims, String), ClusterError> {
         let name = named(name)?;
         let api: Api<Secret> = Api::namespaced(self.client.clone(), namespace);
         let secret = self.read("secrets", || api.get_metadata(name.as_str())).await?;
-        let purpose = secret.metadata.labels.as_ref().and_then(|labels| labels.get(PURPOSE_LABEL));
-        let is_password = purpose.is_some_and(|purpose| purpose == Purpose::KeystorePassword.word());
-        Ok(is_password.then(|| version(&secret.metadata)))
+        Ok((claims(&name, &secret.metadata, None), version(&secret.metadata)))
     }
 }
 
@@ -76,12 +79,12 @@ fn named(name: &str) -> Result<SecretName, ClusterError> {
     name.parse().map_err(|error| ClusterError::Unreadable { verb: "get", resource: "secrets", message: message(error) })
 }
 
-fn claims(name: &SecretName, secret: &Secret) -> Claims {
-    let annotation = |key: &str| secret.metadata.annotations.as_ref()?.get(key).cloned();
+fn claims(name: &SecretName, metadata: &ObjectMeta, kind: Option<String>) -> Claims {
+    let annotation = |key: &str| metadata.annotations.as_ref()?.get(key).cloned();
     Claims {
         name: name.to_string(),
-        kind: secret.type_.clone().unwrap_or_else(|| "Opaque".to_owned()),
-        purpose: secret.metadata.labels.as_ref().and_then(|labels| labels.get(PURPOSE_LABEL).cloned()),
+        kind,
+        purpose: metadata.labels.as_ref().and_then(|labels| labels.get(PURPOSE_LABEL).cloned()),
         allowed_hosts: annotation(ALLOWED_HOSTS_ANNOTATION),
         allowed_clients: annotation(ALLOWED_CLIENTS_ANNOTATION),
     }
@@ -101,21 +104,6 @@ fn version(metadata: &ObjectMeta) -> String {
         },
         |written| written.to_string(),
     )
-}
-
-/// Why a Secret could not be read, and what to do.
-pub(crate) fn unread_secret(secret: &str, namespace: &str, error: &ClusterError) -> String {
-    match error {
-        ClusterError::NotFound { .. } => format!("there is no Secret {secret} in namespace {namespace}: create it"),
-        ClusterError::Forbidden { .. } => format!(
-            "Secret {secret} may not be read: bind the ClusterRole kagiban-operator-secrets in namespace {namespace}"
-        ),
-        ClusterError::Timeout { .. }
-        | ClusterError::Conflict { .. }
-        | ClusterError::Status { .. }
-        | ClusterError::Transport { .. }
-        | ClusterError::Unreadable { .. } => format!("Secret {secret} cannot be read: {error}"),
-    }
 }
 
 #[cfg(test)]

@@ -23,7 +23,6 @@ pub(super) fn owed_rotate<'a>(inputs: &Inputs<'a>, settled: &ManagedAgentCertifi
 
 /// How the leaf differs from what the spec asks for. What is not known, of the leaf or now, is no difference.
 pub(super) fn not_in_force(inputs: &Inputs<'_>, leaf: &LeafStatus, digest: &str) -> Option<Trigger> {
-    let differ = |then: Option<&str>, now: Option<&str>| then.zip(now).is_some_and(|(then, now)| then != now);
     if leaf.request_digest != digest {
         return Some(Trigger::SpecChanged);
     }
@@ -32,6 +31,11 @@ pub(super) fn not_in_force(inputs: &Inputs<'_>, leaf: &LeafStatus, digest: &str)
         return Some(Trigger::IssuerChanged);
     }
     differ(leaf.password_version.as_deref(), inputs.references.password_version()).then_some(Trigger::PasswordChanged)
+}
+
+/// What is not known is no difference.
+pub(super) fn differ(then: Option<&str>, now: Option<&str>) -> bool {
+    then.zip(now).is_some_and(|(then, now)| then != now)
 }
 
 /// A leaf that could not be seen is not drift: a stopped agent is not cured by another certificate.

@@ -162,6 +162,7 @@ mod tests {
                 host,
                 rival: None,
                 setback: Some(&setback),
+                works_since: None,
                 references: &References::default(),
                 policy: &policy,
                 now: sample::now(),

@@ -17,6 +17,8 @@ pub struct Inputs<'a> {
     pub rival: Option<&'a Rival>,
     /// The last step that failed without harm, if the one before it did not succeed since.
     pub setback: Option<&'a Setback>,
+    /// Since when this process has seen the host work on a rotation, without a break and without a step of ours.
+    pub works_since: Option<Timestamp>,
     pub references: &'a References,
     pub policy: &'a Policy,
     pub now: Timestamp,
@@ -132,5 +134,10 @@ impl Observed<'_> {
 impl Obstacle {
     pub fn new(by: BlockedBy, message: impl Into<String>) -> Self {
         Self { by, message: message.into() }
+    }
+
+    /// A member of the spec that cannot be used. The schema lets nearly all of these not in.
+    pub(crate) fn of_spec(member: &str) -> Self {
+        Self::new(BlockedBy::SpecInvalid, format!("spec.{member} is not what it must be"))
     }
 }

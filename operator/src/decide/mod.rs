@@ -1,7 +1,7 @@
 //! What to do about one resource, as a pure and total function.
 //!
 //! ```text
-//!   resource, what the host says, rival, setback, what its Secrets say, policy, now
+//!   resource, what the host says and since when it works, rival, setback, what its Secrets say, policy, now
 //!        │
 //!        v
 //!     settle     an ended rotation is written down, a fitting leaf adopted
@@ -36,13 +36,16 @@ mod settle;
 pub(crate) mod tests;
 
 pub use events::{Event, EventKind};
+pub(crate) use gates::SECRET_WAIT;
 pub use inputs::{Inputs, Observed, Obstacle, Policy, References, Resource, Rival, Setback};
 pub use ownership::{Claim, owner};
+pub(crate) use pace::doubled;
 pub(crate) use reason::trigger_words;
 pub use reason::{ConditionType, Reason};
 pub use renewal::renewal_time;
 pub use request::request_digest;
 pub use rules::decide;
+pub(crate) use settle::whole_seconds;
 pub use settle::with_signed;
 
 use std::time::Duration;
@@ -84,6 +87,20 @@ pub enum Step {
 }
 
 impl Step {
+    /// Whether it asks the host for something that depends on what stands in the resource's Secrets: such a step is only taken
+    /// on a fresh read of them.
+    pub const fn depends_on_secrets(self) -> bool {
+        match self {
+            Self::Open { .. } | Self::Deliver { .. } | Self::Rollback { .. } => true,
+            Self::EnsureFinalizer
+            | Self::ReleaseFinalizer
+            | Self::Follow { .. }
+            | Self::Blocked { .. }
+            | Self::Idle { .. }
+            | Self::Gone => false,
+        }
+    }
+
     /// Whether it changes anything outside the status: such a step is only taken on a fresh read of the resource.
     pub const fn acts(self) -> bool {
         match self {

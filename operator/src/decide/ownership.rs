@@ -1,17 +1,19 @@
 //! Whose agent it is when several resources name the same one.
 //!
 //! Not the oldest's: whoever may create a resource could take any agent by being first. An owner is who was verified on
-//! the agent, or else whom the host answers, which takes a client Secret that is granted for it.
+//! the agent, or else whom the host answers, which takes a client Secret that is granted for it. One that is deleted, or
+//! whom the host does not answer any more, keeps nobody else out.
 
 use jiff::Timestamp;
 use kagiban_crds::resource::{BlockedBy, HostUrl, ManagedAgentCertificateStatus};
 
-use super::Rival;
+use super::{ConditionType, Reason, Rival};
 
 /// What a resource has to show for naming an agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Standing {
-    /// Its Secrets do not let it, or another agent answers at its address: it keeps nobody else out.
+    /// It is deleted, its Secrets do not let it, the host refuses it, or another agent answers at its address: it keeps
+    /// nobody else out.
     None,
     /// It was not looked at yet, or the host answers it.
     Heard,
@@ -29,24 +31,47 @@ pub struct Claim {
     pub uid: String,
     /// `None` for one that only stands in a file.
     pub created: Option<Timestamp>,
+    /// Whether its deletion was asked for.
+    pub deleted: bool,
+    /// Whether our finalizer is on it: while it is deleted, a rotation of its own may still be on its way.
+    pub held: bool,
     /// Where it reaches the host.
     pub url: Option<HostUrl>,
+    /// The client Secret, whose CA says who the host is.
+    pub client: Option<String>,
     pub status: ManagedAgentCertificateStatus,
 }
 
 impl Claim {
     fn standing(&self) -> Standing {
         let rotating = self.status.rotation.as_ref().is_some_and(|rotation| !rotation.state.is_decided());
+        if self.deleted && !(self.held && rotating) {
+            return Standing::None;
+        }
         match self.status.blocked_by {
             Some(BlockedBy::SecretUnavailable | BlockedBy::NotGranted | BlockedBy::WrongHost | BlockedBy::Conflict) => {
                 Standing::None
             }
-            // an owner whose host is down stays its owner
+            Some(BlockedBy::HostRefused) if self.is_unheard() => Standing::None,
+            // an owner whose host is down stays its owner, and one whose keystore or chain the host refuses does too
             _ if self.status.leaf.is_some() => Standing::Verified,
-            Some(BlockedBy::HostUnreachable) => Standing::None,
+            Some(
+                BlockedBy::HostUnreachable
+                | BlockedBy::HostRefused
+                | BlockedBy::HostAnswerRefused
+                | BlockedBy::SpecInvalid,
+            ) => Standing::None,
             _ if rotating => Standing::Rotating,
             _ => Standing::Heard,
         }
+    }
+
+    /// Whether the host refused to be looked at, and not only what it was asked to do.
+    fn is_unheard(&self) -> bool {
+        let refused = Reason::Blocked(BlockedBy::HostRefused).as_str();
+        let verified =
+            self.status.conditions.iter().find(|condition| condition.type_ == ConditionType::Verified.as_str());
+        verified.is_some_and(|condition| condition.status == "Unknown" && condition.reason == refused)
     }
 
     /// The older first; what only stands in a file is younger than anything in the cluster.
@@ -54,10 +79,11 @@ impl Claim {
         (self.created.is_none(), self.created, &self.uid, &self.namespace, &self.name)
     }
 
-    /// Namespaces do not trust each other, and each says by its own Secret who its host is: two of them meet only where
-    /// they mean the same address.
+    /// Two resources mean the same agent where they mean the same address; at two addresses, where the same Secret says who
+    /// answers there. What another Secret makes of another address is no reason to hold this one back.
     fn meets(&self, other: &Self) -> bool {
-        self.namespace == other.namespace || self.url == other.url
+        let trust = |claim: &Self| (claim.namespace.clone(), claim.client.clone());
+        self.url == other.url || trust(self) == trust(other)
     }
 }
 
@@ -77,6 +103,8 @@ pub fn owner<'a>(own: &Claim, others: impl IntoIterator<Item = &'a Claim>) -> Op
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
 
     fn claim(namespace: &str, name: &str, created: i64, blocked_by: Option<BlockedBy>) -> Claim {
@@ -85,14 +113,17 @@ mod tests {
             name: name.into(),
             uid: format!("{namespace}-{name}"),
             created: Timestamp::from_second(created).ok(),
+            deleted: false,
+            held: false,
             url: "https://ups-01.example.com".parse().ok(),
+            client: Some("fleet-client".into()),
             status: ManagedAgentCertificateStatus { blocked_by, ..ManagedAgentCertificateStatus::default() },
         }
     }
 
     fn verified(mut claim: Claim) -> Claim {
         claim.status.leaf = Some(
-            serde_json::from_value(serde_json::json!({
+            serde_json::from_value(json!({
                 "sha256": "ab".repeat(32), "serial": "1", "issuer": "CN=x", "requestDigest": "d",
                 "notBefore": "2026-01-01T00:00:00Z", "notAfter": "2026-03-01T00:00:00Z",
             }))
@@ -149,6 +180,57 @@ mod tests {
         assert_eq!(owner_of(&owner, &elsewhere), None);
         elsewhere.namespace = "fleet".into();
         assert_eq!(owner_of(&owner, &elsewhere).as_deref(), Some("elsewhere"));
+    }
+
+    /// Holds B9: a namespace user with a client Secret of their own verifies a host of their own by the same name.
+    #[test]
+    fn another_address_that_another_secret_vouches_for_displaces_nobody_in_the_same_namespace() {
+        let owner = claim("fleet", "owner", 2, None);
+        let mut fake = verified(claim("fleet", "fake", 1, None));
+        (fake.url, fake.client) = ("https://mine.example.org".parse().ok(), Some("mine".into()));
+        assert_eq!(owner_of(&owner, &fake), None);
+        fake.url.clone_from(&owner.url);
+        assert_eq!(owner_of(&owner, &fake).as_deref(), Some("fake"), "at the host's own address it was verified there");
+    }
+
+    /// Holds B9: what is deleted owns nothing, unless a rotation of its own is still on its way.
+    #[test]
+    fn a_deleted_resource_keeps_nobody_out_once_its_rotation_is_over() {
+        let owner = claim("fleet", "owner", 2, None);
+        let deleted = |rotation: Option<Value>, held| {
+            let mut deleted = verified(claim("fleet", "deleted", 1, None));
+            deleted.status.rotation = rotation.map(|rotation| serde_json::from_value(rotation).expect("a rotation"));
+            (deleted.deleted, deleted.held) = (true, held);
+            owner_of(&owner, &deleted)
+        };
+        let rotation = |state: &str| {
+            Some(json!({
+                "generation": 1, "trigger": "FirstIssue", "state": state, "startedAt": "2026-01-01T00:00:00Z",
+                "attempts": 1, "requestDigest": "d",
+            }))
+        };
+        // somebody else's finalizer keeps it
+        assert_eq!(deleted(None, false), None);
+        assert_eq!(deleted(rotation("Requested"), false), None);
+        assert_eq!(deleted(rotation("Committed"), true), None);
+        assert_eq!(deleted(rotation("Requested"), true).as_deref(), Some("deleted"));
+    }
+
+    /// Holds B9: whom the host refuses owns nothing; whose keystore it refuses is still its owner.
+    #[test]
+    fn a_resource_that_the_host_refuses_keeps_nobody_out() {
+        let owner = claim("fleet", "owner", 2, None);
+        for by in [BlockedBy::HostRefused, BlockedBy::HostAnswerRefused, BlockedBy::SpecInvalid] {
+            assert_eq!(owner_of(&owner, &claim("fleet", "refused", 1, Some(by))), None, "{by:?}");
+        }
+        let mut refused = verified(claim("fleet", "refused", 1, Some(BlockedBy::HostRefused)));
+        assert_eq!(owner_of(&owner, &refused).as_deref(), Some("refused"), "it was looked at");
+        let unheard = json!([{
+            "type": "Verified", "status": "Unknown", "reason": "HostRefused", "message": "client_not_authorised",
+            "lastTransitionTime": "2026-01-01T00:00:00Z",
+        }]);
+        refused.status.conditions = serde_json::from_value(unheard).expect("conditions");
+        assert_eq!(owner_of(&owner, &refused), None, "it is not even looked at any more");
     }
 
     /// Two that look at each other never both stand back, and never both go on.

@@ -60,7 +60,7 @@ pub(super) fn before_expiry(case: &Case<'_>, from: Timestamp, until: Timestamp) 
 }
 
 /// `first` for a count of one, doubled with each further one, at most `longest`.
-pub(super) fn doubled(first: Duration, count: u32, longest: Duration) -> Duration {
+pub(crate) fn doubled(first: Duration, count: u32, longest: Duration) -> Duration {
     let factor = 1u32.checked_shl(count.saturating_sub(1)).unwrap_or(u32::MAX);
     first.saturating_mul(factor).min(longest)
 }

@@ -8,6 +8,7 @@ use kagiban_crds::resource::{
 };
 
 use super::case::{Case, Verdict, is_deployed};
+use super::due::differ;
 use super::inputs::{Inputs, Observed, Obstacle};
 use super::renewal::later;
 use super::settle::{bounded, whole_seconds};
@@ -15,10 +16,10 @@ use super::{Decision, Step, conditions, deletion, events, gates, pace};
 
 /// Between looks at a host that works; a rotation takes seconds to a few minutes.
 const QUICK_LOOK: Duration = Duration::from_secs(1);
-/// Between looks at a host that has worked for longer than usual.
-const SLOW_LOOK: Duration = Duration::from_secs(15);
 /// Until then a rotation is as quick as usual.
 const USUAL_ROTATION: Duration = Duration::from_secs(120);
+/// After that, between two looks, of the time that it has taken so far: whoever comes to no end is asked less and less.
+const PART_OF_TIME_TAKEN: u32 = 8;
 /// A host that has not gone a step further in this time hangs: a slow agent needs minutes for a restart.
 const STUCK_AFTER: Duration = Duration::from_secs(1800);
 
@@ -93,8 +94,11 @@ fn in_flight(case: &Case<'_>) -> Option<Verdict> {
         return Some(follow(case, rotation));
     }
     let in_time = case.now() < later(own.started_at, case.inputs.policy.delivery_deadline);
-    // a person who asks anew has changed something that this rotation was opened with, such as a password
-    if own.request_digest != case.digest || case.is_asked_anew() || rotation.csr.is_none() || !in_time {
+    // the host was told a password that is not the one any more: another rotation would follow this one
+    let other_password = differ(own.password_version.as_deref(), case.inputs.references.password_version());
+    let is_other = own.request_digest != case.digest || other_password;
+    // a person who asks anew has changed something that this rotation was opened with
+    if is_other || case.is_asked_anew() || rotation.csr.is_none() || !in_time {
         return Some(roll_back(case, rotation));
     }
     let deliver = Step::Deliver { generation: rotation.generation };
@@ -174,9 +178,18 @@ pub(super) fn follow(case: &Case<'_>, rotation: &RotationReport) -> Verdict {
         let step = Step::Follow { generation, after: case.inputs.policy.resync };
         return Verdict { step, obstacle: Some(Obstacle::new(BlockedBy::RotationStuck, message)) };
     }
-    let usual = case.open_rotation().is_none_or(|own| case.now() < later(own.started_at, USUAL_ROTATION));
-    let after = if usual { QUICK_LOOK } else { SLOW_LOOK };
+    let after = until_next_look(time_taken(case), case.inputs.policy.resync);
     Verdict::clear(Step::Follow { generation, after })
+}
+
+/// By our own clock, whatever the host says of its steps, and whoever opened the rotation.
+fn time_taken(case: &Case<'_>) -> Duration {
+    let since = case.inputs.works_since.unwrap_or(case.now());
+    Duration::try_from(case.now().duration_since(since)).unwrap_or_default()
+}
+
+fn until_next_look(taken: Duration, resync: Duration) -> Duration {
+    if taken < USUAL_ROTATION { QUICK_LOOK } else { (taken / PART_OF_TIME_TAKEN).min(resync.max(QUICK_LOOK)) }
 }
 
 /// By the host's own step log, and by our own clock, should that log say nothing or lie.
@@ -184,7 +197,9 @@ fn is_stuck(case: &Case<'_>, rotation: &RotationReport) -> bool {
     let last_step = rotation.steps.iter().map(|step| step.at).max();
     let stands = last_step.zip(case.report()).is_some_and(|(at, report)| report.time >= later(at, STUCK_AFTER));
     let longest = case.inputs.policy.delivery_deadline.saturating_add(STUCK_AFTER);
-    stands || case.open_rotation().is_some_and(|own| case.now() >= later(own.started_at, longest))
+    stands
+        || time_taken(case) >= longest
+        || case.open_rotation().is_some_and(|own| case.now() >= later(own.started_at, longest))
 }
 
 pub(super) fn is_wrong_host(spec: &ManagedAgentCertificateSpec, report: &AgentReport) -> bool {
@@ -205,9 +220,14 @@ fn written(case: &Case<'_>, verdict: &Verdict) -> ManagedAgentCertificateStatus 
     status
 }
 
-/// Nothing changes when the same generation is opened again.
+/// When the same generation is opened again, only the password is another: the host, which has not heard of it, is told the
+/// present one.
 fn begin(case: &Case<'_>, status: &mut ManagedAgentCertificateStatus, generation: u64, trigger: Trigger) {
+    let password_version = case.inputs.references.password_version().map(str::to_owned);
     if case.open_rotation().is_some_and(|own| own.generation == generation) {
+        if let Some(own) = status.rotation.as_mut().filter(|_| password_version.is_some()) {
+            own.password_version = password_version;
+        }
         return;
     }
     status.rotation = Some(RotationStatus {
@@ -218,7 +238,7 @@ fn begin(case: &Case<'_>, status: &mut ManagedAgentCertificateStatus, generation
         attempts: pace::attempts(case).saturating_add(1),
         request_digest: case.digest.clone(),
         rotate: case.owed_rotate().map(str::to_owned),
-        password_version: case.inputs.references.password_version().map(str::to_owned),
+        password_version,
         signed: Vec::new(),
     });
 }

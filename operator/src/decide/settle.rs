@@ -3,8 +3,8 @@
 use kagiban_crds::LeafSha256;
 use kagiban_crds::host_api::{AgentReport, RotationReport, RotationState, Sighting};
 use kagiban_crds::resource::{
-    HISTORY_LIMIT, HistoryEntry, LeafStatus, ManagedAgentCertificateStatus, Outcome, RotationStatus, SIGNED_LIMIT,
-    SignedLeaf,
+    HISTORY_LIMIT, HistoryEntry, KeystoreSpec, LeafStatus, ManagedAgentCertificateStatus, Outcome, RotationStatus,
+    SIGNED_LIMIT, SignedLeaf, StoreFormat,
 };
 
 use super::case::undecided;
@@ -23,8 +23,10 @@ pub(super) fn settle(inputs: &Inputs<'_>, digest: &str) -> ManagedAgentCertifica
     {
         record(&mut status, inputs, &own, &ending);
     }
-    if let Some(leaf) = adoptable(inputs, &status) {
-        adopt(&mut status, inputs, digest, &leaf);
+    if let Some(leaf) = adoptable(inputs, &status, digest) {
+        // a rotation that a person asked for is owed as before, and so is another password
+        let password_version = status.leaf.take().and_then(|known| known.password_version);
+        status.leaf = Some(in_force(&leaf, digest, password_version));
     }
     complete(&mut status, inputs, digest);
     status.renewal_time = status.leaf.as_ref().map(|leaf| {
@@ -124,8 +126,9 @@ fn record(status: &mut ManagedAgentCertificateStatus, inputs: &Inputs<'_>, own: 
 /// A leaf that was found on the host instead of the one in the status, if it is as good as one that would be signed now:
 /// the resource was created anew or restored, and rotating would restart the agent for nothing.
 ///
-/// It never goes back to an older leaf than the one in the status.
-fn adoptable(inputs: &Inputs<'_>, status: &ManagedAgentCertificateStatus) -> Option<SignedLeaf> {
+/// It never goes back to an older leaf than the one in the status. And it is only a leaf: what the spec asks of the keystore is
+/// not seen from outside, so there is nothing to adopt where that was not known to be done.
+fn adoptable(inputs: &Inputs<'_>, status: &ManagedAgentCertificateStatus, digest: &str) -> Option<SignedLeaf> {
     let report = inputs.host.report()?;
     let spec = &inputs.resource.spec;
     let at_rest = undecided(status).is_none() && report.rotation.as_ref().is_none_or(|r| r.state.is_decided());
@@ -138,8 +141,12 @@ fn adoptable(inputs: &Inputs<'_>, status: &ManagedAgentCertificateStatus) -> Opt
     }
     let leaf = issuer::fitting(report.certificate.as_deref()?, &spec.certificate, inputs.references.issuer()?)?;
     let renewal = renewal_time(leaf.not_before, leaf.not_after, &spec.certificate, &inputs.resource.uid);
+    let is_done = match &status.leaf {
+        Some(known) => known.request_digest == digest,
+        None => asks_nothing_of_the_store(&spec.keystore),
+    };
     let is_newer = status.leaf.as_ref().is_none_or(|known| leaf.not_before > known.not_before);
-    (leaf.sha256 == found && inputs.now < renewal && is_newer).then_some(leaf)
+    (leaf.sha256 == found && inputs.now < renewal && is_newer && is_done).then_some(leaf)
 }
 
 fn stored_and_served(report: &AgentReport) -> Option<LeafSha256> {
@@ -149,13 +156,9 @@ fn stored_and_served(report: &AgentReport) -> Option<LeafSha256> {
     }
 }
 
-fn adopt(status: &mut ManagedAgentCertificateStatus, inputs: &Inputs<'_>, digest: &str, leaf: &SignedLeaf) {
-    if status.leaf.is_none() {
-        // whether it was answered is not known any more; a new value asks again
-        status.handled_rotate.clone_from(&inputs.resource.rotate);
-    }
-    let version = inputs.references.password_version().map(str::to_owned);
-    status.leaf = Some(in_force(leaf, digest, version));
+/// Whether any store with the leaf in it is as the spec wants it.
+fn asks_nothing_of_the_store(keystore: &KeystoreSpec) -> bool {
+    keystore.format == StoreFormat::Auto && keystore.alias.is_none() && keystore.password_secret_ref.is_none()
 }
 
 fn in_force(leaf: &SignedLeaf, digest: &str, password_version: Option<String>) -> LeafStatus {
@@ -188,6 +191,6 @@ pub(super) fn bounded(text: &str, most: usize) -> String {
 }
 
 /// Kubernetes shows and stores times in seconds.
-pub(super) fn whole_seconds(time: jiff::Timestamp) -> jiff::Timestamp {
+pub(crate) fn whole_seconds(time: jiff::Timestamp) -> jiff::Timestamp {
     jiff::Timestamp::from_second(time.as_second()).unwrap_or(time)
 }

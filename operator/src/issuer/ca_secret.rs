@@ -18,7 +18,7 @@ use zeroize::Zeroizing;
 
 use super::csr::CsrKey;
 use super::facts::IssuerFacts;
-use super::{BACKDATE, IssuerError, LONGEST_COMMON_NAME, adopt};
+use super::{BACKDATE, IssuerError, LONGEST_COMMON_NAME, MAX_PEM_BYTES, adopt};
 
 /// A CA that was checked when it was read; it says nothing of its key in `Debug`.
 pub struct CaSecret {
@@ -50,11 +50,19 @@ impl CaSecret {
     /// When they are not a CA that may sign now.
     pub fn read(certificates: &[u8], key: &[u8], now: Timestamp) -> Result<Self, IssuerError> {
         let facts = IssuerFacts::read(certificates, now)?;
+        if key.len() > MAX_PEM_BYTES {
+            return Err(IssuerError::TooLarge("tls.key"));
+        }
         let private = PrivateKeyDer::from_pem_slice(key).map_err(|_| IssuerError::Unreadable("tls.key"))?;
         let key = Zeroizing::new(KeyPair::try_from(&private).map_err(|_| IssuerError::Unreadable("tls.key"))?);
         drop(Zeroizing::new(private));
         check_key(facts.chain().first().ok_or(IssuerError::NotCa)?, &key)?;
         Ok(Self { facts, key })
+    }
+
+    /// Its certificates as DER, as they go into a chain after the leaf.
+    pub(crate) fn certificates(&self) -> &[CertificateDer<'static>] {
+        self.facts.chain()
     }
 
     /// Signs a leaf for the host's key, with the names and the duration of the spec.

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer;
 
-use super::{IssuerError, constraints, rfc3339};
+use super::{IssuerError, MAX_PEM_BYTES, constraints, rfc3339};
 
 /// A CA as its certificates describe it. It was checked when it was read.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,6 +31,9 @@ impl IssuerFacts {
     /// When it is not the certificate of a CA that may sign now.
     pub fn read(certificates: &[u8], now: Timestamp) -> Result<Self, IssuerError> {
         let unreadable = || IssuerError::Unreadable("tls.crt");
+        if certificates.len() > MAX_PEM_BYTES {
+            return Err(IssuerError::TooLarge("tls.crt"));
+        }
         let chain: Vec<_> = CertificateDer::pem_slice_iter(certificates)
             .take(MAX_CHAIN_CERTIFICATES)
             .collect::<Result<_, _>>()

@@ -33,6 +33,8 @@ use crate::decide::Obstacle;
 
 /// A certificate starts this long before it is signed, for hosts whose clock is behind.
 pub const BACKDATE: Duration = Duration::from_secs(300);
+/// Of `tls.crt` and of `tls.key`. A chain of RSA-4096 certificates is half of it; what the host is sent has an end too.
+const MAX_PEM_BYTES: usize = 32 * 1024;
 /// X.520's upper bound for a common name.
 const LONGEST_COMMON_NAME: usize = 64;
 
@@ -43,6 +45,8 @@ pub enum IssuerError {
     MissingKey(&'static str),
     #[error("the issuer's {0} cannot be read: it must be PEM")]
     Unreadable(&'static str),
+    #[error("the issuer's {0} is larger than {MAX_PEM_BYTES} bytes")]
+    TooLarge(&'static str),
     #[error("the issuer's certificate is no CA certificate that may sign others")]
     NotCa,
     #[error("the issuer's certificate is not valid now: it runs from {not_before} to {not_after}")]
@@ -75,6 +79,7 @@ impl IssuerError {
         match self {
             Self::MissingKey(_) => "missing_key",
             Self::Unreadable(_) => "unreadable",
+            Self::TooLarge(_) => "too_large",
             Self::NotCa => "not_ca",
             Self::NotValid { .. } => "not_valid",
             Self::KeyMismatch => "key_mismatch",
@@ -94,6 +99,7 @@ impl IssuerError {
         let by = match self {
             Self::MissingKey(_)
             | Self::Unreadable(_)
+            | Self::TooLarge(_)
             | Self::NotCa
             | Self::NotValid { .. }
             | Self::KeyMismatch

@@ -260,3 +260,12 @@ fn armoured(der: &[u8]) -> String {
     let body = base64::engine::general_purpose::STANDARD.encode(der);
     format!("-----BEGIN CERTIFICATE REQUEST-----\n{body}\n-----END CERTIFICATE REQUEST-----\n")
 }
+
+/// Holds B14: a Secret may hold a mebibyte, and the operator keeps what it makes of many.
+#[test]
+fn a_value_that_is_larger_than_any_should_be_is_not_parsed() {
+    let (certificate, key) = authority(|_| {});
+    let padded = |pem: &str| format!("{}{pem}", "\n".repeat(super::MAX_PEM_BYTES));
+    assert_eq!(refused(&padded(&certificate), &key), IssuerError::TooLarge("tls.crt"));
+    assert_eq!(refused(&certificate, &padded(&key)), IssuerError::TooLarge("tls.key"));
+}

@@ -1,6 +1,8 @@
-//! The queue under a virtual clock, with whole fleets of hosts that answer, stay silent, or come back.
+//! The queue under a virtual clock, with whole fleets of hosts that answer, stay silent, take their time, or come back.
 
 use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
 
 use super::*;
 
@@ -8,6 +10,8 @@ const RESYNC: Duration = Duration::from_secs(300);
 /// A host that accepts and says nothing costs this much: the deadline for connecting.
 const SILENCE: Duration = Duration::from_secs(3);
 const HEALTHY_LOOK: Duration = Duration::from_millis(50);
+/// A host that answers just before the deadline of a look costs this much.
+const LAST_MOMENT: Duration = Duration::from_millis(14_900);
 
 /// A fleet under a clock that only moves when nothing is to be started.
 struct Simulation {
@@ -16,11 +20,14 @@ struct Simulation {
     now: Instant,
     /// Hosts that say nothing.
     silent: BTreeSet<String>,
+    /// Hosts that answer at the last moment.
+    late: BTreeSet<String>,
     /// Passes that run, by when they end.
     ends: BTreeSet<(Instant, ResourceName)>,
     /// Looks in vain in a row, by resource.
     in_vain: BTreeMap<ResourceName, u32>,
     hosts: BTreeMap<ResourceName, String>,
+    added: BTreeMap<ResourceName, Duration>,
     looks: BTreeMap<ResourceName, Vec<Duration>>,
     running_by_host: BTreeMap<String, usize>,
     most_by_host: BTreeMap<String, usize>,
@@ -38,9 +45,11 @@ impl Simulation {
             start,
             now: start,
             silent: BTreeSet::new(),
+            late: BTreeSet::new(),
             ends: BTreeSet::new(),
             in_vain: BTreeMap::new(),
             hosts: BTreeMap::new(),
+            added: BTreeMap::new(),
             looks: BTreeMap::new(),
             running_by_host: BTreeMap::new(),
             most_by_host: BTreeMap::new(),
@@ -49,9 +58,14 @@ impl Simulation {
     }
 
     fn add(&mut self, name: &str, host: &str) -> ResourceName {
-        let resource = ResourceName::new("fleet", name);
+        self.add_to("fleet", name, host)
+    }
+
+    fn add_to(&mut self, namespace: &str, name: &str, host: &str) -> ResourceName {
+        let resource = ResourceName::new(namespace, name);
         self.hosts.insert(resource.clone(), host.to_owned());
-        self.schedule.changed(&resource, HostKey::new("fleet", host), Lane::Normal, self.now);
+        self.added.insert(resource.clone(), self.now - self.start);
+        self.schedule.changed(&resource, HostKey::new(namespace, host), Known::default(), self.now);
         resource
     }
 
@@ -92,7 +106,13 @@ impl Simulation {
 
     fn begin(&mut self, name: ResourceName) {
         let host = self.hosts[&name].clone();
-        let took = if self.silent.contains(&host) { SILENCE } else { HEALTHY_LOOK };
+        let took = if self.late.contains(&host) {
+            LAST_MOMENT
+        } else if self.silent.contains(&host) {
+            SILENCE
+        } else {
+            HEALTHY_LOOK
+        };
         self.ends.insert((self.now + took, name));
         let running = self.running_by_host.entry(host.clone()).or_default();
         *running += 1;
@@ -108,13 +128,13 @@ impl Simulation {
             let in_vain = self.in_vain.entry(name.clone()).or_default();
             *in_vain += 1;
             let after = Duration::from_secs(5).saturating_mul(1 << (*in_vain - 1).min(10)).min(RESYNC);
-            Rest { after, urgent: false, heard: Heard::Silent }
+            Rest { after, urgent: self.rotating.contains(name), heard: Heard::Silent }
         } else if self.rotating.contains(name) {
             Rest { after: Duration::from_secs(1), urgent: true, heard: Heard::Answered }
         } else {
             Rest { after: RESYNC, urgent: false, heard: Heard::Answered }
         };
-        self.schedule.ended(name, rest, self.now);
+        self.schedule.ended(name, Outcome::Looked(rest), self.now);
     }
 
     /// The longest that any resource with such a name went without a finished look.
@@ -122,11 +142,11 @@ impl Simulation {
         let end = self.now - self.start;
         let gap = |name: &ResourceName| {
             let looks = self.looks.get(name).cloned().unwrap_or_default();
-            let times = std::iter::once(Duration::ZERO).chain(looks).chain(std::iter::once(end));
+            let times = std::iter::once(self.added[name]).chain(looks).chain(std::iter::once(end));
             let times: Vec<_> = times.collect();
             times.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or(end)
         };
-        let named = |name: &&ResourceName| name.to_string().starts_with(&format!("fleet/{prefix}"));
+        let named = |name: &&ResourceName| name.to_string().split('/').any(|part| part.starts_with(prefix));
         self.hosts.keys().filter(named).map(gap).max().expect("there are some")
     }
 
@@ -164,6 +184,71 @@ fn half_of_a_large_fleet_that_falls_silent_does_not_starve_the_other_half() {
     simulation.silent = (0..5000).map(|number| format!("silent-{number}")).collect();
     simulation.run_for(Duration::from_secs(2700));
     assert!(simulation.longest_gap("healthy") <= within_resync(), "{:?}", simulation.longest_gap("healthy"));
+}
+
+/// Holds B4: hosts that answer, but only at the last moment, take no more from the others than silent ones do.
+#[test]
+fn hosts_that_answer_at_the_last_moment_do_not_starve_quick_ones() {
+    let mut simulation = Simulation::new(2);
+    simulation.add_fleet(0, 2000);
+    for number in 0..2000 {
+        // not more at once than there is room for at their first look
+        if number % 50 == 0 {
+            simulation.run_for(Duration::from_secs(30));
+        }
+        simulation.late.insert(format!("late-{number}"));
+        simulation.add(&format!("late-{number}"), &format!("late-{number}"));
+    }
+    simulation.run_for(Duration::from_secs(2 * 3600));
+    assert!(simulation.longest_gap("healthy") <= within_resync(), "{:?}", simulation.longest_gap("healthy"));
+    // sixteen places for a quarter of a minute each
+    assert!(simulation.longest_gap("late") <= Duration::from_secs(2400), "{:?}", simulation.longest_gap("late"));
+}
+
+/// Holds B4: an agent whose host falls silent in the middle of its rotation is looked at before all that have been dead
+/// for long, and so is one whose host fails for the first time.
+#[test]
+fn among_silent_hosts_rotations_in_flight_come_first_and_those_that_are_long_dead_last() {
+    let mut simulation = Simulation::new(1);
+    for number in 0..2000 {
+        simulation.silent.insert(format!("dead-{number}"));
+        simulation.add(&format!("dead-{number}"), &format!("dead-{number}"));
+    }
+    simulation.run_for(Duration::from_secs(4 * 3600));
+    let rotating = simulation.add("rotating", "rotating");
+    simulation.rotating.insert(rotating.clone());
+    let new = simulation.add("new", "new");
+    simulation.run_for(Duration::from_secs(5));
+    simulation.silent.extend(["rotating".to_owned(), "new".to_owned()]);
+    // it is told so by its watch
+    simulation.schedule.changed(&new, HostKey::new("fleet", "new"), Known::default(), simulation.now);
+    simulation.run_for(Duration::from_secs(5));
+    let before = (simulation.looks_at(&rotating), simulation.looks_at(&new));
+    simulation.run_for(Duration::from_secs(60));
+    // after 5, 10, 20 and 40 seconds, each with the time that it takes
+    assert!(simulation.looks_at(&rotating) >= before.0 + 3, "{}", simulation.looks_at(&rotating) - before.0);
+    assert!(simulation.looks_at(&new) > before.1);
+    simulation.run_for(Duration::from_secs(2 * 3600));
+    assert!(simulation.longest_gap("rotating") <= within_resync(), "{:?}", simulation.longest_gap("rotating"));
+    // and the dead are not forgotten over it: eight places for three seconds each
+    assert!(simulation.longest_gap("dead") <= Duration::from_secs(1800), "{:?}", simulation.longest_gap("dead"));
+}
+
+/// Holds B4: what one namespace makes its hosts look like holds up no other, whether they are silent, late, or just many.
+#[test]
+fn a_namespace_with_thousands_of_dead_hosts_does_not_hold_up_another_with_one() {
+    let mut simulation = Simulation::new(1);
+    for number in 0..2000 {
+        simulation.silent.insert(format!("crowd-{number}"));
+        simulation.add_to("crowd", &format!("crowd-{number}"), &format!("crowd-{number}"));
+    }
+    simulation.late = (0..1000).map(|number| format!("crowd-{number}")).collect();
+    simulation.silent.insert("lonely".into());
+    simulation.add_to("other", "lonely", "lonely");
+    simulation.add_to("other", "well", "well");
+    simulation.run_for(Duration::from_secs(2 * 3600));
+    assert!(simulation.longest_gap("lonely") <= within_resync(), "{:?}", simulation.longest_gap("lonely"));
+    assert!(simulation.longest_gap("well") <= within_resync(), "{:?}", simulation.longest_gap("well"));
 }
 
 /// Holds B4: one silent host with many agents takes one place, and is asked for each of them in the end.
@@ -233,8 +318,45 @@ fn no_rest_is_longer_than_the_resync() {
     let name = simulation.add("a", "a");
     assert_eq!(simulation.schedule.next(simulation.now), Next::Start(name.clone()));
     let rest = Rest { after: Duration::MAX, urgent: false, heard: Heard::NotAsked };
-    simulation.schedule.ended(&name, rest, simulation.now);
+    simulation.schedule.ended(&name, Outcome::Looked(rest), simulation.now);
     assert_eq!(simulation.schedule.next(simulation.now), Next::At(simulation.now + RESYNC));
+}
+
+/// Holds B1: a pass that fails has looked at nothing, whatever came of it; one that hangs is no sign of life either.
+#[test]
+fn passes_that_fail_are_no_looks() {
+    for (failure, is_life) in [(Failure::Refused, true), (Failure::Hung, false)] {
+        let mut simulation = Simulation::new(8);
+        let names: Vec<_> = (0..20).map(|number| simulation.add(&number.to_string(), &number.to_string())).collect();
+        let mut running = Vec::new();
+        for _ in 0..1000 {
+            while let Next::Start(name) = simulation.schedule.next(simulation.now) {
+                running.push(name);
+            }
+            simulation.now += Duration::from_secs(1);
+            let outcome = Outcome::Failed { after: Duration::ZERO, failure };
+            for name in running.drain(..running.len() / 2) {
+                simulation.schedule.ended(&name, outcome, simulation.now);
+            }
+        }
+        assert_eq!(simulation.schedule.overdue(simulation.now), names.len());
+        assert_eq!(simulation.schedule.stuck_for(simulation.now) < Duration::from_secs(10), is_life, "{failure:?}");
+    }
+}
+
+/// Holds B4: a pass that fails does not take its priority from a rotation in flight.
+#[test]
+fn a_pass_that_fails_leaves_what_was_known() {
+    let mut simulation = Simulation::new(8);
+    let name = simulation.add("a", "a");
+    assert_eq!(simulation.schedule.next(simulation.now), Next::Start(name.clone()));
+    let rest = Rest { after: RESYNC, urgent: true, heard: Heard::Silent };
+    simulation.schedule.ended(&name, Outcome::Looked(rest), simulation.now);
+    simulation.now += RESYNC;
+    assert_eq!(simulation.schedule.next(simulation.now), Next::Start(name.clone()));
+    let outcome = Outcome::Failed { after: RESYNC, failure: Failure::Refused };
+    simulation.schedule.ended(&name, outcome, simulation.now);
+    assert_eq!(simulation.schedule.resources[&name].lane(), Lane { pool: Pool::Slow, urgent: true });
 }
 
 /// Holds B1: a loop that starts nothing is seen, by the metric and by the probe.
@@ -256,7 +378,7 @@ fn a_resource_that_changes_all_the_time_is_not_followed_faster_than_the_least_in
     let name = simulation.add("a", "a");
     for _ in 0..200 {
         simulation.run_for(Duration::from_millis(50));
-        simulation.schedule.changed(&name, HostKey::new("fleet", "a"), Lane::Normal, simulation.now);
+        simulation.schedule.changed(&name, HostKey::new("fleet", "a"), Known::default(), simulation.now);
     }
     let looks = simulation.looks_at(&name);
     assert!((9..=11).contains(&looks), "{looks} looks in ten seconds");
@@ -267,10 +389,10 @@ fn a_change_during_a_pass_is_looked_at_after_it() {
     let mut simulation = Simulation::new(8);
     let name = simulation.add("a", "a");
     assert_eq!(simulation.schedule.next(simulation.now), Next::Start(name.clone()));
-    simulation.schedule.changed(&name, HostKey::new("fleet", "a"), Lane::Normal, simulation.now);
+    simulation.schedule.changed(&name, HostKey::new("fleet", "a"), Known::default(), simulation.now);
     assert_eq!(simulation.schedule.next(simulation.now), Next::Wait, "one pass at a time over one resource");
     let rest = Rest { after: RESYNC, urgent: false, heard: Heard::Answered };
-    simulation.schedule.ended(&name, rest, simulation.now);
+    simulation.schedule.ended(&name, Outcome::Looked(rest), simulation.now);
     assert_eq!(simulation.schedule.next(simulation.now), Next::At(simulation.now + LEAST_INTERVAL));
 }
 
@@ -281,10 +403,11 @@ fn a_deleted_resource_leaves_nothing_behind() {
     assert_eq!(simulation.schedule.next(simulation.now), Next::Start(name.clone()));
     simulation.schedule.forget(&name);
     let rest = Rest { after: RESYNC, urgent: false, heard: Heard::Silent };
-    assert!(!simulation.schedule.ended(&name, rest, simulation.now));
+    assert!(!simulation.schedule.ended(&name, Outcome::Looked(rest), simulation.now));
     let schedule = &simulation.schedule;
     assert!(schedule.resources.is_empty() && schedule.hosts.is_empty() && schedule.running.is_empty());
-    assert!(schedule.waiting.iter().all(BTreeSet::is_empty));
+    assert!(schedule.waiting.is_empty() && schedule.ready.iter().all(BTreeMap::is_empty));
+    assert!(schedule.busy.iter().all(BTreeMap::is_empty));
 }
 
 #[test]
@@ -294,9 +417,128 @@ fn another_address_is_another_host() {
     let name = simulation.add("a", "old");
     simulation.run_for(Duration::from_secs(4));
     simulation.hosts.insert(name.clone(), "new".into());
-    simulation.schedule.changed(&name, HostKey::new("fleet", "new"), Lane::Normal, simulation.now);
+    simulation.schedule.changed(&name, HostKey::new("fleet", "new"), Known::default(), simulation.now);
     simulation.run_for(Duration::from_secs(1));
     assert_eq!(simulation.looks_at(&name), 2);
     assert_eq!(simulation.schedule.hosts.len(), 1);
     assert!(simulation.schedule.hosts.contains_key(&HostKey::new("fleet", "new")));
+}
+
+/// What can happen to a queue.
+#[derive(Clone, Debug)]
+enum Happening {
+    Changed { name: usize, host: usize, known: Known },
+    Gone { name: usize },
+    Next,
+    Ended { which: usize, outcome: Outcome },
+    Time(u64),
+    Lead(bool),
+}
+
+fn happening() -> impl Strategy<Value = Happening> {
+    let heard = prop_oneof![Just(Heard::Answered), Just(Heard::Silent), Just(Heard::NotAsked)];
+    let looked = (0u64..400, any::<bool>(), heard)
+        .prop_map(|(after, urgent, heard)| Outcome::Looked(Rest { after: Duration::from_secs(after), urgent, heard }));
+    let failed = (0u64..400, any::<bool>()).prop_map(|(after, hung)| {
+        let failure = if hung { Failure::Hung } else { Failure::Refused };
+        Outcome::Failed { after: Duration::from_secs(after), failure }
+    });
+    let known = (any::<bool>(), any::<bool>()).prop_map(|(urgent, silent)| Known { urgent, silent });
+    prop_oneof![
+        4 => (0usize..12, 0usize..3, known).prop_map(|(name, host, known)| Happening::Changed { name, host, known }),
+        1 => (0usize..12).prop_map(|name| Happening::Gone { name }),
+        8 => Just(Happening::Next),
+        4 => (any::<usize>(), prop_oneof![4 => looked, 1 => failed])
+            .prop_map(|(which, outcome)| Happening::Ended { which, outcome }),
+        2 => (0u64..20_000).prop_map(Happening::Time),
+        1 => any::<bool>().prop_map(Happening::Lead),
+    ]
+}
+
+fn named(name: usize) -> ResourceName {
+    ResourceName::new(["a", "b"][name % 2], &name.to_string())
+}
+
+impl Schedule {
+    /// Each resource stands in exactly one place, and the counts are what they count.
+    fn is_whole(&self) -> Result<(), TestCaseError> {
+        let (mut waiting, mut ready, mut running) = (0, 0, 0);
+        for (name, entry) in &self.resources {
+            match entry.state {
+                State::Waiting { due, until } => {
+                    waiting += 1;
+                    prop_assert!(due <= until && self.waiting.contains(&(until, name.clone())), "{name} has no time");
+                }
+                State::Ready { due } => {
+                    ready += 1;
+                    let lane = &self.ready[entry.lane().index()];
+                    let stands = lane
+                        .get(name.namespace())
+                        .map(|lane| lane.contains(&(entry.rank(due, self.resync), name.clone())));
+                    prop_assert_eq!(stands, Some(true), "{} stands in no lane", name);
+                }
+                State::Running { .. } => {
+                    running += 1;
+                    prop_assert!(self.running.contains_key(name));
+                }
+            }
+        }
+        prop_assert_eq!((waiting, running), (self.waiting.len(), self.running.len()));
+        prop_assert_eq!(ready, self.ready.iter().flat_map(BTreeMap::values).map(BTreeSet::len).sum::<usize>());
+        prop_assert_eq!(running, self.busy.iter().flat_map(BTreeMap::values).sum::<usize>());
+        for (key, host) in &self.hosts {
+            let at = |running: &&Running| running.host == *key;
+            prop_assert_eq!(host.running, self.running.values().filter(at).count());
+            prop_assert!(host.held.iter().all(|(_, name)| self.resources[name].host == *key));
+        }
+        Ok(())
+    }
+}
+
+proptest! {
+    /// Holds B1: whatever happens in whatever order, nothing is stranded: all that is there is looked at in the end.
+    #[test]
+    fn whatever_happens_every_resource_is_looked_at_again(happenings in proptest::collection::vec(happening(), 0..150)) {
+        let mut now = Instant::now();
+        let mut schedule = Schedule::new(1, RESYNC, now);
+        schedule.lead(now);
+        let mut running = Vec::new();
+        for happening in happenings {
+            match happening {
+                Happening::Changed { name, host, known } => {
+                    schedule.changed(&named(name), HostKey::new("fleet", &host.to_string()), known, now);
+                }
+                Happening::Gone { name } => schedule.forget(&named(name)),
+                Happening::Next => {
+                    if let Next::Start(name) = schedule.next(now) {
+                        running.push(name);
+                    }
+                }
+                Happening::Ended { which, outcome } if !running.is_empty() => {
+                    let name = running.swap_remove(which % running.len());
+                    schedule.ended(&name, outcome, now);
+                }
+                Happening::Ended { .. } => {}
+                Happening::Time(milliseconds) => now += Duration::from_millis(milliseconds),
+                Happening::Lead(true) => schedule.lead(now),
+                Happening::Lead(false) => schedule.stop_leading(),
+            }
+            schedule.is_whole()?;
+        }
+        let mut owed: BTreeSet<_> = schedule.resources.keys().cloned().collect();
+        schedule.lead(now);
+        let end = now + RESYNC * 2;
+        while now < end && !owed.is_empty() {
+            for name in running.drain(..) {
+                owed.remove(&name);
+                let rest = Rest { after: RESYNC, urgent: false, heard: Heard::Silent };
+                schedule.ended(&name, Outcome::Looked(rest), now);
+            }
+            while let Next::Start(name) = schedule.next(now) {
+                running.push(name);
+            }
+            now += Duration::from_secs(1);
+        }
+        prop_assert!(owed.is_empty(), "{:?} are stranded", owed);
+    }
 }

@@ -57,6 +57,8 @@ pub struct State {
     pub chain: Option<String>,
     /// All that was sent to it.
     pub bodies: String,
+    /// At every look somebody else has opened a rotation just now.
+    pub relapses: bool,
 }
 
 impl Host {
@@ -85,6 +87,7 @@ impl Host {
             epochs: Vec::new(),
             chain: None,
             bodies: String::new(),
+            relapses: false,
         }));
         let shared = state.clone();
         tokio::spawn(async move {
@@ -163,6 +166,9 @@ fn serve(state: &mut State, method: &Method, path: &str, body: &[u8]) -> Respons
     match (method.as_str(), path.rsplit('/').next().unwrap_or_default()) {
         ("GET", _) => {
             progress(&mut state.report);
+            if state.relapses {
+                state.report.rotation = Some(waiting(Epoch(1), Generation(1), None));
+            }
             if state.report.rotation.as_ref().is_some_and(|rotation| rotation.state == RotationState::Committed) {
                 state.report.certificate.clone_from(&state.chain);
             }
@@ -203,11 +209,16 @@ fn keyed(order: &RotationOpen) -> RotationReport {
     let key = KeyPair::generate().expect("a key");
     let params = CertificateParams::new(order.certificate.dns_names.clone()).expect("names");
     let csr = params.serialize_request(&key).expect("a CSR").pem().expect("PEM");
+    waiting(order.target.epoch, order.target.generation, Some(csr))
+}
+
+/// A rotation that waits for its chain.
+fn waiting(epoch: Epoch, generation: Generation, csr: Option<String>) -> RotationReport {
     RotationReport {
-        epoch: order.target.epoch,
-        generation: order.target.generation,
+        epoch,
+        generation,
         state: RotationState::Keyed,
-        csr: Some(csr),
+        csr,
         leaf: None,
         previous: None,
         failure: None,

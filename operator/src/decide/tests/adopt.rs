@@ -1,6 +1,6 @@
 //! Leaves that a host has already: a resource created anew, or restored, does not restart its agent.
 
-use kagiban_crds::resource::{KeyAlgorithm, PrivateKeySpec};
+use kagiban_crds::resource::{KeyAlgorithm, PrivateKeySpec, SecretKeyRef, StoreFormat};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, KeyPair};
 
 use super::*;
@@ -48,7 +48,6 @@ fn holding(issued: &Issued) -> AgentReport {
 fn a_resource_without_a_status_takes_a_fitting_leaf_as_it_is() {
     let (authority, mut resource) = (authority(), wanted());
     let issued = issued(&authority, &resource, now());
-    resource.rotate = Some("of last year".into());
     let decision = decided_with(&resource, &holding(&issued), &authority.references, now());
     assert!(matches!(decision.step, Step::Idle { .. }), "{:?}", decision.step);
     assert_eq!(reasons(&decision), ["Adopted"]);
@@ -78,6 +77,55 @@ fn a_status_from_before_the_last_rotation_takes_the_newer_leaf_and_never_an_olde
     let step = decided_with(&resource, &back, &authority.references, host.time).step;
     assert!(matches!(step, Step::Open { trigger: Trigger::StoredDrift, .. }), "an older leaf is drift: {step:?}");
     assert_ne!(backup.status, resource.status);
+}
+
+/// Holds B10: a rotation that was asked for of a resource that has lost its status is done, and the leaf known meanwhile.
+#[test]
+fn a_rotation_that_is_asked_for_is_owed_after_a_leaf_was_adopted() {
+    let (authority, mut resource) = (authority(), wanted());
+    let issued = issued(&authority, &resource, now());
+    resource.rotate = Some("the key has leaked".into());
+    let decision = decided_with(&resource, &holding(&issued), &authority.references, now());
+    assert_eq!(decision.step, Step::Open { generation: Generation(8), trigger: Trigger::Requested });
+    assert_eq!(reasons(&decision), ["Adopted", "RotationStarted"]);
+    assert_eq!(condition(&decision.status, "Serving"), ("True", "Serving"));
+}
+
+/// Holds B10: what a spec asks of the keystore is not taken for done because of the leaf in it.
+#[test]
+fn a_leaf_is_not_adopted_where_the_keystore_may_not_be_as_the_spec_wants_it() {
+    type Change = fn(&mut KeystoreSpec);
+    let changes: [Change; 3] = [
+        |keystore| keystore.format = StoreFormat::Pkcs12,
+        |keystore| keystore.alias = Some("securekey".into()),
+        |keystore| keystore.password_secret_ref = Some(SecretKeyRef { name: "store".into(), key: "password".into() }),
+    ];
+    let authority = authority();
+    let (old, new) = (issued(&authority, &wanted(), now()), issued(&authority, &wanted(), at(86400)));
+    let mut host = holding(&new);
+    host.time = at(2 * 86400);
+    for change in changes {
+        let mut resource = wanted();
+        change(&mut resource.spec.keystore);
+        let step = |resource: &Resource| decided_with(resource, &host, &authority.references, host.time).step;
+        assert!(matches!(step(&resource), Step::Open { trigger: Trigger::FirstIssue, .. }), "{:?}", step(&resource));
+        resource.status = decided_with(&wanted(), &holding(&old), &authority.references, now()).status;
+        assert!(matches!(step(&resource), Step::Open { trigger: Trigger::SpecChanged, .. }), "{:?}", step(&resource));
+    }
+}
+
+/// Holds B11: the password in force is the one of the last rotation, whatever leaf is found.
+#[test]
+fn another_password_is_a_change_after_a_leaf_was_adopted() {
+    let (authority, mut resource) = (authority(), wanted());
+    let (old, new) = (issued(&authority, &resource, now()), issued(&authority, &resource, at(86400)));
+    resource.status = decided_with(&resource, &holding(&old), &authority.references, now()).status;
+    resource.status.leaf.as_mut().expect("a leaf").password_version = Some("1".into());
+    let references = References { password: Some(Ok("2".into())), ..authority.references };
+    let mut host = holding(&new);
+    host.time = at(2 * 86400);
+    let decision = decided_with(&resource, &host, &references, host.time);
+    assert_eq!(decision.step, Step::Open { generation: Generation(8), trigger: Trigger::PasswordChanged });
 }
 
 #[test]

@@ -82,3 +82,27 @@ fn a_failed_rotation_to_another_password_is_tried_again_after_a_pause_and_at_onc
     let corrected = decided_with(&resource, &report, &references("ca", "3"), now());
     assert_eq!(corrected.step, Step::Open { generation: Generation(3), trigger: Trigger::PasswordChanged });
 }
+
+/// Holds B11: an agent is not restarted twice because its password was written anew while a rotation began.
+#[test]
+fn a_rotation_goes_on_with_the_password_that_the_host_was_told_and_is_called_off_for_another() {
+    let (mut resource, mut report) = recorded();
+    let opened = decided_with(&resource, &report, &references("ca", "2"), now());
+    resource.status = opened.status;
+    let told = |resource: &Resource| {
+        let rotation = resource.status.rotation.as_ref().expect("a rotation");
+        rotation.password_version.clone()
+    };
+    assert_eq!(told(&resource).as_deref(), Some("2"));
+
+    let again = decided_with(&resource, &report, &references("ca", "3"), now());
+    assert_eq!(again.step, opened.step, "the host has not heard of it");
+    resource.status = again.status;
+    assert_eq!(told(&resource).as_deref(), Some("3"));
+
+    report.generation = Generation(2);
+    report.rotation = Some(rotation(2, RotationState::Keyed));
+    let step = |password: &str| decided_with(&resource, &report, &references("ca", password), now()).step;
+    assert_eq!(step("3"), Step::Deliver { generation: Generation(2) });
+    assert_eq!(step("4"), Step::Rollback { generation: Generation(2) });
+}

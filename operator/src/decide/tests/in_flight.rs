@@ -114,6 +114,7 @@ fn deletion_does_not_wait_for_an_unreachable_host_for_ever() {
             host: Observed::Unseen(&away),
             rival: None,
             setback: None,
+            works_since: None,
             references: &References::default(),
             policy: &policy,
             now: at,
@@ -140,6 +141,7 @@ fn a_step_that_keeps_failing_is_written_once() {
             host: Observed::Seen(&keyed),
             rival: None,
             setback: setback.as_ref(),
+            works_since: None,
             references: &References::default(),
             policy: &policy,
             now: at,
@@ -171,6 +173,39 @@ fn what_a_host_says_is_bounded_before_it_is_kept() {
     let text = serde_json::to_string(&status).expect("a status is plain data");
     assert!(text.len() < 16 * 1024, "{}", text.len());
     assert!(!text.contains("\\u001b") && !text.contains("\\r"));
+}
+
+/// Holds B8: a host that works on somebody else's rotation and comes to no end was asked every second for ever.
+#[test]
+fn a_rotation_that_comes_to_no_end_is_followed_less_and_less_whoever_opened_it() {
+    let policy = Policy::default();
+    let followed = |resource: &Resource, generation: u64, seconds: u64| {
+        let mut report = report(generation, &leaf(9, now(), QUARTER));
+        // it takes a step at every look, if its word counts
+        let step =
+            kagiban_crds::host_api::Step { at: at(seconds), state: RotationState::Verifying, note: String::new() };
+        report.rotation = Some(RotationReport { steps: vec![step], ..rotation(generation, RotationState::Verifying) });
+        report.time = at(seconds);
+        decide(&Inputs {
+            resource,
+            host: Observed::Seen(&report),
+            rival: None,
+            setback: None,
+            works_since: Some(now()),
+            references: &References::default(),
+            policy: &policy,
+            now: at(seconds),
+        })
+    };
+    for (resource, generation) in [(resource(), 5), (opened(), 1)] {
+        let waits = [0, 119, 120, 960, 3600, 5399].map(|seconds| match followed(&resource, generation, seconds).step {
+            Step::Follow { after, .. } => after.as_secs(),
+            other => panic!("{other:?}"),
+        });
+        assert_eq!(waits, [1, 1, 15, 120, 300, 300]);
+        let stuck = followed(&resource, generation, 5400);
+        assert_eq!(condition(&stuck.status, "Stalled"), ("True", "RotationStuck"));
+    }
 }
 
 /// Holds B17: a rotation that the host never ends needs a person, by the host's step log or by our own clock.

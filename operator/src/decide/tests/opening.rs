@@ -104,6 +104,7 @@ fn the_younger_of_two_resources_for_one_agent_stands_back() {
         host: Observed::Seen(&report),
         rival: Some(&rival),
         setback: None,
+        works_since: None,
         references: &References::default(),
         policy: &policy,
         now: now(),

@@ -85,6 +85,7 @@ impl Pair {
             host: if is_away { Observed::Unseen(&unreachable) } else { Observed::Seen(&self.report) },
             rival: None,
             setback: self.away.as_ref(),
+            works_since: None,
             references,
             policy: &policy,
             now: time,
