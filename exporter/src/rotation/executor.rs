@@ -17,7 +17,7 @@ use super::rotator::Rotator;
 use super::staging::Staging;
 use super::stopping::{AtStop, at_stop, leaves_after_failure, only_waits};
 use super::survey::MAX_STORE_BYTES;
-use crate::platform::{self, FileError, Links, Swap, WriteError};
+use crate::platform::{self, FileError, Links, SurveyedFile, Swap, WriteError};
 
 /// For the entries of the longest way back, each a file of under 40 KiB beside the one before it.
 pub(super) const JOURNAL_ROOM: u64 = 512 * 1024;
@@ -201,7 +201,10 @@ impl Rotator {
                 beside: file.old.as_ref().filter(|old| old.backup_digest == old.digest).map(|old| old.beside.as_path()),
                 sha256: file.new.as_bytes(),
                 attributes: &file.attributes,
-                old: file.old.as_ref().map(|old| &old.identity),
+                old: file
+                    .old
+                    .as_ref()
+                    .map(|old| SurveyedFile { identity: &old.identity, sha256: old.digest.as_bytes() }),
             };
             platform::swap(&swap).map_err(|e| Cause::new(e.reason(), e.to_string()))?;
         }

@@ -93,6 +93,9 @@ impl Fence {
     }
 
     fn save(&self, path: &Path) -> Result<(), WriteError> {
+        if let Some(directory) = path.parent() {
+            platform::create_private_directory(directory)?;
+        }
         let bytes = serde_json::to_vec(self).map_err(|e| WriteError::from_io(path, "encoding it", e.into()))?;
         platform::replace(path, &bytes, None)
     }
@@ -115,7 +118,7 @@ mod tests {
     #[test]
     fn a_fence_survives_its_file_and_only_rises() {
         let directory = tempfile::tempdir().expect("directory");
-        let path = directory.path().join("agent.json");
+        let path = directory.path().join("fences/agent.json");
         let mut file = FenceFile::at(path.clone());
         assert_eq!(file.read().expect("no file is no fence"), Fence::default());
         file.raise(FENCE).expect("raised");

@@ -139,8 +139,8 @@ impl WayBack<'_> {
     /// See [`RestoreError`].
     pub(super) fn restore(&self) -> Result<(), RestoreError> {
         for file in self.files {
-            if let Some(old) = &file.old {
-                platform::unlink_second_name(&old.beside, &file.path)?;
+            for second in file.old.iter().map(|old| &old.beside).chain([&file.staged]) {
+                platform::unlink_second_name(second, &file.path)?;
             }
         }
         let moves = prepare(self.files, self.plan()?)?;

@@ -116,6 +116,11 @@ impl World {
         Agent::resolve(&self.agent).unwrap()
     }
 
+    /// Of the state directory, as another exporter has it.
+    pub async fn lock(&self) -> VaultLock {
+        self.vault().await.1
+    }
+
     /// The lock of a rotator that was dropped lives on in a child that another test forked and that has not yet become
     /// its program.
     async fn vault(&self) -> (Vault, VaultLock) {

@@ -151,7 +151,15 @@ pub fn check_room(path: &Path, bytes: u64) -> Result<(), WriteError> {
 /// Also when somebody else owns it or may write in it.
 pub fn create_private_directory(path: &Path) -> Result<(), WriteError> {
     let failed = |what| move |source| WriteError::from_io(path, what, source);
-    DirBuilder::new().recursive(true).mode(PRIVATE_DIRECTORY).create(path).map_err(failed("making the directory"))?;
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    if !path.is_dir() {
+        // Each is durable before the next is made in it.
+        parent.filter(|parent| !parent.is_dir()).map_or(Ok(()), create_private_directory)?;
+        match DirBuilder::new().mode(PRIVATE_DIRECTORY).create(path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            made => made.map_err(failed("making the directory"))?,
+        }
+    }
     let opening = "opening the directory";
     let directory = open_directory(path).map_err(failed(opening))?;
     let metadata = File::from(directory).metadata().map_err(failed("looking at the directory"))?;
@@ -159,13 +167,11 @@ pub fn create_private_directory(path: &Path) -> Result<(), WriteError> {
         let source = io::Error::other("others own it or may write in it; make it ours alone (chmod 700)");
         return Err(WriteError::AccessNotKept { path: path.to_owned(), source });
     }
-    // A new directory is durable once its parent is.
-    match path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-        Some(parent) => {
-            let parent = open_directory(parent).map_err(failed(opening))?;
-            fsync(parent).map_err(|e| failed("syncing the parent directory")(e.into()))
-        }
-        None => Ok(()),
+    // A new directory is durable once its parent is. On a file system that takes nothing it is there since long.
+    let Some(parent) = parent else { return Ok(()) };
+    match fsync(open_directory(parent).map_err(failed(opening))?) {
+        Ok(()) | Err(Errno::ROFS) => Ok(()),
+        Err(error) => Err(failed("syncing the parent directory")(error.into())),
     }
 }
 

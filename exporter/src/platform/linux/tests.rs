@@ -85,8 +85,9 @@ fn carry_out(
     attributes: &Attributes,
     old: Option<&FileIdentity>,
 ) -> Result<(), WriteError> {
-    let sha256 = Sha256::digest(b"new").into();
-    swap(&Swap { path, staged, beside: None, sha256: &sha256, attributes, old })
+    let (new, old_sha256) = (Sha256::digest(b"new").into(), Sha256::digest(b"old").into());
+    let old = old.map(|identity| SurveyedFile { identity, sha256: &old_sha256 });
+    swap(&Swap { path, staged, beside: None, sha256: &new, attributes, old })
 }
 
 /// Holds A1: what is judged is what is read, however often the name changes between two looks.
