@@ -11,7 +11,8 @@ help:
 	@echo '                 DEMO_USE_KUBECONFIG=1 uses the cluster of KUBECONFIG'
 	@echo 'make test        every test: units, keytool, a real API server, end to end with Java, the crash sweep'
 	@echo 'make lint        formatting, clippy, one crypto provider'
-	@echo 'make bench       the figures: sizes, time to ready, memory, CPU per scrape; time to verified, API writes'
+	@echo 'make bench       the figures: sizes, time to ready, memory, CPU per scrape; time to verified, API writes;'
+	@echo '                 PARTS=resources measures one part: sizes, certificates, ups, rotation, resources'
 	@echo 'make fuzz        every reader of bytes from outside, guided by coverage, SECONDS=60 each'
 	@echo 'make crds        writes the CRD to crds/ from its Rust types'
 	@echo 'make mutants     seeds five known bugs by hand; each must turn the suite red'
@@ -47,7 +48,7 @@ mutants: prepare
 bench: prepare
 	$(CARGO) build --release --locked -p kagiban-exporter -p kagiban-operator
 	$(CARGO) build --locked -p kagiban-tests --bin bench
-	@KAGIBAN_BIN_DIR=$(abspath $(TARGET))/release $(TARGET)/debug/bench
+	@KAGIBAN_BIN_DIR=$(abspath $(TARGET))/release $(TARGET)/debug/bench $(PARTS)
 
 fuzz:
 	@SECONDS_PER_TARGET='$(or $(SECONDS),60)' tests/fuzz/run.sh

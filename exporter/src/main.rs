@@ -60,7 +60,7 @@ fn run(args: ServeArgs) -> Result<ExitCode> {
     log(&args);
     if args.config_check {
         let path = args.config_file.as_deref().context("--config.check needs --config.file")?;
-        service::load(path)?;
+        service::check(path)?;
         if let Some(path) = &args.web_config_file {
             Guard::open(Some(path), &Arc::default())?;
         }

@@ -152,7 +152,7 @@ async fn work(
     };
 
     let plan_at_start = planned(config).await?;
-    let keeper = keeper::Keeper::open(state_directory(&plan_at_start.config)).await;
+    let keeper = keeper::Keeper::open(plan_at_start.config.state_directory()).await;
     keeper.resume(&board);
     board.note_feeds(plan_at_start.feeds());
     board.note_power(plan_at_start.config.power.clone());
@@ -243,7 +243,7 @@ pub async fn once(config_file: Option<PathBuf>) -> Result<(Vec<u8>, bool), Servi
     let started = Timestamp::now();
     let Plan { sources, config, .. } = plan(config_file).await?;
     let board = Board::default();
-    keeper::Keeper::open(state_directory(&config)).await.resume(&board);
+    keeper::Keeper::open(config.state_directory()).await.resume(&board);
     board.expect(sources.iter().map(|source| (source.id().clone(), source.reasons())));
     board.note_reload(true, started);
     secrets::look(&Arc::new(config.secret_files()), &board).await;
@@ -257,9 +257,16 @@ pub async fn once(config_file: Option<PathBuf>) -> Result<(Vec<u8>, bool), Servi
 ///
 /// # Errors
 /// When it is bad.
-pub fn load(path: &Path) -> Result<Config, ServiceError> {
+pub fn check(path: &Path) -> Result<(), ServiceError> {
+    let config = load(path)?;
+    Ok(conflicts::check_on_host(&config.agents)?)
+}
+
+/// The same by what it says alone: no agent's file system is looked at, which may hang, and whose state is no mistake of the
+/// configuration.
+fn load(path: &Path) -> Result<Config, ServiceError> {
     let config = config::load(path)?;
-    conflicts::check_configured(&config.agents)?;
+    conflicts::check_written(&config.agents)?;
     Ok(config)
 }
 
@@ -279,7 +286,7 @@ async fn loaded(config_file: Option<PathBuf>) -> Result<Start, ConfigError> {
         let whole = |config| Salvaged { config, refused: Vec::new(), error: None };
         let Salvaged { config, refused, error } =
             config_file.map_or_else(|| Ok(whole(Config::default())), |path| config::load_at_start(&path))?;
-        let state_directory = state_directory(&config);
+        let state_directory = config.state_directory();
         let rotates = config.host_api.is_some() || Vault::exists(&state_directory);
         let complete = refused.is_empty();
         let setup = rotates.then(|| Setup {
@@ -350,10 +357,6 @@ fn host_name(config: &Config) -> HostName {
     })
 }
 
-fn state_directory(config: &Config) -> PathBuf {
-    config.state_directory.clone().unwrap_or_else(platform::default_state_directory)
-}
-
 /// Offers the host API. A failure leaves the metrics standing, and every rotation that was begun.
 async fn offer_host_api(
     config: HostApiConfig,
@@ -366,10 +369,8 @@ async fn offer_host_api(
         workers = workers => workers,
         () = stop.cancelled() => return,
     };
-    let Some(workers) = workers else {
-        error!("the host API does not listen: the state directory cannot be used");
-        return;
-    };
+    // None when the program ends.
+    let Some(workers) = workers else { return };
     match host_api::start(&config, workers, Arc::clone(&board), stop).await {
         Ok(running) => {
             info!(address = %running.local_addr, "host API listening");

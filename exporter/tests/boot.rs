@@ -13,7 +13,7 @@ use futures::FutureExt;
 use kagiban_crds::LeafSha256;
 use kagiban_crds::host_api::{RefusalReason, RotationState};
 use support::pki::Authority;
-use support::process::{PATIENCE, Program};
+use support::process::{HANG, PATIENCE, Program};
 use support::wire::HostApiFiles;
 use support::{World, delivery, open};
 
@@ -119,6 +119,87 @@ async fn agents_that_share_a_file_are_recovered_and_take_nothing_new() {
     assert_eq!(refused.reason, RefusalReason::Unavailable);
     assert!(refused.message.contains("would both replace"), "{}", refused.message);
     assert_eq!(api.decided(1).await.state, RotationState::Committed, "what is known can be read");
+}
+
+/// Another agent beside the world's, whose files lie in `directory`.
+fn neighbour(directory: &std::path::Path) -> String {
+    let at = directory.display();
+    format!(
+        "  - {{name: neighbour, product: tls-service, keystore: {{certificateFile: {at}/tls.crt, keyFile: {at}/tls.key}}, \
+         endpoint: {{address: '127.0.0.1:9'}}, service: {{stop: [/bin/neighbour, stop], start: [/bin/neighbour, start]}}}}\n"
+    )
+}
+
+/// Holds A16, A6: what an account does in its own directory keeps no other's agent from being rotated, and no configuration
+/// from being loaded.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_link_of_an_account_to_anothers_files_keeps_neither_from_anything() {
+    let world = World::pem_pair().await;
+    let theirs = world.directory.path().join("theirs");
+    std::fs::create_dir(&theirs).unwrap();
+    std::os::unix::fs::chown(&theirs, Some(65_534), None).unwrap();
+    std::os::unix::fs::symlink(world.home(), theirs.join("conf")).unwrap();
+    let config = world.config_with(BROKEN_API, &neighbour(&theirs.join("conf")));
+    let mut program = Program::configured(&world, &config, "127.0.0.1:0");
+    program.wait_until_ready();
+    program.wait_for_metric("kagiban_rotation_agent_up{agent=\"agent\"} 1");
+    program.wait_for_metric("kagiban_config_last_reload_successful 1");
+    program.reload(&world, &config);
+    program.wait_until("it is loaded", |program| program.log().contains("configuration loaded"));
+    program.wait_for_metric("kagiban_config_last_reload_successful 1");
+}
+
+/// Holds A6: the directory of one agent hangs.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agent_whose_directory_hangs_keeps_no_other_from_being_recovered_and_rotated() {
+    let world = World::pem_pair().await;
+    let leaf = interrupted(&world).await;
+    let hangs = world.directory.path().join("hangs");
+    std::fs::create_dir(&hangs).unwrap();
+    let files = HostApiFiles::write(&world, Authority::new("clients"));
+    let config = world.config_with(&format!("hostApi: {}", files.config("")), &neighbour(&hangs));
+    let mut program = Program::with_hanging(&world, &config, &[&hangs]);
+    serves(&world, leaf, &program).await;
+    let api = files.client(program.address("host API listening").parse().unwrap());
+    program.wait_for_metric("kagiban_rotation_agent_up{agent=\"agent\"} 1");
+    program.wait_for_metric("kagiban_rotation_agent_error_info{agent=\"neighbour\",reason=\"file_system_hangs\"} 1");
+    assert_eq!(api.decided(1).await.state, RotationState::Committed);
+    api.open(1, 2).await.unwrap();
+}
+
+/// Holds A6, A11: somebody else has the state directory for a while.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_state_directory_that_is_in_use_is_told_and_taken_as_soon_as_it_is_free() {
+    let world = World::pem_pair().await;
+    let leaf = interrupted(&world).await;
+    let held = world.lock().await;
+    let mut program = Program::start(&world, BROKEN_API);
+    program.wait_until_ready();
+    program.wait_for_metric("kagiban_rotation_agent_error_info{agent=\"agent\",reason=\"state_directory_in_use\"} 1");
+    assert_eq!(world.service.served().await, None, "it is not ours to recover");
+    drop(held);
+    serves(&world, leaf, &program).await;
+    program.wait_for_metric("kagiban_rotation_agent_up{agent=\"agent\"} 1");
+    program.wait_for_metric("kagiban_rotation_state{agent=\"agent\",state=\"committed\"} 1");
+}
+
+/// Holds A8: the stop is ordered while the state directory was slow and it is not known yet whether agents share files.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_that_comes_before_everything_is_known_waits_for_the_workers_that_there_are() {
+    let mut world = World::pem_pair().await;
+    world.rewrite_agent("}; echo >>", "}; sleep 0.6; echo >>");
+    let leaf = interrupted(&world).await;
+    let hangs = world.directory.path().join("hangs");
+    std::fs::create_dir(&hangs).unwrap();
+    let config = world.config_with(BROKEN_API, &neighbour(&hangs));
+    let mut program = Program::with_hanging(&world, &config, &[&hangs, &world.state().join("lock")]);
+    // The program has its signal handlers by then, and waits for the state directory.
+    std::thread::sleep(HANG / 2);
+    assert!(program.told().is_empty(), "{}", program.log());
+    program.terminate();
+    let status = program.wait();
+    assert!(status.success(), "{}", program.log());
+    assert_eq!(world.service.served().await, Some(leaf), "{}", program.log());
 }
 
 /// Holds A16: a running program keeps the configuration that it has.

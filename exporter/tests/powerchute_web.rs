@@ -47,7 +47,10 @@ impl Host {
         );
         self.write(
             "exporter.yaml",
-            &format!("discovery: {{enabled: false}}\nups: [{{name: rack-a, powerchuteWeb: {web}, {keys}}}]\n"),
+            &format!(
+                "discovery: {{enabled: false}}\nstateDirectory: {root}/state\n\
+                 ups: [{{name: rack-a, powerchuteWeb: {web}, {keys}}}]\n"
+            ),
         );
         self.directory.path().join("exporter.yaml")
     }
@@ -137,6 +140,40 @@ async fn a_refused_password_is_tried_once_until_its_file_changes() {
     host.write("password", PASSWORD);
     exporter
         .wait_until("the right one is taken", |exporter| value(&exporter.metrics(), "ups_up", "rack-a") == Some(1.0));
+}
+
+/// Holds A18: the UI is locked by three wrong passwords, whoever tries them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refused_password_is_tried_once_by_however_many_processes() {
+    let host = Host::new().await;
+    host.write("password", "wrong\n");
+    for process in 1..=4 {
+        let metrics = host.once("interval: 1s, timeout: 20s");
+        assert_eq!((reason(&metrics), host.agent.logins()), (Some("auth"), 1), "process {process}: {metrics}");
+    }
+    // One that goes on running is no other.
+    let exporter = Exporter::start(&host.config("interval: 1s, timeout: 1s"));
+    exporter.wait_until("it is not tried", |exporter| reason(&exporter.metrics()) == Some("auth"));
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(host.agent.logins(), 1);
+    host.write("password", PASSWORD);
+    exporter
+        .wait_until("the right one is taken", |exporter| value(&exporter.metrics(), "ups_up", "rack-a") == Some(1.0));
+    drop(exporter);
+    // A right one locks nobody out.
+    let metrics = host.once("interval: 5m, timeout: 20s");
+    assert_eq!(value(&metrics, "ups_up", "rack-a backend=\"powerchute_web\""), Some(1.0), "{metrics}");
+}
+
+/// Holds A18: a login that no other process would know of is not tried.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_login_is_tried_that_cannot_be_kept() {
+    let host = Host::new().await;
+    host.write("state", "no directory");
+    for _ in 1..=3 {
+        assert_eq!(reason(&host.once("timeout: 20s")), Some("state_directory"));
+    }
+    assert_eq!(host.agent.requests(), ["GET /logon"; 3]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

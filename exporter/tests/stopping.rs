@@ -131,8 +131,7 @@ async fn what_is_asked_after_the_stop_is_refused_with_its_reason() {
     let (vault, _lock) = Vault::open(&world.state()).unwrap();
     let (stop, finish) = (CancellationToken::new(), CancellationToken::new());
     let host = Host::new(support::host(), vault, PowerGate::new(&world.power())).until(stop.clone());
-    let agent = kagiban_exporter::rotation::agent::Agent::resolve(&world.agent).unwrap();
-    let (worker, ended) = Worker::spawn(host, agent, finish.clone()).unwrap();
+    let (worker, ended) = Worker::spawn(host, world.agent.clone(), finish.clone()).unwrap();
     finish.cancel();
     let opened = worker.open(support::open(1, 1)).await.unwrap();
     assert_eq!(opened.state, RotationState::Keyed);

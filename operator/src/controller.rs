@@ -27,8 +27,10 @@ const PASS_DEADLINE: Duration = Duration::from_secs(120);
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 /// The loop comes round at least so often, so that a Lease that ran out is noticed, and that it lives is known.
 const TICK: Duration = Duration::from_secs(1);
+/// Between two warnings that the first list takes long.
+const TELL_LISTING: Duration = Duration::from_secs(30);
 /// Resources in one answer of the first list. A page is held whole while it is read: at 500 it was most of the memory.
-const PAGE: u32 = 100;
+const PAGE: u32 = 200;
 
 /// The schedule, which metrics and the liveness probe read.
 pub type SharedSchedule = Arc<Mutex<Schedule>>;
@@ -86,20 +88,32 @@ pub async fn run(
 ) {
     let mut leadership = context.leadership.clone();
     let mut tenure = None;
+    let mut listed = false;
+    let mut listing_told = Instant::now();
     let mut passes = Passes::new();
     tokio::pin!(events);
     while !context.stopping.is_cancelled() {
         health.looped(Instant::now());
-        let now = leadership.tenure();
+        // Whose an agent is follows from all that name it: before they are known, nothing is begun. The list is not slowed
+        // down by passes then, either: one that takes minutes is begun anew by the API server.
+        let now = leadership.tenure().filter(|_| listed);
         if tenure != now {
             tenure = now;
             let mut schedule = lock(&schedule);
             if tenure.is_some() { schedule.lead(Instant::now()) } else { schedule.stop_leading() }
         }
+        if !listed && listing_told.elapsed() >= TELL_LISTING {
+            listing_told = Instant::now();
+            let read = context.fleet.summaries().len();
+            tracing::warn!(read, "the first list of resources is not whole yet; nothing is done before");
+        }
         let wait = start(&schedule, &context, &mut passes);
         tokio::select! {
             event = events.next() => match event {
-                Some(Ok(event)) => apply(event, &schedule, &context),
+                Some(Ok(event)) => {
+                    listed |= matches!(event, Event::InitDone);
+                    apply(event, &schedule, &context);
+                }
                 Some(Err(error)) => tracing::warn!(%error, "the watch broke and is taken up again"),
                 // the stream never ends by itself; without it nothing would be noticed any more
                 None => return tracing::error!("the watch has ended"),

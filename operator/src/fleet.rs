@@ -4,11 +4,13 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use kagiban_crds::resource::{GROUP, ManagedAgentCertificate};
+use jiff::Timestamp;
+use kagiban_crds::resource::{BlockedBy, GROUP, ManagedAgentCertificate};
+use kube::Resource as _;
 use kube::runtime::watcher::Event;
-use kube::{Resource as _, ResourceExt};
 
 use crate::cluster::Watched;
+use crate::decide::ConditionType;
 
 /// Where a resource's host is reached, as its namespace sees it. Namespaces do not trust each other: what one of them makes
 /// a host look like is no reason to hold another one back.
@@ -25,7 +27,7 @@ pub struct Fleet(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    resources: HashMap<ResourceName, Arc<Watched>>,
+    resources: HashMap<ResourceName, Kept>,
     /// Who names the same agent of the same host.
     contenders: HashMap<Agent, Vec<ResourceName>>,
     /// While the watch lists anew: what it has listed so far.
@@ -33,6 +35,33 @@ struct State {
 }
 
 type Agent = (String, String);
+
+/// An object as it is kept: as text, since the many small parts of one take several times as much. It is read again for
+/// whoever looks at it.
+#[derive(Debug)]
+struct Kept {
+    text: Arc<[u8]>,
+    uid: Box<str>,
+    /// `None` for one that cannot be read.
+    agent: Option<Agent>,
+    summary: Arc<Summary>,
+}
+
+/// What is told of every resource at once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Summary {
+    /// As it stands in the spec, and `product` likewise.
+    pub host: Box<str>,
+    pub product: Box<str>,
+    /// Of the leaf that was verified.
+    pub not_after: Option<Timestamp>,
+    pub renewal_time: Option<Timestamp>,
+    /// The status of the Ready condition.
+    pub ready: Box<str>,
+    pub blocked_by: Option<BlockedBy>,
+    /// Whether this version can read all of it.
+    pub readable: bool,
+}
 
 /// What the watch has shown, as far as anything follows from it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,20 +99,24 @@ impl Fleet {
         }
     }
 
-    pub fn get(&self, name: &ResourceName) -> Option<Arc<Watched>> {
-        self.lock().resources.get(name).cloned()
+    pub fn get(&self, name: &ResourceName) -> Option<Watched> {
+        let text = self.lock().resources.get(name)?.text.clone();
+        read(&text)
     }
 
-    /// All of them, in no order.
-    pub fn all(&self) -> Vec<Arc<Watched>> {
-        self.lock().resources.values().cloned().collect()
+    /// What is told of each, in no order.
+    pub fn summaries(&self) -> Vec<(ResourceName, Arc<Summary>)> {
+        self.lock().resources.iter().map(|(name, kept)| (name.clone(), kept.summary.clone())).collect()
     }
 
     /// The resources that name the same agent of the same host as this one, this one among them.
-    pub fn contenders(&self, mac: &ManagedAgentCertificate) -> Vec<Arc<Watched>> {
-        let state = self.lock();
-        let names = state.contenders.get(&agent(mac)).map(Vec::as_slice).unwrap_or_default();
-        names.iter().filter_map(|name| state.resources.get(name).cloned()).collect()
+    pub fn contenders(&self, mac: &ManagedAgentCertificate) -> Vec<Watched> {
+        let texts: Vec<_> = {
+            let state = self.lock();
+            let names = state.contenders.get(&agent(mac)).map(Vec::as_slice).unwrap_or_default();
+            names.iter().filter_map(|name| Some(state.resources.get(name)?.text.clone())).collect()
+        };
+        texts.iter().filter_map(|text| read(text)).collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -96,38 +129,89 @@ impl State {
     fn put(&mut self, mut object: Watched) -> Vec<Change> {
         strip(&mut object);
         let name = ResourceName::of(&object);
+        let kept = Kept::of(&object);
         let before = self.resources.get(&name);
-        if before.is_some_and(|before| !differs(before, &object)) {
+        if before.and_then(|before| read(&before.text)).is_some_and(|before| !differs(&before, &object)) {
             // only the status, most likely our own: it is kept, and nobody is woken
-            self.resources.insert(name, Arc::new(object));
+            self.resources.insert(name, kept);
             return Vec::new();
         }
-        let replaced = before.is_some_and(|before| before.uid() != object.uid());
+        let replaced = before.is_some_and(|before| before.uid != kept.uid);
         let mut changes = Vec::new();
         // the old one's place in the index goes first: its agent may be another, and its owner may have been another object
         let removed = self.remove(&name);
         if replaced {
             changes.extend(removed);
         }
-        if let Ok(mac) = &object.0 {
-            self.contenders.entry(agent(mac)).or_default().push(name.clone());
+        if let Some(agent) = &kept.agent {
+            self.contenders.entry(agent.clone()).or_default().push(name.clone());
         }
-        self.resources.insert(name.clone(), Arc::new(object));
+        self.resources.insert(name.clone(), kept);
         changes.push(Change::Wakes(name));
         changes
     }
 
     fn remove(&mut self, name: &ResourceName) -> Option<Change> {
-        let object = self.resources.remove(name)?;
-        if let Ok(mac) = &object.0
-            && let Some(names) = self.contenders.get_mut(&agent(mac))
+        let kept = self.resources.remove(name)?;
+        if let Some(agent) = &kept.agent
+            && let Some(names) = self.contenders.get_mut(agent)
         {
             names.retain(|other| other != name);
             if names.is_empty() {
-                self.contenders.remove(&agent(mac));
+                self.contenders.remove(agent);
             }
         }
-        Some(Change::Gone(name.clone(), object.uid().unwrap_or_default()))
+        Some(Change::Gone(name.clone(), kept.uid.into()))
+    }
+}
+
+impl Kept {
+    fn of(object: &Watched) -> Self {
+        Self {
+            text: serde_json::to_vec(object).unwrap_or_default().into(),
+            uid: object.meta().uid.as_deref().unwrap_or_default().into(),
+            agent: object.readable().map(agent),
+            summary: Arc::new(Summary::of(object)),
+        }
+    }
+}
+
+/// Never `None` in practice: what was written here can be read.
+fn read(text: &[u8]) -> Option<Watched> {
+    serde_json::from_slice(text)
+        .inspect_err(|error| tracing::error!(%error, "an object of the store is unreadable"))
+        .ok()
+}
+
+impl Summary {
+    fn of(object: &Watched) -> Self {
+        match &object.0 {
+            Ok(mac) => {
+                let status = mac.status.as_ref();
+                let conditions = status.map(|status| status.conditions.as_slice()).unwrap_or_default();
+                let ready = conditions.iter().find(|condition| condition.type_ == ConditionType::Ready.as_str());
+                Self {
+                    host: mac.spec.host.as_str().into(),
+                    product: mac.spec.agent.product.id().into(),
+                    not_after: status.and_then(|status| Some(status.leaf.as_ref()?.not_after)),
+                    renewal_time: status.and_then(|status| status.renewal_time),
+                    // one that was never looked at is as unknown as one whose host is dead
+                    ready: ready.map_or("Unknown", |condition| condition.status.as_str()).into(),
+                    blocked_by: status.and_then(|status| status.blocked_by),
+                    readable: true,
+                }
+            }
+            Err(seen) => Self {
+                host: seen.host().into(),
+                product: seen.product().into(),
+                not_after: seen.not_after(),
+                renewal_time: seen.renewal_time(),
+                // whatever its status says: nothing is done about it
+                ready: "False".into(),
+                blocked_by: None,
+                readable: false,
+            },
+        }
     }
 }
 
@@ -172,8 +256,13 @@ impl ResourceName {
         Self(format!("{namespace}/{name}").into())
     }
 
+    /// The namespace and the name.
+    pub fn parts(&self) -> (&str, &str) {
+        self.0.split_once('/').unwrap_or(("", &self.0))
+    }
+
     pub fn namespace(&self) -> &str {
-        self.0.split_once('/').map_or("", |(namespace, _)| namespace)
+        self.parts().0
     }
 
     pub fn of(object: &Watched) -> Self {
@@ -214,6 +303,7 @@ impl fmt::Display for HostKey {
 
 #[cfg(test)]
 mod tests {
+    use kube::ResourceExt;
     use serde_json::json;
 
     use super::*;
@@ -294,7 +384,7 @@ mod tests {
         let of = |name: &str| {
             let object = fleet.get(&ResourceName::new("fleet", name)).expect("it is there");
             let mac = object.0.as_ref().expect("readable").clone();
-            let mut names: Vec<_> = fleet.contenders(&mac).iter().map(|other| other.name_any()).collect();
+            let mut names: Vec<_> = fleet.contenders(&mac).iter().map(ResourceExt::name_any).collect();
             names.sort();
             names
         };
@@ -313,7 +403,7 @@ mod tests {
         fleet.apply(Event::InitApply(object("a", "a", json!({}))));
         // it broke off here
         fleet.apply(Event::Init);
-        assert_eq!(fleet.all().len(), 2);
+        assert_eq!(fleet.summaries().len(), 2);
         fleet.apply(Event::InitApply(object("b", "b", json!({}))));
         let gone = fleet.apply(Event::InitDone);
         assert_eq!(gone, [Change::Gone(ResourceName::new("fleet", "a"), "a".into())]);

@@ -6,8 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use kagiban_crds::resource::{ManagedAgentCertificate, Outcome};
-use kube::ResourceExt;
+use kagiban_crds::resource::Outcome;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::counter::Counter;
@@ -16,11 +15,10 @@ use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
-use crate::cluster::Unreadable;
 use crate::controller::{SharedSchedule, lock};
-use crate::decide::{ConditionType, Reason};
+use crate::decide::Reason;
 use crate::expiries::{SecretExpiries, SecretUse};
-use crate::fleet::Fleet;
+use crate::fleet::{Fleet, ResourceName, Summary};
 
 pub(crate) type Labels = Vec<(&'static str, String)>;
 
@@ -194,47 +192,32 @@ impl Collector for FleetSeries {
             return Ok(());
         }
         self.queue(&mut encoder)?;
-        let state = self.sources.fleet.all();
-        let readable: Vec<&ManagedAgentCertificate> = state.iter().filter_map(|object| object.readable()).collect();
-        let unreadable: Vec<&Unreadable> =
-            state.iter().filter_map(|object| object.0.as_ref().err().map(|seen| &**seen)).collect();
-
+        let fleet = self.sources.fleet.summaries();
         gauge(
             &mut encoder,
             "kagiban_certificate_not_after_timestamp_seconds",
             "notAfter of the leaf that was verified on the live endpoint",
-            readable
-                .iter()
-                .filter_map(|mac| Some((labels(mac), seconds(mac.status.as_ref()?.leaf.as_ref()?.not_after))))
-                .chain(unreadable.iter().filter_map(|seen| Some((unread_labels(seen), seconds(seen.not_after()?))))),
+            fleet.iter().filter_map(|(name, of)| Some((labels(name, of), seconds(of.not_after?)))),
         )?;
         gauge(
             &mut encoder,
             "kagiban_certificate_renewal_timestamp_seconds",
             "When the next rotation is due",
-            readable
-                .iter()
-                .filter_map(|mac| Some((labels(mac), seconds(mac.status.as_ref()?.renewal_time?))))
-                .chain(unreadable.iter().filter_map(|seen| Some((unread_labels(seen), seconds(seen.renewal_time()?))))),
+            fleet.iter().filter_map(|(name, of)| Some((labels(name, of), seconds(of.renewal_time?)))),
         )?;
         gauge(
             &mut encoder,
             "kagiban_certificate_ready",
             "The Ready condition: 1 for the status it has, 0 for the two others; without a condition it is Unknown",
-            readable
-                .iter()
-                .flat_map(|mac| states(&labels(mac), ready(mac)))
-                // whatever its status says: nothing is done about it
-                .chain(unreadable.iter().flat_map(|seen| states(&unread_labels(seen), "False"))),
+            fleet.iter().flat_map(|(name, of)| states(&labels(name, of), &of.ready)),
         )?;
         gauge(
             &mut encoder,
             "kagiban_certificate_blocked",
             "1 with the reason why a rotation may not go on",
-            readable.iter().filter_map(|mac| {
-                let reason = Reason::Blocked(mac.status.as_ref()?.blocked_by?).as_str();
-                let mut labels = labels(mac);
-                labels.push(("reason", reason.to_owned()));
+            fleet.iter().filter_map(|(name, of)| {
+                let mut labels = labels(name, of);
+                labels.push(("reason", Reason::Blocked(of.blocked_by?).as_str().to_owned()));
                 Some((labels, 1.0))
             }),
         )?;
@@ -242,7 +225,7 @@ impl Collector for FleetSeries {
             &mut encoder,
             "kagiban_resources_unreadable",
             "Resources that this version cannot read",
-            std::iter::once((Labels::new(), count(unreadable.len()))),
+            std::iter::once((Labels::new(), count(fleet.iter().filter(|(_, of)| !of.readable).count()))),
         )
     }
 }
@@ -289,20 +272,14 @@ pub(crate) fn gauge(
     Ok(())
 }
 
-fn labels(mac: &ManagedAgentCertificate) -> Labels {
+fn labels(name: &ResourceName, of: &Summary) -> Labels {
+    let (namespace, name) = name.parts();
     vec![
-        ("namespace", mac.namespace().unwrap_or_default()),
-        ("name", mac.name_any()),
-        ("host", mac.spec.host.clone()),
-        ("product", mac.spec.agent.product.id().to_owned()),
+        ("namespace", namespace.to_owned()),
+        ("name", name.to_owned()),
+        ("host", of.host.to_string()),
+        ("product", of.product.to_string()),
     ]
-}
-
-/// The status of the Ready condition. A resource that was never looked at is as unknown as one whose host is dead.
-fn ready(mac: &ManagedAgentCertificate) -> &str {
-    let conditions = mac.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
-    let ready = conditions.iter().find(|condition| condition.type_ == ConditionType::Ready.as_str());
-    ready.map_or("Unknown", |condition| condition.status.as_str())
 }
 
 /// One sample for each status, as kube-state-metrics does: an alert on `{status="True"} == 0` sees what is False and what
@@ -313,16 +290,6 @@ fn states(labels: &Labels, is: &str) -> [(Labels, f64); 3] {
         labels.push(("status", status.to_owned()));
         (labels, if status == is { 1.0 } else { 0.0 })
     })
-}
-
-fn unread_labels(seen: &Unreadable) -> Labels {
-    let text = |text: &Option<String>| text.clone().unwrap_or_default();
-    vec![
-        ("namespace", text(&seen.metadata.namespace)),
-        ("name", text(&seen.metadata.name)),
-        ("host", seen.host().to_owned()),
-        ("product", seen.product().to_owned()),
-    ]
 }
 
 #[expect(clippy::cast_precision_loss, reason = "seconds since 1970 are exact in an f64 for 280 million years")]

@@ -311,20 +311,37 @@ async fn a_resource_that_cannot_be_read_is_written_no_more_often_than_others() {
 #[tokio::test]
 async fn an_issuer_whose_key_is_corrected_goes_on_with_the_same_key_of_the_host() {
     let stage = Stage::set().await;
-    let ca = stage.break_issuer();
+    lock(&stage.host.state).manner = Manner::RefuseChain(RefusalReason::Busy);
     stage.settle().await;
-    assert_eq!(stage.cluster.told(), ["RotationStarted", "IssuerUnavailable"]);
+    let ca = stage.break_issuer();
+    lock(&stage.host.state).manner = Manner::Honest;
+    tokio::time::sleep(SECONDS).await;
+    stage.settle().await;
+    assert_eq!(stage.cluster.told(), ["RotationStarted", "HostBusy", "IssuerUnavailable"]);
     lock(&stage.cluster.state).secrets.insert("fleet-ca".into(), ca);
     tokio::time::sleep(SECONDS).await;
     stage.settle().await;
     assert_eq!(stage.condition("Ready"), "True Verified");
-    assert_eq!(stage.host.changes().len(), 2, "the key was kept");
+    let opened = stage.host.changes().iter().filter(|line| line.ends_with("/rotations")).count();
+    assert_eq!(opened, 1, "the key was kept: {:?}", stage.host.changes());
+}
+
+/// Holds B11, B13: an issuer that cannot sign is found out before the host makes a key, and is read once for all who wait.
+#[tokio::test]
+async fn an_issuer_whose_key_is_anothers_blocks_before_the_host_makes_a_key() {
+    let stage = Stage::set().await;
+    stage.break_issuer();
+    stage.settle().await;
+    assert_eq!(stage.cluster.told(), ["IssuerUnavailable"]);
+    assert_eq!(stage.host.changes(), Vec::<String>::new());
+    let reads = lock(&stage.cluster.state).reads.iter().filter(|line| line.ends_with("/fleet-ca")).count();
+    assert!(reads <= 2, "{reads} reads of one Secret");
 }
 
 #[tokio::test]
 async fn deletion_in_flight_calls_the_rotation_off_before_the_finalizer_goes() {
     let stage = Stage::set().await;
-    stage.break_issuer();
+    lock(&stage.host.state).manner = Manner::RefuseChain(RefusalReason::Busy);
     stage.settle().await;
     stage.cluster.change(|mac| mac["metadata"]["deletionTimestamp"] = json!(jiff::Timestamp::now().to_string()));
     tokio::time::sleep(SECONDS).await;

@@ -40,6 +40,7 @@ async fn eventually(what: &str, holds: impl Fn() -> bool) {
 }
 
 /// Holds B1: after a stall in which the Lease ran out and was renewed with the same epoch, everything is looked at again.
+/// Holds B9: nothing is begun before all are known who may own an agent.
 #[tokio::test]
 async fn a_stall_of_the_api_server_orphans_nothing() {
     let cluster = FakeCluster::start().await;
@@ -71,7 +72,13 @@ async fn a_stall_of_the_api_server_orphans_nothing() {
     let run = tokio::spawn(controller::run(watch.map(Ok), schedule.clone(), health, context));
     // the watch shows the resource once and then nothing, as one does when nobody changes anything
     let seen = serde_json::from_value(lock(&cluster.state).mac.clone()).expect("an object");
-    events.unbounded_send(Event::Apply(seen)).expect("the loop runs");
+    for event in [Event::Init, Event::InitApply(seen)] {
+        events.unbounded_send(event).expect("the loop runs");
+    }
+    eventually("it leads", || leadership.epoch().is_some()).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert!(lock(&host.state).asked.is_empty(), "the list is not whole: the agent may be another's");
+    events.unbounded_send(Event::InitDone).expect("the loop runs");
 
     eventually("it is rotated", || lock(&host.state).asked.iter().any(|line| line.starts_with("PUT"))).await;
     let epoch = leadership.epoch().expect("it leads");

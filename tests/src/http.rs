@@ -37,6 +37,11 @@ pub fn get(address: SocketAddr, path: &str) -> Result<Response> {
     exchange(&mut connect(address)?, &request("GET", path, None))
 }
 
+/// `POST` of JSON without TLS.
+pub fn post(address: SocketAddr, path: &str, body: &str) -> Result<Response> {
+    exchange(&mut connect(address)?, &request("POST", path, Some(body)))
+}
+
 /// A client of the host API.
 #[derive(Clone, Debug)]
 pub struct HostClient {

@@ -11,7 +11,6 @@ use serde::Serialize;
 use super::listing::Printable;
 use super::{AgentArgs, Output, RotationCommand, StateArgs};
 use crate::config::{self, Config, ConfigError};
-use crate::platform;
 use crate::rotation::{self, Record, Thaw, ThawError, Vault};
 
 /// The exporter looks for a request every two seconds, unless it is in the middle of something.
@@ -133,7 +132,7 @@ fn thaw(args: &AgentArgs, out: &mut dyn Write) -> Result<(), RotationError> {
 
 fn state_directory(args: &StateArgs) -> Result<PathBuf, RotationError> {
     let config = args.config_file.as_deref().map_or_else(|| Ok(Config::default()), config::load)?;
-    Ok(config.state_directory.unwrap_or_else(platform::default_state_directory))
+    Ok(config.state_directory())
 }
 
 /// The agents with a journal. It fails where a directory that others may not enter would pass for an empty one.

@@ -51,6 +51,8 @@ pub use web::{
     TlsServerConfig, TlsVersion, WebConfig,
 };
 
+use crate::platform;
+
 /// All of it. The default is what an empty file says.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
@@ -86,5 +88,10 @@ impl Config {
     pub fn discovers(&self) -> bool {
         let names_nothing = self.certificates.is_empty() && self.tls_endpoints.is_empty();
         self.discovery.enabled.unwrap_or(names_nothing)
+    }
+
+    /// Where this program keeps what it must know again.
+    pub fn state_directory(&self) -> PathBuf {
+        self.state_directory.clone().unwrap_or_else(platform::default_state_directory)
     }
 }

@@ -50,7 +50,7 @@ struct Answer {
 impl Api {
     pub(super) fn new(workers: &Workers, board: Arc<Board>, config: &HostApiConfig) -> Self {
         let Workers { host, workers, refused } = workers;
-        let agents = workers.iter().map(|worker| (worker.agent.name.clone(), Watched::new(worker.clone())));
+        let agents = workers.iter().map(|worker| (worker.name.clone(), Watched::new(worker.clone())));
         Self {
             host: host.clone(),
             board,

@@ -53,8 +53,8 @@ impl Watched {
     /// A refusal while it is not known how the agent stands.
     pub(super) async fn report(&self, host: &Host) -> Result<AgentReport, Refusal> {
         self.worker.snapshot()?;
-        let Seen { stored, served, certificate, .. } = self.see().await;
-        let agent = &self.worker.agent;
+        let agent = self.worker.agent()?;
+        let Seen { stored, served, certificate, .. } = self.see(&agent).await;
         let record = self.worker.snapshot()?.record;
         Ok(AgentReport {
             host: host.name.clone(),
@@ -71,12 +71,12 @@ impl Watched {
         })
     }
 
-    async fn see(&self) -> Seen {
+    async fn see(&self, agent: &Arc<Agent>) -> Seen {
         let mut seen = self.seen.lock().await;
         if let Some(fresh) = seen.as_ref().filter(|seen| seen.at.elapsed() < FRESH) {
             return fresh.clone();
         }
-        let agent = Arc::clone(&self.worker.agent);
+        let agent = Arc::clone(agent);
         let endpoint = agent.endpoint.clone();
         let stored = self.reads.join(Work::Reports, (), Instant::now() + READ_WITHIN, move || stored(&agent));
         let (stored, served) = futures::join!(stored, rotation::look(&endpoint));

@@ -96,20 +96,38 @@ const DEFAULT_HOLD_DOWN: Duration = Duration::from_secs(10);
 const DEFAULT_VERIFY_INTERVAL: Duration = Duration::from_secs(1);
 /// No configured wait may hold a host's agent longer than this.
 const MAX_WAIT: Duration = Duration::from_secs(3600);
+/// In the place of an account whose number is not looked for: `(uid_t) -1`, which no process has.
+const NOBODY: u32 = u32::MAX;
 /// More backups than anybody will read, each with an old private key in it.
 const MAX_BACKUPS: usize = 20;
 
 impl Agent {
-    /// Fills in what the product knows.
+    /// Fills in what the product knows and what lies on this host. It blocks on the file systems of the product's usual
+    /// directories.
     ///
     /// # Errors
     /// See [`AgentConfigError`].
     pub fn resolve(config: &AgentConfig) -> Result<Self, AgentConfigError> {
-        Resolver(config).resolve()
+        Resolver(config, Lookups { is_directory: Path::is_dir, account: platform::account_id }).resolve()
+    }
+
+    /// The same without a look at the host: the product's first usual directory, and no account that has a name.
+    ///
+    /// # Errors
+    /// See [`AgentConfigError`].
+    pub fn as_written(config: &AgentConfig) -> Result<Self, AgentConfigError> {
+        Resolver(config, Lookups { is_directory: |_| false, account: |name| name.parse().ok().or(Some(NOBODY)) })
+            .resolve()
     }
 }
 
-struct Resolver<'a>(&'a AgentConfig);
+struct Resolver<'a>(&'a AgentConfig, Lookups);
+
+/// What is asked of the host.
+struct Lookups {
+    is_directory: fn(&Path) -> bool,
+    account: fn(&str) -> Option<u32>,
+}
 
 impl Resolver<'_> {
     fn resolve(&self) -> Result<Agent, AgentConfigError> {
@@ -141,7 +159,7 @@ impl Resolver<'_> {
             return Ok(Some(path));
         }
         let usual = (facts.directories)(platform::OS).iter().map(PathBuf::from);
-        Ok(usual.clone().find(|path| path.is_dir()).or_else(|| usual.into_iter().next()))
+        Ok(usual.clone().find(|path| (self.1.is_directory)(path)).or_else(|| usual.into_iter().next()))
     }
 
     fn resolve_keystore(&self, facts: &Facts, directory: Option<&Path>) -> Result<Keystore, AgentConfigError> {
@@ -195,7 +213,7 @@ impl Resolver<'_> {
         let named = self.0.endpoint.iter().flat_map(|endpoint| &endpoint.accounts);
         let known = |account: &Account| match account {
             Account::Id(id) => Some(*id),
-            Account::Name(name) => platform::account_id(name),
+            Account::Name(name) => (self.1.account)(name),
         };
         let accounts = named.map(known).collect::<Option<Vec<_>>>().ok_or_else(|| {
             self.invalid("endpoint.accounts", "names an account that is not in /etc/passwd; write its number")

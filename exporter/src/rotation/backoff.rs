@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 /// When something that failed is tried again.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Backoff {
+pub(crate) struct Backoff {
     /// After the next failure.
     pause: Duration,
     longest: Duration,
@@ -16,23 +16,23 @@ pub(super) struct Backoff {
 impl Backoff {
     /// Due at once; the first failure is followed by a pause of `first`, each further one by twice the pause before, up to
     /// `longest`.
-    pub(super) const fn at_once(first: Duration, longest: Duration, now: Instant) -> Self {
+    pub(crate) const fn at_once(first: Duration, longest: Duration, now: Instant) -> Self {
         Self { pause: first, longest, due: now }
     }
 
     /// The same, after a first failure.
-    pub(super) fn after_failure(first: Duration, longest: Duration, now: Instant) -> Self {
+    pub(crate) fn after_failure(first: Duration, longest: Duration, now: Instant) -> Self {
         let mut backoff = Self::at_once(first, longest, now);
         backoff.failed(now);
         backoff
     }
 
-    pub(super) const fn due(&self) -> Instant {
+    pub(crate) const fn due(&self) -> Instant {
         self.due
     }
 
     /// It was tried, and failed.
-    pub(super) fn failed(&mut self, now: Instant) {
+    pub(crate) fn failed(&mut self, now: Instant) {
         self.due = now + self.pause;
         self.pause = self.pause.saturating_mul(2).min(self.longest);
     }

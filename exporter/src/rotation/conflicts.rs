@@ -47,43 +47,94 @@ impl Conflict {
     }
 }
 
-/// Looks whether agents can all be rotated, as they are configured. One that cannot be rotated at all takes part in no conflict.
+/// What of an agent must be no other's.
+#[derive(Clone, Debug)]
+pub struct Claims {
+    agent: AgentName,
+    /// Every file that a rotation replaces, as it is configured, and where it is.
+    files: Vec<(PathBuf, At)>,
+    services: BTreeSet<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum At {
+    Found(Destination),
+    /// Not looked for, or not to be found: an agent whose files cannot be reached claims no others by it.
+    Written(PathBuf),
+}
+
+impl Claims {
+    /// By where the agent's files lie on this host. It blocks on their file systems.
+    ///
+    /// Only links count that an administrator put there: no account can make another's agent part of a conflict. A path that
+    /// cannot be walked is no conflict; the agent's own rotation is refused for it.
+    pub fn found(agent: &Agent) -> Self {
+        Self::of(agent, |path| platform::destination(path).map_or_else(|_| At::Written(path.to_owned()), At::Found))
+    }
+
+    /// By the configuration alone.
+    pub fn written(agent: &Agent) -> Self {
+        Self::of(agent, |path| At::Written(path.to_owned()))
+    }
+
+    fn of(agent: &Agent, at: impl Fn(&Path) -> At) -> Self {
+        let commands = [&agent.service.stop, &agent.service.start];
+        Self {
+            agent: agent.name.clone(),
+            files: replaced(agent).into_iter().map(|path| (path.to_owned(), at(path))).collect(),
+            services: commands.into_iter().flat_map(|argv| named(argv)).collect(),
+        }
+    }
+}
+
+/// Looks whether agents can all be rotated, by what their configuration says and nothing else: a file system that hangs, or
+/// what an account has put on one, is no reason to refuse a configuration. One that cannot be rotated at all takes part in no
+/// conflict.
 ///
 /// # Errors
 /// The first conflict.
-pub fn check_configured(configs: &[AgentConfig]) -> Result<(), Conflict> {
-    let agents: Vec<_> = configs.iter().filter_map(|config| Agent::resolve(config).ok()).collect();
-    all(&agents).into_iter().next().map_or(Ok(()), Err)
+pub fn check_written(configs: &[AgentConfig]) -> Result<(), Conflict> {
+    let agents = configs.iter().filter_map(|config| Agent::as_written(config).ok());
+    first(&agents.map(|agent| Claims::written(&agent)).collect::<Vec<_>>())
 }
 
-/// Every conflict, by where the files of each agent really lie, and by the service that each restarts.
-pub fn all(agents: &[Agent]) -> Vec<Conflict> {
+/// The same, by where their files lie on this host.
+///
+/// # Errors
+/// The first conflict.
+pub fn check_on_host(configs: &[AgentConfig]) -> Result<(), Conflict> {
+    let agents = configs.iter().filter_map(|config| Agent::resolve(config).ok());
+    first(&agents.map(|agent| Claims::found(&agent)).collect::<Vec<_>>())
+}
+
+fn first(claims: &[Claims]) -> Result<(), Conflict> {
+    all(claims).into_iter().next().map_or(Ok(()), Err)
+}
+
+/// Every conflict.
+pub fn all(claims: &[Claims]) -> Vec<Conflict> {
     let mut conflicts = Vec::new();
-    let mut files: BTreeMap<Destination, &AgentName> = BTreeMap::new();
-    let mut services: BTreeMap<String, &AgentName> = BTreeMap::new();
-    for agent in agents {
-        let mut own = BTreeSet::new();
-        for path in written(agent) {
-            let destinations = platform::destinations(path);
-            if let Some(first) = destinations.iter().find_map(|at| files.get(at)) {
-                let (first, second) = ((*first).clone(), agent.name.clone());
-                conflicts.push(Conflict::File { first, second, path: path.to_owned() });
+    let mut files: BTreeMap<&At, &AgentName> = BTreeMap::new();
+    let mut services: BTreeMap<&str, &AgentName> = BTreeMap::new();
+    for Claims { agent, files: own, services: restarted } in claims {
+        for (path, at) in own {
+            match files.get(at) {
+                Some(first) if *first == agent => {
+                    conflicts.push(Conflict::OwnFile { agent: agent.clone(), path: path.clone() });
+                }
+                Some(first) => {
+                    let (first, second) = ((*first).clone(), agent.clone());
+                    conflicts.push(Conflict::File { first, second, path: path.clone() });
+                }
+                None => _ = files.insert(at, agent),
             }
-            if !own.is_disjoint(&destinations) {
-                conflicts.push(Conflict::OwnFile { agent: agent.name.clone(), path: path.to_owned() });
-            }
-            own.extend(destinations);
         }
-        for at in own {
-            files.entry(at).or_insert(&agent.name);
-        }
-        let restarted: BTreeSet<_> =
-            [&agent.service.stop, &agent.service.start].into_iter().flat_map(|argv| named(argv)).collect();
         for service in restarted {
-            if let Some(first) = services.get(&service) {
-                conflicts.push(Conflict::Service { first: (*first).clone(), second: agent.name.clone(), service });
+            if let Some(first) = services.get(service.as_str()) {
+                let (first, second) = ((*first).clone(), agent.clone());
+                conflicts.push(Conflict::Service { first, second, service: service.clone() });
             } else {
-                services.insert(service, &agent.name);
+                services.insert(service, agent);
             }
         }
     }
@@ -91,7 +142,7 @@ pub fn all(agents: &[Agent]) -> Vec<Conflict> {
 }
 
 /// Every file that a rotation of the agent replaces.
-fn written(agent: &Agent) -> Vec<&Path> {
+fn replaced(agent: &Agent) -> Vec<&Path> {
     let mut paths: Vec<&Path> = match &agent.keystore {
         Keystore::OneFile { path, .. } => vec![path],
         Keystore::PemPair { certificate, key } => vec![certificate, key],
@@ -151,15 +202,13 @@ mod tests {
         std::fs::write(at("real/store"), b"x").expect("write");
         std::fs::write(at("real/other"), b"x").expect("write");
         symlink(at("real"), at("link")).expect("symlink");
-        symlink(at("real/store"), at("alias")).expect("symlink");
-        std::fs::hard_link(at("real/store"), at("twin")).expect("link");
         let path = |name: &str| format!("{{path: {}}}", at(name).display());
         let pair = |a: &str, b: &str| format!("{{certificateFile: {}, keyFile: {}}}", at(a).display(), at(b).display());
         let check = |second: String| {
             let agents = [agent("a", &path("real/store"), &own("a")), agent("b", &second, &own("b"))];
-            check_configured(&agents).map_err(|conflict| conflict.reason())
+            check_on_host(&agents).map_err(|conflict| conflict.reason())
         };
-        for same in ["real/store", "real/../real/store", "link/store", "alias", "twin"] {
+        for same in ["real/store", "real/../real/store", "link/store"] {
             assert_eq!(check(path(same)), Err("shared_file"), "{same}");
         }
         assert_eq!(check(pair("real/other", "link/store")), Err("shared_file"));
@@ -167,7 +216,43 @@ mod tests {
         assert_eq!(check(path("real/other")), Ok(()));
         // A file that is not there yet is known by its directory and its name.
         let agents = [agent("a", &path("real/new"), &own("a")), agent("b", &path("link/new"), &own("b"))];
-        assert!(check_configured(&agents).is_err_and(|conflict| conflict.to_string().contains("link/new")));
+        assert!(check_on_host(&agents).is_err_and(|conflict| conflict.to_string().contains("link/new")));
+    }
+
+    /// Holds A16: an account has no part in whether another's agent can be rotated.
+    #[test]
+    fn a_link_that_an_account_has_put_there_makes_no_conflict_with_what_it_leads_to() {
+        const SERVICE: u32 = 65_534;
+        assert!(rustix::process::geteuid().is_root(), "this test gives files to another account: run it as root");
+        let root = tempfile::tempdir().expect("directory");
+        let at = |name: &str| root.path().join(name);
+        for directory in ["victim", "theirs"] {
+            std::fs::create_dir(at(directory)).expect("mkdir");
+            std::fs::write(at(directory).join("store"), b"x").expect("write");
+        }
+        std::os::unix::fs::chown(at("theirs"), Some(SERVICE), None).expect("chown");
+        symlink(at("victim"), at("theirs/conf")).expect("symlink");
+        symlink(at("victim/store"), at("theirs/link")).expect("symlink");
+        std::fs::hard_link(at("victim/store"), at("theirs/twin")).expect("link");
+        let path = |name: &str| format!("{{path: {}}}", at(name).display());
+        for theirs in ["theirs/conf/store", "theirs/link", "theirs/twin"] {
+            let agents = [agent("victim", &path("victim/store"), &own("a")), agent("theirs", &path(theirs), &own("b"))];
+            assert_eq!(check_on_host(&agents), Ok(()), "{theirs}");
+        }
+    }
+
+    /// Holds A6: a configuration is judged by what it says.
+    #[test]
+    fn what_lies_on_the_host_is_no_reason_to_refuse_a_configuration() {
+        let root = tempfile::tempdir().expect("directory");
+        let at = |name: &str| root.path().join(name);
+        std::fs::create_dir(at("real")).expect("mkdir");
+        symlink(at("real"), at("link")).expect("symlink");
+        let path = |name: &str| format!("{{path: {}}}", at(name).display());
+        let agents = |second: &str| [agent("a", &path("real/store"), &own("a")), agent("b", &path(second), &own("b"))];
+        assert!(check_on_host(&agents("link/store")).is_err());
+        assert_eq!(check_written(&agents("link/store")), Ok(()));
+        assert!(check_written(&agents("real/store")).is_err());
     }
 
     #[test]
@@ -185,7 +270,7 @@ mod tests {
             serde_yaml::from_str(&text).expect("an agent")
         };
         let agents = [config("a", "one"), config("b", "two")];
-        assert_eq!(check_configured(&agents).map_err(|conflict| conflict.reason()), Err("shared_file"));
+        assert_eq!(check_written(&agents).map_err(|conflict| conflict.reason()), Err("shared_file"));
     }
 
     /// Holds A16: two products that share a service are one unit with one restart.
@@ -195,7 +280,7 @@ mod tests {
         let path = |name: &str| format!("{{path: {}}}", root.path().join(name).display());
         let check = |first: &str, second: &str| {
             let agents = [agent("a", &path("a"), first), agent("b", &path("b"), second)];
-            check_configured(&agents).map_err(|conflict| conflict.reason())
+            check_written(&agents).map_err(|conflict| conflict.reason())
         };
         for same in [
             "{stop: [systemctl, stop, web], start: [systemctl, start, web]}",

@@ -18,8 +18,8 @@ use x509_parser::public_key::PublicKey;
 
 use super::agent::{AgentEndpoint, Verify};
 use super::machine::{Before, Cause};
-use crate::blocking::{self, Blocked, Work};
-use crate::platform;
+use crate::blocking::{self, Work};
+use crate::platform::{self, ListenersError};
 use crate::probe::{self, OldTls, ProbeError};
 
 /// One handshake with a service on the same host.
@@ -55,9 +55,9 @@ pub enum LookError {
     )]
     ForeignListener { address: String, account: u32, key_file: PathBuf },
     #[error(
-        "{address}: whose socket listens there was not found out ({blocked}); see whether the key's file system answers"
+        "{address}: whose socket listens there was not found out ({detail}); see whether the key's file system answers"
     )]
-    ListenerUnknown { address: String, blocked: Blocked },
+    ListenerUnknown { address: String, detail: String },
 }
 
 impl LookError {
@@ -83,13 +83,12 @@ pub async fn look(endpoint: &AgentEndpoint) -> Result<Certificate, LookError> {
     if seen.is_own_address {
         let (peer, key_file, accounts) = (seen.peer, endpoint.key_file.clone(), endpoint.accounts.clone());
         let find = move || foreign_listener(peer, &key_file, &accounts);
-        match blocking::run(Work::Listeners, Instant::now() + LISTENERS_DEADLINE, find).await {
-            Ok(None) => {}
-            Ok(Some(account)) => {
-                let key_file = endpoint.key_file.clone();
-                return Err(LookError::ForeignListener { address: address(), account, key_file });
-            }
-            Err(blocked) => return Err(LookError::ListenerUnknown { address: address(), blocked }),
+        let unknown = |detail| LookError::ListenerUnknown { address: address(), detail };
+        let found = blocking::run(Work::Listeners, Instant::now() + LISTENERS_DEADLINE, find).await;
+        let found = found.map_err(|blocked| unknown(blocked.to_string()))?;
+        if let Some(account) = found.map_err(|error| unknown(error.to_string()))? {
+            let key_file = endpoint.key_file.clone();
+            return Err(LookError::ForeignListener { address: address(), account, key_file });
         }
     }
     let leaf = seen.chain.into_iter().next().expect("a handshake's chain has a leaf");
@@ -117,15 +116,19 @@ fn is_checkable(leaf: &Certificate) -> bool {
 }
 
 /// An account that listens there and has no business with the key. With several sockets on one port the kernel chooses at
-/// each connection, so one is enough. None also where the system does not tell, as with a port that is forwarded to a
-/// container.
-fn foreign_listener(peer: SocketAddr, key_file: &Path, accounts: &[u32]) -> Option<u32> {
+/// each connection, so one is enough. None also where the system tells nobody whose socket it is, as with a port that is
+/// forwarded to a container.
+///
+/// # Errors
+/// When the system tells and not everything was heard: one that was not heard of may be a stranger's.
+fn foreign_listener(peer: SocketAddr, key_file: &Path, accounts: &[u32]) -> Result<Option<u32>, ListenersError> {
     let listening = match platform::listeners(peer) {
         Ok(listening) => listening,
-        Err(error) => {
-            tracing::warn!(%peer, %error, "the system does not tell whose socket listens; the key's proof alone counts");
-            return None;
+        Err(error @ ListenersError::Untold(_)) => {
+            tracing::warn!(%peer, %error, "the key's proof alone counts");
+            return Ok(None);
         }
+        Err(error @ ListenersError::Unread { .. }) => return Err(error),
     };
     let has_business = |account: u32| {
         let by_right = match platform::may_read_by_right(key_file, account) {
@@ -137,7 +140,7 @@ fn foreign_listener(peer: SocketAddr, key_file: &Path, accounts: &[u32]) -> Opti
         };
         account == ROOT || accounts.contains(&account) || by_right.unwrap_or(false)
     };
-    listening.into_iter().find(|account| !has_business(*account))
+    Ok(listening.into_iter().find(|account| !has_business(*account)))
 }
 
 /// One look, and another when it failed: a missed handshake must not pass for a service that was broken before.

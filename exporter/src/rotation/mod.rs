@@ -14,7 +14,7 @@
 
 pub mod admission;
 pub mod agent;
-mod backoff;
+pub(crate) mod backoff;
 mod backup;
 mod coherence;
 pub mod conflicts;
@@ -50,5 +50,5 @@ pub use staging::StagingError;
 pub use survey::stored_leaf;
 pub use thaw::{Thaw, ThawError, peek, thaw};
 pub use vault::{Vault, VaultError, VaultLock};
-pub use worker::{AgentStatus, Ended, Worker};
+pub use worker::{AgentStatus, BAD_CONFIGURATION, Ended, Worker};
 pub use workers::{Workers, is_unfinished};

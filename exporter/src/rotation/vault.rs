@@ -39,7 +39,9 @@ impl Vault {
         root.join(JOURNALS).is_dir()
     }
 
-    /// Makes the directories, all private, and takes the lock.
+    /// Makes what a journal needs, private, and takes the lock. Where an earlier run has done so, nothing is written: neither
+    /// a full disk nor a read-only one keeps files from being made whole. All else is made when something is first written
+    /// there.
     ///
     /// # Errors
     /// See [`VaultError`].
@@ -47,11 +49,9 @@ impl Vault {
         let vault = Self::at(root);
         platform::create_private_directory(&vault.root)?;
         platform::create_private_directory(&vault.root.join(JOURNALS))?;
-        platform::create_private_directory(&vault.root.join("backups"))?;
-        platform::create_private_directory(&vault.root.join("fences"))?;
         let lock = vault.lock()?;
         // All agents write the host's fence: what an earlier run left of it goes before any of them begins.
-        if let Err(error) = platform::sweep(&vault.host_fence()) {
+        for error in platform::sweep(&vault.host_fence()) {
             tracing::warn!(%error, "left-over files of the host's fence could not be removed");
         }
         Ok((vault, lock))
@@ -122,11 +122,57 @@ impl Vault {
     pub(super) fn lock(&self) -> Result<VaultLock, VaultError> {
         let path = self.root.join("lock");
         let failed = |source| VaultError::Lock { path: path.clone(), source };
-        let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
+        // To hold a lock takes no right to write.
+        let file = match File::options().read(true).open(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                File::options().create(true).truncate(false).write(true).open(&path)
+            }
+            opened => opened,
+        };
+        let file = file.map_err(failed)?;
         match file.try_lock() {
             Ok(()) => Ok(VaultLock { _file: file }),
             Err(std::fs::TryLockError::WouldBlock) => Err(VaultError::InUse { path }),
             Err(std::fs::TryLockError::Error(source)) => Err(failed(source)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    /// Holds A11: an earlier run has made what is needed; a disk that takes nothing more is no reason to leave files apart.
+    #[test]
+    fn a_state_directory_that_an_earlier_run_has_made_is_opened_where_nothing_can_be_written() {
+        assert!(rustix::process::geteuid().is_root(), "this test mounts: run it as root, with CAP_SYS_ADMIN");
+        let directory = tempfile::tempdir().expect("directory");
+        let root = directory.path().join("state");
+        drop(Vault::open(&root).expect("the first time"));
+        let mount = |program: &str, arguments: &[&str]| {
+            let status = Command::new(program).args(arguments).arg(&root).status();
+            assert!(status.expect("install the package mount").success(), "{program} {arguments:?}");
+        };
+        mount("mount", &["--bind", root.to_str().expect("UTF-8")]);
+        mount("mount", &["-o", "remount,bind,ro"]);
+        let opened = Vault::open(&root);
+        let second = Vault::open(&root);
+        let is_opened = opened.is_ok();
+        drop(opened);
+        mount("umount", &["-l"]);
+        assert!(is_opened && second.is_err_and(|error| matches!(error, VaultError::InUse { .. })));
+    }
+
+    /// Holds A11: what is not needed yet is not made: there may be no room for it.
+    #[test]
+    fn nothing_but_the_journals_directory_is_made_before_it_is_needed() {
+        let directory = tempfile::tempdir().expect("directory");
+        let (_vault, _lock) = Vault::open(directory.path()).expect("opened");
+        let mut names: Vec<_> =
+            std::fs::read_dir(directory.path()).expect("list").map(|entry| entry.expect("entry").file_name()).collect();
+        names.sort();
+        assert_eq!(names, [JOURNALS, "lock"]);
     }
 }

@@ -4,29 +4,47 @@
 //! ```text
 //!   reads the journal, makes the files whole ──> Known ──`finish`──> finishes what an earlier run left ──> takes requests
 //!                    └── Unread, tried again                              `stop` at any time ──> leaves the service up, ends
+//!
+//!   a panic anywhere ──> Failed ──after a pause──> from the beginning, as after a crash
 //! ```
 
-use std::sync::Arc;
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use futures::FutureExt;
+use kagiban_crds::AgentName;
 use kagiban_crds::host_api::{ChainDelivery, Refusal, RefusalReason, RollbackOrder, RotationOpen, RotationReport};
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::{sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::admission::refuse;
 use super::agent::Agent;
+use super::backoff::Backoff;
 use super::rotator::{Host, Rotator, Snapshot};
+use super::stopping::grace;
+use crate::config::AgentConfig;
 
 /// Requests that may wait. One operator speaks at a time; more is a loop.
 const QUEUE: usize = 4;
 /// Between two attempts at a journal that cannot be read: its disk may come back.
 const READ_AGAIN: Duration = Duration::from_secs(60);
+/// After a panic the service may be down: the first recovery is soon.
+const RECOVER_AGAIN: Duration = Duration::from_secs(1);
+const RECOVER_AGAIN_AT_MOST: Duration = Duration::from_secs(300);
+
+/// Why an agent is not rotated: stable, for metric labels.
+pub const BAD_CONFIGURATION: &str = "bad_configuration";
 
 /// A worker's address.
 #[derive(Clone, Debug)]
 pub struct Worker {
-    pub agent: Arc<Agent>,
+    pub name: AgentName,
+    /// The longest that it may take to leave its service up once the program is to end.
+    pub grace: Duration,
+    /// Empty until what lies on the host is known.
+    agent: Arc<OnceLock<Arc<Agent>>>,
     requests: mpsc::Sender<Request>,
     status: watch::Receiver<AgentStatus>,
     stop: CancellationToken,
@@ -40,6 +58,10 @@ pub enum AgentStatus {
     /// Its journal can be neither read nor set aside: nothing is known, and nothing is touched.
     Unread {
         reason: &'static str,
+        message: String,
+    },
+    /// It ended in a bug, perhaps with its service down, and begins again.
+    Failed {
         message: String,
     },
     Known(Box<Snapshot>),
@@ -58,26 +80,42 @@ enum Request {
 }
 
 impl Worker {
-    /// Starts the thread. It reads the journal and makes the agent's files whole at once; it stops, starts and looks at
-    /// nothing before `finish` is cancelled. It ends when the host's `stop` is cancelled and the service is up.
+    /// Starts the thread. It looks for the agent, reads its journal and makes its files whole at once; it stops, starts and
+    /// looks at nothing before `finish` is cancelled. It ends when the host's `stop` is cancelled and the service is up, or
+    /// when the agent cannot be rotated as it is configured.
     ///
     /// # Errors
     /// When the system gives no thread.
-    pub fn spawn(host: Host, agent: Agent, finish: CancellationToken) -> std::io::Result<(Self, Ended)> {
+    pub fn spawn(host: Host, config: AgentConfig, finish: CancellationToken) -> std::io::Result<(Self, Ended)> {
         let (requests, inbox) = mpsc::channel(QUEUE);
         let (publish, status) = watch::channel(AgentStatus::Reading);
         let (ended, end) = oneshot::channel();
-        let (shared, stop) = (Arc::new(agent.clone()), host.stop.clone());
+        let (name, stop, agent) = (config.name.clone(), host.stop.clone(), Arc::default());
+        let grace = Agent::as_written(&config).map(|agent| grace(&agent.service)).unwrap_or_default();
+        let worker = Self { name, grace, agent: Arc::clone(&agent), requests, status, stop };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        std::thread::Builder::new().name(format!("agent-{}", agent.name)).spawn(move || {
-            runtime.block_on(run(host, agent, inbox, &publish, finish));
+        std::thread::Builder::new().name(format!("agent-{}", config.name)).spawn(move || {
+            runtime.block_on(live(&host, &config, &agent, inbox, &publish, &finish));
             let _ = ended.send(());
         })?;
-        Ok((Self { agent: shared, requests, status, stop }, end))
+        Ok((worker, end))
+    }
+
+    /// The agent, as it is configured and lies on the host.
+    ///
+    /// # Errors
+    /// A refusal while that is not known.
+    pub fn agent(&self) -> Result<Arc<Agent>, Refusal> {
+        self.agent.get().cloned().ok_or_else(still_reading)
     }
 
     pub fn status(&self) -> AgentStatus {
         self.status.borrow().clone()
+    }
+
+    /// Whether its thread has ended: what it has not decided is left to the next start.
+    pub fn has_ended(&self) -> bool {
+        self.status.has_changed().is_err()
     }
 
     /// What is known of the newest rotation.
@@ -87,11 +125,10 @@ impl Worker {
     pub fn snapshot(&self) -> Result<Snapshot, Refusal> {
         match self.status() {
             AgentStatus::Known(snapshot) => Ok(*snapshot),
-            AgentStatus::Reading => {
-                let message = "what an earlier run left of this agent is still being read; see whether a disk hangs";
+            AgentStatus::Reading => Err(still_reading()),
+            AgentStatus::Unread { message, .. } | AgentStatus::Failed { message } => {
                 Err(refuse(RefusalReason::Unavailable, message))
             }
-            AgentStatus::Unread { message, .. } => Err(refuse(RefusalReason::Unavailable, message)),
         }
     }
 
@@ -134,19 +171,78 @@ impl Worker {
         if self.stop.is_cancelled() {
             return stopping();
         }
-        refuse(RefusalReason::Internal, "the agent's worker has ended, which is a bug; restart kagiban-exporter")
+        refuse(RefusalReason::Internal, "this was not answered because of a bug; see the agent's state and the log")
     }
+}
+
+/// Runs to the end, and again from the beginning after a panic. A bug costs its agent the request that met it, not its
+/// service: what it left is recovered like what a crash leaves, and the journal counts these recoveries.
+async fn live(
+    host: &Host,
+    config: &AgentConfig,
+    found: &OnceLock<Arc<Agent>>,
+    mut inbox: mpsc::Receiver<Request>,
+    publish: &watch::Sender<AgentStatus>,
+    finish: &CancellationToken,
+) {
+    let again = |panics: u32| {
+        let message = format!(
+            "its worker ended in a bug of this program, {panics} times by now, and what it left is recovered; please report \
+             it with the log"
+        );
+        tracing::error!(agent = %config.name, error = message, "an agent's worker ended in a bug");
+        publish.send_replace(AgentStatus::Failed { message });
+    };
+    let backoff = Backoff::at_once(RECOVER_AGAIN, RECOVER_AGAIN_AT_MOST, Instant::now());
+    until_it_ends(&host.stop, backoff, again, async || match found_on_host(config, found) {
+        Ok(agent) => run(host.clone(), &agent, &mut inbox, publish, finish).await,
+        Err(message) => {
+            tracing::error!(agent = %config.name, error = message, "this agent is not rotated; the others are");
+            publish.send_replace(AgentStatus::Unread { reason: BAD_CONFIGURATION, message });
+        }
+    })
+    .await;
+}
+
+/// Tries until an attempt ends without a panic, with growing pauses. Once the program is to end, one more attempt is made:
+/// the service may be down.
+async fn until_it_ends(
+    stop: &CancellationToken,
+    mut backoff: Backoff,
+    mut again: impl FnMut(u32),
+    mut attempt: impl AsyncFnMut(),
+) {
+    for panics in 1.. {
+        let is_last = stop.is_cancelled();
+        if AssertUnwindSafe(attempt()).catch_unwind().await.is_ok() {
+            return;
+        }
+        again(panics);
+        if is_last {
+            return;
+        }
+        backoff.failed(Instant::now());
+        tokio::select! {
+            () = sleep_until(backoff.due()) => {}
+            () = stop.cancelled() => {}
+        }
+    }
+}
+
+fn found_on_host(config: &AgentConfig, found: &OnceLock<Arc<Agent>>) -> Result<Arc<Agent>, String> {
+    let agent = Arc::new(Agent::resolve(config).map_err(|error| error.to_string())?);
+    Ok(Arc::clone(found.get_or_init(|| agent)))
 }
 
 async fn run(
     host: Host,
-    agent: Agent,
-    mut inbox: mpsc::Receiver<Request>,
+    agent: &Agent,
+    inbox: &mut mpsc::Receiver<Request>,
     publish: &watch::Sender<AgentStatus>,
-    finish: CancellationToken,
+    finish: &CancellationToken,
 ) {
     let stop = host.stop.clone();
-    let Some(mut rotator) = read(&host, &agent, publish).await else { return };
+    let Some(mut rotator) = read(&host, agent, publish).await else { return };
     let show = |rotator: &Rotator| _ = publish.send_replace(AgentStatus::Known(Box::new(rotator.snapshot())));
     show(&rotator);
     tokio::select! {
@@ -215,8 +311,59 @@ async fn read(host: &Host, agent: &Agent, publish: &watch::Sender<AgentStatus>) 
     }
 }
 
+fn still_reading() -> Refusal {
+    let message = "what an earlier run left of this agent is still being read; see whether a disk hangs";
+    refuse(RefusalReason::Unavailable, message)
+}
+
 /// What is said to whoever asks for something new after the stop was ordered.
 fn stopping() -> Refusal {
     let message = "kagiban-exporter is being stopped on this host; ask again when it has been started";
     refuse(RefusalReason::Stopping, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    fn backoff() -> Backoff {
+        Backoff::at_once(Duration::from_millis(10), Duration::from_millis(20), Instant::now())
+    }
+
+    /// Holds A6: a bug does not leave an agent to itself.
+    #[tokio::test]
+    async fn after_a_panic_it_begins_again_after_a_pause() {
+        let (began, attempts, told) = (Instant::now(), Cell::new(0), Cell::new(0));
+        until_it_ends(
+            &CancellationToken::new(),
+            backoff(),
+            |panics| told.set(panics),
+            async || {
+                attempts.set(attempts.get() + 1);
+                assert!(attempts.get() > 3, "a bug");
+            },
+        )
+        .await;
+        assert_eq!((attempts.get(), told.get()), (4, 3));
+        assert!(began.elapsed() >= Duration::from_millis(10 + 20 + 20), "{:?}", began.elapsed());
+    }
+
+    /// Holds A8: a service that a bug has left down is brought up before the end, and the end comes.
+    #[tokio::test]
+    async fn once_the_program_is_to_end_one_more_attempt_is_made() {
+        let (stop, attempts) = (CancellationToken::new(), Cell::new(0));
+        until_it_ends(
+            &stop,
+            backoff(),
+            |_| stop.cancel(),
+            async || {
+                attempts.set(attempts.get() + 1);
+                panic!("a bug");
+            },
+        )
+        .await;
+        assert_eq!(attempts.get(), 2);
+    }
 }

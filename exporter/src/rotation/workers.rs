@@ -7,10 +7,9 @@ use kagiban_crds::AgentName;
 
 use super::machine::State;
 use super::rotator::Host;
-use super::stopping::grace;
-use super::worker::{AgentStatus, Worker};
+use super::worker::{AgentStatus, BAD_CONFIGURATION, Worker};
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Workers {
     pub host: Host,
     pub workers: Vec<Worker>,
@@ -22,20 +21,28 @@ pub struct Workers {
 impl Workers {
     /// The agents whose rotation is neither decided nor waiting for its chain: their services may be down.
     pub fn unfinished(&self) -> Vec<&AgentName> {
-        let unfinished = self.workers.iter().filter(|worker| is_unfinished(&worker.status()));
-        unfinished.map(|worker| &worker.agent.name).collect()
+        let unfinished = self.workers.iter().filter(|worker| !worker.has_ended() && is_unfinished(&worker.status()));
+        unfinished.map(|worker| &worker.name).collect()
     }
 
-    /// The longest that these may take to leave every service up once the program is to end. Each has a thread of its own.
+    /// Whether an agent takes nothing, as it is configured.
+    pub fn refuses_any(&self) -> bool {
+        self.workers.iter().any(|worker| {
+            let bad = |status| matches!(status, AgentStatus::Unread { reason: BAD_CONFIGURATION, .. });
+            self.refused.contains_key(&worker.name) || bad(worker.status())
+        })
+    }
+
+    /// The longest that all may take to leave every service up once the program is to end. Each has a thread of its own.
     pub fn stop_timeout(&self) -> Duration {
-        self.workers.iter().map(|worker| grace(&worker.agent.service)).max().unwrap_or_default()
+        self.workers.iter().map(|worker| worker.grace).max().unwrap_or_default()
     }
 }
 
 /// Whether something is still to be done for an agent, as far as is known.
 pub fn is_unfinished(status: &AgentStatus) -> bool {
     match status {
-        AgentStatus::Reading => true,
+        AgentStatus::Reading | AgentStatus::Failed { .. } => true,
         AgentStatus::Unread { .. } => false,
         AgentStatus::Known(snapshot) => {
             let rotation = snapshot.record.rotation.as_ref();

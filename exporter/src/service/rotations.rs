@@ -2,9 +2,9 @@
 //! it ends. Each agent by itself: what is wrong with one, or with the host API, keeps no other from being recovered.
 //!
 //! ```text
-//!   start ──> state directory, configurations ──> a worker per agent: files made whole ──> `files_are_whole`
-//!                                                        │                                     READY is told
-//!                                                        ├── `finish` ──> stop, start, verify <────┘
+//!   start ──> state directory, tried until it opens ──> a worker per agent: found, files made whole ──> `files_are_whole`
+//!                                                        │  └── do agents share a file or a service?       READY is told
+//!                                                        ├── `finish` ──> stop, start, verify <──────────────┘
 //!                                                        └── `end` ──> nothing new; services up; the thread ends
 //! ```
 
@@ -17,26 +17,37 @@ use futures::future::join_all;
 use kagiban_crds::{AgentName, HostName};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
-use tokio::time::{interval, sleep, timeout};
+use tokio::time::{Instant, interval, sleep_until, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use super::shown::{self, Shown};
+use super::shown::{self, Orphan, Refused, Shown};
 use super::tell;
 use crate::config::{AgentConfig, PowerConfig, RefusedAgent};
 use crate::platform::Lifecycle;
 use crate::rotation::agent::Agent;
-use crate::rotation::conflicts::{self, Conflict};
+use crate::rotation::backoff::Backoff;
+use crate::rotation::conflicts::{self, Claims};
 use crate::rotation::{
-    AgentStatus, Ended, Host, PowerGate, Vault, VaultError, VaultLock, Worker, Workers, is_unfinished,
+    AgentStatus, BAD_CONFIGURATION, Ended, Host, PowerGate, Vault, VaultError, VaultLock, Worker, Workers,
+    is_unfinished,
 };
-use crate::snapshot::{Board, Label, Trouble};
+use crate::snapshot::{Board, Label};
 
 /// How long READY waits for the agents' files. Renames and syncs of some small files take milliseconds; a service manager
 /// waits 90 s by default, and a disk that hangs must not keep the metrics away.
 pub const FILES_DEADLINE: Duration = Duration::from_secs(20);
 /// Within which it is known whether agents share a file; less than READY waits, so that no service is touched before.
 const CONFLICTS_DEADLINE: Duration = Duration::from_secs(10);
+/// How long READY waits for a state directory that does not open; in that time a person's `rotation thaw` has ended.
+const OPENING_PATIENCE: Duration = Duration::from_secs(5);
+/// Between two attempts to open it.
+const OPEN_AGAIN: Duration = Duration::from_millis(100);
+const OPEN_AGAIN_AT_MOST: Duration = Duration::from_secs(60);
+/// How long a stop waits for workers to end once no service is down because of a rotation.
+const SERVICES_UP: Duration = Duration::from_secs(5);
+/// Why an agent is not rotated, where the system gives no thread.
+const NO_THREAD: &str = "no_thread";
 /// How often the service manager hears that the program still stops.
 const STILL_STOPPING: Duration = Duration::from_secs(5);
 /// Within which it hears the next such word; several may be late on a busy host.
@@ -64,12 +75,25 @@ pub struct Rotations {
 
 #[derive(Clone, Debug)]
 enum Phase {
+    /// The state directory is not open yet.
     Opening,
-    /// Nothing can be rotated here.
-    Failed,
-    Opened(Arc<Workers>),
+    /// The same, and READY waits for it no longer; it is still tried.
+    Failing,
+    /// The workers are at work.
+    Working(Arc<Workers>),
+    /// The same, and it is known which agents take nothing new.
+    Open(Arc<Workers>),
     /// The same, and no agent's files are still being made whole.
     Whole(Arc<Workers>),
+}
+
+impl Phase {
+    const fn workers(&self) -> Option<&Arc<Workers>> {
+        match self {
+            Self::Opening | Self::Failing => None,
+            Self::Working(workers) | Self::Open(workers) | Self::Whole(workers) => Some(workers),
+        }
+    }
 }
 
 impl Rotations {
@@ -84,7 +108,7 @@ impl Rotations {
 
     /// Returns once the files of every agent are whole, or known to be beyond help, or after [`FILES_DEADLINE`].
     pub async fn files_are_whole(&mut self) -> bool {
-        let whole = self.phase.wait_for(|phase| matches!(phase, Phase::Whole(_) | Phase::Failed));
+        let whole = self.phase.wait_for(|phase| matches!(phase, Phase::Whole(_) | Phase::Failing));
         let in_time = timeout(FILES_DEADLINE, whole).await.is_ok();
         if !in_time {
             error!(
@@ -101,34 +125,23 @@ impl Rotations {
         self.finish.cancel();
     }
 
-    /// The workers once the state directory is open; none when nothing can be rotated.
+    /// The workers once requests may be taken; none when the program is to end before.
     pub fn workers(&self) -> impl Future<Output = Option<Arc<Workers>>> + use<> {
         let mut phase = self.phase.clone();
         async move {
-            let opened = phase.wait_for(|phase| !matches!(phase, Phase::Opening)).await.ok()?.clone();
-            match opened {
-                Phase::Opened(workers) | Phase::Whole(workers) => Some(workers),
-                Phase::Opening | Phase::Failed => None,
-            }
+            let open = phase.wait_for(|phase| matches!(phase, Phase::Open(_) | Phase::Whole(_))).await.ok()?;
+            open.workers().cloned()
         }
     }
 
     /// Whether an agent's rotation is neither decided nor waiting for its chain.
     pub fn is_unfinished(&self) -> bool {
-        match &*self.phase.borrow() {
-            Phase::Opening | Phase::Failed => false,
-            Phase::Opened(workers) | Phase::Whole(workers) => !workers.unfinished().is_empty(),
-        }
+        self.phase.borrow().workers().is_some_and(|workers| !workers.unfinished().is_empty())
     }
 
     /// Whether agents with a worker take nothing new, as they are configured.
     pub fn refuses_any(&self) -> bool {
-        match &*self.phase.borrow() {
-            Phase::Opening | Phase::Failed => false,
-            Phase::Opened(workers) | Phase::Whole(workers) => {
-                workers.workers.iter().any(|worker| workers.refused.contains_key(&worker.agent.name))
-            }
-        }
+        self.phase.borrow().workers().is_some_and(|workers| workers.refuses_any())
     }
 
     /// Returns once what an earlier run left is decided.
@@ -147,27 +160,30 @@ impl Rotations {
     pub async fn end(self) {
         self.stop.cancel();
         let Self { phase, mut task, .. } = self;
-        let opened = match &*phase.borrow() {
-            Phase::Opened(workers) | Phase::Whole(workers) => Some(Arc::clone(workers)),
-            // A state directory that hangs has no worker that could have stopped a service.
-            Phase::Opening | Phase::Failed => None,
+        let workers = || phase.borrow().workers().cloned();
+        // Where every service is up, a worker may still hang in a file system, and one that is to begin does not any more.
+        let patience = || match workers().filter(|workers| !workers.unfinished().is_empty()) {
+            Some(workers) => workers.stop_timeout(),
+            None => SERVICES_UP,
         };
-        let Some(workers) = opened else { return task.abort() };
-        drop(phase);
-        let mut late = std::pin::pin!(sleep(workers.stop_timeout()));
+        let unfinished = || workers().map_or_else(|| "none".to_owned(), |workers| names(&workers.unfinished()));
+        let began = Instant::now();
         let mut ticks = interval(STILL_STOPPING);
-        loop {
+        // Asked anew each time: the workers may have begun only just now.
+        while began.elapsed() < patience() {
             tokio::select! {
                 _ = &mut task => return,
-                () = &mut late => break,
+                () = sleep_until(began + patience()) => {}
                 _ = ticks.tick() => {
-                    let status = format!("Stopping; not before these agents run again: {}", names(&workers.unfinished()));
+                    let status = format!("Stopping; not before these agents run again: {}", unfinished());
                     tell(Lifecycle::StillStopping { next_word_within: NEXT_WORD, status }).await;
                 }
             }
         }
-        let agents = names(&workers.unfinished());
-        warn!(agents, "rotations go on at the next start: their commands took longer than their timeouts");
+        warn!(
+            agents = unfinished(),
+            "rotations go on at the next start: their commands took longer than their timeouts"
+        );
         task.abort();
     }
 }
@@ -187,117 +203,201 @@ async fn run(
     let shown = Shown::new(Arc::clone(&board));
     for refused in &setup.refused {
         error!(agent = %refused.name, error = refused.message, "this agent's configuration is refused; the others go on");
-        shown.refused(&refused.name, "bad_configuration", &refused.message);
+        shown.refused(&refused.name, BAD_CONFIGURATION, &refused.message);
+    }
+    for agent in &setup.agents {
+        shown.reading(&agent.name);
     }
     let Setup { host, agents, refused, power, state_directory } = setup;
     let well = agents.iter().map(|agent| agent.name.to_string());
-    let configured: BTreeSet<_> = well.chain(refused.iter().map(|refused| refused.name.as_str().to_owned())).collect();
+    let opening = Opening {
+        state_directory,
+        host,
+        gate: PowerGate::new(&power).watching(Arc::clone(&board)),
+        stop,
+        configured: well.chain(refused.iter().map(|refused| refused.name.as_str().to_owned())).collect(),
+    };
+    let tell_failure = |reason: &'static str, message: &str| {
+        for agent in &agents {
+            shown.refused(&Label::new(agent.name.as_str()), reason, message);
+        }
+    };
+    let Some(Opened { host, lock, orphans }) = opening.opened(tell_failure, &publish).await else { return };
     for agent in &agents {
         shown.reading(&agent.name);
     }
-    let names: Vec<_> = agents.iter().map(|agent| agent.name.clone()).collect();
-
-    let (opened, opening) = oneshot::channel();
-    let (compared, comparing) = oneshot::channel();
-    // Both look at file systems, which may hang. The thread is its own: it must go on, however late, when they do not any more.
-    let thread = std::thread::Builder::new().name("rotations".to_owned()).spawn(move || {
-        let resolved: Vec<_> = agents.iter().map(|agent| (agent.name.clone(), Agent::resolve(agent))).collect();
-        let vault = Vault::open(&state_directory);
-        let orphans = vault.as_ref().map(|(vault, _)| shown::left_by_others(vault, &configured)).unwrap_or_default();
-        let well: Vec<_> = resolved.iter().filter_map(|(_, agent)| agent.as_ref().ok().cloned()).collect();
-        let _ = opened.send((resolved, vault, orphans));
-        // Last: where the files of one agent hang, the others are recovered meanwhile.
-        let _ = compared.send(conflicts::all(&well));
-    });
-    if let Err(error) = thread {
-        error!(%error, "no thread for the agents' rotations");
-        names.iter().for_each(|name| shown.refused(&Label::new(name.as_str()), "no_thread", &error.to_string()));
-        publish.send_replace(Phase::Failed);
-        return;
-    }
-    let (resolved, opened, orphans) = opening.await.expect("the thread does not panic");
     for orphan in orphans {
         shown.left(orphan);
     }
-    let (vault, lock): (Vault, VaultLock) = match opened {
-        Ok(opened) => opened,
-        Err(error) => {
-            error!(%error, "no agent is rotated, and nothing that an earlier run left is finished");
-            let reason = match &error {
-                VaultError::InUse { .. } => "state_directory_in_use",
-                VaultError::Write(_) | VaultError::Lock { .. } => "state_directory",
-            };
-            names.iter().for_each(|name| shown.refused(&Label::new(name.as_str()), reason, &error.to_string()));
-            publish.send_replace(Phase::Failed);
-            return;
-        }
-    };
 
-    let host = Host::new(host, vault, PowerGate::new(&power).watching(board.clone())).until(stop);
-    let mut workers = Vec::new();
-    let mut ended: Vec<Ended> = Vec::new();
+    // Up to where the workers are published nothing is waited for: whoever orders the stop finds all or none.
+    let (mut workers, mut ended): (Vec<Worker>, Vec<Ended>) = (Vec::new(), Vec::new());
     let by_name = |refused: RefusedAgent| Some((refused.name.as_str().parse().ok()?, refused.message));
     let mut refused: BTreeMap<AgentName, String> = refused.into_iter().filter_map(by_name).collect();
-    for (name, agent) in resolved {
-        let spawned = agent.map_err(|error| ("bad_configuration", error.to_string())).and_then(|agent| {
-            Worker::spawn(host.clone(), agent, finish.clone()).map_err(|error| ("no_thread", error.to_string()))
-        });
-        match spawned {
+    for config in &agents {
+        match Worker::spawn(host.clone(), config.clone(), finish.clone()) {
             Ok((worker, end)) => {
                 workers.push(worker);
                 ended.push(end);
             }
-            Err((reason, message)) => {
-                error!(agent = %name, error = message, "this agent is not rotated; the others are");
-                shown.refused(&Label::new(name.as_str()), reason, &message);
-                refused.insert(name, message);
+            Err(error) => {
+                error!(agent = %config.name, %error, "this agent is not rotated; the others are");
+                shown.refused(&Label::new(config.name.as_str()), NO_THREAD, &error.to_string());
+                refused.insert(config.name.clone(), error.to_string());
             }
         }
     }
-    let mut clashing = clashing(comparing, &workers).await;
-    for (name, (_, message)) in &clashing {
-        error!(agent = %name, error = message, "this agent finishes what an earlier run left, and takes nothing new");
-        refused.insert(name.clone(), message.clone());
-    }
-    let workers = Arc::new(Workers { host, workers, refused });
-    let follow = |worker: &Worker| {
-        let clash = clashing.remove(&worker.agent.name);
-        shown.follow(worker, clash.map(|(reason, message)| Trouble::new(reason, &message)))
-    };
-    let following = workers.workers.iter().map(follow).collect::<Vec<_>>();
+    let mut workers = Workers { host, workers, refused };
     let stop_timeout = workers.stop_timeout();
     board.note_stop_timeout(stop_timeout);
     info!(seconds = stop_timeout.as_secs(), "a stop may take this long; give the unit no shorter TimeoutStopSec");
-    publish.send_replace(Phase::Opened(Arc::clone(&workers)));
+    let (refuse, refusals) = watch::channel(Refused::new());
+    let following: Vec<_> = workers.workers.iter().map(|worker| shown.follow(worker, refusals.clone())).collect();
+    publish.send_replace(Phase::Working(Arc::new(workers.clone())));
 
-    let read = workers.workers.iter().map(|worker| async {
-        // An error: the worker has ended, and reads no more.
-        let _ = worker.watch().wait_for(|status| !matches!(status, AgentStatus::Reading)).await;
-    });
     let whole = async {
+        let clashing = clashing(&agents).await;
+        for (name, (_, message)) in &clashing {
+            error!(agent = %name, error = message, "this agent finishes what an earlier run left, and takes nothing new");
+            workers.refused.insert(name.clone(), message.clone());
+        }
+        refuse.send_replace(clashing);
+        let workers = Arc::new(workers);
+        publish.send_replace(Phase::Open(Arc::clone(&workers)));
+        let read = workers.workers.iter().map(|worker| async {
+            // An error: the worker has ended, and reads no more.
+            let _ = worker.watch().wait_for(|status| !matches!(status, AgentStatus::Reading)).await;
+        });
         join_all(read).await;
-        publish.send_replace(Phase::Whole(Arc::clone(&workers)));
+        publish.send_replace(Phase::Whole(workers));
     };
     futures::join!(whole, join_all(following), join_all(ended));
     drop(lock);
 }
 
-/// The agents that would get in each other's way, and all where that cannot be known: each with a reason and a message.
-async fn clashing(
-    comparing: oneshot::Receiver<Vec<Conflict>>,
-    workers: &[Worker],
-) -> BTreeMap<AgentName, (&'static str, String)> {
-    let Ok(conflicts) = timeout(CONFLICTS_DEADLINE, comparing).await else {
-        let message = "whether it shares a file with another agent is not known, because a file system hangs; mend it and \
-                       start the exporter again";
-        let unknown = |worker: &Worker| (worker.agent.name.clone(), ("file_system_hangs", message.to_owned()));
-        return workers.iter().map(unknown).collect();
-    };
-    let mut clashing = BTreeMap::new();
-    for conflict in conflicts.expect("the thread does not panic") {
+/// What the state directory is opened with.
+struct Opening {
+    state_directory: PathBuf,
+    host: HostName,
+    gate: PowerGate,
+    stop: CancellationToken,
+    /// The names of all agents that are configured, well or badly.
+    configured: BTreeSet<String>,
+}
+
+struct Opened {
+    host: Host,
+    lock: VaultLock,
+    orphans: Vec<Orphan>,
+}
+
+impl Opening {
+    /// Tries until the state directory is open: a disk gets room again, and a person's command or an exporter that is being
+    /// replaced gives the lock back. None when the program is to end before.
+    async fn opened(self, tell_failure: impl Fn(&'static str, &str), publish: &watch::Sender<Phase>) -> Option<Opened> {
+        let opening = Arc::new(self);
+        let began = Instant::now();
+        let mut backoff = Backoff::at_once(OPEN_AGAIN, OPEN_AGAIN_AT_MOST, began);
+        let mut told = None;
+        loop {
+            let (reason, message) = tokio::select! {
+                biased;
+                () = opening.stop.cancelled() => return None,
+                attempt = Self::attempt(&opening) => match attempt {
+                    Ok(opened) => return Some(opened),
+                    Err(failure) => failure,
+                },
+            };
+            if told.as_ref() != Some(&message) {
+                error!(
+                    reason,
+                    error = message,
+                    "no agent is rotated, and nothing that an earlier run left is finished; it is tried again"
+                );
+                tell_failure(reason, &message);
+                told = Some(message);
+            }
+            if began.elapsed() >= OPENING_PATIENCE {
+                publish.send_replace(Phase::Failing);
+            }
+            backoff.failed(Instant::now());
+            tokio::select! {
+                () = opening.stop.cancelled() => return None,
+                () = sleep_until(backoff.due()) => {}
+            }
+        }
+    }
+
+    /// On a thread of its own: a file system that hangs holds it for as long as it likes, and no second one beside it.
+    async fn attempt(opening: &Arc<Self>) -> Result<Opened, (&'static str, String)> {
+        let opening = Arc::clone(opening);
+        let (tell, told) = oneshot::channel();
+        let thread = std::thread::Builder::new().name("rotations".to_owned());
+        let thread = thread.spawn(move || {
+            let opened = opening.open().map_err(|error| (reason(&error), error.to_string()));
+            // Whoever asked may be gone: the program ends.
+            let _ = tell.send(opened);
+        });
+        thread.map_err(|error| (NO_THREAD, error.to_string()))?;
+        told.await.unwrap_or_else(|_| {
+            Err(("panic", "this is a bug of this program; please report it with the log".to_owned()))
+        })
+    }
+
+    fn open(&self) -> Result<Opened, VaultError> {
+        let (vault, lock) = Vault::open(&self.state_directory)?;
+        let orphans = shown::left_by_others(&vault, &self.configured);
+        let host = Host::new(self.host.clone(), vault, self.gate.clone()).until(self.stop.clone());
+        Ok(Opened { host, lock, orphans })
+    }
+}
+
+const fn reason(error: &VaultError) -> &'static str {
+    match error {
+        VaultError::InUse { .. } => "state_directory_in_use",
+        VaultError::Write(_) | VaultError::Lock { .. } => "state_directory",
+    }
+}
+
+/// The agents that would get in each other's way, and those of which that cannot be known.
+async fn clashing(agents: &[AgentConfig]) -> Refused {
+    let by = Instant::now() + CONFLICTS_DEADLINE;
+    let asked: Vec<_> = agents.iter().map(|config| (&config.name, claims(config))).collect();
+    let (mut known, mut clashing) = (Vec::new(), Refused::new());
+    for (name, asked) in asked {
+        let unknown = match asked {
+            Err(error) => (NO_THREAD, error.to_string()),
+            Ok(asked) => match timeout_at(by, asked).await {
+                Ok(claims) => {
+                    // One that cannot be rotated as it is configured claims nothing.
+                    known.extend(claims);
+                    continue;
+                }
+                Err(_) => ("file_system_hangs", HANGS.to_owned()),
+            },
+        };
+        clashing.insert(name.clone(), unknown);
+    }
+    for conflict in conflicts::all(&known) {
         for agent in conflict.agents() {
             clashing.entry(agent.clone()).or_insert_with(|| (conflict.reason(), conflict.to_string()));
         }
     }
     clashing
+}
+
+const HANGS: &str = "whether it shares a file with another agent is not known, because a file system hangs; mend it and start the \
+                     exporter again";
+
+/// What an agent's rotations need for themselves. Each has a thread of its own: where the files of one agent hang, the
+/// others are known all the same.
+fn claims(config: &AgentConfig) -> std::io::Result<oneshot::Receiver<Claims>> {
+    let (tell, told) = oneshot::channel();
+    let (name, config) = (format!("files-{}", config.name), config.clone());
+    std::thread::Builder::new().name(name).spawn(move || {
+        if let Ok(agent) = Agent::resolve(&config) {
+            let _ = tell.send(Claims::found(&agent));
+        }
+    })?;
+    Ok(told)
 }

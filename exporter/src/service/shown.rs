@@ -1,10 +1,11 @@
 //! What the metrics are told of rotations.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use kagiban_crds::AgentName;
 use kagiban_crds::host_api::RotationState;
+use tokio::sync::watch;
 use tracing::{error, warn};
 
 use crate::rotation::{AgentStatus, Record, Vault, Worker};
@@ -15,6 +16,9 @@ use crate::snapshot::{Board, FailureSeen, Label, RotationSeen, Trouble};
 pub(super) struct Shown {
     board: Arc<Board>,
 }
+
+/// Agents that take nothing new: each with a reason and a message.
+pub(super) type Refused = BTreeMap<AgentName, (&'static str, String)>;
 
 /// What an earlier run left of an agent that is not configured any more.
 #[derive(Debug)]
@@ -52,9 +56,13 @@ impl Shown {
         self.board.note_rotation(&Label::new(&agent), Some(Trouble::new("not_configured", message)), seen);
     }
 
-    /// Tells every change of a worker's until it ends. `refused` says why the agent takes nothing new.
-    pub(super) fn follow(&self, worker: &Worker, refused: Option<Trouble>) -> impl Future<Output = ()> + use<> {
-        let (board, mut status, agent) = (Arc::clone(&self.board), worker.watch(), worker.agent.name.clone());
+    /// Tells every change of a worker's until it ends. `refused` says which agents take nothing new, and why.
+    pub(super) fn follow(
+        &self,
+        worker: &Worker,
+        mut refused: watch::Receiver<Refused>,
+    ) -> impl Future<Output = ()> + use<> {
+        let (board, mut status, agent) = (Arc::clone(&self.board), worker.watch(), worker.name.clone());
         let label = Label::new(agent.as_str());
         async move {
             let mut was_frozen = false;
@@ -67,9 +75,16 @@ impl Shown {
                     error!(%agent, %reason, error = %message, "the agent is frozen: a person must look");
                 }
                 was_frozen = frozen.is_some();
-                board.note_rotation(&label, trouble.or_else(|| refused.clone()), seen);
-                if status.changed().await.is_err() {
-                    return;
+                let because = || {
+                    let refused = refused.borrow_and_update();
+                    refused.get(&agent).map(|(reason, message)| Trouble::new(reason, message))
+                };
+                board.note_rotation(&label, trouble.or_else(because), seen);
+                tokio::select! {
+                    changed = status.changed() => if changed.is_err() {
+                        return;
+                    },
+                    Ok(()) = refused.changed() => {}
                 }
             }
         }
@@ -80,6 +95,7 @@ fn told(status: &AgentStatus) -> (Option<Trouble>, Option<RotationSeen>) {
     match status {
         AgentStatus::Reading => (Some(Trouble::new("reading", "its journal is being read")), None),
         AgentStatus::Unread { reason, message } => (Some(Trouble::new(reason, message)), None),
+        AgentStatus::Failed { message } => (Some(Trouble::new("panic", message)), None),
         AgentStatus::Known(snapshot) => (None, Some(seen(&snapshot.record))),
     }
 }

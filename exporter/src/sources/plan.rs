@@ -24,7 +24,7 @@ pub fn plan(config: &Config, found: &Found, host: &HostName) -> Vec<Source> {
     let mut sources: Vec<Source> = Vec::new();
     sources.extend(config.certificates.iter().map(configured_files));
     sources.extend(config.tls_endpoints.iter().map(&tls));
-    sources.extend(config.ups.iter().map(|ups| ups_source(ups, bundle)));
+    sources.extend(config.ups.iter().map(|ups| ups_source(ups, bundle, &config.state_directory())));
     sources.extend(host_source::plan(config, found));
     if config.discovers() {
         sources.extend(found.agents.iter().map(|at| {
@@ -101,12 +101,12 @@ fn tls_source(endpoint: &TlsEndpoint, look: TlsSource) -> Source {
     }
 }
 
-fn ups_source(config: &UpsConfig, bundle: Option<&Path>) -> Source {
+fn ups_source(config: &UpsConfig, bundle: Option<&Path>, state_directory: &Path) -> Source {
     Source {
         id: SourceId { kind: SourceKind::Ups, name: Label::new(config.name.as_str()) },
         reasons: ups::REASONS,
         interval: config.interval.as_duration(),
-        look: Look::Ups(Box::new(UpsSource::new(config, bundle))),
+        look: Look::Ups(Box::new(UpsSource::new(config, bundle, state_directory))),
         wake: Arc::default(),
     }
 }

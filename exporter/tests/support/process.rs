@@ -12,6 +12,9 @@ use super::World;
 /// Far beyond what anything here takes on a busy machine; reached only by a failure.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Longer than the program waits for what may hang.
+pub const HANG: Duration = Duration::from_secs(12);
+
 /// The running program. Its log goes to a file.
 pub struct Program {
     child: Child,
@@ -27,6 +30,23 @@ impl Program {
     }
 
     pub fn configured(world: &World, config: &str, listen: &str) -> Self {
+        Self::launched(world, config, listen, Command::new(env!("CARGO_BIN_EXE_kagiban-exporter")))
+    }
+
+    /// The same on a host where to open one of these files, or what is beneath one of these directories, takes [`HANG`].
+    pub fn with_hanging(world: &World, config: &str, paths: &[&Path]) -> Self {
+        // The tracer is no parent of the program but beside it: signals go to the program.
+        let mut command = Command::new("strace");
+        command.args(["-D", "-f", "-qqq", "-o"]).arg(world.directory.path().join("trace"));
+        for path in paths {
+            command.arg("-P").arg(path);
+        }
+        command.args(["-e", "trace=openat", "-e", &format!("inject=openat:delay_enter={}s", HANG.as_secs())]);
+        command.args(["--", env!("CARGO_BIN_EXE_kagiban-exporter")]);
+        Self::launched(world, config, "127.0.0.1:0", command)
+    }
+
+    fn launched(world: &World, config: &str, listen: &str, mut command: Command) -> Self {
         let at = |name: &str| world.directory.path().join(name);
         std::fs::write(at("exporter.yaml"), config).unwrap();
         let socket = at("notify");
@@ -35,14 +55,14 @@ impl Program {
         manager.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
         let log = at("exporter.log");
         let out = std::fs::File::create(&log).unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_kagiban-exporter"))
+        let child = command
             .arg(format!("--config.file={}", at("exporter.yaml").display()))
             .arg(format!("--web.listen-address={listen}"))
             .env("NOTIFY_SOCKET", &socket)
             .env_remove("INVOCATION_ID")
             .stderr(Stdio::from(out))
             .spawn()
-            .unwrap();
+            .expect("the program was built, and strace is there: install the package strace");
         Self { child, log, manager, told: Vec::new() }
     }
 

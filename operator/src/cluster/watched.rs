@@ -9,7 +9,7 @@ use kagiban_crds::resource::{
     ManagedAgentCertificate, ManagedAgentCertificateSpec, ManagedAgentCertificateStatus, SpecError,
 };
 use kube::Resource;
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
 /// What the watch gives for one object.
@@ -34,6 +34,13 @@ struct Parts {
     spec: Value,
     #[serde(default)]
     status: Value,
+}
+
+#[derive(Serialize)]
+struct Written<'a, Spec, Status> {
+    metadata: &'a ObjectMeta,
+    spec: &'a Spec,
+    status: &'a Status,
 }
 
 impl Watched {
@@ -97,6 +104,18 @@ fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
 impl<'de> Deserialize<'de> for Watched {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Parts::deserialize(deserializer).map(Self::of)
+    }
+}
+
+/// As it is read, but for `apiVersion` and `kind`, which are the same for all.
+impl Serialize for Watched {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match &self.0 {
+            Ok(mac) => Written { metadata: &mac.metadata, spec: &mac.spec, status: &mac.status }.serialize(serializer),
+            Err(seen) => {
+                Written { metadata: &seen.metadata, spec: &seen.spec, status: &seen.status }.serialize(serializer)
+            }
+        }
     }
 }
 
@@ -185,5 +204,17 @@ mod tests {
         }
         let broken = watched(|object| (object["spec"], object["status"]) = (json!([]), json!("x")));
         assert_eq!((broken.name_any().as_str(), broken.finalizers().len()), ("ups-01", 1));
+    }
+
+    /// Holds B14: an object is kept as text, and comes back as it was.
+    #[test]
+    fn what_is_written_is_read_again_as_it_was() {
+        let change = |object: &mut Value| object["spec"]["certificate"]["duration"] = json!("90d");
+        for object in [watched(|_| {}), watched(change), watched(|object| object["status"] = Value::Null)] {
+            let text = serde_json::to_vec(&object).expect("strings and numbers");
+            let again: Watched = serde_json::from_slice(&text).expect("it was just written");
+            assert_eq!(object.readable().is_some(), again.readable().is_some());
+            assert_eq!(format!("{object:?}"), format!("{again:?}"));
+        }
     }
 }

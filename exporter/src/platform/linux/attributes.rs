@@ -37,6 +37,15 @@ pub struct Attributes {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Value(Vec<u8>);
 
+/// One change of a file's attributes.
+#[derive(Debug, PartialEq, Eq)]
+enum Step<'a> {
+    Remove(String),
+    Own(u32, u32),
+    Set(&'a str, &'a Value),
+    Mode(u32),
+}
+
 impl Attributes {
     /// For a file that nobody but its owner may read.
     pub(super) const fn private_to(uid: u32, gid: u32) -> Self {
@@ -69,36 +78,38 @@ impl Attributes {
         Ok(Self { uid, gid, mode, extended })
     }
 
-    /// Makes a file's attributes these, and looks whether they are. What the file has beside them is removed first: a
-    /// list inherited from its directory would open it as soon as its mode is widened. The owner is changed before the
-    /// mode: changing it takes permission bits away. The mode is widened last: the group's bits are the mask of a list, and
-    /// without that list they would open the file to the group.
+    /// Makes a file's attributes these, and looks whether they are.
     pub(super) fn give_to(&self, file: &File) -> io::Result<()> {
         let now = Self::of(file, &file.metadata()?)?;
-        for name in now.extended.keys().filter(|name| !self.extended.contains_key(*name)) {
-            match fremovexattr(file, name.as_str()) {
-                Ok(()) | Err(Errno::NODATA) => {}
-                Err(_) if name.starts_with(LABELS) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        if (now.uid, now.gid) != (self.uid, self.gid) {
-            fchown(file, Some(self.uid), Some(self.gid))?;
-        }
-        for (name, value) in self.extended.iter().filter(|(name, value)| now.extended.get(*name) != Some(*value)) {
-            match fsetxattr(file, name.as_str(), &value.0, XattrFlags::empty()) {
-                Ok(()) => {}
-                // A label on a file system, or under a kernel, that keeps none.
-                Err(Errno::NOTSUP) if name.starts_with(LABELS) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        file.set_permissions(Permissions::from_mode(self.mode))?;
+        self.steps_from(&now).iter().try_for_each(|step| step.take(file))?;
         let given = Self::of(file, &file.metadata()?)?;
         if given.is_same_access(self) {
             return Ok(());
         }
         Err(io::Error::other("owner, mode or access control list came out otherwise than they were given"))
+    }
+
+    /// These, without the permission bits that `other` has not; none where owner, group or an access control list differ,
+    /// and so neither is the narrower.
+    pub fn narrowed_to(&self, other: &Self) -> Option<Self> {
+        let alike = Self { mode: self.mode, ..other.clone() };
+        self.is_same_access(&alike).then(|| Self { mode: self.mode & other.mode, ..self.clone() })
+    }
+
+    /// What makes a private file's attributes these, in an order in which it is never open to more accounts than at the end.
+    /// What the file has beside them goes first: a list inherited from its directory would open it as soon as its mode is
+    /// widened. The owner is changed before the mode: changing it takes permission bits away. The mode is widened last: the
+    /// group's bits are the mask of a list, and without that list they would open the file to the group.
+    fn steps_from(&self, now: &Self) -> Vec<Step<'_>> {
+        let extra = now.extended.keys().filter(|name| !self.extended.contains_key(*name));
+        let mut steps: Vec<_> = extra.map(|name| Step::Remove(name.clone())).collect();
+        if (now.uid, now.gid) != (self.uid, self.gid) {
+            steps.push(Step::Own(self.uid, self.gid));
+        }
+        let missing = self.extended.iter().filter(|(name, value)| now.extended.get(*name) != Some(*value));
+        steps.extend(missing.map(|(name, value)| Step::Set(name, value)));
+        steps.push(Step::Mode(self.mode));
+        steps
     }
 
     /// Whether the same accounts may do the same. Labels that only one of the two has are the security module's affair.
@@ -113,6 +124,26 @@ impl Attributes {
         (self.uid, self.gid, self.mode) == (other.uid, other.gid, other.mode)
             && !differs(self, other)
             && !differs(other, self)
+    }
+}
+
+impl Step<'_> {
+    fn take(&self, file: &File) -> io::Result<()> {
+        match self {
+            Self::Remove(name) => match fremovexattr(file, name.as_str()) {
+                Ok(()) | Err(Errno::NODATA) => Ok(()),
+                Err(_) if name.starts_with(LABELS) => Ok(()),
+                Err(error) => Err(error.into()),
+            },
+            Self::Own(uid, gid) => fchown(file, Some(*uid), Some(*gid)),
+            Self::Set(name, value) => match fsetxattr(file, *name, &value.0, XattrFlags::empty()) {
+                Ok(()) => Ok(()),
+                // A label on a file system, or under a kernel, that keeps none.
+                Err(Errno::NOTSUP) if name.starts_with(LABELS) => Ok(()),
+                Err(error) => Err(error.into()),
+            },
+            Self::Mode(mode) => file.set_permissions(Permissions::from_mode(*mode)),
+        }
     }
 }
 
@@ -138,5 +169,36 @@ impl<'de> Deserialize<'de> for Value {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         hex::decode(text).map(Self).map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ACCESS: &str = "system.posix_acl_access";
+
+    fn attributes(uid: u32, mode: u32, extended: &[(&str, &[u8])]) -> Attributes {
+        let extended = extended.iter().map(|(name, value)| ((*name).to_owned(), Value(value.to_vec()))).collect();
+        Attributes { uid, gid: uid, mode, extended }
+    }
+
+    /// Holds A4: the group's bits open the file to the group until the list is there whose mask they are.
+    #[test]
+    fn a_files_mode_is_widened_when_it_has_its_owner_and_its_list_and_nothing_besides() {
+        let wanted = attributes(7, 0o640, &[(ACCESS, b"list"), ("user.note", b"kept")]);
+        let inherited = attributes(0, 0o600, &[(ACCESS, b"inherited"), ("system.posix_acl_default", b"extra")]);
+        let value = |name: &str| &wanted.extended[name];
+        assert_eq!(
+            wanted.steps_from(&inherited),
+            [
+                Step::Remove("system.posix_acl_default".to_owned()),
+                Step::Own(7, 7),
+                Step::Set(ACCESS, value(ACCESS)),
+                Step::Set("user.note", value("user.note")),
+                Step::Mode(0o640),
+            ]
+        );
+        assert_eq!(wanted.steps_from(&wanted), [Step::Mode(0o640)]);
     }
 }

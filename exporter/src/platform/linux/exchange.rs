@@ -2,7 +2,7 @@
 //! no space.
 
 use std::ffi::OsStr;
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
@@ -28,10 +28,18 @@ pub struct Swap<'a> {
     /// Of the surveyed file, and of the new one.
     pub attributes: &'a Attributes,
     /// The surveyed file; none when there was none.
-    pub old: Option<&'a FileIdentity>,
+    pub old: Option<SurveyedFile<'a>>,
 }
 
-/// Carries a swap out, durably. What lies there must be what was surveyed: the same file, owner and permissions.
+/// Which file was surveyed, and what was in it.
+#[derive(Clone, Copy, Debug)]
+pub struct SurveyedFile<'a> {
+    pub identity: &'a FileIdentity,
+    pub sha256: &'a [u8; 32],
+}
+
+/// Carries a swap out, durably. What lies there must be what was surveyed: the same file, with the same bytes, owner and
+/// permissions, also after the names were exchanged. What somebody has written meanwhile gets its name back.
 ///
 /// # Errors
 /// See [`WriteError`]. After an error `path` may be old or new, but is whole.
@@ -41,7 +49,7 @@ pub fn swap(swap: &Swap<'_>) -> Result<(), WriteError> {
     place.check_staged(staged, swap)?;
     place.check_surveyed(swap)?;
     match swap.old {
-        Some(old) => place.exchange(staged, old, swap.beside)?,
+        Some(_) => place.exchange(staged, swap)?,
         None => place.take_free_name(staged)?,
     }
     place.sync()
@@ -99,25 +107,54 @@ impl Place {
         match (self.open_file()?, swap.old) {
             (None, None) => Ok(()),
             (Some((file, metadata)), Some(old)) => {
-                let attributes = Attributes::of(&file, &metadata).map_err(self.failed("looking at it"))?;
-                let is_same = is_identity(old, metadata.dev(), metadata.ino())
-                    && metadata.nlink() == 1
-                    && attributes.is_same_access(swap.attributes);
-                if is_same { Ok(()) } else { Err(changed()) }
+                if metadata.nlink() == 1 && self.is_surveyed(file, &metadata, old, swap.attributes)? {
+                    return Ok(());
+                }
+                Err(changed())
             }
             (None, Some(_)) | (Some(_), None) => Err(changed()),
         }
     }
 
-    fn exchange(&self, staged: &OsStr, old: &FileIdentity, beside: Option<&Path>) -> Result<(), WriteError> {
+    /// An edit in place leaves the file the same, so its bytes are compared too.
+    fn is_surveyed(
+        &self,
+        mut file: File,
+        metadata: &Metadata,
+        old: SurveyedFile<'_>,
+        attributes: &Attributes,
+    ) -> Result<bool, WriteError> {
+        let found = Attributes::of(&file, metadata).map_err(self.failed("looking at it"))?;
+        if !is_identity(old.identity, metadata.dev(), metadata.ino()) || !found.is_same_access(attributes) {
+            return Ok(false);
+        }
+        match self.check(&mut file, old.sha256) {
+            Err(WriteError::Altered { .. }) => Ok(false),
+            checked => checked.map(|()| true),
+        }
+    }
+
+    /// Whether the surveyed file has this name now, as it was surveyed. What cannot be read is not.
+    fn is_surveyed_at(&self, name: &OsStr, swap: &Swap<'_>) -> bool {
+        let Some(old) = swap.old else { return false };
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        if !self.is_at(name, old.identity) {
+            return false;
+        }
+        let Ok(file) = openat(&self.directory, name, flags, Mode::empty()).map(File::from) else { return false };
+        let Ok(metadata) = file.metadata() else { return false };
+        self.is_surveyed(file, &metadata, old, swap.attributes).unwrap_or(false)
+    }
+
+    fn exchange(&self, staged: &OsStr, swap: &Swap<'_>) -> Result<(), WriteError> {
         match self.exchange_names(staged) {
-            Ok(()) if self.is_at(staged, old) => Ok(()),
-            // Somebody put another file there after it was looked at; they get it back.
+            Ok(()) if self.is_surveyed_at(staged, swap) => Ok(()),
+            // Somebody put another file there after it was looked at, or wrote to it; they get it back.
             Ok(()) => {
                 self.exchange_names(staged).map_err(|e| self.failed("exchanging the files back")(e.into()))?;
                 Err(WriteError::Changed { path: self.path.clone() })
             }
-            Err(Errno::NOSYS | Errno::INVAL | Errno::OPNOTSUPP) => self.link_and_rename(staged, beside),
+            Err(Errno::NOSYS | Errno::INVAL | Errno::OPNOTSUPP) => self.link_and_rename(staged, swap),
             Err(error) => Err(self.failed("exchanging it with the new file")(error.into())),
         }
     }
@@ -127,29 +164,60 @@ impl Place {
     }
 
     /// For kernels and file systems that cannot exchange names. A file system without links either has no old file
-    /// beside the new one: the way back is the backup alone.
-    fn link_and_rename(&self, staged: &OsStr, beside: Option<&Path>) -> Result<(), WriteError> {
-        if let Some(beside) = beside.and_then(Path::file_name) {
-            match linkat(&self.directory, self.name.as_os_str(), &self.directory, beside, AtFlags::empty()) {
-                Ok(()) => self.sync()?,
-                Err(Errno::NOSYS | Errno::PERM | Errno::OPNOTSUPP) => {}
+    /// beside the new one: the way back is the backup alone, and what is written to the old file in the last moment is lost.
+    fn link_and_rename(&self, staged: &OsStr, swap: &Swap<'_>) -> Result<(), WriteError> {
+        let name = self.name.as_os_str();
+        let beside = match swap.beside.and_then(Path::file_name) {
+            None => None,
+            Some(beside) => match linkat(&self.directory, name, &self.directory, beside, AtFlags::empty()) {
+                Ok(()) => Some(beside),
+                Err(Errno::NOSYS | Errno::PERM | Errno::OPNOTSUPP) => None,
                 Err(error) => return Err(self.failed("linking the old file beside it")(error.into())),
-            }
+            },
+        };
+        let Some(beside) = beside else { return self.rename_over_name(staged) };
+        self.sync()?;
+        let changed = || Err(WriteError::Changed { path: self.path.clone() });
+        if !self.is_surveyed_at(beside, swap) {
+            unlinkat(&self.directory, beside, AtFlags::empty())
+                .map_err(|e| self.failed("removing its second name")(e.into()))?;
+            return changed();
         }
-        renameat(&self.directory, staged, &self.directory, self.name.as_os_str())
+        self.rename_over_name(staged)?;
+        if self.is_surveyed_at(beside, swap) {
+            return Ok(());
+        }
+        // It was written to meanwhile. The new file is made again for the next rotation.
+        self.rename_over_name(beside)?;
+        self.sync()?;
+        changed()
+    }
+
+    fn rename_over_name(&self, from: &OsStr) -> Result<(), WriteError> {
+        renameat(&self.directory, from, &self.directory, self.name.as_os_str())
             .map_err(|e| self.failed("renaming the new file over it")(e.into()))
     }
 
     fn take_free_name(&self, staged: &OsStr) -> Result<(), WriteError> {
         let name = self.name.as_os_str();
         match renameat_with(&self.directory, staged, &self.directory, name, RenameFlags::NOREPLACE) {
-            Ok(()) => Ok(()),
+            Err(Errno::NOSYS | Errno::INVAL | Errno::OPNOTSUPP) => self.link_to_free_name(staged),
+            taken => self.taken(taken),
+        }
+    }
+
+    /// A plain rename would replace what somebody has put there since.
+    fn link_to_free_name(&self, staged: &OsStr) -> Result<(), WriteError> {
+        let name = self.name.as_os_str();
+        self.taken(linkat(&self.directory, staged, &self.directory, name, AtFlags::empty()))?;
+        unlinkat(&self.directory, staged, AtFlags::empty())
+            .map_err(|e| self.failed("removing the new file's first name")(e.into()))
+    }
+
+    fn taken(&self, taken: rustix::io::Result<()>) -> Result<(), WriteError> {
+        match taken {
             Err(Errno::EXIST) => Err(WriteError::Changed { path: self.path.clone() }),
-            Err(Errno::NOSYS | Errno::INVAL | Errno::OPNOTSUPP) => {
-                renameat(&self.directory, staged, &self.directory, name)
-                    .map_err(|e| self.failed("renaming the new file")(e.into()))
-            }
-            Err(error) => Err(self.failed("renaming the new file")(error.into())),
+            taken => taken.map_err(|e| self.failed("giving the new file its name")(e.into())),
         }
     }
 
@@ -161,4 +229,119 @@ impl Place {
 
 fn is_identity(identity: &FileIdentity, device: u64, inode: u64) -> bool {
     (identity.device, identity.inode) == (device, inode)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::PathBuf;
+
+    use sha2::{Digest, Sha256};
+
+    use super::*;
+    use crate::platform::linux::{survey, write_new};
+
+    /// A store that was surveyed, and what is to take its place.
+    struct Scene {
+        directory: tempfile::TempDir,
+        surveyed: crate::platform::Surveyed,
+    }
+
+    impl Scene {
+        fn new() -> Self {
+            let directory = tempfile::tempdir().expect("directory");
+            fs::write(directory.path().join("store"), b"old").expect("write");
+            let surveyed = survey(&directory.path().join("store"), 1024).expect("survey");
+            write_new(&directory.path().join("staged"), b"new", Some(&surveyed.attributes)).expect("write");
+            Self { directory, surveyed }
+        }
+
+        fn at(&self, name: &str) -> PathBuf {
+            self.directory.path().join(name)
+        }
+
+        fn read(&self, name: &str) -> Option<String> {
+            fs::read_to_string(self.at(name)).ok()
+        }
+
+        /// A step of the swap, after whatever happens in its last moment.
+        fn step(
+            &self,
+            meanwhile: impl FnOnce(),
+            step: impl FnOnce(&Place, &Swap<'_>) -> Result<(), WriteError>,
+        ) -> Result<(), &'static str> {
+            let (path, staged, beside) = (self.at("store"), self.at("staged"), self.at("beside"));
+            let held = self.surveyed.file.as_ref().expect("a file");
+            let (new, old) = (Sha256::digest(b"new").into(), Sha256::digest(b"old").into());
+            let swap = Swap {
+                path: &path,
+                staged: &staged,
+                beside: Some(&beside),
+                sha256: &new,
+                attributes: &self.surveyed.attributes,
+                old: Some(SurveyedFile { identity: &held.identity, sha256: &old }),
+            };
+            let place = Place::find(&path, Links::Refuse).expect("a place");
+            place.check_staged(staged.file_name().expect("a name"), &swap).expect("staged");
+            place.check_surveyed(&swap).expect("surveyed");
+            meanwhile();
+            step(&place, &swap).map_err(|error| error.reason())
+        }
+    }
+
+    type Attack = fn(&Path);
+
+    /// What may happen between the last look and the exchange, and what is in the store then.
+    const ATTACKS: [(Attack, &str); 2] = [
+        (|store| fs::write(store, b"edited").expect("write"), "edited"),
+        (
+            |store| {
+                fs::write(store.with_file_name("theirs"), b"theirs").expect("write");
+                fs::rename(store.with_file_name("theirs"), store).expect("rename");
+            },
+            "theirs",
+        ),
+    ];
+
+    /// Holds A2: an edit in the last moment is not lost.
+    #[test]
+    fn what_is_written_between_the_last_look_and_the_exchange_gets_its_name_back() {
+        for (attack, expected) in ATTACKS {
+            let scene = Scene::new();
+            let store = scene.at("store");
+            let swapped = scene.step(|| attack(&store), |place, swap| place.exchange(OsStr::new("staged"), swap));
+            assert_eq!((swapped, scene.read("store").as_deref()), (Err("changed_meanwhile"), Some(expected)));
+        }
+        let scene = Scene::new();
+        assert_eq!(scene.step(|| (), |place, swap| place.exchange(OsStr::new("staged"), swap)), Ok(()));
+        assert_eq!((scene.read("store").as_deref(), scene.read("staged").as_deref()), (Some("new"), Some("old")));
+    }
+
+    /// Holds A2, A11: the same where names cannot be exchanged.
+    #[test]
+    fn without_an_exchange_of_names_what_is_written_before_the_link_is_left_where_it_is() {
+        for (attack, expected) in ATTACKS {
+            let scene = Scene::new();
+            let store = scene.at("store");
+            let swapped =
+                scene.step(|| attack(&store), |place, swap| place.link_and_rename(OsStr::new("staged"), swap));
+            assert_eq!((swapped, scene.read("store").as_deref()), (Err("changed_meanwhile"), Some(expected)));
+            assert_eq!(scene.read("beside"), None, "it has one name");
+        }
+        let scene = Scene::new();
+        assert_eq!(scene.step(|| (), |place, swap| place.link_and_rename(OsStr::new("staged"), swap)), Ok(()));
+        assert_eq!((scene.read("store").as_deref(), scene.read("beside").as_deref()), (Some("new"), Some("old")));
+    }
+
+    /// Holds A10: a name that was free is not taken from whoever has it now.
+    #[test]
+    fn without_a_rename_that_replaces_nothing_a_free_name_is_taken_by_a_link() {
+        let scene = Scene::new();
+        let place = Place::find(&scene.at("store"), Links::Refuse).expect("a place");
+        let taken = place.link_to_free_name(OsStr::new("staged")).map_err(|error| error.reason());
+        assert_eq!((taken, scene.read("store").as_deref()), (Err("changed_meanwhile"), Some("old")));
+        fs::remove_file(scene.at("store")).expect("remove");
+        place.link_to_free_name(OsStr::new("staged")).expect("free");
+        assert_eq!((scene.read("store").as_deref(), scene.read("staged")), (Some("new"), None));
+    }
 }

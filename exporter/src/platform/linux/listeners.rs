@@ -2,13 +2,24 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-/// The kernel tells listening sockets first. A host with thousands of them is within a megabyte.
-const MAX_TABLE_BYTES: u64 = 4 * 1024 * 1024;
+/// Bytes of one table; a row has 150. An account that opens more sockets than that does so to hide one.
+const MAX_TABLE_BYTES: u64 = 64 * 1024 * 1024;
 /// `TCP_LISTEN`, as the tables write it.
 const LISTEN: &str = "0A";
+
+/// Why it is not known whose sockets listen.
+#[derive(Debug, thiserror::Error)]
+pub enum ListenersError {
+    /// Nobody can hide behind that: the system tells nobody.
+    #[error("the system does not tell whose sockets listen: {0}")]
+    Untold(io::Error),
+    /// Somebody may: the system tells, and not everything was heard.
+    #[error("{table}: {why}")]
+    Unread { table: &'static str, why: String },
+}
 
 /// A socket that listens, and the account that opened it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,25 +28,53 @@ struct Listener {
     account: u32,
 }
 
+/// What a row of a table says.
+#[derive(Debug, PartialEq, Eq)]
+enum Row {
+    Listens(Listener),
+    /// It is connected: the kernel tells listening sockets first, so that none follows.
+    Other,
+}
+
 /// The accounts whose sockets listen where a connection to `peer`, an address of this host, arrives: at the address itself, or
 /// at every address. None where nobody listens in this network namespace, as when a container's port is forwarded.
 ///
 /// # Errors
-/// When the kernel's tables cannot be read.
-pub fn listeners(peer: SocketAddr) -> io::Result<BTreeSet<u32>> {
+/// See [`ListenersError`].
+pub fn listeners(peer: SocketAddr) -> Result<BTreeSet<u32>, ListenersError> {
     let mut found = BTreeSet::new();
     for table in ["/proc/self/net/tcp", "/proc/self/net/tcp6"] {
         let rows = match File::open(table) {
-            Ok(file) => BufReader::new(file.take(MAX_TABLE_BYTES)).lines(),
+            Ok(file) => BufReader::new(file),
             // A kernel without IPv6.
             Err(error) if error.kind() == io::ErrorKind::NotFound && table.ends_with('6') => continue,
-            Err(error) => return Err(error),
+            Err(error) => return Err(ListenersError::Untold(error)),
         };
-        for row in rows.skip(1) {
-            let Some(listener) = parse(&row?) else { break };
-            if listener.receives(peer) {
-                found.insert(listener.account);
-            }
+        let told = accounts(rows, MAX_TABLE_BYTES, peer).map_err(|why| ListenersError::Unread { table, why })?;
+        found.extend(told);
+    }
+    Ok(found)
+}
+
+/// The accounts that a table tells, which has at most `limit` bytes of listening sockets; or why it does not.
+fn accounts(table: impl BufRead, limit: u64, peer: SocketAddr) -> Result<BTreeSet<u32>, String> {
+    let mut found = BTreeSet::new();
+    let mut read = 0;
+    for (number, row) in table.take(limit.saturating_add(1)).lines().enumerate() {
+        let row = row.map_err(|error| error.to_string())?;
+        read += row.len() as u64 + 1;
+        if read >= limit {
+            return Err(format!(
+                "more than {limit} bytes of listening sockets; see which account has so many (`ss -ltnp`)"
+            ));
+        }
+        if number == 0 {
+            continue;
+        }
+        match parse(&row).ok_or_else(|| format!("a row is not understood: {row:.200}"))? {
+            Row::Listens(listener) if listener.receives(peer) => _ = found.insert(listener.account),
+            Row::Listens(_) => {}
+            Row::Other => break,
         }
     }
     Ok(found)
@@ -53,18 +92,18 @@ impl Listener {
     }
 }
 
-/// A row of a socket that listens; none when it is another's, and all rows after it are.
-fn parse(row: &str) -> Option<Listener> {
+/// None where it is no row of such a table.
+fn parse(row: &str) -> Option<Row> {
     let mut fields = row.split_whitespace().skip(1);
     let local = fields.next()?;
     let state = fields.nth(1)?;
     let account = fields.nth(3)?;
     if state != LISTEN {
-        return None;
+        return Some(Row::Other);
     }
     let (ip, port) = local.split_once(':')?;
     let port = u16::from_str_radix(port, 16).ok()?;
-    Some(Listener { at: SocketAddr::new(address(ip)?, port), account: account.parse().ok()? })
+    Some(Row::Listens(Listener { at: SocketAddr::new(address(ip)?, port), account: account.parse().ok()? }))
 }
 
 /// The kernel writes each word of an address as a number of the machine's own byte order.
@@ -86,6 +125,7 @@ fn address(text: &str) -> Option<IpAddr> {
 #[cfg(test)]
 mod tests {
     use std::net::TcpListener;
+    use std::slice;
 
     use super::*;
 
@@ -113,16 +153,36 @@ mod tests {
     }
 
     #[test]
-    fn rows_that_are_no_listeners_end_the_search_and_are_never_a_panic() {
-        for row in [
-            "",
-            "0:",
-            "0: 0100007F:0016 00000000:0000 01 0:0 0:0 0 7 0 1",
-            "0: 0100:0016 0:0 0A 0 0 0 7",
-            "0: é:x y 0A",
-        ] {
+    fn rows_that_are_none_are_told_from_others_and_are_never_a_panic() {
+        for row in ["", "0:", "0: 0100:0016 0:0 0A 0 0 0 7", "0: é:x y 0A", "0: 0100007F:0016 0:0 0A 0 0 0 x"] {
             assert_eq!(parse(row), None, "{row}");
         }
+        assert_eq!(parse("0: 0100007F:0016 00000000:0000 01 0:0 0:0 0 7 0 1"), Some(Row::Other));
+    }
+
+    /// Holds A3: an account that opens so many sockets that one is not seen is not taken for nobody.
+    #[test]
+    fn a_table_that_is_not_read_to_the_end_of_its_listeners_tells_nothing() {
+        let peer: SocketAddr = "127.0.0.1:22".parse().expect("an address");
+        let row = |port: &str, state: &str, account: u32| {
+            format!(
+                "   0: 0100007F:{port} 00000000:0000 {state} 00000000:00000000 00:00000000 00000000 {account} 0 1\n"
+            )
+        };
+        let told = |rows: &[String], limit: u64| {
+            accounts(format!("  sl  local_address\n{}", rows.concat()).as_bytes(), limit, peer)
+        };
+        let one = row("0016", "0A", 7);
+        let crowd = vec![row("1F90", "0A", 9); 50];
+        let hidden = [crowd.as_slice(), slice::from_ref(&one)].concat();
+        assert_eq!(told(&hidden, 1 << 20), Ok(BTreeSet::from([7])));
+        for limit in [100, 1000, 4000] {
+            assert!(told(&hidden, limit).is_err(), "{limit}");
+        }
+        // What follows the listening sockets is of no account, whatever its length.
+        let connected = [slice::from_ref(&one), vec![row("0016", "01", 8); 50].as_slice()].concat();
+        assert_eq!(told(&connected, 1000), Ok(BTreeSet::from([7])));
+        assert!(told(&[one, "garbage\n".to_owned()], 1000).is_err());
     }
 
     #[test]

@@ -19,14 +19,14 @@ mod systemd;
 
 pub use accounts::{account_id, may_read_by_right};
 pub use attributes::Attributes;
-pub use destination::{Destination, destinations};
+pub use destination::{Destination, destination};
 pub use durable::{
     check_room, create_private_directory, remove, replace, sweep, sync_directory_of, temporary_beside, write_new,
 };
-pub use exchange::{Swap, rename_over, swap, unlink_second_name};
+pub use exchange::{SurveyedFile, Swap, rename_over, swap, unlink_second_name};
 pub use held::read_held;
 pub use host::{boot_id, booted_at, default_state_directory, scheduled_shutdown_file};
-pub use listeners::listeners;
+pub use listeners::{ListenersError, listeners};
 pub use process::{Request, Requests, Usage, forbid_dumps, host_name, usage};
 pub use program::run;
 pub use read::{identify, is_readable_by_others, is_writable_by_others, read_ends, read_regular};

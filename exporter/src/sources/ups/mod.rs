@@ -50,6 +50,7 @@ pub(super) const REASONS: &[&str] = &[
     "permission_denied",
     "protocol",
     "read_failed",
+    "state_directory",
     "symlink_loop",
     "timeout",
     "tls",
@@ -80,7 +81,7 @@ enum Client {
 }
 
 impl UpsSource {
-    pub(super) fn new(config: &UpsConfig, system_bundle: Option<&Path>) -> Self {
+    pub(super) fn new(config: &UpsConfig, system_bundle: Option<&Path>, state_directory: &Path) -> Self {
         let name = Label::new(config.name.as_str());
         let (interval, deadline) = (config.interval.as_duration(), config.timeout.as_duration());
         // A client that ends by itself can say how far it came, and keeps the UPSes that it had read.
@@ -91,9 +92,10 @@ impl UpsSource {
             }
             UpsBackend::Apcupsd(apcupsd) => (Client::Apcupsd(apcupsd::Client::new(apcupsd, own)), &apcupsd.address),
             UpsBackend::Snmp(snmp) => (Client::Snmp(Box::new(snmp::Client::new(snmp, own, interval))), &snmp.address),
-            UpsBackend::PowerchuteWeb(web) => {
-                (Client::Web(Box::new(web::Client::new(web, system_bundle, interval, deadline))), &web.address)
-            }
+            UpsBackend::PowerchuteWeb(web) => (
+                Client::Web(Box::new(web::Client::new(web, system_bundle, state_directory, interval, deadline))),
+                &web.address,
+            ),
         };
         Self {
             target: Label::new(address),

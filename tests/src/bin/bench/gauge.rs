@@ -1,4 +1,4 @@
-//! The exporter, and what `/proc` says of it.
+//! A program, and what `/proc` says of it.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -27,12 +27,16 @@ const TICK: Duration = Duration::from_millis(10);
 #[derive(Debug)]
 pub(crate) struct Gauged {
     port: Port,
-    process: PathBuf,
+    pub(crate) process: Process,
     pub(crate) ready_after: Duration,
     /// To 10 ms: threads that have ended are in it too.
     pub(crate) cpu_to_ready: Duration,
     _program: Program,
 }
+
+/// A process that runs, as `/proc` shows it.
+#[derive(Debug)]
+pub(crate) struct Process(PathBuf);
 
 /// One scrape of many.
 #[derive(Debug)]
@@ -71,17 +75,23 @@ impl Gauged {
             thread::sleep(ASK_EVERY);
         }
         let ready_after = started.elapsed();
-        let process = Path::new("/proc").join(program.id().to_string());
-        let cpu_to_ready = cpu_by_ticks(&process)?;
+        let process = Process::of(program.id());
+        let cpu_to_ready = cpu_by_ticks(&process.0)?;
         Ok(Self { port, process, ready_after, cpu_to_ready, _program: program })
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
         self.port.address()
     }
+}
+
+impl Process {
+    pub(crate) fn of(pid: u32) -> Self {
+        Self(Path::new("/proc").join(pid.to_string()))
+    }
 
     pub(crate) fn memory(&self) -> Result<Memory> {
-        let status = fs::read_to_string(self.process.join("status"))?;
+        let status = fs::read_to_string(self.0.join("status"))?;
         let bytes = |field: &str| {
             let line = status.lines().find_map(|line| line.strip_prefix(field)).context("no such field")?;
             Ok::<u64, anyhow::Error>(line.trim_end_matches("kB").trim().parse::<u64>()? * 1024)
@@ -89,18 +99,19 @@ impl Gauged {
         Ok(Memory { resident: bytes("VmRSS:")?, own: bytes("RssAnon:")?, peak: bytes("VmHWM:")? })
     }
 
-    pub(crate) fn scrapes(&self) -> Result<Scraped> {
+    /// Scrapes it many times, one after another.
+    pub(crate) fn scrapes(&self, address: SocketAddr) -> Result<Scraped> {
         // The first one finds cold pages.
-        let body = http::get(self.address(), "/metrics")?.body.len() as u64;
-        let before = cpu_of_threads(&self.process)?;
+        let body = http::get(address, "/metrics")?.body.len() as u64;
+        let before = cpu_of_threads(&self.0)?;
         let mut walls = Vec::with_capacity(SCRAPES);
         for _ in 0..SCRAPES {
             let asked = Instant::now();
-            http::get(self.address(), "/metrics")?;
+            http::get(address, "/metrics")?;
             walls.push(asked.elapsed());
             thread::sleep(BETWEEN_SCRAPES);
         }
-        let used = cpu_of_threads(&self.process)?.saturating_sub(before);
+        let used = cpu_of_threads(&self.0)?.saturating_sub(before);
         walls.sort_unstable();
         Ok(Scraped { cpu: used / u32::try_from(SCRAPES)?, wall: walls[SCRAPES / 2], body })
     }

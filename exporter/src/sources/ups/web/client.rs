@@ -9,11 +9,12 @@ use rustls::pki_types::ServerName;
 use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 
+use super::book::{Book, Outcome};
 use super::error::WebError;
 use super::ledger::{Credentials, LEDGER, Leave};
 use super::transport::Transport;
 use super::visit::{Visit, visit};
-use crate::blocking::{Flights, Work};
+use crate::blocking::{self, Flights, Work};
 use crate::config::PowerchuteWebConfig;
 use crate::from_files::{FromFiles, Unread, of_file};
 use crate::password_file::{self, PasswordFileError};
@@ -24,6 +25,9 @@ use crate::sources::schedule::panicked;
 use crate::sources::ups::trust::{self, TrustError};
 use crate::ups::Reading;
 
+/// One small file, synced.
+const NOTE_WITHIN: Duration = Duration::from_secs(5);
+
 #[derive(Debug)]
 pub(in crate::sources::ups) struct Client {
     endpoint: Endpoint,
@@ -33,6 +37,7 @@ pub(in crate::sources::ups) struct Client {
     passwords: Flights<(), Result<(Credentials, SecretString), Arc<PasswordFileError>>>,
     /// Absent when the system has no bundle and none is configured.
     ca_file: Option<PathBuf>,
+    book: Book,
     interval: Duration,
     deadline: Duration,
     tls: FromFiles<ClientConfig, TrustError>,
@@ -42,6 +47,7 @@ impl Client {
     pub(in crate::sources::ups) fn new(
         config: &PowerchuteWebConfig,
         system_bundle: Option<&Path>,
+        state_directory: &Path,
         interval: Duration,
         deadline: Duration,
     ) -> Self {
@@ -51,6 +57,7 @@ impl Client {
             password_file: config.password_file.clone(),
             passwords: Flights::new(),
             ca_file: config.ca_file.as_deref().or(system_bundle).map(Path::to_owned),
+            book: Book::in_directory(state_directory),
             interval,
             deadline,
             tls: FromFiles::new(Work::Credentials),
@@ -70,11 +77,15 @@ impl Client {
         // A task of its own: whatever becomes of this look, a login that it began is ended.
         let given_up = CancellationToken::new();
         let _guard = given_up.clone().drop_guard();
-        let visiting = Visit { claim, credentials, password, not_before, deadline: self.deadline, given_up };
+        let (book, interval, deadline) = (self.book.clone(), self.interval, self.deadline);
+        let visiting = Visit { claim, book, interval, credentials, password, not_before, deadline, given_up };
         let task = tokio::spawn(async move {
             let (visiting, mut transport) = (visiting, transport);
             let outcome = visit(&visiting, &mut transport).await.map_err(|error| trouble(&error));
             visiting.claim.note_outcome(&outcome);
+            if visiting.claim.is_tried() {
+                note(visiting.book, visiting.claim.address.clone(), &outcome).await;
+            }
             outcome
         });
         task.await.unwrap_or_else(|_| Err(panicked()))
@@ -107,6 +118,20 @@ impl Client {
         let no_trust = || WebError::NoTrust { address: self.endpoint.address.clone() };
         let path = self.ca_file.clone().ok_or_else(no_trust)?;
         Ok(self.tls.current(self.files_until(), move || of_file(&path, trust::client_config)).await?)
+    }
+}
+
+/// Tells other processes what a login came to. Where that fails they wait as if it had been refused.
+async fn note(book: Book, address: String, outcome: &Result<Reading, Trouble>) {
+    let outcome = match outcome {
+        Ok(_) => Outcome::Succeeded,
+        Err(trouble) if trouble.reason == "auth" => Outcome::Refused,
+        Err(_) => Outcome::Failed,
+    };
+    let noting = move || book.note(&address, outcome);
+    let noted = blocking::run(Work::State, tokio::time::Instant::now() + NOTE_WITHIN, noting).await;
+    if let Err(why) = noted.map_err(|blocked| blocked.to_string()).and_then(|noted| noted) {
+        tracing::warn!(error = why, "what a login came to is not kept; other processes of this host wait for an hour");
     }
 }
 

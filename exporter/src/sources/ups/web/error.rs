@@ -1,5 +1,8 @@
 //! Why a web UI was not read.
 
+use std::time::Duration;
+
+use super::book::Outcome;
 use crate::from_files::Unread;
 use crate::password_file::PasswordFileError;
 use crate::probe::ProbeError;
@@ -31,6 +34,17 @@ pub(super) enum WebError {
          that file changes or an hour has passed, because three wrong ones lock the UI"
     )]
     Refused { address: String },
+    #[error(
+        "{address}: a login of another process of this host {}; the next is tried in {} s, to keep the UI from being locked",
+        match last { Outcome::Refused => "was refused", Outcome::Tried => "has not told its end", _ => "failed" },
+        wait.as_secs()
+    )]
+    Forbidden { address: String, last: Outcome, wait: Duration },
+    #[error(
+        "{address}: no login is tried, because no other process would know of it ({why}); see stateDirectory and whether this \
+         account may write there"
+    )]
+    Unwritten { address: String, why: String },
     #[error("{address}: somebody else is logged on, and the UI takes one at a time; theirs is left alone")]
     Busy { address: String },
     #[error("{address}: no end within the deadline; the login, if there was one, is being ended")]
@@ -48,7 +62,9 @@ impl WebError {
             Self::TooLarge { .. } => "too_large",
             Self::Unexpected { .. } => "protocol",
             Self::Refused { .. } => "auth",
-            Self::Busy { .. } => "busy",
+            Self::Forbidden { last: Outcome::Refused | Outcome::Tried, .. } => "auth",
+            Self::Busy { .. } | Self::Forbidden { .. } => "busy",
+            Self::Unwritten { .. } => "state_directory",
             Self::Timeout { .. } => "timeout",
         }
     }

@@ -1,7 +1,8 @@
 //! When a login may be tried. What was tried is remembered for as long as the program runs, so that a reload of the
-//! configuration is no way around it.
+//! configuration is no way around it; what other processes have tried stands in the `book`.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -11,7 +12,7 @@ use crate::ups::Reading;
 
 /// After a refused password: one try an hour never adds up to the three that lock the UI, and a password that was put
 /// right on the agent's side is found within the hour.
-const BACK_OFF: Duration = Duration::from_hours(1);
+pub(super) const BACK_OFF: Duration = Duration::from_hours(1);
 
 /// The tries of this program, by the agent's address.
 pub(super) static LEDGER: Ledger = Ledger(Mutex::new(BTreeMap::new()));
@@ -24,6 +25,8 @@ struct Page {
     /// Somebody is there now; two at once would take each other's login.
     visited: bool,
     last: Option<Try>,
+    /// What a login of this process has succeeded with last.
+    known_good: Option<Credentials>,
 }
 
 #[derive(Clone, Debug)]
@@ -55,7 +58,8 @@ pub(super) enum Leave<'a> {
 #[derive(Debug)]
 pub(super) struct Claim<'a> {
     ledger: &'a Ledger,
-    address: String,
+    pub(super) address: String,
+    is_tried: AtomicBool,
 }
 
 impl Ledger {
@@ -87,7 +91,8 @@ impl Ledger {
             }
         }
         page.visited = true;
-        Leave::Visit { claim: Claim { ledger: self, address: address.to_owned() }, not_before }
+        let claim = Claim { ledger: self, address: address.to_owned(), is_tried: AtomicBool::new(false) };
+        Leave::Visit { claim, not_before }
     }
 
     fn with_page(&self, address: &str, change: impl FnOnce(&mut Page)) {
@@ -110,15 +115,36 @@ impl Claim<'_> {
         let outcome = Err(Trouble::new("timeout", message));
         let last = Try { at: now, credentials: credentials.clone(), outcome };
         self.ledger.with_page(&self.address, |page| page.last = Some(last));
+        self.is_tried.store(true, Ordering::Relaxed);
     }
 
-    /// Notes what that login brought.
+    /// Notes what that login brought, if one was tried.
     pub(super) fn note_outcome(&self, outcome: &Outcome) {
+        if !self.is_tried() {
+            return;
+        }
         self.ledger.with_page(&self.address, |page| {
             if let Some(last) = &mut page.last {
                 last.outcome.clone_from(outcome);
+                if outcome.is_ok() {
+                    page.known_good = Some(last.credentials.clone());
+                }
             }
         });
+    }
+
+    pub(super) fn is_tried(&self) -> bool {
+        self.is_tried.load(Ordering::Relaxed)
+    }
+
+    /// Whether a login of this process has succeeded with these credentials, and none was refused since: trying them again
+    /// locks nobody out.
+    pub(super) fn knows_good(&self, credentials: &Credentials) -> bool {
+        let mut pages = self.ledger.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let page = pages.entry(self.address.clone()).or_default();
+        let is_refused =
+            page.last.as_ref().is_some_and(|last| last.outcome.as_ref().is_err_and(|trouble| trouble.reason == "auth"));
+        !is_refused && page.known_good.as_ref() == Some(credentials)
     }
 }
 

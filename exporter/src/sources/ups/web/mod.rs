@@ -1,15 +1,16 @@
 //! The web UI of a PowerChute agent, read as a person would: log on, look, log off.
 //!
 //! ```text
-//!   Client ──ledger: may a login be tried?──> visit   /logon, /j_security_check, /status, /logoff
-//!                                               ├─ transport  HTTPS, capped; known places of one host only
-//!                                               ├─ page       the few elements of a page that matter
-//!                                               └─ reading    their words and numbers as a Reading
+//!   Client ──ledger, book: may a login be tried?──> visit   /logon, /j_security_check, /status, /logoff
+//!                                                     ├─ transport  HTTPS, capped; known places of one host only
+//!                                                     ├─ page       the few elements of a page that matter
+//!                                                     └─ reading    their words and numbers as a Reading
 //! ```
 //!
 //! The UI knows one login at a time, and three wrong passwords lock it for two minutes. So a login is tried rarely, is
 //! always ended, and nobody else's is.
 
+mod book;
 mod client;
 mod error;
 mod ledger;

@@ -2,17 +2,22 @@
 
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use secrecy::SecretString;
 use tokio::time::{sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::book::{Book, NotEntered};
 use super::error::WebError;
 use super::ledger::{Claim, Credentials};
 use super::page::Page;
 use super::reading::reading;
 use super::transport::{Answer, Form, Place, Transport};
+use crate::blocking::{self, Work};
 use crate::ups::Reading;
 
+/// One small file, synced.
+const ENTER_WITHIN: Duration = Duration::from_secs(5);
 /// For the farewell alone, after the visit's own deadline if need be: a login that is left standing locks people out
 /// for a quarter of an hour.
 const FAREWELL: Duration = Duration::from_secs(3);
@@ -20,6 +25,8 @@ const FAREWELL: Duration = Duration::from_secs(3);
 /// What a visit needs.
 pub(super) struct Visit {
     pub(super) claim: Claim<'static>,
+    pub(super) book: Book,
+    pub(super) interval: Duration,
     pub(super) credentials: Credentials,
     pub(super) password: SecretString,
     /// The login must not be tried before; looking at the logon page is no login.
@@ -61,6 +68,7 @@ async fn look(visit: &Visit, transport: &mut Transport, login: &mut Login) -> Re
     if let Some(at) = visit.not_before {
         sleep_until(at.into()).await;
     }
+    enter(visit).await?;
     visit.claim.note_try(&visit.credentials, Instant::now());
     *login = Login::MayStand;
     match transport.fetch("POST /j_security_check", "/j_security_check", Some(form)).await? {
@@ -85,6 +93,21 @@ async fn look(visit: &Visit, transport: &mut Transport, login: &mut Login) -> Re
         Answer::Redirect(Place::Logon) if is_taken(transport).await => Err(busy(transport, login)),
         Answer::Redirect(Place::Logon) => Err(unexpected(transport, "GET /status", "forgot the login")),
         Answer::Redirect(Place::Status) => Err(unexpected(transport, "GET /status", "leads to itself")),
+    }
+}
+
+/// From here on other processes know of the login. Where they cannot, only what is known to be right is tried.
+async fn enter(visit: &Visit) -> Result<(), WebError> {
+    let (book, address, credentials) = (visit.book.clone(), visit.claim.address.clone(), visit.credentials.clone());
+    let interval = visit.interval;
+    let entering = move || book.enter(&address, &credentials, interval, Timestamp::now());
+    let entered = blocking::run(Work::State, tokio::time::Instant::now() + ENTER_WITHIN, entering).await;
+    let address = visit.claim.address.clone();
+    match entered.unwrap_or_else(|blocked| Err(NotEntered::Unwritten(blocked.to_string()))) {
+        Ok(()) => Ok(()),
+        Err(NotEntered::Forbidden { last, wait }) => Err(WebError::Forbidden { address, last, wait }),
+        Err(NotEntered::Unwritten(_)) if visit.claim.knows_good(&visit.credentials) => Ok(()),
+        Err(NotEntered::Unwritten(why)) => Err(WebError::Unwritten { address, why }),
     }
 }
 

@@ -1,0 +1,321 @@
+//! The logins that all processes of this host have tried: a small JSON file in the state directory. `--once` in a loop, or a
+//! program that is started again and again, would otherwise try a wrong password until the UI locks everybody out.
+//!
+//! An entry is durable before its login is tried. It tells nothing of a password: of the file that holds it, only whether it
+//! is still the same.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::ledger::{BACK_OFF, Credentials};
+use crate::platform::{self, FileError, Links, WriteError};
+
+/// The only version written.
+const VERSION: u32 = 1;
+const NAME: &str = "web-logins.json";
+const LOCK: &str = "web-logins.lock";
+/// Every entry is under 300 bytes.
+const MAX_BYTES: u64 = 64 * 1024;
+/// More agents than one host looks at.
+const MAX_ENTRIES: usize = 128;
+/// Between two tries of two processes, where the first brought nothing and no password was refused.
+const PAUSE: Duration = Duration::from_mins(5);
+/// Whoever else has the book reads and writes one small file.
+const LOCK_WITHIN: Duration = Duration::from_secs(2);
+const LOCK_POLL: Duration = Duration::from_millis(20);
+/// Bytes.
+const RANDOM: usize = 16;
+
+/// Tells the entries of this process from those of others, which may have its number.
+static PROCESS: LazyLock<String> = LazyLock::new(random);
+
+#[derive(Clone, Debug)]
+pub(super) struct Book {
+    directory: PathBuf,
+}
+
+/// What became of a login.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) enum Outcome {
+    /// Nobody has told its end: it may have been refused.
+    Tried,
+    Succeeded,
+    Refused,
+    Failed,
+}
+
+/// Why a login is not tried.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum NotEntered {
+    /// The last one of another process came to this; it may be tried after so long.
+    Forbidden { last: Outcome, wait: Duration },
+    /// Nobody would know of it.
+    Unwritten(String),
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Pages {
+    version: u32,
+    salt: String,
+    /// By the agent's address.
+    agents: BTreeMap<String, Entry>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Entry {
+    at: Timestamp,
+    /// Of the credentials.
+    mark: String,
+    process: String,
+    outcome: Outcome,
+}
+
+impl Book {
+    pub(super) fn in_directory(state_directory: &Path) -> Self {
+        Self { directory: state_directory.to_owned() }
+    }
+
+    /// Enters a login that is about to be tried, durably, unless what another process has tried forbids it. It blocks.
+    ///
+    /// # Errors
+    /// See [`NotEntered`].
+    pub(super) fn enter(
+        &self,
+        address: &str,
+        credentials: &Credentials,
+        interval: Duration,
+        now: Timestamp,
+    ) -> Result<(), NotEntered> {
+        self.change(|pages| {
+            let mark = pages.mark(credentials);
+            if let Some(last) = pages.agents.get_mut(address) {
+                // The clock was put back: the pause begins anew, or it would last for as long as that was.
+                last.at = last.at.min(now);
+                let wait = wait(last, &mark, interval, now);
+                if !wait.is_zero() {
+                    return Err(NotEntered::Forbidden { last: last.outcome, wait });
+                }
+            }
+            let entry = Entry { at: now, mark, process: PROCESS.clone(), outcome: Outcome::Tried };
+            pages.agents.insert(address.to_owned(), entry);
+            Ok(())
+        })
+        .unwrap_or_else(|why| Err(NotEntered::Unwritten(why)))
+    }
+
+    /// Notes what the login that this process has entered came to. It blocks.
+    ///
+    /// # Errors
+    /// A message; other processes take it for one without an end then.
+    pub(super) fn note(&self, address: &str, outcome: Outcome) -> Result<(), String> {
+        self.change(|pages| {
+            if let Some(entry) = pages.agents.get_mut(address).filter(|entry| entry.process == *PROCESS) {
+                entry.outcome = outcome;
+            }
+        })
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut Pages) -> T) -> Result<T, String> {
+        platform::create_private_directory(&self.directory).map_err(|error| error.to_string())?;
+        let _lock = self.lock()?;
+        let path = self.directory.join(NAME);
+        let mut pages = Pages::read(&path)?;
+        let changed = change(&mut pages);
+        pages.forget_oldest();
+        pages.write(&path).map_err(|error| error.to_string())?;
+        Ok(changed)
+    }
+
+    fn lock(&self) -> Result<File, String> {
+        let path = self.directory.join(LOCK);
+        let failed = |error: std::io::Error| format!("{}: {error}", path.display());
+        let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
+        let began = Instant::now();
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(file),
+                Err(std::fs::TryLockError::WouldBlock) if began.elapsed() < LOCK_WITHIN => sleep(LOCK_POLL),
+                Err(error) => return Err(failed(error.into())),
+            }
+        }
+    }
+}
+
+/// How long a login must wait for the sake of the last one. Between its own logins a process minds the pauses itself.
+fn wait(last: &Entry, mark: &str, interval: Duration, now: Timestamp) -> Duration {
+    if last.process == *PROCESS {
+        return Duration::ZERO;
+    }
+    let pause = match last.outcome {
+        Outcome::Succeeded => return Duration::ZERO,
+        Outcome::Refused | Outcome::Tried if last.mark == mark => BACK_OFF,
+        Outcome::Refused => return Duration::ZERO,
+        Outcome::Tried | Outcome::Failed => interval.max(PAUSE),
+    };
+    pause.saturating_sub(Duration::try_from(now.duration_since(last.at)).unwrap_or_default())
+}
+
+impl Pages {
+    fn read(path: &Path) -> Result<Self, String> {
+        let file = match platform::read_held(path, MAX_BYTES, Links::Refuse) {
+            Ok(file) => file,
+            Err(FileError::NotFound { .. }) => {
+                return Ok(Self { version: VERSION, salt: random(), agents: BTreeMap::new() });
+            }
+            Err(error) => return Err(error.to_string()),
+        };
+        let foreign = |why: String| format!("{}: this is no record of logins: {why}; remove it", path.display());
+        let pages: Self = serde_json::from_slice(&file.bytes).map_err(|error| foreign(error.to_string()))?;
+        if pages.version != VERSION {
+            return Err(foreign(format!("version {}, known is {VERSION}", pages.version)));
+        }
+        Ok(pages)
+    }
+
+    fn write(&self, path: &Path) -> Result<(), WriteError> {
+        let bytes = serde_json::to_vec_pretty(self).map_err(|e| WriteError::from_io(path, "encoding it", e.into()))?;
+        platform::replace(path, &bytes, None)
+    }
+
+    fn forget_oldest(&mut self) {
+        while self.agents.len() > MAX_ENTRIES {
+            let oldest = self.agents.iter().min_by_key(|(_, entry)| entry.at).map(|(address, _)| address.clone());
+            oldest.map(|oldest| self.agents.remove(&oldest));
+        }
+    }
+
+    /// Whether the credentials are the same, and nothing else: not how long a password is.
+    fn mark(&self, credentials: &Credentials) -> String {
+        let Credentials { username, password_file: file } = credentials;
+        let mut mark = Sha256::new();
+        for part in [self.salt.as_bytes(), username.as_bytes()] {
+            mark.update((part.len() as u64).to_le_bytes());
+            mark.update(part);
+        }
+        mark.update(file.device.to_le_bytes());
+        mark.update(file.inode.to_le_bytes());
+        mark.update(file.modified.to_le_bytes());
+        mark.update(file.changed.to_le_bytes());
+        hex::encode(mark.finalize())
+    }
+}
+
+/// Without randomness two processes, or two books, look alike: then a login waits longer than it must, or a mark says less.
+fn random() -> String {
+    let mut bytes = [0; RANDOM];
+    if aws_lc_rs::rand::fill(&mut bytes).is_err() {
+        return format!("{}-{}", std::process::id(), Timestamp::now());
+    }
+    hex::encode(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::platform::FileIdentity;
+
+    const AGENT: &str = "127.0.0.1:6547";
+    const INTERVAL: Duration = Duration::from_secs(1);
+
+    fn credentials(inode: u64) -> Credentials {
+        let password_file = FileIdentity { device: 1, inode, size: 9, modified: 0, changed: 0 };
+        Credentials { username: "monitor".to_owned(), password_file }
+    }
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(1_800_000_000 + second).expect("a time")
+    }
+
+    /// Another process's login came to this, at second 0.
+    fn after(outcome: Outcome) -> (tempfile::TempDir, Book) {
+        let directory = tempfile::tempdir().expect("directory");
+        let book = Book::in_directory(directory.path());
+        book.enter(AGENT, &credentials(1), INTERVAL, at(0)).expect("the first");
+        book.note(AGENT, outcome).expect("noted");
+        let path = directory.path().join(NAME);
+        let text = std::fs::read_to_string(&path).expect("a book");
+        std::fs::write(&path, text.replace(PROCESS.as_str(), "another")).expect("write");
+        (directory, book)
+    }
+
+    /// Holds A18: what another process was refused is not tried again.
+    #[test]
+    fn another_process_tries_at_once_only_after_a_success_or_with_other_credentials() {
+        for (outcome, same, other) in [
+            (Outcome::Succeeded, 0, 0),
+            (Outcome::Refused, 3600, 0),
+            (Outcome::Tried, 3600, 300),
+            (Outcome::Failed, 300, 300),
+        ] {
+            for (inode, wait) in [(1, same), (2, other)] {
+                for second in [1, wait - 1, wait, wait + 1].map(|second: i64| second.max(1)) {
+                    let (_directory, book) = after(outcome);
+                    let entered = book.enter(AGENT, &credentials(inode), INTERVAL, at(second)).is_ok();
+                    assert_eq!(entered, second >= wait, "{outcome:?}, {inode}, after {second} s");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_process_minds_the_pauses_between_its_own_logins_itself() {
+        let directory = tempfile::tempdir().expect("directory");
+        let book = Book::in_directory(directory.path());
+        for outcome in [Outcome::Refused, Outcome::Failed, Outcome::Succeeded, Outcome::Tried] {
+            assert_eq!(book.enter(AGENT, &credentials(1), INTERVAL, at(0)), Ok(()));
+            book.note(AGENT, outcome).expect("noted");
+        }
+    }
+
+    #[test]
+    fn a_clock_that_was_put_back_makes_no_pause_longer() {
+        let (_directory, book) = after(Outcome::Refused);
+        let enter = |second| book.enter(AGENT, &credentials(1), INTERVAL, at(second));
+        assert!(enter(-1_000_000).is_err());
+        assert!(enter(-1_000_000 + 3599).is_err());
+        assert_eq!(enter(-1_000_000 + 3600), Ok(()));
+    }
+
+    /// Holds A18: a login that nobody would know of is told from one that is forbidden.
+    #[test]
+    fn what_cannot_be_kept_is_not_entered() {
+        let (directory, book) = after(Outcome::Succeeded);
+        let enter = || book.enter(AGENT, &credentials(1), INTERVAL, at(1));
+        std::fs::write(directory.path().join(NAME), b"{}").expect("write");
+        assert!(matches!(enter(), Err(NotEntered::Unwritten(why)) if why.contains("remove it")));
+        std::fs::remove_file(directory.path().join(NAME)).expect("remove");
+        let held = book.lock().expect("locked");
+        assert!(matches!(enter(), Err(NotEntered::Unwritten(_))));
+        drop(held);
+        assert_eq!(enter(), Ok(()));
+    }
+
+    #[test]
+    fn the_book_tells_no_name_no_password_and_no_length_of_one_and_stays_small() {
+        let (directory, book) = after(Outcome::Refused);
+        let text = std::fs::read_to_string(directory.path().join(NAME)).expect("a book");
+        assert!(!text.contains("monitor"), "{text}");
+        let longer = |size| {
+            let mut credentials = credentials(1);
+            credentials.password_file.size = size;
+            Pages { version: 1, salt: "x".to_owned(), agents: BTreeMap::new() }.mark(&credentials)
+        };
+        assert_eq!(longer(8), longer(9));
+        for port in 0..200 {
+            book.enter(&format!("127.0.0.1:{port}"), &credentials(1), INTERVAL, at(port)).expect("entered");
+        }
+        let pages = Pages::read(&directory.path().join(NAME)).expect("a book");
+        assert!(pages.agents.len() == MAX_ENTRIES && pages.agents.contains_key("127.0.0.1:199"));
+    }
+}
