@@ -195,7 +195,7 @@ async fn a_host_is_left_alone_while_a_secret_is_waited_for() {
         ("no issuer", |stage| drop(lock(&stage.cluster.state).secrets.remove("fleet-ca"))),
         ("an issuer whose key is another's", |stage| drop(stage.break_issuer())),
         ("an issuer that is not granted", |stage| {
-            stage.annotate("fleet-ca", "kagiban.dev/allowed-hosts", "x.example.com")
+            stage.annotate("fleet-ca", "kagiban.dev/allowed-hosts", "x.example.com");
         }),
         ("no password", |stage| {
             stage.cluster.change(|mac| mac["spec"]["keystore"] = json!({"passwordSecretRef": {"name": "store"}}));
