@@ -4,12 +4,12 @@
 
 mod support;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
 
 use kagiban_crds::host_api::{RefusalReason, RotationReport, RotationState};
-use kagiban_exporter::rotation::Rotator;
+use kagiban_exporter::rotation::{Rotator, VaultLock};
 use support::wire::Api;
 use support::{AGENT, World, delivery, open};
 use tokio::time::{sleep, sleep_until, timeout};
@@ -196,4 +196,131 @@ async fn removing_a_journal_lets_nothing_in_that_was_refused_and_overwrites_no_b
     assert_eq!(report.failure.unwrap().reason, "backup_exists");
     assert_eq!(std::fs::read(world.state().join("backups/agent/4/1-tls.key")).unwrap(), kept);
     assert_eq!(world.service.starts(), 1, "it was refused before the service was stopped");
+}
+
+/// A frozen agent, and the mark of its freeze.
+async fn frozen(world: &World) -> (Rotator, VaultLock, serde_json::Value) {
+    world.service.insist_on("neither");
+    let (mut rotator, lock) = world.rotator().await;
+    assert_eq!(rotate(world, &mut rotator, 1).await.state, RotationState::Frozen);
+    let journal = std::fs::read(world.state().join("journal/agent.json")).unwrap();
+    let journal: serde_json::Value = serde_json::from_slice(&journal).unwrap();
+    (rotator, lock, journal["rotation"]["frozenAt"].clone())
+}
+
+/// What `rotation thaw` leaves for an exporter that runs.
+fn ask_to_thaw(world: &World, frozen_at: &serde_json::Value) -> PathBuf {
+    let requests = world.state().join("requests");
+    std::fs::create_dir_all(&requests).unwrap();
+    let path = requests.join("agent.thaw.json");
+    std::fs::write(&path, serde_json::json!({"generation": 1, "frozenAt": frozen_at}).to_string()).unwrap();
+    path
+}
+
+async fn next_chores(rotator: &mut Rotator) {
+    sleep_until(rotator.next_chore().unwrap()).await;
+    rotator.do_chores(|_| {}).await;
+}
+
+/// Holds A14: a request to thaw is gone only when what it has brought about is durable.
+#[tokio::test]
+async fn a_request_to_thaw_stays_until_the_end_of_the_freeze_is_written_down() {
+    let world = World::pem_pair().await;
+    let (mut rotator, _lock, frozen_at) = frozen(&world).await;
+    let request = ask_to_thaw(&world, &frozen_at);
+    // A directory in the journal's place fails every write, as a full disk does.
+    let (journal, aside) = (world.state().join("journal/agent.json"), world.directory.path().join("aside"));
+    std::fs::rename(&journal, &aside).unwrap();
+    std::fs::create_dir(&journal).unwrap();
+    next_chores(&mut rotator).await;
+    assert_eq!(rotator.report().unwrap().state, RotationState::Frozen);
+    assert!(request.exists(), "a crash now would have lost what a person asked for");
+
+    std::fs::remove_dir(&journal).unwrap();
+    std::fs::rename(&aside, &journal).unwrap();
+    while rotator.report().unwrap().state == RotationState::Frozen {
+        next_chores(&mut rotator).await;
+    }
+    assert!(!request.exists());
+    assert!(std::fs::read_to_string(&journal).unwrap().contains("rolledBack"));
+}
+
+/// Holds A14: a request that was left behind ends no other freeze, of the same rotation neither, and does not wait for one.
+#[tokio::test]
+async fn a_request_that_means_another_freeze_is_removed_and_ends_none() {
+    let world = World::pem_pair().await;
+    let (mut rotator, lock, frozen_at) = frozen(&world).await;
+    for stale in [serde_json::json!("2026-01-01T00:00:00Z"), serde_json::Value::Null] {
+        let request = ask_to_thaw(&world, &stale);
+        next_chores(&mut rotator).await;
+        assert_eq!(rotator.report().unwrap().state, RotationState::Frozen, "{stale}");
+        assert!(!request.exists(), "{stale}");
+    }
+    drop((rotator, lock));
+    printed(&rotation(&world, &["thaw", AGENT]));
+    let request = ask_to_thaw(&world, &frozen_at);
+    let (rotator, _lock) = world.rotator().await;
+    assert_eq!(rotator.report().unwrap().state, RotationState::RolledBack);
+    assert!(!request.exists(), "it waits for the next freeze");
+}
+
+/// Holds A14: while a fence cannot be read no order is taken, and it is not written over with a lower one.
+#[tokio::test]
+async fn a_fence_that_cannot_be_read_for_a_while_lets_nothing_in_that_it_kept_out() {
+    for name in ["fences/agent.json", "fence.json"] {
+        let world = World::pem_pair().await;
+        let (mut rotator, lock) = world.rotator().await;
+        rotator.open(&open(7, 3)).unwrap();
+        drop((rotator, lock));
+        std::fs::remove_file(world.state().join("journal/agent.json")).unwrap();
+        let other = if name == "fence.json" { "fences/agent.json" } else { "fence.json" };
+        std::fs::remove_file(world.state().join(other)).unwrap();
+        let (fence, aside) = (world.state().join(name), world.directory.path().join("fence"));
+        std::fs::rename(&fence, &aside).unwrap();
+        std::fs::create_dir(&fence).unwrap();
+
+        let (mut rotator, _lock) = world.rotator().await;
+        for (epoch, generation) in [(6, 4), (8, 5)] {
+            let refused = rotator.open(&open(epoch, generation)).unwrap_err();
+            assert_eq!(refused.reason, RefusalReason::Unavailable, "{name}: {}", refused.message);
+        }
+        std::fs::remove_dir(&fence).unwrap();
+        std::fs::rename(&aside, &fence).unwrap();
+        let refused = rotator.open(&open(6, 4)).unwrap_err();
+        assert_eq!(refused.reason, RefusalReason::StaleEpoch, "{name}");
+        assert_eq!(rotator.open(&open(7, 4)).unwrap().state, RotationState::Keyed, "{name}");
+    }
+}
+
+/// Holds A9: a freeze whose old files cannot come back ends when the service lives on what somebody has put there since.
+#[tokio::test]
+async fn a_freeze_ends_when_the_service_lives_on_what_a_person_has_installed() {
+    let mut world = World::pem_pair().await;
+    let (certificate, key) = (world.home().join("tls.crt"), world.home().join("tls.key"));
+    let start = world.service.start_argv();
+    let spoil = format!(
+        "[ -e {0}/spoilt ] || {{ touch {0}/spoilt; rm {1}; mkdir {1}; exit 1; }}; ",
+        start[3],
+        certificate.display()
+    );
+    world.agent.service.start = argv(&format!("{spoil}{}", start[2].replace("$0", &start[3])));
+    let (mut rotator, _lock) = world.rotator().await;
+    assert_eq!(rotate(&world, &mut rotator, 1).await.state, RotationState::Frozen);
+
+    std::fs::remove_dir(&certificate).unwrap();
+    let theirs = world.issuer.server(support::HOST);
+    std::fs::write(&certificate, &theirs.chain).unwrap();
+    std::fs::write(&key, &theirs.key).unwrap();
+    std::fs::write(Path::new(&start[3]).join("run"), "").unwrap();
+    while world.service.served().await != Some(support::pki::fingerprint(&theirs.der)) {
+        sleep(Duration::from_millis(20)).await;
+    }
+    let chores = async {
+        while rotator.report().unwrap().state == RotationState::Frozen {
+            next_chores(&mut rotator).await;
+        }
+    };
+    timeout(THAWED_WITHIN, chores).await.unwrap();
+    assert_eq!(rotator.report().unwrap().state, RotationState::RolledBack);
+    assert_eq!(std::fs::read_to_string(&key).unwrap(), theirs.key);
 }

@@ -15,7 +15,7 @@ use kagiban_crds::host_api::{OnUnreadable, Refusal, RefusalReason, RotationRepor
 use kagiban_exporter::rotation::{Rotator, VaultLock};
 use kagiban_keystore::{self as keystore, Certificate, Format, KeyMaterial, Limits, Merge};
 use rustix::fs::{XattrFlags, getxattr, setxattr};
-use support::{HOST, World, delivery, open, rollback};
+use support::{HOST, World, delivery, open, rollback, service};
 
 /// An account that is to get nothing.
 const STRANGER: u32 = 1234;
@@ -338,9 +338,12 @@ async fn what_cannot_be_understood_is_kept_beside_the_backup_when_the_old_file_c
     let report = Host::of(&world).await.rotate(&world, 1).await.unwrap();
     assert_eq!(report.state, RotationState::RolledBack, "{report:#?}");
     assert_eq!(world.service.served().await, Some(world.first));
-    let kept = world.state().join("backups/agent/1/changed-0-tls.crt");
-    assert_eq!(std::fs::read_to_string(&kept).unwrap(), "garbage\n");
-    assert_eq!(std::fs::metadata(&kept).unwrap().mode() & 0o777, 0o600);
+    let is_copy = |file: &PathBuf| file.file_name().unwrap().to_str().unwrap().starts_with("changed-");
+    let kept: Vec<_> = files_below(&world.state()).into_iter().filter(is_copy).collect();
+    let [kept] = kept.as_slice() else { panic!("{kept:?}") };
+    assert!(kept.starts_with(world.state().join("backups/agent/1")) && kept.to_str().unwrap().ends_with("-0-tls.crt"));
+    assert_eq!(std::fs::read_to_string(kept).unwrap(), "garbage\n");
+    assert_eq!(std::fs::metadata(kept).unwrap().mode() & 0o777, 0o600);
 }
 
 /// Holds A11: going back needs no space.
@@ -363,6 +366,146 @@ async fn the_old_files_come_back_on_a_full_disk() {
     assert_eq!(report.state, RotationState::RolledBack, "{report:#?}");
     assert!(now == old, "the old files did not come back");
     assert_eq!(served, Some(world.first));
+}
+
+/// More than fits.
+const FILL: &str = "head -c 9m /dev/zero > HOME/fill 2>/dev/null || true";
+
+/// A rotation that was committed on a small disk; what `late` says is done at the next stop of the service.
+async fn committed_on_a_small_disk(late: &str) -> (World, Mount, Host) {
+    let mut world = World::powerchute().await;
+    let mount = Mount::over(&world.home(), &format!("size=1m,{TMPFS_MODE}"));
+    let mark = world.directory.path().join("late");
+    let late = late.replace("HOME", world.home().to_str().unwrap());
+    world.agent.service.stop = stop_and(&world, &format!("[ ! -e {} ] || {{ {late}; }}", mark.display()));
+    std::fs::write(world.home().join("password"), "new-password\n").unwrap();
+    let mut host = Host::of(&world).await;
+    assert_eq!(host.rotate(&world, 1).await.unwrap().state, RotationState::Committed);
+    std::fs::write(mark, "").unwrap();
+    (world, mount, host)
+}
+
+fn has_litter(directory: &Path) -> bool {
+    files_below(directory).iter().any(|file| file.to_str().unwrap().contains(".kagiban-"))
+}
+
+/// Holds A11: a late rollback that does not fit on the disk is refused while the service runs on a whole set.
+#[tokio::test]
+async fn a_late_rollback_without_room_is_refused_before_the_service_is_stopped() {
+    let (world, mount, mut host) = committed_on_a_small_disk("true").await;
+    let (store, ini) = (world.home().join("keystore"), world.home().join("pcssconfig.ini"));
+    let before = (std::fs::read(&store).unwrap(), std::fs::read(&ini).unwrap());
+    let (served, starts) = (world.service.served().await, world.service.starts());
+    Command::new("sh").args(["-c", &FILL.replace("HOME", world.home().to_str().unwrap())]).status().unwrap();
+    let refused = host.roll_back(1).await.unwrap_err();
+    assert_eq!(refused.reason, RefusalReason::InsufficientStorage, "{refused:#?}");
+    assert!(before == (std::fs::read(&store).unwrap(), std::fs::read(&ini).unwrap()));
+    assert_eq!((world.service.served().await, world.service.starts()), (served, starts));
+    assert_eq!(host.rotator.report().unwrap().state, RotationState::Committed);
+    assert!(!has_litter(&world.home()), "{:?}", files_below(&world.home()));
+
+    std::fs::remove_file(world.home().join("fill")).unwrap();
+    assert_eq!(host.roll_back(1).await.unwrap().state, RotationState::RolledBack);
+    assert_eq!(world.service.served().await, Some(world.first));
+    assert!(!has_litter(&world.home()), "{:?}", files_below(&world.home()));
+    drop((host, mount));
+}
+
+/// Holds A11: once the service is stopped for it, a late rollback needs no more room, changes of an administrator included.
+#[tokio::test]
+async fn a_late_rollback_needs_no_room_once_it_was_accepted() {
+    let (world, mount, mut host) = committed_on_a_small_disk(FILL).await;
+    let ini = world.home().join("pcssconfig.ini");
+    let added = "[Added]\r\nlater = 1\r\n";
+    std::fs::write(&ini, std::fs::read_to_string(&ini).unwrap() + added).unwrap();
+    let report = host.roll_back(1).await.unwrap();
+    assert!(world.home().join("fill").exists());
+    assert_eq!(report.state, RotationState::RolledBack, "{report:#?}");
+    assert_eq!(world.service.served().await, Some(world.first));
+    assert_eq!(std::fs::read_to_string(&ini).unwrap(), service::INI.to_owned() + added);
+    assert!(!has_litter(&world.home()), "{:?}", files_below(&world.home()));
+    drop((host, mount));
+}
+
+/// Holds A11: what cannot be written any more after the stop is found before the first name changes: the set stays whole,
+/// the service is started on it, and the way back is tried again.
+#[tokio::test]
+async fn a_set_is_not_parted_by_a_file_that_does_not_fit() {
+    let late = format!("echo '; noted while stopping' >> HOME/pcssconfig.ini; {FILL}");
+    let (world, mount, mut host) = committed_on_a_small_disk(&late).await;
+    let (store, ini) = (world.home().join("keystore"), world.home().join("pcssconfig.ini"));
+    let (new, served) = (std::fs::read(&store).unwrap(), world.service.served().await);
+    let report = host.roll_back(1).await.unwrap();
+    assert_eq!(report.state, RotationState::Frozen, "{report:#?}");
+    assert!(std::fs::read(&store).unwrap() == new, "the store went back without its password");
+    assert_eq!(world.service.served().await, served);
+
+    std::fs::remove_file(world.home().join("fill")).unwrap();
+    std::fs::remove_file(world.directory.path().join("late")).unwrap();
+    drop(host);
+    let host = Host::of(&world).await;
+    let report = host.rotator.report().unwrap();
+    assert_eq!(report.state, RotationState::RolledBack, "{report:#?}");
+    assert_eq!(world.service.served().await, Some(world.first));
+    assert!(std::fs::read_to_string(&ini).unwrap().contains("noted while stopping"));
+    assert!(!has_litter(&world.home()), "{:?}", files_below(&world.home()));
+    drop((host, mount));
+}
+
+/// Holds A10: an old key that comes back late is open to nobody who may not read the present one.
+#[tokio::test]
+async fn a_late_rollback_widens_no_rights_that_were_narrowed_since() {
+    be_root();
+    let world = World::pem_pair().await;
+    let key = world.home().join("tls.key");
+    let mode = |mode| std::fs::set_permissions(&key, std::fs::Permissions::from_mode(mode)).unwrap();
+    mode(0o640);
+    let mut host = Host::of(&world).await;
+    assert_eq!(host.rotate(&world, 1).await.unwrap().state, RotationState::Committed);
+    let (starts, new) = (world.service.starts(), std::fs::read(&key).unwrap());
+    std::os::unix::fs::chown(&key, Some(STRANGER), None).unwrap();
+    let refused = host.roll_back(1).await.unwrap_err();
+    assert_eq!(refused.reason, RefusalReason::KeystoreRefused);
+    assert!(refused.message.contains("another owner"), "{}", refused.message);
+    assert!(world.service.starts() == starts && std::fs::read(&key).unwrap() == new && !has_litter(&world.home()));
+
+    std::os::unix::fs::chown(&key, Some(0), None).unwrap();
+    // The group's right was taken away, and everybody was given one: neither comes with the old key.
+    mode(0o604);
+    let report = host.roll_back(1).await.unwrap();
+    assert_eq!(report.state, RotationState::RolledBack, "{report:#?}");
+    assert_eq!(std::fs::metadata(&key).unwrap().mode() & 0o777, 0o600);
+    assert!(std::fs::read(&key).unwrap() != new);
+    assert_eq!(world.service.served().await, Some(world.first));
+}
+
+/// Holds A14: a left-over file that cannot be removed keeps no old key beside the new one.
+#[tokio::test]
+async fn one_left_over_file_that_cannot_be_removed_keeps_no_other() {
+    let world = World::pem_pair().await;
+    let mut host = Host::of(&world).await;
+    let opened = host.rotator.open(&open(1, 1)).unwrap();
+    let (chain, _) = world.sign(&opened.csr.unwrap());
+    host.rotator.deliver(&delivery(1, 1, &chain)).unwrap();
+    let beside = |name: &str| {
+        let name = format!(".{name}.kagiban-");
+        files_below(&world.home())
+            .into_iter()
+            .find(|file| file.file_name().unwrap().to_str().unwrap().starts_with(&name))
+    };
+    host.rotator
+        .advance(|rotator| {
+            // Names were exchanged: the old certificate lies there.
+            if rotator.report().unwrap().state == RotationState::Verifying
+                && let Some(file) = beside("tls.crt")
+            {
+                std::fs::remove_file(&file).unwrap();
+                std::fs::create_dir(&file).unwrap();
+            }
+        })
+        .await;
+    assert_eq!(host.rotator.report().unwrap().state, RotationState::Committed);
+    assert_eq!(beside("tls.key"), None, "the old key was left");
 }
 
 /// Holds A11: a frozen rotation keeps the way back that needs no space, also across a restart.

@@ -10,6 +10,7 @@ use std::panic::AssertUnwindSafe;
 use futures::FutureExt;
 use kagiban_crds::LeafSha256;
 use kagiban_crds::host_api::RotationState;
+use kagiban_exporter::rotation::Rotator;
 use support::{World, delivery, open};
 
 /// Runs a rotation until its journal has been written `edges` times since the chain was accepted, and then is gone.
@@ -115,9 +116,113 @@ async fn without_a_journal_a_split_pair_is_copied_and_then_replaced_by_the_backu
     assert_eq!(report.state, RotationState::RolledBack, "{report:#?}");
     assert_eq!(report.failure.unwrap().reason, "journal_lost");
     assert_eq!(world.service.served().await, Some(world.first));
-    assert_eq!(std::fs::read(world.state().join("kept/agent/1/0-keystore")).unwrap(), store);
-    let ini = std::fs::read_to_string(world.state().join("kept/agent/1/1-pcssconfig.ini")).unwrap();
-    assert_eq!(ini, support::service::INI);
+    assert_eq!(kept(&world, "0-keystore"), [store]);
+    assert_eq!(kept(&world, "1-pcssconfig.ini"), [support::service::INI.as_bytes()]);
+}
+
+/// The copies of a file that were made before it was overwritten, the first one first.
+fn kept(world: &World, name: &str) -> Vec<Vec<u8>> {
+    let sets = std::fs::read_dir(world.state().join("kept/agent")).unwrap();
+    let mut sets: Vec<_> = sets.map(|set| set.unwrap().path()).collect();
+    sets.sort();
+    sets.iter().map(|set| std::fs::read(set.join(name)).unwrap()).collect()
+}
+
+/// A split pair without a journal, whose backup cannot be put back: neither it nor the old store beside is there.
+async fn split_without_a_way_back() -> (World, Vec<u8>) {
+    let world = World::powerchute().await;
+    std::fs::write(world.home().join("password"), "new-password\n").unwrap();
+    rotate_until(&world, 6).await;
+    let store = std::fs::read(world.home().join("keystore")).unwrap();
+    std::fs::write(world.home().join("pcssconfig.ini"), support::service::INI).unwrap();
+    std::fs::write(world.state().join("journal/agent.json"), "garbage").unwrap();
+    for entry in std::fs::read_dir(world.home()).unwrap().map(|entry| entry.unwrap()) {
+        if entry.file_name().to_str().unwrap().starts_with(".keystore.kagiban-") {
+            std::fs::remove_file(entry.path()).unwrap();
+        }
+    }
+    let (copy, aside) = backup_of_store(&world);
+    std::fs::rename(copy, aside).unwrap();
+    (world, store)
+}
+
+fn backup_of_store(world: &World) -> (std::path::PathBuf, std::path::PathBuf) {
+    (world.state().join("backups/agent/1/0-keystore"), world.directory.path().join("aside"))
+}
+
+/// Another certificate of the agent's, as an administrator installs it, with the password that the agent is told.
+fn install(world: &World) -> (Vec<u8>, LeafSha256) {
+    use support::service::Store;
+    let (store, ini) = (world.home().join("keystore"), world.home().join("pcssconfig.ini"));
+    let leaf = Store::Pkcs12 { store: store.clone(), ini }.write_first(&world.issuer);
+    (std::fs::read(store).unwrap(), leaf)
+}
+
+/// Holds A9: a first attempt to put the backup back has failed, in whatever way it ended. What an administrator installs
+/// after it goes together, and stays.
+#[tokio::test]
+async fn without_a_journal_what_was_installed_after_a_failed_attempt_stays() {
+    for attempt_ends in [false, true] {
+        let (world, store) = split_without_a_way_back().await;
+        let (host, lock) = world.host().await;
+        let mut rotator = Rotator::make_whole(host, world.resolved()).unwrap();
+        if attempt_ends {
+            rotator.finish(|_| {}).await;
+            let report = rotator.report().unwrap();
+            assert_eq!(report.state, RotationState::Frozen, "{report:#?}");
+        }
+        drop((rotator, lock));
+        assert_eq!(kept(&world, "0-keystore"), [store]);
+
+        let (copy, aside) = backup_of_store(&world);
+        std::fs::rename(aside, copy).unwrap();
+        let (installed, leaf) = install(&world);
+        let (rotator, _lock) = world.rotator().await;
+        assert!(std::fs::read(world.home().join("keystore")).unwrap() == installed, "it was overwritten");
+        assert_eq!(world.service.served().await, Some(leaf), "attempt ends: {attempt_ends}");
+        assert_eq!(rotator.report(), None, "nothing is frozen");
+    }
+}
+
+/// Holds A9: a first attempt has failed, and what lies there now does not go together either: it is copied too, and then the
+/// backup comes back. A freeze ends so.
+#[tokio::test]
+async fn without_a_journal_what_was_put_there_after_a_failed_attempt_is_copied_before_the_backup_comes_back() {
+    for attempt_ends in [false, true] {
+        let (world, store) = split_without_a_way_back().await;
+        let (host, lock) = world.host().await;
+        let mut rotator = Rotator::make_whole(host, world.resolved()).unwrap();
+        if attempt_ends {
+            rotator.finish(|_| {}).await;
+        }
+        drop((rotator, lock));
+
+        let (copy, aside) = backup_of_store(&world);
+        std::fs::rename(aside, copy).unwrap();
+        std::fs::write(world.home().join("keystore"), "half a store").unwrap();
+        let (rotator, _lock) = world.rotator().await;
+        let report = rotator.report().unwrap();
+        assert_eq!(report.state, RotationState::RolledBack, "{report:#?}");
+        assert_eq!(world.service.served().await, Some(world.first));
+        assert_eq!(kept(&world, "0-keystore"), [store, b"half a store".to_vec()]);
+    }
+}
+
+/// Holds A7: a program that was told to end, as often as may be, has not crashed.
+#[tokio::test]
+async fn a_rotation_that_was_left_by_orderly_stops_is_not_given_up() {
+    let world = World::pem_pair().await;
+    // Cut off once, when it verifies.
+    let (leaf, _) = rotate_until(&world, 7).await;
+    for _ in 0..6 {
+        let (host, _lock) = world.host().await;
+        let stop = tokio_util::sync::CancellationToken::new();
+        stop.cancel();
+        let rotator = Rotator::recover(host.until(stop), world.resolved()).await.unwrap();
+        let report = rotator.report().unwrap();
+        assert_eq!(report.state, RotationState::Verifying, "{report:#?}");
+    }
+    assert_eq!(check(&world, leaf, 7).await, RotationState::Committed);
 }
 
 #[tokio::test]

@@ -56,7 +56,8 @@ impl Door<'_> {
             let message = format!(
                 "the agent is frozen ({}); bring its service to life, and the freeze ends by itself once the service serves \
                  what is stored; or end it on the host with `kagiban-exporter rotation thaw {}`",
-                failure.message, self.agent
+                failure.text(),
+                self.agent
             );
             return Admission::Refused(refuse(RefusalReason::Frozen, message));
         }

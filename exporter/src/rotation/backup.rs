@@ -20,6 +20,8 @@ const MAX_MANIFEST_BYTES: u64 = 64 * 1024;
 
 /// Of copies of what was overwritten on the way back.
 const CHANGED_PREFIX: &str = "changed-";
+/// Of one file in one backup. A rotation is tried anew long before.
+const MAX_CHANGED: usize = 8;
 
 /// What a backup says of itself.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -40,6 +42,12 @@ pub(super) enum BackupError {
     Exists { path: std::path::PathBuf },
     #[error("{}: the backup was changed since it was made", path.display())]
     Altered { path: std::path::PathBuf },
+    #[error(
+        "{}: was changed {MAX_CHANGED} times since the rotation, and a copy is kept of each: it is not overwritten again; see who \
+         writes it",
+        path.display()
+    )]
+    ChangedAgain { path: std::path::PathBuf },
 }
 
 impl BackupError {
@@ -49,6 +57,7 @@ impl BackupError {
             Self::Read(error) => error.reason(),
             Self::Exists { .. } => "backup_exists",
             Self::Altered { .. } => "backup_altered",
+            Self::ChangedAgain { .. } => "changed_again",
         }
     }
 }
@@ -89,49 +98,201 @@ pub(super) fn read(old: &OldFile) -> Result<Zeroizing<Vec<u8>>, BackupError> {
     Ok(bytes)
 }
 
-/// Copies a file that going back will overwrite, and that is not what the rotation put there, beside the backup.
+/// Copies a file that going back will overwrite, and that is not what the rotation put there, beside the backup. Named by
+/// what it holds: no copy replaces another.
 ///
 /// # Errors
 /// See [`BackupError`].
 pub(super) fn keep_changed(old: &OldFile, bytes: &[u8]) -> Result<(), BackupError> {
     let name = old.backup.file_name().unwrap_or_default().to_string_lossy();
-    let path = old.backup.with_file_name(format!("{CHANGED_PREFIX}{name}"));
-    Ok(platform::replace(&path, bytes, None)?)
+    let path = old.backup.with_file_name(format!("{CHANGED_PREFIX}{}-{name}", Digest::of(bytes).short()));
+    let is_copy = |entry: &std::fs::DirEntry| {
+        let other = entry.file_name();
+        let other = other.to_string_lossy();
+        other.starts_with(CHANGED_PREFIX) && other.ends_with(&format!("-{name}")) && entry.path() != path
+    };
+    let directory = std::fs::read_dir(old.backup.parent().unwrap_or(Path::new("/")));
+    if directory.into_iter().flatten().filter_map(Result::ok).filter(is_copy).count() >= MAX_CHANGED {
+        return Err(BackupError::ChangedAgain { path: old.backup.clone() });
+    }
+    Ok(write_once(&path, bytes)?)
 }
 
-/// Removes what an interrupted backup left beside its files: copies of an old key, too.
+/// Writes a copy, unless it is there already: on a full disk that is the difference.
 ///
 /// # Errors
 /// See [`WriteError`].
-pub(super) fn sweep(directory: &Path, files: &[FileSwap]) -> Result<(), WriteError> {
+pub(super) fn write_once(path: &Path, bytes: &[u8]) -> Result<(), WriteError> {
+    match platform::read_held(path, MAX_STORE_BYTES, Links::Refuse) {
+        Ok(there) if there.bytes.as_slice() == bytes => platform::sync_directory_of(path),
+        Ok(_) | Err(_) => platform::replace(path, bytes, None),
+    }
+}
+
+/// Removes what an interrupted backup left beside its files: copies of an old key, too. Says what could not be removed.
+pub(super) fn sweep(directory: &Path, files: &[FileSwap]) -> Vec<WriteError> {
     let copies = files.iter().filter_map(|file| file.old.as_ref()).map(|old| old.backup.as_path());
-    copies.chain([directory.join(MANIFEST).as_path()]).try_for_each(platform::sweep)
+    copies.chain([directory.join(MANIFEST).as_path()]).flat_map(platform::sweep).collect()
 }
 
-/// The newest backup's generation, if there is any, and its manifest, if it was finished.
-pub(super) fn newest(vault: &Vault, agent: &AgentName) -> Option<(Generation, Option<Manifest>)> {
-    let newest = generations(vault, agent).into_iter().max()?;
-    let path = vault.backup(agent, newest).join(MANIFEST);
-    let manifest = platform::read_held(&path, MAX_MANIFEST_BYTES, Links::Refuse).ok();
-    Some((newest, manifest.and_then(|file| serde_json::from_slice(&file.bytes).ok())))
+/// What is there to go back to when no journal tells.
+#[derive(Debug, Default)]
+pub(super) struct Newest {
+    /// The highest number that a backup has, finished or not; zero without any.
+    pub generation: Generation,
+    /// Of the newest backup that was finished: no file was replaced with one that was not.
+    pub manifest: Option<Manifest>,
 }
 
-/// Removes all backups but the newest `keep`: each holds an old private key.
-///
-/// # Errors
-/// The first failure; the rest is tried all the same.
-pub(super) fn prune(vault: &Vault, agent: &AgentName, keep: usize) -> std::io::Result<()> {
+pub(super) fn newest(vault: &Vault, agent: &AgentName) -> Newest {
     let mut generations = generations(vault, agent);
     generations.sort_unstable_by(|a, b| b.cmp(a));
-    let mut result = Ok(());
-    for old in generations.into_iter().skip(keep) {
-        let removed = std::fs::remove_dir_all(vault.backup(agent, old));
-        result = result.and(removed);
-    }
-    result
+    let manifest = generations.iter().find_map(|generation| {
+        let path = vault.backup(agent, *generation).join(MANIFEST);
+        let file = platform::read_held(&path, MAX_MANIFEST_BYTES, Links::Refuse).ok()?;
+        serde_json::from_slice(&file.bytes).ok()
+    });
+    Newest { generation: generations.first().copied().unwrap_or(Generation(0)), manifest }
+}
+
+/// Removes all backups but the newest `keep` that were finished: each holds an old private key. Those that were not
+/// finished are no way back, and do not count; the newest of all stays for its number. What `needed` may go back to stays.
+///
+/// Says what could not be removed.
+pub(super) fn prune(vault: &Vault, agent: &AgentName, keep: usize, needed: &[FileSwap]) -> Vec<String> {
+    let mut generations = generations(vault, agent);
+    generations.sort_unstable_by(|a, b| b.cmp(a));
+    let newest = generations.first().copied();
+    let (finished, unfinished): (Vec<_>, Vec<_>) = generations
+        .into_iter()
+        .partition(|generation| vault.backup(agent, *generation).join(MANIFEST).symlink_metadata().is_ok());
+    let is_needed = |directory: &Path| {
+        needed.iter().filter_map(|file| file.old.as_ref()).any(|old| old.backup.starts_with(directory))
+    };
+    let over = finished.into_iter().skip(keep).chain(unfinished).filter(|generation| Some(*generation) != newest);
+    let over = over.map(|generation| vault.backup(agent, generation)).filter(|directory| !is_needed(directory));
+    over.filter_map(|directory| {
+        let error = std::fs::remove_dir_all(&directory).err()?;
+        Some(format!("{}: {error}", directory.display()))
+    })
+    .collect()
 }
 
 fn generations(vault: &Vault, agent: &AgentName) -> Vec<Generation> {
     let entries = std::fs::read_dir(vault.backups(agent)).into_iter().flatten().filter_map(Result::ok);
     entries.filter_map(|entry| Some(Generation(entry.file_name().to_str()?.parse().ok()?))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn finished(vault: &Vault, agent: &AgentName, generation: u64) {
+        unfinished(vault, agent, generation);
+        let manifest = serde_json::to_vec(&Manifest { previous: None, files: Vec::new() }).expect("json");
+        std::fs::write(vault.backup(agent, Generation(generation)).join(MANIFEST), manifest).expect("write");
+    }
+
+    fn unfinished(vault: &Vault, agent: &AgentName, generation: u64) {
+        std::fs::create_dir_all(vault.backup(agent, Generation(generation))).expect("mkdir");
+    }
+
+    fn swap(directory: &Path) -> FileSwap {
+        let store = directory.join("keystore");
+        std::fs::write(&store, "now").expect("write");
+        let surveyed = platform::survey(&store, MAX_STORE_BYTES).expect("survey");
+        let digest = Digest::of(b"old");
+        FileSwap {
+            path: store,
+            staged: directory.join("staged"),
+            new: Digest::of(b"new"),
+            holds: super::super::journal::Holds::Key,
+            attributes: surveyed.attributes,
+            old: Some(OldFile {
+                digest,
+                identity: surveyed.file.expect("there").identity,
+                beside: directory.join("beside"),
+                backup: directory.join("0-keystore"),
+                backup_digest: digest,
+            }),
+            ready: None,
+        }
+    }
+
+    fn kept(vault: &Vault, agent: &AgentName) -> Vec<u64> {
+        let mut kept: Vec<_> = generations(vault, agent).into_iter().map(|generation| generation.0).collect();
+        kept.sort_unstable();
+        kept
+    }
+
+    /// Holds A9: backups that were never finished push out none that is a way back, and are none themselves.
+    #[test]
+    fn only_finished_backups_count_and_what_is_needed_stays() {
+        let root = tempfile::tempdir().expect("directory");
+        let (vault, agent) = (Vault::at(root.path()), "agent".parse().expect("agent"));
+        let numbers = |vault: &Vault| kept(vault, &agent);
+        for generation in [1, 2, 4] {
+            finished(&vault, &agent, generation);
+        }
+        for generation in [3, 5, 6, 7] {
+            unfinished(&vault, &agent, generation);
+        }
+        assert_eq!(newest(&vault, &agent).generation, Generation(7));
+        assert!(newest(&vault, &agent).manifest.is_some(), "a lost journal finds its way back");
+        let mut needed = swap(root.path());
+        needed.old.as_mut().expect("old").backup = vault.backup(&agent, Generation(1)).join("0-keystore");
+        assert!(prune(&vault, &agent, 1, &[needed]).is_empty());
+        assert_eq!(numbers(&vault), [1, 4, 7]);
+        assert!(prune(&vault, &agent, 1, &[]).is_empty());
+        assert_eq!(numbers(&vault), [4, 7]);
+    }
+
+    /// Holds A9: what was overwritten on the way back is copied each time, and no copy takes another's place.
+    #[test]
+    fn each_content_that_was_overwritten_keeps_a_copy_of_its_own() {
+        let root = tempfile::tempdir().expect("directory");
+        let old = swap(root.path()).old.expect("old");
+        for n in 0..MAX_CHANGED {
+            keep_changed(&old, format!("content {n}").as_bytes()).expect("kept");
+            keep_changed(&old, b"content 0").expect("there already");
+        }
+        assert_eq!(keep_changed(&old, b"one more").expect_err("too many").reason(), "changed_again");
+        let copies = std::fs::read_dir(root.path()).expect("list").map(|entry| entry.expect("entry"));
+        let copies = copies.filter(|entry| entry.file_name().to_string_lossy().starts_with(CHANGED_PREFIX));
+        let mut contents: Vec<_> = copies.map(|copy| std::fs::read_to_string(copy.path()).expect("read")).collect();
+        contents.sort();
+        assert_eq!(contents, (0..MAX_CHANGED).map(|n| format!("content {n}")).collect::<Vec<_>>());
+    }
+
+    /// Holds A9: of all that lay there since a journal was lost the first copy is what it began with, and stays.
+    #[test]
+    fn the_first_copy_since_a_journal_was_lost_is_never_pushed_out() {
+        use crate::rotation::kept::keep;
+
+        let root = tempfile::tempdir().expect("directory");
+        let (vault, agent) = (Vault::at(root.path()), "agent".parse().expect("agent"));
+        let file = swap(root.path());
+        let copy = |content: &str, before: &[Digest]| {
+            std::fs::write(&file.path, content).expect("write");
+            keep(&vault, &agent, std::slice::from_ref(&file), before)
+        };
+        let first = copy("what it began with", &[]).expect("kept");
+        let again = copy("what it began with", &[]).expect("kept");
+        assert_eq!((&again.directory, &again.digests), (&first.directory, &first.digests), "copied once");
+        let mut before = first.digests;
+        let refused = loop {
+            match copy(&format!("content {}", before.len()), &before) {
+                Ok(kept) => before.extend(kept.digests),
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(refused.reason(), "changed_again");
+        let content = std::fs::read_to_string(first.directory.join("0-keystore")).expect("still there");
+        assert_eq!(content, "what it began with");
+        // Lost anew: then the oldest go.
+        for n in 0..before.len() {
+            copy(&format!("later content {n}"), &[]).expect("kept");
+        }
+        assert!(!first.directory.exists());
+    }
 }

@@ -13,6 +13,11 @@ impl Digest {
         Self(sha2::Sha256::digest(bytes).into())
     }
 
+    /// Its beginning, for a name.
+    pub fn short(&self) -> String {
+        hex::encode(&self.0[..8])
+    }
+
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }

@@ -20,7 +20,7 @@ use super::survey::MAX_STORE_BYTES;
 use crate::platform::{self, FileError, Links, SurveyedFile, Swap, WriteError};
 
 /// For the entries of the longest way back, each a file of under 40 KiB beside the one before it.
-const JOURNAL_ROOM: u64 = 512 * 1024;
+pub(super) const JOURNAL_ROOM: u64 = 512 * 1024;
 
 impl Rotator {
     /// Goes on until the rotation is decided, or waits for a chain, or the program is to end and the service is up. `seen`
@@ -45,8 +45,26 @@ impl Rotator {
             self.proceed(event);
             seen(self);
         }
+        if self.host.stop.is_cancelled() {
+            self.leave_in_order();
+        }
         self.tidy();
         self.plan_chores();
+    }
+
+    /// What is left to the next start is not left by a crash. Where that cannot be written, it counts as one.
+    fn leave_in_order(&mut self) {
+        let Some(rotation) = &mut self.record.rotation else { return };
+        if !rotation.state.is_decided() && !rotation.left_in_order {
+            rotation.left_in_order = true;
+            self.save_record();
+        }
+    }
+
+    /// A record that cannot be written now is written later.
+    pub(super) fn save_record(&mut self) {
+        let saved = self.record.save(&self.host.vault.journal(&self.agent.name));
+        self.note_save(saved.as_ref().err());
     }
 
     /// None when the program is to end while nothing but waiting was done.
@@ -76,7 +94,7 @@ impl Rotator {
             Effect::LookForOld => self.look_for(&self.old_leaves()).await,
             Effect::Discard => self.discard(),
             Effect::EnsureStopped => self.stop("stop_failed_in_rollback").await,
-            Effect::Restore => self.way_back().restore().map_err(|e| Cause::new(e.reason(), e.to_string())),
+            Effect::Restore => self.go_back(),
             Effect::EnsureStarted => self.start("start_failed_in_rollback").await,
             Effect::VerifyOld => {
                 let patient = self.agent.verify.on_the_way_back();
@@ -91,7 +109,7 @@ impl Rotator {
     /// The next state, durable before anything is done in it.
     pub(super) fn proceed(&mut self, event: Event) {
         let note = match &event {
-            Event::Failed(cause) | Event::Ordered(cause) => cause.message.clone(),
+            Event::Failed(cause) | Event::Ordered(cause) => cause.text(),
             Event::Cleared(Before::NotServed) => "the old leaf was not served before".to_owned(),
             Event::Frozen(finding) => finding.note().to_owned(),
             Event::Cleared(Before::Served(_)) | Event::Done => String::new(),
@@ -114,6 +132,7 @@ impl Rotator {
 
     pub(super) fn enter(&mut self, mut rotation: Rotation, next: State, note: String) -> Result<(), Cause> {
         rotation.state = next;
+        rotation.left_in_order = false;
         rotation.log(Timestamp::now(), note);
         let saved = Record { rotation: Some(rotation), ..self.record.clone() };
         let result = saved.save(&self.host.vault.journal(&self.agent.name));
@@ -225,14 +244,18 @@ impl Rotator {
         }
     }
 
+    /// One file that cannot be removed keeps no other.
     fn discard(&mut self) -> Result<(), Cause> {
-        for file in self.files() {
-            let beside = file.old.as_ref().map(|old| &old.beside);
-            for path in [&file.staged].into_iter().chain(beside) {
-                platform::remove(path).map_err(|e| Cause::new(e.reason(), e.to_string()))?;
+        let paths = |file: &FileSwap| [Some(file.staged.clone()), file.old.as_ref().map(|old| old.beside.clone())];
+        let paths = self.files().iter().flat_map(paths).flatten();
+        let failed: Vec<_> = paths.filter_map(|path| platform::remove(&path).err()).collect();
+        match failed.first() {
+            None => Ok(()),
+            Some(first) => {
+                let all: Vec<_> = failed.iter().map(ToString::to_string).collect();
+                Err(Cause::new(first.reason(), all.join("; ")))
             }
         }
-        Ok(())
     }
 
     /// Nothing of a decided rotation stays: no staged key on disk, no key in memory, no backup too many. Where it is
@@ -243,8 +266,9 @@ impl Rotator {
         }
         self.pending = None;
         let swept = if self.is_frozen() { Ok(()) } else { self.discard() };
-        let pruned = backup::prune(&self.host.vault, &self.agent.name, self.agent.backups);
-        let failed = swept.err().map(|cause| cause.message).or_else(|| pruned.err().map(|e| e.to_string()));
+        let pruned = backup::prune(&self.host.vault, &self.agent.name, self.agent.backups, self.files());
+        let failed: Vec<_> = swept.err().map(|cause| cause.message).into_iter().chain(pruned).collect();
+        let failed = (!failed.is_empty()).then(|| failed.join("; "));
         if failed != self.chores.untidy {
             if let Some(error) = &failed {
                 tracing::warn!(agent = %self.agent.name, error, "left-over files could not be removed");
@@ -269,7 +293,7 @@ impl Rotator {
             agent: &self.agent,
             files: self.files(),
             new_leaf: self.new_leaf(),
-            is_copied: self.goes_back_without_journal(),
+            copied: self.record.rotation.as_ref().and_then(|rotation| rotation.copied.as_deref()).unwrap_or_default(),
             new_password: staging.and_then(|staging| staging.password.as_ref()),
         }
     }

@@ -1,7 +1,7 @@
 //! The highest epoch and generation ever accepted, kept apart from the journals: whoever removes a journal takes nothing
 //! back.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use kagiban_crds::{Epoch, Generation};
 use serde::{Deserialize, Serialize};
@@ -21,34 +21,78 @@ pub(super) struct Fence {
     pub generation: Generation,
 }
 
-impl Fence {
-    /// The fence in a file, or none when there is no file.
-    ///
-    /// A file that cannot be read is said in the log and counts as none: the journals, the backups and the other fences
-    /// still hold.
-    pub(super) fn read(path: &Path) -> Self {
-        let why = match platform::read_held(path, MAX_BYTES, Links::OfAdministrators) {
-            Ok(file) => match serde_json::from_slice(&file.bytes) {
-                Ok(fence) => return fence,
-                Err(error) => error.to_string(),
-            },
-            Err(FileError::NotFound { .. }) => return Self::default(),
-            Err(error) => error.to_string(),
-        };
-        tracing::error!(file = %path.display(), error = why, "a fence cannot be read; only what journals and backups tell of is fenced off");
-        Self::default()
+/// A fence in its file. What could not be read is not known to be none: nothing is written there until it was read.
+#[derive(Debug)]
+pub(super) struct FenceFile {
+    path: PathBuf,
+    known: Option<Fence>,
+}
+
+/// Why a fence is not known, or not raised.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum FenceError {
+    #[error(
+        "the fence {} cannot be read ({why}), so what was accepted before is not known, and no order is taken until it can be \
+         read; if it is damaged, remove it: the journals, the backups and the other fences still hold",
+        path.display()
+    )]
+    Unread { path: PathBuf, why: String },
+    #[error("the fence cannot be written: {0}")]
+    Write(#[from] WriteError),
+}
+
+impl FenceFile {
+    /// Reads the file; one that cannot be read is said in the log, and read again when it is asked for.
+    pub(super) fn at(path: PathBuf) -> Self {
+        let mut file = Self { path, known: None };
+        if let Err(error) = file.read() {
+            tracing::error!(%error, "a fence is not known");
+        }
+        file
     }
 
-    /// The higher of both.
-    pub(super) fn union(self, other: Self) -> Self {
-        Self { epoch: self.epoch.max(other.epoch), generation: self.generation.max(other.generation) }
+    /// The fence, or none when there is no file.
+    ///
+    /// # Errors
+    /// When there is a file that cannot be read or understood.
+    pub(super) fn read(&mut self) -> Result<Fence, FenceError> {
+        let fence = match self.known {
+            Some(fence) => fence,
+            None => read(&self.path).map_err(|why| FenceError::Unread { path: self.path.clone(), why })?,
+        };
+        self.known = Some(fence);
+        Ok(fence)
+    }
+
+    /// As far as it is known.
+    pub(super) fn known(&self) -> Fence {
+        self.known.unwrap_or_default()
     }
 
     /// Durable when it returns.
     ///
     /// # Errors
-    /// See [`WriteError`]; the old fence still stands then.
-    pub(super) fn save(&self, path: &Path) -> Result<(), WriteError> {
+    /// See [`FenceError`]; the old fence still stands then.
+    pub(super) fn raise(&mut self, to: Fence) -> Result<(), FenceError> {
+        let Some(known) = self.known else {
+            return Err(FenceError::Unread { path: self.path.clone(), why: "it was not read yet".to_owned() });
+        };
+        let raised = known.union(to);
+        if raised != known {
+            raised.save(&self.path)?;
+            self.known = Some(raised);
+        }
+        Ok(())
+    }
+}
+
+impl Fence {
+    /// The higher of both.
+    fn union(self, other: Self) -> Self {
+        Self { epoch: self.epoch.max(other.epoch), generation: self.generation.max(other.generation) }
+    }
+
+    fn save(&self, path: &Path) -> Result<(), WriteError> {
         if let Some(directory) = path.parent() {
             platform::create_private_directory(directory)?;
         }
@@ -57,20 +101,52 @@ impl Fence {
     }
 }
 
+fn read(path: &Path) -> Result<Fence, String> {
+    match platform::read_held(path, MAX_BYTES, Links::OfAdministrators) {
+        Ok(file) => serde_json::from_slice(&file.bytes).map_err(|error| error.to_string()),
+        Err(FileError::NotFound { .. }) => Ok(Fence::default()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const FENCE: Fence = Fence { epoch: Epoch(7), generation: Generation(3) };
+
     #[test]
-    fn a_fence_survives_its_file_and_garbage_is_none() {
+    fn a_fence_survives_its_file_and_only_rises() {
         let directory = tempfile::tempdir().expect("directory");
         let path = directory.path().join("fences/agent.json");
-        assert_eq!(Fence::read(&path), Fence::default());
-        let fence = Fence { epoch: Epoch(7), generation: Generation(3) };
-        fence.save(&path).expect("save");
-        assert_eq!(Fence::read(&path), fence);
-        std::fs::write(&path, b"{").expect("write");
-        assert_eq!(Fence::read(&path), Fence::default());
-        assert_eq!(fence.union(Fence { epoch: Epoch(9), generation: Generation(1) }).generation, Generation(3));
+        let mut file = FenceFile::at(path.clone());
+        assert_eq!(file.read().expect("no file is no fence"), Fence::default());
+        file.raise(FENCE).expect("raised");
+        file.raise(Fence { epoch: Epoch(6), generation: Generation(4) }).expect("raised");
+        let read = FenceFile::at(path).known();
+        assert_eq!(read, Fence { epoch: Epoch(7), generation: Generation(4) });
+    }
+
+    /// Holds A14: a fence that cannot be read now is not taken for none, and nothing is written over it.
+    #[test]
+    fn a_fence_that_cannot_be_read_is_not_raised_before_it_was_read() {
+        let directory = tempfile::tempdir().expect("directory");
+        let (path, aside) = (directory.path().join("agent.json"), directory.path().join("aside"));
+        FenceFile::at(path.clone()).raise(FENCE).expect("raised");
+        for spoil in [(|path: &Path| std::fs::create_dir(path).expect("mkdir")) as fn(&Path), |path| {
+            std::fs::write(path, b"{").expect("write");
+        }] {
+            std::fs::rename(&path, &aside).expect("rename");
+            spoil(&path);
+            let mut file = FenceFile::at(path.clone());
+            assert!(matches!(file.read(), Err(FenceError::Unread { .. })));
+            let lower = Fence { epoch: Epoch(1), generation: Generation(1) };
+            assert!(matches!(file.raise(lower), Err(FenceError::Unread { .. })));
+            let _ = std::fs::remove_dir(&path);
+            std::fs::rename(&aside, &path).expect("rename");
+            assert_eq!(file.read().expect("it can be read again"), FENCE);
+            file.raise(lower).expect("nothing to raise");
+            assert_eq!(FenceFile::at(path.clone()).known(), FENCE);
+        }
     }
 }

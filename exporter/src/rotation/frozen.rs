@@ -65,6 +65,10 @@ impl Rotator {
             self.chores.thaw.get_or_insert(now + THAW_LOOK);
         } else {
             (self.chores.freeze, self.chores.thaw) = (None, None);
+            // What ended the freeze is durable: a crash now finds no freeze, and needs no request.
+            if self.chores.unsaved.is_none() {
+                self.drop_thaw_request();
+            }
         }
     }
 
@@ -95,8 +99,7 @@ impl Rotator {
 
     fn write_journal_again(&mut self, now: Instant) {
         if self.chores.unsaved.is_some_and(|unsaved| unsaved.due() <= now) {
-            let saved = self.record.save(&self.host.vault.journal(&self.agent.name));
-            self.note_save(saved.as_ref().err());
+            self.save_record();
         }
     }
 
@@ -124,7 +127,8 @@ impl Rotator {
         }
         if self.chores.thaw.is_some_and(|thaw| thaw <= now) {
             self.chores.thaw = Some(now + THAW_LOOK);
-            if self.takes_thaw_request() {
+            // A journal that cannot be written could not say that the freeze has ended.
+            if self.chores.unsaved.is_none() && self.is_asked_to_thaw() {
                 self.proceed(Event::Frozen(Finding::Thawed));
                 return;
             }
@@ -154,7 +158,7 @@ impl Rotator {
 
     /// What may end the freeze. While the old files are not back, only the new ones that are proven, or their way back,
     /// count: what a service holds in memory says nothing of a split set.
-    async fn find(&self) -> Result<Finding, Cause> {
+    async fn find(&mut self) -> Result<Finding, Cause> {
         let Some(State::Frozen { standing, .. }) = self.record.rotation.as_ref().map(|rotation| &rotation.state) else {
             return Err(Cause::new("not_frozen", "there is no freeze"));
         };
@@ -167,8 +171,15 @@ impl Rotator {
                 if !by_order && self.new_is_proven().await {
                     return Ok(Finding::NewServed);
                 }
-                let restored = self.way_back().restore();
-                restored.map(|()| Finding::Restored).map_err(|e| Cause::new(e.reason(), e.to_string()))
+                let Err(why) = self.go_back() else { return Ok(Finding::Restored) };
+                // What somebody else has put there since stays; a service that lives on it is in order.
+                match coherence::judge(&self.agent) {
+                    Verdict::Whole(leaf) if Some(leaf) != self.new_leaf() => {
+                        self.holds(&[leaf]).await?;
+                        Ok(Finding::OldServed)
+                    }
+                    Verdict::Whole(_) | Verdict::Unknown { .. } | Verdict::Broken { .. } => Err(why),
+                }
             }
         }
     }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::digest::Digest;
-use super::machine::{Before, Standing, State};
+use super::machine::{Before, Standing, State, bounded};
 use crate::platform::{self, Attributes, FileError, FileIdentity, Links, WriteError};
 
 /// The only version written. A newer one is not understood, and is set aside rather than guessed at.
@@ -18,8 +18,10 @@ pub(super) const VERSION: u32 = 2;
 const WITHOUT_STANDING: u32 = 1;
 /// The step log's length: three recoveries of the longest way are under fifty.
 pub(super) const MAX_STEPS: usize = 64;
-/// A record with a full step log is under 40 KiB.
-const MAX_BYTES: u64 = 256 * 1024;
+/// A record with a full step log is under 40 KiB. More is never written, so that a later start reads what was written.
+pub(super) const MAX_BYTES: usize = 256 * 1024;
+/// What is read may be larger: earlier versions had no limit when they wrote.
+const MAX_READ_BYTES: u64 = 4 * 1024 * 1024;
 
 /// All that is kept for one agent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,8 +55,19 @@ pub struct Rotation {
     pub previous: Option<LeafSha256>,
     /// The set of files that is replaced together.
     pub files: Vec<FileSwap>,
+    /// Only where the journal was lost and `files` are the newest backup's: what lay in their places and was copied. Nothing
+    /// else may be overwritten.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub copied: Option<Vec<Digest>>,
+    /// Starts of the program that found it undecided after an end that was not ordered.
     pub recoveries: u32,
+    /// The program was told to end and has left it as it stands. The next start is no recovery from a crash.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub left_in_order: bool,
     pub state: State,
+    /// When it froze, while it is frozen: which freeze somebody means who asks for its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub frozen_at: Option<Timestamp>,
     pub steps: Vec<Step>,
 }
 
@@ -67,10 +80,22 @@ pub struct FileSwap {
     pub staged: PathBuf,
     pub new: Digest,
     pub holds: Holds,
-    /// Of the old file when it was surveyed, and of the new one: never those of what lies there at another time.
+    /// Of the old file when it was surveyed, and of the new one: never those of what lies there at another time. An order to
+    /// go back narrows them to what the file has at that moment.
     pub attributes: Attributes,
     /// None when there was no file.
     pub old: Option<OldFile>,
+    /// What waits at `staged` to take the place of what was there when somebody ordered the way back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ready: Option<Ready>,
+}
+
+/// The contents of a file that was written before it is needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Ready {
+    pub instead_of: Option<Digest>,
+    pub contents: Digest,
 }
 
 /// What of a file is ours: when the rest was changed since, only that comes back.
@@ -143,10 +168,29 @@ impl Record {
     /// Durable when it returns.
     ///
     /// # Errors
-    /// See [`WriteError`]; the old record is then still whole.
+    /// See [`WriteError`]; the old record is then still whole. A record that no start would read again is not written.
     pub fn save(&self, path: &Path) -> Result<(), WriteError> {
-        let bytes = serde_json::to_vec_pretty(self).map_err(|e| WriteError::from_io(path, "encoding it", e.into()))?;
+        let encode = |record: &Self| {
+            serde_json::to_vec_pretty(record).map_err(|e| WriteError::from_io(path, "encoding it", e.into()))
+        };
+        let mut bytes = encode(self)?;
+        if bytes.len() > MAX_BYTES {
+            bytes = encode(&self.without_notes_between())?;
+        }
+        if bytes.len() > MAX_BYTES {
+            let [size, limit] = [bytes.len(), MAX_BYTES].map(|n| u64::try_from(n).unwrap_or(u64::MAX));
+            return Err(FileError::TooLarge { path: path.to_owned(), size, limit }.into());
+        }
         platform::replace(path, &bytes, None)
+    }
+
+    /// Only the first and the last step keep their notes.
+    fn without_notes_between(&self) -> Self {
+        let mut brief = self.clone();
+        if let Some([_, between @ .., _]) = brief.rotation.as_mut().map(|rotation| rotation.steps.as_mut_slice()) {
+            between.iter_mut().for_each(|step| step.note.clear());
+        }
+        brief
     }
 }
 
@@ -183,7 +227,9 @@ impl Rotation {
         if self.steps.len() >= MAX_STEPS {
             self.steps.remove(MAX_STEPS / 2);
         }
-        self.steps.push(Step { at, state: self.state.reported(), note });
+        let is_frozen = matches!(self.state, State::Frozen { .. });
+        self.frozen_at = is_frozen.then(|| self.frozen_at.unwrap_or(at));
+        self.steps.push(Step { at, state: self.state.reported(), note: bounded(note) });
     }
 }
 
@@ -222,7 +268,7 @@ pub(super) enum Unread {
 /// # Errors
 /// See [`Unread`].
 pub(super) fn read(path: &Path, agent: &AgentName) -> Result<Option<Record>, Unread> {
-    let file = match platform::read_held(path, MAX_BYTES, Links::OfAdministrators) {
+    let file = match platform::read_held(path, MAX_READ_BYTES, Links::OfAdministrators) {
         Ok(file) => file,
         Err(FileError::NotFound { .. }) => return Ok(None),
         Err(error @ (FileError::NotRegular { .. } | FileError::TooLarge { .. })) => {
@@ -246,6 +292,12 @@ fn decode(bytes: &[u8], agent: &AgentName) -> Result<Record, String> {
     Ok(record)
 }
 
+/// For serde.
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_false(value: &bool) -> bool {
+    !*value
+}
+
 fn set_aside(path: &Path, why: String, bytes: Option<Zeroizing<Vec<u8>>>) -> Result<Found, JournalError> {
     let Some(bytes) = bytes else {
         let aside = path.with_extension(format!("unreadable-{}", Timestamp::now().as_second()));
@@ -254,8 +306,7 @@ fn set_aside(path: &Path, why: String, bytes: Option<Zeroizing<Vec<u8>>>) -> Res
     };
     // A copy, so that a crash before the next record is written does not turn a lost journal into none; named by its
     // contents, so that it is made once.
-    let name = hex::encode(&Digest::of(&bytes).as_bytes()[..8]);
-    let aside = path.with_extension(format!("unreadable-{name}"));
+    let aside = path.with_extension(format!("unreadable-{}", Digest::of(&bytes).short()));
     match platform::replace(&aside, &bytes, None) {
         Ok(()) => Ok(Found::Unreadable { aside, why }),
         Err(error) => Err(JournalError::SetAside(error)),
@@ -287,7 +338,7 @@ mod tests {
             Just(Before::NotServed),
             any::<[u8; 32]>().prop_map(|leaf| Before::Served(LeafSha256::new(leaf)))
         ];
-        let failure = ("[a-z_]{1,20}", "\\PC{0,40}").prop_map(|(reason, message)| Cause { reason, message });
+        let failure = ("[a-z_]{1,20}", "\\PC{0,40}").prop_map(|(reason, message)| Cause::new(reason, message));
         let undo = prop_oneof![
             Just(Undo::Stop),
             Just(Undo::Restore),
@@ -325,6 +376,7 @@ mod tests {
             holds: Holds::Store { alias: "securekey".into() },
             attributes: attributes(),
             old: Some(old),
+            ready: Some(Ready { instead_of: Some(Digest::of(b"now")), contents: Digest::of(b"back") }),
         };
         let rotation = Rotation {
             epoch: Epoch(1),
@@ -336,8 +388,11 @@ mod tests {
             leaf: None,
             previous: None,
             files: vec![file],
+            copied: Some(vec![Digest::of(digest)]),
             recoveries: 1,
+            left_in_order: true,
             state,
+            frozen_at: Some(Timestamp::now()),
             steps: Vec::new(),
         };
         Record { rotation: Some(rotation), generation: Generation(generation), ..Record::new(host(), agent()) }
@@ -410,6 +465,56 @@ mod tests {
             let read = decode(text.as_bytes(), &agent()).expect("the version before");
             assert_eq!(read.rotation.expect("rotation").state, State::Frozen { failure, standing });
         }
+    }
+
+    /// Holds A7: a freeze that is tried again for months is still read at the next start, with its first and its last cause.
+    #[test]
+    fn a_journal_never_outgrows_what_the_next_start_reads() {
+        let directory = tempfile::tempdir().expect("directory");
+        let path = directory.path().join("powerchute.json");
+        let long = |what: &str| format!("{what}{}", "\u{1}".repeat(100_000));
+        let mut failure = Cause::new("first", long("the first cause"));
+        let mut kept = record(State::Keyed, 1, b"");
+        for n in 0..1000 {
+            failure = failure.followed_by(Cause::new("again", long(&format!("attempt {n}"))), "restore_failed");
+            let rotation = kept.rotation.as_mut().expect("rotation");
+            rotation.state = State::Frozen { failure: failure.clone(), standing: Standing::Whole };
+            rotation.log(Timestamp::UNIX_EPOCH, failure.text());
+            if n % 50 == 49 {
+                kept.save(&path).expect("save");
+                let size = std::fs::metadata(&path).expect("there").len();
+                assert!(size <= u64::try_from(MAX_BYTES).expect("small"), "{n}: {size} bytes");
+            }
+        }
+        let Found::Record(read) = load(&path, &host(), &agent()).expect("load") else { panic!("not read again") };
+        let told = read.rotation.expect("rotation").report().failure.expect("failure");
+        assert!(
+            told.message.starts_with("the first cause") && told.message.contains("attempt 999"),
+            "{}",
+            told.message
+        );
+        assert!(!told.message.contains("attempt 998"));
+
+        // What no note makes so large is not written, and what was written stays.
+        kept.rotation.as_mut().expect("rotation").csr = Some("x".repeat(MAX_BYTES));
+        assert_eq!(kept.save(&path).expect_err("too large").reason(), "too_large");
+        assert!(matches!(load(&path, &host(), &agent()), Ok(Found::Record(_))));
+    }
+
+    #[test]
+    fn a_freeze_has_a_mark_of_its_own() {
+        let mut record = record(State::Keyed, 1, b"");
+        let rotation = record.rotation.as_mut().expect("rotation");
+        let frozen = State::Frozen { failure: Cause::new("any", ""), standing: Standing::Whole };
+        let mut mark = |state: &State, second| {
+            rotation.state = state.clone();
+            rotation.log(Timestamp::from_second(second).expect("time"), String::new());
+            rotation.frozen_at.map(Timestamp::as_second)
+        };
+        let marks = [(&frozen, 1), (&frozen, 2), (&State::Keyed, 3), (&frozen, 4)].map(|(state, at)| mark(state, at));
+        // The fixture was marked before; what goes on is the same freeze.
+        assert_eq!(marks[0], marks[1]);
+        assert_eq!(marks[2..], [None, Some(4)]);
     }
 
     #[test]

@@ -4,13 +4,23 @@ use std::path::PathBuf;
 
 use kagiban_crds::AgentName;
 
+use super::backup::write_once;
+use super::digest::Digest;
 use super::journal::FileSwap;
 use super::survey::MAX_STORE_BYTES;
 use super::vault::Vault;
 use crate::platform::{self, FileError, Links, WriteError};
 
-/// More than anybody will look through; each may hold a private key.
+/// More sets than anybody will look through; each may hold a private key.
 const MAX_KEPT: usize = 5;
+
+/// Copies that were made.
+#[derive(Debug)]
+pub(super) struct Kept {
+    pub directory: PathBuf,
+    /// Of what was copied.
+    pub digests: Vec<Digest>,
+}
 
 /// Why nothing may be overwritten.
 #[derive(Debug, thiserror::Error)]
@@ -19,43 +29,78 @@ pub(super) enum KeepError {
     Read(#[from] FileError),
     #[error("what is there cannot be copied: {0}")]
     Write(#[from] WriteError),
+    #[error(
+        "what is there was changed {MAX_KEPT} times while the backup could not come back, and a copy is kept of each; see who writes it"
+    )]
+    ChangedAgain,
 }
 
-/// Copies the files that `files` would overwrite into the vault, durably and private. The oldest copies of the agent go
-/// when there are too many.
+impl KeepError {
+    pub(super) const fn reason(&self) -> &'static str {
+        match self {
+            Self::Read(error) => error.reason(),
+            Self::Write(error) => error.reason(),
+            Self::ChangedAgain => "changed_again",
+        }
+    }
+}
+
+/// Copies the files that `files` would overwrite into the vault, durably and private, once for the same contents. `before`
+/// tells what was copied since the journal was lost: none of that goes, because the first copy is what everything began
+/// with. The oldest copies of the agent go when the journal is lost anew.
 ///
 /// # Errors
 /// See [`KeepError`].
-pub(super) fn keep(vault: &Vault, agent: &AgentName, files: &[FileSwap]) -> Result<PathBuf, KeepError> {
-    let number = numbers(vault, agent).into_iter().max().map_or(1, |newest| newest + 1);
+pub(super) fn keep(vault: &Vault, agent: &AgentName, files: &[FileSwap], before: &[Digest]) -> Result<Kept, KeepError> {
+    if before.len() >= MAX_KEPT * files.len().max(1) {
+        return Err(KeepError::ChangedAgain);
+    }
+    let mut copies = Vec::new();
+    for (n, file) in files.iter().enumerate() {
+        match platform::read_held(&file.path, MAX_STORE_BYTES, Links::Refuse) {
+            Ok(present) => {
+                let name = file.path.file_name().unwrap_or_default().to_string_lossy();
+                copies.push((format!("{n}-{name}"), present.bytes));
+            }
+            Err(FileError::NotFound { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let digests: Vec<_> = copies.iter().map(|(_, bytes)| Digest::of(bytes)).collect();
+    let set = Digest::of(&digests.iter().flat_map(Digest::as_bytes).copied().collect::<Vec<_>>()).short();
+    let sets = sets(vault, agent);
+    let known = sets.iter().find(|(_, name)| name.ends_with(&format!("-{set}"))).map(|(_, name)| name.clone());
+    let number = sets.iter().map(|(number, _)| *number).max().map_or(1, |newest| newest + 1);
     let parent = vault.kept(agent);
-    let directory = parent.join(number.to_string());
+    let directory = parent.join(known.unwrap_or_else(|| format!("{number}-{set}")));
     platform::create_private_directory(&parent)?;
     platform::create_private_directory(&directory)?;
-    for (n, file) in files.iter().enumerate() {
-        let bytes = match platform::read_held(&file.path, MAX_STORE_BYTES, Links::Refuse) {
-            Ok(present) => present.bytes,
-            Err(FileError::NotFound { .. }) => continue,
-            Err(error) => return Err(error.into()),
-        };
-        let name = file.path.file_name().unwrap_or_default().to_string_lossy();
-        platform::replace(&directory.join(format!("{n}-{name}")), &bytes, None)?;
+    for (name, bytes) in &copies {
+        write_once(&directory.join(name), bytes)?;
     }
-    prune(vault, agent);
-    Ok(directory)
+    if before.is_empty() {
+        prune(vault, agent);
+    }
+    Ok(Kept { directory, digests })
 }
 
 fn prune(vault: &Vault, agent: &AgentName) {
-    let mut numbers = numbers(vault, agent);
-    numbers.sort_unstable_by(|a, b| b.cmp(a));
-    for old in numbers.into_iter().skip(MAX_KEPT) {
-        if let Err(error) = std::fs::remove_dir_all(vault.kept(agent).join(old.to_string())) {
+    let mut sets = sets(vault, agent);
+    sets.sort_unstable_by(|a, b| b.cmp(a));
+    for (_, old) in sets.into_iter().skip(MAX_KEPT) {
+        if let Err(error) = std::fs::remove_dir_all(vault.kept(agent).join(old)) {
             tracing::warn!(%agent, %error, "an old copy of overwritten files could not be removed");
         }
     }
 }
 
-fn numbers(vault: &Vault, agent: &AgentName) -> Vec<u64> {
+/// The directories of copies, by number.
+fn sets(vault: &Vault, agent: &AgentName) -> Vec<(u64, String)> {
     let entries = std::fs::read_dir(vault.kept(agent)).into_iter().flatten().filter_map(Result::ok);
-    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
+    let numbered = |entry: std::fs::DirEntry| {
+        let name = entry.file_name().into_string().ok()?;
+        let number = name.split('-').next()?.parse().ok()?;
+        Some((number, name))
+    };
+    entries.filter_map(numbered).collect()
 }

@@ -16,6 +16,9 @@ use kagiban_crds::LeafSha256;
 use kagiban_crds::host_api::{Failure, RotationState};
 use serde::{Deserialize, Serialize};
 
+/// Of a message, in bytes: what a command writes to its standard error may be far longer.
+const MAX_MESSAGE: usize = 1024;
+
 /// Where a rotation stands. It is durable before [`State::effect`] begins.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase", tag = "phase", deny_unknown_fields)]
@@ -117,8 +120,11 @@ pub enum Undo {
 pub struct Cause {
     /// Stable, in `snake_case`.
     pub reason: String,
-    /// What happened and what to do; no secrets.
+    /// What happened first and what to do; no secrets.
     pub message: String,
+    /// What happened last on the way back from it. What was between is in the log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub then: Option<String>,
 }
 
 /// The one thing to do in a state.
@@ -341,15 +347,15 @@ fn after_undo(step: Undo, way: WayBack, failure: Cause, then: Option<Cause>) -> 
         // A service that cannot be stopped may be down already; what counts is what serves in the end.
         (Undo::Stop, _) => undo(Undo::Restore, failure),
         (Undo::Restore, None) => undo(Undo::Start, failure),
-        (Undo::Restore, Some(then)) => undo(Undo::StartAnyway, failure.followed_by(&then, "restore_failed")),
+        (Undo::Restore, Some(then)) => undo(Undo::StartAnyway, failure.followed_by(then, "restore_failed")),
         (Undo::Start, then) => match (before, then) {
             // The start of a service that runs already may fail; the endpoint says the truth.
             (Before::Served(_), _) => undo(Undo::Verify, failure),
             (Before::NotServed, None) => State::RolledBack { failure },
-            (Before::NotServed, Some(then)) => frozen(failure.followed_by(&then, "start_failed_after_rollback")),
+            (Before::NotServed, Some(then)) => frozen(failure.followed_by(then, "start_failed_after_rollback")),
         },
         (Undo::Verify, None) => State::RolledBack { failure },
-        (Undo::Verify, Some(then)) => frozen(failure.followed_by(&then, "old_leaf_not_served_after_rollback")),
+        (Undo::Verify, Some(then)) => frozen(failure.followed_by(then, "old_leaf_not_served_after_rollback")),
         (Undo::StartAnyway, _) => State::Frozen { failure, standing: Standing::NotRestored { before, by_order } },
         (Undo::LastStart, _) => frozen(failure),
     }
@@ -382,16 +388,34 @@ impl Finding {
 
 impl Cause {
     pub fn new(reason: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { reason: reason.into(), message: message.into() }
+        Self { reason: reason.into(), message: bounded(message.into()), then: None }
     }
 
-    pub(super) fn followed_by(self, then: &Self, reason: &str) -> Self {
-        Self { reason: reason.to_owned(), message: format!("{}; going back from that: {}", self.message, then.message) }
+    /// A freeze may be tried again for months: the first cause stays, and only the last of those that followed it.
+    pub(super) fn followed_by(self, then: Self, reason: &str) -> Self {
+        Self { reason: reason.to_owned(), message: self.message, then: Some(then.then.unwrap_or(then.message)) }
+    }
+
+    /// All that is told of it.
+    pub fn text(&self) -> String {
+        match &self.then {
+            Some(then) => format!("{}; going back from that: {then}", self.message),
+            None => self.message.clone(),
+        }
     }
 }
 
 impl From<Cause> for Failure {
     fn from(cause: Cause) -> Self {
-        Self { reason: cause.reason, message: cause.message }
+        Self { message: cause.text(), reason: cause.reason }
     }
+}
+
+/// The beginning of a text that is longer than a message may be.
+pub(super) fn bounded(mut text: String) -> String {
+    if text.len() > MAX_MESSAGE {
+        text.truncate(text.floor_char_boundary(MAX_MESSAGE));
+        text.push('…');
+    }
+    text
 }

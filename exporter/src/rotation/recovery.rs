@@ -6,16 +6,16 @@
 //! ```
 
 use jiff::Timestamp;
-use kagiban_crds::{Epoch, Generation};
+use kagiban_crds::Epoch;
 
 use super::agent::{Agent, Keystore};
 use super::backup::{self, Manifest};
 use super::coherence::{self, Verdict};
 use super::digest::Digest;
-use super::fences::Fence;
+use super::fences::FenceFile;
 use super::journal::{self, Found, JournalError, Record, Rotation};
 use super::kept;
-use super::machine::{Before, Cause, State, Undo};
+use super::machine::{Before, Cause, Event, State, Undo};
 use super::resume::{Mend, Mended};
 use super::rotator::{Host, Rotator};
 use crate::platform;
@@ -55,16 +55,15 @@ impl Rotator {
             }
         };
         // Who removes a journal by hand does not thereby let an old request in, or a backup be written over.
-        let backed_up = newest.as_ref().map_or(Generation(0), |(generation, _)| *generation);
-        let fence = Fence::read(&host.vault.fence(&agent.name));
-        record.epoch = record.epoch.max(fence.epoch);
-        record.generation = record.generation.max(fence.generation).max(backed_up);
+        let fence = FenceFile::at(host.vault.fence(&agent.name));
+        record.epoch = record.epoch.max(fence.known().epoch);
+        record.generation = record.generation.max(fence.known().generation).max(newest.generation);
         let mut rotator = Self::new(host, agent, record, fence);
         if let Err(error) = rotator.raise_fences(rotator.record.epoch, rotator.record.generation) {
-            tracing::error!(agent = %rotator.agent.name, %error, "a fence cannot be written; no request is taken until it can");
+            tracing::error!(agent = %rotator.agent.name, %error, "no request is taken until the fence can be raised");
         }
         match lost {
-            Some(()) => rotator.judge_without_journal(newest.and_then(|(_, manifest)| manifest)),
+            Some(()) => rotator.judge_without_journal(newest.manifest),
             None => rotator.mend(),
         }
         Ok(rotator)
@@ -83,13 +82,16 @@ impl Rotator {
 
     fn mend(&mut self) {
         let Some(mut rotation) = self.record.rotation.clone() else { return };
-        if !rotation.state.is_decided() {
+        if !rotation.state.is_decided() && !rotation.left_in_order {
             rotation.recoveries = rotation.recoveries.saturating_add(1);
         }
         let found = rotation.state.clone();
         let resumption = found.clone().resumed(rotation.recoveries);
         if resumption.mend == Mend::Keep && resumption.state == found && found.is_decided() {
             return;
+        }
+        if resumption.mend != Mend::Keep && self.is_without_journal_and_theirs() {
+            return self.judge_without_journal(backup::newest(&self.host.vault, &self.agent.name).manifest);
         }
         let note = "the exporter was restarted".to_owned();
         if resumption.mend != Mend::Keep {
@@ -105,16 +107,52 @@ impl Rotator {
         self.enter_anyway(rotation, state, note);
     }
 
-    fn make_files_one_set(&self, mend: Mend) -> Result<Mended, Cause> {
-        let restore = || self.way_back().restore().map_err(|e| Cause::new(e.reason(), e.to_string()));
+    fn make_files_one_set(&mut self, mend: Mend) -> Result<Mended, Cause> {
         match mend {
             Mend::Keep => Ok(Mended::AsTold),
-            Mend::GoBack => restore().map(|()| Mended::AsTold),
+            Mend::GoBack => self.go_back().map(|()| Mended::AsTold),
             Mend::Judge => match self.check_files() {
                 Ok(()) => Ok(Mended::AsTold),
-                Err(why) => restore().map(|()| Mended::WentBack(why)),
+                Err(why) => self.go_back().map(|()| Mended::WentBack(why)),
             },
         }
+    }
+
+    /// Puts the old files back. Where the journal was lost, nobody knows who wrote what lies there: what was not copied yet
+    /// is copied first, and stays when it goes together.
+    pub(super) fn go_back(&mut self) -> Result<(), Cause> {
+        if self.is_without_journal_and_theirs() {
+            let message = "the journal was lost, and other files were put there since, which go together: they stay";
+            return Err(Cause::new("changed_since", message));
+        }
+        if self.copied().is_some() && !self.way_back().is_all_copied() {
+            self.copy_what_lies_there()?;
+        }
+        self.way_back().restore().map_err(|e| Cause::new(e.reason(), e.to_string()))
+    }
+
+    /// Whether the journal was lost, and somebody has put other files there since that do not need the backup.
+    fn is_without_journal_and_theirs(&self) -> bool {
+        self.copied().is_some()
+            && !self.way_back().is_all_copied()
+            && !matches!(coherence::judge(&self.agent), Verdict::Broken { .. })
+    }
+
+    fn copied(&self) -> Option<&[Digest]> {
+        self.record.rotation.as_ref()?.copied.as_deref()
+    }
+
+    fn copy_what_lies_there(&mut self) -> Result<(), Cause> {
+        let before = self.copied().unwrap_or_default();
+        let kept = kept::keep(&self.host.vault, &self.agent.name, self.files(), before)
+            .map_err(|e| Cause::new(e.reason(), e.to_string()))?;
+        let copy = kept.directory.display();
+        tracing::warn!(agent = %self.agent.name, %copy, "the files that the backup replaces were copied");
+        if let Some(copied) = self.record.rotation.as_mut().and_then(|rotation| rotation.copied.as_mut()) {
+            copied.extend(kept.digests);
+            self.save_record();
+        }
+        Ok(())
     }
 
     /// Recovery goes on without a journal that can be written: a later one finds its way from the older entry too.
@@ -137,19 +175,12 @@ impl Rotator {
                 (undo(Undo::Look, Before::NotServed, failure), None)
             }
             (Verdict::Broken { why }, Some(manifest)) => {
-                match kept::keep(&self.host.vault, &self.agent.name, &manifest.files) {
-                    Ok(copy) => {
-                        let copy = copy.display();
-                        let failure =
-                            lost(format!("what was on disk ({why}) is now in {copy}, and the backup came back"));
-                        let before = manifest.previous.map_or(Before::NotServed, Before::Served);
-                        (undo(Undo::Stop, before, failure), Some(manifest))
-                    }
-                    Err(error) => {
-                        let failure = lost(format!("the files do not go together ({why}), and {error}"));
-                        (undo(Undo::LastStart, Before::NotServed, failure), None)
-                    }
-                }
+                let copies = self.host.vault.kept(&self.agent.name);
+                let copies = copies.display();
+                let failure =
+                    lost(format!("what was on disk ({why}) is copied to {copies}, and the backup comes back"));
+                let before = manifest.previous.map_or(Before::NotServed, Before::Served);
+                (undo(Undo::Stop, before, failure), Some(manifest))
             }
             (Verdict::Broken { why }, None) => {
                 let failure = lost(format!("the files do not go together ({why}), and there is no backup"));
@@ -162,9 +193,17 @@ impl Rotator {
         let goes_back = manifest.is_some();
         let manifest = manifest.unwrap_or(Manifest { previous: None, files: Vec::new() });
         let rotation = self.unknown_rotation(manifest);
-        self.enter_anyway(rotation, state, "the journal was not understood".to_owned());
-        if goes_back && let Err(cause) = self.make_files_one_set(Mend::GoBack) {
+        self.enter_anyway(rotation, state.clone(), "the journal was not understood".to_owned());
+        if !goes_back {
+            return;
+        }
+        if let Err(cause) = self.go_back() {
             tracing::error!(agent = %self.agent.name, error = cause.message, "the backup could not be put back at start");
+            // A service is not stopped for files that cannot come back now; the freeze tries again.
+            if let (State::Undoing { before, failure, .. }, Some(rotation)) = (state, self.record.rotation.clone()) {
+                let restoring = undo(Undo::Restore, before, failure);
+                self.enter_anyway(rotation, restoring.after(Event::Failed(cause.clone())), cause.message);
+            }
         }
     }
 
@@ -179,8 +218,11 @@ impl Rotator {
             leaf: None,
             previous,
             files,
+            copied: Some(Vec::new()),
             recoveries: 1,
+            left_in_order: false,
             state: State::Requested,
+            frozen_at: None,
             steps: Vec::new(),
         }
     }
@@ -193,15 +235,8 @@ impl Rotator {
         });
         if is_unknown {
             self.record.rotation = None;
-            let saved = self.record.save(&self.host.vault.journal(&self.agent.name));
-            self.note_save(saved.as_ref().err());
+            self.save_record();
         }
-    }
-
-    /// Whether the backup replaces files that were copied before: nobody knows what the rotation came to.
-    pub(super) fn goes_back_without_journal(&self) -> bool {
-        let failure = self.record.rotation.as_ref().and_then(|rotation| rotation.state.failure());
-        failure.is_some_and(|failure| failure.reason == JOURNAL_LOST)
     }
 
     fn sweep(&self) {
@@ -217,8 +252,8 @@ impl Rotator {
             paths.extend(self.agent.password_ini.as_ref().map(|(path, _)| path.as_path()));
         }
         let backup = self.host.vault.backup(&self.agent.name, self.record.generation);
-        let swept = paths.into_iter().map(platform::sweep).chain([backup::sweep(&backup, self.files())]);
-        for error in swept.filter_map(Result::err) {
+        let swept = paths.into_iter().flat_map(platform::sweep).chain(backup::sweep(&backup, self.files()));
+        for error in swept {
             tracing::warn!(agent = %self.agent.name, %error, "left-over files could not be removed");
         }
     }

@@ -2,6 +2,8 @@
 //! value or the entry that was ours is put back into it. A file that holds neither what was there nor what was put there
 //! belongs to whoever wrote it.
 
+use std::path::{Path, PathBuf};
+
 use kagiban_agents::Ini;
 use kagiban_crds::LeafSha256;
 use kagiban_keystore::{self as keystore, Format, KeyMaterial, Limits, Merge, OnUnreadable, ReadError, Store};
@@ -11,17 +13,18 @@ use zeroize::Zeroizing;
 use super::agent::Agent;
 use super::backup::{self, BackupError};
 use super::digest::Digest;
-use super::journal::{FileSwap, Holds, OldFile};
+use super::journal::{FileSwap, Holds, OldFile, Ready};
 use super::survey::{MAX_STORE_BYTES, is_locked, known_passwords, leaf_of, open};
-use crate::platform::{self, FileError, HeldFile, Links, WriteError};
+use crate::platform::{self, Attributes, FileError, FileIdentity, HeldFile, Links, WriteError};
 
 /// What going back is done with.
+#[derive(Clone, Copy)]
 pub(super) struct WayBack<'a> {
     pub agent: &'a Agent,
     pub files: &'a [FileSwap],
     pub new_leaf: Option<LeafSha256>,
-    /// What lies there was copied before: it may be overwritten, whoever wrote it.
-    pub is_copied: bool,
+    /// What was copied before may be overwritten where it lies, whoever wrote it.
+    pub copied: &'a [Digest],
     /// The new store's, while it is known.
     pub new_password: Option<&'a SecretString>,
 }
@@ -39,7 +42,13 @@ pub(super) enum RestoreError {
         "{}: holds neither what this rotation put there nor what was there before, so it was left as it is; see who wrote it",
         path.display()
     )]
-    ChangedSince { path: std::path::PathBuf },
+    ChangedSince { path: PathBuf },
+    #[error(
+        "{}: has another owner, group or access control list than the file that would come back, and neither is the narrower; \
+         give it those of the old file, or open a new rotation",
+        path.display()
+    )]
+    OtherAccess { path: PathBuf },
 }
 
 impl RestoreError {
@@ -49,6 +58,7 @@ impl RestoreError {
             Self::Read(error) => error.reason(),
             Self::Backup(error) => error.reason(),
             Self::ChangedSince { .. } => "changed_since",
+            Self::OtherAccess { .. } => "other_access",
         }
     }
 }
@@ -63,19 +73,64 @@ enum Step {
     /// It was changed since: these bytes hold the changes and the old value or entry.
     Rewrite(Zeroizing<Vec<u8>>),
     /// It cannot be understood; a copy is kept.
-    Overwrite(HeldFile),
+    Overwrite,
+    /// What was written for this when the way back was ordered.
+    Take(Waiting),
+}
+
+/// A step, and what lies there now.
+struct Planned {
+    step: Step,
+    present: Option<HeldFile>,
+}
+
+/// A step of which only names are left to change, which takes no space.
+enum Move {
+    Keep,
+    Remove,
+    Rename(Waiting),
+}
+
+/// A file beside the one whose place it is to take.
+struct Waiting {
+    path: PathBuf,
+    identity: FileIdentity,
+    contents: Digest,
+    /// It was written just now.
+    is_new: bool,
 }
 
 impl WayBack<'_> {
-    /// Whether going back loses nothing that was written since.
+    /// Writes beside the files what will take their places, and changes nothing yet: a way back that does not fit on the
+    /// disk, or that would lose what was written since, is found while the service runs.
+    ///
+    /// What comes back has the rights that the old file had, less what the file there has not now.
     ///
     /// # Errors
-    /// See [`RestoreError`].
-    pub(super) fn check(&self) -> Result<(), RestoreError> {
-        self.files.iter().try_for_each(|file| match self.step(file)? {
-            Step::Keep | Step::Remove | Step::PutBack | Step::Rewrite(_) => Ok(()),
-            Step::Overwrite(_) => Err(changed_since(file)),
-        })
+    /// See [`RestoreError`]; nothing of it is left then.
+    pub(super) fn make_ready(&self) -> Result<Vec<FileSwap>, RestoreError> {
+        let plan = self.plan()?;
+        let mut files = self.files.to_vec();
+        for (file, Planned { step, present }) in files.iter_mut().zip(&plan) {
+            match (step, present) {
+                (Step::Overwrite, _) => return Err(changed_since(file)),
+                (Step::PutBack | Step::Rewrite(_) | Step::Take(_), Some(present)) => {
+                    let narrowed = file.attributes.narrowed_to(&present.attributes);
+                    file.attributes = narrowed.ok_or_else(|| RestoreError::OtherAccess { path: file.path.clone() })?;
+                }
+                (Step::PutBack | Step::Rewrite(_) | Step::Take(_), None) | (Step::Keep | Step::Remove, _) => {}
+            }
+        }
+        let present: Vec<_> =
+            plan.iter().map(|planned| planned.present.as_ref().map(|present| Digest::of(&present.bytes))).collect();
+        let moves = prepare(&files, plan)?;
+        for ((file, step), instead_of) in files.iter_mut().zip(moves).zip(present) {
+            if let Move::Rename(Waiting { path, contents, .. }) = step {
+                file.staged = path;
+                file.ready = Some(Ready { instead_of, contents });
+            }
+        }
+        Ok(files)
     }
 
     /// Puts the old files back, all or none as far as can be told before. It can be tried again.
@@ -88,46 +143,64 @@ impl WayBack<'_> {
                 platform::unlink_second_name(second, &file.path)?;
             }
         }
-        let steps: Vec<_> = self.files.iter().map(|file| self.step(file)).collect::<Result<_, _>>()?;
-        for (file, step) in self.files.iter().zip(steps) {
-            match (step, &file.old) {
-                // The rename that put it there may have been cut off before it was durable.
-                (Step::Keep, _) => platform::sync_directory_of(&file.path)?,
-                (Step::Remove, _) => platform::remove(&file.path)?,
-                (Step::Rewrite(bytes), _) => platform::replace(&file.path, &bytes, Some(&file.attributes))?,
-                (Step::PutBack, Some(old)) => put_back(file, old)?,
-                (Step::Overwrite(changed), Some(old)) => {
-                    backup::keep_changed(old, &changed.bytes)?;
-                    put_back(file, old)?;
-                }
-                (Step::PutBack | Step::Overwrite(_), None) => {}
+        let moves = prepare(self.files, self.plan()?)?;
+        let moved = self.files.iter().zip(&moves).try_for_each(|(file, step)| match step {
+            // The rename that put it there may have been cut off before it was durable.
+            Move::Keep => platform::sync_directory_of(&file.path),
+            Move::Remove => platform::remove(&file.path),
+            Move::Rename(waiting) => platform::rename_over(&waiting.path, &waiting.identity, &file.path),
+        });
+        Ok(moved.inspect_err(|_| give_up(&moves))?)
+    }
+
+    /// Whether all that lies there was copied, or is what goes back.
+    pub(super) fn is_all_copied(&self) -> bool {
+        self.files.iter().all(|file| match present(file) {
+            Ok(None) => true,
+            Ok(Some(present)) => {
+                let digest = Digest::of(&present.bytes);
+                self.copied.contains(&digest) || file.old.as_ref().is_some_and(|old| old.backup_digest == digest)
             }
-        }
-        Ok(())
+            Err(_) => false,
+        })
     }
 
-    fn step(&self, file: &FileSwap) -> Result<Step, RestoreError> {
-        match self.careful_step(file) {
-            Err(RestoreError::ChangedSince { .. }) if self.is_copied && file.old.is_some() => Ok(Step::PutBack),
-            step => step,
-        }
-    }
-
-    fn careful_step(&self, file: &FileSwap) -> Result<Step, RestoreError> {
-        let present = match platform::read_held(&file.path, MAX_STORE_BYTES, Links::Refuse) {
-            Ok(present) => Some(present),
-            Err(FileError::NotFound { .. }) => None,
-            Err(error) => return Err(error.into()),
+    fn plan(&self) -> Result<Vec<Planned>, RestoreError> {
+        let planned = |file| {
+            let present = present(file)?;
+            let step = match self.careful_step(file, present.as_ref()) {
+                Err(RestoreError::ChangedSince { .. }) if self.may_overwrite(file, present.as_ref()) => Step::PutBack,
+                step => step?,
+            };
+            Ok(Planned { step, present })
         };
+        self.files.iter().map(planned).collect()
+    }
+
+    fn may_overwrite(&self, file: &FileSwap, present: Option<&HeldFile>) -> bool {
+        file.old.is_some() && present.is_some_and(|present| self.copied.contains(&Digest::of(&present.bytes)))
+    }
+
+    fn careful_step(&self, file: &FileSwap, present: Option<&HeldFile>) -> Result<Step, RestoreError> {
+        let digest = present.map(|present| Digest::of(&present.bytes));
         let Some(old) = &file.old else {
-            return match present {
+            return match digest {
                 None => Ok(Step::Keep),
-                Some(present) if Digest::of(&present.bytes) == file.new => Ok(Step::Remove),
+                Some(digest) if digest == file.new => Ok(Step::Remove),
                 Some(_) => Err(changed_since(file)),
             };
         };
-        let Some(present) = present else { return Ok(Step::PutBack) };
-        let digest = Digest::of(&present.bytes);
+        if let Some(ready) = &file.ready {
+            if digest == Some(ready.contents) {
+                return Ok(Step::Keep);
+            }
+            if digest == ready.instead_of
+                && let Some(waiting) = waiting_at(&file.staged, ready.contents, &file.attributes)
+            {
+                return Ok(Step::Take(waiting));
+            }
+        }
+        let (Some(present), Some(digest)) = (present, digest) else { return Ok(Step::PutBack) };
         // Where going back takes more than the old bytes, they may be what the agent made of the new ones.
         let is_untouched = || digest == old.digest && lies_at(&file.staged, file.new);
         if digest == old.backup_digest || is_untouched() {
@@ -141,37 +214,43 @@ impl WayBack<'_> {
             Holds::Store { alias } => self.store_step(file, old, alias, present),
             Holds::Chain | Holds::Key => match keystore::sniff(&present.bytes) {
                 Some(_) => Err(changed_since(file)),
-                None => Ok(Step::Overwrite(present)),
+                None => Ok(Step::Overwrite),
             },
         }
     }
 
     /// The agent may have removed its password, and somebody may have changed a setting.
-    fn ini_step(&self, old: &OldFile, present: HeldFile) -> Result<Step, RestoreError> {
+    fn ini_step(&self, old: &OldFile, present: &HeldFile) -> Result<Step, RestoreError> {
         let before = Ini::parse(&backup::read(old)?).ok();
         let now = Ini::parse(&present.bytes).ok();
         let (Some((_, place)), Some(before), Some(now)) = (&self.agent.password_ini, before, now) else {
-            return Ok(Step::Overwrite(present));
+            return Ok(Step::Overwrite);
         };
         let value = match before.value(place.section, place.key) {
             Ok(Some(value)) => value,
             Ok(None) => return Ok(Step::Keep),
-            Err(_) => return Ok(Step::Overwrite(present)),
+            Err(_) => return Ok(Step::Overwrite),
         };
         Ok(match now.with_value(place.section, place.key, &value) {
             Ok(merged) if merged.bytes() == now.bytes() => Step::Keep,
             Ok(merged) => Step::Rewrite(Zeroizing::new(merged.bytes().to_vec())),
-            Err(_) => Step::Overwrite(present),
+            Err(_) => Step::Overwrite,
         })
     }
 
     /// The old key goes back under its alias, and the other entries stay as they are now.
-    fn store_step(&self, file: &FileSwap, old: &OldFile, alias: &str, present: HeldFile) -> Result<Step, RestoreError> {
+    fn store_step(
+        &self,
+        file: &FileSwap,
+        old: &OldFile,
+        alias: &str,
+        present: &HeldFile,
+    ) -> Result<Step, RestoreError> {
         let passwords = self.passwords();
         let store = match open(&present.bytes, &passwords) {
             Ok((store, _)) if !is_locked(&store) => store,
             Ok(_) | Err(ReadError::BadPassword | ReadError::PasswordNeeded) => return Err(changed_since(file)),
-            Err(_) => return Ok(Step::Overwrite(present)),
+            Err(_) => return Ok(Step::Overwrite),
         };
         let stored = stored_in(&store, alias);
         let backup = backup::read(old)?;
@@ -180,7 +259,7 @@ impl WayBack<'_> {
             return Err(changed_since(file));
         }
         let Some((password, key)) = old_key(&backup, alias, &passwords) else {
-            return Ok(Step::Overwrite(present));
+            return Ok(Step::Overwrite);
         };
         let limits = Limits::default();
         if stored == before && keystore::open_key(&present.bytes, Some(password), alias, &limits).is_ok() {
@@ -199,7 +278,7 @@ impl WayBack<'_> {
         };
         match keystore::merge(&merge, &limits) {
             Ok(merged) => Ok(Step::Rewrite(merged.bytes)),
-            Err(_) => Ok(Step::Overwrite(present)),
+            Err(_) => Ok(Step::Overwrite),
         }
     }
 
@@ -216,18 +295,77 @@ impl WayBack<'_> {
     }
 }
 
-/// By a rename where the file lies beside, which needs no space; else from the backup.
-fn put_back(file: &FileSwap, old: &OldFile) -> Result<(), RestoreError> {
-    for beside in [&old.beside, &file.staged] {
-        let Ok(held) = platform::read_held(beside, MAX_STORE_BYTES, Links::Refuse) else { continue };
-        if Digest::of(&held.bytes) == old.backup_digest && held.attributes.is_same_access(&file.attributes) {
-            return Ok(platform::rename_over(beside, &held.identity, &file.path)?);
+/// Does all that takes space, before the first name changes: files that belong together are not parted by a full disk.
+fn prepare(files: &[FileSwap], plan: Vec<Planned>) -> Result<Vec<Move>, RestoreError> {
+    let mut moves = Vec::new();
+    for (file, planned) in files.iter().zip(plan) {
+        match prepared(file, planned) {
+            Ok(step) => moves.push(step),
+            Err(error) => {
+                give_up(&moves);
+                return Err(error);
+            }
         }
     }
-    Ok(platform::replace(&file.path, &backup::read(old)?, Some(&file.attributes))?)
+    Ok(moves)
 }
 
-fn lies_at(path: &std::path::Path, digest: Digest) -> bool {
+/// Removes what was written for moves that do not come. What stays is swept at the next start.
+fn give_up(moves: &[Move]) {
+    for step in moves {
+        if let Move::Rename(Waiting { path, is_new: true, .. }) = step {
+            let _ = platform::remove(path);
+        }
+    }
+}
+
+fn prepared(file: &FileSwap, Planned { step, present }: Planned) -> Result<Move, RestoreError> {
+    let beside = |old: &OldFile| {
+        let places = [&old.beside, &file.staged];
+        places.into_iter().find_map(|path| waiting_at(path, old.backup_digest, &file.attributes))
+    };
+    let put_back = |old: &OldFile| match beside(old) {
+        Some(waiting) => Ok(Move::Rename(waiting)),
+        None => write_beside(file, &backup::read(old)?),
+    };
+    match (step, &file.old) {
+        (Step::Keep, _) | (Step::PutBack | Step::Overwrite, None) => Ok(Move::Keep),
+        (Step::Remove, _) => Ok(Move::Remove),
+        (Step::Take(waiting), _) => Ok(Move::Rename(waiting)),
+        (Step::Rewrite(bytes), _) => write_beside(file, &bytes),
+        (Step::PutBack, Some(old)) => put_back(old),
+        (Step::Overwrite, Some(old)) => {
+            if let Some(changed) = present {
+                backup::keep_changed(old, &changed.bytes)?;
+            }
+            put_back(old)
+        }
+    }
+}
+
+fn write_beside(file: &FileSwap, bytes: &[u8]) -> Result<Move, RestoreError> {
+    let path = platform::temporary_beside(&file.path)?;
+    platform::write_new(&path, bytes, Some(&file.attributes))?;
+    let identity = platform::read_held(&path, MAX_STORE_BYTES, Links::Refuse)?.identity;
+    Ok(Move::Rename(Waiting { path, identity, contents: Digest::of(bytes), is_new: true }))
+}
+
+/// A file beside its place with these contents, open to the same accounts.
+fn waiting_at(path: &Path, contents: Digest, attributes: &Attributes) -> Option<Waiting> {
+    let held = platform::read_held(path, MAX_STORE_BYTES, Links::Refuse).ok()?;
+    let is_it = Digest::of(&held.bytes) == contents && held.attributes.is_same_access(attributes);
+    is_it.then(|| Waiting { path: path.to_owned(), identity: held.identity, contents, is_new: false })
+}
+
+fn present(file: &FileSwap) -> Result<Option<HeldFile>, FileError> {
+    match platform::read_held(&file.path, MAX_STORE_BYTES, Links::Refuse) {
+        Ok(present) => Ok(Some(present)),
+        Err(FileError::NotFound { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn lies_at(path: &Path, digest: Digest) -> bool {
     platform::read_held(path, MAX_STORE_BYTES, Links::Refuse).is_ok_and(|held| Digest::of(&held.bytes) == digest)
 }
 

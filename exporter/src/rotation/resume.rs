@@ -120,7 +120,7 @@ impl Resumption {
             (State::Undoing { step: Undo::LastStart, before, failure, by_order }, Err(why)) => State::Undoing {
                 step: Undo::StartAnyway,
                 before,
-                failure: failure.followed_by(&why, "restore_failed"),
+                failure: failure.followed_by(why, "restore_failed"),
                 by_order,
             },
             (state, _) => state,

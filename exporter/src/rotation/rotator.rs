@@ -1,7 +1,7 @@
 //! One agent's rotations: requests come in here, and what they start is carried out by `executor`.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -18,19 +18,22 @@ use tokio_util::sync::CancellationToken;
 
 use super::admission::{Admission, Door, refuse};
 use super::agent::Agent;
+use super::backup::BackupError;
 use super::digest::Digest;
-use super::fences::Fence;
+use super::executor::JOURNAL_ROOM;
+use super::fences::{Fence, FenceError, FenceFile};
 use super::frozen::Chores;
-use super::journal::{Record, Rotation};
+use super::journal::{FileSwap, Record, Rotation};
 use super::key::{self, NewKey};
 use super::live;
 use super::machine::{Cause, Event, State};
 use super::power::PowerGate;
+use super::restore::RestoreError;
 use super::staging::{BackupPlace, Staging, StagingError};
 use super::survey::survey;
 use super::validate;
 use super::vault::Vault;
-use crate::platform::WriteError;
+use crate::platform::{self, WriteError};
 
 /// How long a key waits for its certificate. A person who approves by hand has an hour.
 pub(super) const CHAIN_DEADLINE: Duration = Duration::from_secs(3600);
@@ -43,8 +46,8 @@ pub struct Host {
     pub power: PowerGate,
     /// The highest epoch accepted for any agent.
     epoch: Arc<AtomicU64>,
-    /// Held while the host's fence is written.
-    fence: Arc<Mutex<()>>,
+    /// Of the whole host.
+    fence: Arc<Mutex<FenceFile>>,
     /// Cancelled when the program is to end: nothing new is begun then.
     pub stop: CancellationToken,
 }
@@ -58,8 +61,7 @@ pub struct Rotator {
     /// What is in memory only.
     pub(super) pending: Option<Pending>,
     opened_with: Option<OpenedWith>,
-    /// As it is on disk.
-    fence: Fence,
+    fence: FenceFile,
     pub(super) chores: Chores,
 }
 
@@ -89,9 +91,9 @@ pub struct Snapshot {
 
 impl Host {
     pub fn new(name: HostName, vault: Vault, power: PowerGate) -> Self {
-        let fence = Fence::read(&vault.host_fence());
-        let epoch = Arc::new(AtomicU64::new(fence.epoch.0));
-        Self { name, vault, power, epoch, fence: Arc::default(), stop: CancellationToken::new() }
+        let fence = FenceFile::at(vault.host_fence());
+        let epoch = Arc::new(AtomicU64::new(fence.known().epoch.0));
+        Self { name, vault, power, epoch, fence: Arc::new(Mutex::new(fence)), stop: CancellationToken::new() }
     }
 
     /// The same, ending when `stop` is cancelled.
@@ -104,32 +106,45 @@ impl Host {
         Epoch(self.epoch.load(Ordering::Acquire))
     }
 
-    /// Durable when it returns.
-    fn raise_epoch(&self, to: Epoch) -> Result<(), WriteError> {
-        // A panic elsewhere leaves the number as whole as it was.
-        let _held = self.fence.lock().unwrap_or_else(PoisonError::into_inner);
-        if to > self.epoch() {
-            Fence { epoch: to, generation: Generation(0) }.save(&self.vault.host_fence())?;
-            self.epoch.store(to.0, Ordering::Release);
-        }
+    /// Reads the host's fence if it could not be read before.
+    fn read_epoch(&self) -> Result<(), FenceError> {
+        let fence = self.held_fence().read()?;
+        self.epoch.fetch_max(fence.epoch.0, Ordering::AcqRel);
         Ok(())
+    }
+
+    /// Durable when it returns.
+    fn raise_epoch(&self, to: Epoch) -> Result<(), FenceError> {
+        self.held_fence().raise(Fence { epoch: to, generation: Generation(0) })?;
+        self.epoch.fetch_max(to.0, Ordering::AcqRel);
+        Ok(())
+    }
+
+    /// A panic elsewhere leaves the numbers as whole as they were.
+    fn held_fence(&self) -> MutexGuard<'_, FenceFile> {
+        self.fence.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Rotator {
-    pub(super) fn new(host: Host, agent: Agent, record: Record, fence: Fence) -> Self {
+    pub(super) fn new(host: Host, agent: Agent, record: Record, fence: FenceFile) -> Self {
         Self { host, agent, record, pending: None, opened_with: None, fence, chores: Chores::default() }
     }
 
     /// What was accepted is fenced off durably before the journal tells of it, and apart from it.
-    pub(super) fn raise_fences(&mut self, epoch: Epoch, generation: Generation) -> Result<(), WriteError> {
+    pub(super) fn raise_fences(&mut self, epoch: Epoch, generation: Generation) -> Result<(), FenceError> {
         self.host.raise_epoch(epoch)?;
-        let fence = self.fence.union(Fence { epoch, generation });
-        if fence != self.fence {
-            fence.save(&self.host.vault.fence(&self.agent.name))?;
-            self.fence = fence;
-        }
-        Ok(())
+        self.fence.raise(Fence { epoch, generation })
+    }
+
+    /// What a request is measured against. A fence that could not be read at start may be readable now.
+    fn read_fences(&mut self) -> Result<(), Refusal> {
+        self.host.read_epoch().map_err(|error| fence_refused(&error))?;
+        let fence = self.fence.read().map_err(|error| fence_refused(&error))?;
+        self.record.epoch = self.record.epoch.max(fence.epoch);
+        self.record.generation = self.record.generation.max(fence.generation);
+        // As at start: one agent's fence holds for the host too.
+        self.raise_fences(self.record.epoch, self.record.generation).map_err(|error| fence_refused(&error))
     }
 
     pub fn snapshot(&self) -> Snapshot {
@@ -146,6 +161,7 @@ impl Rotator {
     /// # Errors
     /// A refusal; no rotation has begun then.
     pub fn open(&mut self, request: &RotationOpen) -> Result<RotationReport, Refusal> {
+        self.read_fences()?;
         match self.snapshot().admit_open(&self.host, request) {
             Admission::Proceed => {}
             Admission::Replay(report) => {
@@ -170,8 +186,11 @@ impl Rotator {
             leaf: None,
             previous: None,
             files: Vec::new(),
+            copied: None,
             recoveries: 0,
+            left_in_order: false,
             state: State::Requested,
+            frozen_at: None,
             steps: Vec::new(),
         };
         rotation.log(now, String::new());
@@ -201,6 +220,7 @@ impl Rotator {
     /// # Errors
     /// A refusal; the rotation still waits for a chain then.
     pub fn deliver(&mut self, delivery: &ChainDelivery) -> Result<RotationReport, Refusal> {
+        self.read_fences()?;
         match self.snapshot().admit_chain(&self.host, delivery) {
             Admission::Proceed => {}
             Admission::Replay(report) => {
@@ -247,6 +267,7 @@ impl Rotator {
     /// # Errors
     /// A refusal; nothing has changed then.
     pub fn roll_back(&mut self, order: &RollbackOrder) -> Result<RotationReport, Refusal> {
+        self.read_fences()?;
         match self.snapshot().admit_rollback(&self.host, order) {
             Admission::Proceed => {}
             Admission::Replay(report) => {
@@ -259,10 +280,18 @@ impl Rotator {
         if touches_service {
             self.check_power()?;
         }
-        if self.record.rotation.as_ref().is_some_and(|r| matches!(r.state, State::Committed { .. })) {
-            self.way_back().check().map_err(|e| refuse(RefusalReason::KeystoreRefused, e.to_string()))?;
-        }
-        self.give_up(Cause::new("rolled_back_by_order", "a rollback was ordered through the host API"))?;
+        let ready = match &self.record.rotation {
+            Some(Rotation { state: State::Committed { .. }, .. }) => Some(self.make_way_back_ready()?),
+            Some(_) | None => None,
+        };
+        let waiting: Vec<_> = ready.iter().flatten().filter(|file| file.ready.is_some()).cloned().collect();
+        let cause = Cause::new("rolled_back_by_order", "a rollback was ordered through the host API");
+        self.give_up(cause, ready).inspect_err(|_| {
+            for file in &waiting {
+                // What stays is swept at the next start.
+                let _ = platform::remove(&file.staged);
+            }
+        })?;
         self.report().ok_or_else(|| refuse(RefusalReason::Internal, "the rotation is gone"))
     }
 
@@ -275,11 +304,26 @@ impl Rotator {
     /// Gives up a rotation whose chain never came.
     pub(super) fn expire(&mut self) -> Result<(), Refusal> {
         let message = "no chain was delivered within an hour of the CSR; open a new rotation";
-        self.give_up(Cause::new("chain_not_delivered", message))
+        self.give_up(Cause::new("chain_not_delivered", message), None)
     }
 
-    fn give_up(&mut self, cause: Cause) -> Result<(), Refusal> {
+    /// Everything of the way back that takes space is done while the service runs: an order that does not fit on the disk is
+    /// refused, and nothing is stopped for it.
+    fn make_way_back_ready(&self) -> Result<Vec<FileSwap>, Refusal> {
+        let refused = |error: RestoreError| match &error {
+            RestoreError::Write(write) | RestoreError::Backup(BackupError::Write(write)) if is_full(write) => {
+                refuse(RefusalReason::InsufficientStorage, error.to_string())
+            }
+            _ => refuse(RefusalReason::KeystoreRefused, error.to_string()),
+        };
+        platform::check_room(&self.host.vault.journal(&self.agent.name), JOURNAL_ROOM)
+            .map_err(|error| refuse(storage_reason(&error), error.to_string()))?;
+        self.way_back().make_ready().map_err(refused)
+    }
+
+    fn give_up(&mut self, cause: Cause, ready: Option<Vec<FileSwap>>) -> Result<(), Refusal> {
         let Some(mut rotation) = self.record.rotation.clone() else { return Ok(()) };
+        rotation.files = ready.unwrap_or(rotation.files);
         rotation.state = rotation.state.after(Event::Ordered(cause));
         rotation.log(Timestamp::now(), String::new());
         let decided = rotation.state.is_decided();
@@ -304,11 +348,10 @@ impl Rotator {
 
     /// The one place where a request changes the record: the fences are durable first, then the record.
     fn commit(&mut self, record: Record) -> Result<(), Refusal> {
-        let failed = |error: &WriteError| {
-            refuse(storage_reason(error), format!("the journal or its fence cannot be written: {error}"))
-        };
-        self.raise_fences(record.epoch, record.generation).map_err(|error| failed(&error))?;
-        record.save(&self.host.vault.journal(&self.agent.name)).map_err(|error| failed(&error))?;
+        self.raise_fences(record.epoch, record.generation).map_err(|error| fence_refused(&error))?;
+        record
+            .save(&self.host.vault.journal(&self.agent.name))
+            .map_err(|error| refuse(storage_reason(&error), format!("the journal cannot be written: {error}")))?;
         self.record = record;
         self.note_save(None);
         Ok(())
@@ -360,18 +403,24 @@ fn chain_digest(delivery: &ChainDelivery) -> Digest {
 
 fn keystore_refused(error: &StagingError) -> Refusal {
     let reason = match error {
-        StagingError::Write(error) => match storage_reason(error) {
-            RefusalReason::InsufficientStorage => RefusalReason::InsufficientStorage,
-            _ => RefusalReason::KeystoreRefused,
-        },
+        StagingError::Write(error) if is_full(error) => RefusalReason::InsufficientStorage,
         _ => RefusalReason::KeystoreRefused,
     };
     refuse(reason, error.to_string())
 }
 
+fn fence_refused(error: &FenceError) -> Refusal {
+    let reason = match error {
+        FenceError::Unread { .. } => RefusalReason::Unavailable,
+        FenceError::Write(error) => storage_reason(error),
+    };
+    refuse(reason, error.to_string())
+}
+
 const fn storage_reason(error: &WriteError) -> RefusalReason {
-    match error {
-        WriteError::NoSpace { .. } => RefusalReason::InsufficientStorage,
-        _ => RefusalReason::Internal,
-    }
+    if is_full(error) { RefusalReason::InsufficientStorage } else { RefusalReason::Internal }
+}
+
+const fn is_full(error: &WriteError) -> bool {
+    matches!(error, WriteError::NoSpace { .. })
 }

@@ -247,6 +247,7 @@ impl BackupPlace<'_> {
             holds,
             attributes: surveyed.attributes.clone(),
             old,
+            ready: None,
         };
         Ok(StagedFile { swap, new, backup: surveyed.file.as_ref().map(|file| file.bytes.clone()) })
     }

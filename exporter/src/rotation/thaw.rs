@@ -6,10 +6,11 @@
 
 use std::path::Path;
 
+use jiff::Timestamp;
 use kagiban_crds::{AgentName, Generation};
 use serde::{Deserialize, Serialize};
 
-use super::journal::{self, Record, Unread};
+use super::journal::{self, Record, Rotation, Unread};
 use super::machine::{Event, Finding, State};
 use super::rotator::Rotator;
 use super::vault::{Vault, VaultError};
@@ -17,11 +18,20 @@ use crate::platform::{self, Links, WriteError};
 
 const MAX_REQUEST_BYTES: u64 = 1024;
 
-/// Names the rotation that is meant: a request that was left behind thaws no later freeze.
+/// Names the freeze that is meant: a request that was left behind ends no later one, of the same rotation neither.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Request {
     generation: Generation,
+    /// None where the freeze was written down by a version that did not say.
+    #[serde(default)]
+    frozen_at: Option<Timestamp>,
+}
+
+impl Request {
+    fn for_freeze_of(rotation: &Rotation) -> Self {
+        Self { generation: rotation.generation, frozen_at: rotation.frozen_at }
+    }
 }
 
 /// What became of asking for a thaw.
@@ -78,23 +88,24 @@ pub fn peek(vault: &Vault, agent: &AgentName) -> Result<Option<Record>, String> 
 /// See [`ThawError`]; nothing has changed then.
 pub fn thaw(state_directory: &Path, agent: &AgentName) -> Result<Thaw, ThawError> {
     let vault = Vault::at(state_directory);
-    let generation = frozen_generation(&vault, agent)?;
+    let request = request(&vault, agent)?;
+    let path = vault.thaw_request(agent);
     match vault.lock() {
         Ok(_lock) => {
             // Read again: an exporter may have ended just now.
-            frozen_generation(&vault, agent)?;
+            self::request(&vault, agent)?;
             let mut record = peek(&vault, agent).map_err(ThawError::Journal)?.ok_or_else(|| no_journal(agent))?;
             if let Some(rotation) = &mut record.rotation {
                 rotation.state = rotation.state.clone().after(Event::Frozen(Finding::Thawed));
-                rotation.log(jiff::Timestamp::now(), Finding::Thawed.note().to_owned());
+                rotation.log(Timestamp::now(), Finding::Thawed.note().to_owned());
             }
             record.save(&vault.journal(agent))?;
+            // One that an exporter that has ended was asked with; the next one would remove it too.
+            let _ = platform::remove(&path);
             Ok(Thaw::Done)
         }
         Err(VaultError::InUse { .. }) => {
             platform::create_private_directory(&vault.requests())?;
-            let path = vault.thaw_request(agent);
-            let request = Request { generation };
             let bytes =
                 serde_json::to_vec(&request).map_err(|e| WriteError::from_io(&path, "encoding it", e.into()))?;
             platform::replace(&path, &bytes, None)?;
@@ -104,11 +115,11 @@ pub fn thaw(state_directory: &Path, agent: &AgentName) -> Result<Thaw, ThawError
     }
 }
 
-fn frozen_generation(vault: &Vault, agent: &AgentName) -> Result<Generation, ThawError> {
+fn request(vault: &Vault, agent: &AgentName) -> Result<Request, ThawError> {
     let record = peek(vault, agent).map_err(ThawError::Journal)?.ok_or_else(|| no_journal(agent))?;
     let rotation = record.rotation.ok_or_else(|| no_journal(agent))?;
     if matches!(rotation.state, State::Frozen { .. }) {
-        return Ok(rotation.generation);
+        return Ok(Request::for_freeze_of(&rotation));
     }
     let state = format!("{:?}", rotation.state.reported());
     Err(ThawError::NotFrozen { agent: agent.clone(), generation: rotation.generation, state })
@@ -119,16 +130,24 @@ fn no_journal(agent: &AgentName) -> ThawError {
 }
 
 impl Rotator {
-    /// Whether somebody has asked for the end of this very freeze. The request is taken: it counts once.
-    pub(super) fn takes_thaw_request(&self) -> bool {
+    /// Whether somebody has asked for the end of this very freeze. The request stays until the end of the freeze is durable;
+    /// one that means another freeze is removed.
+    pub(super) fn is_asked_to_thaw(&self) -> bool {
         let path = self.host.vault.thaw_request(&self.agent.name);
         let Ok(file) = platform::read_held(&path, MAX_REQUEST_BYTES, Links::OfAdministrators) else { return false };
         let request: Option<Request> = serde_json::from_slice(&file.bytes).ok();
-        if let Err(error) = platform::remove(&path) {
-            tracing::warn!(agent = %self.agent.name, %error, "a request to thaw cannot be taken away");
-            return false;
+        let rotation = self.record.rotation.as_ref().filter(|_| self.is_frozen());
+        let is_meant = request.is_some() && request == rotation.map(Request::for_freeze_of);
+        if !is_meant {
+            self.drop_thaw_request();
         }
-        let newest = self.record.rotation.as_ref().map(|rotation| rotation.generation);
-        request.is_some_and(|request| Some(request.generation) == newest)
+        is_meant
+    }
+
+    /// Nothing is frozen any more, or something else than was meant.
+    pub(super) fn drop_thaw_request(&self) {
+        if let Err(error) = platform::remove(&self.host.vault.thaw_request(&self.agent.name)) {
+            tracing::warn!(agent = %self.agent.name, %error, "a request to thaw that is over cannot be removed");
+        }
     }
 }

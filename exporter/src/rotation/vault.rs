@@ -52,7 +52,7 @@ impl Vault {
         platform::create_private_directory(&vault.root.join(JOURNALS))?;
         let lock = vault.lock()?;
         // All agents write the host's fence: what an earlier run left of it goes before any of them begins.
-        if let Err(error) = platform::sweep(&vault.host_fence()) {
+        for error in platform::sweep(&vault.host_fence()) {
             tracing::warn!(%error, "left-over files of the host's fence could not be removed");
         }
         Ok((vault, lock))

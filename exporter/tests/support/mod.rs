@@ -103,9 +103,17 @@ impl World {
     }
 
     pub async fn rotator(&self) -> (Rotator, VaultLock) {
+        let (host, lock) = self.host().await;
+        (Rotator::recover(host, self.resolved()).await.unwrap(), lock)
+    }
+
+    pub async fn host(&self) -> (Host, VaultLock) {
         let (vault, lock) = self.vault().await;
-        let host = Host::new(host(), vault, PowerGate::new(&self.power()));
-        (Rotator::recover(host, Agent::resolve(&self.agent).unwrap()).await.unwrap(), lock)
+        (Host::new(host(), vault, PowerGate::new(&self.power())), lock)
+    }
+
+    pub fn resolved(&self) -> Agent {
+        Agent::resolve(&self.agent).unwrap()
     }
 
     /// Of the state directory, as another exporter has it.

@@ -75,28 +75,34 @@ pub fn temporary_beside(path: &Path) -> Result<PathBuf, WriteError> {
     Ok(path.with_file_name(name))
 }
 
-/// Removes what an interrupted write to `path` left beside it.
-///
-/// # Errors
-/// See [`WriteError`].
-pub fn sweep(path: &Path) -> Result<(), WriteError> {
+/// Removes what interrupted writes to `path` left beside it. One that cannot be removed keeps no other; all that could not
+/// be done is told.
+pub fn sweep(path: &Path) -> Vec<WriteError> {
     let place = match Place::find(path, Links::Refuse) {
-        Err(FileError::NotFound { .. }) => return Ok(()),
-        place => place?,
+        Err(FileError::NotFound { .. }) => return Vec::new(),
+        Err(error) => return vec![error.into()],
+        Ok(place) => place,
     };
     let prefix = temporary_prefix(path);
     let is_ours = |name: &[u8]| {
         name.strip_prefix(prefix.as_bytes())
             .is_some_and(|random| random.len() == 2 * TEMPORARY_RANDOM && random.iter().all(u8::is_ascii_hexdigit))
     };
-    let entries = Dir::read_from(&place.directory).map_err(|e| place.failed("listing its directory")(e.into()))?;
-    let mut is_changed = false;
+    let entries = match Dir::read_from(&place.directory) {
+        Ok(entries) => entries,
+        Err(error) => return vec![place.failed("listing its directory")(error.into())],
+    };
+    let (mut failed, mut is_changed) = (Vec::new(), false);
     for entry in entries.take(MAX_SWEPT_ENTRIES).filter_map(Result::ok).filter(|e| is_ours(e.file_name().to_bytes())) {
-        unlinkat(&place.directory, entry.file_name(), AtFlags::empty())
-            .map_err(|e| place.failed("removing what was left beside it")(e.into()))?;
-        is_changed = true;
+        match unlinkat(&place.directory, entry.file_name(), AtFlags::empty()) {
+            Ok(()) => is_changed = true,
+            Err(error) => failed.push(place.failed("removing what was left beside it")(error.into())),
+        }
     }
-    if is_changed { place.sync() } else { Ok(()) }
+    if is_changed && let Err(error) = place.sync() {
+        failed.push(error);
+    }
+    failed
 }
 
 /// Removes a file durably; that there is none is fine.

@@ -391,8 +391,23 @@ fn what_an_interrupted_write_left_is_swept_and_nothing_else() {
     }
     write_new(&temporary_beside(&path).expect("name"), b"key", None).expect("write");
     assert_eq!(room.names().len(), 5);
-    sweep(&path).expect("sweep");
+    assert!(sweep(&path).is_empty());
     assert_eq!(room.names().len(), 4);
+}
+
+/// Holds A14: what cannot be removed keeps nothing else, a key among it, from being removed.
+#[test]
+fn a_sweep_goes_on_after_what_it_cannot_remove_and_tells_of_each() {
+    let room = Room::new();
+    let path = room.file("store", b"keep");
+    for n in 0..8 {
+        write_new(&temporary_beside(&path).expect("name"), b"key", None).expect("write");
+        if n % 4 == 0 {
+            fs::create_dir(temporary_beside(&path).expect("name")).expect("mkdir");
+        }
+    }
+    assert_eq!(sweep(&path).len(), 2, "each directory in the way is told of");
+    assert_eq!(room.names().len(), 3, "{:?}", room.names());
 }
 
 /// Holds A11: where names cannot be exchanged, a crash between the link and the rename leaves the file with two names.
