@@ -16,7 +16,7 @@ use crate::grant::{Grant, Purpose};
 use crate::issuer::{self, CaSecret, Issued, IssuerError};
 use crate::kept::Kept;
 use crate::metrics::SharedMetrics;
-use crate::references::{Age, ReferenceReader, granted, key};
+use crate::references::{Age, ReferenceReader, granted, key, signer};
 use crate::signed::{Basis, SignedChains};
 
 /// Client Secrets kept at once: a fleet shares one.
@@ -205,10 +205,7 @@ impl AgentClient {
         let name = &resource.spec.issuer_ref.name;
         let (secret, grant) = granted(&self.cluster, &resource.namespace, name, Purpose::Issuer).await?;
         grant.may_issue(resource)?;
-        let value = |key| secret.bytes(key).ok_or(IssuerError::MissingKey(key));
-        value("tls.crt")
-            .and_then(|certificate| CaSecret::read(certificate, value("tls.key")?, now))
-            .map_err(|error| error.obstacle(name))
+        signer(&secret, name, now)
     }
 
     /// What is wrong now with a Secret that a step has found wrong before, if anything is: judged as that step would.

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 const LOOP_SILENCE: Duration = Duration::from_secs(60);
 /// A round of the election takes 14 s when every call runs into its deadline, and the next begins 5 s later.
 const ELECTION_SILENCE: Duration = Duration::from_secs(90);
-/// Twice the longest that a pass may take: passes that end, however badly, are signs of life.
+/// Twice the longest that a pass may take. One that ends by its deadline or by a panic is no sign of life; a host alone cannot
+/// bring it there.
 const PASS_SILENCE: Duration = Duration::from_secs(240);
 
 /// When each part of the process last showed that it lives.
@@ -38,7 +39,8 @@ impl Health {
         }
     }
 
-    /// What is dead, if anything is. `stuck_for`: how long there has been something to do and no pass started or ended.
+    /// What is dead, if anything is. `stuck_for`: how long there has been something to do and no pass ended other than by its
+    /// deadline.
     pub fn fault(&self, stuck_for: Duration, now: Instant) -> Option<&'static str> {
         let silent = |at: &AtomicU64| Duration::from_millis(self.at(now).saturating_sub(at.load(Ordering::Relaxed)));
         if silent(&self.looped) > LOOP_SILENCE {
@@ -46,7 +48,7 @@ impl Health {
         } else if self.elected.as_ref().is_some_and(|elected| silent(elected) > ELECTION_SILENCE) {
             Some("the election has stopped")
         } else if stuck_for > PASS_SILENCE {
-            Some("resources are due and no pass starts or ends")
+            Some("resources are due and no pass comes to an end")
         } else {
             None
         }

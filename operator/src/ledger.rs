@@ -259,6 +259,17 @@ mod tests {
         assert_eq!(ledger.setback("a", false), None);
     }
 
+    /// Holds B3: the pause after a failed pass grows for a resource that cannot be read, too.
+    #[test]
+    fn failures_of_a_resource_that_cannot_be_read_are_counted() {
+        let ledger = Ledger::default();
+        let failed = |generation| {
+            ledger.asked_unread("u", generation);
+            ledger.failed("u")
+        };
+        assert_eq!([failed(1), failed(1), failed(2)], [1, 2, 3]);
+    }
+
     #[test]
     fn another_spec_or_another_annotation_is_tried_at_once() {
         let ledger = Ledger::default();

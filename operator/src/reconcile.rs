@@ -25,6 +25,9 @@ use crate::schedule::{Heard, Rest};
 
 /// Looks in one pass. Opening and delivering take three; more than a few mean that host and status disagree.
 const MAX_ROUNDS: u32 = 6;
+/// A pass that has taken so long begins no further round: a slow host alone never brings it to its deadline, which is for what
+/// hangs in this process.
+const LONG_PASS: Duration = Duration::from_secs(30);
 /// The shortest wait before a resource is looked at again.
 const SHORTEST_WAIT: Duration = Duration::from_millis(500);
 /// After a pass that used up its rounds; it doubles with each further one in a row, up to the resync.
@@ -54,7 +57,11 @@ pub async fn pass(seen: &ManagedAgentCertificate, context: &Context) -> Result<R
     let uid = mac.uid().unwrap_or_default();
     let mut fresh = false;
     let mut heard = Heard::NotAsked;
+    let started = Instant::now();
     for round in 0..MAX_ROUNDS {
+        if started.elapsed() >= LONG_PASS {
+            break;
+        }
         let rival = rival(&mac, &context.fleet);
         context.ledger.asked(&object(&mac));
         let mut references = context.agents.references(&object(&mac)).await;
@@ -144,11 +151,32 @@ async fn still_waits(context: &Context, resource: &Resource, references: &Refere
     found == Some(obstacle)
 }
 
+/// A refusal is an answer, and what keeps us from asking says nothing about the host.
 fn heard_of(report: &Result<AgentReport, Obstacle>) -> Heard {
-    match report {
-        Ok(_) => Heard::Answered,
-        Err(obstacle) if obstacle.by == BlockedBy::HostUnreachable => Heard::Silent,
-        Err(_) => Heard::NotAsked,
+    let Err(obstacle) = report else { return Heard::Answered };
+    match obstacle.by {
+        BlockedBy::HostUnreachable => Heard::Silent,
+        BlockedBy::HostBusy
+        | BlockedBy::HostRefused
+        | BlockedBy::HostAnswerRefused
+        | BlockedBy::WrongHost
+        | BlockedBy::Frozen
+        | BlockedBy::OnBattery
+        | BlockedBy::LowBattery
+        | BlockedBy::ShutdownPending
+        | BlockedBy::PowerUnknown
+        | BlockedBy::ClockSkew => Heard::Answered,
+        BlockedBy::Paused
+        | BlockedBy::SpecInvalid
+        | BlockedBy::IssuerUnavailable
+        | BlockedBy::IssuerRefused
+        | BlockedBy::IssuerEnding
+        | BlockedBy::SecretUnavailable
+        | BlockedBy::Conflict
+        | BlockedBy::NotGranted
+        | BlockedBy::BackingOff
+        | BlockedBy::DriftRecurs
+        | BlockedBy::RotationStuck => Heard::NotAsked,
     }
 }
 

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use crate::cluster::{Cluster, SecretData};
 use crate::decide::{Obstacle, References, Resource};
 use crate::grant::{Grant, Purpose, unread};
-use crate::issuer::{IssuerError, IssuerFacts};
+use crate::issuer::{CaSecret, IssuerError, IssuerFacts};
 use crate::kept::{Kept, SecretKey};
 use crate::metrics::SharedMetrics;
 
@@ -86,11 +86,8 @@ impl ReferenceReader {
 
     async fn read_issuer(&self, namespace: &str, name: &str) -> Result<Issuer, Obstacle> {
         let (secret, grant) = granted(&self.cluster, namespace, name, Purpose::Issuer).await?;
-        let facts = secret
-            .bytes("tls.crt")
-            .ok_or(IssuerError::MissingKey("tls.crt"))
-            .and_then(|certificates| IssuerFacts::read(certificates, Timestamp::now()));
-        Ok(Issuer { grant, facts: facts.map_err(|error| error.obstacle(name)) })
+        let facts = signer(&secret, name, Timestamp::now()).map(CaSecret::into_facts);
+        Ok(Issuer { grant, facts })
     }
 
     /// Of its metadata alone: what is secret in it is read when it is sent.
@@ -113,6 +110,14 @@ pub(crate) async fn granted(
     let secret = read.map_err(|error| unread(name, namespace, purpose, &error))?;
     let grant = Grant::read(secret.claims(), purpose)?;
     Ok((secret, grant))
+}
+
+/// The CA in an issuer's Secret, if it can sign.
+pub(crate) fn signer(secret: &SecretData, name: &str, now: Timestamp) -> Result<CaSecret, Obstacle> {
+    let value = |key| secret.bytes(key).ok_or(IssuerError::MissingKey(key));
+    value("tls.crt")
+        .and_then(|certificate| CaSecret::read(certificate, value("tls.key")?, now))
+        .map_err(|error| error.obstacle(name))
 }
 
 pub(crate) fn key(resource: &Resource, secret: &str) -> SecretKey {

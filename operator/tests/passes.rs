@@ -191,9 +191,12 @@ const SECONDS: Duration = Duration::from_secs(6);
 #[tokio::test]
 async fn a_host_is_left_alone_while_a_secret_is_waited_for() {
     type Change = fn(&Stage);
-    let changes: [(&str, Change); 3] = [
+    let changes: [(&str, Change); 4] = [
         ("no issuer", |stage| drop(lock(&stage.cluster.state).secrets.remove("fleet-ca"))),
         ("an issuer whose key is another's", |stage| drop(stage.break_issuer())),
+        ("an issuer that is not granted", |stage| {
+            stage.annotate("fleet-ca", "kagiban.dev/allowed-hosts", "x.example.com");
+        }),
         ("no password", |stage| {
             stage.cluster.change(|mac| mac["spec"]["keystore"] = json!({"passwordSecretRef": {"name": "store"}}));
         }),
@@ -255,6 +258,29 @@ async fn a_host_with_which_no_pass_comes_to_an_end_is_asked_less_and_less() {
     assert_eq!(rests, [5, 10, 20, 40, 80, 160, 300, 300]);
 }
 
+/// Holds B1: a host that takes its time in every round does not bring a pass to its deadline, which counts as a process that
+/// hangs.
+#[tokio::test]
+async fn a_slow_host_alone_does_not_bring_a_pass_to_its_deadline() {
+    let stage = Stage::set().await;
+    lock(&stage.host.state).relapses = true;
+    lock(&stage.host.state).delay = Duration::from_secs(11);
+    let mac = stage.cluster.mac();
+    let pass = tokio::time::timeout(Duration::from_secs(60), pass(&mac, &stage.context)).await;
+    let rest = pass.expect("it begins no further round").expect("the API server answers");
+    assert_eq!((rest.after, rest.heard), (Duration::from_secs(5), Heard::Answered));
+}
+
+/// Holds B4: a host that refuses has answered, and what was thought of it while it was silent is over.
+#[tokio::test]
+async fn a_refusal_is_an_answer() {
+    let stage = Stage::set().await;
+    lock(&stage.host.state).manner = Manner::RefuseLook(RefusalReason::ClientNotAuthorised);
+    let rest = pass(&stage.cluster.mac(), &stage.context).await.expect("the API server answers");
+    assert_eq!(rest.heard, Heard::Answered);
+    assert_eq!(stage.condition("Ready"), "False HostRefused");
+}
+
 /// Holds B3: a resource that cannot be read and changes all the time is written and told of at a bounded rate.
 #[tokio::test]
 async fn a_resource_that_cannot_be_read_is_written_no_more_often_than_others() {
@@ -285,20 +311,37 @@ async fn a_resource_that_cannot_be_read_is_written_no_more_often_than_others() {
 #[tokio::test]
 async fn an_issuer_whose_key_is_corrected_goes_on_with_the_same_key_of_the_host() {
     let stage = Stage::set().await;
-    let ca = stage.break_issuer();
+    lock(&stage.host.state).manner = Manner::RefuseChain(RefusalReason::Busy);
     stage.settle().await;
-    assert_eq!(stage.cluster.told(), ["RotationStarted", "IssuerUnavailable"]);
+    let ca = stage.break_issuer();
+    lock(&stage.host.state).manner = Manner::Honest;
+    tokio::time::sleep(SECONDS).await;
+    stage.settle().await;
+    assert_eq!(stage.cluster.told(), ["RotationStarted", "HostBusy", "IssuerUnavailable"]);
     lock(&stage.cluster.state).secrets.insert("fleet-ca".into(), ca);
     tokio::time::sleep(SECONDS).await;
     stage.settle().await;
     assert_eq!(stage.condition("Ready"), "True Verified");
-    assert_eq!(stage.host.changes().len(), 2, "the key was kept");
+    let opened = stage.host.changes().iter().filter(|line| line.ends_with("/rotations")).count();
+    assert_eq!(opened, 1, "the key was kept: {:?}", stage.host.changes());
+}
+
+/// Holds B11, B13: an issuer that cannot sign is found out before the host makes a key, and is read once for all who wait.
+#[tokio::test]
+async fn an_issuer_whose_key_is_anothers_blocks_before_the_host_makes_a_key() {
+    let stage = Stage::set().await;
+    stage.break_issuer();
+    stage.settle().await;
+    assert_eq!(stage.cluster.told(), ["IssuerUnavailable"]);
+    assert_eq!(stage.host.changes(), Vec::<String>::new());
+    let reads = lock(&stage.cluster.state).reads.iter().filter(|line| line.ends_with("/fleet-ca")).count();
+    assert!(reads <= 2, "{reads} reads of one Secret");
 }
 
 #[tokio::test]
 async fn deletion_in_flight_calls_the_rotation_off_before_the_finalizer_goes() {
     let stage = Stage::set().await;
-    stage.break_issuer();
+    lock(&stage.host.state).manner = Manner::RefuseChain(RefusalReason::Busy);
     stage.settle().await;
     stage.cluster.change(|mac| mac["metadata"]["deletionTimestamp"] = json!(jiff::Timestamp::now().to_string()));
     tokio::time::sleep(SECONDS).await;

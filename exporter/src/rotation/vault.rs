@@ -1,6 +1,7 @@
 //! The state directory: which files of ours lie where.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use kagiban_crds::{AgentName, Generation};
@@ -74,7 +75,7 @@ impl Vault {
     pub fn agents(&self) -> std::io::Result<Vec<AgentName>> {
         let entries = match std::fs::read_dir(self.root.join(JOURNALS)) {
             Ok(entries) => entries,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
             Err(error) => return Err(error),
         };
         let name = |entry: std::fs::DirEntry| entry.file_name().to_str()?.strip_suffix(".json")?.parse().ok();
@@ -122,11 +123,11 @@ impl Vault {
     pub(super) fn lock(&self) -> Result<VaultLock, VaultError> {
         let path = self.root.join("lock");
         let failed = |source| VaultError::Lock { path: path.clone(), source };
-        // To hold a lock takes no right to write.
-        let file = match File::options().read(true).open(&path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                File::options().create(true).truncate(false).write(true).open(&path)
-            }
+        let open = |options: &mut OpenOptions| options.open(&path);
+        let file = match open(OpenOptions::new().write(true)) {
+            Err(error) if error.kind() == ErrorKind::NotFound => open(OpenOptions::new().create(true).append(true)),
+            // Only over NFS does a lock take the right to write.
+            Err(error) if error.kind() == ErrorKind::ReadOnlyFilesystem => open(OpenOptions::new().read(true)),
             opened => opened,
         };
         let file = file.map_err(failed)?;

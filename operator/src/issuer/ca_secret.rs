@@ -60,6 +60,11 @@ impl CaSecret {
         Ok(Self { facts, key })
     }
 
+    /// What is known of it without its key.
+    pub(crate) fn into_facts(self) -> IssuerFacts {
+        self.facts
+    }
+
     /// Its certificates as DER, as they go into a chain after the leaf.
     pub(crate) fn certificates(&self) -> &[CertificateDer<'static>] {
         self.facts.chain()

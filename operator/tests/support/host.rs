@@ -38,6 +38,8 @@ pub enum Manner {
     Silent,
     /// Every request that changes something is refused.
     Refuse(RefusalReason),
+    /// Every request is refused.
+    RefuseLook(RefusalReason),
     /// Chains are refused, and nothing else.
     RefuseChain(RefusalReason),
 }
@@ -59,6 +61,8 @@ pub struct State {
     pub bodies: String,
     /// At every look somebody else has opened a rotation just now.
     pub relapses: bool,
+    /// Before every answer.
+    pub delay: Duration,
 }
 
 impl Host {
@@ -88,6 +92,7 @@ impl Host {
             chain: None,
             bodies: String::new(),
             relapses: false,
+            delay: Duration::ZERO,
         }));
         let shared = state.clone();
         tokio::spawn(async move {
@@ -137,6 +142,8 @@ fn report() -> AgentReport {
 async fn answer(request: Request<Incoming>, state: Shared<State>) -> Result<Response<Full<Bytes>>, Infallible> {
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let body = request.into_body().collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+    let delay = lock(&state).delay;
+    tokio::time::sleep(delay).await;
     let manner = lock(&state).manner;
     match manner {
         Manner::Honest => {}
@@ -150,6 +157,7 @@ async fn answer(request: Request<Incoming>, state: Shared<State>) -> Result<Resp
         }
         Manner::Silent => tokio::time::sleep(Duration::from_secs(3600)).await,
         Manner::Refuse(reason) if method != Method::GET => return Ok(refusal(reason)),
+        Manner::RefuseLook(reason) => return Ok(refusal(reason)),
         Manner::RefuseChain(reason) if path.ends_with("/chain") => {
             lock(&state).asked.push(format!("{method} {path}"));
             return Ok(refusal(reason));
