@@ -89,13 +89,6 @@ impl Attributes {
         Err(io::Error::other("owner, mode or access control list came out otherwise than they were given"))
     }
 
-    /// These, without the permission bits that `other` has not; none where owner, group or an access control list differ,
-    /// and so neither is the narrower.
-    pub fn narrowed_to(&self, other: &Self) -> Option<Self> {
-        let alike = Self { mode: self.mode, ..other.clone() };
-        self.is_same_access(&alike).then(|| Self { mode: self.mode & other.mode, ..self.clone() })
-    }
-
     /// What makes a private file's attributes these, in an order in which it is never open to more accounts than at the end.
     /// What the file has beside them goes first: a list inherited from its directory would open it as soon as its mode is
     /// widened. The owner is changed before the mode: changing it takes permission bits away. The mode is widened last: the
@@ -124,6 +117,13 @@ impl Attributes {
         (self.uid, self.gid, self.mode) == (other.uid, other.gid, other.mode)
             && !differs(self, other)
             && !differs(other, self)
+    }
+
+    /// These, without the permission bits that `other` has not; none where owner, group or an access control list differ,
+    /// and so neither is the narrower.
+    pub fn narrowed_to(&self, other: &Self) -> Option<Self> {
+        let alike = Self { mode: self.mode, ..other.clone() };
+        self.is_same_access(&alike).then(|| Self { mode: self.mode & other.mode, ..self.clone() })
     }
 }
 
