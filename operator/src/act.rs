@@ -180,6 +180,8 @@ impl AgentClient {
         self.references.read(resource, Age::Anew).await
     }
 
+    /// Calls a rotation off; `why` is told with it.
+    ///
     /// # Errors
     /// What stands in the way.
     pub(crate) async fn roll_back(
@@ -187,6 +189,7 @@ impl AgentClient {
         resource: &Resource,
         generation: Generation,
         epoch: Epoch,
+        why: &str,
     ) -> Result<Event, ActError> {
         let api = self.api(resource).await?;
         let order = RollbackOrder { target: target(resource, generation, epoch)? };
@@ -194,9 +197,7 @@ impl AgentClient {
         self.forget(&resource.uid);
         Ok(Event::normal(
             Reason::RotationCalledOff,
-            format!(
-                "rotation {generation} was called off before it touched the keystore: it is not what is asked for any more"
-            ),
+            format!("rotation {generation} was called off before it touched the keystore: {why}"),
         ))
     }
 
