@@ -125,6 +125,8 @@ pub(super) fn discard(file: &FileSwap) -> Vec<BackupError> {
     let discarded = |path: &std::path::PathBuf| {
         if let (Some(old), Ok(held)) = (&file.old, platform::read_held(path, MAX_STORE_BYTES, Links::Refuse))
             && !file.is_known(Digest::of(&held.bytes))
+            // Before there is a backup no name is exchanged: a new file was cut off while it was written.
+            && old.backup.symlink_metadata().is_ok()
         {
             keep_changed(old, &held.bytes)?;
         }
@@ -272,7 +274,10 @@ mod tests {
             let is_copy = |path: &std::path::PathBuf| path.to_string_lossy().contains(CHANGED_PREFIX);
             entries.filter(is_copy).map(|path| std::fs::read_to_string(path).expect("read")).collect::<Vec<_>>()
         };
-        for (contents, kept) in [("old", 0), ("new", 0), ("edited", 1)] {
+        for (contents, kept) in [("half of the new", 0), ("old", 0), ("new", 0), ("edited", 1)] {
+            if contents == "old" {
+                std::fs::write(root.path().join("0-keystore"), "old").expect("write");
+            }
             std::fs::write(&file.staged, contents).expect("write");
             assert!(discard(&file).is_empty());
             assert!(!file.staged.exists());
