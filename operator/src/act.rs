@@ -7,7 +7,7 @@ use kagiban_crds::host_api::{
     AgentReport, CertificateRequest, ChainDelivery, KeystoreOrder, RollbackOrder, RotationOpen, Target,
 };
 use kagiban_crds::resource::{BlockedBy, HostApiRef};
-use kagiban_crds::{AgentName, Epoch, Generation, HostName, MAX_PASSWORD_BYTES};
+use kagiban_crds::{AgentName, Epoch, Generation, HostName};
 
 use crate::agent_api::{AgentError, ClientIdentity, Endpoints, HostApi, IdentityError, Reach};
 use crate::cluster::{Cluster, ClusterError};
@@ -289,22 +289,12 @@ impl AgentClient {
         let store_password = match &keystore.password_secret_ref {
             None => None,
             Some(reference) => {
-                let name = &reference.name;
-                let purpose = Purpose::KeystorePassword;
-                let (secret, grant) = granted(&self.cluster, &resource.namespace, name, purpose).await?;
-                grant.may_be_sent(resource)?;
-                if version.is_some_and(|version| version != secret.version()) {
-                    let message = format!("Secret {name} was written just now, and is read again");
+                let (password, read) = self.references.password_to_send(resource, reference).await?;
+                if version.is_some_and(|version| !read.was(version)) {
+                    let message = format!("Secret {} was written just now, and is read again", reference.name);
                     return Err(Obstacle::new(BlockedBy::HostBusy, message));
                 }
-                let missing = || {
-                    let message = format!(
-                        "Secret {name}: it has no password under {}, a line of text in at most {MAX_PASSWORD_BYTES} bytes",
-                        reference.key
-                    );
-                    Obstacle::new(BlockedBy::SecretUnavailable, message)
-                };
-                Some(secret.password(&reference.key).ok_or_else(missing)?)
+                Some(password)
             }
         };
         Ok(KeystoreOrder {

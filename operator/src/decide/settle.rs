@@ -18,6 +18,7 @@ const LONGEST_WORD: usize = 64;
 /// The status with an ended rotation recorded, and the renewal time of the leaf that is in force.
 pub(super) fn settle(inputs: &Inputs<'_>, digest: &str) -> ManagedAgentCertificateStatus {
     let mut status = inputs.resource.status.clone();
+    reword(&mut status, inputs);
     if let Some(own) = undecided(&status).cloned()
         && let Some(ending) = ending(inputs, &own, digest)
     {
@@ -171,6 +172,17 @@ fn in_force(leaf: &SignedLeaf, digest: &str, password_version: Option<String>) -
         request_digest: digest.to_owned(),
         issuer_sha256: Some(leaf.issuer_sha256.clone()),
         password_version,
+    }
+}
+
+/// A password that goes by another word now is the same one: nothing is rotated for it, and the status has the word by which
+/// it is known after a restart of this process.
+fn reword(status: &mut ManagedAgentCertificateStatus, inputs: &Inputs<'_>) {
+    let Some(Ok(password)) = &inputs.references.password else { return };
+    let of_leaf = status.leaf.as_mut().and_then(|leaf| leaf.password_version.as_mut());
+    let of_rotation = status.rotation.as_mut().and_then(|rotation| rotation.password_version.as_mut());
+    for word in of_leaf.into_iter().chain(of_rotation).filter(|word| password.was(word)) {
+        word.clone_from(&password.word);
     }
 }
 
