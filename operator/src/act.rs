@@ -7,11 +7,11 @@ use kagiban_crds::host_api::{
     AgentReport, CertificateRequest, ChainDelivery, KeystoreOrder, RollbackOrder, RotationOpen, Target,
 };
 use kagiban_crds::resource::{BlockedBy, HostApiRef};
-use kagiban_crds::{AgentName, Epoch, Generation, HostName};
+use kagiban_crds::{AgentName, Epoch, Generation, HostName, OrderMark};
 
 use crate::agent_api::{AgentError, ClientIdentity, Endpoints, HostApi, IdentityError, Reach};
 use crate::cluster::{Cluster, ClusterError};
-use crate::decide::{Event, Obstacle, Reason, References, Resource};
+use crate::decide::{Event, Obstacle, Reason, References, Resource, order_mark};
 use crate::grant::{Grant, Purpose};
 use crate::issuer::{self, CaSecret, Issued, IssuerError};
 use crate::kept::Kept;
@@ -109,6 +109,7 @@ impl AgentClient {
             target: target(resource, generation, epoch)?,
             certificate: request(resource)?,
             keystore: self.keystore(resource, recorded_version(resource)).await?,
+            mark: mark(resource),
         };
         self.counted("open", api.open(&order).await).map(|_| ()).map_err(|error| ActError::of(&error))
     }
@@ -319,6 +320,13 @@ fn host_api(resource: &Resource) -> Result<&HostApiRef, Obstacle> {
 /// afterwards, and the agent be restarted once more.
 fn recorded_version(resource: &Resource) -> Option<&str> {
     resource.status.rotation.as_ref()?.password_version.as_deref()
+}
+
+/// What the status says that the rotation is opened for.
+fn mark(resource: &Resource) -> Option<OrderMark> {
+    let rotation = resource.status.rotation.as_ref()?;
+    let answered = rotation.rotate.as_deref().or(resource.status.handled_rotate.as_deref());
+    order_mark(&rotation.request_digest, answered)
 }
 
 fn target(resource: &Resource, generation: Generation, epoch: Epoch) -> Result<Target, Obstacle> {

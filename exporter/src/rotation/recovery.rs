@@ -217,6 +217,7 @@ impl Rotator {
             csr: None,
             leaf: None,
             previous,
+            mark: None,
             files,
             copied: Some(Vec::new()),
             recoveries: 1,

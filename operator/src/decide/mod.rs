@@ -43,7 +43,7 @@ pub(crate) use pace::doubled;
 pub(crate) use reason::trigger_words;
 pub use reason::{ConditionType, Reason};
 pub use renewal::renewal_time;
-pub use request::request_digest;
+pub use request::{order_mark, request_digest};
 pub use rules::decide;
 pub(crate) use settle::whole_seconds;
 pub use settle::with_signed;
