@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use kagiban_crds::host_api::{Leaf, RotationReport, Step};
-use kagiban_crds::{AgentName, Epoch, Generation, HostName, LeafSha256};
+use kagiban_crds::{AgentName, Epoch, Generation, HostName, LeafSha256, OrderMark};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
@@ -54,6 +54,9 @@ pub struct Rotation {
     pub csr: Option<String>,
     pub leaf: Option<Leaf>,
     pub previous: Option<LeafSha256>,
+    /// Of the request that opened it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mark: Option<OrderMark>,
     /// The set of files that is replaced together.
     pub files: Vec<FileSwap>,
     /// Only where the journal was lost and `files` are the newest backup's: what lay in their places and was copied. Nothing
@@ -245,6 +248,7 @@ impl Rotation {
             csr: self.csr.clone().filter(|_| matches!(self.state, State::Keyed)),
             leaf: self.leaf.clone(),
             previous: self.previous,
+            mark: self.mark.clone(),
             failure: self.state.failure(),
             steps: self.steps.clone(),
         }
@@ -416,6 +420,7 @@ mod tests {
             csr: Some("csr".into()),
             leaf: None,
             previous: None,
+            mark: "0a.b-1".parse().ok(),
             files: vec![file],
             copied: Some(vec![Digest::of(digest)]),
             recoveries: 1,

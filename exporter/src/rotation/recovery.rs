@@ -218,6 +218,7 @@ impl Rotator {
             csr: None,
             leaf: None,
             previous,
+            mark: None,
             files,
             copied: Some(Vec::new()),
             recoveries: 1,
