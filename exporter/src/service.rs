@@ -4,6 +4,7 @@
 mod keeper;
 mod rotations;
 mod secrets;
+mod sharing;
 mod shown;
 
 use std::collections::BTreeMap;
