@@ -149,10 +149,24 @@ impl Program {
     pub fn wait(&mut self) -> ExitStatus {
         let mut status = None;
         self.wait_until("it ends", |program| {
+            program.end_tracer_of_ended();
             status = program.child.try_wait().unwrap();
             status.is_some()
         });
         status.unwrap()
+    }
+
+    /// A thread that the tracer delays outlives its program, which has ended, until the tracer has ended too.
+    fn end_tracer_of_ended(&self) {
+        let of = format!("/proc/{}", self.child.id());
+        let has_ended = std::fs::read_to_string(format!("{of}/stat")).is_ok_and(|stat| stat.contains(") Z "));
+        for task in std::fs::read_dir(format!("{of}/task")).into_iter().flatten().flatten().filter(|_| has_ended) {
+            let status = std::fs::read_to_string(task.path().join("status")).unwrap_or_default();
+            let tracer = status.lines().find_map(|line| line.strip_prefix("TracerPid:")?.trim().parse().ok());
+            if let Some(tracer) = tracer.and_then(Pid::from_raw) {
+                let _ = kill_process(tracer, Signal::KILL);
+            }
+        }
     }
 }
 
