@@ -16,7 +16,7 @@ use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize, Serializer};
 
-use crate::{AgentName, Epoch, Generation, HostName, LeafSha256};
+use crate::{AgentName, Epoch, Generation, HostName, LeafSha256, OrderMark};
 
 /// The path prefix, and the only version spoken.
 pub const VERSION: &str = "v1";
@@ -189,6 +189,9 @@ pub struct RotationOpen {
     pub certificate: CertificateRequest,
     #[serde(default)]
     pub keystore: KeystoreOrder,
+    /// Shown again in the rotation's report.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mark: Option<OrderMark>,
 }
 
 /// Whom a request is for and who speaks; a host checks all four before it reads the rest.
@@ -300,6 +303,9 @@ pub struct RotationReport {
     pub leaf: Option<Leaf>,
     /// The leaf that was in the store before.
     pub previous: Option<LeafSha256>,
+    /// Of the order that opened it. Absent from hosts that do not keep it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mark: Option<OrderMark>,
     /// Why it went back or froze: a stable reason in snake_case, and a message that says what to do.
     pub failure: Option<Failure>,
     pub steps: Vec<Step>,

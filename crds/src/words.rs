@@ -5,6 +5,9 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+/// Two SHA-256 in hexadecimal digits and something between them.
+const MAX_MARK: usize = 160;
+
 /// A fleet host, as an RFC 1123 subdomain in lower case: at most 253 characters, labels of 1 to 63.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct HostName(String);
@@ -20,6 +23,12 @@ pub struct AgentName(String);
 /// It goes into the path of a request to the API server: what it may hold cannot leave the namespace.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SecretName(String);
+
+/// What an operator writes on an order, to know later what was carried out: at most 160 lower-case letters, digits, `.` and `-`.
+///
+/// A host keeps it and shows it again; it reads nothing out of it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct OrderMark(String);
 
 /// SHA-256 of a certificate's DER, printed as 64 lower-case hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -44,6 +53,8 @@ pub enum WordError {
     AgentName,
     #[error("the name of a Secret is an RFC 1123 subdomain in lower case of at most 253 characters")]
     SecretName,
+    #[error("the mark of an order is at most {MAX_MARK} lower-case letters, digits, dots and hyphens")]
+    OrderMark,
     #[error("a leaf fingerprint is 64 lower-case hexadecimal digits (SHA-256 of the certificate's DER)")]
     LeafSha256,
 }
@@ -61,6 +72,12 @@ impl AgentName {
 }
 
 impl SecretName {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl OrderMark {
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -108,6 +125,16 @@ impl FromStr for AgentName {
     }
 }
 
+impl FromStr for OrderMark {
+    type Err = WordError;
+
+    fn from_str(text: &str) -> Result<Self, WordError> {
+        let may_stand = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b".-".contains(&byte);
+        let good = (1..=MAX_MARK).contains(&text.len()) && text.bytes().all(may_stand);
+        good.then(|| Self(text.to_owned())).ok_or(WordError::OrderMark)
+    }
+}
+
 impl FromStr for LeafSha256 {
     type Err = WordError;
 
@@ -134,6 +161,12 @@ impl fmt::Display for AgentName {
 }
 
 impl fmt::Display for SecretName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Display for OrderMark {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
@@ -175,6 +208,12 @@ impl fmt::Debug for SecretName {
     }
 }
 
+impl fmt::Debug for OrderMark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
 impl fmt::Debug for LeafSha256 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
@@ -193,6 +232,12 @@ impl Serialize for AgentName {
     }
 }
 
+impl Serialize for OrderMark {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 impl Serialize for LeafSha256 {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
@@ -206,6 +251,12 @@ impl<'de> Deserialize<'de> for HostName {
 }
 
 impl<'de> Deserialize<'de> for AgentName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        parse_word(deserializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for OrderMark {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         parse_word(deserializer)
     }

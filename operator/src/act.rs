@@ -7,11 +7,11 @@ use kagiban_crds::host_api::{
     AgentReport, CertificateRequest, ChainDelivery, KeystoreOrder, RollbackOrder, RotationOpen, Target,
 };
 use kagiban_crds::resource::{BlockedBy, HostApiRef};
-use kagiban_crds::{AgentName, Epoch, Generation, HostName, MAX_PASSWORD_BYTES};
+use kagiban_crds::{AgentName, Epoch, Generation, HostName, OrderMark};
 
 use crate::agent_api::{AgentError, ClientIdentity, Endpoints, HostApi, IdentityError, Reach};
 use crate::cluster::{Cluster, ClusterError};
-use crate::decide::{Event, Obstacle, Reason, References, Resource};
+use crate::decide::{Event, Obstacle, Reason, References, Resource, order_mark};
 use crate::grant::{Grant, Purpose};
 use crate::issuer::{self, CaSecret, Issued, IssuerError};
 use crate::kept::Kept;
@@ -109,6 +109,7 @@ impl AgentClient {
             target: target(resource, generation, epoch)?,
             certificate: request(resource)?,
             keystore: self.keystore(resource, recorded_version(resource)).await?,
+            mark: mark(resource),
         };
         self.counted("open", api.open(&order).await).map(|_| ()).map_err(|error| ActError::of(&error))
     }
@@ -289,22 +290,12 @@ impl AgentClient {
         let store_password = match &keystore.password_secret_ref {
             None => None,
             Some(reference) => {
-                let name = &reference.name;
-                let purpose = Purpose::KeystorePassword;
-                let (secret, grant) = granted(&self.cluster, &resource.namespace, name, purpose).await?;
-                grant.may_be_sent(resource)?;
-                if version.is_some_and(|version| version != secret.version()) {
-                    let message = format!("Secret {name} was written just now, and is read again");
+                let (password, read) = self.references.password_to_send(resource, reference).await?;
+                if version.is_some_and(|version| !read.was(version)) {
+                    let message = format!("Secret {} was written just now, and is read again", reference.name);
                     return Err(Obstacle::new(BlockedBy::HostBusy, message));
                 }
-                let missing = || {
-                    let message = format!(
-                        "Secret {name}: it has no password under {}, a line of text in at most {MAX_PASSWORD_BYTES} bytes",
-                        reference.key
-                    );
-                    Obstacle::new(BlockedBy::SecretUnavailable, message)
-                };
-                Some(secret.password(&reference.key).ok_or_else(missing)?)
+                Some(password)
             }
         };
         Ok(KeystoreOrder {
@@ -329,6 +320,13 @@ fn host_api(resource: &Resource) -> Result<&HostApiRef, Obstacle> {
 /// afterwards, and the agent be restarted once more.
 fn recorded_version(resource: &Resource) -> Option<&str> {
     resource.status.rotation.as_ref()?.password_version.as_deref()
+}
+
+/// What the status says that the rotation is opened for.
+fn mark(resource: &Resource) -> Option<OrderMark> {
+    let rotation = resource.status.rotation.as_ref()?;
+    let answered = rotation.rotate.as_deref().or(resource.status.handled_rotate.as_deref());
+    order_mark(&rotation.request_digest, answered)
 }
 
 fn target(resource: &Resource, generation: Generation, epoch: Epoch) -> Result<Target, Obstacle> {

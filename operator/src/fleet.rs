@@ -5,11 +5,11 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
-use kagiban_crds::resource::{BlockedBy, GROUP, ManagedAgentCertificate};
+use kagiban_crds::resource::{BlockedBy, FINALIZER, ManagedAgentCertificate, ROTATE_ANNOTATION};
 use kube::Resource as _;
 use kube::runtime::watcher::Event;
 
-use crate::cluster::Watched;
+use crate::cluster::{Watched, rotate_word};
 use crate::decide::ConditionType;
 
 /// Where a resource's host is reached, as its namespace sees it. Namespaces do not trust each other: what one of them makes
@@ -220,7 +220,7 @@ fn agent(mac: &ManagedAgentCertificate) -> Agent {
 }
 
 /// Takes away what makes up most of an object and is never looked at: who manages which field, copies of manifests, and
-/// whatever others note on it.
+/// whatever others note on it, in our name or not. Whoever writes the finalizers reads all of them first.
 fn strip(object: &mut Watched) {
     let metadata = object.meta_mut();
     metadata.managed_fields = None;
@@ -228,15 +228,10 @@ fn strip(object: &mut Watched) {
     metadata.owner_references = None;
     metadata.generate_name = None;
     metadata.self_link = None;
-    if let Some(annotations) = &mut metadata.annotations {
-        annotations.retain(|key, _| is_ours(key));
-    }
-    metadata.annotations = metadata.annotations.take().filter(|annotations| !annotations.is_empty());
-}
-
-/// Annotations of our group only: others write theirs as often as they like.
-fn is_ours(annotation: &str) -> bool {
-    annotation.split_once('/').is_some_and(|(group, _)| group == GROUP)
+    let rotate = metadata.annotations.as_mut().and_then(|annotations| annotations.remove(ROTATE_ANNOTATION));
+    metadata.annotations = rotate.map(|value| [(ROTATE_ANNOTATION.to_owned(), rotate_word(&value))].into());
+    let held = metadata.finalizers.iter().flatten().any(|finalizer| finalizer == FINALIZER);
+    metadata.finalizers = held.then(|| vec![FINALIZER.to_owned()]);
 }
 
 /// Whether a decision could come out otherwise. The status is not asked: whoever writes it, we or another, the resource's
@@ -276,6 +271,10 @@ impl ResourceName {
 impl HostKey {
     pub fn new(namespace: &str, url: &str) -> Self {
         Self(format!("{namespace} {url}").into())
+    }
+
+    pub(crate) fn namespace(&self) -> &str {
+        self.0.split_once(' ').map_or(&self.0, |(namespace, _)| namespace)
     }
 
     /// Of the resource's API. One that cannot be read has no host, and shares its bound with nobody but its namespace.
@@ -351,6 +350,8 @@ mod tests {
             ("a status", json!({"status": {"blockedBy": "OnBattery"}}), false),
             ("a label", json!({"metadata": {"labels": {"a": "b"}}}), false),
             ("a foreign annotation", json!({"metadata": {"annotations": {"example.com/at": "now"}}}), false),
+            ("another of our group", json!({"metadata": {"annotations": {"kagiban.dev/note": "now"}}}), false),
+            ("a finalizer of others", json!({"metadata": {"finalizers": ["example.com/backup"]}}), false),
             ("our annotation", json!({"metadata": {"annotations": {"kagiban.dev/rotate": "now"}}}), true),
             ("a finalizer", json!({"metadata": {"finalizers": ["kagiban.dev/rotation"]}}), true),
             ("a spec", json!({"metadata": {"generation": 2}}), true),
@@ -372,6 +373,24 @@ mod tests {
         let kept = fleet.get(&ResourceName::new("fleet", "a")).expect("it is there");
         assert_eq!(kept.meta().managed_fields, None);
         assert_eq!(kept.annotations().keys().collect::<Vec<_>>(), ["kagiban.dev/rotate"]);
+    }
+
+    /// Holds B14: an object may have 256 KiB of annotations, whatever they are called, and no end of finalizers.
+    #[test]
+    fn no_annotation_and_no_finalizer_takes_memory_by_its_length() {
+        let fleet = Fleet::default();
+        let (long, name) = ("x".repeat(100 << 10), ResourceName::new("fleet", "a"));
+        let put = |rotate: &str| {
+            let finalizers: Vec<_> = (0..1000).map(|n| format!("example.com/{n}")).chain([FINALIZER.into()]).collect();
+            let annotations = json!({"kagiban.dev/note": long, "kagiban.dev/rotate": rotate});
+            let change = json!({"metadata": {"annotations": annotations, "finalizers": finalizers}});
+            wakes(&fleet.apply(Event::Apply(object("a", "h", change))))
+        };
+        assert!(put(&long));
+        assert!(fleet.lock().resources.get(&name).expect("it is there").text.len() < 1024);
+        let kept = fleet.get(&name).expect("it is there");
+        assert_eq!(kept.finalizers(), [FINALIZER]);
+        assert!(!put(&long) && put(&format!("{long}y")), "another value is seen as one");
     }
 
     /// Holds B14: rivals are found by the agent, not by reading all resources.

@@ -302,10 +302,14 @@ async fn a_resource_that_cannot_be_read_is_written_no_more_often_than_others() {
     assert_eq!((count("/status"), count("/events")), (10, 6), "{writes:#?}");
     stage.cluster.change(|mac| {
         mac["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
-        mac["metadata"]["finalizers"] = json!([FINALIZER]);
+        mac["metadata"]["finalizers"] = json!(["example.com/backup", FINALIZER]);
     });
-    unreadable::pass(&seen(102), &stage.context).await.expect("the API server answers");
-    assert_eq!(lock(&stage.cluster.state).mac["metadata"]["finalizers"], json!([]), "it is always released");
+    let mut last = seen(102);
+    // as the store keeps it
+    last.metadata.finalizers = Some(vec![FINALIZER.into()]);
+    unreadable::pass(&last, &stage.context).await.expect("the API server answers");
+    let left = lock(&stage.cluster.state).mac["metadata"]["finalizers"].clone();
+    assert_eq!(left, json!(["example.com/backup"]), "it is always released, and others' finalizers stay");
 }
 
 #[tokio::test]
@@ -336,6 +340,41 @@ async fn an_issuer_whose_key_is_anothers_blocks_before_the_host_makes_a_key() {
     assert_eq!(stage.host.changes(), Vec::<String>::new());
     let reads = lock(&stage.cluster.state).reads.iter().filter(|line| line.ends_with("/fleet-ca")).count();
     assert!(reads <= 2, "{reads} reads of one Secret");
+}
+
+/// Holds B11, B13: a Secret without a password that can be sent is found out before a rotation is begun, and read once for all.
+#[tokio::test]
+async fn a_password_that_cannot_be_sent_blocks_before_the_rotation_is_begun() {
+    type Change = fn(&mut serde_json::Value);
+    let changes: [(&str, &str, Change); 3] = [
+        ("another key", "SecretUnavailable", |secret| secret["data"] = json!({"pass": "Zmlyc3Q="})),
+        ("no text", "SecretUnavailable", |secret| secret["data"]["password"] = json!("//8=")),
+        ("another type", "NotGranted", |secret| secret["type"] = json!("kubernetes.io/tls")),
+    ];
+    for (what, reason, change) in changes {
+        let stage = Stage::set().await;
+        stage.cluster.secret("store", "keystore-password", &[("password", "first")]);
+        change(lock(&stage.cluster.state).secrets.get_mut("store").expect("a Secret"));
+        stage.cluster.change(|mac| mac["spec"]["keystore"] = json!({"passwordSecretRef": {"name": "store"}}));
+        stage.settle().await;
+        assert_eq!(stage.cluster.told(), [reason], "{what}");
+        assert_eq!(stage.cluster.mac().status.and_then(|status| status.rotation), None, "{what}");
+        let reads = lock(&stage.cluster.state).reads.iter().filter(|line| line.ends_with("/store")).count();
+        assert!(reads <= 2, "{what}: {reads} reads of one Secret");
+    }
+}
+
+/// Holds B6: the metric that a CA's end is watched by does not go when the CA has ended.
+#[tokio::test]
+async fn the_end_of_an_issuer_that_has_ended_is_still_told() {
+    let stage = Stage::set().await;
+    let ended = Authority::until("fleet", 2020);
+    fleet::issuer(&stage.cluster, &ended);
+    stage.settle().await;
+    assert_eq!(stage.condition("Ready"), "False IssuerUnavailable");
+    let text = stage.context.metrics.render().expect("a string takes everything");
+    let line = "kagiban_operator_issuer_not_after_timestamp_seconds{namespace=\"fleet\",name=\"fleet-ca\"} 1577836800";
+    assert!(text.contains(line), "{text}");
 }
 
 #[tokio::test]

@@ -113,6 +113,7 @@ fn rotated_end_to_end(name: &str, scene: &Scene, password: &str) -> Result<()> {
     kubectl_tells_the_story(&stage)?;
     at_rest_nothing_is_written(&stage)?;
     no_secret_is_found_where_none_may_be(&mut stage, password)?;
+    a_resource_without_its_status_restarts_nothing(&stage, &leaf)?;
     an_annotation_rotates_once_more(&stage, &leaf)
 }
 
@@ -219,6 +220,18 @@ fn canaries(stage: &Stage, password: &str) -> Result<Vec<Canary>> {
     let opened = fs::read(stage.directory().join("opened.pem"))?;
     ensure!(canary::search(&canaries, "a key that lies open", &opened).len() == 1, "the search does not find a key");
     Ok(canaries)
+}
+
+/// Holds B17: as in a cluster that was restored from manifests.
+fn a_resource_without_its_status_restarts_nothing(stage: &Stage, leaf: &str) -> Result<()> {
+    stage.kubectl.run(&["delete", "mac", RESOURCE, "--timeout=60s"])?;
+    stage.apply()?;
+    stage.kubectl.run(&["wait", "--for=condition=Ready", "--timeout=120s", &format!("mac/{RESOURCE}")])?;
+    let status = stage.status()?;
+    ensure!(status["leaf"]["sha256"] == leaf, "{leaf} is served, the status says {}", status["leaf"]);
+    ensure!(status["rotation"].is_null(), "it was rotated: {status:#}");
+    ensure!(stage.host.agent.starts() == 2, "{} starts: one to begin with, one to rotate", stage.host.agent.starts());
+    Ok(())
 }
 
 fn an_annotation_rotates_once_more(stage: &Stage, leaf: &str) -> Result<()> {

@@ -252,6 +252,7 @@ mod tests {
                 key: KeyRequest::EcdsaP256,
             },
             keystore: KeystoreOrder::default(),
+            mark: None,
         }
     }
 

@@ -185,6 +185,7 @@ impl Rotator {
             csr: Some(key.csr.clone()),
             leaf: None,
             previous: None,
+            mark: request.mark.clone(),
             files: Vec::new(),
             copied: None,
             recoveries: 0,

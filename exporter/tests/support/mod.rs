@@ -156,6 +156,7 @@ pub fn open(epoch: u64, generation: u64) -> RotationOpen {
             key: KeyRequest::EcdsaP256,
         },
         keystore: KeystoreOrder::default(),
+        mark: None,
     }
 }
 

@@ -148,7 +148,7 @@ impl HostApi {
     /// Resolves first and then judges: what a name leads to is for its owner to say, and not for whoever wrote the resource.
     async fn connect(&self) -> Result<TlsStream<TcpStream>, AgentError> {
         let HostUrl { host, port } = &self.url;
-        let mut addresses = connect::addresses(host, *port).await?;
+        let mut addresses = connect::addresses(self.endpoint.namespace(), host, *port).await?;
         let found = addresses.iter().map(SocketAddr::ip).min();
         addresses.retain(|address| self.reach.permits(host, address.ip()));
         let streams = addresses.into_iter().map(|address| self.shake_hands(address));

@@ -26,6 +26,8 @@ pub enum IdentityError {
     MissingKey(&'static str),
     #[error("its {0} cannot be read: it must be PEM")]
     Unreadable(&'static str),
+    #[error("its {0} holds more than {1} certificates")]
+    TooMany(&'static str, usize),
     #[error("its {0} is larger than {MAX_PEM_BYTES} bytes")]
     TooLarge(&'static str),
     #[error("its key does not belong to its certificate")]
@@ -49,10 +51,10 @@ impl ClientIdentity {
                 return Err(IdentityError::TooLarge(name));
             }
         }
-        let chain = certificates(certificate, MAX_CHAIN).ok_or(IdentityError::Unreadable("tls.crt"))?;
+        let chain = certificates("tls.crt", certificate, MAX_CHAIN)?;
         let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| IdentityError::Unreadable("tls.key"))?;
         let mut roots = RootCertStore::empty();
-        for root in certificates(ca, MAX_ROOTS).ok_or(IdentityError::Unreadable("ca.crt"))? {
+        for root in certificates("ca.crt", ca, MAX_ROOTS)? {
             roots.add(root).map_err(|_| IdentityError::Unreadable("ca.crt"))?;
         }
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -66,9 +68,13 @@ impl ClientIdentity {
     }
 }
 
-fn certificates(pem: &[u8], most: usize) -> Option<Vec<CertificateDer<'static>>> {
-    let found: Vec<_> = CertificateDer::pem_slice_iter(pem).take(most + 1).collect::<Result<_, _>>().ok()?;
-    (!found.is_empty() && found.len() <= most).then_some(found)
+fn certificates(name: &'static str, pem: &[u8], most: usize) -> Result<Vec<CertificateDer<'static>>, IdentityError> {
+    let found = CertificateDer::pem_slice_iter(pem).take(most + 1).collect::<Result<Vec<_>, _>>();
+    match found {
+        Ok(found) if found.len() > most => Err(IdentityError::TooMany(name, most)),
+        Ok(found) if !found.is_empty() => Ok(found),
+        Ok(_) | Err(_) => Err(IdentityError::Unreadable(name)),
+    }
 }
 
 /// What went wrong in a handshake, without the times that rustls puts into its own text: a status must not change
@@ -99,6 +105,15 @@ pub(super) fn explain(error: &rustls::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn too_many_certificates_are_told_as_that() {
+        let pem = "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n";
+        let found = |count| certificates("ca.crt", pem.repeat(count).as_bytes(), MAX_ROOTS).map(|found| found.len());
+        assert_eq!(found(MAX_ROOTS), Ok(MAX_ROOTS));
+        assert_eq!(found(MAX_ROOTS + 1), Err(IdentityError::TooMany("ca.crt", MAX_ROOTS)));
+        assert_eq!(found(0), Err(IdentityError::Unreadable("ca.crt")));
+    }
 
     /// Holds B14: a Secret may hold a mebibyte, and the operator keeps what it makes of many.
     #[test]

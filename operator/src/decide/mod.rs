@@ -37,13 +37,13 @@ pub(crate) mod tests;
 
 pub use events::{Event, EventKind};
 pub(crate) use gates::SECRET_WAIT;
-pub use inputs::{Inputs, Observed, Obstacle, Policy, References, Resource, Rival, Setback};
+pub use inputs::{Inputs, Observed, Obstacle, PasswordVersion, Policy, References, Resource, Rival, Setback};
 pub use ownership::{Claim, owner};
 pub(crate) use pace::doubled;
 pub(crate) use reason::trigger_words;
 pub use reason::{ConditionType, Reason};
 pub use renewal::renewal_time;
-pub use request::request_digest;
+pub use request::{order_mark, request_digest};
 pub use rules::decide;
 pub(crate) use settle::whole_seconds;
 pub use settle::with_signed;

@@ -1,7 +1,36 @@
 //! What of a spec a leaf depends on: when this changes, the leaf must.
 
+use kagiban_crds::OrderMark;
 use kagiban_crds::resource::{IssuerKind, KeyAlgorithm, ManagedAgentCertificateSpec, StoreFormat};
 use sha2::{Digest, Sha256};
+
+/// What the operator writes on the order of a rotation: [`request_digest`], and a digest of the rotate annotation's value that
+/// its commit answers, this one or an earlier one. A host shows it again to an operator that has lost the resource's status.
+pub fn order_mark(digest: &str, answered: Option<&str>) -> Option<OrderMark> {
+    let mark = answered.map_or_else(|| digest.to_owned(), |value| format!("{digest}.{}", digest_of(value)));
+    mark.parse().ok()
+}
+
+/// What an [`order_mark`] tells of a resource: whether it was carried out as the spec asks, and whether the annotation's
+/// present value is answered.
+pub(super) fn carried_out(mark: &OrderMark, digest: &str, rotate: Option<&str>) -> CarriedOut {
+    let (asked, answered) = mark.as_str().split_once('.').map_or((mark.as_str(), None), |(a, b)| (a, Some(b)));
+    CarriedOut {
+        spec: asked == digest,
+        rotate: rotate.is_some_and(|value| answered == Some(digest_of(value).as_str())),
+    }
+}
+
+/// See [`carried_out`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct CarriedOut {
+    pub spec: bool,
+    pub rotate: bool,
+}
+
+fn digest_of(text: &str) -> String {
+    hex::encode(Sha256::digest(text.as_bytes()))
+}
 
 /// A digest over names, key, issuer and keystore.
 ///

@@ -8,6 +8,7 @@ use kagiban_crds::resource::{
 };
 
 use super::case::undecided;
+use super::request::{self, CarriedOut};
 use super::rules::is_wrong_host;
 use super::{Inputs, renewal_time};
 use crate::issuer;
@@ -18,15 +19,20 @@ const LONGEST_WORD: usize = 64;
 /// The status with an ended rotation recorded, and the renewal time of the leaf that is in force.
 pub(super) fn settle(inputs: &Inputs<'_>, digest: &str) -> ManagedAgentCertificateStatus {
     let mut status = inputs.resource.status.clone();
+    reword(&mut status, inputs);
     if let Some(own) = undecided(&status).cloned()
         && let Some(ending) = ending(inputs, &own, digest)
     {
         record(&mut status, inputs, &own, &ending);
     }
-    if let Some(leaf) = adoptable(inputs, &status, digest) {
-        // a rotation that a person asked for is owed as before, and so is another password
+    let done = carried_out(inputs, digest);
+    if let Some(leaf) = adoptable(inputs, &status, digest, done) {
+        // a rotation that a person asked for is owed unless the host says otherwise, and so is another password
         let password_version = status.leaf.take().and_then(|known| known.password_version);
         status.leaf = Some(in_force(&leaf, digest, password_version));
+        if done.rotate {
+            status.handled_rotate.clone_from(&inputs.resource.rotate);
+        }
     }
     complete(&mut status, inputs, digest);
     status.renewal_time = status.leaf.as_ref().map(|leaf| {
@@ -126,9 +132,14 @@ fn record(status: &mut ManagedAgentCertificateStatus, inputs: &Inputs<'_>, own: 
 /// A leaf that was found on the host instead of the one in the status, if it is as good as one that would be signed now:
 /// the resource was created anew or restored, and rotating would restart the agent for nothing.
 ///
-/// It never goes back to an older leaf than the one in the status. And it is only a leaf: what the spec asks of the keystore is
-/// not seen from outside, so there is nothing to adopt where that was not known to be done.
-fn adoptable(inputs: &Inputs<'_>, status: &ManagedAgentCertificateStatus, digest: &str) -> Option<SignedLeaf> {
+/// It never goes back to an older leaf than the one in the status. What the spec asks of the keystore is not seen from outside:
+/// there is nothing to adopt where neither the host nor the status says that it was done.
+fn adoptable(
+    inputs: &Inputs<'_>,
+    status: &ManagedAgentCertificateStatus,
+    digest: &str,
+    done: CarriedOut,
+) -> Option<SignedLeaf> {
     let report = inputs.host.report()?;
     let spec = &inputs.resource.spec;
     let at_rest = undecided(status).is_none() && report.rotation.as_ref().is_none_or(|r| r.state.is_decided());
@@ -141,12 +152,27 @@ fn adoptable(inputs: &Inputs<'_>, status: &ManagedAgentCertificateStatus, digest
     }
     let leaf = issuer::fitting(report.certificate.as_deref()?, &spec.certificate, inputs.references.issuer()?)?;
     let renewal = renewal_time(leaf.not_before, leaf.not_after, &spec.certificate, &inputs.resource.uid);
-    let is_done = match &status.leaf {
+    let is_known = match &status.leaf {
         Some(known) => known.request_digest == digest,
         None => asks_nothing_of_the_store(&spec.keystore),
     };
+    let is_done = done.spec || is_known;
     let is_newer = status.leaf.as_ref().is_none_or(|known| leaf.not_before > known.not_before);
     (leaf.sha256 == found && inputs.now < renewal && is_newer && is_done).then_some(leaf)
+}
+
+/// What the host says of its newest rotation, if that is what is stored and served.
+fn carried_out(inputs: &Inputs<'_>, digest: &str) -> CarriedOut {
+    let committed = || {
+        let report = inputs.host.report()?;
+        let newest = report.rotation.as_ref().filter(|rotation| rotation.state == RotationState::Committed)?;
+        let leaf = newest.leaf.as_ref().map(|leaf| leaf.sha256);
+        if leaf.is_none() || leaf != stored_and_served(report) {
+            return None;
+        }
+        Some(request::carried_out(newest.mark.as_ref()?, digest, inputs.resource.rotate.as_deref()))
+    };
+    committed().unwrap_or_default()
 }
 
 fn stored_and_served(report: &AgentReport) -> Option<LeafSha256> {
@@ -171,6 +197,17 @@ fn in_force(leaf: &SignedLeaf, digest: &str, password_version: Option<String>) -
         request_digest: digest.to_owned(),
         issuer_sha256: Some(leaf.issuer_sha256.clone()),
         password_version,
+    }
+}
+
+/// A password that goes by another word now is the same one: nothing is rotated for it, and the status has the word by which
+/// it is known after a restart of this process.
+fn reword(status: &mut ManagedAgentCertificateStatus, inputs: &Inputs<'_>) {
+    let Some(Ok(password)) = &inputs.references.password else { return };
+    let of_leaf = status.leaf.as_mut().and_then(|leaf| leaf.password_version.as_mut());
+    let of_rotation = status.rotation.as_mut().and_then(|rotation| rotation.password_version.as_mut());
+    for word in of_leaf.into_iter().chain(of_rotation).filter(|word| password.was(word)) {
+        word.clone_from(&password.word);
     }
 }
 

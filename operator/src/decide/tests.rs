@@ -108,6 +108,7 @@ fn rotation(generation: u64, state: RotationState) -> RotationReport {
         csr: Some("CSR".into()),
         leaf: None,
         previous: None,
+        mark: None,
         failure: None,
         steps: Vec::new(),
     }

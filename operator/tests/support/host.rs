@@ -217,7 +217,7 @@ fn keyed(order: &RotationOpen) -> RotationReport {
     let key = KeyPair::generate().expect("a key");
     let params = CertificateParams::new(order.certificate.dns_names.clone()).expect("names");
     let csr = params.serialize_request(&key).expect("a CSR").pem().expect("PEM");
-    waiting(order.target.epoch, order.target.generation, Some(csr))
+    RotationReport { mark: order.mark.clone(), ..waiting(order.target.epoch, order.target.generation, Some(csr)) }
 }
 
 /// A rotation that waits for its chain.
@@ -229,6 +229,7 @@ fn waiting(epoch: Epoch, generation: Generation, csr: Option<String>) -> Rotatio
         csr,
         leaf: None,
         previous: None,
+        mark: None,
         failure: None,
         steps: Vec::new(),
     }

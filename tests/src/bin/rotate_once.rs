@@ -58,6 +58,7 @@ async fn rotate(rotator: &mut Rotator, target: Target, authority: &Authority) ->
             key: KeyRequest::EcdsaP256,
         },
         keystore: KeystoreOrder::default(),
+        mark: None,
         target: target.clone(),
     };
     let csr = match rotator.open(&open) {

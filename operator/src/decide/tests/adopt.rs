@@ -1,9 +1,11 @@
 //! Leaves that a host has already: a resource created anew, or restored, does not restart its agent.
 
+use kagiban_crds::OrderMark;
 use kagiban_crds::resource::{KeyAlgorithm, PrivateKeySpec, SecretKeyRef, StoreFormat};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, KeyPair};
 
 use super::*;
+use crate::decide::{order_mark, request_digest};
 use crate::issuer::{CaSecret, Issued, check};
 
 struct Authority {
@@ -89,6 +91,54 @@ fn a_rotation_that_is_asked_for_is_owed_after_a_leaf_was_adopted() {
     assert_eq!(decision.step, Step::Open { generation: Generation(8), trigger: Trigger::Requested });
     assert_eq!(reasons(&decision), ["Adopted", "RotationStarted"]);
     assert_eq!(condition(&decision.status, "Serving"), ("True", "Serving"));
+}
+
+/// Holds B17: a cluster that was restored restarts no agent, whatever its specs ask of the keystores, and answers no annotation
+/// a second time.
+#[test]
+fn what_the_host_says_was_carried_out_is_adopted_with_all_that_was_asked_for() {
+    let authority = authority();
+    let mut resource = wanted();
+    resource.spec.keystore.format = StoreFormat::Pkcs12;
+    resource.spec.keystore.password_secret_ref = Some(SecretKeyRef { name: "store".into(), key: "password".into() });
+    resource.rotate = Some("2026-03-01".into());
+    let issued = issued(&authority, &resource, now());
+    let digest = request_digest(&resource.spec);
+    let references = References { password: Some(Ok("2".into())), ..authority.references };
+    let host = |mark: Option<OrderMark>, state| {
+        let mut report = holding(&issued);
+        let Sighting::Leaf(leaf) = report.stored.clone() else { unreachable!() };
+        report.rotation = Some(RotationReport { mark, leaf: Some(leaf), csr: None, ..rotation(7, state) });
+        report
+    };
+    let adopted = |resource: &Resource, report: &AgentReport| decided_with(resource, report, &references, now());
+
+    let known = host(order_mark(&digest, Some("2026-03-01")), RotationState::Committed);
+    let decision = adopted(&resource, &known);
+    assert!(matches!(decision.step, Step::Idle { .. }), "{:?}", decision.step);
+    assert_eq!(decision.status.handled_rotate.as_deref(), Some("2026-03-01"));
+    let taken = decision.status.leaf.as_ref().expect("a leaf");
+    assert_eq!((&taken.request_digest, taken.password_version.as_deref()), (&digest, Some("2")));
+
+    let opens = |report: &AgentReport| match adopted(&resource, report).step {
+        Step::Open { trigger, .. } => Some(trigger),
+        _ => None,
+    };
+    let earlier = host(order_mark(&digest, Some("2026-02-01")), RotationState::Committed);
+    assert_eq!(opens(&earlier), Some(Trigger::Requested), "another value is owed");
+    let never = host(order_mark(&digest, None), RotationState::Committed);
+    assert_eq!(opens(&never), Some(Trigger::Requested), "so is the first one");
+    let other = host(order_mark(&request_digest(&wanted().spec), Some("2026-03-01")), RotationState::Committed);
+    assert_eq!(opens(&other), Some(Trigger::FirstIssue), "it was asked for otherwise");
+    let undone = host(order_mark(&digest, Some("2026-03-01")), RotationState::RolledBack);
+    assert_eq!(opens(&undone), Some(Trigger::FirstIssue), "it did not commit");
+    let mut replaced = known.clone();
+    replaced.rotation.as_mut().expect("a rotation").leaf = Some(leaf(9, now(), QUARTER));
+    assert_eq!(opens(&replaced), Some(Trigger::FirstIssue), "another leaf is in the store");
+    assert_eq!(opens(&host(None, RotationState::Committed)), Some(Trigger::FirstIssue), "a host that keeps no marks");
+    let mut plain = resource.clone();
+    plain.rotate = None;
+    assert!(matches!(adopted(&plain, &known).step, Step::Idle { .. }), "nothing is asked for any more");
 }
 
 /// Holds B10: what a spec asks of the keystore is not taken for done because of the leaf in it.

@@ -1,0 +1,41 @@
+//! The reasons for which a rotation did not commit, as docs/rotation.md explains them.
+
+use std::fs;
+use std::path::Path;
+
+/// Whatever the code may say is explained, and nothing else is.
+#[test]
+fn every_reason_of_a_rotation_is_explained_and_every_explained_one_exists() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = fs::read_to_string(root.join("../docs/rotation.md")).expect("the docs");
+    let (_, table) = text.split_once("| reason | what happened |").expect("the table");
+    let first = |row: &str| row.strip_prefix("| `")?.split(" | ").next().map(str::to_owned);
+    let explained: Vec<String> = table
+        .lines()
+        .filter_map(first)
+        .collect::<Vec<_>>()
+        .join("`, `")
+        .split("`, `")
+        .map(|word| word.trim_matches('`').to_owned())
+        .collect();
+    let mut code = String::new();
+    for file in fs::read_dir(root.join("src/rotation")).expect("the room") {
+        let path = file.expect("an entry").path();
+        if path.is_file() {
+            let text = fs::read_to_string(&path).expect("a source");
+            // what tests make up is no reason
+            code.push_str(text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default());
+        }
+    }
+    for reason in &explained {
+        assert!(code.contains(&format!("\"{reason}\"")), "{reason} is explained and said nowhere");
+    }
+    for said in code.split("Cause::new(").skip(1) {
+        if let Some(reason) = said.trim_start().strip_prefix('"').and_then(|rest| rest.split('"').next()) {
+            assert!(
+                explained.iter().any(|known| known == reason) || reason == "not_frozen",
+                "{reason} is not explained"
+            );
+        }
+    }
+}
