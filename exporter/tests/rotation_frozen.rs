@@ -6,6 +6,7 @@ mod support;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use kagiban_crds::host_api::{RefusalReason, RotationReport, RotationState};
@@ -217,6 +218,20 @@ fn ask_to_thaw(world: &World, frozen_at: &serde_json::Value) -> PathBuf {
     path
 }
 
+/// What is logged on this thread.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
 async fn next_chores(rotator: &mut Rotator) {
     sleep_until(rotator.next_chore().unwrap()).await;
     rotator.do_chores(|_| {}).await;
@@ -245,14 +260,22 @@ async fn a_request_to_thaw_stays_until_the_end_of_the_freeze_is_written_down() {
     assert!(std::fs::read_to_string(&journal).unwrap().contains("rolledBack"));
 }
 
-/// Holds A14: a request that was left behind ends no other freeze, of the same rotation neither, and does not wait for one.
+/// Holds A14: a request that was left behind ends no other freeze, of the same rotation neither, and does not wait for one. Who
+/// asked is told.
 #[tokio::test]
 async fn a_request_that_means_another_freeze_is_removed_and_ends_none() {
     let world = World::pem_pair().await;
     let (mut rotator, lock, frozen_at) = frozen(&world).await;
     for stale in [serde_json::json!("2026-01-01T00:00:00Z"), serde_json::Value::Null] {
         let request = ask_to_thaw(&world, &stale);
+        let log = Log::default();
+        let sink = log.clone();
+        let subscriber = tracing_subscriber::fmt().with_writer(move || sink.clone()).finish();
+        let recording = tracing::subscriber::set_default(subscriber);
         next_chores(&mut rotator).await;
+        drop(recording);
+        let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+        assert!(log.contains("ask again with `rotation thaw agent`"), "{log}");
         assert_eq!(rotator.report().unwrap().state, RotationState::Frozen, "{stale}");
         assert!(!request.exists(), "{stale}");
     }

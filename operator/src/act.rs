@@ -7,7 +7,7 @@ use kagiban_crds::host_api::{
     AgentReport, CertificateRequest, ChainDelivery, KeystoreOrder, RollbackOrder, RotationOpen, Target,
 };
 use kagiban_crds::resource::{BlockedBy, HostApiRef};
-use kagiban_crds::{AgentName, Epoch, Generation, HostName, MAX_PASSWORD_BYTES, OrderMark};
+use kagiban_crds::{AgentName, Epoch, Generation, HostName, OrderMark};
 
 use crate::agent_api::{AgentError, ClientIdentity, Endpoints, HostApi, IdentityError, Reach};
 use crate::cluster::{Cluster, ClusterError};
@@ -181,6 +181,8 @@ impl AgentClient {
         self.references.read(resource, Age::Anew).await
     }
 
+    /// Calls a rotation off; `why` is told with it.
+    ///
     /// # Errors
     /// What stands in the way.
     pub(crate) async fn roll_back(
@@ -188,6 +190,7 @@ impl AgentClient {
         resource: &Resource,
         generation: Generation,
         epoch: Epoch,
+        why: &str,
     ) -> Result<Event, ActError> {
         let api = self.api(resource).await?;
         let order = RollbackOrder { target: target(resource, generation, epoch)? };
@@ -195,9 +198,7 @@ impl AgentClient {
         self.forget(&resource.uid);
         Ok(Event::normal(
             Reason::RotationCalledOff,
-            format!(
-                "rotation {generation} was called off before it touched the keystore: it is not what is asked for any more"
-            ),
+            format!("rotation {generation} was called off before it touched the keystore: {why}"),
         ))
     }
 
@@ -290,22 +291,12 @@ impl AgentClient {
         let store_password = match &keystore.password_secret_ref {
             None => None,
             Some(reference) => {
-                let name = &reference.name;
-                let purpose = Purpose::KeystorePassword;
-                let (secret, grant) = granted(&self.cluster, &resource.namespace, name, purpose).await?;
-                grant.may_be_sent(resource)?;
-                if version.is_some_and(|version| version != secret.version()) {
-                    let message = format!("Secret {name} was written just now, and is read again");
+                let (password, read) = self.references.password_to_send(resource, reference).await?;
+                if version.is_some_and(|version| !read.was(version)) {
+                    let message = format!("Secret {} was written just now, and is read again", reference.name);
                     return Err(Obstacle::new(BlockedBy::HostBusy, message));
                 }
-                let missing = || {
-                    let message = format!(
-                        "Secret {name}: it has no password under {}, a line of text in at most {MAX_PASSWORD_BYTES} bytes",
-                        reference.key
-                    );
-                    Obstacle::new(BlockedBy::SecretUnavailable, message)
-                };
-                Some(secret.password(&reference.key).ok_or_else(missing)?)
+                Some(password)
             }
         };
         Ok(KeystoreOrder {

@@ -22,7 +22,7 @@ use kagiban_crds::resource::{ALLOWED_CLIENTS_ANNOTATION, ALLOWED_HOSTS_ANNOTATIO
 
 use crate::cluster::ClusterError;
 use crate::decide::{Obstacle, Resource};
-use crate::host_pattern::{HostPattern, list};
+use crate::host_pattern::list;
 
 /// Of one annotation: some hundred names. A longer list, kept for each Secret, would be its author's way to take the operator's
 /// memory.
@@ -45,19 +45,20 @@ pub enum Purpose {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Claims {
     pub name: String,
-    /// The Secret's type, such as `kubernetes.io/tls`; `None` where only its metadata was read.
-    pub kind: Option<String>,
+    /// The Secret's type, such as `kubernetes.io/tls`.
+    pub kind: String,
     pub purpose: Option<String>,
     pub allowed_hosts: Option<String>,
     pub allowed_clients: Option<String>,
 }
 
-/// Whom a Secret is for.
+/// Whom a Secret is for. Its lists are kept as text, since many short entries take several times as much, and are read again
+/// for each judgement.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Grant {
-    secret: String,
-    hosts: Vec<HostPattern>,
-    clients: Vec<SecretName>,
+    secret: Box<str>,
+    hosts: Box<str>,
+    clients: Box<str>,
 }
 
 /// Why a Secret is not used. The messages say what whoever may write it can do.
@@ -125,8 +126,8 @@ impl Grant {
         if claims.purpose.as_deref() != Some(purpose.word()) {
             return Err(GrantError::Absent { secret, purpose });
         }
-        if let Some(found) = claims.kind.clone().filter(|kind| !purpose.kinds().contains(&kind.as_str())) {
-            return Err(GrantError::Kind { secret, found, purpose });
+        if !purpose.kinds().contains(&claims.kind.as_str()) {
+            return Err(GrantError::Kind { secret, found: claims.kind.clone(), purpose });
         }
         let malformed = |annotation, message| GrantError::Malformed { secret: secret.clone(), annotation, message };
         for (annotation, text) in
@@ -138,13 +139,13 @@ impl Grant {
                 return Err(malformed(annotation, message));
             }
         }
-        let hosts = list(claims.allowed_hosts.as_deref().unwrap_or_default())
-            .map_err(|error| malformed(ALLOWED_HOSTS_ANNOTATION, error.to_string()))?;
-        let clients = claims.allowed_clients.as_deref().unwrap_or_default().split(',').map(str::trim);
-        let clients = clients.filter(|name| !name.is_empty()).map(str::parse).collect::<Result<_, _>>();
-        let clients = clients
-            .map_err(|error: kagiban_crds::WordError| malformed(ALLOWED_CLIENTS_ANNOTATION, error.to_string()))?;
-        Ok(Self { secret, hosts, clients })
+        let hosts = claims.allowed_hosts.as_deref().unwrap_or_default();
+        list(hosts).map_err(|error| malformed(ALLOWED_HOSTS_ANNOTATION, error.to_string()))?;
+        let clients = claims.allowed_clients.as_deref().unwrap_or_default();
+        names(clients)
+            .try_for_each(|name| name.parse::<SecretName>().map(drop))
+            .map_err(|error| malformed(ALLOWED_CLIENTS_ANNOTATION, error.to_string()))?;
+        Ok(Self { secret: secret.as_str().into(), hosts: hosts.into(), clients: clients.into() })
     }
 
     /// Whether the host of a resource may be contacted with it.
@@ -154,9 +155,7 @@ impl Grant {
     pub(crate) fn may_contact(&self, resource: &Resource) -> Result<(), Obstacle> {
         let api = resource.spec.api.host_api.as_ref().ok_or_else(|| Obstacle::of_spec("api"))?;
         let url: HostUrl = api.url.parse().map_err(|_| Obstacle::of_spec("api.hostApi.url"))?;
-        self.covers(&resource.spec.host)?;
-        self.covers(&url.host)?;
-        Ok(())
+        Ok(self.cover([&resource.spec.host, &url.host])?)
     }
 
     /// Whether the host of a resource may have it, or what is made of it, by the resource's client Secret.
@@ -176,21 +175,32 @@ impl Grant {
     /// As [`Self::may_be_sent`], and when a name or address is not among those that the Secret is for.
     pub(crate) fn may_issue(&self, resource: &Resource) -> Result<(), Obstacle> {
         let certificate = &resource.spec.certificate;
-        for host in certificate.dns_names.iter().chain(&certificate.ip_addresses) {
-            self.covers(host)?;
-        }
+        self.cover(certificate.dns_names.iter().chain(&certificate.ip_addresses))?;
         self.may_be_sent(resource)
     }
 
-    fn covers(&self, host: &str) -> Result<(), GrantError> {
-        let covered = self.hosts.iter().any(|pattern| pattern.covers(host));
-        if covered { Ok(()) } else { Err(GrantError::Host { secret: self.secret.clone(), host: host.to_owned() }) }
+    fn cover<'a>(&self, hosts: impl IntoIterator<Item = &'a String>) -> Result<(), GrantError> {
+        // it was read without an error once
+        let patterns = list(&self.hosts).unwrap_or_default();
+        match hosts.into_iter().find(|host| !patterns.iter().any(|pattern| pattern.covers(host))) {
+            None => Ok(()),
+            Some(host) => Err(GrantError::Host { secret: self.secret.to_string(), host: host.clone() }),
+        }
     }
 
     fn travels_by(&self, client: &str) -> Result<(), GrantError> {
-        let named = self.clients.iter().any(|name| name.as_str() == client);
-        if named { Ok(()) } else { Err(GrantError::Client { secret: self.secret.clone(), client: client.to_owned() }) }
+        let named = names(&self.clients).any(|name| name == client);
+        if named {
+            Ok(())
+        } else {
+            Err(GrantError::Client { secret: self.secret.to_string(), client: client.to_owned() })
+        }
     }
+}
+
+/// The entries of a list of names.
+fn names(list: &str) -> impl Iterator<Item = &str> {
+    list.split(',').map(str::trim).filter(|name| !name.is_empty())
 }
 
 impl From<GrantError> for Obstacle {
@@ -229,7 +239,7 @@ mod tests {
     fn claims(kind: &str, purpose: &str) -> Claims {
         Claims {
             name: "s".into(),
-            kind: Some(kind.into()),
+            kind: kind.into(),
             purpose: Some(purpose.into()),
             allowed_hosts: Some("*.fleet.example.com, ups-01.example.com".into()),
             allowed_clients: Some("fleet-client".into()),
@@ -298,11 +308,27 @@ mod tests {
     fn a_secret_without_annotations_is_for_nobody() {
         let silent = Claims { allowed_hosts: None, allowed_clients: None, ..claims("kubernetes.io/tls", "issuer") };
         let grant = Grant::read(&silent, Purpose::Issuer).expect("its purpose is said");
-        assert!(grant.covers("ups-01.example.com").is_err() && grant.travels_by("fleet-client").is_err());
+        let covers = |grant: &Grant, host: &str| grant.cover([&host.to_owned()]).is_ok();
+        assert!(!covers(&grant, "ups-01.example.com") && grant.travels_by("fleet-client").is_err());
         let grant = Grant::read(&claims("kubernetes.io/tls", "issuer"), Purpose::Issuer).expect("a grant");
-        assert!(grant.covers("a.fleet.example.com").is_ok() && grant.covers("ups-01.example.com").is_ok());
-        assert!(grant.covers("ups-02.example.com").is_err() && grant.covers("192.0.2.1").is_err());
+        assert!(covers(&grant, "a.fleet.example.com") && covers(&grant, "ups-01.example.com"));
+        assert!(!covers(&grant, "ups-02.example.com") && !covers(&grant, "192.0.2.1"));
         assert!(grant.travels_by("fleet-client").is_ok() && grant.travels_by("mine").is_err());
+    }
+
+    /// Holds B14: a list of many short entries takes no more memory than its text, for each of the Secrets that are remembered.
+    #[test]
+    fn a_list_is_kept_as_its_text() {
+        let many = "a,".repeat(MAX_ENTRIES - 1);
+        let claims = Claims {
+            allowed_hosts: Some(many.clone()),
+            allowed_clients: Some(many.clone()),
+            ..claims("kubernetes.io/tls", "issuer")
+        };
+        let grant = Grant::read(&claims, Purpose::Issuer).expect("a grant");
+        let Grant { secret, hosts, clients } = &grant;
+        let taken = [secret, hosts, clients].map(|text| size_of_val::<str>(text)).iter().sum::<usize>();
+        assert!(taken + size_of_val(&grant) <= 2 * many.len() + 64, "{taken}");
     }
 
     #[test]

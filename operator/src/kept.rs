@@ -1,7 +1,7 @@
-//! What was read of Secrets, kept for a while: one read for all who ask at once, and a failure kept for a shorter while.
+//! What was made of Secrets, kept for a while: one read for all who ask at once, and what failed them kept for less long.
 //!
 //! Whoever asks judges what was read by his own resource. What is refused is read again as soon as what is missing: somebody
-//! is about to put it right.
+//! is about to put it right. The more Secrets fail somebody, the longer each of their failures is kept.
 
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -37,8 +37,8 @@ type Slot<T> = Arc<tokio::sync::Mutex<Option<Read<T>>>>;
 
 #[derive(Debug)]
 struct Read<T> {
-    /// When it began.
-    at: Instant,
+    began: Instant,
+    ended: Instant,
     result: Result<T, Obstacle>,
     failing: Option<Arc<()>>,
 }
@@ -56,11 +56,13 @@ impl<T> Kept<T> {
         read: impl Future<Output = Result<T, Obstacle>>,
         judge: impl Fn(&T) -> Result<U, Obstacle>,
     ) -> Result<U, Obstacle> {
+        let asked = Instant::now();
         let slot = self.slot(key);
         let mut slot = slot.lock().await;
         if let Some(known) = slot.as_mut() {
             let verdict = self.judged(known, &judge);
-            if known.at.elapsed() < self.kept_for(verdict.is_ok()) {
+            // whoever waited for it takes it, however old it is when his turn comes
+            if known.ended >= asked || known.ended.elapsed() < self.kept_for(verdict.is_ok()) {
                 return verdict;
             }
         }
@@ -77,7 +79,7 @@ impl<T> Kept<T> {
         let asked = Instant::now();
         let slot = self.slot(key);
         let mut slot = slot.lock().await;
-        match slot.as_mut().filter(|known| known.at >= asked) {
+        match slot.as_mut().filter(|known| known.began >= asked) {
             Some(known) => self.judged(known, &judge),
             None => self.read(&mut slot, read, &judge).await,
         }
@@ -89,9 +91,9 @@ impl<T> Kept<T> {
         read: impl Future<Output = Result<T, Obstacle>>,
         judge: &impl Fn(&T) -> Result<U, Obstacle>,
     ) -> Result<U, Obstacle> {
-        let at = Instant::now();
+        let began = Instant::now();
         let result = read.await;
-        self.judged(slot.insert(Read { at, result, failing: None }), judge)
+        self.judged(slot.insert(Read { began, ended: Instant::now(), result, failing: None }), judge)
     }
 
     fn judged<U>(&self, known: &mut Read<T>, judge: &impl Fn(&T) -> Result<U, Obstacle>) -> Result<U, Obstacle> {
@@ -157,6 +159,26 @@ mod tests {
         let found = kept.get(key("ca"), async { Ok(7) }, as_read).await;
         assert_eq!(found, Ok(7), "a corrected Secret is seen");
         assert_eq!(ask().await, Ok(7), "and kept");
+    }
+
+    /// Holds B13: an API server that takes its time is not asked by each of those who wait for it, one after the other.
+    #[tokio::test(start_paused = true)]
+    async fn a_read_that_takes_longer_than_its_failure_is_kept_is_shared_all_the_same() {
+        let kept = Kept::<u32>::new(10);
+        let reads = AtomicU32::new(0);
+        let ask = || {
+            let read = async {
+                reads.fetch_add(1, Ordering::Relaxed);
+                tokio::time::sleep(Duration::from_secs(30)).await;
+                Err(missing())
+            };
+            kept.get(key("ca"), read, as_read)
+        };
+        for _ in 0..2 {
+            let answers = futures::future::join_all((0..300).map(|_| ask())).await;
+            assert!(answers.iter().all(Result::is_err));
+            assert_eq!(reads.load(Ordering::Relaxed), 1, "and its age counts from its end");
+        }
     }
 
     /// Holds B13: a Secret that is there and refuses is not read by each of those that it refuses.

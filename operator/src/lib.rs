@@ -34,6 +34,7 @@ pub mod leader;
 pub mod ledger;
 pub mod manifest;
 pub mod metrics;
+mod passwords;
 pub mod plan;
 mod recent;
 pub mod reconcile;

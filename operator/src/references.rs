@@ -4,17 +4,21 @@
 //! is for a resource is judged before anything that stands in it is told, to the resource or to a metric.
 
 use jiff::Timestamp;
+use kagiban_crds::MAX_PASSWORD_BYTES;
+use kagiban_crds::resource::{BlockedBy, SecretKeyRef};
+use secrecy::SecretString;
 
 use crate::cluster::{Cluster, SecretData};
-use crate::decide::{Obstacle, References, Resource};
+use crate::decide::{Obstacle, PasswordVersion, References, Resource};
 use crate::grant::{Grant, Purpose, unread};
-use crate::issuer::{CaSecret, IssuerError, IssuerFacts};
+use crate::issuer::{self, CaSecret, IssuerError, IssuerFacts};
 use crate::kept::{Kept, SecretKey};
 use crate::metrics::SharedMetrics;
+use crate::passwords::PasswordVersions;
 
 /// Issuers remembered at once: a namespace has a few.
 const MAX_ISSUERS: usize = 1024;
-/// Password Secrets remembered at once: a fleet may have one for each host.
+/// Passwords remembered at once: a fleet may have one for each host.
 const MAX_PASSWORDS: usize = 4 * 1024;
 
 /// Reads what decisions need of the Secrets that resources name.
@@ -24,18 +28,21 @@ pub(crate) struct ReferenceReader {
     metrics: SharedMetrics,
     issuers: Kept<Issuer>,
     passwords: Kept<Password>,
+    versions: PasswordVersions,
 }
 
 #[derive(Debug)]
 struct Issuer {
     grant: Grant,
     facts: Result<IssuerFacts, Obstacle>,
+    /// The earliest end in its chain, past or not.
+    end: Option<Timestamp>,
 }
 
 #[derive(Debug)]
 struct Password {
     grant: Grant,
-    version: String,
+    version: Result<PasswordVersion, Obstacle>,
 }
 
 /// How old what is used of a Secret may be.
@@ -49,7 +56,13 @@ pub(crate) enum Age {
 
 impl ReferenceReader {
     pub(crate) fn new(cluster: Cluster, metrics: SharedMetrics) -> Self {
-        Self { cluster, metrics, issuers: Kept::new(MAX_ISSUERS), passwords: Kept::new(MAX_PASSWORDS) }
+        Self {
+            cluster,
+            metrics,
+            issuers: Kept::new(MAX_ISSUERS),
+            passwords: Kept::new(MAX_PASSWORDS),
+            versions: PasswordVersions::new(MAX_PASSWORDS),
+        }
     }
 
     pub(crate) async fn read(&self, resource: &Resource, age: Age) -> References {
@@ -61,41 +74,74 @@ impl ReferenceReader {
         let read = self.read_issuer(&key.0, &key.1);
         let judge = |issuer: &Issuer| {
             issuer.grant.may_issue(resource)?;
+            if let Some(end) = issuer.end {
+                // of one that has ended too: that is what it is watched for
+                self.metrics.issuer_not_after(&key.0, &key.1, end);
+            }
             issuer.facts.clone()
         };
-        let facts = match age {
+        match age {
             Age::Kept => self.issuers.get(key.clone(), read, judge).await,
             Age::Anew => self.issuers.anew(key.clone(), read, judge).await,
-        }?;
-        self.metrics.issuer_not_after(&key.0, &key.1, facts.not_after);
-        Ok(facts)
+        }
     }
 
-    async fn password(&self, resource: &Resource, age: Age) -> Option<Result<String, Obstacle>> {
-        let key = key(resource, &resource.spec.keystore.password_secret_ref.as_ref()?.name);
-        let read = self.read_password(&key.0, &key.1);
+    async fn password(&self, resource: &Resource, age: Age) -> Option<Result<PasswordVersion, Obstacle>> {
+        let reference = resource.spec.keystore.password_secret_ref.as_ref()?;
+        let read = self.read_password(&resource.namespace, reference);
         let judge = |password: &Password| {
             password.grant.may_be_sent(resource)?;
-            Ok(password.version.clone())
+            password.version.clone()
         };
+        let key = password_key(&resource.namespace, reference);
         Some(match age {
-            Age::Kept => self.passwords.get(key.clone(), read, judge).await,
-            Age::Anew => self.passwords.anew(key.clone(), read, judge).await,
+            Age::Kept => self.passwords.get(key, read, judge).await,
+            Age::Anew => self.passwords.anew(key, read, judge).await,
         })
+    }
+
+    /// The password that a resource names, if it may be sent to its host, and which one it is.
+    pub(crate) async fn password_to_send(
+        &self,
+        resource: &Resource,
+        reference: &SecretKeyRef,
+    ) -> Result<(SecretString, PasswordVersion), Obstacle> {
+        let namespace = &resource.namespace;
+        let (secret, grant) = granted(&self.cluster, namespace, &reference.name, Purpose::KeystorePassword).await?;
+        grant.may_be_sent(resource)?;
+        self.password_in(&secret, namespace, reference)
     }
 
     async fn read_issuer(&self, namespace: &str, name: &str) -> Result<Issuer, Obstacle> {
         let (secret, grant) = granted(&self.cluster, namespace, name, Purpose::Issuer).await?;
         let facts = signer(&secret, name, Timestamp::now()).map(CaSecret::into_facts);
-        Ok(Issuer { grant, facts })
+        let end = secret.bytes("tls.crt").and_then(issuer::chain_end);
+        Ok(Issuer { grant, facts, end })
     }
 
-    /// Of its metadata alone: what is secret in it is read when it is sent.
-    async fn read_password(&self, namespace: &str, name: &str) -> Result<Password, Obstacle> {
-        let purpose = Purpose::KeystorePassword;
-        let read = self.cluster.secret_metadata(namespace, name).await;
-        let (claims, version) = read.map_err(|error| unread(name, namespace, purpose, &error))?;
-        Ok(Password { grant: Grant::read(&claims, purpose)?, version })
+    /// Judges all of it, so that nothing is begun with a host that cannot be sent a password. What is kept is not secret.
+    async fn read_password(&self, namespace: &str, reference: &SecretKeyRef) -> Result<Password, Obstacle> {
+        let (secret, grant) = granted(&self.cluster, namespace, &reference.name, Purpose::KeystorePassword).await?;
+        let version = self.password_in(&secret, namespace, reference).map(|(_, version)| version);
+        Ok(Password { grant, version })
+    }
+
+    fn password_in(
+        &self,
+        secret: &SecretData,
+        namespace: &str,
+        reference: &SecretKeyRef,
+    ) -> Result<(SecretString, PasswordVersion), Obstacle> {
+        let missing = || {
+            let message = format!(
+                "Secret {}: it has no password under {}, a line of text in at most {MAX_PASSWORD_BYTES} bytes",
+                reference.name, reference.key
+            );
+            Obstacle::new(BlockedBy::SecretUnavailable, message)
+        };
+        let password = secret.password(&reference.key).ok_or_else(missing)?;
+        let version = self.versions.of(&password_key(namespace, reference), &password, secret.written());
+        Ok((password, version))
     }
 }
 
@@ -118,6 +164,11 @@ pub(crate) fn signer(secret: &SecretData, name: &str, now: Timestamp) -> Result<
     value("tls.crt")
         .and_then(|certificate| CaSecret::read(certificate, value("tls.key")?, now))
         .map_err(|error| error.obstacle(name))
+}
+
+/// One Secret may hold several passwords.
+fn password_key(namespace: &str, reference: &SecretKeyRef) -> SecretKey {
+    (namespace.to_owned(), format!("{}/{}", reference.name, reference.key))
 }
 
 pub(crate) fn key(resource: &Resource, secret: &str) -> SecretKey {

@@ -4,11 +4,12 @@ use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::header::CONTENT_TYPE;
+use hyper::http::request::Parts;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
@@ -28,6 +29,34 @@ const HEADER_DEADLINE: Duration = Duration::from_secs(2);
 const CONNECTION_DEADLINE: Duration = Duration::from_secs(10);
 /// What Prometheus's text format is called.
 const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
+/// For this long all who ask get the same text: with 10,000 resources it is some megabytes, and takes a while.
+const RENDERED_FOR: Duration = Duration::from_secs(1);
+
+/// The metrics as text, rendered once for all who ask in the same moment.
+#[derive(Clone)]
+struct Exposition {
+    metrics: SharedMetrics,
+    last: Arc<tokio::sync::Mutex<Option<(Instant, Bytes)>>>,
+}
+
+impl Exposition {
+    /// `None` where it cannot be rendered.
+    async fn body(&self) -> Option<Bytes> {
+        let mut last = Arc::clone(&self.last).lock_owned().await;
+        if let Some((_, body)) = last.as_ref().filter(|(at, _)| at.elapsed() < RENDERED_FOR) {
+            return Some(body.clone());
+        }
+        let metrics = self.metrics.clone();
+        // the lock is held by the work itself, so that those who do not wait for it have nothing rendered beside it
+        let rendered = tokio::task::spawn_blocking(move || {
+            *last = None;
+            let body = Bytes::from(metrics.render().ok()?);
+            *last = Some((Instant::now(), body.clone()));
+            Some(body)
+        });
+        rendered.await.ok().flatten()
+    }
+}
 
 /// Whether the resources could be listed.
 pub type Readiness = Arc<dyn Fn() -> bool + Send + Sync>;
@@ -59,11 +88,11 @@ pub async fn serve(
 ) -> std::io::Result<SocketAddr> {
     let listener = TcpListener::bind(address).await?;
     let bound = listener.local_addr()?;
-    tokio::spawn(accept(listener, metrics, probes, stop));
+    tokio::spawn(accept(listener, Exposition { metrics, last: Arc::default() }, probes, stop));
     Ok(bound)
 }
 
-async fn accept(listener: TcpListener, metrics: SharedMetrics, probes: Probes, stop: CancellationToken) {
+async fn accept(listener: TcpListener, exposition: Exposition, probes: Probes, stop: CancellationToken) {
     let mut connections: VecDeque<AbortHandle> = VecDeque::with_capacity(MAX_CONNECTIONS);
     loop {
         let accepted = tokio::select! {
@@ -81,15 +110,17 @@ async fn accept(listener: TcpListener, metrics: SharedMetrics, probes: Probes, s
         {
             oldest.abort();
         }
-        let connection = tokio::time::timeout(CONNECTION_DEADLINE, connection(stream, metrics.clone(), probes.clone()));
+        let connection =
+            tokio::time::timeout(CONNECTION_DEADLINE, connection(stream, exposition.clone(), probes.clone()));
         connections.push_back(tokio::spawn(connection).abort_handle());
     }
 }
 
-async fn connection(stream: TcpStream, metrics: SharedMetrics, probes: Probes) {
+async fn connection(stream: TcpStream, exposition: Exposition, probes: Probes) {
+    let (exposition, probes) = (&exposition, &probes);
     let service = service_fn(move |request: Request<Incoming>| {
-        let answer = answer(&request, &metrics, &probes);
-        async move { Ok::<_, Infallible>(answer) }
+        let (asked, _) = request.into_parts();
+        async move { Ok::<_, Infallible>(answer(&asked, exposition, probes).await) }
     });
     // without a timer hyper's header deadline is silently off
     let served = http1::Builder::new()
@@ -103,21 +134,22 @@ async fn connection(stream: TcpStream, metrics: SharedMetrics, probes: Probes) {
     }
 }
 
-fn answer(request: &Request<Incoming>, metrics: &SharedMetrics, probes: &Probes) -> Response<Full<Bytes>> {
-    let text = |status, kind, body: String| {
-        let mut response = Response::new(Full::new(Bytes::from(body)));
+async fn answer(request: &Parts, exposition: &Exposition, probes: &Probes) -> Response<Full<Bytes>> {
+    let body = |status, kind, body| {
+        let mut response = Response::new(Full::new(body));
         *response.status_mut() = status;
         response.headers_mut().insert(CONTENT_TYPE, hyper::header::HeaderValue::from_static(kind));
         response
     };
     const PLAIN: &str = "text/plain; charset=utf-8";
-    if request.method() != Method::GET && request.method() != Method::HEAD {
+    let text = |status, kind, text: String| body(status, kind, Bytes::from(text));
+    if request.method != Method::GET && request.method != Method::HEAD {
         return text(StatusCode::METHOD_NOT_ALLOWED, PLAIN, "only GET\n".into());
     }
-    match request.uri().path() {
-        "/metrics" => match metrics.render() {
-            Ok(body) => text(StatusCode::OK, METRICS, body),
-            Err(_) => text(StatusCode::INTERNAL_SERVER_ERROR, PLAIN, "metrics could not be rendered\n".into()),
+    match request.uri.path() {
+        "/metrics" => match exposition.body().await {
+            Some(rendered) => body(StatusCode::OK, METRICS, rendered),
+            None => text(StatusCode::INTERNAL_SERVER_ERROR, PLAIN, "metrics could not be rendered\n".into()),
         },
         "/healthz" => match (probes.fault)() {
             None => text(StatusCode::OK, PLAIN, "ok\n".into()),
@@ -167,6 +199,19 @@ mod tests {
         let probe = tokio::time::timeout(Duration::from_secs(1), asked(address, "/healthz")).await;
         assert!(probe.expect("within a kubelet's second").starts_with("HTTP/1.1 200"));
         drop(held);
+    }
+
+    /// Holds B14: whoever asks on all connections at once has the metrics rendered once.
+    #[tokio::test]
+    async fn all_who_ask_in_a_moment_share_one_text() {
+        let exposition = Exposition { metrics: Arc::new(Metrics::new(None)), last: Arc::default() };
+        let all = futures::future::join_all((0..MAX_CONNECTIONS).map(|_| exposition.body())).await;
+        let texts: Vec<_> = all.into_iter().map(|text| text.expect("it is rendered").as_ptr()).collect();
+        assert!(texts.iter().all(|text| *text == texts[0]));
+        let before = exposition.body().await.expect("it is rendered");
+        tokio::time::sleep(RENDERED_FOR).await;
+        let after = exposition.body().await.expect("it is rendered");
+        assert_ne!(before.as_ptr(), after.as_ptr(), "and anew afterwards");
     }
 
     #[tokio::test]

@@ -302,10 +302,14 @@ async fn a_resource_that_cannot_be_read_is_written_no_more_often_than_others() {
     assert_eq!((count("/status"), count("/events")), (10, 6), "{writes:#?}");
     stage.cluster.change(|mac| {
         mac["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
-        mac["metadata"]["finalizers"] = json!([FINALIZER]);
+        mac["metadata"]["finalizers"] = json!(["example.com/backup", FINALIZER]);
     });
-    unreadable::pass(&seen(102), &stage.context).await.expect("the API server answers");
-    assert_eq!(lock(&stage.cluster.state).mac["metadata"]["finalizers"], json!([]), "it is always released");
+    let mut last = seen(102);
+    // as the store keeps it
+    last.metadata.finalizers = Some(vec![FINALIZER.into()]);
+    unreadable::pass(&last, &stage.context).await.expect("the API server answers");
+    let left = lock(&stage.cluster.state).mac["metadata"]["finalizers"].clone();
+    assert_eq!(left, json!(["example.com/backup"]), "it is always released, and others' finalizers stay");
 }
 
 #[tokio::test]
@@ -336,6 +340,41 @@ async fn an_issuer_whose_key_is_anothers_blocks_before_the_host_makes_a_key() {
     assert_eq!(stage.host.changes(), Vec::<String>::new());
     let reads = lock(&stage.cluster.state).reads.iter().filter(|line| line.ends_with("/fleet-ca")).count();
     assert!(reads <= 2, "{reads} reads of one Secret");
+}
+
+/// Holds B11, B13: a Secret without a password that can be sent is found out before a rotation is begun, and read once for all.
+#[tokio::test]
+async fn a_password_that_cannot_be_sent_blocks_before_the_rotation_is_begun() {
+    type Change = fn(&mut serde_json::Value);
+    let changes: [(&str, &str, Change); 3] = [
+        ("another key", "SecretUnavailable", |secret| secret["data"] = json!({"pass": "Zmlyc3Q="})),
+        ("no text", "SecretUnavailable", |secret| secret["data"]["password"] = json!("//8=")),
+        ("another type", "NotGranted", |secret| secret["type"] = json!("kubernetes.io/tls")),
+    ];
+    for (what, reason, change) in changes {
+        let stage = Stage::set().await;
+        stage.cluster.secret("store", "keystore-password", &[("password", "first")]);
+        change(lock(&stage.cluster.state).secrets.get_mut("store").expect("a Secret"));
+        stage.cluster.change(|mac| mac["spec"]["keystore"] = json!({"passwordSecretRef": {"name": "store"}}));
+        stage.settle().await;
+        assert_eq!(stage.cluster.told(), [reason], "{what}");
+        assert_eq!(stage.cluster.mac().status.and_then(|status| status.rotation), None, "{what}");
+        let reads = lock(&stage.cluster.state).reads.iter().filter(|line| line.ends_with("/store")).count();
+        assert!(reads <= 2, "{what}: {reads} reads of one Secret");
+    }
+}
+
+/// Holds B6: the metric that a CA's end is watched by does not go when the CA has ended.
+#[tokio::test]
+async fn the_end_of_an_issuer_that_has_ended_is_still_told() {
+    let stage = Stage::set().await;
+    let ended = Authority::until("fleet", 2020);
+    fleet::issuer(&stage.cluster, &ended);
+    stage.settle().await;
+    assert_eq!(stage.condition("Ready"), "False IssuerUnavailable");
+    let text = stage.context.metrics.render().expect("a string takes everything");
+    let line = "kagiban_operator_issuer_not_after_timestamp_seconds{namespace=\"fleet\",name=\"fleet-ca\"} 1577836800";
+    assert!(text.contains(line), "{text}");
 }
 
 #[tokio::test]
@@ -667,4 +706,80 @@ async fn what_waits_for_its_host_is_signed_anew_by_another_ca() {
     assert_eq!(stage.condition("Ready"), "True Verified");
     let leaf = stage.cluster.mac().status.and_then(|status| status.leaf).expect("a leaf");
     assert_eq!(leaf.issuer, "CN=another fleet");
+}
+
+/// Holds B5, B17: a rotation whose record of what was signed was full waited for its deadline, although its host was back.
+#[tokio::test]
+async fn a_rotation_that_may_sign_no_more_is_called_off_at_once() {
+    let mut stage = Stage::set().await;
+    lock(&stage.host.state).manner = Manner::RefuseChain(RefusalReason::Busy);
+    stage.settle().await;
+    stage.cluster.change(|mac| {
+        let signed = mac["status"]["rotation"]["signed"].as_array_mut().expect("it was signed");
+        while signed.len() < 4 {
+            let mut another = signed[0].clone();
+            another["sha256"] = json!(format!("{:064x}", signed.len()));
+            signed.push(another);
+        }
+    });
+    lock(&stage.host.state).manner = Manner::Honest;
+    stage.restart();
+    stage.settle().await;
+    assert!(stage.host.changes().last().is_some_and(|last| last.ends_with("/rollback")), "{:?}", stage.host.changes());
+    assert!(stage.cluster.told().contains(&"RotationCalledOff".to_owned()), "{:?}", stage.cluster.told());
+    assert_eq!(stage.condition("Ready"), "False BackingOff");
+}
+
+/// Holds B9: the owner appears while the host is looked at.
+#[tokio::test]
+async fn whose_the_agent_is_is_asked_again_before_anything_is_changed_there() {
+    let stage = Stage::set().await;
+    lock(&stage.host.state).delay = Duration::from_millis(300);
+    let mut owner = serde_json::to_value(stage.cluster.mac()).expect("plain data");
+    owner["metadata"]["name"] = json!("owner");
+    owner["metadata"]["uid"] = json!("u-0");
+    owner["metadata"]["creationTimestamp"] = json!("2026-01-01T00:00:00Z");
+    owner["status"] = json!({"rotation": {
+        "generation": 1, "trigger": "FirstIssue", "state": "Requested", "startedAt": "2026-01-01T00:00:00Z",
+        "attempts": 1, "requestDigest": "d",
+    }});
+    let owner: Watched = serde_json::from_value(owner).expect("a resource");
+    let appears = async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        stage.context.fleet.apply(kube::runtime::watcher::Event::Apply(owner));
+    };
+    let mac = stage.cluster.mac();
+    let (ended, ()) = tokio::join!(pass(&mac, &stage.context), appears);
+    ended.expect("the API server answers");
+    assert_eq!(stage.host.changes(), Vec::<String>::new());
+    assert_eq!(stage.cluster.mac().status.and_then(|status| status.blocked_by), Some(BlockedBy::Conflict));
+}
+
+/// Holds B9: what a host says says nothing of the one that the spec means meanwhile.
+#[tokio::test]
+async fn a_leaf_is_not_verified_at_an_address_that_was_written_while_another_host_was_looked_at() {
+    let stage = Stage::set().await;
+    stage.settle().await;
+    let verified = |stage: &Stage| stage.cluster.mac().status.and_then(|status| status.leaf?.verified_url);
+    let there = format!("https://{}", stage.host.address);
+    assert_eq!(verified(&stage), Some(there.clone()));
+    {
+        let mut host = lock(&stage.host.state);
+        host.delay = Duration::from_millis(300);
+        host.report.power.state = PowerState::OnBattery;
+    }
+    // so that there is something to write
+    stage.cluster.change(|mac| mac["metadata"]["annotations"] = json!({"kagiban.dev/rotate": "now"}));
+    let changes = async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        stage.cluster.change(|mac| {
+            mac["metadata"]["generation"] = json!(2);
+            mac["spec"]["api"]["hostApi"]["url"] = json!("https://127.0.0.1:1");
+        });
+    };
+    let mac = stage.cluster.mac();
+    let (ended, ()) = tokio::join!(pass(&mac, &stage.context), changes);
+    ended.expect("the API server answers");
+    assert_eq!(verified(&stage), Some(there));
+    assert_eq!(stage.condition("Verified"), "Unknown HostUnreachable");
 }

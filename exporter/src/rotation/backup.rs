@@ -118,6 +118,23 @@ pub(super) fn keep_changed(old: &OldFile, bytes: &[u8]) -> Result<(), BackupErro
     Ok(write_once(&path, bytes)?)
 }
 
+/// Removes what lies beside a file that was, or was to be, replaced. What is neither the old file nor the new one was written
+/// in the moment of an exchange of names, and is copied beside the backup first. Says what could not be removed.
+pub(super) fn discard(file: &FileSwap) -> Vec<BackupError> {
+    let places = [Some(&file.staged), file.old.as_ref().map(|old| &old.beside)];
+    let discarded = |path: &std::path::PathBuf| {
+        if let (Some(old), Ok(held)) = (&file.old, platform::read_held(path, MAX_STORE_BYTES, Links::Refuse))
+            && !file.is_known(Digest::of(&held.bytes))
+            // Before there is a backup no name is exchanged: a new file was cut off while it was written.
+            && old.backup.symlink_metadata().is_ok()
+        {
+            keep_changed(old, &held.bytes)?;
+        }
+        Ok(platform::remove(path)?)
+    };
+    places.into_iter().flatten().filter_map(|path| discarded(path).err()).collect()
+}
+
 /// Writes a copy, unless it is there already: on a full disk that is the difference.
 ///
 /// # Errors
@@ -247,6 +264,28 @@ mod tests {
         assert_eq!(numbers(&vault), [4, 7]);
     }
 
+    /// Holds A10, A11: a crash between the two exchanges of names leaves the last edit beside the file.
+    #[test]
+    fn an_edit_that_lies_beside_the_file_is_copied_before_it_is_removed() {
+        let root = tempfile::tempdir().expect("directory");
+        let file = swap(root.path());
+        let copies = || {
+            let entries = std::fs::read_dir(root.path()).expect("list").map(|entry| entry.expect("entry").path());
+            let is_copy = |path: &std::path::PathBuf| path.to_string_lossy().contains(CHANGED_PREFIX);
+            entries.filter(is_copy).map(|path| std::fs::read_to_string(path).expect("read")).collect::<Vec<_>>()
+        };
+        for (contents, kept) in [("half of the new", 0), ("old", 0), ("new", 0), ("edited", 1)] {
+            if contents == "old" {
+                std::fs::write(root.path().join("0-keystore"), "old").expect("write");
+            }
+            std::fs::write(&file.staged, contents).expect("write");
+            assert!(discard(&file).is_empty());
+            assert!(!file.staged.exists());
+            assert_eq!(copies().len(), kept, "{contents}");
+        }
+        assert_eq!(copies(), ["edited"]);
+    }
+
     /// Holds A9: what was overwritten on the way back is copied each time, and no copy takes another's place.
     #[test]
     fn each_content_that_was_overwritten_keeps_a_copy_of_its_own() {
@@ -289,6 +328,10 @@ mod tests {
         assert_eq!(refused.reason(), "changed_again");
         let content = std::fs::read_to_string(first.directory.join("0-keystore")).expect("still there");
         assert_eq!(content, "what it began with");
+        // What is copied goes in no case, however old its number is.
+        std::fs::create_dir(vault.kept(&agent).join("99-other")).expect("mkdir");
+        let known = copy("what it began with", &[]).expect("kept");
+        assert!(known.directory.exists() && known.directory == first.directory);
         // Lost anew: then the oldest go.
         for n in 0..before.len() {
             copy(&format!("later content {n}"), &[]).expect("kept");

@@ -201,10 +201,11 @@ impl Rotator {
                 beside: file.old.as_ref().filter(|old| old.backup_digest == old.digest).map(|old| old.beside.as_path()),
                 sha256: file.new.as_bytes(),
                 attributes: &file.attributes,
-                old: file
-                    .old
-                    .as_ref()
-                    .map(|old| SurveyedFile { identity: &old.identity, sha256: old.digest.as_bytes() }),
+                old: file.old.as_ref().map(|old| SurveyedFile {
+                    identity: &old.identity,
+                    sha256: old.digest.as_bytes(),
+                    attributes: &file.attributes,
+                }),
             };
             platform::swap(&swap).map_err(|e| Cause::new(e.reason(), e.to_string()))?;
         }
@@ -246,9 +247,7 @@ impl Rotator {
 
     /// One file that cannot be removed keeps no other.
     fn discard(&mut self) -> Result<(), Cause> {
-        let paths = |file: &FileSwap| [Some(file.staged.clone()), file.old.as_ref().map(|old| old.beside.clone())];
-        let paths = self.files().iter().flat_map(paths).flatten();
-        let failed: Vec<_> = paths.filter_map(|path| platform::remove(&path).err()).collect();
+        let failed: Vec<_> = self.files().iter().flat_map(backup::discard).collect();
         match failed.first() {
             None => Ok(()),
             Some(first) => {

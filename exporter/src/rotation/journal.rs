@@ -12,7 +12,8 @@ use super::digest::Digest;
 use super::machine::{Before, Standing, State, bounded};
 use crate::platform::{self, Attributes, FileError, FileIdentity, Links, WriteError};
 
-/// The only version written. A newer one is not understood, and is set aside rather than guessed at.
+/// The only version written. A newer one is not understood, and is set aside rather than guessed at. Fields that are left out
+/// where they say nothing do not raise it: programs from before them read most journals, and take the others for lost.
 pub(super) const VERSION: u32 = 2;
 /// Written before a frozen rotation said how it left the files.
 const WITHOUT_STANDING: u32 = 1;
@@ -198,7 +199,7 @@ impl Record {
 }
 
 impl Record {
-    /// Fills in what earlier versions did not write: the two reasons with which they froze on files that may be no set.
+    /// Fills in what the first version did not write: the two reasons with which it froze on files that may be no set.
     fn tell_standing(&mut self) {
         self.version = VERSION;
         let Some(rotation) = &mut self.rotation else { return };
@@ -211,7 +212,34 @@ impl Record {
     }
 }
 
+impl Record {
+    /// Fills in what earlier programs did not write where the journal was lost. They copied too; what they copied is not
+    /// known, and is copied again.
+    fn tell_copied(&mut self) {
+        if let Some(rotation) = &mut self.rotation
+            && rotation.open_digest == Rotation::without_open()
+            && !rotation.files.is_empty()
+        {
+            rotation.copied.get_or_insert_default();
+        }
+    }
+}
+
+impl FileSwap {
+    /// Whether these contents are the old file's, the new one's, or what was made of them for an ordered way back.
+    pub(super) fn is_known(&self, contents: Digest) -> bool {
+        let old = self.old.iter().flat_map(|old| [old.digest, old.backup_digest]);
+        let ready = self.ready.iter().flat_map(|ready| [Some(ready.contents), ready.instead_of]).flatten();
+        old.chain(ready).chain([self.new]).any(|known| known == contents)
+    }
+}
+
 impl Rotation {
+    /// The `open_digest` of a rotation of which nobody knows how it was opened.
+    pub(super) fn without_open() -> Digest {
+        Digest::of(b"")
+    }
+
     pub fn report(&self) -> RotationReport {
         RotationReport {
             epoch: self.epoch,
@@ -293,6 +321,7 @@ fn decode(bytes: &[u8], agent: &AgentName) -> Result<Record, String> {
     if record.agent != *agent {
         return Err(format!("written for {}", record.agent));
     }
+    record.tell_copied();
     Ok(record)
 }
 
@@ -470,6 +499,26 @@ mod tests {
             let read = decode(text.as_bytes(), &agent()).expect("the version before");
             assert_eq!(read.rotation.expect("rotation").state, State::Frozen { failure, standing });
         }
+    }
+
+    /// Holds A9: a journal that was lost under an earlier program, and then written by it, still lets what lies there be copied.
+    #[test]
+    fn a_lost_journal_of_a_program_that_did_not_tell_of_its_copies_has_copied_nothing() {
+        let read = |digest: &[u8], copied: Option<Vec<Digest>>, has_files: bool| {
+            let mut record = record(State::Keyed, 1, digest);
+            let rotation = record.rotation.as_mut().expect("rotation");
+            rotation.copied = copied;
+            if !has_files {
+                rotation.files.clear();
+            }
+            let text = serde_json::to_vec(&record).expect("json");
+            decode(&text, &agent()).expect("read").rotation.expect("rotation").copied
+        };
+        let some = Some(vec![Digest::of(b"copy")]);
+        assert_eq!(read(b"", None, true), Some(Vec::new()));
+        assert_eq!(read(b"", some.clone(), true), some);
+        assert_eq!(read(b"", None, false), None);
+        assert_eq!(read(b"opened", None, true), None);
     }
 
     /// Holds A7: a freeze that is tried again for months is still read at the next start, with its first and its last cause.

@@ -1,6 +1,6 @@
 //! Copies of what is overwritten without a journal that tells what it was.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use kagiban_crds::AgentName;
 
@@ -79,16 +79,18 @@ pub(super) fn keep(vault: &Vault, agent: &AgentName, files: &[FileSwap], before:
         write_once(&directory.join(name), bytes)?;
     }
     if before.is_empty() {
-        prune(vault, agent);
+        prune(vault, agent, &directory);
     }
     Ok(Kept { directory, digests })
 }
 
-fn prune(vault: &Vault, agent: &AgentName) {
+/// Removes the oldest sets. `needed` was known before, and may be one of them.
+fn prune(vault: &Vault, agent: &AgentName, needed: &Path) {
     let mut sets = sets(vault, agent);
     sets.sort_unstable_by(|a, b| b.cmp(a));
-    for (_, old) in sets.into_iter().skip(MAX_KEPT) {
-        if let Err(error) = std::fs::remove_dir_all(vault.kept(agent).join(old)) {
+    let over = sets.into_iter().skip(MAX_KEPT).map(|(_, old)| vault.kept(agent).join(old));
+    for old in over.filter(|old| old != needed) {
+        if let Err(error) = std::fs::remove_dir_all(old) {
             tracing::warn!(%agent, %error, "an old copy of overwritten files could not be removed");
         }
     }

@@ -122,7 +122,8 @@ impl Rotator {
     /// is copied first, and stays when it goes together.
     pub(super) fn go_back(&mut self) -> Result<(), Cause> {
         if self.is_without_journal_and_theirs() {
-            let message = "the journal was lost, and other files were put there since, which go together: they stay";
+            let message =
+                "the journal was lost, and other files were put there since, which are not known to be bad: they stay";
             return Err(Cause::new("changed_since", message));
         }
         if self.copied().is_some() && !self.way_back().is_all_copied() {
@@ -212,7 +213,7 @@ impl Rotator {
             epoch: Epoch(0),
             generation: self.record.generation,
             opened_at: Timestamp::now(),
-            open_digest: Digest::of(b""),
+            open_digest: Rotation::without_open(),
             chain_digest: None,
             csr: None,
             leaf: None,
@@ -244,8 +245,10 @@ impl Rotator {
         let journal = self.host.vault.journal(&self.agent.name);
         let fence = self.host.vault.fence(&self.agent.name);
         let mut paths = vec![journal.as_path(), fence.as_path()];
-        // Where it is frozen, the old files lie beside the new ones under such names.
-        if !self.is_frozen() {
+        // Where it is frozen or goes on, the old files lie beside the new ones under such names; so does what could not be
+        // copied before it is removed.
+        let is_over = self.record.rotation.as_ref().is_none_or(|rotation| rotation.state.is_decided());
+        if is_over && !self.is_frozen() && self.chores.untidy.is_none() {
             match &self.agent.keystore {
                 Keystore::OneFile { path, .. } => paths.push(path),
                 Keystore::PemPair { certificate, key } => paths.extend([certificate.as_path(), key]),

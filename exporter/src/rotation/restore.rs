@@ -15,7 +15,10 @@ use super::backup::{self, BackupError};
 use super::digest::Digest;
 use super::journal::{FileSwap, Holds, OldFile, Ready};
 use super::survey::{MAX_STORE_BYTES, is_locked, known_passwords, leaf_of, open};
-use crate::platform::{self, Attributes, FileError, FileIdentity, HeldFile, Links, WriteError};
+use crate::platform::{self, Attributes, FileError, HeldFile, Links, SurveyedFile, Swap, WriteError};
+
+/// Of one way back: what somebody writes in the moment of an exchange is judged anew.
+const ATTEMPTS: usize = 3;
 
 /// What going back is done with.
 #[derive(Clone, Copy)]
@@ -84,20 +87,34 @@ struct Planned {
     present: Option<HeldFile>,
 }
 
-/// A step of which only names are left to change, which takes no space.
+/// A step of which only names are left to change, which takes no space. It holds what was judged: nothing else goes.
 enum Move {
     Keep,
-    Remove,
-    Rename(Waiting),
+    Remove(HeldFile),
+    Rename(Waiting, Option<HeldFile>),
 }
 
 /// A file beside the one whose place it is to take.
 struct Waiting {
     path: PathBuf,
-    identity: FileIdentity,
+    attributes: Attributes,
     contents: Digest,
     /// It was written just now.
     is_new: bool,
+}
+
+impl Planned {
+    /// What comes back has the rights that the old file had, less what the file there has not now. None where neither is the
+    /// narrower.
+    fn narrowed(&self, attributes: &Attributes) -> Option<Attributes> {
+        match (&self.step, &self.present) {
+            (Step::PutBack | Step::Rewrite(_) | Step::Take(_) | Step::Overwrite, Some(present)) => {
+                attributes.narrowed_to(&present.attributes)
+            }
+            (Step::PutBack | Step::Rewrite(_) | Step::Take(_) | Step::Overwrite, None)
+            | (Step::Keep | Step::Remove, _) => Some(attributes.clone()),
+        }
+    }
 }
 
 impl WayBack<'_> {
@@ -111,21 +128,18 @@ impl WayBack<'_> {
     pub(super) fn make_ready(&self) -> Result<Vec<FileSwap>, RestoreError> {
         let plan = self.plan()?;
         let mut files = self.files.to_vec();
-        for (file, Planned { step, present }) in files.iter_mut().zip(&plan) {
-            match (step, present) {
-                (Step::Overwrite, _) => return Err(changed_since(file)),
-                (Step::PutBack | Step::Rewrite(_) | Step::Take(_), Some(present)) => {
-                    let narrowed = file.attributes.narrowed_to(&present.attributes);
-                    file.attributes = narrowed.ok_or_else(|| RestoreError::OtherAccess { path: file.path.clone() })?;
-                }
-                (Step::PutBack | Step::Rewrite(_) | Step::Take(_), None) | (Step::Keep | Step::Remove, _) => {}
+        for (file, planned) in files.iter_mut().zip(&plan) {
+            if matches!(planned.step, Step::Overwrite) {
+                return Err(changed_since(file));
             }
+            let narrowed = planned.narrowed(&file.attributes);
+            file.attributes = narrowed.ok_or_else(|| RestoreError::OtherAccess { path: file.path.clone() })?;
         }
         let present: Vec<_> =
             plan.iter().map(|planned| planned.present.as_ref().map(|present| Digest::of(&present.bytes))).collect();
         let moves = prepare(&files, plan)?;
         for ((file, step), instead_of) in files.iter_mut().zip(moves).zip(present) {
-            if let Move::Rename(Waiting { path, contents, .. }) = step {
+            if let Move::Rename(Waiting { path, contents, .. }, _) = step {
                 file.staged = path;
                 file.ready = Some(Ready { instead_of, contents });
             }
@@ -138,19 +152,37 @@ impl WayBack<'_> {
     /// # Errors
     /// See [`RestoreError`].
     pub(super) fn restore(&self) -> Result<(), RestoreError> {
+        for _ in 1..ATTEMPTS {
+            match self.restore_once() {
+                Err(RestoreError::Write(WriteError::Changed { .. })) => {}
+                restored => return restored,
+            }
+        }
+        self.restore_once()
+    }
+
+    fn restore_once(&self) -> Result<(), RestoreError> {
+        let (files, moves) = self.prepare()?;
+        carry_out(&files, &moves)
+    }
+
+    /// The files as they come back, and what is left to do for it.
+    fn prepare(&self) -> Result<(Vec<FileSwap>, Vec<Move>), RestoreError> {
         for file in self.files {
             for second in file.old.iter().map(|old| &old.beside).chain([&file.staged]) {
                 platform::unlink_second_name(second, &file.path)?;
             }
         }
-        let moves = prepare(self.files, self.plan()?)?;
-        let moved = self.files.iter().zip(&moves).try_for_each(|(file, step)| match step {
-            // The rename that put it there may have been cut off before it was durable.
-            Move::Keep => platform::sync_directory_of(&file.path),
-            Move::Remove => platform::remove(&file.path),
-            Move::Rename(waiting) => platform::rename_over(&waiting.path, &waiting.identity, &file.path),
-        });
-        Ok(moved.inspect_err(|_| give_up(&moves))?)
+        let plan = self.plan()?;
+        let mut files = self.files.to_vec();
+        for (file, planned) in files.iter_mut().zip(&plan) {
+            // Where neither is the narrower, a service that may be down gets its file as it was.
+            if let Some(narrowed) = planned.narrowed(&file.attributes) {
+                file.attributes = narrowed;
+            }
+        }
+        let moves = prepare(&files, plan)?;
+        Ok((files, moves))
     }
 
     /// Whether all that lies there was copied, or is what goes back.
@@ -183,6 +215,15 @@ impl WayBack<'_> {
 
     fn careful_step(&self, file: &FileSwap, present: Option<&HeldFile>) -> Result<Step, RestoreError> {
         let digest = present.map(|present| Digest::of(&present.bytes));
+        // What waits to take its place waits still: this file was never replaced, or went back. It is the agent's, or whoever's
+        // wrote it since, and keeps no other from going back.
+        if let Some(digest) = digest
+            && digest != file.new
+            && !self.copied.contains(&digest)
+            && lies_at(&file.staged, file.new)
+        {
+            return Ok(Step::Keep);
+        }
         let Some(old) = &file.old else {
             return match digest {
                 None => Ok(Step::Keep),
@@ -310,10 +351,13 @@ fn prepare(files: &[FileSwap], plan: Vec<Planned>) -> Result<Vec<Move>, RestoreE
     Ok(moves)
 }
 
-/// Removes what was written for moves that do not come. What stays is swept at the next start.
+/// Removes what was written for moves that do not come; where one was cut off half-way, another file lies there, and stays.
+/// What stays is swept at the next start.
 fn give_up(moves: &[Move]) {
     for step in moves {
-        if let Move::Rename(Waiting { path, is_new: true, .. }) = step {
+        if let Move::Rename(Waiting { path, is_new: true, contents, .. }, _) = step
+            && lies_at(path, *contents)
+        {
             let _ = platform::remove(path);
         }
     }
@@ -325,36 +369,75 @@ fn prepared(file: &FileSwap, Planned { step, present }: Planned) -> Result<Move,
         places.into_iter().find_map(|path| waiting_at(path, old.backup_digest, &file.attributes))
     };
     let put_back = |old: &OldFile| match beside(old) {
-        Some(waiting) => Ok(Move::Rename(waiting)),
+        Some(waiting) => Ok(waiting),
         None => write_beside(file, &backup::read(old)?),
     };
-    match (step, &file.old) {
-        (Step::Keep, _) | (Step::PutBack | Step::Overwrite, None) => Ok(Move::Keep),
-        (Step::Remove, _) => Ok(Move::Remove),
-        (Step::Take(waiting), _) => Ok(Move::Rename(waiting)),
-        (Step::Rewrite(bytes), _) => write_beside(file, &bytes),
-        (Step::PutBack, Some(old)) => put_back(old),
+    let waiting = match (step, &file.old) {
+        (Step::Keep, _) | (Step::PutBack | Step::Overwrite, None) => return Ok(Move::Keep),
+        (Step::Remove, _) => return Ok(present.map_or(Move::Keep, Move::Remove)),
+        (Step::Take(waiting), _) => waiting,
+        (Step::Rewrite(bytes), _) => write_beside(file, &bytes)?,
+        (Step::PutBack, Some(old)) => put_back(old)?,
         (Step::Overwrite, Some(old)) => {
-            if let Some(changed) = present {
+            if let Some(changed) = &present {
                 backup::keep_changed(old, &changed.bytes)?;
             }
-            put_back(old)
+            put_back(old)?
         }
+    };
+    if !waiting.attributes.is_same_access(&file.attributes) {
+        platform::narrow(&waiting.path, &file.attributes)?;
     }
+    Ok(Move::Rename(waiting, present))
 }
 
-fn write_beside(file: &FileSwap, bytes: &[u8]) -> Result<Move, RestoreError> {
+/// Changes the names. Of what lies there only what was judged goes; what was written since keeps its name.
+fn carry_out(files: &[FileSwap], moves: &[Move]) -> Result<(), RestoreError> {
+    let moved = files.iter().zip(moves).try_for_each(|(file, step)| {
+        let displaced = match step {
+            // The rename that put it there may have been cut off before it was durable.
+            Move::Keep => return platform::sync_directory_of(&file.path),
+            Move::Remove(judged) => {
+                let sha256 = Digest::of(&judged.bytes);
+                platform::move_aside(&file.path, &file.staged, surveyed(judged, &sha256))?;
+                &file.staged
+            }
+            Move::Rename(waiting, judged) => {
+                let sha256 = judged.as_ref().map(|judged| Digest::of(&judged.bytes));
+                platform::swap(&Swap {
+                    path: &file.path,
+                    staged: &waiting.path,
+                    beside: None,
+                    sha256: waiting.contents.as_bytes(),
+                    attributes: &file.attributes,
+                    old: judged.as_ref().zip(sha256.as_ref()).map(|(judged, sha256)| surveyed(judged, sha256)),
+                })?;
+                &waiting.path
+            }
+        };
+        // What cannot be removed now is removed with all else beside the file, or swept at the next start.
+        let _ = platform::remove(displaced);
+        Ok(())
+    });
+    Ok(moved.inspect_err(|_| give_up(moves))?)
+}
+
+fn surveyed<'a>(held: &'a HeldFile, sha256: &'a Digest) -> SurveyedFile<'a> {
+    SurveyedFile { identity: &held.identity, sha256: sha256.as_bytes(), attributes: &held.attributes }
+}
+
+fn write_beside(file: &FileSwap, bytes: &[u8]) -> Result<Waiting, RestoreError> {
     let path = platform::temporary_beside(&file.path)?;
-    platform::write_new(&path, bytes, Some(&file.attributes))?;
-    let identity = platform::read_held(&path, MAX_STORE_BYTES, Links::Refuse)?.identity;
-    Ok(Move::Rename(Waiting { path, identity, contents: Digest::of(bytes), is_new: true }))
+    let attributes = file.attributes.clone();
+    platform::write_new(&path, bytes, Some(&attributes))?;
+    Ok(Waiting { path, attributes, contents: Digest::of(bytes), is_new: true })
 }
 
-/// A file beside its place with these contents, open to the same accounts.
+/// A file beside its place with these contents, open to the same accounts, or to more until its permission bits are narrowed.
 fn waiting_at(path: &Path, contents: Digest, attributes: &Attributes) -> Option<Waiting> {
     let held = platform::read_held(path, MAX_STORE_BYTES, Links::Refuse).ok()?;
-    let is_it = Digest::of(&held.bytes) == contents && held.attributes.is_same_access(attributes);
-    is_it.then(|| Waiting { path: path.to_owned(), identity: held.identity, contents, is_new: false })
+    let is_it = Digest::of(&held.bytes) == contents && held.attributes.narrows_to(attributes);
+    is_it.then(|| Waiting { path: path.to_owned(), attributes: held.attributes, contents, is_new: false })
 }
 
 fn present(file: &FileSwap) -> Result<Option<HeldFile>, FileError> {
@@ -388,5 +471,183 @@ fn changed_since(file: &FileSwap) -> RestoreError {
 impl std::fmt::Debug for WayBack<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("WayBack").field("files", &self.files).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    /// A pair whose names say what they hold, swapped as the executor does it.
+    struct Scene {
+        root: tempfile::TempDir,
+        agent: Agent,
+        files: Vec<FileSwap>,
+    }
+
+    impl Scene {
+        fn new() -> Self {
+            let root = tempfile::tempdir().expect("directory");
+            let directory = root.path().display();
+            let agent = format!(
+                "{{name: web, product: tls-service, keystore: {{certificateFile: {directory}/tls.crt, keyFile: {directory}/tls.key}}, \
+                 endpoint: {{address: '127.0.0.1:9'}}, service: {{stop: [/bin/true], start: [/bin/true]}}}}"
+            );
+            let agent = Agent::resolve(&serde_yaml::from_str(&agent).expect("yaml")).expect("agent");
+            fs::create_dir(root.path().join("backup")).expect("mkdir");
+            let files = [("tls.crt", Holds::Chain), ("tls.key", Holds::Key)]
+                .map(|(name, holds)| Self::file(root.path(), name, holds))
+                .to_vec();
+            Self { root, agent, files }
+        }
+
+        fn file(root: &Path, name: &str, holds: Holds) -> FileSwap {
+            let path = root.join(name);
+            let (old, new) = (format!("old {name}"), format!("new {name}"));
+            let backup = root.join("backup").join(name);
+            for old_at in [&path, &backup] {
+                fs::write(old_at, &old).expect("write");
+            }
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).expect("chmod");
+            let surveyed = platform::survey(&path, MAX_STORE_BYTES).expect("survey");
+            let staged = platform::temporary_beside(&path).expect("name");
+            platform::write_new(&staged, new.as_bytes(), Some(&surveyed.attributes)).expect("staged");
+            let digest = Digest::of(old.as_bytes());
+            let identity = surveyed.file.expect("a file").identity;
+            let beside = platform::temporary_beside(&path).expect("name");
+            let old = OldFile { digest, identity, beside, backup, backup_digest: digest };
+            let (new, attributes) = (Digest::of(new.as_bytes()), surveyed.attributes);
+            FileSwap { path, staged, new, holds, attributes, old: Some(old), ready: None }
+        }
+
+        fn swap(&self, n: usize) -> Result<(), &'static str> {
+            let file = &self.files[n];
+            let (attributes, old) = (&file.attributes, file.old.as_ref());
+            let swapped = platform::swap(&Swap {
+                path: &file.path,
+                staged: &file.staged,
+                beside: None,
+                sha256: file.new.as_bytes(),
+                attributes,
+                old: old.map(|old| SurveyedFile { identity: &old.identity, sha256: old.digest.as_bytes(), attributes }),
+            });
+            swapped.map_err(|error| error.reason())
+        }
+
+        fn way_back(&self) -> WayBack<'_> {
+            WayBack { agent: &self.agent, files: &self.files, new_leaf: None, copied: &[], new_password: None }
+        }
+
+        fn edit(&self, n: usize, contents: &str) {
+            fs::write(&self.files[n].path, contents).expect("write");
+        }
+
+        fn contents(&self) -> Vec<String> {
+            self.files.iter().map(|file| fs::read_to_string(&file.path).expect("read")).collect()
+        }
+
+        /// What lies beside the two files and the backup.
+        fn litter(&self) -> usize {
+            fs::read_dir(self.root.path()).expect("list").count() - 3
+        }
+    }
+
+    const THEIR_KEY: &str = "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n";
+
+    /// Holds A2, A9, A10: a key that somebody writes while the pair is swapped stays, and the certificate goes back.
+    #[test]
+    fn a_file_that_was_never_replaced_keeps_no_other_from_going_back() {
+        let scene = Scene::new();
+        scene.swap(0).expect("swapped");
+        scene.edit(1, THEIR_KEY);
+        assert_eq!(scene.swap(1), Err("changed_meanwhile"));
+        assert_eq!(scene.contents(), ["new tls.crt", THEIR_KEY]);
+        for _ in 0..2 {
+            scene.way_back().restore().expect("restored");
+            assert_eq!(scene.contents(), ["old tls.crt", THEIR_KEY]);
+        }
+    }
+
+    /// Holds A10: what was put there after the swap is somebody's still, and is not overwritten.
+    #[test]
+    fn a_file_that_was_replaced_and_then_changed_is_left_as_it_is() {
+        let scene = Scene::new();
+        (0..2).for_each(|n| scene.swap(n).expect("swapped"));
+        scene.edit(1, THEIR_KEY);
+        assert_eq!(scene.way_back().restore().expect_err("theirs").reason(), "changed_since");
+        assert_eq!(scene.contents(), ["new tls.crt", THEIR_KEY]);
+    }
+
+    /// Holds A10, A11: a write between the last look and the change of names is judged anew, on the way back too.
+    #[test]
+    fn what_is_written_in_the_last_moment_of_the_way_back_is_not_lost() {
+        type Edit = fn(&Scene);
+        let edits: [(Edit, &str); 2] = [
+            (|scene| scene.edit(1, THEIR_KEY), THEIR_KEY),
+            (
+                |scene| {
+                    let theirs = scene.root.path().join("theirs");
+                    fs::write(&theirs, THEIR_KEY).expect("write");
+                    fs::rename(theirs, &scene.files[1].path).expect("rename");
+                },
+                THEIR_KEY,
+            ),
+        ];
+        for (edit, expected) in edits {
+            let scene = Scene::new();
+            (0..2).for_each(|n| scene.swap(n).expect("swapped"));
+            let way_back = scene.way_back();
+            let (files, moves) = way_back.prepare().expect("prepared");
+            edit(&scene);
+            assert_eq!(carry_out(&files, &moves).expect_err("changed").reason(), "changed_meanwhile");
+            assert_eq!(scene.contents()[1], expected);
+        }
+        let scene = Scene::new();
+        (0..2).for_each(|n| scene.swap(n).expect("swapped"));
+        scene.way_back().restore().expect("restored");
+        assert_eq!((scene.contents(), scene.litter()), (vec!["old tls.crt".to_owned(), "old tls.key".to_owned()], 0));
+    }
+
+    /// Holds A10: the same for a file that was not there before, and for one that is not there now.
+    #[test]
+    fn a_name_that_is_to_be_free_or_was_free_is_not_taken_from_who_has_it_in_the_last_moment() {
+        let mut scene = Scene::new();
+        scene.swap(0).expect("swapped");
+        fs::remove_file(&scene.files[1].path).expect("remove");
+        scene.files[1].old = None;
+        scene.swap(1).expect("swapped");
+        let way_back = scene.way_back();
+        let (files, moves) = way_back.prepare().expect("prepared");
+        scene.edit(1, THEIR_KEY);
+        assert_eq!(carry_out(&files, &moves).expect_err("changed").reason(), "changed_meanwhile");
+        assert_eq!(scene.contents(), ["old tls.crt", THEIR_KEY]);
+
+        let scene = Scene::new();
+        (0..2).for_each(|n| scene.swap(n).expect("swapped"));
+        fs::remove_file(&scene.files[1].path).expect("remove");
+        let way_back = scene.way_back();
+        let (files, moves) = way_back.prepare().expect("prepared");
+        scene.edit(1, THEIR_KEY);
+        assert_eq!(carry_out(&files, &moves).expect_err("changed").reason(), "changed_meanwhile");
+        assert_eq!(scene.contents()[1], THEIR_KEY);
+    }
+
+    /// Holds A2, A4: a file that was closed to others since comes back closed to them, without a byte written.
+    #[test]
+    fn what_goes_back_by_itself_is_no_more_open_than_what_lies_there() {
+        let scene = Scene::new();
+        (0..2).for_each(|n| scene.swap(n).expect("swapped"));
+        let key = &scene.files[1];
+        fs::set_permissions(&key.path, fs::Permissions::from_mode(0o600)).expect("chmod");
+        let inode = platform::read_held(&key.staged, MAX_STORE_BYTES, Links::Refuse).expect("beside").identity.inode;
+        scene.way_back().restore().expect("restored");
+        assert_eq!((scene.contents(), scene.litter()), (vec!["old tls.crt".to_owned(), "old tls.key".to_owned()], 0));
+        let modes = [0, 1].map(|n| fs::metadata(&scene.files[n].path).expect("there").permissions().mode() & 0o777);
+        assert_eq!(modes, [0o640, 0o600]);
+        let back = platform::read_held(&key.path, MAX_STORE_BYTES, Links::Refuse).expect("back").identity;
+        assert_eq!(back.inode, inode, "it was written anew, which takes space");
     }
 }

@@ -139,6 +139,13 @@ impl Rotator {
         let rotation = self.record.rotation.as_ref().filter(|_| self.is_frozen());
         let is_meant = request.is_some() && request == rotation.map(Request::for_freeze_of);
         if !is_meant {
+            // The way back may have been tried in between, and have frozen anew.
+            let agent = &self.agent.name;
+            tracing::warn!(
+                %agent,
+                "a request to thaw meant another freeze than this one and is dropped; look again with `rotation show {agent}` and \
+                 ask again with `rotation thaw {agent}`"
+            );
             self.drop_thaw_request();
         }
         is_meant

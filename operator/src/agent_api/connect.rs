@@ -1,12 +1,14 @@
 //! The way to a host: its addresses, and the first of them that does what is wanted of it.
 
+use std::collections::HashMap;
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
-use tokio::sync::Semaphore;
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 
 use super::AgentError;
 
@@ -20,18 +22,54 @@ const MAX_ADDRESSES: usize = 4;
 /// What an address is ahead of the next one (RFC 8305).
 const HEAD_START: Duration = Duration::from_millis(250);
 
-static LOOKUPS: Semaphore = Semaphore::const_new(MAX_LOOKUPS);
+/// Of them for one namespace: whoever gives his hosts names that no server answers for waits for his own lookups.
+const MAX_LOOKUPS_OF_NAMESPACE: usize = MAX_LOOKUPS / 4;
 
-/// The addresses of a name, or an address as itself.
+static LOOKUPS: LazyLock<Places> = LazyLock::new(|| Places::new(MAX_LOOKUPS, MAX_LOOKUPS_OF_NAMESPACE));
+
+/// Places of all, of which each namespace has some at most.
+struct Places {
+    all: Arc<Semaphore>,
+    most: usize,
+    /// Of those that have a place, or wait for one.
+    of: Mutex<HashMap<String, Arc<Semaphore>>>,
+}
+
+/// One of the namespace's, and one of all.
+struct Place {
+    _own: OwnedSemaphorePermit,
+    _shared: OwnedSemaphorePermit,
+}
+
+impl Places {
+    fn new(all: usize, most: usize) -> Self {
+        Self { all: Arc::new(Semaphore::new(all)), most, of: Mutex::default() }
+    }
+
+    async fn take(&self, namespace: &str) -> Result<Place, AcquireError> {
+        let own = self.of(namespace).acquire_owned().await?;
+        let shared = Arc::clone(&self.all).acquire_owned().await?;
+        Ok(Place { _own: own, _shared: shared })
+    }
+
+    fn of(&self, namespace: &str) -> Arc<Semaphore> {
+        let mut of = self.of.lock().unwrap_or_else(PoisonError::into_inner);
+        of.retain(|_, places| Arc::strong_count(places) > 1);
+        let new = || Arc::new(Semaphore::new(self.most));
+        Arc::clone(of.entry(namespace.to_owned()).or_insert_with(new))
+    }
+}
+
+/// The addresses of a name that a namespace's resource gives, or an address as itself.
 ///
 /// # Errors
 /// [`AgentError::Connect`] when there is none in time.
-pub(super) async fn addresses(host: &str, port: u16) -> Result<Vec<SocketAddr>, AgentError> {
+pub(super) async fn addresses(namespace: &str, host: &str, port: u16) -> Result<Vec<SocketAddr>, AgentError> {
     if let Ok(address) = host.parse::<IpAddr>() {
         return Ok(vec![SocketAddr::new(address, port)]);
     }
     let name = (host.to_owned(), port);
-    bounded(&LOOKUPS, move || Ok(name.to_socket_addrs()?.collect())).await
+    bounded(&LOOKUPS, namespace, move || Ok(name.to_socket_addrs()?.collect())).await
 }
 
 /// What the first of them gives that succeeds; each begins when one before it has failed, or has been silent for a while.
@@ -73,11 +111,12 @@ fn more_telling(one: Option<AgentError>, other: AgentError) -> Option<AgentError
 
 /// The place is held by the work itself, which nothing can end, and not by whoever waits for it.
 async fn bounded<T: Send + 'static>(
-    places: &'static Semaphore,
+    places: &Places,
+    namespace: &str,
     work: impl FnOnce() -> std::io::Result<T> + Send + 'static,
 ) -> Result<T, AgentError> {
     let done = async {
-        let place = places.acquire().await.map_err(std::io::Error::other)?;
+        let place = places.take(namespace).await.map_err(std::io::Error::other)?;
         tokio::task::spawn_blocking(move || {
             let result = work();
             drop(place);
@@ -140,16 +179,17 @@ mod tests {
         }
     }
 
-    /// Holds A17: name servers that are silent take so many threads and no more, and whoever waits is told in time.
+    /// Holds A17, B4: name servers that are silent take so many threads and no more, whoever waits is told in time, and another
+    /// namespace's names are looked up meanwhile.
     #[tokio::test]
-    async fn silent_name_servers_take_so_many_threads_and_no_more() {
-        static PLACES: Semaphore = Semaphore::const_new(2);
+    async fn silent_name_servers_take_so_many_threads_of_one_namespace_and_no_more() {
+        let places = Places::new(3, 2);
         static RUNNING: AtomicUsize = AtomicUsize::new(0);
         let (mut ends, mut waits) = (Vec::new(), Vec::new());
         for _ in 0..6 {
             let (end, ended) = channel::<()>();
             ends.push(end);
-            waits.push(bounded(&PLACES, move || {
+            waits.push(bounded(&places, "theirs", move || {
                 RUNNING.fetch_add(1, Ordering::SeqCst);
                 let _ = ended.recv();
                 Ok(())
@@ -159,14 +199,17 @@ mod tests {
             assert_eq!(answer, Err(AgentError::Connect("its name was not resolved in time".into())));
         }
         assert!(RUNNING.load(Ordering::SeqCst) <= 2);
-        assert_eq!(PLACES.available_permits(), 0, "they are held by those that still run");
+        assert_eq!(places.all.available_permits(), 1, "they are held by those that still run");
+        assert_eq!(bounded(&places, "fleet", || Ok(7)).await, Ok(7));
         drop(ends);
-        assert_eq!(bounded(&PLACES, || Ok(7)).await, Ok(7));
+        assert_eq!(bounded(&places, "theirs", || Ok(7)).await, Ok(7));
+        places.of("another");
+        assert_eq!(places.of.lock().expect("whole").len(), 1, "who looks nothing up takes no memory");
     }
 
     #[tokio::test]
     async fn an_address_needs_no_lookup() {
-        let found = addresses("2001:db8::1", 9995).await.expect("an address");
+        let found = addresses("fleet", "2001:db8::1", 9995).await.expect("an address");
         assert_eq!(found, ["[2001:db8::1]:9995".parse().expect("an address")]);
     }
 }

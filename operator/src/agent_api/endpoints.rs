@@ -23,7 +23,10 @@ pub struct Endpoints(Mutex<HashMap<(String, String), Endpoint>>);
 
 /// What is known of one of them.
 #[derive(Clone, Debug, Default)]
-pub struct Endpoint(Arc<Mutex<Option<Silence>>>);
+pub struct Endpoint {
+    namespace: Arc<str>,
+    silence: Arc<Mutex<Option<Silence>>>,
+}
 
 #[derive(Clone, Debug)]
 struct Silence {
@@ -37,24 +40,29 @@ impl Endpoints {
     pub fn at(&self, namespace: &str, url: &str) -> Endpoint {
         let mut endpoints = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if endpoints.len() >= PRUNED_AT {
-            endpoints
-                .retain(|_, endpoint| Arc::strong_count(&endpoint.0) > 1 || endpoint.is_remembered(Instant::now()));
+            endpoints.retain(|_, known| Arc::strong_count(&known.silence) > 1 || known.is_remembered(Instant::now()));
         }
-        endpoints.entry((namespace.to_owned(), url.to_owned())).or_default().clone()
+        let new = || Endpoint { namespace: namespace.into(), ..Endpoint::default() };
+        endpoints.entry((namespace.to_owned(), url.to_owned())).or_insert_with(new).clone()
     }
 }
 
 impl Endpoint {
+    /// Of those who call it.
+    pub(super) fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
     /// How it was silent just now, if it was, and if it is too soon to ask again.
     pub(super) fn silence(&self, now: Instant) -> Option<AgentError> {
-        let silence = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let silence = self.silence.lock().unwrap_or_else(PoisonError::into_inner);
         let silence = silence.as_ref().filter(|silence| now < silence.at + silence.pause())?;
         Some(AgentError::Silent(Box::new(silence.error.clone())))
     }
 
     /// A call has ended so.
     pub(super) fn heard(&self, error: Option<&AgentError>, now: Instant) {
-        let mut silence = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut silence = self.silence.lock().unwrap_or_else(PoisonError::into_inner);
         *silence = match error {
             Some(error) if error.is_silence() => {
                 let count = silence.as_ref().map_or(0, |silence| silence.count).saturating_add(1);
@@ -65,7 +73,7 @@ impl Endpoint {
     }
 
     fn is_remembered(&self, now: Instant) -> bool {
-        let silence = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let silence = self.silence.lock().unwrap_or_else(PoisonError::into_inner);
         silence.as_ref().is_some_and(|silence| now.saturating_duration_since(silence.at) < FORGOTTEN_AFTER)
     }
 }

@@ -23,7 +23,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::tls::{ClientIdentity, explain};
+use super::tls::{ClientIdentity, failure};
 use super::{AgentError, Endpoint, Reach, connect};
 
 /// Connecting to one address, with the TLS handshake: a host that is up does both in a fraction of it, one that is not costs all of it.
@@ -148,7 +148,7 @@ impl HostApi {
     /// Resolves first and then judges: what a name leads to is for its owner to say, and not for whoever wrote the resource.
     async fn connect(&self) -> Result<TlsStream<TcpStream>, AgentError> {
         let HostUrl { host, port } = &self.url;
-        let mut addresses = connect::addresses(host, *port).await?;
+        let mut addresses = connect::addresses(self.endpoint.namespace(), host, *port).await?;
         let found = addresses.iter().map(SocketAddr::ip).min();
         addresses.retain(|address| self.reach.permits(host, address.ip()));
         let streams = addresses.into_iter().map(|address| self.shake_hands(address));
@@ -241,7 +241,7 @@ fn unconnected(error: &std::io::Error) -> AgentError {
 /// A handshake that failed: rustls travels inside the I/O error.
 fn broken(error: &std::io::Error) -> AgentError {
     match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-        Some(tls) => AgentError::Tls(explain(tls)),
+        Some(tls) => failure(tls),
         None => AgentError::Tls(format!("the connection broke in the handshake ({:?})", error.kind())),
     }
 }

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{CertificateError, ClientConfig, RootCertStore};
+use rustls::{AlertDescription, CertificateError, ClientConfig, RootCertStore};
+
+use super::AgentError;
 
 /// A CA bundle in rollover holds two or three; more than this is not one.
 const MAX_ROOTS: usize = 32;
@@ -26,6 +28,8 @@ pub enum IdentityError {
     MissingKey(&'static str),
     #[error("its {0} cannot be read: it must be PEM")]
     Unreadable(&'static str),
+    #[error("its {0} holds more than {1} certificates")]
+    TooMany(&'static str, usize),
     #[error("its {0} is larger than {MAX_PEM_BYTES} bytes")]
     TooLarge(&'static str),
     #[error("its key does not belong to its certificate")]
@@ -49,10 +53,10 @@ impl ClientIdentity {
                 return Err(IdentityError::TooLarge(name));
             }
         }
-        let chain = certificates(certificate, MAX_CHAIN).ok_or(IdentityError::Unreadable("tls.crt"))?;
+        let chain = certificates("tls.crt", certificate, MAX_CHAIN)?;
         let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| IdentityError::Unreadable("tls.key"))?;
         let mut roots = RootCertStore::empty();
-        for root in certificates(ca, MAX_ROOTS).ok_or(IdentityError::Unreadable("ca.crt"))? {
+        for root in certificates("ca.crt", ca, MAX_ROOTS)? {
             roots.add(root).map_err(|_| IdentityError::Unreadable("ca.crt"))?;
         }
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -66,39 +70,84 @@ impl ClientIdentity {
     }
 }
 
-fn certificates(pem: &[u8], most: usize) -> Option<Vec<CertificateDer<'static>>> {
-    let found: Vec<_> = CertificateDer::pem_slice_iter(pem).take(most + 1).collect::<Result<_, _>>().ok()?;
-    (!found.is_empty() && found.len() <= most).then_some(found)
+fn certificates(name: &'static str, pem: &[u8], most: usize) -> Result<Vec<CertificateDer<'static>>, IdentityError> {
+    let found = CertificateDer::pem_slice_iter(pem).take(most + 1).collect::<Result<Vec<_>, _>>();
+    match found {
+        Ok(found) if found.len() > most => Err(IdentityError::TooMany(name, most)),
+        Ok(found) if !found.is_empty() => Ok(found),
+        Ok(_) | Err(_) => Err(IdentityError::Unreadable(name)),
+    }
 }
 
 /// What went wrong in a handshake, without the times that rustls puts into its own text: a status must not change
 /// from try to try.
-pub(super) fn explain(error: &rustls::Error) -> String {
+pub(super) fn failure(error: &rustls::Error) -> AgentError {
+    let not_the_host = |why: &str| AgentError::NotTheHost(why.to_owned());
+    let broken = |why: &str| AgentError::Tls(why.to_owned());
     match error {
         rustls::Error::InvalidCertificate(why) => match why {
-            CertificateError::Expired | CertificateError::ExpiredContext { .. } => "the host's certificate has expired",
-            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-                "the host's certificate is not valid yet"
-            }
-            CertificateError::UnknownIssuer => "the host's certificate does not chain to ca.crt",
+            CertificateError::UnknownIssuer => not_the_host("the host's certificate does not chain to ca.crt"),
+            CertificateError::BadSignature => not_the_host("the host's certificate is not signed by its issuer"),
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-                "the host's certificate is for another name"
+                not_the_host("the host's certificate is for another name")
             }
             CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
-                "the host's certificate is not for servers"
+                not_the_host("the host's certificate is not for servers")
             }
-            CertificateError::BadSignature => "the host's certificate is not signed by its issuer",
-            _ => "the host's certificate was refused",
+            CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+                broken("the host's certificate has expired")
+            }
+            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+                broken("the host's certificate is not valid yet")
+            }
+            _ => broken("the host's certificate was refused"),
+        },
+        // of these the host says that nobody is to blame, or that it is itself
+        rustls::Error::AlertReceived(AlertDescription::InternalError | AlertDescription::UserCanceled) => {
+            broken("the host broke the handshake off")
         }
-        .to_owned(),
-        rustls::Error::AlertReceived(alert) => format!("the host refused our certificate or our terms ({alert:?})"),
-        _ => "the host does not speak TLS as it should".to_owned(),
+        rustls::Error::AlertReceived(alert) => {
+            AgentError::Alert(format!("the host refused our certificate or our terms ({alert:?})"))
+        }
+        _ => broken("the host does not speak TLS as it should"),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use kagiban_crds::resource::BlockedBy;
+
     use super::*;
+
+    /// Holds B9: a host that is somebody else, or that refuses us, is not one that is merely down.
+    #[test]
+    fn a_handshake_says_whether_the_host_is_another_or_refuses_us_or_is_broken() {
+        let by = |error: rustls::Error| failure(&error).obstacle().by;
+        for other in [
+            CertificateError::UnknownIssuer,
+            CertificateError::BadSignature,
+            CertificateError::NotValidForName,
+            CertificateError::InvalidPurpose,
+        ] {
+            assert_eq!(by(other.clone().into()), BlockedBy::WrongHost, "{other:?}");
+        }
+        for alert in
+            [AlertDescription::UnknownCA, AlertDescription::CertificateRequired, AlertDescription::AccessDenied]
+        {
+            assert_eq!(by(rustls::Error::AlertReceived(alert)), BlockedBy::HostRefused, "{alert:?}");
+        }
+        assert_eq!(by(CertificateError::Expired.into()), BlockedBy::HostUnreachable);
+        assert_eq!(by(rustls::Error::AlertReceived(AlertDescription::InternalError)), BlockedBy::HostUnreachable);
+    }
+
+    #[test]
+    fn too_many_certificates_are_told_as_that() {
+        let pem = "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n";
+        let found = |count| certificates("ca.crt", pem.repeat(count).as_bytes(), MAX_ROOTS).map(|found| found.len());
+        assert_eq!(found(MAX_ROOTS), Ok(MAX_ROOTS));
+        assert_eq!(found(MAX_ROOTS + 1), Err(IdentityError::TooMany("ca.crt", MAX_ROOTS)));
+        assert_eq!(found(0), Err(IdentityError::Unreadable("ca.crt")));
+    }
 
     /// Holds B14: a Secret may hold a mebibyte, and the operator keeps what it makes of many.
     #[test]

@@ -17,6 +17,7 @@ mod secrets;
 mod watched;
 pub(crate) mod written;
 
+pub(crate) use resources::rotate_word;
 pub use resources::{claim, object};
 pub use secrets::SecretData;
 pub use watched::{Unreadable, Watched};

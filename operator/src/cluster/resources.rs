@@ -5,6 +5,7 @@ use kagiban_crds::resource::{FINALIZER, ManagedAgentCertificate, ManagedAgentCer
 use kube::api::{Api, ListParams, Patch, PatchParams, ValidationDirective};
 use kube::{Resource as _, ResourceExt};
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 
 use super::{Cluster, ClusterError, MANAGER, Watched, written};
 use crate::decide::{Claim, Resource};
@@ -12,10 +13,17 @@ use crate::decide::{Claim, Resource};
 const RESOURCE: &str = "managedagentcertificates";
 /// The field manager of a dry run.
 const PLANNER: &str = "kagiban-operator-plan";
+/// Of the rotate annotation's value, in bytes: a time, a ticket, a name.
+const LONGEST_ROTATE: usize = 256;
 const STATUS: &str = "managedagentcertificates/status";
 
 /// The object as decisions see it.
 pub fn object(mac: &ManagedAgentCertificate) -> Resource {
+    let mut status = mac.status.clone().unwrap_or_default();
+    let answered = status.rotation.as_mut().and_then(|rotation| rotation.rotate.as_mut());
+    for word in answered.into_iter().chain(status.handled_rotate.as_mut()) {
+        *word = rotate_word(word);
+    }
     Resource {
         namespace: mac.namespace().unwrap_or_default(),
         name: mac.name_any(),
@@ -23,9 +31,18 @@ pub fn object(mac: &ManagedAgentCertificate) -> Resource {
         generation: mac.metadata.generation.unwrap_or_default(),
         deleted_at: mac.metadata.deletion_timestamp.as_ref().map(|time| time.0),
         held: is_held(mac),
-        rotate: mac.annotations().get(ROTATE_ANNOTATION).cloned(),
+        rotate: mac.annotations().get(ROTATE_ANNOTATION).map(|value| rotate_word(value)),
         spec: mac.spec.clone(),
-        status: mac.status.clone().unwrap_or_default(),
+        status,
+    }
+}
+
+/// The rotate annotation's value as it is kept, compared and written to a status: a long one as its digest.
+pub(crate) fn rotate_word(value: &str) -> String {
+    if value.len() <= LONGEST_ROTATE {
+        value.to_owned()
+    } else {
+        format!("sha256:{}", hex::encode(Sha256::digest(value)))
     }
 }
 
@@ -146,12 +163,18 @@ impl Cluster {
             .await
     }
 
-    /// Releases an object of which only the metadata could be read.
-    pub(crate) async fn release_unread(&self, metadata: &ObjectMeta) -> Result<(), ClusterError> {
+    /// Releases an object of which only the metadata could be read. The whole list of its finalizers is read first.
+    pub(crate) async fn release_unread(&self, seen: &ObjectMeta) -> Result<(), ClusterError> {
+        let (api, name) = self.unread(seen);
+        let metadata = match self.read(RESOURCE, || api.get_metadata(&name)).await {
+            Ok(read) if read.metadata.uid == seen.uid => read.metadata,
+            // it is gone already, and another may have its name
+            Ok(_) | Err(ClusterError::NotFound { .. }) => return Ok(()),
+            Err(error) => return Err(error),
+        };
         let finalizers = metadata.finalizers.iter().flatten().filter(|finalizer| *finalizer != FINALIZER);
         let finalizers: Vec<_> = finalizers.collect();
         let patch = json!({"metadata": {"finalizers": finalizers, "resourceVersion": metadata.resource_version}});
-        let (api, name) = self.unread(metadata);
         match self.call("patch", RESOURCE, api.patch_metadata(&name, &merging(), &Patch::Merge(&patch))).await {
             Ok(_) | Err(ClusterError::NotFound { .. }) => Ok(()),
             Err(error) => Err(error),
@@ -184,4 +207,39 @@ impl Cluster {
 
 fn merging() -> PatchParams {
     PatchParams { field_manager: Some(MANAGER.into()), ..PatchParams::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Holds B14: whatever is in the annotation, its copies in the status and in memory are short; and a status of a version
+    /// that copied all of it owes no rotation.
+    #[test]
+    fn a_long_value_of_the_rotate_annotation_is_known_by_its_digest() {
+        let (long, other) = ("x".repeat(200 << 10), "y".repeat(LONGEST_ROTATE + 1));
+        for value in ["now", &long, &other] {
+            let word = rotate_word(value);
+            assert!(word.len() <= LONGEST_ROTATE);
+            assert_eq!(rotate_word(&word), word);
+        }
+        assert_eq!(rotate_word("now"), "now");
+        assert_ne!(rotate_word(&long), rotate_word(&other));
+        let mac: ManagedAgentCertificate = serde_json::from_value(json!({
+            "apiVersion": "kagiban.dev/v1alpha1", "kind": "ManagedAgentCertificate",
+            "metadata": {"name": "a", "annotations": {ROTATE_ANNOTATION: long}},
+            "spec": {
+                "host": "h", "agent": {"product": "tls-service", "name": "web"},
+                "api": {"hostApi": {"url": "https://h", "tlsSecretRef": {"name": "client"}}},
+                "certificate": {"dnsNames": ["h"]}, "issuerRef": {"name": "ca"},
+            },
+            "status": {"handledRotate": long},
+        }))
+        .expect("a resource");
+        let seen = object(&mac);
+        assert_eq!(
+            (seen.rotate.as_ref(), seen.rotate.as_ref()),
+            (Some(&rotate_word(&long)), seen.status.handled_rotate.as_ref())
+        );
+    }
 }

@@ -18,7 +18,7 @@ use crate::grant::Claims;
 pub struct SecretData {
     values: BTreeMap<String, Zeroizing<Vec<u8>>>,
     claims: Claims,
-    version: String,
+    written: String,
 }
 
 impl std::fmt::Debug for SecretData {
@@ -33,9 +33,10 @@ impl SecretData {
         &self.claims
     }
 
-    /// A word that changes when its values do.
-    pub fn version(&self) -> &str {
-        &self.version
+    /// When its values were last written, as far as the API server's record tells: the time may be later than that, and two
+    /// writes in one second have one.
+    pub fn written(&self) -> &str {
+        &self.written
     }
 
     /// The bytes under a key.
@@ -56,20 +57,12 @@ impl Cluster {
             let api: Api<Secret> = Api::namespaced(self.client.clone(), namespace);
             let secret = self.read("secrets", || api.get(name.as_str())).await?;
             let kind = secret.type_.unwrap_or_else(|| "Opaque".to_owned());
-            let claims = claims(&name, &secret.metadata, Some(kind));
+            let claims = claims(&name, &secret.metadata, kind);
             let values = secret.data.unwrap_or_default();
             let values = values.into_iter().map(|(key, value)| (key, Zeroizing::new(value.0))).collect();
-            Ok(SecretData { values, claims, version: version(&secret.metadata) })
+            Ok(SecretData { values, claims, written: written(&secret.metadata) })
         };
         self.secrets.get((namespace.to_owned(), name.to_string()), read).await
-    }
-
-    /// What a Secret says of itself, but for its type, and a word that changes when its values do. Only its metadata is read.
-    pub(crate) async fn secret_metadata(&self, namespace: &str, name: &str) -> Result<(Claims, String), ClusterError> {
-        let name = named(name)?;
-        let api: Api<Secret> = Api::namespaced(self.client.clone(), namespace);
-        let secret = self.read("secrets", || api.get_metadata(name.as_str())).await?;
-        Ok((claims(&name, &secret.metadata, None), version(&secret.metadata)))
     }
 }
 
@@ -79,7 +72,7 @@ fn named(name: &str) -> Result<SecretName, ClusterError> {
     name.parse().map_err(|error| ClusterError::Unreadable { verb: "get", resource: "secrets", message: message(error) })
 }
 
-fn claims(name: &SecretName, metadata: &ObjectMeta, kind: Option<String>) -> Claims {
+fn claims(name: &SecretName, metadata: &ObjectMeta, kind: String) -> Claims {
     let annotation = |key: &str| metadata.annotations.as_ref()?.get(key).cloned();
     Claims {
         name: name.to_string(),
@@ -90,19 +83,19 @@ fn claims(name: &SecretName, metadata: &ObjectMeta, kind: Option<String>) -> Cla
     }
 }
 
-/// When the values were last written, by the API server's own record of who wrote which field: another label is no other
-/// password. Without that record, the resource version of this object.
-fn version(metadata: &ObjectMeta) -> String {
-    let written_values = |entry: &&k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry| {
+/// By the API server's own record of who wrote which field. It has one time for all fields of a writer: a label by `kubectl
+/// label` does not move it, an annotation by whoever applied the values does. Without that record, the resource version.
+fn written(metadata: &ObjectMeta) -> String {
+    let has_values = |entry: &&k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry| {
         entry.fields_v1.as_ref().is_some_and(|fields| fields.0.get("f:data").is_some())
     };
     let entries = metadata.managed_fields.iter().flatten();
-    entries.filter(written_values).filter_map(|entry| entry.time.as_ref()).map(|time| time.0).max().map_or_else(
+    entries.filter(has_values).filter_map(|entry| entry.time.as_ref()).map(|time| time.0).max().map_or_else(
         || {
             let (uid, version) = (metadata.uid.as_deref(), metadata.resource_version.as_deref());
             format!("{}/{}", uid.unwrap_or_default(), version.unwrap_or_default())
         },
-        |written| written.to_string(),
+        |time| time.to_string(),
     )
 }
 
@@ -117,9 +110,9 @@ mod tests {
     }
 
     #[test]
-    fn another_label_is_no_other_version_and_other_values_are() {
-        let written = |values_at: &str, label_at: &str| {
-            version(&metadata(json!({
+    fn another_writers_label_moves_nothing_and_other_values_do() {
+        let at = |values_at: &str, label_at: &str| {
+            written(&metadata(json!({
                 "uid": "u", "resourceVersion": label_at,
                 "managedFields": [
                     {"manager": "eso", "operation": "Apply", "time": values_at, "fieldsV1": {"f:data": {"f:password": {}}}},
@@ -127,13 +120,13 @@ mod tests {
                 ],
             })))
         };
-        let first = written("2026-03-01T12:00:00Z", "2026-03-01T12:00:00Z");
-        assert_eq!(written("2026-03-01T12:00:00Z", "2026-04-01T12:00:00Z"), first);
-        assert_ne!(written("2026-04-01T12:00:00Z", "2026-04-01T12:00:00Z"), first);
+        let first = at("2026-03-01T12:00:00Z", "2026-03-01T12:00:00Z");
+        assert_eq!(at("2026-03-01T12:00:00Z", "2026-04-01T12:00:00Z"), first);
+        assert_ne!(at("2026-04-01T12:00:00Z", "2026-04-01T12:00:00Z"), first);
     }
 
     #[test]
     fn without_a_record_of_its_fields_the_object_itself_is_the_version() {
-        assert_eq!(version(&metadata(json!({"uid": "u", "resourceVersion": "7"}))), "u/7");
+        assert_eq!(written(&metadata(json!({"uid": "u", "resourceVersion": "7"}))), "u/7");
     }
 }

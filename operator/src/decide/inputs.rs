@@ -30,8 +30,16 @@ pub struct Inputs<'a> {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct References {
     pub issuer: Option<Result<IssuerFacts, Obstacle>>,
-    /// The version of the Secret with the keystore's password.
-    pub password: Option<Result<String, Obstacle>>,
+    pub password: Option<Result<PasswordVersion, Obstacle>>,
+}
+
+/// Which password the keystore is to have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PasswordVersion {
+    /// The word for it.
+    pub word: String,
+    /// Words by which the same password went before, as far as this process has seen.
+    pub before: Vec<String>,
 }
 
 /// A `ManagedAgentCertificate` without Kubernetes around it.
@@ -112,13 +120,26 @@ impl References {
     }
 
     pub(crate) fn password_version(&self) -> Option<&str> {
-        self.password.as_ref()?.as_deref().ok()
+        self.password.as_ref()?.as_ref().ok().map(|version| version.word.as_str())
     }
 
     /// The first Secret that is not there, or is not what it must be.
     pub(crate) fn obstacle(&self) -> Option<&Obstacle> {
         let issuer = self.issuer.as_ref().and_then(|issuer| issuer.as_ref().err());
         issuer.or_else(|| self.password.as_ref().and_then(|password| password.as_ref().err()))
+    }
+}
+
+impl PasswordVersion {
+    /// Whether this password went by that word.
+    pub(crate) fn was(&self, word: &str) -> bool {
+        self.word == word || self.before.iter().any(|before| before == word)
+    }
+}
+
+impl From<&str> for PasswordVersion {
+    fn from(word: &str) -> Self {
+        Self { word: word.to_owned(), before: Vec::new() }
     }
 }
 

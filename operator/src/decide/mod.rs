@@ -37,7 +37,7 @@ pub(crate) mod tests;
 
 pub use events::{Event, EventKind};
 pub(crate) use gates::SECRET_WAIT;
-pub use inputs::{Inputs, Observed, Obstacle, Policy, References, Resource, Rival, Setback};
+pub use inputs::{Inputs, Observed, Obstacle, PasswordVersion, Policy, References, Resource, Rival, Setback};
 pub use ownership::{Claim, owner};
 pub(crate) use pace::doubled;
 pub(crate) use reason::trigger_words;

@@ -19,6 +19,7 @@ const LONGEST_WORD: usize = 64;
 /// The status with an ended rotation recorded, and the renewal time of the leaf that is in force.
 pub(super) fn settle(inputs: &Inputs<'_>, digest: &str) -> ManagedAgentCertificateStatus {
     let mut status = inputs.resource.status.clone();
+    reword(&mut status, inputs);
     if let Some(own) = undecided(&status).cloned()
         && let Some(ending) = ending(inputs, &own, digest)
     {
@@ -34,6 +35,7 @@ pub(super) fn settle(inputs: &Inputs<'_>, digest: &str) -> ManagedAgentCertifica
         }
     }
     complete(&mut status, inputs, digest);
+    verified(&mut status, inputs);
     status.renewal_time = status.leaf.as_ref().map(|leaf| {
         renewal_time(leaf.not_before, leaf.not_after, &inputs.resource.spec.certificate, &inputs.resource.uid)
     });
@@ -196,6 +198,31 @@ fn in_force(leaf: &SignedLeaf, digest: &str, password_version: Option<String>) -
         request_digest: digest.to_owned(),
         issuer_sha256: Some(leaf.issuer_sha256.clone()),
         password_version,
+        // written by `verified`, where it is seen to be served
+        verified_url: None,
+        verified_client: None,
+    }
+}
+
+/// Through what the leaf in force was seen to be served: who verified it elsewhere has shown nothing of this host.
+fn verified(status: &mut ManagedAgentCertificateStatus, inputs: &Inputs<'_>) {
+    let Some((leaf, report)) = status.leaf.as_mut().zip(inputs.host.report()) else { return };
+    let is_served = matches!(&report.served, Sighting::Leaf(served) if served.sha256 == leaf.sha256);
+    let spec = &inputs.resource.spec;
+    if let Some(api) = spec.api.host_api.as_ref().filter(|_| is_served && !is_wrong_host(spec, report)) {
+        leaf.verified_url = Some(api.url.clone());
+        leaf.verified_client = Some(api.tls_secret_ref.name.clone());
+    }
+}
+
+/// A password that goes by another word now is the same one: nothing is rotated for it, and the status has the word by which
+/// it is known after a restart of this process.
+fn reword(status: &mut ManagedAgentCertificateStatus, inputs: &Inputs<'_>) {
+    let Some(Ok(password)) = &inputs.references.password else { return };
+    let of_leaf = status.leaf.as_mut().and_then(|leaf| leaf.password_version.as_mut());
+    let of_rotation = status.rotation.as_mut().and_then(|rotation| rotation.password_version.as_mut());
+    for word in of_leaf.into_iter().chain(of_rotation).filter(|word| password.was(word)) {
+        word.clone_from(&password.word);
     }
 }
 

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use kagiban_crds::host_api::MAX_CHAIN_CERTIFICATES;
 use kagiban_crds::resource::CertificateSpec;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -11,7 +10,7 @@ use sha2::{Digest, Sha256};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer;
 
-use super::{IssuerError, MAX_PEM_BYTES, constraints, rfc3339};
+use super::{IssuerError, MAX_ISSUER_CERTIFICATES, MAX_PEM_BYTES, constraints, rfc3339};
 
 /// A CA as its certificates describe it. It was checked when it was read.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,17 +30,7 @@ impl IssuerFacts {
     /// When it is not the certificate of a CA that may sign now.
     pub fn read(certificates: &[u8], now: Timestamp) -> Result<Self, IssuerError> {
         let unreadable = || IssuerError::Unreadable("tls.crt");
-        if certificates.len() > MAX_PEM_BYTES {
-            return Err(IssuerError::TooLarge("tls.crt"));
-        }
-        let chain: Vec<_> = CertificateDer::pem_slice_iter(certificates)
-            .take(MAX_CHAIN_CERTIFICATES)
-            .collect::<Result<_, _>>()
-            .map_err(|_| unreadable())?;
-        // the leaf takes a place in the chain that is delivered
-        if chain.len() >= MAX_CHAIN_CERTIFICATES {
-            return Err(unreadable());
-        }
+        let chain = chain_in(certificates)?;
         let (_, ca) = X509Certificate::from_der(chain.first().ok_or_else(unreadable)?).map_err(|_| unreadable())?;
         check_is_ca(&ca)?;
         let mut hash = Sha256::new();
@@ -72,6 +61,21 @@ impl IssuerFacts {
     }
 }
 
+fn chain_in(certificates: &[u8]) -> Result<Vec<CertificateDer<'static>>, IssuerError> {
+    if certificates.len() > MAX_PEM_BYTES {
+        return Err(IssuerError::TooLarge("tls.crt"));
+    }
+    let found = CertificateDer::pem_slice_iter(certificates).take(MAX_ISSUER_CERTIFICATES + 1);
+    let chain: Vec<_> = found.collect::<Result<_, _>>().map_err(|_| IssuerError::Unreadable("tls.crt"))?;
+    if chain.len() > MAX_ISSUER_CERTIFICATES { Err(IssuerError::TooMany("tls.crt")) } else { Ok(chain) }
+}
+
+/// The earliest end in a chain, past or not, if it can be read.
+pub fn chain_end(certificates: &[u8]) -> Option<Timestamp> {
+    let (_, end) = lifetime(&chain_in(certificates).ok().filter(|chain| !chain.is_empty())?).ok()?;
+    Timestamp::from_second(end).ok()
+}
+
 /// The end of the first certificate of a PEM file, if it can be read.
 pub fn not_after(certificates: &[u8]) -> Option<Timestamp> {
     let der = CertificateDer::from_pem_slice(certificates).ok()?;
@@ -90,14 +94,20 @@ fn check_is_ca(ca: &X509Certificate<'_>) -> Result<(), IssuerError> {
 
 /// The earliest end in a chain of which every certificate is valid now.
 fn end_of(chain: &[CertificateDer<'_>], now: Timestamp) -> Result<Timestamp, IssuerError> {
+    let (start, end) = lifetime(chain)?;
+    if !(start..end).contains(&now.as_second()) {
+        return Err(IssuerError::NotValid { not_before: rfc3339(start), not_after: rfc3339(end) });
+    }
+    Ok(Timestamp::from_second(end).unwrap_or(Timestamp::MAX))
+}
+
+/// When all of them are valid, in seconds: the latest start and the earliest end.
+fn lifetime(chain: &[CertificateDer<'_>]) -> Result<(i64, i64), IssuerError> {
     let (mut start, mut end) = (i64::MIN, i64::MAX);
     for certificate in chain {
         let (_, parsed) = X509Certificate::from_der(certificate).map_err(|_| IssuerError::Unreadable("tls.crt"))?;
         start = start.max(parsed.validity().not_before.timestamp());
         end = end.min(parsed.validity().not_after.timestamp());
     }
-    if !(start..end).contains(&now.as_second()) {
-        return Err(IssuerError::NotValid { not_before: rfc3339(start), not_after: rfc3339(end) });
-    }
-    Ok(Timestamp::from_second(end).unwrap_or(Timestamp::MAX))
+    Ok((start, end))
 }

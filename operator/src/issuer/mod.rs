@@ -22,11 +22,12 @@ mod tests;
 pub use adopt::fitting;
 pub use ca_secret::{CaSecret, Issued};
 pub use csr::{CsrKey, check};
-pub use facts::{IssuerFacts, not_after};
+pub use facts::{IssuerFacts, chain_end, not_after};
 
 use std::time::Duration;
 
 use jiff::Timestamp;
+use kagiban_crds::host_api::MAX_CHAIN_CERTIFICATES;
 use kagiban_crds::resource::BlockedBy;
 
 use crate::decide::Obstacle;
@@ -35,6 +36,8 @@ use crate::decide::Obstacle;
 pub const BACKDATE: Duration = Duration::from_secs(300);
 /// Of `tls.crt` and of `tls.key`. A chain of RSA-4096 certificates is half of it; what the host is sent has an end too.
 const MAX_PEM_BYTES: usize = 32 * 1024;
+/// The leaf takes a place in the chain that is delivered.
+const MAX_ISSUER_CERTIFICATES: usize = MAX_CHAIN_CERTIFICATES - 1;
 /// X.520's upper bound for a common name.
 const LONGEST_COMMON_NAME: usize = 64;
 
@@ -45,6 +48,10 @@ pub enum IssuerError {
     MissingKey(&'static str),
     #[error("the issuer's {0} cannot be read: it must be PEM")]
     Unreadable(&'static str),
+    #[error(
+        "the issuer's {0} holds more than {MAX_ISSUER_CERTIFICATES} certificates: it is for the CA's and those above it"
+    )]
+    TooMany(&'static str),
     #[error("the issuer's {0} is larger than {MAX_PEM_BYTES} bytes")]
     TooLarge(&'static str),
     #[error("the issuer's certificate is no CA certificate that may sign others")]
@@ -79,6 +86,7 @@ impl IssuerError {
         match self {
             Self::MissingKey(_) => "missing_key",
             Self::Unreadable(_) => "unreadable",
+            Self::TooMany(_) => "too_many_certificates",
             Self::TooLarge(_) => "too_large",
             Self::NotCa => "not_ca",
             Self::NotValid { .. } => "not_valid",
@@ -99,6 +107,7 @@ impl IssuerError {
         let by = match self {
             Self::MissingKey(_)
             | Self::Unreadable(_)
+            | Self::TooMany(_)
             | Self::TooLarge(_)
             | Self::NotCa
             | Self::NotValid { .. }

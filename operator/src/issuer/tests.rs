@@ -13,7 +13,7 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::FromDer;
 
-use super::{CaSecret, CsrKey, IssuerError, IssuerFacts, check};
+use super::{CaSecret, CsrKey, IssuerError, IssuerFacts, MAX_ISSUER_CERTIFICATES, check};
 
 fn spec() -> CertificateSpec {
     CertificateSpec {
@@ -211,6 +211,9 @@ fn an_issuer_that_must_not_sign_is_refused() {
     let ((certificate, _), (_, key)) = (authority(|_| {}), authority(|_| {}));
     assert_eq!(refused(&certificate, &key), IssuerError::KeyMismatch);
     assert_eq!(refused("garbage", &key), IssuerError::Unreadable("tls.crt"));
+    let most = certificate.repeat(MAX_ISSUER_CERTIFICATES);
+    assert!(IssuerFacts::read(most.as_bytes(), Timestamp::now()).is_ok());
+    assert_eq!(refused(&(most + &certificate), &key), IssuerError::TooMany("tls.crt"), "all of them can be read");
     assert_eq!(refused(&certificate, "garbage"), IssuerError::Unreadable("tls.key"));
 }
 

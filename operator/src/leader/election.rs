@@ -22,6 +22,8 @@ const WRITE_DEADLINE: Duration = Duration::from_secs(4);
 const RAISE_INTERVAL: Duration = Duration::from_secs(3600);
 /// Hosts that raised the epoch within the interval; when so many did, the others wait for it to pass.
 const MAX_RAISERS: usize = 1024;
+/// Of them in one namespace, so that whoever writes resources in one does not silence the hosts of others.
+const MAX_RAISERS_OF_NAMESPACE: usize = 64;
 
 /// Runs for the Lease until told to stop.
 #[derive(Debug)]
@@ -116,7 +118,9 @@ impl Floor {
         }
         let mut raised_by = self.raised_by.lock().unwrap_or_else(PoisonError::into_inner);
         raised_by.retain(|_, at| now.saturating_duration_since(*at) < RAISE_INTERVAL);
-        if raised_by.contains_key(&host) || raised_by.len() >= MAX_RAISERS {
+        let of_namespace = raised_by.keys().filter(|other| other.namespace() == host.namespace()).count();
+        let is_full = raised_by.len() >= MAX_RAISERS || of_namespace >= MAX_RAISERS_OF_NAMESPACE;
+        if is_full || raised_by.contains_key(&host) {
             return;
         }
         tracing::warn!(%host, %epoch, "a host has accepted a higher epoch than this leader's; the next renewal goes above it");
@@ -279,5 +283,18 @@ mod tests {
         assert_eq!(floor.epoch(), Epoch(7));
         floor.raise(HostKey::new("fleet", "https://liar"), Epoch(9), now + RAISE_INTERVAL);
         assert_eq!(floor.epoch(), Epoch(9));
+    }
+
+    /// Holds B8: a namespace with many URLs does not keep another one's hosts from being heard.
+    #[test]
+    fn no_namespace_takes_all_places_of_those_who_raise_the_epoch() {
+        let floor = Floor::default();
+        let now = Instant::now();
+        for number in 0..2000 {
+            floor.raise(HostKey::new("theirs", &format!("https://{number}")), Epoch(number + 1), now);
+        }
+        assert_eq!(floor.epoch(), Epoch(64));
+        floor.raise(HostKey::new("fleet", "https://a"), Epoch(5000), now);
+        assert_eq!(floor.epoch(), Epoch(5000));
     }
 }

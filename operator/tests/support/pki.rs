@@ -17,12 +17,18 @@ pub struct Pair {
 
 impl Authority {
     pub fn new(name: &str) -> Self {
+        Self::until(name, 4096)
+    }
+
+    /// Good until the first day of that year.
+    pub fn until(name: &str, year: i32) -> Self {
         let key = KeyPair::generate().expect("a key");
         let key_pem = key.serialize_pem();
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+        params.not_after = rcgen::date_time_ymd(year, 1, 1);
         Self { issuer: CertifiedIssuer::self_signed(params, key).expect("a CA"), key_pem }
     }
 

@@ -61,7 +61,7 @@ fn a_recovery_that_finds_the_old_file_in_place_makes_that_durable_before_it_says
     let home = scene.root().join("agent");
     let home = home.to_string_lossy();
     let trial = scene.recover_traced(None)?;
-    let back = trial.calls.iter().position(|call| call.name == "renameat" && call.names().last() == Some("keystore"));
+    let back = trial.calls.iter().position(|call| call.name == "renameat2" && call.names().last() == Some("keystore"));
     let back = back.context("the store was not renamed back")?;
     let is_sync = |call: &&Call| call.name == "fsync" && call.descriptors().next() == Some(&*home);
     let sync = trial.calls[back..].iter().find(is_sync).context("the rename was not synced")?;
@@ -96,7 +96,8 @@ fn killed_at_any_journal_edge_of_a_recovery_the_next_one_finishes_it() -> Result
     let recovery = scene.recover_traced(None)?;
     ensure!(recovery.succeeded(), "{}", recovery.stderr);
     // Before an entry or a file has its name, and just after.
-    let is_edge = |call: &Call| call.name == "renameat" || (call.name == "fsync" && is_directory(call));
+    let is_rename = |call: &Call| ["renameat", "renameat2"].contains(&call.name.as_str());
+    let is_edge = |call: &Call| is_rename(call) || (call.name == "fsync" && is_directory(call));
     let points = points(&recovery.calls, scene.root(), is_edge);
     ensure!(points.len() >= 10, "{points:?}");
     in_parallel(&points, |point| {

@@ -125,6 +125,11 @@ impl Attributes {
         let alike = Self { mode: self.mode, ..other.clone() };
         self.is_same_access(&alike).then(|| Self { mode: self.mode & other.mode, ..self.clone() })
     }
+
+    /// Whether taking permission bits away, or nothing, makes these `other`.
+    pub fn narrows_to(&self, other: &Self) -> bool {
+        self.narrowed_to(other).is_some_and(|narrowed| narrowed.is_same_access(other))
+    }
 }
 
 impl Step<'_> {

@@ -37,6 +37,21 @@ pub fn write_new(path: &Path, bytes: &[u8], attributes: Option<&Attributes>) -> 
     place.sync()
 }
 
+/// Takes from a file the permission bits that `attributes` has not, durably. It takes no space.
+///
+/// # Errors
+/// See [`WriteError`]; also when more than that would change.
+pub fn narrow(path: &Path, attributes: &Attributes) -> Result<(), WriteError> {
+    let place = Place::find(path, Links::Refuse)?;
+    let (file, metadata) = place.open_file()?.ok_or_else(|| FileError::NotFound { path: path.to_owned() })?;
+    let found = Attributes::of(&file, &metadata).map_err(place.failed("looking at it"))?;
+    if metadata.nlink() != 1 || !found.narrows_to(attributes) {
+        return Err(WriteError::Altered { path: path.to_owned() });
+    }
+    attributes.give_to(&file).map_err(place.not_kept())?;
+    file.sync_all().map_err(place.failed("syncing the file"))
+}
+
 /// Replaces `path`, or makes it, durably, with these attributes or private to this program: nothing is taken over from
 /// the file that is there.
 ///

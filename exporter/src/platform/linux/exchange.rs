@@ -25,17 +25,18 @@ pub struct Swap<'a> {
     pub beside: Option<&'a Path>,
     /// What must be in `staged`: its directory may belong to the service, and so to whoever took that over.
     pub sha256: &'a [u8; 32],
-    /// Of the surveyed file, and of the new one.
+    /// Of the new file.
     pub attributes: &'a Attributes,
     /// The surveyed file; none when there was none.
     pub old: Option<SurveyedFile<'a>>,
 }
 
-/// Which file was surveyed, and what was in it.
+/// Which file was surveyed, what was in it and who had access.
 #[derive(Clone, Copy, Debug)]
 pub struct SurveyedFile<'a> {
     pub identity: &'a FileIdentity,
     pub sha256: &'a [u8; 32],
+    pub attributes: &'a Attributes,
 }
 
 /// Carries a swap out, durably. What lies there must be what was surveyed: the same file, with the same bytes, owner and
@@ -55,18 +56,22 @@ pub fn swap(swap: &Swap<'_>) -> Result<(), WriteError> {
     place.sync()
 }
 
-/// Gives a file beside `path` its name, durably; what has the name now is gone then.
+/// Gives a file the name `aside` in its directory, durably. What somebody has written to it meanwhile gets its name back.
 ///
 /// # Errors
-/// See [`WriteError`]; also when another file than `identity` says lies there.
-pub fn rename_over(from: &Path, identity: &FileIdentity, path: &Path) -> Result<(), WriteError> {
+/// See [`WriteError`].
+pub fn move_aside(path: &Path, aside: &Path, file: SurveyedFile<'_>) -> Result<(), WriteError> {
     let place = Place::find(path, Links::Refuse)?;
-    let name = from.file_name().unwrap_or_default();
-    if !place.is_at(name, identity) {
-        return Err(WriteError::Altered { path: from.to_owned() });
+    let aside = aside.file_name().unwrap_or_default();
+    match renameat(&place.directory, place.name.as_os_str(), &place.directory, aside) {
+        Ok(()) => {}
+        Err(Errno::NOENT) => return Err(WriteError::Changed { path: path.to_owned() }),
+        Err(error) => return Err(place.failed("renaming it")(error.into())),
     }
-    renameat(&place.directory, name, &place.directory, place.name.as_os_str())
-        .map_err(|e| place.failed("renaming the file beside it over it")(e.into()))?;
+    if !place.is_surveyed_at(aside, Some(file)) {
+        place.take_free_name(aside)?;
+        return Err(WriteError::Changed { path: path.to_owned() });
+    }
     place.sync()
 }
 
@@ -107,7 +112,7 @@ impl Place {
         match (self.open_file()?, swap.old) {
             (None, None) => Ok(()),
             (Some((file, metadata)), Some(old)) => {
-                if metadata.nlink() == 1 && self.is_surveyed(file, &metadata, old, swap.attributes)? {
+                if metadata.nlink() == 1 && self.is_surveyed(file, &metadata, old)? {
                     return Ok(());
                 }
                 Err(changed())
@@ -117,15 +122,9 @@ impl Place {
     }
 
     /// An edit in place leaves the file the same, so its bytes are compared too.
-    fn is_surveyed(
-        &self,
-        mut file: File,
-        metadata: &Metadata,
-        old: SurveyedFile<'_>,
-        attributes: &Attributes,
-    ) -> Result<bool, WriteError> {
+    fn is_surveyed(&self, mut file: File, metadata: &Metadata, old: SurveyedFile<'_>) -> Result<bool, WriteError> {
         let found = Attributes::of(&file, metadata).map_err(self.failed("looking at it"))?;
-        if !is_identity(old.identity, metadata.dev(), metadata.ino()) || !found.is_same_access(attributes) {
+        if !is_identity(old.identity, metadata.dev(), metadata.ino()) || !found.is_same_access(old.attributes) {
             return Ok(false);
         }
         match self.check(&mut file, old.sha256) {
@@ -135,20 +134,20 @@ impl Place {
     }
 
     /// Whether the surveyed file has this name now, as it was surveyed. What cannot be read is not.
-    fn is_surveyed_at(&self, name: &OsStr, swap: &Swap<'_>) -> bool {
-        let Some(old) = swap.old else { return false };
+    fn is_surveyed_at(&self, name: &OsStr, old: Option<SurveyedFile<'_>>) -> bool {
+        let Some(old) = old else { return false };
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         if !self.is_at(name, old.identity) {
             return false;
         }
         let Ok(file) = openat(&self.directory, name, flags, Mode::empty()).map(File::from) else { return false };
         let Ok(metadata) = file.metadata() else { return false };
-        self.is_surveyed(file, &metadata, old, swap.attributes).unwrap_or(false)
+        self.is_surveyed(file, &metadata, old).unwrap_or(false)
     }
 
     fn exchange(&self, staged: &OsStr, swap: &Swap<'_>) -> Result<(), WriteError> {
         match self.exchange_names(staged) {
-            Ok(()) if self.is_surveyed_at(staged, swap) => Ok(()),
+            Ok(()) if self.is_surveyed_at(staged, swap.old) => Ok(()),
             // Somebody put another file there after it was looked at, or wrote to it; they get it back.
             Ok(()) => {
                 self.exchange_names(staged).map_err(|e| self.failed("exchanging the files back")(e.into()))?;
@@ -178,19 +177,25 @@ impl Place {
         let Some(beside) = beside else { return self.rename_over_name(staged) };
         self.sync()?;
         let changed = || Err(WriteError::Changed { path: self.path.clone() });
-        if !self.is_surveyed_at(beside, swap) {
+        if !self.is_surveyed_at(beside, swap.old) {
             unlinkat(&self.directory, beside, AtFlags::empty())
                 .map_err(|e| self.failed("removing its second name")(e.into()))?;
             return changed();
         }
         self.rename_over_name(staged)?;
-        if self.is_surveyed_at(beside, swap) {
+        if self.is_surveyed_at(beside, swap.old) {
             return Ok(());
         }
-        // It was written to meanwhile. The new file is made again for the next rotation.
+        self.take_back(staged, beside)?;
+        changed()
+    }
+
+    /// The old file was written to meanwhile. The new one gets its first name back, which tells that it was never in use.
+    fn take_back(&self, staged: &OsStr, beside: &OsStr) -> Result<(), WriteError> {
+        let linked = linkat(&self.directory, self.name.as_os_str(), &self.directory, staged, AtFlags::empty());
         self.rename_over_name(beside)?;
         self.sync()?;
-        changed()
+        linked.map_err(|e| self.failed("linking the new file beside it")(e.into()))
     }
 
     fn rename_over_name(&self, from: &OsStr) -> Result<(), WriteError> {
@@ -273,13 +278,14 @@ mod tests {
             let (path, staged, beside) = (self.at("store"), self.at("staged"), self.at("beside"));
             let held = self.surveyed.file.as_ref().expect("a file");
             let (new, old) = (Sha256::digest(b"new").into(), Sha256::digest(b"old").into());
+            let attributes = &self.surveyed.attributes;
             let swap = Swap {
                 path: &path,
                 staged: &staged,
                 beside: Some(&beside),
                 sha256: &new,
-                attributes: &self.surveyed.attributes,
-                old: Some(SurveyedFile { identity: &held.identity, sha256: &old }),
+                attributes,
+                old: Some(SurveyedFile { identity: &held.identity, sha256: &old, attributes }),
             };
             let place = Place::find(&path, Links::Refuse).expect("a place");
             place.check_staged(staged.file_name().expect("a name"), &swap).expect("staged");
@@ -331,6 +337,12 @@ mod tests {
         let scene = Scene::new();
         assert_eq!(scene.step(|| (), |place, swap| place.link_and_rename(OsStr::new("staged"), swap)), Ok(()));
         assert_eq!((scene.read("store").as_deref(), scene.read("beside").as_deref()), (Some("new"), Some("old")));
+        // An edit that was seen only after the rename: the new file waits where it did before.
+        let place = Place::find(&scene.at("store"), Links::Refuse).expect("a place");
+        fs::write(scene.at("beside"), "edited").expect("write");
+        place.take_back(OsStr::new("staged"), OsStr::new("beside")).expect("back");
+        assert_eq!((scene.read("store").as_deref(), scene.read("staged").as_deref()), (Some("edited"), Some("new")));
+        assert_eq!(scene.read("beside"), None);
     }
 
     /// Holds A10: a name that was free is not taken from whoever has it now.

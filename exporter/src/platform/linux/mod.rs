@@ -21,9 +21,10 @@ pub use accounts::{account_id, may_read_by_right};
 pub use attributes::Attributes;
 pub use destination::{Destination, destination};
 pub use durable::{
-    check_room, create_private_directory, remove, replace, sweep, sync_directory_of, temporary_beside, write_new,
+    check_room, create_private_directory, narrow, remove, replace, sweep, sync_directory_of, temporary_beside,
+    write_new,
 };
-pub use exchange::{SurveyedFile, Swap, rename_over, swap, unlink_second_name};
+pub use exchange::{SurveyedFile, Swap, move_aside, swap, unlink_second_name};
 pub use held::read_held;
 pub use host::{boot_id, booted_at, default_state_directory, scheduled_shutdown_file};
 pub use listeners::{ListenersError, listeners};

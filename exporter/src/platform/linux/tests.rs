@@ -86,7 +86,7 @@ fn carry_out(
     old: Option<&FileIdentity>,
 ) -> Result<(), WriteError> {
     let (new, old_sha256) = (Sha256::digest(b"new").into(), Sha256::digest(b"old").into());
-    let old = old.map(|identity| SurveyedFile { identity, sha256: &old_sha256 });
+    let old = old.map(|identity| SurveyedFile { identity, sha256: &old_sha256, attributes });
     swap(&Swap { path, staged, beside: None, sha256: &new, attributes, old })
 }
 
@@ -256,9 +256,48 @@ fn a_new_file_has_the_surveyed_owner_mode_and_list_before_it_takes_the_name() {
     let beside = held(&old).expect("the old file");
     assert!(beside.identity.is_same_file(&surveyed.file.expect("a file").identity));
     // Back again, without a byte written.
-    rename_over(&old, &beside.identity, &store).expect("back");
-    assert_eq!(fs::read(&store).expect("read"), b"old");
-    assert_eq!(room.names(), ["store"]);
+    let (new_sha256, old_sha256) = (Sha256::digest(b"new").into(), Sha256::digest(b"old").into());
+    let attributes = &surveyed.attributes;
+    let replaced = SurveyedFile { identity: &new.identity, sha256: &new_sha256, attributes };
+    let back = Swap { path: &store, staged: &old, beside: None, sha256: &old_sha256, attributes, old: Some(replaced) };
+    swap(&back).expect("back");
+    assert_eq!((fs::read(&store).expect("read"), fs::read(&old).expect("read")), (b"old".to_vec(), b"new".to_vec()));
+}
+
+/// Holds A10: a file that is to go, and was written to in the last moment, is not lost.
+#[test]
+fn what_is_moved_aside_and_is_not_what_was_judged_gets_its_name_back() {
+    let room = Room::new();
+    let (store, aside) = (room.file("store", b"judged"), room.at("aside"));
+    let judged = held(&store).expect("store");
+    let sha256 = Sha256::digest(b"judged").into();
+    let judged = SurveyedFile { identity: &judged.identity, sha256: &sha256, attributes: &judged.attributes };
+    fs::write(&store, b"edited").expect("write");
+    assert_eq!(move_aside(&store, &aside, judged).expect_err("changed").reason(), "changed_meanwhile");
+    assert_eq!((room.names(), fs::read(&store).expect("read")), (vec!["store".into()], b"edited".to_vec()));
+    fs::write(&store, b"judged").expect("write");
+    move_aside(&store, &aside, judged).expect("moved");
+    assert_eq!(room.names(), ["aside"]);
+}
+
+/// Only permission bits go, and only where owner and list stay as they are.
+#[test]
+fn a_file_is_narrowed_by_its_permission_bits_alone() {
+    let room = Room::new();
+    let store = room.file("store", b"old");
+    fs::set_permissions(&store, Permissions::from_mode(0o640)).expect("chmod");
+    let found = held(&store).expect("store").attributes;
+    let with = |change: fn(&mut Attributes)| {
+        let mut attributes = found.clone();
+        change(&mut attributes);
+        attributes
+    };
+    narrow(&store, &with(|attributes| attributes.mode = 0o600)).expect("narrowed");
+    assert_eq!(mode(&store), 0o600);
+    for other in [with(|_| ()), with(|attributes| (attributes.uid, attributes.mode) = (MEMBER, 0o600))] {
+        assert_eq!(narrow(&store, &other).expect_err("not narrower").reason(), "altered");
+    }
+    assert_eq!(mode(&store), 0o600);
 }
 
 /// Holds A4: the directory's default list opens no new file to an account that could not read the old one.

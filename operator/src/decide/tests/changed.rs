@@ -1,6 +1,7 @@
 //! What stands in the Secrets that a resource names, and when it changes.
 
 use super::*;
+use crate::decide::PasswordVersion;
 
 fn references(ca: &str, password: &str) -> References {
     References { password: Some(Ok(password.into())), ..issuer(ca, at(100 * QUARTER.as_secs())) }
@@ -44,6 +45,23 @@ fn another_ca_under_the_same_name_is_drift_and_so_is_another_password() {
         assert_eq!(condition(&decision.status, "Serving").0, "True");
     }
     assert!(matches!(decided_with(&resource, &report, &references("ca", "1"), now()).step, Step::Idle { .. }));
+}
+
+/// Holds B11: a host that is added to an annotation of the Secret restarts no agent, and neither does a restart of the operator
+/// after that.
+#[test]
+fn the_same_password_under_another_word_is_written_down_and_rotates_nothing() {
+    let (mut resource, report) = recorded();
+    let mut moved = references("ca", "2");
+    moved.password = Some(Ok(PasswordVersion { word: "2".into(), before: vec!["0".into(), "1".into()] }));
+    let decision = decided_with(&resource, &report, &moved, now());
+    assert!(matches!(decision.step, Step::Idle { .. }), "{:?}", decision.step);
+    assert_eq!(decision.status.leaf.as_ref().and_then(|leaf| leaf.password_version.as_deref()), Some("2"));
+    resource.status = decision.status;
+    let restarted = decided_with(&resource, &report, &references("ca", "2"), now());
+    assert!(matches!(restarted.step, Step::Idle { .. }), "{:?}", restarted.step);
+    let another = decided_with(&resource, &report, &references("ca", "3"), now());
+    assert!(matches!(another.step, Step::Open { trigger: Trigger::PasswordChanged, .. }), "{:?}", another.step);
 }
 
 #[test]
