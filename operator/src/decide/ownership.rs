@@ -12,10 +12,10 @@ use super::{ConditionType, Reason, Rival};
 /// What a resource has to show for naming an agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Standing {
-    /// It is deleted, its Secrets do not let it, the host refuses it, or another agent answers at its address: it keeps
-    /// nobody else out.
+    /// It was not looked at yet, is deleted, its Secrets do not let it, the host refuses it, or another agent answers at its
+    /// address: it keeps nobody else out.
     None,
-    /// It was not looked at yet, or the host answers it.
+    /// The host answers it.
     Heard,
     /// A rotation of its own is on its way.
     Rotating,
@@ -49,19 +49,21 @@ impl Claim {
             return Standing::None;
         }
         match self.status.blocked_by {
-            Some(BlockedBy::SecretUnavailable | BlockedBy::NotGranted | BlockedBy::WrongHost | BlockedBy::Conflict) => {
-                Standing::None
-            }
+            Some(BlockedBy::NotGranted | BlockedBy::WrongHost | BlockedBy::Conflict) => Standing::None,
             Some(BlockedBy::HostRefused) if self.is_unheard() => Standing::None,
-            // an owner whose host is down stays its owner, and one whose keystore or chain the host refuses does too
+            // an owner whose host is down stays its owner, and so does one whose Secrets the API server does not give just now,
+            // or whose keystore or chain the host refuses
             _ if self.is_verified() => Standing::Verified,
             Some(
-                BlockedBy::HostUnreachable
+                BlockedBy::SecretUnavailable
+                | BlockedBy::HostUnreachable
                 | BlockedBy::HostRefused
                 | BlockedBy::HostAnswerRefused
                 | BlockedBy::SpecInvalid,
             ) => Standing::None,
             _ if rotating => Standing::Rotating,
+            // nothing speaks for it: one whose status cannot be written would keep everybody else out for ever
+            _ if self.status.observed_generation.is_none() => Standing::None,
             _ => Standing::Heard,
         }
     }
@@ -125,8 +127,17 @@ mod tests {
             held: false,
             url: "https://ups-01.example.com".parse().ok(),
             client: Some("fleet-client".into()),
-            status: ManagedAgentCertificateStatus { blocked_by, ..ManagedAgentCertificateStatus::default() },
+            status: ManagedAgentCertificateStatus {
+                blocked_by,
+                observed_generation: Some(1),
+                ..ManagedAgentCertificateStatus::default()
+            },
         }
+    }
+
+    fn unlooked(mut claim: Claim) -> Claim {
+        claim.status.observed_generation = None;
+        claim
     }
 
     fn verified(mut claim: Claim) -> Claim {
@@ -161,7 +172,7 @@ mod tests {
             assert_eq!(owner_of(&owner, &squatter), None, "{by:?}");
             assert_eq!(owner_of(&squatter, &verified(owner.clone())).as_deref(), Some("owner"), "{by:?}");
             // even if it was once verified
-            if by != BlockedBy::HostUnreachable {
+            if !matches!(by, BlockedBy::HostUnreachable | BlockedBy::SecretUnavailable) {
                 assert_eq!(owner_of(&owner, &verified(squatter)), None, "{by:?}");
             }
         }
@@ -178,6 +189,24 @@ mod tests {
         assert_eq!((owner_of(&first, &second), owner_of(&second, &first)), (None, Some("first".into())));
         let down = verified(claim("fleet", "down", 3, Some(BlockedBy::HostUnreachable)));
         assert_eq!(owner_of(&claim("fleet", "new", 1, None), &down).as_deref(), Some("down"));
+    }
+
+    /// Holds B9: while the API server does not give an owner's Secrets, nobody else takes the agent, for good.
+    #[test]
+    fn an_owner_whose_secrets_cannot_be_read_stays_the_owner() {
+        let owner = verified(claim("fleet", "owner", 1, Some(BlockedBy::SecretUnavailable)));
+        let other = claim("other", "granted-too", 2, None);
+        assert_eq!((owner_of(&other, &owner).as_deref(), owner_of(&owner, &other)), (Some("owner"), None));
+    }
+
+    /// Holds B9: a resource that is too large for its status to be written was the older one for ever.
+    #[test]
+    fn a_resource_that_was_never_looked_at_keeps_nobody_out() {
+        let owner = claim("fleet", "owner", 2, None);
+        let older = unlooked(claim("other", "older", 1, None));
+        assert_eq!(owner_of(&owner, &older), None);
+        assert_eq!(owner_of(&unlooked(owner.clone()), &older), None);
+        assert_eq!(owner_of(&owner, &claim("other", "older", 1, None)).as_deref(), Some("older"));
     }
 
     /// Holds B9: what another namespace makes a host look like at an address of its own keeps nobody out.
@@ -309,7 +338,14 @@ mod tests {
         let mut states = Vec::new();
         for by in BLOCKED_BY {
             let plain = claim("fleet", name, created, by);
-            for state in [plain.clone(), verified(plain.clone()), rotating(plain.clone()), rotating(verified(plain))] {
+            let all = [
+                plain.clone(),
+                unlooked(plain.clone()),
+                verified(plain.clone()),
+                rotating(plain.clone()),
+                rotating(verified(plain)),
+            ];
+            for state in all {
                 let mut deleted = state.clone();
                 (deleted.deleted, deleted.held) = (true, true);
                 states.extend([state, deleted]);

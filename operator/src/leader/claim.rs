@@ -67,7 +67,7 @@ pub(super) fn raised(epoch: Epoch, floor: Epoch, wall: Timestamp) -> Epoch {
     }
 }
 
-fn believable(floor: Epoch, wall: Timestamp) -> Epoch {
+pub(super) fn believable(floor: Epoch, wall: Timestamp) -> Epoch {
     let furthest = u64::try_from(wall.as_second()).unwrap_or(0).saturating_add(FURTHEST_AHEAD);
     if floor.0 <= furthest { floor } else { Epoch(0) }
 }

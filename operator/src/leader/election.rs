@@ -12,7 +12,9 @@ use kagiban_crds::Epoch;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::claim::{Claim, EPOCH_ANNOTATION, LEASE_DURATION, RENEW_DEADLINE, RENEW_PERIOD, Seen, claim, raised};
+use super::claim::{
+    Claim, EPOCH_ANNOTATION, LEASE_DURATION, RENEW_DEADLINE, RENEW_PERIOD, Seen, believable, claim, raised,
+};
 use crate::cluster::{Cluster, ClusterError};
 use crate::fleet::HostKey;
 
@@ -93,7 +95,7 @@ impl Leadership {
 
     /// A host has accepted this epoch; the next renewal goes above it if the Lease is still ours.
     pub(crate) fn outdone_by(&self, host: HostKey, epoch: Epoch) {
-        self.floor.raise(host, epoch, Instant::now());
+        self.floor.raise(host, epoch, Instant::now(), Timestamp::now());
     }
 
     fn current(&self) -> Option<Tenure> {
@@ -112,8 +114,9 @@ impl Floor {
         Epoch(self.epoch.load(Ordering::Relaxed))
     }
 
-    fn raise(&self, host: HostKey, epoch: Epoch, now: Instant) {
-        if epoch <= self.epoch() {
+    fn raise(&self, host: HostKey, epoch: Epoch, now: Instant, wall: Timestamp) {
+        // One that nobody believes must not hide those that are true.
+        if epoch <= self.epoch() || believable(epoch, wall) != epoch {
             return;
         }
         let mut raised_by = self.raised_by.lock().unwrap_or_else(PoisonError::into_inner);
@@ -276,13 +279,24 @@ mod tests {
         let floor = Floor::default();
         let now = Instant::now();
         for epoch in 5..100 {
-            floor.raise(HostKey::new("fleet", "https://liar"), Epoch(epoch), now);
+            floor.raise(HostKey::new("fleet", "https://liar"), Epoch(epoch), now, Timestamp::now());
         }
         assert_eq!(floor.epoch(), Epoch(5));
-        floor.raise(HostKey::new("fleet", "https://other"), Epoch(7), now);
+        floor.raise(HostKey::new("fleet", "https://other"), Epoch(7), now, Timestamp::now());
         assert_eq!(floor.epoch(), Epoch(7));
-        floor.raise(HostKey::new("fleet", "https://liar"), Epoch(9), now + RAISE_INTERVAL);
+        floor.raise(HostKey::new("fleet", "https://liar"), Epoch(9), now + RAISE_INTERVAL, Timestamp::now());
         assert_eq!(floor.epoch(), Epoch(9));
+    }
+
+    /// Holds B8: an epoch that is too high to be believed does not keep a true one from being heard.
+    #[test]
+    fn a_host_that_lies_of_its_epoch_hides_no_other() {
+        let floor = Floor::default();
+        let (now, wall) = (Instant::now(), Timestamp::now());
+        floor.raise(HostKey::new("fleet", "https://liar"), Epoch(9_000_000_000_000_000_000), now, wall);
+        assert_eq!(floor.epoch(), Epoch(0));
+        floor.raise(HostKey::new("fleet", "https://honest"), Epoch(7), now, wall);
+        assert_eq!(floor.epoch(), Epoch(7));
     }
 
     /// Holds B8: a namespace with many URLs does not keep another one's hosts from being heard.
@@ -291,10 +305,10 @@ mod tests {
         let floor = Floor::default();
         let now = Instant::now();
         for number in 0..2000 {
-            floor.raise(HostKey::new("theirs", &format!("https://{number}")), Epoch(number + 1), now);
+            floor.raise(HostKey::new("theirs", &format!("https://{number}")), Epoch(number + 1), now, Timestamp::now());
         }
         assert_eq!(floor.epoch(), Epoch(64));
-        floor.raise(HostKey::new("fleet", "https://a"), Epoch(5000), now);
+        floor.raise(HostKey::new("fleet", "https://a"), Epoch(5000), now, Timestamp::now());
         assert_eq!(floor.epoch(), Epoch(5000));
     }
 }
