@@ -34,6 +34,9 @@ pub const MAX_SUBJECT_NAMES: usize = 64;
 pub const MAX_EPOCH_AHEAD: u64 = 365 * 24 * 3600;
 /// How far above the highest it has accepted a host follows an epoch that is ahead of its clock: as many changes of leader.
 pub const MAX_EPOCH_STEP: u64 = 1024;
+/// How far above the highest it has accepted a host follows a generation: a host that was set up anew catches up with a
+/// resource of many years, and nobody can take a number that no later rotation could ever pass.
+pub const MAX_GENERATION_STEP: u64 = 1 << 20;
 
 /// What a host says of itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

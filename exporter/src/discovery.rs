@@ -3,9 +3,13 @@
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, LazyLock};
 
+use futures::future::join_all;
 use kagiban_agents::{Product, powerchute_network_shutdown};
+use tokio::time::Instant;
 
+use crate::blocking::{Flights, Work};
 use crate::platform;
 use crate::probe::Endpoint;
 
@@ -56,6 +60,42 @@ pub struct Found {
     pub network_shutdown_logs: Vec<PathBuf>,
 }
 
+/// What is searched by itself: a file system that hangs under one keeps nothing of another from being found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Part {
+    Agents,
+    TrustStores,
+    SystemBundle,
+    NetworkShutdownLogs,
+}
+
+impl Part {
+    const ALL: [Self; 4] = [Self::Agents, Self::TrustStores, Self::SystemBundle, Self::NetworkShutdownLogs];
+}
+
+/// A part that hangs holds one thread, however often it is searched.
+static SEARCHES: LazyLock<Flights<Part, Found>> = LazyLock::new(Flights::new);
+
+/// What is in the usual places, as far as it is known at `until`. Of a part that hangs nothing is found, and the log says so.
+pub(crate) async fn search_usual(until: Instant) -> Found {
+    let places = Arc::new(Places::usual());
+    let searched = join_all(Part::ALL.map(|part| {
+        let places = Arc::clone(&places);
+        let search = async move { SEARCHES.join(Work::Search, part, until, move || places.search_part(part)).await };
+        async move {
+            search.await.unwrap_or_else(|blocked| {
+                tracing::warn!(
+                    ?part, reason = blocked.reason(), error = %blocked,
+                    "the usual places were not searched to the end, and nothing that is there is looked at; reload the \
+                     configuration when the file system answers again"
+                );
+                Found::default()
+            })
+        }
+    }));
+    searched.await.into_iter().fold(Found::default(), Found::with)
+}
+
 impl Places {
     /// The places that are usual for this kind of host.
     pub fn usual() -> Self {
@@ -71,11 +111,21 @@ impl Places {
 
     /// Searches. Blocks on the file system.
     pub fn search(&self) -> Found {
-        Found {
-            agents: self.installed(),
-            trust_stores: self.trust_stores(),
-            system_bundle: self.bundles.iter().find(|path| path.is_file()).cloned(),
-            network_shutdown_logs: self.network_shutdown_logs.iter().filter(|path| path.is_file()).cloned().collect(),
+        Part::ALL.map(|part| self.search_part(part)).into_iter().fold(Found::default(), Found::with)
+    }
+
+    fn search_part(&self, part: Part) -> Found {
+        let nothing = Found::default();
+        match part {
+            Part::Agents => Found { agents: self.installed(), ..nothing },
+            Part::TrustStores => Found { trust_stores: self.trust_stores(), ..nothing },
+            Part::SystemBundle => {
+                Found { system_bundle: self.bundles.iter().find(|path| path.is_file()).cloned(), ..nothing }
+            }
+            Part::NetworkShutdownLogs => {
+                let logs = self.network_shutdown_logs.iter().filter(|path| path.is_file()).cloned();
+                Found { network_shutdown_logs: logs.collect(), ..nothing }
+            }
         }
     }
 
@@ -94,6 +144,15 @@ impl Places {
 }
 
 impl Found {
+    fn with(mut self, other: Self) -> Self {
+        let Self { agents, trust_stores, system_bundle, network_shutdown_logs } = other;
+        self.agents.extend(agents);
+        self.trust_stores.extend(trust_stores);
+        self.system_bundle = self.system_bundle.or(system_bundle);
+        self.network_shutdown_logs.extend(network_shutdown_logs);
+        self
+    }
+
     /// Where a product is installed: the first of its usual directories that is there.
     pub fn directory_of(&self, product: Product) -> Option<PathBuf> {
         self.agents.iter().find(|at| at.product == product).map(|at| at.directory.clone())

@@ -1,6 +1,7 @@
 //! kagiban-exporter: the process around the library.
 
 use std::io::{self, IsTerminal, Write};
+use std::net::TcpListener;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -69,10 +70,17 @@ fn run(args: ServeArgs) -> Result<ExitCode> {
     // Before there is a second thread: it changes the environment.
     let sockets = args.systemd_socket.then(platform::inherited_sockets).transpose()?;
     let runtime = runtime()?;
-    let code = if args.once {
-        let (metrics, all_up) = runtime.block_on(service::once(args.config_file))?;
+    let worked = runtime.block_on(work(args, sockets));
+    // Whatever came of it: to drop the runtime would wait for a file read that hangs.
+    runtime.shutdown_timeout(LAST_WAIT);
+    worked
+}
+
+async fn work(args: ServeArgs, sockets: Option<Vec<TcpListener>>) -> Result<ExitCode> {
+    if args.once {
+        let (metrics, all_up) = service::once(args.config_file).await?;
         io::stdout().lock().write_all(&metrics).context("cannot print the metrics")?;
-        ExitCode::from(u8::from(!all_up))
+        Ok(ExitCode::from(u8::from(!all_up)))
     } else {
         let options = service::Options {
             config_file: args.config_file,
@@ -80,11 +88,9 @@ fn run(args: ServeArgs) -> Result<ExitCode> {
             web_config_file: args.web_config_file,
             telemetry_path: args.telemetry_path,
         };
-        runtime.block_on(service::serve(options))?;
-        ExitCode::SUCCESS
-    };
-    runtime.shutdown_timeout(LAST_WAIT);
-    Ok(code)
+        service::serve(options).await?;
+        Ok(ExitCode::SUCCESS)
+    }
 }
 
 fn runtime() -> Result<Runtime> {

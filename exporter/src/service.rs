@@ -4,6 +4,7 @@
 mod keeper;
 mod rotations;
 mod secrets;
+mod sharing;
 mod shown;
 
 use std::collections::BTreeMap;
@@ -24,7 +25,7 @@ use tracing::{error, info, warn};
 
 use crate::blocking::{self, Work};
 use crate::config::{self, CompatSet, Config, ConfigError, HostApiConfig, Salvaged, SecretFile};
-use crate::discovery::{Found, Places};
+use crate::discovery::{self, Found};
 use crate::host_api;
 use crate::platform::{self, Lifecycle, Request, Requests};
 use crate::render::{Format, Program, Rendered};
@@ -40,8 +41,10 @@ pub use rotations::{FILES_DEADLINE, Rotations, Setup};
 const RENDER_AFTER: Duration = Duration::from_millis(100);
 /// Far more than a snapshot of the largest host takes.
 const RENDER_WITHIN: Duration = Duration::from_secs(60);
-/// For the configuration and the search of the usual places, on a slow disk.
+/// For the configuration, on a slow disk.
 const CONFIG_WITHIN: Duration = Duration::from_secs(30);
+/// For some hundred looks whether a file is there. What hangs is passed over then: nobody may depend on it.
+const SEARCH_WITHIN: Duration = Duration::from_secs(5);
 /// One datagram to a neighbour.
 const TELL_DEADLINE: Duration = Duration::from_secs(1);
 
@@ -282,23 +285,32 @@ struct Start {
 }
 
 async fn loaded(config_file: Option<PathBuf>) -> Result<Start, ConfigError> {
-    let loaded = blocking::run(Work::Config, Instant::now() + CONFIG_WITHIN, move || {
+    let load = move || {
         let whole = |config| Salvaged { config, refused: Vec::new(), error: None };
-        let Salvaged { config, refused, error } =
-            config_file.map_or_else(|| Ok(whole(Config::default())), |path| config::load_at_start(&path))?;
-        let state_directory = config.state_directory();
-        let rotates = config.host_api.is_some() || Vault::exists(&state_directory);
-        let complete = refused.is_empty();
-        let setup = rotates.then(|| Setup {
-            host: host_name(&config),
-            agents: config.agents.clone(),
-            refused,
-            power: config.power.clone(),
-            state_directory,
-        });
-        Ok(Start { config, complete, setup, error })
+        config_file.map_or_else(|| Ok(whole(Config::default())), |path| config::load_at_start(&path))
+    };
+    let loaded = blocking::run(Work::Config, Instant::now() + CONFIG_WITHIN, load).await;
+    let Salvaged { config, refused, error } = loaded.map_err(ConfigError::from)??;
+    let complete = refused.is_empty();
+    let rotates = config.host_api.is_some() || may_have_rotated(config.state_directory()).await;
+    let setup = rotates.then(|| Setup {
+        host: host_name(&config),
+        agents: config.agents.clone(),
+        refused,
+        power: config.power.clone(),
+        state_directory: config.state_directory(),
     });
-    loaded.await.map_err(ConfigError::from)?
+    Ok(Start { config, complete, setup, error })
+}
+
+/// Whether an earlier run may have left journals. Of a state directory that hangs that is not known: it is opened, and tried
+/// until it is.
+async fn may_have_rotated(state_directory: PathBuf) -> bool {
+    let search = move || Vault::exists(&state_directory);
+    blocking::run(Work::Search, Instant::now() + SEARCH_WITHIN, search).await.unwrap_or_else(|blocked| {
+        warn!(reason = blocked.reason(), error = %blocked, "it is not known whether an earlier run has left rotations");
+        true
+    })
 }
 
 async fn plan(config_file: Option<PathBuf>) -> Result<Plan, ServiceError> {
@@ -308,8 +320,8 @@ async fn plan(config_file: Option<PathBuf>) -> Result<Plan, ServiceError> {
 }
 
 async fn planned(config: Config) -> Result<Plan, ConfigError> {
+    let found = discovery::search_usual(Instant::now() + SEARCH_WITHIN).await;
     let planned = blocking::run(Work::Config, Instant::now() + CONFIG_WITHIN, move || {
-        let found = Places::usual().search();
         say(&config, &found);
         let host = host_name(&config);
         let sources = sources::plan(&config, &found, &host);

@@ -167,6 +167,94 @@ async fn an_agent_whose_directory_hangs_keeps_no_other_from_being_recovered_and_
     api.open(1, 2).await.unwrap();
 }
 
+/// Holds A16, A6: the API knows it too, and nobody starts the program again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agent_whose_directory_hung_is_taken_when_it_answers() {
+    let world = World::pem_pair().await;
+    let hangs = world.directory.path().join("hangs");
+    std::fs::create_dir(&hangs).unwrap();
+    let files = HostApiFiles::write(&world, Authority::new("clients"));
+    let config = world.config_with(&format!("hostApi: {}", files.config("")), &neighbour(&hangs));
+    let mut program = Program::with_hanging(&world, &config, &[&hangs]);
+    program.wait_for_metric("kagiban_rotation_agent_error_info{agent=\"neighbour\",reason=\"file_system_hangs\"} 1");
+    let api = files.client(program.address("host API listening").parse().unwrap());
+    let open = async || api.ask::<serde_json::Value>("POST", "agents/neighbour/rotations", &open(1, 1)).await;
+    let refused = open().await.unwrap_err();
+    assert!(refused.message.contains("is not known yet"), "{}", refused.message);
+    program.wait_for_metric("kagiban_rotation_agent_up{agent=\"neighbour\"} 1");
+    // It has no keystore, which is another matter.
+    if let Err(refused) = open().await {
+        assert!(!refused.message.contains("is not known yet"), "{}", refused.message);
+    }
+}
+
+/// Holds A8: nothing was done to its service, and nothing can be.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agent_whose_directory_hangs_for_good_holds_up_no_end() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().map(|address| (taken, address.to_string())).unwrap();
+    for listen in ["127.0.0.1:0", taken.1.as_str()] {
+        let world = World::pem_pair().await;
+        let hangs = world.directory.path().join("hangs");
+        std::fs::create_dir(&hangs).unwrap();
+        let config = world.config_with(BROKEN_API, &neighbour(&hangs));
+        let mut program = Program::with_hung(&world, &config, listen, "openat", &[&hangs]);
+        let works = listen != taken.1;
+        if works {
+            program.wait_until_ready();
+            program.terminate();
+        }
+        assert_eq!(program.wait().success(), works, "{}", program.log());
+    }
+}
+
+/// Holds A17, A6: a network file system under a usual directory is somebody else's.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_usual_directory_that_hangs_keeps_nothing_else_from_working() {
+    let world = World::pem_pair().await;
+    let leaf = interrupted(&world).await;
+    let usual = kagiban_agents::Product::PowerchuteSerialShutdown.facts().directories;
+    let usual = usual(kagiban_exporter::platform::OS).iter().map(std::path::Path::new).collect::<Vec<_>>();
+    let files = HostApiFiles::write(&world, Authority::new("clients"));
+    let config = world.config(&format!("hostApi: {}", files.config("")));
+    let mut program = Program::with_hung(&world, &config, "127.0.0.1:0", "statx", &usual);
+    serves(&world, leaf, &program).await;
+    program.wait_for_metric("kagiban_blocking_stuck{work=\"search\"} 1");
+    let api = files.client(program.address("host API listening").parse().unwrap());
+    assert_eq!(api.decided(1).await.state, RotationState::Committed);
+    // However often it is searched, one thread hangs.
+    for reload in 1..=2 {
+        program.reload(&world, &config);
+        program.wait_until("it is loaded", |p| p.log().matches("configuration loaded").count() == reload);
+    }
+    program.wait_for_metric("kagiban_blocking_stuck{work=\"search\"} 1");
+    program.terminate();
+    assert!(program.wait().success(), "{}", program.log());
+}
+
+/// Holds A17, A6: nor does the state directory.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_state_directory_that_hangs_keeps_no_metrics_away() {
+    let world = World::pem_pair().await;
+    interrupted(&world).await;
+    let journals = world.state().join("journal");
+    let mut program = Program::with_hung(&world, &world.config(""), "127.0.0.1:0", "statx", &[&journals]);
+    program.wait_for_metric("kagiban_blocking_stuck{work=\"search\"} 1");
+    program.wait_for_metric("kagiban_rotation_agent_up{agent=\"agent\"} 0");
+    program.terminate();
+    assert!(program.wait().success(), "{}", program.log());
+}
+
+/// Holds A17: a program that fails ends, whatever hangs.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_configuration_file_that_hangs_is_a_failure_with_an_end() {
+    let world = World::pem_pair().await;
+    let file = world.directory.path().join("exporter.yaml");
+    let mut program = Program::with_hung(&world, &world.config(""), "127.0.0.1:0", "openat", &[&file]);
+    assert!(!program.wait().success());
+    assert!(program.log().contains("no result within the deadline"), "{}", program.log());
+}
+
 /// Holds A6, A11: somebody else has the state directory for a while.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_state_directory_that_is_in_use_is_told_and_taken_as_soon_as_it_is_free() {

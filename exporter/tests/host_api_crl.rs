@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use support::World;
 use support::pki::{Authority, Identity};
 use support::wire::{Api, OPERATOR};
+use support::{HOST, World};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
 const GET_HOST: &str = "GET /v1/host HTTP/1.1";
 /// Of the lists that are in force.
@@ -68,12 +69,22 @@ async fn lets_in(api: &Api, client: &Identity) -> bool {
     api.send(Some(client), GET_HOST, b"").await.is_ok_and(|reply| reply.status == 200)
 }
 
+/// One more request on a connection that stays open. An answer is shorter than what is read of it at once.
+async fn answers(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> bool {
+    let request = format!("{GET_HOST}\r\nHost: {HOST}\r\n\r\n");
+    if stream.write_all(request.as_bytes()).await.is_err() {
+        return false;
+    }
+    let mut answer = [0; 64 * 1024];
+    matches!(stream.read(&mut answer).await, Ok(read) if read > 0)
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_revoked_client_is_let_in_no_more_and_a_new_list_counts_without_a_restart() {
     let world = World::pem_pair().await;
     let fleet = Authority::new("clients");
     let (revoker, file) = (Revoker::of(&fleet), world.directory.path().join("clients.crl"));
-    let (revoked, lost_later) = (fleet.client(OPERATOR), fleet.client(OPERATOR));
+    let [revoked, lost_later, third] = [(); 3].map(|()| fleet.client(OPERATOR));
     revoker.revoke(&revoked);
     std::fs::copy(revoker.list(LATER), &file).unwrap();
     let api = Api::start_with(&world, fleet, &section(&file)).await;
@@ -92,6 +103,22 @@ async fn a_revoked_client_is_let_in_no_more_and_a_new_list_counts_without_a_rest
     };
     tokio::time::timeout(RELOADED, reloading).await.expect("the new list counts");
     assert!(lets_in(&api, &api.operator).await);
+
+    // A file to which the next list is appended.
+    let mut opened_before = api.connect(Some(&third)).await.unwrap();
+    assert!(answers(&mut opened_before).await);
+    let before = std::fs::read(&file).unwrap();
+    revoker.revoke(&third);
+    let next = std::fs::read(revoker.list(LATER)).unwrap();
+    std::fs::write(&file, [before, next].concat()).unwrap();
+    let reloading = async {
+        while answers(&mut opened_before).await {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    tokio::time::timeout(RELOADED, reloading).await.expect("whoever was let in before is asked again");
+    assert!(!lets_in(&api, &third).await, "the newest list of an issuer counts");
+    assert!(lets_in(&api, &api.operator).await && !lets_in(&api, &revoked).await);
 
     // A bad one does not take the place of a good one.
     std::fs::write(&file, "no list").unwrap();

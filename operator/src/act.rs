@@ -181,6 +181,8 @@ impl AgentClient {
         self.references.read(resource, Age::Anew).await
     }
 
+    /// Calls a rotation off; `why` is told with it.
+    ///
     /// # Errors
     /// What stands in the way.
     pub(crate) async fn roll_back(
@@ -188,6 +190,7 @@ impl AgentClient {
         resource: &Resource,
         generation: Generation,
         epoch: Epoch,
+        why: &str,
     ) -> Result<Event, ActError> {
         let api = self.api(resource).await?;
         let order = RollbackOrder { target: target(resource, generation, epoch)? };
@@ -195,9 +198,7 @@ impl AgentClient {
         self.forget(&resource.uid);
         Ok(Event::normal(
             Reason::RotationCalledOff,
-            format!(
-                "rotation {generation} was called off before it touched the keystore: it is not what is asked for any more"
-            ),
+            format!("rotation {generation} was called off before it touched the keystore: {why}"),
         ))
     }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
-use kagiban_crds::resource::{BlockedBy, FINALIZER, ManagedAgentCertificate, ROTATE_ANNOTATION};
+use kagiban_crds::resource::{BlockedBy, FINALIZER, HostUrl, ManagedAgentCertificate, ROTATE_ANNOTATION};
 use kube::Resource as _;
 use kube::runtime::watcher::Event;
 
@@ -32,9 +32,25 @@ struct State {
     contenders: HashMap<Agent, Vec<ResourceName>>,
     /// While the watch lists anew: what it has listed so far.
     listed: Option<HashSet<ResourceName>>,
+    /// Where a step is taken now.
+    turns: HashSet<Place>,
 }
 
 type Agent = (String, String);
+
+/// An agent at an address, or behind what a client Secret says is its host: two resources mean the same one by either.
+type Place = (Agent, String);
+
+/// While it is held, no other resource takes a step at the same place.
+#[must_use]
+#[derive(Debug)]
+pub struct Turn<'a> {
+    fleet: &'a Fleet,
+    places: [Place; 2],
+}
+
+/// Resources in conflict that are woken by one change of another: whoever makes many of them costs no more than this.
+const MOST_WOKEN: usize = 16;
 
 /// An object as it is kept: as text, since the many small parts of one take several times as much. It is read again for
 /// whoever looks at it.
@@ -87,16 +103,48 @@ impl Fleet {
                 if let Some(listed) = &mut state.listed {
                     listed.insert(name);
                 }
+                // the list is a quorum read, whatever was known before
                 state.put(object)
             }
             Event::InitDone => {
                 let Some(listed) = state.listed.take() else { return Vec::new() };
                 let gone: Vec<_> = state.resources.keys().filter(|name| !listed.contains(*name)).cloned().collect();
-                gone.into_iter().filter_map(|name| state.remove(&name)).collect()
+                gone.into_iter().flat_map(|name| state.remove(&name)).collect()
             }
+            Event::Apply(object) if state.is_outdated(&object) => Vec::new(),
             Event::Apply(object) => state.put(object),
-            Event::Delete(object) => state.remove(&ResourceName::of(&object)).into_iter().collect(),
+            Event::Delete(object) => state.remove(&ResourceName::of(&object)),
         }
+    }
+
+    /// Takes in the status that was written just now. The watch shows it too, but later; what else it shows by then is
+    /// still to come.
+    pub fn wrote(&self, mac: &ManagedAgentCertificate) {
+        let mut state = self.lock();
+        let written = Watched(Ok(mac.clone()));
+        let name = ResourceName::of(&written);
+        if state.is_outdated(&written) {
+            return;
+        }
+        let Some(kept) = state.resources.get_mut(&name).filter(|kept| Some(&*kept.uid) == mac.metadata.uid.as_deref())
+        else {
+            return;
+        };
+        let Some(Watched(Ok(mut known))) = read(&kept.text) else { return };
+        known.status.clone_from(&mac.status);
+        known.metadata.resource_version.clone_from(&mac.metadata.resource_version);
+        *kept = Kept::of(&Watched(Ok(known)));
+    }
+
+    /// The right to take a step at the agent that this one names; nothing while another resource has it.
+    pub fn turn(&self, mac: &ManagedAgentCertificate) -> Option<Turn<'_>> {
+        let places = places(mac);
+        let mut state = self.lock();
+        let is_free = places.iter().all(|place| !state.turns.contains(place));
+        is_free.then(|| {
+            state.turns.extend(places.clone());
+            Turn { fleet: self, places }
+        })
     }
 
     pub fn get(&self, name: &ResourceName) -> Option<Watched> {
@@ -125,7 +173,33 @@ impl Fleet {
     }
 }
 
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        let mut state = self.fleet.lock();
+        for place in &self.places {
+            state.turns.remove(place);
+        }
+    }
+}
+
 impl State {
+    /// Whether a later version of the object is known: what was written here comes before what the watch shows.
+    fn is_outdated(&self, object: &Watched) -> bool {
+        let Some(kept) = self.resources.get(&ResourceName::of(object)) else { return false };
+        let known = read(&kept.text).filter(|known| known.meta().uid == object.meta().uid);
+        known.and_then(|known| version(&known)).zip(version(object)).is_some_and(|(known, shown)| known > shown)
+    }
+
+    /// Those that the other one named has kept from its agent: it is changed or gone, and may be in the way no more.
+    fn freed(&self, agent: &Agent, other: &ResourceName) -> Vec<Change> {
+        let names = self.contenders.get(agent).map(Vec::as_slice).unwrap_or_default();
+        let in_conflict = |name: &&ResourceName| {
+            let by = self.resources.get(*name).and_then(|kept| kept.summary.blocked_by);
+            *name != other && by == Some(BlockedBy::Conflict)
+        };
+        names.iter().filter(in_conflict).take(MOST_WOKEN).cloned().map(Change::Wakes).collect()
+    }
+
     fn put(&mut self, mut object: Watched) -> Vec<Change> {
         strip(&mut object);
         let name = ResourceName::of(&object);
@@ -136,12 +210,11 @@ impl State {
             self.resources.insert(name, kept);
             return Vec::new();
         }
-        let replaced = before.is_some_and(|before| before.uid != kept.uid);
-        let mut changes = Vec::new();
+        let is_same = before.is_none_or(|before| before.uid == kept.uid);
         // the old one's place in the index goes first: its agent may be another, and its owner may have been another object
-        let removed = self.remove(&name);
-        if replaced {
-            changes.extend(removed);
+        let mut changes = self.remove(&name);
+        if is_same {
+            changes.retain(|change| matches!(change, Change::Wakes(_)));
         }
         if let Some(agent) = &kept.agent {
             self.contenders.entry(agent.clone()).or_default().push(name.clone());
@@ -151,8 +224,11 @@ impl State {
         changes
     }
 
-    fn remove(&mut self, name: &ResourceName) -> Option<Change> {
-        let kept = self.resources.remove(name)?;
+    /// What follows from its end, for itself and for others.
+    fn remove(&mut self, name: &ResourceName) -> Vec<Change> {
+        let Some(kept) = self.resources.remove(name) else { return Vec::new() };
+        let mut changes = vec![Change::Gone(name.clone(), kept.uid.into())];
+        changes.extend(kept.agent.iter().flat_map(|agent| self.freed(agent, name)));
         if let Some(agent) = &kept.agent
             && let Some(names) = self.contenders.get_mut(agent)
         {
@@ -161,7 +237,7 @@ impl State {
                 self.contenders.remove(agent);
             }
         }
-        Some(Change::Gone(name.clone(), kept.uid.into()))
+        changes
     }
 }
 
@@ -219,6 +295,15 @@ fn agent(mac: &ManagedAgentCertificate) -> Agent {
     (mac.spec.host.clone(), mac.spec.agent.name.clone())
 }
 
+/// As ownership has it: what another Secret makes of another address is no reason to wait.
+fn places(mac: &ManagedAgentCertificate) -> [Place; 2] {
+    let api = mac.spec.api.host_api.as_ref();
+    let url = api.and_then(|api| api.url.parse::<HostUrl>().ok()).map(|url| format!("{} {}", url.host, url.port));
+    let client = api.map(|api| api.tls_secret_ref.name.as_str()).unwrap_or_default();
+    let namespace = mac.metadata.namespace.as_deref().unwrap_or_default();
+    [url.unwrap_or_default(), format!("{namespace}/{client}")].map(|place| (agent(mac), place))
+}
+
 /// Takes away what makes up most of an object and is never looked at: who manages which field, copies of manifests, and
 /// whatever others note on it, in our name or not. Whoever writes the finalizers reads all of them first.
 fn strip(object: &mut Watched) {
@@ -232,6 +317,11 @@ fn strip(object: &mut Watched) {
     metadata.annotations = rotate.map(|value| [(ROTATE_ANNOTATION.to_owned(), rotate_word(&value))].into());
     let held = metadata.finalizers.iter().flatten().any(|finalizer| finalizer == FINALIZER);
     metadata.finalizers = held.then(|| vec![FINALIZER.to_owned()]);
+}
+
+/// Kubernetes counts them upwards for all objects of a kind.
+fn version(object: &Watched) -> Option<u64> {
+    object.meta().resource_version.as_deref()?.parse().ok()
 }
 
 /// Whether a decision could come out otherwise. The status is not asked: whoever writes it, we or another, the resource's
@@ -435,5 +525,76 @@ mod tests {
         let changes = fleet.apply(Event::Apply(object("a", "h", json!({"metadata": {"uid": "new"}}))));
         let name = ResourceName::new("fleet", "a");
         assert_eq!(changes, [Change::Gone(name.clone(), "a".into()), Change::Wakes(name)]);
+    }
+
+    /// Holds B9: what was written is known at once, and a watch that is behind does not take it back.
+    #[test]
+    fn a_status_that_was_written_is_known_before_the_watch_shows_it_and_after_it_shows_the_past() {
+        let fleet = Fleet::default();
+        let at = |version: &str, change: serde_json::Value| {
+            let mut object = object("a", "h", json!({"metadata": {"resourceVersion": version}}));
+            let mut whole = serde_json::to_value(&object).expect("plain data");
+            merge(&mut whole, &change);
+            object = serde_json::from_value(whole).expect("metadata");
+            object
+        };
+        let blocked_by = || {
+            let kept = fleet.get(&ResourceName::new("fleet", "a")).expect("it is there");
+            kept.readable().and_then(|mac| mac.status.clone()).and_then(|status| status.blocked_by)
+        };
+        fleet.apply(Event::Apply(at("7", json!({}))));
+        let written = at("9", json!({"metadata": {"generation": 2}, "status": {"blockedBy": "OnBattery"}}));
+        fleet.wrote(written.readable().expect("a resource"));
+        assert_eq!(blocked_by(), Some(BlockedBy::OnBattery));
+        assert_eq!(fleet.apply(Event::Apply(at("8", json!({"metadata": {"generation": 2}})))), []);
+        assert_eq!(blocked_by(), Some(BlockedBy::OnBattery));
+        assert!(wakes(&fleet.apply(Event::Apply(written))), "the spec is seen to have changed all the same");
+        // a list is what there is, whatever was known: an API server may have been restored
+        fleet.apply(Event::Init);
+        fleet.apply(Event::InitApply(at("3", json!({"status": {"blockedBy": "Paused"}}))));
+        fleet.apply(Event::InitDone);
+        assert_eq!(blocked_by(), Some(BlockedBy::Paused));
+    }
+
+    /// Holds B9: two resources take no step at the same agent at the same time.
+    #[test]
+    fn an_agent_is_one_resources_turn_at_a_time() {
+        let fleet = Fleet::default();
+        let [a, b, c] = [("a", "h"), ("b", "h"), ("c", "other")].map(|(name, host)| object(name, host, json!({})));
+        let elsewhere =
+            json!({"spec": {"api": {"hostApi": {"url": "https://mine", "tlsSecretRef": {"name": "mine"}}}}});
+        let elsewhere = object("elsewhere", "h", elsewhere);
+        let turn = |object: &Watched| fleet.turn(object.readable().expect("a resource"));
+        let held = turn(&a).expect("nobody has it");
+        assert!(turn(&b).is_none() && turn(&c).is_some());
+        assert!(turn(&elsewhere).is_some(), "a server that takes its time holds up nobody who means another");
+        drop(held);
+        assert!(turn(&b).is_some());
+    }
+
+    /// Holds B9: whoever was kept from an agent is woken when that may be over, and not only at the resync.
+    #[test]
+    fn a_resource_in_conflict_is_woken_when_another_one_changes_or_goes() {
+        let fleet = Fleet::default();
+        let conflict = json!({"status": {"blockedBy": "Conflict"}});
+        fleet.apply(Event::Apply(object("owner", "h", json!({}))));
+        for number in 0..40 {
+            fleet.apply(Event::Apply(object(&format!("waits-{number}"), "h", conflict.clone())));
+        }
+        fleet.apply(Event::Apply(object("elsewhere", "other", conflict)));
+        fleet.apply(Event::Apply(object("rests", "h", json!({}))));
+        let woken = |changes: &[Change]| {
+            let of = |change: &Change| match change {
+                Change::Wakes(name) => name.parts().1.starts_with("waits-"),
+                Change::Gone(..) => false,
+            };
+            (changes.iter().filter(|change| of(change)).count(), changes.len())
+        };
+        let same = fleet.apply(Event::Apply(object("owner", "h", json!({"status": {"blockedBy": "OnBattery"}}))));
+        assert_eq!(woken(&same), (0, 0));
+        let changed = fleet.apply(Event::Apply(object("owner", "h", json!({"metadata": {"generation": 2}}))));
+        assert_eq!(woken(&changed), (MOST_WOKEN, MOST_WOKEN + 1));
+        let gone = fleet.apply(Event::Delete(object("owner", "h", json!({}))));
+        assert_eq!(woken(&gone), (MOST_WOKEN, MOST_WOKEN + 1));
     }
 }

@@ -26,7 +26,8 @@ pub struct Manifest {
     pub object: serde_json::Value,
 }
 
-/// Each document that is one of ours, or says why it cannot be read; others are passed over.
+/// Each document that is one of ours, or says why it cannot be read; others are passed over. The items of a `kind: List`, which
+/// `kubectl apply` takes too, are documents of their own.
 ///
 /// Text that is no YAML ends the list: the reader would give the same error for ever.
 pub fn read(text: &str) -> Vec<Result<Manifest, ManifestError>> {
@@ -34,8 +35,10 @@ pub fn read(text: &str) -> Vec<Result<Manifest, ManifestError>> {
     for (index, document) in serde_yaml::Deserializer::from_str(text).enumerate() {
         let number = index + 1;
         match Value::deserialize(document) {
-            Ok(value) if is_ours(&value) => found.push(parse(value, number)),
-            Ok(_) => {}
+            Ok(value) => {
+                let ours = items(value).into_iter().filter(is_ours);
+                found.extend(ours.map(|value| parse(value, number)));
+            }
             Err(error) => {
                 found.push(Err(ManifestError { number, name: None, message: error.to_string() }));
                 break;
@@ -45,9 +48,23 @@ pub fn read(text: &str) -> Vec<Result<Manifest, ManifestError>> {
     found
 }
 
+/// What a document holds: itself, or what a list of any kind lists. A list in a list is no manifest.
+fn items(value: Value) -> Vec<Value> {
+    if !text(&value, "kind").ends_with("List") {
+        return vec![value];
+    }
+    match value.get("items") {
+        Some(Value::Sequence(items)) => items.clone(),
+        _ => Vec::new(),
+    }
+}
+
 fn is_ours(value: &Value) -> bool {
-    let text = |key: &str| value.get(key).and_then(Value::as_str).unwrap_or_default();
-    text("kind") == "ManagedAgentCertificate" && text("apiVersion").starts_with(GROUP)
+    text(value, "kind") == "ManagedAgentCertificate" && text(value, "apiVersion").starts_with(GROUP)
+}
+
+fn text<'a>(value: &'a Value, key: &str) -> &'a str {
+    value.get(key).and_then(Value::as_str).unwrap_or_default()
 }
 
 fn parse(value: Value, number: usize) -> Result<Manifest, ManifestError> {
@@ -84,6 +101,19 @@ spec:
         let found = read(&text);
         assert_eq!(found.iter().filter(|document| document.is_ok()).count(), 2, "{found:?}");
         assert_eq!(found.len(), 2);
+    }
+
+    /// Holds B12: `kubectl apply` takes lists, and a plan that passes over one is green for what it has not seen.
+    #[test]
+    fn the_items_of_a_list_are_read_too() {
+        let item = |text: &str| text.trim().replace('\n', "\n  ");
+        let bad = GOOD.replace("tls-service", "teapot");
+        for kind in ["List", "ManagedAgentCertificateList"] {
+            let list = format!("apiVersion: v1\nkind: {kind}\nitems:\n- {}\n- {}\n", item(GOOD), item(&bad));
+            let found = read(&list);
+            assert_eq!(found.iter().map(Result::is_ok).collect::<Vec<_>>(), [true, false], "{kind}: {found:?}");
+        }
+        assert!(read("apiVersion: v1\nkind: List\nitems: 7").is_empty());
     }
 
     #[test]

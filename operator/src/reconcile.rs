@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use kagiban_crds::host_api::AgentReport;
-use kagiban_crds::resource::{BlockedBy, ManagedAgentCertificate};
+use kagiban_crds::resource::{BlockedBy, ManagedAgentCertificate, ManagedAgentCertificateStatus};
 use kagiban_crds::{Epoch, Generation};
 use kube::ResourceExt;
 use tokio_util::sync::CancellationToken;
@@ -30,6 +30,8 @@ const MAX_ROUNDS: u32 = 6;
 const LONG_PASS: Duration = Duration::from_secs(30);
 /// The shortest wait before a resource is looked at again.
 const SHORTEST_WAIT: Duration = Duration::from_millis(500);
+/// While another resource that names the same agent is in the middle of a step there.
+const BETWEEN_TURNS: Duration = Duration::from_secs(5);
 /// After a pass that used up its rounds; it doubles with each further one in a row, up to the resync.
 const BETWEEN_LONG_PASSES: Duration = Duration::from_secs(5);
 
@@ -62,7 +64,7 @@ pub async fn pass(seen: &ManagedAgentCertificate, context: &Context) -> Result<R
         if started.elapsed() >= LONG_PASS {
             break;
         }
-        let rival = rival(&mac, &context.fleet);
+        let mut rival = rival(&mac, &context.fleet);
         context.ledger.asked(&object(&mac));
         let mut references = context.agents.references(&object(&mac)).await;
         if round == 0 && rival.is_none() && still_waits(context, &object(&mac), &references).await {
@@ -80,21 +82,35 @@ pub async fn pass(seen: &ManagedAgentCertificate, context: &Context) -> Result<R
                 forget(context, &uid);
                 return Ok(Rest { heard, ..unasked(context) });
             };
+            let looked_for = mac.metadata.generation;
             mac = read;
+            if mac.metadata.generation != looked_for {
+                // the host that was looked at is perhaps not the one that the spec means now
+                fresh = true;
+                continue;
+            }
             context.ledger.asked(&object(&mac));
             decision = judge(context, &mac, rival.as_ref(), &references, &report);
             if !changes(context, &decision, &mac) {
                 return Ok(rest(context, &uid, &decision, &references, heard));
             }
         }
-        if decision.step.depends_on_secrets() {
+        let turn = if decision.step.depends_on_secrets() {
             // the host is told what stands in them now, and the status says that of it
             references = context.agents.references_anew(&object(&mac)).await;
+            // others that name the agent have gone on since: none of them changes anything there until this step is done
+            let Some(turn) = context.fleet.turn(&mac) else {
+                return Ok(Rest { after: BETWEEN_TURNS, urgent: false, heard });
+            };
+            rival = self::rival(&mac, &context.fleet);
             decision = judge(context, &mac, rival.as_ref(), &references, &report);
             if !changes(context, &decision, &mac) {
                 return Ok(rest(context, &uid, &decision, &references, heard));
             }
-        }
+            Some(turn)
+        } else {
+            None
+        };
         if !may_act(context) {
             // whoever leads next looks at everything; if that is this process, the sooner the better
             return Ok(Rest { after: SHORTEST_WAIT, urgent: false, heard });
@@ -111,7 +127,7 @@ pub async fn pass(seen: &ManagedAgentCertificate, context: &Context) -> Result<R
         }
         if difference != Difference::None {
             let ended = ended(&mac, &decision);
-            mac = context.cluster.write_status(&mac, &decision.status).await?;
+            mac = write_status(context, &mac, &decision.status).await?;
             if let Some(outcome) = ended {
                 context.metrics.rotation_ended(outcome);
             }
@@ -128,6 +144,7 @@ pub async fn pass(seen: &ManagedAgentCertificate, context: &Context) -> Result<R
             return Ok(Rest { heard, ..unasked(context) });
         }
         act(context, &mac, &uid, decision.step, report.as_ref().ok()).await?;
+        drop(turn);
         fresh = false;
     }
     let count = context.ledger.found_no_rest(&uid);
@@ -238,6 +255,17 @@ fn changes(context: &Context, decision: &Decision, mac: &ManagedAgentCertificate
         }
 }
 
+/// Whoever names the same agent sees what is written at once, however far the watch is behind.
+async fn write_status(
+    context: &Context,
+    mac: &ManagedAgentCertificate,
+    status: &ManagedAgentCertificateStatus,
+) -> Result<ManagedAgentCertificate, ClusterError> {
+    let written = context.cluster.write_status(mac, status).await?;
+    context.fleet.wrote(&written);
+    Ok(written)
+}
+
 /// A rotation is never held up; whatever else changes all the time is written at a bounded rate.
 fn is_allowed(
     context: &Context,
@@ -300,12 +328,11 @@ async fn act(
             let Some(epoch) = epoch(context) else { return Ok(()) };
             context.agents.open(&resource, generation, epoch).await.map(|()| None)
         }
-        (Step::Deliver { generation }, Some(report)) => {
-            deliver(context, mac, &resource, generation, report).await?.map(|()| None)
-        }
+        (Step::Deliver { generation }, Some(report)) => deliver(context, mac, &resource, generation, report).await?,
         (Step::Rollback { generation }, _) => {
             let Some(epoch) = epoch(context) else { return Ok(()) };
-            context.agents.roll_back(&resource, generation, epoch).await.map(Some)
+            let why = "it is not what is asked for any more";
+            context.agents.roll_back(&resource, generation, epoch, why).await.map(Some)
         }
         (
             Step::Deliver { .. }
@@ -350,13 +377,14 @@ async fn act(
 }
 
 /// Signs, writes down what was signed, and pushes it: a host that has the chain can never hold a leaf that is not on record.
+/// A rotation with no place left on its record is called off.
 async fn deliver(
     context: &Context,
     mac: &ManagedAgentCertificate,
     resource: &Resource,
     generation: Generation,
     report: &AgentReport,
-) -> Result<Result<(), ActError>, ClusterError> {
+) -> Result<Result<Option<Event>, ActError>, ClusterError> {
     let issued = match context.agents.sign(resource, report, Timestamp::now()).await {
         Ok(issued) => issued,
         Err(obstacle) => return Ok(Err(obstacle.into())),
@@ -364,15 +392,15 @@ async fn deliver(
     let on_record = resource.status.rotation.iter().flat_map(|rotation| &rotation.signed);
     if !on_record.into_iter().any(|signed| signed.sha256 == issued.leaf.sha256) {
         let Some(status) = with_signed(&resource.status, issued.leaf.clone()) else {
-            let message =
-                "too many certificates were signed for this rotation already; it is called off and begun anew";
-            return Ok(Err(Obstacle::new(BlockedBy::HostBusy, message).into()));
+            let why = "too many certificates were signed for it, and none of them has arrived";
+            let Some(epoch) = epoch(context) else { return Ok(Ok(None)) };
+            return Ok(context.agents.roll_back(resource, generation, epoch, why).await.map(Some));
         };
-        context.cluster.write_status(mac, &status).await?;
+        write_status(context, mac, &status).await?;
     }
     match epoch(context) {
-        Some(epoch) => Ok(context.agents.deliver(resource, generation, epoch, issued).await),
-        None => Ok(Ok(())),
+        Some(epoch) => Ok(context.agents.deliver(resource, generation, epoch, issued).await.map(|()| None)),
+        None => Ok(Ok(None)),
     }
 }
 

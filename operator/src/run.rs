@@ -1,5 +1,6 @@
 //! `kagiban-operator run`: puts the parts together and ends them in order.
 
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -116,12 +117,21 @@ fn liveness(health: Arc<Health>, schedule: SharedSchedule) -> web::Liveness {
     })
 }
 
-/// Whom the operator contacts as a host: never the API server, unless a listed range says so.
+/// The addresses of the operator's own pod, as the manifest passes them on.
+const POD_IPS: &str = "POD_IPS";
+
+/// Whom the operator contacts as a host: never the API server or itself, unless a listed range says so.
 pub(crate) fn reach(args: &ReachArgs, config: &kube::Config) -> Reach {
     let in_pod = std::env::var("KUBERNETES_SERVICE_HOST").ok();
     let host = config.cluster_url.host().map(|host| host.trim_matches(['[', ']']).to_owned());
-    let never = [in_pod, host].into_iter().flatten().filter_map(|host| host.parse().ok()).collect();
+    let pod = std::env::var(POD_IPS).unwrap_or_default();
+    let never = never(&pod, [in_pod, host]);
     Reach::new(args.allow_hosts.clone(), never)
+}
+
+fn never(pod: &str, api_server: [Option<String>; 2]) -> Vec<IpAddr> {
+    let pod = pod.split(',').map(|address| address.trim().to_owned());
+    pod.chain(api_server.into_iter().flatten()).filter_map(|host| host.parse().ok()).collect()
 }
 
 /// A configuration for the cluster, hardened.
@@ -219,5 +229,17 @@ mod tests {
         assert_eq!(lease_name(Some("a")), "kagiban-operator-a");
         assert_ne!(lease_name(Some("a")), lease_name(Some("b")));
         assert!(lease_name(Some(&"a".repeat(63))).len() <= 253);
+    }
+
+    /// Holds B2: security.md said that nobody has the operator connect to itself, and its pod's addresses were nowhere asked for.
+    #[test]
+    fn the_addresses_of_its_own_pod_and_of_the_api_server_are_nobodys_host() {
+        let of = |text: &str| -> IpAddr { text.parse().expect("an address") };
+        let api_server = [Some("10.96.0.1".to_owned()), Some("kubernetes.example.com".to_owned())];
+        let found = never("10.1.2.3, fd00::7", api_server);
+        assert_eq!(found, [of("10.1.2.3"), of("fd00::7"), of("10.96.0.1")]);
+        assert_eq!(never("", [None, None]), Vec::<IpAddr>::new());
+        let manifest = include_str!("../../examples/operator/10-deployment.yaml");
+        assert!(manifest.contains(POD_IPS) && manifest.contains("status.podIPs"));
     }
 }

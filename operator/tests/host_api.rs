@@ -97,7 +97,7 @@ async fn a_host_that_is_not_trusted_gets_no_request() {
     let (authority, host) = host().await;
     let other = Authority::new("other");
     let error = api(&host, &authority.client(), &other).look().await.expect_err("not trusted");
-    assert_eq!(error, AgentError::Tls("the host's certificate does not chain to ca.crt".into()));
+    assert_eq!(error, AgentError::NotTheHost("the host's certificate does not chain to ca.crt".into()));
 
     let expired = Host::start(
         &authority,
@@ -112,7 +112,7 @@ async fn a_host_that_is_not_trusted_gets_no_request() {
 
     let nameless = Host::start(&authority, authority.pair(ExtendedKeyUsagePurpose::ServerAuth, |_| {})).await;
     let error = api(&nameless, &authority.client(), &authority).look().await.expect_err("another name");
-    assert_eq!(error, AgentError::Tls("the host's certificate is for another name".into()));
+    assert_eq!(error, AgentError::NotTheHost("the host's certificate is for another name".into()));
     for host in [&host, &expired, &nameless] {
         assert_eq!(lock(&host.state).asked, Vec::<String>::new());
     }
@@ -174,7 +174,7 @@ async fn a_host_is_not_contacted_where_no_host_should_be_and_must_have_its_own_n
     let url = format!("https://{}", host.address);
     let api = HostApi::new(&url, &other, agent(), identity, reach("127.0.0.1")).expect("an address");
     let error = api.look().await.expect_err("another host is there");
-    assert_eq!(error, AgentError::Tls("the host's certificate is for another name".into()));
+    assert_eq!(error, AgentError::NotTheHost("the host's certificate is for another name".into()));
     assert_eq!(lock(&host.state).asked, Vec::<String>::new());
 }
 

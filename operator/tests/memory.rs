@@ -62,9 +62,10 @@ fn object(number: u32) -> Value {
 
 /// In bytes.
 fn resident() -> usize {
-    let statm = fs::read_to_string("/proc/self/statm").expect("Linux has it");
-    let pages: usize = statm.split(' ').nth(1).expect("it has seven numbers").parse().expect("a number");
-    pages * 4096
+    let status = fs::read_to_string("/proc/self/status").expect("Linux has it");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("it says what is resident");
+    let kibibytes: usize = line.trim().strip_suffix(" kB").and_then(|n| n.parse().ok()).expect("a number of kB");
+    kibibytes << 10
 }
 
 /// Holds B14: 5,000 resources took 157 MB.

@@ -707,3 +707,79 @@ async fn what_waits_for_its_host_is_signed_anew_by_another_ca() {
     let leaf = stage.cluster.mac().status.and_then(|status| status.leaf).expect("a leaf");
     assert_eq!(leaf.issuer, "CN=another fleet");
 }
+
+/// Holds B5, B17: a rotation whose record of what was signed was full waited for its deadline, although its host was back.
+#[tokio::test]
+async fn a_rotation_that_may_sign_no_more_is_called_off_at_once() {
+    let mut stage = Stage::set().await;
+    lock(&stage.host.state).manner = Manner::RefuseChain(RefusalReason::Busy);
+    stage.settle().await;
+    stage.cluster.change(|mac| {
+        let signed = mac["status"]["rotation"]["signed"].as_array_mut().expect("it was signed");
+        while signed.len() < 4 {
+            let mut another = signed[0].clone();
+            another["sha256"] = json!(format!("{:064x}", signed.len()));
+            signed.push(another);
+        }
+    });
+    lock(&stage.host.state).manner = Manner::Honest;
+    stage.restart();
+    stage.settle().await;
+    assert!(stage.host.changes().last().is_some_and(|last| last.ends_with("/rollback")), "{:?}", stage.host.changes());
+    assert!(stage.cluster.told().contains(&"RotationCalledOff".to_owned()), "{:?}", stage.cluster.told());
+    assert_eq!(stage.condition("Ready"), "False BackingOff");
+}
+
+/// Holds B9: the owner appears while the host is looked at.
+#[tokio::test]
+async fn whose_the_agent_is_is_asked_again_before_anything_is_changed_there() {
+    let stage = Stage::set().await;
+    lock(&stage.host.state).delay = Duration::from_millis(300);
+    let mut owner = serde_json::to_value(stage.cluster.mac()).expect("plain data");
+    owner["metadata"]["name"] = json!("owner");
+    owner["metadata"]["uid"] = json!("u-0");
+    owner["metadata"]["creationTimestamp"] = json!("2026-01-01T00:00:00Z");
+    owner["status"] = json!({"rotation": {
+        "generation": 1, "trigger": "FirstIssue", "state": "Requested", "startedAt": "2026-01-01T00:00:00Z",
+        "attempts": 1, "requestDigest": "d",
+    }});
+    let owner: Watched = serde_json::from_value(owner).expect("a resource");
+    let appears = async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        stage.context.fleet.apply(kube::runtime::watcher::Event::Apply(owner));
+    };
+    let mac = stage.cluster.mac();
+    let (ended, ()) = tokio::join!(pass(&mac, &stage.context), appears);
+    ended.expect("the API server answers");
+    assert_eq!(stage.host.changes(), Vec::<String>::new());
+    assert_eq!(stage.cluster.mac().status.and_then(|status| status.blocked_by), Some(BlockedBy::Conflict));
+}
+
+/// Holds B9: what a host says says nothing of the one that the spec means meanwhile.
+#[tokio::test]
+async fn a_leaf_is_not_verified_at_an_address_that_was_written_while_another_host_was_looked_at() {
+    let stage = Stage::set().await;
+    stage.settle().await;
+    let verified = |stage: &Stage| stage.cluster.mac().status.and_then(|status| status.leaf?.verified_url);
+    let there = format!("https://{}", stage.host.address);
+    assert_eq!(verified(&stage), Some(there.clone()));
+    {
+        let mut host = lock(&stage.host.state);
+        host.delay = Duration::from_millis(300);
+        host.report.power.state = PowerState::OnBattery;
+    }
+    // so that there is something to write
+    stage.cluster.change(|mac| mac["metadata"]["annotations"] = json!({"kagiban.dev/rotate": "now"}));
+    let changes = async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        stage.cluster.change(|mac| {
+            mac["metadata"]["generation"] = json!(2);
+            mac["spec"]["api"]["hostApi"]["url"] = json!("https://127.0.0.1:1");
+        });
+    };
+    let mac = stage.cluster.mac();
+    let (ended, ()) = tokio::join!(pass(&mac, &stage.context), changes);
+    ended.expect("the API server answers");
+    assert_eq!(verified(&stage), Some(there));
+    assert_eq!(stage.condition("Verified"), "Unknown HostUnreachable");
+}

@@ -65,6 +65,12 @@ pub struct LeafStatus {
     /// The version of the Secret whose password the keystore was written with. Another one means another rotation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub password_version: Option<String>,
+    /// The URL of the host API through which it was last verified.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verified_url: Option<String>,
+    /// The client Secret with which it was last verified.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verified_client: Option<String>,
 }
 
 /// A certificate that was signed for a rotation. It is written here before it is sent to the host.

@@ -35,7 +35,7 @@ pub enum Work {
     HostApiTls,
     /// Keystores for the host API's reports.
     Reports,
-    /// The record of a shutdown that has begun.
+    /// Small records in the state directory: of a shutdown that has begun, and of the logins that were tried.
     State,
     /// Passwords of the web configuration's users.
     PasswordHashes,
@@ -43,12 +43,14 @@ pub enum Work {
     Render,
     /// The configuration.
     Config,
+    /// Whether something is where it usually is: products, JVMs, the system's CA bundle, an earlier run's journals.
+    Search,
     /// What is told to the service manager.
     Manager,
 }
 
 /// Every kind, with the most threads that it holds. A kind whose sources are many has more: each source that hangs holds one.
-const LIMITS: [(Work, usize); 17] = [
+const LIMITS: [(Work, usize); 18] = [
     (Work::Files, 12),
     (Work::Health, 4),
     (Work::Host, 4),
@@ -66,6 +68,8 @@ const LIMITS: [(Work, usize); 17] = [
     (Work::PasswordHashes, 2),
     (Work::Render, 1),
     (Work::Config, 2),
+    // Each part of the usual places, and the state directory at the start.
+    (Work::Search, 5),
     (Work::Manager, 1),
 ];
 
@@ -136,6 +140,7 @@ impl Work {
             Self::PasswordHashes => "password_hashes",
             Self::Render => "render",
             Self::Config => "config",
+            Self::Search => "search",
             Self::Manager => "manager",
         }
     }

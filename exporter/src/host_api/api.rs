@@ -14,6 +14,7 @@ use hyper::{Request, Response, StatusCode};
 use kagiban_crds::host_api::{Refusal, RefusalReason, RotationReport, RotationState, Target};
 use kagiban_crds::{AgentName, Generation};
 use serde::Serialize;
+use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::audit;
@@ -23,7 +24,7 @@ use super::reports::{self, Watched};
 use super::route::Route;
 use crate::config::{ClientName, HostApiConfig};
 use crate::rotation::admission::{Admission, refuse};
-use crate::rotation::{Host, Rotation, Workers};
+use crate::rotation::{Host, Refused, Rotation, Why, Workers};
 use crate::snapshot::Board;
 
 /// Enough for an RSA-4096 key on a slow host; an operator waits no longer either.
@@ -34,8 +35,8 @@ pub(super) struct Api {
     host: Host,
     board: Arc<Board>,
     agents: BTreeMap<AgentName, Watched>,
-    /// The agents that cannot be rotated as they are configured, and why. What is known of one can be read.
-    refused: BTreeMap<AgentName, String>,
+    /// The agents that take nothing new, and why. What is known of one can be read.
+    refused: watch::Receiver<Refused>,
     pub(super) client_names: Vec<ClientName>,
     request_timeout: Duration,
 }
@@ -103,9 +104,9 @@ impl Api {
             None => None,
         };
         if let Route::Open(name) | Route::Chain(name, _) | Route::Rollback(name, _) = &route
-            && let Some(why) = self.refused.get(name)
+            && let Some(refusal) = self.refusal(name)
         {
-            return Err(configuration_refused(why));
+            return Err(refusal);
         }
         match (route, agent) {
             (Route::Host, _) => {
@@ -145,15 +146,18 @@ impl Api {
     }
 
     fn agent(&self, name: &AgentName) -> Result<&Watched, Refusal> {
-        self.agents.get(name).ok_or_else(|| match self.refused.get(name) {
-            Some(why) => configuration_refused(why),
-            None => refuse(RefusalReason::NotFound, format!("this host's configuration has no agent called {name}")),
-        })
+        let unknown = || format!("this host's configuration has no agent called {name}");
+        let refusal = || self.refusal(name).unwrap_or_else(|| refuse(RefusalReason::NotFound, unknown()));
+        self.agents.get(name).ok_or_else(refusal)
     }
-}
 
-fn configuration_refused(why: &str) -> Refusal {
-    refuse(RefusalReason::Unavailable, format!("this host's configuration is refused: {why}"))
+    fn refusal(&self, name: &AgentName) -> Option<Refusal> {
+        let refused = self.refused.borrow();
+        let Why { message, is_configuration, .. } = refused.get(name)?;
+        let said =
+            if *is_configuration { "this host's configuration is refused" } else { "this host refuses the agent" };
+        Some(refuse(RefusalReason::Unavailable, format!("{said}: {message}")))
+    }
 }
 
 /// A refusal needs no worker, which may be in the middle of a rotation; whatever changes the record does.

@@ -35,11 +35,13 @@ pub(super) struct Connection {
     pub(super) api: Arc<Api>,
     pub(super) slot: Slot,
     pub(super) shutdown: CancellationToken,
+    /// The TLS files are others now: who spoke under the old ones may be revoked.
+    pub(super) replaced: CancellationToken,
 }
 
 impl Connection {
     pub(super) async fn serve(self) {
-        let Self { stream, peer, acceptor, api, slot, shutdown } = self;
+        let Self { stream, peer, acceptor, api, slot, shutdown, replaced } = self;
         let shaken = tokio::select! {
             shaken = timeout(HANDSHAKE, acceptor.accept(stream)) => shaken,
             () = slot.evicted.cancelled() => return audit::refused_connection(peer, "evicted", "idle in the handshake"),
@@ -68,6 +70,7 @@ impl Connection {
             _ = &mut connection => return,
             () = slot.evicted.cancelled() => return audit::refused_connection(peer, "evicted", "idle"),
             () = sleep(LIFETIME) => {}
+            () = replaced.cancelled() => {}
             () = shutdown.cancelled() => {}
         }
         connection.as_mut().graceful_shutdown();

@@ -65,9 +65,10 @@ impl Server {
                 audit::refused_connection(peer, "busy", "every connection is being answered");
                 continue;
             };
-            let acceptor = TlsAcceptor::from(Arc::clone(&served.load().config));
-            let (api, shutdown) = (Arc::clone(&api), shutdown.clone());
-            connections.spawn(Connection { stream, peer, acceptor, api, slot, shutdown }.serve());
+            let present = served.load_full();
+            let acceptor = TlsAcceptor::from(Arc::clone(&present.config));
+            let (api, shutdown, replaced) = (Arc::clone(&api), shutdown.clone(), present.replaced.clone());
+            connections.spawn(Connection { stream, peer, acceptor, api, slot, shutdown, replaced }.serve());
         }
         drop(listener);
         connections.close();
@@ -107,7 +108,7 @@ async fn reload(files: Files, served: Arc<ArcSwap<Served>>, board: Arc<Board>, s
             Ok(Some(new)) => {
                 tracing::info!("the host API's TLS files were read again");
                 told.clear();
-                served.store(Arc::new(new));
+                served.swap(Arc::new(new)).replaced.cancel();
                 note(true, Timestamp::now());
             }
             Err(error) => {

@@ -10,6 +10,9 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{RootCertStore, ServerConfig};
+use tokio_util::sync::CancellationToken;
+use x509_parser::num_bigint::BigUint;
+use x509_parser::oid_registry::OID_X509_EXT_ISSUER_DISTRIBUTION_POINT;
 use x509_parser::prelude::{CertificateRevocationList, FromDer};
 
 use crate::blocking::Blocked;
@@ -37,6 +40,8 @@ pub(super) struct Served {
     /// When the first of the revocation lists expires. From then on no client is let in until there is a new one: an old list
     /// says nothing of what was revoked since.
     pub(super) crl_next_update: Option<Timestamp>,
+    /// Cancelled when another configuration has taken its place: who was let in under it is asked again who he is.
+    pub(super) replaced: CancellationToken,
     identity: Vec<FileIdentity>,
 }
 
@@ -102,7 +107,7 @@ impl Files {
         // A resumed session would outlive its client's certificate, and the CA that was taken out of the bundle.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
-        Ok(Served { config: Arc::new(config), crl_next_update, identity })
+        Ok(Served { config: Arc::new(config), crl_next_update, replaced: CancellationToken::new(), identity })
     }
 
     /// The new configuration, if a file is another than the ones behind `served`.
@@ -113,7 +118,7 @@ impl Files {
     }
 }
 
-/// Revocation lists, and when the first of them expires.
+/// The newest revocation list of each issuer, and when the first of them expires.
 struct Revocations {
     der: Vec<CertificateRevocationListDer<'static>>,
     next_update: Timestamp,
@@ -124,14 +129,43 @@ impl Revocations {
         let der: Vec<_> = CertificateRevocationListDer::pem_slice_iter(pem)
             .collect::<Result<_, _>>()
             .map_err(|_| "it is no PEM; convert it with `openssl crl -inform DER -outform PEM`".to_owned())?;
-        let expiry = |list: &CertificateRevocationListDer<'_>| {
-            let (_, list) = CertificateRevocationList::from_der(list).map_err(|error| error.to_string())?;
-            let end = list.next_update().and_then(|end| Timestamp::from_second(end.timestamp()).ok());
-            end.ok_or_else(|| "it does not say when the next one is due (nextUpdate)".to_owned())
+        let lists: Vec<_> = der.iter().map(|list| List::read(list)).collect::<Result<_, _>>()?;
+        // A file to which each new list is appended: only the newest speaks. The first that fits would be taken otherwise.
+        let is_newest = |at: usize| {
+            let list = &lists[at];
+            let rivals = lists.iter().enumerate().filter(|(_, other)| other.speaks_for == list.speaks_for);
+            rivals.max_by_key(|(index, other)| (&other.number, other.this_update, *index)).map(|(index, _)| index)
+                == Some(at)
         };
-        let expiries: Vec<_> = der.iter().map(expiry).collect::<Result<_, _>>()?;
-        let next_update = expiries.into_iter().min().ok_or_else(|| "it holds no X509 CRL as PEM".to_owned())?;
-        Ok(Self { der, next_update })
+        let kept: Vec<_> = (0..lists.len()).filter(|at| is_newest(*at)).collect();
+        let next_update = kept.iter().map(|at| lists[*at].next_update).min();
+        let next_update = next_update.ok_or_else(|| "it holds no X509 CRL as PEM".to_owned())?;
+        Ok(Self { der: kept.into_iter().map(|at| der[at].clone()).collect(), next_update })
+    }
+}
+
+/// What decides which of several lists speaks (RFC 5280, section 5).
+struct List {
+    /// The issuer, and the part of its certificates that the list is for where it is not for all.
+    speaks_for: (Vec<u8>, Option<Vec<u8>>),
+    /// Its length and its bytes, the highest first: they are in order like the number itself.
+    number: (usize, Vec<u8>),
+    this_update: i64,
+    next_update: Timestamp,
+}
+
+impl List {
+    fn read(der: &[u8]) -> Result<Self, String> {
+        let (_, list) = CertificateRevocationList::from_der(der).map_err(|error| error.to_string())?;
+        let end = list.next_update().and_then(|end| Timestamp::from_second(end.timestamp()).ok());
+        let number = list.crl_number().map(BigUint::to_bytes_be).unwrap_or_default();
+        let part = list.extensions().iter().find(|extension| extension.oid == OID_X509_EXT_ISSUER_DISTRIBUTION_POINT);
+        Ok(Self {
+            speaks_for: (list.issuer().as_raw().to_vec(), part.map(|extension| extension.value.to_vec())),
+            number: (number.len(), number),
+            this_update: list.last_update().timestamp(),
+            next_update: end.ok_or_else(|| "it does not say when the next one is due (nextUpdate)".to_owned())?,
+        })
     }
 }
 

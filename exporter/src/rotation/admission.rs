@@ -1,7 +1,9 @@
 //! Whether a request is taken: pure, in the order in which its parts are looked at.
 
 use jiff::Timestamp;
-use kagiban_crds::host_api::{MAX_EPOCH_AHEAD, MAX_EPOCH_STEP, Refusal, RefusalReason, RotationReport, Target};
+use kagiban_crds::host_api::{
+    MAX_EPOCH_AHEAD, MAX_EPOCH_STEP, MAX_GENERATION_STEP, Refusal, RefusalReason, RotationReport, Target,
+};
 use kagiban_crds::{AgentName, Epoch, Generation, HostName};
 
 use super::digest::Digest;
@@ -40,6 +42,15 @@ impl Door<'_> {
         let is_used_up = target.generation == stands_at && opened != Some(stands_at);
         if target.generation < stands_at || is_used_up || target.generation == Generation(0) {
             return Admission::Refused(self.stale_generation(target.generation));
+        }
+        if target.generation.0 > stands_at.0.saturating_add(MAX_GENERATION_STEP) {
+            let message = format!(
+                "generation {} is further ahead than this host follows: the agent stands at {stands_at}; take a number that is \
+                 higher by {MAX_GENERATION_STEP} at most",
+                target.generation
+            );
+            let refusal = refuse(RefusalReason::Malformed, message);
+            return Admission::Refused(Refusal { generation: Some(stands_at), ..refusal });
         }
         let Some(newest) = &self.record.rotation else { return Admission::Proceed };
         if target.generation == newest.generation {
@@ -212,6 +223,21 @@ mod tests {
             (now + MAX_EPOCH_AHEAD, now + 2 * MAX_EPOCH_AHEAD, Err(RefusalReason::EpochTooFar)),
         ] {
             assert_eq!(asked(&record(0), Epoch(accepted), Epoch(asked_for), 1), answer, "{accepted} -> {asked_for}");
+        }
+    }
+
+    /// Holds A18: a generation only grows by a bounded step.
+    #[test]
+    fn no_operator_takes_a_generation_that_no_rotation_can_pass() {
+        let epoch = Epoch(1);
+        for (accepted, asked_for, answer) in [
+            (0, MAX_GENERATION_STEP, Ok(())),
+            (7, 7 + MAX_GENERATION_STEP, Ok(())),
+            (7, 8 + MAX_GENERATION_STEP, Err(RefusalReason::Malformed)),
+            (0, u64::MAX, Err(RefusalReason::Malformed)),
+            (u64::MAX - 1, u64::MAX, Ok(())),
+        ] {
+            assert_eq!(asked(&record(accepted), epoch, epoch, asked_for), answer, "{accepted} -> {asked_for}");
         }
     }
 

@@ -15,8 +15,8 @@ use crate::platform::{self, FileError, Links, WriteError};
 
 /// Names a backup's files, for when the journal is lost.
 const MANIFEST: &str = "manifest.json";
-/// A set of three files is under 4 KiB.
-const MAX_MANIFEST_BYTES: u64 = 64 * 1024;
+/// A set of three files is under 4 KiB, and with the most extended attributes that are kept of each under 256 KiB.
+const MAX_MANIFEST_BYTES: u64 = 1024 * 1024;
 
 /// Of copies of what was overwritten on the way back.
 const CHANGED_PREFIX: &str = "changed-";

@@ -51,4 +51,4 @@ pub use survey::stored_leaf;
 pub use thaw::{Thaw, ThawError, peek, thaw};
 pub use vault::{Vault, VaultError, VaultLock};
 pub use worker::{AgentStatus, BAD_CONFIGURATION, Ended, Worker};
-pub use workers::{Workers, is_unfinished};
+pub use workers::{Refused, UNKNOWN_WITHIN, Why, Workers, is_unfinished, is_unknown};

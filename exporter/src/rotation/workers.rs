@@ -4,32 +4,55 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use kagiban_crds::AgentName;
+use tokio::sync::watch;
 
 use super::machine::State;
 use super::rotator::Host;
 use super::worker::{AgentStatus, BAD_CONFIGURATION, Worker};
 
+/// How long an agent of which nothing is known counts as one whose service may be down. A journal is read, and files are made
+/// whole, in milliseconds; what takes longer hangs, or ends in one bug again and again, and may never end.
+pub const UNKNOWN_WITHIN: Duration = Duration::from_secs(20);
+
+/// Agents that take nothing new.
+pub type Refused = BTreeMap<AgentName, Why>;
+
+/// Why an agent takes nothing new.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Why {
+    /// Stable, for metric labels.
+    pub reason: &'static str,
+    pub message: String,
+    /// The configuration is to be mended; or else the host.
+    pub is_configuration: bool,
+}
+
 #[derive(Clone, Debug)]
 pub struct Workers {
     pub host: Host,
     pub workers: Vec<Worker>,
-    /// The agents that cannot be rotated as they are configured, and why. One that has a worker all the same finishes what
-    /// an earlier run left.
-    pub refused: BTreeMap<AgentName, String>,
+    /// The agents that cannot be rotated as they are configured or lie on the host. One that has a worker all the same
+    /// finishes what an earlier run left.
+    pub refused: watch::Receiver<Refused>,
 }
 
 impl Workers {
-    /// The agents whose rotation is neither decided nor waiting for its chain: their services may be down.
-    pub fn unfinished(&self) -> Vec<&AgentName> {
-        let unfinished = self.workers.iter().filter(|worker| !worker.has_ended() && is_unfinished(&worker.status()));
-        unfinished.map(|worker| &worker.name).collect()
+    /// The agents whose rotation is neither decided nor waiting for its chain, and those of which that is not known and was
+    /// waited for no longer than [`UNKNOWN_WITHIN`]: their services may be down.
+    pub fn unfinished(&self, waited: Duration) -> Vec<&AgentName> {
+        let counts = |worker: &&Worker| {
+            let status = worker.status();
+            !worker.has_ended() && is_unfinished(&status) && !(is_unknown(&status) && waited >= UNKNOWN_WITHIN)
+        };
+        self.workers.iter().filter(counts).map(|worker| &worker.name).collect()
     }
 
-    /// Whether an agent takes nothing, as it is configured.
+    /// Whether an agent with a worker takes nothing, as it is configured.
     pub fn refuses_any(&self) -> bool {
+        let refused = self.refused.borrow();
         self.workers.iter().any(|worker| {
             let bad = |status| matches!(status, AgentStatus::Unread { reason: BAD_CONFIGURATION, .. });
-            self.refused.contains_key(&worker.name) || bad(worker.status())
+            refused.get(&worker.name).is_some_and(|why| why.is_configuration) || bad(worker.status())
         })
     }
 
@@ -48,5 +71,13 @@ pub fn is_unfinished(status: &AgentStatus) -> bool {
             let rotation = snapshot.record.rotation.as_ref();
             rotation.is_some_and(|rotation| !rotation.state.is_decided() && rotation.state != State::Keyed)
         }
+    }
+}
+
+/// Whether that is a guess: nothing of its journal is known now.
+pub fn is_unknown(status: &AgentStatus) -> bool {
+    match status {
+        AgentStatus::Reading | AgentStatus::Failed { .. } => true,
+        AgentStatus::Unread { .. } | AgentStatus::Known(_) => false,
     }
 }

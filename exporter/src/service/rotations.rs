@@ -8,7 +8,7 @@
 //!                                                        └── `end` ──> nothing new; services up; the thread ends
 //! ```
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,20 +17,19 @@ use futures::future::join_all;
 use kagiban_crds::{AgentName, HostName};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, interval, sleep_until, timeout, timeout_at};
+use tokio::time::{Instant, interval, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use super::shown::{self, Orphan, Refused, Shown};
+use super::sharing::{NO_THREAD, Sharing, no_thread};
+use super::shown::{self, Orphan, Shown};
 use super::tell;
 use crate::config::{AgentConfig, PowerConfig, RefusedAgent};
 use crate::platform::Lifecycle;
-use crate::rotation::agent::Agent;
 use crate::rotation::backoff::Backoff;
-use crate::rotation::conflicts::{self, Claims};
 use crate::rotation::{
-    AgentStatus, BAD_CONFIGURATION, Ended, Host, PowerGate, Vault, VaultError, VaultLock, Worker, Workers,
-    is_unfinished,
+    AgentStatus, BAD_CONFIGURATION, Ended, Host, PowerGate, Refused, UNKNOWN_WITHIN, Vault, VaultError, VaultLock, Why,
+    Worker, Workers, is_unfinished, is_unknown,
 };
 use crate::snapshot::{Board, Label};
 
@@ -38,7 +37,7 @@ use crate::snapshot::{Board, Label};
 /// waits 90 s by default, and a disk that hangs must not keep the metrics away.
 pub const FILES_DEADLINE: Duration = Duration::from_secs(20);
 /// Within which it is known whether agents share a file; less than READY waits, so that no service is touched before.
-const CONFLICTS_DEADLINE: Duration = Duration::from_secs(10);
+const SHARING_WITHIN: Duration = Duration::from_secs(10);
 /// How long READY waits for a state directory that does not open; in that time a person's `rotation thaw` has ended.
 const OPENING_PATIENCE: Duration = Duration::from_secs(5);
 /// Between two attempts to open it.
@@ -46,8 +45,6 @@ const OPEN_AGAIN: Duration = Duration::from_millis(100);
 const OPEN_AGAIN_AT_MOST: Duration = Duration::from_secs(60);
 /// How long a stop waits for workers to end once no service is down because of a rotation.
 const SERVICES_UP: Duration = Duration::from_secs(5);
-/// Why an agent is not rotated, where the system gives no thread.
-const NO_THREAD: &str = "no_thread";
 /// How often the service manager hears that the program still stops.
 const STILL_STOPPING: Duration = Duration::from_secs(5);
 /// Within which it hears the next such word; several may be late on a busy host.
@@ -107,17 +104,15 @@ impl Rotations {
     }
 
     /// Returns once the files of every agent are whole, or known to be beyond help, or after [`FILES_DEADLINE`].
-    pub async fn files_are_whole(&mut self) -> bool {
+    pub async fn files_are_whole(&mut self) {
         let whole = self.phase.wait_for(|phase| matches!(phase, Phase::Whole(_) | Phase::Failing));
-        let in_time = timeout(FILES_DEADLINE, whole).await.is_ok();
-        if !in_time {
+        if timeout(FILES_DEADLINE, whole).await.is_err() {
             error!(
                 seconds = FILES_DEADLINE.as_secs(),
                 "the files of an agent are not known to be whole yet, and the program becomes ready without; see \
                  kagiban_rotation_state and whether a disk hangs"
             );
         }
-        in_time
     }
 
     /// From now on services are stopped, started and looked at.
@@ -136,7 +131,7 @@ impl Rotations {
 
     /// Whether an agent's rotation is neither decided nor waiting for its chain.
     pub fn is_unfinished(&self) -> bool {
-        self.phase.borrow().workers().is_some_and(|workers| !workers.unfinished().is_empty())
+        self.phase.borrow().workers().is_some_and(|workers| !workers.unfinished(Duration::ZERO).is_empty())
     }
 
     /// Whether agents with a worker take nothing new, as they are configured.
@@ -144,15 +139,11 @@ impl Rotations {
         self.phase.borrow().workers().is_some_and(|workers| workers.refuses_any())
     }
 
-    /// Returns once what an earlier run left is decided.
+    /// Returns once what an earlier run left is decided, or not known after [`UNKNOWN_WITHIN`].
     pub async fn settled(&self) {
         let Some(workers) = self.workers().await else { return };
-        let settled = workers.workers.iter().map(|worker| async {
-            let mut status = worker.watch();
-            // An error: the worker has ended.
-            let _ = status.wait_for(|status| !is_unfinished(status)).await;
-        });
-        join_all(settled).await;
+        let known_by = Instant::now() + UNKNOWN_WITHIN;
+        join_all(workers.workers.iter().map(|worker| settled(worker.watch(), known_by))).await;
     }
 
     /// Waits until no service is down because of a rotation and every worker has ended, and tells the service manager
@@ -162,14 +153,15 @@ impl Rotations {
         let Self { phase, mut task, .. } = self;
         let workers = || phase.borrow().workers().cloned();
         // Where every service is up, a worker may still hang in a file system, and one that is to begin does not any more.
-        let patience = || match workers().filter(|workers| !workers.unfinished().is_empty()) {
+        let began = Instant::now();
+        let patience = || match workers().filter(|workers| !workers.unfinished(began.elapsed()).is_empty()) {
             Some(workers) => workers.stop_timeout(),
             None => SERVICES_UP,
         };
-        let unfinished = || workers().map_or_else(|| "none".to_owned(), |workers| names(&workers.unfinished()));
-        let began = Instant::now();
+        let unfinished =
+            || workers().map_or_else(|| "none".to_owned(), |workers| names(&workers.unfinished(began.elapsed())));
         let mut ticks = interval(STILL_STOPPING);
-        // Asked anew each time: the workers may have begun only just now.
+        // Asked anew each time: the workers may have begun only just now, and what is not known counts for a while only.
         while began.elapsed() < patience() {
             tokio::select! {
                 _ = &mut task => return,
@@ -182,9 +174,23 @@ impl Rotations {
         }
         warn!(
             agents = unfinished(),
-            "rotations go on at the next start: their commands took longer than their timeouts"
+            "what is left goes on at the next start: a file system hangs, or commands took longer than their timeouts"
         );
         task.abort();
+    }
+}
+
+/// Of one worker.
+async fn settled(mut status: watch::Receiver<AgentStatus>, known_by: Instant) {
+    let mut guessed = status.clone();
+    let unknown = async {
+        sleep_until(known_by).await;
+        guessed.wait_for(is_unknown).await.map(|_| ())
+    };
+    // An error: the worker has ended.
+    tokio::select! {
+        _ = status.wait_for(|status| !is_unfinished(status)) => {}
+        _ = unknown => {}
     }
 }
 
@@ -214,7 +220,7 @@ async fn run(
         state_directory,
         host,
         gate: PowerGate::new(&power).watching(Arc::clone(&board)),
-        stop,
+        stop: stop.clone(),
         configured: well.chain(refused.iter().map(|refused| refused.name.as_str().to_owned())).collect(),
     };
     let tell_failure = |reason: &'static str, message: &str| {
@@ -232,8 +238,10 @@ async fn run(
 
     // Up to where the workers are published nothing is waited for: whoever orders the stop finds all or none.
     let (mut workers, mut ended): (Vec<Worker>, Vec<Ended>) = (Vec::new(), Vec::new());
-    let by_name = |refused: RefusedAgent| Some((refused.name.as_str().parse().ok()?, refused.message));
-    let mut refused: BTreeMap<AgentName, String> = refused.into_iter().filter_map(by_name).collect();
+    let by_name = |RefusedAgent { name, message }| {
+        Some((name.as_str().parse().ok()?, Why { reason: BAD_CONFIGURATION, message, is_configuration: true }))
+    };
+    let mut refused: Refused = refused.into_iter().filter_map(by_name).collect();
     for config in &agents {
         match Worker::spawn(host.clone(), config.clone(), finish.clone()) {
             Ok((worker, end)) => {
@@ -243,36 +251,63 @@ async fn run(
             Err(error) => {
                 error!(agent = %config.name, %error, "this agent is not rotated; the others are");
                 shown.refused(&Label::new(config.name.as_str()), NO_THREAD, &error.to_string());
-                refused.insert(config.name.clone(), error.to_string());
+                refused.insert(config.name.clone(), no_thread(&error));
             }
         }
     }
-    let mut workers = Workers { host, workers, refused };
+    let (publish_refused, refusals) = watch::channel(refused.clone());
+    let workers = Arc::new(Workers { host, workers, refused: refusals.clone() });
     let stop_timeout = workers.stop_timeout();
     board.note_stop_timeout(stop_timeout);
     info!(seconds = stop_timeout.as_secs(), "a stop may take this long; give the unit no shorter TimeoutStopSec");
-    let (refuse, refusals) = watch::channel(Refused::new());
     let following: Vec<_> = workers.workers.iter().map(|worker| shown.follow(worker, refusals.clone())).collect();
-    publish.send_replace(Phase::Working(Arc::new(workers.clone())));
+    publish.send_replace(Phase::Working(Arc::clone(&workers)));
 
+    let mut sharing = Sharing::ask(&agents);
+    let judge = |sharing: &Sharing| {
+        let judged: Refused = refused.clone().into_iter().chain(sharing.judged()).collect();
+        publish_refused.send_if_modified(|now| {
+            tell_changes(now, &judged);
+            std::mem::replace(now, judged.clone()) != judged
+        });
+    };
     let whole = async {
-        let clashing = clashing(&agents).await;
-        for (name, (_, message)) in &clashing {
-            error!(agent = %name, error = message, "this agent finishes what an earlier run left, and takes nothing new");
-            workers.refused.insert(name.clone(), message.clone());
-        }
-        refuse.send_replace(clashing);
-        let workers = Arc::new(workers);
+        sharing.answered_by(Instant::now() + SHARING_WITHIN).await;
+        judge(&sharing);
         publish.send_replace(Phase::Open(Arc::clone(&workers)));
         let read = workers.workers.iter().map(|worker| async {
             // An error: the worker has ended, and reads no more.
             let _ = worker.watch().wait_for(|status| !matches!(status, AgentStatus::Reading)).await;
         });
-        join_all(read).await;
-        publish.send_replace(Phase::Whole(workers));
+        let whole = async {
+            join_all(read).await;
+            publish.send_replace(Phase::Whole(Arc::clone(&workers)));
+        };
+        // A disk that hung may answer at any time.
+        let late = async {
+            while sharing.next().await {
+                judge(&sharing);
+            }
+        };
+        let late = async {
+            tokio::select! {
+                () = late => {}
+                () = stop.cancelled() => {}
+            }
+        };
+        futures::join!(whole, late);
     };
     futures::join!(whole, join_all(following), join_all(ended));
     drop(lock);
+}
+
+fn tell_changes(before: &Refused, now: &Refused) {
+    for (agent, Why { message, .. }) in now.iter().filter(|(agent, why)| before.get(agent) != Some(why)) {
+        error!(%agent, error = message, "this agent finishes what an earlier run left, and takes nothing new");
+    }
+    for agent in before.keys().filter(|agent| !now.contains_key(agent)) {
+        info!(%agent, "this agent is rotated: it shares no file with another");
+    }
 }
 
 /// What the state directory is opened with.
@@ -359,45 +394,25 @@ const fn reason(error: &VaultError) -> &'static str {
     }
 }
 
-/// The agents that would get in each other's way, and those of which that cannot be known.
-async fn clashing(agents: &[AgentConfig]) -> Refused {
-    let by = Instant::now() + CONFLICTS_DEADLINE;
-    let asked: Vec<_> = agents.iter().map(|config| (&config.name, claims(config))).collect();
-    let (mut known, mut clashing) = (Vec::new(), Refused::new());
-    for (name, asked) in asked {
-        let unknown = match asked {
-            Err(error) => (NO_THREAD, error.to_string()),
-            Ok(asked) => match timeout_at(by, asked).await {
-                Ok(claims) => {
-                    // One that cannot be rotated as it is configured claims nothing.
-                    known.extend(claims);
-                    continue;
-                }
-                Err(_) => ("file_system_hangs", HANGS.to_owned()),
-            },
-        };
-        clashing.insert(name.clone(), unknown);
-    }
-    for conflict in conflicts::all(&known) {
-        for agent in conflict.agents() {
-            clashing.entry(agent.clone()).or_insert_with(|| (conflict.reason(), conflict.to_string()));
-        }
-    }
-    clashing
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-const HANGS: &str = "whether it shares a file with another agent is not known, because a file system hangs; mend it and start the \
-                     exporter again";
+    const SHORT: Duration = Duration::from_millis(50);
 
-/// What an agent's rotations need for themselves. Each has a thread of its own: where the files of one agent hang, the
-/// others are known all the same.
-fn claims(config: &AgentConfig) -> std::io::Result<oneshot::Receiver<Claims>> {
-    let (tell, told) = oneshot::channel();
-    let (name, config) = (format!("files-{}", config.name), config.clone());
-    std::thread::Builder::new().name(name).spawn(move || {
-        if let Ok(agent) = Agent::resolve(&config) {
-            let _ = tell.send(Claims::found(&agent));
+    /// Holds A8: what nobody knows is waited for a while, whenever it was that it became unknown.
+    #[tokio::test]
+    async fn what_is_not_known_holds_up_an_end_for_a_bounded_time() {
+        let failed = || AgentStatus::Failed { message: "a bug".to_owned() };
+        for status in [AgentStatus::Reading, failed()] {
+            let (publish, status) = watch::channel(status);
+            let (began, known_by) = (Instant::now(), Instant::now() + SHORT);
+            settled(status, known_by).await;
+            assert!(began.elapsed() >= SHORT);
+            drop(publish);
         }
-    })?;
-    Ok(told)
+        let (publish, status) = watch::channel(AgentStatus::Unread { reason: "io", message: String::new() });
+        timeout(SHORT, settled(status, Instant::now() + 1000 * SHORT)).await.expect("it is not to be waited for");
+        drop(publish);
+    }
 }

@@ -1,6 +1,6 @@
 //! What the metrics are told of rotations.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use kagiban_crds::AgentName;
@@ -8,7 +8,7 @@ use kagiban_crds::host_api::RotationState;
 use tokio::sync::watch;
 use tracing::{error, warn};
 
-use crate::rotation::{AgentStatus, Record, Vault, Worker};
+use crate::rotation::{AgentStatus, Record, Refused, Vault, Worker};
 use crate::snapshot::{Board, FailureSeen, Label, RotationSeen, Trouble};
 
 /// The board, as the rotations write on it.
@@ -16,9 +16,6 @@ use crate::snapshot::{Board, FailureSeen, Label, RotationSeen, Trouble};
 pub(super) struct Shown {
     board: Arc<Board>,
 }
-
-/// Agents that take nothing new: each with a reason and a message.
-pub(super) type Refused = BTreeMap<AgentName, (&'static str, String)>;
 
 /// What an earlier run left of an agent that is not configured any more.
 #[derive(Debug)]
@@ -77,7 +74,7 @@ impl Shown {
                 was_frozen = frozen.is_some();
                 let because = || {
                     let refused = refused.borrow_and_update();
-                    refused.get(&agent).map(|(reason, message)| Trouble::new(reason, message))
+                    refused.get(&agent).map(|why| Trouble::new(why.reason, &why.message))
                 };
                 board.note_rotation(&label, trouble.or_else(because), seen);
                 tokio::select! {

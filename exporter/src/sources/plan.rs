@@ -16,7 +16,7 @@ use crate::discovery::{Found, Installed};
 use crate::probe::Endpoint;
 use crate::snapshot::{Label, SourceId, SourceKind};
 
-/// Every source, in the order of their identities. What was configured goes before what was discovered under one name.
+/// Every source, in the order of their identities. It looks at no file: what is there was `found`. What was configured goes before what was discovered under one name.
 pub fn plan(config: &Config, found: &Found, host: &HostName) -> Vec<Source> {
     let trust = TrustCache::default();
     let bundle = found.system_bundle.as_deref();
@@ -113,7 +113,7 @@ fn ups_source(config: &UpsConfig, bundle: Option<&Path>, state_directory: &Path)
 
 /// Of the agents whose vendor has a hardening list: those that are configured, and those that were found elsewhere.
 fn health_sources(config: &Config, found: &Found, host: &HostName) -> Vec<Source> {
-    let configured: Vec<_> = config.agents.iter().filter_map(|agent| configured_patient(agent, host)).collect();
+    let configured: Vec<_> = config.agents.iter().filter_map(|agent| configured_patient(agent, found, host)).collect();
     let is_new = |at: &&Installed| configured.iter().all(|patient| patient.places.directory != at.directory);
     let discovered = found.agents.iter().filter(|_| config.discovers()).filter(is_new);
     let discovered: Vec<_> = discovered.filter_map(|at| patient(at, host)).collect();
@@ -130,10 +130,10 @@ fn health_sources(config: &Config, found: &Found, host: &HostName) -> Vec<Source
     configured.into_iter().chain(discovered).map(source).collect()
 }
 
-fn configured_patient(agent: &AgentConfig, host: &HostName) -> Option<Patient> {
+fn configured_patient(agent: &AgentConfig, found: &Found, host: &HostName) -> Option<Patient> {
     let usual = || {
-        let directories = (agent.product.facts().directories)(crate::platform::OS).iter().map(PathBuf::from);
-        directories.clone().find(|path| path.is_dir()).or_else(|| directories.into_iter().next())
+        let directories = (agent.product.facts().directories)(crate::platform::OS);
+        found.directory_of(agent.product).or_else(|| directories.first().map(PathBuf::from))
     };
     let directory = agent.directory.clone().or_else(usual)?;
     let mut patient = patient(&Installed { product: agent.product, directory }, host)?;

@@ -35,15 +35,24 @@ impl Program {
 
     /// The same on a host where to open one of these files, or what is beneath one of these directories, takes [`HANG`].
     pub fn with_hanging(world: &World, config: &str, paths: &[&Path]) -> Self {
+        Self::delayed(world, config, "127.0.0.1:0", "openat", HANG, paths)
+    }
+
+    /// The same where `calls` for these paths take longer than any test.
+    pub fn with_hung(world: &World, config: &str, listen: &str, calls: &str, paths: &[&Path]) -> Self {
+        Self::delayed(world, config, listen, calls, 10 * PATIENCE, paths)
+    }
+
+    fn delayed(world: &World, config: &str, listen: &str, calls: &str, by: Duration, paths: &[&Path]) -> Self {
         // The tracer is no parent of the program but beside it: signals go to the program.
         let mut command = Command::new("strace");
         command.args(["-D", "-f", "-qqq", "-o"]).arg(world.directory.path().join("trace"));
         for path in paths {
             command.arg("-P").arg(path);
         }
-        command.args(["-e", "trace=openat", "-e", &format!("inject=openat:delay_enter={}s", HANG.as_secs())]);
+        command.args(["-e", &format!("trace={calls}"), "-e", &format!("inject={calls}:delay_enter={}s", by.as_secs())]);
         command.args(["--", env!("CARGO_BIN_EXE_kagiban-exporter")]);
-        Self::launched(world, config, "127.0.0.1:0", command)
+        Self::launched(world, config, listen, command)
     }
 
     fn launched(world: &World, config: &str, listen: &str, mut command: Command) -> Self {
@@ -140,10 +149,24 @@ impl Program {
     pub fn wait(&mut self) -> ExitStatus {
         let mut status = None;
         self.wait_until("it ends", |program| {
+            program.end_tracer_of_ended();
             status = program.child.try_wait().unwrap();
             status.is_some()
         });
         status.unwrap()
+    }
+
+    /// A thread that the tracer delays outlives its program, which has ended, until the tracer has ended too.
+    fn end_tracer_of_ended(&self) {
+        let of = format!("/proc/{}", self.child.id());
+        let has_ended = std::fs::read_to_string(format!("{of}/stat")).is_ok_and(|stat| stat.contains(") Z "));
+        for task in std::fs::read_dir(format!("{of}/task")).into_iter().flatten().flatten().filter(|_| has_ended) {
+            let status = std::fs::read_to_string(task.path().join("status")).unwrap_or_default();
+            let tracer = status.lines().find_map(|line| line.strip_prefix("TracerPid:")?.trim().parse().ok());
+            if let Some(tracer) = tracer.and_then(Pid::from_raw) {
+                let _ = kill_process(tracer, Signal::KILL);
+            }
+        }
     }
 }
 

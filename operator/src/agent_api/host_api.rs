@@ -23,7 +23,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::tls::{ClientIdentity, explain};
+use super::tls::{ClientIdentity, failure};
 use super::{AgentError, Endpoint, Reach, connect};
 
 /// Connecting to one address, with the TLS handshake: a host that is up does both in a fraction of it, one that is not costs all of it.
@@ -241,7 +241,7 @@ fn unconnected(error: &std::io::Error) -> AgentError {
 /// A handshake that failed: rustls travels inside the I/O error.
 fn broken(error: &std::io::Error) -> AgentError {
     match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-        Some(tls) => AgentError::Tls(explain(tls)),
+        Some(tls) => failure(tls),
         None => AgentError::Tls(format!("the connection broke in the handshake ({:?})", error.kind())),
     }
 }

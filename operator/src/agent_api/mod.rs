@@ -32,6 +32,12 @@ pub enum AgentError {
     Connect(String),
     #[error("TLS with the host failed: {0}")]
     Tls(String),
+    /// Who answers is not the host, by its certificate.
+    #[error("TLS with the host failed: {0}")]
+    NotTheHost(String),
+    /// It answered with an alert.
+    #[error("TLS with the host failed: {0}")]
+    Alert(String),
     #[error("the host did not answer in time")]
     Timeout,
     #[error("the host refused: {}: {}", reason_word(.0.reason), .0.message)]
@@ -52,7 +58,7 @@ impl AgentError {
             Self::Address(_) => "address",
             Self::NotAllowed { .. } => "not_allowed",
             Self::Connect(_) => "connect",
-            Self::Tls(_) => "tls",
+            Self::Tls(_) | Self::NotTheHost(_) | Self::Alert(_) => "tls",
             Self::Timeout => "timeout",
             Self::Refused(refusal) => reason_word(refusal.reason),
             Self::Malformed(_) => "malformed",
@@ -68,6 +74,8 @@ impl AgentError {
             Self::Connect(_) | Self::Tls(_) | Self::Timeout | Self::Malformed(_) | Self::TooLarge => {
                 BlockedBy::HostUnreachable
             }
+            Self::NotTheHost(_) => BlockedBy::WrongHost,
+            Self::Alert(_) => BlockedBy::HostRefused,
             Self::Address(_) => BlockedBy::SpecInvalid,
             Self::NotAllowed { .. } => BlockedBy::NotGranted,
             Self::Refused(refusal) => blocked_by(refusal.reason),

@@ -60,7 +60,7 @@ const NO_HOSTS_V6: [(Ipv6Addr, u32); 11] = [
 pub struct Reach {
     /// With none, every name.
     allowed: Vec<HostPattern>,
-    /// The API server's own, as far as they are known.
+    /// The API server's and the operator's own, as far as they are known.
     never: Vec<IpAddr>,
 }
 

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{CertificateError, ClientConfig, RootCertStore};
+use rustls::{AlertDescription, CertificateError, ClientConfig, RootCertStore};
+
+use super::AgentError;
 
 /// A CA bundle in rollover holds two or three; more than this is not one.
 const MAX_ROOTS: usize = 32;
@@ -79,32 +81,64 @@ fn certificates(name: &'static str, pem: &[u8], most: usize) -> Result<Vec<Certi
 
 /// What went wrong in a handshake, without the times that rustls puts into its own text: a status must not change
 /// from try to try.
-pub(super) fn explain(error: &rustls::Error) -> String {
+pub(super) fn failure(error: &rustls::Error) -> AgentError {
+    let not_the_host = |why: &str| AgentError::NotTheHost(why.to_owned());
+    let broken = |why: &str| AgentError::Tls(why.to_owned());
     match error {
         rustls::Error::InvalidCertificate(why) => match why {
-            CertificateError::Expired | CertificateError::ExpiredContext { .. } => "the host's certificate has expired",
-            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-                "the host's certificate is not valid yet"
-            }
-            CertificateError::UnknownIssuer => "the host's certificate does not chain to ca.crt",
+            CertificateError::UnknownIssuer => not_the_host("the host's certificate does not chain to ca.crt"),
+            CertificateError::BadSignature => not_the_host("the host's certificate is not signed by its issuer"),
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-                "the host's certificate is for another name"
+                not_the_host("the host's certificate is for another name")
             }
             CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
-                "the host's certificate is not for servers"
+                not_the_host("the host's certificate is not for servers")
             }
-            CertificateError::BadSignature => "the host's certificate is not signed by its issuer",
-            _ => "the host's certificate was refused",
+            CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+                broken("the host's certificate has expired")
+            }
+            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+                broken("the host's certificate is not valid yet")
+            }
+            _ => broken("the host's certificate was refused"),
+        },
+        // of these the host says that nobody is to blame, or that it is itself
+        rustls::Error::AlertReceived(AlertDescription::InternalError | AlertDescription::UserCanceled) => {
+            broken("the host broke the handshake off")
         }
-        .to_owned(),
-        rustls::Error::AlertReceived(alert) => format!("the host refused our certificate or our terms ({alert:?})"),
-        _ => "the host does not speak TLS as it should".to_owned(),
+        rustls::Error::AlertReceived(alert) => {
+            AgentError::Alert(format!("the host refused our certificate or our terms ({alert:?})"))
+        }
+        _ => broken("the host does not speak TLS as it should"),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use kagiban_crds::resource::BlockedBy;
+
     use super::*;
+
+    /// Holds B9: a host that is somebody else, or that refuses us, is not one that is merely down.
+    #[test]
+    fn a_handshake_says_whether_the_host_is_another_or_refuses_us_or_is_broken() {
+        let by = |error: rustls::Error| failure(&error).obstacle().by;
+        for other in [
+            CertificateError::UnknownIssuer,
+            CertificateError::BadSignature,
+            CertificateError::NotValidForName,
+            CertificateError::InvalidPurpose,
+        ] {
+            assert_eq!(by(other.clone().into()), BlockedBy::WrongHost, "{other:?}");
+        }
+        for alert in
+            [AlertDescription::UnknownCA, AlertDescription::CertificateRequired, AlertDescription::AccessDenied]
+        {
+            assert_eq!(by(rustls::Error::AlertReceived(alert)), BlockedBy::HostRefused, "{alert:?}");
+        }
+        assert_eq!(by(CertificateError::Expired.into()), BlockedBy::HostUnreachable);
+        assert_eq!(by(rustls::Error::AlertReceived(AlertDescription::InternalError)), BlockedBy::HostUnreachable);
+    }
 
     #[test]
     fn too_many_certificates_are_told_as_that() {

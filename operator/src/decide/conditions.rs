@@ -12,6 +12,7 @@ use super::case::{Case, Verdict};
 use super::events::why_blocked;
 use super::reason::{needs_a_person, trigger_words};
 use super::renewal::{Gain, near_expiry};
+use super::rules::is_slow;
 use super::settle::{bounded, whole_seconds};
 use super::{ConditionType, Observed, Reason, Step, pace};
 
@@ -31,8 +32,7 @@ const FALSE: &str = "False";
 const UNKNOWN: &str = "Unknown";
 
 pub(super) fn conditions(case: &Case<'_>, verdict: &Verdict, status: &ManagedAgentCertificateStatus) -> Vec<Condition> {
-    // During a rotation of ours the host holds one leaf and serves another for a while: what was known before stands.
-    let keep = if in_rotation(case, verdict) { case.settled.conditions.as_slice() } else { &[] };
+    let keep = if stands(case, verdict) { case.settled.conditions.as_slice() } else { &[] };
     let deployed = kept(deployed(case, verdict), keep);
     let verified = kept(verified(case, verdict), keep);
     let ready = Written::from(ready(case, verdict)).or_by(&[&deployed, &verified]);
@@ -225,6 +225,20 @@ fn is_near_expiry(case: &Case<'_>) -> Option<Timestamp> {
     case.due?;
     let near = near_expiry(leaf.not_before, leaf.not_after, &case.inputs.resource.spec.certificate);
     (case.now() >= near).then_some(leaf.not_after)
+}
+
+/// Whether what was known before stands: during a rotation of ours the host holds one leaf and serves another for a while. Not
+/// once that while is over: an agent that does not come back serves nothing.
+fn stands(case: &Case<'_>, verdict: &Verdict) -> bool {
+    let is_stuck = verdict.obstacle.as_ref().is_some_and(|obstacle| obstacle.by == BlockedBy::RotationStuck);
+    in_rotation(case, verdict) && !is_stuck && (is_served(case) || !is_slow(case))
+}
+
+/// Whether the live endpoint serves the leaf in force.
+fn is_served(case: &Case<'_>) -> bool {
+    case.report()
+        .zip(case.leaf())
+        .is_some_and(|(report, leaf)| matches!(&report.served, Sighting::Leaf(served) if served.sha256 == leaf.sha256))
 }
 
 /// Whether the host is in the middle of a rotation of ours, or is about to be.

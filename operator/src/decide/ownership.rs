@@ -19,7 +19,7 @@ enum Standing {
     Heard,
     /// A rotation of its own is on its way.
     Rotating,
-    /// A leaf of its own was verified.
+    /// A leaf of its own was verified, at the address and with the client Secret that stand in the spec now.
     Verified,
 }
 
@@ -54,7 +54,7 @@ impl Claim {
             }
             Some(BlockedBy::HostRefused) if self.is_unheard() => Standing::None,
             // an owner whose host is down stays its owner, and one whose keystore or chain the host refuses does too
-            _ if self.status.leaf.is_some() => Standing::Verified,
+            _ if self.is_verified() => Standing::Verified,
             Some(
                 BlockedBy::HostUnreachable
                 | BlockedBy::HostRefused
@@ -64,6 +64,14 @@ impl Claim {
             _ if rotating => Standing::Rotating,
             _ => Standing::Heard,
         }
+    }
+
+    /// What was verified through another address or by another Secret was perhaps another host.
+    fn is_verified(&self) -> bool {
+        self.status.leaf.as_ref().is_some_and(|leaf| {
+            let url = leaf.verified_url.as_deref().and_then(|url| url.parse::<HostUrl>().ok());
+            url.is_some() && url == self.url && leaf.verified_client.is_some() && leaf.verified_client == self.client
+        })
     }
 
     /// Whether the host refused to be looked at, and not only what it was asked to do.
@@ -122,8 +130,10 @@ mod tests {
     }
 
     fn verified(mut claim: Claim) -> Claim {
+        let url = claim.url.as_ref().map(|url| format!("https://{}:{}", url.host, url.port));
         claim.status.leaf = Some(
             serde_json::from_value(json!({
+                "verifiedUrl": url, "verifiedClient": claim.client,
                 "sha256": "ab".repeat(32), "serial": "1", "issuer": "CN=x", "requestDigest": "d",
                 "notBefore": "2026-01-01T00:00:00Z", "notAfter": "2026-03-01T00:00:00Z",
             }))
@@ -186,11 +196,15 @@ mod tests {
     #[test]
     fn another_address_that_another_secret_vouches_for_displaces_nobody_in_the_same_namespace() {
         let owner = claim("fleet", "owner", 2, None);
-        let mut fake = verified(claim("fleet", "fake", 1, None));
+        let mut fake = claim("fleet", "fake", 1, None);
         (fake.url, fake.client) = ("https://mine.example.org".parse().ok(), Some("mine".into()));
-        assert_eq!(owner_of(&owner, &fake), None);
+        assert_eq!(owner_of(&owner, &verified(fake.clone())), None);
         fake.url.clone_from(&owner.url);
-        assert_eq!(owner_of(&owner, &fake).as_deref(), Some("fake"), "at the host's own address it was verified there");
+        assert_eq!(
+            owner_of(&owner, &verified(fake)).as_deref(),
+            Some("fake"),
+            "at the host's own address it was verified there"
+        );
     }
 
     /// Holds B9: what is deleted owns nothing, unless a rotation of its own is still on its way.
@@ -231,6 +245,97 @@ mod tests {
         }]);
         refused.status.conditions = serde_json::from_value(unheard).expect("conditions");
         assert_eq!(owner_of(&owner, &refused), None, "it is not even looked at any more");
+    }
+
+    /// Holds B9: a server of one's own under the host's name is verified, and then the spec points at the host itself.
+    #[test]
+    fn what_was_verified_at_another_address_or_by_another_secret_is_no_claim_on_the_host() {
+        let owner = claim("fleet", "owner", 2, None);
+        let mut elsewhere = claim("other", "squatter", 1, None);
+        elsewhere.url = "https://mine.example.org".parse().ok();
+        let mut squatter = verified(elsewhere);
+        squatter.url.clone_from(&owner.url);
+        for by in [BlockedBy::HostUnreachable, BlockedBy::HostRefused, BlockedBy::WrongHost] {
+            squatter.status.blocked_by = Some(by);
+            assert_eq!(owner_of(&owner, &squatter), None, "{by:?}");
+        }
+        let mut squatter = verified(claim("other", "squatter", 1, Some(BlockedBy::HostUnreachable)));
+        assert_eq!(owner_of(&owner, &squatter).as_deref(), Some("squatter"), "an owner whose host is down");
+        squatter.client = Some("mine".into());
+        assert_eq!(owner_of(&owner, &squatter), None);
+        // a status of a version that did not record it
+        let leaf = squatter.status.leaf.as_mut().expect("it is verified");
+        (leaf.verified_url, leaf.verified_client) = (None, None);
+        assert_eq!(owner_of(&owner, &squatter), None);
+    }
+
+    const BLOCKED_BY: [Option<BlockedBy>; 23] = [
+        None,
+        Some(BlockedBy::Paused),
+        Some(BlockedBy::Frozen),
+        Some(BlockedBy::OnBattery),
+        Some(BlockedBy::LowBattery),
+        Some(BlockedBy::ShutdownPending),
+        Some(BlockedBy::PowerUnknown),
+        Some(BlockedBy::ClockSkew),
+        Some(BlockedBy::HostUnreachable),
+        Some(BlockedBy::HostBusy),
+        Some(BlockedBy::HostRefused),
+        Some(BlockedBy::HostAnswerRefused),
+        Some(BlockedBy::WrongHost),
+        Some(BlockedBy::SpecInvalid),
+        Some(BlockedBy::IssuerUnavailable),
+        Some(BlockedBy::IssuerRefused),
+        Some(BlockedBy::IssuerEnding),
+        Some(BlockedBy::SecretUnavailable),
+        Some(BlockedBy::NotGranted),
+        Some(BlockedBy::Conflict),
+        Some(BlockedBy::BackingOff),
+        Some(BlockedBy::DriftRecurs),
+        Some(BlockedBy::RotationStuck),
+    ];
+
+    fn rotating(mut claim: Claim) -> Claim {
+        let rotation = json!({
+            "generation": 1, "trigger": "FirstIssue", "state": "Requested", "startedAt": "2026-01-01T00:00:00Z",
+            "attempts": 1, "requestDigest": "d",
+        });
+        claim.status.rotation = serde_json::from_value(rotation).ok();
+        claim
+    }
+
+    /// Every state that a resource may be left in.
+    fn states(name: &str, created: i64) -> Vec<Claim> {
+        let mut states = Vec::new();
+        for by in BLOCKED_BY {
+            let plain = claim("fleet", name, created, by);
+            for state in [plain.clone(), verified(plain.clone()), rotating(plain.clone()), rotating(verified(plain))] {
+                let mut deleted = state.clone();
+                (deleted.deleted, deleted.held) = (true, true);
+                states.extend([state, deleted]);
+            }
+        }
+        states
+    }
+
+    /// Holds B9: whatever states they are left in, they never both stand back, and once one of them has begun a rotation the
+    /// other does not.
+    #[test]
+    fn of_two_in_any_states_one_goes_on_and_no_other_after_it() {
+        for (one, two) in [(1, 2), (2, 1), (1, 1)] {
+            let (firsts, seconds) = (states("a", one), states("b", two));
+            for (a, b) in firsts.iter().flat_map(|a| seconds.iter().map(move |b| (a, b))) {
+                let stands_back = |own: &Claim, other: &Claim| owner_of(own, other).is_some();
+                assert!(!(stands_back(a, b) && stands_back(b, a)), "{a:?} {b:?}");
+                for (opens, other) in [(a, b), (b, a)] {
+                    // what the status says once the rotation is on its way
+                    let mut opened = rotating(opens.clone());
+                    opened.status.blocked_by = None;
+                    let may_open = !opens.deleted && !stands_back(opens, other);
+                    assert!(!may_open || stands_back(other, &opened), "{opened:?} {other:?}");
+                }
+            }
+        }
     }
 
     /// Two that look at each other never both stand back, and never both go on.

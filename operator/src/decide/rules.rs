@@ -58,7 +58,13 @@ pub fn decide(inputs: &Inputs<'_>) -> Decision {
 /// Another resource owns the agent; two owners would rotate each other's leaf for ever.
 fn conflict(case: &Case<'_>) -> Option<Verdict> {
     let rival = case.inputs.rival?;
-    let message = format!("the same agent of the same host belongs to {}/{}", rival.namespace, rival.name);
+    // what there is in other namespaces is not told to whoever may only name a host
+    let owner = if rival.namespace == case.inputs.resource.namespace {
+        format!("{}/{}", rival.namespace, rival.name)
+    } else {
+        "another resource in another namespace".to_owned()
+    };
+    let message = format!("the same agent of the same host belongs to {owner}");
     Some(Case::blocked(Obstacle::new(BlockedBy::Conflict, message), later(case.now(), case.inputs.policy.resync)))
 }
 
@@ -180,6 +186,11 @@ pub(super) fn follow(case: &Case<'_>, rotation: &RotationReport) -> Verdict {
     }
     let after = until_next_look(time_taken(case), case.inputs.policy.resync);
     Verdict::clear(Step::Follow { generation, after })
+}
+
+/// Whether the host has worked on the rotation for longer than any usually takes.
+pub(super) fn is_slow(case: &Case<'_>) -> bool {
+    time_taken(case) >= USUAL_ROTATION
 }
 
 /// By our own clock, whatever the host says of its steps, and whoever opened the rotation.

@@ -35,6 +35,7 @@ pub(super) fn settle(inputs: &Inputs<'_>, digest: &str) -> ManagedAgentCertifica
         }
     }
     complete(&mut status, inputs, digest);
+    verified(&mut status, inputs);
     status.renewal_time = status.leaf.as_ref().map(|leaf| {
         renewal_time(leaf.not_before, leaf.not_after, &inputs.resource.spec.certificate, &inputs.resource.uid)
     });
@@ -197,6 +198,20 @@ fn in_force(leaf: &SignedLeaf, digest: &str, password_version: Option<String>) -
         request_digest: digest.to_owned(),
         issuer_sha256: Some(leaf.issuer_sha256.clone()),
         password_version,
+        // written by `verified`, where it is seen to be served
+        verified_url: None,
+        verified_client: None,
+    }
+}
+
+/// Through what the leaf in force was seen to be served: who verified it elsewhere has shown nothing of this host.
+fn verified(status: &mut ManagedAgentCertificateStatus, inputs: &Inputs<'_>) {
+    let Some((leaf, report)) = status.leaf.as_mut().zip(inputs.host.report()) else { return };
+    let is_served = matches!(&report.served, Sighting::Leaf(served) if served.sha256 == leaf.sha256);
+    let spec = &inputs.resource.spec;
+    if let Some(api) = spec.api.host_api.as_ref().filter(|_| is_served && !is_wrong_host(spec, report)) {
+        leaf.verified_url = Some(api.url.clone());
+        leaf.verified_client = Some(api.tls_secret_ref.name.clone());
     }
 }
 

@@ -48,12 +48,21 @@ pub fn listeners(peer: SocketAddr) -> Result<BTreeSet<u32>, ListenersError> {
             Ok(file) => BufReader::new(file),
             // A kernel without IPv6.
             Err(error) if error.kind() == io::ErrorKind::NotFound && table.ends_with('6') => continue,
-            Err(error) => return Err(ListenersError::Untold(error)),
+            Err(error) => return Err(unopened(table, error)),
         };
         let told = accounts(rows, MAX_TABLE_BYTES, peer).map_err(|why| ListenersError::Unread { table, why })?;
         found.extend(told);
     }
     Ok(found)
+}
+
+/// A system that tells nobody has no such table, or opens it for nobody. Where this process has no descriptor or the system no
+/// memory for it, it tells others, and an account may have seen to that.
+fn unopened(table: &'static str, error: io::Error) -> ListenersError {
+    match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied => ListenersError::Untold(error),
+        _ => ListenersError::Unread { table, why: error.to_string() },
+    }
 }
 
 /// The accounts that a table tells, which has at most `limit` bytes of listening sockets; or why it does not.
@@ -183,6 +192,24 @@ mod tests {
         let connected = [slice::from_ref(&one), vec![row("0016", "01", 8); 50].as_slice()].concat();
         assert_eq!(told(&connected, 1000), Ok(BTreeSet::from([7])));
         assert!(told(&[one, "garbage\n".to_owned()], 1000).is_err());
+    }
+
+    /// Holds A3: an account that takes every descriptor or all memory is not taken for nobody.
+    #[test]
+    fn only_a_table_that_is_kept_from_everybody_is_one_that_tells_nothing() {
+        use rustix::io::Errno;
+        for (errno, is_untold) in [
+            (Errno::NOENT, true),
+            (Errno::ACCESS, true),
+            (Errno::PERM, true),
+            (Errno::MFILE, false),
+            (Errno::NFILE, false),
+            (Errno::NOMEM, false),
+            (Errno::IO, false),
+        ] {
+            let error = unopened("/proc/self/net/tcp", errno.into());
+            assert_eq!(matches!(error, ListenersError::Untold(_)), is_untold, "{error}");
+        }
     }
 
     #[test]

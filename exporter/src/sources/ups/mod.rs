@@ -44,6 +44,7 @@ pub(super) const REASONS: &[&str] = &[
     "data_stale",
     "dns",
     "driver_not_connected",
+    "login_cut_off",
     "not_found",
     "not_regular",
     "panic",

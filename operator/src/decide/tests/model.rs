@@ -20,6 +20,8 @@ enum Fault {
     Restart,
     /// Its rotation fails.
     Fail,
+    /// Its agent takes a minute more for what it does.
+    Hang,
     /// Somebody replaces the leaf.
     Tamper,
     /// The API server was restored from an older backup.
@@ -33,14 +35,23 @@ struct World {
     at: Timestamp,
     leaves: u8,
     writes: u32,
+    /// As the operator remembers it.
+    works_since: Option<Timestamp>,
+    /// Since when the leaf in force is not served.
+    dark_since: Option<Timestamp>,
 }
+
+/// Longer than the operator takes what it knew for true: from the drift that a rotation is opened for until the chain is on its
+/// way, from then on, and the longest steps of the clock in both.
+const LONGEST_BELIEF: Duration = Duration::from_secs(2 * 120 + 2 * 60);
 
 impl World {
     fn new() -> Self {
         let mut resource = resource();
         resource.held = false;
         let backup = resource.status.clone();
-        Self { resource, backup, report: report(0, &leaf(200, now(), QUARTER)), at: now(), leaves: 0, writes: 0 }
+        let report = report(0, &leaf(200, now(), QUARTER));
+        Self { resource, backup, report, at: now(), leaves: 0, writes: 0, works_since: None, dark_since: None }
     }
 
     fn round(&mut self, fault: Fault) -> Result<Step, TestCaseError> {
@@ -49,17 +60,25 @@ impl World {
         let away = Obstacle::new(BlockedBy::HostUnreachable, "away");
         let policy = Policy::default();
         let host = if matches!(fault, Fault::Away) { Observed::Unseen(&away) } else { Observed::Seen(&self.report) };
+        if let Some(report) = host.report() {
+            let works = report.rotation.as_ref().is_some_and(|rotation| !rotation.state.is_decided());
+            self.works_since = works.then(|| self.works_since.unwrap_or(self.at));
+        }
         let decision = decide(&Inputs {
             resource: &self.resource,
             host,
             rival: None,
             setback: None,
-            works_since: None,
+            works_since: self.works_since,
             references: &References::default(),
             policy: &policy,
             now: self.at,
         });
         self.check(&decision)?;
+        self.check_ready(&decision.status)?;
+        if decision.step.acts() && !matches!(fault, Fault::Deaf) {
+            self.works_since = None;
+        }
         self.writes += u32::from(decision.status != self.resource.status);
         self.resource.status = decision.status;
         match decision.step {
@@ -76,6 +95,7 @@ impl World {
         if matches!(fault, Fault::Amnesia) {
             // the status is durable, nothing else is
             self.at = later(self.at, Duration::from_secs(30));
+            (self.works_since, self.dark_since) = (None, None);
         }
         self.at = later(self.at, Duration::from_secs(1));
         Ok(decision.step)
@@ -103,6 +123,19 @@ impl World {
         Ok(())
     }
 
+    /// Holds B7: what is not served is not called ready for longer than a rotation usually takes.
+    fn check_ready(&mut self, status: &ManagedAgentCertificateStatus) -> Result<(), TestCaseError> {
+        let is_dark = status
+            .leaf
+            .as_ref()
+            .is_some_and(|leaf| !matches!(&self.report.served, Sighting::Leaf(served) if served.sha256 == leaf.sha256));
+        self.dark_since = is_dark.then(|| self.dark_since.unwrap_or(self.at));
+        let is_believed = self.dark_since.is_none_or(|since| self.at < later(since, LONGEST_BELIEF));
+        let is_ready = status.conditions.iter().any(|c| c.type_ == "Ready" && c.status == "True");
+        prop_assert!(is_believed || !is_ready, "dark since {:?} at {}", self.dark_since, self.at);
+        Ok(())
+    }
+
     fn strike(&mut self, fault: Fault) {
         self.report.power.state = PowerState::Mains;
         match fault {
@@ -117,7 +150,7 @@ impl World {
                 (self.report.stored, self.report.served) = (foreign.clone(), foreign);
             }
             Fault::Restore => self.resource.status = self.backup.clone(),
-            Fault::None | Fault::Away | Fault::Deaf | Fault::Amnesia | Fault::Fail => {}
+            Fault::None | Fault::Away | Fault::Deaf | Fault::Amnesia | Fault::Fail | Fault::Hang => {}
         }
     }
 
@@ -156,6 +189,10 @@ impl World {
     }
 
     fn work(&mut self, fault: Fault) {
+        if matches!(fault, Fault::Hang) {
+            self.at = later(self.at, Duration::from_secs(60));
+            return;
+        }
         let Some(rotation) = self.report.rotation.as_mut() else { return };
         rotation.state = match rotation.state {
             RotationState::Requested => RotationState::Keyed,
@@ -163,9 +200,13 @@ impl World {
             RotationState::Staged => RotationState::BackedUp,
             RotationState::BackedUp => RotationState::Swapped,
             RotationState::Swapped | RotationState::Restarting if matches!(fault, Fault::Fail) => {
+                self.report.served = self.report.stored.clone();
                 RotationState::RolledBack
             }
-            RotationState::Swapped => RotationState::Restarting,
+            RotationState::Swapped => {
+                self.report.served = Sighting::Unseen { reason: "connect".into(), message: "refused".into() };
+                RotationState::Restarting
+            }
             RotationState::Restarting => RotationState::Verifying,
             RotationState::Verifying => {
                 if let Some(leaf) = rotation.leaf.clone() {
@@ -193,6 +234,7 @@ fn fault() -> impl Strategy<Value = Fault> {
         1 => Just(Fault::Amnesia),
         1 => Just(Fault::Restart),
         1 => Just(Fault::Fail),
+        3 => Just(Fault::Hang),
         1 => Just(Fault::Tamper),
         1 => Just(Fault::Restore),
     ]
@@ -391,6 +433,8 @@ fn some_status() -> impl Strategy<Value = ManagedAgentCertificateStatus> {
                 request_digest: if leaf.sha256.as_bytes()[0] == 3 { String::new() } else { digest.clone() },
                 issuer_sha256: Some("ca".into()),
                 password_version: None,
+                verified_url: None,
+                verified_client: None,
             }),
             history: ended
                 .into_iter()

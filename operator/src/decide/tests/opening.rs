@@ -2,6 +2,29 @@
 
 use super::*;
 
+/// Holds B2, B9: whoever may name a host learns nothing of other namespaces by it.
+#[test]
+fn a_conflict_names_the_owner_within_its_own_namespace_only() {
+    let (resource, report) = settled();
+    let message = |namespace: &str| {
+        let rival = Rival { namespace: namespace.into(), name: "the-owner".into() };
+        let decision = decide(&Inputs {
+            resource: &resource,
+            host: Observed::Seen(&report),
+            rival: Some(&rival),
+            setback: None,
+            works_since: None,
+            references: &References::default(),
+            policy: &Policy::default(),
+            now: now(),
+        });
+        let blocked = decision.status.conditions.into_iter().find(|condition| condition.type_ == "Blocked");
+        blocked.expect("a conflict blocks").message
+    };
+    assert!(message("fleet").contains("fleet/the-owner"), "{}", message("fleet"));
+    assert!(!message("secret-place").contains("the-owner") && !message("secret-place").contains("secret-place"));
+}
+
 #[test]
 fn the_finalizer_stands_before_the_first_rotation() {
     let mut resource = resource();

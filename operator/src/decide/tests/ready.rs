@@ -1,6 +1,7 @@
 //! What the conditions say.
 
 use super::*;
+use crate::decide::renewal::later;
 
 #[test]
 fn before_the_first_leaf_ready_says_what_holds_it_up() {
@@ -84,6 +85,63 @@ fn ready_stays_true_while_a_renewal_is_on_its_way() {
     let follows = decided(&resource, &halfway, time);
     assert!(matches!(follows.step, Step::Follow { .. }));
     assert_eq!((follows.status, follows.events), (resource.status, vec![]), "nothing is written meanwhile");
+}
+
+/// Holds B7: an agent that did not come back with its new leaf was Ready and Serving for as long as its host worked.
+#[test]
+fn what_is_not_served_is_ready_for_no_longer_than_a_usual_rotation() {
+    let (mut resource, report) = settled();
+    let time = resource.status.renewal_time.expect("a leaf has one");
+    let report = AgentReport { time, ..report };
+    resource.status = decided(&resource, &report, time).status;
+    let halfway = |served: Sighting, state| {
+        let rotation = Some(rotation(2, state));
+        AgentReport { generation: Generation(2), served, rotation, ..report.clone() }
+    };
+    let after = |report: &AgentReport, seconds: u64| {
+        let now = later(time, Duration::from_secs(seconds));
+        let report = AgentReport { time: now, ..report.clone() };
+        let decision = decide(&Inputs {
+            resource: &resource,
+            host: Observed::Seen(&report),
+            rival: None,
+            setback: None,
+            works_since: Some(time),
+            references: &References::default(),
+            policy: &Policy::default(),
+            now,
+        });
+        let said = ["Ready", "Verified", "Serving"].map(|kind| condition(&decision.status, kind).0.to_owned());
+        (said, decision.status.blocked_by)
+    };
+    let [yes, no, unknown] = ["True", "False", "Unknown"].map(|status| [status; 3].map(str::to_owned));
+    let gone = Sighting::Unseen { reason: "connect".into(), message: "refused".into() };
+    let restarts = halfway(gone, RotationState::Restarting);
+    assert_eq!(after(&restarts, 119), (yes.clone(), None));
+    assert_eq!(after(&restarts, 121), (unknown.clone(), None));
+    let other = halfway(Sighting::Leaf(leaf(2, time, QUARTER)), RotationState::Verifying);
+    assert_eq!(after(&other, 119), (yes.clone(), None));
+    assert_eq!(after(&other, 121), (no, None));
+    assert_eq!(after(&restarts, 3600 + 1800), (unknown, Some(BlockedBy::RotationStuck)));
+    let waits = halfway(report.served.clone(), RotationState::Validated);
+    assert_eq!(after(&waits, 1000), (yes, None), "the old one is served all the while");
+}
+
+/// Holds B7: a host that is stuck by its own step log is stuck, however young the rotation is by our clock.
+#[test]
+fn a_rotation_that_is_stuck_keeps_nothing_ready() {
+    let (mut resource, report) = settled();
+    let time = resource.status.renewal_time.expect("a leaf has one");
+    resource.status = decided(&resource, &AgentReport { time, ..report.clone() }, time).status;
+    let gone = Sighting::Unseen { reason: "connect".into(), message: "refused".into() };
+    let mut stuck = rotation(2, RotationState::Restarting);
+    stuck.steps =
+        vec![kagiban_crds::host_api::Step { state: RotationState::Restarting, at: time, note: String::new() }];
+    let now = later(time, Duration::from_secs(1801));
+    let report = AgentReport { time: now, generation: Generation(2), served: gone, rotation: Some(stuck), ..report };
+    let decision = decided(&resource, &report, now);
+    assert_eq!(decision.status.blocked_by, Some(BlockedBy::RotationStuck));
+    assert_eq!(condition(&decision.status, "Ready").0, "Unknown");
 }
 
 #[test]

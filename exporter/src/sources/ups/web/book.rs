@@ -62,7 +62,7 @@ pub(super) enum NotEntered {
     Unwritten(String),
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Pages {
     version: u32,
@@ -79,6 +79,9 @@ struct Entry {
     mark: String,
     process: String,
     outcome: Outcome,
+    /// The mark of the credentials that a login has succeeded with last, if none was refused since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    good: Option<String>,
 }
 
 impl Book {
@@ -99,6 +102,7 @@ impl Book {
     ) -> Result<(), NotEntered> {
         self.change(|pages| {
             let mark = pages.mark(credentials);
+            let mut good = None;
             if let Some(last) = pages.agents.get_mut(address) {
                 // The clock was put back: the pause begins anew, or it would last for as long as that was.
                 last.at = last.at.min(now);
@@ -106,8 +110,9 @@ impl Book {
                 if !wait.is_zero() {
                     return Err(NotEntered::Forbidden { last: last.outcome, wait });
                 }
+                good = last.good.take().filter(|good| !(last.outcome == Outcome::Tried && *good == last.mark));
             }
-            let entry = Entry { at: now, mark, process: PROCESS.clone(), outcome: Outcome::Tried };
+            let entry = Entry { at: now, mark, process: PROCESS.clone(), outcome: Outcome::Tried, good };
             pages.agents.insert(address.to_owned(), entry);
             Ok(())
         })
@@ -122,6 +127,11 @@ impl Book {
         self.change(|pages| {
             if let Some(entry) = pages.agents.get_mut(address).filter(|entry| entry.process == *PROCESS) {
                 entry.outcome = outcome;
+                match outcome {
+                    Outcome::Succeeded => entry.good = Some(entry.mark.clone()),
+                    Outcome::Refused => entry.good = None,
+                    Outcome::Tried | Outcome::Failed => {}
+                }
             }
         })
     }
@@ -130,10 +140,14 @@ impl Book {
         platform::create_private_directory(&self.directory).map_err(|error| error.to_string())?;
         let _lock = self.lock()?;
         let path = self.directory.join(NAME);
-        let mut pages = Pages::read(&path)?;
+        let before = Pages::read(&path)?;
+        let mut pages = before.clone();
         let changed = change(&mut pages);
         pages.forget_oldest();
-        pages.write(&path).map_err(|error| error.to_string())?;
+        // A login that is forbidden at every interval is no reason to sync a disk each time.
+        if pages != before {
+            pages.write(&path).map_err(|error| error.to_string())?;
+        }
         Ok(changed)
     }
 
@@ -153,12 +167,17 @@ impl Book {
 }
 
 /// How long a login must wait for the sake of the last one. Between its own logins a process minds the pauses itself.
+///
+/// A process that is stopped in mid-login tells no end of it. Where the same credentials were good before, they still are
+/// unless the password was changed on the agent's side, so that it is tried again after an interval; a second end that nobody
+/// told counts as a refusal. So a password that has become wrong is tried twice at most, and the third would lock the UI.
 fn wait(last: &Entry, mark: &str, interval: Duration, now: Timestamp) -> Duration {
     if last.process == *PROCESS {
         return Duration::ZERO;
     }
     let pause = match last.outcome {
         Outcome::Succeeded => return Duration::ZERO,
+        Outcome::Tried | Outcome::Failed if last.mark == mark && last.good.as_deref() == Some(mark) => interval,
         Outcome::Refused | Outcome::Tried if last.mark == mark => BACK_OFF,
         Outcome::Refused => return Duration::ZERO,
         Outcome::Tried | Outcome::Failed => interval.max(PAUSE),
@@ -243,9 +262,7 @@ mod tests {
         let book = Book::in_directory(directory.path());
         book.enter(AGENT, &credentials(1), INTERVAL, at(0)).expect("the first");
         book.note(AGENT, outcome).expect("noted");
-        let path = directory.path().join(NAME);
-        let text = std::fs::read_to_string(&path).expect("a book");
-        std::fs::write(&path, text.replace(PROCESS.as_str(), "another")).expect("write");
+        as_another(&directory);
         (directory, book)
     }
 
@@ -266,6 +283,58 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// What this process has entered is another's from now on.
+    fn as_another(directory: &tempfile::TempDir) {
+        let path = directory.path().join(NAME);
+        let text = std::fs::read_to_string(&path).expect("a book");
+        std::fs::write(&path, text.replace(PROCESS.as_str(), "another")).expect("write");
+    }
+
+    /// Holds A18: a process that is stopped in mid-login blinds nobody, and locks nobody out.
+    #[test]
+    fn a_login_of_good_credentials_that_was_cut_off_is_tried_again_once_after_an_interval() {
+        let (directory, book) = after(Outcome::Succeeded);
+        let enter = |second, inode| {
+            let entered = book.enter(AGENT, &credentials(inode), INTERVAL, at(second));
+            if entered.is_ok() {
+                as_another(&directory);
+            }
+            entered.is_ok()
+        };
+        assert!(enter(10, 1), "the first that is cut off");
+        assert!(!enter(10, 1), "one login per interval");
+        assert!(enter(11, 1), "the second that is cut off");
+        for (second, enters) in [(12, false), (11 + 3599, false), (11 + 3600, true)] {
+            assert_eq!(enter(second, 1), enters, "the password may have become wrong: {second} s");
+        }
+        // An end that was told makes up for it.
+        for (outcome, waits) in [(Outcome::Succeeded, 0), (Outcome::Failed, 1), (Outcome::Refused, 3600)] {
+            let (directory, book) = after(Outcome::Succeeded);
+            book.enter(AGENT, &credentials(1), INTERVAL, at(10)).expect("entered");
+            book.note(AGENT, outcome).expect("noted");
+            as_another(&directory);
+            let enter = |second| book.enter(AGENT, &credentials(1), INTERVAL, at(second)).is_ok();
+            assert!(waits == 0 || !enter(10 + waits - 1), "{outcome:?}");
+            assert!(enter(10 + waits), "{outcome:?}");
+        }
+        // Others were never good.
+        let (directory, book) = after(Outcome::Succeeded);
+        book.enter(AGENT, &credentials(2), INTERVAL, at(10)).expect("entered");
+        as_another(&directory);
+        assert!(book.enter(AGENT, &credentials(2), INTERVAL, at(10 + 3599)).is_err());
+    }
+
+    /// Holds A18: a forbidden login is asked for at every interval, and syncs no disk.
+    #[test]
+    fn a_login_that_is_forbidden_writes_nothing() {
+        use std::os::unix::fs::MetadataExt as _;
+        let (directory, book) = after(Outcome::Refused);
+        let inode = || std::fs::metadata(directory.path().join(NAME)).expect("a book").ino();
+        let before = inode();
+        assert!(book.enter(AGENT, &credentials(1), INTERVAL, at(1)).is_err());
+        assert_eq!(inode(), before);
     }
 
     #[test]

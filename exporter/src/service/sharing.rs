@@ -1,0 +1,149 @@
+//! Whether agents share a file or a service, as their files lie on this host: asked once for each, and judged anew whenever
+//! another answers. An agent that has not answered takes nothing new.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use futures::StreamExt;
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use kagiban_crds::AgentName;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout_at};
+
+use crate::config::AgentConfig;
+use crate::rotation::agent::Agent;
+use crate::rotation::conflicts::{self, Claims};
+use crate::rotation::{Refused, Why};
+
+/// Why an agent is not rotated, where the system gives no thread.
+pub(super) const NO_THREAD: &str = "no_thread";
+
+/// What is known of an agent's needs.
+#[derive(Debug)]
+enum Answer {
+    /// None of an agent that cannot be rotated as it is configured: it claims nothing.
+    Claims(Option<Claims>),
+    Unknown(Why),
+}
+
+/// The agents, each with what is known of its needs, and who is still to answer.
+pub(super) struct Sharing {
+    answers: BTreeMap<AgentName, Answer>,
+    asked: FuturesUnordered<BoxFuture<'static, (AgentName, Answer)>>,
+}
+
+impl Sharing {
+    /// Each has a thread of its own: where the files of one agent hang, the others are known all the same.
+    pub(super) fn ask(agents: &[AgentConfig]) -> Self {
+        let (mut answers, asked) = (BTreeMap::new(), FuturesUnordered::<BoxFuture<'static, _>>::new());
+        for config in agents {
+            let name = config.name.clone();
+            let unknown = match ask(config) {
+                Ok(told) => {
+                    let name = name.clone();
+                    asked.push(Box::pin(async move { (name, answer(told.await.ok())) }));
+                    hangs()
+                }
+                Err(error) => no_thread(&error),
+            };
+            answers.insert(name, Answer::Unknown(unknown));
+        }
+        Self { answers, asked }
+    }
+
+    /// Returns when all have answered, or at `by`.
+    pub(super) async fn answered_by(&mut self, by: Instant) {
+        while timeout_at(by, self.next()).await == Ok(true) {}
+    }
+
+    /// Waits for another answer; false when there will be none.
+    pub(super) async fn next(&mut self) -> bool {
+        let Some((name, answer)) = self.asked.next().await else { return false };
+        self.answers.insert(name, answer);
+        true
+    }
+
+    /// The agents that would get in each other's way, and those of which that is not known.
+    pub(super) fn judged(&self) -> Refused {
+        judged(&self.answers)
+    }
+}
+
+fn judged(answers: &BTreeMap<AgentName, Answer>) -> Refused {
+    let (mut known, mut refused) = (Vec::new(), Refused::new());
+    for (name, answer) in answers {
+        match answer {
+            Answer::Claims(claims) => known.extend(claims.clone()),
+            Answer::Unknown(why) => _ = refused.insert(name.clone(), why.clone()),
+        }
+    }
+    for conflict in conflicts::all(&known) {
+        let why = Why { reason: conflict.reason(), message: conflict.to_string(), is_configuration: true };
+        for agent in conflict.agents() {
+            refused.entry(agent.clone()).or_insert_with(|| why.clone());
+        }
+    }
+    refused
+}
+
+/// What it claims; or nothing was told, because the thread ended in a panic.
+fn answer(told: Option<Option<Claims>>) -> Answer {
+    const BUG: &str = "whether it shares a file with another agent is not known, because of a bug of this program; please report \
+                       it with the log";
+    let bug = || Answer::Unknown(Why { reason: "panic", message: BUG.to_owned(), is_configuration: false });
+    told.map_or_else(bug, Answer::Claims)
+}
+
+fn ask(config: &AgentConfig) -> io::Result<oneshot::Receiver<Option<Claims>>> {
+    let (tell, told) = oneshot::channel();
+    let (name, config) = (format!("files-{}", config.name), config.clone());
+    std::thread::Builder::new().name(name).spawn(move || {
+        // Whoever asked may be gone: the program ends.
+        let _ = tell.send(Agent::resolve(&config).ok().map(|agent| Claims::found(&agent)));
+    })?;
+    Ok(told)
+}
+
+fn hangs() -> Why {
+    const HANGS: &str = "whether it shares a file with another agent is not known yet, because a file system hangs; it is taken \
+                         when that answers";
+    Why { reason: "file_system_hangs", message: HANGS.to_owned(), is_configuration: false }
+}
+
+pub(super) fn no_thread(error: &io::Error) -> Why {
+    Why { reason: NO_THREAD, message: error.to_string(), is_configuration: false }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn claims(agent: &str, file: &str) -> Claims {
+        let yaml = format!(
+            "{{name: {agent}, product: tls-service, keystore: {{certificateFile: {file}.crt, keyFile: {file}.key}}, \
+             endpoint: {{address: '127.0.0.1:9'}}, service: {{stop: [/bin/{agent}, stop], start: [/bin/{agent}, start]}}}}"
+        );
+        let config = serde_yaml::from_str(&yaml).expect("a configuration");
+        Claims::written(&Agent::as_written(&config).expect("an agent"))
+    }
+
+    /// Holds A16, A6: an answer that comes late counts, whatever it is; an end without an answer is none.
+    #[test]
+    fn an_agent_is_judged_anew_when_its_answer_comes() {
+        let name = |name: &str| -> AgentName { name.parse().expect("a name") };
+        let reasons = |late: Answer| -> Vec<(String, &'static str)> {
+            let answers = BTreeMap::from([
+                (name("a"), answer(Some(Some(claims("a", "/srv/one"))))),
+                (name("b"), late),
+                (name("c"), answer(Some(None))),
+            ]);
+            judged(&answers).into_iter().map(|(agent, why)| (agent.to_string(), why.reason)).collect()
+        };
+        let both = |a, b| vec![("a".to_owned(), a), ("b".to_owned(), b)];
+        assert_eq!(reasons(Answer::Unknown(hangs())), [("b".to_owned(), "file_system_hangs")]);
+        assert_eq!(reasons(answer(Some(Some(claims("b", "/srv/other"))))), []);
+        assert_eq!(reasons(answer(Some(Some(claims("b", "/srv/one"))))), both("shared_file", "shared_file"));
+        assert_eq!(reasons(answer(None)), [("b".to_owned(), "panic")]);
+    }
+}
