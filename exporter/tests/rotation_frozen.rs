@@ -96,6 +96,34 @@ async fn a_freeze_ends_when_the_old_leaf_is_served_again_and_at_a_start_at_once(
     }
 }
 
+/// Holds A11, A15: what kept the service from starting is gone, and nobody starts it: a start of the exporter does, and so
+/// does one that runs, after a pause.
+#[tokio::test]
+async fn a_frozen_agent_that_is_down_is_started_again_when_it_can_be() {
+    let left_alone = async |restarts: bool| {
+        let world = World::pem_pair().await;
+        world.service.insist_on("neither");
+        let (mut rotator, mut lock) = world.rotator().await;
+        assert_eq!(rotate(&world, &mut rotator, 1).await.state, RotationState::Frozen);
+        world.service.insist_on(&world.first.to_string());
+        if restarts {
+            drop((rotator, lock));
+            (rotator, lock) = world.rotator().await;
+            assert_eq!(world.service.served().await, Some(world.first), "it is started at once");
+        }
+        let chores = async {
+            while rotator.report().unwrap().state == RotationState::Frozen {
+                next_chores(&mut rotator).await;
+            }
+        };
+        timeout(THAWED_WITHIN, chores).await.unwrap();
+        assert_eq!(rotator.report().unwrap().state, RotationState::RolledBack);
+        assert_eq!(world.service.served().await, Some(world.first));
+        drop(lock);
+    };
+    tokio::join!(left_alone(true), left_alone(false));
+}
+
 /// Holds A11: what kept the old files from coming back is gone at the next start, and so is the freeze.
 #[tokio::test]
 async fn a_restore_that_failed_is_tried_again_at_the_next_start() {

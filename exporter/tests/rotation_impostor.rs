@@ -191,6 +191,22 @@ async fn a_port_that_an_account_without_business_holds_is_refused_before_anythin
     api.stop().await;
 }
 
+/// It shows no certificate: whose socket it is counts all the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_port_that_such_an_account_holds_without_shaking_hands_is_refused_before_anything_is_stopped() {
+    let mut held = Held::by(NOBODY, &["-nocert"]).await;
+    let stopped = held.world.directory.path().join("stopped");
+    held.world.agent.service.stop = argv(&["touch", stopped.to_str().unwrap()]);
+    let api = Api::start(&held.world).await;
+    let Sighting::Unseen { reason, .. } = served(&api).await else { panic!("it is told as served") };
+    assert_eq!(reason, "foreign_listener");
+    let decided = rotate(&held.world, &api).await;
+    assert_eq!(decided.state, RotationState::RolledBack, "{decided:#?}");
+    assert_eq!(decided.failure.unwrap().reason, "foreign_listener");
+    assert!(!stopped.exists(), "the service was stopped");
+    api.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_account_without_business_that_has_stolen_the_new_key_is_no_success() {
     let mut held = Held::by(0, &[]).await;

@@ -36,6 +36,8 @@ enum Service {
 struct World {
     /// The last start of it failed, so that it may be down although everything was done.
     start_failed: bool,
+    /// A stop was begun and not seen to end: the service may go down at any moment, and takes a start for done until then.
+    is_draining: bool,
     /// A freeze has ended by itself: what was done before it and after it does not add up to one rotation.
     was_frozen: bool,
     /// The exporter has read its journal, and has not made the files whole yet.
@@ -59,6 +61,7 @@ struct Outcome {
     files: Files,
     backup: bool,
     service: Service,
+    is_draining: bool,
     started: bool,
     start_failed: bool,
 }
@@ -79,6 +82,7 @@ fn outcomes(world: &World) -> Vec<Outcome> {
         files: world.files,
         backup: world.backup,
         service: world.service,
+        is_draining: world.is_draining,
         started: false,
         start_failed: world.start_failed,
     };
@@ -92,8 +96,14 @@ fn outcomes(world: &World) -> Vec<Outcome> {
             vec![outcome(Event::Cleared(served())), outcome(Event::Cleared(Before::NotServed)), fails()]
         }
         Effect::Stop | Effect::EnsureStopped => {
-            let stopped = Outcome { service: Service::Stopped, ..done() };
-            any_service.map(|service| Outcome { service, ..fails() }).into_iter().chain([stopped]).collect()
+            let stopped = Outcome { service: Service::Stopped, is_draining: false, ..done() };
+            let drains = world.service != Service::Stopped && world.state == State::Stopping { before: served() };
+            let failing = |service| Outcome {
+                service,
+                is_draining: (world.is_draining || drains) && service != Service::Stopped,
+                ..fails()
+            };
+            any_service.map(failing).into_iter().chain([stopped]).collect()
         }
         Effect::Swap => {
             let halfway = [Files::Old, Files::Mixed, Files::New].map(|files| Outcome { files, ..fails() });
@@ -114,13 +124,20 @@ fn outcomes(world: &World) -> Vec<Outcome> {
             let seen = world.service == Service::Running(Files::New);
             [fails()].into_iter().chain(seen.then(done)).collect()
         }
+        // Longer than that no service drains.
+        Effect::WatchOld => vec![if world.service == Service::Running(Files::Old) {
+            Outcome { is_draining: false, ..done() }
+        } else {
+            fails()
+        }],
         Effect::VerifyOld | Effect::LookForOld => {
             let seen = world.service == Service::Running(Files::Old);
             [fails()].into_iter().chain(seen.then(done)).collect()
         }
+        // A freeze takes longer than any drain.
         Effect::Nothing => findings(world)
             .into_iter()
-            .map(|(finding, files)| Outcome { files, ..outcome(Event::Frozen(finding)) })
+            .map(|(finding, files)| Outcome { files, is_draining: false, ..outcome(Event::Frozen(finding)) })
             .collect(),
         Effect::AwaitChain => Vec::new(),
     }
@@ -151,6 +168,7 @@ fn successors(world: &World) -> Vec<World> {
             files: outcome.files,
             backup: outcome.backup,
             service: outcome.service,
+            is_draining: outcome.is_draining,
             start_failed: outcome.start_failed,
             starts: (world.starts + u32::from(outcome.started)).min(MAX_STARTS),
             steps: if world.state.is_decided() { 0 } else { world.steps + 1 },
@@ -169,6 +187,9 @@ fn successors(world: &World) -> Vec<World> {
         next.extend(crashed(&after));
     }
     next.extend(crashed(world));
+    if world.is_draining {
+        next.push(World { service: Service::Stopped, is_draining: false, start_failed: true, ..world.clone() });
+    }
     next
 }
 
@@ -185,7 +206,11 @@ fn crashed(world: &World) -> Vec<World> {
         files => Service::Running(files),
     };
     let down = World { is_starting: true, state: world.journal.clone(), ..down };
-    vec![down.clone(), World { service: rebooted, start_failed: world.files == Files::Mixed, ..down }]
+    let rebooted =
+        World { service: rebooted, is_draining: false, start_failed: world.files == Files::Mixed, ..down.clone() };
+    // The stop that it had begun goes on without it.
+    let drains = world.journal == State::Stopping { before: served() } && world.service != Service::Stopped;
+    vec![World { is_draining: world.is_draining || drains, ..down }, rebooted]
 }
 
 /// What a start makes of a host: the files become one set first, and every way in which that may go is followed. A crash in
@@ -234,6 +259,7 @@ fn check(world: &World) -> Result<(), &'static str> {
         State::RolledBack { .. } => {
             rule(world.files == Files::Old, "rolled back with new files")?;
             rule(world.service != Service::Stopped, "rolled back with a stopped service")?;
+            rule(!world.is_draining, "rolled back with a service that a stop is still ending")?;
             rule(!quiet || world.starts <= 2, "more than two restarts for a rollback")
         }
         // Holds A7: whatever has been given up, the files are one set unless they could not be put back, and the service
@@ -270,6 +296,7 @@ fn begin() -> World {
         backup: false,
         service: Service::Running(Files::Old),
         start_failed: false,
+        is_draining: false,
         was_frozen: false,
         is_starting: false,
         starts: 0,
@@ -340,6 +367,7 @@ fn recovery_of_a_recovery_is_the_same_recovery() {
         State::Verifying { before },
         State::Committed { before },
         undo(Undo::Look),
+        undo(Undo::Watch),
         undo(Undo::Restore),
         undo(Undo::Verify),
         undo(Undo::StartAnyway),

@@ -83,13 +83,15 @@ async fn without_a_journal_a_store_that_is_whole_stays_and_its_service_is_starte
     assert_eq!(world.service.served().await, Some(leaf));
     assert_eq!(world.service.starts(), starts, "a service that is up is not restarted");
 
-    // Swapped, not started on it yet, and then the journal is garbage.
-    let world = World::pem_pair().await;
-    let (leaf, _) = rotate_until(&world, 6).await;
-    assert_eq!(world.service.served().await, None);
-    std::fs::write(world.state().join("journal/agent.json"), "garbage").unwrap();
-    assert_eq!(world.rotator().await.0.report(), None);
-    assert_eq!(world.service.served().await, Some(leaf));
+    // Swapped, not started on it yet, and then the journal is lost.
+    for lose in LOSSES {
+        let world = World::pem_pair().await;
+        let (leaf, _) = rotate_until(&world, 6).await;
+        assert_eq!(world.service.served().await, None);
+        lose(&world);
+        assert_eq!(world.rotator().await.0.report(), None);
+        assert_eq!(world.service.served().await, Some(leaf));
+    }
 
     // What an administrator has installed meanwhile, while the service is down.
     let world = World::powerchute().await;
@@ -105,19 +107,85 @@ async fn without_a_journal_a_store_that_is_whole_stays_and_its_service_is_starte
 /// Holds A9: only files that do not go together are replaced by the backup, and they are copied first.
 #[tokio::test]
 async fn without_a_journal_a_split_pair_is_copied_and_then_replaced_by_the_backup() {
-    let world = World::powerchute().await;
-    std::fs::write(world.home().join("password"), "new-password\n").unwrap();
-    rotate_until(&world, 6).await;
-    let store = std::fs::read(world.home().join("keystore")).unwrap();
-    // The new store, and the old password: what a crash between the two renames leaves.
-    std::fs::write(world.home().join("pcssconfig.ini"), support::service::INI).unwrap();
-    std::fs::write(world.state().join("journal/agent.json"), "garbage").unwrap();
+    for lose in LOSSES {
+        let world = World::powerchute().await;
+        std::fs::write(world.home().join("password"), "new-password\n").unwrap();
+        rotate_until(&world, 6).await;
+        let store = std::fs::read(world.home().join("keystore")).unwrap();
+        // The new store, and the old password: what a crash between the two renames leaves.
+        std::fs::write(world.home().join("pcssconfig.ini"), support::service::INI).unwrap();
+        lose(&world);
+        let report = world.rotator().await.0.report().unwrap();
+        assert_eq!(report.state, RotationState::RolledBack, "{report:#?}");
+        assert_eq!(report.failure.unwrap().reason, "journal_lost");
+        assert_eq!(world.service.served().await, Some(world.first));
+        assert_eq!(kept(&world, "0-keystore"), [store]);
+        assert_eq!(kept(&world, "1-pcssconfig.ini"), [support::service::INI.as_bytes()]);
+    }
+}
+
+/// How a journal is lost. Holds A14 too: one that somebody has removed is no sign of a new agent.
+const LOSSES: [fn(&World); 2] = [
+    |world| std::fs::write(world.state().join("journal/agent.json"), "garbage").unwrap(),
+    |world| std::fs::remove_file(world.state().join("journal/agent.json")).unwrap(),
+];
+
+/// Holds A14: a journal that was never written is not lost, whatever lies in the keystore's place.
+#[tokio::test]
+async fn an_agent_that_was_never_rotated_is_left_alone() {
+    let world = World::pem_pair().await;
+    std::fs::write(world.home().join("tls.key"), "no key").unwrap();
+    std::fs::remove_file(world.directory.path().join("control/run")).unwrap();
+    assert_eq!(world.rotator().await.0.report(), None);
+    // Nor where an order was accepted, and nothing was begun for it.
+    std::fs::create_dir_all(world.state().join("fences")).unwrap();
+    std::fs::write(world.state().join("fences/agent.json"), r#"{"epoch":1,"generation":1}"#).unwrap();
+    assert_eq!(world.rotator().await.0.report(), None);
+    assert_eq!(world.service.starts(), 0);
+}
+
+/// The service goes on serving while it drains, `stop` having begun that, and ends `seconds` later.
+fn drains(world: &World, seconds: u32, then: &str) -> Option<Vec<String>> {
+    let control = world.directory.path().join("control");
+    let drain = format!("setsid sh -c 'sleep {seconds}; rm -f {}/run' & {then}", control.display());
+    Some(["sh", "-c", &drain].map(str::to_owned).to_vec())
+}
+
+/// Longer than any drain here.
+const DRAINED: std::time::Duration = std::time::Duration::from_secs(4);
+
+/// Holds A7, A8: the exporter is gone while a stop is under way, and the service ends after the next start has looked.
+#[tokio::test]
+async fn a_service_that_an_interrupted_stop_still_ends_is_started_again() {
+    let mut world = World::pem_pair().await;
+    world.agent.service.stop = drains(&world, 2, "sleep 3");
+    let (mut rotator, lock) = world.rotator().await;
+    let opened = rotator.open(&open(1, 1)).unwrap();
+    rotator.deliver(&delivery(1, 1, &world.sign(&opened.csr.unwrap()).0)).unwrap();
+    let stopping = tokio::time::timeout(std::time::Duration::from_secs(1), rotator.advance(|_| {})).await;
+    assert!(stopping.is_err(), "the stop takes longer");
+    drop((rotator, lock));
     let report = world.rotator().await.0.report().unwrap();
     assert_eq!(report.state, RotationState::RolledBack, "{report:#?}");
-    assert_eq!(report.failure.unwrap().reason, "journal_lost");
-    assert_eq!(world.service.served().await, Some(world.first));
-    assert_eq!(kept(&world, "0-keystore"), [store]);
-    assert_eq!(kept(&world, "1-pcssconfig.ini"), [support::service::INI.as_bytes()]);
+    tokio::time::sleep(DRAINED).await;
+    assert_eq!(world.service.served().await, Some(world.first), "{report:#?}");
+}
+
+/// Holds A15: a service that drains for longer than a stop may take is not cut off, and is not left down.
+#[tokio::test]
+async fn a_service_that_drains_for_longer_than_its_stop_may_take_is_started_again() {
+    let mut world = World::pem_pair().await;
+    world.agent.service.stop = drains(&world, 3, "sleep 9");
+    world.agent.service.stop_timeout = Some(std::time::Duration::from_secs(2));
+    let (mut rotator, _lock) = world.rotator().await;
+    let opened = rotator.open(&open(1, 1)).unwrap();
+    rotator.deliver(&delivery(1, 1, &world.sign(&opened.csr.unwrap()).0)).unwrap();
+    rotator.advance(|_| {}).await;
+    let report = rotator.report().unwrap();
+    assert_eq!(report.state, RotationState::RolledBack, "{report:#?}");
+    assert_eq!(report.failure.as_ref().unwrap().reason, "stop_failed");
+    tokio::time::sleep(DRAINED).await;
+    assert_eq!(world.service.served().await, Some(world.first), "{report:#?}");
 }
 
 /// The copies of a file that were made before it was overwritten, the first one first.

@@ -25,9 +25,9 @@ pub(crate) struct Dialled {
     pub(super) dns: Duration,
     pub(super) connect: Duration,
     /// Who answers.
-    pub(super) peer: SocketAddr,
+    pub(crate) peer: SocketAddr,
     /// The connection does not leave this host.
-    pub(super) is_own_address: bool,
+    pub(crate) is_own_address: bool,
 }
 
 impl Endpoint {

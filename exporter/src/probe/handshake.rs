@@ -90,9 +90,23 @@ pub(crate) async fn probe_for(
     deadline: Duration,
 ) -> Result<Handshake, ProbeError> {
     let deadline = Instant::now() + deadline;
-    let name = endpoint.expected_name()?;
-    let Dialled { stream, dns, connect, peer, is_own_address } = dial(endpoint, names, deadline).await?;
+    // A name that is none is told whether anybody answers or not.
+    endpoint.expected_name()?;
+    let dialled = dial(endpoint, names, deadline).await?;
+    shake_hands(endpoint, dialled, roots, deadline).await
+}
 
+/// The second half of [`probe_for`], for who wants to know who answered whatever comes of it.
+///
+/// # Errors
+/// Only when no certificate was seen at all.
+pub(crate) async fn shake_hands(
+    endpoint: &Endpoint,
+    Dialled { stream, dns, connect, peer, is_own_address }: Dialled,
+    roots: Option<&Roots>,
+    deadline: Instant,
+) -> Result<Handshake, ProbeError> {
+    let name = endpoint.expected_name()?;
     let started = Instant::now();
     let recorder = Arc::new(Recorder::new(Arc::new(aws_lc_rs::default_provider())));
     let outcome = negotiate(&recorder, name.clone(), stream, deadline).await;

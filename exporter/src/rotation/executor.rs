@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use kagiban_crds::LeafSha256;
 use kagiban_crds::host_api::Leaf;
 
+use super::agent::Verify;
 use super::backup;
 use super::digest::Digest;
 use super::journal::{FileSwap, OldFile, Record, Rotation};
@@ -96,10 +97,11 @@ impl Rotator {
             Effect::EnsureStopped => self.stop("stop_failed_in_rollback").await,
             Effect::Restore => self.go_back(),
             Effect::EnsureStarted => self.start("start_failed_in_rollback").await,
-            Effect::VerifyOld => {
-                let patient = self.agent.verify.on_the_way_back();
-                live::verify(&self.agent.endpoint, &self.old_leaves(), patient).await
+            Effect::WatchOld => {
+                let (time, pause) = (self.agent.service.stop_timeout, self.agent.verify.interval);
+                live::stays(&self.agent.endpoint, &self.old_leaves(), time, pause).await
             }
+            Effect::VerifyOld => self.verify_old().await,
             // Their events come from requests.
             Effect::MakeKey | Effect::AwaitChain | Effect::Nothing => Ok(()),
         };
@@ -177,7 +179,7 @@ impl Rotator {
         stopped.map_err(|error| Cause::new(reason, error.to_string()))
     }
 
-    async fn start(&mut self, reason: &str) -> Result<(), Cause> {
+    pub(super) async fn start(&mut self, reason: &str) -> Result<(), Cause> {
         self.record.last_restart = Some(Timestamp::now());
         let service = &self.agent.service;
         // While this program's own stop is a job of the service manager, the start of an agent that is ordered after it
@@ -218,6 +220,23 @@ impl Rotator {
 
     async fn verify(&self, wanted: Vec<LeafSha256>) -> Result<(), Cause> {
         live::verify(&self.agent.endpoint, &wanted, self.agent.verify).await
+    }
+
+    /// A service that a stop is still ending takes a start for done, and is down a moment later: halfway, one that is down is
+    /// started once more.
+    async fn verify_old(&mut self) -> Result<(), Cause> {
+        let patient = self.agent.verify.on_the_way_back();
+        let half = Verify { deadline: patient.deadline / 2, ..patient };
+        let wanted = self.old_leaves();
+        if live::verify(&self.agent.endpoint, &wanted, half).await.is_ok() {
+            return Ok(());
+        }
+        if live::is_down(&self.agent.endpoint).await
+            && let Err(error) = self.start("start_failed_in_rollback").await
+        {
+            tracing::warn!(agent = %self.agent.name, error = error.message, "the agent is down, and was not started");
+        }
+        live::verify(&self.agent.endpoint, &wanted, half).await
     }
 
     /// Whether a file is on its way back, or gone. That the agent has changed one since is no matter: it removes the

@@ -64,6 +64,11 @@ impl FenceFile {
         Ok(fence)
     }
 
+    /// Whether it is known that nothing was ever accepted.
+    pub(super) fn is_none(&self) -> bool {
+        self.known == Some(Fence::default())
+    }
+
     /// As far as it is known.
     pub(super) fn known(&self) -> Fence {
         self.known.unwrap_or_default()

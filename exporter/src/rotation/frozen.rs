@@ -17,6 +17,8 @@ use crate::platform::WriteError;
 
 /// A service that was only slow answers within seconds of the freeze.
 const FIRST_LOOK: Duration = Duration::from_secs(10);
+/// Between two starts of a frozen agent that is down, at first.
+const FIRST_START: Duration = Duration::from_secs(60);
 /// A person who has mended something does not wait longer for it to be seen.
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 /// Between two looks for a request to thaw: a person waits for it.
@@ -29,6 +31,8 @@ const FIRST_RETRY: Duration = Duration::from_secs(1);
 pub(super) struct Chores {
     /// While the agent is frozen.
     freeze: Option<Backoff>,
+    /// When it is started again if it is down then, at a look.
+    start: Option<Backoff>,
     thaw: Option<Instant>,
     /// While the journal says less than the record in memory.
     unsaved: Option<Backoff>,
@@ -62,9 +66,10 @@ impl Rotator {
         let now = Instant::now();
         if self.is_frozen() {
             self.chores.freeze.get_or_insert_with(|| Backoff::after_failure(FIRST_LOOK, LONGEST_PAUSE, now));
+            self.chores.start.get_or_insert_with(|| Backoff::after_failure(FIRST_START, LONGEST_PAUSE, now));
             self.chores.thaw.get_or_insert(now + THAW_LOOK);
         } else {
-            (self.chores.freeze, self.chores.thaw) = (None, None);
+            (self.chores.freeze, self.chores.start, self.chores.thaw) = (None, None, None);
             // What ended the freeze is durable: a crash now finds no freeze, and needs no request.
             if self.chores.unsaved.is_none() {
                 self.drop_thaw_request();
@@ -77,6 +82,7 @@ impl Rotator {
         if self.is_frozen() {
             let now = Instant::now();
             self.chores.freeze = Some(Backoff::at_once(FIRST_LOOK, LONGEST_PAUSE, now));
+            self.chores.start = Some(Backoff::at_once(FIRST_START, LONGEST_PAUSE, now));
             self.chores.thaw = Some(now);
         }
     }
@@ -141,6 +147,7 @@ impl Rotator {
             found = self.find() => found,
             () = stop.cancelled() => return,
         };
+        let mut started = false;
         match found {
             Ok(finding) => {
                 tracing::info!(agent = %self.agent.name, finding = finding.note(), "a freeze may end");
@@ -148,12 +155,37 @@ impl Rotator {
             }
             Err(why) => {
                 tracing::debug!(agent = %self.agent.name, reason = why.reason, why = why.message, "still frozen");
+                started = self.start_again().await;
             }
         }
-        let still = self.is_frozen();
-        if let Some(freeze) = self.chores.freeze.as_mut().filter(|_| still) {
-            freeze.failed(Instant::now());
+        let (now, is_frozen) = (Instant::now(), self.is_frozen());
+        match self.chores.freeze.as_mut().filter(|_| is_frozen) {
+            Some(freeze) if started => *freeze = Backoff::after_failure(FIRST_LOOK, LONGEST_PAUSE, now),
+            Some(freeze) => freeze.failed(now),
+            None => {}
         }
+    }
+
+    /// Starts a service that is down, when that is due. What kept it from starting may be gone: a port that somebody else
+    /// held, a command that failed. Whether it serves what is stored is seen at the next look.
+    async fn start_again(&mut self) -> bool {
+        if self.chores.start.is_none_or(|start| start.due() > Instant::now()) {
+            return false;
+        }
+        if !live::is_down(&self.agent.endpoint).await || self.host.stop.is_cancelled() {
+            return false;
+        }
+        let started = self.start("start_failed_while_frozen").await;
+        match &started {
+            Ok(()) => tracing::info!(agent = %self.agent.name, "a frozen agent was down, and was started"),
+            Err(why) => {
+                tracing::warn!(agent = %self.agent.name, error = why.message, "a frozen agent is down, and was not started");
+            }
+        }
+        if let Some(start) = &mut self.chores.start {
+            start.failed(Instant::now());
+        }
+        started.is_ok()
     }
 
     /// What may end the freeze. While the old files are not back, only the new ones that are proven, or their way back,

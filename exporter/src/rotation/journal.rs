@@ -379,6 +379,7 @@ mod tests {
             Just(Undo::Verify),
             Just(Undo::StartAnyway),
             Just(Undo::Look),
+            Just(Undo::Watch),
             Just(Undo::LastStart)
         ];
         (0..9, before, failure, undo, any::<bool>()).prop_map(|(n, before, failure, step, by_order)| match n {

@@ -79,18 +79,15 @@ impl LookError {
 /// See [`LookError`].
 pub async fn look(endpoint: &AgentEndpoint) -> Result<Certificate, LookError> {
     let address = || endpoint.at.address.clone();
-    let seen = probe::probe_for(Work::RotationNames, &endpoint.at, None, LOOK_DEADLINE).await?;
-    if seen.is_own_address {
-        let (peer, key_file, accounts) = (seen.peer, endpoint.key_file.clone(), endpoint.accounts.clone());
-        let find = move || foreign_listener(peer, &key_file, &accounts);
-        let unknown = |detail| LookError::ListenerUnknown { address: address(), detail };
-        let found = blocking::run(Work::Listeners, Instant::now() + LISTENERS_DEADLINE, find).await;
-        let found = found.map_err(|blocked| unknown(blocked.to_string()))?;
-        if let Some(account) = found.map_err(|error| unknown(error.to_string()))? {
-            let key_file = endpoint.key_file.clone();
-            return Err(LookError::ForeignListener { address: address(), account, key_file });
-        }
+    let deadline = Instant::now() + LOOK_DEADLINE;
+    let dialled = probe::dial(&endpoint.at, Work::RotationNames, deadline).await?;
+    let (peer, is_own_address) = (dialled.peer, dialled.is_own_address);
+    let seen = probe::shake_hands(&endpoint.at, dialled, None, deadline).await;
+    // Whatever came of the handshake: who answers without TLS holds the port just as well.
+    if is_own_address {
+        refuse_stranger(endpoint, peer).await?;
     }
+    let seen = seen?;
     let leaf = seen.chain.into_iter().next().expect("a handshake's chain has a leaf");
     if seen.key_proven {
         return Ok(leaf);
@@ -101,6 +98,24 @@ pub async fn look(endpoint: &AgentEndpoint) -> Result<Certificate, LookError> {
     } else {
         LookError::Uncheckable { address: address(), algorithm: leaf.key_algorithm().to_owned() }
     })
+}
+
+/// # Errors
+/// When an account without business listens at `peer`, an address of this host, or when that is not known.
+async fn refuse_stranger(endpoint: &AgentEndpoint, peer: SocketAddr) -> Result<(), LookError> {
+    let address = || endpoint.at.address.clone();
+    let (key_file, accounts) = (endpoint.key_file.clone(), endpoint.accounts.clone());
+    let find = move || foreign_listener(peer, &key_file, &accounts);
+    let unknown = |detail| LookError::ListenerUnknown { address: address(), detail };
+    let found = blocking::run(Work::Listeners, Instant::now() + LISTENERS_DEADLINE, find).await;
+    let found = found.map_err(|blocked| unknown(blocked.to_string()))?;
+    match found.map_err(|error| unknown(error.to_string()))? {
+        None => Ok(()),
+        Some(account) => {
+            let key_file = endpoint.key_file.clone();
+            Err(LookError::ForeignListener { address: address(), account, key_file })
+        }
+    }
 }
 
 /// Whether the TLS stack checks signatures of such a key. It checks none of RSA under 2048 bits, which agents of old made
@@ -189,6 +204,39 @@ fn unprovable(address: &str, spoken: OldTls) -> Cause {
     Cause::new("old_tls_only", message)
 }
 
+/// Whether one of `wanted` is served now and stays so for `time`.
+///
+/// # Errors
+/// As soon as it is not.
+pub(super) async fn stays(
+    endpoint: &AgentEndpoint,
+    wanted: &[LeafSha256],
+    time: Duration,
+    pause: Duration,
+) -> Result<(), Cause> {
+    let until = Instant::now() + time;
+    loop {
+        let seen = look_twice(endpoint, pause).await;
+        if !is_one_of(wanted, &seen) {
+            return Err(not_served(&seen, Duration::ZERO));
+        }
+        if Instant::now() >= until {
+            return Ok(());
+        }
+        sleep(pause).await;
+    }
+}
+
+/// Whether the service itself is not there: nobody listens, or somebody else does.
+pub(super) async fn is_down(endpoint: &AgentEndpoint) -> bool {
+    let seen = look(endpoint).await;
+    matches!(seen, Err(LookError::Probe(ProbeError::Connect { .. }) | LookError::ForeignListener { .. }))
+}
+
+fn is_one_of(wanted: &[LeafSha256], seen: &Result<Certificate, LookError>) -> bool {
+    seen.as_ref().is_ok_and(|leaf| wanted.contains(&LeafSha256::new(leaf.sha256())))
+}
+
 /// Waits until one of `wanted` is served, and then for as long as the hold-down asks, at every look.
 ///
 /// # Errors
@@ -198,7 +246,7 @@ pub(super) async fn verify(endpoint: &AgentEndpoint, wanted: &[LeafSha256], veri
     let mut held_since: Option<Instant> = None;
     loop {
         let seen = look(endpoint).await;
-        let is_wanted = seen.as_ref().is_ok_and(|leaf| wanted.contains(&LeafSha256::new(leaf.sha256())));
+        let is_wanted = is_one_of(wanted, &seen);
         let now = Instant::now();
         held_since = held_since.filter(|_| is_wanted).or(is_wanted.then_some(now));
         if held_since.is_some_and(|since| now.duration_since(since) >= verify.hold_down) {

@@ -4,8 +4,9 @@
 //!   Requested ─> Keyed ─> Validated ─> Staged ─> BackedUp ─> Stopping ─> Swapping ─> Swapped ─> Restarting ─> Verifying ─> Committed
 //!       │          │          └───────────┴─────────┘            │           │          └─────────────┴────────────┘           │
 //!       │          │                      v                      v           v                        v                        │ by order
-//!       └──────────┴─────────────────> Discarding        Undo::Start   Undo::Restore              Undo::Stop  <────────────────┘
-//!                                         │                      └── Stop ─> Restore ─> Start ─> Verify ──┐
+//!       └──────────┴─────────────────> Discarding        Undo::Watch   Undo::Restore              Undo::Stop  <────────────────┘
+//!                                         │         kept up: undone, lost: Start
+//!                                         │                          Stop ─> Restore ─> Start ─> Verify ──┐
 //!                                         └────────────────────────> RolledBack <────────────────────────┴──> Frozen
 //!                                                                        └────── seen, or thawed ────────────────┘
 //! ```
@@ -104,6 +105,9 @@ pub enum Before {
 pub enum Undo {
     /// Whether the service is up on what is stored: then nothing is restarted.
     Look,
+    /// A stop was begun and not seen to end, and nothing was replaced: whether the service stays up. A second stop would
+    /// cut off one that drains; a start now would find it running.
+    Watch,
     Stop,
     Restore,
     Start,
@@ -149,6 +153,8 @@ pub enum Effect {
     LookForNew,
     /// The same, for what a service that was never replaced would serve.
     LookForOld,
+    /// Whether the old leaf stays served for as long as a stop may take.
+    WatchOld,
     Discard,
     /// Stops what may be stopped already.
     EnsureStopped,
@@ -203,6 +209,7 @@ impl State {
             Self::Looking { .. } => Effect::LookForNew,
             Self::Discarding { .. } => Effect::Discard,
             Self::Undoing { step: Undo::Look, .. } => Effect::LookForOld,
+            Self::Undoing { step: Undo::Watch, .. } => Effect::WatchOld,
             Self::Undoing { step: Undo::Stop, .. } => Effect::EnsureStopped,
             Self::Undoing { step: Undo::Restore, .. } => Effect::Restore,
             Self::Undoing { step: Undo::Start | Undo::StartAnyway | Undo::LastStart, .. } => Effect::EnsureStarted,
@@ -234,7 +241,9 @@ impl State {
             (Self::Validated | Self::Staged | Self::BackedUp, Failed(failure)) => Self::Discarding { failure },
             (Self::Discarding { failure }, Done | Failed(_)) => Self::RolledBack { failure },
 
-            (Self::Stopping { before }, Failed(failure)) => undo(Undo::Start, before, failure),
+            (Self::Stopping { before }, Failed(failure)) => undo(Undo::Watch, before, failure),
+            // Before the stop was begun.
+            (Self::Stopping { before }, Ordered(failure)) => undo(Undo::Start, before, failure),
             (Self::Swapping { before } | Self::Swapped { before }, Failed(failure)) => {
                 undo(Undo::Restore, before, failure)
             }
@@ -342,8 +351,8 @@ fn after_undo(step: Undo, way: WayBack, failure: Cause, then: Option<Cause>) -> 
     let undo = |step, failure| State::Undoing { step, before, failure, by_order };
     let frozen = |failure| State::Frozen { failure, standing: Standing::Whole };
     match (step, then) {
-        (Undo::Look, None) => State::RolledBack { failure },
-        (Undo::Look, Some(_)) => undo(Undo::Start, failure),
+        (Undo::Look | Undo::Watch, None) => State::RolledBack { failure },
+        (Undo::Look | Undo::Watch, Some(_)) => undo(Undo::Start, failure),
         // A service that cannot be stopped may be down already; what counts is what serves in the end.
         (Undo::Stop, _) => undo(Undo::Restore, failure),
         (Undo::Restore, None) => undo(Undo::Start, failure),

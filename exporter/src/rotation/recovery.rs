@@ -6,7 +6,7 @@
 //! ```
 
 use jiff::Timestamp;
-use kagiban_crds::Epoch;
+use kagiban_crds::{Epoch, Generation};
 
 use super::agent::{Agent, Keystore};
 use super::backup::{self, Manifest};
@@ -44,27 +44,34 @@ impl Rotator {
     /// When the journal can neither be read nor set aside: nothing is known then, and nothing is touched.
     pub fn make_whole(host: Host, agent: Agent) -> Result<Self, JournalError> {
         let newest = backup::newest(&host.vault, &agent.name);
+        let fence = FenceFile::at(host.vault.fence(&agent.name));
         let fresh = Record::new(host.name.clone(), agent.name.clone());
-        let (mut record, lost) = match journal::load(&host.vault.journal(&agent.name), &host.name, &agent.name)? {
-            Found::Nothing => (fresh, None),
-            Found::Record(record) => (*record, None),
+        let (mut record, is_lost) = match journal::load(&host.vault.journal(&agent.name), &host.name, &agent.name)? {
+            Found::Nothing => {
+                let is_lost = is_lost(&agent, newest.generation, &fence);
+                if is_lost {
+                    tracing::error!(agent = %agent.name, "there is no journal, although this agent was rotated before");
+                }
+                (fresh, is_lost)
+            }
+            Found::Record(record) => (*record, false),
             Found::Unreadable { aside, why } => {
                 let copy = aside.display();
                 tracing::error!(agent = %agent.name, %copy, why, "the journal is not understood; a copy of it is kept");
-                (fresh, Some(()))
+                (fresh, true)
             }
         };
         // Who removes a journal by hand does not thereby let an old request in, or a backup be written over.
-        let fence = FenceFile::at(host.vault.fence(&agent.name));
         record.epoch = record.epoch.max(fence.known().epoch);
         record.generation = record.generation.max(fence.known().generation).max(newest.generation);
         let mut rotator = Self::new(host, agent, record, fence);
         if let Err(error) = rotator.raise_fences(rotator.record.epoch, rotator.record.generation) {
             tracing::error!(agent = %rotator.agent.name, %error, "no request is taken until the fence can be raised");
         }
-        match lost {
-            Some(()) => rotator.judge_without_journal(newest.manifest),
-            None => rotator.mend(),
+        if is_lost {
+            rotator.judge_without_journal(newest.manifest);
+        } else {
+            rotator.mend();
         }
         Ok(rotator)
     }
@@ -194,7 +201,7 @@ impl Rotator {
         let goes_back = manifest.is_some();
         let manifest = manifest.unwrap_or(Manifest { previous: None, files: Vec::new() });
         let rotation = self.unknown_rotation(manifest);
-        self.enter_anyway(rotation, state.clone(), "the journal was not understood".to_owned());
+        self.enter_anyway(rotation, state.clone(), "there is no journal that is understood".to_owned());
         if !goes_back {
             return;
         }
@@ -261,4 +268,11 @@ impl Rotator {
             tracing::warn!(agent = %self.agent.name, %error, "left-over files could not be removed");
         }
     }
+}
+
+/// Whether a journal that is not there was lost: something else says that there was one. A backup is begun before anything is
+/// stopped or replaced: without one, files that do not go together are none of ours.
+fn is_lost(agent: &Agent, backups: Generation, fence: &FenceFile) -> bool {
+    let is_broken = || matches!(coherence::judge(agent), Verdict::Broken { .. });
+    backups != Generation(0) || (!fence.is_none() && !is_broken())
 }

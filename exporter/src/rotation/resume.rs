@@ -43,7 +43,7 @@ impl State {
             Self::Requested | Self::Keyed => resumption(Mend::Keep, Self::RolledBack { failure: unstaged() }),
             Self::Validated => resumption(Mend::Keep, Self::Discarding { failure: unstaged() }),
             Self::Staged | Self::BackedUp => resumption(Mend::Keep, Self::Discarding { failure: unswapped() }),
-            Self::Stopping { before } => resumption(Mend::Keep, undo(Undo::Start, before, unswapped())),
+            Self::Stopping { before } => resumption(Mend::Keep, undo(Undo::Watch, before, unswapped())),
             Self::Swapping { before } => {
                 let failure = restarted("restarted_in_swap", "the old files were put back; open a new rotation");
                 resumption(Mend::GoBack, undo(Undo::Stop, before, failure))
@@ -58,7 +58,7 @@ impl State {
                     Undo::Stop | Undo::Restore | Undo::StartAnyway => (Mend::GoBack, Undo::Stop),
                     // From here on the files are the agent's again: it may have changed them since.
                     Undo::Start | Undo::Verify => (Mend::Keep, Undo::Start),
-                    Undo::Look | Undo::LastStart => (Mend::Keep, step),
+                    Undo::Look | Undo::Watch | Undo::LastStart => (Mend::Keep, step),
                 };
                 resumption(mend, Self::Undoing { step, before, failure, by_order })
             }
@@ -101,7 +101,7 @@ impl State {
             Self::Undoing { step, before, by_order, .. } => {
                 let mend = match step {
                     Undo::Stop | Undo::Restore | Undo::StartAnyway => Mend::GoBack,
-                    Undo::Look | Undo::Start | Undo::Verify | Undo::LastStart => Mend::Keep,
+                    Undo::Look | Undo::Watch | Undo::Start | Undo::Verify | Undo::LastStart => Mend::Keep,
                 };
                 last(mend, before, by_order)
             }

@@ -29,10 +29,12 @@ pub(super) enum AtStop {
 pub(super) fn at_stop(state: &State) -> AtStop {
     let stopped = || Cause::new("exporter_stopped", "kagiban-exporter was stopped; open a new rotation");
     match state {
-        State::Requested | State::Keyed => AtStop::Instead(Event::Ordered(stopped())),
-        State::Validated | State::Staged | State::BackedUp | State::Stopping { .. } | State::Swapping { .. } => {
-            AtStop::Instead(Event::Failed(stopped()))
-        }
+        State::Requested | State::Keyed | State::Stopping { .. } => AtStop::Instead(Event::Ordered(stopped())),
+        State::Validated
+        | State::Staged
+        | State::BackedUp
+        | State::Swapping { .. }
+        | State::Undoing { step: Undo::Watch, .. } => AtStop::Instead(Event::Failed(stopped())),
         State::Swapped { .. }
         | State::Restarting { .. }
         | State::Resuming { .. }
@@ -50,9 +52,10 @@ pub(super) fn at_stop(state: &State) -> AtStop {
     }
 }
 
-/// Whether an effect waits without changing anything: it can be broken off at any moment.
+/// Whether an effect waits and changes nothing that the next start of the program would not do again: it can be broken off at
+/// any moment.
 pub(super) const fn only_waits(effect: Effect) -> bool {
-    matches!(effect, Effect::Preflight | Effect::VerifyNew | Effect::VerifyOld)
+    matches!(effect, Effect::Preflight | Effect::VerifyNew | Effect::VerifyOld | Effect::WatchOld)
 }
 
 /// Whether a failure of this effect decides nothing now: the service manager may refuse to start anything while the system
@@ -119,6 +122,7 @@ mod tests {
             State::Swapped { before: before() },
             State::Restarting { before: before() },
             State::Resuming { before: before() },
+            undoing(Undo::Watch),
             undoing(Undo::Stop),
             undoing(Undo::Restore),
             undoing(Undo::Start),

@@ -72,7 +72,7 @@ impl World {
         std::fs::write(home.join("password"), "old-password\n").unwrap();
         let service = Service::start(store, directory.path().join("control")).await;
         let agent_yaml = format!(
-            "name: {AGENT}\n{config}endpoint: {{address: '{}'}}\nservice:\n  stop: {}\n  start: {}\n  startTimeout: 5s\n  \
+            "name: {AGENT}\n{config}endpoint: {{address: '{}'}}\nservice:\n  stop: {}\n  start: {}\n  startTimeout: 5s\n  stopTimeout: 5s\n  \
              minRestartInterval: 0s\nverify: {{deadline: 2s, holdDown: 100ms, interval: 20ms}}\n",
             service.address,
             serde_json::to_string(&service.stop_argv()).unwrap(),

@@ -84,6 +84,7 @@ impl Scene {
             "service": {
                 "stop": Service::stop_argv(&control),
                 "start": Service::start_argv(&control),
+                "stopTimeout": "10s",
                 "minRestartInterval": "0s",
             },
             "verify": {"deadline": "5s", "holdDown": "0s", "interval": "10ms"},
