@@ -68,8 +68,8 @@ pub struct RunArgs {
     /// The longest time between two looks at a host.
     #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = resync)]
     pub resync: Duration,
-    /// Resources that are worked on at once. Those that wait for a slow host are not counted, up to eight for each; hosts that
-    /// were silent have places of their own, two for each.
+    /// Resources that are worked on at once. Those that wait for a slow host are not counted, up to 32 for each of these places;
+    /// hosts that were silent or slow have places of their own, eight for each.
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub concurrency: u16,
     /// Where /metrics, /healthz and /readyz are served.

@@ -67,7 +67,7 @@ pub enum GrantError {
     /// Not there, or not for this use: which of the two it is, is nothing that an author of resources may learn.
     #[error(
         "there is no Secret {secret} that is labelled {label}={word}: create it; or, if it is there and the operator is to use \
-         it so: kubectl label secret {secret} {label}={word}", label = PURPOSE_LABEL, word = .purpose.word()
+         it so: kubectl label --overwrite secret {secret} {label}={word}", label = PURPOSE_LABEL, word = .purpose.word()
     )]
     Absent { secret: String, purpose: Purpose },
     #[error(
@@ -265,7 +265,9 @@ mod tests {
         for purpose in [Purpose::Issuer, Purpose::ClientTls, Purpose::KeystorePassword] {
             let absent = unread("s", "fleet", purpose, &not_found);
             assert!(
-                absent.message.ends_with(&format!("kubectl label secret s kagiban.dev/purpose={}", purpose.word()))
+                absent
+                    .message
+                    .ends_with(&format!("kubectl label --overwrite secret s kagiban.dev/purpose={}", purpose.word()))
             );
             for found in [None, Some(""), Some("another"), Some("a service account's")] {
                 let mut claims = claims("kubernetes.io/service-account-token", "");

@@ -97,9 +97,10 @@ fn power(case: &Case<'_>) -> Option<(Obstacle, Timestamp)> {
         PowerState::OnBattery => (BlockedBy::OnBattery, "the host runs on battery"),
         PowerState::LowBattery => (BlockedBy::LowBattery, "the host's battery is low"),
         PowerState::ShutdownPending => (BlockedBy::ShutdownPending, "the host is about to shut down"),
-        PowerState::Unknown => {
-            (BlockedBy::PowerUnknown, "the host does not know its power state: configure a source under `power` there")
-        }
+        PowerState::Unknown => (
+            BlockedBy::PowerUnknown,
+            "the host does not know its power state: configure its UPS under `ups` there, or `power: {assume: mains}`",
+        ),
         PowerState::Stale => (BlockedBy::PowerUnknown, "the host has not heard from its UPS for too long"),
     };
     Some((Obstacle::new(by, message), later(case.now(), GATE_RETRY)))

@@ -181,8 +181,8 @@ fn conditions_read_well() {
     Deployed=True Deployed: the keystore holds 0101010101010101
     Verified=True Verified: the live endpoint serves 0101010101010101
     Serving=True Serving: 0101010101010101 is served and valid until 2026-05-30T12:00:00Z
-    Stalled=True NearExpiry: the certificate expires at 2026-05-30T12:00:00Z and its rotation is blocked: the host does not know its power state: configure a source under `power` there; clear that, or set spec.rotation.nearExpiry to Wait to accept the expiry
-    Blocked=True PowerUnknown: the host does not know its power state: configure a source under `power` there
+    Stalled=True NearExpiry: the certificate expires at 2026-05-30T12:00:00Z and its rotation is blocked: the host does not know its power state: configure its UPS under `ups` there, or `power: {assume: mains}`; clear that, or set spec.rotation.nearExpiry to Wait to accept the expiry
+    Blocked=True PowerUnknown: the host does not know its power state: configure its UPS under `ups` there, or `power: {assume: mains}`
     ");
 }
 
