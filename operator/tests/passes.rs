@@ -734,6 +734,8 @@ async fn a_rotation_that_may_sign_no_more_is_called_off_at_once() {
 #[tokio::test]
 async fn whose_the_agent_is_is_asked_again_before_anything_is_changed_there() {
     let stage = Stage::set().await;
+    // its first look is the one after which it would open
+    stage.cluster.change(|mac| mac["metadata"]["finalizers"] = json!([FINALIZER]));
     lock(&stage.host.state).delay = Duration::from_millis(300);
     let mut owner = serde_json::to_value(stage.cluster.mac()).expect("plain data");
     owner["metadata"]["name"] = json!("owner");

@@ -20,7 +20,7 @@ enum Fault {
     Restart,
     /// Its rotation fails.
     Fail,
-    /// Its agent takes a minute more for what it does.
+    /// Its agent takes ten minutes more for what it does.
     Hang,
     /// Somebody replaces the leaf.
     Tamper,
@@ -190,7 +190,7 @@ impl World {
 
     fn work(&mut self, fault: Fault) {
         if matches!(fault, Fault::Hang) {
-            self.at = later(self.at, Duration::from_secs(60));
+            self.at = later(self.at, Duration::from_secs(600));
             return;
         }
         let Some(rotation) = self.report.rotation.as_mut() else { return };
