@@ -203,6 +203,12 @@ mod tests {
         assert_eq!(bounded(&places, "fleet", || Ok(7)).await, Ok(7));
         drop(ends);
         assert_eq!(bounded(&places, "theirs", || Ok(7)).await, Ok(7));
+        let all_have_ended = async {
+            while places.all.available_permits() < 3 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), all_have_ended).await.expect("their ends are dropped");
         places.of("another");
         assert_eq!(places.of.lock().expect("whole").len(), 1, "who looks nothing up takes no memory");
     }
