@@ -29,6 +29,7 @@ use crate::discovery::{self, Found};
 use crate::host_api;
 use crate::platform::{self, Lifecycle, Request, Requests};
 use crate::render::{Format, Program, Rendered};
+use crate::rotation::agent::{Agent, AgentConfigError};
 use crate::rotation::conflicts::{self, Conflict};
 use crate::rotation::{Vault, Workers};
 use crate::snapshot::{Board, Label, SourceId, SourceKind};
@@ -73,6 +74,8 @@ pub enum ServiceError {
     #[error(transparent)]
     Agents(#[from] Conflict),
     #[error(transparent)]
+    Agent(#[from] AgentConfigError),
+    #[error(transparent)]
     Listen(#[from] ListenError),
     #[error(transparent)]
     Guard(#[from] GuardError),
@@ -86,6 +89,7 @@ impl ServiceError {
         match self {
             Self::Config(error) => error.reason(),
             Self::Agents(conflict) => conflict.reason(),
+            Self::Agent(_) => "bad_configuration",
             Self::Listen(_) => "listen",
             Self::Guard(_) => "web_config",
             Self::Signals(_) => "signals",
@@ -256,12 +260,15 @@ pub async fn once(config_file: Option<PathBuf>) -> Result<(Vec<u8>, bool), Servi
     Ok((Rendered::new(&snapshot, &config.compat).answer(Format::Text, &Program::now(started)).concat(), all_up))
 }
 
-/// Loads a configuration, and looks whether its agents get in each other's way on this host.
+/// Loads a configuration, and looks whether its agents can be rotated on this host and do not get in each other's way.
 ///
 /// # Errors
 /// When it is bad.
 pub fn check(path: &Path) -> Result<(), ServiceError> {
     let config = load(path)?;
+    for agent in &config.agents {
+        Agent::resolve(agent)?;
+    }
     Ok(conflicts::check_on_host(&config.agents)?)
 }
 

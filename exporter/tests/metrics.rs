@@ -173,6 +173,17 @@ fn a_bad_configuration_at_the_start_ends_the_program_with_one_line() {
     }
 }
 
+/// The check says what the start would say.
+#[test]
+fn an_agent_that_could_not_be_rotated_is_told_by_the_check() {
+    let host = Host::new();
+    let config = host.configure("agents:\n  - {name: web, product: tls-service, keystore: {path: ROOT/web.p12}}\n");
+    let output = run(&["--config.check", "--config.file", config.to_str().expect("UTF-8")]);
+    let said = String::from_utf8(output.stderr).expect("UTF-8");
+    assert_eq!((output.status.code(), said.lines().count()), (Some(1), 1), "{said}");
+    assert!(said.contains("agent web: ") && said.contains("is missing"), "{said}");
+}
+
 #[test]
 fn both_languages_health_and_the_page_are_served_and_nothing_else() {
     let host = Host::new();

@@ -125,6 +125,8 @@ impl FileError {
 pub enum WriteError {
     #[error("{}: no space left on the device; free some", path.display())]
     NoSpace { path: PathBuf },
+    #[error("{}: its file system has less than {} KiB left, which this needs; free some", path.display(), bytes / 1024)]
+    TooLittleRoom { path: PathBuf, bytes: u64 },
     #[error("{}: permission denied; run as a user who may write its directory", path.display())]
     PermissionDenied { path: PathBuf },
     #[error("{}: the file system is read-only", path.display())]
@@ -149,7 +151,7 @@ impl WriteError {
     /// Stable, for metric labels and failure reasons.
     pub const fn reason(&self) -> &'static str {
         match self {
-            Self::NoSpace { .. } => "no_space",
+            Self::NoSpace { .. } | Self::TooLittleRoom { .. } => "no_space",
             Self::PermissionDenied { .. } => "permission_denied",
             Self::ReadOnly { .. } => "read_only",
             Self::MountPoint { .. } => "mount_point",

@@ -43,6 +43,9 @@ impl Rotator {
                     event
                 }
             };
+            if let Event::Failed(Cause { reason, message, .. }) = &event {
+                tracing::warn!(agent = %self.agent.name, ?effect, reason, error = message, "a step of the rotation failed");
+            }
             self.proceed(event);
             seen(self);
         }

@@ -423,5 +423,5 @@ const fn storage_reason(error: &WriteError) -> RefusalReason {
 }
 
 const fn is_full(error: &WriteError) -> bool {
-    matches!(error, WriteError::NoSpace { .. })
+    matches!(error, WriteError::NoSpace { .. } | WriteError::TooLittleRoom { .. })
 }

@@ -148,14 +148,14 @@ pub fn sync_directory_of(path: &Path) -> Result<(), WriteError> {
 /// Whether `bytes` more can be written beside `path`.
 ///
 /// # Errors
-/// `NoSpace` when not.
+/// `TooLittleRoom` when not.
 pub fn check_room(path: &Path, bytes: u64) -> Result<(), WriteError> {
     let place = Place::find(path, Links::Refuse)?;
     let room = fstatvfs(&place.directory).map_err(|e| place.failed("asking for free space")(e.into()))?;
     let is_root = rustix::process::geteuid().is_root();
     let blocks = if is_root { room.f_bfree } else { room.f_bavail };
     if blocks.saturating_mul(room.f_frsize) < bytes {
-        return Err(WriteError::NoSpace { path: path.to_owned() });
+        return Err(WriteError::TooLittleRoom { path: path.to_owned(), bytes });
     }
     Ok(())
 }
