@@ -3,7 +3,8 @@
 mod scene;
 
 use std::fs;
-use std::net::SocketAddr;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use rustls::version::{TLS12, TLS13};
@@ -12,10 +13,14 @@ use scene::{Authority, Exporter, Manner, NAME, tls_server};
 const PLAIN: Manner<'_> = Manner { versions: &[&TLS12, &TLS13], clients_of: None };
 
 fn exporter(authority: &Authority, compat: &str) -> (tempfile::TempDir, Exporter) {
+    exporter_with(authority, compat, "5s")
+}
+
+fn exporter_with(authority: &Authority, compat: &str, timeout: &str) -> (tempfile::TempDir, Exporter) {
     let directory = tempfile::tempdir().expect("a directory");
     let path = |name: &str| directory.path().join(name);
     fs::write(path("ca.pem"), authority.pem()).expect("it can be written");
-    let probe = format!("{{allow: [\"127.0.0.1:*\"], timeout: 5s, caFile: {}}}", path("ca.pem").display());
+    let probe = format!("{{allow: [\"127.0.0.1:*\"], timeout: {timeout}, caFile: {}}}", path("ca.pem").display());
     let yaml = format!("discovery: {{enabled: false}}\nprobe: {probe}\ncompat: [{compat}]\n");
     fs::write(path("exporter.yaml"), yaml).expect("it can be written");
     let exporter = Exporter::start(&path("exporter.yaml"));
@@ -146,4 +151,29 @@ fn a_silent_target_is_left_before_prometheus_leaves_us() {
     let answer = exporter.request("GET", &format!("/probe?target={address}"), header);
     assert!(answer.contains("reason=\"timeout\""), "{answer}");
     assert!(started.elapsed() >= Duration::from_millis(900) && started.elapsed() < Duration::from_secs(4));
+}
+
+/// Holds A17: probes of silent targets took all connections, and nobody was told of anything else.
+#[test]
+fn probes_of_a_silent_target_leave_room_for_scrapes() {
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let target = silent.local_addr().expect("an address");
+    let (_directory, exporter) = exporter_with(&Authority::new("Fleet CA"), "", "60s");
+    let probes: Vec<_> = (0..150)
+        .map(|_| {
+            let mut stream = TcpStream::connect(exporter.address()).expect("it listens");
+            stream
+                .write_all(format!("GET /probe?target={target} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes())
+                .expect("sent");
+            stream
+        })
+        .collect();
+    let metrics = exporter.request("GET", "/metrics", "");
+    assert!(metrics.starts_with("HTTP/1.1 200"), "{metrics}");
+    let is_answered = |mut probe: &TcpStream| {
+        probe.set_nonblocking(true).expect("a socket");
+        probe.read(&mut [0]).is_ok()
+    };
+    assert!(!is_answered(&probes[0]), "it was answered while the first probe was under way");
+    assert!(is_answered(&probes[149]), "the last one is told that there are too many");
 }

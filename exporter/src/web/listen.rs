@@ -31,7 +31,7 @@ use super::places::{Places, Seat};
 use super::{Site, routes};
 
 /// Prometheus needs one, a pair of them two; the rest is for people and for those who forget to hang up.
-const MAX_CONNECTIONS: usize = 64;
+pub(super) const MAX_CONNECTIONS: usize = 64;
 /// Two round trips.
 const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
 /// A client that has not sent its request's head by then is not going to.

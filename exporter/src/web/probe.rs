@@ -16,6 +16,7 @@ use tokio::time::{Instant, timeout_at};
 use tracing::warn;
 
 use super::body::Pieces;
+use super::listen::MAX_CONNECTIONS;
 use super::negotiate;
 use super::routes::{plain, rendered};
 use crate::blocking::Work;
@@ -35,6 +36,8 @@ const SHORTEST: Duration = Duration::from_millis(100);
 /// The longest DNS name with its port; longer targets and names are none.
 const MAX_WORD: usize = 300;
 const MAX_CA_BYTES: u64 = 4 * 1024 * 1024;
+/// Probes that are under way or wait: of the places of all connections enough remain for scrapes.
+const MAX_ASKED: usize = MAX_CONNECTIONS * 3 / 4;
 /// A bundle is read in milliseconds; without it the certificate is still worth seeing.
 const TRUST_WITHIN: Duration = Duration::from_secs(2);
 
@@ -46,6 +49,7 @@ pub struct Prober {
     /// Absent when the system has no bundle and none is configured.
     ca_file: Option<PathBuf>,
     trust: FromFiles<Trust, RootsError>,
+    asked: Semaphore,
     places: Semaphore,
 }
 
@@ -76,7 +80,7 @@ enum NoProbe {
     ServerName,
     #[error("this target is not on the list `probe.allow` of the configuration")]
     NotAllowed,
-    #[error("too many probes are under way, see `probe.maxConcurrent`")]
+    #[error("too many probes are under way or wait, see `probe.maxConcurrent`; ask for fewer at once")]
     Busy,
 }
 
@@ -91,6 +95,7 @@ impl Prober {
         let probe = config.probe.clone()?;
         Some(Self {
             ca_file: probe.ca_file.as_deref().or(system_bundle).map(Path::to_owned),
+            asked: Semaphore::new(MAX_ASKED),
             places: Semaphore::new(probe.max_concurrent),
             compat: config.compat.clone(),
             trust: FromFiles::new(Work::Trust),
@@ -110,6 +115,7 @@ impl Prober {
 
     async fn look(&self, request: &Parts) -> Result<Probed, NoProbe> {
         let asked = self.asked(request.uri.query().unwrap_or_default())?;
+        let _asked = self.asked.try_acquire().map_err(|_| NoProbe::Busy)?;
         let started = Instant::now();
         let deadline = started + self.patience(request);
         let Ok(Ok(_place)) = timeout_at(deadline, self.places.acquire()).await else { return Err(NoProbe::Busy) };
