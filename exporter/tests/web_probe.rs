@@ -144,7 +144,7 @@ fn what_is_not_allowed_is_refused_and_nothing_of_it_is_repeated() {
 #[test]
 fn a_silent_target_is_left_before_prometheus_leaves_us() {
     let (_directory, exporter) = exporter(&Authority::new("Fleet CA"), "");
-    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = silent.local_addr().expect("an address");
     let started = Instant::now();
     let header = "X-Prometheus-Scrape-Timeout-Seconds: 1.5\r\n";
