@@ -68,6 +68,13 @@ impl Claim {
         }
     }
 
+    /// Its standing in the eyes of `own`. What only stands in a file is judged by what there will be: another that was not looked
+    /// at yet, in the cluster or in the file, will have been by then.
+    fn standing_for(&self, own: &Self) -> Standing {
+        let is_new = self.status == ManagedAgentCertificateStatus::default() && !self.deleted;
+        if own.created.is_none() && is_new { Standing::Heard } else { self.standing() }
+    }
+
     /// What was verified through another address or by another Secret was perhaps another host.
     fn is_verified(&self) -> bool {
         self.status.leaf.as_ref().is_some_and(|leaf| {
@@ -104,7 +111,7 @@ pub fn owner<'a>(own: &Claim, others: impl IntoIterator<Item = &'a Claim>) -> Op
     others
         .into_iter()
         .filter(|other| (&other.namespace, &other.name) != (&own.namespace, &own.name) && own.meets(other))
-        .map(|other| (other.standing(), other))
+        .map(|other| (other.standing_for(own), other))
         .filter(|(standing, _)| *standing > Standing::None)
         .filter(|(standing, other)| *standing > mine || (*standing == mine && other.age() < own.age()))
         .max_by(|(one, this), (two, that)| one.cmp(two).then_with(|| that.age().cmp(&this.age())))
@@ -207,6 +214,12 @@ mod tests {
         assert_eq!(owner_of(&owner, &older), None);
         assert_eq!(owner_of(&unlooked(owner.clone()), &older), None);
         assert_eq!(owner_of(&owner, &claim("other", "older", 1, None)).as_deref(), Some("older"));
+        // but a plan tells of it
+        let planned = Claim { created: None, ..unlooked(owner) };
+        assert_eq!(owner_of(&planned, &older).as_deref(), Some("older"));
+        let in_the_file = Claim { created: None, ..older };
+        let conflicts = [owner_of(&planned, &in_the_file), owner_of(&in_the_file, &planned)];
+        assert_eq!(conflicts.iter().flatten().count(), 1, "of two in a file one is told: {conflicts:?}");
     }
 
     /// Holds B9: what another namespace makes a host look like at an address of its own keeps nobody out.
