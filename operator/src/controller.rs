@@ -186,7 +186,7 @@ fn end(ended: Result<Finished, tokio::task::JoinError>, schedule: &SharedSchedul
         Ok(Finished { name, uid, outcome }) => {
             lock(schedule).ended(&name, outcome, Instant::now());
             tracing::debug!(%name, ?outcome, "a pass ended");
-            if context.fleet.get(&name).and_then(|object| object.uid()).as_ref() != Some(&uid) {
+            if !context.fleet.has(&name, &uid) {
                 // the pass may have remembered something after the watch had shown the deletion
                 forget(context, &uid);
             }

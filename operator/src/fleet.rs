@@ -58,6 +58,7 @@ const MOST_WOKEN: usize = 16;
 struct Kept {
     text: Arc<[u8]>,
     uid: Box<str>,
+    version: Option<u64>,
     /// `None` for one that cannot be read.
     agent: Option<Agent>,
     summary: Arc<Summary>,
@@ -152,6 +153,11 @@ impl Fleet {
         read(&text)
     }
 
+    /// Whether the resource of this name is the object with this uid.
+    pub fn has(&self, name: &ResourceName, uid: &str) -> bool {
+        self.lock().resources.get(name).is_some_and(|kept| *kept.uid == *uid)
+    }
+
     /// What is told of each, in no order.
     pub fn summaries(&self) -> Vec<(ResourceName, Arc<Summary>)> {
         self.lock().resources.iter().map(|(name, kept)| (name.clone(), kept.summary.clone())).collect()
@@ -186,8 +192,8 @@ impl State {
     /// Whether a later version of the object is known: what was written here comes before what the watch shows.
     fn is_outdated(&self, object: &Watched) -> bool {
         let Some(kept) = self.resources.get(&ResourceName::of(object)) else { return false };
-        let known = read(&kept.text).filter(|known| known.meta().uid == object.meta().uid);
-        known.and_then(|known| version(&known)).zip(version(object)).is_some_and(|(known, shown)| known > shown)
+        let is_same = *kept.uid == *object.meta().uid.as_deref().unwrap_or_default();
+        is_same && kept.version.zip(version(object)).is_some_and(|(known, shown)| known > shown)
     }
 
     /// Those that the other one named has kept from its agent: it is changed or gone, and may be in the way no more.
@@ -246,6 +252,7 @@ impl Kept {
         Self {
             text: serde_json::to_vec(object).unwrap_or_default().into(),
             uid: object.meta().uid.as_deref().unwrap_or_default().into(),
+            version: version(object),
             agent: object.readable().map(agent),
             summary: Arc::new(Summary::of(object)),
         }
