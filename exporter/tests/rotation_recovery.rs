@@ -226,20 +226,24 @@ fn install(world: &World) -> (Vec<u8>, LeafSha256) {
     (std::fs::read(store).unwrap(), leaf)
 }
 
+/// An attempt to put the backup back, cut off or to its end, which is a freeze.
+async fn try_in_vain(world: &World, to_its_end: bool) {
+    let (host, _lock) = world.host().await;
+    let mut rotator = Rotator::make_whole(host, world.resolved()).unwrap();
+    if to_its_end {
+        rotator.finish(|_| {}).await;
+        let report = rotator.report().unwrap();
+        assert_eq!(report.state, RotationState::Frozen, "{report:#?}");
+    }
+}
+
 /// Holds A9: a first attempt to put the backup back has failed, in whatever way it ended. What an administrator installs
 /// after it goes together, and stays.
 #[tokio::test]
 async fn without_a_journal_what_was_installed_after_a_failed_attempt_stays() {
     for attempt_ends in [false, true] {
         let (world, store) = split_without_a_way_back().await;
-        let (host, lock) = world.host().await;
-        let mut rotator = Rotator::make_whole(host, world.resolved()).unwrap();
-        if attempt_ends {
-            rotator.finish(|_| {}).await;
-            let report = rotator.report().unwrap();
-            assert_eq!(report.state, RotationState::Frozen, "{report:#?}");
-        }
-        drop((rotator, lock));
+        try_in_vain(&world, attempt_ends).await;
         assert_eq!(kept(&world, "0-keystore"), [store]);
 
         let (copy, aside) = backup_of_store(&world);
@@ -258,12 +262,7 @@ async fn without_a_journal_what_was_installed_after_a_failed_attempt_stays() {
 async fn without_a_journal_what_was_put_there_after_a_failed_attempt_is_copied_before_the_backup_comes_back() {
     for attempt_ends in [false, true] {
         let (world, store) = split_without_a_way_back().await;
-        let (host, lock) = world.host().await;
-        let mut rotator = Rotator::make_whole(host, world.resolved()).unwrap();
-        if attempt_ends {
-            rotator.finish(|_| {}).await;
-        }
-        drop((rotator, lock));
+        try_in_vain(&world, attempt_ends).await;
 
         let (copy, aside) = backup_of_store(&world);
         std::fs::rename(aside, copy).unwrap();

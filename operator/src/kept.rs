@@ -140,18 +140,18 @@ mod tests {
         Ok(*value)
     }
 
+    /// A read that is counted, takes so long, and fails.
+    async fn fails_after(takes: Duration, reads: &AtomicU32) -> Result<u32, Obstacle> {
+        reads.fetch_add(1, Ordering::Relaxed);
+        tokio::time::sleep(takes).await;
+        Err(missing())
+    }
+
     #[tokio::test(start_paused = true)]
     async fn all_who_ask_at_once_share_one_read_and_its_failure_is_kept_for_a_moment() {
         let kept = Kept::<u32>::new(10);
         let reads = AtomicU32::new(0);
-        let ask = || {
-            let read = async {
-                reads.fetch_add(1, Ordering::Relaxed);
-                tokio::time::sleep(Duration::from_millis(100)).await;
-                Err(missing())
-            };
-            kept.get(key("ca"), read, as_read)
-        };
+        let ask = || kept.get(key("ca"), fails_after(Duration::from_millis(100), &reads), as_read);
         let answers = futures::future::join_all((0..300).map(|_| ask())).await;
         assert!(answers.iter().all(Result::is_err));
         assert_eq!(reads.load(Ordering::Relaxed), 1);
@@ -166,14 +166,7 @@ mod tests {
     async fn a_read_that_takes_longer_than_its_failure_is_kept_is_shared_all_the_same() {
         let kept = Kept::<u32>::new(10);
         let reads = AtomicU32::new(0);
-        let ask = || {
-            let read = async {
-                reads.fetch_add(1, Ordering::Relaxed);
-                tokio::time::sleep(Duration::from_secs(30)).await;
-                Err(missing())
-            };
-            kept.get(key("ca"), read, as_read)
-        };
+        let ask = || kept.get(key("ca"), fails_after(Duration::from_secs(30), &reads), as_read);
         for _ in 0..2 {
             let answers = futures::future::join_all((0..300).map(|_| ask())).await;
             assert!(answers.iter().all(Result::is_err));

@@ -121,17 +121,19 @@ fn decided(resource: &Resource, report: &AgentReport, at: Timestamp) -> Decision
 }
 
 fn decided_with(resource: &Resource, report: &AgentReport, references: &References, at: Timestamp) -> Decision {
+    decided_beside(None, resource, report, references, at)
+}
+
+/// While another resource owns the agent.
+fn decided_beside(
+    rival: Option<&Rival>,
+    resource: &Resource,
+    report: &AgentReport,
+    references: &References,
+    at: Timestamp,
+) -> Decision {
     let (host, policy) = (Observed::Seen(report), Policy::default());
-    decide(&Inputs {
-        resource,
-        host,
-        rival: None,
-        setback: None,
-        works_since: None,
-        references,
-        policy: &policy,
-        now: at,
-    })
+    decide(&Inputs { resource, host, rival, setback: None, works_since: None, references, policy: &policy, now: at })
 }
 
 /// An issuer with that identity that ends then.

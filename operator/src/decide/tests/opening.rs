@@ -8,16 +8,7 @@ fn a_conflict_names_the_owner_within_its_own_namespace_only() {
     let (resource, report) = settled();
     let message = |namespace: &str| {
         let rival = Rival { namespace: namespace.into(), name: "the-owner".into() };
-        let decision = decide(&Inputs {
-            resource: &resource,
-            host: Observed::Seen(&report),
-            rival: Some(&rival),
-            setback: None,
-            works_since: None,
-            references: &References::default(),
-            policy: &Policy::default(),
-            now: now(),
-        });
+        let decision = decided_beside(Some(&rival), &resource, &report, &References::default(), now());
         let blocked = decision.status.conditions.into_iter().find(|condition| condition.type_ == "Blocked");
         blocked.expect("a conflict blocks").message
     };
@@ -121,17 +112,7 @@ fn clocks_that_disagree_keep_a_fleet_from_rotating() {
 fn the_younger_of_two_resources_for_one_agent_stands_back() {
     let (resource, report) = (resource(), report(0, &leaf(9, now(), QUARTER)));
     let rival = Rival { namespace: "fleet".into(), name: "older".into() };
-    let policy = Policy::default();
-    let decision = decide(&Inputs {
-        resource: &resource,
-        host: Observed::Seen(&report),
-        rival: Some(&rival),
-        setback: None,
-        works_since: None,
-        references: &References::default(),
-        policy: &policy,
-        now: now(),
-    });
+    let decision = decided_beside(Some(&rival), &resource, &report, &References::default(), now());
     assert!(matches!(decision.step, Step::Blocked { by: BlockedBy::Conflict, .. }));
     assert_eq!(condition(&decision.status, "Stalled"), ("True", "Conflict"));
 }
