@@ -109,11 +109,7 @@ impl Places {
         }
     }
 
-    /// Searches. Blocks on the file system.
-    pub fn search(&self) -> Found {
-        Part::ALL.map(|part| self.search_part(part)).into_iter().fold(Found::default(), Found::with)
-    }
-
+    /// Blocks on the file system.
     fn search_part(&self, part: Part) -> Found {
         let nothing = Found::default();
         match part {
@@ -196,6 +192,10 @@ fn first_of_each<'a>(paths: impl Iterator<Item = &'a PathBuf>) -> Vec<PathBuf> {
 mod tests {
     use super::*;
 
+    fn search(places: &Places) -> Found {
+        Part::ALL.map(|part| places.search_part(part)).into_iter().fold(Found::default(), Found::with)
+    }
+
     #[test]
     fn one_store_behind_two_links_is_found_once_and_a_powerchute_directory_brings_its_endpoint() {
         let root = tempfile::tempdir().expect("a temporary directory");
@@ -214,7 +214,7 @@ mod tests {
             bundles: vec![root.path().join("none")],
             network_shutdown_logs: vec![root.path().join("none")],
         };
-        let found = places.search();
+        let found = search(&places);
         assert_eq!(found.agents, [at("Agent")]);
         assert_eq!(found.trust_stores, [root.path().join("jvm/default/lib/security/cacerts")]);
         let local = Endpoint { address: "127.0.0.1:6547".to_owned(), server_name: Some("ups-01".to_owned()) };
@@ -224,7 +224,7 @@ mod tests {
 
     #[test]
     fn a_bare_host_has_nothing() {
-        assert_eq!(Places::default().search(), Found::default());
+        assert_eq!(search(&Places::default()), Found::default());
         assert_eq!(Found::default().local_endpoints("ups-01"), []);
     }
 }

@@ -1,0 +1,174 @@
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use super::*;
+
+/// A pair whose names say what they hold, swapped as the executor does it.
+struct Scene {
+    root: tempfile::TempDir,
+    agent: Agent,
+    files: Vec<FileSwap>,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let root = tempfile::tempdir().expect("directory");
+        let directory = root.path().display();
+        let agent = format!(
+            "{{name: web, product: tls-service, keystore: {{certificateFile: {directory}/tls.crt, keyFile: {directory}/tls.key}}, \
+             endpoint: {{address: '127.0.0.1:9'}}, service: {{stop: [/bin/true], start: [/bin/true]}}}}"
+        );
+        let agent = Agent::resolve(&serde_yaml::from_str(&agent).expect("yaml")).expect("agent");
+        fs::create_dir(root.path().join("backup")).expect("mkdir");
+        let files = [("tls.crt", Holds::Chain), ("tls.key", Holds::Key)]
+            .map(|(name, holds)| Self::file(root.path(), name, holds))
+            .to_vec();
+        Self { root, agent, files }
+    }
+
+    fn file(root: &Path, name: &str, holds: Holds) -> FileSwap {
+        let path = root.join(name);
+        let (old, new) = (format!("old {name}"), format!("new {name}"));
+        let backup = root.join("backup").join(name);
+        for old_at in [&path, &backup] {
+            fs::write(old_at, &old).expect("write");
+        }
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).expect("chmod");
+        let surveyed = platform::survey(&path, MAX_STORE_BYTES).expect("survey");
+        let staged = platform::temporary_beside(&path).expect("name");
+        platform::write_new(&staged, new.as_bytes(), Some(&surveyed.attributes)).expect("staged");
+        let digest = Digest::of(old.as_bytes());
+        let identity = surveyed.file.expect("a file").identity;
+        let beside = platform::temporary_beside(&path).expect("name");
+        let old = OldFile { digest, identity, beside, backup, backup_digest: digest };
+        let (new, attributes) = (Digest::of(new.as_bytes()), surveyed.attributes);
+        FileSwap { path, staged, new, holds, attributes, old: Some(old), ready: None }
+    }
+
+    fn swap(&self, n: usize) -> Result<(), &'static str> {
+        let file = &self.files[n];
+        let (attributes, old) = (&file.attributes, file.old.as_ref());
+        let swapped = platform::swap(&Swap {
+            path: &file.path,
+            staged: &file.staged,
+            beside: None,
+            sha256: file.new.as_bytes(),
+            attributes,
+            old: old.map(|old| SurveyedFile { identity: &old.identity, sha256: old.digest.as_bytes(), attributes }),
+        });
+        swapped.map_err(|error| error.reason())
+    }
+
+    fn way_back(&self) -> WayBack<'_> {
+        WayBack { agent: &self.agent, files: &self.files, new_leaf: None, copied: &[], new_password: None }
+    }
+
+    fn edit(&self, n: usize, contents: &str) {
+        fs::write(&self.files[n].path, contents).expect("write");
+    }
+
+    fn contents(&self) -> Vec<String> {
+        self.files.iter().map(|file| fs::read_to_string(&file.path).expect("read")).collect()
+    }
+
+    /// What lies beside the two files and the backup.
+    fn litter(&self) -> usize {
+        fs::read_dir(self.root.path()).expect("list").count() - 3
+    }
+}
+
+const THEIR_KEY: &str = "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n";
+
+/// Holds A2, A9, A10: a key that somebody writes while the pair is swapped stays, and the certificate goes back.
+#[test]
+fn a_file_that_was_never_replaced_keeps_no_other_from_going_back() {
+    let scene = Scene::new();
+    scene.swap(0).expect("swapped");
+    scene.edit(1, THEIR_KEY);
+    assert_eq!(scene.swap(1), Err("changed_meanwhile"));
+    assert_eq!(scene.contents(), ["new tls.crt", THEIR_KEY]);
+    for _ in 0..2 {
+        scene.way_back().restore().expect("restored");
+        assert_eq!(scene.contents(), ["old tls.crt", THEIR_KEY]);
+    }
+}
+
+/// Holds A10: what was put there after the swap is somebody's still, and is not overwritten.
+#[test]
+fn a_file_that_was_replaced_and_then_changed_is_left_as_it_is() {
+    let scene = Scene::new();
+    (0..2).for_each(|n| scene.swap(n).expect("swapped"));
+    scene.edit(1, THEIR_KEY);
+    assert_eq!(scene.way_back().restore().expect_err("theirs").reason(), "changed_since");
+    assert_eq!(scene.contents(), ["new tls.crt", THEIR_KEY]);
+}
+
+/// Holds A10, A11: a write between the last look and the change of names is judged anew, on the way back too.
+#[test]
+fn what_is_written_in_the_last_moment_of_the_way_back_is_not_lost() {
+    type Edit = fn(&Scene);
+    let edits: [(Edit, &str); 2] = [
+        (|scene| scene.edit(1, THEIR_KEY), THEIR_KEY),
+        (
+            |scene| {
+                let theirs = scene.root.path().join("theirs");
+                fs::write(&theirs, THEIR_KEY).expect("write");
+                fs::rename(theirs, &scene.files[1].path).expect("rename");
+            },
+            THEIR_KEY,
+        ),
+    ];
+    for (edit, expected) in edits {
+        let scene = Scene::new();
+        (0..2).for_each(|n| scene.swap(n).expect("swapped"));
+        let way_back = scene.way_back();
+        let (files, moves) = way_back.prepare().expect("prepared");
+        edit(&scene);
+        assert_eq!(carry_out(&files, &moves).expect_err("changed").reason(), "changed_meanwhile");
+        assert_eq!(scene.contents()[1], expected);
+    }
+    let scene = Scene::new();
+    (0..2).for_each(|n| scene.swap(n).expect("swapped"));
+    scene.way_back().restore().expect("restored");
+    assert_eq!((scene.contents(), scene.litter()), (vec!["old tls.crt".to_owned(), "old tls.key".to_owned()], 0));
+}
+
+/// Holds A10: the same for a file that was not there before, and for one that is not there now.
+#[test]
+fn a_name_that_is_to_be_free_or_was_free_is_not_taken_from_who_has_it_in_the_last_moment() {
+    let mut scene = Scene::new();
+    scene.swap(0).expect("swapped");
+    fs::remove_file(&scene.files[1].path).expect("remove");
+    scene.files[1].old = None;
+    scene.swap(1).expect("swapped");
+    let way_back = scene.way_back();
+    let (files, moves) = way_back.prepare().expect("prepared");
+    scene.edit(1, THEIR_KEY);
+    assert_eq!(carry_out(&files, &moves).expect_err("changed").reason(), "changed_meanwhile");
+    assert_eq!(scene.contents(), ["old tls.crt", THEIR_KEY]);
+
+    let scene = Scene::new();
+    (0..2).for_each(|n| scene.swap(n).expect("swapped"));
+    fs::remove_file(&scene.files[1].path).expect("remove");
+    let way_back = scene.way_back();
+    let (files, moves) = way_back.prepare().expect("prepared");
+    scene.edit(1, THEIR_KEY);
+    assert_eq!(carry_out(&files, &moves).expect_err("changed").reason(), "changed_meanwhile");
+    assert_eq!(scene.contents()[1], THEIR_KEY);
+}
+
+/// Holds A2, A4: a file that was closed to others since comes back closed to them, without a byte written.
+#[test]
+fn what_goes_back_by_itself_is_no_more_open_than_what_lies_there() {
+    let scene = Scene::new();
+    (0..2).for_each(|n| scene.swap(n).expect("swapped"));
+    let key = &scene.files[1];
+    fs::set_permissions(&key.path, fs::Permissions::from_mode(0o600)).expect("chmod");
+    let inode = platform::read_held(&key.staged, MAX_STORE_BYTES, Links::Refuse).expect("beside").identity.inode;
+    scene.way_back().restore().expect("restored");
+    assert_eq!((scene.contents(), scene.litter()), (vec!["old tls.crt".to_owned(), "old tls.key".to_owned()], 0));
+    let modes = [0, 1].map(|n| fs::metadata(&scene.files[n].path).expect("there").permissions().mode() & 0o777);
+    assert_eq!(modes, [0o640, 0o600]);
+    let back = platform::read_held(&key.path, MAX_STORE_BYTES, Links::Refuse).expect("back").identity;
+    assert_eq!(back.inode, inode, "it was written anew, which takes space");
+}
