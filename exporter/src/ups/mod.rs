@@ -10,7 +10,9 @@
 mod quantity;
 mod reading;
 mod status;
+mod values;
 
-pub use quantity::{Phase, Quantity, Values};
-pub use reading::{Identity, Raw, Reading, SelfTest, TransferDirection};
+pub use quantity::{Facts, Quantity, Unit};
+pub use reading::{ALARM_METRIC, Beeper, Identity, Raw, Reading, Refused, SelfTest, TransferDirection};
 pub use status::{Alarms, Status, Statuses, Trigger, Triggers};
+pub use values::{Phase, Values};

@@ -21,6 +21,7 @@ mod wire;
 
 pub(crate) use web::read_page;
 
+use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::sync::Arc;
@@ -32,7 +33,7 @@ use tokio::time::timeout;
 use super::schedule::{panicked, timed_out};
 use crate::config::{SnmpConfig, UpsBackend, UpsConfig};
 use crate::snapshot::{Backend, Label, Observation, Trouble, UpsSeen};
-use crate::ups::Reading;
+use crate::ups::{Reading, Refused};
 
 /// Every reason that a UPS, or the look as a whole, can fail for.
 pub(super) const REASONS: &[&str] = &[
@@ -69,8 +70,9 @@ pub(super) struct UpsSource {
     deadline: Duration,
     feeds_host: bool,
     client: Client,
-    /// Those that were listed last: when the server is gone, they are down, not unheard of.
-    known: Vec<Label>,
+    /// Those that were listed last: when the server is gone, they are down, not unheard of. With each, what it has given that no
+    /// UPS can have.
+    known: BTreeMap<Label, Refused>,
 }
 
 #[derive(Debug)]
@@ -103,7 +105,7 @@ impl UpsSource {
             deadline,
             feeds_host: config.feeds_host,
             client,
-            known: vec![name.clone()],
+            known: [(name.clone(), Refused::new())].into(),
             name,
         }
     }
@@ -123,17 +125,31 @@ impl UpsSource {
             Err(_) => Err(timed_out(self.deadline)),
         };
         let upses = match read {
-            Ok(upses) => {
-                self.known = upses.iter().map(|(ups, _)| ups.clone()).collect();
-                upses
-            }
-            Err(trouble) => self.known.iter().map(|ups| (ups.clone(), Err(trouble.clone()))).collect(),
+            Ok(upses) => self.take(upses),
+            Err(trouble) => self.known.keys().map(|ups| (ups.clone(), Err(trouble.clone()))).collect(),
         };
         (Observation::Upses(upses.into_iter().map(|(ups, outcome)| self.seen(ups, outcome)).collect()), None)
     }
 
+    /// Counts what cannot be, and takes back what cannot be beside the rest: for every backend alike.
+    fn take(&mut self, mut upses: Vec<(Label, Result<Reading, Trouble>)>) -> Vec<(Label, Result<Reading, Trouble>)> {
+        let mut before = std::mem::take(&mut self.known);
+        for (ups, outcome) in &mut upses {
+            let mut refused = before.remove(ups).unwrap_or_default();
+            if let Ok(reading) = outcome {
+                reading.withdraw_contradicted();
+                for (metric, count) in reading.refused() {
+                    *refused.entry(metric).or_default() += u64::from(count);
+                }
+            }
+            self.known.insert(ups.clone(), refused);
+        }
+        upses
+    }
+
     fn seen(&self, ups: Label, outcome: Result<Reading, Trouble>) -> UpsSeen {
         UpsSeen {
+            refused: self.known.get(&ups).cloned().unwrap_or_default(),
             ups,
             backend: self.client.backend(),
             target: self.target.clone(),
