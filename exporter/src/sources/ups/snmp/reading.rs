@@ -13,7 +13,7 @@ use super::oids::{
 use super::{lines, value};
 use crate::label::Label;
 use crate::snapshot::Trouble;
-use crate::ups::{Protocol, Quantity, Reading, Status, Timer, Trigger, Values};
+use crate::ups::{Protocol, Reading, Status, Timer, Trigger, Values};
 
 /// What was answered, by instance.
 pub(super) type Answers = BTreeMap<Oid, Value>;
