@@ -19,7 +19,7 @@ mod recorder;
 mod roots;
 
 pub use dial::Endpoint;
-pub(crate) use dial::dial;
+pub(crate) use dial::{DNS, dial};
 pub use error::ProbeError;
 pub use handshake::{Handshake, Phases, probe, probe_against};
 pub(crate) use handshake::{probe_for, shake_hands};
