@@ -62,6 +62,10 @@ mod tests {
         }
         assert_eq!(turns.run(Work::Trust, "well", Instant::now() + LONG, || 7).await, Ok(7));
         drop(release);
-        assert_eq!(turns.run(Work::Trust, "hung", Instant::now() + LONG, || 7).await, Ok(7), "each gets its own result");
+        assert_eq!(
+            turns.run(Work::Trust, "hung", Instant::now() + LONG, || 7).await,
+            Ok(7),
+            "each gets its own result"
+        );
     }
 }
