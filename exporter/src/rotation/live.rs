@@ -330,6 +330,8 @@ pub fn leaf(certificate: &Certificate) -> Leaf {
 
 #[cfg(test)]
 mod tests {
+    use rustix::io::Errno;
+
     use super::*;
 
     /// Holds A17: an endpoint that was not looked at is none that serves nothing.
@@ -337,8 +339,7 @@ mod tests {
     fn what_kept_this_host_from_looking_is_no_word_of_the_endpoint() {
         let address = || "ups-01:6547".to_owned();
         let connect = |source: io::Error| ProbeError::Connect { address: address(), source };
-        let os = |error: rustix::io::Errno| connect(error.into());
-        use rustix::io::Errno;
+        let os = |error: Errno| connect(error.into());
         for kept in [
             ProbeError::Dns { host: address(), detail: String::new() },
             ProbeError::Busy { host: address(), limit: 2 },
