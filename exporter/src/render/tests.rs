@@ -65,7 +65,7 @@ fn snapshot() -> Snapshot {
     );
     let served = Served {
         certificates: vec![certificate("", 0, Role::Leaf, "ups-01")],
-        complete: true,
+        broken: None,
         refused: Some("expired"),
         phases: Phases { dns: Duration::ZERO, connect: Duration::from_millis(1), handshake: Duration::from_millis(2) },
         tls_version: Some("TLS 1.3"),

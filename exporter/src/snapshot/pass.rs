@@ -109,7 +109,9 @@ pub struct ProbeSeen {
 #[derive(Clone, Debug)]
 pub struct Served {
     pub certificates: Vec<SeenCertificate>,
-    pub complete: bool,
+    /// Why the handshake did not come to its end, although a certificate was seen; the reason is one of
+    /// [`crate::probe::Broken::REASONS`].
+    pub broken: Option<Trouble>,
     /// Why the chain cannot be trusted, from a closed set; `None` when it can.
     pub refused: Option<&'static str>,
     pub phases: Phases,
@@ -132,7 +134,7 @@ impl Served {
     pub fn of(handshake: &Handshake) -> Self {
         Self {
             certificates: SeenCertificate::served(&handshake.chain),
-            complete: handshake.is_complete(),
+            broken: handshake.failure.as_ref().map(|broken| Trouble::new(broken.reason, &broken.message)),
             refused: match &handshake.verdict {
                 Some(Verdict::Trusted) => None,
                 Some(Verdict::Refused { reason, .. }) => Some(reason),

@@ -82,7 +82,7 @@ fn snapshot(name: &str) -> Snapshot {
                 server_name: Label::new(name),
                 outcome: Ok(Served {
                     certificates: vec![certificate("served", Role::Leaf, 90)],
-                    complete: true,
+                    broken: None,
                     refused: Some("self_signed"),
                     phases: Phases::default(),
                     tls_version: Some("TLS 1.3"),
