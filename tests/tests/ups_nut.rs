@@ -71,13 +71,16 @@ fn a_dead_driver_takes_down_its_own_ups_and_nothing_else() -> Result<()> {
         ("ups_status", &["status=\"online\""], 0.0),
         ("ups_status_unknown", &["raw=\"TURBO\""], 1.0),
         ("ups_battery_charge_ratio", &[], 0.12),
-        ("ups_shutdown_timer_seconds", &[], 90.0),
         ("ups_alarm", &["alarm=\"Replace battery!\""], 1.0),
         ("ups_alarm", &["alarm=\"Fan failure!\""], 1.0),
         ("ups_input_voltage_volts", &["phase=\"L1-N\""], 229.0),
         ("ups_input_voltage_volts", &["phase=\"L2-N\""], 231.0),
     ];
     ensure_says(&metrics, "two", two_says)?;
+    ensure!(sample(&metrics, "ups_shutdown_timer_seconds", &[&label("ups", "two")]).is_none(), "it did not move yet");
+    nut.set("two", &TWO.variables.replace("shutdown: 90", "shutdown: 80"))?;
+    let counts = |metrics: &str| sample(metrics, "ups_shutdown_timer_seconds", &[&label("ups", "two")]) == Some(80.0);
+    let metrics = exporter.metrics_when("two counts down", counts)?;
     // Neither a countdown that does not run, nor a voltage that nobody was made for, nor what was never said.
     for absent in ["ups_shutdown_timer_seconds", "ups_input_voltage_nominal_volts", "ups_battery_current_amperes"] {
         ensure!(sample(&metrics, absent, &[&label("ups", "one")]).is_none(), "{absent} was invented:\n{metrics}");

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::{Alarms, Statuses, Triggers, Values};
+use super::{Alarms, Quantity, Statuses, Timer, Triggers, Values};
 use crate::label::Label;
 
 /// Everything a UPS said at one time. What it did not say is empty or absent, never zero.
@@ -16,6 +16,10 @@ pub struct Reading {
     /// Status words and enum numbers that no table of ours knows, as they came; at most [`Reading::MAX_UNKNOWN`].
     pub unknown: Vec<Label>,
     pub values: Values,
+    /// What stands where countdowns would, as it came. [`super::Countdowns`] makes values of those that run, and leaves none.
+    pub timers: BTreeMap<Quantity, Timer>,
+    /// A number stands where the countdown to a shutdown would, and it is not known yet whether it moves.
+    pub may_count_down: bool,
     /// When the UPS last went onto its battery, and off it.
     pub transfers: BTreeMap<TransferDirection, Timestamp>,
     /// Why it last went onto its battery, in the backend's own words.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::label::Label;
 use crate::sources::ups::dates;
-use crate::ups::{Identity, Quantity, Raw, Reading, SelfTest, Status, Trigger};
+use crate::ups::{Identity, Protocol, Quantity, Raw, Reading, SelfTest, Status, Timer, Trigger};
 
 /// Names with their texts, as upsd gives them.
 pub(super) type Variables = BTreeMap<String, String>;
@@ -45,9 +45,11 @@ const NUMBERS: &[(&str, Quantity, f64)] = &[
     ("output.frequency.nominal", Quantity::OutputFrequencyNominal, 1.0),
     ("output.current", Quantity::OutputCurrent, 1.0),
     ("ups.delay.shutdown", Quantity::ShutdownDelay, 1.0),
-    ("ups.timer.shutdown", Quantity::ShutdownTimer, 1.0),
-    ("ups.timer.start", Quantity::StartupTimer, 1.0),
 ];
+
+/// In seconds.
+const TIMERS: &[(&str, Quantity)] =
+    &[("ups.timer.shutdown", Quantity::ShutdownTimer), ("ups.timer.start", Quantity::StartupTimer)];
 
 /// Numbers of one conductor: the variable without its second part, which is the phase.
 const PHASE_NUMBERS: &[(&str, Quantity, f64)] = &[
@@ -133,9 +135,6 @@ pub(super) fn reading(variables: &Variables, described: Option<&str>) -> Reading
     let mut reading = Reading { identity: identity(variables, described), raw: raw(variables), ..Reading::default() };
     take_status(variables, &mut reading);
     take_numbers(variables, &mut reading);
-    if reading.values.of(Quantity::ShutdownTimer).is_some() {
-        reading.triggers.insert(Trigger::NutTimer);
-    }
     reading.transfer_cause = label(variables, "input.transfer.reason");
     reading.self_test = variables.get("ups.test.result").and_then(|text| self_test(text));
     // Drivers put their alarms one after the other, most with an exclamation mark at the end.
@@ -181,6 +180,11 @@ fn take_numbers(variables: &Variables, reading: &mut Reading) {
             reading.values.put(*quantity, value * scale);
         }
     }
+    for (name, quantity) in TIMERS {
+        if let Some(written) = number(variables.get(*name)) {
+            reading.timers.insert(*quantity, Timer::read(Protocol::Nut, *quantity, written));
+        }
+    }
     for (name, value) in variables {
         let Some((name, phase)) = without_phase(name) else { continue };
         let known = PHASE_NUMBERS.iter().find(|(known, ..)| *known == name);
@@ -195,14 +199,11 @@ fn take_numbers(variables: &Variables, reading: &mut Reading) {
     }
 }
 
-/// A countdown of 0 does not run (others say -1 or -60, which no time can be), and nothing is made for 0 volts or watts: that
-/// is how drivers write what they do not know.
+/// Nothing is made for 0 volts or watts: that is how drivers write what they do not know.
 fn says_something(quantity: Quantity, value: f64) -> bool {
     let never_zero = matches!(
         quantity,
-        Quantity::ShutdownTimer
-            | Quantity::StartupTimer
-            | Quantity::BatteryVoltageNominal
+        Quantity::BatteryVoltageNominal
             | Quantity::RealPowerNominal
             | Quantity::ApparentPowerNominal
             | Quantity::InputVoltageNominal
@@ -345,17 +346,25 @@ mod tests {
         assert_eq!(reading.triggers, [Trigger::NutFsd].into());
     }
 
+    /// Holds R1: what drivers write while no countdown runs is none; a number is one only once it moves.
     #[test]
-    fn only_a_countdown_that_runs_is_a_trigger() {
-        for idle in ["0", "-1", "-60"] {
-            let reading = read(&[("ups.timer.shutdown", idle), ("ups.timer.start", idle)]);
-            assert_eq!(reading.values.of(Quantity::ShutdownTimer), None, "{idle}");
-            assert_eq!(reading.values.of(Quantity::StartupTimer), None, "{idle}");
-            assert!(reading.triggers.is_empty(), "{idle}");
+    fn a_timer_is_idle_or_a_number_that_does_not_count_by_itself() {
+        for (text, expected) in [
+            ("0", Some(Timer::Idle)),
+            ("-1", Some(Timer::Idle)),
+            ("-60", Some(Timer::Idle)),
+            ("65535", Some(Timer::Idle)),
+            ("15300", Some(Timer::Idle)),
+            ("60", Some(Timer::Left(60.0))),
+            ("soon", None),
+        ] {
+            let reading = read(&[("ups.timer.shutdown", text), ("ups.timer.start", text)]);
+            for quantity in [Quantity::ShutdownTimer, Quantity::StartupTimer] {
+                assert_eq!(reading.timers.get(&quantity).copied(), expected, "{text}");
+                assert_eq!(reading.values.of(quantity), None, "{text}");
+            }
+            assert!(reading.triggers.is_empty(), "{text}");
         }
-        let reading = read(&[("ups.timer.shutdown", "120")]);
-        close(&reading, Quantity::ShutdownTimer, 120.0);
-        assert_eq!(reading.triggers, [Trigger::NutTimer].into());
     }
 
     #[test]

@@ -37,7 +37,7 @@ pub(super) struct Column {
 pub(super) enum Meaning {
     /// Times this it is in base units.
     Number(Quantity, f64),
-    /// A countdown: absent or negative while none runs.
+    /// A countdown in seconds, or what stands for none.
     Timer(Quantity),
     Text(Who),
     /// `mm/dd/yyyy`, `mm/dd/yy` or `yyyy-mm-dd`.

@@ -13,7 +13,7 @@ use super::oids::{
 use super::value;
 use crate::label::Label;
 use crate::snapshot::Trouble;
-use crate::ups::{Quantity, Reading, Status, Trigger, Values};
+use crate::ups::{Protocol, Quantity, Reading, Status, Timer, Trigger, Values};
 
 /// What was answered, by instance.
 pub(super) type Answers = BTreeMap<Oid, Value>;
@@ -59,11 +59,8 @@ impl Draft {
                 value::number(value).into_iter().for_each(|number| values.put(*quantity, number * scale));
             }
             Meaning::Timer(quantity) => {
-                let Some(left) = value::number(value).filter(|left| *left >= 0.0) else { return };
-                values.put(*quantity, left);
-                if *quantity == Quantity::ShutdownTimer {
-                    self.reading.triggers.insert(Trigger::SnmpShutdownDelay);
-                }
+                let Some(written) = value::written(value) else { return };
+                self.reading.timers.insert(*quantity, Timer::read(Protocol::UpsMib, *quantity, written));
             }
             Meaning::Date(quantity) => value::date(value).into_iter().for_each(|at| values.put(*quantity, at)),
             Meaning::Text(who) => self.name(*who, value::text(value)),

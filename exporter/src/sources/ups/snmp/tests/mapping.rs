@@ -8,7 +8,7 @@ use super::super::oids::{ALARMS, POWERCHUTE, POWERCHUTE_NETWORK_SHUTDOWN, POWERN
 use super::super::reading::{Answers, read};
 use crate::label::Label;
 use crate::snapshot::Trouble;
-use crate::ups::{Quantity, Reading, SelfTest, Status, Trigger};
+use crate::ups::{Quantity, Reading, SelfTest, Status, Timer, Trigger};
 
 /// Objects by name, as an agent answers them; of a column, `name.index`.
 fn answers(said: &[(&str, Value)]) -> Answers {
@@ -308,12 +308,25 @@ fn every_alarm_of_rfc_1628_has_its_name_and_what_it_means() {
     }
 }
 
+/// Holds R1: what agents answer while no countdown runs is none; a number is one only once it moves.
 #[test]
-fn a_countdown_is_a_trigger_with_its_time() {
-    let reading = reading(&[("upsShutdownAfterDelay", int(90)), ("upsStartupAfterDelay", int(-1))]);
-    assert_close(&reading, Quantity::ShutdownTimer, 90.0);
-    assert_eq!(reading.values.of(Quantity::StartupTimer), None);
-    assert_eq!(reading.triggers, [Trigger::SnmpShutdownDelay].into());
+fn a_timer_is_idle_or_a_number_that_does_not_count_by_itself() {
+    for (value, expected) in [
+        (int(-1), Some(Timer::Idle)),
+        (int(0), Some(Timer::Idle)),
+        (int(65_535), Some(Timer::Idle)),
+        (int(i32::MAX), Some(Timer::Idle)),
+        (Value::Gauge32(u32::MAX), Some(Timer::Idle)),
+        (int(90), Some(Timer::Left(90.0))),
+        (text("90"), None),
+    ] {
+        let reading = reading(&[("upsShutdownAfterDelay", value.clone()), ("upsStartupAfterDelay", value.clone())]);
+        for quantity in [Quantity::ShutdownTimer, Quantity::StartupTimer] {
+            assert_eq!(reading.timers.get(&quantity).copied(), expected, "{value:?}");
+            assert_eq!(reading.values.of(quantity), None, "{value:?}");
+        }
+        assert!(reading.triggers.is_empty(), "{value:?}");
+    }
 }
 
 #[test]
