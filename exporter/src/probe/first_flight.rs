@@ -87,10 +87,7 @@ pub(super) fn records(mut bytes: &[u8]) -> Records {
 /// The flight as far as it has come.
 pub(super) fn parse(bytes: &[u8]) -> Answer {
     let Records { messages, end } = records(bytes);
-    let flight = match FirstFlight::parse(&messages) {
-        Some(flight) => flight,
-        None => return Answer::NotTls,
-    };
+    let Some(flight) = FirstFlight::parse(&messages) else { return Answer::NotTls };
     match end {
         // What was said before the server broke off still counts.
         End::Alert(number) if flight.chain.is_empty() => Answer::Alert(number),

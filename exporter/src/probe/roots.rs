@@ -147,13 +147,13 @@ impl Roots {
         }
         match self.0.verify(leaf, intermediates, name, &[], now) {
             Ok(_) => Verdict::Trusted,
-            Err(error) => Verdict::refused(reason(&error, leaf), error),
+            Err(error) => Verdict::refused(reason(&error, leaf), &error),
         }
     }
 }
 
 impl Verdict {
-    fn refused(reason: &'static str, detail: impl ToString) -> Self {
+    fn refused(reason: &'static str, detail: &(impl ToString + ?Sized)) -> Self {
         Self::Refused { reason, detail: detail.to_string() }
     }
 }
