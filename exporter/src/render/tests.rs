@@ -117,6 +117,8 @@ fn every_family_has_one_line_of_help_and_a_name_of_its_own() {
         super::certificates::FAMILIES,
         super::files::FAMILIES,
         super::probes::FAMILIES,
+        super::ups::FAMILIES,
+        super::ups::QUANTITIES,
         super::shutdown::FAMILIES,
     ];
     let mut names: Vec<_> = of_snapshots.into_iter().flatten().map(|f| (f.name, f.help)).collect();

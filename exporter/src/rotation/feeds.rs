@@ -115,6 +115,7 @@ mod tests {
             target: Label::new("127.0.0.1:3493"),
             feeds_host: name != "other",
             outcome: outcome.map(Box::new).map_err(|reason| Trouble::new(reason, "not heard")),
+            refused: BTreeMap::new(),
         };
         let ended = NOW - SignedDuration::from_secs(ago);
         let observation = Observation::Upses(vec![seen]);

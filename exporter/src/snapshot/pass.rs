@@ -10,7 +10,7 @@ use super::{Label, SeenCertificate};
 use crate::health::CheckSeen;
 use crate::probe::{Handshake, Phases, Verdict};
 use crate::shutdown::Evidence;
-use crate::ups::Reading;
+use crate::ups::{Reading, Refused};
 
 /// One look of one source.
 #[derive(Clone, Debug)]
@@ -57,6 +57,8 @@ pub struct UpsSeen {
     pub feeds_host: bool,
     /// Boxed: a reading has some hundred numbers and texts.
     pub outcome: Result<Box<Reading>, Trouble>,
+    /// What it has given that no UPS can have.
+    pub refused: Refused,
 }
 
 /// What a UPS is asked through: the label `backend`.
