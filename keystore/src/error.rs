@@ -12,6 +12,11 @@ pub enum ReadError {
     PasswordNeeded,
     #[error("the store cannot be read: {0} is not supported")]
     UnsupportedFormat(&'static str),
+    #[error(
+        "the store is protected with {0}, which is not read here; write it anew with AES and SHA-256, as openssl 3 and Java 17 do \
+         by default"
+    )]
+    UnsupportedAlgorithm(String),
     #[error("the file holds no certificate")]
     NoCertificate,
     #[error("the store is refused: {what} exceed the limit of {limit}")]
@@ -34,6 +39,7 @@ impl ReadError {
             Self::BadPassword => "bad_password",
             Self::PasswordNeeded => "password_needed",
             Self::UnsupportedFormat(_) => "unsupported_format",
+            Self::UnsupportedAlgorithm(_) => "unsupported_algorithm",
             Self::NoCertificate => "no_certificate",
             Self::TooLarge { .. } => "too_large",
             Self::TooExpensive { .. } => "too_expensive",

@@ -8,7 +8,8 @@ use secrecy::SecretString;
 /// Reads what the bytes are found to be. With a password, the result says whether it is the store's.
 ///
 /// JKS, JCEKS, PEM, DER and PKCS#7 need none. A PKCS#12 with encrypted certificates gives [`ReadError::PasswordNeeded`] or
-/// [`ReadError::BadPassword`] instead of half a store. A DER file may hold several certificates one after another, as
+/// [`ReadError::BadPassword`] instead of half a store; without a password the empty one is tried, and the result says when it
+/// is the store's. A DER file may hold several certificates one after another, as
 /// Java's own reader takes them, and white space behind them; anything else there makes it malformed.
 pub fn read(bytes: &[u8], password: Option<&SecretString>, limits: &Limits) -> Result<Store, ReadError> {
     limits.check_bytes(bytes.len())?;

@@ -50,6 +50,7 @@ fn snapshot() -> Snapshot {
     let store = Contents {
         format: "jks",
         password_verified: Some(false),
+        password_empty: false,
         certificates: vec![
             certificate("securekey", 0, Role::Leaf, "ups-01"),
             certificate("root \"quoted\"\\", 0, Role::Trusted, "Root"),
@@ -163,7 +164,7 @@ fn fleet(files: usize) -> Snapshot {
     let id = SourceId { kind: SourceKind::File, name: Label::new("fleet") };
     let readable = (0..files).map(|number| {
         let certificates = vec![certificate("", 0, Role::Leaf, "ups-01")];
-        let contents = Contents { format: "pem", password_verified: Some(true), certificates };
+        let contents = Contents { format: "pem", password_verified: Some(true), password_empty: false, certificates };
         FileSeen { path: Label::new(&format!("/srv/{number}.pem")), modified: Some(1.0), outcome: Ok(contents) }
     });
     let junk = FileSeen {

@@ -95,6 +95,8 @@ pub struct Contents {
     pub format: &'static str,
     /// Whether the password that we have is the store's; absent where the format has no password.
     pub password_verified: Option<bool>,
+    /// No password is configured, and the empty one opens it.
+    pub password_empty: bool,
     pub certificates: Vec<SeenCertificate>,
 }
 

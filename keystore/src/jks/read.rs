@@ -43,6 +43,7 @@ impl Body<'_> {
 pub(crate) fn read(bytes: &[u8], password: Option<&SecretString>, limits: &Limits) -> Result<Store, ReadError> {
     let body = parse(bytes, limits)?;
     let check = match password {
+        None if body.is_opened_by(&SecretString::from("")) => PasswordCheck::Empty,
         None => PasswordCheck::NotGiven,
         Some(password) if body.is_opened_by(password) => PasswordCheck::Verified,
         Some(_) => PasswordCheck::Wrong,

@@ -44,6 +44,7 @@ fn certificates_in_files_are_shown_under_both_other_names_and_once_each() {
         Ok(Contents {
             format: "pem",
             password_verified: None,
+            password_empty: false,
             // A chain that is stored twice.
             certificates: vec![certificate("a", 0, Role::Leaf, "ups-01"), certificate("b", 0, Role::Leaf, "ups-01")],
         })

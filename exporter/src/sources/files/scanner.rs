@@ -191,6 +191,7 @@ fn parse(bytes: &[u8], password: Option<&SecretString>, limits: &Limits) -> Resu
     Ok(Contents {
         format: store.format.as_str(),
         password_verified: password_verified(store.format, store.password),
+        password_empty: store.password == PasswordCheck::Empty,
         certificates: SeenCertificate::stored(&store.entries),
     })
 }
@@ -198,7 +199,7 @@ fn parse(bytes: &[u8], password: Option<&SecretString>, limits: &Limits) -> Resu
 fn password_verified(format: Format, check: PasswordCheck) -> Option<bool> {
     match (format, check) {
         (Format::Pem | Format::Der | Format::Pkcs7, _) | (_, PasswordCheck::NoneNeeded) => None,
-        (_, check) => Some(check == PasswordCheck::Verified),
+        (_, check) => Some(matches!(check, PasswordCheck::Verified | PasswordCheck::Empty)),
     }
 }
 

@@ -62,6 +62,7 @@ fn snapshot(name: &str) -> Snapshot {
                     outcome: Ok(Contents {
                         format: "jks",
                         password_verified: None,
+                        password_empty: false,
                         certificates: vec![
                             certificate(name, Role::Leaf, 300),
                             certificate("old", Role::Leaf, -3),
