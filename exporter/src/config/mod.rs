@@ -14,6 +14,7 @@ mod agents;
 mod certificates;
 mod compat;
 mod file;
+mod go_tls;
 mod health;
 mod host_api;
 mod probe;
@@ -34,6 +35,7 @@ pub use agents::{Account, AgentConfig};
 pub use certificates::CertificateRule;
 pub use compat::CompatSet;
 pub use file::{ConfigError, WebFile, load, load_web, parse};
+pub use go_tls::{CipherSuite, Curve, TlsVersion};
 pub use health::{HealthConfig, HealthSnmpConfig};
 pub use host_api::{ClientName, HostApiConfig, PowerConfig};
 pub use probe::{AllowedTarget, ProbeConfig};
@@ -47,8 +49,8 @@ pub use ups::{
 };
 pub use values::{Exclusion, Interval, PathPattern, SourceName};
 pub use web::{
-    CipherSuite, ClientAuthType, Curve, ExtraHeader, HeaderText, HttpServerConfig, PasswordHash, RateLimitConfig,
-    TlsServerConfig, TlsVersion, WebConfig,
+    ClientAuthType, ExtraHeader, HeaderText, HttpServerConfig, PasswordHash, RateLimitConfig, TlsServerConfig,
+    WebConfig,
 };
 
 use crate::platform;
