@@ -121,7 +121,7 @@ fn reason(error: &rustls::Error, leaf: &CertificateDer<'_>) -> &'static str {
 }
 
 fn is_self_issued(leaf: &CertificateDer<'_>) -> bool {
-    kagiban_keystore::Certificate::from_der(leaf.to_vec()).is_ok_and(|leaf| leaf.is_self_issued())
+    kagiban_keystore::Certificate::observe(leaf).is_ok_and(|leaf| leaf.is_self_issued())
 }
 
 #[cfg(test)]

@@ -97,7 +97,7 @@ fn gone(bags: &[Bag<'_>], puts: &[Put<'_>], limits: &Limits) -> Result<HashSet<u
             let sha256 = certificate.sha256();
             !trusted && ours.contains(&sha256) && !others.contains(&sha256)
         }
-        BagKind::Secret { .. } | BagKind::Other => false,
+        BagKind::Secret { .. } | BagKind::Nested(_) | BagKind::Other => false,
     };
     Ok(bags.iter().enumerate().filter(|(_, bag)| gives_way(bag)).map(|(at, _)| at).collect())
 }

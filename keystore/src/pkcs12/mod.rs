@@ -20,5 +20,5 @@ mod scheme;
 pub(crate) use bag::{Bag, BagKind};
 pub(crate) use kdf::Password;
 pub(crate) use open::{Opened, open};
-pub(crate) use read::{entries, read};
+pub(crate) use read::{entries, read, read_whole};
 pub(crate) use scheme::{open_sealed, seal};

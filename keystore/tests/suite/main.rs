@@ -4,7 +4,9 @@
 mod hostile;
 mod java;
 mod merging;
+mod observing;
 mod openssl;
 mod pki;
 mod reading;
 mod texts;
+mod x509;
