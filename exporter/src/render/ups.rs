@@ -107,6 +107,12 @@ pub(super) const FAMILIES: &[Family<Snapshot>] = &[
             })
         },
     },
+    Family {
+        name: "ups_status_contradictions",
+        help: "In how many looks the UPS said states that exclude each other, such as on line and off.",
+        kind: Kind::Counter,
+        samples: |snapshot, out| each(snapshot, |at, seen| out.put(&at, seen.contradictions)),
+    },
     gauge::<{ Quantity::BatteryCharge as usize }>("ups_battery_charge_ratio", "How full the battery is, from 0 to 1."),
     gauge::<{ Quantity::BatteryChargeLow as usize }>(
         "ups_battery_charge_low_ratio",

@@ -7,12 +7,14 @@
 //!
 //! Pure: no protocol and no network here.
 
+mod contradiction;
 mod countdown;
 mod idle;
 mod quantity;
 mod reading;
 mod status;
 
+pub use contradiction::contradicts_itself;
 pub use countdown::{Countdowns, Timer, announces_end, announces_shutdown};
 pub use idle::{ABSENT_IN_SNMP, IDLE, Idle, Protocol, is_idle};
 pub use quantity::{Phase, Quantity, Values};

@@ -34,7 +34,7 @@ use tokio::time::timeout;
 use super::schedule::{panicked, timed_out};
 use crate::config::{SnmpConfig, UpsBackend, UpsConfig};
 use crate::snapshot::{Backend, Label, Observation, Trouble, UpsSeen};
-use crate::ups::{Countdowns, Reading, Trigger};
+use crate::ups::{Countdowns, Reading, Trigger, contradicts_itself};
 
 /// Every reason that a UPS, or the look as a whole, can fail for.
 pub(super) const REASONS: &[&str] = &[
@@ -72,7 +72,15 @@ pub(super) struct UpsSource {
     feeds_host: bool,
     client: Client,
     /// Those that were listed last: when the server is gone, they are down, not unheard of.
-    known: BTreeMap<Label, Countdowns>,
+    known: BTreeMap<Label, Known>,
+}
+
+/// What is kept of a UPS from look to look.
+#[derive(Debug, Default)]
+struct Known {
+    countdowns: Countdowns,
+    /// In how many looks it contradicted itself.
+    contradictions: u64,
 }
 
 #[derive(Debug)]
@@ -105,7 +113,7 @@ impl UpsSource {
             deadline,
             feeds_host: config.feeds_host,
             client,
-            known: BTreeMap::from([(name.clone(), Countdowns::default())]),
+            known: BTreeMap::from([(name.clone(), Known::default())]),
             name,
         }
     }
@@ -134,20 +142,22 @@ impl UpsSource {
         (Observation::Upses(upses.into_iter().map(|(ups, outcome)| self.seen(ups, outcome)).collect()), None)
     }
 
-    /// Keeps what is known of those that are listed now, and judges their countdowns by it.
+    /// Keeps what is known of those that are listed now, and judges by it what they say.
     fn follow(&mut self, upses: &mut [(Label, Result<Reading, Trouble>)], now: Instant) {
         let mut before = std::mem::take(&mut self.known);
         for (ups, outcome) in upses {
-            let mut countdowns = before.remove(ups).unwrap_or_default();
+            let mut known = before.remove(ups).unwrap_or_default();
             if let Ok(reading) = outcome {
-                countdowns.follow(reading, self.client.countdown(), now);
+                known.countdowns.follow(reading, self.client.countdown(), now);
+                known.contradictions += u64::from(contradicts_itself(&reading.statuses));
             }
-            self.known.insert(ups.clone(), countdowns);
+            self.known.insert(ups.clone(), known);
         }
     }
 
     fn seen(&self, ups: Label, outcome: Result<Reading, Trouble>) -> UpsSeen {
         UpsSeen {
+            contradictions: self.known.get(&ups).map_or(0, |known| known.contradictions),
             ups,
             backend: self.client.backend(),
             target: self.target.clone(),

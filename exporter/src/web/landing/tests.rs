@@ -34,7 +34,8 @@ fn certificate(name: &str, role: Role, days: i64) -> SeenCertificate {
 
 fn ups(name: &str, outcome: Result<Reading, Trouble>) -> UpsSeen {
     let (ups, target) = (Label::new(name), Label::new("127.0.0.1:3493"));
-    UpsSeen { ups, backend: Backend::Nut, target, feeds_host: name == "rack-a", outcome: outcome.map(Box::new) }
+    let (feeds_host, outcome) = (name == "rack-a", outcome.map(Box::new));
+    UpsSeen { ups, backend: Backend::Nut, target, feeds_host, contradictions: 0, outcome }
 }
 
 fn reading(statuses: &[Status], values: &[(Quantity, f64)]) -> Reading {
