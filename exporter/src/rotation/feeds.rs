@@ -118,6 +118,7 @@ mod tests {
             feeds_host: name != "other",
             contradictions: 0,
             outcome: outcome.map(Box::new).map_err(|reason| Trouble::new(reason, "not heard")),
+            refused: BTreeMap::new(),
         };
         let ended = NOW - SignedDuration::from_secs(ago);
         let observation = Observation::Upses(vec![seen]);

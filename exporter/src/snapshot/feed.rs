@@ -108,6 +108,7 @@ mod tests {
             feeds_host,
             contradictions: 0,
             outcome: outcome.map(reading).map_err(|reason| Trouble::new(reason, "not heard")),
+            refused: BTreeMap::new(),
         }
     }
 

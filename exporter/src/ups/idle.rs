@@ -38,6 +38,12 @@ pub const IDLE: &[Idle] = &[
         origin: "-1 in seconds or in minutes, -1 of a byte in minutes, -1 of 16 bits in seconds or in minutes, or 0, by driver",
     },
     Idle {
+        quantities: &[Quantity::ShutdownDelay, Quantity::StartDelay],
+        protocol: Protocol::Nut,
+        values: &[-1.0],
+        origin: "no delay is set",
+    },
+    Idle {
         quantities: COUNTDOWNS,
         protocol: Protocol::UpsMib,
         values: &[-1.0, 0.0, 65_535.0, 2_147_483_647.0, 4_294_967_295.0],

@@ -13,10 +13,12 @@ mod idle;
 mod quantity;
 mod reading;
 mod status;
+mod values;
 
 pub use contradiction::contradicts_itself;
 pub use countdown::{Countdowns, Timer, announces_end, announces_shutdown};
 pub use idle::{ABSENT_IN_SNMP, IDLE, Idle, Protocol, is_idle};
-pub use quantity::{Phase, Quantity, Values};
-pub use reading::{Identity, Raw, Reading, SelfTest, TransferDirection};
+pub use quantity::{Facts, Quantity, Unit};
+pub use reading::{ALARM_METRIC, Beeper, Identity, Raw, Reading, Refused, SelfTest, TransferDirection};
 pub use status::{Alarms, Status, Statuses, Trigger, Triggers};
+pub use values::{Phase, Values};

@@ -1,5 +1,6 @@
 //! The names of other exporters, as their users see them.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,6 +35,7 @@ fn ups(name: &str, backend: Backend, raw: &[(&str, &str)]) -> UpsSeen {
         feeds_host: true,
         contradictions: 0,
         outcome: Ok(Box::new(reading)),
+        refused: BTreeMap::new(),
     }
 }
 

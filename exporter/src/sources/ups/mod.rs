@@ -34,7 +34,7 @@ use tokio::time::timeout;
 use super::schedule::{panicked, timed_out};
 use crate::config::{SnmpConfig, UpsBackend, UpsConfig};
 use crate::snapshot::{Backend, Label, Observation, Trouble, UpsSeen};
-use crate::ups::{Countdowns, Reading, Trigger, contradicts_itself};
+use crate::ups::{Countdowns, Reading, Refused, Trigger, contradicts_itself};
 
 /// Every reason that a UPS, or the look as a whole, can fail for.
 pub(super) const REASONS: &[&str] = &[
@@ -81,6 +81,8 @@ struct Known {
     countdowns: Countdowns,
     /// In how many looks it contradicted itself.
     contradictions: u64,
+    /// What it has given that no UPS can have.
+    refused: Refused,
 }
 
 #[derive(Debug)]
@@ -142,7 +144,7 @@ impl UpsSource {
         (Observation::Upses(upses.into_iter().map(|(ups, outcome)| self.seen(ups, outcome)).collect()), None)
     }
 
-    /// Keeps what is known of those that are listed now, and judges by it what they say.
+    /// Keeps what is known of those that are listed now, and judges their answers by it: for every backend alike.
     fn follow(&mut self, upses: &mut [(Label, Result<Reading, Trouble>)], now: Instant) {
         let mut before = std::mem::take(&mut self.known);
         for (ups, outcome) in upses {
@@ -150,6 +152,10 @@ impl UpsSource {
             if let Ok(reading) = outcome {
                 known.countdowns.follow(reading, self.client.countdown(), now);
                 known.contradictions += u64::from(contradicts_itself(&reading.statuses));
+                reading.withdraw_contradicted();
+                for (metric, count) in reading.refused() {
+                    *known.refused.entry(metric).or_default() += u64::from(count);
+                }
             }
             self.known.insert(ups.clone(), known);
         }
@@ -158,6 +164,7 @@ impl UpsSource {
     fn seen(&self, ups: Label, outcome: Result<Reading, Trouble>) -> UpsSeen {
         UpsSeen {
             contradictions: self.known.get(&ups).map_or(0, |known| known.contradictions),
+            refused: self.known.get(&ups).map(|known| known.refused.clone()).unwrap_or_default(),
             ups,
             backend: self.client.backend(),
             target: self.target.clone(),

@@ -1,5 +1,6 @@
 //! The page as people get it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,7 +36,7 @@ fn certificate(name: &str, role: Role, days: i64) -> SeenCertificate {
 fn ups(name: &str, outcome: Result<Reading, Trouble>) -> UpsSeen {
     let (ups, target) = (Label::new(name), Label::new("127.0.0.1:3493"));
     let (feeds_host, outcome) = (name == "rack-a", outcome.map(Box::new));
-    UpsSeen { ups, backend: Backend::Nut, target, feeds_host, contradictions: 0, outcome }
+    UpsSeen { ups, backend: Backend::Nut, target, feeds_host, outcome, contradictions: 0, refused: BTreeMap::new() }
 }
 
 fn reading(statuses: &[Status], values: &[(Quantity, f64)]) -> Reading {
@@ -83,7 +84,7 @@ fn snapshot(name: &str) -> Snapshot {
                 server_name: Label::new(name),
                 outcome: Ok(Served {
                     certificates: vec![certificate("served", Role::Leaf, 90)],
-                    complete: true,
+                    broken: None,
                     refused: Some("self_signed"),
                     phases: Phases::default(),
                     tls_version: Some("TLS 1.3"),
