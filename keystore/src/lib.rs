@@ -11,6 +11,7 @@
 //! Every input is hostile until shown otherwise: readers are bounded by [`Limits`], never recurse without a limit, and never
 //! allocate by a count they were told. Secrets live in wiped memory and appear in no `Debug` and no error.
 
+mod alias;
 mod ber;
 mod certificate;
 mod cursor;

@@ -195,6 +195,44 @@ fn of_several_sources_the_most_severe_is_believed_and_what_was_called_off_is_tol
     Ok(())
 }
 
+/// Holds R1: what UPSes at rest write where a countdown would stand, in the protocols of upsd and of an SNMP agent.
+#[test]
+fn a_ups_at_rest_counts_nothing_down_whatever_stands_in_its_timer() -> Result<()> {
+    let scene = Scene::set("outage-idle")?;
+    let upsd = |timer: &str| format!("ups.status: OL CHRG\nups.timer.shutdown: {timer}\nups.delay.shutdown: 20\n");
+    let agent = |timer: &str| {
+        let ups_mib = ".1.3.6.1.2.1.33.1";
+        format!("{ups_mib}.2.1.0 integer 2\n{ups_mib}.4.1.0 integer 3\n{ups_mib}.8.2.0 integer {timer}\n")
+    };
+    // An agent is asked for what it has had at its first look.
+    scene.agent.hold(&agent("0"))?;
+    let exporter = scene.exporter(&["nut", "snmp"])?;
+    wait_for(&exporter, "none")?;
+    for (of_upsd, of_agent) in [("65535", "65535"), ("15300", "2147483647"), ("0", "-1")] {
+        scene.nut.set("a", &upsd(of_upsd))?;
+        scene.agent.hold(&agent(of_agent))?;
+        let is_read = |metrics: &str| sample(metrics, "ups_last_success_timestamp_seconds", &["ups=\"nut\""]);
+        let before = is_read(&exporter.metrics()?).context("upsd answers")?;
+        // The driver, the agent and the exporter look once a second each.
+        let metrics = exporter.metrics_when("some looks later", |metrics| is_read(metrics) > Some(before + 5.0))?;
+        ensure!(sample(&metrics, "host_shutdown_pending", &[]) == Some(0.0), "{of_upsd}, {of_agent}:\n{metrics}");
+        ensure!(sample(&metrics, "host_shutdown_state_entered_total", &["state=\"ups_pending\""]) == Some(0.0));
+        ensure!(!metrics.contains("ups_shutdown_timer_seconds{"), "{of_upsd}, {of_agent}:\n{metrics}");
+    }
+    drop(exporter);
+    // A delay that a driver shows as its timer: it is there from the first look on, and stays.
+    scene.nut.set("a", &upsd("60"))?;
+    scene.agent.hold(&agent("60"))?;
+    let exporter = scene.exporter(&["nut", "snmp"])?;
+    let metrics = wait_for(&exporter, "none")?;
+    ensure!(sample(&metrics, "host_shutdown_pending", &[]) == Some(0.0), "{metrics}");
+    ensure!(
+        sample(&metrics, "host_shutdown_state_entered_total", &["state=\"ups_pending\""]) == Some(0.0),
+        "{metrics}"
+    );
+    Ok(())
+}
+
 #[test]
 fn a_ups_that_falls_silent_while_it_counts_down_has_gone_off() -> Result<()> {
     let mut scene = Scene::set("outage-gone")?;

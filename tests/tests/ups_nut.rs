@@ -71,13 +71,16 @@ fn a_dead_driver_takes_down_its_own_ups_and_nothing_else() -> Result<()> {
         ("ups_status", &["status=\"online\""], 0.0),
         ("ups_status_unknown", &["raw=\"TURBO\""], 1.0),
         ("ups_battery_charge_ratio", &[], 0.12),
-        ("ups_shutdown_timer_seconds", &[], 90.0),
         ("ups_alarm", &["alarm=\"Replace battery!\""], 1.0),
         ("ups_alarm", &["alarm=\"Fan failure!\""], 1.0),
         ("ups_input_voltage_volts", &["phase=\"L1-N\""], 229.0),
         ("ups_input_voltage_volts", &["phase=\"L2-N\""], 231.0),
     ];
     ensure_says(&metrics, "two", two_says)?;
+    ensure!(sample(&metrics, "ups_shutdown_timer_seconds", &[&label("ups", "two")]).is_none(), "it did not move yet");
+    nut.set("two", &TWO.variables.replace("shutdown: 90", "shutdown: 80"))?;
+    let counts = |metrics: &str| sample(metrics, "ups_shutdown_timer_seconds", &[&label("ups", "two")]) == Some(80.0);
+    let metrics = exporter.metrics_when("two counts down", counts)?;
     // Neither a countdown that does not run, nor a voltage that nobody was made for, nor what was never said.
     for absent in ["ups_shutdown_timer_seconds", "ups_input_voltage_nominal_volts", "ups_battery_current_amperes"] {
         ensure!(sample(&metrics, absent, &[&label("ups", "one")]).is_none(), "{absent} was invented:\n{metrics}");
@@ -93,6 +96,57 @@ fn a_dead_driver_takes_down_its_own_ups_and_nothing_else() -> Result<()> {
     let plain = |line: &&&str| !known.iter().any(|name| line.starts_with(name)) && !line.contains("comm_lost");
     ensure!(!about_two.iter().any(|line| plain(&line)), "of a UPS that is not heard: {about_two:#?}");
     ensure_says(&metrics, "one", ONE_SAYS)
+}
+
+/// Holds R3 and R14: what drivers write for what they do not know is no sample and counted, with every look; what else a dashboard
+/// wants is there.
+#[test]
+fn a_reading_that_no_ups_can_have_is_no_sample_and_a_counter_says_so() -> Result<()> {
+    let directory = scratch::directory("nut-refused")?;
+    let variables = "ups.status: OL CHRG\nbattery.charge: 101\nbattery.runtime: 0\nups.temperature: 255.0\n\
+        input.voltage: 65535.0\ninput.transfer.low: 0\nups.realpower.nominal: 0\nups.load: 255\nups.alarm: (null)\n\
+        input.voltage.minimum: 221.4\ninput.voltage.maximum: 240.9\nbattery.voltage.low: 20.8\nbattery.voltage.high: 27.4\n\
+        ambient.temperature: 23.5\nambient.humidity: 41\nbattery.packs: 2\ninput.current.nominal: 10\nups.delay.start: 30\n\
+        ups.beeper.status: muted\nbattery.type: PbAc\noutlet.1.status: on\noutlet.2.status: off\n";
+    let nut = Nut::start(&directory, &[Device { variables, ..ONE }], None)?;
+    let exporter = Exporter::start(&directory, &asking(&nut, ""), &[])?;
+    let refused = |metrics: &str, metric: &str| {
+        sample(metrics, "ups_readings_refused_total", &[&label("ups", "one"), &label("metric", metric)])
+    };
+    let metrics = exporter.metrics_when("the second look", |metrics| {
+        refused(metrics, "ups_temperature_celsius").is_some_and(|count| count >= 2.0)
+    })?;
+    promtool::check("refused readings", &metrics)?;
+    for metric in [
+        "ups_battery_runtime_seconds",
+        "ups_temperature_celsius",
+        "ups_input_voltage_volts",
+        "ups_input_transfer_low_volts",
+        "ups_real_power_nominal_watts",
+        "ups_load_ratio",
+        "ups_alarm",
+    ] {
+        ensure!(sample(&metrics, metric, &[&label("ups", "one")]).is_none(), "{metric}:\n{metrics}");
+        ensure!(refused(&metrics, metric).is_some(), "{metric} is not counted:\n{metrics}");
+    }
+    let says: &[(&str, &[&str], f64)] = &[
+        ("ups_battery_charge_ratio", &[], 1.0),
+        ("ups_input_voltage_minimum_volts", &[], 221.4),
+        ("ups_input_voltage_maximum_volts", &[], 240.9),
+        ("ups_battery_voltage_low_volts", &[], 20.8),
+        ("ups_battery_voltage_high_volts", &[], 27.4),
+        ("ups_ambient_temperature_celsius", &[], 23.5),
+        ("ups_ambient_humidity_ratio", &[], 0.41),
+        ("ups_battery_packs", &[], 2.0),
+        ("ups_input_current_nominal_amperes", &[], 10.0),
+        ("ups_start_delay_seconds", &[], 30.0),
+        ("ups_beeper_status", &["status=\"muted\""], 1.0),
+        ("ups_beeper_status", &["status=\"enabled\""], 0.0),
+        ("ups_battery_info", &["type=\"PbAc\""], 1.0),
+        ("ups_outlet_on", &["outlet=\"1\""], 1.0),
+        ("ups_outlet_on", &["outlet=\"2\""], 0.0),
+    ];
+    ensure_says(&metrics, "one", says)
 }
 
 #[test]

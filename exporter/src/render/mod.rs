@@ -73,6 +73,7 @@ impl Rendered {
             files::FAMILIES,
             probes::FAMILIES,
             ups::FAMILIES,
+            ups::QUANTITIES,
             health::FAMILIES,
             shutdown::FAMILIES,
             rotations::FAMILIES,

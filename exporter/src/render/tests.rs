@@ -65,7 +65,7 @@ fn snapshot() -> Snapshot {
     );
     let served = Served {
         certificates: vec![certificate("", 0, Role::Leaf, "ups-01")],
-        complete: true,
+        broken: None,
         refused: Some("expired"),
         phases: Phases { dns: Duration::ZERO, connect: Duration::from_millis(1), handshake: Duration::from_millis(2) },
         tls_version: Some("TLS 1.3"),
@@ -117,6 +117,8 @@ fn every_family_has_one_line_of_help_and_a_name_of_its_own() {
         super::certificates::FAMILIES,
         super::files::FAMILIES,
         super::probes::FAMILIES,
+        super::ups::FAMILIES,
+        super::ups::QUANTITIES,
         super::shutdown::FAMILIES,
     ];
     let mut names: Vec<_> = of_snapshots.into_iter().flatten().map(|f| (f.name, f.help)).collect();

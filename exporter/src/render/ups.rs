@@ -5,7 +5,7 @@ use std::fmt;
 
 use super::table::{Family, Kind, Samples};
 use crate::snapshot::{LINK_LOST, Label, Snapshot, UpsSeen};
-use crate::ups::{Quantity, Reading, SelfTest, Status};
+use crate::ups::{ALARM_METRIC, Beeper, Facts, Quantity, Reading, SelfTest, Status};
 
 pub(super) const FAMILIES: &[Family<Snapshot>] = &[
     Family {
@@ -107,116 +107,54 @@ pub(super) const FAMILIES: &[Family<Snapshot>] = &[
             })
         },
     },
-    gauge::<{ Quantity::BatteryCharge as usize }>("ups_battery_charge_ratio", "How full the battery is, from 0 to 1."),
-    gauge::<{ Quantity::BatteryChargeLow as usize }>(
-        "ups_battery_charge_low_ratio",
-        "The charge below which the UPS calls its battery low, from 0 to 1.",
-    ),
-    gauge::<{ Quantity::BatteryChargeWarning as usize }>(
-        "ups_battery_charge_warning_ratio",
-        "The charge below which the UPS warns, from 0 to 1.",
-    ),
-    gauge::<{ Quantity::BatteryRuntime as usize }>(
-        "ups_battery_runtime_seconds",
-        "How long the battery would last at the present load.",
-    ),
-    gauge::<{ Quantity::BatteryRuntimeLow as usize }>(
-        "ups_battery_runtime_low_seconds",
-        "The runtime below which the UPS calls its battery low.",
-    ),
-    gauge::<{ Quantity::BatteryVoltage as usize }>("ups_battery_voltage_volts", "Voltage of the battery."),
-    gauge::<{ Quantity::BatteryVoltageNominal as usize }>(
-        "ups_battery_voltage_nominal_volts",
-        "Voltage that the battery is made for.",
-    ),
-    gauge::<{ Quantity::BatteryCurrent as usize }>("ups_battery_current_amperes", "Current of the battery."),
-    gauge::<{ Quantity::BatteryTemperature as usize }>(
-        "ups_battery_temperature_celsius",
-        "Temperature at the battery.",
-    ),
-    gauge::<{ Quantity::BatteryReplacedAt as usize }>(
-        "ups_battery_replaced_timestamp_seconds",
-        "When the battery was last replaced, in seconds since 1970.",
-    ),
-    gauge::<{ Quantity::BatteryManufacturedAt as usize }>(
-        "ups_battery_manufactured_timestamp_seconds",
-        "When the battery was made, in seconds since 1970.",
-    ),
-    gauge::<{ Quantity::OnBattery as usize }>(
-        "ups_on_battery_seconds",
-        "For how long the UPS has been on its battery; 0 when on line.",
-    ),
-    counter::<{ Quantity::OnBatteryCumulative as usize }>(
-        "ups_on_battery_cumulative_seconds",
-        "For how long the UPS has been on its battery since whoever counts was started.",
-    ),
-    counter::<{ Quantity::BatteryTransfers as usize }>(
-        "ups_battery_transfers",
-        "How often the UPS went onto its battery since whoever counts was started.",
-    ),
-    gauge::<{ Quantity::Temperature as usize }>("ups_temperature_celsius", "Temperature inside the UPS."),
-    gauge::<{ Quantity::Load as usize }>("ups_load_ratio", "Load as a part of what the UPS can carry; 1 is all of it."),
-    gauge::<{ Quantity::RealPower as usize }>("ups_real_power_watts", "Real power that is drawn."),
-    gauge::<{ Quantity::RealPowerNominal as usize }>(
-        "ups_real_power_nominal_watts",
-        "Real power that the UPS is made for.",
-    ),
-    gauge::<{ Quantity::ApparentPower as usize }>("ups_apparent_power_voltamperes", "Apparent power that is drawn."),
-    gauge::<{ Quantity::ApparentPowerNominal as usize }>(
-        "ups_apparent_power_nominal_voltamperes",
-        "Apparent power that the UPS is made for.",
-    ),
-    gauge::<{ Quantity::InputVoltage as usize }>("ups_input_voltage_volts", "Voltage at the input."),
-    gauge::<{ Quantity::InputVoltageNominal as usize }>(
-        "ups_input_voltage_nominal_volts",
-        "Voltage that the input is made for.",
-    ),
-    gauge::<{ Quantity::InputFrequency as usize }>("ups_input_frequency_hertz", "Frequency at the input."),
-    gauge::<{ Quantity::InputFrequencyNominal as usize }>(
-        "ups_input_frequency_nominal_hertz",
-        "Frequency that the input is made for.",
-    ),
-    gauge::<{ Quantity::InputCurrent as usize }>("ups_input_current_amperes", "Current at the input."),
-    gauge::<{ Quantity::InputTransferLow as usize }>(
-        "ups_input_transfer_low_volts",
-        "Input voltage below which the UPS goes onto its battery.",
-    ),
-    gauge::<{ Quantity::InputTransferHigh as usize }>(
-        "ups_input_transfer_high_volts",
-        "Input voltage above which the UPS goes onto its battery.",
-    ),
-    counter::<{ Quantity::InputLineBads as usize }>(
-        "ups_input_line_bads",
-        "How often the input was out of tolerance since whoever counts was started.",
-    ),
-    gauge::<{ Quantity::OutputVoltage as usize }>("ups_output_voltage_volts", "Voltage at the output."),
-    gauge::<{ Quantity::OutputVoltageNominal as usize }>(
-        "ups_output_voltage_nominal_volts",
-        "Voltage that the output is made for.",
-    ),
-    gauge::<{ Quantity::OutputFrequency as usize }>("ups_output_frequency_hertz", "Frequency at the output."),
-    gauge::<{ Quantity::OutputFrequencyNominal as usize }>(
-        "ups_output_frequency_nominal_hertz",
-        "Frequency that the output is made for.",
-    ),
-    gauge::<{ Quantity::OutputCurrent as usize }>("ups_output_current_amperes", "Current at the output."),
-    gauge::<{ Quantity::SelfTestAt as usize }>(
-        "ups_self_test_timestamp_seconds",
-        "When the UPS last tested itself, in seconds since 1970.",
-    ),
-    gauge::<{ Quantity::Alarms as usize }>("ups_alarms", "How many alarms stand, by the UPS's own count."),
-    gauge::<{ Quantity::ShutdownTimer as usize }>(
-        "ups_shutdown_timer_seconds",
-        "In how long the UPS takes its power away; absent when no countdown runs.",
-    ),
-    gauge::<{ Quantity::StartupTimer as usize }>(
-        "ups_startup_timer_seconds",
-        "In how long the UPS gives power again; absent when no countdown runs.",
-    ),
-    gauge::<{ Quantity::ShutdownDelay as usize }>(
-        "ups_shutdown_delay_seconds",
-        "How long the UPS waits, by its settings, before it takes its power away.",
-    ),
+    Family {
+        name: "ups_battery_info",
+        help: "What the battery is made of, in the words of whoever tells it, always 1.",
+        kind: Kind::Gauge,
+        samples: |snapshot, out| {
+            each_reading(snapshot, |[ups, backend, target], reading| match &reading.identity.battery_type {
+                None => Ok(()),
+                Some(kind) => out.put(&[ups, backend, target, ("type", kind.as_str())], true),
+            })
+        },
+    },
+    Family {
+        name: "ups_outlet_on",
+        help: "Whether an outlet that the UPS switches, or a group of them, is on.",
+        kind: Kind::Gauge,
+        samples: |snapshot, out| {
+            each_reading(snapshot, |[ups, backend, target], reading| {
+                let mut outlets = reading.outlets.iter();
+                outlets.try_for_each(|(outlet, on)| out.put(&[ups, backend, target, ("outlet", outlet.as_str())], *on))
+            })
+        },
+    },
+    Family {
+        name: "ups_beeper_status",
+        help: "Whether the beeper is enabled, disabled or muted; exactly one of them is 1.",
+        kind: Kind::Gauge,
+        samples: |snapshot, out| {
+            each_reading(snapshot, |[ups, backend, target], reading| match reading.beeper {
+                None => Ok(()),
+                Some(known) => Beeper::ALL.into_iter().try_for_each(|status| {
+                    out.put(&[ups, backend, target, ("status", status.as_str())], status == known)
+                }),
+            })
+        },
+    },
+    Family {
+        name: "ups_readings_refused",
+        help: "How many readings of the metric were no sample since the source began: no UPS can have them \
+               (docs/ups-metrics.md).",
+        kind: Kind::Counter,
+        samples: |snapshot, out| {
+            each(snapshot, |[ups, backend, target], seen| {
+                seen.refused
+                    .iter()
+                    .try_for_each(|(metric, count)| out.put(&[ups, backend, target, ("metric", metric)], *count))
+            })
+        },
+    },
     Family {
         name: "ups_last_transfer_timestamp_seconds",
         help: "When the UPS last went onto its battery, and off it, in seconds since 1970.",
@@ -254,7 +192,7 @@ pub(super) const FAMILIES: &[Family<Snapshot>] = &[
         },
     },
     Family {
-        name: "ups_alarm",
+        name: ALARM_METRIC,
         help: "An alarm that stands, always 1.",
         kind: Kind::Gauge,
         samples: |snapshot, out| {
@@ -268,17 +206,29 @@ pub(super) const FAMILIES: &[Family<Snapshot>] = &[
     },
 ];
 
-const fn gauge<const Q: usize>(name: &'static str, help: &'static str) -> Family<Snapshot> {
-    Family { name, help, kind: Kind::Gauge, samples: quantity::<Q> }
+/// The numbers, one family for each row of their table.
+pub(super) const QUANTITIES: &[Family<Snapshot>] = &{
+    let mut families = [const { family(Quantity::ALL[0]) }; Quantity::ALL.len()];
+    let mut row = 0;
+    while row < families.len() {
+        families[row] = family(Quantity::ALL[row]);
+        row += 1;
+    }
+    families
+};
+
+const fn family(quantity: Quantity) -> Family<Snapshot> {
+    let Facts { metric: name, help, unit, .. } = quantity.facts();
+    let kind = if unit.is_counter() { Kind::Counter } else { Kind::Gauge };
+    Family { name, help, kind, samples }
 }
 
-const fn counter<const Q: usize>(name: &'static str, help: &'static str) -> Family<Snapshot> {
-    Family { name, help, kind: Kind::Counter, samples: quantity::<Q> }
-}
-
-fn quantity<const Q: usize>(snapshot: &Snapshot, out: &mut Samples<'_, '_>) -> fmt::Result {
+fn samples(snapshot: &Snapshot, out: &mut Samples<'_, '_>) -> fmt::Result {
+    let Some(quantity) = Quantity::ALL.into_iter().find(|quantity| quantity.facts().metric == out.family()) else {
+        return Ok(());
+    };
     each_reading(snapshot, |[ups, backend, target], reading| {
-        reading.values.each(Quantity::ALL[Q]).try_for_each(|(phase, value)| {
+        reading.values.each(quantity).try_for_each(|(phase, value)| {
             out.put(&[ups, backend, target, ("phase", phase.map_or("", Label::as_str))], value)
         })
     })

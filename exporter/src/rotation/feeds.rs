@@ -39,7 +39,7 @@ fn of_source(source: Option<&SourceState>, interval: Duration, now: Timestamp) -
     let of_ups = |seen: &UpsSeen| match &seen.outcome {
         Ok(_) if !is_fresh => PowerState::Stale,
         Ok(reading) => match Evidence::of(reading, now).sign {
-            Sign::Normal if is_on_line(reading) => PowerState::Mains,
+            Sign::Normal if is_on_line(reading) && !reading.may_count_down => PowerState::Mains,
             Sign::Normal | Sign::CommsLost => PowerState::Unknown,
             Sign::Testing | Sign::OnBattery => PowerState::OnBattery,
             Sign::LowBattery => PowerState::LowBattery,
@@ -115,6 +115,7 @@ mod tests {
             target: Label::new("127.0.0.1:3493"),
             feeds_host: name != "other",
             outcome: outcome.map(Box::new).map_err(|reason| Trouble::new(reason, "not heard")),
+            refused: BTreeMap::new(),
         };
         let ended = NOW - SignedDuration::from_secs(ago);
         let observation = Observation::Upses(vec![seen]);
@@ -142,6 +143,7 @@ mod tests {
     fn every_other_word_of_one_ups_shuts_the_gate() {
         let mut counting = reading(&[Status::Online]);
         counting.values.put(Quantity::ShutdownTimer, 60.0);
+        let undecided = Reading { may_count_down: true, ..reading(&[Status::Online]) };
         for (said, expected) in [
             (reading(&[Status::OnBattery]), PowerState::OnBattery),
             (reading(&[Status::Online, Status::Testing]), PowerState::OnBattery),
@@ -152,6 +154,7 @@ mod tests {
             (reading(&[Status::Off]), PowerState::ShutdownPending),
             (reading(&[Status::CommLost]), PowerState::Unknown),
             (reading(&[Status::Bypass]), PowerState::Unknown),
+            (undecided, PowerState::Unknown),
             (Reading::default(), PowerState::Unknown),
         ] {
             let board = board();

@@ -92,7 +92,7 @@ pub async fn look(endpoint: &AgentEndpoint) -> Result<Certificate, LookError> {
     if seen.key_proven {
         return Ok(leaf);
     }
-    let detail = seen.failure.unwrap_or_else(|| "it signed nothing".to_owned());
+    let detail = seen.failure.map_or_else(|| "it signed nothing".to_owned(), |broken| broken.message);
     Err(if is_checkable(&leaf) {
         LookError::Unproven { address: address(), detail }
     } else {

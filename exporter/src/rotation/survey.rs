@@ -133,9 +133,15 @@ fn survey_store(
         (Some(alias), _) => alias.to_owned(),
         // PEM has no aliases.
         (None, _) if is_pem => String::new(),
-        (None, Some(store)) => only_key(store).map(str::to_owned).ok_or(StagingError::NoAlias)?,
+        (None, Some(store)) => {
+            only_key(store).filter(|alias| !alias.is_empty()).map(str::to_owned).ok_or(StagingError::NoAlias)?
+        }
         (None, None) => return Err(StagingError::NoAlias),
     };
+    // Here already, before a certificate is issued that could not be put in.
+    if let Some(store) = store.as_ref().filter(|store| store.format != Format::Pem) {
+        store.check_alias(&alias)?;
+    }
     let survey = Survey { files: Files::Store(file), passwords, opens, ini, alias, format, previous };
     survey.check_passwords(agent)?;
     Ok(survey)
@@ -249,14 +255,12 @@ pub(super) fn is_locked(store: &Store) -> bool {
     store.format == Format::Pkcs12 && matches!(store.password, PasswordCheck::Wrong | PasswordCheck::NotGiven)
 }
 
-/// The certificate of the key under `alias`; with none, of the only key, or else the first certificate there is. Java
-/// compares aliases of these stores without regard to case.
+/// The certificate of the key that Java loads under `alias`; with none, of the only key, or else the first certificate
+/// there is.
 pub(super) fn leaf_of<'a>(store: &'a Store, alias: Option<&str>) -> Option<&'a Certificate> {
     let with_certificate = || store.entries.iter().filter(|entry| !entry.chain.is_empty());
     let entry = match alias {
-        Some(alias) if store.format != Format::Pem => {
-            with_certificate().find(|e| e.kind == EntryKind::Key && e.alias.eq_ignore_ascii_case(alias))
-        }
+        Some(alias) if store.format != Format::Pem => store.key(alias),
         Some(_) | None => with_certificate().find(|e| e.kind == EntryKind::Key).or_else(|| with_certificate().next()),
     };
     entry.and_then(|entry| entry.chain.first())

@@ -3,11 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Evidence, Sign, Word};
-use crate::ups::{Quantity, Reading, SelfTest, Status, Trigger};
-
-/// RFC 1628's alarms 22 and 23. No status of the schema says them.
-const PENDING_ALARM: &str = "shutdown_pending";
-const IMMINENT_ALARM: &str = "shutdown_imminent";
+use crate::ups::{Quantity, Reading, SelfTest, Status, Trigger, announces_end, announces_shutdown};
 
 /// Whether the UPS says that its load is fed from the line, corrected or not.
 pub fn is_on_line(reading: &Reading) -> bool {
@@ -42,17 +38,22 @@ impl Evidence {
 
 fn sign(reading: &Reading) -> Sign {
     let any = |statuses: &[Status]| statuses.iter().any(|status| reading.statuses.contains(status));
-    let alarm = |name: &str| reading.alarms.iter().any(|alarm| alarm.as_str() == name);
     let triggered = reading.triggers.iter().map(|trigger| announced_by(*trigger)).max().unwrap_or(Sign::Normal);
 
     // First of all: a UPS that is off because the shutdown has come so far must not hide that it had begun.
-    if triggered == Sign::InProgress || any(&[Status::ForcedShutdown, Status::ShuttingDown]) || alarm(IMMINENT_ALARM) {
+    if triggered == Sign::InProgress
+        || any(&[Status::ForcedShutdown, Status::ShuttingDown])
+        || announces_end(&reading.alarms)
+    {
         return Sign::InProgress;
     }
     if any(&[Status::Off, Status::Sleeping]) {
         return Sign::Off;
     }
-    if triggered == Sign::Pending || reading.values.of(Quantity::ShutdownTimer).is_some() || alarm(PENDING_ALARM) {
+    if triggered == Sign::Pending
+        || reading.values.of(Quantity::ShutdownTimer).is_some()
+        || announces_shutdown(&reading.alarms)
+    {
         return Sign::Pending;
     }
     let link = if any(&[Status::CommLost]) { Sign::CommsLost } else { Sign::Normal };

@@ -107,6 +107,7 @@ mod tests {
             target: Label::new("127.0.0.1:3493"),
             feeds_host,
             outcome: outcome.map(reading).map_err(|reason| Trouble::new(reason, "not heard")),
+            refused: BTreeMap::new(),
         }
     }
 

@@ -10,7 +10,7 @@ use super::{Label, SeenCertificate};
 use crate::health::CheckSeen;
 use crate::probe::{Handshake, Phases, Verdict};
 use crate::shutdown::Evidence;
-use crate::ups::Reading;
+use crate::ups::{Reading, Refused};
 
 /// One look of one source.
 #[derive(Clone, Debug)]
@@ -57,6 +57,8 @@ pub struct UpsSeen {
     pub feeds_host: bool,
     /// Boxed: a reading has some hundred numbers and texts.
     pub outcome: Result<Box<Reading>, Trouble>,
+    /// What it has given that no UPS can have.
+    pub refused: Refused,
 }
 
 /// What a UPS is asked through: the label `backend`.
@@ -109,7 +111,9 @@ pub struct ProbeSeen {
 #[derive(Clone, Debug)]
 pub struct Served {
     pub certificates: Vec<SeenCertificate>,
-    pub complete: bool,
+    /// Why the handshake did not come to its end, although a certificate was seen; the reason is one of
+    /// [`crate::probe::Broken::REASONS`].
+    pub broken: Option<Trouble>,
     /// Why the chain cannot be trusted, from a closed set; `None` when it can.
     pub refused: Option<&'static str>,
     pub phases: Phases,
@@ -132,7 +136,7 @@ impl Served {
     pub fn of(handshake: &Handshake) -> Self {
         Self {
             certificates: SeenCertificate::served(&handshake.chain),
-            complete: handshake.is_complete(),
+            broken: handshake.failure.as_ref().map(|broken| Trouble::new(broken.reason, &broken.message)),
             refused: match &handshake.verdict {
                 Some(Verdict::Trusted) => None,
                 Some(Verdict::Refused { reason, .. }) => Some(reason),

@@ -1,16 +1,22 @@
 //! What a UPS says, in one schema whatever it was asked through: base units, closed sets, and nothing where nothing was said.
 //!
 //! ```text
-//!   sources/ups/{nut,apcupsd,snmp,web} ──> Reading ─┬─> render   ups_*
-//!                                                   └─> shutdown host_shutdown_*
+//!   sources/ups/{nut,apcupsd,snmp,web} ──> Reading ──Countdowns──┬─> render   ups_*
+//!                              idle: what stands for none        └─> shutdown host_shutdown_*
 //! ```
 //!
 //! Pure: no protocol and no network here.
 
+mod countdown;
+mod idle;
 mod quantity;
 mod reading;
 mod status;
+mod values;
 
-pub use quantity::{Phase, Quantity, Values};
-pub use reading::{Identity, Raw, Reading, SelfTest, TransferDirection};
+pub use countdown::{Countdowns, Timer, announces_end, announces_shutdown};
+pub use idle::{ABSENT_IN_SNMP, IDLE, Idle, Protocol, is_idle};
+pub use quantity::{Facts, Quantity, Unit};
+pub use reading::{ALARM_METRIC, Beeper, Identity, Raw, Reading, Refused, SelfTest, TransferDirection};
 pub use status::{Alarms, Status, Statuses, Trigger, Triggers};
+pub use values::{Phase, Values};

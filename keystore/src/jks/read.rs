@@ -1,7 +1,9 @@
 //! Reads JKS and JCEKS; keys stay sealed.
 
 use super::{DIGEST_LENGTH, JCEKS_MAGIC, JKS_MAGIC, TAG_KEY, TAG_SECRET, TAG_TRUSTED, alias, protector, serialized};
-use crate::{Certificate, Entry, EntryKind, Format, Limits, PasswordCheck, ReadError, Store, cursor::Cursor};
+use crate::{
+    Certificate, Entry, EntryKind, Format, Limits, PasswordCheck, ReadError, Store, alias::Named, cursor::Cursor,
+};
 use secrecy::SecretString;
 
 /// A store cut into its entries, each with the bytes it was read from.
@@ -125,6 +127,20 @@ impl RawEntry<'_> {
             RawKind::Key { chain, .. } => chain.len(),
             RawKind::Trusted(_) => 1,
             RawKind::Secret => 0,
+        }
+    }
+}
+
+impl Named for RawEntry<'_> {
+    fn alias(&self) -> &str {
+        &self.alias
+    }
+
+    fn kind(&self) -> EntryKind {
+        match self.kind {
+            RawKind::Key { .. } => EntryKind::Key,
+            RawKind::Trusted(_) => EntryKind::Trusted,
+            RawKind::Secret => EntryKind::Secret,
         }
     }
 }

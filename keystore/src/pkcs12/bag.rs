@@ -10,8 +10,18 @@ use crate::{
 #[derive(Clone, Debug)]
 pub(crate) struct Bag<'a> {
     pub(crate) kind: BagKind<'a>,
+    /// As the file has it.
     pub(crate) friendly_name: Option<String>,
+    /// As the file has it.
     pub(crate) local_key_id: Option<&'a [u8]>,
+    /// The alias that Java gives it: the friendly name, or a number where an entry has none.
+    pub(crate) alias: Option<String>,
+    /// The id by which Java pairs it: the local key id, or one that Java makes up.
+    pub(crate) key_id: Option<&'a [u8]>,
+    /// Its place in its safe, counted from 0; none for what lies deeper, which Java does not look at.
+    pub(crate) place: Option<usize>,
+    /// Whether it is a key that Java passes over.
+    pub(crate) unseen_by_java: bool,
     /// Whether the safe that holds it is encrypted.
     pub(crate) hidden: bool,
     /// All of it.
@@ -57,7 +67,8 @@ impl<'a> Bag<'a> {
         let mut bags = Vec::new();
         while !reader.is_empty() {
             limits.check_entries(bags.len() + 1)?;
-            bags.push(Self::parse(&reader.expect(der::SEQUENCE)?, safe.encrypted, limits)?);
+            let bag = Self::parse(&reader.expect(der::SEQUENCE)?, safe.encrypted, limits)?;
+            bags.push(Self { place: Some(bags.len()), ..bag });
         }
         Ok(bags)
     }
@@ -77,6 +88,10 @@ impl<'a> Bag<'a> {
         };
         Ok(Self {
             kind,
+            alias: attributes.friendly_name.clone(),
+            key_id: attributes.local_key_id,
+            place: None,
+            unseen_by_java: false,
             friendly_name: attributes.friendly_name,
             local_key_id: attributes.local_key_id,
             hidden,
@@ -85,10 +100,35 @@ impl<'a> Bag<'a> {
         })
     }
 
-    /// Whether this bag goes by that alias, which Java compares without regard to case.
-    pub(crate) fn is_named(&self, alias: &str) -> bool {
-        self.friendly_name.as_ref().is_some_and(|name| name.to_lowercase() == alias.to_lowercase())
+    /// Whether it is an entry that a name finds; other certificates are parts of chains.
+    pub(crate) fn is_entry(&self) -> bool {
+        match self.kind {
+            BagKind::Key(_) | BagKind::SealedKey(_) | BagKind::Secret { .. } => true,
+            BagKind::Certificate { trusted, .. } => trusted,
+            BagKind::Other => false,
+        }
     }
+}
+
+/// The bag (`raw`, all of it) with the alias and the key id that Java gives it written down, so that neither depends on its
+/// place in the store any more.
+pub(super) fn with_java_names(bag: &Bag<'_>, raw: &[u8]) -> Result<Vec<u8>, ReadError> {
+    let mut fields = der::Reader::new(raw).expect(der::SEQUENCE)?.inside();
+    let (id, value) = (fields.expect(der::OID)?.raw, fields.expect(der::context(0))?.raw);
+    let mut each = Vec::new();
+    if let Some(set) = fields.optional(der::SET)? {
+        let mut set = set.inside();
+        while !set.is_empty() {
+            each.push(set.expect(der::SEQUENCE)?.raw.to_vec());
+        }
+    }
+    if let (None, Some(alias)) = (&bag.friendly_name, &bag.alias) {
+        each.push(friendly_name(alias));
+    }
+    if let (None, Some(key_id)) = (bag.local_key_id, bag.key_id) {
+        each.push(local_key(key_id));
+    }
+    Ok(der::encode(der::SEQUENCE, &[id, value, &attributes(&each)]))
 }
 
 /// The same bag around another sealed key.

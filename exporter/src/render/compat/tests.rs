@@ -1,5 +1,6 @@
 //! The names of other exporters, as their users see them.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,6 +34,7 @@ fn ups(name: &str, backend: Backend, raw: &[(&str, &str)]) -> UpsSeen {
         target: Label::new("127.0.0.1:1"),
         feeds_host: true,
         outcome: Ok(Box::new(reading)),
+        refused: BTreeMap::new(),
     }
 }
 

@@ -7,7 +7,8 @@
 //!                                    └─ web/       PowerChute's web UI: HTTPS
 //! ```
 //!
-//! A client speaks its protocol, bounded; what it read becomes a [`Reading`] by a pure function beside it.
+//! A client speaks its protocol, bounded; what it read becomes a [`Reading`] by a pure function beside it. Its countdowns are
+//! judged by what the looks before have read.
 
 mod apcupsd;
 mod dates;
@@ -21,10 +22,11 @@ mod wire;
 
 pub(crate) use web::read_page;
 
+use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 use tokio::time::timeout;
@@ -32,7 +34,7 @@ use tokio::time::timeout;
 use super::schedule::{panicked, timed_out};
 use crate::config::{SnmpConfig, UpsBackend, UpsConfig};
 use crate::snapshot::{Backend, Label, Observation, Trouble, UpsSeen};
-use crate::ups::Reading;
+use crate::ups::{Countdowns, Reading, Refused, Trigger};
 
 /// Every reason that a UPS, or the look as a whole, can fail for.
 pub(super) const REASONS: &[&str] = &[
@@ -70,7 +72,15 @@ pub(super) struct UpsSource {
     feeds_host: bool,
     client: Client,
     /// Those that were listed last: when the server is gone, they are down, not unheard of.
-    known: Vec<Label>,
+    known: BTreeMap<Label, Known>,
+}
+
+/// What is kept of a UPS from look to look.
+#[derive(Debug, Default)]
+struct Known {
+    countdowns: Countdowns,
+    /// What it has given that no UPS can have.
+    refused: Refused,
 }
 
 #[derive(Debug)]
@@ -103,7 +113,7 @@ impl UpsSource {
             deadline,
             feeds_host: config.feeds_host,
             client,
-            known: vec![name.clone()],
+            known: BTreeMap::from([(name.clone(), Known::default())]),
             name,
         }
     }
@@ -123,17 +133,34 @@ impl UpsSource {
             Err(_) => Err(timed_out(self.deadline)),
         };
         let upses = match read {
-            Ok(upses) => {
-                self.known = upses.iter().map(|(ups, _)| ups.clone()).collect();
+            Ok(mut upses) => {
+                self.follow(&mut upses, Instant::now());
                 upses
             }
-            Err(trouble) => self.known.iter().map(|ups| (ups.clone(), Err(trouble.clone()))).collect(),
+            Err(trouble) => self.known.keys().map(|ups| (ups.clone(), Err(trouble.clone()))).collect(),
         };
         (Observation::Upses(upses.into_iter().map(|(ups, outcome)| self.seen(ups, outcome)).collect()), None)
     }
 
+    /// Keeps what is known of those that are listed now, and judges their answers by it: for every backend alike.
+    fn follow(&mut self, upses: &mut [(Label, Result<Reading, Trouble>)], now: Instant) {
+        let mut before = std::mem::take(&mut self.known);
+        for (ups, outcome) in upses {
+            let mut known = before.remove(ups).unwrap_or_default();
+            if let Ok(reading) = outcome {
+                known.countdowns.follow(reading, self.client.countdown(), now);
+                reading.withdraw_contradicted();
+                for (metric, count) in reading.refused() {
+                    *known.refused.entry(metric).or_default() += u64::from(count);
+                }
+            }
+            self.known.insert(ups.clone(), known);
+        }
+    }
+
     fn seen(&self, ups: Label, outcome: Result<Reading, Trouble>) -> UpsSeen {
         UpsSeen {
+            refused: self.known.get(&ups).map(|known| known.refused.clone()).unwrap_or_default(),
             ups,
             backend: self.client.backend(),
             target: self.target.clone(),
@@ -166,6 +193,15 @@ impl Client {
             Self::Apcupsd(client) => one(client.read().await),
             Self::Snmp(client) => one(client.read().await),
             Self::Web(client) => one(client.read().await),
+        }
+    }
+
+    /// What a shutdown that the UPS counts down to is called; of the others none tells of a countdown.
+    const fn countdown(&self) -> Option<Trigger> {
+        match self {
+            Self::Nut(_) => Some(Trigger::NutTimer),
+            Self::Snmp(_) => Some(Trigger::SnmpShutdownDelay),
+            Self::Apcupsd(_) | Self::Web(_) => None,
         }
     }
 

@@ -1,5 +1,6 @@
 //! The page as people get it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,7 +35,8 @@ fn certificate(name: &str, role: Role, days: i64) -> SeenCertificate {
 
 fn ups(name: &str, outcome: Result<Reading, Trouble>) -> UpsSeen {
     let (ups, target) = (Label::new(name), Label::new("127.0.0.1:3493"));
-    UpsSeen { ups, backend: Backend::Nut, target, feeds_host: name == "rack-a", outcome: outcome.map(Box::new) }
+    let (feeds_host, outcome) = (name == "rack-a", outcome.map(Box::new));
+    UpsSeen { ups, backend: Backend::Nut, target, feeds_host, outcome, refused: BTreeMap::new() }
 }
 
 fn reading(statuses: &[Status], values: &[(Quantity, f64)]) -> Reading {
@@ -82,7 +84,7 @@ fn snapshot(name: &str) -> Snapshot {
                 server_name: Label::new(name),
                 outcome: Ok(Served {
                     certificates: vec![certificate("served", Role::Leaf, 90)],
-                    complete: true,
+                    broken: None,
                     refused: Some("self_signed"),
                     phases: Phases::default(),
                     tls_version: Some("TLS 1.3"),

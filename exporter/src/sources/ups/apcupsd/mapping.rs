@@ -8,7 +8,8 @@ use crate::label::Label;
 use crate::sources::ups::dates;
 use crate::ups::{Identity, Quantity, Reading, SelfTest, Status, TransferDirection, Trigger};
 
-/// The words after a number, with what makes base units of it. A number with another word is no sample.
+/// The words after a number, with what makes base units of it. A number with another word is no sample. Older versions write some
+/// words in lower case, and leave the only word that there can be out.
 type Units = &'static [(&'static str, f64)];
 
 const PERCENT: Units = &[("Percent", 0.01)];
@@ -32,12 +33,17 @@ const NUMBERS: &[(&str, Quantity, Units)] = &[
     ("TONBATT", Quantity::OnBattery, TIME),
     ("CUMONBATT", Quantity::OnBatteryCumulative, TIME),
     ("NUMXFERS", Quantity::BatteryTransfers, COUNT),
+    ("EXTBATTS", Quantity::BatteryPacks, COUNT),
     ("ITEMP", Quantity::Temperature, CELSIUS),
+    ("AMBTEMP", Quantity::AmbientTemperature, CELSIUS),
+    ("HUMIDITY", Quantity::AmbientHumidity, PERCENT),
     ("LOADPCT", Quantity::Load, PERCENT),
     ("NOMPOWER", Quantity::RealPowerNominal, WATTS),
     ("NOMAPNT", Quantity::ApparentPowerNominal, VOLTAMPERES),
     ("LINEV", Quantity::InputVoltage, VOLTS),
     ("NOMINV", Quantity::InputVoltageNominal, VOLTS),
+    ("MINLINEV", Quantity::InputVoltageMinimum, VOLTS),
+    ("MAXLINEV", Quantity::InputVoltageMaximum, VOLTS),
     ("LINEFREQ", Quantity::InputFrequency, HERTZ),
     ("LOTRANS", Quantity::InputTransferLow, VOLTS),
     ("HITRANS", Quantity::InputTransferHigh, VOLTS),
@@ -45,15 +51,7 @@ const NUMBERS: &[(&str, Quantity, Units)] = &[
     ("NOMOUTV", Quantity::OutputVoltageNominal, VOLTS),
     ("OUTCURNT", Quantity::OutputCurrent, AMPERES),
     ("DSHUTD", Quantity::ShutdownDelay, TIME),
-];
-
-/// Nothing is made for 0 volts or watts: that is how apcupsd writes what a device did not tell.
-const NEVER_ZERO: &[Quantity] = &[
-    Quantity::BatteryVoltageNominal,
-    Quantity::RealPowerNominal,
-    Quantity::ApparentPowerNominal,
-    Quantity::InputVoltageNominal,
-    Quantity::OutputVoltageNominal,
+    ("DWAKE", Quantity::StartDelay, TIME),
 ];
 
 const DATES: &[(&str, Quantity)] = &[("BATTDATE", Quantity::BatteryReplacedAt), ("LASTSTEST", Quantity::SelfTestAt)];
@@ -165,8 +163,7 @@ fn take_status(report: &Report, reading: &mut Reading) -> Result<u32, ReportErro
 
 fn take_numbers(report: &Report, reading: &mut Reading) {
     for (key, quantity, units) in NUMBERS {
-        let value = report.text(key).and_then(|text| number(text, units));
-        if let Some(value) = value.filter(|value| *value > 0.0 || !NEVER_ZERO.contains(quantity)) {
+        if let Some(value) = report.text(key).and_then(|text| number(text, units)) {
             reading.values.put(*quantity, value);
         }
     }
@@ -208,8 +205,10 @@ fn self_test(text: &str) -> Option<SelfTest> {
 fn number(text: &str, units: Units) -> Option<f64> {
     let mut words = text.split_ascii_whitespace();
     let value: f64 = words.next()?.parse().ok()?;
-    let unit = words.next().unwrap_or_default();
-    let (_, scale) = units.iter().find(|(known, _)| *known == unit)?;
+    let scale = match (words.next(), units) {
+        (None, [(_, only)]) => only,
+        (unit, _) => &units.iter().find(|(known, _)| known.eq_ignore_ascii_case(unit.unwrap_or_default()))?.1,
+    };
     Some(value * scale)
 }
 
@@ -282,7 +281,7 @@ mod tests {
             &[
                 ("LINEV", "N/A"),
                 ("ITEMP", "90.3 F Internal"),
-                ("LOADPCT", "40.5"),
+                ("LOADPCT", "40.5 Watts"),
                 ("BCHARGE", "-- Percent"),
                 ("NOMINV", "0 Volts"),
                 ("NOMPOWER", "0 Watts"),
@@ -298,6 +297,54 @@ mod tests {
             assert_eq!(reading.values.of(quantity), None, "{quantity:?}");
         }
         assert!(reading.transfers.is_empty() && reading.transfer_cause.is_none() && reading.self_test.is_none());
+    }
+
+    /// Holds R4: the forms of apcupsd before 3.14.11 (`src/lib/apcstatus.c` of 3.10 to 3.14.10).
+    #[test]
+    fn the_forms_of_older_versions_are_read() {
+        let reading = with_flags(
+            "0x07000008 Status Flag",
+            &[
+                ("TONBATT", "85 seconds"),
+                ("CUMONBATT", "120 seconds"),
+                ("NOMINV", "120"),
+                ("NOMOUTV", "230"),
+                ("NOMBATTV", " 12.0"),
+                ("NOMPOWER", "350"),
+                ("HUMIDITY", "41.0"),
+                ("AMBTEMP", "23.5"),
+                ("EXTBATTS", "2"),
+                ("TIMELEFT", "27.0"),
+            ],
+        );
+        for (quantity, expected) in [
+            (Quantity::OnBattery, 85.0),
+            (Quantity::OnBatteryCumulative, 120.0),
+            (Quantity::InputVoltageNominal, 120.0),
+            (Quantity::OutputVoltageNominal, 230.0),
+            (Quantity::BatteryVoltageNominal, 12.0),
+            (Quantity::RealPowerNominal, 350.0),
+            (Quantity::AmbientHumidity, 0.41),
+            (Quantity::AmbientTemperature, 23.5),
+            (Quantity::BatteryPacks, 2.0),
+        ] {
+            let value = reading.values.of(quantity).unwrap_or_else(|| panic!("no {quantity:?}"));
+            assert!((value - expected).abs() < 1e-9, "{quantity:?} is {value}, not {expected}");
+        }
+        assert_eq!(reading.values.of(Quantity::BatteryRuntime), None, "it may be minutes or seconds");
+    }
+
+    /// Holds R14.
+    #[test]
+    fn extremes_of_the_line_and_the_delay_before_it_starts_are_read() {
+        let reading = with_flags(
+            "0x8",
+            &[("MINLINEV", "221.4 Volts"), ("MAXLINEV", "240.9 Volts"), ("DWAKE", "060 Seconds"), ("ITEMP", "255 C")],
+        );
+        assert_eq!(reading.values.of(Quantity::InputVoltageMinimum), Some(221.4));
+        assert_eq!(reading.values.of(Quantity::InputVoltageMaximum), Some(240.9));
+        assert_eq!(reading.values.of(Quantity::StartDelay), Some(60.0));
+        assert_eq!(reading.refused().collect::<Vec<_>>(), [("ups_temperature_celsius", 1)]);
     }
 
     #[test]

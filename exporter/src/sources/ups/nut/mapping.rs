@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::label::Label;
 use crate::sources::ups::dates;
-use crate::ups::{Identity, Quantity, Raw, Reading, SelfTest, Status, Trigger};
+use crate::ups::{Beeper, Identity, Protocol, Quantity, Raw, Reading, SelfTest, Status, Timer, Trigger, is_idle};
 
 /// Names with their texts, as upsd gives them.
 pub(super) type Variables = BTreeMap<String, String>;
@@ -21,9 +21,14 @@ const NUMBERS: &[(&str, Quantity, f64)] = &[
     ("battery.runtime.low", Quantity::BatteryRuntimeLow, 1.0),
     ("battery.voltage", Quantity::BatteryVoltage, 1.0),
     ("battery.voltage.nominal", Quantity::BatteryVoltageNominal, 1.0),
+    ("battery.voltage.low", Quantity::BatteryVoltageLow, 1.0),
+    ("battery.voltage.high", Quantity::BatteryVoltageHigh, 1.0),
     ("battery.current", Quantity::BatteryCurrent, 1.0),
     ("battery.temperature", Quantity::BatteryTemperature, 1.0),
+    ("battery.packs", Quantity::BatteryPacks, 1.0),
     ("ups.temperature", Quantity::Temperature, 1.0),
+    ("ambient.temperature", Quantity::AmbientTemperature, 1.0),
+    ("ambient.humidity", Quantity::AmbientHumidity, PERCENT),
     ("ups.load", Quantity::Load, PERCENT),
     ("output.realpower", Quantity::RealPower, 1.0),
     ("ups.realpower", Quantity::RealPower, 1.0),
@@ -34,9 +39,12 @@ const NUMBERS: &[(&str, Quantity, f64)] = &[
     ("ups.power.nominal", Quantity::ApparentPowerNominal, 1.0),
     ("input.voltage", Quantity::InputVoltage, 1.0),
     ("input.voltage.nominal", Quantity::InputVoltageNominal, 1.0),
+    ("input.voltage.minimum", Quantity::InputVoltageMinimum, 1.0),
+    ("input.voltage.maximum", Quantity::InputVoltageMaximum, 1.0),
     ("input.frequency", Quantity::InputFrequency, 1.0),
     ("input.frequency.nominal", Quantity::InputFrequencyNominal, 1.0),
     ("input.current", Quantity::InputCurrent, 1.0),
+    ("input.current.nominal", Quantity::InputCurrentNominal, 1.0),
     ("input.transfer.low", Quantity::InputTransferLow, 1.0),
     ("input.transfer.high", Quantity::InputTransferHigh, 1.0),
     ("output.voltage", Quantity::OutputVoltage, 1.0),
@@ -45,13 +53,18 @@ const NUMBERS: &[(&str, Quantity, f64)] = &[
     ("output.frequency.nominal", Quantity::OutputFrequencyNominal, 1.0),
     ("output.current", Quantity::OutputCurrent, 1.0),
     ("ups.delay.shutdown", Quantity::ShutdownDelay, 1.0),
-    ("ups.timer.shutdown", Quantity::ShutdownTimer, 1.0),
-    ("ups.timer.start", Quantity::StartupTimer, 1.0),
+    ("ups.delay.start", Quantity::StartDelay, 1.0),
 ];
+
+/// In seconds.
+const TIMERS: &[(&str, Quantity)] =
+    &[("ups.timer.shutdown", Quantity::ShutdownTimer), ("ups.timer.start", Quantity::StartupTimer)];
 
 /// Numbers of one conductor: the variable without its second part, which is the phase.
 const PHASE_NUMBERS: &[(&str, Quantity, f64)] = &[
     ("input.voltage", Quantity::InputVoltage, 1.0),
+    ("input.voltage.minimum", Quantity::InputVoltageMinimum, 1.0),
+    ("input.voltage.maximum", Quantity::InputVoltageMaximum, 1.0),
     ("input.current", Quantity::InputCurrent, 1.0),
     ("input.frequency", Quantity::InputFrequency, 1.0),
     ("output.voltage", Quantity::OutputVoltage, 1.0),
@@ -133,15 +146,16 @@ pub(super) fn reading(variables: &Variables, described: Option<&str>) -> Reading
     let mut reading = Reading { identity: identity(variables, described), raw: raw(variables), ..Reading::default() };
     take_status(variables, &mut reading);
     take_numbers(variables, &mut reading);
-    if reading.values.of(Quantity::ShutdownTimer).is_some() {
-        reading.triggers.insert(Trigger::NutTimer);
-    }
     reading.transfer_cause = label(variables, "input.transfer.reason");
     reading.self_test = variables.get("ups.test.result").and_then(|text| self_test(text));
+    reading.beeper = text(variables, "ups.beeper.status")
+        .and_then(|text| Beeper::ALL.into_iter().find(|beeper| text.eq_ignore_ascii_case(beeper.as_str())));
+    take_outlets(variables, &mut reading);
     // Drivers put their alarms one after the other, most with an exclamation mark at the end.
     let alarms = text(variables, "ups.alarm").into_iter().flat_map(|text| text.split_inclusive('!'));
-    let alarms = alarms.map(str::trim).filter(|alarm| alarm.chars().any(char::is_alphanumeric));
-    reading.alarms = alarms.take(Reading::MAX_ALARMS).map(Label::new).collect();
+    for alarm in alarms.map(str::trim).filter(|alarm| alarm.chars().any(char::is_alphanumeric)) {
+        reading.raise(alarm);
+    }
     reading
 }
 
@@ -156,6 +170,7 @@ fn identity(variables: &Variables, described: Option<&str>) -> Identity {
         driver_version: label(variables, "driver.version"),
         description: label(variables, "device.description").or_else(|| Some(Label::new(meaning(described?)?))),
         location: label(variables, "device.location"),
+        battery_type: label(variables, "battery.type"),
     }
 }
 
@@ -177,8 +192,13 @@ fn take_status(variables: &Variables, reading: &mut Reading) {
 
 fn take_numbers(variables: &Variables, reading: &mut Reading) {
     for (name, quantity, scale) in NUMBERS {
-        if let Some(value) = number(variables.get(*name)).filter(|value| says_something(*quantity, *value)) {
+        if let Some(value) = number(variables.get(*name)).filter(|value| !is_idle(Protocol::Nut, *quantity, *value)) {
             reading.values.put(*quantity, value * scale);
+        }
+    }
+    for (name, quantity) in TIMERS {
+        if let Some(written) = number(variables.get(*name)) {
+            reading.timers.insert(*quantity, Timer::read(Protocol::Nut, *quantity, written));
         }
     }
     for (name, value) in variables {
@@ -195,22 +215,19 @@ fn take_numbers(variables: &Variables, reading: &mut Reading) {
     }
 }
 
-/// A countdown of 0 does not run (others say -1 or -60, which no time can be), and nothing is made for 0 volts or watts: that
-/// is how drivers write what they do not know.
-fn says_something(quantity: Quantity, value: f64) -> bool {
-    let never_zero = matches!(
-        quantity,
-        Quantity::ShutdownTimer
-            | Quantity::StartupTimer
-            | Quantity::BatteryVoltageNominal
-            | Quantity::RealPowerNominal
-            | Quantity::ApparentPowerNominal
-            | Quantity::InputVoltageNominal
-            | Quantity::InputFrequencyNominal
-            | Quantity::OutputVoltageNominal
-            | Quantity::OutputFrequencyNominal
-    );
-    value > 0.0 || !never_zero
+/// `outlet.1.status`, `outlet.group.1.status`: on or off.
+fn take_outlets(variables: &Variables, reading: &mut Reading) {
+    for (name, text) in variables {
+        let outlet = name.strip_prefix("outlet.").and_then(|rest| rest.strip_suffix(".status"));
+        let on = match text.trim().to_ascii_lowercase().as_str() {
+            "on" => true,
+            "off" => false,
+            _ => continue,
+        };
+        if let Some(outlet) = outlet {
+            reading.switch(outlet, on);
+        }
+    }
 }
 
 /// `input.L1-N.voltage` is `input.voltage` of `L1-N`.
@@ -332,6 +349,80 @@ mod tests {
         assert!(reading.triggers.is_empty() && reading.statuses.is_empty());
     }
 
+    /// Holds R3: what real drivers give for what they do not know.
+    #[test]
+    fn what_no_ups_can_have_is_no_sample_and_counted() {
+        let reading = read(&[
+            ("ups.temperature", "255.0"),
+            ("battery.runtime", "3932100"),
+            ("input.voltage", "65535.0"),
+            ("input.transfer.low", "0"),
+            ("input.transfer.high", "0"),
+            ("ups.realpower.nominal", "0"),
+            ("ups.load", "255"),
+            ("ups.delay.shutdown", "-1"),
+            ("ups.delay.start", "-2"),
+            ("ups.alarm", "(null)"),
+            ("battery.charge", "101"),
+        ]);
+        let refused: Vec<_> = reading.refused().collect();
+        let expected = [
+            "ups_battery_runtime_seconds",
+            "ups_temperature_celsius",
+            "ups_load_ratio",
+            "ups_real_power_nominal_watts",
+            "ups_input_voltage_volts",
+            "ups_input_transfer_low_volts",
+            "ups_input_transfer_high_volts",
+            "ups_start_delay_seconds",
+            "ups_alarm",
+        ];
+        assert_eq!(refused, expected.map(|metric| (metric, 1)));
+        close(&reading, Quantity::BatteryCharge, 1.0);
+        assert!(reading.alarms.is_empty());
+    }
+
+    /// Holds R14.
+    #[test]
+    fn what_dashboards_want_besides_is_there() {
+        let reading = read(&[
+            ("input.voltage.minimum", "221.4"),
+            ("input.voltage.maximum", "240.9"),
+            ("input.L2-N.voltage.maximum", "241.0"),
+            ("battery.voltage.low", "20.8"),
+            ("battery.voltage.high", "27.4"),
+            ("ambient.temperature", "23.5"),
+            ("ambient.humidity", "41"),
+            ("battery.packs", "2"),
+            ("input.current.nominal", "10"),
+            ("ups.delay.start", "30"),
+            ("ups.beeper.status", "enabled"),
+            ("battery.type", "PbAc"),
+            ("outlet.1.status", "on"),
+            ("outlet.2.status", "off"),
+            ("outlet.group.1.status", "On"),
+            ("outlet.3.status", "undefined"),
+            ("outlet.1.switchable", "yes"),
+        ]);
+        for (quantity, expected) in [
+            (Quantity::InputVoltageMinimum, 221.4),
+            (Quantity::InputVoltageMaximum, 240.9),
+            (Quantity::BatteryVoltageLow, 20.8),
+            (Quantity::BatteryVoltageHigh, 27.4),
+            (Quantity::AmbientTemperature, 23.5),
+            (Quantity::AmbientHumidity, 0.41),
+            (Quantity::BatteryPacks, 2.0),
+            (Quantity::InputCurrentNominal, 10.0),
+            (Quantity::StartDelay, 30.0),
+        ] {
+            close(&reading, quantity, expected);
+        }
+        assert_eq!(reading.values.each(Quantity::InputVoltageMaximum).count(), 2);
+        assert_eq!((reading.beeper, reading.identity.battery_type), (Some(Beeper::Enabled), Some(Label::new("PbAc"))));
+        let outlets = [("1", true), ("2", false), ("group.1", true)].map(|(outlet, on)| (Label::new(outlet), on));
+        assert_eq!(reading.outlets, outlets.into());
+    }
+
     #[test]
     fn every_status_word_has_its_state_and_the_others_are_kept() {
         for (word, status) in STATUSES {
@@ -345,17 +436,25 @@ mod tests {
         assert_eq!(reading.triggers, [Trigger::NutFsd].into());
     }
 
+    /// Holds R1: what drivers write while no countdown runs is none; a number is one only once it moves.
     #[test]
-    fn only_a_countdown_that_runs_is_a_trigger() {
-        for idle in ["0", "-1", "-60"] {
-            let reading = read(&[("ups.timer.shutdown", idle), ("ups.timer.start", idle)]);
-            assert_eq!(reading.values.of(Quantity::ShutdownTimer), None, "{idle}");
-            assert_eq!(reading.values.of(Quantity::StartupTimer), None, "{idle}");
-            assert!(reading.triggers.is_empty(), "{idle}");
+    fn a_timer_is_idle_or_a_number_that_does_not_count_by_itself() {
+        for (text, expected) in [
+            ("0", Some(Timer::Idle)),
+            ("-1", Some(Timer::Idle)),
+            ("-60", Some(Timer::Idle)),
+            ("65535", Some(Timer::Idle)),
+            ("15300", Some(Timer::Idle)),
+            ("60", Some(Timer::Left(60.0))),
+            ("soon", None),
+        ] {
+            let reading = read(&[("ups.timer.shutdown", text), ("ups.timer.start", text)]);
+            for quantity in [Quantity::ShutdownTimer, Quantity::StartupTimer] {
+                assert_eq!(reading.timers.get(&quantity).copied(), expected, "{text}");
+                assert_eq!(reading.values.of(quantity), None, "{text}");
+            }
+            assert!(reading.triggers.is_empty(), "{text}");
         }
-        let reading = read(&[("ups.timer.shutdown", "120")]);
-        close(&reading, Quantity::ShutdownTimer, 120.0);
-        assert_eq!(reading.triggers, [Trigger::NutTimer].into());
     }
 
     #[test]

@@ -13,13 +13,20 @@ const ASKS_AGAIN_AFTER: Duration = Duration::from_mins(10);
 /// Tables that twice were not answered, when the scalars were, are left alone until everything is asked again.
 const TABLE_ATTEMPTS: u8 = 2;
 
+/// Twenty answers fit into one datagram of the smallest size that every network carries whole.
+pub(super) const OBJECTS_PER_REQUEST: usize = 20;
+
 /// What is known of one agent.
 #[derive(Debug, Default)]
 pub(super) struct Known {
+    /// Scalars and columns.
     absent: BTreeSet<Oid>,
     /// When every object had last been asked for.
     whole_since: Option<Instant>,
     table_failures: u8,
+    /// Since when it is asked for one object at a time: it has answered such a request right after it had dropped a larger one.
+    /// A session more does not change that.
+    singly_since: Option<Instant>,
 }
 
 impl Known {
@@ -28,8 +35,30 @@ impl Known {
     pub(super) fn begin(&mut self, new_session: bool, now: Instant) {
         let old = |at: &Instant| new_session || now.saturating_duration_since(*at) >= ASKS_AGAIN_AFTER;
         if self.whole_since.as_ref().is_some_and(old) {
-            *self = Self::default();
+            *self = Self { singly_since: self.singly_since, ..Self::default() };
         }
+    }
+
+    /// How many objects may be asked for at once.
+    pub(super) const fn at_once(&self) -> usize {
+        if self.singly_since.is_some() { 1 } else { OBJECTS_PER_REQUEST }
+    }
+
+    pub(super) const fn drops_larger_requests(&mut self, now: Instant) {
+        self.singly_since = Some(now);
+    }
+
+    /// What to ask for at once, to see whether it was lost datagrams that made it look as if the agent took no such request: now
+    /// and then.
+    pub(super) fn trial(&mut self, now: Instant) -> Option<Vec<Oid>> {
+        self.singly_since.filter(|since| now.saturating_duration_since(*since) >= ASKS_AGAIN_AFTER)?;
+        self.singly_since = Some(now);
+        let many: Vec<_> = self.scalars().into_iter().take(OBJECTS_PER_REQUEST).collect();
+        (many.len() > 1).then_some(many)
+    }
+
+    pub(super) const fn takes_larger_requests(&mut self) {
+        self.singly_since = None;
     }
 
     /// Whether everything has been asked once.
@@ -57,7 +86,16 @@ impl Known {
             return Vec::new();
         }
         let answered = TREES.iter().filter(|tree| answers.keys().any(|oid| oid.arcs().starts_with(tree.root)));
-        answered.flat_map(|tree| tree.columns.iter().map(|column| tree.oid(column.at))).collect()
+        let columns = answered.flat_map(|tree| tree.columns.iter().map(|column| tree.oid(column.at)));
+        columns.filter(|column| !self.absent.contains(column)).collect()
+    }
+
+    /// Those of these columns that stay without rows for as long as the UPS is the same.
+    pub(super) fn without_rows(&mut self, columns: Vec<Oid>) {
+        let every = TREES.iter().flat_map(|tree| tree.columns.iter().map(move |column| (tree, column)));
+        let stay: BTreeSet<Oid> =
+            every.filter(|(_, column)| column.cell.stays()).map(|(tree, column)| tree.oid(column.at)).collect();
+        self.absent.extend(columns.into_iter().filter(|column| stay.contains(column)));
     }
 
     pub(super) fn tables_failed(&mut self) {
@@ -73,7 +111,7 @@ impl Known {
 mod tests {
     use async_snmp::Value;
 
-    use super::super::oids::{POWERCHUTE, UPS_MIB};
+    use super::super::oids::{ALARM_DESCRIPTION, POWERCHUTE, UPS_MIB};
     use super::*;
 
     #[test]
@@ -107,5 +145,30 @@ mod tests {
         assert!(!known.columns(&answers).is_empty());
         known.tables_failed();
         assert!(known.columns(&answers).is_empty());
+    }
+
+    #[test]
+    fn columns_without_rows_are_left_but_for_the_alarms_which_come_and_go() {
+        let mut known = Known::default();
+        let answers = Answers::from([(UPS_MIB.instance(&[2, 1]), Value::Integer(2))]);
+        let all = known.columns(&answers);
+        known.without_rows(all.clone());
+        assert_eq!(known.columns(&answers), [UPS_MIB.oid(&ALARM_DESCRIPTION)]);
+        assert_eq!(known.scalars().len(), Known::default().scalars().len());
+    }
+
+    #[test]
+    fn an_agent_that_drops_larger_requests_is_asked_singly_and_tried_again_now_and_then() {
+        let (mut known, now) = (Known::default(), Instant::now());
+        assert_eq!((known.at_once(), known.trial(now)), (OBJECTS_PER_REQUEST, None));
+        known.drops_larger_requests(now);
+        known.end(now);
+        known.begin(true, now);
+        assert_eq!((known.at_once(), known.trial(now)), (1, None), "a new session does not change that");
+        let later = now + ASKS_AGAIN_AFTER;
+        assert_eq!(known.trial(later).map(|many| many.len()), Some(OBJECTS_PER_REQUEST));
+        assert_eq!(known.trial(later), None, "it was tried just now");
+        known.takes_larger_requests();
+        assert_eq!(known.at_once(), OBJECTS_PER_REQUEST);
     }
 }

@@ -12,6 +12,7 @@ mod error;
 mod inbox;
 mod knock;
 mod known;
+mod lines;
 mod oids;
 mod reading;
 mod session;
@@ -113,6 +114,8 @@ impl Client {
             let left = until.saturating_duration_since(Instant::now() + self.patience());
             let error = match timeout(left, session.ask(&mut self.known)).await {
                 Ok(Ok(answers)) => {
+                    let left = until.saturating_duration_since(Instant::now()).min(self.patience());
+                    session.try_larger_request(&mut self.known, left).await;
                     self.session = Some(session);
                     return Ok(answers);
                 }

@@ -3,10 +3,11 @@
 //! The rows read as the MIBs do: objects relative to the tree's root, enums one to one. Later rows overwrite earlier ones, so that the
 //! more precise object stands below the plainer one.
 
-use crate::ups::{Quantity, SelfTest, Status};
+use crate::ups::{Beeper, Quantity, SelfTest, Status};
 
-use Meaning::{Cause, Date, Enum, Flags, Number, Text, Timer};
-use Says::{Alarm, CommLost, Critical, Ended, Holds, TransferCause};
+use Meaning::{Cause, Date, Enum, Flags, Lines, Number, Text, Timer};
+use Says::{Alarm, Beeps, CommLost, Critical, Ended, Holds, TransferCause};
+use Side::{Input, Output};
 
 /// A MIB, or a part of one.
 #[derive(Debug)]
@@ -37,7 +38,7 @@ pub(super) struct Column {
 pub(super) enum Meaning {
     /// Times this it is in base units.
     Number(Quantity, f64),
-    /// A countdown: absent or negative while none runs.
+    /// A countdown in seconds, or what stands for none.
     Timer(Quantity),
     Text(Who),
     /// `mm/dd/yyyy`, `mm/dd/yy` or `yyyy-mm-dd`.
@@ -47,12 +48,29 @@ pub(super) enum Meaning {
     Flags(&'static [(usize, &'static [Says])]),
     /// The words for what the critical flag says.
     Cause,
+    /// How many lines the table of that side has.
+    Lines(Side),
+}
+
+/// Which side of the UPS a line belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Side {
+    Input,
+    Output,
 }
 
 #[derive(Debug)]
 pub(super) enum Cell {
     /// The row's index is the line.
-    Line(Quantity, f64),
+    Line(Side, Quantity, f64),
+    /// PowerNet's: the row's index is the input or output, and the phase.
+    Phase(Side, Quantity, f64),
+    /// The row's index is the input or output: a number of all its phases,
+    Feed(Side, Quantity, f64),
+    /// how many they are,
+    FeedPhases(Side),
+    /// and whether it is the bypass.
+    FeedKind(Side),
     /// An alarm that stands, as the object that names it.
     AlarmDescription,
     /// Of an outlet group: 1 on, 2 off.
@@ -79,6 +97,7 @@ pub(super) enum Says {
     Ended(SelfTest),
     Alarm(&'static str),
     TransferCause(&'static str),
+    Beeps(Beeper),
     /// The agent has lost the UPS.
     CommLost,
     /// The agent has begun to shut its host down.
@@ -125,6 +144,7 @@ pub(super) const UPS_MIB: Tree = Tree {
         scalar(&[2, 6], "upsBatteryCurrent", Number(Quantity::BatteryCurrent, TENTH)),
         scalar(&[2, 7], "upsBatteryTemperature", Number(Quantity::BatteryTemperature, 1.0)),
         scalar(&[3, 1], "upsInputLineBads", Number(Quantity::InputLineBads, 1.0)),
+        scalar(&[3, 2], "upsInputNumLines", Lines(Input)),
         scalar(
             &OUTPUT_SOURCE,
             "upsOutputSource",
@@ -140,6 +160,7 @@ pub(super) const UPS_MIB: Tree = Tree {
             ]),
         ),
         scalar(&[4, 2], "upsOutputFrequency", Number(Quantity::OutputFrequency, TENTH)),
+        scalar(&[4, 3], "upsOutputNumLines", Lines(Output)),
         scalar(&ALARMS_PRESENT, "upsAlarmsPresent", Number(Quantity::Alarms, 1.0)),
         scalar(
             &[7, 3],
@@ -162,17 +183,26 @@ pub(super) const UPS_MIB: Tree = Tree {
         scalar(&[9, 5], "upsConfigOutputVA", Number(Quantity::ApparentPowerNominal, 1.0)),
         scalar(&[9, 6], "upsConfigOutputPower", Number(Quantity::RealPowerNominal, 1.0)),
         scalar(&[9, 7], "upsConfigLowBattTime", Number(Quantity::BatteryRuntimeLow, MINUTES)),
+        scalar(
+            &[9, 8],
+            "upsConfigAudibleStatus",
+            Enum(&[
+                (1, "disabled", &[Beeps(Beeper::Disabled)]),
+                (2, "enabled", &[Beeps(Beeper::Enabled)]),
+                (3, "muted", &[Beeps(Beeper::Muted)]),
+            ]),
+        ),
         scalar(&[9, 9], "upsConfigLowVoltageTransferPoint", Number(Quantity::InputTransferLow, 1.0)),
         scalar(&[9, 10], "upsConfigHighVoltageTransferPoint", Number(Quantity::InputTransferHigh, 1.0)),
     ],
     columns: &[
-        column(&[3, 3, 1, 2], "upsInputFrequency", Cell::Line(Quantity::InputFrequency, TENTH)),
-        column(&[3, 3, 1, 3], "upsInputVoltage", Cell::Line(Quantity::InputVoltage, 1.0)),
-        column(&[3, 3, 1, 4], "upsInputCurrent", Cell::Line(Quantity::InputCurrent, TENTH)),
-        column(&[4, 4, 1, 2], "upsOutputVoltage", Cell::Line(Quantity::OutputVoltage, 1.0)),
-        column(&[4, 4, 1, 3], "upsOutputCurrent", Cell::Line(Quantity::OutputCurrent, TENTH)),
-        column(&[4, 4, 1, 4], "upsOutputPower", Cell::Line(Quantity::RealPower, 1.0)),
-        column(&[4, 4, 1, 5], "upsOutputPercentLoad", Cell::Line(Quantity::Load, PERCENT)),
+        column(&[3, 3, 1, 2], "upsInputFrequency", Cell::Line(Input, Quantity::InputFrequency, TENTH)),
+        column(&[3, 3, 1, 3], "upsInputVoltage", Cell::Line(Input, Quantity::InputVoltage, 1.0)),
+        column(&[3, 3, 1, 4], "upsInputCurrent", Cell::Line(Input, Quantity::InputCurrent, TENTH)),
+        column(&[4, 4, 1, 2], "upsOutputVoltage", Cell::Line(Output, Quantity::OutputVoltage, 1.0)),
+        column(&[4, 4, 1, 3], "upsOutputCurrent", Cell::Line(Output, Quantity::OutputCurrent, TENTH)),
+        column(&[4, 4, 1, 4], "upsOutputPower", Cell::Line(Output, Quantity::RealPower, 1.0)),
+        column(&[4, 4, 1, 5], "upsOutputPercentLoad", Cell::Line(Output, Quantity::Load, PERCENT)),
         column(&ALARM_DESCRIPTION, "upsAlarmDescr", Cell::AlarmDescription),
     ],
 };
@@ -248,6 +278,7 @@ pub(super) const POWERNET: Tree = Tree {
                 (2, "batteryNeedsReplacing", &[Holds(Status::ReplaceBattery)]),
             ]),
         ),
+        scalar(&[2, 2, 5], "upsAdvBatteryNumOfBattPacks", Number(Quantity::BatteryPacks, 1.0)),
         scalar(&[2, 2, 7], "upsAdvBatteryNominalVoltage", Number(Quantity::BatteryVoltageNominal, 1.0)),
         scalar(&[2, 2, 8], "upsAdvBatteryActualVoltage", Number(Quantity::BatteryVoltage, 1.0)),
         scalar(&[2, 2, 9], "upsAdvBatteryCurrent", Number(Quantity::BatteryCurrent, 1.0)),
@@ -273,6 +304,8 @@ pub(super) const POWERNET: Tree = Tree {
         scalar(&[2, 3, 4], "upsHighPrecBatteryActualVoltage", Number(Quantity::BatteryVoltage, TENTH)),
         scalar(&[2, 3, 5], "upsHighPrecBatteryCurrent", Number(Quantity::BatteryCurrent, TENTH)),
         scalar(&[3, 2, 1], "upsAdvInputLineVoltage", Number(Quantity::InputVoltage, 1.0)),
+        scalar(&[3, 2, 2], "upsAdvInputMaxLineVoltage", Number(Quantity::InputVoltageMaximum, 1.0)),
+        scalar(&[3, 2, 3], "upsAdvInputMinLineVoltage", Number(Quantity::InputVoltageMinimum, 1.0)),
         scalar(&[3, 2, 4], "upsAdvInputFrequency", Number(Quantity::InputFrequency, 1.0)),
         scalar(
             &[3, 2, 5],
@@ -293,6 +326,8 @@ pub(super) const POWERNET: Tree = Tree {
         scalar(&[3, 2, 6], "upsAdvInputNominalFrequency", Number(Quantity::InputFrequencyNominal, 1.0)),
         scalar(&[3, 2, 7], "upsAdvInputNominalVoltage", Number(Quantity::InputVoltageNominal, 1.0)),
         scalar(&[3, 3, 1], "upsHighPrecInputLineVoltage", Number(Quantity::InputVoltage, TENTH)),
+        scalar(&[3, 3, 2], "upsHighPrecInputMaxLineVoltage", Number(Quantity::InputVoltageMaximum, TENTH)),
+        scalar(&[3, 3, 3], "upsHighPrecInputMinLineVoltage", Number(Quantity::InputVoltageMinimum, TENTH)),
         scalar(&[3, 3, 4], "upsHighPrecInputFrequency", Number(Quantity::InputFrequency, TENTH)),
         scalar(
             &OUTPUT_STATUS,
@@ -341,7 +376,10 @@ pub(super) const POWERNET: Tree = Tree {
         scalar(&[4, 3, 2], "upsHighPrecOutputFrequency", Number(Quantity::OutputFrequency, TENTH)),
         scalar(&[4, 3, 3], "upsHighPrecOutputLoad", Number(Quantity::Load, PERMILLE)),
         scalar(&[4, 3, 4], "upsHighPrecOutputCurrent", Number(Quantity::OutputCurrent, TENTH)),
+        scalar(&[5, 2, 2], "upsAdvConfigHighTransferVolt", Number(Quantity::InputTransferHigh, 1.0)),
+        scalar(&[5, 2, 3], "upsAdvConfigLowTransferVolt", Number(Quantity::InputTransferLow, 1.0)),
         scalar(&[5, 2, 8], "upsAdvConfigLowBatteryRunTime", Number(Quantity::BatteryRuntimeLow, TICKS)),
+        scalar(&[5, 2, 9], "upsAdvConfigReturnDelay", Number(Quantity::StartDelay, TICKS)),
         scalar(&[5, 2, 10], "upsAdvConfigShutoffDelay", Number(Quantity::ShutdownDelay, TICKS)),
         scalar(
             &[7, 2, 3],
@@ -392,6 +430,20 @@ pub(super) const POWERNET: Tree = Tree {
         ),
     ],
     columns: &[
+        column(&[9, 2, 2, 1, 2], "upsPhaseNumInputPhases", Cell::FeedPhases(Input)),
+        column(&[9, 2, 2, 1, 4], "upsPhaseInputFrequency", Cell::Feed(Input, Quantity::InputFrequency, TENTH)),
+        column(&[9, 2, 2, 1, 5], "upsPhaseInputType", Cell::FeedKind(Input)),
+        column(&[9, 2, 3, 1, 3], "upsPhaseInputVoltage", Cell::Phase(Input, Quantity::InputVoltage, 1.0)),
+        column(&[9, 2, 3, 1, 4], "upsPhaseInputMaxVoltage", Cell::Phase(Input, Quantity::InputVoltageMaximum, 1.0)),
+        column(&[9, 2, 3, 1, 5], "upsPhaseInputMinVoltage", Cell::Phase(Input, Quantity::InputVoltageMinimum, 1.0)),
+        column(&[9, 2, 3, 1, 6], "upsPhaseInputCurrent", Cell::Phase(Input, Quantity::InputCurrent, TENTH)),
+        column(&[9, 3, 2, 1, 2], "upsPhaseNumOutputPhases", Cell::FeedPhases(Output)),
+        column(&[9, 3, 2, 1, 4], "upsPhaseOutputFrequency", Cell::Feed(Output, Quantity::OutputFrequency, TENTH)),
+        column(&[9, 3, 3, 1, 3], "upsPhaseOutputVoltage", Cell::Phase(Output, Quantity::OutputVoltage, 1.0)),
+        column(&[9, 3, 3, 1, 4], "upsPhaseOutputCurrent", Cell::Phase(Output, Quantity::OutputCurrent, TENTH)),
+        column(&[9, 3, 3, 1, 7], "upsPhaseOutputLoad", Cell::Phase(Output, Quantity::ApparentPower, 1.0)),
+        column(&[9, 3, 3, 1, 10], "upsPhaseOutputPercentLoad", Cell::Phase(Output, Quantity::Load, PERCENT)),
+        column(&[9, 3, 3, 1, 13], "upsPhaseOutputPower", Cell::Phase(Output, Quantity::RealPower, 1.0)),
         column(&[12, 1, 2, 1, 3], "upsOutletGroupStatusGroupState", Cell::GroupState),
         column(&[12, 1, 2, 1, 4], "upsOutletGroupStatusCommandPending", Cell::GroupPending),
     ],
@@ -432,6 +484,13 @@ const fn scalar(at: &'static [u32], name: &'static str, meaning: Meaning) -> Obj
 
 const fn column(at: &'static [u32], name: &'static str, cell: Cell) -> Column {
     Column { at, name, cell }
+}
+
+impl Cell {
+    /// Whether the UPS has such rows for as long as it is the same: alarms come and go.
+    pub(super) const fn stays(&self) -> bool {
+        !matches!(self, Self::AlarmDescription)
+    }
 }
 
 impl Tree {

@@ -7,19 +7,20 @@ use async_snmp::{Oid, Value};
 use super::inbox::Told;
 use super::oids::{
     ALARM_DESCRIPTION, ALARM_ON_BATTERY, ALARMS, ALARMS_PRESENT, CHARGE_REMAINING, Cell, Column, Meaning,
-    ON_BATTERY_SOURCE, OUTPUT_SOURCE, OUTPUT_STATUS, Object, POWERNET, SECONDS_ON_BATTERY, Says, TREES, Tree, UPS_MIB,
-    WELL_KNOWN_ALARMS, Who,
+    ON_BATTERY_SOURCE, OUTPUT_SOURCE, OUTPUT_STATUS, Object, POWERNET, SECONDS_ON_BATTERY, Says, Side, TREES, Tree,
+    UPS_MIB, WELL_KNOWN_ALARMS, Who,
 };
-use super::value;
+use super::{lines, value};
 use crate::label::Label;
 use crate::snapshot::Trouble;
-use crate::ups::{Quantity, Reading, Status, Trigger, Values};
+use crate::ups::{Protocol, Reading, Status, Timer, Trigger, Values};
 
 /// What was answered, by instance.
 pub(super) type Answers = BTreeMap<Oid, Value>;
 
 /// The state of an outlet group, and that a command waits for it.
 const GROUP_ON: i64 = 1;
+const GROUP_OFF: i64 = 2;
 const COMMAND_PENDING: i64 = 1;
 
 /// # Errors
@@ -45,6 +46,8 @@ pub(super) fn read(answers: &Answers, told: &Told) -> Result<Reading, Trouble> {
 struct Draft {
     reading: Reading,
     lines: Values,
+    /// How many lines the agent counts, at its input and its output.
+    line_counts: [Option<u32>; 2],
     comm_lost: bool,
     critical: bool,
     /// What the agent would name as the cause if it were critical.
@@ -59,11 +62,8 @@ impl Draft {
                 value::number(value).into_iter().for_each(|number| values.put(*quantity, number * scale));
             }
             Meaning::Timer(quantity) => {
-                let Some(left) = value::number(value).filter(|left| *left >= 0.0) else { return };
-                values.put(*quantity, left);
-                if *quantity == Quantity::ShutdownTimer {
-                    self.reading.triggers.insert(Trigger::SnmpShutdownDelay);
-                }
+                let Some(written) = value::written(value) else { return };
+                self.reading.timers.insert(*quantity, Timer::read(Protocol::UpsMib, *quantity, written));
             }
             Meaning::Date(quantity) => value::date(value).into_iter().for_each(|at| values.put(*quantity, at)),
             Meaning::Text(who) => self.name(*who, value::text(value)),
@@ -80,6 +80,9 @@ impl Draft {
                 known.iter().filter(|(number, _)| set(*number)).for_each(|(_, says)| self.say(says));
             }
             Meaning::Cause => self.critical_cause = value::text(value).or(self.critical_cause.take()),
+            Meaning::Lines(side) => {
+                self.line_counts[*side as usize] = value::whole(value).and_then(|count| count.try_into().ok());
+            }
         }
     }
 
@@ -104,6 +107,7 @@ impl Draft {
                 Says::Ended(result) => self.reading.self_test = Some(*result),
                 Says::Alarm(name) => self.alarm(name),
                 Says::TransferCause(cause) => self.reading.transfer_cause = Some(Label::new(cause)),
+                Says::Beeps(beeper) => self.reading.beeper = Some(*beeper),
                 Says::CommLost => self.comm_lost = true,
                 Says::Critical => self.critical = true,
                 Says::ShutdownCommanded => _ = self.reading.triggers.insert(Trigger::SnmpAlarm),
@@ -112,10 +116,9 @@ impl Draft {
     }
 
     fn alarm(&mut self, name: &str) {
-        if self.reading.alarms.len() < Reading::MAX_ALARMS {
-            self.reading.alarms.insert(Label::new(name));
+        if self.reading.raise(name) {
+            self.reading.statuses.insert(Status::Alarm);
         }
-        self.reading.statuses.insert(Status::Alarm);
     }
 
     fn unknown(&mut self, word: &str) {
@@ -128,7 +131,6 @@ impl Draft {
     fn take_tables(&mut self, tree: &Tree, answers: &Answers) {
         for column in tree.columns {
             match column.cell {
-                Cell::Line(quantity, scale) => self.take_lines(quantity, scale, &rows(tree, column, answers)),
                 Cell::GroupPending => {
                     let waiting = rows(tree, column, answers);
                     let waiting = waiting.iter().filter(|(_, value)| value::whole(value) == Some(COMMAND_PENDING));
@@ -142,22 +144,24 @@ impl Draft {
                         self.take_alarm(column.name, value);
                     }
                 }
-                // Told together with what waits for the group.
-                Cell::GroupState => {}
+                Cell::GroupState => {
+                    for (group, state) in rows(tree, column, answers) {
+                        let on = match value::whole(state) {
+                            Some(GROUP_ON) => true,
+                            Some(GROUP_OFF) => false,
+                            _ => continue,
+                        };
+                        let group: Vec<_> = group.iter().map(u32::to_string).collect();
+                        self.reading.switch(&format!("group.{}", group.join(".")), on);
+                    }
+                }
+                Cell::Line(..) | Cell::Phase(..) | Cell::Feed(..) | Cell::FeedPhases(_) | Cell::FeedKind(_) => {}
             }
         }
-    }
-
-    /// A UPS with one line has no phases.
-    fn take_lines(&mut self, quantity: Quantity, scale: f64, rows: &[(&[u32], &Value)]) {
-        if let [(_, value)] = rows {
-            value::number(value).into_iter().for_each(|number| self.reading.values.put(quantity, number * scale));
-            return;
-        }
-        for (index, value) in rows {
-            if let ([line], Some(number)) = (index, value::number(value)) {
-                self.lines.put_at(quantity, Some(Label::new(&line.to_string())), number * scale);
-            }
+        for side in [Side::Input, Side::Output] {
+            // Only UPS-MIB counts its lines in scalars.
+            let counted = self.line_counts[side as usize].filter(|_| tree.root == UPS_MIB.root);
+            lines::take(tree, side, counted, answers, &mut self.reading.values, &mut self.lines);
         }
     }
 
@@ -213,7 +217,8 @@ impl Draft {
 
     fn finish(mut self) -> Result<Reading, Trouble> {
         if !self.comm_lost {
-            self.add_lines();
+            // What is known line by line stands for the one number that another MIB gives for all of them.
+            self.reading.values.replace_by_phase(self.lines);
             return Ok(self.reading);
         }
         if !self.reading.statuses.contains(&Status::ShuttingDown) {
@@ -225,18 +230,6 @@ impl Draft {
         let Reading { identity, triggers, cause, .. } = self.reading;
         let statuses = [Status::CommLost, Status::ShuttingDown].into();
         Ok(Reading { identity, triggers, cause, statuses, ..Reading::default() })
-    }
-
-    /// What is known line by line stands for the one number that another MIB gives for all of them.
-    fn add_lines(&mut self) {
-        let whole = std::mem::take(&mut self.reading.values);
-        for quantity in Quantity::ALL {
-            let by_line = self.lines.each(quantity).next().is_some();
-            let known = if by_line { &self.lines } else { &whole };
-            for (phase, value) in known.each(quantity) {
-                self.reading.values.put_at(quantity, phase.cloned(), value);
-            }
-        }
     }
 }
 
@@ -283,7 +276,8 @@ impl Signals {
     }
 }
 
-fn rows<'a>(tree: &Tree, column: &Column, answers: &'a Answers) -> Vec<(&'a [u32], &'a Value)> {
+/// The rows of a column: what of each instance follows the column's own name, and its value.
+pub(super) fn rows<'a>(tree: &Tree, column: &Column, answers: &'a Answers) -> Vec<(&'a [u32], &'a Value)> {
     let oid = tree.oid(column.at);
     let below = answers.range(oid.clone()..).take_while(|(instance, _)| instance.starts_with(&oid));
     below

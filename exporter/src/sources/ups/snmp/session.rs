@@ -10,9 +10,10 @@ use async_snmp::{
 };
 use hyper::body::Bytes;
 use secrecy::{ExposeSecret as _, SecretString};
+use tokio::time::timeout;
 
 use super::error::SnmpError;
-use super::known::Known;
+use super::known::{Known, OBJECTS_PER_REQUEST};
 use super::oids::TREES;
 use super::reading::{Answers, is_of_a_ups};
 use super::walk::Walk;
@@ -22,8 +23,6 @@ use crate::from_files::{FromFiles, Origin, of_file};
 use crate::password_file::{self, PasswordFileError};
 use crate::probe::Endpoint;
 
-/// Twenty answers fit into one datagram of the smallest size that every network carries whole.
-const OBJECTS_PER_REQUEST: usize = 20;
 /// A datagram may be lost; an agent that does not answer twice is not there.
 const RETRIES: u32 = 1;
 
@@ -72,9 +71,7 @@ impl Session {
         if self.client.version() == async_snmp::Version::V1 && !known.is_whole() {
             self.look_for_trees(known).await?;
         }
-        for chunk in known.scalars().chunks(OBJECTS_PER_REQUEST) {
-            self.get(chunk, known, &mut answers).await?;
-        }
+        self.get(known.scalars(), known, &mut answers).await?;
         self.walk(known, &mut answers).await?;
         known.end(Instant::now());
         if is_of_a_ups(&answers) { Ok(answers) } else { Err(SnmpError::NoUps { address: self.name.clone() }) }
@@ -101,10 +98,14 @@ impl Session {
     }
 
     /// Asks for objects, and for fewer when the agent refuses the request for one of them: each refusal costs an object or
-    /// halves the request, so that there are no more than twice as many requests as objects.
-    async fn get(&mut self, oids: &[Oid], known: &mut Known, answers: &mut Answers) -> Result<(), SnmpError> {
-        let mut waiting = vec![oids.to_vec()];
+    /// halves the request, so that there are no more than twice as many requests as objects. Some agents drop what they find too
+    /// large without a word: they are asked for one object at a time.
+    async fn get(&mut self, oids: Vec<Oid>, known: &mut Known, answers: &mut Answers) -> Result<(), SnmpError> {
+        let mut waiting = vec![oids];
         while let Some(mut wanted) = waiting.pop().filter(|wanted| !wanted.is_empty()) {
+            if wanted.len() > known.at_once() {
+                waiting.push(wanted.split_off(known.at_once()));
+            }
             match self.client.get_many(&wanted).await {
                 Ok(response) => {
                     self.worked = true;
@@ -116,6 +117,7 @@ impl Session {
                         }
                     }
                 }
+                Err(error) if self.drops(&error, &wanted, known).await => waiting.push(wanted),
                 Err(error) => {
                     let Some(culprit) = culprit(&error, &wanted) else { return Err(self.failed(&error)) };
                     self.worked = true;
@@ -137,22 +139,49 @@ impl Session {
     }
 
     async fn walk(&mut self, known: &mut Known, answers: &mut Answers) -> Result<(), SnmpError> {
-        let mut walk = Walk::new(known.columns(answers));
+        let mut walk = Walk::new(known.columns(answers), known.at_once());
         loop {
             let from = walk.ask();
             if from.is_empty() {
+                known.without_rows(walk.into_barren());
                 return Ok(());
             }
             match self.client.get_next_many(&from).await {
                 Ok(response) => walk.take(response.varbinds, answers),
+                Err(error) if self.drops(&error, &from, known).await => walk.go_singly(),
                 Err(error) => match culprit(&error, &from) {
-                    Some(position) => walk.end(position),
+                    Some(position) => walk.end(position, is_no_such_name(&error)),
                     None => {
                         known.tables_failed();
                         return Err(self.failed(&error));
                     }
                 },
             }
+        }
+    }
+
+    /// Whether the agent has dropped a request because it was for several objects: it answers the next one, for one of them.
+    async fn drops(&mut self, error: &Error, asked: &[Oid], known: &mut Known) -> bool {
+        if asked.len() == 1 || !matches!(error.exchange_source(), Error::Timeout { .. }) {
+            return false;
+        }
+        let answered = match self.client.get(&asked[0]).await {
+            Ok(_) => true,
+            Err(error) => culprit(&error, &asked[..1]).is_some(),
+        };
+        if answered {
+            self.worked = true;
+            known.drops_larger_requests(Instant::now());
+        }
+        answered
+    }
+
+    /// After everything was read: whether an agent that is asked for one object at a time takes larger requests after all. It has
+    /// until then, and its silence costs nothing.
+    pub(super) async fn try_larger_request(&mut self, known: &mut Known, wait: Duration) {
+        let Some(many) = known.trial(Instant::now()) else { return };
+        if matches!(timeout(wait, self.client.get_many(&many)).await, Ok(Ok(_))) {
+            known.takes_larger_requests();
         }
     }
 

@@ -5,17 +5,21 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
 use crate::label::Label;
+use crate::ups::ABSENT_IN_SNMP;
 
 /// The longest text that a MIB of ours allows has 255 characters.
 const LONGEST_TEXT: usize = 512;
-/// What stands for "not present" in objects of every type.
-const SENTINELS: [i64; 2] = [-1, u32::MAX as i64];
 
 /// A number, unless it is a sentinel or the value is none.
 pub(super) fn number(value: &Value) -> Option<f64> {
+    written(value).filter(|number| !ABSENT_IN_SNMP.contains(number))
+}
+
+/// The number as it came.
+pub(super) fn written(value: &Value) -> Option<f64> {
     // A Counter64 beyond 2^53 loses its last digits; no UPS counts so far.
     #[expect(clippy::cast_precision_loss, reason = "see above")]
-    whole(value).filter(|number| !SENTINELS.contains(number)).map(|number| number as f64)
+    whole(value).map(|number| number as f64)
 }
 
 /// The number as it came, of an enum.

@@ -7,9 +7,15 @@ use super::reading::Answers;
 /// RFC 1628 knows 24 alarms, a UPS has three lines, and outlet groups are a handful.
 const MAX_ROWS: usize = 32;
 
-/// Columns, each at the row that it was seen at last.
+/// Columns, each at the row that it was seen at last. The first ones go on together, the others when those have ended.
 #[derive(Debug)]
-pub(super) struct Walk(Vec<Cursor>);
+pub(super) struct Walk {
+    cursors: Vec<Cursor>,
+    /// How many go on together.
+    abreast: usize,
+    /// Columns that have ended before their first row.
+    barren: Vec<Oid>,
+}
 
 #[derive(Debug)]
 struct Cursor {
@@ -19,37 +25,60 @@ struct Cursor {
 }
 
 impl Walk {
-    pub(super) fn new(columns: impl IntoIterator<Item = Oid>) -> Self {
-        Self(columns.into_iter().map(|column| Cursor { at: column.clone(), column, rows: 0 }).collect())
+    pub(super) fn new(columns: impl IntoIterator<Item = Oid>, abreast: usize) -> Self {
+        let cursors = columns.into_iter().map(|column| Cursor { at: column.clone(), column, rows: 0 }).collect();
+        Self { cursors, abreast, barren: Vec::new() }
     }
 
     /// What to ask the successors of; empty when the walk is over.
     pub(super) fn ask(&self) -> Vec<Oid> {
-        self.0.iter().map(|cursor| cursor.at.clone()).collect()
+        self.cursors.iter().take(self.abreast).map(|cursor| cursor.at.clone()).collect()
+    }
+
+    /// From now on one column after the other.
+    pub(super) const fn go_singly(&mut self) {
+        self.abreast = 1;
     }
 
     /// Takes the answer to what was last asked. A column goes on only while its objects come in strictly increasing order, within
     /// the column and within its rows: an agent that goes in circles ends the walk of that column.
     pub(super) fn take(&mut self, got: Vec<VarBind>, answers: &mut Answers) {
-        let mut got = got.into_iter();
-        self.0.retain_mut(|cursor| {
+        let (mut got, mut asked) = (got.into_iter(), self.abreast);
+        let barren = &mut self.barren;
+        self.cursors.retain_mut(|cursor| {
+            if asked == 0 {
+                return true;
+            }
+            asked -= 1;
             let Some(VarBind { oid, value, .. }) = got.next() else { return false };
             let goes_on = oid.starts_with(&cursor.column) && oid > cursor.at && !value.is_exception();
             if goes_on {
                 answers.insert(oid.clone(), value);
                 cursor.at = oid;
                 cursor.rows += 1;
+            } else if cursor.rows == 0 {
+                barren.push(cursor.column.clone());
             }
             goes_on && cursor.rows < MAX_ROWS
         });
     }
 
-    /// SNMP v1 says so of the whole request when one column has no successor at all.
-    pub(super) fn end(&mut self, position: Option<usize>) {
+    /// The agent refuses the whole request for one column. SNMP v1 does so where there is no successor at all.
+    pub(super) fn end(&mut self, position: Option<usize>, has_no_successor: bool) {
         match position {
-            Some(position) if position < self.0.len() => _ = self.0.remove(position),
-            Some(_) | None => self.0.clear(),
+            Some(position) if position < self.cursors.len() => {
+                let Cursor { column, rows, .. } = self.cursors.remove(position);
+                if has_no_successor && rows == 0 {
+                    self.barren.push(column);
+                }
+            }
+            Some(_) | None => _ = self.cursors.drain(..self.abreast.min(self.cursors.len())),
         }
+    }
+
+    /// The columns that were told to have no rows.
+    pub(super) fn into_barren(self) -> Vec<Oid> {
+        self.barren
     }
 }
 
@@ -65,7 +94,7 @@ mod tests {
 
     #[test]
     fn columns_of_different_lengths_end_each_for_itself() {
-        let mut walk = Walk::new([oid!(1, 3, 1), oid!(1, 3, 2)]);
+        let mut walk = Walk::new([oid!(1, 3, 1), oid!(1, 3, 2)], 20);
         let mut answers = Answers::new();
         walk.take(vec![bind(oid!(1, 3, 1, 1)), bind(oid!(1, 3, 2, 1))], &mut answers);
         assert_eq!(walk.ask(), [oid!(1, 3, 1, 1), oid!(1, 3, 2, 1)]);
@@ -79,11 +108,11 @@ mod tests {
     #[test]
     fn an_agent_that_goes_in_circles_or_never_ends_is_left() {
         for next in [oid!(1, 3, 1), oid!(1, 2, 9), oid!(1, 4)] {
-            let mut walk = Walk::new([oid!(1, 3, 1)]);
+            let mut walk = Walk::new([oid!(1, 3, 1)], 20);
             walk.take(vec![bind(next)], &mut Answers::new());
             assert!(walk.ask().is_empty());
         }
-        let (mut walk, mut answers) = (Walk::new([oid!(1, 3, 1)]), Answers::new());
+        let (mut walk, mut answers) = (Walk::new([oid!(1, 3, 1)], 20), Answers::new());
         for row in 1..1000 {
             if walk.ask().is_empty() {
                 break;
@@ -95,10 +124,27 @@ mod tests {
 
     #[test]
     fn an_answer_that_is_too_short_ends_what_it_leaves_out() {
-        let mut walk = Walk::new([oid!(1, 3, 1), oid!(1, 3, 2)]);
+        let mut walk = Walk::new([oid!(1, 3, 1), oid!(1, 3, 2)], 20);
         walk.take(vec![bind(oid!(1, 3, 1, 1))], &mut Answers::new());
         assert_eq!(walk.ask(), [oid!(1, 3, 1, 1)]);
         walk.take(Vec::new(), &mut Answers::new());
         assert!(walk.ask().is_empty());
+    }
+
+    #[test]
+    fn columns_beyond_those_that_go_abreast_follow_when_those_have_ended() {
+        let mut walk = Walk::new([oid!(1, 3, 1), oid!(1, 3, 2), oid!(1, 3, 3)], 2);
+        let mut answers = Answers::new();
+        assert_eq!(walk.ask(), [oid!(1, 3, 1), oid!(1, 3, 2)]);
+        walk.take(vec![bind(oid!(1, 3, 2, 7)), bind(oid!(1, 3, 2, 7))], &mut answers);
+        assert_eq!(walk.ask(), [oid!(1, 3, 2, 7), oid!(1, 3, 3)]);
+        walk.go_singly();
+        assert_eq!(walk.ask(), [oid!(1, 3, 2, 7)]);
+        walk.take(vec![bind(oid!(1, 3, 3, 1))], &mut answers);
+        walk.take(vec![bind(oid!(1, 3, 3, 1))], &mut answers);
+        walk.take(vec![bind(oid!(1, 4))], &mut answers);
+        assert!(walk.ask().is_empty());
+        assert_eq!(answers.into_keys().collect::<Vec<_>>(), [oid!(1, 3, 2, 7), oid!(1, 3, 3, 1)]);
+        assert_eq!(walk.into_barren(), [oid!(1, 3, 1)]);
     }
 }

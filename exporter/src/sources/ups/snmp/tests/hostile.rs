@@ -92,6 +92,10 @@ async fn fake(answer: impl Fn(&Asked, usize) -> Vec<Vec<u8>> + Send + 'static) -
 }
 
 fn client(address: SocketAddr, version: &str) -> (Client, tempfile::TempDir) {
+    client_with(address, version, DEADLINE)
+}
+
+fn client_with(address: SocketAddr, version: &str, deadline: Duration) -> (Client, tempfile::TempDir) {
     let directory = tempfile::tempdir().unwrap();
     let community = directory.path().join("community");
     std::fs::write(&community, "public\n").unwrap();
@@ -101,7 +105,7 @@ fn client(address: SocketAddr, version: &str) -> (Client, tempfile::TempDir) {
     );
     let config = config::parse(&text, Path::new("test.yaml")).unwrap();
     let UpsBackend::Snmp(snmp) = &config.ups[0].backend else { panic!("it is snmp") };
-    (Client::new(snmp, DEADLINE, Duration::from_secs(10)), directory)
+    (Client::new(snmp, deadline, Duration::from_secs(10)), directory)
 }
 
 async fn look(address: SocketAddr) -> Result<Reading, Trouble> {
@@ -226,6 +230,35 @@ async fn an_agent_that_blames_no_object_is_learned_by_halves() {
     let (address, requests) = fake(blames_none).await;
     assert_eq!(look(address).await.unwrap().values.of(Quantity::BatteryCharge), Some(0.97));
     assert!(requests.load(Ordering::Relaxed) < 250);
+}
+
+/// Holds R4: an agent that drops requests of several variables without a word is asked for one at a time, within the same look.
+#[tokio::test]
+async fn an_agent_that_drops_requests_of_several_variables_is_asked_for_one_at_a_time() {
+    let row = UPS_MIB.oid(&[3, 3, 1, 3, 1]);
+    let one_variable = move |asked: &Asked, _| {
+        if asked.oids.len() > 1 {
+            return Vec::new();
+        }
+        let below = |oid: &Oid| row.starts_with(oid) && *oid != row;
+        vec![match asked.next {
+            true if below(&asked.oids[0]) => asked.response(asked.id, (0, 0), &[bind(&row, &integer(231))]),
+            true => asked.response(asked.id, (0, 0), &[bind(&asked.oids[0], &[0x82, 0x00])]),
+            false => asked.answer(charge),
+        }]
+    };
+    let (address, requests) = fake(one_variable).await;
+    let (mut client, _files) = client_with(address, "v2c", DEADLINE * 8);
+    let reading = client.read().await.unwrap();
+    assert_eq!(reading.values.of(Quantity::BatteryCharge), Some(0.97));
+    assert_eq!(reading.values.of(Quantity::InputVoltage), Some(231.0));
+    let learning = requests.swap(0, Ordering::Relaxed);
+    assert!(learning < 250, "{learning}");
+    let started = Instant::now();
+    assert_eq!(client.read().await.unwrap().values.of(Quantity::BatteryCharge), Some(0.97));
+    let known = requests.load(Ordering::Relaxed);
+    assert!(known < 10, "{known}: what it lacks is not asked for again, and no larger request is waited for");
+    assert!(started.elapsed() < DEADLINE * 8, "{:?}", started.elapsed());
 }
 
 #[tokio::test]

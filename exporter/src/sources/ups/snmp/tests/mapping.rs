@@ -8,7 +8,7 @@ use super::super::oids::{ALARMS, POWERCHUTE, POWERCHUTE_NETWORK_SHUTDOWN, POWERN
 use super::super::reading::{Answers, read};
 use crate::label::Label;
 use crate::snapshot::Trouble;
-use crate::ups::{Quantity, Reading, SelfTest, Status, Trigger};
+use crate::ups::{Beeper, Quantity, Reading, SelfTest, Status, Timer, Trigger};
 
 /// Objects by name, as an agent answers them; of a column, `name.index`.
 fn answers(said: &[(&str, Value)]) -> Answers {
@@ -179,9 +179,190 @@ fn what_is_not_present_is_no_sample() {
         ("upsInputLineBads", text("12")),
         ("upsIdentModel", text("")),
         ("upsOutputVoltage.1", Value::Null),
-        ("upsAdvBatteryCapacity", int(101)),
     ]);
     assert_eq!(reading, Reading::default());
+}
+
+/// Holds R3: 255 °C, 65535 minutes, 65535 V, tenths of what is claimed, and an alarm that is none.
+#[test]
+fn what_no_ups_can_have_is_no_sample_and_counted() {
+    let reading = reading(&[
+        ("upsBatteryTemperature", int(255)),
+        ("upsAdvBatteryTemperature", int(293)),
+        ("upsEstimatedMinutesRemaining", int(65_535)),
+        ("upsInputVoltage.1", int(65_535)),
+        ("upsConfigOutputPower", int(0)),
+        ("upsConfigLowVoltageTransferPoint", int(0)),
+        ("upsAlarmDescr.1", Value::ObjectIdentifier(Oid::new([0, 0]))),
+        ("upsBasicBatteryLastReplaceDate", text("01/02/1970")),
+        ("upsEstimatedChargeRemaining", int(101)),
+    ]);
+    let refused: Vec<_> = reading.refused().collect();
+    assert_eq!(
+        refused,
+        [
+            ("ups_battery_runtime_seconds", 1),
+            ("ups_battery_temperature_celsius", 2),
+            ("ups_battery_replaced_timestamp_seconds", 1),
+            ("ups_real_power_nominal_watts", 1),
+            ("ups_input_voltage_volts", 1),
+            ("ups_input_transfer_low_volts", 1),
+            ("ups_alarm", 1),
+        ]
+    );
+    assert_close(&reading, Quantity::BatteryCharge, 1.0);
+    assert!(reading.statuses.is_empty() && reading.alarms.is_empty() && reading.triggers.is_empty());
+    let known: Vec<_> = Quantity::ALL.into_iter().filter(|it| reading.values.each(*it).next().is_some()).collect();
+    assert_eq!(known, [Quantity::BatteryCharge]);
+}
+
+fn phases(reading: &Reading, quantity: Quantity) -> Vec<(String, f64)> {
+    let name = |phase: Option<&Label>| phase.map(Label::to_string).unwrap_or_default();
+    reading.values.each(quantity).map(|(phase, value)| (name(phase), value)).collect()
+}
+
+fn named(all: &[(&str, f64)]) -> Vec<(String, f64)> {
+    all.iter().map(|(phase, value)| ((*phase).to_owned(), *value)).collect()
+}
+
+/// Holds R4: agents that add the zero of a scalar to the index of a line, or give nothing but that.
+#[test]
+fn a_line_whose_index_ends_in_zero_is_that_line() {
+    let three = reading(&[
+        ("upsInputVoltage.1.0", int(229)),
+        ("upsInputVoltage.2.0", int(230)),
+        ("upsInputVoltage.3.0", int(231)),
+        ("upsOutputVoltage.0", int(228)),
+    ]);
+    assert_eq!(phases(&three, Quantity::InputVoltage), named(&[("1", 229.0), ("2", 230.0), ("3", 231.0)]));
+    assert_eq!(phases(&three, Quantity::OutputVoltage), named(&[("", 228.0)]));
+    let one = reading(&[("upsInputVoltage.1.0", int(229)), ("upsInputFrequency.1.0", int(499))]);
+    assert_eq!(phases(&one, Quantity::InputVoltage), named(&[("", 229.0)]));
+}
+
+/// Holds R4: rows that are there and hold nothing.
+#[test]
+fn an_empty_row_makes_no_phases_of_a_single_one() {
+    let reading = reading(&[
+        ("upsInputVoltage.1", int(229)),
+        ("upsInputVoltage.2", Value::Null),
+        ("upsInputVoltage.3", int(-1)),
+        ("upsInputFrequency.1", int(500)),
+        ("upsInputFrequency.2", text("")),
+    ]);
+    assert_eq!(phases(&reading, Quantity::InputVoltage), named(&[("", 229.0)]));
+    assert_eq!(phases(&reading, Quantity::InputFrequency), named(&[("", 50.0)]));
+}
+
+/// Holds R3 and R4: the agent counts one line and has three rows.
+#[test]
+fn rows_beyond_the_lines_that_the_agent_counts_are_none_and_counted() {
+    let said = |lines| {
+        vec![
+            ("upsInputNumLines", int(lines)),
+            ("upsInputVoltage.1", int(229)),
+            ("upsInputVoltage.2", int(0)),
+            ("upsInputVoltage.3", int(0)),
+            ("upsInputCurrent.1", int(15)),
+        ]
+    };
+    let one = reading(&said(1));
+    assert_eq!(phases(&one, Quantity::InputVoltage), named(&[("", 229.0)]));
+    assert_eq!(phases(&one, Quantity::InputCurrent), named(&[("", 1.5)]));
+    assert_eq!(one.refused().collect::<Vec<_>>(), [("ups_input_voltage_volts", 2)]);
+    let three = reading(&said(3));
+    let dead = named(&[("1", 229.0), ("2", 0.0), ("3", 0.0)]);
+    assert_eq!(phases(&three, Quantity::InputVoltage), dead, "a line without power is a line");
+    assert_eq!(phases(&three, Quantity::InputCurrent), named(&[("1", 1.5)]));
+    assert_eq!(phases(&reading(&said(0)), Quantity::InputVoltage), dead, "an agent that counts none has not counted");
+}
+
+/// Holds R4: a Galaxy with a bypass, as PowerNet's phase tables tell it; with the 1 within the index, and without.
+#[test]
+fn three_phases_of_an_apc_ups_are_read_from_its_own_tables_and_its_bypass_is_not_its_input() {
+    for form in ["1.", ""] {
+        let cell = |name: &str, feed: u32, phase: u32| format!("{name}.{feed}.{form}{phase}");
+        let mut said: Vec<(String, Value)> = vec![
+            ("upsPhaseNumInputPhases.1".to_owned(), int(3)),
+            ("upsPhaseInputType.1".to_owned(), int(2)),
+            ("upsPhaseInputType.2".to_owned(), int(3)),
+            ("upsPhaseInputFrequency.1".to_owned(), int(499)),
+            ("upsPhaseInputFrequency.2".to_owned(), int(-1)),
+            ("upsPhaseNumOutputPhases.1".to_owned(), int(3)),
+            ("upsHighPrecOutputLoad".to_owned(), int(215)),
+        ];
+        for phase in 1..=3 {
+            let number = i32::try_from(phase).unwrap();
+            said.push((cell("upsPhaseInputVoltage", 1, phase), int(398 + number)));
+            said.push((cell("upsPhaseInputVoltage", 2, phase), int(390)));
+            said.push((cell("upsPhaseInputMinVoltage", 1, phase), int(380)));
+            said.push((cell("upsPhaseInputCurrent", 1, phase), int(-1)));
+            said.push((cell("upsPhaseOutputVoltage", 1, phase), int(230)));
+            said.push((cell("upsPhaseOutputCurrent", 1, phase), int(440)));
+            said.push((cell("upsPhaseOutputLoad", 1, phase), int(10_120)));
+            said.push((cell("upsPhaseOutputPercentLoad", 1, phase), int(20 + number)));
+            said.push((cell("upsPhaseOutputPower", 1, phase), int(9000)));
+        }
+        let said: Vec<(&str, Value)> = said.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
+        let reading = reading(&said);
+        let each = |one: f64, two: f64, three: f64| named(&[("1", one), ("2", two), ("3", three)]);
+        for (quantity, expected) in [
+            (Quantity::InputVoltage, each(399.0, 400.0, 401.0)),
+            (Quantity::InputVoltageMinimum, each(380.0, 380.0, 380.0)),
+            (Quantity::InputCurrent, Vec::new()),
+            (Quantity::InputFrequency, named(&[("", 49.9)])),
+            (Quantity::OutputVoltage, each(230.0, 230.0, 230.0)),
+            (Quantity::OutputCurrent, each(44.0, 44.0, 44.0)),
+            (Quantity::ApparentPower, each(10_120.0, 10_120.0, 10_120.0)),
+            (Quantity::Load, each(0.21, 0.22, 0.23)),
+            (Quantity::RealPower, each(9000.0, 9000.0, 9000.0)),
+        ] {
+            let found = phases(&reading, quantity);
+            let close = |(a, b): (&(String, f64), &(String, f64))| a.0 == b.0 && (a.1 - b.1).abs() < 1e-9;
+            assert!(found.len() == expected.len() && found.iter().zip(&expected).all(close), "{quantity:?}: {found:?}");
+        }
+    }
+}
+
+#[test]
+fn a_single_phase_in_the_phase_tables_does_not_stand_before_the_more_precise_object() {
+    let reading = reading(&[
+        ("upsHighPrecOutputVoltage", int(2304)),
+        ("upsPhaseOutputVoltage.1.1.1", int(230)),
+        ("upsPhaseOutputPower.1.1.1", int(300)),
+    ]);
+    assert_eq!(phases(&reading, Quantity::OutputVoltage), named(&[("", 230.4)]));
+    assert_eq!(phases(&reading, Quantity::RealPower), named(&[("", 300.0)]));
+}
+
+/// Holds R14.
+#[test]
+fn extremes_packs_delays_the_beeper_and_outlet_groups_are_read() {
+    let reading = reading(&[
+        ("upsAdvInputMaxLineVoltage", int(240)),
+        ("upsHighPrecInputMaxLineVoltage", int(2409)),
+        ("upsAdvInputMinLineVoltage", int(221)),
+        ("upsAdvBatteryNumOfBattPacks", int(2)),
+        ("upsAdvConfigReturnDelay", Value::TimeTicks(6000)),
+        ("upsAdvConfigHighTransferVolt", int(253)),
+        ("upsAdvConfigLowTransferVolt", int(207)),
+        ("upsConfigAudibleStatus", int(3)),
+        ("upsOutletGroupStatusGroupState.1", int(1)),
+        ("upsOutletGroupStatusGroupState.2", int(2)),
+        ("upsOutletGroupStatusGroupState.3", int(3)),
+    ]);
+    for (quantity, expected) in [
+        (Quantity::InputVoltageMaximum, 240.9),
+        (Quantity::InputVoltageMinimum, 221.0),
+        (Quantity::BatteryPacks, 2.0),
+        (Quantity::StartDelay, 60.0),
+        (Quantity::InputTransferHigh, 253.0),
+        (Quantity::InputTransferLow, 207.0),
+    ] {
+        assert_close(&reading, quantity, expected);
+    }
+    assert_eq!(reading.beeper, Some(Beeper::Muted));
+    assert_eq!(reading.outlets, [(Label::new("group.1"), true), (Label::new("group.2"), false)].into());
 }
 
 #[test]
@@ -308,12 +489,25 @@ fn every_alarm_of_rfc_1628_has_its_name_and_what_it_means() {
     }
 }
 
+/// Holds R1: what agents answer while no countdown runs is none; a number is one only once it moves.
 #[test]
-fn a_countdown_is_a_trigger_with_its_time() {
-    let reading = reading(&[("upsShutdownAfterDelay", int(90)), ("upsStartupAfterDelay", int(-1))]);
-    assert_close(&reading, Quantity::ShutdownTimer, 90.0);
-    assert_eq!(reading.values.of(Quantity::StartupTimer), None);
-    assert_eq!(reading.triggers, [Trigger::SnmpShutdownDelay].into());
+fn a_timer_is_idle_or_a_number_that_does_not_count_by_itself() {
+    for (value, expected) in [
+        (int(-1), Some(Timer::Idle)),
+        (int(0), Some(Timer::Idle)),
+        (int(65_535), Some(Timer::Idle)),
+        (int(i32::MAX), Some(Timer::Idle)),
+        (Value::Gauge32(u32::MAX), Some(Timer::Idle)),
+        (int(90), Some(Timer::Left(90.0))),
+        (text("90"), None),
+    ] {
+        let reading = reading(&[("upsShutdownAfterDelay", value.clone()), ("upsStartupAfterDelay", value.clone())]);
+        for quantity in [Quantity::ShutdownTimer, Quantity::StartupTimer] {
+            assert_eq!(reading.timers.get(&quantity).copied(), expected, "{value:?}");
+            assert_eq!(reading.values.of(quantity), None, "{value:?}");
+        }
+        assert!(reading.triggers.is_empty(), "{value:?}");
+    }
 }
 
 #[test]
@@ -436,13 +630,10 @@ proptest! {
         prop_assert!(reading.unknown.len() <= Reading::MAX_UNKNOWN);
         prop_assert!(reading.alarms.len() <= Reading::MAX_ALARMS);
         prop_assert!(!(reading.statuses.contains(&Status::Online) && reading.statuses.contains(&Status::OnBattery)));
+        prop_assert!(reading.outlets.len() <= Reading::MAX_OUTLETS);
         for quantity in Quantity::ALL {
-            for (_, value) in reading.values.each(quantity) {
-                prop_assert!(value.is_finite());
-                let ratio = [Quantity::BatteryCharge, Quantity::BatteryChargeLow].contains(&quantity);
-                prop_assert!(!ratio || (0.0..=1.0).contains(&value));
-                prop_assert!(quantity != Quantity::ShutdownTimer || value >= 0.0);
-            }
+            let (least, most) = quantity.facts().range;
+            prop_assert!(reading.values.each(quantity).all(|(_, value)| (least..=most).contains(&value)));
         }
     }
 }

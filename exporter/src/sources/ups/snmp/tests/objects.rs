@@ -37,7 +37,11 @@ fn unit(name: &str, quantity: Quantity) -> f64 {
         Quantity::BatteryCharge | Quantity::Load => 0.01,
         _ if name == "upsEstimatedMinutesRemaining" || name == "upsConfigLowBattTime" => 60.0,
         // Ticks, of objects whose scale is nowhere said.
-        _ if name == "upsAdvConfigLowBatteryRunTime" || name == "upsAdvConfigShutoffDelay" => 0.01,
+        _ if ["upsAdvConfigLowBatteryRunTime", "upsAdvConfigReturnDelay", "upsAdvConfigShutoffDelay"]
+            .contains(&name) =>
+        {
+            0.01
+        }
         _ => 1.0,
     }
 }
@@ -63,7 +67,12 @@ fn every_object_has_the_place_the_scale_and_the_numbers_of_its_mib() {
                     let known: BTreeMap<_, _> = known.iter().map(|(n, name, _)| (*n, (*name).to_owned())).collect();
                     assert_eq!(known, fact.numbers, "{}", object.name);
                 }
-                Meaning::Timer(_) | Meaning::Text(_) | Meaning::Date(_) | Meaning::Flags(_) | Meaning::Cause => {
+                Meaning::Timer(_)
+                | Meaning::Text(_)
+                | Meaning::Date(_)
+                | Meaning::Flags(_)
+                | Meaning::Cause
+                | Meaning::Lines(_) => {
                     assert!(fact.numbers.is_empty(), "{}", object.name);
                 }
             }
@@ -72,8 +81,15 @@ fn every_object_has_the_place_the_scale_and_the_numbers_of_its_mib() {
             let fact = fact(column.name);
             assert_eq!(tree.oid(column.at).to_string(), fact.oid, "{}", column.name);
             assert!(seen.insert(column.name), "{} twice", column.name);
-            if let Cell::Line(quantity, scale) = column.cell {
-                check_scale(column.name, quantity, scale, fact);
+            match column.cell {
+                Cell::Line(_, quantity, scale) | Cell::Phase(_, quantity, scale) | Cell::Feed(_, quantity, scale) => {
+                    check_scale(column.name, quantity, scale, fact);
+                }
+                Cell::FeedPhases(_)
+                | Cell::FeedKind(_)
+                | Cell::AlarmDescription
+                | Cell::GroupState
+                | Cell::GroupPending => {}
             }
         }
     }
