@@ -39,7 +39,12 @@ const RENDERED_FOR: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 struct Exposition {
     metrics: SharedMetrics,
-    last: Arc<tokio::sync::Mutex<Option<(Instant, Vec<Bytes>)>>>,
+    last: Arc<tokio::sync::Mutex<Option<Rendered>>>,
+}
+
+struct Rendered {
+    at: Instant,
+    body: Vec<Bytes>,
 }
 
 /// A text in pieces: to let it grow in one would copy it again and again, and leave holes of its size in the heap.
@@ -74,7 +79,7 @@ impl Exposition {
     /// `None` where it cannot be rendered.
     async fn body(&self) -> Option<Vec<Bytes>> {
         let mut last = Arc::clone(&self.last).lock_owned().await;
-        if let Some((_, body)) = last.as_ref().filter(|(at, _)| at.elapsed() < RENDERED_FOR) {
+        if let Some(Rendered { body, .. }) = last.as_ref().filter(|rendered| rendered.at.elapsed() < RENDERED_FOR) {
             return Some(body.clone());
         }
         let metrics = self.metrics.clone();
@@ -84,7 +89,7 @@ impl Exposition {
             let mut pieces = Pieces::default();
             metrics.write(&mut pieces).ok()?;
             let body = pieces.end();
-            *last = Some((Instant::now(), body.clone()));
+            *last = Some(Rendered { at: Instant::now(), body: body.clone() });
             Some(body)
         });
         let body = rendered.await.ok().flatten();
@@ -92,7 +97,7 @@ impl Exposition {
         let last = Arc::clone(&self.last);
         tokio::spawn(async move {
             tokio::time::sleep(RENDERED_FOR).await;
-            last.lock().await.take_if(|(at, _)| at.elapsed() >= RENDERED_FOR);
+            last.lock().await.take_if(|rendered| rendered.at.elapsed() >= RENDERED_FOR);
         });
         body
     }
