@@ -141,11 +141,11 @@ fn a_host_that_goes_down() {
 
     let at = Timestamp::constant(1_750_000_600, 0);
     let plan = |dry_run| Evidence {
-        sign: Sign::Scheduled,
         triggers: [Trigger::SystemdSchedule].into(),
         deadline: Some(at),
         scheduled: Some(Scheduled { kind: ShutdownKind::Reboot, at, dry_run }),
         cause: Some(Label::new("new \"kernel\"")),
+        ..Evidence::new(Sign::Scheduled)
     };
     let observation = Observation::Host(vec![plan(false), plan(true)]);
     let ended = Timestamp::constant(1_750_000_000, 0);

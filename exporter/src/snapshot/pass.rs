@@ -55,6 +55,8 @@ pub struct UpsSeen {
     pub target: Label,
     /// Whether it feeds the host that this program runs on.
     pub feeds_host: bool,
+    /// In how many looks it said states that exclude each other, since this program was started.
+    pub contradictions: u64,
     /// Boxed: a reading has some hundred numbers and texts.
     pub outcome: Result<Box<Reading>, Trouble>,
     /// What it has given that no UPS can have.

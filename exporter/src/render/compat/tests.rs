@@ -33,6 +33,7 @@ fn ups(name: &str, backend: Backend, raw: &[(&str, &str)]) -> UpsSeen {
         backend,
         target: Label::new("127.0.0.1:1"),
         feeds_host: true,
+        contradictions: 0,
         outcome: Ok(Box::new(reading)),
         refused: BTreeMap::new(),
     }
