@@ -176,19 +176,19 @@ impl TlsServerConfig {
         }
     }
 
-    /// What exporter-toolkit would speak and this program does not, as a sentence for each setting. The rest is in force.
+    /// What exporter-toolkit would speak and this program does not, by setting. The rest is in force.
     pub fn left_out(&self) -> Vec<String> {
         let mut said = Vec::new();
         if let Some(min) = self.min_version.filter(|min| min.spoken().is_none()) {
-            said.push(format!("min_version {min}: TLS 1.2 is the oldest version that is spoken"));
+            said.push(format!("min_version {min}, and the oldest is TLS 1.2"));
         }
         let suites: Vec<_> = self.cipher_suites.iter().flatten().filter(|suite| suite.spoken().is_none()).collect();
         if !suites.is_empty() {
-            said.push(format!("cipher_suites: {} are not spoken; the others are", listed(&suites)));
+            said.push(format!("cipher_suites {}", listed(&suites)));
         }
         let curves: Vec<_> = self.curve_preferences.iter().flatten().filter(|curve| curve.spoken().is_none()).collect();
         if !curves.is_empty() {
-            said.push(format!("curve_preferences: {} are not spoken; the others are", listed(&curves)));
+            said.push(format!("curve_preferences {}", listed(&curves)));
         }
         said
     }

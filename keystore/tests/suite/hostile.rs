@@ -249,7 +249,7 @@ fn no_flipped_byte_in_an_unencrypted_pkcs12_makes_the_reader_panic() {
         for at in 0..bytes.len() {
             for mask in [0x01, 0x80, 0xFF] {
                 bytes[at] ^= mask;
-                let _ = kagiban_keystore::read(&bytes, None, &limits);
+                let _ = read(&bytes, None, &limits);
                 bytes[at] ^= mask;
             }
         }

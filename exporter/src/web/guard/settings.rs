@@ -75,7 +75,7 @@ impl Settings {
         let mut watched = vec![(path.to_owned(), file.identity)];
         let written = file.config;
         for left_out in written.tls_server_config.iter().flat_map(|tls| tls.left_out()) {
-            warn!(file = %path.display(), "the web configuration asks for what is not spoken here: {left_out}");
+            warn!(file = %path.display(), "the web configuration asks for what is not spoken here, and goes without: {left_out}");
         }
         let tls = written.tls_server_config.as_ref().map(|section| tls::server(section, &mut watched)).transpose()?;
         let headers = written.http_server_config.iter().flat_map(|http| &http.headers);
