@@ -13,7 +13,7 @@ use tracing::warn;
 use super::rate::Limiter;
 use super::tls;
 use super::users::{Admission, Users};
-use crate::config::{self, ConfigError, RateLimitConfig};
+use crate::config::{self, ConfigError, RateLimitConfig, TlsServerConfig};
 use crate::from_files::Origin;
 use crate::platform::FileError;
 
@@ -74,7 +74,7 @@ impl Settings {
         let file = config::load_web(path)?;
         let mut watched = vec![(path.to_owned(), file.identity)];
         let written = file.config;
-        for left_out in written.tls_server_config.iter().flat_map(|tls| tls.left_out()) {
+        for left_out in written.tls_server_config.iter().flat_map(TlsServerConfig::left_out) {
             warn!(file = %path.display(), "the web configuration asks for what is not spoken here, and goes without: {left_out}");
         }
         let tls = written.tls_server_config.as_ref().map(|section| tls::server(section, &mut watched)).transpose()?;
