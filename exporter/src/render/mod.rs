@@ -118,5 +118,11 @@ impl Table {
     }
 }
 
+/// The names of what is published of UPSes.
+#[cfg(test)]
+pub(crate) fn ups_families() -> impl Iterator<Item = &'static str> {
+    ups::FAMILIES.iter().chain(ups::QUANTITIES).map(|family| family.name)
+}
+
 #[cfg(test)]
 mod tests;

@@ -116,6 +116,7 @@ mod tests {
             feeds_host: name != "other",
             outcome: outcome.map(Box::new).map_err(|reason| Trouble::new(reason, "not heard")),
             refused: BTreeMap::new(),
+            strong_snmp: None,
         };
         let ended = NOW - SignedDuration::from_secs(ago);
         let observation = Observation::Upses(vec![seen]);

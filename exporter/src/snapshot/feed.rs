@@ -108,6 +108,7 @@ mod tests {
             feeds_host,
             outcome: outcome.map(reading).map_err(|reason| Trouble::new(reason, "not heard")),
             refused: BTreeMap::new(),
+            strong_snmp: None,
         }
     }
 

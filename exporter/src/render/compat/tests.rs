@@ -35,6 +35,7 @@ fn ups(name: &str, backend: Backend, raw: &[(&str, &str)]) -> UpsSeen {
         feeds_host: true,
         outcome: Ok(Box::new(reading)),
         refused: BTreeMap::new(),
+        strong_snmp: None,
     }
 }
 
