@@ -9,8 +9,8 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use clap::Parser;
 use kagiban_exporter::cli::{
-    Cli, Command, KeystoreCommand, ListArgs, LogFormat, RotationCommand, ServeArgs, list_keystore, one_line,
-    run_rotation,
+    Cli, Command, KeystoreCommand, ListArgs, LogFormat, RotationCommand, ServeArgs, ShutdownCommand, list_keystore,
+    one_line, run_rotation, run_shutdown,
 };
 use kagiban_exporter::host_api::AUDIT_TARGET;
 use kagiban_exporter::service::Listen;
@@ -39,6 +39,7 @@ fn main() -> ExitCode {
     match command {
         Some(Command::Keystore(KeystoreCommand::List(args))) => list(&args),
         Some(Command::Rotation(command)) => rotation(&command),
+        Some(Command::Shutdown(command)) => shutdown(&command),
         None => run(serve).unwrap_or_else(|error| fail(&format!("{error:#}"))),
     }
 }
@@ -52,6 +53,13 @@ fn list(args: &ListArgs) -> ExitCode {
 
 fn rotation(command: &RotationCommand) -> ExitCode {
     match run_rotation(command, &mut io::BufWriter::new(io::stdout().lock())) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&format!("{}: {error}", error.reason())),
+    }
+}
+
+fn shutdown(command: &ShutdownCommand) -> ExitCode {
+    match run_shutdown(command, &mut io::BufWriter::new(io::stdout().lock())) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&format!("{}: {error}", error.reason())),
     }

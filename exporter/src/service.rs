@@ -161,6 +161,7 @@ async fn work(
     let plan_at_start = planned(config).await?;
     let keeper = keeper::Keeper::open(plan_at_start.config.state_directory()).await;
     keeper.resume(&board);
+    board.set_feeds(plan_at_start.config.feeds());
     board.note_feeds(plan_at_start.feeds());
     board.note_power(plan_at_start.config.power.clone());
     let Plan { host, config, prober, sources, traps } = plan_at_start;
@@ -180,7 +181,7 @@ async fn work(
     let mut parts = JoinSet::new();
     parts.spawn(render(Arc::clone(&site), Arc::clone(&compat), stop.clone()));
     parts.spawn(listeners.serve(Arc::clone(&site), guard, stop.clone()));
-    parts.spawn(keeper.keep(board.latch(), stop.clone()));
+    parts.spawn(keeper.keep(Arc::clone(&board), stop.clone()));
     if let (Some(api), Some(rotations)) = (config.host_api, rotations) {
         parts.spawn(offer_host_api(api, rotations.workers(), Arc::clone(&board), stop.clone()));
     }
@@ -199,6 +200,7 @@ async fn work(
                 match plan(options.config_file.clone()).await {
                     Ok(plan) => {
                         watches.stop().await;
+                        board.set_feeds(plan.config.feeds());
                         board.note_feeds(plan.feeds());
                         board.note_power(plan.config.power.clone());
                         let secret_files = plan.config.secret_files();
@@ -251,6 +253,7 @@ pub async fn once(config_file: Option<PathBuf>) -> Result<(Vec<u8>, bool), Servi
     let Plan { sources, config, .. } = plan(config_file).await?;
     let board = Board::default();
     keeper::Keeper::open(config.state_directory()).await.resume(&board);
+    board.set_feeds(config.feeds());
     board.expect(sources.iter().map(|source| (source.id().clone(), source.reasons())));
     board.note_reload(true, started);
     secrets::look(&Arc::new(config.secret_files()), &board).await;

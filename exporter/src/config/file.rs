@@ -25,6 +25,8 @@ pub enum ConfigError {
     DuplicateName { path: PathBuf, section: &'static str, name: String },
     #[error("{}: {problem}", path.display())]
     Contradiction { path: PathBuf, problem: &'static str },
+    #[error("{}: {problem}", path.display())]
+    Feeds { path: PathBuf, problem: String },
 }
 
 /// A web configuration, and the file it was read from.
@@ -44,6 +46,7 @@ impl ConfigError {
             Self::Yaml { .. } => "bad_yaml",
             Self::DuplicateName { .. } => "duplicate_name",
             Self::Contradiction { .. } => "contradiction",
+            Self::Feeds { .. } => "bad_feeds",
         }
     }
 }
@@ -75,10 +78,15 @@ pub fn parse(text: &str, path: &Path) -> Result<Config, ConfigError> {
         ("certificates", first_twin(config.certificates.iter().map(|rule| rule.name.as_str()))),
         ("tlsEndpoints", first_twin(config.tls_endpoints.iter().map(TlsEndpoint::name))),
         ("ups", first_twin(config.ups.iter().map(|ups| ups.name.as_str()))),
+        ("feeds", first_twin(config.feeds.iter().map(|feeds| feeds.name.as_str()))),
         ("agents", first_twin(config.agents.iter().map(|agent| agent.name.as_str()))),
     ];
     if let Some((section, name)) = names.into_iter().find_map(|(section, twin)| twin.map(|name| (section, name))) {
         return Err(ConfigError::DuplicateName { path: path.to_owned(), section, name: name.to_owned() });
+    }
+    for feeds in &config.feeds {
+        let wrong = |problem| ConfigError::Feeds { path: path.to_owned(), problem };
+        feeds.check(&config.ups).map_err(wrong)?;
     }
     Ok(config)
 }

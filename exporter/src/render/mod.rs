@@ -118,10 +118,10 @@ impl Table {
     }
 }
 
-/// The names of what is published of UPSes.
+/// The names of what is published of UPSes, and whether they count up.
 #[cfg(test)]
-pub(crate) fn ups_families() -> impl Iterator<Item = &'static str> {
-    ups::FAMILIES.iter().chain(ups::QUANTITIES).map(|family| family.name)
+pub(crate) fn ups_families() -> impl Iterator<Item = (&'static str, bool)> {
+    ups::FAMILIES.iter().chain(ups::QUANTITIES).map(|family| (family.name, family.kind == Kind::Counter))
 }
 
 #[cfg(test)]

@@ -121,6 +121,12 @@ pub(super) const FAMILIES: &[Family<Snapshot>] = &[
         },
     },
     Family {
+        name: "ups_status_contradictions",
+        help: "In how many looks the UPS said states that exclude each other, such as on line and off.",
+        kind: Kind::Counter,
+        samples: |snapshot, out| each(snapshot, |at, seen| out.put(&at, seen.contradictions)),
+    },
+    Family {
         name: "ups_battery_info",
         help: "What the battery is made of, in the words of whoever tells it, always 1.",
         kind: Kind::Gauge,

@@ -8,6 +8,7 @@
 //! digests and PBKDF2 are libraries.
 
 mod bag;
+mod java_names;
 mod kdf;
 mod mac;
 pub(crate) mod merge;
@@ -18,7 +19,8 @@ mod read;
 mod scheme;
 
 pub(crate) use bag::{Bag, BagKind};
+use java_names::JavaNames;
 pub(crate) use kdf::Password;
 pub(crate) use open::{Opened, open};
-pub(crate) use read::{entries, read};
+pub(crate) use read::{placed_entries, read, read_whole};
 pub(crate) use scheme::{open_sealed, seal};

@@ -36,7 +36,7 @@ use tokio::time::timeout;
 use super::schedule::{panicked, timed_out};
 use crate::config::{SnmpConfig, UpsBackend, UpsConfig};
 use crate::snapshot::{Backend, Label, Observation, Trouble, UpsSeen};
-use crate::ups::{Countdowns, Reading, Refused, Trigger};
+use crate::ups::{Countdowns, Reading, Refused, Trigger, contradicts_itself};
 
 /// Every reason that a UPS, or the look as a whole, can fail for.
 pub(super) const REASONS: &[&str] = &[
@@ -81,6 +81,8 @@ pub(super) struct UpsSource {
 #[derive(Debug, Default)]
 struct Known {
     countdowns: Countdowns,
+    /// In how many looks it contradicted itself.
+    contradictions: u64,
     /// What it has given that no UPS can have.
     refused: Refused,
 }
@@ -151,6 +153,7 @@ impl UpsSource {
             let mut known = before.remove(ups).unwrap_or_default();
             if let Ok(reading) = outcome {
                 known.countdowns.follow(reading, self.client.countdown(), now);
+                known.contradictions += u64::from(contradicts_itself(&reading.statuses));
                 reading.withdraw_contradicted();
                 for (metric, count) in reading.refused() {
                     *known.refused.entry(metric).or_default() += u64::from(count);
@@ -162,6 +165,7 @@ impl UpsSource {
 
     fn seen(&self, ups: Label, outcome: Result<Reading, Trouble>) -> UpsSeen {
         UpsSeen {
+            contradictions: self.known.get(&ups).map_or(0, |known| known.contradictions),
             refused: self.known.get(&ups).map(|known| known.refused.clone()).unwrap_or_default(),
             ups,
             backend: self.client.backend(),

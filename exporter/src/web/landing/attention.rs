@@ -7,10 +7,12 @@ use jiff::Timestamp;
 use super::html::Escaped;
 use super::shutdown::ShutdownView;
 use super::{Severity, certificates, upses};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Snapshot, Trouble};
 
 /// More are below, in their tables.
 const MAX_ITEMS: usize = 20;
+/// Why a handshake ended that no client of today comes to its end with.
+const OUTDATED: [&str; 3] = ["group_not_spoken", "old_cipher_suite", "old_version"];
 
 struct Item {
     severity: Severity,
@@ -97,7 +99,7 @@ fn failures(snapshot: &Snapshot) -> Vec<Item> {
     let whole = snapshot.troubles();
     let files = snapshot
         .passes()
-        .flat_map(|(id, pass)| pass.files().iter().filter_map(move |file| Some((id, file.outcome.as_ref().err()?))));
+        .flat_map(|(id, pass)| pass.files().iter().flat_map(|file| file.troubles()).map(move |trouble| (id, trouble)));
     let said = whole.chain(files).map(|(id, trouble)| {
         let about = format!("{} {}", id.kind.as_str(), id.name);
         item(Severity::Critical, about, format!("{} ({})", trouble.message, trouble.reason))
@@ -107,18 +109,25 @@ fn failures(snapshot: &Snapshot) -> Vec<Item> {
 
 fn endpoints(snapshot: &Snapshot) -> Vec<Item> {
     let probes = snapshot.passes().filter_map(|(_, pass)| pass.probe());
-    let said = probes.filter_map(|probe| {
+    let said = probes.flat_map(|probe| {
         let about = || format!("Endpoint {}", probe.target);
-        match &probe.outcome {
+        let [one, another] = match &probe.outcome {
             Err(trouble) => {
-                Some(item(Severity::Critical, about(), format!("{} ({})", trouble.message, trouble.reason)))
+                [Some(item(Severity::Critical, about(), format!("{} ({})", trouble.message, trouble.reason))), None]
             }
-            // Its own expiry is said of the certificate.
-            Ok(served) => served
-                .refused
-                .filter(|reason| *reason != "expired")
-                .map(|reason| item(Severity::Warning, about(), format!("its chain is not trusted ({reason})"))),
-        }
+            Ok(served) => {
+                // Its own expiry is said of the certificate.
+                let refused = served.refused.filter(|reason| *reason != "expired");
+                let refused = refused
+                    .map(|reason| item(Severity::Warning, about(), format!("its chain is not trusted ({reason})")));
+                let is_old = |broken: &&Trouble| OUTDATED.contains(&broken.reason);
+                let old = served.broken.as_ref().filter(is_old);
+                let old = old
+                    .map(|broken| item(Severity::Warning, about(), format!("{} ({})", broken.message, broken.reason)));
+                [refused, old]
+            }
+        };
+        [one, another].into_iter().flatten()
     });
     said.collect()
 }
@@ -126,7 +135,7 @@ fn endpoints(snapshot: &Snapshot) -> Vec<Item> {
 /// What trust stores hold expires there without harm.
 fn of_certificates(snapshot: &Snapshot, now: Timestamp) -> Vec<Item> {
     let rows = certificates::by_expiry(snapshot).into_iter();
-    let own = rows.filter(|(_, certificate)| !certificates::is_authority(certificate));
+    let own = rows.filter(|(place, certificate)| !certificates::is_authority(place, certificate));
     let said = own.map_while(|(place, certificate)| {
         let (severity, left) = certificates::left(certificate.facts.not_after, now);
         let about = format!("Certificate {}", certificate.facts.subject);
