@@ -291,8 +291,8 @@ pub fn leaf(certificate: &Certificate) -> Leaf {
         serial: certificate.serial().to_owned(),
         subject: certificate.subject().to_owned(),
         issuer: certificate.issuer().to_owned(),
-        not_before: certificate.not_before(),
-        not_after: certificate.not_after(),
+        not_before: certificate.not_before().to_timestamp(),
+        not_after: certificate.not_after().to_timestamp(),
         dns_names: certificate.dns_names().to_vec(),
     }
 }

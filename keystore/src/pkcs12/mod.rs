@@ -22,5 +22,5 @@ pub(crate) use bag::{Bag, BagKind};
 use java_names::JavaNames;
 pub(crate) use kdf::Password;
 pub(crate) use open::{Opened, open};
-pub(crate) use read::{placed_entries, read};
+pub(crate) use read::{placed_entries, read, read_whole};
 pub(crate) use scheme::{open_sealed, seal};

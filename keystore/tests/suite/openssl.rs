@@ -10,7 +10,7 @@ use tempfile::TempDir;
 const UNICODE: &str = "pässwörd 鍵";
 
 /// A directory with the leaf's key and certificates in PEM.
-fn workplace() -> TempDir {
+pub(crate) fn workplace() -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     let pki = pki();
     fs::write(dir.path().join("leaf.der"), pki.leaf.certificate.der()).unwrap();
@@ -22,7 +22,7 @@ fn workplace() -> TempDir {
     dir
 }
 
-fn openssl(dir: &Path, arguments: &str) -> Vec<u8> {
+pub(crate) fn openssl(dir: &Path, arguments: &str) -> Vec<u8> {
     let done = Command::new("openssl")
         .args(arguments.split(' '))
         .current_dir(dir)

@@ -27,7 +27,7 @@ pub use durable::{
 };
 pub use exchange::{SurveyedFile, Swap, move_aside, swap, unlink_second_name};
 pub use held::read_held;
-pub use host::{boot_id, booted_at, default_state_directory, scheduled_shutdown_file};
+pub use host::{boot_id, booted_at, default_state_directory, is_in_trust_store, scheduled_shutdown_file};
 pub use listeners::{ListenersError, listeners};
 pub use lock::{FileLock, lock};
 pub use process::{Request, Requests, Usage, forbid_dumps, host_name, usage};

@@ -115,7 +115,7 @@ fn failures(snapshot: &Snapshot) -> Vec<Item> {
     let whole = snapshot.troubles();
     let files = snapshot
         .passes()
-        .flat_map(|(id, pass)| pass.files().iter().filter_map(move |file| Some((id, file.outcome.as_ref().err()?))));
+        .flat_map(|(id, pass)| pass.files().iter().flat_map(|file| file.troubles()).map(move |trouble| (id, trouble)));
     let said = whole.chain(files).map(|(id, trouble)| {
         let about = format!("{} {}", id.kind.as_str(), id.name);
         item(Severity::Critical, about, format!("{} ({})", trouble.message, trouble.reason))
@@ -151,7 +151,7 @@ fn endpoints(snapshot: &Snapshot) -> Vec<Item> {
 /// What trust stores hold expires there without harm.
 fn of_certificates(snapshot: &Snapshot, now: Timestamp) -> Vec<Item> {
     let rows = certificates::by_expiry(snapshot).into_iter();
-    let own = rows.filter(|(_, certificate)| !certificates::is_authority(certificate));
+    let own = rows.filter(|(place, certificate)| !certificates::is_authority(place, certificate));
     let said = own.map_while(|(place, certificate)| {
         let (severity, left) = certificates::left(certificate.facts.not_after, now);
         let about = format!("Certificate {}", certificate.facts.subject);

@@ -15,7 +15,7 @@ use crate::ups::{Quantity, Reading, Status};
 const NOW: Timestamp = Timestamp::constant(1_750_000_000, 0);
 const DAY: i64 = 86_400;
 
-fn certificate(name: &str, role: Role, days: i64) -> SeenCertificate {
+pub(super) fn certificate(name: &str, role: Role, days: i64) -> SeenCertificate {
     let facts = CertificateFacts {
         sha256: [1; 32],
         subject: Label::new(&format!("CN={name}")),
@@ -59,16 +59,16 @@ fn snapshot(name: &str) -> Snapshot {
                 Arc::new(FileSeen {
                     path: Label::new(&format!("/srv/certs/{name}")),
                     modified: None,
-                    outcome: Ok(Contents {
-                        format: "jks",
-                        password_verified: None,
-                        certificates: vec![
+                    outcome: Ok(Contents::whole(
+                        "jks",
+                        None,
+                        vec![
                             certificate(name, Role::Leaf, 300),
                             certificate("old", Role::Leaf, -3),
                             certificate("old root", Role::Trusted, -900),
                             certificate("soon", Role::Leaf, 12),
                         ],
-                    }),
+                    )),
                 }),
                 Arc::new(FileSeen {
                     path: Label::new("/srv/certs/junk"),
