@@ -387,7 +387,14 @@ fn wrong_credentials_are_told_from_silence_and_no_neighbour_suffers() -> Result<
         ["right", "wrong-v3", "wrong-v2c"].iter().all(|ups| fails_for(metrics, ups, "connect"))
     })?;
     let left = families(&metrics, "right");
-    let expected = ["ups_up", "ups_poll_error", "ups_last_success_timestamp_seconds", "ups_poll_duration_seconds"];
+    // What was counted stays counted.
+    let expected = [
+        "ups_up",
+        "ups_poll_error",
+        "ups_last_success_timestamp_seconds",
+        "ups_poll_duration_seconds",
+        "ups_status_contradictions_total",
+    ];
     ensure!(left.iter().all(|family| expected.contains(family)), "{left:?}");
     ensure!(up(&metrics, "right") == Some(0.0) && up(&metrics, "neighbour") == Some(1.0));
     ensure!(status(&metrics, "neighbour", "online") == Some(1.0));

@@ -99,6 +99,8 @@ pub struct Contents {
     pub format: &'static str,
     /// Whether the password that we have is the store's; absent where the format has no password.
     pub password_verified: Option<bool>,
+    /// No password is configured, and the empty one opens it.
+    pub password_empty: bool,
     pub certificates: Vec<SeenCertificate>,
     /// Why parts of the file could not be read, one for each reason.
     pub unread: Vec<Trouble>,
@@ -147,7 +149,7 @@ impl Contents {
         password_verified: Option<bool>,
         certificates: Vec<SeenCertificate>,
     ) -> Self {
-        Self { format, password_verified, certificates, unread: Vec::new(), left_out: None }
+        Self { format, password_verified, password_empty: false, certificates, unread: Vec::new(), left_out: None }
     }
 }
 
