@@ -58,7 +58,7 @@ mod tests {
         assert_eq!(turns.run(Work::Trust, "hung", soon(), move || hanging.recv()).await, Err(Blocked::Timeout));
         for _ in 0..10 {
             let again = turns.run(Work::Trust, "hung", soon(), || panic!("the first is not over"));
-            assert_eq!(again.await.map(|()| ()), Err(Blocked::Timeout));
+            assert_eq!(again.await, Err::<(), _>(Blocked::Timeout));
         }
         assert_eq!(turns.run(Work::Trust, "well", Instant::now() + LONG, || 7).await, Ok(7));
         drop(release);
