@@ -36,7 +36,8 @@ pub(super) fn certificate(name: &str, role: Role, days: i64) -> SeenCertificate 
 fn ups(name: &str, outcome: Result<Reading, Trouble>) -> UpsSeen {
     let (ups, target) = (Label::new(name), Label::new("127.0.0.1:3493"));
     let (feeds_host, outcome) = (name == "rack-a", outcome.map(Box::new));
-    UpsSeen { ups, backend: Backend::Nut, target, feeds_host, outcome, contradictions: 0, refused: BTreeMap::new() }
+    let refused = BTreeMap::new();
+    UpsSeen { ups, backend: Backend::Nut, target, feeds_host, outcome, contradictions: 0, refused, strong_snmp: None }
 }
 
 fn reading(statuses: &[Status], values: &[(Quantity, f64)]) -> Reading {
