@@ -16,6 +16,7 @@ pub const TARGETS: &[Target] = &[
     ("config", config),
     ("event_log", event_log),
     ("event_log_text", event_log_text),
+    ("first_flight", first_flight),
     ("keystore", keystore),
     ("nis", nis),
     ("nut", nut),
@@ -40,6 +41,11 @@ pub fn keystore(bytes: &[u8]) {
             SeenCertificate::stored(&store.entries);
         }
     }
+}
+
+/// What a server of TLS 1.2 or older says in the clear.
+pub fn first_flight(bytes: &[u8]) {
+    crate::probe::fuzz_first_flight(bytes);
 }
 
 /// What upsd sends, through parser and mapping.

@@ -188,17 +188,19 @@ async fn an_agent_whose_directory_hung_is_taken_when_it_answers() {
     }
 }
 
-/// Holds A8: nothing was done to its service, and nothing can be.
+/// Holds A8: nothing was done to its service, and nothing can be. A start that fails waits no longer than a stop.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_agent_whose_directory_hangs_for_good_holds_up_no_end() {
+async fn an_agent_whose_directory_or_journal_hangs_for_good_holds_up_no_end() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = taken.local_addr().map(|address| (taken, address.to_string())).unwrap();
-    for listen in ["127.0.0.1:0", taken.1.as_str()] {
+    for (listen, is_journal) in [("127.0.0.1:0", false), (taken.1.as_str(), false), ("127.0.0.1:0", true)] {
         let world = World::pem_pair().await;
-        let hangs = world.directory.path().join("hangs");
-        std::fs::create_dir(&hangs).unwrap();
-        let config = world.config_with(BROKEN_API, &neighbour(&hangs));
-        let mut program = Program::with_hung(&world, &config, listen, "openat", &[&hangs]);
+        let directory = world.directory.path().join("hangs");
+        std::fs::create_dir(&directory).unwrap();
+        let journal = world.state().join("journal/neighbour.json");
+        let config = world.config_with(BROKEN_API, &neighbour(&directory));
+        let hangs = if is_journal { &journal } else { &directory };
+        let mut program = Program::with_hung(&world, &config, listen, "openat", &[hangs]);
         let works = listen != taken.1;
         if works {
             program.wait_until_ready();

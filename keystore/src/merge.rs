@@ -2,16 +2,16 @@
 
 use crate::{
     Certificate, Diff, Entry, EntryKind, Format, KeyMaterial, Limits, MergeError, PasswordCheck, Pkcs12Profile,
-    ReadError, Store, diff, jks, key_pair,
+    ReadError, Store, Summary, alias, diff, jks, key_pair,
     key_pair::Encoded,
     open_key::{extract_key, open_key},
     pem,
     pkcs12::{self, Opened},
-    read, sniff, text,
+    read_whole, sniff, text,
 };
 use jiff::Timestamp;
 use secrecy::{ExposeSecret as _, SecretString};
-use std::fmt;
+use std::{collections::HashSet, fmt};
 use zeroize::Zeroizing;
 
 /// What keytool asks for at least, of JKS, JCEKS and PKCS#12.
@@ -103,8 +103,10 @@ pub fn merge(merge: &Merge<'_>, limits: &Limits) -> Result<Merged, MergeError> {
     check_format(format, old.as_ref().map(|(old, _)| old), merge)?;
 
     let before = old.as_ref().map(|(_, store)| store);
-    if format != Format::Pem {
-        check_alias(merge.alias, before)?;
+    match before {
+        _ if format == Format::Pem => {}
+        Some(before) => before.check_alias(merge.alias)?,
+        None => alias::check(merge.alias)?,
     }
     let bytes = match (&old, format) {
         (Some((old, _)), _) if old.format() == format => write(Some(old), format, &[ours(merge)], merge, limits)?,
@@ -159,26 +161,12 @@ pub fn check_password(format: Format, password: Option<&SecretString>, is_kept: 
     }
 }
 
-fn check_alias(alias: &str, before: Option<&Store>) -> Result<(), MergeError> {
-    // JKS counts an alias in 16 bits; nobody needs near that.
-    const MAX_ALIAS: usize = 1_024;
-    if alias.is_empty() {
-        return Err(MergeError::BadAlias("it is empty"));
-    }
-    if alias.len() > MAX_ALIAS {
-        return Err(MergeError::BadAlias("it is longer than 1024 bytes"));
-    }
-    let mut same = before.into_iter().flat_map(|store| &store.entries).filter(|entry| is_named(entry, alias));
-    match same.find(|entry| entry.kind != EntryKind::Key) {
-        Some(entry) => Err(lost(&entry.alias, "it has the alias of the new key and is none itself")),
-        None => Ok(()),
-    }
-}
-
 fn open_old<'a>(bytes: &'a [u8], merge: &Merge<'_>, limits: &Limits) -> Result<(Old<'a>, Store), ReadError> {
     limits.check_bytes(bytes.len())?;
     match sniff(bytes) {
-        Some(Format::Jks | Format::Jceks) => Ok((Old::Jks(jks::parse(bytes, limits)?), read(bytes, None, limits)?)),
+        Some(Format::Jks | Format::Jceks) => {
+            Ok((Old::Jks(jks::parse(bytes, limits)?), read_whole(bytes, None, limits)?))
+        }
         Some(Format::Pkcs12) => {
             let (opened, password) = open_pkcs12(bytes, merge, limits)?;
             let store = opened.store(password, limits, &mut limits.budget())?;
@@ -191,7 +179,8 @@ fn open_old<'a>(bytes: &'a [u8], merge: &Merge<'_>, limits: &Limits) -> Result<(
                 Err(ReadError::NoCertificate) => Vec::new(),
                 entries => entries?,
             };
-            let store = Store { format: Format::Pem, profile: None, password: PasswordCheck::NoneNeeded, entries };
+            let (profile, password, faults) = (None, PasswordCheck::NoneNeeded, Vec::new());
+            let store = Store { format: Format::Pem, profile, password, entries, faults };
             Ok((Old::Pem(text), store))
         }
         Some(Format::Der | Format::Pkcs7) => Err(ReadError::UnsupportedFormat("a merge into DER or PKCS#7")),
@@ -284,13 +273,22 @@ fn convert(
     if before.format == Format::Pem || format == Format::Pem {
         return Err(MergeError::UnsupportedFormat("a store that is turned from or into PEM"));
     }
-    let others = || before.entries.iter().filter(|entry| !is_named(entry, merge.alias));
+    let ours = alias::find_key(before.format, &before.entries, merge.alias);
+    let spelled = ours.and_then(|place| before.entries.get(place)).map(|entry| entry.alias.as_str());
+    let others = || before.entries.iter().enumerate().filter(|(place, _)| Some(*place) != ours).map(|(_, entry)| entry);
+    // Every format finds its entries by their aliases in one case.
+    let mut taken = HashSet::from([spelled.unwrap_or(merge.alias).to_lowercase()]);
+    if let Some(twin) = others().find(|entry| !entry.alias.is_empty() && !taken.insert(entry.alias.to_lowercase())) {
+        return Err(lost(&twin.alias, "another entry has the same alias, and one would take the other's place"));
+    }
     let mut keys = Vec::new();
     for entry in others() {
         match entry.kind {
-            EntryKind::Key => keys.push((&entry.alias, open_other(entry, merge, limits)?)),
+            EntryKind::Key if !entry.alias.is_empty() => {
+                keys.push((&entry.alias, open_other(entry, merge, limits)?));
+            }
             EntryKind::Trusted if !entry.alias.is_empty() => {}
-            EntryKind::Trusted | EntryKind::Secret | EntryKind::Certificate => {
+            EntryKind::Key | EntryKind::Trusted | EntryKind::Secret | EntryKind::Certificate => {
                 return Err(lost(&entry.alias, "it cannot be carried into another format"));
             }
         }
@@ -299,7 +297,7 @@ fn convert(
     let trusted = others()
         .filter(|entry| entry.kind == EntryKind::Trusted)
         .filter_map(|entry| Some(Put { alias: &entry.alias, content: Content::Trusted(entry.leaf()?) }));
-    let puts: Vec<Put<'_>> = [ours(merge)].into_iter().chain(keys).chain(trusted).collect();
+    let puts: Vec<Put<'_>> = [self::ours(merge)].into_iter().chain(keys).chain(trusted).collect();
     write(None, format, &puts, merge, limits)
 }
 
@@ -320,7 +318,7 @@ fn check_result(
     merge: &Merge<'_>,
     limits: &Limits,
 ) -> Result<Store, MergeError> {
-    let after = read(bytes, merge.new_password, limits).map_err(|error| match error {
+    let after = read_whole(bytes, merge.new_password, limits).map_err(|error| match error {
         ReadError::TooLarge { what, .. } => MergeError::TooLarge(what),
         _ => MergeError::CheckFailed("it cannot be read"),
     })?;
@@ -338,22 +336,36 @@ fn check_result(
     if after.password == PasswordCheck::Wrong {
         return Err(MergeError::CheckFailed("the new password does not open it"));
     }
-    let mut ours = after.entries.iter().filter(|entry| is_named(entry, merge.alias));
-    match (ours.next(), ours.next()) {
-        (Some(entry), None) if entry.chain == merge.key.chain => {}
-        (Some(_), None) => return Err(MergeError::CheckFailed("the chain comes out otherwise than it went in")),
-        _ => return Err(MergeError::CheckFailed("the alias is there twice")),
+    match after.key(merge.alias) {
+        Some(entry) if entry.chain == merge.key.chain => {}
+        Some(_) => return Err(MergeError::CheckFailed("the chain comes out otherwise than it went in")),
+        None => return Err(MergeError::CheckFailed("the alias does not stand for the new key")),
     }
-    let changes = before.map(|before| diff(before, &after)).unwrap_or_default();
-    let others = changes.changed.iter().map(|change| &change.before).chain(&changes.removed).chain(&changes.added);
-    match others.into_iter().find(|summary| summary.alias.to_lowercase() != merge.alias.to_lowercase()) {
-        Some(summary) if before.is_some() => Err(lost(&summary.alias, "the new chain would change what it means")),
-        _ => Ok(after),
+    let Some(before) = before else { return Ok(after) };
+    let changes = diff(&expected(before, merge), &after);
+    // A certificate that stood by itself may be a part of the new chain.
+    let is_in_chain = |summary: &Summary| {
+        summary.kind == EntryKind::Certificate
+            && merge.key.chain.iter().any(|one| Some(one.sha256()) == summary.leaf_sha256)
+    };
+    let removed = changes.removed.iter().filter(|summary| !is_in_chain(summary));
+    let mut others = changes.changed.iter().map(|change| &change.before).chain(removed).chain(&changes.added);
+    match others.next() {
+        Some(summary) => Err(lost(&summary.alias, "the new chain would change what it means")),
+        None => Ok(after),
     }
 }
 
-fn is_named(entry: &Entry, alias: &str) -> bool {
-    entry.alias.to_lowercase() == alias.to_lowercase()
+/// The old store with the new key in the place of the one that the alias stands for.
+fn expected(before: &Store, merge: &Merge<'_>) -> Store {
+    let mut expected = before.clone();
+    let new = |alias: &str| Entry { alias: alias.to_owned(), kind: EntryKind::Key, chain: merge.key.chain.clone() };
+    match alias::find_key(before.format, &before.entries, merge.alias).and_then(|at| expected.entries.get_mut(at)) {
+        Some(old) if old.alias.is_empty() => *old = new(merge.alias),
+        Some(old) => *old = new(&old.alias),
+        None => expected.entries.push(new(merge.alias)),
+    }
+    expected
 }
 
 fn lost(alias: &str, why: &'static str) -> MergeError {

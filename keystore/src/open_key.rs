@@ -1,7 +1,7 @@
 //! Opens the key under an alias and proves that it belongs to its certificate.
 
 use crate::{
-    Certificate, Entry, EntryKind, Format, KeyMaterial, Limits, ReadError, jks, key_pair,
+    Certificate, Entry, Format, KeyMaterial, Limits, ReadError, alias, jks, key_pair,
     key_pair::Encoded,
     limits::Budget,
     pem,
@@ -54,12 +54,11 @@ fn extract_jks(
     limits: &Limits,
 ) -> Result<KeyMaterial, ReadError> {
     let body = jks::parse(bytes, limits)?;
-    let entries = body.entries.into_iter().filter(|entry| entry.alias.to_lowercase() == alias.to_lowercase());
-    let key = entries.filter_map(|entry| match entry.kind {
-        jks::RawKind::Key { sealed, chain } => Some((sealed, chain)),
-        jks::RawKind::Trusted(_) | jks::RawKind::Secret => None,
-    });
-    let (sealed, chain) = key.into_iter().next().ok_or(ReadError::NoKey)?;
+    let place = alias::find_key(body.format, &body.entries, alias).ok_or(ReadError::NoKey)?;
+    let (sealed, chain) = match body.entries.into_iter().nth(place).map(|entry| entry.kind) {
+        Some(jks::RawKind::Key { sealed, chain }) => (sealed, chain),
+        Some(jks::RawKind::Trusted(_) | jks::RawKind::Secret) | None => return Err(ReadError::NoKey),
+    };
     let password = password.ok_or(ReadError::PasswordNeeded)?;
     Ok(KeyMaterial { pkcs8: jks::open_sealed(sealed, password, &mut limits.budget())?, chain })
 }
@@ -73,15 +72,14 @@ fn extract_pkcs12(
     let mut budget = limits.budget();
     let opened = pkcs12::open(bytes, password, limits, &mut budget)?;
     let bags = opened.bags(limits)?;
-    let keys = bags.iter().filter(|bag| matches!(bag.kind, BagKind::Key(_) | BagKind::SealedKey(_)));
-    let bag = keys.into_iter().find(|bag| bag.is_named(alias)).ok_or(ReadError::NoKey)?;
-    let pkcs8 = match bag.kind {
-        BagKind::Key(bare) => Zeroizing::new(bare.to_vec()),
-        BagKind::SealedKey(sealed) => unseal(sealed, password, &mut budget)?,
+    let entries = pkcs12::placed_entries(&bags, limits)?;
+    let found = alias::find_key(Format::Pkcs12, &entries, alias).ok_or(ReadError::NoKey)?;
+    let (place, entry) = entries.into_iter().nth(found).ok_or(ReadError::NoKey)?;
+    let pkcs8 = match bags.get(place).map(|bag| &bag.kind) {
+        Some(BagKind::Key(bare)) => Zeroizing::new(bare.to_vec()),
+        Some(BagKind::SealedKey(sealed)) => unseal(sealed, password, &mut budget)?,
         _ => return Err(ReadError::NoKey),
     };
-    let is_ours = |entry: &Entry| entry.kind == EntryKind::Key && entry.alias.to_lowercase() == alias.to_lowercase();
-    let entry = pkcs12::entries(&bags, limits)?.into_iter().find(is_ours).ok_or(ReadError::NoKey)?;
     Ok(KeyMaterial { pkcs8, chain: entry.chain })
 }
 

@@ -119,7 +119,8 @@ mod tests {
         let end = Timestamp::from_second(1_900_000_000).expect("a time");
         metrics.issuer_not_after("fleet", "fleet-ca", end);
         metrics.client_certificate_not_after("fleet", "fleet-client", end);
-        let text = metrics.render().expect("a string takes everything");
+        let mut text = String::new();
+        metrics.write(&mut text).expect("a string takes everything");
         for line in [
             "kagiban_operator_issuer_not_after_timestamp_seconds{namespace=\"fleet\",name=\"fleet-ca\"} 1900000000",
             "kagiban_operator_client_certificate_not_after_timestamp_seconds{namespace=\"fleet\",name=\"fleet-client\"} 1900000000",

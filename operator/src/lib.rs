@@ -42,5 +42,6 @@ mod references;
 pub mod run;
 pub mod schedule;
 mod signed;
+mod text_format;
 pub mod unreadable;
 pub mod web;

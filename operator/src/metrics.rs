@@ -1,6 +1,5 @@
 //! What the operator tells Prometheus: counters of its own, and, from the leader alone, the fleet as it is at the scrape.
 
-use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,6 +18,7 @@ use crate::controller::{SharedSchedule, lock};
 use crate::decide::Reason;
 use crate::expiries::{SecretExpiries, SecretUse};
 use crate::fleet::{Fleet, ResourceName, Summary};
+use crate::text_format::TextFormat;
 
 pub(crate) type Labels = Vec<(&'static str, String)>;
 
@@ -89,14 +89,12 @@ impl Metrics {
         Self { registry, api_requests, host_requests, rotations, leader, reconciles, failures, withheld, expiries }
     }
 
-    /// Prometheus's text format, version 0.0.4: every scraper reads it, and `promtool check metrics` nothing else.
+    /// Writes Prometheus's text format, version 0.0.4: every scraper reads it, and `promtool check metrics` nothing else.
     ///
     /// # Errors
-    /// Never in practice: writing to a string does not fail.
-    pub fn render(&self) -> Result<String, fmt::Error> {
-        let mut open_metrics = String::new();
-        prometheus_client::encoding::text::encode(&mut open_metrics, &self.registry)?;
-        Ok(text_format(&open_metrics))
+    /// When `out` takes no more.
+    pub fn write(&self, out: &mut impl fmt::Write) -> fmt::Result {
+        prometheus_client::encoding::text::encode(&mut TextFormat::to(out), &self.registry)
     }
 
     pub(crate) fn api_request(&self, verb: &'static str, resource: &'static str, code: &str) {
@@ -148,27 +146,6 @@ impl Metrics {
     pub(crate) fn leading(&self, leading: bool) {
         self.leader.set(i64::from(leading));
     }
-}
-
-/// For the types that are registered here, the formats differ in two things: OpenMetrics names a counter's family without
-/// the `_total` of its samples, and ends with a mark.
-fn text_format(open_metrics: &str) -> String {
-    let is_counter = |line: &&str| line.starts_with("# TYPE ") && line.ends_with(" counter");
-    let counters: HashSet<_> = open_metrics.lines().filter(is_counter).filter_map(family).collect();
-    let mut text = String::with_capacity(open_metrics.len());
-    for line in open_metrics.lines().filter(|line| *line != "# EOF") {
-        match family(line).filter(|name| counters.contains(name)) {
-            Some(name) => text.push_str(&line.replacen(name, &format!("{name}_total"), 1)),
-            None => text.push_str(line),
-        }
-        text.push('\n');
-    }
-    text
-}
-
-/// The name in a line of metadata.
-fn family(line: &str) -> Option<&str> {
-    line.strip_prefix("# ")?.split(' ').nth(1)
 }
 
 /// What the series of the fleet are made from.
@@ -310,6 +287,12 @@ mod tests {
     use super::*;
     use crate::schedule::Schedule;
 
+    fn text_of(metrics: &Metrics) -> String {
+        let mut text = String::new();
+        metrics.write(&mut text).expect("a string takes everything");
+        text
+    }
+
     fn fleet_of(statuses: &[(&str, Option<&str>)]) -> Metrics {
         let fleet = Arc::new(Fleet::default());
         for (name, ready) in statuses {
@@ -343,7 +326,7 @@ mod tests {
     fn every_status_of_ready_is_a_sample_and_exactly_one_holds() {
         let metrics = fleet_of(&[("up", Some("True")), ("down", Some("Unknown")), ("new", None)]);
         metrics.leading(true);
-        let text = metrics.render().expect("a string takes everything");
+        let text = text_of(&metrics);
         let value = |name: &str, status: &str| {
             let labels = format!("name=\"{name}\",host=\"h\",product=\"tls-service\",status=\"{status}\"}} ");
             let line =
@@ -362,21 +345,10 @@ mod tests {
     #[test]
     fn only_the_leader_exports_the_fleet() {
         let metrics = fleet_of(&[("up", Some("True"))]);
-        let follower = metrics.render().expect("a string takes everything");
+        let follower = text_of(&metrics);
         assert!(follower.contains("kagiban_operator_leader 0") && !follower.contains("name=\"up\""), "{follower}");
         metrics.leading(true);
-        let leader = metrics.render().expect("a string takes everything");
+        let leader = text_of(&metrics);
         assert!(leader.contains("kagiban_certificate_ready{") && leader.contains("resources_overdue 0"), "{leader}");
-    }
-
-    #[test]
-    fn a_counter_is_announced_by_the_name_of_its_samples() {
-        let metrics = Metrics::new(None);
-        metrics.rotation_ended(Outcome::Committed);
-        let text = metrics.render().expect("a string takes everything");
-        let counter = "# HELP kagiban_rotations_total Rotations that ended, by outcome.\n\
-            # TYPE kagiban_rotations_total counter\nkagiban_rotations_total{outcome=\"committed\"} 1\n";
-        assert!(text.contains(counter), "{text}");
-        assert!(text.contains("# TYPE kagiban_operator_leader gauge\n") && !text.contains("EOF"), "{text}");
     }
 }

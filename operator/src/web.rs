@@ -2,12 +2,15 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http_body_util::Full;
-use hyper::body::{Bytes, Incoming};
+use futures::stream;
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, StreamBody};
+use hyper::body::{Bytes, Frame, Incoming};
 use hyper::header::CONTENT_TYPE;
 use hyper::http::request::Parts;
 use hyper::server::conn::http1;
@@ -36,25 +39,67 @@ const RENDERED_FOR: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 struct Exposition {
     metrics: SharedMetrics,
-    last: Arc<tokio::sync::Mutex<Option<(Instant, Bytes)>>>,
+    last: Arc<tokio::sync::Mutex<Option<Rendered>>>,
+}
+
+struct Rendered {
+    at: Instant,
+    body: Vec<Bytes>,
+}
+
+/// A text in pieces: to let it grow in one would copy it again and again, and leave holes of its size in the heap.
+#[derive(Default)]
+struct Pieces {
+    whole: Vec<Bytes>,
+    last: Vec<u8>,
+}
+
+/// In bytes.
+const PIECE: usize = 64 * 1024;
+
+impl Pieces {
+    fn end(mut self) -> Vec<Bytes> {
+        self.whole.push(self.last.into());
+        self.whole
+    }
+}
+
+impl fmt::Write for Pieces {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        if self.last.len() + text.len() > PIECE {
+            let full = std::mem::replace(&mut self.last, Vec::with_capacity(PIECE.max(text.len())));
+            self.whole.push(full.into());
+        }
+        self.last.extend_from_slice(text.as_bytes());
+        Ok(())
+    }
 }
 
 impl Exposition {
     /// `None` where it cannot be rendered.
-    async fn body(&self) -> Option<Bytes> {
+    async fn body(&self) -> Option<Vec<Bytes>> {
         let mut last = Arc::clone(&self.last).lock_owned().await;
-        if let Some((_, body)) = last.as_ref().filter(|(at, _)| at.elapsed() < RENDERED_FOR) {
+        if let Some(Rendered { body, .. }) = last.as_ref().filter(|rendered| rendered.at.elapsed() < RENDERED_FOR) {
             return Some(body.clone());
         }
         let metrics = self.metrics.clone();
         // the lock is held by the work itself, so that those who do not wait for it have nothing rendered beside it
         let rendered = tokio::task::spawn_blocking(move || {
             *last = None;
-            let body = Bytes::from(metrics.render().ok()?);
-            *last = Some((Instant::now(), body.clone()));
+            let mut pieces = Pieces::default();
+            metrics.write(&mut pieces).ok()?;
+            let body = pieces.end();
+            *last = Some(Rendered { at: Instant::now(), body: body.clone() });
             Some(body)
         });
-        rendered.await.ok().flatten()
+        let body = rendered.await.ok().flatten();
+        // nobody is given it any more after that
+        let last = Arc::clone(&self.last);
+        tokio::spawn(async move {
+            tokio::time::sleep(RENDERED_FOR).await;
+            last.lock().await.take_if(|rendered| rendered.at.elapsed() >= RENDERED_FOR);
+        });
+        body
     }
 }
 
@@ -70,8 +115,8 @@ pub struct Probes {
     pub fault: Liveness,
 }
 
-impl std::fmt::Debug for Probes {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Probes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Probes").finish_non_exhaustive()
     }
 }
@@ -134,15 +179,18 @@ async fn connection(stream: TcpStream, exposition: Exposition, probes: Probes) {
     }
 }
 
-async fn answer(request: &Parts, exposition: &Exposition, probes: &Probes) -> Response<Full<Bytes>> {
-    let body = |status, kind, body| {
-        let mut response = Response::new(Full::new(body));
+type Body = UnsyncBoxBody<Bytes, Infallible>;
+
+async fn answer(request: &Parts, exposition: &Exposition, probes: &Probes) -> Response<Body> {
+    let body = |status, kind, pieces: Vec<Bytes>| {
+        let frames = pieces.into_iter().map(|piece| Ok(Frame::data(piece)));
+        let mut response = Response::new(StreamBody::new(stream::iter(frames)).boxed_unsync());
         *response.status_mut() = status;
         response.headers_mut().insert(CONTENT_TYPE, hyper::header::HeaderValue::from_static(kind));
         response
     };
     const PLAIN: &str = "text/plain; charset=utf-8";
-    let text = |status, kind, text: String| body(status, kind, Bytes::from(text));
+    let text = |status, kind, text: String| body(status, kind, vec![Bytes::from(text)]);
     if request.method != Method::GET && request.method != Method::HEAD {
         return text(StatusCode::METHOD_NOT_ALLOWED, PLAIN, "only GET\n".into());
     }
@@ -206,12 +254,16 @@ mod tests {
     async fn all_who_ask_in_a_moment_share_one_text() {
         let exposition = Exposition { metrics: Arc::new(Metrics::new(None)), last: Arc::default() };
         let all = futures::future::join_all((0..MAX_CONNECTIONS).map(|_| exposition.body())).await;
-        let texts: Vec<_> = all.into_iter().map(|text| text.expect("it is rendered").as_ptr()).collect();
+        let texts: Vec<_> = all.into_iter().map(|text| text.expect("it is rendered")[0].as_ptr()).collect();
         assert!(texts.iter().all(|text| *text == texts[0]));
         let before = exposition.body().await.expect("it is rendered");
-        tokio::time::sleep(RENDERED_FOR).await;
+        assert!(exposition.last.lock().await.is_some());
+        // at rest it takes no memory
+        while exposition.last.lock().await.is_some() {
+            tokio::time::sleep(RENDERED_FOR / 10).await;
+        }
         let after = exposition.body().await.expect("it is rendered");
-        assert_ne!(before.as_ptr(), after.as_ptr(), "and anew afterwards");
+        assert_ne!(before[0].as_ptr(), after[0].as_ptr(), "and anew afterwards");
     }
 
     #[tokio::test]

@@ -43,6 +43,12 @@ impl Stage {
         Self { cluster, host, context }
     }
 
+    fn metrics(&self) -> String {
+        let mut text = String::new();
+        self.context.metrics.write(&mut text).expect("a string takes everything");
+        text
+    }
+
     /// As the controller does, with the newest object, until it is told to wait for long.
     async fn settle(&self) {
         for _ in 0..20 {
@@ -372,7 +378,7 @@ async fn the_end_of_an_issuer_that_has_ended_is_still_told() {
     fleet::issuer(&stage.cluster, &ended);
     stage.settle().await;
     assert_eq!(stage.condition("Ready"), "False IssuerUnavailable");
-    let text = stage.context.metrics.render().expect("a string takes everything");
+    let text = stage.metrics();
     let line = "kagiban_operator_issuer_not_after_timestamp_seconds{namespace=\"fleet\",name=\"fleet-ca\"} 1577836800";
     assert!(text.contains(line), "{text}");
 }
@@ -653,7 +659,7 @@ async fn what_is_not_granted_is_told_of_as_little_as_what_is_not_there() {
     let stage = Stage::set().await;
     stage.annotate("fleet-ca", "kagiban.dev/allowed-clients", "another");
     stage.settle().await;
-    let metrics = stage.context.metrics.render().expect("text");
+    let metrics = stage.metrics();
     assert!(!metrics.contains("fleet-ca"), "{metrics}");
     assert!(metrics.contains("fleet-client"), "{metrics}");
 }

@@ -40,3 +40,24 @@ for manner in plain appended reset list; do
     java -cp "$work/classes" WriteEvents "$manner" "$here/seeds/event_log/$manner" \
         1800000000000,true,3.5.1.5.6.10 1800000001000,true,3.5.1.5.4.1 1800000004000,true,3.5.1.5.3.18 1800000005000,true,3.5.1.5.3.19
 done
+
+# What servers of older versions say in the clear, to a greeting that offers TLS 1.2 and everything that openssl has.
+flights=$(cd "$seeds/.." && pwd)/first_flight
+mkdir -p "$flights"
+flight() { # file, options of s_server
+    local file=$1
+    shift
+    openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=a -days 9 -keyout key.pem -out own.pem 2>/dev/null
+    coproc openssl s_server -accept 127.0.0.1:0 -cert own.pem -key key.pem "$@" 2>/dev/null
+    local line port=
+    while read -r line <&"${COPROC[0]}"; do
+        case $line in ACCEPT*) port=${line##*:} && break ;; esac
+    done
+    openssl s_client -connect "127.0.0.1:$port" -cipher ALL:@SECLEVEL=0 -no_tls1_3 -legacy_renegotiation -msg </dev/null 2>/dev/null |
+        awk '/^<<< .*(RecordHeader|Handshake)/ {wanted = 1; next} /^[<>]|^---/ {wanted = 0} wanted && /^    [0-9a-f]/' |
+        xxd -r -p >"$flights/$file"
+    kill "$COPROC_PID"
+    wait "$COPROC_PID" 2>/dev/null || true
+}
+flight tls-1.0 -tls1 -cipher ALL:@SECLEVEL=0
+flight p-521-client-wanted -tls1_2 -groups P-521 -verify 1

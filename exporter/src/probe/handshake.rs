@@ -17,6 +17,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::dial::{Dialled, Endpoint, dial};
+use super::old_tls::{self, Spoken};
 use super::recorder::{Recorder, Seen};
 use super::{ProbeError, Roots, Verdict};
 use crate::blocking::Work;
@@ -34,10 +35,10 @@ pub struct Handshake {
     /// The server asked for a client certificate; it may do without.
     pub client_certificate_wanted: bool,
     /// Why the handshake did not come to its end, although the chain was seen.
-    pub failure: Option<String>,
-    /// `TLS 1.2` or `TLS 1.3`; absent when the handshake did not come to its end.
+    pub failure: Option<Broken>,
+    /// As `TLS 1.2`; absent when the server was not heard to choose one.
     pub tls_version: Option<&'static str>,
-    /// The name that IANA registered, as `TLS13_AES_256_GCM_SHA384`; absent when the handshake did not come to its end.
+    /// The name that IANA registered, as `TLS13_AES_256_GCM_SHA384`; absent when the server was not heard to choose one.
     pub cipher: Option<String>,
     pub phases: Phases,
     /// Who answered.
@@ -46,6 +47,28 @@ pub struct Handshake {
     pub is_own_address: bool,
     /// Whether the chain can be trusted for the expected name now; absent when there were no roots to ask.
     pub verdict: Option<Verdict>,
+}
+
+/// Why a handshake did not come to its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Broken {
+    /// One of [`Broken::REASONS`].
+    pub reason: &'static str,
+    /// For people.
+    pub message: String,
+}
+
+impl Broken {
+    /// The closed set of a metric label.
+    pub const REASONS: [&'static str; 7] = [
+        "client_certificate_wanted",
+        "group_not_spoken",
+        "not_finished",
+        "old_cipher_suite",
+        "old_version",
+        "refused",
+        "timeout",
+    ];
 }
 
 /// How long each phase took.
@@ -93,7 +116,45 @@ pub(crate) async fn probe_for(
     // A name that is none is told whether anybody answers or not.
     endpoint.expected_name()?;
     let dialled = dial(endpoint, names, deadline).await?;
-    shake_hands(endpoint, dialled, roots, deadline).await
+    match shake_hands(endpoint, dialled, roots, deadline).await {
+        // Such an answer has who speaks nothing that is spoken here.
+        Err(error @ (ProbeError::TlsAlert { .. } | ProbeError::Closed { .. } | ProbeError::Protocol { .. })) => {
+            match in_the_clear(names, endpoint, roots, deadline).await {
+                Some(seen) => seen,
+                None => Err(error),
+            }
+        }
+        seen => seen,
+    }
+}
+
+/// What a server shows in the clear that speaks nothing newer than TLS 1.2, and nothing of that which is spoken here.
+async fn in_the_clear(
+    names: Work,
+    endpoint: &Endpoint,
+    roots: Option<&Roots>,
+    deadline: Instant,
+) -> Option<Result<Handshake, ProbeError>> {
+    let name = endpoint.expected_name().ok()?;
+    let started = Instant::now();
+    let (flight, Dialled { dns, connect, peer, is_own_address, .. }) =
+        old_tls::first_flight(names, endpoint, deadline).await?;
+    let handshake = started.elapsed().saturating_sub(dns + connect);
+    let spoken = Spoken::of(&flight);
+    let seen =
+        Seen { client_certificate_wanted: flight.client_certificate_wanted, chain: flight.chain, key_proven: false };
+    Some(parse(&seen, &endpoint.address).map(|chain| Handshake {
+        chain,
+        verdict: roots.map(|roots| roots.judge(&seen.chain, &name, UnixTime::now())),
+        key_proven: false,
+        client_certificate_wanted: seen.client_certificate_wanted,
+        failure: Some(spoken.broken()),
+        tls_version: Some(spoken.version),
+        cipher: Some(spoken.suite),
+        phases: Phases { dns, connect, handshake },
+        peer,
+        is_own_address,
+    }))
 }
 
 /// The second half of [`probe_for`], for who wants to know who answered whatever comes of it.
@@ -116,7 +177,7 @@ pub(crate) async fn shake_hands(
     let (session, failure) = match outcome {
         Ok(stream) => (Session::of(stream).await, None),
         Err(cause) if seen.chain.is_empty() => return Err(cause.before_certificate(&endpoint.address)),
-        Err(cause) => (Session::default(), Some(cause.to_string())),
+        Err(cause) => (Session::default(), Some(cause.after_certificate(&seen))),
     };
     Ok(Handshake {
         chain: parse(&seen, &endpoint.address)?,
@@ -161,7 +222,7 @@ fn client_config(recorder: &Arc<Recorder>) -> ClientConfig {
 fn parse(seen: &Seen, address: &str) -> Result<Vec<Certificate>, ProbeError> {
     let (leaf, rest) =
         seen.chain.split_first().ok_or_else(|| ProbeError::NoCertificate { address: address.to_owned() })?;
-    let certificate = |der: &CertificateDer<'_>| Certificate::from_der(der.to_vec());
+    let certificate = |der: &CertificateDer<'_>| Certificate::observe(der);
     let malformed = |detail: String| ProbeError::Malformed { address: address.to_owned(), detail };
     let leaf = certificate(leaf).map_err(|e| malformed(e.to_string()))?;
     Ok(std::iter::once(leaf).chain(rest.iter().map_while(|der| certificate(der).ok())).collect())
@@ -198,6 +259,18 @@ enum Failure {
 }
 
 impl Failure {
+    fn after_certificate(self, seen: &Seen) -> Broken {
+        let reason = match &self {
+            Self::Timeout => "timeout",
+            Self::Handshake(_) if seen.client_certificate_wanted => "client_certificate_wanted",
+            Self::Handshake(error) => match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+                Some(rustls::Error::AlertReceived(_)) => "refused",
+                _ => "not_finished",
+            },
+        };
+        Broken { reason, message: self.to_string() }
+    }
+
     fn before_certificate(self, address: &str) -> ProbeError {
         let address = address.to_owned();
         let error = match self {

@@ -6,24 +6,29 @@
 //!                      Roots ────────────> Verdict   (asked afterwards: it never ends a handshake)
 //! ```
 //!
-//! `old_tls` asks by hand for the versions before 1.2, which the TLS stack does not speak.
+//! `old_tls` asks by hand for what the TLS stack does not speak: where a handshake comes to nothing, the chain is read from
+//! the server's `first_flight`, which older versions send in the clear.
 //!
 //! The certificate is reported even when it is expired, untrusted, or when the server wants a client certificate.
 
 mod dial;
 mod error;
+mod first_flight;
 mod handshake;
 mod old_tls;
 mod path;
 mod recorder;
 mod roots;
+mod suites;
 
 pub use dial::Endpoint;
 pub(crate) use dial::dial;
 pub use error::ProbeError;
-pub use handshake::{Handshake, Phases, probe, probe_against};
+pub(crate) use first_flight::fuzz_first_flight;
+pub use handshake::{Broken, Handshake, Phases, probe, probe_against};
 pub(crate) use handshake::{probe_for, shake_hands};
 pub(crate) use old_tls::speaks_only_old_tls;
 pub use old_tls::{Greeting, OldTls, OldVersion, greet};
 pub use path::trusted_path;
+pub(crate) use roots::Anchors;
 pub use roots::{Roots, RootsError, Verdict};

@@ -1,16 +1,19 @@
-//! Whether a server still speaks what the TLS stack does not: TLS 1.0 and 1.1, and TLS 1.2 without forward secrecy or with CBC.
-//! The first message is written by hand, and of the answer only what it begins with is read.
+//! What a server still speaks that the TLS stack does not: TLS 1.0 and 1.1, TLS 1.2 without forward secrecy or with CBC, and
+//! curves such as P-521. The first message is written by hand, and of the answer only what comes unasked is read.
 
 use std::fmt;
 use std::time::Duration;
 
+use rustls::NamedGroup;
+use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
-use super::ProbeError;
 use super::dial::{Dialled, Endpoint, dial};
+use super::first_flight::{self, Answer as Said, End, FirstFlight, HANDSHAKE, Records, SERVER_HELLO};
+use super::{Broken, ProbeError, suites};
 use crate::blocking::Work;
 
 /// A version that nothing should speak any more.
@@ -26,6 +29,8 @@ pub enum OldTls {
     Version(OldVersion),
     /// TLS 1.2, but neither with ECDHE nor with an authenticated cipher.
     Suites,
+    /// TLS 1.2 with ECDHE, over a curve that the TLS stack does not know.
+    Curve,
 }
 
 /// What a server says to a client that knows no later version.
@@ -49,13 +54,12 @@ enum Opening {
 
 /// A handful of records is an answer's beginning, however it is cut; the version stands in its first six bytes.
 const MAX_OPENING_BYTES: usize = 1024;
-/// RFC 5246, 6.2.3: what a record may hold.
-const MAX_RECORD_BYTES: usize = (1 << 14) + 2048;
+/// Sixteen certificates of the largest size that is read would be more; nobody serves them.
+const MAX_FLIGHT_BYTES: usize = 256 * 1024;
+/// A record.
+const READ_BYTES: usize = 16 * 1024;
 
-const ALERT: u8 = 21;
-const HANDSHAKE: u8 = 22;
 const CLIENT_HELLO: u8 = 1;
-const SERVER_HELLO: u8 = 2;
 const TLS_1_0: u16 = 0x0301;
 const TLS_1_1: u16 = 0x0302;
 const TLS_1_2: u16 = 0x0303;
@@ -71,11 +75,11 @@ const OLD_SUITES_OF_TLS_1_2: &[u16] = &[
     0xc023, 0xc024, 0xc027, 0xc028, 0xc009, 0xc00a, 0xc013, 0xc014, 0xc008, 0xc012, 0x009e, 0x009f, 0x0067, 0x006b,
     0x0033, 0x0039, 0x0016, 0x009c, 0x009d, 0x003c, 0x003d, 0x002f, 0x0035, 0x000a, 0x0005, 0x0004, 0x00ff,
 ];
-/// RSA with PKCS #1 or PSS padding and ECDSA, with SHA-256, SHA-384, SHA-512 and SHA-1: for the certificate.
+/// RSA with PKCS #1 or PSS padding, ECDSA and DSA, with SHA-256, SHA-384, SHA-512 and SHA-1: for the certificate.
 const SIGNATURE_ALGORITHMS: &[u16] =
-    &[0x0401, 0x0501, 0x0601, 0x0804, 0x0805, 0x0806, 0x0403, 0x0503, 0x0603, 0x0201, 0x0203];
-/// x25519, secp256r1, secp384r1, secp521r1.
-const GROUPS: &[u16] = &[0x001d, 0x0017, 0x0018, 0x0019];
+    &[0x0401, 0x0501, 0x0601, 0x0804, 0x0805, 0x0806, 0x0403, 0x0503, 0x0603, 0x0201, 0x0203, 0x0402, 0x0202];
+/// x25519, secp256r1, secp384r1, secp521r1, x448.
+const GROUPS: &[u16] = &[0x001d, 0x0017, 0x0018, 0x0019, 0x001e];
 
 /// Offers a server this version and nothing later, within the deadline, DNS included.
 ///
@@ -89,7 +93,7 @@ pub async fn greet(endpoint: &Endpoint, version: OldVersion, deadline: Duration)
 }
 
 /// What a server speaks that refused TLS 1.2 with ephemeral keys and TLS 1.3: none when it speaks none of this either. The
-/// deadline is for each of three connections, and `names` is whose threads a name is looked up on.
+/// deadline is for each of four attempts, and `names` is whose threads a name is looked up on.
 pub(crate) async fn speaks_only_old_tls(names: Work, endpoint: &Endpoint, deadline: Duration) -> Option<OldTls> {
     for old in [OldTls::Suites, OldTls::Version(OldVersion::Tls11), OldTls::Version(OldVersion::Tls10)] {
         if let Ok(Answer::Accepted(version)) = offer(names, endpoint, Offer::of(old), deadline).await {
@@ -100,7 +104,45 @@ pub(crate) async fn speaks_only_old_tls(names: Work, endpoint: &Endpoint, deadli
             });
         }
     }
+    let (flight, _) = first_flight(names, endpoint, Instant::now() + deadline).await?;
+    (Spoken::of(&flight).reason == GROUP_NOT_SPOKEN).then_some(OldTls::Curve)
+}
+
+/// The first flight of a server with which the TLS stack comes to nothing: on a connection of its own, offered everything up
+/// to TLS 1.2, and where it does not understand that, TLS 1.0. None where it shows no certificate in the clear. Nothing in it
+/// proves that the server holds the key.
+pub(super) async fn first_flight(
+    names: Work,
+    endpoint: &Endpoint,
+    deadline: Instant,
+) -> Option<(FirstFlight, Dialled)> {
+    for offer in [OldTls::Curve, OldTls::Version(OldVersion::Tls10)].map(Offer::of) {
+        let hello = client_hello(offer, &endpoint.expected_name().ok()?, random());
+        let mut dialled = dial(endpoint, names, deadline).await.ok()?;
+        let flight = read_flight(&mut dialled.stream, &hello, deadline).await;
+        if !flight.chain.is_empty() && flight.version <= offer.version {
+            return Some((flight, dialled));
+        }
+    }
     None
+}
+
+/// As far as it came within the deadline.
+async fn read_flight(stream: &mut TcpStream, hello: &[u8], deadline: Instant) -> FirstFlight {
+    let (mut flight, mut seen) = (FirstFlight::default(), Vec::new());
+    if !matches!(timeout_at(deadline, stream.write_all(hello)).await, Ok(Ok(()))) {
+        return flight;
+    }
+    let mut part = vec![0; READ_BYTES];
+    while seen.len() < MAX_FLIGHT_BYTES && !flight.is_whole {
+        let Ok(Ok(read @ 1..)) = timeout_at(deadline, stream.read(&mut part)).await else { break };
+        seen.extend_from_slice(&part[..read]);
+        match first_flight::parse(&seen) {
+            Said::Flight(so_far) => flight = so_far,
+            Said::Alert(_) | Said::NotTls => break,
+        }
+    }
+    flight
 }
 
 /// What a server says to an offer.
@@ -125,6 +167,7 @@ impl Offer {
             OldTls::Version(OldVersion::Tls10) => Self { version: TLS_1_0, suites: CIPHER_SUITES },
             OldTls::Version(OldVersion::Tls11) => Self { version: TLS_1_1, suites: CIPHER_SUITES },
             OldTls::Suites => Self { version: TLS_1_2, suites: OLD_SUITES_OF_TLS_1_2 },
+            OldTls::Curve => Self { version: TLS_1_2, suites: &suites::ALL },
         }
     }
 }
@@ -134,8 +177,54 @@ impl fmt::Display for OldTls {
         f.write_str(match self {
             Self::Version(OldVersion::Tls10) => "TLS 1.0",
             Self::Version(OldVersion::Tls11) => "TLS 1.1",
+            Self::Curve => "TLS 1.2 over a curve that is not spoken here, such as P-521,",
             Self::Suites => "TLS 1.2 with cipher suites that are given up (RSA key exchange, DHE or CBC)",
         })
+    }
+}
+
+const GROUP_NOT_SPOKEN: &str = "group_not_spoken";
+
+/// What a server chose that the TLS stack does not speak.
+#[derive(Clone, Debug)]
+pub(super) struct Spoken {
+    pub(super) version: &'static str,
+    /// The name that IANA registered.
+    pub(super) suite: String,
+    reason: &'static str,
+    curve: Option<u16>,
+}
+
+impl Spoken {
+    pub(super) fn of(flight: &FirstFlight) -> Self {
+        let version = match flight.version {
+            ..TLS_1_0 => "SSL 3.0",
+            TLS_1_0 => "TLS 1.0",
+            TLS_1_1 => "TLS 1.1",
+            _ => "TLS 1.2",
+        };
+        let is_spoken = aws_lc_rs::DEFAULT_CIPHER_SUITES.iter().any(|suite| u16::from(suite.suite()) == flight.suite);
+        let groups = aws_lc_rs::DEFAULT_KX_GROUPS;
+        let is_curve_spoken = |curve: u16| groups.iter().any(|group| u16::from(group.name()) == curve);
+        let reason = match flight.version {
+            ..TLS_1_2 => "old_version",
+            _ if !is_spoken => "old_cipher_suite",
+            _ if flight.curve.is_some_and(|curve| !is_curve_spoken(curve)) => GROUP_NOT_SPOKEN,
+            // What else it may be, such as a signature with SHA-1, the server did not say in its first messages.
+            _ => "refused",
+        };
+        Self { version, suite: suites::name(flight.suite), reason, curve: flight.curve }
+    }
+
+    pub(super) fn broken(&self) -> Broken {
+        let Self { version, suite, reason, .. } = self;
+        let curve = self.curve.map(|curve| format!(" over {:?}", NamedGroup::from(curve))).unwrap_or_default();
+        let message = format!(
+            "the server speaks {version} with {suite}{curve} and nothing that this program finishes a handshake with; the \
+             certificate was read from its first messages, and that it holds the key was not proven. Let it speak TLS 1.3, or \
+             TLS 1.2 with ECDHE over P-256, P-384 or X25519 and GCM or ChaCha20"
+        );
+        Broken { reason, message }
     }
 }
 
@@ -182,37 +271,13 @@ async fn opening(stream: &mut TcpStream) -> Opening {
 }
 
 /// The opening of what was read so far: records, of which the first handshake message is put together.
-fn parse(mut bytes: &[u8]) -> Opening {
-    let mut message: Vec<u8> = Vec::new();
-    loop {
-        let Some((&[kind, major, _, high, low], rest)) = bytes.split_first_chunk::<5>() else {
-            // What cannot become a record's head is not waited for.
-            return match bytes {
-                [] | [ALERT | HANDSHAKE] | [ALERT | HANDSHAKE, 3, ..] => Opening::Incomplete,
-                _ => Opening::NotTls,
-            };
-        };
-        let length = usize::from(u16::from_be_bytes([high, low]));
-        if major != 3 || length == 0 || length > MAX_RECORD_BYTES {
-            return Opening::NotTls;
-        }
-        let record = &rest[..rest.len().min(length)];
-        match kind {
-            ALERT if message.is_empty() => {
-                return record.get(1).map_or(Opening::Incomplete, |number| Opening::Alert(*number));
-            }
-            HANDSHAKE => message.extend_from_slice(record),
-            _ => return Opening::NotTls,
-        }
-        match message[..] {
-            [SERVER_HELLO, _, _, _, major, minor, ..] => return Opening::Hello(u16::from_be_bytes([major, minor])),
-            [first, ..] if first != SERVER_HELLO => return Opening::NotTls,
-            _ => {}
-        }
-        bytes = rest.get(length..).unwrap_or_default();
-        if bytes.is_empty() {
-            return Opening::Incomplete;
-        }
+fn parse(bytes: &[u8]) -> Opening {
+    let Records { messages, end } = first_flight::records(bytes);
+    match (&messages[..], end) {
+        ([SERVER_HELLO, _, _, _, major, minor, ..], _) => Opening::Hello(u16::from_be_bytes([*major, *minor])),
+        ([], End::Alert(number)) => Opening::Alert(number),
+        ([] | [SERVER_HELLO, ..], End::More) => Opening::Incomplete,
+        _ => Opening::NotTls,
     }
 }
 
@@ -269,7 +334,7 @@ fn numbers(list: &[u16]) -> Vec<u8> {
 fn random() -> [u8; 32] {
     let mut random = [0; 32];
     // Without entropy, zeros greet as well.
-    let _ = aws_lc_rs::rand::fill(&mut random);
+    let _ = ::aws_lc_rs::rand::fill(&mut random);
     random
 }
 
@@ -277,6 +342,7 @@ fn random() -> [u8; 32] {
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::first_flight::ALERT;
     use super::*;
 
     const HELLO: [u8; 11] = [HANDSHAKE, 3, 1, 0, 80, SERVER_HELLO, 0, 0, 76, 3, 1];

@@ -12,7 +12,7 @@ use rustls::sign::CertifiedKey;
 use rustls::{DigitallySignedStruct, SignatureScheme};
 
 /// Longer chains are cut: nobody serves them in earnest, and each certificate becomes time series.
-const MAX_CHAIN: usize = 16;
+pub(super) const MAX_CHAIN: usize = 16;
 
 /// What the server showed until the handshake ended, one way or the other.
 #[derive(Clone, Debug, Default)]

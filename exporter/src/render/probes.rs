@@ -27,7 +27,19 @@ pub(super) const FAMILIES: &[Family<Snapshot>] = &[
         name: "tls_probe_handshake_complete",
         help: "Whether the handshake came to its end; a certificate can be seen before it breaks off.",
         kind: Kind::Gauge,
-        samples: |snapshot, out| each_served(snapshot, |at, served| out.put(&at, served.complete)),
+        samples: |snapshot, out| each_served(snapshot, |at, served| out.put(&at, served.broken.is_none())),
+    },
+    Family {
+        name: "tls_probe_handshake_error",
+        help: "Why the handshake did not come to its end, always 1; old_version and old_cipher_suite: the server speaks \
+               nothing newer, its certificate was read in the clear and its key not proven.",
+        kind: Kind::Gauge,
+        samples: |snapshot, out| {
+            each_served(snapshot, |[target, name], served| match &served.broken {
+                None => Ok(()),
+                Some(broken) => out.put(&[target, name, ("reason", broken.reason)], true),
+            })
+        },
     },
     Family {
         name: "tls_probe_verified",
@@ -73,7 +85,7 @@ pub(super) const FAMILIES: &[Family<Snapshot>] = &[
     },
     Family {
         name: "tls_version_info",
-        help: "The negotiated TLS version, always 1.",
+        help: "The TLS version that the server chose, always 1.",
         kind: Kind::Gauge,
         samples: |snapshot, out| {
             each_served(snapshot, |[target, name], served| {
@@ -83,7 +95,7 @@ pub(super) const FAMILIES: &[Family<Snapshot>] = &[
     },
     Family {
         name: "tls_cipher_info",
-        help: "The negotiated cipher suite, always 1.",
+        help: "The cipher suite that the server chose, always 1.",
         kind: Kind::Gauge,
         samples: |snapshot, out| {
             each_served(snapshot, |[target, name], served| match &served.cipher {

@@ -92,7 +92,7 @@ pub async fn look(endpoint: &AgentEndpoint) -> Result<Certificate, LookError> {
     if seen.key_proven {
         return Ok(leaf);
     }
-    let detail = seen.failure.unwrap_or_else(|| "it signed nothing".to_owned());
+    let detail = seen.failure.map_or_else(|| "it signed nothing".to_owned(), |broken| broken.message);
     Err(if is_checkable(&leaf) {
         LookError::Unproven { address: address(), detail }
     } else {
@@ -297,8 +297,8 @@ pub fn leaf(certificate: &Certificate) -> Leaf {
         serial: certificate.serial().to_owned(),
         subject: certificate.subject().to_owned(),
         issuer: certificate.issuer().to_owned(),
-        not_before: certificate.not_before(),
-        not_after: certificate.not_after(),
+        not_before: certificate.not_before().to_timestamp(),
+        not_after: certificate.not_after().to_timestamp(),
         dns_names: certificate.dns_names().to_vec(),
     }
 }

@@ -133,9 +133,15 @@ fn survey_store(
         (Some(alias), _) => alias.to_owned(),
         // PEM has no aliases.
         (None, _) if is_pem => String::new(),
-        (None, Some(store)) => only_key(store).map(str::to_owned).ok_or(StagingError::NoAlias)?,
+        (None, Some(store)) => {
+            only_key(store).filter(|alias| !alias.is_empty()).map(str::to_owned).ok_or(StagingError::NoAlias)?
+        }
         (None, None) => return Err(StagingError::NoAlias),
     };
+    // Here already, before a certificate is issued that could not be put in.
+    if let Some(store) = store.as_ref().filter(|store| store.format != Format::Pem) {
+        store.check_alias(&alias)?;
+    }
     let survey = Survey { files: Files::Store(file), passwords, opens, ini, alias, format, previous };
     survey.check_passwords(agent)?;
     Ok(survey)
@@ -226,12 +232,12 @@ impl Survey {
     }
 }
 
-/// The store, and which password it was found to open with. A JKS opens without any.
+/// The store, all of it understood, and which password it was found to open with. A JKS opens without any.
 pub(super) fn open(bytes: &[u8], passwords: &[SecretString]) -> Result<(Store, Option<usize>), ReadError> {
     let limits = Limits::default();
     let mut last = None;
     for (n, password) in passwords.iter().enumerate() {
-        match keystore::read(bytes, Some(password), &limits) {
+        match keystore::read_whole(bytes, Some(password), &limits) {
             Ok(store) if store.password == PasswordCheck::Verified => return Ok((store, Some(n))),
             Ok(store) => last = Some(Ok(store)),
             Err(error) => last = last.filter(Result::is_ok).or(Some(Err(error))),
@@ -240,7 +246,7 @@ pub(super) fn open(bytes: &[u8], passwords: &[SecretString]) -> Result<(Store, O
     match last {
         Some(Ok(store)) => Ok((store, None)),
         Some(Err(error)) => Err(error),
-        None => keystore::read(bytes, None, &limits).map(|store| (store, None)),
+        None => keystore::read_whole(bytes, None, &limits).map(|store| (store, None)),
     }
 }
 
@@ -249,14 +255,12 @@ pub(super) fn is_locked(store: &Store) -> bool {
     store.format == Format::Pkcs12 && matches!(store.password, PasswordCheck::Wrong | PasswordCheck::NotGiven)
 }
 
-/// The certificate of the key under `alias`; with none, of the only key, or else the first certificate there is. Java
-/// compares aliases of these stores without regard to case.
+/// The certificate of the key that Java loads under `alias`; with none, of the only key, or else the first certificate
+/// there is.
 pub(super) fn leaf_of<'a>(store: &'a Store, alias: Option<&str>) -> Option<&'a Certificate> {
     let with_certificate = || store.entries.iter().filter(|entry| !entry.chain.is_empty());
     let entry = match alias {
-        Some(alias) if store.format != Format::Pem => {
-            with_certificate().find(|e| e.kind == EntryKind::Key && e.alias.eq_ignore_ascii_case(alias))
-        }
+        Some(alias) if store.format != Format::Pem => store.key(alias),
         Some(_) | None => with_certificate().find(|e| e.kind == EntryKind::Key).or_else(|| with_certificate().next()),
     };
     entry.and_then(|entry| entry.chain.first())

@@ -116,6 +116,7 @@ impl Program {
         use std::io::{Read, Write};
         let address = self.address("listening");
         let mut stream = std::net::TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
         write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
@@ -173,7 +174,12 @@ impl Program {
 impl Drop for Program {
     fn drop(&mut self) {
         let _ = self.child.kill();
-        let _ = self.child.wait();
+        // Not for ever: a thread that the tracer delays cannot be killed before its tracer.
+        let started = Instant::now();
+        while started.elapsed() < PATIENCE && matches!(self.child.try_wait(), Ok(None)) {
+            self.end_tracer_of_ended();
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use super::{JCEKS_MAGIC, JKS_MAGIC, TAG_KEY, TAG_TRUSTED, alias, protector, read::Body};
 use crate::{
     Certificate, Format, MergeError,
+    alias::find_key,
     merge::{Content, Put},
 };
 use jiff::Timestamp;
@@ -12,8 +13,7 @@ use zeroize::Zeroizing;
 /// What Java has written since 1.2; version 1 is kept where it is found.
 const VERSION: u32 = 2;
 
-/// Writes the entries of `base` and `puts`. An entry with the alias of one that is put, in whatever case, gives way to it, and
-/// so do its twins.
+/// Writes the entries of `base` and `puts`. What the alias of a key that is put stands for gives way to it.
 pub(crate) fn write(
     base: Option<&Body<'_>>,
     format: Format,
@@ -22,19 +22,17 @@ pub(crate) fn write(
     now: Timestamp,
 ) -> Result<Zeroizing<Vec<u8>>, MergeError> {
     let version = base.map_or(VERSION, |body| body.version);
-    let mut waiting: Vec<Option<&Put<'_>>> = puts.iter().map(Some).collect();
+    let mut waiting: Vec<&Put<'_>> = puts.iter().collect();
     let mut entries: Vec<Vec<u8>> = Vec::new();
-    for old in base.into_iter().flat_map(|body| &body.entries) {
-        match puts.iter().position(|put| put.alias.to_lowercase() == old.alias.to_lowercase()) {
-            None => entries.push(old.raw.to_vec()),
-            Some(at) => {
-                if let Some(put) = waiting.get_mut(at).and_then(Option::take) {
-                    entries.push(entry(put, &old.alias, format, version, password, now)?);
-                }
-            }
+    let old = base.map(|body| body.entries.as_slice()).unwrap_or_default();
+    let replaced = |put: &Put<'_>| find_key(format, old, put.alias);
+    for (place, kept) in old.iter().enumerate() {
+        match waiting.iter().position(|put| replaced(put) == Some(place)) {
+            None => entries.push(kept.raw.to_vec()),
+            Some(at) => entries.push(entry(waiting.remove(at), &kept.alias, format, version, password, now)?),
         }
     }
-    for put in waiting.into_iter().flatten() {
+    for put in waiting {
         // Java finds an alias of JKS and JCEKS only in lower case.
         entries.push(entry(put, &put.alias.to_lowercase(), format, version, password, now)?);
     }

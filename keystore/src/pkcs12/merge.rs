@@ -1,8 +1,8 @@
 //! Writes a PKCS#12: new bags beside old ones that stay as they are. Only keys are sealed anew, when password or profile change.
 
-use super::{Bag, BagKind, Opened, Password, bag, entries, mac, oid, open::Proof, scheme};
+use super::{Bag, BagKind, Opened, Password, bag, mac, oid, open::Proof, placed_entries, scheme};
 use crate::{
-    Certificate, EntryKind, KeyMaterial, Limits, MergeError, Pkcs12Profile, ReadError, der,
+    Certificate, Entry, EntryKind, Format, KeyMaterial, Limits, MergeError, Pkcs12Profile, ReadError, alias, der,
     limits::Budget,
     merge::{Content, Put},
 };
@@ -32,8 +32,8 @@ impl Opened {
     }
 }
 
-/// Writes the bags of `base` and those of `puts`. A key with the alias of one that is put, and what belongs to its chain
-/// alone, give way to it.
+/// Writes the bags of `base` and those of `puts`. The private key that the alias of one that is put stands for, and what
+/// belongs to its chain alone, give way to it.
 pub(crate) fn write(
     base: Option<&Opened>,
     puts: &[Put<'_>],
@@ -55,15 +55,19 @@ pub(crate) fn write(
         budget: limits.budget(),
     };
 
-    let gone = gone(&old_bags, puts, limits).map_err(unreadable)?;
+    let old_entries = placed_entries(&old_bags, limits).map_err(unreadable)?;
+    let replaced: Vec<Option<usize>> = puts.iter().map(|put| replaced(put, &old_entries)).collect();
+    let gone = gone(&old_bags, &old_entries, &replaced);
     let hides_certificates = base.is_none_or(|opened| opened.safes.iter().any(|safe| safe.encrypted));
     let (mut encrypted, mut clear) = (Contents::default(), Contents::default());
     // Java takes the first certificate of a name for a chain, so ours have to stand before all others.
     let kept: Vec<&Bag<'_>> =
         old_bags.iter().enumerate().filter(|(at, _)| !gone.contains(at)).map(|(_, bag)| bag).collect();
     let mut ids = KeyIds::of(&kept, now);
-    for put in puts {
-        let alias = spelled(put, &old_bags);
+    for (put, replaced) in puts.iter().zip(replaced) {
+        // As the old store spells it, or as Java calls it.
+        let spelled = replaced.and_then(|place| old_bags.get(place)).and_then(|bag| bag.alias.as_deref());
+        let alias = spelled.unwrap_or(put.alias);
         let target = if hides_certificates { &mut encrypted } else { &mut clear };
         match put.content {
             Content::Trusted(certificate) => target.push(bag::trusted(certificate, alias)),
@@ -83,29 +87,28 @@ pub(crate) fn write(
     Ok(pfx(&safes, has_mac.then_some((&sealer.new, written))))
 }
 
-/// The bags, by position, that give way: the keys of these aliases, and untrusted certificates that no other key's chain has.
-fn gone(bags: &[Bag<'_>], puts: &[Put<'_>], limits: &Limits) -> Result<HashSet<usize>, ReadError> {
-    let is_put = |alias: &str| puts.iter().any(|put| put.alias.to_lowercase() == alias.to_lowercase());
+/// The place of the bag of the private key that the alias of a new one stands for.
+fn replaced(put: &Put<'_>, entries: &[(usize, Entry)]) -> Option<usize> {
+    let found = alias::find_key(Format::Pkcs12, entries, put.alias);
+    found.and_then(|at| entries.get(at)).map(|(place, _)| *place)
+}
+
+/// The bags, by place, that give way: the replaced keys, and untrusted certificates that no other key's chain has.
+fn gone(bags: &[Bag<'_>], entries: &[(usize, Entry)], replaced: &[Option<usize>]) -> HashSet<usize> {
     let (mut ours, mut others) = (HashSet::new(), HashSet::new());
-    for entry in entries(bags, limits)?.iter().filter(|entry| entry.kind == EntryKind::Key) {
-        let set = if is_put(&entry.alias) { &mut ours } else { &mut others };
+    for (place, entry) in entries.iter().filter(|(_, entry)| entry.kind == EntryKind::Key) {
+        let set = if replaced.contains(&Some(*place)) { &mut ours } else { &mut others };
         set.extend(entry.chain.iter().map(Certificate::sha256));
     }
     let gives_way = |bag: &Bag<'_>| match &bag.kind {
-        BagKind::Key(_) | BagKind::SealedKey(_) => bag.friendly_name.as_deref().is_some_and(is_put),
         BagKind::Certificate { certificate, trusted } => {
             let sha256 = certificate.sha256();
             !trusted && ours.contains(&sha256) && !others.contains(&sha256)
         }
-        BagKind::Secret { .. } | BagKind::Other => false,
+        BagKind::Key(_) | BagKind::SealedKey(_) | BagKind::Secret { .. } | BagKind::Nested(_) | BagKind::Other => false,
     };
-    Ok(bags.iter().enumerate().filter(|(_, bag)| gives_way(bag)).map(|(at, _)| at).collect())
-}
-
-/// The alias as the old store spells it.
-fn spelled<'a>(put: &Put<'a>, bags: &'a [Bag<'_>]) -> &'a str {
-    let old = bags.iter().find(|bag| bag.is_named(put.alias));
-    old.and_then(|bag| bag.friendly_name.as_deref()).unwrap_or(put.alias)
+    let is_gone = |(place, bag): &(usize, &Bag<'_>)| replaced.contains(&Some(*place)) || gives_way(bag);
+    bags.iter().enumerate().filter(is_gone).map(|(place, _)| place).collect()
 }
 
 fn add_chain(key: &KeyMaterial, alias: &str, id: &[u8], kept: &[&Bag<'_>], target: &mut Contents) {
@@ -141,9 +144,18 @@ impl Sealer {
         scheme::seal(pkcs8, &self.new, self.written)
     }
 
+    /// The bag as it is; where Java names it by its place, with that name written down, for places change.
+    fn keep(&mut self, bag: &Bag<'_>) -> Result<Zeroizing<Vec<u8>>, MergeError> {
+        let kept = self.keep_sealed(bag)?;
+        if bag.alias == bag.friendly_name && bag.key_id == bag.local_key_id {
+            return Ok(kept);
+        }
+        bag::with_java_names(bag, &kept).map(Zeroizing::new).map_err(MergeError::StoreUnreadable)
+    }
+
     /// The bag as it is; where it holds a sealed key and password or profile change, the key sealed anew. A key that has its
     /// own password keeps it.
-    fn keep(&mut self, bag: &Bag<'_>) -> Result<Zeroizing<Vec<u8>>, MergeError> {
+    fn keep_sealed(&mut self, bag: &Bag<'_>) -> Result<Zeroizing<Vec<u8>>, MergeError> {
         let as_it_is = || Ok(Zeroizing::new(bag.raw.to_vec()));
         let same_profile = self.found.is_none_or(|found| found == self.written);
         let sealed = match bag.kind {
@@ -179,7 +191,7 @@ impl Sealer {
 }
 
 fn lost(bag: &Bag<'_>, why: &'static str) -> MergeError {
-    MergeError::WouldLoseEntry { alias: bag.friendly_name.clone().unwrap_or_default(), why }
+    MergeError::WouldLoseEntry { alias: bag.alias.clone().unwrap_or_default(), why }
 }
 
 /// Key ids as Java writes them: from them it takes the date of the entry.
@@ -190,7 +202,7 @@ struct KeyIds {
 
 impl KeyIds {
     fn of(bags: &[&Bag<'_>], now: Timestamp) -> Self {
-        let taken = bags.iter().filter_map(|bag| bag.local_key_id).map(<[u8]>::to_vec).collect();
+        let taken = bags.iter().filter_map(|bag| bag.key_id).map(<[u8]>::to_vec).collect();
         Self { taken, next: now.as_millisecond() }
     }
 

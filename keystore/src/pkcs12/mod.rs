@@ -7,7 +7,9 @@
 //! The container is walked here, bag by bag, so that a merge keeps what it does not understand byte for byte; ciphers,
 //! digests and PBKDF2 are libraries.
 
+mod algorithm;
 mod bag;
+mod java_names;
 mod kdf;
 mod mac;
 pub(crate) mod merge;
@@ -18,7 +20,8 @@ mod read;
 mod scheme;
 
 pub(crate) use bag::{Bag, BagKind};
+use java_names::JavaNames;
 pub(crate) use kdf::Password;
 pub(crate) use open::{Opened, open};
-pub(crate) use read::{entries, read};
+pub(crate) use read::{placed_entries, read, read_whole};
 pub(crate) use scheme::{open_sealed, seal};

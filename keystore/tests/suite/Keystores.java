@@ -67,9 +67,13 @@ public class Keystores {
                 }
                 try {
                     Key opened = store.getKey(alias, keyPassword.toCharArray());
-                    key = opened instanceof PrivateKey
-                        ? matches((PrivateKey) opened, store.getCertificate(alias)) ? "matches" : "mismatch"
-                        : "secret";
+                    if (opened instanceof PrivateKey) {
+                        kind = "key";
+                        Certificate leaf = store.getCertificate(alias);
+                        key = leaf == null ? "alone" : matches((PrivateKey) opened, leaf) ? "matches" : "mismatch";
+                    } else {
+                        key = "secret";
+                    }
                 } catch (UnrecoverableKeyException sealed) {
                     key = "sealed";
                 }

@@ -17,7 +17,7 @@ pub(crate) struct Seen {
     pub(crate) kind: String,
     /// SHA-256 in hex, leaf first.
     pub(crate) chain: Vec<String>,
-    /// `matches`, `mismatch`, `sealed`, `secret` or `-`.
+    /// `matches`, `mismatch`, `alone` (without a certificate), `sealed`, `secret` or `-`.
     pub(crate) key: String,
 }
 

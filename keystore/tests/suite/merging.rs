@@ -17,19 +17,19 @@ const NEW: &str = "new-password";
 const FORMATS: [(&str, &str); 3] = [("jks", "JKS"), ("jceks", "JCEKS"), ("pkcs12", "PKCS12")];
 
 /// A merge of the renewed leaf under `securekey`, the password unchanged; tests change what they are about.
-struct Order<'a> {
-    old: Option<&'a [u8]>,
-    old_passwords: &'a [&'a str],
-    new_password: Option<&'a str>,
-    alias: &'a str,
-    key: KeyMaterial,
-    format: Option<Format>,
-    profile: Option<Pkcs12Profile>,
-    on_unreadable: OnUnreadable,
+pub(crate) struct Order<'a> {
+    pub(crate) old: Option<&'a [u8]>,
+    pub(crate) old_passwords: &'a [&'a str],
+    pub(crate) new_password: Option<&'a str>,
+    pub(crate) alias: &'a str,
+    pub(crate) key: KeyMaterial,
+    pub(crate) format: Option<Format>,
+    pub(crate) profile: Option<Pkcs12Profile>,
+    pub(crate) on_unreadable: OnUnreadable,
 }
 
 impl<'a> Order<'a> {
-    fn into(old: &'a [u8]) -> Self {
+    pub(crate) fn into(old: &'a [u8]) -> Self {
         Self { old: Some(old), ..Self::anew() }
     }
 
@@ -46,7 +46,7 @@ impl<'a> Order<'a> {
         }
     }
 
-    fn run(&self) -> Result<Merged, MergeError> {
+    pub(crate) fn run(&self) -> Result<Merged, MergeError> {
         let old_passwords: Vec<SecretString> = self.old_passwords.iter().map(|one| (*one).into()).collect();
         let new_password = self.new_password.map(SecretString::from);
         let order = Merge {
@@ -64,7 +64,7 @@ impl<'a> Order<'a> {
     }
 }
 
-fn chain(key: &Key) -> Vec<String> {
+pub(crate) fn chain(key: &Key) -> Vec<String> {
     pki().chain(key).iter().map(|one| hex::encode(one.sha256())).collect()
 }
 

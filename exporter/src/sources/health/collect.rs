@@ -112,8 +112,10 @@ impl Places {
     fn leaf(&self, bytes: &[u8], password: Option<&SecretString>) -> Result<LeafMarks, Trouble> {
         let store = kagiban_keystore::read(bytes, password, &Limits::default())
             .map_err(|error| Trouble::new(error.reason(), error))?;
-        let wanted = |alias: &str| self.alias.as_ref().is_none_or(|wanted| wanted.eq_ignore_ascii_case(alias));
-        let leaf = store.entries.iter().filter(|entry| wanted(&entry.alias)).find_map(|entry| entry.leaf());
+        let leaf = match &self.alias {
+            Some(alias) => store.key(alias).and_then(|entry| entry.leaf()),
+            None => store.entries.iter().find_map(|entry| entry.leaf()),
+        };
         leaf.map(marks).ok_or_else(|| Trouble::new("no_certificate", "the keystore has no certificate under its alias"))
     }
 
@@ -122,7 +124,9 @@ impl Places {
         let bytes = read(path)?;
         match check(&bytes, &SecretString::from(self.product.default_password)) {
             Ok(PasswordCheck::Verified | PasswordCheck::NoneNeeded) => Ok(true),
-            Ok(PasswordCheck::Wrong | PasswordCheck::NotGiven) | Err("bad_password") => Ok(false),
+            Ok(PasswordCheck::Wrong | PasswordCheck::NotGiven | PasswordCheck::Empty) | Err("bad_password") => {
+                Ok(false)
+            }
             Err(reason) => Err(Trouble::new(reason, format!("{}: cannot be read as a keystore", path.display()))),
         }
     }

@@ -3,19 +3,17 @@
 //! Agents sign for themselves, often for no name and as a CA, which no verifier takes. A leaf that lies in the CA file
 //! itself is therefore trusted as that one certificate: its name and dates say no more than its bytes do.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
-use sha2::{Digest, Sha256};
+use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
 
 use crate::platform::{self, FileError};
+use crate::probe::Anchors;
 
 /// The largest bundles that systems ship are a quarter of a megabyte.
 const MAX_BUNDLE_BYTES: u64 = 4 * 1024 * 1024;
@@ -44,17 +42,9 @@ impl TrustError {
 /// When the file cannot be read, or holds no certificate.
 pub(super) fn client_config(ca_file: &Path) -> Result<ClientConfig, TrustError> {
     let file = platform::read_regular(ca_file, MAX_BUNDLE_BYTES)?;
-    let certificates: Vec<_> = CertificateDer::pem_slice_iter(&file.bytes).filter_map(Result::ok).collect();
-    if certificates.is_empty() {
-        return Err(TrustError::Empty { path: ca_file.to_owned() });
-    }
+    let anchors = Anchors::in_pem(&file.bytes).ok_or_else(|| TrustError::Empty { path: ca_file.to_owned() })?;
     let provider = Arc::new(aws_lc_rs::default_provider());
-    let own = certificates.iter().map(|der| Sha256::digest(der).into()).collect();
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(certificates);
-    // Without a single one that can be an authority there is no such verifier, and the leaf must be in the file.
-    let authorities = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider)).build().ok();
-    let trust = Trust { own, authorities, provider: Arc::clone(&provider) };
+    let trust = Trust { anchors, provider: Arc::clone(&provider) };
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(rustls::ALL_VERSIONS)
         .expect("the provider's suites serve the versions that rustls itself lists")
@@ -67,9 +57,7 @@ pub(super) fn client_config(ca_file: &Path) -> Result<ClientConfig, TrustError> 
 
 #[derive(Debug)]
 struct Trust {
-    /// SHA-256 of the certificates that are trusted as they are.
-    own: BTreeSet<[u8; 32]>,
-    authorities: Option<Arc<WebPkiServerVerifier>>,
+    anchors: Anchors,
     provider: Arc<CryptoProvider>,
 }
 
@@ -82,11 +70,10 @@ impl ServerCertVerifier for Trust {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        if self.own.contains(&<[u8; 32]>::from(Sha256::digest(leaf))) {
+        if self.anchors.is_own(leaf) {
             return Ok(ServerCertVerified::assertion());
         }
-        let authorities = self.authorities.as_ref().ok_or(CertificateError::UnknownIssuer)?;
-        authorities.verify_server_cert(leaf, intermediates, name, ocsp_response, now)
+        self.anchors.verify(leaf, intermediates, name, ocsp_response, now)
     }
 
     fn verify_tls12_signature(

@@ -7,10 +7,13 @@ use jiff::Timestamp;
 use super::html::Escaped;
 use super::shutdown::ShutdownView;
 use super::{Severity, certificates, upses};
-use crate::snapshot::Snapshot;
+use crate::shutdown::{FeedsReport, Report};
+use crate::snapshot::{Snapshot, Trouble};
 
 /// More are below, in their tables.
 const MAX_ITEMS: usize = 20;
+/// Why a handshake ended that no client of today comes to its end with.
+const OUTDATED: [&str; 3] = ["group_not_spoken", "old_cipher_suite", "old_version"];
 
 struct Item {
     severity: Severity,
@@ -28,6 +31,7 @@ pub(super) fn section(
     let mut items = frozen(snapshot);
     items.extend(shutdown.and_then(|shutdown| going_down(shutdown, now)));
     items.extend(not_rotated(snapshot));
+    items.extend(of_feeds(snapshot));
     items.extend(of_upses(snapshot));
     items.extend(failures(snapshot));
     items.extend(endpoints(snapshot));
@@ -86,6 +90,20 @@ fn going_down(shutdown: &ShutdownView, now: Timestamp) -> Option<Item> {
     (shutdown.severity != Severity::Fine).then(|| item(shutdown.severity, "This host", said))
 }
 
+/// Loads that have lost a UPS: the next one that goes may be the one that they hang on.
+fn of_feeds(snapshot: &Snapshot) -> Vec<Item> {
+    let loads = snapshot.shutdown.iter().flat_map(Report::feeds).filter(|load| load.healthy < load.members);
+    let said = loads.map(|FeedsReport { name, members, healthy, min_healthy }| {
+        let severity = if healthy < min_healthy { Severity::Critical } else { Severity::Warning };
+        item(
+            severity,
+            format!("Load {name}"),
+            format!("{healthy} of its {members} UPSes are healthy, {min_healthy} needed"),
+        )
+    });
+    said.collect()
+}
+
 fn of_upses(snapshot: &Snapshot) -> Vec<Item> {
     let seen = upses::each(snapshot).map(|ups| (ups, upses::state(ups)));
     let bad = seen.filter(|(_, (severity, _))| *severity != Severity::Fine);
@@ -97,7 +115,7 @@ fn failures(snapshot: &Snapshot) -> Vec<Item> {
     let whole = snapshot.troubles();
     let files = snapshot
         .passes()
-        .flat_map(|(id, pass)| pass.files().iter().filter_map(move |file| Some((id, file.outcome.as_ref().err()?))));
+        .flat_map(|(id, pass)| pass.files().iter().flat_map(|file| file.troubles()).map(move |trouble| (id, trouble)));
     let said = whole.chain(files).map(|(id, trouble)| {
         let about = format!("{} {}", id.kind.as_str(), id.name);
         item(Severity::Critical, about, format!("{} ({})", trouble.message, trouble.reason))
@@ -107,18 +125,25 @@ fn failures(snapshot: &Snapshot) -> Vec<Item> {
 
 fn endpoints(snapshot: &Snapshot) -> Vec<Item> {
     let probes = snapshot.passes().filter_map(|(_, pass)| pass.probe());
-    let said = probes.filter_map(|probe| {
+    let said = probes.flat_map(|probe| {
         let about = || format!("Endpoint {}", probe.target);
-        match &probe.outcome {
+        let [one, another] = match &probe.outcome {
             Err(trouble) => {
-                Some(item(Severity::Critical, about(), format!("{} ({})", trouble.message, trouble.reason)))
+                [Some(item(Severity::Critical, about(), format!("{} ({})", trouble.message, trouble.reason))), None]
             }
-            // Its own expiry is said of the certificate.
-            Ok(served) => served
-                .refused
-                .filter(|reason| *reason != "expired")
-                .map(|reason| item(Severity::Warning, about(), format!("its chain is not trusted ({reason})"))),
-        }
+            Ok(served) => {
+                // Its own expiry is said of the certificate.
+                let refused = served.refused.filter(|reason| *reason != "expired");
+                let refused = refused
+                    .map(|reason| item(Severity::Warning, about(), format!("its chain is not trusted ({reason})")));
+                let is_old = |broken: &&Trouble| OUTDATED.contains(&broken.reason);
+                let old = served.broken.as_ref().filter(is_old);
+                let old = old
+                    .map(|broken| item(Severity::Warning, about(), format!("{} ({})", broken.message, broken.reason)));
+                [refused, old]
+            }
+        };
+        [one, another].into_iter().flatten()
     });
     said.collect()
 }
@@ -126,7 +151,7 @@ fn endpoints(snapshot: &Snapshot) -> Vec<Item> {
 /// What trust stores hold expires there without harm.
 fn of_certificates(snapshot: &Snapshot, now: Timestamp) -> Vec<Item> {
     let rows = certificates::by_expiry(snapshot).into_iter();
-    let own = rows.filter(|(_, certificate)| !certificates::is_authority(certificate));
+    let own = rows.filter(|(place, certificate)| !certificates::is_authority(place, certificate));
     let said = own.map_while(|(place, certificate)| {
         let (severity, left) = certificates::left(certificate.facts.not_after, now);
         let about = format!("Certificate {}", certificate.facts.subject);
