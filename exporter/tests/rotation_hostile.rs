@@ -413,6 +413,32 @@ async fn a_late_rollback_that_would_part_the_set_is_refused_before_the_service_i
     assert_eq!((world.service.starts(), world.service.served().await.is_some()), (starts, true));
 }
 
+/// Holds A4, A12: a new key that cannot be removed from beside the old one is removed when it can be.
+#[tokio::test]
+async fn a_staged_key_that_cannot_be_removed_is_removed_when_the_directory_can_be_written() {
+    let mut world = World::pem_pair().await;
+    let mount = Mount::over(&world.home(), TMPFS_MODE);
+    let remount = |how: &str| format!("mount -o remount,{how} {}", world.home().display());
+    let refuse = format!("{}; exit 1", remount("ro"));
+    let allow = remount("rw");
+    world.agent.service.stop = script(&refuse);
+    world.agent.service.stop_timeout = Some(std::time::Duration::from_secs(1));
+    let mut host = Host::of(&world).await;
+    let report = host.rotate(&world, 1).await.unwrap();
+    assert_eq!(report.state, RotationState::RolledBack, "{report:#?}");
+    let litter = || {
+        let names = std::fs::read_dir(world.home()).unwrap().map(|entry| entry.unwrap().file_name());
+        names.filter(|name| name.to_string_lossy().contains(".kagiban-")).count()
+    };
+    assert_eq!(litter(), 2, "the new certificate and its key");
+    assert!(Command::new("sh").args(["-c", &allow]).status().unwrap().success());
+    tokio::time::sleep_until(host.rotator.next_chore().expect("it is tried again")).await;
+    host.rotator.do_chores(|_| {}).await;
+    let left = litter();
+    drop(mount);
+    assert_eq!((left, host.rotator.next_chore()), (0, None));
+}
+
 /// Holds A10: an unreadable file is overwritten on the way back only when a copy of it is kept.
 #[tokio::test]
 async fn what_cannot_be_understood_is_kept_beside_the_backup_when_the_old_file_comes_back() {
