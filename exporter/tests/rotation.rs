@@ -197,7 +197,7 @@ async fn an_alias_that_another_entry_would_be_lost_by_is_refused_before_a_key_is
     let api = Api::start(&world).await;
     let refused = api.open(1, 1).await.unwrap_err();
     assert_eq!(refused.reason, RefusalReason::KeystoreRefused);
-    assert!(refused.message.contains("\"securekey\" would be lost"), "{}", refused.message);
+    assert!(refused.message.contains("\"SecureKey\" would be lost"), "{}", refused.message);
     assert_eq!(api.ask::<AgentReport>("GET", &format!("agents/{AGENT}"), &()).await.unwrap().generation, Generation(0));
     api.stop().await;
 }
