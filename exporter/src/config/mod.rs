@@ -47,7 +47,7 @@ pub use shutdown::ShutdownConfig;
 pub use tls::TlsEndpoint;
 pub use ups::{
     ApcupsdConfig, NutConfig, PowerchuteWebConfig, SnmpAuthConfig, SnmpAuthProtocol, SnmpConfig, SnmpPrivacyConfig,
-    SnmpPrivacyProtocol, SnmpTrapsConfig, SnmpVersion, StartTlsConfig, UpsBackend, UpsConfig,
+    SnmpPrivacyProtocol, SnmpTrapsConfig, SnmpVersion, StartTlsConfig, UpsBackend, UpsConfig, is_weak,
 };
 pub use values::{Exclusion, Interval, PathPattern, SourceName};
 pub use web::{

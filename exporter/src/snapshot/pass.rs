@@ -61,6 +61,8 @@ pub struct UpsSeen {
     pub outcome: Result<Box<Reading>, Trouble>,
     /// What it has given that no UPS can have.
     pub refused: Refused,
+    /// By SNMP: whether it is asked so that nobody on the way can read along or answer for it.
+    pub strong_snmp: Option<bool>,
 }
 
 /// What a UPS is asked through: the label `backend`.

@@ -12,6 +12,9 @@ mod mapping;
 mod report;
 
 pub(super) use client::Client;
+#[cfg(test)]
+pub(super) use mapping::documented;
+pub(super) use mapping::keys_of;
 
 use report::Report;
 
