@@ -103,7 +103,6 @@ pub enum ShutdownState {
     UpsLowBattery,
     UpsPending,
     InProgress,
-    PoweredOff,
 }
 
 /// What a host knows of one of its agents.

@@ -1,7 +1,6 @@
 //! kagiban-exporter: the process around the library.
 
 use std::io::{self, IsTerminal, Write};
-use std::net::TcpListener;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,10 +8,11 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use clap::Parser;
 use kagiban_exporter::cli::{
-    Cli, Command, KeystoreCommand, ListArgs, LogFormat, RotationCommand, ServeArgs, list_keystore, one_line,
-    run_rotation,
+    Cli, Command, KeystoreCommand, ListArgs, LogFormat, RotationCommand, ServeArgs, ShutdownCommand, list_keystore,
+    one_line, run_rotation, run_shutdown,
 };
 use kagiban_exporter::host_api::AUDIT_TARGET;
+use kagiban_exporter::platform::InheritedSocket;
 use kagiban_exporter::service::Listen;
 use kagiban_exporter::web::Guard;
 use kagiban_exporter::{blocking, platform, service};
@@ -39,6 +39,7 @@ fn main() -> ExitCode {
     match command {
         Some(Command::Keystore(KeystoreCommand::List(args))) => list(&args),
         Some(Command::Rotation(command)) => rotation(&command),
+        Some(Command::Shutdown(command)) => shutdown(&command),
         None => run(serve).unwrap_or_else(|error| fail(&format!("{error:#}"))),
     }
 }
@@ -52,6 +53,13 @@ fn list(args: &ListArgs) -> ExitCode {
 
 fn rotation(command: &RotationCommand) -> ExitCode {
     match run_rotation(command, &mut io::BufWriter::new(io::stdout().lock())) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&format!("{}: {error}", error.reason())),
+    }
+}
+
+fn shutdown(command: &ShutdownCommand) -> ExitCode {
+    match run_shutdown(command, &mut io::BufWriter::new(io::stdout().lock())) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&format!("{}: {error}", error.reason())),
     }
@@ -76,7 +84,7 @@ fn run(args: ServeArgs) -> Result<ExitCode> {
     worked
 }
 
-async fn work(args: ServeArgs, sockets: Option<Vec<TcpListener>>) -> Result<ExitCode> {
+async fn work(args: ServeArgs, sockets: Option<Vec<InheritedSocket>>) -> Result<ExitCode> {
     if args.once {
         let (metrics, all_up) = service::once(args.config_file).await?;
         io::stdout().lock().write_all(&metrics).context("cannot print the metrics")?;

@@ -9,7 +9,6 @@ mod shown;
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -27,7 +26,7 @@ use crate::blocking::{self, Work};
 use crate::config::{self, CompatSet, Config, ConfigError, HostApiConfig, Salvaged, SecretFile};
 use crate::discovery::{self, Found};
 use crate::host_api;
-use crate::platform::{self, Lifecycle, Request, Requests};
+use crate::platform::{self, InheritedSocket, Lifecycle, Request, Requests};
 use crate::render::{Format, Program, Rendered};
 use crate::rotation::agent::{Agent, AgentConfigError};
 use crate::rotation::conflicts::{self, Conflict};
@@ -63,7 +62,7 @@ pub struct Options {
 pub enum Listen {
     Addresses(Vec<ListenAddress>),
     /// Those that the service manager has opened.
-    Inherited(Vec<TcpListener>),
+    Inherited(Vec<InheritedSocket>),
 }
 
 /// Why the program cannot work.
@@ -161,6 +160,7 @@ async fn work(
     let plan_at_start = planned(config).await?;
     let keeper = keeper::Keeper::open(plan_at_start.config.state_directory()).await;
     keeper.resume(&board);
+    board.set_feeds(plan_at_start.config.feeds());
     board.note_feeds(plan_at_start.feeds());
     board.note_power(plan_at_start.config.power.clone());
     let Plan { host, config, prober, sources, traps } = plan_at_start;
@@ -180,7 +180,7 @@ async fn work(
     let mut parts = JoinSet::new();
     parts.spawn(render(Arc::clone(&site), Arc::clone(&compat), stop.clone()));
     parts.spawn(listeners.serve(Arc::clone(&site), guard, stop.clone()));
-    parts.spawn(keeper.keep(board.latch(), stop.clone()));
+    parts.spawn(keeper.keep(Arc::clone(&board), stop.clone()));
     if let (Some(api), Some(rotations)) = (config.host_api, rotations) {
         parts.spawn(offer_host_api(api, rotations.workers(), Arc::clone(&board), stop.clone()));
     }
@@ -199,6 +199,7 @@ async fn work(
                 match plan(options.config_file.clone()).await {
                     Ok(plan) => {
                         watches.stop().await;
+                        board.set_feeds(plan.config.feeds());
                         board.note_feeds(plan.feeds());
                         board.note_power(plan.config.power.clone());
                         let secret_files = plan.config.secret_files();
@@ -251,6 +252,7 @@ pub async fn once(config_file: Option<PathBuf>) -> Result<(Vec<u8>, bool), Servi
     let Plan { sources, config, .. } = plan(config_file).await?;
     let board = Board::default();
     keeper::Keeper::open(config.state_directory()).await.resume(&board);
+    board.set_feeds(config.feeds());
     board.expect(sources.iter().map(|source| (source.id().clone(), source.reasons())));
     board.note_reload(true, started);
     secrets::look(&Arc::new(config.secret_files()), &board).await;

@@ -28,7 +28,7 @@ fn the_example_loads_as_it_is_and_with_every_key_in_force() {
     let config = parse(&everything()).expect("every key of the example is good");
     assert!(config.agents.len() == 2 && config.host_api.is_some() && config.power.assumes_mains());
     assert!(config.powerchute_health.minimum_java_version.is_some() && config.powerchute_health.snmp.is_some());
-    assert!(config.ups.len() == 5 && config.snmp_traps.is_some());
+    assert!(config.ups.len() == 5 && config.feeds.len() == 1 && config.snmp_traps.is_some());
     assert!(config.shutdown.enabled && config.shutdown.event_logs.len() == 1);
     assert!(config.host.is_some() && config.state_directory.is_some() && config.discovery.enabled == Some(true));
     assert!(config.probe.is_some_and(|probe| probe.allows("10.1.2.3", 1)));
@@ -49,6 +49,7 @@ fn every_key_that_exists_is_in_the_example() {
         "powerchuteHealth: {snmp: {no-such-key: 1}}".to_owned(),
         "snmpTraps: {no-such-key: 1}".to_owned(),
         "ups: [{no-such-key: 1}]".to_owned(),
+        "feeds: [{no-such-key: 1}]".to_owned(),
         "ups: [{nut: {no-such-key: 1}}]".to_owned(),
         "ups: [{nut: {startTls: {no-such-key: 1}}}]".to_owned(),
         "ups: [{apcupsd: {no-such-key: 1}}]".to_owned(),

@@ -133,7 +133,7 @@ fn put(
     identity: &support::pki::Identity,
     format: Option<Format>,
 ) -> Vec<u8> {
-    let chain = vec![Certificate::from_der(identity.der.clone()).unwrap()];
+    let chain = vec![Certificate::from_der(&identity.der).unwrap()];
     let key = KeyMaterial { pkcs8: identity.key_der.clone().into(), chain };
     let password = password.into();
     let request = Merge {

@@ -18,12 +18,33 @@ pub(crate) fn to_der(bytes: &[u8]) -> Result<Cow<'_, [u8]>, ReadError> {
     if bytes.get(1) != Some(&0x80) {
         return Ok(Cow::Borrowed(bytes));
     }
-    if bytes.len() > MAX_LENGTH {
+    rewrite(bytes).map(Cow::Owned)
+}
+
+/// The first element, as DER, and the bytes behind it; borrowed when its outermost length is definite.
+pub(crate) fn first(bytes: &[u8]) -> Result<(Cow<'_, [u8]>, &[u8]), ReadError> {
+    let mut reader = der::Reader::new(bytes);
+    match reader.element() {
+        Ok(element) => Ok((Cow::Borrowed(element.raw), reader.rest())),
+        Err(error) if error == der::INDEFINITE => {
+            let mut rest = bytes;
+            let element = bounded(&mut rest)?;
+            Ok((Cow::Owned(element), rest))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// The first element with definite lengths in all of its depth, whatever its outermost one is.
+pub(crate) fn rewrite(bytes: &[u8]) -> Result<Vec<u8>, ReadError> {
+    bounded(&mut { bytes })
+}
+
+fn bounded(rest: &mut &[u8]) -> Result<Vec<u8>, ReadError> {
+    if rest.len() > MAX_LENGTH {
         return Err(ReadError::TooLarge { what: "the bytes of indefinite-length BER", limit: MAX_LENGTH });
     }
-    let mut rest = bytes;
-    let element = definite(&mut rest, MAX_DEPTH)?;
-    Ok(Cow::Owned(element))
+    definite(rest, MAX_DEPTH)
 }
 
 /// Joins the pieces of a constructed OCTET STRING's value; a primitive one's value is what it is.

@@ -2,10 +2,14 @@
 
 use crate::ReadError;
 
+pub(crate) const BOOLEAN: u8 = 0x01;
 pub(crate) const INTEGER: u8 = 0x02;
+pub(crate) const BIT_STRING: u8 = 0x03;
 pub(crate) const OCTET_STRING: u8 = 0x04;
 pub(crate) const NULL: u8 = 0x05;
 pub(crate) const OID: u8 = 0x06;
+pub(crate) const UTC_TIME: u8 = 0x17;
+pub(crate) const GENERALIZED_TIME: u8 = 0x18;
 pub(crate) const BMP_STRING: u8 = 0x1E;
 pub(crate) const SEQUENCE: u8 = 0x30;
 pub(crate) const SET: u8 = 0x31;
@@ -56,7 +60,7 @@ impl<'a> Reader<'a> {
 
     pub(crate) fn element(&mut self) -> Result<Element<'a>, ReadError> {
         let (tag, header, length) = header(self.rest)?;
-        let length = length.ok_or(ReadError::UnsupportedFormat("BER of indefinite length at this place"))?;
+        let length = length.ok_or(INDEFINITE)?;
         let end = header.checked_add(length).ok_or(CUT_SHORT)?;
         let raw = self.rest.get(..end).ok_or(CUT_SHORT)?;
         self.rest = self.rest.get(end..).unwrap_or_default();
@@ -89,6 +93,8 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// BER where DER is due; [`crate::ber`] rewrites it.
+pub(crate) const INDEFINITE: ReadError = ReadError::UnsupportedFormat("BER of indefinite length at this place");
 pub(crate) const CUT_SHORT: ReadError = ReadError::Malformed("an ASN.1 field is longer than what holds it");
 
 /// Tag, length of the header, length of the value (`None`: indefinite).

@@ -135,7 +135,7 @@ mod tests {
         }
         let key = KeyPair::generate().expect("a key");
         let der = params.self_signed(&key).expect("a certificate").der().to_vec();
-        Certificate::from_der(der).expect("a sound certificate").subject().to_owned()
+        Certificate::from_der(&der).expect("a sound certificate").subject().to_owned()
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Why a store could not be read or merged: closed sets that become metric labels and condition reasons.
 
+use crate::content::{Content, Foreign};
+
 /// Why bytes could not be read as a keystore, or a key not be opened.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -12,8 +14,17 @@ pub enum ReadError {
     PasswordNeeded,
     #[error("the store cannot be read: {0} is not supported")]
     UnsupportedFormat(&'static str),
+    #[error(
+        "the store is protected with {0}, which is not read here; write it anew with AES and SHA-256, as openssl 3 and Java 17 do \
+         by default"
+    )]
+    UnsupportedAlgorithm(String),
     #[error("the file holds no certificate")]
     NoCertificate,
+    #[error("{0}")]
+    Holds(Content),
+    #[error("{0}")]
+    Foreign(Foreign),
     #[error("the store is refused: {what} exceed the limit of {limit}")]
     TooLarge { what: &'static str, limit: usize },
     #[error(
@@ -27,14 +38,28 @@ pub enum ReadError {
 }
 
 impl ReadError {
+    /// The cause alone, for a part of a file whose other parts could be read.
+    pub fn of_part(&self) -> String {
+        match self {
+            Self::Malformed(what) => (*what).to_owned(),
+            Self::UnsupportedFormat(what) => format!("{what} is not supported"),
+            Self::UnsupportedAlgorithm(name) => format!("it is protected with {name}, which is not read here"),
+            Self::TooLarge { what, limit } => format!("{what} exceed the limit of {limit}"),
+            Self::Holds(content) => format!("it holds {}", content.what()),
+            Self::Foreign(foreign) => format!("it is {}", foreign.what()),
+            other => other.to_string(),
+        }
+    }
+
     /// The stable name of this error, fit for a metric label.
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Malformed(_) => "malformed",
             Self::BadPassword => "bad_password",
             Self::PasswordNeeded => "password_needed",
-            Self::UnsupportedFormat(_) => "unsupported_format",
-            Self::NoCertificate => "no_certificate",
+            Self::UnsupportedFormat(_) | Self::Foreign(_) => "unsupported_format",
+            Self::UnsupportedAlgorithm(_) => "unsupported_algorithm",
+            Self::NoCertificate | Self::Holds(_) => "no_certificate",
             Self::TooLarge { .. } => "too_large",
             Self::TooExpensive { .. } => "too_expensive",
             Self::NoKey => "no_key",

@@ -8,12 +8,15 @@
 //! old bytes, key, chain --merge--> new bytes      (read again and compared before they are handed out)
 //! bytes, alias --open_key--> leaf                 (the key opens and belongs to it)
 //! ```
+//! Who looks calls `read`: one part that cannot be read hides no other, and is a fault of the store. Who writes calls
+//! `read_whole`, as merges do: what is not understood whole is not rewritten.
 //! Every input is hostile until shown otherwise: readers are bounded by [`Limits`], never recurse without a limit, and never
 //! allocate by a count they were told. Secrets live in wiped memory and appear in no `Debug` and no error.
 
 mod alias;
 mod ber;
 mod certificate;
+mod content;
 mod cursor;
 mod der;
 mod diff;
@@ -33,12 +36,13 @@ mod sniff;
 mod store;
 mod text;
 
-pub use certificate::Certificate;
+pub use certificate::{Certificate, Defect, Time};
+pub use content::{Content, Foreign};
 pub use diff::{Change, Diff, Summary, diff};
 pub use error::{MergeError, ReadError};
 pub use limits::Limits;
 pub use merge::{Merge, Merged, OnUnreadable, check_password, merge};
 pub use open_key::{extract_key, open_key};
-pub use read::read;
+pub use read::{read, read_whole};
 pub use sniff::sniff;
-pub use store::{Entry, EntryKind, Format, KeyMaterial, PasswordCheck, Pkcs12Profile, Store};
+pub use store::{Entry, EntryKind, Fault, Format, KeyMaterial, PasswordCheck, Pkcs12Profile, Store};

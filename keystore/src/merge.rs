@@ -7,7 +7,7 @@ use crate::{
     open_key::{extract_key, open_key},
     pem,
     pkcs12::{self, Opened},
-    read, sniff, text,
+    read_whole, sniff, text,
 };
 use jiff::Timestamp;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -164,7 +164,9 @@ pub fn check_password(format: Format, password: Option<&SecretString>, is_kept: 
 fn open_old<'a>(bytes: &'a [u8], merge: &Merge<'_>, limits: &Limits) -> Result<(Old<'a>, Store), ReadError> {
     limits.check_bytes(bytes.len())?;
     match sniff(bytes) {
-        Some(Format::Jks | Format::Jceks) => Ok((Old::Jks(jks::parse(bytes, limits)?), read(bytes, None, limits)?)),
+        Some(Format::Jks | Format::Jceks) => {
+            Ok((Old::Jks(jks::parse(bytes, limits)?), read_whole(bytes, None, limits)?))
+        }
         Some(Format::Pkcs12) => {
             let (opened, password) = open_pkcs12(bytes, merge, limits)?;
             let store = opened.store(password, limits, &mut limits.budget())?;
@@ -177,7 +179,8 @@ fn open_old<'a>(bytes: &'a [u8], merge: &Merge<'_>, limits: &Limits) -> Result<(
                 Err(ReadError::NoCertificate) => Vec::new(),
                 entries => entries?,
             };
-            let store = Store { format: Format::Pem, profile: None, password: PasswordCheck::NoneNeeded, entries };
+            let (profile, password, faults) = (None, PasswordCheck::NoneNeeded, Vec::new());
+            let store = Store { format: Format::Pem, profile, password, entries, faults };
             Ok((Old::Pem(text), store))
         }
         Some(Format::Der | Format::Pkcs7) => Err(ReadError::UnsupportedFormat("a merge into DER or PKCS#7")),
@@ -315,7 +318,7 @@ fn check_result(
     merge: &Merge<'_>,
     limits: &Limits,
 ) -> Result<Store, MergeError> {
-    let after = read(bytes, merge.new_password, limits).map_err(|error| match error {
+    let after = read_whole(bytes, merge.new_password, limits).map_err(|error| match error {
         ReadError::TooLarge { what, .. } => MergeError::TooLarge(what),
         _ => MergeError::CheckFailed("it cannot be read"),
     })?;

@@ -1,14 +1,22 @@
 //! PKCS#7 `SignedData` that only carries certificates (`.p7b`, `.p7c`).
 
-use crate::{Certificate, Entry, Limits, ReadError, ber, der, pem};
+use crate::{Certificate, Content, Limits, ReadError, ber, der, read::Certificates};
 
 /// The content of the OID of `SignedData`, with its tag and length left out.
 pub(crate) const SIGNED_DATA: &[u8] = &[0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 0x01, 0x07, 0x02];
 
 /// The certificates in the order of the file; there is none for being first in PKCS#7.
-pub(crate) fn read(bytes: &[u8], limits: &Limits) -> Result<Vec<Entry>, ReadError> {
+pub(crate) fn read(bytes: &[u8], limits: &Limits) -> Result<Certificates, ReadError> {
     let bytes = ber::to_der(bytes)?;
-    let mut content_info = der::Reader::new(&bytes).expect(der::SEQUENCE)?.inside();
+    match read_der(&bytes, limits) {
+        // The outermost length is definite and one within is not.
+        Err(error) if error == der::INDEFINITE => read_der(&ber::rewrite(&bytes)?, limits),
+        read => read,
+    }
+}
+
+fn read_der(bytes: &[u8], limits: &Limits) -> Result<Certificates, ReadError> {
+    let mut content_info = der::Reader::new(bytes).expect(der::SEQUENCE)?.inside();
     if content_info.expect(der::OID)?.value != SIGNED_DATA {
         return Err(ReadError::UnsupportedFormat("a PKCS#7 that is not SignedData"));
     }
@@ -17,18 +25,28 @@ pub(crate) fn read(bytes: &[u8], limits: &Limits) -> Result<Vec<Entry>, ReadErro
     signed_data.expect(der::INTEGER)?;
     signed_data.expect(der::SET)?;
     signed_data.expect(der::SEQUENCE)?;
-    let Some(certificates) = signed_data.optional(der::context(0))? else { return Err(ReadError::NoCertificate) };
+    let nothing = ReadError::Holds(Content::EmptyBag);
+    let Some(certificates) = signed_data.optional(der::context(0))? else { return Err(nothing) };
 
-    let mut entries = Vec::new();
+    let mut found = Certificates::default();
     let mut certificates = certificates.inside();
     while !certificates.is_empty() {
-        let element = certificates.element()?;
-        // Other tags are attribute certificates and the like.
-        if element.tag == der::SEQUENCE {
-            limits.check_entries(entries.len() + 1)?;
-            limits.check_certificate(element.raw.len())?;
-            entries.push(pem::entry(Certificate::from_der(element.raw.to_vec())?));
+        limits.check_entries(found.count() + 1)?;
+        let number = found.count() + 1;
+        let place = || format!("certificate {number} of the PKCS#7");
+        match certificates.element() {
+            // Other tags are attribute certificates and the like.
+            Ok(element) if element.tag != der::SEQUENCE => {}
+            Ok(element) => {
+                let length = limits.check_certificate(element.raw.len());
+                found.put(place, length.and_then(|()| Certificate::observe(element.raw)));
+            }
+            Err(error) if error == der::INDEFINITE => return Err(error),
+            Err(cause) => {
+                found.put(place, Err(cause));
+                break;
+            }
         }
     }
-    if entries.is_empty() { Err(ReadError::NoCertificate) } else { Ok(entries) }
+    if found.count() == 0 { Err(nothing) } else { Ok(found) }
 }

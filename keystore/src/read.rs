@@ -1,45 +1,138 @@
 //! The one way in: bytes to store, whatever the format.
 
 use crate::{
-    Certificate, Entry, Format, Limits, PasswordCheck, ReadError, Store, jks, pem, pkcs7, pkcs12, sniff, text,
+    Certificate, Content, Entry, Fault, Foreign, Format, Limits, PasswordCheck, ReadError, Store, content, der, jks,
+    pem, pkcs7, pkcs12, sniff, text,
 };
 use secrecy::SecretString;
 
-/// Reads what the bytes are found to be. With a password, the result says whether it is the store's.
+/// Reads what the bytes are found to be, to look at it. With a password, the result says whether it is the store's.
 ///
-/// JKS, JCEKS, PEM, DER and PKCS#7 need none. A PKCS#12 with encrypted certificates gives [`ReadError::PasswordNeeded`] or
-/// [`ReadError::BadPassword`] instead of half a store. A DER file may hold several certificates one after another, as
-/// Java's own reader takes them, and white space behind them; anything else there makes it malformed.
+/// A part that cannot be read is a fault of the store and hides no other; where it leaves nothing to show, it is the error.
+/// A certificate with defects is read as far as it goes. JKS, JCEKS, PEM, DER and PKCS#7 need no password. A PKCS#12 with
+/// encrypted certificates gives [`ReadError::PasswordNeeded`] or [`ReadError::BadPassword`] instead of half a store;
+/// without a password the empty one is tried, and the result says when it is the store's. A DER file may hold several
+/// certificates one after another, as Java's own reader takes them, and padding behind them.
+///
+/// # Errors
+/// See [`ReadError`]. JKS, JCEKS and PKCS#12 without any certificate are read; [`Store::check_has_certificate`] tells.
 pub fn read(bytes: &[u8], password: Option<&SecretString>, limits: &Limits) -> Result<Store, ReadError> {
+    let store = observe(bytes, password, limits)?;
+    match store.faults.first() {
+        Some(fault) if store.certificates().next().is_none() => Err(fault.cause.clone()),
+        _ => Ok(store),
+    }
+}
+
+/// Reads a store that is to be written anew: like [`read`], and every part of it has to be understood.
+///
+/// # Errors
+/// Those of [`read`], the first fault, or the first defect of a certificate.
+pub fn read_whole(bytes: &[u8], password: Option<&SecretString>, limits: &Limits) -> Result<Store, ReadError> {
+    if sniff(bytes) == Some(Format::Pkcs12) {
+        limits.check_bytes(bytes.len())?;
+        return pkcs12::read_whole(bytes, password, limits);
+    }
+    let store = observe(bytes, password, limits)?;
+    if let Some(fault) = store.faults.first() {
+        return Err(fault.cause.clone());
+    }
+    store.certificates().try_for_each(Certificate::check_whole)?;
+    Ok(store)
+}
+
+fn observe(bytes: &[u8], password: Option<&SecretString>, limits: &Limits) -> Result<Store, ReadError> {
     limits.check_bytes(bytes.len())?;
-    let format = sniff(bytes).ok_or(ReadError::UnsupportedFormat(
-        "what is neither JKS, JCEKS, PKCS#12, PKCS#7, PEM nor a DER certificate",
-    ))?;
+    let format = sniff(bytes).ok_or_else(|| not_read(bytes))?;
     match format {
         Format::Jks | Format::Jceks => jks::read(bytes, password, limits),
         Format::Pkcs12 => pkcs12::read(bytes, password, limits),
-        Format::Pem => Ok(certificates(format, pem::read(&text::to_utf8(bytes), limits)?)),
-        Format::Der => Ok(certificates(format, read_der(bytes, limits)?)),
+        Format::Der => Ok(read_der(bytes, limits)?.into_store(format)),
         // A PKCS#7 comes bare or in PEM.
-        Format::Pkcs7 if bytes.first() == Some(&crate::der::SEQUENCE) => {
-            Ok(certificates(format, pkcs7::read(bytes, limits)?))
+        Format::Pkcs7 if bytes.first() == Some(&der::SEQUENCE) => Ok(pkcs7::read(bytes, limits)?.into_store(format)),
+        Format::Pem | Format::Pkcs7 => Ok(pem::observe(&text::to_utf8(bytes), limits)?.into_store(format)),
+    }
+}
+
+/// Why bytes that are no keystore are not read.
+fn not_read(bytes: &[u8]) -> ReadError {
+    if bytes.trim_ascii().is_empty() {
+        return ReadError::Holds(Content::Nothing);
+    }
+    match content::of_der(bytes) {
+        Some(content::Der::Content(content)) => return ReadError::Holds(content),
+        Some(content::Der::Foreign(foreign)) => return ReadError::Foreign(foreign),
+        Some(content::Der::Certificate | content::Der::SignedData) | None => {}
+    }
+    Foreign::of(bytes).map_or(
+        ReadError::UnsupportedFormat("what is neither JKS, JCEKS, PKCS#12, PKCS#7, PEM nor a DER certificate"),
+        ReadError::Foreign,
+    )
+}
+
+/// The certificates of a file without aliases, and what beside them could not be read.
+#[derive(Debug, Default)]
+pub(crate) struct Certificates {
+    pub(crate) entries: Vec<Entry>,
+    pub(crate) faults: Vec<Fault>,
+}
+
+impl Certificates {
+    /// Takes what was read of one place.
+    pub(crate) fn put(&mut self, place: impl FnOnce() -> String, read: Result<Certificate, ReadError>) {
+        match read {
+            Ok(certificate) => self.entries.push(pem::entry(certificate)),
+            Err(cause) => self.faults.push(Fault { place: place(), cause }),
         }
-        Format::Pkcs7 => Ok(certificates(format, pem::read(&text::to_utf8(bytes), limits)?)),
+    }
+
+    /// What was read and what was not; both take memory.
+    pub(crate) fn count(&self) -> usize {
+        self.entries.len() + self.faults.len()
+    }
+
+    fn into_store(self, format: Format) -> Store {
+        let Self { entries, faults } = self;
+        Store { format, profile: None, password: PasswordCheck::NoneNeeded, entries, faults }
     }
 }
 
-fn certificates(format: Format, entries: Vec<Entry>) -> Store {
-    Store { format, profile: None, password: PasswordCheck::NoneNeeded, entries }
+fn read_der(bytes: &[u8], limits: &Limits) -> Result<Certificates, ReadError> {
+    let mut found = Certificates::default();
+    let mut rest = bytes;
+    while !rest.trim_ascii().is_empty() {
+        limits.check_entries(found.count() + 1)?;
+        let (number, at) = (found.count() + 1, bytes.len() - rest.len());
+        let place = || format!("certificate {number}, at byte {at}");
+        match next_der(rest) {
+            Ok((one, behind)) => {
+                // What pads the file belongs to its last certificate.
+                let is_padded = !behind.trim_ascii().is_empty() && is_padding(behind);
+                let (one, behind) = if is_padded { (rest, &[][..]) } else { (one, behind) };
+                let read = limits.check_certificate(rest.len() - behind.len()).and_then(|()| Certificate::observe(one));
+                found.put(place, read);
+                rest = behind;
+            }
+            Err(cause) => {
+                // Where this one ends, and the next begins, cannot be told.
+                found.put(place, Err(cause));
+                break;
+            }
+        }
+    }
+    Ok(found)
 }
 
-fn read_der(bytes: &[u8], limits: &Limits) -> Result<Vec<Entry>, ReadError> {
-    let mut entries = Vec::new();
-    let mut reader = crate::der::Reader::new(bytes);
-    while !reader.rest().trim_ascii().is_empty() {
-        let element = reader.expect(crate::der::SEQUENCE)?;
-        limits.check_entries(entries.len() + 1)?;
-        limits.check_certificate(element.raw.len())?;
-        entries.push(pem::entry(Certificate::from_der(element.raw.to_vec())?));
+/// The bytes of the first element, and those behind it.
+fn next_der(bytes: &[u8]) -> Result<(&[u8], &[u8]), ReadError> {
+    if bytes.first() != Some(&der::SEQUENCE) {
+        return Err(ReadError::Malformed("bytes that are no certificate follow"));
     }
-    Ok(entries)
+    let (_, behind) = crate::ber::first(bytes)?;
+    Ok((bytes.get(..bytes.len() - behind.len()).unwrap_or_default(), behind))
+}
+
+/// What fills a file up to the size of a block: NUL, blank flash memory, the end mark of DOS.
+fn is_padding(bytes: &[u8]) -> bool {
+    bytes.iter().all(|byte| matches!(byte, 0 | 0xFF | 0x1A) || byte.is_ascii_whitespace())
 }

@@ -1,6 +1,7 @@
-//! Tells a file's format by its content. Names lie: a file called `.jks` is often a PKCS#12.
+//! Tells a file's format by its content. Names lie: a file called `.jks` is often a PKCS#12, and a block labelled
+//! `CERTIFICATE` may hold a PKCS#7.
 
-use crate::{Format, der, jks, pem, pkcs7, text};
+use crate::{Format, content, der, jks, pem, pkcs7, text};
 
 /// RFC 7292 knows no other.
 const PKCS12_VERSION: u8 = 3;
@@ -24,7 +25,10 @@ fn sniff_der(bytes: &[u8]) -> Option<Format> {
         // A bare RSA or PKCS#8 key starts with a version too, but with another one.
         der::INTEGER if length == Some(1) && inside.get(inner_header) == Some(&PKCS12_VERSION) => Some(Format::Pkcs12),
         der::OID if inside.get(inner_header..)?.starts_with(pkcs7::SIGNED_DATA) => Some(Format::Pkcs7),
-        der::SEQUENCE => Some(Format::Der),
+        // One that is cut short is still a certificate.
+        der::SEQUENCE => {
+            matches!(content::of_der(bytes), None | Some(content::Der::Certificate)).then_some(Format::Der)
+        }
         _ => None,
     }
 }
@@ -34,5 +38,5 @@ fn sniff_text(bytes: &[u8]) -> Option<Format> {
     let mut blocks = pem::blocks(&text).peekable();
     blocks.peek()?;
     let first = blocks.find(|block| block.kind() != pem::Kind::Other);
-    Some(if first.is_some_and(|block| block.kind() == pem::Kind::Pkcs7) { Format::Pkcs7 } else { Format::Pem })
+    Some(if first.is_some_and(|block| block.holds_pkcs7()) { Format::Pkcs7 } else { Format::Pem })
 }

@@ -1,6 +1,6 @@
 //! What a store holds once it is read, whatever its format.
 
-use crate::Certificate;
+use crate::{Certificate, ReadError, content::Content};
 use std::fmt;
 use zeroize::Zeroizing;
 
@@ -43,6 +43,8 @@ pub enum PasswordCheck {
     Wrong,
     /// None came along, and the store has something that one could be checked against.
     NotGiven,
+    /// None came along, and the empty one opens the store: whoever can read the file can read its keys.
+    Empty,
     /// The store has nothing that a password could be checked against.
     NoneNeeded,
 }
@@ -53,6 +55,7 @@ impl PasswordCheck {
             Self::Verified => "verified",
             Self::Wrong => "wrong",
             Self::NotGiven => "not-given",
+            Self::Empty => "empty",
             Self::NoneNeeded => "none-needed",
         }
     }
@@ -109,6 +112,42 @@ pub struct Store {
     pub password: PasswordCheck,
     /// In the order of the file.
     pub entries: Vec<Entry>,
+    /// What stands in the file beside the entries and could not be read, in its order.
+    pub faults: Vec<Fault>,
+}
+
+/// A part of a store that could not be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// Where it stands, as a person finds it: `the certificate at line 21`. It may hold an alias, hostile until shown otherwise.
+    pub place: String,
+    pub cause: ReadError,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.place, self.cause.of_part())
+    }
+}
+
+impl Store {
+    /// Every certificate, in the order of the file.
+    pub fn certificates(&self) -> impl Iterator<Item = &Certificate> {
+        self.entries.iter().flat_map(|entry| &entry.chain)
+    }
+
+    /// Fails for a store without a certificate, and says what it holds instead: the same for every format.
+    ///
+    /// # Errors
+    /// [`ReadError::Holds`], or the first fault.
+    pub fn check_has_certificate(&self) -> Result<(), ReadError> {
+        match (self.certificates().next(), self.faults.first()) {
+            (Some(_), _) => Ok(()),
+            (None, Some(fault)) => Err(fault.cause.clone()),
+            (None, None) if self.entries.is_empty() => Err(ReadError::Holds(Content::EmptyStore)),
+            (None, None) => Err(ReadError::Holds(Content::KeysAlone)),
+        }
+    }
 }
 
 /// One entry of a store.

@@ -112,9 +112,18 @@ impl Logind {
 
     /// Begins to shut down, and says so.
     pub async fn prepare(&self) -> Result<()> {
+        self.say_preparing(true).await
+    }
+
+    /// Shuts down no more, and says so: the job was cancelled.
+    pub async fn take_back(&self) -> Result<()> {
+        self.say_preparing(false).await
+    }
+
+    async fn say_preparing(&self, preparing: bool) -> Result<()> {
         let manager = self.manager().await?;
-        manager.get_mut().await.preparing = true;
-        Ok(Manager::prepare_for_shutdown(manager.signal_emitter(), true).await?)
+        manager.get_mut().await.preparing = preparing;
+        Ok(Manager::prepare_for_shutdown(manager.signal_emitter(), preparing).await?)
     }
 
     /// Says the signal this often without anything having changed.

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::{Command, Output};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,7 +11,7 @@ use kagiban_exporter::platform::{ShutdownWatch, SystemShutdown};
 use kagiban_exporter::shutdown::ShutdownKind;
 use kagiban_tests::exporter::{Exporter, sample};
 use kagiban_tests::system_bus::{self, Logind, SystemBus};
-use kagiban_tests::{promtool, scratch, wait};
+use kagiban_tests::{promtool, scratch, tools, wait};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
@@ -33,6 +34,11 @@ async fn said(watch: &mut ShutdownWatch) -> Result<SystemShutdown> {
     }
 }
 
+/// What logind says while it neither plans nor shuts down. Where it is not there, nobody knows the latter.
+fn nothing() -> SystemShutdown {
+    SystemShutdown { under_way: Some(false), ..SystemShutdown::default() }
+}
+
 fn scheduled(said: &SystemShutdown) -> Option<(ShutdownKind, i64, bool)> {
     said.scheduled.map(|it| (it.kind, it.at.as_second(), it.dry_run))
 }
@@ -43,7 +49,7 @@ async fn logind_is_asked_for_what_is_scheduled_and_wakes_the_source_when_it_begi
     let bus = SystemBus::start(&directory)?;
     let logind = Logind::start(&bus).await?;
     let (mut watch, wake) = asker(&directory);
-    ensure!(said(&mut watch).await? == SystemShutdown::default());
+    ensure!(said(&mut watch).await? == nothing());
 
     let at = i64::try_from(AT)?;
     logind.schedule("reboot", MICROSECONDS).await?;
@@ -53,14 +59,17 @@ async fn logind_is_asked_for_what_is_scheduled_and_wakes_the_source_when_it_begi
     logind.schedule("dry-poweroff", MICROSECONDS).await?;
     ensure!(scheduled(&said(&mut watch).await?) == Some((ShutdownKind::Poweroff, at, true)));
     logind.call_off().await?;
-    ensure!(said(&mut watch).await? == SystemShutdown::default());
+    ensure!(said(&mut watch).await? == nothing());
     logind.schedule("", 0).await?;
-    ensure!(said(&mut watch).await? == SystemShutdown::default());
+    ensure!(said(&mut watch).await? == nothing());
 
     ensure!(timeout(Duration::from_millis(300), wake.notified()).await.is_err(), "nothing has begun yet");
     logind.prepare().await?;
     timeout(PATIENT, wake.notified()).await.context("the signal did not wake the source")?;
-    ensure!(said(&mut watch).await?.under_way);
+    ensure!(said(&mut watch).await?.under_way == Some(true));
+    logind.take_back().await?;
+    timeout(PATIENT, wake.notified()).await.context("that it is taken back did not wake the source")?;
+    ensure!(said(&mut watch).await? == nothing());
     Ok(())
 }
 
@@ -76,7 +85,7 @@ async fn a_logind_that_never_answers_is_waited_for_no_longer_than_the_deadline()
     ensure!(error.context("it must fail")?.reason() == "timeout");
     mute.stop().await?;
     let _logind = Logind::start(&bus).await?;
-    ensure!(said(&mut watch).await? == SystemShutdown::default(), "the next one answers");
+    ensure!(said(&mut watch).await? == nothing(), "the next one answers");
     Ok(())
 }
 
@@ -119,7 +128,7 @@ async fn a_file_that_is_named_counts_besides_logind() -> Result<()> {
     fs::write(&file, format!("USEC={MICROSECONDS}\nMODE=reboot\n"))?;
     ensure!(scheduled(&said(&mut watch).await?).is_some());
     fs::remove_file(&file)?;
-    ensure!(said(&mut watch).await? == SystemShutdown::default(), "its end is that of the plan");
+    ensure!(said(&mut watch).await? == nothing(), "its end is that of the plan");
     logind.schedule("halt", MICROSECONDS).await?;
     ensure!(scheduled(&said(&mut watch).await?).is_some());
     Ok(())
@@ -185,4 +194,102 @@ async fn the_signal_has_the_exporter_look_long_before_its_time_and_a_flood_of_th
     ensure!(looks <= most, "{looks} looks, at most {most} are asked for");
     ensure!(sample(&exporter.metrics()?, "kagiban_source_up", SYSTEM) == Some(1.0));
     Ok(())
+}
+
+/// Holds R6: a shutdown that logind takes back is over, for an exporter that runs and for one that comes up in the same boot, as
+/// after a soft reboot; and one that nobody can take back is cleared by a person.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_shutdown_that_was_taken_back_is_over() -> Result<()> {
+    let directory = scratch::directory("taken-back")?;
+    let bus = SystemBus::start(&directory)?;
+    let logind = Logind::start(&bus).await?;
+    let state = directory.join("state");
+    let config = format!("stateDirectory: {}\nshutdown: {{interval: 1s}}\n", state.display());
+    let mut exporter = start(&directory, &config, &bus.address())?;
+    let pending = |metrics: &str| sample(metrics, "host_shutdown_pending", &[]);
+    exporter.metrics_when("nothing has begun", |metrics| pending(metrics) == Some(0.0))?;
+    logind.prepare().await?;
+    exporter.metrics_when("it has begun", |metrics| pending(metrics) == Some(1.0))?;
+    wait::until(PATIENT, || state.join("shutdown.json").exists())?;
+    logind.take_back().await?;
+    let metrics = exporter.metrics_when("it is taken back", |metrics| pending(metrics) == Some(0.0))?;
+    ensure!(sample(&metrics, "host_shutdown_state", &["state=\"cancelled\""]) == Some(1.0), "{metrics}");
+    wait::until(PATIENT, || !state.join("shutdown.json").exists()).context("the record of it stays")?;
+
+    logind.prepare().await?;
+    wait::until(PATIENT, || state.join("shutdown.json").exists())?;
+    exporter.program.kill()?;
+    logind.take_back().await?;
+    let exporter = start(&directory, &config, &bus.address())?;
+    let metrics = exporter.metrics_when("a soft reboot", |metrics| pending(metrics) == Some(0.0))?;
+    ensure!(sample(&metrics, "host_shutdown_cancelled_total", &[]) == Some(0.0), "it was carried out:\n{metrics}");
+    Ok(())
+}
+
+/// `kagiban-exporter shutdown` with that configuration.
+fn shutdown(directory: &Path, word: &str) -> Result<Output> {
+    let mut command = Command::new(tools::ours("kagiban-exporter")?);
+    command.args(["shutdown", word, "--config.file"]).arg(directory.join("exporter.yaml"));
+    Ok(command.output()?)
+}
+
+/// Holds R6: what PowerChute's log says of this boot stays there; a person clears it, with an exporter and without one, and what
+/// begins later counts.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_person_clears_a_shutdown_that_is_over() -> Result<()> {
+    let directory = scratch::directory("cleared")?;
+    let bus = SystemBus::start(&directory)?;
+    let logind = Logind::start(&bus).await?;
+    let (state, log) = (directory.join("state"), directory.join("EventLog.txt"));
+    let begun = |log: &Path| -> Result<()> {
+        // The agent writes the host's time, without a zone.
+        let now = Command::new("date").arg("+%Y-%m-%d %H:%M:%S").output()?;
+        Ok(fs::write(log, format!("{} Graceful Shutdown Started\r\n", String::from_utf8(now.stdout)?.trim()))?)
+    };
+    begun(&log)?;
+    let config =
+        format!("stateDirectory: {}\nshutdown: {{interval: 1s, eventLogs: [{}]}}\n", state.display(), log.display());
+    let mut exporter = start(&directory, &config, &bus.address())?;
+    let pending = |metrics: &str| sample(metrics, "host_shutdown_pending", &[]);
+    exporter.metrics_when("it has begun", |metrics| pending(metrics) == Some(1.0))?;
+    wait::until(PATIENT, || state.join("shutdown.json").exists())?;
+    let shown = printed(&shutdown(&directory, "show")?)?;
+    ensure!(shown.contains("powerchute_event") && shown.contains(&log.display().to_string()), "{shown}");
+
+    // While logind says that it shuts down, nobody clears it.
+    logind.prepare().await?;
+    let by_logind = &["trigger=\"systemd_preparing\""];
+    exporter.metrics_when("logind too", |it| sample(it, "host_shutdown_trigger", by_logind) == Some(1.0))?;
+    let refused = shutdown(&directory, "clear")?;
+    let said = String::from_utf8_lossy(&refused.stderr);
+    ensure!(!refused.status.success() && said.contains("still_announced"), "{refused:?}");
+    ensure!(pending(&exporter.metrics()?) == Some(1.0));
+    logind.take_back().await?;
+    exporter.metrics_when("logind no more", |it| sample(it, "host_shutdown_trigger", by_logind) == Some(0.0))?;
+
+    let cleared = printed(&shutdown(&directory, "clear")?)?;
+    ensure!(cleared.contains("no shutdown has begun") && cleared.contains("cleared by a person"), "{cleared}");
+    exporter.metrics_when("it is cleared", |metrics| pending(metrics) == Some(0.0))?;
+    ensure!(exporter.program.log_text().contains("a person has cleared the shutdown"));
+    ensure!(String::from_utf8_lossy(&shutdown(&directory, "clear")?.stderr).contains("not_begun"));
+    exporter.program.kill()?;
+    let mut exporter = start(&directory, &config, &bus.address())?;
+    ensure!(pending(&exporter.metrics()?) == Some(0.0), "the log still says it:\n{}", exporter.metrics()?);
+
+    // Its times are in whole seconds.
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    begun(&log)?;
+    exporter.metrics_when("another has begun", |metrics| pending(metrics) == Some(1.0))?;
+    let is_kept = || shutdown(&directory, "show").and_then(|shown| Ok(printed(&shown)?.contains("begun since")));
+    wait::until(PATIENT, || is_kept().unwrap_or_default())?;
+    exporter.program.kill()?;
+    printed(&shutdown(&directory, "clear")?)?;
+    let exporter = start(&directory, &config, &bus.address())?;
+    ensure!(pending(&exporter.metrics()?) == Some(0.0), "cleared while no exporter ran:\n{}", exporter.metrics()?);
+    Ok(())
+}
+
+fn printed(output: &Output) -> Result<String> {
+    ensure!(output.status.success(), "{output:?}");
+    Ok(String::from_utf8(output.stdout.clone())?)
 }

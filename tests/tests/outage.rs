@@ -52,6 +52,11 @@ impl Scene {
 
     /// The exporter, asking these of `nut`, `apcupsd` and `snmp` every second.
     fn exporter(&self, asked: &[&str]) -> Result<Exporter> {
+        self.exporter_with(asked, "")
+    }
+
+    /// The same with more in its configuration.
+    fn exporter_with(&self, asked: &[&str], more: &str) -> Result<Exporter> {
         let here = self.directory.display();
         let backend = |name: &&str| match *name {
             "nut" => format!("nut: {{address: {:?}, ups: a}}", self.nut.address().to_string()),
@@ -64,7 +69,7 @@ impl Scene {
             asked.iter().map(|name| format!("  - {{name: {name}, interval: 1s, {}}}\n", backend(name))).collect();
         let config = format!(
             "discovery: {{enabled: false}}\nstateDirectory: {here}/state\npower: {{scheduledShutdownFile: {here}/scheduled}}\n\
-             shutdown: {{interval: 1s}}\nups:\n{upses}"
+             shutdown: {{interval: 1s}}\nups:\n{upses}{more}"
         );
         // No bus of this machine has a say.
         Exporter::start_with(&self.directory, &config, &[], &[("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/nonexistent")])
@@ -234,13 +239,71 @@ fn a_ups_at_rest_counts_nothing_down_whatever_stands_in_its_timer() -> Result<()
 }
 
 #[test]
-fn a_ups_that_falls_silent_while_it_counts_down_has_gone_off() -> Result<()> {
+fn a_ups_that_falls_silent_while_it_counts_down_is_still_about_to_go() -> Result<()> {
     let mut scene = Scene::set("outage-gone")?;
     let exporter = scene.exporter(&["nut"])?;
+    wait_for(&exporter, "none")?;
     scene.say("nut", PENDING)?;
     wait_for(&exporter, "ups_pending")?;
     scene.nut.kill_driver("a")?;
-    let metrics = wait_for(&exporter, "powered_off")?;
-    ensure!(sample(&metrics, "ups_up", &["ups=\"nut\""]) == Some(0.0), "{metrics}");
+    let down = |metrics: &str| sample(metrics, "ups_up", &["ups=\"nut\""]) == Some(0.0);
+    exporter.metrics_when("the driver is gone", down)?;
+    let metrics = wait_for(&exporter, "ups_pending")?;
+    ensure!(sample(&metrics, "host_shutdown_pending", &[]) == Some(1.0), "{metrics}");
+    Ok(())
+}
+
+/// Holds R2: the words of real drivers and agents that exclude each other, to a host that is alive.
+#[test]
+fn a_ups_that_contradicts_itself_is_published_as_it_speaks_and_the_host_lives() -> Result<()> {
+    let scene = Scene::set("outage-contradiction")?;
+    scene.nut.set("a", "ups.status: OL OFF\nups.load: 12\nbattery.charge: 100\n")?;
+    // RFC 1628: upsOutputSource none; PowerNet: upsBasicOutputStatus onLine.
+    scene.agent.hold(&format!("{}.1.3.6.1.2.1.33.1.4.1.0 integer 2\n", tree(ON_LINE.snmp)))?;
+    let exporter = scene.exporter(&["nut", "snmp"])?;
+    let metrics = exporter.metrics_when("both are read", |metrics| {
+        ["nut", "snmp"].iter().all(|ups| {
+            let ups = format!("ups=\"{ups}\"");
+            let holds = |status: &str| sample(metrics, "ups_status", &[&ups, &format!("status=\"{status}\"")]);
+            holds("online") == Some(1.0) && holds("off") == Some(1.0)
+        })
+    })?;
+    ensure!(sample(&metrics, "host_shutdown_pending", &[]) == Some(0.0), "{metrics}");
+    wait_for(&exporter, "none")?;
+    for ups in ["nut", "snmp"] {
+        let counted = sample(&metrics, "ups_status_contradictions_total", &[&format!("ups=\"{ups}\"")]);
+        ensure!(counted.is_some_and(|count| count >= 1.0), "{ups}:\n{metrics}");
+    }
+    // RFC 1628's word alone: the host hears it, so it has power.
+    scene.nut.set("a", "ups.status: OFF\n")?;
+    let off = |metrics: &str| sample(metrics, "ups_status", &["ups=\"nut\"", "status=\"online\""]) == Some(0.0);
+    exporter.metrics_when("off alone", off)?;
+    let metrics = wait_for(&exporter, "none")?;
+    ensure!(sample(&metrics, "host_shutdown_pending", &[]) == Some(0.0), "{metrics}");
+    Ok(())
+}
+
+/// Holds R5: a host on two UPSes, told by real upsd, keeps running on one of them.
+#[test]
+fn a_host_with_a_feed_to_spare_is_not_on_battery_until_it_needs_it() -> Result<()> {
+    let scene = Scene::set("outage-feeds")?;
+    let feeds = "feeds:\n  - {name: server, ups: [nut, apcupsd], minHealthy: 1}\n";
+    let exporter = scene.exporter_with(&["nut", "apcupsd"], feeds)?;
+    wait_for(&exporter, "none")?;
+    let healthy = |metrics: &str| sample(metrics, "host_feeds_healthy", &["load=\"server\""]);
+    scene.say("nut", ON_BATTERY)?;
+    let metrics = exporter.metrics_when("one is left", |metrics| healthy(metrics) == Some(1.0))?;
+    ensure!(sample(&metrics, "ups_status", &["ups=\"nut\"", "status=\"on_battery\""]) == Some(1.0), "{metrics}");
+    ensure!(sample(&metrics, "host_feeds_min_healthy", &["load=\"server\""]) == Some(1.0), "{metrics}");
+    wait_for(&exporter, "none")?;
+    scene.say("nut", BEGUN)?;
+    let forced = |metrics: &str| sample(metrics, "ups_status", &["ups=\"nut\"", "status=\"forced_shutdown\""]);
+    exporter.metrics_when("a forced shutdown of the one", |metrics| forced(metrics) == Some(1.0))?;
+    let metrics = wait_for(&exporter, "none")?;
+    ensure!(sample(&metrics, "host_shutdown_pending", &[]) == Some(0.0), "{metrics}");
+    scene.say("apcupsd", LOW)?;
+    wait_for(&exporter, "ups_low_battery").context("both are needed now, and the better of them counts")?;
+    scene.apcupsd.vanish();
+    wait_for(&exporter, "in_progress").context("unknown is not healthy")?;
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use kagiban_keystore::{Limits, ReadError};
+use kagiban_keystore::{Fault, Limits, ReadError};
 
 use super::{ListArgs, Output, listing};
 use crate::password_file::{self, PasswordFileError};
@@ -17,6 +17,8 @@ pub enum ListError {
     PasswordFile(String, &'static str),
     #[error("{file}: {cause}")]
     Store { file: String, cause: ReadError },
+    #[error("{file}: {count} of its parts cannot be read and are not listed; the first is {first}")]
+    Parts { file: String, count: usize, first: Fault },
     #[error("cannot print the listing: {0}")]
     Print(#[from] io::Error),
 }
@@ -27,7 +29,7 @@ impl ListError {
         match self {
             Self::File(error) => error.reason(),
             Self::PasswordFile(_, reason) => reason,
-            Self::Store { cause, .. } => cause.reason(),
+            Self::Store { cause, .. } | Self::Parts { first: Fault { cause, .. }, .. } => cause.reason(),
             Self::Print(_) => "print_failed",
         }
     }
@@ -42,17 +44,22 @@ impl From<PasswordFileError> for ListError {
 /// Reads the store and prints it.
 ///
 /// # Errors
-/// See [`ListError`]; nothing has been printed then, unless printing itself failed.
+/// See [`ListError`]. What can be read has been printed when parts of the store cannot, or when it has no certificate.
 pub fn list(args: &ListArgs, out: &mut dyn Write) -> Result<(), ListError> {
     let password = args.password_file.as_deref().map(password_file::read).transpose()?;
     let limits = Limits::default();
     let file = platform::read_regular(&args.file, u64::try_from(limits.max_bytes).unwrap_or(u64::MAX))?;
-    let store = kagiban_keystore::read(&file.bytes, password.as_ref(), &limits)
-        .map_err(|cause| ListError::Store { file: args.file.display().to_string(), cause })?;
+    let name = || args.file.display().to_string();
+    let unread = |cause| ListError::Store { file: name(), cause };
+    let store = kagiban_keystore::read(&file.bytes, password.as_ref(), &limits).map_err(unread)?;
     match args.output {
         Output::Json => listing::json(&store, out)?,
         Output::Text => listing::text(&store, jiff::Timestamp::now(), out)?,
     }
     out.flush()?;
-    Ok(())
+    store.check_has_certificate().map_err(unread)?;
+    match store.faults.first() {
+        Some(first) => Err(ListError::Parts { file: name(), count: store.faults.len(), first: first.clone() }),
+        None => Ok(()),
+    }
 }

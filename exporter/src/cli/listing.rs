@@ -4,7 +4,7 @@ use std::fmt;
 use std::io::{self, Write};
 
 use jiff::Timestamp;
-use kagiban_keystore::{Certificate, Entry, EntryKind, PasswordCheck, Store};
+use kagiban_keystore::{Certificate, Entry, EntryKind, Fault, PasswordCheck, Store};
 use serde::Serialize;
 
 use crate::snapshot::is_deceptive;
@@ -17,6 +17,16 @@ struct StoreJson<'a> {
     format: &'static str,
     password: &'static str,
     entries: Vec<EntryJson<'a>>,
+    /// Parts that could not be read; left out when there are none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unreadable: Vec<UnreadableJson<'a>>,
+}
+
+#[derive(Serialize)]
+struct UnreadableJson<'a> {
+    place: &'a str,
+    reason: &'static str,
+    message: String,
 }
 
 #[derive(Serialize)]
@@ -35,6 +45,9 @@ struct CertificateJson<'a> {
     serial: &'a str,
     not_before: String,
     not_after: String,
+    /// What of the certificate could not be read or is not as it should be; left out when there is nothing.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    defects: Vec<&'static str>,
 }
 
 pub(super) fn json(store: &Store, out: &mut dyn Write) -> io::Result<()> {
@@ -45,7 +58,14 @@ pub(super) fn json(store: &Store, out: &mut dyn Write) -> io::Result<()> {
 impl<'a> From<&'a Store> for StoreJson<'a> {
     fn from(store: &'a Store) -> Self {
         let entries = store.entries.iter().map(EntryJson::from).collect();
-        Self { format: store.format.as_str(), password: store.password.as_str(), entries }
+        let unreadable = store.faults.iter().map(UnreadableJson::from).collect();
+        Self { format: store.format.as_str(), password: store.password.as_str(), entries, unreadable }
+    }
+}
+
+impl<'a> From<&'a Fault> for UnreadableJson<'a> {
+    fn from(Fault { place, cause }: &'a Fault) -> Self {
+        Self { place, reason: cause.reason(), message: cause.of_part() }
     }
 }
 
@@ -65,6 +85,7 @@ impl<'a> From<&'a Certificate> for CertificateJson<'a> {
             serial: certificate.serial(),
             not_before: certificate.not_before().to_string(),
             not_after: certificate.not_after().to_string(),
+            defects: certificate.defects().iter().map(|defect| defect.as_str()).collect(),
         }
     }
 }
@@ -89,6 +110,9 @@ pub(super) fn text(store: &Store, now: Timestamp, out: &mut dyn Write) -> io::Re
             describe(certificate, now, out)?;
         }
     }
+    for fault in &store.faults {
+        writeln!(out, "\nUnreadable: {}", Printable(&fault.to_string()))?;
+    }
     Ok(())
 }
 
@@ -106,6 +130,9 @@ fn describe(certificate: &Certificate, now: Timestamp, out: &mut dyn Write) -> i
     }
     writeln!(out, "  Public key: {}", Printable(certificate.key_algorithm()))?;
     writeln!(out, "  Signature algorithm: {}", Printable(certificate.signature_algorithm()))?;
+    for defect in certificate.defects() {
+        writeln!(out, "  Flaw: {defect}")?;
+    }
     writeln!(out, "  SHA-256: {}", hex::encode(certificate.sha256()))
 }
 
@@ -114,6 +141,7 @@ const fn words_for(check: PasswordCheck) -> &'static str {
         PasswordCheck::Verified => "verified",
         PasswordCheck::Wrong => "wrong, or the store was tampered with; the certificates can be read all the same",
         PasswordCheck::NotGiven => "not given; the store's integrity was not checked",
+        PasswordCheck::Empty => "none given, and the empty one opens it: who can read the file can read its keys",
         PasswordCheck::NoneNeeded => "none needed",
     }
 }

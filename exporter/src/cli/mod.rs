@@ -3,6 +3,7 @@
 mod keystore;
 mod listing;
 mod rotation;
+mod shutdown;
 
 use std::path::PathBuf;
 
@@ -11,6 +12,7 @@ use kagiban_crds::AgentName;
 
 pub use keystore::list as list_keystore;
 pub use rotation::{RotationError, run as run_rotation};
+pub use shutdown::{ShutdownCommandError, run as run_shutdown};
 
 use crate::web::{ListenAddress, TelemetryPath};
 
@@ -44,6 +46,26 @@ pub enum Command {
     /// to be removed for anything.
     #[command(subcommand)]
     Rotation(RotationCommand),
+    /// Look at a shutdown that has begun, and clear one that is over.
+    ///
+    /// A shutdown that has begun stays so until the next boot: it goes on when power returns. logind's ends by itself when
+    /// logind takes it back (a cancelled job, a soft reboot); what PowerChute, apcupsd or upsmon has begun does not.
+    #[command(subcommand)]
+    Shutdown(ShutdownCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ShutdownCommand {
+    /// Print who has announced that a shutdown has begun in this boot, and when. Reads only.
+    Show(StateArgs),
+    /// Say that the shutdown that had begun is over and the host stays up.
+    ///
+    /// First see who announced it (`show`), and that nothing shuts the host down any more: nothing of that is stopped here.
+    /// From then on `host_shutdown_pending` is 0 and rotations are taken again. It is refused (`still_announced`) while a source
+    /// says now that the shutdown has begun: end it there first. What begins later counts again. This works while the
+    /// exporter runs (it is asked through the state directory, and answers within seconds) and while it does not. It must be
+    /// run by the user that the exporter runs as.
+    Clear(StateArgs),
 }
 
 #[derive(Debug, Subcommand)]

@@ -1,7 +1,7 @@
 //! The host's own configuration: YAML, every key known, parsed into values that cannot be wrong.
 //!
 //! ```text
-//!   file.rs  ──YAML──>  Config ─┬─ certificates.rs, tls.rs, probe.rs, ups.rs, health.rs, shutdown.rs   what to look at
+//!   file.rs  ──YAML──>  Config ─┬─ certificates.rs, tls.rs, probe.rs, ups.rs, feeds.rs, health.rs, shutdown.rs   what to look at
 //!   (size, line, column)        └─ agents.rs, host_api.rs            what may be rotated, by whom, and when
 //!                                  values.rs                         durations, patterns, names
 //!                                  compat.rs                         under whose names too
@@ -13,7 +13,9 @@
 mod agents;
 mod certificates;
 mod compat;
+mod feeds;
 mod file;
+mod go_tls;
 mod health;
 mod host_api;
 mod probe;
@@ -33,7 +35,9 @@ use serde::Deserialize;
 pub use agents::{Account, AgentConfig};
 pub use certificates::CertificateRule;
 pub use compat::CompatSet;
+pub use feeds::FeedsConfig;
 pub use file::{ConfigError, WebFile, load, load_web, parse};
+pub use go_tls::{CipherSuite, Curve, TlsVersion};
 pub use health::{HealthConfig, HealthSnmpConfig};
 pub use host_api::{ClientName, HostApiConfig, PowerConfig};
 pub use probe::{AllowedTarget, ProbeConfig};
@@ -43,15 +47,16 @@ pub use shutdown::ShutdownConfig;
 pub use tls::TlsEndpoint;
 pub use ups::{
     ApcupsdConfig, NutConfig, PowerchuteWebConfig, SnmpAuthConfig, SnmpAuthProtocol, SnmpConfig, SnmpPrivacyConfig,
-    SnmpPrivacyProtocol, SnmpTrapsConfig, SnmpVersion, StartTlsConfig, UpsBackend, UpsConfig,
+    SnmpPrivacyProtocol, SnmpTrapsConfig, SnmpVersion, StartTlsConfig, UpsBackend, UpsConfig, is_weak,
 };
 pub use values::{Exclusion, Interval, PathPattern, SourceName};
 pub use web::{
-    CipherSuite, ClientAuthType, Curve, ExtraHeader, HeaderText, HttpServerConfig, PasswordHash, RateLimitConfig,
-    TlsServerConfig, TlsVersion, WebConfig,
+    ClientAuthType, ExtraHeader, HeaderText, HttpServerConfig, PasswordHash, RateLimitConfig, TlsServerConfig,
+    WebConfig,
 };
 
 use crate::platform;
+use crate::shutdown::Feeds;
 
 /// All of it. The default is what an empty file says.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -63,6 +68,8 @@ pub struct Config {
     pub tls_endpoints: Vec<TlsEndpoint>,
     pub probe: Option<ProbeConfig>,
     pub ups: Vec<UpsConfig>,
+    /// UPSes that share a load; each other one that feeds this host is needed by itself.
+    pub feeds: Vec<FeedsConfig>,
     pub snmp_traps: Option<SnmpTrapsConfig>,
     pub powerchute_health: HealthConfig,
     pub shutdown: ShutdownConfig,
@@ -88,6 +95,11 @@ impl Config {
     pub fn discovers(&self) -> bool {
         let names_nothing = self.certificates.is_empty() && self.tls_endpoints.is_empty();
         self.discovery.enabled.unwrap_or(names_nothing)
+    }
+
+    /// Which UPSes share a load of this host.
+    pub fn feeds(&self) -> Vec<Feeds> {
+        self.feeds.iter().map(|feeds| feeds.resolve(&self.ups)).collect()
     }
 
     /// Where this program keeps what it must know again.

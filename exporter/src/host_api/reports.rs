@@ -144,7 +144,6 @@ fn going_down(report: &Report) -> ShutdownReport {
             State::LowBattery => ShutdownState::UpsLowBattery,
             State::Pending => ShutdownState::UpsPending,
             State::InProgress => ShutdownState::InProgress,
-            State::PoweredOff => ShutdownState::PoweredOff,
         },
         since: report.since(),
         pending: report.is_pending(),

@@ -11,8 +11,8 @@ use crate::shutdown::Scheduled;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SystemShutdown {
     pub scheduled: Option<Scheduled>,
-    /// It has begun.
-    pub under_way: bool,
+    /// Whether it has begun; none where nobody was asked who knows.
+    pub under_way: Option<bool>,
     /// What users are told of it.
     pub message: Option<Label>,
 }
@@ -51,7 +51,7 @@ impl SystemShutdown {
     pub fn or(self, other: Self) -> Self {
         Self {
             scheduled: self.scheduled.or(other.scheduled),
-            under_way: self.under_way || other.under_way,
+            under_way: self.under_way.or(other.under_way),
             message: self.message.or(other.message),
         }
     }

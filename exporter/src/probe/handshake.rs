@@ -222,7 +222,7 @@ fn client_config(recorder: &Arc<Recorder>) -> ClientConfig {
 fn parse(seen: &Seen, address: &str) -> Result<Vec<Certificate>, ProbeError> {
     let (leaf, rest) =
         seen.chain.split_first().ok_or_else(|| ProbeError::NoCertificate { address: address.to_owned() })?;
-    let certificate = |der: &CertificateDer<'_>| Certificate::from_der(der.to_vec());
+    let certificate = |der: &CertificateDer<'_>| Certificate::observe(der);
     let malformed = |detail: String| ProbeError::Malformed { address: address.to_owned(), detail };
     let leaf = certificate(leaf).map_err(|e| malformed(e.to_string()))?;
     Ok(std::iter::once(leaf).chain(rest.iter().map_while(|der| certificate(der).ok())).collect())

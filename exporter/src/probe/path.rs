@@ -80,7 +80,7 @@ mod tests {
             None => params.self_signed(&key),
             Some((_, issuer)) => params.signed_by(&key, issuer),
         };
-        let certificate = Certificate::from_der(made.expect("signed").der().to_vec()).expect("a certificate");
+        let certificate = Certificate::from_der(made.expect("signed").der()).expect("a certificate");
         (certificate, Issuer::new(params, key))
     }
 

@@ -160,7 +160,7 @@ impl Verdict {
 
 /// What is left to ask of a leaf that is its own authority: its dates, and its name.
 fn judge_own(leaf: &CertificateDer<'_>, name: &ServerName<'_>, now: UnixTime) -> Verdict {
-    let Ok(parsed) = kagiban_keystore::Certificate::from_der(leaf.to_vec()) else {
+    let Ok(parsed) = kagiban_keystore::Certificate::from_der(leaf) else {
         return Verdict::refused("malformed", "the certificate cannot be parsed");
     };
     let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
@@ -208,7 +208,7 @@ fn reason(error: &rustls::Error, leaf: &CertificateDer<'_>) -> &'static str {
 }
 
 fn is_self_issued(leaf: &CertificateDer<'_>) -> bool {
-    kagiban_keystore::Certificate::from_der(leaf.to_vec()).is_ok_and(|leaf| leaf.is_self_issued())
+    kagiban_keystore::Certificate::observe(leaf).is_ok_and(|leaf| leaf.is_self_issued())
 }
 
 #[cfg(test)]

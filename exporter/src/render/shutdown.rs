@@ -2,15 +2,15 @@
 
 use std::fmt;
 
-use super::table::{Family, Kind};
-use crate::shutdown::{Report, State};
+use super::table::{Family, Kind, Samples};
+use crate::shutdown::{FeedsReport, Report, State};
 use crate::snapshot::{Label, Snapshot};
 use crate::ups::Trigger;
 
 pub(super) const FAMILIES: &[Family<Snapshot>] = &[
     Family {
         name: "host_shutdown_state",
-        help: "Whether the host is in this state; exactly one is 1, the most severe of all that is said.",
+        help: "Whether the host is in this state; exactly one is 1, the most severe of all that counts.",
         kind: Kind::Gauge,
         samples: |snapshot, out| {
             told(snapshot, |report| {
@@ -92,7 +92,31 @@ pub(super) const FAMILIES: &[Family<Snapshot>] = &[
         kind: Kind::Counter,
         samples: |snapshot, out| told(snapshot, |report| out.put(&[], report.cancellations())),
     },
+    Family {
+        name: "host_feeds",
+        help: "How many UPSes share this load, by the configuration.",
+        kind: Kind::Gauge,
+        samples: |snapshot, out| each_load(snapshot, out, |feeds| feeds.members),
+    },
+    Family {
+        name: "host_feeds_healthy",
+        help: "How many of them are heard, and give power that no outage, low battery or countdown threatens.",
+        kind: Kind::Gauge,
+        samples: |snapshot, out| each_load(snapshot, out, |feeds| feeds.healthy),
+    },
+    Family {
+        name: "host_feeds_min_healthy",
+        help: "How many of them the load needs, by the configuration.",
+        kind: Kind::Gauge,
+        samples: |snapshot, out| each_load(snapshot, out, |feeds| feeds.min_healthy),
+    },
 ];
+
+fn each_load(snapshot: &Snapshot, out: &mut Samples<'_, '_>, count: impl Fn(&FeedsReport) -> usize) -> fmt::Result {
+    told(snapshot, |report| {
+        report.feeds().iter().try_for_each(|feeds| out.put(&[("load", feeds.name.as_str())], count(feeds)))
+    })
+}
 
 fn told(snapshot: &Snapshot, put: impl FnOnce(&Report) -> fmt::Result) -> fmt::Result {
     snapshot.shutdown.as_ref().map_or(Ok(()), put)

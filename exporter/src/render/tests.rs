@@ -47,14 +47,11 @@ fn snapshot() -> Snapshot {
         (down.clone(), &["connect"][..]),
         (waits, &["timeout"][..]),
     ]);
-    let store = Contents {
-        format: "jks",
-        password_verified: Some(false),
-        certificates: vec![
-            certificate("securekey", 0, Role::Leaf, "ups-01"),
-            certificate("root \"quoted\"\\", 0, Role::Trusted, "Root"),
-        ],
-    };
+    let certificates = vec![
+        certificate("securekey", 0, Role::Leaf, "ups-01"),
+        certificate("root \"quoted\"\\", 0, Role::Trusted, "Root"),
+    ];
+    let store = Contents::whole("jks", Some(false), certificates);
     let file = |path: &str, outcome| Arc::new(FileSeen { path: Label::new(path), modified: Some(1.5), outcome });
     board.publish(
         &files,
@@ -144,11 +141,11 @@ fn a_host_that_goes_down() {
 
     let at = Timestamp::constant(1_750_000_600, 0);
     let plan = |dry_run| Evidence {
-        sign: Sign::Scheduled,
         triggers: [Trigger::SystemdSchedule].into(),
         deadline: Some(at),
         scheduled: Some(Scheduled { kind: ShutdownKind::Reboot, at, dry_run }),
         cause: Some(Label::new("new \"kernel\"")),
+        ..Evidence::new(Sign::Scheduled)
     };
     let observation = Observation::Host(vec![plan(false), plan(true)]);
     let ended = Timestamp::constant(1_750_000_000, 0);
@@ -163,7 +160,7 @@ fn fleet(files: usize) -> Snapshot {
     let id = SourceId { kind: SourceKind::File, name: Label::new("fleet") };
     let readable = (0..files).map(|number| {
         let certificates = vec![certificate("", 0, Role::Leaf, "ups-01")];
-        let contents = Contents { format: "pem", password_verified: Some(true), certificates };
+        let contents = Contents::whole("pem", Some(true), certificates);
         FileSeen { path: Label::new(&format!("/srv/{number}.pem")), modified: Some(1.0), outcome: Ok(contents) }
     });
     let junk = FileSeen {

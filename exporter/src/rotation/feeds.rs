@@ -44,7 +44,9 @@ fn of_source(source: Option<&SourceState>, interval: Duration, now: Timestamp) -
             Sign::Testing | Sign::OnBattery => PowerState::OnBattery,
             Sign::LowBattery => PowerState::LowBattery,
             Sign::Cancelled => PowerState::Unknown,
-            Sign::Scheduled | Sign::Pending | Sign::InProgress | Sign::Off => PowerState::ShutdownPending,
+            // The host has power from elsewhere, and nobody knows whence.
+            Sign::Off => PowerState::Unknown,
+            Sign::Scheduled | Sign::Pending | Sign::InProgress => PowerState::ShutdownPending,
         },
         Err(_) if heard_once => PowerState::Stale,
         Err(_) => PowerState::Unknown,
@@ -63,7 +65,7 @@ const fn of_shutdown(report: &Report) -> Option<PowerState> {
         State::LowBattery => Some(PowerState::LowBattery),
         State::OnBattery | State::Testing => Some(PowerState::OnBattery),
         State::CommsLost => Some(PowerState::Stale),
-        State::Scheduled | State::Pending | State::InProgress | State::PoweredOff => Some(PowerState::ShutdownPending),
+        State::Scheduled | State::Pending | State::InProgress => Some(PowerState::ShutdownPending),
         State::None | State::Cancelled => None,
     }
 }
@@ -85,9 +87,9 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::shutdown::{Scheduled, ShutdownKind};
+    use crate::shutdown::{Feeds, Member, Scheduled, ShutdownKind};
     use crate::snapshot::{Backend, Board, Label, Observation, Pass, SourceId, SourceKind, Trouble};
-    use crate::ups::{Quantity, Reading, Status, Triggers};
+    use crate::ups::{Quantity, Reading, Status};
 
     const NOW: Timestamp = Timestamp::constant(1_750_000_000, 0);
     const INTERVAL: Duration = Duration::from_secs(10);
@@ -114,8 +116,10 @@ mod tests {
             backend: Backend::Nut,
             target: Label::new("127.0.0.1:3493"),
             feeds_host: name != "other",
+            contradictions: 0,
             outcome: outcome.map(Box::new).map_err(|reason| Trouble::new(reason, "not heard")),
             refused: BTreeMap::new(),
+            strong_snmp: None,
         };
         let ended = NOW - SignedDuration::from_secs(ago);
         let observation = Observation::Upses(vec![seen]);
@@ -151,7 +155,7 @@ mod tests {
             (reading(&[Status::Online, Status::LowBattery]), PowerState::LowBattery),
             (reading(&[Status::OnBattery, Status::ForcedShutdown]), PowerState::ShutdownPending),
             (counting, PowerState::ShutdownPending),
-            (reading(&[Status::Off]), PowerState::ShutdownPending),
+            (reading(&[Status::Off]), PowerState::Unknown),
             (reading(&[Status::CommLost]), PowerState::Unknown),
             (reading(&[Status::Bypass]), PowerState::Unknown),
             (undecided, PowerState::Unknown),
@@ -161,6 +165,40 @@ mod tests {
             hear(&board, "a", 0, Ok(reading(&[Status::Online])));
             hear(&board, "b", 0, Ok(said.clone()));
             assert_eq!(state(&board), Some(expected), "{:?}", said.statuses);
+        }
+    }
+
+    /// Holds R2: a UPS that says that it is on line and off, to a host that hears it, is on line.
+    #[test]
+    fn a_ups_that_contradicts_itself_about_being_off_is_on_line() {
+        let board = board();
+        hear(&board, "a", 0, Ok(reading(&[Status::Online])));
+        hear(&board, "b", 0, Ok(reading(&[Status::Online, Status::Off])));
+        assert_eq!(state(&board), Some(PowerState::Mains));
+    }
+
+    /// Holds R5: the host keeps running on one of two UPSes, and nothing is rotated meanwhile.
+    #[test]
+    fn feeds_that_the_host_can_do_without_shut_the_gate_too() {
+        let board = board();
+        let member = |name| Member { source: Label::new(name), ups: Some(Label::new(name)) };
+        board.set_feeds(vec![Feeds {
+            name: Label::new("server"),
+            members: vec![member("a"), member("b")],
+            min_healthy: 1,
+        }]);
+        hear(&board, "a", 1, Ok(reading(&[Status::Online])));
+        hear(&board, "b", 1, Ok(reading(&[Status::Online])));
+        assert_eq!(state(&board), Some(PowerState::Mains));
+        for (said, expected) in [
+            (Ok(reading(&[Status::OnBattery])), PowerState::OnBattery),
+            (Ok(reading(&[Status::OnBattery, Status::ForcedShutdown])), PowerState::ShutdownPending),
+            (Ok(reading(&[Status::Off])), PowerState::Unknown),
+            (Err("connect"), PowerState::Stale),
+        ] {
+            hear(&board, "b", 0, said);
+            assert_eq!(board.snapshot().shutdown.map(|report| report.state()), Some(State::None), "{expected:?}");
+            assert_eq!(state(&board), Some(expected));
         }
     }
 
@@ -202,8 +240,7 @@ mod tests {
         for (dry_run, expected) in [(true, None), (false, Some(PowerState::ShutdownPending))] {
             let at = NOW + SignedDuration::from_hours(1);
             let scheduled = Some(Scheduled { kind: ShutdownKind::Reboot, at, dry_run });
-            let evidence =
-                Evidence { sign: Sign::Scheduled, triggers: Triggers::new(), deadline: None, scheduled, cause: None };
+            let evidence = Evidence { scheduled, ..Evidence::new(Sign::Scheduled) };
             let observation = Observation::Host(vec![evidence]);
             board.publish(&system, Pass { observation, trouble: None, ended: NOW, took: Duration::ZERO });
             assert_eq!(state(&board), expected, "dry run {dry_run}");

@@ -10,7 +10,7 @@ use std::time::Duration;
 use kagiban_crds::LeafSha256;
 use kagiban_crds::host_api::{Leaf, Sighting};
 use kagiban_keystore::Certificate;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until};
 use x509_parser::der_parser::Oid;
 use x509_parser::oid_registry::{OID_EC_P256, OID_NIST_EC_P384, OID_NIST_EC_P521, OID_SIG_ED25519};
 use x509_parser::prelude::{FromDer, SubjectPublicKeyInfo};
@@ -204,27 +204,33 @@ fn unprovable(address: &str, spoken: OldTls) -> Cause {
     Cause::new("old_tls_only", message)
 }
 
-/// Whether one of `wanted` is served now and stays so for `time`.
+/// Whether the service stays up, and one of `wanted` is served in the end. A look that fails otherwise than because nobody
+/// listens says nothing of the service yet.
 ///
 /// # Errors
-/// As soon as it is not.
+/// As soon as nobody listens, or when something else is seen in the end.
 pub(super) async fn stays(
     endpoint: &AgentEndpoint,
     wanted: &[LeafSha256],
-    time: Duration,
+    until: Instant,
     pause: Duration,
 ) -> Result<(), Cause> {
-    let until = Instant::now() + time;
     loop {
+        let is_last = Instant::now() >= until;
         let seen = look_twice(endpoint, pause).await;
-        if !is_one_of(wanted, &seen) {
-            return Err(not_served(&seen, Duration::ZERO));
-        }
-        if Instant::now() >= until {
+        if is_last && is_one_of(wanted, &seen) {
             return Ok(());
         }
-        sleep(pause).await;
+        if is_last || is_refused(&seen) {
+            return Err(not_served(&seen, Duration::ZERO));
+        }
+        sleep_until(until.min(Instant::now() + pause)).await;
     }
+}
+
+fn is_refused(seen: &Result<Certificate, LookError>) -> bool {
+    let refused = io::ErrorKind::ConnectionRefused;
+    matches!(seen, Err(LookError::Probe(ProbeError::Connect { source, .. })) if source.kind() == refused)
 }
 
 /// Whether the service itself is not there: nobody listens, or somebody else does.
@@ -291,8 +297,8 @@ pub fn leaf(certificate: &Certificate) -> Leaf {
         serial: certificate.serial().to_owned(),
         subject: certificate.subject().to_owned(),
         issuer: certificate.issuer().to_owned(),
-        not_before: certificate.not_before(),
-        not_after: certificate.not_after(),
+        not_before: certificate.not_before().to_timestamp(),
+        not_after: certificate.not_after().to_timestamp(),
         dns_names: certificate.dns_names().to_vec(),
     }
 }

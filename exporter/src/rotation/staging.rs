@@ -203,7 +203,7 @@ impl Staging {
                 Holds::Store { alias } => keystore::open_key(&held.bytes, self.password.as_ref(), alias, &limits)
                     .map_err(StagingError::Staged)?,
                 Holds::Chain => {
-                    let store = keystore::read(&held.bytes, None, &limits).map_err(StagingError::Staged)?;
+                    let store = keystore::read_whole(&held.bytes, None, &limits).map_err(StagingError::Staged)?;
                     leaf_of(&store, None).cloned().ok_or(StagingError::OtherLeaf)?
                 }
                 Holds::Key | Holds::PasswordIni => continue,

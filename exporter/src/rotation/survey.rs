@@ -232,12 +232,12 @@ impl Survey {
     }
 }
 
-/// The store, and which password it was found to open with. A JKS opens without any.
+/// The store, all of it understood, and which password it was found to open with. A JKS opens without any.
 pub(super) fn open(bytes: &[u8], passwords: &[SecretString]) -> Result<(Store, Option<usize>), ReadError> {
     let limits = Limits::default();
     let mut last = None;
     for (n, password) in passwords.iter().enumerate() {
-        match keystore::read(bytes, Some(password), &limits) {
+        match keystore::read_whole(bytes, Some(password), &limits) {
             Ok(store) if store.password == PasswordCheck::Verified => return Ok((store, Some(n))),
             Ok(store) => last = Some(Ok(store)),
             Err(error) => last = last.filter(Result::is_ok).or(Some(Err(error))),
@@ -246,7 +246,7 @@ pub(super) fn open(bytes: &[u8], passwords: &[SecretString]) -> Result<(Store, O
     match last {
         Some(Ok(store)) => Ok((store, None)),
         Some(Err(error)) => Err(error),
-        None => keystore::read(bytes, None, &limits).map(|store| (store, None)),
+        None => keystore::read_whole(bytes, None, &limits).map(|store| (store, None)),
     }
 }
 

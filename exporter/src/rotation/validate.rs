@@ -76,11 +76,12 @@ pub(super) fn chain(
     check_leaf(&certificates[0], &raw(0)?, spki, request)?;
     for (n, certificate) in certificates.iter().enumerate() {
         let parsed = raw(n)?;
-        if certificate.not_after() <= now {
-            return Err(ChainError::Expired(n, certificate.not_after()));
+        let (not_before, not_after) = (certificate.not_before().to_timestamp(), certificate.not_after().to_timestamp());
+        if not_after <= now {
+            return Err(ChainError::Expired(n, not_after));
         }
-        if certificate.not_before() > now.saturating_add(CLOCK_TOLERANCE).unwrap_or(now) {
-            return Err(ChainError::NotYetValid(n, certificate.not_before()));
+        if not_before > now.saturating_add(CLOCK_TOLERANCE).unwrap_or(now) {
+            return Err(ChainError::NotYetValid(n, not_before));
         }
         if matches!(parsed.public_key().parsed(), Ok(PublicKey::RSA(key)) if key.key_size() < MIN_RSA_BITS) {
             return Err(ChainError::WeakKey(n));
@@ -107,7 +108,7 @@ fn parse(pem: &str) -> Result<Vec<Certificate>, ChainError> {
         if der.len() > MAX_CERTIFICATE_BYTES {
             return Err(ChainError::Malformed(n));
         }
-        certificates.push(Certificate::from_der(der.to_vec()).map_err(|_| ChainError::Malformed(n))?);
+        certificates.push(Certificate::from_der(&der).map_err(|_| ChainError::Malformed(n))?);
     }
     if certificates.is_empty() { Err(ChainError::Count) } else { Ok(certificates) }
 }

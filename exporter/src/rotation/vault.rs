@@ -1,12 +1,11 @@
 //! The state directory: which files of ours lie where.
 
-use std::fs::{File, OpenOptions};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use kagiban_crds::{AgentName, Generation};
 
-use crate::platform::{self, WriteError};
+use crate::platform::{self, FileLock, WriteError};
 
 /// Below the state directory.
 const JOURNALS: &str = "journal";
@@ -20,7 +19,7 @@ pub struct Vault {
 /// Held for as long as this process minds the state directory.
 #[derive(Debug)]
 pub struct VaultLock {
-    _file: File,
+    _lock: FileLock,
 }
 
 /// Why the state directory is not ours.
@@ -122,19 +121,10 @@ impl Vault {
 
     pub(super) fn lock(&self) -> Result<VaultLock, VaultError> {
         let path = self.root.join("lock");
-        let failed = |source| VaultError::Lock { path: path.clone(), source };
-        let open = |options: &mut OpenOptions| options.open(&path);
-        let file = match open(OpenOptions::new().write(true)) {
-            Err(error) if error.kind() == ErrorKind::NotFound => open(OpenOptions::new().create(true).append(true)),
-            // Only over NFS does a lock take the right to write.
-            Err(error) if error.kind() == ErrorKind::ReadOnlyFilesystem => open(OpenOptions::new().read(true)),
-            opened => opened,
-        };
-        let file = file.map_err(failed)?;
-        match file.try_lock() {
-            Ok(()) => Ok(VaultLock { _file: file }),
-            Err(std::fs::TryLockError::WouldBlock) => Err(VaultError::InUse { path }),
-            Err(std::fs::TryLockError::Error(source)) => Err(failed(source)),
+        match platform::lock(&path) {
+            Ok(Some(lock)) => Ok(VaultLock { _lock: lock }),
+            Ok(None) => Err(VaultError::InUse { path }),
+            Err(source) => Err(VaultError::Lock { path, source }),
         }
     }
 }

@@ -9,12 +9,26 @@ use crate::ups::Triggers;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Evidence {
     pub sign: Sign,
+    pub about: About,
     pub triggers: Triggers,
     /// When the power or the host is expected to go.
     pub deadline: Option<Timestamp>,
     pub scheduled: Option<Scheduled>,
     /// In the words of whoever set it off.
     pub cause: Option<Label>,
+    /// When what has begun had begun, where the source knows it: a person may have cleared it since.
+    pub begun_at: Option<Timestamp>,
+    /// The source knows whether a shutdown has begun, and says that none has.
+    pub denies: bool,
+}
+
+/// What evidence is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum About {
+    /// The host itself: who shuts it down has said so.
+    Host,
+    /// The power that one UPS gives it.
+    Feed,
 }
 
 /// The state that one source would have alone, from the mildest to the most severe.
@@ -28,16 +42,16 @@ pub enum Sign {
     Cancelled,
     /// The agent or driver no longer hears its UPS.
     CommsLost,
+    /// The UPS says that it gives no power. The host that hears it has power: this says nothing of the host.
+    Off,
     /// The system is to go down at a time that somebody chose.
     Scheduled,
     OnBattery,
     LowBattery,
     /// The UPS, or who minds it, counts down.
     Pending,
-    /// It has begun, and nothing calls it off any more.
+    /// It has begun.
     InProgress,
-    /// The UPS says that it gives no power.
-    Off,
 }
 
 /// A shutdown at a chosen time.
@@ -66,6 +80,20 @@ pub enum ShutdownKind {
 const CARRIED_OUT_WITHIN: SignedDuration = SignedDuration::from_mins(5);
 
 impl Evidence {
+    /// Of the host, and nothing but the sign.
+    pub const fn new(sign: Sign) -> Self {
+        Self {
+            sign,
+            about: About::Host,
+            triggers: Triggers::new(),
+            deadline: None,
+            scheduled: None,
+            cause: None,
+            begun_at: None,
+            denies: false,
+        }
+    }
+
     /// Whether it takes part in the state: not a plan that nobody will carry out, nor one that nobody has.
     pub(super) fn counts(&self, now: Timestamp) -> bool {
         match self.scheduled {

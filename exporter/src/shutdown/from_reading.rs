@@ -2,8 +2,8 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Evidence, Sign, Word};
-use crate::ups::{Quantity, Reading, SelfTest, Status, Trigger, announces_end, announces_shutdown};
+use super::{About, Evidence, Sign, Word};
+use crate::ups::{Quantity, Reading, SelfTest, Status, Trigger, Triggers, announces_end, announces_shutdown};
 
 /// Whether the UPS says that its load is fed from the line, corrected or not.
 pub fn is_on_line(reading: &Reading) -> bool {
@@ -14,41 +14,48 @@ pub fn is_on_line(reading: &Reading) -> bool {
 impl Word {
     /// What a UPS that answered at `now` said.
     pub fn of(reading: &Reading, now: Timestamp) -> Self {
-        let evidence = Evidence::of(reading, now);
-        if evidence.sign == Sign::Normal && !speaks_of_power(reading) {
+        let whole = Evidence::of(reading, now);
+        if whole.sign == Sign::Normal && !speaks_of_power(reading) {
             return Self::Mute;
         }
-        Self::Said(vec![evidence])
+        let (of_host, of_feed): (Triggers, Triggers) =
+            reading.triggers.iter().copied().partition(|trigger| is_of_host(*trigger));
+        if of_host.is_empty() {
+            return Self::Said(vec![whole]);
+        }
+        let sign = of_host.iter().map(|trigger| announced_by(*trigger)).max().unwrap_or(Sign::Normal);
+        let host = Evidence { triggers: of_host, cause: reading.cause.clone(), ..Evidence::new(sign) };
+        let sign = sign_with(reading, &of_feed);
+        let denies = sign != Sign::InProgress && speaks_of_power(reading);
+        let feed = Evidence { sign, triggers: of_feed, cause: None, denies, ..whole };
+        Self::Said(vec![feed, host])
     }
 }
 
 impl Evidence {
     /// A deadline of it is never before `now`.
     pub fn of(reading: &Reading, now: Timestamp) -> Self {
-        let sign = sign(reading);
+        let sign = sign_with(reading, &reading.triggers);
         Self {
-            sign,
+            about: About::Feed,
             triggers: reading.triggers.clone(),
             deadline: seconds_left(reading, sign).and_then(|left| after(now, left)),
-            scheduled: None,
             cause: reading.cause.clone(),
+            denies: sign != Sign::InProgress && speaks_of_power(reading),
+            ..Self::new(sign)
         }
     }
 }
 
-fn sign(reading: &Reading) -> Sign {
+fn sign_with(reading: &Reading, triggers: &Triggers) -> Sign {
     let any = |statuses: &[Status]| statuses.iter().any(|status| reading.statuses.contains(status));
-    let triggered = reading.triggers.iter().map(|trigger| announced_by(*trigger)).max().unwrap_or(Sign::Normal);
+    let triggered = triggers.iter().map(|trigger| announced_by(*trigger)).max().unwrap_or(Sign::Normal);
 
-    // First of all: a UPS that is off because the shutdown has come so far must not hide that it had begun.
     if triggered == Sign::InProgress
         || any(&[Status::ForcedShutdown, Status::ShuttingDown])
         || announces_end(&reading.alarms)
     {
         return Sign::InProgress;
-    }
-    if any(&[Status::Off, Status::Sleeping]) {
-        return Sign::Off;
     }
     if triggered == Sign::Pending
         || reading.values.of(Quantity::ShutdownTimer).is_some()
@@ -57,7 +64,9 @@ fn sign(reading: &Reading) -> Sign {
         return Sign::Pending;
     }
     let link = if any(&[Status::CommLost]) { Sign::CommsLost } else { Sign::Normal };
-    link.max(battery(reading)).max(triggered)
+    // Both of `OL OFF` cannot hold, and the host that hears it has power.
+    let off = if any(&[Status::Off, Status::Sleeping]) && !is_on_line(reading) { Sign::Off } else { Sign::Normal };
+    link.max(off).max(battery(reading)).max(triggered)
 }
 
 /// A battery that is run down on purpose is no outage. A low one is a danger on line too: it would not carry the host
@@ -78,6 +87,23 @@ fn battery(reading: &Reading) -> Sign {
 /// An agent that tells no state may still tell how long it has been on battery.
 fn counts_time_on_battery(reading: &Reading) -> bool {
     !is_on_line(reading) && reading.values.of(Quantity::OnBattery).is_some_and(|seconds| seconds > 0.0)
+}
+
+/// Whether it is told by who shuts the host down, and not by the UPS: it holds whatever other UPSes feed the host.
+const fn is_of_host(trigger: Trigger) -> bool {
+    match trigger {
+        Trigger::SystemdSchedule
+        | Trigger::SystemdPreparing
+        | Trigger::ApcupsdShutdown
+        | Trigger::ApcupsdLoad
+        | Trigger::ApcupsdTimeOnBattery
+        | Trigger::ApcupsdRuntime
+        | Trigger::ApcupsdEmergency
+        | Trigger::ApcupsdRemote
+        | Trigger::PowerchuteCritical
+        | Trigger::PowerchuteEvent => true,
+        Trigger::NutFsd | Trigger::NutTimer | Trigger::SnmpShutdownDelay | Trigger::SnmpAlarm => false,
+    }
 }
 
 /// How far a shutdown is, at least, once this trigger is there.
@@ -133,7 +159,7 @@ fn seconds_left(reading: &Reading, sign: Sign) -> Option<f64> {
     let drains = match sign {
         Sign::OnBattery | Sign::LowBattery => true,
         Sign::Pending | Sign::InProgress => matches!(battery(reading), Sign::OnBattery | Sign::LowBattery),
-        Sign::Normal | Sign::Testing | Sign::Cancelled | Sign::CommsLost | Sign::Scheduled | Sign::Off => false,
+        Sign::Normal | Sign::Testing | Sign::Cancelled | Sign::CommsLost | Sign::Off | Sign::Scheduled => false,
     };
     let lasts = value(Quantity::BatteryRuntime)
         .filter(|_| drains && !is_on_line(reading))

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{Evidence, Sign, State};
+use super::{About, Evidence, Sign, State};
 
 /// What is heard of an origin at one time.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,7 +31,9 @@ pub(super) struct Known {
     /// While it is silent, what it said before.
     words: Vec<Evidence>,
     silence: Option<Silence>,
-    /// Whether it has said, since the host was booted, that the shutdown has begun.
+    /// It answers and says nothing of the power.
+    is_mute: bool,
+    /// Whether this program has heard it say that a shutdown has begun.
     began: bool,
     /// When it turned to saying that a shutdown was called off.
     called_off: Option<Timestamp>,
@@ -47,6 +49,7 @@ impl Known {
             Word::Said(mut words) => {
                 words.sort_by_key(|word| std::cmp::Reverse(word.sign));
                 words.truncate(MAX_WORDS);
+                self.is_mute = false;
                 match words.first().map(|word| word.sign) {
                     Some(Sign::CommsLost) => {
                         // What it says at all is said anew; only what it can no longer know stays.
@@ -60,6 +63,7 @@ impl Known {
                 // Nothing of a countdown or a schedule either, so there is none; but nothing of the power's return.
                 self.words.retain(|word| matches!(word.sign, Sign::OnBattery | Sign::LowBattery));
                 self.silence = None;
+                self.is_mute = true;
             }
             Word::Silent(silence) => self.fall_silent(silence),
             Word::Gone => self.fall_silent(Silence::Unreachable),
@@ -97,24 +101,71 @@ impl Known {
         self.called_off
     }
 
+    pub(super) const fn is_heard(&self) -> bool {
+        self.silence.is_none()
+    }
+
+    /// It is heard, and says that no shutdown has begun. What it said before it fell silent or mute denies nothing now.
+    pub(super) fn denies(&self) -> bool {
+        let announces = self.words.iter().any(|word| word.sign == Sign::InProgress);
+        self.silence.is_none() && !self.is_mute && !announces && self.words.iter().any(|word| word.denies)
+    }
+
+    /// Whether what it denies now is what this program has heard it announce.
+    pub(super) fn takes_back(&self) -> bool {
+        self.denies() && self.began
+    }
+
+    /// Whether it says now, and not of a time before, that a shutdown has begun.
+    pub(super) fn announces(&self) -> bool {
+        let is_of_now = |word: &Evidence| word.sign == Sign::InProgress && word.begun_at.is_none();
+        self.silence.is_none() && self.words.iter().any(is_of_now)
+    }
+
+    /// Forgets that a shutdown has begun.
+    pub(super) fn clear(&mut self) {
+        self.words.retain(|word| word.sign != Sign::InProgress);
+        self.began = false;
+    }
+
     /// The state that it would have alone, but that of a shutdown called off.
-    pub(super) fn state(&self, is_ups: bool, begun: bool, now: Timestamp) -> State {
-        let said = self.words(now).map(|word| State::from(word.sign)).max().unwrap_or(State::None);
+    pub(super) fn state(&self, is_ups: bool, now: Timestamp) -> State {
+        self.with_silence(self.worst(now, |_| true), is_ups)
+    }
+
+    /// The same of the power that it gives alone.
+    pub(super) fn feed_state(&self, now: Timestamp) -> State {
+        self.with_silence(self.worst(now, |word| word.about == About::Feed), true)
+    }
+
+    /// The same of what it says of the host alone: its silence says nothing of that.
+    pub(super) fn host_state(&self, now: Timestamp) -> State {
+        self.worst(now, |word| word.about == About::Host)
+    }
+
+    /// Whether it is heard, and says that it gives power.
+    pub(super) fn gives_power(&self) -> bool {
+        let is_off = self.words.iter().any(|word| word.about == About::Feed && word.sign == Sign::Off);
+        self.silence.is_none() && !self.is_mute && !is_off && !self.words.is_empty()
+    }
+
+    /// When its power ends, as far as it says.
+    pub(super) fn end(&self, now: Timestamp) -> Option<Timestamp> {
+        self.words(now).filter(|word| word.sign >= Sign::Scheduled).filter_map(Evidence::end).min()
+    }
+
+    fn worst(&self, now: Timestamp, which: impl Fn(&Evidence) -> bool) -> State {
+        self.words(now).filter(|word| which(word)).map(|word| State::from(word.sign)).max().unwrap_or(State::None)
+    }
+
+    fn with_silence(&self, said: State, is_ups: bool) -> State {
         match self.silence {
             None => said,
-            Some(_) if is_ups && self.has_gone_off(said, begun, now) => State::PoweredOff,
             Some(Silence::LinkLost) => said.max(State::CommsLost),
             Some(Silence::Unreachable) if is_ups => said.max(State::CommsLost),
             // That nothing is heard from the host's own system says nothing of a UPS.
             Some(Silence::Unreachable) => said,
         }
-    }
-
-    /// A UPS that falls silent when its power was about to go has gone off: after it, or the shutdown that it was heard in,
-    /// had begun, and while it counted down to a known time.
-    fn has_gone_off(&self, said: State, begun: bool, now: Timestamp) -> bool {
-        let counted_down = self.words(now).any(|word| word.sign == Sign::Pending && word.deadline.is_some());
-        self.began || counted_down || (begun && said >= State::OnBattery)
     }
 
     /// Whether there is reason to remember it when nothing more is heard of it.

@@ -1,26 +1,42 @@
-//! That a shutdown has begun, and in which boot.
+//! That a shutdown has begun, in which boot, and by whose word.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use jiff::Timestamp;
 
-use super::Evidence;
+use super::{Evidence, Origin};
 use crate::label::Label;
-use crate::ups::Triggers;
+use crate::ups::{Trigger, Triggers};
 
 /// Which boot of the host: the kernel's random id.
 #[derive(Clone, PartialEq, Eq)]
 pub struct BootId(String);
 
-/// A shutdown has begun. It goes on when power returns, when the one who said so is silent or takes it back, and when this
-/// program is started again: only the next boot is the end of it.
+/// A shutdown has begun. It goes on when power returns, when the one who said so is silent, and when this program is started
+/// again. It ends with the next boot, by a person, or when everyone who announced it and can take it back has done so.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Latch {
+    /// Never empty.
+    by: BTreeMap<Origin, Announced>,
+}
+
+/// What one source announced.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Announced {
     /// When it was first heard.
     pub since: Timestamp,
     pub triggers: Triggers,
     /// The first one that was named, and when.
     pub cause: Option<(Timestamp, Label)>,
+}
+
+/// What must be known again when this program is started again in one boot.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Kept {
+    pub latch: Option<Latch>,
+    /// When a person last cleared it: what had begun before is over.
+    pub cleared_at: Option<Timestamp>,
 }
 
 /// A boot id is a UUID; a file that names a longer one is not ours.
@@ -39,15 +55,78 @@ impl BootId {
 }
 
 impl Latch {
-    pub(super) const fn new(since: Timestamp) -> Self {
-        Self { since, triggers: Triggers::new(), cause: None }
+    /// None when nobody announced it.
+    pub fn announced(by: BTreeMap<Origin, Announced>) -> Option<Self> {
+        (!by.is_empty()).then_some(Self { by })
+    }
+
+    /// Who announced it, and what.
+    pub fn by(&self) -> impl Iterator<Item = (&Origin, &Announced)> {
+        self.by.iter()
+    }
+
+    /// When it was first heard.
+    pub fn since(&self) -> Timestamp {
+        self.by.values().map(|announced| announced.since).min().unwrap_or(Timestamp::UNIX_EPOCH)
+    }
+
+    pub fn triggers(&self) -> impl Iterator<Item = Trigger> {
+        self.by.values().flat_map(|announced| &announced.triggers).copied()
+    }
+
+    /// The first one that was named.
+    pub fn cause(&self) -> Option<&Label> {
+        self.by.values().filter_map(|announced| announced.cause.as_ref()).min().map(|(_, cause)| cause)
     }
 
     /// Takes more of what set it off; in whatever order it comes at one time.
-    pub(super) fn note(&mut self, begun: &Evidence, now: Timestamp) {
-        self.triggers.extend(&begun.triggers);
+    pub(super) fn note(latch: Option<Self>, origin: &Origin, begun: &Evidence, now: Timestamp) -> Self {
+        let mut by = latch.map(|latch| latch.by).unwrap_or_default();
+        let announced = by.entry(origin.clone()).or_insert_with(|| Announced {
+            since: now,
+            triggers: Triggers::new(),
+            cause: None,
+        });
+        announced.triggers.extend(&begun.triggers);
         let named = begun.cause.clone().map(|cause| (now, cause));
-        self.cause = self.cause.take().into_iter().chain(named).min();
+        announced.cause = announced.cause.take().into_iter().chain(named).min();
+        Self { by }
+    }
+
+    /// What is left when one source says that nothing has begun: its own announcement goes, if it is one that is taken back.
+    pub(super) fn without(mut self, origin: &Origin) -> Option<Self> {
+        if self.by.get(origin).is_some_and(Announced::can_be_taken_back) {
+            self.by.remove(origin);
+        }
+        Self::announced(self.by)
+    }
+}
+
+impl Announced {
+    /// Whether all that it was announced by ends when it is no longer said.
+    fn can_be_taken_back(&self) -> bool {
+        let ends: Vec<_> = self.triggers.iter().filter_map(|trigger| ends_with_its_word(*trigger)).collect();
+        !ends.is_empty() && ends.into_iter().all(|ends| ends)
+    }
+}
+
+/// Whether a shutdown that is announced so ends when its source says it no more; none of what begins no shutdown. logind calls one
+/// off when its job is cancelled or fails, and begins a soft reboot in the same boot. A UPS's own is of its power alone: where the
+/// host went down for it, somebody else said so. PowerChute, apcupsd and upsmon go on when power returns.
+const fn ends_with_its_word(trigger: Trigger) -> Option<bool> {
+    match trigger {
+        Trigger::SystemdPreparing | Trigger::SnmpAlarm => Some(true),
+        Trigger::NutFsd | Trigger::ApcupsdShutdown | Trigger::PowerchuteCritical | Trigger::PowerchuteEvent => {
+            Some(false)
+        }
+        Trigger::SystemdSchedule
+        | Trigger::NutTimer
+        | Trigger::ApcupsdLoad
+        | Trigger::ApcupsdTimeOnBattery
+        | Trigger::ApcupsdRuntime
+        | Trigger::ApcupsdEmergency
+        | Trigger::ApcupsdRemote
+        | Trigger::SnmpShutdownDelay => None,
     }
 }
 

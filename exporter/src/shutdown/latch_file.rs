@@ -1,28 +1,36 @@
-//! The latch in the state directory: a small JSON file, written when a shutdown begins and at no other time.
+//! The latch in the state directory: a small JSON file, written when a shutdown begins, is taken back or cleared, and at no other
+//! time.
 
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{BootId, Latch};
+use super::{Announced, BootId, Kept, Latch, Origin};
 use crate::label::Label;
 use crate::platform::{self, FileError, WriteError};
-use crate::ups::Trigger;
+use crate::ups::{Trigger, Triggers};
 
 /// The only version written.
-const VERSION: u32 = 1;
-/// Every trigger and the longest label are under two of them.
-const MAX_BYTES: u64 = 16 * 1024;
+const VERSION: u32 = 2;
+/// The version before did not say who had announced it.
+const WITHOUT_SOURCES: u32 = 1;
+/// Some dozen sources, each with every trigger and the longest label, are under two of them.
+const MAX_BYTES: u64 = 64 * 1024;
+/// More sources than a host has; of more, the first are kept.
+const MAX_SOURCES: usize = 64;
 const NAME: &str = "shutdown.json";
+/// Who announced it in a record of an earlier version: logind where it alone can have done so, otherwise nobody who speaks.
+const SYSTEM: &str = "system";
+const UNKNOWN: &str = "unknown";
 
 /// What lies there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Found {
     Nothing,
-    /// It began in an earlier boot, and has ended with it.
-    EarlierBoot(Latch),
-    Latch(Latch),
+    /// It was of an earlier boot, and has ended with it.
+    EarlierBoot(Kept),
+    Kept(Kept),
 }
 
 /// Why the file tells nothing.
@@ -32,13 +40,41 @@ pub enum LatchFileError {
     Read(#[from] FileError),
     #[error("{}: this is no record of a shutdown: {why}; remove it", path.display())]
     Foreign { path: PathBuf, why: String },
-    #[error("that a shutdown has begun cannot be kept: {0}")]
+    #[error("that a shutdown has begun, or is over, cannot be kept: {0}")]
     Write(#[from] WriteError),
+}
+
+#[derive(Deserialize)]
+struct Versioned {
+    version: u32,
 }
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Record {
+    version: u32,
+    boot_id: String,
+    announced: Vec<Entry>,
+    cleared_at: Option<Timestamp>,
+}
+
+/// What one source announced.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Entry {
+    source: String,
+    /// Absent for a source that tells of the host itself.
+    ups: Option<String>,
+    since: Timestamp,
+    triggers: Vec<String>,
+    cause: Option<Cause>,
+}
+
+/// A record of the version before.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct OldRecord {
+    #[expect(dead_code, reason = "it was looked at before")]
     version: u32,
     boot_id: String,
     since: Timestamp,
@@ -74,48 +110,93 @@ pub fn load(state_directory: &Path, boot: &BootId) -> Result<Found, LatchFileErr
         Err(FileError::NotFound { .. }) => return Ok(Found::Nothing),
         Err(error) => return Err(error.into()),
     };
-    let (of, latch) = decode(&file.bytes).map_err(|why| LatchFileError::Foreign { path, why })?;
-    Ok(if of == *boot { Found::Latch(latch) } else { Found::EarlierBoot(latch) })
+    let (of, kept) = decode(&file.bytes).map_err(|why| LatchFileError::Foreign { path, why })?;
+    Ok(if of == *boot { Found::Kept(kept) } else { Found::EarlierBoot(kept) })
 }
 
-/// Durable when it returns.
+/// Durable when it returns. Of nothing there is no file.
 ///
 /// # Errors
 /// When the state directory cannot be made or written.
-pub fn save(state_directory: &Path, boot: &BootId, latch: &Latch) -> Result<(), LatchFileError> {
-    platform::create_private_directory(state_directory)?;
+pub fn save(state_directory: &Path, boot: &BootId, kept: &Kept) -> Result<(), LatchFileError> {
     let path = state_directory.join(NAME);
-    let bytes = encode(boot, latch).map_err(|e| WriteError::from_io(&path, "encoding it", e.into()))?;
+    if *kept == Kept::default() {
+        return Ok(platform::remove(&path)?);
+    }
+    platform::create_private_directory(state_directory)?;
+    let bytes = encode(boot, kept).map_err(|e| WriteError::from_io(&path, "encoding it", e.into()))?;
     Ok(platform::replace(&path, &bytes, None)?)
 }
 
-fn encode(boot: &BootId, latch: &Latch) -> Result<Vec<u8>, serde_json::Error> {
+fn encode(boot: &BootId, kept: &Kept) -> Result<Vec<u8>, serde_json::Error> {
     serde_json::to_vec_pretty(&Record {
         version: VERSION,
         boot_id: boot.as_str().to_owned(),
-        since: latch.since,
-        triggers: latch.triggers.iter().map(|trigger| trigger.as_str().to_owned()).collect(),
-        cause: latch.cause.as_ref().map(|(at, text)| Cause { at: *at, text: text.to_string() }),
+        announced: kept.latch.iter().flat_map(Latch::by).take(MAX_SOURCES).map(Entry::of).collect(),
+        cleared_at: kept.cleared_at,
     })
 }
 
-fn decode(bytes: &[u8]) -> Result<(BootId, Latch), String> {
-    let record: Record = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
-    if record.version != VERSION {
-        return Err(format!("version {}, known is {VERSION}", record.version));
+fn decode(bytes: &[u8]) -> Result<(BootId, Kept), String> {
+    let wrong = |error: serde_json::Error| error.to_string();
+    let Versioned { version } = serde_json::from_slice(bytes).map_err(wrong)?;
+    let boot = |id: &str| BootId::new(id).ok_or("its boot id is none");
+    match version {
+        VERSION => {
+            let record: Record = serde_json::from_slice(bytes).map_err(wrong)?;
+            let announced = record.announced.into_iter().map(Entry::announced).collect::<Result<_, _>>()?;
+            let kept = Kept { latch: Latch::announced(announced), cleared_at: record.cleared_at };
+            Ok((boot(&record.boot_id)?, kept))
+        }
+        WITHOUT_SOURCES => {
+            let OldRecord { boot_id, since, triggers, cause, .. } = serde_json::from_slice(bytes).map_err(wrong)?;
+            let triggers = read_triggers(&triggers)?;
+            let of_system = [Trigger::SystemdPreparing, Trigger::SystemdSchedule];
+            let is_of_system = !triggers.is_empty() && triggers.iter().all(|trigger| of_system.contains(trigger));
+            let source = Label::new(if is_of_system { SYSTEM } else { UNKNOWN });
+            let announced = Announced { since, triggers, cause: cause.map(Cause::read) };
+            let latch = Latch::announced([(Origin::Host { source }, announced)].into());
+            Ok((boot(&boot_id)?, Kept { latch, cleared_at: None }))
+        }
+        version => Err(format!("version {version}, known is {VERSION}")),
     }
-    let boot = BootId::new(&record.boot_id).ok_or("its boot id is none")?;
+}
+
+fn read_triggers(words: &[String]) -> Result<Triggers, String> {
     let known = |word: &String| Trigger::ALL.into_iter().find(|trigger| trigger.as_str() == word);
-    let latch = Latch {
-        since: record.since,
-        triggers: record
-            .triggers
-            .iter()
-            .map(|word| known(word).ok_or_else(|| format!("unknown trigger {word:?}")))
-            .collect::<Result<_, _>>()?,
-        cause: record.cause.map(|cause| (cause.at, Label::new(&cause.text))),
-    };
-    Ok((boot, latch))
+    words.iter().map(|word| known(word).ok_or_else(|| format!("unknown trigger {word:?}"))).collect()
+}
+
+impl Entry {
+    fn of((origin, announced): (&Origin, &Announced)) -> Self {
+        let (source, ups) = match origin {
+            Origin::Host { source } => (source, None),
+            Origin::Ups { source, ups } => (source, Some(ups)),
+        };
+        Self {
+            source: source.to_string(),
+            ups: ups.map(ToString::to_string),
+            since: announced.since,
+            triggers: announced.triggers.iter().map(|trigger| trigger.as_str().to_owned()).collect(),
+            cause: announced.cause.as_ref().map(|(at, text)| Cause { at: *at, text: text.to_string() }),
+        }
+    }
+
+    fn announced(self) -> Result<(Origin, Announced), String> {
+        let source = Label::new(&self.source);
+        let origin = match self.ups {
+            None => Origin::Host { source },
+            Some(ups) => Origin::Ups { source, ups: Label::new(&ups) },
+        };
+        let triggers = read_triggers(&self.triggers)?;
+        Ok((origin, Announced { since: self.since, triggers, cause: self.cause.map(Cause::read) }))
+    }
+}
+
+impl Cause {
+    fn read(self) -> (Timestamp, Label) {
+        (self.at, Label::new(&self.text))
+    }
 }
 
 #[cfg(test)]
@@ -128,23 +209,48 @@ mod tests {
         BootId::new(id).expect("a boot id")
     }
 
-    fn latches() -> impl Strategy<Value = Latch> {
+    fn announced() -> impl Strategy<Value = (Origin, Announced)> {
         let triggers = prop::collection::btree_set(prop::sample::select(&Trigger::ALL[..]), 0..4);
         let cause = prop::option::of("\\PC{0,40}");
-        (0_i64..4_000_000_000, triggers, cause).prop_map(|(second, triggers, cause)| {
+        let ups = prop::option::of("[a-z]{1,4}");
+        (0_i64..4_000_000_000, triggers, cause, "[a-z]{1,4}", ups).prop_map(|(second, triggers, cause, source, ups)| {
             let since = Timestamp::from_second(second).expect("a time");
-            Latch { since, triggers, cause: cause.map(|text| (since, Label::new(&text))) }
+            let source = Label::new(&source);
+            let origin = match ups {
+                None => Origin::Host { source },
+                Some(ups) => Origin::Ups { source, ups: Label::new(&ups) },
+            };
+            (origin, Announced { since, triggers, cause: cause.map(|text| (since, Label::new(&text))) })
         })
+    }
+
+    fn kept() -> impl Strategy<Value = Kept> {
+        let cleared = prop::option::of(0_i64..4_000_000_000);
+        (prop::collection::vec(announced(), 0..4), cleared).prop_map(|(by, cleared)| Kept {
+            latch: Latch::announced(by.into_iter().collect()),
+            cleared_at: cleared.map(|second| Timestamp::from_second(second).expect("a time")),
+        })
+    }
+
+    fn begun(source: &str, trigger: Trigger) -> Kept {
+        let announced = Announced { since: Timestamp::UNIX_EPOCH, triggers: [trigger].into(), cause: None };
+        let by = [(Origin::Host { source: Label::new(source) }, announced)];
+        Kept { latch: Latch::announced(by.into()), cleared_at: None }
     }
 
     proptest! {
         #[test]
-        fn a_latch_survives_its_file_within_its_boot(latch in latches()) {
+        fn what_is_kept_survives_its_file_within_its_boot(kept in kept()) {
             let directory = tempfile::tempdir().expect("directory");
             let state = directory.path().join("state");
-            save(&state, &boot("aa"), &latch).expect("save");
-            prop_assert_eq!(load(&state, &boot("aa")).expect("load"), Found::Latch(latch.clone()));
-            prop_assert_eq!(load(&state, &boot("bb")).expect("load"), Found::EarlierBoot(latch));
+            std::fs::create_dir(&state).expect("a directory");
+            save(&state, &boot("aa"), &kept).expect("save");
+            let (here, later) = match &kept {
+                nothing if *nothing == Kept::default() => (Found::Nothing, Found::Nothing),
+                kept => (Found::Kept(kept.clone()), Found::EarlierBoot(kept.clone())),
+            };
+            prop_assert_eq!(load(&state, &boot("aa")).expect("load"), here);
+            prop_assert_eq!(load(&state, &boot("bb")).expect("load"), later);
         }
 
         #[test]
@@ -155,12 +261,25 @@ mod tests {
 
     #[test]
     fn another_version_or_another_trigger_is_not_guessed_at() {
-        let latch = Latch { since: Timestamp::UNIX_EPOCH, triggers: [Trigger::NutFsd].into(), cause: None };
-        let text = String::from_utf8(encode(&boot("aa"), &latch).expect("json")).expect("text");
+        let kept = begun("system", Trigger::NutFsd);
+        let text = String::from_utf8(encode(&boot("aa"), &kept).expect("json")).expect("text");
         assert!(decode(text.as_bytes()).is_ok());
-        for (ours, theirs) in [("\"version\": 1", "\"version\": 2"), ("nut_fsd", "news"), ("\"aa\"", "\"\"")] {
+        for (ours, theirs) in [("\"version\": 2", "\"version\": 3"), ("nut_fsd", "news"), ("\"aa\"", "\"\"")] {
             assert!(text.contains(ours) && decode(text.replace(ours, theirs).as_bytes()).is_err(), "{theirs}");
         }
+    }
+
+    /// Holds R6: a record of the version before is of logind where nobody else can have made it, so that logind can take it back.
+    #[test]
+    fn a_record_of_the_version_before_is_read() {
+        let old = |trigger: &str| {
+            let text = format!(
+                r#"{{"version": 1, "bootId": "aa", "since": "1970-01-01T00:00:00Z", "triggers": ["{trigger}"], "cause": null}}"#
+            );
+            decode(text.as_bytes()).expect("it is ours").1
+        };
+        assert_eq!(old("systemd_preparing"), begun("system", Trigger::SystemdPreparing));
+        assert_eq!(old("nut_fsd"), begun("unknown", Trigger::NutFsd));
     }
 
     #[test]
@@ -169,7 +288,18 @@ mod tests {
         assert_eq!(load(directory.path(), &boot("aa")).expect("load"), Found::Nothing);
         let file = directory.path().join("file");
         std::fs::write(&file, b"").expect("write");
-        let latch = Latch { since: Timestamp::UNIX_EPOCH, triggers: [].into(), cause: None };
-        assert_eq!(save(&file, &boot("aa"), &latch).map_err(|e| e.reason()), Err("latch_unwritten"));
+        let kept = begun("a", Trigger::NutFsd);
+        assert_eq!(save(&file, &boot("aa"), &kept).map_err(|e| e.reason()), Err("latch_unwritten"));
+    }
+
+    #[test]
+    fn of_nothing_there_is_no_file() {
+        let directory = tempfile::tempdir().expect("directory");
+        save(directory.path(), &boot("aa"), &begun("a", Trigger::NutFsd)).expect("save");
+        assert!(directory.path().join(NAME).exists());
+        save(directory.path(), &boot("aa"), &Kept::default()).expect("remove");
+        assert!(!directory.path().join(NAME).exists());
+        save(&directory.path().join("none"), &boot("aa"), &Kept::default()).expect("there is no directory");
+        assert!(!directory.path().join("none").exists());
     }
 }

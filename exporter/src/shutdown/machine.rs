@@ -2,18 +2,21 @@
 //!
 //! ```text
 //!   none ── testing ── cancelled ── comms_lost ── scheduled ── ups_on_battery ── ups_low_battery ── ups_pending ──┐
-//!     └──────────────── of all that is said the most severe holds; forth and back as it is said ───────────────────┤
+//!     └──────────────── of all that counts the most severe holds; forth and back as it is said ────────────────────┤
 //!                                                                                                    in_progress <─┘
-//!                    only another boot id leads back                                     silence ──> powered_off
+//!              another boot id, who announced it and can take it back, or a person leads back
 //! ```
+//!
+//! What is said of the host counts, and what is said of a UPS that it hangs on: of UPSes that share a load, of the best of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use jiff::{SignedDuration, Timestamp};
 
 use super::known::Known;
 use super::plans::Plans;
-use super::{BootId, Latch, Report, Sign, Silence, State, Word};
+use super::{About, BootId, Evidence, Feeds, FeedsReport, Kept, Latch, Report, Sign, Silence, State, Word};
 use crate::label::Label;
 
 /// Who speaks.
@@ -37,8 +40,11 @@ pub struct Input {
 #[derive(Clone, Debug, Default)]
 pub struct Machine {
     boot: Option<BootId>,
-    latch: Option<Latch>,
+    /// UPSes that share a load; each other one carries a load of its own.
+    feeds: Vec<Feeds>,
     origins: BTreeMap<Origin, Known>,
+    /// When a person last cleared a shutdown that had begun.
+    cleared_at: Option<Timestamp>,
     now: Timestamp,
     /// What held at `now`, and what had held before.
     current: Held,
@@ -55,6 +61,10 @@ struct Held {
     plans: Plans,
     called_off: Option<Timestamp>,
     cancellations: u64,
+    latch: Option<Latch>,
+    /// UPSes whose power the host does without now: others that share their load carry it.
+    spared: BTreeSet<Origin>,
+    feeds: Vec<FeedsReport>,
 }
 
 /// How long it is told that a shutdown was called off: two looks of a slow Prometheus.
@@ -69,13 +79,34 @@ impl Origin {
     }
 }
 
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Host { source } => write!(f, "{source}"),
+            Self::Ups { source, ups } if source == ups => write!(f, "{ups}"),
+            Self::Ups { source, ups } => write!(f, "{source}/{ups}"),
+        }
+    }
+}
+
 impl Machine {
     /// For one boot of the host, and what an earlier run has seen in it.
-    pub fn resume(boot: Option<BootId>, latch: Option<Latch>) -> Self {
-        let now = latch.as_ref().map_or(Timestamp::UNIX_EPOCH, |latch| latch.since);
-        let mut machine = Self { boot, latch, now, ..Self::default() };
+    pub fn resume(boot: Option<BootId>, kept: Kept) -> Self {
+        let Kept { latch, cleared_at } = kept;
+        let now = latch.as_ref().map_or(Timestamp::UNIX_EPOCH, Latch::since);
+        let settled = Held { latch, ..Held::default() };
+        let mut machine = Self { boot, cleared_at, now, settled, ..Self::default() };
         machine.derive();
+        machine.settled = machine.current.clone();
         machine
+    }
+
+    /// Which UPSes share a load, from now on. Nothing is called off by that.
+    pub fn set_feeds(&mut self, feeds: Vec<Feeds>, now: Timestamp) {
+        if feeds != self.feeds {
+            self.feeds = feeds;
+            self.forget_plans(now);
+        }
     }
 
     pub fn step(&mut self, input: Input) {
@@ -95,10 +126,29 @@ impl Machine {
         let another = self.boot.as_ref().is_some_and(|before| *before != boot);
         self.boot = Some(boot);
         if another {
-            self.latch = None;
+            self.current.latch = None;
+            self.cleared_at = None;
             self.origins.clear();
             self.forget_plans(now);
         }
+    }
+
+    /// Takes a person's word that the shutdown that had begun is over.
+    ///
+    /// # Errors
+    /// Those that say now that it has begun: they would say so again. Nothing is cleared then.
+    pub fn clear(&mut self, now: Timestamp) -> Result<(), Vec<Origin>> {
+        let counts = |(origin, _): &(&Origin, &Known)| !self.current.spared.contains(*origin);
+        let announcing = self.origins.iter().filter(counts).filter(|(_, known)| known.announces());
+        let announcing: Vec<Origin> = announcing.map(|(origin, _)| origin.clone()).collect();
+        if !announcing.is_empty() {
+            return Err(announcing);
+        }
+        self.cleared_at = Some(now);
+        self.current.latch = None;
+        self.origins.values_mut().for_each(Known::clear);
+        self.forget_plans(now);
+        Ok(())
     }
 
     /// Forgets origins that are no longer asked. What has begun goes on; what they had planned was not called off.
@@ -112,8 +162,8 @@ impl Machine {
     }
 
     /// What must outlive this program, once there is something.
-    pub fn latch(&self) -> Option<&Latch> {
-        self.latch.as_ref()
+    pub fn kept(&self) -> Kept {
+        Kept { latch: self.current.latch.clone(), cleared_at: self.cleared_at }
     }
 
     pub const fn boot(&self) -> Option<&BootId> {
@@ -122,36 +172,43 @@ impl Machine {
 
     /// None while nobody has said anything.
     pub fn report(&self) -> Option<Report> {
-        let Held { state, since, entered, plans, cancellations, .. } = &self.current;
+        let Held { state, since, entered, plans, cancellations, latch, feeds, .. } = &self.current;
         let now = self.now;
-        let words = || self.origins.values().flat_map(move |known| known.words(now));
         let worst_named = self
             .origins
             .iter()
             .flat_map(|(origin, known)| {
-                let state = known.state(origin.is_ups(), self.latch.is_some(), now);
-                known.words(now).filter_map(move |word| Some((state, word.cause.clone()?)))
+                let state = known.state(origin.is_ups(), now);
+                self.counting(origin, known).filter_map(move |word| Some((state, word.cause.clone()?)))
             })
             .max_by(|(a, one), (b, other)| a.cmp(b).then(other.cmp(one)));
-        let begun = self.latch.as_ref();
         let shown = self.origins.values().flat_map(Known::all_words).filter_map(|word| word.scheduled);
         Some(Report {
             state: (*state)?,
             since: *since,
             pending: state.is_some_and(State::is_pending) || plans.is_scheduled(),
-            triggers: words()
-                .flat_map(|word| &word.triggers)
-                .chain(begun.iter().flat_map(|latch| &latch.triggers))
-                .copied()
+            triggers: self
+                .words()
+                .flat_map(|word| word.triggers.iter().copied())
+                .chain(latch.iter().flat_map(Latch::triggers))
                 .collect(),
-            expected: words().filter(|word| word.sign >= Sign::Scheduled).filter_map(super::Evidence::end).min(),
+            expected: self.words().filter(|word| word.sign >= Sign::Scheduled).filter_map(Evidence::end).min(),
             scheduled: Report::earliest(shown.filter(|plan| plan.is_current(now))),
-            cause: begun
-                .and_then(|latch| Some(latch.cause.as_ref()?.1.clone()))
-                .or(worst_named.map(|(_, cause)| cause)),
+            cause: latch.as_ref().and_then(Latch::cause).cloned().or(worst_named.map(|(_, cause)| cause)),
             cancellations: *cancellations,
             entered: *entered,
+            feeds: feeds.clone(),
         })
+    }
+
+    /// What counts for the host.
+    fn words(&self) -> impl Iterator<Item = &Evidence> {
+        self.origins.iter().flat_map(|(origin, known)| self.counting(origin, known))
+    }
+
+    fn counting<'a>(&self, origin: &Origin, known: &'a Known) -> impl Iterator<Item = &'a Evidence> + use<'a> {
+        let is_spared = self.current.spared.contains(origin);
+        known.words(self.now).filter(move |word| word.about == About::Host || !is_spared)
     }
 
     fn enter(&mut self, now: Timestamp) {
@@ -161,42 +218,54 @@ impl Machine {
         }
     }
 
-    fn hear(&mut self, origin: Origin, word: Word) {
+    fn hear(&mut self, origin: Origin, mut word: Word) {
         let now = self.now;
         let is_new = !self.origins.contains_key(&origin);
         let forgotten = match &word {
             Word::Said(_) | Word::Mute | Word::Silent(Silence::LinkLost) => false,
-            Word::Silent(Silence::Unreachable) => is_new,
-            Word::Gone => self.origins.get(&origin).is_none_or(|known| !known.is_in_outage(now)),
+            // One that others are needed beside is missed from the start.
+            Word::Silent(Silence::Unreachable) => is_new && !self.feeds.iter().any(|feeds| feeds.has(&origin)),
+            Word::Gone => {
+                let is_in_outage = self.origins.get(&origin).is_some_and(|known| known.is_in_outage(now));
+                !is_in_outage && !self.feeds.iter().any(|feeds| feeds.names(&origin))
+            }
         };
         if forgotten {
             self.origins.remove(&origin);
             return;
         }
-        let begun = match &word {
-            Word::Said(words) => words.iter().filter(|word| word.sign == Sign::InProgress).cloned().collect(),
-            Word::Mute | Word::Silent(_) | Word::Gone => Vec::new(),
-        };
-        for evidence in begun {
-            self.latch.get_or_insert_with(|| Latch::new(now)).note(&evidence, now);
+        if let (Word::Said(words), Some(cleared)) = (&mut word, self.cleared_at) {
+            words.retain(|word| word.sign != Sign::InProgress || word.begun_at.is_none_or(|at| at > cleared));
         }
         self.origins.entry(origin).or_default().hear(word, is_new, now);
     }
 
     fn derive(&mut self) {
-        let (now, before) = (self.now, &self.settled);
-        let has_begun = self.latch.is_some();
-        let plans = Plans::of(self.origins.values().flat_map(|known| known.words(now)));
+        let now = self.now;
+        let carried: Vec<_> = self.feeds.iter().map(|feeds| feeds.carried(self.origins.iter(), now)).collect();
+        let is_carried = |origin: &Origin| carried.iter().any(|carried| carried.by.contains(origin));
+        let is_shared = |origin: &Origin| self.feeds.iter().any(|feeds| feeds.has(origin));
+        let spared = self.origins.keys().filter(|origin| is_shared(origin) && !is_carried(origin)).cloned().collect();
+        self.current.spared = spared;
+        self.current.feeds = carried.into_iter().map(|carried| carried.report).collect();
+
+        let before = &self.settled;
+        let latch = self.latch_after(before.latch.clone());
+        let has_begun = latch.is_some();
+        let plans = Plans::of(self.words());
         let is_shown = |at: Timestamp| (SignedDuration::ZERO..CANCELLED_SHOWN).contains(&now.duration_since(at));
         let shown_before = before.called_off.filter(|at| is_shown(*at) && plans.is_empty());
         // Who is told of it later than others tells of the same one.
         let is_told = self.origins.values().any(|known| known.called_off() == Some(now))
             && plans.is_empty()
             && shown_before.is_none();
-        let is_called_off = !has_begun && (is_told || before.plans.were_withdrawn(&plans, now));
+        let is_taken_back = before.latch.is_some() && self.origins.values().any(Known::takes_back);
+        let is_called_off = !has_begun && (is_told || is_taken_back || before.plans.were_withdrawn(&plans, now));
         let called_off = if is_called_off { Some(now) } else { shown_before };
 
-        let said = self.origins.iter().map(|(origin, known)| known.state(origin.is_ups(), has_begun, now));
+        let said = self.origins.iter().map(|(origin, known)| {
+            if self.current.spared.contains(origin) { known.host_state(now) } else { known.state(origin.is_ups(), now) }
+        });
         let lasting = has_begun.then_some(State::InProgress);
         // Once nobody is asked there is nobody to say so.
         let told = called_off.filter(|_| !self.origins.is_empty()).map(|_| State::Cancelled);
@@ -209,7 +278,21 @@ impl Machine {
             plans,
             called_off,
             cancellations: before.cancellations + u64::from(is_called_off),
+            latch,
+            spared: std::mem::take(&mut self.current.spared),
+            feeds: std::mem::take(&mut self.current.feeds),
         };
+    }
+
+    /// Whether a shutdown has begun, by what is heard now and by what had been announced before.
+    fn latch_after(&self, before: Option<Latch>) -> Option<Latch> {
+        let denying = self.origins.iter().filter(|(_, known)| known.denies());
+        let left = denying.fold(before, |latch, (origin, _)| latch?.without(origin));
+        let heard = self.origins.iter().filter(|(_, known)| known.is_heard());
+        let words = heard.flat_map(|(origin, known)| self.counting(origin, known).map(move |word| (origin, word)));
+        words
+            .filter(|(_, word)| word.sign == Sign::InProgress)
+            .fold(left, |latch, (origin, word)| Some(Latch::note(latch, origin, word, self.now)))
     }
 
     fn forget_plans(&mut self, now: Timestamp) {

@@ -4,12 +4,15 @@
 //!   a UPS's Reading ──from_reading──┐
 //!                                   ├─ Word ──> Machine ──> Report    host_shutdown_*, host API, power gate
 //!   the host's own Evidence ────────┘              │
-//!                                                Latch <──> latch_file    durable, for as long as the host is up
+//!                                                Kept <──> latch_file     durable, for as long as the host is up
+//!                                                 └── clearing           a person says that it is over
 //! ```
 //!
-//! Pure, but for the latch's file: no clock, no network, and no source is named here.
+//! Pure, but for the latch's file and the request of a person: no clock, no network, and no source is named here.
 
+mod clearing;
 mod evidence;
+mod feeds;
 mod from_reading;
 mod known;
 mod latch;
@@ -19,10 +22,12 @@ mod plans;
 mod report;
 mod state;
 
-pub use evidence::{Evidence, Scheduled, ShutdownKind, Sign};
+pub use clearing::{Asked, ClearError, Cleared, asked, clear, drop_request, hold, is_asked, kept};
+pub use evidence::{About, Evidence, Scheduled, ShutdownKind, Sign};
+pub use feeds::{Feeds, FeedsReport, Member};
 pub use from_reading::is_on_line;
 pub use known::{Silence, Word};
-pub use latch::{BootId, Latch};
+pub use latch::{Announced, BootId, Kept, Latch};
 pub use latch_file::{Found, LatchFileError, load, save};
 pub use machine::{Input, Machine, Origin};
 pub use report::Report;

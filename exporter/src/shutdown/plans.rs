@@ -19,6 +19,9 @@ struct Plan {
     until: Option<Timestamp>,
 }
 
+/// Of a plan whose end was seen.
+const CARRIED_OUT: Option<Timestamp> = Some(Timestamp::MIN);
+
 impl Plans {
     pub(super) fn of<'a>(words: impl Iterator<Item = &'a Evidence>) -> Self {
         let mut plans = Self::default();
@@ -26,8 +29,8 @@ impl Plans {
             match word.sign {
                 Sign::Scheduled => Plan { until: word.end() }.add_to(&mut plans.schedule),
                 Sign::Pending => Plan { until: word.deadline }.add_to(&mut plans.countdown),
-                // It was carried out: when the UPS gives power again, nobody has called anything off.
-                Sign::Off => Plan { until: Some(Timestamp::MIN) }.add_to(&mut plans.countdown),
+                // The UPS has carried it out: when it gives power again, nobody has called anything off.
+                Sign::Off => Plan { until: CARRIED_OUT }.add_to(&mut plans.countdown),
                 Sign::Normal
                 | Sign::Testing
                 | Sign::Cancelled
@@ -44,8 +47,10 @@ impl Plans {
         self.schedule.is_some()
     }
 
-    pub(super) const fn is_empty(&self) -> bool {
-        self.schedule.is_none() && self.countdown.is_none()
+    /// Whether nothing is ahead: what a UPS has carried out is no plan any more.
+    pub(super) fn is_empty(&self) -> bool {
+        let is_ahead = |plan: Option<Plan>| plan.is_some_and(|plan| plan.until != CARRIED_OUT);
+        !is_ahead(self.schedule) && !is_ahead(self.countdown)
     }
 
     /// Whether a plan is gone before its time. One whose time has come was carried out, or nobody will.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::{Scheduled, ShutdownKind, State};
+use super::{FeedsReport, Scheduled, ShutdownKind, State};
 use crate::label::Label;
 use crate::ups::Triggers;
 
@@ -20,6 +20,7 @@ pub struct Report {
     pub(super) cause: Option<Label>,
     pub(super) cancellations: u64,
     pub(super) entered: [u64; State::ALL.len()],
+    pub(super) feeds: Vec<FeedsReport>,
 }
 
 impl Report {
@@ -66,6 +67,11 @@ impl Report {
     /// How often each state was entered, since this program was started: what comes and goes between two scrapes is seen.
     pub fn entered(&self) -> impl Iterator<Item = (State, u64)> {
         State::ALL.into_iter().zip(self.entered)
+    }
+
+    /// How UPSes stand that share a load.
+    pub fn feeds(&self) -> &[FeedsReport] {
+        &self.feeds
     }
 
     pub(super) fn earliest(plans: impl Iterator<Item = Scheduled>) -> BTreeMap<(ShutdownKind, bool), Timestamp> {

@@ -5,8 +5,8 @@ use super::Sign;
 /// What holds of the host, from the mildest to the most severe: of all that its sources say, the last in this order.
 ///
 /// A test is ordinary. What was called off and what is no longer heard are told before anything is known to go wrong; a
-/// planned shutdown is somebody's wish, one from the power's side is not. What has begun is not called off, and only the
-/// end of it is worse.
+/// planned shutdown is somebody's wish, one from the power's side is not. What has begun is the worst: the host that says more
+/// has power.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum State {
     None,
@@ -18,11 +18,10 @@ pub enum State {
     LowBattery,
     Pending,
     InProgress,
-    PoweredOff,
 }
 
 impl State {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 9] = [
         Self::None,
         Self::Testing,
         Self::Cancelled,
@@ -32,7 +31,6 @@ impl State {
         Self::LowBattery,
         Self::Pending,
         Self::InProgress,
-        Self::PoweredOff,
     ];
 
     /// The label value `state`.
@@ -47,14 +45,13 @@ impl State {
             Self::LowBattery => "ups_low_battery",
             Self::Pending => "ups_pending",
             Self::InProgress => "in_progress",
-            Self::PoweredOff => "powered_off",
         }
     }
 
     /// Whether the host goes down unless somebody or something stops it.
     pub const fn is_pending(self) -> bool {
         match self {
-            Self::Scheduled | Self::Pending | Self::InProgress | Self::PoweredOff => true,
+            Self::Scheduled | Self::Pending | Self::InProgress => true,
             Self::None | Self::Testing | Self::Cancelled | Self::CommsLost | Self::OnBattery | Self::LowBattery => {
                 false
             }
@@ -66,7 +63,7 @@ impl From<Sign> for State {
     fn from(sign: Sign) -> Self {
         match sign {
             // Calling off is an event: who said it may go on saying so for days. The machine times it.
-            Sign::Normal | Sign::Cancelled => Self::None,
+            Sign::Normal | Sign::Cancelled | Sign::Off => Self::None,
             Sign::Testing => Self::Testing,
             Sign::CommsLost => Self::CommsLost,
             Sign::Scheduled => Self::Scheduled,
@@ -74,7 +71,6 @@ impl From<Sign> for State {
             Sign::LowBattery => Self::LowBattery,
             Sign::Pending => Self::Pending,
             Sign::InProgress => Self::InProgress,
-            Sign::Off => Self::PoweredOff,
         }
     }
 }

@@ -12,7 +12,7 @@ use super::{
     Trouble, feed,
 };
 use crate::config::PowerConfig;
-use crate::shutdown::{BootId, Latch, Machine};
+use crate::shutdown::{BootId, Feeds, Kept, Machine, Origin};
 
 /// The shared snapshot. Writers replace parts; readers take a copy, which is a handful of reference counts per source.
 #[derive(Debug, Default)]
@@ -21,7 +21,7 @@ pub struct Board {
     changed: Notify,
     /// Never locked but under `snapshot`: what it is told is told in the order in which the parts are replaced.
     machine: Mutex<Machine>,
-    latch: watch::Sender<Option<Latch>>,
+    kept: watch::Sender<Kept>,
 }
 
 impl Board {
@@ -53,6 +53,15 @@ impl Board {
         self.write(|snapshot| snapshot.feeds = feeds);
     }
 
+    /// Notes which UPSes share a load of this host.
+    pub fn set_feeds(&self, feeds: Vec<Feeds>) {
+        self.write(|snapshot| {
+            let mut machine = self.machine.lock().unwrap_or_else(PoisonError::into_inner);
+            machine.set_feeds(feeds, Timestamp::now());
+            snapshot.shutdown = machine.report();
+        });
+    }
+
     /// Notes what the configuration in force says of the host's power.
     pub fn note_power(&self, power: PowerConfig) {
         self.write(|snapshot| snapshot.power = Some(power));
@@ -64,18 +73,33 @@ impl Board {
     }
 
     /// Goes on from what an earlier run has seen in this boot of the host.
-    pub fn resume(&self, boot: Option<BootId>, latch: Option<Latch>) {
+    pub fn resume(&self, boot: Option<BootId>, kept: Kept) {
         self.write(|snapshot| {
             let mut machine = self.machine.lock().unwrap_or_else(PoisonError::into_inner);
-            *machine = Machine::resume(boot, latch.clone());
+            *machine = Machine::resume(boot, kept.clone());
             snapshot.shutdown = machine.report();
         });
-        self.latch.send_replace(latch);
+        self.kept.send_replace(kept);
     }
 
-    /// That a shutdown has begun, for who keeps it beyond the life of this program.
-    pub fn latch(&self) -> watch::Receiver<Option<Latch>> {
-        self.latch.subscribe()
+    /// Takes a person's word that the shutdown that had begun is over.
+    ///
+    /// # Errors
+    /// Those that say now that it has begun.
+    pub fn clear_shutdown(&self, now: Timestamp) -> Result<(), Vec<Origin>> {
+        let mut cleared = Ok(());
+        self.write(|snapshot| {
+            let mut machine = self.machine.lock().unwrap_or_else(PoisonError::into_inner);
+            cleared = machine.clear(now);
+            snapshot.shutdown = machine.report();
+            self.kept.send_replace(machine.kept());
+        });
+        cleared
+    }
+
+    /// What must be known again of a shutdown, for who keeps it beyond the life of this program.
+    pub fn kept(&self) -> watch::Receiver<Kept> {
+        self.kept.subscribe()
     }
 
     /// Replaces one source's part. A pass of a source that is no longer expected is dropped.
@@ -91,10 +115,11 @@ impl Board {
             let mut machine = self.machine.lock().unwrap_or_else(PoisonError::into_inner);
             feed::feed(&mut machine, id, &pass);
             snapshot.shutdown = machine.report();
-            self.latch.send_if_modified(|known| {
-                let is_new = known.as_ref() != machine.latch();
+            self.kept.send_if_modified(|known| {
+                let kept = machine.kept();
+                let is_new = *known != kept;
                 if is_new {
-                    *known = machine.latch().cloned();
+                    *known = kept;
                 }
                 is_new
             });

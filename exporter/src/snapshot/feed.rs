@@ -86,7 +86,7 @@ mod tests {
     use super::super::{Backend, Board, Label, Snapshot};
     use super::*;
     use crate::shutdown::{Evidence, Sign, State};
-    use crate::ups::{Reading, Status, Triggers};
+    use crate::ups::{Reading, Status};
 
     fn id(kind: SourceKind, name: &str) -> SourceId {
         SourceId { kind, name: Label::new(name) }
@@ -106,8 +106,10 @@ mod tests {
             backend: Backend::Nut,
             target: Label::new("127.0.0.1:3493"),
             feeds_host,
+            contradictions: 0,
             outcome: outcome.map(reading).map_err(|reason| Trouble::new(reason, "not heard")),
             refused: BTreeMap::new(),
+            strong_snmp: None,
         }
     }
 
@@ -158,15 +160,13 @@ mod tests {
     fn what_has_begun_outlives_the_configuration_of_who_said_it() {
         let (board, rack, system) = (Board::default(), id(SourceKind::Ups, "rack-a"), id(SourceKind::Host, "system"));
         board.expect([(rack.clone(), &[][..]), (system.clone(), &[][..])]);
-        let scheduled =
-            Evidence { sign: Sign::OnBattery, triggers: Triggers::new(), deadline: None, scheduled: None, cause: None };
-        board.publish(&system, pass(Observation::Host(vec![scheduled])));
+        board.publish(&system, pass(Observation::Host(vec![Evidence::new(Sign::OnBattery)])));
         assert_eq!(state(&board.snapshot()), Some(State::OnBattery));
         board.expect([(rack.clone(), &[][..])]);
         assert_eq!(state(&board.snapshot()), None, "what a source said goes with it");
-        let latch = board.latch();
+        let kept = board.kept();
         board.publish(&rack, pass(Observation::Upses(vec![ups(true, Ok(BEGUN))])));
-        assert!(latch.borrow().is_some());
+        assert!(kept.borrow().latch.is_some());
         board.expect([]);
         assert_eq!(state(&board.snapshot()), Some(State::InProgress));
         board.note_feeds(BTreeMap::new());

@@ -55,10 +55,14 @@ pub struct UpsSeen {
     pub target: Label,
     /// Whether it feeds the host that this program runs on.
     pub feeds_host: bool,
+    /// In how many looks it said states that exclude each other, since this program was started.
+    pub contradictions: u64,
     /// Boxed: a reading has some hundred numbers and texts.
     pub outcome: Result<Box<Reading>, Trouble>,
     /// What it has given that no UPS can have.
     pub refused: Refused,
+    /// By SNMP: whether it is asked so that nobody on the way can read along or answer for it.
+    pub strong_snmp: Option<bool>,
 }
 
 /// What a UPS is asked through: the label `backend`.
@@ -95,7 +99,13 @@ pub struct Contents {
     pub format: &'static str,
     /// Whether the password that we have is the store's; absent where the format has no password.
     pub password_verified: Option<bool>,
+    /// No password is configured, and the empty one opens it.
+    pub password_empty: bool,
     pub certificates: Vec<SeenCertificate>,
+    /// Why parts of the file could not be read, one for each reason.
+    pub unread: Vec<Trouble>,
+    /// What of its certificates is not as it should be and was left out; nobody has to act on it.
+    pub left_out: Option<Label>,
 }
 
 /// An endpoint that was knocked at.
@@ -132,6 +142,32 @@ impl Backend {
     }
 }
 
+impl Contents {
+    /// A file all of which could be read.
+    pub const fn whole(
+        format: &'static str,
+        password_verified: Option<bool>,
+        certificates: Vec<SeenCertificate>,
+    ) -> Self {
+        Self { format, password_verified, password_empty: false, certificates, unread: Vec::new(), left_out: None }
+    }
+}
+
+impl FileSeen {
+    /// Why the file, or parts of it, could not be read.
+    pub fn troubles(&self) -> &[Trouble] {
+        match &self.outcome {
+            Ok(contents) => &contents.unread,
+            Err(trouble) => std::slice::from_ref(trouble),
+        }
+    }
+
+    /// Whether all of it could be read.
+    pub fn is_whole(&self) -> bool {
+        self.troubles().is_empty()
+    }
+}
+
 impl Served {
     pub fn of(handshake: &Handshake) -> Self {
         Self {
@@ -160,7 +196,9 @@ impl Pass {
     pub fn errors(&self) -> BTreeMap<&'static str, u64> {
         let inner: Vec<&'static str> = match &self.observation {
             Observation::Nothing | Observation::Host(_) | Observation::Health(_) => Vec::new(),
-            Observation::Files(files) => files.iter().filter_map(|f| Some(f.outcome.as_ref().err()?.reason)).collect(),
+            Observation::Files(files) => {
+                files.iter().flat_map(|f| f.troubles()).map(|trouble| trouble.reason).collect()
+            }
             Observation::Endpoint(probe) => probe.outcome.as_ref().err().map(|t| t.reason).into_iter().collect(),
             Observation::Upses(upses) => upses.iter().filter_map(|u| Some(u.outcome.as_ref().err()?.reason)).collect(),
         };

@@ -1,5 +1,6 @@
 //! When a source is looked at, and what is said when its state changes.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -74,7 +75,8 @@ async fn one_pass(source: &mut Source, gate: &Gate) -> Pass {
 #[derive(Debug, Default)]
 struct Said {
     trouble: Option<Trouble>,
-    failing_files: Vec<(Label, &'static str)>,
+    failing_files: BTreeMap<&'static str, Vec<Label>>,
+    flawed_files: Vec<Label>,
     failing_upses: Vec<(Label, &'static str)>,
     failing_checks: Vec<Check>,
 }
@@ -99,24 +101,30 @@ impl Said {
         }
     }
 
+    /// Each reason is told by itself: a file that is cut short must not hide behind a hundred that want a password.
     fn about_files(&mut self, kind: &str, name: &str, pass: &Pass) {
-        let failing = pass.files().iter().filter_map(|file| Some((file, file.outcome.as_ref().err()?)));
-        let now: Vec<_> = failing.clone().map(|(file, trouble)| (file.path.clone(), trouble.reason)).collect();
-        if now == self.failing_files {
-            return;
+        let mut now: BTreeMap<&'static str, Vec<Label>> = BTreeMap::new();
+        let mut first: BTreeMap<&'static str, &Label> = BTreeMap::new();
+        for (file, trouble) in pass.files().iter().flat_map(|file| file.troubles().iter().map(move |t| (file, t))) {
+            now.entry(trouble.reason).or_default().push(file.path.clone());
+            first.entry(trouble.reason).or_insert(&trouble.message);
         }
-        match failing.map(|(_, trouble)| trouble).next() {
-            Some(first) => warn!(
-                source_kind = kind,
-                source = name,
-                files = now.len(),
-                reason = first.reason,
-                first = %first.message,
-                "files cannot be read"
-            ),
-            None => info!(source_kind = kind, source = name, "all files can be read again"),
+        for (reason, files) in now.iter().filter(|(reason, files)| self.failing_files.get(*reason) != Some(*files)) {
+            let (files, first) = (files.len(), first[reason]);
+            warn!(source_kind = kind, source = name, files, reason, %first, "files cannot be read");
+        }
+        if now.is_empty() && !self.failing_files.is_empty() {
+            info!(source_kind = kind, source = name, "all files can be read again");
         }
         self.failing_files = now;
+        let flawed =
+            || pass.files().iter().filter_map(|file| Some((file, file.outcome.as_ref().ok()?.left_out.as_ref()?)));
+        let paths: Vec<_> = flawed().map(|(file, _)| file.path.clone()).collect();
+        if let Some((file, what)) = flawed().next().filter(|_| paths != self.flawed_files) {
+            let files = paths.len();
+            info!(source_kind = kind, source = name, files, first = %file.path, %what, "certificates have parts that are left out");
+        }
+        self.flawed_files = paths;
     }
 
     fn about_health(&mut self, health: &HealthSeen) {

@@ -7,6 +7,7 @@
 //!
 //! Pure: no protocol and no network here.
 
+mod contradiction;
 mod countdown;
 mod idle;
 mod quantity;
@@ -14,6 +15,7 @@ mod reading;
 mod status;
 mod values;
 
+pub use contradiction::contradicts_itself;
 pub use countdown::{Countdowns, Timer, announces_end, announces_shutdown};
 pub use idle::{ABSENT_IN_SNMP, IDLE, Idle, Protocol, is_idle};
 pub use quantity::{Facts, Quantity, Unit};

@@ -172,7 +172,7 @@ impl Trust {
         let roots = Roots::from_file(path)?;
         let file = platform::read_regular(path, MAX_CA_BYTES)?;
         let certificates = CertificateDer::pem_slice_iter(&file.bytes).filter_map(Result::ok);
-        let authorities = certificates.filter_map(|der| Certificate::from_der(der.to_vec()).ok()).collect();
+        let authorities = certificates.filter_map(|der| Certificate::from_der(&der).ok()).collect();
         Ok(Self { roots, authorities })
     }
 }

@@ -70,7 +70,7 @@ impl Store {
 }
 
 fn put(old: Option<&[u8]>, alias: &str, identity: &Identity, issuer: &Authority) -> Vec<u8> {
-    let chain = [&identity.der, &issuer.der].map(|der| Certificate::from_der(der.clone()).unwrap());
+    let chain = [&identity.der, &issuer.der].map(|der| Certificate::from_der(der).unwrap());
     let key = KeyMaterial { pkcs8: identity.key_der.clone().into(), chain: chain.to_vec() };
     let password = "old-password".into();
     let request = Merge {

@@ -2,7 +2,7 @@
 
 use super::{DIGEST_LENGTH, JCEKS_MAGIC, JKS_MAGIC, TAG_KEY, TAG_SECRET, TAG_TRUSTED, alias, protector, serialized};
 use crate::{
-    Certificate, Entry, EntryKind, Format, Limits, PasswordCheck, ReadError, Store, alias::Named, cursor::Cursor,
+    Certificate, Entry, EntryKind, Fault, Format, Limits, PasswordCheck, ReadError, Store, alias::Named, cursor::Cursor,
 };
 use secrecy::SecretString;
 
@@ -11,9 +11,6 @@ pub(crate) struct Body<'a> {
     pub(crate) format: Format,
     pub(crate) version: u32,
     pub(crate) entries: Vec<RawEntry<'a>>,
-    /// What the digest covers.
-    covered: &'a [u8],
-    digest: [u8; DIGEST_LENGTH],
 }
 
 pub(crate) struct RawEntry<'a> {
@@ -33,102 +30,80 @@ pub(crate) enum RawKind<'a> {
     Secret,
 }
 
-impl Body<'_> {
-    /// Whether this is the store's password, as far as its digest can say.
-    pub(crate) fn is_opened_by(&self, password: &SecretString) -> bool {
-        protector::digest_matches(password, self.covered, &self.digest)
-    }
-}
-
+/// Reads what can be read. Where the structure itself breaks, what stands before it is kept, and nothing can be said of the
+/// digest.
 pub(crate) fn read(bytes: &[u8], password: Option<&SecretString>, limits: &Limits) -> Result<Store, ReadError> {
-    let body = parse(bytes, limits)?;
+    let Walk { format, found, faults, end, .. } = Walk::of(bytes, limits)?;
+    let opens = |password: &SecretString| {
+        end.is_some_and(|(covered, digest)| protector::digest_matches(password, covered, &digest))
+    };
     let check = match password {
+        None if opens(&SecretString::from("")) => PasswordCheck::Empty,
         None => PasswordCheck::NotGiven,
-        Some(password) if body.is_opened_by(password) => PasswordCheck::Verified,
+        Some(password) if opens(password) => PasswordCheck::Verified,
         Some(_) => PasswordCheck::Wrong,
     };
-    let entries = body.entries.into_iter().map(Entry::from).collect();
-    Ok(Store { format: body.format, profile: None, password: check, entries })
+    let entries = found.into_iter().flat_map(Found::into_entries).collect();
+    Ok(Store { format, profile: None, password: check, entries, faults })
 }
 
-/// Cuts the store into entries. Bytes behind the digest are ignored, as Java ignores them.
+/// Cuts the store into entries for who writes it anew: a part that cannot be read is an error, and so is a defect of a
+/// certificate. Bytes behind the digest are ignored, as Java ignores them.
 pub(crate) fn parse<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Body<'a>, ReadError> {
-    let mut cursor = Cursor::new(bytes);
-    let format = match cursor.array()? {
-        JKS_MAGIC => Format::Jks,
-        JCEKS_MAGIC => Format::Jceks,
-        _ => return Err(ReadError::UnsupportedFormat("a file without the magic number of JKS or JCEKS")),
-    };
-    let version = cursor.u32()?;
-    if !(1..=2).contains(&version) {
-        return Err(ReadError::UnsupportedFormat("this version of JKS"));
+    let Walk { format, version, found, faults, end, .. } = Walk::of(bytes, limits)?;
+    if let Some(fault) = faults.into_iter().next() {
+        return Err(fault.cause);
     }
-    let count = usize::try_from(cursor.u32()?).unwrap_or(usize::MAX);
-    limits.check_entries(count)?;
-    let mut entries = Vec::new();
-    let mut certificates = 0;
-    for _ in 0..count {
-        let entry = entry(&mut cursor, format, version, limits)?;
-        certificates += entry.certificates();
-        limits.check_certificates(certificates)?;
-        entries.push(entry);
+    end.ok_or(ReadError::Malformed("it ends before its digest"))?;
+    let mut entries = Vec::with_capacity(found.len());
+    for Found { alias, kind, raw } in found {
+        let kind = match kind {
+            FoundKind::Key { sealed, chain } => RawKind::Key { sealed, chain: chain.into_iter().flatten().collect() },
+            FoundKind::Trusted(certificate) => RawKind::Trusted(certificate),
+            FoundKind::Secret => RawKind::Secret,
+        };
+        kind.certificates().iter().try_for_each(Certificate::check_whole)?;
+        entries.push(RawEntry { alias, kind, raw });
     }
-    let covered = cursor.since(0);
-    let digest = cursor.array()?;
-    Ok(Body { format, version, entries, covered, digest })
+    Ok(Body { format, version, entries })
 }
 
-fn entry<'a>(
-    cursor: &mut Cursor<'a>,
+impl RawKind<'_> {
+    fn certificates(&self) -> &[Certificate] {
+        match self {
+            Self::Key { chain, .. } => chain,
+            Self::Trusted(certificate) => std::slice::from_ref(certificate),
+            Self::Secret => &[],
+        }
+    }
+}
+
+/// A store as far as it can be read.
+struct Walk<'a> {
     format: Format,
     version: u32,
-    limits: &Limits,
-) -> Result<RawEntry<'a>, ReadError> {
-    let start = cursor.position();
-    let tag = cursor.u32()?;
-    let alias = cursor.take_u16_long()?;
-    limits.check_alias(alias.len())?;
-    let alias = alias::decode(alias).ok_or(ReadError::Malformed("an alias is no text"))?;
-    let _created = cursor.u64()?;
-    let kind = match tag {
-        TAG_KEY => {
-            let sealed = cursor.take_u32_long()?;
-            let count = usize::try_from(cursor.u32()?).unwrap_or(usize::MAX);
-            limits.check_chain(count)?;
-            let mut chain = Vec::new();
-            for _ in 0..count {
-                chain.push(certificate(cursor, version, limits)?);
-            }
-            RawKind::Key { sealed, chain }
-        }
-        TAG_TRUSTED => RawKind::Trusted(certificate(cursor, version, limits)?),
-        TAG_SECRET if format == Format::Jceks => {
-            serialized::skip(cursor)?;
-            RawKind::Secret
-        }
-        _ => return Err(ReadError::Malformed("an entry has an unknown tag")),
-    };
-    Ok(RawEntry { alias, kind, raw: cursor.since(start) })
+    found: Vec<Found<'a>>,
+    faults: Vec<Fault>,
+    /// What the digest covers, and the digest; `None` when it was not reached.
+    end: Option<(&'a [u8], [u8; DIGEST_LENGTH])>,
+    /// In all chains so far, those that cannot be read among them.
+    certificates: usize,
 }
 
-fn certificate(cursor: &mut Cursor<'_>, version: u32, limits: &Limits) -> Result<Certificate, ReadError> {
-    // Version 1 knew nothing but X.509 and did not say so.
-    if version > 1 && !matches!(cursor.take_u16_long()?, b"X.509" | b"X509") {
-        return Err(ReadError::UnsupportedFormat("a certificate that is not X.509"));
-    }
-    let der = cursor.take_u32_long()?;
-    limits.check_certificate(der.len())?;
-    Certificate::from_der(der.to_vec())
+struct Found<'a> {
+    alias: String,
+    kind: FoundKind<'a>,
+    raw: &'a [u8],
 }
 
-impl RawEntry<'_> {
-    fn certificates(&self) -> usize {
-        match &self.kind {
-            RawKind::Key { chain, .. } => chain.len(),
-            RawKind::Trusted(_) => 1,
-            RawKind::Secret => 0,
-        }
-    }
+enum FoundKind<'a> {
+    Key {
+        sealed: &'a [u8],
+        /// `None` stands for a certificate that cannot be read.
+        chain: Vec<Option<Certificate>>,
+    },
+    Trusted(Certificate),
+    Secret,
 }
 
 impl Named for RawEntry<'_> {
@@ -145,13 +120,124 @@ impl Named for RawEntry<'_> {
     }
 }
 
-impl From<RawEntry<'_>> for Entry {
-    fn from(raw: RawEntry<'_>) -> Self {
-        let (kind, chain) = match raw.kind {
-            RawKind::Key { chain, .. } => (EntryKind::Key, chain),
-            RawKind::Trusted(certificate) => (EntryKind::Trusted, vec![certificate]),
-            RawKind::Secret => (EntryKind::Secret, Vec::new()),
+impl<'a> Walk<'a> {
+    fn of(bytes: &'a [u8], limits: &Limits) -> Result<Self, ReadError> {
+        let mut cursor = Cursor::new(bytes);
+        let format = match cursor.array()? {
+            JKS_MAGIC => Format::Jks,
+            JCEKS_MAGIC => Format::Jceks,
+            _ => return Err(ReadError::UnsupportedFormat("a file without the magic number of JKS or JCEKS")),
         };
-        Self { alias: raw.alias, kind, chain }
+        let version = cursor.u32()?;
+        if !(1..=2).contains(&version) {
+            return Err(ReadError::UnsupportedFormat("this version of JKS"));
+        }
+        let count = usize::try_from(cursor.u32()?).unwrap_or(usize::MAX);
+        limits.check_entries(count)?;
+        let mut walk = Self { format, version, found: Vec::new(), faults: Vec::new(), end: None, certificates: 0 };
+        for number in 1..=count {
+            if let Err(cause) = walk.entry(&mut cursor, number, limits) {
+                let rest = if number < count { " and those behind it" } else { "" };
+                walk.faults.push(Fault { place: format!("entry {number} of {count}{rest}"), cause });
+                return Ok(walk);
+            }
+            limits.check_certificates(walk.certificates)?;
+        }
+        let covered = cursor.since(0);
+        match cursor.array() {
+            Ok(digest) => walk.end = Some((covered, digest)),
+            Err(cause) => walk.faults.push(Fault { place: "the digest at its end".to_owned(), cause }),
+        }
+        Ok(walk)
+    }
+
+    /// Reads one entry. An error is one behind which nothing can be found any more.
+    fn entry(&mut self, cursor: &mut Cursor<'a>, number: usize, limits: &Limits) -> Result<(), ReadError> {
+        let start = cursor.position();
+        let tag = cursor.u32()?;
+        let name = cursor.take_u16_long()?;
+        let known = limits
+            .check_alias(name.len())
+            .and_then(|()| alias::decode(name).ok_or(ReadError::Malformed("an alias is no text")));
+        let alias = match known {
+            Ok(alias) => alias,
+            Err(cause) => {
+                self.faults.push(Fault { place: format!("the alias of entry {number}"), cause });
+                String::new()
+            }
+        };
+        let _created = cursor.u64()?;
+        let kind = match tag {
+            TAG_KEY => {
+                let sealed = cursor.take_u32_long()?;
+                let count = usize::try_from(cursor.u32()?).unwrap_or(usize::MAX);
+                limits.check_chain(count)?;
+                let mut chain = Vec::new();
+                for position in 1..=count {
+                    let place = || format!("certificate {position} of entry {number}, {alias:?}");
+                    chain.push(self.certificate(cursor, place, limits)?);
+                }
+                FoundKind::Key { sealed, chain }
+            }
+            TAG_TRUSTED => {
+                let place = || format!("the certificate of entry {number}, {alias:?}");
+                match self.certificate(cursor, place, limits)? {
+                    Some(certificate) => FoundKind::Trusted(certificate),
+                    None => return Ok(()),
+                }
+            }
+            TAG_SECRET if self.format == Format::Jceks => {
+                serialized::skip(cursor)?;
+                FoundKind::Secret
+            }
+            _ => return Err(ReadError::Malformed("an entry has an unknown tag")),
+        };
+        self.found.push(Found { alias, kind, raw: cursor.since(start) });
+        Ok(())
+    }
+
+    fn certificate(
+        &mut self,
+        cursor: &mut Cursor<'_>,
+        place: impl FnOnce() -> String,
+        limits: &Limits,
+    ) -> Result<Option<Certificate>, ReadError> {
+        self.certificates += 1;
+        // Version 1 knew nothing but X.509 and did not say so.
+        let is_x509 = self.version == 1 || matches!(cursor.take_u16_long()?, b"X.509" | b"X509");
+        let der = cursor.take_u32_long()?;
+        let read = match is_x509 {
+            true => limits.check_certificate(der.len()).and_then(|()| Certificate::observe(der)),
+            false => Err(ReadError::UnsupportedFormat("a certificate that is not X.509")),
+        };
+        match read {
+            Ok(certificate) => Ok(Some(certificate)),
+            Err(cause) => {
+                self.faults.push(Fault { place: place(), cause });
+                Ok(None)
+            }
+        }
+    }
+}
+
+impl Found<'_> {
+    /// The entry. A chain ends at a certificate that cannot be read; those behind it are certificates of the same alias, for
+    /// nothing says any more what they are to the key.
+    fn into_entries(self) -> Vec<Entry> {
+        let alias = self.alias;
+        let (kind, mut chain) = match self.kind {
+            FoundKind::Key { chain, .. } => (EntryKind::Key, chain.into_iter()),
+            FoundKind::Trusted(certificate) => (EntryKind::Trusted, vec![Some(certificate)].into_iter()),
+            FoundKind::Secret => (EntryKind::Secret, Vec::new().into_iter()),
+        };
+        let whole: Vec<_> = chain.by_ref().map_while(|certificate| certificate).collect();
+        let mut entries = vec![Entry { alias: alias.clone(), kind, chain: whole }];
+        let behind = chain.flatten();
+        entries.extend(behind.map(|one| Entry {
+            alias: alias.clone(),
+            kind: EntryKind::Certificate,
+            chain: vec![one],
+        }));
+        entries
     }
 }

@@ -2,7 +2,12 @@
 
 pub(crate) mod merge;
 
-use crate::{Certificate, Entry, EntryKind, Limits, ReadError, der, pkcs7};
+use crate::{
+    Certificate, Content, Entry, EntryKind, Fault, Foreign, Limits, ReadError,
+    content::{self, Der},
+    der, pkcs7,
+    read::Certificates,
+};
 use base64::{
     Engine as _,
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
@@ -39,19 +44,74 @@ pub(crate) struct Block<'a> {
     complete: bool,
 }
 
-/// The certificates of a PEM text, in order. Keys and unknown blocks are passed over.
+/// The certificates of a PEM text, in order, for who writes it anew: one that cannot be read is an error. Keys and unknown
+/// blocks are passed over.
 pub(crate) fn read(text: &[u8], limits: &Limits) -> Result<Vec<Entry>, ReadError> {
-    let mut entries = Vec::new();
+    let found = match observe(text, limits) {
+        Err(ReadError::Holds(_)) => return Err(ReadError::NoCertificate),
+        found => found?,
+    };
+    if let Some(fault) = found.faults.into_iter().next() {
+        return Err(fault.cause);
+    }
+    let mut certificates = found.entries.iter().filter_map(Entry::leaf);
+    certificates.try_for_each(Certificate::check_whole)?;
+    Ok(found.entries)
+}
+
+/// The certificates of a PEM text, in order, and the blocks that should be some and cannot be read. What a block holds is
+/// told by its content where that can be decoded, and else by its label.
+pub(crate) fn observe(text: &[u8], limits: &Limits) -> Result<Certificates, ReadError> {
+    let mut found = Certificates::default();
+    let mut beside = None;
+    let mut counted = Counted { text, at: 0, line: 1 };
     for (count, block) in blocks(text).enumerate() {
         limits.check_entries(count + 1)?;
-        match block.kind() {
-            Kind::Certificate | Kind::TrustedCertificate => entries.push(entry(block.certificate(limits)?)),
-            Kind::Pkcs7 => entries.extend(pkcs7::read(&block.decode()?, limits)?),
-            Kind::Pkcs8Key | Kind::EncryptedKey | Kind::RsaKey | Kind::EcKey | Kind::Other => {}
+        let mut place = || format!("the block {} at line {}", block.shown_label(), counted.line_of(block.place.start));
+        match block.content(limits) {
+            Ok(Read::Certificate(certificate)) => found.entries.push(entry(certificate)),
+            Ok(Read::Several(several)) => {
+                found.entries.extend(several.entries);
+                if !several.faults.is_empty() {
+                    let block = place();
+                    let within = |fault: Fault| Fault { place: format!("{block}, {}", fault.place), ..fault };
+                    found.faults.extend(several.faults.into_iter().map(within));
+                }
+            }
+            Ok(Read::Nothing(content)) => beside = beside.or(content),
+            Err(cause) => found.faults.push(Fault { place: place(), cause }),
         }
-        limits.check_entries(entries.len())?;
+        limits.check_entries(found.count())?;
     }
-    if entries.is_empty() { Err(ReadError::NoCertificate) } else { Ok(entries) }
+    match (found.count(), beside) {
+        (0, Some(content)) => Err(ReadError::Holds(content)),
+        (0, None) => Err(Foreign::of(text).map_or(ReadError::NoCertificate, ReadError::Foreign)),
+        _ => Ok(found),
+    }
+}
+
+/// What a block was found to hold.
+enum Read {
+    Certificate(Certificate),
+    Several(Certificates),
+    /// No certificate, and none was promised.
+    Nothing(Option<Content>),
+}
+
+/// Lines counted so far: however many blocks are bad, the text is counted once.
+struct Counted<'a> {
+    text: &'a [u8],
+    at: usize,
+    line: usize,
+}
+
+impl Counted<'_> {
+    /// The number of the line, from one, that starts at `at`, which only grows.
+    fn line_of(&mut self, at: usize) -> usize {
+        self.line += lines(self.text.get(self.at..at).unwrap_or_default()).count();
+        self.at = at;
+        self.line
+    }
 }
 
 pub(crate) fn entry(certificate: Certificate) -> Entry {
@@ -108,7 +168,7 @@ impl Block<'_> {
         match self.label {
             b"CERTIFICATE" | b"X509 CERTIFICATE" => Kind::Certificate,
             b"TRUSTED CERTIFICATE" => Kind::TrustedCertificate,
-            b"PKCS7" | b"CMS" => Kind::Pkcs7,
+            b"PKCS7" | b"CMS" | b"PKCS #7 SIGNED DATA" => Kind::Pkcs7,
             b"PRIVATE KEY" => Kind::Pkcs8Key,
             b"ENCRYPTED PRIVATE KEY" => Kind::EncryptedKey,
             b"RSA PRIVATE KEY" | b"EC PRIVATE KEY" if self.is_enciphered() => Kind::EncryptedKey,
@@ -116,6 +176,58 @@ impl Block<'_> {
             b"EC PRIVATE KEY" => Kind::EcKey,
             _ => Kind::Other,
         }
+    }
+
+    /// What it holds, whatever its label says. A block of another label that cannot be decoded is nothing of ours.
+    fn content(&self, limits: &Limits) -> Result<Read, ReadError> {
+        let kind = self.kind();
+        let promises = matches!(kind, Kind::Certificate | Kind::TrustedCertificate | Kind::Pkcs7);
+        if self.is_key() {
+            let is_sealed = kind == Kind::EncryptedKey;
+            return Ok(Read::Nothing(Some(if is_sealed { Content::EncryptedKey } else { Content::PrivateKey })));
+        }
+        let by_label = Content::of_label(self.label);
+        let decoded = match self.decode() {
+            Ok(decoded) => decoded,
+            Err(error) if promises => return Err(error),
+            Err(_) => return Ok(Read::Nothing(by_label)),
+        };
+        match content::of_der(&decoded) {
+            Some(Der::SignedData) => pkcs7::read(&decoded, limits).map(Read::Several),
+            Some(Der::Certificate) if promises || by_label.is_none() => self.certificate_in(&decoded, limits),
+            Some(Der::Content(content)) if promises => Err(ReadError::Holds(content)),
+            Some(Der::Foreign(foreign)) if promises => Err(ReadError::Foreign(foreign)),
+            Some(Der::Content(content)) => Ok(Read::Nothing(Some(content))),
+            // BER of indefinite length, or damaged: its reader says so.
+            None if kind == Kind::Pkcs7 => pkcs7::read(&decoded, limits).map(Read::Several),
+            None if promises => self.certificate_in(&decoded, limits),
+            Some(Der::Certificate | Der::Foreign(_)) | None => Ok(Read::Nothing(by_label)),
+        }
+    }
+
+    fn certificate_in(&self, decoded: &[u8], limits: &Limits) -> Result<Read, ReadError> {
+        let der = match self.kind() {
+            Kind::TrustedCertificate => der::Reader::new(decoded).expect(der::SEQUENCE)?.raw,
+            _ => decoded,
+        };
+        limits.check_certificate(der.len())?;
+        Certificate::observe(der).map(Read::Certificate)
+    }
+
+    /// Whether it is a PKCS#7, by its content where its label says certificate.
+    pub(crate) fn holds_pkcs7(&self) -> bool {
+        match self.kind() {
+            Kind::Pkcs7 => true,
+            Kind::Certificate => self.decode().is_ok_and(|decoded| content::of_der(&decoded) == Some(Der::SignedData)),
+            _ => false,
+        }
+    }
+
+    /// The label, fit for a message.
+    fn shown_label(&self) -> String {
+        const MAX_SHOWN: usize = 64;
+        let label = self.label.get(..self.label.len().min(MAX_SHOWN)).unwrap_or_default();
+        String::from_utf8_lossy(label).into_owned()
     }
 
     pub(crate) fn is_key(&self) -> bool {
@@ -152,7 +264,7 @@ impl Block<'_> {
             _ => &decoded,
         };
         limits.check_certificate(der.len())?;
-        Certificate::from_der(der.to_vec())
+        Certificate::from_der(der)
     }
 
     /// Whether RFC 1421 headers say that the key is encrypted.

@@ -2,9 +2,12 @@
 
 use super::{oid, open::OpenSafe};
 use crate::{
-    Certificate, Limits, ReadError,
+    Certificate, Fault, Limits, ReadError,
     der::{self, Element},
 };
+
+/// How deep safes may lie in safes. Nobody was seen to write more than two.
+const MAX_DEPTH: usize = 8;
 
 /// A bag, its content not yet opened.
 #[derive(Clone, Debug)]
@@ -44,8 +47,17 @@ pub(crate) enum BagKind<'a> {
     Secret {
         sealed: Option<&'a [u8]>,
     },
-    /// CRLs, nested safes, certificates that are not X.509 and what else there may be.
+    /// A safe within the safe.
+    Nested(&'a [u8]),
+    /// CRLs, certificates that are not X.509 and what else there may be.
     Other,
+}
+
+/// The bags of a store, nested ones behind the one that holds them, and those that cannot be read.
+#[derive(Debug, Default)]
+pub(super) struct Found<'a> {
+    pub(super) bags: Vec<Bag<'a>>,
+    pub(super) faults: Vec<Fault>,
 }
 
 impl std::fmt::Debug for BagKind<'_> {
@@ -55,38 +67,48 @@ impl std::fmt::Debug for BagKind<'_> {
             Self::SealedKey(_) => "SealedKey",
             Self::Certificate { .. } => "Certificate",
             Self::Secret { .. } => "Secret",
+            Self::Nested(_) => "Nested",
             Self::Other => "Other",
         })
     }
 }
 
 impl<'a> Bag<'a> {
-    /// The bags of one safe.
+    /// The bags of one safe for who writes it anew: one that cannot be read is an error, and so is a defect of a
+    /// certificate. What a nested safe holds stays inside it.
     pub(crate) fn parse_all(safe: &'a OpenSafe, limits: &Limits) -> Result<Vec<Self>, ReadError> {
         let mut reader = der::Reader::new(&safe.content).expect(der::SEQUENCE)?.inside();
         let mut bags = Vec::new();
         while !reader.is_empty() {
             limits.check_entries(bags.len() + 1)?;
-            let bag = Self::parse(&reader.expect(der::SEQUENCE)?, safe.encrypted, limits)?;
+            let (bag, unread) = Self::parse(&reader.expect(der::SEQUENCE)?, safe.encrypted, limits)?;
+            if let Some(cause) = unread {
+                return Err(cause);
+            }
+            if let BagKind::Certificate { certificate, .. } = &bag.kind {
+                certificate.check_whole()?;
+            }
             bags.push(Self { place: Some(bags.len()), ..bag });
         }
         Ok(bags)
     }
 
-    fn parse(element: &Element<'a>, hidden: bool, limits: &Limits) -> Result<Self, ReadError> {
+    /// The bag, and which of its attributes cannot be read.
+    fn parse(element: &Element<'a>, hidden: bool, limits: &Limits) -> Result<(Self, Option<ReadError>), ReadError> {
         let mut fields = element.inside();
         let id = fields.expect(der::OID)?.value;
         let value = fields.expect(der::context(0))?.value;
         let set = fields.optional(der::SET)?;
-        let attributes = Attributes::parse(set.as_ref(), limits)?;
+        let (attributes, unread) = Attributes::parse(set.as_ref(), limits);
         let kind = match id {
             oid::KEY_BAG => BagKind::Key(value),
             oid::SHROUDED_KEY_BAG => BagKind::SealedKey(value),
             oid::CERT_BAG => certificate(value, attributes.trusted, limits)?,
             oid::SECRET_BAG => BagKind::Secret { sealed: secret(value) },
+            oid::SAFE_CONTENTS_BAG => BagKind::Nested(value),
             _ => BagKind::Other,
         };
-        Ok(Self {
+        let bag = Self {
             kind,
             alias: attributes.friendly_name.clone(),
             key_id: attributes.local_key_id,
@@ -97,7 +119,8 @@ impl<'a> Bag<'a> {
             hidden,
             raw: element.raw,
             attributes: set.map(|set| set.raw).unwrap_or_default(),
-        })
+        };
+        Ok((bag, unread))
     }
 
     /// Whether it is an entry that a name finds; other certificates are parts of chains.
@@ -105,8 +128,70 @@ impl<'a> Bag<'a> {
         match self.kind {
             BagKind::Key(_) | BagKind::SealedKey(_) | BagKind::Secret { .. } => true,
             BagKind::Certificate { trusted, .. } => trusted,
-            BagKind::Other => false,
+            BagKind::Nested(_) | BagKind::Other => false,
         }
+    }
+}
+
+impl<'a> Found<'a> {
+    /// Adds the bags of one safe, and what cannot be read of it.
+    pub(super) fn add_safe(&mut self, safe: &'a OpenSafe, limits: &Limits) -> Result<(), ReadError> {
+        self.add(&safe.content, safe.encrypted, &format!("safe {}", safe.number), MAX_DEPTH, limits)
+    }
+
+    /// Fails only where there are too many bags.
+    fn add(
+        &mut self,
+        contents: &'a [u8],
+        hidden: bool,
+        place: &str,
+        depth: usize,
+        limits: &Limits,
+    ) -> Result<(), ReadError> {
+        let Some(depth) = depth.checked_sub(1) else {
+            let cause = ReadError::TooLarge { what: "the nested safes", limit: MAX_DEPTH };
+            self.faults.push(Fault { place: place.to_owned(), cause });
+            return Ok(());
+        };
+        let mut bags = match der::Reader::new(contents).expect(der::SEQUENCE) {
+            Ok(contents) => contents.inside(),
+            Err(cause) => {
+                self.faults.push(Fault { place: place.to_owned(), cause });
+                return Ok(());
+            }
+        };
+        let mut number = 0;
+        while !bags.is_empty() {
+            number += 1;
+            limits.check_entries(self.bags.len() + self.faults.len() + 1)?;
+            let here = || format!("bag {number} of {place}");
+            let element = match bags.element() {
+                Ok(element) => element,
+                // Where this one ends, and the next begins, cannot be told.
+                Err(cause) => {
+                    self.faults.push(Fault { place: here(), cause });
+                    break;
+                }
+            };
+            match Bag::parse(&element, hidden, limits) {
+                Ok((bag, unread)) => {
+                    if let Some(cause) = unread {
+                        self.faults.push(Fault { place: format!("the name of {}", here()), cause });
+                    }
+                    let nested = match bag.kind {
+                        BagKind::Nested(contents) => Some(contents),
+                        _ => None,
+                    };
+                    let place = (depth + 1 == MAX_DEPTH).then_some(number - 1);
+                    self.bags.push(Bag { place, ..bag });
+                    if let Some(contents) = nested {
+                        self.add(contents, hidden, &here(), depth, limits)?;
+                    }
+                }
+                Err(cause) => self.faults.push(Fault { place: here(), cause }),
+            }
+        }
+        Ok(())
     }
 }
 
@@ -204,7 +289,7 @@ fn certificate<'a>(value: &'a [u8], trusted: bool, limits: &Limits) -> Result<Ba
     }
     let der = fields.expect(der::context(0))?.inside().expect(der::OCTET_STRING)?.value;
     limits.check_certificate(der.len())?;
-    Ok(BagKind::Certificate { certificate: Certificate::from_der(der.to_vec())?, trusted })
+    Ok(BagKind::Certificate { certificate: Certificate::observe(der)?, trusted })
 }
 
 /// The sealed key inside a secret bag, if it is one that Java wrote.
@@ -224,28 +309,43 @@ struct Attributes<'a> {
 }
 
 impl<'a> Attributes<'a> {
-    fn parse(set: Option<&Element<'a>>, limits: &Limits) -> Result<Self, ReadError> {
-        let mut found = Self::default();
-        let Some(set) = set else { return Ok(found) };
-        let mut reader = set.inside();
+    /// What can be read of them, and why the rest cannot.
+    fn parse(set: Option<&Element<'a>>, limits: &Limits) -> (Self, Option<ReadError>) {
+        let (mut found, mut unread) = (Self::default(), None);
+        let mut reader = set.map_or(der::Reader::new(&[]), Element::inside);
         while !reader.is_empty() {
-            let mut attribute = reader.expect(der::SEQUENCE)?.inside();
-            let id = attribute.expect(der::OID)?.value;
-            let mut values = attribute.expect(der::SET)?.inside();
-            match id {
-                oid::FRIENDLY_NAME if !values.is_empty() => {
-                    let name = values.expect(der::BMP_STRING)?.value;
-                    limits.check_alias(name.len())?;
-                    found.friendly_name = Some(utf16(name));
+            match reader.element() {
+                Ok(attribute) => {
+                    if let Err(error) = found.read(&attribute, limits) {
+                        unread.get_or_insert(error);
+                    }
                 }
-                oid::LOCAL_KEY_ID if !values.is_empty() => {
-                    found.local_key_id = Some(values.expect(der::OCTET_STRING)?.value);
+                Err(error) => {
+                    unread.get_or_insert(error);
+                    break;
                 }
-                oid::TRUSTED_KEY_USAGE => found.trusted = true,
-                _ => {}
             }
         }
-        Ok(found)
+        (found, unread)
+    }
+
+    fn read(&mut self, attribute: &Element<'a>, limits: &Limits) -> Result<(), ReadError> {
+        let mut attribute = der::Reader::new(attribute.raw).expect(der::SEQUENCE)?.inside();
+        let id = attribute.expect(der::OID)?.value;
+        let mut values = attribute.expect(der::SET)?.inside();
+        match id {
+            oid::FRIENDLY_NAME if !values.is_empty() => {
+                let name = values.expect(der::BMP_STRING)?.value;
+                limits.check_alias(name.len())?;
+                self.friendly_name = Some(utf16(name));
+            }
+            oid::LOCAL_KEY_ID if !values.is_empty() => {
+                self.local_key_id = Some(values.expect(der::OCTET_STRING)?.value);
+            }
+            oid::TRUSTED_KEY_USAGE => self.trusted = true,
+            _ => {}
+        }
+        Ok(())
     }
 }
 

@@ -37,7 +37,7 @@ impl JavaNames {
                 BagKind::Certificate { .. } if place == 0 && self.private_keys == 1 && bag.local_key_id.is_none() => {
                     bag.key_id = Some(MADE_UP_KEY_ID);
                 }
-                BagKind::Certificate { .. } | BagKind::Secret { .. } | BagKind::Other => {}
+                BagKind::Certificate { .. } | BagKind::Secret { .. } | BagKind::Nested(_) | BagKind::Other => {}
             }
             if bag.alias.is_none() && bag.is_entry() && !bag.unseen_by_java {
                 self.nameless += 1;

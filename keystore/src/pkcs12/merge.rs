@@ -105,7 +105,7 @@ fn gone(bags: &[Bag<'_>], entries: &[(usize, Entry)], replaced: &[Option<usize>]
             let sha256 = certificate.sha256();
             !trusted && ours.contains(&sha256) && !others.contains(&sha256)
         }
-        BagKind::Key(_) | BagKind::SealedKey(_) | BagKind::Secret { .. } | BagKind::Other => false,
+        BagKind::Key(_) | BagKind::SealedKey(_) | BagKind::Secret { .. } | BagKind::Nested(_) | BagKind::Other => false,
     };
     let is_gone = |(place, bag): &(usize, &Bag<'_>)| replaced.contains(&Some(*place)) || gives_way(bag);
     bags.iter().enumerate().filter(is_gone).map(|(place, _)| place).collect()

@@ -7,6 +7,7 @@
 //! The container is walked here, bag by bag, so that a merge keeps what it does not understand byte for byte; ciphers,
 //! digests and PBKDF2 are libraries.
 
+mod algorithm;
 mod bag;
 mod java_names;
 mod kdf;
@@ -22,5 +23,5 @@ pub(crate) use bag::{Bag, BagKind};
 use java_names::JavaNames;
 pub(crate) use kdf::Password;
 pub(crate) use open::{Opened, open};
-pub(crate) use read::{placed_entries, read};
+pub(crate) use read::{placed_entries, read, read_whole};
 pub(crate) use scheme::{open_sealed, seal};

@@ -11,6 +11,7 @@ pub(super) const KEY_BAG: &[u8] = pkcs!(12, 10, 1, 1);
 pub(super) const SHROUDED_KEY_BAG: &[u8] = pkcs!(12, 10, 1, 2);
 pub(super) const CERT_BAG: &[u8] = pkcs!(12, 10, 1, 3);
 pub(super) const SECRET_BAG: &[u8] = pkcs!(12, 10, 1, 5);
+pub(super) const SAFE_CONTENTS_BAG: &[u8] = pkcs!(12, 10, 1, 6);
 pub(super) const X509_CERTIFICATE: &[u8] = pkcs!(9, 22, 1);
 
 pub(super) const FRIENDLY_NAME: &[u8] = pkcs!(9, 20);

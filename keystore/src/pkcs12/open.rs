@@ -6,7 +6,7 @@ use super::{
     pfx::{self, Safe},
     scheme::Scheme,
 };
-use crate::{Limits, Pkcs12Profile, ReadError, ber, der, limits::Budget};
+use crate::{Fault, Limits, Pkcs12Profile, ReadError, ber, der, limits::Budget};
 use secrecy::SecretString;
 use std::borrow::Cow;
 use zeroize::Zeroizing;
@@ -15,6 +15,8 @@ use zeroize::Zeroizing;
 #[derive(Debug)]
 pub(crate) struct Opened {
     pub(crate) safes: Vec<OpenSafe>,
+    /// The safes that are encrypted in a way that is not read here.
+    pub(crate) faults: Vec<Fault>,
     /// The profile that encryption and MAC are of; `None` when there is neither.
     pub(crate) profile: Option<Pkcs12Profile>,
     pub(crate) has_mac: bool,
@@ -34,6 +36,8 @@ pub(crate) enum Proof {
 
 #[derive(Debug)]
 pub(crate) struct OpenSafe {
+    /// Among the safes of the file, from one.
+    pub(crate) number: usize,
     pub(crate) encrypted: bool,
     /// `SafeContents`, DER. It may hold bare keys.
     pub(crate) content: Zeroizing<Vec<u8>>,
@@ -49,10 +53,10 @@ pub(crate) fn open(
     let bytes = ber::to_der(bytes)?;
     let pfx = pfx::parse(&bytes)?;
     let authenticated = ber::to_der(&pfx.authenticated)?;
-    let safes = pfx::safes(&authenticated, limits)?;
+    let (safes, faults) = pfx::safes(&authenticated, limits)?;
 
     let schemes = || {
-        safes.iter().filter_map(|safe| match safe {
+        safes.iter().filter_map(|(_, safe)| match safe {
             Safe::Encrypted { scheme, .. } => Some(scheme),
             Safe::Clear(_) => None,
         })
@@ -67,7 +71,7 @@ pub(crate) fn open(
     let Some(password) = password else {
         return match is_encrypted {
             true => Err(ReadError::PasswordNeeded),
-            false => Ok(Opened { safes: contents(safes, None)?, profile, has_mac, password: Proof::Unproven }),
+            false => Ok(Opened { safes: contents(safes, None)?, faults, profile, has_mac, password: Proof::Unproven }),
         };
     };
     let agreed = match &pfx.mac {
@@ -87,13 +91,13 @@ pub(crate) fn open(
         None if has_mac => Proof::Disagrees,
         None => Proof::Unproven,
     };
-    Ok(Opened { safes, profile, has_mac, password })
+    Ok(Opened { safes, faults, profile, has_mac, password })
 }
 
-fn contents(safes: Vec<Safe<'_>>, password: Option<&Password>) -> Result<Vec<OpenSafe>, ReadError> {
+fn contents(safes: Vec<(usize, Safe<'_>)>, password: Option<&Password>) -> Result<Vec<OpenSafe>, ReadError> {
     safes
         .into_iter()
-        .map(|safe| {
+        .map(|(number, safe)| {
             let (encrypted, content) = match safe {
                 Safe::Clear(content) => (false, Zeroizing::new(content.into_owned())),
                 Safe::Encrypted { scheme, content } => {
@@ -109,7 +113,7 @@ fn contents(safes: Vec<Safe<'_>>, password: Option<&Password>) -> Result<Vec<Ope
             if encrypted && der::Reader::new(&content).expect(der::SEQUENCE).is_err() {
                 return Err(ReadError::BadPassword);
             }
-            Ok(OpenSafe { encrypted, content })
+            Ok(OpenSafe { number, encrypted, content })
         })
         .collect()
 }

@@ -1,7 +1,7 @@
 //! The outer structure of a PKCS#12: `PFX`, `AuthenticatedSafe` and the `ContentInfo` of each safe.
 
 use super::{mac, oid, scheme::Scheme};
-use crate::{Limits, ReadError, ber, der};
+use crate::{Fault, Limits, ReadError, ber, der};
 use std::borrow::Cow;
 
 /// `PFX`, taken apart as far as the MAC's reach.
@@ -16,6 +16,9 @@ pub(super) enum Safe<'a> {
     Clear(Cow<'a, [u8]>),
     Encrypted { scheme: Scheme<'a>, content: Cow<'a, [u8]> },
 }
+
+/// The safes that can be read, each with its number from one, and those that cannot.
+pub(super) type Safes<'a> = (Vec<(usize, Safe<'a>)>, Vec<Fault>);
 
 /// Parses the outermost level; `bytes` are DER.
 pub(super) fn parse(bytes: &[u8]) -> Result<Pfx<'_>, ReadError> {
@@ -33,22 +36,36 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Pfx<'_>, ReadError> {
     Ok(Pfx { authenticated, mac })
 }
 
-/// Parses the safes; `bytes` are the `AuthenticatedSafe` as DER.
-pub(super) fn safes<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Vec<Safe<'a>>, ReadError> {
+/// Parses the safes; `bytes` are the `AuthenticatedSafe` as DER. One that is encrypted in a way that is not read here, or is
+/// none, is a fault, and the others are numbered on.
+pub(super) fn safes<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Safes<'a>, ReadError> {
     let mut contents = der::Reader::new(bytes).expect(der::SEQUENCE)?.inside();
-    let mut safes = Vec::new();
+    let (mut safes, mut faults) = (Vec::new(), Vec::new());
+    let mut number = 0;
     while !contents.is_empty() {
-        limits.check_entries(safes.len() + 1)?;
-        let mut content_info = contents.expect(der::SEQUENCE)?.inside();
-        let kind = content_info.expect(der::OID)?.value;
-        let mut content = content_info.expect(der::context(0))?.inside();
-        safes.push(match kind {
-            oid::DATA => Safe::Clear(octets(&mut content)?),
-            oid::ENCRYPTED_DATA => encrypted(&mut content)?,
-            _ => return Err(ReadError::UnsupportedFormat("a safe that is encrypted for a recipient's key")),
-        });
+        number += 1;
+        limits.check_entries(number)?;
+        match safe(&contents.element()?) {
+            Ok(safe) => safes.push((number, safe)),
+            Err(cause) => faults.push(Fault { place: format!("safe {number}"), cause }),
+        }
     }
-    Ok(safes)
+    // With none that can be read there is no store.
+    match faults.first() {
+        Some(fault) if safes.is_empty() => Err(fault.cause.clone()),
+        _ => Ok((safes, faults)),
+    }
+}
+
+fn safe<'a>(element: &der::Element<'a>) -> Result<Safe<'a>, ReadError> {
+    let mut content_info = der::Reader::new(element.raw).expect(der::SEQUENCE)?.inside();
+    let kind = content_info.expect(der::OID)?.value;
+    let mut content = content_info.expect(der::context(0))?.inside();
+    match kind {
+        oid::DATA => Ok(Safe::Clear(octets(&mut content)?)),
+        oid::ENCRYPTED_DATA => encrypted(&mut content),
+        _ => Err(ReadError::UnsupportedFormat("a safe that is encrypted for a recipient's key")),
+    }
 }
 
 fn encrypted<'a>(content: &mut der::Reader<'a>) -> Result<Safe<'a>, ReadError> {

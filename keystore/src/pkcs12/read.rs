@@ -2,6 +2,7 @@
 
 use super::{
     Bag, BagKind, JavaNames, Opened, Password,
+    bag::Found,
     open::{self, Proof},
     scheme,
 };
@@ -9,30 +10,75 @@ use crate::{Certificate, Entry, EntryKind, Format, Limits, PasswordCheck, ReadEr
 use secrecy::SecretString;
 use std::collections::{HashMap, HashSet};
 
+/// Without a password, the empty one is tried too: OpenSSL, .NET and Java's own API seal with it unless they are told another.
 pub(crate) fn read(bytes: &[u8], password: Option<&SecretString>, limits: &Limits) -> Result<Store, ReadError> {
+    let found = read_with(bytes, password, limits);
+    let may_be_empty = match &found {
+        Ok(store) => store.password == PasswordCheck::NotGiven,
+        Err(error) => password.is_none() && *error == ReadError::PasswordNeeded,
+    };
+    if !may_be_empty {
+        return found;
+    }
+    match read_with(bytes, Some(&SecretString::from("")), limits) {
+        Ok(store) if store.password == PasswordCheck::Verified => Ok(Store { password: PasswordCheck::Empty, ..store }),
+        _ => found,
+    }
+}
+
+fn read_with(bytes: &[u8], password: Option<&SecretString>, limits: &Limits) -> Result<Store, ReadError> {
+    let mut budget = limits.budget();
+    open::open(bytes, password, limits, &mut budget)?.observe(password, limits, &mut budget)
+}
+
+/// The same for who writes it anew: see [`Opened::store`].
+pub(crate) fn read_whole(bytes: &[u8], password: Option<&SecretString>, limits: &Limits) -> Result<Store, ReadError> {
     let mut budget = limits.budget();
     open::open(bytes, password, limits, &mut budget)?.store(password, limits, &mut budget)
 }
 
 impl Opened {
-    /// What the store holds; `password` is the one it was opened with.
+    /// What the store holds, for who writes it anew; `password` is the one it was opened with. Every bag of its own is
+    /// understood or of an unknown kind, and a nested safe is kept as it is, so that what it holds needs not be.
     pub(crate) fn store(
         &self,
         password: Option<&SecretString>,
         limits: &Limits,
         budget: &mut Budget,
     ) -> Result<Store, ReadError> {
-        let bags = self.bags(limits)?;
+        self.bags(limits)?;
+        Ok(Store { faults: Vec::new(), ..self.observe(password, limits, budget)? })
+    }
+
+    /// What can be read of the store, with what lies in nested safes.
+    fn observe(
+        &self,
+        password: Option<&SecretString>,
+        limits: &Limits,
+        budget: &mut Budget,
+    ) -> Result<Store, ReadError> {
+        let mut found = Found { faults: self.faults.clone(), ..Found::default() };
+        let mut names = JavaNames::default();
+        for safe in &self.safes {
+            let before = found.bags.len();
+            found.add_safe(safe, limits)?;
+            names.give(found.bags.get_mut(before..).unwrap_or_default());
+        }
+        let Found { bags, faults } = found;
         Ok(Store {
             format: Format::Pkcs12,
             profile: self.profile_with(&bags),
             password: check(self, &bags, password, budget)?,
             entries: entries(&bags, limits)?,
+            faults,
         })
     }
 
-    /// All bags, in the order of the file, named as Java names them.
+    /// All bags, in the order of the file, named as Java names them, for who writes them anew.
     pub(crate) fn bags(&self, limits: &Limits) -> Result<Vec<Bag<'_>>, ReadError> {
+        if let Some(fault) = self.faults.first() {
+            return Err(fault.cause.clone());
+        }
         let mut bags = Vec::new();
         let mut names = JavaNames::default();
         for safe in &self.safes {
@@ -112,7 +158,7 @@ pub(crate) fn placed_entries(bags: &[Bag<'_>], limits: &Limits) -> Result<Vec<(u
                 let kind = if *trusted { EntryKind::Trusted } else { EntryKind::Certificate };
                 entries.push((place, Entry { alias, kind, chain: vec![certificate.clone()] }));
             }
-            BagKind::Other => {}
+            BagKind::Nested(_) | BagKind::Other => {}
         }
     }
     // A chain's bags may stand before their key: what belongs to one is known only now.

@@ -82,5 +82,5 @@ pub(crate) fn leaf_params(name: &str) -> CertificateParams {
 }
 
 pub(crate) fn parsed(certificate: &rcgen::Certificate) -> Certificate {
-    Certificate::from_der(certificate.der().to_vec()).unwrap()
+    Certificate::from_der(certificate.der()).unwrap()
 }

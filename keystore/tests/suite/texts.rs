@@ -2,10 +2,10 @@
 
 use crate::{pki::pki, reading::open};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use kagiban_keystore::{Certificate, EntryKind, Format, PasswordCheck, sniff};
+use kagiban_keystore::{Certificate, EntryKind, Format, Limits, PasswordCheck, read_whole, sniff};
 use proptest::prelude::*;
 
-fn block(label: &str, der: &[u8]) -> String {
+pub(crate) fn block(label: &str, der: &[u8]) -> String {
     let body = STANDARD.encode(der);
     let lines: Vec<&str> = body.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).unwrap()).collect();
     format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n"))
@@ -58,12 +58,21 @@ fn what_is_no_certificate_is_passed_over() {
     assert_leaf_and_ca(text.concat().as_bytes(), Format::Pem);
 }
 
+/// Holds R7: a damaged block is said, and its neighbour is read.
 #[test]
-fn a_damaged_certificate_block_is_an_error_and_not_skipped() {
-    let text = two_certificates();
-    for damaged in [text.replacen("MII", "M!I", 1), text.replacen("MII", "MIA", 1), text[..text.len() - 40].to_owned()]
-    {
-        assert_eq!(open(damaged.as_bytes(), None).unwrap_err().reason(), "malformed");
+fn a_damaged_certificate_block_is_a_fault_and_its_neighbour_is_read() {
+    let (text, pki) = (two_certificates(), pki());
+    let (leaf, ca) = (&pki.leaf.certificate, &pki.ca);
+    for (damaged, left) in [
+        (text.replacen("MII", "M!I", 1), ca),
+        (text.replacen("MII", "MIA", 1), ca),
+        (text[..text.len() - 40].to_owned(), leaf),
+    ] {
+        let store = open(damaged.as_bytes(), None).unwrap();
+        let reasons: Vec<_> = store.faults.iter().map(|fault| fault.cause.reason()).collect();
+        assert_eq!(reasons, ["malformed"]);
+        assert_eq!(store.certificates().collect::<Vec<_>>(), [left]);
+        assert_eq!(read_whole(damaged.as_bytes(), None, &Limits::default()).unwrap_err().reason(), "malformed");
     }
 }
 
@@ -78,14 +87,17 @@ fn a_der_file_holds_one_certificate_or_several_and_nothing_else() {
     let (leaf, ca) = (pki().leaf.certificate.der(), pki().ca.der());
     assert_leaf_and_ca(&[leaf, ca].concat(), Format::Der);
     assert_leaf_and_ca(&[leaf, ca, b"\r\n"].concat(), Format::Der);
-    for rest in [&b"junk"[..], b"\0", &leaf[..100]] {
-        assert_eq!(open(&[leaf, rest].concat(), None).unwrap_err().reason(), "malformed");
+    for (rest, faults) in [(&b"junk"[..], 1), (&leaf[..100], 1), (b"\0", 0), (&[0xFF; 512], 0), (b"\r\n\x1A", 0)] {
+        let bytes = [leaf, rest].concat();
+        let store = open(&bytes, None).unwrap();
+        assert_eq!((store.certificates().count(), store.faults.len()), (1, faults), "{rest:?}");
+        assert_eq!(read_whole(&bytes, None, &Limits::default()).unwrap_err().reason(), "malformed", "{rest:?}");
     }
 }
 
 #[test]
 fn what_is_nothing_known_is_an_unsupported_format() {
-    for bytes in [&b""[..], b"hello", &[0; 900], b"-----BEGIN nothing", b"0"] {
+    for bytes in [&b"hello"[..], &[0; 900], b"-----BEGIN nothing", b"0"] {
         assert_eq!(open(bytes, None).unwrap_err().reason(), "unsupported_format", "{bytes:?}");
     }
 }

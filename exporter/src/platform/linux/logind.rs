@@ -106,7 +106,7 @@ impl Logind {
 
 impl Session {
     async fn ask(&self) -> Result<Answer, Silence> {
-        let under_way = self.property::<bool>("PreparingForShutdown").await?.unwrap_or_default();
+        let under_way = self.property::<bool>("PreparingForShutdown").await?;
         let schedule = self.property::<(String, u64)>("ScheduledShutdown").await?;
         let tells_schedule = schedule.is_some();
         let scheduled = schedule.and_then(|(mode, microseconds)| scheduled(&mode, microseconds));

@@ -8,12 +8,14 @@ mod exchange;
 mod held;
 mod host;
 mod listeners;
+mod lock;
 mod logind;
 mod process;
 mod program;
 mod read;
 mod scheduled_file;
 mod shutdown;
+mod sockets;
 mod survey;
 mod systemd;
 
@@ -26,12 +28,14 @@ pub use durable::{
 };
 pub use exchange::{SurveyedFile, Swap, move_aside, swap, unlink_second_name};
 pub use held::read_held;
-pub use host::{boot_id, booted_at, default_state_directory, scheduled_shutdown_file};
+pub use host::{boot_id, booted_at, default_state_directory, is_in_trust_store, scheduled_shutdown_file};
 pub use listeners::{ListenersError, listeners};
+pub use lock::{FileLock, lock};
 pub use process::{Request, Requests, Usage, forbid_dumps, host_name, usage};
 pub use program::run;
 pub use read::{identify, is_readable_by_others, is_writable_by_others, read_ends, read_regular};
 pub use shutdown::ShutdownWatch;
+pub use sockets::{Connection, InheritedSocket, Listener};
 pub use survey::{Surveyed, survey};
 pub use systemd::{announce, inherited_sockets, queued_start};
 

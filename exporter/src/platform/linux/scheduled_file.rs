@@ -58,7 +58,7 @@ fn parse(bytes: &[u8]) -> Option<SystemShutdown> {
     let message = value("WALL_MESSAGE").map(unescape).filter(|message| !message.is_empty());
     Some(SystemShutdown {
         scheduled: Some(scheduled),
-        under_way: false,
+        under_way: None,
         message: message.map(|message| Label::new(&message)),
     })
 }

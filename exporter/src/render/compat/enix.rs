@@ -28,12 +28,12 @@ pub(super) const FAMILIES: &[Family<Snapshot>] = &[
     },
     Family {
         name: "x509_cert_error",
-        help: "Whether the file could not be read.",
+        help: "Whether the file, or a part of it, could not be read.",
         kind: Kind::Gauge,
         samples: |snapshot, out| {
             let mut unique = Unique::default();
             for file in snapshot.passes().flat_map(|(_, pass)| pass.files()) {
-                unique.put(out, &place(file.path.as_str()), file.outcome.is_err())?;
+                unique.put(out, &place(file.path.as_str()), !file.is_whole())?;
             }
             Ok(())
         },
@@ -68,9 +68,10 @@ fn place(path: &str) -> [(&'static str, &str); 2] {
 /// A serial number as decimal digits; RFC 5280 allows twenty bytes, more than any integer type of ours. What is no
 /// hexadecimal number stays as it is.
 pub(super) fn decimal(hexadecimal: &str) -> String {
+    let (sign, magnitude) = hexadecimal.strip_prefix('-').map_or(("", hexadecimal), |magnitude| ("-", magnitude));
     // Little-endian, one decimal digit each.
     let mut digits = vec![0_u32];
-    for c in hexadecimal.chars() {
+    for c in magnitude.chars() {
         let Some(mut carry) = c.to_digit(16) else { return hexadecimal.to_owned() };
         for digit in &mut digits {
             let value = *digit * 16 + carry;
@@ -82,7 +83,8 @@ pub(super) fn decimal(hexadecimal: &str) -> String {
             carry /= 10;
         }
     }
-    digits.iter().rev().filter_map(|digit| char::from_digit(*digit, 10)).collect()
+    let digits = digits.iter().rev().filter_map(|digit| char::from_digit(*digit, 10));
+    sign.chars().chain(digits).collect()
 }
 
 #[cfg(test)]
@@ -97,7 +99,8 @@ mod tests {
             decimal("ffffffffffffffffffffffffffffffffffffffff"),
             "1461501637330902918203684832716283019655932542975"
         );
-        assert_eq!(decimal("-1"), "-1");
+        assert_eq!((decimal("-1"), decimal("-4d")), ("-1".to_owned(), "-77".to_owned()));
+        assert_eq!(decimal("none"), "none");
     }
 
     #[test]

@@ -33,20 +33,19 @@ fn ups(name: &str, backend: Backend, raw: &[(&str, &str)]) -> UpsSeen {
         backend,
         target: Label::new("127.0.0.1:1"),
         feeds_host: true,
+        contradictions: 0,
         outcome: Ok(Box::new(reading)),
         refused: BTreeMap::new(),
+        strong_snmp: None,
     }
 }
 
 #[test]
 fn certificates_in_files_are_shown_under_both_other_names_and_once_each() {
     let contents = || {
-        Ok(Contents {
-            format: "pem",
-            password_verified: None,
-            // A chain that is stored twice.
-            certificates: vec![certificate("a", 0, Role::Leaf, "ups-01"), certificate("b", 0, Role::Leaf, "ups-01")],
-        })
+        // A chain that is stored twice.
+        let certificates = vec![certificate("a", 0, Role::Leaf, "ups-01"), certificate("b", 0, Role::Leaf, "ups-01")];
+        Ok(Contents::whole("pem", None, certificates))
     };
     let file = |path: &str, outcome| Arc::new(FileSeen { path: Label::new(path), modified: None, outcome });
     let files = vec![

@@ -18,7 +18,7 @@ fn every_cell_of_the_vendors_tables_has_its_sign() {
     let alarm = |it: &'static str| move |reading: &mut Reading| _ = reading.alarms.insert(Label::new(it));
     let timer = |left: f64| move |reading: &mut Reading| reading.values.put(Quantity::ShutdownTimer, left);
     let plain = |_: &mut Reading| {};
-    let cells: [(&str, Sign, Sign); 34] = [
+    let cells: [(&str, Sign, Sign); 40] = [
         ("PowerChute: critical flag clear", sign(&[], plain), Sign::Normal),
         ("PowerChute: critical flag active", sign(&[Online], trigger(Trigger::PowerchuteCritical)), Sign::InProgress),
         ("PowerChute: communication lost", sign(&[CommLost], plain), Sign::CommsLost),
@@ -35,8 +35,12 @@ fn every_cell_of_the_vendors_tables_has_its_sign() {
         ("PowerNet: battery test", sign(&[OnBattery, Testing], plain), Sign::Testing),
         ("PowerNet: calibration, run low", sign(&[OnBattery, LowBattery, Calibrating], plain), Sign::Testing),
         ("UPS-MIB: battery depleted", sign(&[OnBattery, BatteryDepleted], plain), Sign::LowBattery),
-        ("UPS-MIB: shutdown after delay", sign(&[Online], timer(0.0)), Sign::Pending),
-        ("UPS-MIB: no countdown", sign(&[Online], timer(-1.0)), Sign::Normal),
+        ("UPS-MIB: shutdown after delay", sign(&[Online], timer(90.0)), Sign::Pending),
+        ("UPS-MIB: the delay has run out", sign(&[Online], timer(0.0)), Sign::Pending),
+        ("UPS-MIB: no countdown", sign(&[Online], plain), Sign::Normal),
+        ("UPS-MIB: source none", sign(&[Off], plain), Sign::Off),
+        ("UPS-MIB: source none, PowerNet: on line", sign(&[Off, Online], plain), Sign::Normal),
+        ("UPS-MIB: output off, shutdown pending", sign(&[Off], alarm("shutdown_pending")), Sign::Pending),
         ("UPS-MIB: alarm 22", sign(&[OnBattery], alarm("shutdown_pending")), Sign::Pending),
         ("UPS-MIB: alarm 23", sign(&[OnBattery], alarm("shutdown_imminent")), Sign::InProgress),
         (
@@ -51,6 +55,8 @@ fn every_cell_of_the_vendors_tables_has_its_sign() {
         ("NUT: timer", sign(&[OnBattery], timer(60.0)), Sign::Pending),
         ("NUT: OB LB FSD", sign(&[OnBattery, LowBattery, ForcedShutdown], plain), Sign::InProgress),
         ("NUT: FSD OFF", sign(&[ForcedShutdown, Off], plain), Sign::InProgress),
+        ("NUT: OL OFF", sign(&[Online, Off], plain), Sign::Normal),
+        ("NUT: OB OFF", sign(&[OnBattery, Off], plain), Sign::OnBattery),
         ("NUT: OB CAL", sign(&[OnBattery, Calibrating], plain), Sign::Testing),
         ("NUT: BYPASS", sign(&[Bypass], plain), Sign::Normal),
         ("apcupsd: SHUT_LOAD", sign(&[OnBattery], trigger(Trigger::ApcupsdLoad)), Sign::Pending),

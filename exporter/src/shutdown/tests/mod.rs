@@ -2,12 +2,16 @@
 
 mod cells;
 mod model;
+mod retraction;
+mod shared;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{BootId, Evidence, Input, Machine, Origin, Report, Scheduled, ShutdownKind, Sign, Silence, State, Word};
+use super::{
+    About, BootId, Evidence, Input, Kept, Machine, Origin, Report, Scheduled, ShutdownKind, Sign, Silence, State, Word,
+};
 use crate::label::Label;
-use crate::ups::{Quantity, Reading, Status, Trigger, Triggers};
+use crate::ups::{Quantity, Reading, Status, Trigger};
 
 const START: Timestamp = Timestamp::constant(1_750_000_000, 0);
 
@@ -28,7 +32,7 @@ fn boot(id: &str) -> BootId {
 }
 
 fn evidence(sign: Sign) -> Evidence {
-    Evidence { sign, triggers: Triggers::new(), deadline: None, scheduled: None, cause: None }
+    Evidence { about: About::Feed, ..Evidence::new(sign) }
 }
 
 fn reading(statuses: &[Status]) -> Reading {
@@ -49,7 +53,7 @@ struct Watch(Machine);
 
 impl Watch {
     fn new() -> Self {
-        Self(Machine::resume(Some(boot("aa")), None))
+        Self(Machine::resume(Some(boot("aa")), Kept::default()))
     }
 
     fn hear(&mut self, seconds: i64, origin: Origin, word: Word) -> State {
@@ -232,8 +236,9 @@ fn what_silence_means_depends_on_what_was_said_before() {
         (evidence(Sign::OnBattery), State::OnBattery),
         (evidence(Sign::LowBattery), State::LowBattery),
         (evidence(Sign::Pending), State::Pending),
-        (pending(60), State::PoweredOff),
-        (evidence(Sign::InProgress), State::PoweredOff),
+        (pending(60), State::Pending),
+        (evidence(Sign::InProgress), State::InProgress),
+        (evidence(Sign::Off), State::CommsLost),
     ] {
         for word in [
             Word::Silent(Silence::LinkLost),
@@ -249,23 +254,17 @@ fn what_silence_means_depends_on_what_was_said_before() {
     }
 }
 
+/// Holds R2: whatever a UPS says of being off, the host that hears it has power.
 #[test]
-fn a_ups_that_had_announced_the_shutdown_goes_off_with_it_though_power_had_returned() {
+fn a_ups_that_says_that_it_is_off_takes_nothing_from_the_host_that_hears_it() {
     let mut watch = Watch::new();
-    watch.say(0, ups("a"), evidence(Sign::InProgress));
-    assert_eq!(watch.say(10, ups("a"), evidence(Sign::Normal)), State::InProgress);
-    assert_eq!(watch.hear(20, ups("a"), Word::Silent(Silence::Unreachable)), State::PoweredOff);
-}
-
-#[test]
-fn a_ups_that_stops_answering_while_the_host_only_reboots_has_not_gone_off() {
-    let mut watch = Watch::new();
-    watch.say(0, ups("a"), evidence(Sign::Normal));
-    watch.say(1, host(), evidence(Sign::InProgress));
-    assert_eq!(watch.hear(2, ups("a"), Word::Silent(Silence::Unreachable)), State::InProgress);
-    watch.say(3, ups("a"), evidence(Sign::OnBattery));
-    assert_eq!(watch.hear(4, ups("a"), Word::Silent(Silence::Unreachable)), State::PoweredOff);
-    assert_eq!(watch.say(5, ups("a"), evidence(Sign::Normal)), State::InProgress, "heard again");
+    assert_eq!(watch.read(0, "a", &reading(&[Status::Off])), State::None);
+    assert_eq!(watch.read(1, "a", &reading(&[Status::Online, Status::Off])), State::None);
+    assert_eq!(watch.read(2, "a", &reading(&[Status::OnBattery, Status::Off])), State::OnBattery);
+    assert!(!watch.report().is_pending());
+    watch.say(3, ups("a"), evidence(Sign::InProgress));
+    assert_eq!(watch.read(4, "a", &reading(&[Status::Off])), State::InProgress);
+    assert_eq!(watch.hear(5, ups("a"), Word::Silent(Silence::Unreachable)), State::InProgress);
 }
 
 #[test]
@@ -306,7 +305,7 @@ fn what_was_kept_of_this_boot_goes_on_and_names_its_cause() {
         ..evidence(Sign::InProgress)
     };
     watch.say(0, ups("a"), begun);
-    let kept = watch.0.latch().cloned();
+    let kept = watch.0.kept();
     let mut again = Watch(Machine::resume(Some(boot("aa")), kept));
     assert_eq!((again.report().state(), again.report().since()), (State::InProgress, at(0)));
     assert_eq!(again.say(60, ups("a"), evidence(Sign::Normal)), State::InProgress);
@@ -322,7 +321,7 @@ fn an_unknown_boot_releases_nothing() {
     machine.note_boot(boot("aa"), at(1));
     assert_eq!(machine.report().map(|report| report.state()), Some(State::InProgress));
     machine.note_boot(boot("aa"), at(2));
-    assert!(machine.latch().is_some());
+    assert!(machine.kept().latch.is_some());
     machine.note_boot(boot("bb"), at(3));
-    assert!(machine.latch().is_none());
+    assert_eq!(machine.kept(), Kept::default());
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::thread;
 
 use jiff::Timestamp;
-use kagiban_keystore::{Format, Limits, PasswordCheck};
+use kagiban_keystore::{Fault, Format, Limits, PasswordCheck, Store};
 use secrecy::SecretString;
 
 use super::password::{Password, PasswordSource};
@@ -22,6 +22,9 @@ const SETTLED_AFTER_NANOSECONDS: i128 = 2_000_000_000;
 
 /// Starting a thread costs what a handful of files do; below this nobody would notice.
 const WORTH_A_THREAD: usize = 256;
+
+/// Parts of one file that are named in a message; a file can have thousands.
+const MAX_PLACES: usize = 3;
 
 /// What a scanner looks for.
 #[derive(Clone, Debug)]
@@ -143,8 +146,11 @@ impl Scanner {
         let limit = u64::try_from(self.limits.max_bytes).unwrap_or(u64::MAX);
         match platform::read_regular(path, limit) {
             Ok(file) => {
-                let outcome = parse(&file.bytes, self.password.secret(), &self.limits)
-                    .map_err(|t| Trouble::new(t.reason, format!("{}: {}", path.display(), t.message)));
+                let here = |t: Trouble| Trouble::new(t.reason, format!("{}: {}", path.display(), t.message));
+                let mut outcome = parse(&file.bytes, self.password.secret(), &self.limits).map_err(here);
+                if let Ok(contents) = &mut outcome {
+                    contents.unread = std::mem::take(&mut contents.unread).into_iter().map(here).collect();
+                }
                 let modified = Some(seconds(file.identity.modified));
                 let age = Timestamp::now().as_nanosecond() - file.identity.changed;
                 let seen = FileSeen { path: Label::from_path(path), modified, outcome };
@@ -187,18 +193,44 @@ fn failed(path: &Path, modified: Option<f64>, trouble: Trouble) -> FileSeen {
 fn parse(bytes: &[u8], password: Option<&SecretString>, limits: &Limits) -> Result<Contents, Trouble> {
     let read = catch_unwind(AssertUnwindSafe(|| kagiban_keystore::read(bytes, password, limits)))
         .map_err(|_| Trouble::new("panic", "reading it ended in a bug of this program, please report it"))?;
-    let store = read.map_err(|error| Trouble::new(error.reason(), &error))?;
-    Ok(Contents {
-        format: store.format.as_str(),
-        password_verified: password_verified(store.format, store.password),
-        certificates: SeenCertificate::stored(&store.entries),
-    })
+    let certificates = |store: Store| store.check_has_certificate().map(|()| store);
+    let store = read.and_then(certificates).map_err(|error| Trouble::new(error.reason(), &error))?;
+    let (unread, left_out) = (unread(&store.faults), left_out(&store));
+    let verified = password_verified(store.format, store.password);
+    let whole = Contents::whole(store.format.as_str(), verified, SeenCertificate::stored(&store.entries));
+    let password_empty = store.password == PasswordCheck::Empty;
+    Ok(Contents { password_empty, unread, left_out, ..whole })
+}
+
+/// Why parts of a store could not be read, by reason; the first places of each are named.
+fn unread(faults: &[Fault]) -> Vec<Trouble> {
+    let mut by_reason: BTreeMap<&'static str, Vec<&Fault>> = BTreeMap::new();
+    for fault in faults {
+        by_reason.entry(fault.cause.reason()).or_default().push(fault);
+    }
+    let said = by_reason.into_iter().map(|(reason, faults)| {
+        let mut places: Vec<_> = faults.iter().take(MAX_PLACES).map(ToString::to_string).collect();
+        places.extend((faults.len() > MAX_PLACES).then(|| format!("and {} more", faults.len() - MAX_PLACES)));
+        let message = format!("{}; the other certificates are read, replace these", places.join("; "));
+        Trouble::new(reason, message)
+    });
+    said.collect()
+}
+
+/// What of the certificates is not as it should be.
+fn left_out(store: &Store) -> Option<Label> {
+    let mut flawed = store.certificates().filter(|certificate| !certificate.defects().is_empty());
+    let first = flawed.next()?;
+    let defects: Vec<_> = first.defects().iter().map(|defect| defect.as_str()).collect();
+    let more = flawed.count();
+    let more = if more == 0 { String::new() } else { format!(", and of {more} more") };
+    Some(Label::new(&format!("{}: {}{more}", first.subject(), defects.join(", "))))
 }
 
 fn password_verified(format: Format, check: PasswordCheck) -> Option<bool> {
     match (format, check) {
         (Format::Pem | Format::Der | Format::Pkcs7, _) | (_, PasswordCheck::NoneNeeded) => None,
-        (_, check) => Some(check == PasswordCheck::Verified),
+        (_, check) => Some(matches!(check, PasswordCheck::Verified | PasswordCheck::Empty)),
     }
 }
 

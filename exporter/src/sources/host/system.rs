@@ -50,29 +50,31 @@ struct Plans {
 
 impl Plans {
     fn judge(&mut self, said: &SystemShutdown, now: Timestamp) -> Evidence {
-        let due = said.scheduled.filter(|it| now.duration_since(it.at) < STALE_AFTER || said.under_way);
+        let under_way = said.under_way == Some(true);
+        let due = said.scheduled.filter(|it| now.duration_since(it.at) < STALE_AFTER || under_way);
         let before = std::mem::replace(&mut self.last, due.filter(|it| !it.dry_run));
-        if self.last.is_some() || said.under_way {
+        if self.last.is_some() || under_way {
             self.called_off_at = None;
         } else if before.is_some_and(|before| now < before.at) {
             self.called_off_at = Some(now);
         }
         let called_off = self.called_off_at.is_some_and(|at| now.duration_since(at).abs() < CANCELLED_FOR);
         let sign = match due {
-            _ if said.under_way => Sign::InProgress,
+            _ if under_way => Sign::InProgress,
             Some(Scheduled { dry_run: false, .. }) => Sign::Scheduled,
             // Of one that is only announced nothing will come.
             Some(Scheduled { dry_run: true, .. }) | None if called_off => Sign::Cancelled,
             Some(Scheduled { dry_run: true, .. }) | None => Sign::Normal,
         };
-        let preparing = said.under_way.then_some(Trigger::SystemdPreparing);
+        let preparing = under_way.then_some(Trigger::SystemdPreparing);
         let scheduled = self.last.map(|_| Trigger::SystemdSchedule);
         Evidence {
-            sign,
             triggers: preparing.into_iter().chain(scheduled).collect::<Triggers>(),
             deadline: self.last.map(|it| it.at),
             scheduled: due,
             cause: said.message.clone().filter(|_| due.is_some()),
+            denies: said.under_way == Some(false),
+            ..Evidence::new(sign)
         }
     }
 }
@@ -92,11 +94,11 @@ mod tests {
 
     fn planned(second: i64) -> SystemShutdown {
         let scheduled = Some(Scheduled { kind: ShutdownKind::Reboot, at: at(second), dry_run: false });
-        SystemShutdown { scheduled, under_way: false, message: Some(Label::new("new kernel")) }
+        SystemShutdown { scheduled, under_way: Some(false), message: Some(Label::new("new kernel")) }
     }
 
     fn nothing() -> SystemShutdown {
-        SystemShutdown::default()
+        SystemShutdown { under_way: Some(false), ..SystemShutdown::default() }
     }
 
     #[test]
@@ -111,13 +113,20 @@ mod tests {
     #[test]
     fn what_has_begun_is_in_progress_whether_it_was_planned_or_not() {
         let mut said = planned(-3600);
-        said.under_way = true;
+        said.under_way = Some(true);
         let evidence = Plans::default().judge(&said, at(0));
         assert_eq!(evidence.sign, Sign::InProgress);
         assert_eq!(evidence.triggers, Triggers::from([Trigger::SystemdPreparing, Trigger::SystemdSchedule]));
-        let evidence = Plans::default().judge(&SystemShutdown { under_way: true, ..nothing() }, at(0));
+        let evidence = Plans::default().judge(&SystemShutdown { under_way: Some(true), ..nothing() }, at(0));
         assert_eq!((evidence.sign, evidence.deadline), (Sign::InProgress, None));
         assert_eq!(evidence.triggers, Triggers::from([Trigger::SystemdPreparing]));
+    }
+
+    /// Holds R6: only logind knows that nothing has begun; its file, which is read where logind is gone, does not.
+    #[test]
+    fn that_nothing_has_begun_is_said_by_who_knows_it() {
+        assert!(Plans::default().judge(&nothing(), at(0)).denies);
+        assert!(!Plans::default().judge(&SystemShutdown::default(), at(0)).denies);
     }
 
     #[test]
@@ -172,7 +181,7 @@ mod tests {
     }
 
     fn anything_said() -> impl Strategy<Value = (SystemShutdown, i64)> {
-        (proptest::option::of((-900_i64..900, any::<bool>())), any::<bool>(), -900_i64..900).prop_map(
+        (proptest::option::of((-900_i64..900, any::<bool>())), any::<Option<bool>>(), -900_i64..900).prop_map(
             |(plan, under_way, now)| {
                 let plan =
                     plan.map(|(second, dry_run)| Scheduled { kind: ShutdownKind::Halt, at: at(second), dry_run });
@@ -189,7 +198,8 @@ mod tests {
             let (mut plans, mut was_planned) = (Plans::default(), false);
             for (said, now) in said {
                 let evidence = plans.judge(&said, at(now));
-                prop_assert_eq!(evidence.sign == Sign::InProgress, said.under_way);
+                prop_assert_eq!(evidence.sign == Sign::InProgress, said.under_way == Some(true));
+                prop_assert_eq!(evidence.denies, said.under_way == Some(false));
                 prop_assert_eq!(evidence.deadline.is_some(), evidence.triggers.contains(&Trigger::SystemdSchedule));
                 prop_assert!(evidence.sign != Sign::Scheduled || evidence.deadline.is_some());
                 prop_assert!(evidence.sign != Sign::Cancelled || was_planned);

@@ -12,6 +12,8 @@
 
 mod apcupsd;
 mod dates;
+#[cfg(test)]
+mod documentation;
 mod nut;
 #[cfg(test)]
 mod peer;
@@ -34,7 +36,7 @@ use tokio::time::timeout;
 use super::schedule::{panicked, timed_out};
 use crate::config::{SnmpConfig, UpsBackend, UpsConfig};
 use crate::snapshot::{Backend, Label, Observation, Trouble, UpsSeen};
-use crate::ups::{Countdowns, Reading, Refused, Trigger};
+use crate::ups::{Countdowns, Reading, Refused, Trigger, contradicts_itself};
 
 /// Every reason that a UPS, or the look as a whole, can fail for.
 pub(super) const REASONS: &[&str] = &[
@@ -79,6 +81,8 @@ pub(super) struct UpsSource {
 #[derive(Debug, Default)]
 struct Known {
     countdowns: Countdowns,
+    /// In how many looks it contradicted itself.
+    contradictions: u64,
     /// What it has given that no UPS can have.
     refused: Refused,
 }
@@ -149,6 +153,7 @@ impl UpsSource {
             let mut known = before.remove(ups).unwrap_or_default();
             if let Ok(reading) = outcome {
                 known.countdowns.follow(reading, self.client.countdown(), now);
+                known.contradictions += u64::from(contradicts_itself(&reading.statuses));
                 reading.withdraw_contradicted();
                 for (metric, count) in reading.refused() {
                     *known.refused.entry(metric).or_default() += u64::from(count);
@@ -160,12 +165,14 @@ impl UpsSource {
 
     fn seen(&self, ups: Label, outcome: Result<Reading, Trouble>) -> UpsSeen {
         UpsSeen {
+            contradictions: self.known.get(&ups).map_or(0, |known| known.contradictions),
             refused: self.known.get(&ups).map(|known| known.refused.clone()).unwrap_or_default(),
             ups,
             backend: self.client.backend(),
             target: self.target.clone(),
             feeds_host: self.feeds_host,
             outcome: outcome.map(Box::new),
+            strong_snmp: self.trapped().map(|(config, ..)| config.is_strong()),
         }
     }
 }

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use super::html::Escaped;
 use super::shutdown::ShutdownView;
 use super::{Severity, certificates, upses};
+use crate::shutdown::{FeedsReport, Report};
 use crate::snapshot::{Snapshot, Trouble};
 
 /// More are below, in their tables.
@@ -30,6 +31,7 @@ pub(super) fn section(
     let mut items = frozen(snapshot);
     items.extend(shutdown.and_then(|shutdown| going_down(shutdown, now)));
     items.extend(not_rotated(snapshot));
+    items.extend(of_feeds(snapshot));
     items.extend(of_upses(snapshot));
     items.extend(failures(snapshot));
     items.extend(endpoints(snapshot));
@@ -88,6 +90,20 @@ fn going_down(shutdown: &ShutdownView, now: Timestamp) -> Option<Item> {
     (shutdown.severity != Severity::Fine).then(|| item(shutdown.severity, "This host", said))
 }
 
+/// Loads that have lost a UPS: the next one that goes may be the one that they hang on.
+fn of_feeds(snapshot: &Snapshot) -> Vec<Item> {
+    let loads = snapshot.shutdown.iter().flat_map(Report::feeds).filter(|load| load.healthy < load.members);
+    let said = loads.map(|FeedsReport { name, members, healthy, min_healthy }| {
+        let severity = if healthy < min_healthy { Severity::Critical } else { Severity::Warning };
+        item(
+            severity,
+            format!("Load {name}"),
+            format!("{healthy} of its {members} UPSes are healthy, {min_healthy} needed"),
+        )
+    });
+    said.collect()
+}
+
 fn of_upses(snapshot: &Snapshot) -> Vec<Item> {
     let seen = upses::each(snapshot).map(|ups| (ups, upses::state(ups)));
     let bad = seen.filter(|(_, (severity, _))| *severity != Severity::Fine);
@@ -99,7 +115,7 @@ fn failures(snapshot: &Snapshot) -> Vec<Item> {
     let whole = snapshot.troubles();
     let files = snapshot
         .passes()
-        .flat_map(|(id, pass)| pass.files().iter().filter_map(move |file| Some((id, file.outcome.as_ref().err()?))));
+        .flat_map(|(id, pass)| pass.files().iter().flat_map(|file| file.troubles()).map(move |trouble| (id, trouble)));
     let said = whole.chain(files).map(|(id, trouble)| {
         let about = format!("{} {}", id.kind.as_str(), id.name);
         item(Severity::Critical, about, format!("{} ({})", trouble.message, trouble.reason))
@@ -135,7 +151,7 @@ fn endpoints(snapshot: &Snapshot) -> Vec<Item> {
 /// What trust stores hold expires there without harm.
 fn of_certificates(snapshot: &Snapshot, now: Timestamp) -> Vec<Item> {
     let rows = certificates::by_expiry(snapshot).into_iter();
-    let own = rows.filter(|(_, certificate)| !certificates::is_authority(certificate));
+    let own = rows.filter(|(place, certificate)| !certificates::is_authority(place, certificate));
     let said = own.map_while(|(place, certificate)| {
         let (severity, left) = certificates::left(certificate.facts.not_after, now);
         let about = format!("Certificate {}", certificate.facts.subject);

@@ -46,7 +46,6 @@ const fn words(state: State) -> (Severity, &'static str) {
         State::LowBattery => (Severity::Critical, "on a low battery"),
         State::Pending => (Severity::Critical, "shutdown pending"),
         State::InProgress => (Severity::Critical, "shutdown in progress"),
-        State::PoweredOff => (Severity::Critical, "powered off"),
     }
 }
 

@@ -49,7 +49,7 @@ pub(super) fn state(seen: &UpsSeen) -> (Severity, String) {
         Err(trouble) => return (Severity::Critical, format!("down ({}): {}", trouble.reason, trouble.message)),
     };
     let mut said: Vec<(Severity, String)> =
-        reading.statuses.iter().map(|status| (severity(*status), words(*status).to_owned())).collect();
+        reading.statuses.iter().map(|status| (beside(*status, reading), words(*status).to_owned())).collect();
     said.extend(self_test(reading));
     said.extend(reading.alarms.iter().map(|alarm| (Severity::Warning, format!("alarm {alarm}"))));
     said.extend(reading.unknown.iter().map(|word| (Severity::Warning, format!("unknown state {word}"))));
@@ -64,6 +64,14 @@ fn self_test(reading: &Reading) -> Option<(Severity, String)> {
         SelfTest::Failed => Some((Severity::Warning, "self-test failed".to_owned())),
         SelfTest::Warning => Some((Severity::Warning, "self-test with a warning".to_owned())),
         SelfTest::Passed | SelfTest::Aborted | SelfTest::InProgress | SelfTest::None => None,
+    }
+}
+
+/// A UPS that says that it is on line and off contradicts itself, and the host that hears it has power.
+fn beside(status: Status, reading: &Reading) -> Severity {
+    match status {
+        Status::Off if reading.statuses.contains(&Status::Online) => Severity::Warning,
+        status => severity(status),
     }
 }
 

@@ -19,13 +19,13 @@ struct State {
     /// The agent is at work and has said something.
     speaks: bool,
     standing: BTreeSet<Kind>,
-    /// Why the shutdown was begun.
-    begun: Option<Kind>,
+    /// Why the first shutdown was begun, and when the last one.
+    begun: Option<(Kind, Timestamp)>,
 }
 
 /// Folds events in the order in which they were written, which no clock can disturb. Those of another boot say nothing of
-/// this one; none at all when nothing is left.
-pub(super) fn fold(events: &[Event], booted_at: Timestamp, now: Timestamp) -> Option<Evidence> {
+/// this one; none at all when nothing is left. That a shutdown was begun stands beside what the agent knows now.
+pub(super) fn fold(events: &[Event], booted_at: Timestamp, now: Timestamp) -> Vec<Evidence> {
     let latest = now.checked_add(SKEW).unwrap_or(now);
     let mut state = State::default();
     for event in events.iter().filter(|event| (booted_at..=latest).contains(&event.at)) {
@@ -48,7 +48,8 @@ impl State {
             Kind::CommunicationEstablished if event.active => self.set(Kind::CommunicationLost, false),
             // Nothing calls it off: it goes on when the power is back, and until the next boot.
             Kind::ShutdownStarted if event.active => {
-                self.begun.get_or_insert(self.worst().unwrap_or(Kind::ShutdownStarted));
+                let why = self.begun.map_or_else(|| self.worst().unwrap_or(Kind::ShutdownStarted), |(why, _)| why);
+                self.begun = Some((why, event.at));
             }
             // It tells anew how things stand.
             Kind::MonitoringStarted if event.active => self.standing.clear(),
@@ -86,24 +87,23 @@ impl State {
         order.into_iter().find(|kind| self.standing.contains(kind))
     }
 
-    fn evidence(&self) -> Option<Evidence> {
-        let worst = self.worst();
-        let (sign, cause) = match (self.begun, worst) {
-            (Some(why), _) => (Sign::InProgress, Some(why)),
-            (None, Some(Kind::TimeOnBattery)) => (Sign::Pending, worst),
-            (None, Some(Kind::LowRuntime | Kind::LowBattery)) => (Sign::LowBattery, None),
-            (None, Some(Kind::OnBattery)) => (Sign::OnBattery, None),
-            (None, Some(Kind::CommunicationLost)) => (Sign::CommsLost, None),
-            (None, _) if self.speaks => (Sign::Normal, None),
-            (None, _) => return None,
-        };
-        Some(Evidence {
-            sign,
+    fn evidence(&self) -> Vec<Evidence> {
+        let told = |sign, cause: Option<Kind>| Evidence {
             triggers: cause.map(|_| Trigger::PowerchuteEvent).into_iter().collect::<Triggers>(),
-            deadline: None,
-            scheduled: None,
             cause: cause.map(|kind| Label::new(kind.name())),
-        })
+            ..Evidence::new(sign)
+        };
+        let begun = self.begun.map(|(why, at)| Evidence { begun_at: Some(at), ..told(Sign::InProgress, Some(why)) });
+        let worst = self.worst();
+        let stands = match worst {
+            Some(Kind::TimeOnBattery) => Some(told(Sign::Pending, worst)),
+            Some(Kind::LowRuntime | Kind::LowBattery) => Some(told(Sign::LowBattery, None)),
+            Some(Kind::OnBattery) => Some(told(Sign::OnBattery, None)),
+            Some(Kind::CommunicationLost) => Some(told(Sign::CommsLost, None)),
+            _ if self.speaks => Some(told(Sign::Normal, None)),
+            _ => None,
+        };
+        begun.into_iter().chain(stands).collect()
     }
 }
 
@@ -126,11 +126,16 @@ mod tests {
         Event { at: at(second), kind, active }
     }
 
+    /// What is nearest to a shutdown.
+    fn worst(events: &[Event]) -> Option<Evidence> {
+        fold(events, at(BOOT), at(NOW)).into_iter().max_by_key(|evidence| evidence.sign)
+    }
+
     /// The sign after these began (`true`) or were over, one after the other.
     fn sign(kinds: &[(bool, Kind)]) -> Option<Sign> {
         let events: Vec<_> =
             (1..).zip(kinds).map(|(after, (active, kind))| event(BOOT + after, *kind, *active)).collect();
-        fold(&events, at(BOOT), at(NOW)).map(|evidence| evidence.sign)
+        worst(&events).map(|evidence| evidence.sign)
     }
 
     #[test]
@@ -183,23 +188,38 @@ mod tests {
             event(BOOT + 3, Kind::ShutdownStarted, true),
             event(BOOT + 4, Kind::NoLongerOnBattery, true),
         ];
-        let evidence = fold(&events, at(BOOT), at(NOW)).expect("it is in progress");
+        let evidence = worst(&events).expect("it is in progress");
         assert_eq!(evidence.cause, Some(Label::new("Low Runtime Remaining")));
         assert_eq!(evidence.triggers, Triggers::from([Trigger::PowerchuteEvent]));
-        let evidence = fold(&events[2..3], at(BOOT), at(NOW)).expect("it is in progress");
+        let evidence = worst(&events[2..3]).expect("it is in progress");
         assert_eq!(evidence.cause, Some(Label::new("Graceful Shutdown Started")));
-        assert!(fold(&events[..2], at(BOOT), at(NOW)).is_some_and(|it| it.triggers.is_empty() && it.cause.is_none()));
+        assert!(worst(&events[..2]).is_some_and(|it| it.triggers.is_empty() && it.cause.is_none()));
     }
 
     #[test]
     fn a_shutdown_of_the_boot_before_or_of_a_time_to_come_is_not_in_progress() {
         for second in [BOOT - 1, BOOT - 86_400, 0, NOW + 61, NOW + 86_400] {
-            assert_eq!(fold(&[event(second, Kind::ShutdownStarted, true)], at(BOOT), at(NOW)), None, "{second}");
+            assert_eq!(worst(&[event(second, Kind::ShutdownStarted, true)]), None, "{second}");
         }
         for second in [BOOT, NOW, NOW + 60] {
-            let evidence = fold(&[event(second, Kind::ShutdownStarted, true)], at(BOOT), at(NOW));
+            let evidence = worst(&[event(second, Kind::ShutdownStarted, true)]);
             assert_eq!(evidence.map(|it| it.sign), Some(Sign::InProgress), "{second}");
         }
+    }
+
+    /// Holds R6: a person may clear what had begun; so it says when that was, and what stands now is told beside it.
+    #[test]
+    fn what_had_begun_says_when_and_hides_nothing_of_now() {
+        let events = [
+            event(BOOT + 3, Kind::ShutdownStarted, true),
+            event(BOOT + 4, Kind::MonitoringStarted, true),
+            event(BOOT + 5, Kind::OnBattery, true),
+        ];
+        let told: Vec<_> =
+            fold(&events, at(BOOT), at(NOW)).into_iter().map(|evidence| (evidence.sign, evidence.begun_at)).collect();
+        assert_eq!(told, [(Sign::InProgress, Some(at(BOOT + 3))), (Sign::OnBattery, None)]);
+        let again = [&events[..], &[event(BOOT + 9, Kind::ShutdownStarted, true)]].concat();
+        assert_eq!(worst(&again).and_then(|evidence| evidence.begun_at), Some(at(BOOT + 9)), "the last of them counts");
     }
 
     fn any_event(seconds: std::ops::Range<i64>) -> impl Strategy<Value = Event> {
@@ -213,7 +233,7 @@ mod tests {
             after in proptest::collection::vec(any_event(0..2 * BOOT), 0..20),
         ) {
             let events = [&before[..], &[event(BOOT + 7, Kind::ShutdownStarted, true)], &after[..]].concat();
-            prop_assert_eq!(fold(&events, at(BOOT), at(NOW)).map(|it| it.sign), Some(Sign::InProgress));
+            prop_assert_eq!(worst(&events).map(|it| it.sign), Some(Sign::InProgress));
         }
 
         #[test]

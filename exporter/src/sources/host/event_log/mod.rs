@@ -47,7 +47,7 @@ const SETTLED_AFTER_NANOSECONDS: i128 = 2_000_000_000;
 pub(in crate::sources) struct EventLogSource {
     path: PathBuf,
     must_exist: bool,
-    log: Blocking<Log, Result<Option<Evidence>, Trouble>>,
+    log: Blocking<Log, Result<Vec<Evidence>, Trouble>>,
 }
 
 impl EventLogSource {
@@ -59,7 +59,7 @@ impl EventLogSource {
         let fresh = || Log { path: self.path.clone(), must_exist: self.must_exist, read: None };
         let work = |log: &mut Log| log.look(platform::booted_at(), Timestamp::now());
         match self.log.run(fresh, work).await.flatten() {
-            Ok(evidence) => (Observation::Host(evidence.into_iter().collect()), None),
+            Ok(evidence) => (Observation::Host(evidence), None),
             Err(trouble) => (Observation::Nothing, Some(trouble)),
         }
     }
@@ -82,11 +82,11 @@ struct Read {
 
 impl Log {
     /// What the log says of now; nothing where it says nothing of this boot.
-    fn look(&mut self, booted_at: Option<Timestamp>, now: Timestamp) -> Result<Option<Evidence>, Trouble> {
+    fn look(&mut self, booted_at: Option<Timestamp>, now: Timestamp) -> Result<Vec<Evidence>, Trouble> {
         let identity = match platform::identify(&self.path) {
             Err(FileError::NotFound { .. }) if !self.must_exist => {
                 self.read = None;
-                return Ok(None);
+                return Ok(Vec::new());
             }
             identity => identity.map_err(|error| Trouble::new(error.reason(), error))?,
         };
@@ -96,7 +96,7 @@ impl Log {
             None => read(&self.path, now)?,
         };
         let read = self.read.insert(read);
-        Ok(booted_at.and_then(|booted_at| fold(&read.events, booted_at, now)))
+        Ok(booted_at.map_or_else(Vec::new, |booted_at| fold(&read.events, booted_at, now)))
     }
 }
 

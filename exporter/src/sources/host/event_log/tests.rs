@@ -92,10 +92,11 @@ fn a_log_is_read_however_java_put_its_events_together() {
         let events = java::events(&written(manner, OUTAGE_EVENTS)).unwrap_or_else(|error| panic!("{manner}: {error}"));
         assert_eq!(kinds(&events), OUTAGE_KINDS, "{manner}");
         assert_eq!(events[0].at, at(BEGUN), "{manner}");
-        let evidence = fold(&events, at(BEGUN - 60), at(BEGUN + 60)).expect("it tells of this boot");
-        assert_eq!(evidence.sign, Sign::InProgress, "{manner}");
+        let evidence = fold(&events, at(BEGUN - 60), at(BEGUN + 60));
+        assert_eq!(evidence[0].sign, Sign::InProgress, "{manner}");
+        assert_eq!(evidence[0].begun_at, Some(at(BEGUN + 5)), "{manner}");
         assert_eq!(
-            evidence.cause.as_ref().map(crate::snapshot::Label::as_str),
+            evidence[0].cause.as_ref().map(crate::snapshot::Label::as_str),
             Some("Time On Battery Threshold Exceeded")
         );
     }
@@ -235,7 +236,7 @@ impl OnDisk {
 
     fn look(&mut self, now: Timestamp) -> Result<Option<Sign>, &'static str> {
         let seen = self.log.look(Some(at(BEGUN - 60)), now);
-        seen.map(|evidence| evidence.map(|it| it.sign)).map_err(|trouble| trouble.reason)
+        seen.map(|evidence| evidence.iter().map(|it| it.sign).max()).map_err(|trouble| trouble.reason)
     }
 }
 
@@ -297,7 +298,7 @@ fn a_log_of_ten_gigabytes_is_read_at_its_end_only_and_a_stream_of_that_size_not_
     huge(b"one line", line.as_bytes());
     let path = log.log.path.clone();
     let mut look = || log.log.look(Some(now - Duration::from_secs(60)), now + Duration::from_secs(5));
-    assert_eq!(look().map(|it| it.map(|it| it.sign)), Ok(Some(Sign::OnBattery)));
+    assert_eq!(look().map(|it| it.iter().map(|it| it.sign).max()), Ok(Some(Sign::OnBattery)));
     fs::remove_file(&path).expect("it was there");
     let mut file = fs::File::create(&path).expect("it can be written");
     std::io::Write::write_all(&mut file, &java::MAGIC).expect("it can be written");

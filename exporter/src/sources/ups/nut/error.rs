@@ -41,7 +41,7 @@ impl NutError {
                     Refusal::DataStale => "data_stale",
                     Refusal::DriverNotConnected => "driver_not_connected",
                     Refusal::UnknownUps => "unknown_ups",
-                    Refusal::Access(_) => "auth",
+                    Refusal::Denied | Refusal::Access(_) => "auth",
                     Refusal::Feature(_) => "tls",
                     Refusal::Other(_) => "protocol",
                 },

@@ -24,7 +24,13 @@ pub(super) enum Refusal {
     DriverNotConnected,
     #[error("UNKNOWN-UPS: upsd has no UPS of that name; `upsc -l` lists those it has")]
     UnknownUps,
-    /// `ACCESS-DENIED`, or something about user and password.
+    /// For reading, upsd knows no users: it is the address that it refuses.
+    #[error(
+        "ACCESS-DENIED: upsd lets the address of this host read nothing; allow the address where upsd runs, in hosts.allow or \
+         among the permitted devices of a NAS"
+    )]
+    Denied,
+    /// Something about user and password.
     #[error("{0}: check `username`, the password file, and upsd.users")]
     Access(String),
     /// `FEATURE-NOT-CONFIGURED` and its like, which upsd only says of STARTTLS.
@@ -57,7 +63,8 @@ impl Refusal {
             "DATA-STALE" => Self::DataStale,
             "DRIVER-NOT-CONNECTED" => Self::DriverNotConnected,
             "UNKNOWN-UPS" => Self::UnknownUps,
-            "ACCESS-DENIED" | "INVALID-USERNAME" | "INVALID-PASSWORD" | "USERNAME-REQUIRED" | "PASSWORD-REQUIRED" => {
+            "ACCESS-DENIED" => Self::Denied,
+            "INVALID-USERNAME" | "INVALID-PASSWORD" | "USERNAME-REQUIRED" | "PASSWORD-REQUIRED" => {
                 Self::Access(word.to_owned())
             }
             "FEATURE-NOT-CONFIGURED" | "FEATURE-NOT-SUPPORTED" => Self::Feature(word.to_owned()),
@@ -260,7 +267,7 @@ mod tests {
             ("ERR DATA-STALE", Refusal::DataStale),
             ("ERR DRIVER-NOT-CONNECTED", Refusal::DriverNotConnected),
             ("ERR UNKNOWN-UPS", Refusal::UnknownUps),
-            ("ERR ACCESS-DENIED", Refusal::Access("ACCESS-DENIED".to_owned())),
+            ("ERR ACCESS-DENIED", Refusal::Denied),
             ("ERR INVALID-PASSWORD with more", Refusal::Access("INVALID-PASSWORD".to_owned())),
             ("ERR FEATURE-NOT-CONFIGURED", Refusal::Feature("FEATURE-NOT-CONFIGURED".to_owned())),
             ("ERR UNKNOWN-COMMAND", Refusal::Other("UNKNOWN-COMMAND".to_owned())),

@@ -206,8 +206,8 @@ impl Draft {
         if tested && !statuses.contains(&Status::LowBattery) {
             statuses.remove(&Status::OnBattery);
         }
-        let no_power = [Status::OnBattery, Status::Off, Status::Sleeping];
-        if no_power.iter().any(|status| statuses.contains(status)) {
+        // Several signals have decided it. That the UPS is off beside being on line stays as it was said.
+        if statuses.contains(&Status::OnBattery) {
             statuses.remove(&Status::Online);
         }
         if signals.contradicted() {

@@ -450,6 +450,20 @@ fn several_signals_decide_whether_the_battery_carries_the_load() {
     assert_eq!(outright.statuses, statuses(&[Status::Online]));
 }
 
+/// Holds R2: what contradicts itself is told as it is said.
+#[test]
+fn an_output_without_a_source_beside_one_on_line_is_told_as_both() {
+    for said in [
+        vec![("upsOutputSource", int(2)), ("upsBasicOutputStatus", int(2))],
+        vec![("upsOutputSource", int(3)), ("upsBasicOutputStatus", int(7))],
+        vec![("upsOutputSource", int(3)), ("upsAlarmDescr.1", alarm(14))],
+    ] {
+        let reading = reading(&said);
+        assert!(reading.statuses.is_superset(&statuses(&[Status::Online, Status::Off])), "{said:?}");
+    }
+    assert_eq!(reading(&[("upsOutputSource", int(2))]).statuses, statuses(&[Status::Off]));
+}
+
 #[test]
 fn a_test_on_the_battery_is_no_outage_unless_it_drains_it() {
     for said in [

@@ -1,0 +1,153 @@
+//! UPSes that share a load of the host.
+
+use super::super::{Feeds, FeedsReport, Member};
+use super::*;
+
+fn member(name: &str) -> Member {
+    Member { source: Label::new(name), ups: Some(Label::new(name)) }
+}
+
+fn feeds(names: &[&str], min_healthy: usize) -> Feeds {
+    Feeds { name: Label::new("server"), members: names.iter().map(|name| member(name)).collect(), min_healthy }
+}
+
+/// A host that needs so many of UPS `a` and `b`.
+fn watch(needed: usize) -> Watch {
+    let mut watch = Watch::new();
+    watch.0.set_feeds(vec![feeds(&["a", "b"], needed)], START);
+    watch
+}
+
+fn healthy(watch: &Watch) -> usize {
+    let report = watch.report();
+    let [FeedsReport { healthy, members: 2, .. }] = report.feeds() else { panic!("{report:?}") };
+    *healthy
+}
+
+/// Holds R5: what the two say, what the host is when it needs one of them, and when it needs both.
+#[test]
+fn a_host_is_as_well_off_as_the_feeds_that_it_needs() {
+    use Sign::{InProgress, LowBattery, Normal, Off, OnBattery, Pending, Testing};
+    for (a, b, one, both, well) in [
+        (Normal, Normal, State::None, State::None, 2),
+        (Normal, OnBattery, State::None, State::OnBattery, 1),
+        (Normal, LowBattery, State::None, State::LowBattery, 1),
+        (Normal, Pending, State::None, State::Pending, 1),
+        (Normal, InProgress, State::None, State::InProgress, 1),
+        (Normal, Off, State::None, State::None, 1),
+        (Testing, OnBattery, State::Testing, State::OnBattery, 1),
+        (OnBattery, LowBattery, State::OnBattery, State::LowBattery, 0),
+        (OnBattery, Off, State::OnBattery, State::OnBattery, 0),
+        (LowBattery, Pending, State::LowBattery, State::Pending, 0),
+        (Pending, InProgress, State::Pending, State::InProgress, 0),
+        (InProgress, InProgress, State::InProgress, State::InProgress, 0),
+    ] {
+        for (first, second) in [(a, b), (b, a)] {
+            for (needed, expected) in [(1, one), (2, both)] {
+                let mut watch = watch(needed);
+                watch.0.step(Input { origin: ups("a"), word: Word::Said(vec![evidence(first)]), now: at(1) });
+                watch.say(1, ups("b"), evidence(second));
+                assert_eq!(watch.report().state(), expected, "{first:?} and {second:?}, {needed} needed");
+                assert_eq!(watch.report().is_pending(), expected.is_pending());
+                assert_eq!(watch.0.kept().latch.is_some(), expected == State::InProgress);
+                assert_eq!(healthy(&watch), well);
+            }
+        }
+    }
+}
+
+/// Holds R5: unknown is not healthy.
+#[test]
+fn a_feed_that_is_not_heard_carries_nothing() {
+    let silent = || Word::Silent(Silence::Unreachable);
+    let mut watch = watch(1);
+    watch.say(0, ups("a"), evidence(Sign::Normal));
+    watch.say(0, ups("b"), evidence(Sign::OnBattery));
+    assert_eq!(watch.report().state(), State::None);
+    assert_eq!(watch.hear(10, ups("a"), silent()), State::OnBattery, "the host hangs on the other");
+    assert_eq!(watch.hear(20, ups("b"), silent()), State::OnBattery);
+    assert_eq!(watch.say(30, ups("b"), evidence(Sign::Normal)), State::None);
+    assert_eq!(watch.hear(40, ups("b"), silent()), State::CommsLost);
+    assert_eq!(healthy(&watch), 0);
+}
+
+/// Holds R5: one that never answered is missed where it is needed, and so is one that its server has no more.
+#[test]
+fn a_feed_that_was_never_heard_is_missed_where_it_is_needed() {
+    for word in [Word::Silent(Silence::Unreachable), Word::Gone] {
+        for (needed, expected) in [(1, State::None), (2, State::CommsLost)] {
+            let mut watch = watch(needed);
+            watch.say(0, ups("a"), evidence(Sign::Normal));
+            assert_eq!(watch.report().state(), State::None, "the other was not asked yet");
+            assert_eq!(watch.hear(1, ups("b"), word.clone()), expected, "{word:?}, {needed} needed");
+        }
+    }
+}
+
+/// Holds R5: a UPS that is in no group is needed by itself, and what is said of the host counts whatever its feeds say.
+#[test]
+fn what_is_said_of_the_host_counts_whatever_feeds_it() {
+    let mut one = watch(1);
+    one.say(0, ups("a"), evidence(Sign::Normal));
+    assert_eq!(one.say(1, ups("c"), evidence(Sign::OnBattery)), State::OnBattery);
+    assert_eq!(one.say(2, host(), evidence(Sign::InProgress)), State::InProgress);
+
+    let mut two = watch(1);
+    two.say(0, ups("a"), evidence(Sign::Normal));
+    let load = with(reading(&[Status::OnBattery]), |it| it.triggers = [Trigger::ApcupsdLoad].into());
+    assert_eq!(two.read(1, "b", &load), State::Pending, "apcupsd shuts its host down, whatever else feeds it");
+    assert_eq!(two.read(2, "b", &reading(&[Status::OnBattery])), State::Cancelled);
+    let shutdown =
+        with(reading(&[Status::OnBattery, Status::ShuttingDown]), |it| it.triggers = [Trigger::ApcupsdShutdown].into());
+    assert_eq!(two.read(3, "b", &shutdown), State::InProgress);
+    assert_eq!(two.report().triggers(), &[Trigger::ApcupsdShutdown].into());
+}
+
+/// Holds R5: the load lasts as long as the last battery that it can hang on.
+#[test]
+fn the_host_is_expected_to_go_with_the_last_feed_that_it_can_do_with() {
+    let on_battery = |seconds| Evidence { deadline: Some(at(seconds)), ..evidence(Sign::OnBattery) };
+    for (needed, expected) in [(1, 600), (2, 60)] {
+        let mut watch = watch(needed);
+        watch.say(0, ups("a"), on_battery(600));
+        watch.say(0, ups("b"), on_battery(60));
+        assert_eq!(watch.report().expected(), Some(at(expected)), "{needed} needed");
+    }
+}
+
+/// Holds R5: a forced shutdown of one feed begins none of the host, until the other is needed.
+#[test]
+fn a_forced_shutdown_of_a_feed_that_is_not_needed_becomes_the_hosts_when_it_is() {
+    let mut watch = watch(1);
+    watch.say(0, ups("a"), evidence(Sign::Normal));
+    let forced = Evidence { triggers: [Trigger::NutFsd].into(), ..evidence(Sign::InProgress) };
+    assert_eq!(watch.say(1, ups("b"), forced.clone()), State::None);
+    assert!(watch.report().triggers().is_empty());
+    assert_eq!(watch.say(2, ups("a"), evidence(Sign::OnBattery)), State::OnBattery);
+    assert_eq!(watch.say(3, ups("a"), forced), State::InProgress);
+    assert_eq!(watch.say(4, ups("a"), evidence(Sign::Normal)), State::InProgress, "and stays begun");
+}
+
+/// Holds R5: all UPSes of one server, as one member, are as good as the worst of them.
+#[test]
+fn a_server_that_is_a_member_is_as_good_as_its_worst_ups() {
+    let of = |name: &str| Origin::Ups { source: Label::new("upsd"), ups: Label::new(name) };
+    let mut watch = Watch::new();
+    let members = vec![member("a"), Member { source: Label::new("upsd"), ups: None }];
+    watch.0.set_feeds(vec![Feeds { name: Label::new("server"), members, min_healthy: 1 }], START);
+    watch.say(0, of("one"), evidence(Sign::Normal));
+    watch.say(0, of("two"), evidence(Sign::OnBattery));
+    assert_eq!((watch.report().state(), healthy(&watch)), (State::OnBattery, 0));
+    assert_eq!(watch.say(1, ups("a"), evidence(Sign::Normal)), State::None);
+}
+
+#[test]
+fn another_configuration_calls_nothing_off() {
+    let mut watch = watch(2);
+    watch.say(0, ups("a"), evidence(Sign::Normal));
+    assert_eq!(watch.say(0, ups("b"), pending(600)), State::Pending);
+    watch.0.set_feeds(vec![feeds(&["a", "b"], 1)], at(10));
+    assert_eq!((watch.report().state(), watch.report().cancellations()), (State::None, 0));
+    watch.0.set_feeds(Vec::new(), at(20));
+    assert_eq!(watch.report().state(), State::Pending);
+}
