@@ -110,7 +110,7 @@ impl Fleet {
                     listed.insert(name);
                 }
                 // the list is a quorum read, whatever was known before
-                state.put(object)
+                state.put(&object)
             }
             Event::InitDone => {
                 let Some(listed) = state.listed.take() else { return Vec::new() };
@@ -118,7 +118,7 @@ impl Fleet {
                 gone.into_iter().flat_map(|name| state.remove(&name)).collect()
             }
             Event::Apply(object) if state.is_outdated(&object) => Vec::new(),
-            Event::Apply(object) => state.put(object),
+            Event::Apply(object) => state.put(&object),
             Event::Delete(object) => state.remove(&ResourceName::of(&object)),
         }
     }
@@ -209,11 +209,11 @@ impl State {
         names.filter(in_conflict).take(MOST_WOKEN).cloned().map(Change::Wakes).collect()
     }
 
-    fn put(&mut self, object: Watched) -> Vec<Change> {
-        let name = ResourceName::of(&object);
-        let kept = Kept::of(&object);
+    fn put(&mut self, object: &Watched) -> Vec<Change> {
+        let name = ResourceName::of(object);
+        let kept = Kept::of(object);
         let before = self.resources.get(&name);
-        if before.and_then(|before| before.text.read()).is_some_and(|before| !differs(&before, &object)) {
+        if before.and_then(|before| before.text.read()).is_some_and(|before| !differs(&before, object)) {
             // only the status, most likely our own: it is kept, and nobody is woken
             self.resources.insert(name, kept);
             return Vec::new();
