@@ -342,7 +342,7 @@ fn change_password(world: &World, from: &str, to: &str) {
         on_unreadable: keystore::OnUnreadable::Refuse,
         now: jiff::Timestamp::now(),
     };
-    std::fs::write(&store, keystore::merge(&request, &Limits::default()).unwrap().bytes.to_vec()).unwrap();
+    std::fs::write(&store, &keystore::merge(&request, &Limits::default()).unwrap().bytes).unwrap();
 }
 
 /// What the agent is told.
