@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use tokio_util::sync::CancellationToken;
 
 use super::book::{Book, Outcome};
@@ -100,7 +100,13 @@ impl Client {
             Ok((Credentials { username, password_file }, password))
         };
         let read = self.passwords.join(Work::Credentials, (), self.files_until(), read).await;
-        read.map_err(Unread::Blocked).and_then(|read| read.map_err(Unread::Failed)).map_err(WebError::Password)
+        let read = read.map_err(Unread::Blocked).and_then(|read| read.map_err(Unread::Failed));
+        let (credentials, password) = read.map_err(WebError::Password)?;
+        // An editor empties a file before it writes it: that would be one of the logins that may be refused.
+        if password.expose_secret().is_empty() {
+            return Err(WebError::NoPassword { path: self.password_file.clone() });
+        }
+        Ok((credentials, password))
     }
 
     /// Half of the time is for the agent itself.

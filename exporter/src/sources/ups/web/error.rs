@@ -1,5 +1,6 @@
 //! Why a web UI was not read.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::book::Outcome;
@@ -13,6 +14,8 @@ use crate::sources::ups::trust::TrustError;
 pub(super) enum WebError {
     #[error("cannot read the password file: {0}")]
     Password(#[from] Unread<PasswordFileError>),
+    #[error("{}: holds no password yet, and none is tried; write the password into its first line", path.display())]
+    NoPassword { path: PathBuf },
     #[error("cannot read the CA file: {0}")]
     Trust(#[from] Unread<TrustError>),
     #[error(
@@ -58,7 +61,7 @@ impl WebError {
             Self::Trust(unread) => unread.reason(TrustError::reason),
             Self::NoTrust { .. } | Self::Tls { .. } => "tls",
             Self::Dial(error) => error.reason(),
-            Self::Broken { .. } => "read_failed",
+            Self::Broken { .. } | Self::NoPassword { .. } => "read_failed",
             Self::TooLarge { .. } => "too_large",
             Self::Unexpected { .. } => "protocol",
             Self::Refused { .. } => "auth",
