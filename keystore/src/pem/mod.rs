@@ -3,7 +3,7 @@
 pub(crate) mod merge;
 
 use crate::{
-    Certificate, Content, Entry, EntryKind, Fault, Foreign, Limits, ReadError,
+    Certificate, Content, Entry, EntryKind, Fault, Foreign, Limits, ReadError, ber,
     content::{self, Der},
     der, pkcs7,
     read::Certificates,
@@ -207,7 +207,10 @@ impl Block<'_> {
 
     fn certificate_in(&self, decoded: &[u8], limits: &Limits) -> Result<Read, ReadError> {
         let der = match self.kind() {
-            Kind::TrustedCertificate => der::Reader::new(decoded).expect(der::SEQUENCE)?.raw,
+            Kind::TrustedCertificate => {
+                let (_, trust) = ber::first(decoded)?;
+                decoded.get(..decoded.len() - trust.len()).unwrap_or_default()
+            }
             _ => decoded,
         };
         limits.check_certificate(der.len())?;
