@@ -146,13 +146,13 @@ impl Pool {
                     let most = if kind == "PKCS12" { 1 } else { 4 };
                     let chain = self.some(dice, 1, most, |one| one.is_read_by_java);
                     let chain: Vec<_> = chain.iter().map(|one| one.der.as_str()).collect();
-                    order += &format!("\tk|{alias}|{}|{}", self.key_der, chain.join(","));
+                    order.push_str(&["\tk", &alias, &self.key_der, &chain.join(",")].join("|"));
                 }
                 2 | 3 => {
                     let one = self.some(dice, 1, 1, |one| one.is_read_by_java)[0];
-                    order += &format!("\tt|{alias}|{}", one.der);
+                    order.push_str(&["\tt", &alias, &one.der].join("|"));
                 }
-                _ => order += &format!("\ts|{alias}"),
+                _ => order.push_str(&["\ts", &alias].join("|")),
             }
         }
         java.ask(&order)?;
@@ -183,9 +183,9 @@ impl Pool {
             vec!["pkcs12", "-export", "-legacy", "-iter", "500", "-out", &path, "-passout", &source, "-in", &leaf.pem];
         let has_key = !dice.once_in(4);
         if has_key {
-            arguments.extend(["-inkey", &self.key_pem])
+            arguments.extend(["-inkey", &self.key_pem]);
         } else {
-            arguments.push("-nokeys")
+            arguments.push("-nokeys");
         }
         if dice.once_in(2) {
             arguments.extend(["-certfile", &bundle]);
@@ -250,7 +250,7 @@ impl Pool {
         let mut text = String::new();
         for one in self.some(dice, 1, 5, |_| true) {
             if dice.once_in(3) {
-                text += &format!("subject=/CN=x{end}Bag Attributes{end}    friendlyName: {end}");
+                text.push_str(&["subject=/CN=x", "Bag Attributes", "    friendlyName: ", ""].join(end));
             }
             text += &block(label, &one.bytes, end);
         }

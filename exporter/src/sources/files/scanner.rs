@@ -14,7 +14,7 @@ use super::password::{Password, PasswordSource};
 use super::walk::{self, Found};
 use crate::config::{Exclusion, PathPattern};
 use crate::platform::{self, FileError, FileIdentity};
-use crate::snapshot::{Contents, FileSeen, Label, SeenCertificate, Trouble};
+use crate::snapshot::{Contents, FileSeen, Flaws, Label, SeenCertificate, Trouble};
 
 /// A file that changed less than this before it was read may change again within one tick of the file system's clock,
 /// with the same size and the same time: it is read once more.
@@ -148,8 +148,8 @@ impl Scanner {
             Ok(file) => {
                 let here = |t: Trouble| Trouble::new(t.reason, format!("{}: {}", path.display(), t.message));
                 let mut outcome = parse(&file.bytes, self.password.secret(), &self.limits).map_err(here);
-                if let Ok(contents) = &mut outcome {
-                    contents.unread = std::mem::take(&mut contents.unread).into_iter().map(here).collect();
+                if let Ok(Contents { flaws: Some(flaws), .. }) = &mut outcome {
+                    flaws.unread = std::mem::take(&mut flaws.unread).into_iter().map(here).collect();
                 }
                 let modified = Some(seconds(file.identity.modified));
                 let age = Timestamp::now().as_nanosecond() - file.identity.changed;
@@ -195,10 +195,11 @@ fn parse(bytes: &[u8], password: Option<&SecretString>, limits: &Limits) -> Resu
         .map_err(|_| Trouble::new("panic", "reading it ended in a bug of this program, please report it"))?;
     let certificates = |store: Store| store.check_has_certificate().map(|()| store);
     let store = read.and_then(certificates).map_err(|error| Trouble::new(error.reason(), &error))?;
-    let (unread, left_out) = (unread(&store.faults), left_out(&store));
+    let flaws = Flaws { unread: unread(&store.faults), left_out: left_out(&store) };
+    let is_flawed = !flaws.unread.is_empty() || flaws.left_out.is_some();
     let verified = password_verified(store.format, store.password);
     let whole = Contents::whole(store.format.as_str(), verified, SeenCertificate::stored(&store.entries));
-    Ok(Contents { unread, left_out, ..whole })
+    Ok(Contents { flaws: is_flawed.then(|| Box::new(flaws)), ..whole })
 }
 
 /// Why parts of a store could not be read, by reason; the first places of each are named.
