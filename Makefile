@@ -4,7 +4,7 @@ CARGO ?= cargo
 # Where cargo builds; the programs of the demo are there.
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help demo test lint bench fuzz crds mutants release audit prepare
+.PHONY: help demo test lint bench fuzz crds docs mutants release audit prepare
 
 help:
 	@echo 'make demo        one keystore rotated end to end, on this machine; ONCE=1 exits when done;'
@@ -15,6 +15,7 @@ help:
 	@echo '                 PARTS=resources measures one part: sizes, certificates, ups, rotation, resources'
 	@echo 'make fuzz        every reader of bytes from outside, guided by coverage, SECONDS=60 each'
 	@echo 'make crds        writes the CRD to crds/ from its Rust types'
+	@echo 'make docs        writes docs/ups-metrics.md from the tables of the code'
 	@echo 'make mutants     seeds known bugs, one at a time; each must turn the suite red'
 	@echo 'make release     programs that run on glibc 2.17 and later'
 	@echo 'make audit       advisories, licences and sources of what we depend on'
@@ -41,6 +42,9 @@ lint:
 crds:
 	$(CARGO) run --locked --quiet -p kagiban-crds --features resource --bin crdgen >crds/.generated
 	mv crds/.generated crds/managedagentcertificates.kagiban.dev.yaml
+
+docs:
+	KAGIBAN_WRITE_DOCS=1 $(CARGO) test --workspace --locked --quiet --lib -- the_documentation_of_every_metric
 
 mutants: prepare
 	tests/mutants/run.sh

@@ -1,7 +1,6 @@
 //! kagiban-exporter: the process around the library.
 
 use std::io::{self, IsTerminal, Write};
-use std::net::TcpListener;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +12,7 @@ use kagiban_exporter::cli::{
     one_line, run_rotation, run_shutdown,
 };
 use kagiban_exporter::host_api::AUDIT_TARGET;
+use kagiban_exporter::platform::InheritedSocket;
 use kagiban_exporter::service::Listen;
 use kagiban_exporter::web::Guard;
 use kagiban_exporter::{blocking, platform, service};
@@ -84,7 +84,7 @@ fn run(args: ServeArgs) -> Result<ExitCode> {
     worked
 }
 
-async fn work(args: ServeArgs, sockets: Option<Vec<TcpListener>>) -> Result<ExitCode> {
+async fn work(args: ServeArgs, sockets: Option<Vec<InheritedSocket>>) -> Result<ExitCode> {
     if args.once {
         let (metrics, all_up) = service::once(args.config_file).await?;
         io::stdout().lock().write_all(&metrics).context("cannot print the metrics")?;

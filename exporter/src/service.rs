@@ -9,7 +9,6 @@ mod shown;
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -27,7 +26,7 @@ use crate::blocking::{self, Work};
 use crate::config::{self, CompatSet, Config, ConfigError, HostApiConfig, Salvaged, SecretFile};
 use crate::discovery::{self, Found};
 use crate::host_api;
-use crate::platform::{self, Lifecycle, Request, Requests};
+use crate::platform::{self, InheritedSocket, Lifecycle, Request, Requests};
 use crate::render::{Format, Program, Rendered};
 use crate::rotation::agent::{Agent, AgentConfigError};
 use crate::rotation::conflicts::{self, Conflict};
@@ -63,7 +62,7 @@ pub struct Options {
 pub enum Listen {
     Addresses(Vec<ListenAddress>),
     /// Those that the service manager has opened.
-    Inherited(Vec<TcpListener>),
+    Inherited(Vec<InheritedSocket>),
 }
 
 /// Why the program cannot work.

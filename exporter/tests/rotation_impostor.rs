@@ -274,10 +274,11 @@ async fn a_second_socket_of_another_account_on_the_port_counts_against_it() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_speaks_only_what_cannot_be_verified_is_refused_before_anything_is_stopped() {
-    let old: [(&str, &[&str]); 3] = [
+    let old: [(&str, &[&str]); 4] = [
         ("RSA key exchange", &["-tls1_2", "-cipher", "AES128-SHA256"]),
         ("CBC", &["-tls1_2", "-cipher", "ECDHE-RSA-AES128-SHA"]),
         ("TLS 1.1", &["-tls1_1", "-cipher", "ALL:@SECLEVEL=0"]),
+        ("P-521", &["-tls1_2", "-groups", "P-521", "-cipher", "ECDHE+AESGCM"]),
     ];
     for (spoken, options) in old {
         let world = World::pem_pair().await;

@@ -1,4 +1,5 @@
-//! The rotation machine against a model of the host: every order of success, failure, crash, reboot and full disk.
+//! The rotation machine against a model of the host: every order of success, failure, crash, reboot, full disk, and of stops of
+//! the program.
 //!
 //! The search keeps what a host would keep (the journal, the files, the service) and forgets the rest at a crash.
 
@@ -9,6 +10,7 @@ use std::collections::{HashMap, VecDeque};
 use kagiban_crds::LeafSha256;
 use kagiban_exporter::rotation::machine::{Before, Cause, Effect, Event, Finding, Standing, State, Undo};
 use kagiban_exporter::rotation::resume::{MAX_RECOVERIES, Mend, Mended};
+use kagiban_exporter::rotation::stopping::{self, AtStop, at_stop, may_end_after};
 
 /// One more than the recoveries that are tried, so that giving up is seen too.
 const MAX_CRASHES: u32 = 5;
@@ -38,8 +40,16 @@ struct World {
     start_failed: bool,
     /// A stop was begun and not seen to end: the service may go down at any moment, and takes a start for done until then.
     is_draining: bool,
-    /// A freeze has ended by itself: what was done before it and after it does not add up to one rotation.
-    was_frozen: bool,
+    /// What is known of that, and what a restart would find of it.
+    stop_begun: Option<()>,
+    journalled_stop: Option<()>,
+    /// The program was told to end.
+    is_stopping: bool,
+    /// It has ended so.
+    has_left: bool,
+    /// A freeze has ended by itself, or the program was stopped: what was done before it and after it does not add up to one
+    /// rotation.
+    was_parted: bool,
     /// The exporter has read its journal, and has not made the files whole yet.
     is_starting: bool,
     /// What a restart would find.
@@ -66,6 +76,26 @@ struct Outcome {
     start_failed: bool,
 }
 
+impl Outcome {
+    /// The same while a stop may still end the service.
+    fn not_yet(&self) -> Self {
+        Self { event: Event::Unsettled, ..*self }
+    }
+}
+
+/// An end that leaves the host as it is.
+fn same(world: &World, event: Event) -> Outcome {
+    Outcome {
+        event,
+        files: world.files,
+        backup: world.backup,
+        service: world.service,
+        is_draining: world.is_draining,
+        started: false,
+        start_failed: world.start_failed,
+    }
+}
+
 fn failed() -> Cause {
     Cause::new("failed", "it failed")
 }
@@ -77,15 +107,22 @@ fn served() -> Before {
 /// Everything that may come of a state's effect. Success is only possible where the host allows it; failure always is,
 /// and leaves the host in any state between before and after.
 fn outcomes(world: &World) -> Vec<Outcome> {
-    let outcome = |event| Outcome {
-        event,
-        files: world.files,
-        backup: world.backup,
-        service: world.service,
-        is_draining: world.is_draining,
-        started: false,
-        start_failed: world.start_failed,
+    let unsettled = |outcome: &Outcome| {
+        let proves_nothing = matches!(world.state.effect(), Effect::EnsureStarted | Effect::VerifyOld);
+        proves_nothing && world.stop_begun.is_some() && outcome.event == Event::Done
     };
+    let mut outcomes = settled_outcomes(world);
+    let not_yet: Vec<_> = outcomes.iter().filter(|outcome| unsettled(outcome)).map(Outcome::not_yet).collect();
+    if world.is_draining {
+        outcomes.retain(|outcome| !unsettled(outcome));
+    }
+    outcomes.extend(not_yet);
+    outcomes
+}
+
+/// The same, whatever a stop that was begun may still do.
+fn settled_outcomes(world: &World) -> Vec<Outcome> {
+    let outcome = |event| same(world, event);
     let done = || outcome(Event::Done);
     let fails = || outcome(Event::Failed(failed()));
     let any_service = [world.service, Service::Stopped, Service::Running(world.files)];
@@ -97,12 +134,7 @@ fn outcomes(world: &World) -> Vec<Outcome> {
         }
         Effect::Stop | Effect::EnsureStopped => {
             let stopped = Outcome { service: Service::Stopped, is_draining: false, ..done() };
-            let drains = world.service != Service::Stopped && world.state == State::Stopping { before: served() };
-            let failing = |service| Outcome {
-                service,
-                is_draining: (world.is_draining || drains) && service != Service::Stopped,
-                ..fails()
-            };
+            let failing = |service| Outcome { service, is_draining: service != Service::Stopped, ..fails() };
             any_service.map(failing).into_iter().chain([stopped]).collect()
         }
         Effect::Swap => {
@@ -124,12 +156,12 @@ fn outcomes(world: &World) -> Vec<Outcome> {
             let seen = world.service == Service::Running(Files::New);
             [fails()].into_iter().chain(seen.then(done)).collect()
         }
-        // Longer than that no service drains.
-        Effect::WatchOld => vec![if world.service == Service::Running(Files::Old) {
-            Outcome { is_draining: false, ..done() }
-        } else {
-            fails()
-        }],
+        // It is down, or the time is over: longer than that no service drains. What was seen then may be anything.
+        Effect::WatchOld => {
+            let over = Outcome { is_draining: false, ..fails() };
+            let seen = world.service == Service::Running(Files::Old);
+            [over].into_iter().chain(seen.then(|| Outcome { is_draining: false, ..done() })).collect()
+        }
         Effect::VerifyOld | Effect::LookForOld => {
             let seen = world.service == Service::Running(Files::Old);
             [fails()].into_iter().chain(seen.then(done)).collect()
@@ -163,7 +195,29 @@ fn successors(world: &World) -> Vec<World> {
         return resumed(world);
     }
     let mut next = Vec::new();
-    for outcome in outcomes(world) {
+    // One such end in each way is enough, and any state is met without more crashes than this before it.
+    if !world.is_stopping && !world.was_parted && world.crashes <= 1 {
+        next.push(World { is_stopping: true, ..world.clone() });
+    }
+    let mut outcomes = outcomes(world);
+    if world.is_stopping {
+        // Nobody knows when the time is over before it is.
+        let may_still_end = world.stop_begun.is_some();
+        let decisions = [may_still_end, may_still_end && world.is_draining].map(|may| at_stop(&world.state, may));
+        if decisions.contains(&AtStop::Leave) {
+            next.push(left(world));
+        }
+        let instead = decisions.iter().filter_map(|decision| match decision {
+            AtStop::Instead(event) => Some(same(world, event.clone())),
+            AtStop::GoOn | AtStop::Leave => None,
+        });
+        let instead: Vec<_> = instead.collect();
+        if !decisions.contains(&AtStop::GoOn) {
+            outcomes.clear();
+        }
+        outcomes.extend(instead);
+    }
+    for outcome in outcomes {
         let after = World {
             files: outcome.files,
             backup: outcome.backup,
@@ -172,16 +226,34 @@ fn successors(world: &World) -> Vec<World> {
             start_failed: outcome.start_failed,
             starts: (world.starts + u32::from(outcome.started)).min(MAX_STARTS),
             steps: if world.state.is_decided() { 0 } else { world.steps + 1 },
-            was_frozen: world.was_frozen || world.state.is_decided(),
+            was_parted: world.was_parted || world.state.is_decided(),
             ..world.clone()
         };
+        let stop_begun = world.stop_begun.filter(|()| may_end_after(&world.state, &outcome.event));
+        let begun = |state: &State| stopping::stop_begun(stop_begun, state, ());
+        let leaves = world.is_stopping
+            && stopping::leaves_after_failure(world.state.effect())
+            && matches!(outcome.event, Event::Failed(_));
+        if leaves {
+            next.push(left(&after));
+            next.extend(crashed(&after));
+            continue;
+        }
         let state = world.state.clone().after(outcome.event);
-        next.push(World { journal: state.clone(), state: state.clone(), ..after.clone() });
+        let (journal, journalled_stop) = (state.clone(), begun(&state));
+        next.push(World {
+            journal,
+            state: state.clone(),
+            stop_begun: journalled_stop,
+            journalled_stop,
+            ..after.clone()
+        });
         if world.journal_failures < MAX_JOURNAL_FAILURES {
             let instead = world.state.clone().unsaved(state, failed());
-            let worse = World { journal_failures: world.journal_failures + 1, ..after.clone() };
+            let stop_begun = begun(&instead);
+            let worse = World { journal_failures: world.journal_failures + 1, stop_begun, ..after.clone() };
             next.push(World { state: instead.clone(), ..worse.clone() });
-            next.push(World { journal: instead.clone(), state: instead, ..worse });
+            next.push(World { journal: instead.clone(), state: instead, journalled_stop: stop_begun, ..worse });
         }
         // Cut off after the effect, in whatever state it left the host, and before its end was written down.
         next.extend(crashed(&after));
@@ -191,6 +263,15 @@ fn successors(world: &World) -> Vec<World> {
         next.push(World { service: Service::Stopped, is_draining: false, start_failed: true, ..world.clone() });
     }
     next
+}
+
+/// The program has ended as it was told to, and is started again.
+fn left(world: &World) -> World {
+    let found = World { state: world.journal.clone(), stop_begun: world.journalled_stop, ..world.clone() };
+    let found = World { crashes: MAX_CRASHES, ..found };
+    // What a crash makes of the state that is found is followed without it. A freeze is told, and takes longer than any drain.
+    let is_draining = world.is_draining && !matches!(world.state, State::Frozen { .. });
+    World { is_draining, is_starting: true, is_stopping: false, steps: 0, has_left: true, was_parted: true, ..found }
 }
 
 /// The exporter alone is gone, or the host with it: then the service comes back by itself on whatever it finds.
@@ -205,12 +286,16 @@ fn crashed(world: &World) -> Vec<World> {
         Files::Mixed => Service::Stopped,
         files => Service::Running(files),
     };
-    let down = World { is_starting: true, state: world.journal.clone(), ..down };
+    let found = World { state: world.journal.clone(), stop_begun: world.journalled_stop, ..down };
+    let down = World { is_starting: true, is_stopping: false, has_left: false, ..found };
     let rebooted =
         World { service: rebooted, is_draining: false, start_failed: world.files == Files::Mixed, ..down.clone() };
     // The stop that it had begun goes on without it.
-    let drains = world.journal == State::Stopping { before: served() } && world.service != Service::Stopped;
-    vec![World { is_draining: world.is_draining || drains, ..down }, rebooted]
+    let is_stopped = matches!(world.state.effect(), Effect::Stop | Effect::EnsureStopped);
+    let drains = is_stopped && !world.is_starting && world.service != Service::Stopped;
+    // Of a stop on the way back that no journal tells of, because it could not be written, nobody knows after a crash.
+    let is_draining = (world.is_draining || drains) && world.journalled_stop.is_some();
+    vec![World { is_draining, ..down }, rebooted]
 }
 
 /// What a start makes of a host: the files become one set first, and every way in which that may go is followed. A crash in
@@ -219,7 +304,10 @@ fn resumed(world: &World) -> Vec<World> {
     let resumption = world.journal.clone().resumed(world.recoveries);
     let entered = |files, mended| {
         let state = resumption.clone().mended(mended);
-        World { files, journal: state.clone(), state, is_starting: false, ..world.clone() }
+        let stop_begun = stopping::stop_begun(world.stop_begun, &state, ());
+        let entered =
+            World { files, journal: state.clone(), state, stop_begun, journalled_stop: stop_begun, ..world.clone() };
+        World { is_starting: false, has_left: false, ..entered }
     };
     let cut_off = |files| crashed(&World { files, ..world.clone() });
     let going_back = |mended: Mended| {
@@ -238,13 +326,18 @@ fn resumed(world: &World) -> Vec<World> {
 }
 
 fn check(world: &World) -> Result<(), &'static str> {
-    let quiet = world.crashes == 0 && world.journal_failures == 0 && !world.was_frozen;
+    let quiet = world.crashes == 0 && world.journal_failures == 0 && !world.was_parted;
     let rule = |holds: bool, broken| if holds { Ok(()) } else { Err(broken) };
     rule(world.files == Files::Old || world.backup, "files are replaced without a durable backup")?;
     rule(
         world.files == Files::Old || journal_knows_of_swap(&world.journal),
         "files are replaced and the journal does not say so",
     )?;
+    // Holds A8: whoever told the program to end may not start it again.
+    if world.has_left {
+        rule(world.service != Service::Stopped || world.start_failed, "left with a stopped service")?;
+        rule(!world.is_draining || world.start_failed, "left with a service that a stop is still ending")?;
+    }
     if world.is_starting {
         return Ok(());
     }
@@ -260,7 +353,8 @@ fn check(world: &World) -> Result<(), &'static str> {
             rule(world.files == Files::Old, "rolled back with new files")?;
             rule(world.service != Service::Stopped, "rolled back with a stopped service")?;
             rule(!world.is_draining, "rolled back with a service that a stop is still ending")?;
-            rule(!quiet || world.starts <= 2, "more than two restarts for a rollback")
+            // The third is of a service that a stop has ended that was not seen to end it.
+            rule(!quiet || world.starts <= 3, "more than three restarts for a rollback")
         }
         // Holds A7: whatever has been given up, the files are one set unless they could not be put back, and the service
         // is up unless its start failed.
@@ -297,7 +391,11 @@ fn begin() -> World {
         service: Service::Running(Files::Old),
         start_failed: false,
         is_draining: false,
-        was_frozen: false,
+        stop_begun: None,
+        journalled_stop: None,
+        is_stopping: false,
+        has_left: false,
+        was_parted: false,
         is_starting: false,
         starts: 0,
         crashes: 0,

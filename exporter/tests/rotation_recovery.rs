@@ -188,6 +188,48 @@ async fn a_service_that_drains_for_longer_than_its_stop_may_take_is_started_agai
     assert_eq!(world.service.served().await, Some(world.first), "{report:#?}");
 }
 
+/// Holds A7, A8: the time that a service may drain is counted from its stop, not from the next start, and that start is no
+/// proof that it stays up.
+#[tokio::test]
+async fn a_service_that_ends_long_after_the_next_start_is_started_again() {
+    let mut world = World::pem_pair().await;
+    world.agent.service.stop = drains(&world, 7, "sleep 9");
+    world.agent.service.stop_timeout = Some(std::time::Duration::from_secs(4));
+    let began = std::time::Instant::now();
+    let (mut rotator, lock) = world.rotator().await;
+    let opened = rotator.open(&open(1, 1)).unwrap();
+    rotator.deliver(&delivery(1, 1, &world.sign(&opened.csr.unwrap()).0)).unwrap();
+    let stopping = tokio::time::timeout(std::time::Duration::from_secs(1), rotator.advance(|_| {})).await;
+    assert!(stopping.is_err(), "the stop takes longer");
+    drop((rotator, lock));
+    let report = world.rotator().await.0.report().unwrap();
+    assert_eq!(report.state, RotationState::RolledBack, "{report:#?}");
+    tokio::time::sleep(std::time::Duration::from_secs(9).saturating_sub(began.elapsed())).await;
+    assert_eq!(world.service.served().await, Some(world.first), "{report:#?}");
+}
+
+/// Holds A15: the stop command says that it has ended the service, which goes on serving, and ends later.
+#[tokio::test]
+async fn a_service_that_outlives_a_stop_that_is_said_to_have_ended_is_started_again() {
+    let mut world = World::pem_pair().await;
+    let control = world.directory.path().join("control").display().to_string();
+    // One process drains once, however often it is told to.
+    let drain = format!(
+        "[ -e {control}/drains ] || {{ touch {control}/drains; setsid sh -c 'sleep 9; rm -f {control}/run' & }}"
+    );
+    world.agent.service.stop = Some(["sh", "-c", &drain].map(str::to_owned).to_vec());
+    let began = std::time::Instant::now();
+    let (mut rotator, _lock) = world.rotator().await;
+    let opened = rotator.open(&open(1, 1)).unwrap();
+    rotator.deliver(&delivery(1, 1, &world.sign(&opened.csr.unwrap()).0)).unwrap();
+    rotator.advance(|_| {}).await;
+    let report = rotator.report().unwrap();
+    assert_eq!(report.state, RotationState::RolledBack, "{report:#?}");
+    assert_eq!(report.failure.as_ref().unwrap().reason, "other_leaf_served");
+    tokio::time::sleep(std::time::Duration::from_secs(11).saturating_sub(began.elapsed())).await;
+    assert_eq!(world.service.served().await, Some(world.first), "{report:#?}");
+}
+
 /// The copies of a file that were made before it was overwritten, the first one first.
 fn kept(world: &World, name: &str) -> Vec<Vec<u8>> {
     let sets = std::fs::read_dir(world.state().join("kept/agent")).unwrap();

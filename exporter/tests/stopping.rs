@@ -121,6 +121,32 @@ async fn a_rotation_that_only_waits_ends_undone_at_once() {
     assert_eq!(world.phase().as_deref(), Some("rolledBack"), "it is decided in the journal already");
 }
 
+/// Holds A8: a service that serves on after its stop has failed, and ends later, is not left to that.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_service_that_its_stop_still_ends_is_up_for_good_when_the_program_has_ended() {
+    for phase in ["stopping", "undoing"] {
+        let mut world = World::pem_pair().await;
+        let control = world.directory.path().join("control");
+        let drain = format!("touch {0}/drains; setsid sh -c 'sleep 6; rm -f {0}/run' & sleep 60", control.display());
+        let command = |argv: &[String]| format!("stop: {}", serde_json::to_string(argv).unwrap());
+        let drains = command(&["sh", "-c", &drain].map(str::to_owned));
+        world.rewrite_agent(&command(&world.service.stop_argv()), &drains);
+        world.rewrite_agent("stopTimeout: 5s", "stopTimeout: 4s");
+        let (mut program, api) = with_host_api(&world);
+        begin(&world, &api, 1).await;
+        program.wait_until("its stop is begun", |_| control.join("drains").exists());
+        let stopped = Instant::now();
+        program.wait_until(phase, |_| world.phase().as_deref() == Some(phase));
+        program.terminate();
+        assert!(program.wait().success(), "{phase}: {}", program.log());
+        tokio::time::sleep(Duration::from_secs(8).saturating_sub(stopped.elapsed())).await;
+        assert_eq!(world.service.served().await, Some(world.first), "{phase}: {}", program.log());
+        let state = world.rotator().await.0.report().unwrap().state;
+        assert_eq!(state, RotationState::RolledBack, "{phase}");
+        assert_eq!(world.service.served().await, Some(world.first), "{phase}");
+    }
+}
+
 /// Holds A8: after the stop was ordered nothing new is begun.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn what_is_asked_after_the_stop_is_refused_with_its_reason() {

@@ -209,6 +209,24 @@ fn a_bad_file_ends_the_start_and_the_check_with_its_line_and_without_its_secrets
     }
 }
 
+/// Holds R13: what works with exporter-toolkit works here, and what cannot be spoken of it is named in the log.
+#[test]
+fn a_file_that_names_what_is_not_spoken_besides_what_is_works_with_what_is() {
+    let site = Site::new();
+    site.put(
+        "web.yaml",
+        "tls_server_config:\n  cert_file: tls.crt\n  key_file: tls.key\n  min_version: TLS10\n  curve_preferences: [X25519, CurveP521]\n  \
+         cipher_suites: [TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA]\n",
+    );
+    let (config, web) = (site.path("exporter.yaml"), site.path("web.yaml"));
+    let output = run(&["--config.check", "--config.file", utf8(&config), "--web.config.file", utf8(&web)]);
+    let log = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{log}");
+    for name in ["TLS10", "CurveP521", "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA"] {
+        assert!(log.contains(name), "{name}: {log}");
+    }
+}
+
 fn utf8(path: &Path) -> &str {
     path.to_str().expect("UTF-8")
 }

@@ -3,11 +3,12 @@
 mod scene;
 
 use std::fs;
+use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixDatagram;
+use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use rustix::process::Signal;
 use scene::{ANY_PORT, Exporter, PATIENCE, program, run};
@@ -29,11 +30,11 @@ fn every_address_that_is_given_is_answered_on() {
 }
 
 /// As systemd starts a program: a socket as descriptor 3, and who it is for in the environment.
-fn activated(config: &Path, socket: TcpListener, pid: &str) -> Command {
+fn activated(config: &Path, socket: impl Into<OwnedFd>, pid: &str) -> Command {
     let script = format!("exec 3<&0 0</dev/null; LISTEN_FDS=1 LISTEN_PID={pid} exec \"$0\" \"$@\"");
     let mut command = Command::new("sh");
     command.args(["-c", &script, env!("CARGO_BIN_EXE_kagiban-exporter"), "--web.systemd-socket", "--config.file"]);
-    command.arg(config).stdin(Stdio::from(OwnedFd::from(socket)));
+    command.arg(config).stdin(Stdio::from(socket.into()));
     command
 }
 
@@ -45,6 +46,32 @@ fn a_socket_that_systemd_has_opened_is_answered_on() {
     let exporter = Exporter::launch(&mut activated(&configuration(directory.path()), socket, "$$"));
     assert_eq!(exporter.address(), address);
     assert!(exporter.request("GET", "/-/healthy", "").starts_with("HTTP/1.1 200"));
+}
+
+/// Holds R13: as exporter-toolkit does.
+#[test]
+fn a_unix_socket_that_systemd_has_opened_is_answered_on() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let place = directory.path().join("socket");
+    let socket = UnixListener::bind(&place).expect("a socket");
+    let mut child = Ended(activated(&configuration(directory.path()), socket, "$$").spawn().expect("it starts"));
+    // The socket is there before the program is: the connection waits for it.
+    let mut client = UnixStream::connect(&place).expect("it listens");
+    client.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    client.write_all(b"GET /-/healthy HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").expect("it can be asked");
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).expect("an answer");
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert_eq!(child.0.try_wait().expect("its state"), None);
+}
+
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 #[test]

@@ -14,6 +14,11 @@ pub enum ReadError {
     PasswordNeeded,
     #[error("the store cannot be read: {0} is not supported")]
     UnsupportedFormat(&'static str),
+    #[error(
+        "the store is protected with {0}, which is not read here; write it anew with AES and SHA-256, as openssl 3 and Java 17 do \
+         by default"
+    )]
+    UnsupportedAlgorithm(String),
     #[error("the file holds no certificate")]
     NoCertificate,
     #[error("{0}")]
@@ -38,6 +43,7 @@ impl ReadError {
         match self {
             Self::Malformed(what) => (*what).to_owned(),
             Self::UnsupportedFormat(what) => format!("{what} is not supported"),
+            Self::UnsupportedAlgorithm(name) => format!("it is protected with {name}, which is not read here"),
             Self::TooLarge { what, limit } => format!("{what} exceed the limit of {limit}"),
             Self::Holds(content) => format!("it holds {}", content.what()),
             Self::Foreign(foreign) => format!("it is {}", foreign.what()),
@@ -52,6 +58,7 @@ impl ReadError {
             Self::BadPassword => "bad_password",
             Self::PasswordNeeded => "password_needed",
             Self::UnsupportedFormat(_) | Self::Foreign(_) => "unsupported_format",
+            Self::UnsupportedAlgorithm(_) => "unsupported_algorithm",
             Self::NoCertificate | Self::Holds(_) => "no_certificate",
             Self::TooLarge { .. } => "too_large",
             Self::TooExpensive { .. } => "too_expensive",

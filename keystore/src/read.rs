@@ -10,8 +10,9 @@ use secrecy::SecretString;
 ///
 /// A part that cannot be read is a fault of the store and hides no other; where it leaves nothing to show, it is the error.
 /// A certificate with defects is read as far as it goes. JKS, JCEKS, PEM, DER and PKCS#7 need no password. A PKCS#12 with
-/// encrypted certificates gives [`ReadError::PasswordNeeded`] or [`ReadError::BadPassword`] instead of half a store. A DER
-/// file may hold several certificates one after another, as Java's own reader takes them, and padding behind them.
+/// encrypted certificates gives [`ReadError::PasswordNeeded`] or [`ReadError::BadPassword`] instead of half a store;
+/// without a password the empty one is tried, and the result says when it is the store's. A DER file may hold several
+/// certificates one after another, as Java's own reader takes them, and padding behind them.
 ///
 /// # Errors
 /// See [`ReadError`]. JKS, JCEKS and PKCS#12 without any certificate are read; [`Store::check_has_certificate`] tells.

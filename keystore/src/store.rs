@@ -43,6 +43,8 @@ pub enum PasswordCheck {
     Wrong,
     /// None came along, and the store has something that one could be checked against.
     NotGiven,
+    /// None came along, and the empty one opens the store: whoever can read the file can read its keys.
+    Empty,
     /// The store has nothing that a password could be checked against.
     NoneNeeded,
 }
@@ -53,6 +55,7 @@ impl PasswordCheck {
             Self::Verified => "verified",
             Self::Wrong => "wrong",
             Self::NotGiven => "not-given",
+            Self::Empty => "empty",
             Self::NoneNeeded => "none-needed",
         }
     }

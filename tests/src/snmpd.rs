@@ -14,6 +14,9 @@ use crate::tools;
 
 pub const COMMUNITY: &str = "a-community-of-ours";
 pub const USER: &str = "monitor";
+/// Users of older cards: MD5 and DES, SHA-1 and AES. They have the passwords of the other.
+pub const MD5_USER: &str = "monitor-md5-des";
+pub const SHA1_USER: &str = "monitor-sha1-aes";
 pub const AUTH_PASSWORD: &str = "an-auth-password";
 pub const PRIVACY_PASSWORD: &str = "a-privacy-password";
 
@@ -83,6 +86,10 @@ impl Snmpd {
              createUser {USER} SHA-256 \"{AUTH_PASSWORD}\" AES \"{PRIVACY_PASSWORD}\"\n",
             self.address()
         );
+        for (user, auth, privacy) in [(MD5_USER, "MD5", "DES"), (SHA1_USER, "SHA", "AES")] {
+            writeln!(text, "rouser {user} authpriv")?;
+            writeln!(text, "createUser {user} {auth} \"{AUTH_PASSWORD}\" {privacy} \"{PRIVACY_PASSWORD}\"")?;
+        }
         for root in [UPS_MIB, APC] {
             writeln!(text, "pass_persist {root} {} {} {}", python.display(), double.display(), tree.display())?;
         }

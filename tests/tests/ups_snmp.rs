@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use kagiban_tests::exporter::{Exporter, sample};
-use kagiban_tests::snmpd::{self, AUTH_PASSWORD, COMMUNITY, From, PRIVACY_PASSWORD, Snmpd, USER};
+use kagiban_tests::snmpd::{self, AUTH_PASSWORD, COMMUNITY, From, MD5_USER, PRIVACY_PASSWORD, SHA1_USER, Snmpd, USER};
 use kagiban_tests::{promtool, scratch};
 
 const UPS_MIB: &str = ".1.3.6.1.2.1.33.1";
@@ -232,6 +232,111 @@ fn every_value_is_in_base_units_through_v2c_and_v3() -> Result<()> {
     Ok(())
 }
 
+/// A three-phase UPS of APC with a bypass: its own tables, and none of RFC 1628's.
+fn three_phases() -> String {
+    let rows = [
+        "1.1.1.0 string Galaxy 5000",
+        "4.1.1.0 integer 2",
+        "2.2.1.0 gauge 100",
+        "9.2.1.0 integer 2",
+        "9.2.2.1.2.1 integer 3",
+        "9.2.2.1.2.2 integer 3",
+        "9.2.2.1.4.1 integer 499",
+        "9.2.2.1.5.1 integer 2",
+        "9.2.2.1.5.2 integer 3",
+        "9.2.3.1.3.1.1.1 integer 399",
+        "9.2.3.1.3.1.1.2 integer 400",
+        "9.2.3.1.3.1.1.3 integer 401",
+        "9.2.3.1.3.2.1.1 integer 390",
+        "9.3.3.1.4.1.1.1 integer 440",
+        "9.3.3.1.4.1.1.2 integer 430",
+        "9.3.3.1.4.1.1.3 integer -1",
+        "9.3.3.1.10.1.1.1 integer 21",
+        "9.3.3.1.10.1.1.2 integer 22",
+        "9.3.3.1.10.1.1.3 integer 23",
+        "9.3.3.1.13.1.1.1 integer 9000",
+    ];
+    rows.iter().map(|row| format!("{POWERNET}.{row}\n")).collect()
+}
+
+/// Holds R4: in each version of SNMP.
+#[test]
+fn the_phases_of_an_apc_ups_are_read_from_its_own_tables() -> Result<()> {
+    let directory = scratch::directory("ups-snmp-phases")?;
+    let agent = Snmpd::start(&directory.join("agent"), &three_phases())?;
+    let entries = Entries::new(&directory, "1s")?;
+    let config = format!(
+        "ups:\n{}{}{}",
+        entries.user("v3", &agent, "auth"),
+        entries.community("v2c", &agent, "v2c", "community"),
+        entries.community("v1", &agent, "v1", "community"),
+    );
+    let exporter = Exporter::start(&directory, &config, &[])?;
+    let all_up = |metrics: &str| ["v3", "v2c", "v1"].iter().all(|ups| up(metrics, ups) == Some(1.0));
+    let metrics = exporter.metrics_when("all up", all_up)?;
+    promtool::check("three phases", &metrics)?;
+    for ups in ["v3", "v2c", "v1"] {
+        let of =
+            |name, phase: &str| sample(&metrics, name, &[&format!("ups=\"{ups}\""), &format!("phase=\"{phase}\"")]);
+        for (name, expected) in [
+            ("ups_input_voltage_volts", [Some(399.0), Some(400.0), Some(401.0)]),
+            ("ups_output_current_amperes", [Some(44.0), Some(43.0), None]),
+            ("ups_load_ratio", [Some(0.21), Some(0.22), Some(0.23)]),
+            ("ups_real_power_watts", [Some(9000.0), None, None]),
+        ] {
+            let close = |(said, expected): (Option<f64>, Option<f64>)| match (said, expected) {
+                (Some(said), Some(expected)) => (said - expected).abs() < 1e-6,
+                (said, expected) => said == expected,
+            };
+            let said = ["1", "2", "3"].map(|phase| of(name, phase));
+            ensure!(said.into_iter().zip(expected).all(close), "{ups} {name}: {said:?}");
+        }
+        let frequency = sample(&metrics, "ups_input_frequency_hertz", &[&format!("ups=\"{ups}\"")]);
+        ensure!(frequency.is_some_and(|hertz| (hertz - 49.9).abs() < 1e-6), "{ups}: {frequency:?}");
+        let voltages = format!("ups_input_voltage_volts{{ups=\"{ups}\"");
+        ensure!(metrics.matches(&voltages).count() == 3, "the bypass is not the input:\n{metrics}");
+    }
+    Ok(())
+}
+
+/// Holds R13: users with MD5, SHA-1 and DES are served where that is allowed, and shown as what they are.
+#[test]
+fn users_of_older_cards_are_served_where_that_is_allowed_and_fail_the_check() -> Result<()> {
+    let directory = scratch::directory("ups-snmp-weak")?;
+    let agent = Snmpd::start(&directory.join("agent"), &powerchute(2, 2, 2))?;
+    let entries = Entries::new(&directory, "1s")?;
+    let weak = |name: &str, user: &str, auth: &str, privacy: &str| {
+        let secret = |name: &str| entries.directory.join(name).display().to_string();
+        let (auth_file, privacy_file) = (secret("auth"), secret("privacy"));
+        entries.entry(
+            name,
+            &format!(
+                "address: \"{}\", version: v3, user: {user}, allowWeak: true, \
+                 auth: {{protocol: {auth}, passwordFile: \"{auth_file}\"}}, \
+                 privacy: {{protocol: {privacy}, passwordFile: \"{privacy_file}\"}}",
+                agent.address()
+            ),
+        )
+    };
+    let config = format!(
+        "ups:\n{}{}{}{}",
+        weak("md5", MD5_USER, "MD5", "DES"),
+        weak("sha1", SHA1_USER, "SHA-1", "AES-128"),
+        entries.user("strong", &agent, "auth"),
+        entries.community("clear", &agent, "v2c", "community"),
+    );
+    let exporter = Exporter::start(&directory, &config, &[])?;
+    let all = [("md5", 0.0), ("sha1", 0.0), ("strong", 1.0), ("clear", 0.0)];
+    let metrics =
+        exporter.metrics_when("all up", |metrics| all.iter().all(|(ups, _)| up(metrics, ups) == Some(1.0)))?;
+    promtool::check("weak users", &metrics)?;
+    for (ups, passes) in all {
+        let labels = [&*format!("ups=\"{ups}\""), "check=\"snmp_v3_strong\""];
+        ensure!(sample(&metrics, "kagiban_ups_check", &labels) == Some(passes), "{ups}:\n{metrics}");
+    }
+    Ok(())
+}
+
 #[test]
 fn an_outage_shows_step_by_step_and_a_lost_link_leaves_no_number() -> Result<()> {
     let directory = scratch::directory("ups-snmp-outage")?;
@@ -282,7 +387,14 @@ fn wrong_credentials_are_told_from_silence_and_no_neighbour_suffers() -> Result<
         ["right", "wrong-v3", "wrong-v2c"].iter().all(|ups| fails_for(metrics, ups, "connect"))
     })?;
     let left = families(&metrics, "right");
-    let expected = ["ups_up", "ups_poll_error", "ups_last_success_timestamp_seconds", "ups_poll_duration_seconds"];
+    // What was counted stays counted.
+    let expected = [
+        "ups_up",
+        "ups_poll_error",
+        "ups_last_success_timestamp_seconds",
+        "ups_poll_duration_seconds",
+        "ups_status_contradictions_total",
+    ];
     ensure!(left.iter().all(|family| expected.contains(family)), "{left:?}");
     ensure!(up(&metrics, "right") == Some(0.0) && up(&metrics, "neighbour") == Some(1.0));
     ensure!(status(&metrics, "neighbour", "online") == Some(1.0));

@@ -35,6 +35,8 @@ pub enum Work {
     HostApiTls,
     /// Keystores for the host API's reports.
     Reports,
+    /// The file of a scheduled shutdown, for the host API's reports.
+    Power,
     /// Small records in the state directory: of a shutdown that has begun, and of the logins that were tried.
     State,
     /// Passwords of the web configuration's users.
@@ -49,20 +51,26 @@ pub enum Work {
     Manager,
 }
 
+/// More agents than one host has. What hangs of one agent holds one thread of a kind, and takes none from the others.
+const AGENTS: usize = 64;
+/// The threads that only hung agents can take together: the hardening of each has two kinds of files.
+const OF_AGENTS: usize = 5 * AGENTS;
+
 /// Every kind, with the most threads that it holds. A kind whose sources are many has more: each source that hangs holds one.
-const LIMITS: [(Work, usize); 18] = [
+const LIMITS: [(Work, usize); 19] = [
     (Work::Files, 12),
-    (Work::Health, 4),
+    (Work::Health, 2 * AGENTS),
     (Work::Host, 4),
     (Work::Credentials, 8),
     (Work::Trust, 2),
     (Work::SourceNames, 8),
     (Work::ProbeNames, 8),
-    (Work::RotationNames, 2),
-    (Work::Listeners, 2),
+    (Work::RotationNames, AGENTS),
+    (Work::Listeners, AGENTS),
     (Work::WebConfig, 1),
     (Work::HostApiTls, 1),
-    (Work::Reports, 4),
+    (Work::Reports, AGENTS),
+    (Work::Power, 2),
     // A second one could write an older record over a newer one.
     (Work::State, 1),
     (Work::PasswordHashes, 2),
@@ -87,7 +95,7 @@ pub const MAX_THREADS: usize = {
 };
 
 /// A thread that hangs costs its stack, and a host that hangs altogether must still be looked at cheaply.
-const _: () = assert!(MAX_THREADS <= 72);
+const _: () = assert!(MAX_THREADS - OF_AGENTS <= 72);
 
 static LANES: LazyLock<Vec<Lane>> =
     LazyLock::new(|| LIMITS.iter().map(|(work, limit)| Lane::new(work.as_str(), *limit)).collect());
@@ -136,6 +144,7 @@ impl Work {
             Self::WebConfig => "web_config",
             Self::HostApiTls => "host_api_tls",
             Self::Reports => "reports",
+            Self::Power => "power",
             Self::State => "state",
             Self::PasswordHashes => "password_hashes",
             Self::Render => "render",

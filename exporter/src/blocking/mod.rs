@@ -4,6 +4,7 @@
 //!   Work (a kind) ──> Lane (so many threads, and no more) ──> blocking pool of the runtime
 //!                       │ permit, held by the work itself
 //!   Flights ────────────┤ one at a time for each key; who asks meanwhile shares the result
+//!   Turns ──────────────┤ one at a time for each key; who asks meanwhile waits, and does it anew
 //!   resolve (names) ────┘
 //! ```
 //!
@@ -13,9 +14,11 @@
 mod flights;
 mod lanes;
 mod names;
+mod turns;
 
 pub(crate) use flights::Flights;
 pub use lanes::{Blocked, MAX_THREADS, Work};
 pub use lanes::{LaneUsage, usage};
 pub(crate) use lanes::{reserve, run, start};
 pub(crate) use names::{ResolveError, resolve};
+pub(crate) use turns::Turns;

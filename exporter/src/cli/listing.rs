@@ -141,6 +141,7 @@ const fn words_for(check: PasswordCheck) -> &'static str {
         PasswordCheck::Verified => "verified",
         PasswordCheck::Wrong => "wrong, or the store was tampered with; the certificates can be read all the same",
         PasswordCheck::NotGiven => "not given; the store's integrity was not checked",
+        PasswordCheck::Empty => "none given, and the empty one opens it: who can read the file can read its keys",
         PasswordCheck::NoneNeeded => "none needed",
     }
 }

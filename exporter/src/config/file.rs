@@ -24,7 +24,7 @@ pub enum ConfigError {
     #[error("{}: two entries of {section} are called {name:?}; give each its own `name`", path.display())]
     DuplicateName { path: PathBuf, section: &'static str, name: String },
     #[error("{}: {problem}", path.display())]
-    Contradiction { path: PathBuf, problem: &'static str },
+    Contradiction { path: PathBuf, problem: String },
     #[error("{}: {problem}", path.display())]
     Feeds { path: PathBuf, problem: String },
 }
@@ -201,9 +201,12 @@ tlsEndpoints:
         let dear = bcrypt::hash("x", 4).expect("a hash").replace("$04$", "$15$");
         let tls = |rest: &str| format!("tls_server_config:\n  cert_file: c\n  key_file: k\n  {rest}\n");
         for (text, place, word) in [
-            (tls("min_version: TLS10"), ":4:", "TLS10"),
-            (tls("cipher_suites: [TLS_RSA_WITH_AES_128_CBC_SHA]"), ":4:", "TLS_RSA_WITH_AES_128_CBC_SHA"),
-            (tls("curve_preferences: [CurveP521]"), ":4:", "CurveP521"),
+            (tls("min_version: TLS9"), ":4:", "TLS9"),
+            (tls("max_version: TLS11"), "web.yaml", "TLS11"),
+            (tls("cipher_suites: [TLS_NO_SUCH]"), ":4:", "TLS_NO_SUCH"),
+            (tls("max_version: TLS12\n  cipher_suites: [TLS_RSA_WITH_AES_128_CBC_SHA]"), "web.yaml", "AES_128_CBC_SHA"),
+            (tls("curve_preferences: [CurveP521]"), "web.yaml", "CurveP521"),
+            (tls("curve_preferences: [CurveP1]"), ":4:", "CurveP1"),
             (tls("client_auth_type: Maybe"), ":4:", "Maybe"),
             (tls("pkcs12_file: x"), ":4:", "pkcs12_file"),
             ("http_server_config:\n  headers: {X-Secret: a}\n".to_owned(), ":2:", "X-Secret"),
@@ -214,6 +217,25 @@ tlsEndpoints:
             let said = web_refusal(&text);
             assert!(said.contains(place) && said.contains(word), "{text}{said}");
         }
+    }
+
+    /// Holds R13: a peer's file that works there works here, with what can be spoken of it.
+    #[test]
+    fn what_exporter_toolkit_speaks_and_the_tls_stack_does_not_is_left_out_by_name() {
+        let tls = |rest: &str| format!("tls_server_config: {{cert_file: c, key_file: k, {rest}}}\n");
+        let rsa = "TLS_RSA_WITH_AES_128_CBC_SHA";
+        for (text, left_out) in [
+            (tls("min_version: TLS10"), "TLS10"),
+            (tls(&format!("cipher_suites: [TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, {rsa}]")), rsa),
+            (tls(&format!("cipher_suites: [{rsa}]")), rsa),
+            (tls("curve_preferences: [CurveP521, X25519]"), "CurveP521"),
+        ] {
+            let config = parse_web(&text, Path::new("web.yaml")).unwrap_or_else(|error| panic!("{text}{error}"));
+            let said = config.tls_server_config.expect("it is there").left_out().join("\n");
+            assert!(said.contains(left_out) && !said.contains("X25519") && !said.contains("GCM"), "{text}{said}");
+        }
+        let everything = parse_web(&tls("min_version: TLS12, curve_preferences: [X25519]"), Path::new("web.yaml"));
+        assert!(everything.expect("good").tls_server_config.expect("it is there").left_out().is_empty());
     }
 
     #[test]

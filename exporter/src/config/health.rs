@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, de};
 
-use super::ups::{SnmpAuthConfig, SnmpPrivacyConfig};
+use super::ups::{SnmpAuthConfig, SnmpPrivacyConfig, WEAK, is_weak};
 use super::values::{Interval, absolute_path, address};
 use crate::health::JavaVersion;
 
@@ -23,6 +23,7 @@ pub struct HealthConfig {
     #[serde(deserialize_with = "absolute_paths")]
     pub command_directories: Vec<PathBuf>,
     /// Without it the agent's SNMP port is not asked.
+    #[serde(deserialize_with = "snmp")]
     pub snmp: Option<HealthSnmpConfig>,
 }
 
@@ -44,6 +45,9 @@ pub struct HealthSnmpConfig {
     pub auth: Option<SnmpAuthConfig>,
     #[serde(default)]
     pub privacy: Option<SnmpPrivacyConfig>,
+    /// Ask with MD5, SHA-1 or DES too, to see them answered: the check fails then.
+    #[serde(default)]
+    pub allow_weak: bool,
 }
 
 impl Default for HealthConfig {
@@ -60,6 +64,12 @@ impl Default for HealthConfig {
     }
 }
 
+fn snmp<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<HealthSnmpConfig>, D::Error> {
+    let snmp = Option::<HealthSnmpConfig>::deserialize(deserializer)?;
+    let weak = |snmp: &HealthSnmpConfig| is_weak(snmp.auth.as_ref(), snmp.privacy.as_ref()) && !snmp.allow_weak;
+    if snmp.as_ref().is_some_and(weak) { Err(de::Error::custom(WEAK)) } else { Ok(snmp) }
+}
+
 fn absolute_paths<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<PathBuf>, D::Error> {
     #[derive(Deserialize)]
     struct Absolute(#[serde(deserialize_with = "absolute_path")] Option<PathBuf>);
@@ -72,3 +82,20 @@ fn absolute_paths<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Path
 
 /// An agent runs some ten commands.
 const MAX_COMMAND_DIRECTORIES: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    /// Holds R13.
+    #[test]
+    fn a_weak_user_is_asked_for_only_where_that_is_allowed() {
+        let parse = |rest: &str| {
+            let user = "user: m, auth: {protocol: MD5, passwordFile: /a}, privacy: {protocol: DES, passwordFile: /p}";
+            let text = format!("powerchuteHealth:\n  snmp: {{address: \"127.0.0.1:161\", {user}{rest}}}\n");
+            super::super::parse(&text, Path::new("c")).map_err(|error| error.to_string())
+        };
+        assert!(parse("").is_err_and(|said| said.contains("allowWeak: true")));
+        assert!(parse(", allowWeak: true").is_ok());
+    }
+}

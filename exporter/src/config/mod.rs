@@ -15,6 +15,7 @@ mod certificates;
 mod compat;
 mod feeds;
 mod file;
+mod go_tls;
 mod health;
 mod host_api;
 mod probe;
@@ -36,6 +37,7 @@ pub use certificates::CertificateRule;
 pub use compat::CompatSet;
 pub use feeds::FeedsConfig;
 pub use file::{ConfigError, WebFile, load, load_web, parse};
+pub use go_tls::{CipherSuite, Curve, TlsVersion};
 pub use health::{HealthConfig, HealthSnmpConfig};
 pub use host_api::{ClientName, HostApiConfig, PowerConfig};
 pub use probe::{AllowedTarget, ProbeConfig};
@@ -45,12 +47,12 @@ pub use shutdown::ShutdownConfig;
 pub use tls::TlsEndpoint;
 pub use ups::{
     ApcupsdConfig, NutConfig, PowerchuteWebConfig, SnmpAuthConfig, SnmpAuthProtocol, SnmpConfig, SnmpPrivacyConfig,
-    SnmpPrivacyProtocol, SnmpTrapsConfig, SnmpVersion, StartTlsConfig, UpsBackend, UpsConfig,
+    SnmpPrivacyProtocol, SnmpTrapsConfig, SnmpVersion, StartTlsConfig, UpsBackend, UpsConfig, is_weak,
 };
 pub use values::{Exclusion, Interval, PathPattern, SourceName};
 pub use web::{
-    CipherSuite, ClientAuthType, Curve, ExtraHeader, HeaderText, HttpServerConfig, PasswordHash, RateLimitConfig,
-    TlsServerConfig, TlsVersion, WebConfig,
+    ClientAuthType, ExtraHeader, HeaderText, HttpServerConfig, PasswordHash, RateLimitConfig, TlsServerConfig,
+    WebConfig,
 };
 
 use crate::platform;

@@ -96,6 +96,9 @@ pub struct SnmpConfig {
     /// v3: speak authenticated but in the clear.
     #[serde(default)]
     pub allow_no_privacy: bool,
+    /// v3: speak with MD5, SHA-1 or DES, where the card knows nothing better.
+    #[serde(default)]
+    pub allow_weak: bool,
     /// v3: by default the empty one.
     #[serde(default)]
     pub context: Option<String>,
@@ -117,9 +120,14 @@ pub struct SnmpAuthConfig {
     pub password_file: PathBuf,
 }
 
-/// What is weaker (MD5, SHA-1) is refused.
+/// The weak ones need `allowWeak`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 pub enum SnmpAuthProtocol {
+    #[serde(rename = "MD5")]
+    Md5,
+    /// Net-SNMP calls it `SHA`.
+    #[serde(rename = "SHA-1", alias = "SHA", alias = "SHA1")]
+    Sha1,
     #[serde(rename = "SHA-224")]
     Sha224,
     #[serde(rename = "SHA-256")]
@@ -138,10 +146,13 @@ pub struct SnmpPrivacyConfig {
     pub password_file: PathBuf,
 }
 
-/// What is weaker (DES) is refused.
+/// The weak one needs `allowWeak`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 pub enum SnmpPrivacyProtocol {
-    #[serde(rename = "AES-128")]
+    #[serde(rename = "DES")]
+    Des,
+    /// Net-SNMP calls it `AES`.
+    #[serde(rename = "AES-128", alias = "AES")]
     Aes128,
     #[serde(rename = "AES-192")]
     Aes192,
@@ -233,7 +244,22 @@ impl UpsBackend {
     }
 }
 
+/// Whether a user speaks with what can be broken.
+pub fn is_weak(auth: Option<&SnmpAuthConfig>, privacy: Option<&SnmpPrivacyConfig>) -> bool {
+    let weak_auth = auth.is_some_and(|auth| matches!(auth.protocol, SnmpAuthProtocol::Md5 | SnmpAuthProtocol::Sha1));
+    weak_auth || privacy.is_some_and(|privacy| privacy.protocol == SnmpPrivacyProtocol::Des)
+}
+
+pub(super) const WEAK: &str = "MD5, SHA-1 and DES can be broken: give the user SHA-256 and AES-128 on the agent; where it has nothing \
+     better, set `allowWeak: true`, which is still better than v2c";
+
 impl SnmpConfig {
+    /// Whether nobody on the way can read along, or answer for the UPS.
+    pub fn is_strong(&self) -> bool {
+        let (auth, privacy) = (self.auth.as_ref(), self.privacy.as_ref());
+        self.version == SnmpVersion::V3 && auth.is_some() && privacy.is_some() && !is_weak(auth, privacy)
+    }
+
     fn check(&self) -> Result<(), &'static str> {
         let v3 = self.user.is_some() || self.auth.is_some() || self.privacy.is_some();
         match self.version {
@@ -253,6 +279,7 @@ impl SnmpConfig {
             SnmpVersion::V3 if self.privacy.is_none() && !self.allow_no_privacy && !self.allow_no_auth => {
                 Err("version v3 needs `privacy`; set `allowNoPrivacy: true` to speak in the clear")
             }
+            SnmpVersion::V3 if is_weak(self.auth.as_ref(), self.privacy.as_ref()) && !self.allow_weak => Err(WEAK),
             SnmpVersion::V3 => Ok(()),
         }
     }
@@ -344,17 +371,28 @@ ups:
         }
     }
 
+    /// Holds R13.
     #[test]
-    fn weak_algorithms_are_no_choice() {
-        for protocol in ["MD5", "SHA-1", "SHA"] {
-            let entry = format!(
-                r#"{{name: a, snmp: {{address: "h:161", version: v3, user: m, auth: {{protocol: {protocol}, passwordFile: /a}}}}}}"#
-            );
-            assert!(parse(&entry).is_err_and(|said| said.contains("SHA-256")), "{protocol}");
+    fn weak_algorithms_are_refused_with_the_way_out_unless_they_are_allowed() {
+        let entry = |auth: &str, privacy: &str, rest: &str| {
+            let auth = format!("auth: {{protocol: {auth}, passwordFile: /a}}");
+            let privacy = format!("privacy: {{protocol: {privacy}, passwordFile: /p}}");
+            parse(&format!(r#"{{name: a, snmp: {{address: "h:161", version: v3, user: m, {auth}, {privacy}{rest}}}}}"#))
+        };
+        let strong = |config: UpsConfig| matches!(config.backend, UpsBackend::Snmp(snmp) if snmp.is_strong());
+        for (auth, privacy) in
+            [("MD5", "AES-128"), ("SHA-1", "AES-128"), ("SHA", "AES"), ("SHA1", "DES"), ("SHA-256", "DES")]
+        {
+            let said = entry(auth, privacy, "").expect_err("weak");
+            assert!(said.contains("SHA-256") && said.contains("allowWeak: true"), "{auth} {privacy}: {said}");
+            let allowed = entry(auth, privacy, ", allowWeak: true").expect("allowed");
+            assert!(!strong(allowed), "{auth} {privacy}");
         }
-        let des =
-            r#"{name: a, snmp: {address: "h:161", version: v3, user: m, privacy: {protocol: DES, passwordFile: /a}}}"#;
-        assert!(parse(des).is_err_and(|said| said.contains("AES-128")));
+        assert!(strong(entry("SHA-256", "AES", "").expect("strong")));
+        assert!(strong(entry("SHA-256", "AES-128", ", allowWeak: true").expect("strong")));
+        assert!(entry("SHA-0", "AES-128", "").is_err_and(|said| said.contains("SHA-256")));
+        let clear = parse(r#"{name: a, snmp: {address: "h:161", version: v2c, communityFile: /c}}"#).expect("v2c");
+        assert!(!strong(clear));
     }
 
     #[test]

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
-use rustls::crypto::{SupportedKxGroup, aws_lc_rs};
-use rustls::{SupportedCipherSuite, SupportedProtocolVersion, version};
+use rustls::SupportedProtocolVersion;
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer};
 
+use super::go_tls::{CipherSuite, Curve, TlsVersion};
 use super::values::in_place;
 
 /// All of it, as written.
@@ -93,21 +93,6 @@ pub struct RateLimitConfig {
 #[derive(Clone, Debug)]
 pub struct PasswordHash(SecretString);
 
-/// A TLS version that is still spoken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum TlsVersion {
-    Tls12,
-    Tls13,
-}
-
-/// A cipher suite, found by the name that Go gives it.
-#[derive(Clone, Copy, Debug)]
-pub struct CipherSuite(pub SupportedCipherSuite);
-
-/// A key exchange group, found by the name that Go gives it.
-#[derive(Clone, Copy, Debug)]
-pub struct Curve(pub &'static dyn SupportedKxGroup);
-
 /// The value of a header.
 #[derive(Clone, Debug)]
 pub struct HeaderText(pub hyper::header::HeaderValue);
@@ -119,14 +104,6 @@ enum Wrong {
     Hash,
     #[error("a bcrypt hash of cost {0}: at most {max} is taken, because each wrong guess costs as much", max = PasswordHash::MAX_COST)]
     Cost(u32),
-    #[error("{0} is broken and not spoken; write TLS12 or TLS13")]
-    OldVersion(String),
-    #[error("{0:?} is no TLS version; write TLS12 or TLS13")]
-    Version(String),
-    #[error("the cipher suite {0:?} is not spoken; for TLS 1.2 there are: {list}", list = CipherSuite::NAMES.map(|(name, _)| name).join(", "))]
-    Suite(String),
-    #[error("the curve {0:?} is not spoken; there are: {list}", list = Curve::NAMES.map(|(name, _)| name).join(", "))]
-    Curve(String),
     #[error("a header's value is visible ASCII")]
     Header,
     #[error("{0:?} is no duration such as 1s or 100ms")]
@@ -143,18 +120,22 @@ impl WebConfig {
     }
 
     /// What one value alone does not show.
-    pub(super) fn problem(&self) -> Option<&'static str> {
+    pub(super) fn problem(&self) -> Option<String> {
         let headers = self.http_server_config.iter().flat_map(|http| &http.headers);
         self.tls_server_config
             .as_ref()
             .and_then(TlsServerConfig::problem)
-            .or_else(|| self.rate_limit.and_then(RateLimitConfig::problem))
-            .or_else(|| headers.into_iter().find_map(|(header, text)| header.problem(text)))
+            .or_else(|| self.rate_limit.and_then(RateLimitConfig::problem).map(str::to_owned))
+            .or_else(|| headers.into_iter().find_map(|(header, text)| header.problem(text)).map(str::to_owned))
     }
 }
 
 impl TlsServerConfig {
-    fn problem(&self) -> Option<&'static str> {
+    fn problem(&self) -> Option<String> {
+        self.contradiction().map(str::to_owned).or_else(|| self.unspoken())
+    }
+
+    fn contradiction(&self) -> Option<&'static str> {
         let named = |inline: bool, file: bool| u8::from(inline) + u8::from(file);
         let certificates = named(self.cert.is_some(), self.cert_file.is_some());
         let keys = named(self.key.is_some(), self.key_file.is_some());
@@ -166,7 +147,7 @@ impl TlsServerConfig {
             return Some("tls_server_config needs one of `key_file` and `key`");
         } else if authorities > 1 {
             return Some("tls_server_config takes one of `client_ca_file` and `client_ca`");
-        } else if self.versions().is_empty() {
+        } else if self.min_version.zip(self.max_version).is_some_and(|(min, max)| min > max) {
             return Some("`min_version` is above `max_version`");
         } else if self.cipher_suites.as_ref().is_some_and(Vec::is_empty) {
             return Some("`cipher_suites` names none");
@@ -195,13 +176,59 @@ impl TlsServerConfig {
         }
     }
 
+    /// What exporter-toolkit would speak and this program does not, by setting. The rest is in force.
+    pub fn left_out(&self) -> Vec<String> {
+        let mut said = Vec::new();
+        if let Some(min) = self.min_version.filter(|min| min.spoken().is_none()) {
+            said.push(format!("min_version {min}, and the oldest is TLS 1.2"));
+        }
+        let suites: Vec<_> = self.cipher_suites.iter().flatten().filter(|suite| suite.spoken().is_none()).collect();
+        if !suites.is_empty() {
+            said.push(format!("cipher_suites {}", listed(&suites)));
+        }
+        let curves: Vec<_> = self.curve_preferences.iter().flatten().filter(|curve| curve.spoken().is_none()).collect();
+        if !curves.is_empty() {
+            said.push(format!("curve_preferences {}", listed(&curves)));
+        }
+        said
+    }
+
+    /// What is asked for and cannot be had at all.
+    fn unspoken(&self) -> Option<String> {
+        if let Some(max) = self.max_version.filter(|max| max.spoken().is_none()) {
+            return Some(format!("`max_version` is {max}, and TLS 1.2 is the oldest version that is spoken"));
+        }
+        let suites = self.cipher_suites.iter().flatten();
+        if self.max_version == Some(TlsVersion::Tls12)
+            && self.cipher_suites.is_some()
+            && suites.clone().all(|suite| suite.spoken().is_none_or(|suite| suite.tls13().is_some()))
+        {
+            let named: Vec<_> = suites.collect();
+            return Some(format!(
+                "of `cipher_suites` ({}) none is spoken, and `max_version` leaves out TLS 1.3; for TLS 1.2 there are: {}",
+                listed(&named),
+                CipherSuite::spoken_names().join(", ")
+            ));
+        }
+        let curves: Vec<_> = self.curve_preferences.iter().flatten().collect();
+        let is_any = |curve: &&Curve| curve.spoken().is_some();
+        (!curves.is_empty() && !curves.iter().any(is_any)).then(|| {
+            let spoken = Curve::spoken_names().join(", ");
+            format!("of `curve_preferences` ({}) none is spoken; there are: {spoken}", listed(&curves))
+        })
+    }
+
     /// The versions to speak.
     pub fn versions(&self) -> Vec<&'static SupportedProtocolVersion> {
         let spoken = |of: &TlsVersion| {
             self.min_version.is_none_or(|min| *of >= min) && self.max_version.is_none_or(|max| *of <= max)
         };
-        [TlsVersion::Tls13, TlsVersion::Tls12].into_iter().filter(spoken).map(TlsVersion::spoken).collect()
+        [TlsVersion::Tls13, TlsVersion::Tls12].into_iter().filter(spoken).filter_map(TlsVersion::spoken).collect()
     }
+}
+
+fn listed(names: &[&impl ToString]) -> String {
+    names.iter().map(|name| name.to_string()).collect::<Vec<_>>().join(", ")
 }
 
 impl RateLimitConfig {
@@ -260,69 +287,6 @@ impl PasswordHash {
     }
 }
 
-impl TlsVersion {
-    fn parse(text: &str) -> Result<Self, Wrong> {
-        match text {
-            "TLS12" => Ok(Self::Tls12),
-            "TLS13" => Ok(Self::Tls13),
-            "TLS10" | "TLS11" => Err(Wrong::OldVersion(text.to_owned())),
-            other => Err(Wrong::Version(other.to_owned())),
-        }
-    }
-
-    const fn spoken(self) -> &'static SupportedProtocolVersion {
-        match self {
-            Self::Tls12 => &version::TLS12,
-            Self::Tls13 => &version::TLS13,
-        }
-    }
-}
-
-impl CipherSuite {
-    const NAMES: [(&'static str, SupportedCipherSuite); 6] = {
-        use aws_lc_rs::cipher_suite as suite;
-        [
-            ("TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384", suite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384),
-            ("TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256", suite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256),
-            ("TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256", suite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256),
-            ("TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384", suite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384),
-            ("TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", suite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256),
-            ("TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256", suite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256),
-        ]
-    };
-    /// Taken, and on anyway.
-    const NAMES_OF_TLS13: [(&'static str, SupportedCipherSuite); 3] = {
-        use aws_lc_rs::cipher_suite as suite;
-        [
-            ("TLS_AES_128_GCM_SHA256", suite::TLS13_AES_128_GCM_SHA256),
-            ("TLS_AES_256_GCM_SHA384", suite::TLS13_AES_256_GCM_SHA384),
-            ("TLS_CHACHA20_POLY1305_SHA256", suite::TLS13_CHACHA20_POLY1305_SHA256),
-        ]
-    };
-
-    fn parse(text: &str) -> Result<Self, Wrong> {
-        // Go has an older name for each of the two, without the hash.
-        let full = if text.ends_with("_CHACHA20_POLY1305") { format!("{text}_SHA256") } else { text.to_owned() };
-        let known = Self::NAMES.iter().chain(&Self::NAMES_OF_TLS13);
-        let found = known.into_iter().find(|(name, _)| *name == full).map(|(_, suite)| Self(*suite));
-        found.ok_or_else(|| Wrong::Suite(text.to_owned()))
-    }
-}
-
-impl Curve {
-    const NAMES: [(&'static str, &'static dyn SupportedKxGroup); 4] = [
-        ("X25519MLKEM768", aws_lc_rs::kx_group::X25519MLKEM768),
-        ("X25519", aws_lc_rs::kx_group::X25519),
-        ("CurveP256", aws_lc_rs::kx_group::SECP256R1),
-        ("CurveP384", aws_lc_rs::kx_group::SECP384R1),
-    ];
-
-    fn parse(text: &str) -> Result<Self, Wrong> {
-        let found = Self::NAMES.iter().find(|(name, _)| *name == text).map(|(_, group)| Self(*group));
-        found.ok_or_else(|| Wrong::Curve(text.to_owned()))
-    }
-}
-
 impl HeaderText {
     fn parse(text: &str) -> Result<Self, Wrong> {
         hyper::header::HeaderValue::from_str(text).map(Self).map_err(|_| Wrong::Header)
@@ -342,24 +306,6 @@ fn rate_interval<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Du
 impl<'de> Deserialize<'de> for PasswordHash {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         in_place(deserializer, "a bcrypt hash", Self::parse)
-    }
-}
-
-impl<'de> Deserialize<'de> for TlsVersion {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        in_place(deserializer, "a TLS version", Self::parse)
-    }
-}
-
-impl<'de> Deserialize<'de> for CipherSuite {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        in_place(deserializer, "the name of a cipher suite", Self::parse)
-    }
-}
-
-impl<'de> Deserialize<'de> for Curve {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        in_place(deserializer, "the name of a curve", Self::parse)
     }
 }
 

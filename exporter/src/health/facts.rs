@@ -73,6 +73,8 @@ pub struct SnmpSeen {
     pub v3_open: bool,
     /// Whether the configured user can speak with SHA-2 and AES; absent where no passwords are configured.
     pub v3_strong: Option<bool>,
+    /// Whether the configured user was given an answer with MD5, SHA-1 or DES.
+    pub v3_weak: bool,
 }
 
 impl LeafMarks {

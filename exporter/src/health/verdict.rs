@@ -114,6 +114,9 @@ fn snmp_v1(seen: SnmpSeen) -> Judged {
 }
 
 fn snmp_v3(seen: SnmpSeen) -> Judged {
+    if seen.v3_weak && !seen.v3_open {
+        return failed("the user speaks with MD5, SHA-1 or DES".to_owned());
+    }
     match (seen.v3, seen.v3_open, seen.v3_strong) {
         (_, true, _) => failed("the agent answers the user without authentication".to_owned()),
         (false, false, _) => unknown("no_answer", "the agent does not answer v3"),
@@ -188,7 +191,7 @@ mod tests {
             missing: Ok(Vec::new()),
             left_behind: Ok(None),
             old_tls: Ok(None),
-            snmp: Ok(SnmpSeen { v1: Some(false), v3: true, v3_open: false, v3_strong: Some(true) }),
+            snmp: Ok(SnmpSeen { v1: Some(false), v3: true, v3_open: false, v3_strong: Some(true), v3_weak: false }),
         }
     }
 
@@ -209,7 +212,7 @@ mod tests {
         let factory = || leaf(true, "SHA512withRSA");
         let others = || Ok(Writers::Others(Label::new("/opt/x")));
         let snmp = |seen: SnmpSeen| Facts { snmp: Ok(seen), ..good() };
-        let seen = SnmpSeen { v1: Some(false), v3: true, v3_open: false, v3_strong: Some(true) };
+        let seen = SnmpSeen { v1: Some(false), v3: true, v3_open: false, v3_strong: Some(true), v3_weak: false };
         let trouble = || Trouble::new("permission_denied", "no");
         let cases: Vec<(Facts, &[(&str, Verdict)])> = vec![
             (Facts { served: factory(), ..good() }, &[("factory_certificate_replaced", Failed)]),
@@ -248,6 +251,8 @@ mod tests {
             (Facts { old_tls: Err(trouble()), ..good() }, &[("old_tls_refused", Unknown("permission_denied"))]),
             (snmp(SnmpSeen { v1: Some(true), ..seen }), &[("snmp_v1_disabled", Failed)]),
             (snmp(SnmpSeen { v3_open: true, ..seen }), &[("snmp_v3_strong", Failed)]),
+            // Holds R13.
+            (snmp(SnmpSeen { v3_strong: None, v3_weak: true, ..seen }), &[("snmp_v3_strong", Failed)]),
             (snmp(SnmpSeen { v3_strong: None, ..seen }), &[("snmp_v3_strong", Unknown("strength_not_seen"))]),
             (
                 snmp(SnmpSeen { v3: false, ..seen }),

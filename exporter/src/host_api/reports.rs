@@ -106,10 +106,11 @@ fn not_read(blocked: &Blocked) -> Sighting {
     Sighting::Unseen { reason: blocked.reason().to_owned(), message: format!("the keystore was not read: {blocked}") }
 }
 
-/// The gate looks for a file. One that cannot be looked for is treated as one that is there: a shutdown is scheduled.
+/// The gate looks for a file. One that cannot be looked for is treated as one that is there: a shutdown is scheduled. No agent's
+/// file takes its threads.
 async fn power(host: &Host) -> PowerReport {
     let gate = host.power.clone();
-    let looked = blocking::run(Work::Reports, Instant::now() + POWER_WITHIN, move || gate.report()).await;
+    let looked = blocking::run(Work::Power, Instant::now() + POWER_WITHIN, move || gate.report()).await;
     looked.unwrap_or_else(|_| PowerReport { state: PowerState::ShutdownPending, observed_at: Some(Timestamp::now()) })
 }
 

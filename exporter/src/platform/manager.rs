@@ -27,7 +27,9 @@ pub enum Lifecycle {
 pub enum HandoverError {
     #[error("LISTEN_FDS is no number from 1 to {most}", most = Self::MOST)]
     Count,
-    #[error("a handed over socket is no TCP listener: {0}")]
+    #[error(
+        "a handed over socket is neither TCP nor a Unix stream that listens ({0}); look at the .socket unit's ListenStream"
+    )]
     Socket(std::io::Error),
 }
 

@@ -10,6 +10,9 @@ use tokio::time::{Instant, timeout_at};
 use super::ProbeError;
 use crate::blocking::{Blocked, ResolveError, Work, resolve};
 
+/// The phase in which no answer is the name servers'.
+pub(crate) const DNS: &str = "dns";
+
 /// An endpoint to shake hands with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
@@ -89,7 +92,7 @@ async fn addresses(
 ) -> Result<Vec<SocketAddr>, ProbeError> {
     resolve(names, host, port, deadline).await.map_err(|error| match error {
         ResolveError::Blocked(Blocked::Timeout) => {
-            ProbeError::Timeout { address: endpoint.address.clone(), phase: "dns" }
+            ProbeError::Timeout { address: endpoint.address.clone(), phase: DNS }
         }
         ResolveError::Blocked(Blocked::Busy { limit, .. }) => ProbeError::Busy { host: host.to_owned(), limit },
         error @ (ResolveError::Blocked(Blocked::Panic) | ResolveError::Failed(_)) => {

@@ -29,6 +29,8 @@ pub enum OldTls {
     Version(OldVersion),
     /// TLS 1.2, but neither with ECDHE nor with an authenticated cipher.
     Suites,
+    /// TLS 1.2 with ECDHE, over a curve that the TLS stack does not know.
+    Curve,
 }
 
 /// What a server says to a client that knows no later version.
@@ -91,7 +93,7 @@ pub async fn greet(endpoint: &Endpoint, version: OldVersion, deadline: Duration)
 }
 
 /// What a server speaks that refused TLS 1.2 with ephemeral keys and TLS 1.3: none when it speaks none of this either. The
-/// deadline is for each of three connections, and `names` is whose threads a name is looked up on.
+/// deadline is for each of four attempts, and `names` is whose threads a name is looked up on.
 pub(crate) async fn speaks_only_old_tls(names: Work, endpoint: &Endpoint, deadline: Duration) -> Option<OldTls> {
     for old in [OldTls::Suites, OldTls::Version(OldVersion::Tls11), OldTls::Version(OldVersion::Tls10)] {
         if let Ok(Answer::Accepted(version)) = offer(names, endpoint, Offer::of(old), deadline).await {
@@ -102,7 +104,8 @@ pub(crate) async fn speaks_only_old_tls(names: Work, endpoint: &Endpoint, deadli
             });
         }
     }
-    None
+    let (flight, _) = first_flight(names, endpoint, Instant::now() + deadline).await?;
+    (Spoken::of(&flight).reason == GROUP_NOT_SPOKEN).then_some(OldTls::Curve)
 }
 
 /// The first flight of a server with which the TLS stack comes to nothing: on a connection of its own, offered everything up
@@ -113,8 +116,7 @@ pub(super) async fn first_flight(
     endpoint: &Endpoint,
     deadline: Instant,
 ) -> Option<(FirstFlight, Dialled)> {
-    let everything = Offer { version: TLS_1_2, suites: &suites::ALL };
-    for offer in [everything, Offer::of(OldTls::Version(OldVersion::Tls10))] {
+    for offer in [OldTls::Curve, OldTls::Version(OldVersion::Tls10)].map(Offer::of) {
         let hello = client_hello(offer, &endpoint.expected_name().ok()?, random());
         let mut dialled = dial(endpoint, names, deadline).await.ok()?;
         let flight = read_flight(&mut dialled.stream, &hello, deadline).await;
@@ -165,6 +167,7 @@ impl Offer {
             OldTls::Version(OldVersion::Tls10) => Self { version: TLS_1_0, suites: CIPHER_SUITES },
             OldTls::Version(OldVersion::Tls11) => Self { version: TLS_1_1, suites: CIPHER_SUITES },
             OldTls::Suites => Self { version: TLS_1_2, suites: OLD_SUITES_OF_TLS_1_2 },
+            OldTls::Curve => Self { version: TLS_1_2, suites: &suites::ALL },
         }
     }
 }
@@ -174,10 +177,13 @@ impl fmt::Display for OldTls {
         f.write_str(match self {
             Self::Version(OldVersion::Tls10) => "TLS 1.0",
             Self::Version(OldVersion::Tls11) => "TLS 1.1",
+            Self::Curve => "TLS 1.2 over a curve that is not spoken here, such as P-521,",
             Self::Suites => "TLS 1.2 with cipher suites that are given up (RSA key exchange, DHE or CBC)",
         })
     }
 }
+
+const GROUP_NOT_SPOKEN: &str = "group_not_spoken";
 
 /// What a server chose that the TLS stack does not speak.
 #[derive(Clone, Debug)]
@@ -198,10 +204,14 @@ impl Spoken {
             _ => "TLS 1.2",
         };
         let is_spoken = aws_lc_rs::DEFAULT_CIPHER_SUITES.iter().any(|suite| u16::from(suite.suite()) == flight.suite);
+        let groups = aws_lc_rs::DEFAULT_KX_GROUPS;
+        let is_curve_spoken = |curve: u16| groups.iter().any(|group| u16::from(group.name()) == curve);
         let reason = match flight.version {
             ..TLS_1_2 => "old_version",
-            _ if is_spoken => "group_not_spoken",
-            _ => "old_cipher_suite",
+            _ if !is_spoken => "old_cipher_suite",
+            _ if flight.curve.is_some_and(|curve| !is_curve_spoken(curve)) => GROUP_NOT_SPOKEN,
+            // What else it may be, such as a signature with SHA-1, the server did not say in its first messages.
+            _ => "refused",
         };
         Self { version, suite: suites::name(flight.suite), reason, curve: flight.curve }
     }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::certificates::in_brief;
 use super::table::{Family, Kind};
-use crate::snapshot::{FileSeen, Snapshot};
+use crate::snapshot::{Contents, FileSeen, Snapshot};
 
 pub(super) const FAMILIES: &[Family<Snapshot>] = &[
     Family {
@@ -45,12 +45,23 @@ pub(super) const FAMILIES: &[Family<Snapshot>] = &[
     },
     Family {
         name: "x509_keystore_password_verified",
-        help: "Whether the configured password is the keystore's: 0 when it was read without one, or with a wrong one. Of a source with more than 1000 certificates, only those with 0.",
+        help: "Whether the configured password, or without one the empty one, is the keystore's: 0 when it was read without one, or with a wrong one. Of a source with more than 1000 certificates, only those with 0.",
         kind: Kind::Gauge,
         samples: |snapshot, out| {
             each(snapshot, |at, file| match file.outcome.as_ref().ok().and_then(|c| c.password_verified) {
                 Some(verified) => out.put(&at, verified),
                 None => Ok(()),
+            })
+        },
+    },
+    Family {
+        name: "x509_keystore_password_empty",
+        help: "No password is configured and the empty one opens the keystore, always 1: who can read the file can read its keys.",
+        kind: Kind::Gauge,
+        samples: |snapshot, out| {
+            each(snapshot, |at, file| match &file.outcome {
+                Ok(contents) if contents.password_empty => out.put(&at, true),
+                Ok(_) | Err(_) => Ok(()),
             })
         },
     },
@@ -68,5 +79,6 @@ fn each(snapshot: &Snapshot, mut put: impl FnMut([(&'static str, &str); 2], &Fil
 
 /// Whether nobody has to look at the file.
 fn is_well(file: &FileSeen) -> bool {
-    file.is_whole() && file.outcome.as_ref().is_ok_and(|contents| contents.password_verified != Some(false))
+    let has_its_password = |contents: &Contents| contents.password_verified != Some(false) && !contents.password_empty;
+    file.is_whole() && file.outcome.as_ref().is_ok_and(has_its_password)
 }

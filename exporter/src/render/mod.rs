@@ -118,5 +118,11 @@ impl Table {
     }
 }
 
+/// The names of what is published of UPSes, and whether they count up.
+#[cfg(test)]
+pub(crate) fn ups_families() -> impl Iterator<Item = (&'static str, bool)> {
+    ups::FAMILIES.iter().chain(ups::QUANTITIES).map(|family| (family.name, family.kind == Kind::Counter))
+}
+
 #[cfg(test)]
 mod tests;

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use super::table::{Family, Kind, Samples};
+use crate::health::Check;
 use crate::snapshot::{LINK_LOST, Label, Snapshot, UpsSeen};
 use crate::ups::{ALARM_METRIC, Beeper, Facts, Quantity, Reading, SelfTest, Status};
 
@@ -22,6 +23,18 @@ pub(super) const FAMILIES: &[Family<Snapshot>] = &[
             each(snapshot, |[ups, backend, target], seen| match &seen.outcome {
                 Ok(_) => Ok(()),
                 Err(trouble) => out.put(&[ups, backend, target, ("reason", trouble.reason)], true),
+            })
+        },
+    },
+    Family {
+        name: "kagiban_ups_check",
+        help: "Whether the UPS is asked as a hardened one is: with SNMP v3, SHA-2 and AES (1), or with less (0) \
+               (docs/hardening.md).",
+        kind: Kind::Gauge,
+        samples: |snapshot, out| {
+            each(snapshot, |[ups, backend, target], seen| {
+                let check = ("check", Check::SnmpV3Strong.id());
+                seen.strong_snmp.map_or(Ok(()), |strong| out.put(&[ups, backend, target, check], strong))
             })
         },
     },

@@ -6,6 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use kagiban_crds::LeafSha256;
 use kagiban_crds::host_api::Leaf;
+use tokio::time::{Instant, sleep_until};
 
 use super::agent::Verify;
 use super::backup;
@@ -16,7 +17,7 @@ use super::machine::{Before, Cause, Effect, Event, State};
 use super::restore::WayBack;
 use super::rotator::Rotator;
 use super::staging::Staging;
-use super::stopping::{AtStop, at_stop, leaves_after_failure, only_waits};
+use super::stopping::{AtStop, at_stop, leaves_after_failure, longest_drain, may_end_after, only_waits};
 use super::survey::MAX_STORE_BYTES;
 use crate::platform::{self, FileError, Links, SurveyedFile, Swap, WriteError};
 
@@ -30,13 +31,17 @@ impl Rotator {
         while let Some(rotation) = &self.record.rotation {
             let effect = rotation.state.effect();
             let stopping = self.host.stop.is_cancelled();
-            let event = match if stopping { at_stop(&rotation.state) } else { AtStop::GoOn } {
+            let may_still_end = self.may_still_end();
+            let event = match if stopping { at_stop(&rotation.state, may_still_end) } else { AtStop::GoOn } {
                 AtStop::Leave => break,
                 AtStop::Instead(event) => event,
                 AtStop::GoOn if matches!(effect, Effect::Nothing | Effect::AwaitChain) => break,
                 AtStop::GoOn => {
                     let Some(event) = self.perform_until_stop(effect).await else { continue };
-                    if self.host.stop.is_cancelled() && leaves_after_failure(effect) && event != Event::Done {
+                    if self.host.stop.is_cancelled()
+                        && leaves_after_failure(effect)
+                        && matches!(event, Event::Failed(_))
+                    {
                         tracing::warn!(agent = %self.agent.name, ?event, "the agent was not started; the next start tries again");
                         break;
                     }
@@ -73,7 +78,8 @@ impl Rotator {
 
     /// None when the program is to end while nothing but waiting was done.
     async fn perform_until_stop(&mut self, effect: Effect) -> Option<Event> {
-        if !only_waits(effect) {
+        // Once the program is to end, only what is not left to the next start is waited for.
+        if !only_waits(effect) || self.host.stop.is_cancelled() {
             return Some(self.perform(effect).await);
         }
         let stop = self.host.stop.clone();
@@ -100,15 +106,13 @@ impl Rotator {
             Effect::EnsureStopped => self.stop("stop_failed_in_rollback").await,
             Effect::Restore => self.go_back(),
             Effect::EnsureStarted => self.start("start_failed_in_rollback").await,
-            Effect::WatchOld => {
-                let (time, pause) = (self.agent.service.stop_timeout, self.agent.verify.interval);
-                live::stays(&self.agent.endpoint, &self.old_leaves(), time, pause).await
-            }
+            Effect::WatchOld => self.watch_old().await,
             Effect::VerifyOld => self.verify_old().await,
             // Their events come from requests.
             Effect::MakeKey | Effect::AwaitChain | Effect::Nothing => Ok(()),
         };
-        done.map_or_else(Event::Failed, |()| Event::Done)
+        let proves_nothing = matches!(effect, Effect::EnsureStarted | Effect::VerifyOld) && self.may_still_end();
+        done.map_or_else(Event::Failed, |()| if proves_nothing { Event::Unsettled } else { Event::Done })
     }
 
     /// The next state, durable before anything is done in it.
@@ -117,9 +121,11 @@ impl Rotator {
             Event::Failed(cause) | Event::Ordered(cause) => cause.text(),
             Event::Cleared(Before::NotServed) => "the old leaf was not served before".to_owned(),
             Event::Frozen(finding) => finding.note().to_owned(),
+            Event::Unsettled => "a stop that was begun may still end the service".to_owned(),
             Event::Cleared(Before::Served(_)) | Event::Done => String::new(),
         };
-        let Some(rotation) = self.record.rotation.clone() else { return };
+        let Some(mut rotation) = self.record.rotation.clone() else { return };
+        rotation.stop_begun = rotation.stop_begun.filter(|_| may_end_after(&rotation.state, &event));
         let next = rotation.state.clone().after(event);
         match self.enter(rotation.clone(), next.clone(), note) {
             Ok(()) => {}
@@ -178,6 +184,7 @@ impl Rotator {
 
     async fn stop(&mut self, reason: &str) -> Result<(), Cause> {
         let service = &self.agent.service;
+        self.drained = Some(Instant::now() + longest_drain(service));
         let stopped = platform::run(&service.stop, service.stop_timeout).await;
         stopped.map_err(|error| Cause::new(reason, error.to_string()))
     }
@@ -190,6 +197,38 @@ impl Rotator {
         let queued = if self.host.stop.is_cancelled() { platform::queued_start(&service.start) } else { None };
         let started = platform::run(queued.as_ref().unwrap_or(&service.start), service.start_timeout).await;
         started.map_err(|error| Cause::new(reason, error.to_string()))
+    }
+
+    /// Whether a stop that was begun, and was not seen to end, may still end the service.
+    pub(super) fn may_still_end(&self) -> bool {
+        let is_begun = self.record.rotation.as_ref().is_some_and(|rotation| rotation.stop_begun.is_some());
+        let may_end = is_begun && self.drained.is_some_and(|drained| Instant::now() < drained);
+        // A service manager carries a queued start out when the service has ended, and not before this program has.
+        let is_started_then =
+            || self.host.stop.is_cancelled() && platform::queued_start(&self.agent.service.start).is_some();
+        may_end && !is_started_then()
+    }
+
+    /// Of a stop that an earlier run has begun only the time of day is known. One that lies ahead is not believed.
+    pub(super) fn count_from_stop(&mut self) {
+        let begun = self.record.rotation.as_ref().and_then(|rotation| rotation.stop_begun);
+        self.drained = begun.map(|begun| {
+            let passed = Duration::try_from(Timestamp::now().duration_since(begun)).unwrap_or_default();
+            Instant::now() + longest_drain(&self.agent.service).saturating_sub(passed)
+        });
+    }
+
+    /// Whether the service stays up until the stop that was begun can end it no more. Where nobody knows what it serves when it
+    /// is in order, only the time is waited for.
+    async fn watch_old(&self) -> Result<(), Cause> {
+        let until = self.drained.unwrap_or_else(Instant::now);
+        match self.record.rotation.as_ref().map(|rotation| &rotation.state) {
+            Some(State::Undoing { before: Before::NotServed, .. }) => {
+                sleep_until(until).await;
+                Err(Cause::new("not_served", "the service did not serve before, and is started once more"))
+            }
+            _ => live::stays(&self.agent.endpoint, &self.old_leaves(), until, self.agent.verify.interval).await,
+        }
     }
 
     /// The agent may write a file while it stops. What it wrote is not ours to lose: nothing is replaced then.

@@ -119,6 +119,7 @@ mod tests {
             contradictions: 0,
             outcome: outcome.map(Box::new).map_err(|reason| Trouble::new(reason, "not heard")),
             refused: BTreeMap::new(),
+            strong_snmp: None,
         };
         let ended = NOW - SignedDuration::from_secs(ago);
         let observation = Observation::Upses(vec![seen]);

@@ -5,12 +5,13 @@ use std::io;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use kagiban_crds::LeafSha256;
 use kagiban_crds::host_api::{Leaf, Sighting};
 use kagiban_keystore::Certificate;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until};
 use x509_parser::der_parser::Oid;
 use x509_parser::oid_registry::{OID_EC_P256, OID_NIST_EC_P384, OID_NIST_EC_P521, OID_SIG_ED25519};
 use x509_parser::prelude::{FromDer, SubjectPublicKeyInfo};
@@ -18,7 +19,7 @@ use x509_parser::public_key::PublicKey;
 
 use super::agent::{AgentEndpoint, Verify};
 use super::machine::{Before, Cause};
-use crate::blocking::{self, Work};
+use crate::blocking::{Turns, Work};
 use crate::platform::{self, ListenersError};
 use crate::probe::{self, OldTls, ProbeError};
 
@@ -28,6 +29,9 @@ const LOOK_DEADLINE: Duration = Duration::from_secs(5);
 const LISTENERS_DEADLINE: Duration = Duration::from_secs(5);
 
 const ROOT: u32 = 0;
+
+/// By the key's file: where one agent's directory hangs, one thread does, and no other agent waits for it.
+static LISTENERS: LazyLock<Turns<PathBuf>> = LazyLock::new(Turns::new);
 
 /// What the TLS stack checks signatures of.
 const RSA_BITS: RangeInclusive<usize> = 2048..=8192;
@@ -105,9 +109,10 @@ pub async fn look(endpoint: &AgentEndpoint) -> Result<Certificate, LookError> {
 async fn refuse_stranger(endpoint: &AgentEndpoint, peer: SocketAddr) -> Result<(), LookError> {
     let address = || endpoint.at.address.clone();
     let (key_file, accounts) = (endpoint.key_file.clone(), endpoint.accounts.clone());
+    let (agent, until) = (key_file.clone(), Instant::now() + LISTENERS_DEADLINE);
     let find = move || foreign_listener(peer, &key_file, &accounts);
     let unknown = |detail| LookError::ListenerUnknown { address: address(), detail };
-    let found = blocking::run(Work::Listeners, Instant::now() + LISTENERS_DEADLINE, find).await;
+    let found = LISTENERS.run(Work::Listeners, agent, until, find).await;
     let found = found.map_err(|blocked| unknown(blocked.to_string()))?;
     match found.map_err(|error| unknown(error.to_string()))? {
         None => Ok(()),
@@ -175,8 +180,9 @@ async fn look_twice(endpoint: &AgentEndpoint, pause: Duration) -> Result<Certifi
 /// What is served before the service is stopped.
 ///
 /// # Errors
-/// When what answers now could not be told from the service afterwards: nothing is stopped then. A service that does not answer
-/// is no such thing: a new keystore may be what it needs.
+/// When what answers now could not be told from the service afterwards, or when this host was kept from looking, so that it
+/// would be kept from verifying: nothing is stopped then. A service that does not answer is no such thing: a new keystore may
+/// be what it needs.
 pub(super) async fn before(endpoint: &AgentEndpoint, pause: Duration) -> Result<Before, Cause> {
     match look_twice(endpoint, pause).await {
         Ok(leaf) => Ok(Before::Served(LeafSha256::new(leaf.sha256()))),
@@ -184,6 +190,10 @@ pub(super) async fn before(endpoint: &AgentEndpoint, pause: Duration) -> Result<
             error
             @ (LookError::Unproven { .. } | LookError::ForeignListener { .. } | LookError::ListenerUnknown { .. }),
         ) => Err(Cause::new(error.reason(), error.to_string())),
+        Err(LookError::Probe(error)) if !is_the_endpoints(&error) => {
+            let message = format!("what is served was not seen, so the service is left as it is: {error}");
+            Err(Cause::new(error.reason(), message))
+        }
         Err(LookError::Probe(
             ProbeError::TlsAlert { .. } | ProbeError::Closed { .. } | ProbeError::Protocol { .. },
         )) => match probe::speaks_only_old_tls(Work::RotationNames, &endpoint.at, LOOK_DEADLINE).await {
@@ -192,6 +202,27 @@ pub(super) async fn before(endpoint: &AgentEndpoint, pause: Duration) -> Result<
         },
         // The rotation itself is the cure. That the old leaf is served again after a rollback could not be checked either.
         Err(LookError::Uncheckable { .. } | LookError::Probe(_)) => Ok(Before::NotServed),
+    }
+}
+
+/// Whether the endpoint itself has answered so, or has not answered: not a name server, nor this host's own want of something.
+fn is_the_endpoints(error: &ProbeError) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionRefused, ConnectionReset, TimedOut};
+    match error {
+        ProbeError::Connect { source, .. } => {
+            matches!(source.kind(), BrokenPipe | ConnectionAborted | ConnectionRefused | ConnectionReset | TimedOut)
+        }
+        ProbeError::Timeout { phase, .. } => *phase != probe::DNS,
+        ProbeError::TlsAlert { .. }
+        | ProbeError::NotTls { .. }
+        | ProbeError::Closed { .. }
+        | ProbeError::Protocol { .. }
+        | ProbeError::NoCertificate { .. }
+        | ProbeError::Malformed { .. } => true,
+        ProbeError::Address { .. }
+        | ProbeError::ServerName { .. }
+        | ProbeError::Dns { .. }
+        | ProbeError::Busy { .. } => false,
     }
 }
 
@@ -204,27 +235,33 @@ fn unprovable(address: &str, spoken: OldTls) -> Cause {
     Cause::new("old_tls_only", message)
 }
 
-/// Whether one of `wanted` is served now and stays so for `time`.
+/// Whether the service stays up, and one of `wanted` is served in the end. A look that fails otherwise than because nobody
+/// listens says nothing of the service yet.
 ///
 /// # Errors
-/// As soon as it is not.
+/// As soon as nobody listens, or when something else is seen in the end.
 pub(super) async fn stays(
     endpoint: &AgentEndpoint,
     wanted: &[LeafSha256],
-    time: Duration,
+    until: Instant,
     pause: Duration,
 ) -> Result<(), Cause> {
-    let until = Instant::now() + time;
     loop {
+        let is_last = Instant::now() >= until;
         let seen = look_twice(endpoint, pause).await;
-        if !is_one_of(wanted, &seen) {
-            return Err(not_served(&seen, Duration::ZERO));
-        }
-        if Instant::now() >= until {
+        if is_last && is_one_of(wanted, &seen) {
             return Ok(());
         }
-        sleep(pause).await;
+        if is_last || is_refused(&seen) {
+            return Err(not_served(&seen, Duration::ZERO));
+        }
+        sleep_until(until.min(Instant::now() + pause)).await;
     }
+}
+
+fn is_refused(seen: &Result<Certificate, LookError>) -> bool {
+    let refused = io::ErrorKind::ConnectionRefused;
+    matches!(seen, Err(LookError::Probe(ProbeError::Connect { source, .. })) if source.kind() == refused)
 }
 
 /// Whether the service itself is not there: nobody listens, or somebody else does.
@@ -294,5 +331,41 @@ pub fn leaf(certificate: &Certificate) -> Leaf {
         not_before: certificate.not_before().to_timestamp(),
         not_after: certificate.not_after().to_timestamp(),
         dns_names: certificate.dns_names().to_vec(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::io::Errno;
+
+    use super::*;
+
+    /// Holds A17: an endpoint that was not looked at is none that serves nothing.
+    #[test]
+    fn what_kept_this_host_from_looking_is_no_word_of_the_endpoint() {
+        let address = || "ups-01:6547".to_owned();
+        let connect = |source: io::Error| ProbeError::Connect { address: address(), source };
+        let os = |error: Errno| connect(error.into());
+        for kept in [
+            ProbeError::Dns { host: address(), detail: String::new() },
+            ProbeError::Busy { host: address(), limit: 2 },
+            ProbeError::Timeout { address: address(), phase: "dns" },
+            os(Errno::MFILE),
+            os(Errno::NOBUFS),
+            os(Errno::ADDRNOTAVAIL),
+            os(Errno::NETUNREACH),
+        ] {
+            assert!(!is_the_endpoints(&kept), "{kept}");
+        }
+        for said in [
+            ProbeError::Timeout { address: address(), phase: "connect" },
+            ProbeError::Timeout { address: address(), phase: "handshake" },
+            ProbeError::Closed { address: address() },
+            ProbeError::NotTls { address: address() },
+            os(Errno::CONNREFUSED),
+            os(Errno::CONNRESET),
+        ] {
+            assert!(is_the_endpoints(&said), "{said}");
+        }
     }
 }

@@ -6,7 +6,9 @@
 //!       │          │                      v                      v           v                        v                        │ by order
 //!       └──────────┴─────────────────> Discarding        Undo::Watch   Undo::Restore              Undo::Stop  <────────────────┘
 //!                                         │         kept up: undone, lost: Start
-//!                                         │                          Stop ─> Restore ─> Start ─> Verify ──┐
+//!                                         │           ┌──────── a stop may still end it ────────┐
+//!                                         │           v                                         │
+//!                                         │         Watch    Stop ─> Restore ─> Start ─> Verify ──┐
 //!                                         └────────────────────────> RolledBack <────────────────────────┴──> Frozen
 //!                                                                        └────── seen, or thawed ────────────────┘
 //! ```
@@ -19,6 +21,9 @@ use serde::{Deserialize, Serialize};
 
 /// Of a message, in bytes: what a command writes to its standard error may be far longer.
 const MAX_MESSAGE: usize = 1024;
+
+/// The reason of a restart after which the endpoint serves another leaf than the new one.
+pub(super) const OTHER_LEAF_SERVED: &str = "other_leaf_served";
 
 /// Where a rotation stands. It is durable before [`State::effect`] begins.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -105,8 +110,8 @@ pub enum Before {
 pub enum Undo {
     /// Whether the service is up on what is stored: then nothing is restarted.
     Look,
-    /// A stop was begun and not seen to end, and nothing was replaced: whether the service stays up. A second stop would
-    /// cut off one that drains; a start now would find it running.
+    /// A stop was begun and not seen to end, and the old files are there: whether the service stays up for as long as that
+    /// stop may take. A second stop would cut off a service that drains; a start would find it running.
     Watch,
     Stop,
     Restore,
@@ -153,7 +158,7 @@ pub enum Effect {
     LookForNew,
     /// The same, for what a service that was never replaced would serve.
     LookForOld,
-    /// Whether the old leaf stays served for as long as a stop may take.
+    /// Whether the old leaf is served until the stop that was begun must have ended the service.
     WatchOld,
     Discard,
     /// Stops what may be stopped already.
@@ -170,6 +175,8 @@ pub enum Effect {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     Done,
+    /// [`Event::Done`], and a stop that was begun and not seen to end may still end the service: a start found it running.
+    Unsettled,
     /// [`Effect::Preflight`] found everything fit.
     Cleared(Before),
     Failed(Cause),
@@ -221,7 +228,7 @@ impl State {
     /// The state after this state's effect ended so. An event that does not belong here changes nothing.
     #[must_use]
     pub fn after(self, event: Event) -> Self {
-        use Event::{Cleared, Done, Failed, Ordered};
+        use Event::{Cleared, Done, Failed, Ordered, Unsettled};
         let undo = |step, before, failure| Self::Undoing { step, before, failure, by_order: false };
         match (self, event) {
             (Self::Requested, Done) => Self::Keyed,
@@ -241,7 +248,7 @@ impl State {
             (Self::Validated | Self::Staged | Self::BackedUp, Failed(failure)) => Self::Discarding { failure },
             (Self::Discarding { failure }, Done | Failed(_)) => Self::RolledBack { failure },
 
-            (Self::Stopping { before }, Failed(failure)) => undo(Undo::Watch, before, failure),
+            (Self::Stopping { before }, Failed(failure)) => undo(Undo::after_stop(before), before, failure),
             // Before the stop was begun.
             (Self::Stopping { before }, Ordered(failure)) => undo(Undo::Start, before, failure),
             (Self::Swapping { before } | Self::Swapped { before }, Failed(failure)) => {
@@ -257,11 +264,17 @@ impl State {
             (Self::Undoing { step, before, failure, by_order }, Done) => {
                 after_undo(step, WayBack { before, by_order }, failure, None)
             }
+            (Self::Undoing { step, before, failure, by_order }, Unsettled) => match (step, before) {
+                (Undo::Verify, _) | (Undo::Start, Before::NotServed) => {
+                    Self::Undoing { step: Undo::Watch, before, failure, by_order }
+                }
+                _ => after_undo(step, WayBack { before, by_order }, failure, None),
+            },
             (Self::Undoing { step, before, failure, by_order }, Failed(then)) => {
                 after_undo(step, WayBack { before, by_order }, failure, Some(then))
             }
             (Self::Frozen { failure, standing }, Event::Frozen(finding)) => after_freeze(failure, standing, finding),
-            (state, Done | Cleared(_) | Failed(_) | Ordered(_) | Event::Frozen(_)) => state,
+            (state, Done | Unsettled | Cleared(_) | Failed(_) | Ordered(_) | Event::Frozen(_)) => state,
         }
     }
 
@@ -335,6 +348,17 @@ impl State {
             | Self::Resuming { .. }
             | Self::Looking { .. }
             | Self::Committed { .. } => None,
+        }
+    }
+}
+
+impl Undo {
+    /// What follows a stop that was not seen to end. Whether a service stays up that did not serve before is not seen: it is
+    /// started at once.
+    pub(super) const fn after_stop(before: Before) -> Self {
+        match before {
+            Before::Served(_) => Self::Watch,
+            Before::NotServed => Self::Start,
         }
     }
 }

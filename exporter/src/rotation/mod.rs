@@ -34,7 +34,7 @@ mod restore;
 pub mod resume;
 mod rotator;
 mod staging;
-mod stopping;
+pub mod stopping;
 mod survey;
 mod thaw;
 mod validate;

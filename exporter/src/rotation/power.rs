@@ -77,11 +77,12 @@ impl PowerGate {
             PowerState::OnBattery => "the host is on battery, or its UPS tests one; wait for mains",
             PowerState::LowBattery => "the battery is low; wait until it is charged",
             PowerState::ShutdownPending => {
-                "a shutdown is scheduled or has begun; cancel it, or wait until it is over and the host has booted"
+                "a shutdown is scheduled or has begun; cancel it, or wait until it is over and the host has booted; one that had \
+                 begun and is known to be over is cleared on the host with `kagiban-exporter shutdown clear`"
             }
             PowerState::Unknown => {
-                "the power state is unknown; see that every UPS under `ups` answers, or, if none can be asked and somebody \
-                 vouches for the power, set `power: {assume: mains}` in this host's configuration"
+                "the power state is unknown; see that every UPS under `ups` answers and says that it is on line, or, if none can \
+                 be asked and somebody vouches for the power, set `power: {assume: mains}` in this host's configuration"
             }
             PowerState::Stale => "a UPS has not been heard of for too long; restore its connection",
         };

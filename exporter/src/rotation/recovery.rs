@@ -73,6 +73,7 @@ impl Rotator {
         } else {
             rotator.mend();
         }
+        rotator.count_from_stop();
         Ok(rotator)
     }
 
@@ -111,6 +112,10 @@ impl Rotator {
             tracing::error!(agent = %self.agent.name, reason, error, "the old files could not be put back at start");
         }
         let state = resumption.mended(mended);
+        if matches!(state, State::Undoing { step: Undo::Watch, .. }) {
+            // Earlier programs did not write when it was.
+            rotation.stop_begun.get_or_insert_with(Timestamp::now);
+        }
         self.enter_anyway(rotation, state, note);
     }
 
@@ -230,6 +235,7 @@ impl Rotator {
             copied: Some(Vec::new()),
             recoveries: 1,
             left_in_order: false,
+            stop_begun: None,
             state: State::Requested,
             frozen_at: None,
             steps: Vec::new(),

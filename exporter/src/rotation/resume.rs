@@ -43,7 +43,7 @@ impl State {
             Self::Requested | Self::Keyed => resumption(Mend::Keep, Self::RolledBack { failure: unstaged() }),
             Self::Validated => resumption(Mend::Keep, Self::Discarding { failure: unstaged() }),
             Self::Staged | Self::BackedUp => resumption(Mend::Keep, Self::Discarding { failure: unswapped() }),
-            Self::Stopping { before } => resumption(Mend::Keep, undo(Undo::Watch, before, unswapped())),
+            Self::Stopping { before } => resumption(Mend::Keep, undo(Undo::after_stop(before), before, unswapped())),
             Self::Swapping { before } => {
                 let failure = restarted("restarted_in_swap", "the old files were put back; open a new rotation");
                 resumption(Mend::GoBack, undo(Undo::Stop, before, failure))
@@ -58,7 +58,8 @@ impl State {
                     Undo::Stop | Undo::Restore | Undo::StartAnyway => (Mend::GoBack, Undo::Stop),
                     // From here on the files are the agent's again: it may have changed them since.
                     Undo::Start | Undo::Verify => (Mend::Keep, Undo::Start),
-                    Undo::Look | Undo::Watch | Undo::LastStart => (Mend::Keep, step),
+                    Undo::Watch => (Mend::Keep, Undo::after_stop(before)),
+                    Undo::Look | Undo::LastStart => (Mend::Keep, step),
                 };
                 resumption(mend, Self::Undoing { step, before, failure, by_order })
             }

@@ -63,6 +63,8 @@ pub struct Rotator {
     opened_with: Option<OpenedWith>,
     fence: FenceFile,
     pub(super) chores: Chores,
+    /// When a stop of the service that was begun can end it no more.
+    pub(super) drained: Option<Instant>,
 }
 
 /// A rotation's secrets, and what it was asked for.
@@ -128,7 +130,7 @@ impl Host {
 
 impl Rotator {
     pub(super) fn new(host: Host, agent: Agent, record: Record, fence: FenceFile) -> Self {
-        Self { host, agent, record, pending: None, opened_with: None, fence, chores: Chores::default() }
+        Self { host, agent, record, pending: None, opened_with: None, fence, chores: Chores::default(), drained: None }
     }
 
     /// What was accepted is fenced off durably before the journal tells of it, and apart from it.
@@ -190,6 +192,7 @@ impl Rotator {
             copied: None,
             recoveries: 0,
             left_in_order: false,
+            stop_begun: None,
             state: State::Requested,
             frozen_at: None,
             steps: Vec::new(),

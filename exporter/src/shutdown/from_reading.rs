@@ -26,7 +26,8 @@ impl Word {
         let sign = of_host.iter().map(|trigger| announced_by(*trigger)).max().unwrap_or(Sign::Normal);
         let host = Evidence { triggers: of_host, cause: reading.cause.clone(), ..Evidence::new(sign) };
         let sign = sign_with(reading, &of_feed);
-        let feed = Evidence { sign, triggers: of_feed, cause: None, ..whole };
+        let denies = sign != Sign::InProgress && speaks_of_power(reading);
+        let feed = Evidence { sign, triggers: of_feed, cause: None, denies, ..whole };
         Self::Said(vec![feed, host])
     }
 }
@@ -40,6 +41,7 @@ impl Evidence {
             triggers: reading.triggers.clone(),
             deadline: seconds_left(reading, sign).and_then(|left| after(now, left)),
             cause: reading.cause.clone(),
+            denies: sign != Sign::InProgress && speaks_of_power(reading),
             ..Self::new(sign)
         }
     }

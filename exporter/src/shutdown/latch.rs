@@ -95,32 +95,38 @@ impl Latch {
 
     /// What is left when one source says that nothing has begun: its own announcement goes, if it is one that is taken back.
     pub(super) fn without(mut self, origin: &Origin) -> Option<Self> {
-        let is_taken_back = |announced: &Announced| announced.triggers.iter().any(|it| can_be_taken_back(*it));
-        if self.by.get(origin).is_some_and(is_taken_back) {
+        if self.by.get(origin).is_some_and(Announced::can_be_taken_back) {
             self.by.remove(origin);
         }
         Self::announced(self.by)
     }
 }
 
-/// logind calls a shutdown off when its job is cancelled or fails, and begins a soft reboot in the same boot. PowerChute and
-/// upsmon go on when power returns, by the vendor's word and by upsmon's design.
-const fn can_be_taken_back(trigger: Trigger) -> bool {
+impl Announced {
+    /// Whether all that it was announced by ends when it is no longer said.
+    fn can_be_taken_back(&self) -> bool {
+        let ends: Vec<_> = self.triggers.iter().filter_map(|trigger| ends_with_its_word(*trigger)).collect();
+        !ends.is_empty() && ends.into_iter().all(|ends| ends)
+    }
+}
+
+/// Whether a shutdown that is announced so ends when its source says it no more; none of what begins no shutdown. logind calls one
+/// off when its job is cancelled or fails, and begins a soft reboot in the same boot. A UPS's own is of its power alone: where the
+/// host went down for it, somebody else said so. PowerChute, apcupsd and upsmon go on when power returns.
+const fn ends_with_its_word(trigger: Trigger) -> Option<bool> {
     match trigger {
-        Trigger::SystemdPreparing => true,
+        Trigger::SystemdPreparing | Trigger::SnmpAlarm => Some(true),
+        Trigger::NutFsd | Trigger::ApcupsdShutdown | Trigger::PowerchuteCritical | Trigger::PowerchuteEvent => {
+            Some(false)
+        }
         Trigger::SystemdSchedule
-        | Trigger::NutFsd
         | Trigger::NutTimer
-        | Trigger::ApcupsdShutdown
         | Trigger::ApcupsdLoad
         | Trigger::ApcupsdTimeOnBattery
         | Trigger::ApcupsdRuntime
         | Trigger::ApcupsdEmergency
         | Trigger::ApcupsdRemote
-        | Trigger::SnmpShutdownDelay
-        | Trigger::SnmpAlarm
-        | Trigger::PowerchuteCritical
-        | Trigger::PowerchuteEvent => false,
+        | Trigger::SnmpShutdownDelay => None,
     }
 }
 

@@ -109,6 +109,7 @@ mod tests {
             contradictions: 0,
             outcome: outcome.map(reading).map_err(|reason| Trouble::new(reason, "not heard")),
             refused: BTreeMap::new(),
+            strong_snmp: None,
         }
     }
 

@@ -61,6 +61,8 @@ pub struct UpsSeen {
     pub outcome: Result<Box<Reading>, Trouble>,
     /// What it has given that no UPS can have.
     pub refused: Refused,
+    /// By SNMP: whether it is asked so that nobody on the way can read along or answer for it.
+    pub strong_snmp: Option<bool>,
 }
 
 /// What a UPS is asked through: the label `backend`.
@@ -97,6 +99,8 @@ pub struct Contents {
     pub format: &'static str,
     /// Whether the password that we have is the store's; absent where the format has no password.
     pub password_verified: Option<bool>,
+    /// No password is configured, and the empty one opens it.
+    pub password_empty: bool,
     pub certificates: Vec<SeenCertificate>,
     /// What is wrong with it; thousands of files have nothing.
     pub flaws: Option<Box<Flaws>>,
@@ -152,7 +156,7 @@ impl Contents {
         password_verified: Option<bool>,
         certificates: Vec<SeenCertificate>,
     ) -> Self {
-        Self { format, password_verified, certificates, flaws: None }
+        Self { format, password_verified, password_empty: false, certificates, flaws: None }
     }
 }
 

@@ -14,6 +14,7 @@
 
 mod agent;
 mod blocking;
+mod des_salts;
 mod files;
 mod health;
 mod host;

@@ -118,22 +118,6 @@ impl Unit {
     pub const fn is_counter(self) -> bool {
         matches!(self, Self::SecondsCounted | Self::Counter)
     }
-
-    /// For the documentation.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Ratio => "ratio",
-            Self::Seconds | Self::SecondsCounted => "s",
-            Self::Timestamp => "s since 1970",
-            Self::Volts => "V",
-            Self::Amperes => "A",
-            Self::Hertz => "Hz",
-            Self::Watts => "W",
-            Self::VoltAmperes => "VA",
-            Self::Celsius => "°C",
-            Self::Count | Self::Counter => "",
-        }
-    }
 }
 
 /// All of it, as a ratio.

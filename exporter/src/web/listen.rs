@@ -3,7 +3,6 @@
 use std::convert::Infallible;
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +17,7 @@ use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
@@ -29,6 +28,7 @@ use super::body::Pieces;
 use super::guard::Guard;
 use super::places::{Places, Seat};
 use super::{Site, routes};
+use crate::platform::{Connection, InheritedSocket, Listener};
 
 /// Prometheus needs one, a pair of them two; the rest is for people and for those who forget to hang up.
 pub(super) const MAX_CONNECTIONS: usize = 64;
@@ -74,7 +74,7 @@ pub enum ListenError {
 
 /// Open sockets.
 #[derive(Debug)]
-pub struct Listeners(Vec<TcpListener>);
+pub struct Listeners(Vec<Listener>);
 
 impl Listeners {
     /// Opens every socket, or none.
@@ -85,7 +85,8 @@ impl Listeners {
         let mut listeners = Vec::with_capacity(addresses.len());
         for address in addresses {
             let bound = address.bind().await;
-            listeners.push(bound.map_err(|source| ListenError::Bind { address: address.clone(), source })?);
+            let bound = bound.map_err(|source| ListenError::Bind { address: address.clone(), source })?;
+            listeners.push(Listener::from(bound));
         }
         Ok(Self::open(listeners))
     }
@@ -94,29 +95,19 @@ impl Listeners {
     ///
     /// # Errors
     /// When there are none, or they cannot be used.
-    pub fn inherit(sockets: Vec<std::net::TcpListener>) -> Result<Self, ListenError> {
+    pub fn inherit(sockets: Vec<InheritedSocket>) -> Result<Self, ListenError> {
         if sockets.is_empty() {
             return Err(ListenError::NoneInherited);
         }
-        let usable = |socket: std::net::TcpListener| {
-            socket.set_nonblocking(true)?;
-            TcpListener::from_std(socket)
-        };
-        let listeners: io::Result<Vec<_>> = sockets.into_iter().map(usable).collect();
+        let listeners: io::Result<Vec<_>> = sockets.into_iter().map(Listener::inherit).collect();
         listeners.map(Self::open).map_err(ListenError::Inherited)
     }
 
-    fn open(listeners: Vec<TcpListener>) -> Self {
-        let listeners = Self(listeners);
-        for address in listeners.local_addresses() {
+    fn open(listeners: Vec<Listener>) -> Self {
+        for address in &listeners {
             info!(%address, "listening");
         }
-        listeners
-    }
-
-    /// The addresses in use, with the ports that the system chose.
-    pub fn local_addresses(&self) -> Vec<SocketAddr> {
-        self.0.iter().filter_map(|listener| listener.local_addr().ok()).collect()
+        Self(listeners)
     }
 
     /// Answers until told to stop, then lets what is under way end.
@@ -127,7 +118,7 @@ impl Listeners {
 }
 
 async fn accept(
-    listener: TcpListener,
+    listener: Listener,
     site: &Arc<Site>,
     guard: &Arc<Guard>,
     places: &Arc<Places>,
@@ -142,7 +133,7 @@ async fn accept(
             accepted = listener.accept() => accepted,
         };
         let stream = match accepted {
-            Ok((stream, _)) => {
+            Ok(stream) => {
                 pause = ACCEPT_PAUSE;
                 stream
             }
@@ -175,7 +166,7 @@ async fn accept(
 }
 
 /// Shakes hands where the settings say so, and then converses.
-async fn connect(stream: TcpStream, site: Arc<Site>, guard: Arc<Guard>, seat: Seat, stop: CancellationToken) {
+async fn connect(stream: Connection, site: Arc<Site>, guard: Arc<Guard>, seat: Seat, stop: CancellationToken) {
     let Some(tls) = guard.settings().await.tls.clone() else {
         return converse(stream, Visit { site, guard, seat, tls: None }, stop).await;
     };

@@ -34,12 +34,14 @@ pub(crate) enum RawKind<'a> {
 /// digest.
 pub(crate) fn read(bytes: &[u8], password: Option<&SecretString>, limits: &Limits) -> Result<Store, ReadError> {
     let Walk { format, found, faults, end, .. } = Walk::of(bytes, limits)?;
-    let check = match (password, end) {
-        (None, _) => PasswordCheck::NotGiven,
-        (Some(password), Some((covered, digest))) if protector::digest_matches(password, covered, &digest) => {
-            PasswordCheck::Verified
-        }
-        (Some(_), _) => PasswordCheck::Wrong,
+    let opens = |password: &SecretString| {
+        end.is_some_and(|(covered, digest)| protector::digest_matches(password, covered, &digest))
+    };
+    let check = match password {
+        None if opens(&SecretString::from("")) => PasswordCheck::Empty,
+        None => PasswordCheck::NotGiven,
+        Some(password) if opens(password) => PasswordCheck::Verified,
+        Some(_) => PasswordCheck::Wrong,
     };
     let entries = found.into_iter().flat_map(Found::into_entries).collect();
     Ok(Store { format, profile: None, password: check, entries, faults })

@@ -45,7 +45,7 @@ impl<'a> Mac<'a> {
             oid::SHA256 => (&digest::SHA256, hmac::HMAC_SHA256),
             oid::SHA384 => (&digest::SHA384, hmac::HMAC_SHA384),
             oid::SHA512 => (&digest::SHA512, hmac::HMAC_SHA512),
-            _ => return Err(ReadError::UnsupportedFormat("the hash of the store's MAC")),
+            other => return Err(scheme::unsupported(other)),
         };
         Ok(Self { derivation: Derivation::Pkcs12(hash), hmac, salt, iterations, tag })
     }
@@ -57,7 +57,7 @@ impl<'a> Mac<'a> {
             oid::HMAC_SHA256 => hmac::HMAC_SHA256,
             oid::HMAC_SHA384 => hmac::HMAC_SHA384,
             oid::HMAC_SHA512 => hmac::HMAC_SHA512,
-            _ => return Err(ReadError::UnsupportedFormat("the hash of the store's MAC")),
+            other => return Err(scheme::unsupported(other)),
         };
         Ok(Self { derivation: Derivation::Pbkdf2(prf), hmac, salt, iterations, tag })
     }

@@ -7,6 +7,7 @@
 //! The container is walked here, bag by bag, so that a merge keeps what it does not understand byte for byte; ciphers,
 //! digests and PBKDF2 are libraries.
 
+mod algorithm;
 mod bag;
 mod java_names;
 mod kdf;

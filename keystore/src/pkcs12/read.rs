@@ -10,7 +10,23 @@ use crate::{Certificate, Entry, EntryKind, Format, Limits, PasswordCheck, ReadEr
 use secrecy::SecretString;
 use std::collections::{HashMap, HashSet};
 
+/// Without a password, the empty one is tried too: OpenSSL, .NET and Java's own API seal with it unless they are told another.
 pub(crate) fn read(bytes: &[u8], password: Option<&SecretString>, limits: &Limits) -> Result<Store, ReadError> {
+    let found = read_with(bytes, password, limits);
+    let may_be_empty = match &found {
+        Ok(store) => store.password == PasswordCheck::NotGiven,
+        Err(error) => password.is_none() && *error == ReadError::PasswordNeeded,
+    };
+    if !may_be_empty {
+        return found;
+    }
+    match read_with(bytes, Some(&SecretString::from("")), limits) {
+        Ok(store) if store.password == PasswordCheck::Verified => Ok(Store { password: PasswordCheck::Empty, ..store }),
+        _ => found,
+    }
+}
+
+fn read_with(bytes: &[u8], password: Option<&SecretString>, limits: &Limits) -> Result<Store, ReadError> {
     let mut budget = limits.budget();
     open::open(bytes, password, limits, &mut budget)?.observe(password, limits, &mut budget)
 }

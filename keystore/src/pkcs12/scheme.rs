@@ -1,6 +1,7 @@
 //! The password-based encryptions that PKCS#12 stores use: PBE with SHA-1 (PKCS#12's own) and PBES2.
 
 use super::{
+    algorithm,
     kdf::{self, Password, Purpose},
     oid,
 };
@@ -123,13 +124,18 @@ pub(super) fn rounds(reader: &mut der::Reader<'_>) -> Result<NonZeroU32, ReadErr
     NonZeroU32::new(found).ok_or(ReadError::Malformed("a key derivation has no rounds"))
 }
 
+pub(super) fn unsupported(oid: &[u8]) -> ReadError {
+    ReadError::UnsupportedAlgorithm(algorithm::name(oid))
+}
+
 /// PBKDF2's parameters: pseudo-random function, salt, rounds.
 pub(super) fn pbkdf2_parameters<'a>(
     algorithm: &Element<'a>,
 ) -> Result<(pbkdf2::Algorithm, &'a [u8], NonZeroU32), ReadError> {
     let mut fields = algorithm.inside();
-    if fields.expect(der::OID)?.value != oid::PBKDF2 {
-        return Err(ReadError::UnsupportedFormat("a key derivation other than PBKDF2"));
+    match fields.expect(der::OID)?.value {
+        oid::PBKDF2 => {}
+        other => return Err(unsupported(other)),
     }
     let mut parameters = fields.expect(der::SEQUENCE)?.inside();
     let salt = parameters.expect(der::OCTET_STRING)?.value;
@@ -142,7 +148,7 @@ pub(super) fn pbkdf2_parameters<'a>(
             oid::HMAC_SHA256 => pbkdf2::PBKDF2_HMAC_SHA256,
             oid::HMAC_SHA384 => pbkdf2::PBKDF2_HMAC_SHA384,
             oid::HMAC_SHA512 => pbkdf2::PBKDF2_HMAC_SHA512,
-            _ => return Err(ReadError::UnsupportedFormat("the hash of a key derivation")),
+            other => return Err(unsupported(other)),
         },
     };
     Ok((prf, salt, iterations))
@@ -160,7 +166,7 @@ impl<'a> Scheme<'a> {
             oid::PBE_SHA1_2DES => Cipher::TwoKeyTripleDes,
             oid::PBE_SHA1_RC2_128 => Cipher::Rc2 { key: 16 },
             oid::PBE_SHA1_RC2_40 => Cipher::Rc2 { key: 5 },
-            _ => return Err(ReadError::UnsupportedFormat("an encryption of the store")),
+            other => return Err(unsupported(other)),
         };
         let mut parameters = fields.expect(der::SEQUENCE)?.inside();
         let salt = parameters.expect(der::OCTET_STRING)?.value;
@@ -177,7 +183,7 @@ impl<'a> Scheme<'a> {
             oid::AES_192_CBC => Cipher::Aes(&aes::AES_192, 24),
             oid::AES_256_CBC => Cipher::Aes(&aes::AES_256, AES_256_KEY),
             oid::DES_EDE3_CBC => Cipher::TripleDes,
-            _ => return Err(ReadError::UnsupportedFormat("a cipher of the store")),
+            other => return Err(unsupported(other)),
         };
         let iv = encryption.expect(der::OCTET_STRING)?.value;
         let length = if matches!(cipher, Cipher::Aes(..)) { AES_BLOCK } else { DES_BLOCK };

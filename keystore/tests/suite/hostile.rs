@@ -242,12 +242,14 @@ fn a_flipped_byte_in_a_pkcs12_never_passes_for_verified() {
 
 #[test]
 fn no_flipped_byte_in_an_unencrypted_pkcs12_makes_the_reader_panic() {
+    // Nothing is derived for the empty password, which would take minutes.
+    let limits = Limits { max_total_iterations: 0, ..Limits::default() };
     for name in ["pkcs12-macless", "pkcs12-passwordless", "pkcs12"] {
         let mut bytes = made(name);
         for at in 0..bytes.len() {
             for mask in [0x01, 0x80, 0xFF] {
                 bytes[at] ^= mask;
-                let _ = open(&bytes, None);
+                let _ = read(&bytes, None, &limits);
                 bytes[at] ^= mask;
             }
         }

@@ -1,6 +1,6 @@
 //! What OpenSSL wrote, we read; what we wrote, OpenSSL reads.
 
-use crate::{pki::pki, reading::open};
+use crate::{java::made, pki::pki, reading::open};
 use kagiban_keystore::{
     Certificate, Format, Limits, Merge, OnUnreadable, PasswordCheck, Pkcs12Profile, ReadError, merge, open_key,
 };
@@ -88,6 +88,50 @@ fn a_pkcs12_with_nothing_encrypted_needs_no_password() {
     let store = open(&bytes, None).unwrap();
     assert_eq!((store.password, &store.entries[0].chain), (PasswordCheck::NoneNeeded, &leaf_and_ca()));
     assert!(open_key(&bytes, None, "securekey", &Limits::default()).is_ok());
+}
+
+/// Holds R13: `openssl pkcs12 -export` and Java's `store` take an empty password, with and without the terminator.
+#[test]
+fn without_a_password_the_empty_one_is_tried_and_the_result_says_so() {
+    let sealed = [
+        exported("", ""),
+        exported("-nomac", ""),
+        exported("-certpbe PBE-SHA1-3DES -keypbe PBE-SHA1-3DES -macalg sha1", ""),
+        exported("-certpbe NONE", ""),
+        made("pkcs12-empty"),
+        made("jks-empty"),
+        made("jceks-empty"),
+    ];
+    for (at, bytes) in sealed.iter().enumerate() {
+        let store = open(bytes, None).unwrap_or_else(|error| panic!("{at}: {error}"));
+        assert_eq!((store.password, store.password.as_str()), (PasswordCheck::Empty, "empty"), "{at}");
+        let same = open(bytes, Some("")).unwrap();
+        assert_eq!((same.password, same.entries), (PasswordCheck::Verified, store.entries), "{at}");
+    }
+    assert_eq!(open(&exported("", "changeit"), None).unwrap_err(), ReadError::PasswordNeeded);
+    assert_eq!(open(&exported("-certpbe NONE", "changeit"), None).unwrap().password, PasswordCheck::NotGiven);
+}
+
+/// Holds R13: openssl reads all of these; what is not read here is called by its name.
+#[test]
+fn an_encryption_that_is_not_read_is_named() {
+    for (algorithm, name) in [
+        ("PBE-SHA1-RC4-128", "PBE-SHA1-RC4-128"),
+        ("PBE-MD5-DES", "PBE-MD5-DES"),
+        ("CAMELLIA-256-CBC", "CAMELLIA-256-CBC"),
+        ("ARIA-128-CBC", "ARIA-128-CBC"),
+    ] {
+        let bytes = exported(&format!("-legacy -certpbe {algorithm}"), "changeit");
+        for password in [Some("changeit"), None] {
+            let error = open(&bytes, password).unwrap_err();
+            assert_eq!(error, ReadError::UnsupportedAlgorithm(name.to_owned()));
+            assert!(error.reason() == "unsupported_algorithm" && error.to_string().contains(name), "{error}");
+        }
+    }
+    let sealed = exported("-legacy -certpbe NONE -keypbe PBE-MD5-DES", "changeit");
+    assert_eq!(open(&sealed, Some("changeit")).unwrap().entries[0].chain, leaf_and_ca(), "its certificates are read");
+    let error = open_key(&sealed, Some(&"changeit".into()), "securekey", &Limits::default());
+    assert_eq!(error, Err(ReadError::UnsupportedAlgorithm("PBE-MD5-DES".to_owned())));
 }
 
 #[test]

@@ -15,6 +15,7 @@ mod program;
 mod read;
 mod scheduled_file;
 mod shutdown;
+mod sockets;
 mod survey;
 mod systemd;
 
@@ -34,6 +35,7 @@ pub use process::{Request, Requests, Usage, forbid_dumps, host_name, usage};
 pub use program::run;
 pub use read::{identify, is_readable_by_others, is_writable_by_others, read_ends, read_regular};
 pub use shutdown::ShutdownWatch;
+pub use sockets::{Connection, InheritedSocket, Listener};
 pub use survey::{Surveyed, survey};
 pub use systemd::{announce, inherited_sockets, queued_start};
 

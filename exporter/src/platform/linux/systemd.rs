@@ -1,20 +1,20 @@
 //! systemd: the sockets that it has opened, and what it is told.
 
 use std::env;
-use std::net::TcpListener;
 use std::path::Path;
 
 use listenfd::ListenFd;
 use sd_notify::NotifyState;
 
 use super::super::{HandoverError, Lifecycle};
+use super::sockets::InheritedSocket;
 
 /// The sockets that systemd has opened for this process; empty when it has opened none. They are taken out of the
 /// environment, so it is called once, while the process has one thread.
 ///
 /// # Errors
-/// When what was handed over is no TCP listener.
-pub fn inherited_sockets() -> Result<Vec<TcpListener>, HandoverError> {
+/// When what was handed over is no socket that clients connect to.
+pub fn inherited_sockets() -> Result<Vec<InheritedSocket>, HandoverError> {
     let said = |name| env::var(name).ok();
     let ours = said("LISTEN_PID").and_then(|pid| pid.parse().ok()) == Some(std::process::id());
     let Some(count) = said("LISTEN_FDS").filter(|_| ours) else { return Ok(Vec::new()) };
@@ -23,8 +23,12 @@ pub fn inherited_sockets() -> Result<Vec<TcpListener>, HandoverError> {
         return Err(HandoverError::Count);
     }
     let mut handed_over = ListenFd::from_env();
-    let taken = (0..handed_over.len()).map(|index| handed_over.take_tcp_listener(index).map_err(HandoverError::Socket));
-    taken.filter_map(Result::transpose).collect()
+    let taken = (0..handed_over.len()).map(|index| match handed_over.take_tcp_listener(index) {
+        Ok(taken) => Ok(taken.map(InheritedSocket::Tcp)),
+        // It was left where it is.
+        Err(_) => handed_over.take_unix_listener(index).map(|taken| taken.map(InheritedSocket::Unix)),
+    });
+    taken.filter_map(Result::transpose).map(|taken| taken.map_err(HandoverError::Socket)).collect()
 }
 
 /// Tells systemd, if it listens.

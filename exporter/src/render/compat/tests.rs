@@ -36,6 +36,7 @@ fn ups(name: &str, backend: Backend, raw: &[(&str, &str)]) -> UpsSeen {
         contradictions: 0,
         outcome: Ok(Box::new(reading)),
         refused: BTreeMap::new(),
+        strong_snmp: None,
     }
 }
 

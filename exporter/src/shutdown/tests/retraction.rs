@@ -81,6 +81,30 @@ fn what_upsmon_or_powerchute_has_begun_is_not_taken_back() {
     }
 }
 
+/// Holds R6: RFC 1628's alarm 23 that stands no more, and a host that is still there.
+#[test]
+fn a_ups_takes_back_what_it_alone_announced() {
+    let imminent = with(reading(&[Status::OnBattery, Status::ShuttingDown]), |it| {
+        it.triggers = [Trigger::SnmpAlarm].into();
+        it.alarms = [Label::new("shutdown_imminent")].into();
+    });
+    let mut watch = Watch::new();
+    assert_eq!(watch.read(0, "a", &imminent), State::InProgress);
+    assert_eq!(watch.read(5, "b", &reading(&[Status::Online])), State::InProgress, "another UPS");
+    assert_eq!(watch.read(10, "a", &Reading::default()), State::InProgress, "a driver that has just started");
+    assert_eq!(watch.read(20, "a", &reading(&[Status::Online])), State::Cancelled);
+
+    let critical = with(imminent, |it| _ = it.triggers.insert(Trigger::PowerchuteCritical));
+    for (begun, line) in [
+        (critical, "PowerChute"),
+        (with(reading(&[Status::ForcedShutdown]), |it| it.triggers = [Trigger::NutFsd].into()), "upsd"),
+    ] {
+        let mut watch = Watch::new();
+        assert_eq!(watch.read(0, "a", &begun), State::InProgress);
+        assert_eq!(watch.read(10, "a", &reading(&[Status::Online])), State::InProgress, "{line}");
+    }
+}
+
 /// Holds R6: `kagiban-exporter shutdown clear`.
 #[test]
 fn a_person_clears_what_is_over_and_what_a_log_tells_of_before_stays_cleared() {

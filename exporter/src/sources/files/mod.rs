@@ -37,6 +37,7 @@ pub(super) const REASONS: &[&str] = &[
     "too_expensive",
     "too_large",
     "too_many_files",
+    "unsupported_algorithm",
     "unsupported_format",
 ];
 

@@ -199,7 +199,8 @@ fn parse(bytes: &[u8], password: Option<&SecretString>, limits: &Limits) -> Resu
     let is_flawed = !flaws.unread.is_empty() || flaws.left_out.is_some();
     let verified = password_verified(store.format, store.password);
     let whole = Contents::whole(store.format.as_str(), verified, SeenCertificate::stored(&store.entries));
-    Ok(Contents { flaws: is_flawed.then(|| Box::new(flaws)), ..whole })
+    let password_empty = store.password == PasswordCheck::Empty;
+    Ok(Contents { password_empty, flaws: is_flawed.then(|| Box::new(flaws)), ..whole })
 }
 
 /// Why parts of a store could not be read, by reason; the first places of each are named.
@@ -230,7 +231,7 @@ fn left_out(store: &Store) -> Option<Label> {
 fn password_verified(format: Format, check: PasswordCheck) -> Option<bool> {
     match (format, check) {
         (Format::Pem | Format::Der | Format::Pkcs7, _) | (_, PasswordCheck::NoneNeeded) => None,
-        (_, check) => Some(check == PasswordCheck::Verified),
+        (_, check) => Some(matches!(check, PasswordCheck::Verified | PasswordCheck::Empty)),
     }
 }
 

@@ -124,7 +124,9 @@ impl Places {
         let bytes = read(path)?;
         match check(&bytes, &SecretString::from(self.product.default_password)) {
             Ok(PasswordCheck::Verified | PasswordCheck::NoneNeeded) => Ok(true),
-            Ok(PasswordCheck::Wrong | PasswordCheck::NotGiven) | Err("bad_password") => Ok(false),
+            Ok(PasswordCheck::Wrong | PasswordCheck::NotGiven | PasswordCheck::Empty) | Err("bad_password") => {
+                Ok(false)
+            }
             Err(reason) => Err(Trouble::new(reason, format!("{}: cannot be read as a keystore", path.display()))),
         }
     }

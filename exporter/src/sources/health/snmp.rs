@@ -1,4 +1,4 @@
-//! What an agent answers on its SNMP port: v1 at all, and v3 to a user without authentication.
+//! What an agent answers on its SNMP port: v1 at all, v3 to a user without authentication, and to one with the configured protocols.
 //!
 //! Its settings have no documented keys, so this is the only way to know.
 
@@ -11,12 +11,13 @@ use secrecy::ExposeSecret;
 use tokio::time::Instant;
 
 use crate::blocking::{Flights, Work, resolve};
-use crate::config::HealthSnmpConfig;
+use crate::config::{HealthSnmpConfig, is_weak};
 use crate::health::SnmpSeen;
 use crate::password_file;
 use crate::probe::Endpoint;
 use crate::snapshot::Trouble;
 use crate::sources::blocking::blocked_by;
+use crate::sources::des_salts::des_salts;
 
 /// An agent on this host answers in milliseconds; one that is silent costs two of these for each question.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
@@ -53,12 +54,18 @@ pub(super) async fn ask(config: &HealthSnmpConfig, reads: &Reads) -> Result<Snmp
         None => None,
     };
     let open = question(&config.address, Auth::usm(config.user.as_deref().unwrap_or(NOBODY))).await?;
-    let strong = match credentials.user {
+    let answered = match credentials.user {
         Some(user) => Some(question(&config.address, user.into()).await? == Reply::Answered),
         None => None,
     };
-    let v3 = open != Reply::Silent || strong == Some(true);
-    Ok(SnmpSeen { v1, v3, v3_open: open == Reply::Answered, v3_strong: strong })
+    let weak = is_weak(config.auth.as_ref(), config.privacy.as_ref());
+    Ok(SnmpSeen {
+        v1,
+        v3: open != Reply::Silent || answered == Some(true),
+        v3_open: open == Reply::Answered,
+        v3_strong: answered.filter(|answered| !(weak && *answered)),
+        v3_weak: weak && answered == Some(true),
+    })
 }
 
 async fn question(address: &str, auth: Auth) -> Result<Reply, Trouble> {
@@ -74,6 +81,7 @@ async fn question(address: &str, auth: Auth) -> Result<Reply, Trouble> {
         .construction_timeout(ANSWER_WITHIN)
         .retry(Retry::fixed(RETRIES, Duration::ZERO).expect("one retry is within the library's limit"))
         .strict_source(true)
+        .des_salt_state(des_salts())
         .connect()
         .await
         .map_err(|error| failed(&error))?;

@@ -12,6 +12,8 @@
 
 mod apcupsd;
 mod dates;
+#[cfg(test)]
+mod documentation;
 mod nut;
 #[cfg(test)]
 mod peer;
@@ -170,6 +172,7 @@ impl UpsSource {
             target: self.target.clone(),
             feeds_host: self.feeds_host,
             outcome: outcome.map(Box::new),
+            strong_snmp: self.trapped().map(|(config, ..)| config.is_strong()),
         }
     }
 }

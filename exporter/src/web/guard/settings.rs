@@ -8,11 +8,12 @@ use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use hyper::http::request::Parts;
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
+use tracing::warn;
 
 use super::rate::Limiter;
 use super::tls;
 use super::users::{Admission, Users};
-use crate::config::{self, ConfigError, RateLimitConfig};
+use crate::config::{self, ConfigError, RateLimitConfig, TlsServerConfig};
 use crate::from_files::Origin;
 use crate::platform::FileError;
 
@@ -73,6 +74,9 @@ impl Settings {
         let file = config::load_web(path)?;
         let mut watched = vec![(path.to_owned(), file.identity)];
         let written = file.config;
+        for left_out in written.tls_server_config.iter().flat_map(TlsServerConfig::left_out) {
+            warn!(file = %path.display(), "the web configuration asks for what is not spoken here, and goes without: {left_out}");
+        }
         let tls = written.tls_server_config.as_ref().map(|section| tls::server(section, &mut watched)).transpose()?;
         let headers = written.http_server_config.iter().flat_map(|http| &http.headers);
         let headers = headers.map(|(header, text)| (header.name(), text.0.clone())).collect();

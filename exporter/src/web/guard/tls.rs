@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 
 use super::clients::ClientPolicy;
 use super::settings::{GuardError, Watched};
-use crate::config::{ClientAuthType, TlsServerConfig};
+use crate::config::{CipherSuite, ClientAuthType, Curve, TlsServerConfig};
 use crate::platform;
 
 /// A CA bundle with a hundred certificates is under 300 KiB.
@@ -46,11 +46,11 @@ fn provider(config: &TlsServerConfig) -> CryptoProvider {
     let mut provider = aws_lc_rs::default_provider();
     if let Some(wanted) = &config.cipher_suites {
         let of_tls13 = provider.cipher_suites.iter().copied().filter(|suite| suite.tls13().is_some());
-        let of_tls12 = wanted.iter().map(|suite| suite.0).filter(|suite| suite.tls13().is_none());
+        let of_tls12 = wanted.iter().filter_map(CipherSuite::spoken).filter(|suite| suite.tls13().is_none());
         provider.cipher_suites = of_tls13.chain(of_tls12).collect();
     }
     if let Some(wanted) = &config.curve_preferences {
-        provider.kx_groups = wanted.iter().map(|curve| curve.0).collect();
+        provider.kx_groups = wanted.iter().filter_map(Curve::spoken).collect();
     }
     provider
 }

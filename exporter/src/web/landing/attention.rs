@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use super::html::Escaped;
 use super::shutdown::ShutdownView;
 use super::{Severity, certificates, upses};
+use crate::shutdown::{FeedsReport, Report};
 use crate::snapshot::{Snapshot, Trouble};
 
 /// More are below, in their tables.
@@ -30,6 +31,7 @@ pub(super) fn section(
     let mut items = frozen(snapshot);
     items.extend(shutdown.and_then(|shutdown| going_down(shutdown, now)));
     items.extend(not_rotated(snapshot));
+    items.extend(of_feeds(snapshot));
     items.extend(of_upses(snapshot));
     items.extend(failures(snapshot));
     items.extend(endpoints(snapshot));
@@ -86,6 +88,20 @@ fn not_rotated(snapshot: &Snapshot) -> Vec<Item> {
 fn going_down(shutdown: &ShutdownView, now: Timestamp) -> Option<Item> {
     let said = shutdown.sentence(now);
     (shutdown.severity != Severity::Fine).then(|| item(shutdown.severity, "This host", said))
+}
+
+/// Loads that have lost a UPS: the next one that goes may be the one that they hang on.
+fn of_feeds(snapshot: &Snapshot) -> Vec<Item> {
+    let loads = snapshot.shutdown.iter().flat_map(Report::feeds).filter(|load| load.healthy < load.members);
+    let said = loads.map(|FeedsReport { name, members, healthy, min_healthy }| {
+        let severity = if healthy < min_healthy { Severity::Critical } else { Severity::Warning };
+        item(
+            severity,
+            format!("Load {name}"),
+            format!("{healthy} of its {members} UPSes are healthy, {min_healthy} needed"),
+        )
+    });
+    said.collect()
 }
 
 fn of_upses(snapshot: &Snapshot) -> Vec<Item> {

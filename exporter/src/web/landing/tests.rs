@@ -36,7 +36,8 @@ pub(super) fn certificate(name: &str, role: Role, days: i64) -> SeenCertificate 
 fn ups(name: &str, outcome: Result<Reading, Trouble>) -> UpsSeen {
     let (ups, target) = (Label::new(name), Label::new("127.0.0.1:3493"));
     let (feeds_host, outcome) = (name == "rack-a", outcome.map(Box::new));
-    UpsSeen { ups, backend: Backend::Nut, target, feeds_host, outcome, contradictions: 0, refused: BTreeMap::new() }
+    let refused = BTreeMap::new();
+    UpsSeen { ups, backend: Backend::Nut, target, feeds_host, outcome, contradictions: 0, refused, strong_snmp: None }
 }
 
 fn reading(statuses: &[Status], values: &[(Quantity, f64)]) -> Reading {
@@ -176,4 +177,25 @@ fn a_shutdown_is_the_first_thing_to_be_said() {
     let first = out.lines().find(|line| line.starts_with("<li>")).expect("there are some");
     assert!(first.contains("This host: shutdown in progress, because of &lt;nut_fsd&gt;, in 1 min"), "{first}");
     assert!(out.contains("since 2025-06-15"));
+}
+
+/// Holds R5: one of two feeds is left: nothing goes down, and somebody should know.
+#[test]
+fn a_load_that_has_lost_a_feed_needs_attention() {
+    use crate::shutdown::{Feeds, Member};
+
+    let id = SourceId { kind: SourceKind::Ups, name: Label::new("racks") };
+    for (min_healthy, word) in [(1, "Warning:"), (2, "Critical:")] {
+        let board = Board::default();
+        let member = |ups| Member { source: Label::new("racks"), ups: Some(Label::new(ups)) };
+        let members = vec![member("rack-a"), member("rack-x")];
+        board.expect([(id.clone(), &[][..])]);
+        board.set_feeds(vec![Feeds { name: Label::new("server"), members, min_healthy }]);
+        let observation = Observation::Upses(vec![ups("rack-a", Ok(reading(&[Status::Online], &[])))]);
+        board.publish(&id, Pass { observation, trouble: None, ended: NOW, took: Duration::ZERO });
+        let page = page("ups-01", &board.snapshot());
+        let said = page.lines().find(|line| line.contains("Load server")).expect("it is told");
+        let needed = format!("1 of its 2 UPSes are healthy, {min_healthy} needed");
+        assert!(said.contains(word) && said.contains(&needed), "{said}");
+    }
 }

@@ -6,6 +6,8 @@ use super::error::ReportError;
 use super::report::Report;
 use crate::label::Label;
 use crate::sources::ups::dates;
+#[cfg(test)]
+use crate::sources::ups::documentation::Documented;
 use crate::ups::{Identity, Quantity, Reading, SelfTest, Status, TransferDirection, Trigger};
 
 /// The words after a number, with what makes base units of it. A number with another word is no sample. Older versions write some
@@ -216,6 +218,29 @@ fn number(text: &str, units: Units) -> Option<f64> {
 fn hexadecimal(text: &str) -> Option<u32> {
     let digits = text.split_ascii_whitespace().next()?.strip_prefix("0x")?;
     u32::from_str_radix(digits, 16).ok()
+}
+
+/// The tables above, for the documentation.
+#[cfg(test)]
+pub(in crate::sources::ups) fn documented() -> Documented {
+    let mut all = Documented::default();
+    for (key, quantity, units) in NUMBERS {
+        let units: Vec<_> = units.iter().map(|(word, _)| *word).filter(|word| !word.is_empty()).collect();
+        all.text(quantity.facts().metric, format!("`{key}` {}", units.join(", ")).trim_end().to_owned());
+    }
+    for (key, quantity) in DATES {
+        all.number(*quantity, key, 1.0);
+    }
+    for (bit, status) in STATUS_BITS {
+        all.status(*status, &format!("STATFLAG 0x{bit:x}"));
+    }
+    for (word, says) in STATUS_WORDS {
+        if matches!(says, Word::NoBattery) {
+            all.status(Status::NoBattery, word);
+        }
+    }
+    all.status(Status::Testing, "SELFTEST IP");
+    all
 }
 
 #[cfg(test)]

@@ -12,6 +12,8 @@ mod mapping;
 mod report;
 
 pub(super) use client::Client;
+#[cfg(test)]
+pub(super) use mapping::documented;
 
 use report::Report;
 

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use crate::label::Label;
 use crate::sources::ups::dates;
+#[cfg(test)]
+use crate::sources::ups::documentation::Documented;
 use crate::ups::{Beeper, Identity, Protocol, Quantity, Raw, Reading, SelfTest, Status, Timer, Trigger, is_idle};
 
 /// Names with their texts, as upsd gives them.
@@ -273,6 +275,26 @@ fn text<'a>(variables: &'a Variables, name: &str) -> Option<&'a str> {
 fn meaning(text: &str) -> Option<&str> {
     let text = text.trim();
     (!NOTHING.iter().any(|nothing| text.eq_ignore_ascii_case(nothing))).then_some(text)
+}
+
+/// The tables above, for the documentation.
+#[cfg(test)]
+pub(in crate::sources::ups) fn documented() -> Documented {
+    let mut all = Documented::default();
+    for (name, quantity, scale) in NUMBERS {
+        all.number(*quantity, name, *scale);
+    }
+    for (name, quantity, scale) in PHASE_NUMBERS {
+        let (domain, rest) = name.split_once('.').expect("every variable has two parts");
+        all.number(*quantity, &format!("{domain}.PHASE.{rest}"), *scale);
+    }
+    for (name, quantity) in TIMERS.iter().chain(DATES) {
+        all.number(*quantity, name, 1.0);
+    }
+    for (word, status) in STATUSES {
+        all.status(*status, word);
+    }
+    all
 }
 
 #[cfg(test)]

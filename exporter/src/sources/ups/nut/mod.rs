@@ -12,6 +12,8 @@ mod mapping;
 mod protocol;
 
 pub(super) use client::Client;
+#[cfg(test)]
+pub(super) use mapping::documented;
 
 use protocol::List;
 

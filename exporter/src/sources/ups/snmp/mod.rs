@@ -8,6 +8,8 @@
 //!   answers + told ── reading (oids, value) ──> Reading
 //! ```
 
+#[cfg(test)]
+mod documented;
 mod error;
 mod inbox;
 mod knock;
@@ -20,6 +22,8 @@ mod trap;
 mod value;
 mod walk;
 
+#[cfg(test)]
+pub(super) use documented::documented;
 pub(in crate::sources) use inbox::Inbox;
 pub(in crate::sources) use session::{CredentialFiles, credentials, resolve};
 pub(in crate::sources) use trap::{Credential, Dropped, open};

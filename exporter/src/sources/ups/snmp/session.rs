@@ -22,6 +22,7 @@ use crate::config::{SnmpAuthProtocol, SnmpConfig, SnmpPrivacyProtocol, SnmpVersi
 use crate::from_files::{FromFiles, Origin, of_file};
 use crate::password_file::{self, PasswordFileError};
 use crate::probe::Endpoint;
+use crate::sources::des_salts::des_salts;
 
 /// A datagram may be lost; an agent that does not answer twice is not there.
 const RETRIES: u32 = 1;
@@ -48,6 +49,7 @@ impl Session {
             .construction_timeout(wait)
             .retry(retry)
             .strict_source(true)
+            .des_salt_state(des_salts())
             .max_oids_per_request(OBJECTS_PER_REQUEST)
             .connect()
             .await
@@ -294,6 +296,8 @@ fn user(config: &SnmpConfig, secrets: &mut Secrets) -> Result<UsmConfig, SnmpErr
 impl From<SnmpAuthProtocol> for AuthProtocol {
     fn from(protocol: SnmpAuthProtocol) -> Self {
         match protocol {
+            SnmpAuthProtocol::Md5 => Self::Md5,
+            SnmpAuthProtocol::Sha1 => Self::Sha1,
             SnmpAuthProtocol::Sha224 => Self::Sha224,
             SnmpAuthProtocol::Sha256 => Self::Sha256,
             SnmpAuthProtocol::Sha384 => Self::Sha384,
@@ -306,6 +310,7 @@ impl From<SnmpPrivacyProtocol> for PrivProtocol {
     /// The longer keys are those of the draft that most agents follow.
     fn from(protocol: SnmpPrivacyProtocol) -> Self {
         match protocol {
+            SnmpPrivacyProtocol::Des => Self::Des,
             SnmpPrivacyProtocol::Aes128 => Self::Aes128,
             SnmpPrivacyProtocol::Aes192 => Self::Aes192Blumenthal,
             SnmpPrivacyProtocol::Aes256 => Self::Aes256Blumenthal,

@@ -20,6 +20,8 @@ mod transport;
 mod visit;
 
 pub(super) use client::Client;
+#[cfg(test)]
+pub(super) use reading::documented;
 
 use crate::ups::Reading;
 

@@ -2,6 +2,8 @@
 
 use super::page::Page;
 use crate::snapshot::Label;
+#[cfg(test)]
+use crate::sources::ups::documentation::Documented;
 use crate::ups::{Quantity, Reading, Status};
 
 /// The status words that are documented. Any other is counted as unknown, in the words of the page.
@@ -15,6 +17,31 @@ const STATUS_WORDS: &[(&str, Status)] = &[
     ("communication lost", Status::CommLost),
 ];
 
+/// How a value is written.
+enum Form {
+    Percent,
+    Time,
+    Temperature,
+    /// With one of these units, in lower case.
+    With(&'static [&'static str]),
+}
+
+/// The values of the page. Agents show the load as a share of the watts, of the volt-amperes, or of both: where two give one
+/// quantity the larger counts, which is what overloads.
+const NUMBERS: &[(&str, Quantity, Form)] = &[
+    ("BatteryCharge", Quantity::BatteryCharge, Form::Percent),
+    ("RuntimeRemaining", Quantity::BatteryRuntime, Form::Time),
+    ("VoltageDC", Quantity::BatteryVoltage, Form::With(&["v", "vdc"])),
+    ("InputVoltage", Quantity::InputVoltage, Form::With(&["v", "vac"])),
+    ("OutputVoltage", Quantity::OutputVoltage, Form::With(&["v", "vac"])),
+    ("InputFrequency", Quantity::InputFrequency, Form::With(&["hz"])),
+    ("OutputFrequency", Quantity::OutputFrequency, Form::With(&["hz"])),
+    ("LoadCurrent", Quantity::OutputCurrent, Form::With(&["a", "amp", "amps"])),
+    ("InternalTemp", Quantity::Temperature, Form::Temperature),
+    ("RealPowerPct", Quantity::Load, Form::Percent),
+    ("ApparentPowerPct", Quantity::Load, Form::Percent),
+];
+
 /// Languages whose numbers are written `1,234.5`.
 const DECIMAL_POINT: &[&str] = &["en", "ja", "zh", "ko"];
 
@@ -25,29 +52,18 @@ pub(super) fn reading(page: &Page) -> Reading {
     }
     let language = page.language.as_deref();
     let text = |id: &str| page.values.get(id).map(String::as_str);
-    let number = |id: &str, units: &[&str]| with_unit(text(id)?, language, units);
-    let quantities = [
-        (Quantity::BatteryCharge, number("BatteryCharge", &["%", "％"]).map(|percent| percent / 100.0)),
-        (Quantity::BatteryRuntime, text("RuntimeRemaining").and_then(|text| seconds(text, language))),
-        (Quantity::BatteryVoltage, number("VoltageDC", &["v", "vdc"])),
-        (Quantity::InputVoltage, number("InputVoltage", &["v", "vac"])),
-        (Quantity::OutputVoltage, number("OutputVoltage", &["v", "vac"])),
-        (Quantity::InputFrequency, number("InputFrequency", &["hz"])),
-        (Quantity::OutputFrequency, number("OutputFrequency", &["hz"])),
-        (Quantity::OutputCurrent, number("LoadCurrent", &["a", "amp", "amps"])),
-        (Quantity::Temperature, text("InternalTemp").and_then(|text| celsius(text, language))),
-        (Quantity::Load, load(&number)),
-    ];
-    for (quantity, value) in quantities {
-        value.into_iter().for_each(|value| reading.values.put(quantity, value));
+    for (id, quantity, form) in NUMBERS {
+        let Some(text) = text(id) else { continue };
+        let value = match form {
+            Form::Percent => with_unit(text, language, &["%", "％"]).map(|percent| percent / 100.0),
+            Form::Time => seconds(text, language),
+            Form::Temperature => celsius(text, language),
+            Form::With(units) => with_unit(text, language, units),
+        };
+        let value = value.map(|value| reading.values.of(*quantity).map_or(value, |before| before.max(value)));
+        value.into_iter().for_each(|value| reading.values.put(*quantity, value));
     }
     reading
-}
-
-/// Agents show the load as a share of the watts, of the volt-amperes, or of both; the larger is what overloads.
-fn load(number: &impl Fn(&str, &[&str]) -> Option<f64>) -> Option<f64> {
-    let shares = ["RealPowerPct", "ApparentPowerPct"].into_iter().filter_map(|id| number(id, &["%", "％"]));
-    shares.reduce(f64::max).map(|percent| percent / 100.0)
 }
 
 /// Several states stand behind each other, separated by commas or slashes.
@@ -144,6 +160,19 @@ fn without_groups(digits: &str) -> Option<String> {
         plain.push_str(group);
     }
     Some(plain)
+}
+
+/// The tables above, for the documentation.
+#[cfg(test)]
+pub(in crate::sources::ups) fn documented() -> Documented {
+    let mut all = Documented::default();
+    for (id, quantity, _) in NUMBERS {
+        all.number(*quantity, id, 1.0);
+    }
+    for (words, status) in STATUS_WORDS {
+        all.status(*status, words);
+    }
+    all
 }
 
 #[cfg(test)]
