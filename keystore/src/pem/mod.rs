@@ -221,9 +221,16 @@ impl Block<'_> {
     pub(crate) fn holds_pkcs7(&self) -> bool {
         match self.kind() {
             Kind::Pkcs7 => true,
-            Kind::Certificate => self.decode().is_ok_and(|decoded| content::of_der(&decoded) == Some(Der::SignedData)),
+            Kind::Certificate => pkcs7::begins(&self.head()),
             _ => false,
         }
+    }
+
+    /// The first bytes of the content, as far as they can be decoded.
+    fn head(&self) -> Vec<u8> {
+        const CHARACTERS: usize = 64;
+        let head = self.body.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).take(CHARACTERS);
+        base64::engine::general_purpose::STANDARD_NO_PAD.decode(head.collect::<Vec<_>>()).unwrap_or_default()
     }
 
     /// The label, fit for a message.
