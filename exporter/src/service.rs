@@ -17,6 +17,7 @@ use std::time::Duration;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use jiff::Timestamp;
 use kagiban_crds::HostName;
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
@@ -120,45 +121,91 @@ impl Plan {
 /// Only at the start: a configuration that is bad then, a socket that is taken. What an earlier run left of rotations has
 /// been finished by then.
 pub async fn serve(options: Options) -> Result<(), ServiceError> {
-    let mut requests = Requests::listen().map_err(ServiceError::Signals)?;
+    let asked = Asked::listen().map_err(ServiceError::Signals)?;
     let board = Arc::new(Board::default());
     let stop = CancellationToken::new();
-    let start = loaded(options.config_file.clone()).await?;
+    let Some(start) = asked.to_stop.run_until_cancelled(loaded(options.config_file.clone())).await.transpose()? else {
+        return Ok(());
+    };
     let mut rotations = start.setup.map(|setup| Rotations::start(setup, Arc::clone(&board), stop.clone()));
-    if let Some(rotations) = &mut rotations {
-        rotations.files_are_whole().await;
-    }
+    let whole = async {
+        if let Some(rotations) = &mut rotations {
+            rotations.files_are_whole_by(start.files_by).await;
+        }
+    };
+    // Beside each other: a state directory that hangs holds up both.
+    let opening = keeper::Keeper::open(start.config.state_directory(), start.files_by);
+    let ((), keeper) = futures::join!(whole, opening);
     let worked = match start.error {
         Some(error) => Err(error.into()),
-        None => work(options, start.config, start.complete, &mut requests, board, rotations.as_ref(), stop).await,
+        None => work(options, start.config, start.complete, &asked, board, keeper, rotations.as_ref(), stop).await,
     };
-    let Some(rotations) = rotations else { return worked };
-    if worked.is_err() && rotations.is_unfinished() {
-        finish_before_failing(&rotations, &mut requests).await;
+    let Some(rotations) = rotations else { return worked.map(|_| ()) };
+    if !matches!(worked, Ok(Ended::AtWork)) && rotations.is_unfinished() {
+        finish_before_ending(&rotations, &asked).await;
     }
     rotations.end().await;
-    worked
+    worked.map(|_| ())
+}
+
+/// What the service manager or a person asks for. A stop is heard at once, whatever is waited for.
+struct Asked {
+    to_stop: CancellationToken,
+    to_reload: Arc<Notify>,
+}
+
+impl Asked {
+    fn listen() -> io::Result<Self> {
+        let mut requests = Requests::listen()?;
+        let (to_stop, to_reload) = (CancellationToken::new(), Arc::new(Notify::new()));
+        let asked = Self { to_stop: to_stop.clone(), to_reload: Arc::clone(&to_reload) };
+        tokio::spawn(async move {
+            loop {
+                match requests.next().await {
+                    Request::Stop => to_stop.cancel(),
+                    Request::Reload => to_reload.notify_one(),
+                }
+            }
+        });
+        Ok(asked)
+    }
+
+    /// False when it is to stop.
+    async fn reload(&self) -> bool {
+        self.to_stop.run_until_cancelled(self.to_reload.notified()).await.is_some()
+    }
+}
+
+/// How far the program came before it was told to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ended {
+    /// It was told before it was ready.
+    AtStart,
+    AtWork,
 }
 
 /// Everything but the rotations, until told to stop.
+#[expect(clippy::too_many_arguments, reason = "what the start has made")]
 async fn work(
     options: Options,
     config: Config,
     complete: bool,
-    requests: &mut Requests,
+    asked: &Asked,
     board: Arc<Board>,
+    keeper: keeper::Keeper,
     rotations: Option<&Rotations>,
     stop: CancellationToken,
-) -> Result<(), ServiceError> {
+) -> Result<Ended, ServiceError> {
     let started = Timestamp::now();
-    let guard = guard(options.web_config_file, &board).await?;
+    let guarded = asked.to_stop.run_until_cancelled(guard(options.web_config_file, &board));
+    let Some(guard) = guarded.await.transpose()? else { return Ok(Ended::AtStart) };
     let listeners = match options.listen {
         Listen::Addresses(addresses) => Listeners::bind(&addresses).await?,
         Listen::Inherited(sockets) => Listeners::inherit(sockets)?,
     };
 
-    let plan_at_start = planned(config).await?;
-    let keeper = keeper::Keeper::open(plan_at_start.config.state_directory()).await;
+    let planning = asked.to_stop.run_until_cancelled(planned(config));
+    let Some(plan_at_start) = planning.await.transpose()? else { return Ok(Ended::AtStart) };
     keeper.resume(&board);
     board.set_feeds(plan_at_start.config.feeds());
     board.note_feeds(plan_at_start.feeds());
@@ -191,56 +238,53 @@ async fn work(
     if let Some(rotations) = rotations {
         rotations.finish();
     }
-    loop {
-        match requests.next().await {
-            Request::Stop => break,
-            Request::Reload => {
-                tell(Lifecycle::Reloading).await;
-                match plan(options.config_file.clone()).await {
-                    Ok(plan) => {
-                        watches.stop().await;
-                        board.set_feeds(plan.config.feeds());
-                        board.note_feeds(plan.feeds());
-                        board.note_power(plan.config.power.clone());
-                        let secret_files = plan.config.secret_files();
-                        compat.store(Arc::new(plan.config.compat));
-                        watches = Watches::start(plan.sources, plan.traps, secret_files, &board);
-                        site.prober.store(plan.prober);
-                        board.note_reload(true, Timestamp::now());
-                        info!(
-                            "configuration loaded; agents and the host API keep the one that they were started with, power counts \
-                             from now on"
-                        );
-                    }
-                    Err(error) => {
-                        board.note_reload(false, Timestamp::now());
-                        error!(reason = error.reason(), %error, "configuration refused, the one before stays in force");
-                    }
-                }
-                tell(Lifecycle::Ready { status: "Answers".to_owned() }).await;
+    // Nothing new is begun from then on, whatever is being loaded.
+    let (to_stop, stopped) = (asked.to_stop.clone(), stop.clone());
+    parts.spawn(async move {
+        to_stop.cancelled().await;
+        stopped.cancel();
+    });
+    while asked.reload().await {
+        tell(Lifecycle::Reloading).await;
+        let Some(plan) = stop.run_until_cancelled(plan(options.config_file.clone())).await else { break };
+        match plan {
+            Ok(plan) => {
+                watches.stop().await;
+                board.note_feeds(plan.feeds());
+                board.note_power(plan.config.power.clone());
+                let secret_files = plan.config.secret_files();
+                compat.store(Arc::new(plan.config.compat));
+                watches = Watches::start(plan.sources, plan.traps, secret_files, &board);
+                site.prober.store(plan.prober);
+                board.note_reload(true, Timestamp::now());
+                info!(
+                    "configuration loaded; agents and the host API keep the one that they were started with, power counts from \
+                     now on"
+                );
+            }
+            Err(error) => {
+                board.note_reload(false, Timestamp::now());
+                error!(reason = error.reason(), %error, "configuration refused, the one before stays in force");
             }
         }
+        tell(Lifecycle::Ready { status: "Answers".to_owned() }).await;
     }
     info!("stopping");
     tell(Lifecycle::Stopping).await;
-    // Rotations come to a safe point from here on, beside the rest.
-    stop.cancel();
     watches.stop().await;
     while parts.join_next().await.is_some() {}
-    Ok(())
+    Ok(Ended::AtWork)
 }
 
-/// The program cannot work, and an agent may be down because of a rotation. The service manager hears READY all the same: it
-/// would let no agent start before.
-async fn finish_before_failing(rotations: &Rotations, requests: &mut Requests) {
-    error!("the program cannot work; it ends when the rotations that an earlier run left are finished");
+/// The program cannot work, or is to end before it does, and an agent may be down because of a rotation. The service manager
+/// hears READY all the same: it would let no agent start before.
+async fn finish_before_ending(rotations: &Rotations, asked: &Asked) {
+    if !asked.to_stop.is_cancelled() {
+        error!("the program cannot work; it ends when the rotations that an earlier run left are finished");
+    }
     tell(Lifecycle::Ready { status: "Cannot work; finishes the rotations that were left".to_owned() }).await;
     rotations.finish();
-    let stopped = async { while requests.next().await != Request::Stop {} };
-    tokio::select! {
-        () = rotations.settled() => {}
-        () = stopped => {}
-    }
+    let _ = asked.to_stop.run_until_cancelled(rotations.settled()).await;
 }
 
 /// One look at everything: the metrics, and whether every source could be looked at.
@@ -251,7 +295,7 @@ pub async fn once(config_file: Option<PathBuf>) -> Result<(Vec<u8>, bool), Servi
     let started = Timestamp::now();
     let Plan { sources, config, .. } = plan(config_file).await?;
     let board = Board::default();
-    keeper::Keeper::open(config.state_directory()).await.resume(&board);
+    keeper::Keeper::open(config.state_directory(), Instant::now() + FILES_DEADLINE).await.resume(&board);
     board.set_feeds(config.feeds());
     board.expect(sources.iter().map(|source| (source.id().clone(), source.reasons())));
     board.note_reload(true, started);
@@ -291,6 +335,8 @@ struct Start {
     setup: Option<Setup>,
     /// Why nothing but recovery can be done.
     error: Option<ConfigError>,
+    /// Until when the files of agents and the state directory are waited for.
+    files_by: Instant,
 }
 
 async fn loaded(config_file: Option<PathBuf>) -> Result<Start, ConfigError> {
@@ -301,6 +347,7 @@ async fn loaded(config_file: Option<PathBuf>) -> Result<Start, ConfigError> {
     let loaded = blocking::run(Work::Config, Instant::now() + CONFIG_WITHIN, load).await;
     let Salvaged { config, refused, error } = loaded.map_err(ConfigError::from)??;
     let complete = refused.is_empty();
+    let files_by = Instant::now() + FILES_DEADLINE;
     let rotates = config.host_api.is_some() || may_have_rotated(config.state_directory()).await;
     let setup = rotates.then(|| Setup {
         host: host_name(&config),
@@ -309,7 +356,7 @@ async fn loaded(config_file: Option<PathBuf>) -> Result<Start, ConfigError> {
         power: config.power.clone(),
         state_directory: config.state_directory(),
     });
-    Ok(Start { config, complete, setup, error })
+    Ok(Start { config, complete, setup, error, files_by })
 }
 
 /// Whether an earlier run may have left journals. Of a state directory that hangs that is not known: it is opened, and tried

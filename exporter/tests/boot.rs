@@ -247,6 +247,30 @@ async fn a_state_directory_that_hangs_keeps_no_metrics_away() {
     assert!(program.wait().success(), "{}", program.log());
 }
 
+/// Holds A5, A17: what reads the state directory waits for it together.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ready_waits_once_for_a_state_directory_that_hangs() {
+    let world = World::pem_pair().await;
+    interrupted(&world).await;
+    // Both what rotations have left and what was kept of a shutdown.
+    let hung = [world.state(), world.state().join("journal"), world.state().join("shutdown.json")];
+    let hung: Vec<_> = hung.iter().map(std::path::PathBuf::as_path).collect();
+    let config = world.config(BROKEN_API);
+    let mut program = Program::with_hung(&world, &config, "127.0.0.1:0", "openat,newfstatat,statx", &hung);
+    program.wait_until_ready();
+    let log = program.log();
+    let told_at = |line: &str| -> jiff::Timestamp {
+        let line = log.lines().find(|there| there.contains(line)).unwrap_or_else(|| panic!("no {line}:\n{log}"));
+        line.split_whitespace().next().unwrap().parse().unwrap()
+    };
+    let (files, latch) =
+        (told_at("are not known to be whole yet"), told_at("whether a shutdown has begun is known in memory only"));
+    let between = latch.duration_since(files).abs();
+    assert!(between < jiff::SignedDuration::from_secs(10), "one after the other:\n{log}");
+    program.terminate();
+    assert!(program.wait().success(), "{}", program.log());
+}
+
 /// Holds A17: a program that fails ends, whatever hangs.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_configuration_file_that_hangs_is_a_failure_with_an_end() {

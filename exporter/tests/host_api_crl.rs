@@ -36,7 +36,9 @@ impl Revoker {
         let config = format!(
             "[ca]\ndefault_ca = own\n[own]\ndatabase = {root}/index.txt\ncrlnumber = {root}/crlnumber\n\
              certificate = {root}/ca.crt\nprivate_key = {root}/ca.key\ndefault_md = sha256\ncrl_extensions = crl\n\
-             [crl]\nauthorityKeyIdentifier = keyid\n"
+             [crl]\nauthorityKeyIdentifier = keyid\n\
+             [part]\nauthorityKeyIdentifier = keyid\nissuingDistributionPoint = critical, @point\n\
+             [point]\nfullname = URI:http://crl.example.com/part.crl\n"
         );
         std::fs::write(at("ca.cnf"), config).unwrap();
         Self { directory }
@@ -48,9 +50,19 @@ impl Revoker {
     }
 
     fn list(&self, next_update: &str) -> PathBuf {
-        let times = ["-crl_lastupdate", "20200101000000Z", "-crl_nextupdate", next_update];
+        self.list_of("crl", "20200101000000Z", next_update)
+    }
+
+    /// With the extensions of a section.
+    fn list_of(&self, section: &str, this_update: &str, next_update: &str) -> PathBuf {
+        let times = ["-crl_lastupdate", this_update, "-crl_nextupdate", next_update, "-crlexts", section];
         self.openssl(&[&["-gencrl", "-out", "list.crl"][..], &times[..]].concat());
         self.directory.path().join("list.crl")
+    }
+
+    /// The number of the next list, in hexadecimal.
+    fn number(&self, number: &str) {
+        std::fs::write(self.directory.path().join("crlnumber"), format!("{number}\n")).unwrap();
     }
 
     fn openssl(&self, arguments: &[&str]) {
@@ -142,4 +154,95 @@ async fn nobody_is_let_in_by_a_list_that_has_expired_or_speaks_of_another_author
         assert!(!lets_in(&api, &api.operator).await, "of another: {of_another}");
         api.stop().await;
     }
+}
+
+/// Holds A18: an older list for all of a CA's certificates stands beside a newer one for a part of them, as `openssl ca` makes
+/// them in a file to which each is appended.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_older_list_for_everything_lets_nobody_in_whom_a_newer_list_for_a_part_has_revoked() {
+    for (numbers, first_is_older) in [(["01", "05"], true), (["01", "05"], false), (["50", "05"], true)] {
+        let world = World::pem_pair().await;
+        let fleet = Authority::new("clients");
+        let (revoker, file) = (Revoker::of(&fleet), world.directory.path().join("clients.crl"));
+        let revoked = fleet.client(OPERATOR);
+        revoker.number(numbers[0]);
+        let older = std::fs::read(revoker.list_of("crl", "20200101000000Z", LATER)).unwrap();
+        revoker.number(numbers[1]);
+        revoker.revoke(&revoked);
+        let newer = std::fs::read(revoker.list_of("part", "20200102000000Z", LATER)).unwrap();
+        let both = if first_is_older { [older, newer] } else { [newer, older] };
+        std::fs::write(&file, both.concat()).unwrap();
+        let api = Api::start_with(&world, fleet, &section(&file)).await;
+        assert!(!lets_in(&api, &revoked).await, "{numbers:?}, the older first: {first_is_older}");
+        assert!(lets_in(&api, &api.operator).await);
+        api.stop().await;
+    }
+}
+
+/// Holds A18: a CA that takes a new key keeps its name, and each key signs lists with numbers of its own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_key_of_a_ca_speaks_for_its_own_clients() {
+    for numbers in [["50", "01"], ["01", "50"]] {
+        let world = World::pem_pair().await;
+        let (old, new) = (Authority::new("clients"), Authority::new("clients"));
+        let file = world.directory.path().join("clients.crl");
+        let (mut lists, mut clients) = (Vec::new(), Vec::new());
+        for (authority, number) in [&old, &new].into_iter().zip(numbers) {
+            let revoker = Revoker::of(authority);
+            revoker.number(number);
+            let (well, revoked) = (authority.client(OPERATOR), authority.client(OPERATOR));
+            revoker.revoke(&revoked);
+            lists.extend(std::fs::read(revoker.list(LATER)).unwrap());
+            clients.push((well, revoked));
+        }
+        std::fs::write(&file, lists).unwrap();
+        let bundle = world.directory.path().join("both.crt");
+        std::fs::write(&bundle, old.pem.clone() + &new.pem).unwrap();
+        let api = Api::start_with_bundle(&world, old, &bundle, &section(&file)).await;
+        for (well, revoked) in &clients {
+            assert!(lets_in(&api, well).await, "{numbers:?}");
+            assert!(!lets_in(&api, revoked).await, "{numbers:?}");
+        }
+        api.stop().await;
+    }
+}
+
+/// Holds A18: a request of which a part was sent before its client was revoked.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_client_has_begun_to_ask_before_it_was_revoked_is_not_answered() {
+    let world = World::pem_pair().await;
+    let fleet = Authority::new("clients");
+    let (revoker, file) = (Revoker::of(&fleet), world.directory.path().join("clients.crl"));
+    let client = fleet.client(OPERATOR);
+    std::fs::copy(revoker.list(LATER), &file).unwrap();
+    let api = Api::start_with(&world, fleet, &section(&file)).await;
+    let body = serde_json::to_vec(&support::open(1, 1)).unwrap();
+    let (begun, rest) = body.split_at(body.len() / 2);
+    let head =
+        format!("POST /v1/agents/agent/rotations HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: {}\r\n\r\n", body.len());
+    revoker.revoke(&client);
+    let mut held = Vec::new();
+    std::fs::copy(revoker.list(LATER), &file).unwrap();
+    let reloading = async {
+        // Each is given up after a while, so that there is always one that was begun just before.
+        while let Ok(mut stream) = api.connect(Some(&client)).await {
+            let is_begun = stream.write_all(&[head.as_bytes(), begun].concat()).await.is_ok();
+            held.push(stream);
+            if !is_begun || !lets_in(&api, &client).await {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(300)).await;
+        }
+    };
+    tokio::time::timeout(RELOADED, reloading).await.expect("the new list counts");
+    for mut stream in held {
+        let mut answer = Vec::new();
+        if stream.write_all(rest).await.is_ok() {
+            let _ = stream.read_to_end(&mut answer).await;
+        }
+        let answer = String::from_utf8_lossy(&answer);
+        assert!(!answer.starts_with("HTTP/1.1 200"), "{answer}");
+    }
+    assert_eq!(world.phase(), None, "no rotation was opened");
+    api.stop().await;
 }

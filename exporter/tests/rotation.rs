@@ -178,6 +178,30 @@ async fn a_store_that_no_password_opens_is_refused_before_a_key_is_made() {
     api.stop().await;
 }
 
+/// Holds R11: before a certificate is issued that could not be put in.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_alias_that_another_entry_would_be_lost_by_is_refused_before_a_key_is_made() {
+    let world = World::powerchute().await;
+    let (store, certificate) = (world.home().join("keystore"), world.home().join("trusted.pem"));
+    std::fs::remove_file(&store).unwrap();
+    std::fs::write(&certificate, world.issuer.server("console.example.com").chain).unwrap();
+    let made = std::process::Command::new("keytool")
+        .args(["-importcert", "-noprompt", "-storetype", "PKCS12", "-storepass", "old-password", "-alias", "SecureKey"])
+        .arg("-file")
+        .arg(&certificate)
+        .arg("-keystore")
+        .arg(&store)
+        .output()
+        .expect("keytool is needed: install a JDK, for example openjdk-17-jdk-headless");
+    assert!(made.status.success(), "{made:?}");
+    let api = Api::start(&world).await;
+    let refused = api.open(1, 1).await.unwrap_err();
+    assert_eq!(refused.reason, RefusalReason::KeystoreRefused);
+    assert!(refused.message.contains("\"SecureKey\" would be lost"), "{}", refused.message);
+    assert_eq!(api.ask::<AgentReport>("GET", &format!("agents/{AGENT}"), &()).await.unwrap().generation, Generation(0));
+    api.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_password_that_cannot_be_the_stores_is_refused_before_a_key_is_made_and_the_next_one_is_taken() {
     let world = World::powerchute().await;

@@ -326,6 +326,119 @@ async fn a_late_rollback_is_refused_where_others_have_put_their_own() {
     assert_eq!(world.service.starts(), starts);
 }
 
+/// The password of a store is changed, as an administrator does it with the vendor's tool.
+fn change_password(world: &World, from: &str, to: &str) {
+    let store = world.home().join("keystore");
+    let (bytes, from, to) = (std::fs::read(&store).unwrap(), from.into(), to.into());
+    let key = keystore::extract_key(&bytes, Some(&from), "securekey", &Limits::default()).unwrap();
+    let request = Merge {
+        old: Some(&bytes),
+        old_passwords: &[from],
+        new_password: Some(&to),
+        alias: "securekey",
+        key: &key,
+        format: None,
+        profile: None,
+        on_unreadable: keystore::OnUnreadable::Refuse,
+        now: jiff::Timestamp::now(),
+    };
+    std::fs::write(&store, &keystore::merge(&request, &Limits::default()).unwrap().bytes).unwrap();
+}
+
+/// What the agent is told.
+fn tell_password(world: &World, password: &str) -> String {
+    let ini = kagiban_agents::Ini::parse(service::INI.as_bytes()).unwrap();
+    let told = ini.with_value("Credentials", "KS_Access_Data", &password.into()).unwrap().bytes().to_vec();
+    std::fs::write(world.home().join("pcssconfig.ini"), &told).unwrap();
+    String::from_utf8(told).unwrap()
+}
+
+/// Holds A10: a password that an administrator has changed since is not the rotation's to take back.
+#[tokio::test]
+async fn a_late_rollback_is_refused_where_the_password_that_it_has_put_there_was_changed_since() {
+    let world = World::powerchute().await;
+    let mut host = Host::of(&world).await;
+    let mut request = open(1, 1);
+    request.keystore.store_password = Some("rotated-password".into());
+    let opened = host.rotator.open(&request).unwrap();
+    host.rotator.deliver(&delivery(1, 1, &world.sign(&opened.csr.unwrap()).0)).unwrap();
+    host.rotator.advance(|_| {}).await;
+    let report = host.rotator.report().unwrap();
+    assert_eq!(report.state, RotationState::Committed, "{report:#?}");
+
+    change_password(&world, "rotated-password", "admins-password");
+    let told = tell_password(&world, "admins-password");
+    let (store, starts) = (std::fs::read(world.home().join("keystore")).unwrap(), world.service.starts());
+    let refused = host.roll_back(1).await.unwrap_err();
+    assert_eq!(refused.reason, RefusalReason::KeystoreRefused, "{}", refused.message);
+    assert!(refused.message.contains("neither what this rotation put there"), "{}", refused.message);
+    assert_eq!(host.rotator.report().unwrap().state, RotationState::Committed);
+    assert!(std::fs::read(world.home().join("keystore")).unwrap() == store, "the store was changed");
+    assert_eq!(std::fs::read_to_string(world.home().join("pcssconfig.ini")).unwrap(), told);
+    assert_eq!(world.service.starts(), starts);
+}
+
+/// Holds A10: the store keeps the password that the agent is told, where the rotation has left that file alone.
+#[tokio::test]
+async fn a_late_rollback_keeps_a_password_that_was_changed_since_in_both_files() {
+    let world = World::powerchute().await;
+    let mut host = Host::of(&world).await;
+    assert_eq!(host.rotate(&world, 1).await.unwrap().state, RotationState::Committed);
+    change_password(&world, "old-password", "admins-password");
+    let told = tell_password(&world, "admins-password");
+
+    let report = host.roll_back(1).await.unwrap();
+    assert_eq!(report.state, RotationState::RolledBack, "{report:#?}");
+    assert_eq!(world.service.served().await, Some(world.first));
+    assert_eq!(std::fs::read_to_string(world.home().join("pcssconfig.ini")).unwrap(), told);
+    let store = std::fs::read(world.home().join("keystore")).unwrap();
+    assert_eq!(aliases(&store, "admins-password"), ["other", "securekey"]);
+}
+
+/// Holds A10: what would come back does not go together with what the agent is told now, and nothing is stopped for it.
+#[tokio::test]
+async fn a_late_rollback_that_would_part_the_set_is_refused_before_the_service_is_stopped() {
+    let world = World::powerchute().await;
+    let mut host = Host::of(&world).await;
+    assert_eq!(host.rotate(&world, 1).await.unwrap().state, RotationState::Committed);
+    // Of the two files only one, which the rotation has not touched.
+    tell_password(&world, "admins-password");
+    let (store, starts) = (std::fs::read(world.home().join("keystore")).unwrap(), world.service.starts());
+    let refused = host.roll_back(1).await.unwrap_err();
+    assert_eq!(refused.reason, RefusalReason::KeystoreRefused, "{}", refused.message);
+    assert!(refused.message.contains("would not go together"), "{}", refused.message);
+    assert!(std::fs::read(world.home().join("keystore")).unwrap() == store, "the store was changed");
+    let litter = |name: &std::ffi::OsStr| name.to_string_lossy().contains(".kagiban-");
+    assert!(!std::fs::read_dir(world.home()).unwrap().any(|entry| litter(&entry.unwrap().file_name())));
+    assert_eq!((world.service.starts(), world.service.served().await.is_some()), (starts, true));
+}
+
+/// Holds A4, A12: a new key that cannot be removed from beside the old one is removed when it can be.
+#[tokio::test]
+async fn a_staged_key_that_cannot_be_removed_is_removed_when_the_directory_can_be_written() {
+    let mut world = World::pem_pair().await;
+    let mount = Mount::over(&world.home(), TMPFS_MODE);
+    let remount = |how: &str| format!("mount -o remount,{how} {}", world.home().display());
+    let refuse = format!("{}; exit 1", remount("ro"));
+    let allow = remount("rw");
+    world.agent.service.stop = script(&refuse);
+    world.agent.service.stop_timeout = Some(std::time::Duration::from_secs(1));
+    let mut host = Host::of(&world).await;
+    let report = host.rotate(&world, 1).await.unwrap();
+    assert_eq!(report.state, RotationState::RolledBack, "{report:#?}");
+    let litter = || {
+        let names = std::fs::read_dir(world.home()).unwrap().map(|entry| entry.unwrap().file_name());
+        names.filter(|name| name.to_string_lossy().contains(".kagiban-")).count()
+    };
+    assert_eq!(litter(), 2, "the new certificate and its key");
+    assert!(Command::new("sh").args(["-c", &allow]).status().unwrap().success());
+    tokio::time::sleep_until(host.rotator.next_chore().expect("it is tried again")).await;
+    host.rotator.do_chores(|_| {}).await;
+    let left = litter();
+    drop(mount);
+    assert_eq!((left, host.rotator.next_chore()), (0, None));
+}
+
 /// Holds A10: an unreadable file is overwritten on the way back only when a copy of it is kept.
 #[tokio::test]
 async fn what_cannot_be_understood_is_kept_beside_the_backup_when_the_old_file_comes_back() {

@@ -167,3 +167,27 @@ async fn what_is_asked_after_the_stop_is_refused_with_its_reason() {
     tokio::time::timeout(Duration::from_secs(20), ended).await.expect("the worker ends").unwrap();
     assert_eq!(world.phase().as_deref(), Some("rolledBack"));
 }
+
+/// Holds A8: a stop that comes while a configuration is loaded from a disk that hangs is heard at once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_stop_during_a_reload_that_hangs_is_heard_at_once() {
+    let world = World::pem_pair().await;
+    let files = HostApiFiles::write(&world, Authority::new("clients"));
+    let config = world.config(&format!("hostApi: {}", files.config("")));
+    let (file, hangs) = (world.directory.path().join("exporter.yaml"), world.directory.path().join("hangs.yaml"));
+    let mut program = Program::with_hung(&world, &config, "127.0.0.1:0", "statx", &[&hangs]);
+    let api = files.client(program.address("host API listening").parse().unwrap());
+    program.wait_until_ready();
+    let opened = api.open(1, 1).await.unwrap();
+    std::fs::remove_file(&file).unwrap();
+    std::os::unix::fs::symlink(&hangs, &file).unwrap();
+    program.reload(&world, &config);
+    program.wait_until("it loads", |program| program.told().iter().any(|word| word.contains("RELOADING=1")));
+    let asked = Instant::now();
+    program.terminate();
+    assert!(program.wait().success(), "{}", program.log());
+    // The configuration itself is waited for three times as long.
+    assert!(asked.elapsed() < Duration::from_secs(15), "{:?}\n{}", asked.elapsed(), program.log());
+    assert_eq!(opened.state, RotationState::Keyed);
+    assert_eq!(world.phase().as_deref(), Some("rolledBack"), "what only waited is decided: {}", program.log());
+}

@@ -2,15 +2,19 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
+use std::io::{self, BufReader};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use flate2::Compression;
+use flate2::read::DeflateDecoder;
+use flate2::write::DeflateEncoder;
 use jiff::Timestamp;
-use kagiban_crds::resource::{BlockedBy, FINALIZER, HostUrl, ManagedAgentCertificate, ROTATE_ANNOTATION};
+use kagiban_crds::resource::{BlockedBy, HostUrl, ManagedAgentCertificate};
 use kube::Resource as _;
 use kube::runtime::watcher::Event;
 
-use crate::cluster::{Watched, rotate_word};
-use crate::decide::ConditionType;
+use crate::cluster::{Watched, claim};
+use crate::decide::{Claim, ConditionType};
 
 /// Where a resource's host is reached, as its namespace sees it. Namespaces do not trust each other: what one of them makes
 /// a host look like is no reason to hold another one back.
@@ -29,7 +33,7 @@ pub struct Fleet(Mutex<State>);
 struct State {
     resources: HashMap<ResourceName, Kept>,
     /// Who names the same agent of the same host.
-    contenders: HashMap<Agent, Vec<ResourceName>>,
+    contenders: HashMap<Agent, HashSet<ResourceName>>,
     /// While the watch lists anew: what it has listed so far.
     listed: Option<HashSet<ResourceName>>,
     /// Where a step is taken now.
@@ -52,15 +56,16 @@ pub struct Turn<'a> {
 /// Resources in conflict that are woken by one change of another: whoever makes many of them costs no more than this.
 const MOST_WOKEN: usize = 16;
 
-/// An object as it is kept: as text, since the many small parts of one take several times as much. It is read again for
+/// An object as it is kept: as packed text, since the many small parts of one take ten times as much. It is read again for
 /// whoever looks at it.
 #[derive(Debug)]
 struct Kept {
-    text: Arc<[u8]>,
+    text: Packed,
     uid: Box<str>,
     version: Option<u64>,
-    /// `None` for one that cannot be read.
+    /// `None` for one that cannot be read, and `claim` likewise.
     agent: Option<Agent>,
+    claim: Option<Arc<Claim>>,
     summary: Arc<Summary>,
 }
 
@@ -105,7 +110,7 @@ impl Fleet {
                     listed.insert(name);
                 }
                 // the list is a quorum read, whatever was known before
-                state.put(object)
+                state.put(&object)
             }
             Event::InitDone => {
                 let Some(listed) = state.listed.take() else { return Vec::new() };
@@ -113,7 +118,7 @@ impl Fleet {
                 gone.into_iter().flat_map(|name| state.remove(&name)).collect()
             }
             Event::Apply(object) if state.is_outdated(&object) => Vec::new(),
-            Event::Apply(object) => state.put(object),
+            Event::Apply(object) => state.put(&object),
             Event::Delete(object) => state.remove(&ResourceName::of(&object)),
         }
     }
@@ -131,7 +136,7 @@ impl Fleet {
         else {
             return;
         };
-        let Some(Watched(Ok(mut known))) = read(&kept.text) else { return };
+        let Some(Watched(Ok(mut known))) = kept.text.read() else { return };
         known.status.clone_from(&mac.status);
         known.metadata.resource_version.clone_from(&mac.metadata.resource_version);
         *kept = Kept::of(&Watched(Ok(known)));
@@ -150,7 +155,7 @@ impl Fleet {
 
     pub fn get(&self, name: &ResourceName) -> Option<Watched> {
         let text = self.lock().resources.get(name)?.text.clone();
-        read(&text)
+        text.read()
     }
 
     /// Whether the resource of this name is the object with this uid.
@@ -163,14 +168,12 @@ impl Fleet {
         self.lock().resources.iter().map(|(name, kept)| (name.clone(), kept.summary.clone())).collect()
     }
 
-    /// The resources that name the same agent of the same host as this one, this one among them.
-    pub fn contenders(&self, mac: &ManagedAgentCertificate) -> Vec<Watched> {
-        let texts: Vec<_> = {
-            let state = self.lock();
-            let names = state.contenders.get(&agent(mac)).map(Vec::as_slice).unwrap_or_default();
-            names.iter().filter_map(|name| Some(state.resources.get(name)?.text.clone())).collect()
-        };
-        texts.iter().filter_map(|text| read(text)).collect()
+    /// What the resources that name the same agent of the same host as this one claim, this one among them. Anybody may make
+    /// thousands of them: no text is read for it.
+    pub fn claims(&self, mac: &ManagedAgentCertificate) -> Vec<Arc<Claim>> {
+        let state = self.lock();
+        let names = state.contenders.get(&agent(mac)).into_iter().flatten();
+        names.filter_map(|name| state.resources.get(name)?.claim.clone()).collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -198,20 +201,19 @@ impl State {
 
     /// Those that the other one named has kept from its agent: it is changed or gone, and may be in the way no more.
     fn freed(&self, agent: &Agent, other: &ResourceName) -> Vec<Change> {
-        let names = self.contenders.get(agent).map(Vec::as_slice).unwrap_or_default();
+        let names = self.contenders.get(agent).into_iter().flatten();
         let in_conflict = |name: &&ResourceName| {
             let by = self.resources.get(*name).and_then(|kept| kept.summary.blocked_by);
             *name != other && by == Some(BlockedBy::Conflict)
         };
-        names.iter().filter(in_conflict).take(MOST_WOKEN).cloned().map(Change::Wakes).collect()
+        names.filter(in_conflict).take(MOST_WOKEN).cloned().map(Change::Wakes).collect()
     }
 
-    fn put(&mut self, mut object: Watched) -> Vec<Change> {
-        strip(&mut object);
-        let name = ResourceName::of(&object);
-        let kept = Kept::of(&object);
+    fn put(&mut self, object: &Watched) -> Vec<Change> {
+        let name = ResourceName::of(object);
+        let kept = Kept::of(object);
         let before = self.resources.get(&name);
-        if before.and_then(|before| read(&before.text)).is_some_and(|before| !differs(&before, &object)) {
+        if before.and_then(|before| before.text.read()).is_some_and(|before| !differs(&before, object)) {
             // only the status, most likely our own: it is kept, and nobody is woken
             self.resources.insert(name, kept);
             return Vec::new();
@@ -223,10 +225,12 @@ impl State {
             changes.retain(|change| matches!(change, Change::Wakes(_)));
         }
         if let Some(agent) = &kept.agent {
-            self.contenders.entry(agent.clone()).or_default().push(name.clone());
+            self.contenders.entry(agent.clone()).or_default().insert(name.clone());
         }
         self.resources.insert(name.clone(), kept);
-        changes.push(Change::Wakes(name));
+        // before those that it kept from the agent, and after the end of another object by its name
+        let at = changes.iter().position(|change| matches!(change, Change::Wakes(_))).unwrap_or(changes.len());
+        changes.insert(at, Change::Wakes(name));
         changes
     }
 
@@ -238,7 +242,7 @@ impl State {
         if let Some(agent) = &kept.agent
             && let Some(names) = self.contenders.get_mut(agent)
         {
-            names.retain(|other| other != name);
+            names.remove(name);
             if names.is_empty() {
                 self.contenders.remove(agent);
             }
@@ -250,20 +254,35 @@ impl State {
 impl Kept {
     fn of(object: &Watched) -> Self {
         Self {
-            text: serde_json::to_vec(object).unwrap_or_default().into(),
+            text: Packed::of(object),
             uid: object.meta().uid.as_deref().unwrap_or_default().into(),
             version: version(object),
             agent: object.readable().map(agent),
+            claim: object.readable().map(claim).map(Arc::new),
             summary: Arc::new(Summary::of(object)),
         }
     }
 }
 
-/// Never `None` in practice: what was written here can be read.
-fn read(text: &[u8]) -> Option<Watched> {
-    serde_json::from_slice(text)
-        .inspect_err(|error| tracing::error!(%error, "an object of the store is unreadable"))
-        .ok()
+/// JSON, deflated: names, times and digests repeat in it, and a quarter is left.
+#[derive(Clone, Debug)]
+struct Packed(Arc<[u8]>);
+
+impl Packed {
+    fn of(object: &Watched) -> Self {
+        let mut packing = DeflateEncoder::new(Vec::new(), Compression::fast());
+        // never fails in practice: strings and numbers, into memory
+        let packed =
+            serde_json::to_writer(&mut packing, object).map_err(io::Error::from).and_then(|()| packing.finish());
+        Self(packed.unwrap_or_default().into())
+    }
+
+    /// Never `None` in practice: what was written here can be read.
+    fn read(&self) -> Option<Watched> {
+        serde_json::from_reader(BufReader::new(DeflateDecoder::new(&*self.0)))
+            .inspect_err(|error| tracing::error!(%error, "an object of the store is unreadable"))
+            .ok()
+    }
 }
 
 impl Summary {
@@ -309,21 +328,6 @@ fn places(mac: &ManagedAgentCertificate) -> [Place; 2] {
     let client = api.map(|api| api.tls_secret_ref.name.as_str()).unwrap_or_default();
     let namespace = mac.metadata.namespace.as_deref().unwrap_or_default();
     [url.unwrap_or_default(), format!("{namespace}/{client}")].map(|place| (agent(mac), place))
-}
-
-/// Takes away what makes up most of an object and is never looked at: who manages which field, copies of manifests, and
-/// whatever others note on it, in our name or not. Whoever writes the finalizers reads all of them first.
-fn strip(object: &mut Watched) {
-    let metadata = object.meta_mut();
-    metadata.managed_fields = None;
-    metadata.labels = None;
-    metadata.owner_references = None;
-    metadata.generate_name = None;
-    metadata.self_link = None;
-    let rotate = metadata.annotations.as_mut().and_then(|annotations| annotations.remove(ROTATE_ANNOTATION));
-    metadata.annotations = rotate.map(|value| [(ROTATE_ANNOTATION.to_owned(), rotate_word(&value))].into());
-    let held = metadata.finalizers.iter().flatten().any(|finalizer| finalizer == FINALIZER);
-    metadata.finalizers = held.then(|| vec![FINALIZER.to_owned()]);
 }
 
 /// Kubernetes counts them upwards for all objects of a kind.
@@ -399,6 +403,7 @@ impl fmt::Display for HostKey {
 
 #[cfg(test)]
 mod tests {
+    use kagiban_crds::resource::FINALIZER;
     use kube::ResourceExt;
     use serde_json::json;
 
@@ -484,7 +489,7 @@ mod tests {
             wakes(&fleet.apply(Event::Apply(object("a", "h", change))))
         };
         assert!(put(&long));
-        assert!(fleet.lock().resources.get(&name).expect("it is there").text.len() < 1024);
+        assert!(fleet.lock().resources.get(&name).expect("it is there").text.0.len() < 1024);
         let kept = fleet.get(&name).expect("it is there");
         assert_eq!(kept.finalizers(), [FINALIZER]);
         assert!(!put(&long) && put(&format!("{long}y")), "another value is seen as one");
@@ -492,7 +497,7 @@ mod tests {
 
     /// Holds B14: rivals are found by the agent, not by reading all resources.
     #[test]
-    fn contenders_are_those_of_the_same_agent_and_leave_with_it() {
+    fn claims_are_those_of_the_same_agent_and_leave_with_it() {
         let fleet = Fleet::default();
         for (name, host) in [("a", "h"), ("b", "h"), ("c", "other")] {
             fleet.apply(Event::Apply(object(name, host, json!({}))));
@@ -500,7 +505,7 @@ mod tests {
         let of = |name: &str| {
             let object = fleet.get(&ResourceName::new("fleet", name)).expect("it is there");
             let mac = object.0.as_ref().expect("readable").clone();
-            let mut names: Vec<_> = fleet.contenders(&mac).iter().map(ResourceExt::name_any).collect();
+            let mut names: Vec<_> = fleet.claims(&mac).iter().map(|claim| claim.name().to_owned()).collect();
             names.sort();
             names
         };

@@ -34,18 +34,29 @@ pub fn read(text: &str) -> Vec<Result<Manifest, ManifestError>> {
     let mut found = Vec::new();
     for (index, document) in serde_yaml::Deserializer::from_str(text).enumerate() {
         let number = index + 1;
+        let wrong = |message: String| Err(ManifestError { number, name: None, message });
         match Value::deserialize(document) {
-            Ok(value) => {
-                let ours = items(value).into_iter().filter(is_ours);
-                found.extend(ours.map(|value| parse(value, number)));
-            }
+            Ok(mut value) => match value.apply_merge() {
+                Ok(()) if lists_nameless(&value) => found.push(wrong("an item of the list says no kind".to_owned())),
+                Ok(()) => {
+                    let ours = items(value).into_iter().filter(is_ours);
+                    found.extend(ours.map(|value| parse(value, number)));
+                }
+                Err(error) => found.push(wrong(error.to_string())),
+            },
             Err(error) => {
-                found.push(Err(ManifestError { number, name: None, message: error.to_string() }));
+                found.push(wrong(error.to_string()));
                 break;
             }
         }
     }
     found
+}
+
+/// Whether something is listed that nobody could tell what it is; `kubectl` refuses it too.
+fn lists_nameless(list: &Value) -> bool {
+    let items = list.get("items").and_then(Value::as_sequence).filter(|_| text(list, "kind").ends_with("List"));
+    items.is_some_and(|items| items.iter().any(|item| text(item, "kind").is_empty()))
 }
 
 /// What a document holds: itself, or what a list of any kind lists. A list in a list is no manifest.
@@ -114,6 +125,21 @@ spec:
             assert_eq!(found.iter().map(Result::is_ok).collect::<Vec<_>>(), [true, false], "{kind}: {found:?}");
         }
         assert!(read("apiVersion: v1\nkind: List\nitems: 7").is_empty());
+        assert!(read("apiVersion: v1\nkind: List\nitems: [{apiVersion: kagiban.dev/v1alpha1}]")[0].is_err());
+    }
+
+    /// Holds B12: `kubectl apply` takes what is merged.
+    #[test]
+    fn a_resource_that_takes_its_kind_from_another_by_a_merge_key_is_read() {
+        let other = "<<: *first\nmetadata: {name: ups-02}";
+        let items = [GOOD.trim().replace("apiVersion", "&first\napiVersion"), other.to_owned()];
+        let items = items.map(|item| item.replace('\n', "\n  "));
+        let found = read(&format!("apiVersion: v1\nkind: List\nitems:\n- {}\n- {}\n", items[0], items[1]));
+        let names: Vec<_> = found.iter().map(|found| found.as_ref().expect("read").mac.metadata.name.clone()).collect();
+        assert_eq!(names, [Some("ups-01".to_owned()), Some("ups-02".to_owned())]);
+        // and one that merges nothing that is there hides no other document
+        let found = read(&format!("{GOOD}<<: 7\n---{GOOD}"));
+        assert_eq!(found.iter().map(Result::is_ok).collect::<Vec<_>>(), [false, true], "{found:?}");
     }
 
     #[test]

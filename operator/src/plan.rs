@@ -1,5 +1,6 @@
 //! `kagiban-operator plan`: what would be done about the resources in a file, and what blocks it. Only reads.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io::Read as _;
 use std::path::Path;
@@ -140,12 +141,18 @@ impl Observer {
     async fn contenders(&self, accepted: &[Found]) -> anyhow::Result<Contenders> {
         let (listed, partly) = match self.cluster.list(None).await {
             Err(ClusterError::Forbidden { .. }) => {
-                let namespace = &self.namespace;
-                let listed = self.cluster.list(Some(namespace)).await;
+                let namespaces: BTreeSet<_> = accepted.iter().filter_map(|found| found.mac.namespace()).collect();
+                let mut listed = Vec::new();
+                for namespace in &namespaces {
+                    let of_one = self.cluster.list(Some(namespace)).await;
+                    listed.extend(of_one.with_context(|| format!("the resources of {namespace} cannot be listed"))?);
+                }
+                let namespaces: Vec<_> = namespaces.into_iter().collect();
                 let note = format!(
-                    "resources of other namespaces than {namespace} for the same agent, which may not be listed"
+                    "resources of other namespaces than {} for the same agent, which may not be listed",
+                    namespaces.join(", ")
                 );
-                (listed.context("the resources cannot be listed")?, Some(note))
+                (listed, Some(note))
             }
             listed => (listed.context("the resources cannot be listed")?, None),
         };

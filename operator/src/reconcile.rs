@@ -470,8 +470,8 @@ fn ended(mac: &ManagedAgentCertificate, decision: &Decision) -> Option<kagiban_c
 
 /// The resource that owns the agent that this one names, if that is another.
 pub(crate) fn rival(mac: &ManagedAgentCertificate, fleet: &Fleet) -> Option<Rival> {
-    let contenders = fleet.contenders(mac);
-    owner_among(mac, contenders.iter().filter_map(|other| other.readable()))
+    let claims = fleet.claims(mac);
+    owner(&claim(mac), claims.iter().map(Arc::as_ref))
 }
 
 /// See [`rival`]; also used on manifests.

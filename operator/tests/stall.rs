@@ -11,7 +11,7 @@ use kagiban_operator::agent_api::Reach;
 use kagiban_operator::cluster::Cluster;
 use kagiban_operator::controller;
 use kagiban_operator::decide::Policy;
-use kagiban_operator::fleet::Fleet;
+use kagiban_operator::fleet::{Change, Fleet};
 use kagiban_operator::health::Health;
 use kagiban_operator::leader::Election;
 use kagiban_operator::ledger::Ledger;
@@ -99,4 +99,29 @@ async fn a_stall_of_the_api_server_orphans_nothing() {
     run.await.expect("it ends");
     closing.cancel();
     election.await.expect("it ends");
+}
+
+/// Holds B1: after an API server was restored from a backup, a watch that goes on from where it was is answered and shows
+/// nothing.
+#[tokio::test]
+async fn what_a_watch_does_not_show_is_found_by_the_next_list() {
+    let cluster = FakeCluster::start().await;
+    cluster.put(&fleet::resource("https://127.0.0.1:1"));
+    let fleet = Fleet::default();
+    let events = controller::watch_listing(kube::Api::all(cluster.client.clone()), Duration::from_millis(200));
+    tokio::pin!(events);
+    let mut list = async || loop {
+        let event = events.next().await.expect("a watch does not end").expect("the fake answers");
+        let is_whole = matches!(event, Event::InitDone);
+        let changes = fleet.apply(event);
+        if is_whole || !changes.is_empty() {
+            return changes;
+        }
+    };
+    let found = |changes: &[Change]| matches!(changes, [Change::Wakes(_)]);
+    assert!(found(&list().await));
+    assert!(list().await.is_empty(), "that was all");
+    cluster.change(|mac| mac["metadata"]["generation"] = 7.into());
+    let again = tokio::time::timeout(PATIENCE, list()).await.expect("there is another list");
+    assert!(found(&again), "{again:?}");
 }

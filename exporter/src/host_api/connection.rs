@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use hyper::server::conn::http1;
@@ -70,7 +71,10 @@ impl Connection {
             _ = &mut connection => return,
             () = slot.evicted.cancelled() => return audit::refused_connection(peer, "evicted", "idle"),
             () = sleep(LIFETIME) => {}
-            () = replaced.cancelled() => {}
+            // A request of which a part was heard is not heard to its end: who speaks may be revoked. One that is answered is.
+            () = replaced.cancelled() => if !slot.working.load(Ordering::Acquire) {
+                return;
+            },
             () = shutdown.cancelled() => {}
         }
         connection.as_mut().graceful_shutdown();

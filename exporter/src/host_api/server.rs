@@ -90,6 +90,7 @@ async fn reload(files: Files, served: Arc<ArcSwap<Served>>, board: Arc<Board>, s
             _ = ticks.tick() => {}
             () = shutdown.cancelled() => return,
         }
+        audit::tell_untold();
         let (looking, before) = (files.clone(), served.load_full());
         // A file system that hangs must take no thread that answers; the old files serve on.
         let look = move || looking.reload(&before);

@@ -1,4 +1,7 @@
-//! Whether the files of an agent go together, judged by what they hold: for when no journal tells.
+//! Whether the files of an agent go together, judged by what they hold: for when no journal tells, and for what is about to
+//! take their places.
+
+use std::path::Path;
 
 use kagiban_crds::LeafSha256;
 use kagiban_keystore::{self as keystore, Certificate, Limits, ReadError};
@@ -8,7 +11,7 @@ use zeroize::Zeroizing;
 use super::agent::{Agent, Keystore};
 use super::staging::StagingError;
 use super::survey::{self, MAX_STORE_BYTES};
-use crate::platform::{self, Links};
+use crate::platform::{self, FileError, Links};
 
 /// What the files say of themselves.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,17 +26,43 @@ pub(super) enum Verdict {
 
 /// Reads what is on disk; nothing is changed.
 pub(super) fn judge(agent: &Agent) -> Verdict {
-    match leaf(agent) {
+    match leaf(agent, agent.alias.as_deref(), on_disk) {
         Ok(leaf) => Verdict::Whole(LeafSha256::new(leaf.sha256())),
         Err(Doubt::Locked(error)) => Verdict::Unknown { why: error.to_string() },
-        Err(Doubt::Broken(error)) => Verdict::Broken { why: error.to_string() },
+        Err(Doubt::Broken(error) | Doubt::Told(error)) => Verdict::Broken { why: error.to_string() },
     }
+}
+
+/// Why an agent cannot start once its files hold what `read` tells of them. None where it can, or where nobody can tell. When
+/// all of them are `as_before`, it could start on them then, and only what it is told may have changed since. The key is
+/// under `alias`.
+pub(super) fn misfit(
+    agent: &Agent,
+    alias: Option<&str>,
+    read: impl Fn(&Path) -> Result<Zeroizing<Vec<u8>>, FileError>,
+    as_before: bool,
+) -> Option<StagingError> {
+    match leaf(agent, alias.or(agent.alias.as_deref()), read) {
+        Err(Doubt::Told(error)) => Some(error),
+        Err(Doubt::Broken(error)) if !as_before => Some(error),
+        Ok(_) | Err(Doubt::Locked(_) | Doubt::Broken(_)) => None,
+    }
+}
+
+/// The contents of a file of an agent's, as they are.
+///
+/// # Errors
+/// See [`FileError`].
+pub(super) fn on_disk(path: &Path) -> Result<Zeroizing<Vec<u8>>, FileError> {
+    platform::read_held(path, MAX_STORE_BYTES, Links::Refuse).map(|held| held.bytes)
 }
 
 /// Why the leaf was not found to go with its key.
 enum Doubt {
     Locked(StagingError),
     Broken(StagingError),
+    /// The password that the agent is told does not open the store.
+    Told(StagingError),
 }
 
 impl From<StagingError> for Doubt {
@@ -49,17 +78,30 @@ impl From<StagingError> for Doubt {
     }
 }
 
-fn leaf(agent: &Agent) -> Result<Certificate, Doubt> {
-    let read = |path| platform::read_held(path, MAX_STORE_BYTES, Links::Refuse).map_err(StagingError::File);
+fn leaf(
+    agent: &Agent,
+    alias: Option<&str>,
+    read: impl Fn(&Path) -> Result<Zeroizing<Vec<u8>>, FileError>,
+) -> Result<Certificate, Doubt> {
+    let read = |path: &Path| read(path).map_err(StagingError::File);
     match &agent.keystore {
         Keystore::OneFile { path, .. } => {
-            let bytes = read(path)?.bytes;
-            let (passwords, told) = (survey::known_passwords(agent)?, survey::told_password(agent)?);
-            open(&bytes, agent.alias.as_deref(), passwords, told)
+            let bytes = read(path)?;
+            let passwords = survey::password_file(agent)?.into_iter().collect();
+            let told = match &agent.password_ini {
+                Some((path, place)) => match read(path) {
+                    Err(StagingError::File(FileError::NotFound { .. })) => {
+                        return Err(StagingError::IniMissing { file: place.file }.into());
+                    }
+                    ini => survey::read_ini(&ini?, place)?.1,
+                },
+                None => None,
+            };
+            open(&bytes, alias, passwords, told)
         }
         Keystore::PemPair { certificate, key } => {
-            let mut both = read(certificate)?.bytes;
-            let key = read(key)?.bytes;
+            let mut both = read(certificate)?;
+            let key = read(key)?;
             let mut text = Zeroizing::new(Vec::with_capacity(both.len() + key.len() + 1));
             text.append(&mut both);
             text.push(b'\n');
@@ -96,7 +138,7 @@ fn open(
     }
     // A file tells the agent a password, and it is not the store's: one of the two is the other's leftover.
     if is_told && last == ReadError::BadPassword {
-        return Err(Doubt::Broken(StagingError::Old(last)));
+        return Err(Doubt::Told(StagingError::Old(last)));
     }
     Err(StagingError::Old(last).into())
 }

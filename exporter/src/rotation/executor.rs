@@ -322,19 +322,13 @@ impl Rotator {
     /// frozen, the old files beside the new ones are a way back that needs no space, and stay.
     pub(super) fn tidy(&mut self) {
         if self.record.rotation.as_ref().is_none_or(|rotation| !rotation.state.is_decided()) {
-            return;
+            return self.stop_tidying();
         }
         self.pending = None;
         let swept = if self.is_frozen() { Ok(()) } else { self.discard() };
         let pruned = backup::prune(&self.host.vault, &self.agent.name, self.agent.backups, self.files());
         let failed: Vec<_> = swept.err().map(|cause| cause.message).into_iter().chain(pruned).collect();
-        let failed = (!failed.is_empty()).then(|| failed.join("; "));
-        if failed != self.chores.untidy {
-            if let Some(error) = &failed {
-                tracing::warn!(agent = %self.agent.name, error, "left-over files could not be removed");
-            }
-            self.chores.untidy = failed;
-        }
+        self.note_untidy((!failed.is_empty()).then(|| failed.join("; ")));
     }
 
     fn staging(&self) -> Result<&Staging, Cause> {

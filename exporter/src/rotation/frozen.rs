@@ -1,5 +1,5 @@
 //! What is done while nothing is asked for: a freeze is looked at again, a record that could not be written is written, a
-//! chain that never came is given up. Each is tried with a growing pause.
+//! chain that never came is given up, files that could not be removed are. Each is tried with a growing pause.
 
 use std::time::Duration;
 
@@ -40,6 +40,8 @@ pub(super) struct Chores {
     expiry: Option<Backoff>,
     /// Why left-over files could not be removed, as it was told last.
     pub(super) untidy: Option<String>,
+    /// While that is so.
+    tidying: Option<Backoff>,
 }
 
 impl Rotator {
@@ -49,7 +51,8 @@ impl Rotator {
         let freeze = self.chores.freeze.filter(|_| self.is_frozen()).map(|freeze| freeze.due());
         let thaw = self.chores.thaw.filter(|_| self.is_frozen());
         let unsaved = self.chores.unsaved.map(|unsaved| unsaved.due());
-        [expiry, freeze, thaw, unsaved].into_iter().flatten().min()
+        let tidying = self.chores.tidying.map(|tidying| tidying.due());
+        [expiry, freeze, thaw, unsaved, tidying].into_iter().flatten().min()
     }
 
     /// Does what is due. `seen` is told of every state.
@@ -125,6 +128,30 @@ impl Rotator {
                 tracing::error!(agent = %self.agent.name, reason, %error, "the journal cannot be written; it is tried again with growing pauses");
             }
         }
+    }
+
+    /// Told in the log when it changes. [`Rotator::advance`] tries again at the end of every chore.
+    pub(super) fn note_untidy(&mut self, failed: Option<String>) {
+        let now = Instant::now();
+        match (&failed, &mut self.chores.tidying) {
+            (None, tidying) => *tidying = None,
+            (Some(_), Some(again)) if again.due() <= now => again.failed(now),
+            (Some(_), Some(_)) => {}
+            (Some(_), again @ None) => *again = Some(Backoff::after_failure(FIRST_RETRY, LONGEST_PAUSE, now)),
+        }
+        match &failed {
+            failed if *failed == self.chores.untidy => {}
+            Some(error) => {
+                tracing::warn!(agent = %self.agent.name, error, "left-over files could not be removed; it is tried again with growing pauses");
+            }
+            None => tracing::info!(agent = %self.agent.name, "the left-over files are removed"),
+        }
+        self.chores.untidy = failed;
+    }
+
+    /// Nothing is left over of what goes on.
+    pub(super) fn stop_tidying(&mut self) {
+        self.chores.tidying = None;
     }
 
     async fn look_after_freeze(&mut self, now: Instant) {

@@ -4,16 +4,18 @@
 
 use std::path::{Path, PathBuf};
 
-use kagiban_agents::Ini;
+use kagiban_agents::{Ini, PasswordIni};
 use kagiban_crds::LeafSha256;
 use kagiban_keystore::{self as keystore, Format, KeyMaterial, Limits, Merge, OnUnreadable, ReadError, Store};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
 
 use super::agent::Agent;
 use super::backup::{self, BackupError};
+use super::coherence;
 use super::digest::Digest;
 use super::journal::{FileSwap, Holds, OldFile, Ready};
+use super::staging::StagingError;
 use super::survey::{MAX_STORE_BYTES, is_locked, known_passwords, leaf_of, open};
 use crate::platform::{self, Attributes, FileError, HeldFile, Links, SurveyedFile, Swap, WriteError};
 
@@ -52,6 +54,10 @@ pub(super) enum RestoreError {
         path.display()
     )]
     OtherAccess { path: PathBuf },
+    #[error(
+        "the old files would not go together with what was changed since ({0}), and nothing was stopped for them; open a new rotation"
+    )]
+    Parted(StagingError),
 }
 
 impl RestoreError {
@@ -62,6 +68,7 @@ impl RestoreError {
             Self::Backup(error) => error.reason(),
             Self::ChangedSince { .. } => "changed_since",
             Self::OtherAccess { .. } => "other_access",
+            Self::Parted(_) => "split_set",
         }
     }
 }
@@ -104,6 +111,17 @@ struct Waiting {
 }
 
 impl Planned {
+    /// What `file` will hold.
+    fn contents(&self, file: &FileSwap) -> Result<Option<Zeroizing<Vec<u8>>>, RestoreError> {
+        Ok(match (&self.step, &file.old) {
+            (Step::Keep, _) => self.present.as_ref().map(|present| present.bytes.clone()),
+            (Step::Rewrite(bytes), _) => Some(bytes.clone()),
+            (Step::Take(waiting), _) => Some(coherence::on_disk(&waiting.path)?),
+            (Step::PutBack | Step::Overwrite, Some(old)) => Some(backup::read(old)?),
+            (Step::Remove, _) | (Step::PutBack | Step::Overwrite, None) => None,
+        })
+    }
+
     /// What comes back has the rights that the old file had, less what the file there has not now. None where neither is the
     /// narrower.
     fn narrowed(&self, attributes: &Attributes) -> Option<Attributes> {
@@ -135,6 +153,7 @@ impl WayBack<'_> {
             let narrowed = planned.narrowed(&file.attributes);
             file.attributes = narrowed.ok_or_else(|| RestoreError::OtherAccess { path: file.path.clone() })?;
         }
+        self.check_set(&plan)?;
         let present: Vec<_> =
             plan.iter().map(|planned| planned.present.as_ref().map(|present| Digest::of(&present.bytes))).collect();
         let moves = prepare(&files, plan)?;
@@ -145,6 +164,29 @@ impl WayBack<'_> {
             }
         }
         Ok(files)
+    }
+
+    /// Whether an agent that serves now can start on what is planned. Where the whole set is what it was, it could before.
+    fn check_set(&self, plan: &[Planned]) -> Result<(), RestoreError> {
+        let contents: Vec<_> =
+            self.files.iter().zip(plan).map(|(file, planned)| planned.contents(file)).collect::<Result<_, _>>()?;
+        let is_old = |(file, contents): (&FileSwap, &Option<Zeroizing<Vec<u8>>>)| {
+            contents.as_ref().map(|bytes| Digest::of(bytes)) == file.old.as_ref().map(|old| old.backup_digest)
+        };
+        let as_before = self.files.iter().zip(&contents).all(is_old);
+        // All that the agent reads is as it was.
+        if as_before && self.tells_password() {
+            return Ok(());
+        }
+        let read = |path: &Path| match self.files.iter().position(|file| file.path == path) {
+            Some(n) => contents[n].clone().ok_or_else(|| FileError::NotFound { path: path.to_owned() }),
+            None => coherence::on_disk(path),
+        };
+        let alias = self.files.iter().find_map(|file| match &file.holds {
+            Holds::Store { alias } => Some(alias.as_str()),
+            Holds::Chain | Holds::Key | Holds::PasswordIni => None,
+        });
+        coherence::misfit(self.agent, alias, read, as_before).map_or(Ok(()), |why| Err(RestoreError::Parted(why)))
     }
 
     /// Puts the old files back, all or none as far as can be told before. It can be tried again.
@@ -251,7 +293,7 @@ impl WayBack<'_> {
             return Ok(Step::PutBack);
         }
         match &file.holds {
-            Holds::PasswordIni => self.ini_step(old, present),
+            Holds::PasswordIni => self.ini_step(file, old, present),
             Holds::Store { alias } => self.store_step(file, old, alias, present),
             Holds::Chain | Holds::Key => match keystore::sniff(&present.bytes) {
                 Some(_) => Err(changed_since(file)),
@@ -260,8 +302,9 @@ impl WayBack<'_> {
         }
     }
 
-    /// The agent may have removed its password, and somebody may have changed a setting.
-    fn ini_step(&self, old: &OldFile, present: &HeldFile) -> Result<Step, RestoreError> {
+    /// The agent may have removed its password, and somebody may have changed a setting. A password that is neither the old nor
+    /// the new one is somebody's, who may have given it to the store too.
+    fn ini_step(&self, file: &FileSwap, old: &OldFile, present: &HeldFile) -> Result<Step, RestoreError> {
         let before = Ini::parse(&backup::read(old)?).ok();
         let now = Ini::parse(&present.bytes).ok();
         let (Some((_, place)), Some(before), Some(now)) = (&self.agent.password_ini, before, now) else {
@@ -272,6 +315,13 @@ impl WayBack<'_> {
             Ok(None) => return Ok(Step::Keep),
             Err(_) => return Ok(Step::Overwrite),
         };
+        let told = now.value(place.section, place.key).ok().flatten();
+        let is_theirs = |told: &SecretString| {
+            told.expose_secret() != value.expose_secret() && !is_told(&before, place, told, file.new)
+        };
+        if told.as_ref().is_some_and(is_theirs) && !self.copied.contains(&Digest::of(&present.bytes)) {
+            return Err(changed_since(file));
+        }
         Ok(match now.with_value(place.section, place.key, &value) {
             Ok(merged) if merged.bytes() == now.bytes() => Step::Keep,
             Ok(merged) => Step::Rewrite(Zeroizing::new(merged.bytes().to_vec())),
@@ -288,8 +338,8 @@ impl WayBack<'_> {
         present: &HeldFile,
     ) -> Result<Step, RestoreError> {
         let passwords = self.passwords();
-        let store = match open(&present.bytes, &passwords) {
-            Ok((store, _)) if !is_locked(&store) => store,
+        let (store, opens) = match open(&present.bytes, &passwords) {
+            Ok((store, opens)) if !is_locked(&store) => (store, opens.and_then(|opens| passwords.get(opens))),
             Ok(_) | Err(ReadError::BadPassword | ReadError::PasswordNeeded) => return Err(changed_since(file)),
             Err(_) => return Ok(Step::Overwrite),
         };
@@ -301,6 +351,18 @@ impl WayBack<'_> {
         }
         let Some((password, key)) = old_key(&backup, alias, &passwords) else {
             return Ok(Step::Overwrite);
+        };
+        // Where the file with the agent's password goes back too, the store goes back to the password in it. Another store
+        // keeps its own, which the agent knows.
+        let password = match opens {
+            Some(opens) if self.tells_password() => {
+                if opens.expose_secret() != password.expose_secret() && !self.has_told(opens) {
+                    return Err(changed_since(file));
+                }
+                password
+            }
+            Some(opens) => opens,
+            None => password,
         };
         let limits = Limits::default();
         if stored == before && keystore::open_key(&present.bytes, Some(password), alias, &limits).is_ok() {
@@ -323,12 +385,30 @@ impl WayBack<'_> {
         }
     }
 
+    /// Whether the file with the agent's password is one of the set.
+    fn tells_password(&self) -> bool {
+        self.password_file().is_some()
+    }
+
+    fn password_file(&self) -> Option<&FileSwap> {
+        self.files.iter().find(|file| file.holds == Holds::PasswordIni)
+    }
+
+    /// Whether this rotation has told the agent `password`.
+    fn has_told(&self, password: &SecretString) -> bool {
+        let before = || {
+            let (_, place) = self.agent.password_ini.as_ref()?;
+            let file = self.password_file()?;
+            Some((Ini::parse(&backup::read(file.old.as_ref()?).ok()?).ok()?, place, file.new))
+        };
+        before().is_some_and(|(before, place, new)| is_told(&before, place, password, new))
+    }
+
     /// Whatever may open the old store or the new one. A file with passwords that cannot be read only leaves fewer.
     fn passwords(&self) -> Vec<SecretString> {
         let told_before = || {
             let (_, place) = self.agent.password_ini.as_ref()?;
-            let file = self.files.iter().find(|file| file.holds == Holds::PasswordIni)?;
-            let ini = Ini::parse(&backup::read(file.old.as_ref()?).ok()?).ok()?;
+            let ini = Ini::parse(&backup::read(self.password_file()?.old.as_ref()?).ok()?).ok()?;
             ini.value(place.section, place.key).ok()?
         };
         let known = known_passwords(self.agent).unwrap_or_default();
@@ -455,6 +535,12 @@ fn lies_at(path: &Path, digest: Digest) -> bool {
 fn stored_in(store: &Store, alias: &str) -> Option<LeafSha256> {
     let alias = (store.format != Format::Pem).then_some(alias);
     leaf_of(store, alias).map(|leaf| LeafSha256::new(leaf.sha256()))
+}
+
+/// Whether a file was `new` that told `password` instead of what `before` tells. The journal keeps no password, only what
+/// became of the file.
+fn is_told(before: &Ini, place: &PasswordIni, password: &SecretString, new: Digest) -> bool {
+    before.with_value(place.section, place.key, password).is_ok_and(|told| Digest::of(told.bytes()) == new)
 }
 
 fn old_key<'a>(backup: &[u8], alias: &str, passwords: &'a [SecretString]) -> Option<(&'a SecretString, KeyMaterial)> {

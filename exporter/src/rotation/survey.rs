@@ -82,15 +82,6 @@ pub(super) fn known_passwords(agent: &Agent) -> Result<Vec<SecretString>, Stagin
     Ok(passwords)
 }
 
-/// The one among them that the agent is told, if its file holds one.
-///
-/// # Errors
-/// See [`StagingError`].
-pub(super) fn told_password(agent: &Agent) -> Result<Option<SecretString>, StagingError> {
-    let Some((path, place)) = &agent.password_ini else { return Ok(None) };
-    Ok(read_ini(&held_ini(path, place)?.bytes, place)?.1)
-}
-
 /// The alias of the only key in a store; PEM has none.
 ///
 /// # Errors
@@ -274,8 +265,11 @@ fn only_key(store: &Store) -> Option<&str> {
     }
 }
 
-/// It may lie in the agent's own directory, and be a link of whoever owns that.
-fn password_file(agent: &Agent) -> Result<Option<SecretString>, StagingError> {
+/// The first line of the agent's password file, which may lie in the agent's own directory, and be a link of whoever owns that.
+///
+/// # Errors
+/// See [`StagingError`].
+pub(super) fn password_file(agent: &Agent) -> Result<Option<SecretString>, StagingError> {
     let Some(path) = &agent.password_file else { return Ok(None) };
     let password = password_file::read_held(path)?;
     if password.expose_secret().is_empty() {
@@ -299,7 +293,9 @@ fn held_ini(path: &Path, place: &PasswordIni) -> Result<platform::HeldFile, Stag
     }
 }
 
-fn read_ini(bytes: &[u8], place: &PasswordIni) -> Result<(Ini, Option<SecretString>), StagingError> {
+/// # Errors
+/// See [`StagingError`].
+pub(super) fn read_ini(bytes: &[u8], place: &PasswordIni) -> Result<(Ini, Option<SecretString>), StagingError> {
     let failed = |source| StagingError::Ini { file: place.file, source };
     let contents = Ini::parse(bytes).map_err(failed)?;
     let password = contents.value(place.section, place.key).map_err(failed)?;

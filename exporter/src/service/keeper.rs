@@ -33,8 +33,8 @@ pub(super) struct Keeper {
 }
 
 impl Keeper {
-    /// Reads what an earlier run left. What is not ours or not of this boot says nothing of it.
-    pub(super) async fn open(state_directory: PathBuf) -> Self {
+    /// Reads what an earlier run left, `until` then at the latest. What is not ours or not of this boot says nothing of it.
+    pub(super) async fn open(state_directory: PathBuf, until: Instant) -> Self {
         let boot = BootId::new(&platform::boot_id());
         if boot.is_none() {
             warn!(
@@ -43,7 +43,7 @@ impl Keeper {
         }
         let state_directory = Arc::new(state_directory);
         let mut keeper = Self { state_directory, boot, kept: Kept::default(), lock: None, warned: false };
-        match keeper.on_disk(shutdown::load).await {
+        match keeper.on_disk_by(until, shutdown::load).await {
             None | Some(Ok(Found::Nothing)) => {}
             Some(Ok(Found::Kept(kept))) => {
                 if let Some(latch) = &kept.latch {
@@ -169,13 +169,21 @@ impl Keeper {
         }
     }
 
-    /// Works on the state directory; none when the system tells no boot, or the disk hangs, which is said once.
     async fn on_disk<T: Send + 'static>(
         &mut self,
         work: impl FnOnce(&std::path::Path, &BootId) -> Result<T, LatchFileError> + Send + 'static,
     ) -> Option<Result<T, LatchFileError>> {
+        self.on_disk_by(Instant::now() + FILE_WITHIN, work).await
+    }
+
+    /// Works on the state directory; none when the system tells no boot, or the disk hangs, which is said once.
+    async fn on_disk_by<T: Send + 'static>(
+        &mut self,
+        until: Instant,
+        work: impl FnOnce(&std::path::Path, &BootId) -> Result<T, LatchFileError> + Send + 'static,
+    ) -> Option<Result<T, LatchFileError>> {
         let (directory, boot) = (Arc::clone(&self.state_directory), self.boot.clone()?);
-        let done = blocking::run(Work::State, Instant::now() + FILE_WITHIN, move || work(&directory, &boot)).await;
+        let done = blocking::run(Work::State, until, move || work(&directory, &boot)).await;
         if let Err(blocked) = &done
             && !std::mem::replace(&mut self.warned, true)
         {

@@ -17,7 +17,7 @@ use futures::future::join_all;
 use kagiban_crds::{AgentName, HostName};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, interval, sleep_until, timeout};
+use tokio::time::{Instant, interval, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
@@ -105,8 +105,13 @@ impl Rotations {
 
     /// Returns once the files of every agent are whole, or known to be beyond help, or after [`FILES_DEADLINE`].
     pub async fn files_are_whole(&mut self) {
+        self.files_are_whole_by(Instant::now() + FILES_DEADLINE).await;
+    }
+
+    /// The same, and at `until` at the latest.
+    pub(super) async fn files_are_whole_by(&mut self, until: Instant) {
         let whole = self.phase.wait_for(|phase| matches!(phase, Phase::Whole(_) | Phase::Failing));
-        if timeout(FILES_DEADLINE, whole).await.is_err() {
+        if timeout_at(until, whole).await.is_err() {
             error!(
                 seconds = FILES_DEADLINE.as_secs(),
                 "the files of an agent are not known to be whole yet, and the program becomes ready without; see \
@@ -396,6 +401,8 @@ const fn reason(error: &VaultError) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use tokio::time::timeout;
+
     use super::*;
 
     const SHORT: Duration = Duration::from_millis(50);

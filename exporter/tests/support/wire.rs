@@ -1,7 +1,7 @@
 //! A client of the host API that is not the operator's: one request per connection, byte by byte where asked.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -85,7 +85,17 @@ impl Api {
 
     /// With these client certificates' authority, and more of the section `hostApi`.
     pub async fn start_with(world: &World, fleet: Authority, more: &str) -> Self {
+        Self::start_on(world, HostApiFiles::write(world, fleet), more).await
+    }
+
+    /// The same, letting in the clients of all authorities of a bundle.
+    pub async fn start_with_bundle(world: &World, fleet: Authority, bundle: &Path, more: &str) -> Self {
         let files = HostApiFiles::write(world, fleet);
+        std::fs::copy(bundle, world.directory.path().join("clients.crt")).unwrap();
+        Self::start_on(world, files, more).await
+    }
+
+    async fn start_on(world: &World, files: HostApiFiles, more: &str) -> Self {
         let config: HostApiConfig = serde_yaml::from_str(&files.config(more)).unwrap();
         let shutdown = CancellationToken::new();
         let setup = Setup {

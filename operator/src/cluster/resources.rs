@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::{Cluster, ClusterError, MANAGER, Watched, written};
-use crate::decide::{Claim, Resource};
+use crate::decide::{Claim, Contender, Resource};
 
 const RESOURCE: &str = "managedagentcertificates";
 /// The field manager of a dry run.
@@ -48,17 +48,19 @@ pub(crate) fn rotate_word(value: &str) -> String {
 
 /// What it has to show for naming its agent.
 pub fn claim(mac: &ManagedAgentCertificate) -> Claim {
-    Claim {
+    let contender = Contender {
         namespace: mac.namespace().unwrap_or_default(),
         name: mac.name_any(),
         uid: mac.uid().unwrap_or_default(),
         created: mac.creation_timestamp().map(|time| time.0),
         deleted: mac.metadata.deletion_timestamp.is_some(),
         held: is_held(mac),
+        generation: mac.metadata.generation.unwrap_or_default(),
         url: mac.spec.api.host_api.as_ref().and_then(|api| api.url.parse().ok()),
         client: mac.spec.api.host_api.as_ref().map(|api| api.tls_secret_ref.name.clone()),
         status: mac.status.clone().unwrap_or_default(),
-    }
+    };
+    contender.claim()
 }
 
 fn is_held(mac: &ManagedAgentCertificate) -> bool {

@@ -2,15 +2,20 @@
 //! finalizers and its deletion.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use kagiban_crds::resource::{
-    ManagedAgentCertificate, ManagedAgentCertificateSpec, ManagedAgentCertificateStatus, SpecError,
+    FINALIZER, ManagedAgentCertificate, ManagedAgentCertificateSpec, ManagedAgentCertificateStatus, ROTATE_ANNOTATION,
+    SpecError,
 };
 use kube::Resource;
+use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
+
+use super::rotate_word;
 
 /// What the watch gives for one object.
 #[derive(Clone, Debug)]
@@ -29,11 +34,105 @@ pub struct Unreadable {
 #[derive(Deserialize)]
 struct Parts {
     #[serde(default)]
-    metadata: ObjectMeta,
+    metadata: Metadata,
     #[serde(default)]
     spec: Value,
     #[serde(default)]
     status: Value,
+}
+
+/// What decisions need of it. All else makes up most of an object, and is passed over while it is read: who manages which
+/// field, copies of manifests, and whatever others note on it, in our name or not. Whoever writes the finalizers reads all of
+/// them first.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Metadata {
+    name: Option<String>,
+    namespace: Option<String>,
+    uid: Option<String>,
+    resource_version: Option<String>,
+    generation: Option<i64>,
+    creation_timestamp: Option<Time>,
+    deletion_timestamp: Option<Time>,
+    annotations: Option<Annotations>,
+    finalizers: Option<Finalizers>,
+}
+
+/// The rotate annotation out of all.
+struct Annotations(Option<String>);
+
+/// Whether ours is among them.
+struct Finalizers(bool);
+
+impl From<Metadata> for ObjectMeta {
+    fn from(read: Metadata) -> Self {
+        let rotate = read.annotations.and_then(|annotations| annotations.0);
+        let held = read.finalizers.is_some_and(|finalizers| finalizers.0);
+        Self {
+            name: read.name,
+            namespace: read.namespace,
+            uid: read.uid,
+            resource_version: read.resource_version,
+            generation: read.generation,
+            creation_timestamp: read.creation_timestamp,
+            deletion_timestamp: read.deletion_timestamp,
+            annotations: rotate.map(|word| [(ROTATE_ANNOTATION.to_owned(), word)].into()),
+            finalizers: held.then(|| vec![FINALIZER.to_owned()]),
+            ..Self::default()
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Annotations {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reading;
+
+        impl<'de> Visitor<'de> for Reading {
+            type Value = Annotations;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("annotations")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Annotations, A::Error> {
+                let mut rotate = None;
+                while let Some(name) = map.next_key::<String>()? {
+                    if name == ROTATE_ANNOTATION {
+                        rotate = map.next_value::<Option<String>>()?.map(|value| rotate_word(&value));
+                    } else {
+                        map.next_value::<IgnoredAny>()?;
+                    }
+                }
+                Ok(Annotations(rotate))
+            }
+        }
+
+        deserializer.deserialize_map(Reading)
+    }
+}
+
+impl<'de> Deserialize<'de> for Finalizers {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reading;
+
+        impl<'de> Visitor<'de> for Reading {
+            type Value = Finalizers;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("finalizers")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Finalizers, A::Error> {
+                let mut ours = false;
+                while let Some(finalizer) = list.next_element::<String>()? {
+                    ours |= finalizer == FINALIZER;
+                }
+                Ok(Finalizers(ours))
+            }
+        }
+
+        deserializer.deserialize_seq(Reading)
+    }
 }
 
 #[derive(Serialize)]
@@ -56,13 +155,13 @@ impl Watched {
         let why = match (spec, status) {
             (Ok(spec), Ok(status)) => {
                 let mut mac = ManagedAgentCertificate::new("", spec);
-                (mac.metadata, mac.status) = (parts.metadata, status);
+                (mac.metadata, mac.status) = (parts.metadata.into(), status);
                 return Self(Ok(mac));
             }
             (Err(spec), Err(status)) => format!("{spec}; {status}"),
             (Err(why), Ok(_)) | (Ok(_), Err(why)) => why,
         };
-        Self(Err(Box::new(Unreadable { metadata: parts.metadata, why, spec: parts.spec, status: parts.status })))
+        Self(Err(Box::new(Unreadable { metadata: parts.metadata.into(), why, spec: parts.spec, status: parts.status })))
     }
 }
 

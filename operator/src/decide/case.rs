@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use kagiban_crds::Generation;
-use kagiban_crds::host_api::{AgentReport, RotationReport, RotationState};
+use kagiban_crds::host_api::{AgentReport, MAX_GENERATION_STEP, RotationReport, RotationState};
 use kagiban_crds::resource::{LeafStatus, ManagedAgentCertificateStatus, RotationStatus, Trigger};
 
 use super::inputs::{Inputs, Obstacle};
@@ -10,6 +10,16 @@ use super::{Step, due, request_digest, settle};
 
 /// Generations are stored by the API server as signed numbers.
 const LAST_GENERATION: u64 = i64::MAX.unsigned_abs();
+
+/// The highest that the host knows of.
+pub(super) fn highest_generation(report: &AgentReport) -> u64 {
+    report.generation.0.max(report.rotation.as_ref().map_or(0, |rotation| rotation.generation.0))
+}
+
+/// Whether a host that stands there does not take the generation that stands here, nor any after it.
+pub(super) const fn is_out_of_reach(here: u64, there: u64) -> bool {
+    here > there.saturating_add(MAX_GENERATION_STEP)
+}
 
 pub(super) struct Case<'a> {
     pub(super) inputs: Inputs<'a>,
@@ -56,13 +66,12 @@ impl<'a> Case<'a> {
         self.report()?.rotation.as_ref().filter(|rotation| !rotation.state.is_decided())
     }
 
-    /// The generation after every one that was ever used, here or on the host.
+    /// The generation after every one that was ever used, here or on the host, as far as the host follows: one that it named
+    /// once and knows nothing of now is forgotten.
     pub(super) fn next_generation(&self) -> Option<Generation> {
         let here = self.settled.rotation.as_ref().map_or(0, |rotation| rotation.generation);
-        let there = self.report().map_or(0, |report| {
-            report.generation.0.max(report.rotation.as_ref().map_or(0, |rotation| rotation.generation.0))
-        });
-        let highest = here.max(there);
+        let there = self.report().map_or(0, highest_generation);
+        let highest = if is_out_of_reach(here, there) { there } else { here.max(there) };
         (highest < LAST_GENERATION).then(|| Generation(highest).next())
     }
 

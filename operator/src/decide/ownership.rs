@@ -4,6 +4,8 @@
 //! the agent, or else whom the host answers, which takes a client Secret that is granted for it. One that is deleted, or
 //! whom the host does not answer any more, keeps nobody else out.
 
+use std::cmp::Ordering;
+
 use jiff::Timestamp;
 use kagiban_crds::resource::{BlockedBy, HostUrl, ManagedAgentCertificateStatus};
 
@@ -17,6 +19,9 @@ enum Standing {
     None,
     /// The host answers it.
     Heard,
+    /// A leaf of its own was verified at another address or with another client Secret, and what the spec says now was not
+    /// looked at yet. Only its own namespace believes that.
+    Moved,
     /// A rotation of its own is on its way.
     Rotating,
     /// A leaf of its own was verified, at the address and with the client Secret that stand in the spec now.
@@ -25,7 +30,7 @@ enum Standing {
 
 /// A resource that names an agent.
 #[derive(Clone, Debug)]
-pub struct Claim {
+pub struct Contender {
     pub namespace: String,
     pub name: String,
     pub uid: String,
@@ -35,6 +40,8 @@ pub struct Claim {
     pub deleted: bool,
     /// Whether our finalizer is on it: while it is deleted, a rotation of its own may still be on its way.
     pub held: bool,
+    /// Of the spec.
+    pub generation: i64,
     /// Where it reaches the host.
     pub url: Option<HostUrl>,
     /// The client Secret, whose CA says who the host is.
@@ -42,20 +49,51 @@ pub struct Claim {
     pub status: ManagedAgentCertificateStatus,
 }
 
-impl Claim {
+/// What a resource claims, as far as others are compared with it: little, since it is kept for each.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    namespace: Box<str>,
+    name: Box<str>,
+    uid: Box<str>,
+    created: Option<Timestamp>,
+    url: Option<HostUrl>,
+    client: Option<Box<str>>,
+    standing: Standing,
+    /// Whether it was never looked at.
+    is_new: bool,
+}
+
+impl Contender {
+    pub fn claim(&self) -> Claim {
+        Claim {
+            namespace: self.namespace.as_str().into(),
+            name: self.name.as_str().into(),
+            uid: self.uid.as_str().into(),
+            created: self.created,
+            url: self.url.clone(),
+            client: self.client.as_deref().map(Into::into),
+            standing: self.standing(),
+            is_new: self.status == ManagedAgentCertificateStatus::default() && !self.deleted,
+        }
+    }
+
     fn standing(&self) -> Standing {
         let rotating = self.status.rotation.as_ref().is_some_and(|rotation| !rotation.state.is_decided());
         if self.deleted && !(self.held && rotating) {
             return Standing::None;
         }
         match self.status.blocked_by {
-            Some(BlockedBy::NotGranted | BlockedBy::WrongHost | BlockedBy::Conflict) => Standing::None,
-            Some(BlockedBy::HostRefused) if self.is_unheard() => Standing::None,
+            Some(BlockedBy::WrongHost) => Standing::None,
+            Some(by @ (BlockedBy::HostRefused | BlockedBy::NotGranted)) if self.is_unheard(by) => Standing::None,
             // an owner whose host is down stays its owner, and so does one whose Secrets the API server does not give just now,
-            // or whose keystore or chain the host refuses
+            // whose issuer does not let it, or whose keystore or chain the host refuses
             _ if self.is_verified() => Standing::Verified,
+            _ if rotating && self.status.blocked_by.is_none() => Standing::Rotating,
+            _ if self.status.leaf.is_some() && !self.is_looked_at() => Standing::Moved,
             Some(
-                BlockedBy::SecretUnavailable
+                BlockedBy::Conflict
+                | BlockedBy::NotGranted
+                | BlockedBy::SecretUnavailable
                 | BlockedBy::HostUnreachable
                 | BlockedBy::HostRefused
                 | BlockedBy::HostAnswerRefused
@@ -68,11 +106,9 @@ impl Claim {
         }
     }
 
-    /// Its standing in the eyes of `own`. What only stands in a file is judged by what there will be: another that was not looked
-    /// at yet, in the cluster or in the file, will have been by then.
-    fn standing_for(&self, own: &Self) -> Standing {
-        let is_new = self.status == ManagedAgentCertificateStatus::default() && !self.deleted;
-        if own.created.is_none() && is_new { Standing::Heard } else { self.standing() }
+    /// Whether the status speaks of the spec as it is written now.
+    fn is_looked_at(&self) -> bool {
+        self.status.observed_generation == Some(self.generation)
     }
 
     /// What was verified through another address or by another Secret was perhaps another host.
@@ -83,12 +119,28 @@ impl Claim {
         })
     }
 
-    /// Whether the host refused to be looked at, and not only what it was asked to do.
-    fn is_unheard(&self) -> bool {
-        let refused = Reason::Blocked(BlockedBy::HostRefused).as_str();
+    /// Whether the host was not to be looked at for this reason, and not only what is asked of it was refused.
+    fn is_unheard(&self, by: BlockedBy) -> bool {
+        let reason = Reason::Blocked(by).as_str();
         let verified =
             self.status.conditions.iter().find(|condition| condition.type_ == ConditionType::Verified.as_str());
-        verified.is_some_and(|condition| condition.status == "Unknown" && condition.reason == refused)
+        verified.is_some_and(|condition| condition.status == "Unknown" && condition.reason == reason)
+    }
+}
+
+impl Claim {
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its standing in the eyes of `own`. What only stands in a file is judged by what there will be: another that was not looked
+    /// at yet, in the cluster or in the file, will have been by then.
+    fn standing_for(&self, own: &Self) -> Standing {
+        let standing = match self.standing {
+            Standing::Moved if self.namespace != own.namespace => Standing::None,
+            standing => standing,
+        };
+        if own.created.is_none() && self.is_new { standing.max(Standing::Heard) } else { standing }
     }
 
     /// The older first; what only stands in a file is younger than anything in the cluster.
@@ -99,23 +151,24 @@ impl Claim {
     /// Two resources mean the same agent where they mean the same address; at two addresses, where the same Secret says who
     /// answers there. What another Secret makes of another address is no reason to hold this one back.
     fn meets(&self, other: &Self) -> bool {
-        let trust = |claim: &Self| (claim.namespace.clone(), claim.client.clone());
-        self.url == other.url || trust(self) == trust(other)
+        self.url == other.url || (self.namespace == other.namespace && self.client == other.client)
     }
 }
 
 /// The resource that keeps this one from the agent, out of all that name the same agent of the same host.
 pub fn owner<'a>(own: &Claim, others: impl IntoIterator<Item = &'a Claim>) -> Option<Rival> {
     // whoever asks may have been refused for something that was mended since
-    let mine = own.standing().max(Standing::Heard);
+    let mine = |other: &Claim| own.standing_for(other).max(Standing::Heard);
     others
         .into_iter()
         .filter(|other| (&other.namespace, &other.name) != (&own.namespace, &own.name) && own.meets(other))
         .map(|other| (other.standing_for(own), other))
         .filter(|(standing, _)| *standing > Standing::None)
-        .filter(|(standing, other)| *standing > mine || (*standing == mine && other.age() < own.age()))
+        .filter(|(standing, other)| {
+            standing.cmp(&mine(other)).then_with(|| own.age().cmp(&other.age())) == Ordering::Greater
+        })
         .max_by(|(one, this), (two, that)| one.cmp(two).then_with(|| that.age().cmp(&this.age())))
-        .map(|(_, other)| Rival { namespace: other.namespace.clone(), name: other.name.clone() })
+        .map(|(_, other)| Rival { namespace: other.namespace.to_string(), name: other.name.to_string() })
 }
 
 #[cfg(test)]
@@ -124,14 +177,15 @@ mod tests {
 
     use super::*;
 
-    fn claim(namespace: &str, name: &str, created: i64, blocked_by: Option<BlockedBy>) -> Claim {
-        Claim {
+    fn claim(namespace: &str, name: &str, created: i64, blocked_by: Option<BlockedBy>) -> Contender {
+        Contender {
             namespace: namespace.into(),
             name: name.into(),
             uid: format!("{namespace}-{name}"),
             created: Timestamp::from_second(created).ok(),
             deleted: false,
             held: false,
+            generation: 1,
             url: "https://ups-01.example.com".parse().ok(),
             client: Some("fleet-client".into()),
             status: ManagedAgentCertificateStatus {
@@ -142,12 +196,12 @@ mod tests {
         }
     }
 
-    fn unlooked(mut claim: Claim) -> Claim {
+    fn unlooked(mut claim: Contender) -> Contender {
         claim.status.observed_generation = None;
         claim
     }
 
-    fn verified(mut claim: Claim) -> Claim {
+    fn verified(mut claim: Contender) -> Contender {
         let url = claim.url.as_ref().map(|url| format!("https://{}:{}", url.host, url.port));
         claim.status.leaf = Some(
             serde_json::from_value(json!({
@@ -160,8 +214,27 @@ mod tests {
         claim
     }
 
-    fn owner_of(own: &Claim, other: &Claim) -> Option<String> {
-        owner(own, [other, own]).map(|rival| rival.name)
+    /// Verified at another address; the spec was changed since.
+    fn moved(claim: Contender) -> Contender {
+        let mut claim = verified(claim);
+        if let Some(leaf) = &mut claim.status.leaf {
+            leaf.verified_url = Some("https://ups-01.other.example.com".into());
+        }
+        claim.generation += 1;
+        claim
+    }
+
+    fn unheard(mut claim: Contender, by: BlockedBy) -> Contender {
+        let condition = json!({
+            "type": "Verified", "status": "Unknown", "reason": Reason::Blocked(by).as_str(), "message": "",
+            "lastTransitionTime": "2026-01-01T00:00:00Z",
+        });
+        claim.status.conditions = vec![serde_json::from_value(condition).expect("a condition")];
+        claim
+    }
+
+    fn owner_of(own: &Contender, other: &Contender) -> Option<String> {
+        owner(&own.claim(), [&other.claim(), &own.claim()]).map(|rival| rival.name)
     }
 
     /// Holds B9: being older is no claim; the one without a valid Secret keeps nobody out.
@@ -178,11 +251,30 @@ mod tests {
             let squatter = claim("other", "squatter", 1, Some(by));
             assert_eq!(owner_of(&owner, &squatter), None, "{by:?}");
             assert_eq!(owner_of(&squatter, &verified(owner.clone())).as_deref(), Some("owner"), "{by:?}");
-            // even if it was once verified
-            if !matches!(by, BlockedBy::HostUnreachable | BlockedBy::SecretUnavailable) {
-                assert_eq!(owner_of(&owner, &verified(squatter)), None, "{by:?}");
+            // even if it was once verified, where its client Secret does not let it any more, or another agent answers
+            if matches!(by, BlockedBy::NotGranted | BlockedBy::WrongHost) {
+                assert_eq!(owner_of(&owner, &unheard(verified(squatter), by)), None, "{by:?}");
             }
         }
+    }
+
+    /// Holds B9: an owner whose issuer does not list a name, and whoever waited for that, and then the owner in conflict.
+    #[test]
+    fn an_owner_loses_its_agent_by_no_mistake_in_its_spec() {
+        let intruder = claim("fleet", "intruder", 1, Some(BlockedBy::Conflict));
+        for by in [BlockedBy::NotGranted, BlockedBy::Conflict, BlockedBy::SpecInvalid, BlockedBy::IssuerUnavailable] {
+            let owner = verified(claim("fleet", "owner", 2, Some(by)));
+            assert_eq!(owner_of(&intruder, &owner).as_deref(), Some("owner"), "{by:?}");
+            assert_eq!(owner_of(&owner, &intruder), None, "{by:?}");
+        }
+        // it was verified at another address, and is to be again at this one
+        let moved = moved(claim("fleet", "owner", 2, None));
+        assert_eq!((owner_of(&intruder, &moved).as_deref(), owner_of(&moved, &intruder)), (Some("owner"), None));
+        let mut looked_at = moved.clone();
+        looked_at.status.observed_generation = Some(moved.generation);
+        assert_eq!(owner_of(&intruder, &looked_at), None, "it was looked at there, and was not verified");
+        let stranger = Contender { namespace: "other".into(), ..intruder };
+        assert_eq!(owner_of(&stranger, &moved), None, "who was verified elsewhere says nothing to other namespaces");
     }
 
     /// Holds B9: who was verified is the owner, and the older of two that are alike.
@@ -215,9 +307,9 @@ mod tests {
         assert_eq!(owner_of(&unlooked(owner.clone()), &older), None);
         assert_eq!(owner_of(&owner, &claim("other", "older", 1, None)).as_deref(), Some("older"));
         // but a plan tells of it
-        let planned = Claim { created: None, ..unlooked(owner) };
+        let planned = Contender { created: None, ..unlooked(owner) };
         assert_eq!(owner_of(&planned, &older).as_deref(), Some("older"));
-        let in_the_file = Claim { created: None, ..older };
+        let in_the_file = Contender { created: None, ..older };
         let conflicts = [owner_of(&planned, &in_the_file), owner_of(&in_the_file, &planned)];
         assert_eq!(conflicts.iter().flatten().count(), 1, "of two in a file one is told: {conflicts:?}");
     }
@@ -337,7 +429,7 @@ mod tests {
         Some(BlockedBy::RotationStuck),
     ];
 
-    fn rotating(mut claim: Claim) -> Claim {
+    fn rotating(mut claim: Contender) -> Contender {
         let rotation = json!({
             "generation": 1, "trigger": "FirstIssue", "state": "Requested", "startedAt": "2026-01-01T00:00:00Z",
             "attempts": 1, "requestDigest": "d",
@@ -347,7 +439,7 @@ mod tests {
     }
 
     /// Every state that a resource may be left in.
-    fn states(name: &str, created: i64) -> Vec<Claim> {
+    fn states(name: &str, created: i64) -> Vec<Contender> {
         let mut states = Vec::new();
         for by in BLOCKED_BY {
             let plain = claim("fleet", name, created, by);
@@ -356,6 +448,8 @@ mod tests {
                 unlooked(plain.clone()),
                 verified(plain.clone()),
                 rotating(plain.clone()),
+                moved(plain.clone()),
+                rotating(moved(plain.clone())),
                 rotating(verified(plain)),
             ];
             for state in all {
@@ -374,12 +468,13 @@ mod tests {
         for (one, two) in [(1, 2), (2, 1), (1, 1)] {
             let (firsts, seconds) = (states("a", one), states("b", two));
             for (a, b) in firsts.iter().flat_map(|a| seconds.iter().map(move |b| (a, b))) {
-                let stands_back = |own: &Claim, other: &Claim| owner_of(own, other).is_some();
+                let stands_back = |own: &Contender, other: &Contender| owner_of(own, other).is_some();
                 assert!(!(stands_back(a, b) && stands_back(b, a)), "{a:?} {b:?}");
                 for (opens, other) in [(a, b), (b, a)] {
                     // what the status says once the rotation is on its way
                     let mut opened = rotating(opens.clone());
                     opened.status.blocked_by = None;
+                    opened.status.observed_generation = Some(opened.generation);
                     let may_open = !opens.deleted && !stands_back(opens, other);
                     assert!(!may_open || stands_back(other, &opened), "{opened:?} {other:?}");
                 }

@@ -7,7 +7,7 @@ use kagiban_crds::resource::{
     SIGNED_LIMIT, SignedLeaf, StoreFormat,
 };
 
-use super::case::undecided;
+use super::case::{highest_generation, is_out_of_reach, undecided};
 use super::request::{self, CarriedOut};
 use super::rules::is_wrong_host;
 use super::{Inputs, renewal_time};
@@ -67,6 +67,10 @@ fn ending<'a>(inputs: &Inputs<'_>, own: &'a RotationStatus, digest: &str) -> Opt
     if report.generation.0 >= own.generation {
         // the host has accepted this number or a higher one and shows another rotation, or none
         return Some(lost("unknown_to_host"));
+    }
+    if is_out_of_reach(own.generation, highest_generation(report)) {
+        // the host named a far higher one before, and does not know of it now
+        return Some(lost("out_of_reach"));
     }
     // The host has not heard of it. It can still be opened under its number, unless it would not be the same request.
     (own.request_digest != digest).then(|| lost("superseded"))

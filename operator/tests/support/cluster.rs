@@ -144,12 +144,14 @@ impl State {
 
 async fn answer(request: Request<Incoming>, state: Shared<State>) -> Result<Response<Full<Bytes>>, Infallible> {
     let (method, path) = (request.method().to_string(), request.uri().path().to_owned());
+    // Nothing changes that a watch would show.
+    let watches = request.uri().query().is_some_and(|query| query.contains("watch="));
     let applies = request.headers().get("content-type").is_some_and(|kind| kind == "application/apply-patch+yaml");
     let body = request.into_body().collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
     let body: Value = serde_json::from_slice(&body).unwrap_or_default();
     let (response, lost) = {
         let mut state = lock(&state);
-        if state.hang {
+        if state.hang || watches {
             (None, true)
         } else {
             let response = serve(&mut state, &method, &path, body, applies);
@@ -173,6 +175,10 @@ fn serve(state: &mut State, method: &str, path: &str, body: Value, applies: bool
     let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
     match (method, parts.as_slice()) {
         ("GET", [.., "managedagentcertificates", _]) if !state.mac.is_null() => reply(&state.mac),
+        ("GET", [.., "managedagentcertificates"]) => reply(&json!({
+            "apiVersion": "kagiban.dev/v1alpha1", "kind": "ManagedAgentCertificateList",
+            "metadata": {"resourceVersion": "9000"}, "items": [state.mac],
+        })),
         ("PATCH", [.., "managedagentcertificates", _, "status"]) => {
             if stale(state, &body) {
                 return failure(409);

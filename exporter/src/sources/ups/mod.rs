@@ -155,6 +155,7 @@ impl UpsSource {
                 known.countdowns.follow(reading, self.client.countdown(), now);
                 known.contradictions += u64::from(contradicts_itself(&reading.statuses));
                 reading.withdraw_contradicted();
+                self.client.withhold_raw(reading);
                 for (metric, count) in reading.refused() {
                     *known.refused.entry(metric).or_default() += u64::from(count);
                 }
@@ -212,12 +213,83 @@ impl Client {
         }
     }
 
+    /// The names of other exporters are made of the raw texts: what cannot be is no sample under those either.
+    fn withhold_raw(&self, reading: &mut Reading) {
+        let refused: Vec<_> = reading.values.refused().map(|(quantity, _)| quantity).collect();
+        for quantity in refused.into_iter().filter(|it| reading.values.each(*it).next().is_none()) {
+            match self {
+                Self::Nut(_) => nut::names_of(quantity).for_each(|name| _ = reading.raw.remove(name)),
+                Self::Apcupsd(_) => apcupsd::keys_of(quantity).for_each(|key| _ = reading.raw.remove(key)),
+                Self::Snmp(_) | Self::Web(_) => {}
+            }
+        }
+    }
+
     const fn backend(&self) -> Backend {
         match self {
             Self::Nut(_) => Backend::Nut,
             Self::Apcupsd(_) => Backend::Apcupsd,
             Self::Snmp(_) => Backend::Snmp,
             Self::Web(_) => Backend::PowerchuteWeb,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config;
+    use crate::ups::{Quantity, Status};
+
+    fn source(backend: &str) -> UpsSource {
+        let config = config::parse(&format!("ups: [{{name: a, {backend}}}]"), Path::new("c")).expect("one UPS");
+        UpsSource::new(&config.ups[0], None, Path::new("/nonexistent"))
+    }
+
+    /// A UPS on line whose driver knows neither its runtime nor its temperature.
+    fn reading(texts: &[(&str, &str)]) -> Reading {
+        let mut reading = Reading { statuses: [Status::Online].into(), ..Reading::default() };
+        for (quantity, value) in [
+            (Quantity::BatteryCharge, 1.0),
+            (Quantity::BatteryRuntime, 0.0),
+            (Quantity::Temperature, 255.0),
+            (Quantity::InputVoltage, 230.0),
+        ] {
+            reading.values.put(quantity, value);
+        }
+        reading.raw = texts.iter().map(|(name, text)| ((*name).into(), (*text).into())).collect();
+        reading
+    }
+
+    /// Holds R3: in every look, and under the names of other exporters too.
+    #[test]
+    fn what_cannot_be_is_counted_look_by_look_and_passed_on_under_no_name() {
+        for (backend, texts, kept) in [
+            (
+                "nut: {address: 'h:3493'}",
+                [("battery.runtime", "0"), ("ups.temperature", "255.0"), ("input.voltage", "230")],
+                "input.voltage",
+            ),
+            (
+                "apcupsd: {address: 'h:3551'}",
+                [("TIMELEFT", "0.0 Minutes"), ("ITEMP", "255.0 C"), ("LINEV", "230.0 Volts")],
+                "LINEV",
+            ),
+        ] {
+            let (mut source, name) = (source(backend), Label::new("a"));
+            for look in 1..=3 {
+                let mut upses = vec![(name.clone(), Ok(reading(&texts)))];
+                source.follow(&mut upses, Instant::now());
+                let (ups, outcome) = upses.remove(0);
+                let seen = source.seen(ups, outcome);
+                let refused: Vec<_> = seen.refused.iter().map(|(metric, count)| (*metric, *count)).collect();
+                assert_eq!(refused, [("ups_battery_runtime_seconds", look), ("ups_temperature_celsius", look)]);
+                let raw = &seen.outcome.as_ref().expect("it answers").raw;
+                assert_eq!(raw.keys().map(|name| &**name).collect::<Vec<_>>(), [kept]);
+            }
+            let down = Trouble::new("connect", "no");
+            source.follow(&mut [(name.clone(), Err(down.clone()))], Instant::now());
+            assert_eq!(source.seen(name, Err(down)).refused.len(), 2, "a counter does not vanish with an outage");
         }
     }
 }

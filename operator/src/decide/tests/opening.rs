@@ -157,3 +157,19 @@ fn every_obstacle_has_the_word_that_the_status_shows() {
         assert_eq!(serde_json::json!(by), Reason::Blocked(by).as_str());
     }
 }
+
+/// Holds A18, B8: what a host says once and takes back strands nothing.
+#[test]
+fn a_generation_that_a_host_has_made_up_is_forgotten_when_the_host_forgets_it() {
+    let mut resource = resource();
+    let lied = report(1_000_000_000_000, &leaf(9, now(), QUARTER));
+    let opened = decided(&resource, &lied, now());
+    assert!(matches!(opened.step, Step::Open { generation: Generation(1_000_000_000_001), .. }), "{:?}", opened.step);
+    resource.status = opened.status;
+    let honest = report(3, &leaf(9, now(), QUARTER));
+    let later = super::super::renewal::later(now(), QUARTER / 4);
+    resource.status = decided(&resource, &AgentReport { time: now(), ..honest.clone() }, now()).status;
+    assert_eq!(resource.status.history[0].outcome, Outcome::Lost);
+    let again = decided(&resource, &AgentReport { time: later, ..honest }, later);
+    assert!(matches!(again.step, Step::Open { generation: Generation(4), .. }), "{:?}", again.step);
+}

@@ -129,6 +129,11 @@ pub(super) fn reading(report: &Report) -> Result<Reading, ReportError> {
     Ok(reading)
 }
 
+/// The keys that give a quantity.
+pub(in crate::sources::ups) fn keys_of(quantity: Quantity) -> impl Iterator<Item = &'static str> {
+    NUMBERS.iter().filter(move |(_, of, _)| *of == quantity).map(|(key, ..)| *key)
+}
+
 fn identity(report: &Report) -> Identity {
     let label = |key| report.text(key).map(Label::new);
     Identity {

@@ -14,6 +14,7 @@ mod report;
 pub(super) use client::Client;
 #[cfg(test)]
 pub(super) use mapping::documented;
+pub(super) use mapping::keys_of;
 
 use report::Report;
 

@@ -161,6 +161,11 @@ pub(super) fn reading(variables: &Variables, described: Option<&str>) -> Reading
     reading
 }
 
+/// The variables that give a quantity of the whole UPS.
+pub(in crate::sources::ups) fn names_of(quantity: Quantity) -> impl Iterator<Item = &'static str> {
+    NUMBERS.iter().filter(move |(_, of, _)| *of == quantity).map(|(name, ..)| *name)
+}
+
 fn identity(variables: &Variables, described: Option<&str>) -> Identity {
     let either = |name: &str, older: &str| label(variables, name).or_else(|| label(variables, older));
     Identity {

@@ -14,6 +14,7 @@ mod protocol;
 pub(super) use client::Client;
 #[cfg(test)]
 pub(super) use mapping::documented;
+pub(super) use mapping::names_of;
 
 use protocol::List;
 

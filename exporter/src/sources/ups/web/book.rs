@@ -1,29 +1,30 @@
 //! The logins that all processes of this host have tried: a small JSON file in the state directory. `--once` in a loop, or a
 //! program that is started again and again, would otherwise try a wrong password until the UI locks everybody out.
 //!
-//! An entry is durable before its login is tried. It tells nothing of a password: of the file that holds it, only whether it
-//! is still the same.
+//! An entry is durable before its login is tried. Of a password it tells only whether another one is the same.
 
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use aws_lc_rs::pbkdf2;
 use jiff::Timestamp;
+use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
-use super::ledger::{BACK_OFF, Credentials};
+use super::ledger::{BACK_OFF, agent_at};
 use crate::platform::{self, FileError, Links, WriteError};
 
 /// The only version written.
 const VERSION: u32 = 1;
 const NAME: &str = "web-logins.json";
 const LOCK: &str = "web-logins.lock";
-/// Every entry is under 300 bytes.
-const MAX_BYTES: u64 = 64 * 1024;
+/// Every entry is under 600 bytes.
+const MAX_BYTES: u64 = 128 * 1024;
 /// More agents than one host looks at.
 const MAX_ENTRIES: usize = 128;
 /// Between two tries of two processes, where the first brought nothing and no password was refused.
@@ -31,6 +32,11 @@ const PAUSE: Duration = Duration::from_mins(5);
 /// Whoever else has the book reads and writes one small file.
 const LOCK_WITHIN: Duration = Duration::from_secs(2);
 const LOCK_POLL: Duration = Duration::from_millis(20);
+/// Refused logins within [`BACK_OFF`], with whatever passwords: the third locks the UI.
+const REFUSED_AT_MOST: usize = 2;
+/// Who reads the book must not try words for the password faster than the UI would let them. Some tens of milliseconds, once per
+/// login.
+const ITERATIONS: NonZeroU32 = NonZeroU32::new(60_000).expect("it is none");
 /// Bytes.
 const RANDOM: usize = 16;
 
@@ -56,7 +62,7 @@ pub(super) enum Outcome {
 /// Why a login is not tried.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum NotEntered {
-    /// The last one of another process came to this; it may be tried after so long.
+    /// An earlier one came to this; it may be tried after so long.
     Forbidden { last: Outcome, wait: Duration },
     /// Nobody would know of it.
     Unwritten(String),
@@ -67,7 +73,7 @@ pub(super) enum NotEntered {
 struct Pages {
     version: u32,
     salt: String,
-    /// By the agent's address.
+    /// By the agent.
     agents: BTreeMap<String, Entry>,
 }
 
@@ -75,13 +81,23 @@ struct Pages {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Entry {
     at: Timestamp,
-    /// Of the credentials.
+    /// Of name and password.
     mark: String,
     process: String,
     outcome: Outcome,
     /// The mark of the credentials that a login has succeeded with last, if none was refused since.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     good: Option<String>,
+    /// The logins that were refused last, or whose end nobody has told, whatever they were tried with.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    refused: Vec<Refusal>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Refusal {
+    at: Timestamp,
+    mark: String,
 }
 
 impl Book {
@@ -89,31 +105,40 @@ impl Book {
         Self { directory: state_directory.to_owned() }
     }
 
-    /// Enters a login that is about to be tried, durably, unless what another process has tried forbids it. It blocks.
+    /// Enters a login that is about to be tried, durably, unless what was tried before forbids it. It blocks.
     ///
     /// # Errors
     /// See [`NotEntered`].
     pub(super) fn enter(
         &self,
         address: &str,
-        credentials: &Credentials,
+        username: &str,
+        password: &SecretString,
         interval: Duration,
         now: Timestamp,
     ) -> Result<(), NotEntered> {
         self.change(|pages| {
-            let mark = pages.mark(credentials);
-            let mut good = None;
-            if let Some(last) = pages.agents.get_mut(address) {
-                // The clock was put back: the pause begins anew, or it would last for as long as that was.
-                last.at = last.at.min(now);
-                let wait = wait(last, &mark, interval, now);
-                if !wait.is_zero() {
-                    return Err(NotEntered::Forbidden { last: last.outcome, wait });
+            let (agent, mark) = (agent_at(address), pages.mark(username, password));
+            let (mut good, mut refused) = (None, Vec::new());
+            if let Some(last) = pages.agents.get_mut(&agent) {
+                last.mind_the_clock(now);
+                let known_good = last.outcome == Outcome::Tried && last.good.as_ref() == Some(&last.mark);
+                refused.clone_from(&last.refused);
+                if last.outcome == Outcome::Tried && !known_good && last.process != *PROCESS {
+                    refused.push(Refusal { at: last.at, mark: last.mark.clone() });
                 }
-                good = last.good.take().filter(|good| !(last.outcome == Outcome::Tried && *good == last.mark));
+                refused.retain(|refusal| !rest(BACK_OFF, refusal.at, now).is_zero());
+                let (since, until) = (wait(last, &mark, interval, now), wait_for_refusals(&refused, &mark, now));
+                if until > since {
+                    return Err(NotEntered::Forbidden { last: Outcome::Refused, wait: until });
+                }
+                if !since.is_zero() {
+                    return Err(NotEntered::Forbidden { last: last.outcome, wait: since });
+                }
+                good = last.good.take().filter(|_| !known_good);
             }
-            let entry = Entry { at: now, mark, process: PROCESS.clone(), outcome: Outcome::Tried, good };
-            pages.agents.insert(address.to_owned(), entry);
+            let entry = Entry { at: now, mark, process: PROCESS.clone(), outcome: Outcome::Tried, good, refused };
+            pages.agents.insert(agent, entry);
             Ok(())
         })
         .unwrap_or_else(|why| Err(NotEntered::Unwritten(why)))
@@ -125,11 +150,15 @@ impl Book {
     /// A message; other processes take it for one without an end then.
     pub(super) fn note(&self, address: &str, outcome: Outcome) -> Result<(), String> {
         self.change(|pages| {
-            if let Some(entry) = pages.agents.get_mut(address).filter(|entry| entry.process == *PROCESS) {
+            let entry = pages.agents.get_mut(&agent_at(address));
+            if let Some(entry) = entry.filter(|entry| entry.process == *PROCESS) {
                 entry.outcome = outcome;
                 match outcome {
                     Outcome::Succeeded => entry.good = Some(entry.mark.clone()),
-                    Outcome::Refused => entry.good = None,
+                    Outcome::Refused => {
+                        entry.good.take_if(|good| *good == entry.mark);
+                        entry.refused.push(Refusal { at: entry.at, mark: entry.mark.clone() });
+                    }
                     Outcome::Tried | Outcome::Failed => {}
                 }
             }
@@ -166,6 +195,27 @@ impl Book {
     }
 }
 
+impl Entry {
+    /// The clock was put back: the pauses begin anew, or they would last for as long as that was.
+    fn mind_the_clock(&mut self, now: Timestamp) {
+        self.at = self.at.min(now);
+        self.refused.iter_mut().for_each(|refusal| refusal.at = refusal.at.min(now));
+    }
+}
+
+/// What is left of a pause.
+fn rest(pause: Duration, since: Timestamp, now: Timestamp) -> Duration {
+    pause.saturating_sub(Duration::try_from(now.duration_since(since)).unwrap_or_default())
+}
+
+/// How long a login must wait for the sake of those that were refused, whoever tried them: the same once an hour, and all
+/// together no more than the UI takes.
+fn wait_for_refusals(refused: &[Refusal], mark: &str, now: Timestamp) -> Duration {
+    let same = refused.iter().rev().find(|refusal| refusal.mark == mark);
+    let one_too_many = refused.iter().rev().nth(REFUSED_AT_MOST - 1);
+    same.into_iter().chain(one_too_many).map(|refusal| rest(BACK_OFF, refusal.at, now)).max().unwrap_or_default()
+}
+
 /// How long a login must wait for the sake of the last one. Between its own logins a process minds the pauses itself.
 ///
 /// A process that is stopped in mid-login tells no end of it. Where the same credentials were good before, they still are
@@ -182,7 +232,7 @@ fn wait(last: &Entry, mark: &str, interval: Duration, now: Timestamp) -> Duratio
         Outcome::Refused => return Duration::ZERO,
         Outcome::Tried | Outcome::Failed => interval.max(PAUSE),
     };
-    pause.saturating_sub(Duration::try_from(now.duration_since(last.at)).unwrap_or_default())
+    rest(pause, last.at, now)
 }
 
 impl Pages {
@@ -214,19 +264,14 @@ impl Pages {
         }
     }
 
-    /// Whether the credentials are the same, and nothing else: not how long a password is.
-    fn mark(&self, credentials: &Credentials) -> String {
-        let Credentials { username, password_file: file } = credentials;
-        let mut mark = Sha256::new();
-        for part in [self.salt.as_bytes(), username.as_bytes()] {
-            mark.update((part.len() as u64).to_le_bytes());
-            mark.update(part);
-        }
-        mark.update(file.device.to_le_bytes());
-        mark.update(file.inode.to_le_bytes());
-        mark.update(file.modified.to_le_bytes());
-        mark.update(file.changed.to_le_bytes());
-        hex::encode(mark.finalize())
+    /// Whether name and password are the same, and nothing else: not how long a password is.
+    fn mark(&self, username: &str, password: &SecretString) -> String {
+        let mut salt = self.salt.clone().into_bytes();
+        salt.extend_from_slice(username.as_bytes());
+        let mut mark = [0; 32];
+        let password = password.expose_secret().as_bytes();
+        pbkdf2::derive(pbkdf2::PBKDF2_HMAC_SHA256, ITERATIONS, &salt, password, &mut mark);
+        hex::encode(mark)
     }
 }
 
@@ -242,14 +287,18 @@ fn random() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::platform::FileIdentity;
 
     const AGENT: &str = "127.0.0.1:6547";
     const INTERVAL: Duration = Duration::from_secs(1);
 
-    fn credentials(inode: u64) -> Credentials {
-        let password_file = FileIdentity { device: 1, inode, size: 9, modified: 0, changed: 0 };
-        Credentials { username: "monitor".to_owned(), password_file }
+    const NAME_OF_ACCOUNT: &str = "monitor";
+
+    fn password(number: u64) -> SecretString {
+        format!("password {number}").into()
+    }
+
+    fn enters(book: &Book, address: &str, number: u64, second: i64) -> Result<(), NotEntered> {
+        book.enter(address, NAME_OF_ACCOUNT, &password(number), INTERVAL, at(second))
     }
 
     fn at(second: i64) -> Timestamp {
@@ -260,7 +309,7 @@ mod tests {
     fn after(outcome: Outcome) -> (tempfile::TempDir, Book) {
         let directory = tempfile::tempdir().expect("directory");
         let book = Book::in_directory(directory.path());
-        book.enter(AGENT, &credentials(1), INTERVAL, at(0)).expect("the first");
+        enters(&book, AGENT, 1, 0).expect("the first");
         book.note(AGENT, outcome).expect("noted");
         as_another(&directory);
         (directory, book)
@@ -278,7 +327,7 @@ mod tests {
             for (inode, wait) in [(1, same), (2, other)] {
                 for second in [1, wait - 1, wait, wait + 1].map(|second: i64| second.max(1)) {
                     let (_directory, book) = after(outcome);
-                    let entered = book.enter(AGENT, &credentials(inode), INTERVAL, at(second)).is_ok();
+                    let entered = enters(&book, AGENT, inode, second).is_ok();
                     assert_eq!(entered, second >= wait, "{outcome:?}, {inode}, after {second} s");
                 }
             }
@@ -297,7 +346,7 @@ mod tests {
     fn a_login_of_good_credentials_that_was_cut_off_is_tried_again_once_after_an_interval() {
         let (directory, book) = after(Outcome::Succeeded);
         let enter = |second, inode| {
-            let entered = book.enter(AGENT, &credentials(inode), INTERVAL, at(second));
+            let entered = enters(&book, AGENT, inode, second);
             if entered.is_ok() {
                 as_another(&directory);
             }
@@ -312,18 +361,52 @@ mod tests {
         // An end that was told makes up for it.
         for (outcome, waits) in [(Outcome::Succeeded, 0), (Outcome::Failed, 1), (Outcome::Refused, 3600)] {
             let (directory, book) = after(Outcome::Succeeded);
-            book.enter(AGENT, &credentials(1), INTERVAL, at(10)).expect("entered");
+            enters(&book, AGENT, 1, 10).expect("entered");
             book.note(AGENT, outcome).expect("noted");
             as_another(&directory);
-            let enter = |second| book.enter(AGENT, &credentials(1), INTERVAL, at(second)).is_ok();
+            let enter = |second| enters(&book, AGENT, 1, second).is_ok();
             assert!(waits == 0 || !enter(10 + waits - 1), "{outcome:?}");
             assert!(enter(10 + waits), "{outcome:?}");
         }
         // Others were never good.
         let (directory, book) = after(Outcome::Succeeded);
-        book.enter(AGENT, &credentials(2), INTERVAL, at(10)).expect("entered");
+        enters(&book, AGENT, 2, 10).expect("entered");
         as_another(&directory);
-        assert!(book.enter(AGENT, &credentials(2), INTERVAL, at(10 + 3599)).is_err());
+        assert!(enters(&book, AGENT, 2, 10 + 3599).is_err());
+    }
+
+    /// Holds A18: several configurations, each with a wrong password of its own, and one whose password is right.
+    #[test]
+    fn two_refused_logins_within_the_hour_are_the_last_whoever_tries_and_with_whatever() {
+        let directory = tempfile::tempdir().expect("directory");
+        let book = Book::in_directory(directory.path());
+        let tries = |address: &str, number, second, outcome| {
+            let entered = enters(&book, address, number, second).is_ok();
+            if entered {
+                book.note(address, outcome).expect("noted");
+                as_another(&directory);
+            }
+            entered
+        };
+        let names = ["127.0.0.1:6547", "localhost:6547", "[::1]:6547", "LOCALHOST:6547"];
+        let refused = |name: usize, number, second| tries(names[name], number, second, Outcome::Refused);
+        assert!(refused(0, 1, 0));
+        assert!(
+            tries(AGENT, 9, 10, Outcome::Succeeded),
+            "one that is right is not held up by another that was refused"
+        );
+        assert!(!refused(1, 1, 20), "by whatever name, and after whatever else");
+        assert!(refused(2, 2, 30));
+        for (name, number) in [(0, 1), (1, 2), (2, 3), (3, 9)] {
+            assert!(!refused(name, number, 40), "{number}: the third would lock the UI");
+            assert!(!refused(name, number, 3599), "{number}");
+        }
+        assert!(tries("192.0.2.1:6547", 1, 40, Outcome::Refused), "of another agent nothing is known");
+        assert!(tries(AGENT, 9, 3600, Outcome::Succeeded));
+        assert!(!refused(0, 2, 3610), "its own hour is not over");
+        assert!(refused(0, 1, 3620));
+        assert!(!refused(0, 3, 3629));
+        assert!(refused(0, 3, 3630));
     }
 
     /// Holds A18: a forbidden login is asked for at every interval, and syncs no disk.
@@ -333,7 +416,7 @@ mod tests {
         let (directory, book) = after(Outcome::Refused);
         let inode = || std::fs::metadata(directory.path().join(NAME)).expect("a book").ino();
         let before = inode();
-        assert!(book.enter(AGENT, &credentials(1), INTERVAL, at(1)).is_err());
+        assert!(enters(&book, AGENT, 1, 1).is_err());
         assert_eq!(inode(), before);
     }
 
@@ -341,8 +424,8 @@ mod tests {
     fn a_process_minds_the_pauses_between_its_own_logins_itself() {
         let directory = tempfile::tempdir().expect("directory");
         let book = Book::in_directory(directory.path());
-        for outcome in [Outcome::Refused, Outcome::Failed, Outcome::Succeeded, Outcome::Tried] {
-            assert_eq!(book.enter(AGENT, &credentials(1), INTERVAL, at(0)), Ok(()));
+        for outcome in [Outcome::Failed, Outcome::Succeeded, Outcome::Tried, Outcome::Failed] {
+            assert_eq!(enters(&book, AGENT, 1, 0), Ok(()));
             book.note(AGENT, outcome).expect("noted");
         }
     }
@@ -350,7 +433,7 @@ mod tests {
     #[test]
     fn a_clock_that_was_put_back_makes_no_pause_longer() {
         let (_directory, book) = after(Outcome::Refused);
-        let enter = |second| book.enter(AGENT, &credentials(1), INTERVAL, at(second));
+        let enter = |second| enters(&book, AGENT, 1, second);
         assert!(enter(-1_000_000).is_err());
         assert!(enter(-1_000_000 + 3599).is_err());
         assert_eq!(enter(-1_000_000 + 3600), Ok(()));
@@ -360,7 +443,7 @@ mod tests {
     #[test]
     fn what_cannot_be_kept_is_not_entered() {
         let (directory, book) = after(Outcome::Succeeded);
-        let enter = || book.enter(AGENT, &credentials(1), INTERVAL, at(1));
+        let enter = || enters(&book, AGENT, 1, 1);
         std::fs::write(directory.path().join(NAME), b"{}").expect("write");
         assert!(matches!(enter(), Err(NotEntered::Unwritten(why)) if why.contains("remove it")));
         std::fs::remove_file(directory.path().join(NAME)).expect("remove");
@@ -375,16 +458,17 @@ mod tests {
         let (directory, book) = after(Outcome::Refused);
         let text = std::fs::read_to_string(directory.path().join(NAME)).expect("a book");
         assert!(!text.contains("monitor"), "{text}");
-        let longer = |size| {
-            let mut credentials = credentials(1);
-            credentials.password_file.size = size;
-            Pages { version: 1, salt: "x".to_owned(), agents: BTreeMap::new() }.mark(&credentials)
+        assert!(!text.contains("password"), "{text}");
+        let mark = |salt: &str, word: &str| {
+            let pages = Pages { version: 1, salt: salt.to_owned(), agents: BTreeMap::new() };
+            pages.mark(NAME_OF_ACCOUNT, &word.into())
         };
-        assert_eq!(longer(8), longer(9));
-        for port in 0..200 {
-            book.enter(&format!("127.0.0.1:{port}"), &credentials(1), INTERVAL, at(port)).expect("entered");
+        assert_eq!(mark("x", "word").len(), mark("x", "a longer word").len());
+        assert_ne!(mark("x", "word"), mark("y", "word"));
+        for port in 0..130 {
+            enters(&book, &format!("192.0.2.1:{port}"), 1, port).expect("entered");
         }
         let pages = Pages::read(&directory.path().join(NAME)).expect("a book");
-        assert!(pages.agents.len() == MAX_ENTRIES && pages.agents.contains_key("127.0.0.1:199"));
+        assert!(pages.agents.len() == MAX_ENTRIES && pages.agents.contains_key("192.0.2.1:129"));
     }
 }

@@ -31,11 +31,11 @@ pub(super) enum WebError {
     Unexpected { address: String, step: &'static str, what: String },
     #[error(
         "{address}: the login was refused; put the right password into the password file. It is not tried again until \
-         that file changes or an hour has passed, because three wrong ones lock the UI"
+         another stands there or an hour has passed, and two are refused in an hour at most, because three wrong ones lock the UI"
     )]
     Refused { address: String },
     #[error(
-        "{address}: a login of another process of this host {}; the next is tried in {} s, to keep the UI from being locked",
+        "{address}: an earlier login of this host {}; the next is tried in {} s, to keep the UI from being locked",
         match last { Outcome::Refused => "was refused", Outcome::Tried => "has not told its end", _ => "failed" },
         wait.as_secs()
     )]

@@ -2,6 +2,7 @@
 //! configuration is no way around it; what other processes have tried stands in the `book`.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -14,7 +15,7 @@ use crate::ups::Reading;
 /// right on the agent's side is found within the hour.
 pub(super) const BACK_OFF: Duration = Duration::from_hours(1);
 
-/// The tries of this program, by the agent's address.
+/// The tries of this program, by the agent.
 pub(super) static LEDGER: Ledger = Ledger(Mutex::new(BTreeMap::new()));
 
 #[derive(Debug)]
@@ -78,7 +79,7 @@ impl Ledger {
         now: Instant,
     ) -> Leave<'_> {
         let mut pages = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let page = pages.entry(address.to_owned()).or_default();
+        let page = pages.entry(agent_at(address)).or_default();
         if page.visited {
             let message = format!("{address}: another look at this agent is under way; configure it once");
             return Leave::Repeat(Box::new(Err(Trouble::new("busy", message))));
@@ -97,8 +98,17 @@ impl Ledger {
 
     fn with_page(&self, address: &str, change: impl FnOnce(&mut Page)) {
         let mut pages = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        change(pages.entry(address.to_owned()).or_default());
+        change(pages.entry(agent_at(address)).or_default());
     }
+}
+
+/// Which agent an address leads to: this host itself has several names. Another host is known by the name that it is given.
+pub(super) fn agent_at(address: &str) -> String {
+    let written = address.to_ascii_lowercase();
+    let Some((host, port)) = written.rsplit_once(':') else { return written };
+    let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
+    let is_own = bare == "localhost" || bare.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback());
+    if is_own { format!("localhost:{port}") } else { written }
 }
 
 impl Try {
@@ -141,7 +151,7 @@ impl Claim<'_> {
     /// locks nobody out.
     pub(super) fn knows_good(&self, credentials: &Credentials) -> bool {
         let mut pages = self.ledger.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let page = pages.entry(self.address.clone()).or_default();
+        let page = pages.entry(agent_at(&self.address)).or_default();
         let is_refused =
             page.last.as_ref().is_some_and(|last| last.outcome.as_ref().is_err_and(|trouble| trouble.reason == "auth"));
         !is_refused && page.known_good.as_ref() == Some(credentials)
