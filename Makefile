@@ -51,6 +51,7 @@ mutants: prepare
 
 bench: prepare
 	$(CARGO) build --release --locked -p kagiban-exporter -p kagiban-operator
+	$(CARGO) build --release --locked -p kagiban-keystore --example bare_loop
 	$(CARGO) build --locked -p kagiban-tests --bin bench
 	@KAGIBAN_BIN_DIR=$(abspath $(TARGET))/release $(TARGET)/debug/bench $(PARTS)
 

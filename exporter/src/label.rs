@@ -1,9 +1,10 @@
 //! A text from outside, made fit for a label value: bounded, printable, and still telling two texts apart.
 
-use std::borrow::Cow;
+use std::borrow::{Borrow, Cow};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use sha2::{Digest, Sha256};
 
@@ -11,6 +12,9 @@ use sha2::{Digest, Sha256};
 const LONGEST: usize = 512;
 /// Enough of the digest that two cut texts of one host do not meet.
 const MARK_BYTES: usize = 4;
+
+/// Texts that are kept for [`Label::shared`]; they stay. A host has a handful of issuers.
+const MOST_SHARED: usize = 256;
 
 /// A label value: at most 512 bytes without control and direction characters. What was cut or replaced is marked with a digest of
 /// the whole, so that two long texts with one beginning stay two.
@@ -23,6 +27,22 @@ impl Label {
             return Self(text.into());
         }
         Self::marked(text, text.as_bytes())
+    }
+
+    /// The same, kept once for all who have it, as long as there is room: thousands of certificates share their issuer and
+    /// their algorithms.
+    pub fn shared(text: &str) -> Self {
+        static SHARED: Mutex<BTreeSet<Label>> = Mutex::new(BTreeSet::new());
+        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(label) = shared.get(text) {
+            return label.clone();
+        }
+        let label = Self::new(text);
+        // What was cut or replaced is not found by its text again.
+        if shared.len() < MOST_SHARED && label.as_str() == text {
+            shared.insert(label.clone());
+        }
+        label
     }
 
     /// A path that is not UTF-8 is shown as well as can be.
@@ -55,6 +75,13 @@ pub fn is_deceptive(c: char) -> bool {
     c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') || reorders
 }
 
+/// Two labels are ordered as their texts are.
+impl Borrow<str> for Label {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
 impl fmt::Debug for Label {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(&self.0, f)
@@ -74,6 +101,16 @@ mod tests {
     #[test]
     fn a_plain_text_stays_as_it_is() {
         assert_eq!(Label::new("CN=ups-01, O=\"鍵番\"").as_str(), "CN=ups-01, O=\"鍵番\"");
+    }
+
+    #[test]
+    fn a_shared_label_is_the_label_of_its_text() {
+        for text in ["", "RSA", "RSA", "a\nb", &"x".repeat(900)] {
+            assert_eq!(Label::shared(text), Label::new(text));
+        }
+        assert!(Arc::ptr_eq(&Label::shared("CN=Fleet CA").0, &Label::shared("CN=Fleet CA").0));
+        (0..2 * MOST_SHARED)
+            .for_each(|number| assert_eq!(Label::shared(&number.to_string()).as_str(), number.to_string()));
     }
 
     #[test]

@@ -5,6 +5,17 @@ use crate::{Certificate, Content, Limits, ReadError, ber, der, read::Certificate
 /// The content of the OID of `SignedData`, with its tag and length left out.
 pub(crate) const SIGNED_DATA: &[u8] = &[0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 0x01, 0x07, 0x02];
 
+/// Whether these are the first bytes of a `SignedData`, its length definite or not.
+pub(crate) fn begins(bytes: &[u8]) -> bool {
+    let inside = |bytes: &[u8]| der::header(bytes).ok().map(|(tag, header, _)| (tag, header));
+    let Some((der::SEQUENCE, outer)) = inside(bytes) else { return false };
+    let Some(content) = bytes.get(outer..) else { return false };
+    match inside(content) {
+        Some((der::OID, header)) => content.get(header..).is_some_and(|id| id.starts_with(SIGNED_DATA)),
+        _ => false,
+    }
+}
+
 /// The certificates in the order of the file; there is none for being first in PKCS#7.
 pub(crate) fn read(bytes: &[u8], limits: &Limits) -> Result<Certificates, ReadError> {
     let bytes = ber::to_der(bytes)?;

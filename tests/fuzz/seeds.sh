@@ -29,7 +29,19 @@ keytool -exportcert -alias a -storepass changeit -keystore store.jks -file a.der
 openssl x509 -inform DER -in a.der -out a.pem
 openssl crl2pkcs7 -nocrl -certfile a.pem -outform DER -out a.p7b
 openssl crl2pkcs7 -nocrl -certfile a.pem -out a.p7b.pem
-cp store.jks store.jceks modern.p12 legacy.p12 plain.p12 a.der a.pem a.p7b a.p7b.pem "$seeds"
+# A block that cannot be read between two that can.
+{ cat a.pem; sed '2s/^MII/MIA/' a.pem; cat a.pem; } >one-bad.pem
+openssl ecparam -name prime256v1 -genkey -noout -out key.pem
+openssl req -new -key key.pem -subj /CN=a -outform DER -out request.der
+openssl pkey -in key.pem -pubout -outform DER -out public.der
+openssl pkcs8 -topk8 -in key.pem -passout pass:a -outform DER -out sealed.der
+cp store.jks store.jceks modern.p12 legacy.p12 plain.p12 a.der a.pem a.p7b a.p7b.pem one-bad.pem request.der public.der sealed.der "$seeds"
+
+# Certificates: with extensions of their own, without any, and with the outermost length not told.
+mkdir -p "$seeds/../certificate"
+openssl req -x509 -key key.pem -subj '/C=JP/O=a/CN=b' -days 9 -addext subjectAltName=DNS:a,IP:192.0.2.1 -outform DER -out names.der
+{ printf '\x30\x80'; tail -c +5 a.der; printf '\0\0'; } >indefinite.ber
+cp a.der names.der indefinite.ber "$seeds/../certificate"
 
 # PowerChute's event log, by the writer of the exporter's own tests.
 here=$(cd "$seeds/../.." && pwd)

@@ -79,7 +79,7 @@ impl SeenCertificate {
     /// A chain as a server showed it, leaf first.
     pub fn served(chain: &[Certificate]) -> Vec<Self> {
         let seen = |(position, certificate): (usize, &Certificate)| Self {
-            alias: Label::new(""),
+            alias: Label::shared(""),
             chain_index: position,
             role: Role::of(EntryKind::Key, position, certificate),
             facts: Arc::new(CertificateFacts::of(certificate)),
@@ -92,7 +92,7 @@ impl SeenCertificate {
         let numbers = number_chain(entries.iter().flat_map(|e| e.chain.iter().map(|_| e.alias.as_str())));
         let placed = entries.iter().flat_map(|e| e.chain.iter().enumerate().map(move |(i, c)| (e, i, c)));
         let seen = |((entry, position, certificate), chain_index): ((&Entry, usize, &Certificate), usize)| Self {
-            alias: Label::new(&entry.alias),
+            alias: if entry.alias.is_empty() { Label::shared("") } else { Label::new(&entry.alias) },
             chain_index,
             role: Role::of(entry.kind, position, certificate),
             facts: Arc::new(CertificateFacts::of(certificate)),
@@ -118,19 +118,24 @@ impl CertificateFacts {
         let (key_algorithm, key_bits) = split_key_algorithm(certificate.key_algorithm());
         let addresses = certificate.ip_addresses().iter().map(ToString::to_string);
         let names = certificate.dns_names().iter().cloned().chain(addresses).take(MAX_SHOWN_NAMES);
+        let san = names.collect::<Vec<_>>().join(",");
+        let subject_cn = certificate.subject_cn().map(Label::new);
+        // Most have one name, twice.
+        let is_same = |name: &&Label| name.as_str() == san;
+        let san = subject_cn.as_ref().filter(is_same).cloned().unwrap_or_else(|| Label::new(&san));
         Self {
             sha256: certificate.sha256(),
             subject: Label::new(certificate.subject()),
-            issuer: Label::new(certificate.issuer()),
-            subject_cn: certificate.subject_cn().map(Label::new),
-            issuer_cn: certificate.issuer_cn().map(Label::new),
+            issuer: Label::shared(certificate.issuer()),
+            subject_cn,
+            issuer_cn: certificate.issuer_cn().map(Label::shared),
             serial: Label::new(certificate.serial()),
             not_before: certificate.not_before().as_second(),
             not_after: certificate.not_after().as_second(),
-            san: Label::new(&names.collect::<Vec<_>>().join(",")),
-            key_algorithm: Label::new(key_algorithm),
-            key_bits: key_bits.map(Label::new),
-            signature_algorithm: Label::new(certificate.signature_algorithm()),
+            san,
+            key_algorithm: Label::shared(key_algorithm),
+            key_bits: key_bits.map(Label::shared),
+            signature_algorithm: Label::shared(certificate.signature_algorithm()),
         }
     }
 }

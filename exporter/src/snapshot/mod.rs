@@ -18,7 +18,9 @@ pub use crate::label::{Label, is_deceptive};
 pub use board::Board;
 pub use facts::{CertificateFacts, Role, SeenCertificate, number_chain};
 pub use feed::LINK_LOST;
-pub use pass::{Backend, Contents, FileSeen, HealthSeen, Observation, Pass, ProbeSeen, Served, Trouble, UpsSeen};
+pub use pass::{
+    Backend, Contents, FileSeen, Flaws, HealthSeen, Observation, Pass, ProbeSeen, Served, Trouble, UpsSeen,
+};
 pub use rotation::{AgentRotations, FailureSeen, RotationSeen};
 
 use std::collections::BTreeMap;

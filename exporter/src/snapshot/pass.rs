@@ -102,6 +102,13 @@ pub struct Contents {
     /// No password is configured, and the empty one opens it.
     pub password_empty: bool,
     pub certificates: Vec<SeenCertificate>,
+    /// What is wrong with it; thousands of files have nothing.
+    pub flaws: Option<Box<Flaws>>,
+}
+
+/// What of a file could not be read.
+#[derive(Clone, Debug, Default)]
+pub struct Flaws {
     /// Why parts of the file could not be read, one for each reason.
     pub unread: Vec<Trouble>,
     /// What of its certificates is not as it should be and was left out; nobody has to act on it.
@@ -149,7 +156,7 @@ impl Contents {
         password_verified: Option<bool>,
         certificates: Vec<SeenCertificate>,
     ) -> Self {
-        Self { format, password_verified, password_empty: false, certificates, unread: Vec::new(), left_out: None }
+        Self { format, password_verified, password_empty: false, certificates, flaws: None }
     }
 }
 
@@ -157,7 +164,7 @@ impl FileSeen {
     /// Why the file, or parts of it, could not be read.
     pub fn troubles(&self) -> &[Trouble] {
         match &self.outcome {
-            Ok(contents) => &contents.unread,
+            Ok(contents) => contents.flaws.as_ref().map_or(&[][..], |flaws| &flaws.unread),
             Err(trouble) => std::slice::from_ref(trouble),
         }
     }

@@ -117,8 +117,11 @@ impl Said {
             info!(source_kind = kind, source = name, "all files can be read again");
         }
         self.failing_files = now;
-        let flawed =
-            || pass.files().iter().filter_map(|file| Some((file, file.outcome.as_ref().ok()?.left_out.as_ref()?)));
+        let flawed = || {
+            pass.files()
+                .iter()
+                .filter_map(|file| Some((file, file.outcome.as_ref().ok()?.flaws.as_ref()?.left_out.as_ref()?)))
+        };
         let paths: Vec<_> = flawed().map(|(file, _)| file.path.clone()).collect();
         if let Some((file, what)) = flawed().next().filter(|_| paths != self.flawed_files) {
             let files = paths.len();

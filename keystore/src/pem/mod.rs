@@ -3,7 +3,7 @@
 pub(crate) mod merge;
 
 use crate::{
-    Certificate, Content, Entry, EntryKind, Fault, Foreign, Limits, ReadError,
+    Certificate, Content, Entry, EntryKind, Fault, Foreign, Limits, ReadError, ber,
     content::{self, Der},
     der, pkcs7,
     read::Certificates,
@@ -207,7 +207,10 @@ impl Block<'_> {
 
     fn certificate_in(&self, decoded: &[u8], limits: &Limits) -> Result<Read, ReadError> {
         let der = match self.kind() {
-            Kind::TrustedCertificate => der::Reader::new(decoded).expect(der::SEQUENCE)?.raw,
+            Kind::TrustedCertificate => {
+                let (_, trust) = ber::first(decoded)?;
+                decoded.get(..decoded.len() - trust.len()).unwrap_or_default()
+            }
             _ => decoded,
         };
         limits.check_certificate(der.len())?;
@@ -218,9 +221,16 @@ impl Block<'_> {
     pub(crate) fn holds_pkcs7(&self) -> bool {
         match self.kind() {
             Kind::Pkcs7 => true,
-            Kind::Certificate => self.decode().is_ok_and(|decoded| content::of_der(&decoded) == Some(Der::SignedData)),
+            Kind::Certificate => pkcs7::begins(&self.head()),
             _ => false,
         }
+    }
+
+    /// The first bytes of the content, as far as they can be decoded.
+    fn head(&self) -> Vec<u8> {
+        const CHARACTERS: usize = 64;
+        let head = self.body.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).take(CHARACTERS);
+        base64::engine::general_purpose::STANDARD_NO_PAD.decode(head.collect::<Vec<_>>()).unwrap_or_default()
     }
 
     /// The label, fit for a message.

@@ -14,7 +14,7 @@ use super::password::{Password, PasswordSource};
 use super::walk::{self, Found};
 use crate::config::{Exclusion, PathPattern};
 use crate::platform::{self, FileError, FileIdentity};
-use crate::snapshot::{Contents, FileSeen, Label, SeenCertificate, Trouble};
+use crate::snapshot::{Contents, FileSeen, Flaws, Label, SeenCertificate, Trouble};
 
 /// A file that changed less than this before it was read may change again within one tick of the file system's clock,
 /// with the same size and the same time: it is read once more.
@@ -118,13 +118,16 @@ impl Scanner {
     }
 
     fn look(&self, path: PathBuf, must_exist: bool, known: Option<Read>) -> Look {
-        match platform::identify(&path) {
-            Ok(identity) => {
-                let known = known.filter(|read| read.settled && read.identity == identity);
-                let read = known.unwrap_or_else(|| self.read(&path));
-                Look::Read(path, read)
-            }
+        // A file that is not known is read without being asked first which one it is: reading tells that too.
+        let unchanged = known
+            .filter(|read| read.settled && platform::identify(&path).is_ok_and(|identity| identity == read.identity));
+        if let Some(read) = unchanged {
+            return Look::Read(path, read);
+        }
+        match self.read(&path) {
+            Ok(read) => Look::Read(path, read),
             Err(FileError::NotFound { .. }) if !must_exist => Look::Absent,
+            // An access that was denied may be granted without the file changing: it is asked again.
             Err(error) => Look::Failed(Arc::new(failed(&path, None, Trouble::new(error.reason(), &error)))),
         }
     }
@@ -142,27 +145,18 @@ impl Scanner {
         }
     }
 
-    fn read(&self, path: &Path) -> Read {
+    fn read(&self, path: &Path) -> Result<Read, FileError> {
         let limit = u64::try_from(self.limits.max_bytes).unwrap_or(u64::MAX);
-        match platform::read_regular(path, limit) {
-            Ok(file) => {
-                let here = |t: Trouble| Trouble::new(t.reason, format!("{}: {}", path.display(), t.message));
-                let mut outcome = parse(&file.bytes, self.password.secret(), &self.limits).map_err(here);
-                if let Ok(contents) = &mut outcome {
-                    contents.unread = std::mem::take(&mut contents.unread).into_iter().map(here).collect();
-                }
-                let modified = Some(seconds(file.identity.modified));
-                let age = Timestamp::now().as_nanosecond() - file.identity.changed;
-                let seen = FileSeen { path: Label::from_path(path), modified, outcome };
-                Read { identity: file.identity, settled: age > SETTLED_AFTER_NANOSECONDS, seen: Arc::new(seen) }
-            }
-            Err(error) => {
-                let seen = failed(path, None, Trouble::new(error.reason(), &error));
-                // An access that was denied may be granted without the file changing: never settled.
-                let identity = FileIdentity { device: 0, inode: 0, size: 0, modified: 0, changed: 0 };
-                Read { identity, settled: false, seen: Arc::new(seen) }
-            }
+        let file = platform::read_regular(path, limit)?;
+        let here = |t: Trouble| Trouble::new(t.reason, format!("{}: {}", path.display(), t.message));
+        let mut outcome = parse(&file.bytes, self.password.secret(), &self.limits).map_err(here);
+        if let Ok(Contents { flaws: Some(flaws), .. }) = &mut outcome {
+            flaws.unread = std::mem::take(&mut flaws.unread).into_iter().map(here).collect();
         }
+        let modified = Some(seconds(file.identity.modified));
+        let age = Timestamp::now().as_nanosecond() - file.identity.changed;
+        let seen = FileSeen { path: Label::from_path(path), modified, outcome };
+        Ok(Read { identity: file.identity, settled: age > SETTLED_AFTER_NANOSECONDS, seen: Arc::new(seen) })
     }
 }
 
@@ -195,11 +189,12 @@ fn parse(bytes: &[u8], password: Option<&SecretString>, limits: &Limits) -> Resu
         .map_err(|_| Trouble::new("panic", "reading it ended in a bug of this program, please report it"))?;
     let certificates = |store: Store| store.check_has_certificate().map(|()| store);
     let store = read.and_then(certificates).map_err(|error| Trouble::new(error.reason(), &error))?;
-    let (unread, left_out) = (unread(&store.faults), left_out(&store));
+    let flaws = Flaws { unread: unread(&store.faults), left_out: left_out(&store) };
+    let is_flawed = !flaws.unread.is_empty() || flaws.left_out.is_some();
     let verified = password_verified(store.format, store.password);
     let whole = Contents::whole(store.format.as_str(), verified, SeenCertificate::stored(&store.entries));
     let password_empty = store.password == PasswordCheck::Empty;
-    Ok(Contents { password_empty, unread, left_out, ..whole })
+    Ok(Contents { password_empty, flaws: is_flawed.then(|| Box::new(flaws)), ..whole })
 }
 
 /// Why parts of a store could not be read, by reason; the first places of each are named.
