@@ -190,15 +190,19 @@ mod tests {
     async fn an_unknown_user_costs_what_a_known_one_costs() {
         let users = users(&[("alice", "right")]);
         let mut took = [Duration::MAX; 2];
-        for _ in 0..5 {
+        let is_alike = |[known, unknown]: [Duration; 2]| unknown > known / 2 && known > unknown / 2;
+        // On a busy machine the least of a few is not yet what it costs.
+        for round in 0..50 {
             for (took, user) in took.iter_mut().zip(["alice:wrong", "mallory:wrong"]) {
                 let started = Instant::now();
                 assert_eq!(said(&users, user).await, Admission::Denied);
                 *took = started.elapsed().min(*took);
             }
+            if round >= 4 && is_alike(took) {
+                return;
+            }
         }
-        let [known, unknown] = took;
-        assert!(unknown > known / 2 && known > unknown / 2, "{known:?} {unknown:?}");
+        panic!("{took:?}");
     }
 
     #[test]
