@@ -8,6 +8,9 @@ use serde_yaml::Value;
 /// A file with ten thousand resources is under this.
 pub const MAX_MANIFEST_BYTES: usize = 32 * 1024 * 1024;
 
+/// How deep merge keys may lie in what is merged.
+const MAX_MERGES: usize = 8;
+
 /// One document that cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("document {number}{}: {message}", name.as_deref().map(|n| format!(" ({n})")).unwrap_or_default())]
@@ -36,13 +39,13 @@ pub fn read(text: &str) -> Vec<Result<Manifest, ManifestError>> {
         let number = index + 1;
         let wrong = |message: String| Err(ManifestError { number, name: None, message });
         match Value::deserialize(document) {
-            Ok(mut value) => match value.apply_merge() {
+            Ok(mut value) => match merge(&mut value) {
                 Ok(()) if lists_nameless(&value) => found.push(wrong("an item of the list says no kind".to_owned())),
                 Ok(()) => {
                     let ours = items(value).into_iter().filter(is_ours);
                     found.extend(ours.map(|value| parse(value, number)));
                 }
-                Err(error) => found.push(wrong(error.to_string())),
+                Err(error) => found.push(wrong(error)),
             },
             Err(error) => {
                 found.push(wrong(error.to_string()));
@@ -51,6 +54,23 @@ pub fn read(text: &str) -> Vec<Result<Manifest, ManifestError>> {
         }
     }
     found
+}
+
+/// Applies merge keys, and those that they bring with them.
+fn merge(value: &mut Value) -> Result<(), String> {
+    for _ in 0..MAX_MERGES {
+        value.apply_merge().map_err(|error| error.to_string())?;
+    }
+    if merges(value) { Err(format!("merge keys bring others with them, more than {MAX_MERGES} deep")) } else { Ok(()) }
+}
+
+fn merges(value: &Value) -> bool {
+    match value {
+        Value::Mapping(fields) => fields.iter().any(|(key, value)| key.as_str() == Some("<<") || merges(value)),
+        Value::Sequence(items) => items.iter().any(merges),
+        Value::Tagged(tagged) => merges(&tagged.value),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+    }
 }
 
 /// Whether something is listed that nobody could tell what it is; `kubectl` refuses it too.
@@ -137,6 +157,8 @@ spec:
         let found = read(&format!("apiVersion: v1\nkind: List\nitems:\n- {}\n- {}\n", items[0], items[1]));
         let names: Vec<_> = found.iter().map(|found| found.as_ref().expect("read").mac.metadata.name.clone()).collect();
         assert_eq!(names, [Some("ups-01".to_owned()), Some("ups-02".to_owned())]);
+        let inner = "<<: {<<: {apiVersion: kagiban.dev/v1alpha1, kind: ManagedAgentCertificate}}\nmetadata: {name: ups-03}\nspec: {}";
+        assert!(read(inner)[0].is_err(), "it is one of ours, and has no spec");
         // and one that merges nothing that is there hides no other document
         let found = read(&format!("{GOOD}<<: 7\n---{GOOD}"));
         assert_eq!(found.iter().map(Result::is_ok).collect::<Vec<_>>(), [false, true], "{found:?}");

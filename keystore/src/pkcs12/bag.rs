@@ -133,6 +133,17 @@ impl<'a> Bag<'a> {
     }
 }
 
+impl Bag<'_> {
+    /// Whether something in a safe within the safe is sealed by a password, or may be, since not all of it can be read.
+    pub(super) fn holds_sealed(&self, limits: &Limits) -> bool {
+        let BagKind::Nested(contents) = self.kind else { return false };
+        let mut found = Found::default();
+        let is_read = found.add(contents, self.hidden, "", MAX_DEPTH, limits).is_ok() && found.faults.is_empty();
+        let is_sealed = |bag: &Bag<'_>| matches!(bag.kind, BagKind::SealedKey(_) | BagKind::Secret { .. });
+        !is_read || found.bags.iter().any(is_sealed)
+    }
+}
+
 impl<'a> Found<'a> {
     /// Adds the bags of one safe, and what cannot be read of it.
     pub(super) fn add_safe(&mut self, safe: &'a OpenSafe, limits: &Limits) -> Result<(), ReadError> {

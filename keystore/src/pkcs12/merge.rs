@@ -53,6 +53,7 @@ pub(crate) fn write(
         found,
         written,
         budget: limits.budget(),
+        limits: limits.clone(),
     };
 
     let old_entries = placed_entries(&old_bags, limits).map_err(unreadable)?;
@@ -137,6 +138,7 @@ struct Sealer {
     found: Option<Pkcs12Profile>,
     written: Pkcs12Profile,
     budget: Budget,
+    limits: Limits,
 }
 
 impl Sealer {
@@ -162,6 +164,9 @@ impl Sealer {
             BagKind::SealedKey(sealed) | BagKind::Secret { sealed: Some(sealed) } => sealed,
             BagKind::Secret { sealed: None } if !self.same_password => {
                 return Err(lost(bag, "it is a kind of secret that is not known, and the password changes"));
+            }
+            BagKind::Nested(_) if !self.same_password && bag.holds_sealed(&self.limits) => {
+                return Err(lost(bag, "it is a safe with keys or secrets in it, and the password changes"));
             }
             _ => return as_it_is(),
         };

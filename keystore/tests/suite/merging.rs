@@ -423,7 +423,7 @@ fn bag(kind: u8, content: &[u8]) -> Vec<u8> {
 #[test]
 fn bags_that_are_not_understood_are_kept_byte_for_byte() {
     let crl = bag(4, b"\x30\x03\x02\x01\x07");
-    let nested = bag(6, b"\x30\x05\x04\x03abc");
+    let nested = bag(6, &[&[0x30, u8::try_from(crl.len()).unwrap()], &crl[..]].concat());
     let unknown = bag(99, b"\x04\x05hello");
     let old = with_bags(&[&crl, &unknown, &nested]);
     let merged = Order::into(&old).run().unwrap();
@@ -438,6 +438,18 @@ fn a_secret_of_an_unknown_kind_forbids_a_change_of_the_password() {
     let secret = bag(5, b"\x30\x0A\x06\x03\x2A\x03\x04\xA0\x03\x04\x01x");
     let error = Order::into(&with_bags(&[&secret])).run().unwrap_err();
     assert_eq!(error.reason(), "would_lose_entry");
+}
+
+/// Holds R8: nobody would open what lies in it any more.
+#[test]
+fn a_safe_with_a_key_in_it_forbids_a_change_of_the_password() {
+    let key = bag(2, b"\x30\x05\x04\x03abc");
+    let nested = |inside: &[u8]| bag(6, &[&[0x30, u8::try_from(inside.len()).unwrap()], inside].concat());
+    for inside in [nested(&key), nested(&nested(&key))] {
+        let error = Order::into(&with_bags(&[&inside])).run().unwrap_err();
+        assert_eq!(error.reason(), "would_lose_entry");
+    }
+    assert!(Order::into(&with_bags(&[&nested(&bag(4, b"\x30\x03\x02\x01\x07"))])).run().is_ok());
 }
 
 #[test]

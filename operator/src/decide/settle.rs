@@ -3,14 +3,14 @@
 use kagiban_crds::LeafSha256;
 use kagiban_crds::host_api::{AgentReport, RotationReport, RotationState, Sighting};
 use kagiban_crds::resource::{
-    HISTORY_LIMIT, HistoryEntry, KeystoreSpec, LeafStatus, ManagedAgentCertificateStatus, Outcome, RotationStatus,
-    SIGNED_LIMIT, SignedLeaf, StoreFormat,
+    BlockedBy, HISTORY_LIMIT, HistoryEntry, KeystoreSpec, LeafStatus, ManagedAgentCertificateStatus, Outcome,
+    RotationStatus, SIGNED_LIMIT, SignedLeaf, StoreFormat,
 };
 
 use super::case::{highest_generation, is_out_of_reach, undecided};
 use super::request::{self, CarriedOut};
 use super::rules::is_wrong_host;
-use super::{Inputs, renewal_time};
+use super::{Inputs, Observed, renewal_time};
 use crate::issuer;
 
 /// The longest reason that goes into a status; what comes from a host is bounded before it is kept.
@@ -60,7 +60,7 @@ enum Ending<'a> {
 }
 
 fn ending<'a>(inputs: &Inputs<'_>, own: &'a RotationStatus, digest: &str) -> Option<Ending<'a>> {
-    let super::Observed::Seen(report) = inputs.host else { return None };
+    let Observed::Seen(report) = inputs.host else { return None };
     if let Some(rotation) = report.rotation.as_ref().filter(|rotation| rotation.generation.0 == own.generation) {
         return decided(rotation, own);
     }
@@ -208,12 +208,25 @@ fn in_force(leaf: &SignedLeaf, digest: &str, password_version: Option<String>) -
     }
 }
 
-/// Through what the leaf in force was seen to be served: who verified it elsewhere has shown nothing of this host.
+/// Through what the leaf in force was seen to be served: who verified it elsewhere has shown nothing of this host. Whoever may
+/// not look at the host any more, or finds another there, has shown nothing either, until it is seen again: what stands in its
+/// way by then, such as a conflict, does not tell that any more.
 fn verified(status: &mut ManagedAgentCertificateStatus, inputs: &Inputs<'_>) {
-    let Some((leaf, report)) = status.leaf.as_mut().zip(inputs.host.report()) else { return };
-    let is_served = matches!(&report.served, Sighting::Leaf(served) if served.sha256 == leaf.sha256);
+    let Some(leaf) = status.leaf.as_mut() else { return };
     let spec = &inputs.resource.spec;
-    if let Some(api) = spec.api.host_api.as_ref().filter(|_| is_served && !is_wrong_host(spec, report)) {
+    let is_refused = match inputs.host {
+        Observed::Unseen(obstacle) => {
+            matches!(obstacle.by, BlockedBy::NotGranted | BlockedBy::HostRefused | BlockedBy::WrongHost)
+        }
+        Observed::Seen(report) => is_wrong_host(spec, report),
+    };
+    if is_refused {
+        (leaf.verified_url, leaf.verified_client) = (None, None);
+        return;
+    }
+    let served = inputs.host.report().map(|report| &report.served);
+    let is_served = matches!(served, Some(Sighting::Leaf(served)) if served.sha256 == leaf.sha256);
+    if let Some(api) = spec.api.host_api.as_ref().filter(|_| is_served) {
         leaf.verified_url = Some(api.url.clone());
         leaf.verified_client = Some(api.tls_secret_ref.name.clone());
     }

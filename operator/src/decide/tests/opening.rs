@@ -173,3 +173,31 @@ fn a_generation_that_a_host_has_made_up_is_forgotten_when_the_host_forgets_it() 
     let again = decided(&resource, &AgentReport { time: later, ..honest }, later);
     assert!(matches!(again.step, Step::Open { generation: Generation(4), .. }), "{:?}", again.step);
 }
+
+/// Holds B9: an owner that was refused by its host, and then waited for another, came back as the verified one.
+#[test]
+fn what_was_verified_counts_no_more_once_its_host_may_not_be_looked_at() {
+    let (mut resource, report) = settled();
+    resource.status = decided(&resource, &report, now()).status;
+    let look = |resource: &Resource, by| {
+        let obstacle = Obstacle::new(by, "no");
+        let (host, policy, references) = (Observed::Unseen(&obstacle), Policy::default(), References::default());
+        let inputs = Inputs {
+            resource,
+            host,
+            rival: None,
+            setback: None,
+            works_since: None,
+            references: &references,
+            policy: &policy,
+            now: now(),
+        };
+        decide(&inputs).status.leaf.expect("a leaf").verified_url
+    };
+    for by in [BlockedBy::HostUnreachable, BlockedBy::SecretUnavailable, BlockedBy::Conflict] {
+        assert!(look(&resource, by).is_some(), "{by:?}");
+    }
+    for by in [BlockedBy::NotGranted, BlockedBy::HostRefused, BlockedBy::WrongHost] {
+        assert_eq!(look(&resource, by), None, "{by:?}");
+    }
+}
