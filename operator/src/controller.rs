@@ -80,7 +80,7 @@ pub fn watch(api: Api<Watched>) -> impl Stream<Item = watcher::Result<Event<Watc
     watch_listing(api, LIST_AGAIN)
 }
 
-/// See [`watch`]; a list is anew begun `again` after the last one was whole.
+/// See [`watch`]; a list is begun `again` after the one before was whole.
 pub fn watch_listing(api: Api<Watched>, again: Duration) -> impl Stream<Item = watcher::Result<Event<Watched>>> + Send {
     // the default list is a quorum read; one from the API server's cache would bring back the past
     let config = watcher::Config::default().timeout(WATCH_SECONDS).page_size(PAGE);

@@ -59,6 +59,9 @@ pub fn read(text: &str) -> Vec<Result<Manifest, ManifestError>> {
 /// Applies merge keys, and those that they bring with them.
 fn merge(value: &mut Value) -> Result<(), String> {
     for _ in 0..MAX_MERGES {
+        if !merges(value) {
+            return Ok(());
+        }
         value.apply_merge().map_err(|error| error.to_string())?;
     }
     if merges(value) { Err(format!("merge keys bring others with them, more than {MAX_MERGES} deep")) } else { Ok(()) }

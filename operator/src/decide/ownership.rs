@@ -129,10 +129,6 @@ impl Contender {
 }
 
 impl Claim {
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
     /// Its standing in the eyes of `own`. What only stands in a file is judged by what there will be: another that was not looked
     /// at yet, in the cluster or in the file, will have been by then.
     fn standing_for(&self, own: &Self) -> Standing {

@@ -136,6 +136,21 @@ fn decided_beside(
     decide(&Inputs { resource, host, rival, setback: None, works_since: None, references, policy: &policy, now: at })
 }
 
+/// While the host cannot be looked at, for that reason.
+fn decided_unseen(resource: &Resource, obstacle: &Obstacle, at: Timestamp) -> Decision {
+    let (host, references, policy) = (Observed::Unseen(obstacle), References::default(), Policy::default());
+    decide(&Inputs {
+        resource,
+        host,
+        rival: None,
+        setback: None,
+        works_since: None,
+        references: &references,
+        policy: &policy,
+        now: at,
+    })
+}
+
 /// An issuer with that identity that ends then.
 fn issuer(sha256: &str, not_after: Timestamp) -> References {
     References { issuer: Some(Ok(IssuerFacts::sample(sha256, not_after))), password: None }

@@ -106,22 +106,10 @@ fn deletion_calls_off_what_is_undeployed_and_waits_for_what_is_not() {
 fn deletion_does_not_wait_for_an_unreachable_host_for_ever() {
     let mut resource = opened();
     resource.deleted_at = Some(now());
-    let policy = Policy::default();
     let away = Obstacle::new(BlockedBy::HostUnreachable, "connection refused");
-    let at = |at| {
-        decide(&Inputs {
-            resource: &resource,
-            host: Observed::Unseen(&away),
-            rival: None,
-            setback: None,
-            works_since: None,
-            references: &References::default(),
-            policy: &policy,
-            now: at,
-        })
-    };
+    let at = |at| decided_unseen(&resource, &away, at);
     assert!(matches!(at(now()).step, Step::Blocked { .. }));
-    let late = at(super::super::renewal::later(now(), policy.release_after));
+    let late = at(super::super::renewal::later(now(), Policy::default().release_after));
     assert_eq!(late.step, Step::ReleaseFinalizer);
     assert_eq!(reasons(&late), ["Released"]);
 }

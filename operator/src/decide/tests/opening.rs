@@ -180,19 +180,8 @@ fn what_was_verified_counts_no_more_once_its_host_may_not_be_looked_at() {
     let (mut resource, report) = settled();
     resource.status = decided(&resource, &report, now()).status;
     let look = |resource: &Resource, by| {
-        let obstacle = Obstacle::new(by, "no");
-        let (host, policy, references) = (Observed::Unseen(&obstacle), Policy::default(), References::default());
-        let inputs = Inputs {
-            resource,
-            host,
-            rival: None,
-            setback: None,
-            works_since: None,
-            references: &references,
-            policy: &policy,
-            now: now(),
-        };
-        decide(&inputs).status.leaf.expect("a leaf").verified_url
+        let decision = decided_unseen(resource, &Obstacle::new(by, "no"), now());
+        decision.status.leaf.expect("a leaf").verified_url
     };
     for by in [BlockedBy::HostUnreachable, BlockedBy::SecretUnavailable, BlockedBy::Conflict] {
         assert!(look(&resource, by).is_some(), "{by:?}");

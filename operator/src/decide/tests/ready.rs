@@ -55,17 +55,7 @@ fn ready_is_not_said_of_a_spec_that_is_not_in_force() {
 fn ready_is_not_said_of_a_spec_that_cannot_be() {
     let (resource, _) = settled();
     let garbage = Obstacle::new(BlockedBy::SpecInvalid, "the address https://[::::] is not https://host:port");
-    let policy = Policy::default();
-    let decision = decide(&Inputs {
-        resource: &resource,
-        host: Observed::Unseen(&garbage),
-        rival: None,
-        setback: None,
-        works_since: None,
-        references: &References::default(),
-        policy: &policy,
-        now: now(),
-    });
+    let decision = decided_unseen(&resource, &garbage, now());
     assert_eq!(condition(&decision.status, "Ready"), ("False", "SpecInvalid"));
     assert_eq!(condition(&decision.status, "Stalled"), ("True", "SpecInvalid"));
 }
