@@ -448,6 +448,7 @@ fn a_safe_with_a_key_in_it_forbids_a_change_of_the_password() {
     for inside in [nested(&key), nested(&nested(&key))] {
         let error = Order::into(&with_bags(&[&inside])).run().unwrap_err();
         assert_eq!(error.reason(), "would_lose_entry");
+        assert!(error.to_string().contains("a safe with keys or secrets in it"), "{error}");
     }
     assert!(Order::into(&with_bags(&[&nested(&bag(4, b"\x30\x03\x02\x01\x07"))])).run().is_ok());
 }
