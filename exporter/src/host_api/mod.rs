@@ -14,6 +14,7 @@ mod body;
 mod client;
 mod connection;
 mod reports;
+mod revocation;
 mod route;
 mod server;
 mod slots;

@@ -123,7 +123,7 @@ async fn reload(files: Files, served: Arc<ArcSwap<Served>>, board: Arc<Board>, s
         }
         let expired = served.load().crl_next_update.filter(|end| *end <= Timestamp::now());
         if let Some(end) = expired.filter(|_| told_expiry != expired) {
-            tracing::error!(%end, "the revocation list has expired: no client is let in until clientCrlFile holds a new one");
+            tracing::error!(%end, "a revocation list has expired: no client of its CA is let in until clientCrlFile holds a new one");
         }
         told_expiry = expired;
     }
