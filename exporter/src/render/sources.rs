@@ -94,7 +94,7 @@ pub(super) const FAMILIES: &[Family<Snapshot>] = &[
     },
     Family {
         name: "kagiban_host_api_client_crl_next_update_timestamp_seconds",
-        help: "When the first of the host API's revocation lists expires, in seconds since 1970; from then on no client is let in.",
+        help: "When the first of the host API's revocation lists expires, in seconds since 1970; from then on no client of its CA is let in.",
         kind: Kind::Gauge,
         samples: |snapshot, out| {
             let end = snapshot.host_api_tls.and_then(|tls| tls.crl_next_update);

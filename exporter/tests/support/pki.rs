@@ -22,14 +22,26 @@ pub struct Identity {
 
 impl Authority {
     pub fn new(name: &str) -> Self {
+        let (params, key) = Self::params(name);
+        let certificate = params.self_signed(&key).unwrap();
+        let (pem, der) = (certificate.pem(), certificate.der().to_vec());
+        Self { pem, der, issuer: Issuer::new(params, key) }
+    }
+
+    /// A CA that this one has signed.
+    pub fn issuing(&self, name: &str) -> Self {
+        let (params, key) = Self::params(name);
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        let (pem, der) = (certificate.pem(), certificate.der().to_vec());
+        Self { pem, der, issuer: Issuer::new(params, key) }
+    }
+
+    fn params(name: &str) -> (CertificateParams, KeyPair) {
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        let key = KeyPair::generate().unwrap();
-        let certificate = params.self_signed(&key).unwrap();
-        let (pem, der) = (certificate.pem(), certificate.der().to_vec());
-        Self { pem, der, issuer: Issuer::new(params, key) }
+        (params, KeyPair::generate().unwrap())
     }
 
     /// Signs what a CSR asks for, for a server, from now on for a day.

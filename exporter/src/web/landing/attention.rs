@@ -181,7 +181,7 @@ fn own(snapshot: &Snapshot, now: Timestamp) -> Vec<Item> {
         items.push(item(Severity::Warning, "The host API's TLS files", kept));
     }
     if snapshot.host_api_tls.and_then(|tls| tls.crl_next_update).is_some_and(|end| end <= now) {
-        let said = "has expired, so no client is let in; put a new one into clientCrlFile";
+        let said = "has expired, so no client of its CA is let in; put a new one into clientCrlFile";
         items.push(item(Severity::Critical, "The host API's revocation list", said));
     }
     items
