@@ -24,6 +24,7 @@ mod label;
 mod password_file;
 pub mod platform;
 pub mod probe;
+mod proven;
 pub mod render;
 pub mod rotation;
 pub mod service;

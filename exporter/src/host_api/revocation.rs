@@ -8,15 +8,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::WebPkiSupportedAlgorithms;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, SignatureVerificationAlgorithm, UnixTime};
-use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::{
-    CertRevocationListError, CertificateError, DigitallySignedStruct, DistinguishedName, OtherError, RootCertStore,
-    SignatureScheme,
-};
+use rustls::server::danger::ClientCertVerifier;
+use rustls::{CertRevocationListError, CertificateError, DistinguishedName, OtherError, RootCertStore};
 use webpki::{
     CertRevocationList, EndEntityCert, ExpirationPolicy, KeyUsage, OwnedCertRevocationList, RevocationOptionsBuilder,
     VerifiedPath, spki_for_anchor,
@@ -25,6 +21,8 @@ use x509_parser::asn1_rs::{Any, BitString, FromDer as _};
 use x509_parser::num_bigint::BigUint;
 use x509_parser::oid_registry::OID_X509_EXT_ISSUER_DISTRIBUTION_POINT;
 use x509_parser::prelude::{CertificateRevocationList, ParsedExtension};
+
+use crate::proven::JudgeClient;
 
 /// Lists of one CA that do not say which key has signed them: each may be the newest of a key of its own. More than any CA has
 /// keys in use; a file to which each new list is appended holds more, and the oldest of them have expired.
@@ -75,47 +73,25 @@ impl Unrevoked {
     }
 }
 
-impl ClientCertVerifier for Unrevoked {
+impl JudgeClient for Unrevoked {
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
         self.signed.root_hint_subjects()
     }
 
-    fn verify_client_cert(
+    fn judge(
         &self,
         leaf: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
-    ) -> Result<ClientCertVerified, rustls::Error> {
+    ) -> Result<(), rustls::Error> {
         // First, so that only the certificates of a whole chain are asked whether they have signed a list.
-        let signed = self.signed.verify_client_cert(leaf, intermediates, now)?;
+        self.signed.verify_client_cert(leaf, intermediates, now)?;
         let check = |path: &VerifiedPath<'_>| self.has_nothing_revoked(path, now);
         let (roots, usage) = (&self.roots.roots, KeyUsage::client_auth());
         let leaf = EndEntityCert::try_from(leaf).map_err(refusal)?;
         leaf.verify_for_usage(self.algorithms.all, roots, intermediates, now, usage, None, Some(&check))
-            .map_err(refusal)?;
-        Ok(signed)
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        leaf: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.signed.verify_tls12_signature(message, leaf, signed)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        leaf: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.signed.verify_tls13_signature(message, leaf, signed)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.signed.supported_verify_schemes()
+            .map(drop)
+            .map_err(refusal)
     }
 }
 

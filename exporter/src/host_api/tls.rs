@@ -16,6 +16,7 @@ use super::revocation::{Revocations, Unrevoked};
 use crate::blocking::Blocked;
 use crate::config::HostApiConfig;
 use crate::platform::{self, FileError, FileIdentity};
+use crate::proven::Proven;
 
 /// A CA bundle with a hundred certificates is under 300 KiB.
 const MAX_BYTES: u64 = 1024 * 1024;
@@ -95,7 +96,7 @@ impl Files {
             let revocations = Revocations::parse(&file.bytes, &roots, &algorithms)
                 .map_err(|problem| TlsError::ClientCrl { path: path.clone(), problem })?;
             crl_next_update = Some(revocations.next_update);
-            verifier = Arc::new(Unrevoked::new(verifier, roots, algorithms, revocations));
+            verifier = Arc::new(Proven::new(Unrevoked::new(verifier, roots, algorithms, revocations), algorithms));
         }
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()

@@ -21,6 +21,7 @@ use super::old_tls::{self, Spoken};
 use super::recorder::{Recorder, Seen};
 use super::{ProbeError, Roots, Verdict};
 use crate::blocking::Work;
+use crate::proven::Proven;
 
 /// A farewell is a courtesy to the server's log; nothing is lost without it.
 const FAREWELL: Duration = Duration::from_millis(200);
@@ -169,7 +170,7 @@ pub(crate) async fn shake_hands(
 ) -> Result<Handshake, ProbeError> {
     let name = endpoint.expected_name()?;
     let started = Instant::now();
-    let recorder = Arc::new(Recorder::new(Arc::new(aws_lc_rs::default_provider())));
+    let recorder = Arc::<Recorder>::default();
     let outcome = negotiate(&recorder, name.clone(), stream, deadline).await;
     let phases = Phases { dns, connect, handshake: started.elapsed() };
 
@@ -209,11 +210,13 @@ async fn negotiate(
 
 /// Resumption is off: a resumed session shows no certificate.
 fn client_config(recorder: &Arc<Recorder>) -> ClientConfig {
-    let mut config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let verifier = Proven::new(Arc::clone(recorder), provider.signature_verification_algorithms);
+    let mut config = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(rustls::ALL_VERSIONS)
         .expect("the provider's suites serve the versions that rustls itself lists")
         .dangerous()
-        .with_custom_certificate_verifier(Arc::clone(recorder) as _)
+        .with_custom_certificate_verifier(Arc::new(verifier))
         .with_client_cert_resolver(Arc::clone(recorder) as _);
     config.resumption = Resumption::disabled();
     config

@@ -1,15 +1,15 @@
 //! A certificate verifier that writes down what it is shown and lets the handshake go on.
 //!
-//! It does check the server's signature over the handshake: that is what proves that the server holds the key.
+//! The server's signature over the handshake is checked all the same (`proven`): it proves that the server holds the key.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use rustls::SignatureScheme;
 use rustls::client::ResolvesClientCert;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::sign::CertifiedKey;
-use rustls::{DigitallySignedStruct, SignatureScheme};
+
+use crate::proven::JudgeServer;
 
 /// Longer chains are cut: nobody serves them in earnest, and each certificate becomes time series.
 pub(super) const MAX_CHAIN: usize = 16;
@@ -22,17 +22,12 @@ pub(super) struct Seen {
     pub(super) client_certificate_wanted: bool,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Recorder {
-    provider: Arc<CryptoProvider>,
     seen: Mutex<Seen>,
 }
 
 impl Recorder {
-    pub(super) fn new(provider: Arc<CryptoProvider>) -> Self {
-        Self { provider, seen: Mutex::default() }
-    }
-
     pub(super) fn seen(&self) -> Seen {
         self.write(|seen| seen.clone())
     }
@@ -42,45 +37,23 @@ impl Recorder {
     }
 }
 
-impl ServerCertVerifier for Recorder {
-    fn verify_server_cert(
+impl JudgeServer for Arc<Recorder> {
+    fn judge(
         &self,
         leaf: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
         _name: &ServerName<'_>,
         _ocsp_response: &[u8],
         _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
+    ) -> Result<(), rustls::Error> {
         let chain =
             std::iter::once(leaf).chain(intermediates).take(MAX_CHAIN).map(|c| c.clone().into_owned()).collect();
         self.write(|seen| seen.chain = chain);
-        Ok(ServerCertVerified::assertion())
+        Ok(())
     }
 
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        leaf: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let valid = verify_tls12_signature(message, leaf, signed, &self.provider.signature_verification_algorithms)?;
+    fn key_proven(&self) {
         self.write(|seen| seen.key_proven = true);
-        Ok(valid)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        leaf: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let valid = verify_tls13_signature(message, leaf, signed, &self.provider.signature_verification_algorithms)?;
-        self.write(|seen| seen.key_proven = true);
-        Ok(valid)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
     }
 }
 

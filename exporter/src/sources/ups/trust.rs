@@ -6,14 +6,14 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rustls::ClientConfig;
 use rustls::client::Resumption;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
+use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
 
 use crate::platform::{self, FileError};
 use crate::probe::Anchors;
+use crate::proven::{JudgeServer, Proven};
 
 /// The largest bundles that systems ship are a quarter of a megabyte.
 const MAX_BUNDLE_BYTES: u64 = 4 * 1024 * 1024;
@@ -44,7 +44,7 @@ pub(super) fn client_config(ca_file: &Path) -> Result<ClientConfig, TrustError> 
     let file = platform::read_regular(ca_file, MAX_BUNDLE_BYTES)?;
     let anchors = Anchors::in_pem(&file.bytes).ok_or_else(|| TrustError::Empty { path: ca_file.to_owned() })?;
     let provider = Arc::new(aws_lc_rs::default_provider());
-    let trust = Trust { anchors, provider: Arc::clone(&provider) };
+    let trust = Proven::new(Trust { anchors }, provider.signature_verification_algorithms);
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(rustls::ALL_VERSIONS)
         .expect("the provider's suites serve the versions that rustls itself lists")
@@ -58,43 +58,20 @@ pub(super) fn client_config(ca_file: &Path) -> Result<ClientConfig, TrustError> 
 #[derive(Debug)]
 struct Trust {
     anchors: Anchors,
-    provider: Arc<CryptoProvider>,
 }
 
-impl ServerCertVerifier for Trust {
-    fn verify_server_cert(
+impl JudgeServer for Trust {
+    fn judge(
         &self,
         leaf: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
         name: &ServerName<'_>,
         ocsp_response: &[u8],
         now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
+    ) -> Result<(), rustls::Error> {
         if self.anchors.is_own(leaf) {
-            return Ok(ServerCertVerified::assertion());
+            return Ok(());
         }
-        self.anchors.verify(leaf, intermediates, name, ocsp_response, now)
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        leaf: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, leaf, signed, &self.provider.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        leaf: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, leaf, signed, &self.provider.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
+        self.anchors.verify(leaf, intermediates, name, ocsp_response, now).map(drop)
     }
 }

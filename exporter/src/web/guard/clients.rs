@@ -2,16 +2,17 @@
 
 use std::sync::Arc;
 
-use rustls::client::danger::HandshakeSignatureValid;
-use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::WebPkiClientVerifier;
-use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, RootCertStore, SignatureScheme};
+use rustls::server::danger::ClientCertVerifier;
+use rustls::{CertificateError, DistinguishedName, RootCertStore};
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-/// A client may show a certificate, or must. Its signature over the handshake is always checked.
+use crate::proven::JudgeClient;
+
+/// A client may show a certificate, or must. That it holds the certificate's key is checked by `proven`.
 #[derive(Debug)]
 pub(super) struct ClientPolicy {
     mandatory: bool,
@@ -19,13 +20,12 @@ pub(super) struct ClientPolicy {
     chain: Option<Arc<dyn ClientCertVerifier>>,
     /// Empty when any name will do.
     allowed_names: Vec<String>,
-    provider: Arc<CryptoProvider>,
 }
 
 impl ClientPolicy {
     /// Any certificate, from anybody.
-    pub(super) fn any(mandatory: bool, provider: Arc<CryptoProvider>) -> Self {
-        Self { mandatory, chain: None, allowed_names: Vec::new(), provider }
+    pub(super) const fn any(mandatory: bool) -> Self {
+        Self { mandatory, chain: None, allowed_names: Vec::new() }
     }
 
     /// A certificate that chains to one of `roots`, and holds one of `allowed_names` unless that is empty.
@@ -38,10 +38,10 @@ impl ClientPolicy {
         allowed_names: Vec<String>,
         provider: Arc<CryptoProvider>,
     ) -> Result<Self, String> {
-        let chain = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
+        let chain = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
             .build()
             .map_err(|error| error.to_string())?;
-        Ok(Self { mandatory, chain: Some(chain), allowed_names, provider })
+        Ok(Self { mandatory, chain: Some(chain), allowed_names })
     }
 
     fn admits_names_of(&self, leaf: &CertificateDer<'_>) -> bool {
@@ -49,8 +49,8 @@ impl ClientPolicy {
     }
 }
 
-impl ClientCertVerifier for ClientPolicy {
-    fn client_auth_mandatory(&self) -> bool {
+impl JudgeClient for ClientPolicy {
+    fn is_mandatory(&self) -> bool {
         self.mandatory
     }
 
@@ -58,42 +58,16 @@ impl ClientCertVerifier for ClientPolicy {
         self.chain.as_ref().map_or(&[], |chain| chain.root_hint_subjects())
     }
 
-    fn verify_client_cert(
+    fn judge(
         &self,
         leaf: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
-    ) -> Result<ClientCertVerified, rustls::Error> {
+    ) -> Result<(), rustls::Error> {
         if let Some(chain) = &self.chain {
             chain.verify_client_cert(leaf, intermediates, now)?;
         }
-        if self.admits_names_of(leaf) {
-            Ok(ClientCertVerified::assertion())
-        } else {
-            Err(CertificateError::ApplicationVerificationFailure.into())
-        }
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        leaf: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, leaf, signed, &self.provider.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        leaf: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, leaf, signed, &self.provider.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
+        if self.admits_names_of(leaf) { Ok(()) } else { Err(CertificateError::ApplicationVerificationFailure.into()) }
     }
 }
 

@@ -16,6 +16,7 @@ use super::clients::ClientPolicy;
 use super::settings::{GuardError, Watched};
 use crate::config::{CipherSuite, ClientAuthType, Curve, TlsServerConfig};
 use crate::platform;
+use crate::proven::Proven;
 
 /// A CA bundle with a hundred certificates is under 300 KiB.
 const MAX_BYTES: u64 = 1024 * 1024;
@@ -60,6 +61,7 @@ fn clients(
     provider: &Arc<CryptoProvider>,
     watched: &mut Watched,
 ) -> Result<Arc<dyn ClientCertVerifier>, GuardError> {
+    let proven = |policy| Proven::new(policy, provider.signature_verification_algorithms);
     let mut verified = |mandatory| {
         let file = config.client_ca_file.as_ref();
         let authorities = Pem::read("CA certificate", config.client_ca.as_deref(), file, watched)?.certificates()?;
@@ -68,12 +70,12 @@ fn clients(
             roots.add(authority).map_err(|error| GuardError::ClientCa(error.to_string()))?;
         }
         let names = config.client_allowed_sans.clone();
-        ClientPolicy::verified(mandatory, roots, names, Arc::clone(provider)).map_err(GuardError::ClientCa)
+        ClientPolicy::verified(mandatory, roots, names, Arc::clone(provider)).map(proven).map_err(GuardError::ClientCa)
     };
     Ok(match config.client_auth_type {
         ClientAuthType::NoClientCert => Arc::new(NoClientAuth),
-        ClientAuthType::RequestClientCert => Arc::new(ClientPolicy::any(false, Arc::clone(provider))),
-        ClientAuthType::RequireAnyClientCert => Arc::new(ClientPolicy::any(true, Arc::clone(provider))),
+        ClientAuthType::RequestClientCert => Arc::new(proven(ClientPolicy::any(false))),
+        ClientAuthType::RequireAnyClientCert => Arc::new(proven(ClientPolicy::any(true))),
         ClientAuthType::VerifyClientCertIfGiven => Arc::new(verified(false)?),
         ClientAuthType::RequireAndVerifyClientCert => Arc::new(verified(true)?),
     })
