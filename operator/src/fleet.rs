@@ -9,7 +9,8 @@ use flate2::Compression;
 use flate2::read::DeflateDecoder;
 use flate2::write::DeflateEncoder;
 use jiff::Timestamp;
-use kagiban_crds::resource::{BlockedBy, HostUrl, ManagedAgentCertificate};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kagiban_crds::resource::{BlockedBy, HostUrl, ManagedAgentCertificate, ManagedAgentCertificateStatus};
 use kube::Resource as _;
 use kube::runtime::watcher::Event;
 
@@ -66,6 +67,9 @@ struct Kept {
     /// `None` for one that cannot be read, and `claim` likewise.
     agent: Option<Agent>,
     claim: Option<Arc<Claim>>,
+    /// While the API server does not take its status, such as one of an object that is too large: whether what should stand
+    /// there calls it verified.
+    unwritten: Option<bool>,
     summary: Arc<Summary>,
 }
 
@@ -128,18 +132,39 @@ impl Fleet {
     pub fn wrote(&self, mac: &ManagedAgentCertificate) {
         let mut state = self.lock();
         let written = Watched(Ok(mac.clone()));
-        let name = ResourceName::of(&written);
         if state.is_outdated(&written) {
             return;
         }
-        let Some(kept) = state.resources.get_mut(&name).filter(|kept| Some(&*kept.uid) == mac.metadata.uid.as_deref())
-        else {
-            return;
-        };
+        let Some(kept) = state.kept_of(mac) else { return };
         let Some(Watched(Ok(mut known))) = kept.text.read() else { return };
         known.status.clone_from(&mac.status);
         known.metadata.resource_version.clone_from(&mac.metadata.resource_version);
-        *kept = Kept::of(&Watched(Ok(known)));
+        *kept = Kept::of(&Watched(Ok(known)), None);
+    }
+
+    /// The API server does not take this status, nor any other for as long as the object is as it is. What stands there is no
+    /// claim on an agent any more.
+    pub fn could_not_write(&self, mac: &ManagedAgentCertificate, status: &ManagedAgentCertificateStatus) {
+        let wanted = ManagedAgentCertificate { status: Some(status.clone()), ..mac.clone() };
+        let is_verified = claim(&wanted).is_verified();
+        // once it was not, what stands in the status is over, whatever the next look makes of it
+        self.set_unwritten(mac, |before| Some(before.unwrap_or(true) && is_verified));
+    }
+
+    /// Its status is as it should be.
+    pub fn needs_no_write(&self, mac: &ManagedAgentCertificate) {
+        self.set_unwritten(mac, |_| None);
+    }
+
+    fn set_unwritten(&self, mac: &ManagedAgentCertificate, set: impl FnOnce(Option<bool>) -> Option<bool>) {
+        let mut state = self.lock();
+        let Some(kept) = state.kept_of(mac) else { return };
+        let unwritten = set(kept.unwritten);
+        if unwritten != kept.unwritten
+            && let Some(object) = kept.text.read()
+        {
+            *kept = Kept::of(&object, unwritten);
+        }
     }
 
     /// The right to take a step at the agent that this one names; nothing while another resource has it.
@@ -176,6 +201,12 @@ impl Fleet {
         names.filter_map(|name| state.resources.get(name)?.claim.clone()).collect()
     }
 
+    /// What this one claims itself.
+    pub fn claim(&self, mac: &ManagedAgentCertificate) -> Claim {
+        let unwritten = self.lock().kept_of(mac).and_then(|kept| kept.unwritten);
+        claim_of(mac, unwritten)
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         // plain data, and every change of it is whole before the lock is given back
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -192,6 +223,12 @@ impl Drop for Turn<'_> {
 }
 
 impl State {
+    /// This very object.
+    fn kept_of(&mut self, mac: &ManagedAgentCertificate) -> Option<&mut Kept> {
+        let name = ResourceName::of_metadata(&mac.metadata);
+        self.resources.get_mut(&name).filter(|kept| Some(&*kept.uid) == mac.metadata.uid.as_deref())
+    }
+
     /// Whether a later version of the object is known: what was written here comes before what the watch shows.
     fn is_outdated(&self, object: &Watched) -> bool {
         let Some(kept) = self.resources.get(&ResourceName::of(object)) else { return false };
@@ -211,8 +248,11 @@ impl State {
 
     fn put(&mut self, object: &Watched) -> Vec<Change> {
         let name = ResourceName::of(object);
-        let kept = Kept::of(object);
         let before = self.resources.get(&name);
+        // whatever else was written to it, its status was not
+        let uid = object.meta().uid.as_deref();
+        let kept =
+            Kept::of(object, before.filter(|before| Some(&*before.uid) == uid).and_then(|before| before.unwritten));
         if before.and_then(|before| before.text.read()).is_some_and(|before| !differs(&before, object)) {
             // only the status, most likely our own: it is kept, and nobody is woken
             self.resources.insert(name, kept);
@@ -252,13 +292,14 @@ impl State {
 }
 
 impl Kept {
-    fn of(object: &Watched) -> Self {
+    fn of(object: &Watched, unwritten: Option<bool>) -> Self {
         Self {
             text: Packed::of(object),
             uid: object.meta().uid.as_deref().unwrap_or_default().into(),
             version: version(object),
             agent: object.readable().map(agent),
-            claim: object.readable().map(claim).map(Arc::new),
+            claim: object.readable().map(|mac| Arc::new(claim_of(mac, unwritten))),
+            unwritten,
             summary: Arc::new(Summary::of(object)),
         }
     }
@@ -317,6 +358,14 @@ impl Summary {
     }
 }
 
+fn claim_of(mac: &ManagedAgentCertificate, unwritten: Option<bool>) -> Claim {
+    let claim = claim(mac);
+    match unwritten {
+        None => claim,
+        Some(is_verified) => claim.unwritten(is_verified),
+    }
+}
+
 fn agent(mac: &ManagedAgentCertificate) -> Agent {
     (mac.spec.host.clone(), mac.spec.agent.name.clone())
 }
@@ -362,10 +411,11 @@ impl ResourceName {
     }
 
     pub fn of(object: &Watched) -> Self {
-        Self::new(
-            object.meta().namespace.as_deref().unwrap_or_default(),
-            object.meta().name.as_deref().unwrap_or_default(),
-        )
+        Self::of_metadata(object.meta())
+    }
+
+    fn of_metadata(metadata: &ObjectMeta) -> Self {
+        Self::new(metadata.namespace.as_deref().unwrap_or_default(), metadata.name.as_deref().unwrap_or_default())
     }
 }
 
@@ -608,5 +658,51 @@ mod tests {
         assert_eq!(woken(&changed), (MOST_WOKEN, MOST_WOKEN + 1));
         let gone = fleet.apply(Event::Delete(object("owner", "h", json!({}))));
         assert_eq!(woken(&gone), (MOST_WOKEN, MOST_WOKEN + 1));
+    }
+
+    /// Holds B9: an object that grew too large for its status to be written kept others out by what had been there, for good.
+    #[test]
+    fn what_could_not_be_written_ends_a_claim_until_it_is() {
+        let fleet = Fleet::default();
+        let at = |version: u32, change: serde_json::Value| {
+            let mut whole = object("large", "h", json!({"metadata": {"resourceVersion": version.to_string()}}));
+            let mut value = serde_json::to_value(&whole).expect("plain data");
+            merge(&mut value, &change);
+            whole = serde_json::from_value(value).expect("metadata");
+            whole
+        };
+        let leaf = json!({
+            "verifiedUrl": "https://h", "verifiedClient": "fleet-client", "sha256": "ab".repeat(32), "serial": "1",
+            "issuer": "CN=x", "requestDigest": "d", "notBefore": "2026-01-01T00:00:00Z", "notAfter": "2026-03-01T00:00:00Z",
+        });
+        let verified = json!({"status": {"observedGeneration": 1, "leaf": leaf}});
+        let mac = |object: &Watched| object.readable().expect("a resource").clone();
+        let is_kept = |fleet: &Fleet| {
+            let claims = fleet.claims(&mac(&at(1, json!({}))));
+            claims.iter().all(|claim| claim.is_verified())
+        };
+        let stored = at(1, verified.clone());
+        fleet.apply(Event::Apply(stored.clone()));
+        let refused = json!({"status": {"blockedBy": "HostRefused", "leaf": {"verifiedUrl": null}}});
+        let (same, refused) = (mac(&stored).status.expect("a status"), {
+            let mut value = verified.clone();
+            merge(&mut value, &refused);
+            mac(&at(1, value)).status.expect("a status")
+        });
+        fleet.could_not_write(&mac(&stored), &same);
+        assert!(is_kept(&fleet), "an owner stays one whatever is noted on it");
+        fleet.could_not_write(&mac(&stored), &refused);
+        assert!(!is_kept(&fleet));
+        assert!(!fleet.claim(&mac(&stored)).is_verified(), "nor is it in its own eyes");
+        // whatever is written to it next, it was not the status
+        fleet.apply(Event::Apply(at(2, verified.clone())));
+        fleet.could_not_write(&mac(&at(2, verified.clone())), &same);
+        assert!(!is_kept(&fleet));
+        fleet.wrote(&mac(&at(3, verified.clone())));
+        assert!(is_kept(&fleet));
+        fleet.could_not_write(&mac(&at(3, verified.clone())), &refused);
+        assert!(!is_kept(&fleet));
+        fleet.needs_no_write(&mac(&at(3, verified)));
+        assert!(is_kept(&fleet));
     }
 }

@@ -115,7 +115,7 @@ impl Counted<'_> {
 }
 
 pub(crate) fn entry(certificate: Certificate) -> Entry {
-    Entry { alias: String::new(), kind: EntryKind::Certificate, chain: vec![certificate] }
+    Entry { alias: String::new(), kind: EntryKind::Certificate, chain: vec![certificate], nested: false }
 }
 
 /// Finds the blocks, in one pass. A BEGIN line inside a block starts anew: the block before was cut short.

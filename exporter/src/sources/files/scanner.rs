@@ -148,8 +148,11 @@ impl Scanner {
         let file = platform::read_regular(path, limit)?;
         let here = |t: Trouble| Trouble::new(t.reason, format!("{}: {}", path.display(), t.message));
         let mut outcome = parse(&file.bytes, self.password.secret(), &self.limits).map_err(here);
-        if let Ok(Contents { flaws: Some(flaws), .. }) = &mut outcome {
-            flaws.unread = std::mem::take(&mut flaws.unread).into_iter().map(here).collect();
+        if let Ok(contents) = &mut outcome {
+            contents.system_trust = platform::system_trust(path);
+            if let Some(flaws) = &mut contents.flaws {
+                flaws.unread = std::mem::take(&mut flaws.unread).into_iter().map(here).collect();
+            }
         }
         let modified = Some(seconds(file.identity.modified));
         let age = Timestamp::now().as_nanosecond() - file.identity.changed;
