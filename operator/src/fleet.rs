@@ -283,6 +283,7 @@ impl State {
 
     fn put(&mut self, object: &Watched) -> Vec<Change> {
         let name = ResourceName::of(object);
+        self.highest = self.highest.max(version(object).unwrap_or_default());
         let before = self.resources.get(&name);
         // whatever else was written to it, its status was not
         let uid = object.meta().uid.as_deref();

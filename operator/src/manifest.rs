@@ -126,7 +126,13 @@ impl Manifest {
         let known = serde_json::to_value(&self.mac.metadata).ok()?;
         let mut metadata = self.object.get("metadata").and_then(serde_json::Value::as_object).into_iter().flatten();
         let of_metadata = metadata.find(|(key, value)| known.get(key.as_str()).is_none() && !value.is_null());
-        of_metadata.map(|(key, _)| format!("metadata.{key}")).or_else(|| unknown(&self.object, schema))
+        of_metadata.map(|(key, _)| format!("metadata.{key}")).or_else(|| {
+            let mut own = self.object.clone();
+            for common in ["apiVersion", "kind", "metadata"] {
+                own.as_object_mut()?.remove(common);
+            }
+            unknown(&own, schema)
+        })
     }
 }
 
