@@ -118,10 +118,14 @@ impl Source {
                 Some(Ok(Event::Init))
             }
             State::Listing(list) => self.list(list).await,
-            State::Listed { .. } if self.listed.elapsed() >= self.again => None,
             State::Listed { version } => {
                 let params = WatchParams::default().timeout(WATCH_SECONDS);
-                match self.api.watch(&params, &version).await {
+                // one that is not answered does not put off the next list
+                let until = (self.listed + self.again).into();
+                let Ok(opened) = tokio::time::timeout_at(until, self.api.watch(&params, &version)).await else {
+                    return None;
+                };
+                match opened {
                     Ok(events) => {
                         self.state = State::Watching { version, events: events.boxed() };
                         None
