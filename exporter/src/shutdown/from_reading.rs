@@ -57,10 +57,7 @@ fn sign_with(reading: &Reading, triggers: &Triggers) -> Sign {
     {
         return Sign::InProgress;
     }
-    if triggered == Sign::Pending
-        || reading.values.of(Quantity::ShutdownTimer).is_some()
-        || announces_shutdown(&reading.alarms)
-    {
+    if triggered == Sign::Pending || reading.power_ends_in().is_some() || announces_shutdown(&reading.alarms) {
         return Sign::Pending;
     }
     let link = if any(&[Status::CommLost]) { Sign::CommsLost } else { Sign::Normal };
@@ -164,7 +161,7 @@ fn seconds_left(reading: &Reading, sign: Sign) -> Option<f64> {
     let lasts = value(Quantity::BatteryRuntime)
         .filter(|_| drains && !is_on_line(reading))
         .map(|runtime| (runtime - value(Quantity::BatteryRuntimeLow).unwrap_or(0.0)).max(0.0));
-    value(Quantity::ShutdownTimer).into_iter().chain(lasts).min_by(f64::total_cmp)
+    reading.power_ends_in().into_iter().chain(lasts).min_by(f64::total_cmp)
 }
 
 /// None beyond what a calendar holds.

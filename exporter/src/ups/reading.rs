@@ -127,6 +127,12 @@ impl Reading {
         }
     }
 
+    /// In how many seconds the UPS takes its power away, where a countdown runs.
+    pub fn power_ends_in(&self) -> Option<f64> {
+        let running = Quantity::ALL.into_iter().filter(|quantity| quantity.ends_power());
+        running.filter_map(|quantity| self.values.of(quantity)).min_by(f64::total_cmp)
+    }
+
     /// How many readings of each metric were given and are no samples, because no UPS can have them.
     pub fn refused(&self) -> impl Iterator<Item = (&'static str, u32)> {
         let numbers = self.values.refused().map(|(quantity, count)| (quantity.facts().metric, count));

@@ -59,8 +59,11 @@ const NUMBERS: &[(&str, Quantity, f64)] = &[
 ];
 
 /// In seconds.
-const TIMERS: &[(&str, Quantity)] =
-    &[("ups.timer.shutdown", Quantity::ShutdownTimer), ("ups.timer.start", Quantity::StartupTimer)];
+const TIMERS: &[(&str, Quantity)] = &[
+    ("ups.timer.shutdown", Quantity::ShutdownTimer),
+    ("ups.timer.reboot", Quantity::RebootTimer),
+    ("ups.timer.start", Quantity::StartupTimer),
+];
 
 /// Numbers of one conductor: the variable without its second part, which is the phase.
 const PHASE_NUMBERS: &[(&str, Quantity, f64)] = &[
