@@ -43,7 +43,7 @@ struct Number {
     /// When this number was first seen, and last.
     since: Instant,
     seen: Instant,
-    /// Whether it came out of none, or out of a larger number as time does.
+    /// Whether it came out of a larger number, as time does.
     runs: bool,
     /// Whether it was whole minutes since it was first seen: a UPS that counts in them may write 0 through the last one.
     in_minutes: bool,
@@ -134,9 +134,8 @@ impl Number {
         let in_minutes = seconds % UNIT.as_secs_f64() < MOVED_BY;
         let new = Self { seconds, since: now, seen: now, runs: false, in_minutes };
         match before {
-            None => new,
-            // The delay of a usual shutdown is 20 s: it is over before two looks could show that it falls.
-            Some(Last::Idle | Last::Over { .. }) => Self { runs: true, ..new },
+            // A delay that is set where none was looks the same.
+            None | Some(Last::Idle | Last::Over { .. }) => new,
             Some(Last::Left(last)) if (last.seconds - seconds).abs() < MOVED_BY => Self { seen: now, ..last },
             Some(Last::Left(last)) => {
                 let time = now.saturating_duration_since(last.seen) + UNIT + LAG;
@@ -231,21 +230,23 @@ mod tests {
     }
 
     #[test]
-    fn a_countdown_counts_from_the_second_look_or_at_once_where_none_had_been_told_before() {
+    fn a_countdown_counts_from_its_second_number_on() {
         let mut watch = Watch::new();
         assert_eq!(watch.look(0, Timer::Left(120.0)), None);
         assert_eq!(watch.look(10, Timer::Left(110.0)), Some(110.0));
         let mut watch = Watch::new();
         assert_eq!(watch.look(0, Timer::Idle), None);
-        assert_eq!(watch.look(10, Timer::Left(110.0)), Some(110.0));
-        assert_eq!(watch.look(20, Timer::Idle), None, "it was called off");
-        assert_eq!(watch.look(30, Timer::Left(60.0)), Some(60.0), "and set again");
+        assert_eq!(watch.look(10, Timer::Left(110.0)), None);
+        assert_eq!(watch.look(20, Timer::Left(100.0)), Some(100.0));
+        assert_eq!(watch.look(30, Timer::Idle), None, "it was called off");
+        assert_eq!(watch.look(40, Timer::Left(60.0)), None, "and set again");
+        assert_eq!(watch.look(50, Timer::Left(50.0)), Some(50.0));
     }
 
     #[test]
     fn a_slow_driver_may_repeat_a_number_and_one_that_stopped_is_no_countdown_any_more() {
         let mut watch = Watch::new();
-        watch.look(0, Timer::Idle);
+        watch.look(0, Timer::Left(130.0));
         for (second, left) in [(10, 120.0), (20, 120.0), (30, 120.0), (40, 90.0), (159, 90.0)] {
             assert_eq!(watch.look(second, Timer::Left(left)), Some(left), "{second}");
         }
@@ -254,15 +255,18 @@ mod tests {
 
     /// Holds R1: somebody sets the delay that a UPS at rest writes where a countdown would stand.
     #[test]
-    fn a_number_that_is_set_higher_or_far_lower_is_no_countdown() {
-        for (before, after) in [(60.0, 120.0), (20.0, 30.0), (600.0, 180.0), (120.0, 15.0)] {
+    fn a_number_that_is_set_out_of_none_or_higher_or_far_lower_is_no_countdown() {
+        let left = Timer::Left;
+        for (before, after) in
+            [(Timer::Idle, 60.0), (left(60.0), 120.0), (left(20.0), 30.0), (left(600.0), 180.0), (left(120.0), 15.0)]
+        {
             for stood in [10, 3600] {
                 let mut watch = Watch::new();
                 for second in 0..=stood / 10 {
-                    assert_eq!(watch.look(second * 10, Timer::Left(before)), None);
+                    assert_eq!(watch.look(second * 10, before), None);
                 }
                 for second in (stood + 10..stood + 300).step_by(10) {
-                    assert_eq!(watch.look(second, Timer::Left(after)), None, "{before} to {after}, at {second}");
+                    assert_eq!(watch.look(second, Timer::Left(after)), None, "{before:?} to {after}, at {second}");
                 }
                 assert_eq!(watch.look(stood + 300, Timer::Left(after - 5.0)), Some(after - 5.0), "and now it falls");
             }
@@ -310,7 +314,7 @@ mod tests {
     #[test]
     fn one_that_ends_in_none_at_its_time_was_not_called_off() {
         let mut watch = Watch::new();
-        watch.look(0, Timer::Idle);
+        watch.look(0, Timer::Left(22.0));
         watch.look(10, Timer::Left(12.0));
         assert_eq!(watch.look(20, Timer::Idle), Some(0.0));
         assert_eq!(watch.look(30, Timer::Idle), None);
