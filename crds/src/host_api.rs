@@ -156,6 +156,9 @@ pub struct Leaf {
     /// RFC 4514.
     pub issuer: String,
     pub not_before: Timestamp,
+    /// At most 9999-12-30T22:00:00Z, the last second that a [`Timestamp`] reaches: RFC 5280's "no well-defined expiration", a day
+    /// later, is told as that. Another type here would not help: an operator that reads a `Timestamp` refuses the whole
+    /// report for the sake of a later time.
     pub not_after: Timestamp,
     /// The subject alternative names of type dNSName.
     pub dns_names: Vec<String>,

@@ -4,6 +4,8 @@
 
 mod support;
 
+use std::collections::VecDeque;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use kagiban_crds::host_api::{MAX_REQUEST_BYTES, RefusalReason};
@@ -12,7 +14,7 @@ use support::World;
 use support::pki::Authority;
 use support::wire::{Api, OPERATOR, receive};
 use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 const GET_HOST: &str = "GET /v1/host HTTP/1.1";
 const OPEN: &str = "POST /v1/agents/agent/rotations HTTP/1.1";
@@ -124,4 +126,39 @@ async fn clients_that_do_nothing_lock_nobody_out() {
     assert_eq!(api.send(Some(&api.operator), GET_HOST, b"").await.unwrap().status, 200);
     assert!(asked.elapsed() < Duration::from_secs(1), "{:?}", asked.elapsed());
     api.stop().await;
+}
+
+/// Beside each handshake of a client, another address opens more connections than there are places, some of which begin
+/// a handshake, and holds them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flood_from_one_address_takes_no_request_from_another() {
+    const REQUESTS: usize = 50;
+    let world = World::pem_pair().await;
+    let api = Api::start(&world).await;
+    let (mut held, mut failed) = (VecDeque::new(), 0);
+    for _ in 0..REQUESTS {
+        let flood = async {
+            for connection in 0..100 {
+                held.push_back(open_from_elsewhere(api.address, connection % 2 == 0).await);
+                if held.len() > 200 {
+                    held.pop_front();
+                }
+            }
+        };
+        let (reply, ()) = tokio::join!(api.send(Some(&api.operator), GET_HOST, b""), flood);
+        failed += usize::from(!reply.is_ok_and(|reply| reply.status == 200));
+    }
+    assert_eq!(failed, 0, "of {REQUESTS} requests");
+    api.stop().await;
+}
+
+async fn open_from_elsewhere(address: SocketAddr, begins_a_handshake: bool) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind((Ipv4Addr::new(127, 0, 0, 2), 0).into()).unwrap();
+    let mut stream = socket.connect(address).await.unwrap();
+    if begins_a_handshake {
+        // The head of a record that never comes. It may meet a connection that made room already.
+        let _ = stream.write_all(&[0x16, 0x03, 0x01, 0x02, 0x00]).await;
+    }
+    stream
 }

@@ -40,8 +40,12 @@ impl Host {
     }
 
     fn config(&self, keys: &str) -> PathBuf {
+        self.config_for(&self.agent.address.to_string(), keys)
+    }
+
+    /// The agent by this name.
+    fn config_for(&self, address: &str, keys: &str) -> PathBuf {
         let root = self.directory.path().to_str().expect("UTF-8");
-        let address = self.agent.address;
         let web = format!(
             "{{address: '{address}', username: {USERNAME}, passwordFile: {root}/password, caFile: {root}/ca.pem}}"
         );
@@ -57,7 +61,11 @@ impl Host {
 
     /// The metrics of one look.
     fn once(&self, keys: &str) -> String {
-        let config = self.config(keys);
+        self.once_for(&self.agent.address.to_string(), keys)
+    }
+
+    fn once_for(&self, address: &str, keys: &str) -> String {
+        let config = self.config_for(address, keys);
         let output = run(&["--once", "--config.file", config.to_str().expect("UTF-8")]);
         String::from_utf8(output.stdout).expect("UTF-8")
     }
@@ -167,6 +175,30 @@ async fn a_refused_password_is_tried_once_by_however_many_processes() {
     // A right one locks nobody out.
     let metrics = host.once("interval: 5m, timeout: 20s");
     assert_eq!(value(&metrics, "ups_up", "rack-a backend=\"powerchute_web\""), Some(1.0), "{metrics}");
+}
+
+/// Holds A18: the host has many names, and its agent one lock.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_agent_of_this_host_is_one_agent_by_whatever_name_and_address() {
+    let host = Host::new().await;
+    let port = host.agent.address.port();
+    let mut names: Vec<_> = ["127.0.0.1", "localhost", "LOCALHOST", "0.0.0.0", "127.0.0.2"].map(str::to_owned).into();
+    names.extend(own_address().map(|address| address.to_string()));
+    let by = |name: &str| host.once_for(&format!("{name}:{port}"), "interval: 1s, timeout: 20s");
+    for word in ["wrong", "wrong too", "wrong as well"] {
+        host.write("password", word);
+        for name in &names {
+            assert_eq!(reason(&by(name)), Some("auth"), "{word} by {name}");
+        }
+    }
+    assert_eq!(host.agent.logins(), 2, "the third would lock the UI");
+}
+
+/// The address of this host from which it would speak to others. Nothing is sent.
+fn own_address() -> Option<std::net::IpAddr> {
+    let socket = std::net::UdpSocket::bind("0.0.0.0:0").ok()?;
+    socket.connect("198.51.100.1:9").ok()?;
+    socket.local_addr().ok().map(|own| own.ip())
 }
 
 /// Holds A18: a login that no other process would know of is not tried.

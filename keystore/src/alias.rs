@@ -6,6 +6,10 @@ use crate::{Entry, EntryKind, Format, MergeError, Store};
 pub(crate) trait Named {
     fn alias(&self) -> &str;
     fn kind(&self) -> EntryKind;
+    /// In a safe within the safe, which only a PKCS#12 has.
+    fn is_nested(&self) -> bool {
+        false
+    }
 }
 
 impl Named for Entry {
@@ -15,6 +19,10 @@ impl Named for Entry {
 
     fn kind(&self) -> EntryKind {
         self.kind
+    }
+
+    fn is_nested(&self) -> bool {
+        self.nested
     }
 }
 
@@ -26,6 +34,10 @@ impl Named for (usize, Entry) {
 
     fn kind(&self) -> EntryKind {
         self.1.kind
+    }
+
+    fn is_nested(&self) -> bool {
+        self.1.nested
     }
 }
 
@@ -39,8 +51,8 @@ impl Store {
     /// Whether a new private key can take this alias and every other entry stay. [`crate::merge`] asks the same.
     ///
     /// # Errors
-    /// [`MergeError::BadAlias`], and [`MergeError::WouldLoseEntry`] where the alias stands for several entries or for one
-    /// that is no private key.
+    /// [`MergeError::BadAlias`], and [`MergeError::WouldLoseEntry`] where the alias stands for several entries, for one
+    /// that is no private key, or for one in a safe within the safe.
     pub fn check_alias(&self, alias: &str) -> Result<(), MergeError> {
         check(alias)?;
         if is_ambiguous(self.format, &self.entries, alias) {
@@ -49,6 +61,12 @@ impl Store {
             return Err(MergeError::WouldLoseEntry { alias: alias.to_owned(), why });
         }
         match find(self.format, &self.entries, alias).and_then(|place| self.entries.get(place)) {
+            Some(entry) if entry.nested => {
+                let why = "it has the alias of the new key and stands in a safe within the safe, which Java does not read and \
+                           a rotation keeps as it is; make the store anew without such safes (openssl pkcs12 reads them, and \
+                           its -export writes none), or choose another alias";
+                Err(MergeError::WouldLoseEntry { alias: entry.alias.clone(), why })
+            }
             Some(entry) if entry.kind != EntryKind::Key => {
                 let why = "it has the alias of the new key and is none itself";
                 Err(MergeError::WouldLoseEntry { alias: entry.alias.clone(), why })
@@ -73,12 +91,13 @@ pub(crate) fn find_key<T: Named>(format: Format, entries: &[T], alias: &str) -> 
     find(format, entries, alias).filter(|place| entries.get(*place).is_some_and(|entry| entry.kind() == EntryKind::Key))
 }
 
-/// The place of the entry that the alias stands for. Where a PKCS#12 has but one private key, and that has no name, not even
+/// The place of the entry that the alias stands for. Where a PKCS#12 has but one private key that Java sees, and that has no name, not even
 /// one that Java gives it, any alias stands for it.
 fn find<T: Named>(format: Format, entries: &[T], alias: &str) -> Option<usize> {
     let exactly = |name: &str| entries.iter().rposition(|entry| entry.alias() == name);
     let in_any_case = || entries.iter().rposition(|entry| is_same(entry.alias(), alias));
-    let mut keys = entries.iter().enumerate().filter(|(_, entry)| entry.kind() == EntryKind::Key);
+    let is_key = |entry: &T| entry.kind() == EntryKind::Key && !entry.is_nested();
+    let mut keys = entries.iter().enumerate().filter(|(_, entry)| is_key(entry));
     let only_key = || match (keys.next(), keys.next()) {
         (Some((place, only)), None) if only.alias().is_empty() => Some(place),
         _ => None,

@@ -94,7 +94,10 @@ pub enum MergeError {
     BadKey(#[source] ReadError),
     #[error("the store is refused: {0} exceed the limit")]
     TooLarge(&'static str),
-    #[error("the merged store did not pass its check: {0}; the old store is to stay, please report this")]
+    #[error(
+        "the merged store did not pass its check: {0}; the old store stays. This is a fault of this program: report it with what \
+         `kagiban-exporter keystore list` says of the store, and until it is mended rotate into a store that keytool has made anew"
+    )]
     CheckFailed(&'static str),
 }
 

@@ -359,7 +359,12 @@ fn check_result(
 /// The old store with the new key in the place of the one that the alias stands for.
 fn expected(before: &Store, merge: &Merge<'_>) -> Store {
     let mut expected = before.clone();
-    let new = |alias: &str| Entry { alias: alias.to_owned(), kind: EntryKind::Key, chain: merge.key.chain.clone() };
+    let new = |alias: &str| Entry {
+        alias: alias.to_owned(),
+        kind: EntryKind::Key,
+        chain: merge.key.chain.clone(),
+        nested: false,
+    };
     match alias::find_key(before.format, &before.entries, merge.alias).and_then(|at| expected.entries.get_mut(at)) {
         Some(old) if old.alias.is_empty() => *old = new(merge.alias),
         Some(old) => *old = new(&old.alias),

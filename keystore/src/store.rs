@@ -158,6 +158,8 @@ pub struct Entry {
     pub kind: EntryKind,
     /// Leaf first; empty for secrets.
     pub chain: Vec<Certificate>,
+    /// It stands in a safe within a PKCS#12's safe: Java does not load it, and a merge keeps that safe as it is.
+    pub nested: bool,
 }
 
 impl Entry {

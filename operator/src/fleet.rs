@@ -9,12 +9,13 @@ use flate2::Compression;
 use flate2::read::DeflateDecoder;
 use flate2::write::DeflateEncoder;
 use jiff::Timestamp;
-use kagiban_crds::resource::{BlockedBy, HostUrl, ManagedAgentCertificate};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kagiban_crds::resource::{BlockedBy, HostUrl, ManagedAgentCertificate, ManagedAgentCertificateStatus};
 use kube::Resource as _;
-use kube::runtime::watcher::Event;
 
 use crate::cluster::{Watched, claim};
 use crate::decide::{Claim, ConditionType};
+use crate::watch::Event;
 
 /// Where a resource's host is reached, as its namespace sees it. Namespaces do not trust each other: what one of them makes
 /// a host look like is no reason to hold another one back.
@@ -34,10 +35,22 @@ struct State {
     resources: HashMap<ResourceName, Kept>,
     /// Who names the same agent of the same host.
     contenders: HashMap<Agent, HashSet<ResourceName>>,
-    /// While the watch lists anew: what it has listed so far.
-    listed: Option<HashSet<ResourceName>>,
+    /// While the watch lists anew.
+    listing: Option<Listing>,
+    /// The highest version that was seen of any object, and of any list.
+    highest: u64,
     /// Where a step is taken now.
     turns: HashSet<Place>,
+}
+
+#[derive(Debug, Default)]
+struct Listing {
+    /// So far.
+    listed: HashSet<ResourceName>,
+    /// The highest version that was known when it began.
+    known: u64,
+    /// Of the page that is read now.
+    version: Option<u64>,
 }
 
 type Agent = (String, String);
@@ -66,6 +79,9 @@ struct Kept {
     /// `None` for one that cannot be read, and `claim` likewise.
     agent: Option<Agent>,
     claim: Option<Arc<Claim>>,
+    /// While the API server does not take its status, such as one of an object that is too large: whether what should stand
+    /// there calls it verified.
+    unwritten: Option<bool>,
     summary: Arc<Summary>,
 }
 
@@ -96,24 +112,28 @@ pub enum Change {
 
 impl Fleet {
     /// Takes in what the watch shows.
-    pub fn apply(&self, event: Event<Watched>) -> Vec<Change> {
+    pub fn apply(&self, event: Event) -> Vec<Change> {
         let mut state = self.lock();
         match event {
             Event::Init => {
                 // What is there stays until the list is whole: a list that breaks off deletes nothing.
-                state.listed = Some(HashSet::with_capacity(state.resources.len()));
+                let listed = HashSet::with_capacity(state.resources.len());
+                state.listing = Some(Listing { listed, known: state.highest, version: None });
+                Vec::new()
+            }
+            Event::InitPage(version) => {
+                state.page(version);
                 Vec::new()
             }
             Event::InitApply(object) => {
                 let name = ResourceName::of(&object);
-                if let Some(listed) = &mut state.listed {
-                    listed.insert(name);
+                if let Some(listing) = &mut state.listing {
+                    listing.listed.insert(name);
                 }
-                // the list is a quorum read, whatever was known before
-                state.put(&object)
+                if state.was_written_since(&object) { Vec::new() } else { state.put(&object) }
             }
             Event::InitDone => {
-                let Some(listed) = state.listed.take() else { return Vec::new() };
+                let Some(Listing { listed, .. }) = state.listing.take() else { return Vec::new() };
                 let gone: Vec<_> = state.resources.keys().filter(|name| !listed.contains(*name)).cloned().collect();
                 gone.into_iter().flat_map(|name| state.remove(&name)).collect()
             }
@@ -128,18 +148,40 @@ impl Fleet {
     pub fn wrote(&self, mac: &ManagedAgentCertificate) {
         let mut state = self.lock();
         let written = Watched(Ok(mac.clone()));
-        let name = ResourceName::of(&written);
         if state.is_outdated(&written) {
             return;
         }
-        let Some(kept) = state.resources.get_mut(&name).filter(|kept| Some(&*kept.uid) == mac.metadata.uid.as_deref())
-        else {
-            return;
-        };
+        state.highest = state.highest.max(version(&written).unwrap_or_default());
+        let Some(kept) = state.kept_of(mac) else { return };
         let Some(Watched(Ok(mut known))) = kept.text.read() else { return };
         known.status.clone_from(&mac.status);
         known.metadata.resource_version.clone_from(&mac.metadata.resource_version);
-        *kept = Kept::of(&Watched(Ok(known)));
+        *kept = Kept::of(&Watched(Ok(known)), None);
+    }
+
+    /// The API server does not take this status, nor any other for as long as the object is as it is. What stands there is no
+    /// claim on an agent any more.
+    pub fn could_not_write(&self, mac: &ManagedAgentCertificate, status: &ManagedAgentCertificateStatus) {
+        let wanted = ManagedAgentCertificate { status: Some(status.clone()), ..mac.clone() };
+        let is_verified = claim(&wanted).is_verified();
+        // once it was not, what stands in the status is over, whatever the next look makes of it
+        self.set_unwritten(mac, |before| Some(before.unwrap_or(true) && is_verified));
+    }
+
+    /// Its status is as it should be.
+    pub fn needs_no_write(&self, mac: &ManagedAgentCertificate) {
+        self.set_unwritten(mac, |_| None);
+    }
+
+    fn set_unwritten(&self, mac: &ManagedAgentCertificate, set: impl FnOnce(Option<bool>) -> Option<bool>) {
+        let mut state = self.lock();
+        let Some(kept) = state.kept_of(mac) else { return };
+        let unwritten = set(kept.unwritten);
+        if unwritten != kept.unwritten
+            && let Some(object) = kept.text.read()
+        {
+            *kept = Kept::of(&object, unwritten);
+        }
     }
 
     /// The right to take a step at the agent that this one names; nothing while another resource has it.
@@ -176,6 +218,12 @@ impl Fleet {
         names.filter_map(|name| state.resources.get(name)?.claim.clone()).collect()
     }
 
+    /// What this one claims itself.
+    pub fn claim(&self, mac: &ManagedAgentCertificate) -> Claim {
+        let unwritten = self.lock().kept_of(mac).and_then(|kept| kept.unwritten);
+        claim_of(mac, unwritten)
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         // plain data, and every change of it is whole before the lock is given back
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -192,11 +240,35 @@ impl Drop for Turn<'_> {
 }
 
 impl State {
+    /// This very object.
+    fn kept_of(&mut self, mac: &ManagedAgentCertificate) -> Option<&mut Kept> {
+        let name = ResourceName::of_metadata(&mac.metadata);
+        self.resources.get_mut(&name).filter(|kept| Some(&*kept.uid) == mac.metadata.uid.as_deref())
+    }
+
     /// Whether a later version of the object is known: what was written here comes before what the watch shows.
     fn is_outdated(&self, object: &Watched) -> bool {
         let Some(kept) = self.resources.get(&ResourceName::of(object)) else { return false };
         let is_same = *kept.uid == *object.meta().uid.as_deref().unwrap_or_default();
         is_same && kept.version.zip(version(object)).is_some_and(|(known, shown)| known > shown)
+    }
+
+    fn page(&mut self, version: Option<u64>) {
+        let Some(listing) = &mut self.listing else { return };
+        listing.version = version;
+        let Some(version) = version else { return };
+        // restored from a backup: it counts from here again
+        self.highest = if version < listing.known { version } else { self.highest.max(version) };
+    }
+
+    /// Whether a version of the object is known that was written after what the list shows. A list that is older than what was
+    /// known before it began is what there is all the same: the API server was restored from a backup.
+    fn was_written_since(&self, object: &Watched) -> bool {
+        let Some((listing, at)) = self.listing.as_ref().and_then(|listing| Some((listing, listing.version?))) else {
+            return false;
+        };
+        let known = self.resources.get(&ResourceName::of(object)).and_then(|kept| kept.version);
+        at >= listing.known && self.is_outdated(object) && known.is_some_and(|known| known > at)
     }
 
     /// Those that the other one named has kept from its agent: it is changed or gone, and may be in the way no more.
@@ -211,8 +283,12 @@ impl State {
 
     fn put(&mut self, object: &Watched) -> Vec<Change> {
         let name = ResourceName::of(object);
-        let kept = Kept::of(object);
+        self.highest = self.highest.max(version(object).unwrap_or_default());
         let before = self.resources.get(&name);
+        // whatever else was written to it, its status was not
+        let uid = object.meta().uid.as_deref();
+        let kept =
+            Kept::of(object, before.filter(|before| Some(&*before.uid) == uid).and_then(|before| before.unwritten));
         if before.and_then(|before| before.text.read()).is_some_and(|before| !differs(&before, object)) {
             // only the status, most likely our own: it is kept, and nobody is woken
             self.resources.insert(name, kept);
@@ -252,13 +328,14 @@ impl State {
 }
 
 impl Kept {
-    fn of(object: &Watched) -> Self {
+    fn of(object: &Watched, unwritten: Option<bool>) -> Self {
         Self {
             text: Packed::of(object),
             uid: object.meta().uid.as_deref().unwrap_or_default().into(),
             version: version(object),
             agent: object.readable().map(agent),
-            claim: object.readable().map(claim).map(Arc::new),
+            claim: object.readable().map(|mac| Arc::new(claim_of(mac, unwritten))),
+            unwritten,
             summary: Arc::new(Summary::of(object)),
         }
     }
@@ -317,6 +394,14 @@ impl Summary {
     }
 }
 
+fn claim_of(mac: &ManagedAgentCertificate, unwritten: Option<bool>) -> Claim {
+    let claim = claim(mac);
+    match unwritten {
+        None => claim,
+        Some(is_verified) => claim.unwritten(is_verified),
+    }
+}
+
 fn agent(mac: &ManagedAgentCertificate) -> Agent {
     (mac.spec.host.clone(), mac.spec.agent.name.clone())
 }
@@ -362,10 +447,11 @@ impl ResourceName {
     }
 
     pub fn of(object: &Watched) -> Self {
-        Self::new(
-            object.meta().namespace.as_deref().unwrap_or_default(),
-            object.meta().name.as_deref().unwrap_or_default(),
-        )
+        Self::of_metadata(object.meta())
+    }
+
+    fn of_metadata(metadata: &ObjectMeta) -> Self {
+        Self::new(metadata.namespace.as_deref().unwrap_or_default(), metadata.name.as_deref().unwrap_or_default())
     }
 }
 
@@ -561,11 +647,42 @@ mod tests {
         assert_eq!(fleet.apply(Event::Apply(at("8", json!({"metadata": {"generation": 2}})))), []);
         assert_eq!(blocked_by(), Some(BlockedBy::OnBattery));
         assert!(wakes(&fleet.apply(Event::Apply(written))), "the spec is seen to have changed all the same");
-        // a list is what there is, whatever was known: an API server may have been restored
-        fleet.apply(Event::Init);
-        fleet.apply(Event::InitApply(at("3", json!({"status": {"blockedBy": "Paused"}}))));
-        fleet.apply(Event::InitDone);
-        assert_eq!(blocked_by(), Some(BlockedBy::Paused));
+    }
+
+    /// Holds B9: the list every ten minutes took back the statuses and specs that were written while it was read, a rotation's
+    /// generation among them.
+    #[test]
+    fn a_list_takes_back_nothing_that_was_written_while_it_was_read() {
+        let fleet = Fleet::default();
+        let at = |version: u64, by: &str| {
+            let change = json!({"metadata": {"resourceVersion": version.to_string()}, "status": {"blockedBy": by}});
+            object("a", "h", change)
+        };
+        let blocked_by = || {
+            let kept = fleet.get(&ResourceName::new("fleet", "a")).expect("it is there");
+            kept.readable().and_then(|mac| mac.status.clone()).and_then(|status| status.blocked_by)
+        };
+        let list = |version, known: u64, by: &str, meanwhile: Option<Watched>| {
+            fleet.apply(Event::Init);
+            fleet.apply(Event::InitPage(version));
+            if let Some(written) = meanwhile {
+                fleet.wrote(written.readable().expect("a resource"));
+            }
+            fleet.apply(Event::InitApply(at(known, by)));
+            fleet.apply(Event::InitDone);
+            blocked_by()
+        };
+        fleet.apply(Event::Apply(at(7, "Frozen")));
+        assert_eq!(list(Some(8), 7, "Frozen", Some(at(9, "OnBattery"))), Some(BlockedBy::OnBattery));
+        // read after it was written, so it is what there is: the API server was restored and has counted on since
+        assert_eq!(list(Some(12), 8, "Paused", None), Some(BlockedBy::Paused));
+        // older than what was known before: it was restored just now
+        fleet.apply(Event::Apply(at(20, "Frozen")));
+        assert_eq!(list(Some(15), 5, "OnBattery", None), Some(BlockedBy::OnBattery));
+        // and counts from there
+        assert_eq!(list(Some(16), 5, "OnBattery", Some(at(17, "Paused"))), Some(BlockedBy::Paused));
+        // versions that are no numbers say nothing
+        assert_eq!(list(None, 5, "Frozen", None), Some(BlockedBy::Frozen));
     }
 
     /// Holds B9: two resources take no step at the same agent at the same time.
@@ -608,5 +725,51 @@ mod tests {
         assert_eq!(woken(&changed), (MOST_WOKEN, MOST_WOKEN + 1));
         let gone = fleet.apply(Event::Delete(object("owner", "h", json!({}))));
         assert_eq!(woken(&gone), (MOST_WOKEN, MOST_WOKEN + 1));
+    }
+
+    /// Holds B9: an object that grew too large for its status to be written kept others out by what had been there, for good.
+    #[test]
+    fn what_could_not_be_written_ends_a_claim_until_it_is() {
+        let fleet = Fleet::default();
+        let at = |version: u32, change: serde_json::Value| {
+            let mut whole = object("large", "h", json!({"metadata": {"resourceVersion": version.to_string()}}));
+            let mut value = serde_json::to_value(&whole).expect("plain data");
+            merge(&mut value, &change);
+            whole = serde_json::from_value(value).expect("metadata");
+            whole
+        };
+        let leaf = json!({
+            "verifiedUrl": "https://h", "verifiedClient": "fleet-client", "sha256": "ab".repeat(32), "serial": "1",
+            "issuer": "CN=x", "requestDigest": "d", "notBefore": "2026-01-01T00:00:00Z", "notAfter": "2026-03-01T00:00:00Z",
+        });
+        let verified = json!({"status": {"observedGeneration": 1, "leaf": leaf}});
+        let mac = |object: &Watched| object.readable().expect("a resource").clone();
+        let is_kept = |fleet: &Fleet| {
+            let claims = fleet.claims(&mac(&at(1, json!({}))));
+            claims.iter().all(|claim| claim.is_verified())
+        };
+        let stored = at(1, verified.clone());
+        fleet.apply(Event::Apply(stored.clone()));
+        let refused = json!({"status": {"blockedBy": "HostRefused", "leaf": {"verifiedUrl": null}}});
+        let (same, refused) = (mac(&stored).status.expect("a status"), {
+            let mut value = verified.clone();
+            merge(&mut value, &refused);
+            mac(&at(1, value)).status.expect("a status")
+        });
+        fleet.could_not_write(&mac(&stored), &same);
+        assert!(is_kept(&fleet), "an owner stays one whatever is noted on it");
+        fleet.could_not_write(&mac(&stored), &refused);
+        assert!(!is_kept(&fleet));
+        assert!(!fleet.claim(&mac(&stored)).is_verified(), "nor is it in its own eyes");
+        // whatever is written to it next, it was not the status
+        fleet.apply(Event::Apply(at(2, verified.clone())));
+        fleet.could_not_write(&mac(&at(2, verified.clone())), &same);
+        assert!(!is_kept(&fleet));
+        fleet.wrote(&mac(&at(3, verified.clone())));
+        assert!(is_kept(&fleet));
+        fleet.could_not_write(&mac(&at(3, verified.clone())), &refused);
+        assert!(!is_kept(&fleet));
+        fleet.needs_no_write(&mac(&at(3, verified)));
+        assert!(is_kept(&fleet));
     }
 }

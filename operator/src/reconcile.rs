@@ -121,7 +121,8 @@ pub async fn pass(seen: &ManagedAgentCertificate, context: &Context) -> Result<R
             return Ok(rest(context, &uid, &decision, &references, heard));
         }
         if decision.step == Step::EnsureFinalizer {
-            mac = context.cluster.hold(&mac).await?;
+            let held = context.cluster.hold(&mac).await;
+            mac = written_or_not(context, &mac, &decision.status, held)?;
             fresh = true;
             continue;
         }
@@ -232,7 +233,7 @@ fn judge(
         }
         None
     };
-    decide(&Inputs {
+    let decision = decide(&Inputs {
         resource: &resource,
         host: report.as_ref().map_or_else(Observed::Unseen, Observed::Seen),
         rival,
@@ -241,7 +242,13 @@ fn judge(
         references,
         policy: &context.policy,
         now,
-    })
+    });
+    if decision.step != Step::EnsureFinalizer
+        && written::difference(&decision.status, mac.status.as_ref()) == Difference::None
+    {
+        context.fleet.needs_no_write(mac);
+    }
+    decision
 }
 
 /// Whether anything is to be written. Other words for the same state are written now and then only: whoever varies his words
@@ -261,9 +268,22 @@ async fn write_status(
     mac: &ManagedAgentCertificate,
     status: &ManagedAgentCertificateStatus,
 ) -> Result<ManagedAgentCertificate, ClusterError> {
-    let written = context.cluster.write_status(mac, status).await?;
+    let written = written_or_not(context, mac, status, context.cluster.write_status(mac, status).await)?;
     context.fleet.wrote(&written);
     Ok(written)
+}
+
+/// What nobody can write on an object is remembered here: others that name the agent see a status otherwise that is long over.
+fn written_or_not(
+    context: &Context,
+    mac: &ManagedAgentCertificate,
+    status: &ManagedAgentCertificateStatus,
+    result: Result<ManagedAgentCertificate, ClusterError>,
+) -> Result<ManagedAgentCertificate, ClusterError> {
+    if result.as_ref().is_err_and(ClusterError::is_unwritable) {
+        context.fleet.could_not_write(mac, status);
+    }
+    result
 }
 
 /// A rotation is never held up; whatever else changes all the time is written at a bounded rate.
@@ -471,7 +491,7 @@ fn ended(mac: &ManagedAgentCertificate, decision: &Decision) -> Option<kagiban_c
 /// The resource that owns the agent that this one names, if that is another.
 pub(crate) fn rival(mac: &ManagedAgentCertificate, fleet: &Fleet) -> Option<Rival> {
     let claims = fleet.claims(mac);
-    owner(&claim(mac), claims.iter().map(Arc::as_ref))
+    owner(&fleet.claim(mac), claims.iter().map(Arc::as_ref))
 }
 
 /// See [`rival`]; also used on manifests.

@@ -10,8 +10,8 @@ use kagiban_crds::host_api::{PowerState, RefusalReason, RotationState, Sighting}
 use kagiban_crds::resource::{BlockedBy, FINALIZER};
 use kagiban_operator::act::AgentClient;
 use kagiban_operator::agent_api::Reach;
-use kagiban_operator::cluster::{Cluster, ClusterError, Watched};
-use kagiban_operator::decide::Policy;
+use kagiban_operator::cluster::{Cluster, ClusterError, Watched, claim};
+use kagiban_operator::decide::{Policy, owner};
 use kagiban_operator::fleet::Fleet;
 use kagiban_operator::leader::Leadership;
 use kagiban_operator::ledger::Ledger;
@@ -747,14 +747,14 @@ async fn whose_the_agent_is_is_asked_again_before_anything_is_changed_there() {
     owner["metadata"]["name"] = json!("owner");
     owner["metadata"]["uid"] = json!("u-0");
     owner["metadata"]["creationTimestamp"] = json!("2026-01-01T00:00:00Z");
-    owner["status"] = json!({"rotation": {
+    owner["status"] = json!({"observedGeneration": 1, "rotation": {
         "generation": 1, "trigger": "FirstIssue", "state": "Requested", "startedAt": "2026-01-01T00:00:00Z",
         "attempts": 1, "requestDigest": "d",
     }});
     let owner: Watched = serde_json::from_value(owner).expect("a resource");
     let appears = async {
         tokio::time::sleep(Duration::from_millis(100)).await;
-        stage.context.fleet.apply(kube::runtime::watcher::Event::Apply(owner));
+        stage.context.fleet.apply(kagiban_operator::watch::Event::Apply(owner));
     };
     let mac = stage.cluster.mac();
     let (ended, ()) = tokio::join!(pass(&mac, &stage.context), appears);
@@ -790,4 +790,42 @@ async fn a_leaf_is_not_verified_at_an_address_that_was_written_while_another_hos
     ended.expect("the API server answers");
     assert_eq!(verified(&stage), Some(there));
     assert_eq!(stage.condition("Verified"), "Unknown HostUnreachable");
+}
+
+/// Holds B9: a resource that was verified, is refused now, and has grown too large for its status to say so.
+#[tokio::test]
+async fn a_status_that_cannot_be_written_any_more_keeps_nobody_out() {
+    let mut stage = Stage::set().await;
+    stage.settle().await;
+    let mut other = serde_json::to_value(stage.cluster.mac()).expect("plain data");
+    (other["metadata"]["namespace"], other["metadata"]["uid"], other["status"]) =
+        (json!("other"), json!("o"), json!({}));
+    let other = claim(&serde_json::from_value(other).expect("a resource"));
+    let watched = |stage: &Stage| {
+        let object = serde_json::to_value(stage.cluster.mac()).expect("plain data");
+        let object = serde_json::from_value(object).expect("a resource");
+        stage.context.fleet.apply(kagiban_operator::watch::Event::Apply(object));
+    };
+    let is_kept_out = |stage: &Stage| {
+        watched(stage);
+        let claims = stage.context.fleet.claims(&stage.cluster.mac());
+        owner(&other, claims.iter().map(Arc::as_ref)).is_some()
+    };
+    assert!(is_kept_out(&stage), "it is the owner");
+    lock(&stage.cluster.state).too_large = true;
+    stage.annotate("fleet-client", "kagiban.dev/allowed-hosts", "elsewhere.example.com");
+    stage.cluster.change(|mac| mac["metadata"]["annotations"] = json!({"example.com/note": "long"}));
+    // what was read of the Secret is forgotten
+    stage.restart();
+    assert!(is_kept_out(&stage), "by what its status still says");
+    let mut refused = 0;
+    for _ in 0..3 {
+        refused += usize::from(pass(&stage.cluster.mac(), &stage.context).await.is_err());
+    }
+    assert_eq!(refused, 3, "each of them would write its status");
+    assert!(!is_kept_out(&stage));
+    lock(&stage.cluster.state).too_large = false;
+    stage.settle().await;
+    assert_eq!(stage.condition("Ready"), "Unknown NotGranted");
+    assert!(!is_kept_out(&stage));
 }

@@ -25,7 +25,7 @@ pub struct HostApiConfig {
     pub client_crl_file: Option<PathBuf>,
     /// Which clients may speak. Trust alone authorises nobody.
     pub client_names: Vec<ClientName>,
-    /// More than these and the longest idle one is dropped for the new one.
+    /// Of clients whose handshake is over: more than these and the longest idle one is dropped for the new one.
     #[serde(default = "default_max_connections")]
     pub max_connections: usize,
     /// From a request's head to its answer.

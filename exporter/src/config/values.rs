@@ -97,7 +97,7 @@ impl PathPattern {
         let literal = |component: &Component<'_>| !has_wildcard(&component.as_os_str().to_string_lossy());
         let base: PathBuf = path.components().take_while(literal).collect();
         if base == path.components().collect::<PathBuf>() {
-            return Ok(Self::Exact(path.to_owned()));
+            return Ok(Self::Exact(base));
         }
         let matcher = glob(text)?.compile_matcher();
         let below = path.components().count() - base.components().count();

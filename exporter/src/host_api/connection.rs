@@ -16,7 +16,8 @@ use tokio_util::sync::CancellationToken;
 use super::api::Api;
 use super::audit;
 use super::client::Client;
-use super::slots::Slot;
+use super::half_open::Handshaking;
+use super::slots::Slots;
 
 /// A handshake is two round trips.
 const HANDSHAKE: Duration = Duration::from_secs(5);
@@ -34,7 +35,8 @@ pub(super) struct Connection {
     pub(super) peer: SocketAddr,
     pub(super) acceptor: TlsAcceptor,
     pub(super) api: Arc<Api>,
-    pub(super) slot: Slot,
+    pub(super) handshaking: Handshaking,
+    pub(super) slots: Arc<Slots>,
     pub(super) shutdown: CancellationToken,
     /// The TLS files are others now: who spoke under the old ones may be revoked.
     pub(super) replaced: CancellationToken,
@@ -42,10 +44,12 @@ pub(super) struct Connection {
 
 impl Connection {
     pub(super) async fn serve(self) {
-        let Self { stream, peer, acceptor, api, slot, shutdown, replaced } = self;
+        let Self { stream, peer, acceptor, api, handshaking, slots, shutdown, replaced } = self;
         let shaken = tokio::select! {
             shaken = timeout(HANDSHAKE, acceptor.accept(stream)) => shaken,
-            () = slot.evicted.cancelled() => return audit::refused_connection(peer, "evicted", "idle in the handshake"),
+            () = handshaking.evicted.cancelled() => {
+                return audit::refused_connection(peer, "handshake_crowded_out", "others came before it was over");
+            }
             () = shutdown.cancelled() => return,
         };
         let stream = match shaken {
@@ -53,6 +57,10 @@ impl Connection {
             Ok(Err(error)) => return audit::refused_connection(peer, "handshake_failed", &error.to_string()),
             Err(_) => return audit::refused_connection(peer, "handshake_too_slow", ""),
         };
+        let Some(slot) = slots.take() else {
+            return audit::refused_connection(peer, "busy", "every connection is being answered");
+        };
+        drop(handshaking);
         let leaf = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
         let client = Arc::new(Client::of(leaf, &api.client_names));
         let working = Arc::clone(&slot.working);

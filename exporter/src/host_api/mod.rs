@@ -1,9 +1,9 @@
 //! The host API: who may have an agent rotated, over mTLS.
 //!
 //! ```text
-//!   TCP ──slots──> TLS handshake ──client's names──> HTTP/1.1 ──route, body──> api ──> worker (rotation)
-//!        (cap)     (tls, deadline)   (client)        (deadlines, caps)          │
-//!                                                                               └──> audit, one line per request
+//!   TCP ──half_open──> TLS handshake ──slots, client's names──> HTTP/1.1 ──route, body──> api ──> worker (rotation)
+//!        (caps)        (tls, deadline)   (cap)  (client)        (deadlines, caps)          │
+//!                                                                                          └──> audit, one line per request
 //! ```
 //!
 //! A request can name an agent of this host's own configuration, and nothing else.
@@ -13,6 +13,7 @@ mod audit;
 mod body;
 mod client;
 mod connection;
+mod half_open;
 mod reports;
 mod revocation;
 mod route;

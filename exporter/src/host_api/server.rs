@@ -14,6 +14,7 @@ use tokio_util::task::TaskTracker;
 use super::api::Api;
 use super::audit;
 use super::connection::Connection;
+use super::half_open::HalfOpen;
 use super::slots::Slots;
 use super::tls::{Files, Served, TlsError};
 use crate::blocking::{self, Work};
@@ -41,7 +42,7 @@ impl Server {
         let served = Arc::new(ArcSwap::from_pointee(served));
         let connections = TaskTracker::new();
         let reloading = tokio::spawn(reload(tls, Arc::clone(&served), board, shutdown.clone()));
-        let slots = Slots::new(max_connections);
+        let (half_open, slots) = (Arc::<HalfOpen>::default(), Slots::new(max_connections));
         let mut pause = ACCEPT_PAUSE;
         loop {
             let (stream, peer) = tokio::select! {
@@ -61,14 +62,13 @@ impl Server {
                 },
                 () = shutdown.cancelled() => break,
             };
-            let Some(slot) = slots.take() else {
-                audit::refused_connection(peer, "busy", "every connection is being answered");
-                continue;
-            };
+            let handshaking = half_open.admit(peer.ip());
             let present = served.load_full();
             let acceptor = TlsAcceptor::from(Arc::clone(&present.config));
-            let (api, shutdown, replaced) = (Arc::clone(&api), shutdown.clone(), present.replaced.clone());
-            connections.spawn(Connection { stream, peer, acceptor, api, slot, shutdown, replaced }.serve());
+            let (api, slots) = (Arc::clone(&api), Arc::clone(&slots));
+            let (shutdown, replaced) = (shutdown.clone(), present.replaced.clone());
+            let connection = Connection { stream, peer, acceptor, api, handshaking, slots, shutdown, replaced };
+            connections.spawn(connection.serve());
         }
         drop(listener);
         connections.close();

@@ -1,5 +1,5 @@
-//! How many connections there are at once. When the house is full, the newcomer takes the place of the one that has
-//! been doing nothing for longest: a client that sends a byte a second cannot lock others out.
+//! How many clients there are at once, from the end of their handshake on. When the house is full, the newcomer takes the place
+//! of the one that has been doing nothing for longest: a client that sends a byte a second cannot lock others out.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

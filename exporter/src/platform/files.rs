@@ -54,6 +54,18 @@ pub enum Links {
     OfAdministrators,
 }
 
+/// What the operating system makes of a certificate by where it lies.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SystemTrust {
+    /// Nothing.
+    #[default]
+    None,
+    /// In a directory of authorities where people put their own certificates too.
+    Shared,
+    /// Among the authorities that the system is shipped with.
+    Shipped,
+}
+
 /// The two ends of a regular file, and which file it was.
 #[derive(Debug)]
 pub struct FileEnds {

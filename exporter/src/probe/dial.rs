@@ -83,6 +83,15 @@ pub(crate) async fn dial(endpoint: &Endpoint, names: Work, deadline: Instant) ->
     Ok(Dialled { stream, dns, connect, peer, is_own_address })
 }
 
+/// Connects once more, to who answered before, whatever the name leads to by now.
+pub(crate) async fn dial_again(
+    endpoint: &Endpoint,
+    peer: SocketAddr,
+    deadline: Instant,
+) -> Result<TcpStream, ProbeError> {
+    connect(endpoint, &[peer], deadline).await
+}
+
 async fn addresses(
     endpoint: &Endpoint,
     names: Work,

@@ -22,7 +22,7 @@ mod roots;
 mod suites;
 
 pub use dial::Endpoint;
-pub(crate) use dial::{DNS, dial};
+pub(crate) use dial::{DNS, Dialled, dial, dial_again};
 pub use error::ProbeError;
 pub(crate) use first_flight::fuzz_first_flight;
 pub use handshake::{Broken, Handshake, Phases, probe, probe_against};

@@ -67,7 +67,10 @@ pub enum StagingError {
     Merge(#[from] MergeError),
     #[error("the old store: {0}")]
     Old(ReadError),
-    #[error("the staged store does not open: {0}; please report this")]
+    #[error(
+        "what was staged does not open when it is read back: {0}; where no other program writes there, this is a fault of this \
+         one: report it with its log"
+    )]
     Staged(ReadError),
     #[error("the store at hand holds another leaf than the one that was staged")]
     OtherLeaf,

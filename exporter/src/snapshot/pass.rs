@@ -8,6 +8,7 @@ use jiff::Timestamp;
 
 use super::{Label, SeenCertificate};
 use crate::health::CheckSeen;
+use crate::platform::SystemTrust;
 use crate::probe::{Handshake, Phases, Verdict};
 use crate::shutdown::Evidence;
 use crate::ups::{Reading, Refused};
@@ -102,6 +103,7 @@ pub struct Contents {
     /// No password is configured, and the empty one opens it.
     pub password_empty: bool,
     pub certificates: Vec<SeenCertificate>,
+    pub system_trust: SystemTrust,
     /// What is wrong with it; thousands of files have nothing.
     pub flaws: Option<Box<Flaws>>,
 }
@@ -156,7 +158,14 @@ impl Contents {
         password_verified: Option<bool>,
         certificates: Vec<SeenCertificate>,
     ) -> Self {
-        Self { format, password_verified, password_empty: false, certificates, flaws: None }
+        Self {
+            format,
+            password_verified,
+            password_empty: false,
+            certificates,
+            system_trust: SystemTrust::None,
+            flaws: None,
+        }
     }
 }
 

@@ -66,8 +66,10 @@ impl Agent {
             .with_no_client_auth()
             .with_single_cert(vec![certificate], key)
             .expect("a certificate and its key");
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let address = listener.local_addr().expect("an address");
+        let listener = TcpListener::bind("0.0.0.0:0").await.expect("a free port");
+        let port = listener.local_addr().expect("an address").port();
+        // By every address of this host; this is the one that most tests use.
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
         let agent = Self { address, memory: Arc::default() };
         let (acceptor, served) = (TlsAcceptor::from(Arc::new(config)), agent.clone());
         tokio::spawn(async move {

@@ -19,10 +19,13 @@ impl Time {
         self.0
     }
 
-    /// The same instant where [`Timestamp`] reaches it, else the nearest that it has.
+    /// The same instant where [`Timestamp`] reaches it, else the nearest whole second that it has: "no well-defined expiration"
+    /// becomes 9999-12-30T22:00:00Z. For what is compared and for the wire, whose readers take no later time; what is shown
+    /// or published is the time itself.
     pub fn to_timestamp(self) -> Timestamp {
         let nearest = if self.0 < 0 { Timestamp::MIN } else { Timestamp::MAX };
-        Timestamp::from_second(self.0).unwrap_or(nearest)
+        let whole = self.0.clamp(Timestamp::MIN.as_second(), Timestamp::MAX.as_second());
+        Timestamp::from_second(whole).unwrap_or(nearest)
     }
 
     /// A `UTCTime` or a `GeneralizedTime`; `None` when it is neither. Seconds may be missing and an offset may stand for the
@@ -118,7 +121,8 @@ mod tests {
         }
         let last = der::encode(der::GENERALIZED_TIME, &[b"99991231235959Z"]);
         let last = Time::parse(&der::Reader::new(&last).element().expect("own encoding")).expect("a time");
-        assert_eq!((last.as_second(), last.to_timestamp()), (253_402_300_799, Timestamp::MAX));
+        assert_eq!(last.as_second(), 253_402_300_799);
+        assert_eq!(last.to_timestamp().to_string(), "9999-12-30T22:00:00Z");
     }
 
     #[test]

@@ -231,12 +231,13 @@ impl Found<'_> {
             FoundKind::Secret => (EntryKind::Secret, Vec::new().into_iter()),
         };
         let whole: Vec<_> = chain.by_ref().map_while(|certificate| certificate).collect();
-        let mut entries = vec![Entry { alias: alias.clone(), kind, chain: whole }];
+        let mut entries = vec![Entry { alias: alias.clone(), kind, chain: whole, nested: false }];
         let behind = chain.flatten();
         entries.extend(behind.map(|one| Entry {
             alias: alias.clone(),
             kind: EntryKind::Certificate,
             chain: vec![one],
+            nested: false,
         }));
         entries
     }

@@ -143,20 +143,21 @@ pub(crate) fn placed_entries(bags: &[Bag<'_>], limits: &Limits) -> Result<Vec<(u
     let mut chained = 0;
     for (place, bag) in bags.iter().enumerate() {
         let alias = bag.alias.clone().unwrap_or_default();
+        let nested = bag.place.is_none();
         match &bag.kind {
             BagKind::Key(_) | BagKind::SealedKey(_) => {
                 let chain = chain(leaves.find(bag), &by_subject, limits);
                 chained += chain.len();
                 limits.check_certificates(chained)?;
                 in_chains.extend(chain.iter().map(Certificate::sha256));
-                entries.push((place, Entry { alias, kind: EntryKind::Key, chain }));
+                entries.push((place, Entry { alias, kind: EntryKind::Key, chain, nested }));
             }
             BagKind::Secret { .. } => {
-                entries.push((place, Entry { alias, kind: EntryKind::Secret, chain: Vec::new() }));
+                entries.push((place, Entry { alias, kind: EntryKind::Secret, chain: Vec::new(), nested }));
             }
             BagKind::Certificate { certificate, trusted } => {
                 let kind = if *trusted { EntryKind::Trusted } else { EntryKind::Certificate };
-                entries.push((place, Entry { alias, kind, chain: vec![certificate.clone()] }));
+                entries.push((place, Entry { alias, kind, chain: vec![certificate.clone()], nested }));
             }
             BagKind::Nested(_) | BagKind::Other => {}
         }

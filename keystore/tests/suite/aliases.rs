@@ -345,3 +345,29 @@ fn an_alias_that_cannot_be_given_is_known_before_there_is_a_key_for_it() {
     assert!(store.check_alias("fresh").is_ok());
     assert_eq!(open_key(&pkcs12(&[&[]]), None, "web", &Limits::default()), Err(ReadError::NoKey));
 }
+
+/// Java loads no such key, and a merge writes into no such safe: the new key would stand beside the old one.
+#[test]
+fn an_alias_of_a_key_in_a_safe_within_the_safe_is_refused_and_said_so() {
+    let plain = std::fs::read(stores().join("other.p8")).unwrap();
+    let nested = |names, depth| {
+        let names_of = |at| if at == 0 { names } else { NAMELESS };
+        let chain = pki().chain(&pki().other);
+        let chain: Vec<_> = chain.iter().enumerate().map(|(at, one)| certificate(one, names_of(at))).collect();
+        let inside = [bag(1, &plain, names, false), chain.concat()].concat();
+        (0..depth).fold(inside, |inside, _| bag(6, &der(0x30, &[&inside]), NAMELESS, false))
+    };
+    for (names, depth) in [(named("securekey"), 1), (named("SecureKey"), 3)] {
+        let old = pkcs12(&[&[nested(names, depth)]]);
+        let early = open(&old, Some("changeit")).unwrap().check_alias("securekey").unwrap_err();
+        assert_eq!(Order::into(&old).run().unwrap_err(), early);
+        let said = early.to_string();
+        assert!(said.contains("a safe within the safe") && !said.contains("report"), "{said}");
+        assert_eq!(early.reason(), "would_lose_entry");
+    }
+    for (names, alias) in [(named("securekey"), "fresh"), (NAMELESS, "securekey")] {
+        let old = pkcs12(&[&[nested(names, 1)]]);
+        let merged = Order { alias, ..Order::into(&old) }.run().unwrap();
+        assert_eq!(java(&merged.bytes).into_keys().collect::<Vec<_>>(), [alias]);
+    }
+}

@@ -44,6 +44,8 @@ const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
 const SILENCE: Duration = Duration::from_secs(WATCH_SECONDS as u64 + 15);
 /// Load balancers drop a watch after 240 s without a word; it is renewed before.
 pub const WATCH_SECONDS: u32 = 200;
+/// How the API server words that etcd does not take so large an object.
+const TOO_LARGE: [&str; 2] = ["request is too large", "trying to send message larger than max"];
 
 /// The API server, as far as we use it.
 #[derive(Clone)]
@@ -92,6 +94,27 @@ impl ClusterError {
             Self::Transport { .. } => "transport",
             Self::Unreadable { .. } => "unreadable",
         }
+    }
+
+    /// Whether the object itself is why nothing is written to it: it is too large, or not valid.
+    pub(crate) fn is_unwritable(&self) -> bool {
+        match self {
+            Self::Status { code, message, .. } => {
+                // etcd's refusals come as failures of the server
+                matches!(code, 413 | 422) || TOO_LARGE.iter().any(|words| message.contains(words))
+            }
+            Self::Timeout { .. }
+            | Self::Conflict { .. }
+            | Self::NotFound { .. }
+            | Self::Forbidden { .. }
+            | Self::Transport { .. }
+            | Self::Unreadable { .. } => false,
+        }
+    }
+
+    /// Whether the API server could not answer, which says nothing of what it was asked.
+    pub(crate) fn is_of_the_server(&self) -> bool {
+        self.is_transient() && !self.is_unwritable()
     }
 
     const fn is_transient(&self) -> bool {

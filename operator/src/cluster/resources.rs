@@ -55,7 +55,6 @@ pub fn claim(mac: &ManagedAgentCertificate) -> Claim {
         created: mac.creation_timestamp().map(|time| time.0),
         deleted: mac.metadata.deletion_timestamp.is_some(),
         held: is_held(mac),
-        generation: mac.metadata.generation.unwrap_or_default(),
         url: mac.spec.api.host_api.as_ref().and_then(|api| api.url.parse().ok()),
         client: mac.spec.api.host_api.as_ref().map(|api| api.tls_secret_ref.name.clone()),
         status: mac.status.clone().unwrap_or_default(),

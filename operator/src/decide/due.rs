@@ -39,7 +39,7 @@ pub(super) fn differ(then: Option<&str>, now: Option<&str>) -> bool {
 }
 
 /// A leaf that could not be seen is not drift: a stopped agent is not cured by another certificate.
-fn drift(leaf: &LeafStatus, report: &AgentReport) -> Option<Trigger> {
+pub(super) fn drift(leaf: &LeafStatus, report: &AgentReport) -> Option<Trigger> {
     if is_another(&report.stored, leaf.sha256) {
         Some(Trigger::StoredDrift)
     } else if is_another(&report.served, leaf.sha256) {

@@ -7,7 +7,7 @@
 use std::cmp::Ordering;
 
 use jiff::Timestamp;
-use kagiban_crds::resource::{BlockedBy, HostUrl, ManagedAgentCertificateStatus};
+use kagiban_crds::resource::{BlockedBy, HostUrl, ManagedAgentCertificateStatus, Outcome};
 
 use super::{ConditionType, Reason, Rival};
 
@@ -19,12 +19,14 @@ enum Standing {
     None,
     /// The host answers it.
     Heard,
-    /// A leaf of its own was verified at another address or with another client Secret, and what the spec says now was not
-    /// looked at yet. Only its own namespace believes that.
+    /// A leaf of its own was verified at another address or with another client Secret than the spec says now, and no other host
+    /// has answered it since: perhaps a mistake in the spec. Only its own namespace believes that.
     Moved,
     /// A rotation of its own is on its way.
     Rotating,
-    /// A leaf of its own was verified, at the address and with the client Secret that stand in the spec now.
+    /// A leaf that it found on the host was verified, at the address and with the client Secret that stand in the spec now.
+    Adopted,
+    /// Likewise a leaf that a rotation of its own has put there.
     Verified,
 }
 
@@ -40,8 +42,6 @@ pub struct Contender {
     pub deleted: bool,
     /// Whether our finalizer is on it: while it is deleted, a rotation of its own may still be on its way.
     pub held: bool,
-    /// Of the spec.
-    pub generation: i64,
     /// Where it reaches the host.
     pub url: Option<HostUrl>,
     /// The client Secret, whose CA says who the host is.
@@ -82,14 +82,25 @@ impl Contender {
         if self.deleted && !(self.held && rotating) {
             return Standing::None;
         }
+        let is_known = self.status.observed_generation.is_some();
         match self.status.blocked_by {
             Some(BlockedBy::WrongHost) => Standing::None,
+            // what is not granted is not asked: at another address than before, no other host has answered
+            Some(BlockedBy::NotGranted) if is_known && self.has_moved() => Standing::Moved,
             Some(by @ (BlockedBy::HostRefused | BlockedBy::NotGranted)) if self.is_unheard(by) => Standing::None,
             // an owner whose host is down stays its owner, and so does one whose Secrets the API server does not give just now,
             // whose issuer does not let it, or whose keystore or chain the host refuses
-            _ if self.is_verified() => Standing::Verified,
+            _ if self.is_verified() => {
+                if self.has_issued() {
+                    Standing::Verified
+                } else {
+                    Standing::Adopted
+                }
+            }
+            // nothing else speaks for it: one whose status cannot be written would keep everybody else out for ever
+            _ if !is_known => Standing::None,
             _ if rotating && self.status.blocked_by.is_none() => Standing::Rotating,
-            _ if self.status.leaf.is_some() && !self.is_looked_at() => Standing::Moved,
+            _ if self.has_moved() => Standing::Moved,
             Some(
                 BlockedBy::Conflict
                 | BlockedBy::NotGranted
@@ -100,15 +111,8 @@ impl Contender {
                 | BlockedBy::SpecInvalid,
             ) => Standing::None,
             _ if rotating => Standing::Rotating,
-            // nothing speaks for it: one whose status cannot be written would keep everybody else out for ever
-            _ if self.status.observed_generation.is_none() => Standing::None,
             _ => Standing::Heard,
         }
-    }
-
-    /// Whether the status speaks of the spec as it is written now.
-    fn is_looked_at(&self) -> bool {
-        self.status.observed_generation == Some(self.generation)
     }
 
     /// What was verified through another address or by another Secret was perhaps another host.
@@ -117,6 +121,18 @@ impl Contender {
             let url = leaf.verified_url.as_deref().and_then(|url| url.parse::<HostUrl>().ok());
             url.is_some() && url == self.url && leaf.verified_client.is_some() && leaf.verified_client == self.client
         })
+    }
+
+    /// `settle` forgets the address once another host has answered at the one that the spec says now.
+    fn has_moved(&self) -> bool {
+        !self.is_verified() && self.status.leaf.as_ref().is_some_and(|leaf| leaf.verified_url.is_some())
+    }
+
+    /// Whether a rotation of its own has put the leaf there: that one stays in the history while its leaf is in force.
+    fn has_issued(&self) -> bool {
+        let leaf = self.status.leaf.as_ref().map(|leaf| leaf.sha256);
+        let committed = self.status.history.iter().filter(|entry| entry.outcome == Outcome::Committed);
+        committed.into_iter().any(|entry| entry.sha256.is_some() && entry.sha256 == leaf)
     }
 
     /// Whether the host was not to be looked at for this reason, and not only what is asked of it was refused.
@@ -129,6 +145,17 @@ impl Contender {
 }
 
 impl Claim {
+    /// Whether a leaf of its own, or one that it has found, was verified where the spec says now.
+    pub(crate) fn is_verified(&self) -> bool {
+        self.standing >= Standing::Adopted
+    }
+
+    /// What is left of it while its status cannot be written: what stands there may be long over.
+    pub(crate) fn unwritten(self, is_verified: bool) -> Self {
+        let standing = if is_verified && self.is_verified() { self.standing } else { Standing::None };
+        Self { standing, is_new: false, ..self }
+    }
+
     /// Its standing in the eyes of `own`. What only stands in a file is judged by what there will be: another that was not looked
     /// at yet, in the cluster or in the file, will have been by then.
     fn standing_for(&self, own: &Self) -> Standing {
@@ -181,7 +208,6 @@ mod tests {
             created: Timestamp::from_second(created).ok(),
             deleted: false,
             held: false,
-            generation: 1,
             url: "https://ups-01.example.com".parse().ok(),
             client: Some("fleet-client".into()),
             status: ManagedAgentCertificateStatus {
@@ -197,12 +223,22 @@ mod tests {
         claim
     }
 
-    fn verified(mut claim: Contender) -> Contender {
+    /// A rotation of its own has put the leaf there.
+    fn verified(claim: Contender) -> Contender {
+        let mut claim = adopted(claim);
+        let entry = json!({"generation": 1, "outcome": "Committed", "sha256": SHA256.repeat(32), "finishedAt": "2026-01-01T00:00:00Z"});
+        claim.status.history = vec![serde_json::from_value(entry).expect("an entry")];
+        claim
+    }
+
+    const SHA256: &str = "ab";
+
+    fn adopted(mut claim: Contender) -> Contender {
         let url = claim.url.as_ref().map(|url| format!("https://{}:{}", url.host, url.port));
         claim.status.leaf = Some(
             serde_json::from_value(json!({
                 "verifiedUrl": url, "verifiedClient": claim.client,
-                "sha256": "ab".repeat(32), "serial": "1", "issuer": "CN=x", "requestDigest": "d",
+                "sha256": SHA256.repeat(32), "serial": "1", "issuer": "CN=x", "requestDigest": "d",
                 "notBefore": "2026-01-01T00:00:00Z", "notAfter": "2026-03-01T00:00:00Z",
             }))
             .expect("a leaf"),
@@ -210,13 +246,21 @@ mod tests {
         claim
     }
 
-    /// Verified at another address; the spec was changed since.
+    /// Verified at another address, where the spec does not say it any more.
     fn moved(claim: Contender) -> Contender {
         let mut claim = verified(claim);
         if let Some(leaf) = &mut claim.status.leaf {
             leaf.verified_url = Some("https://ups-01.other.example.com".into());
         }
-        claim.generation += 1;
+        claim
+    }
+
+    /// As it stands once it was looked at since.
+    fn moved_long_ago(claim: Contender) -> Contender {
+        let mut claim = moved(claim);
+        if let Some(leaf) = &mut claim.status.leaf {
+            leaf.verified_client = None;
+        }
         claim
     }
 
@@ -266,9 +310,10 @@ mod tests {
         // it was verified at another address, and is to be again at this one
         let moved = moved(claim("fleet", "owner", 2, None));
         assert_eq!((owner_of(&intruder, &moved).as_deref(), owner_of(&moved, &intruder)), (Some("owner"), None));
-        let mut looked_at = moved.clone();
-        looked_at.status.observed_generation = Some(moved.generation);
-        assert_eq!(owner_of(&intruder, &looked_at), None, "it was looked at there, and was not verified");
+        let mut answered = moved.clone();
+        let leaf = answered.status.leaf.as_mut().expect("it has one");
+        (leaf.verified_url, leaf.verified_client) = (None, None);
+        assert_eq!(owner_of(&intruder, &answered), None, "another host has answered there");
         let stranger = Contender { namespace: "other".into(), ..intruder };
         assert_eq!(owner_of(&stranger, &moved), None, "who was verified elsewhere says nothing to other namespaces");
     }
@@ -435,16 +480,19 @@ mod tests {
     }
 
     /// Every state that a resource may be left in.
-    fn states(name: &str, created: i64) -> Vec<Contender> {
+    fn states(namespace: &str, name: &str, created: i64) -> Vec<Contender> {
         let mut states = Vec::new();
         for by in BLOCKED_BY {
-            let plain = claim("fleet", name, created, by);
+            let plain = claim(namespace, name, created, by);
             let all = [
                 plain.clone(),
                 unlooked(plain.clone()),
                 verified(plain.clone()),
                 rotating(plain.clone()),
+                adopted(plain.clone()),
                 moved(plain.clone()),
+                unlooked(moved(plain.clone())),
+                moved_long_ago(plain.clone()),
                 rotating(moved(plain.clone())),
                 rotating(verified(plain)),
             ];
@@ -461,8 +509,9 @@ mod tests {
     /// other does not.
     #[test]
     fn of_two_in_any_states_one_goes_on_and_no_other_after_it() {
-        for (one, two) in [(1, 2), (2, 1), (1, 1)] {
-            let (firsts, seconds) = (states("a", one), states("b", two));
+        let ages = [(1, 2), (2, 1), (1, 1)];
+        for (namespace, (one, two)) in ["fleet", "other"].into_iter().flat_map(|other| ages.map(|ages| (other, ages))) {
+            let (firsts, seconds) = (states("fleet", "a", one), states(namespace, "b", two));
             for (a, b) in firsts.iter().flat_map(|a| seconds.iter().map(move |b| (a, b))) {
                 let stands_back = |own: &Contender, other: &Contender| owner_of(own, other).is_some();
                 assert!(!(stands_back(a, b) && stands_back(b, a)), "{a:?} {b:?}");
@@ -470,11 +519,88 @@ mod tests {
                     // what the status says once the rotation is on its way
                     let mut opened = rotating(opens.clone());
                     opened.status.blocked_by = None;
-                    opened.status.observed_generation = Some(opened.generation);
+                    opened.status.observed_generation = Some(2);
                     let may_open = !opens.deleted && !stands_back(opens, other);
                     assert!(!may_open || stands_back(other, &opened), "{opened:?} {other:?}");
                 }
             }
+        }
+    }
+
+    /// Holds B9: an owner with a mistyped URL or Secret lost its agent to an older resource, which then adopted the leaf.
+    #[test]
+    fn a_mistake_in_the_spec_loses_an_owner_its_agent_to_nobody_in_its_namespace() {
+        // another has answered there, or the host itself refuses it
+        let answered = |by| matches!(by, Some(BlockedBy::WrongHost));
+        let refused = |by| matches!(by, Some(BlockedBy::HostRefused));
+        for by in BLOCKED_BY {
+            for moved in [moved(claim("fleet", "owner", 2, by)), moved_long_ago(claim("fleet", "owner", 2, by))] {
+                let owner = if refused(by) || by == Some(BlockedBy::NotGranted) {
+                    unheard(moved, by.expect("it is blocked"))
+                } else {
+                    moved
+                };
+                let is_kept = !answered(by) && !refused(by);
+                for stand in BLOCKED_BY {
+                    let older = claim("fleet", "older", 1, stand);
+                    assert_eq!(owner_of(&older, &owner).is_some(), is_kept, "{by:?} {stand:?}");
+                    let stranger = Contender { namespace: "other".into(), ..older };
+                    assert_eq!(
+                        owner_of(&stranger, &owner),
+                        None,
+                        "a leaf of another address in another namespace: {by:?}"
+                    );
+                }
+                assert_eq!(owner_of(&owner, &claim("fleet", "older", 1, Some(BlockedBy::Conflict))), None, "{by:?}");
+            }
+        }
+    }
+
+    /// Holds B9: whoever adopted a leaf was taken for its owner when it was the older one.
+    #[test]
+    fn of_two_that_were_verified_the_one_that_issued_the_leaf_is_the_owner() {
+        for (one, two) in BLOCKED_BY.into_iter().flat_map(|one| BLOCKED_BY.map(|two| (one, two))) {
+            // these were not verified by what stands there now
+            if [one, two].contains(&Some(BlockedBy::WrongHost)) {
+                continue;
+            }
+            for (namespace, age) in [("fleet", 1), ("other", 1), ("fleet", 3), ("other", 3)] {
+                let issued = verified(claim("fleet", "issued", 2, one));
+                let finder = adopted(claim(namespace, "adopted", age, two));
+                assert_eq!(owner_of(&issued, &finder), None, "{one:?} {two:?}");
+                assert_eq!(owner_of(&finder, &issued).as_deref(), Some("issued"), "{one:?} {two:?}");
+            }
+        }
+    }
+
+    /// Holds B9: who comes back to an address that it has left is taken for verified there by nobody but its own namespace, and
+    /// by nobody where it was refused since.
+    #[test]
+    fn a_leaf_of_the_past_keeps_nobody_in_another_namespace_out() {
+        for by in BLOCKED_BY {
+            let mut back = verified(claim("other", "back", 1, by));
+            back.status.leaf.as_mut().expect("a leaf").verified_client = None;
+            let owner = claim("fleet", "owner", 2, None);
+            for owner in [adopted(owner.clone()), verified(owner.clone()), rotating(owner)] {
+                assert_eq!(owner_of(&owner, &back), None, "{by:?}");
+                assert_eq!(owner_of(&back, &owner).as_deref(), Some("owner"), "{by:?}");
+            }
+        }
+    }
+
+    /// Holds B9: one whose status cannot be written any more kept others out by what it says for good.
+    #[test]
+    fn what_stands_in_a_status_that_cannot_be_written_is_no_claim() {
+        let own = claim("fleet", "owner", 2, None).claim();
+        for state in states("fleet", "large", 1).into_iter().chain(states("other", "large", 1)) {
+            let unknown = unlooked(state.clone());
+            let standing = unknown.claim().standing;
+            assert!(standing == Standing::None || standing >= Standing::Adopted, "{unknown:?}");
+            let refused = state.claim().unwritten(false);
+            assert_eq!(owner(&own, [&refused]), None, "{state:?}");
+            let kept = state.claim().unwritten(true);
+            let is_verified = state.claim().is_verified();
+            assert_eq!(owner(&own, [&kept]).is_some(), is_verified, "{state:?}");
         }
     }
 

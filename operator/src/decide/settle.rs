@@ -3,14 +3,14 @@
 use kagiban_crds::LeafSha256;
 use kagiban_crds::host_api::{AgentReport, RotationReport, RotationState, Sighting};
 use kagiban_crds::resource::{
-    BlockedBy, HISTORY_LIMIT, HistoryEntry, KeystoreSpec, LeafStatus, ManagedAgentCertificateStatus, Outcome,
+    BlockedBy, HISTORY_LIMIT, HistoryEntry, HostUrl, KeystoreSpec, LeafStatus, ManagedAgentCertificateStatus, Outcome,
     RotationStatus, SIGNED_LIMIT, SignedLeaf, StoreFormat,
 };
 
 use super::case::{highest_generation, is_out_of_reach, undecided};
 use super::request::{self, CarriedOut};
 use super::rules::is_wrong_host;
-use super::{Inputs, Observed, renewal_time};
+use super::{Inputs, Observed, due, renewal_time};
 use crate::issuer;
 
 /// The longest reason that goes into a status; what comes from a host is bounded before it is kept.
@@ -125,13 +125,28 @@ fn record(status: &mut ManagedAgentCertificateStatus, inputs: &Inputs<'_>, own: 
     let serials = own.signed.iter().map(|signed| signed.serial.clone()).collect();
     let entry = HistoryEntry { generation: own.generation, outcome, sha256, finished_at, reason, serials };
     status.history.insert(0, entry);
-    status.history.truncate(HISTORY_LIMIT);
+    shorten(status);
     let state = match outcome {
         Outcome::Committed => RotationState::Committed,
         Outcome::RolledBack | Outcome::Lost | Outcome::OtherLeaf => RotationState::RolledBack,
         Outcome::Frozen => RotationState::Frozen,
     };
     status.rotation = Some(RotationStatus { state, ..own.clone() });
+}
+
+/// The rotation that has put the leaf in force there stays, however many have failed since: it tells that the leaf was not found
+/// there.
+fn shorten(status: &mut ManagedAgentCertificateStatus) {
+    let leaf = status.leaf.as_ref().map(|leaf| leaf.sha256);
+    let history = &mut status.history;
+    while history.len() > HISTORY_LIMIT {
+        let is_in_force = |entry: &HistoryEntry| {
+            entry.outcome == Outcome::Committed && entry.sha256.is_some() && entry.sha256 == leaf
+        };
+        let kept = history.iter().position(is_in_force);
+        let oldest = (1..history.len()).rev().find(|at| Some(*at) != kept);
+        history.remove(oldest.unwrap_or(history.len() - 1));
+    }
 }
 
 /// A leaf that was found on the host instead of the one in the status, if it is as good as one that would be signed now:
@@ -211,24 +226,34 @@ fn in_force(leaf: &SignedLeaf, digest: &str, password_version: Option<String>) -
 /// Through what the leaf in force was seen to be served: who verified it elsewhere has shown nothing of this host. Whoever may
 /// not look at the host any more, or finds another there, has shown nothing either, until it is seen again: what stands in its
 /// way by then, such as a conflict, does not tell that any more.
+///
+/// Where the spec names another address or Secret now, perhaps by mistake, the address stays until another host has answered;
+/// the Secret goes, so that whoever comes back to the address is not taken for verified before it is seen again.
 fn verified(status: &mut ManagedAgentCertificateStatus, inputs: &Inputs<'_>) {
     let Some(leaf) = status.leaf.as_mut() else { return };
     let spec = &inputs.resource.spec;
+    let Some(api) = spec.api.host_api.as_ref() else { return };
+    let place = |url: &str| url.parse::<HostUrl>().ok();
+    let has_moved = leaf.verified_url.as_deref().and_then(place) != place(&api.url)
+        || leaf.verified_client.as_deref() != Some(api.tls_secret_ref.name.as_str());
     let is_refused = match inputs.host {
         Observed::Unseen(obstacle) => {
-            matches!(obstacle.by, BlockedBy::NotGranted | BlockedBy::HostRefused | BlockedBy::WrongHost)
+            matches!(obstacle.by, BlockedBy::HostRefused | BlockedBy::WrongHost)
+                // nobody is asked then: at another address no other host has answered
+                || (obstacle.by == BlockedBy::NotGranted && !has_moved)
         }
-        Observed::Seen(report) => is_wrong_host(spec, report),
+        Observed::Seen(report) => is_wrong_host(spec, report) || (has_moved && due::drift(leaf, report).is_some()),
     };
     if is_refused {
         (leaf.verified_url, leaf.verified_client) = (None, None);
         return;
     }
     let served = inputs.host.report().map(|report| &report.served);
-    let is_served = matches!(served, Some(Sighting::Leaf(served)) if served.sha256 == leaf.sha256);
-    if let Some(api) = spec.api.host_api.as_ref().filter(|_| is_served) {
+    if matches!(served, Some(Sighting::Leaf(served)) if served.sha256 == leaf.sha256) {
         leaf.verified_url = Some(api.url.clone());
         leaf.verified_client = Some(api.tls_secret_ref.name.clone());
+    } else if has_moved {
+        leaf.verified_client = None;
     }
 }
 

@@ -36,6 +36,8 @@ pub struct State {
     version: u64,
     /// The write with this number is applied, and its answer is never sent.
     pub lose_answer_of: Option<usize>,
+    /// etcd takes no object of this size, not even with another status.
+    pub too_large: bool,
     /// Requests hang while this is set.
     pub hang: bool,
 }
@@ -179,6 +181,7 @@ fn serve(state: &mut State, method: &str, path: &str, body: Value, applies: bool
             "apiVersion": "kagiban.dev/v1alpha1", "kind": "ManagedAgentCertificateList",
             "metadata": {"resourceVersion": "9000"}, "items": [state.mac],
         })),
+        ("PATCH", _) if state.too_large => refusal(500, "etcdserver: request is too large"),
         ("PATCH", [.., "managedagentcertificates", _, "status"]) => {
             if stale(state, &body) {
                 return failure(409);
@@ -228,8 +231,13 @@ fn reply(body: &Value) -> Response<Full<Bytes>> {
 }
 
 fn failure(code: u16) -> Response<Full<Bytes>> {
-    let body =
-        json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": "no", "reason": "", "code": code});
+    refusal(code, "no")
+}
+
+fn refusal(code: u16, message: &str) -> Response<Full<Bytes>> {
+    let body = json!({
+        "kind": "Status", "apiVersion": "v1", "status": "Failure", "message": message, "reason": "", "code": code,
+    });
     let mut response = reply(&body);
     *response.status_mut() = StatusCode::from_u16(code).expect("a status");
     response

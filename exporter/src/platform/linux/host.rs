@@ -12,25 +12,6 @@ const MAX_BOOT_ID_BYTES: u64 = 64;
 /// Two numbers of seconds.
 const MAX_UPTIME_BYTES: u64 = 128;
 
-/// Where distributions keep the authorities that the system trusts: Debian, Red Hat, SUSE, Arch and Alpine.
-const TRUST_STORES: [&str; 10] = [
-    "/etc/ssl/certs",
-    "/etc/ssl/ca-bundle.pem",
-    "/etc/ssl/cert.pem",
-    "/etc/ca-certificates",
-    "/etc/pki/ca-trust",
-    "/etc/pki/tls/certs",
-    "/usr/local/share/ca-certificates",
-    "/usr/share/ca-certificates",
-    "/usr/share/pki",
-    "/var/lib/ca-certificates",
-];
-
-/// Whether what lies there is trusted by the operating system.
-pub fn is_in_trust_store(path: &Path) -> bool {
-    TRUST_STORES.iter().any(|store| path.starts_with(store))
-}
-
 /// Changes with every boot; empty where the kernel does not tell.
 pub fn boot_id() -> String {
     let path = PathBuf::from("/proc/sys/kernel/random/boot_id");

@@ -18,6 +18,7 @@ mod shutdown;
 mod sockets;
 mod survey;
 mod systemd;
+mod trust_store;
 
 pub use accounts::{account_id, may_read_by_right};
 pub use attributes::Attributes;
@@ -28,7 +29,7 @@ pub use durable::{
 };
 pub use exchange::{SurveyedFile, Swap, move_aside, swap, unlink_second_name};
 pub use held::read_held;
-pub use host::{boot_id, booted_at, default_state_directory, is_in_trust_store, scheduled_shutdown_file};
+pub use host::{boot_id, booted_at, default_state_directory, scheduled_shutdown_file};
 pub use listeners::{ListenersError, listeners};
 pub use lock::{FileLock, lock};
 pub use process::{Request, Requests, Usage, forbid_dumps, host_name, usage};
@@ -38,6 +39,7 @@ pub use shutdown::ShutdownWatch;
 pub use sockets::{Connection, InheritedSocket, Listener};
 pub use survey::{Surveyed, survey};
 pub use systemd::{announce, inherited_sockets, queued_start};
+pub use trust_store::system_trust;
 
 #[cfg(test)]
 mod tests;

@@ -11,7 +11,7 @@ use kagiban_keystore::{Fault, Format, Limits, PasswordCheck, Store};
 use secrecy::SecretString;
 
 use super::password::{Password, PasswordSource};
-use super::walk::{self, Found};
+use super::walk::{self, Found, Place};
 use crate::config::{Exclusion, PathPattern};
 use crate::platform::{self, FileError, FileIdentity};
 use crate::snapshot::{Contents, FileSeen, Flaws, Label, SeenCertificate, Trouble};
@@ -57,7 +57,8 @@ pub(super) struct Scanner {
     rule: FileRule,
     limits: Limits,
     password: Password,
-    read: BTreeMap<PathBuf, Read>,
+    /// In the order of [`walk::order`].
+    read: Vec<(PathBuf, Read)>,
 }
 
 /// What one path led to.
@@ -78,7 +79,7 @@ struct Read {
 
 impl Scanner {
     pub(super) fn new(rule: FileRule) -> Self {
-        Self { rule, limits: Limits::default(), password: Password::default(), read: BTreeMap::new() }
+        Self { rule, limits: Limits::default(), password: Password::default(), read: Vec::new() }
     }
 
     pub(super) fn scan(&mut self) -> Scan {
@@ -95,14 +96,10 @@ impl Scanner {
         if self.rule.distinct {
             let mut taken = HashSet::new();
             let mut is_new = |id: FileIdentity| taken.insert((id.device, id.inode));
-            found.paths.retain(|path, _| platform::identify(path).map_or(true, &mut is_new));
+            found.places.retain(|place| platform::identify(&place.path).map_or(true, &mut is_new));
         }
-        let mut before = std::mem::take(&mut self.read);
-        let places = found.paths.into_iter().map(|(path, must_exist)| {
-            let known = before.remove(&path);
-            (path, must_exist, known)
-        });
-        let looks = side_by_side(places.collect(), |(path, must_exist, known)| self.look(path, must_exist, known));
+        let places = walk::with_known(found.places, std::mem::take(&mut self.read));
+        let looks = side_by_side(places, |(place, known)| self.look(place, known));
         let mut files = Vec::with_capacity(looks.len());
         for look in looks {
             match look {
@@ -110,14 +107,14 @@ impl Scanner {
                 Look::Failed(seen) => files.push(seen),
                 Look::Read(path, read) => {
                     files.push(Arc::clone(&read.seen));
-                    self.read.insert(path, read);
+                    self.read.push((path, read));
                 }
             }
         }
         Scan { files, trouble: found.trouble }
     }
 
-    fn look(&self, path: PathBuf, must_exist: bool, known: Option<Read>) -> Look {
+    fn look(&self, Place { path, must_exist }: Place, known: Option<Read>) -> Look {
         // A file that is not known is read without being asked first which one it is: reading tells that too.
         let unchanged = known
             .filter(|read| read.settled && platform::identify(&path).is_ok_and(|identity| identity == read.identity));
@@ -137,10 +134,11 @@ impl Scanner {
             Paths::Patterns(patterns) => walk::find(patterns, &self.rule.exclude, self.rule.max_files),
             Paths::AnyOf(candidates) => {
                 let there = candidates.iter().filter(|path| !is_absent(path));
-                let paths: BTreeMap<_, _> = there.map(|path| (path.clone(), true)).collect();
-                let first = candidates.first().filter(|_| paths.is_empty());
-                let trouble = first.map(|path| Trouble::new("not_found", format!("{}: not found", path.display())));
-                Found { paths, trouble }
+                let mut found = Found::default();
+                found.take(there.map(|path| Place { path: path.clone(), must_exist: true }));
+                let first = candidates.first().filter(|_| found.places.is_empty());
+                found.trouble = first.map(|path| Trouble::new("not_found", format!("{}: not found", path.display())));
+                found
             }
         }
     }
@@ -150,8 +148,11 @@ impl Scanner {
         let file = platform::read_regular(path, limit)?;
         let here = |t: Trouble| Trouble::new(t.reason, format!("{}: {}", path.display(), t.message));
         let mut outcome = parse(&file.bytes, self.password.secret(), &self.limits).map_err(here);
-        if let Ok(Contents { flaws: Some(flaws), .. }) = &mut outcome {
-            flaws.unread = std::mem::take(&mut flaws.unread).into_iter().map(here).collect();
+        if let Ok(contents) = &mut outcome {
+            contents.system_trust = platform::system_trust(path);
+            if let Some(flaws) = &mut contents.flaws {
+                flaws.unread = std::mem::take(&mut flaws.unread).into_iter().map(here).collect();
+            }
         }
         let modified = Some(seconds(file.identity.modified));
         let age = Timestamp::now().as_nanosecond() - file.identity.changed;

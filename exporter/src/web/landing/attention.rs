@@ -151,11 +151,11 @@ fn endpoints(snapshot: &Snapshot) -> Vec<Item> {
 /// What trust stores hold expires there without harm.
 fn of_certificates(snapshot: &Snapshot, now: Timestamp) -> Vec<Item> {
     let rows = certificates::by_expiry(snapshot).into_iter();
-    let own = rows.filter(|(place, certificate)| !certificates::is_authority(place, certificate));
-    let said = own.map_while(|(place, certificate)| {
-        let (severity, left) = certificates::left(certificate.facts.not_after, now);
-        let about = format!("Certificate {}", certificate.facts.subject);
-        (severity != Severity::Fine).then(|| item(severity, about, format!("{left}, in {place}")))
+    let own = rows.filter(|placed| !placed.is_authority());
+    let said = own.map_while(|placed| {
+        let (severity, left) = placed.left(now);
+        let about = format!("Certificate {}", placed.certificate.facts.subject);
+        (severity != Severity::Fine).then(|| item(severity, about, format!("{left}, in {}", placed.place)))
     });
     said.collect()
 }

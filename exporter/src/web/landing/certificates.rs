@@ -1,13 +1,12 @@
 //! The certificates, the first to expire first.
 
 use std::fmt;
-use std::path::Path;
 
 use jiff::{SignedDuration, Timestamp, civil};
 
 use super::Severity;
 use super::html::{Cell, Span, table};
-use crate::platform;
+use crate::platform::SystemTrust;
 use crate::snapshot::{Label, Observation, Pass, Role, SeenCertificate, Snapshot};
 
 /// From here a certificate is worth a second look.
@@ -15,19 +14,24 @@ const SOON_SECONDS: i64 = 28 * 86_400;
 
 /// What trust stores hold stands by itself: there are hundreds of them, and old ones expire there without harm.
 pub(super) fn section(out: &mut String, snapshot: &Snapshot, now: Timestamp) -> fmt::Result {
-    let (authorities, own): (Vec<_>, Vec<_>) =
-        by_expiry(snapshot).into_iter().partition(|(place, one)| is_authority(place, one));
+    let (authorities, own): (Vec<_>, Vec<_>) = by_expiry(snapshot).into_iter().partition(Placed::is_authority);
     certificates(out, "Certificates, the first to expire first", own, now)?;
     certificates(out, "Trusted authorities, the first to expire first", authorities, now)
 }
 
-type Found<'a> = (&'a Label, &'a SeenCertificate);
+/// A certificate, where it was seen, and what the operating system makes of what lies there.
+#[derive(Clone, Copy)]
+pub(super) struct Placed<'a> {
+    pub(super) place: &'a Label,
+    pub(super) certificate: &'a SeenCertificate,
+    system_trust: SystemTrust,
+}
 
-fn certificates(out: &mut String, title: &str, found: Vec<Found<'_>>, now: Timestamp) -> fmt::Result {
-    let rows = found.into_iter().map(|(place, certificate)| {
+fn certificates(out: &mut String, title: &str, placed: Vec<Placed<'_>>, now: Timestamp) -> fmt::Result {
+    let rows = placed.into_iter().map(|placed| {
+        let Placed { place, certificate, .. } = placed;
         let facts = &certificate.facts;
-        let (severity, left) = left(facts.not_after, now);
-        let severity = if is_authority(place, certificate) { Severity::Fine } else { severity };
+        let (severity, left) = placed.left(now);
         [
             Cell::of(&facts.subject),
             Cell::of(to_the_minute(facts.not_after)),
@@ -46,23 +50,42 @@ fn to_the_minute(not_after: i64) -> impl fmt::Display {
     start.saturating_add(SignedDuration::from_secs(not_after)).strftime("%Y-%m-%d %H:%M UTC")
 }
 
-/// Whether the certificate is trusted by lying where it does: in a trust store, or as a CA among those of the operating
-/// system, whose bundles do not say what their certificates are for.
-pub(super) fn is_authority(place: &Label, certificate: &SeenCertificate) -> bool {
-    match certificate.role {
-        Role::Trusted => true,
-        Role::Root | Role::Intermediate => platform::is_in_trust_store(Path::new(place.as_str())),
-        Role::Leaf => false,
+impl<'a> Placed<'a> {
+    /// Whether the certificate is trusted by lying where it does: in a trust store, or as a CA among those that the operating
+    /// system is shipped with, whose bundles do not say what their certificates are for.
+    pub(super) fn is_authority(&self) -> bool {
+        match self.certificate.role {
+            Role::Trusted => true,
+            Role::Root | Role::Intermediate => self.system_trust == SystemTrust::Shipped,
+            Role::Leaf => false,
+        }
+    }
+
+    /// How bad it is, and why. A CA in a directory that people share with the system may be an authority that is needed no
+    /// more, or the certificate of a server that signed for itself, as `openssl req -x509` makes it: that is worth a look.
+    pub(super) fn left(&self, now: Timestamp) -> (Severity, String) {
+        let (severity, left) = left(self.certificate.facts.not_after, now);
+        let is_ca = matches!(self.certificate.role, Role::Root | Role::Intermediate);
+        let mildest = match self.system_trust {
+            _ if self.is_authority() => Severity::Fine,
+            SystemTrust::Shared if is_ca => Severity::Warning,
+            SystemTrust::None | SystemTrust::Shared | SystemTrust::Shipped => Severity::Critical,
+        };
+        (severity.max(mildest), left)
+    }
+
+    fn expires_at(&self) -> (i64, &'a Label) {
+        (self.certificate.facts.not_after, self.place)
     }
 }
 
-pub(super) fn by_expiry(snapshot: &Snapshot) -> Vec<Found<'_>> {
+pub(super) fn by_expiry(snapshot: &Snapshot) -> Vec<Placed<'_>> {
     let mut rows: Vec<_> = snapshot.passes().flat_map(|(_, pass)| seen(pass)).collect();
-    rows.sort_by_key(|(place, certificate)| (certificate.facts.not_after, *place));
+    rows.sort_by_key(Placed::expires_at);
     rows
 }
 
-pub(super) fn left(not_after: i64, now: Timestamp) -> (Severity, String) {
+fn left(not_after: i64, now: Timestamp) -> (Severity, String) {
     match not_after - now.as_second() {
         left @ ..0 => (Severity::Critical, format!("expired {} ago", Span(-left))),
         left @ ..SOON_SECONDS => (Severity::Warning, format!("expires in {}", Span(left))),
@@ -71,20 +94,21 @@ pub(super) fn left(not_after: i64, now: Timestamp) -> (Severity, String) {
 }
 
 /// A pass's certificates and where each was seen.
-pub(super) fn seen(pass: &Pass) -> Box<dyn Iterator<Item = (&Label, &SeenCertificate)> + '_> {
+pub(super) fn seen(pass: &Pass) -> Box<dyn Iterator<Item = Placed<'_>> + '_> {
     match &pass.observation {
         Observation::Nothing | Observation::Upses(_) | Observation::Host(_) | Observation::Health(_) => {
             Box::new(std::iter::empty())
         }
-        Observation::Files(files) => Box::new(
-            files
-                .iter()
-                .filter_map(|f| Some((f, f.outcome.as_ref().ok()?)))
-                .flat_map(|(file, contents)| contents.certificates.iter().map(|certificate| (&file.path, certificate))),
-        ),
+        Observation::Files(files) => {
+            Box::new(files.iter().filter_map(|f| Some((f, f.outcome.as_ref().ok()?))).flat_map(|(file, contents)| {
+                let (place, system_trust) = (&file.path, contents.system_trust);
+                contents.certificates.iter().map(move |certificate| Placed { place, certificate, system_trust })
+            }))
+        }
         Observation::Endpoint(probe) => {
             let served = probe.outcome.as_ref().ok().map_or(&[][..], |served| &served.certificates);
-            Box::new(served.iter().map(|certificate| (&probe.target, certificate)))
+            let (place, system_trust) = (&probe.target, SystemTrust::None);
+            Box::new(served.iter().map(move |certificate| Placed { place, certificate, system_trust }))
         }
     }
 }
@@ -100,21 +124,30 @@ mod tests {
         assert_eq!(to_the_minute(1_906_545_600).to_string(), "2030-06-01 12:00 UTC");
     }
 
-    /// Holds R10: Debian's own bundle has expired authorities, and nobody has to act on them.
+    /// Holds R10: Debian's own bundle has expired authorities, and nobody has to act on them. A server's own certificate that
+    /// calls itself a CA lies among links to them, and somebody has to.
     #[test]
-    fn an_authority_of_the_operating_system_is_no_certificate_of_this_host() {
-        let certificate =
-            |role| SeenCertificate { role, ..super::super::tests::certificate("Old Root", Role::Root, -3) };
-        for (path, role, is_authority) in [
-            ("/etc/ssl/certs/ca-certificates.crt", Role::Root, true),
-            ("/etc/ssl/certs/Old_Root.pem", Role::Intermediate, true),
-            ("/usr/share/ca-certificates/mozilla/Old_Root.crt", Role::Root, true),
-            ("/etc/ssl/certs/server.pem", Role::Leaf, false),
-            ("/etc/ssl/certs.d/Old_Root.pem", Role::Root, false),
-            ("/srv/ca.pem", Role::Root, false),
-            ("/srv/store", Role::Trusted, true),
+    fn only_an_authority_that_the_system_is_shipped_with_expires_without_a_word() {
+        use Severity::{Critical, Fine, Warning};
+        use SystemTrust::{None, Shared, Shipped};
+
+        let place = Label::new("/etc/ssl/certs/one.pem");
+        for (system_trust, role, days, severity) in [
+            (Shipped, Role::Root, -3, Fine),
+            (Shipped, Role::Intermediate, -3, Fine),
+            (Shipped, Role::Leaf, -3, Critical),
+            (Shared, Role::Root, -3, Warning),
+            (Shared, Role::Intermediate, 3, Warning),
+            (Shared, Role::Root, 300, Fine),
+            (Shared, Role::Leaf, -3, Critical),
+            (None, Role::Root, -3, Critical),
+            (None, Role::Trusted, -3, Fine),
         ] {
-            assert_eq!(super::is_authority(&Label::new(path), &certificate(role)), is_authority, "{path}");
+            let certificate = &super::super::tests::certificate("Old Root", role, days);
+            let placed = Placed { place: &place, certificate, system_trust };
+            let said = placed.left(super::super::tests::NOW).0;
+            assert_eq!(said, severity, "{system_trust:?} {role:?} {days}");
+            assert_eq!(placed.is_authority(), severity == Fine && days < 0);
         }
     }
 

@@ -12,7 +12,7 @@ use crate::snapshot::{
 };
 use crate::ups::{Quantity, Reading, Status};
 
-const NOW: Timestamp = Timestamp::constant(1_750_000_000, 0);
+pub(super) const NOW: Timestamp = Timestamp::constant(1_750_000_000, 0);
 const DAY: i64 = 86_400;
 
 pub(super) fn certificate(name: &str, role: Role, days: i64) -> SeenCertificate {

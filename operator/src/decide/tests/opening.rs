@@ -190,3 +190,61 @@ fn what_was_verified_counts_no_more_once_its_host_may_not_be_looked_at() {
         assert_eq!(look(&resource, by), None, "{by:?}");
     }
 }
+
+/// Holds B9: an owner with a mistyped URL was not known as one any more when it was put right; and where another host answers,
+/// its claim on the first ends.
+#[test]
+fn an_address_at_which_no_other_host_has_answered_leaves_what_was_verified_at_the_first() {
+    let (mut resource, report) = settled();
+    resource.status = decided(&resource, &report, now()).status;
+    let place = |decision: &Decision| {
+        let leaf = decision.status.leaf.clone().expect("a leaf");
+        (leaf.verified_url.is_some(), leaf.verified_client.is_some())
+    };
+    let mut mistyped = resource.clone();
+    mistyped.generation += 1;
+    mistyped.spec.api.host_api.as_mut().expect("it has one").url = "https://ups-10.example.com:9995".into();
+    for by in [BlockedBy::HostUnreachable, BlockedBy::SecretUnavailable, BlockedBy::Conflict, BlockedBy::NotGranted] {
+        let mut mistyped = mistyped.clone();
+        for _ in 0..2 {
+            let decision = decided_unseen(&mistyped, &Obstacle::new(by, "no"), now());
+            assert_eq!(place(&decision), (true, false), "{by:?}");
+            mistyped.status = decision.status;
+        }
+        // it is put right, and the host down just then
+        let mut back = Resource { spec: resource.spec.clone(), ..mistyped };
+        back.status = decided_unseen(&back, &Obstacle::new(BlockedBy::HostUnreachable, "no"), now()).status;
+        assert_eq!(place(&decided(&back, &report, now())), (true, true), "{by:?}");
+    }
+    for by in [BlockedBy::HostRefused, BlockedBy::WrongHost] {
+        let decision = decided_unseen(&mistyped, &Obstacle::new(by, "no"), now());
+        assert_eq!(place(&decision), (false, false), "{by:?}");
+    }
+    let mut another = report.clone();
+    another.stored = Sighting::Leaf(leaf(77, now(), QUARTER));
+    assert_eq!(place(&decided(&mistyped, &another, now())), (false, false), "another host answers");
+    another.stored = Sighting::Unseen { reason: "stopped".into(), message: String::new() };
+    another.served = another.stored.clone();
+    assert_eq!(place(&decided(&mistyped, &another, now())), (true, false), "perhaps the same, whose agent is down");
+    assert_eq!(place(&decided(&resource, &another, now())), (true, true));
+    // the same address in other words is the same address
+    resource.spec.api.host_api.as_mut().expect("it has one").url = "https://ups-01.example.com".into();
+    let down = Obstacle::new(BlockedBy::HostUnreachable, "no");
+    assert_eq!(place(&decided_unseen(&resource, &down, now())), (true, true));
+}
+
+/// Holds B9: after five rotations that failed, nothing told a leaf of its own from one that was found on the host.
+#[test]
+fn the_rotation_that_has_put_the_leaf_there_stays_in_the_history() {
+    let (mut resource, mut report) = settled();
+    let issued = resource.status.leaf.as_ref().expect("a leaf").sha256;
+    for generation in 2..9 {
+        let rotation_in_status = resource.status.rotation.as_mut().expect("it was rotated");
+        (rotation_in_status.generation, rotation_in_status.state) = (generation, RotationState::Requested);
+        report.generation = Generation(generation);
+        report.rotation = Some(rotation(generation, RotationState::RolledBack));
+        resource.status = decided(&resource, &report, now()).status;
+    }
+    let history: Vec<_> = resource.status.history.iter().map(|entry| (entry.generation, entry.sha256)).collect();
+    assert_eq!(history, [(8, None), (7, None), (6, None), (5, None), (1, Some(issued))]);
+}

@@ -16,7 +16,7 @@ use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
-use super::ledger::{BACK_OFF, agent_at};
+use super::ledger::{AgentId, BACK_OFF, MAX_AGENTS};
 use crate::platform::{self, FileError, Links, WriteError};
 
 /// The only version written.
@@ -25,8 +25,6 @@ const NAME: &str = "web-logins.json";
 const LOCK: &str = "web-logins.lock";
 /// Every entry is under 600 bytes.
 const MAX_BYTES: u64 = 128 * 1024;
-/// More agents than one host looks at.
-const MAX_ENTRIES: usize = 128;
 /// Between two tries of two processes, where the first brought nothing and no password was refused.
 const PAUSE: Duration = Duration::from_mins(5);
 /// Whoever else has the book reads and writes one small file.
@@ -73,8 +71,7 @@ pub(super) enum NotEntered {
 struct Pages {
     version: u32,
     salt: String,
-    /// By the agent.
-    agents: BTreeMap<String, Entry>,
+    agents: BTreeMap<AgentId, Entry>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -111,16 +108,16 @@ impl Book {
     /// See [`NotEntered`].
     pub(super) fn enter(
         &self,
-        address: &str,
+        agent: &AgentId,
         username: &str,
         password: &SecretString,
         interval: Duration,
         now: Timestamp,
     ) -> Result<(), NotEntered> {
         self.change(|pages| {
-            let (agent, mark) = (agent_at(address), pages.mark(username, password));
+            let mark = pages.mark(username, password);
             let (mut good, mut refused) = (None, Vec::new());
-            if let Some(last) = pages.agents.get_mut(&agent) {
+            if let Some(last) = pages.agents.get_mut(agent) {
                 last.mind_the_clock(now);
                 let known_good = last.outcome == Outcome::Tried && last.good.as_ref() == Some(&last.mark);
                 refused.clone_from(&last.refused);
@@ -138,7 +135,7 @@ impl Book {
                 good = last.good.take().filter(|_| !known_good);
             }
             let entry = Entry { at: now, mark, process: PROCESS.clone(), outcome: Outcome::Tried, good, refused };
-            pages.agents.insert(agent, entry);
+            pages.agents.insert(agent.clone(), entry);
             Ok(())
         })
         .unwrap_or_else(|why| Err(NotEntered::Unwritten(why)))
@@ -148,9 +145,9 @@ impl Book {
     ///
     /// # Errors
     /// A message; other processes take it for one without an end then.
-    pub(super) fn note(&self, address: &str, outcome: Outcome) -> Result<(), String> {
+    pub(super) fn note(&self, agent: &AgentId, outcome: Outcome) -> Result<(), String> {
         self.change(|pages| {
-            let entry = pages.agents.get_mut(&agent_at(address));
+            let entry = pages.agents.get_mut(agent);
             if let Some(entry) = entry.filter(|entry| entry.process == *PROCESS) {
                 entry.outcome = outcome;
                 match outcome {
@@ -258,8 +255,8 @@ impl Pages {
     }
 
     fn forget_oldest(&mut self) {
-        while self.agents.len() > MAX_ENTRIES {
-            let oldest = self.agents.iter().min_by_key(|(_, entry)| entry.at).map(|(address, _)| address.clone());
+        while self.agents.len() > MAX_AGENTS {
+            let oldest = self.agents.iter().min_by_key(|(_, entry)| entry.at).map(|(agent, _)| agent.clone());
             oldest.map(|oldest| self.agents.remove(&oldest));
         }
     }
@@ -288,7 +285,7 @@ fn random() -> String {
 mod tests {
     use super::*;
 
-    const AGENT: &str = "127.0.0.1:6547";
+    const AGENT: &str = "192.0.2.2:6547";
     const INTERVAL: Duration = Duration::from_secs(1);
 
     const NAME_OF_ACCOUNT: &str = "monitor";
@@ -297,8 +294,14 @@ mod tests {
         format!("password {number}").into()
     }
 
-    fn enters(book: &Book, address: &str, number: u64, second: i64) -> Result<(), NotEntered> {
-        book.enter(address, NAME_OF_ACCOUNT, &password(number), INTERVAL, at(second))
+    /// This host is dialled by addresses of its own, and another by none of them.
+    fn agent(peer: &str) -> AgentId {
+        let peer: std::net::SocketAddr = peer.parse().expect("an address");
+        AgentId::of(peer, peer.ip().is_loopback() || peer.to_string() == AGENT)
+    }
+
+    fn enters(book: &Book, peer: &str, number: u64, second: i64) -> Result<(), NotEntered> {
+        book.enter(&agent(peer), NAME_OF_ACCOUNT, &password(number), INTERVAL, at(second))
     }
 
     fn at(second: i64) -> Timestamp {
@@ -310,7 +313,7 @@ mod tests {
         let directory = tempfile::tempdir().expect("directory");
         let book = Book::in_directory(directory.path());
         enters(&book, AGENT, 1, 0).expect("the first");
-        book.note(AGENT, outcome).expect("noted");
+        book.note(&agent(AGENT), outcome).expect("noted");
         as_another(&directory);
         (directory, book)
     }
@@ -362,7 +365,7 @@ mod tests {
         for (outcome, waits) in [(Outcome::Succeeded, 0), (Outcome::Failed, 1), (Outcome::Refused, 3600)] {
             let (directory, book) = after(Outcome::Succeeded);
             enters(&book, AGENT, 1, 10).expect("entered");
-            book.note(AGENT, outcome).expect("noted");
+            book.note(&agent(AGENT), outcome).expect("noted");
             as_another(&directory);
             let enter = |second| enters(&book, AGENT, 1, second).is_ok();
             assert!(waits == 0 || !enter(10 + waits - 1), "{outcome:?}");
@@ -380,15 +383,15 @@ mod tests {
     fn two_refused_logins_within_the_hour_are_the_last_whoever_tries_and_with_whatever() {
         let directory = tempfile::tempdir().expect("directory");
         let book = Book::in_directory(directory.path());
-        let tries = |address: &str, number, second, outcome| {
-            let entered = enters(&book, address, number, second).is_ok();
+        let tries = |peer: &str, number, second, outcome| {
+            let entered = enters(&book, peer, number, second).is_ok();
             if entered {
-                book.note(address, outcome).expect("noted");
+                book.note(&agent(peer), outcome).expect("noted");
                 as_another(&directory);
             }
             entered
         };
-        let names = ["127.0.0.1:6547", "localhost:6547", "[::1]:6547", "LOCALHOST:6547"];
+        let names = ["127.0.0.1:6547", AGENT, "[::1]:6547", "127.0.0.2:6547"];
         let refused = |name: usize, number, second| tries(names[name], number, second, Outcome::Refused);
         assert!(refused(0, 1, 0));
         assert!(
@@ -426,7 +429,7 @@ mod tests {
         let book = Book::in_directory(directory.path());
         for outcome in [Outcome::Failed, Outcome::Succeeded, Outcome::Tried, Outcome::Failed] {
             assert_eq!(enters(&book, AGENT, 1, 0), Ok(()));
-            book.note(AGENT, outcome).expect("noted");
+            book.note(&agent(AGENT), outcome).expect("noted");
         }
     }
 
@@ -469,6 +472,6 @@ mod tests {
             enters(&book, &format!("192.0.2.1:{port}"), 1, port).expect("entered");
         }
         let pages = Pages::read(&directory.path().join(NAME)).expect("a book");
-        assert!(pages.agents.len() == MAX_ENTRIES && pages.agents.contains_key("192.0.2.1:129"));
+        assert!(pages.agents.len() == MAX_AGENTS && pages.agents.contains_key(&agent("192.0.2.1:129")));
     }
 }

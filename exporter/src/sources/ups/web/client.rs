@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::book::{Book, Outcome};
 use super::error::WebError;
-use super::ledger::{Credentials, LEDGER, Leave};
+use super::ledger::{AgentId, Credentials, LEDGER, Leave};
 use super::reading::heard;
 use super::transport::Transport;
 use super::visit::{Visit, visit};
@@ -20,7 +20,7 @@ use crate::config::PowerchuteWebConfig;
 use crate::from_files::{FromFiles, Unread, of_file};
 use crate::password_file::{self, PasswordFileError};
 use crate::platform;
-use crate::probe::Endpoint;
+use crate::probe::{Endpoint, dial};
 use crate::snapshot::Trouble;
 use crate::sources::schedule::panicked;
 use crate::sources::ups::trust::{self, TrustError};
@@ -72,14 +72,15 @@ impl Client {
 
     async fn visited(&self) -> Result<Reading, Trouble> {
         let (credentials, password) = self.password().await.map_err(|error| trouble(&error))?;
+        let transport = self.transport().await.map_err(|error| trouble(&error))?;
         // A look that comes a little early, because the one before was late, waits; half of its time it needs itself.
         let patience = self.deadline / 2;
-        let asked = LEDGER.ask(&self.endpoint.address, &credentials, self.interval, patience, Instant::now());
+        let (agent, address) = (transport.agent(), &self.endpoint.address);
+        let asked = LEDGER.ask(&agent, address, &credentials, self.interval, patience, Instant::now());
         let (claim, not_before) = match asked {
             Leave::Visit { claim, not_before } => (claim, not_before),
             Leave::Repeat(outcome) => return *outcome,
         };
-        let transport = self.transport().await.map_err(|error| trouble(&error))?;
         // A task of its own: whatever becomes of this look, a login that it began is ended.
         let given_up = CancellationToken::new();
         let _guard = given_up.clone().drop_guard();
@@ -90,7 +91,7 @@ impl Client {
             let outcome = visit(&visiting, &mut transport).await.map_err(|error| trouble(&error));
             visiting.claim.note_outcome(&outcome);
             if visiting.claim.is_tried() {
-                note(visiting.book, visiting.claim.address.clone(), &outcome).await;
+                note(visiting.book, visiting.claim.agent.clone(), &outcome).await;
             }
             outcome
         });
@@ -120,10 +121,13 @@ impl Client {
         tokio::time::Instant::now() + self.deadline / 4
     }
 
+    /// Connected, and nothing said: only who answers tells which agent it is.
     async fn transport(&self) -> Result<Transport, WebError> {
         let name: ServerName<'static> = self.endpoint.expected_name()?;
         let tls = self.tls().await?;
-        Ok(Transport::new(self.endpoint.clone(), name, tls))
+        let until = tokio::time::Instant::now() + self.deadline / 2;
+        let dialled = dial(&self.endpoint, Work::SourceNames, until).await?;
+        Ok(Transport::new(self.endpoint.clone(), name, tls, dialled))
     }
 
     async fn tls(&self) -> Result<Arc<ClientConfig>, WebError> {
@@ -134,13 +138,13 @@ impl Client {
 }
 
 /// Tells other processes what a login came to. Where that fails they wait as if it had been refused.
-async fn note(book: Book, address: String, outcome: &Result<Reading, Trouble>) {
+async fn note(book: Book, agent: AgentId, outcome: &Result<Reading, Trouble>) {
     let outcome = match outcome {
         Ok(_) => Outcome::Succeeded,
         Err(trouble) if trouble.reason == "auth" => Outcome::Refused,
         Err(_) => Outcome::Failed,
     };
-    let noting = move || book.note(&address, outcome);
+    let noting = move || book.note(&agent, outcome);
     let noted = blocking::run(Work::State, tokio::time::Instant::now() + NOTE_WITHIN, noting).await;
     if let Err(why) = noted.map_err(|blocked| blocked.to_string()).and_then(|noted| noted) {
         tracing::warn!(error = why, "what a login came to is not kept; other processes of this host wait for an hour");

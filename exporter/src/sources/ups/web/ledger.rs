@@ -2,10 +2,12 @@
 //! configuration is no way around it; what other processes have tried stands in the `book`.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
 
 use crate::platform::FileIdentity;
 use crate::snapshot::Trouble;
@@ -15,11 +17,18 @@ use crate::ups::Reading;
 /// right on the agent's side is found within the hour.
 pub(super) const BACK_OFF: Duration = Duration::from_hours(1);
 
+/// More agents than one host looks at.
+pub(super) const MAX_AGENTS: usize = 128;
+
 /// The tries of this program, by the agent.
 pub(super) static LEDGER: Ledger = Ledger(Mutex::new(BTreeMap::new()));
 
 #[derive(Debug)]
-pub(super) struct Ledger(Mutex<BTreeMap<String, Page>>);
+pub(super) struct Ledger(Mutex<BTreeMap<AgentId, Page>>);
+
+/// Which agent it is: who answers, by whatever name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(super) struct AgentId(String);
 
 #[derive(Debug, Default)]
 struct Page {
@@ -59,6 +68,8 @@ pub(super) enum Leave<'a> {
 #[derive(Debug)]
 pub(super) struct Claim<'a> {
     ledger: &'a Ledger,
+    pub(super) agent: AgentId,
+    /// As it is configured, for messages.
     pub(super) address: String,
     is_tried: AtomicBool,
 }
@@ -72,6 +83,7 @@ impl Ledger {
     /// Whether a login may be tried now, or at most `patience` from now.
     pub(super) fn ask(
         &self,
+        agent: &AgentId,
         address: &str,
         credentials: &Credentials,
         interval: Duration,
@@ -79,7 +91,8 @@ impl Ledger {
         now: Instant,
     ) -> Leave<'_> {
         let mut pages = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let page = pages.entry(agent_at(address)).or_default();
+        forget_oldest(&mut pages);
+        let page = pages.entry(agent.clone()).or_default();
         if page.visited {
             let message = format!("{address}: another look at this agent is under way; configure it once");
             return Leave::Repeat(Box::new(Err(Trouble::new("busy", message))));
@@ -92,23 +105,37 @@ impl Ledger {
             }
         }
         page.visited = true;
-        let claim = Claim { ledger: self, address: address.to_owned(), is_tried: AtomicBool::new(false) };
+        let (agent, address, is_tried) = (agent.clone(), address.to_owned(), AtomicBool::new(false));
+        let claim = Claim { ledger: self, agent, address, is_tried };
         Leave::Visit { claim, not_before }
     }
 
-    fn with_page(&self, address: &str, change: impl FnOnce(&mut Page)) {
+    fn with_page(&self, agent: &AgentId, change: impl FnOnce(&mut Page)) {
         let mut pages = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        change(pages.entry(agent_at(address)).or_default());
+        change(pages.entry(agent.clone()).or_default());
     }
 }
 
-/// Which agent an address leads to: this host itself has several names. Another host is known by the name that it is given.
-pub(super) fn agent_at(address: &str) -> String {
-    let written = address.to_ascii_lowercase();
-    let Some((host, port)) = written.rsplit_once(':') else { return written };
-    let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
-    let is_own = bare == "localhost" || bare.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback());
-    if is_own { format!("localhost:{port}") } else { written }
+/// A name that leads to another address each time makes room by what was tried longest ago.
+fn forget_oldest(pages: &mut BTreeMap<AgentId, Page>) {
+    while pages.len() >= MAX_AGENTS {
+        let idle = pages.iter().filter(|(_, page)| !page.visited);
+        let oldest =
+            idle.min_by_key(|(_, page)| page.last.as_ref().map(|last| last.at)).map(|(agent, _)| agent.clone());
+        let Some(oldest) = oldest else { return };
+        pages.remove(&oldest);
+    }
+}
+
+impl AgentId {
+    /// The host itself has one name, whichever of its addresses was dialled.
+    pub(super) fn of(peer: SocketAddr, is_own_address: bool) -> Self {
+        Self(if is_own_address {
+            format!("localhost:{}", peer.port())
+        } else {
+            SocketAddr::new(peer.ip().to_canonical(), peer.port()).to_string()
+        })
+    }
 }
 
 impl Try {
@@ -124,7 +151,7 @@ impl Claim<'_> {
         let message = format!("{}: the login that was tried last has not come to its end", self.address);
         let outcome = Err(Trouble::new("timeout", message));
         let last = Try { at: now, credentials: credentials.clone(), outcome };
-        self.ledger.with_page(&self.address, |page| page.last = Some(last));
+        self.ledger.with_page(&self.agent, |page| page.last = Some(last));
         self.is_tried.store(true, Ordering::Relaxed);
     }
 
@@ -133,7 +160,7 @@ impl Claim<'_> {
         if !self.is_tried() {
             return;
         }
-        self.ledger.with_page(&self.address, |page| {
+        self.ledger.with_page(&self.agent, |page| {
             if let Some(last) = &mut page.last {
                 last.outcome.clone_from(outcome);
                 if outcome.is_ok() {
@@ -151,7 +178,7 @@ impl Claim<'_> {
     /// locks nobody out.
     pub(super) fn knows_good(&self, credentials: &Credentials) -> bool {
         let mut pages = self.ledger.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let page = pages.entry(agent_at(&self.address)).or_default();
+        let page = pages.entry(self.agent.clone()).or_default();
         let is_refused =
             page.last.as_ref().is_some_and(|last| last.outcome.as_ref().is_err_and(|trouble| trouble.reason == "auth"));
         !is_refused && page.known_good.as_ref() == Some(credentials)
@@ -160,7 +187,7 @@ impl Claim<'_> {
 
 impl Drop for Claim<'_> {
     fn drop(&mut self) {
-        self.ledger.with_page(&self.address, |page| page.visited = false);
+        self.ledger.with_page(&self.agent, |page| page.visited = false);
     }
 }
 
@@ -170,24 +197,30 @@ mod tests {
 
     const INTERVAL: Duration = Duration::from_secs(300);
     const PATIENCE: Duration = Duration::from_secs(2);
-    const AGENT: &str = "127.0.0.1:6547";
+    const AGENT: &str = "192.0.2.1:6547";
 
     fn credentials(inode: u64) -> Credentials {
         let password_file = FileIdentity { device: 1, inode, size: 9, modified: 0, changed: 0 };
         Credentials { username: "monitor".to_owned(), password_file }
     }
 
+    fn agent(address: &str) -> AgentId {
+        AgentId::of(address.parse().expect("an address"), false)
+    }
+
+    fn ask<'a>(ledger: &'a Ledger, credentials: &Credentials, now: Instant) -> Leave<'a> {
+        ledger.ask(&agent(AGENT), AGENT, credentials, INTERVAL, PATIENCE, now)
+    }
+
     fn login(ledger: &Ledger, credentials: &Credentials, now: Instant, reason: Option<&'static str>) {
-        let Leave::Visit { claim, .. } = ledger.ask(AGENT, credentials, INTERVAL, PATIENCE, now) else {
-            panic!("no leave")
-        };
+        let Leave::Visit { claim, .. } = ask(ledger, credentials, now) else { panic!("no leave") };
         claim.note_try(credentials, now);
         claim.note_outcome(&reason.map_or_else(|| Ok(Reading::default()), |reason| Err(Trouble::new(reason, "x"))));
     }
 
     /// Whether a login is allowed, and how long it must wait.
     fn wait(ledger: &Ledger, credentials: &Credentials, now: Instant) -> Option<Duration> {
-        match ledger.ask(AGENT, credentials, INTERVAL, PATIENCE, now) {
+        match ask(ledger, credentials, now) {
             Leave::Visit { not_before, .. } => Some(not_before.map_or(Duration::ZERO, |at| at - now)),
             Leave::Repeat(_) => None,
         }
@@ -202,7 +235,7 @@ mod tests {
             let found = wait(&ledger, &credentials(2), start + Duration::from_secs(after));
             assert_eq!(found, allowed.map(Duration::from_secs), "after {after} s");
         }
-        let Leave::Repeat(outcome) = ledger.ask(AGENT, &credentials(1), INTERVAL, PATIENCE, start) else { panic!() };
+        let Leave::Repeat(outcome) = ask(&ledger, &credentials(1), start) else { panic!() };
         assert_eq!(*outcome, Ok(Reading::default()), "the last login's answer stands for its interval");
     }
 
@@ -222,7 +255,7 @@ mod tests {
     #[test]
     fn two_looks_at_one_agent_do_not_meet() {
         let ledger = Ledger::new();
-        let first = ledger.ask(AGENT, &credentials(1), INTERVAL, PATIENCE, Instant::now());
+        let first = ask(&ledger, &credentials(1), Instant::now());
         assert!(matches!(first, Leave::Visit { .. }));
         assert_eq!(wait(&ledger, &credentials(1), Instant::now()), None);
         drop(first);
@@ -232,9 +265,42 @@ mod tests {
     #[test]
     fn a_login_whose_end_was_never_seen_counts() {
         let (ledger, start) = (Ledger::new(), Instant::now());
-        if let Leave::Visit { claim, .. } = ledger.ask(AGENT, &credentials(1), INTERVAL, PATIENCE, start) {
+        if let Leave::Visit { claim, .. } = ask(&ledger, &credentials(1), start) {
             claim.note_try(&credentials(1), start);
         }
         assert_eq!(wait(&ledger, &credentials(1), start + Duration::from_secs(1)), None);
+    }
+
+    #[test]
+    fn a_peer_is_one_agent_however_it_is_written_and_this_host_is_one_by_all_its_addresses() {
+        for (peer, is_own_address, id) in [
+            ("192.0.2.1:6547", false, "192.0.2.1:6547"),
+            ("[::ffff:192.0.2.1]:6547", false, "192.0.2.1:6547"),
+            ("192.0.2.1:6548", false, "192.0.2.1:6548"),
+            ("[2001:db8::1]:6547", false, "[2001:db8::1]:6547"),
+            ("127.0.0.1:6547", true, "localhost:6547"),
+            ("192.0.2.1:6547", true, "localhost:6547"),
+            ("[2001:db8::1]:6547", true, "localhost:6547"),
+        ] {
+            assert_eq!(AgentId::of(peer.parse().expect("an address"), is_own_address).0, id, "{peer}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_leads_elsewhere_each_time_fills_no_memory_and_drives_out_nobody_who_is_visited() {
+        let (ledger, start) = (Ledger::new(), Instant::now());
+        let visited = ask(&ledger, &credentials(1), start);
+        for host in 0..=u8::MAX {
+            let now = start + Duration::from_secs(host.into());
+            let other = agent(&format!("198.51.100.{host}:6547"));
+            let Leave::Visit { claim, .. } = ledger.ask(&other, AGENT, &credentials(1), INTERVAL, PATIENCE, now) else {
+                panic!("no leave")
+            };
+            claim.note_try(&credentials(1), now);
+        }
+        let pages = ledger.0.lock().expect("no panic").keys().cloned().collect::<Vec<_>>();
+        assert_eq!(pages.len(), MAX_AGENTS);
+        assert!(pages.contains(&agent(AGENT)) && pages.contains(&agent("198.51.100.255:6547")));
+        drop(visited);
     }
 }

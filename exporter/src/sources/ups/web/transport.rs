@@ -1,5 +1,6 @@
 //! HTTPS to one agent: capped, one connection at a time, to known places only.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use http_body_util::{BodyExt, Full, Limited};
@@ -11,14 +12,15 @@ use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use secrecy::{ExposeSecret, SecretString};
+use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_util::task::AbortOnDropHandle;
 use zeroize::Zeroizing;
 
 use super::error::WebError;
+use super::ledger::AgentId;
 use super::page::Page;
-use crate::blocking::Work;
-use crate::probe::{Endpoint, dial};
+use crate::probe::{Dialled, Endpoint, dial_again};
 
 /// The product's pages are some tens of kilobytes.
 const MAX_PAGE_BYTES: usize = 1024 * 1024;
@@ -27,7 +29,7 @@ const MAX_HEAD_BYTES: usize = 16 * 1024;
 const MAX_HEADERS: usize = 64;
 /// Jetty's session ids have about fifty characters.
 const MAX_SESSION_ID: usize = 256;
-/// For one connection: name, address and handshake.
+/// For one connection to a peer that has answered before.
 const CONNECT_WITHIN: std::time::Duration = std::time::Duration::from_secs(30);
 
 const SESSION: &str = "JSESSIONID";
@@ -36,6 +38,11 @@ pub(super) struct Transport {
     endpoint: Endpoint,
     name: ServerName<'static>,
     tls: Arc<ClientConfig>,
+    agent: AgentId,
+    /// Who answered the first time: a login is not begun at one agent and ended at another.
+    peer: SocketAddr,
+    /// To that peer, and not used yet.
+    dialled: Option<TcpStream>,
     /// Whoever has it is logged on.
     session: Option<Zeroizing<String>>,
     connection: Option<Connection>,
@@ -92,8 +99,14 @@ impl Form {
 }
 
 impl Transport {
-    pub(super) const fn new(endpoint: Endpoint, name: ServerName<'static>, tls: Arc<ClientConfig>) -> Self {
-        Self { endpoint, name, tls, session: None, connection: None }
+    pub(super) fn new(endpoint: Endpoint, name: ServerName<'static>, tls: Arc<ClientConfig>, dialled: Dialled) -> Self {
+        let agent = AgentId::of(dialled.peer, dialled.is_own_address);
+        let (peer, dialled) = (dialled.peer, Some(dialled.stream));
+        Self { endpoint, name, tls, agent, peer, dialled, session: None, connection: None }
+    }
+
+    pub(super) fn agent(&self) -> AgentId {
+        self.agent.clone()
     }
 
     pub(super) fn address(&self) -> &str {
@@ -120,7 +133,7 @@ impl Transport {
         match response.status() {
             StatusCode::OK => Ok(Answer::Page(self.page(response.into_body(), step).await?)),
             status if status.is_redirection() => {
-                let place = response.headers().get(LOCATION).and_then(|location| self.place(location.to_str().ok()?));
+                let place = response.headers().get(LOCATION).and_then(|to| place(&self.endpoint, to.to_str().ok()?));
                 // Its body may be of any length, and nobody reads it.
                 self.connection = None;
                 let elsewhere = || self.unexpected(step, "leads to somewhere else".to_owned());
@@ -170,11 +183,14 @@ impl Transport {
         answered.map_err(|error| self.broken(step, &error))
     }
 
-    async fn connect(&self, step: &'static str) -> Result<Connection, WebError> {
-        let dialled = dial(&self.endpoint, Work::SourceNames, tokio::time::Instant::now() + CONNECT_WITHIN).await?;
+    async fn connect(&mut self, step: &'static str) -> Result<Connection, WebError> {
+        let stream = match self.dialled.take() {
+            Some(stream) => stream,
+            None => dial_again(&self.endpoint, self.peer, tokio::time::Instant::now() + CONNECT_WITHIN).await?,
+        };
         let connector = TlsConnector::from(Arc::clone(&self.tls));
         let stream = connector
-            .connect(self.name.clone(), dialled.stream)
+            .connect(self.name.clone(), stream)
             .await
             .map_err(|error| WebError::Tls { address: self.address().to_owned(), detail: error.to_string() })?;
         let mut http = http1::Builder::new();
@@ -199,33 +215,33 @@ impl Transport {
         }
     }
 
-    /// Only on the same host, and only where we know our way.
-    fn place(&self, location: &str) -> Option<Place> {
-        let path = match location.strip_prefix("https://") {
-            None => location,
-            Some(rest) => {
-                let (authority, _) = rest.split_once('/')?;
-                let port = self.address().rsplit_once(':').map_or("", |(_, port)| port);
-                let ours = |host: &str| authority == host || authority == format!("{host}:{port}");
-                if authority != self.address() && !ours(self.endpoint.shown_name()) {
-                    return None;
-                }
-                &rest[authority.len()..]
-            }
-        };
-        match path.split([';', '?', '#']).next() {
-            Some("/logon") => Some(Place::Logon),
-            Some("/status") => Some(Place::Status),
-            _ => None,
-        }
-    }
-
     fn broken(&self, step: &'static str, error: &dyn std::fmt::Display) -> WebError {
         WebError::Broken { address: self.address().to_owned(), step, detail: error.to_string() }
     }
 
     fn unexpected(&self, step: &'static str, what: String) -> WebError {
         WebError::Unexpected { address: self.address().to_owned(), step, what }
+    }
+}
+
+/// Only on the same host, and only where we know our way.
+fn place(endpoint: &Endpoint, location: &str) -> Option<Place> {
+    let path = match location.strip_prefix("https://") {
+        None => location,
+        Some(rest) => {
+            let (authority, _) = rest.split_once('/')?;
+            let port = endpoint.address.rsplit_once(':').map_or("", |(_, port)| port);
+            let ours = |host: &str| authority == host || authority == format!("{host}:{port}");
+            if authority != endpoint.address && !ours(endpoint.shown_name()) {
+                return None;
+            }
+            &rest[authority.len()..]
+        }
+    };
+    match path.split([';', '?', '#']).next() {
+        Some("/logon") => Some(Place::Logon),
+        Some("/status") => Some(Place::Status),
+        _ => None,
     }
 }
 
@@ -274,18 +290,9 @@ mod tests {
 
     #[test]
     fn only_known_places_of_the_same_host_are_gone_to() {
-        let transport = Transport::new(
-            Endpoint { address: "127.0.0.1:6547".to_owned(), server_name: Some("ups-01.example.com".to_owned()) },
-            ServerName::try_from("ups-01.example.com").expect("a name"),
-            Arc::new(
-                ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
-                    .with_safe_default_protocol_versions()
-                    .expect("versions")
-                    .with_root_certificates(rustls::RootCertStore::empty())
-                    .with_no_client_auth(),
-            ),
-        );
-        for (location, place) in [
+        let endpoint =
+            Endpoint { address: "127.0.0.1:6547".to_owned(), server_name: Some("ups-01.example.com".to_owned()) };
+        for (location, known) in [
             ("/status", Some(Place::Status)),
             ("/logon;jsessionid=node0?x=y", Some(Place::Logon)),
             ("https://127.0.0.1:6547/status", Some(Place::Status)),
@@ -299,7 +306,7 @@ mod tests {
             ("/shutdown", None),
             ("", None),
         ] {
-            assert_eq!(transport.place(location), place, "{location}");
+            assert_eq!(place(&endpoint, location), known, "{location}");
         }
     }
 }

@@ -98,9 +98,9 @@ async fn look(visit: &Visit, transport: &mut Transport, login: &mut Login) -> Re
 
 /// From here on other processes know of the login. Where they cannot, only what is known to be right is tried.
 async fn enter(visit: &Visit) -> Result<(), WebError> {
-    let (book, address, interval) = (visit.book.clone(), visit.claim.address.clone(), visit.interval);
+    let (book, agent, interval) = (visit.book.clone(), visit.claim.agent.clone(), visit.interval);
     let (username, password) = (visit.credentials.username.clone(), visit.password.clone());
-    let entering = move || book.enter(&address, &username, &password, interval, Timestamp::now());
+    let entering = move || book.enter(&agent, &username, &password, interval, Timestamp::now());
     let entered = blocking::run(Work::State, tokio::time::Instant::now() + ENTER_WITHIN, entering).await;
     let address = visit.claim.address.clone();
     match entered.unwrap_or_else(|blocked| Err(NotEntered::Unwritten(blocked.to_string()))) {

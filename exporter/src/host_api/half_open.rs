@@ -1,0 +1,156 @@
+//! Connections whose handshake is not over: nobody knows yet who they are, and anybody who reaches the port can open them.
+//!
+//! They have places of their own, so that they take none from clients. A peer that opens more than its share closes its own
+//! oldest, and where all places are taken the peer with the most of them gives one back: a flood hits whoever makes it.
+
+use std::collections::VecDeque;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio_util::sync::CancellationToken;
+
+/// Of all peers together. Each is two round trips, or a stranger who waits for its deadline.
+const MAX: usize = 64;
+/// Of one peer. An operator opens a few at once; behind one address there may be several operators.
+const MAX_OF_PEER: usize = 8;
+
+#[derive(Debug, Default)]
+pub(super) struct HalfOpen {
+    next: AtomicU64,
+    /// Oldest first.
+    places: Mutex<VecDeque<Place>>,
+}
+
+#[derive(Debug)]
+struct Place {
+    id: u64,
+    peer: Peer,
+    evicted: CancellationToken,
+}
+
+/// Who shares a bound: an address, or the /64 of an IPv6 address, which is the least that one host is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Peer(IpAddr);
+
+/// A place for the time of a handshake; given back when dropped.
+#[derive(Debug)]
+pub(super) struct Handshaking {
+    id: u64,
+    /// Fires when somebody else needs the place.
+    pub(super) evicted: CancellationToken,
+    half_open: Arc<HalfOpen>,
+}
+
+impl HalfOpen {
+    pub(super) fn admit(self: &Arc<Self>, address: IpAddr) -> Handshaking {
+        let (id, peer) = (self.next.fetch_add(1, Ordering::Relaxed), Peer::of(address));
+        let evicted = CancellationToken::new();
+        let mut places = self.places();
+        if let Some(place) = one_too_many(&places, peer).and_then(|at| places.remove(at)) {
+            place.evicted.cancel();
+        }
+        places.push_back(Place { id, peer, evicted: evicted.clone() });
+        Handshaking { id, evicted, half_open: Arc::clone(self) }
+    }
+
+    /// A panic elsewhere leaves the list as whole as it was.
+    fn places(&self) -> MutexGuard<'_, VecDeque<Place>> {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Which place must be given back before this peer takes one.
+fn one_too_many(places: &VecDeque<Place>, newcomer: Peer) -> Option<usize> {
+    let of = |peer: Peer| places.iter().filter(|place| place.peer == peer).count();
+    let oldest_of = |peer: Peer| places.iter().position(|place| place.peer == peer);
+    if of(newcomer) >= MAX_OF_PEER {
+        return oldest_of(newcomer);
+    }
+    if places.len() < MAX {
+        return None;
+    }
+    // Of several with as many, the one that came first; `max_by_key` takes the last.
+    places.iter().rev().map(|place| place.peer).max_by_key(|peer| of(*peer)).and_then(oldest_of)
+}
+
+impl Peer {
+    fn of(address: IpAddr) -> Self {
+        match address.to_canonical() {
+            IpAddr::V4(address) => Self(address.into()),
+            IpAddr::V6(address) => Self(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into()),
+        }
+    }
+}
+
+impl Drop for Handshaking {
+    fn drop(&mut self) {
+        self.half_open.places().retain(|place| place.id != self.id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(text: &str) -> IpAddr {
+        text.parse().expect("an address")
+    }
+
+    fn v4(last: usize) -> IpAddr {
+        IpAddr::from([192, 0, 2, u8::try_from(last).expect("a byte")])
+    }
+
+    fn standing(held: &[Handshaking]) -> usize {
+        held.iter().filter(|one| !one.evicted.is_cancelled()).count()
+    }
+
+    #[test]
+    fn a_peer_that_opens_more_than_its_share_closes_its_own_oldest() {
+        let half_open = Arc::<HalfOpen>::default();
+        let other = half_open.admit(address("192.0.2.1"));
+        let flood: Vec<_> = (0..1000).map(|_| half_open.admit(address("192.0.2.2"))).collect();
+        assert!(!other.evicted.is_cancelled());
+        assert_eq!(standing(&flood), MAX_OF_PEER);
+        assert_eq!(standing(&flood[1000 - MAX_OF_PEER..]), MAX_OF_PEER, "the youngest stay");
+        drop(flood);
+        assert_eq!(half_open.places().len(), 1);
+    }
+
+    #[test]
+    fn a_peer_is_an_ipv4_address_however_written_or_half_of_an_ipv6_address() {
+        for (one, other, same) in [
+            ("192.0.2.1", "192.0.2.1", true),
+            ("192.0.2.1", "192.0.2.2", false),
+            ("192.0.2.1", "::ffff:192.0.2.1", true),
+            ("::ffff:192.0.2.1", "::ffff:192.0.2.2", false),
+            ("2001:db8::1", "2001:db8::ffff:ffff:ffff:ffff", true),
+            ("2001:db8::1", "2001:db8:0:1::1", false),
+        ] {
+            assert_eq!(Peer::of(address(one)) == Peer::of(address(other)), same, "{one}, {other}");
+        }
+    }
+
+    #[test]
+    fn where_all_places_are_taken_the_peer_with_the_most_gives_one_back() {
+        let half_open = Arc::<HalfOpen>::default();
+        let single = half_open.admit(v4(250));
+        let mut flood = Vec::new();
+        for round in 0..1000 {
+            flood.push(half_open.admit(v4(round % 20)));
+        }
+        assert!(!single.evicted.is_cancelled(), "20 peers that flood take nothing from one that does not");
+        assert_eq!((standing(&flood), half_open.places().len()), (MAX - 1, MAX));
+        let newcomer = half_open.admit(v4(251));
+        flood.extend((0..20).map(|peer| half_open.admit(v4(peer))));
+        assert!(!newcomer.evicted.is_cancelled() && !single.evicted.is_cancelled());
+    }
+
+    #[test]
+    fn where_each_peer_has_one_place_the_oldest_is_given_back() {
+        let half_open = Arc::<HalfOpen>::default();
+        let held: Vec<_> = (0..=MAX).map(|peer| half_open.admit(v4(peer))).collect();
+        assert!(held[0].evicted.is_cancelled());
+        assert_eq!(standing(&held), MAX);
+    }
+}
