@@ -213,7 +213,7 @@ impl Block<'_> {
             }
             _ => decoded,
         };
-        limits.check_certificate(der.len())?;
+        limits.check_certificate(der)?;
         Certificate::observe(der).map(Read::Certificate)
     }
 
@@ -267,13 +267,13 @@ impl Block<'_> {
 
     pub(crate) fn certificate(&self, limits: &Limits) -> Result<Certificate, ReadError> {
         // Base64 takes four bytes for three: what is twice too long is not decoded at all.
-        limits.check_certificate(self.body.len() / 2)?;
+        limits.check_certificate_length(self.body.len() / 2)?;
         let decoded = self.decode()?;
         let der = match self.kind() {
             Kind::TrustedCertificate => der::Reader::new(&decoded).expect(der::SEQUENCE)?.raw,
             _ => &decoded,
         };
-        limits.check_certificate(der.len())?;
+        limits.check_certificate(der)?;
         Certificate::from_der(der)
     }
 
