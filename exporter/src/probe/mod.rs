@@ -30,5 +30,5 @@ pub(crate) use handshake::{probe_for, shake_hands};
 pub(crate) use old_tls::speaks_only_old_tls;
 pub use old_tls::{Greeting, OldTls, OldVersion, greet};
 pub use path::trusted_path;
-pub(crate) use roots::Anchors;
+pub(crate) use roots::{Anchors, OwnCertificate};
 pub use roots::{Roots, RootsError, Verdict};

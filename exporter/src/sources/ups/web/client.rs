@@ -20,10 +20,10 @@ use crate::config::PowerchuteWebConfig;
 use crate::from_files::{FromFiles, Unread, of_file};
 use crate::password_file::{self, PasswordFileError};
 use crate::platform;
-use crate::probe::{Endpoint, dial};
+use crate::probe::{Endpoint, RootsError, dial};
 use crate::snapshot::Trouble;
 use crate::sources::schedule::panicked;
-use crate::sources::ups::trust::{self, TrustError};
+use crate::sources::ups::trust;
 use crate::ups::Reading;
 
 /// One small file, synced.
@@ -41,7 +41,7 @@ pub(in crate::sources::ups) struct Client {
     book: Book,
     interval: Duration,
     deadline: Duration,
-    tls: FromFiles<ClientConfig, TrustError>,
+    tls: FromFiles<ClientConfig, RootsError>,
 }
 
 impl Client {
