@@ -19,6 +19,7 @@ mod old_tls;
 mod path;
 mod recorder;
 mod roots;
+mod served;
 mod suites;
 
 pub use dial::Endpoint;
@@ -32,3 +33,4 @@ pub use old_tls::{Greeting, OldTls, OldVersion, greet};
 pub use path::trusted_path;
 pub(crate) use roots::{Anchors, OwnCertificate};
 pub use roots::{Roots, RootsError, Verdict};
+pub use served::ServedChain;

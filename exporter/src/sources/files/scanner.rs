@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::thread;
 
 use jiff::Timestamp;
-use kagiban_keystore::{Fault, Format, Limits, PasswordCheck, Store};
+use kagiban_keystore::{Format, Limits, PasswordCheck, ReadError, Store};
 use secrecy::SecretString;
 
 use super::password::{Password, PasswordSource};
@@ -22,9 +22,6 @@ const SETTLED_AFTER_NANOSECONDS: i128 = 2_000_000_000;
 
 /// Starting a thread costs what a handful of files do; below this nobody would notice.
 const WORTH_A_THREAD: usize = 256;
-
-/// Parts of one file that are named in a message; a file can have thousands.
-const MAX_PLACES: usize = 3;
 
 /// What a scanner looks for.
 #[derive(Clone, Debug)]
@@ -189,38 +186,23 @@ fn parse(bytes: &[u8], password: Option<&SecretString>, limits: &Limits) -> Resu
     let read = catch_unwind(AssertUnwindSafe(|| kagiban_keystore::read(bytes, password, limits)))
         .map_err(|_| Trouble::new("panic", "reading it ended in a bug of this program, please report it"))?;
     let certificates = |store: Store| store.check_has_certificate().map(|()| store);
-    let store = read.and_then(certificates).map_err(|error| Trouble::new(error.reason(), &error))?;
-    let flaws = Flaws { unread: unread(&store.faults), left_out: left_out(&store) };
-    let is_flawed = !flaws.unread.is_empty() || flaws.left_out.is_some();
+    let store = read.and_then(certificates).map_err(|error| match password {
+        Some(_) if error == ReadError::BadPassword && opens_unlocked(bytes, limits) => {
+            let hint = "the empty one does: give it an entry of its own under `certificates`, without a password";
+            Trouble::new(error.reason(), format!("the password does not open the store, and {hint}"))
+        }
+        _ => Trouble::new(error.reason(), &error),
+    })?;
+    let flaws = Flaws::of(&store.faults, store.certificates());
     let verified = password_verified(store.format, store.password);
     let whole = Contents::whole(store.format.as_str(), verified, SeenCertificate::stored(&store.entries));
     let password_empty = store.password == PasswordCheck::Empty;
-    Ok(Contents { password_empty, flaws: is_flawed.then(|| Box::new(flaws)), ..whole })
+    Ok(Contents { password_empty, flaws, ..whole })
 }
 
-/// Why parts of a store could not be read, by reason; the first places of each are named.
-fn unread(faults: &[Fault]) -> Vec<Trouble> {
-    let mut by_reason: BTreeMap<&'static str, Vec<&Fault>> = BTreeMap::new();
-    for fault in faults {
-        by_reason.entry(fault.cause.reason()).or_default().push(fault);
-    }
-    let said = by_reason.into_iter().map(|(reason, faults)| {
-        let mut places: Vec<_> = faults.iter().take(MAX_PLACES).map(ToString::to_string).collect();
-        places.extend((faults.len() > MAX_PLACES).then(|| format!("and {} more", faults.len() - MAX_PLACES)));
-        let message = format!("{}; the other certificates are read, replace these", places.join("; "));
-        Trouble::new(reason, message)
-    });
-    said.collect()
-}
-
-/// What of the certificates is not as it should be.
-fn left_out(store: &Store) -> Option<Label> {
-    let mut flawed = store.certificates().filter(|certificate| !certificate.defects().is_empty());
-    let first = flawed.next()?;
-    let defects: Vec<_> = first.defects().iter().map(|defect| defect.as_str()).collect();
-    let more = flawed.count();
-    let more = if more == 0 { String::new() } else { format!(", and of {more} more") };
-    Some(Label::new(&format!("{}: {}{more}", first.subject(), defects.join(", "))))
+/// Whether the empty password opens the store.
+fn opens_unlocked(bytes: &[u8], limits: &Limits) -> bool {
+    kagiban_keystore::read(bytes, None, limits).is_ok_and(|store| store.password == PasswordCheck::Empty)
 }
 
 fn password_verified(format: Format, check: PasswordCheck) -> Option<bool> {
