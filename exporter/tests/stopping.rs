@@ -151,11 +151,11 @@ async fn a_service_that_its_stop_still_ends_is_up_for_good_when_the_program_has_
 #[derive(Clone, Copy, Debug)]
 enum Drain {
     /// It says that it is done, and the service serves on.
-    SaidDone,
+    ServesOn,
     /// The same, and the listener is closed.
-    SaidDoneAndClosed,
+    Closed,
     /// It says that it has failed, and the listener is closed.
-    SaidFailedAndClosed,
+    ClosedAndFailed,
 }
 
 /// From its stop on the service's process goes on for five seconds, and a start finds it running. A start of the form
@@ -165,9 +165,9 @@ async fn draining_world(drain: Drain, is_systemctl: bool) -> World {
     let control = world.directory.path().join("control");
     let argv = |script: String| serde_json::to_string(&["sh", "-c", &script]).unwrap();
     let (closes, code) = match drain {
-        Drain::SaidDone => ("", 0),
-        Drain::SaidDoneAndClosed => ("rm -f run;", 0),
-        Drain::SaidFailedAndClosed => ("rm -f run;", 1),
+        Drain::ServesOn => ("", 0),
+        Drain::Closed => ("rm -f run;", 0),
+        Drain::ClosedAndFailed => ("rm -f run;", 1),
     };
     let end = "setsid sh -c 'sleep 5; rm -f run drains' & touch stopped;";
     let drains = format!("cd {}; touch drains; {closes} {end} exit {code}", control.display());
@@ -196,11 +196,11 @@ async fn draining_world(drain: Drain, is_systemctl: bool) -> World {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_service_that_goes_on_after_its_stop_was_said_to_be_done_is_up_for_good_when_the_program_has_ended() {
     let cases = [
-        (Drain::SaidDone, false, "verifying", true),
-        (Drain::SaidDoneAndClosed, false, "verifying", true),
-        (Drain::SaidDoneAndClosed, true, "verifying", true),
-        (Drain::SaidFailedAndClosed, false, "undoing", false),
-        (Drain::SaidFailedAndClosed, true, "undoing", false),
+        (Drain::ServesOn, false, "verifying", true),
+        (Drain::Closed, false, "verifying", true),
+        (Drain::Closed, true, "verifying", true),
+        (Drain::ClosedAndFailed, false, "undoing", false),
+        (Drain::ClosedAndFailed, true, "undoing", false),
     ];
     for case in cases {
         let (drain, is_systemctl, phase, commits) = case;

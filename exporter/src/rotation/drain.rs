@@ -114,8 +114,8 @@ mod tests {
         BegunStop { at: Timestamp::from_second(at).expect("time"), boot, was_down: false }
     }
 
-    fn left(stop: &BegunStop, at: i64, boot: Option<BootTime>) -> u64 {
-        stop.may_end_for_at(LONGEST, Timestamp::from_second(at).expect("time"), boot.as_ref()).as_secs()
+    fn left(stop: &BegunStop, at: i64, boot: Option<&BootTime>) -> u64 {
+        stop.may_end_for_at(LONGEST, Timestamp::from_second(at).expect("time"), boot).as_secs()
     }
 
     /// Holds A8: a clock that was put forward or back between two runs neither ends a watch nor makes it longer.
@@ -123,12 +123,12 @@ mod tests {
     fn within_one_boot_the_time_since_the_boot_counts_and_after_another_nothing_is_left() {
         let stop = begun(1_000_000, boot("a", 50_000));
         for clock in [0, 1_000_000, 1_000_005, 2_000_000_000] {
-            assert_eq!(left(&stop, clock, boot("a", 55_000)), 175, "{clock}");
-            assert_eq!(left(&stop, clock, boot("a", 500_000)), 0, "{clock}");
-            assert_eq!(left(&stop, clock, boot("b", 1_000)), 0, "{clock}");
+            assert_eq!(left(&stop, clock, boot("a", 55_000).as_ref()), 175, "{clock}");
+            assert_eq!(left(&stop, clock, boot("a", 500_000).as_ref()), 0, "{clock}");
+            assert_eq!(left(&stop, clock, boot("b", 1_000).as_ref()), 0, "{clock}");
         }
         // A container may be told its own start.
-        assert_eq!(left(&stop, 1_000_005, boot("a", 1_000)), 180);
+        assert_eq!(left(&stop, 1_000_005, boot("a", 1_000).as_ref()), 180);
     }
 
     /// Holds A9: what an earlier program wrote, and where the system does not tell.
@@ -141,7 +141,7 @@ mod tests {
             assert_eq!(left(&stop, 5_000_000, None), 0);
             assert_eq!(left(&stop, 900_000, None), 180, "a time that lies ahead");
         }
-        assert_eq!(left(&begun(1_000_000, None), 1_000_100, boot("a", 5_000)), 80);
+        assert_eq!(left(&begun(1_000_000, None), 1_000_100, boot("a", 5_000).as_ref()), 80);
     }
 
     proptest! {
