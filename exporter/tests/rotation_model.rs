@@ -236,9 +236,12 @@ fn outcomes(world: &World) -> Vec<Outcome> {
         // A freeze takes longer than any drain.
         Effect::Nothing => findings(world)
             .into_iter()
-            .map(|(finding, files)| {
-                let over = outcome(Event::Frozen(finding)).in_the_end();
-                Outcome { files, stop_begun: world.stop_begun, ..over }
+            .flat_map(|(finding, files)| {
+                let found = outcome(Event::Frozen(finding));
+                let over = Outcome { stop_begun: world.stop_begun, ..found.clone().in_the_end() };
+                // Or a look before it has said that the stop is over.
+                let seen = Some(seen_after(found)).filter(|found| found.stop_begun.is_none());
+                [over].into_iter().chain(seen).map(move |found| Outcome { files, ..found })
             })
             .collect(),
         Effect::AwaitChain => Vec::new(),
@@ -263,7 +266,14 @@ fn starts(world: &World) -> Vec<Outcome> {
     let may_end = world.state.effect() == Effect::EnsureStarted && world.stop_begun.is_some() && !is_queued;
     let event = if may_end { Event::Unsettled } else { Event::Done };
     let well = (world.files != Files::Mixed).then_some(up).into_iter().chain(found_running);
-    failing.into_iter().chain(well.map(|outcome| Outcome { event: event.clone(), ..outcome })).collect()
+    let ended = failing.into_iter().chain(well.map(|outcome| Outcome { event: event.clone(), ..outcome }));
+    // Whether anybody listens is looked at before that.
+    let seen = noted(world.stop_begun, look(world.service, wanted(&world.state)));
+    let has_looked = world.state.effect() == Effect::EnsureStarted && seen != world.stop_begun;
+    ended
+        .flat_map(|ended| [has_looked.then(|| Outcome { stop_begun: seen, ..ended.clone() }), Some(ended)])
+        .flatten()
+        .collect()
 }
 
 /// How a service that a stop may still end is kept up until it can end it no more.

@@ -120,7 +120,10 @@ impl Rotator {
             Effect::Discard => self.discard(),
             Effect::EnsureStopped => self.stop("stop_failed_in_rollback").await,
             Effect::Restore => self.restore().await,
-            Effect::EnsureStarted => self.start("start_failed_in_rollback").await,
+            Effect::EnsureStarted => {
+                self.see_whether_down().await;
+                self.start("start_failed_in_rollback").await
+            }
             Effect::WatchOld => self.watch_old().await,
             Effect::VerifyOld => self.verify_old().await,
             // Their events come from requests.

@@ -226,10 +226,12 @@ impl Rotator {
         let Some(State::Frozen { standing, .. }) = self.record.rotation.as_ref().map(|rotation| &rotation.state) else {
             return Err(Cause::new("not_frozen", "there is no freeze"));
         };
+        let standing = *standing;
+        self.see_whether_down().await;
         if self.may_still_end() && !self.has_drained() {
             return Err(Cause::new("stop_goes_on", "a stop of the service that was begun may still end it"));
         }
-        match *standing {
+        match standing {
             Standing::Whole => {
                 self.holds(&self.leaves_that_fit()?).await?;
                 Ok(Finding::OldServed)

@@ -148,8 +148,8 @@ impl Rotator {
         self.record.rotation.as_ref().map(|rotation| &rotation.state)
     }
 
-    /// Whoever is seen after nobody was is started since. It is not looked before the files are in place: a look may start a
-    /// service whose socket the service manager holds.
+    /// Whoever is seen after nobody was is started since. Nobody looks before the files are in place: a look may start a service
+    /// whose socket the service manager holds.
     pub(super) async fn see_whether_down(&mut self) {
         if self.may_still_end() {
             self.glance(&self.wanted_now()).await;
