@@ -22,6 +22,8 @@ pub const PAGE: u32 = 16;
 /// All are listed anew after this time. After an API server was restored from a backup, a watch that goes on from where it was
 /// shows nothing of what happens there, and says nothing.
 const LIST_AGAIN: Duration = Duration::from_secs(600);
+/// In which a page is whole. What trickles in would hold up everything that a watch shows, for ever.
+const PAGE_DEADLINE: Duration = Duration::from_secs(60);
 /// After the first failure, and between two watches; it doubles with each further failure.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
@@ -45,6 +47,8 @@ pub enum Event {
 pub enum WatchError {
     #[error("the resources cannot be listed: {0}")]
     List(#[source] kube::Error),
+    #[error("the API server has not given a whole page of the resources within {} s", PAGE_DEADLINE.as_secs())]
+    Stalled,
     #[error("the resources cannot be watched: {0}")]
     Watch(#[source] kube::Error),
     #[error("the watch was refused: {0}")]
@@ -60,7 +64,7 @@ pub fn watch(api: Api<Watched>) -> impl Stream<Item = Result<Event, WatchError>>
 
 /// See [`watch`]; a list is begun `again` after the one before was whole.
 pub fn watch_listing(api: Api<Watched>, again: Duration) -> impl Stream<Item = Result<Event, WatchError>> + Send {
-    let source = Source { api, again, listed: Instant::now(), failures: 0, state: State::Empty };
+    let source = Source { api, again, listed: Instant::now(), failures: 0, unwatched: 0, state: State::Empty };
     stream::unfold(source, |mut source| async move {
         if source.failures > 0 {
             tokio::time::sleep(doubled(FIRST_PAUSE, source.failures, LONGEST_PAUSE)).await;
@@ -82,6 +86,8 @@ struct Source {
     listed: Instant,
     /// In a row.
     failures: u32,
+    /// Watches in a row that were refused before they showed anything, so that all was listed anew.
+    unwatched: u32,
     state: State,
 }
 
@@ -107,6 +113,8 @@ struct List {
     page: VecDeque<Watched>,
     /// Of the page that was read last.
     version: Option<String>,
+    /// Answers in a row that brought no resource, and a token to go on with.
+    barren: u32,
 }
 
 impl Source {
@@ -114,6 +122,9 @@ impl Source {
     async fn step(&mut self) -> Option<Result<Event, WatchError>> {
         match std::mem::take(&mut self.state) {
             State::Empty => {
+                if let Some(again) = self.unwatched.checked_sub(1).filter(|again| *again > 0) {
+                    tokio::time::sleep(doubled(FIRST_PAUSE, again, LONGEST_PAUSE)).await;
+                }
                 self.state = State::Listing(List::default());
                 Some(Ok(Event::Init))
             }
@@ -131,7 +142,9 @@ impl Source {
                         None
                     }
                     Err(error) => {
-                        if !is_expired(&error) {
+                        if is_expired(&error) {
+                            self.unwatched = self.unwatched.saturating_add(1);
+                        } else {
                             self.state = State::Listed { version };
                         }
                         Some(Err(WatchError::Watch(error)))
@@ -177,11 +190,18 @@ impl Source {
             Err(error) => (Some(Err(WatchError::Watch(error))), Some(version)),
         };
         match version.filter(|version| !version.is_empty()) {
-            Some(version) => self.state = State::Watching { version, events },
-            None if matches!(event, Some(Err(_))) => {}
-            None => return Some(Err(WatchError::NoVersion)),
+            Some(version) => {
+                if !matches!(event, Some(Err(_))) {
+                    self.unwatched = 0;
+                }
+                self.state = State::Watching { version, events };
+                event
+            }
+            None => {
+                self.unwatched = self.unwatched.saturating_add(1);
+                if matches!(event, Some(Err(_))) { event } else { Some(Err(WatchError::NoVersion)) }
+            }
         }
-        event
     }
 
     /// The next object of the list, or the next page.
@@ -195,15 +215,23 @@ impl Source {
             self.listed = Instant::now();
             return Some(Ok(Event::InitDone));
         }
+        if list.barren > 1 {
+            tokio::time::sleep(doubled(FIRST_PAUSE, list.barren - 1, LONGEST_PAUSE)).await;
+        }
         // the default is a quorum read; one from the API server's cache would bring back the past
         let params = ListParams { limit: Some(PAGE), continue_token: list.token.clone(), ..ListParams::default() };
-        match self.api.list(&params).await {
+        let Ok(read) = tokio::time::timeout(PAGE_DEADLINE, self.api.list(&params)).await else {
+            self.state = State::Listing(list);
+            return Some(Err(WatchError::Stalled));
+        };
+        match read {
             Ok(read) => {
                 let version = read.metadata.resource_version.filter(|version| !version.is_empty());
                 let Some(version) = version else { return Some(Err(WatchError::NoVersion)) };
                 let page = Event::InitPage(version.parse().ok());
                 let token = read.metadata.continue_.filter(|token| !token.is_empty());
-                self.state = State::Listing(List { token, page: read.items.into(), version: Some(version) });
+                let barren = if read.items.is_empty() { list.barren.saturating_add(1) } else { 0 };
+                self.state = State::Listing(List { token, page: read.items.into(), version: Some(version), barren });
                 Some(Ok(page))
             }
             Err(error) => {
@@ -211,7 +239,7 @@ impl Source {
                 // now; what changed meanwhile among what was read before is found by the next list.
                 let rest = remainder(&error);
                 if rest.is_some() {
-                    self.state = State::Listing(List { token: rest, ..list });
+                    self.state = State::Listing(List { token: rest, barren: list.barren.saturating_add(1), ..list });
                     tracing::info!("the list of resources outlives its version and goes on at a later one");
                     return None;
                 }

@@ -34,6 +34,8 @@ struct Store {
     fails: Option<usize>,
     /// Whether the rest of a list whose version is gone is given.
     gives_rest: bool,
+    /// Whether every version is gone at once.
+    gives_nothing: bool,
 }
 
 type Shared = Arc<Mutex<Store>>;
@@ -57,6 +59,9 @@ fn list(store: &mut Store, token: &str) -> Response<Full<Bytes>> {
     store.lists.push(token.to_owned());
     if store.fails == Some(store.lists.len()) {
         return refusal(500, &json!({}));
+    }
+    if store.gives_nothing {
+        return refusal(410, &json!({"continue": "-1_0"}));
     }
     store.version += 10;
     let (version, start) = token.split_once('_').unwrap_or(("-1", "0"));
@@ -169,4 +174,15 @@ async fn a_page_that_is_not_answered_is_asked_for_again() {
     assert_eq!(fleet.summaries().len(), OBJECTS);
     let store = store.lock().unwrap_or_else(PoisonError::into_inner);
     assert_eq!(store.lists.iter().filter(|token| token.is_empty()).count(), 1);
+}
+
+/// An API server that gives a token and never a resource is not asked as fast as it answers.
+#[tokio::test]
+async fn a_list_that_brings_nothing_is_gone_on_with_after_pauses() {
+    let (client, store) = serve(Store { gives_nothing: true, ..Store::default() }).await;
+    let fleet = Fleet::default();
+    let listing = whole(client, &fleet, 1);
+    assert!(tokio::time::timeout(Duration::from_millis(2_500), listing).await.is_err(), "it never comes to its end");
+    let asked = store.lock().unwrap_or_else(PoisonError::into_inner).lists.len();
+    assert!((2..=4).contains(&asked), "two at once, then after 1 s, 2 s, and so on: {asked}");
 }
