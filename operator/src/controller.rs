@@ -173,8 +173,14 @@ fn known(object: &Watched) -> Known {
 fn end(ended: Result<Finished, tokio::task::JoinError>, schedule: &SharedSchedule, context: &Context) {
     match ended {
         Ok(Finished { name, uid, outcome }) => {
-            lock(schedule).ended(&name, outcome, Instant::now());
+            let mut schedule = lock(schedule);
+            schedule.ended(&name, outcome, Instant::now());
             tracing::debug!(%name, ?outcome, "a pass ended");
+            if !context.fleet.holds(&name) {
+                // the pass itself may have found it gone
+                schedule.forget(&name);
+            }
+            drop(schedule);
             if !context.fleet.has(&name, &uid) {
                 // the pass may have remembered something after the watch had shown the deletion
                 forget(context, &uid);

@@ -184,6 +184,15 @@ impl Fleet {
         }
     }
 
+    /// A quorum read found it gone, whatever the watch has shown or missed: it keeps nobody from its agent any more. Another
+    /// object by its name stays.
+    pub fn found_gone(&self, mac: &ManagedAgentCertificate) {
+        let mut state = self.lock();
+        if state.kept_of(mac).is_some() {
+            state.remove(&ResourceName::of_metadata(&mac.metadata));
+        }
+    }
+
     /// The right to take a step at the agent that this one names; nothing while another resource has it.
     pub fn turn(&self, mac: &ManagedAgentCertificate) -> Option<Turn<'_>> {
         let places = places(mac);
@@ -198,6 +207,11 @@ impl Fleet {
     pub fn get(&self, name: &ResourceName) -> Option<Watched> {
         let text = self.lock().resources.get(name)?.text.clone();
         text.read()
+    }
+
+    /// Whether there is one of this name.
+    pub fn holds(&self, name: &ResourceName) -> bool {
+        self.lock().resources.contains_key(name)
     }
 
     /// Whether the resource of this name is the object with this uid.
@@ -526,6 +540,23 @@ mod tests {
 
     fn wakes(changes: &[Change]) -> bool {
         changes.iter().any(|change| matches!(change, Change::Wakes(_)))
+    }
+
+    /// Holds B9: a deletion that the watch has missed kept others from the agent until the next list, ten minutes later.
+    #[test]
+    fn what_a_fresh_read_finds_gone_keeps_nobody_out_and_another_of_its_name_stays() {
+        let fleet = Fleet::default();
+        let mac = |object: &Watched| object.0.as_ref().expect("it is readable").clone();
+        let (gone, other) = (object("a", "h", json!({})), object("b", "h", json!({})));
+        for object in [&gone, &other] {
+            fleet.apply(Event::Apply(object.clone()));
+        }
+        let before = fleet.claims(&mac(&other)).len();
+        fleet.found_gone(&mac(&object("a", "h", json!({"metadata": {"uid": "before"}}))));
+        assert_eq!(fleet.claims(&mac(&other)).len(), before);
+        fleet.found_gone(&mac(&gone));
+        assert_eq!(fleet.claims(&mac(&other)).len(), before - 1);
+        assert!(!fleet.holds(&ResourceName::new("fleet", "a")) && fleet.holds(&ResourceName::new("fleet", "b")));
     }
 
     /// Holds B8: a write of the status, ours or another's, wakes nothing.
