@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use kagiban_exporter::probe::{Endpoint, Handshake, ProbeError, Roots, Verdict, probe, probe_against};
 use rustls::version::{TLS12, TLS13};
 use scene::{Authority, Manner, NAME, tls_server};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -123,4 +123,81 @@ async fn a_silent_server_is_left_when_the_deadline_has_come() {
     let started = Instant::now();
     assert_eq!(reason(&address, Duration::from_millis(300)).await, "timeout");
     assert!(started.elapsed() < Duration::from_secs(3));
+}
+
+/// Answers greetings of TLS 1.0 alone with the first flight of a server of that age, and later ones with nothing at all.
+async fn old_server(chain: &[&[u8]]) -> std::net::SocketAddr {
+    let listed = |body: &[u8]| [&u32::try_from(body.len()).expect("short").to_be_bytes()[1..], body].concat();
+    let message = |kind: u8, body: &[u8]| [&[kind][..], &listed(body)].concat();
+    let certificates = listed(&chain.iter().flat_map(|one| listed(one)).collect::<Vec<_>>());
+    let hello = [&[3, 1][..], &[7; 32], &[0, 0, 0x2f, 0]].concat();
+    let flight = [message(2, &hello), message(11, &certificates), message(14, &[])].concat();
+    let record =
+        |part: &[u8]| [&[22, 3, 1][..], &u16::try_from(part.len()).expect("short").to_be_bytes(), part].concat();
+    let flight: Vec<u8> = flight.chunks(1000).flat_map(record).collect();
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("an address");
+    tokio::spawn(async move {
+        let mut kept = Vec::new();
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut greeting = [0; 11];
+            let _ = stream.read_exact(&mut greeting).await;
+            if greeting[9..] == [3, 1] {
+                let _ = stream.write_all(&flight).await;
+            }
+            kept.push(stream);
+        }
+    });
+    address
+}
+
+/// Holds R12: what it does not understand it leaves unanswered, as some load balancers of its age.
+#[tokio::test]
+async fn an_old_server_that_falls_silent_at_a_later_greeting_is_seen_within_the_deadline() {
+    let leaf = Authority::new("Fleet CA").issue("old", 2020..2100);
+    let address = old_server(&[&leaf.der]).await;
+    let started = Instant::now();
+    let seen = probe(&endpoint(address), Duration::from_secs(2)).await.expect("a certificate");
+    assert_eq!((seen.chain[0].der(), seen.tls_version), (leaf.der.as_ref(), Some("TLS 1.0")));
+    assert!(!seen.key_proven && started.elapsed() < Duration::from_secs(4));
+}
+
+/// Holds R7: as in files, a certificate that cannot be read is told by its place and hides no other.
+#[tokio::test]
+async fn a_certificate_of_the_chain_that_cannot_be_read_hides_no_other_whichever_it_is() {
+    let authority = Authority::new("Fleet CA");
+    let [leaf, issuer] = ["leaf", "issuer"].map(|name| authority.issue(name, 2020..2100));
+    let address = old_server(&[&leaf.der, b"\x30\x03\x02\x01\x05", &issuer.der]).await;
+    let seen = probe(&endpoint(address), Duration::from_secs(2)).await.expect("a certificate");
+    let places: Vec<_> = seen.served.certificates().iter().map(|(place, one)| (*place, one.subject_cn())).collect();
+    assert_eq!(places, [(0, Some("leaf")), (2, Some("issuer"))]);
+    assert_eq!(seen.served.faults()[0].place, "certificate 2 of the chain");
+    assert_eq!((seen.chain.len(), seen.served.faults().len()), (2, 1));
+
+    let address = old_server(&[b"\x30\x03\x02\x01\x05", &issuer.der]).await;
+    match probe(&endpoint(address), Duration::from_secs(2)).await {
+        Err(ProbeError::Malformed { served, .. }) => {
+            let [(1, only)] = served.certificates() else { panic!("{served:?}") };
+            assert_eq!((only.subject_cn(), served.leaf()), (Some("issuer"), None));
+            assert_eq!(served.faults()[0].place, "certificate 1 of the chain");
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+/// A port that closes whatever it is told is not knocked at again and again.
+#[tokio::test]
+async fn a_server_that_only_hangs_up_is_asked_twice_a_look() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("an address");
+    let connections = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let counted = std::sync::Arc::clone(&connections);
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            counted.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            let _ = stream.read(&mut [0; 4096]).await;
+        }
+    });
+    assert_eq!(reason(&address.to_string(), DEADLINE).await, "closed");
+    assert_eq!(connections.load(std::sync::atomic::Ordering::SeqCst), 2);
 }

@@ -195,6 +195,8 @@ async fn an_old_server_is_shown_by_a_source_and_by_probe() {
         assert_eq!(value("tls_probe_handshake_error", "reason=\"old_version\""), one, "{place}: {answer}");
         assert_eq!(value("tls_version_info", "version=\"TLS 1.0\""), one, "{place}: {answer}");
         assert_eq!(value("tls_probe_handshake_complete", ""), Some("0".to_owned()), "{place}");
+        assert_eq!(value("tls_probe_verified", ""), Some("0".to_owned()), "{place}: {answer}");
+        assert_eq!(value("tls_probe_verify_error", "reason=\"key_not_proven\""), one, "{place}: {answer}");
         assert!(value("x509_cert_not_after_timestamp_seconds", "").is_some(), "{place}: {answer}");
     }
     assert!(probed.contains("\nprobe_success 0\n"), "nothing proved that it holds the key: {probed}");

@@ -8,13 +8,17 @@
 use std::collections::{HashMap, VecDeque};
 
 use kagiban_crds::LeafSha256;
+use kagiban_exporter::rotation::drain::{Seen, is_over};
 use kagiban_exporter::rotation::machine::{Before, Cause, Effect, Event, Finding, Standing, State, Undo};
 use kagiban_exporter::rotation::resume::{MAX_RECOVERIES, Mend, Mended};
-use kagiban_exporter::rotation::stopping::{self, AtStop, at_stop, may_end_after};
+use kagiban_exporter::rotation::stopping::{self, AtStop, Outlook, at_stop, was_begun};
 
 /// One more than the recoveries that are tried, so that giving up is seen too.
 const MAX_CRASHES: u32 = 5;
 const MAX_JOURNAL_FAILURES: u32 = 2;
+/// The same where stops may end early: the world is larger then.
+const MAX_CRASHES_AND_EARLY_STOPS: u32 = 2;
+const MAX_JOURNAL_FAILURES_AND_EARLY_STOPS: u32 = 1;
 /// The longest way, to the last step of a rollback, has fewer states.
 const MAX_STEPS: u32 = 20;
 /// More than are ever right; counting further would make every freeze that ends and comes back a new world.
@@ -30,19 +34,37 @@ enum Files {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Service {
+    /// On what it has read.
     Running(Files),
+    /// Its process goes on after it has closed its listener: a start may find it running, and change nothing.
+    Closed,
     Stopped,
+}
+
+/// How the service is stopped and started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Host {
+    /// A stop that has ended well has ended the service.
+    Honest,
+    /// A stop may say that it is done while the service goes on, with its listener or without.
+    Early,
+    /// The same, and the service manager that has begun it knows when it has ended.
+    Managed,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct World {
     /// The last start of it failed, so that it may be down although everything was done.
     start_failed: bool,
-    /// A stop was begun and not seen to end: the service may go down at any moment, and takes a start for done until then.
+    /// A stop was begun, whatever its command said: the service may close its listener and go down at any moment, and takes a
+    /// start for done until then.
     is_draining: bool,
-    /// What is known of that, and what a restart would find of it.
-    stop_begun: Option<()>,
-    journalled_stop: Option<()>,
+    /// What is known of that, with whether nobody has listened since, and what a restart would find of it.
+    stop_begun: Option<bool>,
+    journalled_stop: Option<bool>,
+    /// The stop that the journal tells of is an earlier one.
+    is_other_stop: bool,
+    host: Host,
     /// The program was told to end.
     is_stopping: bool,
     /// It has ended so.
@@ -50,6 +72,8 @@ struct World {
     /// A freeze has ended by itself, or the program was stopped: what was done before it and after it does not add up to one
     /// rotation.
     was_parted: bool,
+    /// A stop was said to be done before the service had ended: a start may have found it running then.
+    was_early: bool,
     /// The exporter has read its journal, and has not made the files whole yet.
     is_starting: bool,
     /// What a restart would find.
@@ -66,20 +90,34 @@ struct World {
 }
 
 /// How an effect ended, and how it left the host.
+#[derive(Clone)]
 struct Outcome {
     event: Event,
     files: Files,
     backup: bool,
     service: Service,
     is_draining: bool,
+    stop_begun: Option<bool>,
     started: bool,
     start_failed: bool,
 }
 
 impl Outcome {
-    /// The same while a stop may still end the service.
-    fn not_yet(&self) -> Self {
-        Self { event: Event::Unsettled, ..*self }
+    /// The same, the time being over for which a stop may end a service.
+    fn in_the_end(self) -> Self {
+        let service = if self.service == Service::Closed { Service::Stopped } else { self.service };
+        Self { service, is_draining: false, stop_begun: None, ..self }
+    }
+
+    /// The same after a service that is down was started, on whatever lies there, or could not be.
+    fn kept_up(self) -> Vec<Self> {
+        if matches!(self.service, Service::Running(_)) {
+            return vec![self];
+        }
+        let up = Self { service: Service::Running(self.files), started: true, is_draining: false, ..self.clone() };
+        let is_whole = self.files != Files::Mixed;
+        let fails = Self { started: true, start_failed: true, ..self };
+        is_whole.then_some(up).into_iter().chain([fails]).collect()
     }
 }
 
@@ -91,8 +129,32 @@ fn same(world: &World, event: Event) -> Outcome {
         backup: world.backup,
         service: world.service,
         is_draining: world.is_draining,
+        stop_begun: world.stop_begun,
         started: false,
         start_failed: world.start_failed,
+    }
+}
+
+/// What a look says where a service on `wanted` is in order; on whatever files where there is none.
+fn look(service: Service, wanted: Option<Files>) -> Seen {
+    match service {
+        Service::Closed | Service::Stopped => Seen::Nobody,
+        Service::Running(files) if wanted.is_none_or(|wanted| wanted == files) => Seen::Wanted,
+        Service::Running(_) => Seen::Other,
+    }
+}
+
+/// What is known of a stop after a look.
+fn noted(stop: Option<bool>, seen: Seen) -> Option<bool> {
+    stop.filter(|was_down| !is_over(*was_down, seen)).map(|was_down| was_down || seen == Seen::Nobody)
+}
+
+/// What a service in order serves in a state.
+fn wanted(state: &State) -> Option<Files> {
+    match state {
+        State::Undoing { before: Before::NotServed, .. } | State::Frozen { .. } => None,
+        State::Undoing { .. } => Some(Files::Old),
+        _ => Some(Files::New),
     }
 }
 
@@ -107,35 +169,32 @@ fn served() -> Before {
 /// Everything that may come of a state's effect. Success is only possible where the host allows it; failure always is,
 /// and leaves the host in any state between before and after.
 fn outcomes(world: &World) -> Vec<Outcome> {
-    let unsettled = |outcome: &Outcome| {
-        let proves_nothing = matches!(world.state.effect(), Effect::EnsureStarted | Effect::VerifyOld);
-        proves_nothing && world.stop_begun.is_some() && outcome.event == Event::Done
-    };
-    let mut outcomes = settled_outcomes(world);
-    let not_yet: Vec<_> = outcomes.iter().filter(|outcome| unsettled(outcome)).map(Outcome::not_yet).collect();
-    if world.is_draining {
-        outcomes.retain(|outcome| !unsettled(outcome));
-    }
-    outcomes.extend(not_yet);
-    outcomes
-}
-
-/// The same, whatever a stop that was begun may still do.
-fn settled_outcomes(world: &World) -> Vec<Outcome> {
     let outcome = |event| same(world, event);
     let done = || outcome(Event::Done);
     let fails = || outcome(Event::Failed(failed()));
     let any_service = [world.service, Service::Stopped, Service::Running(world.files)];
+    let seen = look(world.service, wanted(&world.state));
+    let seen_after = |outcome: Outcome| {
+        let stop_begun = noted(outcome.stop_begun, look(outcome.service, wanted(&world.state)));
+        Outcome { stop_begun, ..outcome }
+    };
     match world.state.effect() {
-        Effect::MakeKey | Effect::Stage | Effect::Inspect | Effect::Discard => vec![done(), fails()],
+        Effect::MakeKey | Effect::Stage | Effect::Discard => vec![done(), fails()],
+        // Its last look may fail, and then says nothing.
+        Effect::Inspect => vec![done(), seen_after(done()), fails()],
         Effect::BackUp => vec![Outcome { backup: true, ..done() }, Outcome { backup: true, ..fails() }, fails()],
         Effect::Preflight => {
             vec![outcome(Event::Cleared(served())), outcome(Event::Cleared(Before::NotServed)), fails()]
         }
         Effect::Stop | Effect::EnsureStopped => {
-            let stopped = Outcome { service: Service::Stopped, is_draining: false, ..done() };
-            let failing = |service| Outcome { service, is_draining: service != Service::Stopped, ..fails() };
-            any_service.map(failing).into_iter().chain([stopped]).collect()
+            let is_honest = world.host == Host::Honest;
+            let closed = (world.service != Service::Stopped && !is_honest).then_some(Service::Closed);
+            let ends = any_service.into_iter().chain(closed);
+            let is_draining = |service| matches!(service, Service::Running(_));
+            let said = |service, said: Outcome| Outcome { service, is_draining: is_draining(service), ..said };
+            let goes_on = (!is_honest).then_some(world.service);
+            let early = closed.into_iter().chain(goes_on).chain([Service::Stopped]);
+            ends.map(|service| said(service, fails())).chain(early.map(|service| said(service, done()))).collect()
         }
         Effect::Swap => {
             let halfway = [Files::Old, Files::Mixed, Files::New].map(|files| Outcome { files, ..fails() });
@@ -143,36 +202,94 @@ fn settled_outcomes(world: &World) -> Vec<Outcome> {
         }
         Effect::Restore => {
             let halfway = [world.files, Files::Mixed, Files::Old].map(|files| Outcome { files, ..fails() });
-            let restored = world.backup.then(|| Outcome { files: Files::Old, ..done() });
-            halfway.into_iter().chain(restored).collect()
+            let restored = Outcome { files: Files::Old, ..done() };
+            let restored = world.backup.then(|| [restored.clone(), seen_after(restored)]);
+            halfway.into_iter().chain(restored.into_iter().flatten()).collect()
         }
-        Effect::Start | Effect::EnsureStarted => {
-            let up = Outcome { service: Service::Running(world.files), started: true, start_failed: false, ..done() };
-            let failing = any_service.map(|service| Outcome { service, started: true, start_failed: true, ..fails() });
-            failing.into_iter().chain((world.files != Files::Mixed).then_some(up)).collect()
-        }
+        Effect::Start | Effect::EnsureStarted => starts(world),
         Effect::CheckFiles => vec![if world.files == Files::New { done() } else { fails() }],
-        Effect::VerifyNew | Effect::LookForNew => {
-            let seen = world.service == Service::Running(Files::New);
-            [fails()].into_iter().chain(seen.then(done)).collect()
+        Effect::LookForNew | Effect::LookForOld => {
+            let found = (seen == Seen::Wanted).then(|| seen_after(done()));
+            [fails(), seen_after(fails())].into_iter().chain(found).collect()
         }
         // It is down, or the time is over: longer than that no service drains. What was seen then may be anything.
         Effect::WatchOld => {
-            let over = Outcome { is_draining: false, ..fails() };
-            let seen = world.service == Service::Running(Files::Old);
-            [over].into_iter().chain(seen.then(|| Outcome { is_draining: false, ..done() })).collect()
+            let is_seen = seen == Seen::Nobody && wanted(&world.state).is_some();
+            let down = is_seen.then(|| seen_after(fails()));
+            let up = (seen_after(done()).stop_begun.is_none() && seen == Seen::Wanted).then(|| seen_after(done()));
+            let over = (seen == Seen::Wanted && wanted(&world.state).is_some()).then(|| done().in_the_end());
+            [fails().in_the_end()].into_iter().chain(down).chain(up).chain(over).collect()
         }
-        Effect::VerifyOld | Effect::LookForOld => {
-            let seen = world.service == Service::Running(Files::Old);
-            [fails()].into_iter().chain(seen.then(done)).collect()
+        // What a stop may still end is kept up first.
+        Effect::VerifyOld | Effect::VerifyNew => {
+            let is_old = world.state.effect() == Effect::VerifyOld;
+            let after_that = kept_up(world).into_iter().flat_map(|kept| {
+                let is_served = look(kept.service, wanted(&world.state)) == Seen::Wanted;
+                let done = is_served.then(|| Outcome { event: Event::Done, ..kept.clone() });
+                let fails = Outcome { event: Event::Failed(failed()), ..kept };
+                // One that is down in the end is started once more on the way back.
+                let fails = if is_old { fails.kept_up() } else { vec![fails] };
+                done.into_iter().chain(fails).collect::<Vec<_>>()
+            });
+            after_that.chain((!is_old).then(fails)).collect()
         }
         // A freeze takes longer than any drain.
         Effect::Nothing => findings(world)
             .into_iter()
-            .map(|(finding, files)| Outcome { files, is_draining: false, ..outcome(Event::Frozen(finding)) })
+            .flat_map(|(finding, files)| {
+                let found = outcome(Event::Frozen(finding));
+                let over = Outcome { stop_begun: world.stop_begun, ..found.clone().in_the_end() };
+                // Or a look before it has said that the stop is over.
+                let seen = Some(seen_after(found)).filter(|found| found.stop_begun.is_none());
+                [over].into_iter().chain(seen).map(move |found| Outcome { files, ..found })
+            })
             .collect(),
         Effect::AwaitChain => Vec::new(),
     }
+}
+
+/// What may come of a start. A service whose process goes on takes it for done; one that has closed its listener may not.
+fn starts(world: &World) -> Vec<Outcome> {
+    let done = || same(world, Event::Done);
+    let any_service = [world.service, Service::Stopped, Service::Running(world.files)];
+    let failing = any_service.map(|service| {
+        let is_draining = world.is_draining && matches!(service, Service::Running(_));
+        let fails = same(world, Event::Failed(failed()));
+        Outcome { service, is_draining, started: true, start_failed: true, ..fails }
+    });
+    let up = Outcome { service: Service::Running(world.files), started: true, start_failed: false, ..done() };
+    // The manager starts it when it has ended.
+    let is_queued = world.host == Host::Managed && world.is_stopping;
+    let up = Outcome { is_draining: world.is_draining && !is_queued, ..up };
+    let found_running = (world.service == Service::Closed || world.is_draining) && !is_queued;
+    let found_running = found_running.then(|| Outcome { start_failed: false, ..done() });
+    let may_end = world.state.effect() == Effect::EnsureStarted && world.stop_begun.is_some() && !is_queued;
+    let event = if may_end { Event::Unsettled } else { Event::Done };
+    let well = (world.files != Files::Mixed).then_some(up).into_iter().chain(found_running);
+    let ended = failing.into_iter().chain(well.map(|outcome| Outcome { event: event.clone(), ..outcome }));
+    // Whether anybody listens is looked at before that.
+    let seen = noted(world.stop_begun, look(world.service, wanted(&world.state)));
+    let has_looked = world.state.effect() == Effect::EnsureStarted && seen != world.stop_begun;
+    ended
+        .flat_map(|ended| [has_looked.then(|| Outcome { stop_begun: seen, ..ended.clone() }), Some(ended)])
+        .flatten()
+        .collect()
+}
+
+/// How a service that a stop may still end is kept up until it can end it no more.
+fn kept_up(world: &World) -> Vec<Outcome> {
+    let now = same(world, Event::Done);
+    if world.stop_begun.is_none() {
+        return vec![now];
+    }
+    let seen = |outcome: &Outcome| noted(outcome.stop_begun, look(outcome.service, wanted(&world.state)));
+    let over = now.clone().in_the_end().kept_up();
+    // A start of one that was seen down.
+    let was_down = Outcome { stop_begun: Some(true), ..now.clone() };
+    let restarted = if matches!(now.service, Service::Running(_)) { Vec::new() } else { was_down.kept_up() };
+    let settled = [now].into_iter().chain(restarted).filter(|outcome| seen(outcome).is_none());
+    let settled = settled.map(|outcome| Outcome { stop_begun: None, ..outcome });
+    settled.chain(over).collect()
 }
 
 /// What may be found out about a frozen agent, and how it leaves the files.
@@ -201,41 +318,53 @@ fn successors(world: &World) -> Vec<World> {
     }
     let mut outcomes = outcomes(world);
     if world.is_stopping {
-        // Nobody knows when the time is over before it is.
-        let may_still_end = world.stop_begun.is_some();
-        let decisions = [may_still_end, may_still_end && world.is_draining].map(|may| at_stop(&world.state, may));
-        if decisions.contains(&AtStop::Leave) {
-            next.push(left(world));
+        let outlook = match world.stop_begun {
+            None => Outlook::Settled,
+            Some(_) if world.host == Host::Managed => Outlook::NeedsStart,
+            Some(_) => Outlook::MayEnd,
+        };
+        match at_stop(&world.state, outlook) {
+            AtStop::GoOn => {}
+            AtStop::Instead(event) => outcomes = vec![same(world, event)],
+            AtStop::Leave => {
+                outcomes.clear();
+                next.push(left(world));
+            }
+            AtStop::StartAndLeave => {
+                outcomes.clear();
+                for outcome in starts(world) {
+                    let after = world.with(&outcome);
+                    let fails = matches!(outcome.event, Event::Failed(_));
+                    let kept = if fails { kept_up(&after) } else { vec![outcome] };
+                    next.extend(kept.iter().map(|outcome| left(&after.with(outcome))));
+                }
+            }
+            AtStop::KeepUp => {
+                let kept = kept_up(world).into_iter();
+                next.extend(kept.clone().map(|outcome| world.with(&outcome)));
+                let goes_back = matches!(world.state, State::Verifying { .. });
+                let fails = kept.filter(|outcome| goes_back && outcome.started && outcome.start_failed);
+                outcomes = fails.map(|outcome| Outcome { event: Event::Failed(failed()), ..outcome }).collect();
+            }
         }
-        let instead = decisions.iter().filter_map(|decision| match decision {
-            AtStop::Instead(event) => Some(same(world, event.clone())),
-            AtStop::GoOn | AtStop::Leave => None,
-        });
-        let instead: Vec<_> = instead.collect();
-        if !decisions.contains(&AtStop::GoOn) {
-            outcomes.clear();
-        }
-        outcomes.extend(instead);
     }
     for outcome in outcomes {
+        let is_stop = matches!(world.state.effect(), Effect::Stop | Effect::EnsureStopped);
+        let is_early = is_stop && outcome.event == Event::Done && outcome.service != Service::Stopped;
         let after = World {
-            files: outcome.files,
-            backup: outcome.backup,
-            service: outcome.service,
-            is_draining: outcome.is_draining,
-            start_failed: outcome.start_failed,
-            starts: (world.starts + u32::from(outcome.started)).min(MAX_STARTS),
+            was_early: world.was_early || is_early,
             steps: if world.state.is_decided() { 0 } else { world.steps + 1 },
             was_parted: world.was_parted || world.state.is_decided(),
-            ..world.clone()
+            ..world.with(&outcome)
         };
-        let stop_begun = world.stop_begun.filter(|()| may_end_after(&world.state, &outcome.event));
-        let begun = |state: &State| stopping::stop_begun(stop_begun, state, ());
+        let stop_begun = outcome.stop_begun.filter(|_| was_begun(&world.state, &outcome.event));
+        let begun = |state: &State| stopping::stop_begun(stop_begun, state, || false);
         let leaves = world.is_stopping
             && stopping::leaves_after_failure(world.state.effect())
             && matches!(outcome.event, Event::Failed(_));
         if leaves {
-            next.push(left(&after));
+            // Not before a stop can end it no more.
+            next.extend(kept_up(&after).iter().map(|outcome| left(&after.with(outcome))));
             next.extend(crashed(&after));
             continue;
         }
@@ -246,37 +375,91 @@ fn successors(world: &World) -> Vec<World> {
             state: state.clone(),
             stop_begun: journalled_stop,
             journalled_stop,
+            is_other_stop: false,
             ..after.clone()
         });
-        if world.journal_failures < MAX_JOURNAL_FAILURES {
+        if world.journal_failures < world.limits().1 {
             let instead = world.state.clone().unsaved(state, failed());
             let stop_begun = begun(&instead);
             let worse = World { journal_failures: world.journal_failures + 1, stop_begun, ..after.clone() };
-            next.push(World { state: instead.clone(), ..worse.clone() });
-            next.push(World { journal: instead.clone(), state: instead, journalled_stop: stop_begun, ..worse });
+            let is_other_stop = world.is_other_stop || instead.effect() == Effect::EnsureStopped;
+            next.push(World { state: instead.clone(), is_other_stop, ..worse.clone() });
+            let worse = World { journalled_stop: stop_begun, is_other_stop: false, ..worse };
+            next.push(World { journal: instead.clone(), state: instead, ..worse });
         }
         // Cut off after the effect, in whatever state it left the host, and before its end was written down.
         next.extend(crashed(&after));
     }
     next.extend(crashed(world));
-    if world.is_draining {
-        next.push(World { service: Service::Stopped, is_draining: false, start_failed: true, ..world.clone() });
-    }
+    next.extend(drained(world));
     next
+}
+
+/// What a stop does to the service in its own time. One that reads its files again by itself may do so until then.
+fn drained(world: &World) -> Vec<World> {
+    // A frozen agent that goes down is started again in time.
+    let is_frozen = matches!(world.state, State::Frozen { .. }) && !world.is_stopping;
+    let down = World {
+        service: Service::Stopped,
+        is_draining: false,
+        start_failed: world.start_failed || is_frozen,
+        ..world.clone()
+    };
+    match world.service {
+        Service::Stopped => Vec::new(),
+        Service::Closed => vec![down],
+        Service::Running(_) if !world.is_draining => Vec::new(),
+        Service::Running(_) => {
+            let reloaded = (world.files != Files::Mixed)
+                .then(|| World { service: Service::Running(world.files), ..world.clone() });
+            let closed = World { service: Service::Closed, ..down.clone() };
+            let others = [closed].into_iter().chain(reloaded).filter(|_| world.host != Host::Honest);
+            [down.clone()].into_iter().chain(others).collect()
+        }
+    }
+}
+
+impl World {
+    /// Of crashes, and of journals that cannot be written.
+    const fn limits(&self) -> (u32, u32) {
+        match self.host {
+            Host::Honest => (MAX_CRASHES, MAX_JOURNAL_FAILURES),
+            Host::Early => (MAX_CRASHES_AND_EARLY_STOPS, MAX_JOURNAL_FAILURES_AND_EARLY_STOPS),
+            // What a manager is left to do is asked for once the program is to end.
+            Host::Managed => (1, 0),
+        }
+    }
+
+    fn is_up(&self) -> bool {
+        matches!(self.service, Service::Running(_))
+    }
+
+    /// The host after an effect has ended so, in the same state.
+    fn with(&self, outcome: &Outcome) -> Self {
+        Self {
+            files: outcome.files,
+            backup: outcome.backup,
+            service: outcome.service,
+            is_draining: outcome.is_draining,
+            stop_begun: outcome.stop_begun,
+            start_failed: outcome.start_failed,
+            starts: (self.starts + u32::from(outcome.started)).min(MAX_STARTS),
+            ..self.clone()
+        }
+    }
 }
 
 /// The program has ended as it was told to, and is started again.
 fn left(world: &World) -> World {
     let found = World { state: world.journal.clone(), stop_begun: world.journalled_stop, ..world.clone() };
     let found = World { crashes: MAX_CRASHES, ..found };
-    // What a crash makes of the state that is found is followed without it. A freeze is told, and takes longer than any drain.
-    let is_draining = world.is_draining && !matches!(world.state, State::Frozen { .. });
-    World { is_draining, is_starting: true, is_stopping: false, steps: 0, has_left: true, was_parted: true, ..found }
+    // What a crash makes of the state that is found is followed without it.
+    World { is_starting: true, is_stopping: false, steps: 0, has_left: true, was_parted: true, ..found }
 }
 
 /// The exporter alone is gone, or the host with it: then the service comes back by itself on whatever it finds.
 fn crashed(world: &World) -> Vec<World> {
-    if world.crashes == MAX_CRASHES {
+    if world.crashes >= world.limits().0 {
         return Vec::new();
     }
     let decided = world.journal.is_decided();
@@ -287,15 +470,17 @@ fn crashed(world: &World) -> Vec<World> {
         files => Service::Running(files),
     };
     let found = World { state: world.journal.clone(), stop_begun: world.journalled_stop, ..down };
-    let down = World { is_starting: true, is_stopping: false, has_left: false, ..found };
+    let down = World { is_starting: true, is_stopping: false, has_left: false, is_other_stop: false, ..found };
     let rebooted =
         World { service: rebooted, is_draining: false, start_failed: world.files == Files::Mixed, ..down.clone() };
     // The stop that it had begun goes on without it.
     let is_stopped = matches!(world.state.effect(), Effect::Stop | Effect::EnsureStopped);
     let drains = is_stopped && !world.is_starting && world.service != Service::Stopped;
     // Of a stop on the way back that no journal tells of, because it could not be written, nobody knows after a crash.
-    let is_draining = (world.is_draining || drains) && world.journalled_stop.is_some();
-    vec![World { is_draining, ..down }, rebooted]
+    let is_known = world.journalled_stop.is_some() && !world.is_other_stop;
+    let is_draining = (world.is_draining || drains) && is_known && world.is_up();
+    let service = if world.service == Service::Closed && !is_known { Service::Stopped } else { world.service };
+    vec![World { is_draining, service, ..down }, rebooted]
 }
 
 /// What a start makes of a host: the files become one set first, and every way in which that may go is followed. A crash in
@@ -304,7 +489,7 @@ fn resumed(world: &World) -> Vec<World> {
     let resumption = world.journal.clone().resumed(world.recoveries);
     let entered = |files, mended| {
         let state = resumption.clone().mended(mended);
-        let stop_begun = stopping::stop_begun(world.stop_begun, &state, ());
+        let stop_begun = stopping::stop_begun(world.stop_begun, &state, || false);
         let entered =
             World { files, journal: state.clone(), state, stop_begun, journalled_stop: stop_begun, ..world.clone() };
         World { is_starting: false, has_left: false, ..entered }
@@ -326,7 +511,7 @@ fn resumed(world: &World) -> Vec<World> {
 }
 
 fn check(world: &World) -> Result<(), &'static str> {
-    let quiet = world.crashes == 0 && world.journal_failures == 0 && !world.was_parted;
+    let quiet = world.crashes == 0 && world.journal_failures == 0 && !world.was_parted && !world.was_early;
     let rule = |holds: bool, broken| if holds { Ok(()) } else { Err(broken) };
     rule(world.files == Files::Old || world.backup, "files are replaced without a durable backup")?;
     rule(
@@ -335,8 +520,8 @@ fn check(world: &World) -> Result<(), &'static str> {
     )?;
     // Holds A8: whoever told the program to end may not start it again.
     if world.has_left {
-        rule(world.service != Service::Stopped || world.start_failed, "left with a stopped service")?;
-        rule(!world.is_draining || world.start_failed, "left with a service that a stop is still ending")?;
+        rule(world.is_up() || world.start_failed, "left with a stopped service")?;
+        rule(!world.is_draining, "left with a service that a stop is still ending")?;
     }
     if world.is_starting {
         return Ok(());
@@ -347,11 +532,12 @@ fn check(world: &World) -> Result<(), &'static str> {
         State::Committed { .. } => {
             rule(world.files == Files::New, "committed with old files")?;
             rule(world.service == Service::Running(Files::New), "committed without being served")?;
+            rule(!world.is_draining, "committed with a service that a stop is still ending")?;
             rule(!quiet || world.starts == 1, "more than one restart for a success")
         }
         State::RolledBack { .. } => {
             rule(world.files == Files::Old, "rolled back with new files")?;
-            rule(world.service != Service::Stopped, "rolled back with a stopped service")?;
+            rule(world.is_up(), "rolled back with a stopped service")?;
             rule(!world.is_draining, "rolled back with a service that a stop is still ending")?;
             // The third is of a service that a stop has ended that was not seen to end it.
             rule(!quiet || world.starts <= 3, "more than three restarts for a rollback")
@@ -361,7 +547,8 @@ fn check(world: &World) -> Result<(), &'static str> {
         State::Frozen { standing, .. } => {
             let could_not = matches!(standing, Standing::NotRestored { .. });
             rule(world.files != Files::Mixed || could_not, "frozen on a split set that nothing will mend")?;
-            rule(world.service != Service::Stopped || world.start_failed, "frozen with a stopped service")
+            let is_watched = world.stop_begun.is_some();
+            rule(world.is_up() || world.start_failed || is_watched, "frozen with a stopped service")
         }
         _ => Ok(()),
     }
@@ -382,7 +569,7 @@ fn journal_knows_of_swap(journal: &State) -> bool {
     )
 }
 
-fn begin() -> World {
+fn begin(host: Host) -> World {
     World {
         journal: State::Validated,
         state: State::Validated,
@@ -393,9 +580,12 @@ fn begin() -> World {
         is_draining: false,
         stop_begun: None,
         journalled_stop: None,
+        is_other_stop: false,
+        host,
         is_stopping: false,
         has_left: false,
         was_parted: false,
+        was_early: false,
         is_starting: false,
         starts: 0,
         crashes: 0,
@@ -421,9 +611,26 @@ fn without_messages(mut world: World) -> World {
 
 #[test]
 fn no_order_of_failures_crashes_and_reboots_breaks_a_promise() {
+    search(Host::Honest);
+}
+
+/// Holds A8: a stop that says too early that it is done, with the service's listener open or closed.
+#[test]
+fn no_stop_that_ends_before_the_service_breaks_a_promise() {
+    search(Host::Early);
+}
+
+/// Holds A8: the same where the service manager is left to start a service when its stop is over.
+#[test]
+fn no_stop_of_a_service_manager_that_ends_before_the_service_breaks_a_promise() {
+    search(Host::Managed);
+}
+
+/// Goes through every world that may come of the first.
+fn search(host: Host) {
     let mut seen: HashMap<World, Option<World>> = HashMap::new();
-    let mut queue = VecDeque::from([begin()]);
-    seen.insert(begin(), None);
+    let mut queue = VecDeque::from([begin(host)]);
+    seen.insert(begin(host), None);
     let (mut committed, mut rolled_back, mut frozen) = (0, 0, 0);
     while let Some(world) = queue.pop_front() {
         if let Err(broken) = check(&world) {

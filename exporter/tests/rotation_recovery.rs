@@ -154,14 +154,16 @@ fn drains(world: &World, seconds: u32, then: &str) -> Option<Vec<String>> {
 /// Longer than any drain here.
 const DRAINED: std::time::Duration = std::time::Duration::from_secs(4);
 
-/// What the next start has made of a rotation whose exporter is gone a second after the stop has begun.
-async fn after_an_interrupted_stop(world: &World) -> RotationReport {
+/// What the next start has made of a rotation whose exporter is gone a second after the stop has begun. `meanwhile` something
+/// happens to the host.
+async fn after_an_interrupted_stop(world: &World, meanwhile: impl FnOnce(&World)) -> RotationReport {
     let (mut rotator, lock) = world.rotator().await;
     let opened = rotator.open(&open(1, 1)).unwrap();
     rotator.deliver(&delivery(1, 1, &world.sign(&opened.csr.unwrap()).0)).unwrap();
     let stopping = tokio::time::timeout(std::time::Duration::from_secs(1), rotator.advance(|_| {})).await;
     assert!(stopping.is_err(), "the stop takes longer");
     drop((rotator, lock));
+    meanwhile(world);
     let report = world.rotator().await.0.report().unwrap();
     assert_eq!(report.state, RotationState::RolledBack, "{report:#?}");
     report
@@ -172,7 +174,7 @@ async fn after_an_interrupted_stop(world: &World) -> RotationReport {
 async fn a_service_that_an_interrupted_stop_still_ends_is_started_again() {
     let mut world = World::pem_pair().await;
     world.agent.service.stop = drains(&world, 2, "sleep 3");
-    let report = after_an_interrupted_stop(&world).await;
+    let report = after_an_interrupted_stop(&world, |_| {}).await;
     tokio::time::sleep(DRAINED).await;
     assert_eq!(world.service.served().await, Some(world.first), "{report:#?}");
 }
@@ -198,11 +200,29 @@ async fn a_service_that_drains_for_longer_than_its_stop_may_take_is_started_agai
 /// proof that it stays up.
 #[tokio::test]
 async fn a_service_that_ends_long_after_the_next_start_is_started_again() {
+    ends_long_after_the_next_start(|_| {}).await;
+}
+
+/// Holds A8: the time that has passed since the stop was begun is not told by a clock that somebody sets.
+#[tokio::test]
+async fn a_clock_that_is_put_forward_between_two_starts_does_not_end_the_watch() {
+    ends_long_after_the_next_start(|world| {
+        let path = world.state().join("journal/agent.json");
+        let mut journal: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        let begun = &mut journal["rotation"]["stopBegun"]["at"];
+        let at: jiff::Timestamp = begun.as_str().unwrap().parse().unwrap();
+        *begun = (at - jiff::SignedDuration::from_hours(24)).to_string().into();
+        std::fs::write(&path, serde_json::to_vec(&journal).unwrap()).unwrap();
+    })
+    .await;
+}
+
+async fn ends_long_after_the_next_start(meanwhile: impl FnOnce(&World)) {
     let mut world = World::pem_pair().await;
     world.agent.service.stop = drains(&world, 7, "sleep 9");
     world.agent.service.stop_timeout = Some(std::time::Duration::from_secs(4));
     let began = std::time::Instant::now();
-    let report = after_an_interrupted_stop(&world).await;
+    let report = after_an_interrupted_stop(&world, meanwhile).await;
     tokio::time::sleep(std::time::Duration::from_secs(9).saturating_sub(began.elapsed())).await;
     assert_eq!(world.service.served().await, Some(world.first), "{report:#?}");
 }

@@ -147,6 +147,83 @@ async fn a_service_that_its_stop_still_ends_is_up_for_good_when_the_program_has_
     }
 }
 
+/// How a stop command lies, and what the service does meanwhile.
+#[derive(Clone, Copy, Debug)]
+enum Drain {
+    /// It says that it is done, and the service serves on.
+    ServesOn,
+    /// The same, and the listener is closed.
+    Closed,
+    /// It says that it has failed, and the listener is closed.
+    ClosedAndFailed,
+}
+
+/// From its stop on the service's process goes on for five seconds, and a start finds it running. A start of the form
+/// `systemctl start` is in a script of that name.
+async fn draining_world(drain: Drain, is_systemctl: bool) -> World {
+    let mut world = World::pem_pair().await;
+    let control = world.directory.path().join("control");
+    let argv = |script: String| serde_json::to_string(&["sh", "-c", &script]).unwrap();
+    let (closes, code) = match drain {
+        Drain::ServesOn => ("", 0),
+        Drain::Closed => ("rm -f run;", 0),
+        Drain::ClosedAndFailed => ("rm -f run;", 1),
+    };
+    let end = "setsid sh -c 'sleep 5; rm -f run drains' & touch stopped;";
+    let drains = format!("cd {}; touch drains; {closes} {end} exit {code}", control.display());
+    let stop = serde_json::to_string(&world.service.stop_argv()).unwrap();
+    world.rewrite_agent(&format!("stop: {stop}"), &format!("stop: {}", argv(drains)));
+    let started = world.service.start_argv();
+    let quoted: Vec<_> = started.iter().map(|word| format!("'{}'", word.replace('\'', "'\\''"))).collect();
+    let script = format!("[ -e {}/drains ] && exit 0; {}", control.display(), quoted.join(" "));
+    let start = if is_systemctl {
+        use std::os::unix::fs::PermissionsExt;
+        let path = world.directory.path().join("systemctl");
+        std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        serde_json::to_string(&[path.to_str().unwrap(), "start", "agent"]).unwrap()
+    } else {
+        argv(script)
+    };
+    world.rewrite_agent(&format!("start: {}", serde_json::to_string(&started).unwrap()), &format!("start: {start}"));
+    world.rewrite_agent("stopTimeout: 5s", "stopTimeout: 4s");
+    world.rewrite_agent("deadline: 2s", "deadline: 60s");
+    world
+}
+
+/// Holds A8: neither the end of a stop command, nor a listener that is closed, nor a start that says that it is done says that
+/// a stop can end the service no more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_service_that_goes_on_after_its_stop_was_said_to_be_done_is_up_for_good_when_the_program_has_ended() {
+    let cases = [
+        (Drain::ServesOn, false, "verifying", true),
+        (Drain::Closed, false, "verifying", true),
+        (Drain::Closed, true, "verifying", true),
+        (Drain::ClosedAndFailed, false, "undoing", false),
+        (Drain::ClosedAndFailed, true, "undoing", false),
+    ];
+    for case in cases {
+        let (drain, is_systemctl, phase, commits) = case;
+        let mut world = draining_world(drain, is_systemctl).await;
+        let control = world.directory.path().join("control");
+        let (mut program, api) = with_host_api(&world);
+        let new = begin(&world, &api, 1).await;
+        program.wait_until("its stop has ended", |_| control.join("stopped").exists());
+        let stopped = Instant::now();
+        program.wait_until(phase, |_| world.phase().as_deref() == Some(phase));
+        program.terminate();
+        assert!(program.wait().success(), "{case:?}: {}", program.log());
+        tokio::time::sleep(Duration::from_secs(7).saturating_sub(stopped.elapsed())).await;
+        let served = world.service.served().await;
+        assert_eq!(served, Some(stored(&world)), "{case:?}: {}", program.log());
+        world.rewrite_agent("deadline: 60s", "deadline: 2s");
+        let report = world.rotator().await.0.report().unwrap();
+        let expected = if commits { (RotationState::Committed, new) } else { (RotationState::RolledBack, world.first) };
+        assert_eq!((report.state, stored(&world)), expected, "{case:?}: {report:#?}\n{}", program.log());
+        assert_eq!(world.service.served().await, Some(expected.1), "{case:?}");
+    }
+}
+
 /// Holds A8: after the stop was ordered nothing new is begun.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn what_is_asked_after_the_stop_is_refused_with_its_reason() {

@@ -8,7 +8,8 @@ use x509_parser::{
 
 /// Bytes of a rendered name, some more than the longest that people write; a hostile certificate could have 64 KiB.
 const MAX_LENGTH: usize = 4 << 10;
-const COMMON_NAME: &str = "2.5.4.3";
+/// 2.5.4.3, as it is encoded.
+const COMMON_NAME: &[u8] = &[0x55, 0x04, 3];
 
 /// The name, most specific part first.
 pub(crate) fn render(name: &X509Name<'_>) -> String {
@@ -25,8 +26,10 @@ pub(crate) fn render(name: &X509Name<'_>) -> String {
                 (_, 0) => out.push(','),
                 _ => out.push('+'),
             }
-            let dotted = attribute.attr_type().to_id_string();
-            out.push_str(short_name(&dotted).unwrap_or(&dotted));
+            match short_name(attribute.attr_type().as_bytes()) {
+                Some(known) => out.push_str(known),
+                None => out.push_str(&attribute.attr_type().to_id_string()),
+            }
             out.push('=');
             match text(attribute.attr_value()) {
                 Some(text) => escape(&text, &mut out),
@@ -39,7 +42,7 @@ pub(crate) fn render(name: &X509Name<'_>) -> String {
 
 /// The last common name, unescaped.
 pub(crate) fn common_name(name: &X509Name<'_>) -> Option<String> {
-    let last = name.iter_attributes().filter(|attribute| attribute.attr_type().to_id_string() == COMMON_NAME).last()?;
+    let last = name.iter_attributes().filter(|attribute| attribute.attr_type().as_bytes() == COMMON_NAME).last()?;
     text(last.attr_value()).map(cut)
 }
 
@@ -52,23 +55,27 @@ fn cut(mut text: String) -> String {
     text
 }
 
-fn short_name(dotted: &str) -> Option<&'static str> {
-    Some(match dotted {
+/// Of the content of an OID: its dotted form is only made where there is no name for it.
+fn short_name(oid: &[u8]) -> Option<&'static str> {
+    const DOMAIN_COMPONENT: &[u8] = &[0x09, 0x92, 0x26, 0x89, 0x93, 0xF2, 0x2C, 0x64, 1, 25];
+    const USER_ID: &[u8] = &[0x09, 0x92, 0x26, 0x89, 0x93, 0xF2, 0x2C, 0x64, 1, 1];
+    const EMAIL_ADDRESS: &[u8] = &[0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 1, 9, 1];
+    Some(match oid {
         COMMON_NAME => "CN",
-        "2.5.4.4" => "SN",
-        "2.5.4.5" => "serialNumber",
-        "2.5.4.6" => "C",
-        "2.5.4.7" => "L",
-        "2.5.4.8" => "ST",
-        "2.5.4.9" => "STREET",
-        "2.5.4.10" => "O",
-        "2.5.4.11" => "OU",
-        "2.5.4.12" => "title",
-        "2.5.4.42" => "GN",
-        "2.5.4.97" => "organizationIdentifier",
-        "0.9.2342.19200300.100.1.1" => "UID",
-        "0.9.2342.19200300.100.1.25" => "DC",
-        "1.2.840.113549.1.9.1" => "emailAddress",
+        [0x55, 0x04, 4] => "SN",
+        [0x55, 0x04, 5] => "serialNumber",
+        [0x55, 0x04, 6] => "C",
+        [0x55, 0x04, 7] => "L",
+        [0x55, 0x04, 8] => "ST",
+        [0x55, 0x04, 9] => "STREET",
+        [0x55, 0x04, 10] => "O",
+        [0x55, 0x04, 11] => "OU",
+        [0x55, 0x04, 12] => "title",
+        [0x55, 0x04, 42] => "GN",
+        [0x55, 0x04, 97] => "organizationIdentifier",
+        USER_ID => "UID",
+        DOMAIN_COMPONENT => "DC",
+        EMAIL_ADDRESS => "emailAddress",
         _ => return None,
     })
 }
@@ -146,6 +153,22 @@ mod tests {
             (DnType::CommonName, DnValue::Utf8String(" #1\\ ".to_owned())),
         ]);
         assert_eq!(name, r#"CN=\ #1\\\ ,O=Lučić\, \"Söhne\" \+ 鍵\0A,C=JP"#);
+    }
+
+    #[test]
+    fn attributes_have_the_names_that_openssl_and_keytool_give_them() {
+        for (oid, name) in [
+            (&[2, 5, 4, 3][..], "CN"),
+            (&[2, 5, 4, 42], "GN"),
+            (&[2, 5, 4, 97], "organizationIdentifier"),
+            (&[0, 9, 2342, 19_200_300, 100, 1, 1], "UID"),
+            (&[0, 9, 2342, 19_200_300, 100, 1, 25], "DC"),
+            (&[1, 2, 840, 113_549, 1, 9, 1], "emailAddress"),
+            (&[2, 5, 4, 98], "2.5.4.98"),
+        ] {
+            let value = DnValue::Utf8String("x".to_owned());
+            assert_eq!(subject(&[(DnType::CustomDnType(oid.to_vec()), value)]), format!("{name}=x"));
+        }
     }
 
     #[test]

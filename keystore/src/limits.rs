@@ -1,6 +1,6 @@
 //! How much of a hostile store is looked at before it is refused.
 
-use crate::ReadError;
+use crate::{ReadError, der};
 
 /// Bounds on what a reader takes in. The defaults leave an order of magnitude over what real stores need.
 #[derive(Clone, Debug)]
@@ -61,7 +61,16 @@ impl Limits {
         within(count, self.max_chain, "the certificates of a chain")
     }
 
-    pub(crate) fn check_certificate(&self, length: usize) -> Result<(), ReadError> {
+    /// Of the certificate alone: what pads the place that it lies in is not looked at. Of one whose end cannot be told the
+    /// whole counts.
+    pub(crate) fn check_certificate(&self, bytes: &[u8]) -> Result<(), ReadError> {
+        let element = der::Reader::new(bytes).element();
+        let length = element.map_or(bytes.len(), |element| element.raw.len());
+        within(length, self.max_certificate, "the bytes of a certificate")
+    }
+
+    /// Of one that is still in base64.
+    pub(crate) fn check_certificate_length(&self, length: usize) -> Result<(), ReadError> {
         within(length, self.max_certificate, "the bytes of a certificate")
     }
 

@@ -49,7 +49,7 @@ fn read_der(bytes: &[u8], limits: &Limits) -> Result<Certificates, ReadError> {
             // Other tags are attribute certificates and the like.
             Ok(element) if element.tag != der::SEQUENCE => {}
             Ok(element) => {
-                let length = limits.check_certificate(element.raw.len());
+                let length = limits.check_certificate(element.raw);
                 found.put(place, length.and_then(|()| Certificate::observe(element.raw)));
             }
             Err(error) if error == der::INDEFINITE => return Err(error),

@@ -106,10 +106,11 @@ fn read_der(bytes: &[u8], limits: &Limits) -> Result<Certificates, ReadError> {
         let place = || format!("certificate {number}, at byte {at}");
         match next_der(rest) {
             Ok((one, behind)) => {
+                let size = limits.check_certificate_length(one.len());
                 // What pads the file belongs to its last certificate.
                 let is_padded = !behind.trim_ascii().is_empty() && is_padding(behind);
                 let (one, behind) = if is_padded { (rest, &[][..]) } else { (one, behind) };
-                let read = limits.check_certificate(rest.len() - behind.len()).and_then(|()| Certificate::observe(one));
+                let read = size.and_then(|()| Certificate::observe(one));
                 found.put(place, read);
                 rest = behind;
             }

@@ -98,7 +98,7 @@ pub struct PlanArgs {
     /// A YAML file with one or more ManagedAgentCertificates; `-` is stdin. Other kinds in it are passed over.
     #[arg(short = 'f', long = "filename", value_name = "FILE")]
     pub file: PathBuf,
-    /// Look neither at the cluster nor at the hosts; check the manifests only.
+    /// Look neither at the cluster nor at the hosts; check the manifests only. A field that this version does not know is refused.
     #[arg(long)]
     pub offline: bool,
 }

@@ -5,21 +5,19 @@ use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use futures::{FutureExt, Stream, StreamExt, stream};
+use futures::{FutureExt, Stream, StreamExt};
 use kagiban_crds::resource::BlockedBy;
 use kube::ResourceExt;
-use kube::api::Api;
-use kube::runtime::WatchStreamExt as _;
-use kube::runtime::watcher::{self, Event, watcher};
 use tokio::task::JoinSet;
 
-use crate::cluster::{ClusterError, WATCH_SECONDS, Watched};
+use crate::cluster::{ClusterError, Watched};
 use crate::decide::doubled;
 use crate::fleet::{Change, HostKey, ResourceName};
 use crate::health::Health;
 use crate::reconcile::{Context, forget, pass, unasked};
 use crate::schedule::{Failure, Known, Next, Outcome, Schedule};
 use crate::unreadable;
+use crate::watch::{Event, WatchError};
 
 /// A pass asks one host and the API server a few times; one that takes longer gives its place to others.
 const PASS_DEADLINE: Duration = Duration::from_secs(120);
@@ -29,11 +27,6 @@ const FIRST_RETRY: Duration = Duration::from_secs(1);
 const TICK: Duration = Duration::from_secs(1);
 /// Between two warnings that the first list takes long.
 const TELL_LISTING: Duration = Duration::from_secs(30);
-/// Resources in one answer of a list. A page is held whole while it is read, and more than once; each may be 1.75 MB.
-pub const PAGE: u32 = 16;
-/// All are listed anew after this time. After an API server was restored from a backup, a watch that goes on from where it was
-/// shows nothing of what happens there, and says nothing.
-const LIST_AGAIN: Duration = Duration::from_secs(600);
 
 /// The schedule, which metrics and the liveness probe read.
 pub type SharedSchedule = Arc<Mutex<Schedule>>;
@@ -75,42 +68,9 @@ impl PassError {
     }
 }
 
-/// All resources of the given scope, as they are and as they change.
-pub fn watch(api: Api<Watched>) -> impl Stream<Item = watcher::Result<Event<Watched>>> + Send {
-    watch_listing(api, LIST_AGAIN)
-}
-
-/// See [`watch`]; a list is begun `again` after the one before was whole.
-pub fn watch_listing(api: Api<Watched>, again: Duration) -> impl Stream<Item = watcher::Result<Event<Watched>>> + Send {
-    // the default list is a quorum read; one from the API server's cache would bring back the past
-    let config = watcher::Config::default().timeout(WATCH_SECONDS).page_size(PAGE);
-    let begin = move || watcher(api.clone(), config.clone()).default_backoff().boxed();
-    let until_next = move |listed: Option<Instant>| async move {
-        match listed {
-            Some(at) => tokio::time::sleep_until((at + again).into()).await,
-            None => std::future::pending().await,
-        }
-    };
-    stream::unfold((begin(), None), move |(mut events, mut listed)| {
-        let begin = begin.clone();
-        async move {
-            let event = loop {
-                tokio::select! {
-                    event = events.next() => break event?,
-                    () = until_next(listed) => (events, listed) = (begin(), None),
-                }
-            };
-            if matches!(event, Ok(Event::InitDone)) {
-                listed = Some(Instant::now());
-            }
-            Some((event, (events, listed)))
-        }
-    })
-}
-
 /// Runs until the context is told to stop, and lets what is in flight end.
 pub async fn run(
-    events: impl Stream<Item = watcher::Result<Event<Watched>>> + Send,
+    events: impl Stream<Item = Result<Event, WatchError>> + Send,
     schedule: SharedSchedule,
     health: Arc<Health>,
     context: Arc<Context>,
@@ -181,7 +141,7 @@ fn start(schedule: &SharedSchedule, context: &Arc<Context>, passes: &mut Passes)
     }
 }
 
-fn apply(event: Event<Watched>, schedule: &SharedSchedule, context: &Context) {
+fn apply(event: Event, schedule: &SharedSchedule, context: &Context) {
     for change in context.fleet.apply(event) {
         let mut schedule = lock(schedule);
         match change {
@@ -213,8 +173,14 @@ fn known(object: &Watched) -> Known {
 fn end(ended: Result<Finished, tokio::task::JoinError>, schedule: &SharedSchedule, context: &Context) {
     match ended {
         Ok(Finished { name, uid, outcome }) => {
-            lock(schedule).ended(&name, outcome, Instant::now());
+            let mut schedule = lock(schedule);
+            schedule.ended(&name, outcome, Instant::now());
             tracing::debug!(%name, ?outcome, "a pass ended");
+            if !context.fleet.holds(&name) {
+                // the pass itself may have found it gone
+                schedule.forget(&name);
+            }
+            drop(schedule);
             if !context.fleet.has(&name, &uid) {
                 // the pass may have remembered something after the watch had shown the deletion
                 forget(context, &uid);

@@ -12,10 +12,10 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kagiban_crds::resource::{BlockedBy, HostUrl, ManagedAgentCertificate, ManagedAgentCertificateStatus};
 use kube::Resource as _;
-use kube::runtime::watcher::Event;
 
 use crate::cluster::{Watched, claim};
 use crate::decide::{Claim, ConditionType};
+use crate::watch::Event;
 
 /// Where a resource's host is reached, as its namespace sees it. Namespaces do not trust each other: what one of them makes
 /// a host look like is no reason to hold another one back.
@@ -35,10 +35,22 @@ struct State {
     resources: HashMap<ResourceName, Kept>,
     /// Who names the same agent of the same host.
     contenders: HashMap<Agent, HashSet<ResourceName>>,
-    /// While the watch lists anew: what it has listed so far.
-    listed: Option<HashSet<ResourceName>>,
+    /// While the watch lists anew.
+    listing: Option<Listing>,
+    /// The highest version that was seen of any object, and of any list.
+    highest: u64,
     /// Where a step is taken now.
     turns: HashSet<Place>,
+}
+
+#[derive(Debug, Default)]
+struct Listing {
+    /// So far.
+    listed: HashSet<ResourceName>,
+    /// The highest version that was known when it began.
+    known: u64,
+    /// Of the page that is read now.
+    version: Option<u64>,
 }
 
 type Agent = (String, String);
@@ -100,24 +112,28 @@ pub enum Change {
 
 impl Fleet {
     /// Takes in what the watch shows.
-    pub fn apply(&self, event: Event<Watched>) -> Vec<Change> {
+    pub fn apply(&self, event: Event) -> Vec<Change> {
         let mut state = self.lock();
         match event {
             Event::Init => {
                 // What is there stays until the list is whole: a list that breaks off deletes nothing.
-                state.listed = Some(HashSet::with_capacity(state.resources.len()));
+                let listed = HashSet::with_capacity(state.resources.len());
+                state.listing = Some(Listing { listed, known: state.highest, version: None });
+                Vec::new()
+            }
+            Event::InitPage(version) => {
+                state.page(version);
                 Vec::new()
             }
             Event::InitApply(object) => {
                 let name = ResourceName::of(&object);
-                if let Some(listed) = &mut state.listed {
-                    listed.insert(name);
+                if let Some(listing) = &mut state.listing {
+                    listing.listed.insert(name);
                 }
-                // the list is a quorum read, whatever was known before
-                state.put(&object)
+                if state.was_written_since(&object) { Vec::new() } else { state.put(&object) }
             }
             Event::InitDone => {
-                let Some(listed) = state.listed.take() else { return Vec::new() };
+                let Some(Listing { listed, .. }) = state.listing.take() else { return Vec::new() };
                 let gone: Vec<_> = state.resources.keys().filter(|name| !listed.contains(*name)).cloned().collect();
                 gone.into_iter().flat_map(|name| state.remove(&name)).collect()
             }
@@ -135,6 +151,7 @@ impl Fleet {
         if state.is_outdated(&written) {
             return;
         }
+        state.highest = state.highest.max(version(&written).unwrap_or_default());
         let Some(kept) = state.kept_of(mac) else { return };
         let Some(Watched(Ok(mut known))) = kept.text.read() else { return };
         known.status.clone_from(&mac.status);
@@ -167,6 +184,15 @@ impl Fleet {
         }
     }
 
+    /// A quorum read found it gone, whatever the watch has shown or missed: it keeps nobody from its agent any more. Another
+    /// object by its name stays.
+    pub fn found_gone(&self, mac: &ManagedAgentCertificate) {
+        let mut state = self.lock();
+        if state.kept_of(mac).is_some() {
+            state.remove(&ResourceName::of_metadata(&mac.metadata));
+        }
+    }
+
     /// The right to take a step at the agent that this one names; nothing while another resource has it.
     pub fn turn(&self, mac: &ManagedAgentCertificate) -> Option<Turn<'_>> {
         let places = places(mac);
@@ -181,6 +207,11 @@ impl Fleet {
     pub fn get(&self, name: &ResourceName) -> Option<Watched> {
         let text = self.lock().resources.get(name)?.text.clone();
         text.read()
+    }
+
+    /// Whether there is one of this name.
+    pub fn holds(&self, name: &ResourceName) -> bool {
+        self.lock().resources.contains_key(name)
     }
 
     /// Whether the resource of this name is the object with this uid.
@@ -236,6 +267,24 @@ impl State {
         is_same && kept.version.zip(version(object)).is_some_and(|(known, shown)| known > shown)
     }
 
+    fn page(&mut self, version: Option<u64>) {
+        let Some(listing) = &mut self.listing else { return };
+        listing.version = version;
+        let Some(version) = version else { return };
+        // restored from a backup: it counts from here again
+        self.highest = if version < listing.known { version } else { self.highest.max(version) };
+    }
+
+    /// Whether a version of the object is known that was written after what the list shows. A list that is older than what was
+    /// known before it began is what there is all the same: the API server was restored from a backup.
+    fn was_written_since(&self, object: &Watched) -> bool {
+        let Some((listing, at)) = self.listing.as_ref().and_then(|listing| Some((listing, listing.version?))) else {
+            return false;
+        };
+        let known = self.resources.get(&ResourceName::of(object)).and_then(|kept| kept.version);
+        at >= listing.known && self.is_outdated(object) && known.is_some_and(|known| known > at)
+    }
+
     /// Those that the other one named has kept from its agent: it is changed or gone, and may be in the way no more.
     fn freed(&self, agent: &Agent, other: &ResourceName) -> Vec<Change> {
         let names = self.contenders.get(agent).into_iter().flatten();
@@ -248,6 +297,7 @@ impl State {
 
     fn put(&mut self, object: &Watched) -> Vec<Change> {
         let name = ResourceName::of(object);
+        self.highest = self.highest.max(version(object).unwrap_or_default());
         let before = self.resources.get(&name);
         // whatever else was written to it, its status was not
         let uid = object.meta().uid.as_deref();
@@ -492,6 +542,23 @@ mod tests {
         changes.iter().any(|change| matches!(change, Change::Wakes(_)))
     }
 
+    /// Holds B9: a deletion that the watch has missed kept others from the agent until the next list, ten minutes later.
+    #[test]
+    fn what_a_fresh_read_finds_gone_keeps_nobody_out_and_another_of_its_name_stays() {
+        let fleet = Fleet::default();
+        let mac = |object: &Watched| object.0.as_ref().expect("it is readable").clone();
+        let (gone, other) = (object("a", "h", json!({})), object("b", "h", json!({})));
+        for object in [&gone, &other] {
+            fleet.apply(Event::Apply(object.clone()));
+        }
+        let before = fleet.claims(&mac(&other)).len();
+        fleet.found_gone(&mac(&object("a", "h", json!({"metadata": {"uid": "before"}}))));
+        assert_eq!(fleet.claims(&mac(&other)).len(), before);
+        fleet.found_gone(&mac(&gone));
+        assert_eq!(fleet.claims(&mac(&other)).len(), before - 1);
+        assert!(!fleet.holds(&ResourceName::new("fleet", "a")) && fleet.holds(&ResourceName::new("fleet", "b")));
+    }
+
     /// Holds B8: a write of the status, ours or another's, wakes nothing.
     #[test]
     fn only_what_a_decision_depends_on_wakes_a_resource() {
@@ -611,11 +678,42 @@ mod tests {
         assert_eq!(fleet.apply(Event::Apply(at("8", json!({"metadata": {"generation": 2}})))), []);
         assert_eq!(blocked_by(), Some(BlockedBy::OnBattery));
         assert!(wakes(&fleet.apply(Event::Apply(written))), "the spec is seen to have changed all the same");
-        // a list is what there is, whatever was known: an API server may have been restored
-        fleet.apply(Event::Init);
-        fleet.apply(Event::InitApply(at("3", json!({"status": {"blockedBy": "Paused"}}))));
-        fleet.apply(Event::InitDone);
-        assert_eq!(blocked_by(), Some(BlockedBy::Paused));
+    }
+
+    /// Holds B9: the list every ten minutes took back the statuses and specs that were written while it was read, a rotation's
+    /// generation among them.
+    #[test]
+    fn a_list_takes_back_nothing_that_was_written_while_it_was_read() {
+        let fleet = Fleet::default();
+        let at = |version: u64, by: &str| {
+            let change = json!({"metadata": {"resourceVersion": version.to_string()}, "status": {"blockedBy": by}});
+            object("a", "h", change)
+        };
+        let blocked_by = || {
+            let kept = fleet.get(&ResourceName::new("fleet", "a")).expect("it is there");
+            kept.readable().and_then(|mac| mac.status.clone()).and_then(|status| status.blocked_by)
+        };
+        let list = |version, known: u64, by: &str, meanwhile: Option<Watched>| {
+            fleet.apply(Event::Init);
+            fleet.apply(Event::InitPage(version));
+            if let Some(written) = meanwhile {
+                fleet.wrote(written.readable().expect("a resource"));
+            }
+            fleet.apply(Event::InitApply(at(known, by)));
+            fleet.apply(Event::InitDone);
+            blocked_by()
+        };
+        fleet.apply(Event::Apply(at(7, "Frozen")));
+        assert_eq!(list(Some(8), 7, "Frozen", Some(at(9, "OnBattery"))), Some(BlockedBy::OnBattery));
+        // read after it was written, so it is what there is: the API server was restored and has counted on since
+        assert_eq!(list(Some(12), 8, "Paused", None), Some(BlockedBy::Paused));
+        // older than what was known before: it was restored just now
+        fleet.apply(Event::Apply(at(20, "Frozen")));
+        assert_eq!(list(Some(15), 5, "OnBattery", None), Some(BlockedBy::OnBattery));
+        // and counts from there
+        assert_eq!(list(Some(16), 5, "OnBattery", Some(at(17, "Paused"))), Some(BlockedBy::Paused));
+        // versions that are no numbers say nothing
+        assert_eq!(list(None, 5, "Frozen", None), Some(BlockedBy::Frozen));
     }
 
     /// Holds B9: two resources take no step at the same agent at the same time.

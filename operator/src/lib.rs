@@ -44,4 +44,5 @@ pub mod schedule;
 mod signed;
 mod text_format;
 pub mod unreadable;
+pub mod watch;
 pub mod web;

@@ -3,6 +3,7 @@
 use std::io::Write as _;
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use clap::Parser;
 use kagiban_operator::cli::{Cli, Command, LogFormat, RunArgs};
 use kagiban_operator::{plan, run};
@@ -13,30 +14,36 @@ const PLAN_FAILED: u8 = 2;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    let failed =
+        if matches!(cli.command, Some(Command::Plan(_))) { ExitCode::from(PLAN_FAILED) } else { ExitCode::FAILURE };
     // Its memory holds the CA's key: no core file, and no other process of its account may look.
     #[cfg(target_os = "linux")]
     if let Err(error) = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable) {
-        return fail(&anyhow::Error::from(error).context("the kernel does not keep this process's memory to itself"));
+        fail(&anyhow::Error::from(error).context("the kernel does not keep this process's memory to itself"));
+        return failed;
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return fail(&anyhow::Error::from(error)),
+        Err(error) => {
+            fail(&anyhow::Error::from(error));
+            return failed;
+        }
     };
-    match cli.command.unwrap_or(Command::Run(cli.run)) {
-        Command::Run(args) => match log(&args).and_then(|()| runtime.block_on(run::run(args))) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => fail(&error),
-        },
-        Command::Plan(args) => match runtime.block_on(plan::plan(&args)) {
-            Ok(plan) => {
-                let printed = std::io::stdout().write_all(plan.text.as_bytes());
-                if plan.clear && printed.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-            }
-            Err(error) => {
-                fail(&error);
-                ExitCode::from(PLAN_FAILED)
-            }
-        },
+    let done = match cli.command.unwrap_or(Command::Run(cli.run)) {
+        Command::Run(args) => log(&args).and_then(|()| runtime.block_on(run::run(args))).map(|()| true),
+        Command::Plan(args) => runtime.block_on(plan::plan(&args)).and_then(|plan| {
+            // what nobody could read is no plan
+            std::io::stdout().write_all(plan.text.as_bytes()).context("the plan cannot be printed")?;
+            Ok(plan.clear)
+        }),
+    };
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            fail(&error);
+            failed
+        }
     }
 }
 
@@ -50,8 +57,7 @@ fn log(args: &RunArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn fail(error: &anyhow::Error) -> ExitCode {
+fn fail(error: &anyhow::Error) {
     // nothing is left to do when even stderr is gone
     let _ = writeln!(std::io::stderr(), "kagiban-operator: {error:#}");
-    ExitCode::FAILURE
 }

@@ -1,7 +1,10 @@
 //! Manifests: YAML with several documents, of which the ManagedAgentCertificates are taken. The only place that knows
 //! the YAML reader.
 
+use std::sync::LazyLock;
+
 use kagiban_crds::resource::{GROUP, ManagedAgentCertificate};
+use kube::CustomResourceExt as _;
 use serde::Deserialize;
 use serde_yaml::Value;
 
@@ -113,6 +116,43 @@ fn parse(value: Value, number: usize) -> Result<Manifest, ManifestError> {
     Ok(Manifest { mac, object })
 }
 
+impl Manifest {
+    /// The first field that the schema does not know. The API server refuses it, where it is asked.
+    pub fn unknown_field(&self) -> Option<String> {
+        static CRD: LazyLock<serde_json::Value> =
+            LazyLock::new(|| serde_json::to_value(ManagedAgentCertificate::crd()).unwrap_or_default());
+        let schema = CRD.pointer("/spec/versions/0/schema/openAPIV3Schema")?;
+        // the schema says nothing of what all objects have
+        let known = serde_json::to_value(&self.mac.metadata).ok()?;
+        let mut metadata = self.object.get("metadata").and_then(serde_json::Value::as_object).into_iter().flatten();
+        let of_metadata = metadata.find(|(key, value)| known.get(key.as_str()).is_none() && !value.is_null());
+        of_metadata.map(|(key, _)| format!("metadata.{key}")).or_else(|| {
+            let mut own = self.object.clone();
+            for common in ["apiVersion", "kind", "metadata"] {
+                own.as_object_mut()?.remove(common);
+            }
+            unknown(&own, schema)
+        })
+    }
+}
+
+fn unknown(value: &serde_json::Value, schema: &serde_json::Value) -> Option<String> {
+    let within = |key: &str, value, schema| {
+        unknown(value, schema)
+            .map(|field| if field.starts_with('[') { format!("{key}{field}") } else { format!("{key}.{field}") })
+    };
+    match (value, schema.get("properties").and_then(serde_json::Value::as_object)) {
+        (serde_json::Value::Object(fields), Some(properties)) => fields.iter().find_map(|(key, value)| {
+            properties.get(key).map_or_else(|| Some(key.clone()), |schema| within(key, value, schema))
+        }),
+        (serde_json::Value::Array(items), _) => {
+            let schema = schema.get("items")?;
+            items.iter().enumerate().find_map(|(at, item)| within(&format!("[{at}]"), item, schema))
+        }
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -183,5 +223,25 @@ spec:
         }
         assert_eq!(read("bad: [").len(), 1);
         assert_eq!(read("").len(), 0);
+    }
+
+    /// Holds B12: `plan --offline` found nothing wrong with a field that the API server refuses.
+    #[test]
+    fn a_field_that_the_schema_does_not_know_is_found_wherever_it_stands() {
+        let unknown = |from: &str, to: &str| {
+            let found = read(&GOOD.replace(from, to));
+            found[0].as_ref().expect("it can be read").unknown_field()
+        };
+        assert_eq!(unknown("", ""), None);
+        assert_eq!(unknown("metadata: {", "metadata: {labels: {a: b}, annotations: {c: d}, "), None);
+        for (from, to, field) in [
+            ("kind:", "sepc: {}\nkind:", "sepc"),
+            ("metadata: {", "metadata: {label: {a: b}, ", "metadata.label"),
+            ("  host:", "  hots: x\n  host:", "spec.hots"),
+            ("issuerRef: {", "issuerRef: {namespace: x, ", "spec.issuerRef.namespace"),
+            ("certificate: {", "certificate: {renewbefore: 1h, ", "spec.certificate.renewbefore"),
+        ] {
+            assert_eq!(unknown(from, to).as_deref(), Some(field));
+        }
     }
 }

@@ -281,7 +281,7 @@ pub type SharedMetrics = Arc<Metrics>;
 mod tests {
     use std::sync::Mutex;
 
-    use kube::runtime::watcher::Event;
+    use crate::watch::Event;
     use serde_json::json;
 
     use super::*;

@@ -41,9 +41,7 @@ pub async fn plan(args: &PlanArgs) -> anyhow::Result<Plan> {
     for document in documents {
         match (document, &observer) {
             (Err(error), _) => planned.push(Planned::Refused { what: error.to_string() }),
-            (Ok(Manifest { mac, .. }), None) => {
-                planned.push(Planned::Checked { name: mac.name_any(), host: mac.spec.host });
-            }
+            (Ok(manifest), None) => planned.push(checked(manifest)),
             (Ok(manifest), Some(observer)) => match observer.dry_run(manifest).await? {
                 Ok(found) => accepted.push(found),
                 Err(what) => planned.push(Planned::Refused { what }),
@@ -57,6 +55,13 @@ pub async fn plan(args: &PlanArgs) -> anyhow::Result<Plan> {
         }
     }
     Ok(render(&planned, Timestamp::now()))
+}
+
+fn checked(manifest: Manifest) -> Planned {
+    match manifest.unknown_field() {
+        Some(field) => Planned::Refused { what: format!("{}: unknown field {field}", manifest.mac.name_any()) },
+        None => Planned::Checked { name: manifest.mac.name_any(), host: manifest.mac.spec.host },
+    }
 }
 
 /// What was found for one document.
@@ -118,6 +123,9 @@ impl Observer {
         let name = format!("{}/{}", mac.namespace().unwrap_or_default(), mac.name_any());
         let taken = match self.cluster.dry_run(&mac, &object).await {
             Ok(taken) => taken,
+            Err(error @ ClusterError::Status { .. }) if error.is_of_the_server() => {
+                return Err(error).context("the API server cannot be asked for a dry run");
+            }
             Err(ClusterError::Status { message, .. }) => return Ok(Err(format!("{name}: {message}"))),
             Err(error @ ClusterError::NotFound { .. }) => {
                 return Ok(Err(format!("{name}: the API server knows no such namespace or no such kind: {error}")));

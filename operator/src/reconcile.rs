@@ -79,6 +79,7 @@ pub async fn pass(seen: &ManagedAgentCertificate, context: &Context) -> Result<R
         if !fresh {
             // the cache may not have our own last write yet
             let Some(read) = context.cluster.fresh(&mac).await? else {
+                context.fleet.found_gone(&mac);
                 forget(context, &uid);
                 return Ok(Rest { heard, ..unasked(context) });
             };

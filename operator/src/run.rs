@@ -17,7 +17,7 @@ use crate::act::AgentClient;
 use crate::agent_api::Reach;
 use crate::cli::{ClusterArgs, ReachArgs, RunArgs};
 use crate::cluster::{Cluster, Watched, harden};
-use crate::controller::{SharedSchedule, run as work, watch};
+use crate::controller::{SharedSchedule, run as work};
 use crate::decide::Policy;
 use crate::fleet::Fleet;
 use crate::health::Health;
@@ -26,6 +26,7 @@ use crate::ledger::Ledger;
 use crate::metrics::{Metrics, Sources};
 use crate::reconcile::Context;
 use crate::schedule::Schedule;
+use crate::watch::watch;
 use crate::web::{self, Probes};
 
 /// The Lease of an operator for all namespaces.

@@ -11,7 +11,7 @@ use futures::stream;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::{Bytes, Frame, Incoming};
-use hyper::header::CONTENT_TYPE;
+use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -183,10 +183,13 @@ type Body = UnsyncBoxBody<Bytes, Infallible>;
 
 async fn answer(request: &Parts, exposition: &Exposition, probes: &Probes) -> Response<Body> {
     let body = |status, kind, pieces: Vec<Bytes>| {
+        // said, so that what breaks off is never taken for the whole, by HTTP/1.0 either
+        let length: usize = pieces.iter().map(Bytes::len).sum();
         let frames = pieces.into_iter().map(|piece| Ok(Frame::data(piece)));
         let mut response = Response::new(StreamBody::new(stream::iter(frames)).boxed_unsync());
         *response.status_mut() = status;
-        response.headers_mut().insert(CONTENT_TYPE, hyper::header::HeaderValue::from_static(kind));
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+        response.headers_mut().insert(CONTENT_LENGTH, length.into());
         response
     };
     const PLAIN: &str = "text/plain; charset=utf-8";
@@ -264,6 +267,22 @@ mod tests {
         }
         let after = exposition.body().await.expect("it is rendered");
         assert_ne!(before[0].as_ptr(), after[0].as_ptr(), "and anew afterwards");
+    }
+
+    /// Holds B14: the end of the connection was the end of the metrics for HTTP/1.0, wherever it broke.
+    #[tokio::test]
+    async fn an_answer_says_how_long_it_is_in_every_version_of_http() {
+        let address = serving().await;
+        for (version, path) in [("1.0", "/metrics"), ("1.1", "/metrics"), ("1.0", "/healthz")] {
+            let mut stream = TcpStream::connect(address).await.expect("a connection");
+            let request = format!("GET {path} HTTP/{version}\r\nHost: x\r\n\r\n");
+            stream.write_all(request.as_bytes()).await.expect("it is sent");
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).await.expect("an answer");
+            let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
+            assert!(head.contains(&format!("content-length: {}", body.len())), "{version} {path}: {head}");
+            assert!(!head.contains("transfer-encoding") && !body.is_empty(), "{version} {path}: {head}");
+        }
     }
 
     #[tokio::test]

@@ -3,7 +3,7 @@
 use std::fs;
 
 use kagiban_operator::fleet::Fleet;
-use kube::runtime::watcher::Event;
+use kagiban_operator::watch::Event;
 use serde_json::{Value, json};
 
 const RESOURCES: u32 = 10_000;

@@ -3,7 +3,7 @@
 use std::fs;
 
 use kagiban_operator::cluster::Watched;
-use kagiban_operator::controller::PAGE;
+use kagiban_operator::watch::PAGE;
 use kube::core::ObjectList;
 use serde_json::{Value, json};
 

@@ -754,7 +754,7 @@ async fn whose_the_agent_is_is_asked_again_before_anything_is_changed_there() {
     let owner: Watched = serde_json::from_value(owner).expect("a resource");
     let appears = async {
         tokio::time::sleep(Duration::from_millis(100)).await;
-        stage.context.fleet.apply(kube::runtime::watcher::Event::Apply(owner));
+        stage.context.fleet.apply(kagiban_operator::watch::Event::Apply(owner));
     };
     let mac = stage.cluster.mac();
     let (ended, ()) = tokio::join!(pass(&mac, &stage.context), appears);
@@ -804,7 +804,7 @@ async fn a_status_that_cannot_be_written_any_more_keeps_nobody_out() {
     let watched = |stage: &Stage| {
         let object = serde_json::to_value(stage.cluster.mac()).expect("plain data");
         let object = serde_json::from_value(object).expect("a resource");
-        stage.context.fleet.apply(kube::runtime::watcher::Event::Apply(object));
+        stage.context.fleet.apply(kagiban_operator::watch::Event::Apply(object));
     };
     let is_kept_out = |stage: &Stage| {
         watched(stage);

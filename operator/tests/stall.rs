@@ -18,7 +18,7 @@ use kagiban_operator::ledger::Ledger;
 use kagiban_operator::metrics::Metrics;
 use kagiban_operator::reconcile::Context;
 use kagiban_operator::schedule::Schedule;
-use kube::runtime::watcher::Event;
+use kagiban_operator::watch::{self, Event};
 use support::cluster::FakeCluster;
 use support::host::Host;
 use support::pki::Authority;
@@ -66,10 +66,10 @@ async fn a_stall_of_the_api_server_orphans_nothing() {
         metrics,
         stopping: stopping.clone(),
     });
-    let (events, watch) = futures::channel::mpsc::unbounded();
+    let (events, shown) = futures::channel::mpsc::unbounded();
     let schedule = Arc::new(Mutex::new(Schedule::new(8, RESYNC, Instant::now())));
     let health = Arc::new(Health::new(true, Instant::now()));
-    let run = tokio::spawn(controller::run(watch.map(Ok), schedule.clone(), health, context));
+    let run = tokio::spawn(controller::run(shown.map(Ok), schedule.clone(), health, context));
     // the watch shows the resource once and then nothing, as one does when nobody changes anything
     let seen = serde_json::from_value(lock(&cluster.state).mac.clone()).expect("an object");
     for event in [Event::Init, Event::InitApply(seen)] {
@@ -108,7 +108,7 @@ async fn what_a_watch_does_not_show_is_found_by_the_next_list() {
     let cluster = FakeCluster::start().await;
     cluster.put(&fleet::resource("https://127.0.0.1:1"));
     let fleet = Fleet::default();
-    let events = controller::watch_listing(kube::Api::all(cluster.client.clone()), Duration::from_millis(200));
+    let events = watch::watch_listing(kube::Api::all(cluster.client.clone()), Duration::from_millis(200));
     tokio::pin!(events);
     let mut list = async || loop {
         let event = events.next().await.expect("a watch does not end").expect("the fake answers");

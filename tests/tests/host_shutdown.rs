@@ -249,6 +249,10 @@ async fn a_person_clears_a_shutdown_that_is_over() -> Result<()> {
     begun(&log)?;
     let config =
         format!("stateDirectory: {}\nshutdown: {{interval: 1s, eventLogs: [{}]}}\n", state.display(), log.display());
+    fs::write(directory.join("exporter.yaml"), &config)?;
+    let too_early = shutdown(&directory, "show")?;
+    let said = String::from_utf8_lossy(&too_early.stderr);
+    ensure!(!too_early.status.success() && said.contains("state_directory"), "nothing is known there: {too_early:?}");
     let mut exporter = start(&directory, &config, &bus.address())?;
     let pending = |metrics: &str| sample(metrics, "host_shutdown_pending", &[]);
     exporter.metrics_when("it has begun", |metrics| pending(metrics) == Some(1.0))?;

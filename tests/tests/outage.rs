@@ -31,6 +31,8 @@ const BEGUN: Step = Step { nut: "ups.status: FSD OB LB\n", statflag: 0x0500_0250
 /// The SNMP agents of PowerChute have no word for it: they go from low to critical.
 const PENDING: Step =
     Step { nut: "ups.status: OB LB\nups.timer.shutdown: 300\n", statflag: 0x0508_0050, snmp: [3, 3, 2] };
+/// A countdown is one once its number has fallen.
+const PENDING_LATER: Step = Step { nut: "ups.status: OB LB\nups.timer.shutdown: 290\n", ..PENDING };
 
 /// One host with three sources of the same power.
 struct Scene {
@@ -75,6 +77,13 @@ impl Scene {
         Exporter::start_with(&self.directory, &config, &[], &[("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/nonexistent")])
     }
 
+    /// Lets the power end in some minutes.
+    fn count_down(&self, who: &str, exporter: &Exporter) -> Result<()> {
+        self.say(who, PENDING)?;
+        looks_later(exporter, &[who])?;
+        self.say(who, PENDING_LATER)
+    }
+
     fn say(&self, who: &str, step: Step) -> Result<()> {
         match who {
             "nut" => self.nut.set("a", step.nut),
@@ -82,6 +91,16 @@ impl Scene {
             _ => self.agent.hold(&tree(step.snmp)),
         }
     }
+}
+
+/// The page after each of these was looked at some more times: the driver, the agent and the exporter look once a second each.
+fn looks_later(exporter: &Exporter, upses: &[&str]) -> Result<String> {
+    let looked = |metrics: &str| {
+        let at = |ups: &&str| sample(metrics, "ups_last_success_timestamp_seconds", &[&format!("ups=\"{ups}\"")]);
+        upses.iter().map(at).collect::<Option<Vec<_>>>().map(|at| at.into_iter().fold(f64::INFINITY, f64::min))
+    };
+    let before = looked(&exporter.metrics()?).context("they answer")?;
+    exporter.metrics_when("some looks later", |metrics| looked(metrics) > Some(before + 5.0))
 }
 
 fn report(statflag: u32) -> String {
@@ -128,7 +147,7 @@ fn each_alone(who: &'static str, has_begun: &str, is_pending: Option<&str>) -> R
         ensure!(sample(&metrics, "host_shutdown_pending", &[]) == Some(0.0), "{metrics}");
     }
     if let Some(named) = is_pending {
-        scene.say(who, PENDING)?;
+        scene.count_down(who, &exporter)?;
         let metrics = wait_for(&exporter, "ups_pending")?;
         ensure!(trigger(&metrics, named) == Some(1.0), "{named}:\n{metrics}");
         ensure!(sample(&metrics, "host_shutdown_pending", &[]) == Some(1.0), "{metrics}");
@@ -213,28 +232,30 @@ fn a_ups_at_rest_counts_nothing_down_whatever_stands_in_its_timer() -> Result<()
     scene.agent.hold(&agent("0"))?;
     let exporter = scene.exporter(&["nut", "snmp"])?;
     wait_for(&exporter, "none")?;
-    for (of_upsd, of_agent) in [("65535", "65535"), ("15300", "2147483647"), ("0", "-1")] {
+    let counts_nothing_down = |exporter: &Exporter, of_upsd: &str, of_agent: &str| {
         scene.nut.set("a", &upsd(of_upsd))?;
         scene.agent.hold(&agent(of_agent))?;
-        let is_read = |metrics: &str| sample(metrics, "ups_last_success_timestamp_seconds", &["ups=\"nut\""]);
-        let before = is_read(&exporter.metrics()?).context("upsd answers")?;
-        // The driver, the agent and the exporter look once a second each.
-        let metrics = exporter.metrics_when("some looks later", |metrics| is_read(metrics) > Some(before + 5.0))?;
+        let metrics = looks_later(exporter, &["nut", "snmp"])?;
         ensure!(sample(&metrics, "host_shutdown_pending", &[]) == Some(0.0), "{of_upsd}, {of_agent}:\n{metrics}");
-        ensure!(sample(&metrics, "host_shutdown_state_entered_total", &["state=\"ups_pending\""]) == Some(0.0));
+        let entered = |state: &str| {
+            sample(&metrics, "host_shutdown_state_entered_total", &[&format!("state=\"{state}\"")]).unwrap_or_default()
+        };
+        ensure!(entered("ups_pending") + entered("cancelled") < 1.0, "{of_upsd}, {of_agent}:\n{metrics}");
         ensure!(!metrics.contains("ups_shutdown_timer_seconds{"), "{of_upsd}, {of_agent}:\n{metrics}");
+        anyhow::Ok(())
+    };
+    for (of_upsd, of_agent) in [("65535", "65535"), ("15300", "2147483647"), ("0", "-1")] {
+        counts_nothing_down(&exporter, of_upsd, of_agent)?;
     }
     drop(exporter);
-    // A delay that a driver shows as its timer: it is there from the first look on, and stays.
+    // A delay that a driver shows as its timer: it is there from the first look on, stays, and is set higher.
     scene.nut.set("a", &upsd("60"))?;
     scene.agent.hold(&agent("60"))?;
     let exporter = scene.exporter(&["nut", "snmp"])?;
-    let metrics = wait_for(&exporter, "none")?;
-    ensure!(sample(&metrics, "host_shutdown_pending", &[]) == Some(0.0), "{metrics}");
-    ensure!(
-        sample(&metrics, "host_shutdown_state_entered_total", &["state=\"ups_pending\""]) == Some(0.0),
-        "{metrics}"
-    );
+    wait_for(&exporter, "none")?;
+    for delay in ["60", "120"] {
+        counts_nothing_down(&exporter, delay, delay)?;
+    }
     Ok(())
 }
 
@@ -243,7 +264,7 @@ fn a_ups_that_falls_silent_while_it_counts_down_is_still_about_to_go() -> Result
     let mut scene = Scene::set("outage-gone")?;
     let exporter = scene.exporter(&["nut"])?;
     wait_for(&exporter, "none")?;
-    scene.say("nut", PENDING)?;
+    scene.count_down("nut", &exporter)?;
     wait_for(&exporter, "ups_pending")?;
     scene.nut.kill_driver("a")?;
     let down = |metrics: &str| sample(metrics, "ups_up", &["ups=\"nut\""]) == Some(0.0);

@@ -22,7 +22,10 @@ const ANSWER_POLL: Duration = Duration::from_millis(200);
 pub enum RotationError {
     #[error(transparent)]
     Config(#[from] ConfigError),
-    #[error("the state directory {} cannot be read: {source}; run as the user that the exporter runs as", path.display())]
+    #[error(
+        "the state directory {} cannot be read: {source}; name the exporter's configuration with --config.file, and run as the user \
+         that the exporter runs as", path.display()
+    )]
     StateDirectory { path: PathBuf, source: io::Error },
     #[error("{0}")]
     Journal(String),

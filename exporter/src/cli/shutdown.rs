@@ -1,7 +1,8 @@
 //! `shutdown show` and `clear`: what a person does on a host about a shutdown that had begun.
 
+use std::fs;
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -22,6 +23,11 @@ const ANSWER_POLL: Duration = Duration::from_millis(200);
 pub enum ShutdownCommandError {
     #[error(transparent)]
     Config(#[from] ConfigError),
+    #[error(
+        "the state directory {} cannot be read: {source}; name the exporter's configuration with --config.file, and run as the user \
+         that the exporter runs as", path.display()
+    )]
+    StateDirectory { path: PathBuf, source: io::Error },
     #[error("the system tells no boot id, so nothing is kept of a shutdown; restart the exporter to clear one")]
     NoBoot,
     #[error(transparent)]
@@ -44,6 +50,7 @@ impl ShutdownCommandError {
     pub const fn reason(&self) -> &'static str {
         match self {
             Self::Config(error) => error.reason(),
+            Self::StateDirectory { .. } => "state_directory",
             Self::NoBoot => "no_boot_id",
             Self::Record(error) => error.reason(),
             Self::Clear(error) => error.reason(),
@@ -58,6 +65,7 @@ impl ShutdownCommandError {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Shown {
+    state_directory: PathBuf,
     begun: bool,
     announced: Vec<Announcement>,
     cleared_at: Option<Timestamp>,
@@ -81,11 +89,15 @@ pub fn run(command: &ShutdownCommand, out: &mut dyn Write) -> Result<(), Shutdow
     let config = args.config_file.as_deref().map_or_else(|| Ok(Config::default()), config::load)?;
     let (state, boot) = (config.state_directory(), BootId::new(&platform::boot_id()));
     let boot = boot.ok_or(ShutdownCommandError::NoBoot)?;
+    // Nothing is kept where no exporter has ever run: that is no news about the one that runs elsewhere.
+    let unread = |source| ShutdownCommandError::StateDirectory { path: state.clone(), source };
+    fs::read_dir(&state).map_err(unread)?;
     match command {
         ShutdownCommand::Show(_) => {}
         ShutdownCommand::Clear(_) => clear(&state, &boot)?,
     }
-    print(&Shown::of(&shutdown::kept(&state, &boot)?), args, out)
+    let kept = shutdown::kept(&state, &boot)?;
+    print(&Shown::of(state, &kept), args, out)
 }
 
 fn clear(state: &Path, boot: &BootId) -> Result<(), ShutdownCommandError> {
@@ -124,9 +136,9 @@ fn print(shown: &Shown, args: &StateArgs, out: &mut dyn Write) -> Result<(), Shu
 }
 
 impl Shown {
-    fn of(kept: &Kept) -> Self {
+    fn of(state_directory: PathBuf, kept: &Kept) -> Self {
         let announced: Vec<_> = kept.latch.iter().flat_map(Latch::by).map(Announcement::of).collect();
-        Self { begun: !announced.is_empty(), announced, cleared_at: kept.cleared_at }
+        Self { state_directory, begun: !announced.is_empty(), announced, cleared_at: kept.cleared_at }
     }
 
     fn text(&self, out: &mut dyn Write) -> io::Result<()> {
@@ -135,7 +147,7 @@ impl Shown {
             writeln!(out, "begun since {since:.0} by {} ({}){cause}", Printable(by), triggers.join(", "))?;
         }
         if !self.begun {
-            writeln!(out, "no shutdown has begun in this boot")?;
+            writeln!(out, "no shutdown has begun in this boot (state directory {})", self.state_directory.display())?;
         }
         match self.cleared_at {
             Some(at) => writeln!(out, "cleared by a person at {at:.0}"),

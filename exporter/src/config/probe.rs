@@ -18,7 +18,8 @@ pub struct ProbeConfig {
     /// The longest that a probe may take, whatever deadline Prometheus names.
     #[serde(default = "default_timeout")]
     pub timeout: Interval,
-    /// The authorities that chains are checked against, in PEM; by default the system's bundle.
+    /// The authorities that chains are checked against, in PEM, or servers' own certificates, which have to be for the name and
+    /// in their time; by default the system's bundle.
     #[serde(default, deserialize_with = "absolute_path")]
     pub ca_file: Option<PathBuf>,
     /// More wait for their turn, within their deadline.

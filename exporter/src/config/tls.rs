@@ -20,7 +20,8 @@ pub struct TlsEndpoint {
     /// Sent as SNI and used for the name check; by default the host part of the address.
     #[serde(default, deserialize_with = "server_name")]
     pub server_name: Option<String>,
-    /// The authorities that this endpoint is checked against, in PEM; by default the system's bundle.
+    /// The authorities that this endpoint is checked against, in PEM, or its own certificate, which has to be for the name and
+    /// in its time; by default the system's bundle.
     #[serde(default, deserialize_with = "absolute_path")]
     pub ca_file: Option<PathBuf>,
     #[serde(default = "TlsEndpoint::default_interval")]

@@ -53,7 +53,8 @@ pub struct NutConfig {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct StartTlsConfig {
-    /// The authorities, in PEM; by default the system's bundle.
+    /// The authorities, in PEM, or upsd's own certificate, which is trusted by its bytes, whatever its name and dates; by
+    /// default the system's bundle.
     #[serde(default, deserialize_with = "absolute_path")]
     pub ca_file: Option<PathBuf>,
     /// The name that the certificate must have; by default the host part of the address.
@@ -170,7 +171,8 @@ pub struct PowerchuteWebConfig {
     pub username: String,
     #[serde(deserialize_with = "required_path")]
     pub password_file: PathBuf,
-    /// The authorities, in PEM, or the agent's own certificate; by default the system's bundle.
+    /// The authorities, in PEM, or the agent's own certificate, which is trusted by its bytes, whatever its name and dates; by
+    /// default the system's bundle.
     #[serde(default, deserialize_with = "absolute_path")]
     pub ca_file: Option<PathBuf>,
     /// The name that the certificate must have; by default the host part of the address.

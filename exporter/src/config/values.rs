@@ -97,7 +97,7 @@ impl PathPattern {
         let literal = |component: &Component<'_>| !has_wildcard(&component.as_os_str().to_string_lossy());
         let base: PathBuf = path.components().take_while(literal).collect();
         if base == path.components().collect::<PathBuf>() {
-            return Ok(Self::Exact(path.to_owned()));
+            return Ok(Self::Exact(base));
         }
         let matcher = glob(text)?.compile_matcher();
         let below = path.components().count() - base.components().count();
@@ -108,7 +108,7 @@ impl PathPattern {
 
 impl Exclusion {
     /// Keys and requests lie beside the certificates they belong to, and hold none.
-    const DEFAULTS: [&'static str; 3] = ["**/*.key", "**/*.csr", "**/*.crl"];
+    const DEFAULTS: [&'static str; 4] = ["**/*.key", "**/*.csr", "**/*.crl", "**/privkey*.pem"];
 
     pub(crate) fn defaults() -> Vec<Self> {
         Self::DEFAULTS.iter().filter_map(|pattern| Self::parse(pattern).ok()).collect()
@@ -243,6 +243,7 @@ mod tests {
     fn keys_and_requests_are_left_out_by_default() {
         let excluded = |path: &str| Exclusion::defaults().iter().any(|e| e.matches(Path::new(path)));
         assert!(excluded("/srv/certs/a/tls.key") && excluded("/x.csr"));
+        assert!(excluded("/etc/letsencrypt/live/ups-01/privkey.pem"));
         assert!(!excluded("/srv/certs/a/tls.crt"));
     }
 }

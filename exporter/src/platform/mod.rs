@@ -1,6 +1,7 @@
 //! The seam to the operating system: files, services, programs, power and boot. One folder per system stands behind it,
 //! and nothing else in this crate says `cfg(unix)`, `cfg(windows)` or assumes `/`.
 
+mod boot;
 mod files;
 #[cfg(target_os = "linux")]
 mod linux;
@@ -8,15 +9,17 @@ mod manager;
 mod program;
 mod shutdown;
 
+pub use boot::BootTime;
 pub use files::{FileEnds, FileError, FileIdentity, FileRead, HeldFile, Links, SystemTrust, WriteError};
 #[cfg(target_os = "linux")]
 pub use linux::{
     Attributes, Connection, Destination, FileLock, InheritedSocket, Listener, ListenersError, OS, Request, Requests,
-    ShutdownWatch, Surveyed, SurveyedFile, Swap, Usage, account_id, announce, boot_id, booted_at, check_room,
-    create_private_directory, default_state_directory, destination, forbid_dumps, host_name, identify,
-    inherited_sockets, is_readable_by_others, is_writable_by_others, listeners, lock, may_read_by_right, move_aside,
-    narrow, queued_start, read_ends, read_held, read_regular, remove, replace, run, scheduled_shutdown_file, survey,
-    swap, sweep, sync_directory_of, system_trust, temporary_beside, unlink_second_name, usage, write_new,
+    ShutdownWatch, Surveyed, SurveyedFile, Swap, Usage, account_id, announce, boot_id, boot_time, booted_at,
+    check_room, create_private_directory, default_state_directory, destination, forbid_dumps, host_name, identify,
+    inherited_sockets, is_managed_stop, is_readable_by_others, is_writable_by_others, listeners, lock,
+    may_read_by_right, move_aside, narrow, queued_start, read_ends, read_held, read_regular, remove, replace, run,
+    scheduled_shutdown_file, survey, swap, sweep, sync_directory_of, system_trust, temporary_beside,
+    unlink_second_name, usage, write_new,
 };
 pub use manager::{HandoverError, Lifecycle};
 pub use program::ProgramError;

@@ -2,6 +2,8 @@
 
 use std::io;
 
+use super::ServedChain;
+
 /// Why no certificate was seen. [`ProbeError::reason`] is stable.
 #[derive(Debug, thiserror::Error)]
 pub enum ProbeError {
@@ -30,8 +32,8 @@ pub enum ProbeError {
     Protocol { address: String, detail: String },
     #[error("{address}: the server sent no certificate")]
     NoCertificate { address: String },
-    #[error("{address}: the served certificate cannot be parsed ({detail})")]
-    Malformed { address: String, detail: String },
+    #[error("{address}: the served certificate cannot be parsed ({})", served.detail())]
+    Malformed { address: String, served: Box<ServedChain> },
 }
 
 impl ProbeError {

@@ -35,15 +35,6 @@ pub(super) struct FirstFlight {
     pub(super) is_whole: bool,
 }
 
-/// What the bytes of an answer are so far.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Answer {
-    /// Nothing that tells, or less than the whole flight.
-    Flight(FirstFlight),
-    Alert(u8),
-    NotTls,
-}
-
 /// Handshake messages as they were cut into records, put together, and how the bytes go on.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Records {
@@ -58,77 +49,141 @@ pub(super) enum End {
     NotTls,
 }
 
-/// Takes the bytes of an answer apart into records.
+/// Takes the bytes of an answer apart into records; of the last one what is there of it.
 pub(super) fn records(mut bytes: &[u8]) -> Records {
     let mut messages = Vec::new();
     let end = loop {
-        let Some((&[kind, major, _, high, low], rest)) = bytes.split_first_chunk::<RECORD_HEAD>() else {
-            // What cannot become a record's head is not waited for.
-            break match bytes {
-                [] | [ALERT | HANDSHAKE] | [ALERT | HANDSHAKE, 3, ..] => End::More,
-                _ => End::NotTls,
-            };
-        };
-        let length = usize::from(u16::from_be_bytes([high, low]));
-        if major != 3 || length == 0 || length > MAX_RECORD_BYTES {
-            break End::NotTls;
+        match Record::first(bytes) {
+            Record::None => break End::More,
+            Record::Broken => break End::NotTls,
+            Record::One { kind: ALERT, body, rest, .. } if is_warning(body) => bytes = rest,
+            Record::One { kind: ALERT, body, .. } => break body.get(1).map_or(End::More, |number| End::Alert(*number)),
+            Record::One { body, rest, .. } => {
+                messages.extend_from_slice(body);
+                bytes = rest;
+            }
         }
-        let record = &rest[..rest.len().min(length)];
-        match kind {
-            ALERT => break record.get(1).map_or(End::More, |number| End::Alert(*number)),
-            HANDSHAKE => messages.extend_from_slice(record),
-            _ => break End::NotTls,
-        }
-        bytes = rest.get(length..).unwrap_or_default();
     };
     Records { messages, end }
 }
 
-/// The flight as far as it has come.
-pub(super) fn parse(bytes: &[u8]) -> Answer {
-    let Records { messages, end } = records(bytes);
-    let Some(flight) = FirstFlight::parse(&messages) else { return Answer::NotTls };
-    match end {
-        // What was said before the server broke off still counts.
-        End::Alert(number) if flight.chain.is_empty() => Answer::Alert(number),
-        End::NotTls if flight.chain.is_empty() => Answer::NotTls,
-        End::Alert(_) | End::NotTls => Answer::Flight(FirstFlight { is_whole: true, ..flight }),
-        End::More => Answer::Flight(flight),
+/// The first record of some bytes.
+enum Record<'a> {
+    /// Not even its head is there.
+    None,
+    /// An alert or a part of the handshake, as far as it is there.
+    One { kind: u8, body: &'a [u8], rest: &'a [u8], is_whole: bool },
+    /// No TLS.
+    Broken,
+}
+
+impl<'a> Record<'a> {
+    fn first(bytes: &'a [u8]) -> Self {
+        let Some((&[kind, major, _, high, low], rest)) = bytes.split_first_chunk::<RECORD_HEAD>() else {
+            // What cannot become a record's head is not waited for.
+            return match bytes {
+                [] | [ALERT | HANDSHAKE] | [ALERT | HANDSHAKE, 3, ..] => Self::None,
+                _ => Self::Broken,
+            };
+        };
+        let length = usize::from(u16::from_be_bytes([high, low]));
+        if major != 3 || length == 0 || length > MAX_RECORD_BYTES || !matches!(kind, ALERT | HANDSHAKE) {
+            return Self::Broken;
+        }
+        let (body, rest) = rest.split_at(rest.len().min(length));
+        Self::One { kind, body, rest, is_whole: body.len() == length }
     }
 }
 
-/// For the fuzzer.
-pub(crate) fn fuzz_first_flight(bytes: &[u8]) {
-    let _ = parse(bytes);
+/// Whether an alert lets the handshake go on, such as `unrecognized_name`, which servers send before their ServerHello
+/// (RFC 6066, 3); `close_notify` has that level too, and does not.
+fn is_warning(alert: &[u8]) -> bool {
+    const WARNING: u8 = 1;
+    matches!(alert, [WARNING, 1..=u8::MAX])
 }
 
-impl FirstFlight {
-    /// None where the messages are none of a server's first flight.
-    fn parse(mut bytes: &[u8]) -> Option<Self> {
-        let mut flight = Self::default();
-        let mut is_first = true;
-        while let Some((kind, body, rest)) = message(bytes) {
+/// Reads a flight as its bytes come, each of them once however they are cut.
+#[derive(Debug, Default)]
+pub(super) struct FlightReader {
+    /// The beginning of a record that is not whole yet.
+    pending: Vec<u8>,
+    /// Of whole records.
+    messages: Vec<u8>,
+    /// How much of them was parsed.
+    parsed: usize,
+    flight: FirstFlight,
+    /// Nothing more is to come that tells.
+    is_over: bool,
+}
+
+impl FlightReader {
+    pub(super) fn read(&mut self, part: &[u8]) {
+        if self.is_over {
+            return;
+        }
+        self.pending.extend_from_slice(part);
+        let mut rest = &self.pending[..];
+        loop {
+            match Record::first(rest) {
+                Record::One { kind: HANDSHAKE, body, rest: behind, is_whole: true } => {
+                    self.messages.extend_from_slice(body);
+                    rest = behind;
+                }
+                Record::None | Record::One { is_whole: false, .. } => break,
+                Record::One { kind: ALERT, body, rest: behind, .. } if is_warning(body) => rest = behind,
+                // An alert, or no TLS: what was said before it counts.
+                Record::One { .. } | Record::Broken => {
+                    self.is_over = true;
+                    break;
+                }
+            }
+        }
+        let taken = self.pending.len() - rest.len();
+        self.pending.drain(..taken);
+        self.is_over |= self.parse().is_none();
+    }
+
+    /// Whether the server has said all that it says unasked, or what is none of a first flight.
+    pub(super) fn is_over(&self) -> bool {
+        self.is_over || self.flight.is_whole
+    }
+
+    /// What was read of it.
+    pub(super) fn into_flight(self) -> FirstFlight {
+        self.flight
+    }
+
+    /// Takes the messages that have become whole; none where one is none of a server's first flight.
+    fn parse(&mut self) -> Option<()> {
+        while let Some((kind, body, rest)) = message(self.messages.get(self.parsed..)?) {
+            let is_first = self.parsed == 0;
+            self.parsed = self.messages.len() - rest.len();
             match kind {
-                SERVER_HELLO if is_first => (flight.version, flight.suite) = hello(body)?,
+                SERVER_HELLO if is_first => (self.flight.version, self.flight.suite) = hello(body)?,
                 _ if is_first => return None,
-                CERTIFICATE => flight.chain = chain(body)?,
-                SERVER_KEY_EXCHANGE => flight.curve = curve(body),
-                CERTIFICATE_REQUEST => flight.client_certificate_wanted = true,
+                CERTIFICATE => self.flight.chain = chain(body)?,
+                SERVER_KEY_EXCHANGE => self.flight.curve = curve(body),
+                CERTIFICATE_REQUEST => self.flight.client_certificate_wanted = true,
                 SERVER_HELLO_DONE => {
-                    flight.is_whole = true;
+                    self.flight.is_whole = true;
                     break;
                 }
                 // A stapled OCSP answer, and what else there may be.
                 _ => {}
             }
-            is_first = false;
-            bytes = rest;
         }
-        match bytes.first() {
-            Some(kind) if is_first && *kind != SERVER_HELLO => None,
-            _ => Some(flight),
+        match self.messages.first() {
+            Some(kind) if *kind != SERVER_HELLO => None,
+            _ => Some(()),
         }
     }
+}
+
+/// For the fuzzer.
+pub(crate) fn fuzz_first_flight(bytes: &[u8]) {
+    let _ = records(bytes);
+    let mut reader = FlightReader::default();
+    bytes.chunks(7).for_each(|part| reader.read(part));
 }
 
 /// The first message, if all of it is there: kind, body and what follows.
@@ -205,8 +260,15 @@ mod tests {
         .concat()
     }
 
+    fn read(parts: &[&[u8]]) -> (FirstFlight, bool) {
+        let mut reader = FlightReader::default();
+        parts.iter().for_each(|part| reader.read(part));
+        let is_over = reader.is_over();
+        (reader.into_flight(), is_over)
+    }
+
     #[test]
-    fn a_flight_is_read_however_it_is_cut_into_records() {
+    fn a_flight_is_read_however_it_is_cut_into_records_and_into_reads() {
         let expected = FirstFlight {
             version: 0x0301,
             suite: 0x002f,
@@ -217,12 +279,13 @@ mod tests {
         };
         for size in [1, 3, 100, 200] {
             let bytes = in_records(&flight(), size);
-            assert_eq!(parse(&bytes), Answer::Flight(expected.clone()), "{size}");
+            for part in [1, 2, 7, bytes.len()] {
+                let parts: Vec<_> = bytes.chunks(part).collect();
+                assert_eq!(read(&parts), (expected.clone(), true), "{size} {part}");
+            }
             for cut in 0..bytes.len() {
-                assert!(
-                    matches!(parse(&bytes[..cut]), Answer::Flight(FirstFlight { is_whole: false, .. })),
-                    "{size} {cut}"
-                );
+                let (flight, is_over) = read(&[&bytes[..cut]]);
+                assert!(!flight.is_whole && !is_over, "{size} {cut}");
             }
         }
     }
@@ -230,21 +293,35 @@ mod tests {
     #[test]
     fn what_was_said_before_an_alert_counts() {
         let alert = [ALERT, 3, 1, 0, 2, 2, 40];
-        assert_eq!(parse(&alert), Answer::Alert(40));
-        let broken_off = [in_records(&flight()[..100], 50), alert.to_vec()].concat();
-        let Answer::Flight(flight) = parse(&broken_off) else { panic!("{:?}", parse(&broken_off)) };
-        assert!(flight.is_whole && flight.chain.len() == 2);
-        assert_eq!(parse(&in_records(&message(CERTIFICATE, &listed(b"")), 50)), Answer::NotTls);
-        assert_eq!(parse(b"HTTP/1.1 400 Bad Request"), Answer::NotTls);
+        assert_eq!(read(&[&alert]), (FirstFlight::default(), true));
+        let (broken_off, is_over) = read(&[&in_records(&flight()[..75], 50), &alert]);
+        assert!(is_over && !broken_off.is_whole && broken_off.chain.len() == 2, "{broken_off:?}");
+        let warned = [&[ALERT, 3, 1, 0, 2, 1, 112], &in_records(&flight(), 50)[..]].concat();
+        assert_eq!(read(&[&warned]).0.chain.len(), 2, "no such name here, and on it goes");
+        assert_eq!(records(&warned[..20]).end, End::More);
+        for wrong in [&in_records(&message(CERTIFICATE, &listed(b"")), 50)[..], b"HTTP/1.1 400 Bad Request"] {
+            assert_eq!(read(&[wrong]), (FirstFlight::default(), true));
+        }
+    }
+
+    /// A record of a byte each, a read for each byte: read again from its beginning with every one, that took minutes.
+    #[test]
+    fn a_flight_that_comes_byte_by_byte_costs_no_more_than_its_bytes() {
+        let long = message(CERTIFICATE, &listed(&listed(&vec![7; 40_000])));
+        let bytes = in_records(&[&flight()[..46], &long].concat(), 1);
+        let (mut reader, started) = (FlightReader::default(), std::time::Instant::now());
+        bytes.iter().for_each(|byte| reader.read(std::slice::from_ref(byte)));
+        assert_eq!(reader.into_flight().chain.len(), 1);
+        assert!(started.elapsed() < std::time::Duration::from_secs(5), "{:?}", started.elapsed());
     }
 
     proptest! {
         #[test]
         fn any_bytes_are_an_answer(bytes in proptest::collection::vec(any::<u8>(), 0..300), at in 0_usize..120) {
-            let _ = parse(&bytes);
-            let _ = parse(&in_records(&bytes, 50));
+            fuzz_first_flight(&bytes);
+            fuzz_first_flight(&in_records(&bytes, 50));
             let flight = flight();
-            let _ = parse(&in_records(&[&flight[..at.min(flight.len())], &bytes].concat(), 50));
+            fuzz_first_flight(&in_records(&[&flight[..at.min(flight.len())], &bytes].concat(), 50));
         }
     }
 }

@@ -2,14 +2,16 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::join;
 use kagiban_keystore::Certificate;
 use rustls::ClientConfig;
 use rustls::client::Resumption;
 use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::pki_types::{ServerName, UnixTime};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -19,7 +21,7 @@ use tokio_rustls::client::TlsStream;
 use super::dial::{Dialled, Endpoint, dial};
 use super::old_tls::{self, Spoken};
 use super::recorder::{Recorder, Seen};
-use super::{ProbeError, Roots, Verdict};
+use super::{ProbeError, Roots, ServedChain, Verdict};
 use crate::blocking::Work;
 use crate::proven::Proven;
 
@@ -29,8 +31,10 @@ const FAREWELL: Duration = Duration::from_millis(200);
 /// What was seen.
 #[derive(Clone, Debug)]
 pub struct Handshake {
-    /// The served chain, leaf first; at least one, cut after 16 or before a certificate that cannot be parsed.
+    /// What can be read of the served chain, leaf first; the leaf can be.
     pub chain: Vec<Certificate>,
+    /// The same, with the places, and what cannot be read; cut after 16.
+    pub served: ServedChain,
     /// The server signed the handshake with the key of the leaf.
     pub key_proven: bool,
     /// The server asked for a client certificate; it may do without.
@@ -117,15 +121,22 @@ pub(crate) async fn probe_for(
     // A name that is none is told whether anybody answers or not.
     endpoint.expected_name()?;
     let dialled = dial(endpoint, names, deadline).await?;
-    match shake_hands(endpoint, dialled, roots, deadline).await {
+    let patience = Instant::now() + deadline.saturating_duration_since(Instant::now()) / 2;
+    let mut handshake = pin!(shake_hands(endpoint, dialled, roots, deadline));
+    match timeout_at(patience, &mut handshake).await {
         // Such an answer has who speaks nothing that is spoken here.
-        Err(error @ (ProbeError::TlsAlert { .. } | ProbeError::Closed { .. } | ProbeError::Protocol { .. })) => {
-            match in_the_clear(names, endpoint, roots, deadline).await {
-                Some(seen) => seen,
-                None => Err(error),
+        Ok(Err(error @ (ProbeError::TlsAlert { .. } | ProbeError::Closed { .. } | ProbeError::Protocol { .. }))) => {
+            in_the_clear(names, endpoint, roots, deadline).await.unwrap_or(Err(error))
+        }
+        Ok(seen) => seen,
+        // Some servers of old fall silent at a greeting that they do not understand, and others are slow: the handshake goes on.
+        Err(_) => {
+            let (seen, in_the_clear) = join(handshake, in_the_clear(names, endpoint, roots, deadline)).await;
+            match seen {
+                Err(error) => in_the_clear.unwrap_or(Err(error)),
+                seen => seen,
             }
         }
-        seen => seen,
     }
 }
 
@@ -144,8 +155,9 @@ async fn in_the_clear(
     let spoken = Spoken::of(&flight);
     let seen =
         Seen { client_certificate_wanted: flight.client_certificate_wanted, chain: flight.chain, key_proven: false };
-    Some(parse(&seen, &endpoint.address).map(|chain| Handshake {
+    Some(parse(&seen, &endpoint.address).map(|(chain, served)| Handshake {
         chain,
+        served,
         verdict: roots.map(|roots| roots.judge(&seen.chain, &name, UnixTime::now())),
         key_proven: false,
         client_certificate_wanted: seen.client_certificate_wanted,
@@ -180,8 +192,10 @@ pub(crate) async fn shake_hands(
         Err(cause) if seen.chain.is_empty() => return Err(cause.before_certificate(&endpoint.address)),
         Err(cause) => (Session::default(), Some(cause.after_certificate(&seen))),
     };
+    let (chain, served) = parse(&seen, &endpoint.address)?;
     Ok(Handshake {
-        chain: parse(&seen, &endpoint.address)?,
+        chain,
+        served,
         verdict: roots.map(|roots| roots.judge(&seen.chain, &name, UnixTime::now())),
         key_proven: seen.key_proven,
         client_certificate_wanted: seen.client_certificate_wanted,
@@ -222,13 +236,16 @@ fn client_config(recorder: &Arc<Recorder>) -> ClientConfig {
     config
 }
 
-fn parse(seen: &Seen, address: &str) -> Result<Vec<Certificate>, ProbeError> {
-    let (leaf, rest) =
-        seen.chain.split_first().ok_or_else(|| ProbeError::NoCertificate { address: address.to_owned() })?;
-    let certificate = |der: &CertificateDer<'_>| Certificate::observe(der);
-    let malformed = |detail: String| ProbeError::Malformed { address: address.to_owned(), detail };
-    let leaf = certificate(leaf).map_err(|e| malformed(e.to_string()))?;
-    Ok(std::iter::once(leaf).chain(rest.iter().map_while(|der| certificate(der).ok())).collect())
+/// What the server showed; an error where the leaf, which is all that a handshake is about, cannot be read.
+fn parse(seen: &Seen, address: &str) -> Result<(Vec<Certificate>, ServedChain), ProbeError> {
+    if seen.chain.is_empty() {
+        return Err(ProbeError::NoCertificate { address: address.to_owned() });
+    }
+    let served = ServedChain::of(&seen.chain);
+    match served.leaf() {
+        None => Err(ProbeError::Malformed { address: address.to_owned(), served: Box::new(served) }),
+        Some(_) => Ok((served.certificates().iter().map(|(_, one)| one.clone()).collect(), served)),
+    }
 }
 
 /// What only a finished handshake tells.

@@ -19,6 +19,7 @@ mod old_tls;
 mod path;
 mod recorder;
 mod roots;
+mod served;
 mod suites;
 
 pub use dial::Endpoint;
@@ -30,5 +31,6 @@ pub(crate) use handshake::{probe_for, shake_hands};
 pub(crate) use old_tls::speaks_only_old_tls;
 pub use old_tls::{Greeting, OldTls, OldVersion, greet};
 pub use path::trusted_path;
-pub(crate) use roots::Anchors;
+pub(crate) use roots::{Anchors, OwnCertificate};
 pub use roots::{Roots, RootsError, Verdict};
+pub use served::ServedChain;

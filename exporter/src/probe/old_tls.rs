@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
 use super::dial::{Dialled, Endpoint, dial};
-use super::first_flight::{self, Answer as Said, End, FirstFlight, HANDSHAKE, Records, SERVER_HELLO};
+use super::first_flight::{self, End, FirstFlight, FlightReader, HANDSHAKE, Records, SERVER_HELLO};
 use super::{Broken, ProbeError, suites};
 use crate::blocking::Work;
 
@@ -68,18 +68,21 @@ const TLS_1_2: u16 = 0x0303;
 /// renegotiation is understood (RFC 5746), without which some hang up.
 const CIPHER_SUITES: &[u16] = &[
     0xc009, 0xc00a, 0xc013, 0xc014, 0xc008, 0xc012, 0x0033, 0x0039, 0x0016, 0x0032, 0x0038, 0x002f, 0x0035, 0x000a,
-    0x0005, 0x0004, 0x00ff,
+    0x0005, 0x0004, 0x0041, 0x0084, 0xc006, 0xc010, 0x0002, 0x0001, 0x00ff,
 ];
 /// The same, and what TLS 1.2 brought besides ECDHE with GCM and ChaCha20: RSA and DHE with GCM, CBC with SHA-2.
 const OLD_SUITES_OF_TLS_1_2: &[u16] = &[
     0xc023, 0xc024, 0xc027, 0xc028, 0xc009, 0xc00a, 0xc013, 0xc014, 0xc008, 0xc012, 0x009e, 0x009f, 0x0067, 0x006b,
     0x0033, 0x0039, 0x0016, 0x009c, 0x009d, 0x003c, 0x003d, 0x002f, 0x0035, 0x000a, 0x0005, 0x0004, 0x00ff,
 ];
-/// RSA with PKCS #1 or PSS padding, ECDSA and DSA, with SHA-256, SHA-384, SHA-512 and SHA-1: for the certificate.
-const SIGNATURE_ALGORITHMS: &[u16] =
-    &[0x0401, 0x0501, 0x0601, 0x0804, 0x0805, 0x0806, 0x0403, 0x0503, 0x0603, 0x0201, 0x0203, 0x0402, 0x0202];
-/// x25519, secp256r1, secp384r1, secp521r1, x448.
-const GROUPS: &[u16] = &[0x001d, 0x0017, 0x0018, 0x0019, 0x001e];
+/// RSA with PKCS #1 or PSS padding (of either kind of key), ECDSA, Ed25519, Ed448 and DSA, with SHA-256, SHA-384, SHA-512,
+/// SHA-224 and SHA-1: for the certificate.
+const SIGNATURE_ALGORITHMS: &[u16] = &[
+    0x0401, 0x0501, 0x0601, 0x0804, 0x0805, 0x0806, 0x0809, 0x080a, 0x080b, 0x0403, 0x0503, 0x0603, 0x0807, 0x0808,
+    0x0301, 0x0303, 0x0201, 0x0203, 0x0402, 0x0202,
+];
+/// x25519, secp256r1, secp384r1, secp521r1, x448, brainpoolP256r1, brainpoolP384r1, brainpoolP512r1, secp256k1, secp224r1.
+const GROUPS: &[u16] = &[0x001d, 0x0017, 0x0018, 0x0019, 0x001e, 0x001a, 0x001b, 0x001c, 0x0016, 0x0015];
 
 /// Offers a server this version and nothing later, within the deadline, DNS included.
 ///
@@ -109,40 +112,59 @@ pub(crate) async fn speaks_only_old_tls(names: Work, endpoint: &Endpoint, deadli
 }
 
 /// The first flight of a server with which the TLS stack comes to nothing: on a connection of its own, offered everything up
-/// to TLS 1.2, and where it does not understand that, TLS 1.0. None where it shows no certificate in the clear. Nothing in it
-/// proves that the server holds the key.
+/// to TLS 1.2, and where it does not understand that, TLS 1.0; each has its share of the time that is left. None where it shows
+/// no certificate in the clear. Nothing in it proves that the server holds the key.
 pub(super) async fn first_flight(
     names: Work,
     endpoint: &Endpoint,
     deadline: Instant,
 ) -> Option<(FirstFlight, Dialled)> {
-    for offer in [OldTls::Curve, OldTls::Version(OldVersion::Tls10)].map(Offer::of) {
-        let hello = client_hello(offer, &endpoint.expected_name().ok()?, random());
-        let mut dialled = dial(endpoint, names, deadline).await.ok()?;
-        let flight = read_flight(&mut dialled.stream, &hello, deadline).await;
+    let name = endpoint.expected_name().ok()?;
+    let offers = [OldTls::Curve, OldTls::Version(OldVersion::Tls10)].map(Offer::of);
+    for (waiting, offer) in (1..=2).rev().zip(offers) {
+        let until = Instant::now() + deadline.saturating_duration_since(Instant::now()) / waiting;
+        let hello = client_hello(offer, &name, random());
+        let mut dialled = dial(endpoint, names, until).await.ok()?;
+        let (flight, end) = read_flight(&mut dialled.stream, &hello, until).await;
         if !flight.chain.is_empty() && flight.version <= offer.version {
             return Some((flight, dialled));
+        }
+        // Who has hung up on both greetings without a word hangs up on everybody.
+        if end == FlightEnd::Wordless {
+            return None;
         }
     }
     None
 }
 
+/// How the reading of a flight ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum FlightEnd {
+    /// The server has hung up without a byte.
+    Wordless,
+    Other,
+}
+
 /// As far as it came within the deadline.
-async fn read_flight(stream: &mut TcpStream, hello: &[u8], deadline: Instant) -> FirstFlight {
-    let (mut flight, mut seen) = (FirstFlight::default(), Vec::new());
-    if !matches!(timeout_at(deadline, stream.write_all(hello)).await, Ok(Ok(()))) {
-        return flight;
+async fn read_flight(stream: &mut TcpStream, hello: &[u8], deadline: Instant) -> (FirstFlight, FlightEnd) {
+    let mut reader = FlightReader::default();
+    match timeout_at(deadline, stream.write_all(hello)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(_)) => return (FirstFlight::default(), FlightEnd::Wordless),
+        Err(_) => return (FirstFlight::default(), FlightEnd::Other),
     }
-    let mut part = vec![0; READ_BYTES];
-    while seen.len() < MAX_FLIGHT_BYTES && !flight.is_whole {
-        let Ok(Ok(read @ 1..)) = timeout_at(deadline, stream.read(&mut part)).await else { break };
-        seen.extend_from_slice(&part[..read]);
-        match first_flight::parse(&seen) {
-            Said::Flight(so_far) => flight = so_far,
-            Said::Alert(_) | Said::NotTls => break,
+    let (mut part, mut read) = (vec![0; READ_BYTES], 0);
+    while read < MAX_FLIGHT_BYTES && !reader.is_over() {
+        match timeout_at(deadline, stream.read(&mut part)).await {
+            Ok(Ok(more @ 1..)) => {
+                reader.read(&part[..more]);
+                read += more;
+            }
+            Ok(Ok(0) | Err(_)) if read == 0 => return (FirstFlight::default(), FlightEnd::Wordless),
+            Ok(_) | Err(_) => break,
         }
     }
-    flight
+    (reader.into_flight(), FlightEnd::Other)
 }
 
 /// What a server says to an offer.

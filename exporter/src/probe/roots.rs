@@ -1,13 +1,15 @@
 //! Which authorities are trusted, and what they make of a chain.
 //!
 //! A certificate that lies in the CA file itself is its own authority, whatever it is: agents sign for themselves, often as a
-//! CA, which no verifier takes for a server. OpenSSL and curl accept it too.
+//! CA, which no verifier takes for a server. OpenSSL and curl accept it too, for its name and in its time. The UPS backends
+//! ask for less ([`OwnCertificate::Bytes`]).
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustls::client::danger::{ServerCertVerified, ServerCertVerifier};
+use kagiban_keystore::Certificate;
+use rustls::client::danger::ServerCertVerifier;
 use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
@@ -28,45 +30,74 @@ pub(crate) struct Anchors {
     own: BTreeSet<[u8; 32]>,
     /// Absent without a single certificate that can be an authority for others.
     authorities: Option<Arc<WebPkiServerVerifier>>,
+    /// One of the certificates says for which names it may vouch.
+    is_constrained: bool,
+}
+
+/// What is asked of a server's certificate that lies in the CA file itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OwnCertificate {
+    /// That it is for the name, and in its time: as of any other.
+    NameAndTime,
+    /// Nothing more: its bytes are those that somebody put there. Agents of vendors sign for themselves, for no name that they
+    /// are reached by, and what they measure is needed on the day after their certificate has expired too.
+    Bytes,
 }
 
 impl Anchors {
-    /// Every certificate of a PEM text, and as authorities those that can be one; none where there is no certificate.
-    pub(crate) fn in_pem(text: &[u8]) -> Option<Self> {
-        Self::new(CertificateDer::pem_slice_iter(text).filter_map(Result::ok).collect())
+    /// Reads every certificate of a PEM file as a trust anchor. Blocks on the file.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or holds none at all.
+    pub(crate) fn from_file(path: &Path) -> Result<Self, RootsError> {
+        let file = platform::read_regular(path, MAX_BUNDLE_BYTES)?;
+        let certificates = CertificateDer::pem_slice_iter(&file.bytes).filter_map(Result::ok).collect();
+        Self::new(certificates).ok_or_else(|| RootsError::NoAuthority { path: path.to_owned() })
     }
 
+    /// The certificates, and as authorities those that can be one; none where there is no certificate.
     fn new(certificates: Vec<CertificateDer<'static>>) -> Option<Self> {
         if certificates.is_empty() {
             return None;
         }
+        let is_constrained = certificates.iter().any(constrains_names);
         let own = certificates.iter().map(|der| Sha256::digest(der).into()).collect();
         let mut store = RootCertStore::empty();
         store.add_parsable_certificates(certificates);
         let provider = Arc::new(aws_lc_rs::default_provider());
         let authorities = WebPkiServerVerifier::builder_with_provider(Arc::new(store), provider).build().ok();
-        Some(Self { own, authorities })
+        Some(Self { own, authorities, is_constrained })
     }
 
-    /// Whether the leaf lies in the file itself.
-    pub(crate) fn is_own(&self, leaf: &CertificateDer<'_>) -> bool {
-        self.own.contains(&<[u8; 32]>::from(Sha256::digest(leaf)))
-    }
-
-    /// Whether an authority of the file vouches for the leaf.
+    /// Judges a served chain. Pure: the time is given.
     ///
     /// # Errors
-    /// When none does.
-    pub(crate) fn verify(
+    /// When nobody vouches for the leaf, for the name, at the time.
+    pub(crate) fn judge(
         &self,
         leaf: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
         name: &ServerName<'_>,
-        ocsp_response: &[u8],
         now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
+        own: OwnCertificate,
+    ) -> Result<(), rustls::Error> {
+        if self.own.contains(&<[u8; 32]>::from(Sha256::digest(leaf))) {
+            return match own {
+                OwnCertificate::Bytes => Ok(()),
+                OwnCertificate::NameAndTime => Ok(judge_own(leaf, name, now)?),
+            };
+        }
         let authorities = self.authorities.as_ref().ok_or(CertificateError::UnknownIssuer)?;
-        authorities.verify_server_cert(leaf, intermediates, name, ocsp_response, now)
+        match authorities.verify_server_cert(leaf, intermediates, name, &[], now) {
+            Ok(_) => Ok(()),
+            // The name is looked at last: all else is as it should be. That a common name is among the names that an authority
+            // may vouch for was not looked at.
+            Err(error) if is_name_mismatch(&error) && is_for_common_name(leaf, name) => {
+                let is_constrained = self.is_constrained || intermediates.iter().any(constrains_names);
+                if is_constrained { Err(error) } else { Ok(()) }
+            }
+            Err(error) => Err(error),
+        }
     }
 }
 
@@ -132,9 +163,7 @@ impl Roots {
     /// # Errors
     /// When the file cannot be read, or holds none at all.
     pub fn from_file(path: &Path) -> Result<Self, RootsError> {
-        let file = platform::read_regular(path, MAX_BUNDLE_BYTES)?;
-        let anchors = Anchors::in_pem(&file.bytes).ok_or_else(|| RootsError::NoAuthority { path: path.to_owned() })?;
-        Ok(Self(Arc::new(anchors)))
+        Ok(Self(Arc::new(Anchors::from_file(path)?)))
     }
 
     /// Judges a served chain, leaf first. Pure: the time is given.
@@ -142,11 +171,8 @@ impl Roots {
         let Some((leaf, intermediates)) = chain.split_first() else {
             return Verdict::refused("malformed", "the chain is empty");
         };
-        if self.0.is_own(leaf) {
-            return judge_own(leaf, name, now);
-        }
-        match self.0.verify(leaf, intermediates, name, &[], now) {
-            Ok(_) => Verdict::Trusted,
+        match self.0.judge(leaf, intermediates, name, now, OwnCertificate::NameAndTime) {
+            Ok(()) => Verdict::Trusted,
             Err(error) => Verdict::refused(reason(&error, leaf), &error),
         }
     }
@@ -159,32 +185,42 @@ impl Verdict {
 }
 
 /// What is left to ask of a leaf that is its own authority: its dates, and its name.
-fn judge_own(leaf: &CertificateDer<'_>, name: &ServerName<'_>, now: UnixTime) -> Verdict {
-    let Ok(parsed) = kagiban_keystore::Certificate::from_der(leaf) else {
-        return Verdict::refused("malformed", "the certificate cannot be parsed");
-    };
+fn judge_own(leaf: &CertificateDer<'_>, name: &ServerName<'_>, now: UnixTime) -> Result<(), CertificateError> {
+    let parsed = Certificate::from_der(leaf).map_err(|_| CertificateError::BadEncoding)?;
     let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
     if now > parsed.not_after().as_second() {
-        return Verdict::refused("expired", "it lies in the CA file, and has expired");
+        return Err(CertificateError::Expired);
     }
     if now < parsed.not_before().as_second() {
-        return Verdict::refused("not_yet_valid", "it lies in the CA file, and is not valid yet");
+        return Err(CertificateError::NotValidYet);
     }
-    if is_for(leaf, &parsed, name) {
-        Verdict::Trusted
-    } else {
-        Verdict::refused("name_mismatch", "it lies in the CA file, and is for another name")
+    let by_alternative_names =
+        ParsedCertificate::try_from(leaf).is_ok_and(|leaf| verify_server_name(&leaf, name).is_ok());
+    match by_alternative_names || is_for_common_name(leaf, name) {
+        true => Ok(()),
+        false => Err(CertificateError::NotValidForName),
     }
 }
 
-/// Whether the certificate is for this name. Where it has no alternative names at all its common name counts, as OpenSSL and
-/// curl have it: what agents make for themselves often has no other.
-fn is_for(leaf: &CertificateDer<'_>, parsed: &kagiban_keystore::Certificate, name: &ServerName<'_>) -> bool {
-    let by_alternative_names =
-        ParsedCertificate::try_from(leaf).is_ok_and(|leaf| verify_server_name(&leaf, name).is_ok());
-    let has_none = parsed.dns_names().is_empty() && parsed.ip_addresses().is_empty();
-    let is_common_name = || parsed.subject_cn().is_some_and(|cn| cn.eq_ignore_ascii_case(&name.to_str()));
-    by_alternative_names || has_none && is_common_name()
+/// Whether the certificate has this common name and no alternative names at all, so that the common name counts, as OpenSSL
+/// and curl have it: what agents and their small CAs make often has no other.
+fn is_for_common_name(leaf: &CertificateDer<'_>, name: &ServerName<'_>) -> bool {
+    Certificate::from_der(leaf).is_ok_and(|leaf| {
+        let has_none = leaf.dns_names().is_empty() && leaf.ip_addresses().is_empty();
+        has_none && leaf.subject_cn().is_some_and(|cn| cn.eq_ignore_ascii_case(&name.to_str()))
+    })
+}
+
+/// Whether it may have name constraints (RFC 5280, 4.2.1.10): whether their object identifier stands anywhere in it.
+fn constrains_names(certificate: &CertificateDer<'_>) -> bool {
+    const NAME_CONSTRAINTS: [u8; 5] = [0x06, 0x03, 0x55, 0x1d, 0x1e];
+    certificate.windows(NAME_CONSTRAINTS.len()).any(|window| window == NAME_CONSTRAINTS)
+}
+
+const fn is_name_mismatch(error: &rustls::Error) -> bool {
+    use CertificateError::{NotValidForName, NotValidForNameContext};
+
+    matches!(error, rustls::Error::InvalidCertificate(NotValidForName | NotValidForNameContext { .. }))
 }
 
 fn reason(error: &rustls::Error, leaf: &CertificateDer<'_>) -> &'static str {
@@ -208,7 +244,7 @@ fn reason(error: &rustls::Error, leaf: &CertificateDer<'_>) -> &'static str {
 }
 
 fn is_self_issued(leaf: &CertificateDer<'_>) -> bool {
-    kagiban_keystore::Certificate::observe(leaf).is_ok_and(|leaf| leaf.is_self_issued())
+    Certificate::observe(leaf).is_ok_and(|leaf| leaf.is_self_issued())
 }
 
 #[cfg(test)]
@@ -271,17 +307,57 @@ mod tests {
         }
     }
 
-    /// Holds R12.
+    /// Holds R12: openssl takes the common name of both.
     #[test]
-    fn a_certificate_in_the_ca_file_without_alternative_names_is_for_its_common_name() {
+    fn a_certificate_without_alternative_names_is_for_its_common_name_whoever_signed_it() {
         let mut params = CertificateParams::default();
-        params.distinguished_name.push(DnType::CommonName, "ups-01.example.com");
-        let own = params.self_signed(&KeyPair::generate().expect("a key")).expect("a certificate").der().clone();
-        let roots = roots(&[&own]);
-        let judged = |name: &'static str| {
+        params.distinguished_name.push(DnType::CommonName, "UPS-01.example.com");
+        let key = || KeyPair::generate().expect("a key");
+        let own = params.clone().self_signed(&key()).expect("a certificate").der().clone();
+        let mut constrained = CertificateParams::default();
+        let permitted = vec![rcgen::GeneralSubtree::DnsName("dept.example.com".to_owned())];
+        constrained.name_constraints =
+            Some(rcgen::NameConstraints { permitted_subtrees: permitted, excluded_subtrees: Vec::new() });
+        constrained.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        constrained.distinguished_name.push(DnType::CommonName, "Department CA");
+        let constrained = rcgen::CertifiedIssuer::self_signed(constrained, key()).expect("a CA");
+        let mut ca = CertificateParams::default();
+        ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        ca.distinguished_name.push(DnType::CommonName, "Fleet CA");
+        let ca = rcgen::CertifiedIssuer::self_signed(ca, key()).expect("a CA");
+        let issue = |params: &CertificateParams| params.signed_by(&key(), &ca).expect("a certificate").der().clone();
+        let issued = issue(&params);
+        params.subject_alt_names = vec![rcgen::SanType::DnsName("other.example.com".try_into().expect("a name"))];
+        let named = issue(&params);
+        params.subject_alt_names.clear();
+        let outside = params.signed_by(&key(), &constrained).expect("a certificate").der().clone();
+        let anchors = roots(&[&own, ca.as_ref().der()]);
+        let by_constrained = roots(&[constrained.as_ref().der()]);
+        let name = ServerName::try_from("ups-01.example.com").expect("a name");
+        let verdict = by_constrained.judge(&[outside], &name, UnixTime::now());
+        assert_eq!(said(&verdict), "name_mismatch", "its CA may not vouch for that name");
+        let judged = |leaf: &CertificateDer<'static>, name: &'static str| {
             let name = ServerName::try_from(name).expect("a name");
-            said(&roots.judge(std::slice::from_ref(&own), &name, UnixTime::now()))
+            said(&anchors.judge(std::slice::from_ref(leaf), &name, UnixTime::now()))
         };
-        assert_eq!((judged("ups-01.example.com"), judged("other.example.com")), ("trusted", "name_mismatch"));
+        for leaf in [&own, &issued] {
+            assert_eq!(judged(leaf, "ups-01.example.com"), "trusted");
+            assert_eq!(judged(leaf, "other.example.com"), "name_mismatch");
+        }
+        assert_eq!(judged(&named, "ups-01.example.com"), "name_mismatch", "it says for what it is");
+        assert_eq!(judged(&named, "other.example.com"), "trusted");
+    }
+
+    /// Holds R12: the two meanings side by side.
+    #[test]
+    fn what_a_ups_backend_asks_of_a_certificate_in_the_ca_file_is_its_bytes_and_of_any_other_name_and_time() {
+        let (own, another) = (self_signed("ups-01", IsCa::NoCa), self_signed("ups-02", IsCa::NoCa));
+        let anchors = roots(&[&own]).0;
+        let (far, name) = (UnixTime::since_unix_epoch(std::time::Duration::from_secs(80_000_000_000)), "elsewhere");
+        let name = ServerName::try_from(name).expect("a name");
+        let judged = |leaf, own| anchors.judge(leaf, &[], &name, far, own).is_ok();
+        assert!(judged(&own, OwnCertificate::Bytes), "neither its name nor its dates are asked for");
+        assert!(!judged(&own, OwnCertificate::NameAndTime));
+        assert!(!judged(&another, OwnCertificate::Bytes), "the file does not hold it");
     }
 }

@@ -127,10 +127,9 @@ fn places(pass: &Pass) -> impl Iterator<Item = Place<'_>> {
             contents.certificates.iter().map(place)
         },
     );
-    let served = pass.probe().and_then(|probe| Some((probe, probe.outcome.as_ref().ok()?)));
-    let on_endpoints = served.into_iter().flat_map(|(probe, served)| {
+    let on_endpoints = pass.probe().into_iter().flat_map(|probe| {
         let place = |seen| Place { format: "tls", path: "", target: probe.target.as_str(), seen };
-        served.certificates.iter().map(place)
+        probe.certificates.iter().map(place)
     });
     in_files.chain(on_endpoints)
 }

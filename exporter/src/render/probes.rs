@@ -43,13 +43,15 @@ pub(super) const FAMILIES: &[Family<Snapshot>] = &[
     },
     Family {
         name: "tls_probe_verified",
-        help: "Whether the chain is trusted for the server name by the configured or the system's authorities.",
+        help: "Whether the chain is trusted for the server name by the configured or the system's authorities, and the server \
+               has proven that it holds the key.",
         kind: Kind::Gauge,
         samples: |snapshot, out| each_served(snapshot, |at, served| out.put(&at, served.refused.is_none())),
     },
     Family {
         name: "tls_probe_verify_error",
-        help: "Why the chain is not trusted, always 1; only the reason that holds is here.",
+        help: "Why the server is not trusted, always 1; only the reason that holds is here. key_not_proven: its chain is trusted, \
+               and its certificate was read from an unfinished handshake.",
         kind: Kind::Gauge,
         samples: |snapshot, out| {
             each_served(snapshot, |[target, name], served| match served.refused {
@@ -59,12 +61,23 @@ pub(super) const FAMILIES: &[Family<Snapshot>] = &[
         },
     },
     Family {
+        name: "tls_probe_chain_error",
+        help: "Why certificates of the served chain could not be read, always 1, one for each reason; the log says which.",
+        kind: Kind::Gauge,
+        samples: |snapshot, out| {
+            each(snapshot, |[target, name], probe| {
+                probe.unread().iter().try_for_each(|t| out.put(&[target, name, ("reason", t.reason)], true))
+            })
+        },
+    },
+    Family {
         name: "tls_probe_earliest_not_after_timestamp_seconds",
         help: "When the first certificate of the served chain expires, in seconds since 1970.",
         kind: Kind::Gauge,
         samples: |snapshot, out| {
-            each_served(snapshot, |at, served| {
-                let earliest = served.certificates.iter().map(|seen| seen.facts.not_after).min();
+            each(snapshot, |at, probe| {
+                let whole = probe.outcome.as_ref().ok();
+                let earliest = whole.and_then(|_| probe.certificates.iter().map(|seen| seen.facts.not_after).min());
                 earliest.map_or(Ok(()), |not_after| out.put(&at, not_after))
             })
         },

@@ -9,8 +9,8 @@ use super::{Format, Program, Rendered};
 use crate::config::CompatSet;
 use crate::probe::Phases;
 use crate::snapshot::{
-    Board, CertificateFacts, Contents, FileSeen, Label, Observation, Pass, ProbeSeen, Role, SeenCertificate, Served,
-    Snapshot, SourceId, SourceKind, Trouble,
+    Board, CertificateFacts, Contents, FileSeen, Flaws, Label, Observation, Pass, ProbeSeen, Role, SeenCertificate,
+    Served, Snapshot, SourceId, SourceKind, Trouble,
 };
 
 pub(super) fn certificate(alias: &str, chain_index: usize, role: Role, name: &str) -> SeenCertificate {
@@ -61,15 +61,16 @@ fn snapshot() -> Snapshot {
         ])),
     );
     let served = Served {
-        certificates: vec![certificate("", 0, Role::Leaf, "ups-01")],
         broken: None,
         refused: Some("expired"),
         phases: Phases { dns: Duration::ZERO, connect: Duration::from_millis(1), handshake: Duration::from_millis(2) },
         tls_version: Some("TLS 1.3"),
         cipher: Some(Label::new("TLS13_AES_256_GCM_SHA384")),
     };
-    let probe = |target: &str, outcome| {
-        Observation::Endpoint(ProbeSeen { target: Label::new(target), server_name: Label::new("ups-01"), outcome })
+    let probe = |target: &str, outcome: Result<Served, Trouble>| {
+        let certificates = outcome.iter().map(|_| certificate("", 0, Role::Leaf, "ups-01")).collect();
+        let (target, server_name) = (Label::new(target), Label::new("ups-01"));
+        Observation::Endpoint(ProbeSeen { target, server_name, certificates, flaws: None, outcome })
     };
     board.publish(&good, pass(probe("127.0.0.1:6547", Ok(served))));
     board.publish(&down, pass(probe("127.0.0.1:1", Err(Trouble::new("connect", "refused")))));
@@ -153,6 +154,29 @@ fn a_host_that_goes_down() {
     let text = told(&board);
     let ours: Vec<_> = text.lines().filter(|line| line.contains("host_shutdown")).collect();
     insta::assert_snapshot!(ours.join("\n"));
+}
+
+/// Holds R7: an endpoint tells what of its chain cannot be read, as a file does, and the rest is published.
+#[test]
+fn what_can_be_read_of_a_chain_is_published_and_what_cannot_is_told_whether_the_leaf_is_among_it_or_not() {
+    let id = SourceId { kind: SourceKind::Tls, name: Label::new("odd") };
+    let flaws = Flaws { unread: vec![Trouble::new("malformed", "certificate 1 of the chain")], left_out: None };
+    let probe = ProbeSeen {
+        target: Label::new("127.0.0.1:1"),
+        server_name: Label::new("ups-01"),
+        certificates: vec![certificate("", 1, Role::Intermediate, "issuer")],
+        flaws: Some(Box::new(flaws)),
+        outcome: Err(Trouble::new("malformed", "the leaf")),
+    };
+    let board = Board::default();
+    board.expect([(id.clone(), &[][..])]);
+    board.publish(&id, pass(Observation::Endpoint(probe)));
+    let text = body(&board.snapshot(), Format::Text, &[]);
+    let at = "target=\"127.0.0.1:1\",server_name=\"ups-01\"";
+    assert!(text.contains(&format!("tls_probe_chain_error{{{at},reason=\"malformed\"}} 1\n")), "{text}");
+    assert!(text.contains(&format!("tls_probe_success{{{at}}} 0\n")));
+    assert!(text.contains("chain_index=\"1\",role=\"intermediate\"") && !text.contains("role=\"leaf\""));
+    assert!(!text.contains("tls_probe_earliest_not_after_timestamp_seconds{"), "the leaf may be the first to expire");
 }
 
 /// A source of so many files with one certificate each, and one file that cannot be read.

@@ -6,9 +6,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use kagiban_crds::LeafSha256;
 use kagiban_crds::host_api::Leaf;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
-use super::agent::Verify;
 use super::backup;
 use super::digest::Digest;
 use super::journal::{FileSwap, OldFile, Record, Rotation};
@@ -17,7 +16,7 @@ use super::machine::{Before, Cause, Effect, Event, State};
 use super::restore::WayBack;
 use super::rotator::Rotator;
 use super::staging::Staging;
-use super::stopping::{AtStop, at_stop, leaves_after_failure, longest_drain, may_end_after, only_waits};
+use super::stopping::{AtStop, Outlook, at_stop, leaves_after_failure, only_waits, was_begun};
 use super::survey::MAX_STORE_BYTES;
 use crate::platform::{self, FileError, Links, SurveyedFile, Swap, WriteError};
 
@@ -31,18 +30,32 @@ impl Rotator {
         while let Some(rotation) = &self.record.rotation {
             let effect = rotation.state.effect();
             let stopping = self.host.stop.is_cancelled();
-            let may_still_end = self.may_still_end();
-            let event = match if stopping { at_stop(&rotation.state, may_still_end) } else { AtStop::GoOn } {
+            if stopping {
+                self.stopping_since.get_or_insert_with(Instant::now);
+            }
+            let event = match if stopping { at_stop(&rotation.state, self.outlook()) } else { AtStop::GoOn } {
                 AtStop::Leave => break,
+                AtStop::StartAndLeave => {
+                    if let Err(error) = self.start("start_failed_at_stop").await {
+                        tracing::warn!(agent = %self.agent.name, error = error.message, "the agent was not started; the next start tries again");
+                        self.keep_up_for_next_start().await;
+                    }
+                    break;
+                }
+                AtStop::KeepUp => match self.keep_up().await {
+                    Ok(()) => continue,
+                    Err(cause) => Event::Failed(cause),
+                },
                 AtStop::Instead(event) => event,
                 AtStop::GoOn if matches!(effect, Effect::Nothing | Effect::AwaitChain) => break,
                 AtStop::GoOn => {
-                    let Some(event) = self.perform_until_stop(effect).await else { continue };
+                    let Some(event) = self.perform_until_stop(effect, stopping).await else { continue };
                     if self.host.stop.is_cancelled()
                         && leaves_after_failure(effect)
                         && matches!(event, Event::Failed(_))
                     {
                         tracing::warn!(agent = %self.agent.name, ?event, "the agent was not started; the next start tries again");
+                        self.keep_up_for_next_start().await;
                         break;
                     }
                     event
@@ -76,10 +89,11 @@ impl Rotator {
         self.note_save(saved.as_ref().err());
     }
 
-    /// None when the program is to end while nothing but waiting was done.
-    async fn perform_until_stop(&mut self, effect: Effect) -> Option<Event> {
+    /// None when the program is to end while nothing but waiting was done. `stopping` says whether that was known when the
+    /// effect was chosen: a stop that comes after it breaks a wait off.
+    async fn perform_until_stop(&mut self, effect: Effect, stopping: bool) -> Option<Event> {
         // Once the program is to end, only what is not left to the next start is waited for.
-        if !only_waits(effect) || self.host.stop.is_cancelled() {
+        if !only_waits(effect) || stopping {
             return Some(self.perform(effect).await);
         }
         let stop = self.host.stop.clone();
@@ -90,28 +104,32 @@ impl Rotator {
     }
 
     async fn perform(&mut self, effect: Effect) -> Event {
+        let may_end = self.outlook() == Outlook::MayEnd;
         let done = match effect {
             Effect::Stage => self.stage(),
             Effect::BackUp => self.back_up(),
             Effect::Preflight => return self.preflight().await,
             Effect::Stop => self.stop_for_swap().await,
             Effect::Swap => self.swap(),
-            Effect::Inspect => self.inspect(),
+            Effect::Inspect => self.inspect().await,
             Effect::Start => self.start("start_failed").await,
-            Effect::VerifyNew => self.verify(self.new_leaf().into_iter().collect()).await,
+            Effect::VerifyNew => self.verify_new().await,
             Effect::CheckFiles => self.check_files(),
             Effect::LookForNew => self.look_for(&self.new_leaf().into_iter().collect::<Vec<_>>()).await,
             Effect::LookForOld => self.look_for(&self.old_leaves()).await,
             Effect::Discard => self.discard(),
             Effect::EnsureStopped => self.stop("stop_failed_in_rollback").await,
-            Effect::Restore => self.go_back(),
-            Effect::EnsureStarted => self.start("start_failed_in_rollback").await,
+            Effect::Restore => self.restore().await,
+            Effect::EnsureStarted => {
+                self.see_whether_down().await;
+                self.start("start_failed_in_rollback").await
+            }
             Effect::WatchOld => self.watch_old().await,
             Effect::VerifyOld => self.verify_old().await,
             // Their events come from requests.
             Effect::MakeKey | Effect::AwaitChain | Effect::Nothing => Ok(()),
         };
-        let proves_nothing = matches!(effect, Effect::EnsureStarted | Effect::VerifyOld) && self.may_still_end();
+        let proves_nothing = effect == Effect::EnsureStarted && may_end;
         done.map_or_else(Event::Failed, |()| if proves_nothing { Event::Unsettled } else { Event::Done })
     }
 
@@ -125,7 +143,7 @@ impl Rotator {
             Event::Cleared(Before::Served(_)) | Event::Done => String::new(),
         };
         let Some(mut rotation) = self.record.rotation.clone() else { return };
-        rotation.stop_begun = rotation.stop_begun.filter(|_| may_end_after(&rotation.state, &event));
+        rotation.stop_begun = rotation.stop_begun.take().filter(|_| was_begun(&rotation.state, &event));
         let next = rotation.state.clone().after(event);
         match self.enter(rotation.clone(), next.clone(), note) {
             Ok(()) => {}
@@ -182,55 +200,6 @@ impl Rotator {
         since.map_or(Duration::ZERO, |since| interval.saturating_sub(since))
     }
 
-    async fn stop(&mut self, reason: &str) -> Result<(), Cause> {
-        let service = &self.agent.service;
-        self.drained = Some(Instant::now() + longest_drain(service));
-        let stopped = platform::run(&service.stop, service.stop_timeout).await;
-        stopped.map_err(|error| Cause::new(reason, error.to_string()))
-    }
-
-    pub(super) async fn start(&mut self, reason: &str) -> Result<(), Cause> {
-        self.record.last_restart = Some(Timestamp::now());
-        let service = &self.agent.service;
-        // While this program's own stop is a job of the service manager, the start of an agent that is ordered after it
-        // waits for its end: a start that waited for that in turn would never end.
-        let queued = if self.host.stop.is_cancelled() { platform::queued_start(&service.start) } else { None };
-        let started = platform::run(queued.as_ref().unwrap_or(&service.start), service.start_timeout).await;
-        started.map_err(|error| Cause::new(reason, error.to_string()))
-    }
-
-    /// Whether a stop that was begun, and was not seen to end, may still end the service.
-    pub(super) fn may_still_end(&self) -> bool {
-        let is_begun = self.record.rotation.as_ref().is_some_and(|rotation| rotation.stop_begun.is_some());
-        let may_end = is_begun && self.drained.is_some_and(|drained| Instant::now() < drained);
-        // A service manager carries a queued start out when the service has ended, and not before this program has.
-        let is_started_then =
-            || self.host.stop.is_cancelled() && platform::queued_start(&self.agent.service.start).is_some();
-        may_end && !is_started_then()
-    }
-
-    /// Of a stop that an earlier run has begun only the time of day is known. One that lies ahead is not believed.
-    pub(super) fn count_from_stop(&mut self) {
-        let begun = self.record.rotation.as_ref().and_then(|rotation| rotation.stop_begun);
-        self.drained = begun.map(|begun| {
-            let passed = Duration::try_from(Timestamp::now().duration_since(begun)).unwrap_or_default();
-            Instant::now() + longest_drain(&self.agent.service).saturating_sub(passed)
-        });
-    }
-
-    /// Whether the service stays up until the stop that was begun can end it no more. Where nobody knows what it serves when it
-    /// is in order, only the time is waited for.
-    async fn watch_old(&self) -> Result<(), Cause> {
-        let until = self.drained.unwrap_or_else(Instant::now);
-        match self.record.rotation.as_ref().map(|rotation| &rotation.state) {
-            Some(State::Undoing { before: Before::NotServed, .. }) => {
-                sleep_until(until).await;
-                Err(Cause::new("not_served", "the service did not serve before, and is started once more"))
-            }
-            _ => live::stays(&self.agent.endpoint, &self.old_leaves(), until, self.agent.verify.interval).await,
-        }
-    }
-
     /// The agent may write a file while it stops. What it wrote is not ours to lose: nothing is replaced then.
     async fn stop_for_swap(&mut self) -> Result<(), Cause> {
         self.stop("stop_failed").await?;
@@ -256,29 +225,16 @@ impl Rotator {
         Ok(())
     }
 
-    fn inspect(&mut self) -> Result<(), Cause> {
-        self.staging()?.check(|swap| &swap.path).map_err(|e| Cause::new(e.reason(), e.to_string()))
+    async fn inspect(&mut self) -> Result<(), Cause> {
+        self.staging()?.check(|swap| &swap.path).map_err(|e| Cause::new(e.reason(), e.to_string()))?;
+        self.see_whether_down().await;
+        Ok(())
     }
 
-    async fn verify(&self, wanted: Vec<LeafSha256>) -> Result<(), Cause> {
-        live::verify(&self.agent.endpoint, &wanted, self.agent.verify).await
-    }
-
-    /// A service that a stop is still ending takes a start for done, and is down a moment later: halfway, one that is down is
-    /// started once more.
-    async fn verify_old(&mut self) -> Result<(), Cause> {
-        let patient = self.agent.verify.on_the_way_back();
-        let half = Verify { deadline: patient.deadline / 2, ..patient };
-        let wanted = self.old_leaves();
-        if live::verify(&self.agent.endpoint, &wanted, half).await.is_ok() {
-            return Ok(());
-        }
-        if live::is_down(&self.agent.endpoint).await
-            && let Err(error) = self.start("start_failed_in_rollback").await
-        {
-            tracing::warn!(agent = %self.agent.name, error = error.message, "the agent is down, and was not started");
-        }
-        live::verify(&self.agent.endpoint, &wanted, half).await
+    async fn restore(&mut self) -> Result<(), Cause> {
+        self.go_back()?;
+        self.see_whether_down().await;
+        Ok(())
     }
 
     /// Whether a file is on its way back, or gone. That the agent has changed one since is no matter: it removes the
@@ -295,15 +251,6 @@ impl Rotator {
             }
         }
         Ok(())
-    }
-
-    async fn look_for(&self, wanted: &[LeafSha256]) -> Result<(), Cause> {
-        match live::look(&self.agent.endpoint).await {
-            // When it is not known what was served, a service that answers is in order.
-            Ok(leaf) if wanted.is_empty() || wanted.contains(&LeafSha256::new(leaf.sha256())) => Ok(()),
-            Ok(_) => Err(Cause::new("other_leaf_served", "another leaf than the one looked for is served")),
-            Err(error) => Err(Cause::new(error.reason(), error.to_string())),
-        }
     }
 
     /// One file that cannot be removed keeps no other.

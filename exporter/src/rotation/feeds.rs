@@ -5,8 +5,9 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use kagiban_crds::host_api::{PowerReport, PowerState};
 
-use crate::shutdown::{Evidence, Report, Sign, State, is_on_line};
+use crate::shutdown::{Evidence, Report, Sign, State};
 use crate::snapshot::{Snapshot, SourceState, UpsSeen};
+use crate::ups::is_on_line;
 
 /// Two looks may be lost before a UPS is out of sight.
 const LOOKS: u32 = 3;
@@ -39,7 +40,7 @@ fn of_source(source: Option<&SourceState>, interval: Duration, now: Timestamp) -
     let of_ups = |seen: &UpsSeen| match &seen.outcome {
         Ok(_) if !is_fresh => PowerState::Stale,
         Ok(reading) => match Evidence::of(reading, now).sign {
-            Sign::Normal if is_on_line(reading) && !reading.may_count_down => PowerState::Mains,
+            Sign::Normal if is_on_line(&reading.statuses) && !reading.may_count_down => PowerState::Mains,
             Sign::Normal | Sign::CommsLost => PowerState::Unknown,
             Sign::Testing | Sign::OnBattery => PowerState::OnBattery,
             Sign::LowBattery => PowerState::LowBattery,

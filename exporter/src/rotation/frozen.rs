@@ -182,7 +182,11 @@ impl Rotator {
             }
             Err(why) => {
                 tracing::debug!(agent = %self.agent.name, reason = why.reason, why = why.message, "still frozen");
+                let is_over = self.has_drained();
                 started = self.start_again().await;
+                if is_over {
+                    self.forget_stop();
+                }
             }
         }
         let (now, is_frozen) = (Instant::now(), self.is_frozen());
@@ -196,7 +200,8 @@ impl Rotator {
     /// Starts a service that is down, when that is due. What kept it from starting may be gone: a port that somebody else
     /// held, a command that failed. Whether it serves what is stored is seen at the next look.
     async fn start_again(&mut self) -> bool {
-        if self.chores.start.is_none_or(|start| start.due() > Instant::now()) {
+        let is_over = self.may_still_end() && self.has_drained();
+        if !is_over && self.chores.start.is_none_or(|start| start.due() > Instant::now()) {
             return false;
         }
         if !live::is_down(&self.agent.endpoint).await || self.host.stop.is_cancelled() {
@@ -221,10 +226,12 @@ impl Rotator {
         let Some(State::Frozen { standing, .. }) = self.record.rotation.as_ref().map(|rotation| &rotation.state) else {
             return Err(Cause::new("not_frozen", "there is no freeze"));
         };
-        if self.may_still_end() {
+        let standing = *standing;
+        self.see_whether_down().await;
+        if self.may_still_end() && !self.has_drained() {
             return Err(Cause::new("stop_goes_on", "a stop of the service that was begun may still end it"));
         }
-        match *standing {
+        match standing {
             Standing::Whole => {
                 self.holds(&self.leaves_that_fit()?).await?;
                 Ok(Finding::OldServed)
@@ -258,7 +265,7 @@ impl Rotator {
         }
     }
 
-    async fn new_is_proven(&self) -> bool {
+    async fn new_is_proven(&mut self) -> bool {
         let new = self.new_leaf();
         let stored = match coherence::judge(&self.agent) {
             Verdict::Whole(leaf) => Some(leaf),
@@ -271,9 +278,9 @@ impl Rotator {
     }
 
     /// Whether one of `wanted` is served now, and for as long as the hold-down asks.
-    async fn holds(&self, wanted: &[LeafSha256]) -> Result<(), Cause> {
+    async fn holds(&mut self, wanted: &[LeafSha256]) -> Result<(), Cause> {
         let at_once = Verify { deadline: Duration::ZERO, ..self.agent.verify };
-        live::verify(&self.agent.endpoint, wanted, at_once).await
+        self.verify(wanted, at_once).await
     }
 }
 

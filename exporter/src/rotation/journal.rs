@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::digest::Digest;
+use super::drain::BegunStop;
 use super::machine::{Before, Standing, State, bounded};
 use super::stopping;
 use crate::platform::{self, Attributes, FileError, FileIdentity, Links, WriteError};
@@ -69,10 +70,9 @@ pub struct Rotation {
     /// The program was told to end and has left it as it stands. The next start is no recovery from a crash.
     #[serde(default, skip_serializing_if = "is_false")]
     pub left_in_order: bool,
-    /// Of the service, while it is not seen to have ended that, or has just been begun. How long the service is watched is
-    /// counted from here, across starts of the program.
+    /// Of the service, while it may still end it or has just been begun.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub stop_begun: Option<Timestamp>,
+    pub stop_begun: Option<BegunStop>,
     pub state: State,
     /// When it froze, while it is frozen: which freeze somebody means who asks for its end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -266,7 +266,7 @@ impl Rotation {
         }
         let is_frozen = matches!(self.state, State::Frozen { .. });
         self.frozen_at = is_frozen.then(|| self.frozen_at.unwrap_or(at));
-        self.stop_begun = stopping::stop_begun(self.stop_begun, &self.state, at);
+        self.stop_begun = stopping::stop_begun(self.stop_begun.take(), &self.state, BegunStop::now);
         self.steps.push(Step { at, state: self.state.reported(), note: bounded(note) });
     }
 }
@@ -432,7 +432,7 @@ mod tests {
             copied: Some(vec![Digest::of(digest)]),
             recoveries: 1,
             left_in_order: true,
-            stop_begun: Some(Timestamp::now()),
+            stop_begun: Some(BegunStop::now()),
             state,
             frozen_at: Some(Timestamp::now()),
             steps: Vec::new(),

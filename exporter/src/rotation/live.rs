@@ -18,6 +18,7 @@ use x509_parser::prelude::{FromDer, SubjectPublicKeyInfo};
 use x509_parser::public_key::PublicKey;
 
 use super::agent::{AgentEndpoint, Verify};
+use super::drain::{BegunStop, Seen};
 use super::machine::{Before, Cause};
 use crate::blocking::{Turns, Work};
 use crate::platform::{self, ListenersError};
@@ -235,8 +236,8 @@ fn unprovable(address: &str, spoken: OldTls) -> Cause {
     Cause::new("old_tls_only", message)
 }
 
-/// Whether the service stays up, and one of `wanted` is served in the end. A look that fails otherwise than because nobody
-/// listens says nothing of the service yet.
+/// Whether the service stays up until the stop that was begun can end it no more, `until` at the latest, and one of `wanted`
+/// is served in the end. A look that fails otherwise than because nobody listens says nothing of the service yet.
 ///
 /// # Errors
 /// As soon as nobody listens, or when something else is seen in the end.
@@ -245,10 +246,16 @@ pub(super) async fn stays(
     wanted: &[LeafSha256],
     until: Instant,
     pause: Duration,
+    stop: &mut Option<BegunStop>,
 ) -> Result<(), Cause> {
     loop {
-        let is_last = Instant::now() >= until;
+        let is_over = Instant::now() >= until;
         let seen = look_twice(endpoint, pause).await;
+        note(stop, wanted, &seen);
+        if is_over {
+            *stop = None;
+        }
+        let is_last = stop.is_none();
         if is_last && is_one_of(wanted, &seen) {
             return Ok(());
         }
@@ -257,6 +264,23 @@ pub(super) async fn stays(
         }
         sleep_until(until.min(Instant::now() + pause)).await;
     }
+}
+
+/// One look, and what it says of a stop that was begun.
+pub(super) async fn glance(endpoint: &AgentEndpoint, wanted: &[LeafSha256], stop: &mut Option<BegunStop>) -> Seen {
+    note(stop, wanted, &look(endpoint).await)
+}
+
+pub(super) fn note(stop: &mut Option<BegunStop>, wanted: &[LeafSha256], seen: &Result<Certificate, LookError>) -> Seen {
+    let seen = match seen {
+        // Where it is not known what was served, a service that answers is in order.
+        Ok(_) if wanted.is_empty() => Seen::Wanted,
+        seen if is_one_of(wanted, seen) => Seen::Wanted,
+        seen if is_refused(seen) || matches!(seen, Err(LookError::ForeignListener { .. })) => Seen::Nobody,
+        Ok(_) | Err(_) => Seen::Other,
+    };
+    *stop = stop.take().and_then(|stop| stop.after(seen));
+    seen
 }
 
 fn is_refused(seen: &Result<Certificate, LookError>) -> bool {
@@ -278,11 +302,17 @@ fn is_one_of(wanted: &[LeafSha256], seen: &Result<Certificate, LookError>) -> bo
 ///
 /// # Errors
 /// With what was served instead, when the deadline has passed.
-pub(super) async fn verify(endpoint: &AgentEndpoint, wanted: &[LeafSha256], verify: Verify) -> Result<(), Cause> {
+pub(super) async fn verify(
+    endpoint: &AgentEndpoint,
+    wanted: &[LeafSha256],
+    verify: Verify,
+    stop: &mut Option<BegunStop>,
+) -> Result<(), Cause> {
     let deadline = Instant::now() + verify.deadline;
     let mut held_since: Option<Instant> = None;
     loop {
         let seen = look(endpoint).await;
+        note(stop, wanted, &seen);
         let is_wanted = is_one_of(wanted, &seen);
         let now = Instant::now();
         held_since = held_since.filter(|_| is_wanted).or(is_wanted.then_some(now));

@@ -6,10 +6,10 @@
 //!       │          │                      v                      v           v                        v                        │ by order
 //!       └──────────┴─────────────────> Discarding        Undo::Watch   Undo::Restore              Undo::Stop  <────────────────┘
 //!                                         │         kept up: undone, lost: Start
-//!                                         │           ┌──────── a stop may still end it ────────┐
-//!                                         │           v                                         │
-//!                                         │         Watch    Stop ─> Restore ─> Start ─> Verify ──┐
-//!                                         └────────────────────────> RolledBack <────────────────────────┴──> Frozen
+//!                                         │           ┌──────── a stop may still end it ─┐
+//!                                         │           v                                  │
+//!                                         │         Watch    Stop ─> Restore ─> Start ───┴─> Verify
+//!                                         └────────────────────────> RolledBack <──────────┴─────────────> Frozen
 //!                                                                        └────── seen, or thawed ────────────────┘
 //! ```
 //!
@@ -21,9 +21,6 @@ use serde::{Deserialize, Serialize};
 
 /// Of a message, in bytes: what a command writes to its standard error may be far longer.
 const MAX_MESSAGE: usize = 1024;
-
-/// The reason of a restart after which the endpoint serves another leaf than the new one.
-pub(super) const OTHER_LEAF_SERVED: &str = "other_leaf_served";
 
 /// Where a rotation stands. It is durable before [`State::effect`] begins.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -175,7 +172,7 @@ pub enum Effect {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     Done,
-    /// [`Event::Done`], and a stop that was begun and not seen to end may still end the service: a start found it running.
+    /// [`Event::Done`], and a stop that was begun may still end the service: a start may have found it running.
     Unsettled,
     /// [`Effect::Preflight`] found everything fit.
     Cleared(Before),
@@ -265,9 +262,7 @@ impl State {
                 after_undo(step, WayBack { before, by_order }, failure, None)
             }
             (Self::Undoing { step, before, failure, by_order }, Unsettled) => match (step, before) {
-                (Undo::Verify, _) | (Undo::Start, Before::NotServed) => {
-                    Self::Undoing { step: Undo::Watch, before, failure, by_order }
-                }
+                (Undo::Start, Before::NotServed) => Self::Undoing { step: Undo::Watch, before, failure, by_order },
                 _ => after_undo(step, WayBack { before, by_order }, failure, None),
             },
             (Self::Undoing { step, before, failure, by_order }, Failed(then)) => {

@@ -12,6 +12,7 @@ use super::agent::{Agent, Keystore};
 use super::backup::{self, Manifest};
 use super::coherence::{self, Verdict};
 use super::digest::Digest;
+use super::drain::BegunStop;
 use super::fences::FenceFile;
 use super::journal::{self, Found, JournalError, Record, Rotation};
 use super::kept;
@@ -114,7 +115,7 @@ impl Rotator {
         let state = resumption.mended(mended);
         if matches!(state, State::Undoing { step: Undo::Watch, .. }) {
             // Earlier programs did not write when it was.
-            rotation.stop_begun.get_or_insert_with(Timestamp::now);
+            rotation.stop_begun.get_or_insert_with(BegunStop::now);
         }
         self.enter_anyway(rotation, state, note);
     }

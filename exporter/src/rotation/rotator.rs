@@ -65,6 +65,9 @@ pub struct Rotator {
     pub(super) chores: Chores,
     /// When a stop of the service that was begun can end it no more.
     pub(super) drained: Option<Instant>,
+    /// When it was first seen that the program is to end.
+    pub(super) stopping_since: Option<Instant>,
+    pub(super) last_start: LastStart,
 }
 
 /// A rotation's secrets, and what it was asked for.
@@ -82,6 +85,17 @@ pub(super) struct Pending {
 pub(super) struct OpenedWith {
     generation: Generation,
     password: Option<SecretString>,
+}
+
+/// What is known of the last start of the service in this run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LastStart {
+    /// Its command has ended, or none was run.
+    Ended,
+    /// The service manager carries it out when this program has ended.
+    Queued,
+    /// Nobody waits for its command any more, because the program is to end.
+    BrokenOff,
 }
 
 /// What other threads may see.
@@ -130,7 +144,18 @@ impl Host {
 
 impl Rotator {
     pub(super) fn new(host: Host, agent: Agent, record: Record, fence: FenceFile) -> Self {
-        Self { host, agent, record, pending: None, opened_with: None, fence, chores: Chores::default(), drained: None }
+        Self {
+            host,
+            agent,
+            record,
+            pending: None,
+            opened_with: None,
+            fence,
+            chores: Chores::default(),
+            drained: None,
+            stopping_since: None,
+            last_start: LastStart::Ended,
+        }
     }
 
     /// What was accepted is fenced off durably before the journal tells of it, and apart from it.

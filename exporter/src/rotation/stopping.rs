@@ -4,14 +4,16 @@
 //!   waits for its chain, or has changed nothing yet ──> given up, decided in the journal
 //!   the service is stopped, the files are not swapped ──> back, and the service is started
 //!   the files are swapped ──> forward, and the service is started
-//!   a stop may still end the service ──> watched until it is down and started, or can be ended by that stop no more
+//!   a stop may still end the service ──> kept up until that stop can end it no more
 //!   what remains is to look at the endpoint ──> left to the next start
 //! ```
 
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::agent::Service;
-use super::machine::{Cause, Effect, Event, OTHER_LEAF_SERVED, State, Undo};
+use super::machine::{Cause, Effect, Event, State, Undo};
 
 /// How many times `stopTimeout` a service may take to end after its stop was begun, however the stop command ended.
 const LONGEST_DRAIN: u32 = 2;
@@ -26,18 +28,30 @@ pub enum AtStop {
     GoOn,
     /// The effect is not begun: the rotation goes on as if it had ended so.
     Instead(Event),
+    /// The service is kept up until the stop that was begun can end it no more.
+    KeepUp,
+    /// The service is started, and then left as at [`AtStop::Leave`].
+    StartAndLeave,
     /// The next start of the program goes on from here.
     Leave,
 }
 
-/// `may_still_end`: a stop of the service was begun, is not seen to end and may end it yet, and nobody but this program would
-/// start it then.
-pub fn at_stop(state: &State, may_still_end: bool) -> AtStop {
+/// What becomes of the service when the program ends now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outlook {
+    /// It stays as it is.
+    Settled,
+    /// A stop that was begun may still end it, and nobody but this program would start it then.
+    MayEnd,
+    /// One more start is enough: the service manager carries it out when the service has ended, or one was broken off.
+    NeedsStart,
+}
+
+pub fn at_stop(state: &State, outlook: Outlook) -> AtStop {
     let stopped = || Cause::new("exporter_stopped", "kagiban-exporter was stopped; open a new rotation");
     match state {
         State::Requested | State::Keyed | State::Stopping { .. } => AtStop::Instead(Event::Ordered(stopped())),
-        State::Undoing { step: Undo::Watch, .. } if may_still_end => AtStop::GoOn,
-        State::Undoing { step: Undo::Verify, .. } if may_still_end => AtStop::Instead(Event::Unsettled),
+        State::Undoing { step: Undo::Watch, .. } if outlook == Outlook::MayEnd => AtStop::GoOn,
         State::Validated
         | State::Staged
         | State::BackedUp
@@ -52,50 +66,25 @@ pub fn at_stop(state: &State, may_still_end: bool) -> AtStop {
             step: Undo::Look | Undo::Stop | Undo::Restore | Undo::Start | Undo::StartAnyway | Undo::LastStart,
             ..
         } => AtStop::GoOn,
-        State::Verifying { .. }
-        | State::Undoing { step: Undo::Verify, .. }
-        | State::Committed { .. }
-        | State::RolledBack { .. }
-        | State::Frozen { .. } => AtStop::Leave,
+        State::Verifying { .. } | State::Undoing { step: Undo::Verify, .. } | State::Frozen { .. } => match outlook {
+            Outlook::MayEnd => AtStop::KeepUp,
+            Outlook::NeedsStart => AtStop::StartAndLeave,
+            Outlook::Settled => AtStop::Leave,
+        },
+        State::Committed { .. } | State::RolledBack { .. } => AtStop::Leave,
     }
 }
 
-/// Whether a stop that was begun may still end the service when `state` has ended with `event`.
-pub fn may_end_after(state: &State, event: &Event) -> bool {
-    match state {
-        // A stop that was ordered off was not begun.
-        State::Stopping { .. } => matches!(event, Event::Failed(_)),
-        // A service that went on with the old leaf after its stop and its start was not ended by that stop, which said so. The
-        // next may say so too.
-        State::Undoing { step: Undo::Stop, failure, .. } => {
-            matches!(event, Event::Failed(_)) || failure.reason == OTHER_LEAF_SERVED
-        }
-        // It is down, or the time is over.
-        State::Undoing { step: Undo::Watch, .. } => false,
-        State::Requested
-        | State::Keyed
-        | State::Validated
-        | State::Staged
-        | State::BackedUp
-        | State::Swapping { .. }
-        | State::Swapped { .. }
-        | State::Restarting { .. }
-        | State::Verifying { .. }
-        | State::Resuming { .. }
-        | State::Looking { .. }
-        | State::Discarding { .. }
-        | State::Undoing { .. }
-        | State::Committed { .. }
-        | State::RolledBack { .. }
-        | State::Frozen { .. } => true,
-    }
+/// Whether a stop was begun that may end the service when `state` has ended with `event`, whatever its command said.
+pub const fn was_begun(state: &State, event: &Event) -> bool {
+    !matches!((state, event), (State::Stopping { .. }, Event::Ordered(_)))
 }
 
 /// When the stop was begun that may still end the service, once a rotation is in `state`; `before` says the same of the
 /// state before.
-pub fn stop_begun<T>(before: Option<T>, state: &State, now: T) -> Option<T> {
+pub fn stop_begun<T>(before: Option<T>, state: &State, now: impl FnOnce() -> T) -> Option<T> {
     match state {
-        State::Stopping { .. } | State::Undoing { step: Undo::Stop, .. } => Some(now),
+        State::Stopping { .. } | State::Undoing { step: Undo::Stop, .. } => Some(now()),
         State::Committed { .. } | State::RolledBack { .. } => None,
         State::Requested
         | State::Keyed
@@ -131,6 +120,16 @@ pub const fn leaves_after_failure(effect: Effect) -> bool {
     matches!(effect, Effect::EnsureStarted)
 }
 
+/// Whether the last start of a service that a stop has ended is still begun, so long after that stop could.
+pub(super) fn is_last_start_due(drained: Instant, now: Instant) -> bool {
+    now < drained + BESIDE_COMMANDS
+}
+
+/// Whether there is time for the way back, so long after the program was told to end. Its own stop may be a long one too.
+pub(super) fn has_time_to_go_back(service: &Service, stopping_for: Duration) -> bool {
+    stopping_for <= service.start_timeout
+}
+
 /// The longest that an agent's rotation may take to leave its service up once the program is to end. It is longest when
 /// the new files are being started on: the start fails, the service is stopped, which is not seen to end, and is started again
 /// on the old ones when it is down.
@@ -143,7 +142,7 @@ mod tests {
     use kagiban_crds::LeafSha256;
 
     use super::*;
-    use crate::rotation::machine::Before;
+    use crate::rotation::machine::{Before, Standing};
 
     fn before() -> Before {
         Before::NotServed
@@ -161,8 +160,8 @@ mod tests {
     fn stopped_in(mut state: State, well: bool) -> (Vec<Effect>, State) {
         let mut begun = Vec::new();
         loop {
-            let event = match at_stop(&state, false) {
-                AtStop::Leave => return (begun, state),
+            let event = match at_stop(&state, Outlook::Settled) {
+                AtStop::Leave | AtStop::KeepUp | AtStop::StartAndLeave => return (begun, state),
                 AtStop::Instead(event) => event,
                 AtStop::GoOn if well || state.effect() == Effect::Discard => {
                     begun.push(state.effect());
@@ -220,10 +219,14 @@ mod tests {
         }
     }
 
+    /// Holds A8.
     #[test]
-    fn what_is_only_to_be_looked_at_waits_for_the_next_start() {
-        for state in [State::Verifying { before: before() }, undoing(Undo::Verify)] {
-            assert_eq!(at_stop(&state, false), AtStop::Leave);
+    fn what_is_only_to_be_looked_at_waits_for_the_next_start_when_the_service_stays_up_until_then() {
+        let frozen = State::Frozen { failure: failure(), standing: Standing::Whole };
+        for state in [State::Verifying { before: before() }, undoing(Undo::Verify), frozen] {
+            assert_eq!(at_stop(&state, Outlook::Settled), AtStop::Leave);
+            assert_eq!(at_stop(&state, Outlook::MayEnd), AtStop::KeepUp);
+            assert_eq!(at_stop(&state, Outlook::NeedsStart), AtStop::StartAndLeave);
         }
     }
 }

@@ -3,13 +3,9 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::{About, Evidence, Sign, Word};
-use crate::ups::{Quantity, Reading, SelfTest, Status, Trigger, Triggers, announces_end, announces_shutdown};
-
-/// Whether the UPS says that its load is fed from the line, corrected or not.
-pub fn is_on_line(reading: &Reading) -> bool {
-    let on_line = [Status::Online, Status::Trim, Status::Boost, Status::Eco];
-    on_line.iter().any(|status| reading.statuses.contains(status))
-}
+use crate::ups::{
+    Quantity, Reading, SelfTest, Status, Trigger, Triggers, announces_end, announces_shutdown, is_on_line,
+};
 
 impl Word {
     /// What a UPS that answered at `now` said.
@@ -57,15 +53,13 @@ fn sign_with(reading: &Reading, triggers: &Triggers) -> Sign {
     {
         return Sign::InProgress;
     }
-    if triggered == Sign::Pending
-        || reading.values.of(Quantity::ShutdownTimer).is_some()
-        || announces_shutdown(&reading.alarms)
-    {
+    if triggered == Sign::Pending || reading.power_ends_in().is_some() || announces_shutdown(&reading.alarms) {
         return Sign::Pending;
     }
     let link = if any(&[Status::CommLost]) { Sign::CommsLost } else { Sign::Normal };
     // Both of `OL OFF` cannot hold, and the host that hears it has power.
-    let off = if any(&[Status::Off, Status::Sleeping]) && !is_on_line(reading) { Sign::Off } else { Sign::Normal };
+    let off =
+        if any(&[Status::Off, Status::Sleeping]) && !is_on_line(&reading.statuses) { Sign::Off } else { Sign::Normal };
     link.max(off).max(battery(reading)).max(triggered)
 }
 
@@ -86,7 +80,7 @@ fn battery(reading: &Reading) -> Sign {
 
 /// An agent that tells no state may still tell how long it has been on battery.
 fn counts_time_on_battery(reading: &Reading) -> bool {
-    !is_on_line(reading) && reading.values.of(Quantity::OnBattery).is_some_and(|seconds| seconds > 0.0)
+    !is_on_line(&reading.statuses) && reading.values.of(Quantity::OnBattery).is_some_and(|seconds| seconds > 0.0)
 }
 
 /// Whether it is told by who shuts the host down, and not by the UPS: it holds whatever other UPSes feed the host.
@@ -162,9 +156,9 @@ fn seconds_left(reading: &Reading, sign: Sign) -> Option<f64> {
         Sign::Normal | Sign::Testing | Sign::Cancelled | Sign::CommsLost | Sign::Off | Sign::Scheduled => false,
     };
     let lasts = value(Quantity::BatteryRuntime)
-        .filter(|_| drains && !is_on_line(reading))
+        .filter(|_| drains && !is_on_line(&reading.statuses))
         .map(|runtime| (runtime - value(Quantity::BatteryRuntimeLow).unwrap_or(0.0)).max(0.0));
-    value(Quantity::ShutdownTimer).into_iter().chain(lasts).min_by(f64::total_cmp)
+    reading.power_ends_in().into_iter().chain(lasts).min_by(f64::total_cmp)
 }
 
 /// None beyond what a calendar holds.

@@ -25,7 +25,6 @@ mod state;
 pub use clearing::{Asked, ClearError, Cleared, asked, clear, drop_request, hold, is_asked, kept};
 pub use evidence::{About, Evidence, Scheduled, ShutdownKind, Sign};
 pub use feeds::{Feeds, FeedsReport, Member};
-pub use from_reading::is_on_line;
 pub use known::{Silence, Word};
 pub use latch::{Announced, BootId, Kept, Latch};
 pub use latch_file::{Found, LatchFileError, load, save};

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use kagiban_keystore::{Certificate, Entry, EntryKind};
 
 use super::Label;
+use crate::probe::ServedChain;
 
 /// A chain of hundreds of names would make one label of kilobytes; the label is cut there anyway.
 const MAX_SHOWN_NAMES: usize = 64;
@@ -76,15 +77,15 @@ impl Role {
 }
 
 impl SeenCertificate {
-    /// A chain as a server showed it, leaf first.
-    pub fn served(chain: &[Certificate]) -> Vec<Self> {
-        let seen = |(position, certificate): (usize, &Certificate)| Self {
+    /// What can be read of a chain as a server showed it, leaf first.
+    pub fn served(chain: &ServedChain) -> Vec<Self> {
+        let seen = |(place, certificate): &(usize, Certificate)| Self {
             alias: Label::shared(""),
-            chain_index: position,
-            role: Role::of(EntryKind::Key, position, certificate),
+            chain_index: *place,
+            role: Role::of(EntryKind::Key, *place, certificate),
             facts: Arc::new(CertificateFacts::of(certificate)),
         };
-        chain.iter().enumerate().map(seen).collect()
+        chain.certificates().iter().map(seen).collect()
     }
 
     /// Every certificate of a store, in its order.

@@ -19,7 +19,8 @@ pub use board::Board;
 pub use facts::{CertificateFacts, Role, SeenCertificate, number_chain};
 pub use feed::LINK_LOST;
 pub use pass::{
-    Backend, Contents, FileSeen, Flaws, HealthSeen, Observation, Pass, ProbeSeen, Served, Trouble, UpsSeen,
+    Backend, Contents, FileSeen, Flaws, HealthSeen, KEY_NOT_PROVEN, Observation, Pass, ProbeSeen, Served, Trouble,
+    UpsSeen,
 };
 pub use rotation::{AgentRotations, FailureSeen, RotationSeen};
 

@@ -5,13 +5,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use kagiban_keystore::{Certificate, Fault};
 
 use super::{Label, SeenCertificate};
 use crate::health::CheckSeen;
 use crate::platform::SystemTrust;
-use crate::probe::{Handshake, Phases, Verdict};
+use crate::probe::{Endpoint, Handshake, Phases, ProbeError, ServedChain, Verdict};
 use crate::shutdown::Evidence;
 use crate::ups::{Reading, Refused};
+
+/// Parts of one file that are named in a message; a file can have thousands.
+const MAX_PLACES: usize = 3;
+
+/// Why a server is not trusted whose chain is: anybody can show a chain that he has seen.
+pub const KEY_NOT_PROVEN: &str = "key_not_proven";
 
 /// One look of one source.
 #[derive(Clone, Debug)]
@@ -108,10 +115,10 @@ pub struct Contents {
     pub flaws: Option<Box<Flaws>>,
 }
 
-/// What of a file could not be read.
+/// What of a file, or of a served chain, could not be read.
 #[derive(Clone, Debug, Default)]
 pub struct Flaws {
-    /// Why parts of the file could not be read, one for each reason.
+    /// Why parts of it could not be read, one for each reason.
     pub unread: Vec<Trouble>,
     /// What of its certificates is not as it should be and was left out; nobody has to act on it.
     pub left_out: Option<Label>,
@@ -123,17 +130,20 @@ pub struct ProbeSeen {
     /// `host:port`.
     pub target: Label,
     pub server_name: Label,
+    /// What can be read of the chain, whatever came of the handshake; the leaf may be missing.
+    pub certificates: Vec<SeenCertificate>,
+    /// What is wrong with the chain.
+    pub flaws: Option<Box<Flaws>>,
     pub outcome: Result<Served, Trouble>,
 }
 
 /// What an endpoint showed.
 #[derive(Clone, Debug)]
 pub struct Served {
-    pub certificates: Vec<SeenCertificate>,
     /// Why the handshake did not come to its end, although a certificate was seen; the reason is one of
     /// [`crate::probe::Broken::REASONS`].
     pub broken: Option<Trouble>,
-    /// Why the chain cannot be trusted, from a closed set; `None` when it can.
+    /// Why the server cannot be trusted, from a closed set; `None` when its chain can and its key was proven.
     pub refused: Option<&'static str>,
     pub phases: Phases,
     pub tls_version: Option<&'static str>,
@@ -184,12 +194,69 @@ impl FileSeen {
     }
 }
 
+impl Flaws {
+    /// None where nothing is wrong.
+    pub fn of<'a>(faults: &[Fault], certificates: impl Iterator<Item = &'a Certificate>) -> Option<Box<Self>> {
+        let flaws = Self { unread: unread(faults), left_out: left_out(certificates) };
+        (!flaws.unread.is_empty() || flaws.left_out.is_some()).then(|| Box::new(flaws))
+    }
+}
+
+/// Why parts could not be read, by reason; the first places of each are named.
+fn unread(faults: &[Fault]) -> Vec<Trouble> {
+    let mut by_reason: BTreeMap<&'static str, Vec<&Fault>> = BTreeMap::new();
+    for fault in faults {
+        by_reason.entry(fault.cause.reason()).or_default().push(fault);
+    }
+    let said = by_reason.into_iter().map(|(reason, faults)| {
+        let mut places: Vec<_> = faults.iter().take(MAX_PLACES).map(ToString::to_string).collect();
+        places.extend((faults.len() > MAX_PLACES).then(|| format!("and {} more", faults.len() - MAX_PLACES)));
+        let message = format!("{}; the other certificates are read, replace these", places.join("; "));
+        Trouble::new(reason, message)
+    });
+    said.collect()
+}
+
+/// What of the certificates is not as it should be.
+fn left_out<'a>(certificates: impl Iterator<Item = &'a Certificate>) -> Option<Label> {
+    let mut flawed = certificates.filter(|certificate| !certificate.defects().is_empty());
+    let first = flawed.next()?;
+    let defects: Vec<_> = first.defects().iter().map(|defect| defect.as_str()).collect();
+    let more = flawed.count();
+    let more = if more == 0 { String::new() } else { format!(", and of {more} more") };
+    Some(Label::new(&format!("{}: {}{more}", first.subject(), defects.join(", "))))
+}
+
+impl ProbeSeen {
+    pub fn of(endpoint: &Endpoint, outcome: &Result<Handshake, ProbeError>) -> Self {
+        let chain = match outcome {
+            Ok(handshake) => Some(&handshake.served),
+            Err(ProbeError::Malformed { served, .. }) => Some(&**served),
+            Err(_) => None,
+        };
+        let certificates = chain.iter().flat_map(|chain| chain.certificates()).map(|(_, certificate)| certificate);
+        let faults = chain.map(ServedChain::faults).unwrap_or_default();
+        Self {
+            target: Label::new(&endpoint.address),
+            server_name: Label::new(endpoint.shown_name()),
+            flaws: Flaws::of(&faults, certificates),
+            certificates: chain.map(SeenCertificate::served).unwrap_or_default(),
+            outcome: outcome.as_ref().map(Served::of).map_err(|error| Trouble::new(error.reason(), error)),
+        }
+    }
+
+    /// Why certificates of the chain could not be read, one for each reason.
+    pub fn unread(&self) -> &[Trouble] {
+        self.flaws.as_ref().map_or(&[][..], |flaws| &flaws.unread)
+    }
+}
+
 impl Served {
     pub fn of(handshake: &Handshake) -> Self {
         Self {
-            certificates: SeenCertificate::served(&handshake.chain),
             broken: handshake.failure.as_ref().map(|broken| Trouble::new(broken.reason, &broken.message)),
             refused: match &handshake.verdict {
+                Some(Verdict::Trusted) if !handshake.key_proven => Some(KEY_NOT_PROVEN),
                 Some(Verdict::Trusted) => None,
                 Some(Verdict::Refused { reason, .. }) => Some(reason),
                 None => Some("no_roots"),

@@ -13,7 +13,7 @@ use tracing::{info, warn};
 
 use super::Source;
 use crate::health::{Check, Verdict};
-use crate::snapshot::{Board, HealthSeen, Label, Observation, Pass, SourceId, Trouble};
+use crate::snapshot::{Board, HealthSeen, Label, Observation, Pass, ProbeSeen, SourceId, Trouble};
 
 /// How many sources are looked at at once: enough that one slow endpoint delays nobody, few enough that a start on a
 /// small host does not take all of its processors and memory.
@@ -77,6 +77,8 @@ struct Said {
     trouble: Option<Trouble>,
     failing_files: BTreeMap<&'static str, Vec<Label>>,
     flawed_files: Vec<Label>,
+    unread_chain: Vec<Trouble>,
+    flawed_chain: Option<Label>,
     failing_upses: Vec<(Label, &'static str)>,
     failing_checks: Vec<Check>,
 }
@@ -97,7 +99,8 @@ impl Said {
             Observation::Files(_) => self.about_files(kind, name, pass),
             Observation::Upses(_) => self.about_upses(name, pass),
             Observation::Health(health) => self.about_health(health),
-            Observation::Nothing | Observation::Endpoint(_) | Observation::Host(_) => {}
+            Observation::Endpoint(probe) => self.about_chain(name, probe),
+            Observation::Nothing | Observation::Host(_) => {}
         }
     }
 
@@ -128,6 +131,24 @@ impl Said {
             info!(source_kind = kind, source = name, files, first = %file.path, %what, "certificates have parts that are left out");
         }
         self.flawed_files = paths;
+    }
+
+    /// What of an endpoint's chain cannot be read. A leaf that cannot is the source's own trouble, and told as such.
+    fn about_chain(&mut self, source: &str, probe: &ProbeSeen) {
+        let now: Vec<_> = probe.unread().to_vec();
+        for trouble in now.iter().filter(|trouble| probe.outcome.is_ok() && !self.unread_chain.contains(trouble)) {
+            let (target, reason, detail) = (&probe.target, trouble.reason, &trouble.message);
+            warn!(source, %target, reason, %detail, "certificates of the served chain cannot be read");
+        }
+        if now.is_empty() && !self.unread_chain.is_empty() {
+            info!(source, target = %probe.target, "the whole served chain can be read again");
+        }
+        self.unread_chain = now;
+        let left_out = probe.flaws.as_ref().and_then(|flaws| flaws.left_out.clone());
+        if let Some(what) = left_out.as_ref().filter(|_| left_out != self.flawed_chain) {
+            info!(source, target = %probe.target, %what, "certificates have parts that are left out");
+        }
+        self.flawed_chain = left_out;
     }
 
     fn about_health(&mut self, health: &HealthSeen) {

@@ -1,18 +1,14 @@
 //! States that exclude each other: a UPS that says both is published as it speaks, and counted.
 
-use super::{Status, Statuses};
+use super::{Status, Statuses, is_on_line};
 
-/// Of each pair one at most can hold: power from the line reaches the load, or it does not.
-const EXCLUDE: &[(Status, Status)] = &[
-    (Status::Online, Status::Off),
-    (Status::Online, Status::Sleeping),
-    (Status::Online, Status::OnBattery),
-    (Status::Charging, Status::Discharging),
-];
+/// Beside being on line, none of these can hold: power from the line reaches the load, or it does not.
+const NOT_ON_LINE: &[Status] = &[Status::Off, Status::Sleeping, Status::OnBattery];
 
 /// Whether a UPS contradicts itself.
 pub fn contradicts_itself(statuses: &Statuses) -> bool {
-    EXCLUDE.iter().any(|(one, other)| statuses.contains(one) && statuses.contains(other))
+    let holds = |status: &Status| statuses.contains(status);
+    (is_on_line(statuses) && NOT_ON_LINE.iter().any(holds)) || (holds(&Status::Charging) && holds(&Status::Discharging))
 }
 
 #[cfg(test)]
@@ -24,6 +20,12 @@ mod tests {
         for (statuses, expected) in [
             (&[Status::Online, Status::Off][..], true),
             (&[Status::Online, Status::Trim, Status::OnBattery], true),
+            (&[Status::Trim, Status::Off], true),
+            (&[Status::Boost, Status::OnBattery], true),
+            (&[Status::Eco, Status::Sleeping], true),
+            (&[Status::Charging, Status::Discharging], true),
+            (&[Status::Trim, Status::Overload], false),
+            (&[Status::Bypass, Status::OnBattery], false),
             (&[Status::Online, Status::Charging], false),
             (&[Status::OnBattery, Status::Off], false),
             (&[], false),

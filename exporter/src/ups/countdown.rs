@@ -29,13 +29,24 @@ pub struct Countdowns(BTreeMap<Quantity, Last>);
 #[derive(Clone, Copy, Debug)]
 enum Last {
     Idle,
-    Left {
-        seconds: f64,
-        /// When this number was first seen.
-        since: Instant,
-        /// Whether another number or none had stood there before.
-        moved: bool,
+    /// None is told any more of a countdown that has come to its end; the power may last until then.
+    Over {
+        until: Instant,
     },
+    Left(Number),
+}
+
+/// A number that stands where a countdown would.
+#[derive(Clone, Copy, Debug)]
+struct Number {
+    seconds: f64,
+    /// When this number was first seen, and last.
+    since: Instant,
+    seen: Instant,
+    /// Whether it came out of a larger number, as time does.
+    runs: bool,
+    /// Whether it was whole minutes since it was first seen: a UPS that counts in them may write 0 through the last one.
+    in_minutes: bool,
 }
 
 /// What a number is taken for.
@@ -47,9 +58,12 @@ enum Taken {
     Stands,
 }
 
-/// Drivers read such values again every 30 s at the slowest (`pollfreq` of the Network UPS Tools). What has not moved for
-/// longer does not run.
-const STANDS_STILL_AFTER: Duration = Duration::from_secs(45);
+/// The coarsest unit that UPSes and their drivers count in.
+const UNIT: Duration = Duration::from_mins(1);
+/// Drivers read such values again every 30 s at the slowest (`pollfreq` of the Network UPS Tools).
+const LAG: Duration = Duration::from_secs(30);
+/// A number that has not moved for longer does not run.
+const STANDS_STILL_AFTER: Duration = UNIT.saturating_mul(2);
 /// A countdown that is seen so near its end and then no more has come to its end: whole seconds, and a driver's lag.
 const END_WITHIN: f64 = 5.0;
 /// Countdowns are in whole seconds.
@@ -72,7 +86,7 @@ impl Countdowns {
                 (Taken::Unproven | Taken::Stands, Timer::Left(seconds)) if is_announced => Taken::Runs(seconds),
                 (taken, _) => taken,
             };
-            let is_shutdown = quantity == Quantity::ShutdownTimer;
+            let is_shutdown = quantity.ends_power();
             match taken {
                 Taken::Runs(seconds) => {
                     reading.values.put(quantity, seconds);
@@ -89,36 +103,68 @@ impl Countdowns {
 
     fn take(&mut self, quantity: Quantity, timer: Timer, now: Instant) -> Taken {
         let before = self.0.get(&quantity).copied();
-        let Timer::Left(seconds) = timer else {
-            self.0.insert(quantity, Last::Idle);
-            return match before {
-                Some(last @ Last::Left { moved: true, .. }) if last.is_at_its_end(now) => Taken::Runs(0.0),
-                Some(Last::Left { .. } | Last::Idle) | None => Taken::Stands,
-            };
+        let last = match timer {
+            Timer::Idle => Last::after_none(before, now),
+            Timer::Left(seconds) => Last::Left(Number::after(before, seconds, now)),
         };
-        let (since, moved) = match before {
-            None => (now, false),
-            Some(Last::Idle) => (now, true),
-            Some(Last::Left { seconds: last, since, moved }) if (last - seconds).abs() < MOVED_BY => (since, moved),
-            Some(Last::Left { .. }) => (now, true),
-        };
-        self.0.insert(quantity, Last::Left { seconds, since, moved });
-        match (moved, now.saturating_duration_since(since) < STANDS_STILL_AFTER) {
-            (true, true) => Taken::Runs(seconds),
-            (false, true) => Taken::Unproven,
-            (_, false) => Taken::Stands,
+        self.0.insert(quantity, last);
+        match last {
+            Last::Idle => Taken::Stands,
+            Last::Over { .. } => Taken::Runs(0.0),
+            Last::Left(number) => number.taken(now),
         }
     }
 }
 
 impl Last {
-    fn is_at_its_end(self, now: Instant) -> bool {
-        match self {
-            Self::Idle => false,
-            Self::Left { seconds, since, .. } => {
-                now.saturating_duration_since(since).as_secs_f64() + END_WITHIN >= seconds
+    /// What follows when the UPS writes that there is none. One that counts in minutes may do so through its last one.
+    fn after_none(before: Option<Self>, now: Instant) -> Self {
+        match before {
+            Some(Self::Left(number)) if number.is_at_its_end(now) => Self::Over { until: number.end() },
+            Some(Self::Over { until }) if now < until => Self::Over { until },
+            Some(Self::Left(_) | Self::Over { .. } | Self::Idle) | None => Self::Idle,
+        }
+    }
+}
+
+impl Number {
+    /// What follows when the UPS writes this number. A countdown that runs may be set anew; a number that stood, or was never seen
+    /// before, has to fall, and by no more than time has passed: a setting that is changed moves too.
+    fn after(before: Option<Last>, seconds: f64, now: Instant) -> Self {
+        let in_minutes = seconds % UNIT.as_secs_f64() < MOVED_BY;
+        let new = Self { seconds, since: now, seen: now, runs: false, in_minutes };
+        match before {
+            // A delay that is set where none was looks the same.
+            None | Some(Last::Idle | Last::Over { .. }) => new,
+            Some(Last::Left(last)) if (last.seconds - seconds).abs() < MOVED_BY => Self { seen: now, ..last },
+            Some(Last::Left(last)) => {
+                let time = now.saturating_duration_since(last.seen) + UNIT + LAG;
+                let falls = last.seconds > seconds && last.seconds - seconds <= time.as_secs_f64();
+                let ran = last.taken(now) == Taken::Runs(last.seconds);
+                Self { runs: ran || falls, in_minutes: in_minutes && last.in_minutes, ..new }
             }
         }
+    }
+
+    fn taken(self, now: Instant) -> Taken {
+        match (self.runs, now.saturating_duration_since(self.since) < STANDS_STILL_AFTER) {
+            (true, true) => Taken::Runs(self.seconds),
+            (false, true) => Taken::Unproven,
+            (_, false) => Taken::Stands,
+        }
+    }
+
+    fn is_at_its_end(self, now: Instant) -> bool {
+        let age = now.saturating_duration_since(self.since).as_secs_f64();
+        let within = if self.in_minutes { UNIT.as_secs_f64() } else { END_WITHIN };
+        self.taken(self.seen) == Taken::Runs(self.seconds) && age + within >= self.seconds
+    }
+
+    /// No later than this the power is gone, if the countdown was not called off.
+    fn end(self) -> Instant {
+        let left = Duration::try_from_secs_f64(self.seconds).unwrap_or(Duration::ZERO);
+        let last_minute = if self.in_minutes { UNIT } else { Duration::ZERO };
+        self.since.checked_add(left + last_minute).unwrap_or(self.since)
     }
 }
 
@@ -184,25 +230,77 @@ mod tests {
     }
 
     #[test]
-    fn a_countdown_counts_from_the_second_look_or_at_once_where_none_had_been_told_before() {
+    fn a_countdown_counts_from_its_second_number_on() {
         let mut watch = Watch::new();
         assert_eq!(watch.look(0, Timer::Left(120.0)), None);
         assert_eq!(watch.look(10, Timer::Left(110.0)), Some(110.0));
         let mut watch = Watch::new();
         assert_eq!(watch.look(0, Timer::Idle), None);
-        assert_eq!(watch.look(10, Timer::Left(110.0)), Some(110.0));
-        assert_eq!(watch.look(20, Timer::Idle), None, "it was called off");
-        assert_eq!(watch.look(30, Timer::Left(60.0)), Some(60.0), "and set again");
+        assert_eq!(watch.look(10, Timer::Left(110.0)), None);
+        assert_eq!(watch.look(20, Timer::Left(100.0)), Some(100.0));
+        assert_eq!(watch.look(30, Timer::Idle), None, "it was called off");
+        assert_eq!(watch.look(40, Timer::Left(60.0)), None, "and set again");
+        assert_eq!(watch.look(50, Timer::Left(50.0)), Some(50.0));
     }
 
     #[test]
     fn a_slow_driver_may_repeat_a_number_and_one_that_stopped_is_no_countdown_any_more() {
         let mut watch = Watch::new();
-        watch.look(0, Timer::Idle);
-        for (second, left) in [(10, 120.0), (20, 120.0), (30, 120.0), (40, 90.0), (84, 90.0)] {
+        watch.look(0, Timer::Left(130.0));
+        for (second, left) in [(10, 120.0), (20, 120.0), (30, 120.0), (40, 90.0), (159, 90.0)] {
             assert_eq!(watch.look(second, Timer::Left(left)), Some(left), "{second}");
         }
-        assert_eq!(watch.look(85, Timer::Left(90.0)), None);
+        assert_eq!(watch.look(160, Timer::Left(90.0)), None);
+    }
+
+    /// Holds R1: somebody sets the delay that a UPS at rest writes where a countdown would stand.
+    #[test]
+    fn a_number_that_is_set_out_of_none_or_higher_or_far_lower_is_no_countdown() {
+        let left = Timer::Left;
+        for (before, after) in
+            [(Timer::Idle, 60.0), (left(60.0), 120.0), (left(20.0), 30.0), (left(600.0), 180.0), (left(120.0), 15.0)]
+        {
+            for stood in [10, 3600] {
+                let mut watch = Watch::new();
+                for second in 0..=stood / 10 {
+                    assert_eq!(watch.look(second * 10, before), None);
+                }
+                for second in (stood + 10..stood + 300).step_by(10) {
+                    assert_eq!(watch.look(second, Timer::Left(after)), None, "{before:?} to {after}, at {second}");
+                }
+                assert_eq!(watch.look(stood + 300, Timer::Left(after - 5.0)), Some(after - 5.0), "and now it falls");
+            }
+        }
+    }
+
+    #[test]
+    fn a_countdown_that_is_set_anew_goes_on() {
+        let mut watch = Watch::new();
+        watch.look(0, Timer::Left(100.0));
+        assert_eq!(watch.look(10, Timer::Left(90.0)), Some(90.0));
+        assert_eq!(watch.look(20, Timer::Left(300.0)), Some(300.0));
+        assert_eq!(watch.look(30, Timer::Left(10.0)), Some(10.0));
+        assert_eq!(watch.look(150, Timer::Left(10.0)), None, "it was called off, and this is its delay");
+    }
+
+    /// Holds R1: `upsRebootWithDuration`, `ups.timer.reboot`.
+    #[test]
+    fn a_reboot_takes_the_power_away_as_a_shutdown_does_and_a_start_does_not() {
+        for (quantity, ends_power) in
+            [(Quantity::ShutdownTimer, true), (Quantity::RebootTimer, true), (Quantity::StartupTimer, false)]
+        {
+            let (mut countdowns, now) = (Countdowns::default(), Instant::now());
+            let mut read = |left, second| {
+                let mut reading = Reading { timers: [(quantity, Timer::Left(left))].into(), ..Reading::default() };
+                countdowns.follow(&mut reading, Some(Trigger::NutTimer), now + Duration::from_secs(second));
+                reading
+            };
+            assert_eq!(read(60.0, 0).may_count_down, ends_power);
+            let running = read(50.0, 10);
+            assert_eq!(running.values.of(quantity), Some(50.0));
+            assert_eq!(running.triggers.contains(&Trigger::NutTimer), ends_power, "{quantity:?}");
+            assert_eq!(running.power_ends_in(), ends_power.then_some(50.0));
+        }
     }
 
     #[test]
@@ -216,7 +314,7 @@ mod tests {
     #[test]
     fn one_that_ends_in_none_at_its_time_was_not_called_off() {
         let mut watch = Watch::new();
-        watch.look(0, Timer::Idle);
+        watch.look(0, Timer::Left(22.0));
         watch.look(10, Timer::Left(12.0));
         assert_eq!(watch.look(20, Timer::Idle), Some(0.0));
         assert_eq!(watch.look(30, Timer::Idle), None);
@@ -243,7 +341,7 @@ mod tests {
     #[test]
     fn what_is_not_known_to_stand_still_may_count_down() {
         let mut watch = Watch::new();
-        for (second, may) in [(0, true), (44, true), (45, false), (100, false)] {
+        for (second, may) in [(0, true), (119, true), (120, false), (1000, false)] {
             assert_eq!(watch.read(second, Some(Timer::Left(60.0)), &[]).may_count_down, may, "{second}");
         }
         assert!(!Watch::new().read(0, Some(Timer::Idle), &[]).may_count_down);
@@ -262,6 +360,30 @@ mod tests {
             second += every;
             while second < whole {
                 prop_assert!(watch.look(second, left(second)).is_some(), "{} of {}", second, whole);
+                second += every;
+            }
+        }
+
+        /// Holds R1: in minutes, rounded up or down, and told by a driver that looks every 30 s.
+        #[test]
+        fn a_countdown_in_minutes_is_followed_to_its_end(
+            whole in 3_u64..60, up in any::<bool>(), lag in 1_u64..30, first in 0_u64..60, every in 1_u64..40,
+        ) {
+            let whole = whole * 60;
+            let written = |second: u64| {
+                let left = whole - (second - second % lag);
+                let minutes = if up { left.div_ceil(60) } else { left / 60 };
+                #[expect(clippy::cast_precision_loss, reason = "an hour of seconds")]
+                let seconds = (minutes * 60) as f64;
+                if seconds > 0.0 { Timer::Left(seconds) } else { Timer::Idle }
+            };
+            let (mut watch, mut second) = (Watch::new(), first);
+            let at_first = written(second);
+            while second < whole {
+                let reading = watch.read(second, Some(written(second)), &[]);
+                let runs = reading.values.of(Quantity::ShutdownTimer).is_some();
+                prop_assert!(runs || reading.may_count_down, "{} of {}: the gate is open", second, whole);
+                prop_assert!(runs || written(second) == at_first, "{} of {}", second, whole);
                 second += every;
             }
         }

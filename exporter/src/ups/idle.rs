@@ -26,7 +26,7 @@ pub struct Idle {
 
 /// The countdowns of a UPS. Where none runs, a UPS, its card or its driver writes one of these, or a value that never moves:
 /// see [`super::Countdowns`].
-const COUNTDOWNS: &[Quantity] = &[Quantity::ShutdownTimer, Quantity::StartupTimer];
+const COUNTDOWNS: &[Quantity] = &[Quantity::ShutdownTimer, Quantity::RebootTimer, Quantity::StartupTimer];
 /// What agents write into objects of every type that they have no value for.
 pub const ABSENT_IN_SNMP: &[f64] = &[-1.0, 4_294_967_295.0];
 

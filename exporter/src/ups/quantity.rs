@@ -48,6 +48,7 @@ pub enum Quantity {
     SelfTestAt,
     Alarms,
     ShutdownTimer,
+    RebootTimer,
     StartupTimer,
     ShutdownDelay,
     StartDelay,
@@ -101,6 +102,11 @@ impl Quantity {
     /// Its row of the table.
     pub const fn facts(self) -> &'static Facts {
         &TABLE[self as usize]
+    }
+
+    /// Whether it is a countdown after which the UPS takes its power away, if only for a while.
+    pub const fn ends_power(self) -> bool {
+        matches!(self, Self::ShutdownTimer | Self::RebootTimer)
     }
 
     /// What of a number is published: nothing where no UPS can have it, and the whole where it is slightly more than that.
@@ -405,6 +411,13 @@ const TABLE: &[Facts] = &[
         Unit::Seconds,
         DELAY,
         "In how long the UPS takes its power away; absent when no countdown runs.",
+    ),
+    row(
+        Quantity::RebootTimer,
+        "ups_reboot_timer_seconds",
+        Unit::Seconds,
+        DELAY,
+        "The countdown of a reboot, in which the UPS takes its power away for a while; absent when none runs.",
     ),
     row(
         Quantity::StartupTimer,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::{Alarms, Quantity, Status, Statuses, Timer, Triggers, Values};
+use super::{Alarms, Quantity, Status, Statuses, Timer, Triggers, Values, contradicts_itself, is_on_line};
 use crate::label::Label;
 
 /// Everything a UPS said at one time. What it did not say is empty or absent, never zero.
@@ -13,6 +13,8 @@ use crate::label::Label;
 pub struct Reading {
     pub identity: Identity,
     pub statuses: Statuses,
+    /// It said states that exclude each other, of which several signals have left one.
+    pub is_decided: bool,
     /// Status words and enum numbers that no table of ours knows, as they came; at most [`Reading::MAX_UNKNOWN`].
     pub unknown: Vec<Label>,
     pub values: Values,
@@ -115,16 +117,30 @@ impl Reading {
         true
     }
 
-    /// Takes back what the rest of the answer contradicts: on line, with a full battery that nothing is wrong with, a runtime of 0
+    /// Whether it said states that exclude each other.
+    pub fn contradicts_itself(&self) -> bool {
+        self.is_decided || contradicts_itself(&self.statuses)
+    }
+
+    /// Takes back what the rest of the answer contradicts, and tells it: on line, with a full battery that nothing is wrong with, a runtime of 0
     /// is how drivers write that they do not know it.
-    pub fn withdraw_contradicted(&mut self) {
+    pub fn withdraw_contradicted(&mut self) -> Option<Quantity> {
         let holds = |statuses: &[Status]| statuses.iter().any(|status| self.statuses.contains(status));
         let spent =
             [Status::OnBattery, Status::LowBattery, Status::BatteryDepleted, Status::ReplaceBattery, Status::NoBattery];
         let full = self.values.of(Quantity::BatteryCharge).is_some_and(|charge| charge >= FULL);
-        if holds(&[Status::Online]) && !holds(&spent) && full && self.values.of(Quantity::BatteryRuntime) == Some(0.0) {
+        if is_on_line(&self.statuses) && !holds(&spent) && full && self.values.of(Quantity::BatteryRuntime) == Some(0.0)
+        {
             self.values.withdraw(Quantity::BatteryRuntime);
+            return Some(Quantity::BatteryRuntime);
         }
+        None
+    }
+
+    /// In how many seconds the UPS takes its power away, where a countdown runs.
+    pub fn power_ends_in(&self) -> Option<f64> {
+        let running = Quantity::ALL.into_iter().filter(|quantity| quantity.ends_power());
+        running.filter_map(|quantity| self.values.of(quantity)).min_by(f64::total_cmp)
     }
 
     /// How many readings of each metric were given and are no samples, because no UPS can have them.
@@ -199,9 +215,11 @@ mod tests {
     /// Holds R3.
     #[test]
     fn no_runtime_at_all_on_line_with_a_full_battery_is_no_sample_and_counted() {
-        let reading = full_on_line(&[Status::Online, Status::Charging]);
-        assert_eq!(reading.values.of(Quantity::BatteryRuntime), None);
-        assert_eq!(reading.refused().collect::<Vec<_>>(), [("ups_battery_runtime_seconds", 1)]);
+        for status in [Status::Online, Status::Trim, Status::Eco] {
+            let reading = full_on_line(&[status, Status::Charging]);
+            assert_eq!(reading.values.of(Quantity::BatteryRuntime), None);
+            assert_eq!(reading.refused().collect::<Vec<_>>(), [("ups_battery_runtime_seconds", 1)]);
+        }
     }
 
     #[test]

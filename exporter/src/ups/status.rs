@@ -60,6 +60,11 @@ pub type Triggers = BTreeSet<Trigger>;
 /// Alarms that stand, by name: bounded in number by whoever reads them.
 pub type Alarms = BTreeSet<Label>;
 
+/// Whether a UPS says that its load is fed from the line, corrected or not.
+pub fn is_on_line(statuses: &Statuses) -> bool {
+    [Status::Online, Status::Trim, Status::Boost, Status::Eco].iter().any(|status| statuses.contains(status))
+}
+
 impl Status {
     pub const ALL: [Self; 22] = [
         Self::Online,

@@ -24,12 +24,28 @@ impl Values {
         self.put_at(quantity, None, value);
     }
 
+    /// The same where nothing more precise is there.
+    pub fn put_unless_known(&mut self, quantity: Quantity, value: f64) {
+        if self.of(quantity).is_none() {
+            self.put(quantity, value);
+        }
+    }
+
     /// The same for one phase.
     pub fn put_at(&mut self, quantity: Quantity, phase: Phase, value: f64) {
-        let Some(value) = quantity.admitted(value) else { return self.refuse(quantity) };
+        self.takes(quantity, phase, value);
+    }
+
+    /// The same, with whether it was taken.
+    pub fn takes(&mut self, quantity: Quantity, phase: Phase, value: f64) -> bool {
+        let Some(value) = quantity.admitted(value) else {
+            self.refuse(quantity);
+            return false;
+        };
         if self.each(quantity).count() < MAX_PHASES {
             self.numbers.insert((quantity, phase), value);
         }
+        true
     }
 
     /// Counts a number that was given and is not taken: no UPS can have it, as things stand with this one.

@@ -25,7 +25,7 @@ use crate::from_files::{FromFiles, of_file};
 use crate::platform;
 use crate::probe::{Endpoint, Handshake, ProbeError, Roots, RootsError, Verdict, probe_for, trusted_path};
 use crate::render::{Probed, Rendered};
-use crate::snapshot::{Label, ProbeSeen, Served, Trouble};
+use crate::snapshot::ProbeSeen;
 
 /// Prometheus names its own patience here.
 const PATIENCE_HEADER: &str = "x-prometheus-scrape-timeout-seconds";
@@ -191,11 +191,7 @@ impl Asked {
                 Module::Tls => trusted,
                 Module::TlsInsecure => true,
             };
-        let seen = ProbeSeen {
-            target: Label::new(&self.endpoint.address),
-            server_name: Label::new(self.endpoint.shown_name()),
-            outcome: outcome.as_ref().map(Served::of).map_err(|error| Trouble::new(error.reason(), error)),
-        };
+        let seen = ProbeSeen::of(&self.endpoint, outcome);
         Probed { seen, chain, path, success, took }
     }
 }

@@ -43,7 +43,7 @@ pub(crate) fn read(bytes: &[u8], password: Option<&SecretString>, limits: &Limit
         Some(password) if opens(password) => PasswordCheck::Verified,
         Some(_) => PasswordCheck::Wrong,
     };
-    let entries = found.into_iter().flat_map(Found::into_entries).collect();
+    let entries = found.into_iter().flat_map(WalkedEntry::into_entries).collect();
     Ok(Store { format, profile: None, password: check, entries, faults })
 }
 
@@ -56,11 +56,11 @@ pub(crate) fn parse<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Body<'a>, Re
     }
     end.ok_or(ReadError::Malformed("it ends before its digest"))?;
     let mut entries = Vec::with_capacity(found.len());
-    for Found { alias, kind, raw } in found {
+    for WalkedEntry { alias, kind, raw } in found {
         let kind = match kind {
-            FoundKind::Key { sealed, chain } => RawKind::Key { sealed, chain: chain.into_iter().flatten().collect() },
-            FoundKind::Trusted(certificate) => RawKind::Trusted(certificate),
-            FoundKind::Secret => RawKind::Secret,
+            WalkedKind::Key { sealed, chain } => RawKind::Key { sealed, chain: chain.into_iter().flatten().collect() },
+            WalkedKind::Trusted(certificate) => RawKind::Trusted(certificate),
+            WalkedKind::Secret => RawKind::Secret,
         };
         kind.certificates().iter().try_for_each(Certificate::check_whole)?;
         entries.push(RawEntry { alias, kind, raw });
@@ -82,7 +82,7 @@ impl RawKind<'_> {
 struct Walk<'a> {
     format: Format,
     version: u32,
-    found: Vec<Found<'a>>,
+    found: Vec<WalkedEntry<'a>>,
     faults: Vec<Fault>,
     /// What the digest covers, and the digest; `None` when it was not reached.
     end: Option<(&'a [u8], [u8; DIGEST_LENGTH])>,
@@ -90,13 +90,13 @@ struct Walk<'a> {
     certificates: usize,
 }
 
-struct Found<'a> {
+struct WalkedEntry<'a> {
     alias: String,
-    kind: FoundKind<'a>,
+    kind: WalkedKind<'a>,
     raw: &'a [u8],
 }
 
-enum FoundKind<'a> {
+enum WalkedKind<'a> {
     Key {
         sealed: &'a [u8],
         /// `None` stands for a certificate that cannot be read.
@@ -171,43 +171,73 @@ impl<'a> Walk<'a> {
             TAG_KEY => {
                 let sealed = cursor.take_u32_long()?;
                 let count = usize::try_from(cursor.u32()?).unwrap_or(usize::MAX);
-                limits.check_chain(count)?;
                 let mut chain = Vec::new();
-                for position in 1..=count {
-                    let place = || format!("certificate {position} of entry {number}, {alias:?}");
-                    chain.push(self.certificate(cursor, place, limits)?);
+                let end = self.chain(cursor, count, &mut chain, limits, &|| format!("entry {number}, {alias:?}"));
+                if end.is_err() {
+                    // What stands before the break is kept.
+                    self.found.push(WalkedEntry {
+                        alias,
+                        kind: WalkedKind::Key { sealed, chain },
+                        raw: cursor.since(start),
+                    });
+                    return end;
                 }
-                FoundKind::Key { sealed, chain }
+                WalkedKind::Key { sealed, chain }
             }
             TAG_TRUSTED => {
                 let place = || format!("the certificate of entry {number}, {alias:?}");
                 match self.certificate(cursor, place, limits)? {
-                    Some(certificate) => FoundKind::Trusted(certificate),
+                    Some(certificate) => WalkedKind::Trusted(certificate),
                     None => return Ok(()),
                 }
             }
             TAG_SECRET if self.format == Format::Jceks => {
                 serialized::skip(cursor)?;
-                FoundKind::Secret
+                WalkedKind::Secret
             }
             _ => return Err(ReadError::Malformed("an entry has an unknown tag")),
         };
-        self.found.push(Found { alias, kind, raw: cursor.since(start) });
+        self.found.push(WalkedEntry { alias, kind, raw: cursor.since(start) });
         Ok(())
+    }
+
+    /// Of a chain that is too long the first certificates are read and the rest is passed over: each says how long it is.
+    fn chain(
+        &mut self,
+        cursor: &mut Cursor<'a>,
+        count: usize,
+        chain: &mut Vec<Option<Certificate>>,
+        limits: &Limits,
+        entry: &dyn Fn() -> String,
+    ) -> Result<(), ReadError> {
+        let read = count.min(limits.max_chain);
+        if let Err(cause) = limits.check_chain(count) {
+            self.faults.push(Fault { place: format!("certificates {} to {count} of {}", read + 1, entry()), cause });
+        }
+        for position in 1..=read {
+            let place = || format!("certificate {position} of {}", entry());
+            chain.push(self.certificate(cursor, place, limits)?);
+        }
+        (read..count).try_for_each(|_| self.certificate_bytes(cursor).map(|_| ()))
+    }
+
+    /// Whether it is X.509, and its bytes.
+    fn certificate_bytes(&self, cursor: &mut Cursor<'a>) -> Result<(bool, &'a [u8]), ReadError> {
+        // Version 1 knew nothing but X.509 and did not say so.
+        let is_x509 = self.version == 1 || matches!(cursor.take_u16_long()?, b"X.509" | b"X509");
+        Ok((is_x509, cursor.take_u32_long()?))
     }
 
     fn certificate(
         &mut self,
-        cursor: &mut Cursor<'_>,
+        cursor: &mut Cursor<'a>,
         place: impl FnOnce() -> String,
         limits: &Limits,
     ) -> Result<Option<Certificate>, ReadError> {
         self.certificates += 1;
-        // Version 1 knew nothing but X.509 and did not say so.
-        let is_x509 = self.version == 1 || matches!(cursor.take_u16_long()?, b"X.509" | b"X509");
-        let der = cursor.take_u32_long()?;
+        let (is_x509, der) = self.certificate_bytes(cursor)?;
         let read = match is_x509 {
-            true => limits.check_certificate(der.len()).and_then(|()| Certificate::observe(der)),
+            true => limits.check_certificate(der).and_then(|()| Certificate::observe(der)),
             false => Err(ReadError::UnsupportedFormat("a certificate that is not X.509")),
         };
         match read {
@@ -220,15 +250,15 @@ impl<'a> Walk<'a> {
     }
 }
 
-impl Found<'_> {
+impl WalkedEntry<'_> {
     /// The entry. A chain ends at a certificate that cannot be read; those behind it are certificates of the same alias, for
     /// nothing says any more what they are to the key.
     fn into_entries(self) -> Vec<Entry> {
         let alias = self.alias;
         let (kind, mut chain) = match self.kind {
-            FoundKind::Key { chain, .. } => (EntryKind::Key, chain.into_iter()),
-            FoundKind::Trusted(certificate) => (EntryKind::Trusted, vec![Some(certificate)].into_iter()),
-            FoundKind::Secret => (EntryKind::Secret, Vec::new().into_iter()),
+            WalkedKind::Key { chain, .. } => (EntryKind::Key, chain.into_iter()),
+            WalkedKind::Trusted(certificate) => (EntryKind::Trusted, vec![Some(certificate)].into_iter()),
+            WalkedKind::Secret => (EntryKind::Secret, Vec::new().into_iter()),
         };
         let whole: Vec<_> = chain.by_ref().map_while(|certificate| certificate).collect();
         let mut entries = vec![Entry { alias: alias.clone(), kind, chain: whole, nested: false }];

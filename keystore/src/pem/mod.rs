@@ -213,7 +213,7 @@ impl Block<'_> {
             }
             _ => decoded,
         };
-        limits.check_certificate(der.len())?;
+        limits.check_certificate(der)?;
         Certificate::observe(der).map(Read::Certificate)
     }
 
@@ -256,7 +256,7 @@ impl Block<'_> {
             return Err(ReadError::Malformed("a PEM block has no END line"));
         }
         let mut encoded = Zeroizing::new(Vec::with_capacity(self.body.len()));
-        encoded.extend(self.body.iter().copied().filter(|byte| !byte.is_ascii_whitespace()));
+        self.body.split(u8::is_ascii_whitespace).for_each(|part| encoded.extend_from_slice(part));
         let mut decoded = Zeroizing::new(vec![0; base64::decoded_len_estimate(encoded.len())]);
         let length = LENIENT
             .decode_slice(&encoded, &mut decoded)
@@ -267,13 +267,13 @@ impl Block<'_> {
 
     pub(crate) fn certificate(&self, limits: &Limits) -> Result<Certificate, ReadError> {
         // Base64 takes four bytes for three: what is twice too long is not decoded at all.
-        limits.check_certificate(self.body.len() / 2)?;
+        limits.check_certificate_length(self.body.len() / 2)?;
         let decoded = self.decode()?;
         let der = match self.kind() {
             Kind::TrustedCertificate => der::Reader::new(&decoded).expect(der::SEQUENCE)?.raw,
             _ => &decoded,
         };
-        limits.check_certificate(der.len())?;
+        limits.check_certificate(der)?;
         Certificate::from_der(der)
     }
 
@@ -289,7 +289,7 @@ fn lines(text: &[u8]) -> impl Iterator<Item = Range<usize>> {
     let mut start = 0;
     std::iter::from_fn(move || {
         let rest = text.get(start..).filter(|rest| !rest.is_empty())?;
-        let length = match rest.iter().position(|byte| matches!(byte, b'\n' | b'\r')) {
+        let length = match memchr::memchr2(b'\n', b'\r', rest) {
             Some(at) if rest.get(at..).is_some_and(|from| from.starts_with(b"\r\n")) => at + 2,
             Some(at) => at + 1,
             None => rest.len(),

@@ -55,7 +55,7 @@ pub(crate) enum BagKind<'a> {
 
 /// The bags of a store, nested ones behind the one that holds them, and those that cannot be read.
 #[derive(Debug, Default)]
-pub(super) struct Found<'a> {
+pub(super) struct SafeContents<'a> {
     pub(super) bags: Vec<Bag<'a>>,
     pub(super) faults: Vec<Fault>,
 }
@@ -137,14 +137,14 @@ impl Bag<'_> {
     /// Whether something in a safe within the safe is sealed by a password, or may be, since not all of it can be read.
     pub(super) fn holds_sealed(&self, limits: &Limits) -> bool {
         let BagKind::Nested(contents) = self.kind else { return false };
-        let mut found = Found::default();
+        let mut found = SafeContents::default();
         let is_read = found.add(contents, self.hidden, "", MAX_DEPTH, limits).is_ok() && found.faults.is_empty();
         let is_sealed = |bag: &Bag<'_>| matches!(bag.kind, BagKind::SealedKey(_) | BagKind::Secret { .. });
         !is_read || found.bags.iter().any(is_sealed)
     }
 }
 
-impl<'a> Found<'a> {
+impl<'a> SafeContents<'a> {
     /// Adds the bags of one safe, and what cannot be read of it.
     pub(super) fn add_safe(&mut self, safe: &'a OpenSafe, limits: &Limits) -> Result<(), ReadError> {
         self.add(&safe.content, safe.encrypted, &format!("safe {}", safe.number), MAX_DEPTH, limits)
@@ -299,7 +299,7 @@ fn certificate<'a>(value: &'a [u8], trusted: bool, limits: &Limits) -> Result<Ba
         return Ok(BagKind::Other);
     }
     let der = fields.expect(der::context(0))?.inside().expect(der::OCTET_STRING)?.value;
-    limits.check_certificate(der.len())?;
+    limits.check_certificate(der)?;
     Ok(BagKind::Certificate { certificate: Certificate::observe(der)?, trusted })
 }
 

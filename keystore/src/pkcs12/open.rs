@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 #[derive(Debug)]
 pub(crate) struct Opened {
     pub(crate) safes: Vec<OpenSafe>,
-    /// The safes that are encrypted in a way that is not read here.
+    /// The safes that are encrypted in a way that is not read here, and those in the clear that are damaged.
     pub(crate) faults: Vec<Fault>,
     /// The profile that encryption and MAC are of; `None` when there is neither.
     pub(crate) profile: Option<Pkcs12Profile>,
@@ -53,7 +53,7 @@ pub(crate) fn open(
     let bytes = ber::to_der(bytes)?;
     let pfx = pfx::parse(&bytes)?;
     let authenticated = ber::to_der(&pfx.authenticated)?;
-    let (safes, faults) = pfx::safes(&authenticated, limits)?;
+    let (safes, mut faults) = pfx::safes(&authenticated, limits)?;
 
     let schemes = || {
         safes.iter().filter_map(|(_, safe)| match safe {
@@ -71,7 +71,10 @@ pub(crate) fn open(
     let Some(password) = password else {
         return match is_encrypted {
             true => Err(ReadError::PasswordNeeded),
-            false => Ok(Opened { safes: contents(safes, None)?, faults, profile, has_mac, password: Proof::Unproven }),
+            false => {
+                let safes = contents(safes, None, &mut faults)?;
+                Ok(Opened { safes, faults, profile, has_mac, password: Proof::Unproven })
+            }
         };
     };
     let agreed = match &pfx.mac {
@@ -84,7 +87,7 @@ pub(crate) fn open(
     };
     let safes = match &agreed {
         None if is_encrypted => return Err(ReadError::BadPassword),
-        agreed => contents(safes, agreed.as_ref())?,
+        agreed => contents(safes, agreed.as_ref(), &mut faults)?,
     };
     let password = match agreed {
         Some(password) => Proof::Agrees(password),
@@ -94,26 +97,36 @@ pub(crate) fn open(
     Ok(Opened { safes, faults, profile, has_mac, password })
 }
 
-fn contents(safes: Vec<(usize, Safe<'_>)>, password: Option<&Password>) -> Result<Vec<OpenSafe>, ReadError> {
-    safes
-        .into_iter()
-        .map(|(number, safe)| {
-            let (encrypted, content) = match safe {
-                Safe::Clear(content) => (false, Zeroizing::new(content.into_owned())),
-                Safe::Encrypted { scheme, content } => {
-                    (true, scheme.decrypt(&content, password.ok_or(ReadError::PasswordNeeded)?)?)
+/// The safes in the clear. An encrypted one that does not open was not the password's to open, and ends it for all.
+fn contents(
+    safes: Vec<(usize, Safe<'_>)>,
+    password: Option<&Password>,
+    faults: &mut Vec<Fault>,
+) -> Result<Vec<OpenSafe>, ReadError> {
+    let mut open = Vec::with_capacity(safes.len());
+    for (number, safe) in safes {
+        match safe {
+            Safe::Clear(content) => match in_der(Zeroizing::new(content.into_owned())) {
+                Ok(content) => open.push(OpenSafe { number, encrypted: false, content }),
+                Err(cause) => faults.push(Fault { place: format!("safe {number}"), cause }),
+            },
+            Safe::Encrypted { scheme, content } => {
+                let content = scheme.decrypt(&content, password.ok_or(ReadError::PasswordNeeded)?)?;
+                let content = in_der(content).map_err(|_| ReadError::BadPassword)?;
+                // A wrong password passes for padding once in 256 times: the content has to look like a safe's too.
+                if der::Reader::new(&content).expect(der::SEQUENCE).is_err() {
+                    return Err(ReadError::BadPassword);
                 }
-            };
-            let content = match ber::to_der(&content) {
-                Ok(Cow::Owned(der)) => Zeroizing::new(der),
-                Ok(Cow::Borrowed(_)) => content,
-                Err(error) => return Err(if encrypted { ReadError::BadPassword } else { error }),
-            };
-            // A wrong password passes for padding once in 256 times: the content has to look like a safe's too.
-            if encrypted && der::Reader::new(&content).expect(der::SEQUENCE).is_err() {
-                return Err(ReadError::BadPassword);
+                open.push(OpenSafe { number, encrypted: true, content });
             }
-            Ok(OpenSafe { number, encrypted, content })
-        })
-        .collect()
+        }
+    }
+    Ok(open)
+}
+
+fn in_der(content: Zeroizing<Vec<u8>>) -> Result<Zeroizing<Vec<u8>>, ReadError> {
+    Ok(match ber::to_der(&content)? {
+        Cow::Owned(der) => Zeroizing::new(der),
+        Cow::Borrowed(_) => content,
+    })
 }

@@ -45,7 +45,15 @@ pub(super) fn safes<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Safes<'a>, R
     while !contents.is_empty() {
         number += 1;
         limits.check_entries(number)?;
-        match safe(&contents.element()?) {
+        let element = match contents.element() {
+            Ok(element) => element,
+            // Where this one ends, and the next begins, cannot be told.
+            Err(cause) => {
+                faults.push(Fault { place: format!("safe {number} and those behind it"), cause });
+                break;
+            }
+        };
+        match safe(&element) {
             Ok(safe) => safes.push((number, safe)),
             Err(cause) => faults.push(Fault { place: format!("safe {number}"), cause }),
         }

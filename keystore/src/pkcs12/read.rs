@@ -2,7 +2,7 @@
 
 use super::{
     Bag, BagKind, JavaNames, Opened, Password,
-    bag::Found,
+    bag::SafeContents,
     open::{self, Proof},
     scheme,
 };
@@ -57,14 +57,14 @@ impl Opened {
         limits: &Limits,
         budget: &mut Budget,
     ) -> Result<Store, ReadError> {
-        let mut found = Found { faults: self.faults.clone(), ..Found::default() };
+        let mut found = SafeContents { faults: self.faults.clone(), ..SafeContents::default() };
         let mut names = JavaNames::default();
         for safe in &self.safes {
             let before = found.bags.len();
             found.add_safe(safe, limits)?;
             names.give(found.bags.get_mut(before..).unwrap_or_default());
         }
-        let Found { bags, faults } = found;
+        let SafeContents { bags, faults } = found;
         Ok(Store {
             format: Format::Pkcs12,
             profile: self.profile_with(&bags),

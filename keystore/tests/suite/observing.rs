@@ -235,6 +235,86 @@ fn a_bag_that_cannot_be_read_is_named_and_the_others_are_read() {
     assert_not_rewritten(&bytes);
 }
 
+/// Holds R7: the limit is the certificate's, not its block's; without padding that large it still holds.
+#[test]
+fn a_small_certificate_padded_to_a_large_block_is_read_in_every_format() {
+    let limit = Limits::default().max_certificate;
+    let sound = form(&[]).der();
+    let padded = [&sound[..], &vec![0xFF; 2 * limit]].concat();
+    let jks = |certificate: &[u8]| {
+        let length = u32::try_from(certificate.len()).unwrap().to_be_bytes();
+        let entry = b"\0\0\0\x02\0\x01a\0\0\0\0\0\0\0\0\0\x05X.509";
+        [b"\xFE\xED\xFE\xED\0\0\0\x02\0\0\0\x01", &entry[..], &length, certificate, &[0; 20]].concat()
+    };
+    for (format, bytes) in [
+        ("der", padded.clone()),
+        ("pem", block("CERTIFICATE", &padded).into_bytes()),
+        ("pkcs12", pfx(&[&data_safe(&[&certificate_bag(&padded, b"")])], &[])),
+        ("jks", jks(&padded)),
+    ] {
+        let store = open(&bytes, None).unwrap_or_else(|error| panic!("{format}: {error}"));
+        let found: Vec<_> = store.certificates().collect();
+        assert_eq!((found.len(), found[0].der()), (1, &sound[..]), "{format}");
+        assert_eq!((found[0].defects(), store.faults.len()), (&[Defect::TrailingBytes][..], 0), "{format}");
+    }
+    let huge = form(&[(b"\x2A\x03\x04", vec![0; limit])]).der();
+    for bytes in [huge.clone(), block("CERTIFICATE", &huge).into_bytes(), jks(&huge)] {
+        assert_eq!(open(&bytes, None).unwrap_err().reason(), "too_large");
+    }
+}
+
+/// Holds R7: every certificate says how long it is, so that one that is passed over hides nothing.
+#[test]
+fn a_chain_that_is_too_long_or_cut_short_hides_neither_its_first_certificates_nor_the_entries_behind_it() {
+    let one = form(&[]).der();
+    let certificate = [b"\0\x05X.509", &u32::try_from(one.len()).unwrap().to_be_bytes()[..], &one].concat();
+    let key = |promised: u32, certificates: &[u8]| {
+        let head = [b"\0\0\0\x01\0\x01a", &[0; 8][..], b"\0\0\0\0", &promised.to_be_bytes()].concat();
+        [&head[..], certificates].concat()
+    };
+    let trusted = [b"\0\0\0\x02\0\x01b", &[0; 8][..], &certificate].concat();
+    let store = |entries: &[&[u8]]| {
+        let count = u32::try_from(entries.len()).unwrap().to_be_bytes();
+        [b"\xFE\xED\xFE\xED\0\0\0\x02", &count[..], &entries.concat(), &[0; 20]].concat()
+    };
+    let told = |bytes: &[u8]| {
+        let store = open(bytes, None).unwrap();
+        let chains: Vec<_> = store.entries.iter().map(|entry| (entry.alias.clone(), entry.chain.len())).collect();
+        let faults: Vec<_> = store.faults.iter().map(|fault| (fault.place.clone(), fault.cause.reason())).collect();
+        (chains, faults)
+    };
+    let long = store(&[&key(70, &certificate.repeat(70)), &trusted]);
+    let (chains, faults) = told(&long);
+    assert_eq!(chains, [("a".to_owned(), 64), ("b".to_owned(), 1)]);
+    assert_eq!(faults, [("certificates 65 to 70 of entry 1, \"a\"".to_owned(), "too_large")]);
+    assert_not_rewritten(&long);
+
+    let whole = store(&[&key(2, &certificate.repeat(2))]);
+    let (chains, faults) = told(&whole[..whole.len() - 30]);
+    assert_eq!(chains, [("a".to_owned(), 1)]);
+    assert_eq!(faults, [("entry 1 of 1".to_owned(), "malformed")]);
+}
+
+/// Holds R7.
+#[test]
+fn a_safe_in_the_clear_that_cannot_be_read_hides_no_other() {
+    let content_info = |content: &[u8]| {
+        let content = der(0xA0, &[&der(0x04, &[content])]);
+        der(0x30, &[b"\x06\x09\x2A\x86\x48\x86\xF7\x0D\x01\x07\x01", &content])
+    };
+    let good = data_safe(&[&certificate_bag(pki().ca.der(), b"")]);
+    for (bad, place) in [
+        (content_info(b"\x30\x80\x30\x05\x02"), "safe 2"),
+        (b"\x30\x84\x7F\xFF\xFF\xFF\x02".to_vec(), "safe 2 and those behind it"),
+    ] {
+        let bytes = pfx(&[&good, &bad], &[]);
+        let store = open(&bytes, None).unwrap();
+        let places: Vec<_> = store.faults.iter().map(|fault| fault.place.as_str()).collect();
+        assert_eq!((store.certificates().collect::<Vec<_>>(), &places[..]), (vec![&pki().ca], &[place][..]));
+        assert_not_rewritten(&bytes);
+    }
+}
+
 /// Holds R8: openssl counts the same.
 #[test]
 fn safes_within_safes_are_read() {

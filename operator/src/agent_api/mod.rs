@@ -80,7 +80,11 @@ impl AgentError {
             Self::NotAllowed { .. } => BlockedBy::NotGranted,
             Self::Refused(refusal) => blocked_by(refusal.reason),
         };
-        Obstacle::new(by, self.to_string())
+        Obstacle::new(by, self.to_string()).refusing_client(self.refuses_client())
+    }
+
+    const fn refuses_client(&self) -> bool {
+        matches!(self, Self::Alert(_) | Self::Refused(Refusal { reason: RefusalReason::ClientNotAuthorised, .. }))
     }
 
     /// Whether nothing was heard of the host at all, whoever asked and for what.

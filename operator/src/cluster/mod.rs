@@ -112,6 +112,11 @@ impl ClusterError {
         }
     }
 
+    /// Whether the API server could not answer, which says nothing of what it was asked.
+    pub(crate) fn is_of_the_server(&self) -> bool {
+        self.is_transient() && !self.is_unwritable()
+    }
+
     const fn is_transient(&self) -> bool {
         match self {
             Self::Timeout { .. } | Self::Transport { .. } => true,

@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use kagiban_crds::host_api::{PowerState, RotationState};
-use kagiban_crds::resource::BlockedBy;
+use kagiban_crds::resource::{BlockedBy, Outcome};
 
 use super::case::{Case, Verdict};
 use super::inputs::{Obstacle, Setback};
 use super::pace::{before_expiry, doubled};
 use super::renewal::later;
+use super::rules::PART_OF_TIME_TAKEN;
 
 /// How far the clocks may differ: a certificate is backdated by this much, beyond it the host finds it not yet valid.
 pub(crate) const LARGEST_SKEW: Duration = crate::issuer::BACKDATE;
@@ -20,6 +21,9 @@ const FIRST_SETBACK: Duration = Duration::from_secs(5);
 /// Between looks at a Secret that is waited for: whoever creates it is watching what happens next. Resources that wait for
 /// the same Secret share one read of it.
 pub(crate) const SECRET_WAIT: Duration = Duration::from_secs(5);
+
+/// Between looks at a host that froze a moment ago.
+const FROZEN_LOOK: Duration = Duration::from_secs(15);
 
 type Gate = fn(&Case<'_>) -> Option<(Obstacle, Timestamp)>;
 
@@ -67,8 +71,17 @@ fn frozen(case: &Case<'_>) -> Option<(Obstacle, Timestamp)> {
              rotation thaw`",
             rotation.generation
         );
-        (Obstacle::new(BlockedBy::Frozen, message), later(case.now(), case.inputs.policy.resync))
+        (Obstacle::new(BlockedBy::Frozen, message), later(case.now(), until_thaw_is_seen(case)))
     })
+}
+
+/// Whoever ends a freeze watches what happens next, most likely soon after it was told. A fleet that stays frozen is looked at no
+/// more often than any.
+fn until_thaw_is_seen(case: &Case<'_>) -> Duration {
+    let resync = case.inputs.policy.resync;
+    let last = case.settled.history.first().filter(|entry| entry.outcome == Outcome::Frozen);
+    let frozen_for = last.and_then(|entry| Duration::try_from(case.now().duration_since(entry.finished_at)).ok());
+    frozen_for.map_or(resync, |time| (time / PART_OF_TIME_TAKEN).max(FROZEN_LOOK).min(resync))
 }
 
 /// A Secret that is missing is found out before the host makes a key.

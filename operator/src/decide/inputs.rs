@@ -79,6 +79,9 @@ pub struct Rival {
 pub struct Obstacle {
     pub by: BlockedBy,
     pub message: String,
+    /// The host lets this client do nothing, whatever it asks for. Who was verified there is not any more; a host that does
+    /// not know an agent just now, or has no room, says nothing of who asks.
+    pub refuses_client: bool,
 }
 
 /// Failed tries in a row of the same object.
@@ -154,7 +157,12 @@ impl Observed<'_> {
 
 impl Obstacle {
     pub fn new(by: BlockedBy, message: impl Into<String>) -> Self {
-        Self { by, message: message.into() }
+        Self { by, message: message.into(), refuses_client: false }
+    }
+
+    #[must_use]
+    pub fn refusing_client(self, refuses_client: bool) -> Self {
+        Self { refuses_client, ..self }
     }
 
     /// A member of the spec that cannot be used. The schema lets nearly all of these not in.

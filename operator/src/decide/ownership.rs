@@ -20,7 +20,8 @@ enum Standing {
     /// The host answers it.
     Heard,
     /// A leaf of its own was verified at another address or with another client Secret than the spec says now, and no other host
-    /// has answered it since: perhaps a mistake in the spec. Only its own namespace believes that.
+    /// has answered it since: perhaps a mistake in the spec. Or a first rotation of its own is on its way, and just now nothing is
+    /// heard of it. Only its own namespace believes either.
     Moved,
     /// A rotation of its own is on its way.
     Rotating,
@@ -101,6 +102,13 @@ impl Contender {
             _ if !is_known => Standing::None,
             _ if rotating && self.status.blocked_by.is_none() => Standing::Rotating,
             _ if self.has_moved() => Standing::Moved,
+            Some(
+                BlockedBy::HostUnreachable
+                | BlockedBy::HostRefused
+                | BlockedBy::HostAnswerRefused
+                | BlockedBy::SecretUnavailable
+                | BlockedBy::SpecInvalid,
+            ) if rotating => Standing::Moved,
             Some(
                 BlockedBy::Conflict
                 | BlockedBy::NotGranted
@@ -554,6 +562,23 @@ mod tests {
                 assert_eq!(owner_of(&owner, &claim("fleet", "older", 1, Some(BlockedBy::Conflict))), None, "{by:?}");
             }
         }
+    }
+
+    /// Holds B9: a host that was down for one look gave its agent to whoever waited, in the middle of the first rotation.
+    #[test]
+    fn a_first_rotation_that_is_not_heard_of_just_now_keeps_the_agent_in_its_namespace() {
+        for by in [BlockedBy::HostUnreachable, BlockedBy::HostAnswerRefused, BlockedBy::SpecInvalid] {
+            let owner = rotating(claim("fleet", "owner", 2, Some(by)));
+            for stand in [None, Some(BlockedBy::Conflict)] {
+                let older = claim("fleet", "older", 1, stand);
+                assert_eq!(owner_of(&older, &owner).as_deref(), Some("owner"), "{by:?} {stand:?}");
+                let stranger = Contender { namespace: "other".into(), ..older };
+                assert_eq!(owner_of(&stranger, &owner), None, "{by:?} {stand:?}");
+            }
+        }
+        let refused =
+            unheard(rotating(claim("fleet", "owner", 2, Some(BlockedBy::HostRefused))), BlockedBy::HostRefused);
+        assert_eq!(owner_of(&claim("fleet", "older", 1, None), &refused), None, "its client may not look at the host");
     }
 
     /// Holds B9: whoever adopted a leaf was taken for its owner when it was the older one.

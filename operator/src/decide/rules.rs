@@ -19,7 +19,7 @@ const QUICK_LOOK: Duration = Duration::from_secs(1);
 /// Until then a rotation is as quick as usual.
 const USUAL_ROTATION: Duration = Duration::from_secs(120);
 /// After that, between two looks, of the time that it has taken so far: whoever comes to no end is asked less and less.
-const PART_OF_TIME_TAKEN: u32 = 8;
+pub(super) const PART_OF_TIME_TAKEN: u32 = 8;
 /// A host that has not gone a step further in this time hangs: a slow agent needs minutes for a restart.
 const STUCK_AFTER: Duration = Duration::from_secs(1800);
 

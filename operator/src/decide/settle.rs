@@ -238,7 +238,8 @@ fn verified(status: &mut ManagedAgentCertificateStatus, inputs: &Inputs<'_>) {
         || leaf.verified_client.as_deref() != Some(api.tls_secret_ref.name.as_str());
     let is_refused = match inputs.host {
         Observed::Unseen(obstacle) => {
-            matches!(obstacle.by, BlockedBy::HostRefused | BlockedBy::WrongHost)
+            obstacle.refuses_client
+                || obstacle.by == BlockedBy::WrongHost
                 // nobody is asked then: at another address no other host has answered
                 || (obstacle.by == BlockedBy::NotGranted && !has_moved)
         }

@@ -1,9 +1,11 @@
 //! What the system says of itself.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::super::BootTime;
 use super::read_regular;
 
 /// A UUID with a line end.
@@ -22,11 +24,19 @@ pub fn boot_id() -> String {
 /// When the system was started, by the clock as it stands; a container may be told its own start. Unknown where the kernel
 /// does not tell.
 pub fn booted_at() -> Option<Timestamp> {
+    Timestamp::now().checked_sub(SignedDuration::try_from(uptime()?).ok()?).ok()
+}
+
+/// This moment, by a clock that nobody sets. Unknown where the kernel does not tell.
+pub fn boot_time() -> Option<BootTime> {
+    let boot_id = Some(boot_id()).filter(|id| !id.is_empty())?;
+    Some(BootTime { boot_id, milliseconds: u64::try_from(uptime()?.as_millis()).ok()? })
+}
+
+fn uptime() -> Option<Duration> {
     let file = read_regular(Path::new("/proc/uptime"), MAX_UPTIME_BYTES).ok()?;
     let text = std::str::from_utf8(&file.bytes).ok()?;
-    let seconds: f64 = text.split_whitespace().next()?.parse().ok()?;
-    let uptime = SignedDuration::try_from_secs_f64(seconds).ok()?;
-    Timestamp::now().checked_sub(uptime).ok()
+    Duration::try_from_secs_f64(text.split_whitespace().next()?.parse().ok()?).ok()
 }
 
 /// Exists while systemd-logind has a shutdown scheduled.

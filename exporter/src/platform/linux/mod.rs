@@ -29,7 +29,7 @@ pub use durable::{
 };
 pub use exchange::{SurveyedFile, Swap, move_aside, swap, unlink_second_name};
 pub use held::read_held;
-pub use host::{boot_id, booted_at, default_state_directory, scheduled_shutdown_file};
+pub use host::{boot_id, boot_time, booted_at, default_state_directory, scheduled_shutdown_file};
 pub use listeners::{ListenersError, listeners};
 pub use lock::{FileLock, lock};
 pub use process::{Request, Requests, Usage, forbid_dumps, host_name, usage};
@@ -38,7 +38,7 @@ pub use read::{identify, is_readable_by_others, is_writable_by_others, read_ends
 pub use shutdown::ShutdownWatch;
 pub use sockets::{Connection, InheritedSocket, Listener};
 pub use survey::{Surveyed, survey};
-pub use systemd::{announce, inherited_sockets, queued_start};
+pub use systemd::{announce, inherited_sockets, is_managed_stop, queued_start};
 pub use trust_store::system_trust;
 
 #[cfg(test)]

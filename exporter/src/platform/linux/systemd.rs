@@ -56,6 +56,17 @@ pub fn queued_start(argv: &[String]) -> Option<Vec<String>> {
     if is_unit { queued(argv) } else { None }
 }
 
+/// Whether systemd itself stops the service when `argv` is run: it knows then until when that goes on.
+pub fn is_managed_stop(argv: &[String]) -> bool {
+    let Some((program, arguments)) = argv.split_first() else { return false };
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match (Path::new(program).file_name().and_then(|name| name.to_str()), &words[..]) {
+        (Some("systemctl"), words) => words.contains(&"stop"),
+        (Some("service"), words) => matches!(words, [_, "stop"]),
+        _ => false,
+    }
+}
+
 fn queued(argv: &[String]) -> Option<Vec<String>> {
     let (program, arguments) = argv.split_first()?;
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
@@ -84,6 +95,20 @@ mod tests {
         assert_eq!(queued("service pbeagent start").as_deref(), Some("systemctl --no-block start pbeagent"));
         for other in ["systemctl stop a", "service a stop", "/etc/init.d/a start", "sh -c start"] {
             assert_eq!(queued(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn only_a_stop_through_systemd_is_one_that_it_knows_of() {
+        let is_managed = |words: &str| {
+            let argv: Vec<_> = words.split(' ').map(str::to_owned).collect();
+            is_managed_stop(&argv)
+        };
+        for stop in ["systemctl stop a", "/bin/systemctl --no-block stop a.service", "service a stop"] {
+            assert!(is_managed(stop), "{stop}");
+        }
+        for other in ["systemctl kill a", "service a restart", "/etc/init.d/a stop", "sh -c stop", "stop"] {
+            assert!(!is_managed(other), "{other}");
         }
     }
 }

@@ -1,8 +1,7 @@
 //! What each vendor says, and what it says of the host.
 
-use super::super::is_on_line;
 use super::*;
-use crate::ups::SelfTest;
+use crate::ups::{SelfTest, is_on_line};
 
 fn sign(statuses: &[Status], change: impl FnOnce(&mut Reading)) -> Sign {
     Evidence::of(&with(reading(statuses), change), START).sign
@@ -95,5 +94,5 @@ fn the_deadline_is_what_comes_first_and_only_of_a_battery_that_drains() {
 
 #[test]
 fn bypass_is_not_on_line() {
-    assert!(is_on_line(&reading(&[Status::Online])) && !is_on_line(&reading(&[Status::Bypass])));
+    assert!(is_on_line(&[Status::Online].into()) && !is_on_line(&[Status::Bypass].into()));
 }

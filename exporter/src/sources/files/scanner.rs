@@ -1,17 +1,17 @@
 //! One look at the files of a rule, reading only those that are not the ones read before.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
 
 use jiff::Timestamp;
-use kagiban_keystore::{Fault, Format, Limits, PasswordCheck, Store};
+use kagiban_keystore::{Format, Limits, PasswordCheck, ReadError, Store};
 use secrecy::SecretString;
 
 use super::password::{Password, PasswordSource};
-use super::walk::{self, Found};
+use super::walk::{self, Found, Place};
 use crate::config::{Exclusion, PathPattern};
 use crate::platform::{self, FileError, FileIdentity};
 use crate::snapshot::{Contents, FileSeen, Flaws, Label, SeenCertificate, Trouble};
@@ -22,9 +22,6 @@ const SETTLED_AFTER_NANOSECONDS: i128 = 2_000_000_000;
 
 /// Starting a thread costs what a handful of files do; below this nobody would notice.
 const WORTH_A_THREAD: usize = 256;
-
-/// Parts of one file that are named in a message; a file can have thousands.
-const MAX_PLACES: usize = 3;
 
 /// What a scanner looks for.
 #[derive(Clone, Debug)]
@@ -57,7 +54,8 @@ pub(super) struct Scanner {
     rule: FileRule,
     limits: Limits,
     password: Password,
-    read: BTreeMap<PathBuf, Read>,
+    /// In the order of [`walk::order`].
+    read: Vec<(PathBuf, Read)>,
 }
 
 /// What one path led to.
@@ -78,7 +76,7 @@ struct Read {
 
 impl Scanner {
     pub(super) fn new(rule: FileRule) -> Self {
-        Self { rule, limits: Limits::default(), password: Password::default(), read: BTreeMap::new() }
+        Self { rule, limits: Limits::default(), password: Password::default(), read: Vec::new() }
     }
 
     pub(super) fn scan(&mut self) -> Scan {
@@ -95,14 +93,10 @@ impl Scanner {
         if self.rule.distinct {
             let mut taken = HashSet::new();
             let mut is_new = |id: FileIdentity| taken.insert((id.device, id.inode));
-            found.paths.retain(|path, _| platform::identify(path).map_or(true, &mut is_new));
+            found.places.retain(|place| platform::identify(&place.path).map_or(true, &mut is_new));
         }
-        let mut before = std::mem::take(&mut self.read);
-        let places = found.paths.into_iter().map(|(path, must_exist)| {
-            let known = before.remove(&path);
-            (path, must_exist, known)
-        });
-        let looks = side_by_side(places.collect(), |(path, must_exist, known)| self.look(path, must_exist, known));
+        let places = walk::with_known(found.places, std::mem::take(&mut self.read));
+        let looks = side_by_side(places, |(place, known)| self.look(place, known));
         let mut files = Vec::with_capacity(looks.len());
         for look in looks {
             match look {
@@ -110,14 +104,14 @@ impl Scanner {
                 Look::Failed(seen) => files.push(seen),
                 Look::Read(path, read) => {
                     files.push(Arc::clone(&read.seen));
-                    self.read.insert(path, read);
+                    self.read.push((path, read));
                 }
             }
         }
         Scan { files, trouble: found.trouble }
     }
 
-    fn look(&self, path: PathBuf, must_exist: bool, known: Option<Read>) -> Look {
+    fn look(&self, Place { path, must_exist }: Place, known: Option<Read>) -> Look {
         // A file that is not known is read without being asked first which one it is: reading tells that too.
         let unchanged = known
             .filter(|read| read.settled && platform::identify(&path).is_ok_and(|identity| identity == read.identity));
@@ -137,10 +131,11 @@ impl Scanner {
             Paths::Patterns(patterns) => walk::find(patterns, &self.rule.exclude, self.rule.max_files),
             Paths::AnyOf(candidates) => {
                 let there = candidates.iter().filter(|path| !is_absent(path));
-                let paths: BTreeMap<_, _> = there.map(|path| (path.clone(), true)).collect();
-                let first = candidates.first().filter(|_| paths.is_empty());
-                let trouble = first.map(|path| Trouble::new("not_found", format!("{}: not found", path.display())));
-                Found { paths, trouble }
+                let mut found = Found::default();
+                found.take(there.map(|path| Place { path: path.clone(), must_exist: true }));
+                let first = candidates.first().filter(|_| found.places.is_empty());
+                found.trouble = first.map(|path| Trouble::new("not_found", format!("{}: not found", path.display())));
+                found
             }
         }
     }
@@ -191,38 +186,23 @@ fn parse(bytes: &[u8], password: Option<&SecretString>, limits: &Limits) -> Resu
     let read = catch_unwind(AssertUnwindSafe(|| kagiban_keystore::read(bytes, password, limits)))
         .map_err(|_| Trouble::new("panic", "reading it ended in a bug of this program, please report it"))?;
     let certificates = |store: Store| store.check_has_certificate().map(|()| store);
-    let store = read.and_then(certificates).map_err(|error| Trouble::new(error.reason(), &error))?;
-    let flaws = Flaws { unread: unread(&store.faults), left_out: left_out(&store) };
-    let is_flawed = !flaws.unread.is_empty() || flaws.left_out.is_some();
+    let store = read.and_then(certificates).map_err(|error| match password {
+        Some(_) if error == ReadError::BadPassword && opens_unlocked(bytes, limits) => {
+            let hint = "the empty one does: give it an entry of its own under `certificates`, without a password";
+            Trouble::new(error.reason(), format!("the password does not open the store, and {hint}"))
+        }
+        _ => Trouble::new(error.reason(), &error),
+    })?;
+    let flaws = Flaws::of(&store.faults, store.certificates());
     let verified = password_verified(store.format, store.password);
     let whole = Contents::whole(store.format.as_str(), verified, SeenCertificate::stored(&store.entries));
     let password_empty = store.password == PasswordCheck::Empty;
-    Ok(Contents { password_empty, flaws: is_flawed.then(|| Box::new(flaws)), ..whole })
+    Ok(Contents { password_empty, flaws, ..whole })
 }
 
-/// Why parts of a store could not be read, by reason; the first places of each are named.
-fn unread(faults: &[Fault]) -> Vec<Trouble> {
-    let mut by_reason: BTreeMap<&'static str, Vec<&Fault>> = BTreeMap::new();
-    for fault in faults {
-        by_reason.entry(fault.cause.reason()).or_default().push(fault);
-    }
-    let said = by_reason.into_iter().map(|(reason, faults)| {
-        let mut places: Vec<_> = faults.iter().take(MAX_PLACES).map(ToString::to_string).collect();
-        places.extend((faults.len() > MAX_PLACES).then(|| format!("and {} more", faults.len() - MAX_PLACES)));
-        let message = format!("{}; the other certificates are read, replace these", places.join("; "));
-        Trouble::new(reason, message)
-    });
-    said.collect()
-}
-
-/// What of the certificates is not as it should be.
-fn left_out(store: &Store) -> Option<Label> {
-    let mut flawed = store.certificates().filter(|certificate| !certificate.defects().is_empty());
-    let first = flawed.next()?;
-    let defects: Vec<_> = first.defects().iter().map(|defect| defect.as_str()).collect();
-    let more = flawed.count();
-    let more = if more == 0 { String::new() } else { format!(", and of {more} more") };
-    Some(Label::new(&format!("{}: {}{more}", first.subject(), defects.join(", "))))
+/// Whether the empty password opens the store.
+fn opens_unlocked(bytes: &[u8], limits: &Limits) -> bool {
+    kagiban_keystore::read(bytes, None, limits).is_ok_and(|store| store.password == PasswordCheck::Empty)
 }
 
 fn password_verified(format: Format, check: PasswordCheck) -> Option<bool> {

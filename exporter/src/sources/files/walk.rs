@@ -1,6 +1,6 @@
 //! From patterns to paths.
 
-use std::collections::BTreeMap;
+use std::cmp::Ordering;
 use std::path::{Path, PathBuf};
 
 use walkdir::{DirEntry, WalkDir};
@@ -16,51 +16,105 @@ const MAX_ENTRIES: usize = 200_000;
 /// What the patterns lead to.
 #[derive(Debug, Default)]
 pub(super) struct Found {
-    /// Sorted; `true` for a file that was named without a pattern and must be there.
-    pub(super) paths: BTreeMap<PathBuf, bool>,
+    /// In the order of [`order`], each path once.
+    pub(super) places: Vec<Place>,
     /// The first thing that kept the search from being a whole one.
     pub(super) trouble: Option<Trouble>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) path: PathBuf,
+    /// It was named without a pattern.
+    pub(super) must_exist: bool,
 }
 
 impl Found {
     fn trouble(&mut self, reason: &'static str, message: String) {
         self.trouble.get_or_insert_with(|| Trouble::new(reason, message));
     }
+
+    fn holds(&self, path: &Path) -> bool {
+        self.places.binary_search_by(|place| order(&place.path, path)).is_ok()
+    }
+
+    pub(super) fn take(&mut self, places: impl IntoIterator<Item = Place>) {
+        self.places.extend(places);
+        self.places.sort_by(|one, other| order(&one.path, &other.path));
+        self.places.dedup_by(|later, kept| {
+            let is_same = order(&later.path, &kept.path).is_eq();
+            kept.must_exist |= is_same && later.must_exist;
+            is_same
+        });
+    }
+}
+
+/// By bytes: of ten thousand files, comparing paths by their components costs as much as reading the certificates.
+pub(super) fn order(one: &Path, other: &Path) -> Ordering {
+    one.as_os_str().as_encoded_bytes().cmp(other.as_os_str().as_encoded_bytes())
+}
+
+/// Each place with what is known of it. Both lists are in the same order, so that one walk along them finds it.
+pub(super) fn with_known<T>(places: Vec<Place>, known: Vec<(PathBuf, T)>) -> Vec<(Place, Option<T>)> {
+    let mut known = known.into_iter().peekable();
+    let known_of = |place: Place| {
+        while known.next_if(|(path, _)| order(path, &place.path).is_lt()).is_some() {}
+        let found = known.next_if(|(path, _)| order(path, &place.path).is_eq());
+        (place, found.map(|(_, value)| value))
+    };
+    places.into_iter().map(known_of).collect()
 }
 
 pub(super) fn find(patterns: &[PathPattern], exclude: &[Exclusion], max_files: usize) -> Found {
     let mut found = Found::default();
     for pattern in patterns {
-        match pattern {
-            PathPattern::Exact(path) => drop(found.paths.insert(path.clone(), true)),
+        let places = match pattern {
+            PathPattern::Exact(path) => vec![Place { path: path.clone(), must_exist: true }],
             PathPattern::Glob { base, matcher, depth } => {
                 let wanted = |path: &Path| matcher.is_match(path) && !exclude.iter().any(|e| e.matches(path));
-                search(base, depth.unwrap_or(MAX_DEPTH), &wanted, max_files, &mut found);
+                search(base, depth.unwrap_or(MAX_DEPTH), &wanted, max_files, &mut found)
             }
-        }
+        };
+        found.take(places);
     }
     found
 }
 
-fn search(base: &Path, depth: usize, wanted: &dyn Fn(&Path) -> bool, max_files: usize, found: &mut Found) {
-    let walk = WalkDir::new(base).follow_links(true).max_depth(depth.min(MAX_DEPTH)).sort_by_file_name();
+/// What one pattern leads to; `found` is what those before it led to.
+fn search(
+    base: &Path,
+    depth: usize,
+    wanted: &dyn Fn(&Path) -> bool,
+    max_files: usize,
+    found: &mut Found,
+) -> Vec<Place> {
+    let mut places = Vec::new();
+    let mut room = max_files.saturating_sub(found.places.len());
+    let walk = WalkDir::new(base).follow_links(true).max_depth(depth.min(MAX_DEPTH));
+    let walk = walk.sort_by(|one, other| order(one.path(), other.path()));
     for (passed, entry) in walk.into_iter().filter_entry(|entry| !is_bookkeeping(entry)).enumerate() {
         if passed == MAX_ENTRIES {
             let message = format!("{}: more than {MAX_ENTRIES} entries below; use a narrower pattern", base.display());
-            return found.trouble("too_many_files", message);
+            found.trouble("too_many_files", message);
+            break;
         }
         match entry {
             Ok(entry) if entry.file_type().is_file() && wanted(entry.path()) => {
-                if found.paths.len() >= max_files && !found.paths.contains_key(entry.path()) {
-                    let message = format!("more than {max_files} files; use narrower patterns or raise maxFiles");
-                    return found.trouble("too_many_files", message);
+                if !found.holds(entry.path()) {
+                    if room == 0 {
+                        let message = format!("more than {max_files} files; use narrower patterns or raise maxFiles");
+                        found.trouble("too_many_files", message);
+                        break;
+                    }
+                    room -= 1;
                 }
-                found.paths.entry(entry.into_path()).or_insert(false);
+                places.push(Place { path: entry.into_path(), must_exist: false });
             }
             Ok(_) => {}
-            Err(error) => note(&error, base, wanted, found),
+            Err(error) => places.extend(note(&error, base, wanted, found)),
         }
     }
+    places
 }
 
 /// Kubernetes keeps the generations of a mounted Secret in `..data` and `..2024_…`, and links to them from beside: the
@@ -69,18 +123,15 @@ fn is_bookkeeping(entry: &DirEntry) -> bool {
     entry.depth() > 0 && entry.file_name().as_encoded_bytes().starts_with(b"..")
 }
 
-fn note(error: &walkdir::Error, base: &Path, wanted: &dyn Fn(&Path) -> bool, found: &mut Found) {
+fn note(error: &walkdir::Error, base: &Path, wanted: &dyn Fn(&Path) -> bool, found: &mut Found) -> Option<Place> {
     let path = error.path().unwrap_or(base);
     if error.loop_ancestor().is_some() {
         // Everything in the loop has been seen on the way in.
-        return;
+        return None;
     }
     if path != base && path.is_symlink() {
         // A link that leads nowhere, in a circle, or where we may not go, is a file that cannot be read: the others can.
-        if wanted(path) {
-            found.paths.insert(path.to_owned(), true);
-        }
-        return;
+        return wanted(path).then(|| Place { path: path.to_owned(), must_exist: true });
     }
     let kind = error.io_error().map(std::io::Error::kind);
     match kind {
@@ -95,6 +146,7 @@ fn note(error: &walkdir::Error, base: &Path, wanted: &dyn Fn(&Path) -> bool, fou
         }
         _ => found.trouble("read_failed", error.to_string()),
     }
+    None
 }
 
 #[cfg(test)]
@@ -116,7 +168,7 @@ mod tests {
         let patterns: Vec<_> = patterns.iter().map(parse).collect();
         let found = find(&patterns, &Exclusion::defaults(), max_files);
         let shown = |p: &PathBuf| p.strip_prefix(root).unwrap_or(p).display().to_string();
-        (found.paths.keys().map(shown).collect(), found.trouble.map(|t| t.reason))
+        (found.places.iter().map(|place| shown(&place.path)).collect(), found.trouble.map(|t| t.reason))
     }
 
     #[test]
@@ -134,6 +186,28 @@ mod tests {
         std::os::unix::fs::symlink("..2024", root.path().join("..data")).expect("a link");
         std::os::unix::fs::symlink("..data/tls.crt", root.path().join("tls.crt")).expect("a link");
         assert_eq!(names(root.path(), &["**/*"], 10), (vec!["tls.crt".into()], None));
+    }
+
+    #[test]
+    fn a_file_that_several_patterns_lead_to_is_taken_once_and_must_be_there_where_one_names_it() {
+        let root = tree(&["a.pem", "a/b.pem", "c.pem"]);
+        let parse = |p: &&str| PathPattern::parse(&format!("{}/{p}", root.path().display())).expect("a pattern");
+        let patterns: Vec<_> = ["**/*", "*.pem", ".//a.pem"].iter().map(parse).collect();
+        let found = find(&patterns, &[], 3);
+        let shown = |place: &Place| (place.path.strip_prefix(root.path()).expect("below").to_owned(), place.must_exist);
+        let wanted = [("a.pem", true), ("a/b.pem", false), ("c.pem", false)].map(|(path, must)| (path.into(), must));
+        assert_eq!(found.places.iter().map(shown).collect::<Vec<(PathBuf, bool)>>(), wanted);
+        assert!(found.trouble.is_none(), "three files are no more than three, however often they are found");
+    }
+
+    #[test]
+    fn what_is_known_of_a_file_is_found_again_whatever_came_or_went_beside_it() {
+        let place = |path: &str| Place { path: path.into(), must_exist: false };
+        let known = ["/a", "/b", "/d", "/f"].map(|path| (PathBuf::from(path), path));
+        let found = with_known(["/0", "/b", "/c", "/d", "/g"].map(place).into(), known.into());
+        let found: Vec<_> = found.iter().map(|(place, known)| (place.path.to_str(), *known)).collect();
+        let wanted = [("/0", None), ("/b", Some("/b")), ("/c", None), ("/d", Some("/d")), ("/g", None)];
+        assert_eq!(found, wanted.map(|(path, known)| (Some(path), known)));
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod apcupsd;
 mod dates;
 #[cfg(test)]
 mod documentation;
+mod lines;
 mod nut;
 #[cfg(test)]
 mod peer;
@@ -36,7 +37,7 @@ use tokio::time::timeout;
 use super::schedule::{panicked, timed_out};
 use crate::config::{SnmpConfig, UpsBackend, UpsConfig};
 use crate::snapshot::{Backend, Label, Observation, Trouble, UpsSeen};
-use crate::ups::{Countdowns, Reading, Refused, Trigger, contradicts_itself};
+use crate::ups::{Countdowns, Quantity, Reading, Refused, Trigger};
 
 /// Every reason that a UPS, or the look as a whole, can fail for.
 pub(super) const REASONS: &[&str] = &[
@@ -74,12 +75,12 @@ pub(super) struct UpsSource {
     feeds_host: bool,
     client: Client,
     /// Those that were listed last: when the server is gone, they are down, not unheard of.
-    known: BTreeMap<Label, Known>,
+    known: BTreeMap<Label, UpsMemory>,
 }
 
 /// What is kept of a UPS from look to look.
 #[derive(Debug, Default)]
-struct Known {
+struct UpsMemory {
     countdowns: Countdowns,
     /// In how many looks it contradicted itself.
     contradictions: u64,
@@ -117,7 +118,7 @@ impl UpsSource {
             deadline,
             feeds_host: config.feeds_host,
             client,
-            known: BTreeMap::from([(name.clone(), Known::default())]),
+            known: BTreeMap::from([(name.clone(), UpsMemory::default())]),
             name,
         }
     }
@@ -153,9 +154,10 @@ impl UpsSource {
             let mut known = before.remove(ups).unwrap_or_default();
             if let Ok(reading) = outcome {
                 known.countdowns.follow(reading, self.client.countdown(), now);
-                known.contradictions += u64::from(contradicts_itself(&reading.statuses));
-                reading.withdraw_contradicted();
-                self.client.withhold_raw(reading);
+                known.contradictions += u64::from(reading.contradicts_itself());
+                if let Some(withdrawn) = reading.withdraw_contradicted() {
+                    self.client.withhold_raw(withdrawn, reading);
+                }
                 for (metric, count) in reading.refused() {
                     *known.refused.entry(metric).or_default() += u64::from(count);
                 }
@@ -213,15 +215,13 @@ impl Client {
         }
     }
 
-    /// The names of other exporters are made of the raw texts: what cannot be is no sample under those either.
-    fn withhold_raw(&self, reading: &mut Reading) {
-        let refused: Vec<_> = reading.values.refused().map(|(quantity, _)| quantity).collect();
-        for quantity in refused.into_iter().filter(|it| reading.values.each(*it).next().is_none()) {
-            match self {
-                Self::Nut(_) => nut::names_of(quantity).for_each(|name| _ = reading.raw.remove(name)),
-                Self::Apcupsd(_) => apcupsd::keys_of(quantity).for_each(|key| _ = reading.raw.remove(key)),
-                Self::Snmp(_) | Self::Web(_) => {}
-            }
+    /// The names of other exporters are made of the raw texts: a number that is taken back is no sample under those either. One
+    /// that is refused where it is read is withheld there, by the name of its variable.
+    fn withhold_raw(&self, withdrawn: Quantity, reading: &mut Reading) {
+        match self {
+            Self::Nut(_) => nut::names_of(withdrawn).for_each(|name| _ = reading.raw.remove(name)),
+            Self::Apcupsd(_) => apcupsd::keys_of(withdrawn).for_each(|key| _ = reading.raw.remove(key)),
+            Self::Snmp(_) | Self::Web(_) => {}
         }
     }
 
@@ -239,7 +239,7 @@ impl Client {
 mod tests {
     use super::*;
     use crate::config;
-    use crate::ups::{Quantity, Status};
+    use crate::ups::Status;
 
     fn source(backend: &str) -> UpsSource {
         let config = config::parse(&format!("ups: [{{name: a, {backend}}}]"), Path::new("c")).expect("one UPS");
@@ -265,16 +265,8 @@ mod tests {
     #[test]
     fn what_cannot_be_is_counted_look_by_look_and_passed_on_under_no_name() {
         for (backend, texts, kept) in [
-            (
-                "nut: {address: 'h:3493'}",
-                [("battery.runtime", "0"), ("ups.temperature", "255.0"), ("input.voltage", "230")],
-                "input.voltage",
-            ),
-            (
-                "apcupsd: {address: 'h:3551'}",
-                [("TIMELEFT", "0.0 Minutes"), ("ITEMP", "255.0 C"), ("LINEV", "230.0 Volts")],
-                "LINEV",
-            ),
+            ("nut: {address: 'h:3493'}", [("battery.runtime", "0"), ("input.voltage", "230")], "input.voltage"),
+            ("apcupsd: {address: 'h:3551'}", [("TIMELEFT", "0.0 Minutes"), ("LINEV", "230.0 Volts")], "LINEV"),
         ] {
             let (mut source, name) = (source(backend), Label::new("a"));
             for look in 1..=3 {

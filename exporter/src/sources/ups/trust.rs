@@ -1,9 +1,9 @@
 //! Whom a backend that speaks TLS is trusted by: authorities, or its own certificate.
 //!
 //! Agents sign for themselves, often for no name and as a CA, which no verifier takes. A leaf that lies in the CA file
-//! itself is therefore trusted as that one certificate: its name and dates say no more than its bytes do.
+//! itself is therefore trusted as that one certificate ([`OwnCertificate::Bytes`]); any other has to be for the name.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use rustls::ClientConfig;
@@ -11,28 +11,14 @@ use rustls::client::Resumption;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 
-use crate::platform::{self, FileError};
-use crate::probe::Anchors;
+use crate::probe::{Anchors, OwnCertificate, RootsError};
 use crate::proven::{JudgeServer, Proven};
 
-/// The largest bundles that systems ship are a quarter of a megabyte.
-const MAX_BUNDLE_BYTES: u64 = 4 * 1024 * 1024;
-
-/// Why a CA file gave nobody to trust.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum TrustError {
-    #[error(transparent)]
-    File(#[from] FileError),
-    #[error("{}: holds no certificate in PEM", path.display())]
-    Empty { path: PathBuf },
-}
-
-impl TrustError {
-    pub(super) const fn reason(&self) -> &'static str {
-        match self {
-            Self::File(error) => error.reason(),
-            Self::Empty { .. } => "tls",
-        }
+/// Of a CA file that gave nobody to trust; one of the UPS source's.
+pub(super) const fn reason(error: &RootsError) -> &'static str {
+    match error {
+        RootsError::File(error) => error.reason(),
+        RootsError::NoAuthority { .. } => "tls",
     }
 }
 
@@ -40,9 +26,8 @@ impl TrustError {
 ///
 /// # Errors
 /// When the file cannot be read, or holds no certificate.
-pub(super) fn client_config(ca_file: &Path) -> Result<ClientConfig, TrustError> {
-    let file = platform::read_regular(ca_file, MAX_BUNDLE_BYTES)?;
-    let anchors = Anchors::in_pem(&file.bytes).ok_or_else(|| TrustError::Empty { path: ca_file.to_owned() })?;
+pub(super) fn client_config(ca_file: &Path) -> Result<ClientConfig, RootsError> {
+    let anchors = Anchors::from_file(ca_file)?;
     let provider = Arc::new(aws_lc_rs::default_provider());
     let trust = Proven::new(Trust { anchors }, provider.signature_verification_algorithms);
     let mut config = ClientConfig::builder_with_provider(provider)
@@ -66,12 +51,9 @@ impl JudgeServer for Trust {
         leaf: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
         name: &ServerName<'_>,
-        ocsp_response: &[u8],
+        _ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<(), rustls::Error> {
-        if self.anchors.is_own(leaf) {
-            return Ok(());
-        }
-        self.anchors.verify(leaf, intermediates, name, ocsp_response, now).map(drop)
+        self.anchors.judge(leaf, intermediates, name, now, OwnCertificate::Bytes)
     }
 }

@@ -8,7 +8,7 @@ use super::html::Escaped;
 use super::shutdown::ShutdownView;
 use super::{Severity, certificates, upses};
 use crate::shutdown::{FeedsReport, Report};
-use crate::snapshot::{Snapshot, Trouble};
+use crate::snapshot::{KEY_NOT_PROVEN, Snapshot, Trouble};
 
 /// More are below, in their tables.
 const MAX_ITEMS: usize = 20;
@@ -127,6 +127,9 @@ fn endpoints(snapshot: &Snapshot) -> Vec<Item> {
     let probes = snapshot.passes().filter_map(|(_, pass)| pass.probe());
     let said = probes.flat_map(|probe| {
         let about = || format!("Endpoint {}", probe.target);
+        let unread = probe.unread().iter().filter(|_| probe.outcome.is_ok());
+        let unread: Vec<_> =
+            unread.map(|t| item(Severity::Warning, about(), format!("{} ({})", t.message, t.reason))).collect();
         let [one, another] = match &probe.outcome {
             Err(trouble) => {
                 [Some(item(Severity::Critical, about(), format!("{} ({})", trouble.message, trouble.reason))), None]
@@ -134,8 +137,11 @@ fn endpoints(snapshot: &Snapshot) -> Vec<Item> {
             Ok(served) => {
                 // Its own expiry is said of the certificate.
                 let refused = served.refused.filter(|reason| *reason != "expired");
-                let refused = refused
-                    .map(|reason| item(Severity::Warning, about(), format!("its chain is not trusted ({reason})")));
+                let refused = refused.map(|reason| match reason {
+                    KEY_NOT_PROVEN => "its chain is trusted, but that it holds the key was not proven".to_owned(),
+                    reason => format!("its chain is not trusted ({reason})"),
+                });
+                let refused = refused.map(|said| item(Severity::Warning, about(), said));
                 let is_old = |broken: &&Trouble| OUTDATED.contains(&broken.reason);
                 let old = served.broken.as_ref().filter(is_old);
                 let old = old
@@ -143,7 +149,7 @@ fn endpoints(snapshot: &Snapshot) -> Vec<Item> {
                 [refused, old]
             }
         };
-        [one, another].into_iter().flatten()
+        [one, another].into_iter().flatten().chain(unread)
     });
     said.collect()
 }

@@ -106,9 +106,8 @@ pub(super) fn seen(pass: &Pass) -> Box<dyn Iterator<Item = Placed<'_>> + '_> {
             }))
         }
         Observation::Endpoint(probe) => {
-            let served = probe.outcome.as_ref().ok().map_or(&[][..], |served| &served.certificates);
             let (place, system_trust) = (&probe.target, SystemTrust::None);
-            Box::new(served.iter().map(move |certificate| Placed { place, certificate, system_trust }))
+            Box::new(probe.certificates.iter().map(move |certificate| Placed { place, certificate, system_trust }))
         }
     }
 }

@@ -83,8 +83,9 @@ fn snapshot(name: &str) -> Snapshot {
             Observation::Endpoint(ProbeSeen {
                 target: Label::new("127.0.0.1:6547"),
                 server_name: Label::new(name),
+                certificates: vec![certificate("served", Role::Leaf, 90)],
+                flaws: None,
                 outcome: Ok(Served {
-                    certificates: vec![certificate("served", Role::Leaf, 90)],
                     broken: None,
                     refused: Some("self_signed"),
                     phases: Phases::default(),

@@ -73,6 +73,22 @@ fn a_frozen_host_waits_for_a_person() {
     assert_eq!(condition(&decision.status, "Stalled"), ("True", "Frozen"));
 }
 
+/// Holds B13: a thaw was seen after minutes; a fleet that stays frozen takes no more looks than any.
+#[test]
+fn a_host_that_froze_just_now_is_looked_at_again_within_seconds_and_later_less_and_less() {
+    let mut report = report(1, &leaf(9, now(), QUARTER));
+    report.rotation = Some(rotation(1, RotationState::Frozen));
+    let mut resource = opened();
+    resource.status = decided(&resource, &report, now()).status;
+    for (since, wait) in [(0, 15), (120, 15), (600, 75), (36_000, 300)] {
+        report.time = at(since);
+        let decision = decided(&resource, &report, at(since));
+        assert_eq!(decision.step, Step::Blocked { by: BlockedBy::Frozen, retry: at(since + wait) }, "{since}");
+        assert!(since == 0 || decision.status == resource.status, "nothing is written");
+        resource.status = decision.status;
+    }
+}
+
 #[test]
 fn a_frozen_host_needs_a_person_though_nothing_is_due() {
     let (mut resource, mut report) = settled();

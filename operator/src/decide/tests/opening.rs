@@ -179,16 +179,22 @@ fn a_generation_that_a_host_has_made_up_is_forgotten_when_the_host_forgets_it() 
 fn what_was_verified_counts_no_more_once_its_host_may_not_be_looked_at() {
     let (mut resource, report) = settled();
     resource.status = decided(&resource, &report, now()).status;
-    let look = |resource: &Resource, by| {
-        let decision = decided_unseen(resource, &Obstacle::new(by, "no"), now());
+    let look = |resource: &Resource, obstacle: &Obstacle| {
+        let decision = decided_unseen(resource, obstacle, now());
         decision.status.leaf.expect("a leaf").verified_url
     };
-    for by in [BlockedBy::HostUnreachable, BlockedBy::SecretUnavailable, BlockedBy::Conflict] {
-        assert!(look(&resource, by).is_some(), "{by:?}");
+    // a host that has not read its configuration again, or has no room, refuses what is asked and not who asks
+    for by in [BlockedBy::HostUnreachable, BlockedBy::SecretUnavailable, BlockedBy::Conflict, BlockedBy::HostRefused] {
+        assert!(look(&resource, &Obstacle::new(by, "no")).is_some(), "{by:?}");
     }
-    for by in [BlockedBy::NotGranted, BlockedBy::HostRefused, BlockedBy::WrongHost] {
-        assert_eq!(look(&resource, by), None, "{by:?}");
+    for by in [BlockedBy::NotGranted, BlockedBy::WrongHost] {
+        assert_eq!(look(&resource, &Obstacle::new(by, "no")), None, "{by:?}");
     }
+    assert_eq!(look(&resource, &refused_client()), None);
+}
+
+fn refused_client() -> Obstacle {
+    Obstacle::new(BlockedBy::HostRefused, "no").refusing_client(true)
 }
 
 /// Holds B9: an owner with a mistyped URL was not known as one any more when it was put right; and where another host answers,
@@ -216,9 +222,9 @@ fn an_address_at_which_no_other_host_has_answered_leaves_what_was_verified_at_th
         back.status = decided_unseen(&back, &Obstacle::new(BlockedBy::HostUnreachable, "no"), now()).status;
         assert_eq!(place(&decided(&back, &report, now())), (true, true), "{by:?}");
     }
-    for by in [BlockedBy::HostRefused, BlockedBy::WrongHost] {
-        let decision = decided_unseen(&mistyped, &Obstacle::new(by, "no"), now());
-        assert_eq!(place(&decision), (false, false), "{by:?}");
+    for obstacle in [refused_client(), Obstacle::new(BlockedBy::WrongHost, "no")] {
+        let decision = decided_unseen(&mistyped, &obstacle, now());
+        assert_eq!(place(&decision), (false, false), "{obstacle:?}");
     }
     let mut another = report.clone();
     another.stored = Sighting::Leaf(leaf(77, now(), QUARTER));

@@ -119,13 +119,13 @@ pub(super) fn reading(report: &Report) -> Result<Reading, ReportError> {
     if flags & COMM_LOST != 0 {
         return Err(ReportError::CommLost);
     }
+    reading.raw = report.all().take(Reading::MAX_RAW).map(|(key, text)| (Arc::from(key), Arc::from(text))).collect();
     take_numbers(report, &mut reading);
     take_transfers(report, &mut reading);
     reading.self_test = report.text("SELFTEST").and_then(self_test);
     if reading.self_test == Some(SelfTest::InProgress) {
         reading.statuses.insert(Status::Testing);
     }
-    reading.raw = report.all().take(Reading::MAX_RAW).map(|(key, text)| (Arc::from(key), Arc::from(text))).collect();
     Ok(reading)
 }
 
@@ -168,10 +168,12 @@ fn take_status(report: &Report, reading: &mut Reading) -> Result<u32, ReportErro
     Ok(flags)
 }
 
+/// Takes the numbers, and keeps the texts of those that are refused from other exporters' names.
 fn take_numbers(report: &Report, reading: &mut Reading) {
     for (key, quantity, units) in NUMBERS {
-        if let Some(value) = report.text(key).and_then(|text| number(text, units)) {
-            reading.values.put(*quantity, value);
+        let value = report.text(key).and_then(|text| number(text, units));
+        if value.is_some_and(|value| !reading.values.takes(*quantity, None, value)) {
+            reading.raw.remove(*key);
         }
     }
     for (key, quantity) in DATES {
@@ -375,15 +377,39 @@ mod tests {
         assert_eq!(reading.values.of(Quantity::InputVoltageMaximum), Some(240.9));
         assert_eq!(reading.values.of(Quantity::StartDelay), Some(60.0));
         assert_eq!(reading.refused().collect::<Vec<_>>(), [("ups_temperature_celsius", 1)]);
+        assert!(reading.raw.contains_key("DWAKE") && !reading.raw.contains_key("ITEMP"), "{:?}", reading.raw);
     }
 
     #[test]
     fn each_bit_is_its_state_or_its_trigger_and_no_other() {
-        for (bit, status) in STATUS_BITS {
-            assert_eq!(with_flags(&format!("0x{bit:08x}"), &[]).statuses, [*status].into(), "{bit:x}");
+        // apcupsd's include/defines.h.
+        for (bit, status) in [
+            (0x1, Status::Calibrating),
+            (0x2, Status::Trim),
+            (0x4, Status::Boost),
+            (0x8, Status::Online),
+            (0x10, Status::OnBattery),
+            (0x20, Status::Overload),
+            (0x40, Status::LowBattery),
+            (0x80, Status::ReplaceBattery),
+            (0x200, Status::ShuttingDown),
+        ] {
+            assert_eq!(with_flags(&format!("0x{bit:08x}"), &[]).statuses, [status].into(), "{bit:x}");
         }
-        for (bit, trigger) in TRIGGER_BITS {
-            assert_eq!(with_flags(&format!("0x{bit:08x}"), &[]).triggers, [*trigger].into(), "{bit:x}");
+        for (bit, trigger) in [
+            (0x200, Trigger::ApcupsdShutdown),
+            (0x8_0000, Trigger::ApcupsdLoad),
+            (0x10_0000, Trigger::ApcupsdTimeOnBattery),
+            (0x20_0000, Trigger::ApcupsdRuntime),
+            (0x40_0000, Trigger::ApcupsdEmergency),
+            (0x80_0000, Trigger::ApcupsdRemote),
+        ] {
+            assert_eq!(with_flags(&format!("0x{bit:08x}"), &[]).triggers, [trigger].into(), "{bit:x}");
+        }
+        // SLAVE, SLAVEDOWN, ONBATT_MSG, FASTPOLL, PLUGGED, BATTPRESENT.
+        for bit in [0x400, 0x800, 0x2_0000, 0x4_0000, 0x100_0000, 0x400_0000] {
+            let reading = with_flags(&format!("0x{bit:08x}"), &[]);
+            assert!(reading.statuses.is_empty() && reading.triggers.is_empty(), "{bit:x}");
         }
     }
 

@@ -18,10 +18,10 @@ use crate::blocking::Work;
 use crate::config::NutConfig;
 use crate::from_files::{FromFiles, of_file};
 use crate::password_file::{self, PasswordFileError};
-use crate::probe::Endpoint;
+use crate::probe::{Endpoint, RootsError};
 use crate::snapshot::{Label, Trouble};
 use crate::sources::ups::Read;
-use crate::sources::ups::trust::{self, TrustError};
+use crate::sources::ups::trust;
 use crate::sources::ups::wire::{self, Limits, Wire, WireError};
 use crate::ups::Reading;
 
@@ -49,7 +49,7 @@ struct Tls {
     /// The host part of the address, or what was configured instead.
     endpoint: Endpoint,
     /// Absent when the system has no bundle and none is configured.
-    authorities: Option<(PathBuf, FromFiles<ClientConfig, TrustError>)>,
+    authorities: Option<(PathBuf, FromFiles<ClientConfig, RootsError>)>,
 }
 
 #[derive(Debug)]

@@ -3,8 +3,9 @@
 use super::protocol::{LineError, Refusal};
 use crate::from_files::Unread;
 use crate::password_file::PasswordFileError;
+use crate::probe::RootsError;
 use crate::snapshot::Trouble;
-use crate::sources::ups::trust::TrustError;
+use crate::sources::ups::trust;
 use crate::sources::ups::wire::WireError;
 
 /// Every `reason()` is one of the UPS source's.
@@ -15,7 +16,7 @@ pub(super) enum NutError {
     #[error("the user name or the password has a line end in it, which upsd cannot be told; take it out")]
     Unspeakable,
     #[error("cannot read the CA file: {0}")]
-    Trust(#[from] Unread<TrustError>),
+    Trust(#[from] Unread<RootsError>),
     #[error("{address}: no authorities to check upsd's certificate against; set `startTls.caFile`")]
     NoTrust { address: String },
     #[error("{address}: no TLS after STARTTLS ({detail}); check `startTls.caFile` and `startTls.serverName`")]
@@ -33,7 +34,7 @@ impl NutError {
         match self {
             Self::Password(unread) => unread.reason(PasswordFileError::reason),
             Self::Unspeakable => "auth",
-            Self::Trust(unread) => unread.reason(TrustError::reason),
+            Self::Trust(unread) => unread.reason(trust::reason),
             Self::NoTrust { .. } | Self::Tls { .. } => "tls",
             Self::Wire(error) => error.reason(),
             Self::Line { error, .. } => match error {

@@ -7,6 +7,7 @@ use crate::label::Label;
 use crate::sources::ups::dates;
 #[cfg(test)]
 use crate::sources::ups::documentation::Documented;
+use crate::sources::ups::lines::{self, Place};
 use crate::ups::{Beeper, Identity, Protocol, Quantity, Raw, Reading, SelfTest, Status, Timer, Trigger, is_idle};
 
 /// Names with their texts, as upsd gives them.
@@ -59,8 +60,18 @@ const NUMBERS: &[(&str, Quantity, f64)] = &[
 ];
 
 /// In seconds.
-const TIMERS: &[(&str, Quantity)] =
-    &[("ups.timer.shutdown", Quantity::ShutdownTimer), ("ups.timer.start", Quantity::StartupTimer)];
+const TIMERS: &[(&str, Quantity)] = &[
+    ("ups.timer.shutdown", Quantity::ShutdownTimer),
+    ("ups.timer.reboot", Quantity::RebootTimer),
+    ("ups.timer.start", Quantity::StartupTimer),
+];
+
+/// How many lines there are at that side of the UPS.
+const LINES: &[(&str, &str)] = &[("input", "input.phases"), ("output", "output.phases"), ("ups", "output.phases")];
+
+/// What has no metric of ours and is passed on under its name in upsd: what it may be, as it is written.
+const PASSED_ON: &[(&str, std::ops::RangeInclusive<f64>)] =
+    &[("ups.efficiency", 0.0..=110.0), ("ups.load.high", 0.0..=250.0), ("ups.delay.reboot", 0.0..=604_800.0)];
 
 /// Numbers of one conductor: the variable without its second part, which is the phase.
 const PHASE_NUMBERS: &[(&str, Quantity, f64)] = &[
@@ -197,29 +208,63 @@ fn take_status(variables: &Variables, reading: &mut Reading) {
     }
 }
 
+/// Takes the numbers, and keeps the texts of those that are refused from other exporters' names.
 fn take_numbers(variables: &Variables, reading: &mut Reading) {
+    let Reading { values, timers, raw, .. } = reading;
     for (name, quantity, scale) in NUMBERS {
-        if let Some(value) = number(variables.get(*name)).filter(|value| !is_idle(Protocol::Nut, *quantity, *value)) {
-            reading.values.put(*quantity, value * scale);
+        let written = number(variables.get(*name)).filter(|value| !is_idle(Protocol::Nut, *quantity, *value));
+        if written.is_some_and(|value| !values.takes(*quantity, None, value * scale)) {
+            raw.remove(*name);
         }
     }
     for (name, quantity) in TIMERS {
-        if let Some(written) = number(variables.get(*name)) {
-            reading.timers.insert(*quantity, Timer::read(Protocol::Nut, *quantity, written));
+        let Some(written) = number(variables.get(*name)) else { continue };
+        let timer = Timer::read(Protocol::Nut, *quantity, written);
+        // Who asks those names for a timer that is set asks for a number above zero.
+        if timer == Timer::Idle && written > 0.0 {
+            raw.remove(*name);
         }
+        timers.insert(*quantity, timer);
     }
-    for (name, value) in variables {
-        let Some((name, phase)) = without_phase(name) else { continue };
+    for (full_name, text) in variables {
+        let Some((name, phase)) = without_phase(full_name) else { continue };
         let known = PHASE_NUMBERS.iter().find(|(known, ..)| *known == name);
-        if let (Some((_, quantity, scale)), Some(value)) = (known, number(Some(value))) {
-            reading.values.put_at(*quantity, Some(Label::new(phase)), value * scale);
+        let (Some((_, quantity, scale)), Some(value)) = (known, number(Some(text))) else { continue };
+        let value = value * scale;
+        let taken = match line_count(variables, &name).map(|lines| Place::of(last_line(phase), lines)) {
+            Some(Place::Nowhere) => {
+                values.refuse(*quantity);
+                false
+            }
+            Some(Place::Whole) => values.of(*quantity).is_some() || values.takes(*quantity, None, value),
+            Some(Place::Line) | None => values.takes(*quantity, Some(Label::new(phase)), value),
+        };
+        if !taken {
+            raw.remove(full_name.as_str());
         }
     }
     for (name, quantity) in DATES {
         if let Some(at) = variables.get(*name).and_then(|text| dates::parse(text)) {
-            reading.values.put(*quantity, at.as_duration().as_secs_f64());
+            values.put(*quantity, at.as_duration().as_secs_f64());
         }
     }
+    for (name, range) in PASSED_ON {
+        if number(variables.get(*name)).is_some_and(|value| value > 0.0 && !range.contains(&value)) {
+            raw.remove(*name);
+        }
+    }
+}
+
+/// How many lines the side of a variable has, where the driver says so.
+fn line_count(variables: &Variables, name: &str) -> Option<usize> {
+    let (_, count) = LINES.iter().find(|(side, _)| name.split('.').next() == Some(side))?;
+    lines::counted(variables.get(*count)?.trim().parse::<usize>().ok()?)
+}
+
+/// Which line a number cannot be without: of `L1-L2` the second. The neutral is with the first.
+fn last_line(phase: &str) -> usize {
+    let of = |conductor: &str| conductor.strip_prefix('L').and_then(|line| line.parse().ok()).unwrap_or(1);
+    phase.split('-').map(of).max().unwrap_or(1)
 }
 
 /// `outlet.1.status`, `outlet.group.1.status`: on or off.
@@ -304,6 +349,8 @@ pub(in crate::sources::ups) fn documented() -> Documented {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use proptest::prelude::{prop, prop_assert, proptest};
 
     use super::*;
@@ -409,6 +456,59 @@ mod tests {
         assert!(reading.alarms.is_empty());
     }
 
+    /// Holds R3: under the names of other exporters too, whatever else gives the same quantity.
+    #[test]
+    fn what_no_ups_can_have_is_passed_on_under_no_name() {
+        let bad = [
+            ("input.voltage", "65535"),
+            ("ups.realpower", "-1e9"),
+            ("ups.timer.shutdown", "65535"),
+            ("ups.efficiency", "6553.5"),
+            ("ups.load.high", "255"),
+            ("input.L2-N.voltage", "6553.5"),
+        ];
+        let good = [
+            ("input.L1-N.voltage", "230"),
+            ("output.realpower", "410"),
+            ("ups.timer.start", "-1"),
+            ("battery.charge", "101"),
+            ("ups.load", "40"),
+        ];
+        let raw = read(&[&bad[..], &good].concat()).raw;
+        assert_eq!(raw.keys().map(|name| &**name).collect::<BTreeSet<_>>(), good.map(|(name, _)| name).into());
+        let fine = [("ups.efficiency", "96.5"), ("ups.load.high", "110"), ("ups.timer.shutdown", "0")];
+        assert_eq!(read(&fine).raw.len(), 3);
+    }
+
+    /// Holds R4: a driver for three-phase UPSes beside a UPS of one.
+    #[test]
+    fn lines_that_the_driver_does_not_count_are_none() {
+        let written = [
+            ("input.L1-N.voltage", "230"),
+            ("input.L2-N.voltage", "0"),
+            ("input.L1-L2.voltage", "0"),
+            ("output.L1.current", "2.5"),
+            ("output.L3.current", "0"),
+            ("ups.L1.realpower", "300"),
+        ];
+        let one = read(&[&[("input.phases", "1"), ("output.phases", "1")], &written[..]].concat());
+        let label = |text| Some(Label::new(text));
+        for (quantity, value) in
+            [(Quantity::InputVoltage, 230.0), (Quantity::OutputCurrent, 2.5), (Quantity::RealPower, 300.0)]
+        {
+            assert_eq!(one.values.each(quantity).collect::<Vec<_>>(), [(None, value)]);
+        }
+        let refused = [("ups_input_voltage_volts", 2), ("ups_output_current_amperes", 1)];
+        assert_eq!(one.refused().collect::<Vec<_>>(), refused);
+        let both = read(&[&[("input.phases", "1"), ("input.voltage", "231")], &written[..]].concat());
+        assert_eq!(both.values.each(Quantity::InputVoltage).collect::<Vec<_>>(), [(None, 231.0)]);
+        for (phases, voltages) in [("2", 3), ("3", 3), ("0", 3), ("many", 3)] {
+            let reading = read(&[&[("input.phases", phases)], &written[..]].concat());
+            assert_eq!(reading.values.each(Quantity::InputVoltage).count(), voltages, "{phases}");
+            assert!(reading.values.each(Quantity::InputVoltage).any(|(phase, _)| phase == label("L1-N").as_ref()));
+        }
+    }
+
     /// Holds R14.
     #[test]
     fn what_dashboards_want_besides_is_there() {
@@ -452,8 +552,26 @@ mod tests {
 
     #[test]
     fn every_status_word_has_its_state_and_the_others_are_kept() {
-        for (word, status) in STATUSES {
-            assert_eq!(read(&[("ups.status", word)]).statuses, [*status].into(), "{word}");
+        for (word, status) in [
+            ("OL", Status::Online),
+            ("OB", Status::OnBattery),
+            ("LB", Status::LowBattery),
+            ("HB", Status::HighBattery),
+            ("RB", Status::ReplaceBattery),
+            ("CHRG", Status::Charging),
+            ("DISCHRG", Status::Discharging),
+            ("BYPASS", Status::Bypass),
+            ("CAL", Status::Calibrating),
+            ("TEST", Status::Testing),
+            ("OFF", Status::Off),
+            ("OVER", Status::Overload),
+            ("TRIM", Status::Trim),
+            ("BOOST", Status::Boost),
+            ("ECO", Status::Eco),
+            ("ALARM", Status::Alarm),
+            ("FSD", Status::ForcedShutdown),
+        ] {
+            assert_eq!(read(&[("ups.status", word)]).statuses, [status].into(), "{word}");
         }
         let reading = read(&[("ups.status", "ALARM FSD OB LB DISCHRG SD OL2")]);
         let expected =
@@ -472,6 +590,7 @@ mod tests {
             ("-60", Some(Timer::Idle)),
             ("65535", Some(Timer::Idle)),
             ("15300", Some(Timer::Idle)),
+            ("3932100", Some(Timer::Idle)),
             ("60", Some(Timer::Left(60.0))),
             ("soon", None),
         ] {

@@ -31,7 +31,8 @@ pub(in crate::sources) enum SnmpError {
     #[error("{address}: cannot send or receive ({problem})")]
     Network { address: String, problem: String },
     #[error(
-        "{address}: no answer; check that the host is up, that its agent lets this host ask, and no firewall is in the way"
+        "{address}: no answer, or not all of it in time; raise `timeout` if the agent is only slow, and check that the host is up, \
+         that its agent lets this host ask, and no firewall is in the way"
     )]
     Silence { address: String },
     #[error("{address}: an SNMP agent is there but does not answer to these credentials ({problem}); {advice}")]

@@ -6,6 +6,7 @@ use super::oids::{Cell, Side, Tree};
 use super::reading::{Answers, rows};
 use super::value;
 use crate::label::Label;
+use crate::sources::ups::lines::{self, Place};
 use crate::ups::{Quantity, Values};
 
 /// `upsPhaseInputType`: another way around the UPS, not its input.
@@ -23,27 +24,19 @@ pub(super) fn take(
 ) {
     let table = Table::read(tree, side, answers);
     for (quantity, number) in &table.feed {
-        put_unless_known(whole, *quantity, *number);
+        whole.put_unless_known(*quantity, *number);
     }
     let lines: BTreeSet<u32> = table.cells.keys().map(|(line, _)| *line).collect();
-    let counted = counted.or(table.counted).filter(|counted| *counted > 0);
-    let counted = counted.and_then(|counted| usize::try_from(counted).ok()).unwrap_or(usize::MAX);
-    let kept: BTreeSet<u32> = lines.into_iter().take(counted).collect();
+    let kept = counted.or(table.counted).and_then(lines::counted).unwrap_or(usize::MAX).min(lines.len());
+    let rank: BTreeMap<u32, usize> = lines.into_iter().zip(1..).collect();
     let known: BTreeSet<Quantity> = Quantity::ALL.into_iter().filter(|it| phases.each(*it).next().is_some()).collect();
     for ((line, quantity), number) in table.cells {
-        if !kept.contains(&line) {
-            whole.refuse(quantity);
-        } else if kept.len() == 1 {
-            put_unless_known(whole, quantity, number);
-        } else if !known.contains(&quantity) {
-            phases.put_at(quantity, Some(Label::new(&line.to_string())), number);
+        match Place::of(rank[&line], kept) {
+            Place::Nowhere => whole.refuse(quantity),
+            Place::Whole => whole.put_unless_known(quantity, number),
+            Place::Line if known.contains(&quantity) => {}
+            Place::Line => phases.put_at(quantity, Some(Label::new(&line.to_string())), number),
         }
-    }
-}
-
-fn put_unless_known(values: &mut Values, quantity: Quantity, number: f64) {
-    if values.of(quantity).is_none() {
-        values.put(quantity, number);
     }
 }
 

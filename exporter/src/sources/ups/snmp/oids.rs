@@ -176,6 +176,7 @@ pub(super) const UPS_MIB: Tree = Tree {
         ),
         scalar(&[8, 2], "upsShutdownAfterDelay", Timer(Quantity::ShutdownTimer)),
         scalar(&[8, 3], "upsStartupAfterDelay", Timer(Quantity::StartupTimer)),
+        scalar(&[8, 4], "upsRebootWithDuration", Timer(Quantity::RebootTimer)),
         scalar(&[9, 1], "upsConfigInputVoltage", Number(Quantity::InputVoltageNominal, 1.0)),
         scalar(&[9, 2], "upsConfigInputFreq", Number(Quantity::InputFrequencyNominal, TENTH)),
         scalar(&[9, 3], "upsConfigOutputVoltage", Number(Quantity::OutputVoltageNominal, 1.0)),

@@ -13,7 +13,7 @@ use super::oids::{
 use super::{lines, value};
 use crate::label::Label;
 use crate::snapshot::Trouble;
-use crate::ups::{Protocol, Reading, Status, Timer, Trigger, Values};
+use crate::ups::{Protocol, Reading, Status, Timer, Trigger, Values, contradicts_itself};
 
 /// What was answered, by instance.
 pub(super) type Answers = BTreeMap<Oid, Value>;
@@ -200,6 +200,7 @@ impl Draft {
         if signals.on_battery() {
             statuses.insert(Status::OnBattery);
         }
+        let said = statuses.clone();
         // While the UPS tests itself its battery carries the load, and the mains are there. A test that has drained the battery
         // protects no more than an outage does.
         let tested = statuses.contains(&Status::Testing) || statuses.contains(&Status::Calibrating);
@@ -210,6 +211,7 @@ impl Draft {
         if statuses.contains(&Status::OnBattery) {
             statuses.remove(&Status::Online);
         }
+        self.reading.is_decided = *statuses != said && contradicts_itself(&said);
         if signals.contradicted() {
             self.unknown(&format!("upsOutputSource={ON_BATTERY_SOURCE}"));
         }

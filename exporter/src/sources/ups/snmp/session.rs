@@ -104,7 +104,10 @@ impl Session {
     /// large without a word: they are asked for one object at a time.
     async fn get(&mut self, oids: Vec<Oid>, known: &mut Known, answers: &mut Answers) -> Result<(), SnmpError> {
         let mut waiting = vec![oids];
-        while let Some(mut wanted) = waiting.pop().filter(|wanted| !wanted.is_empty()) {
+        while let Some(mut wanted) = waiting.pop() {
+            if wanted.is_empty() {
+                continue;
+            }
             if wanted.len() > known.at_once() {
                 waiting.push(wanted.split_off(known.at_once()));
             }
@@ -150,8 +153,10 @@ impl Session {
             }
             match self.client.get_next_many(&from).await {
                 Ok(response) => walk.take(response.varbinds, answers),
-                Err(error) if self.drops(&error, &from, known).await => walk.go_singly(),
+                Err(error) if self.drops(&error, &from, known).await => walk.go_by(1),
                 Err(error) => match culprit(&error, &from) {
+                    // The agent refuses a request of several without saying for which: of fewer it may say more.
+                    Some(None) if from.len() > 1 => walk.go_by(from.len() / 2),
                     Some(position) => walk.end(position, is_no_such_name(&error)),
                     None => {
                         known.tables_failed();

@@ -35,9 +35,9 @@ impl Walk {
         self.cursors.iter().take(self.abreast).map(|cursor| cursor.at.clone()).collect()
     }
 
-    /// From now on one column after the other.
-    pub(super) const fn go_singly(&mut self) {
-        self.abreast = 1;
+    /// From now on so many columns at once.
+    pub(super) const fn go_by(&mut self, abreast: usize) {
+        self.abreast = abreast;
     }
 
     /// Takes the answer to what was last asked. A column goes on only while its objects come in strictly increasing order, within
@@ -138,7 +138,7 @@ mod tests {
         assert_eq!(walk.ask(), [oid!(1, 3, 1), oid!(1, 3, 2)]);
         walk.take(vec![bind(oid!(1, 3, 2, 7)), bind(oid!(1, 3, 2, 7))], &mut answers);
         assert_eq!(walk.ask(), [oid!(1, 3, 2, 7), oid!(1, 3, 3)]);
-        walk.go_singly();
+        walk.go_by(1);
         assert_eq!(walk.ask(), [oid!(1, 3, 2, 7)]);
         walk.take(vec![bind(oid!(1, 3, 3, 1))], &mut answers);
         walk.take(vec![bind(oid!(1, 3, 3, 1))], &mut answers);

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::book::{Book, Outcome};
 use super::error::WebError;
 use super::ledger::{AgentId, Credentials, LEDGER, Leave};
+use super::reading::heard;
 use super::transport::Transport;
 use super::visit::{Visit, visit};
 use crate::blocking::{self, Flights, Work};
@@ -19,10 +20,10 @@ use crate::config::PowerchuteWebConfig;
 use crate::from_files::{FromFiles, Unread, of_file};
 use crate::password_file::{self, PasswordFileError};
 use crate::platform;
-use crate::probe::{Endpoint, dial};
+use crate::probe::{Endpoint, RootsError, dial};
 use crate::snapshot::Trouble;
 use crate::sources::schedule::panicked;
-use crate::sources::ups::trust::{self, TrustError};
+use crate::sources::ups::trust;
 use crate::ups::Reading;
 
 /// One small file, synced.
@@ -40,7 +41,7 @@ pub(in crate::sources::ups) struct Client {
     book: Book,
     interval: Duration,
     deadline: Duration,
-    tls: FromFiles<ClientConfig, TrustError>,
+    tls: FromFiles<ClientConfig, RootsError>,
 }
 
 impl Client {
@@ -64,7 +65,12 @@ impl Client {
         }
     }
 
+    /// The login is judged by the visit, the UPS by what the page says of it.
     pub(in crate::sources::ups) async fn read(&mut self) -> Result<Reading, Trouble> {
+        self.visited().await.and_then(heard)
+    }
+
+    async fn visited(&self) -> Result<Reading, Trouble> {
         let (credentials, password) = self.password().await.map_err(|error| trouble(&error))?;
         let transport = self.transport().await.map_err(|error| trouble(&error))?;
         // A look that comes a little early, because the one before was late, waits; half of its time it needs itself.

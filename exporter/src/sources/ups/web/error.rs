@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::book::Outcome;
 use crate::from_files::Unread;
 use crate::password_file::PasswordFileError;
-use crate::probe::ProbeError;
-use crate::sources::ups::trust::TrustError;
+use crate::probe::{ProbeError, RootsError};
+use crate::sources::ups::trust;
 
 /// Every `reason()` is one of the UPS source's.
 #[derive(Debug, thiserror::Error)]
@@ -17,7 +17,7 @@ pub(super) enum WebError {
     #[error("{}: holds no password yet, and none is tried; write the password into its first line", path.display())]
     NoPassword { path: PathBuf },
     #[error("cannot read the CA file: {0}")]
-    Trust(#[from] Unread<TrustError>),
+    Trust(#[from] Unread<RootsError>),
     #[error(
         "{address}: no authorities to check it against; set caFile to its CA, or to the agent's own certificate in PEM"
     )]
@@ -58,7 +58,7 @@ impl WebError {
     pub(super) fn reason(&self) -> &'static str {
         match self {
             Self::Password(unread) => unread.reason(PasswordFileError::reason),
-            Self::Trust(unread) => unread.reason(TrustError::reason),
+            Self::Trust(unread) => unread.reason(trust::reason),
             Self::NoTrust { .. } | Self::Tls { .. } => "tls",
             Self::Dial(error) => error.reason(),
             Self::Broken { .. } | Self::NoPassword { .. } => "read_failed",

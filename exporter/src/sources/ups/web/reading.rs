@@ -1,7 +1,7 @@
 //! From the words and numbers of a status page to a reading. They are in the page's language, and its numbers too.
 
 use super::page::Page;
-use crate::snapshot::Label;
+use crate::snapshot::{Label, Trouble};
 #[cfg(test)]
 use crate::sources::ups::documentation::Documented;
 use crate::ups::{Quantity, Reading, Status};
@@ -64,6 +64,20 @@ pub(super) fn reading(page: &Page) -> Reading {
         value.into_iter().for_each(|value| reading.values.put(*quantity, value));
     }
     reading
+}
+
+/// What is left of a reading when the agent says that it has lost the UPS: nothing, for the numbers on its page are old.
+///
+/// # Errors
+/// That the UPS is lost.
+pub(super) fn heard(reading: Reading) -> Result<Reading, Trouble> {
+    if reading.statuses.contains(&Status::CommLost) {
+        return Err(Trouble::new(
+            "comm_lost",
+            "the agent answers and says that it has lost the UPS; look at the cable between them",
+        ));
+    }
+    Ok(reading)
 }
 
 /// Several states stand behind each other, separated by commas or slashes.
@@ -229,6 +243,14 @@ mod tests {
         assert_eq!(found.unknown, [Label::new("Batteriebetrieb")]);
         let many = vec!["x"; 1000].join(",");
         assert_eq!(read("en", &[("DeviceStatus", &many)]).unknown.len(), Reading::MAX_UNKNOWN);
+    }
+
+    #[test]
+    fn a_page_of_an_agent_that_has_lost_its_ups_is_no_reading() {
+        let lost = read("en", &[("DeviceStatus", "Communication Lost"), ("BatteryCharge", "98 %")]);
+        assert_eq!(heard(lost).map_err(|trouble| trouble.reason), Err("comm_lost"));
+        let found = read("en", &[("DeviceStatus", "On Line"), ("BatteryCharge", "98 %")]);
+        assert_eq!(heard(found.clone()), Ok(found));
     }
 
     #[test]

@@ -16,7 +16,7 @@ use super::super::Client;
 use super::super::oids::{POWERNET, UPS_MIB};
 use crate::config::{self, UpsBackend};
 use crate::snapshot::Trouble;
-use crate::ups::{Quantity, Reading};
+use crate::ups::{Quantity, Reading, Status};
 
 /// One look's; a bound on time is a few of them, for machines that are busy.
 const DEADLINE: Duration = Duration::from_secs(1);
@@ -219,6 +219,66 @@ async fn an_agent_that_refuses_whole_requests_is_learned_object_by_object() {
     assert!(learning < 100, "{learning}");
     client.read().await.unwrap();
     assert!(requests.load(Ordering::Relaxed) <= 3, "what it lacks is not asked for again");
+}
+
+/// An agent of version 1 that has two objects, and refuses requests for others; `most` objects a request, or it drops it.
+async fn of_version_1(most: usize) -> (SocketAddr, Arc<AtomicUsize>) {
+    let (status, charge) = (POWERNET.instance(&[4, 1, 1]), POWERNET.instance(&[2, 2, 1]));
+    fake(move |asked: &Asked, _| {
+        if asked.oids.len() > most {
+            return Vec::new();
+        }
+        let refuse = |position| vec![asked.response(asked.id, (NO_SUCH_NAME, position), &[])];
+        if asked.next {
+            return match POWERNET.root.starts_with(asked.oids[0].arcs()) {
+                true => vec![asked.response(asked.id, (0, 0), &[bind(&charge, &integer(80))])],
+                false => refuse(1),
+            };
+        }
+        match asked.oids.iter().position(|oid| *oid != status && *oid != charge) {
+            Some(position) => refuse(position + 1),
+            None => vec![asked.answer(|oid| Some(integer(if *oid == status { 3 } else { 80 })))],
+        }
+    })
+    .await
+}
+
+/// A request of which the agent has no object ended the look for all others.
+#[tokio::test]
+async fn a_request_of_which_the_agent_has_no_object_hides_no_other() {
+    for (most, deadline) in [(1000, DEADLINE), (1, DEADLINE * 8)] {
+        let (mut client, _files) = client_with(of_version_1(most).await.0, "v1", deadline);
+        let reading = client.read().await.unwrap();
+        assert_eq!(reading.statuses, [Status::OnBattery].into(), "{most}");
+        assert_eq!(reading.values.of(Quantity::BatteryCharge), Some(0.8), "{most}");
+    }
+}
+
+/// The same of its tables: the alarm of a shutdown is among them.
+#[tokio::test]
+async fn an_agent_that_blames_no_column_is_asked_for_fewer() {
+    let row = UPS_MIB.oid(&[6, 2, 1, 2, 7]);
+    let named = tlv(0x06, &UPS_MIB.oid(&[6, 3, 23]).to_ber().unwrap());
+    for most in [1, 4] {
+        let (row, named) = (row.clone(), named.clone());
+        let few = move |asked: &Asked, _: usize| {
+            if asked.oids.len() > most {
+                return vec![asked.response(asked.id, (5, 0), &[])];
+            }
+            if !asked.next {
+                return vec![asked.answer(charge)];
+            }
+            let after = |oid: &Oid| match row.starts_with(oid) && *oid != row {
+                true => bind(&row, &named),
+                false => bind(oid, &[0x82, 0x00]),
+            };
+            vec![asked.response(asked.id, (0, 0), &asked.oids.iter().map(after).collect::<Vec<_>>())]
+        };
+        let (mut client, _files) = client_with(fake(few).await.0, "v2c", DEADLINE * 8);
+        let reading = client.read().await.unwrap();
+        assert_eq!(reading.values.of(Quantity::BatteryCharge), Some(0.97));
+        assert!(reading.statuses.contains(&Status::ShuttingDown), "{most}: {reading:?}");
+    }
 }
 
 #[tokio::test]

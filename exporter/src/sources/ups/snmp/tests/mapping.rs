@@ -4,7 +4,7 @@ use async_snmp::{Oid, Value};
 use proptest::prelude::*;
 
 use super::super::inbox::Told;
-use super::super::oids::{ALARMS, POWERCHUTE, POWERCHUTE_NETWORK_SHUTDOWN, POWERNET, TREES, Tree, UPS_MIB};
+use super::super::oids::{POWERCHUTE, POWERCHUTE_NETWORK_SHUTDOWN, POWERNET, TREES, Tree, UPS_MIB};
 use super::super::reading::{Answers, read};
 use crate::label::Label;
 use crate::snapshot::Trouble;
@@ -488,18 +488,66 @@ fn a_test_on_the_battery_is_no_outage_unless_it_drains_it() {
 
 #[test]
 fn every_alarm_of_rfc_1628_has_its_name_and_what_it_means() {
-    for (number, name, _) in ALARMS {
-        let outcome = read(&answers(&[("upsAlarmDescr.3", alarm(*number))]), &Told::default());
-        if *name == "communications_lost" {
+    use Status::{BatteryDepleted, Bypass, LowBattery, Off, Overload, ReplaceBattery, ShuttingDown, Sleeping, Testing};
+    // In the order of the RFC's numbers, from 1.
+    let alarms: [(&str, &[Status]); 24] = [
+        ("battery_bad", &[ReplaceBattery]),
+        ("on_battery", &[Status::OnBattery]),
+        ("low_battery", &[LowBattery]),
+        ("depleted_battery", &[LowBattery, BatteryDepleted]),
+        ("temp_bad", &[]),
+        ("input_bad", &[]),
+        ("output_bad", &[]),
+        ("output_overload", &[Overload]),
+        ("on_bypass", &[Bypass]),
+        ("bypass_bad", &[]),
+        ("output_off_as_requested", &[Off]),
+        ("ups_off_as_requested", &[Off]),
+        ("charger_failed", &[]),
+        ("ups_output_off", &[Off]),
+        ("ups_system_off", &[Off]),
+        ("fan_failure", &[]),
+        ("fuse_failure", &[]),
+        ("general_fault", &[]),
+        ("diagnostic_test_failed", &[]),
+        ("communications_lost", &[]),
+        ("awaiting_power", &[Sleeping]),
+        ("shutdown_pending", &[]),
+        ("shutdown_imminent", &[ShuttingDown]),
+        ("test_in_progress", &[Testing]),
+    ];
+    for (number, (name, means)) in (1..).zip(alarms) {
+        let outcome = read(&answers(&[("upsAlarmDescr.3", alarm(number))]), &Told::default());
+        if number == 20 {
             assert_eq!(outcome.unwrap_err().reason, "comm_lost");
             continue;
         }
         let reading = outcome.unwrap();
-        assert_eq!(reading.alarms.iter().map(Label::as_str).collect::<Vec<_>>(), [*name]);
-        assert!(reading.statuses.contains(&Status::Alarm));
-        let shutdown = [22, 23].contains(number);
-        assert_eq!(reading.triggers.contains(&Trigger::SnmpAlarm), shutdown, "{name}");
-        assert_eq!(reading.statuses.contains(&Status::ShuttingDown), *number == 23, "{name}");
+        assert_eq!(reading.alarms.iter().map(Label::as_str).collect::<Vec<_>>(), [name]);
+        assert_eq!(reading.statuses, statuses(&[&[Status::Alarm], means].concat()), "{name}");
+        assert_eq!(reading.triggers.contains(&Trigger::SnmpAlarm), [22, 23].contains(&number), "{name}");
+    }
+}
+
+/// Holds R2: several signals leave one of them, and the contradiction is counted.
+#[test]
+fn an_agent_that_says_on_line_and_on_battery_contradicts_itself() {
+    let flags = |set: &[usize]| {
+        let bytes: Vec<u8> = (1..=64).map(|flag| if set.contains(&flag) { b'1' } else { b'0' }).collect();
+        Value::OctetString(bytes.into())
+    };
+    for (output_status, set, statuses_left, contradicts) in [
+        (2, &[2, 4][..], &[Status::OnBattery][..], true),
+        (12, &[2], &[Status::OnBattery, Status::Trim], true),
+        (28, &[2, 4], &[Status::Online, Status::Testing], true),
+        (28, &[2], &[Status::Testing], false),
+        (3, &[2], &[Status::OnBattery], false),
+        (2, &[4], &[Status::Online], false),
+    ] {
+        let reading =
+            reading(&[("upsBasicOutputStatus", int(output_status)), ("upsBasicStateOutputState", flags(set))]);
+        assert_eq!(reading.statuses, statuses(statuses_left), "{output_status} {set:?}");
+        assert_eq!(reading.contradicts_itself(), contradicts, "{output_status} {set:?}");
     }
 }
 

@@ -1,0 +1,242 @@
+//! Stops, starts and looks at the agent's service, and keeps it up while a stop that was begun may still end it.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use kagiban_crds::LeafSha256;
+use tokio::time::{Instant, sleep_until};
+
+use super::agent::Verify;
+use super::backoff::Backoff;
+use super::drain::{BegunStop, Seen};
+use super::live;
+use super::machine::{Before, Cause, State};
+use super::rotator::{LastStart, Rotator};
+use super::stopping::{Outlook, has_time_to_go_back, is_last_start_due, longest_drain};
+use crate::platform;
+
+/// Between two starts of a service that nobody has seen since the first: it may be slow, or the first has found a process that
+/// the stop was still ending.
+const START_AGAIN: Duration = Duration::from_secs(10);
+const START_AGAIN_AT_MOST: Duration = Duration::from_secs(60);
+
+impl Rotator {
+    pub(super) async fn stop(&mut self, reason: &str) -> Result<(), Cause> {
+        let service = &self.agent.service;
+        self.drained = Some(Instant::now() + longest_drain(service));
+        let stopped = platform::run(&service.stop, service.stop_timeout).await;
+        stopped.map_err(|error| Cause::new(reason, error.to_string()))
+    }
+
+    pub(super) async fn start(&mut self, reason: &str) -> Result<(), Cause> {
+        self.record.last_restart = Some(Timestamp::now());
+        let service = &self.agent.service;
+        // While this program's own stop is a job of the service manager, the start of an agent that is ordered after it
+        // waits for its end: a start that waited for that in turn would never end.
+        let queued = if self.host.stop.is_cancelled() { platform::queued_start(&service.start) } else { None };
+        self.last_start = LastStart::BrokenOff;
+        let started = platform::run(queued.as_ref().unwrap_or(&service.start), service.start_timeout).await;
+        let is_queued = queued.is_some() && started.is_ok();
+        self.last_start = if is_queued { LastStart::Queued } else { LastStart::Ended };
+        started.map_err(|error| Cause::new(reason, error.to_string()))
+    }
+
+    /// Whether a stop that was begun may still end the service, or has ended it since the last look.
+    pub(super) fn may_still_end(&self) -> bool {
+        self.record.rotation.as_ref().is_some_and(|rotation| rotation.stop_begun.is_some())
+    }
+
+    pub(super) fn has_drained(&self) -> bool {
+        self.drained.is_none_or(|drained| drained <= Instant::now())
+    }
+
+    /// It was looked at after the time was over for which the stop could end it, and started if it was down.
+    pub(super) fn forget_stop(&mut self) {
+        if let Some(rotation) = &mut self.record.rotation {
+            rotation.stop_begun = None;
+        }
+    }
+
+    /// What becomes of the service when the program ends now.
+    pub(super) fn outlook(&self) -> Outlook {
+        let service = &self.agent.service;
+        // A service manager carries a queued start out when the service has ended, if the stop was its own, and not before
+        // this program has.
+        let is_started_then = || {
+            self.host.stop.is_cancelled()
+                && platform::queued_start(&service.start).is_some()
+                && platform::is_managed_stop(&service.stop)
+        };
+        match (self.may_still_end(), self.last_start) {
+            (true, LastStart::Queued) if is_started_then() => Outlook::Settled,
+            (true, _) if is_started_then() => Outlook::NeedsStart,
+            (true, _) => Outlook::MayEnd,
+            (false, LastStart::BrokenOff) => Outlook::NeedsStart,
+            (false, LastStart::Ended | LastStart::Queued) => Outlook::Settled,
+        }
+    }
+
+    /// For a stop that an earlier run has begun. Whatever state it has left begins with a look or a start.
+    pub(super) fn count_from_stop(&mut self) {
+        let begun = self.record.rotation.as_ref().and_then(|rotation| rotation.stop_begun.as_ref());
+        let left = begun.map(|begun| begun.may_end_for(longest_drain(&self.agent.service)));
+        self.drained = left.map(|left| Instant::now() + left);
+        if left == Some(Duration::ZERO) {
+            self.forget_stop();
+        }
+    }
+
+    /// Until a stop that was begun can end the service no more. One that it has ended is started, and so is one that nobody
+    /// has seen for a while: a start before that may have found it running.
+    ///
+    /// # Errors
+    /// When the new files are in place, do not start, and there is time to go back.
+    pub(super) async fn keep_up(&mut self) -> Result<(), Cause> {
+        let until = self.drained.unwrap_or_else(Instant::now);
+        let wanted = self.wanted_now();
+        let mut again = Backoff::after_failure(START_AGAIN, START_AGAIN_AT_MOST, Instant::now());
+        let mut was_seen = false;
+        loop {
+            let is_last = Instant::now() >= until;
+            let seen = self.glance(&wanted).await;
+            if !self.may_still_end() {
+                return Ok(());
+            }
+            let now = Instant::now();
+            let is_due = (was_seen || is_last || again.due() <= now) && is_last_start_due(until, now);
+            was_seen = seen != Seen::Nobody;
+            if seen == Seen::Nobody && is_due {
+                if let Err(error) = self.start("start_failed_again").await {
+                    tracing::warn!(agent = %self.agent.name, error = error.message, "the agent is down, and was not started");
+                    if self.may_go_back() {
+                        return Err(error);
+                    }
+                }
+                again.failed(Instant::now());
+            }
+            if is_last {
+                self.forget_stop();
+                return Ok(());
+            }
+            sleep_until(until.min(Instant::now() + self.agent.verify.interval)).await;
+        }
+    }
+
+    /// After a start that failed: what a stop is still ending may be what kept the service from starting. Nothing is decided.
+    pub(super) async fn keep_up_for_next_start(&mut self) {
+        if self.may_still_end() {
+            let _ = self.keep_up().await;
+        }
+    }
+
+    fn may_go_back(&self) -> bool {
+        let is_on_new = matches!(self.state(), Some(State::Verifying { .. }));
+        let has_time = |since: Instant| has_time_to_go_back(&self.agent.service, since.elapsed());
+        is_on_new && self.stopping_since.is_none_or(has_time)
+    }
+
+    /// What a service serves that is in order, in the state that the rotation is in; empty where nobody knows.
+    fn wanted_now(&self) -> Vec<LeafSha256> {
+        match self.state() {
+            Some(State::Undoing { before: Before::NotServed, .. } | State::Frozen { .. }) => Vec::new(),
+            Some(State::Undoing { .. }) => self.old_leaves(),
+            _ => self.new_leaf().into_iter().collect(),
+        }
+    }
+
+    fn state(&self) -> Option<&State> {
+        self.record.rotation.as_ref().map(|rotation| &rotation.state)
+    }
+
+    /// Whoever is seen after nobody was is started since. Nobody looks before the files are in place: a look may start a service
+    /// whose socket the service manager holds.
+    pub(super) async fn see_whether_down(&mut self) {
+        if self.may_still_end() {
+            self.glance(&self.wanted_now()).await;
+        }
+    }
+
+    async fn glance(&mut self, wanted: &[LeafSha256]) -> Seen {
+        let mut none = None;
+        let stop = begun(&mut self.record.rotation, &mut none);
+        live::glance(&self.agent.endpoint, wanted, stop).await
+    }
+
+    /// Whether the service stays up until the stop that was begun can end it no more. Where nobody knows what it serves when it
+    /// is in order, any leaf is waited for, and for as long.
+    pub(super) async fn watch_old(&mut self) -> Result<(), Cause> {
+        let until = self.drained.unwrap_or_else(Instant::now);
+        let (wanted, pause) = (self.wanted_now(), self.agent.verify.interval);
+        if !matches!(self.state(), Some(State::Undoing { before: Before::NotServed, .. })) {
+            let mut none = None;
+            let stop = begun(&mut self.record.rotation, &mut none);
+            return live::stays(&self.agent.endpoint, &wanted, until, pause, stop).await;
+        }
+        while Instant::now() < until {
+            self.glance(&wanted).await;
+            if !self.may_still_end() {
+                return Ok(());
+            }
+            sleep_until(until.min(Instant::now() + pause)).await;
+        }
+        self.forget_stop();
+        Err(Cause::new("not_served", "the service did not serve before, and is started once more"))
+    }
+
+    /// A service that reads its files again by itself may show the new leaf while a stop is still ending it.
+    pub(super) async fn verify_new(&mut self) -> Result<(), Cause> {
+        let wanted = self.wanted_now();
+        self.verify(&wanted, self.agent.verify).await?;
+        if !self.may_still_end() {
+            return Ok(());
+        }
+        self.keep_up().await?;
+        self.verify(&wanted, self.agent.verify).await
+    }
+
+    /// A service that was slow to end takes a start for done, and is down a moment later: halfway, one that is down is started
+    /// once more.
+    pub(super) async fn verify_old(&mut self) -> Result<(), Cause> {
+        if self.may_still_end() {
+            self.keep_up().await?;
+        }
+        let patient = self.agent.verify.on_the_way_back();
+        let half = Verify { deadline: patient.deadline / 2, ..patient };
+        let wanted = self.wanted_now();
+        if self.verify(&wanted, half).await.is_ok() {
+            return Ok(());
+        }
+        if live::is_down(&self.agent.endpoint).await
+            && let Err(error) = self.start("start_failed_in_rollback").await
+        {
+            tracing::warn!(agent = %self.agent.name, error = error.message, "the agent is down, and was not started");
+        }
+        self.verify(&wanted, half).await
+    }
+
+    pub(super) async fn verify(&mut self, wanted: &[LeafSha256], verify: Verify) -> Result<(), Cause> {
+        let mut none = None;
+        let stop = begun(&mut self.record.rotation, &mut none);
+        live::verify(&self.agent.endpoint, wanted, verify, stop).await
+    }
+
+    pub(super) async fn look_for(&mut self, wanted: &[LeafSha256]) -> Result<(), Cause> {
+        let seen = live::look(&self.agent.endpoint).await;
+        let mut none = None;
+        live::note(begun(&mut self.record.rotation, &mut none), wanted, &seen);
+        match seen {
+            // When it is not known what was served, a service that answers is in order.
+            Ok(leaf) if wanted.is_empty() || wanted.contains(&LeafSha256::new(leaf.sha256())) => Ok(()),
+            Ok(_) => Err(Cause::new("other_leaf_served", "another leaf than the one looked for is served")),
+            Err(error) => Err(Cause::new(error.reason(), error.to_string())),
+        }
+    }
+}
+
+/// Where what a look says of a stop is kept, for the next entry of the journal; `none` where there is no rotation.
+fn begun<'a>(
+    rotation: &'a mut Option<super::journal::Rotation>,
+    none: &'a mut Option<BegunStop>,
+) -> &'a mut Option<BegunStop> {
+    rotation.as_mut().map_or(none, |rotation| &mut rotation.stop_begun)
+}

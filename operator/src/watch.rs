@@ -1,0 +1,270 @@
+//! The resources as a stream: all of them, page by page, and then what changes; and from time to time all of them again.
+//!
+//! ```text
+//!   Empty ──> Listing, page by page ──> Listed ──> Watching
+//!     ^           │ 410: the rest, as it is now       │
+//!     └───────────┴── again after a while, or 410 <───┘
+//! ```
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use futures::stream::{self, BoxStream};
+use futures::{Stream, StreamExt as _};
+use kube::ResourceExt as _;
+use kube::api::{Api, ListParams, WatchEvent, WatchParams};
+
+use crate::cluster::{WATCH_SECONDS, Watched};
+use crate::decide::doubled;
+
+/// Resources in one answer of a list. A page is held whole while it is read, and more than once; each may be 1.75 MB.
+pub const PAGE: u32 = 16;
+/// All are listed anew after this time. After an API server was restored from a backup, a watch that goes on from where it was
+/// shows nothing of what happens there, and says nothing.
+const LIST_AGAIN: Duration = Duration::from_secs(600);
+/// In which a page is whole. What trickles in would hold up everything that a watch shows, for ever.
+const PAGE_DEADLINE: Duration = Duration::from_secs(60);
+/// After the first failure, and between two watches; it doubles with each further failure.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// What is there, and what becomes of it.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A list begins.
+    Init,
+    /// What follows of the list is as it was at this version of the store, if that is a number.
+    InitPage(Option<u64>),
+    InitApply(Watched),
+    /// The list is whole: what was not in it is gone.
+    InitDone,
+    Apply(Watched),
+    Delete(Watched),
+}
+
+/// Why a list or a watch is taken up again.
+#[derive(Debug, thiserror::Error)]
+pub enum WatchError {
+    #[error("the resources cannot be listed: {0}")]
+    List(#[source] kube::Error),
+    #[error("the API server has not given a whole page of the resources within {} s", PAGE_DEADLINE.as_secs())]
+    Stalled,
+    #[error("the resources cannot be watched: {0}")]
+    Watch(#[source] kube::Error),
+    #[error("the watch was refused: {0}")]
+    Refused(String),
+    #[error("the API server names no version of what it shows")]
+    NoVersion,
+}
+
+/// All resources of the given scope, as they are and as they change.
+pub fn watch(api: Api<Watched>) -> impl Stream<Item = Result<Event, WatchError>> + Send {
+    watch_listing(api, LIST_AGAIN)
+}
+
+/// See [`watch`]; a list is begun `again` after the one before was whole.
+pub fn watch_listing(api: Api<Watched>, again: Duration) -> impl Stream<Item = Result<Event, WatchError>> + Send {
+    let source = Source { api, again, listed: Instant::now(), failures: 0, unwatched: 0, state: State::Empty };
+    stream::unfold(source, |mut source| async move {
+        if source.failures > 0 {
+            tokio::time::sleep(doubled(FIRST_PAUSE, source.failures, LONGEST_PAUSE)).await;
+        }
+        let event = loop {
+            if let Some(event) = source.step().await {
+                break event;
+            }
+        };
+        source.failures = if event.is_ok() { 0 } else { source.failures.saturating_add(1) };
+        Some((event, source))
+    })
+}
+
+struct Source {
+    api: Api<Watched>,
+    again: Duration,
+    /// When the last list was whole.
+    listed: Instant,
+    /// In a row.
+    failures: u32,
+    /// Watches in a row that were refused before they showed anything, so that all was listed anew.
+    unwatched: u32,
+    state: State,
+}
+
+#[derive(Default)]
+enum State {
+    #[default]
+    Empty,
+    Listing(List),
+    Listed {
+        version: String,
+    },
+    Watching {
+        version: String,
+        events: BoxStream<'static, kube::Result<WatchEvent<Watched>>>,
+    },
+}
+
+/// A list that is not whole yet.
+#[derive(Default)]
+struct List {
+    /// Of the next page; none before the first and after the last.
+    token: Option<String>,
+    page: VecDeque<Watched>,
+    /// Of the page that was read last.
+    version: Option<String>,
+    /// Answers in a row that brought no resource, and a token to go on with.
+    barren: u32,
+}
+
+impl Source {
+    /// Nothing where there is nothing to tell yet. Each call ends in time: the client's connections do.
+    async fn step(&mut self) -> Option<Result<Event, WatchError>> {
+        match std::mem::take(&mut self.state) {
+            State::Empty => {
+                if let Some(again) = self.unwatched.checked_sub(1).filter(|again| *again > 0) {
+                    tokio::time::sleep(doubled(FIRST_PAUSE, again, LONGEST_PAUSE)).await;
+                }
+                self.state = State::Listing(List::default());
+                Some(Ok(Event::Init))
+            }
+            State::Listing(list) => self.list(list).await,
+            State::Listed { version } => {
+                let params = WatchParams::default().timeout(WATCH_SECONDS);
+                // one that is not answered does not put off the next list
+                let until = (self.listed + self.again).into();
+                let Ok(opened) = tokio::time::timeout_at(until, self.api.watch(&params, &version)).await else {
+                    return None;
+                };
+                match opened {
+                    Ok(events) => {
+                        self.state = State::Watching { version, events: events.boxed() };
+                        None
+                    }
+                    Err(error) => {
+                        if is_expired(&error) {
+                            self.unwatched = self.unwatched.saturating_add(1);
+                        } else {
+                            self.state = State::Listed { version };
+                        }
+                        Some(Err(WatchError::Watch(error)))
+                    }
+                }
+            }
+            State::Watching { version, mut events } => {
+                let shown = tokio::select! {
+                    shown = events.next() => shown,
+                    () = tokio::time::sleep_until((self.listed + self.again).into()) => return None,
+                };
+                let Some(shown) = shown else {
+                    self.state = State::Listed { version };
+                    // one that ends at once is not asked for again at once
+                    tokio::time::sleep(FIRST_PAUSE).await;
+                    return None;
+                };
+                self.shown(shown, version, events)
+            }
+        }
+    }
+
+    fn shown(
+        &mut self,
+        shown: kube::Result<WatchEvent<Watched>>,
+        version: String,
+        events: BoxStream<'static, kube::Result<WatchEvent<Watched>>>,
+    ) -> Option<Result<Event, WatchError>> {
+        let (event, version) = match shown {
+            Ok(WatchEvent::Added(object) | WatchEvent::Modified(object)) => {
+                let version = object.resource_version();
+                (Some(Ok(Event::Apply(object))), version)
+            }
+            Ok(WatchEvent::Deleted(object)) => {
+                let version = object.resource_version();
+                (Some(Ok(Event::Delete(object))), version)
+            }
+            Ok(WatchEvent::Bookmark(mark)) => (None, Some(mark.metadata.resource_version)),
+            // 410: what it was to go on from is not kept any more
+            Ok(WatchEvent::Error(status)) => {
+                (Some(Err(WatchError::Refused(status.message))), (status.code != 410).then_some(version))
+            }
+            Err(error) => (Some(Err(WatchError::Watch(error))), Some(version)),
+        };
+        match version.filter(|version| !version.is_empty()) {
+            Some(version) => {
+                if !matches!(event, Some(Err(_))) {
+                    self.unwatched = 0;
+                }
+                self.state = State::Watching { version, events };
+                event
+            }
+            None => {
+                self.unwatched = self.unwatched.saturating_add(1);
+                if matches!(event, Some(Err(_))) { event } else { Some(Err(WatchError::NoVersion)) }
+            }
+        }
+    }
+
+    /// The next object of the list, or the next page.
+    async fn list(&mut self, mut list: List) -> Option<Result<Event, WatchError>> {
+        if let Some(object) = list.page.pop_front() {
+            self.state = State::Listing(list);
+            return Some(Ok(Event::InitApply(object)));
+        }
+        if let (None, Some(version)) = (&list.token, &list.version) {
+            self.state = State::Listed { version: version.clone() };
+            self.listed = Instant::now();
+            return Some(Ok(Event::InitDone));
+        }
+        if list.barren > 1 {
+            tokio::time::sleep(doubled(FIRST_PAUSE, list.barren - 1, LONGEST_PAUSE)).await;
+        }
+        // the default is a quorum read; one from the API server's cache would bring back the past
+        let params = ListParams { limit: Some(PAGE), continue_token: list.token.clone(), ..ListParams::default() };
+        let Ok(read) = tokio::time::timeout(PAGE_DEADLINE, self.api.list(&params)).await else {
+            self.state = State::Listing(list);
+            return Some(Err(WatchError::Stalled));
+        };
+        match read {
+            Ok(read) => {
+                let version = read.metadata.resource_version.filter(|version| !version.is_empty());
+                let Some(version) = version else { return Some(Err(WatchError::NoVersion)) };
+                let page = Event::InitPage(version.parse().ok());
+                let token = read.metadata.continue_.filter(|token| !token.is_empty());
+                let barren = if read.items.is_empty() { list.barren.saturating_add(1) } else { 0 };
+                self.state = State::Listing(List { token, page: read.items.into(), version: Some(version), barren });
+                Some(Ok(page))
+            }
+            Err(error) => {
+                // A list that takes longer than etcd keeps its past would be begun anew for ever. The rest is read as it is
+                // now; what changed meanwhile among what was read before is found by the next list.
+                let rest = remainder(&error);
+                if rest.is_some() {
+                    self.state = State::Listing(List { token: rest, barren: list.barren.saturating_add(1), ..list });
+                    tracing::info!("the list of resources outlives its version and goes on at a later one");
+                    return None;
+                }
+                // the pages that were read stay read while the API server is away
+                if !is_final(&error) {
+                    self.state = State::Listing(list);
+                }
+                Some(Err(WatchError::List(error)))
+            }
+        }
+    }
+}
+
+/// With which the API server gives the rest of a list whose version it does not keep any more.
+fn remainder(error: &kube::Error) -> Option<String> {
+    let kube::Error::Api(status) = error else { return None };
+    let token = status.metadata.as_ref().filter(|_| status.code == 410)?.continue_.clone();
+    token.filter(|token| !token.is_empty())
+}
+
+fn is_expired(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.code == 410)
+}
+
+/// Whether the same page will not be given later either: the list is begun anew.
+fn is_final(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if (400..500).contains(&status.code) && status.code != 429)
+}
