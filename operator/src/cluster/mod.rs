@@ -112,9 +112,14 @@ impl ClusterError {
         }
     }
 
-    /// Whether the API server could not answer, which says nothing of what it was asked.
-    pub(crate) fn is_of_the_server(&self) -> bool {
-        self.is_transient() && !self.is_unwritable()
+    /// Whether the API server could not answer, which says nothing of what it was asked. 500 is not among these answers: it is
+    /// also given for a field that the schema does not know, and for what is too large.
+    pub(crate) const fn is_of_the_server(&self) -> bool {
+        match self {
+            Self::Status { code, .. } => matches!(*code, 429 | 502..=504),
+            Self::Timeout { .. } | Self::Transport { .. } => true,
+            Self::Conflict { .. } | Self::NotFound { .. } | Self::Forbidden { .. } | Self::Unreadable { .. } => false,
+        }
     }
 
     const fn is_transient(&self) -> bool {
