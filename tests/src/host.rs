@@ -176,6 +176,8 @@ impl Host {
                 "service": {
                     "stop": self.agent.service_argv("stop"),
                     "start": self.agent.service_argv("start"),
+                    // A service that does not come up again is decided about after twice this.
+                    "stopTimeout": "30s",
                     "minRestartInterval": "0s",
                 },
                 "verify": {"deadline": "20s", "holdDown": "2s", "interval": "200ms"},

@@ -19,7 +19,7 @@ use crate::{scratch, wait};
 /// Short, so that what happens at rest is seen in seconds.
 pub const RESYNC: Duration = Duration::from_secs(2);
 /// Ten times what a rotation takes on an idle machine.
-const ROTATION_DEADLINE: Duration = Duration::from_secs(240);
+const ROTATION_DEADLINE: Duration = Duration::from_secs(420);
 
 /// What is on the stage before the resource is applied.
 #[derive(Clone, Debug)]
