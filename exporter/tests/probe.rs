@@ -36,7 +36,7 @@ async fn a_good_chain_is_seen_and_trusted() {
     let leaf = authority.issue("good", 2020..2100);
     let address = tls_server(&leaf, &PLAIN).await;
     let seen = probe_against(&endpoint(address), &roots_of(&authority), DEADLINE).await.expect("a certificate");
-    assert_eq!(seen.chain[0].der(), leaf.der.as_ref());
+    assert_eq!(seen.leaf().der(), leaf.der.as_ref());
     assert!(seen.is_complete() && seen.key_proven && !seen.client_certificate_wanted);
     assert_eq!((seen.tls_version, refusal(&seen)), (Some("TLS 1.3"), None));
     assert!(seen.cipher.is_some_and(|cipher| cipher.starts_with("TLS13_")));
@@ -50,7 +50,7 @@ async fn a_certificate_that_cannot_be_trusted_is_seen_and_the_reason_said() {
         let address = tls_server(&authority.issue(reason, years), &PLAIN).await;
         let seen = probe_against(&endpoint(address), &roots_of(&authority), DEADLINE).await.expect("a certificate");
         assert_eq!(refusal(&seen), Some(reason));
-        assert_eq!(seen.chain[0].subject_cn(), Some(reason));
+        assert_eq!(seen.leaf().subject_cn(), Some(reason));
     }
     let address = tls_server(&authority.issue("good", 2020..2100), &PLAIN).await;
     let seen = probe_against(&endpoint(address), &roots_of(&other), DEADLINE).await.expect("a certificate");
@@ -70,7 +70,7 @@ async fn a_server_that_wants_a_client_certificate_shows_its_own() {
         let manner = Manner { versions, clients_of: Some(&authority) };
         let address = tls_server(&leaf, &manner).await;
         let seen = probe(&endpoint(address), DEADLINE).await.expect("a certificate");
-        assert_eq!(seen.chain[0].der(), leaf.der.as_ref());
+        assert_eq!(seen.leaf().der(), leaf.der.as_ref());
         assert!(seen.client_certificate_wanted && seen.key_proven && seen.verdict.is_none());
         assert_eq!(seen.is_complete(), versions == NEW, "a TLS 1.2 server refuses within the handshake");
     }
@@ -158,7 +158,7 @@ async fn an_old_server_that_falls_silent_at_a_later_greeting_is_seen_within_the_
     let address = old_server(&[&leaf.der]).await;
     let started = Instant::now();
     let seen = probe(&endpoint(address), Duration::from_secs(2)).await.expect("a certificate");
-    assert_eq!((seen.chain[0].der(), seen.tls_version), (leaf.der.as_ref(), Some("TLS 1.0")));
+    assert_eq!((seen.leaf().der(), seen.tls_version), (leaf.der.as_ref(), Some("TLS 1.0")));
     assert!(!seen.key_proven && started.elapsed() < Duration::from_secs(4));
 }
 
@@ -172,7 +172,7 @@ async fn a_certificate_of_the_chain_that_cannot_be_read_hides_no_other_whichever
     let places: Vec<_> = seen.served.certificates().iter().map(|(place, one)| (*place, one.subject_cn())).collect();
     assert_eq!(places, [(0, Some("leaf")), (2, Some("issuer"))]);
     assert_eq!(seen.served.faults()[0].place, "certificate 2 of the chain");
-    assert_eq!((seen.chain.len(), seen.served.faults().len()), (2, 1));
+    assert_eq!((seen.served.certificates().len(), seen.served.faults().len()), (2, 1));
 
     let address = old_server(&[b"\x30\x03\x02\x01\x05", &issuer.der]).await;
     match probe(&endpoint(address), Duration::from_secs(2)).await {

@@ -129,7 +129,7 @@ async fn the_certificate_of_a_server_that_speaks_nothing_of_today_is_seen_and_it
     for (identity, options, reason, version, cipher) in cases {
         let server = Server::start(identity, options);
         let handshake = seen(&server, &identity.certificate).await.unwrap_or_else(|e| panic!("{options:?}: {e}"));
-        assert_eq!(handshake.chain[0].der(), identity.der(), "{options:?}");
+        assert_eq!(handshake.leaf().der(), identity.der(), "{options:?}");
         let broken = handshake.failure.as_ref().unwrap_or_else(|| panic!("{options:?} was finished"));
         assert_eq!((broken.reason, handshake.tls_version), (reason, Some(version)), "{options:?}");
         let chosen = handshake.cipher.as_deref().unwrap_or_default();

@@ -79,7 +79,7 @@ impl Site {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let endpoint = Endpoint { address: address.to_string(), server_name: Some(NAME.to_owned()) };
         let seen = runtime.block_on(probe(&endpoint, PATIENCE)).ok()?;
-        seen.chain[0].subject_cn().map(str::to_owned)
+        seen.leaf().subject_cn().map(str::to_owned)
     }
 }
 

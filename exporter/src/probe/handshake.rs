@@ -31,9 +31,7 @@ const FAREWELL: Duration = Duration::from_millis(200);
 /// What was seen.
 #[derive(Clone, Debug)]
 pub struct Handshake {
-    /// What can be read of the served chain, leaf first; the leaf can be.
-    pub chain: Vec<Certificate>,
-    /// The same, with the places, and what cannot be read; cut after 16.
+    /// The leaf can be read; cut after 16.
     pub served: ServedChain,
     /// The server signed the handshake with the key of the leaf.
     pub key_proven: bool,
@@ -85,6 +83,10 @@ pub struct Phases {
 }
 
 impl Handshake {
+    pub fn leaf(&self) -> &Certificate {
+        self.served.leaf().expect("a handshake's chain has a leaf")
+    }
+
     /// Whether both sides finished; a server that then refuses for want of a client certificate is not waited for.
     pub const fn is_complete(&self) -> bool {
         self.failure.is_none()
@@ -155,8 +157,7 @@ async fn in_the_clear(
     let spoken = Spoken::of(&flight);
     let seen =
         Seen { client_certificate_wanted: flight.client_certificate_wanted, chain: flight.chain, key_proven: false };
-    Some(parse(&seen, &endpoint.address).map(|(chain, served)| Handshake {
-        chain,
+    Some(parse(&seen, &endpoint.address).map(|served| Handshake {
         served,
         verdict: roots.map(|roots| roots.judge(&seen.chain, &name, UnixTime::now())),
         key_proven: false,
@@ -192,10 +193,8 @@ pub(crate) async fn shake_hands(
         Err(cause) if seen.chain.is_empty() => return Err(cause.before_certificate(&endpoint.address)),
         Err(cause) => (Session::default(), Some(cause.after_certificate(&seen))),
     };
-    let (chain, served) = parse(&seen, &endpoint.address)?;
     Ok(Handshake {
-        chain,
-        served,
+        served: parse(&seen, &endpoint.address)?,
         verdict: roots.map(|roots| roots.judge(&seen.chain, &name, UnixTime::now())),
         key_proven: seen.key_proven,
         client_certificate_wanted: seen.client_certificate_wanted,
@@ -237,14 +236,14 @@ fn client_config(recorder: &Arc<Recorder>) -> ClientConfig {
 }
 
 /// What the server showed; an error where the leaf, which is all that a handshake is about, cannot be read.
-fn parse(seen: &Seen, address: &str) -> Result<(Vec<Certificate>, ServedChain), ProbeError> {
+fn parse(seen: &Seen, address: &str) -> Result<ServedChain, ProbeError> {
     if seen.chain.is_empty() {
         return Err(ProbeError::NoCertificate { address: address.to_owned() });
     }
     let served = ServedChain::of(&seen.chain);
     match served.leaf() {
         None => Err(ProbeError::Malformed { address: address.to_owned(), served: Box::new(served) }),
-        Some(_) => Ok((served.certificates().iter().map(|(_, one)| one.clone()).collect(), served)),
+        Some(_) => Ok(served),
     }
 }
 

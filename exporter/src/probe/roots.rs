@@ -92,7 +92,10 @@ impl Anchors {
             Ok(_) => Ok(()),
             // The name is looked at last: all else is as it should be. That a common name is among the names that an authority
             // may vouch for was not looked at.
-            Err(error) if is_name_mismatch(&error) && is_for_common_name(leaf, name) => {
+            Err(error)
+                if is_name_mismatch(&error)
+                    && Certificate::from_der(leaf).is_ok_and(|leaf| is_for_common_name(&leaf, name)) =>
+            {
                 let is_constrained = self.is_constrained || intermediates.iter().any(constrains_names);
                 if is_constrained { Err(error) } else { Ok(()) }
             }
@@ -196,7 +199,7 @@ fn judge_own(leaf: &CertificateDer<'_>, name: &ServerName<'_>, now: UnixTime) ->
     }
     let by_alternative_names =
         ParsedCertificate::try_from(leaf).is_ok_and(|leaf| verify_server_name(&leaf, name).is_ok());
-    match by_alternative_names || is_for_common_name(leaf, name) {
+    match by_alternative_names || is_for_common_name(&parsed, name) {
         true => Ok(()),
         false => Err(CertificateError::NotValidForName),
     }
@@ -204,11 +207,9 @@ fn judge_own(leaf: &CertificateDer<'_>, name: &ServerName<'_>, now: UnixTime) ->
 
 /// Whether the certificate has this common name and no alternative names at all, so that the common name counts, as OpenSSL
 /// and curl have it: what agents and their small CAs make often has no other.
-fn is_for_common_name(leaf: &CertificateDer<'_>, name: &ServerName<'_>) -> bool {
-    Certificate::from_der(leaf).is_ok_and(|leaf| {
-        let has_none = leaf.dns_names().is_empty() && leaf.ip_addresses().is_empty();
-        has_none && leaf.subject_cn().is_some_and(|cn| cn.eq_ignore_ascii_case(&name.to_str()))
-    })
+fn is_for_common_name(leaf: &Certificate, name: &ServerName<'_>) -> bool {
+    let has_none = leaf.dns_names().is_empty() && leaf.ip_addresses().is_empty();
+    has_none && leaf.subject_cn().is_some_and(|cn| cn.eq_ignore_ascii_case(&name.to_str()))
 }
 
 /// Whether it may have name constraints (RFC 5280, 4.2.1.10): whether their object identifier stands anywhere in it.

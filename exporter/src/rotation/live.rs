@@ -93,7 +93,7 @@ pub async fn look(endpoint: &AgentEndpoint) -> Result<Certificate, LookError> {
         refuse_stranger(endpoint, peer).await?;
     }
     let seen = seen?;
-    let leaf = seen.chain.into_iter().next().expect("a handshake's chain has a leaf");
+    let leaf = seen.leaf().clone();
     if seen.key_proven {
         return Ok(leaf);
     }

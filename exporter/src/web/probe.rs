@@ -181,7 +181,8 @@ impl Asked {
     fn probed(&self, outcome: &Result<Handshake, ProbeError>, trust: Option<&Trust>, took: Duration) -> Probed {
         let shaken = outcome.as_ref().ok();
         let trusted = shaken.is_some_and(|shaken| shaken.verdict == Some(Verdict::Trusted));
-        let chain = shaken.map(|shaken| shaken.chain.clone()).unwrap_or_default();
+        let served = shaken.iter().flat_map(|shaken| shaken.served.certificates());
+        let chain: Vec<_> = served.map(|(_, certificate)| certificate.clone()).collect();
         let path = trust.filter(|_| trusted).and_then(|trust| trusted_path(&chain, &trust.authorities));
         // Whoever only wants a client certificate has shown its own, and that it holds the key.
         let answers =

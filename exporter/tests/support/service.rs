@@ -147,7 +147,7 @@ impl Service {
     pub async fn served(&self) -> Option<LeafSha256> {
         let endpoint = Endpoint { address: self.address.clone(), server_name: None };
         let seen = probe(&endpoint, Duration::from_secs(2)).await.ok()?;
-        seen.chain.first().map(|leaf| LeafSha256::new(leaf.sha256()))
+        Some(LeafSha256::new(seen.leaf().sha256()))
     }
 }
 

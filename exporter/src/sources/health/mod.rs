@@ -134,9 +134,7 @@ impl Ports {
     async fn served(&self) -> Result<LeafMarks, Trouble> {
         let handshake =
             probe(&self.endpoint, ANSWER_WITHIN).await.map_err(|error| Trouble::new(error.reason(), error))?;
-        let leaf =
-            handshake.chain.first().ok_or_else(|| Trouble::new("no_certificate", "no certificate was served"))?;
-        Ok(collect::marks(leaf))
+        Ok(collect::marks(handshake.leaf()))
     }
 
     async fn old_tls(&self) -> Result<Option<&'static str>, Trouble> {
