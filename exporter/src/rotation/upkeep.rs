@@ -223,12 +223,10 @@ impl Rotator {
     pub(super) async fn look_for(&mut self, wanted: &[LeafSha256]) -> Result<(), Cause> {
         let seen = live::look(&self.agent.endpoint).await;
         let mut none = None;
-        live::note(begun(&mut self.record.rotation, &mut none), wanted, &seen);
-        match seen {
-            // When it is not known what was served, a service that answers is in order.
-            Ok(leaf) if wanted.is_empty() || wanted.contains(&LeafSha256::new(leaf.sha256())) => Ok(()),
-            Ok(_) => Err(Cause::new("other_leaf_served", "another leaf than the one looked for is served")),
-            Err(error) => Err(Cause::new(error.reason(), error.to_string())),
+        match (live::note(begun(&mut self.record.rotation, &mut none), wanted, &seen), seen) {
+            (Seen::Wanted, _) => Ok(()),
+            (_, Ok(_)) => Err(Cause::new("other_leaf_served", "another leaf than the one looked for is served")),
+            (_, Err(error)) => Err(Cause::new(error.reason(), error.to_string())),
         }
     }
 }

@@ -58,20 +58,24 @@ pub fn queued_start(argv: &[String]) -> Option<Vec<String>> {
 
 /// Whether systemd itself stops the service when `argv` is run: it knows then until when that goes on.
 pub fn is_managed_stop(argv: &[String]) -> bool {
-    let Some((program, arguments)) = argv.split_first() else { return false };
-    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    match (Path::new(program).file_name().and_then(|name| name.to_str()), &words[..]) {
-        (Some("systemctl"), words) => words.contains(&"stop"),
-        (Some("service"), words) => matches!(words, [_, "stop"]),
+    match words(argv) {
+        Some(("systemctl", words)) => words.contains(&"stop"),
+        Some(("service", words)) => matches!(words[..], [_, "stop"]),
         _ => false,
     }
 }
 
-fn queued(argv: &[String]) -> Option<Vec<String>> {
+/// The name of a command's program, without its directory, and its arguments.
+fn words(argv: &[String]) -> Option<(&str, Vec<&str>)> {
     let (program, arguments) = argv.split_first()?;
-    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let name = Path::new(program).file_name()?.to_str()?;
+    Some((name, arguments.iter().map(String::as_str).collect()))
+}
+
+fn queued(argv: &[String]) -> Option<Vec<String>> {
+    let (program, (name, words)) = (argv.first()?, words(argv)?);
     let owned = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect();
-    match (Path::new(program).file_name()?.to_str()?, &words[..]) {
+    match (name, &words[..]) {
         ("systemctl", words) if words.iter().any(|word| matches!(*word, "start" | "restart")) => {
             Some([owned(&[program, "--no-block"]), owned(words)].concat())
         }
