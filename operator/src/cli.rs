@@ -20,7 +20,7 @@ pub struct Cli {
 }
 
 /// Without the spans of the controller's library: they say at length what our own fields say.
-const DEFAULT_LOG: &str = "info,kube_runtime=warn";
+const DEFAULT_LOG: &str = "info";
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
