@@ -14,7 +14,7 @@ use kube::{Client, ResourceExt};
 
 use crate::act::{AgentClient, CLIENT_UNREAD, Preflight};
 use crate::cli::PlanArgs;
-use crate::cluster::{Cluster, ClusterError, object};
+use crate::cluster::{Cluster, ClusterError, is_unavailable, object};
 use crate::decide::{Decision, Inputs, Observed, Obstacle, Policy, Reason, Step, decide, trigger_words};
 use crate::manifest::{self, MAX_MANIFEST_BYTES, Manifest};
 use crate::metrics::Metrics;
@@ -123,10 +123,9 @@ impl Observer {
         let name = format!("{}/{}", mac.namespace().unwrap_or_default(), mac.name_any());
         let taken = match self.cluster.dry_run(&mac, &object).await {
             Ok(taken) => taken,
-            Err(error @ ClusterError::Status { .. }) if error.is_of_the_server() => {
-                return Err(error).context("the API server cannot be asked for a dry run");
+            Err(ClusterError::Status { code, message, .. }) if !is_unavailable(code) => {
+                return Ok(Err(format!("{name}: {message}")));
             }
-            Err(ClusterError::Status { message, .. }) => return Ok(Err(format!("{name}: {message}"))),
             Err(error @ ClusterError::NotFound { .. }) => {
                 return Ok(Err(format!("{name}: the API server knows no such namespace or no such kind: {error}")));
             }
@@ -340,23 +339,11 @@ mod tests {
     fn a_plan_says_what_would_be_done_and_what_blocks_it() {
         let now = sample::now();
         let resource = sample::resource();
-        let policy = Policy::default();
         let leaf = sample::leaf(9, now, Duration::from_secs(3600));
         let mut report = sample::report(4, &leaf);
         let mut decided = |power| {
             report.power.state = power;
-            let host = Observed::Seen(&report);
-            let references = crate::decide::References::default();
-            decide(&Inputs {
-                resource: &resource,
-                host,
-                rival: None,
-                setback: None,
-                works_since: None,
-                references: &references,
-                policy: &policy,
-                now,
-            })
+            sample::decided(&resource, &report, now)
         };
         let planned = |decision, exists, wrong| {
             Planned::Decided(Box::new(Decided {

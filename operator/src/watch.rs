@@ -122,9 +122,7 @@ impl Source {
     async fn step(&mut self) -> Option<Result<Event, WatchError>> {
         match std::mem::take(&mut self.state) {
             State::Empty => {
-                if let Some(again) = self.unwatched.checked_sub(1).filter(|again| *again > 0) {
-                    tokio::time::sleep(doubled(FIRST_PAUSE, again, LONGEST_PAUSE)).await;
-                }
+                pause_before_the_next(self.unwatched).await;
                 self.state = State::Listing(List::default());
                 Some(Ok(Event::Init))
             }
@@ -215,9 +213,7 @@ impl Source {
             self.listed = Instant::now();
             return Some(Ok(Event::InitDone));
         }
-        if list.barren > 1 {
-            tokio::time::sleep(doubled(FIRST_PAUSE, list.barren - 1, LONGEST_PAUSE)).await;
-        }
+        pause_before_the_next(list.barren).await;
         // the default is a quorum read; one from the API server's cache would bring back the past
         let params = ListParams { limit: Some(PAGE), continue_token: list.token.clone(), ..ListParams::default() };
         let Ok(read) = tokio::time::timeout(PAGE_DEADLINE, self.api.list(&params)).await else {
@@ -250,6 +246,13 @@ impl Source {
                 Some(Err(WatchError::List(error)))
             }
         }
+    }
+}
+
+/// After so many tries in a row that brought nothing. One alone may happen to any, and costs no pause.
+async fn pause_before_the_next(vain: u32) {
+    if vain > 1 {
+        tokio::time::sleep(doubled(FIRST_PAUSE, vain - 1, LONGEST_PAUSE)).await;
     }
 }
 

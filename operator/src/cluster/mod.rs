@@ -112,16 +112,6 @@ impl ClusterError {
         }
     }
 
-    /// Whether the API server could not answer, which says nothing of what it was asked. 500 is not among these answers: it is
-    /// also given for a field that the schema does not know, and for what is too large.
-    pub(crate) const fn is_of_the_server(&self) -> bool {
-        match self {
-            Self::Status { code, .. } => matches!(*code, 429 | 502..=504),
-            Self::Timeout { .. } | Self::Transport { .. } => true,
-            Self::Conflict { .. } | Self::NotFound { .. } | Self::Forbidden { .. } | Self::Unreadable { .. } => false,
-        }
-    }
-
     const fn is_transient(&self) -> bool {
         match self {
             Self::Timeout { .. } | Self::Transport { .. } => true,
@@ -129,6 +119,12 @@ impl ClusterError {
             Self::Conflict { .. } | Self::NotFound { .. } | Self::Forbidden { .. } | Self::Unreadable { .. } => false,
         }
     }
+}
+
+/// Whether an API server that answers so could not do what it was asked, which says nothing of that. 500 is not among these: it
+/// is also given for a field that the schema does not know, and for what is too large.
+pub(crate) const fn is_unavailable(code: u16) -> bool {
+    matches!(code, 429 | 502..=504)
 }
 
 /// Sets what a configuration must have before a client is made of it.

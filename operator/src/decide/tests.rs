@@ -116,7 +116,7 @@ fn rotation(generation: u64, state: RotationState) -> RotationReport {
 
 const QUARTER: Duration = Duration::from_secs(2160 * 3600);
 
-fn decided(resource: &Resource, report: &AgentReport, at: Timestamp) -> Decision {
+pub(crate) fn decided(resource: &Resource, report: &AgentReport, at: Timestamp) -> Decision {
     decided_with(resource, report, &References::default(), at)
 }
 
