@@ -23,9 +23,8 @@ impl Time {
     /// becomes 9999-12-30T22:00:00Z. For what is compared and for the wire, whose readers take no later time; what is shown
     /// or published is the time itself.
     pub fn to_timestamp(self) -> Timestamp {
-        let nearest = if self.0 < 0 { Timestamp::MIN } else { Timestamp::MAX };
         let whole = self.0.clamp(Timestamp::MIN.as_second(), Timestamp::MAX.as_second());
-        Timestamp::from_second(whole).unwrap_or(nearest)
+        Timestamp::from_second(whole).expect("it is within the range")
     }
 
     /// A `UTCTime` or a `GeneralizedTime`; `None` when it is neither. Seconds may be missing and an offset may stand for the
