@@ -101,10 +101,7 @@ async fn when_upsd_cannot_be_reached_any_more_each_ups_that_is_left_is_down_for_
     let list = "BEGIN LIST UPS\nUPS one \"\"\nUPS two \"\"\nUPS three \"\"\nEND LIST UPS\n";
     let address = serve(vec![Act::HearLine, send(list), Act::HearLine, send("WHAT\n")]).await;
     let seen = look(&config(&address), PATIENCE).await.expect("a list");
-    assert_eq!(
-        reasons(&seen),
-        [("one", Some("protocol")), ("two", Some("connect")), ("three", Some("connect"))]
-    );
+    assert_eq!(reasons(&seen), [("one", Some("protocol")), ("two", Some("connect")), ("three", Some("connect"))]);
 }
 
 /// However much upsd says of the first UPSes, the last one has its part.
