@@ -63,6 +63,9 @@ const NUMBERS: &[(&str, Quantity, f64)] = &[
     ("ups.delay.start", Quantity::StartDelay, 1.0),
 ];
 
+/// What a probe in the air around the UPS tells. Drivers for cards write its numbers where none is plugged in too.
+const AMBIENT: &str = "ambient.";
+
 /// In seconds.
 const TIMERS: &[(&str, Quantity)] = &[
     ("ups.timer.shutdown", Quantity::ShutdownTimer),
@@ -212,7 +215,12 @@ fn take_status(variables: &Variables, reading: &mut Reading) {
 /// Takes the numbers, and keeps the texts of those that are refused from other exporters' names.
 fn take_numbers(variables: &Variables, reading: &mut Reading) {
     let Reading { values, timers, raw, .. } = reading;
+    let is_without_probe = variables.get("ambient.present").is_some_and(|present| present.trim() == "no");
     for (name, quantity, scale) in NUMBERS {
+        if name.starts_with(AMBIENT) && is_without_probe {
+            raw.remove(*name);
+            continue;
+        }
         let Some(value) = number(variables.get(*name), *quantity, values) else { continue };
         if !is_idle(Protocol::Nut, *quantity, value) && !values.takes(*quantity, None, value * scale) {
             raw.remove(*name);
@@ -573,6 +581,18 @@ mod tests {
         assert_eq!((reading.beeper, reading.identity.battery_type), (Some(Beeper::Enabled), Some(Label::new("PbAc"))));
         let outlets = [("1", true), ("2", false), ("group.1", true)].map(|(outlet, on)| (Label::new(outlet), on));
         assert_eq!(reading.outlets, outlets.into());
+    }
+
+    #[test]
+    fn a_probe_that_is_not_plugged_in_tells_nothing() {
+        for (present, expected) in [("no", None), ("yes", Some(0.0))] {
+            let said = [("ambient.present", present), ("ambient.temperature", "0.0"), ("ambient.humidity", "0.0")];
+            let reading = read(&said);
+            for quantity in [Quantity::AmbientTemperature, Quantity::AmbientHumidity] {
+                assert_eq!(reading.values.of(quantity), expected, "{present}");
+            }
+            assert_eq!(reading.raw.contains_key("ambient.temperature"), expected.is_some());
+        }
     }
 
     #[test]
