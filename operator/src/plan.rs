@@ -10,11 +10,11 @@ use std::time::Duration;
 use anyhow::Context;
 use jiff::Timestamp;
 use kagiban_crds::resource::{BlockedBy, ManagedAgentCertificate};
-use kube::{Client, ResourceExt};
+use kube::ResourceExt;
 
 use crate::act::{AgentClient, CLIENT_UNREAD, Preflight};
 use crate::cli::PlanArgs;
-use crate::cluster::{Cluster, ClusterError, is_unavailable, object};
+use crate::cluster::{Cluster, ClusterError, client, is_unavailable, object};
 use crate::decide::{Decision, Inputs, Observed, Obstacle, Policy, Reason, Step, decide, trigger_words};
 use crate::manifest::{self, MAX_MANIFEST_BYTES, Manifest};
 use crate::metrics::Metrics;
@@ -108,7 +108,7 @@ impl Observer {
         let config = connect(&args.cluster).await?;
         let namespace = config.default_namespace.clone();
         let reach = reach(&args.reach, &config);
-        let client = Client::try_from(config).context("the cluster's address or credentials cannot be used")?;
+        let client = client(config).context("the cluster's address or credentials cannot be used")?;
         let metrics = Arc::new(Metrics::new(None));
         let cluster = Cluster::new(client, metrics.clone(), "kagiban-operator-plan".to_owned());
         Ok(Self { agents: AgentClient::new(cluster.clone(), metrics, reach), cluster, namespace })

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use jiff::Timestamp;
 use kagiban_crds::Epoch;
-use kube::Client;
 use kube::api::Api;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use tokio::signal::unix::{SignalKind, signal};
@@ -16,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::act::AgentClient;
 use crate::agent_api::Reach;
 use crate::cli::{ClusterArgs, ReachArgs, RunArgs};
-use crate::cluster::{Cluster, Watched, harden};
+use crate::cluster::{Cluster, Watched, client};
 use crate::controller::{SharedSchedule, run as work};
 use crate::decide::Policy;
 use crate::fleet::Fleet;
@@ -42,7 +41,7 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     let config = connect(&args.cluster).await?;
     let lease_namespace = args.leader_election_namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
     let reach = reach(&args.reach, &config);
-    let client = Client::try_from(config).context("the cluster's address or credentials cannot be used")?;
+    let client = client(config).context("the cluster's address or credentials cannot be used")?;
     let api: Api<Watched> = match &args.namespace {
         Some(namespace) => Api::namespaced(client.clone(), namespace),
         None => Api::all(client.clone()),
@@ -135,13 +134,13 @@ fn never(pod: &str, api_server: [Option<String>; 2]) -> Vec<IpAddr> {
     pod.chain(api_server.into_iter().flatten()).filter_map(|host| host.parse().ok()).collect()
 }
 
-/// A configuration for the cluster, hardened.
+/// A configuration for the cluster.
 ///
 /// # Errors
 /// When there is none, or it cannot be read.
 pub async fn connect(args: &ClusterArgs) -> anyhow::Result<kube::Config> {
     let options = KubeConfigOptions { context: args.context.clone(), ..KubeConfigOptions::default() };
-    let mut config = match &args.kubeconfig {
+    Ok(match &args.kubeconfig {
         Some(file) => {
             let kubeconfig = Kubeconfig::read_from(file).with_context(|| format!("cannot read {}", file.display()))?;
             kube::Config::from_custom_kubeconfig(kubeconfig, &options).await.context("the kubeconfig cannot be used")?
@@ -152,9 +151,7 @@ pub async fn connect(args: &ClusterArgs) -> anyhow::Result<kube::Config> {
         None => {
             kube::Config::infer().await.context("no cluster: give --kubeconfig, set KUBECONFIG, or run in a pod")?
         }
-    };
-    harden(&mut config);
-    Ok(config)
+    })
 }
 
 fn lead(

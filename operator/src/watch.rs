@@ -14,10 +14,10 @@ use futures::{Stream, StreamExt as _};
 use kube::ResourceExt as _;
 use kube::api::{Api, ListParams, WatchEvent, WatchParams};
 
-use crate::cluster::{WATCH_SECONDS, Watched};
+use crate::cluster::{WATCH_SECONDS, Watched, shortened, words};
 use crate::decide::doubled;
 
-/// Resources in one answer of a list. A page is held whole while it is read, and more than once; each may be 1.75 MB.
+/// Resources in one answer of a list. A page is held whole while it is read, and more than once; each may be 2 MiB.
 pub const PAGE: u32 = 16;
 /// All are listed anew after this time. After an API server was restored from a backup, a watch that goes on from where it was
 /// shows nothing of what happens there, and says nothing.
@@ -45,13 +45,13 @@ pub enum Event {
 /// Why a list or a watch is taken up again.
 #[derive(Debug, thiserror::Error)]
 pub enum WatchError {
-    #[error("the resources cannot be listed: {0}")]
+    #[error("the resources cannot be listed: {}", words(.0))]
     List(#[source] kube::Error),
     #[error("the API server has not given a whole page of the resources within {} s", PAGE_DEADLINE.as_secs())]
     Stalled,
-    #[error("the resources cannot be watched: {0}")]
+    #[error("the resources cannot be watched: {}", words(.0))]
     Watch(#[source] kube::Error),
-    #[error("the watch was refused: {0}")]
+    #[error("the watch was refused: {}", shortened(.0))]
     Refused(String),
     #[error("the API server names no version of what it shows")]
     NoVersion,

@@ -5,9 +5,10 @@ use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures::StreamExt as _;
-use http_body_util::Full;
-use hyper::body::{Bytes, Incoming};
+use futures::{StreamExt as _, stream};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::{Bytes, Frame, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
@@ -36,6 +37,10 @@ struct Store {
     gives_rest: bool,
     /// Whether every version is gone at once.
     gives_nothing: bool,
+    /// The request with this number is answered without end.
+    endless: Option<usize>,
+    /// Bytes of that answer that were sent, or lie in the kernel's buffers.
+    sent: usize,
 }
 
 type Shared = Arc<Mutex<Store>>;
@@ -86,19 +91,39 @@ fn list(store: &mut Store, token: &str) -> Response<Full<Bytes>> {
     )
 }
 
-async fn answer(request: Request<Incoming>, store: Shared) -> Result<Response<Full<Bytes>>, Infallible> {
+/// As good as endless: a test without a bound fails, and not the machine.
+const ENDLESS: usize = 256 << 20;
+/// What is sent at once.
+const FRAME: usize = 64 << 10;
+
+/// A page to which there is always more.
+fn endless(store: &mut Store, shared: Shared) -> Reply {
+    store.lists.push("endless".to_owned());
+    let start = Bytes::from_static(br#"{"metadata": {"resourceVersion": "1"}, "items": ["#);
+    let more = std::iter::repeat_n(Bytes::from(vec![b' '; FRAME]), ENDLESS / FRAME);
+    let frames = stream::iter(std::iter::once(start).chain(more)).map(move |frame| {
+        shared.lock().unwrap_or_else(PoisonError::into_inner).sent += frame.len();
+        Ok(Frame::data(frame))
+    });
+    Response::new(StreamBody::new(frames).boxed_unsync())
+}
+
+type Reply = Response<UnsyncBoxBody<Bytes, Infallible>>;
+
+async fn answer(request: Request<Incoming>, shared: Shared) -> Result<Reply, Infallible> {
     let query = request.uri().query().unwrap_or_default().to_owned();
     let query: BTreeMap<&str, &str> = query.split('&').filter_map(|pair| pair.split_once('=')).collect();
     if query.contains_key("watch") {
         let version = query.get("resourceVersion").copied().unwrap_or_default().to_owned();
-        store.lock().unwrap_or_else(PoisonError::into_inner).watched_from.push(version);
+        shared.lock().unwrap_or_else(PoisonError::into_inner).watched_from.push(version);
         tokio::time::sleep(PATIENCE).await;
     }
     assert_eq!(query.get("limit").copied(), Some("16"), "no page is larger than another");
-    Ok(list(
-        &mut store.lock().unwrap_or_else(PoisonError::into_inner),
-        query.get("continue").copied().unwrap_or_default(),
-    ))
+    let mut store = shared.lock().unwrap_or_else(PoisonError::into_inner);
+    if store.endless == Some(store.lists.len() + 1) {
+        return Ok(endless(&mut store, shared.clone()));
+    }
+    Ok(list(&mut store, query.get("continue").copied().unwrap_or_default()).map(BodyExt::boxed_unsync))
 }
 
 async fn serve(store: Store) -> (kube::Client, Shared) {
@@ -116,9 +141,8 @@ async fn serve(store: Store) -> (kube::Client, Shared) {
             });
         }
     });
-    let mut config = kube::Config::new(format!("http://{address}").parse().expect("a URL"));
-    kagiban_operator::cluster::harden(&mut config);
-    (kube::Client::try_from(config).expect("a client"), store)
+    let config = kube::Config::new(format!("http://{address}").parse().expect("a URL"));
+    (kagiban_operator::cluster::client(config).expect("a client"), store)
 }
 
 /// Takes in what is shown until a list is whole, or so many tries have failed. How many lists were begun, and failures.
@@ -174,6 +198,20 @@ async fn a_page_that_is_not_answered_is_asked_for_again() {
     assert_eq!(fleet.summaries().len(), OBJECTS);
     let store = store.lock().unwrap_or_else(PoisonError::into_inner);
     assert_eq!(store.lists.iter().filter(|token| token.is_empty()).count(), 1);
+}
+
+/// Holds B14: what stands in the API server's place had a page collected without end. It costs that page, as another failure
+/// does.
+#[tokio::test]
+async fn a_page_without_end_is_given_up_and_asked_for_again() {
+    let (client, store) = serve(Store { gives_rest: true, endless: Some(3), ..Store::default() }).await;
+    let fleet = Fleet::default();
+    assert_eq!(whole(client, &fleet, 3).await, (1, 1));
+    assert_eq!(fleet.summaries().len(), OBJECTS);
+    let store = store.lock().unwrap_or_else(PoisonError::into_inner);
+    // 2 MiB for each resource, and what the kernel had taken of it for nobody
+    let most = (PAGE as usize * 2 + 16) << 20;
+    assert!(store.sent > FRAME && store.sent <= most, "{} MiB", store.sent >> 20);
 }
 
 /// An API server that gives a token and never a resource is not asked as fast as it answers.

@@ -67,7 +67,8 @@ impl Cluster {
     }
 }
 
-fn shortened(message: &str) -> &str {
+/// To what a note may have.
+pub(crate) fn shortened(message: &str) -> &str {
     &message[..message.floor_char_boundary(LONGEST_NOTE)]
 }
 

@@ -9,6 +9,7 @@
 //!
 //! The client's own retries are off: it would wait for as long as any Retry-After says.
 
+mod answers;
 mod events;
 mod flights;
 mod leases;
@@ -17,6 +18,8 @@ mod secrets;
 mod watched;
 pub(crate) mod written;
 
+pub use answers::client;
+pub(crate) use events::shortened;
 pub(crate) use resources::rotate_word;
 pub use resources::{claim, object};
 pub use secrets::SecretData;
@@ -26,6 +29,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use answers::TooLong;
 use kube::Client;
 
 use crate::metrics::SharedMetrics;
@@ -128,7 +132,7 @@ pub(crate) const fn is_unavailable(code: u16) -> bool {
 }
 
 /// Sets what a configuration must have before a client is made of it.
-pub fn harden(config: &mut kube::Config) {
+fn harden(config: &mut kube::Config) {
     config.default_retry = false;
     config.connect_timeout = Some(CONNECT_DEADLINE);
     config.read_timeout = Some(SILENCE);
@@ -190,7 +194,20 @@ fn classed(verb: &'static str, resource: &'static str, error: kube::Error) -> Cl
             401 | 403 => ClusterError::Forbidden { verb, resource, message: status.message },
             code => ClusterError::Status { verb, resource, code, message: status.message },
         },
-        kube::Error::SerdeError(error) => ClusterError::Unreadable { verb, resource, message: error.to_string() },
-        error => ClusterError::Transport { verb, resource, message: error.to_string() },
+        // asked again at once, it would be as long
+        error if matches!(error, kube::Error::SerdeError(_)) || TooLong::of(&error).is_some() => {
+            ClusterError::Unreadable { verb, resource, message: words(&error) }
+        }
+        error => ClusterError::Transport { verb, resource, message: words(&error) },
     }
+}
+
+/// What is told of an error. It may quote all of an answer.
+pub(crate) fn words(error: &kube::Error) -> String {
+    let text = match error {
+        kube::Error::Api(status) => format!("the API server answered {}: {}", status.code, status.message),
+        kube::Error::SerdeError(error) => error.to_string(),
+        error => TooLong::of(error).map_or_else(|| error.to_string(), |error| error.to_string()),
+    };
+    shortened(&text).to_owned()
 }

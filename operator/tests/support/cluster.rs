@@ -58,9 +58,8 @@ impl FakeCluster {
                 });
             }
         });
-        let mut config = kube::Config::new(format!("http://{address}").parse().expect("a URL"));
-        kagiban_operator::cluster::harden(&mut config);
-        Self { client: kube::Client::try_from(config).expect("a client"), state }
+        let config = kube::Config::new(format!("http://{address}").parse().expect("a URL"));
+        Self { client: kagiban_operator::cluster::client(config).expect("a client"), state }
     }
 
     /// As `kubectl apply` would.

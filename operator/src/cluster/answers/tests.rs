@@ -1,0 +1,230 @@
+//! Against a server that sends what it likes. What was taken from it is counted; it ends by itself after far more than may be
+//! taken, so that a test without the bounds fails instead of the machine.
+
+use std::convert::Infallible;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use futures::future::BoxFuture;
+use hyper::StatusCode;
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::api::{Api, ListParams, WatchEvent, WatchParams};
+use serde_json::{Value, json};
+
+use super::*;
+use crate::cluster::{Cluster, ClusterError, Watched};
+use crate::metrics::Metrics;
+use crate::watch::PAGE;
+
+/// In each frame.
+const FRAME: usize = 16 << 10;
+/// After which the server has told all its lies.
+const ENDLESS: usize = 256 << 20;
+
+/// The frames of a body, counted as they are taken.
+struct Told {
+    frames: Box<dyn Iterator<Item = Bytes> + Send>,
+    taken: Arc<AtomicUsize>,
+    /// Whether it says no more and does not end, either.
+    hangs: bool,
+}
+
+impl Body for Told {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let Some(frame) = self.frames.next() else { return if self.hangs { Poll::Pending } else { Poll::Ready(None) } };
+        self.taken.fetch_add(frame.len(), Ordering::Relaxed);
+        Poll::Ready(Some(Ok(Frame::data(frame))))
+    }
+}
+
+fn split(text: &str) -> impl Iterator<Item = Bytes> + Send + use<> {
+    let text = Bytes::from(text.to_owned());
+    (0..text.len().div_ceil(FRAME)).map(move |at| text.slice(at * FRAME..text.len().min((at + 1) * FRAME)))
+}
+
+fn endless() -> impl Iterator<Item = Bytes> + Send {
+    std::iter::repeat_n(Bytes::from(vec![b' '; FRAME]), ENDLESS / FRAME)
+}
+
+/// Answers every request with this text, and endlessly many spaces after it.
+#[derive(Clone)]
+struct Liar {
+    code: u16,
+    text: String,
+    ends: bool,
+    taken: Arc<AtomicUsize>,
+}
+
+impl<R> Service<Request<R>> for Liar {
+    type Response = Response<Told>;
+    type Error = BoxError;
+    type Future = BoxFuture<'static, Result<Response<Told>, BoxError>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Request<R>) -> Self::Future {
+        let rest = endless().take(if self.ends { 0 } else { usize::MAX });
+        let frames = Box::new(split(&self.text).chain(rest));
+        let mut response = Response::new(Told { frames, taken: self.taken.clone(), hangs: false });
+        *response.status_mut() = StatusCode::from_u16(self.code).expect("a status");
+        Box::pin(async move { Ok(response) })
+    }
+}
+
+impl Liar {
+    fn sending(code: u16, text: &str) -> Self {
+        Self { code, text: text.to_owned(), ends: false, taken: Arc::default() }
+    }
+
+    fn client(&self) -> Client {
+        ClientBuilder::new(self.clone(), "fleet").with_layer(&Bounds::default()).build()
+    }
+
+    fn cluster(&self) -> Cluster {
+        Cluster::new(self.client(), Arc::new(Metrics::new(None)), "test".to_owned())
+    }
+
+    fn taken(&self) -> usize {
+        self.taken.swap(0, Ordering::Relaxed)
+    }
+}
+
+fn object(bytes: usize) -> Value {
+    json!({
+        "apiVersion": "kagiban.dev/v1alpha1", "kind": "ManagedAgentCertificate",
+        "metadata": {
+            "name": "a", "namespace": "fleet", "resourceVersion": "1", "annotations": {"note": "x".repeat(bytes)},
+        },
+        "spec": {},
+    })
+}
+
+fn page(bytes: usize) -> String {
+    let items: Vec<_> = (0..PAGE).map(|_| object(bytes)).collect();
+    json!({"metadata": {"resourceVersion": "1"}, "items": items}).to_string()
+}
+
+/// Holds B14: an endless answer took all the memory there was, whatever was asked for.
+#[tokio::test]
+async fn of_an_endless_answer_no_more_is_taken_than_one_may_have() {
+    let liar = Liar::sending(200, r#"{"metadata": {"resourceVersion": "1"}, "items": []"#);
+    let cluster = liar.cluster();
+    let watched: Watched = serde_json::from_value(object(0)).expect("an object");
+    let mac: kagiban_crds::resource::ManagedAgentCertificate = serde_json::from_value(json!({
+        "apiVersion": "kagiban.dev/v1alpha1", "kind": "ManagedAgentCertificate",
+        "metadata": {"name": "a", "namespace": "fleet"},
+        "spec": {
+            "host": "h", "agent": {"product": "tls-service", "name": "web"},
+            "api": {"hostApi": {"url": "https://h", "tlsSecretRef": {"name": "client"}}},
+            "certificate": {"dnsNames": ["h"]}, "issuerRef": {"name": "ca"},
+        },
+    }))
+    .expect("a resource");
+    let metadata = kube::Resource::meta(&watched).clone();
+    let refused = |what: &str, result: Result<(), ClusterError>| {
+        let error = result.expect_err(what);
+        assert_eq!(error.reason(), "unreadable", "{what}: {error}");
+        assert!(error.to_string().contains("longer than 4 MiB"), "{what}: {error}");
+        let taken = liar.taken();
+        assert!(taken > OBJECT - FRAME && taken <= OBJECT + FRAME, "{what}: {taken} bytes");
+    };
+    refused("a Secret", cluster.secret("fleet", "ca").await.map(|_| ()));
+    refused("a Lease", cluster.lease("fleet", "kagiban-operator").await.map(|_| ()));
+    refused("a new Lease", cluster.put_lease("fleet", &Lease::default()).await.map(|_| ()));
+    refused("a dry run", cluster.dry_run(&mac, &object(0)).await.map(|_| ()));
+    refused("a resource", cluster.named(&mac).await.map(|_| ()));
+    refused("the finalizer", cluster.hold(&mac).await.map(|_| ()));
+    refused("a status", cluster.write_status(&mac, &Default::default()).await.map(|_| ()));
+    refused("conditions", cluster.write_conditions(&metadata, &[]).await);
+    refused("metadata", cluster.release_unread(&metadata).await);
+    refused("whether there is a list", cluster.can_list(None).await);
+}
+
+/// Holds B14: the same of a page, of which as much is taken as its resources may have.
+#[tokio::test]
+async fn a_page_may_be_as_long_as_its_resources_and_no_longer() {
+    let resources = |client| Api::<Watched>::all(client);
+    let params = ListParams::default().limit(PAGE);
+    // just under what an API server sends to etcd, and over what is documented of it
+    let largest = page(LISTED - 1024);
+    let honest = Liar { ends: true, ..Liar::sending(200, &largest) };
+    let listed = resources(honest.client()).list(&params).await.expect("a whole page");
+    assert_eq!((listed.items.len(), honest.taken()), (PAGE as usize, largest.len()));
+
+    let liar = Liar::sending(200, "{");
+    let error = resources(liar.client()).list(&params).await.expect_err("an endless page");
+    let most = LISTED * PAGE as usize;
+    assert!(TooLong::of(&error) == Some(TooLong { what: "an answer", most }), "{error}");
+    assert!(crate::cluster::words(&error).contains("longer than 32 MiB"), "{error}");
+    let taken = liar.taken();
+    assert!(taken > most - FRAME && taken <= most + FRAME, "{taken} bytes");
+}
+
+/// Holds B14: the same of each line of a watch, however many there are.
+#[tokio::test]
+async fn a_watch_may_be_endless_and_its_lines_may_not() {
+    let line = format!("{}\n", json!({"type": "MODIFIED", "object": object(LISTED)}));
+    let lines = 5;
+    let liar = Liar::sending(200, &line.repeat(lines));
+    let api: Api<Watched> = Api::all(liar.client());
+    let mut events = api.watch(&WatchParams::default(), "1").await.expect("a watch").boxed();
+    for _ in 0..lines {
+        assert!(matches!(events.next().await, Some(Ok(WatchEvent::Modified(_)))));
+    }
+    let error = events.next().await.expect("an event").expect_err("an endless line");
+    assert_eq!(TooLong::of(&error), Some(TooLong { what: "a line of a watch", most: OBJECT }), "{error}");
+    assert!(liar.taken() <= lines * line.len() + OBJECT + 2 * FRAME);
+    drop(events);
+    let mut events = api.watch(&WatchParams::default(), "1").await.expect("the next watch").boxed();
+    assert!(matches!(events.next().await, Some(Ok(_))), "the places were given back");
+}
+
+/// Holds B14: a refusal was read to its end, too. What it says first, and its code, are still known.
+#[tokio::test]
+async fn an_endless_refusal_is_cut_off_and_its_code_is_kept() {
+    let liar = Liar::sending(403, "the gate is closed あ");
+    let error = liar.cluster().lease("fleet", "kagiban-operator").await.expect_err("a refusal");
+    let ClusterError::Forbidden { message, .. } = &error else { panic!("{error}") };
+    assert!(message.starts_with("the gate is closed あ"), "{message}");
+    assert!(message.ends_with("(cut off after 64 KiB)") && message.len() < REFUSAL + 100, "{}", message.len());
+    assert!(liar.taken() <= REFUSAL + FRAME);
+
+    let text = json!({"kind": "Status", "message": "no", "code": 410, "metadata": {"continue": "-1_0"}}).to_string();
+    let honest = Liar { ends: true, ..Liar::sending(410, &text) };
+    let error = Api::<Watched>::all(honest.client()).list(&ListParams::default()).await.expect_err("expired");
+    let kube::Error::Api(status) = error else { panic!("{error}") };
+    assert_eq!(status.metadata.and_then(|metadata| metadata.continue_).as_deref(), Some("-1_0"));
+}
+
+/// Holds B14: hundreds of passes wait for an answer at once.
+#[tokio::test]
+async fn many_long_answers_at_once_take_no_more_than_a_few() {
+    let (taken, bounds) = (Arc::<AtomicUsize>::default(), Bounds::default());
+    let answer = || {
+        let frames = Box::new(endless().take(OBJECT / FRAME));
+        let body = Told { frames, taken: taken.clone(), hangs: true };
+        let places = PollSemaphore::new(bounds.0.clone());
+        Answer { body, most: Most::Whole(OBJECT), held: 0, places, place: None }.collect()
+    };
+    let answers = 100;
+    let all = futures::future::join_all((0..answers).map(|_| answer()));
+    assert!(tokio::time::timeout(Duration::from_millis(50), all).await.is_err(), "they do not end");
+    let taken = taken.load(Ordering::Relaxed);
+    assert!(taken <= PLACES * OBJECT + answers * (SMALL + FRAME), "{} MiB", taken >> 20);
+    assert_eq!(bounds.0.available_permits(), PLACES, "who gives up gives back");
+}
+
+#[test]
+fn what_was_asked_for_says_how_much_may_come() {
+    assert_eq!(Most::asked_for("&watch=true&timeoutSeconds=200"), Most::Line(OBJECT));
+    assert_eq!(Most::asked_for("&limit=16&continue=x"), Most::Whole(16 * LISTED));
+    for query in ["", "&limit=1", "&limit=x", "watch=false", "&fieldManager=a&force=true"] {
+        assert_eq!(Most::asked_for(query), Most::Whole(OBJECT), "{query}");
+    }
+}
