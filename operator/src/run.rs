@@ -19,6 +19,7 @@ use crate::cluster::{Cluster, Watched, client};
 use crate::controller::{SharedSchedule, run as work};
 use crate::decide::Policy;
 use crate::fleet::Fleet;
+use crate::freshness::Freshness;
 use crate::health::Health;
 use crate::leader::{Election, Leadership};
 use crate::ledger::Ledger;
@@ -53,7 +54,7 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     let cluster = Cluster::new(client, metrics.clone(), identity());
     let probes = Probes {
         ready: readiness(cluster.clone(), args.namespace.clone()),
-        fault: liveness(health.clone(), schedule.clone()),
+        fault: liveness(health.clone(), schedule.clone(), metrics.freshness().clone()),
     };
 
     let stopping = CancellationToken::new();
@@ -76,10 +77,10 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
         ledger: Ledger::default(),
         leadership,
         policy: Policy { resync: args.resync, ..Policy::default() },
-        metrics,
+        metrics: metrics.clone(),
         stopping: stopping.clone(),
     };
-    let work = work(watch(api), schedule, health, Arc::new(context));
+    let work = work(watch(api, metrics.freshness().clone()), schedule, health, Arc::new(context));
     let Some(mut election) = election else {
         work.await;
         closing.cancel();
@@ -108,12 +109,12 @@ fn lease_name(namespace: Option<&str>) -> String {
     namespace.map_or_else(|| LEASE.to_owned(), |namespace| format!("{LEASE}-{namespace}"))
 }
 
-fn liveness(health: Arc<Health>, schedule: SharedSchedule) -> web::Liveness {
+fn liveness(health: Arc<Health>, schedule: SharedSchedule, freshness: Freshness) -> web::Liveness {
     Arc::new(move || {
         let now = Instant::now();
         // a schedule that somebody holds is being worked on: the probe does not wait for it
         let stuck_for = schedule.try_lock().map_or(Duration::ZERO, |schedule| schedule.stuck_for(now));
-        health.fault(stuck_for, now)
+        health.fault(stuck_for, freshness.silent_for(now), now)
     })
 }
 
