@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use jiff::Timestamp;
 use kagiban_crds::Epoch;
-use kube::api::Api;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -15,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::act::AgentClient;
 use crate::agent_api::Reach;
 use crate::cli::{ClusterArgs, ReachArgs, RunArgs};
-use crate::cluster::{Cluster, Watched, client};
+use crate::cluster::{Cluster, client};
 use crate::controller::{SharedSchedule, run as work};
 use crate::decide::Policy;
 use crate::fleet::Fleet;
@@ -43,15 +42,12 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     let lease_namespace = args.leader_election_namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
     let reach = reach(&args.reach, &config);
     let client = client(config).context("the cluster's address or credentials cannot be used")?;
-    let api: Api<Watched> = match &args.namespace {
-        Some(namespace) => Api::namespaced(client.clone(), namespace),
-        None => Api::all(client.clone()),
-    };
     let fleet = Arc::new(Fleet::default());
     let schedule: SharedSchedule = Arc::new(Mutex::new(Schedule::new(args.concurrency, args.resync, Instant::now())));
     let health = Arc::new(Health::new(args.leader_elect, Instant::now()));
     let metrics = Arc::new(Metrics::new(Some(Sources { fleet: fleet.clone(), schedule: schedule.clone() })));
     let cluster = Cluster::new(client, metrics.clone(), identity());
+    let api = cluster.watched(args.namespace.as_deref());
     let probes = Probes {
         ready: readiness(cluster.clone(), args.namespace.clone()),
         fault: liveness(health.clone(), schedule.clone(), metrics.freshness().clone()),

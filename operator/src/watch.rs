@@ -26,6 +26,9 @@ pub const PAGE: u32 = 16;
 const LIST_AGAIN: Duration = Duration::from_secs(600);
 /// In which a page is whole. What trickles in would hold up everything that a watch shows, for ever.
 const PAGE_DEADLINE: Duration = Duration::from_secs(60);
+/// After so many failures a list that nobody watches after is given up, and after this time.
+const TRIES: u32 = 3;
+const ALL_DEADLINE: Duration = Duration::from_secs(300);
 /// After the first failure, and between two watches; it doubles with each further failure.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
@@ -57,6 +60,43 @@ pub enum WatchError {
     Refused(String),
     #[error("the API server names no version of what it shows")]
     NoVersion,
+    #[error("the API server has not given all resources within {} s", ALL_DEADLINE.as_secs())]
+    Endless,
+}
+
+impl WatchError {
+    /// Whether whoever asks may not list them.
+    pub(crate) fn is_forbidden(&self) -> bool {
+        matches!(self, Self::List(kube::Error::Api(status)) if matches!(status.code, 401 | 403))
+    }
+}
+
+/// All resources of the given scope as they are, for whoever does not watch what becomes of them.
+///
+/// # Errors
+/// When they may not be listed, or the API server does not give them after some tries.
+pub async fn all(api: Api<Watched>) -> Result<Vec<Watched>, WatchError> {
+    let whole = async {
+        let events = watch(api, Freshness::new(Instant::now()));
+        tokio::pin!(events);
+        let (mut found, mut failures) = (Vec::new(), 0);
+        loop {
+            match events.next().await {
+                Some(Ok(Event::Init)) => found.clear(),
+                Some(Ok(Event::InitApply(object))) => found.push(object),
+                Some(Ok(Event::InitPage(_))) => {}
+                // a list comes before a watch
+                Some(Ok(Event::InitDone | Event::Apply(_) | Event::Delete(_))) | None => return Ok(found),
+                Some(Err(error)) => {
+                    failures += 1;
+                    if failures == TRIES || error.is_forbidden() {
+                        return Err(error);
+                    }
+                }
+            }
+        }
+    };
+    tokio::time::timeout(ALL_DEADLINE, whole).await.unwrap_or(Err(WatchError::Endless))
 }
 
 /// All resources of the given scope, as they are and as they change.

@@ -16,7 +16,7 @@ use hyper_util::rt::TokioIo;
 use kagiban_operator::fleet::Fleet;
 use kagiban_operator::freshness::Freshness;
 use kagiban_operator::metrics::Metrics;
-use kagiban_operator::watch::{Event, PAGE, watch_listing};
+use kagiban_operator::watch::{Event, PAGE, all, watch_listing};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
@@ -232,6 +232,18 @@ async fn a_list_that_is_whole_is_told_with_its_time_and_one_that_is_not_is_none(
         assert_eq!(text.matches("\nkagiban_operator_last_list_timestamp_seconds ").count(), expected, "{text}");
         assert!(!text.contains("kagiban_operator_last_watch_timestamp_seconds"), "no watch was answered: {text}");
     }
+}
+
+/// Holds B12: `plan` asked for all resources in one answer, within ten seconds.
+#[tokio::test]
+async fn all_resources_are_listed_in_pages_where_nobody_watches_too() {
+    let (client, store) = serve(Store { gives_rest: true, fails: Some(3), ..Store::default() }).await;
+    let found = all(kube::Api::all(client)).await.expect("a page that fails is asked for again");
+    assert_eq!(found.len(), OBJECTS);
+    assert!(store.lock().unwrap_or_else(PoisonError::into_inner).lists.len() >= OBJECTS / PAGE as usize);
+    let (client, store) = serve(Store::default()).await;
+    assert!(all(kube::Api::all(client)).await.is_err(), "it is given up");
+    assert_eq!(store.lock().unwrap_or_else(PoisonError::into_inner).watched_from.len(), 0);
 }
 
 /// An API server that gives a token and never a resource is not asked as fast as it answers.
