@@ -23,6 +23,7 @@ pub mod host_api;
 mod label;
 mod password_file;
 pub mod platform;
+mod power_log;
 pub mod probe;
 mod proven;
 pub mod render;

@@ -28,6 +28,7 @@ use crate::config::{self, CompatSet, Config, ConfigError, HostApiConfig, Salvage
 use crate::discovery::{self, Found};
 use crate::host_api;
 use crate::platform::{self, InheritedSocket, Lifecycle, Request, Requests};
+use crate::power_log::{Line, PowerLog};
 use crate::render::{Format, Program, Rendered};
 use crate::rotation::agent::{Agent, AgentConfigError};
 use crate::rotation::conflicts::{self, Conflict};
@@ -46,6 +47,8 @@ const RENDER_WITHIN: Duration = Duration::from_secs(60);
 const CONFIG_WITHIN: Duration = Duration::from_secs(30);
 /// For some hundred looks whether a file is there. What hangs is passed over then: nobody may depend on it.
 const SEARCH_WITHIN: Duration = Duration::from_secs(5);
+/// What changes of the power is told at once; what is told in sum waits for ten minutes anyway.
+const POWER_LOG_EVERY: Duration = Duration::from_secs(60);
 /// One datagram to a neighbour.
 const TELL_DEADLINE: Duration = Duration::from_secs(1);
 
@@ -228,6 +231,7 @@ async fn work(
     parts.spawn(render(Arc::clone(&site), Arc::clone(&compat), stop.clone()));
     parts.spawn(listeners.serve(Arc::clone(&site), guard, stop.clone()));
     parts.spawn(keeper.keep(Arc::clone(&board), stop.clone()));
+    parts.spawn(log_power(Arc::clone(&board), stop.clone()));
     if let (Some(api), Some(rotations)) = (config.host_api, rotations) {
         parts.spawn(offer_host_api(api, rotations.workers(), Arc::clone(&board), stop.clone()));
     }
@@ -250,6 +254,7 @@ async fn work(
         match plan {
             Ok(plan) => {
                 watches.stop().await;
+                board.set_feeds(plan.config.feeds());
                 board.note_feeds(plan.feeds());
                 board.note_power(plan.config.power.clone());
                 let secret_files = plan.config.secret_files();
@@ -302,6 +307,7 @@ pub async fn once(config_file: Option<PathBuf>) -> Result<(Vec<u8>, bool), Servi
     secrets::look(&Arc::new(config.secret_files()), &board).await;
     sources::look_at_all(sources, &board).await;
     let snapshot = board.snapshot();
+    PowerLog::default().hear(&snapshot, std::time::Instant::now()).into_iter().for_each(Line::write);
     let all_up = snapshot.passes().all(|(_, pass)| pass.is_up());
     Ok((Rendered::new(&snapshot, &config.compat).answer(Format::Text, &Program::now(started)).concat(), all_up))
 }
@@ -496,6 +502,19 @@ async fn render(site: Arc<Site>, compat: Arc<ArcSwap<Vec<CompatSet>>>, stop: Can
         tokio::select! {
             () = stop.cancelled() => return,
             () = changed(&site.board, complete) => {}
+        }
+    }
+}
+
+/// Says what changes of the power. Often enough that what was held back is told soon after its time.
+async fn log_power(board: Arc<Board>, stop: CancellationToken) {
+    let mut log = PowerLog::default();
+    loop {
+        log.hear(&board.snapshot(), std::time::Instant::now()).into_iter().for_each(Line::write);
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = board.power_changed() => {}
+            () = sleep(POWER_LOG_EVERY) => {}
         }
     }
 }

@@ -38,7 +38,7 @@ pub(super) const FAMILIES: &[Family<Snapshot>] = &[
     },
     Family {
         name: "host_shutdown_pending",
-        help: "Whether the host goes down unless somebody or something stops it.",
+        help: "Whether a shutdown was announced: scheduled, counted down to, or begun. A low battery announces none.",
         kind: Kind::Gauge,
         samples: |snapshot, out| told(snapshot, |report| out.put(&[], report.is_pending())),
     },

@@ -12,7 +12,7 @@ use tracing::{info, warn};
 
 use crate::blocking::{self, Work};
 use crate::platform::{self, FileLock};
-use crate::shutdown::{self, Asked, BootId, Found, Kept, Latch, LatchFileError, Origin};
+use crate::shutdown::{self, Asked, BootId, Found, Kept, LatchFileError, Origin};
 use crate::snapshot::Board;
 
 /// A small file, synced; a disk that writes back gigabytes may take seconds.
@@ -45,15 +45,7 @@ impl Keeper {
         let mut keeper = Self { state_directory, boot, kept: Kept::default(), lock: None, warned: false };
         match keeper.on_disk_by(until, shutdown::load).await {
             None | Some(Ok(Found::Nothing)) => {}
-            Some(Ok(Found::Kept(kept))) => {
-                if let Some(latch) = &kept.latch {
-                    warn!(
-                        since = %latch.since(), by = %who(latch),
-                        "a shutdown has begun in this boot, and goes on; when it is over, run `kagiban-exporter shutdown clear`"
-                    );
-                }
-                keeper.kept = kept;
-            }
+            Some(Ok(Found::Kept(kept))) => keeper.kept = kept,
             Some(Ok(Found::EarlierBoot(kept))) => {
                 if let Some(latch) = kept.latch {
                     warn!(
@@ -113,7 +105,7 @@ impl Keeper {
             }
             Some(Ok(Asked::ToClear)) => match board.clear_shutdown(Timestamp::now()) {
                 Ok(()) => {
-                    info!(since = %latch.since(), by = %who(&latch), "a person has cleared the shutdown that had begun");
+                    info!(since = %latch.since(), by = latch.names(), "a person has cleared the shutdown that had begun");
                     // A request that goes before its deed is durable would be lost.
                     let kept = board.kept().borrow().clone();
                     self.save(kept).await;
@@ -151,16 +143,7 @@ impl Keeper {
         }
         let written = kept.clone();
         match self.on_disk(move |directory, boot| shutdown::save(directory, boot, &written)).await {
-            Some(Ok(())) => {
-                match &kept.latch {
-                    Some(latch) => info!(
-                        since = %latch.since(), by = %who(latch),
-                        "a shutdown has begun; that is kept until the next boot, or until who announced it takes it back"
-                    ),
-                    None => info!("no shutdown has begun any more"),
-                }
-                self.kept = kept;
-            }
+            Some(Ok(())) => self.kept = kept,
             Some(Err(error)) if !self.warned => {
                 self.warned = true;
                 warn!(reason = error.reason(), %error, "whether a shutdown has begun is known in memory only");
@@ -191,11 +174,6 @@ impl Keeper {
         }
         done.ok()
     }
-}
-
-/// Who announced it, for the log.
-fn who(latch: &Latch) -> String {
-    names(latch.by().map(|(origin, _)| origin))
 }
 
 fn names<'a>(origins: impl Iterator<Item = &'a Origin>) -> String {

@@ -15,6 +15,8 @@ use crate::platform::{self, FileLock, Links, WriteError};
 
 const REQUESTS: &str = "requests";
 const REQUEST: &str = "shutdown-clear.json";
+/// What a person runs who knows that a shutdown that has begun is over.
+pub const CLEAR_COMMAND: &str = "kagiban-exporter shutdown clear";
 const LOCK: &str = "shutdown.lock";
 const MAX_REQUEST_BYTES: u64 = 1024;
 

@@ -62,7 +62,7 @@ impl Member {
 }
 
 impl Feeds {
-    pub(super) fn has(&self, origin: &Origin) -> bool {
+    pub(crate) fn has(&self, origin: &Origin) -> bool {
         self.members.iter().any(|member| member.is(origin))
     }
 

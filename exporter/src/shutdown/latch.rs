@@ -1,6 +1,6 @@
 //! That a shutdown has begun, in which boot, and by whose word.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use jiff::Timestamp;
@@ -72,6 +72,23 @@ impl Latch {
 
     pub fn triggers(&self) -> impl Iterator<Item = Trigger> {
         self.by.values().flat_map(|announced| &announced.triggers).copied()
+    }
+
+    /// Who announced it, for people.
+    pub fn names(&self) -> String {
+        let names: Vec<String> = self.by.keys().map(ToString::to_string).collect();
+        names.join(", ")
+    }
+
+    /// How it was announced, for people.
+    pub fn trigger_names(&self) -> String {
+        let names: BTreeSet<&str> = self.triggers().map(Trigger::as_str).collect();
+        names.into_iter().collect::<Vec<_>>().join(", ")
+    }
+
+    /// Whether somebody announced it who takes nothing back: then it ends with the boot, or by a person.
+    pub fn is_lasting(&self) -> bool {
+        !self.by.values().all(Announced::can_be_taken_back)
     }
 
     /// The first one that was named.

@@ -198,6 +198,7 @@ impl Machine {
             cancellations: *cancellations,
             entered: *entered,
             feeds: feeds.clone(),
+            latch: latch.clone(),
         })
     }
 

@@ -22,7 +22,7 @@ mod plans;
 mod report;
 mod state;
 
-pub use clearing::{Asked, ClearError, Cleared, asked, clear, drop_request, hold, is_asked, kept};
+pub use clearing::{Asked, CLEAR_COMMAND, ClearError, Cleared, asked, clear, drop_request, hold, is_asked, kept};
 pub use evidence::{About, Evidence, Scheduled, ShutdownKind, Sign};
 pub use feeds::{Feeds, FeedsReport, Member};
 pub use known::{Silence, Word};

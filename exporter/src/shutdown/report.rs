@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::{FeedsReport, Scheduled, ShutdownKind, State};
+use super::{FeedsReport, Latch, Scheduled, ShutdownKind, State};
 use crate::label::Label;
 use crate::ups::Triggers;
 
@@ -21,6 +21,7 @@ pub struct Report {
     pub(super) cancellations: u64,
     pub(super) entered: [u64; State::ALL.len()],
     pub(super) feeds: Vec<FeedsReport>,
+    pub(super) latch: Option<Latch>,
 }
 
 impl Report {
@@ -34,7 +35,8 @@ impl Report {
         self.since
     }
 
-    /// Whether the host goes down unless somebody or something stops it; a schedule counts behind a worse state too.
+    /// Whether a shutdown was announced: it is scheduled, counted down to, or has begun; a schedule counts behind a worse state too.
+    /// A low battery announces none: who shuts the host down decides.
     pub const fn is_pending(&self) -> bool {
         self.pending
     }
@@ -67,6 +69,11 @@ impl Report {
     /// How often each state was entered, since this program was started: what comes and goes between two scrapes is seen.
     pub fn entered(&self) -> impl Iterator<Item = (State, u64)> {
         State::ALL.into_iter().zip(self.entered)
+    }
+
+    /// That a shutdown has begun, and by whose word.
+    pub const fn latch(&self) -> Option<&Latch> {
+        self.latch.as_ref()
     }
 
     /// How UPSes stand that share a load.

@@ -48,7 +48,7 @@ impl State {
         }
     }
 
-    /// Whether the host goes down unless somebody or something stops it.
+    /// Whether a shutdown was announced.
     pub const fn is_pending(self) -> bool {
         match self {
             Self::Scheduled | Self::Pending | Self::InProgress => true,

@@ -8,8 +8,8 @@ use jiff::Timestamp;
 use tokio::sync::{Notify, watch};
 
 use super::{
-    HostApiTls, Label, Pass, Reload, RotationSeen, SecretFileSeen, Snapshot, SourceId, SourceState, TrapCounts,
-    Trouble, feed,
+    HostApiTls, Label, Pass, Reload, RotationSeen, SecretFileSeen, Snapshot, SourceId, SourceKind, SourceState,
+    TrapCounts, Trouble, feed,
 };
 use crate::config::PowerConfig;
 use crate::shutdown::{BootId, Feeds, Kept, Machine, Origin};
@@ -19,6 +19,8 @@ use crate::shutdown::{BootId, Feeds, Kept, Machine, Origin};
 pub struct Board {
     snapshot: Mutex<Snapshot>,
     changed: Notify,
+    /// Something that the log tells of the power may have changed.
+    power_changed: Notify,
     /// Never locked but under `snapshot`: what it is told is told in the order in which the parts are replaced.
     machine: Mutex<Machine>,
     kept: watch::Sender<Kept>,
@@ -56,6 +58,7 @@ impl Board {
     /// Notes which UPSes share a load of this host.
     pub fn set_feeds(&self, feeds: Vec<Feeds>) {
         self.write(|snapshot| {
+            snapshot.loads = feeds.as_slice().into();
             let mut machine = self.machine.lock().unwrap_or_else(PoisonError::into_inner);
             machine.set_feeds(feeds, Timestamp::now());
             snapshot.shutdown = machine.report();
@@ -94,6 +97,7 @@ impl Board {
             snapshot.shutdown = machine.report();
             self.kept.send_replace(machine.kept());
         });
+        self.power_changed.notify_one();
         cleared
     }
 
@@ -125,6 +129,10 @@ impl Board {
             });
             state.pass = Some(Arc::new(pass));
         });
+        match id.kind {
+            SourceKind::Host | SourceKind::Ups => self.power_changed.notify_one(),
+            SourceKind::Agent | SourceKind::File | SourceKind::Health | SourceKind::Tls => {}
+        }
     }
 
     /// Notes how loading the configuration went.
@@ -183,6 +191,11 @@ impl Board {
         self.changed.notified().await;
     }
 
+    /// The same of the UPSes, the loads and the shutdown state.
+    pub async fn power_changed(&self) {
+        self.power_changed.notified().await;
+    }
+
     fn write(&self, change: impl FnOnce(&mut Snapshot)) {
         change(&mut self.snapshot.lock().unwrap_or_else(PoisonError::into_inner));
         self.changed.notify_one();
@@ -193,7 +206,7 @@ impl Board {
 mod tests {
     use std::time::Duration;
 
-    use super::super::{Observation, SourceKind};
+    use super::super::Observation;
     use super::*;
 
     fn id(name: &str) -> SourceId {

@@ -31,7 +31,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::config::PowerConfig;
-use crate::shutdown::Report;
+use crate::shutdown::{Feeds, Report};
 
 /// What kind of thing a source looks at: the label `source_kind`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -82,6 +82,8 @@ pub struct Snapshot {
     pub traps: Option<TrapCounts>,
     /// Whether the host goes down; absent while nobody has said anything of it.
     pub shutdown: Option<Report>,
+    /// Which UPSes share a load, by the configuration in force.
+    pub loads: Arc<[Feeds]>,
     /// The UPSes that feed this host, each with how often it is asked.
     pub feeds: BTreeMap<SourceId, Duration>,
     /// What the configuration in force says of the host's power.

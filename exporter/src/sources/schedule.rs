@@ -79,7 +79,6 @@ struct Said {
     flawed_files: Vec<Label>,
     unread_chain: Vec<Trouble>,
     flawed_chain: Option<Label>,
-    failing_upses: Vec<(Label, &'static str)>,
     failing_checks: Vec<Check>,
 }
 
@@ -97,10 +96,10 @@ impl Said {
         self.trouble = trouble;
         match &pass.observation {
             Observation::Files(_) => self.about_files(kind, name, pass),
-            Observation::Upses(_) => self.about_upses(name, pass),
             Observation::Health(health) => self.about_health(health),
             Observation::Endpoint(probe) => self.about_chain(name, probe),
-            Observation::Nothing | Observation::Host(_) => {}
+            // Of UPSes and of the host `power_log` tells.
+            Observation::Nothing | Observation::Host(_) | Observation::Upses(_) => {}
         }
     }
 
@@ -162,21 +161,6 @@ impl Said {
             info!(%directory, check = check.id(), "hardening check passes again");
         }
         self.failing_checks = failing().map(|seen| seen.check).collect();
-    }
-
-    /// The neighbours of a dead UPS are told apart from it.
-    fn about_upses(&mut self, source: &str, pass: &Pass) {
-        let failing = pass.upses().iter().filter_map(|seen| Some((seen, seen.outcome.as_ref().err()?)));
-        let now: Vec<_> = failing.clone().map(|(seen, trouble)| (seen.ups.clone(), trouble.reason)).collect();
-        for (seen, trouble) in failing {
-            if !self.failing_upses.contains(&(seen.ups.clone(), trouble.reason)) {
-                warn!(source, ups = %seen.ups, reason = trouble.reason, detail = %trouble.message, "UPS is down");
-            }
-        }
-        for (ups, _) in self.failing_upses.iter().filter(|(ups, _)| now.iter().all(|(failing, _)| failing != ups)) {
-            info!(source, %ups, "UPS answers again");
-        }
-        self.failing_upses = now;
     }
 }
 

@@ -86,7 +86,8 @@ fn not_rotated(snapshot: &Snapshot) -> Vec<Item> {
 }
 
 fn going_down(shutdown: &ShutdownView, now: Timestamp) -> Option<Item> {
-    let said = shutdown.sentence(now);
+    let remedy = shutdown.remedy().map_or_else(String::new, |remedy| format!("; {remedy}"));
+    let said = format!("{}{remedy}", shutdown.sentence(now));
     (shutdown.severity != Severity::Fine).then(|| item(shutdown.severity, "This host", said))
 }
 

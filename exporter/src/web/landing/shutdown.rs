@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::Severity;
 use super::html::{Escaped, Moment, Span};
-use crate::shutdown::{Report, State};
+use crate::shutdown::{CLEAR_COMMAND, Report, State};
 
 /// What the page says of it.
 #[derive(Clone, Debug)]
@@ -18,6 +18,8 @@ pub(super) struct ShutdownView {
     /// What has set it off.
     pub(super) trigger: Option<String>,
     pub(super) deadline: Option<Timestamp>,
+    /// It has begun, so that a person may have to say that it is over.
+    pub(super) has_begun: bool,
 }
 
 impl From<&Report> for ShutdownView {
@@ -31,6 +33,7 @@ impl From<&Report> for ShutdownView {
             since: report.since(),
             trigger: named.or_else(|| (!triggers.is_empty()).then(|| triggers.join(", "))),
             deadline: report.expected(),
+            has_begun: report.latch().is_some(),
         }
     }
 }
@@ -61,6 +64,13 @@ impl ShutdownView {
         };
         format!("{}{trigger}{when}", self.state)
     }
+
+    /// What to do once it is over, where the host stays up.
+    pub(super) fn remedy(&self) -> Option<String> {
+        self.has_begun.then(|| {
+            format!("if it is over and this host stays up, run `{CLEAR_COMMAND}` with the exporter's --config.file")
+        })
+    }
 }
 
 /// Nothing while nobody knows.
@@ -72,5 +82,9 @@ pub(super) fn section(out: &mut String, view: Option<&ShutdownView>, now: Timest
         "<section aria-labelledby=\"shutdown\"><h2 id=\"shutdown\">Shutdown</h2>\n<p><strong class=\"{class}\">{}</strong>",
         Escaped(&sentence)
     )?;
-    writeln!(out, ", since {}.</p></section>", Moment(view.since))
+    write!(out, ", since {}.", Moment(view.since))?;
+    if let Some(remedy) = view.remedy() {
+        write!(out, " To do: {}.", Escaped(&remedy))?;
+    }
+    writeln!(out, "</p></section>")
 }

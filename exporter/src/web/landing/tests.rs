@@ -171,6 +171,7 @@ fn a_shutdown_is_the_first_thing_to_be_said() {
         since: NOW,
         trigger: Some("<nut_fsd>".to_owned()),
         deadline: Some(NOW + jiff::SignedDuration::from_secs(90)),
+        has_begun: true,
     };
     let mut out = String::new();
     attention::section(&mut out, &snapshot("x"), Some(&view), NOW).expect("it is written");
@@ -178,6 +179,7 @@ fn a_shutdown_is_the_first_thing_to_be_said() {
     let first = out.lines().find(|line| line.starts_with("<li>")).expect("there are some");
     assert!(first.contains("This host: shutdown in progress, because of &lt;nut_fsd&gt;, in 1 min"), "{first}");
     assert!(out.contains("since 2025-06-15"));
+    assert_eq!(out.matches("run `kagiban-exporter shutdown clear`").count(), 2, "the remedy is named: {out}");
 }
 
 /// Holds R5: one of two feeds is left: nothing goes down, and somebody should know.

@@ -1,0 +1,130 @@
+//! One line of the log.
+
+use tracing::{info, warn};
+
+use super::standing::Power;
+use crate::shutdown::{CLEAR_COMMAND, FeedsReport, Latch};
+use crate::snapshot::{Label, UpsSeen};
+use crate::ups::Quantity;
+
+/// Something that has changed.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Line {
+    Ups {
+        is_worse: bool,
+        message: &'static str,
+        ups: UpsNamed,
+        state: Power,
+        /// What it said when it was last heard.
+        was: Option<Power>,
+        consequence: Consequence,
+    },
+    /// It answers, and says nothing of its power.
+    Mute {
+        ups: UpsNamed,
+    },
+    Lost {
+        ups: UpsNamed,
+        reason: &'static str,
+        detail: Option<String>,
+    },
+    Load {
+        is_worse: bool,
+        message: &'static str,
+        load: FeedsReport,
+        host: &'static str,
+    },
+    /// A shutdown has begun, or more is known of it.
+    Begun(Latch),
+    Over,
+    /// Changes of a UPS, of a source's UPSes, of a load or of the host that were not told one by one.
+    HeldBack {
+        about: String,
+        changes: u32,
+        now: &'static str,
+    },
+}
+
+/// Which UPS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct UpsNamed {
+    pub(crate) source: Label,
+    pub(crate) ups: Label,
+    pub(crate) feeds_host: bool,
+    /// The loads that it shares with others, named.
+    pub(crate) loads: Option<String>,
+}
+
+/// What its state means for what hangs on it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Consequence {
+    pub(crate) charge_percent: Option<f64>,
+    pub(crate) runtime_seconds: Option<f64>,
+    /// What it says in full, as in `ups_status`.
+    pub(crate) status: String,
+}
+
+const HELD_BACK: &str = "changes too often to be told one by one";
+
+impl Consequence {
+    pub(super) fn of(seen: &UpsSeen) -> Self {
+        let Ok(reading) = &seen.outcome else { return Self::default() };
+        let value = |quantity| reading.values.of(quantity);
+        let statuses: Vec<&str> = reading.statuses.iter().map(|status| status.as_str()).collect();
+        Self {
+            charge_percent: value(Quantity::BatteryCharge).map(|ratio| (ratio * 100.0).round()),
+            runtime_seconds: value(Quantity::BatteryRuntime).map(f64::round),
+            status: statuses.join(","),
+        }
+    }
+}
+
+impl Line {
+    pub(crate) fn write(self) {
+        match self {
+            Self::Ups { is_worse, message, ups, state, was, consequence } => {
+                let UpsNamed { source, ups, feeds_host, loads } = ups;
+                let (state, was) = (state.as_str(), was.map(Power::as_str));
+                let Consequence { charge_percent, runtime_seconds, status } = consequence;
+                if is_worse {
+                    warn!(%source, %ups, feeds_host, loads, state, was, runtime_seconds, charge_percent, status, "{message}");
+                } else {
+                    info!(%source, %ups, feeds_host, loads, state, was, runtime_seconds, charge_percent, status, "{message}");
+                }
+            }
+            Self::Mute { ups: UpsNamed { source, ups, feeds_host, loads } } => {
+                info!(%source, %ups, feeds_host, loads, "UPS answers again, and says nothing of its power yet");
+            }
+            Self::Lost { ups: UpsNamed { source, ups, feeds_host, loads }, reason, detail } => {
+                warn!(%source, %ups, feeds_host, loads, reason, detail, "UPS is not heard");
+            }
+            Self::Load { is_worse, message, load, host } => {
+                let FeedsReport { name, members, healthy, min_healthy } = load;
+                if is_worse {
+                    warn!(load = %name, healthy, members, min_healthy, host, "{message}");
+                } else {
+                    info!(load = %name, healthy, members, min_healthy, host, "{message}");
+                }
+            }
+            Self::Begun(latch) => {
+                let (since, by, triggers) = (latch.since(), latch.names(), latch.trigger_names());
+                let cause = latch.cause().map(Label::as_str);
+                if latch.is_lasting() {
+                    warn!(
+                        %since, by, triggers, cause,
+                        "a shutdown of this host has begun, and counts until the next boot; if the host stays up all the same, \
+                         run `{CLEAR_COMMAND}`"
+                    );
+                } else {
+                    warn!(
+                        %since, by, triggers, cause,
+                        "a shutdown of this host has begun, and counts until the next boot or until who announced it takes it \
+                         back; if it is over and they do not, run `{CLEAR_COMMAND}`"
+                    );
+                }
+            }
+            Self::Over => info!("the shutdown of this host that had begun is over"),
+            Self::HeldBack { about, changes, now } => warn!(about, changes, now, "{HELD_BACK}"),
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! How a UPS and a load stand, as far as the log tells it.
+
+use crate::shutdown::{FeedsReport, Sign, Word};
+use crate::snapshot::UpsSeen;
+
+/// What a UPS that answers says of its power, from the mildest to the most severe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Power {
+    OnLine,
+    Testing,
+    Off,
+    OnBattery,
+    LowBattery,
+    CountsDown,
+    GoesDown,
+}
+
+/// What is known of a UPS after one look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Heard<'a> {
+    Power(Power),
+    /// It answers, and says nothing of its power.
+    Mute,
+    Lost {
+        reason: &'static str,
+        detail: Option<&'a str>,
+    },
+}
+
+/// Between a UPS that is unheard and one that is on battery: the ranks of all else are those of [`Power`].
+pub(super) const RANK_LOST: u8 = 4;
+
+impl Power {
+    /// The value of the fields `state` and `was`.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::OnLine => "on_line",
+            Self::Testing => "testing",
+            Self::Off => "off",
+            Self::OnBattery => "on_battery",
+            Self::LowBattery => "low_battery",
+            Self::CountsDown => "counts_down",
+            Self::GoesDown => "goes_down",
+        }
+    }
+
+    pub(super) const fn message(self) -> &'static str {
+        match self {
+            Self::OnLine => "UPS is back on line",
+            Self::Testing => "UPS tests its battery",
+            Self::Off => "UPS gives no power",
+            Self::OnBattery => "UPS is on battery",
+            Self::LowBattery => "UPS has a low battery",
+            Self::CountsDown => "UPS counts down to a shutdown",
+            Self::GoesDown => "UPS announces that a shutdown has begun",
+        }
+    }
+
+    pub(super) const fn rank(self) -> u8 {
+        match self {
+            Self::OnLine => 0,
+            Self::Testing => 1,
+            Self::Off => 2,
+            Self::OnBattery => 3,
+            Self::LowBattery => 5,
+            Self::CountsDown => 6,
+            Self::GoesDown => 7,
+        }
+    }
+}
+
+impl<'a> Heard<'a> {
+    /// Judged as the shutdown machine judges it.
+    pub(super) fn of(seen: &'a UpsSeen, now: jiff::Timestamp) -> Self {
+        let reading = match &seen.outcome {
+            Ok(reading) => reading,
+            Err(trouble) => return Self::Lost { reason: trouble.reason, detail: Some(trouble.message.as_str()) },
+        };
+        let words = match Word::of(reading, now) {
+            Word::Said(words) => words,
+            Word::Mute | Word::Silent(_) | Word::Gone => return Self::Mute,
+        };
+        match words.iter().map(|word| word.sign).max() {
+            None => Self::Mute,
+            Some(Sign::CommsLost) => Self::Lost { reason: "comm_lost", detail: None },
+            Some(Sign::Normal | Sign::Cancelled | Sign::Scheduled) => Self::Power(Power::OnLine),
+            Some(Sign::Testing) => Self::Power(Power::Testing),
+            Some(Sign::Off) => Self::Power(Power::Off),
+            Some(Sign::OnBattery) => Self::Power(Power::OnBattery),
+            Some(Sign::LowBattery) => Self::Power(Power::LowBattery),
+            Some(Sign::Pending) => Self::Power(Power::CountsDown),
+            Some(Sign::InProgress) => Self::Power(Power::GoesDown),
+        }
+    }
+}
+
+/// How many UPSes a load does without, and whether it needs one of those.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Lack {
+    pub(super) is_short: bool,
+    pub(super) missing: usize,
+}
+
+impl Lack {
+    pub(super) const fn of(load: &FeedsReport) -> Self {
+        Self { is_short: load.healthy < load.min_healthy, missing: load.members.saturating_sub(load.healthy) }
+    }
+
+    pub(super) const fn message(self) -> &'static str {
+        match (self.is_short, self.missing) {
+            (true, _) => "load has fewer healthy UPSes than it needs",
+            (false, 0) => "all UPSes of the load are healthy again",
+            (false, _) => "load has enough healthy UPSes, but not all of them",
+        }
+    }
+
+    pub(super) const fn rank(self) -> u8 {
+        match (self.is_short, self.missing) {
+            (true, _) => 2,
+            (false, 0) => 0,
+            (false, _) => 1,
+        }
+    }
+}
