@@ -17,15 +17,22 @@ pub(super) enum Act {
     Silence,
 }
 
-/// Starts it; the address is `host:port`. It closes the connection after its last act.
+/// Starts it; the address is `host:port`. It closes the connection after its last act, and takes no other.
 pub(super) async fn serve(acts: Vec<Act>) -> String {
+    serve_each(vec![acts]).await
+}
+
+/// The same with one list of acts for each connection, one connection after the other.
+pub(super) async fn serve_each(connections: Vec<Vec<Act>>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address").to_string();
     tokio::spawn(async move {
-        let (mut stream, _) = listener.accept().await.expect("a client");
-        for act in acts {
-            if perform(act, &mut stream).await.is_err() {
-                return;
+        for acts in connections {
+            let (mut stream, _) = listener.accept().await.expect("a client");
+            for act in acts {
+                if perform(act, &mut stream).await.is_err() {
+                    break;
+                }
             }
         }
     });

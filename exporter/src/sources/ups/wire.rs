@@ -17,7 +17,7 @@ const CHUNK: usize = 4096;
 pub(super) struct Limits {
     /// Bytes of one line or frame.
     pub(super) record: usize,
-    /// Bytes of the whole conversation.
+    /// Bytes of the whole conversation, or of what [`Wire::allow`] begins.
     pub(super) total: usize,
 }
 
@@ -54,6 +54,8 @@ pub(super) struct Wire {
     /// What was read and not taken yet.
     pending: Vec<u8>,
     received: usize,
+    /// `received` when the total began to count.
+    counted_from: usize,
     /// What the peer was asked last, for messages: never with its arguments, which may be secret.
     asked: &'static str,
     /// `received` when it was asked.
@@ -101,9 +103,25 @@ impl Wire {
             until,
             pending: Vec::new(),
             received: 0,
+            counted_from: 0,
             asked: "nothing",
             received_before: 0,
         }
+    }
+
+    /// From here on the peer may send so many bytes, no later than `until`.
+    pub(super) const fn allow(&mut self, bytes: usize, until: Instant) {
+        (self.limits.total, self.counted_from, self.until) = (bytes, self.received, until);
+    }
+
+    /// How many bytes the peer has sent.
+    pub(super) const fn received(&self) -> usize {
+        self.received
+    }
+
+    /// Whether the peer has said nothing that was not asked for.
+    pub(super) const fn is_at_rest(&self) -> bool {
+        self.pending.is_empty()
     }
 
     /// Sends a request that errors call `asked`.
@@ -167,7 +185,7 @@ impl Wire {
     }
 
     async fn receive(&mut self) -> Result<(), WireError> {
-        if self.received > self.limits.total {
+        if self.received - self.counted_from > self.limits.total {
             return Err(self.too_large(format!("came to more than {} bytes in all", self.limits.total)));
         }
         let mut chunk = [0; CHUNK];

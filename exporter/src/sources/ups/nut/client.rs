@@ -28,9 +28,11 @@ use crate::ups::Reading;
 const LIMITS: Limits = Limits {
     // upsd's own buffer for an answer is 512 bytes, that of later versions twice as much.
     record: 2048,
-    // Some dozens of UPSes with a hundred variables each are some 300 kilobytes.
-    total: 4 * 1024 * 1024,
+    // Three hundred variables are some 20 kilobytes, the thousand of a power strip some 100: this is of one answer.
+    total: 1024 * 1024,
 };
+/// Of all answers of one look: 128 kilobytes for each of the most UPSes that are listed.
+const TOTAL: usize = 32 * 1024 * 1024;
 
 #[derive(Debug)]
 pub(in crate::sources::ups) struct Client {
@@ -95,27 +97,28 @@ impl Client {
         self.converse(until).await.map_err(|error| Trouble::from(&error))
     }
 
+    /// What is wrong with the answer about one UPS is told about that UPS alone. What is wrong with upsd is told about all that are
+    /// left: it cannot be reached any more.
     async fn converse(&self, until: Instant) -> Result<Vec<(Label, Result<Reading, Trouble>)>, NutError> {
-        let mut upsd = self.open(until).await?;
+        let mut talk = Talk { client: self, upsd: None, left: TOTAL, until };
         let upses = match &self.ups {
             Some((ups, name)) => vec![(ups.clone(), name.clone(), None)],
-            None => upsd.upses().await?,
+            None => talk.upsd().await?.upses().await?,
         };
-        let mut seen = Vec::with_capacity(upses.len());
-        let mut lost: Option<Trouble> = None;
+        let (mut seen, mut waiting) = (Vec::with_capacity(upses.len()), upses.len());
+        let mut gone: Option<NutError> = None;
         for (ups, name, description) in upses {
-            let outcome = match &lost {
-                Some(trouble) => Err(trouble.clone()),
-                None => match upsd.variables(&ups).await {
+            if gone.is_none() {
+                gone = talk.upsd().await.err();
+            }
+            let outcome = match &gone {
+                Some(error) => Err(Trouble::from(error)),
+                None => match talk.variables(&ups, waiting).await {
                     Ok(variables) => Ok(mapping::reading(&variables, description.as_deref())),
-                    Err(error) => {
-                        let trouble = Trouble::from(&error);
-                        // A refusal is of this UPS alone; after anything else nobody knows what the next line answers.
-                        lost = (!error.leaves_in_step()).then(|| trouble.clone());
-                        Err(trouble)
-                    }
+                    Err(error) => Err(Trouble::from(&error)),
                 },
             };
+            waiting -= 1;
             seen.push((name, outcome));
         }
         Ok(seen)
@@ -124,7 +127,7 @@ impl Client {
     async fn open(&self, until: Instant) -> Result<Upsd, NutError> {
         let stream = wire::connect(&self.endpoint, until).await?;
         let address = self.endpoint.address.clone();
-        let mut upsd = Upsd { wire: Wire::new(stream, &address, LIMITS, until), address };
+        let mut upsd = Upsd { wire: Wire::new(stream, &address, LIMITS, until), address, told: false };
         if let Some(tls) = &self.tls {
             upsd = tls.protect(upsd, until).await?;
         }
@@ -152,14 +155,78 @@ impl Tls {
             .await
             .map_err(|_| WireError::Timeout { address: address.clone(), asked: "the TLS handshake" })?
             .map_err(|error| failed(error.to_string()))?;
-        Ok(Upsd { wire: Wire::new(stream, &address, LIMITS, until), address })
+        Ok(Upsd { wire: Wire::new(stream, &address, LIMITS, until), address, told: false })
     }
+}
+
+/// One look's conversation, over as many connections as it takes.
+struct Talk<'a> {
+    client: &'a Client,
+    /// Absent before the first connection, and when nobody knows any more what its next line would answer.
+    upsd: Option<Upsd>,
+    /// How many bytes upsd may still send, over the connections that come.
+    left: usize,
+    until: Instant,
+}
+
+impl Talk<'_> {
+    /// upsd, connected anew where the last connection can no longer be used.
+    async fn upsd(&mut self) -> Result<&mut Upsd, NutError> {
+        let upsd = match self.upsd.take() {
+            Some(upsd) if upsd.wire.is_at_rest() => upsd,
+            stale => {
+                self.count(stale);
+                self.client.open(self.until).await?
+            }
+        };
+        Ok(self.upsd.insert(upsd))
+    }
+
+    /// What one of the `waiting` UPSes says. What comes over a connection that has told of another one may be a remainder of
+    /// that: it is asked for again over a connection of its own.
+    async fn variables(&mut self, ups: &str, waiting: usize) -> Result<Variables, NutError> {
+        let is_used = self.upsd().await?.told;
+        match self.ask(ups, waiting).await {
+            Err(error) if is_used && error.may_be_of_another() => self.ask(ups, waiting).await,
+            said => said,
+        }
+    }
+
+    async fn ask(&mut self, ups: &str, waiting: usize) -> Result<Variables, NutError> {
+        let until = patience(self.until, waiting, Instant::now());
+        let left = self.left;
+        let upsd = self.upsd().await?;
+        upsd.wire.allow(share(left.saturating_sub(upsd.wire.received()), waiting), until);
+        let said = upsd.variables(ups).await;
+        upsd.told = true;
+        if said.as_ref().is_err_and(|error| !error.leaves_in_step()) {
+            let broken = self.upsd.take();
+            self.count(broken);
+        }
+        said
+    }
+
+    fn count(&mut self, done: Option<Upsd>) {
+        self.left = self.left.saturating_sub(done.map_or(0, |upsd| upsd.wire.received()));
+    }
+}
+
+/// How many bytes the next of `waiting` UPSes may take of those that are left: each of the others keeps its part.
+fn share(left: usize, waiting: usize) -> usize {
+    (left / waiting.max(1)).min(LIMITS.total)
+}
+
+/// Until when the next of `waiting` UPSes has time: one about which upsd is silent leaves half of it to the others.
+fn patience(until: Instant, waiting: usize, now: Instant) -> Instant {
+    if waiting > 1 { now + until.saturating_duration_since(now) / 2 } else { until }
 }
 
 /// upsd, connected.
 struct Upsd {
     wire: Wire,
     address: String,
+    /// Whether it was asked about a UPS.
+    told: bool,
 }
 
 impl Upsd {

@@ -53,9 +53,18 @@ impl NutError {
         }
     }
 
-    /// Whether upsd answered in order, so that it can be asked for the next UPS.
+    /// Whether upsd answered in order, so that it can be asked for the next UPS over the same connection.
     pub(super) const fn leaves_in_step(&self) -> bool {
         matches!(self, Self::Line { error: LineError::Refused(_), .. } | Self::Waiting { .. })
+    }
+
+    /// Whether it may come of what upsd had said about another UPS over the same connection.
+    pub(super) const fn may_be_of_another(&self) -> bool {
+        matches!(
+            self,
+            Self::Line { error: LineError::Unexpected(_), .. }
+                | Self::Wire(WireError::Closed { .. } | WireError::CutShort { .. } | WireError::Broken { .. })
+        )
     }
 }
 

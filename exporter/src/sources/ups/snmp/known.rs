@@ -24,9 +24,13 @@ pub(super) struct Known {
     /// When every object had last been asked for.
     whole_since: Option<Instant>,
     table_failures: u8,
-    /// Since when it is asked for one object at a time: it has answered such a request right after it had dropped a larger one.
-    /// A session more does not change that.
-    singly_since: Option<Instant>,
+    /// Those that it has answered.
+    answered: BTreeSet<Oid>,
+    /// Those that it has not answered alone, and never before.
+    doubtful: BTreeSet<Oid>,
+    /// How many objects it is asked for at once, and since when: it has dropped requests for more. A session more does not
+    /// change that.
+    fewer: Option<(usize, Instant)>,
 }
 
 impl Known {
@@ -35,30 +39,56 @@ impl Known {
     pub(super) fn begin(&mut self, new_session: bool, now: Instant) {
         let old = |at: &Instant| new_session || now.saturating_duration_since(*at) >= ASKS_AGAIN_AFTER;
         if self.whole_since.as_ref().is_some_and(old) {
-            *self = Self { singly_since: self.singly_since, ..Self::default() };
+            *self = Self { fewer: self.fewer, ..Self::default() };
         }
     }
 
     /// How many objects may be asked for at once.
     pub(super) const fn at_once(&self) -> usize {
-        if self.singly_since.is_some() { 1 } else { OBJECTS_PER_REQUEST }
+        match self.fewer {
+            Some((objects, _)) => objects,
+            None => OBJECTS_PER_REQUEST,
+        }
     }
 
-    pub(super) const fn drops_larger_requests(&mut self, now: Instant) {
-        self.singly_since = Some(now);
+    /// The agent has dropped a request for so many objects, or its answer could not be read: it is asked for half as many.
+    pub(super) const fn drops(&mut self, objects: usize, now: Instant) {
+        self.fewer = Some(if objects > 2 { (objects / 2, now) } else { (1, now) });
+    }
+
+    /// It was not the number of objects but one of them.
+    pub(super) const fn takes_again(&mut self, objects: usize, now: Instant) {
+        self.fewer = if objects < OBJECTS_PER_REQUEST { Some((objects, now)) } else { None };
     }
 
     /// What to ask for at once, to see whether it was lost datagrams that made it look as if the agent took no such request: now
-    /// and then.
+    /// and then, twice as many as before.
     pub(super) fn trial(&mut self, now: Instant) -> Option<Vec<Oid>> {
-        self.singly_since.filter(|since| now.saturating_duration_since(*since) >= ASKS_AGAIN_AFTER)?;
-        self.singly_since = Some(now);
-        let many: Vec<_> = self.scalars().into_iter().take(OBJECTS_PER_REQUEST).collect();
+        let (objects, _) = self.fewer.filter(|(_, since)| now.saturating_duration_since(*since) >= ASKS_AGAIN_AFTER)?;
+        self.fewer = Some((objects, now));
+        let many: Vec<_> = self.scalars().into_iter().take((objects * 2).min(OBJECTS_PER_REQUEST)).collect();
         (many.len() > 1).then_some(many)
     }
 
-    pub(super) const fn takes_larger_requests(&mut self) {
-        self.singly_since = None;
+    /// An object was answered.
+    pub(super) fn gives(&mut self, oid: &Oid) {
+        self.doubtful.remove(oid);
+        if !self.answered.contains(oid) {
+            self.answered.insert(oid.clone());
+        }
+    }
+
+    /// An object was not answered, though it was asked for alone and others were. It is left out of this look, and lacking after the
+    /// second one. False of one that was answered before: the agent has it.
+    #[must_use]
+    pub(super) fn leaves_out(&mut self, oid: &Oid) -> bool {
+        if self.answered.contains(oid) {
+            return false;
+        }
+        if !self.doubtful.insert(oid.clone()) {
+            self.lacks(oid.clone());
+        }
+        true
     }
 
     /// Whether everything has been asked once.
@@ -158,17 +188,36 @@ mod tests {
     }
 
     #[test]
-    fn an_agent_that_drops_larger_requests_is_asked_singly_and_tried_again_now_and_then() {
+    fn an_agent_that_drops_larger_requests_is_asked_for_fewer_and_tried_again_now_and_then() {
         let (mut known, now) = (Known::default(), Instant::now());
         assert_eq!((known.at_once(), known.trial(now)), (OBJECTS_PER_REQUEST, None));
-        known.drops_larger_requests(now);
+        known.drops(OBJECTS_PER_REQUEST, now);
+        known.drops(known.at_once(), now);
         known.end(now);
         known.begin(true, now);
-        assert_eq!((known.at_once(), known.trial(now)), (1, None), "a new session does not change that");
+        assert_eq!((known.at_once(), known.trial(now)), (5, None), "a new session does not change that");
         let later = now + ASKS_AGAIN_AFTER;
-        assert_eq!(known.trial(later).map(|many| many.len()), Some(OBJECTS_PER_REQUEST));
+        assert_eq!(known.trial(later).map(|many| many.len()), Some(10));
         assert_eq!(known.trial(later), None, "it was tried just now");
-        known.takes_larger_requests();
-        assert_eq!(known.at_once(), OBJECTS_PER_REQUEST);
+        known.takes_again(10, later);
+        assert_eq!(known.trial(later + ASKS_AGAIN_AFTER).map(|many| many.len()), Some(OBJECTS_PER_REQUEST));
+        known.takes_again(OBJECTS_PER_REQUEST, later);
+        assert_eq!((known.at_once(), known.trial(later + ASKS_AGAIN_AFTER * 2)), (OBJECTS_PER_REQUEST, None));
+        for objects in [3, 2, 1] {
+            known.drops(objects, now);
+            assert_eq!(known.at_once(), 1);
+        }
+    }
+
+    #[test]
+    fn an_object_that_is_never_answered_is_lacking_after_two_looks_and_one_that_was_is_not() {
+        let mut known = Known::default();
+        let (never, once) = (UPS_MIB.instance(&[1, 1]), UPS_MIB.instance(&[2, 1]));
+        known.gives(&once);
+        for look in 1..=2 {
+            assert!(known.leaves_out(&never) && !known.leaves_out(&once));
+            assert_eq!(known.scalars().contains(&never), look == 1);
+            assert!(known.scalars().contains(&once));
+        }
     }
 }

@@ -11,6 +11,7 @@
 #[cfg(test)]
 mod documented;
 mod error;
+mod exchange;
 mod inbox;
 mod knock;
 mod known;
@@ -124,18 +125,35 @@ impl Client {
                     return Ok(answers);
                 }
                 Ok(Err(error)) => error,
-                Err(_) => SnmpError::Silence { address: self.config.address.clone() },
+                Err(_) => session.silence(),
             };
-            if !matches!(error, SnmpError::Silence { .. }) {
+            if !error.may_pass_with_a_new_session() {
                 return Err(error);
             }
-            let again = session.worked() && self.config.version == SnmpVersion::V3;
+            let is_v3 = self.config.version == SnmpVersion::V3;
             match knock(session.address(), self.patience()).await {
                 Door::Closed => return Err(SnmpError::NobodyListens { address: self.config.address.clone() }),
-                Door::Answers if again && until > Instant::now() + self.patience() => {}
-                Door::Answers if !session.worked() => return Err(self.not_to_us()),
+                Door::Answers if session.worked() && is_v3 && until > Instant::now() + self.patience() => {}
+                Door::Answers if !session.worked() => {
+                    return Err(self.unheard(&session, error, until).await);
+                }
                 Door::Answers | Door::Silent => return Err(error),
             }
+        }
+    }
+
+    /// Why an agent that is there has not answered to us.
+    async fn unheard(&self, session: &Session, error: SnmpError, until: Instant) -> SnmpError {
+        let left = || until.saturating_duration_since(Instant::now());
+        if self.config.version == SnmpVersion::V3
+            && let Some(report) = session.report(left().min(self.patience())).await
+        {
+            return report;
+        }
+        match error {
+            SnmpError::Silence { address } if session.answers_late(left()).await => SnmpError::Late { address },
+            SnmpError::Silence { .. } => self.not_to_us(),
+            error => error,
         }
     }
 
@@ -147,7 +165,7 @@ impl Client {
     fn not_to_us(&self) -> SnmpError {
         SnmpError::Credential {
             address: self.config.address.clone(),
-            problem: "it answers a discovery and nothing else".to_owned(),
+            problem: "it answers a discovery and nothing else in time".to_owned(),
             advice: match self.config.version {
                 SnmpVersion::V1 | SnmpVersion::V2c => CHECK_COMMUNITY,
                 SnmpVersion::V3 => CHECK_USER,

@@ -6,13 +6,17 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use async_snmp::{
-    Auth, AuthProtocol, Client, CryptoError, Error, ErrorStatus, MasterKeys, Oid, PrivProtocol, Retry, UsmConfig,
+    Auth, AuthProtocol, Client, CryptoError, Error, ErrorStatus, MasterKeys, Oid, PrivProtocol, Retry, UdpClient,
+    UsmConfig, VarBind,
 };
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
 use hyper::body::Bytes;
 use secrecy::{ExposeSecret as _, SecretString};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::error::SnmpError;
+use super::exchange::{Pace, Strays, Unanswered, answered};
 use super::known::{Known, OBJECTS_PER_REQUEST};
 use super::oids::TREES;
 use super::reading::{Answers, is_of_a_ups};
@@ -26,15 +30,25 @@ use crate::sources::des_salts::des_salts;
 
 /// A datagram may be lost; an agent that does not answer twice is not there.
 const RETRIES: u32 = 1;
+const LATE_LOOKS_EVERY: Duration = Duration::from_millis(20);
+/// `sysUpTime.0`.
+const SYS_UP_TIME: [u32; 9] = [1, 3, 6, 1, 2, 1, 1, 3, 0];
 
 pub(super) struct Session {
-    client: Client,
+    client: UdpClient,
+    auth: Auth,
     /// As configured, for messages.
     name: String,
     address: SocketAddr,
     /// Whether it has answered with these credentials.
     worked: bool,
     fresh: bool,
+    /// How fast it answers in this look.
+    pace: Pace,
+    /// Whether it has dropped a request in this look: the next ones are not waited for longer than its pace says.
+    drops: bool,
+    /// Whether something came from it that could not be read.
+    unreadable: bool,
 }
 
 impl Session {
@@ -43,18 +57,10 @@ impl Session {
         let name = config.address.clone();
         let address = resolve(&name, wait).await?;
         let auth = credentials(config, files, wait).await?;
-        let retry = Retry::fixed(RETRIES, Duration::ZERO).expect("one retry is within the library's limit");
-        let client = Client::builder(address, auth)
-            .request_timeout(wait)
-            .construction_timeout(wait)
-            .retry(retry)
-            .strict_source(true)
-            .des_salt_state(des_salts())
-            .max_oids_per_request(OBJECTS_PER_REQUEST)
-            .connect()
-            .await
-            .map_err(|error| SnmpError::from_library(&error, &name))?;
-        Ok(Self { client, name, address, worked: false, fresh: true })
+        let client = connect(address, auth.clone(), wait, false).await;
+        let client = client.map_err(|error| SnmpError::from_library(&error, &name))?;
+        let (pace, worked, fresh) = (Pace::default(), false, true);
+        Ok(Self { client, auth, name, address, worked, fresh, pace, drops: false, unreadable: false })
     }
 
     pub(super) const fn address(&self) -> SocketAddr {
@@ -68,6 +74,7 @@ impl Session {
     /// Everything that the agent has of what we know.
     pub(super) async fn ask(&mut self, known: &mut Known) -> Result<Answers, SnmpError> {
         known.begin(std::mem::take(&mut self.fresh), Instant::now());
+        (self.pace, self.drops, self.unreadable) = (Pace::default(), false, false);
         let mut answers = Answers::new();
         // A v1 agent refuses a whole request for one object that it lacks: whole trees are looked for first.
         if self.client.version() == async_snmp::Version::V1 && !known.is_whole() {
@@ -82,18 +89,18 @@ impl Session {
     async fn look_for_trees(&mut self, known: &mut Known) -> Result<(), SnmpError> {
         for tree in TREES {
             let root = tree.oid(&[]);
-            match self.client.get_next(&root).await {
+            let client = self.client.clone();
+            match self.exchange(1, client.get_next(&root)).await {
                 Ok(response) => {
-                    self.worked = true;
                     if !response.varbinds.iter().any(|bind| bind.oid.starts_with(&root)) {
                         known.lacks_tree(tree.root);
                     }
                 }
-                Err(error) if is_no_such_name(&error) => {
+                Err(Unanswered::Failed(error)) if is_no_such_name(&error) => {
                     self.worked = true;
                     known.lacks_tree(tree.root);
                 }
-                Err(error) => return Err(self.failed(&error)),
+                Err(unanswered) => return Err(self.failed(unanswered)),
             }
         }
         Ok(())
@@ -101,30 +108,25 @@ impl Session {
 
     /// Asks for objects, and for fewer when the agent refuses the request for one of them: each refusal costs an object or
     /// halves the request, so that there are no more than twice as many requests as objects. Some agents drop what they find too
-    /// large without a word: they are asked for one object at a time.
+    /// large, or what holds an object that they stumble over, without a word or with an answer that cannot be read: they are asked
+    /// for half as many, and for what they do not answer alone no more.
     async fn get(&mut self, oids: Vec<Oid>, known: &mut Known, answers: &mut Answers) -> Result<(), SnmpError> {
-        let mut waiting = vec![oids];
+        let (mut waiting, at_first) = (vec![oids], known.at_once());
         while let Some(mut wanted) = waiting.pop() {
+            wanted.retain(|oid| !answers.contains_key(oid));
             if wanted.is_empty() {
                 continue;
             }
             if wanted.len() > known.at_once() {
                 waiting.push(wanted.split_off(known.at_once()));
             }
-            match self.client.get_many(&wanted).await {
-                Ok(response) => {
-                    self.worked = true;
-                    for bind in response.varbinds.into_iter().filter(|bind| wanted.contains(&bind.oid)) {
-                        if bind.value.is_exception() {
-                            known.lacks(bind.oid);
-                        } else {
-                            answers.insert(bind.oid, bind.value);
-                        }
-                    }
-                }
-                Err(error) if self.drops(&error, &wanted, known).await => waiting.push(wanted),
-                Err(error) => {
-                    let Some(culprit) = culprit(&error, &wanted) else { return Err(self.failed(&error)) };
+            let client = self.client.clone();
+            match self.exchange(wanted.len(), client.get_many(&wanted)).await {
+                Ok(response) => take(response.varbinds, &wanted, known, answers),
+                Err(Unanswered::Failed(error)) => {
+                    let Some(culprit) = culprit(&error, &wanted) else {
+                        return Err(SnmpError::from_library(&error, &self.name));
+                    };
                     self.worked = true;
                     match culprit {
                         Some(position) => {
@@ -137,6 +139,20 @@ impl Session {
                             waiting.extend([wanted, half]);
                         }
                     }
+                }
+                Err(unanswered) if wanted.len() > 1 => {
+                    if !self.is_there(&unanswered, &wanted, known, answers).await {
+                        return Err(self.failed(unanswered));
+                    }
+                    known.drops(wanted.len(), Instant::now());
+                    waiting.push(wanted);
+                }
+                Err(unanswered) => {
+                    let is_there = self.worked || matches!(unanswered, Unanswered::Unreadable);
+                    if !is_there || !known.leaves_out(&wanted[0]) {
+                        return Err(self.failed(unanswered));
+                    }
+                    known.takes_again(at_first, Instant::now());
                 }
             }
         }
@@ -151,50 +167,152 @@ impl Session {
                 known.without_rows(walk.into_barren());
                 return Ok(());
             }
-            match self.client.get_next_many(&from).await {
+            let client = self.client.clone();
+            match self.exchange(from.len(), client.get_next_many(&from)).await {
                 Ok(response) => walk.take(response.varbinds, answers),
-                Err(error) if self.drops(&error, &from, known).await => walk.go_by(1),
-                Err(error) => match culprit(&error, &from) {
+                Err(Unanswered::Failed(error)) => match culprit(&error, &from) {
                     // The agent refuses a request of several without saying for which: of fewer it may say more.
                     Some(None) if from.len() > 1 => walk.go_by(from.len() / 2),
                     Some(position) => walk.end(position, is_no_such_name(&error)),
                     None => {
                         known.tables_failed();
-                        return Err(self.failed(&error));
+                        return Err(SnmpError::from_library(&error, &self.name));
                     }
                 },
+                // It has answered scalars: it drops this one for its size.
+                Err(_) if from.len() > 1 => {
+                    self.drops = true;
+                    known.drops(from.len(), Instant::now());
+                    walk.go_by(known.at_once());
+                }
+                Err(unanswered) => {
+                    known.tables_failed();
+                    return Err(self.failed(unanswered));
+                }
             }
         }
     }
 
-    /// Whether the agent has dropped a request because it was for several objects: it answers the next one, for one of them.
-    async fn drops(&mut self, error: &Error, asked: &[Oid], known: &mut Known) -> bool {
-        if asked.len() == 1 || !matches!(error.exchange_source(), Error::Timeout { .. }) {
-            return false;
+    /// One request, for so many objects.
+    async fn exchange<T>(
+        &mut self,
+        objects: usize,
+        request: impl Future<Output = async_snmp::Result<T>>,
+    ) -> Result<T, Unanswered> {
+        let started = Instant::now();
+        let wait = (self.drops && self.pace.is_known()).then(|| self.pace.wait(objects));
+        let said = answered(&self.client, wait, request).await;
+        match &said {
+            Ok(_) => {
+                self.worked = true;
+                self.pace.note(started.elapsed(), objects);
+            }
+            Err(Unanswered::Unreadable) => self.unreadable = true,
+            Err(Unanswered::Failed(_) | Unanswered::Silent) => {}
         }
-        let answered = match self.client.get(&asked[0]).await {
-            Ok(_) => true,
-            Err(error) => culprit(&error, &asked[..1]).is_some(),
-        };
-        if answered {
-            self.worked = true;
-            known.drops_larger_requests(Instant::now());
-        }
-        answered
+        said
     }
 
-    /// After everything was read: whether an agent that is asked for one object at a time takes larger requests after all. It has
+    /// Whether an agent that has not answered for these objects answers at all: for one of them alone. The first, the middle and the
+    /// last one are of different groups, and it may stumble over one of those. What it answers is kept.
+    async fn is_there(
+        &mut self,
+        unanswered: &Unanswered,
+        wanted: &[Oid],
+        known: &mut Known,
+        answers: &mut Answers,
+    ) -> bool {
+        if matches!(unanswered, Unanswered::Unreadable) || std::mem::replace(&mut self.drops, true) {
+            return true;
+        }
+        let some = [&wanted[0], &wanted[wanted.len() / 2], &wanted[wanted.len() - 1]];
+        let (client, started) = (self.client.clone(), Instant::now());
+        let mut alone: FuturesUnordered<_> = some.into_iter().map(|oid| client.get(oid)).collect();
+        while let Some(said) = alone.next().await {
+            match said {
+                Ok(response) => take(response.varbinds, wanted, known, answers),
+                Err(error) if culprit(&error, &wanted[..1]).is_some() => {}
+                Err(_) => continue,
+            }
+            self.worked = true;
+            self.pace.note(started.elapsed(), 1);
+            return true;
+        }
+        false
+    }
+
+    /// After everything was read: whether an agent that is asked for fewer objects at a time takes larger requests after all. It has
     /// until then, and its silence costs nothing.
     pub(super) async fn try_larger_request(&mut self, known: &mut Known, wait: Duration) {
         let Some(many) = known.trial(Instant::now()) else { return };
         if matches!(timeout(wait, self.client.get_many(&many)).await, Ok(Ok(_))) {
-            known.takes_larger_requests();
+            known.takes_again(many.len(), Instant::now());
         }
     }
 
-    fn failed(&self, error: &Error) -> SnmpError {
-        SnmpError::from_library(error, &self.name)
+    /// Why an agent that answers discoveries has answered nothing to this user, in its own words. They come unauthenticated, as
+    /// RFC 3414 has it, so they are believed for this alone.
+    pub(super) async fn report(&self, wait: Duration) -> Option<SnmpError> {
+        let client = connect(self.address, self.auth.clone(), wait, true).await.ok()?;
+        let said = timeout(wait, client.get(&Oid::new(SYS_UP_TIME))).await.ok()?;
+        let error = said.err()?;
+        matches!(error.exchange_source(), Error::Report { .. }).then(|| SnmpError::from_library(&error, &self.name))
     }
+
+    /// Whether an answer arrives after it was waited for, until then.
+    pub(super) async fn answers_late(&self, wait: Duration) -> bool {
+        let late = async {
+            while !Strays::of(&self.client).are_late() {
+                sleep(LATE_LOOKS_EVERY).await;
+            }
+        };
+        timeout(wait, late).await.is_ok()
+    }
+
+    /// What is known of an agent of which nothing was heard in time.
+    pub(super) fn silence(&self) -> SnmpError {
+        let address = self.name.clone();
+        if self.unreadable { SnmpError::Unreadable { address } } else { SnmpError::Silence { address } }
+    }
+
+    fn failed(&self, unanswered: Unanswered) -> SnmpError {
+        match unanswered {
+            Unanswered::Failed(error) => SnmpError::from_library(&error, &self.name),
+            Unanswered::Silent | Unanswered::Unreadable => self.silence(),
+        }
+    }
+}
+
+/// What was asked for of what was answered.
+fn take(binds: Vec<VarBind>, wanted: &[Oid], known: &mut Known, answers: &mut Answers) {
+    for VarBind { oid, value, .. } in binds.into_iter().filter(|bind| wanted.contains(&bind.oid)) {
+        if value.is_exception() {
+            known.lacks(oid);
+        } else {
+            known.gives(&oid);
+            answers.insert(oid, value);
+        }
+    }
+}
+
+/// A client. Where it takes reports, an agent may refuse it without authentication, and nothing else that it says counts.
+async fn connect(
+    address: SocketAddr,
+    auth: Auth,
+    wait: Duration,
+    takes_reports: bool,
+) -> async_snmp::Result<UdpClient> {
+    let retry = Retry::fixed(RETRIES, Duration::ZERO).expect("one retry is within the library's limit");
+    Client::builder(address, auth)
+        .request_timeout(wait)
+        .construction_timeout(wait)
+        .retry(retry)
+        .strict_source(true)
+        .des_salt_state(des_salts())
+        .max_oids_per_request(OBJECTS_PER_REQUEST)
+        .allow_unauthenticated_v3_time_correction(takes_reports)
+        .connect()
+        .await
 }
 
 impl fmt::Debug for Session {

@@ -5,7 +5,7 @@ use std::time::Instant as Clock;
 
 use super::*;
 use crate::config::StartTlsConfig;
-use crate::sources::ups::peer::{Act, serve};
+use crate::sources::ups::peer::{Act, serve, serve_each};
 
 /// Longer than anything here takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -28,13 +28,19 @@ fn send(text: &str) -> Act {
     Act::Send(text.as_bytes().to_vec())
 }
 
-/// A upsd that lists `one` and `two` and then answers for `one` as told.
+/// A upsd that lists `one` and `two`, then answers for `one` as told, and for `two` over that connection or the next.
 async fn with_two(answer: Vec<Act>) -> Vec<(Label, Result<Reading, Trouble>)> {
     let list = "BEGIN LIST UPS\nUPS one \"first\"\nUPS two \"second\"\nEND LIST UPS\n";
+    let two = || [Act::HearLine, send("BEGIN LIST VAR two\nVAR two ups.status \"OL\"\nEND LIST VAR two\n")];
     let mut acts = vec![Act::HearLine, send(list), Act::HearLine];
     acts.extend(answer);
-    acts.extend([Act::HearLine, send("BEGIN LIST VAR two\nVAR two ups.status \"OL\"\nEND LIST VAR two\n")]);
-    look(&config(&serve(acts).await), PATIENCE).await.expect("upsd listed its UPSes")
+    acts.extend(two());
+    let address = serve_each(vec![acts, two().into()]).await;
+    look(&config(&address), PATIENCE).await.expect("upsd listed its UPSes")
+}
+
+fn reasons(seen: &[(Label, Result<Reading, Trouble>)]) -> Vec<(&str, Option<&'static str>)> {
+    seen.iter().map(|(ups, outcome)| (ups.as_str(), outcome.as_ref().err().map(|trouble| trouble.reason))).collect()
 }
 
 #[tokio::test]
@@ -56,11 +62,60 @@ async fn a_driver_that_has_not_heard_its_ups_yet_tells_no_status() {
 }
 
 #[tokio::test]
-async fn when_the_connection_is_lost_each_ups_of_the_list_is_down_for_that() {
-    let seen = with_two(vec![send("BEGIN LIST VAR one\nWHAT\n")]).await;
-    let reasons: Vec<_> =
-        seen.iter().map(|(ups, outcome)| (ups.as_str(), outcome.as_ref().map_err(|t| t.reason))).collect();
-    assert_eq!(reasons, [("one", Err("protocol")), ("two", Err("protocol"))]);
+async fn what_is_wrong_about_one_ups_is_told_about_that_one_and_no_other() {
+    let begun = |rest: &str| send(&format!("BEGIN LIST VAR one\n{rest}"));
+    let many = || Act::Send((0..5000).flat_map(|n| format!("VAR one outlet.{n}.id \"1\"\n").into_bytes()).collect());
+    let long = || Act::Send(vec![b'x'; 3000]);
+    for (answer, reason) in [
+        (vec![begun("WHAT\n")], "protocol"),
+        (vec![begun("VAR two ups.status \"OB\"\nEND LIST VAR one\n")], "protocol"),
+        (vec![begun("VAR one ups.status \"OL\nEND LIST VAR one\n")], "protocol"),
+        (vec![begun(""), many(), send("END LIST VAR one\n")], "too_large"),
+        (vec![begun(""), long(), send("\nEND LIST VAR one\n")], "too_large"),
+        (vec![begun(""), Act::Flood(b"VAR one ups.id \"\"\n".repeat(100_000))], "too_large"),
+        (vec![begun("ERR DATA-STALE\nEND LIST VAR one\n")], "data_stale"),
+    ] {
+        assert_eq!(reasons(&with_two(answer).await), [("one", Some(reason)), ("two", None)]);
+    }
+}
+
+/// What upsd says too much about one UPS may arrive when the next one is asked for.
+#[tokio::test]
+async fn a_remainder_of_one_answer_is_not_taken_for_the_next() {
+    let list = "BEGIN LIST UPS\nUPS one \"\"\nUPS two \"\"\nEND LIST UPS\n";
+    let one = "BEGIN LIST VAR one\nVAR one ups.status \"OL\"\nEND LIST VAR one\n";
+    let two = "BEGIN LIST VAR two\nVAR two ups.status \"OL\"\nEND LIST VAR two\n";
+    for first in [
+        vec![Act::HearLine, send(list), Act::HearLine, send(&format!("{one}VAR one ups.id \"1\"\n")), Act::HearLine],
+        vec![Act::HearLine, send(list), Act::HearLine, send(one), Act::HearLine, send("VAR one ups.id \"1\"\n")],
+        vec![Act::HearLine, send(list), Act::HearLine, send(one), Act::HearLine],
+    ] {
+        let address = serve_each(vec![first, vec![Act::HearLine, send(two)]]).await;
+        let seen = look(&config(&address), PATIENCE).await.expect("a list");
+        assert_eq!(reasons(&seen), [("one", None), ("two", None)]);
+    }
+}
+
+#[tokio::test]
+async fn when_upsd_cannot_be_reached_any_more_each_ups_that_is_left_is_down_for_that() {
+    let list = "BEGIN LIST UPS\nUPS one \"\"\nUPS two \"\"\nUPS three \"\"\nEND LIST UPS\n";
+    let address = serve(vec![Act::HearLine, send(list), Act::HearLine, send("WHAT\n")]).await;
+    let seen = look(&config(&address), PATIENCE).await.expect("a list");
+    assert_eq!(reasons(&seen), [("one", Some("protocol")), ("two", Some("connect")), ("three", Some("connect"))]);
+}
+
+/// However much upsd says of the first UPSes, the last one has its part.
+#[test]
+fn what_all_upses_may_take_is_bounded_and_shared() {
+    let mut left = TOTAL;
+    for waiting in (1..=List::MAX_UPSES).rev() {
+        let share = share(left, waiting);
+        assert!((128 * 1024..=LIMITS.total).contains(&share), "{share}");
+        left -= share;
+    }
+    let (now, second) = (Instant::now(), Duration::from_secs(1));
+    assert_eq!(patience(now + second, 1, now), now + second);
+    assert_eq!(patience(now + second, 2, now), now + second / 2);
 }
 
 #[tokio::test]
@@ -82,12 +137,6 @@ async fn a_line_without_an_end_is_not_read_for_long() {
 async fn a_list_without_an_end_is_not_read_for_long() {
     let upses = vec![Act::HearLine, send("BEGIN LIST UPS\n"), Act::Flood(b"UPS one \"\"\n".repeat(100_000))];
     assert_eq!(reason(upses).await, "too_large");
-    let variables = vec![send("BEGIN LIST VAR one\n"), Act::Flood(b"VAR one ups.id \"\"\n".repeat(100_000))];
-    let seen = with_two(variables).await;
-    assert_eq!(
-        seen.iter().map(|(_, outcome)| outcome.as_ref().err().map(|t| t.reason)).collect::<Vec<_>>(),
-        [Some("too_large"); 2]
-    );
 }
 
 #[tokio::test]
@@ -98,16 +147,12 @@ async fn silence_is_a_timeout_and_what_was_read_before_it_stays() {
     assert_eq!(said.reason, "timeout");
     assert!(said.message.as_str().contains("LIST UPS") && started.elapsed() < PATIENCE, "{said:?}");
 
-    let address = serve(vec![
-        Act::HearLine,
-        send("BEGIN LIST UPS\nUPS one \"\"\nUPS two \"\"\nEND LIST UPS\n"),
-        Act::HearLine,
-        send("BEGIN LIST VAR one\nEND LIST VAR one\n"),
-        Act::Silence,
-    ])
-    .await;
-    let seen = look(&config(&address), Duration::from_secs(2)).await.expect("a list");
-    assert!(matches!(&seen[..], [(_, Ok(_)), (_, Err(trouble))] if trouble.reason == "timeout"), "{seen:?}");
+    let list = "BEGIN LIST UPS\nUPS one \"\"\nUPS two \"\"\nUPS three \"\"\nEND LIST UPS\n";
+    let said = |ups: &str| send(&format!("BEGIN LIST VAR {ups}\nEND LIST VAR {ups}\n"));
+    let first = vec![Act::HearLine, send(list), Act::HearLine, said("one"), Act::HearLine, Act::Hear];
+    let address = serve_each(vec![first, vec![Act::HearLine, said("three")]]).await;
+    let seen = look(&config(&address), Duration::from_secs(3)).await.expect("a list");
+    assert_eq!(reasons(&seen), [("one", None), ("two", Some("timeout")), ("three", None)]);
 }
 
 #[tokio::test]

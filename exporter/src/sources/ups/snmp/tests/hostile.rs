@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use async_snmp::message::Message;
+use async_snmp::message::{Message, V3Message};
 use async_snmp::{DecodeConfig, Oid, PduType, Value, VarBind, Version};
 use hyper::body::Bytes;
 use tokio::net::UdpSocket;
@@ -127,11 +127,11 @@ async fn datagrams_that_are_no_answer_are_not_taken_for_one() {
     let other_id = |asked: &Asked, _| vec![asked.response(asked.id.wrapping_add(1), (0, 0), &[])];
     assert_eq!(look(fake(other_id).await.0).await.unwrap_err().reason, "timeout");
     let empty_integer = |asked: &Asked, _| vec![asked.answer(|_| Some(vec![0x02, 0x00]))];
-    assert_eq!(look(fake(empty_integer).await.0).await.unwrap_err().reason, "timeout");
+    assert_eq!(look(fake(empty_integer).await.0).await.unwrap_err().reason, "protocol");
     let garbage = |_: &Asked, _| vec![vec![0x30, 0x84, 0xff, 0xff, 0xff, 0xff], vec![0; 40_000], Vec::new()];
-    assert_eq!(look(fake(garbage).await.0).await.unwrap_err().reason, "timeout");
+    assert_eq!(look(fake(garbage).await.0).await.unwrap_err().reason, "protocol");
     let cut_off = |asked: &Asked, _| vec![asked.answer(charge)[..30].to_vec()];
-    assert_eq!(look(fake(cut_off).await.0).await.unwrap_err().reason, "timeout");
+    assert_eq!(look(fake(cut_off).await.0).await.unwrap_err().reason, "protocol");
     let good_among_bad = |asked: &Asked, _| vec![vec![0xff; 100], asked.response(0, (0, 0), &[]), asked.answer(charge)];
     assert!(look(fake(good_among_bad).await.0).await.is_ok());
 }
@@ -319,6 +319,134 @@ async fn an_agent_that_drops_requests_of_several_variables_is_asked_for_one_at_a
     let known = requests.load(Ordering::Relaxed);
     assert!(known < 10, "{known}: what it lacks is not asked for again, and no larger request is waited for");
     assert!(started.elapsed() < DEADLINE * 8, "{:?}", started.elapsed());
+}
+
+/// One number of no bytes makes a whole answer unreadable: the objects beside it are still read.
+#[tokio::test]
+async fn an_object_that_cannot_be_read_hides_no_other() {
+    let bad = POWERNET.instance(&[3, 2, 1]);
+    for silent in [false, true] {
+        let bad = bad.clone();
+        let stumbles = move |asked: &Asked, _: usize| match asked.oids.contains(&bad) {
+            true if silent => Vec::new(),
+            true => vec![asked.answer(|oid| if *oid == bad { Some(vec![0x02, 0x00]) } else { charge(oid) })],
+            false => vec![asked.answer(charge)],
+        };
+        let (address, requests) = fake(stumbles).await;
+        let (mut client, _files) = client_with(address, "v2c", DEADLINE * 8);
+        for look in 0..3 {
+            let reading = client.read().await.unwrap();
+            assert_eq!(reading.values.of(Quantity::BatteryCharge), Some(0.97), "{silent} {look}");
+            assert!(requests.swap(0, Ordering::Relaxed) < if look < 2 { 60 } else { 8 }, "{silent} {look}");
+        }
+    }
+}
+
+/// Holds R4: as many as it takes, remembered, and within the deadline of a look.
+#[tokio::test]
+async fn an_agent_that_drops_requests_beyond_a_size_is_asked_for_as_many_as_it_takes() {
+    for most in [4, 12] {
+        let some = move |asked: &Asked, _: usize| match asked.oids.len() > most {
+            true => Vec::new(),
+            false => vec![asked.answer(charge)],
+        };
+        let (address, requests) = fake(some).await;
+        let (mut client, _files) = client_with(address, "v2c", DEADLINE * 4);
+        assert_eq!(client.read().await.unwrap().values.of(Quantity::BatteryCharge), Some(0.97), "{most}");
+        assert!(requests.swap(0, Ordering::Relaxed) < 90, "{most}");
+        let started = Instant::now();
+        client.read().await.unwrap();
+        assert!(started.elapsed() < DEADLINE, "{most}: no larger request is waited for");
+        assert!(requests.load(Ordering::Relaxed) < 8, "{most}");
+    }
+}
+
+/// A Report of the user-based security model, as RFC 3414 has it: unauthenticated.
+fn report(id: i32, user: &[u8], stats: u32) -> Vec<u8> {
+    const ENGINE: [u8; 9] = [0x80, 0, 0x1f, 0x88, 4, b'f', b'a', b'k', b'e'];
+    let name = Oid::new([1, 3, 6, 1, 6, 3, 15, 1, 1, stats, 0]);
+    let pdu = [integer(id), integer(0), integer(0), tlv(0x30, &bind(&name, &tlv(0x41, &[1])))].concat();
+    let scoped = tlv(0x30, &[tlv(0x04, &ENGINE), tlv(0x04, b""), tlv(0xa8, &pdu)].concat());
+    let numbers = [integer(1), integer(1000)].concat();
+    let names = [tlv(0x04, user), tlv(0x04, b""), tlv(0x04, b"")].concat();
+    let security = tlv(0x30, &[tlv(0x04, &ENGINE), numbers, names].concat());
+    let head = tlv(0x30, &[integer(id), integer(65_507), tlv(0x04, &[0]), integer(3)].concat());
+    tlv(0x30, &[integer(3), head, tlv(0x04, &security), scoped].concat())
+}
+
+/// An agent that answers discoveries, and everything else with one of the reports, or not at all.
+async fn with_report(stats: Option<u32>) -> SocketAddr {
+    let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let address = socket.local_addr().unwrap();
+    tokio::spawn(async move {
+        const UNKNOWN_ENGINE_IDS: u32 = 4;
+        let mut buffer = vec![0; 65_536];
+        while let Ok((length, from)) = socket.recv_from(&mut buffer).await {
+            let datagram = Bytes::copy_from_slice(&buffer[..length]);
+            let Ok(asked) = V3Message::decode(datagram, DecodeConfig::DEFAULT) else { continue };
+            let answer = match (asked.value.security_level().requires_auth(), stats) {
+                (false, _) => report(asked.value.msg_id(), b"", UNKNOWN_ENGINE_IDS),
+                (true, Some(stats)) => report(asked.value.msg_id(), b"monitor", stats),
+                (true, None) => continue,
+            };
+            let _ = socket.send_to(&answer, from).await;
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn what_an_agent_reports_of_a_user_is_told_with_what_to_do() {
+    for (stats, reason, says) in [
+        (Some(1), "auth", "allowNoPrivacy"),
+        (Some(2), "protocol", "same engine ID"),
+        (Some(3), "auth", "check `user`"),
+        (Some(4), "protocol", "changes its engine ID"),
+        (Some(5), "auth", "password file of `auth`"),
+        (Some(6), "auth", "password file of `privacy`"),
+        (None, "auth", "discovery and nothing else"),
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        let password = directory.path().join("password");
+        std::fs::write(&password, "a long password\n").unwrap();
+        let text = format!(
+            "ups: [{{name: u, snmp: {{address: '{}', version: v3, user: monitor, allowNoPrivacy: true, \
+             auth: {{protocol: SHA-256, passwordFile: '{}'}}}}}}]",
+            with_report(stats).await,
+            password.display()
+        );
+        let config = config::parse(&text, Path::new("test.yaml")).unwrap();
+        let UpsBackend::Snmp(snmp) = &config.ups[0].backend else { panic!("it is snmp") };
+        let mut client = Client::new(snmp, DEADLINE * 4, Duration::from_secs(10));
+        let said = client.read().await.unwrap_err();
+        assert_eq!(said.reason, reason, "{stats:?}: {}", said.message);
+        assert!(said.message.as_str().contains(says), "{stats:?}: {}", said.message);
+    }
+}
+
+/// An agent that speaks v3 too answers our knock: its late answers are no fault of the credentials.
+#[tokio::test]
+async fn an_agent_that_answers_late_is_not_told_as_one_that_refuses_us() {
+    let socket = Arc::new(UdpSocket::bind("127.0.0.1:0").await.unwrap());
+    let address = socket.local_addr().unwrap();
+    tokio::spawn(async move {
+        let mut buffer = vec![0; 65_536];
+        while let Ok((length, from)) = socket.recv_from(&mut buffer).await {
+            let datagram = Bytes::copy_from_slice(&buffer[..length]);
+            if let Some(asked) = Asked::read(&datagram) {
+                let socket = Arc::clone(&socket);
+                tokio::spawn(async move {
+                    sleep(DEADLINE * 3 / 5).await;
+                    let _ = socket.send_to(&asked.answer(charge), from).await;
+                });
+            } else if let Ok(asked) = V3Message::decode(datagram, DecodeConfig::DEFAULT) {
+                let _ = socket.send_to(&report(asked.value.msg_id(), b"", 4), from).await;
+            }
+        }
+    });
+    let said = look(address).await.unwrap_err();
+    assert_eq!(said.reason, "timeout", "{}", said.message);
+    assert!(said.message.as_str().contains("after they were waited for"), "{}", said.message);
 }
 
 #[tokio::test]
