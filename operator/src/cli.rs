@@ -29,10 +29,46 @@ pub enum Command {
     /// Print what would be done about the resources in a file, and what blocks it. Changes nothing anywhere.
     ///
     /// The API server is asked for a dry run, the Secrets that the resources name are read with what they say of themselves,
-    /// other resources for the same agent are looked for, and the hosts are looked at. Exit code 0: nothing is wrong, though a
-    /// host may be busy, on battery or out of reach now; 1: something would be refused, or blocked until the configuration
-    /// changes; 2: no plan could be made (usage, file, cluster).
+    /// other resources for the same agent are looked for, and the hosts are looked at.
+    #[command(after_help = PlanExit::table())]
     Plan(PlanArgs),
+}
+
+/// How `plan` ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PlanExit {
+    Clear,
+    Wrong,
+    NoPlan,
+}
+
+impl PlanExit {
+    pub const ALL: [Self; 3] = [Self::Clear, Self::Wrong, Self::NoPlan];
+
+    /// A wrong command line ends with 2, whatever is chosen here.
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Clear => 0,
+            Self::Wrong => 1,
+            Self::NoPlan => 2,
+        }
+    }
+
+    const fn means(self) -> &'static str {
+        match self {
+            Self::Clear => "nothing is wrong, though a host may be busy, on battery or out of reach now",
+            Self::Wrong => "something would be refused, or blocked until the configuration changes",
+            Self::NoPlan => {
+                "no plan could be made: the command line, a file that is no YAML or holds no resource, the cluster, the output"
+            }
+        }
+    }
+
+    /// What `--help` prints.
+    fn table() -> String {
+        let rows = Self::ALL.map(|exit| format!("\n  {}  {}", exit.code(), exit.means()));
+        format!("Exit codes:{}", rows.concat())
+    }
 }
 
 #[derive(Clone, Debug, Args)]
@@ -110,7 +146,7 @@ pub enum LogFormat {
 }
 
 /// A namespace's name is a DNS label; it becomes a part of the Lease's.
-fn namespace(text: &str) -> Result<String, String> {
+pub(crate) fn namespace(text: &str) -> Result<String, String> {
     let is_inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     let sound =
         (1..=63).contains(&text.len()) && text.chars().all(is_inner) && !text.starts_with('-') && !text.ends_with('-');
@@ -133,6 +169,21 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    /// Holds B12: what `--help` says and what is done are one table.
+    #[test]
+    fn the_help_of_plan_lists_every_exit_code() {
+        for help in ["-h", "--help"] {
+            let error = Cli::try_parse_from(["kagiban-operator", "plan", help]).expect_err("help is printed");
+            let text = error.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
+            for exit in PlanExit::ALL {
+                let row = format!("{} {}", exit.code(), exit.means());
+                assert!(text.contains(&row), "{row}: {text}");
+            }
+        }
+        let usage = Cli::try_parse_from(["kagiban-operator", "plan"]).expect_err("no file");
+        assert_eq!(usage.exit_code(), i32::from(PlanExit::NoPlan.code()));
     }
 
     #[test]

@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 use crate::cluster::{ClusterError, Watched};
 use crate::decide::doubled;
 use crate::fleet::{Change, HostKey, ResourceName};
+use crate::freshness::Stale;
 use crate::health::Health;
 use crate::reconcile::{Context, forget, pass, unasked};
 use crate::schedule::{Failure, Known, Next, Outcome, Schedule};
@@ -25,8 +26,6 @@ const PASS_DEADLINE: Duration = Duration::from_secs(120);
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 /// The loop comes round at least so often, so that a Lease that ran out is noticed, and that it lives is known.
 const TICK: Duration = Duration::from_secs(1);
-/// Between two warnings that the first list takes long.
-const TELL_LISTING: Duration = Duration::from_secs(30);
 
 /// The schedule, which metrics and the liveness probe read.
 pub type SharedSchedule = Arc<Mutex<Schedule>>;
@@ -78,7 +77,6 @@ pub async fn run(
     let mut leadership = context.leadership.clone();
     let mut tenure = None;
     let mut listed = false;
-    let mut listing_told = Instant::now();
     let mut passes = Passes::new();
     tokio::pin!(events);
     while !context.stopping.is_cancelled() {
@@ -91,10 +89,9 @@ pub async fn run(
             let mut schedule = lock(&schedule);
             if tenure.is_some() { schedule.lead(Instant::now()) } else { schedule.stop_leading() }
         }
-        if !listed && listing_told.elapsed() >= TELL_LISTING {
-            listing_told = Instant::now();
-            let read = context.fleet.summaries().len();
-            tracing::warn!(read, "the first list of resources is not whole yet; nothing is done before");
+        if let Some(Stale { what, age, reason }) = context.metrics.freshness().stale(Instant::now()) {
+            let (known, seconds) = (context.fleet.summaries().len(), age.as_secs());
+            tracing::warn!(known, seconds, reason, "{what}");
         }
         let wait = start(&schedule, &context, &mut passes);
         tokio::select! {

@@ -10,6 +10,8 @@ const ELECTION_SILENCE: Duration = Duration::from_secs(90);
 /// Twice the longest that a pass may take. One that ends by its deadline or by a panic is no sign of life; a host alone cannot
 /// bring it there.
 const PASS_SILENCE: Duration = Duration::from_secs(240);
+/// A list is begun at least every ten minutes, and a page or a watch that is not answered is an error sooner than that.
+const LIST_SILENCE: Duration = Duration::from_secs(900);
 
 /// When each part of the process last showed that it lives.
 #[derive(Debug)]
@@ -40,8 +42,8 @@ impl Health {
     }
 
     /// What is dead, if anything is. `stuck_for`: how long there has been something to do and no pass ended other than by its
-    /// deadline.
-    pub fn fault(&self, stuck_for: Duration, now: Instant) -> Option<&'static str> {
+    /// deadline. `unheard_for`: how long neither list nor watch of the resources gave anything, not even an error.
+    pub fn fault(&self, stuck_for: Duration, unheard_for: Duration, now: Instant) -> Option<&'static str> {
         let silent = |at: &AtomicU64| Duration::from_millis(self.at(now).saturating_sub(at.load(Ordering::Relaxed)));
         if silent(&self.looped) > LOOP_SILENCE {
             Some("the loop that starts passes has stopped")
@@ -49,6 +51,8 @@ impl Health {
             Some("the election has stopped")
         } else if stuck_for > PASS_SILENCE {
             Some("resources are due and no pass comes to an end")
+        } else if unheard_for > LIST_SILENCE {
+            Some("neither list nor watch of the resources goes on")
         } else {
             None
         }
@@ -69,13 +73,17 @@ mod tests {
         let start = Instant::now();
         let health = Health::new(true, start);
         let later = start + Duration::from_secs(3600);
-        assert_eq!(health.fault(Duration::ZERO, later), Some("the loop that starts passes has stopped"));
+        assert_eq!(
+            health.fault(Duration::ZERO, Duration::ZERO, later),
+            Some("the loop that starts passes has stopped")
+        );
         health.looped(later);
-        assert_eq!(health.fault(Duration::ZERO, later), Some("the election has stopped"));
+        assert_eq!(health.fault(Duration::ZERO, Duration::ZERO, later), Some("the election has stopped"));
         health.elected(later);
-        assert_eq!(health.fault(Duration::ZERO, later), None);
-        assert!(health.fault(PASS_SILENCE + Duration::from_secs(1), later).is_some());
-        assert_eq!(health.fault(Duration::ZERO, later + Duration::from_secs(59)), None);
+        assert_eq!(health.fault(Duration::ZERO, Duration::ZERO, later), None);
+        assert!(health.fault(PASS_SILENCE + Duration::from_secs(1), Duration::ZERO, later).is_some());
+        assert!(health.fault(Duration::ZERO, LIST_SILENCE + Duration::from_secs(1), later).is_some());
+        assert_eq!(health.fault(Duration::ZERO, Duration::ZERO, later + Duration::from_secs(59)), None);
     }
 
     #[test]
@@ -84,6 +92,6 @@ mod tests {
         let health = Health::new(false, start);
         let later = start + Duration::from_secs(3600);
         health.looped(later);
-        assert_eq!(health.fault(Duration::ZERO, later), None);
+        assert_eq!(health.fault(Duration::ZERO, Duration::ZERO, later), None);
     }
 }

@@ -5,17 +5,16 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::Parser;
-use kagiban_operator::cli::{Cli, Command, LogFormat, RunArgs};
+use kagiban_operator::cli::{Cli, Command, LogFormat, PlanExit, RunArgs};
 use kagiban_operator::{plan, run};
 use tracing_subscriber::EnvFilter;
 
-/// No plan could be made: neither "nothing is wrong" nor "something is". A wrong command line ends with the same.
-const PLAN_FAILED: u8 = 2;
-
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let failed =
-        if matches!(cli.command, Some(Command::Plan(_))) { ExitCode::from(PLAN_FAILED) } else { ExitCode::FAILURE };
+    let failed = match cli.command {
+        Some(Command::Plan(_)) => PlanExit::NoPlan.code().into(),
+        Some(Command::Run(_)) | None => ExitCode::FAILURE,
+    };
     // Its memory holds the CA's key: no core file, and no other process of its account may look.
     #[cfg(target_os = "linux")]
     if let Err(error) = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable) {
@@ -30,21 +29,17 @@ fn main() -> ExitCode {
         }
     };
     let done = match cli.command.unwrap_or(Command::Run(cli.run)) {
-        Command::Run(args) => log(&args).and_then(|()| runtime.block_on(run::run(args))).map(|()| true),
+        Command::Run(args) => log(&args).and_then(|()| runtime.block_on(run::run(args))).map(|()| ExitCode::SUCCESS),
         Command::Plan(args) => runtime.block_on(plan::plan(&args)).and_then(|plan| {
             // what nobody could read is no plan
             std::io::stdout().write_all(plan.text.as_bytes()).context("the plan cannot be printed")?;
-            Ok(plan.clear)
+            Ok(if plan.clear { PlanExit::Clear } else { PlanExit::Wrong }.code().into())
         }),
     };
-    match done {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            fail(&error);
-            failed
-        }
-    }
+    done.unwrap_or_else(|error| {
+        fail(&error);
+        failed
+    })
 }
 
 fn log(args: &RunArgs) -> anyhow::Result<()> {

@@ -3,13 +3,19 @@
 
 use std::sync::LazyLock;
 
+use kagiban_crds::SecretName;
 use kagiban_crds::resource::{GROUP, ManagedAgentCertificate};
-use kube::CustomResourceExt as _;
+use kube::{CustomResourceExt as _, Resource as _};
 use serde::Deserialize;
 use serde_yaml::Value;
 
+use crate::cli::namespace;
+
 /// A file with ten thousand resources is under this.
 pub const MAX_MANIFEST_BYTES: usize = 32 * 1024 * 1024;
+
+/// Of a resource's name, as the schema has it.
+const LONGEST_NAME: usize = 63;
 
 /// How deep merge keys may lie in what is merged.
 const MAX_MERGES: usize = 8;
@@ -35,28 +41,24 @@ pub struct Manifest {
 /// Each document that is one of ours, or says why it cannot be read; others are passed over. The items of a `kind: List`, which
 /// `kubectl apply` takes too, are documents of their own.
 ///
-/// Text that is no YAML ends the list: the reader would give the same error for ever.
-pub fn read(text: &str) -> Vec<Result<Manifest, ManifestError>> {
+/// # Errors
+/// When the text is no YAML: what follows cannot be known.
+pub fn read(text: &str) -> Result<Vec<Result<Manifest, ManifestError>>, ManifestError> {
     let mut found = Vec::new();
     for (index, document) in serde_yaml::Deserializer::from_str(text).enumerate() {
         let number = index + 1;
-        let wrong = |message: String| Err(ManifestError { number, name: None, message });
-        match Value::deserialize(document) {
-            Ok(mut value) => match merge(&mut value) {
-                Ok(()) if lists_nameless(&value) => found.push(wrong("an item of the list says no kind".to_owned())),
-                Ok(()) => {
-                    let ours = items(value).into_iter().filter(is_ours);
-                    found.extend(ours.map(|value| parse(value, number)));
-                }
-                Err(error) => found.push(wrong(error)),
-            },
-            Err(error) => {
-                found.push(wrong(error.to_string()));
-                break;
+        let wrong = |message: String| ManifestError { number, name: None, message };
+        let mut value = Value::deserialize(document).map_err(|error| wrong(error.to_string()))?;
+        match merge(&mut value) {
+            Ok(()) if lists_nameless(&value) => found.push(Err(wrong("an item of the list says no kind".to_owned()))),
+            Ok(()) => {
+                let ours = items(value).into_iter().filter(is_ours);
+                found.extend(ours.map(|value| parse(value, number)));
             }
+            Err(error) => found.push(Err(wrong(error))),
         }
     }
-    found
+    Ok(found)
 }
 
 /// Applies merge keys, and those that they bring with them.
@@ -97,7 +99,8 @@ fn items(value: Value) -> Vec<Value> {
 }
 
 fn is_ours(value: &Value) -> bool {
-    text(value, "kind") == "ManagedAgentCertificate" && text(value, "apiVersion").starts_with(GROUP)
+    let group = text(value, "apiVersion").split('/').next();
+    text(value, "kind") == "ManagedAgentCertificate" && group == Some(GROUP)
 }
 
 fn text<'a>(value: &'a Value, key: &str) -> &'a str {
@@ -107,13 +110,33 @@ fn text<'a>(value: &'a Value, key: &str) -> &'a str {
 fn parse(value: Value, number: usize) -> Result<Manifest, ManifestError> {
     let name = value.get("metadata").and_then(|m| m.get("name")).and_then(Value::as_str).map(str::to_owned);
     let wrong = |message: String| ManifestError { number, name: name.clone(), message };
+    let (version, ours) = (text(&value, "apiVersion"), ManagedAgentCertificate::api_version(&()));
+    if version != ours {
+        return Err(wrong(format!("apiVersion {version:?}: this version knows {ours} only")));
+    }
     let object = serde_json::to_value(&value).map_err(|error| wrong(error.to_string()))?;
     let mac: ManagedAgentCertificate = serde_yaml::from_value(value).map_err(|error| wrong(error.to_string()))?;
     mac.spec.check().map_err(|error| wrong(error.to_string()))?;
-    if mac.metadata.name.as_ref().is_none_or(String::is_empty) {
-        return Err(wrong("metadata.name is missing".to_owned()));
-    }
+    check_names(mac.metadata.name.as_deref().unwrap_or_default(), mac.metadata.namespace.as_deref()).map_err(wrong)?;
     Ok(Manifest { mac, object })
+}
+
+/// As the API server judges them.
+fn check_names(name: &str, in_namespace: Option<&str>) -> Result<(), String> {
+    if name.is_empty() {
+        return Err("metadata.name is missing".to_owned());
+    }
+    if name.len() > LONGEST_NAME {
+        return Err(format!("metadata.name: at most {LONGEST_NAME} characters, so that it can be a label value"));
+    }
+    // every object's name has the form of a Secret's
+    if name.parse::<SecretName>().is_err() {
+        return Err(
+            "metadata.name: it is no name: lower-case letters, digits, hyphens and dots between them".to_owned()
+        );
+    }
+    in_namespace
+        .map_or(Ok(()), |text| namespace(text).map(|_| ()).map_err(|error| format!("metadata.namespace: {error}")))
 }
 
 impl Manifest {
@@ -156,6 +179,10 @@ fn unknown(value: &serde_json::Value, schema: &serde_json::Value) -> Option<Stri
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn read(text: &str) -> Vec<Result<Manifest, ManifestError>> {
+        super::read(text).expect("YAML")
+    }
 
     const GOOD: &str = "
 apiVersion: kagiban.dev/v1alpha1
@@ -216,13 +243,37 @@ spec:
         assert!(found[1].is_ok());
     }
 
+    /// Holds B12: what stands behind it was not looked at, so that nothing can be said of the file.
     #[test]
-    fn text_that_is_no_yaml_ends_with_one_error() {
-        for text in ["bad: [", "\t", "a: b: c", "*unknown", "--- [\n---\na: 1", "\u{0}"] {
-            assert!(read(text).len() <= 2, "{text:?}");
+    fn text_that_is_no_yaml_is_no_list_of_documents() {
+        for text in ["bad: [", "\t", "a: b: c", "*unknown", "--- [\n---\na: 1", "\u{0}", &format!("{GOOD}---\nbad: [")]
+        {
+            assert!(super::read(text).is_err(), "{text:?}");
         }
-        assert_eq!(read("bad: [").len(), 1);
         assert_eq!(read("").len(), 0);
+    }
+
+    /// Holds B12: `plan --offline` took a version that no API server has, and names that none takes.
+    #[test]
+    fn what_the_api_server_would_not_take_is_refused() {
+        for (from, to, words) in [
+            ("dev/v1alpha1", "dev/v9", "apiVersion \"kagiban.dev/v9\": this version knows kagiban.dev/v1alpha1 only"),
+            ("dev/v1alpha1", "dev", "apiVersion"),
+            ("dev/v1alpha1", "dev/v1alpha1/x", "apiVersion"),
+            ("name: ups-01", "name: ''", "metadata.name is missing"),
+            ("name: ups-01", "name: UPS_01", "metadata.name: it is no name"),
+            ("name: ups-01", "name: ups/01", "metadata.name: it is no name"),
+            ("name: ups-01", &format!("name: {}", "a".repeat(64)), "metadata.name: at most 63 characters"),
+            ("name: ups-01", "name: ups-01, namespace: a.b", "metadata.namespace: "),
+            ("name: ups-01", "name: ups-01, namespace: ''", "metadata.namespace: "),
+            ("host: ups", "host: UPS", "spec.host"),
+        ] {
+            let found = read(&GOOD.replace(from, to));
+            let error = found[0].as_ref().expect_err(to).to_string();
+            assert!(error.contains(words), "{to}: {error}");
+        }
+        assert!(read(&GOOD.replace("kagiban.dev/", "kagiban.development/")).is_empty(), "another group's");
+        assert!(read(&GOOD.replace("name: ups-01", "name: ups.01, namespace: fleet"))[0].is_ok());
     }
 
     /// Holds B12: `plan --offline` found nothing wrong with a field that the API server refuses.

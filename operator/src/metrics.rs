@@ -18,6 +18,7 @@ use crate::controller::{SharedSchedule, lock};
 use crate::decide::Reason;
 use crate::expiries::{SecretExpiries, SecretUse};
 use crate::fleet::{Fleet, ResourceName, Summary};
+use crate::freshness::Freshness;
 use crate::text_format::TextFormat;
 
 pub(crate) type Labels = Vec<(&'static str, String)>;
@@ -35,6 +36,7 @@ pub struct Metrics {
     reconciles: Histogram,
     failures: Family<Labels, Counter>,
     expiries: SecretExpiries,
+    freshness: Freshness,
     withheld: Family<Labels, Counter>,
 }
 
@@ -82,11 +84,24 @@ impl Metrics {
         build.get_or_create(&vec![("version", env!("CARGO_PKG_VERSION").to_owned())]).set(1);
         let expiries = SecretExpiries::default();
         registry.register_collector(Box::new(expiries.clone()));
+        let freshness = Freshness::new(Instant::now());
+        registry.register_collector(Box::new(freshness.clone()));
         registry.register("kagiban_build_info", "Always 1; the version is a label", build);
         if let Some(sources) = sources {
             registry.register_collector(Box::new(FleetSeries { sources, leader: leader.clone() }));
         }
-        Self { registry, api_requests, host_requests, rotations, leader, reconciles, failures, withheld, expiries }
+        Self {
+            registry,
+            api_requests,
+            host_requests,
+            rotations,
+            leader,
+            reconciles,
+            failures,
+            withheld,
+            expiries,
+            freshness,
+        }
     }
 
     /// Writes Prometheus's text format, version 0.0.4: every scraper reads it, and `promtool check metrics` nothing else.
@@ -95,6 +110,11 @@ impl Metrics {
     /// When `out` takes no more.
     pub fn write(&self, out: &mut impl fmt::Write) -> fmt::Result {
         prometheus_client::encoding::text::encode(&mut TextFormat::to(out), &self.registry)
+    }
+
+    /// How old what is known of the resources is.
+    pub fn freshness(&self) -> &Freshness {
+        &self.freshness
     }
 
     pub(crate) fn api_request(&self, verb: &'static str, resource: &'static str, code: &str) {

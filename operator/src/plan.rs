@@ -20,6 +20,7 @@ use crate::manifest::{self, MAX_MANIFEST_BYTES, Manifest};
 use crate::metrics::Metrics;
 use crate::reconcile::owner_among;
 use crate::run::{connect, reach};
+use crate::watch;
 
 /// What is printed, and whether nothing is wrong with the configuration.
 #[derive(Debug)]
@@ -34,6 +35,7 @@ pub struct Plan {
 /// When the file or the cluster cannot be read at all.
 pub async fn plan(args: &PlanArgs) -> anyhow::Result<Plan> {
     let documents = manifest::read(&text(&args.file)?);
+    let documents = documents.with_context(|| format!("{} is no YAML", args.file.display()))?;
     anyhow::ensure!(!documents.is_empty(), "no ManagedAgentCertificate in {}", args.file.display());
     let observer = if args.offline { None } else { Some(Observer::connect(args).await?) };
     let mut planned = Vec::new();
@@ -146,13 +148,13 @@ impl Observer {
 
     /// All resources of the cluster as they would be with those of the file.
     async fn contenders(&self, accepted: &[Found]) -> anyhow::Result<Contenders> {
-        let (listed, partly) = match self.cluster.list(None).await {
-            Err(ClusterError::Forbidden { .. }) => {
+        let (listed, partly) = match watch::all(self.cluster.watched(None)).await {
+            Err(error) if error.is_forbidden() => {
                 let namespaces: BTreeSet<_> = accepted.iter().filter_map(|found| found.mac.namespace()).collect();
                 let mut listed = Vec::new();
                 for namespace in &namespaces {
-                    let of_one = self.cluster.list(Some(namespace)).await;
-                    listed.extend(of_one.with_context(|| format!("the resources of {namespace} cannot be listed"))?);
+                    let of_one = watch::all(self.cluster.watched(Some(namespace))).await;
+                    listed.extend(of_one.with_context(|| format!("what {namespace} holds is not known"))?);
                 }
                 let namespaces: Vec<_> = namespaces.into_iter().collect();
                 let note = format!(
@@ -161,11 +163,12 @@ impl Observer {
                 );
                 (listed, Some(note))
             }
-            listed => (listed.context("the resources cannot be listed")?, None),
+            listed => (listed.context("whose the agents are is not known")?, None),
         };
+        let listed = listed.into_iter().filter_map(|object| object.0.ok());
         let key = |mac: &ManagedAgentCertificate| (mac.namespace(), mac.name_any());
         let in_file = |mac: &ManagedAgentCertificate| accepted.iter().any(|found| key(&found.mac) == key(mac));
-        let mut all: Vec<_> = listed.into_iter().filter(|mac| !in_file(mac)).collect();
+        let mut all: Vec<_> = listed.filter(|mac| !in_file(mac)).collect();
         all.extend(accepted.iter().map(|found| found.mac.clone()));
         Ok(Contenders { all, partly })
     }
@@ -334,7 +337,7 @@ mod tests {
     use super::*;
     use crate::decide::tests as sample;
 
-    /// Holds B12, with `tests/tests/plan.rs`.
+    /// Holds B12, with `tests/tests/operator_input.rs`.
     #[test]
     fn a_plan_says_what_would_be_done_and_what_blocks_it() {
         let now = sample::now();

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use jiff::Timestamp;
 use kagiban_crds::Epoch;
-use kube::api::Api;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -15,10 +14,11 @@ use tokio_util::sync::CancellationToken;
 use crate::act::AgentClient;
 use crate::agent_api::Reach;
 use crate::cli::{ClusterArgs, ReachArgs, RunArgs};
-use crate::cluster::{Cluster, Watched, client};
+use crate::cluster::{Cluster, client};
 use crate::controller::{SharedSchedule, run as work};
 use crate::decide::Policy;
 use crate::fleet::Fleet;
+use crate::freshness::Freshness;
 use crate::health::Health;
 use crate::leader::{Election, Leadership};
 use crate::ledger::Ledger;
@@ -42,18 +42,15 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     let lease_namespace = args.leader_election_namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
     let reach = reach(&args.reach, &config);
     let client = client(config).context("the cluster's address or credentials cannot be used")?;
-    let api: Api<Watched> = match &args.namespace {
-        Some(namespace) => Api::namespaced(client.clone(), namespace),
-        None => Api::all(client.clone()),
-    };
     let fleet = Arc::new(Fleet::default());
     let schedule: SharedSchedule = Arc::new(Mutex::new(Schedule::new(args.concurrency, args.resync, Instant::now())));
     let health = Arc::new(Health::new(args.leader_elect, Instant::now()));
     let metrics = Arc::new(Metrics::new(Some(Sources { fleet: fleet.clone(), schedule: schedule.clone() })));
     let cluster = Cluster::new(client, metrics.clone(), identity());
+    let api = cluster.watched(args.namespace.as_deref());
     let probes = Probes {
         ready: readiness(cluster.clone(), args.namespace.clone()),
-        fault: liveness(health.clone(), schedule.clone()),
+        fault: liveness(health.clone(), schedule.clone(), metrics.freshness().clone()),
     };
 
     let stopping = CancellationToken::new();
@@ -76,10 +73,10 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
         ledger: Ledger::default(),
         leadership,
         policy: Policy { resync: args.resync, ..Policy::default() },
-        metrics,
+        metrics: metrics.clone(),
         stopping: stopping.clone(),
     };
-    let work = work(watch(api), schedule, health, Arc::new(context));
+    let work = work(watch(api, metrics.freshness().clone()), schedule, health, Arc::new(context));
     let Some(mut election) = election else {
         work.await;
         closing.cancel();
@@ -108,12 +105,12 @@ fn lease_name(namespace: Option<&str>) -> String {
     namespace.map_or_else(|| LEASE.to_owned(), |namespace| format!("{LEASE}-{namespace}"))
 }
 
-fn liveness(health: Arc<Health>, schedule: SharedSchedule) -> web::Liveness {
+fn liveness(health: Arc<Health>, schedule: SharedSchedule, freshness: Freshness) -> web::Liveness {
     Arc::new(move || {
         let now = Instant::now();
         // a schedule that somebody holds is being worked on: the probe does not wait for it
         let stuck_for = schedule.try_lock().map_or(Duration::ZERO, |schedule| schedule.stuck_for(now));
-        health.fault(stuck_for, now)
+        health.fault(stuck_for, freshness.silent_for(now), now)
     })
 }
 

@@ -11,11 +11,13 @@ use std::time::{Duration, Instant};
 
 use futures::stream::{self, BoxStream};
 use futures::{Stream, StreamExt as _};
+use jiff::Timestamp;
 use kube::ResourceExt as _;
 use kube::api::{Api, ListParams, WatchEvent, WatchParams};
 
 use crate::cluster::{WATCH_SECONDS, Watched, shortened, words};
 use crate::decide::doubled;
+use crate::freshness::Freshness;
 
 /// Resources in one answer of a list. A page is held whole while it is read, and more than once; each may be 2 MiB.
 pub const PAGE: u32 = 16;
@@ -24,6 +26,9 @@ pub const PAGE: u32 = 16;
 const LIST_AGAIN: Duration = Duration::from_secs(600);
 /// In which a page is whole. What trickles in would hold up everything that a watch shows, for ever.
 const PAGE_DEADLINE: Duration = Duration::from_secs(60);
+/// After so many failures a list that nobody watches after is given up, and after this time.
+const TRIES: u32 = 3;
+const ALL_DEADLINE: Duration = Duration::from_secs(300);
 /// After the first failure, and between two watches; it doubles with each further failure.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
@@ -55,16 +60,57 @@ pub enum WatchError {
     Refused(String),
     #[error("the API server names no version of what it shows")]
     NoVersion,
+    #[error("the API server has not given all resources within {} s", ALL_DEADLINE.as_secs())]
+    Endless,
+}
+
+impl WatchError {
+    /// Whether whoever asks may not list them.
+    pub(crate) fn is_forbidden(&self) -> bool {
+        matches!(self, Self::List(kube::Error::Api(status)) if matches!(status.code, 401 | 403))
+    }
+}
+
+/// All resources of the given scope as they are, for whoever does not watch what becomes of them.
+///
+/// # Errors
+/// When they may not be listed, or the API server does not give them after some tries.
+pub async fn all(api: Api<Watched>) -> Result<Vec<Watched>, WatchError> {
+    let whole = async {
+        let events = watch(api, Freshness::new(Instant::now()));
+        tokio::pin!(events);
+        let (mut found, mut failures) = (Vec::new(), 0);
+        loop {
+            match events.next().await {
+                Some(Ok(Event::Init)) => found.clear(),
+                Some(Ok(Event::InitApply(object))) => found.push(object),
+                Some(Ok(Event::InitPage(_))) => {}
+                // a list comes before a watch
+                Some(Ok(Event::InitDone | Event::Apply(_) | Event::Delete(_))) | None => return Ok(found),
+                Some(Err(error)) => {
+                    failures += 1;
+                    if failures == TRIES || error.is_forbidden() {
+                        return Err(error);
+                    }
+                }
+            }
+        }
+    };
+    tokio::time::timeout(ALL_DEADLINE, whole).await.unwrap_or(Err(WatchError::Endless))
 }
 
 /// All resources of the given scope, as they are and as they change.
-pub fn watch(api: Api<Watched>) -> impl Stream<Item = Result<Event, WatchError>> + Send {
-    watch_listing(api, LIST_AGAIN)
+pub fn watch(api: Api<Watched>, freshness: Freshness) -> impl Stream<Item = Result<Event, WatchError>> + Send {
+    watch_listing(api, LIST_AGAIN, freshness)
 }
 
 /// See [`watch`]; a list is begun `again` after the one before was whole.
-pub fn watch_listing(api: Api<Watched>, again: Duration) -> impl Stream<Item = Result<Event, WatchError>> + Send {
-    let source = Source { api, again, listed: Instant::now(), failures: 0, unwatched: 0, state: State::Empty };
+pub fn watch_listing(
+    api: Api<Watched>,
+    again: Duration,
+    freshness: Freshness,
+) -> impl Stream<Item = Result<Event, WatchError>> + Send {
+    let source = Source::new(api, again, freshness);
     stream::unfold(source, |mut source| async move {
         if source.failures > 0 {
             tokio::time::sleep(doubled(FIRST_PAUSE, source.failures, LONGEST_PAUSE)).await;
@@ -74,7 +120,13 @@ pub fn watch_listing(api: Api<Watched>, again: Duration) -> impl Stream<Item = R
                 break event;
             }
         };
-        source.failures = if event.is_ok() { 0 } else { source.failures.saturating_add(1) };
+        source.failures = match &event {
+            Ok(_) => 0,
+            Err(error) => {
+                source.freshness.failed(Instant::now(), error);
+                source.failures.saturating_add(1)
+            }
+        };
         Some((event, source))
     })
 }
@@ -89,6 +141,8 @@ struct Source {
     /// Watches in a row that were refused before they showed anything, so that all was listed anew.
     unwatched: u32,
     state: State,
+    /// Told of what goes well, and what does not.
+    freshness: Freshness,
 }
 
 #[derive(Default)]
@@ -118,12 +172,17 @@ struct List {
 }
 
 impl Source {
+    fn new(api: Api<Watched>, again: Duration, freshness: Freshness) -> Self {
+        Self { api, again, listed: Instant::now(), failures: 0, unwatched: 0, state: State::Empty, freshness }
+    }
+
     /// Nothing where there is nothing to tell yet. Each call ends in time: the client's connections do.
     async fn step(&mut self) -> Option<Result<Event, WatchError>> {
         match std::mem::take(&mut self.state) {
             State::Empty => {
                 pause_before_the_next(self.unwatched).await;
                 self.state = State::Listing(List::default());
+                self.freshness.list_begins(Instant::now());
                 Some(Ok(Event::Init))
             }
             State::Listing(list) => self.list(list).await,
@@ -136,6 +195,7 @@ impl Source {
                 };
                 match opened {
                     Ok(events) => {
+                        self.freshness.watched(Instant::now(), Timestamp::now());
                         self.state = State::Watching { version, events: events.boxed() };
                         None
                     }
@@ -191,6 +251,7 @@ impl Source {
             Some(version) => {
                 if !matches!(event, Some(Err(_))) {
                     self.unwatched = 0;
+                    self.freshness.watched(Instant::now(), Timestamp::now());
                 }
                 self.state = State::Watching { version, events };
                 event
@@ -211,6 +272,7 @@ impl Source {
         if let (None, Some(version)) = (&list.token, &list.version) {
             self.state = State::Listed { version: version.clone() };
             self.listed = Instant::now();
+            self.freshness.listed(self.listed, Timestamp::now());
             return Some(Ok(Event::InitDone));
         }
         pause_before_the_next(list.barren).await;
@@ -225,6 +287,7 @@ impl Source {
                 let version = read.metadata.resource_version.filter(|version| !version.is_empty());
                 let Some(version) = version else { return Some(Err(WatchError::NoVersion)) };
                 let page = Event::InitPage(version.parse().ok());
+                self.freshness.page(Instant::now());
                 let token = read.metadata.continue_.filter(|token| !token.is_empty());
                 let barren = if read.items.is_empty() { list.barren.saturating_add(1) } else { 0 };
                 self.state = State::Listing(List { token, page: read.items.into(), version: Some(version), barren });
@@ -249,11 +312,16 @@ impl Source {
     }
 }
 
-/// After so many tries in a row that brought nothing. One alone may happen to any, and costs no pause.
 async fn pause_before_the_next(vain: u32) {
-    if vain > 1 {
-        tokio::time::sleep(doubled(FIRST_PAUSE, vain - 1, LONGEST_PAUSE)).await;
+    let pause = pause(vain);
+    if !pause.is_zero() {
+        tokio::time::sleep(pause).await;
     }
+}
+
+/// After so many tries in a row that brought nothing. One alone may happen to any, and costs no pause.
+fn pause(vain: u32) -> Duration {
+    if vain > 1 { doubled(FIRST_PAUSE, vain - 1, LONGEST_PAUSE) } else { Duration::ZERO }
 }
 
 /// With which the API server gives the rest of a list whose version it does not keep any more.
@@ -270,4 +338,49 @@ fn is_expired(error: &kube::Error) -> bool {
 /// Whether the same page will not be given later either: the list is begun anew.
 fn is_final(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if (400..500).contains(&status.code) && status.code != 429)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn source() -> Source {
+        let client = crate::cluster::client(kube::Config::new("http://127.0.0.1:1".parse().expect("a URL")));
+        Source::new(Api::all(client.expect("a client")), LIST_AGAIN, Freshness::new(Instant::now()))
+    }
+
+    fn event(text: &serde_json::Value) -> kube::Result<WatchEvent<Watched>> {
+        Ok(serde_json::from_value(text.clone()).expect("an event"))
+    }
+
+    /// Holds B14: an API server that refuses every watch after a list had all of them listed as fast as it answered.
+    #[tokio::test]
+    async fn lists_for_the_sake_of_refused_watches_are_begun_after_longer_and_longer_pauses() {
+        let mut source = source();
+        let mut show = |event| {
+            let told = source.shown(event, "7".to_owned(), stream::empty().boxed());
+            let is_watching = matches!(source.state, State::Watching { .. });
+            (told.map(|told| told.is_ok()), is_watching, pause(source.unwatched).as_secs())
+        };
+        let refused = event(&json!({"type": "ERROR", "object": {"code": 410, "message": "too old"}}));
+        let nameless = event(&json!({"type": "MODIFIED", "object": {"metadata": {"name": "a"}}}));
+        let mut pauses = Vec::new();
+        for _ in 0..4 {
+            for vain in [&refused, &nameless] {
+                let (told, is_watching, pause) = show(Ok(vain.as_ref().expect("an event").clone()));
+                assert_eq!((told, is_watching), (Some(false), false));
+                pauses.push(pause);
+            }
+        }
+        assert_eq!(pauses, [0, 1, 2, 4, 8, 16, 30, 30]);
+        // what says nothing of the version changes nothing; what is shown ends it
+        let busy = event(&json!({"type": "ERROR", "object": {"code": 500, "message": "busy"}}));
+        assert_eq!(show(busy), (Some(false), true, 30));
+        let mark = event(&json!({"type": "BOOKMARK", "object": {
+            "apiVersion": "kagiban.dev/v1alpha1", "kind": "ManagedAgentCertificate", "metadata": {"resourceVersion": "8"},
+        }}));
+        assert_eq!(show(mark), (None, true, 0));
+    }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::{StreamExt as _, stream};
 use http_body_util::combinators::UnsyncBoxBody;
@@ -14,7 +14,9 @@ use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use kagiban_operator::fleet::Fleet;
-use kagiban_operator::watch::{Event, PAGE, watch_listing};
+use kagiban_operator::freshness::Freshness;
+use kagiban_operator::metrics::Metrics;
+use kagiban_operator::watch::{Event, PAGE, all, watch_listing};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
@@ -147,7 +149,11 @@ async fn serve(store: Store) -> (kube::Client, Shared) {
 
 /// Takes in what is shown until a list is whole, or so many tries have failed. How many lists were begun, and failures.
 async fn whole(client: kube::Client, fleet: &Fleet, most_failures: usize) -> (usize, usize) {
-    let events = watch_listing(kube::Api::all(client), Duration::from_secs(600));
+    whole_noting(client, fleet, most_failures, Freshness::new(Instant::now())).await
+}
+
+async fn whole_noting(client: kube::Client, fleet: &Fleet, most_failures: usize, noted: Freshness) -> (usize, usize) {
+    let events = watch_listing(kube::Api::all(client), Duration::from_secs(600), noted);
     tokio::pin!(events);
     let (mut begun, mut failures) = (0, 0);
     while failures < most_failures {
@@ -212,6 +218,32 @@ async fn a_page_without_end_is_given_up_and_asked_for_again() {
     // 2 MiB for each resource, and what the kernel had taken of it for nobody
     let most = (PAGE as usize * 2 + 16) << 20;
     assert!(store.sent > FRAME && store.sent <= most, "{} MiB", store.sent >> 20);
+}
+
+/// Holds B14: whether what is known of the resources is new was to be seen nowhere.
+#[tokio::test]
+async fn a_list_that_is_whole_is_told_with_its_time_and_one_that_is_not_is_none() {
+    for (gives_rest, expected) in [(false, 0), (true, 1)] {
+        let (client, _) = serve(Store { gives_rest, ..Store::default() }).await;
+        let metrics = Metrics::new(None);
+        whole_noting(client, &Fleet::default(), 1, metrics.freshness().clone()).await;
+        let mut text = String::new();
+        metrics.write(&mut text).expect("a string takes everything");
+        assert_eq!(text.matches("\nkagiban_operator_last_list_timestamp_seconds ").count(), expected, "{text}");
+        assert!(!text.contains("kagiban_operator_last_watch_timestamp_seconds"), "no watch was answered: {text}");
+    }
+}
+
+/// Holds B12: `plan` asked for all resources in one answer, within ten seconds.
+#[tokio::test]
+async fn all_resources_are_listed_in_pages_where_nobody_watches_too() {
+    let (client, store) = serve(Store { gives_rest: true, fails: Some(3), ..Store::default() }).await;
+    let found = all(kube::Api::all(client)).await.expect("a page that fails is asked for again");
+    assert_eq!(found.len(), OBJECTS);
+    assert!(store.lock().unwrap_or_else(PoisonError::into_inner).lists.len() >= OBJECTS / PAGE as usize);
+    let (client, store) = serve(Store::default()).await;
+    assert!(all(kube::Api::all(client)).await.is_err(), "it is given up");
+    assert_eq!(store.lock().unwrap_or_else(PoisonError::into_inner).watched_from.len(), 0);
 }
 
 /// An API server that gives a token and never a resource is not asked as fast as it answers.

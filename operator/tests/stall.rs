@@ -12,6 +12,7 @@ use kagiban_operator::cluster::Cluster;
 use kagiban_operator::controller;
 use kagiban_operator::decide::Policy;
 use kagiban_operator::fleet::{Change, Fleet};
+use kagiban_operator::freshness::Freshness;
 use kagiban_operator::health::Health;
 use kagiban_operator::leader::Election;
 use kagiban_operator::ledger::Ledger;
@@ -108,7 +109,11 @@ async fn what_a_watch_does_not_show_is_found_by_the_next_list() {
     let cluster = FakeCluster::start().await;
     cluster.put(&fleet::resource("https://127.0.0.1:1"));
     let fleet = Fleet::default();
-    let events = watch::watch_listing(kube::Api::all(cluster.client.clone()), Duration::from_millis(200));
+    let events = watch::watch_listing(
+        kube::Api::all(cluster.client.clone()),
+        Duration::from_millis(200),
+        Freshness::new(Instant::now()),
+    );
     tokio::pin!(events);
     let mut list = async || loop {
         let event = events.next().await.expect("a watch does not end").expect("the fake answers");

@@ -93,8 +93,16 @@ impl Rotator {
     /// When the new files are in place, do not start, and there is time to go back.
     pub(super) async fn keep_up(&mut self) -> Result<(), Cause> {
         let until = self.drained.unwrap_or_else(Instant::now);
+        let again = Backoff::after_failure(START_AGAIN, START_AGAIN_AT_MOST, Instant::now());
+        self.keep_up_until(until, Some(again)).await?;
+        self.forget_stop();
+        Ok(())
+    }
+
+    /// The same, `until` at the latest. One that was not seen going down is started at the times that `again` gives, and
+    /// at the end.
+    async fn keep_up_until(&mut self, until: Instant, mut again: Option<Backoff>) -> Result<(), Cause> {
         let wanted = self.wanted_now();
-        let mut again = Backoff::after_failure(START_AGAIN, START_AGAIN_AT_MOST, Instant::now());
         let mut was_seen = false;
         loop {
             let is_last = Instant::now() >= until;
@@ -103,7 +111,8 @@ impl Rotator {
                 return Ok(());
             }
             let now = Instant::now();
-            let is_due = (was_seen || is_last || again.due() <= now) && is_last_start_due(until, now);
+            let is_time = is_last || again.is_some_and(|again| again.due() <= now);
+            let is_due = (was_seen || is_time) && is_last_start_due(until, now);
             was_seen = seen != Seen::Nobody;
             if seen == Seen::Nobody && is_due {
                 if let Err(error) = self.start("start_failed_again").await {
@@ -112,10 +121,9 @@ impl Rotator {
                         return Err(error);
                     }
                 }
-                again.failed(Instant::now());
+                again.iter_mut().for_each(|again| again.failed(Instant::now()));
             }
             if is_last {
-                self.forget_stop();
                 return Ok(());
             }
             sleep_until(until.min(Instant::now() + self.agent.verify.interval)).await;
@@ -183,15 +191,22 @@ impl Rotator {
         Err(Cause::new("not_served", "the service did not serve before, and is started once more"))
     }
 
-    /// A service that reads its files again by itself may show the new leaf while a stop is still ending it.
+    /// A service that was slow to end takes a start for done, and is down a moment later: it is started again when it is seen
+    /// to go, and halfway when it is down then. One that reads its files again by itself may show the new leaf while a stop is
+    /// still ending it.
     pub(super) async fn verify_new(&mut self) -> Result<(), Cause> {
         let wanted = self.wanted_now();
-        self.verify(&wanted, self.agent.verify).await?;
+        let verify = self.agent.verify;
+        let half = verify.deadline / 2;
+        if self.may_still_end() {
+            self.keep_up_until(Instant::now() + half, None).await?;
+        }
+        self.verify(&wanted, Verify { deadline: verify.deadline - half, ..verify }).await?;
         if !self.may_still_end() {
             return Ok(());
         }
         self.keep_up().await?;
-        self.verify(&wanted, self.agent.verify).await
+        self.verify(&wanted, verify).await
     }
 
     /// A service that was slow to end takes a start for done, and is down a moment later: halfway, one that is down is started

@@ -67,24 +67,18 @@ fn is_held(mac: &ManagedAgentCertificate) -> bool {
 }
 
 impl Cluster {
-    /// Whether the resources can be listed at all; one is asked for.
-    pub(crate) async fn can_list(&self, namespace: Option<&str>) -> Result<(), ClusterError> {
-        let api: Api<ManagedAgentCertificate> = match namespace {
+    /// All resources, or those of one namespace.
+    pub(crate) fn watched(&self, namespace: Option<&str>) -> Api<Watched> {
+        match namespace {
             Some(namespace) => Api::namespaced(self.client.clone(), namespace),
             None => Api::all(self.client.clone()),
-        };
-        let one = ListParams::default().limit(1);
-        self.call("list", RESOURCE, api.list_metadata(&one)).await.map(|_| ())
+        }
     }
 
-    /// All that can be seen and read, in all namespaces or in one.
-    pub(crate) async fn list(&self, namespace: Option<&str>) -> Result<Vec<ManagedAgentCertificate>, ClusterError> {
-        let api: Api<Watched> = match namespace {
-            Some(namespace) => Api::namespaced(self.client.clone(), namespace),
-            None => Api::all(self.client.clone()),
-        };
-        let listed = self.call("list", RESOURCE, api.list(&ListParams::default())).await?;
-        Ok(listed.items.into_iter().filter_map(|object| object.0.ok()).collect())
+    /// Whether the resources can be listed at all; one is asked for.
+    pub(crate) async fn can_list(&self, namespace: Option<&str>) -> Result<(), ClusterError> {
+        let one = ListParams::default().limit(1);
+        self.call("list", RESOURCE, self.watched(namespace).list_metadata(&one)).await.map(|_| ())
     }
 
     /// What the API server would make of a manifest, if it would take it. Nothing is written.

@@ -33,6 +33,25 @@ fn killed_at_any_call_a_store_and_its_password_file_end_together() -> Result<()>
     sweep_kills(Layout::StoreAndIni)
 }
 
+/// Holds A8: the stop command has returned, and the service serves the old leaf on and ends later, whatever was started, and
+/// whether or not anybody is left to see it.
+#[test]
+fn killed_at_any_call_while_the_service_still_drains_it_ends_up_on_what_is_stored() -> Result<()> {
+    let run = untouched(Layout::Draining)?;
+    let stop = run.calls.iter().position(Call::starts_a_program).context("the service was not stopped")?;
+    let after: Vec<_> = run.calls[stop..].iter().map(|call| (call.name.clone(), call.nth)).collect();
+    // The runtime's own writes are as many as the service is slow; a file that was written is synced in any case.
+    let is_chosen = |call: &Call| call.name != "write" && after.contains(&(call.name.clone(), call.nth));
+    let points = points(&run.calls, &run.root, |call| is_chosen(call) && (call.name != "openat" || call.creates()));
+    ensure!(points.len() >= 30, "only {} points: is the trace complete?", points.len());
+    in_parallel(&points, |point| {
+        let (scene, run) = strike(point, || Scene::set(Layout::Draining), Scene::rotate)?;
+        was_killed(&run)?;
+        scene.is_sound()?;
+        scene.is_settled(&scene.recover()?)
+    })
+}
+
 /// Holds A11: old kernels and network file systems do not exchange names; there the old file gets a second name first.
 #[test]
 fn killed_around_a_swap_without_exchange_the_old_file_comes_back_or_the_new_one_stays() -> Result<()> {

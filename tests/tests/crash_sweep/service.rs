@@ -24,6 +24,8 @@ const TICK: Duration = Duration::from_millis(3);
 /// A client that connects and says nothing must not hold the service.
 const CLIENT_DEADLINE: Duration = Duration::from_secs(2);
 const START_DEADLINE: Duration = Duration::from_secs(10);
+/// Far longer than the swap of a store takes, and shorter than the stop timeout of the scene.
+const DRAIN_SECONDS: &str = "0.4";
 
 /// Where the service finds its password.
 #[derive(Clone, Debug)]
@@ -81,6 +83,13 @@ impl Service {
 
     pub(crate) fn stop_argv(control: &Path) -> [String; 4] {
         argv("rm -f \"$0/run\"; while [ -e \"$0/up\" ]; do there || exit 1; sleep 0.01; done", control)
+    }
+
+    /// A stop that has returned while the service serves on: it ends in [`DRAIN_SECONDS`]. A start before that finds it
+    /// running, and does nothing.
+    pub(crate) fn drain_argv(control: &Path) -> [String; 4] {
+        let script = format!("(sleep {DRAIN_SECONDS}; rm -f \"$0/run\") </dev/null >/dev/null 2>&1 &");
+        argv(&script, control)
     }
 
     pub(crate) fn start_argv(control: &Path) -> [String; 4] {
