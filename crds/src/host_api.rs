@@ -14,7 +14,10 @@
 
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
-use serde::{Deserialize, Serialize, Serializer};
+use serde::de::{IgnoredAny, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::fmt;
+use std::marker::PhantomData;
 
 use crate::{AgentName, Epoch, Generation, HostName, LeafSha256, OrderMark};
 
@@ -22,8 +25,13 @@ use crate::{AgentName, Epoch, Generation, HostName, LeafSha256, OrderMark};
 pub const VERSION: &str = "v1";
 /// A request body's cap, in bytes: a chain of six RSA-4096 certificates is under 16 KiB.
 pub const MAX_REQUEST_BYTES: usize = 64 * 1024;
-/// A reply's cap, in bytes: a host report with a hundred agents and their step logs is under 256 KiB.
-pub const MAX_REPLY_BYTES: usize = 1024 * 1024;
+/// The cap of what an operator takes as an agent's report, in bytes: three leaves with the longest names, a request and the step
+/// log are under 128 KiB. An operator waits for hundreds of hosts at a time.
+pub const MAX_REPLY_BYTES: usize = 192 * 1024;
+/// DNS names of one leaf that are told; only what stands there beside the certificates of ours has more.
+pub const MAX_TOLD_NAMES: usize = 128;
+/// Triggers of a shutdown that are read.
+const MAX_TRIGGERS: usize = 64;
 /// Certificates in a delivered chain; rustls-webpki follows six intermediates at most.
 pub const MAX_CHAIN_CERTIFICATES: usize = 8;
 /// DNS names plus IP addresses in one request.
@@ -66,7 +74,7 @@ pub struct ShutdownReport {
     /// Whether it goes down unless somebody or something stops it.
     pub pending: bool,
     /// What has set it off, or is about to, such as `nut_fsd`; hosts may name more than are known here.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "first::<_, _, MAX_TRIGGERS>")]
     pub triggers: Vec<String>,
     /// When the power or the host goes, as far as is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -160,7 +168,8 @@ pub struct Leaf {
     /// later, is told as that. Another type here would not help: an operator that reads a `Timestamp` refuses the whole
     /// report for the sake of a later time.
     pub not_after: Timestamp,
-    /// The subject alternative names of type dNSName.
+    /// The first [`MAX_TOLD_NAMES`] subject alternative names of type dNSName.
+    #[serde(deserialize_with = "first::<_, _, MAX_TOLD_NAMES>")]
     pub dns_names: Vec<String>,
 }
 
@@ -492,6 +501,30 @@ impl RefusalReason {
     }
 }
 
+/// The first `N` of a list, and nothing of the rest: three bytes of JSON make an empty `String` of 24.
+fn first<'de, D: Deserializer<'de>, T: Deserialize<'de>, const N: usize>(deserializer: D) -> Result<Vec<T>, D::Error> {
+    struct First<T, const N: usize>(PhantomData<T>);
+
+    impl<'de, T: Deserialize<'de>, const N: usize> Visitor<'de> for First<T, N> {
+        type Value = Vec<T>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a list")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<T>, A::Error> {
+            let mut kept = Vec::new();
+            while kept.len() < N {
+                let Some(element) = list.next_element()? else { return Ok(kept) };
+                kept.push(element);
+            }
+            while list.next_element::<IgnoredAny>()?.is_some() {}
+            Ok(kept)
+        }
+    }
+    deserializer.deserialize_seq(First::<T, N>(PhantomData))
+}
+
 /// The one place where a password is written out: into the body of a request that goes over mTLS.
 fn expose<S: Serializer>(secret: &Option<SecretString>, serializer: S) -> Result<S::Ok, S::Error> {
     secret.as_ref().map(ExposeSecret::expose_secret).serialize(serializer)
@@ -531,6 +564,21 @@ mod tests {
         let report: HostReport = serde_json::from_str(&telling).expect("a host of today");
         let shutdown = report.shutdown.expect("told");
         assert_eq!((shutdown.state, shutdown.scheduled[0].kind.as_str()), (ShutdownState::UpsPending, "reboot"));
+    }
+
+    /// Holds B14: a host that lies told an operator names without an end, and had it run out of memory.
+    #[test]
+    fn of_a_list_that_does_not_end_the_first_are_kept() {
+        let leaf = |names: &str| {
+            serde_json::from_str::<Leaf>(&format!(
+                r#"{{"sha256":"{}","serial":"1","subject":"","issuer":"","notBefore":"2026-01-01T00:00:00Z",
+                    "notAfter":"2026-01-01T00:00:00Z","dnsNames":[{names}]}}"#,
+                "0".repeat(64)
+            ))
+        };
+        let kept = |count: usize| leaf(&vec![r#""a""#; count].join(",")).expect("a leaf").dns_names.len();
+        assert_eq!([0, 1, MAX_TOLD_NAMES, 60_000].map(kept), [0, 1, MAX_TOLD_NAMES, MAX_TOLD_NAMES]);
+        assert!(leaf("1").is_err() && leaf(r#""a",]"#).is_err());
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! kagiban-exporter: the process around the library.
 
 use std::io::{self, IsTerminal, Write};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -69,11 +70,7 @@ fn run(args: ServeArgs) -> Result<ExitCode> {
     log(&args);
     if args.config_check {
         let path = args.config_file.as_deref().context("--config.check needs --config.file")?;
-        service::check(path)?;
-        if let Some(path) = &args.web_config_file {
-            Guard::open(Some(path), &Arc::default())?;
-        }
-        return Ok(ExitCode::SUCCESS);
+        return check(path, args.web_config_file.as_deref());
     }
     // Before there is a second thread: it changes the environment.
     let sockets = args.systemd_socket.then(platform::inherited_sockets).transpose()?;
@@ -82,6 +79,19 @@ fn run(args: ServeArgs) -> Result<ExitCode> {
     // Whatever came of it: to drop the runtime would wait for a file read that hangs.
     runtime.shutdown_timeout(LAST_WAIT);
     worked
+}
+
+/// Every problem by itself, and in the end one line that says that there is none.
+fn check(config: &Path, web_config: Option<&Path>) -> Result<ExitCode> {
+    let checked = service::check(config)?;
+    let web = web_config.and_then(|path| Guard::open(Some(path), &Arc::default()).err());
+    let problems: Vec<String> = checked.problems.iter().cloned().chain(web.map(|error| error.to_string())).collect();
+    if problems.is_empty() {
+        writeln!(io::stdout().lock(), "{checked}").context("cannot print")?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    problems.iter().for_each(|problem| _ = fail(problem));
+    Ok(ExitCode::FAILURE)
 }
 
 async fn work(args: ServeArgs, sockets: Option<Vec<InheritedSocket>>) -> Result<ExitCode> {

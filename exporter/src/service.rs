@@ -1,6 +1,7 @@
 //! The program at work: the agents' files made whole, sources watched, the snapshot rendered, pages served, until somebody says
 //! stop.
 
+mod check;
 mod keeper;
 mod rotations;
 mod secrets;
@@ -24,19 +25,19 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::blocking::{self, Work};
-use crate::config::{self, CompatSet, Config, ConfigError, HostApiConfig, Salvaged, SecretFile};
+use crate::config::{self, CompatSet, Config, ConfigError, HostApiConfig, NamedFile, Salvaged};
 use crate::discovery::{self, Found};
 use crate::host_api;
 use crate::platform::{self, InheritedSocket, Lifecycle, Request, Requests};
 use crate::power_log::{Line, PowerLog};
 use crate::render::{Format, Program, Rendered};
-use crate::rotation::agent::{Agent, AgentConfigError};
 use crate::rotation::conflicts::{self, Conflict};
 use crate::rotation::{Vault, Workers};
 use crate::snapshot::{Board, Label, SourceId, SourceKind};
 use crate::sources::{self, Gate, Source, Traps};
 use crate::web::{Guard, GuardError, ListenAddress, ListenError, Listeners, Prober, Site, TelemetryPath};
 
+pub use check::{Checked, check};
 pub use rotations::{FILES_DEADLINE, Rotations, Setup};
 
 /// Changes that come together are rendered together; nobody scrapes more often than this.
@@ -77,8 +78,6 @@ pub enum ServiceError {
     #[error(transparent)]
     Agents(#[from] Conflict),
     #[error(transparent)]
-    Agent(#[from] AgentConfigError),
-    #[error(transparent)]
     Listen(#[from] ListenError),
     #[error(transparent)]
     Guard(#[from] GuardError),
@@ -92,7 +91,6 @@ impl ServiceError {
         match self {
             Self::Config(error) => error.reason(),
             Self::Agents(conflict) => conflict.reason(),
-            Self::Agent(_) => "bad_configuration",
             Self::Listen(_) => "listen",
             Self::Guard(_) => "web_config",
             Self::Signals(_) => "signals",
@@ -312,19 +310,7 @@ pub async fn once(config_file: Option<PathBuf>) -> Result<(Vec<u8>, bool), Servi
     Ok((Rendered::new(&snapshot, &config.compat).answer(Format::Text, &Program::now(started)).concat(), all_up))
 }
 
-/// Loads a configuration, and looks whether its agents can be rotated on this host and do not get in each other's way.
-///
-/// # Errors
-/// When it is bad.
-pub fn check(path: &Path) -> Result<(), ServiceError> {
-    let config = load(path)?;
-    for agent in &config.agents {
-        Agent::resolve(agent)?;
-    }
-    Ok(conflicts::check_on_host(&config.agents)?)
-}
-
-/// The same by what it says alone: no agent's file system is looked at, which may hang, and whose state is no mistake of the
+/// Loads a configuration by what it says alone: no agent's file system is looked at, which may hang, and whose state is no mistake of the
 /// configuration.
 fn load(path: &Path) -> Result<Config, ServiceError> {
     let config = config::load(path)?;
@@ -465,7 +451,7 @@ struct Watches {
 }
 
 impl Watches {
-    fn start(sources: Vec<Source>, traps: Option<Traps>, secret_files: Vec<SecretFile>, board: &Arc<Board>) -> Self {
+    fn start(sources: Vec<Source>, traps: Option<Traps>, secret_files: Vec<NamedFile>, board: &Arc<Board>) -> Self {
         board.expect(sources.iter().map(|source| (source.id().clone(), source.reasons())));
         let (stop, gate, mut tasks) = (CancellationToken::new(), Gate::default(), JoinSet::new());
         for source in sources {

@@ -180,8 +180,96 @@ fn an_agent_that_could_not_be_rotated_is_told_by_the_check() {
     let config = host.configure("agents:\n  - {name: web, product: tls-service, keystore: {path: ROOT/web.p12}}\n");
     let output = run(&["--config.check", "--config.file", config.to_str().expect("UTF-8")]);
     let said = String::from_utf8(output.stderr).expect("UTF-8");
-    assert_eq!((output.status.code(), said.lines().count()), (Some(1), 1), "{said}");
-    assert!(said.contains("agent web: ") && said.contains("is missing"), "{said}");
+    assert_eq!((output.status.code(), said.lines().count()), (Some(1), 2), "{said}");
+    assert!(said.contains("agents[0]: agent web: ") && said.contains("is missing"), "{said}");
+    assert!(said.contains("agents[0].keystore.path: ") && said.contains("web.p12: not found"), "{said}");
+}
+
+/// What the configuration names is opened, and each file that is not there or not what it should be is named by its setting.
+#[test]
+fn the_check_names_the_setting_of_every_file_that_is_missing_and_says_when_all_is_well() {
+    const CONFIG: &str = r#"
+certificates: [{name: fleet, paths: [ROOT/certs/a.pem, "ROOT/none/*"], passwordFile: ROOT/1}]
+tlsEndpoints: [{address: "127.0.0.1:9", caFile: ROOT/ca}]
+probe: {allow: ["h:1"], caFile: ROOT/empty}
+ups:
+  - {name: a, nut: {address: "127.0.0.1:9", username: m, passwordFile: ROOT/2, startTls: {caFile: ROOT/3}}}
+  - {name: b, snmp: {address: "127.0.0.1:9", version: v2c, communityFile: ROOT/4}}
+hostApi: {listenAddress: "127.0.0.1:0", certificateFile: ROOT/5, keyFile: ROOT/6, clientCaFile: ROOT/7, clientNames: [a]}
+"#;
+    let host = Host::new();
+    host.put("ca", "ca");
+    fs::write(host.path("empty"), "no certificate\n").expect("it can be written");
+    let check = |yaml: &str| {
+        let config = host.configure(yaml);
+        let output = run(&["--config.check", "--config.file", config.to_str().expect("UTF-8")]);
+        let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
+        (output.status.code(), text(output.stdout), text(output.stderr))
+    };
+    let (code, out, said) = check(CONFIG);
+    assert_eq!((code, out.as_str()), (Some(1), ""), "{said}");
+    let settings: Vec<_> = said.lines().filter_map(|line| line.split(": ").nth(1)).collect();
+    let expected = [
+        "certificates[0].paths[0]",
+        "certificates[0].paths[1]",
+        "certificates[0].passwordFile",
+        "probe.caFile",
+        "ups[0].nut.passwordFile",
+        "ups[0].nut.startTls.caFile",
+        "ups[1].snmp.communityFile",
+        "hostApi.certificateFile",
+        "hostApi.keyFile",
+        "hostApi.clientCaFile",
+    ];
+    assert_eq!(settings, expected, "{said}");
+    host.put("certs/a.pem", "a");
+    let good = "certificates: [{name: a, paths: [ROOT/certs/a.pem]}]\nups: [{name: a, apcupsd: {address: \"h:1\"}}]\n";
+    let said = "configuration OK: 1 sources, 1 UPSes, 0 agents\n".to_owned();
+    assert_eq!(check(good), (Some(0), said, String::new()));
+}
+
+/// A directory of a CA holds more than certificates: what is none is passed over and counted, what is damaged is an error.
+#[test]
+fn what_lies_beside_certificates_is_passed_over_unless_it_is_named_or_damaged() {
+    let host = Host::new();
+    host.put("certs/good.pem", "good");
+    fs::write(host.path("certs/README"), "# Ask the CA.\n").expect("it can be written");
+    fs::write(host.path("certs/serial"), "").expect("it can be written");
+    fs::write(host.path("must.pem"), "# named\n").expect("it can be written");
+    let whole = fs::read(host.path("certs/good.pem")).expect("it was written");
+    fs::write(host.path("certs/cut.pem"), &whole[..200]).expect("it can be written");
+    let (code, metrics) = once(&host.configure(FILES));
+    assert_eq!(code, Some(0));
+    for path in ["README", "serial"] {
+        assert!(lines(&metrics, "x509_file_up", &[path]).is_empty() && !metrics.contains(&format!("{path}\",reason")));
+    }
+    let skipped = |kind: &str| lines(&metrics, "x509_files_skipped", &["\"fleet\"", kind])[0].rsplit(' ').next();
+    assert_eq!(["text", "empty", "revocation_list"].map(skipped), [Some("1"), Some("1"), Some("0")]);
+    assert!(lines(&metrics, "x509_file_up", &["must.pem"])[0].ends_with(" 0"), "it was named");
+    assert!(lines(&metrics, "x509_file_up", &["cut.pem"])[0].ends_with(" 0"), "it is damaged");
+}
+
+/// Who reads an error wrote the setting, and not the path that a template made of it.
+#[test]
+fn an_error_about_a_file_names_the_setting_that_it_comes_from() {
+    let host = Host::new();
+    let ups = "{name: a, snmp: {address: '127.0.0.1:9', version: v2c, communityFile: ROOT/none}}";
+    let config = host.configure(&format!("ups: [{ups}]\ndiscovery: {{enabled: false}}\n"));
+    let output = run(&["--once", "--config.file", config.to_str().expect("UTF-8")]);
+    let said = String::from_utf8(output.stderr).expect("UTF-8");
+    assert!(said.contains("ups[0].snmp.communityFile: ") && said.contains("/none: "), "{said}");
+}
+
+#[test]
+fn an_agent_that_was_never_rotated_has_its_line_in_the_list() {
+    let host = Host::new();
+    let config = host.configure("stateDirectory: ROOT/state\nagents: [{name: web, product: tls-service}]\n");
+    let config = config.to_str().expect("UTF-8");
+    let listed = run(&["rotation", "list", "--config.file", config]);
+    assert_eq!(String::from_utf8_lossy(&listed.stdout), "web  never\n", "{listed:?}");
+    let listed = run(&["rotation", "list", "--config.file", config, "-o", "json"]);
+    let listed: serde_json::Value = serde_json::from_slice(&listed.stdout).expect("JSON");
+    assert_eq!((&listed[0]["agent"], &listed[0]["state"]), (&"web".into(), &"never".into()));
 }
 
 #[test]

@@ -134,6 +134,10 @@ pub struct ServeArgs {
     #[arg(long = "config.file", value_name = "FILE")]
     pub config_file: Option<PathBuf>,
     /// Check the configuration and exit: 0 when it is good, 1 when not.
+    ///
+    /// Every file that it names is opened: passwords, communities, CA files, the host API's certificate and key, the agents' own.
+    /// Run it as the user that the exporter runs as. Files are read and nothing else is: no network is asked. Each problem is a
+    /// line that begins with its setting, as `ups[2].nut.passwordFile`; without one, `configuration OK` and how much it names.
     #[arg(long = "config.check")]
     pub config_check: bool,
     /// Where to listen, as host:port or :port; may be given several times.

@@ -3,6 +3,7 @@
 //! ```text
 //!   file.rs  ──YAML──>  Config ─┬─ certificates.rs, tls.rs, probe.rs, ups.rs, feeds.rs, health.rs, shutdown.rs   what to look at
 //!   (size, line, column)        └─ agents.rs, host_api.rs            what may be rotated, by whom, and when
+//!                                  named_files.rs                    which files all of that names, and under which setting
 //!                                  values.rs                         durations, patterns, names
 //!                                  compat.rs                         under whose names too
 //!   the web configuration file ──> web.rs                            over what, and to whom, pages are shown
@@ -18,9 +19,9 @@ mod file;
 mod go_tls;
 mod health;
 mod host_api;
+mod named_files;
 mod probe;
 mod salvage;
-mod secrets;
 mod shutdown;
 mod tls;
 mod ups;
@@ -40,9 +41,9 @@ pub use file::{ConfigError, WebFile, load, load_web, parse};
 pub use go_tls::{CipherSuite, Curve, TlsVersion};
 pub use health::{HealthConfig, HealthSnmpConfig};
 pub use host_api::{ClientName, HostApiConfig, PowerConfig};
+pub use named_files::{Holds, NamedFile};
 pub use probe::{AllowedTarget, ProbeConfig};
 pub use salvage::{RefusedAgent, Salvaged, load_at_start};
-pub use secrets::SecretFile;
 pub use shutdown::ShutdownConfig;
 pub use tls::TlsEndpoint;
 pub use ups::{

@@ -48,10 +48,21 @@ pub struct Running {
 pub enum StartError {
     #[error("hostApi.clientNames is empty: nobody could use the host API; name the operator's certificate")]
     NoClients,
-    #[error("hostApi: {0}")]
+    #[error(transparent)]
     Tls(#[from] TlsError),
     #[error("hostApi: cannot listen on {address}: {source}")]
     Listen { address: SocketAddr, source: std::io::Error },
+}
+
+/// Whether it could be offered. Blocks on the files that it names.
+///
+/// # Errors
+/// Those of [`start`], but for the socket.
+pub(crate) fn check(config: &HostApiConfig) -> Result<(), StartError> {
+    if config.client_names.is_empty() {
+        return Err(StartError::NoClients);
+    }
+    Ok(tls::Files::of(config).load().map(drop)?)
 }
 
 /// Listens for requests to the workers. The board tells what the UPSes say.

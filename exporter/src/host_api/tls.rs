@@ -23,6 +23,12 @@ const MAX_BYTES: u64 = 1024 * 1024;
 /// A list with a hundred thousand entries is under 4 MiB; a client CA that has revoked more serves more than a fleet's operators.
 const MAX_CRL_BYTES: u64 = 4 * 1024 * 1024;
 
+/// The settings that name the files.
+const CERTIFICATE: &str = "certificateFile";
+const KEY: &str = "keyFile";
+const CLIENT_CA: &str = "clientCaFile";
+const CLIENT_CRL: &str = "clientCrlFile";
+
 /// Where they lie.
 #[derive(Clone, Debug)]
 pub(super) struct Files {
@@ -47,17 +53,17 @@ pub(super) struct Served {
 /// Why the files do not make a TLS server.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    #[error(transparent)]
-    File(#[from] FileError),
-    #[error("certificate, key, client CA and revocation list were not read: {0}")]
+    #[error("hostApi.{setting}: {source}")]
+    File { setting: &'static str, source: FileError },
+    #[error("hostApi: certificate, key, client CA and revocation list were not read: {0}")]
     Blocked(#[from] Blocked),
-    #[error("{}: holds no {what} as PEM", path.display())]
-    Pem { path: PathBuf, what: &'static str },
-    #[error("certificate and key do not make a server: {0}")]
+    #[error("hostApi.{setting}: {}: holds no {what} as PEM", path.display())]
+    Pem { setting: &'static str, path: PathBuf, what: &'static str },
+    #[error("hostApi.certificateFile and hostApi.keyFile do not make a server: {0}")]
     Server(rustls::Error),
-    #[error("the client CA bundle: {0}")]
+    #[error("hostApi.clientCaFile: {0}")]
     ClientCa(String),
-    #[error("{}: not a revocation list that clients can be checked against: {problem}", path.display())]
+    #[error("hostApi.clientCrlFile: {}: not a revocation list that clients can be checked against: {problem}", path.display())]
     ClientCrl { path: PathBuf, problem: String },
 }
 
@@ -72,14 +78,18 @@ impl Files {
     }
 
     pub(super) fn load(&self) -> Result<Served, TlsError> {
-        let certificate = platform::read_regular(&self.certificate, MAX_BYTES)?;
-        let key = platform::read_regular(&self.key, MAX_BYTES)?;
-        let client_ca = platform::read_regular(&self.client_ca, MAX_BYTES)?;
-        let chain = certificates(&certificate.bytes, &self.certificate)?;
-        let private = PrivateKeyDer::from_pem_slice(&key.bytes)
-            .map_err(|_| TlsError::Pem { path: self.key.clone(), what: "private key" })?;
+        let read = |setting, path| platform::read_regular(path, MAX_BYTES).map_err(of(setting));
+        let certificate = read(CERTIFICATE, &self.certificate)?;
+        let key = read(KEY, &self.key)?;
+        let client_ca = read(CLIENT_CA, &self.client_ca)?;
+        let chain = certificates(&certificate.bytes, CERTIFICATE, &self.certificate)?;
+        let private = PrivateKeyDer::from_pem_slice(&key.bytes).map_err(|_| TlsError::Pem {
+            setting: KEY,
+            path: self.key.clone(),
+            what: "private key",
+        })?;
         let mut roots = RootCertStore::empty();
-        for root in certificates(&client_ca.bytes, &self.client_ca)? {
+        for root in certificates(&client_ca.bytes, CLIENT_CA, &self.client_ca)? {
             roots.add(root).map_err(|e| TlsError::ClientCa(e.to_string()))?;
         }
         let provider = Arc::new(aws_lc_rs::default_provider());
@@ -91,7 +101,7 @@ impl Files {
             .map_err(|error| TlsError::ClientCa(error.to_string()))?;
         let mut crl_next_update = None;
         if let Some(path) = &self.client_crl {
-            let file = platform::read_regular(path, MAX_CRL_BYTES)?;
+            let file = platform::read_regular(path, MAX_CRL_BYTES).map_err(of(CLIENT_CRL))?;
             identity.push(file.identity);
             let revocations = Revocations::parse(&file.bytes, &roots, &algorithms)
                 .map_err(|problem| TlsError::ClientCrl { path: path.clone(), problem })?;
@@ -113,15 +123,24 @@ impl Files {
 
     /// The new configuration, if a file is another than the ones behind `served`.
     pub(super) fn reload(&self, served: &Served) -> Result<Option<Served>, TlsError> {
-        let paths = [&self.certificate, &self.key, &self.client_ca].into_iter().chain(&self.client_crl);
-        let now: Vec<_> = paths.map(|path| platform::identify(path)).collect::<Result<_, _>>()?;
+        let named = [(CERTIFICATE, &self.certificate), (KEY, &self.key), (CLIENT_CA, &self.client_ca)];
+        let named = named.into_iter().chain(self.client_crl.iter().map(|path| (CLIENT_CRL, path)));
+        let identify = |(setting, path): (_, &PathBuf)| platform::identify(path).map_err(of(setting));
+        let now: Vec<_> = named.map(identify).collect::<Result<_, _>>()?;
         if now == served.identity { Ok(None) } else { self.load().map(Some) }
     }
 }
 
-fn certificates(pem: &[u8], path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+/// Names the setting that a file comes from.
+fn of(setting: &'static str) -> impl FnOnce(FileError) -> TlsError {
+    move |source| TlsError::File { setting, source }
+}
+
+fn certificates(pem: &[u8], setting: &'static str, path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
-    read.ok()
-        .filter(|certificates| !certificates.is_empty())
-        .ok_or_else(|| TlsError::Pem { path: path.to_owned(), what: "certificate" })
+    read.ok().filter(|certificates| !certificates.is_empty()).ok_or_else(|| TlsError::Pem {
+        setting,
+        path: path.to_owned(),
+        what: "certificate",
+    })
 }

@@ -1,13 +1,13 @@
 //! From one snapshot to the next: what has changed, and whether it is told by itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use super::line::{Consequence, Line, UpsNamed};
 use super::pace::Pace;
 use super::standing::{Heard, Lack, Power, RANK_LOST};
 use crate::shutdown::{FeedsReport, Latch, Origin, Report};
-use crate::snapshot::{Label, Snapshot, SourceKind, UpsSeen};
+use crate::snapshot::{Label, Snapshot, SourceKind, Unlisted, UpsSeen};
 
 /// Changes of one UPS, of one load or of the host that are told one by one, within ten minutes.
 const MOST_OF_ONE: u32 = 6;
@@ -41,6 +41,7 @@ struct UpsTold {
 #[derive(Debug)]
 struct LoadTold {
     lack: Lack,
+    unlisted: BTreeSet<Unlisted>,
     pace: Pace,
 }
 
@@ -101,6 +102,14 @@ impl PowerLog {
                 && told.pace.admits(told.lack.rank(), now)
             {
                 lines.push(line);
+            }
+            let unlisted = snapshot.unlisted().filter(|it| it.load == load.name).collect();
+            let before = std::mem::replace(&mut told.unlisted, unlisted);
+            let is_new = |it: &&Unlisted| !before.iter().any(|old| (&old.source, &old.ups) == (&it.source, &it.ups));
+            for new in told.unlisted.iter().filter(is_new) {
+                if told.pace.admits(told.lack.rank(), now) {
+                    lines.push(Line::Unlisted(new.clone()));
+                }
             }
             if let Some(changes) = told.pace.settle(now) {
                 let about = format!("load {}", load.name);
@@ -174,7 +183,7 @@ impl UpsTold {
 
 impl LoadTold {
     fn new() -> Self {
-        Self { lack: Lack::default(), pace: Pace::new(MOST_OF_ONE) }
+        Self { lack: Lack::default(), unlisted: BTreeSet::new(), pace: Pace::new(MOST_OF_ONE) }
     }
 
     fn change(&mut self, load: &FeedsReport, report: &Report) -> Option<Line> {

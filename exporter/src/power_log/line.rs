@@ -4,7 +4,7 @@ use tracing::{info, warn};
 
 use super::standing::Power;
 use crate::shutdown::{CLEAR_COMMAND, FeedsReport, Latch};
-use crate::snapshot::{Label, UpsSeen};
+use crate::snapshot::{Label, Unlisted, UpsSeen};
 use crate::ups::Quantity;
 
 /// Something that has changed.
@@ -34,6 +34,8 @@ pub(crate) enum Line {
         load: FeedsReport,
         host: &'static str,
     },
+    /// A load names a UPS that nobody has.
+    Unlisted(Unlisted),
     /// A shutdown has begun, or more is known of it.
     Begun(Latch),
     Over,
@@ -106,6 +108,10 @@ impl Line {
                     info!(load = %name, healthy, members, min_healthy, host, "{message}");
                 }
             }
+            Self::Unlisted(Unlisted { load, source, ups, listed }) => warn!(
+                %load, %source, %ups, listed,
+                "`feeds` names a UPS that its server does not list, and counts it as not healthy; correct the name, or take it out"
+            ),
             Self::Begun(latch) => {
                 let (since, by, triggers) = (latch.since(), latch.names(), latch.trigger_names());
                 let cause = latch.cause().map(Label::as_str);

@@ -88,6 +88,7 @@ fn said(line: &Line) -> String {
         Line::Load { is_worse, message, load, host } => {
             format!("{} {}: {message}: {}/{} ({host})", level(*is_worse), load.name, load.healthy, load.members)
         }
+        Line::Unlisted(it) => format!("WARN {} names {}/{}, there are {}", it.load, it.source, it.ups, it.listed),
         Line::Begun(latch) => format!("WARN begun: {} by {}", latch.trigger_names(), latch.names()),
         Line::Over => "INFO over".to_owned(),
         Line::HeldBack { about, changes, now } => format!("WARN {about}: {changes} more, now {now}"),
@@ -171,4 +172,20 @@ fn a_shutdown_that_begins_is_told_with_who_announced_it_and_how_and_that_it_is_o
     assert_eq!(lines, ["WARN begun: systemd_preparing by system"]);
     let over = Evidence { denies: true, ..Evidence::new(Sign::Normal) };
     assert_eq!(scene.publish(&system, Observation::Host(vec![over])), ["INFO over"]);
+}
+
+/// Holds R5: a name that is mistyped is told, not only counted as a UPS that is not heard.
+#[test]
+fn a_ups_that_a_load_names_and_its_server_does_not_list_is_told_once_the_server_has_answered() {
+    let (mut scene, racks) = (Scene::new(1), id(SourceKind::Ups, "racks"));
+    let count = |scene: &Scene| scene.board.snapshot().unlisted().count();
+    let dead = scene.publish(&racks, Observation::Upses(vec![seen("racks", Err("connect"))]));
+    assert!(dead.iter().all(|line| !line.contains("names")) && count(&scene) == 0, "{dead:?}");
+    let upses = || Observation::Upses(["a", "c", "d", "e", "f"].map(|ups| seen(ups, Ok(ON_LINE))).to_vec());
+    let said = scene.publish(&racks, upses());
+    let expected = "WARN server names racks/b, there are a, c, d and 2 more";
+    assert!(said.iter().any(|line| line == expected) && count(&scene) == 1, "{said:?}");
+    assert!(scene.publish(&racks, upses()).is_empty(), "it is told once");
+    scene.look(Ok(ON_LINE), Err("data_stale"));
+    assert_eq!(count(&scene), 0, "one that is listed and not heard is another matter");
 }

@@ -44,6 +44,17 @@ pub(super) const FAMILIES: &[Family<Snapshot>] = &[
         },
     },
     Family {
+        name: "x509_files_skipped",
+        help: "How many files patterns led to that are no certificates and are passed over: texts, requests, revocation lists, keys, empty files. A file that is named without a pattern is never.",
+        kind: Kind::Gauge,
+        samples: |snapshot, out| {
+            snapshot.passes().try_for_each(|(id, pass)| {
+                let source = ("source", id.name.as_str());
+                pass.skipped().try_for_each(|(kind, skipped)| out.put(&[source, ("kind", kind)], skipped.count))
+            })
+        },
+    },
+    Family {
         name: "x509_keystore_password_verified",
         help: "Whether the configured password, or without one the empty one, is the keystore's: 0 when it was read without one, or with a wrong one. Of a source with more than 1000 certificates, only those with 0.",
         kind: Kind::Gauge,

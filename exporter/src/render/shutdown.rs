@@ -110,6 +110,15 @@ pub(super) const FAMILIES: &[Family<Snapshot>] = &[
         kind: Kind::Gauge,
         samples: |snapshot, out| each_load(snapshot, out, |feeds| feeds.min_healthy),
     },
+    Family {
+        name: "host_feeds_unlisted",
+        help: "How many UPSes are named for this load that their server does not list: a name that is mistyped, or a UPS that was taken away.",
+        kind: Kind::Gauge,
+        samples: |snapshot, out| {
+            let unlisted: Vec<_> = snapshot.unlisted().collect();
+            each_load(snapshot, out, |feeds| unlisted.iter().filter(|it| it.load == feeds.name).count())
+        },
+    },
 ];
 
 fn each_load(snapshot: &Snapshot, out: &mut Samples<'_, '_>, count: impl Fn(&FeedsReport) -> usize) -> fmt::Result {

@@ -9,8 +9,8 @@ use super::{Format, Program, Rendered};
 use crate::config::CompatSet;
 use crate::probe::Phases;
 use crate::snapshot::{
-    Board, CertificateFacts, Contents, FileSeen, Flaws, Label, Observation, Pass, ProbeSeen, Role, SeenCertificate,
-    Served, Snapshot, SourceId, SourceKind, Trouble,
+    Board, CertificateFacts, Contents, FileSeen, FilesSeen, Flaws, Label, Observation, Pass, ProbeSeen, Role,
+    SeenCertificate, Served, Snapshot, SourceId, SourceKind, Trouble,
 };
 
 pub(super) fn certificate(alias: &str, chain_index: usize, role: Role, name: &str) -> SeenCertificate {
@@ -55,10 +55,13 @@ fn snapshot() -> Snapshot {
     let file = |path: &str, outcome| Arc::new(FileSeen { path: Label::new(path), modified: Some(1.5), outcome });
     board.publish(
         &files,
-        pass(Observation::Files(vec![
-            file("/srv/junk", Err(Trouble::new("malformed", "/srv/junk: not a store"))),
-            file("/srv/store", Ok(store)),
-        ])),
+        pass(Observation::Files(
+            vec![
+                file("/srv/junk", Err(Trouble::new("malformed", "/srv/junk: not a store"))),
+                file("/srv/store", Ok(store)),
+            ]
+            .into(),
+        )),
     );
     let served = Served {
         broken: None,
@@ -172,7 +175,7 @@ fn what_can_be_read_of_a_chain_is_published_and_what_cannot_is_told_whether_the_
     board.expect([(id.clone(), &[][..])]);
     board.publish(&id, pass(Observation::Endpoint(probe)));
     let text = body(&board.snapshot(), Format::Text, &[]);
-    let at = "target=\"127.0.0.1:1\",server_name=\"ups-01\"";
+    let at = "source=\"odd\",target=\"127.0.0.1:1\",server_name=\"ups-01\"";
     assert!(text.contains(&format!("tls_probe_chain_error{{{at},reason=\"malformed\"}} 1\n")), "{text}");
     assert!(text.contains(&format!("tls_probe_success{{{at}}} 0\n")));
     assert!(text.contains("chain_index=\"1\",role=\"intermediate\"") && !text.contains("role=\"leaf\""));
@@ -195,7 +198,7 @@ fn fleet(files: usize) -> Snapshot {
     let seen = readable.chain([junk]).map(Arc::new).collect();
     let board = Board::default();
     board.expect([(id.clone(), &[][..])]);
-    board.publish(&id, pass(Observation::Files(seen)));
+    board.publish(&id, pass(Observation::Files(FilesSeen { files: seen, ..FilesSeen::default() })));
     board.snapshot()
 }
 

@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use kagiban_crds::LeafSha256;
-use kagiban_crds::host_api::{Leaf, Sighting};
+use kagiban_crds::host_api::{Leaf, MAX_TOLD_NAMES, Sighting};
 use kagiban_keystore::Certificate;
 use tokio::time::{Instant, sleep, sleep_until};
 use x509_parser::der_parser::Oid;
@@ -360,7 +360,7 @@ pub fn leaf(certificate: &Certificate) -> Leaf {
         issuer: certificate.issuer().to_owned(),
         not_before: certificate.not_before().to_timestamp(),
         not_after: certificate.not_after().to_timestamp(),
-        dns_names: certificate.dns_names().to_vec(),
+        dns_names: certificate.dns_names().iter().take(MAX_TOLD_NAMES).cloned().collect(),
     }
 }
 
@@ -390,8 +390,8 @@ mod tests {
         for said in [
             ProbeError::Timeout { address: address(), phase: "connect" },
             ProbeError::Timeout { address: address(), phase: "handshake" },
-            ProbeError::Closed { address: address() },
-            ProbeError::NotTls { address: address() },
+            ProbeError::Closed { address: address(), spoke: probe::Spoke::Nothing },
+            ProbeError::NotTls { address: address(), spoke: probe::Spoke::Http },
             os(Errno::CONNREFUSED),
             os(Errno::CONNRESET),
         ] {

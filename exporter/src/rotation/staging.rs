@@ -48,7 +48,7 @@ pub enum StagingError {
     File(#[from] FileError),
     #[error("the old store cannot be replaced: {0}")]
     Write(#[from] WriteError),
-    #[error("the password file: {0}")]
+    #[error("the agent's passwordFile: {0}")]
     PasswordFile(#[from] PasswordFileError),
     #[error("{file}: {source}")]
     Ini { file: &'static str, source: IniError },

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::blocking::{self, Work};
-use crate::config::SecretFile;
+use crate::config::NamedFile;
 use crate::platform;
 use crate::snapshot::{Board, SecretFileSeen};
 
@@ -17,10 +17,10 @@ const INTERVAL: Duration = Duration::from_secs(60);
 const DEADLINE: Duration = Duration::from_secs(10);
 
 /// One look at each file; the board is told. One that cannot be looked at is not accused.
-pub(super) async fn look(files: &Arc<Vec<SecretFile>>, board: &Board) {
+pub(super) async fn look(files: &Arc<Vec<NamedFile>>, board: &Board) {
     let looking = Arc::clone(files);
     let look = move || {
-        let seen = |file: &SecretFile| SecretFileSeen {
+        let seen = |file: &NamedFile| SecretFileSeen {
             setting: file.setting.clone(),
             path: file.path.display().to_string(),
             exposed: platform::is_readable_by_others(&file.path),
@@ -39,7 +39,7 @@ pub(super) async fn look(files: &Arc<Vec<SecretFile>>, board: &Board) {
     board.note_secret_files(seen);
 }
 
-pub(super) async fn watch(files: Vec<SecretFile>, board: Arc<Board>, stop: CancellationToken) {
+pub(super) async fn watch(files: Vec<NamedFile>, board: Arc<Board>, stop: CancellationToken) {
     let files = Arc::new(files);
     loop {
         look(&files, &board).await;
@@ -62,7 +62,7 @@ mod tests {
         let directory = tempfile::tempdir().expect("directory");
         let path = directory.path().join("password");
         std::fs::write(&path, b"secret\n").expect("write");
-        let file = |name: &str| SecretFile { setting: name.to_owned(), path: directory.path().join(name) };
+        let file = |name: &str| NamedFile::secret(name, directory.path().join(name));
         let (files, board) = (Arc::new(vec![file("password"), file("not there")]), Board::default());
         for (mode, exposed) in [(0o644, true), (0o604, true), (0o600, false)] {
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).expect("chmod");

@@ -214,7 +214,7 @@ mod tests {
     }
 
     fn pass(trouble: Option<Trouble>) -> Pass {
-        let observation = if trouble.is_some() { Observation::Nothing } else { Observation::Files(Vec::new()) };
+        let observation = if trouble.is_some() { Observation::Nothing } else { Observation::Files(Vec::new().into()) };
         Pass { observation, trouble, ended: Timestamp::UNIX_EPOCH, took: Duration::ZERO }
     }
 

@@ -1,6 +1,7 @@
 //! What one pass of one source brought.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,7 +36,7 @@ pub struct Pass {
 pub enum Observation {
     /// Nothing, because the look failed.
     Nothing,
-    Files(Vec<Arc<FileSeen>>),
+    Files(FilesSeen),
     Endpoint(ProbeSeen),
     /// Every UPS of the source, answering or not.
     Upses(Vec<UpsSeen>),
@@ -89,6 +90,22 @@ pub struct Trouble {
     pub reason: &'static str,
     /// For people.
     pub message: Label,
+}
+
+/// The files of one source.
+#[derive(Clone, Debug, Default)]
+pub struct FilesSeen {
+    pub files: Vec<Arc<FileSeen>>,
+    /// What patterns led to and is no certificate, by its kind; every kind is there where a pattern may lead to one.
+    pub skipped: BTreeMap<&'static str, SkippedFiles>,
+}
+
+/// Files of one kind that were passed over.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SkippedFiles {
+    pub count: usize,
+    /// The first of them, for the log.
+    pub first: Vec<Label>,
 }
 
 /// A file that was looked at.
@@ -175,6 +192,21 @@ impl Contents {
             certificates,
             system_trust: SystemTrust::None,
             flaws: None,
+        }
+    }
+}
+
+impl From<Vec<Arc<FileSeen>>> for FilesSeen {
+    fn from(files: Vec<Arc<FileSeen>>) -> Self {
+        Self { files, ..Self::default() }
+    }
+}
+
+impl SkippedFiles {
+    pub(crate) fn take(&mut self, path: &Path) {
+        self.count += 1;
+        if self.first.len() < MAX_PLACES {
+            self.first.push(Label::from_path(path));
         }
     }
 }
@@ -279,7 +311,7 @@ impl Pass {
     pub fn errors(&self) -> BTreeMap<&'static str, u64> {
         let inner: Vec<&'static str> = match &self.observation {
             Observation::Nothing | Observation::Host(_) | Observation::Health(_) => Vec::new(),
-            Observation::Files(files) => {
+            Observation::Files(FilesSeen { files, .. }) => {
                 files.iter().flat_map(|f| f.troubles()).map(|trouble| trouble.reason).collect()
             }
             Observation::Endpoint(probe) => probe.outcome.as_ref().err().map(|t| t.reason).into_iter().collect(),
@@ -294,13 +326,26 @@ impl Pass {
 
     pub fn files(&self) -> &[Arc<FileSeen>] {
         match &self.observation {
-            Observation::Files(files) => files,
+            Observation::Files(seen) => &seen.files,
             Observation::Nothing
             | Observation::Endpoint(_)
             | Observation::Upses(_)
             | Observation::Host(_)
             | Observation::Health(_) => &[],
         }
+    }
+
+    /// What patterns led to and is no certificate.
+    pub fn skipped(&self) -> impl Iterator<Item = (&'static str, &SkippedFiles)> {
+        let seen = match &self.observation {
+            Observation::Files(seen) => Some(seen),
+            Observation::Nothing
+            | Observation::Endpoint(_)
+            | Observation::Upses(_)
+            | Observation::Host(_)
+            | Observation::Health(_) => None,
+        };
+        seen.into_iter().flat_map(|seen| seen.skipped.iter().map(|(kind, skipped)| (*kind, skipped)))
     }
 
     pub const fn probe(&self) -> Option<&ProbeSeen> {

@@ -66,8 +66,8 @@ mod tests {
 
     /// The alias of the only certificate, or why there is none.
     fn outcome(observation: &Observation) -> Result<String, &'static str> {
-        let Observation::Files(files) = observation else { panic!("{observation:?}") };
-        let contents = files[0].outcome.as_ref().map_err(|trouble| trouble.reason)?;
+        let Observation::Files(seen) = observation else { panic!("{observation:?}") };
+        let contents = seen.files[0].outcome.as_ref().map_err(|trouble| trouble.reason)?;
         Ok(contents.certificates[0].alias.to_string())
     }
 }

@@ -36,7 +36,8 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use crate::snapshot::{Observation, SourceId, Trouble};
+use crate::config::NamedFile;
+use crate::snapshot::{Label, Observation, SourceId, Trouble};
 
 /// Something to look at again and again.
 #[derive(Debug)]
@@ -48,6 +49,8 @@ pub struct Source {
     look: Look,
     /// Has the source looked at before its time, when something told that it changed.
     wake: Arc<Notify>,
+    /// The files that the configuration names for it.
+    files: Vec<NamedFile>,
 }
 
 #[derive(Debug)]
@@ -69,12 +72,32 @@ impl Source {
     }
 
     async fn look(&mut self) -> (Observation, Option<Trouble>) {
-        match &mut self.look {
+        let (mut observation, trouble) = match &mut self.look {
             Look::Files(source) => source.look().await,
             Look::Health(source) => source.look().await,
             Look::Host(source) => source.look().await,
             Look::Tls(source) => source.look().await,
             Look::Ups(source) => source.look().await,
+        };
+        match &mut observation {
+            Observation::Upses(upses) => {
+                let outcomes = upses.iter_mut().map(|seen| &mut seen.outcome);
+                outcomes
+                    .filter_map(|outcome| outcome.as_mut().err())
+                    .for_each(|it| it.message = self.named(&it.message));
+            }
+            Observation::Health(health) => {
+                health.checks.iter_mut().for_each(|check| check.detail = self.named(&check.detail));
+            }
+            Observation::Nothing | Observation::Files(_) | Observation::Endpoint(_) | Observation::Host(_) => {}
         }
+        (observation, trouble.map(|it| Trouble { message: self.named(&it.message), ..it }))
+    }
+
+    /// A message about a file, with the setting that names the file: who reads it wrote the setting.
+    fn named(&self, message: &Label) -> Label {
+        let is_about = |file: &&NamedFile| message.as_str().contains(&format!("{}: ", file.path.display()));
+        let file = self.files.iter().filter(is_about).max_by_key(|file| file.path.as_os_str().len());
+        file.map_or_else(|| message.clone(), |file| Label::new(&format!("{}: {message}", file.setting)))
     }
 }

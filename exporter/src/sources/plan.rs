@@ -40,6 +40,10 @@ pub fn plan(config: &Config, found: &Found, host: &HostName) -> Vec<Source> {
     }
     let mut taken = std::collections::BTreeSet::new();
     sources.retain(|source| taken.insert(source.id.clone()));
+    let files = config.named_files();
+    for source in &mut sources {
+        source.files = files.iter().filter(|file| file.is_read_by(&source.id)).cloned().collect();
+    }
     sources
 }
 
@@ -58,6 +62,7 @@ fn configured_files(rule: &CertificateRule) -> Source {
         interval: rule.interval.as_duration(),
         look: Look::Files(Box::new(FileSource::new(files, rule.timeout.as_duration()))),
         wake: Arc::default(),
+        files: Vec::new(),
     }
 }
 
@@ -84,6 +89,7 @@ fn file_source(id: SourceId, rule: FileRule) -> Source {
         interval: CertificateRule::default_interval().as_duration(),
         look: Look::Files(Box::new(FileSource::new(rule, timeout))),
         wake: Arc::default(),
+        files: Vec::new(),
     }
 }
 
@@ -98,6 +104,7 @@ fn tls_source(endpoint: &TlsEndpoint, look: TlsSource) -> Source {
         interval: endpoint.interval.as_duration(),
         look: Look::Tls(look),
         wake: Arc::default(),
+        files: Vec::new(),
     }
 }
 
@@ -108,6 +115,7 @@ fn ups_source(config: &UpsConfig, bundle: Option<&Path>, state_directory: &Path)
         interval: config.interval.as_duration(),
         look: Look::Ups(Box::new(UpsSource::new(config, bundle, state_directory))),
         wake: Arc::default(),
+        files: Vec::new(),
     }
 }
 
@@ -126,6 +134,7 @@ fn health_sources(config: &Config, found: &Found, host: &HostName) -> Vec<Source
         interval: config.powerchute_health.interval.as_duration(),
         look: Look::Health(Box::new(HealthSource::new(patient, &config.powerchute_health))),
         wake: Arc::default(),
+        files: Vec::new(),
     };
     configured.into_iter().chain(discovered).map(source).collect()
 }

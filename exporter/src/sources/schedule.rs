@@ -1,5 +1,6 @@
 //! When a source is looked at, and what is said when its state changes.
 
+use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,15 +10,18 @@ use jiff::Timestamp;
 use tokio::sync::Semaphore;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::Source;
 use crate::health::{Check, Verdict};
-use crate::snapshot::{Board, HealthSeen, Label, Observation, Pass, ProbeSeen, SourceId, Trouble};
+use crate::snapshot::{Board, HealthSeen, Label, Observation, Pass, ProbeSeen, SkippedFiles, SourceId, Trouble};
 
 /// How many sources are looked at at once: enough that one slow endpoint delays nobody, few enough that a start on a
 /// small host does not take all of its processors and memory.
 const LOOKS_AT_ONCE: usize = 8;
+
+/// Files of one kind that a line names; a rule can have thousands.
+const MAX_NAMED: usize = 3;
 
 /// Bounds how many looks go on at once. A look holds its place for no longer than its deadline.
 #[derive(Clone, Debug)]
@@ -77,6 +81,7 @@ struct Said {
     trouble: Option<Trouble>,
     failing_files: BTreeMap<&'static str, Vec<Label>>,
     flawed_files: Vec<Label>,
+    skipped_files: BTreeMap<&'static str, SkippedFiles>,
     unread_chain: Vec<Trouble>,
     flawed_chain: Option<Label>,
     failing_checks: Vec<Check>,
@@ -106,14 +111,14 @@ impl Said {
     /// Each reason is told by itself: a file that is cut short must not hide behind a hundred that want a password.
     fn about_files(&mut self, kind: &str, name: &str, pass: &Pass) {
         let mut now: BTreeMap<&'static str, Vec<Label>> = BTreeMap::new();
-        let mut first: BTreeMap<&'static str, &Label> = BTreeMap::new();
+        let mut messages: BTreeMap<&'static str, Vec<&str>> = BTreeMap::new();
         for (file, trouble) in pass.files().iter().flat_map(|file| file.troubles().iter().map(move |t| (file, t))) {
             now.entry(trouble.reason).or_default().push(file.path.clone());
-            first.entry(trouble.reason).or_insert(&trouble.message);
+            messages.entry(trouble.reason).or_default().push(trouble.message.as_str());
         }
         for (reason, files) in now.iter().filter(|(reason, files)| self.failing_files.get(*reason) != Some(*files)) {
-            let (files, first) = (files.len(), first[reason]);
-            warn!(source_kind = kind, source = name, files, reason, %first, "files cannot be read");
+            let (files, first) = (files.len(), some(&messages[reason]));
+            warn!(source_kind = kind, source = name, files, reason, first, "files cannot be read");
         }
         if now.is_empty() && !self.failing_files.is_empty() {
             info!(source_kind = kind, source = name, "all files can be read again");
@@ -125,11 +130,26 @@ impl Said {
                 .filter_map(|file| Some((file, file.outcome.as_ref().ok()?.flaws.as_ref()?.left_out.as_ref()?)))
         };
         let paths: Vec<_> = flawed().map(|(file, _)| file.path.clone()).collect();
-        if let Some((file, what)) = flawed().next().filter(|_| paths != self.flawed_files) {
-            let files = paths.len();
-            info!(source_kind = kind, source = name, files, first = %file.path, %what, "certificates have parts that are left out");
+        if !paths.is_empty() && paths != self.flawed_files {
+            let said: Vec<String> = flawed().map(|(file, what)| format!("{}: {what}", file.path)).collect();
+            let (files, first) = (said.len(), some(&said));
+            info!(source_kind = kind, source = name, files, first, "certificates have parts that are left out");
         }
         self.flawed_files = paths;
+        let skipped: BTreeMap<_, _> = pass.skipped().map(|(kind, skipped)| (kind, skipped.clone())).collect();
+        let is_new = |of: &str, now: &SkippedFiles| self.skipped_files.get(of) != Some(now) && now.count > 0;
+        for (of, now) in skipped.iter().filter(|(of, now)| is_new(of, now)) {
+            let (files, first) = (now.count, some_of(&now.first, now.count));
+            debug!(
+                source_kind = kind,
+                source = name,
+                files,
+                kind = of,
+                first,
+                "files that are no certificates are passed over"
+            );
+        }
+        self.skipped_files = skipped;
     }
 
     /// What of an endpoint's chain cannot be read. A leaf that cannot is the source's own trouble, and told as such.
@@ -161,6 +181,19 @@ impl Said {
             info!(%directory, check = check.id(), "hardening check passes again");
         }
         self.failing_checks = failing().map(|seen| seen.check).collect();
+    }
+}
+
+/// The first of them, and how many more there are.
+fn some(said: &[impl Borrow<str>]) -> String {
+    some_of(said, said.len())
+}
+
+fn some_of(said: &[impl Borrow<str>], all: usize) -> String {
+    let first: Vec<&str> = said.iter().take(MAX_NAMED).map(Borrow::borrow).collect();
+    match all.saturating_sub(first.len()) {
+        0 => first.join("; "),
+        more => format!("{}; and {more} more", first.join("; ")),
     }
 }
 

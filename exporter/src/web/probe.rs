@@ -160,7 +160,7 @@ impl Prober {
         match self.trust.current(until, move || of_file(&path, Trust::read)).await {
             Ok(trust) => Some(trust),
             Err(error) => {
-                warn!(%error, "no chain can be trusted in a probe: the CA file cannot be read");
+                warn!(setting = "probe.caFile", %error, "no chain can be trusted in a probe: the CA file cannot be read");
                 None
             }
         }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use rustls::client::Resumption;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{AlertDescription, CertificateError, ClientConfig, RootCertStore};
@@ -60,12 +61,15 @@ impl ClientIdentity {
             roots.add(root).map_err(|_| IdentityError::Unreadable("ca.crt"))?;
         }
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
+        let mut config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map_err(|_| IdentityError::KeyMismatch)?
             .with_root_certificates(roots)
             .with_client_auth_cert(chain, key)
             .map_err(|_| IdentityError::KeyMismatch)?;
+        // Each call has a connection of its own, and looks at the host's certificate anew; a host's tickets, of up to 64 KiB
+        // each, would be kept for nothing.
+        config.resumption = Resumption::disabled();
         Ok(Self { config: Arc::new(config) })
     }
 }
@@ -138,6 +142,48 @@ mod tests {
         }
         assert_eq!(by(CertificateError::Expired.into()), BlockedBy::HostUnreachable);
         assert_eq!(by(rustls::Error::AlertReceived(AlertDescription::InternalError)), BlockedBy::HostUnreachable);
+    }
+
+    /// Holds B14: a host gave tickets that were kept, of the size of the client's certificate each.
+    #[test]
+    fn no_handshake_is_taken_up_again() {
+        let key = rcgen::KeyPair::generate().expect("a key");
+        let params = rcgen::CertificateParams::new(["host.example".to_owned()]).expect("a name");
+        let certificate = params.self_signed(&key).expect("a certificate");
+        let (pem, key_pem) = (certificate.pem(), key.serialize_pem());
+        let ours = ClientIdentity::from_pem(pem.as_bytes(), key_pem.as_bytes(), pem.as_bytes()).expect("an identity");
+        let key = PrivateKeyDer::from_pem_slice(key_pem.as_bytes()).expect("its own");
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let server = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.der().clone()], key)
+            .map(Arc::new)
+            .expect("a server");
+        for _ in 0..2 {
+            let name = "host.example".try_into().expect("a name");
+            let mut ours = rustls::ClientConnection::new(ours.config.clone(), name).expect("a client");
+            let mut host = rustls::ServerConnection::new(server.clone()).expect("a server");
+            // the last round brings the tickets
+            for _ in 0..4 {
+                pass(&mut ours, &mut host);
+                pass(&mut host, &mut ours);
+            }
+            assert_eq!(ours.handshake_kind(), Some(rustls::HandshakeKind::Full));
+        }
+    }
+
+    fn pass<A, B>(from: &mut rustls::ConnectionCommon<A>, to: &mut rustls::ConnectionCommon<B>) {
+        let mut wire = Vec::new();
+        while from.wants_write() {
+            from.write_tls(&mut wire).expect("into memory");
+        }
+        let mut rest = wire.as_slice();
+        while !rest.is_empty() {
+            to.read_tls(&mut rest).expect("out of memory");
+            to.process_new_packets().expect("sound");
+        }
     }
 
     #[test]

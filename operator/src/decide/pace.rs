@@ -10,7 +10,7 @@ use kagiban_crds::resource::{BlockedBy, HistoryEntry, Outcome, RotationStatus, T
 
 use super::case::{Case, Verdict};
 use super::inputs::Obstacle;
-use super::renewal::{Gain, gain, later};
+use super::renewal::{Gain, SHORTEST_GAIN, gain, later, near_expiry};
 use super::{ConditionType, Step};
 
 /// After the first failed rotation; it doubles with each further one.
@@ -29,7 +29,7 @@ const DRIFT_LIMIT: u32 = 2;
 /// Whether something about the last rotations, or about the gain of this one, keeps it from being opened.
 pub(super) fn before_another(case: &Case<'_>, trigger: Trigger) -> Option<Verdict> {
     match trigger {
-        Trigger::Renewal => gains_nothing(case).or_else(|| after_failure(case, trigger)),
+        Trigger::Renewal => gains_too_little(case).or_else(|| after_failure(case, trigger)),
         Trigger::StoredDrift | Trigger::ServedDrift => recurs(case, trigger).or_else(|| after_failure(case, trigger)),
         Trigger::FirstIssue
         | Trigger::Requested
@@ -115,18 +115,29 @@ fn longest(case: &Case<'_>) -> Duration {
     LONGEST_BACKOFF.min((lifetime / PART_OF_LIFETIME).max(FIRST_BACKOFF))
 }
 
-fn gains_nothing(case: &Case<'_>) -> Option<Verdict> {
+/// Whether a renewal is not worth the restart of the agent. The last one before the issuer's end is, however little it gains,
+/// once the leaf in force is near its own: it is the only one, since the new leaf ends with the issuer.
+fn gains_too_little(case: &Case<'_>) -> Option<Verdict> {
     let resync = later(case.now(), case.inputs.policy.resync);
     match gain_at(case, case.now())? {
         Gain::Enough => None,
         Gain::TooEarly(until) => Some(Verdict::clear(Step::Idle { until: until.min(resync) })),
         Gain::IssuerEnds(end) => {
+            let leaf = case.leaf()?;
+            let last = (end >= later(leaf.not_after, SHORTEST_GAIN))
+                .then(|| near_expiry(leaf.not_before, leaf.not_after, &case.inputs.resource.spec.certificate));
+            if last.is_some_and(|last| last <= case.now()) {
+                return None;
+            }
+            let ca = &case.inputs.resource.spec.issuer_ref.name;
+            let at_last =
+                last.map(|last| format!("; without one it is renewed at {last} until then")).unwrap_or_default();
             let message = format!(
-                "a renewal now would gain nothing, because the issuer ends at {end}: put a CA that lives longer into the \
-                 Secret {}",
-                case.inputs.resource.spec.issuer_ref.name
+                "a renewal now would gain too little, because the issuer ends at {end}: put a CA that lives longer into the Secret \
+                 {ca}{at_last}"
             );
-            Some(Case::blocked(Obstacle::new(BlockedBy::IssuerEnding, message), resync))
+            let retry = last.map_or(resync, |last| resync.min(last));
+            Some(Case::blocked(Obstacle::new(BlockedBy::IssuerEnding, message), retry))
         }
     }
 }

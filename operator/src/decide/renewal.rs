@@ -52,7 +52,7 @@ pub(super) fn gain(at: Timestamp, end: Timestamp, duration: Duration, issuer_end
 /// A renewal moves the end by at least this part of the asked duration.
 const LEAST_GAIN: u32 = 10;
 /// And by at least this: a rotation itself takes about as long.
-const SHORTEST_GAIN: Duration = Duration::from_secs(60);
+pub(super) const SHORTEST_GAIN: Duration = Duration::from_secs(60);
 
 pub(crate) fn later(time: Timestamp, by: Duration) -> Timestamp {
     time.checked_add(by).unwrap_or(Timestamp::MAX)

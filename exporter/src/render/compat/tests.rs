@@ -52,7 +52,7 @@ fn certificates_in_files_are_shown_under_both_other_names_and_once_each() {
         file("/srv/certs/a.pem", contents()),
         file("/srv/certs/junk", Err(Trouble::new("malformed", "not a certificate"))),
     ];
-    insta::assert_snapshot!(rendered(Observation::Files(files), &[CompatSet::Enix, CompatSet::SslExporter]));
+    insta::assert_snapshot!(rendered(Observation::Files(files.into()), &[CompatSet::Enix, CompatSet::SslExporter]));
 }
 
 #[test]

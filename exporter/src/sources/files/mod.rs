@@ -2,9 +2,10 @@
 //!
 //! ```text
 //!   FileSource (deadline) ──> Scanner ──walk──> paths ──identity changed?──> keystore::read ──> FileSeen
-//!                               └ password
+//!                               └ password                                       what is no certificate ──> aside
 //! ```
 
+mod aside;
 mod password;
 mod scanner;
 mod walk;
@@ -55,7 +56,7 @@ impl FileSource {
 
     pub(super) async fn look(&mut self) -> (Observation, Option<Trouble>) {
         match self.scanner.run(|| Scanner::new(self.rule.clone()), Scanner::scan).await {
-            Ok(scan) => (Observation::Files(scan.files), scan.trouble),
+            Ok(scan) => (Observation::Files(scan.seen), scan.trouble),
             Err(trouble) => (Observation::Nothing, Some(trouble)),
         }
     }

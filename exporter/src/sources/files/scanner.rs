@@ -1,6 +1,6 @@
 //! One look at the files of a rule, reading only those that are not the ones read before.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,11 +10,12 @@ use jiff::Timestamp;
 use kagiban_keystore::{Format, Limits, PasswordCheck, ReadError, Store};
 use secrecy::SecretString;
 
+use super::aside::Aside;
 use super::password::{Password, PasswordSource};
 use super::walk::{self, Found, Place};
 use crate::config::{Exclusion, PathPattern};
 use crate::platform::{self, FileError, FileIdentity};
-use crate::snapshot::{Contents, FileSeen, Flaws, Label, SeenCertificate, Trouble};
+use crate::snapshot::{Contents, FileSeen, FilesSeen, Flaws, Label, SeenCertificate, SkippedFiles, Trouble};
 
 /// A file that changed less than this before it was read may change again within one tick of the file system's clock,
 /// with the same size and the same time: it is read once more.
@@ -45,7 +46,7 @@ pub(crate) enum Paths {
 #[derive(Debug)]
 pub(super) struct Scan {
     /// By path.
-    pub(super) files: Vec<Arc<FileSeen>>,
+    pub(super) seen: FilesSeen,
     pub(super) trouble: Option<Trouble>,
 }
 
@@ -71,7 +72,14 @@ enum Look {
 struct Read {
     identity: FileIdentity,
     settled: bool,
-    seen: Arc<FileSeen>,
+    seen: Seen,
+}
+
+#[derive(Debug)]
+enum Seen {
+    File(Arc<FileSeen>),
+    /// A pattern led to it, and it is no certificate.
+    Aside(Aside),
 }
 
 impl Scanner {
@@ -98,27 +106,32 @@ impl Scanner {
         let places = walk::with_known(found.places, std::mem::take(&mut self.read));
         let looks = side_by_side(places, |(place, known)| self.look(place, known));
         let mut files = Vec::with_capacity(looks.len());
+        let mut skipped = self.none_skipped();
         for look in looks {
             match look {
                 Look::Absent => {}
                 Look::Failed(seen) => files.push(seen),
                 Look::Read(path, read) => {
-                    files.push(Arc::clone(&read.seen));
+                    match &read.seen {
+                        Seen::File(seen) => files.push(Arc::clone(seen)),
+                        Seen::Aside(aside) => skipped.entry(aside.as_str()).or_default().take(&path),
+                    }
                     self.read.push((path, read));
                 }
             }
         }
-        Scan { files, trouble: found.trouble }
+        Scan { seen: FilesSeen { files, skipped }, trouble: found.trouble }
     }
 
     fn look(&self, Place { path, must_exist }: Place, known: Option<Read>) -> Look {
         // A file that is not known is read without being asked first which one it is: reading tells that too.
         let unchanged = known
+            .filter(|read| !(must_exist && matches!(read.seen, Seen::Aside(_))))
             .filter(|read| read.settled && platform::identify(&path).is_ok_and(|identity| identity == read.identity));
         if let Some(read) = unchanged {
             return Look::Read(path, read);
         }
-        match self.read(&path) {
+        match self.read(&path, must_exist) {
             Ok(read) => Look::Read(path, read),
             Err(FileError::NotFound { .. }) if !must_exist => Look::Absent,
             // An access that was denied may be granted without the file changing: it is asked again.
@@ -140,11 +153,29 @@ impl Scanner {
         }
     }
 
-    fn read(&self, path: &Path) -> Result<Read, FileError> {
+    /// Every kind, where a pattern may lead to one.
+    fn none_skipped(&self) -> BTreeMap<&'static str, SkippedFiles> {
+        let has_patterns = match &self.rule.paths {
+            Paths::Patterns(patterns) => patterns.iter().any(|pattern| matches!(pattern, PathPattern::Glob { .. })),
+            Paths::AnyOf(_) => false,
+        };
+        let kinds = Aside::ALL.into_iter().filter(|_| has_patterns);
+        kinds.map(|aside| (aside.as_str(), SkippedFiles::default())).collect()
+    }
+
+    fn read(&self, path: &Path, is_named: bool) -> Result<Read, FileError> {
         let limit = u64::try_from(self.limits.max_bytes).unwrap_or(u64::MAX);
         let file = platform::read_regular(path, limit)?;
         let here = |t: Trouble| Trouble::new(t.reason, format!("{}: {}", path.display(), t.message));
-        let mut outcome = parse(&file.bytes, self.password.secret(), &self.limits).map_err(here);
+        let parsed = parse(&file.bytes, self.password.secret(), &self.limits);
+        let age = Timestamp::now().as_nanosecond() - file.identity.changed;
+        let read = |seen| Read { identity: file.identity, settled: age > SETTLED_AFTER_NANOSECONDS, seen };
+        if let Err(Unread { aside: Some(aside), .. }) = parsed
+            && !is_named
+        {
+            return Ok(read(Seen::Aside(aside)));
+        }
+        let mut outcome = parsed.map_err(|unread| here(unread.trouble));
         if let Ok(contents) = &mut outcome {
             contents.system_trust = platform::system_trust(path);
             if let Some(flaws) = &mut contents.flaws {
@@ -152,9 +183,8 @@ impl Scanner {
             }
         }
         let modified = Some(seconds(file.identity.modified));
-        let age = Timestamp::now().as_nanosecond() - file.identity.changed;
         let seen = FileSeen { path: Label::from_path(path), modified, outcome };
-        Ok(Read { identity: file.identity, settled: age > SETTLED_AFTER_NANOSECONDS, seen: Arc::new(seen) })
+        Ok(read(Seen::File(Arc::new(seen))))
     }
 }
 
@@ -181,18 +211,30 @@ fn failed(path: &Path, modified: Option<f64>, trouble: Trouble) -> FileSeen {
     FileSeen { path: Label::from_path(path), modified, outcome: Err(trouble) }
 }
 
+/// Why a file gave no certificates.
+struct Unread {
+    trouble: Trouble,
+    /// What it is where it never was meant to give some.
+    aside: Option<Aside>,
+}
+
 /// One file that trips over a bug of ours must not hide the others.
-fn parse(bytes: &[u8], password: Option<&SecretString>, limits: &Limits) -> Result<Contents, Trouble> {
-    let read = catch_unwind(AssertUnwindSafe(|| kagiban_keystore::read(bytes, password, limits)))
-        .map_err(|_| Trouble::new("panic", "reading it ended in a bug of this program, please report it"))?;
+fn parse(bytes: &[u8], password: Option<&SecretString>, limits: &Limits) -> Result<Contents, Unread> {
+    let read = catch_unwind(AssertUnwindSafe(|| kagiban_keystore::read(bytes, password, limits))).map_err(|_| {
+        let trouble = Trouble::new("panic", "reading it ended in a bug of this program, please report it");
+        Unread { trouble, aside: None }
+    })?;
     let certificates = |store: Store| store.check_has_certificate().map(|()| store);
-    let store = read.and_then(certificates).map_err(|error| match password {
-        Some(_) if error == ReadError::BadPassword && opens_unlocked(bytes, limits) => {
+    let trouble = |error: &ReadError| match password {
+        Some(_) if *error == ReadError::BadPassword && opens_unlocked(bytes, limits) => {
             let hint = "the empty one does: give it an entry of its own under `certificates`, without a password";
             Trouble::new(error.reason(), format!("the password does not open the store, and {hint}"))
         }
-        _ => Trouble::new(error.reason(), &error),
-    })?;
+        _ => Trouble::new(error.reason(), error),
+    };
+    let store = read
+        .and_then(certificates)
+        .map_err(|error| Unread { trouble: trouble(&error), aside: Aside::of(bytes, &error) })?;
     let flaws = Flaws::of(&store.faults, store.certificates());
     let verified = password_verified(store.format, store.password);
     let whole = Contents::whole(store.format.as_str(), verified, SeenCertificate::stored(&store.entries));

@@ -81,6 +81,7 @@ pub(super) fn plan(config: &Config, found: &Found) -> Vec<Source> {
         interval: config.shutdown.interval.as_duration(),
         look: Look::Host(Box::new(look)),
         wake,
+        files: Vec::new(),
     };
     let wake = Arc::<Notify>::default();
     let system = SystemSource::new(config.power.scheduled_shutdown_file.clone(), Arc::clone(&wake), DEADLINE);

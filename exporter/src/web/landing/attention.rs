@@ -8,7 +8,7 @@ use super::html::Escaped;
 use super::shutdown::ShutdownView;
 use super::{Severity, certificates, upses};
 use crate::shutdown::{FeedsReport, Report};
-use crate::snapshot::{KEY_NOT_PROVEN, Snapshot, Trouble};
+use crate::snapshot::{KEY_NOT_PROVEN, Snapshot, Trouble, Unlisted};
 
 /// More are below, in their tables.
 const MAX_ITEMS: usize = 20;
@@ -102,7 +102,11 @@ fn of_feeds(snapshot: &Snapshot) -> Vec<Item> {
             format!("{healthy} of its {members} UPSes are healthy, {min_healthy} needed"),
         )
     });
-    said.collect()
+    let unlisted = snapshot.unlisted().map(|Unlisted { load, source, ups, listed }| {
+        let said = format!("names the UPS {source}/{ups}, which its server does not list; it lists {listed}");
+        item(Severity::Warning, format!("Load {load}"), said)
+    });
+    said.chain(unlisted).collect()
 }
 
 fn of_upses(snapshot: &Snapshot) -> Vec<Item> {

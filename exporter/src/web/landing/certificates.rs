@@ -99,12 +99,12 @@ pub(super) fn seen(pass: &Pass) -> Box<dyn Iterator<Item = Placed<'_>> + '_> {
         Observation::Nothing | Observation::Upses(_) | Observation::Host(_) | Observation::Health(_) => {
             Box::new(std::iter::empty())
         }
-        Observation::Files(files) => {
-            Box::new(files.iter().filter_map(|f| Some((f, f.outcome.as_ref().ok()?))).flat_map(|(file, contents)| {
+        Observation::Files(seen) => Box::new(
+            seen.files.iter().filter_map(|f| Some((f, f.outcome.as_ref().ok()?))).flat_map(|(file, contents)| {
                 let (place, system_trust) = (&file.path, contents.system_trust);
                 contents.certificates.iter().map(move |certificate| Placed { place, certificate, system_trust })
-            }))
-        }
+            }),
+        ),
         Observation::Endpoint(probe) => {
             let (place, system_trust) = (&probe.target, SystemTrust::None);
             Box::new(probe.certificates.iter().map(move |certificate| Placed { place, certificate, system_trust }))

@@ -56,27 +56,30 @@ fn snapshot(name: &str) -> Snapshot {
     let sources = [
         (
             id(SourceKind::File, "fleet"),
-            Observation::Files(vec![
-                Arc::new(FileSeen {
-                    path: Label::new(&format!("/srv/certs/{name}")),
-                    modified: None,
-                    outcome: Ok(Contents::whole(
-                        "jks",
-                        None,
-                        vec![
-                            certificate(name, Role::Leaf, 300),
-                            certificate("old", Role::Leaf, -3),
-                            certificate("old root", Role::Trusted, -900),
-                            certificate("soon", Role::Leaf, 12),
-                        ],
-                    )),
-                }),
-                Arc::new(FileSeen {
-                    path: Label::new("/srv/certs/junk"),
-                    modified: None,
-                    outcome: Err(Trouble::new("malformed", format!("/srv/certs/junk: {name} is no store"))),
-                }),
-            ]),
+            Observation::Files(
+                vec![
+                    Arc::new(FileSeen {
+                        path: Label::new(&format!("/srv/certs/{name}")),
+                        modified: None,
+                        outcome: Ok(Contents::whole(
+                            "jks",
+                            None,
+                            vec![
+                                certificate(name, Role::Leaf, 300),
+                                certificate("old", Role::Leaf, -3),
+                                certificate("old root", Role::Trusted, -900),
+                                certificate("soon", Role::Leaf, 12),
+                            ],
+                        )),
+                    }),
+                    Arc::new(FileSeen {
+                        path: Label::new("/srv/certs/junk"),
+                        modified: None,
+                        outcome: Err(Trouble::new("malformed", format!("/srv/certs/junk: {name} is no store"))),
+                    }),
+                ]
+                .into(),
+            ),
         ),
         (
             id(SourceKind::Tls, "powerchute"),

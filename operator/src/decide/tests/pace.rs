@@ -152,6 +152,29 @@ fn a_renewal_that_the_issuer_cuts_short_is_begun_while_it_gains_a_tenth() {
     assert!(matches!(step(215), Step::Blocked { by: BlockedBy::IssuerEnding, .. }), "{:?}", step(215));
 }
 
+/// Holds B6: a leaf expired, and stayed expired, while its CA could still sign for nine days.
+#[test]
+fn the_last_renewal_before_the_issuers_end_is_begun_near_the_expiry_however_little_it_gains_and_once() {
+    let (mut resource, mut report) = settled();
+    let end = QUARTER.as_secs();
+    let mut opened = Vec::new();
+    let references = issuer("ca", at(end + 24 * 3600));
+    for hour in 0..(end / 3600 + 48) {
+        let time = at(hour * 3600);
+        report.time = time;
+        let decision = decided_with(&resource, &report, &references, time);
+        resource.status = decision.status;
+        if matches!(decision.step, Step::Open { trigger: Trigger::Renewal, .. }) {
+            opened.push(hour * 3600);
+            (_, report) =
+                commit(&mut resource, &leaf(7, time, Duration::from_secs(end + 24 * 3600 - hour * 3600)), time);
+        }
+    }
+    let [opened] = opened[..] else { panic!("{opened:?}") };
+    // a third of the lifetime is renewBefore, and a quarter of that is near
+    assert!((end - end / 12..end).contains(&opened), "{opened} of {end}");
+}
+
 /// Holds B6: a `renewBefore` of nearly the whole duration would restart the agent without end.
 #[test]
 fn a_certificate_is_renewed_ten_times_in_its_lifetime_at_most() {

@@ -1,0 +1,231 @@
+//! The files that a configuration names, and where it names each.
+
+use std::path::{Path, PathBuf};
+
+use super::{AgentConfig, Config, PathPattern, SnmpAuthConfig, SnmpPrivacyConfig, UpsBackend, UpsConfig};
+use crate::snapshot::{Label, SourceId, SourceKind};
+
+/// A file that must be there for the configuration to work.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedFile {
+    /// Where the configuration names it, as `ups[2].nut.passwordFile`.
+    pub setting: String,
+    pub path: PathBuf,
+    pub holds: Holds,
+    /// The source that reads it.
+    source: Option<SourceId>,
+}
+
+/// What it is read as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holds {
+    /// A password or a community in the first line.
+    Secret,
+    /// The same of an agent that is rotated: it is not empty, and nobody but an administrator has put a link there.
+    AgentSecret,
+    /// A private key, PEM.
+    Key,
+    /// Certificates to trust, PEM.
+    Authorities,
+    /// Whatever it is, it can be read.
+    Anything,
+    /// A directory that patterns are searched below.
+    Directory,
+}
+
+/// Settings of one section, gathered.
+struct Section<'a> {
+    files: &'a mut Vec<NamedFile>,
+    place: String,
+    source: Option<SourceId>,
+}
+
+impl Config {
+    /// Every file that it names and that has to be there. A rotation's own files are among them; what exists only while a shutdown
+    /// is scheduled is not.
+    pub fn named_files(&self) -> Vec<NamedFile> {
+        let mut files = Vec::new();
+        for (index, rule) in self.certificates.iter().enumerate() {
+            let mut at = Section::new(&mut files, format!("certificates[{index}]"));
+            at.source = source(SourceKind::File, rule.name.as_str());
+            for (index, pattern) in rule.paths.iter().enumerate() {
+                let (path, holds) = match pattern {
+                    PathPattern::Exact(path) => (path, Holds::Anything),
+                    PathPattern::Glob { base, .. } => (base, Holds::Directory),
+                };
+                at.add(&format!("paths[{index}]"), Some(path), holds);
+            }
+            at.add("passwordFile", rule.password_file.as_deref(), Holds::Secret);
+        }
+        for (index, endpoint) in self.tls_endpoints.iter().enumerate() {
+            let mut at = Section::new(&mut files, format!("tlsEndpoints[{index}]"));
+            at.source = source(SourceKind::Tls, endpoint.name());
+            at.add("caFile", endpoint.ca_file.as_deref(), Holds::Authorities);
+        }
+        let probe_ca = self.probe.as_ref().and_then(|probe| probe.ca_file.as_deref());
+        Section::new(&mut files, "probe".to_owned()).add("caFile", probe_ca, Holds::Authorities);
+        for (index, ups) in self.ups.iter().enumerate() {
+            of_ups(&mut Section::new(&mut files, format!("ups[{index}]")), ups);
+        }
+        if let Some(snmp) = &self.powerchute_health.snmp {
+            let mut at = Section::new(&mut files, "powerchuteHealth.snmp".to_owned());
+            at.add("communityFile", snmp.community_file.as_deref(), Holds::Secret);
+            at.snmp_user("", snmp.auth.as_ref(), snmp.privacy.as_ref());
+        }
+        for (index, path) in self.shutdown.event_logs.iter().enumerate() {
+            let mut at = Section::new(&mut files, "shutdown".to_owned());
+            at.source = Some(SourceId { kind: SourceKind::Host, name: Label::from_path(path) });
+            at.add(&format!("eventLogs[{index}]"), Some(path), Holds::Anything);
+        }
+        for (index, agent) in self.agents.iter().enumerate() {
+            of_agent(&mut Section::new(&mut files, format!("agents[{index}]")), agent);
+        }
+        if let Some(api) = &self.host_api {
+            let mut at = Section::new(&mut files, "hostApi".to_owned());
+            at.add("certificateFile", Some(&api.certificate_file), Holds::Authorities);
+            at.add("keyFile", Some(&api.key_file), Holds::Key);
+            at.add("clientCaFile", Some(&api.client_ca_file), Holds::Authorities);
+            at.add("clientCrlFile", api.client_crl_file.as_deref(), Holds::Anything);
+        }
+        files
+    }
+
+    /// Every file that nobody but this program's account needs to read.
+    pub fn secret_files(&self) -> Vec<NamedFile> {
+        let mut files = self.named_files();
+        // What an agent serves with is the agent's: its own account reads it.
+        files.retain(|file| file.is_secret() && !file.setting.ends_with(AGENT_KEY));
+        files
+    }
+}
+
+const AGENT_KEY: &str = ".keystore.keyFile";
+
+fn of_ups(at: &mut Section<'_>, ups: &UpsConfig) {
+    at.source = source(SourceKind::Ups, ups.name.as_str());
+    match &ups.backend {
+        UpsBackend::Nut(nut) => {
+            at.add("nut.passwordFile", nut.password_file.as_deref(), Holds::Secret);
+            let authorities = nut.start_tls.as_ref().and_then(|tls| tls.ca_file.as_deref());
+            at.add("nut.startTls.caFile", authorities, Holds::Authorities);
+        }
+        UpsBackend::Apcupsd(_) => {}
+        UpsBackend::Snmp(snmp) => {
+            at.add("snmp.communityFile", snmp.community_file.as_deref(), Holds::Secret);
+            at.snmp_user("snmp.", snmp.auth.as_ref(), snmp.privacy.as_ref());
+        }
+        UpsBackend::PowerchuteWeb(web) => {
+            at.add("powerchuteWeb.passwordFile", Some(&web.password_file), Holds::Secret);
+            at.add("powerchuteWeb.caFile", web.ca_file.as_deref(), Holds::Authorities);
+        }
+    }
+}
+
+fn of_agent(at: &mut Section<'_>, agent: &AgentConfig) {
+    at.source = source(SourceKind::Health, agent.name.as_str());
+    at.add("passwordFile", agent.password_file.as_deref(), Holds::AgentSecret);
+    at.add("passwordIni", agent.password_ini.as_deref(), Holds::Anything);
+    at.add("keystore.path", agent.keystore.path.as_deref(), Holds::Anything);
+    at.add("keystore.certificateFile", agent.keystore.certificate_file.as_deref(), Holds::Anything);
+    at.add("keystore.keyFile", agent.keystore.key_file.as_deref(), Holds::Key);
+}
+
+fn source(kind: SourceKind, name: &str) -> Option<SourceId> {
+    Some(SourceId { kind, name: Label::new(name) })
+}
+
+impl NamedFile {
+    pub const fn is_secret(&self) -> bool {
+        match self.holds {
+            Holds::Secret | Holds::AgentSecret | Holds::Key => true,
+            Holds::Authorities | Holds::Anything | Holds::Directory => false,
+        }
+    }
+
+    pub(crate) fn is_read_by(&self, id: &SourceId) -> bool {
+        let is_of_health = || id.kind == SourceKind::Health && self.setting.starts_with("powerchuteHealth.");
+        self.source.as_ref() == Some(id) || is_of_health()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn secret(setting: &str, path: PathBuf) -> Self {
+        Self { setting: setting.to_owned(), path, holds: Holds::Secret, source: None }
+    }
+}
+
+impl<'a> Section<'a> {
+    const fn new(files: &'a mut Vec<NamedFile>, place: String) -> Self {
+        Self { files, place, source: None }
+    }
+
+    fn add(&mut self, key: &str, path: Option<&Path>, holds: Holds) {
+        let Some(path) = path else { return };
+        let setting = format!("{}.{key}", self.place);
+        self.files.push(NamedFile { setting, path: path.to_owned(), holds, source: self.source.clone() });
+    }
+
+    fn snmp_user(&mut self, below: &str, auth: Option<&SnmpAuthConfig>, privacy: Option<&SnmpPrivacyConfig>) {
+        let (auth, privacy) = (auth.map(|it| it.password_file.as_path()), privacy.map(|it| it.password_file.as_path()));
+        self.add(&format!("{below}auth.passwordFile"), auth, Holds::Secret);
+        self.add(&format!("{below}privacy.passwordFile"), privacy, Holds::Secret);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_file_that_a_configuration_names_is_known_by_its_setting() {
+        let text = r#"
+certificates: [{name: fleet, paths: [/a, "/dir/*"], passwordFile: /1}]
+agents: [{name: web, product: tls-service, passwordFile: /2, passwordIni: /i, keystore: {certificateFile: /s, keyFile: /k}}]
+tlsEndpoints: [{address: "h:1", caFile: /t}]
+probe: {allow: ["h:1"], caFile: /q}
+ups:
+  - {name: a, nut: {address: "h:1", username: m, passwordFile: /3, startTls: {caFile: /n}}}
+  - {name: b, snmp: {address: "h:1", version: v2c, communityFile: /4}}
+  - {name: c, snmp: {address: "h:1", version: v3, user: m, auth: {protocol: SHA-256, passwordFile: /5}, privacy: {protocol: AES-128, passwordFile: /6}}}
+  - {name: d, powerchuteWeb: {address: "h:1", username: m, passwordFile: /7, caFile: /w}}
+powerchuteHealth:
+  snmp: {address: "h:1", communityFile: /8, user: m, auth: {protocol: SHA-256, passwordFile: /9}, privacy: {protocol: AES-128, passwordFile: /10}}
+shutdown: {eventLogs: [/e]}
+hostApi: {listenAddress: "127.0.0.1:1", certificateFile: /c, keyFile: /11, clientCaFile: /d, clientCrlFile: /l, clientNames: [a]}
+"#;
+        let config = super::super::parse(text, Path::new("c")).expect("a configuration");
+        let named: Vec<_> =
+            config.named_files().iter().map(|file| format!("{} {}", file.setting, file.path.display())).collect();
+        assert_eq!(
+            named,
+            [
+                "certificates[0].paths[0] /a",
+                "certificates[0].paths[1] /dir",
+                "certificates[0].passwordFile /1",
+                "tlsEndpoints[0].caFile /t",
+                "probe.caFile /q",
+                "ups[0].nut.passwordFile /3",
+                "ups[0].nut.startTls.caFile /n",
+                "ups[1].snmp.communityFile /4",
+                "ups[2].snmp.auth.passwordFile /5",
+                "ups[2].snmp.privacy.passwordFile /6",
+                "ups[3].powerchuteWeb.passwordFile /7",
+                "ups[3].powerchuteWeb.caFile /w",
+                "powerchuteHealth.snmp.communityFile /8",
+                "powerchuteHealth.snmp.auth.passwordFile /9",
+                "powerchuteHealth.snmp.privacy.passwordFile /10",
+                "shutdown.eventLogs[0] /e",
+                "agents[0].passwordFile /2",
+                "agents[0].passwordIni /i",
+                "agents[0].keystore.certificateFile /s",
+                "agents[0].keystore.keyFile /k",
+                "hostApi.certificateFile /c",
+                "hostApi.keyFile /11",
+                "hostApi.clientCaFile /d",
+                "hostApi.clientCrlFile /l",
+            ]
+        );
+        let secrets: Vec<_> = config.secret_files().into_iter().map(|file| file.path).collect();
+        let numbered = ["/1", "/3", "/4", "/5", "/6", "/7", "/8", "/9", "/10", "/2", "/11"].map(PathBuf::from);
+        assert_eq!(secrets, numbered);
+    }
+}

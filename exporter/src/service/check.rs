@@ -1,0 +1,92 @@
+//! `--config.check`: whether a configuration, and every file that it names, is such that the program could work with it. It reads
+//! files and asks no network.
+
+use std::fmt;
+use std::path::Path;
+
+use rustls::pki_types::PrivateKeyDer;
+use rustls::pki_types::pem::PemObject;
+use secrecy::ExposeSecret;
+
+use super::{ServiceError, load};
+use crate::config::{Config, Holds, NamedFile};
+use crate::host_api;
+use crate::password_file;
+use crate::platform;
+use crate::probe::Roots;
+use crate::rotation::agent::Agent;
+use crate::rotation::conflicts;
+
+/// Far more than a key, and no more than a store may have.
+const MAX_BYTES: u64 = 4 * 1024 * 1024;
+
+/// What a configuration that could be read is made of, and what is wrong with it.
+#[derive(Debug)]
+pub struct Checked {
+    sources: usize,
+    upses: usize,
+    agents: usize,
+    /// In the order of the settings; each names its own.
+    pub problems: Vec<String>,
+}
+
+/// Loads a configuration, opens what it names, and looks whether its agents can be rotated on this host and do not get in each
+/// other's way.
+///
+/// # Errors
+/// When it cannot be read, or its words are wrong.
+pub fn check(path: &Path) -> Result<Checked, ServiceError> {
+    let config = load(path)?;
+    let mut problems = agents(&config);
+    let of_agents = problems.len();
+    problems.extend(config.named_files().iter().filter_map(problem));
+    // Together they make a server, or do not: that is asked once each is there.
+    if let Some(api) = config.host_api.as_ref().filter(|_| problems.len() == of_agents) {
+        problems.extend(host_api::check(api).err().map(|error| error.to_string()));
+    }
+    let sources = config.certificates.len() + config.tls_endpoints.len();
+    Ok(Checked { sources, upses: config.ups.len(), agents: config.agents.len(), problems })
+}
+
+fn agents(config: &Config) -> Vec<String> {
+    let resolved = config.agents.iter().enumerate().filter_map(|(index, agent)| {
+        let error = Agent::resolve(agent).err()?;
+        Some(format!("agents[{index}]: {error}"))
+    });
+    let unresolved: Vec<_> = resolved.collect();
+    if unresolved.is_empty() {
+        conflicts::check_on_host(&config.agents).err().map(|error| error.to_string()).into_iter().collect()
+    } else {
+        unresolved
+    }
+}
+
+/// What is wrong with a file, with the setting that names it.
+fn problem(file: &NamedFile) -> Option<String> {
+    let NamedFile { setting, path, holds, .. } = file;
+    let shown = path.display();
+    let wrong = match holds {
+        Holds::Secret => password_file::read(path).err()?.to_string(),
+        Holds::AgentSecret => match password_file::read_held(path) {
+            Ok(secret) if secret.expose_secret().is_empty() => format!("{shown}: its first line is empty"),
+            read => read.err()?.to_string(),
+        },
+        Holds::Key => match platform::read_regular(path, MAX_BYTES) {
+            Ok(file) if PrivateKeyDer::from_pem_slice(&file.bytes).is_err() => {
+                format!("{shown}: holds no private key as PEM")
+            }
+            read => read.err()?.to_string(),
+        },
+        Holds::Authorities => Roots::from_file(path).err()?.to_string(),
+        Holds::Anything => platform::read_regular(path, MAX_BYTES).err()?.to_string(),
+        Holds::Directory if path.is_dir() => return None,
+        Holds::Directory => format!("{shown}: no directory that can be searched"),
+    };
+    Some(format!("{setting}: {wrong}"))
+}
+
+impl fmt::Display for Checked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "configuration OK: {} sources, {} UPSes, {} agents", self.sources, self.upses, self.agents)
+    }
+}
