@@ -261,6 +261,18 @@ fn an_error_about_a_file_names_the_setting_that_it_comes_from() {
 }
 
 #[test]
+fn an_agent_that_was_never_rotated_has_its_line_in_the_list() {
+    let host = Host::new();
+    let config = host.configure("stateDirectory: ROOT/state\nagents: [{name: web, product: tls-service}]\n");
+    let config = config.to_str().expect("UTF-8");
+    let listed = run(&["rotation", "list", "--config.file", config]);
+    assert_eq!(String::from_utf8_lossy(&listed.stdout), "web  never\n", "{listed:?}");
+    let listed = run(&["rotation", "list", "--config.file", config, "-o", "json"]);
+    let listed: serde_json::Value = serde_json::from_slice(&listed.stdout).expect("JSON");
+    assert_eq!((&listed[0]["agent"], &listed[0]["state"]), (&"web".into(), &"never".into()));
+}
+
+#[test]
 fn both_languages_health_and_the_page_are_served_and_nothing_else() {
     let host = Host::new();
     host.put("certs/a.pem", "</td><script>");
