@@ -5,6 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use kagiban_crds::Generation;
 
 use crate::allowance::{Allowance, Spent};
 use crate::decide::{Obstacle, Reason, Resource, Setback};
@@ -17,6 +18,8 @@ pub struct Ledger(Mutex<HashMap<String, Entry>>);
 struct Entry {
     looking: Option<Setback>,
     acting: Option<Setback>,
+    /// The rotation that the host last said it called off, and how often it said so.
+    called_off: Option<(Generation, u32)>,
     /// What those tries were made for.
     wish: Option<Wish>,
     /// Reconciles in a row that ended in an error of ours or of the API server.
@@ -101,6 +104,21 @@ impl Ledger {
     /// A step succeeded, or nothing is to be done any more.
     pub(crate) fn acted(&self, uid: &str) {
         self.with(uid, |entry| (entry.acting, entry.works_since) = (None, None));
+    }
+
+    /// The host says that it called a rotation off; it is believed once. None if it was believed, else the count of its words.
+    /// It is not taken for at rest before it is seen so.
+    pub(crate) fn called_off(&self, uid: &str, generation: Generation) -> Option<u32> {
+        self.with(uid, |entry| {
+            let before = entry.called_off.filter(|(last, _)| *last == generation).map_or(0, |(_, count)| count);
+            entry.called_off = Some((generation, before.saturating_add(1)));
+            if before == 0 {
+                entry.acting = None;
+                return None;
+            }
+            Some(before.saturating_add(1))
+        })
+        .flatten()
     }
 
     /// Whether the host was seen to work on a rotation just now. Since when it has been.
@@ -243,6 +261,19 @@ mod tests {
         ledger.looked_in_vain(&resource.uid, &Obstacle::new(BlockedBy::HostUnreachable, "down"), Timestamp::UNIX_EPOCH);
         assert_eq!(ledger.failed(&resource.uid), 1);
         assert!(ledger.is_empty());
+    }
+
+    /// Holds B17: a host that says that it called a rotation off, and goes on with it.
+    #[test]
+    fn a_host_is_believed_once_that_it_called_a_rotation_off_and_works_on_it_until_it_rests() {
+        let ledger = Ledger::default();
+        let resource = crate::decide::tests::resource();
+        ledger.asked(&resource);
+        let uid = resource.uid.as_str();
+        let began = ledger.works(uid, Timestamp::UNIX_EPOCH);
+        let said: Vec<_> = [7, 7, 7, 8, 8].into_iter().map(|it| ledger.called_off(uid, Generation(it))).collect();
+        assert_eq!(said, [None, Some(2), Some(3), None, Some(2)]);
+        assert_eq!(ledger.works(uid, Timestamp::MAX), began, "it was not seen at rest");
     }
 
     #[test]

@@ -222,36 +222,36 @@ pub(crate) fn render(planned: &[Planned], now: Timestamp) -> Plan {
     let mut text = String::new();
     let mut clear = true;
     for planned in planned {
-        let line = match planned {
+        let lines = match planned {
             Planned::Refused { what } => {
                 clear = false;
-                format!("refused     {what}")
+                vec![format!("refused     {what}")]
             }
             Planned::Checked { name, host } => {
-                format!("{name}  (host {host})\n  well-formed; neither cluster nor host was asked")
+                vec![format!("{name}  (host {host})"), "  well-formed; neither cluster nor host was asked".to_owned()]
             }
             Planned::Decided(decided) => {
                 clear &= decided.wrong.is_empty() && !is_misconfigured(&decided.decision);
                 described(decided, now)
             }
         };
-        let _ = writeln!(text, "{line}");
+        for line in lines {
+            // a manifest's words are anybody's: none of them begins a line of its own in a terminal or a CI's log
+            let _ = writeln!(text, "{}", line.replace(char::is_control, " "));
+        }
     }
     Plan { text, clear }
 }
 
-fn described(decided: &Decided, now: Timestamp) -> String {
+fn described(decided: &Decided, now: Timestamp) -> Vec<String> {
     let Decided { name, host, exists, wrong, unchecked, decision } = decided;
     let new = if *exists { "" } else { ", not in the cluster yet" };
-    let mut text = format!("{name}  (host {host}{new})");
-    for obstacle in wrong {
-        let _ = write!(text, "\n  wrong: {}: {}", Reason::Blocked(obstacle.by).as_str(), obstacle.message);
-    }
-    for what in unchecked {
-        let _ = write!(text, "\n  not checked: {what}");
-    }
-    let _ = write!(text, "\n{}", describe(decision, now));
-    text
+    let mut lines = vec![format!("{name}  (host {host}{new})")];
+    let wrong = wrong.iter().map(|it| format!("  wrong: {}: {}", Reason::Blocked(it.by).as_str(), it.message));
+    lines.extend(wrong);
+    lines.extend(unchecked.iter().map(|what| format!("  not checked: {what}")));
+    lines.extend(describe(decision, now));
+    lines
 }
 
 /// Whether only another configuration clears what blocks it; a host that is busy, on battery or out of reach clears by itself.
@@ -283,7 +283,7 @@ const fn is_misconfigured(decision: &Decision) -> bool {
     }
 }
 
-fn describe(decision: &Decision, now: Timestamp) -> String {
+fn describe(decision: &Decision, now: Timestamp) -> Vec<String> {
     let mut lines = vec![match decision.step {
         Step::Open { generation, trigger } => {
             format!("  would rotate now: generation {generation}, because {}", trigger_words(trigger))
@@ -313,7 +313,7 @@ fn describe(decision: &Decision, now: Timestamp) -> String {
     for condition in decision.status.conditions.iter().filter(|c| c.type_ == "Ready" || c.status == "True") {
         lines.push(format!("  {}={} {}: {}", condition.type_, condition.status, condition.reason, condition.message));
     }
-    lines.join("\n")
+    lines
 }
 
 fn text(file: &Path) -> anyhow::Result<String> {
@@ -383,5 +383,21 @@ mod tests {
           Blocked=True OnBattery: the host runs on battery
         refused     document 3: no such product
         ");
+    }
+
+    /// Holds B12: a manifest in a pull request wrote lines of its own into a CI's log.
+    #[test]
+    fn what_a_manifest_says_stays_in_its_line() {
+        let hostile = "x\n::error::pwned\u{1b}[2J";
+        let checked = Planned::Checked { name: hostile.into(), host: hostile.into() };
+        let plan = render(&[Planned::Refused { what: hostile.into() }, checked], sample::now());
+        assert_eq!(plan.text.lines().count(), 3);
+        assert!(
+            plan.text.lines().all(|line| !line.starts_with("::") && !line.contains(char::is_control)),
+            "{}",
+            plan.text
+        );
+        let obstacle = Obstacle::new(BlockedBy::NotGranted, hostile);
+        assert_eq!(obstacle.message, "x::error::pwned[2J");
     }
 }

@@ -368,7 +368,10 @@ async fn act(
     };
     match done {
         Ok(event) => {
-            context.ledger.acted(uid);
+            match step {
+                Step::Rollback { generation } => called_off(context, uid, generation),
+                _ => context.ledger.acted(uid),
+            }
             if let Some(event) = event {
                 tell(context, mac, &event).await;
             }
@@ -395,6 +398,16 @@ async fn act(
         }
     }
     Ok(())
+}
+
+/// A host that goes on with what it said it called off is not asked again without a pause, and cannot be worked with for ever.
+fn called_off(context: &Context, uid: &str, generation: Generation) {
+    if let Some(count) = context.ledger.called_off(uid, generation) {
+        let message =
+            format!("the host said {count} times that it called generation {generation} off, and goes on with it");
+        let obstacle = Obstacle::new(BlockedBy::HostAnswerRefused, message);
+        context.ledger.acted_in_vain(uid, &obstacle, Timestamp::now());
+    }
 }
 
 /// Signs, writes down what was signed, and pushes it: a host that has the chain can never hold a leaf that is not on record.

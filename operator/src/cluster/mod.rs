@@ -176,6 +176,8 @@ impl Cluster {
         let mut tries = 1;
         loop {
             match self.call("get", resource, request()).await {
+                // of what hangs, one wait is enough: a pass reads several things one after another
+                Err(error @ ClusterError::Timeout { .. }) => return Err(error),
                 Err(error) if error.is_transient() && tries < READ_TRIES => {
                     tries += 1;
                     tokio::time::sleep(READ_PAUSE).await;

@@ -156,8 +156,11 @@ impl Observed<'_> {
 }
 
 impl Obstacle {
+    /// The message goes into logs and terminals, and may quote what anybody has written: control characters are left out.
     pub fn new(by: BlockedBy, message: impl Into<String>) -> Self {
-        Self { by, message: message.into(), refuses_client: false }
+        let mut message = message.into();
+        message.retain(|c| !c.is_control());
+        Self { by, message, refuses_client: false }
     }
 
     #[must_use]

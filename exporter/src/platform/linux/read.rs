@@ -18,7 +18,22 @@ use crate::platform::files::{FileEnds, FileError, FileIdentity, FileRead};
 /// # Errors
 /// See [`FileError`]; the size is refused before a byte is read.
 pub fn read_regular(path: &Path, limit: u64) -> Result<FileRead, FileError> {
-    let (file, metadata) = open_regular(path)?;
+    read_open(path, open_regular(path)?, limit)
+}
+
+/// The same for a path that its directory has just shown to be a regular file, and no link: it is not asked again before it is
+/// opened. Only root could have put a device there since, and a link is not followed but read as [`read_regular`] does.
+///
+/// # Errors
+/// As [`read_regular`].
+pub fn read_listed(path: &Path, limit: u64) -> Result<FileRead, FileError> {
+    match open(path, OFlags::NOFOLLOW) {
+        Err(FileError::SymlinkLoop { .. }) => read_regular(path, limit),
+        opened => read_open(path, opened?, limit),
+    }
+}
+
+fn read_open(path: &Path, (file, metadata): (File, Metadata), limit: u64) -> Result<FileRead, FileError> {
     let failed = |error| failed(path, error);
     let size = metadata.len();
     let too_large = |size| FileError::TooLarge { path: path.to_owned(), size, limit };
@@ -54,10 +69,14 @@ pub fn read_ends(path: &Path, head: u64, tail: u64) -> Result<FileEnds, FileErro
 
 fn open_regular(path: &Path) -> Result<(File, Metadata), FileError> {
     identify(path)?;
+    open(path, OFlags::empty())
+}
+
+/// What the path leads to may have been swapped since it was asked, so what is open is asked again.
+fn open(path: &Path, how: OFlags) -> Result<(File, Metadata), FileError> {
     let failed = |error| failed(path, error);
-    // What the path leads to may have been swapped since, so it is asked again below. O_NONBLOCK: opening a FIFO without a
-    // writer would wait for one. O_NOCTTY: a terminal must not adopt us.
-    let flags = (OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC).bits();
+    // O_NONBLOCK: opening a FIFO without a writer would wait for one. O_NOCTTY: a terminal must not adopt us.
+    let flags = (how | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC).bits();
     let flags = i32::try_from(flags).unwrap_or_default();
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(failed)?;
     let metadata = file.metadata().map_err(failed)?;

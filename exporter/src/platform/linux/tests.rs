@@ -212,6 +212,26 @@ fn what_is_no_file_of_its_own_or_too_large_is_refused_without_blocking() {
     assert_eq!(read_held(&room.file("large", b"large"), 4, Links::Refuse).expect_err("large").reason(), "too_large");
 }
 
+/// What a listing has shown may be something else by the time it is opened.
+#[test]
+fn a_listed_file_that_was_swapped_is_read_as_what_it_is_now() {
+    let room = Room::new();
+    let listed = room.file("listed", b"bytes");
+    let read = |path: &Path| read_listed(path, LIMIT);
+    assert_eq!(*read(&listed).expect("as listed").bytes, *b"bytes");
+    symlink(&listed, room.at("link")).expect("link");
+    assert_eq!(*read(&room.at("link")).expect("a link now").bytes, *b"bytes");
+    let mode = rustix::fs::Mode::from_raw_mode(0o600);
+    let fifo = room.at("fifo");
+    rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, mode, 0).expect("mkfifo");
+    symlink(&fifo, room.at("to a fifo")).expect("link");
+    symlink(room.at("loop"), room.at("loop")).expect("link");
+    let reason = |name: &str| read(&room.at(name)).map(|_| ()).expect_err(name).reason();
+    let refused = ["fifo", "to a fifo", "loop", "gone"].map(reason);
+    assert_eq!(refused, ["not_regular", "not_regular", "symlink_loop", "not_found"]);
+    assert_eq!(read_listed(&listed, 4).map(|_| ()).expect_err("five bytes").reason(), "too_large");
+}
+
 /// Holds A2: another file, owner or mode than was surveyed is not replaced, and gives the new one nothing of its own.
 #[test]
 fn what_is_not_what_was_surveyed_is_not_replaced() {

@@ -14,7 +14,7 @@ use super::aside::Aside;
 use super::password::{Password, PasswordSource};
 use super::walk::{self, Found, Place};
 use crate::config::{Exclusion, PathPattern};
-use crate::platform::{self, FileError, FileIdentity};
+use crate::platform::{self, FileError, FileIdentity, FileRead};
 use crate::snapshot::{Contents, FileSeen, FilesSeen, Flaws, Label, SeenCertificate, SkippedFiles, Trouble};
 
 /// A file that changed less than this before it was read may change again within one tick of the file system's clock,
@@ -106,6 +106,8 @@ impl Scanner {
         let places = walk::with_known(found.places, std::mem::take(&mut self.read));
         let looks = side_by_side(places, |(place, known)| self.look(place, known));
         let mut files = Vec::with_capacity(looks.len());
+        // It stays: no room that is never used.
+        self.read.reserve_exact(looks.len());
         let mut skipped = self.none_skipped();
         for look in looks {
             match look {
@@ -123,7 +125,7 @@ impl Scanner {
         Scan { seen: FilesSeen { files, skipped }, trouble: found.trouble }
     }
 
-    fn look(&self, Place { path, must_exist }: Place, known: Option<Read>) -> Look {
+    fn look(&self, Place { path, must_exist, is_listed }: Place, known: Option<Read>) -> Look {
         // A file that is not known is read without being asked first which one it is: reading tells that too.
         let unchanged = known
             .filter(|read| !(must_exist && matches!(read.seen, Seen::Aside(_))))
@@ -131,7 +133,8 @@ impl Scanner {
         if let Some(read) = unchanged {
             return Look::Read(path, read);
         }
-        match self.read(&path, must_exist) {
+        let read = if is_listed { platform::read_listed } else { platform::read_regular };
+        match self.read(&path, must_exist, read) {
             Ok(read) => Look::Read(path, read),
             Err(FileError::NotFound { .. }) if !must_exist => Look::Absent,
             // An access that was denied may be granted without the file changing: it is asked again.
@@ -145,7 +148,7 @@ impl Scanner {
             Paths::AnyOf(candidates) => {
                 let there = candidates.iter().filter(|path| !is_absent(path));
                 let mut found = Found::default();
-                found.take(there.map(|path| Place { path: path.clone(), must_exist: true }));
+                found.take(there.map(|path| Place::named(path.clone())));
                 let first = candidates.first().filter(|_| found.places.is_empty());
                 found.trouble = first.map(|path| Trouble::new("not_found", format!("{}: not found", path.display())));
                 found
@@ -163,9 +166,13 @@ impl Scanner {
         kinds.map(|aside| (aside.as_str(), SkippedFiles::default())).collect()
     }
 
-    fn read(&self, path: &Path, is_named: bool) -> Result<Read, FileError> {
-        let limit = u64::try_from(self.limits.max_bytes).unwrap_or(u64::MAX);
-        let file = platform::read_regular(path, limit)?;
+    fn read(
+        &self,
+        path: &Path,
+        is_named: bool,
+        read: fn(&Path, u64) -> Result<FileRead, FileError>,
+    ) -> Result<Read, FileError> {
+        let file = read(path, u64::try_from(self.limits.max_bytes).unwrap_or(u64::MAX))?;
         let here = |t: Trouble| Trouble::new(t.reason, format!("{}: {}", path.display(), t.message));
         let parsed = parse(&file.bytes, self.password.secret(), &self.limits);
         let age = Timestamp::now().as_nanosecond() - file.identity.changed;

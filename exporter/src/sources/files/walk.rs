@@ -27,6 +27,14 @@ pub(super) struct Place {
     pub(super) path: PathBuf,
     /// It was named without a pattern.
     pub(super) must_exist: bool,
+    /// Its directory has just shown it to be a regular file, and no link.
+    pub(super) is_listed: bool,
+}
+
+impl Place {
+    pub(super) const fn named(path: PathBuf) -> Self {
+        Self { path, must_exist: true, is_listed: false }
+    }
 }
 
 impl Found {
@@ -44,6 +52,7 @@ impl Found {
         self.places.dedup_by(|later, kept| {
             let is_same = order(&later.path, &kept.path).is_eq();
             kept.must_exist |= is_same && later.must_exist;
+            kept.is_listed |= is_same && later.is_listed;
             is_same
         });
     }
@@ -69,7 +78,7 @@ pub(super) fn find(patterns: &[PathPattern], exclude: &[Exclusion], max_files: u
     let mut found = Found::default();
     for pattern in patterns {
         let places = match pattern {
-            PathPattern::Exact(path) => vec![Place { path: path.clone(), must_exist: true }],
+            PathPattern::Exact(path) => vec![Place::named(path.clone())],
             PathPattern::Glob { base, matcher, depth } => {
                 let wanted = |path: &Path| matcher.is_match(path) && !exclude.iter().any(|e| e.matches(path));
                 search(base, depth.unwrap_or(MAX_DEPTH), &wanted, max_files, &mut found)
@@ -108,7 +117,8 @@ fn search(
                     }
                     room -= 1;
                 }
-                places.push(Place { path: entry.into_path(), must_exist: false });
+                let is_listed = !entry.path_is_symlink();
+                places.push(Place { path: entry.into_path(), must_exist: false, is_listed });
             }
             Ok(_) => {}
             Err(error) => places.extend(note(&error, base, wanted, found)),
@@ -131,7 +141,7 @@ fn note(error: &walkdir::Error, base: &Path, wanted: &dyn Fn(&Path) -> bool, fou
     }
     if path != base && path.is_symlink() {
         // A link that leads nowhere, in a circle, or where we may not go, is a file that cannot be read: the others can.
-        return wanted(path).then(|| Place { path: path.to_owned(), must_exist: true });
+        return wanted(path).then(|| Place::named(path.to_owned()));
     }
     let kind = error.io_error().map(std::io::Error::kind);
     match kind {
@@ -202,7 +212,7 @@ mod tests {
 
     #[test]
     fn what_is_known_of_a_file_is_found_again_whatever_came_or_went_beside_it() {
-        let place = |path: &str| Place { path: path.into(), must_exist: false };
+        let place = |path: &str| Place { path: path.into(), must_exist: false, is_listed: true };
         let known = ["/a", "/b", "/d", "/f"].map(|path| (PathBuf::from(path), path));
         let found = with_known(["/0", "/b", "/c", "/d", "/g"].map(place).into(), known.into());
         let found: Vec<_> = found.iter().map(|(place, known)| (place.path.to_str(), *known)).collect();

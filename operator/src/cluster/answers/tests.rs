@@ -220,6 +220,37 @@ async fn many_long_answers_at_once_take_no_more_than_a_few() {
     assert_eq!(bounds.0.available_permits(), PLACES, "who gives up gives back");
 }
 
+/// Takes every request and answers none.
+#[derive(Clone)]
+struct Silent(Arc<AtomicUsize>);
+
+impl<R> Service<Request<R>> for Silent {
+    type Response = Response<Told>;
+    type Error = BoxError;
+    type Future = BoxFuture<'static, Result<Response<Told>, BoxError>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Request<R>) -> Self::Future {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Box::pin(std::future::pending())
+    }
+}
+
+/// Holds B1: a pass reads several Secrets one after another. Three waits for each that hangs took it over its deadline, and the
+/// liveness probe failed for what no new process would help.
+#[tokio::test(start_paused = true)]
+async fn a_read_that_hangs_is_waited_for_once() {
+    let asked = Arc::<AtomicUsize>::default();
+    let client = ClientBuilder::new(Silent(asked.clone()), "fleet").with_layer(&Bounds::default()).build();
+    let cluster = Cluster::new(client, Arc::new(Metrics::new(None)), "test".to_owned());
+    let error = cluster.secret("fleet", "ca").await.map(|_| ()).expect_err("silence");
+    assert!(matches!(error, ClusterError::Timeout { .. }), "{error}");
+    assert_eq!(asked.load(Ordering::Relaxed), 1);
+}
+
 #[test]
 fn what_was_asked_for_says_how_much_may_come() {
     assert_eq!(Most::asked_for("&watch=true&timeoutSeconds=200"), Most::Line(OBJECT));
