@@ -244,7 +244,7 @@ impl AgentClient {
             let judged = match purpose {
                 Purpose::ClientTls => self.api(resource).await.map(|_| ()),
                 Purpose::Issuer => self.issuer(resource, now).await.and_then(|ca| {
-                    ca.permits(&spec.certificate).map_err(|error| error.obstacle(&spec.issuer_ref.name))
+                    ca.into_facts().permits(&spec.certificate).map_err(|error| error.obstacle(&spec.issuer_ref.name))
                 }),
                 Purpose::KeystorePassword => self.keystore(resource, None).await.map(|_| ()),
             };

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use kagiban_crds::resource::GoDuration;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::ParseError;
 
 use crate::host_pattern::HostPattern;
 
@@ -21,6 +23,19 @@ pub struct Cli {
 
 /// Without the spans of the controller's library: they say at length what our own fields say.
 const DEFAULT_LOG: &str = "info";
+
+/// The client's library logs an answer that it cannot read as it is, a Secret among them; the error is told by us.
+const NEVER: &str = "kube_client::client=off";
+
+impl RunArgs {
+    /// What is logged, whatever was chosen: no answer of the API server as a whole.
+    ///
+    /// # Errors
+    /// When what was chosen is no filter.
+    pub fn log_filter(&self) -> Result<EnvFilter, ParseError> {
+        Ok(EnvFilter::try_new(&self.log_level)?.add_directive(NEVER.parse()?))
+    }
+}
 
 #[derive(Debug, Subcommand)]
 pub enum Command {

@@ -7,7 +7,6 @@ use anyhow::Context as _;
 use clap::Parser;
 use kagiban_operator::cli::{Cli, Command, LogFormat, PlanExit, RunArgs};
 use kagiban_operator::{plan, run};
-use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -43,8 +42,7 @@ fn main() -> ExitCode {
 }
 
 fn log(args: &RunArgs) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(&args.log_level)?;
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let logs = tracing_subscriber::fmt().with_env_filter(args.log_filter()?).with_writer(std::io::stderr);
     match args.log_format {
         LogFormat::Text => logs.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).init(),
         LogFormat::Json => logs.json().init(),

@@ -196,6 +196,15 @@ fn classed(verb: &'static str, resource: &'static str, error: kube::Error) -> Cl
             401 | 403 => ClusterError::Forbidden { verb, resource, message: status.message },
             code => ClusterError::Status { verb, resource, code, message: status.message },
         },
+        // what does not fit is quoted by the error, and what does not fit of a Secret is one
+        kube::Error::SerdeError(error) if resource == "secrets" => {
+            let (line, column) = (error.line(), error.column());
+            ClusterError::Unreadable {
+                verb,
+                resource,
+                message: format!("it is no Secret from line {line}, column {column} on"),
+            }
+        }
         // asked again at once, it would be as long
         error if matches!(error, kube::Error::SerdeError(_)) || TooLong::of(&error).is_some() => {
             ClusterError::Unreadable { verb, resource, message: words(&error) }

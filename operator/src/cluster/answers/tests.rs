@@ -251,6 +251,39 @@ async fn a_read_that_hangs_is_waited_for_once() {
     assert_eq!(asked.load(Ordering::Relaxed), 1);
 }
 
+/// Holds A8: a Secret whose answer could not be read was in the log, all of it, and what did not fit in the error.
+#[tokio::test]
+async fn a_secret_that_cannot_be_read_is_told_of_without_its_values() {
+    use clap::Parser as _;
+
+    #[derive(Clone, Default)]
+    struct Log(Arc<std::sync::Mutex<Vec<u8>>>);
+    impl std::io::Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().expect("no panic").extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    for level in ["info", "trace"] {
+        let args = crate::cli::Cli::try_parse_from(["kagiban-operator", "--log-level", level]).expect("a command line");
+        let (log, filter) = (Log::default(), args.run.log_filter().expect("a filter"));
+        let writer = log.clone();
+        let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(move || writer.clone()).finish();
+        let _told = tracing::subscriber::set_default(logs);
+        for answer in [r#"{"data": "hunter2"}"#, r#"{"data": {"tls.key": "hunter2""#, r#"{"data": {"a": ["hunter2"]}}"#]
+        {
+            let liar = Liar { ends: true, ..Liar::sending(200, answer) };
+            let error = liar.cluster().secret("fleet", "ca").await.expect_err("it is no Secret").to_string();
+            tracing::info!(%error, "told");
+        }
+        let text = String::from_utf8(log.0.lock().expect("no panic").clone()).expect("UTF-8");
+        assert!(text.contains("it is no Secret") && !text.contains("hunter2"), "{text}");
+    }
+}
+
 #[test]
 fn what_was_asked_for_says_how_much_may_come() {
     assert_eq!(Most::asked_for("&watch=true&timeoutSeconds=200"), Most::Line(OBJECT));
