@@ -286,50 +286,17 @@ impl Rotator {
 
 #[cfg(test)]
 mod tests {
-    use kagiban_crds::host_api::{CertificateRequest, KeyRequest, KeystoreOrder, RotationOpen, RotationState, Target};
-    use kagiban_crds::{Epoch, Generation};
+    use kagiban_crds::host_api::RotationState;
     use tokio::time::sleep_until;
 
-    use super::super::agent::Agent;
-    use super::super::rotator::Host;
-    use super::super::vault::{Vault, VaultLock};
+    use super::super::scene::{TRUE, open, rotator};
     use super::*;
-    use crate::rotation::PowerGate;
-
-    fn rotator(root: &std::path::Path) -> (Rotator, VaultLock) {
-        let directory = root.display();
-        let agent = format!(
-            "{{name: web, product: tls-service, keystore: {{certificateFile: {directory}/tls.crt, keyFile: {directory}/tls.key}}, \
-             endpoint: {{address: '127.0.0.1:9'}}, service: {{stop: [/bin/true], start: [/bin/true]}}}}"
-        );
-        let agent = Agent::resolve(&serde_yaml::from_str(&agent).expect("yaml")).expect("agent");
-        let power = format!("{{assume: mains, scheduledShutdownFile: {directory}/none}}");
-        let power = PowerGate::new(&serde_yaml::from_str(&power).expect("yaml"));
-        let (vault, lock) = Vault::open(&root.join("state")).expect("vault");
-        let host = Host::new("ups-01.example.com".parse().expect("host"), vault, power);
-        (Rotator::make_whole(host, agent).expect("journal"), lock)
-    }
-
-    fn open() -> RotationOpen {
-        let host = "ups-01.example.com".parse().expect("host");
-        let agent = "web".parse().expect("agent");
-        RotationOpen {
-            target: Target { epoch: Epoch(1), generation: Generation(1), host, agent },
-            certificate: CertificateRequest {
-                dns_names: vec!["web.example.com".to_owned()],
-                ip_addresses: Vec::new(),
-                key: KeyRequest::EcdsaP256,
-            },
-            keystore: KeystoreOrder::default(),
-            mark: None,
-        }
-    }
 
     /// Holds A12: the end of a wait that cannot be written down is tried again with growing pauses, and ends when it can.
     #[tokio::test]
     async fn a_wait_whose_end_cannot_be_journalled_does_not_spin() {
         let root = tempfile::tempdir().expect("directory");
-        let (mut rotator, _lock) = rotator(root.path());
+        let (mut rotator, _lock) = rotator(root.path(), TRUE);
         rotator.open(&open()).expect("opened");
         rotator.pending.as_mut().expect("pending").until = Instant::now();
         // A directory in the journal's place fails every write, as a full disk does.

@@ -34,6 +34,8 @@ mod recovery;
 mod restore;
 pub mod resume;
 mod rotator;
+#[cfg(test)]
+mod scene;
 mod staging;
 pub mod stopping;
 mod survey;

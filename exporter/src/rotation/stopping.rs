@@ -10,8 +10,6 @@
 
 use std::time::Duration;
 
-use tokio::time::Instant;
-
 use super::agent::Service;
 use super::machine::{Cause, Effect, Event, State, Undo};
 
@@ -120,9 +118,11 @@ pub const fn leaves_after_failure(effect: Effect) -> bool {
     matches!(effect, Effect::EnsureStarted)
 }
 
-/// Whether the last start of a service that a stop has ended is still begun, so long after that stop could.
-pub(super) fn is_last_start_due(drained: Instant, now: Instant) -> bool {
-    now < drained + BESIDE_COMMANDS
+/// Whether a service that is down at the last look is started. One that nobody has started since it was watched always is,
+/// however late that look is: a disk may have held it up. Only a start that repeats another must leave time to end before
+/// the program has to.
+pub(super) fn is_last_start_due(service: &Service, is_repeated: bool, stopping_for: Option<Duration>) -> bool {
+    !is_repeated || stopping_for.is_none_or(|passed| passed + service.start_timeout <= grace(service))
 }
 
 /// Whether there is time for the way back, so long after the program was told to end. Its own stop may be a long one too.

@@ -103,18 +103,20 @@ impl Rotator {
     /// at the end.
     async fn keep_up_until(&mut self, until: Instant, mut again: Option<Backoff>) -> Result<(), Cause> {
         let wanted = self.wanted_now();
-        let mut was_seen = false;
+        let (mut was_seen, mut is_repeated) = (false, false);
         loop {
             let is_last = Instant::now() >= until;
             let seen = self.glance(&wanted).await;
             if !self.may_still_end() {
                 return Ok(());
             }
-            let now = Instant::now();
-            let is_time = is_last || again.is_some_and(|again| again.due() <= now);
-            let is_due = (was_seen || is_time) && is_last_start_due(until, now);
+            let stopping_for = self.stopping_since.map(|since| since.elapsed());
+            let is_last_due = is_last && is_last_start_due(&self.agent.service, is_repeated, stopping_for);
+            let is_due =
+                is_last_due || !is_last && (was_seen || again.is_some_and(|again| again.due() <= Instant::now()));
             was_seen = seen != Seen::Nobody;
             if seen == Seen::Nobody && is_due {
+                is_repeated = true;
                 if let Err(error) = self.start("start_failed_again").await {
                     tracing::warn!(agent = %self.agent.name, error = error.message, "the agent is down, and was not started");
                     if self.may_go_back() {
@@ -252,4 +254,48 @@ fn begun<'a>(
     none: &'a mut Option<BegunStop>,
 ) -> &'a mut Option<BegunStop> {
     rotation.as_mut().map_or(none, |rotation| &mut rotation.stop_begun)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::super::scene::{put_into, rotator};
+    use super::*;
+
+    fn lines(path: &std::path::Path) -> usize {
+        fs::read_to_string(path).map_or(0, |text| text.lines().count())
+    }
+
+    /// Holds A8: a disk held the worker up for longer than any service drains, and the stop has ended the service meanwhile.
+    #[tokio::test]
+    async fn a_service_that_a_stop_has_ended_is_started_however_late_the_last_look_is() {
+        for is_stopping in [false, true] {
+            let root = tempfile::tempdir().expect("directory");
+            let starts = root.path().join("starts");
+            let (mut rotator, _lock) = rotator(root.path(), &format!("[/bin/sh, -c, 'echo >> {}']", starts.display()));
+            put_into(&mut rotator, State::Verifying { before: Before::NotServed }, Some(BegunStop::now()));
+            let long_ago = Instant::now().checked_sub(Duration::from_secs(600)).expect("an uptime");
+            rotator.drained = Some(long_ago);
+            if is_stopping {
+                rotator.host.stop.cancel();
+                rotator.stopping_since = Some(long_ago);
+            }
+            rotator.keep_up().await.expect("kept up");
+            assert_eq!(lines(&starts), 1, "stopping: {is_stopping}");
+            assert!(!rotator.may_still_end(), "it is watched no longer");
+        }
+    }
+
+    #[test]
+    fn a_last_start_that_repeats_another_leaves_time_for_its_end() {
+        let root = tempfile::tempdir().expect("directory");
+        let service = rotator(root.path(), "[/bin/true]").0.agent.service.clone();
+        let late = Some(Duration::from_secs(600));
+        assert!(is_last_start_due(&service, false, late));
+        assert!(!is_last_start_due(&service, true, late));
+        assert!(
+            is_last_start_due(&service, true, Some(Duration::from_secs(1))) && is_last_start_due(&service, true, None)
+        );
+    }
 }
