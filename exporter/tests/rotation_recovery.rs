@@ -71,6 +71,27 @@ async fn a_rollback_that_was_cut_off_at_any_edge_is_finished() {
     }
 }
 
+/// Holds A7: a way back whose entries the journal never got is not taken for a commit. What somebody else has put there is.
+#[tokio::test]
+async fn a_pair_that_has_gone_back_in_part_under_a_committed_journal_goes_back_whole() {
+    let world = World::pem_pair().await;
+    let certificate = world.home().join("tls.crt");
+    let old = std::fs::read(&certificate).unwrap();
+    let (_, ended) = rotate_until(&world, usize::MAX).await;
+    assert!(ended);
+    std::fs::write(&certificate, &old).unwrap();
+    let report = world.rotator().await.0.report().unwrap();
+    assert_eq!(report.state, RotationState::RolledBack, "{report:#?}");
+    assert_eq!(report.failure.unwrap().reason, "split_set");
+    assert_eq!((world.service.served().await, std::fs::read(&certificate).unwrap()), (Some(world.first), old));
+
+    let world = World::pem_pair().await;
+    rotate_until(&world, usize::MAX).await;
+    std::fs::write(world.home().join("tls.key"), "theirs").unwrap();
+    assert_eq!(world.rotator().await.0.report().unwrap().state, RotationState::Committed);
+    assert_eq!(std::fs::read(world.home().join("tls.key")).unwrap(), b"theirs");
+}
+
 /// Holds A9: what goes together stays, whoever put it there and whether it is served or not.
 #[tokio::test]
 async fn without_a_journal_a_store_that_is_whole_stays_and_its_service_is_started() {

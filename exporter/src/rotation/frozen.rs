@@ -289,7 +289,7 @@ mod tests {
     use kagiban_crds::host_api::RotationState;
     use tokio::time::sleep_until;
 
-    use super::super::scene::{TRUE, open, rotator};
+    use super::super::scene::{TRUE, block_journal, open, rotator, unblock_journal};
     use super::*;
 
     /// Holds A12: the end of a wait that cannot be written down is tried again with growing pauses, and ends when it can.
@@ -299,10 +299,7 @@ mod tests {
         let (mut rotator, _lock) = rotator(root.path(), TRUE);
         rotator.open(&open()).expect("opened");
         rotator.pending.as_mut().expect("pending").until = Instant::now();
-        // A directory in the journal's place fails every write, as a full disk does.
-        let journal = root.path().join("state/journal/web.json");
-        std::fs::rename(&journal, root.path().join("aside")).expect("rename");
-        std::fs::create_dir(&journal).expect("mkdir");
+        block_journal(root.path());
 
         let began = Instant::now();
         let mut attempts = 0;
@@ -315,7 +312,7 @@ mod tests {
         assert!((1..=3).contains(&attempts), "{attempts} attempts");
         assert_eq!(rotator.report().expect("rotation").state, RotationState::Keyed);
 
-        std::fs::remove_dir(&journal).expect("rmdir");
+        unblock_journal(root.path());
         sleep_until(rotator.next_chore().expect("a chore")).await;
         rotator.do_chores(|_| {}).await;
         assert_eq!(rotator.report().expect("rotation").state, RotationState::RolledBack);

@@ -68,6 +68,8 @@ pub struct Rotator {
     /// When it was first seen that the program is to end.
     pub(super) stopping_since: Option<Instant>,
     pub(super) last_start: LastStart,
+    /// The new leaf was, and only the entry of the journal that says so is missing.
+    pub(super) is_verified: bool,
 }
 
 /// A rotation's secrets, and what it was asked for.
@@ -155,6 +157,7 @@ impl Rotator {
             drained: None,
             stopping_since: None,
             last_start: LastStart::Ended,
+            is_verified: false,
         }
     }
 

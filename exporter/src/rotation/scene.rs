@@ -52,3 +52,14 @@ pub(super) fn put_into(rotator: &mut Rotator, state: State, stop_begun: Option<B
     (rotation.state, rotation.stop_begun) = (state, stop_begun);
     rotator.save_record();
 }
+
+/// A directory in the journal's place fails every write, as a full disk does.
+pub(super) fn block_journal(root: &Path) {
+    let journal = root.join("state/journal/web.json");
+    std::fs::rename(&journal, root.join("aside")).expect("rename");
+    std::fs::create_dir(&journal).expect("mkdir");
+}
+
+pub(super) fn unblock_journal(root: &Path) {
+    std::fs::remove_dir(root.join("state/journal/web.json")).expect("rmdir");
+}
