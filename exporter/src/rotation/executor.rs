@@ -79,11 +79,17 @@ impl Rotator {
         self.plan_chores();
     }
 
-    /// What is left to the next start is not left by a crash. Where that cannot be written, it counts as one.
+    /// What is left to the next start is not left by a crash. Where that cannot be written, it counts as one. What the journal
+    /// says that is not so is not left there.
     fn leave_in_order(&mut self) {
-        let Some(rotation) = &mut self.record.rotation else { return };
-        if !rotation.state.is_decided() && !rotation.left_in_order {
-            rotation.left_in_order = true;
+        let mut is_behind = self.is_unsaved();
+        if let Some(rotation) = &mut self.record.rotation
+            && !rotation.state.is_decided()
+            && !rotation.left_in_order
+        {
+            (rotation.left_in_order, is_behind) = (true, true);
+        }
+        if is_behind {
             self.save_record();
         }
     }

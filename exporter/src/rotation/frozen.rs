@@ -74,7 +74,7 @@ impl Rotator {
         } else {
             (self.chores.freeze, self.chores.start, self.chores.thaw) = (None, None, None);
             // What ended the freeze is durable: a crash now finds no freeze, and needs no request.
-            if self.chores.unsaved.is_none() {
+            if !self.is_unsaved() {
                 self.drop_thaw_request();
             }
         }
@@ -130,6 +130,11 @@ impl Rotator {
         }
     }
 
+    /// Whether the journal may say something else than the record in memory.
+    pub(super) const fn is_unsaved(&self) -> bool {
+        self.chores.unsaved.is_some()
+    }
+
     /// Told in the log when it changes. [`Rotator::advance`] tries again at the end of every chore.
     pub(super) fn note_untidy(&mut self, failed: Option<String>) {
         let now = Instant::now();
@@ -161,7 +166,7 @@ impl Rotator {
         if self.chores.thaw.is_some_and(|thaw| thaw <= now) {
             self.chores.thaw = Some(now + THAW_LOOK);
             // A journal that cannot be written could not say that the freeze has ended.
-            if self.chores.unsaved.is_none() && self.is_asked_to_thaw() {
+            if !self.is_unsaved() && self.is_asked_to_thaw() {
                 self.proceed(Event::Frozen(Finding::Thawed));
                 return;
             }

@@ -378,12 +378,15 @@ impl Rotator {
         self.host.power.check().map_err(|cause| refuse(RefusalReason::PowerUnsafe, cause.message))
     }
 
-    /// The one place where a request changes the record: the fences are durable first, then the record.
+    /// The one place where a request changes the record: the fences are durable first, then the record. One that was not
+    /// written may be on the disk all the same, its directory not synced: the record in memory is written over it.
     fn commit(&mut self, record: Record) -> Result<(), Refusal> {
         self.raise_fences(record.epoch, record.generation).map_err(|error| fence_refused(&error))?;
-        record
-            .save(&self.host.vault.journal(&self.agent.name))
-            .map_err(|error| refuse(storage_reason(&error), format!("the journal cannot be written: {error}")))?;
+        if let Err(error) = record.save(&self.host.vault.journal(&self.agent.name)) {
+            self.note_save(Some(&error));
+            self.save_record();
+            return Err(refuse(storage_reason(&error), format!("the journal cannot be written: {error}")));
+        }
         self.record = record;
         self.note_save(None);
         Ok(())
@@ -455,4 +458,42 @@ const fn storage_reason(error: &WriteError) -> RefusalReason {
 
 const fn is_full(error: &WriteError) -> bool {
     matches!(error, WriteError::NoSpace { .. } | WriteError::TooLittleRoom { .. })
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::sleep_until;
+
+    use super::super::machine::Before;
+    use super::super::scene::{TRUE, block_journal, put_into, rotator, unblock_journal};
+    use super::*;
+
+    /// Holds A7: an order that was refused because its entry could not be made durable is not found at the next start.
+    #[tokio::test]
+    async fn what_a_refused_request_has_left_on_the_disk_is_written_over() {
+        for is_stopping in [false, true] {
+            let root = tempfile::tempdir().expect("directory");
+            let (mut rotator, _lock) = rotator(root.path(), TRUE);
+            let committed = State::Committed { before: Before::NotServed };
+            put_into(&mut rotator, committed.clone(), None);
+            block_journal(root.path());
+            let cause = Cause::new("rolled_back_by_order", "ordered");
+            rotator.give_up(cause.clone(), None).expect_err("it cannot be written");
+            unblock_journal(root.path());
+            // What a rename has left whose directory could not be synced.
+            let mut refused = rotator.record.clone();
+            refused.rotation.as_mut().expect("rotation").state = committed.clone().after(Event::Ordered(cause));
+            let journal = root.path().join("state/journal/web.json");
+            refused.save(&journal).expect("saved");
+            if is_stopping {
+                rotator.host.stop.cancel();
+                rotator.advance(|_| {}).await;
+            } else {
+                sleep_until(rotator.next_chore().expect("a chore")).await;
+                rotator.do_chores(|_| {}).await;
+            }
+            let on_disk = Record::peek(&journal, &rotator.agent.name).expect("a journal");
+            assert_eq!(on_disk.rotation.expect("rotation").state, committed, "stopping: {is_stopping}");
+        }
+    }
 }
