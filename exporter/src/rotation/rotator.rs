@@ -13,6 +13,7 @@ use kagiban_crds::{Epoch, Generation, HostName};
 use kagiban_keystore::KeyMaterial;
 use secrecy::{ExposeSecret, SecretString};
 use subtle::ConstantTimeEq;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -33,7 +34,7 @@ use super::staging::{BackupPlace, Staging, StagingError};
 use super::survey::survey;
 use super::validate;
 use super::vault::Vault;
-use crate::platform::{self, WriteError};
+use crate::platform::{self, ProgramError, WriteError};
 
 /// How long a key waits for its certificate. A person who approves by hand has an hour.
 pub(super) const CHAIN_DEADLINE: Duration = Duration::from_secs(3600);
@@ -68,6 +69,8 @@ pub struct Rotator {
     /// When it was first seen that the program is to end.
     pub(super) stopping_since: Option<Instant>,
     pub(super) last_start: LastStart,
+    /// The start command that runs; it goes on when nobody waits for it any more.
+    pub(super) running_start: Option<JoinHandle<Result<(), ProgramError>>>,
     /// The new leaf was, and only the entry of the journal that says so is missing.
     pub(super) is_verified: bool,
 }
@@ -96,7 +99,7 @@ pub(super) enum LastStart {
     Ended,
     /// The service manager carries it out when this program has ended.
     Queued,
-    /// Nobody waits for its command any more, because the program is to end.
+    /// Nobody waits for its command any more, because the program is to end; it runs.
     BrokenOff,
 }
 
@@ -157,6 +160,7 @@ impl Rotator {
             drained: None,
             stopping_since: None,
             last_start: LastStart::Ended,
+            running_start: None,
             is_verified: false,
         }
     }

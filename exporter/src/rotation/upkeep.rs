@@ -13,7 +13,7 @@ use super::live;
 use super::machine::{Before, Cause, State};
 use super::rotator::{LastStart, Rotator};
 use super::stopping::{Outlook, has_time_to_go_back, is_last_start_due, longest_drain};
-use crate::platform;
+use crate::platform::{self, ProgramError};
 
 /// Between two starts of a service that nobody has seen since the first: it may be slow, or the first has found a process that
 /// the stop was still ending.
@@ -34,11 +34,30 @@ impl Rotator {
         // While this program's own stop is a job of the service manager, the start of an agent that is ordered after it
         // waits for its end: a start that waited for that in turn would never end.
         let queued = if self.host.stop.is_cancelled() { platform::queued_start(&service.start) } else { None };
-        self.last_start = LastStart::BrokenOff;
-        let started = platform::run(queued.as_ref().unwrap_or(&service.start), service.start_timeout).await;
+        let started = match &queued {
+            Some(queued) => platform::run(queued, service.start_timeout).await,
+            None => self.run_start().await,
+        };
         let is_queued = queued.is_some() && started.is_ok();
         self.last_start = if is_queued { LastStart::Queued } else { LastStart::Ended };
         started.map_err(|error| Cause::new(reason, error.to_string()))
+    }
+
+    /// Runs the start command, or waits for the one that runs: whoever waited for that may have been broken off by the end of
+    /// the program, and two starts at once get in each other's way.
+    async fn run_start(&mut self) -> Result<(), ProgramError> {
+        self.last_start = LastStart::BrokenOff;
+        let service = &self.agent.service;
+        let running = self.running_start.get_or_insert_with(|| {
+            let (start, within) = (service.start.clone(), service.start_timeout);
+            tokio::spawn(async move { platform::run(&start, within).await })
+        });
+        let ended = running.await;
+        self.running_start = None;
+        ended.unwrap_or_else(|error| {
+            let program = self.agent.service.start.first().cloned().unwrap_or_default();
+            Err(ProgramError::Lost { program, source: error.into() })
+        })
     }
 
     /// Whether a stop that was begun may still end the service, or has ended it since the last look.
@@ -285,6 +304,28 @@ mod tests {
             assert_eq!(lines(&starts), 1, "stopping: {is_stopping}");
             assert!(!rotator.may_still_end(), "it is watched no longer");
         }
+    }
+
+    /// Holds A8: a start whose wait the end of the program has broken off is waited for, and not made a second time beside it.
+    #[tokio::test]
+    async fn a_start_that_was_broken_off_is_waited_for() {
+        let root = tempfile::tempdir().expect("directory");
+        let [starts, ended] = ["starts", "ended"].map(|name| root.path().join(name));
+        let script = format!("echo >> {}; sleep 1; touch {}", starts.display(), ended.display());
+        let (mut rotator, _lock) = rotator(root.path(), &format!("[/bin/sh, -c, '{script}']"));
+        let undoing = State::Undoing {
+            step: super::super::machine::Undo::Verify,
+            before: Before::NotServed,
+            failure: Cause::new("any", "any"),
+            by_order: false,
+        };
+        put_into(&mut rotator, undoing, None);
+        let broken_off = tokio::time::timeout(Duration::from_millis(300), rotator.start("any")).await;
+        assert!(broken_off.is_err() && lines(&starts) == 1);
+        rotator.host.stop.cancel();
+        rotator.advance(|_| {}).await;
+        assert!(ended.exists(), "it is left to itself");
+        assert_eq!(lines(&starts), 1);
     }
 
     #[test]
