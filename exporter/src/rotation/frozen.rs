@@ -166,7 +166,7 @@ impl Rotator {
         if self.chores.thaw.is_some_and(|thaw| thaw <= now) {
             self.chores.thaw = Some(now + THAW_LOOK);
             // A journal that cannot be written could not say that the freeze has ended.
-            if !self.is_unsaved() && self.is_asked_to_thaw() {
+            if !self.is_unsaved() && self.is_asked_to_thaw() && self.has_seen_stop_over().await {
                 self.proceed(Event::Frozen(Finding::Thawed));
                 return;
             }
@@ -200,6 +200,19 @@ impl Rotator {
             Some(freeze) => freeze.failed(now),
             None => {}
         }
+    }
+
+    /// Whether a stop that was begun can end the service no more. One that it has ended is started now: nobody does after the
+    /// freeze.
+    async fn has_seen_stop_over(&mut self) -> bool {
+        if self.may_still_end() {
+            if !self.has_drained() {
+                return false;
+            }
+            self.start_again().await;
+            self.forget_stop();
+        }
+        true
     }
 
     /// Starts a service that is down, when that is due. What kept it from starting may be gone: a port that somebody else

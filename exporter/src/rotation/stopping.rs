@@ -10,11 +10,14 @@
 
 use std::time::Duration;
 
-use super::agent::Service;
+use super::agent::{DEFAULT_COMMAND_TIMEOUT, Service};
 use super::machine::{Cause, Effect, Event, State, Undo};
 
 /// How many times `stopTimeout` a service may take to end after its stop was begun, however the stop command ended.
 const LONGEST_DRAIN: u32 = 2;
+
+/// The longest drain where nobody has configured how long a stop may take.
+pub(super) const USUAL_LONGEST_DRAIN: Duration = DEFAULT_COMMAND_TIMEOUT.saturating_mul(LONGEST_DRAIN);
 
 /// Handshakes, file operations and journal entries beside the commands. A look takes 5 s at most, and there are two.
 const BESIDE_COMMANDS: Duration = Duration::from_secs(30);
