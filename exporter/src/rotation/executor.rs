@@ -127,7 +127,7 @@ impl Rotator {
             Effect::VerifyNew if self.is_verified => Ok(()),
             Effect::VerifyNew => self.verify_new().await,
             Effect::CheckFiles => self.check_files(),
-            Effect::LookForNew => self.look_for(&self.new_leaf().into_iter().collect::<Vec<_>>()).await,
+            Effect::LookForNew => self.look_for_new().await,
             Effect::LookForOld => self.look_for(&self.old_leaves()).await,
             Effect::Discard => self.discard(),
             Effect::EnsureStopped => self.stop("stop_failed_in_rollback").await,

@@ -7,6 +7,7 @@
 
 use jiff::Timestamp;
 use kagiban_crds::{Epoch, Generation};
+use tokio::time::Instant;
 
 use super::agent::{Agent, Keystore};
 use super::backup::{self, Manifest};
@@ -19,6 +20,7 @@ use super::kept;
 use super::machine::{Before, Cause, Event, State, Undo};
 use super::resume::{Mend, Mended, Resumption};
 use super::rotator::{Host, Rotator};
+use super::stopping::start_may_go_on_for;
 use crate::platform;
 
 /// Nobody knows what the rotation came to.
@@ -95,6 +97,11 @@ impl Rotator {
             rotation.recoveries = rotation.recoveries.saturating_add(1);
         }
         let found = rotation.state.clone();
+        if let Some(entered) = rotation.steps.last().filter(|_| !rotation.left_in_order) {
+            let now = (Timestamp::now(), platform::booted_at());
+            let left = start_may_go_on_for(&found, entered.at, now, self.agent.service.start_timeout);
+            self.starting_until = (!left.is_zero()).then(|| Instant::now() + left);
+        }
         let resumption = match &found {
             State::Committed { before } if self.is_mixture() => Resumption::of_mixture(*before),
             _ => found.clone().resumed(rotation.recoveries),

@@ -69,6 +69,8 @@ pub struct Rotator {
     /// When it was first seen that the program is to end.
     pub(super) stopping_since: Option<Instant>,
     pub(super) last_start: LastStart,
+    /// Until when a start command may go on that an earlier run has begun.
+    pub(super) starting_until: Option<Instant>,
     /// The start command that runs; it goes on when nobody waits for it any more.
     pub(super) running_start: Option<JoinHandle<Result<(), ProgramError>>>,
     /// The new leaf was, and only the entry of the journal that says so is missing.
@@ -160,6 +162,7 @@ impl Rotator {
             drained: None,
             stopping_since: None,
             last_start: LastStart::Ended,
+            starting_until: None,
             running_start: None,
             is_verified: false,
         }

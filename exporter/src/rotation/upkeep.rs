@@ -256,6 +256,21 @@ impl Rotator {
         live::verify(&self.agent.endpoint, wanted, verify, stop).await
     }
 
+    /// One look, or as many as a start that an earlier run has begun may still take: what is not there yet is started once more
+    /// after that. Not once the program is to end, whose time is counted.
+    pub(super) async fn look_for_new(&mut self) -> Result<(), Cause> {
+        let new: Vec<_> = self.new_leaf().into_iter().collect();
+        let until = self.starting_until.take().unwrap_or_else(Instant::now);
+        loop {
+            let is_last = Instant::now() >= until || self.host.stop.is_cancelled();
+            let seen = self.look_for(&new).await;
+            if seen.is_ok() || is_last {
+                return seen;
+            }
+            sleep_until(until.min(Instant::now() + self.agent.verify.interval)).await;
+        }
+    }
+
     pub(super) async fn look_for(&mut self, wanted: &[LeafSha256]) -> Result<(), Cause> {
         let seen = live::look(&self.agent.endpoint).await;
         let mut none = None;
