@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::latch_file::{self, Found, LatchFileError};
+use super::latch::Beginnings;
 use super::{BootId, Kept, Latch};
 use crate::platform::{self, FileLock, Links, WriteError};
 
@@ -90,13 +91,14 @@ pub fn kept(state_directory: &Path, boot: &BootId) -> Result<Kept, LatchFileErro
 /// # Errors
 /// See [`ClearError`]; nothing has changed then.
 pub fn clear(state_directory: &Path, boot: &BootId, now: Timestamp) -> Result<Cleared, ClearError> {
-    let latch = begun(state_directory, boot)?;
+    let (latch, _) = begun(state_directory, boot)?;
     let held = hold(state_directory);
     let held = held.map_err(|source| ClearError::Lock { path: state_directory.join(LOCK), source })?;
     if held.is_some() {
         // Read again: an exporter may have ended just now.
-        begun(state_directory, boot)?;
-        latch_file::save(state_directory, boot, &Kept { latch: None, cleared_at: Some(now) })?;
+        let (latch, mut cleared) = begun(state_directory, boot)?;
+        cleared.extend(latch.beginnings());
+        latch_file::save(state_directory, boot, &Kept { latch: None, cleared_at: Some(now), cleared })?;
         // One that an exporter that has ended was asked with; the next one would remove it too.
         let _ = drop_request(state_directory);
         return Ok(Cleared::Done);
@@ -109,8 +111,9 @@ pub fn clear(state_directory: &Path, boot: &BootId, now: Timestamp) -> Result<Cl
     Ok(Cleared::Asked)
 }
 
-fn begun(state_directory: &Path, boot: &BootId) -> Result<Latch, ClearError> {
-    kept(state_directory, boot)?.latch.ok_or(ClearError::NotBegun)
+fn begun(state_directory: &Path, boot: &BootId) -> Result<(Latch, Beginnings), ClearError> {
+    let Kept { latch, cleared, .. } = kept(state_directory, boot)?;
+    Ok((latch.ok_or(ClearError::NotBegun)?, cleared))
 }
 
 /// Held by who minds the record; none while another process holds it.
@@ -167,13 +170,13 @@ mod tests {
 
     fn latch(since: Timestamp) -> Latch {
         let origin = Origin::Host { source: Label::new("/opt/EventLog") };
-        let announced = Announced { since, triggers: [Trigger::PowerchuteEvent].into(), cause: None };
+        let announced = Announced { since, triggers: [Trigger::PowerchuteEvent].into(), cause: None, begun_at: Some(since) };
         Latch::announced([(origin, announced)].into()).expect("somebody announced it")
     }
 
     fn begun_in(directory: &Path) -> Latch {
         let latch = latch(NOW);
-        let kept = Kept { latch: Some(latch.clone()), cleared_at: None };
+        let kept = Kept { latch: Some(latch.clone()), ..Kept::default() };
         latch_file::save(directory, &boot("aa"), &kept).expect("save");
         latch
     }
@@ -188,7 +191,8 @@ mod tests {
         assert_eq!(clear(state, &boot("bb"), NOW).map_err(|e| e.reason()), Err("not_begun"), "of another boot");
         assert_eq!(clear(state, &boot("aa"), NOW).expect("clear"), Cleared::Done);
         let kept = kept(state, &boot("aa")).expect("read");
-        assert_eq!(kept, Kept { latch: None, cleared_at: Some(NOW) });
+        let begun = Origin::Host { source: Label::new("/opt/EventLog") };
+        assert_eq!(kept, Kept { latch: None, cleared_at: Some(NOW), cleared: [(begun, NOW)].into() });
         assert_eq!(clear(state, &boot("aa"), NOW).map_err(|e| e.reason()), Err("not_begun"));
         assert!(!is_asked(state));
     }

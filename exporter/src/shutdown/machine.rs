@@ -15,6 +15,7 @@ use std::fmt;
 use jiff::{SignedDuration, Timestamp};
 
 use super::known::Known;
+use super::latch::Beginnings;
 use super::plans::Plans;
 use super::{About, BootId, Evidence, Feeds, FeedsReport, Kept, Latch, Report, Sign, Silence, State, Word};
 use crate::label::Label;
@@ -43,8 +44,9 @@ pub struct Machine {
     /// UPSes that share a load; each other one carries a load of its own.
     feeds: Vec<Feeds>,
     origins: BTreeMap<Origin, Known>,
-    /// When a person last cleared a shutdown that had begun.
+    /// When a person last cleared a shutdown that had begun, and which beginnings that were.
     cleared_at: Option<Timestamp>,
+    cleared: Beginnings,
     now: Timestamp,
     /// What held at `now`, and what had held before.
     current: Held,
@@ -92,10 +94,10 @@ impl fmt::Display for Origin {
 impl Machine {
     /// For one boot of the host, and what an earlier run has seen in it.
     pub fn resume(boot: Option<BootId>, kept: Kept) -> Self {
-        let Kept { latch, cleared_at } = kept;
+        let Kept { latch, cleared_at, cleared } = kept;
         let now = latch.as_ref().map_or(Timestamp::UNIX_EPOCH, Latch::since);
         let settled = Held { latch, ..Held::default() };
-        let mut machine = Self { boot, cleared_at, now, settled, ..Self::default() };
+        let mut machine = Self { boot, cleared_at, cleared, now, settled, ..Self::default() };
         machine.derive();
         machine.settled = machine.current.clone();
         machine
@@ -128,6 +130,7 @@ impl Machine {
         if another {
             self.current.latch = None;
             self.cleared_at = None;
+            self.cleared.clear();
             self.origins.clear();
             self.forget_plans(now);
         }
@@ -145,7 +148,7 @@ impl Machine {
             return Err(announcing);
         }
         self.cleared_at = Some(now);
-        self.current.latch = None;
+        self.cleared.extend(self.current.latch.take().iter().flat_map(Latch::beginnings));
         self.origins.values_mut().for_each(Known::clear);
         self.forget_plans(now);
         Ok(())
@@ -163,7 +166,7 @@ impl Machine {
 
     /// What must outlive this program, once there is something.
     pub fn kept(&self) -> Kept {
-        Kept { latch: self.current.latch.clone(), cleared_at: self.cleared_at }
+        Kept { latch: self.current.latch.clone(), cleared_at: self.cleared_at, cleared: self.cleared.clone() }
     }
 
     pub const fn boot(&self) -> Option<&BootId> {
@@ -235,8 +238,9 @@ impl Machine {
             self.origins.remove(&origin);
             return;
         }
-        if let (Word::Said(words), Some(cleared)) = (&mut word, self.cleared_at) {
-            words.retain(|word| word.sign != Sign::InProgress || word.begun_at.is_none_or(|at| at > cleared));
+        // Not what began before the moment of the clearing: a clock that was ahead then would hide what begins next.
+        if let (Word::Said(words), Some(cleared)) = (&mut word, self.cleared.get(&origin)) {
+            words.retain(|word| word.sign != Sign::InProgress || word.begun_at != Some(*cleared));
         }
         self.origins.entry(origin).or_default().hear(word, is_new, now);
     }

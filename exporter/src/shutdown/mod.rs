@@ -26,7 +26,7 @@ pub use clearing::{Asked, CLEAR_COMMAND, ClearError, Cleared, asked, clear, drop
 pub use evidence::{About, Evidence, Scheduled, ShutdownKind, Sign};
 pub use feeds::{Feeds, FeedsReport, Member};
 pub use known::{Silence, Word};
-pub use latch::{Announced, BootId, Kept, Latch};
+pub use latch::{Announced, Beginnings, BootId, Kept, Latch};
 pub use latch_file::{Found, LatchFileError, load, save};
 pub use machine::{Input, Machine, Origin};
 pub use report::Report;
