@@ -160,6 +160,20 @@ impl Machine {
         self.forget_plans(now);
     }
 
+    /// Forgets the UPSes that nobody answers for any more: a person has loaded the configuration, and they are not there.
+    pub fn forget_gone(&mut self, now: Timestamp) {
+        let before = self.origins.len();
+        self.origins.retain(|_, known| !known.is_gone());
+        if self.origins.len() != before {
+            self.forget_plans(now);
+        }
+    }
+
+    /// Whether it counts for what it said last, though nobody answers for it any more.
+    pub fn is_gone(&self, origin: &Origin) -> bool {
+        self.origins.get(origin).is_some_and(Known::is_gone)
+    }
+
     pub fn origins(&self) -> impl Iterator<Item = &Origin> {
         self.origins.keys()
     }
@@ -182,7 +196,10 @@ impl Machine {
             .iter()
             .flat_map(|(origin, known)| {
                 let state = known.state(origin.is_ups(), now);
-                self.counting(origin, known).filter_map(move |word| Some((state, word.cause.clone()?)))
+                let gone = known.is_gone() && !self.current.spared.contains(origin);
+                let gone = gone.then(|| Label::new(&format!("{origin} is gone, and said so last")));
+                let causes = self.counting(origin, known).filter_map(|word| word.cause.clone()).chain(gone);
+                causes.map(move |cause| (state, cause))
             })
             .max_by(|(a, one), (b, other)| a.cmp(b).then(other.cmp(one)));
         let shown = self.origins.values().flat_map(Known::all_words).filter_map(|word| word.scheduled);
