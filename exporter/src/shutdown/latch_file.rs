@@ -128,6 +128,15 @@ pub fn load(state_directory: &Path, boot: &BootId) -> Result<Found, LatchFileErr
     Ok(if of == *boot { Found::Kept(kept) } else { Found::EarlierBoot(kept) })
 }
 
+/// Whether exactly this lies there: a person or another program may have removed or damaged it.
+pub fn is_kept(state_directory: &Path, boot: &BootId, kept: &Kept) -> bool {
+    match platform::read_regular(&state_directory.join(NAME), MAX_BYTES) {
+        Ok(file) => *kept != Kept::default() && encode(boot, kept).is_ok_and(|bytes| bytes == *file.bytes),
+        Err(FileError::NotFound { .. }) => *kept == Kept::default(),
+        Err(_) => false,
+    }
+}
+
 /// Durable when it returns. Of nothing there is no file.
 ///
 /// # Errors
@@ -271,7 +280,8 @@ mod tests {
     }
 
     fn begun(source: &str, trigger: Trigger) -> Kept {
-        let announced = Announced { since: Timestamp::UNIX_EPOCH, triggers: [trigger].into(), cause: None, begun_at: None };
+        let announced =
+            Announced { since: Timestamp::UNIX_EPOCH, triggers: [trigger].into(), cause: None, begun_at: None };
         let by = [(Origin::Host { source: Label::new(source) }, announced)];
         Kept { latch: Latch::announced(by.into()), ..Kept::default() }
     }
