@@ -43,7 +43,9 @@ fn a_java_keystore_is_listed_in_the_json_that_scripts_count_on_without_its_passw
         assert_eq!((&listed["format"], &listed["password"]), (&"jks".into(), &check.into()));
         let entry = &listed["entries"][0];
         assert_eq!((&entry["alias"], &entry["kind"]), (&"securekey".into(), &"key".into()));
+        assert_eq!((&entry["privateKey"], entry.get("friendlyName")), (&true.into(), None));
         let leaf = &entry["chain"][0];
+        assert!(leaf["keyAlgorithm"].as_str().is_some_and(|name| name.starts_with("EC-")), "{leaf}");
         assert_eq!(leaf["subject"], "CN=ups-01,O=Example");
         assert_eq!(leaf["sha256"].as_str().map(str::len), Some(64));
         for time in ["notBefore", "notAfter"] {
@@ -53,6 +55,28 @@ fn a_java_keystore_is_listed_in_the_json_that_scripts_count_on_without_its_passw
     }
     let (code, stdout, _) = list(&store, &[]);
     assert!(code == 0 && stdout.contains("Alias: securekey") && stdout.contains("not checked"), "{stdout}");
+}
+
+#[test]
+fn a_pkcs12_is_listed_with_its_friendly_names_and_the_size_of_its_keys() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let store = directory.path().join("store.p12");
+    let made = Command::new("keytool")
+        .args(["-genkeypair", "-alias", "securekey", "-keyalg", "RSA", "-keysize", "2048", "-storetype", "PKCS12"])
+        .args(["-storepass", "secret1", "-dname", "CN=ups-01", "-keystore"])
+        .arg(&store)
+        .output()
+        .expect("keytool is needed: install a JDK, for example openjdk-17-jdk-headless");
+    assert!(made.status.success(), "{made:?}");
+    let password = directory.path().join("password");
+    std::fs::write(&password, "secret1\n").expect("it can be written");
+    let (code, stdout, stderr) = list(&store, &["-o", "json", "--password-file", password.to_str().expect("UTF-8")]);
+    assert_eq!(code, 0, "{stderr}");
+    let listed: serde_json::Value = serde_json::from_str(&stdout).expect("JSON");
+    let entry = &listed["entries"][0];
+    assert_eq!((&entry["friendlyName"], &entry["privateKey"]), (&"securekey".into(), &true.into()));
+    let leaf = &entry["chain"][0];
+    assert_eq!((&leaf["keyAlgorithm"], &leaf["keySize"]), (&"RSA".into(), &2048.into()));
 }
 
 #[test]
@@ -122,6 +146,7 @@ fn a_failure_is_one_line_that_names_its_reason() {
         let (code, stdout, stderr) = list(file, &[]);
         assert_eq!((code, stdout.as_str(), stderr.lines().count()), (1, "", 1), "{stderr}");
         assert!(stderr.contains(reason), "{stderr}");
+        assert!(reason == "not_found" || stderr.contains("PEM or PKCS#12"), "it says what to do: {stderr}");
     }
 }
 

@@ -117,6 +117,32 @@ async fn what_shows_no_certificate_is_told_apart() {
     }
 }
 
+/// A port that is mistaken is told by what the peer was seen to do.
+#[tokio::test]
+async fn what_the_peer_did_instead_of_speaking_tls_is_said() {
+    for (sent, reason, words) in [
+        (&b"HTTP/1.0 400 Bad Request\r\n\r\n"[..], "not_tls", "the peer spoke HTTP and not TLS"),
+        (b"ERR", "not_tls", "sent bytes that are no TLS"),
+        (b"SSH-2.0-OpenSSH_9.9\r\n", "not_tls", "the peer spoke SSH and not TLS"),
+        (b"", "timeout", "sent nothing; it may speak another protocol"),
+    ] {
+        let address = odd_server(sent, true).await;
+        let error = probe(&endpoint(address), Duration::from_millis(600)).await.expect_err("it speaks no TLS");
+        assert_eq!(error.reason(), reason, "{error}");
+        assert!(error.to_string().contains(words), "{error}");
+    }
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("an address");
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let _ = stream.read(&mut [0; 4096]).await;
+        }
+    });
+    let error = probe(&endpoint(address), Duration::from_secs(5)).await.expect_err("it hangs up");
+    assert_eq!(error.reason(), "closed", "{error}");
+    assert!(error.to_string().contains("closed the connection without answering"), "{error}");
+}
+
 #[tokio::test]
 async fn a_silent_server_is_left_when_the_deadline_has_come() {
     let address = odd_server(b"", true).await.to_string();

@@ -12,7 +12,9 @@ pub enum ReadError {
     BadPassword,
     #[error("the store's content is encrypted; give the store's password")]
     PasswordNeeded,
-    #[error("the store cannot be read: {0} is not supported")]
+    #[error(
+        "the store cannot be read: {0} is not supported; export its certificates as PEM or PKCS#12, or take the file out of the paths"
+    )]
     UnsupportedFormat(&'static str),
     #[error(
         "the store is protected with {0}, which is not read here; write it anew with AES and SHA-256, as openssl 3 and Java 17 do \

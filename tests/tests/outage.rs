@@ -30,9 +30,9 @@ const LOW: Step = Step { nut: "ups.status: OB LB\n", statflag: 0x0500_0050, snmp
 const BEGUN: Step = Step { nut: "ups.status: FSD OB LB\n", statflag: 0x0500_0250, snmp: [3, 3, 1] };
 /// The SNMP agents of PowerChute have no word for it: they go from low to critical.
 const PENDING: Step =
-    Step { nut: "ups.status: OB LB\nups.timer.shutdown: 300\n", statflag: 0x0508_0050, snmp: [3, 3, 2] };
+    Step { nut: "ups.status: OB LB\nups.timer.shutdown: 297\n", statflag: 0x0508_0050, snmp: [3, 3, 2] };
 /// A countdown is one once its number has fallen.
-const PENDING_LATER: Step = Step { nut: "ups.status: OB LB\nups.timer.shutdown: 290\n", ..PENDING };
+const PENDING_LATER: Step = Step { nut: "ups.status: OB LB\nups.timer.shutdown: 287\n", ..PENDING };
 
 /// One host with three sources of the same power.
 struct Scene {
@@ -248,12 +248,12 @@ fn a_ups_at_rest_counts_nothing_down_whatever_stands_in_its_timer() -> Result<()
         counts_nothing_down(&exporter, of_upsd, of_agent)?;
     }
     drop(exporter);
-    // A delay that a driver shows as its timer: it is there from the first look on, stays, and is set higher.
+    // A delay that a driver shows as its timer: it is there from the first look on, stays, and is set higher, and lower again.
     scene.nut.set("a", &upsd("60"))?;
     scene.agent.hold(&agent("60"))?;
     let exporter = scene.exporter(&["nut", "snmp"])?;
     wait_for(&exporter, "none")?;
-    for delay in ["60", "120"] {
+    for delay in ["60", "120", "60"] {
         counts_nothing_down(&exporter, delay, delay)?;
     }
     Ok(())

@@ -24,7 +24,7 @@ const TWO: Device<'_> = Device {
     name: "two",
     description: "rack B",
     variables: "ups.status: OB LB DISCHRG TURBO\nbattery.charge: 12\nups.alarm: Replace battery! Fan failure!\n\
-        ups.timer.shutdown: 90\ninput.L1-N.voltage: 229\ninput.L2-N.voltage: 231\n",
+        ups.timer.shutdown: 95\ninput.L1-N.voltage: 229\ninput.L2-N.voltage: 231\n",
 };
 
 /// What `one` says, in base units.
@@ -78,8 +78,8 @@ fn a_dead_driver_takes_down_its_own_ups_and_nothing_else() -> Result<()> {
     ];
     ensure_says(&metrics, "two", two_says)?;
     ensure!(sample(&metrics, "ups_shutdown_timer_seconds", &[&label("ups", "two")]).is_none(), "it did not move yet");
-    nut.set("two", &TWO.variables.replace("shutdown: 90", "shutdown: 80"))?;
-    let counts = |metrics: &str| sample(metrics, "ups_shutdown_timer_seconds", &[&label("ups", "two")]) == Some(80.0);
+    nut.set("two", &TWO.variables.replace("shutdown: 95", "shutdown: 85"))?;
+    let counts = |metrics: &str| sample(metrics, "ups_shutdown_timer_seconds", &[&label("ups", "two")]) == Some(85.0);
     let metrics = exporter.metrics_when("two counts down", counts)?;
     // Neither a countdown that does not run, nor a voltage that nobody was made for, nor what was never said.
     for absent in ["ups_shutdown_timer_seconds", "ups_input_voltage_nominal_volts", "ups_battery_current_amperes"] {

@@ -4,10 +4,10 @@ use std::fmt;
 use std::io::{self, Write};
 
 use jiff::Timestamp;
-use kagiban_keystore::{Certificate, Entry, EntryKind, Fault, PasswordCheck, Store};
+use kagiban_keystore::{Certificate, Entry, EntryKind, Fault, Format, PasswordCheck, Store};
 use serde::Serialize;
 
-use crate::snapshot::is_deceptive;
+use crate::snapshot::{is_deceptive, split_key_algorithm};
 
 const SECONDS_PER_DAY: i64 = 86_400;
 
@@ -30,9 +30,15 @@ struct UnreadableJson<'a> {
 }
 
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 struct EntryJson<'a> {
     alias: &'a str,
+    /// A PKCS#12's own name for it; left out where it has none, and Java would call it by a number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    friendly_name: Option<&'a str>,
     kind: &'static str,
+    /// Whether the store holds its private key.
+    private_key: bool,
     chain: Vec<CertificateJson<'a>>,
 }
 
@@ -43,6 +49,11 @@ struct CertificateJson<'a> {
     subject: &'a str,
     issuer: &'a str,
     serial: &'a str,
+    /// As `RSA`, `EC-P256` or `Ed25519`.
+    key_algorithm: &'a str,
+    /// In bits; left out where the algorithm's name says it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key_size: Option<u64>,
     not_before: String,
     not_after: String,
     /// What of the certificate could not be read or is not as it should be; left out when there is nothing.
@@ -57,7 +68,7 @@ pub(super) fn json(store: &Store, out: &mut dyn Write) -> io::Result<()> {
 
 impl<'a> From<&'a Store> for StoreJson<'a> {
     fn from(store: &'a Store) -> Self {
-        let entries = store.entries.iter().map(EntryJson::from).collect();
+        let entries = store.entries.iter().map(|entry| EntryJson::of(entry, store.format)).collect();
         let unreadable = store.faults.iter().map(UnreadableJson::from).collect();
         Self { format: store.format.as_str(), password: store.password.as_str(), entries, unreadable }
     }
@@ -69,16 +80,25 @@ impl<'a> From<&'a Fault> for UnreadableJson<'a> {
     }
 }
 
-impl<'a> From<&'a Entry> for EntryJson<'a> {
-    fn from(entry: &'a Entry) -> Self {
-        let chain = entry.chain.iter().map(CertificateJson::from).collect();
-        Self { alias: &entry.alias, kind: entry.kind.as_str(), chain }
+impl<'a> EntryJson<'a> {
+    fn of(entry: &'a Entry, format: Format) -> Self {
+        let is_number = entry.alias.bytes().all(|byte| byte.is_ascii_digit());
+        Self {
+            alias: &entry.alias,
+            friendly_name: (format == Format::Pkcs12 && !is_number).then_some(entry.alias.as_str()),
+            kind: entry.kind.as_str(),
+            private_key: entry.kind == EntryKind::Key,
+            chain: entry.chain.iter().map(CertificateJson::from).collect(),
+        }
     }
 }
 
 impl<'a> From<&'a Certificate> for CertificateJson<'a> {
     fn from(certificate: &'a Certificate) -> Self {
+        let (key_algorithm, key_size) = split_key_algorithm(certificate.key_algorithm());
         Self {
+            key_algorithm,
+            key_size: key_size.and_then(|bits| bits.parse().ok()),
             sha256: hex::encode(certificate.sha256()),
             subject: certificate.subject(),
             issuer: certificate.issuer(),

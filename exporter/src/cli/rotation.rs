@@ -1,5 +1,6 @@
 //! `rotation list`, `show` and `thaw`: what a person does on a host about its rotations.
 
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -16,6 +17,9 @@ use crate::rotation::{self, Record, Thaw, ThawError, Vault};
 /// The exporter looks for a request every two seconds, unless it is in the middle of something.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(20);
 const ANSWER_POLL: Duration = Duration::from_millis(200);
+
+/// In the place of a state: no rotation was ever asked for.
+const NEVER: &str = "never";
 
 /// Why a command did not do what it is for.
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +66,8 @@ impl RotationError {
 #[serde(rename_all = "camelCase")]
 struct Shown {
     agent: AgentName,
+    /// Of the newest rotation, or `never`.
+    state: &'static str,
     /// The highest generation that was accepted.
     generation: u64,
     rotation: Option<RotationReport>,
@@ -82,13 +88,16 @@ pub fn run(command: &RotationCommand, out: &mut dyn Write) -> Result<(), Rotatio
 }
 
 fn list(args: &StateArgs, out: &mut dyn Write) -> Result<(), RotationError> {
-    let vault = Vault::at(&state_directory(args)?);
+    let config = configuration(args)?;
+    let vault = Vault::at(&config.state_directory());
     let mut shown = Vec::new();
     let mut unread = None;
-    for agent in agents(&vault, args)? {
+    let configured = config.agents.into_iter().map(|agent| agent.name);
+    let known: BTreeSet<AgentName> = agents(&vault, args)?.into_iter().chain(configured).collect();
+    for agent in known {
         match rotation::peek(&vault, &agent) {
             Ok(Some(record)) => shown.push(Shown::of(&vault, record)),
-            Ok(None) => {}
+            Ok(None) => shown.push(Shown::never(&vault, agent)),
             // One journal that cannot be read hides no other.
             Err(why) => unread = Some(why),
         }
@@ -134,8 +143,11 @@ fn thaw(args: &AgentArgs, out: &mut dyn Write) -> Result<(), RotationError> {
 }
 
 fn state_directory(args: &StateArgs) -> Result<PathBuf, RotationError> {
-    let config = args.config_file.as_deref().map_or_else(|| Ok(Config::default()), config::load)?;
-    Ok(config.state_directory())
+    Ok(configuration(args)?.state_directory())
+}
+
+fn configuration(args: &StateArgs) -> Result<Config, ConfigError> {
+    args.config_file.as_deref().map_or_else(|| Ok(Config::default()), config::load)
 }
 
 /// The agents with a journal. It fails where a directory that others may not enter would pass for an empty one.
@@ -161,10 +173,16 @@ fn json<T: Serialize>(value: &T, out: &mut dyn Write) -> io::Result<()> {
 }
 
 impl Shown {
+    /// An agent of the configuration that no rotation was asked for.
+    fn never(vault: &Vault, agent: AgentName) -> Self {
+        Self { backups: vault.backups(&agent), generation: 0, files: Vec::new(), rotation: None, state: NEVER, agent }
+    }
+
     fn of(vault: &Vault, record: Record) -> Self {
         let files = record.rotation.iter().flat_map(|rotation| rotation.files.iter().map(|file| file.path.clone()));
         Self {
             backups: vault.backups(&record.agent),
+            state: record.rotation.as_ref().map_or(NEVER, |rotation| rotation.state.reported().as_str()),
             generation: record.generation.0,
             files: files.collect(),
             rotation: record.rotation.as_ref().map(rotation::Rotation::report),
@@ -173,7 +191,7 @@ impl Shown {
     }
 
     fn line(&self) -> String {
-        let Some(rotation) = &self.rotation else { return format!("{}  no rotation", self.agent) };
+        let Some(rotation) = &self.rotation else { return format!("{}  {NEVER}", self.agent) };
         let since = rotation.steps.last().map_or_else(String::new, |step| format!("  since {:.0}", step.at));
         let failure = rotation.failure.as_ref();
         let failure = failure.map_or_else(String::new, |failure| format!("  {}", Printable(&failure.reason)));

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::ServedChain;
+use super::{ServedChain, Spoke};
 
 /// Why no certificate was seen. [`ProbeError::reason`] is stable.
 #[derive(Debug, thiserror::Error)]
@@ -24,16 +24,26 @@ pub enum ProbeError {
     Timeout { address: String, phase: &'static str },
     #[error("{address}: the server ended the handshake with the alert {alert}, before it sent a certificate")]
     TlsAlert { address: String, alert: String },
-    #[error("{address}: what answers does not speak TLS; check the port")]
-    NotTls { address: String },
-    #[error("{address}: the connection was closed before a certificate was sent")]
-    Closed { address: String },
+    #[error("{address}: the peer {spoke}; check the port")]
+    NotTls { address: String, spoke: Spoke },
+    #[error("{address}: the peer closed the connection {}", closed(*spoke))]
+    Closed { address: String, spoke: Spoke },
     #[error("{address}: the handshake failed before a certificate was sent ({detail})")]
     Protocol { address: String, detail: String },
     #[error("{address}: the server sent no certificate")]
     NoCertificate { address: String },
     #[error("{address}: the served certificate cannot be parsed ({})", served.detail())]
     Malformed { address: String, served: Box<ServedChain> },
+}
+
+/// What a `Timeout` says of a peer that took the connection and a greeting of TLS.
+pub(super) const GREETED: &str = "handshake: it took the connection and a greeting of TLS, and sent nothing; it may speak another protocol, check the port";
+
+const fn closed(spoke: Spoke) -> &'static str {
+    match spoke {
+        Spoke::Nothing => "without answering a greeting of TLS; it may speak another protocol, check the port",
+        _ => "before it sent a certificate",
+    }
 }
 
 impl ProbeError {

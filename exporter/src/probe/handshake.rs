@@ -13,7 +13,6 @@ use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{ServerName, UnixTime};
 use rustls::{ClientConfig, InvalidMessage};
 use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -21,7 +20,8 @@ use tokio_rustls::client::TlsStream;
 use super::dial::{Dialled, Endpoint, dial};
 use super::old_tls::{self, Spoken};
 use super::recorder::{Recorder, Seen};
-use super::{ProbeError, Roots, ServedChain, Verdict};
+use super::tap::{FirstBytes, Spoke, Tapped};
+use super::{ProbeError, Roots, ServedChain, Verdict, error};
 use crate::blocking::Work;
 use crate::proven::Proven;
 
@@ -186,13 +186,16 @@ pub(crate) async fn shake_hands(
     let name = endpoint.expected_name()?;
     let started = Instant::now();
     let recorder = Arc::<Recorder>::default();
-    let outcome = negotiate(&recorder, name.clone(), stream, deadline).await;
+    let first = FirstBytes::default();
+    let outcome = negotiate(&recorder, name.clone(), Tapped::new(stream, first.clone()), deadline).await;
     let phases = Phases { dns, connect, handshake: started.elapsed() };
 
     let seen = recorder.seen();
     let (session, failure) = match outcome {
         Ok(stream) => (Session::of(stream).await, None),
-        Err(cause) if seen.chain.is_empty() => return Err(cause.before_certificate(&endpoint.address)),
+        Err(cause) if seen.chain.is_empty() => {
+            return Err(cause.before_certificate(&endpoint.address, first.spoke()));
+        }
         Err(cause) => (Session::default(), Some(cause.after_certificate(&seen))),
     };
     Ok(Handshake {
@@ -212,9 +215,9 @@ pub(crate) async fn shake_hands(
 async fn negotiate(
     recorder: &Arc<Recorder>,
     name: ServerName<'static>,
-    stream: TcpStream,
+    stream: Tapped,
     deadline: Instant,
-) -> Result<TlsStream<TcpStream>, Failure> {
+) -> Result<TlsStream<Tapped>, Failure> {
     let connector = TlsConnector::from(Arc::new(client_config(recorder)));
     match timeout_at(deadline, connector.connect(name, stream)).await {
         Ok(Ok(stream)) => Ok(stream),
@@ -257,7 +260,7 @@ struct Session {
 }
 
 impl Session {
-    async fn of(mut stream: TlsStream<TcpStream>) -> Self {
+    async fn of(mut stream: TlsStream<Tapped>) -> Self {
         let (_, connection) = stream.get_ref();
         let tls_version = match connection.protocol_version() {
             Some(rustls::ProtocolVersion::TLSv1_2) => Some("TLS 1.2"),
@@ -292,21 +295,24 @@ impl Failure {
         Broken { reason, message: self.to_string() }
     }
 
-    fn before_certificate(self, address: &str) -> ProbeError {
+    fn before_certificate(self, address: &str, spoke: Spoke) -> ProbeError {
         let address = address.to_owned();
-        let error = match self {
-            Self::Timeout => return ProbeError::Timeout { address, phase: "handshake" },
-            Self::Handshake(error) => error,
+        let error = match (self, spoke) {
+            (Self::Timeout, Spoke::Nothing) => return ProbeError::Timeout { address, phase: error::GREETED },
+            (Self::Timeout, Spoke::Tls) => return ProbeError::Timeout { address, phase: "handshake" },
+            (Self::Timeout, spoke) => return ProbeError::NotTls { address, spoke },
+            (Self::Handshake(error), _) => error,
         };
         match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
             Some(rustls::Error::AlertReceived(alert)) => ProbeError::TlsAlert { address, alert: format!("{alert:?}") },
             Some(rustls::Error::InvalidMessage(InvalidMessage::HandshakePayloadTooLarge)) => {
                 ProbeError::Protocol { address, detail: TOO_LARGE_A_CHAIN.to_owned() }
             }
-            Some(rustls::Error::InvalidMessage(_)) => ProbeError::NotTls { address },
+            Some(rustls::Error::InvalidMessage(_)) => ProbeError::NotTls { address, spoke },
             Some(rustls::Error::NoCertificatesPresented) => ProbeError::NoCertificate { address },
             Some(other) => ProbeError::Protocol { address, detail: other.to_string() },
-            None => ProbeError::Closed { address },
+            None if matches!(spoke, Spoke::Nothing | Spoke::Tls) => ProbeError::Closed { address, spoke },
+            None => ProbeError::NotTls { address, spoke },
         }
     }
 }

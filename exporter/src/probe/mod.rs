@@ -21,6 +21,7 @@ mod recorder;
 mod roots;
 mod served;
 mod suites;
+mod tap;
 
 pub use dial::Endpoint;
 pub(crate) use dial::{DNS, Dialled, dial, dial_again};
@@ -34,3 +35,4 @@ pub use path::trusted_path;
 pub(crate) use roots::{Anchors, OwnCertificate};
 pub use roots::{Roots, RootsError, Verdict};
 pub use served::ServedChain;
+pub use tap::Spoke;

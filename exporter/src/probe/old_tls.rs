@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::dial::{Dialled, Endpoint, dial};
 use super::first_flight::{self, End, FirstFlight, FlightReader, HANDSHAKE, Records, SERVER_HELLO};
-use super::{Broken, ProbeError, suites};
+use super::{Broken, ProbeError, Spoke, suites};
 use crate::blocking::Work;
 
 /// A version that nothing should speak any more.
@@ -49,7 +49,7 @@ enum Opening {
     Alert(u8),
     /// A ServerHello of this version.
     Hello(u16),
-    NotTls,
+    NotTls(Spoke),
 }
 
 /// A handful of records is an answer's beginning, however it is cut; the version stands in its first six bytes.
@@ -264,7 +264,7 @@ async fn offer(names: Work, endpoint: &Endpoint, offer: Offer, deadline: Duratio
     };
     match timeout_at(deadline, exchange).await {
         Err(_) => Err(ProbeError::Timeout { address: address(), phase: "handshake" }),
-        Ok(Opening::NotTls) => Err(ProbeError::NotTls { address: address() }),
+        Ok(Opening::NotTls(spoke)) => Err(ProbeError::NotTls { address: address(), spoke }),
         Ok(Opening::Hello(version)) if version > offer.version => {
             let detail = "the server chose a later version than it was offered".to_owned();
             Err(ProbeError::Protocol { address: address(), detail })
@@ -285,7 +285,7 @@ async fn opening(stream: &mut TcpStream) -> Opening {
         };
         seen.extend_from_slice(&part[..read]);
         match parse(&seen) {
-            Opening::Incomplete if seen.len() >= MAX_OPENING_BYTES => return Opening::NotTls,
+            Opening::Incomplete if seen.len() >= MAX_OPENING_BYTES => return Opening::NotTls(Spoke::of(&seen)),
             Opening::Incomplete => {}
             found => return found,
         }
@@ -299,7 +299,7 @@ fn parse(bytes: &[u8]) -> Opening {
         ([SERVER_HELLO, _, _, _, major, minor, ..], _) => Opening::Hello(u16::from_be_bytes([*major, *minor])),
         ([], End::Alert(number)) => Opening::Alert(number),
         ([] | [SERVER_HELLO, ..], End::More) => Opening::Incomplete,
-        _ => Opening::NotTls,
+        _ => Opening::NotTls(Spoke::of(bytes)),
     }
 }
 
@@ -389,7 +389,7 @@ mod tests {
             &[HANDSHAKE, 3, 1, 255, 255, 2],
             &[HANDSHAKE, 3, 1, 0, 4, 14],
         ] {
-            assert_eq!(parse(wrong), Opening::NotTls, "{wrong:?}");
+            assert!(matches!(parse(wrong), Opening::NotTls(_)), "{wrong:?}");
         }
     }
 

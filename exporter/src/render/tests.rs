@@ -175,7 +175,7 @@ fn what_can_be_read_of_a_chain_is_published_and_what_cannot_is_told_whether_the_
     board.expect([(id.clone(), &[][..])]);
     board.publish(&id, pass(Observation::Endpoint(probe)));
     let text = body(&board.snapshot(), Format::Text, &[]);
-    let at = "target=\"127.0.0.1:1\",server_name=\"ups-01\"";
+    let at = "source=\"odd\",target=\"127.0.0.1:1\",server_name=\"ups-01\"";
     assert!(text.contains(&format!("tls_probe_chain_error{{{at},reason=\"malformed\"}} 1\n")), "{text}");
     assert!(text.contains(&format!("tls_probe_success{{{at}}} 0\n")));
     assert!(text.contains("chain_index=\"1\",role=\"intermediate\"") && !text.contains("role=\"leaf\""));

@@ -390,8 +390,8 @@ mod tests {
         for said in [
             ProbeError::Timeout { address: address(), phase: "connect" },
             ProbeError::Timeout { address: address(), phase: "handshake" },
-            ProbeError::Closed { address: address() },
-            ProbeError::NotTls { address: address() },
+            ProbeError::Closed { address: address(), spoke: probe::Spoke::Nothing },
+            ProbeError::NotTls { address: address(), spoke: probe::Spoke::Http },
             os(Errno::CONNREFUSED),
             os(Errno::CONNRESET),
         ] {

@@ -69,6 +69,15 @@ struct Held {
     feeds: Vec<FeedsReport>,
 }
 
+/// That a planned shutdown was called off.
+#[derive(Clone, Copy, Debug)]
+struct CallingOff {
+    /// While it is told.
+    at: Option<Timestamp>,
+    /// It is called off just now.
+    is_new: bool,
+}
+
 /// How long it is told that a shutdown was called off: two looks of a slow Prometheus.
 const CANCELLED_SHOWN: SignedDuration = SignedDuration::from_mins(5);
 
@@ -262,7 +271,30 @@ impl Machine {
         self.origins.entry(origin).or_default().hear(word, is_new, now);
     }
 
+    /// What follows from the words, from what the loads hang on to the state; in this order, for each takes what is before it.
     fn derive(&mut self) {
+        self.share_loads();
+        let before = &self.settled;
+        let latch = self.latch_after(before.latch.clone());
+        let plans = Plans::of(self.words());
+        let calling_off = self.calling_off(latch.as_ref(), &plans);
+        let state = self.state_with(latch.as_ref(), calling_off);
+        let is_entered = |of: State| u64::from(state == Some(of) && before.state != state);
+        self.current = Held {
+            state,
+            since: if state == before.state { before.since } else { self.now },
+            entered: std::array::from_fn(|index| before.entered[index] + is_entered(State::ALL[index])),
+            plans,
+            called_off: calling_off.at,
+            cancellations: before.cancellations + u64::from(calling_off.is_new),
+            latch,
+            spared: std::mem::take(&mut self.current.spared),
+            feeds: std::mem::take(&mut self.current.feeds),
+        };
+    }
+
+    /// Which UPSes the loads hang on, and which are spared.
+    fn share_loads(&mut self) {
         let now = self.now;
         let carried: Vec<_> = self.feeds.iter().map(|feeds| feeds.carried(self.origins.iter(), now)).collect();
         let is_carried = |origin: &Origin| carried.iter().any(|carried| carried.by.contains(origin));
@@ -270,11 +302,11 @@ impl Machine {
         let spared = self.origins.keys().filter(|origin| is_shared(origin) && !is_carried(origin)).cloned().collect();
         self.current.spared = spared;
         self.current.feeds = carried.into_iter().map(|carried| carried.report).collect();
+    }
 
-        let before = &self.settled;
-        let latch = self.latch_after(before.latch.clone());
-        let has_begun = latch.is_some();
-        let plans = Plans::of(self.words());
+    /// Whether a planned shutdown is called off now, and since when it is told that one was.
+    fn calling_off(&self, latch: Option<&Latch>, plans: &Plans) -> CallingOff {
+        let (now, before, has_begun) = (self.now, &self.settled, latch.is_some());
         let is_shown = |at: Timestamp| (SignedDuration::ZERO..CANCELLED_SHOWN).contains(&now.duration_since(at));
         let shown_before = before.called_off.filter(|at| is_shown(*at) && plans.is_empty());
         // Who is told of it later than others tells of the same one.
@@ -282,28 +314,20 @@ impl Machine {
             && plans.is_empty()
             && shown_before.is_none();
         let is_taken_back = before.latch.is_some() && self.origins.values().any(Known::takes_back);
-        let is_called_off = !has_begun && (is_told || is_taken_back || before.plans.were_withdrawn(&plans, now));
-        let called_off = if is_called_off { Some(now) } else { shown_before };
+        let is_new = !has_begun && (is_told || is_taken_back || before.plans.were_withdrawn(plans, now));
+        CallingOff { at: if is_new { Some(now) } else { shown_before }, is_new }
+    }
 
+    /// The most severe of all that counts; none while nobody has said anything.
+    fn state_with(&self, latch: Option<&Latch>, calling_off: CallingOff) -> Option<State> {
+        let now = self.now;
         let said = self.origins.iter().map(|(origin, known)| {
             if self.current.spared.contains(origin) { known.host_state(now) } else { known.state(origin.is_ups(), now) }
         });
-        let lasting = has_begun.then_some(State::InProgress);
+        let lasting = latch.map(|_| State::InProgress);
         // Once nobody is asked there is nobody to say so.
-        let told = called_off.filter(|_| !self.origins.is_empty()).map(|_| State::Cancelled);
-        let state = said.chain(lasting).chain(told).max();
-        let is_entered = |of: State| u64::from(state == Some(of) && before.state != state);
-        self.current = Held {
-            state,
-            since: if state == before.state { before.since } else { now },
-            entered: std::array::from_fn(|index| before.entered[index] + is_entered(State::ALL[index])),
-            plans,
-            called_off,
-            cancellations: before.cancellations + u64::from(is_called_off),
-            latch,
-            spared: std::mem::take(&mut self.current.spared),
-            feeds: std::mem::take(&mut self.current.feeds),
-        };
+        let told = calling_off.at.filter(|_| !self.origins.is_empty()).map(|_| State::Cancelled);
+        said.chain(lasting).chain(told).max()
     }
 
     /// Whether a shutdown has begun, by what is heard now and by what had been announced before.

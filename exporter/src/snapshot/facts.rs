@@ -142,7 +142,7 @@ impl CertificateFacts {
 }
 
 /// `RSA-2048` names a size; the number in `Ed25519` or `EC-P256` belongs to the curve.
-fn split_key_algorithm(text: &str) -> (&str, Option<&str>) {
+pub(crate) fn split_key_algorithm(text: &str) -> (&str, Option<&str>) {
     match text.rsplit_once('-') {
         Some((name, bits)) if bits.bytes().all(|b| b.is_ascii_digit()) => (name, Some(bits)),
         _ => (text, None),

@@ -17,6 +17,7 @@ mod rotation;
 
 pub use crate::label::{Label, is_deceptive};
 pub use board::Board;
+pub(crate) use facts::split_key_algorithm;
 pub use facts::{CertificateFacts, Role, SeenCertificate, number_chain};
 pub use feed::LINK_LOST;
 pub use loads::Unlisted;

@@ -7,10 +7,8 @@ use super::Quantity;
 pub enum Protocol {
     /// The Network UPS Tools, over whichever driver.
     Nut,
-    /// RFC 1628.
-    UpsMib,
-    /// APC's MIB.
-    PowerNet,
+    /// RFC 1628, and what else an SNMP agent answers.
+    Snmp,
 }
 
 /// Values of some quantities that say that there is none.
@@ -45,50 +43,43 @@ pub const IDLE: &[Idle] = &[
     },
     Idle {
         quantities: COUNTDOWNS,
-        protocol: Protocol::UpsMib,
-        values: &[-1.0, 0.0, 65_535.0, 2_147_483_647.0, 4_294_967_295.0],
+        protocol: Protocol::Snmp,
+        values: &[0.0, 65_535.0, 2_147_483_647.0],
         origin: "-1 by RFC 1628; agents write 0, -1 of 16 bits, or the largest number too",
     },
-    Idle { quantities: Quantity::ALL.as_slice(), protocol: Protocol::UpsMib, values: ABSENT_IN_SNMP, origin: ABSENT },
-    Idle { quantities: Quantity::ALL.as_slice(), protocol: Protocol::PowerNet, values: ABSENT_IN_SNMP, origin: ABSENT },
 ];
 
-const ABSENT: &str = "the object is not present";
 /// Numbers are whole, or of some decimal places.
 const SAME: f64 = 1e-6;
 
 /// Whether a number, as it is written, stands for none.
 pub fn is_idle(protocol: Protocol, quantity: Quantity, written: f64) -> bool {
     let rows = IDLE.iter().filter(|row| row.protocol == protocol && row.quantities.contains(&quantity));
-    rows.flat_map(|row| row.values).any(|idle| (idle - written).abs() < SAME)
+    let absent = protocol == Protocol::Snmp && is_absent_in_snmp(written);
+    absent || rows.flat_map(|row| row.values).any(|idle| (idle - written).abs() < SAME)
+}
+
+/// Whether an agent has no value for an object, whatever it is.
+pub fn is_absent_in_snmp(written: f64) -> bool {
+    ABSENT_IN_SNMP.iter().any(|absent| (absent - written).abs() < SAME)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Holds R1: what real drivers and agents write while no countdown runs is none.
+    /// Holds R1: RFC 1628, upsShutdownAfterDelay: "this object shall return a value of '-1' if no countdown is in effect".
     #[test]
-    fn what_drivers_and_agents_write_while_nothing_counts_down_is_idle() {
-        for (protocol, written) in [
-            // RFC 1628: -1 if no countdown is in effect.
-            (Protocol::UpsMib, -1.0),
-            (Protocol::UpsMib, 0.0),
-            (Protocol::UpsMib, 65_535.0),
-            (Protocol::UpsMib, 2_147_483_647.0),
-            // tripplite_hid, cps-hid, powercom-hid, nutdrv_qx.
-            (Protocol::Nut, 65_535.0),
-            (Protocol::Nut, -60.0),
-            (Protocol::Nut, 15_300.0),
-            (Protocol::Nut, 0.0),
-            (Protocol::Nut, -1.0),
-        ] {
-            assert!(is_idle(protocol, Quantity::ShutdownTimer, written), "{protocol:?} {written}");
-            assert!(is_idle(protocol, Quantity::StartupTimer, written), "{protocol:?} {written}");
-        }
+    fn a_countdown_that_is_not_in_effect_is_none_by_its_standard() {
+        assert!(is_idle(Protocol::Snmp, Quantity::ShutdownTimer, -1.0));
+    }
+
+    /// Holds R1: the numbers next to those that drivers write for none, and delays that people set.
+    #[test]
+    fn a_number_that_a_countdown_passes_through_is_one() {
         for written in [1.0, 20.0, 60.0, 120.0, 15_299.0, 65_534.0, f64::NAN] {
             assert!(!is_idle(Protocol::Nut, Quantity::ShutdownTimer, written), "{written}");
-            assert!(!is_idle(Protocol::UpsMib, Quantity::ShutdownTimer, written), "{written}");
+            assert!(!is_idle(Protocol::Snmp, Quantity::ShutdownTimer, written), "{written}");
         }
         assert!(!is_idle(Protocol::Nut, Quantity::ShutdownDelay, 0.0), "a UPS may be set to wait for no second");
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::{Alarms, Quantity, Status, Statuses, Timer, Triggers, Values, contradicts_itself, is_on_line};
+use super::{Alarms, Quantity, Status, Statuses, Timer, Triggers, Values, contradicts_itself, is_on_line, meaning};
 use crate::label::Label;
 
 /// Everything a UPS said at one time. What it did not say is empty or absent, never zero.
@@ -106,11 +106,10 @@ impl Reading {
 
     /// Takes an alarm that stands. False where its name says that there is none: it is counted instead.
     pub fn raise(&mut self, name: &str) -> bool {
-        let name = name.trim();
-        if NO_ALARM.iter().any(|nothing| name.eq_ignore_ascii_case(nothing)) {
+        let Some(name) = meaning(name).filter(|name| !NO_ALARM.contains(name)) else {
             self.nameless_alarms = self.nameless_alarms.saturating_add(1);
             return false;
-        }
+        };
         if self.alarms.len() < Self::MAX_ALARMS {
             self.alarms.insert(Label::new(name));
         }
@@ -156,8 +155,8 @@ pub type Refused = BTreeMap<&'static str, u64>;
 
 /// The metric of the alarms that stand.
 pub const ALARM_METRIC: &str = "ups_alarm";
-/// What drivers and agents write where no alarm stands: the empty text, C's way to print none, zero, and the object that is none.
-const NO_ALARM: &[&str] = &["", "(null)", "null", "none", "n/a", "0", "0.0"];
+/// What drivers and agents write where no alarm stands, beside the texts that say nothing: zero, and the object that is none.
+const NO_ALARM: &[&str] = &["0", "0.0"];
 /// Gauges read the last per cent or not.
 const FULL: f64 = 0.99;
 

@@ -28,7 +28,8 @@ impl Time {
     }
 
     /// A `UTCTime` or a `GeneralizedTime`; `None` when it is neither. Seconds may be missing and an offset may stand for the
-    /// `Z`, which X.690 allows and RFC 5280 does not: the instant is the same.
+    /// `Z`, which X.690 allows and RFC 5280 does not: the instant is the same. A leap second is the one before it, so that the
+    /// last minute of a year stays within it.
     pub(super) fn parse(element: &der::Element<'_>) -> Option<Self> {
         let text = std::str::from_utf8(element.value).ok()?;
         match element.tag {
@@ -62,6 +63,7 @@ impl Time {
         let small = |number: i64| i8::try_from(number).ok();
         let date = civil::Date::new(i16::try_from(year).ok()?, small(month)?, small(day)?).ok()?;
         let days = date.duration_since(civil::date(1970, 1, 1)).as_secs();
+        let second = second.min(SECONDS_PER_MINUTE - 1);
         Some(Self(days + hour * SECONDS_PER_HOUR + minute * SECONDS_PER_MINUTE + second - offset(rest)?))
     }
 }
@@ -111,6 +113,8 @@ mod tests {
             ("99991230220001Z", "9999-12-30T22:00:01Z"),
             ("00000101000000Z", "0000-01-01T00:00:00Z"),
             ("20000229120000Z", "2000-02-29T12:00:00Z"),
+            ("20161231235960Z", "2016-12-31T23:59:59Z"),
+            ("99991231235960Z", "9999-12-31T23:59:59Z"),
             ("20300601120000.25Z", "2030-06-01T12:00:00Z"),
             ("203006011200Z", "2030-06-01T12:00:00Z"),
             ("20300601120000+0130", "2030-06-01T10:30:00Z"),

@@ -31,16 +31,16 @@ pub struct Probed {
 
 impl Rendered {
     pub fn of_probe(probed: &Probed, compat: &[CompatSet]) -> Self {
-        let snapshot = alone(probed);
-        let ours = [probes::FAMILIES, certificates::FAMILIES].map(|families| Table::new(families, &snapshot));
+        let ours = [(probes::FAMILIES, ""), (certificates::FAMILIES, SOURCE)];
+        let ours = ours.map(|(families, source)| Table::new(families, &alone(probed, source)));
         let aliases = [(CompatSet::SslExporter, ssl_exporter::FAMILIES), (CompatSet::Blackbox, blackbox::FAMILIES)];
         let aliases = aliases.into_iter().filter(|(set, _)| compat.contains(set));
         Self(ours.into_iter().chain(aliases.map(|(_, families)| Table::new(families, probed))).collect())
     }
 }
 
-fn alone(probed: &Probed) -> Snapshot {
-    let id = SourceId { kind: SourceKind::Tls, name: Label::new(SOURCE) };
+fn alone(probed: &Probed, source: &str) -> Snapshot {
+    let id = SourceId { kind: SourceKind::Tls, name: Label::new(source) };
     let observation = Observation::Endpoint(probed.seen.clone());
     let pass = Pass { observation, trouble: None, ended: Timestamp::now(), took: probed.took };
     let state = SourceState { pass: Some(Arc::new(pass)), ..SourceState::default() };

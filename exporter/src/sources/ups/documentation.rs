@@ -178,12 +178,11 @@ fn range(facts: &Facts) -> String {
 
 /// As it is written, by protocol.
 fn idle(quantity: Quantity) -> String {
-    let rows = IDLE.iter().filter(|row| row.quantities.contains(&quantity) && row.values != ABSENT_IN_SNMP);
+    let rows = IDLE.iter().filter(|row| row.quantities.contains(&quantity));
     let rows = rows.map(|row| {
         let protocol = match row.protocol {
             Protocol::Nut => "NUT",
-            Protocol::UpsMib => "UPS-MIB",
-            Protocol::PowerNet => "PowerNet-MIB",
+            Protocol::Snmp => "SNMP",
         };
         let values: Vec<_> = row.values.iter().map(f64::to_string).collect();
         format!("{protocol}: {} ({})", values.join(", "), row.origin)

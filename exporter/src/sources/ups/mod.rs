@@ -15,6 +15,7 @@ mod dates;
 #[cfg(test)]
 mod documentation;
 mod lines;
+mod numbers;
 mod nut;
 #[cfg(test)]
 mod peer;

@@ -171,8 +171,15 @@ fn take_status(report: &Report, reading: &mut Reading) -> Result<u32, ReportErro
 /// Takes the numbers, and keeps the texts of those that are refused from other exporters' names.
 fn take_numbers(report: &Report, reading: &mut Reading) {
     for (key, quantity, units) in NUMBERS {
-        let value = report.text(key).and_then(|text| number(text, units));
-        if value.is_some_and(|value| !reading.values.takes(*quantity, None, value)) {
+        let Some(text) = report.text(key) else { continue };
+        let taken = match number(text, units) {
+            Some(value) => reading.values.takes(*quantity, None, value),
+            None => {
+                reading.values.refuse(*quantity);
+                false
+            }
+        };
+        if !taken {
             reading.raw.remove(*key);
         }
     }
@@ -377,6 +384,10 @@ mod tests {
         assert_eq!(reading.values.of(Quantity::InputVoltageMaximum), Some(240.9));
         assert_eq!(reading.values.of(Quantity::StartDelay), Some(60.0));
         assert_eq!(reading.refused().collect::<Vec<_>>(), [("ups_temperature_celsius", 1)]);
+        let unreadable = with_flags("0x8", &[("BCHARGE", "25,5 Percent"), ("LINEV", "230 Watts"), ("BATTV", "N/A")]);
+        let refused = [("ups_battery_charge_ratio", 1), ("ups_input_voltage_volts", 1)];
+        assert_eq!(unreadable.refused().collect::<Vec<_>>(), refused);
+        assert!(unreadable.values.of(Quantity::BatteryCharge).is_none() && !unreadable.raw.contains_key("LINEV"));
         assert!(reading.raw.contains_key("DWAKE") && !reading.raw.contains_key("ITEMP"), "{:?}", reading.raw);
     }
 

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::ups::meaning;
+
 /// The largest report of a real device has some 70 records.
 const MAX_RECORDS: usize = 256;
 
@@ -38,9 +40,7 @@ impl Report {
 
     /// What was said, unless it was that there is nothing to say.
     pub(super) fn text(&self, key: &str) -> Option<&str> {
-        let text = self.0.get(key)?;
-        let nothing = ["", "N/A", "NA", "-", "Unknown", "UNKNOWN"];
-        (!nothing.contains(&text.as_str())).then_some(text.as_str())
+        meaning(self.0.get(key)?)
     }
 
     pub(super) fn all(&self) -> impl Iterator<Item = (&str, &str)> {
@@ -72,8 +72,11 @@ mod tests {
         let mut report = Report::default();
         report.take(b"XOFFBATT : N/A\n").expect("a record");
         report.take(b"SENSE    : Unknown\n").expect("a record");
-        assert_eq!((report.text("XOFFBATT"), report.text("SENSE"), report.text("LINEV")), (None, None, None));
-        assert_eq!(report.all().count(), 2);
+        report.take(b"MODEL    : (null)\n").expect("a record");
+        for key in ["XOFFBATT", "SENSE", "MODEL", "LINEV"] {
+            assert_eq!(report.text(key), None, "{key}");
+        }
+        assert_eq!(report.all().count(), 3);
     }
 
     #[test]

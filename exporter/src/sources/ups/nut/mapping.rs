@@ -8,7 +8,11 @@ use crate::sources::ups::dates;
 #[cfg(test)]
 use crate::sources::ups::documentation::Documented;
 use crate::sources::ups::lines::{self, Place};
-use crate::ups::{Beeper, Identity, Protocol, Quantity, Raw, Reading, SelfTest, Status, Timer, Trigger, is_idle};
+use crate::sources::ups::numbers::{Written, written};
+use crate::ups::{
+    Beeper, Identity, Protocol, Quantity, Raw, Reading, SelfTest, Status, Timer, Trigger, Values, is_idle,
+    is_printed_null, meaning,
+};
 
 /// Names with their texts, as upsd gives them.
 pub(super) type Variables = BTreeMap<String, String>;
@@ -58,6 +62,9 @@ const NUMBERS: &[(&str, Quantity, f64)] = &[
     ("ups.delay.shutdown", Quantity::ShutdownDelay, 1.0),
     ("ups.delay.start", Quantity::StartDelay, 1.0),
 ];
+
+/// What a probe in the air around the UPS tells. Drivers for cards write its numbers where none is plugged in too.
+const AMBIENT: &str = "ambient.";
 
 /// In seconds.
 const TIMERS: &[(&str, Quantity)] = &[
@@ -144,10 +151,6 @@ const TEST_CODES: &[(&str, SelfTest)] = &[
     ("wn", SelfTest::Warning),
 ];
 
-/// Texts that say that there is none.
-const NOTHING: &[&str] =
-    &["", "n/a", "na", "none", "unavailable", "description unavailable", "not available", "unknown"];
-
 /// The driver's settings: upsd shows them to everybody, SNMP communities and passwords among them.
 const DRIVER_SETTINGS: &str = "driver.parameter.";
 /// upsd itself keeps no longer texts, and names are a few words.
@@ -165,7 +168,8 @@ pub(super) fn reading(variables: &Variables, described: Option<&str>) -> Reading
         .and_then(|text| Beeper::ALL.into_iter().find(|beeper| text.eq_ignore_ascii_case(beeper.as_str())));
     take_outlets(variables, &mut reading);
     // Drivers put their alarms one after the other, most with an exclamation mark at the end.
-    let alarms = text(variables, "ups.alarm").into_iter().flat_map(|text| text.split_inclusive('!'));
+    let alarms = variables.get("ups.alarm").filter(|text| meaning(text).is_some() || is_printed_null(text));
+    let alarms = alarms.into_iter().flat_map(|text| text.split_inclusive('!'));
     for alarm in alarms.map(str::trim).filter(|alarm| alarm.chars().any(char::is_alphanumeric)) {
         reading.raise(alarm);
     }
@@ -211,14 +215,19 @@ fn take_status(variables: &Variables, reading: &mut Reading) {
 /// Takes the numbers, and keeps the texts of those that are refused from other exporters' names.
 fn take_numbers(variables: &Variables, reading: &mut Reading) {
     let Reading { values, timers, raw, .. } = reading;
+    let is_without_probe = variables.get("ambient.present").is_some_and(|present| present.trim() == "no");
     for (name, quantity, scale) in NUMBERS {
-        let written = number(variables.get(*name)).filter(|value| !is_idle(Protocol::Nut, *quantity, *value));
-        if written.is_some_and(|value| !values.takes(*quantity, None, value * scale)) {
+        if name.starts_with(AMBIENT) && is_without_probe {
+            raw.remove(*name);
+            continue;
+        }
+        let Some(value) = number(variables.get(*name), *quantity, values) else { continue };
+        if !is_idle(Protocol::Nut, *quantity, value) && !values.takes(*quantity, None, value * scale) {
             raw.remove(*name);
         }
     }
     for (name, quantity) in TIMERS {
-        let Some(written) = number(variables.get(*name)) else { continue };
+        let Some(written) = number(variables.get(*name), *quantity, values) else { continue };
         let timer = Timer::read(Protocol::Nut, *quantity, written);
         // Who asks those names for a timer that is set asks for a number above zero.
         if timer == Timer::Idle && written > 0.0 {
@@ -229,7 +238,8 @@ fn take_numbers(variables: &Variables, reading: &mut Reading) {
     for (full_name, text) in variables {
         let Some((name, phase)) = without_phase(full_name) else { continue };
         let known = PHASE_NUMBERS.iter().find(|(known, ..)| *known == name);
-        let (Some((_, quantity, scale)), Some(value)) = (known, number(Some(text))) else { continue };
+        let Some((_, quantity, scale)) = known else { continue };
+        let Some(value) = number(Some(text), *quantity, values) else { continue };
         let value = value * scale;
         let taken = match line_count(variables, &name).map(|lines| Place::of(last_line(phase), lines)) {
             Some(Place::Nowhere) => {
@@ -249,7 +259,8 @@ fn take_numbers(variables: &Variables, reading: &mut Reading) {
         }
     }
     for (name, range) in PASSED_ON {
-        if number(variables.get(*name)).is_some_and(|value| value > 0.0 && !range.contains(&value)) {
+        let value: Option<f64> = variables.get(*name).and_then(|text| text.trim().parse().ok());
+        if value.is_some_and(|value| value > 0.0 && !range.contains(&value)) {
             raw.remove(*name);
         }
     }
@@ -310,8 +321,16 @@ fn raw(variables: &Variables) -> Raw {
     first.map(|(name, text)| (Arc::from(name.as_str()), Arc::from(text.as_str()))).collect()
 }
 
-fn number(text: Option<&String>) -> Option<f64> {
-    text?.trim().parse().ok()
+/// A number as it is written; what is none is counted.
+fn number(text: Option<&String>, quantity: Quantity, values: &mut Values) -> Option<f64> {
+    match written(text?, quantity.facts().unit) {
+        Written::Number(value) => Some(value),
+        Written::Nothing => None,
+        Written::Unreadable => {
+            values.refuse(quantity);
+            None
+        }
+    }
 }
 
 fn label(variables: &Variables, name: &str) -> Option<Label> {
@@ -320,11 +339,6 @@ fn label(variables: &Variables, name: &str) -> Option<Label> {
 
 fn text<'a>(variables: &'a Variables, name: &str) -> Option<&'a str> {
     meaning(variables.get(name)?)
-}
-
-fn meaning(text: &str) -> Option<&str> {
-    let text = text.trim();
-    (!NOTHING.iter().any(|nothing| text.eq_ignore_ascii_case(nothing))).then_some(text)
 }
 
 /// The tables above, for the documentation.
@@ -456,6 +470,25 @@ mod tests {
         assert!(reading.alarms.is_empty());
     }
 
+    /// Holds R3: NUT writes decimals with a point.
+    #[test]
+    fn what_cannot_be_read_is_no_sample_and_counted() {
+        let reading = read(&[
+            ("battery.charge", "25,5"),
+            ("ups.load", "17 %"),
+            ("input.voltage", "230 Watts"),
+            ("output.voltage", "(null)"),
+            ("ups.timer.shutdown", "soon"),
+            ("input.L2-N.voltage", "2,3"),
+        ]);
+        close(&reading, Quantity::Load, 0.17);
+        let refused =
+            [("ups_battery_charge_ratio", 1), ("ups_input_voltage_volts", 2), ("ups_shutdown_timer_seconds", 1)];
+        assert_eq!(reading.refused().collect::<Vec<_>>(), refused);
+        let who = read(&[("ups.model", "(null)"), ("device.serial", "Unknown"), ("input.transfer.reason", "null")]);
+        assert_eq!((who.identity, who.transfer_cause), (Identity::default(), None));
+    }
+
     /// Holds R3: under the names of other exporters too, whatever else gives the same quantity.
     #[test]
     fn what_no_ups_can_have_is_passed_on_under_no_name() {
@@ -548,6 +581,18 @@ mod tests {
         assert_eq!((reading.beeper, reading.identity.battery_type), (Some(Beeper::Enabled), Some(Label::new("PbAc"))));
         let outlets = [("1", true), ("2", false), ("group.1", true)].map(|(outlet, on)| (Label::new(outlet), on));
         assert_eq!(reading.outlets, outlets.into());
+    }
+
+    #[test]
+    fn a_probe_that_is_not_plugged_in_tells_nothing() {
+        for (present, expected) in [("no", None), ("yes", Some(0.0))] {
+            let said = [("ambient.present", present), ("ambient.temperature", "0.0"), ("ambient.humidity", "0.0")];
+            let reading = read(&said);
+            for quantity in [Quantity::AmbientTemperature, Quantity::AmbientHumidity] {
+                assert_eq!(reading.values.of(quantity), expected, "{present}");
+            }
+            assert_eq!(reading.raw.contains_key("ambient.temperature"), expected.is_some());
+        }
     }
 
     #[test]

@@ -10,7 +10,9 @@ pub(in crate::sources::ups) fn documented() -> Documented {
         for object in tree.scalars {
             let named = named(tree, object.at, object.name);
             match &object.meaning {
-                Meaning::Number(quantity, scale) => number(&mut all, *quantity, &named, *scale),
+                Meaning::Number(quantity, scale) | Meaning::Tenths(quantity, scale) => {
+                    number(&mut all, *quantity, &named, *scale);
+                }
                 Meaning::Timer(quantity) | Meaning::Date(quantity) => number(&mut all, *quantity, &named, 1.0),
                 Meaning::Text(_) => all.text("ups_info", named),
                 Meaning::Enum(known) => {

@@ -5,7 +5,7 @@
 
 use crate::ups::{Beeper, Quantity, SelfTest, Status};
 
-use Meaning::{Cause, Date, Enum, Flags, Lines, Number, Text, Timer};
+use Meaning::{Cause, Date, Enum, Flags, Lines, Number, Tenths, Text, Timer};
 use Says::{Alarm, Beeps, CommLost, Critical, Ended, Holds, TransferCause};
 use Side::{Input, Output};
 
@@ -38,6 +38,8 @@ pub(super) struct Column {
 pub(super) enum Meaning {
     /// Times this it is in base units.
     Number(Quantity, f64),
+    /// The same in tenths of the unit of a plainer object above it.
+    Tenths(Quantity, f64),
     /// A countdown in seconds, or what stands for none.
     Timer(Quantity),
     Text(Who),
@@ -299,11 +301,11 @@ pub(super) const POWERNET: Tree = Tree {
                 (10, "cyclicFloatCharging", &[Holds(Status::Charging)]),
             ]),
         ),
-        scalar(&[2, 3, 1], "upsHighPrecBatteryCapacity", Number(Quantity::BatteryCharge, PERMILLE)),
-        scalar(&[2, 3, 2], "upsHighPrecBatteryTemperature", Number(Quantity::BatteryTemperature, TENTH)),
-        scalar(&[2, 3, 3], "upsHighPrecBatteryNominalVoltage", Number(Quantity::BatteryVoltageNominal, TENTH)),
-        scalar(&[2, 3, 4], "upsHighPrecBatteryActualVoltage", Number(Quantity::BatteryVoltage, TENTH)),
-        scalar(&[2, 3, 5], "upsHighPrecBatteryCurrent", Number(Quantity::BatteryCurrent, TENTH)),
+        scalar(&[2, 3, 1], "upsHighPrecBatteryCapacity", Tenths(Quantity::BatteryCharge, PERMILLE)),
+        scalar(&[2, 3, 2], "upsHighPrecBatteryTemperature", Tenths(Quantity::BatteryTemperature, TENTH)),
+        scalar(&[2, 3, 3], "upsHighPrecBatteryNominalVoltage", Tenths(Quantity::BatteryVoltageNominal, TENTH)),
+        scalar(&[2, 3, 4], "upsHighPrecBatteryActualVoltage", Tenths(Quantity::BatteryVoltage, TENTH)),
+        scalar(&[2, 3, 5], "upsHighPrecBatteryCurrent", Tenths(Quantity::BatteryCurrent, TENTH)),
         scalar(&[3, 2, 1], "upsAdvInputLineVoltage", Number(Quantity::InputVoltage, 1.0)),
         scalar(&[3, 2, 2], "upsAdvInputMaxLineVoltage", Number(Quantity::InputVoltageMaximum, 1.0)),
         scalar(&[3, 2, 3], "upsAdvInputMinLineVoltage", Number(Quantity::InputVoltageMinimum, 1.0)),
@@ -326,10 +328,10 @@ pub(super) const POWERNET: Tree = Tree {
         ),
         scalar(&[3, 2, 6], "upsAdvInputNominalFrequency", Number(Quantity::InputFrequencyNominal, 1.0)),
         scalar(&[3, 2, 7], "upsAdvInputNominalVoltage", Number(Quantity::InputVoltageNominal, 1.0)),
-        scalar(&[3, 3, 1], "upsHighPrecInputLineVoltage", Number(Quantity::InputVoltage, TENTH)),
-        scalar(&[3, 3, 2], "upsHighPrecInputMaxLineVoltage", Number(Quantity::InputVoltageMaximum, TENTH)),
-        scalar(&[3, 3, 3], "upsHighPrecInputMinLineVoltage", Number(Quantity::InputVoltageMinimum, TENTH)),
-        scalar(&[3, 3, 4], "upsHighPrecInputFrequency", Number(Quantity::InputFrequency, TENTH)),
+        scalar(&[3, 3, 1], "upsHighPrecInputLineVoltage", Tenths(Quantity::InputVoltage, TENTH)),
+        scalar(&[3, 3, 2], "upsHighPrecInputMaxLineVoltage", Tenths(Quantity::InputVoltageMaximum, TENTH)),
+        scalar(&[3, 3, 3], "upsHighPrecInputMinLineVoltage", Tenths(Quantity::InputVoltageMinimum, TENTH)),
+        scalar(&[3, 3, 4], "upsHighPrecInputFrequency", Tenths(Quantity::InputFrequency, TENTH)),
         scalar(
             &OUTPUT_STATUS,
             "upsBasicOutputStatus",
@@ -373,10 +375,10 @@ pub(super) const POWERNET: Tree = Tree {
         scalar(&[4, 2, 7], "upsAdvOutputNominalFrequency", Number(Quantity::OutputFrequencyNominal, 1.0)),
         scalar(&[4, 2, 8], "upsAdvOutputActivePower", Number(Quantity::RealPower, 1.0)),
         scalar(&[4, 2, 9], "upsAdvOutputApparentPower", Number(Quantity::ApparentPower, 1.0)),
-        scalar(&[4, 3, 1], "upsHighPrecOutputVoltage", Number(Quantity::OutputVoltage, TENTH)),
-        scalar(&[4, 3, 2], "upsHighPrecOutputFrequency", Number(Quantity::OutputFrequency, TENTH)),
-        scalar(&[4, 3, 3], "upsHighPrecOutputLoad", Number(Quantity::Load, PERMILLE)),
-        scalar(&[4, 3, 4], "upsHighPrecOutputCurrent", Number(Quantity::OutputCurrent, TENTH)),
+        scalar(&[4, 3, 1], "upsHighPrecOutputVoltage", Tenths(Quantity::OutputVoltage, TENTH)),
+        scalar(&[4, 3, 2], "upsHighPrecOutputFrequency", Tenths(Quantity::OutputFrequency, TENTH)),
+        scalar(&[4, 3, 3], "upsHighPrecOutputLoad", Tenths(Quantity::Load, PERMILLE)),
+        scalar(&[4, 3, 4], "upsHighPrecOutputCurrent", Tenths(Quantity::OutputCurrent, TENTH)),
         scalar(&[5, 2, 2], "upsAdvConfigHighTransferVolt", Number(Quantity::InputTransferHigh, 1.0)),
         scalar(&[5, 2, 3], "upsAdvConfigLowTransferVolt", Number(Quantity::InputTransferLow, 1.0)),
         scalar(&[5, 2, 8], "upsAdvConfigLowBatteryRunTime", Number(Quantity::BatteryRuntimeLow, TICKS)),

@@ -58,12 +58,23 @@ impl Draft {
     fn take(&mut self, object: &Object, value: &Value) {
         let values = &mut self.reading.values;
         match &object.meaning {
-            Meaning::Number(quantity, scale) => {
-                value::number(value).into_iter().for_each(|number| values.put(*quantity, number * scale));
+            Meaning::Number(quantity, scale) => match value::number(value) {
+                Some(number) => values.put(*quantity, number * scale),
+                None if value::is_misplaced_text(value) => values.refuse(*quantity),
+                None => {}
+            },
+            Meaning::Tenths(quantity, scale) => {
+                let Some(tenths) = value::number(value) else { return };
+                let whole = values.of(*quantity).map(|known| known / (scale * 10.0));
+                if whole.is_none_or(|whole| are_one(whole, tenths)) {
+                    values.put(*quantity, tenths * scale);
+                } else if tenths != 0.0 {
+                    values.refuse(*quantity);
+                }
             }
             Meaning::Timer(quantity) => {
                 let Some(written) = value::written(value) else { return };
-                self.reading.timers.insert(*quantity, Timer::read(Protocol::UpsMib, *quantity, written));
+                self.reading.timers.insert(*quantity, Timer::read(Protocol::Snmp, *quantity, written));
             }
             Meaning::Date(quantity) => value::date(value).into_iter().for_each(|at| values.put(*quantity, at)),
             Meaning::Text(who) => self.name(*who, value::text(value)),
@@ -276,6 +287,13 @@ impl Signals {
     fn contradicted(&self) -> bool {
         self.source == Some(true) && !self.outright && !self.on_battery()
     }
+}
+
+/// Whether an object in whole units and one in tenths say the same. Cards that do not fill one of them leave it at 0: the one in whole
+/// units counts where they differ by more than rounding does, unless it is the one that is not filled.
+fn are_one(whole: f64, tenths: f64) -> bool {
+    const ROUNDING: f64 = 1.0 + 1e-6;
+    whole == 0.0 || (whole - tenths / 10.0).abs() <= ROUNDING
 }
 
 /// The rows of a column: what of each instance follows the column's own name, and its value.

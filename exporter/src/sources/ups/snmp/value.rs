@@ -5,14 +5,14 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
 use crate::label::Label;
-use crate::ups::ABSENT_IN_SNMP;
+use crate::ups::{is_absent_in_snmp, meaning};
 
 /// The longest text that a MIB of ours allows has 255 characters.
 const LONGEST_TEXT: usize = 512;
 
 /// A number, unless it is a sentinel or the value is none.
 pub(super) fn number(value: &Value) -> Option<f64> {
-    written(value).filter(|number| !ABSENT_IN_SNMP.contains(number))
+    written(value).filter(|number| !is_absent_in_snmp(*number))
 }
 
 /// The number as it came.
@@ -38,8 +38,12 @@ pub(super) fn whole(value: &Value) -> Option<i64> {
 pub(super) fn text(value: &Value) -> Option<Label> {
     let Value::OctetString(bytes) = value else { return None };
     let text = String::from_utf8_lossy(&bytes[..bytes.len().min(LONGEST_TEXT)]);
-    let text = text.trim_matches(|c: char| c.is_whitespace() || c == '\0');
-    (!text.is_empty()).then(|| Label::new(text))
+    meaning(text.trim_matches(|c: char| c.is_whitespace() || c == '\0')).map(Label::new)
+}
+
+/// Whether a text stands where a number belongs: whatever it says, it is not read.
+pub(super) fn is_misplaced_text(value: &Value) -> bool {
+    matches!(value, Value::OctetString(_)) && text(value).is_some()
 }
 
 /// The bytes of a text of flags.
@@ -106,6 +110,7 @@ mod tests {
         assert_eq!(said(b"USV \xdc"), Some("USV \u{fffd}".to_owned()));
         assert_eq!(said(b""), None);
         assert_eq!(said(b" \0"), None);
+        assert_eq!((said(b"(null)"), said(b"Unknown"), said(b"N/A\0")), (None, None, None));
         let long = Value::OctetString(vec![b'x'; 60_000].into());
         assert!(text(&long).is_some_and(|label| label.as_str().len() <= LONGEST_TEXT));
         assert_eq!(text(&Value::Integer(1)), None);

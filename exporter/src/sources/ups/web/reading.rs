@@ -4,7 +4,7 @@ use super::page::Page;
 use crate::snapshot::{Label, Trouble};
 #[cfg(test)]
 use crate::sources::ups::documentation::Documented;
-use crate::ups::{Quantity, Reading, Status};
+use crate::ups::{Quantity, Reading, Status, meaning};
 
 /// The status words that are documented. Any other is counted as unknown, in the words of the page.
 const STATUS_WORDS: &[(&str, Status)] = &[
@@ -53,7 +53,7 @@ pub(super) fn reading(page: &Page) -> Reading {
     let language = page.language.as_deref();
     let text = |id: &str| page.values.get(id).map(String::as_str);
     for (id, quantity, form) in NUMBERS {
-        let Some(text) = text(id) else { continue };
+        let Some(text) = text(id).and_then(meaning) else { continue };
         let value = match form {
             Form::Percent => with_unit(text, language, &["%", "％"]).map(|percent| percent / 100.0),
             Form::Time => seconds(text, language),
@@ -61,7 +61,10 @@ pub(super) fn reading(page: &Page) -> Reading {
             Form::With(units) => with_unit(text, language, units),
         };
         let value = value.map(|value| reading.values.of(*quantity).map_or(value, |before| before.max(value)));
-        value.into_iter().for_each(|value| reading.values.put(*quantity, value));
+        match value {
+            Some(value) => reading.values.put(*quantity, value),
+            None => reading.values.refuse(*quantity),
+        }
     }
     reading
 }

@@ -155,6 +155,31 @@ fn the_more_precise_value_wins_and_a_sentinel_leaves_the_plain_one() {
 }
 
 #[test]
+fn a_more_precise_object_that_is_not_filled_does_not_stand_for_the_plain_one() {
+    let reading = reading(&[
+        ("upsAdvBatteryCapacity", Value::Gauge32(100)),
+        ("upsHighPrecBatteryCapacity", Value::Gauge32(0)),
+        ("upsAdvBatteryTemperature", Value::Gauge32(0)),
+        ("upsHighPrecBatteryTemperature", Value::Gauge32(265)),
+        ("upsAdvOutputLoad", Value::Gauge32(0)),
+        ("upsHighPrecOutputLoad", Value::Gauge32(4)),
+        ("upsAdvOutputVoltage", Value::Gauge32(230)),
+        ("upsHighPrecOutputVoltage", Value::Gauge32(230)),
+        ("upsAdvInputFrequency", text("50")),
+    ]);
+    for (quantity, expected) in [
+        (Quantity::BatteryCharge, 1.0),
+        (Quantity::BatteryTemperature, 26.5),
+        (Quantity::Load, 0.004),
+        (Quantity::OutputVoltage, 230.0),
+    ] {
+        assert_close(&reading, quantity, expected);
+    }
+    let refused = [("ups_input_frequency_hertz", 1), ("ups_output_voltage_volts", 1)];
+    assert_eq!(reading.refused().collect::<Vec<_>>(), refused, "a text, and whole volts where tenths belong");
+}
+
+#[test]
 fn three_lines_are_three_phases_and_stand_for_the_one_number() {
     let reading = reading(&[
         ("upsOutputPercentLoad.1", int(10)),
@@ -176,7 +201,6 @@ fn what_is_not_present_is_no_sample() {
         ("upsEstimatedChargeRemaining", int(-1)),
         ("upsBatteryVoltage", Value::Null),
         ("upsBatteryTemperature", text("")),
-        ("upsInputLineBads", text("12")),
         ("upsIdentModel", text("")),
         ("upsOutputVoltage.1", Value::Null),
     ]);

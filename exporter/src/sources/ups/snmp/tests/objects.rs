@@ -62,7 +62,9 @@ fn every_object_has_the_place_the_scale_and_the_numbers_of_its_mib() {
             assert_eq!(tree.oid(object.at).to_string(), fact.oid, "{}", object.name);
             assert!(seen.insert(object.name), "{} twice", object.name);
             match &object.meaning {
-                Meaning::Number(quantity, scale) => check_scale(object.name, *quantity, *scale, fact),
+                Meaning::Number(quantity, scale) | Meaning::Tenths(quantity, scale) => {
+                    check_scale(object.name, *quantity, *scale, fact);
+                }
                 Meaning::Enum(known) => {
                     let known: BTreeMap<_, _> = known.iter().map(|(n, name, _)| (*n, (*name).to_owned())).collect();
                     assert_eq!(known, fact.numbers, "{}", object.name);
