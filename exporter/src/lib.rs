@@ -11,6 +11,7 @@
 //! What blocks a thread goes through `blocking`. The two halves share `probe` and `platform`; beyond them, rotation asks the snapshot one thing, whether the power is safe,
 //! and the host API tells from it whether the host is going down.
 
+mod arrivals;
 pub mod blocking;
 pub mod cli;
 pub mod config;

@@ -160,6 +160,31 @@ fn a_bad_configuration_is_refused_at_a_reload_and_the_one_before_stays() {
     assert_eq!(exporter.wait().code(), Some(0));
 }
 
+/// Holds R5.
+#[test]
+fn which_upses_share_a_load_is_in_force_after_a_reload() {
+    const UPSES: &str = "discovery: {enabled: false}\nups:\n  - {name: a, apcupsd: {address: \"127.0.0.1:9\"}, interval: 1s}\n  \
+                         - {name: b, apcupsd: {address: \"127.0.0.1:9\"}, interval: 1s}\n";
+    let host = Host::new();
+    let of = |load: &str, upses: &str| format!("{UPSES}feeds: [{{name: {load}, ups: [{upses}], minHealthy: 1}}]\n");
+    let mut exporter = Exporter::start(&host.configure(&of("before", "a")));
+    let members = |exporter: &Exporter, load: &str| {
+        lines(&exporter.metrics(), "host_feeds", &[load])
+            .first()
+            .and_then(|line| Some(line.rsplit_once(' ')?.1.to_owned()))
+    };
+    exporter.wait_until("the load is told", |exporter| members(exporter, "before").as_deref() == Some("1"));
+    host.configure(&of("after", "a, b"));
+    exporter.signal(Signal::HUP);
+    exporter.wait_until("the new one is in force", |exporter| {
+        members(exporter, "before").is_none() && members(exporter, "after").as_deref() == Some("2")
+    });
+    exporter.signal(Signal::TERM);
+    assert_eq!(exporter.wait().code(), Some(0));
+    let log = exporter.log();
+    assert!(log.contains("load has fewer healthy UPSes than it needs") && log.contains("UPS is not heard"), "{log}");
+}
+
 #[test]
 fn a_bad_configuration_at_the_start_ends_the_program_with_one_line() {
     let host = Host::new();

@@ -73,7 +73,10 @@ impl Host {
 }
 
 fn wire(address: SocketAddr, client: Option<Arc<ClientConfig>>) -> Box<dyn Wire> {
-    let stream = TcpStream::connect(address).expect("it listens");
+    spoken(TcpStream::connect(address).expect("it listens"), client)
+}
+
+fn spoken(stream: TcpStream, client: Option<Arc<ClientConfig>>) -> Box<dyn Wire> {
     stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
     match client {
         None => Box::new(stream),
@@ -130,6 +133,48 @@ fn those_who_say_nothing_or_read_nothing_lock_nobody_out() {
         assert!(started.elapsed() < Duration::from_secs(8), "{:?}", started.elapsed());
         drop((silent, slow));
     }
+}
+
+/// One address that connects again as soon as it is hung up on held all places and the whole queue of the system: a scrape of
+/// another waited behind it.
+#[test]
+fn a_flood_from_one_address_delays_no_scrape_from_another() {
+    for host in hosts() {
+        let address = host.address();
+        let flood =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
+        for _ in 0..600 {
+            flood.spawn(async move {
+                loop {
+                    if let Ok(mut stream) = tokio::net::TcpStream::connect(address).await {
+                        let _ = tokio::io::copy(&mut stream, &mut tokio::io::sink()).await;
+                    }
+                }
+            });
+        }
+        std::thread::sleep(Duration::from_secs(3));
+        let started = Instant::now();
+        for _ in 0..5 {
+            let other = connect_from("127.0.0.2", address);
+            let answer = ask(spoken(other, host.client.clone()), "GET /-/healthy HTTP/1.1\r\n");
+            assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        }
+        assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+        flood.shutdown_background();
+    }
+}
+
+/// From another address of this machine.
+fn connect_from(own: &str, address: SocketAddr) -> TcpStream {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let stream = runtime.block_on(async {
+        let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
+        socket.bind(format!("{own}:0").parse().expect("an address")).expect("it is this machine's");
+        socket.connect(address).await.expect("it listens")
+    });
+    let stream = stream.into_std().expect("a socket");
+    stream.set_nonblocking(false).expect("it blocks");
+    stream
 }
 
 #[test]

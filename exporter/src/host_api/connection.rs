@@ -16,8 +16,8 @@ use tokio_util::sync::CancellationToken;
 use super::api::Api;
 use super::audit;
 use super::client::Client;
-use super::half_open::Handshaking;
 use super::slots::Slots;
+use crate::arrivals::Arrival;
 
 /// A handshake is two round trips.
 const HANDSHAKE: Duration = Duration::from_secs(5);
@@ -35,7 +35,7 @@ pub(super) struct Connection {
     pub(super) peer: SocketAddr,
     pub(super) acceptor: TlsAcceptor,
     pub(super) api: Arc<Api>,
-    pub(super) handshaking: Handshaking,
+    pub(super) handshaking: Arrival,
     pub(super) slots: Arc<Slots>,
     pub(super) shutdown: CancellationToken,
     /// The TLS files are others now: who spoke under the old ones may be revoked.

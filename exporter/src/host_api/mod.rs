@@ -1,7 +1,7 @@
 //! The host API: who may have an agent rotated, over mTLS.
 //!
 //! ```text
-//!   TCP ──half_open──> TLS handshake ──slots, client's names──> HTTP/1.1 ──route, body──> api ──> worker (rotation)
+//!   TCP ──arrivals───> TLS handshake ──slots, client's names──> HTTP/1.1 ──route, body──> api ──> worker (rotation)
 //!        (caps)        (tls, deadline)   (cap)  (client)        (deadlines, caps)          │
 //!                                                                                          └──> audit, one line per request
 //! ```
@@ -13,7 +13,6 @@ mod audit;
 mod body;
 mod client;
 mod connection;
-mod half_open;
 mod reports;
 mod revocation;
 mod route;

@@ -14,12 +14,16 @@ use tokio_util::task::TaskTracker;
 use super::api::Api;
 use super::audit;
 use super::connection::Connection;
-use super::half_open::HalfOpen;
 use super::slots::Slots;
 use super::tls::{Files, Served, TlsError};
+use crate::arrivals::{Arrivals, Peer};
 use crate::blocking::{self, Work};
 use crate::snapshot::Board;
 
+/// Handshakes of all peers together. Each is two round trips, or a stranger who waits for its deadline.
+const MAX_HALF_OPEN: usize = 64;
+/// Of one peer. An operator opens a few at once; behind one address there may be several operators.
+const MAX_HALF_OPEN_OF_PEER: usize = 8;
 /// A new CA bundle counts within this time.
 const RELOAD: Duration = Duration::from_secs(5);
 /// After accepting failed: out of file descriptors, mostly, and trying at once would only spin.
@@ -42,7 +46,8 @@ impl Server {
         let served = Arc::new(ArcSwap::from_pointee(served));
         let connections = TaskTracker::new();
         let reloading = tokio::spawn(reload(tls, Arc::clone(&served), board, shutdown.clone()));
-        let (half_open, slots) = (Arc::<HalfOpen>::default(), Slots::new(max_connections));
+        let half_open = Arrivals::new(MAX_HALF_OPEN, MAX_HALF_OPEN_OF_PEER);
+        let slots = Slots::new(max_connections);
         let mut pause = ACCEPT_PAUSE;
         loop {
             let (stream, peer) = tokio::select! {
@@ -62,7 +67,7 @@ impl Server {
                 },
                 () = shutdown.cancelled() => break,
             };
-            let handshaking = half_open.admit(peer.ip());
+            let handshaking = half_open.admit(Peer::of(peer.ip()));
             let present = served.load_full();
             let acceptor = TlsAcceptor::from(Arc::clone(&present.config));
             let (api, slots) = (Arc::clone(&api), Arc::clone(&slots));

@@ -89,7 +89,10 @@ fn said(line: &Line) -> String {
             format!("{} {}: {message}: {}/{} ({host})", level(*is_worse), load.name, load.healthy, load.members)
         }
         Line::Unlisted(it) => format!("WARN {} names {}/{}, there are {}", it.load, it.source, it.ups, it.listed),
-        Line::Begun(latch) => format!("WARN begun: {} by {}", latch.trigger_names(), latch.names()),
+        Line::Begun(latch) => {
+            let end = if latch.is_lasting() { "until a person or the boot" } else { "until it is taken back" };
+            format!("WARN begun {end}: {} by {}", latch.trigger_names(), latch.names())
+        }
         Line::Over => "INFO over".to_owned(),
         Line::HeldBack { about, changes, now } => format!("WARN {about}: {changes} more, now {now}"),
     }
@@ -169,9 +172,12 @@ fn a_shutdown_that_begins_is_told_with_who_announced_it_and_how_and_that_it_is_o
     let system = id(SourceKind::Host, "system");
     let begun = Evidence { triggers: [Trigger::SystemdPreparing].into(), ..Evidence::new(Sign::InProgress) };
     let lines = scene.publish(&system, Observation::Host(vec![begun]));
-    assert_eq!(lines, ["WARN begun: systemd_preparing by system"]);
+    assert_eq!(lines, ["WARN begun until it is taken back: systemd_preparing by system"]);
     let over = Evidence { denies: true, ..Evidence::new(Sign::Normal) };
     assert_eq!(scene.publish(&system, Observation::Host(vec![over])), ["INFO over"]);
+    let begun = Evidence { triggers: [Trigger::PowerchuteEvent].into(), ..Evidence::new(Sign::InProgress) };
+    let lines = scene.publish(&system, Observation::Host(vec![begun]));
+    assert_eq!(lines, ["WARN begun until a person or the boot: powerchute_event by system"]);
 }
 
 /// Holds R5: a name that is mistyped is told, not only counted as a UPS that is not heard.

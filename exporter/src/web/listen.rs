@@ -28,10 +28,17 @@ use super::body::Pieces;
 use super::guard::Guard;
 use super::places::{Places, Seat};
 use super::{Site, routes};
+use crate::arrivals::{Arrivals, Peer};
 use crate::platform::{Connection, InheritedSocket, Listener};
 
 /// Prometheus needs one, a pair of them two; the rest is for people and for those who forget to hang up.
 pub(super) const MAX_CONNECTIONS: usize = 64;
+/// Of one peer, so that others find a place at once. Behind one address there may be many.
+const MAX_OF_PEER: usize = MAX_CONNECTIONS * 3 / 4;
+/// Accepted connections that wait for a place, of all peers and of one. In the system's queue nobody would see whose they are, and
+/// those of one peer would stand before all others.
+const MAX_WAITING: usize = 256;
+const MAX_WAITING_OF_PEER: usize = 192;
 /// Two round trips.
 const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
 /// A client that has not sent its request's head by then is not going to.
@@ -42,7 +49,7 @@ const CONNECTION_DEADLINE: Duration = Duration::from_secs(120);
 const FAREWELL: Duration = Duration::from_secs(5);
 /// After an error such as too many open files, accepting at once would only spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// The end of this program waits no longer for it.
+/// A client that is turned away for so long comes again.
 const LONGEST_ACCEPT_PAUSE: Duration = Duration::from_secs(2);
 /// No header of ours is larger; hyper's own default is 400 kilobytes a connection.
 const MAX_BUFFER: usize = 16 * 1024;
@@ -112,8 +119,9 @@ impl Listeners {
 
     /// Answers until told to stop, then lets what is under way end.
     pub async fn serve(self, site: Arc<Site>, guard: Arc<Guard>, stop: CancellationToken) {
-        let places = Places::new(MAX_CONNECTIONS);
-        join_all(self.0.into_iter().map(|listener| accept(listener, &site, &guard, &places, &stop))).await;
+        let places = Places::new(MAX_CONNECTIONS, MAX_OF_PEER);
+        let waiting = Arrivals::new(MAX_WAITING, MAX_WAITING_OF_PEER);
+        join_all(self.0.into_iter().map(|listener| accept(listener, &site, &guard, &places, &waiting, &stop))).await;
     }
 }
 
@@ -122,37 +130,44 @@ async fn accept(
     site: &Arc<Site>,
     guard: &Arc<Guard>,
     places: &Arc<Places>,
+    waiting: &Arc<Arrivals>,
     stop: &CancellationToken,
 ) {
     let mut connections = JoinSet::new();
     let mut pause = ACCEPT_PAUSE;
     loop {
         let accepted = tokio::select! {
+            // An accept that fails is ready each time: it must not win against the stop.
+            biased;
             () = stop.cancelled() => break,
             Some(_) = connections.join_next() => continue,
             accepted = listener.accept() => accepted,
         };
-        let stream = match accepted {
-            Ok(stream) => {
+        let (stream, peer) = match accepted {
+            Ok((stream, address)) => {
                 pause = ACCEPT_PAUSE;
-                stream
+                (stream, address.map_or(Peer::LOCAL, Peer::of))
             }
             Err(error) => {
                 if pause == ACCEPT_PAUSE {
                     warn!(%error, "cannot accept a connection; it is tried again with growing pauses");
                 }
-                sleep(pause).await;
+                if stop.run_until_cancelled(sleep(pause)).await.is_none() {
+                    break;
+                }
                 pause = (pause * 2).min(LONGEST_ACCEPT_PAUSE);
                 continue;
             }
         };
-        // The others wait in the system's queue.
-        let place = tokio::select! {
-            () = stop.cancelled() => break,
-            place = places.take() => place,
-        };
-        let (site, guard, stop) = (Arc::clone(site), Arc::clone(guard), stop.clone());
+        let arrival = waiting.admit(peer);
+        let (site, guard, places, stop) = (Arc::clone(site), Arc::clone(guard), Arc::clone(places), stop.clone());
         connections.spawn(async move {
+            let place = tokio::select! {
+                () = stop.cancelled() => return,
+                () = arrival.evicted.cancelled() => return debug!("too many connections of one address wait"),
+                place = places.take(peer) => place,
+            };
+            drop(arrival);
             let evicted = place.evicted();
             let conversation = timeout(CONNECTION_DEADLINE, connect(stream, site, guard, place.seat(), stop));
             tokio::select! {
@@ -275,6 +290,37 @@ impl fmt::Display for ListenAddress {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What listens is a connection, whose every accept fails.
+    #[tokio::test]
+    async fn a_stop_is_heard_at_once_while_no_connection_can_be_accepted() {
+        use std::os::fd::OwnedFd;
+        let behind = std::net::TcpListener::bind("127.0.0.1:0").expect("a socket");
+        let connected = std::net::TcpStream::connect(behind.local_addr().expect("an address")).expect("connected");
+        let listener = Listener::inherit(InheritedSocket::Tcp(OwnedFd::from(connected).into())).expect("a socket");
+        let stop = CancellationToken::new();
+        let stopper = stop.clone();
+        let stopped = tokio::spawn(async move {
+            // In the third pause, of 400 ms.
+            sleep(ACCEPT_PAUSE * 4).await;
+            stopper.cancel();
+            tokio::time::Instant::now()
+        });
+        let board = Arc::new(crate::snapshot::Board::default());
+        let guard = Arc::new(Guard::open(None, &board).expect("nothing is configured"));
+        let site = Arc::new(Site {
+            host: String::new(),
+            telemetry_path: "/metrics".parse().expect("a path"),
+            started: jiff::Timestamp::UNIX_EPOCH,
+            board,
+            rendered: arc_swap::ArcSwap::default(),
+            prober: arc_swap::ArcSwapOption::default(),
+            ready: std::sync::atomic::AtomicBool::new(false),
+        });
+        Listeners(vec![listener]).serve(site, guard, stop).await;
+        let waited = tokio::time::Instant::now() - stopped.await.expect("no panic");
+        assert!(waited < ACCEPT_PAUSE, "{waited:?}");
+    }
 
     #[test]
     fn a_listen_address_reads_as_it_is_written() {

@@ -1,6 +1,8 @@
 //! How many connections there are at once. When all places are taken, a newcomer waits a moment; then the connection that
-//! has been doing nothing for longest makes room, so that clients that send a byte a second lock nobody out.
+//! has been doing nothing for longest makes room, so that clients that send a byte a second lock nobody out. A peer that has
+//! more places than the newcomer's gives one back at once, so that a flood takes none but its own.
 
+use std::cmp::Reverse;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -9,6 +11,8 @@ use tokio::sync::Notify;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
+use crate::arrivals::Peer;
+
 /// Longer than an honest client needs for its next step, a handshake, a request, reading an answer; shorter than a
 /// scrape's patience.
 const QUIET: Duration = Duration::from_secs(1);
@@ -16,12 +20,14 @@ const QUIET: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct Places {
     max: usize,
+    max_of_peer: usize,
     taken: Mutex<Vec<Arc<Taken>>>,
     freed: Notify,
 }
 
 #[derive(Debug)]
 struct Taken {
+    peer: Peer,
     /// Fires when somebody else needs the place.
     evicted: CancellationToken,
     /// A request is being answered: the client waits for us.
@@ -45,15 +51,15 @@ pub(super) struct Working(Arc<Taken>);
 pub(super) struct Seat(Arc<Taken>);
 
 impl Places {
-    pub(super) fn new(max: usize) -> Arc<Self> {
-        Arc::new(Self { max, taken: Mutex::default(), freed: Notify::new() })
+    pub(super) fn new(max: usize, max_of_peer: usize) -> Arc<Self> {
+        Arc::new(Self { max, max_of_peer, taken: Mutex::default(), freed: Notify::new() })
     }
 
     /// A place, as soon as there is one.
-    pub(super) async fn take(self: &Arc<Self>) -> Place {
+    pub(super) async fn take(self: &Arc<Self>, peer: Peer) -> Place {
         loop {
             let freed = self.freed.notified();
-            match self.try_take(Instant::now()) {
+            match self.try_take(peer, Instant::now()) {
                 Ok(place) => return place,
                 Err(wait) => tokio::select! {
                     () = freed => {}
@@ -64,19 +70,21 @@ impl Places {
     }
 
     /// Or after how long to try again.
-    fn try_take(self: &Arc<Self>, now: Instant) -> Result<Place, Duration> {
+    fn try_take(self: &Arc<Self>, peer: Peer, now: Instant) -> Result<Place, Duration> {
         let mut taken = self.taken();
-        if taken.len() >= self.max {
-            let idle = taken.iter().filter(|one| !one.working.load(Ordering::Acquire));
-            let quietest = idle.min_by_key(|one| one.last_step()).ok_or(QUIET)?.clone();
-            let quiet = now.saturating_duration_since(quietest.last_step());
-            if quiet < QUIET {
-                return Err(QUIET.saturating_sub(quiet));
+        let own = held_by(&taken, peer);
+        if own >= self.max_of_peer || taken.len() >= self.max {
+            let only_own = own >= self.max_of_peer;
+            let (one, patience) = one_too_many(&taken, peer, own, only_own).ok_or(QUIET)?;
+            let quiet = now.saturating_duration_since(one.last_step());
+            if quiet < patience {
+                return Err(patience.saturating_sub(quiet));
             }
-            quietest.evicted.cancel();
-            taken.retain(|one| !Arc::ptr_eq(one, &quietest));
+            one.evicted.cancel();
+            taken.retain(|other| !Arc::ptr_eq(other, &one));
         }
         let place = Arc::new(Taken {
+            peer,
             evicted: CancellationToken::new(),
             working: AtomicBool::new(false),
             last_step: Mutex::new(now),
@@ -89,6 +97,26 @@ impl Places {
     fn taken(&self) -> MutexGuard<'_, Vec<Arc<Taken>>> {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn held_by(taken: &[Arc<Taken>], peer: Peer) -> usize {
+    taken.iter().filter(|one| one.peer == peer).count()
+}
+
+/// Which connection makes room for one of a peer that has `own`, and how long it must have been quiet for that.
+fn one_too_many(taken: &[Arc<Taken>], newcomer: Peer, own: usize, only_own: bool) -> Option<(Arc<Taken>, Duration)> {
+    let idle = || taken.iter().filter(|one| !one.working.load(Ordering::Acquire));
+    if only_own {
+        let quietest = idle().filter(|one| one.peer == newcomer).min_by_key(|one| one.last_step());
+        return quietest.map(|one| (Arc::clone(one), QUIET));
+    }
+    // Afterwards it still has as many.
+    let greedy = idle().map(|one| (held_by(taken, one.peer), one)).filter(|(held, _)| *held > own + 1);
+    if let Some((_, one)) = greedy.max_by_key(|(held, one)| (*held, Reverse(one.last_step()))) {
+        return Some((Arc::clone(one), Duration::ZERO));
+    }
+    let no_less = idle().filter(|one| held_by(taken, one.peer) >= own);
+    no_less.min_by_key(|one| one.last_step()).map(|one| (Arc::clone(one), QUIET))
 }
 
 impl Taken {
@@ -137,29 +165,54 @@ impl Drop for Place {
 mod tests {
     use super::*;
 
+    fn peer(last: u8) -> Peer {
+        Peer::of([192, 0, 2, last].into())
+    }
+
+    /// A peer that hangs up and connects again held all places, and whoever came next waited behind its newcomers.
+    #[test]
+    fn a_flood_takes_no_place_but_its_own() {
+        let places = Places::new(8, 6);
+        let now = Instant::now();
+        let mut flood: Vec<_> = (0..6).map(|_| places.try_take(peer(1), now).expect("room")).collect();
+        assert!(places.try_take(peer(1), now).is_err(), "it has its share, and there is room for others");
+        flood.push(places.try_take(peer(1), now + QUIET).expect("its own quietest makes room"));
+        assert!(flood[0].evicted().is_cancelled());
+        let mut others: Vec<_> = (2..=3).map(|last| places.try_take(peer(last), now).expect("room")).collect();
+        // all places are taken: the flood gives one back at once, and takes none of the others
+        let working = others[0].seat().work();
+        for last in 4..=6 {
+            others.push(places.try_take(peer(last), now).expect("the flood makes room"));
+        }
+        assert!(places.try_take(peer(1), now + QUIET / 2).is_err());
+        assert!(others.iter().all(|one| !one.evicted().is_cancelled()));
+        assert_eq!(flood.iter().filter(|one| !one.evicted().is_cancelled()).count(), 3);
+        drop(working);
+    }
+
     #[test]
     fn the_quietest_connection_makes_room_after_a_moment_and_a_working_one_never() {
-        let places = Places::new(2);
+        let places = Places::new(2, 2);
         let (now, later) = (Instant::now(), Instant::now() + 2 * QUIET);
-        let first = places.try_take(now).expect("room");
-        let second = places.try_take(now).expect("room");
-        assert!(places.try_take(now).is_err(), "both may still take their first step");
+        let first = places.try_take(peer(1), now).expect("room");
+        let second = places.try_take(peer(1), now).expect("room");
+        assert!(places.try_take(peer(1), now).is_err(), "both may still take their first step");
         let working = first.seat().work();
-        let third = places.try_take(later).expect("the second has been quiet for long");
+        let third = places.try_take(peer(1), later).expect("the second has been quiet for long");
         assert!(second.evicted().is_cancelled() && !first.evicted().is_cancelled());
         let _third_works = third.seat().work();
-        assert!(places.try_take(later + QUIET).is_err());
+        assert!(places.try_take(peer(1), later + QUIET).is_err());
         drop((working, first));
-        assert!(places.try_take(later).is_ok());
+        assert!(places.try_take(peer(1), later).is_ok());
     }
 
     #[tokio::test]
     async fn a_place_that_is_given_back_is_taken_at_once() {
-        let places = Places::new(1);
-        let only = places.take().await;
+        let places = Places::new(1, 1);
+        let only = places.take(peer(1)).await;
         let waiting = tokio::spawn({
             let places = Arc::clone(&places);
-            async move { places.take().await }
+            async move { places.take(peer(1)).await }
         });
         tokio::task::yield_now().await;
         drop(only);

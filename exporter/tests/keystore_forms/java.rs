@@ -1,16 +1,11 @@
 //! The one JVM of the test, and what it answers.
 
-use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use super::facts::{Facts, number};
+use super::jvm::Jvm;
 
-pub(crate) struct Java {
-    orders: ChildStdin,
-    answers: BufReader<ChildStdout>,
-    child: Child,
-}
+pub(crate) struct Java(Jvm);
 
 /// An entry as Java has it, or a certificate of a file without entries.
 #[derive(Debug)]
@@ -22,39 +17,14 @@ pub(crate) struct Entry {
 
 impl Java {
     pub(crate) fn start() -> Self {
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/keystore_forms/Forms.java");
-        let mut child = Command::new("java")
-            .args(["-XX:TieredStopAtLevel=1", "-Dfile.encoding=UTF-8"])
-            .arg(source)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("a JDK is needed: install openjdk-17-jdk-headless");
-        let orders = child.stdin.take().expect("it is piped");
-        let answers = BufReader::new(child.stdout.take().expect("it is piped"));
-        Self { orders, answers, child }
+        Self(Jvm::start(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/keystore_forms/Forms.java"), &[]))
     }
 
     /// `None` when Java refuses the order.
     pub(crate) fn ask(&mut self, order: &str) -> Option<Vec<Entry>> {
-        writeln!(self.orders, "{order}").and_then(|()| self.orders.flush()).expect("the JVM runs");
-        let mut entries = Some(Vec::new());
-        loop {
-            let mut line = String::new();
-            assert!(self.answers.read_line(&mut line).expect("UTF-8") > 0, "the JVM ended at {order}");
-            match line.trim_end_matches('\n') {
-                "." => return entries,
-                line if line.starts_with("error\t") => entries = None,
-                line => entries.as_mut().expect("an error stands alone").push(Entry::parse(line)),
-            }
-        }
-    }
-}
-
-impl Drop for Java {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        let lines = self.0.ask(order);
+        let is_refused = lines.iter().any(|line| line.starts_with("error\t"));
+        (!is_refused).then(|| lines.iter().map(|line| Entry::parse(line)).collect())
     }
 }
 

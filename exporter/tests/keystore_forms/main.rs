@@ -6,6 +6,8 @@ mod dice;
 mod facts;
 mod forms;
 mod java;
+#[path = "../../../keystore/tests/suite/jvm.rs"]
+mod jvm;
 mod x509;
 
 use std::collections::{BTreeMap, BTreeSet};

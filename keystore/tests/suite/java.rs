@@ -1,12 +1,10 @@
 //! The one JVM of the suite: makes stores once, checks what we wrote.
 
-use crate::pki::pki;
+use crate::{jvm::Jvm, pki::pki};
 use std::{
     collections::BTreeMap,
     fs,
-    io::{BufRead, BufReader, Write},
-    path::{Path, PathBuf},
-    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+    path::Path,
     sync::{Mutex, OnceLock},
 };
 use tempfile::TempDir;
@@ -72,38 +70,12 @@ pub(crate) fn stores() -> &'static Path {
         .path()
 }
 
-struct Jvm {
-    orders: ChildStdin,
-    answers: BufReader<ChildStdout>,
-    _child: Child,
-}
-
 fn ask(order: &[&str]) -> Vec<String> {
     static JVM: OnceLock<Mutex<Jvm>> = OnceLock::new();
-    let mut jvm = JVM.get_or_init(|| Mutex::new(start())).lock().unwrap();
-    writeln!(jvm.orders, "{}", order.join("\t")).unwrap();
-    jvm.orders.flush().unwrap();
-    let mut lines = Vec::new();
-    loop {
-        let mut line = String::new();
-        assert!(jvm.answers.read_line(&mut line).unwrap() > 0, "the JVM ended at {order:?}: {lines:?}");
-        match line.trim_end() {
-            "." => return lines,
-            line => lines.push(line.to_owned()),
-        }
-    }
+    JVM.get_or_init(|| Mutex::new(start())).lock().unwrap().ask(&order.join("\t"))
 }
 
 fn start() -> Jvm {
-    let source = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/suite/Keystores.java");
-    let mut child = Command::new("java")
-        .args(["--add-exports", "java.base/sun.security.tools.keytool=ALL-UNNAMED"])
-        .args(["-Duser.language=en", "-Dfile.encoding=UTF-8", "-XX:TieredStopAtLevel=1"])
-        .arg(source)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("these tests need a JDK on PATH: install openjdk-17-jdk-headless");
-    let (orders, answers) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
-    Jvm { orders, answers, _child: child }
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/suite/Keystores.java");
+    Jvm::start(&source, &["--add-exports", "java.base/sun.security.tools.keytool=ALL-UNNAMED", "-Duser.language=en"])
 }

@@ -4,6 +4,7 @@
 mod aliases;
 mod hostile;
 mod java;
+mod jvm;
 mod merging;
 mod observing;
 mod openssl;

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer;
 
-use super::{IssuerError, MAX_ISSUER_CERTIFICATES, MAX_PEM_BYTES, constraints, rfc3339};
+use super::{IssuerError, MAX_ISSUER_CERTIFICATES, MAX_PEM_BYTES, constraints};
 
 /// A CA as its certificates describe it. It was checked when it was read.
 #[derive(Clone, Debug, PartialEq)]
@@ -73,14 +73,21 @@ fn chain_in(certificates: &[u8]) -> Result<Vec<CertificateDer<'static>>, IssuerE
 /// The earliest end in a chain, past or not, if it can be read.
 pub fn chain_end(certificates: &[u8]) -> Option<Timestamp> {
     let (_, end) = lifetime(&chain_in(certificates).ok().filter(|chain| !chain.is_empty())?).ok()?;
-    Timestamp::from_second(end).ok()
+    Some(within_reach(end))
 }
 
 /// The end of the first certificate of a PEM file, if it can be read.
 pub fn not_after(certificates: &[u8]) -> Option<Timestamp> {
     let der = CertificateDer::from_pem_slice(certificates).ok()?;
     let (_, certificate) = X509Certificate::from_der(&der).ok()?;
-    Timestamp::from_second(certificate.validity().not_after.timestamp()).ok()
+    Some(within_reach(certificate.validity().not_after.timestamp()))
+}
+
+/// The same instant, or the nearest whole second that a [`Timestamp`] has: "no well-defined expiration" lies a day beyond it, and a
+/// host tells it so, too.
+fn within_reach(second: i64) -> Timestamp {
+    let whole = second.clamp(Timestamp::MIN.as_second(), Timestamp::MAX.as_second());
+    Timestamp::from_second(whole).expect("it is within the range")
 }
 
 fn check_is_ca(ca: &X509Certificate<'_>) -> Result<(), IssuerError> {
@@ -96,9 +103,10 @@ fn check_is_ca(ca: &X509Certificate<'_>) -> Result<(), IssuerError> {
 fn end_of(chain: &[CertificateDer<'_>], now: Timestamp) -> Result<Timestamp, IssuerError> {
     let (start, end) = lifetime(chain)?;
     if !(start..end).contains(&now.as_second()) {
-        return Err(IssuerError::NotValid { not_before: rfc3339(start), not_after: rfc3339(end) });
+        let text = |second| within_reach(second).to_string();
+        return Err(IssuerError::NotValid { not_before: text(start), not_after: text(end) });
     }
-    Ok(Timestamp::from_second(end).unwrap_or(Timestamp::MAX))
+    Ok(within_reach(end))
 }
 
 /// When all of them are valid, in seconds: the latest start and the earliest end.

@@ -26,7 +26,6 @@ pub use facts::{IssuerFacts, chain_end, not_after};
 
 use std::time::Duration;
 
-use jiff::Timestamp;
 use kagiban_crds::host_api::MAX_CHAIN_CERTIFICATES;
 use kagiban_crds::resource::BlockedBy;
 
@@ -126,8 +125,4 @@ impl IssuerError {
 /// As `keytool` prints it: lower case, without leading zeros.
 fn serial_text(serial: &[u8]) -> String {
     hex::encode(serial).trim_start_matches('0').to_owned()
-}
-
-fn rfc3339(second: i64) -> String {
-    Timestamp::from_second(second).map_or_else(|_| format!("second {second}"), |time| time.to_string())
 }

@@ -13,7 +13,7 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::FromDer;
 
-use super::{CaSecret, CsrKey, IssuerError, IssuerFacts, MAX_ISSUER_CERTIFICATES, check};
+use super::{CaSecret, CsrKey, IssuerError, IssuerFacts, MAX_ISSUER_CERTIFICATES, chain_end, check, not_after};
 
 fn spec() -> CertificateSpec {
     CertificateSpec {
@@ -128,6 +128,17 @@ fn the_earliest_end_of_the_whole_chain_counts() {
     assert!(issued.shortened && issued.leaf.not_after.as_second() == end);
     let late = Timestamp::from_second(end).expect("a time");
     assert_eq!(IssuerFacts::read(chain.as_bytes(), late).map_err(|error| error.reason()), Err("not_valid"));
+}
+
+/// Holds B6: a client certificate or a chain without a well-defined end had no sample, as if it could not be read.
+#[test]
+fn an_end_beyond_every_timestamp_is_the_last_one() {
+    let last = "9999-12-30T22:00:00Z".parse().ok();
+    let (certificate, _) = authority(|params| params.not_after = rcgen::date_time_ymd(9999, 12, 31));
+    let certificate = certificate.as_bytes();
+    assert_eq!((not_after(certificate), chain_end(certificate)), (last, last));
+    let facts = IssuerFacts::read(certificate, Timestamp::now()).expect("a CA");
+    assert_eq!(Some(facts.not_after), last);
 }
 
 /// Holds B11: a CA that was only dated anew is the same CA, and another key under the same name is another.

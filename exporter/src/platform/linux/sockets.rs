@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::net::IpAddr;
 use std::os::unix;
 
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
@@ -40,12 +41,16 @@ impl Listener {
         }
     }
 
+    /// A connection, and from which address it comes; over a Unix socket from none.
+    ///
     /// # Errors
     /// When the system gives no connection; another may come.
-    pub async fn accept(&self) -> io::Result<Connection> {
+    pub async fn accept(&self) -> io::Result<(Connection, Option<IpAddr>)> {
         match self {
-            Self::Tcp(listener) => listener.accept().await.map(|(stream, _)| Either::Left(stream)),
-            Self::Unix(listener) => listener.accept().await.map(|(stream, _)| Either::Right(stream)),
+            Self::Tcp(listener) => {
+                listener.accept().await.map(|(stream, peer)| (Either::Left(stream), Some(peer.ip())))
+            }
+            Self::Unix(listener) => listener.accept().await.map(|(stream, _)| (Either::Right(stream), None)),
         }
     }
 }

@@ -47,7 +47,7 @@ pub(super) struct Session {
     pace: Pace,
     /// Whether it has dropped a request in this look: the next ones are not waited for longer than its pace says.
     drops: bool,
-    /// Whether something came from it that could not be read.
+    /// Whether something came from it that could not be read, and no answer since.
     unreadable: bool,
 }
 
@@ -206,6 +206,8 @@ impl Session {
             Ok(_) => {
                 self.worked = true;
                 self.pace.note(started.elapsed(), objects);
+                // What came before was of a request that was too large: the library splits one that is refused so by itself.
+                self.unreadable = false;
             }
             Err(Unanswered::Unreadable) => self.unreadable = true,
             Err(Unanswered::Failed(_) | Unanswered::Silent) => {}

@@ -449,6 +449,34 @@ async fn an_agent_that_answers_late_is_not_told_as_one_that_refuses_us() {
     assert!(said.message.as_str().contains("after they were waited for"), "{}", said.message);
 }
 
+/// A refusal for size is an answer, whatever follows it.
+#[tokio::test]
+async fn an_agent_that_falls_silent_after_it_was_asked_for_too_much_is_told_as_silent() {
+    const TOO_BIG: u8 = 1;
+    let socket = Arc::new(UdpSocket::bind("127.0.0.1:0").await.unwrap());
+    let address = socket.local_addr().unwrap();
+    tokio::spawn(async move {
+        let (mut buffer, mut answers) = (vec![0; 65_536], 0);
+        while let Ok((length, from)) = socket.recv_from(&mut buffer).await {
+            let Some(asked) = Asked::read(&buffer[..length]) else { continue };
+            let answer = match asked.oids.len() {
+                7.. => asked.response(asked.id, (TOO_BIG, 0), &[]),
+                _ if answers < 3 => asked.answer(charge),
+                _ => continue,
+            };
+            answers += usize::from(asked.oids.len() < 7);
+            let socket = Arc::clone(&socket);
+            tokio::spawn(async move {
+                sleep(DEADLINE / 8).await;
+                let _ = socket.send_to(&answer, from).await;
+            });
+        }
+    });
+    let (mut client, _files) = client_with(address, "v2c", DEADLINE * 4);
+    let said = client.read().await.unwrap_err();
+    assert_eq!(said.reason, "timeout", "{}", said.message);
+}
+
 #[tokio::test]
 async fn an_agent_without_a_ups_says_which_trees_were_asked() {
     let nothing = |asked: &Asked, _| vec![asked.answer(|_| None)];

@@ -1,4 +1,5 @@
-//! Connections whose handshake is not over: nobody knows yet who they are, and anybody who reaches the port can open them.
+//! Connections that were accepted and are not let in yet: their handshake is not over, or they wait until another one ends.
+//! Anybody who reaches the port can open them.
 //!
 //! They have places of their own, so that they take none from clients. A peer that opens more than its share closes its own
 //! oldest, and where all places are taken the peer with the most of them gives one back: a flood hits whoever makes it.
@@ -10,13 +11,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio_util::sync::CancellationToken;
 
-/// Of all peers together. Each is two round trips, or a stranger who waits for its deadline.
-const MAX: usize = 64;
-/// Of one peer. An operator opens a few at once; behind one address there may be several operators.
-const MAX_OF_PEER: usize = 8;
-
-#[derive(Debug, Default)]
-pub(super) struct HalfOpen {
+#[derive(Debug)]
+pub(crate) struct Arrivals {
+    /// Of all peers together.
+    max: usize,
+    max_of_peer: usize,
     next: AtomicU64,
     /// Oldest first.
     places: Mutex<VecDeque<Place>>,
@@ -31,51 +30,58 @@ struct Place {
 
 /// Who shares a bound: an address, or the /64 of an IPv6 address, which is the least that one host is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Peer(IpAddr);
+pub(crate) struct Peer(IpAddr);
 
-/// A place for the time of a handshake; given back when dropped.
+/// A place until the connection is let in; given back when dropped.
 #[derive(Debug)]
-pub(super) struct Handshaking {
+pub(crate) struct Arrival {
     id: u64,
     /// Fires when somebody else needs the place.
-    pub(super) evicted: CancellationToken,
-    half_open: Arc<HalfOpen>,
+    pub(crate) evicted: CancellationToken,
+    arrivals: Arc<Arrivals>,
 }
 
-impl HalfOpen {
-    pub(super) fn admit(self: &Arc<Self>, address: IpAddr) -> Handshaking {
-        let (id, peer) = (self.next.fetch_add(1, Ordering::Relaxed), Peer::of(address));
+impl Arrivals {
+    pub(crate) fn new(max: usize, max_of_peer: usize) -> Arc<Self> {
+        Arc::new(Self { max, max_of_peer, next: AtomicU64::new(0), places: Mutex::default() })
+    }
+
+    pub(crate) fn admit(self: &Arc<Self>, peer: Peer) -> Arrival {
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
         let evicted = CancellationToken::new();
         let mut places = self.places();
-        if let Some(place) = one_too_many(&places, peer).and_then(|at| places.remove(at)) {
+        if let Some(place) = self.one_too_many(&places, peer).and_then(|at| places.remove(at)) {
             place.evicted.cancel();
         }
         places.push_back(Place { id, peer, evicted: evicted.clone() });
-        Handshaking { id, evicted, half_open: Arc::clone(self) }
+        Arrival { id, evicted, arrivals: Arc::clone(self) }
     }
 
     /// A panic elsewhere leaves the list as whole as it was.
     fn places(&self) -> MutexGuard<'_, VecDeque<Place>> {
         self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
 
-/// Which place must be given back before this peer takes one.
-fn one_too_many(places: &VecDeque<Place>, newcomer: Peer) -> Option<usize> {
-    let of = |peer: Peer| places.iter().filter(|place| place.peer == peer).count();
-    let oldest_of = |peer: Peer| places.iter().position(|place| place.peer == peer);
-    if of(newcomer) >= MAX_OF_PEER {
-        return oldest_of(newcomer);
+    /// Which place must be given back before this peer takes one.
+    fn one_too_many(&self, places: &VecDeque<Place>, newcomer: Peer) -> Option<usize> {
+        let of = |peer: Peer| places.iter().filter(|place| place.peer == peer).count();
+        let oldest_of = |peer: Peer| places.iter().position(|place| place.peer == peer);
+        if of(newcomer) >= self.max_of_peer {
+            return oldest_of(newcomer);
+        }
+        if places.len() < self.max {
+            return None;
+        }
+        // Of several with as many, the one that came first; `max_by_key` takes the last.
+        places.iter().rev().map(|place| place.peer).max_by_key(|peer| of(*peer)).and_then(oldest_of)
     }
-    if places.len() < MAX {
-        return None;
-    }
-    // Of several with as many, the one that came first; `max_by_key` takes the last.
-    places.iter().rev().map(|place| place.peer).max_by_key(|peer| of(*peer)).and_then(oldest_of)
 }
 
 impl Peer {
-    fn of(address: IpAddr) -> Self {
+    /// All who come over a Unix socket: one program stands before it.
+    pub(crate) const LOCAL: Self = Self(IpAddr::V6(Ipv6Addr::LOCALHOST));
+
+    pub(crate) fn of(address: IpAddr) -> Self {
         match address.to_canonical() {
             IpAddr::V4(address) => Self(address.into()),
             IpAddr::V6(address) => Self(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into()),
@@ -83,15 +89,18 @@ impl Peer {
     }
 }
 
-impl Drop for Handshaking {
+impl Drop for Arrival {
     fn drop(&mut self) {
-        self.half_open.places().retain(|place| place.id != self.id);
+        self.arrivals.places().retain(|place| place.id != self.id);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const MAX: usize = 64;
+    const MAX_OF_PEER: usize = 8;
 
     fn address(text: &str) -> IpAddr {
         text.parse().expect("an address")
@@ -101,20 +110,20 @@ mod tests {
         IpAddr::from([192, 0, 2, u8::try_from(last).expect("a byte")])
     }
 
-    fn standing(held: &[Handshaking]) -> usize {
+    fn standing(held: &[Arrival]) -> usize {
         held.iter().filter(|one| !one.evicted.is_cancelled()).count()
     }
 
     #[test]
     fn a_peer_that_opens_more_than_its_share_closes_its_own_oldest() {
-        let half_open = Arc::<HalfOpen>::default();
-        let other = half_open.admit(address("192.0.2.1"));
-        let flood: Vec<_> = (0..1000).map(|_| half_open.admit(address("192.0.2.2"))).collect();
+        let arrivals = Arrivals::new(MAX, MAX_OF_PEER);
+        let other = arrivals.admit(Peer::of(address("192.0.2.1")));
+        let flood: Vec<_> = (0..1000).map(|_| arrivals.admit(Peer::of(address("192.0.2.2")))).collect();
         assert!(!other.evicted.is_cancelled());
         assert_eq!(standing(&flood), MAX_OF_PEER);
         assert_eq!(standing(&flood[1000 - MAX_OF_PEER..]), MAX_OF_PEER, "the youngest stay");
         drop(flood);
-        assert_eq!(half_open.places().len(), 1);
+        assert_eq!(arrivals.places().len(), 1);
     }
 
     #[test]
@@ -133,23 +142,23 @@ mod tests {
 
     #[test]
     fn where_all_places_are_taken_the_peer_with_the_most_gives_one_back() {
-        let half_open = Arc::<HalfOpen>::default();
-        let single = half_open.admit(v4(250));
+        let arrivals = Arrivals::new(MAX, MAX_OF_PEER);
+        let single = arrivals.admit(Peer::of(v4(250)));
         let mut flood = Vec::new();
         for round in 0..1000 {
-            flood.push(half_open.admit(v4(round % 20)));
+            flood.push(arrivals.admit(Peer::of(v4(round % 20))));
         }
         assert!(!single.evicted.is_cancelled(), "20 peers that flood take nothing from one that does not");
-        assert_eq!((standing(&flood), half_open.places().len()), (MAX - 1, MAX));
-        let newcomer = half_open.admit(v4(251));
-        flood.extend((0..20).map(|peer| half_open.admit(v4(peer))));
+        assert_eq!((standing(&flood), arrivals.places().len()), (MAX - 1, MAX));
+        let newcomer = arrivals.admit(Peer::of(v4(251)));
+        flood.extend((0..20).map(|peer| arrivals.admit(Peer::of(v4(peer)))));
         assert!(!newcomer.evicted.is_cancelled() && !single.evicted.is_cancelled());
     }
 
     #[test]
     fn where_each_peer_has_one_place_the_oldest_is_given_back() {
-        let half_open = Arc::<HalfOpen>::default();
-        let held: Vec<_> = (0..=MAX).map(|peer| half_open.admit(v4(peer))).collect();
+        let arrivals = Arrivals::new(MAX, MAX_OF_PEER);
+        let held: Vec<_> = (0..=MAX).map(|peer| arrivals.admit(Peer::of(v4(peer)))).collect();
         assert!(held[0].evicted.is_cancelled());
         assert_eq!(standing(&held), MAX);
     }
