@@ -252,6 +252,7 @@ async fn work(
         match plan {
             Ok(plan) => {
                 watches.stop().await;
+                board.forget_gone();
                 board.set_feeds(plan.config.feeds());
                 board.note_feeds(plan.feeds());
                 board.note_power(plan.config.power.clone());

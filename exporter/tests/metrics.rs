@@ -297,6 +297,28 @@ fn an_agent_that_was_never_rotated_has_its_line_in_the_list() {
     assert_eq!((&listed[0]["agent"], &listed[0]["state"]), (&"web".into(), &"never".into()));
 }
 
+/// Another place than the exporter's does not pass for one where nothing was ever rotated.
+#[test]
+fn rotations_are_not_looked_for_where_no_state_directory_is() {
+    let host = Host::new();
+    let config = host.configure("stateDirectory: ROOT/state\n");
+    let config = config.to_str().expect("UTF-8");
+    for words in [&["list"][..], &["show", "web"], &["thaw", "web"]] {
+        let output = run(&[&["rotation"], words, &["--config.file", config]].concat());
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && said.contains("/state cannot be read"), "{words:?}: {output:?}");
+    }
+    fs::create_dir_all(host.path("state")).expect("mkdir");
+    let listed = run(&["rotation", "list", "--config.file", config]);
+    let said = String::from_utf8_lossy(&listed.stdout);
+    assert!(listed.status.success() && said.contains("/state)"), "{listed:?}");
+    for command in ["show", "thaw"] {
+        let output = run(&["rotation", command, "web", "--config.file", config]);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && said.contains("no journal in ") && said.contains("/state:"), "{output:?}");
+    }
+}
+
 #[test]
 fn both_languages_health_and_the_page_are_served_and_nothing_else() {
     let host = Host::new();

@@ -74,6 +74,8 @@ struct World {
     was_parted: bool,
     /// A stop was said to be done before the service had ended: a start may have found it running then.
     was_early: bool,
+    /// The new leaf was, and only the journal's entry is missing.
+    is_verified: bool,
     /// The exporter has read its journal, and has not made the files whole yet.
     is_starting: bool,
     /// What a restart would find.
@@ -221,6 +223,7 @@ fn outcomes(world: &World) -> Vec<Outcome> {
             [fails().in_the_end()].into_iter().chain(down).chain(up).chain(over).collect()
         }
         // What a stop may still end is kept up first.
+        Effect::VerifyNew if world.is_verified => vec![done()],
         Effect::VerifyOld | Effect::VerifyNew => {
             let is_old = world.state.effect() == Effect::VerifyOld;
             let after_that = kept_up(world).into_iter().flat_map(|kept| {
@@ -353,6 +356,7 @@ fn successors(world: &World) -> Vec<World> {
         let is_early = is_stop && outcome.event == Event::Done && outcome.service != Service::Stopped;
         let after = World {
             was_early: world.was_early || is_early,
+            is_verified: false,
             steps: if world.state.is_decided() { 0 } else { world.steps + 1 },
             was_parted: world.was_parted || world.state.is_decided(),
             ..world.with(&outcome)
@@ -379,9 +383,15 @@ fn successors(world: &World) -> Vec<World> {
             ..after.clone()
         });
         if world.journal_failures < world.limits().1 {
-            let instead = world.state.clone().unsaved(state, failed());
+            let instead = world.state.clone().unsaved(state.clone(), failed());
             let stop_begun = begun(&instead);
-            let worse = World { journal_failures: world.journal_failures + 1, stop_begun, ..after.clone() };
+            let is_verified = matches!((&state, &instead), (State::Committed { .. }, State::Verifying { .. }));
+            let failures = world.journal_failures + 1;
+            let worse = World { journal_failures: failures, stop_begun, is_verified, ..after.clone() };
+            if is_verified {
+                // It may be on the disk all the same: only its sync has failed.
+                next.push(World { journal: state.clone(), state: instead.clone(), ..worse.clone() });
+            }
             let is_other_stop = world.is_other_stop || instead.effect() == Effect::EnsureStopped;
             next.push(World { state: instead.clone(), is_other_stop, ..worse.clone() });
             let worse = World { journalled_stop: stop_begun, is_other_stop: false, ..worse };
@@ -452,7 +462,7 @@ impl World {
 /// The program has ended as it was told to, and is started again.
 fn left(world: &World) -> World {
     let found = World { state: world.journal.clone(), stop_begun: world.journalled_stop, ..world.clone() };
-    let found = World { crashes: MAX_CRASHES, ..found };
+    let found = World { crashes: MAX_CRASHES, is_verified: false, ..found };
     // What a crash makes of the state that is found is followed without it.
     World { is_starting: true, is_stopping: false, steps: 0, has_left: true, was_parted: true, ..found }
 }
@@ -471,6 +481,7 @@ fn crashed(world: &World) -> Vec<World> {
     };
     let found = World { state: world.journal.clone(), stop_begun: world.journalled_stop, ..down };
     let down = World { is_starting: true, is_stopping: false, has_left: false, is_other_stop: false, ..found };
+    let down = World { is_verified: false, ..down };
     let rebooted =
         World { service: rebooted, is_draining: false, start_failed: world.files == Files::Mixed, ..down.clone() };
     // The stop that it had begun goes on without it.
@@ -586,6 +597,7 @@ fn begin(host: Host) -> World {
         has_left: false,
         was_parted: false,
         was_early: false,
+        is_verified: false,
         is_starting: false,
         starts: 0,
         crashes: 0,

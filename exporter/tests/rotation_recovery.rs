@@ -71,6 +71,52 @@ async fn a_rollback_that_was_cut_off_at_any_edge_is_finished() {
     }
 }
 
+/// Holds A7: a way back whose entries the journal never got is not taken for a commit. What somebody else has put there is.
+#[tokio::test]
+async fn a_pair_that_has_gone_back_in_part_under_a_committed_journal_goes_back_whole() {
+    let world = World::pem_pair().await;
+    let certificate = world.home().join("tls.crt");
+    let old = std::fs::read(&certificate).unwrap();
+    let (_, ended) = rotate_until(&world, usize::MAX).await;
+    assert!(ended);
+    std::fs::write(&certificate, &old).unwrap();
+    let report = world.rotator().await.0.report().unwrap();
+    assert_eq!(report.state, RotationState::RolledBack, "{report:#?}");
+    assert_eq!(report.failure.unwrap().reason, "split_set");
+    assert_eq!((world.service.served().await, std::fs::read(&certificate).unwrap()), (Some(world.first), old));
+
+    let world = World::pem_pair().await;
+    rotate_until(&world, usize::MAX).await;
+    std::fs::write(world.home().join("tls.key"), "theirs").unwrap();
+    assert_eq!(world.rotator().await.0.report().unwrap().state, RotationState::Committed);
+    assert_eq!(std::fs::read(world.home().join("tls.key")).unwrap(), b"theirs");
+}
+
+/// Holds A7: a start that is slow and outlives the exporter is waited for: a second one beside it would find the port taken.
+#[tokio::test]
+async fn a_start_that_goes_on_after_a_crash_is_not_made_again_beside_it() {
+    let mut world = World::pem_pair().await;
+    let mut start = world.service.start_argv();
+    start[2] = start[2].replacen("touch", "sleep 1.5; touch", 1);
+    world.agent.service.start = Some(start);
+    let (mut rotator, lock) = world.rotator().await;
+    let opened = rotator.open(&open(1, 1)).unwrap();
+    let (chain, leaf) = world.sign(&opened.csr.unwrap());
+    rotator.deliver(&delivery(1, 1, &chain)).unwrap();
+    let cut_off = async {
+        while world.service.starts() == 0 {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    };
+    tokio::select! {
+        () = rotator.advance(|_| {}) => panic!("it is not slow"),
+        () = cut_off => {}
+    }
+    drop((rotator, lock));
+    assert_eq!(check(&world, leaf, 0).await, RotationState::Committed);
+    assert_eq!(world.service.starts(), 1);
+}
+
 /// Holds A9: what goes together stays, whoever put it there and whether it is served or not.
 #[tokio::test]
 async fn without_a_journal_a_store_that_is_whole_stays_and_its_service_is_started() {

@@ -250,13 +250,18 @@ async fn a_person_clears_a_shutdown_that_is_over() -> Result<()> {
     let config =
         format!("stateDirectory: {}\nshutdown: {{interval: 1s, eventLogs: [{}]}}\n", state.display(), log.display());
     fs::write(directory.join("exporter.yaml"), &config)?;
-    let too_early = shutdown(&directory, "show")?;
+    let shown = printed(&shutdown(&directory, "show")?)?;
+    ensure!(shown.contains("no shutdown has begun") && shown.contains("nothing was ever kept there"), "{shown}");
+    let too_early = shutdown(&directory, "clear")?;
     let said = String::from_utf8_lossy(&too_early.stderr);
     ensure!(!too_early.status.success() && said.contains("state_directory"), "nothing is known there: {too_early:?}");
     let mut exporter = start(&directory, &config, &bus.address())?;
     let pending = |metrics: &str| sample(metrics, "host_shutdown_pending", &[]);
     exporter.metrics_when("it has begun", |metrics| pending(metrics) == Some(1.0))?;
     wait::until(PATIENT, || state.join("shutdown.json").exists())?;
+    // Its record is written again by who minds it.
+    wait::until(PATIENT, || state.join("shutdown.lock").exists())?;
+    fs::remove_file(state.join("shutdown.json"))?;
     let shown = printed(&shutdown(&directory, "show")?)?;
     ensure!(shown.contains("powerchute_event") && shown.contains(&log.display().to_string()), "{shown}");
 

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use kagiban_crds::AgentName;
 use kagiban_crds::host_api::{RotationReport, RotationState};
 use serde::Serialize;
@@ -33,13 +34,16 @@ pub enum RotationError {
     StateDirectory { path: PathBuf, source: io::Error },
     #[error("{0}")]
     Journal(String),
-    #[error("agent {0} has no journal: nothing was ever rotated, or it is called otherwise; see `rotation list`")]
-    Unknown(AgentName),
+    #[error(
+        "agent {agent} has no journal in {}: nothing was ever rotated, it is called otherwise (see `rotation list`), or the state is \
+         elsewhere: name the exporter's configuration with --config.file", state_directory.display()
+    )]
+    Unknown { agent: AgentName, state_directory: PathBuf },
     #[error(transparent)]
     Thaw(#[from] ThawError),
     #[error(
-        "the exporter was asked to thaw {0} and has not done so yet; it does when it is not in the middle of something: see \
-         `rotation show {0}` and the exporter's log"
+        "the exporter was asked to thaw {0} and has not done so yet; it does when it is not in the middle of something, and no stop \
+         may still end the service: see `rotation show {0}` and the exporter's log"
     )]
     NotYet(AgentName),
     #[error("cannot print: {0}")]
@@ -53,7 +57,7 @@ impl RotationError {
             Self::Config(error) => error.reason(),
             Self::StateDirectory { .. } => "state_directory",
             Self::Journal(_) => "journal_unreadable",
-            Self::Unknown(_) => "no_journal",
+            Self::Unknown { .. } => "no_journal",
             Self::Thaw(error) => error.reason(),
             Self::NotYet(_) => "not_yet",
             Self::Print(_) => "print_failed",
@@ -73,6 +77,9 @@ struct Shown {
     rotation: Option<RotationReport>,
     files: Vec<PathBuf>,
     backups: PathBuf,
+    /// Until when a stop of its service that was begun may still end it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stop_goes_on_until: Option<Timestamp>,
 }
 
 /// Carries a command out and prints what came of it.
@@ -92,8 +99,11 @@ fn list(args: &StateArgs, out: &mut dyn Write) -> Result<(), RotationError> {
     let vault = Vault::at(&config.state_directory());
     let mut shown = Vec::new();
     let mut unread = None;
-    let configured = config.agents.into_iter().map(|agent| agent.name);
+    let configured = config.agents.iter().map(|agent| agent.name.clone());
     let known: BTreeSet<AgentName> = agents(&vault, args)?.into_iter().chain(configured).collect();
+    if known.is_empty() {
+        is_there(&config)?;
+    }
     for agent in known {
         match rotation::peek(&vault, &agent) {
             Ok(Some(record)) => shown.push(Shown::of(&vault, record)),
@@ -104,6 +114,9 @@ fn list(args: &StateArgs, out: &mut dyn Write) -> Result<(), RotationError> {
     }
     match args.output {
         Output::Json => json(&shown, out)?,
+        Output::Text if shown.is_empty() && unread.is_none() => {
+            writeln!(out, "no agent was ever rotated (state directory {})", config.state_directory().display())?;
+        }
         Output::Text => shown.iter().try_for_each(|shown| writeln!(out, "{}", shown.line()))?,
     }
     out.flush()?;
@@ -111,9 +124,14 @@ fn list(args: &StateArgs, out: &mut dyn Write) -> Result<(), RotationError> {
 }
 
 fn show(args: &AgentArgs, out: &mut dyn Write) -> Result<(), RotationError> {
-    let vault = Vault::at(&state_directory(&args.state)?);
+    let config = configuration(&args.state)?;
+    let vault = Vault::at(&config.state_directory());
+    is_there(&config)?;
     agents(&vault, &args.state)?;
-    let shown = Shown::of(&vault, record(&vault, &args.agent)?);
+    let record = record(&vault, &args.agent, &config)?;
+    let longest = rotation::longest_drain(&config.agents, &args.agent);
+    let stop_goes_on_until = longest.and_then(|longest| rotation::stop_goes_on_until(&record, longest));
+    let shown = Shown { stop_goes_on_until, ..Shown::of(&vault, record) };
     match args.state.output {
         Output::Json => json(&shown, out)?,
         Output::Text => shown.text(out)?,
@@ -122,19 +140,22 @@ fn show(args: &AgentArgs, out: &mut dyn Write) -> Result<(), RotationError> {
 }
 
 fn thaw(args: &AgentArgs, out: &mut dyn Write) -> Result<(), RotationError> {
-    let state_directory = state_directory(&args.state)?;
+    let config = configuration(&args.state)?;
+    let state_directory = config.state_directory();
     let vault = Vault::at(&state_directory);
+    is_there(&config)?;
     agents(&vault, &args.state)?;
-    if rotation::thaw(&state_directory, &args.agent)? == Thaw::Asked {
+    let longest = rotation::longest_drain(&config.agents, &args.agent);
+    if rotation::thaw(&state_directory, &args.agent, longest)? == Thaw::Asked {
         let asked = Instant::now();
-        while is_frozen(&record(&vault, &args.agent)?) {
+        while is_frozen(&record(&vault, &args.agent, &config)?) {
             if asked.elapsed() >= ANSWER_DEADLINE {
                 return Err(RotationError::NotYet(args.agent.clone()));
             }
             std::thread::sleep(ANSWER_POLL);
         }
     }
-    let shown = Shown::of(&vault, record(&vault, &args.agent)?);
+    let shown = Shown::of(&vault, record(&vault, &args.agent, &config)?);
     match args.state.output {
         Output::Json => json(&shown, out)?,
         Output::Text => writeln!(out, "{}", shown.line())?,
@@ -158,9 +179,17 @@ fn agents(vault: &Vault, args: &StateArgs) -> Result<Vec<AgentName>, RotationErr
     }
 }
 
-fn record(vault: &Vault, agent: &AgentName) -> Result<Record, RotationError> {
+/// Another place than the exporter's state directory must not pass for one in which nothing was ever rotated.
+fn is_there(config: &Config) -> Result<(), RotationError> {
+    let path = config.state_directory();
+    let found = std::fs::metadata(&path);
+    found.map(|_| ()).map_err(|source| RotationError::StateDirectory { path, source })
+}
+
+fn record(vault: &Vault, agent: &AgentName, config: &Config) -> Result<Record, RotationError> {
     let record = rotation::peek(vault, agent).map_err(RotationError::Journal)?;
-    record.ok_or_else(|| RotationError::Unknown(agent.clone()))
+    let unknown = || RotationError::Unknown { agent: agent.clone(), state_directory: config.state_directory() };
+    record.ok_or_else(unknown)
 }
 
 fn is_frozen(record: &Record) -> bool {
@@ -175,7 +204,15 @@ fn json<T: Serialize>(value: &T, out: &mut dyn Write) -> io::Result<()> {
 impl Shown {
     /// An agent of the configuration that no rotation was asked for.
     fn never(vault: &Vault, agent: AgentName) -> Self {
-        Self { backups: vault.backups(&agent), generation: 0, files: Vec::new(), rotation: None, state: NEVER, agent }
+        Self {
+            backups: vault.backups(&agent),
+            generation: 0,
+            files: Vec::new(),
+            rotation: None,
+            state: NEVER,
+            stop_goes_on_until: None,
+            agent,
+        }
     }
 
     fn of(vault: &Vault, record: Record) -> Self {
@@ -185,6 +222,7 @@ impl Shown {
             state: record.rotation.as_ref().map_or(NEVER, |rotation| rotation.state.reported().as_str()),
             generation: record.generation.0,
             files: files.collect(),
+            stop_goes_on_until: None,
             rotation: record.rotation.as_ref().map(rotation::Rotation::report),
             agent: record.agent,
         }
@@ -216,6 +254,9 @@ impl Shown {
         for step in &rotation.steps {
             let note = if step.note.is_empty() { String::new() } else { format!("  {}", Printable(&step.note)) };
             writeln!(out, "{:.0}  {:?}{note}", step.at, step.state)?;
+        }
+        if let Some(until) = self.stop_goes_on_until {
+            writeln!(out, "a stop of the service that was begun may still end it until {until:.0}")?;
         }
         if rotation.state == RotationState::Frozen {
             writeln!(out, "When the agent is in order again: kagiban-exporter rotation thaw {}", self.agent)?;

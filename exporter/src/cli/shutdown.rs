@@ -12,10 +12,12 @@ use super::listing::Printable;
 use super::{Output, ShutdownCommand, StateArgs};
 use crate::config::{self, Config, ConfigError};
 use crate::platform;
-use crate::shutdown::{self, Announced, BootId, ClearError, Cleared, Kept, Latch, LatchFileError, Origin};
+use crate::shutdown::{self, Announced, BootId, ClearError, Cleared, Kept, Latch, LatchFileError, Origin, Waiting};
 
 /// The exporter looks for a request every two seconds while a shutdown has begun.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(20);
+/// And has its record say what it knows as often.
+const RECORD_WITHIN: Duration = Duration::from_secs(5);
 const ANSWER_POLL: Duration = Duration::from_millis(200);
 
 /// Why a command did not do what it is for.
@@ -41,6 +43,11 @@ pub enum ShutdownCommandError {
     StillAnnounced { by: String },
     #[error("the exporter was asked to clear the shutdown and has not answered yet; see its log")]
     NotYet,
+    #[error(
+        "the exporter has cleared the shutdown and cannot keep that yet: the record in the state directory cannot be replaced; it \
+         tries again until it can, and its log says why"
+    )]
+    NotKept,
     #[error("cannot print: {0}")]
     Print(#[from] io::Error),
 }
@@ -56,6 +63,7 @@ impl ShutdownCommandError {
             Self::Clear(error) => error.reason(),
             Self::StillAnnounced { .. } => "still_announced",
             Self::NotYet => "not_yet",
+            Self::NotKept => "cleared_not_kept",
             Self::Print(_) => "print_failed",
         }
     }
@@ -89,33 +97,65 @@ pub fn run(command: &ShutdownCommand, out: &mut dyn Write) -> Result<(), Shutdow
     let config = args.config_file.as_deref().map_or_else(|| Ok(Config::default()), config::load)?;
     let (state, boot) = (config.state_directory(), BootId::new(&platform::boot_id()));
     let boot = boot.ok_or(ShutdownCommandError::NoBoot)?;
-    // Nothing is kept where no exporter has ever run: that is no news about the one that runs elsewhere.
-    let unread = |source| ShutdownCommandError::StateDirectory { path: state.clone(), source };
-    fs::read_dir(&state).map_err(unread)?;
+    match fs::read_dir(&state) {
+        Ok(_) => {}
+        // Of the exporter that has this configuration that is the answer; of none, it is no news about the one that runs elsewhere.
+        Err(error) if error.kind() == io::ErrorKind::NotFound && args.config_file.is_some() && shows(command) => {
+            return print(&Shown::of(state, &Kept::default()), args, out);
+        }
+        Err(source) => return Err(ShutdownCommandError::StateDirectory { path: state, source }),
+    }
     match command {
         ShutdownCommand::Show(_) => {}
         ShutdownCommand::Clear(_) => clear(&state, &boot)?,
     }
-    let kept = shutdown::kept(&state, &boot)?;
+    let kept = told(&state, &boot)?;
     print(&Shown::of(state, &kept), args, out)
 }
 
+/// What is kept. An exporter that minds the record has it say what is known, also where it was removed or damaged just now.
+fn told(state: &Path, boot: &BootId) -> Result<Kept, LatchFileError> {
+    let asked = Instant::now();
+    loop {
+        let kept = shutdown::kept(state, boot);
+        let says_nothing = kept.as_ref().map_or(true, |kept| *kept == Kept::default());
+        if !says_nothing || asked.elapsed() >= RECORD_WITHIN || !shutdown::is_minded(state) {
+            return kept;
+        }
+        std::thread::sleep(ANSWER_POLL);
+    }
+}
+
+const fn shows(command: &ShutdownCommand) -> bool {
+    match command {
+        ShutdownCommand::Show(_) => true,
+        ShutdownCommand::Clear(_) => false,
+    }
+}
+
 fn clear(state: &Path, boot: &BootId) -> Result<(), ShutdownCommandError> {
+    let before = shutdown::kept(state, boot).ok();
     if shutdown::clear(state, boot, Timestamp::now())? == Cleared::Done {
         return Ok(());
     }
     let asked = Instant::now();
     loop {
         // In this order: an exporter removes the request when what it has done is durable.
-        let waits = shutdown::is_asked(state);
-        let Some(latch) = shutdown::kept(state, boot)?.latch else { return Ok(()) };
-        if !waits {
-            return Err(ShutdownCommandError::StillAnnounced { by: names(&latch) });
+        let waiting = shutdown::waiting(state);
+        let is_over = asked.elapsed() >= ANSWER_DEADLINE;
+        match waiting {
+            Waiting::Answered => {
+                let kept = shutdown::kept(state, boot)?;
+                return match &kept.latch {
+                    Some(latch) => Err(ShutdownCommandError::StillAnnounced { by: names(latch) }),
+                    None if before.is_some_and(|before| before == kept) => Err(ClearError::NotBegun.into()),
+                    None => Ok(()),
+                };
+            }
+            Waiting::Unanswered if is_over => return Err(ShutdownCommandError::NotYet),
+            Waiting::ClearedNotKept if is_over => return Err(ShutdownCommandError::NotKept),
+            Waiting::Unanswered | Waiting::ClearedNotKept => std::thread::sleep(ANSWER_POLL),
         }
-        if asked.elapsed() >= ANSWER_DEADLINE {
-            return Err(ShutdownCommandError::NotYet);
-        }
-        std::thread::sleep(ANSWER_POLL);
     }
 }
 
@@ -147,7 +187,9 @@ impl Shown {
             writeln!(out, "begun since {since:.0} by {} ({}){cause}", Printable(by), triggers.join(", "))?;
         }
         if !self.begun {
-            writeln!(out, "no shutdown has begun in this boot (state directory {})", self.state_directory.display())?;
+            let nothing_kept = if self.state_directory.exists() { "" } else { ": nothing was ever kept there" };
+            let state = self.state_directory.display();
+            writeln!(out, "no shutdown has begun in this boot (state directory {state}{nothing_kept})")?;
         }
         match self.cleared_at {
             Some(at) => writeln!(out, "cleared by a person at {at:.0}"),

@@ -108,6 +108,10 @@ impl Api {
         {
             return Err(refusal);
         }
+        if matches!(route, Route::Host | Route::Agent(_) | Route::Rotation(..)) {
+            // There is no body to wait for.
+            working.store(true, Ordering::Release);
+        }
         match (route, agent) {
             (Route::Host, _) => {
                 let shutdown = self.board.snapshot().shutdown;

@@ -57,12 +57,12 @@ impl Connection {
             Ok(Err(error)) => return audit::refused_connection(peer, "handshake_failed", &error.to_string()),
             Err(_) => return audit::refused_connection(peer, "handshake_too_slow", ""),
         };
-        let Some(slot) = slots.take() else {
+        let leaf = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
+        let client = Arc::new(Client::of(leaf, &api.client_names));
+        let Some(slot) = slots.take(client.authorised) else {
             return audit::refused_connection(peer, "busy", "every connection is being answered");
         };
         drop(handshaking);
-        let leaf = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
-        let client = Arc::new(Client::of(leaf, &api.client_names));
         let working = Arc::clone(&slot.working);
         let service = service_fn(move |request| {
             Arc::clone(&api).answer(request, peer, Arc::clone(&client), Arc::clone(&working))

@@ -28,7 +28,7 @@ pub enum HandoverError {
     #[error("LISTEN_FDS is no number from 1 to {most}", most = Self::MOST)]
     Count,
     #[error(
-        "a handed over socket is neither TCP nor a Unix stream that listens ({0}); look at the .socket unit's ListenStream"
+        "a handed over socket is no TCP or Unix stream socket that listens ({0}); look at the .socket unit's ListenStream, and leave out Accept=yes"
     )]
     Socket(std::io::Error),
 }

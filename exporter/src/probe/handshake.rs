@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use futures::future::join;
 use kagiban_keystore::Certificate;
-use rustls::ClientConfig;
 use rustls::client::Resumption;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{ServerName, UnixTime};
+use rustls::{ClientConfig, InvalidMessage};
 use tokio::io::AsyncWriteExt;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsConnector;
@@ -27,6 +27,8 @@ use crate::proven::Proven;
 
 /// A farewell is a courtesy to the server's log; nothing is lost without it.
 const FAREWELL: Duration = Duration::from_millis(200);
+/// rustls takes no larger message, whose size it does not tell.
+const TOO_LARGE_A_CHAIN: &str = "it sends a message of more than 65535 bytes: a chain of too many certificates; serve the leaf and its intermediates alone";
 
 /// What was seen.
 #[derive(Clone, Debug)]
@@ -303,6 +305,9 @@ impl Failure {
         };
         match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
             Some(rustls::Error::AlertReceived(alert)) => ProbeError::TlsAlert { address, alert: format!("{alert:?}") },
+            Some(rustls::Error::InvalidMessage(InvalidMessage::HandshakePayloadTooLarge)) => {
+                ProbeError::Protocol { address, detail: TOO_LARGE_A_CHAIN.to_owned() }
+            }
             Some(rustls::Error::InvalidMessage(_)) => ProbeError::NotTls { address, spoke },
             Some(rustls::Error::NoCertificatesPresented) => ProbeError::NoCertificate { address },
             Some(other) => ProbeError::Protocol { address, detail: other.to_string() },

@@ -86,7 +86,7 @@ pub enum AgentConfigError {
 }
 
 /// JVM services take up to a minute to stop and to start on the hosts that PowerChute runs on.
-const DEFAULT_COMMAND_TIMEOUT: Duration = Duration::from_secs(90);
+pub(super) const DEFAULT_COMMAND_TIMEOUT: Duration = Duration::from_secs(90);
 /// Keeps a caller in a loop from keeping the UPS unwatched; short enough that a person does not notice.
 const DEFAULT_MIN_RESTART_INTERVAL: Duration = Duration::from_secs(10);
 /// A JVM with a cold cache binds its port within a minute; twice that.

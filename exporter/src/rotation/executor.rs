@@ -64,8 +64,13 @@ impl Rotator {
             if let Event::Failed(Cause { reason, message, .. }) = &event {
                 tracing::warn!(agent = %self.agent.name, ?effect, reason, error = message, "a step of the rotation failed");
             }
+            let was_verified = self.is_verified;
             self.proceed(event);
             seen(self);
+            if was_verified && self.is_verified {
+                // The entry that says so was tried twice, and is written with growing pauses.
+                break;
+            }
         }
         if self.host.stop.is_cancelled() {
             self.leave_in_order();
@@ -74,11 +79,17 @@ impl Rotator {
         self.plan_chores();
     }
 
-    /// What is left to the next start is not left by a crash. Where that cannot be written, it counts as one.
+    /// What is left to the next start is not left by a crash. Where that cannot be written, it counts as one. What the journal
+    /// says that is not so is not left there.
     fn leave_in_order(&mut self) {
-        let Some(rotation) = &mut self.record.rotation else { return };
-        if !rotation.state.is_decided() && !rotation.left_in_order {
-            rotation.left_in_order = true;
+        let mut is_behind = self.is_unsaved();
+        if let Some(rotation) = &mut self.record.rotation
+            && !rotation.state.is_decided()
+            && !rotation.left_in_order
+        {
+            (rotation.left_in_order, is_behind) = (true, true);
+        }
+        if is_behind {
             self.save_record();
         }
     }
@@ -113,9 +124,10 @@ impl Rotator {
             Effect::Swap => self.swap(),
             Effect::Inspect => self.inspect().await,
             Effect::Start => self.start("start_failed").await,
+            Effect::VerifyNew if self.is_verified => Ok(()),
             Effect::VerifyNew => self.verify_new().await,
             Effect::CheckFiles => self.check_files(),
-            Effect::LookForNew => self.look_for(&self.new_leaf().into_iter().collect::<Vec<_>>()).await,
+            Effect::LookForNew => self.look_for_new().await,
             Effect::LookForOld => self.look_for(&self.old_leaves()).await,
             Effect::Discard => self.discard(),
             Effect::EnsureStopped => self.stop("stop_failed_in_rollback").await,
@@ -145,8 +157,12 @@ impl Rotator {
         let Some(mut rotation) = self.record.rotation.clone() else { return };
         rotation.stop_begun = rotation.stop_begun.take().filter(|_| was_begun(&rotation.state, &event));
         let next = rotation.state.clone().after(event);
+        let verified = matches!(next, State::Committed { .. }) && matches!(rotation.state, State::Verifying { .. });
+        self.is_verified = false;
         match self.enter(rotation.clone(), next.clone(), note) {
             Ok(()) => {}
+            // Not told to anybody before it is durable.
+            Err(_) if verified => (self.record.rotation, self.is_verified) = (Some(rotation), true),
             Err(cause) => {
                 let instead = rotation.state.clone().unsaved(next, cause.clone());
                 // Recovery finds its way from the older entry too, by looking at the files.
@@ -337,4 +353,34 @@ fn unchanged(file: &FileSwap) -> Result<(), Cause> {
     }
     let error = WriteError::Changed { path: file.path.clone() };
     Err(Cause::new(error.reason(), error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::sleep_until;
+
+    use super::super::scene::{TRUE, block_journal, put_into, rotator, unblock_journal};
+    use super::*;
+
+    /// Holds A7: what was verified is not undone because the journal cannot be written.
+    #[tokio::test]
+    async fn a_verified_rotation_whose_commit_cannot_be_written_stays_and_is_written_later() {
+        let root = tempfile::tempdir().expect("directory");
+        let (mut rotator, _lock) = rotator(root.path(), TRUE);
+        let verifying = State::Verifying { before: Before::NotServed };
+        put_into(&mut rotator, verifying.clone(), None);
+        block_journal(root.path());
+        rotator.proceed(Event::Done);
+        for _ in 0..2 {
+            // The endpoint refuses: whoever looked again would go back.
+            rotator.advance(|_| {}).await;
+            assert_eq!(rotator.record.rotation.as_ref().expect("rotation").state, verifying);
+        }
+        unblock_journal(root.path());
+        sleep_until(rotator.next_chore().expect("a chore")).await;
+        rotator.do_chores(|_| {}).await;
+        let state = &rotator.record.rotation.as_ref().expect("rotation").state;
+        assert_eq!(*state, State::Committed { before: Before::NotServed });
+        assert!(rotator.next_chore().is_none());
+    }
 }

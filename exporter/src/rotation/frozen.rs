@@ -74,7 +74,7 @@ impl Rotator {
         } else {
             (self.chores.freeze, self.chores.start, self.chores.thaw) = (None, None, None);
             // What ended the freeze is durable: a crash now finds no freeze, and needs no request.
-            if self.chores.unsaved.is_none() {
+            if !self.is_unsaved() {
                 self.drop_thaw_request();
             }
         }
@@ -130,6 +130,11 @@ impl Rotator {
         }
     }
 
+    /// Whether the journal may say something else than the record in memory.
+    pub(super) const fn is_unsaved(&self) -> bool {
+        self.chores.unsaved.is_some()
+    }
+
     /// Told in the log when it changes. [`Rotator::advance`] tries again at the end of every chore.
     pub(super) fn note_untidy(&mut self, failed: Option<String>) {
         let now = Instant::now();
@@ -161,7 +166,7 @@ impl Rotator {
         if self.chores.thaw.is_some_and(|thaw| thaw <= now) {
             self.chores.thaw = Some(now + THAW_LOOK);
             // A journal that cannot be written could not say that the freeze has ended.
-            if self.chores.unsaved.is_none() && self.is_asked_to_thaw() {
+            if !self.is_unsaved() && self.is_asked_to_thaw() && self.has_seen_stop_over().await {
                 self.proceed(Event::Frozen(Finding::Thawed));
                 return;
             }
@@ -195,6 +200,19 @@ impl Rotator {
             Some(freeze) => freeze.failed(now),
             None => {}
         }
+    }
+
+    /// Whether a stop that was begun can end the service no more. One that it has ended is started now: nobody does after the
+    /// freeze.
+    async fn has_seen_stop_over(&mut self) -> bool {
+        if self.may_still_end() {
+            if !self.has_drained() {
+                return false;
+            }
+            self.start_again().await;
+            self.forget_stop();
+        }
+        true
     }
 
     /// Starts a service that is down, when that is due. What kept it from starting may be gone: a port that somebody else
@@ -286,56 +304,20 @@ impl Rotator {
 
 #[cfg(test)]
 mod tests {
-    use kagiban_crds::host_api::{CertificateRequest, KeyRequest, KeystoreOrder, RotationOpen, RotationState, Target};
-    use kagiban_crds::{Epoch, Generation};
+    use kagiban_crds::host_api::RotationState;
     use tokio::time::sleep_until;
 
-    use super::super::agent::Agent;
-    use super::super::rotator::Host;
-    use super::super::vault::{Vault, VaultLock};
+    use super::super::scene::{TRUE, block_journal, open, rotator, unblock_journal};
     use super::*;
-    use crate::rotation::PowerGate;
-
-    fn rotator(root: &std::path::Path) -> (Rotator, VaultLock) {
-        let directory = root.display();
-        let agent = format!(
-            "{{name: web, product: tls-service, keystore: {{certificateFile: {directory}/tls.crt, keyFile: {directory}/tls.key}}, \
-             endpoint: {{address: '127.0.0.1:9'}}, service: {{stop: [/bin/true], start: [/bin/true]}}}}"
-        );
-        let agent = Agent::resolve(&serde_yaml::from_str(&agent).expect("yaml")).expect("agent");
-        let power = format!("{{assume: mains, scheduledShutdownFile: {directory}/none}}");
-        let power = PowerGate::new(&serde_yaml::from_str(&power).expect("yaml"));
-        let (vault, lock) = Vault::open(&root.join("state")).expect("vault");
-        let host = Host::new("ups-01.example.com".parse().expect("host"), vault, power);
-        (Rotator::make_whole(host, agent).expect("journal"), lock)
-    }
-
-    fn open() -> RotationOpen {
-        let host = "ups-01.example.com".parse().expect("host");
-        let agent = "web".parse().expect("agent");
-        RotationOpen {
-            target: Target { epoch: Epoch(1), generation: Generation(1), host, agent },
-            certificate: CertificateRequest {
-                dns_names: vec!["web.example.com".to_owned()],
-                ip_addresses: Vec::new(),
-                key: KeyRequest::EcdsaP256,
-            },
-            keystore: KeystoreOrder::default(),
-            mark: None,
-        }
-    }
 
     /// Holds A12: the end of a wait that cannot be written down is tried again with growing pauses, and ends when it can.
     #[tokio::test]
     async fn a_wait_whose_end_cannot_be_journalled_does_not_spin() {
         let root = tempfile::tempdir().expect("directory");
-        let (mut rotator, _lock) = rotator(root.path());
+        let (mut rotator, _lock) = rotator(root.path(), TRUE);
         rotator.open(&open()).expect("opened");
         rotator.pending.as_mut().expect("pending").until = Instant::now();
-        // A directory in the journal's place fails every write, as a full disk does.
-        let journal = root.path().join("state/journal/web.json");
-        std::fs::rename(&journal, root.path().join("aside")).expect("rename");
-        std::fs::create_dir(&journal).expect("mkdir");
+        block_journal(root.path());
 
         let began = Instant::now();
         let mut attempts = 0;
@@ -348,7 +330,7 @@ mod tests {
         assert!((1..=3).contains(&attempts), "{attempts} attempts");
         assert_eq!(rotator.report().expect("rotation").state, RotationState::Keyed);
 
-        std::fs::remove_dir(&journal).expect("rmdir");
+        unblock_journal(root.path());
         sleep_until(rotator.next_chore().expect("a chore")).await;
         rotator.do_chores(|_| {}).await;
         assert_eq!(rotator.report().expect("rotation").state, RotationState::RolledBack);

@@ -274,11 +274,14 @@ impl State {
     }
 
     /// The state to go on with, in memory, when `next` could not be made durable. Going forward ends there: nothing is
-    /// done that no journal tells of. The way back goes on: the old files are better than new ones that failed.
+    /// done that no journal tells of. The way back goes on: the old files are better than new ones that failed. What was
+    /// verified is not undone because of that: the entry may be on the disk already, and is written again.
     #[must_use]
     pub fn unsaved(self, next: Self, cause: Cause) -> Self {
         // A freeze can wait: a way out of it that no journal tells of would be forgotten with the service stopped.
-        if matches!(self, Self::Frozen { .. }) {
+        if matches!(self, Self::Frozen { .. })
+            || matches!((&self, &next), (Self::Verifying { .. }, Self::Committed { .. }))
+        {
             return self;
         }
         match next {

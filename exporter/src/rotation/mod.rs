@@ -34,6 +34,8 @@ mod recovery;
 mod restore;
 pub mod resume;
 mod rotator;
+#[cfg(test)]
+mod scene;
 mod staging;
 pub mod stopping;
 mod survey;
@@ -50,7 +52,7 @@ pub use power::PowerGate;
 pub use rotator::{Host, Rotator, Snapshot};
 pub use staging::StagingError;
 pub use survey::stored_leaf;
-pub use thaw::{Thaw, ThawError, peek, thaw};
+pub use thaw::{Thaw, ThawError, longest_drain, peek, stop_goes_on_until, thaw};
 pub use vault::{Vault, VaultError, VaultLock};
 pub use worker::{AgentStatus, BAD_CONFIGURATION, Ended, Worker};
 pub use workers::{Refused, UNKNOWN_WITHIN, Why, Workers, is_unfinished, is_unknown};

@@ -7,6 +7,7 @@
 
 use jiff::Timestamp;
 use kagiban_crds::{Epoch, Generation};
+use tokio::time::Instant;
 
 use super::agent::{Agent, Keystore};
 use super::backup::{self, Manifest};
@@ -14,11 +15,12 @@ use super::coherence::{self, Verdict};
 use super::digest::Digest;
 use super::drain::BegunStop;
 use super::fences::FenceFile;
-use super::journal::{self, Found, JournalError, Record, Rotation};
+use super::journal::{self, FileSwap, Found, JournalError, Record, Rotation};
 use super::kept;
 use super::machine::{Before, Cause, Event, State, Undo};
-use super::resume::{Mend, Mended};
+use super::resume::{Mend, Mended, Resumption};
 use super::rotator::{Host, Rotator};
+use super::stopping::start_may_go_on_for;
 use crate::platform;
 
 /// Nobody knows what the rotation came to.
@@ -95,7 +97,15 @@ impl Rotator {
             rotation.recoveries = rotation.recoveries.saturating_add(1);
         }
         let found = rotation.state.clone();
-        let resumption = found.clone().resumed(rotation.recoveries);
+        if let Some(entered) = rotation.steps.last().filter(|_| !rotation.left_in_order) {
+            let now = (Timestamp::now(), platform::booted_at());
+            let left = start_may_go_on_for(&found, entered.at, now, self.agent.service.start_timeout);
+            self.starting_until = (!left.is_zero()).then(|| Instant::now() + left);
+        }
+        let resumption = match &found {
+            State::Committed { before } if self.is_mixture() => Resumption::of_mixture(*before),
+            _ => found.clone().resumed(rotation.recoveries),
+        };
         if resumption.mend == Mend::Keep && resumption.state == found && found.is_decided() {
             return;
         }
@@ -118,6 +128,18 @@ impl Rotator {
             rotation.stop_begun.get_or_insert_with(BegunStop::now);
         }
         self.enter_anyway(rotation, state, note);
+    }
+
+    /// Whether some files have gone back and others have not, so that the agent cannot start: the journal's entries of a way
+    /// back were never written. What somebody has put there since is no such thing.
+    fn is_mixture(&self) -> bool {
+        let has_gone_back = |file: &FileSwap| {
+            let present = coherence::on_disk(&file.path).ok().map(|bytes| Digest::of(&bytes));
+            file.old.as_ref().is_some_and(|old| present != Some(file.new) && present == Some(old.backup_digest))
+        };
+        let gone_back = self.files().iter().filter(|file| has_gone_back(file)).count();
+        let is_broken = || matches!(coherence::judge(&self.agent), Verdict::Broken { .. });
+        (1..self.files().len()).contains(&gone_back) && is_broken()
     }
 
     fn make_files_one_set(&mut self, mend: Mend) -> Result<Mended, Cause> {

@@ -19,7 +19,7 @@ use super::staging::StagingError;
 use super::survey::{MAX_STORE_BYTES, is_locked, known_passwords, leaf_of, open};
 use crate::platform::{self, Attributes, FileError, HeldFile, Links, SurveyedFile, Swap, WriteError};
 
-/// Of one way back: what somebody writes in the moment of an exchange is judged anew.
+/// Of one way back: what somebody writes in the moment of an exchange is judged anew, and a disk's error may be over.
 const ATTEMPTS: usize = 3;
 
 /// What going back is done with.
@@ -196,7 +196,8 @@ impl WayBack<'_> {
     pub(super) fn restore(&self) -> Result<(), RestoreError> {
         for _ in 1..ATTEMPTS {
             match self.restore_once() {
-                Err(RestoreError::Write(WriteError::Changed { .. })) => {}
+                // Changed meanwhile, or an error of the disk that may be over: a service is down.
+                Err(RestoreError::Write(_)) => {}
                 restored => return restored,
             }
         }
@@ -205,7 +206,7 @@ impl WayBack<'_> {
 
     fn restore_once(&self) -> Result<(), RestoreError> {
         let (files, moves) = self.prepare()?;
-        carry_out(&files, &moves)
+        carry_out(&files, &moves, platform::sync_directory_of)
     }
 
     /// The files as they come back, and what is left to do for it.
@@ -471,12 +472,17 @@ fn prepared(file: &FileSwap, Planned { step, present }: Planned) -> Result<Move,
     Ok(Move::Rename(waiting, present))
 }
 
-/// Changes the names. Of what lies there only what was judged goes; what was written since keeps its name.
-fn carry_out(files: &[FileSwap], moves: &[Move]) -> Result<(), RestoreError> {
-    let moved = files.iter().zip(moves).try_for_each(|(file, step)| {
+/// Changes the names, and makes that durable with `sync` when all have changed: a directory that cannot be synced does not part
+/// files that belong together. Of what lies there only what was judged goes; what was written since keeps its name.
+fn carry_out(
+    files: &[FileSwap],
+    moves: &[Move],
+    sync: impl Fn(&Path) -> Result<(), WriteError>,
+) -> Result<(), RestoreError> {
+    let mut all_displaced = Vec::new();
+    let moved: Result<(), WriteError> = files.iter().zip(moves).try_for_each(|(file, step)| {
         let displaced = match step {
-            // The rename that put it there may have been cut off before it was durable.
-            Move::Keep => return platform::sync_directory_of(&file.path),
+            Move::Keep => return Ok(()),
             Move::Remove(judged) => {
                 let sha256 = Digest::of(&judged.bytes);
                 platform::move_aside(&file.path, &file.staged, surveyed(judged, &sha256))?;
@@ -484,7 +490,7 @@ fn carry_out(files: &[FileSwap], moves: &[Move]) -> Result<(), RestoreError> {
             }
             Move::Rename(waiting, judged) => {
                 let sha256 = judged.as_ref().map(|judged| Digest::of(&judged.bytes));
-                platform::swap(&Swap {
+                platform::swap_names(&Swap {
                     path: &file.path,
                     staged: &waiting.path,
                     beside: None,
@@ -495,11 +501,18 @@ fn carry_out(files: &[FileSwap], moves: &[Move]) -> Result<(), RestoreError> {
                 &waiting.path
             }
         };
-        // What cannot be removed now is removed with all else beside the file, or swept at the next start.
-        let _ = platform::remove(displaced);
+        all_displaced.push(displaced);
         Ok(())
     });
-    Ok(moved.inspect_err(|_| give_up(moves))?)
+    // Also of a file that was in its place already: the rename that put it there may have been cut off before.
+    let synced: Vec<_> = files.iter().map(|file| sync(&file.path)).collect();
+    let synced = synced.into_iter().collect::<Result<(), _>>();
+    if synced.is_ok() {
+        // What cannot be removed now is removed with all else beside the file, or swept at the next start.
+        all_displaced.into_iter().for_each(|displaced| _ = platform::remove(displaced));
+    }
+    moved.inspect_err(|_| give_up(moves))?;
+    Ok(synced?)
 }
 
 fn surveyed<'a>(held: &'a HeldFile, sha256: &'a Digest) -> SurveyedFile<'a> {

@@ -111,6 +111,15 @@ impl State {
 }
 
 impl Resumption {
+    /// For a rotation that the journal calls committed while some of its files have gone back.
+    pub fn of_mixture(before: Before) -> Self {
+        let message =
+            "some files had gone back, and no journal told of it; the old ones were put back; open a new rotation";
+        let failure = restarted("split_set", message);
+        let state = State::Undoing { step: Undo::Stop, before, failure, by_order: false };
+        Self { mend: Mend::GoBack, state }
+    }
+
     /// The state after the files were made whole as [`Resumption::mend`] asks, or could not be.
     #[must_use]
     pub fn mended(self, result: Result<Mended, Cause>) -> State {

@@ -13,6 +13,7 @@ use kagiban_crds::{Epoch, Generation, HostName};
 use kagiban_keystore::KeyMaterial;
 use secrecy::{ExposeSecret, SecretString};
 use subtle::ConstantTimeEq;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -33,7 +34,7 @@ use super::staging::{BackupPlace, Staging, StagingError};
 use super::survey::survey;
 use super::validate;
 use super::vault::Vault;
-use crate::platform::{self, WriteError};
+use crate::platform::{self, ProgramError, WriteError};
 
 /// How long a key waits for its certificate. A person who approves by hand has an hour.
 pub(super) const CHAIN_DEADLINE: Duration = Duration::from_secs(3600);
@@ -68,6 +69,12 @@ pub struct Rotator {
     /// When it was first seen that the program is to end.
     pub(super) stopping_since: Option<Instant>,
     pub(super) last_start: LastStart,
+    /// Until when a start command may go on that an earlier run has begun.
+    pub(super) starting_until: Option<Instant>,
+    /// The start command that runs; it goes on when nobody waits for it any more.
+    pub(super) running_start: Option<JoinHandle<Result<(), ProgramError>>>,
+    /// The new leaf was, and only the entry of the journal that says so is missing.
+    pub(super) is_verified: bool,
 }
 
 /// A rotation's secrets, and what it was asked for.
@@ -94,7 +101,7 @@ pub(super) enum LastStart {
     Ended,
     /// The service manager carries it out when this program has ended.
     Queued,
-    /// Nobody waits for its command any more, because the program is to end.
+    /// Nobody waits for its command any more, because the program is to end; it runs.
     BrokenOff,
 }
 
@@ -155,6 +162,9 @@ impl Rotator {
             drained: None,
             stopping_since: None,
             last_start: LastStart::Ended,
+            starting_until: None,
+            running_start: None,
+            is_verified: false,
         }
     }
 
@@ -375,12 +385,15 @@ impl Rotator {
         self.host.power.check().map_err(|cause| refuse(RefusalReason::PowerUnsafe, cause.message))
     }
 
-    /// The one place where a request changes the record: the fences are durable first, then the record.
+    /// The one place where a request changes the record: the fences are durable first, then the record. One that was not
+    /// written may be on the disk all the same, its directory not synced: the record in memory is written over it.
     fn commit(&mut self, record: Record) -> Result<(), Refusal> {
         self.raise_fences(record.epoch, record.generation).map_err(|error| fence_refused(&error))?;
-        record
-            .save(&self.host.vault.journal(&self.agent.name))
-            .map_err(|error| refuse(storage_reason(&error), format!("the journal cannot be written: {error}")))?;
+        if let Err(error) = record.save(&self.host.vault.journal(&self.agent.name)) {
+            self.note_save(Some(&error));
+            self.save_record();
+            return Err(refuse(storage_reason(&error), format!("the journal cannot be written: {error}")));
+        }
         self.record = record;
         self.note_save(None);
         Ok(())
@@ -452,4 +465,42 @@ const fn storage_reason(error: &WriteError) -> RefusalReason {
 
 const fn is_full(error: &WriteError) -> bool {
     matches!(error, WriteError::NoSpace { .. } | WriteError::TooLittleRoom { .. })
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::sleep_until;
+
+    use super::super::machine::Before;
+    use super::super::scene::{TRUE, block_journal, put_into, rotator, unblock_journal};
+    use super::*;
+
+    /// Holds A7: an order that was refused because its entry could not be made durable is not found at the next start.
+    #[tokio::test]
+    async fn what_a_refused_request_has_left_on_the_disk_is_written_over() {
+        for is_stopping in [false, true] {
+            let root = tempfile::tempdir().expect("directory");
+            let (mut rotator, _lock) = rotator(root.path(), TRUE);
+            let committed = State::Committed { before: Before::NotServed };
+            put_into(&mut rotator, committed.clone(), None);
+            block_journal(root.path());
+            let cause = Cause::new("rolled_back_by_order", "ordered");
+            rotator.give_up(cause.clone(), None).expect_err("it cannot be written");
+            unblock_journal(root.path());
+            // What a rename has left whose directory could not be synced.
+            let mut refused = rotator.record.clone();
+            refused.rotation.as_mut().expect("rotation").state = committed.clone().after(Event::Ordered(cause));
+            let journal = root.path().join("state/journal/web.json");
+            refused.save(&journal).expect("saved");
+            if is_stopping {
+                rotator.host.stop.cancel();
+                rotator.advance(|_| {}).await;
+            } else {
+                sleep_until(rotator.next_chore().expect("a chore")).await;
+                rotator.do_chores(|_| {}).await;
+            }
+            let on_disk = Record::peek(&journal, &rotator.agent.name).expect("a journal");
+            assert_eq!(on_disk.rotation.expect("rotation").state, committed, "stopping: {is_stopping}");
+        }
+    }
 }

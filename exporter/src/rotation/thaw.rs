@@ -4,16 +4,20 @@
 //! A file and not a socket: only who may write in the state directory (root) can ask, a request outlives whoever takes it,
 //! and the journal keeps one writer.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use kagiban_crds::{AgentName, Generation};
 use serde::{Deserialize, Serialize};
 
+use super::agent::Agent;
 use super::journal::{self, Record, Rotation, Unread};
 use super::machine::{Event, Finding, State};
 use super::rotator::Rotator;
+use super::stopping;
 use super::vault::{Vault, VaultError};
+use crate::config::AgentConfig;
 use crate::platform::{self, Links, WriteError};
 
 const MAX_REQUEST_BYTES: u64 = 1024;
@@ -48,10 +52,18 @@ pub enum Thaw {
 pub enum ThawError {
     #[error("{0}")]
     Journal(String),
-    #[error("agent {agent} has no journal: nothing was ever rotated, or it is called otherwise; see `rotation list`")]
-    NoJournal { agent: AgentName },
+    #[error(
+        "agent {agent} has no journal in {}: nothing was ever rotated, it is called otherwise (see `rotation list`), or the state is \
+         elsewhere: name the exporter's configuration with --config.file", state_directory.display()
+    )]
+    NoJournal { agent: AgentName, state_directory: PathBuf },
     #[error("agent {agent} is not frozen: its newest rotation, {generation}, is {state}")]
     NotFrozen { agent: AgentName, generation: Generation, state: String },
+    #[error(
+        "a stop of the service of agent {agent} that was begun may still end it until {until:.0}, and after a thaw nobody starts it \
+         again; ask again then"
+    )]
+    StopGoesOn { agent: AgentName, until: Timestamp },
     #[error(transparent)]
     Vault(#[from] VaultError),
     #[error("the request cannot be written: {0}")]
@@ -65,6 +77,7 @@ impl ThawError {
             Self::Journal(_) => "journal_unreadable",
             Self::NoJournal { .. } => "no_journal",
             Self::NotFrozen { .. } => "not_frozen",
+            Self::StopGoesOn { .. } => "stop_goes_on",
             Self::Vault(_) => "state_directory",
             Self::Write(error) => error.reason(),
         }
@@ -82,19 +95,38 @@ pub fn peek(vault: &Vault, agent: &AgentName) -> Result<Option<Record>, String> 
     })
 }
 
-/// Marks the agent's frozen rotation as rolled back, with its failure and its steps kept, so that the next one is taken.
+/// The longest that an agent's service goes on after its stop was begun; none where `agents` do not name it.
+pub fn longest_drain(agents: &[AgentConfig], agent: &AgentName) -> Option<Duration> {
+    let config = agents.iter().find(|config| config.name == *agent)?;
+    Agent::as_written(config).ok().map(|agent| stopping::longest_drain(&agent.service))
+}
+
+/// Until when a stop that was begun may still end the service, which drains for `longest` at most; none when it can no more.
+pub fn stop_goes_on_until(record: &Record, longest: Duration) -> Option<Timestamp> {
+    let left = record.rotation.as_ref()?.stop_begun.as_ref()?.may_end_for(longest);
+    (!left.is_zero()).then(|| Timestamp::now().saturating_add(left).unwrap_or(Timestamp::MAX))
+}
+
+/// Marks the agent's frozen rotation as rolled back, with its failure and its steps kept, so that the next one is taken. Not
+/// while a stop may still end the service, which drains for `longest` at most; where that is not known, an exporter that runs
+/// knows, and waits.
 ///
 /// # Errors
 /// See [`ThawError`]; nothing has changed then.
-pub fn thaw(state_directory: &Path, agent: &AgentName) -> Result<Thaw, ThawError> {
+pub fn thaw(state_directory: &Path, agent: &AgentName, longest: Option<Duration>) -> Result<Thaw, ThawError> {
     let vault = Vault::at(state_directory);
-    let request = request(&vault, agent)?;
+    let no_journal = || ThawError::NoJournal { agent: agent.clone(), state_directory: state_directory.to_owned() };
+    let request = |longest| {
+        let record = peek(&vault, agent).map_err(ThawError::Journal)?.ok_or_else(no_journal)?;
+        request(&record, longest, no_journal)
+    };
+    let asked = request(longest)?;
     let path = vault.thaw_request(agent);
     match vault.lock() {
         Ok(_lock) => {
             // Read again: an exporter may have ended just now.
-            self::request(&vault, agent)?;
-            let mut record = peek(&vault, agent).map_err(ThawError::Journal)?.ok_or_else(|| no_journal(agent))?;
+            request(Some(longest.unwrap_or(stopping::USUAL_LONGEST_DRAIN)))?;
+            let mut record = peek(&vault, agent).map_err(ThawError::Journal)?.ok_or_else(no_journal)?;
             if let Some(rotation) = &mut record.rotation {
                 rotation.state = rotation.state.clone().after(Event::Frozen(Finding::Thawed));
                 rotation.log(Timestamp::now(), Finding::Thawed.note().to_owned());
@@ -106,8 +138,7 @@ pub fn thaw(state_directory: &Path, agent: &AgentName) -> Result<Thaw, ThawError
         }
         Err(VaultError::InUse { .. }) => {
             platform::create_private_directory(&vault.requests())?;
-            let bytes =
-                serde_json::to_vec(&request).map_err(|e| WriteError::from_io(&path, "encoding it", e.into()))?;
+            let bytes = serde_json::to_vec(&asked).map_err(|e| WriteError::from_io(&path, "encoding it", e.into()))?;
             platform::replace(&path, &bytes, None)?;
             Ok(Thaw::Asked)
         }
@@ -115,18 +146,21 @@ pub fn thaw(state_directory: &Path, agent: &AgentName) -> Result<Thaw, ThawError
     }
 }
 
-fn request(vault: &Vault, agent: &AgentName) -> Result<Request, ThawError> {
-    let record = peek(vault, agent).map_err(ThawError::Journal)?.ok_or_else(|| no_journal(agent))?;
-    let rotation = record.rotation.ok_or_else(|| no_journal(agent))?;
-    if matches!(rotation.state, State::Frozen { .. }) {
-        return Ok(Request::for_freeze_of(&rotation));
+fn request(
+    record: &Record,
+    longest: Option<Duration>,
+    no_journal: impl FnOnce() -> ThawError,
+) -> Result<Request, ThawError> {
+    let rotation = record.rotation.as_ref().ok_or_else(no_journal)?;
+    let agent = || record.agent.clone();
+    if !matches!(rotation.state, State::Frozen { .. }) {
+        let state = format!("{:?}", rotation.state.reported());
+        return Err(ThawError::NotFrozen { agent: agent(), generation: rotation.generation, state });
     }
-    let state = format!("{:?}", rotation.state.reported());
-    Err(ThawError::NotFrozen { agent: agent.clone(), generation: rotation.generation, state })
-}
-
-fn no_journal(agent: &AgentName) -> ThawError {
-    ThawError::NoJournal { agent: agent.clone() }
+    match longest.and_then(|longest| stop_goes_on_until(record, longest)) {
+        Some(until) => Err(ThawError::StopGoesOn { agent: agent(), until }),
+        None => Ok(Request::for_freeze_of(rotation)),
+    }
 }
 
 impl Rotator {
@@ -156,5 +190,49 @@ impl Rotator {
         if let Err(error) = platform::remove(&self.host.vault.thaw_request(&self.agent.name)) {
             tracing::warn!(agent = %self.agent.name, %error, "a request to thaw that is over cannot be removed");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::Instant;
+
+    use super::super::drain::BegunStop;
+    use super::super::machine::{Cause, Standing};
+    use super::super::scene::{put_into, rotator};
+    use super::*;
+
+    /// Holds A8, A14: after a thaw nobody would start a service that a stop has ended.
+    #[tokio::test]
+    async fn a_freeze_is_not_thawed_while_a_stop_may_still_end_the_service_and_then_with_the_service_started() {
+        let root = tempfile::tempdir().expect("directory");
+        let starts = root.path().join("starts");
+        let (mut rotator, lock) = rotator(root.path(), &format!("[/bin/sh, -c, 'echo >> {}']", starts.display()));
+        let started = || std::fs::read_to_string(&starts).map_or(0, |text| text.lines().count());
+        let frozen = State::Frozen { failure: Cause::new("any", "any"), standing: Standing::Whole };
+        put_into(&mut rotator, frozen, Some(BegunStop::now()));
+        let (state, name) = (root.path().join("state"), rotator.agent.name.clone());
+        let longest = Duration::from_secs(60);
+        let refused = thaw(&state, &name, Some(longest)).expect_err("it drains");
+        assert_eq!(refused.reason(), "stop_goes_on");
+
+        assert_eq!(thaw(&state, &name, None).expect("asked"), Thaw::Asked);
+        rotator.drained = Some(Instant::now() + longest);
+        rotator.look_at_freeze_at_once();
+        rotator.do_chores(|_| {}).await;
+        assert!(rotator.is_frozen(), "the stop may still end it");
+        let before = started();
+        rotator.drained = Some(Instant::now());
+        rotator.look_at_freeze_at_once();
+        rotator.do_chores(|_| {}).await;
+        assert!(!rotator.is_frozen() && started() > before, "{} starts", started());
+
+        let frozen = State::Frozen { failure: Cause::new("any", "any"), standing: Standing::Whole };
+        let rotation = rotator.record.rotation.as_mut().expect("rotation");
+        (rotation.state, rotation.stop_begun) = (frozen, Some(BegunStop::now()));
+        rotator.save_record();
+        drop((rotator, lock));
+        assert_eq!(thaw(&state, &name, None).expect_err("as usual").reason(), "stop_goes_on");
+        assert_eq!(thaw(&state, &name, Some(Duration::ZERO)).expect("over"), Thaw::Done);
     }
 }

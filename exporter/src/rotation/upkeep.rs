@@ -13,7 +13,7 @@ use super::live;
 use super::machine::{Before, Cause, State};
 use super::rotator::{LastStart, Rotator};
 use super::stopping::{Outlook, has_time_to_go_back, is_last_start_due, longest_drain};
-use crate::platform;
+use crate::platform::{self, ProgramError};
 
 /// Between two starts of a service that nobody has seen since the first: it may be slow, or the first has found a process that
 /// the stop was still ending.
@@ -34,11 +34,30 @@ impl Rotator {
         // While this program's own stop is a job of the service manager, the start of an agent that is ordered after it
         // waits for its end: a start that waited for that in turn would never end.
         let queued = if self.host.stop.is_cancelled() { platform::queued_start(&service.start) } else { None };
-        self.last_start = LastStart::BrokenOff;
-        let started = platform::run(queued.as_ref().unwrap_or(&service.start), service.start_timeout).await;
+        let started = match &queued {
+            Some(queued) => platform::run(queued, service.start_timeout).await,
+            None => self.run_start().await,
+        };
         let is_queued = queued.is_some() && started.is_ok();
         self.last_start = if is_queued { LastStart::Queued } else { LastStart::Ended };
         started.map_err(|error| Cause::new(reason, error.to_string()))
+    }
+
+    /// Runs the start command, or waits for the one that runs: whoever waited for that may have been broken off by the end of
+    /// the program, and two starts at once get in each other's way.
+    async fn run_start(&mut self) -> Result<(), ProgramError> {
+        self.last_start = LastStart::BrokenOff;
+        let service = &self.agent.service;
+        let running = self.running_start.get_or_insert_with(|| {
+            let (start, within) = (service.start.clone(), service.start_timeout);
+            tokio::spawn(async move { platform::run(&start, within).await })
+        });
+        let ended = running.await;
+        self.running_start = None;
+        ended.unwrap_or_else(|error| {
+            let program = self.agent.service.start.first().cloned().unwrap_or_default();
+            Err(ProgramError::Lost { program, source: error.into() })
+        })
     }
 
     /// Whether a stop that was begun may still end the service, or has ended it since the last look.
@@ -103,18 +122,20 @@ impl Rotator {
     /// at the end.
     async fn keep_up_until(&mut self, until: Instant, mut again: Option<Backoff>) -> Result<(), Cause> {
         let wanted = self.wanted_now();
-        let mut was_seen = false;
+        let (mut was_seen, mut is_repeated) = (false, false);
         loop {
             let is_last = Instant::now() >= until;
             let seen = self.glance(&wanted).await;
             if !self.may_still_end() {
                 return Ok(());
             }
-            let now = Instant::now();
-            let is_time = is_last || again.is_some_and(|again| again.due() <= now);
-            let is_due = (was_seen || is_time) && is_last_start_due(until, now);
+            let stopping_for = self.stopping_since.map(|since| since.elapsed());
+            let is_last_due = is_last && is_last_start_due(&self.agent.service, is_repeated, stopping_for);
+            let is_due =
+                is_last_due || !is_last && (was_seen || again.is_some_and(|again| again.due() <= Instant::now()));
             was_seen = seen != Seen::Nobody;
             if seen == Seen::Nobody && is_due {
+                is_repeated = true;
                 if let Err(error) = self.start("start_failed_again").await {
                     tracing::warn!(agent = %self.agent.name, error = error.message, "the agent is down, and was not started");
                     if self.may_go_back() {
@@ -235,6 +256,21 @@ impl Rotator {
         live::verify(&self.agent.endpoint, wanted, verify, stop).await
     }
 
+    /// One look, or as many as a start that an earlier run has begun may still take: what is not there yet is started once more
+    /// after that. Not once the program is to end, whose time is counted.
+    pub(super) async fn look_for_new(&mut self) -> Result<(), Cause> {
+        let new: Vec<_> = self.new_leaf().into_iter().collect();
+        let until = self.starting_until.take().unwrap_or_else(Instant::now);
+        loop {
+            let is_last = Instant::now() >= until || self.host.stop.is_cancelled();
+            let seen = self.look_for(&new).await;
+            if seen.is_ok() || is_last {
+                return seen;
+            }
+            sleep_until(until.min(Instant::now() + self.agent.verify.interval)).await;
+        }
+    }
+
     pub(super) async fn look_for(&mut self, wanted: &[LeafSha256]) -> Result<(), Cause> {
         let seen = live::look(&self.agent.endpoint).await;
         let mut none = None;
@@ -252,4 +288,70 @@ fn begun<'a>(
     none: &'a mut Option<BegunStop>,
 ) -> &'a mut Option<BegunStop> {
     rotation.as_mut().map_or(none, |rotation| &mut rotation.stop_begun)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::super::scene::{put_into, rotator};
+    use super::*;
+
+    fn lines(path: &std::path::Path) -> usize {
+        fs::read_to_string(path).map_or(0, |text| text.lines().count())
+    }
+
+    /// Holds A8: a disk held the worker up for longer than any service drains, and the stop has ended the service meanwhile.
+    #[tokio::test]
+    async fn a_service_that_a_stop_has_ended_is_started_however_late_the_last_look_is() {
+        for is_stopping in [false, true] {
+            let root = tempfile::tempdir().expect("directory");
+            let starts = root.path().join("starts");
+            let (mut rotator, _lock) = rotator(root.path(), &format!("[/bin/sh, -c, 'echo >> {}']", starts.display()));
+            put_into(&mut rotator, State::Verifying { before: Before::NotServed }, Some(BegunStop::now()));
+            let long_ago = Instant::now().checked_sub(Duration::from_secs(600)).expect("an uptime");
+            rotator.drained = Some(long_ago);
+            if is_stopping {
+                rotator.host.stop.cancel();
+                rotator.stopping_since = Some(long_ago);
+            }
+            rotator.keep_up().await.expect("kept up");
+            assert_eq!(lines(&starts), 1, "stopping: {is_stopping}");
+            assert!(!rotator.may_still_end(), "it is watched no longer");
+        }
+    }
+
+    /// Holds A8: a start whose wait the end of the program has broken off is waited for, and not made a second time beside it.
+    #[tokio::test]
+    async fn a_start_that_was_broken_off_is_waited_for() {
+        let root = tempfile::tempdir().expect("directory");
+        let [starts, ended] = ["starts", "ended"].map(|name| root.path().join(name));
+        let script = format!("echo >> {}; sleep 1; touch {}", starts.display(), ended.display());
+        let (mut rotator, _lock) = rotator(root.path(), &format!("[/bin/sh, -c, '{script}']"));
+        let undoing = State::Undoing {
+            step: super::super::machine::Undo::Verify,
+            before: Before::NotServed,
+            failure: Cause::new("any", "any"),
+            by_order: false,
+        };
+        put_into(&mut rotator, undoing, None);
+        let broken_off = tokio::time::timeout(Duration::from_millis(300), rotator.start("any")).await;
+        assert!(broken_off.is_err() && lines(&starts) == 1);
+        rotator.host.stop.cancel();
+        rotator.advance(|_| {}).await;
+        assert!(ended.exists(), "it is left to itself");
+        assert_eq!(lines(&starts), 1);
+    }
+
+    #[test]
+    fn a_last_start_that_repeats_another_leaves_time_for_its_end() {
+        let root = tempfile::tempdir().expect("directory");
+        let service = rotator(root.path(), "[/bin/true]").0.agent.service.clone();
+        let late = Some(Duration::from_secs(600));
+        assert!(is_last_start_due(&service, false, late));
+        assert!(!is_last_start_due(&service, true, late));
+        assert!(
+            is_last_start_due(&service, true, Some(Duration::from_secs(1))) && is_last_start_due(&service, true, None)
+        );
+    }
 }

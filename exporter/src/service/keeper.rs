@@ -24,8 +24,8 @@ const ASKED_EVERY: Duration = Duration::from_secs(2);
 pub(super) struct Keeper {
     state_directory: Arc<PathBuf>,
     boot: Option<BootId>,
-    /// What is on disk already.
-    kept: Kept,
+    /// What is on disk already; none where that is not known.
+    kept: Option<Kept>,
     /// Held once there is something to keep.
     lock: Option<FileLock>,
     /// That it is known in memory only was said.
@@ -42,10 +42,10 @@ impl Keeper {
             );
         }
         let state_directory = Arc::new(state_directory);
-        let mut keeper = Self { state_directory, boot, kept: Kept::default(), lock: None, warned: false };
+        let mut keeper = Self { state_directory, boot, kept: Some(Kept::default()), lock: None, warned: false };
         match keeper.on_disk_by(until, shutdown::load).await {
             None | Some(Ok(Found::Nothing)) => {}
-            Some(Ok(Found::Kept(kept))) => keeper.kept = kept,
+            Some(Ok(Found::Kept(kept))) => keeper.kept = Some(kept),
             Some(Ok(Found::EarlierBoot(kept))) => {
                 if let Some(latch) = kept.latch {
                     warn!(
@@ -62,22 +62,24 @@ impl Keeper {
     }
 
     pub(super) fn resume(&self, board: &Board) {
-        board.resume(self.boot.clone(), self.kept.clone());
+        board.resume(self.boot.clone(), self.kept.clone().unwrap_or_default());
     }
 
-    /// Writes whatever is new, until told to stop; the last of it then. Nothing is written while no shutdown begins or ends.
+    /// Writes whatever is new, until told to stop; the last of it then. Nothing is written while no shutdown begins or ends, and what
+    /// is on disk is as it should be.
     pub(super) async fn keep(mut self, board: Arc<Board>, stop: CancellationToken) {
         let mut kept = board.kept();
         let mut looks = interval(ASKED_EVERY);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            let has_begun = kept.borrow().latch.is_some();
+            let is_minded = self.boot.is_some() && (self.lock.is_some() || self.is_news(&kept.borrow()));
+            let is_minded = is_minded || kept.borrow().latch.is_some();
             let goes_on = tokio::select! {
                 biased;
                 changed = kept.changed() => changed.is_ok(),
                 () = stop.cancelled() => false,
-                _ = looks.tick(), if has_begun => {
-                    self.hear_person(&board).await;
+                _ = looks.tick(), if is_minded => {
+                    self.mind(&board).await;
                     true
                 }
             };
@@ -89,66 +91,117 @@ impl Keeper {
         }
     }
 
-    /// Clears the shutdown that has begun when a person says so.
-    async fn hear_person(&mut self, board: &Board) {
+    fn is_news(&self, kept: &Kept) -> bool {
+        self.kept.as_ref() != Some(kept)
+    }
+
+    /// Hears a person, and has the record say what is known: it may have been removed, damaged, or not been written.
+    async fn mind(&mut self, board: &Board) {
         self.hold(board).await;
-        let Some(latch) = board.kept().borrow().latch.clone() else { return };
+        let asked = self.hear_person(board).await;
+        let kept = board.kept().borrow().clone();
+        if self.lock.is_some() {
+            let meant = kept.clone();
+            let is_kept = self.on_disk(move |directory, boot| Ok(shutdown::is_kept(directory, boot, &meant))).await;
+            if matches!(is_kept, Some(Ok(false))) {
+                self.kept = None;
+            }
+        }
+        // A request that goes before its deed is durable would be lost.
+        let is_kept = self.save(kept).await;
+        let answered = match asked {
+            Asked::Nothing => return,
+            Asked::ToClear | Asked::ToKeep if !is_kept => {
+                self.on_disk(|directory, _| Ok(shutdown::note_cleared(directory)?)).await
+            }
+            Asked::ToClear | Asked::ToKeep | Asked::ToClearAnother => {
+                self.on_disk(|directory, _| Ok(shutdown::drop_request(directory)?)).await
+            }
+        };
+        if let Some(Err(error)) = answered {
+            warn!(reason = error.reason(), %error, "a request to clear a shutdown cannot be answered");
+        }
+    }
+
+    /// Clears the shutdown that has begun when a person says so.
+    async fn hear_person(&mut self, board: &Board) -> Asked {
+        let latch = board.kept().borrow().latch.clone();
         let meant = latch.clone();
-        let asked = self.on_disk(move |directory, boot| Ok(shutdown::asked(directory, boot, &meant))).await;
-        match asked {
-            None | Some(Err(_) | Ok(Asked::Nothing)) => return,
-            Some(Ok(Asked::ToClearAnother)) => {
+        let asked = self.on_disk(move |directory, boot| Ok(shutdown::asked(directory, boot, meant.as_ref()))).await;
+        let Some(Ok(asked)) = asked else { return Asked::Nothing };
+        match (asked, latch) {
+            (Asked::ToClear, Some(latch)) => match board.clear_shutdown(Timestamp::now()) {
+                Ok(()) => {
+                    info!(since = %latch.since(), by = latch.names(), "a person has cleared the shutdown that had begun");
+                    asked
+                }
+                Err(announcing) => {
+                    warn!(
+                        reason = "still_announced", by = %names(announcing.iter()),
+                        "a shutdown is not cleared while a source says that it has begun; end it there, and ask again"
+                    );
+                    Asked::ToClearAnother
+                }
+            },
+            (Asked::ToClearAnother, _) => {
                 warn!(
                     "a request to clear a shutdown meant another than the one that has begun, and is dropped; look with \
                      `kagiban-exporter shutdown show`"
                 );
+                asked
             }
-            Some(Ok(Asked::ToClear)) => match board.clear_shutdown(Timestamp::now()) {
-                Ok(()) => {
-                    info!(since = %latch.since(), by = latch.names(), "a person has cleared the shutdown that had begun");
-                    // A request that goes before its deed is durable would be lost.
-                    let kept = board.kept().borrow().clone();
-                    self.save(kept).await;
-                }
-                Err(announcing) => warn!(
-                    reason = "still_announced", by = %names(announcing.iter()),
-                    "a shutdown is not cleared while a source says that it has begun; end it there, and ask again"
-                ),
-            },
-        }
-        if let Some(Err(error)) = self.on_disk(|directory, _| Ok(shutdown::drop_request(directory)?)).await {
-            warn!(reason = error.reason(), %error, "a request that is answered cannot be removed");
+            (Asked::Nothing | Asked::ToKeep | Asked::ToClear, _) => asked,
         }
     }
 
     /// Takes the lock. Until it was ours, a person may have cleared the record behind us.
     async fn hold(&mut self, board: &Board) {
-        if self.lock.is_some() || self.kept.latch.is_none() {
+        if self.lock.is_some() {
             return;
         }
         let held = self.on_disk(|directory, boot| {
             let lock = shutdown::hold(directory).ok().flatten();
-            Ok((lock, shutdown::kept(directory, boot)?))
+            if lock.is_some() {
+                shutdown::drop_nameless_request(directory)?;
+            }
+            Ok((lock, shutdown::kept(directory, boot).unwrap_or_default()))
         });
         let Some(Ok((Some(lock), on_disk))) = held.await else { return };
         self.lock = Some(lock);
-        if on_disk.latch.is_none() && on_disk.cleared_at.is_some() && board.clear_shutdown(Timestamp::now()).is_ok() {
+        let is_of_before = self.kept.as_ref().is_some_and(|kept| kept.cleared_at == on_disk.cleared_at);
+        if on_disk.latch.is_none()
+            && on_disk.cleared_at.is_some()
+            && !is_of_before
+            && board.clear_shutdown(Timestamp::now()).is_ok()
+        {
             info!("a person has cleared the shutdown that had begun");
         }
     }
 
-    async fn save(&mut self, kept: Kept) {
-        if self.boot.is_none() || self.kept == kept {
-            return;
+    /// Whether it is on disk.
+    async fn save(&mut self, kept: Kept) -> bool {
+        if self.boot.is_none() || !self.is_news(&kept) {
+            return true;
         }
         let written = kept.clone();
         match self.on_disk(move |directory, boot| shutdown::save(directory, boot, &written)).await {
-            Some(Ok(())) => self.kept = kept,
-            Some(Err(error)) if !self.warned => {
-                self.warned = true;
-                warn!(reason = error.reason(), %error, "whether a shutdown has begun is known in memory only");
+            Some(Ok(())) => {
+                self.kept = Some(kept);
+                if std::mem::take(&mut self.warned) {
+                    info!("whether a shutdown has begun is kept on disk again");
+                }
+                true
             }
-            None | Some(Err(_)) => {}
+            Some(Err(error)) => {
+                if !std::mem::replace(&mut self.warned, true) {
+                    warn!(
+                        reason = error.reason(), %error,
+                        "whether a shutdown has begun is known in memory only; it is tried again"
+                    );
+                }
+                false
+            }
+            None => false,
         }
     }
 
@@ -179,4 +232,72 @@ impl Keeper {
 fn names<'a>(origins: impl Iterator<Item = &'a Origin>) -> String {
     let names: Vec<String> = origins.map(ToString::to_string).collect();
     names.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::label::Label;
+    use crate::shutdown::{Announced, Cleared, Latch, Waiting};
+    use crate::ups::Trigger;
+
+    const BEGUN: Timestamp = Timestamp::constant(1_750_000_000, 0);
+
+    /// An exporter that has come up in a boot in which a shutdown had begun, and its keeper, which has written nothing yet.
+    async fn begun(state: &Path) -> (Keeper, Arc<Board>) {
+        let origin = Origin::Host { source: Label::new("/opt/EventLog") };
+        let triggers = [Trigger::PowerchuteEvent].into();
+        let announced = Announced { since: BEGUN, triggers, cause: None, begun_at: Some(BEGUN) };
+        let kept = Kept { latch: Latch::announced([(origin, announced)].into()), ..Kept::default() };
+        let board = Arc::new(Board::default());
+        let keeper = Keeper::open(state.to_owned(), Instant::now() + FILE_WITHIN).await;
+        board.resume(keeper.boot.clone(), kept);
+        (keeper, board)
+    }
+
+    fn boot() -> BootId {
+        BootId::new(&platform::boot_id()).expect("a boot id")
+    }
+
+    /// Holds R6: the record and the exporter that runs say the same, whatever becomes of the record.
+    #[tokio::test]
+    async fn a_record_that_is_removed_or_damaged_is_written_again() {
+        let directory = tempfile::tempdir().expect("directory");
+        let (state, record) = (directory.path(), directory.path().join("shutdown.json"));
+        let (mut keeper, board) = begun(state).await;
+        keeper.mind(&board).await;
+        let known = board.kept().borrow().clone();
+        for damage in [None, Some("{"), Some("")] {
+            match damage {
+                None => std::fs::remove_file(&record).expect("remove"),
+                Some(text) => std::fs::write(&record, text).expect("write"),
+            }
+            keeper.mind(&board).await;
+            assert_eq!(shutdown::kept(state, &boot()).expect("read"), known, "{damage:?}");
+        }
+    }
+
+    /// Holds R6: cleared in memory and not on disk, it is told so, tried again, and the request outlives a kill.
+    #[tokio::test]
+    async fn a_clearing_that_cannot_be_kept_is_told_and_tried_until_it_is() {
+        let directory = tempfile::tempdir().expect("directory");
+        let (state, record) = (directory.path(), directory.path().join("shutdown.json"));
+        let (mut keeper, board) = begun(state).await;
+        // A directory is in the way of the record.
+        std::fs::create_dir_all(record.join("x")).expect("a directory");
+        keeper.mind(&board).await;
+        assert_eq!(shutdown::clear(state, &boot(), BEGUN).expect("asked"), Cleared::Asked);
+        keeper.mind(&board).await;
+        assert!(board.kept().borrow().latch.is_none(), "it is cleared");
+        assert_eq!(shutdown::waiting(state), Waiting::ClearedNotKept);
+        keeper.mind(&board).await;
+        assert_eq!(shutdown::waiting(state), Waiting::ClearedNotKept);
+        std::fs::remove_dir_all(&record).expect("remove");
+        keeper.mind(&board).await;
+        assert_eq!(shutdown::waiting(state), Waiting::Answered);
+        let kept = shutdown::kept(state, &boot()).expect("read");
+        assert_eq!((kept.latch.is_none(), kept.cleared_at.is_some()), (true, true));
+    }
 }

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::latch::Beginnings;
 use super::latch_file::{self, Found, LatchFileError};
 use super::{BootId, Kept, Latch};
 use crate::platform::{self, FileLock, Links, WriteError};
@@ -25,7 +26,11 @@ const MAX_REQUEST_BYTES: u64 = 1024;
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Request {
     boot_id: String,
-    since: Timestamp,
+    /// Absent where the record did not tell: then what the exporter knows is meant, and only the one that runs now.
+    since: Option<Timestamp>,
+    /// Noted by the exporter: it is cleared, and that cannot be kept yet.
+    #[serde(default)]
+    cleared: bool,
 }
 
 /// What became of a person's word.
@@ -44,6 +49,17 @@ pub enum Asked {
     ToClear,
     /// To clear another shutdown than the one that has begun.
     ToClearAnother,
+    /// What is meant was cleared already, and is to be kept.
+    ToKeep,
+}
+
+/// How far a request has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waiting {
+    Answered,
+    Unanswered,
+    /// It is done, and not durable yet.
+    ClearedNotKept,
 }
 
 /// Why nothing was cleared or asked for.
@@ -90,27 +106,49 @@ pub fn kept(state_directory: &Path, boot: &BootId) -> Result<Kept, LatchFileErro
 /// # Errors
 /// See [`ClearError`]; nothing has changed then.
 pub fn clear(state_directory: &Path, boot: &BootId, now: Timestamp) -> Result<Cleared, ClearError> {
-    let latch = begun(state_directory, boot)?;
     let held = hold(state_directory);
     let held = held.map_err(|source| ClearError::Lock { path: state_directory.join(LOCK), source })?;
     if held.is_some() {
-        // Read again: an exporter may have ended just now.
-        begun(state_directory, boot)?;
-        latch_file::save(state_directory, boot, &Kept { latch: None, cleared_at: Some(now) })?;
+        let (latch, mut cleared) = begun(state_directory, boot)?;
+        cleared.extend(latch.beginnings());
+        latch_file::save(state_directory, boot, &Kept { latch: None, cleared_at: Some(now), cleared })?;
         // One that an exporter that has ended was asked with; the next one would remove it too.
         let _ = drop_request(state_directory);
         return Ok(Cleared::Done);
     }
-    let path = request_path(state_directory);
-    let request = Request { boot_id: boot.as_str().to_owned(), since: latch.since() };
-    let bytes = serde_json::to_vec(&request).map_err(|e| WriteError::from_io(&path, "encoding it", e.into()))?;
-    platform::create_private_directory(&state_directory.join(REQUESTS))?;
-    platform::replace(&path, &bytes, None)?;
+    // Whoever minds the record knows better than the record, which may be gone, damaged or never written.
+    let since = kept(state_directory, boot).ok().and_then(|kept| kept.latch).map(|latch| latch.since());
+    write(state_directory, &Request { boot_id: boot.as_str().to_owned(), since, cleared: false })?;
     Ok(Cleared::Asked)
 }
 
-fn begun(state_directory: &Path, boot: &BootId) -> Result<Latch, ClearError> {
-    kept(state_directory, boot)?.latch.ok_or(ClearError::NotBegun)
+fn write(state_directory: &Path, request: &Request) -> Result<(), WriteError> {
+    let path = request_path(state_directory);
+    let bytes = serde_json::to_vec(request).map_err(|e| WriteError::from_io(&path, "encoding it", e.into()))?;
+    platform::create_private_directory(&state_directory.join(REQUESTS))?;
+    platform::replace(&path, &bytes, None)
+}
+
+/// Tells the person who asked that it is cleared, and not durable yet.
+///
+/// # Errors
+/// When the request cannot be written either.
+pub fn note_cleared(state_directory: &Path) -> Result<(), WriteError> {
+    match read(state_directory) {
+        Some(Ok(request)) if !request.cleared => write(state_directory, &Request { cleared: true, ..request }),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// Whether an exporter minds the record now.
+pub fn is_minded(state_directory: &Path) -> bool {
+    // Who only looks makes no file, which would be another account's.
+    state_directory.join(LOCK).exists() && hold(state_directory).is_ok_and(|held| held.is_none())
+}
+
+fn begun(state_directory: &Path, boot: &BootId) -> Result<(Latch, Beginnings), ClearError> {
+    let Kept { latch, cleared, .. } = kept(state_directory, boot)?;
+    Ok((latch.ok_or(ClearError::NotBegun)?, cleared))
 }
 
 /// Held by who minds the record; none while another process holds it.
@@ -121,23 +159,47 @@ pub fn hold(state_directory: &Path) -> io::Result<Option<FileLock>> {
     platform::lock(&state_directory.join(LOCK))
 }
 
-/// What somebody asks who has left a request.
-pub fn asked(state_directory: &Path, boot: &BootId, latch: &Latch) -> Asked {
-    let path = request_path(state_directory);
-    let Ok(file) = platform::read_held(&path, MAX_REQUEST_BYTES, Links::OfAdministrators) else {
-        return Asked::Nothing;
-    };
-    let meant = Request { boot_id: boot.as_str().to_owned(), since: latch.since() };
-    if serde_json::from_slice(&file.bytes).is_ok_and(|request: Request| request == meant) {
-        Asked::ToClear
-    } else {
-        Asked::ToClearAnother
+/// What somebody asks who has left a request, where this has begun.
+pub fn asked(state_directory: &Path, boot: &BootId, latch: Option<&Latch>) -> Asked {
+    match (read(state_directory), latch) {
+        (None, _) => Asked::Nothing,
+        (Some(Ok(request)), Some(latch)) if request.means(boot, latch) => Asked::ToClear,
+        (Some(_), None) => Asked::ToKeep,
+        (Some(_), Some(_)) => Asked::ToClearAnother,
     }
 }
 
-/// Whether a request waits.
-pub fn is_asked(state_directory: &Path) -> bool {
-    request_path(state_directory).try_exists().unwrap_or(true)
+impl Request {
+    fn means(&self, boot: &BootId, latch: &Latch) -> bool {
+        self.boot_id == boot.as_str() && self.since.is_none_or(|since| since == latch.since())
+    }
+}
+
+/// Drops a request that names no shutdown: an exporter that has ended was asked, and one that comes later may be meant by none.
+///
+/// # Errors
+/// When it cannot be removed.
+pub fn drop_nameless_request(state_directory: &Path) -> Result<(), WriteError> {
+    match read(state_directory) {
+        Some(Ok(Request { since: None, .. })) => drop_request(state_directory),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// None where there is no request; an error where it is none of ours.
+fn read(state_directory: &Path) -> Option<Result<Request, serde_json::Error>> {
+    let file = platform::read_held(&request_path(state_directory), MAX_REQUEST_BYTES, Links::OfAdministrators).ok()?;
+    Some(serde_json::from_slice(&file.bytes))
+}
+
+/// How far the request has come, as whoever asked sees it.
+pub fn waiting(state_directory: &Path) -> Waiting {
+    match read(state_directory) {
+        None if request_path(state_directory).try_exists().unwrap_or(true) => Waiting::Unanswered,
+        None => Waiting::Answered,
+        Some(Ok(request)) if request.cleared => Waiting::ClearedNotKept,
+        Some(_) => Waiting::Unanswered,
+    }
 }
 
 /// The request is answered.
@@ -167,13 +229,14 @@ mod tests {
 
     fn latch(since: Timestamp) -> Latch {
         let origin = Origin::Host { source: Label::new("/opt/EventLog") };
-        let announced = Announced { since, triggers: [Trigger::PowerchuteEvent].into(), cause: None };
+        let announced =
+            Announced { since, triggers: [Trigger::PowerchuteEvent].into(), cause: None, begun_at: Some(since) };
         Latch::announced([(origin, announced)].into()).expect("somebody announced it")
     }
 
     fn begun_in(directory: &Path) -> Latch {
         let latch = latch(NOW);
-        let kept = Kept { latch: Some(latch.clone()), cleared_at: None };
+        let kept = Kept { latch: Some(latch.clone()), ..Kept::default() };
         latch_file::save(directory, &boot("aa"), &kept).expect("save");
         latch
     }
@@ -188,9 +251,10 @@ mod tests {
         assert_eq!(clear(state, &boot("bb"), NOW).map_err(|e| e.reason()), Err("not_begun"), "of another boot");
         assert_eq!(clear(state, &boot("aa"), NOW).expect("clear"), Cleared::Done);
         let kept = kept(state, &boot("aa")).expect("read");
-        assert_eq!(kept, Kept { latch: None, cleared_at: Some(NOW) });
+        let begun = Origin::Host { source: Label::new("/opt/EventLog") };
+        assert_eq!(kept, Kept { latch: None, cleared_at: Some(NOW), cleared: [(begun, NOW)].into() });
         assert_eq!(clear(state, &boot("aa"), NOW).map_err(|e| e.reason()), Err("not_begun"));
-        assert!(!is_asked(state));
+        assert_eq!(waiting(state), Waiting::Answered);
     }
 
     /// Holds R6: the record has one writer; who runs is asked, and only for the shutdown that is meant.
@@ -200,16 +264,29 @@ mod tests {
         let (state, boot) = (directory.path(), boot("aa"));
         let latch_now = begun_in(state);
         let held = hold(state).expect("lock").expect("nobody else holds it");
-        assert_eq!(asked(state, &boot, &latch_now), Asked::Nothing);
+        assert_eq!(asked(state, &boot, Some(&latch_now)), Asked::Nothing);
         assert_eq!(clear(state, &boot, NOW).expect("ask"), Cleared::Asked);
         assert_eq!(kept(state, &boot).expect("read").latch.as_ref(), Some(&latch_now), "nothing is changed behind it");
-        assert_eq!(asked(state, &boot, &latch_now), Asked::ToClear);
+        assert_eq!(asked(state, &boot, Some(&latch_now)), Asked::ToClear);
         let later = latch(NOW + jiff::SignedDuration::from_secs(1));
-        assert_eq!(asked(state, &boot, &later), Asked::ToClearAnother);
+        assert_eq!(asked(state, &boot, Some(&later)), Asked::ToClearAnother);
         std::fs::write(request_path(state), "{").expect("write");
-        assert_eq!(asked(state, &boot, &latch_now), Asked::ToClearAnother);
+        assert_eq!(asked(state, &boot, Some(&latch_now)), Asked::ToClearAnother);
         drop_request(state).expect("remove");
-        assert_eq!((asked(state, &boot, &latch_now), is_asked(state)), (Asked::Nothing, false));
+        assert_eq!((asked(state, &boot, Some(&latch_now)), waiting(state)), (Asked::Nothing, Waiting::Answered));
+        // Whoever minds it is asked whatever the record says.
+        std::fs::remove_file(state.join("shutdown.json")).expect("remove");
+        assert_eq!(clear(state, &boot, NOW).expect("ask"), Cleared::Asked);
+        assert!(is_minded(state));
+        assert_eq!((asked(state, &boot, Some(&later)), waiting(state)), (Asked::ToClear, Waiting::Unanswered));
+        assert_eq!(asked(state, &boot, None), Asked::ToKeep);
+        note_cleared(state).expect("noted");
+        assert_eq!(waiting(state), Waiting::ClearedNotKept);
+        drop_request(state).expect("remove");
+        assert_eq!(clear(state, &boot, NOW).expect("ask"), Cleared::Asked);
+        drop_nameless_request(state).expect("remove");
+        assert_eq!(waiting(state), Waiting::Answered, "the next exporter is not meant");
+        begun_in(state);
         drop(held);
         assert_eq!(clear(state, &boot, NOW).expect("clear"), Cleared::Done);
     }

@@ -33,6 +33,8 @@ pub(super) struct Known {
     silence: Option<Silence>,
     /// It answers and says nothing of the power.
     is_mute: bool,
+    /// Who answered for it has it no longer, and it has not been heard since.
+    is_gone: bool,
     /// Whether this program has heard it say that a shutdown has begun.
     began: bool,
     /// When it turned to saying that a shutdown was called off.
@@ -45,6 +47,11 @@ const MAX_WORDS: usize = 64;
 impl Known {
     /// Takes what is heard. What an origin says first of a shutdown that was called off is old news.
     pub(super) fn hear(&mut self, word: Word, is_new: bool, now: Timestamp) {
+        match word {
+            Word::Said(_) | Word::Mute | Word::Silent(Silence::LinkLost) => self.is_gone = false,
+            Word::Silent(Silence::Unreachable) => {}
+            Word::Gone => self.is_gone = true,
+        }
         match word {
             Word::Said(mut words) => {
                 words.sort_by_key(|word| std::cmp::Reverse(word.sign));
@@ -99,6 +106,11 @@ impl Known {
 
     pub(super) fn called_off(&self) -> Option<Timestamp> {
         self.called_off
+    }
+
+    /// It is remembered for what it said last, and nobody answers for it any more.
+    pub(super) const fn is_gone(&self) -> bool {
+        self.is_gone
     }
 
     pub(super) const fn is_heard(&self) -> bool {

@@ -29,14 +29,21 @@ pub struct Announced {
     pub triggers: Triggers,
     /// The first one that was named, and when.
     pub cause: Option<(Timestamp, Label)>,
+    /// When it had begun last, by the source's own clock, where the source tells.
+    pub begun_at: Option<Timestamp>,
 }
+
+/// The last beginning of each source that a person has cleared, by the source's own clock.
+pub type Beginnings = BTreeMap<Origin, Timestamp>;
 
 /// What must be known again when this program is started again in one boot.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Kept {
     pub latch: Option<Latch>,
-    /// When a person last cleared it: what had begun before is over.
+    /// When a person last cleared it, for people: clocks are set.
     pub cleared_at: Option<Timestamp>,
+    /// Which beginning of each source's that was: a log tells of it until the next boot.
+    pub cleared: Beginnings,
 }
 
 /// A boot id is a UUID; a file that names a longer one is not ours.
@@ -68,6 +75,11 @@ impl Latch {
     /// When it was first heard.
     pub fn since(&self) -> Timestamp {
         self.by.values().map(|announced| announced.since).min().unwrap_or(Timestamp::UNIX_EPOCH)
+    }
+
+    /// Which beginnings its sources told of, where they tell.
+    pub fn beginnings(&self) -> impl Iterator<Item = (Origin, Timestamp)> {
+        self.by.iter().filter_map(|(origin, announced)| Some((origin.clone(), announced.begun_at?)))
     }
 
     pub fn triggers(&self) -> impl Iterator<Item = Trigger> {
@@ -103,7 +115,9 @@ impl Latch {
             since: now,
             triggers: Triggers::new(),
             cause: None,
+            begun_at: None,
         });
+        announced.begun_at = begun.begun_at.or(announced.begun_at);
         announced.triggers.extend(&begun.triggers);
         let named = begun.cause.clone().map(|cause| (now, cause));
         announced.cause = announced.cause.take().into_iter().chain(named).min();

@@ -56,6 +56,18 @@ struct Record {
     boot_id: String,
     announced: Vec<Entry>,
     cleared_at: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    cleared: Vec<Beginning>,
+}
+
+/// What a person has cleared of one source.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Beginning {
+    source: String,
+    /// Absent for a source that tells of the host itself.
+    ups: Option<String>,
+    begun_at: Timestamp,
 }
 
 /// What one source announced.
@@ -68,6 +80,8 @@ struct Entry {
     since: Timestamp,
     triggers: Vec<String>,
     cause: Option<Cause>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    begun_at: Option<Timestamp>,
 }
 
 /// A record of the version before.
@@ -114,6 +128,15 @@ pub fn load(state_directory: &Path, boot: &BootId) -> Result<Found, LatchFileErr
     Ok(if of == *boot { Found::Kept(kept) } else { Found::EarlierBoot(kept) })
 }
 
+/// Whether exactly this lies there: a person or another program may have removed or damaged it.
+pub fn is_kept(state_directory: &Path, boot: &BootId, kept: &Kept) -> bool {
+    match platform::read_regular(&state_directory.join(NAME), MAX_BYTES) {
+        Ok(file) => *kept != Kept::default() && encode(boot, kept).is_ok_and(|bytes| bytes == *file.bytes),
+        Err(FileError::NotFound { .. }) => *kept == Kept::default(),
+        Err(_) => false,
+    }
+}
+
 /// Durable when it returns. Of nothing there is no file.
 ///
 /// # Errors
@@ -134,6 +157,7 @@ fn encode(boot: &BootId, kept: &Kept) -> Result<Vec<u8>, serde_json::Error> {
         boot_id: boot.as_str().to_owned(),
         announced: kept.latch.iter().flat_map(Latch::by).take(MAX_SOURCES).map(Entry::of).collect(),
         cleared_at: kept.cleared_at,
+        cleared: kept.cleared.iter().take(MAX_SOURCES).map(Beginning::of).collect(),
     })
 }
 
@@ -145,7 +169,8 @@ fn decode(bytes: &[u8]) -> Result<(BootId, Kept), String> {
         VERSION => {
             let record: Record = serde_json::from_slice(bytes).map_err(wrong)?;
             let announced = record.announced.into_iter().map(Entry::announced).collect::<Result<_, _>>()?;
-            let kept = Kept { latch: Latch::announced(announced), cleared_at: record.cleared_at };
+            let cleared = record.cleared.into_iter().map(Beginning::read).collect();
+            let kept = Kept { latch: Latch::announced(announced), cleared_at: record.cleared_at, cleared };
             Ok((boot(&record.boot_id)?, kept))
         }
         WITHOUT_SOURCES => {
@@ -154,9 +179,9 @@ fn decode(bytes: &[u8]) -> Result<(BootId, Kept), String> {
             let of_system = [Trigger::SystemdPreparing, Trigger::SystemdSchedule];
             let is_of_system = !triggers.is_empty() && triggers.iter().all(|trigger| of_system.contains(trigger));
             let source = Label::new(if is_of_system { SYSTEM } else { UNKNOWN });
-            let announced = Announced { since, triggers, cause: cause.map(Cause::read) };
+            let announced = Announced { since, triggers, cause: cause.map(Cause::read), begun_at: None };
             let latch = Latch::announced([(Origin::Host { source }, announced)].into());
-            Ok((boot(&boot_id)?, Kept { latch, cleared_at: None }))
+            Ok((boot(&boot_id)?, Kept { latch, ..Kept::default() }))
         }
         version => Err(format!("version {version}, known is {VERSION}")),
     }
@@ -169,27 +194,48 @@ fn read_triggers(words: &[String]) -> Result<Triggers, String> {
 
 impl Entry {
     fn of((origin, announced): (&Origin, &Announced)) -> Self {
-        let (source, ups) = match origin {
-            Origin::Host { source } => (source, None),
-            Origin::Ups { source, ups } => (source, Some(ups)),
-        };
+        let (source, ups) = written(origin);
         Self {
-            source: source.to_string(),
-            ups: ups.map(ToString::to_string),
+            source,
+            ups,
             since: announced.since,
             triggers: announced.triggers.iter().map(|trigger| trigger.as_str().to_owned()).collect(),
             cause: announced.cause.as_ref().map(|(at, text)| Cause { at: *at, text: text.to_string() }),
+            begun_at: announced.begun_at,
         }
     }
 
     fn announced(self) -> Result<(Origin, Announced), String> {
-        let source = Label::new(&self.source);
-        let origin = match self.ups {
-            None => Origin::Host { source },
-            Some(ups) => Origin::Ups { source, ups: Label::new(&ups) },
-        };
+        let origin = read_origin(&self.source, self.ups.as_deref());
         let triggers = read_triggers(&self.triggers)?;
-        Ok((origin, Announced { since: self.since, triggers, cause: self.cause.map(Cause::read) }))
+        let (cause, begun_at) = (self.cause.map(Cause::read), self.begun_at);
+        Ok((origin, Announced { since: self.since, triggers, cause, begun_at }))
+    }
+}
+
+impl Beginning {
+    fn of((origin, begun_at): (&Origin, &Timestamp)) -> Self {
+        let (source, ups) = written(origin);
+        Self { source, ups, begun_at: *begun_at }
+    }
+
+    fn read(self) -> (Origin, Timestamp) {
+        (read_origin(&self.source, self.ups.as_deref()), self.begun_at)
+    }
+}
+
+fn written(origin: &Origin) -> (String, Option<String>) {
+    match origin {
+        Origin::Host { source } => (source.to_string(), None),
+        Origin::Ups { source, ups } => (source.to_string(), Some(ups.to_string())),
+    }
+}
+
+fn read_origin(source: &str, ups: Option<&str>) -> Origin {
+    let source = Label::new(source);
+    match ups {
+        None => Origin::Host { source },
+        Some(ups) => Origin::Ups { source, ups: Label::new(ups) },
     }
 }
 
@@ -220,22 +266,24 @@ mod tests {
                 None => Origin::Host { source },
                 Some(ups) => Origin::Ups { source, ups: Label::new(&ups) },
             };
-            (origin, Announced { since, triggers, cause: cause.map(|text| (since, Label::new(&text))) })
+            (origin, Announced { since, triggers, cause: cause.map(|text| (since, Label::new(&text))), begun_at: None })
         })
     }
 
     fn kept() -> impl Strategy<Value = Kept> {
         let cleared = prop::option::of(0_i64..4_000_000_000);
         (prop::collection::vec(announced(), 0..4), cleared).prop_map(|(by, cleared)| Kept {
+            cleared: by.iter().filter(|_| cleared.is_some()).map(|(origin, it)| (origin.clone(), it.since)).collect(),
             latch: Latch::announced(by.into_iter().collect()),
             cleared_at: cleared.map(|second| Timestamp::from_second(second).expect("a time")),
         })
     }
 
     fn begun(source: &str, trigger: Trigger) -> Kept {
-        let announced = Announced { since: Timestamp::UNIX_EPOCH, triggers: [trigger].into(), cause: None };
+        let announced =
+            Announced { since: Timestamp::UNIX_EPOCH, triggers: [trigger].into(), cause: None, begun_at: None };
         let by = [(Origin::Host { source: Label::new(source) }, announced)];
-        Kept { latch: Latch::announced(by.into()), cleared_at: None }
+        Kept { latch: Latch::announced(by.into()), ..Kept::default() }
     }
 
     proptest! {

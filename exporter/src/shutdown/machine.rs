@@ -15,6 +15,7 @@ use std::fmt;
 use jiff::{SignedDuration, Timestamp};
 
 use super::known::Known;
+use super::latch::Beginnings;
 use super::plans::Plans;
 use super::{About, BootId, Evidence, Feeds, FeedsReport, Kept, Latch, Report, Sign, Silence, State, Word};
 use crate::label::Label;
@@ -43,8 +44,9 @@ pub struct Machine {
     /// UPSes that share a load; each other one carries a load of its own.
     feeds: Vec<Feeds>,
     origins: BTreeMap<Origin, Known>,
-    /// When a person last cleared a shutdown that had begun.
+    /// When a person last cleared a shutdown that had begun, and which beginnings that were.
     cleared_at: Option<Timestamp>,
+    cleared: Beginnings,
     now: Timestamp,
     /// What held at `now`, and what had held before.
     current: Held,
@@ -101,10 +103,10 @@ impl fmt::Display for Origin {
 impl Machine {
     /// For one boot of the host, and what an earlier run has seen in it.
     pub fn resume(boot: Option<BootId>, kept: Kept) -> Self {
-        let Kept { latch, cleared_at } = kept;
+        let Kept { latch, cleared_at, cleared } = kept;
         let now = latch.as_ref().map_or(Timestamp::UNIX_EPOCH, Latch::since);
         let settled = Held { latch, ..Held::default() };
-        let mut machine = Self { boot, cleared_at, now, settled, ..Self::default() };
+        let mut machine = Self { boot, cleared_at, cleared, now, settled, ..Self::default() };
         machine.derive();
         machine.settled = machine.current.clone();
         machine
@@ -137,6 +139,7 @@ impl Machine {
         if another {
             self.current.latch = None;
             self.cleared_at = None;
+            self.cleared.clear();
             self.origins.clear();
             self.forget_plans(now);
         }
@@ -154,7 +157,7 @@ impl Machine {
             return Err(announcing);
         }
         self.cleared_at = Some(now);
-        self.current.latch = None;
+        self.cleared.extend(self.current.latch.take().iter().flat_map(Latch::beginnings));
         self.origins.values_mut().for_each(Known::clear);
         self.forget_plans(now);
         Ok(())
@@ -166,13 +169,27 @@ impl Machine {
         self.forget_plans(now);
     }
 
+    /// Forgets the UPSes that nobody answers for any more: a person has loaded the configuration, and they are not there.
+    pub fn forget_gone(&mut self, now: Timestamp) {
+        let before = self.origins.len();
+        self.origins.retain(|_, known| !known.is_gone());
+        if self.origins.len() != before {
+            self.forget_plans(now);
+        }
+    }
+
+    /// Whether it counts for what it said last, though nobody answers for it any more.
+    pub fn is_gone(&self, origin: &Origin) -> bool {
+        self.origins.get(origin).is_some_and(Known::is_gone)
+    }
+
     pub fn origins(&self) -> impl Iterator<Item = &Origin> {
         self.origins.keys()
     }
 
     /// What must outlive this program, once there is something.
     pub fn kept(&self) -> Kept {
-        Kept { latch: self.current.latch.clone(), cleared_at: self.cleared_at }
+        Kept { latch: self.current.latch.clone(), cleared_at: self.cleared_at, cleared: self.cleared.clone() }
     }
 
     pub const fn boot(&self) -> Option<&BootId> {
@@ -188,7 +205,10 @@ impl Machine {
             .iter()
             .flat_map(|(origin, known)| {
                 let state = known.state(origin.is_ups(), now);
-                self.counting(origin, known).filter_map(move |word| Some((state, word.cause.clone()?)))
+                let gone = known.is_gone() && !self.current.spared.contains(origin);
+                let gone = gone.then(|| Label::new(&format!("{origin} is gone, and said so last")));
+                let causes = self.counting(origin, known).filter_map(|word| word.cause.clone()).chain(gone);
+                causes.map(move |cause| (state, cause))
             })
             .max_by(|(a, one), (b, other)| a.cmp(b).then(other.cmp(one)));
         let shown = self.origins.values().flat_map(Known::all_words).filter_map(|word| word.scheduled);
@@ -244,8 +264,9 @@ impl Machine {
             self.origins.remove(&origin);
             return;
         }
-        if let (Word::Said(words), Some(cleared)) = (&mut word, self.cleared_at) {
-            words.retain(|word| word.sign != Sign::InProgress || word.begun_at.is_none_or(|at| at > cleared));
+        // Not what began before the moment of the clearing: a clock that was ahead then would hide what begins next.
+        if let (Word::Said(words), Some(cleared)) = (&mut word, self.cleared.get(&origin)) {
+            words.retain(|word| word.sign != Sign::InProgress || word.begun_at != Some(*cleared));
         }
         self.origins.entry(origin).or_default().hear(word, is_new, now);
     }

@@ -22,12 +22,15 @@ mod plans;
 mod report;
 mod state;
 
-pub use clearing::{Asked, CLEAR_COMMAND, ClearError, Cleared, asked, clear, drop_request, hold, is_asked, kept};
+pub use clearing::{
+    Asked, CLEAR_COMMAND, ClearError, Cleared, Waiting, asked, clear, drop_nameless_request, drop_request, hold,
+    is_minded, kept, note_cleared, waiting,
+};
 pub use evidence::{About, Evidence, Scheduled, ShutdownKind, Sign};
 pub use feeds::{Feeds, FeedsReport, Member};
 pub use known::{Silence, Word};
-pub use latch::{Announced, BootId, Kept, Latch};
-pub use latch_file::{Found, LatchFileError, load, save};
+pub use latch::{Announced, Beginnings, BootId, Kept, Latch};
+pub use latch_file::{Found, LatchFileError, is_kept, load, save};
 pub use machine::{Input, Machine, Origin};
 pub use report::Report;
 pub use state::State;

@@ -65,6 +65,16 @@ impl Board {
         });
     }
 
+    /// A configuration was loaded again: UPSes that nobody answers for any more are not waited for.
+    pub fn forget_gone(&self) {
+        self.write(|snapshot| {
+            let mut machine = self.machine.lock().unwrap_or_else(PoisonError::into_inner);
+            machine.forget_gone(Timestamp::now());
+            snapshot.shutdown = machine.report();
+        });
+        self.power_changed.notify_one();
+    }
+
     /// Notes what the configuration in force says of the host's power.
     pub fn note_power(&self, power: PowerConfig) {
         self.write(|snapshot| snapshot.power = Some(power));

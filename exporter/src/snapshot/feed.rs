@@ -1,6 +1,7 @@
 //! What the shutdown machine hears of a pass.
 
 use jiff::Timestamp;
+use tracing::warn;
 
 use super::{Observation, Pass, SourceId, SourceKind, Trouble, UpsSeen};
 use crate::shutdown::{Input, Machine, Origin, Silence, Word};
@@ -36,7 +37,15 @@ pub(super) fn feed(machine: &mut Machine, id: &SourceId, pass: &Pass) {
         (origin, word)
     });
     for (origin, word) in left.collect::<Vec<_>>().into_iter().chain(said) {
-        machine.step(Input { origin, word, now });
+        let is_news = word == Word::Gone && !machine.is_gone(&origin);
+        machine.step(Input { origin: origin.clone(), word, now });
+        if is_news && machine.is_gone(&origin) {
+            warn!(
+                ups = %origin,
+                "a UPS is gone that was last heard in an outage, or that a load needs: what it said counts until it is heard again or \
+                 the configuration is loaded again"
+            );
+        }
     }
     machine.pass_time(now);
 }
@@ -152,7 +161,13 @@ mod tests {
             board.expect([(rack.clone(), &[][..])]);
             board.publish(&rack, pass(Observation::Upses(vec![ups(true, Ok(&[last]))])));
             board.publish(&rack, pass(Observation::Upses(Vec::new())));
-            assert_eq!(state(&board.snapshot()), after);
+            let snapshot = board.snapshot();
+            assert_eq!(state(&snapshot), after);
+            let cause = snapshot.shutdown.as_ref().and_then(|report| report.cause().map(ToString::to_string));
+            assert_eq!(cause.as_deref(), after.map(|_| "rack-a/smart1500 is gone, and said so last"));
+            board.publish(&rack, pass(Observation::Nothing));
+            board.forget_gone();
+            assert_eq!(state(&board.snapshot()), None, "the configuration was loaded again");
         }
     }
 

@@ -49,7 +49,7 @@ const CONNECTION_DEADLINE: Duration = Duration::from_secs(120);
 const FAREWELL: Duration = Duration::from_secs(5);
 /// After an error such as too many open files, accepting at once would only spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// The end of this program waits no longer for it.
+/// A client that is turned away for so long comes again.
 const LONGEST_ACCEPT_PAUSE: Duration = Duration::from_secs(2);
 /// No header of ours is larger; hyper's own default is 400 kilobytes a connection.
 const MAX_BUFFER: usize = 16 * 1024;
@@ -137,6 +137,8 @@ async fn accept(
     let mut pause = ACCEPT_PAUSE;
     loop {
         let accepted = tokio::select! {
+            // An accept that fails is ready each time: it must not win against the stop.
+            biased;
             () = stop.cancelled() => break,
             Some(_) = connections.join_next() => continue,
             accepted = listener.accept() => accepted,
@@ -150,7 +152,9 @@ async fn accept(
                 if pause == ACCEPT_PAUSE {
                     warn!(%error, "cannot accept a connection; it is tried again with growing pauses");
                 }
-                sleep(pause).await;
+                if stop.run_until_cancelled(sleep(pause)).await.is_none() {
+                    break;
+                }
                 pause = (pause * 2).min(LONGEST_ACCEPT_PAUSE);
                 continue;
             }
@@ -286,6 +290,37 @@ impl fmt::Display for ListenAddress {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What listens is a connection, whose every accept fails.
+    #[tokio::test]
+    async fn a_stop_is_heard_at_once_while_no_connection_can_be_accepted() {
+        use std::os::fd::OwnedFd;
+        let behind = std::net::TcpListener::bind("127.0.0.1:0").expect("a socket");
+        let connected = std::net::TcpStream::connect(behind.local_addr().expect("an address")).expect("connected");
+        let listener = Listener::inherit(InheritedSocket::Tcp(OwnedFd::from(connected).into())).expect("a socket");
+        let stop = CancellationToken::new();
+        let stopper = stop.clone();
+        let stopped = tokio::spawn(async move {
+            // In the third pause, of 400 ms.
+            sleep(ACCEPT_PAUSE * 4).await;
+            stopper.cancel();
+            tokio::time::Instant::now()
+        });
+        let board = Arc::new(crate::snapshot::Board::default());
+        let guard = Arc::new(Guard::open(None, &board).expect("nothing is configured"));
+        let site = Arc::new(Site {
+            host: String::new(),
+            telemetry_path: "/metrics".parse().expect("a path"),
+            started: jiff::Timestamp::UNIX_EPOCH,
+            board,
+            rendered: arc_swap::ArcSwap::default(),
+            prober: arc_swap::ArcSwapOption::default(),
+            ready: std::sync::atomic::AtomicBool::new(false),
+        });
+        Listeners(vec![listener]).serve(site, guard, stop).await;
+        let waited = tokio::time::Instant::now() - stopped.await.expect("no panic");
+        assert!(waited < ACCEPT_PAUSE, "{waited:?}");
+    }
 
     #[test]
     fn a_listen_address_reads_as_it_is_written() {

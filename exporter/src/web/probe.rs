@@ -117,8 +117,11 @@ impl Prober {
         let asked = self.asked(request.uri.query().unwrap_or_default())?;
         let _asked = self.asked.try_acquire().map_err(|_| NoProbe::Busy)?;
         let started = Instant::now();
-        let deadline = started + self.patience(request);
-        let Ok(Ok(_place)) = timeout_at(deadline, self.places.acquire()).await else { return Err(NoProbe::Busy) };
+        let patience = self.patience(request);
+        let deadline = started + patience;
+        // Whoever waits for longer than that has too little time left: the target would be told as one that is silent.
+        let turn = timeout_at(started + patience / 2, self.places.acquire()).await;
+        let Ok(Ok(_place)) = turn else { return Err(NoProbe::Busy) };
         let trust = self.trust(deadline).await;
         let left = deadline.saturating_duration_since(Instant::now());
         let roots = trust.as_ref().map(|trust| &trust.roots);
@@ -278,6 +281,24 @@ mod tests {
             assert_eq!(said(query), Err(no), "{query}");
         }
         assert_eq!(said(&format!("target={}.example.com:443", "a".repeat(MAX_WORD))), Err(NoProbe::Target));
+    }
+
+    /// One silent target after the other takes the only place for as long as it may.
+    #[tokio::test]
+    async fn a_target_whose_turn_comes_too_late_is_not_told_as_one_that_failed() {
+        let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a socket");
+        let port = silent.local_addr().expect("an address").port();
+        let yaml = "probe: {allow: [\"127.0.0.1:*\"], timeout: 1s, maxConcurrent: 1}\n";
+        let config = crate::config::parse(yaml, Path::new("c")).expect("a configuration");
+        let prober = Prober::new(&config, None).expect("it allows something");
+        let request = hyper::Request::get(format!("/probe?target=127.0.0.1:{port}")).body(()).expect("a request");
+        let request = request.into_parts().0;
+        let (first, second) = futures::join!(prober.look(&request), async {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            prober.look(&request).await
+        });
+        assert!(first.is_ok_and(|probed| !probed.success));
+        assert!(matches!(second, Err(NoProbe::Busy)));
     }
 
     #[test]

@@ -93,6 +93,8 @@ impl Scene {
                 "stop": stop,
                 "start": Service::start_argv(&control),
                 "stopTimeout": stop_timeout,
+                // A start that a crash has cut off is waited for this long.
+                "startTimeout": "10s",
                 "minRestartInterval": "0s",
             },
             "verify": {"deadline": "5s", "holdDown": "0s", "interval": "10ms"},

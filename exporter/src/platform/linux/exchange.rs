@@ -45,6 +45,19 @@ pub struct SurveyedFile<'a> {
 /// # Errors
 /// See [`WriteError`]. After an error `path` may be old or new, but is whole.
 pub fn swap(swap: &Swap<'_>) -> Result<(), WriteError> {
+    change_names(swap)?.sync()
+}
+
+/// The same, but not durable before [`super::sync_directory_of`]: for files that belong together, whose names all change
+/// whether or not their directory can be synced.
+///
+/// # Errors
+/// As [`swap`].
+pub fn swap_names(swap: &Swap<'_>) -> Result<(), WriteError> {
+    change_names(swap).map(|_| ())
+}
+
+fn change_names(swap: &Swap<'_>) -> Result<Place, WriteError> {
     let place = Place::find(swap.path, Links::Refuse)?;
     let staged = swap.staged.file_name().unwrap_or_default();
     place.check_staged(staged, swap)?;
@@ -53,10 +66,10 @@ pub fn swap(swap: &Swap<'_>) -> Result<(), WriteError> {
         Some(_) => place.exchange(staged, swap)?,
         None => place.take_free_name(staged)?,
     }
-    place.sync()
+    Ok(place)
 }
 
-/// Gives a file the name `aside` in its directory, durably. What somebody has written to it meanwhile gets its name back.
+/// Gives a file the name `aside` in its directory, which is durable after [`super::sync_directory_of`]. What somebody has written to it meanwhile gets its name back.
 ///
 /// # Errors
 /// See [`WriteError`].
@@ -72,7 +85,7 @@ pub fn move_aside(path: &Path, aside: &Path, file: SurveyedFile<'_>) -> Result<(
         place.take_free_name(aside)?;
         return Err(WriteError::Changed { path: path.to_owned() });
     }
-    place.sync()
+    Ok(())
 }
 
 /// Removes `beside` if it is a second name of the file at `path`: what an interrupted [`swap`] leaves where names cannot

@@ -27,7 +27,7 @@ pub use durable::{
     check_room, create_private_directory, narrow, remove, replace, sweep, sync_directory_of, temporary_beside,
     write_new,
 };
-pub use exchange::{SurveyedFile, Swap, move_aside, swap, unlink_second_name};
+pub use exchange::{SurveyedFile, Swap, move_aside, swap, swap_names, unlink_second_name};
 pub use held::read_held;
 pub use host::{boot_id, boot_time, booted_at, default_state_directory, scheduled_shutdown_file};
 pub use listeners::{ListenersError, listeners};

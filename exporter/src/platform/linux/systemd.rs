@@ -4,6 +4,7 @@ use std::env;
 use std::path::Path;
 
 use listenfd::ListenFd;
+use rustix::net::sockopt::socket_acceptconn;
 use sd_notify::NotifyState;
 
 use super::super::{HandoverError, Lifecycle};
@@ -28,7 +29,17 @@ pub fn inherited_sockets() -> Result<Vec<InheritedSocket>, HandoverError> {
         // It was left where it is.
         Err(_) => handed_over.take_unix_listener(index).map(|taken| taken.map(InheritedSocket::Unix)),
     });
-    taken.filter_map(Result::transpose).map(|taken| taken.map_err(HandoverError::Socket)).collect()
+    let taken = taken.filter_map(Result::transpose).map(|taken| taken.and_then(that_listens));
+    taken.map(|taken| taken.map_err(HandoverError::Socket)).collect()
+}
+
+/// One that is connected, or that nobody has told to listen, would never bring a connection.
+fn that_listens(socket: InheritedSocket) -> std::io::Result<InheritedSocket> {
+    let listens = match &socket {
+        InheritedSocket::Tcp(socket) => socket_acceptconn(socket),
+        InheritedSocket::Unix(socket) => socket_acceptconn(socket),
+    };
+    if listens? { Ok(socket) } else { Err(std::io::Error::other("it does not listen, or is connected")) }
 }
 
 /// Tells systemd, if it listens.
@@ -100,6 +111,16 @@ mod tests {
         for other in ["systemctl stop a", "service a stop", "/etc/init.d/a start", "sh -c start"] {
             assert_eq!(queued(other), None, "{other}");
         }
+    }
+
+    #[test]
+    fn a_socket_that_brings_no_connections_is_refused() {
+        use std::net::{TcpListener, TcpStream};
+        use std::os::fd::OwnedFd;
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a socket");
+        let connected = TcpStream::connect(listener.local_addr().expect("an address")).expect("connected");
+        assert!(that_listens(InheritedSocket::Tcp(OwnedFd::from(connected).into())).is_err());
+        assert!(that_listens(InheritedSocket::Tcp(listener)).is_ok());
     }
 
     #[test]

@@ -124,7 +124,10 @@ fn what_is_written_in_the_last_moment_of_the_way_back_is_not_lost() {
         let way_back = scene.way_back();
         let (files, moves) = way_back.prepare().expect("prepared");
         edit(&scene);
-        assert_eq!(carry_out(&files, &moves).expect_err("changed").reason(), "changed_meanwhile");
+        assert_eq!(
+            carry_out(&files, &moves, platform::sync_directory_of).expect_err("changed").reason(),
+            "changed_meanwhile"
+        );
         assert_eq!(scene.contents()[1], expected);
     }
     let scene = Scene::new();
@@ -144,7 +147,10 @@ fn a_name_that_is_to_be_free_or_was_free_is_not_taken_from_who_has_it_in_the_las
     let way_back = scene.way_back();
     let (files, moves) = way_back.prepare().expect("prepared");
     scene.edit(1, THEIR_KEY);
-    assert_eq!(carry_out(&files, &moves).expect_err("changed").reason(), "changed_meanwhile");
+    assert_eq!(
+        carry_out(&files, &moves, platform::sync_directory_of).expect_err("changed").reason(),
+        "changed_meanwhile"
+    );
     assert_eq!(scene.contents(), ["old tls.crt", THEIR_KEY]);
 
     let scene = Scene::new();
@@ -153,7 +159,10 @@ fn a_name_that_is_to_be_free_or_was_free_is_not_taken_from_who_has_it_in_the_las
     let way_back = scene.way_back();
     let (files, moves) = way_back.prepare().expect("prepared");
     scene.edit(1, THEIR_KEY);
-    assert_eq!(carry_out(&files, &moves).expect_err("changed").reason(), "changed_meanwhile");
+    assert_eq!(
+        carry_out(&files, &moves, platform::sync_directory_of).expect_err("changed").reason(),
+        "changed_meanwhile"
+    );
     assert_eq!(scene.contents()[1], THEIR_KEY);
 }
 
@@ -171,4 +180,20 @@ fn what_goes_back_by_itself_is_no_more_open_than_what_lies_there() {
     assert_eq!(modes, [0o640, 0o600]);
     let back = platform::read_held(&key.path, MAX_STORE_BYTES, Links::Refuse).expect("back").identity;
     assert_eq!(back.inode, inode, "it was written anew, which takes space");
+}
+
+/// Holds A7: a directory that cannot be synced leaves no pair half-way, and is synced when that is tried again.
+#[test]
+fn a_directory_that_cannot_be_synced_does_not_part_what_goes_back() {
+    let scene = Scene::new();
+    (0..2).for_each(|n| scene.swap(n).expect("swapped"));
+    let fails = |path: &Path| Err(WriteError::from_io(path, "syncing the directory", std::io::Error::other("EIO")));
+    for _ in 0..2 {
+        let way_back = scene.way_back();
+        let (files, moves) = way_back.prepare().expect("prepared");
+        assert_eq!(carry_out(&files, &moves, fails).expect_err("not durable").reason(), "io");
+        assert_eq!(scene.contents(), ["old tls.crt", "old tls.key"]);
+    }
+    scene.way_back().restore().expect("restored");
+    assert_eq!(scene.contents(), ["old tls.crt", "old tls.key"]);
 }

@@ -122,6 +122,21 @@ fn a_person_clears_what_is_over_and_what_a_log_tells_of_before_stays_cleared() {
     assert_eq!(again.say(90, host(), logged(85)), State::InProgress, "what begins later counts");
 }
 
+/// Holds R6: a clock that was ahead when a person cleared, and one that tells whole seconds, hide nothing that begins later.
+#[test]
+fn what_begins_after_a_clearing_counts_whatever_the_clock_said_then() {
+    for (begun, cleared, next) in [(3600, 3660, 70), (3600, 3660, 3599), (10, 60, 60), (10, 60, 59)] {
+        let mut watch = Watch::new();
+        watch.say(begun, host(), logged(begun));
+        assert_eq!(watch.0.clear(at(cleared)), Ok(()));
+        assert_eq!(watch.say(cleared + 1, host(), logged(begun)), State::None, "the log still has it");
+        let mut again = Watch(Machine::resume(Some(boot("aa")), watch.0.kept()));
+        for watch in [&mut watch, &mut again] {
+            assert_eq!(watch.say(cleared + 2, host(), logged(next)), State::InProgress, "{begun}, {cleared}, {next}");
+        }
+    }
+}
+
 /// Holds R6: to clear what is still said would last for one look.
 #[test]
 fn nothing_is_cleared_while_a_source_says_that_it_has_begun() {

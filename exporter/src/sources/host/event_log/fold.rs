@@ -9,9 +9,18 @@ use crate::shutdown::{Evidence, Sign};
 use crate::snapshot::Label;
 use crate::ups::{Trigger, Triggers};
 
-/// A clock that is being corrected goes back by less; an event of a later time than that is from before a jump, and nobody
-/// knows when it was.
-const SKEW: SignedDuration = SignedDuration::from_mins(1);
+/// A clock that is being corrected goes back by less; of a log that is read first, an event of a later time than that is from
+/// before a jump, and nobody knows when it was.
+pub(super) const SKEW: SignedDuration = SignedDuration::from_mins(1);
+
+/// What one log has told of this boot so far. An event is judged once, when it is first read: neither a clock that is set nor a
+/// log that is emptied or begun anew makes it untold. A later event ends what stands, as does the agent that starts or stops.
+#[derive(Debug, Default)]
+pub(super) struct Followed {
+    /// All events that the log had when it was last read.
+    read: Vec<Event>,
+    state: State,
+}
 
 /// What the agent last knew, and whether it took its host down.
 #[derive(Debug, Default)]
@@ -23,15 +32,33 @@ struct State {
     begun: Option<(Kind, Timestamp)>,
 }
 
-/// Folds events in the order in which they were written, which no clock can disturb. Those of another boot say nothing of
-/// this one; none at all when nothing is left. That a shutdown was begun stands beside what the agent knows now.
-pub(super) fn fold(events: &[Event], booted_at: Timestamp, now: Timestamp) -> Vec<Evidence> {
-    let latest = now.checked_add(SKEW).unwrap_or(now);
-    let mut state = State::default();
-    for event in events.iter().filter(|event| (booted_at..=latest).contains(&event.at)) {
-        state.take(*event);
+impl Followed {
+    /// Takes what is new in the log, in the order of writing, which no clock can disturb.
+    pub(super) fn follow(&mut self, events: &[Event], booted_at: Timestamp, now: Timestamp) {
+        for event in of_this_boot(&self.read, events, booted_at, now) {
+            self.state.take(*event);
+        }
+        self.read = events.to_vec();
     }
-    state.evidence()
+
+    /// None at all while nothing was told. That a shutdown was begun stands beside what the agent knows now.
+    pub(super) fn evidence(&self) -> Vec<Evidence> {
+        self.state.evidence()
+    }
+}
+
+/// Of a log that goes on from what was read before: what it has beyond that. Of any other: all from the first event on whose time
+/// is of this boot.
+fn of_this_boot<'a>(before: &[Event], events: &'a [Event], booted_at: Timestamp, now: Timestamp) -> &'a [Event] {
+    // It was cut.
+    if events.is_empty() || before.windows(events.len()).any(|read| read == events) {
+        return &[];
+    }
+    // Its oldest events may be gone.
+    let known = (1..=before.len().min(events.len())).rev().find(|n| before.ends_with(&events[..*n]));
+    let latest = now.checked_add(SKEW).unwrap_or(now);
+    let first = || events.iter().position(|event| (booted_at..=latest).contains(&event.at));
+    &events[known.or_else(first).unwrap_or(events.len())..]
 }
 
 impl State {
@@ -110,8 +137,8 @@ impl State {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::{Strategy, any, proptest};
+    use proptest::prop_assert_eq;
     use proptest::sample::select;
-    use proptest::{prop_assert_eq, prop_assume};
 
     use super::*;
 
@@ -124,6 +151,12 @@ mod tests {
 
     fn event(second: i64, kind: Kind, active: bool) -> Event {
         Event { at: at(second), kind, active }
+    }
+
+    fn fold(events: &[Event], booted_at: Timestamp, now: Timestamp) -> Vec<Evidence> {
+        let mut followed = Followed::default();
+        followed.follow(events, booted_at, now);
+        followed.evidence()
     }
 
     /// What is nearest to a shutdown.
@@ -196,6 +229,45 @@ mod tests {
         assert!(worst(&events[..2]).is_some_and(|it| it.triggers.is_empty() && it.cause.is_none()));
     }
 
+    /// a host without a clock of its own begins a day behind; another is ahead, and is put right.
+    #[test]
+    fn an_outage_stands_when_the_clock_is_set() {
+        for (second, day) in [(BOOT - 90_000, 90_000), (BOOT + 600, -600)] {
+            let (on_battery, low) = (event(second, Kind::OnBattery, true), event(second + 1, Kind::LowBattery, true));
+            let mut followed = Followed::default();
+            followed.follow(&[on_battery], at(second - 60), at(second + 1));
+            followed.follow(&[on_battery, low], at(second - 60 + day), at(second + 2 + day));
+            assert_eq!(followed.evidence()[0].sign, Sign::LowBattery);
+            let over = event(second + 3 + day, Kind::NoLongerOnBattery, true);
+            followed.follow(&[on_battery, low, over], at(second - 60 + day), at(second + 4 + day));
+            assert_eq!(followed.evidence()[0].sign, Sign::Normal);
+        }
+    }
+
+    /// a log that is rotated, cleared, or whose oldest events are dropped says nothing of the power.
+    #[test]
+    fn an_outage_stands_when_its_log_is_emptied_or_begun_anew() {
+        let on_battery = event(BOOT + 1, Kind::OnBattery, true);
+        let lost = event(BOOT + 9, Kind::CommunicationLost, true);
+        for logs in [&[&[][..], &[]][..], &[&[lost]], &[&[], &[lost]], &[&[on_battery, lost], &[lost]]] {
+            let mut followed = Followed::default();
+            followed.follow(&[on_battery], at(BOOT), at(NOW));
+            for log in logs {
+                followed.follow(log, at(BOOT), at(NOW));
+            }
+            let worst = followed.evidence().into_iter().map(|it| it.sign).max();
+            assert_eq!(worst, Some(Sign::OnBattery), "{logs:?}");
+        }
+    }
+
+    #[test]
+    fn of_a_log_that_is_read_first_all_counts_from_the_first_event_of_this_boot_on() {
+        let (on_battery, other) =
+            (event(BOOT + 1, Kind::OnBattery, true), event(BOOT - 90_000, Kind::LowBattery, true));
+        assert_eq!(worst(&[on_battery, other]).map(|it| it.sign), Some(Sign::LowBattery));
+        assert_eq!(worst(&[other, on_battery]).map(|it| it.sign), Some(Sign::OnBattery));
+    }
+
     #[test]
     fn a_shutdown_of_the_boot_before_or_of_a_time_to_come_is_not_in_progress() {
         for second in [BOOT - 1, BOOT - 86_400, 0, NOW + 61, NOW + 86_400] {
@@ -236,15 +308,39 @@ mod tests {
             prop_assert_eq!(worst(&events).map(|it| it.sign), Some(Sign::InProgress));
         }
 
+        /// However the log is cut or begun anew on the way, and however the clock is set between two looks.
+        #[test]
+        fn what_was_read_is_told_once_whatever_becomes_of_the_log_and_of_the_clock(
+            events in proptest::collection::vec(any_event(BOOT..NOW), 1..20),
+            looks in proptest::collection::vec((0_usize..20, 0_usize..20, 0..2 * BOOT, any::<bool>()), 0..6),
+        ) {
+            let mut followed = Followed::default();
+            followed.follow(&events[..1], at(BOOT), at(NOW));
+            let mut told = 1;
+            for (more, gone, clock, is_emptied) in looks {
+                if is_emptied {
+                    let before = followed.evidence();
+                    followed.follow(&[], at(clock), at(clock));
+                    prop_assert_eq!(followed.evidence(), before);
+                    followed.follow(&events[..told], at(BOOT), at(NOW));
+                }
+                told = (told + more).min(events.len());
+                followed.follow(&events[..told], at(clock), at(clock));
+                // The oldest events may go.
+                followed.follow(&events[gone.min(told - 1)..told], at(clock), at(clock));
+                followed.follow(&events[..told], at(BOOT), at(NOW));
+            }
+            followed.follow(&events, at(0), at(0));
+            prop_assert_eq!(followed.evidence(), fold(&events, at(BOOT), at(NOW)));
+        }
+
         #[test]
         fn what_was_before_the_boot_changes_nothing(
             now in proptest::collection::vec(any_event(BOOT..NOW), 0..20),
             before in proptest::collection::vec(any_event(0..BOOT), 1..20),
-            place in 0_usize..20,
         ) {
-            prop_assume!(place <= now.len());
-            let mixed = [&now[..place], &before[..], &now[place..]].concat();
-            prop_assert_eq!(fold(&mixed, at(BOOT), at(NOW)), fold(&now, at(BOOT), at(NOW)));
+            let both = [&before[..], &now[..]].concat();
+            prop_assert_eq!(fold(&both, at(BOOT), at(NOW)), fold(&now, at(BOOT), at(NOW)));
         }
     }
 }

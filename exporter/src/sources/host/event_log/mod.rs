@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   EventLogSource (deadline) ──> Log ──identity changed?──> java │ text ──> Event, in the order of writing
-//!                                  └──────────────────── fold (events, boot, now) ──> Evidence
+//!                                  └──────────────────── Followed (what is new, boot, now) ──> Evidence
 //! ```
 //!
 //! `EventLog` of PowerChute Serial Shutdown and Business Edition is a Java serialization stream, `EventLog.txt` of PowerChute
@@ -18,14 +18,16 @@ mod fold;
 mod java;
 mod text;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use self::event::Event;
-use self::fold::fold;
+use self::fold::Followed;
 use crate::blocking::Work;
 use crate::platform::{self, FileError, FileIdentity};
 use crate::shutdown::Evidence;
@@ -65,6 +67,10 @@ impl EventLogSource {
     }
 }
 
+/// What every log has told since this program was started: a reload of the configuration, or a look that hung, forgets nothing.
+/// A process does not outlive the boot that its events are of.
+static FOLLOWED: Mutex<BTreeMap<PathBuf, Followed>> = Mutex::new(BTreeMap::new());
+
 /// A log, and what was in it when it last changed.
 #[derive(Debug)]
 struct Log {
@@ -81,26 +87,36 @@ struct Read {
 }
 
 impl Log {
-    /// What the log says of now; nothing where it says nothing of this boot.
+    /// What the log has told of this boot. What was told stands when the log is emptied, begun anew or not there.
     fn look(&mut self, booted_at: Option<Timestamp>, now: Timestamp) -> Result<Vec<Evidence>, Trouble> {
         let identity = match platform::identify(&self.path) {
             Err(FileError::NotFound { .. }) if !self.must_exist => {
                 self.read = None;
-                return Ok(Vec::new());
+                return Ok(with_followed(&self.path, |followed| followed.evidence()));
             }
             identity => identity.map_err(|error| Trouble::new(error.reason(), error))?,
         };
         let known = self.read.take().filter(|read| read.settled && read.identity == identity);
         let read = match known {
             Some(read) => read,
-            None => read(&self.path, now)?,
+            None => read(&self.path, booted_at, now)?,
         };
         let read = self.read.insert(read);
-        Ok(booted_at.map_or_else(Vec::new, |booted_at| fold(&read.events, booted_at, now)))
+        let Some(booted_at) = booted_at else { return Ok(Vec::new()) };
+        Ok(with_followed(&self.path, |followed| {
+            followed.follow(&read.events, booted_at, now);
+            followed.evidence()
+        }))
     }
 }
 
-fn read(path: &Path, now: Timestamp) -> Result<Read, Trouble> {
+/// Not while a file is read: that may hang.
+fn with_followed<T>(path: &Path, work: impl FnOnce(&mut Followed) -> T) -> T {
+    let mut all = FOLLOWED.lock().unwrap_or_else(PoisonError::into_inner);
+    work(all.entry(path.to_owned()).or_default())
+}
+
+fn read(path: &Path, booted_at: Option<Timestamp>, now: Timestamp) -> Result<Read, Trouble> {
     let failed = |error: FileError| Trouble::new(error.reason(), error);
     let ends = platform::read_ends(path, java::MAGIC.len() as u64, MAX_TEXT_BYTES).map_err(failed)?;
     let (identity, events) = if ends.head == java::MAGIC {
@@ -110,7 +126,10 @@ fn read(path: &Path, now: Timestamp) -> Result<Read, Trouble> {
         })?;
         (file.identity, events)
     } else {
-        (ends.identity, text::events(&ends.tail, ends.tail_at == 0, &TimeZone::system()))
+        (
+            ends.identity,
+            text::events(&ends.tail, ends.tail_at == 0, &text::Clock { zone: TimeZone::system(), booted_at, now }),
+        )
     };
     let settled = now.as_nanosecond() - identity.changed > SETTLED_AFTER_NANOSECONDS;
     Ok(Read { identity, settled, events })
@@ -119,14 +138,18 @@ fn read(path: &Path, now: Timestamp) -> Result<Read, Trouble> {
 /// For the fuzzer: any bytes as a stream, and what they say folded.
 pub fn fuzz_event_log(bytes: &[u8]) {
     if let Ok(events) = java::events(bytes) {
-        let _ = fold(&events, Timestamp::UNIX_EPOCH, Timestamp::MAX);
+        let mut followed = Followed::default();
+        followed.follow(&events, Timestamp::UNIX_EPOCH, Timestamp::MAX);
+        let _ = followed.evidence();
     }
 }
 
 /// For the fuzzer: any bytes as text, and what they say folded.
 pub fn fuzz_event_log_text(bytes: &[u8]) {
     for whole in [true, false] {
-        let _ = fold(&text::events(bytes, whole, &TimeZone::UTC), Timestamp::MIN, Timestamp::MAX);
+        let mut followed = Followed::default();
+        followed.follow(&text::events(bytes, whole, &text::Clock::of(TimeZone::UTC)), Timestamp::MIN, Timestamp::MAX);
+        let _ = followed.evidence();
     }
 }
 

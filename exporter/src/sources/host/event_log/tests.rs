@@ -92,7 +92,9 @@ fn a_log_is_read_however_java_put_its_events_together() {
         let events = java::events(&written(manner, OUTAGE_EVENTS)).unwrap_or_else(|error| panic!("{manner}: {error}"));
         assert_eq!(kinds(&events), OUTAGE_KINDS, "{manner}");
         assert_eq!(events[0].at, at(BEGUN), "{manner}");
-        let evidence = fold(&events, at(BEGUN - 60), at(BEGUN + 60));
+        let mut followed = Followed::default();
+        followed.follow(&events, at(BEGUN - 60), at(BEGUN + 60));
+        let evidence = followed.evidence();
         assert_eq!(evidence[0].sign, Sign::InProgress, "{manner}");
         assert_eq!(evidence[0].begun_at, Some(at(BEGUN + 5)), "{manner}");
         assert_eq!(
@@ -212,7 +214,7 @@ proptest! {
         let zeros = noise.iter().filter(|byte| **byte == 0).count();
         if zeros * 4 < noise.len() {
             let bytes = [&noise[..], line, &noise[..]].concat();
-            prop_assert_eq!(kinds(&text::events(&bytes, true, &TimeZone::UTC)), [(Kind::OnBattery, true)]);
+            prop_assert_eq!(kinds(&text::events(&bytes, true, &text::Clock::of(TimeZone::UTC))), [(Kind::OnBattery, true)]);
         }
     }
 }
@@ -247,15 +249,15 @@ fn a_stream_and_a_text_are_told_apart_by_content_and_a_log_may_not_be_there_yet(
     log.write(outage());
     assert_eq!(log.look(at(BEGUN + 60)), Ok(Some(Sign::InProgress)));
     log.write("");
-    assert_eq!(log.look(at(BEGUN + 60)), Ok(None), "it was begun anew");
+    assert_eq!(log.look(at(BEGUN + 60)), Ok(Some(Sign::InProgress)), "it was emptied, and nothing is over");
     let zone = TimeZone::system();
     let begun = zone.to_datetime(at(BEGUN));
     log.write(format!("{} {} On Battery\r\n", begun.date(), begun.time()));
-    assert_eq!(log.look(at(BEGUN + 60)), Ok(Some(Sign::OnBattery)));
+    assert_eq!(log.look(at(BEGUN + 60)), Ok(Some(Sign::InProgress)));
     log.write(stream(&[&[0x00]]));
     assert_eq!(log.look(at(BEGUN + 60)), Err(MALFORMED));
     fs::remove_file(&log.log.path).expect("it was there");
-    assert_eq!(log.look(at(BEGUN + 60)), Ok(None));
+    assert_eq!(log.look(at(BEGUN + 60)), Ok(Some(Sign::InProgress)), "nor by its end");
     assert_eq!(OnDisk::new(true).look(at(BEGUN + 60)), Err("not_found"));
 }
 
@@ -267,13 +269,28 @@ fn a_log_that_has_not_changed_is_not_read_again_and_one_that_has_is() {
     let read = log.log.read.as_mut().expect("it was read");
     assert!(read.settled, "by the test's clock it is old");
     read.events.clear();
-    assert_eq!(log.look(at(BEGUN + 60)), Ok(None), "it was read again");
-    let on_battery = written("plain", &OUTAGE_EVENTS[..2]);
-    log.write(on_battery);
-    assert_eq!(log.look(at(BEGUN + 60)), Ok(Some(Sign::OnBattery)));
+    let events = |log: &OnDisk| log.log.read.as_ref().map(|read| read.events.len());
+    assert_eq!(log.look(at(BEGUN + 60)), Ok(Some(Sign::InProgress)));
+    assert_eq!(events(&log), Some(0), "it was read again");
+    log.write(written("plain", &OUTAGE_EVENTS[..2]));
+    assert_eq!(log.look(at(BEGUN + 60)), Ok(Some(Sign::InProgress)));
+    assert_eq!(events(&log), Some(2));
     log.log.read.as_mut().expect("it was read").settled = false;
     log.log.read.as_mut().expect("it was read").events.clear();
-    assert_eq!(log.look(at(BEGUN + 60)), Ok(Some(Sign::OnBattery)), "what had just changed is read once more");
+    assert_eq!(log.look(at(BEGUN + 60)), Ok(Some(Sign::InProgress)));
+    assert_eq!(events(&log), Some(2), "what had just changed is read once more");
+}
+
+#[test]
+fn what_was_told_is_known_to_the_next_who_reads_the_log_though_it_is_emptied() {
+    let mut log = OnDisk::new(false);
+    log.write(written("plain", &OUTAGE_EVENTS[..2]));
+    assert_eq!(log.look(at(BEGUN + 60)), Ok(Some(Sign::OnBattery)));
+    log.write("");
+    log.log = Log { path: log.log.path.clone(), must_exist: false, read: None };
+    assert_eq!(log.look(at(BEGUN + 90_000)), Ok(Some(Sign::OnBattery)));
+    log.write(written("plain", &[OUTAGE_EVENTS[0]]));
+    assert_eq!(log.look(at(BEGUN + 60)), Ok(Some(Sign::Normal)), "the agent starts anew");
 }
 
 #[test]
@@ -319,7 +336,8 @@ async fn the_source_tells_what_its_log_tells_and_what_is_wrong_with_it() {
     let (observation, trouble) = source.look().await;
     let Observation::Host(evidence) = observation else { panic!("{observation:?}") };
     assert_eq!((evidence[0].sign, trouble), (Sign::InProgress, None));
-    fs::write(&path, written("plain", &[(0, true, SHUTDOWN)])).expect("it can be written");
-    let (observation, _) = source.look().await;
+    let earlier = directory.path().join("EarlierLog");
+    fs::write(&earlier, written("plain", &[(0, true, SHUTDOWN)])).expect("it can be written");
+    let (observation, _) = EventLogSource::new(earlier, true, Duration::from_secs(60)).look().await;
     assert!(matches!(observation, Observation::Host(evidence) if evidence.is_empty()), "that was another boot");
 }

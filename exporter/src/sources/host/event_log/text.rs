@@ -2,22 +2,57 @@
 
 use jiff::Timestamp;
 use jiff::civil::DateTime;
-use jiff::tz::TimeZone;
+use jiff::tz::{AmbiguousOffset, TimeZone};
 
 use super::event::{Event, Kind, MAX_EVENTS};
+use super::fold::SKEW;
 
 /// An event's line has a date and a sentence; what is longer is something else.
 const MAX_LINE_BYTES: usize = 1024;
 
+/// What times without a zone are read by: the host's.
+#[derive(Debug)]
+pub(crate) struct Clock {
+    pub(super) zone: TimeZone,
+    pub(super) booted_at: Option<Timestamp>,
+    pub(super) now: Timestamp,
+}
+
 /// The newest events that are recognised, in the order of writing. `whole` tells that the bytes begin where the file does:
-/// otherwise the first line is half a line. Times without a zone are the host's.
-pub(crate) fn events(bytes: &[u8], whole: bool, zone: &TimeZone) -> Vec<Event> {
+/// otherwise the first line is half a line.
+pub(crate) fn events(bytes: &[u8], whole: bool, clock: &Clock) -> Vec<Event> {
     let text = decode(bytes);
     let lines: Vec<_> = text.split('\n').skip(usize::from(!whole)).filter_map(Line::of).collect();
     let day_first = lines.iter().any(|line| line.date.says_day_first());
-    let event = |line: &Line| Some(Event { at: line.date.at(day_first, zone)?, kind: line.kind, active: true });
-    let events: Vec<_> = lines.iter().filter_map(event).collect();
+    let mut before = None;
+    let mut event = |line: &Line| {
+        let at = line.date.at(day_first, clock, before)?;
+        before = Some(at);
+        Some(Event { at, kind: line.kind, active: true })
+    };
+    let events: Vec<_> = lines.iter().filter_map(&mut event).collect();
     events[events.len().saturating_sub(MAX_EVENTS)..].to_vec()
+}
+
+impl Clock {
+    /// Of a host that has always been up.
+    pub(super) const fn of(zone: TimeZone) -> Self {
+        Self { zone, booted_at: None, now: Timestamp::MAX }
+    }
+
+    /// In the hour that is told twice, the second time where the first lies before the boot or before the line before: a later
+    /// line is never earlier.
+    fn at(&self, civil: DateTime, before: Option<Timestamp>) -> Option<Timestamp> {
+        let readings = self.zone.to_ambiguous_timestamp(civil);
+        let (first, second) = match readings.offset() {
+            AmbiguousOffset::Fold { .. } => (readings.earlier().ok()?, readings.later().ok()?),
+            AmbiguousOffset::Unambiguous { .. } | AmbiguousOffset::Gap { .. } => return readings.compatible().ok(),
+        };
+        let is_too_early = before.is_some_and(|before| first < before && before <= second)
+            || self.booted_at.is_some_and(|booted_at| first < booted_at && booted_at <= second);
+        let is_to_come = second > self.now.checked_add(SKEW).unwrap_or(self.now);
+        Some(if is_too_early && !is_to_come { second } else { first })
+    }
 }
 
 /// A date, and the name of an event.
@@ -100,7 +135,8 @@ impl WrittenDate {
         matches!(self.order, Order::Either(first, second) if first > 12 && second <= 12)
     }
 
-    fn at(&self, day_first: bool, zone: &TimeZone) -> Option<Timestamp> {
+    /// `before` is when the line before was written.
+    fn at(&self, day_first: bool, clock: &Clock, before: Option<Timestamp>) -> Option<Timestamp> {
         let (month, day) = match self.order {
             Order::Certain { month, day } => (month, day),
             Order::Either(day, month) if day_first => (month, day),
@@ -108,7 +144,7 @@ impl WrittenDate {
         };
         let [hour, minute, second] = self.time;
         let civil = DateTime::new(self.year, month, day, hour, minute, second, 0).ok()?;
-        zone.to_ambiguous_timestamp(civil).compatible().ok()
+        clock.at(civil, before)
     }
 }
 
@@ -191,7 +227,7 @@ mod tests {
     /// When it was, in UTC, if the line tells of an event.
     fn seen(line: &str) -> Option<String> {
         let zone = TimeZone::get(TOKYO).expect("the zones of the system, or those built in");
-        events(line.as_bytes(), true, &zone).first().map(|event| event.at.to_string())
+        events(line.as_bytes(), true, &Clock::of(zone)).first().map(|event| event.at.to_string())
     }
 
     #[test]
@@ -236,18 +272,38 @@ mod tests {
 
     #[test]
     fn whether_the_day_or_the_month_comes_first_is_told_by_the_whole_log() {
-        let first = |log: &str| events(log.as_bytes(), true, &TimeZone::UTC)[0].at.to_string();
+        let first = |log: &str| events(log.as_bytes(), true, &Clock::of(TimeZone::UTC))[0].at.to_string();
         let line = "03/04/2026 10:00:00 Power Failed\n";
         assert_eq!(first(line), "2026-03-04T10:00:00Z");
         let later = "28/04/2026 10:00:00 Power Restored\n";
         assert_eq!(first(&[line, later].concat()), "2026-04-03T10:00:00Z");
     }
 
+    /// 01:10 of 1 November 2026 in New York comes twice, at 05:10 and at 06:10 UTC.
+    #[test]
+    fn in_the_hour_that_is_told_twice_a_later_line_is_never_earlier() {
+        let zone = TimeZone::get("America/New_York").expect("the zones of the system, or those built in");
+        let utc = |time: &str| format!("2026-11-01T{time}Z").parse::<Timestamp>().expect("a time");
+        for (lines, booted_at, now, told) in [
+            (&["01:10:01"][..], "05:00:00", "05:30:00", &["05:10:01"][..]),
+            (&["01:10:01"], "06:00:00", "06:30:00", &["06:10:01"]),
+            (&["01:10:01"], "05:20:00", "05:30:00", &["05:10:01"]),
+            (&["01:50:00", "01:10:01"], "05:00:00", "06:30:00", &["05:50:00", "06:10:01"]),
+            (&["01:50:00", "01:10:01", "02:30:00"], "05:00:00", "08:00:00", &["05:50:00", "06:10:01", "07:30:00"]),
+            (&["01:10:01", "01:50:00"], "05:00:00", "08:00:00", &["05:10:01", "05:50:00"]),
+        ] {
+            let log: String = lines.iter().map(|time| format!("2026-11-01 {time} On Battery\n")).collect();
+            let clock = Clock { zone: zone.clone(), booted_at: Some(utc(booted_at)), now: utc(now) };
+            let read: Vec<_> = events(log.as_bytes(), true, &clock).iter().map(|event| event.at).collect();
+            assert_eq!(read, told.iter().map(|time| utc(time)).collect::<Vec<_>>(), "{lines:?}, {booted_at}");
+        }
+    }
+
     #[test]
     fn the_first_line_of_a_tail_is_left_out() {
         let log = b"2026-04-03 10:00:00 Power Failed\n2026-04-03 10:01:00 Power Restored\n";
-        assert_eq!(events(log, true, &TimeZone::UTC).len(), 2);
-        let kinds: Vec<_> = events(log, false, &TimeZone::UTC).iter().map(|event| event.kind).collect();
+        assert_eq!(events(log, true, &Clock::of(TimeZone::UTC)).len(), 2);
+        let kinds: Vec<_> = events(log, false, &Clock::of(TimeZone::UTC)).iter().map(|event| event.kind).collect();
         assert_eq!(kinds, [Kind::NoLongerOnBattery]);
     }
 
@@ -266,8 +322,8 @@ mod tests {
             with_mark,
         ];
         for bytes in &all {
-            assert_eq!(events(bytes, true, &TimeZone::UTC).len(), 1, "{bytes:x?}");
-            assert!(events(&bytes[..bytes.len() / 2], true, &TimeZone::UTC).is_empty());
+            assert_eq!(events(bytes, true, &Clock::of(TimeZone::UTC)).len(), 1, "{bytes:x?}");
+            assert!(events(&bytes[..bytes.len() / 2], true, &Clock::of(TimeZone::UTC)).is_empty());
         }
     }
 }

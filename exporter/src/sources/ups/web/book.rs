@@ -54,6 +54,7 @@ pub(super) enum Outcome {
     Tried,
     Succeeded,
     Refused,
+    /// It was answered, and not refused.
     Failed,
 }
 
@@ -121,13 +122,15 @@ impl Book {
                 last.mind_the_clock(now);
                 let known_good = last.outcome == Outcome::Tried && last.good.as_ref() == Some(&last.mark);
                 refused.clone_from(&last.refused);
-                if last.outcome == Outcome::Tried && !known_good && last.process != *PROCESS {
+                if last.outcome == Outcome::Tried && !known_good {
                     refused.push(Refusal { at: last.at, mark: last.mark.clone() });
                 }
                 refused.retain(|refusal| !rest(BACK_OFF, refusal.at, now).is_zero());
                 let (since, until) = (wait(last, &mark, interval, now), wait_for_refusals(&refused, &mark, now));
                 if until > since {
-                    return Err(NotEntered::Forbidden { last: Outcome::Refused, wait: until });
+                    let is_untold = last.outcome == Outcome::Tried && last.mark == mark;
+                    let told = if is_untold { Outcome::Tried } else { Outcome::Refused };
+                    return Err(NotEntered::Forbidden { last: told, wait: until });
                 }
                 if !since.is_zero() {
                     return Err(NotEntered::Forbidden { last: last.outcome, wait: since });
@@ -213,7 +216,8 @@ fn wait_for_refusals(refused: &[Refusal], mark: &str, now: Timestamp) -> Duratio
     same.into_iter().chain(one_too_many).map(|refusal| rest(BACK_OFF, refusal.at, now)).max().unwrap_or_default()
 }
 
-/// How long a login must wait for the sake of the last one. Between its own logins a process minds the pauses itself.
+/// How long a login must wait for the sake of the last one. Between its own logins a process minds the pauses itself; those of its
+/// own without an end count as refusals like any other.
 ///
 /// A process that is stopped in mid-login tells no end of it. Where the same credentials were good before, they still are
 /// unless the password was changed on the agent's side, so that it is tried again after an interval; a second end that nobody
@@ -431,6 +435,28 @@ mod tests {
             assert_eq!(enters(&book, AGENT, 1, 0), Ok(()));
             book.note(&agent(AGENT), outcome).expect("noted");
         }
+    }
+
+    /// Holds A18: a UI that takes longer to refuse than it is waited for; one process asks at each interval.
+    #[test]
+    fn a_login_without_an_answer_counts_as_refused_to_its_own_process_too() {
+        let directory = tempfile::tempdir().expect("directory");
+        let book = Book::in_directory(directory.path());
+        let enter = |number, second| {
+            let entered = enters(&book, AGENT, number, second);
+            book.note(&agent(AGENT), Outcome::Tried).expect("noted");
+            entered.map_err(|no| if let NotEntered::Forbidden { last, .. } = no { last } else { panic!("{no:?}") })
+        };
+        assert_eq!(enter(1, 0), Ok(()));
+        for second in [6, 12, 3599] {
+            assert_eq!(enter(1, second), Err(Outcome::Tried), "after {second} s");
+        }
+        assert_eq!(enter(2, 3599), Ok(()), "another password");
+        assert!(enter(3, 3599).is_err(), "the third would lock the UI");
+        // What was good is given one more try.
+        let (_directory, book) = after(Outcome::Succeeded);
+        let entered: Vec<_> = (0..5).map(|look| enters(&book, AGENT, 1, 10 + look).is_ok()).collect();
+        assert_eq!(entered, [true, true, false, false, false]);
     }
 
     #[test]

@@ -91,7 +91,8 @@ impl Client {
             let outcome = visit(&visiting, &mut transport).await.map_err(|error| trouble(&error));
             visiting.claim.note_outcome(&outcome);
             if visiting.claim.is_tried() {
-                note(visiting.book, visiting.claim.agent.clone(), &outcome).await;
+                let is_answered = visiting.claim.is_answered();
+                note(visiting.book, visiting.claim.agent.clone(), &outcome, is_answered).await;
             }
             outcome
         });
@@ -138,11 +139,13 @@ impl Client {
 }
 
 /// Tells other processes what a login came to. Where that fails they wait as if it had been refused.
-async fn note(book: Book, agent: AgentId, outcome: &Result<Reading, Trouble>) {
+async fn note(book: Book, agent: AgentId, outcome: &Result<Reading, Trouble>, is_answered: bool) {
     let outcome = match outcome {
         Ok(_) => Outcome::Succeeded,
         Err(trouble) if trouble.reason == "auth" => Outcome::Refused,
-        Err(_) => Outcome::Failed,
+        Err(trouble) if is_answered || trouble.reason == "busy" => Outcome::Failed,
+        // A UI that takes longer to refuse than it is waited for counts all the same.
+        Err(_) => Outcome::Tried,
     };
     let noting = move || book.note(&agent, outcome);
     let noted = blocking::run(Work::State, tokio::time::Instant::now() + NOTE_WITHIN, noting).await;

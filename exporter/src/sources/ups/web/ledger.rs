@@ -72,6 +72,7 @@ pub(super) struct Claim<'a> {
     /// As it is configured, for messages.
     pub(super) address: String,
     is_tried: AtomicBool,
+    is_answered: AtomicBool,
 }
 
 impl Ledger {
@@ -105,8 +106,9 @@ impl Ledger {
             }
         }
         page.visited = true;
-        let (agent, address, is_tried) = (agent.clone(), address.to_owned(), AtomicBool::new(false));
-        let claim = Claim { ledger: self, agent, address, is_tried };
+        let (agent, address) = (agent.clone(), address.to_owned());
+        let (is_tried, is_answered) = (AtomicBool::new(false), AtomicBool::new(false));
+        let claim = Claim { ledger: self, agent, address, is_tried, is_answered };
         Leave::Visit { claim, not_before }
     }
 
@@ -174,14 +176,23 @@ impl Claim<'_> {
         self.is_tried.load(Ordering::Relaxed)
     }
 
-    /// Whether a login of this process has succeeded with these credentials, and none was refused since: trying them again
-    /// locks nobody out.
+    /// Notes that the UI took that login: whatever fails from then on, it was not refused.
+    pub(super) fn note_answer(&self) {
+        self.is_answered.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_answered(&self) -> bool {
+        self.is_answered.load(Ordering::Relaxed)
+    }
+
+    /// Whether a login of this process has succeeded with these credentials, and none was refused since, or left without an
+    /// answer: trying them again locks nobody out.
     pub(super) fn knows_good(&self, credentials: &Credentials) -> bool {
         let mut pages = self.ledger.0.lock().unwrap_or_else(PoisonError::into_inner);
         let page = pages.entry(self.agent.clone()).or_default();
-        let is_refused =
-            page.last.as_ref().is_some_and(|last| last.outcome.as_ref().is_err_and(|trouble| trouble.reason == "auth"));
-        !is_refused && page.known_good.as_ref() == Some(credentials)
+        let may_be_refused =
+            page.last.as_ref().is_some_and(|last| last.outcome.as_ref().is_err_and(|trouble| trouble.reason != "busy"));
+        !may_be_refused && page.known_good.as_ref() == Some(credentials)
     }
 }
 

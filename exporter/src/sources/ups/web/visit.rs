@@ -72,7 +72,7 @@ async fn look(visit: &Visit, transport: &mut Transport, login: &mut Login) -> Re
     visit.claim.note_try(&visit.credentials, Instant::now());
     *login = Login::MayStand;
     match transport.fetch("POST /j_security_check", "/j_security_check", Some(form)).await? {
-        Answer::Redirect(Place::Status) => {}
+        Answer::Redirect(Place::Status) => visit.claim.note_answer(),
         Answer::Redirect(Place::Logon) => {
             *login = Login::NotTried;
             return Err(if is_taken(transport).await { busy(transport, login) } else { refused(transport, login) });

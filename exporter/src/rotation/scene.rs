@@ -1,0 +1,65 @@
+//! A rotator for tests of one part of it: of an agent with a key pair that is not there, and an endpoint that refuses.
+
+use std::path::Path;
+
+use kagiban_crds::host_api::{CertificateRequest, KeyRequest, KeystoreOrder, RotationOpen, Target};
+use kagiban_crds::{Epoch, Generation};
+
+use super::agent::Agent;
+use super::drain::BegunStop;
+use super::machine::State;
+use super::power::PowerGate;
+use super::rotator::{Host, Rotator};
+use super::vault::{Vault, VaultLock};
+
+/// A command that does nothing.
+pub(super) const TRUE: &str = "[/bin/true]";
+
+pub(super) fn rotator(root: &Path, start: &str) -> (Rotator, VaultLock) {
+    let directory = root.display();
+    let agent = format!(
+        "{{name: web, product: tls-service, keystore: {{certificateFile: {directory}/tls.crt, keyFile: {directory}/tls.key}}, \
+         endpoint: {{address: '127.0.0.1:9'}}, service: {{stop: [/bin/true], start: {start}}}, \
+         verify: {{deadline: 1s, holdDown: 0s, interval: 50ms}}}}"
+    );
+    let agent = Agent::resolve(&serde_yaml::from_str(&agent).expect("yaml")).expect("agent");
+    let power = format!("{{assume: mains, scheduledShutdownFile: {directory}/none}}");
+    let power = PowerGate::new(&serde_yaml::from_str(&power).expect("yaml"));
+    let (vault, lock) = Vault::open(&root.join("state")).expect("vault");
+    let host = Host::new("ups-01.example.com".parse().expect("host"), vault, power);
+    (Rotator::make_whole(host, agent).expect("journal"), lock)
+}
+
+pub(super) fn open() -> RotationOpen {
+    let host = "ups-01.example.com".parse().expect("host");
+    let agent = "web".parse().expect("agent");
+    RotationOpen {
+        target: Target { epoch: Epoch(1), generation: Generation(1), host, agent },
+        certificate: CertificateRequest {
+            dns_names: vec!["web.example.com".to_owned()],
+            ip_addresses: Vec::new(),
+            key: KeyRequest::EcdsaP256,
+        },
+        keystore: KeystoreOrder::default(),
+        mark: None,
+    }
+}
+
+/// A rotation in `state`, with a stop of the service that was begun just now or none.
+pub(super) fn put_into(rotator: &mut Rotator, state: State, stop_begun: Option<BegunStop>) {
+    rotator.open(&open()).expect("opened");
+    let rotation = rotator.record.rotation.as_mut().expect("a rotation");
+    (rotation.state, rotation.stop_begun) = (state, stop_begun);
+    rotator.save_record();
+}
+
+/// A directory in the journal's place fails every write, as a full disk does.
+pub(super) fn block_journal(root: &Path) {
+    let journal = root.join("state/journal/web.json");
+    std::fs::rename(&journal, root.join("aside")).expect("rename");
+    std::fs::create_dir(&journal).expect("mkdir");
+}
+
+pub(super) fn unblock_journal(root: &Path) {
+    std::fs::remove_dir(root.join("state/journal/web.json")).expect("rmdir");
+}
