@@ -78,6 +78,10 @@ struct CallingOff {
     is_new: bool,
 }
 
+/// Origins that are remembered: twice the most UPSes that one upsd is asked about. Only a server that makes up names gets
+/// there: those that are gone while on battery stay.
+const MAX_ORIGINS: usize = 512;
+
 /// How long it is told that a shutdown was called off: two looks of a slow Prometheus.
 const CANCELLED_SHOWN: SignedDuration = SignedDuration::from_mins(5);
 
@@ -264,11 +268,23 @@ impl Machine {
             self.origins.remove(&origin);
             return;
         }
+        if is_new && !self.has_room() {
+            return;
+        }
         // Not what began before the moment of the clearing: a clock that was ahead then would hide what begins next.
         if let (Word::Said(words), Some(cleared)) = (&mut word, self.cleared.get(&origin)) {
             words.retain(|word| word.sign != Sign::InProgress || word.begun_at != Some(*cleared));
         }
         self.origins.entry(origin).or_default().hear(word, is_new, now);
+    }
+
+    /// Whether one more origin can be remembered; where there are too many, in the place of one that is gone.
+    fn has_room(&mut self) -> bool {
+        if self.origins.len() < MAX_ORIGINS {
+            return true;
+        }
+        let gone = self.origins.iter().find(|(_, known)| known.is_gone()).map(|(origin, _)| origin.clone());
+        gone.is_some_and(|gone| self.origins.remove(&gone).is_some())
     }
 
     /// What follows from the words, from what the loads hang on to the state; in this order, for each takes what is before it.

@@ -151,3 +151,19 @@ fn another_configuration_calls_nothing_off() {
     watch.0.set_feeds(Vec::new(), at(20));
     assert_eq!(watch.report().state(), State::Pending);
 }
+
+/// Holds R5: an upsd that lists other UPSes at every look, all of them on battery, is remembered within bounds, and one that is
+/// really there is still heard.
+#[test]
+fn upses_that_come_and_go_on_battery_without_end_are_not_all_remembered() {
+    let mut watch = Watch::new();
+    let on_battery = reading(&[Status::OnBattery]);
+    for number in 0..600 {
+        watch.read(number, &format!("made-up-{number:03}"), &on_battery);
+        watch.hear(number, ups(&format!("made-up-{number:03}")), Word::Gone);
+    }
+    assert_eq!(watch.0.origins().count(), 512);
+    let low = reading(&[Status::OnBattery, Status::LowBattery]);
+    assert_eq!(watch.read(600, "rack-a", &low), State::LowBattery);
+    assert_eq!(watch.0.origins().count(), 512);
+}
