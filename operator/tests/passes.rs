@@ -264,6 +264,20 @@ async fn a_host_with_which_no_pass_comes_to_an_end_is_asked_less_and_less() {
     assert_eq!(rests, [5, 10, 20, 40, 80, 160, 300, 300]);
 }
 
+/// Holds B17: a host that said it had called a rotation off, and went on with it, was told so a hundred times a second.
+#[tokio::test]
+async fn a_host_that_goes_on_with_what_it_has_called_off_is_asked_again_once_and_then_with_pauses() {
+    let stage = Stage::set().await;
+    lock(&stage.host.state).report.generation = kagiban_crds::Generation(1);
+    lock(&stage.host.state).clings = true;
+    for _ in 0..8 {
+        pass(&stage.cluster.mac(), &stage.context).await.expect("the API server answers");
+    }
+    assert_eq!(stage.condition("Blocked"), "True HostAnswerRefused");
+    let orders = stage.host.changes();
+    assert_eq!(orders.len(), 2, "{orders:?}");
+}
+
 /// Holds B1: a host that takes its time in every round does not bring a pass to its deadline, which counts as a process that
 /// hangs.
 #[tokio::test]

@@ -53,7 +53,9 @@ const READABLE_WITHOUT: [&str; 11] = [
     "utf16.dat",
 ];
 const NEED_THE_PASSWORD: [&str; 2] = ["trust.p12", "two.p12"];
-const JUNK: [&str; 2] = ["agent.log", "junk"];
+const JUNK: &str = "junk";
+/// A pattern finds it, and it is no certificate.
+const TEXT: &str = "agent.log";
 
 #[test]
 fn a_wrong_password_shows_in_every_file_that_it_does_not_open_with_the_reason() -> Result<()> {
@@ -77,10 +79,10 @@ fn the_right_password_leaves_nothing_out_in_silence() -> Result<()> {
         metrics.says("x509_file_up", &[file], "1")?;
         ensure!(!metrics.find("x509_cert_not_after_timestamp_seconds", &[file]).is_empty(), "nothing of {file}");
     }
-    for file in JUNK {
-        metrics.says("x509_file_error", &[file, "reason=\"unsupported_format\""], "1")?;
-    }
-    metrics.says("x509_source_files", &[], &(READABLE_WITHOUT.len() + NEED_THE_PASSWORD.len() + JUNK.len()).to_string())
+    metrics.says("x509_file_error", &[JUNK, "reason=\"unsupported_format\""], "1")?;
+    ensure!(metrics.find("x509_file_up", &[TEXT]).is_empty(), "{}", metrics.0);
+    metrics.says("x509_files_skipped", &["kind=\"text\""], "1")?;
+    metrics.says("x509_source_files", &[], &(READABLE_WITHOUT.len() + NEED_THE_PASSWORD.len() + 1).to_string())
 }
 
 #[test]
@@ -181,14 +183,14 @@ fn no_time_is_invented_for_a_chain_that_is_not_verified() -> Result<()> {
 #[test]
 fn every_file_that_cannot_be_read_is_named_with_its_reason_and_the_counters_agree() -> Result<()> {
     let metrics = look(&set()?.rule_without_password())?;
-    let failing = [("agent.log", "unsupported_format"), ("junk", "unsupported_format")];
+    let failing = [(JUNK, "unsupported_format")];
     let locked = NEED_THE_PASSWORD.map(|file| (file, "password_needed"));
     for (file, reason) in failing.iter().chain(&locked) {
         metrics.says("x509_file_up", &[file], "0")?;
         metrics.says("x509_file_error", &[file, &format!("reason=\"{reason}\"")], "1")?;
     }
     ensure!(metrics.find("x509_file_error", &[]).len() == failing.len() + locked.len(), "{}", metrics.0);
-    metrics.says("x509_source_errors_total", &["unsupported_format"], "2")?;
+    metrics.says("x509_source_errors_total", &["unsupported_format"], "1")?;
     metrics.says("x509_source_errors_total", &["password_needed"], "2")
 }
 

@@ -27,14 +27,16 @@ use tracing::{debug, info, warn};
 use super::body::Pieces;
 use super::guard::Guard;
 use super::places::{Places, Seat};
+use super::probe::MAX_ASKED;
 use super::{Site, routes};
 use crate::arrivals::{Arrivals, Peer};
 use crate::platform::{Connection, InheritedSocket, Listener};
 
 /// Prometheus needs one, a pair of them two; the rest is for people and for those who forget to hang up.
 pub(super) const MAX_CONNECTIONS: usize = 64;
-/// Of one peer, so that others find a place at once. Behind one address there may be many.
-const MAX_OF_PEER: usize = MAX_CONNECTIONS * 3 / 4;
+/// Of one peer, so that others find a place at once. Behind one address there may be many, and a Prometheus that probes as much as
+/// it may still scrapes from there.
+const MAX_OF_PEER: usize = MAX_ASKED + (MAX_CONNECTIONS - MAX_ASKED) / 2;
 /// Accepted connections that wait for a place, of all peers and of one. In the system's queue nobody would see whose they are, and
 /// those of one peer would stand before all others.
 const MAX_WAITING: usize = 256;

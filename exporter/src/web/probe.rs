@@ -37,7 +37,7 @@ const SHORTEST: Duration = Duration::from_millis(100);
 const MAX_WORD: usize = 300;
 const MAX_CA_BYTES: u64 = 4 * 1024 * 1024;
 /// Probes that are under way or wait: of the places of all connections enough remain for scrapes.
-const MAX_ASKED: usize = MAX_CONNECTIONS * 3 / 4;
+pub(super) const MAX_ASKED: usize = MAX_CONNECTIONS * 3 / 4;
 /// A bundle is read in milliseconds; without it the certificate is still worth seeing.
 const TRUST_WITHIN: Duration = Duration::from_secs(2);
 

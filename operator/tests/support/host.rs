@@ -61,6 +61,8 @@ pub struct State {
     pub bodies: String,
     /// At every look somebody else has opened a rotation just now.
     pub relapses: bool,
+    /// It says that it has called its rotation off, and goes on with it.
+    pub clings: bool,
     /// Before every answer.
     pub delay: Duration,
 }
@@ -92,6 +94,7 @@ impl Host {
             chain: None,
             bodies: String::new(),
             relapses: false,
+            clings: false,
             delay: Duration::ZERO,
         }));
         let shared = state.clone();
@@ -175,7 +178,10 @@ fn serve(state: &mut State, method: &Method, path: &str, body: &[u8]) -> Respons
         ("GET", _) => {
             progress(&mut state.report);
             if state.relapses {
-                state.report.rotation = Some(waiting(Epoch(1), Generation(1), None));
+                state.report.generation.0 += 1;
+            }
+            if state.relapses || state.clings {
+                state.report.rotation = Some(waiting(Epoch(1), state.report.generation, None));
             }
             if state.report.rotation.as_ref().is_some_and(|rotation| rotation.state == RotationState::Committed) {
                 state.report.certificate.clone_from(&state.chain);
