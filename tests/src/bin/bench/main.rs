@@ -30,6 +30,9 @@ use self::table::{Aim, PEERS, Row, megabytes, milliseconds};
 
 /// Past the first pass of every source and whatever the allocator gives back.
 const SETTLED: Duration = Duration::from_secs(5);
+/// Starts of which the middle one counts, each with a bare loop after it: the first finds cold files, and the clock of a process
+/// ticks every 10 ms.
+const PAIRS: usize = 9;
 const FEW: u32 = 1_000;
 const MANY: u32 = 10_000;
 const PER_STORE: u32 = 10;
@@ -127,7 +130,13 @@ fn fleet_of(what: &'static str, count: u32, stores: Stores) -> Result<Vec<Row>> 
     ];
     if matches!(stores, Stores::Pem) {
         let bare = bare_loop(&certificates, count)?;
-        let times = format!("{:.2} times", exporter.cpu_to_ready.as_secs_f64() / bare.as_secs_f64());
+        let mut ratios = vec![exporter.cpu_to_ready.as_secs_f64() / bare.as_secs_f64()];
+        for _ in 1..PAIRS {
+            let again = start(&directory, &configuration)?;
+            ratios.push(again.cpu_to_ready.as_secs_f64() / bare_loop(&certificates, count)?.as_secs_f64());
+        }
+        ratios.sort_unstable_by(f64::total_cmp);
+        let times = format!("{:.2} times", ratios[PAIRS / 2]);
         rows.insert(2, Row::new("", "CPU of a bare loop", milliseconds(bare), Aim::None));
         rows.insert(3, Row::new("", "of which the exporter takes", times, aim("2 times")));
     }
