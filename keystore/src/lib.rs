@@ -46,3 +46,4 @@ pub use open_key::{extract_key, open_key};
 pub use read::{read, read_whole};
 pub use sniff::sniff;
 pub use store::{Entry, EntryKind, Fault, Format, KeyMaterial, PasswordCheck, Pkcs12Profile, Store};
+pub use text::to_utf8;

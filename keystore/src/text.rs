@@ -5,7 +5,7 @@ use std::borrow::Cow;
 const UTF8_BOM: &[u8] = &[0xEF, 0xBB, 0xBF];
 
 /// The text without its byte order mark; UTF-16 is recognised by its mark or by the zeros in its first characters.
-pub(crate) fn to_utf8(bytes: &[u8]) -> Cow<'_, [u8]> {
+pub fn to_utf8(bytes: &[u8]) -> Cow<'_, [u8]> {
     match bytes {
         [0xFF, 0xFE, rest @ ..] => Cow::Owned(from_utf16(rest, u16::from_le_bytes)),
         [0xFE, 0xFF, rest @ ..] => Cow::Owned(from_utf16(rest, u16::from_be_bytes)),

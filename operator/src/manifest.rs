@@ -184,17 +184,8 @@ mod tests {
         super::read(text).expect("YAML")
     }
 
-    const GOOD: &str = "
-apiVersion: kagiban.dev/v1alpha1
-kind: ManagedAgentCertificate
-metadata: {name: ups-01}
-spec:
-  host: ups-01.example.com
-  agent: {product: tls-service, name: web}
-  api: {hostApi: {url: 'https://ups-01.example.com:9995', tlsSecretRef: {name: fleet-client}}}
-  certificate: {dnsNames: [ups-01.example.com]}
-  issuerRef: {name: fleet-ca}
-";
+    /// It follows the `---` of the document before.
+    const GOOD: &str = concat!("\n", include_str!("../tests/support/good.yaml"));
 
     #[test]
     fn other_kinds_are_passed_over_and_ours_are_read() {

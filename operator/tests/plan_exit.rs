@@ -5,17 +5,8 @@ use std::process::{Command, Stdio};
 
 use kagiban_operator::cli::PlanExit;
 
-const GOOD: &str = "
-apiVersion: kagiban.dev/v1alpha1
-kind: ManagedAgentCertificate
-metadata: {name: ups-01}
-spec:
-  host: ups-01.example.com
-  agent: {product: tls-service, name: web}
-  api: {hostApi: {url: 'https://ups-01.example.com:9995', tlsSecretRef: {name: fleet-client}}}
-  certificate: {dnsNames: [ups-01.example.com]}
-  issuerRef: {name: fleet-ca}
-";
+/// It follows the `---` of the document before.
+const GOOD: &str = concat!("\n", include_str!("support/good.yaml"));
 
 fn plan(arguments: &[&str], manifest: &str) -> (Option<i32>, String) {
     let mut child = Command::new(env!("CARGO_BIN_EXE_kagiban-operator"))

@@ -34,11 +34,6 @@ pub enum RotationError {
     StateDirectory { path: PathBuf, source: io::Error },
     #[error("{0}")]
     Journal(String),
-    #[error(
-        "agent {agent} has no journal in {}: nothing was ever rotated, it is called otherwise (see `rotation list`), or the state is \
-         elsewhere: name the exporter's configuration with --config.file", state_directory.display()
-    )]
-    Unknown { agent: AgentName, state_directory: PathBuf },
     #[error(transparent)]
     Thaw(#[from] ThawError),
     #[error(
@@ -57,7 +52,6 @@ impl RotationError {
             Self::Config(error) => error.reason(),
             Self::StateDirectory { .. } => "state_directory",
             Self::Journal(_) => "journal_unreadable",
-            Self::Unknown { .. } => "no_journal",
             Self::Thaw(error) => error.reason(),
             Self::NotYet(_) => "not_yet",
             Self::Print(_) => "print_failed",
@@ -188,8 +182,8 @@ fn is_there(config: &Config) -> Result<(), RotationError> {
 
 fn record(vault: &Vault, agent: &AgentName, config: &Config) -> Result<Record, RotationError> {
     let record = rotation::peek(vault, agent).map_err(RotationError::Journal)?;
-    let unknown = || RotationError::Unknown { agent: agent.clone(), state_directory: config.state_directory() };
-    record.ok_or_else(unknown)
+    let unknown = || ThawError::NoJournal { agent: agent.clone(), state_directory: config.state_directory() };
+    record.ok_or_else(|| unknown().into())
 }
 
 fn is_frozen(record: &Record) -> bool {

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
+use super::allowance::Allowance;
 use super::line::{Consequence, Line, UpsNamed};
-use super::pace::Pace;
 use super::standing::{Heard, Lack, Power, RANK_LOST};
 use crate::shutdown::{FeedsReport, Latch, Origin, Report};
 use crate::snapshot::{Label, Snapshot, SourceKind, Unlisted, UpsSeen};
@@ -20,13 +20,13 @@ pub(crate) struct PowerLog {
     sources: BTreeMap<Label, SourceTold>,
     loads: BTreeMap<Label, LoadTold>,
     begun: Option<Latch>,
-    pace: Pace,
+    allowance: Allowance,
 }
 
 #[derive(Debug)]
 struct SourceTold {
     upses: BTreeMap<Label, UpsTold>,
-    pace: Pace,
+    allowance: Allowance,
 }
 
 #[derive(Debug)]
@@ -35,20 +35,20 @@ struct UpsTold {
     power: Option<Power>,
     /// Why it is not heard.
     lost: Option<&'static str>,
-    pace: Pace,
+    allowance: Allowance,
 }
 
 #[derive(Debug)]
 struct LoadTold {
     lack: Lack,
     unlisted: BTreeSet<Unlisted>,
-    pace: Pace,
+    allowance: Allowance,
 }
 
 impl Default for PowerLog {
     fn default() -> Self {
         let (sources, loads) = (BTreeMap::new(), BTreeMap::new());
-        Self { sources, loads, begun: None, pace: Pace::new(MOST_OF_ONE) }
+        Self { sources, loads, begun: None, allowance: Allowance::new(MOST_OF_ONE) }
     }
 }
 
@@ -72,17 +72,17 @@ impl PowerLog {
                 let of_ups = told.upses.entry(seen.ups.clone()).or_insert_with(UpsTold::new);
                 let named = || named(&id.name, seen, snapshot);
                 if let Some((rank, line)) = of_ups.change(Heard::of(seen, pass.ended), seen, &named)
-                    && of_ups.pace.admits(rank, now)
-                    && told.pace.admits(0, now)
+                    && of_ups.allowance.admits(rank, now)
+                    && told.allowance.admits(0, now)
                 {
                     lines.push(line);
                 }
-                if let Some(changes) = of_ups.pace.settle(now) {
+                if let Some(changes) = of_ups.allowance.settle(now) {
                     let about = format!("UPS {}", Origin::Ups { source: id.name.clone(), ups: seen.ups.clone() });
                     lines.push(Line::HeldBack { about, changes, now: of_ups.state() });
                 }
             }
-            if let Some(changes) = told.pace.settle(now) {
+            if let Some(changes) = told.allowance.settle(now) {
                 let worst = told.upses.values().max_by_key(|ups| ups.rank()).map_or("gone", UpsTold::state);
                 lines.push(Line::HeldBack { about: format!("UPSes of {}", id.name), changes, now: worst });
             }
@@ -96,22 +96,23 @@ impl PowerLog {
             return;
         };
         self.loads.retain(|name, _| report.feeds().iter().any(|load| load.name == *name));
+        let all_unlisted: Vec<_> = snapshot.unlisted().collect();
         for load in report.feeds() {
             let told = self.loads.entry(load.name.clone()).or_insert_with(LoadTold::new);
             if let Some(line) = told.change(load, report)
-                && told.pace.admits(told.lack.rank(), now)
+                && told.allowance.admits(told.lack.rank(), now)
             {
                 lines.push(line);
             }
-            let unlisted = snapshot.unlisted().filter(|it| it.load == load.name).collect();
+            let unlisted = all_unlisted.iter().filter(|it| it.load == load.name).cloned().collect();
             let before = std::mem::replace(&mut told.unlisted, unlisted);
             let is_new = |it: &&Unlisted| !before.iter().any(|old| (&old.source, &old.ups) == (&it.source, &it.ups));
             for new in told.unlisted.iter().filter(is_new) {
-                if told.pace.admits(told.lack.rank(), now) {
+                if told.allowance.admits(told.lack.rank(), now) {
                     lines.push(Line::Unlisted(new.clone()));
                 }
             }
-            if let Some(changes) = told.pace.settle(now) {
+            if let Some(changes) = told.allowance.settle(now) {
                 let about = format!("load {}", load.name);
                 lines.push(Line::HeldBack { about, changes, now: told.lack.message() });
             }
@@ -122,11 +123,11 @@ impl PowerLog {
         let begun = report.and_then(Report::latch);
         if self.begun.as_ref() != begun {
             self.begun = begun.cloned();
-            if self.pace.admits(u8::from(begun.is_some()), now) {
+            if self.allowance.admits(u8::from(begun.is_some()), now) {
                 lines.push(begun.cloned().map_or(Line::Over, Line::Begun));
             }
         }
-        if let Some(changes) = self.pace.settle(now) {
+        if let Some(changes) = self.allowance.settle(now) {
             let now = if self.begun.is_some() { "a shutdown has begun" } else { "no shutdown has begun" };
             lines.push(Line::HeldBack { about: "this host".to_owned(), changes, now });
         }
@@ -135,13 +136,13 @@ impl PowerLog {
 
 impl SourceTold {
     fn new() -> Self {
-        Self { upses: BTreeMap::new(), pace: Pace::new(MOST_OF_SOURCE) }
+        Self { upses: BTreeMap::new(), allowance: Allowance::new(MOST_OF_SOURCE) }
     }
 }
 
 impl UpsTold {
     const fn new() -> Self {
-        Self { power: None, lost: None, pace: Pace::new(MOST_OF_ONE) }
+        Self { power: None, lost: None, allowance: Allowance::new(MOST_OF_ONE) }
     }
 
     /// What this look has changed, with its rank. A UPS that is on line when it is first heard is as it should be.
@@ -183,7 +184,7 @@ impl UpsTold {
 
 impl LoadTold {
     fn new() -> Self {
-        Self { lack: Lack::default(), unlisted: BTreeSet::new(), pace: Pace::new(MOST_OF_ONE) }
+        Self { lack: Lack::default(), unlisted: BTreeSet::new(), allowance: Allowance::new(MOST_OF_ONE) }
     }
 
     fn change(&mut self, load: &FeedsReport, report: &Report) -> Option<Line> {

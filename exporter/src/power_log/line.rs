@@ -66,8 +66,6 @@ pub(crate) struct Consequence {
     pub(crate) status: String,
 }
 
-const HELD_BACK: &str = "changes too often to be told one by one";
-
 impl Consequence {
     pub(super) fn of(seen: &UpsSeen) -> Self {
         let Ok(reading) = &seen.outcome else { return Self::default() };
@@ -130,7 +128,9 @@ impl Line {
                 }
             }
             Self::Over => info!("the shutdown of this host that had begun is over"),
-            Self::HeldBack { about, changes, now } => warn!(about, changes, now, "{HELD_BACK}"),
+            Self::HeldBack { about, changes, now } => {
+                warn!(about, changes, now, "changes too often to be told one by one");
+            }
         }
     }
 }

@@ -2,14 +2,14 @@
 //!
 //! ```text
 //!   snapshot ──standing──> how each UPS, each load and the host stand ──journal──> Line ──> the log
-//!                                                              pace ┘ (how many lines are too many)
+//!                                                         allowance ┘ (how many lines are too many)
 //! ```
 //!
 //! Pure but for [`Line::write`]: the snapshot and the time in, lines out.
 
+mod allowance;
 mod journal;
 mod line;
-mod pace;
 mod standing;
 
 pub(crate) use journal::PowerLog;

@@ -27,7 +27,7 @@ pub(super) enum Heard<'a> {
     },
 }
 
-/// Between a UPS that is unheard and one that is on battery: the ranks of all else are those of [`Power`].
+/// The rank of a UPS that is not heard: worse than one on battery, and not as bad as one whose battery is low.
 pub(super) const RANK_LOST: u8 = 4;
 
 impl Power {

@@ -3,8 +3,8 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
+use super::allowance::SPAN;
 use super::line::Line;
-use super::pace::SPAN;
 use super::*;
 use crate::shutdown::{Evidence, Feeds, Member, Sign};
 use crate::snapshot::{Backend, Board, Label, Observation, Pass, SourceId, SourceKind, Trouble, UpsSeen};

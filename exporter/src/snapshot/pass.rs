@@ -324,28 +324,25 @@ impl Pass {
         errors
     }
 
-    pub fn files(&self) -> &[Arc<FileSeen>] {
+    const fn files_seen(&self) -> Option<&FilesSeen> {
         match &self.observation {
-            Observation::Files(seen) => &seen.files,
-            Observation::Nothing
-            | Observation::Endpoint(_)
-            | Observation::Upses(_)
-            | Observation::Host(_)
-            | Observation::Health(_) => &[],
-        }
-    }
-
-    /// What patterns led to and is no certificate.
-    pub fn skipped(&self) -> impl Iterator<Item = (&'static str, &SkippedFiles)> {
-        let seen = match &self.observation {
             Observation::Files(seen) => Some(seen),
             Observation::Nothing
             | Observation::Endpoint(_)
             | Observation::Upses(_)
             | Observation::Host(_)
             | Observation::Health(_) => None,
-        };
-        seen.into_iter().flat_map(|seen| seen.skipped.iter().map(|(kind, skipped)| (*kind, skipped)))
+        }
+    }
+
+    pub fn files(&self) -> &[Arc<FileSeen>] {
+        self.files_seen().map_or(&[], |seen| &seen.files)
+    }
+
+    /// What patterns led to and is no certificate.
+    pub fn skipped(&self) -> impl Iterator<Item = (&'static str, &SkippedFiles)> {
+        let seen = self.files_seen().into_iter();
+        seen.flat_map(|seen| seen.skipped.iter().map(|(kind, skipped)| (*kind, skipped)))
     }
 
     pub const fn probe(&self) -> Option<&ProbeSeen> {

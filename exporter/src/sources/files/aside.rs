@@ -1,6 +1,6 @@
 //! What lies beside certificates in their directories and is none: a pattern finds it, and nobody waits for it to become one.
 
-use kagiban_keystore::{Content, Foreign, ReadError};
+use kagiban_keystore::{Content, Foreign, ReadError, to_utf8};
 
 /// What a file recognisably is that holds no certificate, and is not a damaged one either.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -72,11 +72,8 @@ impl Aside {
 
 /// Whether people can read it, and nothing in it was ever a certificate.
 fn is_plain_text(bytes: &[u8]) -> bool {
-    let text = match bytes {
-        [0xFF, 0xFE, rest @ ..] => utf16(rest, u16::from_le_bytes),
-        [0xFE, 0xFF, rest @ ..] => utf16(rest, u16::from_be_bytes),
-        _ => String::from_utf8_lossy(bytes).into_owned(),
-    };
+    let text = to_utf8(bytes);
+    let text = String::from_utf8_lossy(&text);
     let is_control = |c: char| c.is_control() && !c.is_whitespace() && c != '\u{1b}';
     let (mut all, mut foreign) = (0_usize, 0_usize);
     for c in text.chars() {
@@ -87,16 +84,11 @@ fn is_plain_text(bytes: &[u8]) -> bool {
         // Of a text in an old encoding some letters cannot be read.
         foreign += usize::from(c == char::REPLACEMENT_CHARACTER);
     }
-    let without_requests = REQUEST_MARKS.iter().fold(text.clone(), |text, mark| text.replace(mark, ""));
+    let without_requests = REQUEST_MARKS.iter().fold(text.to_string(), |text, mark| text.replace(mark, ""));
     let was_certificate = CERTIFICATE_MARKS.iter().any(|mark| without_requests.contains(mark));
     let is_base64 = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '=') || c.is_whitespace();
     let is_bare = text.trim_start().starts_with(BARE_BASE64) && text.chars().all(is_base64);
     (all - foreign) * 100 >= all * PRINTABLE_PERCENT && !was_certificate && !is_bare
-}
-
-fn utf16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> String {
-    let units = bytes.chunks_exact(2).map(|pair| unit([pair[0], pair[1]]));
-    char::decode_utf16(units).map(|symbol| symbol.unwrap_or(char::REPLACEMENT_CHARACTER)).collect()
 }
 
 #[cfg(test)]

@@ -50,12 +50,14 @@ fn endless() -> impl Iterator<Item = Bytes> + Send {
     std::iter::repeat_n(Bytes::from(vec![b' '; FRAME]), ENDLESS / FRAME)
 }
 
-/// Answers every request with this text, and endlessly many spaces after it.
+/// Answers every request with this text, and endlessly many spaces after it; or none.
 #[derive(Clone)]
 struct Liar {
     code: u16,
     text: String,
     ends: bool,
+    is_silent: bool,
+    asked: Arc<AtomicUsize>,
     taken: Arc<AtomicUsize>,
 }
 
@@ -69,6 +71,10 @@ impl<R> Service<Request<R>> for Liar {
     }
 
     fn call(&mut self, _: Request<R>) -> Self::Future {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        if self.is_silent {
+            return Box::pin(std::future::pending());
+        }
         let rest = endless().take(if self.ends { 0 } else { usize::MAX });
         let frames = Box::new(split(&self.text).chain(rest));
         let mut response = Response::new(Told { frames, taken: self.taken.clone(), hangs: false });
@@ -79,7 +85,14 @@ impl<R> Service<Request<R>> for Liar {
 
 impl Liar {
     fn sending(code: u16, text: &str) -> Self {
-        Self { code, text: text.to_owned(), ends: false, taken: Arc::default() }
+        Self {
+            code,
+            text: text.to_owned(),
+            ends: false,
+            is_silent: false,
+            asked: Arc::default(),
+            taken: Arc::default(),
+        }
     }
 
     fn client(&self) -> Client {
@@ -220,35 +233,14 @@ async fn many_long_answers_at_once_take_no_more_than_a_few() {
     assert_eq!(bounds.0.available_permits(), PLACES, "who gives up gives back");
 }
 
-/// Takes every request and answers none.
-#[derive(Clone)]
-struct Silent(Arc<AtomicUsize>);
-
-impl<R> Service<Request<R>> for Silent {
-    type Response = Response<Told>;
-    type Error = BoxError;
-    type Future = BoxFuture<'static, Result<Response<Told>, BoxError>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, _: Request<R>) -> Self::Future {
-        self.0.fetch_add(1, Ordering::Relaxed);
-        Box::pin(std::future::pending())
-    }
-}
-
 /// Holds B1: a pass reads several Secrets one after another. Three waits for each that hangs took it over its deadline, and the
 /// liveness probe failed for what no new process would help.
 #[tokio::test(start_paused = true)]
 async fn a_read_that_hangs_is_waited_for_once() {
-    let asked = Arc::<AtomicUsize>::default();
-    let client = ClientBuilder::new(Silent(asked.clone()), "fleet").with_layer(&Bounds::default()).build();
-    let cluster = Cluster::new(client, Arc::new(Metrics::new(None)), "test".to_owned());
-    let error = cluster.secret("fleet", "ca").await.map(|_| ()).expect_err("silence");
+    let liar = Liar { is_silent: true, ..Liar::sending(200, "") };
+    let error = liar.cluster().secret("fleet", "ca").await.map(|_| ()).expect_err("silence");
     assert!(matches!(error, ClusterError::Timeout { .. }), "{error}");
-    assert_eq!(asked.load(Ordering::Relaxed), 1);
+    assert_eq!(liar.asked.load(Ordering::Relaxed), 1);
 }
 
 /// Holds A8: a Secret whose answer could not be read was in the log, all of it, and what did not fit in the error.

@@ -229,7 +229,7 @@ mod tests {
         assert!(worst(&events[..2]).is_some_and(|it| it.triggers.is_empty() && it.cause.is_none()));
     }
 
-    /// a host without a clock of its own begins a day behind; another is ahead, and is put right.
+    /// A host without a clock of its own begins a day behind; another is ahead, and is put right.
     #[test]
     fn an_outage_stands_when_the_clock_is_set() {
         for (second, day) in [(BOOT - 90_000, 90_000), (BOOT + 600, -600)] {
@@ -244,7 +244,7 @@ mod tests {
         }
     }
 
-    /// a log that is rotated, cleared, or whose oldest events are dropped says nothing of the power.
+    /// A log that is rotated, cleared, or whose oldest events are dropped says nothing of the power.
     #[test]
     fn an_outage_stands_when_its_log_is_emptied_or_begun_anew() {
         let on_battery = event(BOOT + 1, Kind::OnBattery, true);
