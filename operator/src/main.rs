@@ -32,7 +32,7 @@ fn main() -> ExitCode {
         Command::Plan(args) => runtime.block_on(plan::plan(&args)).and_then(|plan| {
             // what nobody could read is no plan
             std::io::stdout().write_all(plan.text.as_bytes()).context("the plan cannot be printed")?;
-            Ok(if plan.clear { PlanExit::Clear } else { PlanExit::Wrong }.code().into())
+            Ok(plan.exit.code().into())
         }),
     };
     done.unwrap_or_else(|error| {
