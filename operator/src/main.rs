@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::Parser;
 use kagiban_operator::cli::{Cli, Command, LogFormat, PlanExit, RunArgs};
+use kagiban_operator::foreign::told;
 use kagiban_operator::{plan, run};
 
 fn main() -> ExitCode {
@@ -52,5 +53,5 @@ fn log(args: &RunArgs) -> anyhow::Result<()> {
 
 fn fail(error: &anyhow::Error) {
     // nothing is left to do when even stderr is gone
-    let _ = writeln!(std::io::stderr(), "kagiban-operator: {error:#}");
+    let _ = writeln!(std::io::stderr(), "kagiban-operator: {}", told(&format!("{error:#}")));
 }
