@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use kube::ResourceExt as _;
 use kube::api::{Api, ListParams, WatchEvent, WatchParams};
 
-use crate::cluster::{WATCH_SECONDS, Watched, shortened, words};
+use crate::cluster::{WATCH_SECONDS, Watched, is_transient, shortened, words};
 use crate::decide::doubled;
 use crate::freshness::Freshness;
 
@@ -68,6 +68,15 @@ impl WatchError {
     /// Whether whoever asks may not list them.
     pub(crate) fn is_forbidden(&self) -> bool {
         matches!(self, Self::List(kube::Error::Api(status)) if matches!(status.code, 401 | 403))
+    }
+
+    /// Whether the API server may give a little later what it has not given now.
+    pub(crate) fn may_pass(&self) -> bool {
+        match self {
+            Self::List(error) | Self::Watch(error) => is_transient(error),
+            Self::Stalled | Self::Endless | Self::Refused(_) => true,
+            Self::NoVersion => false,
+        }
     }
 }
 

@@ -209,7 +209,7 @@ impl Rotator {
         tokio::time::sleep(self.until_restart_is_due()).await;
         let before = live::before(&self.agent.endpoint, self.agent.verify.interval).await;
         // Last: the service is stopped next.
-        let cleared = before.and_then(|before| self.host.power.check().map(|()| before));
+        let cleared = before.and_then(|before| self.host.power.check().map(|()| before).map_err(Cause::from));
         cleared.map_or_else(Event::Failed, Event::Cleared)
     }
 
