@@ -457,6 +457,9 @@ pub struct Refusal {
     /// With `StaleGeneration` and `RotationInProgress`: the generation the host stands at.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generation: Option<Generation>,
+    /// With `PowerUnsafe`: the state that forbids it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub power: Option<PowerState>,
 }
 
 /// Why a request was refused. The status code follows from it.

@@ -21,6 +21,7 @@ mod from_files;
 pub mod fuzzing;
 pub mod health;
 pub mod host_api;
+mod host_port;
 mod label;
 mod password_file;
 pub mod platform;

@@ -17,6 +17,7 @@ use kagiban_exporter::platform::InheritedSocket;
 use kagiban_exporter::service::Listen;
 use kagiban_exporter::web::Guard;
 use kagiban_exporter::{blocking, platform, service};
+use kagiban_process::log_lines::{self, Flush};
 use tokio::runtime::Runtime;
 use tracing::Level;
 use tracing_subscriber::filter::{LevelFilter, Targets};
@@ -67,7 +68,7 @@ fn shutdown(command: &ShutdownCommand) -> ExitCode {
 }
 
 fn run(args: ServeArgs) -> Result<ExitCode> {
-    log(&args);
+    let _flush = log(&args);
     if args.config_check {
         let path = args.config_file.as_deref().context("--config.check needs --config.file")?;
         return check(path, args.web_config_file.as_deref());
@@ -121,21 +122,22 @@ fn runtime() -> Result<Runtime> {
 }
 
 /// To stderr: stdout belongs to `--once`. The host API's audit is written whatever the level, and found by its target.
-fn log(args: &ServeArgs) {
+fn log(args: &ServeArgs) -> Flush {
     let filter = Targets::new()
         .with_default(args.log_level)
         .with_target(AUDIT_TARGET, Level::TRACE)
         .with_target(SNMP_LIBRARY_TARGET, LevelFilter::OFF);
-    let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_ansi(io::stderr().is_terminal());
+    let (writer, flush) = log_lines::to_stderr();
+    let lines = tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(io::stderr().is_terminal());
     let lines = match args.log_format {
         LogFormat::Text => lines.boxed(),
         LogFormat::Json => lines.json().boxed(),
     };
     tracing_subscriber::registry().with(lines.with_filter(filter)).init();
+    flush
 }
 
 fn fail(message: &str) -> ExitCode {
-    // Where stderr is closed there is nobody to tell.
-    let _ = writeln!(io::stderr().lock(), "kagiban-exporter: {}", one_line(message));
+    log_lines::last_words(format!("kagiban-exporter: {}", one_line(message)));
     ExitCode::FAILURE
 }

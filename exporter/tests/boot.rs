@@ -62,6 +62,19 @@ async fn a_host_api_without_its_key_leaves_no_rotation_unrecovered() {
     assert!(program.wait().success());
 }
 
+/// Holds A8: who reads the log may hang, as a service manager's journal does, from the first line on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_that_nobody_reads_keeps_no_service_down_and_no_program_up() {
+    let world = World::pem_pair().await;
+    let leaf = interrupted(&world).await;
+    let (mut program, reader) = Program::unread(&world, BROKEN_API);
+    program.wait_until_ready();
+    serves(&world, leaf, &program).await;
+    program.terminate();
+    assert!(program.wait().success());
+    drop(reader);
+}
+
 /// Holds A6: the host API was taken out of the configuration.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_configuration_without_a_host_api_still_finishes_a_rotation() {

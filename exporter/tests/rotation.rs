@@ -141,7 +141,9 @@ async fn nothing_is_opened_while_a_shutdown_is_scheduled() {
     let world = World::pem_pair().await;
     let api = Api::start(&world).await;
     std::fs::write(world.scheduled_shutdown(), "USEC=1\n").unwrap();
-    assert_eq!(api.open(1, 1).await.unwrap_err().reason, RefusalReason::PowerUnsafe);
+    let refusal = api.open(1, 1).await.unwrap_err();
+    assert_eq!(refusal.reason, RefusalReason::PowerUnsafe);
+    assert_eq!(refusal.power, Some(PowerState::ShutdownPending));
     let report: AgentReport = api.ask("GET", &format!("agents/{AGENT}"), &()).await.unwrap();
     assert_eq!(report.power.state, PowerState::ShutdownPending);
     assert_eq!(report.generation, Generation(0));

@@ -43,6 +43,7 @@ pub use error::{MergeError, ReadError};
 pub use limits::Limits;
 pub use merge::{Merge, Merged, OnUnreadable, check_password, merge};
 pub use open_key::{extract_key, open_key};
+pub use pem::pem_block;
 pub use read::{read, read_whole};
 pub use sniff::sniff;
 pub use store::{Entry, EntryKind, Fault, Format, KeyMaterial, PasswordCheck, Pkcs12Profile, Store};

@@ -55,10 +55,11 @@ pub enum PlanExit {
     Clear,
     Wrong,
     NoPlan,
+    Untold,
 }
 
 impl PlanExit {
-    pub const ALL: [Self; 3] = [Self::Clear, Self::Wrong, Self::NoPlan];
+    pub const ALL: [Self; 4] = [Self::Clear, Self::Wrong, Self::NoPlan, Self::Untold];
 
     /// A wrong command line ends with 2, whatever is chosen here.
     pub const fn code(self) -> u8 {
@@ -66,6 +67,7 @@ impl PlanExit {
             Self::Clear => 0,
             Self::Wrong => 1,
             Self::NoPlan => 2,
+            Self::Untold => 3,
         }
     }
 
@@ -75,6 +77,9 @@ impl PlanExit {
             Self::Wrong => "something would be refused, or blocked until the configuration changes",
             Self::NoPlan => {
                 "no plan could be made: the command line, a file that is no YAML or holds no resource, the cluster, the output"
+            }
+            Self::Untold => {
+                "nothing was found wrong, but the API server could not tell of all of it, asked several times: it or a webhook did not answer, or a quota is used up"
             }
         }
     }

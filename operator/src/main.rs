@@ -6,7 +6,9 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::Parser;
 use kagiban_operator::cli::{Cli, Command, LogFormat, PlanExit, RunArgs};
+use kagiban_operator::foreign::told;
 use kagiban_operator::{plan, run};
+use kagiban_process::log_lines::{self, Flush};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -28,11 +30,13 @@ fn main() -> ExitCode {
         }
     };
     let done = match cli.command.unwrap_or(Command::Run(cli.run)) {
-        Command::Run(args) => log(&args).and_then(|()| runtime.block_on(run::run(args))).map(|()| ExitCode::SUCCESS),
+        Command::Run(args) => {
+            log(&args).and_then(|_flush| runtime.block_on(run::run(args))).map(|()| ExitCode::SUCCESS)
+        }
         Command::Plan(args) => runtime.block_on(plan::plan(&args)).and_then(|plan| {
             // what nobody could read is no plan
             std::io::stdout().write_all(plan.text.as_bytes()).context("the plan cannot be printed")?;
-            Ok(if plan.clear { PlanExit::Clear } else { PlanExit::Wrong }.code().into())
+            Ok(plan.exit.code().into())
         }),
     };
     done.unwrap_or_else(|error| {
@@ -41,16 +45,17 @@ fn main() -> ExitCode {
     })
 }
 
-fn log(args: &RunArgs) -> anyhow::Result<()> {
-    let logs = tracing_subscriber::fmt().with_env_filter(args.log_filter()?).with_writer(std::io::stderr);
+fn log(args: &RunArgs) -> anyhow::Result<Flush> {
+    let filter = args.log_filter()?;
+    let (writer, flush) = log_lines::to_stderr();
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
     match args.log_format {
         LogFormat::Text => logs.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).init(),
         LogFormat::Json => logs.json().init(),
     }
-    Ok(())
+    Ok(flush)
 }
 
 fn fail(error: &anyhow::Error) {
-    // nothing is left to do when even stderr is gone
-    let _ = writeln!(std::io::stderr(), "kagiban-operator: {error:#}");
+    log_lines::last_words(format!("kagiban-operator: {}", told(&format!("{error:#}"))));
 }

@@ -1,21 +1,17 @@
 //! Manifests: YAML with several documents, of which the ManagedAgentCertificates are taken. The only place that knows
 //! the YAML reader.
 
+mod metadata;
+
 use std::sync::LazyLock;
 
-use kagiban_crds::SecretName;
 use kagiban_crds::resource::{GROUP, ManagedAgentCertificate};
 use kube::{CustomResourceExt as _, Resource as _};
 use serde::Deserialize;
 use serde_yaml::Value;
 
-use crate::cli::namespace;
-
 /// A file with ten thousand resources is under this.
 pub const MAX_MANIFEST_BYTES: usize = 32 * 1024 * 1024;
-
-/// Of a resource's name, as the schema has it.
-const LONGEST_NAME: usize = 63;
 
 /// How deep merge keys may lie in what is merged.
 const MAX_MERGES: usize = 8;
@@ -117,26 +113,8 @@ fn parse(value: Value, number: usize) -> Result<Manifest, ManifestError> {
     let object = serde_json::to_value(&value).map_err(|error| wrong(error.to_string()))?;
     let mac: ManagedAgentCertificate = serde_yaml::from_value(value).map_err(|error| wrong(error.to_string()))?;
     mac.spec.check().map_err(|error| wrong(error.to_string()))?;
-    check_names(mac.metadata.name.as_deref().unwrap_or_default(), mac.metadata.namespace.as_deref()).map_err(wrong)?;
+    metadata::check(&mac.metadata).map_err(wrong)?;
     Ok(Manifest { mac, object })
-}
-
-/// As the API server judges them.
-fn check_names(name: &str, in_namespace: Option<&str>) -> Result<(), String> {
-    if name.is_empty() {
-        return Err("metadata.name is missing".to_owned());
-    }
-    if name.len() > LONGEST_NAME {
-        return Err(format!("metadata.name: at most {LONGEST_NAME} characters, so that it can be a label value"));
-    }
-    // every object's name has the form of a Secret's
-    if name.parse::<SecretName>().is_err() {
-        return Err(
-            "metadata.name: it is no name: lower-case letters, digits, hyphens and dots between them".to_owned()
-        );
-    }
-    in_namespace
-        .map_or(Ok(()), |text| namespace(text).map(|_| ()).map_err(|error| format!("metadata.namespace: {error}")))
 }
 
 impl Manifest {
@@ -149,12 +127,21 @@ impl Manifest {
         let known = serde_json::to_value(&self.mac.metadata).ok()?;
         let mut metadata = self.object.get("metadata").and_then(serde_json::Value::as_object).into_iter().flatten();
         let of_metadata = metadata.find(|(key, value)| known.get(key.as_str()).is_none() && !value.is_null());
-        of_metadata.map(|(key, _)| format!("metadata.{key}")).or_else(|| {
+        let of_metadata = of_metadata.map(|(key, _)| format!("metadata.{key}"));
+        of_metadata.or_else(|| self.unknown_of_owners()).or_else(|| {
             let mut own = self.object.clone();
             for common in ["apiVersion", "kind", "metadata"] {
                 own.as_object_mut()?.remove(common);
             }
             unknown(&own, schema)
+        })
+    }
+
+    fn unknown_of_owners(&self) -> Option<String> {
+        let owners = self.object.pointer("/metadata/ownerReferences")?.as_array()?;
+        owners.iter().enumerate().find_map(|(at, owner)| {
+            let field = owner.as_object()?.keys().find(|key| !metadata::OF_OWNERS.contains(&key.as_str()))?;
+            Some(format!("metadata.ownerReferences[{at}].{field}"))
         })
     }
 }
@@ -279,6 +266,11 @@ mod tests {
         for (from, to, field) in [
             ("kind:", "sepc: {}\nkind:", "sepc"),
             ("metadata: {", "metadata: {label: {a: b}, ", "metadata.label"),
+            (
+                "metadata: {",
+                "metadata: {ownerReferences: [{apiVersion: v1, kind: A, name: a, uid: b, namespace: c}], ",
+                "metadata.ownerReferences[0].namespace",
+            ),
             ("  host:", "  hots: x\n  host:", "spec.hots"),
             ("issuerRef: {", "issuerRef: {namespace: x, ", "spec.issuerRef.namespace"),
             ("certificate: {", "certificate: {renewbefore: 1h, ", "spec.certificate.renewbefore"),

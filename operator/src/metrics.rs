@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use kagiban_crds::resource::Outcome;
+use kagiban_process::log_lines;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
-use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::Histogram;
@@ -87,6 +88,7 @@ impl Metrics {
         let freshness = Freshness::new(Instant::now());
         registry.register_collector(Box::new(freshness.clone()));
         registry.register("kagiban_build_info", "Always 1; the version is a label", build);
+        registry.register_collector(Box::new(DroppedLines));
         if let Some(sources) = sources {
             registry.register_collector(Box::new(FleetSeries { sources, leader: leader.clone() }));
         }
@@ -181,6 +183,19 @@ pub struct Sources {
 struct FleetSeries {
     sources: Sources,
     leader: Gauge,
+}
+
+/// Counted where the lines are written.
+#[derive(Debug)]
+struct DroppedLines;
+
+impl Collector for DroppedLines {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let help = "Log lines that were dropped because whoever reads the log does not read on";
+        let dropped = ConstCounter::new(log_lines::dropped());
+        let metric = encoder.encode_descriptor("kagiban_log_lines_dropped", help, None, dropped.metric_type())?;
+        dropped.encode(metric)
+    }
 }
 
 impl Collector for FleetSeries {

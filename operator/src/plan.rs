@@ -1,6 +1,8 @@
 //! `kagiban-operator plan`: what would be done about the resources in a file, and what blocks it. Only reads.
 
-use std::collections::BTreeSet;
+mod patience;
+
+use std::collections::{BTreeSet, HashSet};
 use std::fmt::Write as _;
 use std::io::Read as _;
 use std::path::Path;
@@ -13,20 +15,22 @@ use kagiban_crds::resource::{BlockedBy, ManagedAgentCertificate};
 use kube::ResourceExt;
 
 use crate::act::{AgentClient, CLIENT_UNREAD, Preflight};
-use crate::cli::PlanArgs;
-use crate::cluster::{Cluster, ClusterError, client, is_unavailable, object};
+use crate::cli::{PlanArgs, PlanExit};
+use crate::cluster::{Cluster, ClusterError, Verdict, client, object, verdict};
 use crate::decide::{Decision, Inputs, Observed, Obstacle, Policy, Reason, Step, decide, trigger_words};
+use crate::foreign::told;
 use crate::manifest::{self, MAX_MANIFEST_BYTES, Manifest};
 use crate::metrics::Metrics;
 use crate::reconcile::owner_among;
 use crate::run::{connect, reach};
-use crate::watch;
+use crate::watch::{self, WatchError};
+use patience::Patience;
 
-/// What is printed, and whether nothing is wrong with the configuration.
+/// What is printed, and how it ends.
 #[derive(Debug)]
 pub struct Plan {
     pub text: String,
-    pub clear: bool,
+    pub exit: PlanExit,
 }
 
 /// Reads, looks, decides.
@@ -38,22 +42,27 @@ pub async fn plan(args: &PlanArgs) -> anyhow::Result<Plan> {
     let documents = documents.with_context(|| format!("{} is no YAML", args.file.display()))?;
     anyhow::ensure!(!documents.is_empty(), "no ManagedAgentCertificate in {}", args.file.display());
     let observer = if args.offline { None } else { Some(Observer::connect(args).await?) };
+    let mut patience = Patience::default();
     let mut planned = Vec::new();
     let mut accepted = Vec::new();
     for document in documents {
         match (document, &observer) {
             (Err(error), _) => planned.push(Planned::Refused { what: error.to_string() }),
             (Ok(manifest), None) => planned.push(checked(manifest)),
-            (Ok(manifest), Some(observer)) => match observer.dry_run(manifest).await? {
+            (Ok(manifest), Some(observer)) => match observer.dry_run(manifest, accepted.len(), &mut patience).await? {
                 Ok(found) => accepted.push(found),
-                Err(what) => planned.push(Planned::Refused { what }),
+                Err(other) => planned.push(other),
             },
         }
     }
-    if let Some(observer) = &observer {
-        let all = observer.contenders(&accepted).await?;
-        for found in accepted {
-            planned.push(observer.judge(found, &all).await);
+    if let Some(observer) = observer.filter(|_| !accepted.is_empty()) {
+        match observer.contenders(&accepted).await? {
+            Ok(all) => {
+                for found in accepted {
+                    planned.push(observer.judge(found, &all).await);
+                }
+            }
+            Err(why) => planned.extend(accepted.into_iter().map(|found| untold(&named(&found.mac), &why))),
         }
     }
     Ok(render(&planned, Timestamp::now()))
@@ -73,6 +82,10 @@ pub(crate) enum Planned {
     Refused {
         what: String,
     },
+    /// Nothing is known of it: the API server could not tell now.
+    Untold {
+        what: String,
+    },
     /// Checked only: the cluster was not to be asked.
     Checked {
         name: String,
@@ -90,6 +103,8 @@ pub(crate) struct Decided {
     wrong: Vec<Obstacle>,
     /// What whoever makes the plan may not read.
     unchecked: Vec<String>,
+    /// What was assumed where the cluster alone will decide.
+    assumed: Option<String>,
     decision: Decision,
 }
 
@@ -97,6 +112,14 @@ pub(crate) struct Decided {
 struct Found {
     mac: ManagedAgentCertificate,
     exists: bool,
+}
+
+fn untold(name: &str, why: &dyn std::fmt::Display) -> Planned {
+    Planned::Untold { what: format!("{name}: {why}") }
+}
+
+fn named(mac: &ManagedAgentCertificate) -> String {
+    format!("{}/{}", mac.namespace().unwrap_or_default(), mac.name_any())
 }
 
 struct Observer {
@@ -116,45 +139,60 @@ impl Observer {
         Ok(Self { agents: AgentClient::new(cluster.clone(), metrics, reach), cluster, namespace })
     }
 
-    /// What the API server would make of it, or why it would not take it.
-    async fn dry_run(&self, manifest: Manifest) -> anyhow::Result<Result<Found, String>> {
+    /// What the API server would make of it; else why it would not take it, or that it could not tell. `before` is how many
+    /// manifests of the file it has taken already.
+    async fn dry_run(
+        &self,
+        manifest: Manifest,
+        before: usize,
+        patience: &mut Patience,
+    ) -> anyhow::Result<Result<Found, Planned>> {
         let Manifest { mut mac, mut object } = manifest;
         // in the namespace that `kubectl apply` would put it into
         let namespace = mac.metadata.namespace.get_or_insert_with(|| self.namespace.clone()).clone();
         object["metadata"]["namespace"] = namespace.into();
-        let name = format!("{}/{}", mac.namespace().unwrap_or_default(), mac.name_any());
-        let taken = match self.cluster.dry_run(&mac, &object).await {
+        let name = named(&mac);
+        if patience.is_over() {
+            return Ok(Err(untold(&name, &"not asked: the API server could not tell of those before it")));
+        }
+        let taken = match patience.ask(|| self.cluster.dry_run(&mac, &object)).await {
             Ok(taken) => taken,
-            Err(ClusterError::Status { code, message, .. }) if !is_unavailable(code) => {
-                return Ok(Err(format!("{name}: {message}")));
-            }
-            Err(error @ ClusterError::NotFound { .. }) => {
-                return Ok(Err(format!("{name}: the API server knows no such namespace or no such kind: {error}")));
-            }
-            Err(error) => return Err(error).context("the API server cannot be asked for a dry run"),
+            Err(error) => return unlike_taken(&mac, error).map(Err),
         };
-        let exists = self.cluster.named(&mac).await.context("the cluster cannot be asked")?.is_some();
+        let exists = match patience.ask(|| self.cluster.named(&mac)).await {
+            Ok(found) => found.is_some(),
+            Err(error) if verdict(&error, false) == Verdict::Untold => return Ok(Err(untold(&name, &error))),
+            Err(error) => return Err(error).context("the cluster cannot be asked"),
+        };
         Ok(match taken.0 {
             Ok(mut mac) => {
                 if !exists {
-                    // the dry run makes one up
+                    // The dry run makes these up, and with another uid another of two new ones would own their agent. In the
+                    // file's order they are created.
                     mac.metadata.creation_timestamp = None;
+                    mac.metadata.uid = Some(format!("{before:08}"));
                 }
                 Ok(Found { mac, exists })
             }
-            Err(unreadable) => Err(format!("{name}: {}", unreadable.why)),
+            Err(unreadable) => Err(Planned::Refused { what: format!("{name}: {}", unreadable.why) }),
         })
     }
 
-    /// All resources of the cluster as they would be with those of the file.
-    async fn contenders(&self, accepted: &[Found]) -> anyhow::Result<Contenders> {
+    /// All resources of the cluster as they would be with those of the file, or why the API server could not tell now.
+    async fn contenders(&self, accepted: &[Found]) -> anyhow::Result<Result<Contenders, WatchError>> {
         let (listed, partly) = match watch::all(self.cluster.watched(None)).await {
+            Err(error) if error.may_pass() => return Ok(Err(error)),
             Err(error) if error.is_forbidden() => {
                 let namespaces: BTreeSet<_> = accepted.iter().filter_map(|found| found.mac.namespace()).collect();
                 let mut listed = Vec::new();
                 for namespace in &namespaces {
                     let of_one = watch::all(self.cluster.watched(Some(namespace))).await;
-                    listed.extend(of_one.with_context(|| format!("what {namespace} holds is not known"))?);
+                    match of_one {
+                        Err(error) if error.may_pass() => return Ok(Err(error)),
+                        of_one => {
+                            listed.extend(of_one.with_context(|| format!("what {namespace} holds is not known"))?);
+                        }
+                    }
                 }
                 let namespaces: Vec<_> = namespaces.into_iter().collect();
                 let note = format!(
@@ -170,7 +208,8 @@ impl Observer {
         let in_file = |mac: &ManagedAgentCertificate| accepted.iter().any(|found| key(&found.mac) == key(mac));
         let mut all: Vec<_> = listed.filter(|mac| !in_file(mac)).collect();
         all.extend(accepted.iter().map(|found| found.mac.clone()));
-        Ok(Contenders { all, partly })
+        let new = accepted.iter().filter(|found| !found.exists).map(|found| key(&found.mac)).collect();
+        Ok(Ok(Contenders { all, new, partly }))
     }
 
     async fn judge(&self, found: Found, contenders: &Contenders) -> Planned {
@@ -193,6 +232,16 @@ impl Observer {
             self.agents.look(&resource).await
         };
         let rival = owner_among(&mac, contenders.all.iter());
+        let assumed = rival
+            .as_ref()
+            .filter(|rival| !exists && contenders.new.contains(&(Some(rival.namespace.clone()), rival.name.clone())));
+        let assumed = assumed.map(|rival| {
+            format!(
+                "of the new resources for this agent, {}/{} stands first in the file and is taken for the one that is created \
+                 first and owns it",
+                rival.namespace, rival.name
+            )
+        });
         // what is wrong with the Secrets was found above, and is said beside the decision
         let mut references = self.agents.references(&resource).await;
         references.issuer = references.issuer.filter(Result::is_ok);
@@ -208,48 +257,87 @@ impl Observer {
             now,
         });
         let name = format!("{}/{}", resource.namespace, resource.name);
-        Planned::Decided(Box::new(Decided { name, host: resource.spec.host, exists, wrong, unchecked, decision }))
+        Planned::Decided(Box::new(Decided {
+            name,
+            host: resource.spec.host,
+            exists,
+            wrong,
+            unchecked,
+            assumed,
+            decision,
+        }))
     }
+}
+
+/// What follows for this manifest, where anything does.
+fn unlike_taken(mac: &ManagedAgentCertificate, error: ClusterError) -> anyhow::Result<Planned> {
+    let name = named(mac);
+    let names_version = mac.metadata.uid.is_some() || mac.metadata.resource_version.is_some();
+    let why = match (verdict(&error, names_version), error) {
+        (Verdict::Untold, error) => return Ok(untold(&name, &error)),
+        (Verdict::NotJudged, error) => return Err(error).context("the API server cannot be asked for a dry run"),
+        (Verdict::Refused, ClusterError::Status { message, .. } | ClusterError::Forbidden { message, .. }) => message,
+        (Verdict::Refused, error @ ClusterError::NotFound { .. }) => {
+            format!("the API server knows no such namespace or no such kind: {error}")
+        }
+        (Verdict::Refused, error @ ClusterError::Conflict { .. }) => {
+            format!("the uid or resourceVersion that it names is not the one in the cluster: {error}")
+        }
+        (Verdict::Refused, error) => error.to_string(),
+    };
+    Ok(Planned::Refused { what: format!("{name}: {why}") })
 }
 
 struct Contenders {
     all: Vec<ManagedAgentCertificate>,
+    /// Namespaces and names of those that only stand in the file.
+    new: HashSet<(Option<String>, String)>,
     /// What could not be listed.
     partly: Option<String>,
 }
 
 pub(crate) fn render(planned: &[Planned], now: Timestamp) -> Plan {
     let mut text = String::new();
-    let mut clear = true;
+    let (mut wrong, mut untold) = (false, false);
     for planned in planned {
         let lines = match planned {
             Planned::Refused { what } => {
-                clear = false;
+                wrong = true;
                 vec![format!("refused     {what}")]
+            }
+            Planned::Untold { what } => {
+                untold = true;
+                vec![format!("not known   {what}"), "  the API server could not tell; ask again later".to_owned()]
             }
             Planned::Checked { name, host } => {
                 vec![format!("{name}  (host {host})"), "  well-formed; neither cluster nor host was asked".to_owned()]
             }
             Planned::Decided(decided) => {
-                clear &= decided.wrong.is_empty() && !is_misconfigured(&decided.decision);
+                wrong |= !decided.wrong.is_empty() || is_misconfigured(&decided.decision);
                 described(decided, now)
             }
         };
         for line in lines {
             // a manifest's words are anybody's: none of them begins a line of its own in a terminal or a CI's log
-            let _ = writeln!(text, "{}", line.replace(char::is_control, " "));
+            let _ = writeln!(text, "{}", told(&line));
         }
     }
-    Plan { text, clear }
+    let exit = match (wrong, untold) {
+        (true, _) => PlanExit::Wrong,
+        (false, true) => PlanExit::Untold,
+        (false, false) => PlanExit::Clear,
+    };
+    Plan { text, exit }
 }
 
 fn described(decided: &Decided, now: Timestamp) -> Vec<String> {
-    let Decided { name, host, exists, wrong, unchecked, decision } = decided;
+    let Decided { name, host, exists, wrong, unchecked, assumed, decision } = decided;
     let new = if *exists { "" } else { ", not in the cluster yet" };
     let mut lines = vec![format!("{name}  (host {host}{new})")];
     let wrong = wrong.iter().map(|it| format!("  wrong: {}: {}", Reason::Blocked(it.by).as_str(), it.message));
     lines.extend(wrong);
     lines.extend(unchecked.iter().map(|what| format!("  not checked: {what}")));
+    lines.extend(assumed.iter().map(|what| format!("  assumed: {what}")));
     lines.extend(describe(decision, now));
     lines
 }
@@ -359,21 +447,27 @@ mod tests {
                 exists,
                 wrong,
                 unchecked: Vec::new(),
+                assumed: None,
                 decision,
             }))
         };
         let on_battery = decided(kagiban_crds::host_api::PowerState::OnBattery);
-        assert!(render(&[planned(on_battery.clone(), true, Vec::new())], now).clear, "that passes by itself");
+        let passes = render(&[planned(on_battery.clone(), true, Vec::new())], now);
+        assert_eq!(passes.exit, PlanExit::Clear, "that passes by itself");
+        let unknown = || Planned::Untold { what: "fleet/ups-02: busy".into() };
+        let partly = render(&[planned(on_battery.clone(), true, Vec::new()), unknown()], now);
+        assert_eq!(partly.exit, PlanExit::Untold);
         let missing = Obstacle::new(BlockedBy::IssuerUnavailable, "there is no Secret fleet-ca");
         let plan = render(
             &[
                 planned(decided(kagiban_crds::host_api::PowerState::Mains), false, vec![missing]),
                 planned(on_battery, true, Vec::new()),
                 Planned::Refused { what: "document 3: no such product".into() },
+                unknown(),
             ],
             now,
         );
-        assert!(!plan.clear);
+        assert_eq!(plan.exit, PlanExit::Wrong);
         insta::assert_snapshot!(plan.text, @"
         fleet/ups-01  (host ups-01.example.com, not in the cluster yet)
           wrong: IssuerUnavailable: there is no Secret fleet-ca
@@ -386,6 +480,8 @@ mod tests {
           Reconciling=True OnBattery: the host runs on battery
           Blocked=True OnBattery: the host runs on battery
         refused     document 3: no such product
+        not known   fleet/ups-02: busy
+          the API server could not tell; ask again later
         ");
     }
 

@@ -83,9 +83,10 @@ pub async fn pass(seen: &ManagedAgentCertificate, context: &Context) -> Result<R
                 forget(context, &uid);
                 return Ok(Rest { heard, ..unasked(context) });
             };
-            let looked_for = mac.metadata.generation;
+            // an API server that was restored from a backup may give the same generation to another spec
+            let is_another = mac.metadata.generation != read.metadata.generation || mac.spec != read.spec;
             mac = read;
-            if mac.metadata.generation != looked_for {
+            if is_another {
                 // the host that was looked at is perhaps not the one that the spec means now
                 fresh = true;
                 continue;

@@ -1,9 +1,14 @@
 //! How `plan` ends, as a pull request's check sees it.
 
-use std::io::Write as _;
+use std::collections::HashMap;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
 use kagiban_operator::cli::PlanExit;
+use serde_json::{Value, json};
 
 /// It follows the `---` of the document before.
 const GOOD: &str = concat!("\n", include_str!("support/good.yaml"));
@@ -47,5 +52,154 @@ fn a_plan_ends_as_its_help_says() {
         let (code, text) = plan(arguments, manifest);
         assert_eq!(code, Some(exit.code().into()), "{what}: {text}");
         assert!(text.contains(words), "{what}: {text}");
+    }
+}
+
+/// An API server that answers dry runs as it is told, and has nothing else. `resources` are those that it lists.
+struct ApiServer {
+    /// What the first dry runs are answered, by code and message; those after are taken. `None` stands for all.
+    refuses: (Option<usize>, u16, &'static str),
+    /// Whether a list is refused likewise.
+    refuses_lists: bool,
+    dry_runs: AtomicUsize,
+}
+
+impl ApiServer {
+    fn refusing(times: Option<usize>, code: u16, message: &'static str) -> Self {
+        Self { refuses: (times, code, message), refuses_lists: false, dry_runs: AtomicUsize::new(0) }
+    }
+
+    /// Exit code, what was told, and dry runs that were asked for.
+    fn plan(&self, manifest: &str) -> (Option<i32>, String, usize) {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let kubeconfig = json!({
+            "apiVersion": "v1", "kind": "Config", "current-context": "c",
+            "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u", "namespace": "fleet"}}],
+            "clusters": [{"name": "c", "cluster": {"server": format!("http://{address}")}}],
+            "users": [{"name": "u", "user": {}}],
+        });
+        let directory = std::env::temp_dir().join(format!("plan-exit-{}", address.port()));
+        std::fs::create_dir_all(&directory).expect("a directory");
+        let file = directory.join("kubeconfig");
+        std::fs::write(&file, kubeconfig.to_string()).expect("a file");
+        let (code, text) = thread::scope(|scope| {
+            scope.spawn(|| {
+                for stream in listener.incoming().map_while(Result::ok) {
+                    if !self.serve(&stream) {
+                        return;
+                    }
+                }
+            });
+            let ended = plan(&["--kubeconfig", file.to_str().expect("UTF-8"), "-f", "-"], manifest);
+            // the server ends at a connection that says nothing
+            drop(TcpStream::connect(address));
+            ended
+        });
+        std::fs::remove_dir_all(directory).expect("it is there");
+        (code, text, self.dry_runs.load(Ordering::Relaxed))
+    }
+
+    /// One request; whether there was one.
+    fn serve(&self, mut stream: &TcpStream) -> bool {
+        let mut reader = BufReader::new(stream);
+        let mut line = String::new();
+        if reader.read_line(&mut line).unwrap_or(0) == 0 {
+            return false;
+        }
+        let mut headers = HashMap::new();
+        for header in (&mut reader).lines().map_while(Result::ok).take_while(|header| !header.is_empty()) {
+            let (name, value) = header.split_once(':').expect("a header");
+            headers.insert(name.to_ascii_lowercase(), value.trim().to_owned());
+        }
+        let length = headers.get("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
+        let mut body = vec![0; length];
+        reader.read_exact(&mut body).expect("a body");
+        let (code, answer) = self.answer(&line, &body);
+        let answer = answer.to_string();
+        let head = format!("HTTP/1.1 {code} X\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", answer.len());
+        // who has gone does not want it
+        let _ = stream.write_all((head + &answer).as_bytes());
+        true
+    }
+
+    fn answer(&self, request: &str, body: &[u8]) -> (u16, Value) {
+        let (times, code, message) = self.refuses;
+        let status = |code: u16, message: &str| {
+            (code, json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": message, "code": code}))
+        };
+        if request.starts_with("PATCH") {
+            assert!(request.contains("dryRun=All"), "{request}");
+            let before = self.dry_runs.fetch_add(1, Ordering::Relaxed);
+            if times.is_none_or(|times| before < times) {
+                return status(code, message);
+            }
+            let mut taken: Value = serde_json::from_slice(body).expect("JSON");
+            // each dry run makes up another: here the later, the smaller
+            taken["metadata"]["uid"] = json!(format!("{:04}", 9999 - before));
+            taken["metadata"]["creationTimestamp"] = json!("2026-01-01T00:00:00Z");
+            return (200, taken);
+        }
+        if request.contains("/managedagentcertificates?") {
+            if self.refuses_lists {
+                return status(code, message);
+            }
+            return (200, json!({"metadata": {"resourceVersion": "1"}, "items": []}));
+        }
+        status(404, "not found")
+    }
+}
+
+/// Holds B12: an API server that fails in itself, whose webhook does not answer, or that has no room, was said to refuse the
+/// manifest, and a pull request was stopped for that.
+#[test]
+fn a_plan_tells_a_refusal_from_an_api_server_that_cannot_tell() {
+    let webhook = "Internal error occurred: failed calling webhook \"v.example.com\": context deadline exceeded";
+    let quota = "managedagentcertificates.kagiban.dev \"ups-01\" is forbidden: exceeded quota: objects";
+    let denied = "admission webhook \"v.example.com\" denied the request: not on a Friday";
+    let role = "managedagentcertificates.kagiban.dev \"ups-01\" is forbidden: User \"ci\" cannot patch resource";
+    type Case = (Option<usize>, u16, &'static str, PlanExit, &'static str, usize);
+    let cases: [Case; 7] = [
+        // taken in the end: that the Secrets are not there is another matter
+        (Some(2), 500, "etcdserver: leader changed", PlanExit::Wrong, "no Secret", 3),
+        (None, 503, "apiserver is shutting down", PlanExit::Untold, "not known   fleet/ups-01: ", 5),
+        (None, 500, webhook, PlanExit::Untold, "not known   fleet/ups-01: ", 5),
+        (None, 403, quota, PlanExit::Untold, "exceeded quota", 5),
+        (None, 403, denied, PlanExit::Wrong, "refused     fleet/ups-01: admission webhook", 1),
+        (None, 422, "spec.host: Invalid value", PlanExit::Wrong, "refused     fleet/ups-01: spec.host", 1),
+        (None, 403, role, PlanExit::NoPlan, "cannot patch", 1),
+    ];
+    thread::scope(|scope| {
+        for (times, code, message, exit, words, dry_runs) in cases {
+            scope.spawn(move || {
+                let (ended, text, asked) = ApiServer::refusing(times, code, message).plan(GOOD);
+                assert_eq!((ended, asked), (Some(exit.code().into()), dry_runs), "{code} {message}: {text}");
+                assert!(text.contains(words), "{code} {message}: {text}");
+                assert_eq!(text.contains("refused "), words.starts_with("refused"), "{code} {message}: {text}");
+            });
+        }
+        scope.spawn(|| {
+            let server = ApiServer { refuses_lists: true, ..ApiServer::refusing(Some(0), 503, "busy") };
+            let (ended, text, _) = server.plan(GOOD);
+            assert_eq!(ended, Some(PlanExit::Untold.code().into()), "{text}");
+            assert!(text.contains("not known   fleet/ups-01: the resources cannot be listed"), "{text}");
+        });
+    });
+}
+
+/// Holds B12: which of two new resources loses the agent hung on the uids that a dry run makes up, so that one file gave
+/// different answers.
+#[test]
+fn of_two_new_resources_for_one_agent_the_first_in_the_file_owns_it() {
+    let of = |name: &str| GOOD.replace("ups-01}", &format!("{name}}}"));
+    for (first, second) in [("a", "b"), ("b", "a")] {
+        let file = format!("{}---{}", of(first), of(second));
+        let (ended, text, _) = ApiServer::refusing(Some(0), 500, "").plan(&file);
+        assert_eq!(ended, Some(PlanExit::Wrong.code().into()), "{text}");
+        let (of_first, of_second) = text.split_once(&format!("fleet/{second}  (host")).expect("both are told of");
+        assert!(!of_first.contains("Conflict"), "{text}");
+        assert!(of_second.contains("Conflict"), "{text}");
+        let assumed = format!("assumed: of the new resources for this agent, fleet/{first} stands first in the file");
+        assert!(of_second.contains(&assumed), "{text}");
     }
 }

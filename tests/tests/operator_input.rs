@@ -74,15 +74,69 @@ fn a_resource_that_cannot_be_read_says_so_and_is_released() -> Result<()> {
     Ok(())
 }
 
+/// Holds B12: `plan --offline` says of metadata what the API server says.
+#[test]
+fn a_plan_without_a_cluster_refuses_the_metadata_that_the_api_server_refuses() -> Result<()> {
+    let plane = ControlPlane::shared()?;
+    let kubectl = plane.admin()?.create_namespace("metadata")?;
+    let owner = json!({"apiVersion": "v1", "kind": "ConfigMap", "name": "a", "uid": "b"});
+    let owner = |field: &str, value: &str| {
+        let mut owner = owner.clone();
+        owner[field] = json!(value);
+        json!([owner])
+    };
+    let (word, longer) = ("a".repeat(63), "a".repeat(64));
+    let cases = [
+        ("labels", json!({"a b": "c"}), false),
+        ("labels", json!({"Example.com/a": "c"}), false),
+        ("labels", json!({"a": "b c"}), false),
+        ("labels", json!({"a": longer}), false),
+        ("labels", json!({longer.as_str(): "a"}), false),
+        ("labels", json!({"a": "", "example.com/A_b.c": "X_1.y-Z", word.as_str(): word}), true),
+        ("labels", json!({format!("{}/a", "a".repeat(253)): "c"}), true),
+        ("annotations", json!({"a b": "c"}), false),
+        ("annotations", json!({"a": "x".repeat(256 << 10)}), false),
+        ("annotations", json!({"a": "x".repeat((256 << 10) - 1)}), true),
+        ("annotations", json!({"Example.COM/a": "any text\n"}), true),
+        ("finalizers", json!(["no finalizer"]), false),
+        ("finalizers", json!(["orphan", "foregroundDeletion"]), false),
+        ("finalizers", json!(["example.com/mine", "orphan"]), true),
+        ("ownerReferences", owner("name", ""), false),
+        ("ownerReferences", owner("apiVersion", "a/"), false),
+        ("ownerReferences", owner("kind", "Event"), false),
+        ("ownerReferences", owner("namespace", "x"), false),
+        ("ownerReferences", owner("kind", "Secret"), true),
+        ("managedFields", json!([{"manager": "x", "operation": "Apply"}]), false),
+        ("managedFields", json!([]), false),
+    ];
+    for (field, value, is_taken) in cases {
+        let mut resource = quickstart::resource("https://ups-01.example.com:9995")?;
+        resource["metadata"][field] = value;
+        let manifest = resource.to_string();
+        let apply = ["apply", "--server-side", "--dry-run=server", "--validate=strict", "-f", "-"];
+        let applied = kubectl.run_with_input(&apply, &manifest);
+        ensure!(applied.is_ok() == is_taken, "{field} {:.99}: {applied:?}", resource["metadata"][field].to_string());
+        let planned = run_plan(&["--offline"], &manifest)?;
+        let expected = if is_taken { 0 } else { 1 };
+        ensure!(planned.code == Some(expected), "{field}: {}", planned.text);
+        ensure!(is_taken || planned.text.contains(&format!("metadata.{field}")), "{field}: {}", planned.text);
+    }
+    Ok(())
+}
+
 struct Planned {
     code: Option<i32>,
     text: String,
 }
 
 fn plan(kubeconfig: &Path, manifest: &str) -> Result<Planned> {
+    run_plan(&["--allow-hosts", THIS_MACHINE, "--kubeconfig", &kubeconfig.to_string_lossy()], manifest)
+}
+
+fn run_plan(arguments: &[&str], manifest: &str) -> Result<Planned> {
     let mut child = Command::new(tools::ours("kagiban-operator")?)
-        .args(["plan", "--filename", "-", "--allow-hosts", THIS_MACHINE, "--kubeconfig"])
-        .arg(kubeconfig)
+        .args(["plan", "--filename", "-"])
+        .args(arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

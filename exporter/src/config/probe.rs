@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer};
 
 use super::values::{Interval, absolute_path, in_place};
+use crate::host_port;
 
 /// Without this section there is no `/probe`.
 #[derive(Clone, Debug, Deserialize)]
@@ -102,15 +103,10 @@ impl FromStr for AllowedTarget {
     type Err = AllowedTargetError;
 
     fn from_str(text: &str) -> Result<Self, AllowedTargetError> {
-        let (host, port) = text.rsplit_once(':').ok_or(AllowedTargetError)?;
+        let (host, port) = host_port::split(text).ok_or(AllowedTargetError)?;
         let port = match port {
             "*" => None,
             port => Some(port.parse().map_err(|_| AllowedTargetError)?),
-        };
-        let host = match host.strip_prefix('[') {
-            Some(rest) => rest.strip_suffix(']').filter(|host| host.contains(':')).ok_or(AllowedTargetError)?,
-            None if host.contains(':') => return Err(AllowedTargetError),
-            None => host,
         };
         Ok(Self { hosts: Hosts::parse(host).ok_or(AllowedTargetError)?, port })
     }

@@ -9,7 +9,7 @@ use kagiban_crds::host_api::{
     AgentReport, HostReport, PowerReport, PowerState, Refusal, ScheduledShutdown, ShutdownReport, ShutdownState,
     Sighting,
 };
-use kagiban_keystore::Certificate;
+use kagiban_keystore::pem_block;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
@@ -83,18 +83,11 @@ impl Watched {
         let stored = self.reads.join(Work::Reports, (), Instant::now() + READ_WITHIN, move || stored(&agent));
         let (stored, served) = futures::join!(stored, rotation::look(&endpoint));
         let stored = stored.unwrap_or_else(|blocked| not_read(&blocked));
-        let certificate = served.as_ref().ok().map(pem);
+        let certificate = served.as_ref().ok().map(|leaf| pem_block("CERTIFICATE", leaf.der()).to_string());
         let now = Seen { at: Instant::now(), stored, served: rotation::sighting(served), certificate };
         *seen = Some(now.clone());
         now
     }
-}
-
-fn pem(certificate: &Certificate) -> String {
-    use base64::Engine;
-    let body = base64::engine::general_purpose::STANDARD.encode(certificate.der());
-    let lines: Vec<_> = body.as_bytes().chunks(64).map(String::from_utf8_lossy).collect();
-    format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", lines.join("\n"))
 }
 
 fn stored(agent: &Agent) -> Sighting {

@@ -2,6 +2,7 @@
 
 use crate::shutdown::{FeedsReport, Sign, Word};
 use crate::snapshot::UpsSeen;
+use crate::ups::UpsFault;
 
 /// What a UPS that answers says of its power, from the mildest to the most severe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -74,7 +75,9 @@ impl<'a> Heard<'a> {
     pub(super) fn of(seen: &'a UpsSeen, now: jiff::Timestamp) -> Self {
         let reading = match &seen.outcome {
             Ok(reading) => reading,
-            Err(trouble) => return Self::Lost { reason: trouble.reason, detail: Some(trouble.message.as_str()) },
+            Err(trouble) => {
+                return Self::Lost { reason: trouble.reason.as_str(), detail: Some(trouble.message.as_str()) };
+            }
         };
         let words = match Word::of(reading, now) {
             Word::Said(words) => words,
@@ -82,7 +85,7 @@ impl<'a> Heard<'a> {
         };
         match words.iter().map(|word| word.sign).max() {
             None => Self::Mute,
-            Some(Sign::CommsLost) => Self::Lost { reason: "comm_lost", detail: None },
+            Some(Sign::CommsLost) => Self::Lost { reason: UpsFault::CommLost.as_str(), detail: None },
             Some(Sign::Normal | Sign::Cancelled | Sign::Scheduled) => Self::Power(Power::OnLine),
             Some(Sign::Testing) => Self::Power(Power::Testing),
             Some(Sign::Off) => Self::Power(Power::Off),

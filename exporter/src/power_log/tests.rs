@@ -8,7 +8,7 @@ use super::line::Line;
 use super::*;
 use crate::shutdown::{Evidence, Feeds, Member, Sign};
 use crate::snapshot::{Backend, Board, Label, Observation, Pass, SourceId, SourceKind, Trouble, UpsSeen};
-use crate::ups::{Quantity, Reading, Status, Trigger};
+use crate::ups::{Quantity, Reading, Status, Trigger, UpsFault};
 
 const ON_LINE: &[Status] = &[Status::Online];
 const ON_BATTERY: &[Status] = &[Status::OnBattery, Status::Discharging];
@@ -21,7 +21,7 @@ struct Scene {
     now: Instant,
 }
 
-type Outcome<'a> = Result<&'a [Status], &'static str>;
+type Outcome<'a> = Result<&'a [Status], UpsFault>;
 
 fn id(kind: SourceKind, name: &str) -> SourceId {
     SourceId { kind, name: Label::new(name) }
@@ -108,7 +108,7 @@ fn each_change_is_one_line_with_what_it_means_for_the_load() {
     assert!(scene.look(Ok(ON_BATTERY), Ok(ON_LINE)).is_empty(), "nothing has changed");
     assert_eq!(scene.look(Ok(LOW), Ok(ON_LINE)), ["WARN a of server: UPS has a low battery (42 % 600 s)"]);
     let short = "WARN server: load has fewer healthy UPSes than it needs: 0/2 (ups_low_battery)";
-    assert_eq!(scene.look(Ok(LOW), Err("comm_lost")), ["WARN b: not heard (comm_lost)", short]);
+    assert_eq!(scene.look(Ok(LOW), Err(UpsFault::CommLost)), ["WARN b: not heard (comm_lost)", short]);
     let enough = "INFO server: load has enough healthy UPSes, but not all of them: 1/2 (none)";
     let answers = "INFO b of server: UPS answers again (42 % 600 s)";
     assert_eq!(scene.look(Ok(LOW), Ok(ON_LINE)), [answers, enough]);
@@ -121,7 +121,7 @@ fn each_change_is_one_line_with_what_it_means_for_the_load() {
 #[test]
 fn one_that_answers_again_in_a_worse_state_is_a_warning_and_a_test_is_none() {
     let mut scene = Scene::new(1);
-    scene.look(Err("connect"), Ok(&[Status::Online, Status::Testing]));
+    scene.look(Err(UpsFault::Connect), Ok(&[Status::Online, Status::Testing]));
     let lines = scene.look(Ok(ON_BATTERY), Ok(ON_LINE));
     assert!(lines[0].starts_with("WARN a of server: UPS is on battery"), "{lines:?}");
     assert!(lines[1].starts_with("INFO b of server: UPS is back on line"), "{lines:?}");
@@ -185,13 +185,13 @@ fn a_shutdown_that_begins_is_told_with_who_announced_it_and_how_and_that_it_is_o
 fn a_ups_that_a_load_names_and_its_server_does_not_list_is_told_once_the_server_has_answered() {
     let (mut scene, racks) = (Scene::new(1), id(SourceKind::Ups, "racks"));
     let count = |scene: &Scene| scene.board.snapshot().unlisted().count();
-    let dead = scene.publish(&racks, Observation::Upses(vec![seen("racks", Err("connect"))]));
+    let dead = scene.publish(&racks, Observation::Upses(vec![seen("racks", Err(UpsFault::Connect))]));
     assert!(dead.iter().all(|line| !line.contains("names")) && count(&scene) == 0, "{dead:?}");
     let upses = || Observation::Upses(["a", "c", "d", "e", "f"].map(|ups| seen(ups, Ok(ON_LINE))).to_vec());
     let said = scene.publish(&racks, upses());
     let expected = "WARN server names racks/b, there are a, c, d and 2 more";
     assert!(said.iter().any(|line| line == expected) && count(&scene) == 1, "{said:?}");
     assert!(scene.publish(&racks, upses()).is_empty(), "it is told once");
-    scene.look(Ok(ON_LINE), Err("data_stale"));
+    scene.look(Ok(ON_LINE), Err(UpsFault::DataStale));
     assert_eq!(count(&scene), 0, "one that is listed and not heard is another matter");
 }

@@ -9,6 +9,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::ProbeError;
 use crate::blocking::{Blocked, ResolveError, Work, resolve};
+use crate::host_port;
 
 /// The phase in which no answer is the name servers'.
 pub(crate) const DNS: &str = "dns";
@@ -56,14 +57,9 @@ impl Endpoint {
     /// [`ProbeError::Address`] when it has none.
     pub fn host_and_port(&self) -> Result<(&str, u16), ProbeError> {
         let malformed = || ProbeError::Address { address: self.address.clone() };
-        let (host, port) = self.address.rsplit_once(':').ok_or_else(malformed)?;
-        let port = port.parse().map_err(|_| malformed())?;
-        let host = match host.strip_prefix('[') {
-            Some(rest) => rest.strip_suffix(']').ok_or_else(malformed)?,
-            None if host.contains(':') => return Err(malformed()),
-            None => host,
-        };
-        if host.is_empty() { Err(malformed()) } else { Ok((host, port)) }
+        let (host, port) =
+            host_port::split(&self.address).filter(|(host, _)| !host.is_empty()).ok_or_else(malformed)?;
+        Ok((host, port.parse().map_err(|_| malformed())?))
     }
 }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use jiff::Timestamp;
+use kagiban_process::log_lines;
 
 use super::table::{Family, Kind, Samples, Value};
 use crate::blocking::{self, LaneUsage};
@@ -14,12 +15,13 @@ pub struct Program {
     started: Timestamp,
     usage: Usage,
     blocking: Vec<LaneUsage>,
+    log_lines_dropped: u64,
 }
 
 impl Program {
     /// Asks the system.
     pub fn now(started: Timestamp) -> Self {
-        Self { started, usage: usage(), blocking: blocking::usage() }
+        Self { started, usage: usage(), blocking: blocking::usage(), log_lines_dropped: log_lines::dropped() }
     }
 }
 
@@ -85,6 +87,12 @@ pub(super) const FAMILIES: &[Family<Program>] = &[
         help: "Work that was not done because every thread of its kind was taken until its deadline.",
         kind: Kind::Counter,
         samples: |program, out| each_lane(program, out, |lane| lane.refused.into()),
+    },
+    Family {
+        name: "kagiban_log_lines_dropped",
+        help: "Log lines that were dropped because whoever reads the log does not read on.",
+        kind: Kind::Counter,
+        samples: |program, out| out.put(&[], program.log_lines_dropped),
     },
 ];
 

@@ -5,7 +5,7 @@ use std::fmt;
 
 use super::table::{Family, Kind, Samples};
 use crate::health::Check;
-use crate::snapshot::{LINK_LOST, Label, Snapshot, UpsSeen};
+use crate::snapshot::{Label, Snapshot, UpsSeen};
 use crate::ups::{ALARM_METRIC, Beeper, Facts, Quantity, Reading, SelfTest, Status};
 
 pub(super) const FAMILIES: &[Family<Snapshot>] = &[
@@ -22,7 +22,7 @@ pub(super) const FAMILIES: &[Family<Snapshot>] = &[
         samples: |snapshot, out| {
             each(snapshot, |[ups, backend, target], seen| match &seen.outcome {
                 Ok(_) => Ok(()),
-                Err(trouble) => out.put(&[ups, backend, target, ("reason", trouble.reason)], true),
+                Err(trouble) => out.put(&[ups, backend, target, ("reason", trouble.reason.as_str())], true),
             })
         },
     },
@@ -102,7 +102,7 @@ pub(super) const FAMILIES: &[Family<Snapshot>] = &[
                     let holds = reading.statuses.contains(&status);
                     out.put(&[ups, backend, target, ("status", status.as_str())], holds)
                 }),
-                Err(trouble) if LINK_LOST.contains(&trouble.reason) => {
+                Err(trouble) if trouble.reason.is_link_lost() => {
                     out.put(&[ups, backend, target, ("status", Status::CommLost.as_str())], true)
                 }
                 Err(_) => Ok(()),

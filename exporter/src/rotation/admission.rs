@@ -179,7 +179,7 @@ impl Door<'_> {
 }
 
 pub fn refuse(reason: RefusalReason, message: impl Into<String>) -> Refusal {
-    Refusal { reason, message: message.into(), epoch: None, generation: None }
+    Refusal { reason, message: message.into(), epoch: None, generation: None, power: None }
 }
 
 /// What is said while a rotation is under way.

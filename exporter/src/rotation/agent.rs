@@ -224,11 +224,12 @@ impl Resolver<'_> {
     fn resolve_address(&self, facts: &Facts) -> Result<Endpoint, AgentConfigError> {
         match (&self.0.endpoint, facts.port) {
             (Some(endpoint), _) => {
-                let port = endpoint.address.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok());
-                if port.is_none_or(|port| port == 0) {
+                let (address, server_name) = (endpoint.address.clone(), endpoint.server_name.clone());
+                let endpoint = Endpoint { address, server_name };
+                if endpoint.host_and_port().map_or(0, |(_, port)| port) == 0 {
                     return Err(self.invalid("endpoint.address", "must be host:port"));
                 }
-                Ok(Endpoint { address: endpoint.address.clone(), server_name: endpoint.server_name.clone() })
+                Ok(endpoint)
             }
             (None, Some(port)) => Ok(Endpoint { address: format!("127.0.0.1:{port}"), server_name: None }),
             (None, None) => Err(self.missing("endpoint")),

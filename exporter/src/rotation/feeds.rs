@@ -90,7 +90,7 @@ mod tests {
     use super::*;
     use crate::shutdown::{Feeds, Member, Scheduled, ShutdownKind};
     use crate::snapshot::{Backend, Board, Label, Observation, Pass, SourceId, SourceKind, Trouble};
-    use crate::ups::{Quantity, Reading, Status};
+    use crate::ups::{Quantity, Reading, Status, UpsFault};
 
     const NOW: Timestamp = Timestamp::constant(1_750_000_000, 0);
     const INTERVAL: Duration = Duration::from_secs(10);
@@ -111,7 +111,7 @@ mod tests {
         Reading { statuses: statuses.iter().copied().collect(), ..Reading::default() }
     }
 
-    fn hear(board: &Board, name: &str, ago: i64, outcome: Result<Reading, &'static str>) {
+    fn hear(board: &Board, name: &str, ago: i64, outcome: Result<Reading, UpsFault>) {
         let seen = UpsSeen {
             ups: Label::new(name),
             backend: Backend::Nut,
@@ -195,7 +195,7 @@ mod tests {
             (Ok(reading(&[Status::OnBattery])), PowerState::OnBattery),
             (Ok(reading(&[Status::OnBattery, Status::ForcedShutdown])), PowerState::ShutdownPending),
             (Ok(reading(&[Status::Off])), PowerState::Unknown),
-            (Err("connect"), PowerState::Stale),
+            (Err(UpsFault::Connect), PowerState::Stale),
         ] {
             hear(&board, "b", 0, said);
             assert_eq!(board.snapshot().shutdown.map(|report| report.state()), Some(State::None), "{expected:?}");
@@ -205,7 +205,7 @@ mod tests {
 
     #[test]
     fn a_ups_that_fell_silent_or_was_seen_too_long_ago_is_stale_and_on_battery_if_it_last_was() {
-        let heard = |ago, then: Option<&'static str>, first: Status| {
+        let heard = |ago, then: Option<UpsFault>, first: Status| {
             let board = board();
             hear(&board, "a", 0, Ok(reading(&[Status::Online])));
             hear(&board, "b", ago, Ok(reading(&[first])));
@@ -217,10 +217,10 @@ mod tests {
         assert_eq!(heard(59, None, Status::Online), Some(PowerState::Mains));
         assert_eq!(heard(61, None, Status::Online), Some(PowerState::Stale));
         assert_eq!(heard(-3600, None, Status::Online), Some(PowerState::Stale), "the clock was set back");
-        assert_eq!(heard(1, Some("timeout"), Status::Online), Some(PowerState::Stale));
-        assert_eq!(heard(1, Some("data_stale"), Status::OnBattery), Some(PowerState::OnBattery));
+        assert_eq!(heard(1, Some(UpsFault::Timeout), Status::Online), Some(PowerState::Stale));
+        assert_eq!(heard(1, Some(UpsFault::DataStale), Status::OnBattery), Some(PowerState::OnBattery));
         let board = board();
-        hear(&board, "a", 0, Err("connect"));
+        hear(&board, "a", 0, Err(UpsFault::Connect));
         assert_eq!(state(&board), Some(PowerState::Unknown), "never heard");
     }
 

@@ -21,6 +21,15 @@ pub struct PowerGate {
     board: Option<Arc<Board>>,
 }
 
+/// Why the service may not be stopped now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PowerUnsafe {
+    /// Never mains.
+    pub state: PowerState,
+    /// What it is, and what to do.
+    pub message: &'static str,
+}
+
 /// The section `power`.
 #[derive(Clone, Debug)]
 struct Settings {
@@ -71,8 +80,9 @@ impl PowerGate {
 
     /// # Errors
     /// Every state but mains.
-    pub fn check(&self) -> Result<(), Cause> {
-        let message = match self.report().state {
+    pub fn check(&self) -> Result<(), PowerUnsafe> {
+        let state = self.report().state;
+        let message = match state {
             PowerState::Mains => return Ok(()),
             PowerState::OnBattery => "the host is on battery, or its UPS tests one; wait for mains",
             PowerState::LowBattery => "the battery is low; wait until it is charged",
@@ -86,7 +96,13 @@ impl PowerGate {
             }
             PowerState::Stale => "a UPS has not been heard of for too long; restore its connection",
         };
-        Err(Cause::new("power_unsafe", message))
+        Err(PowerUnsafe { state, message })
+    }
+}
+
+impl From<PowerUnsafe> for Cause {
+    fn from(power: PowerUnsafe) -> Self {
+        Self::new("power_unsafe", power.message)
     }
 }
 
@@ -103,10 +119,10 @@ mod tests {
             board: Some(Arc::default()),
         };
         assert!(gate(true).check().is_ok());
-        assert!(gate(false).check().is_err_and(|cause| cause.message.contains("assume: mains")));
+        assert!(gate(false).check().is_err_and(|power| power.message.contains("assume: mains")));
         std::fs::write(&file, b"USEC=1\n").expect("write");
         assert_eq!(gate(true).report().state, PowerState::ShutdownPending);
-        assert!(gate(true).check().is_err());
+        assert!(gate(true).check().is_err_and(|power| power.state == PowerState::ShutdownPending));
     }
 
     /// Holds A18: a configuration that is loaded again changes `power` for the gate too, not only its UPSes.

@@ -28,7 +28,7 @@ use super::journal::{FileSwap, Record, Rotation};
 use super::key::{self, NewKey};
 use super::live;
 use super::machine::{Cause, Event, State};
-use super::power::PowerGate;
+use super::power::{PowerGate, PowerUnsafe};
 use super::restore::RestoreError;
 use super::staging::{BackupPlace, Staging, StagingError};
 use super::survey::survey;
@@ -382,7 +382,11 @@ impl Rotator {
     }
 
     fn check_power(&self) -> Result<(), Refusal> {
-        self.host.power.check().map_err(|cause| refuse(RefusalReason::PowerUnsafe, cause.message))
+        let refused = |PowerUnsafe { state, message }| Refusal {
+            power: Some(state),
+            ..refuse(RefusalReason::PowerUnsafe, message)
+        };
+        self.host.power.check().map_err(refused)
     }
 
     /// The one place where a request changes the record: the fences are durable first, then the record. One that was not

@@ -3,7 +3,6 @@
 
 use std::path::{Path, PathBuf};
 
-use base64::Engine;
 use jiff::Timestamp;
 use kagiban_agents::{Ini, IniError};
 use kagiban_crds::host_api::{KeystoreOrder, OnUnreadable, StoreFormat};
@@ -19,9 +18,6 @@ use super::survey::{Files, MAX_STORE_BYTES, Survey, leaf_of};
 use super::vault::Vault;
 use crate::password_file::PasswordFileError;
 use crate::platform::{self, FileError, Links, Surveyed, WriteError};
-
-/// RFC 7468's line length.
-const PEM_LINE: usize = 64;
 
 /// The set of files that is replaced together.
 #[derive(Debug)]
@@ -277,28 +273,13 @@ pub(super) const fn format(format: StoreFormat) -> Option<Format> {
 }
 
 fn chain_pem(chain: &[Certificate]) -> Zeroizing<Vec<u8>> {
-    let mut text = Vec::new();
-    for certificate in chain {
-        text.extend_from_slice(&pem("CERTIFICATE", certificate.der()));
-    }
-    Zeroizing::new(text)
+    let blocks = chain.iter().map(|certificate| keystore::pem_block("CERTIFICATE", certificate.der()));
+    Zeroizing::new(blocks.flat_map(|block| block.as_bytes().to_vec()).collect())
 }
 
 fn key_pem(pkcs8: &[u8]) -> Zeroizing<Vec<u8>> {
-    pem("PRIVATE KEY", pkcs8)
-}
-
-fn pem(label: &str, der: &[u8]) -> Zeroizing<Vec<u8>> {
-    let body = Zeroizing::new(base64::engine::general_purpose::STANDARD.encode(der));
-    // Sized before it is filled: a growing Vec leaves copies of a key behind in freed memory.
-    let mut text = Zeroizing::new(Vec::with_capacity(body.len() + body.len() / PEM_LINE + 2 * label.len() + 40));
-    text.extend_from_slice(format!("-----BEGIN {label}-----\n").as_bytes());
-    for line in body.as_bytes().chunks(PEM_LINE) {
-        text.extend_from_slice(line);
-        text.push(b'\n');
-    }
-    text.extend_from_slice(format!("-----END {label}-----\n").as_bytes());
-    text
+    // The same memory goes on as bytes: no copy of a key is left behind.
+    Zeroizing::new(std::mem::take(&mut *keystore::pem_block("PRIVATE KEY", pkcs8)).into_bytes())
 }
 
 impl std::fmt::Debug for StagedFile {

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 
 use super::{About, Evidence, Sign, State};
+use crate::ups::Silence;
 
 /// What is heard of an origin at one time.
 #[derive(Clone, Debug, PartialEq)]
@@ -14,15 +15,6 @@ pub enum Word {
     Silent(Silence),
     /// Who answers for it has it no longer.
     Gone,
-}
-
-/// Why nothing is heard.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Silence {
-    /// Who answers for the UPS no longer hears it.
-    LinkLost,
-    /// Who would answer for it is not there.
-    Unreachable,
 }
 
 /// The last word of one origin.

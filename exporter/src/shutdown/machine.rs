@@ -17,8 +17,9 @@ use jiff::{SignedDuration, Timestamp};
 use super::known::Known;
 use super::latch::Beginnings;
 use super::plans::Plans;
-use super::{About, BootId, Evidence, Feeds, FeedsReport, Kept, Latch, Report, Sign, Silence, State, Word};
+use super::{About, BootId, Evidence, Feeds, FeedsReport, Kept, Latch, Report, Sign, State, Word};
 use crate::label::Label;
+use crate::ups::Silence;
 
 /// Who speaks.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

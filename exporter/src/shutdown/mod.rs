@@ -28,7 +28,7 @@ pub use clearing::{
 };
 pub use evidence::{About, Evidence, Scheduled, ShutdownKind, Sign};
 pub use feeds::{Feeds, FeedsReport, Member};
-pub use known::{Silence, Word};
+pub use known::Word;
 pub use latch::{Announced, Beginnings, BootId, Kept, Latch};
 pub use latch_file::{Found, LatchFileError, is_kept, load, save};
 pub use machine::{Input, Machine, Origin};

@@ -3,13 +3,9 @@
 use jiff::Timestamp;
 use tracing::warn;
 
-use super::{Observation, Pass, SourceId, SourceKind, Trouble, UpsSeen};
-use crate::shutdown::{Input, Machine, Origin, Silence, Word};
-
-/// Who answers has no UPS of that name any more.
-const UNKNOWN: &str = "unknown_ups";
-/// Reasons with which somebody answered, and said that the UPS is lost; in every other case it is we who have lost them.
-pub const LINK_LOST: [&str; 3] = ["comm_lost", "data_stale", "driver_not_connected"];
+use super::{Observation, Pass, SourceId, SourceKind, UpsSeen};
+use crate::shutdown::{Input, Machine, Origin, Word};
+use crate::ups::Silence;
 
 /// Tells the machine what a pass brought. A UPS that does not feed this host has no say.
 pub(super) fn feed(machine: &mut Machine, id: &SourceId, pass: &Pass) {
@@ -81,9 +77,7 @@ fn of_ups(id: &SourceId, seen: &UpsSeen) -> Origin {
 fn word(seen: &UpsSeen, now: Timestamp) -> Word {
     match &seen.outcome {
         Ok(reading) => Word::of(reading, now),
-        Err(Trouble { reason, .. }) if *reason == UNKNOWN => Word::Gone,
-        Err(Trouble { reason, .. }) if LINK_LOST.contains(reason) => Word::Silent(Silence::LinkLost),
-        Err(_) => Word::Silent(Silence::Unreachable),
+        Err(trouble) => trouble.reason.silence().map_or(Word::Gone, Word::Silent),
     }
 }
 
@@ -92,10 +86,10 @@ mod tests {
     use std::collections::BTreeMap;
     use std::time::Duration;
 
-    use super::super::{Backend, Board, Label, Snapshot};
+    use super::super::{Backend, Board, Label, Snapshot, Trouble};
     use super::*;
     use crate::shutdown::{Evidence, Sign, State};
-    use crate::ups::{Reading, Status};
+    use crate::ups::{Reading, Status, UpsFault};
 
     fn id(kind: SourceKind, name: &str) -> SourceId {
         SourceId { kind, name: Label::new(name) }
@@ -106,7 +100,7 @@ mod tests {
         Pass { observation, trouble: None, ended, took: Duration::ZERO }
     }
 
-    fn ups(feeds_host: bool, outcome: Result<&[Status], &'static str>) -> UpsSeen {
+    fn ups(feeds_host: bool, outcome: Result<&[Status], UpsFault>) -> UpsSeen {
         let reading = |statuses: &[Status]| {
             Box::new(Reading { statuses: statuses.iter().copied().collect(), ..Reading::default() })
         };
@@ -142,15 +136,15 @@ mod tests {
 
     #[test]
     fn who_answered_and_lost_the_ups_is_told_from_who_did_not_answer() {
-        for (reason, told) in [("data_stale", Some(State::CommsLost)), ("connect", None)] {
+        for (fault, told) in [(UpsFault::DataStale, Some(State::CommsLost)), (UpsFault::Connect, None)] {
             let (board, rack) = (Board::default(), id(SourceKind::Ups, "rack-a"));
             board.expect([(rack.clone(), &[][..])]);
-            board.publish(&rack, pass(Observation::Upses(vec![ups(true, Err(reason))])));
-            assert_eq!(state(&board.snapshot()), told, "{reason}");
+            board.publish(&rack, pass(Observation::Upses(vec![ups(true, Err(fault))])));
+            assert_eq!(state(&board.snapshot()), told, "{fault:?}");
             board.publish(&rack, pass(Observation::Upses(vec![ups(true, Ok(&[Status::Online]))])));
             assert_eq!(state(&board.snapshot()), Some(State::None));
-            board.publish(&rack, pass(Observation::Upses(vec![ups(true, Err(reason))])));
-            assert_eq!(state(&board.snapshot()), Some(State::CommsLost), "{reason}");
+            board.publish(&rack, pass(Observation::Upses(vec![ups(true, Err(fault))])));
+            assert_eq!(state(&board.snapshot()), Some(State::CommsLost), "{fault:?}");
         }
     }
 

@@ -1,6 +1,6 @@
 //! Loads whose configuration names a UPS that nobody has.
 
-use super::{LINK_LOST, Label, Pass, Snapshot, SourceId, SourceKind, UpsSeen};
+use super::{Label, Pass, Snapshot, SourceId, SourceKind, UpsSeen};
 use crate::shutdown::Member;
 
 /// A UPS that a load names and that its server, which has answered, does not list: a typo, or a UPS that was taken away.
@@ -36,7 +36,7 @@ impl Snapshot {
         let upses = pass.upses();
         let answers = |seen: &UpsSeen| match &seen.outcome {
             Ok(_) => true,
-            Err(trouble) => LINK_LOST.contains(&trouble.reason),
+            Err(trouble) => trouble.reason.is_link_lost(),
         };
         // A server that lists none has answered too; of one that did not those are here that it listed before.
         let has_answered = pass.trouble.is_none() && (upses.is_empty() || upses.iter().any(answers));

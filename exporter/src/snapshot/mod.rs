@@ -19,11 +19,10 @@ pub use crate::label::{Label, is_deceptive};
 pub use board::Board;
 pub(crate) use facts::split_key_algorithm;
 pub use facts::{CertificateFacts, Role, SeenCertificate, number_chain};
-pub use feed::LINK_LOST;
 pub use loads::Unlisted;
 pub use pass::{
     Backend, Contents, FileSeen, FilesSeen, Flaws, HealthSeen, KEY_NOT_PROVEN, Observation, Pass, ProbeSeen, Served,
-    SkippedFiles, Trouble, UpsSeen,
+    SkippedFiles, Trouble, UpsSeen, UpsTrouble,
 };
 pub use rotation::{AgentRotations, FailureSeen, RotationSeen};
 

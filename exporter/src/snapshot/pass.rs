@@ -13,7 +13,7 @@ use crate::health::CheckSeen;
 use crate::platform::SystemTrust;
 use crate::probe::{Endpoint, Handshake, Phases, ProbeError, ServedChain, Verdict};
 use crate::shutdown::Evidence;
-use crate::ups::{Reading, Refused};
+use crate::ups::{Reading, Refused, UpsFault};
 
 /// Parts of one file that are named in a message; a file can have thousands.
 const MAX_PLACES: usize = 3;
@@ -67,7 +67,7 @@ pub struct UpsSeen {
     /// In how many looks it said states that exclude each other, since this program was started.
     pub contradictions: u64,
     /// Boxed: a reading has some hundred numbers and texts.
-    pub outcome: Result<Box<Reading>, Trouble>,
+    pub outcome: Result<Box<Reading>, UpsTrouble>,
     /// What it has given that no UPS can have.
     pub refused: Refused,
     /// By SNMP: whether it is asked so that nobody on the way can read along or answer for it.
@@ -85,12 +85,15 @@ pub enum Backend {
 
 /// Something that went wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Trouble {
+pub struct Trouble<R = &'static str> {
     /// From a closed set: a label value.
-    pub reason: &'static str,
+    pub reason: R,
     /// For people.
     pub message: Label,
 }
+
+/// Why a UPS was not heard.
+pub type UpsTrouble = Trouble<UpsFault>;
 
 /// The files of one source.
 #[derive(Clone, Debug, Default)]
@@ -300,8 +303,8 @@ impl Served {
     }
 }
 
-impl Trouble {
-    pub fn new(reason: &'static str, message: impl std::fmt::Display) -> Self {
+impl<R> Trouble<R> {
+    pub fn new(reason: R, message: impl std::fmt::Display) -> Self {
         Self { reason, message: Label::new(&message.to_string()) }
     }
 }
@@ -315,7 +318,9 @@ impl Pass {
                 files.iter().flat_map(|f| f.troubles()).map(|trouble| trouble.reason).collect()
             }
             Observation::Endpoint(probe) => probe.outcome.as_ref().err().map(|t| t.reason).into_iter().collect(),
-            Observation::Upses(upses) => upses.iter().filter_map(|u| Some(u.outcome.as_ref().err()?.reason)).collect(),
+            Observation::Upses(upses) => {
+                upses.iter().filter_map(|u| Some(u.outcome.as_ref().err()?.reason.as_str())).collect()
+            }
         };
         let mut errors = BTreeMap::new();
         for reason in self.trouble.iter().map(|t| t.reason).chain(inner) {

@@ -45,7 +45,7 @@ impl<W: Send + 'static, R: Send + 'static> Blocking<W, R> {
         work: impl FnOnce(&mut W) -> R + Send + 'static,
     ) -> Result<R, Trouble> {
         let deadline = Instant::now() + self.deadline;
-        let mut worker = self.worker(fresh, deadline).await.ok_or_else(|| timed_out(self.deadline))?;
+        let mut worker = self.worker(fresh, deadline).await.ok_or_else(|| timed_out("timeout", self.deadline))?;
         let reserved = match reserve(self.work, deadline).await {
             Ok(reserved) => reserved,
             Err(blocked) => {
@@ -62,10 +62,10 @@ impl<W: Send + 'static, R: Send + 'static> Blocking<W, R> {
                 self.state = State::Idle(worker);
                 Ok(result)
             }
-            Ok(Err(_)) => Err(panicked()),
+            Ok(Err(_)) => Err(panicked("panic")),
             Err(_) => {
                 self.state = State::Stuck(running);
-                Err(timed_out(self.deadline))
+                Err(timed_out("timeout", self.deadline))
             }
         }
     }

@@ -9,12 +9,13 @@ use kagiban_crds::HostName;
 use super::files::{self, FileRule, FileSource, PasswordSource, Paths};
 use super::health::{self, HealthSource, Patient, Places};
 use super::tls::{self, TlsSource, TrustCache};
-use super::ups::{self, UpsSource};
+use super::ups::UpsSource;
 use super::{Look, Source, agent, host as host_source};
 use crate::config::{AgentConfig, CertificateRule, Config, PathPattern, SourceName, TlsEndpoint, UpsConfig};
 use crate::discovery::{Found, Installed};
 use crate::probe::Endpoint;
 use crate::snapshot::{Label, SourceId, SourceKind};
+use crate::ups::UpsFault;
 
 /// Every source, in the order of their identities. It looks at no file: what is there was `found`. What was configured goes before what was discovered under one name.
 pub fn plan(config: &Config, found: &Found, host: &HostName) -> Vec<Source> {
@@ -111,7 +112,7 @@ fn tls_source(endpoint: &TlsEndpoint, look: TlsSource) -> Source {
 fn ups_source(config: &UpsConfig, bundle: Option<&Path>, state_directory: &Path) -> Source {
     Source {
         id: SourceId { kind: SourceKind::Ups, name: Label::new(config.name.as_str()) },
-        reasons: ups::REASONS,
+        reasons: &UpsFault::REASONS,
         interval: config.interval.as_duration(),
         look: Look::Ups(Box::new(UpsSource::new(config, bundle, state_directory))),
         wake: Arc::default(),

@@ -198,11 +198,11 @@ fn some_of(said: &[impl Borrow<str>], all: usize) -> String {
 }
 
 /// A panic while looking is a trouble of that source; the log has its place.
-pub(super) fn panicked() -> Trouble {
-    Trouble::new("panic", "the look ended in a bug of this program; please report it with the log")
+pub(super) fn panicked<R>(reason: R) -> Trouble<R> {
+    Trouble::new(reason, "the look ended in a bug of this program; please report it with the log")
 }
 
 /// A look that did not end in time.
-pub(super) fn timed_out(deadline: Duration) -> Trouble {
-    Trouble::new("timeout", format!("no result within {} s", deadline.as_secs_f64()))
+pub(super) fn timed_out<R>(reason: R, deadline: Duration) -> Trouble<R> {
+    Trouble::new(reason, format!("no result within {} s", deadline.as_secs_f64()))
 }

@@ -56,7 +56,7 @@ impl TlsSource {
         };
         match AssertUnwindSafe(handshake).catch_unwind().await {
             Ok(outcome) => (Observation::Endpoint(ProbeSeen::of(&self.endpoint, &outcome)), trouble),
-            Err(_) => (Observation::Nothing, Some(panicked())),
+            Err(_) => (Observation::Nothing, Some(panicked("panic"))),
         }
     }
 

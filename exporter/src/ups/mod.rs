@@ -9,6 +9,7 @@
 
 mod contradiction;
 mod countdown;
+mod fault;
 mod idle;
 mod quantity;
 mod reading;
@@ -18,6 +19,7 @@ mod words;
 
 pub use contradiction::contradicts_itself;
 pub use countdown::{Countdowns, Timer, announces_end, announces_shutdown};
+pub use fault::{Silence, UpsFault};
 pub use idle::{ABSENT_IN_SNMP, IDLE, Idle, Protocol, is_absent_in_snmp, is_idle};
 pub use quantity::{Facts, Quantity, Unit};
 pub use reading::{ALARM_METRIC, Beeper, Identity, Raw, Reading, Refused, SelfTest, TransferDirection};

@@ -30,6 +30,7 @@ use super::places::{Places, Seat};
 use super::probe::MAX_ASKED;
 use super::{Site, routes};
 use crate::arrivals::{Arrivals, Peer};
+use crate::host_port;
 use crate::platform::{Connection, InheritedSocket, Listener};
 
 /// Prometheus needs one, a pair of them two; the rest is for people and for those who forget to hang up.
@@ -269,13 +270,8 @@ impl FromStr for ListenAddress {
     type Err = ListenAddressError;
 
     fn from_str(text: &str) -> Result<Self, ListenAddressError> {
-        let (host, port) = text.rsplit_once(':').ok_or(ListenAddressError)?;
+        let (host, port) = host_port::split(text).ok_or(ListenAddressError)?;
         let port = port.parse().map_err(|_| ListenAddressError)?;
-        let host = match host.strip_prefix('[') {
-            Some(rest) => rest.strip_suffix(']').ok_or(ListenAddressError)?,
-            None if host.contains(':') => return Err(ListenAddressError),
-            None => host,
-        };
         Ok(Self { host: (!host.is_empty()).then(|| host.to_owned()), port })
     }
 }

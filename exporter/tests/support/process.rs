@@ -15,6 +15,8 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 /// Longer than the program waits for what may hang.
 pub const HANG: Duration = Duration::from_secs(12);
 
+const LOG: &str = "exporter.log";
+
 /// The running program. Its log goes to a file.
 pub struct Program {
     child: Child,
@@ -55,24 +57,38 @@ impl Program {
         Self::launched(world, config, listen, command)
     }
 
-    fn launched(world: &World, config: &str, listen: &str, mut command: Command) -> Self {
+    /// The same with a log that is read by nobody, and full.
+    pub fn unread(world: &World, extra: &str) -> (Self, std::io::PipeReader) {
+        let (reader, mut log) = std::io::pipe().unwrap();
+        let flags = rustix::fs::fcntl_getfl(&log).unwrap();
+        rustix::fs::fcntl_setfl(&log, flags | rustix::fs::OFlags::NONBLOCK).unwrap();
+        while std::io::Write::write(&mut log, b"x").is_ok() {}
+        rustix::fs::fcntl_setfl(&log, flags).unwrap();
+        let command = Command::new(env!("CARGO_BIN_EXE_kagiban-exporter"));
+        (Self::logging(world, &world.config(extra), "127.0.0.1:0", command, log.into()), reader)
+    }
+
+    fn launched(world: &World, config: &str, listen: &str, command: Command) -> Self {
+        let out = std::fs::File::create(world.directory.path().join(LOG)).unwrap();
+        Self::logging(world, config, listen, command, out.into())
+    }
+
+    fn logging(world: &World, config: &str, listen: &str, mut command: Command, out: Stdio) -> Self {
         let at = |name: &str| world.directory.path().join(name);
         std::fs::write(at("exporter.yaml"), config).unwrap();
         let socket = at("notify");
         let _ = std::fs::remove_file(&socket);
         let manager = UnixDatagram::bind(&socket).unwrap();
         manager.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
-        let log = at("exporter.log");
-        let out = std::fs::File::create(&log).unwrap();
         let child = command
             .arg(format!("--config.file={}", at("exporter.yaml").display()))
             .arg(format!("--web.listen-address={listen}"))
             .env("NOTIFY_SOCKET", &socket)
             .env_remove("INVOCATION_ID")
-            .stderr(Stdio::from(out))
+            .stderr(out)
             .spawn()
             .expect("the program was built, and strace is there: install the package strace");
-        Self { child, log, manager, told: Vec::new() }
+        Self { child, log: at(LOG), manager, told: Vec::new() }
     }
 
     pub fn log(&self) -> String {

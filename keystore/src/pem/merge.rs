@@ -1,6 +1,6 @@
 //! A PEM file that holds a key and its chain, and perhaps more.
 
-use super::{Block, Kind, encode};
+use super::{Block, Kind, pem_block};
 use crate::{
     Certificate, Limits, Merge, MergeError, Pkcs12Profile, key_pair,
     key_pair::Encoded,
@@ -57,14 +57,14 @@ pub(crate) fn write(old: Option<&[u8]>, merge: &Merge<'_>, limits: &Limits) -> R
 fn render(merge: &Merge<'_>, key_after_leaf: bool) -> Zeroizing<Vec<u8>> {
     let pkcs8 = &merge.key.pkcs8;
     let key = match merge.new_password {
-        None => encode("PRIVATE KEY", pkcs8),
+        None => pem_block("PRIVATE KEY", pkcs8),
         Some(password) => {
             let profile = merge.profile.unwrap_or(Pkcs12Profile::Modern);
-            encode("ENCRYPTED PRIVATE KEY", &pkcs12::seal(pkcs8, &Password::new(password), profile))
+            pem_block("ENCRYPTED PRIVATE KEY", &pkcs12::seal(pkcs8, &Password::new(password), profile))
         }
     };
     let chain: String =
-        merge.key.chain.iter().map(|certificate| encode("CERTIFICATE", certificate.der()).to_string()).collect();
+        merge.key.chain.iter().map(|certificate| pem_block("CERTIFICATE", certificate.der()).to_string()).collect();
     let parts = if key_after_leaf { [chain.as_str(), &key] } else { [key.as_str(), &chain] };
     let mut out = Zeroizing::new(Vec::with_capacity(key.len() + chain.len()));
     out.extend_from_slice(parts[0].as_bytes());

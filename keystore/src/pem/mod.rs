@@ -141,8 +141,9 @@ pub(crate) fn blocks(text: &[u8]) -> impl Iterator<Item = Block<'_>> {
     })
 }
 
-/// Writes one block with the line length and endings that every tool reads.
-pub(crate) fn encode(label: &str, der: &[u8]) -> Zeroizing<String> {
+/// One PEM block with the line length and endings that every tool reads.
+#[must_use]
+pub fn pem_block(label: &str, der: &[u8]) -> Zeroizing<String> {
     const LINE: usize = 64;
     let body = Zeroizing::new(base64::engine::general_purpose::STANDARD.encode(der));
     // Room for all, so that no half-written key is left behind by a reallocation.

@@ -16,7 +16,7 @@ use std::net::IpAddr;
 use kagiban_crds::host_api::{Refusal, RefusalReason};
 use kagiban_crds::resource::BlockedBy;
 
-use crate::decide::Obstacle;
+use crate::decide::{Obstacle, by_power};
 
 /// Why a call to an agent's API did not give what was asked for. The messages do not change from try to try.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -78,7 +78,7 @@ impl AgentError {
             Self::Alert(_) => BlockedBy::HostRefused,
             Self::Address(_) => BlockedBy::SpecInvalid,
             Self::NotAllowed { .. } => BlockedBy::NotGranted,
-            Self::Refused(refusal) => blocked_by(refusal.reason),
+            Self::Refused(refusal) => blocked_by(refusal),
         };
         Obstacle::new(by, self.to_string()).refusing_client(self.refuses_client())
     }
@@ -98,8 +98,8 @@ impl AgentError {
     }
 }
 
-const fn blocked_by(reason: RefusalReason) -> BlockedBy {
-    match reason {
+fn blocked_by(refusal: &Refusal) -> BlockedBy {
+    match refusal.reason {
         RefusalReason::TooSlow
         | RefusalReason::StaleEpoch
         | RefusalReason::StaleGeneration
@@ -122,7 +122,8 @@ const fn blocked_by(reason: RefusalReason) -> BlockedBy {
         | RefusalReason::InsufficientStorage => BlockedBy::HostRefused,
         RefusalReason::WrongTarget => BlockedBy::WrongHost,
         RefusalReason::Frozen => BlockedBy::Frozen,
-        RefusalReason::PowerUnsafe => BlockedBy::PowerUnknown,
+        // A host of an earlier version does not say which.
+        RefusalReason::PowerUnsafe => refusal.power.and_then(by_power).unwrap_or(BlockedBy::PowerUnknown),
     }
 }
 
@@ -151,5 +152,28 @@ const fn reason_word(reason: RefusalReason) -> &'static str {
         RefusalReason::Unavailable => "unavailable",
         RefusalReason::Internal => "internal",
         RefusalReason::InsufficientStorage => "insufficient_storage",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kagiban_crds::host_api::PowerState;
+
+    use super::*;
+
+    #[test]
+    fn a_host_that_refuses_for_its_power_says_which_state_it_is_in() {
+        for (power, by) in [
+            (Some(PowerState::OnBattery), BlockedBy::OnBattery),
+            (Some(PowerState::LowBattery), BlockedBy::LowBattery),
+            (Some(PowerState::ShutdownPending), BlockedBy::ShutdownPending),
+            (Some(PowerState::Stale), BlockedBy::PowerUnknown),
+            (Some(PowerState::Mains), BlockedBy::PowerUnknown),
+            (None, BlockedBy::PowerUnknown),
+        ] {
+            let message = "not now".to_owned();
+            let refusal = Refusal { reason: RefusalReason::PowerUnsafe, message, epoch: None, generation: None, power };
+            assert_eq!(AgentError::Refused(refusal).obstacle().by, by, "{power:?}");
+        }
     }
 }

@@ -15,14 +15,15 @@ mod flights;
 mod leases;
 mod resources;
 mod secrets;
+mod verdict;
 mod watched;
 pub(crate) mod written;
 
 pub use answers::client;
-pub(crate) use events::shortened;
 pub(crate) use resources::rotate_word;
 pub use resources::{claim, object};
 pub use secrets::SecretData;
+pub(crate) use verdict::{Verdict, verdict};
 pub use watched::{Unreadable, Watched};
 
 use std::future::Future;
@@ -32,6 +33,7 @@ use std::time::Duration;
 use answers::TooLong;
 use kube::Client;
 
+use crate::foreign::told;
 use crate::metrics::SharedMetrics;
 
 /// Field manager and reporting controller.
@@ -116,19 +118,21 @@ impl ClusterError {
         }
     }
 
+    /// Whether the same call may go well a little later.
     const fn is_transient(&self) -> bool {
         match self {
             Self::Timeout { .. } | Self::Transport { .. } => true,
-            Self::Status { code, .. } => *code == 429 || *code >= 500,
+            Self::Status { code, .. } => is_transient_code(*code),
             Self::Conflict { .. } | Self::NotFound { .. } | Self::Forbidden { .. } | Self::Unreadable { .. } => false,
         }
     }
 }
 
-/// Whether an API server that answers so could not do what it was asked, which says nothing of that. 500 is not among these: it
-/// is also given for a field that the schema does not know, and for what is too large.
-pub(crate) const fn is_unavailable(code: u16) -> bool {
-    matches!(code, 429 | 502..=504)
+/// Whether a webhook or a policy has said no. A webhook chooses the code: what it says is about the object, and not about whoever
+/// asks or what is there.
+fn is_denied(message: &str) -> bool {
+    let says = |who: &str, no: &str| message.find(who).is_some_and(|at| message[at..].contains(no));
+    says("admission webhook \"", " denied the request") || says("ValidatingAdmissionPolicy '", " denied request")
 }
 
 /// Sets what a configuration must have before a client is made of it.
@@ -190,11 +194,14 @@ impl Cluster {
 
 fn classed(verb: &'static str, resource: &'static str, error: kube::Error) -> ClusterError {
     match error {
+        kube::Error::Api(status) if is_denied(&status.message) => {
+            ClusterError::Status { verb, resource, code: status.code, message: told(&status.message) }
+        }
         kube::Error::Api(status) => match status.code {
             404 => ClusterError::NotFound { verb, resource },
             409 => ClusterError::Conflict { verb, resource },
-            401 | 403 => ClusterError::Forbidden { verb, resource, message: status.message },
-            code => ClusterError::Status { verb, resource, code, message: status.message },
+            401 | 403 => ClusterError::Forbidden { verb, resource, message: told(&status.message) },
+            code => ClusterError::Status { verb, resource, code, message: told(&status.message) },
         },
         // what does not fit is quoted by the error, and what does not fit of a Secret is one
         kube::Error::SerdeError(error) if resource == "secrets" => {
@@ -206,11 +213,25 @@ fn classed(verb: &'static str, resource: &'static str, error: kube::Error) -> Cl
             }
         }
         // asked again at once, it would be as long
-        error if matches!(error, kube::Error::SerdeError(_)) || TooLong::of(&error).is_some() => {
-            ClusterError::Unreadable { verb, resource, message: words(&error) }
-        }
+        error if is_unreadable(&error) => ClusterError::Unreadable { verb, resource, message: words(&error) },
         error => ClusterError::Transport { verb, resource, message: words(&error) },
     }
+}
+
+fn is_unreadable(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::SerdeError(_)) || TooLong::of(error).is_some()
+}
+
+/// Whether the same request may go well a little later.
+pub(crate) fn is_transient(error: &kube::Error) -> bool {
+    match error {
+        kube::Error::Api(status) => is_transient_code(status.code),
+        error => !is_unreadable(error),
+    }
+}
+
+const fn is_transient_code(code: u16) -> bool {
+    matches!(code, 408 | 429 | 500..)
 }
 
 /// What is told of an error. It may quote all of an answer.
@@ -220,5 +241,5 @@ pub(crate) fn words(error: &kube::Error) -> String {
         kube::Error::SerdeError(error) => error.to_string(),
         error => TooLong::of(error).map_or_else(|| error.to_string(), |error| error.to_string()),
     };
-    shortened(&text).to_owned()
+    told(&text)
 }

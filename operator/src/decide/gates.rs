@@ -105,18 +105,29 @@ fn clock(case: &Case<'_>) -> Option<(Obstacle, Timestamp)> {
 }
 
 fn power(case: &Case<'_>) -> Option<(Obstacle, Timestamp)> {
-    let (by, message) = match case.report()?.power.state {
+    let state = case.report()?.power.state;
+    let message = match state {
         PowerState::Mains => return None,
-        PowerState::OnBattery => (BlockedBy::OnBattery, "the host runs on battery"),
-        PowerState::LowBattery => (BlockedBy::LowBattery, "the host's battery is low"),
-        PowerState::ShutdownPending => (BlockedBy::ShutdownPending, "the host is about to shut down"),
-        PowerState::Unknown => (
-            BlockedBy::PowerUnknown,
-            "the host does not know its power state: configure its UPS under `ups` there, or `power: {assume: mains}`",
-        ),
-        PowerState::Stale => (BlockedBy::PowerUnknown, "the host has not heard from its UPS for too long"),
+        PowerState::OnBattery => "the host runs on battery",
+        PowerState::LowBattery => "the host's battery is low",
+        PowerState::ShutdownPending => "the host is about to shut down",
+        PowerState::Unknown => {
+            "the host does not know its power state: configure its UPS under `ups` there, or `power: {assume: mains}`"
+        }
+        PowerState::Stale => "the host has not heard from its UPS for too long",
     };
-    Some((Obstacle::new(by, message), later(case.now(), GATE_RETRY)))
+    Some((Obstacle::new(by_power(state)?, message), later(case.now(), GATE_RETRY)))
+}
+
+/// What a power state keeps from being done, whoever asked for it.
+pub(crate) const fn by_power(state: PowerState) -> Option<BlockedBy> {
+    match state {
+        PowerState::Mains => None,
+        PowerState::OnBattery => Some(BlockedBy::OnBattery),
+        PowerState::LowBattery => Some(BlockedBy::LowBattery),
+        PowerState::ShutdownPending => Some(BlockedBy::ShutdownPending),
+        PowerState::Unknown | PowerState::Stale => Some(BlockedBy::PowerUnknown),
+    }
 }
 
 fn setback(case: &Case<'_>) -> Option<(Obstacle, Timestamp)> {

@@ -36,7 +36,7 @@ mod settle;
 pub(crate) mod tests;
 
 pub use events::{Event, EventKind};
-pub(crate) use gates::SECRET_WAIT;
+pub(crate) use gates::{SECRET_WAIT, by_power};
 pub use inputs::{Inputs, Observed, Obstacle, PasswordVersion, Policy, References, Resource, Rival, Setback};
 pub use ownership::{Claim, Contender, owner};
 pub(crate) use pace::doubled;

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use jiff::Timestamp;
 use kagiban_crds::resource::{CertificateSpec, KeyAlgorithm, SignedLeaf};
+use kagiban_keystore::pem_block;
 use rcgen::{
     CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
     PublicKeyData, SanType, SerialNumber, SubjectPublicKeyInfo,
@@ -89,7 +90,7 @@ impl CaSecret {
         check_link(leaf.der(), ca)?;
         let mut chain = leaf.pem();
         for certificate in self.facts.chain() {
-            chain.push_str(&pem(certificate));
+            chain.push_str(&pem_block("CERTIFICATE", certificate));
         }
         let (_, parsed) = X509Certificate::from_der(leaf.der()).map_err(|_| IssuerError::Signing)?;
         let leaf = adopt::described(leaf.der(), &parsed, &self.facts).ok_or(IssuerError::Signing)?;
@@ -168,16 +169,4 @@ fn random_serial() -> Result<Vec<u8>, IssuerError> {
         *first = (*first & 0x7f) | 0x40;
     }
     Ok(serial)
-}
-
-fn pem(der: &CertificateDer<'_>) -> String {
-    use base64::Engine;
-    let body = base64::engine::general_purpose::STANDARD.encode(der);
-    let mut text = String::from("-----BEGIN CERTIFICATE-----\n");
-    for line in body.as_bytes().chunks(64) {
-        text.push_str(&String::from_utf8_lossy(line));
-        text.push('\n');
-    }
-    text.push_str("-----END CERTIFICATE-----\n");
-    text
 }

@@ -270,9 +270,7 @@ fn a_ca_says_nothing_of_its_key() {
 }
 
 fn armoured(der: &[u8]) -> String {
-    use base64::Engine;
-    let body = base64::engine::general_purpose::STANDARD.encode(der);
-    format!("-----BEGIN CERTIFICATE REQUEST-----\n{body}\n-----END CERTIFICATE REQUEST-----\n")
+    kagiban_keystore::pem_block("CERTIFICATE REQUEST", der).to_string()
 }
 
 /// Holds B14: a Secret may hold a mebibyte, and the operator keeps what it makes of many.

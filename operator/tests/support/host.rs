@@ -290,7 +290,8 @@ fn leaf(der: &CertificateDer<'_>) -> Leaf {
 }
 
 fn refusal(reason: RefusalReason) -> Response<Full<Bytes>> {
-    let refusal = Refusal { reason, message: "the test said so".into(), epoch: Some(Epoch(77)), generation: None };
+    let refusal =
+        Refusal { reason, message: "the test said so".into(), epoch: Some(Epoch(77)), generation: None, power: None };
     json(StatusCode::from_u16(reason.status()).expect("a status"), &refusal)
 }
 

@@ -8,10 +8,10 @@ mod shared;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    About, BootId, Evidence, Input, Kept, Machine, Origin, Report, Scheduled, ShutdownKind, Sign, Silence, State, Word,
+    About, BootId, Evidence, Input, Kept, Machine, Origin, Report, Scheduled, ShutdownKind, Sign, State, Word,
 };
 use crate::label::Label;
-use crate::ups::{Quantity, Reading, Status, Trigger};
+use crate::ups::{Quantity, Reading, Silence, Status, Trigger};
 
 const START: Timestamp = Timestamp::constant(1_750_000_000, 0);
 

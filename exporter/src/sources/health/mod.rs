@@ -82,8 +82,8 @@ impl HealthSource {
         let (collected, asked) = match tokio::join!(collecting, asking) {
             (Ok(collected), Ok(Ok(asked))) => (collected, asked),
             (Err(trouble), _) => return (Observation::Nothing, Some(trouble)),
-            (Ok(_), Ok(Err(_))) => return (Observation::Nothing, Some(panicked())),
-            (Ok(_), Err(_)) => return (Observation::Nothing, Some(timed_out(self.deadline))),
+            (Ok(_), Ok(Err(_))) => return (Observation::Nothing, Some(panicked("panic"))),
+            (Ok(_), Err(_)) => return (Observation::Nothing, Some(timed_out("timeout", self.deadline))),
         };
         let facts = self.facts(collected, asked);
         let seen = HealthSeen {

@@ -66,7 +66,7 @@ impl HostSource {
             }
         };
         let look = AssertUnwindSafe(look).catch_unwind().await;
-        look.unwrap_or_else(|_| (Observation::Nothing, Some(panicked())))
+        look.unwrap_or_else(|_| (Observation::Nothing, Some(panicked("panic"))))
     }
 }
 
@@ -176,7 +176,7 @@ mod tests {
         ];
         let blocked = Blocked::REASONS;
         let reasons = files.iter().map(FileError::reason).chain(asked.iter().map(ShutdownError::reason));
-        for reason in reasons.chain(blocked).chain([event_log::MALFORMED, panicked().reason]) {
+        for reason in reasons.chain(blocked).chain([event_log::MALFORMED, panicked("panic").reason]) {
             assert!(REASONS.contains(&reason), "{reason} has no counter");
         }
     }

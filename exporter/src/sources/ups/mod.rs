@@ -14,6 +14,7 @@ mod apcupsd;
 mod dates;
 #[cfg(test)]
 mod documentation;
+mod fault;
 mod lines;
 mod numbers;
 mod nut;
@@ -37,36 +38,11 @@ use tokio::time::timeout;
 
 use super::schedule::{panicked, timed_out};
 use crate::config::{SnmpConfig, UpsBackend, UpsConfig};
-use crate::snapshot::{Backend, Label, Observation, Trouble, UpsSeen};
-use crate::ups::{Countdowns, Quantity, Reading, Refused, Trigger};
-
-/// Every reason that a UPS, or the look as a whole, can fail for.
-pub(super) const REASONS: &[&str] = &[
-    "auth",
-    "bad_encoding",
-    "busy",
-    "comm_lost",
-    "connect",
-    "data_stale",
-    "dns",
-    "driver_not_connected",
-    "login_cut_off",
-    "not_found",
-    "not_regular",
-    "panic",
-    "permission_denied",
-    "protocol",
-    "read_failed",
-    "state_directory",
-    "symlink_loop",
-    "timeout",
-    "tls",
-    "too_large",
-    "unknown_ups",
-];
+use crate::snapshot::{Backend, Label, Observation, Trouble, UpsSeen, UpsTrouble};
+use crate::ups::{Countdowns, Quantity, Reading, Refused, Trigger, UpsFault};
 
 /// The UPSes of one source, each with what it said; or why not even their names are known.
-type Read = Result<Vec<(Label, Result<Reading, Trouble>)>, Trouble>;
+type Read = Result<Vec<(Label, Result<Reading, UpsTrouble>)>, UpsTrouble>;
 
 #[derive(Debug)]
 pub(super) struct UpsSource {
@@ -135,8 +111,8 @@ impl UpsSource {
     pub(super) async fn look(&mut self) -> (Observation, Option<Trouble>) {
         let read = match timeout(self.deadline, AssertUnwindSafe(self.client.read(&self.name)).catch_unwind()).await {
             Ok(Ok(read)) => read,
-            Ok(Err(_)) => Err(panicked()),
-            Err(_) => Err(timed_out(self.deadline)),
+            Ok(Err(_)) => Err(panicked(UpsFault::Panic)),
+            Err(_) => Err(timed_out(UpsFault::Timeout, self.deadline)),
         };
         let upses = match read {
             Ok(mut upses) => {
@@ -149,7 +125,7 @@ impl UpsSource {
     }
 
     /// Keeps what is known of those that are listed now, and judges their answers by it: for every backend alike.
-    fn follow(&mut self, upses: &mut [(Label, Result<Reading, Trouble>)], now: Instant) {
+    fn follow(&mut self, upses: &mut [(Label, Result<Reading, UpsTrouble>)], now: Instant) {
         let mut before = std::mem::take(&mut self.known);
         for (ups, outcome) in upses {
             let mut known = before.remove(ups).unwrap_or_default();
@@ -167,7 +143,7 @@ impl UpsSource {
         }
     }
 
-    fn seen(&self, ups: Label, outcome: Result<Reading, Trouble>) -> UpsSeen {
+    fn seen(&self, ups: Label, outcome: Result<Reading, UpsTrouble>) -> UpsSeen {
         UpsSeen {
             contradictions: self.known.get(&ups).map_or(0, |known| known.contradictions),
             refused: self.known.get(&ups).map(|known| known.refused.clone()).unwrap_or_default(),
@@ -280,7 +256,7 @@ mod tests {
                 let raw = &seen.outcome.as_ref().expect("it answers").raw;
                 assert_eq!(raw.keys().map(|name| &**name).collect::<Vec<_>>(), [kept]);
             }
-            let down = Trouble::new("connect", "no");
+            let down = Trouble::new(UpsFault::Connect, "no");
             source.follow(&mut [(name.clone(), Err(down.clone()))], Instant::now());
             assert_eq!(source.seen(name, Err(down)).refused.len(), 2, "a counter does not vanish with an outage");
         }

@@ -14,14 +14,6 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use crate::probe::{Anchors, OwnCertificate, RootsError};
 use crate::proven::{JudgeServer, Proven};
 
-/// Of a CA file that gave nobody to trust; one of the UPS source's.
-pub(super) const fn reason(error: &RootsError) -> &'static str {
-    match error {
-        RootsError::File(error) => error.reason(),
-        RootsError::NoAuthority { .. } => "tls",
-    }
-}
-
 /// How to speak TLS with a server that this file vouches for. Blocks on the file.
 ///
 /// # Errors

@@ -8,6 +8,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::blocking::Work;
 use crate::probe::{Endpoint, ProbeError, dial};
+use crate::ups::UpsFault;
 
 /// What is read at once: the answer of one UPS fits into one or two.
 const CHUNK: usize = 4096;
@@ -21,7 +22,7 @@ pub(super) struct Limits {
     pub(super) total: usize,
 }
 
-/// Why a conversation broke off. Every reason is one of the UPS source's.
+/// Why a conversation broke off.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum WireError {
     #[error(transparent)]
@@ -63,27 +64,13 @@ pub(super) struct Wire {
 }
 
 impl WireError {
-    pub(super) const fn reason(&self) -> &'static str {
+    pub(super) fn fault(&self) -> UpsFault {
         match self {
-            Self::Dial(error) => match error {
-                ProbeError::Dns { .. } => "dns",
-                ProbeError::Timeout { .. } => "timeout",
-                ProbeError::Busy { .. } => "busy",
-                // What remains beside it is of a TLS handshake, which dialling does not begin.
-                ProbeError::Connect { .. }
-                | ProbeError::Address { .. }
-                | ProbeError::ServerName { .. }
-                | ProbeError::TlsAlert { .. }
-                | ProbeError::NotTls { .. }
-                | ProbeError::Closed { .. }
-                | ProbeError::Protocol { .. }
-                | ProbeError::NoCertificate { .. }
-                | ProbeError::Malformed { .. } => "connect",
-            },
-            Self::Timeout { .. } => "timeout",
-            Self::Closed { .. } | Self::Broken { .. } => "connect",
-            Self::CutShort { .. } => "protocol",
-            Self::TooLarge { .. } => "too_large",
+            Self::Dial(error) => error.into(),
+            Self::Timeout { .. } => UpsFault::Timeout,
+            Self::Closed { .. } | Self::Broken { .. } => UpsFault::Connect,
+            Self::CutShort { .. } => UpsFault::Protocol,
+            Self::TooLarge { .. } => UpsFault::TooLarge,
         }
     }
 }
@@ -243,7 +230,7 @@ mod tests {
         wire.ask("A", b"a").await.expect("the peer reads");
         loop {
             if let Err(error) = wire.line().await {
-                return error.reason();
+                return error.fault().as_str();
             }
         }
     }
@@ -277,17 +264,17 @@ mod tests {
         wire.ask("A", b"a").await.expect("the peer reads");
         assert_eq!(wire.frame().await.expect("a frame"), b"one");
         assert_eq!(wire.frame().await.expect("the end"), b"");
-        assert_eq!(wire.frame().await.map_err(|e| e.reason()), Err("too_large"));
+        assert_eq!(wire.frame().await.map_err(|e| e.fault().as_str()), Err("too_large"));
         let mut wire = after(b"\0\x09half");
         wire.ask("A", b"a").await.expect("the peer reads");
-        assert_eq!(wire.frame().await.map_err(|e| e.reason()), Err("protocol"));
+        assert_eq!(wire.frame().await.map_err(|e| e.fault().as_str()), Err("protocol"));
     }
 
     #[tokio::test]
     async fn silence_ends_at_the_deadline() {
         let (ours, _theirs) = duplex(64);
         let mut wire = Wire::new(ours, "peer:1", LIMITS, Instant::now() + Duration::from_millis(50));
-        assert_eq!(wire.line().await.map_err(|e| e.reason()), Err("timeout"));
+        assert_eq!(wire.line().await.map_err(|e| e.fault().as_str()), Err("timeout"));
     }
 
     #[tokio::test]

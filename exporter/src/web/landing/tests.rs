@@ -8,9 +8,9 @@ use super::*;
 use crate::probe::Phases;
 use crate::snapshot::{
     Backend, Board, CertificateFacts, Contents, FileSeen, Label, Observation, Pass, ProbeSeen, Role, SeenCertificate,
-    Served, SourceId, SourceKind, Trouble, UpsSeen,
+    Served, SourceId, SourceKind, Trouble, UpsSeen, UpsTrouble,
 };
-use crate::ups::{Quantity, Reading, Status};
+use crate::ups::{Quantity, Reading, Status, UpsFault};
 
 pub(super) const NOW: Timestamp = Timestamp::constant(1_750_000_000, 0);
 const DAY: i64 = 86_400;
@@ -33,7 +33,7 @@ pub(super) fn certificate(name: &str, role: Role, days: i64) -> SeenCertificate 
     SeenCertificate { alias: Label::new("securekey"), chain_index: 0, role, facts: Arc::new(facts) }
 }
 
-fn ups(name: &str, outcome: Result<Reading, Trouble>) -> UpsSeen {
+fn ups(name: &str, outcome: Result<Reading, UpsTrouble>) -> UpsSeen {
     let (ups, target) = (Label::new(name), Label::new("127.0.0.1:3493"));
     let (feeds_host, outcome) = (name == "rack-a", outcome.map(Box::new));
     let refused = BTreeMap::new();
@@ -114,7 +114,7 @@ fn snapshot(name: &str) -> Snapshot {
                         &[(Quantity::BatteryCharge, 1.0), (Quantity::BatteryRuntime, 4000.0)],
                     )),
                 ),
-                ups(name, Err(Trouble::new("driver_not_connected", "upsd has lost its driver"))),
+                ups(name, Err(Trouble::new(UpsFault::DriverNotConnected, "upsd has lost its driver"))),
             ]),
         ),
         (id(SourceKind::Agent, "/opt/agent"), Observation::Nothing),

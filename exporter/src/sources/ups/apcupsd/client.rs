@@ -9,7 +9,7 @@ use super::mapping;
 use super::report::Report;
 use crate::config::ApcupsdConfig;
 use crate::probe::Endpoint;
-use crate::snapshot::Trouble;
+use crate::snapshot::UpsTrouble;
 use crate::sources::ups::wire::{self, Limits, Wire};
 use crate::ups::Reading;
 
@@ -35,8 +35,8 @@ impl Client {
         Self { endpoint: Endpoint { address: config.address.clone(), server_name: None }, deadline }
     }
 
-    pub(in crate::sources::ups) async fn read(&mut self) -> Result<Reading, Trouble> {
-        self.converse(Instant::now() + self.deadline).await.map_err(|error| Trouble::from(&error))
+    pub(in crate::sources::ups) async fn read(&mut self) -> Result<Reading, UpsTrouble> {
+        self.converse(Instant::now() + self.deadline).await.map_err(|error| UpsTrouble::from(&error))
     }
 
     async fn converse(&self, until: Instant) -> Result<Reading, ApcupsdError> {

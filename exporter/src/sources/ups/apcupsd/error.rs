@@ -1,10 +1,10 @@
 //! Why apcupsd told us nothing of its UPS.
 
 use super::report::RecordError;
-use crate::snapshot::Trouble;
+use crate::snapshot::UpsTrouble;
 use crate::sources::ups::wire::WireError;
+use crate::ups::UpsFault;
 
-/// Every `reason()` is one of the UPS source's.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ApcupsdError {
     #[error(transparent)]
@@ -25,19 +25,19 @@ pub(super) enum ReportError {
 }
 
 impl ApcupsdError {
-    pub(super) const fn reason(&self) -> &'static str {
+    pub(super) fn fault(&self) -> UpsFault {
         match self {
-            Self::Wire(error) => error.reason(),
-            Self::Record { error: RecordError::Unexpected, .. } => "protocol",
-            Self::Record { error: RecordError::TooMany, .. } => "too_large",
-            Self::Report { problem: ReportError::CommLost, .. } => "comm_lost",
-            Self::Report { problem: ReportError::NoStatus, .. } => "protocol",
+            Self::Wire(error) => error.fault(),
+            Self::Record { error: RecordError::Unexpected, .. } => UpsFault::Protocol,
+            Self::Record { error: RecordError::TooMany, .. } => UpsFault::TooLarge,
+            Self::Report { problem: ReportError::CommLost, .. } => UpsFault::CommLost,
+            Self::Report { problem: ReportError::NoStatus, .. } => UpsFault::Protocol,
         }
     }
 }
 
-impl From<&ApcupsdError> for Trouble {
+impl From<&ApcupsdError> for UpsTrouble {
     fn from(error: &ApcupsdError) -> Self {
-        Self::new(error.reason(), error)
+        Self::new(error.fault(), error)
     }
 }

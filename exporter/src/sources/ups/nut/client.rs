@@ -19,7 +19,7 @@ use crate::config::NutConfig;
 use crate::from_files::{FromFiles, of_file};
 use crate::password_file::{self, PasswordFileError};
 use crate::probe::{Endpoint, RootsError};
-use crate::snapshot::{Label, Trouble};
+use crate::snapshot::{Label, UpsTrouble};
 use crate::sources::ups::Read;
 use crate::sources::ups::trust;
 use crate::sources::ups::wire::{self, Limits, Wire, WireError};
@@ -94,12 +94,12 @@ impl Client {
 
     pub(in crate::sources::ups) async fn read(&mut self) -> Read {
         let until = Instant::now() + self.deadline;
-        self.converse(until).await.map_err(|error| Trouble::from(&error))
+        self.converse(until).await.map_err(|error| UpsTrouble::from(&error))
     }
 
     /// What is wrong with the answer about one UPS is told about that UPS alone. What is wrong with upsd is told about all that are
     /// left: it cannot be reached any more.
-    async fn converse(&self, until: Instant) -> Result<Vec<(Label, Result<Reading, Trouble>)>, NutError> {
+    async fn converse(&self, until: Instant) -> Result<Vec<(Label, Result<Reading, UpsTrouble>)>, NutError> {
         let mut talk = Talk { client: self, upsd: None, left: TOTAL, until };
         let upses = match &self.ups {
             Some((ups, name)) => vec![(ups.clone(), name.clone(), None)],
@@ -112,10 +112,10 @@ impl Client {
                 gone = talk.upsd().await.err();
             }
             let outcome = match &gone {
-                Some(error) => Err(Trouble::from(error)),
+                Some(error) => Err(UpsTrouble::from(error)),
                 None => match talk.variables(&ups, waiting).await {
                     Ok(variables) => Ok(mapping::reading(&variables, description.as_deref())),
-                    Err(error) => Err(Trouble::from(&error)),
+                    Err(error) => Err(UpsTrouble::from(&error)),
                 },
             };
             waiting -= 1;

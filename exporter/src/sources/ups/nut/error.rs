@@ -4,11 +4,10 @@ use super::protocol::{LineError, Refusal};
 use crate::from_files::Unread;
 use crate::password_file::PasswordFileError;
 use crate::probe::RootsError;
-use crate::snapshot::Trouble;
-use crate::sources::ups::trust;
+use crate::snapshot::UpsTrouble;
 use crate::sources::ups::wire::WireError;
+use crate::ups::UpsFault;
 
-/// Every `reason()` is one of the UPS source's.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum NutError {
     #[error("cannot read the password file: {0}")]
@@ -30,26 +29,26 @@ pub(super) enum NutError {
 }
 
 impl NutError {
-    pub(super) fn reason(&self) -> &'static str {
+    pub(super) fn fault(&self) -> UpsFault {
         match self {
-            Self::Password(unread) => unread.reason(PasswordFileError::reason),
-            Self::Unspeakable => "auth",
-            Self::Trust(unread) => unread.reason(trust::reason),
-            Self::NoTrust { .. } | Self::Tls { .. } => "tls",
-            Self::Wire(error) => error.reason(),
+            Self::Password(unread) => unread.into(),
+            Self::Unspeakable => UpsFault::Auth,
+            Self::Trust(unread) => unread.into(),
+            Self::NoTrust { .. } | Self::Tls { .. } => UpsFault::Tls,
+            Self::Wire(error) => error.fault(),
             Self::Line { error, .. } => match error {
                 LineError::Refused(refusal) => match refusal {
-                    Refusal::DataStale => "data_stale",
-                    Refusal::DriverNotConnected => "driver_not_connected",
-                    Refusal::UnknownUps => "unknown_ups",
-                    Refusal::Denied | Refusal::Access(_) => "auth",
-                    Refusal::Feature(_) => "tls",
-                    Refusal::Other(_) => "protocol",
+                    Refusal::DataStale => UpsFault::DataStale,
+                    Refusal::DriverNotConnected => UpsFault::DriverNotConnected,
+                    Refusal::UnknownUps => UpsFault::UnknownUps,
+                    Refusal::Denied | Refusal::Access(_) => UpsFault::Auth,
+                    Refusal::Feature(_) => UpsFault::Tls,
+                    Refusal::Other(_) => UpsFault::Protocol,
                 },
-                LineError::Unexpected(_) => "protocol",
-                LineError::TooManyRows(_) => "too_large",
+                LineError::Unexpected(_) => UpsFault::Protocol,
+                LineError::TooManyRows(_) => UpsFault::TooLarge,
             },
-            Self::Waiting { .. } => "data_stale",
+            Self::Waiting { .. } => UpsFault::DataStale,
         }
     }
 
@@ -68,8 +67,8 @@ impl NutError {
     }
 }
 
-impl From<&NutError> for Trouble {
+impl From<&NutError> for UpsTrouble {
     fn from(error: &NutError) -> Self {
-        Self::new(error.reason(), error)
+        Self::new(error.fault(), error)
     }
 }

@@ -10,7 +10,8 @@ use super::oids::TREES;
 use crate::blocking::Blocked;
 use crate::from_files::Unread;
 use crate::password_file::PasswordFileError;
-use crate::snapshot::Trouble;
+use crate::snapshot::UpsTrouble;
+use crate::ups::UpsFault;
 
 #[derive(Debug, thiserror::Error)]
 pub(in crate::sources) enum SnmpError {
@@ -67,17 +68,18 @@ const CHECK_CLOCK: &str = "restart the agent, and check that no other one has th
 const CHECK_ENGINE: &str = "it changes its engine ID, or several agents answer at that address";
 
 impl SnmpError {
-    /// One of the reasons of UPS sources.
-    pub(super) fn reason(&self) -> &'static str {
+    pub(super) fn fault(&self) -> UpsFault {
         match self {
-            Self::Unread(unread) => unread.reason(Self::reason),
-            Self::NameBlocked { blocked, .. } => blocked.reason(),
-            Self::Secret(error) => error.reason(),
-            Self::Name { .. } | Self::NameTimeout { .. } => "dns",
-            Self::Credentials { .. } | Self::Credential { .. } => "auth",
-            Self::NobodyListens { .. } | Self::Network { .. } => "connect",
-            Self::Silence { .. } | Self::Late { .. } | Self::OutOfTime { .. } => "timeout",
-            Self::Unreadable { .. } | Self::Engine { .. } | Self::Protocol { .. } | Self::NoUps { .. } => "protocol",
+            Self::Unread(unread) => unread.into(),
+            Self::NameBlocked { blocked, .. } => blocked.into(),
+            Self::Secret(error) => error.into(),
+            Self::Name { .. } | Self::NameTimeout { .. } => UpsFault::Dns,
+            Self::Credentials { .. } | Self::Credential { .. } => UpsFault::Auth,
+            Self::NobodyListens { .. } | Self::Network { .. } => UpsFault::Connect,
+            Self::Silence { .. } | Self::Late { .. } | Self::OutOfTime { .. } => UpsFault::Timeout,
+            Self::Unreadable { .. } | Self::Engine { .. } | Self::Protocol { .. } | Self::NoUps { .. } => {
+                UpsFault::Protocol
+            }
         }
     }
 
@@ -121,9 +123,15 @@ impl SnmpError {
     }
 }
 
-impl From<SnmpError> for Trouble {
+impl From<&SnmpError> for UpsFault {
+    fn from(error: &SnmpError) -> Self {
+        error.fault()
+    }
+}
+
+impl From<SnmpError> for UpsTrouble {
     fn from(error: SnmpError) -> Self {
-        Self::new(error.reason(), error)
+        Self::new(error.fault(), error)
     }
 }
 

@@ -45,7 +45,7 @@ use self::reading::Answers;
 use self::session::Session;
 use crate::blocking::Work;
 use crate::config::{SnmpConfig, SnmpVersion};
-use crate::snapshot::Trouble;
+use crate::snapshot::UpsTrouble;
 use crate::ups::Reading;
 
 /// Takes bytes for a datagram of an agent, a reply and a trap, through decoder and mapping: for the fuzzer.
@@ -96,7 +96,7 @@ impl Client {
         (&self.config, self.credentials.clone(), Arc::clone(&self.inbox))
     }
 
-    pub(super) async fn read(&mut self) -> Result<Reading, Trouble> {
+    pub(super) async fn read(&mut self) -> Result<Reading, UpsTrouble> {
         let answers = self.answers().await;
         let told = self.inbox.told(answers.is_ok(), Instant::now());
         match answers {

@@ -12,8 +12,8 @@ use super::oids::{
 };
 use super::{lines, value};
 use crate::label::Label;
-use crate::snapshot::Trouble;
-use crate::ups::{Protocol, Reading, Status, Timer, Trigger, Values, contradicts_itself};
+use crate::snapshot::{Trouble, UpsTrouble};
+use crate::ups::{Protocol, Reading, Status, Timer, Trigger, UpsFault, Values, contradicts_itself};
 
 /// What was answered, by instance.
 pub(super) type Answers = BTreeMap<Oid, Value>;
@@ -26,7 +26,7 @@ const COMMAND_PENDING: i64 = 1;
 /// # Errors
 /// `comm_lost` when the agent has lost the UPS: its numbers are old then. An agent that has begun to shut its host down is
 /// listened to nevertheless, without its numbers.
-pub(super) fn read(answers: &Answers, told: &Told) -> Result<Reading, Trouble> {
+pub(super) fn read(answers: &Answers, told: &Told) -> Result<Reading, UpsTrouble> {
     let mut draft = Draft::default();
     for tree in TREES {
         for object in tree.scalars {
@@ -228,7 +228,7 @@ impl Draft {
         }
     }
 
-    fn finish(mut self) -> Result<Reading, Trouble> {
+    fn finish(mut self) -> Result<Reading, UpsTrouble> {
         if !self.comm_lost {
             // What is known line by line stands for the one number that another MIB gives for all of them.
             self.reading.values.replace_by_phase(self.lines);
@@ -236,7 +236,7 @@ impl Draft {
         }
         if !self.reading.statuses.contains(&Status::ShuttingDown) {
             return Err(Trouble::new(
-                "comm_lost",
+                UpsFault::CommLost,
                 "the agent answers and says that it has lost the UPS; look at the cable between them",
             ));
         }

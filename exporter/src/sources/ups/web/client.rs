@@ -21,10 +21,10 @@ use crate::from_files::{FromFiles, Unread, of_file};
 use crate::password_file::{self, PasswordFileError};
 use crate::platform;
 use crate::probe::{Endpoint, RootsError, dial};
-use crate::snapshot::Trouble;
+use crate::snapshot::{Trouble, UpsTrouble};
 use crate::sources::schedule::panicked;
 use crate::sources::ups::trust;
-use crate::ups::Reading;
+use crate::ups::{Reading, UpsFault};
 
 /// One small file, synced.
 const NOTE_WITHIN: Duration = Duration::from_secs(5);
@@ -66,11 +66,11 @@ impl Client {
     }
 
     /// The login is judged by the visit, the UPS by what the page says of it.
-    pub(in crate::sources::ups) async fn read(&mut self) -> Result<Reading, Trouble> {
+    pub(in crate::sources::ups) async fn read(&mut self) -> Result<Reading, UpsTrouble> {
         self.visited().await.and_then(heard)
     }
 
-    async fn visited(&self) -> Result<Reading, Trouble> {
+    async fn visited(&self) -> Result<Reading, UpsTrouble> {
         let (credentials, password) = self.password().await.map_err(|error| trouble(&error))?;
         let transport = self.transport().await.map_err(|error| trouble(&error))?;
         // A look that comes a little early, because the one before was late, waits; half of its time it needs itself.
@@ -96,7 +96,7 @@ impl Client {
             }
             outcome
         });
-        task.await.unwrap_or_else(|_| Err(panicked()))
+        task.await.unwrap_or_else(|_| Err(panicked(UpsFault::Panic)))
     }
 
     async fn password(&self) -> Result<(Credentials, SecretString), WebError> {
@@ -139,11 +139,11 @@ impl Client {
 }
 
 /// Tells other processes what a login came to. Where that fails they wait as if it had been refused.
-async fn note(book: Book, agent: AgentId, outcome: &Result<Reading, Trouble>, is_answered: bool) {
+async fn note(book: Book, agent: AgentId, outcome: &Result<Reading, UpsTrouble>, is_answered: bool) {
     let outcome = match outcome {
         Ok(_) => Outcome::Succeeded,
-        Err(trouble) if trouble.reason == "auth" => Outcome::Refused,
-        Err(trouble) if is_answered || trouble.reason == "busy" => Outcome::Failed,
+        Err(trouble) if trouble.reason == UpsFault::Auth => Outcome::Refused,
+        Err(trouble) if is_answered || trouble.reason == UpsFault::Busy => Outcome::Failed,
         // A UI that takes longer to refuse than it is waited for counts all the same.
         Err(_) => Outcome::Tried,
     };
@@ -154,6 +154,6 @@ async fn note(book: Book, agent: AgentId, outcome: &Result<Reading, Trouble>, is
     }
 }
 
-fn trouble(error: &WebError) -> Trouble {
-    Trouble::new(error.reason(), error)
+fn trouble(error: &WebError) -> UpsTrouble {
+    Trouble::new(error.fault(), error)
 }

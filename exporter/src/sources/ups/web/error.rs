@@ -7,9 +7,8 @@ use super::book::Outcome;
 use crate::from_files::Unread;
 use crate::password_file::PasswordFileError;
 use crate::probe::{ProbeError, RootsError};
-use crate::sources::ups::trust;
+use crate::ups::UpsFault;
 
-/// Every `reason()` is one of the UPS source's.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum WebError {
     #[error("cannot read the password file: {0}")]
@@ -55,21 +54,21 @@ pub(super) enum WebError {
 }
 
 impl WebError {
-    pub(super) fn reason(&self) -> &'static str {
+    pub(super) fn fault(&self) -> UpsFault {
         match self {
-            Self::Password(unread) => unread.reason(PasswordFileError::reason),
-            Self::Trust(unread) => unread.reason(trust::reason),
-            Self::NoTrust { .. } | Self::Tls { .. } => "tls",
-            Self::Dial(error) => error.reason(),
-            Self::Broken { .. } | Self::NoPassword { .. } => "read_failed",
-            Self::TooLarge { .. } => "too_large",
-            Self::Unexpected { .. } => "protocol",
-            Self::Refused { .. } => "auth",
-            Self::Forbidden { last: Outcome::Refused, .. } => "auth",
-            Self::Forbidden { last: Outcome::Tried, .. } => "login_cut_off",
-            Self::Busy { .. } | Self::Forbidden { .. } => "busy",
-            Self::Unwritten { .. } => "state_directory",
-            Self::Timeout { .. } => "timeout",
+            Self::Password(unread) => unread.into(),
+            Self::Trust(unread) => unread.into(),
+            Self::NoTrust { .. } | Self::Tls { .. } => UpsFault::Tls,
+            Self::Dial(error) => error.into(),
+            Self::Broken { .. } | Self::NoPassword { .. } => UpsFault::ReadFailed,
+            Self::TooLarge { .. } => UpsFault::TooLarge,
+            Self::Unexpected { .. } => UpsFault::Protocol,
+            Self::Refused { .. } => UpsFault::Auth,
+            Self::Forbidden { last: Outcome::Refused, .. } => UpsFault::Auth,
+            Self::Forbidden { last: Outcome::Tried, .. } => UpsFault::LoginCutOff,
+            Self::Busy { .. } | Self::Forbidden { .. } => UpsFault::Busy,
+            Self::Unwritten { .. } => UpsFault::StateDirectory,
+            Self::Timeout { .. } => UpsFault::Timeout,
         }
     }
 }

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use crate::platform::FileIdentity;
-use crate::snapshot::Trouble;
-use crate::ups::Reading;
+use crate::snapshot::{Trouble, UpsTrouble};
+use crate::ups::{Reading, UpsFault};
 
 /// After a refused password: one try an hour never adds up to the three that lock the UI, and a password that was put
 /// right on the agent's side is found within the hour.
@@ -46,7 +46,7 @@ struct Try {
     outcome: Outcome,
 }
 
-pub(super) type Outcome = Result<Reading, Trouble>;
+pub(super) type Outcome = Result<Reading, UpsTrouble>;
 
 /// Tells whether a password may be another than the one that was refused, without keeping it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,7 +96,7 @@ impl Ledger {
         let page = pages.entry(agent.clone()).or_default();
         if page.visited {
             let message = format!("{address}: another look at this agent is under way; configure it once");
-            return Leave::Repeat(Box::new(Err(Trouble::new("busy", message))));
+            return Leave::Repeat(Box::new(Err(Trouble::new(UpsFault::Busy, message))));
         }
         let not_before = page.last.as_ref().map(|last| last.at + interval).filter(|at| *at > now);
         if let Some(last) = &page.last {
@@ -142,7 +142,7 @@ impl AgentId {
 
 impl Try {
     fn forbids(&self, credentials: &Credentials, now: Instant) -> bool {
-        let refused = self.outcome.as_ref().is_err_and(|trouble| trouble.reason == "auth");
+        let refused = self.outcome.as_ref().is_err_and(|trouble| trouble.reason == UpsFault::Auth);
         refused && self.credentials == *credentials && now < self.at + BACK_OFF
     }
 }
@@ -151,7 +151,7 @@ impl Claim<'_> {
     /// Notes a login that is about to be tried. Until its outcome is known it counts as one without an answer.
     pub(super) fn note_try(&self, credentials: &Credentials, now: Instant) {
         let message = format!("{}: the login that was tried last has not come to its end", self.address);
-        let outcome = Err(Trouble::new("timeout", message));
+        let outcome = Err(Trouble::new(UpsFault::Timeout, message));
         let last = Try { at: now, credentials: credentials.clone(), outcome };
         self.ledger.with_page(&self.agent, |page| page.last = Some(last));
         self.is_tried.store(true, Ordering::Relaxed);
@@ -190,8 +190,10 @@ impl Claim<'_> {
     pub(super) fn knows_good(&self, credentials: &Credentials) -> bool {
         let mut pages = self.ledger.0.lock().unwrap_or_else(PoisonError::into_inner);
         let page = pages.entry(self.agent.clone()).or_default();
-        let may_be_refused =
-            page.last.as_ref().is_some_and(|last| last.outcome.as_ref().is_err_and(|trouble| trouble.reason != "busy"));
+        let may_be_refused = page
+            .last
+            .as_ref()
+            .is_some_and(|last| last.outcome.as_ref().is_err_and(|trouble| trouble.reason != UpsFault::Busy));
         !may_be_refused && page.known_good.as_ref() == Some(credentials)
     }
 }
@@ -223,10 +225,10 @@ mod tests {
         ledger.ask(&agent(AGENT), AGENT, credentials, INTERVAL, PATIENCE, now)
     }
 
-    fn login(ledger: &Ledger, credentials: &Credentials, now: Instant, reason: Option<&'static str>) {
+    fn login(ledger: &Ledger, credentials: &Credentials, now: Instant, fault: Option<UpsFault>) {
         let Leave::Visit { claim, .. } = ask(ledger, credentials, now) else { panic!("no leave") };
         claim.note_try(credentials, now);
-        claim.note_outcome(&reason.map_or_else(|| Ok(Reading::default()), |reason| Err(Trouble::new(reason, "x"))));
+        claim.note_outcome(&fault.map_or_else(|| Ok(Reading::default()), |fault| Err(Trouble::new(fault, "x"))));
     }
 
     /// Whether a login is allowed, and how long it must wait.
@@ -253,13 +255,13 @@ mod tests {
     #[test]
     fn a_refused_password_is_not_tried_again_until_its_file_changes_or_the_hour_is_over() {
         let (ledger, start) = (Ledger::new(), Instant::now());
-        login(&ledger, &credentials(1), start, Some("auth"));
+        login(&ledger, &credentials(1), start, Some(UpsFault::Auth));
         let later = start + Duration::from_mins(59);
         assert_eq!(wait(&ledger, &credentials(1), later), None);
         assert_eq!(wait(&ledger, &credentials(2), later), Some(Duration::ZERO));
         assert_eq!(wait(&ledger, &credentials(2), start + Duration::from_secs(10)), None, "the interval holds still");
         assert_eq!(wait(&ledger, &credentials(1), start + BACK_OFF), Some(Duration::ZERO));
-        login(&ledger, &credentials(1), start + BACK_OFF, Some("busy"));
+        login(&ledger, &credentials(1), start + BACK_OFF, Some(UpsFault::Busy));
         assert_eq!(wait(&ledger, &credentials(1), start + BACK_OFF + INTERVAL), Some(Duration::ZERO));
     }
 

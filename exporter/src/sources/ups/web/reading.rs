@@ -1,10 +1,10 @@
 //! From the words and numbers of a status page to a reading. They are in the page's language, and its numbers too.
 
 use super::page::Page;
-use crate::snapshot::{Label, Trouble};
+use crate::snapshot::{Label, Trouble, UpsTrouble};
 #[cfg(test)]
 use crate::sources::ups::documentation::Documented;
-use crate::ups::{Quantity, Reading, Status, meaning};
+use crate::ups::{Quantity, Reading, Status, UpsFault, meaning};
 
 /// The status words that are documented. Any other is counted as unknown, in the words of the page.
 const STATUS_WORDS: &[(&str, Status)] = &[
@@ -73,10 +73,10 @@ pub(super) fn reading(page: &Page) -> Reading {
 ///
 /// # Errors
 /// That the UPS is lost.
-pub(super) fn heard(reading: Reading) -> Result<Reading, Trouble> {
+pub(super) fn heard(reading: Reading) -> Result<Reading, UpsTrouble> {
     if reading.statuses.contains(&Status::CommLost) {
         return Err(Trouble::new(
-            "comm_lost",
+            UpsFault::CommLost,
             "the agent answers and says that it has lost the UPS; look at the cable between them",
         ));
     }
@@ -251,7 +251,7 @@ mod tests {
     #[test]
     fn a_page_of_an_agent_that_has_lost_its_ups_is_no_reading() {
         let lost = read("en", &[("DeviceStatus", "Communication Lost"), ("BatteryCharge", "98 %")]);
-        assert_eq!(heard(lost).map_err(|trouble| trouble.reason), Err("comm_lost"));
+        assert_eq!(heard(lost).map_err(|trouble| trouble.reason), Err(UpsFault::CommLost));
         let found = read("en", &[("DeviceStatus", "On Line"), ("BatteryCharge", "98 %")]);
         assert_eq!(heard(found.clone()), Ok(found));
     }

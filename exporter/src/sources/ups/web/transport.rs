@@ -230,7 +230,7 @@ fn place(endpoint: &Endpoint, location: &str) -> Option<Place> {
         None => location,
         Some(rest) => {
             let (authority, _) = rest.split_once('/')?;
-            let port = endpoint.address.rsplit_once(':').map_or("", |(_, port)| port);
+            let (_, port) = endpoint.host_and_port().ok()?;
             let ours = |host: &str| authority == host || authority == format!("{host}:{port}");
             if authority != endpoint.address && !ours(endpoint.shown_name()) {
                 return None;

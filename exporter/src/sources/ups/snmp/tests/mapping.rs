@@ -7,7 +7,7 @@ use super::super::inbox::Told;
 use super::super::oids::{POWERCHUTE, POWERCHUTE_NETWORK_SHUTDOWN, POWERNET, TREES, Tree, UPS_MIB};
 use super::super::reading::{Answers, read};
 use crate::label::Label;
-use crate::snapshot::Trouble;
+use crate::snapshot::UpsTrouble;
 use crate::ups::{Beeper, Quantity, Reading, SelfTest, Status, Timer, Trigger};
 
 /// Objects by name, as an agent answers them; of a column, `name.index`.
@@ -28,7 +28,7 @@ fn reading(said: &[(&str, Value)]) -> Reading {
     read(&answers(said), &Told::default()).unwrap()
 }
 
-fn failure(said: &[(&str, Value)]) -> Trouble {
+fn failure(said: &[(&str, Value)]) -> UpsTrouble {
     read(&answers(said), &Told::default()).unwrap_err()
 }
 
@@ -543,7 +543,7 @@ fn every_alarm_of_rfc_1628_has_its_name_and_what_it_means() {
     for (number, (name, means)) in (1..).zip(alarms) {
         let outcome = read(&answers(&[("upsAlarmDescr.3", alarm(number))]), &Told::default());
         if number == 20 {
-            assert_eq!(outcome.unwrap_err().reason, "comm_lost");
+            assert_eq!(outcome.unwrap_err().reason.as_str(), "comm_lost");
             continue;
         }
         let reading = outcome.unwrap();
@@ -651,7 +651,7 @@ fn an_agent_that_has_lost_its_ups_is_no_source_of_numbers() {
         ("upsAlarmDescr.1", alarm(20)),
     ] {
         let numbers = [("upsAdvBatteryCapacity", int(0)), ("upsBasicOutputStatus", int(2)), lost.clone()];
-        assert_eq!(failure(&numbers).reason, "comm_lost", "{lost:?}");
+        assert_eq!(failure(&numbers).reason.as_str(), "comm_lost", "{lost:?}");
         let mut critical = numbers.to_vec();
         critical.push(("pcbeCriticalFlag", int(1)));
         let reading = reading(&critical);
@@ -671,7 +671,7 @@ fn what_traps_told_counts_as_if_it_had_been_answered() {
         (Some(Label::new("On battery")), [Trigger::PowerchuteCritical].into())
     );
     let lost = Told { comms_lost: true, ..Told::default() };
-    assert_eq!(read(&Answers::new(), &lost).unwrap_err().reason, "comm_lost");
+    assert_eq!(read(&Answers::new(), &lost).unwrap_err().reason.as_str(), "comm_lost");
     let online = answers(&[("upsOutputSource", int(3))]);
     let told = Told { alarms: [23].into(), ..Told::default() };
     assert!(read(&online, &told).unwrap().statuses.contains(&Status::ShuttingDown));

@@ -1,0 +1,3 @@
+//! What kagiban-exporter and kagiban-operator need as processes, whatever they do.
+
+pub mod log_lines;
