@@ -655,6 +655,23 @@ async fn a_file_that_cannot_be_replaced_is_refused_before_a_key_is_made() {
     assert_eq!(host.rotate(&world, 1).await.unwrap().state, RotationState::Committed);
 }
 
+/// Holds A14: nobody is taken for new because a file system was mounted over the state directory.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_state_directory_in_the_place_of_the_one_that_was_opened_takes_no_order() {
+    let world = World::pem_pair().await;
+    let mut host = Host::of(&world).await;
+    host.rotate(&world, 1).await.unwrap();
+    let (state, aside) = (world.state(), world.directory.path().join("aside"));
+    std::fs::rename(&state, &aside).unwrap();
+    std::fs::create_dir(&state).unwrap();
+    let refusal = host.rotate(&world, 2).await.unwrap_err();
+    assert!(refusal.reason == RefusalReason::Internal && refusal.message.contains("Restart"), "{refusal:?}");
+    assert_eq!(std::fs::read_dir(&state).unwrap().count(), 0, "nothing is written there");
+    std::fs::remove_dir(&state).unwrap();
+    std::fs::rename(&aside, &state).unwrap();
+    assert_eq!(host.rotate(&world, 2).await.unwrap().state, RotationState::Committed);
+}
+
 /// Holds A13: a journal that could not tell of the way back is found full before the service is stopped.
 #[tokio::test]
 async fn a_state_directory_without_room_for_the_journal_is_found_before_the_service_is_stopped() {

@@ -170,6 +170,9 @@ impl Rotator {
 
     /// What was accepted is fenced off durably before the journal tells of it, and apart from it.
     pub(super) fn raise_fences(&mut self, epoch: Epoch, generation: Generation) -> Result<(), FenceError> {
+        if !self.host.vault.is_in_place() {
+            return Err(FenceError::Elsewhere { path: self.host.vault.root().to_owned() });
+        }
         self.host.raise_epoch(epoch)?;
         self.fence.raise(Fence { epoch, generation })
     }
@@ -465,6 +468,7 @@ fn fence_refused(error: &FenceError) -> Refusal {
     let reason = match error {
         FenceError::Unread { .. } => RefusalReason::Unavailable,
         FenceError::Write(error) => storage_reason(error),
+        FenceError::Elsewhere { .. } => RefusalReason::Internal,
     };
     refuse(reason, error.to_string())
 }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io;
 
-use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+use rustix::process::{DumpableBehavior, Signal, set_dumpable_behavior};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// `USER_HZ`: the kernel's promise to programs, whatever its own tick is.
@@ -31,6 +31,8 @@ pub struct Requests {
     hangup: tokio::signal::unix::Signal,
     interrupt: tokio::signal::unix::Signal,
     terminate: tokio::signal::unix::Signal,
+    /// With a handler, a file that grows past the limit of this process is an error of writing, and does not end it.
+    _file_size: tokio::signal::unix::Signal,
 }
 
 impl Requests {
@@ -41,6 +43,7 @@ impl Requests {
             hangup: signal(SignalKind::hangup())?,
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
+            _file_size: signal(SignalKind::from_raw(Signal::XFSZ.as_raw()))?,
         })
     }
 
