@@ -376,6 +376,10 @@ fn describe(decision: &Decision, now: Timestamp) -> Vec<String> {
         Step::Open { generation, trigger } => {
             format!("  would rotate now: generation {generation}, because {}", trigger_words(trigger))
         }
+        Step::AskPassword { .. } => {
+            "  would ask the host whether the password that the Secret holds is in force, and rotate if it is not"
+                .to_owned()
+        }
         Step::Deliver { generation } => {
             format!("  would sign the host's CSR and push the chain: generation {generation}")
         }

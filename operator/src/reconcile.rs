@@ -300,11 +300,13 @@ fn is_allowed(
     match decision.step {
         Step::Open { .. } | Step::Deliver { .. } | Step::Rollback { .. } | Step::ReleaseFinalizer => true,
         Step::EnsureFinalizer => context.ledger.may_write(uid, now),
-        Step::Follow { .. } | Step::Blocked { .. } | Step::Idle { .. } | Step::Gone => match difference {
-            Difference::None => true,
-            Difference::Wording => context.ledger.reword(uid, now),
-            Difference::Substance => ended(mac, decision).is_some() || context.ledger.may_write(uid, now),
-        },
+        Step::AskPassword { .. } | Step::Follow { .. } | Step::Blocked { .. } | Step::Idle { .. } | Step::Gone => {
+            match difference {
+                Difference::None => true,
+                Difference::Wording => context.ledger.reword(uid, now),
+                Difference::Substance => ended(mac, decision).is_some() || context.ledger.may_write(uid, now),
+            }
+        }
     }
 }
 
@@ -349,6 +351,10 @@ async fn act(
         (Step::Open { generation, .. }, _) => {
             let Some(epoch) = epoch(context) else { return Ok(()) };
             context.agents.open(&resource, generation, epoch).await.map(|()| None)
+        }
+        (Step::AskPassword { generation }, _) => {
+            let Some(epoch) = epoch(context) else { return Ok(()) };
+            context.agents.ask_password(&resource, generation, epoch).await.map(|()| None)
         }
         (Step::Deliver { generation }, Some(report)) => deliver(context, mac, &resource, generation, report).await?,
         (Step::Rollback { generation }, _) => {
@@ -470,6 +476,7 @@ fn rest(context: &Context, uid: &str, decision: &Decision, references: &Referenc
         Step::EnsureFinalizer
         | Step::ReleaseFinalizer
         | Step::Open { .. }
+        | Step::AskPassword { .. }
         | Step::Deliver { .. }
         | Step::Rollback { .. } => (SHORTEST_WAIT, true),
     };
