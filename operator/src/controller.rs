@@ -139,8 +139,17 @@ fn start(schedule: &SharedSchedule, context: &Arc<Context>, passes: &mut Passes)
 }
 
 fn apply(event: Event, schedule: &SharedSchedule, context: &Context) {
+    let is_listed = matches!(event, Event::InitDone);
+    let before = context.fleet.left_out();
     for change in context.fleet.apply(event) {
         follow(change, schedule, context);
+    }
+    let left_out = context.fleet.left_out();
+    if left_out > 0 && (is_listed || before == 0) {
+        tracing::warn!(
+            left_out,
+            "there are more resources than there is room for; nothing is done about those left out"
+        );
     }
 }
 

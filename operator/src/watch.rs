@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use kube::ResourceExt as _;
 use kube::api::{Api, ListParams, WatchEvent, WatchParams};
 
-use crate::cluster::{WATCH_SECONDS, Watched, is_transient, words};
+use crate::cluster::{Page, WATCH_SECONDS, Watched, is_transient, words};
 use crate::decide::doubled;
 use crate::foreign::told;
 use crate::freshness::Freshness;
@@ -289,17 +289,16 @@ impl Source {
         pause_before_the_next(list.barren).await;
         // the default is a quorum read; one from the API server's cache would bring back the past
         let params = ListParams { limit: Some(PAGE), continue_token: list.token.clone(), ..ListParams::default() };
-        let Ok(read) = tokio::time::timeout(PAGE_DEADLINE, self.api.list(&params)).await else {
+        let Ok(read) = tokio::time::timeout(PAGE_DEADLINE, Page::read(&self.api, &params)).await else {
             self.state = State::Listing(list);
             return Some(Err(WatchError::Stalled));
         };
         match read {
             Ok(read) => {
-                let version = read.metadata.resource_version.filter(|version| !version.is_empty());
-                let Some(version) = version else { return Some(Err(WatchError::NoVersion)) };
+                let Some(version) = read.version().map(str::to_owned) else { return Some(Err(WatchError::NoVersion)) };
                 let page = Event::InitPage(version.parse().ok());
                 self.freshness.page(Instant::now());
-                let token = read.metadata.continue_.filter(|token| !token.is_empty());
+                let token = read.token().map(str::to_owned);
                 let barren = if read.items.is_empty() { list.barren.saturating_add(1) } else { 0 };
                 self.state = State::Listing(List { token, page: read.items.into(), version: Some(version), barren });
                 Some(Ok(page))

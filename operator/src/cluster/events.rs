@@ -24,7 +24,7 @@ impl Cluster {
 
     /// The same, of an object that cannot be read.
     pub(crate) async fn tell_unread(&self, seen: &Unreadable, told: &decide::Event) {
-        self.tell_of(&Watched(Err(Box::new(seen.clone()))), seen.host(), told).await;
+        self.tell_of(&Watched(Err(Box::new(seen.clone()))), &seen.host(), told).await;
     }
 
     async fn tell_of<K>(&self, object: &K, host: &str, told: &decide::Event)

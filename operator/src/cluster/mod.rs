@@ -13,13 +13,16 @@ mod answers;
 mod events;
 mod flights;
 mod leases;
+mod page;
 mod resources;
 mod secrets;
+mod tree;
 mod verdict;
 mod watched;
 pub(crate) mod written;
 
 pub use answers::client;
+pub use page::Page;
 pub(crate) use resources::rotate_word;
 pub use resources::{claim, object};
 pub use secrets::SecretData;
