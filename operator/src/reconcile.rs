@@ -14,8 +14,8 @@ use crate::act::{ActError, AgentClient};
 use crate::cluster::written::{self, Difference};
 use crate::cluster::{Cluster, ClusterError, claim, object};
 use crate::decide::{
-    Decision, Event, Inputs, Observed, Obstacle, Policy, References, Resource, Rival, SECRET_WAIT, Step, decide,
-    doubled, owner, with_signed,
+    Decision, Event, Inputs, Observed, Obstacle, Policy, Reason, References, Resource, Rival, SECRET_WAIT, Step,
+    decide, doubled, owner, with_signed,
 };
 use crate::fleet::{Fleet, HostKey};
 use crate::leader::Leadership;
@@ -135,16 +135,15 @@ pub async fn pass(seen: &ManagedAgentCertificate, context: &Context) -> Result<R
                 context.metrics.rotation_ended(outcome);
             }
         }
+        if decision.step == Step::ReleaseFinalizer {
+            release(context, &mac, &decision.events).await?;
+            return Ok(Rest { heard, ..unasked(context) });
+        }
         for event in &decision.events {
             tell(context, &mac, event).await;
         }
         if !decision.step.acts() {
             return Ok(rest(context, &uid, &decision, &references, heard));
-        }
-        if decision.step == Step::ReleaseFinalizer {
-            context.cluster.release(&mac).await?;
-            forget(context, &uid);
-            return Ok(Rest { heard, ..unasked(context) });
         }
         act(context, &mac, &uid, decision.step, report.as_ref().ok()).await?;
         drop(turn);
@@ -262,6 +261,20 @@ fn changes(context: &Context, decision: &Decision, mac: &ManagedAgentCertificate
             Difference::Wording => context.ledger.may_reword(&mac.uid().unwrap_or_default(), Instant::now()),
             Difference::Substance => true,
         }
+}
+
+/// That it is released is told once it is.
+async fn release(context: &Context, mac: &ManagedAgentCertificate, events: &[Event]) -> Result<(), ClusterError> {
+    let released = context.cluster.release(mac).await;
+    if let Err(error @ ClusterError::Unreleasable { .. }) = &released {
+        tell(context, mac, &Event::warning(Reason::Blocked(BlockedBy::SpecInvalid), error.to_string())).await;
+    }
+    released?;
+    for event in events {
+        tell(context, mac, event).await;
+    }
+    forget(context, &mac.uid().unwrap_or_default());
+    Ok(())
 }
 
 /// Whoever names the same agent sees what is written at once, however far the watch is behind.

@@ -34,9 +34,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use answers::TooLong;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kagiban_crds::resource::FINALIZER;
 use kube::Client;
 
-use crate::foreign::told;
+use crate::foreign::{told, within};
 use crate::metrics::SharedMetrics;
 
 /// Field manager and reporting controller.
@@ -53,6 +55,8 @@ const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
 const SILENCE: Duration = Duration::from_secs(WATCH_SECONDS as u64 + 15);
 /// Load balancers drop a watch after 240 s without a word; it is renewed before.
 pub const WATCH_SECONDS: u32 = 200;
+/// Bytes of a refusal that leave what to do about it in an event.
+const LONGEST_REFUSAL: usize = 400;
 /// How the API server words that etcd does not take so large an object.
 const TOO_LARGE: [&str; 2] = ["request is too large", "trying to send message larger than max"];
 
@@ -85,6 +89,12 @@ pub enum ClusterError {
     Forbidden { verb: &'static str, resource: &'static str, message: String },
     #[error("{verb} {resource}: the API server answered {code}: {message}")]
     Status { verb: &'static str, resource: &'static str, code: u16, message: String },
+    #[error(
+        "{verb} {resource}: the API server refuses the object as it is stored, and so does not let it be released: {message}: \
+         mend that with `kubectl -n {namespace} edit mac {name}` and take the finalizer {FINALIZER} out in the same edit; where \
+         that is refused too, apply the CRD of the version that took the object, and this one again when it is gone"
+    )]
+    Unreleasable { verb: &'static str, resource: &'static str, namespace: String, name: String, message: String },
     #[error("{verb} {resource}: {message}")]
     Transport { verb: &'static str, resource: &'static str, message: String },
     #[error("{verb} {resource}: the answer cannot be read: {message}")]
@@ -99,7 +109,7 @@ impl ClusterError {
             Self::Conflict { .. } => "conflict",
             Self::NotFound { .. } => "not_found",
             Self::Forbidden { .. } => "forbidden",
-            Self::Status { .. } => "status",
+            Self::Status { .. } | Self::Unreleasable { .. } => "status",
             Self::Transport { .. } => "transport",
             Self::Unreadable { .. } => "unreadable",
         }
@@ -118,6 +128,21 @@ impl ClusterError {
             | Self::Forbidden { .. }
             | Self::Transport { .. }
             | Self::Unreadable { .. } => false,
+            Self::Unreleasable { .. } => true,
+        }
+    }
+
+    /// The same, of a finalizer that could not be taken off: a schema that refuses the object has words of its own.
+    fn on_release(self, metadata: &ObjectMeta) -> Self {
+        match self {
+            Self::Status { verb, resource, code: 422, message } if !is_denied(&message) => Self::Unreleasable {
+                verb,
+                resource,
+                namespace: metadata.namespace.clone().unwrap_or_default(),
+                name: metadata.name.clone().unwrap_or_default(),
+                message: within(&message, LONGEST_REFUSAL),
+            },
+            error => error,
         }
     }
 
@@ -126,7 +151,11 @@ impl ClusterError {
         match self {
             Self::Timeout { .. } | Self::Transport { .. } => true,
             Self::Status { code, .. } => is_transient_code(*code),
-            Self::Conflict { .. } | Self::NotFound { .. } | Self::Forbidden { .. } | Self::Unreadable { .. } => false,
+            Self::Conflict { .. }
+            | Self::NotFound { .. }
+            | Self::Forbidden { .. }
+            | Self::Unreleasable { .. }
+            | Self::Unreadable { .. } => false,
         }
     }
 }
