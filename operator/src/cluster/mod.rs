@@ -57,6 +57,8 @@ const SILENCE: Duration = Duration::from_secs(WATCH_SECONDS as u64 + 15);
 pub const WATCH_SECONDS: u32 = 200;
 /// Bytes of a refusal that leave what to do about it in an event.
 const LONGEST_REFUSAL: usize = 400;
+/// Of an error, that are told: a connection's has four or five.
+const MOST_CAUSES: usize = 8;
 /// How the API server words that etcd does not take so large an object.
 const TOO_LARGE: [&str; 2] = ["request is too large", "trying to send message larger than max"];
 
@@ -271,7 +273,58 @@ pub(crate) fn words(error: &kube::Error) -> String {
     let text = match error {
         kube::Error::Api(status) => format!("the API server answered {}: {}", status.code, status.message),
         kube::Error::SerdeError(error) => error.to_string(),
-        error => TooLong::of(error).map_or_else(|| error.to_string(), |error| error.to_string()),
+        error => TooLong::of(error).map_or_else(|| with_causes(error), |error| error.to_string()),
     };
     told(&text)
+}
+
+/// The outermost error says only that there was no connection: why, the innermost does. What one of them has quoted of its cause
+/// is not said twice.
+fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    for cause in std::iter::successors(error.source(), |error| error.source()).take(MOST_CAUSES) {
+        let cause = cause.to_string();
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Holds B18.
+    #[tokio::test]
+    async fn a_connection_that_fails_says_why() {
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        for (url, why) in [
+            ("https://127.0.0.1:1", "Connection refused"),
+            ("https://no-such-name.invalid", "failed to lookup address"),
+        ] {
+            let client = client(kube::Config::new(url.parse().expect("a URL"))).expect("a client");
+            let words = words(&client.apiserver_version().await.expect_err("nobody answers"));
+            assert!(words.contains(why), "{url}: {words}");
+        }
+    }
+
+    #[test]
+    fn causes_are_told_once_and_not_without_end() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("{0}")]
+        struct Link(String, #[source] Option<Box<Link>>);
+        let chain = |names: &[&str]| {
+            let link = |cause, name: &&str| Some(Box::new(Link((*name).to_owned(), cause)));
+            names.iter().rev().fold(None, link).expect("a link")
+        };
+        assert_eq!(
+            with_causes(&*chain(&["no answer: refused", "refused", "os error"])),
+            "no answer: refused: os error"
+        );
+        assert_eq!(
+            with_causes(&*chain(&["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"])),
+            "a: b: c: d: e: f: g: h: i"
+        );
+    }
 }
