@@ -471,7 +471,7 @@ fn rest(context: &Context, uid: &str, decision: &Decision, references: &Referenc
         wait.clamp(SHORTEST_WAIT, resync)
     };
     context.ledger.found_rest(uid);
-    context.ledger.waits(uid, wait(context, uid, decision.step, references, heard));
+    context.ledger.waits(uid, wait(context, uid, decision, references, heard));
     let rotation = decision.status.rotation.as_ref();
     let in_flight = rotation.is_some_and(|rotation| !rotation.state.is_decided());
     let (after, urgent) = match decision.step {
@@ -503,11 +503,11 @@ pub(crate) fn forget(context: &Context, uid: &str) {
 }
 
 /// What it waits for now, if the host was looked at and only a Secret stands in the way.
-fn wait(context: &Context, uid: &str, step: Step, references: &References, heard: Heard) -> Option<Wait> {
+fn wait(context: &Context, uid: &str, decision: &Decision, references: &References, heard: Heard) -> Option<Wait> {
     let Step::Blocked {
         by: by @ (BlockedBy::SecretUnavailable | BlockedBy::IssuerUnavailable | BlockedBy::NotGranted),
         ..
-    } = step
+    } = decision.step
     else {
         return None;
     };
@@ -515,7 +515,10 @@ fn wait(context: &Context, uid: &str, step: Step, references: &References, heard
     let tried = before_trying.is_none();
     let on_trying = || context.ledger.setback(uid, true).map(|setback| setback.obstacle);
     let obstacle = before_trying.or_else(on_trying).filter(|obstacle| obstacle.by == by && heard == Heard::Answered)?;
-    Some(Wait { obstacle, tried, until: Instant::now() + context.policy.resync })
+    let left = decision.status.leaf.as_ref().map(|leaf| leaf.not_after.duration_since(Timestamp::now()));
+    let left = left.and_then(|left| Duration::try_from(left).ok()).filter(|left| !left.is_zero());
+    let longest = left.map_or(context.policy.resync, |left| left.min(context.policy.resync));
+    Some(Wait { obstacle, tried, until: Instant::now() + longest })
 }
 
 fn ended(mac: &ManagedAgentCertificate, decision: &Decision) -> Option<kagiban_crds::resource::Outcome> {
