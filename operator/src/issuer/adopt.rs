@@ -15,6 +15,7 @@ use x509_parser::prelude::FromDer;
 use super::csr::check_key;
 use super::facts::IssuerFacts;
 use super::{LONGEST_COMMON_NAME, serial_text};
+use crate::foreign::is_seen;
 
 /// An RSA-4096 leaf with all the names that a spec may hold is under 12 KiB of PEM.
 const MAX_LEAF_BYTES: usize = 32 * 1024;
@@ -38,7 +39,7 @@ pub(super) fn described(der: &[u8], leaf: &X509Certificate<'_>, issuer: &IssuerF
     Some(SignedLeaf {
         sha256: LeafSha256::new(Sha256::digest(der).into()),
         serial: serial_text(leaf.raw_serial()),
-        issuer: leaf.issuer().to_string().chars().filter(|c| !c.is_control()).take(LONGEST_ISSUER).collect(),
+        issuer: leaf.issuer().to_string().chars().filter(|c| is_seen(*c)).take(LONGEST_ISSUER).collect(),
         not_before: time(leaf.validity().not_before)?,
         not_after: time(leaf.validity().not_after)?,
         issuer_sha256: issuer.sha256.clone(),
