@@ -3,6 +3,18 @@
 use std::io;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
+/// A process that is told from any other that had its number before, or will have it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct StartedProcess {
+    pub(crate) boot_id: String,
+    pub(crate) number: u32,
+    /// When it was started, by the system's own count since the boot.
+    pub(crate) ticks: u64,
+}
+
 /// Why a program did not do its work. The message names the program, not its arguments.
 #[derive(Debug, thiserror::Error)]
 pub enum ProgramError {

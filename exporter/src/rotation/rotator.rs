@@ -69,7 +69,7 @@ pub struct Rotator {
     /// When it was first seen that the program is to end.
     pub(super) stopping_since: Option<Instant>,
     pub(super) last_start: LastStart,
-    /// Until when a start command may go on that an earlier run has begun.
+    /// Until when a start command may go on that an earlier run has begun, which the journal tells of.
     pub(super) starting_until: Option<Instant>,
     /// The start command that runs; it goes on when nobody waits for it any more.
     pub(super) running_start: Option<JoinHandle<Result<(), ProgramError>>>,
@@ -228,6 +228,7 @@ impl Rotator {
             recoveries: 0,
             left_in_order: false,
             stop_begun: None,
+            start_begun: None,
             state: State::Requested,
             frozen_at: None,
             steps: Vec::new(),

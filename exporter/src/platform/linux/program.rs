@@ -7,7 +7,8 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::time::{Instant, sleep};
 
-use crate::platform::ProgramError;
+use super::started_process;
+use crate::platform::{ProgramError, StartedProcess};
 
 /// What a service command needs to find its tools and to speak; nothing of ours is for its eyes.
 const KEPT_ENVIRONMENT: [&str; 4] = ["PATH", "LANG", "LC_ALL", "TZ"];
@@ -24,22 +25,52 @@ const POLL: Duration = Duration::from_millis(20);
 /// # Errors
 /// See [`ProgramError`]; a status other than zero is one.
 pub async fn run(argv: &[String], deadline: Duration) -> Result<(), ProgramError> {
+    spawn(argv)?.wait(deadline).await
+}
+
+/// A program that runs.
+#[derive(Debug)]
+pub struct RunningProgram {
+    name: String,
+    child: Child,
+}
+
+/// Begins what [`run`] does.
+///
+/// # Errors
+/// When it cannot be started.
+pub fn spawn(argv: &[String]) -> Result<RunningProgram, ProgramError> {
     let (program, arguments) = argv.split_first().map_or(("", &[][..]), |(p, a)| (p.as_str(), a));
-    let name = || program.to_owned();
+    let name = program.to_owned();
     let mut command = Command::new(program);
     command.args(arguments).current_dir("/").process_group(0);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     command.env_clear().env("PATH", DEFAULT_PATH);
     command.envs(KEPT_ENVIRONMENT.iter().filter_map(|key| Some((key, std::env::var_os(key)?))));
-    let mut child = command.spawn().map_err(|source| ProgramError::NotStarted { program: name(), source })?;
-    let status = match wait(&mut child, deadline).await {
-        Ok(status) => status,
-        Err(source) => return Err(ProgramError::Lost { program: name(), source }),
-    };
-    match status {
-        Some(status) if status.success() => Ok(()),
-        Some(status) => Err(ProgramError::Failed { program: name(), status: status.to_string() }),
-        None => Err(ProgramError::TimedOut { program: name(), deadline }),
+    match command.spawn() {
+        Ok(child) => Ok(RunningProgram { name, child }),
+        Err(source) => Err(ProgramError::NotStarted { program: name, source }),
+    }
+}
+
+impl RunningProgram {
+    /// Its process; none where the system does not tell.
+    pub fn process(&self) -> Option<StartedProcess> {
+        started_process(self.child.id())
+    }
+
+    /// Waits for its end, and kills its process group when the deadline has passed.
+    ///
+    /// # Errors
+    /// As [`run`].
+    pub async fn wait(mut self, deadline: Duration) -> Result<(), ProgramError> {
+        let program = self.name;
+        match wait(&mut self.child, deadline).await {
+            Ok(Some(status)) if status.success() => Ok(()),
+            Ok(Some(status)) => Err(ProgramError::Failed { program, status: status.to_string() }),
+            Ok(None) => Err(ProgramError::TimedOut { program, deadline }),
+            Err(source) => Err(ProgramError::Lost { program, source }),
+        }
     }
 }
 
