@@ -13,8 +13,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use kagiban_crds::host_api::{OnUnreadable, Refusal, RefusalReason, RotationReport, RotationState};
 use kagiban_exporter::rotation::{Rotator, VaultLock};
-use kagiban_keystore::{self as keystore, Certificate, Format, KeyMaterial, Limits, Merge};
+use kagiban_keystore::{self as keystore, Format, Limits, Merge};
 use rustix::fs::{XattrFlags, getxattr, setxattr};
+use support::service::put;
 use support::{HOST, World, delivery, open, rollback, service};
 
 /// An account that is to get nothing.
@@ -122,32 +123,10 @@ fn files_below(directory: &Path) -> Vec<PathBuf> {
 
 /// `old` with a trusted certificate more, as an administrator imports one.
 fn with_trusted(old: &[u8], password: &str, alias: &str, format: Option<Format>) -> Vec<u8> {
-    let identity = support::pki::Authority::new("imported").server(alias);
+    let mut identity = support::pki::Authority::new("imported").server(alias);
+    // Without its authority, which one store would find for several: it has the same name each time.
+    identity.chain = identity.chain.split_inclusive("-----END CERTIFICATE-----\n").take(1).collect();
     put(Some(old), password, alias, &identity, format)
-}
-
-fn put(
-    old: Option<&[u8]>,
-    password: &str,
-    alias: &str,
-    identity: &support::pki::Identity,
-    format: Option<Format>,
-) -> Vec<u8> {
-    let chain = vec![Certificate::from_der(&identity.der).unwrap()];
-    let key = KeyMaterial { pkcs8: identity.key_der.clone().into(), chain };
-    let password = password.into();
-    let request = Merge {
-        old,
-        old_passwords: &[],
-        new_password: Some(&password),
-        alias,
-        key: &key,
-        format,
-        profile: None,
-        on_unreadable: keystore::OnUnreadable::Refuse,
-        now: jiff::Timestamp::now(),
-    };
-    keystore::merge(&request, &Limits::default()).unwrap().bytes.to_vec()
 }
 
 fn aliases(store: &[u8], password: &str) -> Vec<String> {
@@ -674,6 +653,23 @@ async fn a_file_that_cannot_be_replaced_is_refused_before_a_key_is_made() {
     refused("read-only");
     drop(mount);
     assert_eq!(host.rotate(&world, 1).await.unwrap().state, RotationState::Committed);
+}
+
+/// Holds A14: nobody is taken for new because a file system was mounted over the state directory.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_state_directory_in_the_place_of_the_one_that_was_opened_takes_no_order() {
+    let world = World::pem_pair().await;
+    let mut host = Host::of(&world).await;
+    host.rotate(&world, 1).await.unwrap();
+    let (state, aside) = (world.state(), world.directory.path().join("aside"));
+    std::fs::rename(&state, &aside).unwrap();
+    std::fs::create_dir(&state).unwrap();
+    let refusal = host.rotate(&world, 2).await.unwrap_err();
+    assert!(refusal.reason == RefusalReason::Internal && refusal.message.contains("Restart"), "{refusal:?}");
+    assert_eq!(std::fs::read_dir(&state).unwrap().count(), 0, "nothing is written there");
+    std::fs::remove_dir(&state).unwrap();
+    std::fs::rename(&aside, &state).unwrap();
+    assert_eq!(host.rotate(&world, 2).await.unwrap().state, RotationState::Committed);
 }
 
 /// Holds A13: a journal that could not tell of the way back is found full before the service is stopped.

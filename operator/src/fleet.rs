@@ -15,6 +15,7 @@ use kube::Resource as _;
 
 use crate::cluster::{Watched, claim};
 use crate::decide::{Claim, ConditionType};
+use crate::foreign::told;
 use crate::watch::Event;
 
 /// Where a resource's host is reached, as its namespace sees it. Namespaces do not trust each other: what one of them makes
@@ -41,6 +42,27 @@ struct State {
     highest: u64,
     /// Where a step is taken now.
     turns: HashSet<Place>,
+    /// What follows from what a pass has found, until it is asked for.
+    found: Vec<Change>,
+    room: Room,
+    /// Bytes that are kept of each namespace's resources, and of all.
+    taken: HashMap<Box<str>, usize>,
+    taken_in_all: usize,
+    /// Resources for which there was no room at the last list, or since.
+    left_out: usize,
+}
+
+/// How much is kept.
+#[derive(Debug)]
+struct Room {
+    resources: usize,
+    bytes: usize,
+}
+
+impl Default for Room {
+    fn default() -> Self {
+        Self { resources: MOST_RESOURCES, bytes: MOST_BYTES }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -51,6 +73,8 @@ struct Listing {
     known: u64,
     /// Of the page that is read now.
     version: Option<u64>,
+    /// For want of room.
+    left_out: usize,
 }
 
 type Agent = (String, String);
@@ -65,6 +89,11 @@ pub struct Turn<'a> {
     fleet: &'a Fleet,
     places: [Place; 2],
 }
+
+/// Resources that are kept, with all that is known of them some 4 KiB each: ten times as many as one operator is meant for.
+const MOST_RESOURCES: usize = 100_000;
+/// Of their texts. An ordinary one has 1 KiB.
+const MOST_BYTES: usize = 256 << 20;
 
 /// Resources in conflict that are woken by one change of another: whoever makes many of them costs no more than this.
 const MOST_WOKEN: usize = 16;
@@ -118,7 +147,7 @@ impl Fleet {
             Event::Init => {
                 // What is there stays until the list is whole: a list that breaks off deletes nothing.
                 let listed = HashSet::with_capacity(state.resources.len());
-                state.listing = Some(Listing { listed, known: state.highest, version: None });
+                state.listing = Some(Listing { listed, known: state.highest, version: None, left_out: 0 });
                 Vec::new()
             }
             Event::InitPage(version) => {
@@ -126,14 +155,19 @@ impl Fleet {
                 Vec::new()
             }
             Event::InitApply(object) => {
+                let changes = if state.was_written_since(&object) { Vec::new() } else { state.put(&object) };
                 let name = ResourceName::of(&object);
-                if let Some(listing) = &mut state.listing {
+                // one that is not kept is not to be found in the list, either
+                if state.resources.contains_key(&name)
+                    && let Some(listing) = &mut state.listing
+                {
                     listing.listed.insert(name);
                 }
-                if state.was_written_since(&object) { Vec::new() } else { state.put(&object) }
+                changes
             }
             Event::InitDone => {
-                let Some(Listing { listed, .. }) = state.listing.take() else { return Vec::new() };
+                let Some(Listing { listed, left_out, .. }) = state.listing.take() else { return Vec::new() };
+                state.left_out = left_out;
                 let gone: Vec<_> = state.resources.keys().filter(|name| !listed.contains(*name)).cloned().collect();
                 gone.into_iter().flat_map(|name| state.remove(&name)).collect()
             }
@@ -152,11 +186,12 @@ impl Fleet {
             return;
         }
         state.highest = state.highest.max(version(&written).unwrap_or_default());
+        let name = ResourceName::of(&written);
         let Some(kept) = state.kept_of(mac) else { return };
         let Some(Watched(Ok(mut known))) = kept.text.read() else { return };
         known.status.clone_from(&mac.status);
         known.metadata.resource_version.clone_from(&mac.metadata.resource_version);
-        *kept = Kept::of(&Watched(Ok(known)), None);
+        state.keep(name, Kept::of(&Watched(Ok(known)), None));
     }
 
     /// The API server does not take this status, nor any other for as long as the object is as it is. What stands there is no
@@ -180,7 +215,7 @@ impl Fleet {
         if unwritten != kept.unwritten
             && let Some(object) = kept.text.read()
         {
-            *kept = Kept::of(&object, unwritten);
+            state.keep(ResourceName::of(&object), Kept::of(&object, unwritten));
         }
     }
 
@@ -189,8 +224,14 @@ impl Fleet {
     pub fn found_gone(&self, mac: &ManagedAgentCertificate) {
         let mut state = self.lock();
         if state.kept_of(mac).is_some() {
-            state.remove(&ResourceName::of_metadata(&mac.metadata));
+            let changes = state.remove(&ResourceName::of_metadata(&mac.metadata));
+            state.found.extend(changes);
         }
+    }
+
+    /// What follows from what passes have found since this was asked last: whoever runs them carries it out when one ends.
+    pub fn found(&self) -> Vec<Change> {
+        std::mem::take(&mut self.lock().found)
     }
 
     /// The right to take a step at the agent that this one names; nothing while another resource has it.
@@ -207,6 +248,11 @@ impl Fleet {
     pub fn get(&self, name: &ResourceName) -> Option<Watched> {
         let text = self.lock().resources.get(name)?.text.clone();
         text.read()
+    }
+
+    /// Resources for which there is no room: nothing is done about them.
+    pub fn left_out(&self) -> usize {
+        self.lock().left_out
     }
 
     /// Whether there is one of this name.
@@ -305,11 +351,13 @@ impl State {
             Kept::of(object, before.filter(|before| Some(&*before.uid) == uid).and_then(|before| before.unwritten));
         if before.and_then(|before| before.text.read()).is_some_and(|before| !differs(&before, object)) {
             // only the status, most likely our own: it is kept, and nobody is woken
-            self.resources.insert(name, kept);
-            return Vec::new();
+            let Some(changes) = self.make_room(&name, kept.bytes()) else { return self.leave_out(&name) };
+            self.keep(name, kept);
+            return changes;
         }
         let is_same = before.is_none_or(|before| before.uid == kept.uid);
         // the old one's place in the index goes first: its agent may be another, and its owner may have been another object
+        let Some(made_room) = self.make_room(&name, kept.bytes()) else { return self.leave_out(&name) };
         let mut changes = self.remove(&name);
         if is_same {
             changes.retain(|change| matches!(change, Change::Wakes(_)));
@@ -317,16 +365,76 @@ impl State {
         if let Some(agent) = &kept.agent {
             self.contenders.entry(agent.clone()).or_default().insert(name.clone());
         }
-        self.resources.insert(name.clone(), kept);
+        self.keep(name.clone(), kept);
         // before those that it kept from the agent, and after the end of another object by its name
         let at = changes.iter().position(|change| matches!(change, Change::Wakes(_))).unwrap_or(changes.len());
         changes.insert(at, Change::Wakes(name));
+        changes.extend(made_room);
         changes
+    }
+
+    fn keep(&mut self, name: ResourceName, kept: Kept) {
+        let bytes = kept.bytes();
+        if let Some(taken) = self.taken.get_mut(name.namespace()) {
+            *taken += bytes;
+        } else {
+            self.taken.insert(name.namespace().into(), bytes);
+        }
+        self.taken_in_all += bytes;
+        let namespace: Box<str> = name.namespace().into();
+        if let Some(before) = self.resources.insert(name, kept) {
+            self.give_back(&namespace, before.bytes());
+        }
+    }
+
+    fn give_back(&mut self, namespace: &str, bytes: usize) {
+        self.taken_in_all -= bytes;
+        if let Some(taken) = self.taken.get_mut(namespace) {
+            *taken -= bytes;
+            if *taken == 0 {
+                self.taken.remove(namespace);
+            }
+        }
+    }
+
+    /// What follows from the end of those that had to make room for this one; nothing where it is the one to be left out. Whoever
+    /// makes many resources takes no room from other namespaces: the one that has taken the most makes it.
+    fn make_room(&mut self, name: &ResourceName, bytes: usize) -> Option<Vec<Change>> {
+        let mut changes = Vec::new();
+        loop {
+            let before = self.resources.get(name);
+            let resources = self.resources.len() + usize::from(before.is_none());
+            let replaced = before.map_or(0, Kept::bytes);
+            if resources <= self.room.resources && self.taken_in_all - replaced + bytes <= self.room.bytes {
+                return Some(changes);
+            }
+            let (largest, most) = self.taken.iter().max_by_key(|(namespace, taken)| (**taken, *namespace))?;
+            let own = self.taken.get(name.namespace()).copied().unwrap_or_default() - replaced + bytes;
+            if **largest == *name.namespace() || own >= *most {
+                return None;
+            }
+            let other = self.resources.keys().find(|other| other.namespace() == &**largest)?.clone();
+            changes.extend(self.leave_out(&other));
+        }
+    }
+
+    /// What follows for whoever knew of it.
+    fn leave_out(&mut self, name: &ResourceName) -> Vec<Change> {
+        match &mut self.listing {
+            Some(listing) => {
+                listing.listed.remove(name);
+                listing.left_out += 1;
+            }
+            // which it is shown again is not known: at least one, until the next list
+            None => self.left_out = self.left_out.max(1),
+        }
+        self.remove(name)
     }
 
     /// What follows from its end, for itself and for others.
     fn remove(&mut self, name: &ResourceName) -> Vec<Change> {
         let Some(kept) = self.resources.remove(name) else { return Vec::new() };
+        self.give_back(name.namespace(), kept.bytes());
         let mut changes = vec![Change::Gone(name.clone(), kept.uid.into())];
         changes.extend(kept.agent.iter().flat_map(|agent| self.freed(agent, name)));
         if let Some(agent) = &kept.agent
@@ -342,6 +450,10 @@ impl State {
 }
 
 impl Kept {
+    fn bytes(&self) -> usize {
+        self.text.0.len()
+    }
+
     fn of(object: &Watched, unwritten: Option<bool>) -> Self {
         Self {
             text: Packed::of(object),
@@ -371,7 +483,9 @@ impl Packed {
     /// Never `None` in practice: what was written here can be read.
     fn read(&self) -> Option<Watched> {
         serde_json::from_reader(BufReader::new(DeflateDecoder::new(&*self.0)))
-            .inspect_err(|error| tracing::error!(%error, "an object of the store is unreadable"))
+            .inspect_err(|error| {
+                tracing::error!(error = told(&error.to_string()), "an object of the store is unreadable");
+            })
             .ok()
     }
 }
@@ -443,7 +557,8 @@ fn differs(before: &Watched, after: &Watched) -> bool {
         || old.annotations != new.annotations
         || old.finalizers != new.finalizers
         || old.deletion_timestamp != new.deletion_timestamp
-        || before.0.is_ok() != after.0.is_ok()
+        // an API server that was restored from a backup counts anew, and gives a number to another spec
+        || !before.asks_the_same(after)
 }
 
 impl ResourceName {
@@ -547,7 +662,8 @@ mod tests {
     fn what_a_fresh_read_finds_gone_keeps_nobody_out_and_another_of_its_name_stays() {
         let fleet = Fleet::default();
         let mac = |object: &Watched| object.0.as_ref().expect("it is readable").clone();
-        let (gone, other) = (object("a", "h", json!({})), object("b", "h", json!({})));
+        let conflict = json!({"status": {"blockedBy": "Conflict"}});
+        let (gone, other) = (object("a", "h", json!({})), object("b", "h", conflict));
         for object in [&gone, &other] {
             fleet.apply(Event::Apply(object.clone()));
         }
@@ -557,13 +673,18 @@ mod tests {
         fleet.found_gone(&mac(&gone));
         assert_eq!(fleet.claims(&mac(&other)).len(), before - 1);
         assert!(!fleet.holds(&ResourceName::new("fleet", "a")) && fleet.holds(&ResourceName::new("fleet", "b")));
+        let name = |name| ResourceName::new("fleet", name);
+        assert_eq!(fleet.found(), [Change::Gone(name("a"), "a".into()), Change::Wakes(name("b"))]);
+        assert_eq!(fleet.found(), []);
     }
 
-    /// Holds B8: a write of the status, ours or another's, wakes nothing.
+    /// Holds B8: a write of the status, ours or another's, wakes nothing. After a restore of etcd, another spec may have the same
+    /// generation.
     #[test]
     fn only_what_a_decision_depends_on_wakes_a_resource() {
         let fleet = Fleet::default();
         assert!(wakes(&fleet.apply(Event::Apply(object("a", "h", json!({}))))));
+        let other_spec = json!({"metadata": {"generation": 2}, "spec": {"issuerRef": {"name": "other"}}});
         for (what, change, expected) in [
             ("the same again", json!({}), false),
             ("a status", json!({"status": {"blockedBy": "OnBattery"}}), false),
@@ -574,6 +695,7 @@ mod tests {
             ("our annotation", json!({"metadata": {"annotations": {"kagiban.dev/rotate": "now"}}}), true),
             ("a finalizer", json!({"metadata": {"finalizers": ["kagiban.dev/rotation"]}}), true),
             ("a spec", json!({"metadata": {"generation": 2}}), true),
+            ("another spec by the same number", other_spec, true),
             ("a deletion", json!({"metadata": {"generation": 2, "deletionTimestamp": "2026-01-01T00:00:00Z"}}), true),
         ] {
             assert_eq!(wakes(&fleet.apply(Event::Apply(object("a", "h", change)))), expected, "{what}");
@@ -654,6 +776,54 @@ mod tests {
         let changes = fleet.apply(Event::Apply(object("a", "h", json!({"metadata": {"uid": "new"}}))));
         let name = ResourceName::new("fleet", "a");
         assert_eq!(changes, [Change::Gone(name.clone(), "a".into()), Change::Wakes(name)]);
+    }
+
+    /// Holds B14: any number of resources was kept. One namespace takes no room from another, whose resources come first or last.
+    #[test]
+    fn beyond_the_room_the_namespace_that_takes_the_most_has_some_left_out_and_that_is_known() {
+        let room = |resources, bytes| Fleet(Mutex::new(State { room: Room { resources, bytes }, ..State::default() }));
+        let of = |namespace: &str, number: u32| {
+            let name = format!("{namespace}-{number}");
+            object(&name, &name, json!({"metadata": {"namespace": namespace}}))
+        };
+        let bytes = Packed::of(&of("few", 0)).0.len();
+        for fleet in [room(10, usize::MAX), room(usize::MAX, 10 * bytes + bytes / 2)] {
+            let list = || {
+                let many = (0..20).map(|number| of("many", number));
+                let few = (0..3).map(|number| of("few", number));
+                fleet.apply(Event::Init);
+                let changes: Vec<_> =
+                    many.chain(few).flat_map(|object| fleet.apply(Event::InitApply(object))).collect();
+                fleet.apply(Event::InitDone);
+                let kept: HashSet<_> = fleet.summaries().into_iter().map(|(name, _)| name).collect();
+                let state = fleet.lock();
+                assert_eq!(state.taken_in_all, state.resources.values().map(Kept::bytes).sum::<usize>());
+                assert_eq!(state.taken.values().sum::<usize>(), state.taken_in_all);
+                (kept, changes)
+            };
+            let (kept, changes) = list();
+            assert_eq!(kept.iter().filter(|name| name.namespace() == "few").count(), 3);
+            assert!((9..=10).contains(&kept.len()), "{}", kept.len());
+            assert_eq!(fleet.left_out(), 23 - kept.len());
+            assert_eq!(changes.iter().filter(|change| matches!(change, Change::Gone(..))).count(), 3, "{changes:?}");
+            // those that are kept stay, and nobody is woken for it
+            let (again, changes) = list();
+            assert_eq!((again, changes), (kept.clone(), Vec::new()));
+            // a new one of a small namespace is let in, and one of the largest is not
+            fleet.apply(Event::Apply(of("many", 99)));
+            assert!(!fleet.holds(&ResourceName::new("many", "many-99")));
+            fleet.apply(Event::Apply(of("another", 0)));
+            assert!(fleet.holds(&ResourceName::new("another", "another-0")) && fleet.left_out() > 0);
+            // and one whose time has come leaves its room to others
+            for name in kept {
+                let (namespace, name) = name.parts();
+                fleet.apply(Event::Delete(object(name, name, json!({"metadata": {"namespace": namespace}}))));
+            }
+            fleet.apply(Event::Init);
+            fleet.apply(Event::InitApply(of("many", 99)));
+            fleet.apply(Event::InitDone);
+            assert_eq!((fleet.left_out(), fleet.summaries().len()), (0, 1));
+        }
     }
 
     /// Holds B9: what was written is known at once, and a watch that is behind does not take it back.

@@ -238,6 +238,12 @@ impl Collector for FleetSeries {
             "kagiban_resources_unreadable",
             "Resources that this version cannot read",
             std::iter::once((Labels::new(), count(fleet.iter().filter(|(_, of)| !of.readable).count()))),
+        )?;
+        gauge(
+            &mut encoder,
+            "kagiban_operator_resources_left_out",
+            "Resources that there was no room for at the last list, or since: nothing is done about them",
+            std::iter::once((Labels::new(), count(self.sources.fleet.left_out()))),
         )
     }
 }

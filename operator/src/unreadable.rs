@@ -12,9 +12,6 @@ use crate::decide::{ConditionType, Event, Reason, whole_seconds};
 use crate::reconcile::{Context, may_act, may_tell, unasked};
 use crate::schedule::Rest;
 
-/// The longest explanation in a condition.
-const LONGEST_WHY: usize = 1024;
-
 /// One pass over it. A rotation that may be in flight on its host is ended by the host itself.
 ///
 /// # Errors
@@ -36,6 +33,12 @@ pub async fn pass(seen: &Unreadable, context: &Context) -> Result<Rest, ClusterE
     }
     let conditions = conditions(seen, Timestamp::now());
     let observed = seen.observed_generation() == seen.metadata.generation;
+    if seen.has_oversized_status() {
+        // what is written there replaces what others have written, and nobody knows what that is
+        let message = format!("{}; nothing is done about it, and its conditions are left as they are", explained(seen));
+        tell(seen, context, Event::warning(Reason::Unreadable, message)).await;
+        return Ok(unasked(context));
+    }
     if conditions.as_slice() == seen.conditions() && observed {
         return Ok(unasked(context));
     }
@@ -79,6 +82,5 @@ fn conditions(seen: &Unreadable, now: Timestamp) -> Vec<Value> {
 }
 
 fn explained(seen: &Unreadable) -> String {
-    let words: String = seen.why.chars().map(|c| if c.is_control() { ' ' } else { c }).take(LONGEST_WHY).collect();
-    format!("this version of kagiban-operator cannot read the resource: {words}")
+    format!("this version of kagiban-operator cannot read the resource: {}", seen.why)
 }

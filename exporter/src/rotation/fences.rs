@@ -39,6 +39,12 @@ pub(super) enum FenceError {
     Unread { path: PathBuf, why: String },
     #[error("the fence cannot be written: {0}")]
     Write(#[from] WriteError),
+    #[error(
+        "{}: another directory is there than when this exporter was started, and nothing is written there; was a file system \
+         mounted over it? Restart the exporter",
+        path.display()
+    )]
+    Elsewhere { path: PathBuf },
 }
 
 impl FenceFile {

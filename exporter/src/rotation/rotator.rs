@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use kagiban_crds::host_api::{
-    CertificateRequest, ChainDelivery, KeystoreOrder, Refusal, RefusalReason, RollbackOrder, RotationOpen,
-    RotationReport, Target,
+    CertificateRequest, ChainDelivery, KeystoreOrder, PasswordQuestion, Refusal, RefusalReason, RollbackOrder,
+    RotationOpen, RotationReport, Target,
 };
 use kagiban_crds::{Epoch, Generation, HostName};
 use kagiban_keystore::KeyMaterial;
@@ -170,6 +170,9 @@ impl Rotator {
 
     /// What was accepted is fenced off durably before the journal tells of it, and apart from it.
     pub(super) fn raise_fences(&mut self, epoch: Epoch, generation: Generation) -> Result<(), FenceError> {
+        if !self.host.vault.is_in_place() {
+            return Err(FenceError::Elsewhere { path: self.host.vault.root().to_owned() });
+        }
         self.host.raise_epoch(epoch)?;
         self.fence.raise(Fence { epoch, generation })
     }
@@ -414,6 +417,12 @@ impl Snapshot {
         self.door(host).open(&request.target, open_digest(request), same_password)
     }
 
+    /// # Errors
+    /// A refusal.
+    pub fn admit_question(&self, host: &Host, question: &PasswordQuestion) -> Result<(), Refusal> {
+        self.door(host).question(&question.target)
+    }
+
     pub fn admit_chain(&self, host: &Host, delivery: &ChainDelivery) -> Admission {
         self.door(host).deliver(&delivery.target, chain_digest(delivery))
     }
@@ -428,7 +437,7 @@ impl Snapshot {
     }
 }
 
-fn same_secret(a: Option<&SecretString>, b: Option<&SecretString>) -> bool {
+pub(super) fn same_secret(a: Option<&SecretString>, b: Option<&SecretString>) -> bool {
     match (a, b) {
         (Some(a), Some(b)) => a.expose_secret().as_bytes().ct_eq(b.expose_secret().as_bytes()).into(),
         (None, None) => true,
@@ -460,6 +469,7 @@ fn fence_refused(error: &FenceError) -> Refusal {
     let reason = match error {
         FenceError::Unread { .. } => RefusalReason::Unavailable,
         FenceError::Write(error) => storage_reason(error),
+        FenceError::Elsewhere { .. } => RefusalReason::Internal,
     };
     refuse(reason, error.to_string())
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use kagiban_crds::{AgentName, Generation};
 
-use crate::platform::{self, FileLock, WriteError};
+use crate::platform::{self, FileIdentity, FileLock, WriteError};
 
 /// Below the state directory.
 const JOURNALS: &str = "journal";
@@ -14,6 +14,8 @@ const JOURNALS: &str = "journal";
 #[derive(Clone, Debug)]
 pub struct Vault {
     root: PathBuf,
+    /// Of the lock that was taken, where one was.
+    locked: Option<FileIdentity>,
 }
 
 /// Held for as long as this process minds the state directory.
@@ -46,10 +48,11 @@ impl Vault {
     /// # Errors
     /// See [`VaultError`].
     pub fn open(root: &Path) -> Result<(Self, VaultLock), VaultError> {
-        let vault = Self::at(root);
+        let mut vault = Self::at(root);
         platform::create_private_directory(&vault.root)?;
         platform::create_private_directory(&vault.root.join(JOURNALS))?;
         let lock = vault.lock()?;
+        vault.locked = platform::identify(&vault.lock_file()).ok();
         // All agents write the host's fence: what an earlier run left of it goes before any of them begins.
         for error in platform::sweep(&vault.host_fence()) {
             tracing::warn!(%error, "left-over files of the host's fence could not be removed");
@@ -59,7 +62,7 @@ impl Vault {
 
     /// Names alone: nothing is made, and somebody else may hold the lock.
     pub fn at(root: &Path) -> Self {
-        Self { root: root.to_owned() }
+        Self { root: root.to_owned(), locked: None }
     }
 
     /// The agents that a journal is kept of; none where the directory cannot be listed.
@@ -119,8 +122,23 @@ impl Vault {
         self.requests().join(format!("{agent}.thaw.json"))
     }
 
+    fn lock_file(&self) -> PathBuf {
+        self.root.join("lock")
+    }
+
+    /// Whether the directory is the one whose lock was taken: a file system that is mounted over it, or another directory in
+    /// its place, has other journals and other fences.
+    pub(super) fn is_in_place(&self) -> bool {
+        let now = platform::identify(&self.lock_file()).ok();
+        self.locked.is_none_or(|locked| now.is_some_and(|now| locked.is_same_file(&now)))
+    }
+
+    pub(super) fn root(&self) -> &Path {
+        &self.root
+    }
+
     pub(super) fn lock(&self) -> Result<VaultLock, VaultError> {
-        let path = self.root.join("lock");
+        let path = self.lock_file();
         match platform::lock(&path) {
             Ok(Some(lock)) => Ok(VaultLock { _lock: lock }),
             Ok(None) => Err(VaultError::InUse { path }),
@@ -154,6 +172,23 @@ mod tests {
         drop(opened);
         mount("umount", &["-l"]);
         assert!(is_opened && second.is_err_and(|error| matches!(error, VaultError::InUse { .. })));
+    }
+
+    /// Holds A14: a file system that is mounted over it later, or another directory in its place, has no fences of ours.
+    #[test]
+    fn another_directory_in_the_place_of_the_one_that_was_locked_is_not_written_to() {
+        let directory = tempfile::tempdir().expect("directory");
+        let (root, aside) = (directory.path().join("state"), directory.path().join("aside"));
+        let (vault, _lock) = Vault::open(&root).expect("opened");
+        assert!(vault.is_in_place());
+        std::fs::rename(&root, &aside).expect("renamed");
+        assert!(!vault.is_in_place());
+        let other = Vault::open(&root).expect("another one");
+        assert!(!vault.is_in_place() && other.0.is_in_place());
+        drop(other);
+        std::fs::remove_dir_all(&root).expect("removed");
+        std::fs::rename(&aside, &root).expect("renamed");
+        assert!(vault.is_in_place());
     }
 
     /// Holds A11: what is not needed yet is not made: there may be no room for it.

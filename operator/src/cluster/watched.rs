@@ -16,6 +16,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
 use super::rotate_word;
+use super::tree::{OVERSIZED, Tree};
+use crate::foreign::{told, within};
 
 /// What the watch gives for one object.
 #[derive(Clone, Debug)]
@@ -25,7 +27,7 @@ pub struct Watched(pub Result<ManagedAgentCertificate, Box<Unreadable>>);
 #[derive(Clone, Debug)]
 pub struct Unreadable {
     pub metadata: ObjectMeta,
-    /// What is wrong with it, for people.
+    /// What is wrong with it, for people. It may quote what stands in it, and is short.
     pub why: String,
     spec: Value,
     status: Value,
@@ -36,9 +38,9 @@ struct Parts {
     #[serde(default)]
     metadata: Metadata,
     #[serde(default)]
-    spec: Value,
+    spec: Tree,
     #[serde(default)]
-    status: Value,
+    status: Tree,
 }
 
 /// What decisions need of it. All else makes up most of an object, and is passed over while it is read: who manages which
@@ -64,15 +66,24 @@ struct Annotations(Option<String>);
 /// Whether ours is among them.
 struct Finalizers(bool);
 
+/// Of a name and of whatever else the API server calls an object by. It lets in none that is longer.
+const LONGEST_WORD: usize = 253;
+
+fn bounded(word: &str) -> String {
+    within(word, LONGEST_WORD)
+}
+
 impl From<Metadata> for ObjectMeta {
     fn from(read: Metadata) -> Self {
         let rotate = read.annotations.and_then(|annotations| annotations.0);
         let held = read.finalizers.is_some_and(|finalizers| finalizers.0);
+        let [name, namespace, uid, resource_version] =
+            [read.name, read.namespace, read.uid, read.resource_version].map(|word| word.map(|word| bounded(&word)));
         Self {
-            name: read.name,
-            namespace: read.namespace,
-            uid: read.uid,
-            resource_version: read.resource_version,
+            name,
+            namespace,
+            uid,
+            resource_version,
             generation: read.generation,
             creation_timestamp: read.creation_timestamp,
             deletion_timestamp: read.deletion_timestamp,
@@ -148,32 +159,43 @@ impl Watched {
         self.0.as_ref().ok()
     }
 
+    /// Whether both ask for the same, as far as it can be read.
+    pub(crate) fn asks_the_same(&self, other: &Self) -> bool {
+        match (&self.0, &other.0) {
+            (Ok(one), Ok(two)) => one.spec == two.spec,
+            (Err(one), Err(two)) => one.spec == two.spec,
+            (Ok(_), Err(_)) | (Err(_), Ok(_)) => false,
+        }
+    }
+
     fn of(parts: Parts) -> Self {
-        let spec = ManagedAgentCertificateSpec::read(parts.spec.clone()).map_err(|error: SpecError| error.to_string());
-        let status: Result<Option<ManagedAgentCertificateStatus>, String> =
-            serde_json::from_value(parts.status.clone()).map_err(|error| format!("status: {error}"));
+        let Parts { metadata, spec: Tree(seen_spec), status: Tree(seen_status) } = parts;
+        let spec = ManagedAgentCertificateSpec::read(seen_spec.clone()).map_err(|error: SpecError| error.to_string());
+        let status = Option::<ManagedAgentCertificateStatus>::deserialize(&seen_status)
+            .map_err(|error| format!("status: {error}"));
         let why = match (spec, status) {
             (Ok(spec), Ok(status)) => {
                 let mut mac = ManagedAgentCertificate::new("", spec);
-                (mac.metadata, mac.status) = (parts.metadata.into(), status);
+                (mac.metadata, mac.status) = (metadata.into(), status);
                 return Self(Ok(mac));
             }
             (Err(spec), Err(status)) => format!("{spec}; {status}"),
             (Err(why), Ok(_)) | (Ok(_), Err(why)) => why,
         };
-        Self(Err(Box::new(Unreadable { metadata: parts.metadata.into(), why, spec: parts.spec, status: parts.status })))
+        let (metadata, why) = (metadata.into(), told(&why));
+        Self(Err(Box::new(Unreadable { metadata, why, spec: seen_spec, status: seen_status })))
     }
 }
 
 impl Unreadable {
     /// As it stands in the spec, if that much can be read.
-    pub fn host(&self) -> &str {
-        text(&self.spec, "/host")
+    pub fn host(&self) -> String {
+        bounded(text(&self.spec, "/host"))
     }
 
     /// As it stands in the spec, if that much can be read.
-    pub fn product(&self) -> &str {
-        text(&self.spec, "/agent/product")
+    pub fn product(&self) -> String {
+        bounded(text(&self.spec, "/agent/product"))
     }
 
     /// When the verified leaf ends, if that much of the status can be read.
@@ -184,6 +206,11 @@ impl Unreadable {
     /// When the next rotation was due, if that much of the status can be read.
     pub fn renewal_time(&self) -> Option<Timestamp> {
         text(&self.status, "/renewalTime").parse().ok()
+    }
+
+    /// Whether so much stands in the status that it was not read: nobody knows then which conditions others have written.
+    pub(crate) fn has_oversized_status(&self) -> bool {
+        self.status == OVERSIZED
     }
 
     /// The conditions as they are, whoever wrote them.
@@ -303,6 +330,25 @@ mod tests {
         }
         let broken = watched(|object| (object["spec"], object["status"]) = (json!([]), json!("x")));
         assert_eq!((broken.name_any().as_str(), broken.finalizers().len()), ("ups-01", 1));
+    }
+
+    /// Holds B14: one object that nobody reads, of a lenient schema, took memory by all of it or failed the list.
+    #[test]
+    fn of_an_oversized_part_the_object_is_still_there_and_says_so() {
+        let rubbish = vec![json!([[]]); 5000];
+        let long = "x".repeat(100_000);
+        let object = watched(|object| {
+            object["spec"]["host"] = json!(long);
+            object["metadata"]["uid"] = json!(long);
+            object["status"] = json!({"conditions": rubbish});
+        });
+        let Watched(Err(unreadable)) = &object else { panic!("it was read") };
+        assert!(unreadable.has_oversized_status() && unreadable.why.contains(OVERSIZED), "{}", unreadable.why);
+        assert!(unreadable.why.len() < 1000 && unreadable.host().len() < 300, "{}", unreadable.why.len());
+        assert!(object.uid().is_some_and(|uid| uid.len() < 300));
+        let text = serde_json::to_string(&object).expect("plain data");
+        let Watched(Err(again)) = serde_json::from_str(&text).expect("plain data") else { panic!("it was read") };
+        assert!(again.has_oversized_status());
     }
 
     /// Holds B14: an object is kept as text, and comes back as it was.

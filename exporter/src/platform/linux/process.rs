@@ -5,7 +5,7 @@ use std::io;
 use std::path::PathBuf;
 
 use rustix::io::Errno;
-use rustix::process::{DumpableBehavior, Pid, set_dumpable_behavior, test_kill_process};
+use rustix::process::{DumpableBehavior, Pid, Signal, set_dumpable_behavior, test_kill_process};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{boot_id, read_regular};
@@ -44,6 +44,8 @@ pub struct Requests {
     hangup: tokio::signal::unix::Signal,
     interrupt: tokio::signal::unix::Signal,
     terminate: tokio::signal::unix::Signal,
+    /// With a handler, a file that grows past the limit of this process is an error of writing, and does not end it.
+    _file_size: tokio::signal::unix::Signal,
 }
 
 impl Requests {
@@ -54,6 +56,7 @@ impl Requests {
             hangup: signal(SignalKind::hangup())?,
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
+            _file_size: signal(SignalKind::from_raw(Signal::XFSZ.as_raw()))?,
         })
     }
 

@@ -1,7 +1,9 @@
 //! Running a program by its argument vector.
 
+use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group};
@@ -14,6 +16,16 @@ use crate::platform::{ProgramError, StartedProcess};
 const KEPT_ENVIRONMENT: [&str; 4] = ["PATH", "LANG", "LC_ALL", "TZ"];
 /// Where a process without a PATH of its own finds the system's tools.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// How long a killed program may take to end. One that waits for a file system that hangs ends when that answers.
+const END_OF_KILLED: Duration = Duration::from_secs(2);
+/// Killed programs that may be waited for at once; then no other is started.
+const MAX_LEFT: usize = 16;
+
+/// Programs that were killed and have not ended yet.
+struct Left(Mutex<Vec<Child>>);
+
+static LEFT: Left = Left(Mutex::new(Vec::new()));
+
 /// Short against any service's start, long against the cost of a look.
 const POLL: Duration = Duration::from_millis(20);
 
@@ -47,7 +59,7 @@ pub fn spawn(argv: &[String]) -> Result<RunningProgram, ProgramError> {
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     command.env_clear().env("PATH", DEFAULT_PATH);
     command.envs(KEPT_ENVIRONMENT.iter().filter_map(|key| Some((key, std::env::var_os(key)?))));
-    match command.spawn() {
+    match LEFT.check().and_then(|()| command.spawn()) {
         Ok(child) => Ok(RunningProgram { name, child }),
         Err(source) => Err(ProgramError::NotStarted { program: name, source }),
     }
@@ -68,29 +80,58 @@ impl RunningProgram {
         match wait(&mut self.child, deadline).await {
             Ok(Some(status)) if status.success() => Ok(()),
             Ok(Some(status)) => Err(ProgramError::Failed { program, status: status.to_string() }),
-            Ok(None) => Err(ProgramError::TimedOut { program, deadline }),
+            Ok(None) => {
+                let ended = wait_until(&mut self.child, Instant::now() + END_OF_KILLED).await;
+                if !matches!(ended, Ok(Some(_))) {
+                    LEFT.all().push(self.child);
+                }
+                Err(ProgramError::TimedOut { program, deadline })
+            }
             Err(source) => Err(ProgramError::Lost { program, source }),
         }
     }
 }
 
+impl Left {
+    /// Reaps those that have ended meanwhile.
+    ///
+    /// # Errors
+    /// When so many do not end that another program is not started.
+    fn check(&self) -> io::Result<()> {
+        let mut all = self.all();
+        all.retain_mut(|child| !matches!(child.try_wait(), Ok(Some(_))));
+        if all.len() < MAX_LEFT {
+            return Ok(());
+        }
+        Err(io::Error::other(format!("{MAX_LEFT} programs that were killed do not end: a file system hangs")))
+    }
+
+    /// A panic elsewhere leaves the list as whole as it was.
+    fn all(&self) -> MutexGuard<'_, Vec<Child>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Its status; none when it was killed at the deadline.
+async fn wait(child: &mut Child, deadline: Duration) -> io::Result<Option<ExitStatus>> {
+    let ended = wait_until(child, Instant::now() + deadline).await?;
+    if ended.is_none() {
+        // Not reaped yet, so the group's number cannot belong to anybody else.
+        let killed = kill_process_group(Pid::from_child(child), Signal::KILL);
+        if killed.is_err() {
+            child.kill()?;
+        }
+    }
+    Ok(ended)
+}
+
 /// Polls, because a signal handler for ended children would need a runtime with more threads than one.
-async fn wait(child: &mut Child, deadline: Duration) -> std::io::Result<Option<ExitStatus>> {
-    let end = Instant::now() + deadline;
+async fn wait_until(child: &mut Child, end: Instant) -> io::Result<Option<ExitStatus>> {
     loop {
-        if let Some(status) = child.try_wait()? {
-            return Ok(Some(status));
+        match child.try_wait()? {
+            None if Instant::now() < end => sleep(POLL).await,
+            ended => return Ok(ended),
         }
-        if Instant::now() >= end {
-            // Not reaped yet, so the group's number cannot belong to anybody else.
-            let killed = kill_process_group(Pid::from_child(child), Signal::KILL);
-            if killed.is_err() {
-                child.kill()?;
-            }
-            child.wait()?;
-            return Ok(None);
-        }
-        sleep(POLL).await;
     }
 }
 
@@ -131,6 +172,31 @@ mod tests {
         assert!(started.elapsed() < Duration::from_secs(5));
         sleep(Duration::from_millis(1500)).await;
         assert!(!mark.exists(), "the background process outlived the kill");
+    }
+
+    /// Holds A17: a program that no signal ends, because a file system hangs, takes no thread and only so many processes.
+    #[test]
+    fn killed_programs_that_do_not_end_are_bounded_and_reaped_when_they_do() {
+        let left = Left(Mutex::new(Vec::new()));
+        let hung = || Command::new("sleep").arg("60").spawn().expect("sleep");
+        left.all().extend((0..MAX_LEFT).map(|_| hung()));
+        assert!(left.check().is_err_and(|error| error.to_string().contains("do not end")));
+        left.all().iter_mut().for_each(|child| child.kill().expect("killed"));
+        let started = std::time::Instant::now();
+        while left.check().is_err() {
+            assert!(started.elapsed() < Duration::from_secs(30), "they have ended");
+            std::thread::sleep(POLL);
+        }
+        left.all().iter_mut().for_each(|child| _ = child.wait());
+    }
+
+    /// Holds A17: whether it has ended or not, its caller goes on.
+    #[tokio::test]
+    async fn a_program_is_waited_for_no_longer_than_said() {
+        let mut child = Command::new("sleep").arg("60").spawn().expect("sleep");
+        let ended = wait_until(&mut child, Instant::now() + POLL).await.expect("it can be asked");
+        assert_eq!(ended, None);
+        child.kill().and_then(|()| child.wait()).expect("it ends");
     }
 
     #[tokio::test]
