@@ -326,6 +326,33 @@ async fn a_late_rollback_is_refused_where_others_have_put_their_own() {
     assert_eq!(world.service.starts(), starts);
 }
 
+/// Holds A13: a file that cannot be replaced refuses a rollback by order as it refuses a rotation, and nothing is stopped for it.
+#[tokio::test]
+async fn a_late_rollback_of_a_file_that_cannot_be_replaced_is_refused_before_the_service_is_stopped() {
+    let world = World::pem_pair().await;
+    let mut host = Host::of(&world).await;
+    let report = host.rotate(&world, 1).await.unwrap();
+    assert_eq!(report.state, RotationState::Committed);
+    let (key, starts) = (world.home().join("tls.key"), world.service.starts());
+    let served = world.service.served().await;
+    for flag in ["i", "a"] {
+        chattr(&format!("+{flag}"), &key);
+        let refused = host.roll_back(1).await;
+        chattr(&format!("-{flag}"), &key);
+        let refused = refused.unwrap_err();
+        assert_eq!(refused.reason, RefusalReason::KeystoreRefused, "{}", refused.message);
+        assert!(refused.message.contains("tls.key") && refused.message.contains("immutable"), "{}", refused.message);
+        assert_eq!(host.rotator.report().unwrap().state, RotationState::Committed);
+        assert_eq!((world.service.served().await, world.service.starts()), (served, starts));
+    }
+    assert_eq!(host.roll_back(1).await.unwrap().state, RotationState::RolledBack);
+}
+
+fn chattr(flag: &str, path: &Path) {
+    let status = Command::new("chattr").arg(flag).arg(path).status().expect("install the package e2fsprogs");
+    assert!(status.success(), "this test makes files immutable: run it as root");
+}
+
 /// The password of a store is changed, as an administrator does it with the vendor's tool.
 fn change_password(world: &World, from: &str, to: &str) {
     let store = world.home().join("keystore");

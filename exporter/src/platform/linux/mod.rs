@@ -37,7 +37,7 @@ pub use program::run;
 pub use read::{identify, is_readable_by_others, is_writable_by_others, read_ends, read_listed, read_regular};
 pub use shutdown::ShutdownWatch;
 pub use sockets::{Connection, InheritedSocket, Listener};
-pub use survey::{Surveyed, survey};
+pub use survey::{Surveyed, check_replaceable, survey};
 pub use systemd::{announce, inherited_sockets, is_managed_stop, queued_start};
 pub use trust_store::system_trust;
 
