@@ -237,7 +237,7 @@ impl WayBack<'_> {
                 );
             }
             Err(error) => {
-                tracing::error!(%error, "some files are new and some are old, and neither can follow the others")
+                tracing::error!(%error, "some files are new and some are old, and neither can follow the others");
             }
         }
     }

@@ -273,7 +273,7 @@ async fn run(
         let (result, answer) = match request {
             Request::Open(request, answer) => (rotator.open(&request), answer),
             Request::Deliver(delivery, answer) => (rotator.deliver(&delivery), answer),
-            Request::RollBack(order, answer) => (rotator.roll_back(&order), answer),
+            Request::RollBack(order, answer) => (rotator.roll_back(&order).await, answer),
         };
         show(&rotator);
         // Whoever asked may be gone; what was accepted is carried out all the same.
@@ -317,7 +317,7 @@ fn still_reading() -> Refusal {
 }
 
 /// What is said to whoever asks for something new after the stop was ordered.
-fn stopping() -> Refusal {
+pub(super) fn stopping() -> Refusal {
     let message = "kagiban-exporter is being stopped on this host; ask again when it has been started";
     refuse(RefusalReason::Stopping, message)
 }

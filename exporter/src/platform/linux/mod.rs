@@ -33,7 +33,7 @@ pub use host::{boot_id, boot_time, booted_at, default_state_directory, scheduled
 pub use listeners::{ListenersError, listeners};
 pub use lock::{FileLock, lock};
 pub use process::{Request, Requests, Usage, forbid_dumps, host_name, usage};
-pub use program::run;
+pub use program::{check_program, run};
 pub use read::{identify, is_readable_by_others, is_writable_by_others, read_ends, read_listed, read_regular};
 pub use shutdown::ShutdownWatch;
 pub use sockets::{Connection, InheritedSocket, Listener};
