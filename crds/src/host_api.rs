@@ -3,6 +3,7 @@
 //! ```text
 //!   GET  /v1/host                                              HostReport
 //!   GET  /v1/agents/{agent}                                    AgentReport
+//!   POST /v1/agents/{agent}/password                           PasswordQuestion -> PasswordReport
 //!   POST /v1/agents/{agent}/rotations                          RotationOpen   -> RotationReport (with the CSR)
 //!   PUT  /v1/agents/{agent}/rotations/{generation}/chain       ChainDelivery  -> RotationReport
 //!   GET  /v1/agents/{agent}/rotations/{generation}             RotationReport
@@ -304,6 +305,44 @@ pub struct RollbackOrder {
     pub target: Target,
 }
 
+/// Asks whether the agent works with this password. Nothing is changed, and neither number counts as accepted.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PasswordQuestion {
+    #[serde(flatten)]
+    pub target: Target,
+    /// As in [`KeystoreOrder`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alias: Option<String>,
+    #[serde(serialize_with = "expose_one")]
+    pub store_password: SecretString,
+}
+
+/// Whether the password that was asked about is in force.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "answer", rename_all = "camelCase")]
+pub enum PasswordReport {
+    /// It opens the store and the key, and the agent is told no other.
+    Same,
+    Different,
+    /// The files were looked at and do not tell: a stable reason in snake_case, and a message without secrets.
+    NotKnown {
+        reason: String,
+        message: String,
+    },
+}
+
+impl PasswordReport {
+    /// In `snake_case`, for logs.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Same => "same",
+            Self::Different => "different",
+            Self::NotKnown { .. } => "not_known",
+        }
+    }
+}
+
 /// Where a rotation stands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -463,7 +502,7 @@ pub enum RefusalReason {
     KeystoreRefused,
     /// 423: the power state forbids it.
     PowerUnsafe,
-    /// 429: more requests at once than the host takes.
+    /// 429: more requests than the host takes, at once or in a minute.
     Busy,
     /// 500
     Internal,
@@ -528,9 +567,13 @@ fn first<'de, D: Deserializer<'de>, T: Deserialize<'de>, const N: usize>(deseria
     deserializer.deserialize_seq(First::<T, N>(PhantomData))
 }
 
-/// The one place where a password is written out: into the body of a request that goes over mTLS.
+/// A password is written out here and in [`expose_one`] only: into the body of a request that goes over mTLS.
 fn expose<S: Serializer>(secret: &Option<SecretString>, serializer: S) -> Result<S::Ok, S::Error> {
     secret.as_ref().map(ExposeSecret::expose_secret).serialize(serializer)
+}
+
+fn expose_one<S: Serializer>(secret: &SecretString, serializer: S) -> Result<S::Ok, S::Error> {
+    secret.expose_secret().serialize(serializer)
 }
 
 #[cfg(test)]
@@ -596,5 +639,28 @@ mod tests {
         let request = open(r#","keystore":{"storePassword":"canary-4711"}"#).expect("request with password");
         assert!(!format!("{request:?}").contains("canary"));
         assert!(serde_json::to_string(&request).expect("json").contains("canary-4711"));
+    }
+
+    /// Holds B11.
+    #[test]
+    fn a_question_for_a_password_holds_it_and_nothing_unknown_and_an_answer_is_an_object() {
+        let json =
+            r#"{"epoch":1,"generation":2,"host":"a.example","agent":"powerchute","storePassword":"canary-4711"}"#;
+        let question: PasswordQuestion = serde_json::from_str(json).expect("a question");
+        assert!(!format!("{question:?}").contains("canary"));
+        assert_eq!(serde_json::to_string(&question).expect("json"), json);
+        let more = json.replace("storePassword", r#"path":"/etc/shadow","storePassword"#);
+        assert!(serde_json::from_str::<PasswordQuestion>(&more).is_err());
+        for (report, json) in [
+            (PasswordReport::Same, r#"{"answer":"same"}"#),
+            (PasswordReport::Different, r#"{"answer":"different"}"#),
+            (
+                PasswordReport::NotKnown { reason: "io".into(), message: "m".into() },
+                r#"{"answer":"notKnown","reason":"io","message":"m"}"#,
+            ),
+        ] {
+            assert_eq!(serde_json::to_string(&report).expect("json"), json);
+            assert_eq!(serde_json::from_str::<PasswordReport>(json).expect("a report"), report);
+        }
     }
 }

@@ -13,8 +13,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use kagiban_crds::host_api::{OnUnreadable, Refusal, RefusalReason, RotationReport, RotationState};
 use kagiban_exporter::rotation::{Rotator, VaultLock};
-use kagiban_keystore::{self as keystore, Certificate, Format, KeyMaterial, Limits, Merge};
+use kagiban_keystore::{self as keystore, Format, Limits, Merge};
 use rustix::fs::{XattrFlags, getxattr, setxattr};
+use support::service::put;
 use support::{HOST, World, delivery, open, rollback, service};
 
 /// An account that is to get nothing.
@@ -122,32 +123,10 @@ fn files_below(directory: &Path) -> Vec<PathBuf> {
 
 /// `old` with a trusted certificate more, as an administrator imports one.
 fn with_trusted(old: &[u8], password: &str, alias: &str, format: Option<Format>) -> Vec<u8> {
-    let identity = support::pki::Authority::new("imported").server(alias);
+    let mut identity = support::pki::Authority::new("imported").server(alias);
+    // Without its authority, which one store would find for several: it has the same name each time.
+    identity.chain = identity.chain.split_inclusive("-----END CERTIFICATE-----\n").take(1).collect();
     put(Some(old), password, alias, &identity, format)
-}
-
-fn put(
-    old: Option<&[u8]>,
-    password: &str,
-    alias: &str,
-    identity: &support::pki::Identity,
-    format: Option<Format>,
-) -> Vec<u8> {
-    let chain = vec![Certificate::from_der(&identity.der).unwrap()];
-    let key = KeyMaterial { pkcs8: identity.key_der.clone().into(), chain };
-    let password = password.into();
-    let request = Merge {
-        old,
-        old_passwords: &[],
-        new_password: Some(&password),
-        alias,
-        key: &key,
-        format,
-        profile: None,
-        on_unreadable: keystore::OnUnreadable::Refuse,
-        now: jiff::Timestamp::now(),
-    };
-    keystore::merge(&request, &Limits::default()).unwrap().bytes.to_vec()
 }
 
 fn aliases(store: &[u8], password: &str) -> Vec<String> {

@@ -92,7 +92,7 @@ struct World {
 }
 
 /// How an effect ended, and how it left the host.
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 struct Outcome {
     event: Event,
     files: Files,
@@ -222,6 +222,7 @@ fn outcomes(world: &World) -> Vec<Outcome> {
             let over = (seen == Seen::Wanted && wanted(&world.state).is_some()).then(|| done().in_the_end());
             [fails().in_the_end()].into_iter().chain(down).chain(up).chain(over).collect()
         }
+        Effect::Drain => drains(world),
         // What a stop may still end is kept up first.
         Effect::VerifyNew if world.is_verified => vec![done()],
         Effect::VerifyOld | Effect::VerifyNew => {
@@ -249,6 +250,21 @@ fn outcomes(world: &World) -> Vec<Outcome> {
             .collect(),
         Effect::AwaitChain => Vec::new(),
     }
+}
+
+/// What may come of keeping a service up until a stop that an earlier run has begun is over. Which it is, is seen only where it
+/// was down before.
+fn drains(world: &World) -> Vec<Outcome> {
+    let in_the_end = same(world, Event::Done).in_the_end();
+    kept_up(world)
+        .into_iter()
+        .flat_map(|kept| {
+            let is_unknown = wanted(&world.state).is_none() && kept == in_the_end;
+            let is_served = look(kept.service, wanted(&world.state)) == Seen::Wanted && !is_unknown;
+            let done = is_served.then(|| Outcome { event: Event::Done, ..kept.clone() });
+            done.into_iter().chain([Outcome { event: Event::Failed(failed()), ..kept }])
+        })
+        .collect()
 }
 
 /// What may come of a start. A service whose process goes on takes it for done; one that has closed its listener may not.
@@ -499,7 +515,7 @@ fn crashed(world: &World) -> Vec<World> {
 fn resumed(world: &World) -> Vec<World> {
     let resumption = world.journal.clone().resumed(world.recoveries);
     let entered = |files, mended| {
-        let state = resumption.clone().mended(mended);
+        let state = resumption.clone().mended(mended, world.stop_begun.is_some());
         let stop_begun = stopping::stop_begun(world.stop_begun, &state, || false);
         let entered =
             World { files, journal: state.clone(), state, stop_begun, journalled_stop: stop_begun, ..world.clone() };
@@ -685,14 +701,18 @@ fn recovery_of_a_recovery_is_the_same_recovery() {
         State::Committed { before },
         undo(Undo::Look),
         undo(Undo::Watch),
+        undo(Undo::Drain),
+        undo(Undo::Stop),
         undo(Undo::Restore),
         undo(Undo::Verify),
         undo(Undo::StartAnyway),
         undo(Undo::LastStart),
         State::Frozen { failure: failure.clone(), standing: Standing::Whole },
     ] {
-        let once = state.clone().resumed(1).mended(Ok(Mended::AsTold));
-        assert_eq!(once.clone().resumed(2).mended(Ok(Mended::AsTold)), once, "{state:?}");
+        for may_end in [true, false] {
+            let once = state.clone().resumed(1).mended(Ok(Mended::AsTold), may_end);
+            assert_eq!(once.clone().resumed(2).mended(Ok(Mended::AsTold), may_end), once, "{state:?}, {may_end}");
+        }
     }
 }
 
@@ -701,12 +721,12 @@ fn recovery_of_a_recovery_is_the_same_recovery() {
 fn a_rotation_that_crashes_again_and_again_is_frozen_with_whole_files_and_a_started_service() {
     let mut state = State::Swapped { before: served() };
     for recoveries in 1..=MAX_RECOVERIES {
-        state = state.resumed(recoveries).mended(Ok(Mended::AsTold));
+        state = state.resumed(recoveries).mended(Ok(Mended::AsTold), false);
         assert!(!state.is_decided());
     }
     let last = state.resumed(MAX_RECOVERIES + 1);
     assert_eq!(last.mend, Mend::GoBack);
-    let state = last.mended(Ok(Mended::AsTold));
+    let state = last.mended(Ok(Mended::AsTold), false);
     assert_eq!(state.effect(), Effect::EnsureStarted);
     let frozen = state.after(Event::Done);
     assert!(matches!(frozen, State::Frozen { failure, .. } if failure.reason == "recovery_failed"));

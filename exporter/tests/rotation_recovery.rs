@@ -11,7 +11,7 @@ use futures::FutureExt;
 use kagiban_crds::LeafSha256;
 use kagiban_crds::host_api::{RotationReport, RotationState};
 use kagiban_exporter::rotation::Rotator;
-use support::{World, delivery, open};
+use support::{World, delivery, open, rollback};
 
 /// Runs a rotation until its journal has been written `edges` times since the chain was accepted, and then is gone.
 async fn rotate_until(world: &World, edges: usize) -> (LeafSha256, bool) {
@@ -293,6 +293,76 @@ async fn a_service_that_outlives_a_stop_that_is_said_to_have_ended_is_started_ag
     assert_eq!(report.failure.as_ref().unwrap().reason, "other_leaf_served");
     tokio::time::sleep(std::time::Duration::from_secs(11).saturating_sub(began.elapsed())).await;
     assert_eq!(world.service.served().await, Some(world.first), "{report:#?}");
+}
+
+/// A stop that leaves a mark, and whose service drains for `seconds` after it.
+fn counted_drain(world: &World, seconds: u32, then: &str) -> Option<Vec<String>> {
+    let mark = format!("echo >> {}; ", world.directory.path().join("stops").display());
+    let mut argv = drains(world, seconds, then)?;
+    argv[2].insert_str(0, &mark);
+    Some(argv)
+}
+
+fn stops(world: &World) -> usize {
+    std::fs::read(world.directory.path().join("stops")).map_or(0, |marks| marks.len())
+}
+
+/// A committed rotation whose ordered way back is cut off `after` its stop has begun.
+async fn cut_off_in_stop_of_way_back(world: &mut World, stop: Option<Vec<String>>, after: std::time::Duration) {
+    let (_, committed) = rotate_until(world, usize::MAX).await;
+    assert!(committed);
+    world.agent.service.stop = stop;
+    let (mut rotator, _lock) = world.rotator().await;
+    rotator.roll_back(&rollback(1, 1)).unwrap();
+    assert!(tokio::time::timeout(after, rotator.advance(|_| {})).await.is_err(), "the stop takes longer");
+}
+
+/// Holds A8, A11: a stop of the way back that a crash has cut off is waited for, and no second one cuts off what drains.
+#[tokio::test]
+async fn a_service_that_an_interrupted_stop_on_the_way_back_still_ends_is_not_stopped_again() {
+    // It serves on when the next start looks; or it has ended before that.
+    for (seconds, away) in [(3, 0), (1, 2)] {
+        let mut world = World::pem_pair().await;
+        let stop = counted_drain(&world, seconds, "sleep 9");
+        cut_off_in_stop_of_way_back(&mut world, stop, std::time::Duration::from_millis(500)).await;
+        tokio::time::sleep(std::time::Duration::from_secs(away)).await;
+        let began = std::time::Instant::now();
+        let report = world.rotator().await.0.report().unwrap();
+        assert_eq!(report.state, RotationState::RolledBack, "{report:#?}");
+        assert!(began.elapsed() < std::time::Duration::from_secs(8), "it was down for long");
+        tokio::time::sleep(DRAINED).await;
+        assert_eq!(world.service.served().await, Some(world.first), "{report:#?}");
+        assert_eq!((stops(&world), world.service.starts()), (1, 2));
+    }
+}
+
+/// Holds A11: a stop that the crash has kept from the service is run once it could have ended it no more.
+#[tokio::test]
+async fn a_service_that_has_not_heard_of_an_interrupted_stop_on_the_way_back_is_stopped_after_it() {
+    let mut world = World::pem_pair().await;
+    let stop = world.service.stop_argv();
+    world.agent.service.stop_timeout = Some(std::time::Duration::from_secs(1));
+    let unheard = Some(["sleep", "9"].map(str::to_owned).to_vec());
+    cut_off_in_stop_of_way_back(&mut world, unheard, std::time::Duration::from_millis(500)).await;
+    world.agent.service.stop = Some(stop);
+    let report = world.rotator().await.0.report().unwrap();
+    assert_eq!(report.state, RotationState::RolledBack, "{report:#?}");
+    assert_eq!(world.service.served().await, Some(world.first));
+}
+
+/// Holds A8: nor is the stop before the swap run again, which has returned before the service had ended.
+#[tokio::test]
+async fn a_service_that_drains_when_its_exporter_crashes_in_the_swap_is_not_stopped_again() {
+    let mut world = World::pem_pair().await;
+    world.agent.service.stop = counted_drain(&world, 3, "true");
+    // Just before the files are swapped.
+    rotate_until(&world, 4).await;
+    let report = world.rotator().await.0.report().unwrap();
+    assert_eq!(report.state, RotationState::RolledBack, "{report:#?}");
+    assert_eq!(report.failure.as_ref().unwrap().reason, "restarted_in_swap");
+    tokio::time::sleep(DRAINED).await;
+    assert_eq!(world.service.served().await, Some(world.first), "{report:#?}");
+    assert_eq!(stops(&world), 1);
 }
 
 /// The copies of a file that were made before it was overwritten, the first one first.

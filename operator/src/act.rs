@@ -4,9 +4,10 @@ use std::net::IpAddr;
 
 use jiff::Timestamp;
 use kagiban_crds::host_api::{
-    AgentReport, CertificateRequest, ChainDelivery, KeystoreOrder, RollbackOrder, RotationOpen, Target,
+    AgentReport, CertificateRequest, ChainDelivery, KeystoreOrder, PasswordQuestion, PasswordReport, Refusal,
+    RefusalReason, RollbackOrder, RotationOpen, Target,
 };
-use kagiban_crds::resource::{BlockedBy, HostApiRef};
+use kagiban_crds::resource::{BlockedBy, HostApiRef, KeystoreSpec};
 use kagiban_crds::{AgentName, Epoch, Generation, HostName, OrderMark};
 
 use crate::agent_api::{AgentError, ClientIdentity, Endpoints, HostApi, IdentityError, Reach};
@@ -143,9 +144,51 @@ impl AgentClient {
         Ok(issued)
     }
 
+    /// Asks the host whether the password that the Secret holds now is in force there, and remembers what it says. One that
+    /// does not know is one whose agent is to be rotated, and so is an exporter from before there was this question.
+    ///
+    /// # Errors
+    /// What stands in the way.
+    pub(crate) async fn ask_password(
+        &self,
+        resource: &Resource,
+        generation: Generation,
+        epoch: Epoch,
+    ) -> Result<(), ActError> {
+        let KeystoreSpec { alias, password_secret_ref, .. } = &resource.spec.keystore;
+        let in_force = resource.status.leaf.as_ref().and_then(|leaf| leaf.password_version.as_deref());
+        let Some((then, reference)) = in_force.zip(password_secret_ref.as_ref()) else { return Ok(()) };
+        let api = self.api(resource).await?;
+        let (store_password, now) = self.references.password_to_send(resource, reference).await?;
+        let target = target(resource, generation, epoch)?;
+        let question = PasswordQuestion { target, alias: alias.clone(), store_password };
+        let answer = match self.counted("password", api.password(&question).await) {
+            Err(AgentError::Refused(Refusal { reason: RefusalReason::NotFound, message, .. })) => {
+                PasswordReport::NotKnown { reason: "not_found".to_owned(), message }
+            }
+            answer => answer.map_err(|error| ActError::of(&error))?,
+        };
+        self.references.heard(resource, then, &now, answer == PasswordReport::Same);
+        let said = answer.as_str();
+        tracing::info!(
+            namespace = resource.namespace,
+            name = resource.name,
+            host = resource.spec.host,
+            said,
+            "the host was asked whether the password that the Secret holds is in force"
+        );
+        Ok(())
+    }
+
     /// Nothing that was signed for the resource is needed any more.
-    pub(crate) fn forget(&self, uid: &str) {
+    fn forget_signed(&self, uid: &str) {
         self.signed.forget(uid);
+    }
+
+    /// Nothing that is known of the resource is needed any more.
+    pub(crate) fn forget(&self, uid: &str) {
+        self.forget_signed(uid);
+        self.references.forget(uid);
     }
 
     /// Pushes what was signed.
@@ -163,7 +206,7 @@ impl AgentClient {
         let Issued { chain, leaf, shortened } = issued;
         let order = ChainDelivery { target: target(resource, generation, epoch)?, chain };
         self.counted("deliver", api.deliver(&order).await).map_err(|error| ActError::of(&error))?;
-        self.forget(&resource.uid);
+        self.forget_signed(&resource.uid);
         tracing::info!(
             namespace = resource.namespace, name = resource.name, host = resource.spec.host, %generation,
             serial = leaf.serial, not_after = %leaf.not_after, shortened, "the chain was pushed"
@@ -195,7 +238,7 @@ impl AgentClient {
         let api = self.api(resource).await?;
         let order = RollbackOrder { target: target(resource, generation, epoch)? };
         self.counted("roll_back", api.roll_back(&order).await).map_err(|error| ActError::of(&error))?;
-        self.forget(&resource.uid);
+        self.forget_signed(&resource.uid);
         Ok(Event::normal(
             Reason::RotationCalledOff,
             format!("rotation {generation} was called off before it touched the keystore: {why}"),

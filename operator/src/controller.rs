@@ -140,17 +140,21 @@ fn start(schedule: &SharedSchedule, context: &Arc<Context>, passes: &mut Passes)
 
 fn apply(event: Event, schedule: &SharedSchedule, context: &Context) {
     for change in context.fleet.apply(event) {
-        let mut schedule = lock(schedule);
-        match change {
-            Change::Wakes(name) => {
-                if let Some(object) = context.fleet.get(&name) {
-                    schedule.changed(&name, HostKey::of(&object), known(&object), Instant::now());
-                }
+        follow(change, schedule, context);
+    }
+}
+
+fn follow(change: Change, schedule: &SharedSchedule, context: &Context) {
+    let mut schedule = lock(schedule);
+    match change {
+        Change::Wakes(name) => {
+            if let Some(object) = context.fleet.get(&name) {
+                schedule.changed(&name, HostKey::of(&object), known(&object), Instant::now());
             }
-            Change::Gone(name, uid) => {
-                schedule.forget(&name);
-                forget(context, &uid);
-            }
+        }
+        Change::Gone(name, uid) => {
+            schedule.forget(&name);
+            forget(context, &uid);
         }
     }
 }
@@ -167,10 +171,10 @@ fn known(object: &Watched) -> Known {
     }
 }
 
-fn end(ended: Result<Finished, tokio::task::JoinError>, schedule: &SharedSchedule, context: &Context) {
+fn end(ended: Result<Finished, tokio::task::JoinError>, shared: &SharedSchedule, context: &Context) {
     match ended {
         Ok(Finished { name, uid, outcome }) => {
-            let mut schedule = lock(schedule);
+            let mut schedule = lock(shared);
             schedule.ended(&name, outcome, Instant::now());
             tracing::debug!(%name, ?outcome, "a pass ended");
             if !context.fleet.holds(&name) {
@@ -178,6 +182,9 @@ fn end(ended: Result<Finished, tokio::task::JoinError>, schedule: &SharedSchedul
                 schedule.forget(&name);
             }
             drop(schedule);
+            for change in context.fleet.found() {
+                follow(change, shared, context);
+            }
             if !context.fleet.has(&name, &uid) {
                 // the pass may have remembered something after the watch had shown the deletion
                 forget(context, &uid);

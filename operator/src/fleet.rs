@@ -15,6 +15,7 @@ use kube::Resource as _;
 
 use crate::cluster::{Watched, claim};
 use crate::decide::{Claim, ConditionType};
+use crate::foreign::told;
 use crate::watch::Event;
 
 /// Where a resource's host is reached, as its namespace sees it. Namespaces do not trust each other: what one of them makes
@@ -41,6 +42,8 @@ struct State {
     highest: u64,
     /// Where a step is taken now.
     turns: HashSet<Place>,
+    /// What follows from what a pass has found, until it is asked for.
+    found: Vec<Change>,
 }
 
 #[derive(Debug, Default)]
@@ -189,8 +192,14 @@ impl Fleet {
     pub fn found_gone(&self, mac: &ManagedAgentCertificate) {
         let mut state = self.lock();
         if state.kept_of(mac).is_some() {
-            state.remove(&ResourceName::of_metadata(&mac.metadata));
+            let changes = state.remove(&ResourceName::of_metadata(&mac.metadata));
+            state.found.extend(changes);
         }
+    }
+
+    /// What follows from what passes have found since this was asked last: whoever runs them carries it out when one ends.
+    pub fn found(&self) -> Vec<Change> {
+        std::mem::take(&mut self.lock().found)
     }
 
     /// The right to take a step at the agent that this one names; nothing while another resource has it.
@@ -371,7 +380,9 @@ impl Packed {
     /// Never `None` in practice: what was written here can be read.
     fn read(&self) -> Option<Watched> {
         serde_json::from_reader(BufReader::new(DeflateDecoder::new(&*self.0)))
-            .inspect_err(|error| tracing::error!(%error, "an object of the store is unreadable"))
+            .inspect_err(|error| {
+                tracing::error!(error = told(&error.to_string()), "an object of the store is unreadable");
+            })
             .ok()
     }
 }
@@ -443,7 +454,8 @@ fn differs(before: &Watched, after: &Watched) -> bool {
         || old.annotations != new.annotations
         || old.finalizers != new.finalizers
         || old.deletion_timestamp != new.deletion_timestamp
-        || before.0.is_ok() != after.0.is_ok()
+        // an API server that was restored from a backup counts anew, and gives a number to another spec
+        || !before.asks_the_same(after)
 }
 
 impl ResourceName {
@@ -547,7 +559,8 @@ mod tests {
     fn what_a_fresh_read_finds_gone_keeps_nobody_out_and_another_of_its_name_stays() {
         let fleet = Fleet::default();
         let mac = |object: &Watched| object.0.as_ref().expect("it is readable").clone();
-        let (gone, other) = (object("a", "h", json!({})), object("b", "h", json!({})));
+        let conflict = json!({"status": {"blockedBy": "Conflict"}});
+        let (gone, other) = (object("a", "h", json!({})), object("b", "h", conflict));
         for object in [&gone, &other] {
             fleet.apply(Event::Apply(object.clone()));
         }
@@ -557,13 +570,18 @@ mod tests {
         fleet.found_gone(&mac(&gone));
         assert_eq!(fleet.claims(&mac(&other)).len(), before - 1);
         assert!(!fleet.holds(&ResourceName::new("fleet", "a")) && fleet.holds(&ResourceName::new("fleet", "b")));
+        let name = |name| ResourceName::new("fleet", name);
+        assert_eq!(fleet.found(), [Change::Gone(name("a"), "a".into()), Change::Wakes(name("b"))]);
+        assert_eq!(fleet.found(), []);
     }
 
-    /// Holds B8: a write of the status, ours or another's, wakes nothing.
+    /// Holds B8: a write of the status, ours or another's, wakes nothing. After a restore of etcd, another spec may have the same
+    /// generation.
     #[test]
     fn only_what_a_decision_depends_on_wakes_a_resource() {
         let fleet = Fleet::default();
         assert!(wakes(&fleet.apply(Event::Apply(object("a", "h", json!({}))))));
+        let other_spec = json!({"metadata": {"generation": 2}, "spec": {"issuerRef": {"name": "other"}}});
         for (what, change, expected) in [
             ("the same again", json!({}), false),
             ("a status", json!({"status": {"blockedBy": "OnBattery"}}), false),
@@ -574,6 +592,7 @@ mod tests {
             ("our annotation", json!({"metadata": {"annotations": {"kagiban.dev/rotate": "now"}}}), true),
             ("a finalizer", json!({"metadata": {"finalizers": ["kagiban.dev/rotation"]}}), true),
             ("a spec", json!({"metadata": {"generation": 2}}), true),
+            ("another spec by the same number", other_spec, true),
             ("a deletion", json!({"metadata": {"generation": 2, "deletionTimestamp": "2026-01-01T00:00:00Z"}}), true),
         ] {
             assert_eq!(wakes(&fleet.apply(Event::Apply(object("a", "h", change)))), expected, "{what}");

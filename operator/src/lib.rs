@@ -25,6 +25,7 @@ pub mod controller;
 pub mod decide;
 mod expiries;
 pub mod fleet;
+pub mod foreign;
 pub mod freshness;
 pub mod grant;
 pub mod health;

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::Parser;
 use kagiban_operator::cli::{Cli, Command, LogFormat, PlanExit, RunArgs};
+use kagiban_operator::foreign::told;
 use kagiban_operator::{plan, run};
 use kagiban_process::log_lines::{self, Flush};
 
@@ -56,5 +57,5 @@ fn log(args: &RunArgs) -> anyhow::Result<Flush> {
 }
 
 fn fail(error: &anyhow::Error) {
-    log_lines::last_words(format!("kagiban-operator: {error:#}"));
+    log_lines::last_words(format!("kagiban-operator: {}", told(&format!("{error:#}"))));
 }

@@ -2,8 +2,8 @@
 //!
 //! The API server's record of who wrote which field has the time of a writer's last change of any of his fields: whoever adds
 //! a host to an annotation by `kubectl apply` moves the time of the values too. So this process remembers a digest of each
-//! password that it reads, with a key of its own that nobody sees, and never tells it. What it has not read before, it knows
-//! by the record alone.
+//! password that it reads, with a key of its own that nobody sees, and never tells it. Of a word from before it began it cannot
+//! say whose that was: then the host is asked, whose store has the password.
 
 use std::collections::VecDeque;
 use std::hash::{BuildHasher as _, RandomState};
@@ -18,7 +18,8 @@ use crate::recent::Recent;
 
 /// For how long a password that no resource asks for is known: many resyncs.
 const KNOWN_FOR: Duration = Duration::from_secs(24 * 3600);
-/// Words of one password that are remembered, the latest: a resource is looked at more often than so many are given.
+/// Words under one name that are remembered, the latest: a resource is looked at more often than so many are given. One that is
+/// forgotten is one to ask the host about.
 const MAX_WORDS: usize = 8;
 
 /// The passwords that this process has read.
@@ -26,6 +27,8 @@ const MAX_WORDS: usize = 8;
 pub(crate) struct PasswordVersions {
     hash: RandomState,
     known: Mutex<Recent<SecretKey, Known>>,
+    /// By the resource's uid.
+    said: Mutex<Recent<String, Said>>,
 }
 
 #[derive(Clone, Debug)]
@@ -35,14 +38,26 @@ struct Known {
     written: String,
     /// Other passwords before this one in the same second of the record.
     same_second: u32,
-    /// Every word for it, the newest last.
-    words: VecDeque<String>,
+    /// Every word, with the digest of the password that went by it, the newest last.
+    words: VecDeque<(String, u64)>,
+}
+
+/// What a host has answered of two words. It speaks for its own agent: a host that lies keeps no other from its next password.
+#[derive(Clone, Debug)]
+struct Said {
+    then: String,
+    now: String,
+    is_same: bool,
 }
 
 impl PasswordVersions {
-    /// Of at most so many.
+    /// Of at most so many, and of what was said of as many resources.
     pub(crate) fn new(most: usize) -> Self {
-        Self { hash: RandomState::new(), known: Mutex::new(Recent::new(most, KNOWN_FOR)) }
+        Self {
+            hash: RandomState::new(),
+            known: Mutex::new(Recent::new(most, KNOWN_FOR)),
+            said: Mutex::new(Recent::new(most, KNOWN_FOR)),
+        }
     }
 
     /// The version of a password that was read just now. `written` is when it was written, by the API server's record.
@@ -54,39 +69,55 @@ impl PasswordVersions {
         all.put(key.clone(), known);
         version
     }
+
+    /// The resource's host has said whether the password that went by the word `then` is the one that goes by `now`.
+    pub(crate) fn heard(&self, uid: &str, then: &str, now: &str, is_same: bool) {
+        let said = Said { then: then.to_owned(), now: now.to_owned(), is_same };
+        self.said.lock().unwrap_or_else(PoisonError::into_inner).put(uid.to_owned(), said);
+    }
+
+    /// The version, with what the resource's host has said of it.
+    pub(crate) fn as_heard(&self, uid: &str, mut version: PasswordVersion) -> PasswordVersion {
+        let mut all = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(said) = all.get(&uid.to_owned()).filter(|said| version.was(&said.now)) {
+            let words = if said.is_same { &mut version.before } else { &mut version.others };
+            words.push(said.then.clone());
+        }
+        version
+    }
+
+    pub(crate) fn forget(&self, uid: &str) {
+        self.said.lock().unwrap_or_else(PoisonError::into_inner).remove(&uid.to_owned());
+    }
 }
 
 impl Known {
     fn next(before: Option<&Self>, digest: u64, written: &str) -> Self {
-        let first = |word: String, same_second| Self {
-            digest,
-            written: written.to_owned(),
-            same_second,
-            words: VecDeque::from([word]),
+        let Some(before) = before else {
+            let words = VecDeque::from([(written.to_owned(), digest)]);
+            return Self { digest, written: written.to_owned(), same_second: 0, words };
         };
-        match before {
-            None => first(written.to_owned(), 0),
-            Some(before) if before.digest != digest && before.written == written => {
-                let count = before.same_second.saturating_add(1);
-                first(format!("{written}+{count}"), count)
-            }
-            Some(before) if before.digest != digest => first(written.to_owned(), 0),
-            Some(before) if before.written == written => before.clone(),
-            Some(before) => {
-                let mut known = Self { written: written.to_owned(), same_second: 0, ..before.clone() };
-                known.words.retain(|word| word != written);
-                known.words.push_back(written.to_owned());
-                if known.words.len() > MAX_WORDS {
-                    known.words.pop_front();
-                }
-                known
-            }
+        let is_same_second = before.written == written;
+        if is_same_second && before.digest == digest {
+            return before.clone();
         }
+        let same_second = if is_same_second { before.same_second.saturating_add(1) } else { 0 };
+        let word = if is_same_second { format!("{written}+{same_second}") } else { written.to_owned() };
+        let mut words = before.words.clone();
+        words.retain(|(known, _)| *known != word);
+        words.push_back((word, digest));
+        if words.len() > MAX_WORDS {
+            words.pop_front();
+        }
+        Self { digest, written: written.to_owned(), same_second, words }
     }
 
     fn version(&self) -> PasswordVersion {
-        let mut words = self.words.clone();
-        PasswordVersion { word: words.pop_back().unwrap_or_default(), before: words.into() }
+        let mut words = self.words.iter().rev();
+        let word = words.next().map(|(word, _)| word.clone()).unwrap_or_default();
+        let (before, others): (Vec<_>, Vec<_>) = words.partition(|(_, digest)| *digest == self.digest);
+        let words = |known: Vec<&(String, u64)>| known.into_iter().map(|(word, _)| word.clone()).collect();
+        PasswordVersion { word, before: words(before), others: words(others) }
     }
 }
 
@@ -108,23 +139,45 @@ mod tests {
         assert_eq!(moved.word, "11:00", "after a restart this is all that is known");
         assert!(moved.was("10:00") && moved.was("11:00"));
         for hour in 12..99 {
-            assert!(read(&versions, "a", &format!("{hour}:00")).before.len() < MAX_WORDS);
+            let version = read(&versions, "a", &format!("{hour}:00"));
+            assert!(version.before.len() < MAX_WORDS && version.others.is_empty());
         }
     }
 
-    /// Holds B11: two passwords in one second are two.
+    /// Holds B11: two passwords in one second are two, and one that comes back is what it was.
     #[tokio::test]
     async fn another_password_is_another_version_even_in_the_same_second() {
         let versions = PasswordVersions::new(10);
         let first = read(&versions, "a", "10:00");
         let second = read(&versions, "b", "10:00");
-        assert!(!second.was(&first.word));
+        assert!(!second.was(&first.word) && second.is_another(&first.word));
         let third = read(&versions, "a", "10:00");
-        assert!(!third.was(&first.word) && !third.was(&second.word));
+        assert!(third.was(&first.word) && !third.was(&second.word) && third.is_another(&second.word));
         assert_eq!(read(&versions, "a", "10:00"), third);
         let later = read(&versions, "b", "11:00");
         assert_eq!((later.word.as_str(), later.was(&third.word)), ("11:00", false));
         assert!(!read(&versions, "c", "12:00").was("11:00"));
+    }
+
+    /// Holds B11: a word from before a restart is neither the same nor another before somebody has said so.
+    #[tokio::test]
+    async fn a_word_that_was_never_read_is_what_the_host_of_the_resource_says() {
+        let versions = PasswordVersions::new(10);
+        let unheard = |version: &PasswordVersion, word: &str| !version.was(word) && !version.is_another(word);
+        let first = read(&versions, "a", "11:00");
+        assert!(unheard(&first, "10:00"));
+        versions.heard("same", "10:00", "11:00", true);
+        versions.heard("other", "10:00", "11:00", false);
+        assert!(versions.as_heard("same", first.clone()).was("10:00"));
+        assert!(versions.as_heard("other", first.clone()).is_another("10:00"));
+        assert!(unheard(&versions.as_heard("third", first.clone()), "10:00"), "a host speaks for its own agent");
+        let moved = read(&versions, "a", "12:00");
+        assert!(versions.as_heard("same", moved).was("10:00"), "it is the password that was asked about");
+        let changed = read(&versions, "b", "13:00");
+        assert!(unheard(&versions.as_heard("same", changed.clone()), "10:00"), "and this is another");
+        assert!(unheard(&versions.as_heard("other", changed), "10:00"), "which the store may have");
+        versions.forget("same");
+        assert!(unheard(&versions.as_heard("same", first), "10:00"));
     }
 
     #[tokio::test]

@@ -18,6 +18,7 @@ use crate::act::{AgentClient, CLIENT_UNREAD, Preflight};
 use crate::cli::{PlanArgs, PlanExit};
 use crate::cluster::{Cluster, ClusterError, Verdict, client, object, verdict};
 use crate::decide::{Decision, Inputs, Observed, Obstacle, Policy, Reason, Step, decide, trigger_words};
+use crate::foreign::told;
 use crate::manifest::{self, MAX_MANIFEST_BYTES, Manifest};
 use crate::metrics::Metrics;
 use crate::reconcile::owner_among;
@@ -318,7 +319,7 @@ pub(crate) fn render(planned: &[Planned], now: Timestamp) -> Plan {
         };
         for line in lines {
             // a manifest's words are anybody's: none of them begins a line of its own in a terminal or a CI's log
-            let _ = writeln!(text, "{}", line.replace(char::is_control, " "));
+            let _ = writeln!(text, "{}", told(&line));
         }
     }
     let exit = match (wrong, untold) {
@@ -374,6 +375,10 @@ fn describe(decision: &Decision, now: Timestamp) -> Vec<String> {
     let mut lines = vec![match decision.step {
         Step::Open { generation, trigger } => {
             format!("  would rotate now: generation {generation}, because {}", trigger_words(trigger))
+        }
+        Step::AskPassword { .. } => {
+            "  would ask the host whether the password that the Secret holds is in force, and rotate if it is not"
+                .to_owned()
         }
         Step::Deliver { generation } => {
             format!("  would sign the host's CSR and push the chain: generation {generation}")

@@ -83,9 +83,10 @@ pub async fn pass(seen: &ManagedAgentCertificate, context: &Context) -> Result<R
                 forget(context, &uid);
                 return Ok(Rest { heard, ..unasked(context) });
             };
-            let looked_for = mac.metadata.generation;
+            // an API server that was restored from a backup may give the same generation to another spec
+            let is_another = mac.metadata.generation != read.metadata.generation || mac.spec != read.spec;
             mac = read;
-            if mac.metadata.generation != looked_for {
+            if is_another {
                 // the host that was looked at is perhaps not the one that the spec means now
                 fresh = true;
                 continue;
@@ -299,11 +300,13 @@ fn is_allowed(
     match decision.step {
         Step::Open { .. } | Step::Deliver { .. } | Step::Rollback { .. } | Step::ReleaseFinalizer => true,
         Step::EnsureFinalizer => context.ledger.may_write(uid, now),
-        Step::Follow { .. } | Step::Blocked { .. } | Step::Idle { .. } | Step::Gone => match difference {
-            Difference::None => true,
-            Difference::Wording => context.ledger.reword(uid, now),
-            Difference::Substance => ended(mac, decision).is_some() || context.ledger.may_write(uid, now),
-        },
+        Step::AskPassword { .. } | Step::Follow { .. } | Step::Blocked { .. } | Step::Idle { .. } | Step::Gone => {
+            match difference {
+                Difference::None => true,
+                Difference::Wording => context.ledger.reword(uid, now),
+                Difference::Substance => ended(mac, decision).is_some() || context.ledger.may_write(uid, now),
+            }
+        }
     }
 }
 
@@ -348,6 +351,10 @@ async fn act(
         (Step::Open { generation, .. }, _) => {
             let Some(epoch) = epoch(context) else { return Ok(()) };
             context.agents.open(&resource, generation, epoch).await.map(|()| None)
+        }
+        (Step::AskPassword { generation }, _) => {
+            let Some(epoch) = epoch(context) else { return Ok(()) };
+            context.agents.ask_password(&resource, generation, epoch).await.map(|()| None)
         }
         (Step::Deliver { generation }, Some(report)) => deliver(context, mac, &resource, generation, report).await?,
         (Step::Rollback { generation }, _) => {
@@ -469,6 +476,7 @@ fn rest(context: &Context, uid: &str, decision: &Decision, references: &Referenc
         Step::EnsureFinalizer
         | Step::ReleaseFinalizer
         | Step::Open { .. }
+        | Step::AskPassword { .. }
         | Step::Deliver { .. }
         | Step::Rollback { .. } => (SHORTEST_WAIT, true),
     };

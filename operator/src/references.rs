@@ -91,7 +91,7 @@ impl ReferenceReader {
         let read = self.read_password(&resource.namespace, reference);
         let judge = |password: &Password| {
             password.grant.may_be_sent(resource)?;
-            password.version.clone()
+            Ok(self.versions.as_heard(&resource.uid, password.version.clone()?))
         };
         let key = password_key(&resource.namespace, reference);
         Some(match age {
@@ -110,6 +110,16 @@ impl ReferenceReader {
         let (secret, grant) = granted(&self.cluster, namespace, &reference.name, Purpose::KeystorePassword).await?;
         grant.may_be_sent(resource)?;
         self.password_in(&secret, namespace, reference)
+    }
+
+    /// The resource's host has said whether the password that went by `then` is the one that was read as `now`.
+    pub(crate) fn heard(&self, resource: &Resource, then: &str, now: &PasswordVersion, is_same: bool) {
+        self.versions.heard(&resource.uid, then, &now.word, is_same);
+    }
+
+    /// Nothing of what its host has said is needed any more.
+    pub(crate) fn forget(&self, uid: &str) {
+        self.versions.forget(uid);
     }
 
     async fn read_issuer(&self, namespace: &str, name: &str) -> Result<Issuer, Obstacle> {

@@ -12,9 +12,6 @@ use crate::decide::{ConditionType, Event, Reason, whole_seconds};
 use crate::reconcile::{Context, may_act, may_tell, unasked};
 use crate::schedule::Rest;
 
-/// The longest explanation in a condition.
-const LONGEST_WHY: usize = 1024;
-
 /// One pass over it. A rotation that may be in flight on its host is ended by the host itself.
 ///
 /// # Errors
@@ -79,6 +76,5 @@ fn conditions(seen: &Unreadable, now: Timestamp) -> Vec<Value> {
 }
 
 fn explained(seen: &Unreadable) -> String {
-    let words: String = seen.why.chars().map(|c| if c.is_control() { ' ' } else { c }).take(LONGEST_WHY).collect();
-    format!("this version of kagiban-operator cannot read the resource: {words}")
+    format!("this version of kagiban-operator cannot read the resource: {}", seen.why)
 }

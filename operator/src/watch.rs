@@ -15,8 +15,9 @@ use jiff::Timestamp;
 use kube::ResourceExt as _;
 use kube::api::{Api, ListParams, WatchEvent, WatchParams};
 
-use crate::cluster::{WATCH_SECONDS, Watched, is_transient, shortened, words};
+use crate::cluster::{WATCH_SECONDS, Watched, is_transient, words};
 use crate::decide::doubled;
+use crate::foreign::told;
 use crate::freshness::Freshness;
 
 /// Resources in one answer of a list. A page is held whole while it is read, and more than once; each may be 2 MiB.
@@ -47,16 +48,17 @@ pub enum Event {
     Delete(Watched),
 }
 
-/// Why a list or a watch is taken up again.
+/// Why a list or a watch is taken up again. None of them names its source: an error that is told with its causes would tell all
+/// that was answered.
 #[derive(Debug, thiserror::Error)]
 pub enum WatchError {
     #[error("the resources cannot be listed: {}", words(.0))]
-    List(#[source] kube::Error),
+    List(kube::Error),
     #[error("the API server has not given a whole page of the resources within {} s", PAGE_DEADLINE.as_secs())]
     Stalled,
     #[error("the resources cannot be watched: {}", words(.0))]
-    Watch(#[source] kube::Error),
-    #[error("the watch was refused: {}", shortened(.0))]
+    Watch(kube::Error),
+    #[error("the watch was refused: {0}")]
     Refused(String),
     #[error("the API server names no version of what it shows")]
     NoVersion,
@@ -252,7 +254,7 @@ impl Source {
             Ok(WatchEvent::Bookmark(mark)) => (None, Some(mark.metadata.resource_version)),
             // 410: what it was to go on from is not kept any more
             Ok(WatchEvent::Error(status)) => {
-                (Some(Err(WatchError::Refused(status.message))), (status.code != 410).then_some(version))
+                (Some(Err(WatchError::Refused(told(&status.message)))), (status.code != 410).then_some(version))
             }
             Err(error) => (Some(Err(WatchError::Watch(error))), Some(version)),
         };
@@ -384,6 +386,15 @@ mod tests {
             }
         }
         assert_eq!(pauses, [0, 1, 2, 4, 8, 16, 30, 30]);
+        let hostile = json!({"type": "ERROR", "object": {"code": 410, "message": "x\n".repeat(60_000)}});
+        let told = source.shown(event(&hostile), "7".to_owned(), stream::empty().boxed()).expect("an event");
+        let told = told.expect_err("a refusal").to_string();
+        assert!(told.len() < 1000 && !told.contains(char::is_control), "{} bytes", told.len());
+        let mut show = |event| {
+            let told = source.shown(event, "7".to_owned(), stream::empty().boxed());
+            let is_watching = matches!(source.state, State::Watching { .. });
+            (told.map(|told| told.is_ok()), is_watching, pause(source.unwatched).as_secs())
+        };
         // what says nothing of the version changes nothing; what is shown ends it
         let busy = event(&json!({"type": "ERROR", "object": {"code": 500, "message": "busy"}}));
         assert_eq!(show(busy), (Some(false), true, 30));

@@ -475,6 +475,66 @@ async fn another_ca_or_another_password_under_the_same_name_rotates_once() {
     assert!(whys.iter().any(|why| why.contains("another CA stands under")), "{whys:?}");
 }
 
+/// Holds B11, B17: GitOps that changes a Secret's annotation and the operator's image in one commit restarts no agent.
+#[tokio::test]
+async fn an_annotation_that_was_written_while_no_operator_ran_rotates_nothing() {
+    let mut stage = Stage::set().await;
+    let write = |stage: &Stage, password| stage.cluster.secret("store", "keystore-password", &[("password", password)]);
+    let word = |stage: &Stage| stage.cluster.mac().status.and_then(|status| status.leaf?.password_version);
+    write(&stage, "first");
+    stage.cluster.change(|mac| mac["spec"]["keystore"] = json!({"passwordSecretRef": {"name": "store"}}));
+    stage.settle().await;
+    assert_eq!((stage.condition("Ready").as_str(), stage.host.changes().len()), ("True Verified", 2));
+    let first = word(&stage);
+
+    write(&stage, "first");
+    stage.restart();
+    stage.cluster.writes();
+    stage.settle().await;
+    assert_eq!((stage.host.questions(), stage.host.changes().len()), (1, 2), "it was asked, and nothing was rotated");
+    assert_ne!(word(&stage), first);
+    assert_eq!(stage.cluster.writes().len(), 1, "the word");
+    assert!(stage.metrics().contains(r#"kagiban_host_requests_total{call="password",outcome="ok"} 1"#));
+    stage.restart();
+    stage.settle().await;
+    assert_eq!((stage.host.questions(), stage.cluster.writes().len()), (1, 0), "the status has the new word");
+
+    write(&stage, "second");
+    stage.restart();
+    stage.settle().await;
+    assert_eq!((stage.host.questions(), stage.host.changes().len()), (2, 4), "that is another password");
+    stage.settle().await;
+    assert_eq!((stage.host.questions(), stage.host.changes().len()), (2, 4), "once");
+}
+
+/// Holds B11: whoever does not answer is asked again, and who knows of no such question is rotated.
+#[tokio::test]
+async fn a_host_that_does_not_answer_for_a_password_is_not_rotated_and_an_older_one_is() {
+    let mut stage = Stage::set().await;
+    stage.cluster.secret("store", "keystore-password", &[("password", "first")]);
+    stage.cluster.change(|mac| mac["spec"]["keystore"] = json!({"passwordSecretRef": {"name": "store"}}));
+    stage.settle().await;
+    stage.cluster.secret("store", "keystore-password", &[("password", "first")]);
+    stage.restart();
+    lock(&stage.host.state).manner = Manner::Refuse(RefusalReason::RotationInProgress);
+    stage.settle().await;
+    assert_eq!(stage.host.changes().len(), 2);
+    assert_eq!(
+        (stage.condition("Ready"), stage.condition("Blocked")),
+        ("True Verified".into(), "True HostBusy".into())
+    );
+    tokio::time::sleep(SECONDS).await;
+    lock(&stage.host.state).manner = Manner::Honest;
+    stage.settle().await;
+    assert_eq!((stage.host.questions(), stage.condition("Blocked").as_str()), (1, ""));
+
+    stage.cluster.secret("store", "keystore-password", &[("password", "first")]);
+    lock(&stage.host.state).knows_no_question = true;
+    stage.restart();
+    stage.settle().await;
+    assert_eq!(stage.host.changes().len(), 4, "as before there was the question");
+}
+
 #[tokio::test]
 async fn a_process_that_does_not_lead_changes_nothing() {
     let mut stage = Stage::set().await;

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
+use kagiban_crds::Epoch;
 use kagiban_operator::act::AgentClient;
 use kagiban_operator::agent_api::Reach;
 use kagiban_operator::cluster::Cluster;
@@ -14,7 +15,7 @@ use kagiban_operator::decide::Policy;
 use kagiban_operator::fleet::{Change, Fleet};
 use kagiban_operator::freshness::Freshness;
 use kagiban_operator::health::Health;
-use kagiban_operator::leader::Election;
+use kagiban_operator::leader::{Election, Leadership};
 use kagiban_operator::ledger::Ledger;
 use kagiban_operator::metrics::Metrics;
 use kagiban_operator::reconcile::Context;
@@ -40,6 +41,60 @@ async fn eventually(what: &str, holds: impl Fn() -> bool) {
     }
 }
 
+fn context(cluster: Cluster, leadership: Leadership, resync: Duration, stopping: CancellationToken) -> Arc<Context> {
+    let metrics = Arc::new(Metrics::new(None));
+    let reach = Reach::new(vec!["127.0.0.0/8".parse().expect("a range")], Vec::new());
+    Arc::new(Context {
+        agents: AgentClient::new(cluster.clone(), metrics.clone(), reach),
+        cluster,
+        fleet: Arc::new(Fleet::default()),
+        ledger: Ledger::default(),
+        leadership,
+        policy: Policy { resync, ..Policy::default() },
+        metrics,
+        stopping,
+    })
+}
+
+/// Holds B9: whoever waits for a resource whose deletion the watch has not shown is looked at as soon as a pass has found it gone,
+/// and not only after its resync.
+#[tokio::test]
+async fn whoever_was_in_conflict_with_one_that_is_found_gone_is_looked_at_within_seconds() {
+    let cluster = FakeCluster::start().await;
+    let mutual = Authority::new("mutual");
+    let host = Host::start(&mutual, mutual.server()).await;
+    // the one that waits is told of its rival before that one has been looked at
+    lock(&host.state).delay = Duration::from_secs(1);
+    fleet::secrets(&cluster, &mutual, &Authority::new("fleet"));
+    let gone = fleet::resource(&format!("https://{}", host.address));
+    let mut gone = serde_json::to_value(gone).expect("plain data");
+    gone["metadata"]["creationTimestamp"] = "2026-01-01T00:00:00Z".into();
+    gone["status"] = serde_json::json!({"observedGeneration": 1});
+    let mut waits = gone.clone();
+    (waits["metadata"]["name"], waits["metadata"]["uid"]) = ("ups-02".into(), "u-2".into());
+    waits["metadata"]["creationTimestamp"] = "2026-02-01T00:00:00Z".into();
+    cluster.put(&serde_json::from_value(waits).expect("a resource"));
+
+    let connection = Cluster::new(cluster.client.clone(), Arc::new(Metrics::new(None)), "test".into());
+    let stopping = CancellationToken::new();
+    let resync = Duration::from_secs(3600);
+    let context = context(connection, Leadership::alone(Epoch(1)), resync, stopping.clone());
+    let (events, shown) = futures::channel::mpsc::unbounded();
+    let schedule = Arc::new(Mutex::new(Schedule::new(8, resync, Instant::now())));
+    let health = Arc::new(Health::new(false, Instant::now()));
+    let run = tokio::spawn(controller::run(shown.map(Ok), schedule, health, context));
+    let waits = serde_json::from_value(lock(&cluster.state).mac.clone()).expect("an object");
+    let gone = serde_json::from_value(gone).expect("an object");
+    for event in [Event::Init, Event::InitApply(gone), Event::InitApply(waits), Event::InitDone] {
+        events.unbounded_send(event).expect("the loop runs");
+    }
+    let blocked_by = || lock(&cluster.state).mac["status"]["blockedBy"].clone();
+    eventually("it waits", || blocked_by() == "Conflict").await;
+    eventually("it is looked at", || blocked_by() != "Conflict").await;
+    stopping.cancel();
+    run.await.expect("it ends");
+}
+
 /// Holds B1: after a stall in which the Lease ran out and was renewed with the same epoch, everything is looked at again.
 /// Holds B9: nothing is begun before all are known who may own an agent.
 #[tokio::test]
@@ -50,23 +105,12 @@ async fn a_stall_of_the_api_server_orphans_nothing() {
     fleet::secrets(&cluster, &mutual, &Authority::new("fleet"));
     cluster.put(&fleet::resource(&format!("https://{}", host.address)));
 
-    let metrics = Arc::new(Metrics::new(None));
-    let connection = Cluster::new(cluster.client.clone(), metrics.clone(), "test".into());
+    let connection = Cluster::new(cluster.client.clone(), Arc::new(Metrics::new(None)), "test".into());
     let (election, leadership) = Election::new(connection.clone(), "fleet".into(), "lease".into());
     let closing = CancellationToken::new();
     let stopping = CancellationToken::new();
     let election = tokio::spawn(election.run(closing.clone(), |_| {}));
-    let reach = Reach::new(vec!["127.0.0.0/8".parse().expect("a range")], Vec::new());
-    let context = Arc::new(Context {
-        agents: AgentClient::new(connection.clone(), metrics.clone(), reach),
-        cluster: connection,
-        fleet: Arc::new(Fleet::default()),
-        ledger: Ledger::default(),
-        leadership: leadership.clone(),
-        policy: Policy { resync: RESYNC, ..Policy::default() },
-        metrics,
-        stopping: stopping.clone(),
-    });
+    let context = context(connection, leadership.clone(), RESYNC, stopping.clone());
     let (events, shown) = futures::channel::mpsc::unbounded();
     let schedule = Arc::new(Mutex::new(Schedule::new(8, RESYNC, Instant::now())));
     let health = Arc::new(Health::new(true, Instant::now()));

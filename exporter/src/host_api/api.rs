@@ -11,11 +11,11 @@ use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue};
 use hyper::{Request, Response, StatusCode};
-use kagiban_crds::host_api::{Refusal, RefusalReason, RotationReport, RotationState, Target};
+use kagiban_crds::host_api::{PasswordQuestion, Refusal, RefusalReason, RotationReport, RotationState, Target};
 use kagiban_crds::{AgentName, Generation};
 use serde::Serialize;
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::audit;
 use super::body;
@@ -103,7 +103,7 @@ impl Api {
             Some(name) => Some(self.agent(name)?),
             None => None,
         };
-        if let Route::Open(name) | Route::Chain(name, _) | Route::Rollback(name, _) = &route
+        if let Route::Password(name) | Route::Open(name) | Route::Chain(name, _) | Route::Rollback(name, _) = &route
             && let Some(refusal) = self.refusal(name)
         {
             return Err(refusal);
@@ -124,6 +124,14 @@ impl Api {
                 let newest = rotation.as_ref().filter(|rotation| rotation.generation == generation);
                 let report = newest.map(Rotation::report).ok_or_else(|| no_rotation(generation))?;
                 json(&report, StatusCode::OK, report.state.as_str())
+            }
+            (Route::Password(_), Some(agent)) => {
+                let question: PasswordQuestion = body::read(request).await?;
+                working.store(true, Ordering::Release);
+                agent.worker.snapshot()?.admit_question(&self.host, &question)?;
+                agent.questions.take(Instant::now())?;
+                let report = agent.worker.password_in_force(question).await?;
+                json(&report, StatusCode::OK, report.as_str())
             }
             (Route::Open(_), Some(agent)) => {
                 let request = body::read(request).await?;

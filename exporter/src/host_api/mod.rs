@@ -13,6 +13,7 @@ mod audit;
 mod body;
 mod client;
 mod connection;
+mod questions;
 mod reports;
 mod revocation;
 mod route;

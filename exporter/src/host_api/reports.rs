@@ -13,6 +13,7 @@ use kagiban_keystore::pem_block;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
+use super::questions::Questions;
 use crate::blocking::{self, Blocked, Flights, Work};
 use crate::platform;
 use crate::rotation::agent::Agent;
@@ -31,6 +32,7 @@ const POWER_WITHIN: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(super) struct Watched {
     pub(super) worker: Worker,
+    pub(super) questions: Questions,
     seen: Mutex<Option<Seen>>,
     reads: Flights<(), Sighting>,
 }
@@ -46,7 +48,7 @@ struct Seen {
 
 impl Watched {
     pub(super) fn new(worker: Worker) -> Self {
-        Self { worker, seen: Mutex::default(), reads: Flights::new() }
+        Self { worker, questions: Questions::default(), seen: Mutex::default(), reads: Flights::new() }
     }
 
     /// # Errors

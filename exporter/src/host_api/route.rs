@@ -9,6 +9,7 @@ use kagiban_crds::{AgentName, Generation};
 pub(super) enum Route {
     Host,
     Agent(AgentName),
+    Password(AgentName),
     Open(AgentName),
     Rotation(AgentName, Generation),
     Chain(AgentName, Generation),
@@ -24,6 +25,7 @@ impl Route {
         let (expected, route) = match parts.as_slice() {
             [VERSION, "host"] => (Method::GET, Self::Host),
             [VERSION, "agents", name] => (Method::GET, Self::Agent(agent(name)?)),
+            [VERSION, "agents", name, "password"] => (Method::POST, Self::Password(agent(name)?)),
             [VERSION, "agents", name, "rotations"] => (Method::POST, Self::Open(agent(name)?)),
             [VERSION, "agents", name, "rotations", number] => {
                 (Method::GET, Self::Rotation(agent(name)?, generation(number)?))
@@ -43,6 +45,7 @@ impl Route {
         match self {
             Self::Host => "host",
             Self::Agent(_) => "agent",
+            Self::Password(_) => "password",
             Self::Open(_) => "open",
             Self::Rotation(..) => "rotation",
             Self::Chain(..) => "chain",
@@ -54,6 +57,7 @@ impl Route {
         match self {
             Self::Host => None,
             Self::Agent(agent)
+            | Self::Password(agent)
             | Self::Open(agent)
             | Self::Rotation(agent, _)
             | Self::Chain(agent, _)
@@ -63,7 +67,7 @@ impl Route {
 
     pub(super) const fn generation(&self) -> Option<Generation> {
         match self {
-            Self::Host | Self::Agent(_) | Self::Open(_) => None,
+            Self::Host | Self::Agent(_) | Self::Password(_) | Self::Open(_) => None,
             Self::Rotation(_, generation) | Self::Chain(_, generation) | Self::Rollback(_, generation) => {
                 Some(*generation)
             }

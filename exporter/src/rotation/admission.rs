@@ -72,12 +72,19 @@ impl Door<'_> {
             );
             return Admission::Refused(refuse(RefusalReason::Frozen, message));
         }
-        if !newest.state.is_decided() {
-            let message = format!("generation {} is not decided yet; wait for it or roll it back", newest.generation);
-            let refusal = refuse(RefusalReason::RotationInProgress, message);
-            return Admission::Refused(Refusal { generation: Some(newest.generation), ..refusal });
+        in_progress(newest).map_or(Admission::Proceed, Admission::Refused)
+    }
+
+    /// A question that changes nothing: it is not answered while the files change, nor for whoever has missed a rotation.
+    ///
+    /// # Errors
+    /// A refusal.
+    pub fn question(&self, target: &Target) -> Result<(), Refusal> {
+        self.check(target)?;
+        if target.generation < self.record.generation {
+            return Err(self.stale_generation(target.generation));
         }
-        Admission::Proceed
+        self.record.rotation.as_ref().and_then(in_progress).map_or(Ok(()), Err)
     }
 
     /// A chain for an open rotation.
@@ -173,6 +180,16 @@ impl Door<'_> {
 
 pub fn refuse(reason: RefusalReason, message: impl Into<String>) -> Refusal {
     Refusal { reason, message: message.into(), epoch: None, generation: None, power: None }
+}
+
+/// What is said while a rotation is under way.
+fn in_progress(newest: &Rotation) -> Option<Refusal> {
+    if newest.state.is_decided() {
+        return None;
+    }
+    let message = format!("generation {} is not decided yet; wait for it or roll it back", newest.generation);
+    let refusal = refuse(RefusalReason::RotationInProgress, message);
+    Some(Refusal { generation: Some(newest.generation), ..refusal })
 }
 
 fn standing(rotation: &Rotation) -> String {

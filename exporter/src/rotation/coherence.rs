@@ -4,11 +4,12 @@
 use std::path::Path;
 
 use kagiban_crds::LeafSha256;
-use kagiban_keystore::{self as keystore, Certificate, Limits, ReadError};
+use kagiban_keystore::{self as keystore, Certificate, Limits, PasswordCheck, ReadError};
 use secrecy::SecretString;
 use zeroize::Zeroizing;
 
 use super::agent::{Agent, Keystore};
+use super::rotator::same_secret;
 use super::staging::StagingError;
 use super::survey::{self, MAX_STORE_BYTES};
 use crate::platform::{self, FileError, Links};
@@ -46,6 +47,38 @@ pub(super) fn misfit(
         Err(Doubt::Told(error)) => Some(error),
         Err(Doubt::Broken(error)) if !as_before => Some(error),
         Ok(_) | Err(Doubt::Locked(_) | Doubt::Broken(_)) => None,
+    }
+}
+
+/// Whether the agent works with this password: it opens the store and the key under `alias`, and where a file tells the agent
+/// its password, that is the same or was removed. None where the key lies in what no password protects.
+///
+/// # Errors
+/// Why the files do not tell. See [`StagingError`].
+pub(super) fn is_in_force(
+    agent: &Agent,
+    alias: Option<&str>,
+    password: &SecretString,
+) -> Result<Option<bool>, StagingError> {
+    let Keystore::OneFile { path, .. } = &agent.keystore else { return Ok(None) };
+    let bytes = on_disk(path)?;
+    if let Some(told) = told(agent, |path| on_disk(path).map_err(StagingError::File))?
+        && !same_secret(Some(&told), Some(password))
+    {
+        return Ok(Some(false));
+    }
+    let candidates = [password.clone()];
+    let store = match survey::open(&bytes, &candidates) {
+        Ok((store, Some(_))) => store,
+        Ok((store, None)) => return Ok((store.password == PasswordCheck::Wrong).then_some(false)),
+        Err(ReadError::BadPassword | ReadError::PasswordNeeded) => return Ok(Some(false)),
+        Err(error) => return Err(StagingError::Old(error)),
+    };
+    let alias = alias.or(agent.alias.as_deref()).or_else(|| survey::only_key(&store)).ok_or(StagingError::NoAlias)?;
+    match keystore::open_key(&bytes, Some(password), alias, &Limits::default()) {
+        Ok(_) => Ok(Some(true)),
+        Err(ReadError::BadPassword | ReadError::PasswordNeeded) => Ok(Some(false)),
+        Err(error) => Err(StagingError::Old(error)),
     }
 }
 
@@ -88,16 +121,7 @@ fn leaf(
         Keystore::OneFile { path, .. } => {
             let bytes = read(path)?;
             let passwords = survey::password_file(agent)?.into_iter().collect();
-            let told = match &agent.password_ini {
-                Some((path, place)) => match read(path) {
-                    Err(StagingError::File(FileError::NotFound { .. })) => {
-                        return Err(StagingError::IniMissing { file: place.file }.into());
-                    }
-                    ini => survey::read_ini(&ini?, place)?.1,
-                },
-                None => None,
-            };
-            open(&bytes, alias, passwords, told)
+            open(&bytes, alias, passwords, told(agent, read)?)
         }
         Keystore::PemPair { certificate, key } => {
             let mut both = read(certificate)?;
@@ -109,6 +133,18 @@ fn leaf(
             let opened = keystore::open_key(&text, None, "", &Limits::default());
             opened.map_err(|error| Doubt::Broken(StagingError::Old(error)))
         }
+    }
+}
+
+/// The password in the file that the agent reads, if there is such a file and it has not removed it.
+fn told(
+    agent: &Agent,
+    read: impl Fn(&Path) -> Result<Zeroizing<Vec<u8>>, StagingError>,
+) -> Result<Option<SecretString>, StagingError> {
+    let Some((path, place)) = &agent.password_ini else { return Ok(None) };
+    match read(path) {
+        Err(StagingError::File(FileError::NotFound { .. })) => Err(StagingError::IniMissing { file: place.file }),
+        ini => Ok(survey::read_ini(&ini?, place)?.1),
     }
 }
 

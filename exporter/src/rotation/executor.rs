@@ -138,6 +138,7 @@ impl Rotator {
                 self.start("start_failed_in_rollback").await
             }
             Effect::WatchOld => self.watch_old().await,
+            Effect::Drain => self.drain().await,
             Effect::VerifyOld => self.verify_old().await,
             // Their events come from requests.
             Effect::MakeKey | Effect::AwaitChain | Effect::Nothing => Ok(()),
@@ -178,8 +179,12 @@ impl Rotator {
 
     pub(super) fn enter(&mut self, mut rotation: Rotation, next: State, note: String) -> Result<(), Cause> {
         rotation.state = next;
-        rotation.left_in_order = false;
         rotation.log(Timestamp::now(), note);
+        self.write_down(rotation)
+    }
+
+    pub(super) fn write_down(&mut self, mut rotation: Rotation) -> Result<(), Cause> {
+        rotation.left_in_order = false;
         let saved = Record { rotation: Some(rotation), ..self.record.clone() };
         let result = saved.save(&self.host.vault.journal(&self.agent.name));
         self.record = saved;

@@ -261,12 +261,17 @@ impl Rotation {
 
     /// The first steps tell how it began and the last how it stands; what has no room is between.
     pub fn log(&mut self, at: Timestamp, note: String) {
+        self.stop_begun = stopping::stop_begun(self.stop_begun.take(), &self.state, BegunStop::now);
+        self.tell(at, note);
+    }
+
+    /// The same of a state that was entered before: whatever was begun in it is not begun again.
+    pub fn tell(&mut self, at: Timestamp, note: String) {
         if self.steps.len() >= MAX_STEPS {
             self.steps.remove(MAX_STEPS / 2);
         }
         let is_frozen = matches!(self.state, State::Frozen { .. });
         self.frozen_at = is_frozen.then(|| self.frozen_at.unwrap_or(at));
-        self.stop_begun = stopping::stop_begun(self.stop_begun.take(), &self.state, BegunStop::now);
         self.steps.push(Step { at, state: self.state.reported(), note: bounded(note) });
     }
 }
@@ -386,6 +391,7 @@ mod tests {
             Just(Undo::StartAnyway),
             Just(Undo::Look),
             Just(Undo::Watch),
+            Just(Undo::Drain),
             Just(Undo::LastStart)
         ];
         (0..9, before, failure, undo, any::<bool>()).prop_map(|(n, before, failure, step, by_order)| match n {

@@ -9,6 +9,7 @@
 //!                                         │           ┌──────── a stop may still end it ─┐
 //!                                         │           v                                  │
 //!                                         │         Watch    Stop ─> Restore ─> Start ───┴─> Verify
+//!                                         │         Drain ────┘ else, once the stop of a run that crashed is over
 //!                                         └────────────────────────> RolledBack <──────────┴─────────────> Frozen
 //!                                                                        └────── seen, or thawed ────────────────┘
 //! ```
@@ -110,6 +111,9 @@ pub enum Undo {
     /// A stop was begun and not seen to end, and the old files are there: whether the service stays up for as long as that
     /// stop may take. A second stop would cut off a service that drains; a start would find it running.
     Watch,
+    /// A stop was begun by a run that has crashed, and the old files are back, maybe under a service that lives on the new ones:
+    /// it is kept up until that stop can end it no more, and stopped again when it does not live on the old ones then.
+    Drain,
     Stop,
     Restore,
     Start,
@@ -157,6 +161,8 @@ pub enum Effect {
     LookForOld,
     /// Whether the old leaf is served until the stop that was begun must have ended the service.
     WatchOld,
+    /// Keeps the service up until the stop that was begun can end it no more, and sees whether the old leaf is served then.
+    Drain,
     Discard,
     /// Stops what may be stopped already.
     EnsureStopped,
@@ -214,6 +220,7 @@ impl State {
             Self::Discarding { .. } => Effect::Discard,
             Self::Undoing { step: Undo::Look, .. } => Effect::LookForOld,
             Self::Undoing { step: Undo::Watch, .. } => Effect::WatchOld,
+            Self::Undoing { step: Undo::Drain, .. } => Effect::Drain,
             Self::Undoing { step: Undo::Stop, .. } => Effect::EnsureStopped,
             Self::Undoing { step: Undo::Restore, .. } => Effect::Restore,
             Self::Undoing { step: Undo::Start | Undo::StartAnyway | Undo::LastStart, .. } => Effect::EnsureStarted,
@@ -373,8 +380,10 @@ fn after_undo(step: Undo, way: WayBack, failure: Cause, then: Option<Cause>) -> 
     let undo = |step, failure| State::Undoing { step, before, failure, by_order };
     let frozen = |failure| State::Frozen { failure, standing: Standing::Whole };
     match (step, then) {
-        (Undo::Look | Undo::Watch, None) => State::RolledBack { failure },
+        (Undo::Look | Undo::Watch | Undo::Drain, None) => State::RolledBack { failure },
         (Undo::Look | Undo::Watch, Some(_)) => undo(Undo::Start, failure),
+        // Nothing ends it any more, and it does not live on what is stored.
+        (Undo::Drain, Some(_)) => undo(Undo::Stop, failure),
         // A service that cannot be stopped may be down already; what counts is what serves in the end.
         (Undo::Stop, _) => undo(Undo::Restore, failure),
         (Undo::Restore, None) => undo(Undo::Start, failure),

@@ -30,6 +30,7 @@ mod key;
 mod live;
 pub mod machine;
 mod power;
+mod question;
 mod recovery;
 mod restore;
 pub mod resume;

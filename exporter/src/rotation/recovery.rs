@@ -20,7 +20,7 @@ use super::kept;
 use super::machine::{Before, Cause, Event, State, Undo};
 use super::resume::{Mend, Mended, Resumption};
 use super::rotator::{Host, Rotator};
-use super::stopping::start_may_go_on_for;
+use super::stopping::{longest_drain, start_may_go_on_for};
 use crate::platform;
 
 /// Nobody knows what the rotation came to.
@@ -114,19 +114,23 @@ impl Rotator {
         }
         let note = "the exporter was restarted".to_owned();
         if resumption.mend != Mend::Keep {
-            // Durable first, so that a crash in what follows is counted.
-            self.enter_anyway(rotation.clone(), found, note.clone());
+            // Durable first, so that a crash in what follows is counted. A stop that was begun in that state was begun then.
+            let mut counted = rotation.clone();
+            counted.tell(Timestamp::now(), note.clone());
+            let _ = self.write_down(counted);
         }
         let mended = self.make_files_one_set(resumption.mend);
         if let Err(cause) = &mended {
             let (reason, error) = (&cause.reason, &cause.message);
             tracing::error!(agent = %self.agent.name, reason, error, "the old files could not be put back at start");
         }
-        let state = resumption.mended(mended);
-        if matches!(state, State::Undoing { step: Undo::Watch, .. }) {
+        if matches!(found, State::Stopping { .. } | State::Undoing { step: Undo::Watch | Undo::Stop, .. }) {
             // Earlier programs did not write when it was.
             rotation.stop_begun.get_or_insert_with(BegunStop::now);
         }
+        let longest = longest_drain(&self.agent.service);
+        let may_end = rotation.stop_begun.as_ref().is_some_and(|begun| !begun.may_end_for(longest).is_zero());
+        let state = resumption.mended(mended, may_end);
         self.enter_anyway(rotation, state, note);
     }
 

@@ -46,7 +46,7 @@ impl State {
             Self::Stopping { before } => resumption(Mend::Keep, undo(Undo::after_stop(before), before, unswapped())),
             Self::Swapping { before } => {
                 let failure = restarted("restarted_in_swap", "the old files were put back; open a new rotation");
-                resumption(Mend::GoBack, undo(Undo::Stop, before, failure))
+                resumption(Mend::GoBack, undo(Undo::Drain, before, failure))
             }
             Self::Swapped { before }
             | Self::Restarting { before }
@@ -55,7 +55,8 @@ impl State {
             | Self::Looking { before } => resumption(Mend::Judge, Self::Resuming { before }),
             Self::Undoing { step, before, failure, by_order } => {
                 let (mend, step) = match step {
-                    Undo::Stop | Undo::Restore | Undo::StartAnyway => (Mend::GoBack, Undo::Stop),
+                    // What follows a drain may have begun too, and the journal not told of it.
+                    Undo::Drain | Undo::Stop | Undo::Restore | Undo::StartAnyway => (Mend::GoBack, Undo::Drain),
                     // From here on the files are the agent's again: it may have changed them since.
                     Undo::Start | Undo::Verify => (Mend::Keep, Undo::Start),
                     Undo::Watch => (Mend::Keep, Undo::after_stop(before)),
@@ -101,7 +102,7 @@ impl State {
             | Self::Looking { before } => last(Mend::GoBack, before, false),
             Self::Undoing { step, before, by_order, .. } => {
                 let mend = match step {
-                    Undo::Stop | Undo::Restore | Undo::StartAnyway => Mend::GoBack,
+                    Undo::Drain | Undo::Stop | Undo::Restore | Undo::StartAnyway => Mend::GoBack,
                     Undo::Look | Undo::Watch | Undo::Start | Undo::Verify | Undo::LastStart => Mend::Keep,
                 };
                 last(mend, before, by_order)
@@ -120,10 +121,17 @@ impl Resumption {
         Self { mend: Mend::GoBack, state }
     }
 
-    /// The state after the files were made whole as [`Resumption::mend`] asks, or could not be.
+    /// The state after the files were made whole as [`Resumption::mend`] asks, or could not be. `may_end` says whether a stop
+    /// of the service that an earlier run has begun may still end it.
     #[must_use]
-    pub fn mended(self, result: Result<Mended, Cause>) -> State {
+    pub fn mended(self, result: Result<Mended, Cause>, may_end: bool) -> State {
         match (self.state, result) {
+            // Nothing but whole files is started on, and what no stop ends any more is stopped.
+            (State::Undoing { step: Undo::Drain, before, failure, by_order }, result)
+                if result.is_err() || !may_end =>
+            {
+                State::Undoing { step: Undo::Stop, before, failure, by_order }
+            }
             (state @ State::Resuming { .. }, Ok(Mended::WentBack(why)) | Err(why)) => state.after(Event::Failed(why)),
             (state @ State::Frozen { .. }, Ok(_)) => state.after(Event::Frozen(Finding::Restored)),
             // Giving up must not end in a split pair that nobody mends.

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use kagiban_crds::host_api::{
-    CertificateRequest, ChainDelivery, KeystoreOrder, Refusal, RefusalReason, RollbackOrder, RotationOpen,
-    RotationReport, Target,
+    CertificateRequest, ChainDelivery, KeystoreOrder, PasswordQuestion, Refusal, RefusalReason, RollbackOrder,
+    RotationOpen, RotationReport, Target,
 };
 use kagiban_crds::{Epoch, Generation, HostName};
 use kagiban_keystore::KeyMaterial;
@@ -427,6 +427,12 @@ impl Snapshot {
         self.door(host).open(&request.target, open_digest(request), same_password)
     }
 
+    /// # Errors
+    /// A refusal.
+    pub fn admit_question(&self, host: &Host, question: &PasswordQuestion) -> Result<(), Refusal> {
+        self.door(host).question(&question.target)
+    }
+
     pub fn admit_chain(&self, host: &Host, delivery: &ChainDelivery) -> Admission {
         self.door(host).deliver(&delivery.target, chain_digest(delivery))
     }
@@ -441,7 +447,7 @@ impl Snapshot {
     }
 }
 
-fn same_secret(a: Option<&SecretString>, b: Option<&SecretString>) -> bool {
+pub(super) fn same_secret(a: Option<&SecretString>, b: Option<&SecretString>) -> bool {
     match (a, b) {
         (Some(a), Some(b)) => a.expose_secret().as_bytes().ct_eq(b.expose_secret().as_bytes()).into(),
         (None, None) => true,

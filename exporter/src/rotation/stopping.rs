@@ -69,11 +69,13 @@ pub fn at_stop(state: &State, outlook: Outlook) -> AtStop {
             step: Undo::Look | Undo::Stop | Undo::Restore | Undo::Start | Undo::StartAnyway | Undo::LastStart,
             ..
         } => AtStop::GoOn,
-        State::Verifying { .. } | State::Undoing { step: Undo::Verify, .. } | State::Frozen { .. } => match outlook {
-            Outlook::MayEnd => AtStop::KeepUp,
-            Outlook::NeedsStart => AtStop::StartAndLeave,
-            Outlook::Settled => AtStop::Leave,
-        },
+        State::Verifying { .. } | State::Undoing { step: Undo::Drain | Undo::Verify, .. } | State::Frozen { .. } => {
+            match outlook {
+                Outlook::MayEnd => AtStop::KeepUp,
+                Outlook::NeedsStart => AtStop::StartAndLeave,
+                Outlook::Settled => AtStop::Leave,
+            }
+        }
         State::Committed { .. } | State::RolledBack { .. } => AtStop::Leave,
     }
 }
@@ -114,7 +116,7 @@ pub(super) fn longest_drain(service: &Service) -> Duration {
 /// Whether an effect waits and changes nothing that the next start of the program would not do again: it can be broken off at
 /// any moment.
 pub(super) const fn only_waits(effect: Effect) -> bool {
-    matches!(effect, Effect::Preflight | Effect::VerifyNew | Effect::VerifyOld | Effect::WatchOld)
+    matches!(effect, Effect::Preflight | Effect::VerifyNew | Effect::VerifyOld | Effect::WatchOld | Effect::Drain)
 }
 
 /// Whether a failure of this effect decides nothing now: the service manager may refuse to start anything while the system
@@ -261,7 +263,7 @@ mod tests {
     #[test]
     fn what_is_only_to_be_looked_at_waits_for_the_next_start_when_the_service_stays_up_until_then() {
         let frozen = State::Frozen { failure: failure(), standing: Standing::Whole };
-        for state in [State::Verifying { before: before() }, undoing(Undo::Verify), frozen] {
+        for state in [State::Verifying { before: before() }, undoing(Undo::Verify), undoing(Undo::Drain), frozen] {
             assert_eq!(at_stop(&state, Outlook::Settled), AtStop::Leave);
             assert_eq!(at_stop(&state, Outlook::MayEnd), AtStop::KeepUp);
             assert_eq!(at_stop(&state, Outlook::NeedsStart), AtStop::StartAndLeave);

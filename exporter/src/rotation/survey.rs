@@ -257,7 +257,7 @@ pub(super) fn leaf_of<'a>(store: &'a Store, alias: Option<&str>) -> Option<&'a C
     entry.and_then(|entry| entry.chain.first())
 }
 
-fn only_key(store: &Store) -> Option<&str> {
+pub(super) fn only_key(store: &Store) -> Option<&str> {
     let mut keys = store.entries.iter().filter(|entry| entry.kind == EntryKind::Key);
     match (keys.next(), keys.next()) {
         (Some(key), None) => Some(&key.alias),

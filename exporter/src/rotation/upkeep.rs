@@ -10,7 +10,7 @@ use super::agent::Verify;
 use super::backoff::Backoff;
 use super::drain::{BegunStop, Seen};
 use super::live;
-use super::machine::{Before, Cause, State};
+use super::machine::{Before, Cause, State, Undo};
 use super::rotator::{LastStart, Rotator};
 use super::stopping::{Outlook, has_time_to_go_back, is_last_start_due, longest_drain};
 use crate::platform::{self, ProgramError};
@@ -19,6 +19,8 @@ use crate::platform::{self, ProgramError};
 /// the stop was still ending.
 const START_AGAIN: Duration = Duration::from_secs(10);
 const START_AGAIN_AT_MOST: Duration = Duration::from_secs(60);
+
+const OTHER_LEAF_SERVED: &str = "other_leaf_served";
 
 impl Rotator {
     pub(super) async fn stop(&mut self, reason: &str) -> Result<(), Cause> {
@@ -111,11 +113,21 @@ impl Rotator {
     /// # Errors
     /// When the new files are in place, do not start, and there is time to go back.
     pub(super) async fn keep_up(&mut self) -> Result<(), Cause> {
-        let until = self.drained.unwrap_or_else(Instant::now);
-        let again = Backoff::after_failure(START_AGAIN, START_AGAIN_AT_MOST, Instant::now());
-        self.keep_up_until(until, Some(again)).await?;
+        self.see_stop_over().await.map(drop)
+    }
+
+    /// The same. Whether a look has said that it is over; else the time has.
+    async fn see_stop_over(&mut self) -> Result<bool, Cause> {
+        let (until, now) = (self.drained.unwrap_or_else(Instant::now), Instant::now());
+        let begin = match self.state() {
+            // Nobody may have started it since.
+            Some(State::Undoing { step: Undo::Drain, .. }) => Backoff::at_once,
+            _ => Backoff::after_failure,
+        };
+        self.keep_up_until(until, Some(begin(START_AGAIN, START_AGAIN_AT_MOST, now))).await?;
+        let was_seen = !self.may_still_end();
         self.forget_stop();
-        Ok(())
+        Ok(was_seen)
     }
 
     /// The same, `until` at the latest. One that was not seen going down is started at the times that `again` gives, and
@@ -230,6 +242,21 @@ impl Rotator {
         self.verify(&wanted, verify).await
     }
 
+    /// Keeps the service up until a stop that an earlier run has begun can end it no more, and looks for the old leaf then. Who
+    /// serves something else has not heard of that stop.
+    pub(super) async fn drain(&mut self) -> Result<(), Cause> {
+        let was_seen_over = self.may_still_end() && self.see_stop_over().await?;
+        let wanted = self.wanted_now();
+        if wanted.is_empty() {
+            let unseen = || Cause::new("not_served", "the service was not seen to end, and is stopped once more");
+            return was_seen_over.then_some(()).ok_or_else(unseen);
+        }
+        match self.look_for(&wanted).await {
+            Err(cause) if cause.reason == OTHER_LEAF_SERVED => Err(cause),
+            Ok(()) | Err(_) => self.verify(&wanted, self.agent.verify).await,
+        }
+    }
+
     /// A service that was slow to end takes a start for done, and is down a moment later: halfway, one that is down is started
     /// once more.
     pub(super) async fn verify_old(&mut self) -> Result<(), Cause> {
@@ -276,7 +303,7 @@ impl Rotator {
         let mut none = None;
         match (live::note(begun(&mut self.record.rotation, &mut none), wanted, &seen), seen) {
             (Seen::Wanted, _) => Ok(()),
-            (_, Ok(_)) => Err(Cause::new("other_leaf_served", "another leaf than the one looked for is served")),
+            (_, Ok(_)) => Err(Cause::new(OTHER_LEAF_SERVED, "another leaf than the one looked for is served")),
             (_, Err(error)) => Err(Cause::new(error.reason(), error.to_string())),
         }
     }
@@ -329,7 +356,7 @@ mod tests {
         let script = format!("echo >> {}; sleep 1; touch {}", starts.display(), ended.display());
         let (mut rotator, _lock) = rotator(root.path(), &format!("[/bin/sh, -c, '{script}']"));
         let undoing = State::Undoing {
-            step: super::super::machine::Undo::Verify,
+            step: Undo::Verify,
             before: Before::NotServed,
             failure: Cause::new("any", "any"),
             by_order: false,

@@ -14,7 +14,10 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use kagiban_crds::AgentName;
-use kagiban_crds::host_api::{ChainDelivery, Refusal, RefusalReason, RollbackOrder, RotationOpen, RotationReport};
+use kagiban_crds::host_api::{
+    ChainDelivery, PasswordQuestion, PasswordReport, Refusal, RefusalReason, RollbackOrder, RotationOpen,
+    RotationReport,
+};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -70,13 +73,14 @@ pub enum AgentStatus {
 /// Resolves when a worker's thread has ended.
 pub type Ended = oneshot::Receiver<()>;
 
-type Answer = oneshot::Sender<Result<RotationReport, Refusal>>;
+type Answer<T = RotationReport> = oneshot::Sender<Result<T, Refusal>>;
 
 #[derive(Debug)]
 enum Request {
     Open(Box<RotationOpen>, Answer),
     Deliver(Box<ChainDelivery>, Answer),
     RollBack(Box<RollbackOrder>, Answer),
+    Question(Box<PasswordQuestion>, Answer<PasswordReport>),
 }
 
 impl Worker {
@@ -155,7 +159,15 @@ impl Worker {
         self.ask(|answer| Request::RollBack(Box::new(order), answer)).await
     }
 
-    async fn ask(&self, request: impl FnOnce(Answer) -> Request) -> Result<RotationReport, Refusal> {
+    /// Whether the agent works with that password.
+    ///
+    /// # Errors
+    /// A refusal.
+    pub async fn password_in_force(&self, question: PasswordQuestion) -> Result<PasswordReport, Refusal> {
+        self.ask(|answer| Request::Question(Box::new(question), answer)).await
+    }
+
+    async fn ask<T>(&self, request: impl FnOnce(Answer<T>) -> Request) -> Result<T, Refusal> {
         if self.stop.is_cancelled() {
             return Err(stopping());
         }
@@ -274,6 +286,13 @@ async fn run(
             Request::Open(request, answer) => (rotator.open(&request), answer),
             Request::Deliver(delivery, answer) => (rotator.deliver(&delivery), answer),
             Request::RollBack(order, answer) => (rotator.roll_back(&order).await, answer),
+            Request::Question(question, answer) => {
+                // To open a store is work that only whoever waits for it has a use for.
+                if !answer.is_closed() {
+                    let _ = answer.send(rotator.password_in_force(&question));
+                }
+                continue;
+            }
         };
         show(&rotator);
         // Whoever asked may be gone; what was accepted is carried out all the same.
@@ -283,10 +302,15 @@ async fn run(
     }
     // What was asked meanwhile is not begun.
     inbox.close();
-    while let Some(Request::Open(_, answer) | Request::Deliver(_, answer) | Request::RollBack(_, answer)) =
-        inbox.recv().await
-    {
-        let _ = answer.send(Err(stopping()));
+    while let Some(request) = inbox.recv().await {
+        match request {
+            Request::Open(_, answer) | Request::Deliver(_, answer) | Request::RollBack(_, answer) => {
+                let _ = answer.send(Err(stopping()));
+            }
+            Request::Question(_, answer) => {
+                let _ = answer.send(Err(stopping()));
+            }
+        }
     }
     // A rotation that waits for its chain ends here.
     rotator.advance(show).await;

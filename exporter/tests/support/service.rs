@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use kagiban_crds::LeafSha256;
 use kagiban_exporter::probe::{Endpoint, probe};
-use kagiban_keystore::{Certificate, KeyMaterial, Limits, Merge, OnUnreadable, merge};
+use kagiban_keystore::{Certificate, Format, KeyMaterial, Limits, Merge, OnUnreadable, merge};
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -44,8 +44,8 @@ impl Store {
                 std::fs::write(key, &identity.key).unwrap();
             }
             Self::Pkcs12 { store, ini } => {
-                let other = put(None, "other", &issuer.server("other.example.com"), issuer);
-                std::fs::write(store, put(Some(&other), "securekey", &identity, issuer)).unwrap();
+                let other = put(None, "old-password", "other", &issuer.server("other.example.com"), None);
+                std::fs::write(store, put(Some(&other), "old-password", "securekey", &identity, None)).unwrap();
                 std::fs::write(ini, INI).unwrap();
             }
         }
@@ -69,17 +69,19 @@ impl Store {
     }
 }
 
-fn put(old: Option<&[u8]>, alias: &str, identity: &Identity, issuer: &Authority) -> Vec<u8> {
-    let chain = [&identity.der, &issuer.der].map(|der| Certificate::from_der(der).unwrap());
-    let key = KeyMaterial { pkcs8: identity.key_der.clone().into(), chain: chain.to_vec() };
-    let password = "old-password".into();
+/// A store with that key and what `old` holds besides.
+pub fn put(old: Option<&[u8]>, password: &str, alias: &str, identity: &Identity, format: Option<Format>) -> Vec<u8> {
+    let chain = CertificateDer::pem_slice_iter(identity.chain.as_bytes());
+    let chain = chain.map(|der| Certificate::from_der(&der.unwrap()).unwrap()).collect();
+    let key = KeyMaterial { pkcs8: identity.key_der.clone().into(), chain };
+    let password = password.into();
     let request = Merge {
         old,
         old_passwords: &[],
         new_password: Some(&password),
         alias,
         key: &key,
-        format: None,
+        format,
         profile: None,
         on_unreadable: OnUnreadable::Refuse,
         now: jiff::Timestamp::now(),

@@ -10,8 +10,8 @@ use hyper::header::{ACCEPT, CONTENT_TYPE, HOST};
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use kagiban_crds::host_api::{
-    AgentReport, ChainDelivery, MAX_REPLY_BYTES, MAX_REQUEST_BYTES, Refusal, RollbackOrder, RotationOpen,
-    RotationReport, VERSION,
+    AgentReport, ChainDelivery, MAX_REPLY_BYTES, MAX_REQUEST_BYTES, PasswordQuestion, PasswordReport, Refusal,
+    RollbackOrder, RotationOpen, RotationReport, VERSION,
 };
 use kagiban_crds::resource::HostUrl;
 use kagiban_crds::{AgentName, Generation, HostName};
@@ -30,7 +30,7 @@ use super::{AgentError, Endpoint, Reach, connect};
 const CONNECT_DEADLINE: Duration = Duration::from_secs(3);
 /// A look at an agent: the host may shake hands with the agent itself in this time.
 const READ_DEADLINE: Duration = Duration::from_secs(15);
-/// Opening a rotation: RSA-4096 on a small host takes ten seconds now and then.
+/// Whatever the host computes for: RSA-4096 on a small host takes ten seconds now and then.
 const WRITE_DEADLINE: Duration = Duration::from_secs(45);
 /// The longest message of a refusal that is believed.
 const LONGEST_MESSAGE: usize = 512;
@@ -84,6 +84,15 @@ impl HostApi {
     /// Whatever kept the host from answering.
     pub async fn look(&self) -> Result<AgentReport, AgentError> {
         self.call(Method::GET, format!("/{VERSION}/agents/{}", self.agent), None::<&()>, READ_DEADLINE).await
+    }
+
+    /// Whether the agent works with a password.
+    ///
+    /// # Errors
+    /// Whatever kept the host from answering, its refusal included.
+    pub async fn password(&self, question: &PasswordQuestion) -> Result<PasswordReport, AgentError> {
+        self.call(Method::POST, format!("/{VERSION}/agents/{}/password", self.agent), Some(question), WRITE_DEADLINE)
+            .await
     }
 
     /// Opens a rotation; the answer has the CSR once the key is made.

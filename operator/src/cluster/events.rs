@@ -9,6 +9,7 @@ use kube::{Resource, ResourceExt};
 
 use super::{Cluster, MANAGER, Unreadable, Watched};
 use crate::decide::{self, EventKind};
+use crate::foreign::within;
 
 /// The API server refuses a longer note; it counts bytes.
 const LONGEST_NOTE: usize = 1000;
@@ -32,9 +33,10 @@ impl Cluster {
     {
         let name = object.name_any();
         let (namespace, reason) = (object.namespace(), told.reason.as_str());
+        let note = within(&told.message, LONGEST_NOTE);
         match told.kind {
-            EventKind::Normal => tracing::info!(namespace, name, host, reason, "{}", told.message),
-            EventKind::Warning => tracing::warn!(namespace, name, host, reason, "{}", told.message),
+            EventKind::Normal => tracing::info!(namespace, name, host, reason, "{note}"),
+            EventKind::Warning => tracing::warn!(namespace, name, host, reason, "{note}"),
         }
         let now = Timestamp::now();
         let stem: String = name.chars().take(LONGEST_NAME).collect();
@@ -46,7 +48,7 @@ impl Cluster {
             },
             action: Some("Rotate".to_owned()),
             event_time: Some(MicroTime(now)),
-            note: Some(shortened(&told.message).to_owned()),
+            note: Some(note),
             reason: Some(told.reason.as_str().to_owned()),
             regarding: Some(object.object_ref(&())),
             reporting_controller: Some(format!("kagiban.dev/{MANAGER}")),
@@ -64,22 +66,5 @@ impl Cluster {
         if let Err(error) = self.call("create", "events", api.create(&PostParams::default(), &event)).await {
             tracing::warn!(%error, reason = told.reason.as_str(), "an event could not be written");
         }
-    }
-}
-
-/// To what a note may have.
-pub(crate) fn shortened(message: &str) -> &str {
-    &message[..message.floor_char_boundary(LONGEST_NOTE)]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_note_is_cut_where_the_api_server_would_refuse_it_and_no_sooner() {
-        let sentence = "あ".repeat(333);
-        assert_eq!(shortened(&sentence), sentence);
-        assert_eq!(shortened(&"あ".repeat(400)).len(), 999);
     }
 }

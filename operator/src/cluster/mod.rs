@@ -20,7 +20,6 @@ mod watched;
 pub(crate) mod written;
 
 pub use answers::client;
-pub(crate) use events::shortened;
 pub(crate) use resources::rotate_word;
 pub use resources::{claim, object};
 pub use secrets::SecretData;
@@ -34,6 +33,7 @@ use std::time::Duration;
 use answers::TooLong;
 use kube::Client;
 
+use crate::foreign::told;
 use crate::metrics::SharedMetrics;
 
 /// Field manager and reporting controller.
@@ -195,13 +195,13 @@ impl Cluster {
 fn classed(verb: &'static str, resource: &'static str, error: kube::Error) -> ClusterError {
     match error {
         kube::Error::Api(status) if is_denied(&status.message) => {
-            ClusterError::Status { verb, resource, code: status.code, message: status.message }
+            ClusterError::Status { verb, resource, code: status.code, message: told(&status.message) }
         }
         kube::Error::Api(status) => match status.code {
             404 => ClusterError::NotFound { verb, resource },
             409 => ClusterError::Conflict { verb, resource },
-            401 | 403 => ClusterError::Forbidden { verb, resource, message: status.message },
-            code => ClusterError::Status { verb, resource, code, message: status.message },
+            401 | 403 => ClusterError::Forbidden { verb, resource, message: told(&status.message) },
+            code => ClusterError::Status { verb, resource, code, message: told(&status.message) },
         },
         // what does not fit is quoted by the error, and what does not fit of a Secret is one
         kube::Error::SerdeError(error) if resource == "secrets" => {
@@ -241,5 +241,5 @@ pub(crate) fn words(error: &kube::Error) -> String {
         kube::Error::SerdeError(error) => error.to_string(),
         error => TooLong::of(error).map_or_else(|| error.to_string(), |error| error.to_string()),
     };
-    shortened(&text).to_owned()
+    told(&text)
 }

@@ -16,6 +16,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
 use super::rotate_word;
+use crate::foreign::told;
 
 /// What the watch gives for one object.
 #[derive(Clone, Debug)]
@@ -25,7 +26,7 @@ pub struct Watched(pub Result<ManagedAgentCertificate, Box<Unreadable>>);
 #[derive(Clone, Debug)]
 pub struct Unreadable {
     pub metadata: ObjectMeta,
-    /// What is wrong with it, for people.
+    /// What is wrong with it, for people. It may quote what stands in it, and is short.
     pub why: String,
     spec: Value,
     status: Value,
@@ -148,6 +149,15 @@ impl Watched {
         self.0.as_ref().ok()
     }
 
+    /// Whether both ask for the same, as far as it can be read.
+    pub(crate) fn asks_the_same(&self, other: &Self) -> bool {
+        match (&self.0, &other.0) {
+            (Ok(one), Ok(two)) => one.spec == two.spec,
+            (Err(one), Err(two)) => one.spec == two.spec,
+            (Ok(_), Err(_)) | (Err(_), Ok(_)) => false,
+        }
+    }
+
     fn of(parts: Parts) -> Self {
         let spec = ManagedAgentCertificateSpec::read(parts.spec.clone()).map_err(|error: SpecError| error.to_string());
         let status: Result<Option<ManagedAgentCertificateStatus>, String> =
@@ -161,7 +171,12 @@ impl Watched {
             (Err(spec), Err(status)) => format!("{spec}; {status}"),
             (Err(why), Ok(_)) | (Ok(_), Err(why)) => why,
         };
-        Self(Err(Box::new(Unreadable { metadata: parts.metadata.into(), why, spec: parts.spec, status: parts.status })))
+        Self(Err(Box::new(Unreadable {
+            metadata: parts.metadata.into(),
+            why: told(&why),
+            spec: parts.spec,
+            status: parts.status,
+        })))
     }
 }
 

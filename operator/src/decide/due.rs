@@ -30,7 +30,15 @@ pub(super) fn not_in_force(inputs: &Inputs<'_>, leaf: &LeafStatus, digest: &str)
     if differ(leaf.issuer_sha256.as_deref(), issuer) {
         return Some(Trigger::IssuerChanged);
     }
-    differ(leaf.password_version.as_deref(), inputs.references.password_version()).then_some(Trigger::PasswordChanged)
+    let (word, password) = leaf.password_version.as_deref().zip(inputs.references.password())?;
+    password.is_another(word).then_some(Trigger::PasswordChanged)
+}
+
+/// Whether nobody knows if the password is another than the one that was in force: its word is, and that moves with whatever is
+/// written to its Secret.
+pub(super) fn is_password_unheard(inputs: &Inputs<'_>, leaf: &LeafStatus) -> bool {
+    let words = leaf.password_version.as_deref().zip(inputs.references.password());
+    words.is_some_and(|(word, password)| !password.was(word) && !password.is_another(word))
 }
 
 /// What is not known is no difference.

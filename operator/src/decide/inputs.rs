@@ -38,8 +38,10 @@ pub struct References {
 pub struct PasswordVersion {
     /// The word for it.
     pub word: String,
-    /// Words by which the same password went before, as far as this process has seen.
+    /// Words by which the same password went before, as far as this process has seen or the resource's host has said.
     pub before: Vec<String>,
+    /// Words by which other passwords went, likewise. A word that is nowhere here tells nothing: the host is to be asked.
+    pub others: Vec<String>,
 }
 
 /// A `ManagedAgentCertificate` without Kubernetes around it.
@@ -122,8 +124,12 @@ impl References {
         self.issuer.as_ref()?.as_ref().ok()
     }
 
+    pub(crate) fn password(&self) -> Option<&PasswordVersion> {
+        self.password.as_ref()?.as_ref().ok()
+    }
+
     pub(crate) fn password_version(&self) -> Option<&str> {
-        self.password.as_ref()?.as_ref().ok().map(|version| version.word.as_str())
+        self.password().map(|version| version.word.as_str())
     }
 
     /// The first Secret that is not there, or is not what it must be.
@@ -138,11 +144,16 @@ impl PasswordVersion {
     pub(crate) fn was(&self, word: &str) -> bool {
         self.word == word || self.before.iter().any(|before| before == word)
     }
+
+    /// Whether another password went by that word.
+    pub(crate) fn is_another(&self, word: &str) -> bool {
+        !self.was(word) && self.others.iter().any(|other| other == word)
+    }
 }
 
 impl From<&str> for PasswordVersion {
     fn from(word: &str) -> Self {
-        Self { word: word.to_owned(), before: Vec::new() }
+        Self { word: word.to_owned(), before: Vec::new(), others: Vec::new() }
     }
 }
 

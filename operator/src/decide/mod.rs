@@ -72,6 +72,8 @@ pub enum Step {
     ReleaseFinalizer,
     /// Open a rotation. The status with its generation is written first.
     Open { generation: Generation, trigger: Trigger },
+    /// Ask the host whether the password that the Secret holds is in force there. The generation is the highest it knows of.
+    AskPassword { generation: Generation },
     /// Have the host's CSR signed and push the chain.
     Deliver { generation: Generation },
     /// The host works; look again.
@@ -91,7 +93,7 @@ impl Step {
     /// on a fresh read of them.
     pub const fn depends_on_secrets(self) -> bool {
         match self {
-            Self::Open { .. } | Self::Deliver { .. } | Self::Rollback { .. } => true,
+            Self::Open { .. } | Self::AskPassword { .. } | Self::Deliver { .. } | Self::Rollback { .. } => true,
             Self::EnsureFinalizer
             | Self::ReleaseFinalizer
             | Self::Follow { .. }
@@ -101,12 +103,14 @@ impl Step {
         }
     }
 
-    /// Whether it changes anything outside the status: such a step is only taken on a fresh read of the resource.
+    /// Whether it changes anything outside the status, or sends what is secret: such a step is only taken on a fresh read of the
+    /// resource.
     pub const fn acts(self) -> bool {
         match self {
             Self::EnsureFinalizer
             | Self::ReleaseFinalizer
             | Self::Open { .. }
+            | Self::AskPassword { .. }
             | Self::Deliver { .. }
             | Self::Rollback { .. } => true,
             Self::Follow { .. } | Self::Blocked { .. } | Self::Idle { .. } | Self::Gone => false,

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use kagiban_crds::Generation;
 use kagiban_crds::host_api::{AgentReport, RotationReport, RotationState};
 use kagiban_crds::resource::{
     BlockedBy, ManagedAgentCertificateSpec, ManagedAgentCertificateStatus, RotationStatus, Trigger,
 };
 
-use super::case::{Case, Verdict, is_deployed};
-use super::due::differ;
+use super::case::{Case, Verdict, highest_generation, is_deployed};
+use super::due::{self, differ};
 use super::inputs::{Inputs, Observed, Obstacle};
 use super::renewal::later;
 use super::settle::{bounded, whole_seconds};
@@ -25,7 +26,7 @@ const STUCK_AFTER: Duration = Duration::from_secs(1800);
 
 type Rule = fn(&Case<'_>) -> Option<Verdict>;
 
-const RULES: [Rule; 9] = [
+const RULES: [Rule; 10] = [
     deletion::deleting,
     conflict,
     unreachable,
@@ -33,6 +34,7 @@ const RULES: [Rule; 9] = [
     in_flight,
     resume,
     gates::while_frozen,
+    ask_password,
     rotate,
     unreadable_request,
 ];
@@ -45,6 +47,7 @@ pub fn decide(inputs: &Inputs<'_>) -> Decision {
         // the resource itself changes first; the decision after that writes the status
         Step::EnsureFinalizer | Step::ReleaseFinalizer | Step::Gone => inputs.resource.status.clone(),
         Step::Open { .. }
+        | Step::AskPassword { .. }
         | Step::Deliver { .. }
         | Step::Follow { .. }
         | Step::Rollback { .. }
@@ -114,8 +117,31 @@ fn in_flight(case: &Case<'_>) -> Option<Verdict> {
 /// The status names a generation that the host has not heard of: the operator stopped between the two.
 fn resume(case: &Case<'_>) -> Option<Verdict> {
     let own = case.open_rotation()?;
-    let open = Step::Open { generation: kagiban_crds::Generation(own.generation), trigger: own.trigger };
+    let open = Step::Open { generation: Generation(own.generation), trigger: own.trigger };
     Some(gates::before_opening(case).unwrap_or_else(|| hold_first(case, open)))
+}
+
+/// Before an agent is restarted for a password that may be the one that it has. What a person asks for, or the spec or the
+/// issuer does, is rotated with the present password anyway. Whatever else is due waits for one try and no longer.
+fn ask_password(case: &Case<'_>) -> Option<Verdict> {
+    let report = case.report()?;
+    case.leaf().filter(|leaf| due::is_password_unheard(&case.inputs, leaf))?;
+    match case.due {
+        None => {}
+        Some(Trigger::StoredDrift | Trigger::ServedDrift | Trigger::Renewal) if case.inputs.setback.is_none() => {}
+        Some(
+            Trigger::FirstIssue
+            | Trigger::Requested
+            | Trigger::SpecChanged
+            | Trigger::IssuerChanged
+            | Trigger::PasswordChanged
+            | Trigger::StoredDrift
+            | Trigger::ServedDrift
+            | Trigger::Renewal,
+        ) => return None,
+    }
+    let step = Step::AskPassword { generation: Generation(highest_generation(report)) };
+    Some(gates::before_trying_again(case).unwrap_or_else(|| trying(case, step)))
 }
 
 fn rotate(case: &Case<'_>) -> Option<Verdict> {

@@ -261,7 +261,7 @@ fn verified(status: &mut ManagedAgentCertificateStatus, inputs: &Inputs<'_>) {
 /// A password that goes by another word now is the same one: nothing is rotated for it, and the status has the word by which
 /// it is known after a restart of this process.
 fn reword(status: &mut ManagedAgentCertificateStatus, inputs: &Inputs<'_>) {
-    let Some(Ok(password)) = &inputs.references.password else { return };
+    let Some(password) = inputs.references.password() else { return };
     let of_leaf = status.leaf.as_mut().and_then(|leaf| leaf.password_version.as_mut());
     let of_rotation = status.rotation.as_mut().and_then(|rotation| rotation.password_version.as_mut());
     for word in of_leaf.into_iter().chain(of_rotation).filter(|word| password.was(word)) {

@@ -15,8 +15,8 @@ use kagiban_crds::resource::{
 use kagiban_crds::{Epoch, Generation, LeafSha256};
 
 use super::{
-    Decision, Inputs, Observed, Obstacle, Policy, Reason, References, Resource, Rival, Setback, Step, decide,
-    with_signed,
+    Decision, Inputs, Observed, Obstacle, PasswordVersion, Policy, Reason, References, Resource, Rival, Setback, Step,
+    decide, with_signed,
 };
 use crate::issuer::IssuerFacts;
 

@@ -17,6 +17,7 @@ use super::claim::{
 };
 use crate::cluster::{Cluster, ClusterError};
 use crate::fleet::HostKey;
+use crate::foreign::told;
 
 /// One write of the Lease; it must be over well before others may take it.
 const WRITE_DEADLINE: Duration = Duration::from_secs(4);
@@ -153,6 +154,7 @@ impl Election {
                 seen.as_ref().and_then(|seen| seen.holder.clone()).filter(|holder| holder != self.cluster.identity());
             if other != waits_for {
                 if let Some(holder) = &other {
+                    let holder = told(holder);
                     tracing::info!(holder, "another process holds the Lease; this one waits for it");
                 }
                 waits_for = other;

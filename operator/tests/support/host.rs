@@ -13,14 +13,15 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use jiff::Timestamp;
 use kagiban_crds::host_api::{
-    AgentReport, ChainDelivery, Leaf, PowerReport, PowerState, Refusal, RefusalReason, RotationOpen, RotationReport,
-    RotationState, Sighting,
+    AgentReport, ChainDelivery, Leaf, PasswordQuestion, PasswordReport, PowerReport, PowerState, Refusal,
+    RefusalReason, RotationOpen, RotationReport, RotationState, Sighting,
 };
 use kagiban_crds::{Epoch, Generation, LeafSha256};
 use rcgen::{CertificateParams, KeyPair};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
+use secrecy::ExposeSecret as _;
 use sha2::{Digest, Sha256};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
@@ -57,6 +58,10 @@ pub struct State {
     pub epochs: Vec<u64>,
     /// The chain that was delivered last.
     pub chain: Option<String>,
+    /// The password of the order that was opened last.
+    pub password: Option<String>,
+    /// An exporter from before it could be asked for one.
+    pub knows_no_question: bool,
     /// All that was sent to it.
     pub bodies: String,
     /// At every look somebody else has opened a rotation just now.
@@ -92,6 +97,8 @@ impl Host {
             asked: Vec::new(),
             epochs: Vec::new(),
             chain: None,
+            password: None,
+            knows_no_question: false,
             bodies: String::new(),
             relapses: false,
             clings: false,
@@ -113,7 +120,12 @@ impl Host {
     }
 
     pub fn changes(&self) -> Vec<String> {
-        lock(&self.state).asked.iter().filter(|line| !line.starts_with("GET")).cloned().collect()
+        let changes = |line: &&String| !line.starts_with("GET") && !line.ends_with("/password");
+        lock(&self.state).asked.iter().filter(changes).cloned().collect()
+    }
+
+    pub fn questions(&self) -> usize {
+        lock(&self.state).asked.iter().filter(|line| line.ends_with("/password")).count()
     }
 }
 
@@ -188,8 +200,14 @@ fn serve(state: &mut State, method: &Method, path: &str, body: &[u8]) -> Respons
             }
             json(StatusCode::OK, &state.report)
         }
+        ("POST", "password") if !state.knows_no_question => {
+            let question: PasswordQuestion = serde_json::from_slice(body).expect("a question");
+            let is_same = state.password.as_deref() == Some(question.store_password.expose_secret());
+            json(StatusCode::OK, &if is_same { PasswordReport::Same } else { PasswordReport::Different })
+        }
         ("POST", "rotations") => {
             let order: RotationOpen = serde_json::from_slice(body).expect("an order");
+            state.password = order.keystore.store_password.as_ref().map(|it| it.expose_secret().to_owned());
             state.epochs.push(order.target.epoch.0);
             if order.target.generation <= state.report.generation {
                 return refusal(RefusalReason::StaleGeneration);

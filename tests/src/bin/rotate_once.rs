@@ -1,7 +1,8 @@
 //! One rotation from beginning to end in one thread, or the recovery of one, through the exporter's own machine: a sweep
 //! that counts system calls needs them always in the same order.
 //!
-//! `rotate_once CONFIG rotate CA.crt CA.key` or `rotate_once CONFIG recover`; prints how it ended as JSON.
+//! `rotate_once CONFIG rotate CA.crt CA.key`, `rotate_once CONFIG undo` or `rotate_once CONFIG recover`; prints how it ended as
+//! JSON.
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -9,7 +10,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use kagiban_crds::host_api::{
-    CertificateRequest, ChainDelivery, KeyRequest, KeystoreOrder, Refusal, RotationOpen, Target,
+    CertificateRequest, ChainDelivery, KeyRequest, KeystoreOrder, Refusal, RollbackOrder, RotationOpen, Target,
 };
 use kagiban_crds::{Epoch, Generation};
 use kagiban_exporter::config;
@@ -25,15 +26,25 @@ fn main() -> Result<()> {
     Ok(writeln!(io::stdout(), "{ended}")?)
 }
 
+/// What is done after the recovery.
+enum Order {
+    None,
+    Rotate(Box<Authority>),
+    Undo,
+}
+
 async fn carry_out(arguments: Vec<String>) -> Result<Value> {
     let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
-    let (config, authority) = match arguments[..] {
-        [config, "recover"] => (config, None),
+    let (config, order) = match arguments[..] {
+        [config, "recover"] => (config, Order::None),
+        [config, "undo"] => (config, Order::Undo),
         [config, "rotate", certificate, key] => {
             let authority = Authority::load(&fs::read_to_string(certificate)?, &fs::read_to_string(key)?)?;
-            (config, Some(authority))
+            (config, Order::Rotate(Box::new(authority)))
         }
-        _ => bail!("usage: rotate_once CONFIG rotate CA.crt CA.key | rotate_once CONFIG recover"),
+        _ => bail!(
+            "usage: rotate_once CONFIG rotate CA.crt CA.key | rotate_once CONFIG undo | rotate_once CONFIG recover"
+        ),
     };
     let config = config::load(Path::new(config))?;
     let agent = Agent::resolve(config.agents.first().context("the configuration names no agent")?)?;
@@ -42,11 +53,18 @@ async fn carry_out(arguments: Vec<String>) -> Result<Value> {
     let (vault, _lock) = Vault::open(state)?;
     let target = Target { epoch: Epoch(1), generation: Generation(1), host: name.clone(), agent: agent.name.clone() };
     let mut rotator = Rotator::recover(Host::new(name, vault, PowerGate::new(&config.power)), agent).await?;
-    let refusal = match authority {
-        None => None,
-        Some(authority) => rotate(&mut rotator, target, &authority).await?.err(),
+    let refusal = match order {
+        Order::None => None,
+        Order::Rotate(authority) => rotate(&mut rotator, target, &authority).await?.err(),
+        Order::Undo => undo(&mut rotator, target).await.err(),
     };
     Ok(json!({"report": rotator.report(), "refusal": refusal}))
+}
+
+async fn undo(rotator: &mut Rotator, target: Target) -> Result<(), Refusal> {
+    rotator.roll_back(&RollbackOrder { target })?;
+    rotator.advance(|_| {}).await;
+    Ok(())
 }
 
 async fn rotate(rotator: &mut Rotator, target: Target, authority: &Authority) -> Result<Result<(), Refusal>> {

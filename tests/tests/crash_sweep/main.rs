@@ -52,6 +52,28 @@ fn killed_at_any_call_while_the_service_still_drains_it_ends_up_on_what_is_store
     })
 }
 
+/// Holds A8, A11: the same of the stop of a way back, which is not run a second time beside the first.
+#[test]
+fn killed_at_any_call_of_a_way_back_while_the_service_still_drains_it_is_not_stopped_again_and_ends_up_on_what_is_stored()
+-> Result<()> {
+    let scene = Scene::set_and_rotated(Layout::Draining)?;
+    let run = scene.undo(None)?;
+    let ended: Value = serde_json::from_str(&run.stdout)?;
+    ensure!(ended["report"]["state"] == "RolledBack", "{ended:#}");
+    scene.is_settled(&ended["report"])?;
+    let is_chosen = |call: &Call| call.name != "write" && (call.name != "openat" || call.creates());
+    let points = points(&run.calls, scene.root(), is_chosen);
+    ensure!(points.len() >= 20, "only {} points: is the trace complete?", points.len());
+    in_parallel(&points, |point| {
+        let (scene, run) = strike(point, || Scene::set_and_rotated(Layout::Draining), Scene::undo)?;
+        was_killed(&run)?;
+        scene.is_sound()?;
+        scene.is_settled(&scene.recover()?)?;
+        ensure!(scene.service().stops() <= 1, "it was stopped {} times", scene.service().stops());
+        Ok(())
+    })
+}
+
 /// Holds A11: old kernels and network file systems do not exchange names; there the old file gets a second name first.
 #[test]
 fn killed_around_a_swap_without_exchange_the_old_file_comes_back_or_the_new_one_stays() -> Result<()> {

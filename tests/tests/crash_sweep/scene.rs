@@ -117,7 +117,25 @@ impl Scene {
         strace::run(&command, &self.root.join("rotate.trace"), injection)
     }
 
-    /// The same where names cannot be exchanged.
+    /// A host whose rotation is committed.
+    pub(crate) fn set_and_rotated(layout: Layout) -> Result<Self> {
+        let scene = Self::set(layout)?;
+        let mut command = rotate_once(&scene.root);
+        command.arg("rotate").arg(scene.root.join("ca.crt")).arg(scene.root.join("ca.key"));
+        let ended: Value = serde_json::from_str(&kagiban_tests::process::run(&mut command)?)?;
+        ensure!(ended["report"]["state"] == "Committed", "{ended:#}");
+        scene.service.count_anew()?;
+        Ok(scene)
+    }
+
+    /// The rollback of a committed rotation under `strace`, by order.
+    pub(crate) fn undo(&self, injection: Option<&Injection>) -> Result<Run> {
+        let mut command = rotate_once(&self.root);
+        command.arg("undo");
+        strace::run(&command, &self.root.join("undo.trace"), injection)
+    }
+
+    /// One rotation under `strace` where names cannot be exchanged.
     pub(crate) fn rotate_without_exchange(&self, injection: Option<&Injection>) -> Result<Run> {
         let mut command = rotate_once(&self.root);
         command.arg("rotate").arg(self.root.join("ca.crt")).arg(self.root.join("ca.key"));

@@ -88,7 +88,8 @@ impl Service {
     /// A stop that has returned while the service serves on: it ends in [`DRAIN_SECONDS`]. A start before that finds it
     /// running, and does nothing.
     pub(crate) fn drain_argv(control: &Path) -> [String; 4] {
-        let script = format!("(sleep {DRAIN_SECONDS}; rm -f \"$0/run\") </dev/null >/dev/null 2>&1 &");
+        let script =
+            format!("echo >>\"$0/stops\"; (sleep {DRAIN_SECONDS}; rm -f \"$0/run\") </dev/null >/dev/null 2>&1 &");
         argv(&script, control)
     }
 
@@ -117,7 +118,21 @@ impl Service {
 
     /// How often it was started since.
     pub(crate) fn starts(&self) -> usize {
-        fs::read(self.control.join("starts")).map_or(0, |marks| marks.len())
+        self.marks("starts")
+    }
+
+    /// How often its draining stop was begun since.
+    pub(crate) fn stops(&self) -> usize {
+        self.marks("stops")
+    }
+
+    /// Starts and stops are counted anew.
+    pub(crate) fn count_anew(&self) -> Result<()> {
+        ["starts", "stops"].iter().try_for_each(|marks| Ok(fs::write(self.control.join(marks), "")?))
+    }
+
+    fn marks(&self, name: &str) -> usize {
+        fs::read(self.control.join(name)).map_or(0, |marks| marks.len())
     }
 }
 

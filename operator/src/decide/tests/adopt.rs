@@ -171,7 +171,8 @@ fn another_password_is_a_change_after_a_leaf_was_adopted() {
     let (old, new) = (issued(&authority, &resource, now()), issued(&authority, &resource, at(86400)));
     resource.status = decided_with(&resource, &holding(&old), &authority.references, now()).status;
     resource.status.leaf.as_mut().expect("a leaf").password_version = Some("1".into());
-    let references = References { password: Some(Ok("2".into())), ..authority.references };
+    let password = PasswordVersion { others: vec!["1".into()], ..PasswordVersion::from("2") };
+    let references = References { password: Some(Ok(password)), ..authority.references };
     let mut host = holding(&new);
     host.time = at(2 * 86400);
     let decision = decided_with(&resource, &host, &references, host.time);

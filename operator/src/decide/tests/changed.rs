@@ -1,10 +1,15 @@
 //! What stands in the Secrets that a resource names, and when it changes.
 
 use super::*;
-use crate::decide::PasswordVersion;
 
+/// Of a process that has read every password before this one.
 fn references(ca: &str, password: &str) -> References {
-    References { password: Some(Ok(password.into())), ..issuer(ca, at(100 * QUARTER.as_secs())) }
+    let others = (0..10).map(|word| word.to_string()).filter(|word| word != password).collect();
+    with_password(ca, PasswordVersion { others, ..password.into() })
+}
+
+fn with_password(ca: &str, password: PasswordVersion) -> References {
+    References { password: Some(Ok(password)), ..issuer(ca, at(100 * QUARTER.as_secs())) }
 }
 
 /// A resource whose leaf was signed by the CA `ca` and whose keystore has the password of version `1`.
@@ -52,8 +57,8 @@ fn another_ca_under_the_same_name_is_drift_and_so_is_another_password() {
 #[test]
 fn the_same_password_under_another_word_is_written_down_and_rotates_nothing() {
     let (mut resource, report) = recorded();
-    let mut moved = references("ca", "2");
-    moved.password = Some(Ok(PasswordVersion { word: "2".into(), before: vec!["0".into(), "1".into()] }));
+    let moved =
+        with_password("ca", PasswordVersion { before: vec!["0".into(), "1".into()], ..PasswordVersion::from("2") });
     let decision = decided_with(&resource, &report, &moved, now());
     assert!(matches!(decision.step, Step::Idle { .. }), "{:?}", decision.step);
     assert_eq!(decision.status.leaf.as_ref().and_then(|leaf| leaf.password_version.as_deref()), Some("2"));
@@ -62,6 +67,67 @@ fn the_same_password_under_another_word_is_written_down_and_rotates_nothing() {
     assert!(matches!(restarted.step, Step::Idle { .. }), "{:?}", restarted.step);
     let another = decided_with(&resource, &report, &references("ca", "3"), now());
     assert!(matches!(another.step, Step::Open { trigger: Trigger::PasswordChanged, .. }), "{:?}", another.step);
+}
+
+/// Holds B11, B17: after a restart nobody knows whether an annotation was changed or the password, but the host does. Nothing is
+/// written and no agent is called out of date before it has said so.
+#[test]
+fn a_word_that_this_process_has_never_read_is_asked_about_and_restarts_nothing_by_itself() {
+    let (mut resource, report) = recorded();
+    let question = Step::AskPassword { generation: Generation(1) };
+    let unheard = with_password("ca", "2".into());
+    let decision = decided_with(&resource, &report, &unheard, now());
+    assert_eq!((decision.step, &decision.status), (question, &resource.status));
+    assert_eq!(decision.events, vec![]);
+
+    let same = with_password("ca", PasswordVersion { before: vec!["1".into()], ..PasswordVersion::from("2") });
+    let decision = decided_with(&resource, &report, &same, now());
+    assert!(matches!(decision.step, Step::Idle { .. }), "{:?}", decision.step);
+    assert_eq!(decision.status.leaf.as_ref().and_then(|leaf| leaf.password_version.as_deref()), Some("2"));
+    let different = with_password("ca", PasswordVersion { others: vec!["1".into()], ..PasswordVersion::from("2") });
+    let decision = decided_with(&resource, &report, &different, now());
+    assert_eq!(decision.step, Step::Open { generation: Generation(2), trigger: Trigger::PasswordChanged });
+
+    resource.rotate = Some("now".into());
+    let decision = decided_with(&resource, &report, &unheard, now());
+    assert_eq!(
+        decision.step,
+        Step::Open { generation: Generation(2), trigger: Trigger::Requested },
+        "it is told anyway"
+    );
+}
+
+/// Holds B11: a host that does not answer is asked again after a pause, and no renewal waits for it.
+#[test]
+fn a_question_that_is_not_answered_holds_up_nothing_but_itself() {
+    let (resource, report) = recorded();
+    let unheard = with_password("ca", "2".into());
+    let (policy, obstacle) = (Policy::default(), Obstacle::new(BlockedBy::HostBusy, "busy"));
+    let setback = Setback { obstacle, count: 1, at: now() };
+    let step = |report: &AgentReport, at| {
+        let (host, setback) = (Observed::Seen(report), Some(&setback));
+        let inputs = Inputs {
+            resource: &resource,
+            host,
+            rival: None,
+            setback,
+            works_since: None,
+            references: &unheard,
+            policy: &policy,
+            now: at,
+        };
+        let decision = decide(&inputs);
+        assert_eq!(condition(&decision.status, "Serving").0, "True");
+        decision.step
+    };
+    let question = Step::AskPassword { generation: Generation(1) };
+    assert_eq!(step(&report, now()), Step::Blocked { by: BlockedBy::HostBusy, retry: at(5) });
+    assert_eq!(step(&report, at(5)), question, "again");
+    let renewal = resource.status.renewal_time.expect("a renewal time");
+    let renewing = AgentReport { time: renewal, ..report.clone() };
+    let step_then = step(&renewing, renewal);
+    assert_eq!(step_then, Step::Open { generation: Generation(2), trigger: Trigger::Renewal });
+    assert_eq!(decided_with(&resource, &renewing, &unheard, renewal).step, question, "one try is waited for");
 }
 
 #[test]

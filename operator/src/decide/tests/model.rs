@@ -26,6 +26,14 @@ enum Fault {
     Tamper,
     /// The API server was restored from an older backup.
     Restore,
+    /// Somebody writes an annotation of the password's Secret.
+    Annotate,
+    /// Somebody changes the password.
+    ChangePassword,
+    /// The operator ends while somebody does the former.
+    AnnotateUnseen,
+    /// The operator ends while somebody does the latter.
+    ChangePasswordUnseen,
 }
 
 struct World {
@@ -39,6 +47,39 @@ struct World {
     works_since: Option<Timestamp>,
     /// Since when the leaf in force is not served.
     dark_since: Option<Timestamp>,
+    secret: Secret,
+    /// Of the password, by its number: what the store has, and what an opened rotation was told.
+    stored: u32,
+    told: u32,
+    /// Rotations that were opened for another password.
+    for_password: u32,
+}
+
+/// The Secret with the password, and what the operator knows of it.
+struct Secret {
+    number: u32,
+    /// Grows with every write.
+    word: u32,
+    /// Words that this process has read or was told of, with the password that went by each, or with none that is this one.
+    words: Vec<(u32, Option<u32>)>,
+}
+
+impl Secret {
+    fn write(&mut self, is_other: bool, is_seen: bool) {
+        self.word += 1;
+        self.number += u32::from(is_other);
+        if !is_seen {
+            self.words.clear();
+        }
+        self.words.push((self.word, Some(self.number)));
+    }
+
+    fn version(&self) -> PasswordVersion {
+        let words = self.words.iter().filter(|(word, _)| *word != self.word);
+        let (before, others): (Vec<_>, Vec<_>) = words.partition(|(_, number)| *number == Some(self.number));
+        let words = |known: Vec<&(u32, Option<u32>)>| known.into_iter().map(|(word, _)| word.to_string()).collect();
+        PasswordVersion { word: self.word.to_string(), before: words(before), others: words(others) }
+    }
 }
 
 /// Longer than the operator takes what it knew for true: from the drift that a rotation is opened for until the chain is on its
@@ -51,7 +92,21 @@ impl World {
         resource.held = false;
         let backup = resource.status.clone();
         let report = report(0, &leaf(200, now(), QUARTER));
-        Self { resource, backup, report, at: now(), leaves: 0, writes: 0, works_since: None, dark_since: None }
+        let secret = Secret { number: 1, word: 1, words: vec![(1, Some(1))] };
+        Self {
+            resource,
+            backup,
+            report,
+            at: now(),
+            leaves: 0,
+            writes: 0,
+            works_since: None,
+            dark_since: None,
+            secret,
+            stored: 0,
+            told: 0,
+            for_password: 0,
+        }
     }
 
     fn round(&mut self, fault: Fault) -> Result<Step, TestCaseError> {
@@ -64,13 +119,14 @@ impl World {
             let works = report.rotation.as_ref().is_some_and(|rotation| !rotation.state.is_decided());
             self.works_since = works.then(|| self.works_since.unwrap_or(self.at));
         }
+        let references = References { password: Some(Ok(self.secret.version())), issuer: None };
         let decision = decide(&Inputs {
             resource: &self.resource,
             host,
             rival: None,
             setback: None,
             works_since: self.works_since,
-            references: &References::default(),
+            references: &references,
             policy: &policy,
             now: self.at,
         });
@@ -84,10 +140,14 @@ impl World {
         match decision.step {
             Step::EnsureFinalizer => self.resource.held = true,
             Step::ReleaseFinalizer | Step::Gone => return Err(TestCaseError::fail("nobody deleted it")),
-            Step::Open { generation, .. } if !matches!(fault, Fault::Deaf) => self.open(generation)?,
+            Step::Open { generation, trigger } if !matches!(fault, Fault::Deaf) => {
+                self.for_password += u32::from(trigger == Trigger::PasswordChanged);
+                self.open(generation)?;
+            }
+            Step::AskPassword { .. } if !matches!(fault, Fault::Deaf) => self.ask_password()?,
             Step::Deliver { generation } if !matches!(fault, Fault::Deaf) => self.deliver(generation)?,
             Step::Rollback { generation } if !matches!(fault, Fault::Deaf) => self.roll_back(generation)?,
-            Step::Open { .. } | Step::Deliver { .. } | Step::Rollback { .. } => {}
+            Step::Open { .. } | Step::AskPassword { .. } | Step::Deliver { .. } | Step::Rollback { .. } => {}
             Step::Follow { .. } => self.work(fault),
             Step::Blocked { retry, .. } => self.at = retry,
             Step::Idle { .. } => {}
@@ -150,8 +210,24 @@ impl World {
                 (self.report.stored, self.report.served) = (foreign.clone(), foreign);
             }
             Fault::Restore => self.resource.status = self.backup.clone(),
+            Fault::Annotate => self.secret.write(false, true),
+            Fault::ChangePassword => self.secret.write(true, true),
+            Fault::AnnotateUnseen => self.secret.write(false, false),
+            Fault::ChangePasswordUnseen => self.secret.write(true, false),
             Fault::None | Fault::Away | Fault::Deaf | Fault::Amnesia | Fault::Fail | Fault::Hang => {}
         }
+    }
+
+    /// As the host does, and the operator remembers.
+    fn ask_password(&mut self) -> Result<(), TestCaseError> {
+        let busy = self.report.rotation.as_ref().is_some_and(|rotation| !rotation.state.is_decided());
+        prop_assert!(!busy, "a host would refuse a question in a rotation");
+        let leaf = self.resource.status.leaf.as_ref().and_then(|leaf| leaf.password_version.as_deref());
+        let word: u32 = leaf.and_then(|word| word.parse().ok()).expect("a question is about a word");
+        prop_assert!(self.secret.words.iter().all(|(known, _)| *known != word), "it knows that");
+        let is_same = self.stored == self.secret.number;
+        self.secret.words.push((word, is_same.then_some(self.secret.number)));
+        Ok(())
     }
 
     /// As the host does: a number that was used is refused.
@@ -161,6 +237,7 @@ impl World {
         prop_assert!(!busy, "a host would refuse a second rotation");
         self.report.generation = generation;
         self.report.rotation = Some(rotation(generation.0, RotationState::Keyed));
+        self.told = self.secret.number;
         Ok(())
     }
 
@@ -209,6 +286,7 @@ impl World {
             }
             RotationState::Restarting => RotationState::Verifying,
             RotationState::Verifying => {
+                self.stored = self.told;
                 if let Some(leaf) = rotation.leaf.clone() {
                     self.report.stored = Sighting::Leaf(leaf.clone());
                     self.report.served = Sighting::Leaf(leaf);
@@ -237,6 +315,10 @@ fn fault() -> impl Strategy<Value = Fault> {
         3 => Just(Fault::Hang),
         1 => Just(Fault::Tamper),
         1 => Just(Fault::Restore),
+        1 => Just(Fault::Annotate),
+        1 => Just(Fault::ChangePassword),
+        1 => Just(Fault::AnnotateUnseen),
+        1 => Just(Fault::ChangePasswordUnseen),
     ]
 }
 
@@ -265,6 +347,14 @@ proptest! {
         prop_assert!(matches!(last, Step::Idle { .. }), "{:?} {:?}", last, world.resource.status);
         let ready = world.resource.status.conditions.iter().find(|c| c.type_ == "Ready").map(|c| c.status.clone());
         prop_assert_eq!(ready.as_deref(), Some("True"));
+        prop_assert_eq!(world.stored, world.secret.number, "the password in force is the one that the Secret holds");
+        (world.writes, world.for_password) = (0, 0);
+        for fault in [Fault::Annotate, Fault::AnnotateUnseen, Fault::Annotate, Fault::AnnotateUnseen] {
+            for fault in [fault, Fault::None, Fault::None] {
+                world.round(fault)?;
+            }
+        }
+        prop_assert_eq!((world.for_password, world.writes), (0, 4), "only the word is written anew");
         world.writes = 0;
         for _ in 0..10 {
             world.at = later(world.at, Duration::from_secs(300));
