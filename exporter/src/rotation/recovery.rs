@@ -176,7 +176,10 @@ impl Rotator {
         if self.copied().is_some() && !self.way_back().is_all_copied() {
             self.copy_what_lies_there()?;
         }
-        self.way_back().restore().map_err(|e| Cause::new(e.reason(), e.to_string()))
+        self.way_back().restore().map_err(|error| {
+            let stays = if self.way_back().is_all_new() { "; the new files stay, all of them" } else { "" };
+            Cause::new(error.reason(), format!("{error}{stays}"))
+        })
     }
 
     /// Whether the journal was lost, and somebody has put other files there since that do not need the backup.
