@@ -465,6 +465,24 @@ async fn a_late_rollback_keeps_a_password_that_was_changed_since_in_both_files()
     assert_eq!(aliases(&store, "admins-password"), ["other", "securekey"]);
 }
 
+/// Holds A9, A10: a store that opens is not overwritten with one that nobody here can open.
+#[tokio::test]
+async fn a_late_rollback_is_refused_where_nobody_knows_the_password_of_the_old_store() {
+    let world = World::powerchute().await;
+    let mut host = Host::of(&world).await;
+    assert_eq!(host.rotate(&world, 1).await.unwrap().state, RotationState::Committed);
+    change_password(&world, "old-password", "admins-password");
+    tell_password(&world, "admins-password");
+    std::fs::write(world.home().join("password"), "admins-password\n").unwrap();
+    let (store, starts) = (std::fs::read(world.home().join("keystore")).unwrap(), world.service.starts());
+
+    let refused = host.roll_back(1).await.unwrap_err();
+    assert_eq!(refused.reason, RefusalReason::KeystoreRefused);
+    assert!(refused.message.contains("opens with a password that is known here"), "{}", refused.message);
+    assert!(std::fs::read(world.home().join("keystore")).unwrap() == store, "the store was changed");
+    assert_eq!(world.service.starts(), starts);
+}
+
 /// Holds A10: what would come back does not go together with what the agent is told now, and nothing is stopped for it.
 #[tokio::test]
 async fn a_late_rollback_that_would_part_the_set_is_refused_before_the_service_is_stopped() {

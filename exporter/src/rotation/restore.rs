@@ -58,6 +58,18 @@ pub(super) enum RestoreError {
         "the old files would not go together with what was changed since ({0}), and nothing was stopped for them; open a new rotation"
     )]
     Parted(StagingError),
+    #[error(
+        "{}: was changed since and opens with a password that is known here, and the old store {} with none, so it was left as it \
+         is; open a new rotation",
+        path.display(), backup.display()
+    )]
+    Locked { path: PathBuf, backup: PathBuf },
+    #[error(
+        "{}: none of the files of this rotation is there, and the directory is on another file system than when they were \
+         replaced; mount it: the old files are put back then",
+        path.display()
+    )]
+    Elsewhere { path: PathBuf },
 }
 
 impl RestoreError {
@@ -69,6 +81,8 @@ impl RestoreError {
             Self::ChangedSince { .. } => "changed_since",
             Self::OtherAccess { .. } => "other_access",
             Self::Parted(_) => "split_set",
+            Self::Locked { .. } => "backup_locked",
+            Self::Elsewhere { .. } => "not_mounted",
         }
     }
 }
@@ -247,8 +261,23 @@ impl WayBack<'_> {
         self.files.iter().all(|file| lies_at(&file.path, file.new))
     }
 
+    /// An empty mount point is not where the files were: what is put there would be hidden by the files themselves.
+    fn check_mounted(&self) -> Result<(), RestoreError> {
+        let is_elsewhere = |file: &FileSwap| {
+            let device = file.path.parent().and_then(|directory| platform::device(directory).ok());
+            file.old.as_ref().is_some_and(|old| device.is_some_and(|device| device != old.identity.device))
+        };
+        match self.files.first() {
+            Some(first) if self.files.iter().all(|file| is_absent(file) && is_elsewhere(file)) => {
+                Err(RestoreError::Elsewhere { path: first.path.clone() })
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The files as they come back, and what is left to do for it.
     fn prepare(&self) -> Result<(Vec<FileSwap>, Vec<Move>), RestoreError> {
+        self.check_mounted()?;
         for file in self.files {
             for second in file.old.iter().map(|old| &old.beside).chain([&file.staged]) {
                 platform::unlink_second_name(second, &file.path)?;
@@ -389,7 +418,8 @@ impl WayBack<'_> {
             return Err(changed_since(file));
         }
         let Some((password, key)) = old_key(&backup, alias, &passwords) else {
-            return Ok(Step::Overwrite);
+            // An agent that is told the password of the store that is there could not open the old one.
+            return Err(RestoreError::Locked { path: file.path.clone(), backup: old.backup.clone() });
         };
         // Where the file with the agent's password goes back too, the store goes back to the password in it. Another store
         // keeps its own, which the agent knows.
@@ -420,7 +450,7 @@ impl WayBack<'_> {
         };
         match keystore::merge(&merge, &limits) {
             Ok(merged) => Ok(Step::Rewrite(merged.bytes)),
-            Err(_) => Ok(Step::Overwrite),
+            Err(_) => Err(changed_since(file)),
         }
     }
 
@@ -633,6 +663,12 @@ fn forward(file: &FileSwap) -> Option<Move> {
         return None;
     }
     Some(Move::Rename(waiting_at(&file.staged, file.new, &file.attributes)?, present))
+}
+
+/// Nothing is there of what the rotation has put there or found.
+fn is_absent(file: &FileSwap) -> bool {
+    let beside = file.old.iter().map(|old| &old.beside);
+    beside.chain([&file.path, &file.staged]).all(|path| path.symlink_metadata().is_err())
 }
 
 fn surveyed<'a>(held: &'a HeldFile, sha256: &'a Digest) -> SurveyedFile<'a> {

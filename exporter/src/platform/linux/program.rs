@@ -98,7 +98,9 @@ fn find(program: &str, path: &OsStr) -> Result<PathBuf, Obstacle> {
         return executable(&path).map_err(|why| (path.clone(), why)).map(|()| path);
     }
     let mut passed_over = None;
-    for candidate in std::env::split_paths(path).map(|directory| directory.join(program)) {
+    // A name that is none is found nowhere.
+    let directories = std::env::split_paths(path).filter(|_| !program.is_empty());
+    for candidate in directories.map(|directory| directory.join(program)) {
         match executable(&candidate) {
             Ok(()) => return Ok(candidate),
             Err(NOT_FOUND) => {}

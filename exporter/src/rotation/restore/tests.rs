@@ -95,6 +95,26 @@ fn a_file_that_was_never_replaced_keeps_no_other_from_going_back() {
     }
 }
 
+/// Holds A5, A11: a file system that is not mounted yet. Its mount point gets no copy of a key, and the files come back later.
+#[test]
+fn nothing_is_put_back_where_the_files_of_the_rotation_are_not_mounted() {
+    let mut scene = Scene::new();
+    scene.swap(0).expect("swapped");
+    for n in 0..2 {
+        let (path, staged) = (&scene.files[n].path, &scene.files[n].staged);
+        fs::remove_file(path).and_then(|()| fs::remove_file(staged)).expect("removed");
+    }
+    let mount = |files: &mut [FileSwap], by: u64| {
+        files.iter_mut().filter_map(|file| file.old.as_mut()).for_each(|old| old.identity.device ^= by);
+    };
+    mount(&mut scene.files, 1);
+    assert_eq!(scene.way_back().restore().expect_err("not there").reason(), "not_mounted");
+    assert_eq!(fs::read_dir(scene.root.path()).expect("list").count(), 1, "the backup alone");
+    mount(&mut scene.files, 1);
+    scene.way_back().restore().expect("restored from the backup: it is where the files were");
+    assert_eq!(scene.contents(), ["old tls.crt", "old tls.key"]);
+}
+
 /// Holds A10: what was put there after the swap is somebody's still, and is not overwritten.
 #[test]
 fn a_file_that_was_replaced_and_then_changed_is_left_as_it_is() {
