@@ -145,6 +145,24 @@ async fn a_restore_that_failed_is_tried_again_at_the_next_start() {
     assert_eq!(world.service.served().await, Some(world.first));
 }
 
+/// Holds A9, A11: one file of the set cannot go back, so none does, and the service is started on the new set.
+#[tokio::test]
+async fn a_file_that_cannot_go_back_leaves_the_new_set_whole_and_the_service_up() {
+    let mut world = World::pem_pair().await;
+    let (key, start) = (world.home().join("tls.key"), world.service.start_argv());
+    let fix = format!("[ -e {0}/fixed ] || {{ touch {0}/fixed; chattr +i {1}; exit 1; }}; ", start[3], key.display());
+    world.agent.service.start = argv(&format!("{fix}{}", start[2].replace("$0", &start[3])));
+    let (mut rotator, _lock) = world.rotator().await;
+    let report = rotate(&world, &mut rotator, 1).await;
+    let served = world.service.served().await;
+    assert!(Command::new("chattr").arg("-i").arg(&key).status().unwrap().success());
+    assert_eq!(report.state, RotationState::Frozen, "{report:#?}");
+    let failure = report.failure.unwrap();
+    assert_eq!(failure.reason, "restore_failed");
+    assert!(failure.message.contains("the new files stay, all of them"), "{}", failure.message);
+    assert_eq!(served, report.leaf.map(|leaf| leaf.sha256), "it serves the new leaf");
+}
+
 /// Holds A14: a freeze is ended by a command, while the exporter runs, and nothing of the rotation's history goes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_freeze_is_shown_and_thawed_by_command_while_the_exporter_runs() {

@@ -42,7 +42,7 @@ impl Host {
     }
 
     async fn roll_back(&mut self, generation: u64) -> Result<RotationReport, Refusal> {
-        self.rotator.roll_back(&rollback(1, generation))?;
+        self.rotator.roll_back(&rollback(1, generation)).await?;
         self.rotator.advance(|_| {}).await;
         Ok(self.rotator.report().unwrap())
     }
@@ -305,6 +305,97 @@ async fn a_late_rollback_is_refused_where_others_have_put_their_own() {
     assert_eq!(world.service.starts(), starts);
 }
 
+/// Holds A13: a file that cannot be replaced refuses a rollback by order as it refuses a rotation, and nothing is stopped for it.
+#[tokio::test]
+async fn a_late_rollback_of_a_file_that_cannot_be_replaced_is_refused_before_the_service_is_stopped() {
+    let world = World::pem_pair().await;
+    let mut host = Host::of(&world).await;
+    let report = host.rotate(&world, 1).await.unwrap();
+    assert_eq!(report.state, RotationState::Committed);
+    let (key, starts) = (world.home().join("tls.key"), world.service.starts());
+    let served = world.service.served().await;
+    for flag in ["i", "a"] {
+        chattr(&format!("+{flag}"), &key);
+        let refused = host.roll_back(1).await;
+        chattr(&format!("-{flag}"), &key);
+        let refused = refused.unwrap_err();
+        assert_eq!(refused.reason, RefusalReason::KeystoreRefused, "{}", refused.message);
+        assert!(refused.message.contains("tls.key") && refused.message.contains("immutable"), "{}", refused.message);
+        assert_eq!(host.rotator.report().unwrap().state, RotationState::Committed);
+        assert_eq!((world.service.served().await, world.service.starts()), (served, starts));
+    }
+    assert_eq!(host.roll_back(1).await.unwrap().state, RotationState::RolledBack);
+}
+
+/// Holds A13: a service that could not be started again is not stopped, neither for a rotation nor for a rollback by order.
+#[tokio::test]
+async fn a_service_whose_command_cannot_be_run_is_not_stopped() {
+    for is_stop in [false, true] {
+        let mut world = World::pem_pair().await;
+        let script = world.directory.path().join("ctl");
+        let service = &mut world.agent.service;
+        let argv = if is_stop { &mut service.stop } else { &mut service.start };
+        let [shell, flag, text, arguments @ ..] = argv.as_deref().unwrap() else { panic!("{argv:?}") };
+        assert_eq!([shell.as_str(), flag], ["sh", "-c"]);
+        let arguments = arguments.join(" ");
+        std::fs::write(&script, format!("#!/bin/sh\nexec sh -c '{text}' {arguments}\n")).unwrap();
+        *argv = Some(vec![script.display().to_string()]);
+        let runnable = |runs: bool| {
+            let mode = if runs { 0o755 } else { 0o644 };
+            std::fs::set_permissions(&script, std::fs::Permissions::from_mode(mode)).unwrap();
+        };
+        let (mut host, starts) = (Host::of(&world).await, world.service.starts());
+        runnable(false);
+        let refused = host.rotate(&world, 1).await.unwrap_err();
+        let is_told = |message: &str| message.contains("ctl: not executable") && message.contains("service.");
+        assert!(refused.reason == RefusalReason::KeystoreRefused && is_told(&refused.message), "{refused:?}");
+        // It is lost between the order and the stop.
+        runnable(true);
+        let opened = host.rotator.open(&open(1, 1)).unwrap();
+        host.rotator.deliver(&delivery(1, 1, &world.sign(&opened.csr.unwrap()).0)).unwrap();
+        runnable(false);
+        host.rotator.advance(|_| {}).await;
+        let report = host.rotator.report().unwrap();
+        let failure = report.failure.clone().unwrap();
+        assert!(report.state == RotationState::RolledBack && is_told(&failure.message), "{report:#?}");
+        assert_eq!(failure.reason, "not_runnable");
+        assert_eq!((world.service.served().await, world.service.starts()), (Some(world.first), starts));
+
+        runnable(true);
+        let report = host.rotate(&world, 2).await.unwrap();
+        assert_eq!(report.state, RotationState::Committed, "{report:#?}");
+        let starts = world.service.starts();
+        runnable(false);
+        let refused = host.roll_back(2).await.unwrap_err();
+        assert!(refused.reason == RefusalReason::KeystoreRefused && is_told(&refused.message), "{refused:?}");
+        assert_eq!(world.service.served().await, report.leaf.map(|leaf| leaf.sha256));
+        assert_eq!((host.rotator.report().unwrap().state, world.service.starts()), (RotationState::Committed, starts));
+    }
+}
+
+/// Holds A13: a service that this host cannot look at is not stopped for a rollback by order, as it is not for a rotation.
+#[tokio::test]
+async fn a_late_rollback_is_refused_where_the_service_cannot_be_looked_at() {
+    let mut world = World::pem_pair().await;
+    let mut host = Host::of(&world).await;
+    assert_eq!(host.rotate(&world, 1).await.unwrap().state, RotationState::Committed);
+    let (served, starts) = (world.service.served().await, world.service.starts());
+    drop(host);
+    // Its name is found no more.
+    world.agent.endpoint = Some(serde_yaml::from_str("{address: 'agent.invalid:443'}").unwrap());
+    let mut host = Host::of(&world).await;
+    let refused = host.roll_back(1).await.unwrap_err();
+    assert_eq!(refused.reason, RefusalReason::Unavailable, "{}", refused.message);
+    assert!(refused.message.contains("so the service is left as it is"), "{}", refused.message);
+    assert_eq!(host.rotator.report().unwrap().state, RotationState::Committed);
+    assert_eq!((world.service.served().await, world.service.starts()), (served, starts));
+}
+
+fn chattr(flag: &str, path: &Path) {
+    let status = Command::new("chattr").arg(flag).arg(path).status().expect("install the package e2fsprogs");
+    assert!(status.success(), "this test makes files immutable: run it as root");
+}
+
 /// The password of a store is changed, as an administrator does it with the vendor's tool.
 fn change_password(world: &World, from: &str, to: &str) {
     let store = world.home().join("keystore");
@@ -372,6 +463,24 @@ async fn a_late_rollback_keeps_a_password_that_was_changed_since_in_both_files()
     assert_eq!(std::fs::read_to_string(world.home().join("pcssconfig.ini")).unwrap(), told);
     let store = std::fs::read(world.home().join("keystore")).unwrap();
     assert_eq!(aliases(&store, "admins-password"), ["other", "securekey"]);
+}
+
+/// Holds A9, A10: a store that opens is not overwritten with one that nobody here can open.
+#[tokio::test]
+async fn a_late_rollback_is_refused_where_nobody_knows_the_password_of_the_old_store() {
+    let world = World::powerchute().await;
+    let mut host = Host::of(&world).await;
+    assert_eq!(host.rotate(&world, 1).await.unwrap().state, RotationState::Committed);
+    change_password(&world, "old-password", "admins-password");
+    tell_password(&world, "admins-password");
+    std::fs::write(world.home().join("password"), "admins-password\n").unwrap();
+    let (store, starts) = (std::fs::read(world.home().join("keystore")).unwrap(), world.service.starts());
+
+    let refused = host.roll_back(1).await.unwrap_err();
+    assert_eq!(refused.reason, RefusalReason::KeystoreRefused);
+    assert!(refused.message.contains("opens with a password that is known here"), "{}", refused.message);
+    assert!(std::fs::read(world.home().join("keystore")).unwrap() == store, "the store was changed");
+    assert_eq!(world.service.starts(), starts);
 }
 
 /// Holds A10: what would come back does not go together with what the agent is told now, and nothing is stopped for it.

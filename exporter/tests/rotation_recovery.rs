@@ -117,6 +117,58 @@ async fn a_start_that_goes_on_after_a_crash_is_not_made_again_beside_it() {
     assert_eq!(world.service.starts(), 1);
 }
 
+/// Cuts a rotation off in its `nth` start of the service, and says which leaf was to come.
+async fn cut_off_in_start(world: &World, nth: usize) -> LeafSha256 {
+    let (mut rotator, _lock) = world.rotator().await;
+    let opened = rotator.open(&open(1, 1)).unwrap();
+    let (chain, leaf) = world.sign(&opened.csr.unwrap());
+    rotator.deliver(&delivery(1, 1, &chain)).unwrap();
+    let begun = async {
+        while world.service.starts() < nth {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    };
+    tokio::select! {
+        () = rotator.advance(|_| {}) => panic!("it is not slow"),
+        () = begun => {}
+    }
+    leaf
+}
+
+/// Holds A8, A11: the same of a start on the way back.
+#[tokio::test]
+async fn a_start_on_the_way_back_that_goes_on_after_a_crash_is_not_made_again_beside_it() {
+    let mut world = World::pem_pair().await;
+    world.service.insist_on(&world.first.to_string());
+    let mut start = world.service.start_argv();
+    start[2] = start[2].replacen("touch", "sleep 1.5; touch", 1);
+    world.agent.service.start = Some(start);
+    let leaf = cut_off_in_start(&world, 2).await;
+    assert_eq!(check(&world, leaf, 0).await, RotationState::RolledBack);
+    assert_eq!(world.service.starts(), 2);
+}
+
+/// Holds A15: nor is a start waited for that nobody runs any more; the service is down meanwhile.
+#[tokio::test]
+async fn a_start_that_has_ended_with_its_exporter_is_made_again_at_once() {
+    let mut world = World::pem_pair().await;
+    let (start, process) = (world.service.start_argv(), world.directory.path().join("process"));
+    world.agent.service.start_timeout = Some(std::time::Duration::from_secs(60));
+    let mut hangs = start.clone();
+    hangs[2].insert_str(0, &format!("echo $$ > {}; echo >> \"$0/starts\"; sleep 600; ", process.display()));
+    world.agent.service.start = Some(hangs);
+    let leaf = cut_off_in_start(&world, 1).await;
+    world.agent.service.start = Some(start);
+    // As a service manager ends what is left of a unit.
+    let killed = std::process::Command::new("kill")
+        .args(["-9", "--", &format!("-{}", std::fs::read_to_string(&process).unwrap().trim())])
+        .status();
+    assert!(killed.unwrap().success());
+    let began = std::time::Instant::now();
+    assert_eq!(check(&world, leaf, 0).await, RotationState::Committed);
+    assert!(began.elapsed() < std::time::Duration::from_secs(20), "{:?}", began.elapsed());
+}
+
 /// Holds A9: what goes together stays, whoever put it there and whether it is served or not.
 #[tokio::test]
 async fn without_a_journal_a_store_that_is_whole_stays_and_its_service_is_started() {
@@ -313,7 +365,7 @@ async fn cut_off_in_stop_of_way_back(world: &mut World, stop: Option<Vec<String>
     assert!(committed);
     world.agent.service.stop = stop;
     let (mut rotator, _lock) = world.rotator().await;
-    rotator.roll_back(&rollback(1, 1)).unwrap();
+    rotator.roll_back(&rollback(1, 1)).await.unwrap();
     assert!(tokio::time::timeout(after, rotator.advance(|_| {})).await.is_err(), "the stop takes longer");
 }
 

@@ -1,11 +1,26 @@
 //! What the seam says about programs, whatever the system.
 
 use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// A process that is told from any other that had its number before, or will have it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct StartedProcess {
+    pub(crate) boot_id: String,
+    pub(crate) number: u32,
+    /// When it was started, by the system's own count since the boot.
+    pub(crate) ticks: u64,
+}
 
 /// Why a program did not do its work. The message names the program, not its arguments.
 #[derive(Debug, thiserror::Error)]
 pub enum ProgramError {
+    #[error("{}: {why}, so {program} cannot be run; mend it, or the command in the configuration", path.display())]
+    NotRunnable { program: String, path: PathBuf, why: &'static str },
     #[error("{program} could not be started: {source}; check the command in the configuration")]
     NotStarted { program: String, source: io::Error },
     #[error("{program} ended with {status}; its own log says why")]
@@ -19,6 +34,7 @@ pub enum ProgramError {
 impl ProgramError {
     pub const fn reason(&self) -> &'static str {
         match self {
+            Self::NotRunnable { .. } => "not_runnable",
             Self::NotStarted { .. } => "not_started",
             Self::Failed { .. } => "failed",
             Self::TimedOut { .. } => "timed_out",

@@ -72,15 +72,25 @@ impl BegunStop {
         self.may_end_for_at(longest, Timestamp::now(), platform::boot_time().as_ref())
     }
 
-    /// What was stopped before this boot of the host is gone. Within one boot the clock may be set, in either direction, so
-    /// the time since the boot counts; where that is not told, the time of day. A time that lies ahead is not believed.
+    /// What was stopped before this boot of the host is gone.
     fn may_end_for_at(&self, longest: Duration, now: Timestamp, boot: Option<&BootTime>) -> Duration {
-        let passed = match (&self.boot, boot) {
-            (Some(begun), Some(boot)) if begun.boot_id != boot.boot_id => return Duration::ZERO,
-            (Some(begun), Some(boot)) => boot.uptime().saturating_sub(begun.uptime()),
-            _ => Duration::try_from(now.duration_since(self.at)).unwrap_or_default(),
-        };
-        longest.saturating_sub(passed)
+        let passed = passed_since(self.at, self.boot.as_ref(), now, boot);
+        passed.map_or(Duration::ZERO, |passed| longest.saturating_sub(passed))
+    }
+}
+
+/// The time since a moment; none when it was in another boot of the host. Within one boot the clock may be set, in either
+/// direction, so the time since the boot counts; where that is not told, the time of day. A time that lies ahead is not believed.
+pub(super) fn passed_since(
+    at: Timestamp,
+    boot: Option<&BootTime>,
+    now: Timestamp,
+    boot_now: Option<&BootTime>,
+) -> Option<Duration> {
+    match (boot, boot_now) {
+        (Some(begun), Some(now)) if begun.boot_id != now.boot_id => None,
+        (Some(begun), Some(now)) => Some(now.uptime().saturating_sub(begun.uptime())),
+        _ => Some(Duration::try_from(now.duration_since(at)).unwrap_or_default()),
     }
 }
 

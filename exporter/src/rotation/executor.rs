@@ -8,6 +8,7 @@ use kagiban_crds::LeafSha256;
 use kagiban_crds::host_api::Leaf;
 use tokio::time::Instant;
 
+use super::agent::Service;
 use super::backup;
 use super::digest::Digest;
 use super::journal::{FileSwap, OldFile, Record, Rotation};
@@ -18,7 +19,7 @@ use super::rotator::Rotator;
 use super::staging::Staging;
 use super::stopping::{AtStop, Outlook, at_stop, leaves_after_failure, only_waits, was_begun};
 use super::survey::MAX_STORE_BYTES;
-use crate::platform::{self, FileError, Links, SurveyedFile, Swap, WriteError};
+use crate::platform::{self, FileError, Links, ProgramError, SurveyedFile, Swap, WriteError};
 
 /// For the entries of the longest way back, each a file of under 40 KiB beside the one before it.
 pub(super) const JOURNAL_ROOM: u64 = 512 * 1024;
@@ -207,10 +208,28 @@ impl Rotator {
 
     async fn preflight(&mut self) -> Event {
         tokio::time::sleep(self.until_restart_is_due()).await;
-        let before = live::before(&self.agent.endpoint, self.agent.verify.interval).await;
+        let before = match self.check_service() {
+            Ok(()) => self.look_before_stop().await,
+            Err(cause) => Err(cause),
+        };
         // Last: the service is stopped next.
         let cleared = before.and_then(|before| self.host.power.check().map(|()| before).map_err(Cause::from));
         cleared.map_or_else(Event::Failed, Event::Cleared)
+    }
+
+    /// What could not be started again is not stopped.
+    pub(super) fn check_service(&self) -> Result<(), Cause> {
+        let Service { stop, start, .. } = &self.agent.service;
+        for (key, argv) in [("service.stop", stop), ("service.start", start)] {
+            let told = |error: ProgramError| Cause::new(error.reason(), format!("{key}: {error}"));
+            platform::check_program(argv).map_err(told)?;
+        }
+        Ok(())
+    }
+
+    /// A service that this host cannot look at is not stopped: it could not be verified afterwards.
+    pub(super) async fn look_before_stop(&self) -> Result<Before, Cause> {
+        live::before(&self.agent.endpoint, self.agent.verify.interval).await
     }
 
     /// Nothing when the clock went back: it must not hold a rotation longer than the interval.

@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 use super::digest::Digest;
 use super::drain::BegunStop;
 use super::machine::{Before, Standing, State, bounded};
+use super::starting::{self, BegunStart};
 use super::stopping;
 use crate::platform::{self, Attributes, FileError, FileIdentity, Links, WriteError};
 
@@ -73,6 +74,9 @@ pub struct Rotation {
     /// Of the service, while it may still end it or has just been begun.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stop_begun: Option<BegunStop>,
+    /// Of the service, while its command may run: also when the program that has begun it is gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_begun: Option<BegunStart>,
     pub state: State,
     /// When it froze, while it is frozen: which freeze somebody means who asks for its end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -262,6 +266,7 @@ impl Rotation {
     /// The first steps tell how it began and the last how it stands; what has no room is between.
     pub fn log(&mut self, at: Timestamp, note: String) {
         self.stop_begun = stopping::stop_begun(self.stop_begun.take(), &self.state, BegunStop::now);
+        self.start_begun = starting::start_begun(self.start_begun.take(), &self.state, BegunStart::now);
         self.tell(at, note);
     }
 
@@ -439,6 +444,7 @@ mod tests {
             recoveries: 1,
             left_in_order: true,
             stop_begun: Some(BegunStop::now()),
+            start_begun: Some(BegunStart::now().run_by(platform::started_process(std::process::id()))),
             state,
             frozen_at: Some(Timestamp::now()),
             steps: Vec::new(),

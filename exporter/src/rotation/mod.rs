@@ -38,6 +38,7 @@ mod rotator;
 #[cfg(test)]
 mod scene;
 mod staging;
+mod starting;
 pub mod stopping;
 mod survey;
 mod thaw;

@@ -20,7 +20,8 @@ use super::kept;
 use super::machine::{Before, Cause, Event, State, Undo};
 use super::resume::{Mend, Mended, Resumption};
 use super::rotator::{Host, Rotator};
-use super::stopping::{longest_drain, start_may_go_on_for};
+use super::starting::{self, BegunStart};
+use super::stopping::longest_drain;
 use crate::platform;
 
 /// Nobody knows what the rotation came to.
@@ -97,10 +98,17 @@ impl Rotator {
             rotation.recoveries = rotation.recoveries.saturating_add(1);
         }
         let found = rotation.state.clone();
-        if let Some(entered) = rotation.steps.last().filter(|_| !rotation.left_in_order) {
-            let now = (Timestamp::now(), platform::booted_at());
-            let left = start_may_go_on_for(&found, entered.at, now, self.agent.service.start_timeout);
-            self.starting_until = (!left.is_zero()).then(|| Instant::now() + left);
+        if let Some(entered) = rotation.steps.last() {
+            // Earlier programs did not write when it was.
+            let begun = || BegunStart::at(entered.at);
+            rotation.start_begun = starting::start_begun(rotation.start_begun.take(), &found, begun);
+        }
+        let start_timeout = self.agent.service.start_timeout;
+        let left = rotation.start_begun.as_ref().map(|begun| begun.may_go_on_for(start_timeout));
+        let left = left.filter(|left| !left.is_zero() && !rotation.left_in_order);
+        self.starting_until = left.map(|left| Instant::now() + left);
+        if left.is_none() {
+            rotation.start_begun = None;
         }
         let resumption = match &found {
             State::Committed { before } if self.is_mixture() => Resumption::of_mixture(*before),
@@ -168,7 +176,10 @@ impl Rotator {
         if self.copied().is_some() && !self.way_back().is_all_copied() {
             self.copy_what_lies_there()?;
         }
-        self.way_back().restore().map_err(|e| Cause::new(e.reason(), e.to_string()))
+        self.way_back().restore().map_err(|error| {
+            let stays = if self.way_back().is_all_new() { "; the new files stay, all of them" } else { "" };
+            Cause::new(error.reason(), format!("{error}{stays}"))
+        })
     }
 
     /// Whether the journal was lost, and somebody has put other files there since that do not need the backup.
@@ -263,6 +274,7 @@ impl Rotator {
             recoveries: 1,
             left_in_order: false,
             stop_begun: None,
+            start_begun: None,
             state: State::Requested,
             frozen_at: None,
             steps: Vec::new(),

@@ -58,6 +58,18 @@ pub(super) enum RestoreError {
         "the old files would not go together with what was changed since ({0}), and nothing was stopped for them; open a new rotation"
     )]
     Parted(StagingError),
+    #[error(
+        "{}: was changed since and opens with a password that is known here, and the old store {} with none, so it was left as it \
+         is; open a new rotation",
+        path.display(), backup.display()
+    )]
+    Locked { path: PathBuf, backup: PathBuf },
+    #[error(
+        "{}: none of the files of this rotation is there, and the directory is on another file system than when they were \
+         replaced; mount it: the old files are put back then",
+        path.display()
+    )]
+    Elsewhere { path: PathBuf },
 }
 
 impl RestoreError {
@@ -69,6 +81,8 @@ impl RestoreError {
             Self::ChangedSince { .. } => "changed_since",
             Self::OtherAccess { .. } => "other_access",
             Self::Parted(_) => "split_set",
+            Self::Locked { .. } => "backup_locked",
+            Self::Elsewhere { .. } => "not_mounted",
         }
     }
 }
@@ -189,11 +203,16 @@ impl WayBack<'_> {
         coherence::misfit(self.agent, alias, read, as_before).map_or(Ok(()), |why| Err(RestoreError::Parted(why)))
     }
 
-    /// Puts the old files back, all or none as far as can be told before. It can be tried again.
+    /// Puts the old files back, all or none. It can be tried again.
     ///
     /// # Errors
-    /// See [`RestoreError`].
+    /// See [`RestoreError`]. Where an earlier attempt was cut off between two names, the set is the new one again then, as
+    /// far as the new files are there still.
     pub(super) fn restore(&self) -> Result<(), RestoreError> {
+        self.try_to_restore().inspect_err(|_| self.go_forward())
+    }
+
+    fn try_to_restore(&self) -> Result<(), RestoreError> {
         for _ in 1..ATTEMPTS {
             match self.restore_once() {
                 // Changed meanwhile, or an error of the disk that may be over: a service is down.
@@ -209,8 +228,56 @@ impl WayBack<'_> {
         carry_out(&files, &moves, platform::sync_directory_of)
     }
 
+    /// A set of which some files are new and the others cannot follow the old ones back: an agent cannot start on both. What
+    /// went back, or was not replaced yet, makes room for the new file that waits beside it, when that makes the set whole.
+    fn go_forward(&self) {
+        let Some(moves) = self.files.iter().map(forward).collect::<Option<Vec<_>>>() else { return };
+        if !moves.iter().any(|step| matches!(step, Move::Keep)) || !moves.iter().any(|step| !matches!(step, Move::Keep))
+        {
+            return;
+        }
+        let replaceable = self.files.iter().zip(&moves).all(|(file, step)| match step {
+            Move::Keep => true,
+            Move::Remove(_) | Move::Rename(..) => platform::check_replaceable(&file.path).is_ok(),
+        });
+        if !replaceable {
+            return;
+        }
+        match change_names(self.files, &moves) {
+            Ok(()) => {
+                let failed = self.files.iter().filter_map(|file| platform::sync_directory_of(&file.path).err());
+                failed.for_each(
+                    |error| tracing::warn!(%error, "the new files are together again, and that is not durable"),
+                );
+            }
+            Err(error) => {
+                tracing::error!(%error, "some files are new and some are old, and neither can follow the others");
+            }
+        }
+    }
+
+    /// Whether every file is the one that this rotation put there.
+    pub(super) fn is_all_new(&self) -> bool {
+        self.files.iter().all(|file| lies_at(&file.path, file.new))
+    }
+
+    /// An empty mount point is not where the files were: what is put there would be hidden by the files themselves.
+    fn check_mounted(&self) -> Result<(), RestoreError> {
+        let is_elsewhere = |file: &FileSwap| {
+            let device = file.path.parent().and_then(|directory| platform::device(directory).ok());
+            file.old.as_ref().is_some_and(|old| device.is_some_and(|device| device != old.identity.device))
+        };
+        match self.files.first() {
+            Some(first) if self.files.iter().all(|file| is_absent(file) && is_elsewhere(file)) => {
+                Err(RestoreError::Elsewhere { path: first.path.clone() })
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The files as they come back, and what is left to do for it.
     fn prepare(&self) -> Result<(Vec<FileSwap>, Vec<Move>), RestoreError> {
+        self.check_mounted()?;
         for file in self.files {
             for second in file.old.iter().map(|old| &old.beside).chain([&file.staged]) {
                 platform::unlink_second_name(second, &file.path)?;
@@ -351,7 +418,8 @@ impl WayBack<'_> {
             return Err(changed_since(file));
         }
         let Some((password, key)) = old_key(&backup, alias, &passwords) else {
-            return Ok(Step::Overwrite);
+            // An agent that is told the password of the store that is there could not open the old one.
+            return Err(RestoreError::Locked { path: file.path.clone(), backup: old.backup.clone() });
         };
         // Where the file with the agent's password goes back too, the store goes back to the password in it. Another store
         // keeps its own, which the agent knows.
@@ -382,7 +450,7 @@ impl WayBack<'_> {
         };
         match keystore::merge(&merge, &limits) {
             Ok(merged) => Ok(Step::Rewrite(merged.bytes)),
-            Err(_) => Ok(Step::Overwrite),
+            Err(_) => Err(changed_since(file)),
         }
     }
 
@@ -417,8 +485,17 @@ impl WayBack<'_> {
     }
 }
 
-/// Does all that takes space, before the first name changes: files that belong together are not parted by a full disk.
+/// Does all that takes space, before the first name changes: files that belong together are not parted by a full disk, nor by
+/// one that cannot be replaced.
 fn prepare(files: &[FileSwap], plan: Vec<Planned>) -> Result<Vec<Move>, RestoreError> {
+    for (file, planned) in files.iter().zip(&plan) {
+        match planned.step {
+            Step::Keep => {}
+            Step::Remove | Step::PutBack | Step::Rewrite(_) | Step::Overwrite | Step::Take(_) => {
+                platform::check_replaceable(&file.path)?;
+            }
+        }
+    }
     let mut moves = Vec::new();
     for (file, planned) in files.iter().zip(plan) {
         match prepared(file, planned) {
@@ -453,7 +530,7 @@ fn prepared(file: &FileSwap, Planned { step, present }: Planned) -> Result<Move,
         Some(waiting) => Ok(waiting),
         None => write_beside(file, &backup::read(old)?),
     };
-    let waiting = match (step, &file.old) {
+    let mut waiting = match (step, &file.old) {
         (Step::Keep, _) | (Step::PutBack | Step::Overwrite, None) => return Ok(Move::Keep),
         (Step::Remove, _) => return Ok(present.map_or(Move::Keep, Move::Remove)),
         (Step::Take(waiting), _) => waiting,
@@ -468,51 +545,130 @@ fn prepared(file: &FileSwap, Planned { step, present }: Planned) -> Result<Move,
     };
     if !waiting.attributes.is_same_access(&file.attributes) {
         platform::narrow(&waiting.path, &file.attributes)?;
+        waiting.attributes = file.attributes.clone();
     }
     Ok(Move::Rename(waiting, present))
 }
 
 /// Changes the names, and makes that durable with `sync` when all have changed: a directory that cannot be synced does not part
-/// files that belong together. Of what lies there only what was judged goes; what was written since keeps its name.
+/// files that belong together.
 fn carry_out(
     files: &[FileSwap],
     moves: &[Move],
     sync: impl Fn(&Path) -> Result<(), WriteError>,
 ) -> Result<(), RestoreError> {
-    let mut all_displaced = Vec::new();
-    let moved: Result<(), WriteError> = files.iter().zip(moves).try_for_each(|(file, step)| {
-        let displaced = match step {
-            Move::Keep => return Ok(()),
-            Move::Remove(judged) => {
-                let sha256 = Digest::of(&judged.bytes);
-                platform::move_aside(&file.path, &file.staged, surveyed(judged, &sha256))?;
-                &file.staged
+    let moved = change_names(files, moves);
+    // Also of a file that was in its place already: the rename that put it there may have been cut off before.
+    let synced: Vec<_> = files.iter().map(|file| sync(&file.path)).collect();
+    let synced = synced.into_iter().collect::<Result<(), _>>();
+    moved.inspect_err(|_| give_up(moves))?;
+    if synced.is_ok() {
+        // What cannot be removed now is removed with all else beside the file, or swept at the next start.
+        let displaced = files.iter().zip(moves).filter_map(|(file, step)| step.displaced(file));
+        displaced.for_each(|displaced| _ = platform::remove(displaced));
+    }
+    Ok(synced?)
+}
+
+/// All names, or none: what was done is taken back when a later one cannot be changed. Of what lies there only what was judged
+/// goes; what was written since keeps its name.
+fn change_names(files: &[FileSwap], moves: &[Move]) -> Result<(), WriteError> {
+    let mut done = Vec::new();
+    let moved = files.iter().zip(moves).try_for_each(|(file, step)| {
+        step.carry_out(file)?;
+        done.push((file, step));
+        Ok(())
+    });
+    if moved.is_err() {
+        for (file, step) in done.into_iter().rev() {
+            if let Err(error) = step.take_back(file) {
+                tracing::error!(%error, "some files are new and some are old: one cannot be exchanged, nor another taken back");
             }
-            Move::Rename(waiting, judged) => {
+        }
+    }
+    moved
+}
+
+impl Move {
+    fn carry_out(&self, file: &FileSwap) -> Result<(), WriteError> {
+        match self {
+            Self::Keep => Ok(()),
+            Self::Remove(judged) => {
+                platform::move_aside(&file.path, &file.staged, surveyed(judged, &Digest::of(&judged.bytes)))
+            }
+            Self::Rename(waiting, judged) => {
                 let sha256 = judged.as_ref().map(|judged| Digest::of(&judged.bytes));
                 platform::swap_names(&Swap {
                     path: &file.path,
                     staged: &waiting.path,
                     beside: None,
                     sha256: waiting.contents.as_bytes(),
-                    attributes: &file.attributes,
+                    attributes: &waiting.attributes,
                     old: judged.as_ref().zip(sha256.as_ref()).map(|(judged, sha256)| surveyed(judged, sha256)),
-                })?;
-                &waiting.path
+                })
             }
-        };
-        all_displaced.push(displaced);
-        Ok(())
-    });
-    // Also of a file that was in its place already: the rename that put it there may have been cut off before.
-    let synced: Vec<_> = files.iter().map(|file| sync(&file.path)).collect();
-    let synced = synced.into_iter().collect::<Result<(), _>>();
-    if synced.is_ok() {
-        // What cannot be removed now is removed with all else beside the file, or swept at the next start.
-        all_displaced.into_iter().for_each(|displaced| _ = platform::remove(displaced));
+        }
     }
-    moved.inspect_err(|_| give_up(moves))?;
-    Ok(synced?)
+
+    /// What was judged gets its name again, and what had taken it waits beside it again.
+    fn take_back(&self, file: &FileSwap) -> Result<(), WriteError> {
+        let back = |judged: &HeldFile, staged: &Path, instead_of: Option<SurveyedFile<'_>>| {
+            platform::swap_names(&Swap {
+                path: &file.path,
+                staged,
+                beside: None,
+                sha256: Digest::of(&judged.bytes).as_bytes(),
+                attributes: &judged.attributes,
+                old: instead_of,
+            })
+        };
+        let put_there = || platform::read_held(&file.path, MAX_STORE_BYTES, Links::Refuse);
+        match self {
+            Self::Keep => Ok(()),
+            Self::Remove(judged) => back(judged, &file.staged, None),
+            Self::Rename(waiting, None) => {
+                platform::move_aside(&file.path, &waiting.path, surveyed(&put_there()?, &waiting.contents))
+            }
+            Self::Rename(waiting, Some(judged)) => {
+                let put_there = put_there()?;
+                // Where names cannot be exchanged, it is beside its place no more.
+                if !lies_at(&waiting.path, Digest::of(&judged.bytes)) {
+                    platform::write_new(&waiting.path, &judged.bytes, Some(&judged.attributes))?;
+                }
+                back(judged, &waiting.path, Some(surveyed(&put_there, &waiting.contents)))
+            }
+        }
+    }
+
+    /// Where what was judged lies after the exchange.
+    fn displaced<'a>(&'a self, file: &'a FileSwap) -> Option<&'a Path> {
+        match self {
+            Self::Keep => None,
+            Self::Remove(_) => Some(&file.staged),
+            Self::Rename(waiting, _) => Some(&waiting.path),
+        }
+    }
+}
+
+/// What puts the new file in its place. None where something else lies there than what goes back, or the new file is gone.
+fn forward(file: &FileSwap) -> Option<Move> {
+    let present = present(file).ok()?;
+    let digest = present.as_ref().map(|present| Digest::of(&present.bytes));
+    if digest == Some(file.new) {
+        return Some(Move::Keep);
+    }
+    let ready = file.ready.as_ref().map(|ready| ready.contents);
+    let old = file.old.as_ref().map(|old| old.backup_digest);
+    if digest != old && (ready.is_none() || digest != ready) {
+        return None;
+    }
+    Some(Move::Rename(waiting_at(&file.staged, file.new, &file.attributes)?, present))
+}
+
+/// Nothing is there of what the rotation has put there or found.
+fn is_absent(file: &FileSwap) -> bool {
+    let beside = file.old.iter().map(|old| &old.beside);
+    beside.chain([&file.path, &file.staged]).all(|path| path.symlink_metadata().is_err())
 }
 
 fn surveyed<'a>(held: &'a HeldFile, sha256: &'a Digest) -> SurveyedFile<'a> {

@@ -34,6 +34,7 @@ use super::staging::{BackupPlace, Staging, StagingError};
 use super::survey::survey;
 use super::validate;
 use super::vault::Vault;
+use super::worker::stopping;
 use crate::platform::{self, ProgramError, WriteError};
 
 /// How long a key waits for its certificate. A person who approves by hand has an hour.
@@ -69,7 +70,7 @@ pub struct Rotator {
     /// When it was first seen that the program is to end.
     pub(super) stopping_since: Option<Instant>,
     pub(super) last_start: LastStart,
-    /// Until when a start command may go on that an earlier run has begun.
+    /// Until when a start command may go on that an earlier run has begun, which the journal tells of.
     pub(super) starting_until: Option<Instant>,
     /// The start command that runs; it goes on when nobody waits for it any more.
     pub(super) running_start: Option<JoinHandle<Result<(), ProgramError>>>,
@@ -212,6 +213,7 @@ impl Rotator {
         }
         key::check(&request.certificate).map_err(|e| refuse(RefusalReason::Malformed, e.to_string()))?;
         self.check_power()?;
+        self.check_service().map_err(service_refused)?;
         survey(&self.agent, &request.keystore).map_err(|e| keystore_refused(&e))?;
         let key = key::make(&request.certificate).map_err(|e| refuse(RefusalReason::Internal, e.to_string()))?;
 
@@ -231,6 +233,7 @@ impl Rotator {
             recoveries: 0,
             left_in_order: false,
             stop_begun: None,
+            start_begun: None,
             state: State::Requested,
             frozen_at: None,
             steps: Vec::new(),
@@ -307,8 +310,8 @@ impl Rotator {
     /// Gives a rotation up, or puts back what the newest one replaced; [`Rotator::advance`] then does the rest.
     ///
     /// # Errors
-    /// A refusal; nothing has changed then.
-    pub fn roll_back(&mut self, order: &RollbackOrder) -> Result<RotationReport, Refusal> {
+    /// A refusal; nothing has changed then. A service that cannot be looked at is not stopped: the look is waited for.
+    pub async fn roll_back(&mut self, order: &RollbackOrder) -> Result<RotationReport, Refusal> {
         self.read_fences()?;
         match self.snapshot().admit_rollback(&self.host, order) {
             Admission::Proceed => {}
@@ -320,6 +323,8 @@ impl Rotator {
         }
         let touches_service = self.record.rotation.as_ref().is_some_and(|r| r.state != State::Keyed);
         if touches_service {
+            self.check_service().map_err(service_refused)?;
+            self.look_before_way_back().await?;
             self.check_power()?;
         }
         let ready = match &self.record.rotation {
@@ -335,6 +340,16 @@ impl Rotator {
             }
         })?;
         self.report().ok_or_else(|| refuse(RefusalReason::Internal, "the rotation is gone"))
+    }
+
+    async fn look_before_way_back(&self) -> Result<(), Refusal> {
+        tokio::select! {
+            looked = self.look_before_stop() => match looked {
+                Ok(_) => Ok(()),
+                Err(cause) => Err(refuse(RefusalReason::Unavailable, cause.message)),
+            },
+            () = self.host.stop.cancelled() => Err(stopping()),
+        }
     }
 
     /// When a key has waited too long for its chain.
@@ -454,6 +469,11 @@ fn open_digest(request: &RotationOpen) -> Digest {
 
 fn chain_digest(delivery: &ChainDelivery) -> Digest {
     Digest::of(delivery.chain.as_bytes())
+}
+
+/// Of the service's commands: a person has to mend them, as with the files.
+fn service_refused(cause: Cause) -> Refusal {
+    refuse(RefusalReason::KeystoreRefused, cause.message)
 }
 
 fn keystore_refused(error: &StagingError) -> Refusal {

@@ -10,8 +10,6 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
-
 use super::agent::{DEFAULT_COMMAND_TIMEOUT, Service};
 use super::machine::{Cause, Effect, Event, State, Undo};
 
@@ -125,22 +123,6 @@ pub const fn leaves_after_failure(effect: Effect) -> bool {
     matches!(effect, Effect::EnsureStarted)
 }
 
-/// For how much longer a start command may go on that an earlier run, which has crashed, has begun in `state` at `entered`: a
-/// second one beside it gets in its way, and its failure would undo a rotation that is in order. A time that lies ahead is not
-/// believed.
-pub(super) fn start_may_go_on_for(
-    state: &State,
-    entered: Timestamp,
-    (now, booted): (Timestamp, Option<Timestamp>),
-    start_timeout: Duration,
-) -> Duration {
-    if !matches!(state, State::Restarting { .. }) || booted.is_some_and(|booted| entered < booted) {
-        return Duration::ZERO;
-    }
-    let passed = Duration::try_from(now.duration_since(entered)).unwrap_or_default();
-    start_timeout.saturating_sub(passed)
-}
-
 /// Whether a service that is down at the last look is started. One that nobody has started since it was watched always is,
 /// however late that look is: a disk may have held it up. Only a start that repeats another must leave time to end before
 /// the program has to.
@@ -231,23 +213,6 @@ mod tests {
                 assert!(seen_up || matches!(last, Some(Effect::Start | Effect::EnsureStarted)), "{begun:?}");
             }
         }
-    }
-
-    /// Holds A7.
-    #[test]
-    fn a_start_that_a_crash_has_left_may_go_on_until_its_timeout_and_not_past_a_boot() {
-        let at = |second| Timestamp::from_second(second).expect("time");
-        let timeout = Duration::from_secs(90);
-        let left = |state: State, now, booted: Option<i64>| {
-            start_may_go_on_for(&state, at(1000), (at(now), booted.map(at)), timeout).as_secs()
-        };
-        let restarting = || State::Restarting { before: before() };
-        assert_eq!(left(restarting(), 1003, None), 87);
-        assert_eq!(left(restarting(), 1003, Some(500)), 87);
-        assert_eq!(left(restarting(), 2000, Some(500)), 0);
-        assert_eq!(left(restarting(), 1003, Some(1002)), 0, "the boot has ended it");
-        assert_eq!(left(restarting(), 900, None), 90, "the clock was put back");
-        assert_eq!(left(State::Swapped { before: before() }, 1003, None), 0, "none was begun");
     }
 
     #[test]

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use kagiban_crds::LeafSha256;
-use tokio::time::{Instant, sleep_until};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::agent::Verify;
 use super::backoff::Backoff;
@@ -12,6 +13,7 @@ use super::drain::{BegunStop, Seen};
 use super::live;
 use super::machine::{Before, Cause, State, Undo};
 use super::rotator::{LastStart, Rotator};
+use super::starting::BegunStart;
 use super::stopping::{Outlook, has_time_to_go_back, is_last_start_due, longest_drain};
 use crate::platform::{self, ProgramError};
 
@@ -24,6 +26,13 @@ const OTHER_LEAF_SERVED: &str = "other_leaf_served";
 
 impl Rotator {
     pub(super) async fn stop(&mut self, reason: &str) -> Result<(), Cause> {
+        if self.await_earlier_start().await
+            && let Some(rotation) = &mut self.record.rotation
+        {
+            // It is begun only now.
+            rotation.stop_begun = Some(BegunStop::now());
+            self.save_record();
+        }
         let service = &self.agent.service;
         self.drained = Some(Instant::now() + longest_drain(service));
         let stopped = platform::run(&service.stop, service.stop_timeout).await;
@@ -31,6 +40,11 @@ impl Rotator {
     }
 
     pub(super) async fn start(&mut self, reason: &str) -> Result<(), Cause> {
+        // What an earlier run has begun may have done it.
+        let wanted = self.wanted_now();
+        if self.await_earlier_start().await && self.look_for(&wanted).await.is_ok() && !self.may_still_end() {
+            return Ok(());
+        }
         self.record.last_restart = Some(Timestamp::now());
         let service = &self.agent.service;
         // While this program's own stop is a job of the service manager, the start of an agent that is ordered after it
@@ -49,17 +63,61 @@ impl Rotator {
     /// the program, and two starts at once get in each other's way.
     async fn run_start(&mut self) -> Result<(), ProgramError> {
         self.last_start = LastStart::BrokenOff;
-        let service = &self.agent.service;
-        let running = self.running_start.get_or_insert_with(|| {
-            let (start, within) = (service.start.clone(), service.start_timeout);
-            tokio::spawn(async move { platform::run(&start, within).await })
-        });
-        let ended = running.await;
+        let running = match self.running_start.take() {
+            Some(running) => running,
+            None => self.spawn_start()?,
+        };
+        let ended = self.running_start.insert(running).await;
         self.running_start = None;
+        self.note_start(None);
         ended.unwrap_or_else(|error| {
             let program = self.agent.service.start.first().cloned().unwrap_or_default();
             Err(ProgramError::Lost { program, source: error.into() })
         })
+    }
+
+    /// The journal tells of the start before it is begun, and of its process while it runs.
+    fn spawn_start(&mut self) -> Result<JoinHandle<Result<(), ProgramError>>, ProgramError> {
+        let begun = self.record.rotation.as_ref().and_then(|rotation| rotation.start_begun.clone());
+        let begun = begun.unwrap_or_else(|| {
+            let begun = BegunStart::now();
+            self.note_start(Some(begun.clone()));
+            self.save_record();
+            begun
+        });
+        let program = platform::spawn(&self.agent.service.start).inspect_err(|_| self.note_start(None))?;
+        self.note_start(Some(begun.run_by(program.process())));
+        self.save_record();
+        let within = self.agent.service.start_timeout;
+        Ok(tokio::spawn(program.wait(within)))
+    }
+
+    fn note_start(&mut self, begun: Option<BegunStart>) {
+        if let Some(rotation) = &mut self.record.rotation {
+            rotation.start_begun = begun;
+        }
+    }
+
+    /// Whether a start command that an earlier run has begun may go on.
+    fn earlier_start_goes_on(&self) -> bool {
+        let begun = self.record.rotation.as_ref().and_then(|rotation| rotation.start_begun.as_ref());
+        self.starting_until.is_some_and(|until| Instant::now() < until)
+            && begun.is_some_and(|begun| begun.is_running().unwrap_or(true))
+    }
+
+    /// Two commands at once get in each other's way. On the way forward the end of the program, whose time is counted, waits for
+    /// none. Whether one was waited for.
+    async fn await_earlier_start(&mut self) -> bool {
+        let is_forward = !matches!(self.state(), Some(State::Undoing { .. } | State::Frozen { .. }));
+        let mut has_waited = false;
+        while self.earlier_start_goes_on() && !(is_forward && self.host.stop.is_cancelled()) {
+            has_waited = true;
+            sleep(self.agent.verify.interval).await;
+        }
+        if self.starting_until.take().is_some() {
+            self.note_start(None);
+        }
+        has_waited
     }
 
     /// Whether a stop that was begun may still end the service, or has ended it since the last look.
@@ -287,14 +345,13 @@ impl Rotator {
     /// after that. Not once the program is to end, whose time is counted.
     pub(super) async fn look_for_new(&mut self) -> Result<(), Cause> {
         let new: Vec<_> = self.new_leaf().into_iter().collect();
-        let until = self.starting_until.take().unwrap_or_else(Instant::now);
         loop {
-            let is_last = Instant::now() >= until || self.host.stop.is_cancelled();
+            let is_last = !self.earlier_start_goes_on() || self.host.stop.is_cancelled();
             let seen = self.look_for(&new).await;
             if seen.is_ok() || is_last {
                 return seen;
             }
-            sleep_until(until.min(Instant::now() + self.agent.verify.interval)).await;
+            sleep(self.agent.verify.interval).await;
         }
     }
 

@@ -285,7 +285,7 @@ async fn run(
         let (result, answer) = match request {
             Request::Open(request, answer) => (rotator.open(&request), answer),
             Request::Deliver(delivery, answer) => (rotator.deliver(&delivery), answer),
-            Request::RollBack(order, answer) => (rotator.roll_back(&order), answer),
+            Request::RollBack(order, answer) => (rotator.roll_back(&order).await, answer),
             Request::Question(question, answer) => {
                 // To open a store is work that only whoever waits for it has a use for.
                 if !answer.is_closed() {
@@ -341,7 +341,7 @@ fn still_reading() -> Refusal {
 }
 
 /// What is said to whoever asks for something new after the stop was ordered.
-fn stopping() -> Refusal {
+pub(super) fn stopping() -> Refusal {
     let message = "kagiban-exporter is being stopped on this host; ask again when it has been started";
     refuse(RefusalReason::Stopping, message)
 }

@@ -32,12 +32,12 @@ pub use held::read_held;
 pub use host::{boot_id, boot_time, booted_at, default_state_directory, scheduled_shutdown_file};
 pub use listeners::{ListenersError, listeners};
 pub use lock::{FileLock, lock};
-pub use process::{Request, Requests, Usage, forbid_dumps, host_name, usage};
-pub use program::run;
-pub use read::{identify, is_readable_by_others, is_writable_by_others, read_ends, read_listed, read_regular};
+pub use process::{Request, Requests, Usage, forbid_dumps, host_name, is_running, started_process, usage};
+pub use program::{check_program, run, spawn};
+pub use read::{device, identify, is_readable_by_others, is_writable_by_others, read_ends, read_listed, read_regular};
 pub use shutdown::ShutdownWatch;
 pub use sockets::{Connection, InheritedSocket, Listener};
-pub use survey::{Surveyed, survey};
+pub use survey::{Surveyed, check_replaceable, survey};
 pub use systemd::{announce, inherited_sockets, is_managed_stop, queued_start};
 pub use trust_store::system_trust;
 

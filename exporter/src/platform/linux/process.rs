@@ -2,12 +2,25 @@
 
 use std::fs;
 use std::io;
+use std::path::PathBuf;
 
-use rustix::process::{DumpableBehavior, Signal, set_dumpable_behavior};
+use rustix::io::Errno;
+use rustix::process::{DumpableBehavior, Pid, Signal, set_dumpable_behavior, test_kill_process};
 use tokio::signal::unix::{SignalKind, signal};
+
+use super::{boot_id, read_regular};
+use crate::platform::StartedProcess;
 
 /// `USER_HZ`: the kernel's promise to programs, whatever its own tick is.
 const TICKS_PER_SECOND: f64 = 100.0;
+
+/// One line of numbers, and a name of 16 bytes.
+const MAX_STAT_BYTES: u64 = 4096;
+
+/// Not reaped yet, or being so.
+const ENDED: [char; 3] = ['Z', 'X', 'x'];
+/// Field 22 of `/proc/PID/stat`, the state being the third.
+const STARTED_AFTER_STATE: usize = 18;
 
 /// What this process uses; a number that the system does not tell is absent.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -54,6 +67,36 @@ impl Requests {
             _ = self.terminate.recv() => Request::Stop,
         }
     }
+}
+
+/// The process that has this number now; none where the kernel does not tell.
+pub fn started_process(number: u32) -> Option<StartedProcess> {
+    let boot_id = Some(boot_id()).filter(|id| !id.is_empty())?;
+    let (_, ticks) = stat(number)?;
+    Some(StartedProcess { boot_id, number, ticks })
+}
+
+/// Whether that very process runs, its number not another's by now; none where the kernel does not tell.
+pub fn is_running(process: &StartedProcess) -> Option<bool> {
+    let boot_id = boot_id();
+    if boot_id != process.boot_id {
+        return Some(boot_id).filter(|id| !id.is_empty()).map(|_| false);
+    }
+    if let Some((state, ticks)) = stat(process.number) {
+        return Some(ticks == process.ticks && !ENDED.contains(&state));
+    }
+    // One that is there may be hidden.
+    let number = Pid::from_raw(i32::try_from(process.number).ok()?)?;
+    (test_kill_process(number) == Err(Errno::SRCH)).then_some(false)
+}
+
+/// A process's state, and when it was started. Its name stands in parentheses, and may hold anything.
+fn stat(number: u32) -> Option<(char, u64)> {
+    let file = read_regular(&PathBuf::from(format!("/proc/{number}/stat")), MAX_STAT_BYTES).ok()?;
+    let text = String::from_utf8_lossy(&file.bytes);
+    let (_, after_name) = text.rsplit_once(')')?;
+    let mut fields = after_name.split_ascii_whitespace();
+    Some((fields.next()?.chars().next()?, fields.nth(STARTED_AFTER_STATE)?.parse().ok()?))
 }
 
 /// Keeps this process's memory, in which keys and passwords lie, out of core files and from other processes of its account.
@@ -110,6 +153,19 @@ mod tests {
         let stat = "12 (a) b) S 1 12 12 0 -1 4194560 100 0 0 0 150 50 0 0 20 0 3 0 100 1 1";
         assert_eq!(cpu_seconds(stat), Some(2.0));
         assert_eq!(cpu_seconds(""), None);
+    }
+
+    /// Holds A7: a number that another process has by now, or had before the boot, is not the process that was meant.
+    #[test]
+    fn a_process_runs_until_it_has_ended_whoever_has_its_number_then() {
+        let own = started_process(std::process::id()).expect("this process");
+        assert_eq!(is_running(&own), Some(true));
+        assert_eq!(is_running(&StartedProcess { ticks: own.ticks + 1, ..own.clone() }), Some(false));
+        assert_eq!(is_running(&StartedProcess { boot_id: "another".to_owned(), ..own }), Some(false));
+        let mut child = std::process::Command::new("true").spawn().expect("true");
+        let started = started_process(child.id()).expect("not reaped");
+        child.wait().expect("wait");
+        assert_eq!(is_running(&started), Some(false));
     }
 
     #[test]

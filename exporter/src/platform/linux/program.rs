@@ -1,20 +1,30 @@
 //! Running a program by its argument vector.
 
-use std::io;
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use rustix::fs::{Access, AtFlags, CWD, accessat};
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::time::{Instant, sleep};
 
-use crate::platform::ProgramError;
+use super::started_process;
+use crate::platform::{ProgramError, StartedProcess};
 
 /// What a service command needs to find its tools and to speak; nothing of ours is for its eyes.
 const KEPT_ENVIRONMENT: [&str; 4] = ["PATH", "LANG", "LC_ALL", "TZ"];
 /// Where a process without a PATH of its own finds the system's tools.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// As much of a script's first line as the kernel reads.
+const FIRST_LINE: u64 = 256;
+/// An interpreter may be a script itself; the kernel follows no more.
+const MAX_INTERPRETERS: usize = 5;
 /// How long a killed program may take to end. One that waits for a file system that hangs ends when that answers.
 const END_OF_KILLED: Duration = Duration::from_secs(2);
 /// Killed programs that may be waited for at once; then no other is started.
@@ -36,24 +46,129 @@ const POLL: Duration = Duration::from_millis(20);
 /// # Errors
 /// See [`ProgramError`]; a status other than zero is one.
 pub async fn run(argv: &[String], deadline: Duration) -> Result<(), ProgramError> {
+    spawn(argv)?.wait(deadline).await
+}
+
+/// A program that runs.
+#[derive(Debug)]
+pub struct RunningProgram {
+    name: String,
+    child: Child,
+}
+
+/// Begins what [`run`] does.
+///
+/// # Errors
+/// When it cannot be started.
+pub fn spawn(argv: &[String]) -> Result<RunningProgram, ProgramError> {
     let (program, arguments) = argv.split_first().map_or(("", &[][..]), |(p, a)| (p.as_str(), a));
-    let name = || program.to_owned();
+    let name = program.to_owned();
     let mut command = Command::new(program);
     command.args(arguments).current_dir("/").process_group(0);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     command.env_clear().env("PATH", DEFAULT_PATH);
     command.envs(KEPT_ENVIRONMENT.iter().filter_map(|key| Some((key, std::env::var_os(key)?))));
-    let spawned = LEFT.check().and_then(|()| command.spawn());
-    let mut child = spawned.map_err(|source| ProgramError::NotStarted { program: name(), source })?;
-    match wait(&mut child, deadline).await.map_err(|source| ProgramError::Lost { program: name(), source })? {
-        Some(status) if status.success() => Ok(()),
-        Some(status) => Err(ProgramError::Failed { program: name(), status: status.to_string() }),
-        None => {
-            let ended = wait_until(&mut child, Instant::now() + END_OF_KILLED).await;
-            if !matches!(ended, Ok(Some(_))) {
-                LEFT.all().push(child);
+    match LEFT.check().and_then(|()| command.spawn()) {
+        Ok(child) => Ok(RunningProgram { name, child }),
+        Err(source) => Err(ProgramError::NotStarted { program: name, source }),
+    }
+}
+
+/// Whether [`run`] could begin this command, as far as can be told without running it: its program is found, a regular file,
+/// and executable by this process; so is the interpreter that a script names.
+///
+/// # Errors
+/// [`ProgramError::NotRunnable`].
+pub fn check_program(argv: &[String]) -> Result<(), ProgramError> {
+    let program = argv.first().map_or("", String::as_str);
+    let path = std::env::var_os("PATH").unwrap_or_else(|| DEFAULT_PATH.into());
+    find(program, &path).and_then(|found| check_interpreters(&found)).map_err(|(path, why)| ProgramError::NotRunnable {
+        program: program.to_owned(),
+        path,
+        why,
+    })
+}
+
+type Obstacle = (PathBuf, &'static str);
+
+/// By the rules of `execvp`: a name without a slash is looked for in `PATH`, and what cannot be run is passed over.
+fn find(program: &str, path: &OsStr) -> Result<PathBuf, Obstacle> {
+    if program.contains('/') {
+        let path = PathBuf::from(program);
+        return executable(&path).map_err(|why| (path.clone(), why)).map(|()| path);
+    }
+    let mut passed_over = None;
+    // A name that is none is found nowhere.
+    let directories = std::env::split_paths(path).filter(|_| !program.is_empty());
+    for candidate in directories.map(|directory| directory.join(program)) {
+        match executable(&candidate) {
+            Ok(()) => return Ok(candidate),
+            Err(NOT_FOUND) => {}
+            Err(why) => passed_over = passed_over.or(Some((candidate, why))),
+        }
+    }
+    Err(passed_over.unwrap_or_else(|| (PathBuf::from(program), "not found in any directory of PATH")))
+}
+
+const NOT_FOUND: &str = "not found";
+
+fn executable(path: &Path) -> Result<(), &'static str> {
+    match path.metadata() {
+        Ok(metadata) if !metadata.is_file() => return Err("not a regular file"),
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(NOT_FOUND),
+        Err(_) => return Err("cannot be looked at"),
+    }
+    accessat(CWD, path, Access::EXEC_OK, AtFlags::EACCESS).map_err(|_| "not executable by this process")
+}
+
+/// What cannot be read can be run all the same, and is asked no more.
+fn check_interpreters(program: &Path) -> Result<(), Obstacle> {
+    let mut program = program.to_owned();
+    for _ in 0..MAX_INTERPRETERS {
+        let mut head = Vec::new();
+        if File::open(&program).and_then(|file| file.take(FIRST_LINE).read_to_end(&mut head)).is_err() {
+            return Ok(());
+        }
+        let Some(interpreter) = interpreter(&head) else { return Ok(()) };
+        // Commands are run from the root directory.
+        let next = Path::new("/").join(interpreter);
+        executable(&next).map_err(|why| (next.clone(), why))?;
+        program = next;
+    }
+    Ok(())
+}
+
+/// The path after `#!`; none where the file is no script, or names none.
+fn interpreter(head: &[u8]) -> Option<OsString> {
+    let line = head.strip_prefix(b"#!")?.split(|byte| matches!(byte, b'\n' | b'\0')).next()?;
+    let mut words = line.split(|byte| matches!(byte, b' ' | b'\t')).filter(|word| !word.is_empty());
+    words.next().map(|word| OsStr::from_bytes(word).to_owned())
+}
+
+impl RunningProgram {
+    /// Its process; none where the system does not tell.
+    pub fn process(&self) -> Option<StartedProcess> {
+        started_process(self.child.id())
+    }
+
+    /// Waits for its end, and kills its process group when the deadline has passed.
+    ///
+    /// # Errors
+    /// As [`run`].
+    pub async fn wait(mut self, deadline: Duration) -> Result<(), ProgramError> {
+        let program = self.name;
+        match wait(&mut self.child, deadline).await {
+            Ok(Some(status)) if status.success() => Ok(()),
+            Ok(Some(status)) => Err(ProgramError::Failed { program, status: status.to_string() }),
+            Ok(None) => {
+                let ended = wait_until(&mut self.child, Instant::now() + END_OF_KILLED).await;
+                if !matches!(ended, Ok(Some(_))) {
+                    LEFT.all().push(self.child);
+                }
+                Err(ProgramError::TimedOut { program, deadline })
             }
-            Err(ProgramError::TimedOut { program: name(), deadline })
+            Err(source) => Err(ProgramError::Lost { program, source }),
         }
     }
 }
@@ -103,7 +218,62 @@ async fn wait_until(child: &mut Child, end: Instant) -> io::Result<Option<ExitSt
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
+
+    /// Holds A13: what `exec` would refuse is known without running it.
+    #[test]
+    fn a_program_that_cannot_be_run_is_known_before_it_is_run() {
+        let root = tempfile::tempdir().expect("directory");
+        let script = |name: &str, text: &str, mode| {
+            let path = root.path().join(name);
+            fs::write(&path, text).expect("write");
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("chmod");
+            path.display().to_string()
+        };
+        let good = script("good", "#! /bin/sh -e\nexit 0\n", 0o755);
+        let nested = script("nested", &format!("#!{good}\n"), 0o755);
+        let plain = script("plain", "exit 0\n", 0o755);
+        let unterminated = script("unterminated", "#!/bin/sh", 0o755);
+        for runnable in [&good, &nested, &plain, &unterminated, "true", "/bin/true"] {
+            check_program(&argv(&[runnable])).expect(runnable);
+        }
+        let closed = script("closed", "#!/bin/sh\n", 0o644);
+        let windows = script("windows", "#!/bin/sh\r\nexit 0\r\n", 0o755);
+        let lost = script("lost", &format!("#!{}\n", root.path().join("gone").display()), 0o755);
+        let deep = script("deep", &format!("#!{lost}\n"), 0o755);
+        let directory = root.path().display().to_string();
+        for (program, path, why) in [
+            (closed.as_str(), "/closed", "not executable"),
+            (&lost, "/gone", "not found"),
+            (&deep, "/gone", "not found"),
+            (&windows, "/bin/sh\r", "not found"),
+            (&directory, &directory, "not a regular file"),
+            ("/no/such/program", "/no/such/program", "not found"),
+            ("no-such-program", "no-such-program", "PATH"),
+            ("", "", "not found"),
+        ] {
+            let told = check_program(&argv(&[program])).expect_err(program).to_string();
+            assert!(told.contains(path) && told.contains(why), "{program}: {told}");
+        }
+    }
+
+    #[test]
+    fn a_name_is_looked_for_in_every_directory_of_the_path() {
+        let root = tempfile::tempdir().expect("directory");
+        for (directory, mode) in [("first", 0o644), ("second", 0o755)] {
+            fs::create_dir(root.path().join(directory)).expect("mkdir");
+            let program = root.path().join(directory).join("ctl");
+            fs::write(&program, "").expect("write");
+            fs::set_permissions(&program, fs::Permissions::from_mode(mode)).expect("chmod");
+        }
+        let at = |name: &str| root.path().join(name);
+        let both = std::env::join_paths([at("gone"), at("first"), at("second")]).expect("path");
+        assert_eq!(find("ctl", &both), Ok(at("second/ctl")));
+        assert_eq!(find("ctl", at("first").as_os_str()), Err((at("first/ctl"), "not executable by this process")));
+    }
 
     fn argv(words: &[&str]) -> Vec<String> {
         words.iter().map(|&w| w.to_owned()).collect()
@@ -124,7 +294,7 @@ mod tests {
         let name = directory.path().join("a b; touch c $(id)");
         let name = name.to_str().expect("UTF-8");
         run(&argv(&["touch", name]), Duration::from_secs(5)).await.expect("touch");
-        assert!(std::fs::exists(name).expect("stat"));
+        assert!(fs::exists(name).expect("stat"));
     }
 
     #[tokio::test]

@@ -98,6 +98,14 @@ pub fn identify(path: &Path) -> Result<FileIdentity, FileError> {
     Err(FileError::NotRegular { path: path.to_owned(), kind: kind(&metadata) })
 }
 
+/// The file system that a path leads to, by its number.
+///
+/// # Errors
+/// See [`FileError`].
+pub fn device(path: &Path) -> Result<u64, FileError> {
+    std::fs::metadata(path).map(|metadata| metadata.dev()).map_err(|error| failed(path, error))
+}
+
 /// Whether a file's mode lets everybody read it, or a group that is not this program's own; a file that cannot be asked is not
 /// accused. Where there is an access control list, the group's bits are its mask: its entries are others.
 pub fn is_readable_by_others(path: &Path) -> bool {

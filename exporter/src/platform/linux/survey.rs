@@ -1,7 +1,7 @@
 //! What would be replaced, and whether it can be: asked before a certificate is issued and long before a service is
 //! stopped.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::MetadataExt;
@@ -32,20 +32,36 @@ pub struct Surveyed {
 /// See [`FileError`] and [`WriteError`].
 pub fn survey(path: &Path, limit: u64) -> Result<Surveyed, WriteError> {
     let place = Place::find(path, Links::Refuse)?;
-    place.check_directory()?;
-    let Some((file, metadata)) = place.open_file()? else {
+    let Some((file, metadata)) = place.open_replaceable()? else {
         let directory = fstat(&place.directory).map_err(|e| place.failed("looking at its directory")(e.into()))?;
         return Ok(Surveyed { file: None, attributes: Attributes::private_to(directory.st_uid, directory.st_gid) });
     };
     if metadata.nlink() != 1 {
         return Err(FileError::HardLinked { path: path.to_owned(), links: metadata.nlink() }.into());
     }
-    place.check_file(&file)?;
     let held = place.read(file, &metadata, limit)?;
     Ok(Surveyed { attributes: held.attributes.clone(), file: Some(held) })
 }
 
+/// The same as far as only the taking of a place is asked for: whether another file can take that of the one at `path`, or
+/// the name, where there is none.
+///
+/// # Errors
+/// See [`FileError`] and [`WriteError`].
+pub fn check_replaceable(path: &Path) -> Result<(), WriteError> {
+    Place::find(path, Links::Refuse)?.open_replaceable().map(|_| ())
+}
+
 impl Place {
+    fn open_replaceable(&self) -> Result<Option<(File, Metadata)>, WriteError> {
+        self.check_directory()?;
+        let opened = self.open_file()?;
+        if let Some((file, _)) = &opened {
+            self.check_file(file)?;
+        }
+        Ok(opened)
+    }
+
     fn check_directory(&self) -> Result<(), WriteError> {
         let parent = || self.path.parent().map(Path::to_owned).unwrap_or_default();
         if Obstacles::of(&self.directory).is_fixed {

@@ -1,6 +1,8 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
+use rustix::fs::{IFlags, ioctl_setflags};
+
 use super::*;
 
 /// A pair whose names say what they hold, swapped as the executor does it.
@@ -93,6 +95,26 @@ fn a_file_that_was_never_replaced_keeps_no_other_from_going_back() {
     }
 }
 
+/// Holds A5, A11: a file system that is not mounted yet. Its mount point gets no copy of a key, and the files come back later.
+#[test]
+fn nothing_is_put_back_where_the_files_of_the_rotation_are_not_mounted() {
+    let mut scene = Scene::new();
+    scene.swap(0).expect("swapped");
+    for n in 0..2 {
+        let (path, staged) = (&scene.files[n].path, &scene.files[n].staged);
+        fs::remove_file(path).and_then(|()| fs::remove_file(staged)).expect("removed");
+    }
+    let mount = |files: &mut [FileSwap], by: u64| {
+        files.iter_mut().filter_map(|file| file.old.as_mut()).for_each(|old| old.identity.device ^= by);
+    };
+    mount(&mut scene.files, 1);
+    assert_eq!(scene.way_back().restore().expect_err("not there").reason(), "not_mounted");
+    assert_eq!(fs::read_dir(scene.root.path()).expect("list").count(), 1, "the backup alone");
+    mount(&mut scene.files, 1);
+    scene.way_back().restore().expect("restored from the backup: it is where the files were");
+    assert_eq!(scene.contents(), ["old tls.crt", "old tls.key"]);
+}
+
 /// Holds A10: what was put there after the swap is somebody's still, and is not overwritten.
 #[test]
 fn a_file_that_was_replaced_and_then_changed_is_left_as_it_is() {
@@ -128,7 +150,7 @@ fn what_is_written_in_the_last_moment_of_the_way_back_is_not_lost() {
             carry_out(&files, &moves, platform::sync_directory_of).expect_err("changed").reason(),
             "changed_meanwhile"
         );
-        assert_eq!(scene.contents()[1], expected);
+        assert_eq!(scene.contents(), ["new tls.crt", expected]);
     }
     let scene = Scene::new();
     (0..2).for_each(|n| scene.swap(n).expect("swapped"));
@@ -151,7 +173,7 @@ fn a_name_that_is_to_be_free_or_was_free_is_not_taken_from_who_has_it_in_the_las
         carry_out(&files, &moves, platform::sync_directory_of).expect_err("changed").reason(),
         "changed_meanwhile"
     );
-    assert_eq!(scene.contents(), ["old tls.crt", THEIR_KEY]);
+    assert_eq!(scene.contents(), ["new tls.crt", THEIR_KEY]);
 
     let scene = Scene::new();
     (0..2).for_each(|n| scene.swap(n).expect("swapped"));
@@ -163,7 +185,72 @@ fn a_name_that_is_to_be_free_or_was_free_is_not_taken_from_who_has_it_in_the_las
         carry_out(&files, &moves, platform::sync_directory_of).expect_err("changed").reason(),
         "changed_meanwhile"
     );
-    assert_eq!(scene.contents()[1], THEIR_KEY);
+    assert_eq!(scene.contents(), ["new tls.crt", THEIR_KEY]);
+}
+
+/// Holds A9, A13: one file that cannot be replaced keeps the others where they are, and is found before anything is ordered.
+#[test]
+fn a_file_that_cannot_be_replaced_leaves_the_set_whole() {
+    for n in [0, 1] {
+        let scene = Scene::new();
+        (0..2).for_each(|n| scene.swap(n).expect("swapped"));
+        let fixed = fs::File::open(&scene.files[n].path).expect("open");
+        ioctl_setflags(&fixed, IFlags::IMMUTABLE).expect("run as root, on a file system with immutable files");
+        let ordered = scene.way_back().make_ready().map(|_| ()).map_err(|error| error.reason());
+        let restored = scene.way_back().restore().map_err(|error| error.reason());
+        let left = (scene.contents(), scene.litter());
+        ioctl_setflags(&fixed, IFlags::empty()).expect("clear");
+        assert_eq!((ordered, restored), (Err("immutable"), Err("immutable")), "{n}");
+        assert_eq!(left, (vec!["new tls.crt".to_owned(), "new tls.key".to_owned()], 2), "{n}");
+        scene.way_back().restore().expect("restored");
+        assert_eq!((scene.contents(), scene.litter()), (vec!["old tls.crt".to_owned(), "old tls.key".to_owned()], 0));
+    }
+}
+
+/// Holds A9: what is found only between two names is taken back, and goes back at the next attempt.
+#[test]
+fn a_file_that_cannot_follow_in_the_last_moment_takes_the_others_back_with_it() {
+    let mut scene = Scene::new();
+    (0..2).for_each(|n| scene.swap(n).expect("swapped"));
+    let refused = |scene: &Scene| {
+        let (files, moves) = scene.way_back().prepare().expect("prepared");
+        let fixed = fs::File::open(&scene.files[1].path).expect("open");
+        ioctl_setflags(&fixed, IFlags::IMMUTABLE).expect("run as root, on a file system with immutable files");
+        let result = carry_out(&files, &moves, platform::sync_directory_of).map_err(|error| error.reason());
+        ioctl_setflags(&fixed, IFlags::empty()).expect("clear");
+        result
+    };
+    assert!(refused(&scene).is_err());
+    assert_eq!((scene.contents(), scene.litter()), (vec!["new tls.crt".to_owned(), "new tls.key".to_owned()], 2));
+    // The same for a name that is to be free, and for one that is free.
+    let old = scene.files[0].old.take();
+    assert!(refused(&scene).is_err());
+    assert_eq!(scene.contents(), ["new tls.crt", "new tls.key"]);
+    scene.files[0].old = old;
+    fs::remove_file(&scene.files[0].path).expect("remove");
+    assert!(refused(&scene).is_err());
+    assert!(!scene.files[0].path.exists());
+    scene.way_back().restore().expect("restored");
+    assert_eq!(scene.contents(), ["old tls.crt", "old tls.key"]);
+}
+
+/// Holds A9, A11: cut off between two names, and then one file cannot be replaced any more: the one that went back follows the
+/// others forward.
+#[test]
+fn a_way_back_that_was_cut_off_and_cannot_go_on_ends_with_the_new_set() {
+    let scene = Scene::new();
+    (0..2).for_each(|n| scene.swap(n).expect("swapped"));
+    let (files, moves) = scene.way_back().prepare().expect("prepared");
+    moves[0].carry_out(&files[0]).expect("moved");
+    assert_eq!(scene.contents(), ["old tls.crt", "new tls.key"]);
+    let fixed = fs::File::open(&scene.files[1].path).expect("open");
+    ioctl_setflags(&fixed, IFlags::IMMUTABLE).expect("run as root, on a file system with immutable files");
+    let restored = scene.way_back().restore().map_err(|error| error.reason());
+    let left = scene.contents();
+    ioctl_setflags(&fixed, IFlags::empty()).expect("clear");
+    assert_eq!((restored, left), (Err("immutable"), vec!["new tls.crt".to_owned(), "new tls.key".to_owned()]));
+    scene.way_back().restore().expect("restored");
+    assert_eq!(scene.contents(), ["old tls.crt", "old tls.key"]);
 }
 
 /// Holds A2, A4: a file that was closed to others since comes back closed to them, without a byte written.
