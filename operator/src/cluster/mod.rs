@@ -309,6 +309,48 @@ mod tests {
         }
     }
 
+    /// Holds B18.
+    #[tokio::test]
+    async fn a_certificate_that_is_not_taken_says_why() {
+        let (expired, other_ca) = ("expired", "UnknownIssuer");
+        for (year, trusted, why) in [(2001, true, expired), (4000, false, other_ca)] {
+            let (address, certificate) = server_until(year).await;
+            let mut config = kube::Config::new(format!("https://{address}").parse().expect("a URL"));
+            let other = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("a certificate");
+            config.root_cert = Some(vec![if trusted { certificate } else { other.cert.der().to_vec() }]);
+            let client = client(config).expect("a client");
+            let words = words(&client.apiserver_version().await.expect_err("it is not taken"));
+            assert!(words.contains(why), "{words}");
+        }
+    }
+
+    /// A server whose certificate, its own root, ends on the first day of that year.
+    async fn server_until(year: i32) -> (std::net::SocketAddr, Vec<u8>) {
+        let key = rcgen::KeyPair::generate().expect("a key");
+        let mut params = rcgen::CertificateParams::new(vec!["127.0.0.1".to_owned()]).expect("names");
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        params.distinguished_name.push(rcgen::DnType::CommonName, "API server");
+        params.not_after = rcgen::date_time_ymd(year, 1, 1);
+        let certificate = params.self_signed(&key).expect("a certificate").der().clone();
+        let der = rustls::pki_types::PrivateKeyDer::try_from(key.serialize_der()).expect("a key");
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.clone()], der)
+            .expect("a server");
+        let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let _ = acceptor.accept(stream).await;
+            }
+        });
+        (address, certificate.to_vec())
+    }
+
     #[test]
     fn causes_are_told_once_and_not_without_end() {
         #[derive(Debug, thiserror::Error)]
