@@ -84,7 +84,6 @@ mod tests {
         check(Some(&proxy), &server.parse().expect("a URL"), Some(&set), no_proxy).is_ok()
     }
 
-    /// Holds B18.
     #[test]
     fn no_proxy_is_read_as_kubectl_reads_it() {
         for (server, no_proxy, expected) in [
@@ -112,7 +111,6 @@ mod tests {
         }
     }
 
-    /// Holds B18.
     #[test]
     fn a_proxy_that_is_asked_for_is_refused_without_its_password() {
         let (proxy, server): (Uri, Uri) =

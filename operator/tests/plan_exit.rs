@@ -62,7 +62,7 @@ fn a_plan_ends_as_its_help_says() {
     }
 }
 
-/// Holds B18: with a proxy in the environment no plan was made, whatever `NO_PROXY` said, and its password was told.
+/// Holds B12: with a proxy in the environment no plan was made, whatever `NO_PROXY` said, and its password was told.
 #[test]
 fn a_proxy_in_the_environment_is_left_out_where_it_is_to_be_and_is_refused_otherwise() {
     let directory = std::env::temp_dir().join(format!("plan-proxy-{}", std::process::id()));

@@ -295,7 +295,6 @@ fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
 mod tests {
     use super::*;
 
-    /// Holds B18.
     #[tokio::test]
     async fn a_connection_that_fails_says_why() {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
@@ -309,7 +308,6 @@ mod tests {
         }
     }
 
-    /// Holds B18.
     #[tokio::test]
     async fn a_certificate_that_is_not_taken_says_why() {
         let (expired, other_ca) = ("expired", "UnknownIssuer");

@@ -139,7 +139,7 @@ fn a_renewal_that_gains_nothing_is_not_begun_and_says_why() {
     assert!(!has(&renewed.status, "IssuerEnding"));
 }
 
-/// Holds B16: a resource said that its leaf was served and valid for up to a resync after the leaf had expired.
+/// A resource said that its leaf was served and valid for up to a resync after the leaf had expired.
 #[test]
 fn the_next_look_is_no_later_than_the_end_of_the_leaf_whatever_stands_in_the_way() {
     let (resource, mut report) = settled();
