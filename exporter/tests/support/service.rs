@@ -1,6 +1,7 @@
 //! A TLS service that loads its files when it starts, as the managed agents do. Its stop and start commands only leave
 //! marks in a control directory; the service itself lives in the test process.
 
+use std::hash::{BuildHasher as _, RandomState};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -108,10 +109,7 @@ impl Service {
     pub async fn start(store: Store, control: PathBuf) -> Self {
         std::fs::create_dir(&control).unwrap();
         std::fs::write(control.join("run"), "").unwrap();
-        // The port is found once, and bound anew at every start.
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap().to_string();
-        drop(listener);
+        let address = free_address().await;
         let task = tokio::spawn(run(store, control.clone(), address.clone()));
         let service = Self { address, control, task };
         while !service.control.join("up").exists() {
@@ -156,6 +154,18 @@ impl Service {
 impl Drop for Service {
     fn drop(&mut self) {
         self.task.abort();
+    }
+}
+
+/// An address that is bound anew at every start. Its port lies below those that Linux gives to outgoing connections, and below
+/// those of the tests of several programs: none of them takes it while the service is down.
+async fn free_address() -> String {
+    const PORTS: std::ops::Range<u64> = 10_000..20_000;
+    loop {
+        let port = PORTS.start + RandomState::new().hash_one(()) % (PORTS.end - PORTS.start);
+        if let Ok(listener) = TcpListener::bind(format!("127.0.0.1:{port}")).await {
+            return listener.local_addr().unwrap().to_string();
+        }
     }
 }
 
