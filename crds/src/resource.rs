@@ -1,4 +1,7 @@
 //! `ManagedAgentCertificate`, version `v1alpha1`: the certificate of one agent on one host, as users write it.
+//!
+//! No rule of the API server may fail to be worked out, whatever an older schema has let in: it forgives an unchanged object what
+//! a rule or a pattern says of it, and never an error in a rule. Such an object could not be released any more.
 
 mod check;
 mod duration;
@@ -56,15 +59,15 @@ pub const FINALIZER: &str = "kagiban.dev/rotation";
     printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason", priority = 1),
     printcolumn(name = "Leaf", type_ = "string", json_path = ".status.leaf.sha256", priority = 1),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
-    validation = Rule::new("self.metadata.name.size() <= 63").message("metadata.name: at most 63 characters, so that it can be a label value")
+    validation = Rule::new("oldSelf.hasValue() || self.metadata.name.size() <= 63").optional_old_self(true).message("metadata.name: at most 63 characters, so that it can be a label value")
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("self.host == oldSelf.host").message("host is immutable: delete this resource and create one for the other host").field_path(".host"),
-    validation = Rule::new("self.agent.product == oldSelf.agent.product").message("agent.product is immutable: delete this resource and create another").field_path(".agent.product"),
-    validation = Rule::new("self.agent.name == oldSelf.agent.name").message("agent.name is immutable: delete this resource and create another").field_path(".agent.name"),
-    validation = Rule::new("self.agent.product != 'powerchute-serial-shutdown' || !has(self.keystore) || !has(self.keystore.format) || self.keystore.format != 'PEM'").message("keystore.format: PowerChute reads no PEM").field_path(".keystore.format"),
-    validation = Rule::new("self.agent.product != 'powerchute-serial-shutdown' || !has(self.keystore) || !has(self.keystore.alias) || self.keystore.alias == 'securekey'").message("keystore.alias: PowerChute loads its key from securekey only").field_path(".keystore.alias")
+    validation = Rule::new("!has(self.host) || !has(oldSelf.host) || self.host == oldSelf.host").message("host is immutable: delete this resource and create one for the other host").field_path(".host"),
+    validation = Rule::new("!has(self.agent) || !has(self.agent.product) || !has(oldSelf.agent) || !has(oldSelf.agent.product) || self.agent.product == oldSelf.agent.product").message("agent.product is immutable: delete this resource and create another").field_path(".agent.product"),
+    validation = Rule::new("!has(self.agent) || !has(self.agent.name) || !has(oldSelf.agent) || !has(oldSelf.agent.name) || self.agent.name == oldSelf.agent.name").message("agent.name is immutable: delete this resource and create another").field_path(".agent.name"),
+    validation = Rule::new("!has(self.agent) || !has(self.agent.product) || self.agent.product != 'powerchute-serial-shutdown' || !has(self.keystore) || !has(self.keystore.format) || self.keystore.format != 'PEM'").message("keystore.format: PowerChute reads no PEM").field_path(".keystore.format"),
+    validation = Rule::new("!has(self.agent) || !has(self.agent.product) || self.agent.product != 'powerchute-serial-shutdown' || !has(self.keystore) || !has(self.keystore.alias) || self.keystore.alias == 'securekey'").message("keystore.alias: PowerChute loads its key from securekey only").field_path(".keystore.alias")
 )]
 pub struct ManagedAgentCertificateSpec {
     /// The fleet host, by the name its own configuration gives it. Immutable.
@@ -125,9 +128,9 @@ pub struct AgentApi {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("!self.url.startsWith('https://[') || (isIP(self.url.substring(9, self.url.indexOf(']'))) && ip(self.url.substring(9, self.url.indexOf(']'))).family() == 6)").message("url: what stands in brackets must be an IPv6 address").field_path(".url"),
-    validation = Rule::new("!self.url.matches('^https://([^:]*[.])?[0-9]+(:[0-9]+)?$') || self.url.matches('^https://((25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])[.]){3}(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])(:[0-9]+)?$')").message("url: a host that ends in a number must be an IP address").field_path(".url"),
-    validation = Rule::new("!self.url.matches(':[0-9]+$') || (int(self.url.substring(self.url.lastIndexOf(':') + 1)) >= 1 && int(self.url.substring(self.url.lastIndexOf(':') + 1)) <= 65535)").message("url: the port must be 1 to 65535").field_path(".url")
+    validation = Rule::new("!has(self.url) || !self.url.matches('^https://[[][0-9a-f:.]{2,45}[]]') || (isIP(self.url.substring(9, self.url.indexOf(']'))) && ip(self.url.substring(9, self.url.indexOf(']'))).family() == 6)").message("url: what stands in brackets must be an IPv6 address").field_path(".url"),
+    validation = Rule::new("!has(self.url) || !self.url.matches('^https://([^:]*[.])?[0-9]+(:[0-9]+)?$') || self.url.matches('^https://((25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])[.]){3}(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])(:[0-9]+)?$')").message("url: a host that ends in a number must be an IP address").field_path(".url"),
+    validation = Rule::new("!has(self.url) || !self.url.matches(':[0-9]{1,5}$') || (int(self.url.substring(self.url.lastIndexOf(':') + 1)) >= 1 && int(self.url.substring(self.url.lastIndexOf(':') + 1)) <= 65535)").message("url: the port must be 1 to 65535").field_path(".url")
 )]
 pub struct HostApiRef {
     /// `https://host:port`, nothing after it.
@@ -172,12 +175,12 @@ pub struct SecretKeyRef {
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new("!(has(self.renewBefore) && has(self.renewBeforePercentage))").message("renewBefore and renewBeforePercentage exclude each other"),
-    validation = Rule::new("!has(self.renewBefore) || duration(self.renewBefore) < duration(self.duration)").message("renewBefore must be less than duration").field_path(".renewBefore"),
-    validation = Rule::new("!has(self.renewBefore) || duration(self.renewBefore) >= duration('5m')").message("renewBefore must be at least 5m").field_path(".renewBefore"),
-    validation = Rule::new("duration(self.duration) >= duration('1h')").message("duration must be at least 1h").field_path(".duration"),
-    validation = Rule::new("self.dnsNames.all(n, !n.startsWith('*.') || n.matches('^[*][.][^.]+[.].+$'))").message("dnsNames: a wildcard needs at least two labels after it, such as *.example.com").field_path(".dnsNames"),
-    validation = Rule::new("self.dnsNames.all(n, !n.matches('(^|[.])[0-9]+$'))").message("dnsNames: an address is no name; it belongs in ipAddresses").field_path(".dnsNames"),
-    validation = Rule::new("self.dnsNames.all(n, self.dnsNames.exists_one(m, m == n))").message("dnsNames: a name stands there twice").field_path(".dnsNames"),
+    validation = Rule::new(format!("!has(self.renewBefore) || !{} || !{} || duration(self.renewBefore) < duration(self.duration)", duration::is_in_cel("self.renewBefore"), duration::is_in_cel("self.duration"))).message("renewBefore must be less than duration").field_path(".renewBefore"),
+    validation = Rule::new(format!("!has(self.renewBefore) || !{} || duration(self.renewBefore) >= duration('5m')", duration::is_in_cel("self.renewBefore"))).message("renewBefore must be at least 5m").field_path(".renewBefore"),
+    validation = Rule::new(format!("!{} || duration(self.duration) >= duration('1h')", duration::is_in_cel("self.duration"))).message("duration must be at least 1h").field_path(".duration"),
+    validation = Rule::new("!has(self.dnsNames) || self.dnsNames.all(n, !n.startsWith('*.') || n.matches('^[*][.][^.]+[.].+$'))").message("dnsNames: a wildcard needs at least two labels after it, such as *.example.com").field_path(".dnsNames"),
+    validation = Rule::new("!has(self.dnsNames) || self.dnsNames.all(n, !n.matches('(^|[.])[0-9]+$'))").message("dnsNames: an address is no name; it belongs in ipAddresses").field_path(".dnsNames"),
+    validation = Rule::new("!has(self.dnsNames) || self.dnsNames.all(n, self.dnsNames.exists_one(m, m == n))").message("dnsNames: a name stands there twice").field_path(".dnsNames"),
     validation = Rule::new("!has(self.ipAddresses) || self.ipAddresses.all(a, isIP(a))").message("ipAddresses: each must be an IP address").field_path(".ipAddresses"),
     validation = Rule::new("!has(self.ipAddresses) || self.ipAddresses.all(a, !isIP(a) || self.ipAddresses.exists_one(b, isIP(b) && ip(a) == ip(b)))").message("ipAddresses: an address stands there twice").field_path(".ipAddresses")
 )]

@@ -27,12 +27,19 @@ pub(crate) fn within(text: &str, most: usize) -> String {
 
 /// No longer than the text is.
 fn in_one_line(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() || is_unseen(c) { ' ' } else { c }).collect()
+    text.chars().map(|c| if is_seen(c) { c } else { ' ' }).collect()
 }
 
-/// What ends lines, turns the direction of what follows, or is not seen.
-const fn is_unseen(c: char) -> bool {
-    matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+/// Not what controls a terminal, ends lines, turns the direction of what follows, or is not seen: Unicode's categories Cc, Cf, Zl
+/// and Zp.
+pub(crate) const fn is_seen(c: char) -> bool {
+    !matches!(
+        c,
+        '\0'..='\u{1f}' | '\u{7f}'..='\u{9f}' | '\u{ad}' | '\u{600}'..='\u{605}' | '\u{61c}' | '\u{6dd}' | '\u{70f}'
+            | '\u{890}'..='\u{891}' | '\u{8e2}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{110bd}' | '\u{110cd}'
+            | '\u{13430}'..='\u{1343f}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e007f}'
+    )
 }
 
 #[cfg(test)]
@@ -53,5 +60,6 @@ mod tests {
             }
         }
         assert_eq!(within("short", 5), "short");
+        assert_eq!(told("a\u{ad}\u{61c}\u{2066}\u{e0041}b日本語"), "a    b日本語");
     }
 }

@@ -226,6 +226,7 @@ pub(crate) fn unread(secret: &str, namespace: &str, purpose: Purpose, error: &Cl
         ClusterError::Timeout { .. }
         | ClusterError::Conflict { .. }
         | ClusterError::Status { .. }
+        | ClusterError::Unreleasable { .. }
         | ClusterError::Transport { .. }
         | ClusterError::Unreadable { .. } => format!("Secret {secret} cannot be read: {error}"),
     };

@@ -38,6 +38,7 @@ pub mod manifest;
 pub mod metrics;
 mod passwords;
 pub mod plan;
+pub mod proxy;
 mod recent;
 pub mod reconcile;
 mod references;

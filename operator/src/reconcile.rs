@@ -14,8 +14,8 @@ use crate::act::{ActError, AgentClient};
 use crate::cluster::written::{self, Difference};
 use crate::cluster::{Cluster, ClusterError, claim, object};
 use crate::decide::{
-    Decision, Event, Inputs, Observed, Obstacle, Policy, References, Resource, Rival, SECRET_WAIT, Step, decide,
-    doubled, owner, with_signed,
+    Decision, Event, Inputs, Observed, Obstacle, Policy, Reason, References, Resource, Rival, SECRET_WAIT, Step,
+    decide, doubled, owner, with_signed,
 };
 use crate::fleet::{Fleet, HostKey};
 use crate::leader::Leadership;
@@ -135,16 +135,15 @@ pub async fn pass(seen: &ManagedAgentCertificate, context: &Context) -> Result<R
                 context.metrics.rotation_ended(outcome);
             }
         }
+        if decision.step == Step::ReleaseFinalizer {
+            release(context, &mac, &decision.events).await?;
+            return Ok(Rest { heard, ..unasked(context) });
+        }
         for event in &decision.events {
             tell(context, &mac, event).await;
         }
         if !decision.step.acts() {
             return Ok(rest(context, &uid, &decision, &references, heard));
-        }
-        if decision.step == Step::ReleaseFinalizer {
-            context.cluster.release(&mac).await?;
-            forget(context, &uid);
-            return Ok(Rest { heard, ..unasked(context) });
         }
         act(context, &mac, &uid, decision.step, report.as_ref().ok()).await?;
         drop(turn);
@@ -262,6 +261,20 @@ fn changes(context: &Context, decision: &Decision, mac: &ManagedAgentCertificate
             Difference::Wording => context.ledger.may_reword(&mac.uid().unwrap_or_default(), Instant::now()),
             Difference::Substance => true,
         }
+}
+
+/// That it is released is told once it is.
+async fn release(context: &Context, mac: &ManagedAgentCertificate, events: &[Event]) -> Result<(), ClusterError> {
+    let released = context.cluster.release(mac).await;
+    if let Err(error @ ClusterError::Unreleasable { .. }) = &released {
+        tell(context, mac, &Event::warning(Reason::Blocked(BlockedBy::SpecInvalid), error.to_string())).await;
+    }
+    released?;
+    for event in events {
+        tell(context, mac, event).await;
+    }
+    forget(context, &mac.uid().unwrap_or_default());
+    Ok(())
 }
 
 /// Whoever names the same agent sees what is written at once, however far the watch is behind.
@@ -458,7 +471,7 @@ fn rest(context: &Context, uid: &str, decision: &Decision, references: &Referenc
         wait.clamp(SHORTEST_WAIT, resync)
     };
     context.ledger.found_rest(uid);
-    context.ledger.waits(uid, wait(context, uid, decision.step, references, heard));
+    context.ledger.waits(uid, wait(context, uid, decision, references, heard));
     let rotation = decision.status.rotation.as_ref();
     let in_flight = rotation.is_some_and(|rotation| !rotation.state.is_decided());
     let (after, urgent) = match decision.step {
@@ -490,11 +503,11 @@ pub(crate) fn forget(context: &Context, uid: &str) {
 }
 
 /// What it waits for now, if the host was looked at and only a Secret stands in the way.
-fn wait(context: &Context, uid: &str, step: Step, references: &References, heard: Heard) -> Option<Wait> {
+fn wait(context: &Context, uid: &str, decision: &Decision, references: &References, heard: Heard) -> Option<Wait> {
     let Step::Blocked {
         by: by @ (BlockedBy::SecretUnavailable | BlockedBy::IssuerUnavailable | BlockedBy::NotGranted),
         ..
-    } = step
+    } = decision.step
     else {
         return None;
     };
@@ -502,7 +515,10 @@ fn wait(context: &Context, uid: &str, step: Step, references: &References, heard
     let tried = before_trying.is_none();
     let on_trying = || context.ledger.setback(uid, true).map(|setback| setback.obstacle);
     let obstacle = before_trying.or_else(on_trying).filter(|obstacle| obstacle.by == by && heard == Heard::Answered)?;
-    Some(Wait { obstacle, tried, until: Instant::now() + context.policy.resync })
+    let left = decision.status.leaf.as_ref().map(|leaf| leaf.not_after.duration_since(Timestamp::now()));
+    let left = left.and_then(|left| Duration::try_from(left).ok()).filter(|left| !left.is_zero());
+    let longest = left.map_or(context.policy.resync, |left| left.min(context.policy.resync));
+    Some(Wait { obstacle, tried, until: Instant::now() + longest })
 }
 
 fn ended(mac: &ManagedAgentCertificate, decision: &Decision) -> Option<kagiban_crds::resource::Outcome> {

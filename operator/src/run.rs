@@ -23,6 +23,7 @@ use crate::health::Health;
 use crate::leader::{Election, Leadership};
 use crate::ledger::Ledger;
 use crate::metrics::{Metrics, Sources};
+use crate::proxy::without_proxy;
 use crate::reconcile::Context;
 use crate::schedule::Schedule;
 use crate::watch::watch;
@@ -137,7 +138,7 @@ fn never(pod: &str, api_server: [Option<String>; 2]) -> Vec<IpAddr> {
 /// When there is none, or it cannot be read.
 pub async fn connect(args: &ClusterArgs) -> anyhow::Result<kube::Config> {
     let options = KubeConfigOptions { context: args.context.clone(), ..KubeConfigOptions::default() };
-    Ok(match &args.kubeconfig {
+    let mut config = match &args.kubeconfig {
         Some(file) => {
             let kubeconfig = Kubeconfig::read_from(file).with_context(|| format!("cannot read {}", file.display()))?;
             kube::Config::from_custom_kubeconfig(kubeconfig, &options).await.context("the kubeconfig cannot be used")?
@@ -148,7 +149,9 @@ pub async fn connect(args: &ClusterArgs) -> anyhow::Result<kube::Config> {
         None => {
             kube::Config::infer().await.context("no cluster: give --kubeconfig, set KUBECONFIG, or run in a pod")?
         }
-    })
+    };
+    without_proxy(&mut config)?;
+    Ok(config)
 }
 
 fn lead(

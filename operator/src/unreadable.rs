@@ -25,10 +25,14 @@ pub async fn pass(seen: &Unreadable, context: &Context) -> Result<Rest, ClusterE
         return Ok(unasked(context));
     }
     if deleted {
-        let message = "this version cannot read the resource: it is released without asking the host, which ends by \
+        let released = context.cluster.release_unread(&seen.metadata).await;
+        if let Err(error @ ClusterError::Unreleasable { .. }) = &released {
+            tell(seen, context, Event::warning(Reason::Unreadable, error.to_string())).await;
+        }
+        released?;
+        let message = "this version cannot read the resource: it was released without asking the host, which ends by \
                        itself whatever it was doing";
         tell(seen, context, Event::warning(Reason::Released, message)).await;
-        context.cluster.release_unread(&seen.metadata).await?;
         return Ok(unasked(context));
     }
     let conditions = conditions(seen, Timestamp::now());

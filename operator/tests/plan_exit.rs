@@ -14,9 +14,16 @@ use serde_json::{Value, json};
 const GOOD: &str = concat!("\n", include_str!("support/good.yaml"));
 
 fn plan(arguments: &[&str], manifest: &str) -> (Option<i32>, String) {
+    plan_with(&[], arguments, manifest)
+}
+
+fn plan_with(environment: &[(&str, &str)], arguments: &[&str], manifest: &str) -> (Option<i32>, String) {
     let mut child = Command::new(env!("CARGO_BIN_EXE_kagiban-operator"))
         .arg("plan")
         .args(arguments)
+        .env_remove("NO_PROXY")
+        .env_remove("no_proxy")
+        .envs(environment.iter().copied())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -53,6 +60,38 @@ fn a_plan_ends_as_its_help_says() {
         assert_eq!(code, Some(exit.code().into()), "{what}: {text}");
         assert!(text.contains(words), "{what}: {text}");
     }
+}
+
+/// Holds B12: with a proxy in the environment no plan was made, whatever `NO_PROXY` said, and its password was told.
+#[test]
+fn a_proxy_in_the_environment_is_left_out_where_it_is_to_be_and_is_refused_otherwise() {
+    let directory = std::env::temp_dir().join(format!("plan-proxy-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).expect("a directory");
+    let written = |name: &str, cluster: Value| {
+        let kubeconfig = json!({
+            "apiVersion": "v1", "kind": "Config", "current-context": "c",
+            "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+            "clusters": [{"name": "c", "cluster": cluster}], "users": [{"name": "u", "user": {}}],
+        });
+        let file = directory.join(name);
+        std::fs::write(&file, kubeconfig.to_string()).expect("a file");
+        file.to_str().expect("UTF-8").to_owned()
+    };
+    let here = written("here", json!({"server": "https://127.0.0.1:1"}));
+    let there = written("there", json!({"server": "https://api.invalid:6443"}));
+    let asks = written("asks", json!({"server": "https://api.invalid", "proxy-url": "http://u:hidden@127.0.0.1:9"}));
+    let proxy = ("HTTPS_PROXY", "http://u:hidden@127.0.0.1:9");
+    for (environment, kubeconfig, words) in [
+        (&[proxy][..], &here, "Connection refused"),
+        (&[proxy, ("NO_PROXY", ".invalid")], &there, "lookup"),
+        (&[proxy], &there, "name api.invalid in NO_PROXY"),
+        (&[("NO_PROXY", "*")], &asks, "proxy-url"),
+    ] {
+        let (code, text) = plan_with(environment, &["--kubeconfig", kubeconfig, "-f", "-"], GOOD);
+        assert!(text.contains(words) && !text.contains("hidden"), "{code:?} {environment:?}: {text}");
+        assert!([PlanExit::NoPlan, PlanExit::Untold].map(|exit| Some(exit.code().into())).contains(&code), "{text}");
+    }
+    std::fs::remove_dir_all(directory).expect("it is there");
 }
 
 /// An API server that answers dry runs as it is told, and has nothing else. `resources` are those that it lists.

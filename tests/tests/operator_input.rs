@@ -74,6 +74,69 @@ fn a_resource_that_cannot_be_read_says_so_and_is_released() -> Result<()> {
     Ok(())
 }
 
+/// Holds B3: what an older schema let in and this one refuses is released when it is deleted, and says so then, whatever it is
+/// that is refused.
+#[test]
+fn a_resource_that_the_present_schema_refuses_is_released() -> Result<()> {
+    let plane = ControlPlane::start()?;
+    let admin = plane.admin()?;
+    admin.apply(&lenient_crd()?.to_string())?;
+    let kubectl = admin.create_namespace("refused")?;
+    quickstart::install_rbac(&admin, "refused")?;
+    let url = "/spec/api/hostApi/url";
+    let certificate = "/spec/certificate";
+    let refused = [
+        ("days", "/spec/certificate/duration", json!("90d")),
+        ("no-duration", "/spec/certificate/duration", json!("")),
+        ("number", "/spec/certificate/duration", json!(5)),
+        ("renewal", "/spec/certificate/renewBefore", json!("30d")),
+        ("no-names", certificate, json!({"duration": "2160h"})),
+        ("no-address", certificate, json!({"dnsNames": ["ups-01.example.com"], "ipAddresses": ["x"]})),
+        ("bracket", url, json!("https://[")),
+        ("port", url, json!("https://ups-01.example.com:99999999999999999999")),
+        ("no-url", "/spec/api/hostApi", json!({"tlsSecretRef": {"name": "fleet-client"}})),
+        ("no-agent", "/spec/agent", json!({})),
+        ("no-spec", "/spec", json!({})),
+    ];
+    let long = "x".repeat(70);
+    let mut names = vec![long.as_str()];
+    let mut resource = quickstart::resource("https://127.0.0.1:1")?;
+    resource["metadata"]["finalizers"] = json!(["kagiban.dev/rotation"]);
+    resource["metadata"]["name"] = json!(long);
+    let created = wait::for_some(DEADLINE, || kubectl.apply(&resource.to_string()).ok());
+    created.context("the lenient CRD takes it")?;
+    for (name, pointer, value) in &refused {
+        let mut other = resource.clone();
+        other["metadata"]["name"] = json!(name);
+        let (parent, key) = pointer.rsplit_once('/').context("a pointer")?;
+        other.pointer_mut(parent).context("a place")?[key] = value.clone();
+        kubectl.apply(&other.to_string()).with_context(|| format!("the lenient CRD takes {name}"))?;
+        names.push(name);
+    }
+    quickstart::install_crd(&admin)?;
+    let directory = scratch::directory("refused")?;
+    let operator = Operator::start(&directory, plane.operator_kubeconfig(), "refused", Duration::from_secs(2))?;
+    kubectl.run(&[&["delete", "mac", "--wait=false"], names.as_slice()].concat())?;
+    let mut left = String::new();
+    let gone = wait::for_some(DEADLINE, || {
+        left = kubectl.run(&["get", "mac", "-o", "name"]).ok()?;
+        (left.lines().count() == 1).then_some(())
+    });
+    gone.with_context(|| format!("these are not released: {left}\n{}", operator.program.log_text()))?;
+    // the API server works no rule out on a value of another type, and says so of every write
+    ensure!(left.trim().ends_with("/number"), "{left}");
+    let events = || kubectl.run(&["get", "events", "--field-selector=involvedObject.name=number", "-o", "json"]);
+    let told = wait::for_some(DEADLINE, || {
+        events().ok().filter(|text| text.contains("`kubectl -n refused edit mac number` and take the finalizer"))
+    });
+    let told = told.with_context(|| operator.program.log_text())?;
+    ensure!(!told.contains("\"Released\""), "it is told as released: {told}");
+    let edit = json!({"metadata": {"finalizers": null}, "spec": {"certificate": {"duration": "2160h"}}});
+    kubectl.run(&["patch", "mac", "number", "--type=merge", "-p", &edit.to_string()])?;
+    ensure!(kubectl.run(&["get", "mac", "-o", "name"])?.trim().is_empty(), "what is told does not help");
+    Ok(())
+}
+
 /// Holds B12: `plan --offline` says of metadata what the API server says.
 #[test]
 fn a_plan_without_a_cluster_refuses_the_metadata_that_the_api_server_refuses() -> Result<()> {

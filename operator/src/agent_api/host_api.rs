@@ -25,6 +25,7 @@ use tokio_rustls::client::TlsStream;
 
 use super::tls::{ClientIdentity, failure};
 use super::{AgentError, Endpoint, Reach, connect};
+use crate::foreign::is_seen;
 
 /// Connecting to one address, with the TLS handshake: a host that is up does both in a fraction of it, one that is not costs all of it.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(3);
@@ -235,7 +236,7 @@ fn read<T: DeserializeOwned>(status: StatusCode, body: &[u8]) -> Result<T, Agent
     }
     let mut refusal: Refusal =
         serde_json::from_slice(body).map_err(|_| AgentError::Malformed("an error that is no refusal"))?;
-    refusal.message = refusal.message.chars().filter(|c| !c.is_control()).take(LONGEST_MESSAGE).collect();
+    refusal.message = refusal.message.chars().filter(|c| is_seen(*c)).take(LONGEST_MESSAGE).collect();
     Err(AgentError::Refused(refusal))
 }
 

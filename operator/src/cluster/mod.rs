@@ -34,9 +34,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use answers::TooLong;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kagiban_crds::resource::FINALIZER;
 use kube::Client;
 
-use crate::foreign::told;
+use crate::foreign::{told, within};
 use crate::metrics::SharedMetrics;
 
 /// Field manager and reporting controller.
@@ -53,6 +55,10 @@ const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
 const SILENCE: Duration = Duration::from_secs(WATCH_SECONDS as u64 + 15);
 /// Load balancers drop a watch after 240 s without a word; it is renewed before.
 pub const WATCH_SECONDS: u32 = 200;
+/// Bytes of a refusal that leave what to do about it in an event.
+const LONGEST_REFUSAL: usize = 400;
+/// Of an error, that are told: a connection's has four or five.
+const MOST_CAUSES: usize = 8;
 /// How the API server words that etcd does not take so large an object.
 const TOO_LARGE: [&str; 2] = ["request is too large", "trying to send message larger than max"];
 
@@ -85,6 +91,12 @@ pub enum ClusterError {
     Forbidden { verb: &'static str, resource: &'static str, message: String },
     #[error("{verb} {resource}: the API server answered {code}: {message}")]
     Status { verb: &'static str, resource: &'static str, code: u16, message: String },
+    #[error(
+        "{verb} {resource}: the API server refuses the object as it is stored, and so does not let it be released: {message}: \
+         mend that with `kubectl -n {namespace} edit mac {name}` and take the finalizer {FINALIZER} out in the same edit; where \
+         that is refused too, apply the CRD of the version that took the object, and this one again when it is gone"
+    )]
+    Unreleasable { verb: &'static str, resource: &'static str, namespace: String, name: String, message: String },
     #[error("{verb} {resource}: {message}")]
     Transport { verb: &'static str, resource: &'static str, message: String },
     #[error("{verb} {resource}: the answer cannot be read: {message}")]
@@ -99,7 +111,7 @@ impl ClusterError {
             Self::Conflict { .. } => "conflict",
             Self::NotFound { .. } => "not_found",
             Self::Forbidden { .. } => "forbidden",
-            Self::Status { .. } => "status",
+            Self::Status { .. } | Self::Unreleasable { .. } => "status",
             Self::Transport { .. } => "transport",
             Self::Unreadable { .. } => "unreadable",
         }
@@ -118,6 +130,21 @@ impl ClusterError {
             | Self::Forbidden { .. }
             | Self::Transport { .. }
             | Self::Unreadable { .. } => false,
+            Self::Unreleasable { .. } => true,
+        }
+    }
+
+    /// The same, of a finalizer that could not be taken off: a schema that refuses the object has words of its own.
+    fn on_release(self, metadata: &ObjectMeta) -> Self {
+        match self {
+            Self::Status { verb, resource, code: 422, message } if !is_denied(&message) => Self::Unreleasable {
+                verb,
+                resource,
+                namespace: metadata.namespace.clone().unwrap_or_default(),
+                name: metadata.name.clone().unwrap_or_default(),
+                message: within(&message, LONGEST_REFUSAL),
+            },
+            error => error,
         }
     }
 
@@ -126,7 +153,11 @@ impl ClusterError {
         match self {
             Self::Timeout { .. } | Self::Transport { .. } => true,
             Self::Status { code, .. } => is_transient_code(*code),
-            Self::Conflict { .. } | Self::NotFound { .. } | Self::Forbidden { .. } | Self::Unreadable { .. } => false,
+            Self::Conflict { .. }
+            | Self::NotFound { .. }
+            | Self::Forbidden { .. }
+            | Self::Unreleasable { .. }
+            | Self::Unreadable { .. } => false,
         }
     }
 }
@@ -242,7 +273,98 @@ pub(crate) fn words(error: &kube::Error) -> String {
     let text = match error {
         kube::Error::Api(status) => format!("the API server answered {}: {}", status.code, status.message),
         kube::Error::SerdeError(error) => error.to_string(),
-        error => TooLong::of(error).map_or_else(|| error.to_string(), |error| error.to_string()),
+        error => TooLong::of(error).map_or_else(|| with_causes(error), |error| error.to_string()),
     };
     told(&text)
+}
+
+/// The outermost error says only that there was no connection: why, the innermost does. What one of them has quoted of its cause
+/// is not said twice.
+fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    for cause in std::iter::successors(error.source(), |error| error.source()).take(MOST_CAUSES) {
+        let cause = cause.to_string();
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_connection_that_fails_says_why() {
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        for (url, why) in [
+            ("https://127.0.0.1:1", "Connection refused"),
+            ("https://no-such-name.invalid", "failed to lookup address"),
+        ] {
+            let client = client(kube::Config::new(url.parse().expect("a URL"))).expect("a client");
+            let words = words(&client.apiserver_version().await.expect_err("nobody answers"));
+            assert!(words.contains(why), "{url}: {words}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_certificate_that_is_not_taken_says_why() {
+        let (expired, other_ca) = ("expired", "UnknownIssuer");
+        for (year, trusted, why) in [(2001, true, expired), (4000, false, other_ca)] {
+            let (address, certificate) = server_until(year).await;
+            let mut config = kube::Config::new(format!("https://{address}").parse().expect("a URL"));
+            let other = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("a certificate");
+            config.root_cert = Some(vec![if trusted { certificate } else { other.cert.der().to_vec() }]);
+            let client = client(config).expect("a client");
+            let words = words(&client.apiserver_version().await.expect_err("it is not taken"));
+            assert!(words.contains(why), "{words}");
+        }
+    }
+
+    /// A server whose certificate, its own root, ends on the first day of that year.
+    async fn server_until(year: i32) -> (std::net::SocketAddr, Vec<u8>) {
+        let key = rcgen::KeyPair::generate().expect("a key");
+        let mut params = rcgen::CertificateParams::new(vec!["127.0.0.1".to_owned()]).expect("names");
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        params.distinguished_name.push(rcgen::DnType::CommonName, "API server");
+        params.not_after = rcgen::date_time_ymd(year, 1, 1);
+        let certificate = params.self_signed(&key).expect("a certificate").der().clone();
+        let der = rustls::pki_types::PrivateKeyDer::try_from(key.serialize_der()).expect("a key");
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.clone()], der)
+            .expect("a server");
+        let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let _ = acceptor.accept(stream).await;
+            }
+        });
+        (address, certificate.to_vec())
+    }
+
+    #[test]
+    fn causes_are_told_once_and_not_without_end() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("{0}")]
+        struct Link(String, #[source] Option<Box<Link>>);
+        let chain = |names: &[&str]| {
+            let link = |cause, name: &&str| Some(Box::new(Link((*name).to_owned(), cause)));
+            names.iter().rev().fold(None, link).expect("a link")
+        };
+        assert_eq!(
+            with_causes(&*chain(&["no answer: refused", "refused", "os error"])),
+            "no answer: refused: os error"
+        );
+        assert_eq!(
+            with_causes(&*chain(&["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"])),
+            "a: b: c: d: e: f: g: h: i"
+        );
+    }
 }

@@ -120,7 +120,7 @@ impl Cluster {
         let finalizers: Vec<_> = mac.finalizers().iter().filter(|finalizer| *finalizer != FINALIZER).cloned().collect();
         match self.patch_finalizers(mac, &finalizers).await {
             Ok(_) | Err(ClusterError::NotFound { .. }) => Ok(()),
-            Err(error) => Err(error),
+            Err(error) => Err(error.on_release(&mac.metadata)),
         }
     }
 
@@ -172,7 +172,7 @@ impl Cluster {
         let patch = json!({"metadata": {"finalizers": finalizers, "resourceVersion": metadata.resource_version}});
         match self.call("patch", RESOURCE, api.patch_metadata(&name, &merging(), &Patch::Merge(&patch))).await {
             Ok(_) | Err(ClusterError::NotFound { .. }) => Ok(()),
-            Err(error) => Err(error),
+            Err(error) => Err(error.on_release(seen)),
         }
     }
 

@@ -26,7 +26,7 @@ pub(crate) fn verdict(error: &ClusterError, names_version: bool) -> Verdict {
         ClusterError::Timeout { .. } | ClusterError::Transport { .. } => Verdict::Untold,
         ClusterError::Conflict { .. } if names_version => Verdict::Refused,
         ClusterError::Conflict { .. } => Verdict::Untold,
-        ClusterError::NotFound { .. } => Verdict::Refused,
+        ClusterError::NotFound { .. } | ClusterError::Unreleasable { .. } => Verdict::Refused,
         ClusterError::Forbidden { message, .. } => of_forbidden(message),
         ClusterError::Status { code, message, .. } => of_status(*code, message),
         ClusterError::Unreadable { .. } => Verdict::NotJudged,

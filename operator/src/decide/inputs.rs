@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use kagiban_crds::host_api::AgentReport;
 use kagiban_crds::resource::{BlockedBy, ManagedAgentCertificateSpec, ManagedAgentCertificateStatus};
 
+use crate::foreign::is_seen;
 use crate::issuer::IssuerFacts;
 
 /// Everything a decision may depend on.
@@ -170,7 +171,7 @@ impl Obstacle {
     /// The message goes into logs and terminals, and may quote what anybody has written: control characters are left out.
     pub fn new(by: BlockedBy, message: impl Into<String>) -> Self {
         let mut message = message.into();
-        message.retain(|c| !c.is_control());
+        message.retain(is_seen);
         Self { by, message, refuses_client: false }
     }
 

@@ -43,6 +43,7 @@ const RULES: [Rule; 10] = [
 pub fn decide(inputs: &Inputs<'_>) -> Decision {
     let case = Case::new(*inputs);
     let verdict = RULES.iter().find_map(|rule| rule(&case)).unwrap_or_else(|| idle(&case));
+    let verdict = not_past_expiry(&case, verdict);
     let status = match verdict.step {
         // the resource itself changes first; the decision after that writes the status
         Step::EnsureFinalizer | Step::ReleaseFinalizer | Step::Gone => inputs.resource.status.clone(),
@@ -180,6 +181,27 @@ fn idle(case: &Case<'_>) -> Verdict {
     let resync = later(case.now(), case.inputs.policy.resync);
     let until = case.settled.renewal_time.map_or(resync, |renewal| renewal.min(resync));
     Verdict::clear(Step::Idle { until })
+}
+
+/// Whatever is waited for, the next look is at the end of the leaf in force: what says that it is served is not true any more.
+fn not_past_expiry(case: &Case<'_>, verdict: Verdict) -> Verdict {
+    let Some(end) = case.leaf().map(|leaf| leaf.not_after).filter(|end| *end > case.now()) else { return verdict };
+    let step = match verdict.step {
+        Step::Idle { until } => Step::Idle { until: until.min(end) },
+        Step::Blocked { by, retry } => Step::Blocked { by, retry: retry.min(end) },
+        Step::Follow { generation, after } => {
+            let left = Duration::try_from(end.duration_since(case.now())).unwrap_or_default();
+            Step::Follow { generation, after: after.min(left.max(QUICK_LOOK)) }
+        }
+        step @ (Step::EnsureFinalizer
+        | Step::ReleaseFinalizer
+        | Step::Open { .. }
+        | Step::AskPassword { .. }
+        | Step::Deliver { .. }
+        | Step::Rollback { .. }
+        | Step::Gone) => step,
+    };
+    Verdict { step, ..verdict }
 }
 
 /// The finalizer goes on before the host is asked for anything.

@@ -11,6 +11,7 @@ use super::case::{highest_generation, is_out_of_reach, undecided};
 use super::request::{self, CarriedOut};
 use super::rules::is_wrong_host;
 use super::{Inputs, Observed, due, renewal_time};
+use crate::foreign::is_seen;
 use crate::issuer;
 
 /// The longest reason that goes into a status; what comes from a host is bounded before it is kept.
@@ -282,7 +283,7 @@ fn complete(status: &mut ManagedAgentCertificateStatus, inputs: &Inputs<'_>, dig
 
 /// Text from a host, without control characters and not longer than `most` characters.
 pub(super) fn bounded(text: &str, most: usize) -> String {
-    text.chars().filter(|c| !c.is_control()).take(most).collect()
+    text.chars().filter(|c| is_seen(*c)).take(most).collect()
 }
 
 /// Kubernetes shows and stores times in seconds.

@@ -14,7 +14,8 @@ use x509_parser::prelude::FromDer;
 
 use super::csr::check_key;
 use super::facts::IssuerFacts;
-use super::{LONGEST_COMMON_NAME, serial_text};
+use super::{common_name, serial_text};
+use crate::foreign::is_seen;
 
 /// An RSA-4096 leaf with all the names that a spec may hold is under 12 KiB of PEM.
 const MAX_LEAF_BYTES: usize = 32 * 1024;
@@ -38,7 +39,7 @@ pub(super) fn described(der: &[u8], leaf: &X509Certificate<'_>, issuer: &IssuerF
     Some(SignedLeaf {
         sha256: LeafSha256::new(Sha256::digest(der).into()),
         serial: serial_text(leaf.raw_serial()),
-        issuer: leaf.issuer().to_string().chars().filter(|c| !c.is_control()).take(LONGEST_ISSUER).collect(),
+        issuer: leaf.issuer().to_string().chars().filter(|c| is_seen(*c)).take(LONGEST_ISSUER).collect(),
         not_before: time(leaf.validity().not_before)?,
         not_after: time(leaf.validity().not_after)?,
         issuer_sha256: issuer.sha256.clone(),
@@ -74,8 +75,7 @@ fn has_names(leaf: &X509Certificate<'_>, spec: &CertificateSpec) -> bool {
         names.dedup();
     }
     let common = leaf.subject().iter_common_name().next().and_then(|name| name.as_str().ok());
-    let expected = spec.dns_names.first().map(String::as_str).filter(|name| name.len() <= LONGEST_COMMON_NAME);
-    found == asked && common == expected
+    found == asked && common == common_name(spec)
 }
 
 fn address(bytes: &[u8]) -> Option<IpAddr> {

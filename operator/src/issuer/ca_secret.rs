@@ -19,7 +19,7 @@ use zeroize::Zeroizing;
 
 use super::csr::CsrKey;
 use super::facts::IssuerFacts;
-use super::{BACKDATE, IssuerError, LONGEST_COMMON_NAME, MAX_PEM_BYTES, adopt};
+use super::{BACKDATE, IssuerError, MAX_PEM_BYTES, adopt, common_name};
 
 /// A CA that was checked when it was read; it says nothing of its key in `Debug`.
 pub struct CaSecret {
@@ -122,8 +122,8 @@ fn params(
 ) -> Result<CertificateParams, IssuerError> {
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();
-    if let Some(name) = spec.dns_names.first().filter(|name| name.len() <= LONGEST_COMMON_NAME) {
-        params.distinguished_name.push(DnType::CommonName, name.as_str());
+    if let Some(name) = common_name(spec) {
+        params.distinguished_name.push(DnType::CommonName, name);
     }
     for name in &spec.dns_names {
         let name = name.as_str().try_into().map_err(|_| IssuerError::BadName(name.clone()))?;

@@ -7,11 +7,13 @@ use kagiban_crds::resource::CertificateSpec;
 use rustls::pki_types::CertificateDer;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::{GeneralName, GeneralSubtree, NameConstraints};
+use x509_parser::oid_registry::OID_X509_COMMON_NAME;
 use x509_parser::prelude::FromDer;
+use x509_parser::x509::X509Name;
 
-use super::IssuerError;
+use super::{IssuerError, common_name};
 
-/// Whether one certificate of the issuer's chain allows every name of the spec.
+/// Whether one certificate of the issuer's chain allows every name of the spec, and the subject that follows from them.
 pub(super) fn check(certificate: &CertificateDer<'_>, spec: &CertificateSpec) -> Result<(), IssuerError> {
     let unreadable = || IssuerError::Unreadable("tls.crt");
     let (_, parsed) = X509Certificate::from_der(certificate).map_err(|_| unreadable())?;
@@ -28,7 +30,36 @@ pub(super) fn check(certificate: &CertificateDer<'_>, spec: &CertificateSpec) ->
             return Err(IssuerError::NameConstraint(text.clone()));
         }
     }
-    Ok(())
+    // an empty subject is no name, and not constrained
+    match common_name(spec).filter(|name| !allows_subject(constraints, name)) {
+        Some(name) => Err(IssuerError::SubjectConstraint(name.to_owned())),
+        None => Ok(()),
+    }
+}
+
+/// Whether the subject may be this common name and nothing else.
+fn allows_subject(constraints: &NameConstraints<'_>, name: &str) -> bool {
+    let permitted = directories(&constraints.permitted_subtrees);
+    let excluded = directories(&constraints.excluded_subtrees);
+    (permitted.is_empty() || permitted.iter().any(|base| is_above(base, name)))
+        && !excluded.iter().any(|base| is_above(base, name))
+}
+
+fn directories<'a>(subtrees: &'a Option<Vec<GeneralSubtree<'a>>>) -> Vec<&'a X509Name<'a>> {
+    let names = subtrees.iter().flatten().map(|subtree| &subtree.base);
+    names.filter_map(|base| if let GeneralName::DirectoryName(base) = base { Some(base) } else { None }).collect()
+}
+
+/// Whether a name begins with what the base has: of a subject with one part that is nothing, or this part.
+fn is_above(base: &X509Name<'_>, name: &str) -> bool {
+    let mut attributes = base.iter_attributes();
+    match (attributes.next(), attributes.next()) {
+        (None, _) => true,
+        (Some(only), None) => {
+            *only.attr_type() == OID_X509_COMMON_NAME && only.as_str().is_ok_and(|base| base.eq_ignore_ascii_case(name))
+        }
+        (Some(_), Some(_)) => false,
+    }
 }
 
 fn allows_dns(constraints: &NameConstraints<'_>, name: &str) -> bool {

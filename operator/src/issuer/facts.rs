@@ -8,6 +8,8 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use sha2::{Digest, Sha256};
 use x509_parser::certificate::X509Certificate;
+use x509_parser::error::X509Error;
+use x509_parser::extensions::ParsedExtension;
 use x509_parser::prelude::FromDer;
 
 use super::{IssuerError, MAX_ISSUER_CERTIFICATES, MAX_PEM_BYTES, constraints};
@@ -27,12 +29,12 @@ impl IssuerFacts {
     /// Reads `tls.crt`.
     ///
     /// # Errors
-    /// When it is not the certificate of a CA that may sign now.
+    /// When it is not a CA that may sign now, with what leads to its root.
     pub fn read(certificates: &[u8], now: Timestamp) -> Result<Self, IssuerError> {
         let unreadable = || IssuerError::Unreadable("tls.crt");
         let chain = chain_in(certificates)?;
         let (_, ca) = X509Certificate::from_der(chain.first().ok_or_else(unreadable)?).map_err(|_| unreadable())?;
-        check_is_ca(&ca)?;
+        check_chain(&chain)?;
         let mut hash = Sha256::new();
         for part in [ca.subject().as_raw(), ca.public_key().raw] {
             hash.update((part.len() as u64).to_be_bytes());
@@ -90,13 +92,66 @@ fn within_reach(second: i64) -> Timestamp {
     Timestamp::from_second(whole).expect("it is within the range")
 }
 
-fn check_is_ca(ca: &X509Certificate<'_>) -> Result<(), IssuerError> {
-    let is_ca = matches!(ca.basic_constraints(), Ok(Some(constraints)) if constraints.value.ca);
+/// That clients may accept what the first signs: each one is a CA's that may sign for servers, is signed by the next, and says
+/// nothing that they must know and do not.
+fn check_chain(chain: &[CertificateDer<'_>]) -> Result<(), IssuerError> {
+    let parsed = chain.iter().map(|der| X509Certificate::from_der(der).map(|(_, certificate)| certificate));
+    let parsed: Vec<_> = parsed.collect::<Result<_, _>>().map_err(|_| IssuerError::Unreadable("tls.crt"))?;
+    let mut below = 0;
+    for (number, certificate) in (1..).zip(&parsed) {
+        check_is_ca(certificate, below)?;
+        check_purpose(certificate)?;
+        check_extensions(certificate)?;
+        if parsed.get(number).is_some_and(|above| !is_signed_by(certificate, above)) {
+            return Err(IssuerError::NotChain(number));
+        }
+        // one that is issued under its own name does not count (RFC 5280, 4.2.1.9)
+        below += u32::from(certificate.subject().as_raw() != certificate.issuer().as_raw());
+    }
+    Ok(())
+}
+
+/// That so many other CAs may be between it and a leaf.
+fn check_is_ca(ca: &X509Certificate<'_>, below: u32) -> Result<(), IssuerError> {
+    let is_ca = match ca.basic_constraints() {
+        Ok(Some(constraints)) => {
+            constraints.value.ca && constraints.value.path_len_constraint.is_none_or(|longest| below <= longest)
+        }
+        Ok(None) | Err(_) => false,
+    };
     let may_sign = match ca.key_usage() {
         Ok(usage) => usage.is_none_or(|usage| usage.value.key_cert_sign()),
         Err(_) => false,
     };
     if is_ca && may_sign { Ok(()) } else { Err(IssuerError::NotCa) }
+}
+
+/// A CA that says what for is for nothing else.
+fn check_purpose(ca: &X509Certificate<'_>) -> Result<(), IssuerError> {
+    match ca.extended_key_usage() {
+        Ok(None) => Ok(()),
+        Ok(Some(usage)) if usage.value.server_auth || usage.value.any => Ok(()),
+        Ok(Some(_)) | Err(_) => Err(IssuerError::NotForServers),
+    }
+}
+
+fn check_extensions(ca: &X509Certificate<'_>) -> Result<(), IssuerError> {
+    let is_known = |parsed: &ParsedExtension<'_>| {
+        !matches!(parsed, ParsedExtension::UnsupportedExtension { .. } | ParsedExtension::ParseError { .. })
+    };
+    match ca.extensions().iter().find(|extension| extension.critical && !is_known(extension.parsed_extension())) {
+        Some(extension) => Err(IssuerError::CriticalExtension(extension.oid.to_id_string())),
+        None => Ok(()),
+    }
+}
+
+/// A signature of a kind that cannot be checked here is left to clients.
+fn is_signed_by(certificate: &X509Certificate<'_>, above: &X509Certificate<'_>) -> bool {
+    certificate.issuer().as_raw() == above.subject().as_raw()
+        && matches!(
+            certificate.verify_signature(Some(above.public_key())),
+            Ok(()) | Err(X509Error::SignatureUnsupportedAlgorithm)
+        )
 }
 
 /// The earliest end in a chain of which every certificate is valid now.

@@ -27,7 +27,7 @@ pub use facts::{IssuerFacts, chain_end, not_after};
 use std::time::Duration;
 
 use kagiban_crds::host_api::MAX_CHAIN_CERTIFICATES;
-use kagiban_crds::resource::BlockedBy;
+use kagiban_crds::resource::{BlockedBy, CertificateSpec};
 
 use crate::decide::Obstacle;
 
@@ -55,6 +55,18 @@ pub enum IssuerError {
     TooLarge(&'static str),
     #[error("the issuer's certificate is no CA certificate that may sign others")]
     NotCa,
+    #[error(
+        "the issuer's tls.crt is no chain: certificate {0} in it is not signed by the one after it; it is for the CA's own, and then \
+         for each that signed the one before"
+    )]
+    NotChain(usize),
+    #[error(
+        "the issuer's tls.crt holds a CA that may not sign for TLS servers: its extended key usage lacks serverAuth, so clients \
+         refuse what it signs"
+    )]
+    NotForServers,
+    #[error("the issuer's tls.crt has a critical extension ({0}) that clients do not know: they refuse what it signs")]
+    CriticalExtension(String),
     #[error("the issuer's certificate is not valid now: it runs from {not_before} to {not_after}")]
     NotValid { not_before: String, not_after: String },
     #[error("the issuer's key does not belong to its certificate")]
@@ -75,6 +87,11 @@ pub enum IssuerError {
         "the issuer's name constraints do not allow {0}: take it out of the spec, or name an issuer that may sign it"
     )]
     NameConstraint(String),
+    #[error(
+        "the issuer's name constraints do not allow the subject CN={0}, which a leaf has: name an issuer without a constraint on \
+         directory names"
+    )]
+    SubjectConstraint(String),
     #[error("signing failed")]
     Signing,
 }
@@ -88,6 +105,9 @@ impl IssuerError {
             Self::TooMany(_) => "too_many_certificates",
             Self::TooLarge(_) => "too_large",
             Self::NotCa => "not_ca",
+            Self::NotChain(_) => "not_chain",
+            Self::NotForServers => "not_for_servers",
+            Self::CriticalExtension(_) => "critical_extension",
             Self::NotValid { .. } => "not_valid",
             Self::KeyMismatch => "key_mismatch",
             Self::WeakIssuer => "weak_issuer",
@@ -97,6 +117,7 @@ impl IssuerError {
             Self::CsrKey(_) => "csr_key",
             Self::BadName(_) => "bad_name",
             Self::NameConstraint(_) => "name_constraint",
+            Self::SubjectConstraint(_) => "subject_constraint",
             Self::Signing => "signing",
         }
     }
@@ -109,17 +130,25 @@ impl IssuerError {
             | Self::TooMany(_)
             | Self::TooLarge(_)
             | Self::NotCa
+            | Self::NotChain(_)
+            | Self::NotForServers
+            | Self::CriticalExtension(_)
             | Self::NotValid { .. }
             | Self::KeyMismatch
             | Self::WeakIssuer
             | Self::IssuerName
             | Self::Signing => BlockedBy::IssuerUnavailable,
-            Self::NameConstraint(_) => BlockedBy::IssuerRefused,
+            Self::NameConstraint(_) | Self::SubjectConstraint(_) => BlockedBy::IssuerRefused,
             Self::BadName(_) => BlockedBy::SpecInvalid,
             Self::BadCsr | Self::CsrSignature | Self::CsrKey(_) => BlockedBy::HostAnswerRefused,
         };
         Obstacle::new(by, format!("issuer CASecret/{issuer}: {self}"))
     }
+}
+
+/// The subject of a leaf has nothing but this, if anything.
+fn common_name(spec: &CertificateSpec) -> Option<&str> {
+    spec.dns_names.first().map(String::as_str).filter(|name| name.len() <= LONGEST_COMMON_NAME)
 }
 
 /// As `keytool` prints it: lower case, without leading zeros.

@@ -37,6 +37,26 @@ fn authority(change: impl FnOnce(&mut CertificateParams)) -> (String, String) {
     (params.self_signed(&key).expect("a certificate").pem(), key.serialize_pem())
 }
 
+/// A CA that another signed, and the first one's key.
+fn two_cas(
+    root: impl FnOnce(&mut CertificateParams),
+    intermediate: impl FnOnce(&mut CertificateParams),
+) -> (String, String) {
+    let params = |name: &str| {
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+        params
+    };
+    let (root_key, key) = (KeyPair::generate().expect("a key"), KeyPair::generate().expect("a key"));
+    let (mut above, mut below) = (params("Root"), params("Fleet CA"));
+    root(&mut above);
+    intermediate(&mut below);
+    let signed = below.signed_by(&key, &rcgen::Issuer::from_params(&above, &root_key)).expect("a certificate").pem();
+    (signed + &above.self_signed(&root_key).expect("a certificate").pem(), key.serialize_pem())
+}
+
 fn csr(key: &KeyPair, names: &[&str]) -> String {
     let names: Vec<String> = names.iter().map(ToString::to_string).collect();
     CertificateParams::new(names).expect("names").serialize_request(key).expect("a CSR").pem().expect("PEM")
@@ -116,11 +136,10 @@ fn a_leaf_does_not_outlive_its_issuer() {
 #[test]
 fn the_earliest_end_of_the_whole_chain_counts() {
     let end = Timestamp::now().as_second() + 1800;
-    let (root, _) = authority(|params| {
-        params.not_after = x509_parser::time::ASN1Time::from_timestamp(end).expect("a time").to_datetime();
-    });
-    let (certificate, key) = authority(|_| {});
-    let chain = format!("{certificate}{root}");
+    let (chain, key) = two_cas(
+        |params| params.not_after = x509_parser::time::ASN1Time::from_timestamp(end).expect("a time").to_datetime(),
+        |_| {},
+    );
     let facts = IssuerFacts::read(chain.as_bytes(), Timestamp::now()).expect("a CA");
     assert_eq!(facts.not_after.as_second(), end);
     let ca = CaSecret::read(chain.as_bytes(), key.as_bytes(), Timestamp::now()).expect("a CA");
@@ -193,6 +212,77 @@ fn a_name_that_the_issuer_may_not_sign_is_refused_before_it_is_signed() {
     assert!(excluded(vec![dns("example.org")]).is_ok());
 }
 
+/// Holds B17: a leaf of such a CA was signed, delivered and said to be served, and every client refused it.
+#[test]
+fn a_ca_of_which_clients_refuse_every_leaf_is_refused() {
+    use rcgen::ExtendedKeyUsagePurpose::{Any, ClientAuth, ServerAuth};
+    let usages = |usages: &[rcgen::ExtendedKeyUsagePurpose]| {
+        let usages = usages.to_vec();
+        authority(|params| params.extended_key_usages = usages)
+    };
+    let (certificate, key) = usages(&[ClientAuth]);
+    assert_eq!(refused(&certificate, &key), IssuerError::NotForServers);
+    let unknown = |critical: bool| {
+        authority(|params| {
+            let mut extension = rcgen::CustomExtension::from_oid_content(&[1, 2, 3, 4, 5], vec![5, 0]);
+            extension.set_criticality(critical);
+            params.custom_extensions.push(extension);
+        })
+    };
+    let (certificate, key) = unknown(true);
+    assert_eq!(refused(&certificate, &key), IssuerError::CriticalExtension("1.2.3.4.5".into()));
+    for (certificate, key) in [usages(&[ServerAuth]), usages(&[ClientAuth, Any]), unknown(false)] {
+        assert!(CaSecret::read(certificate.as_bytes(), key.as_bytes(), Timestamp::now()).is_ok());
+    }
+    let (certificate, key) = two_cas(|params| params.extended_key_usages = vec![ClientAuth], |_| {});
+    assert_eq!(refused(&certificate, &key), IssuerError::NotForServers, "one above it counts too");
+}
+
+/// Holds B17: what was not in a chain was sent to hosts all the same, and its end counted.
+#[test]
+fn certificates_that_are_no_chain_are_refused() {
+    let (certificate, key) = authority(|_| {});
+    let (other, _) = authority(|_| {});
+    assert_eq!(refused(&format!("{certificate}{other}"), &key), IssuerError::NotChain(1), "the same name, another key");
+    let (chain, key) = two_cas(|_| {}, |_| {});
+    assert!(IssuerFacts::read(chain.as_bytes(), Timestamp::now()).is_ok());
+    assert_eq!(refused(&format!("{chain}{other}"), &key), IssuerError::NotChain(2));
+    let (chain, key) = two_cas(|params| params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0)), |_| {});
+    assert_eq!(refused(&chain, &key), IssuerError::NotCa, "no CA may be below the root");
+    let (chain, key) = two_cas(|params| params.is_ca = IsCa::ExplicitNoCa, |_| {});
+    assert_eq!(refused(&chain, &key), IssuerError::NotCa);
+}
+
+/// Holds B17: the subject of a leaf is a name too.
+#[test]
+fn a_subject_that_the_issuer_may_not_sign_is_refused_before_it_is_signed() {
+    let name = |parts: &[(DnType, &str)]| {
+        let mut name = rcgen::DistinguishedName::new();
+        parts.iter().for_each(|(kind, part)| name.push(kind.clone(), *part));
+        GeneralSubtree::DirectoryName(name)
+    };
+    let corp = || name(&[(DnType::OrganizationName, "Corp")]);
+    let host = || name(&[(DnType::CommonName, "UPS-01.example.com")]);
+    let long = CertificateSpec { dns_names: vec![format!("{}.example.com", "a".repeat(60))], ..spec() };
+    let subject = Some("subject_constraint");
+    for (permitted, excluded, spec, expected) in [
+        (vec![corp()], vec![], spec(), subject),
+        (vec![corp(), host()], vec![], spec(), None),
+        (vec![name(&[])], vec![], spec(), None),
+        (vec![corp()], vec![], long.clone(), None),
+        (vec![], vec![corp()], spec(), None),
+        (vec![], vec![host()], spec(), subject),
+        (vec![], vec![name(&[])], spec(), subject),
+        (vec![], vec![name(&[])], long, None),
+    ] {
+        let constraints = NameConstraints { permitted_subtrees: permitted, excluded_subtrees: excluded };
+        let (certificate, key) = authority(|params| params.name_constraints = Some(constraints));
+        let ca = CaSecret::read(certificate.as_bytes(), key.as_bytes(), Timestamp::now()).expect("a CA");
+        let signed = ca.sign(&host_key(), &spec, Timestamp::now());
+        assert_eq!(signed.err().map(|error| error.reason()), expected, "{spec:?}");
+    }
+}
+
 /// Holds B17: `HostRefused` was shown for what the operator itself refused.
 #[test]
 fn what_the_operator_refuses_is_not_said_to_be_refused_by_the_host() {
@@ -202,6 +292,9 @@ fn what_the_operator_refuses_is_not_said_to_be_refused_by_the_host() {
         (IssuerError::CsrKey("RSA-2048"), BlockedBy::HostAnswerRefused),
         (IssuerError::BadName("a_b".into()), BlockedBy::SpecInvalid),
         (IssuerError::NameConstraint("a.example".into()), BlockedBy::IssuerRefused),
+        (IssuerError::SubjectConstraint("a.example".into()), BlockedBy::IssuerRefused),
+        (IssuerError::NotForServers, BlockedBy::IssuerUnavailable),
+        (IssuerError::NotChain(1), BlockedBy::IssuerUnavailable),
     ] {
         assert_eq!(error.obstacle("fleet-ca").by, by, "{error}");
     }

@@ -139,6 +139,28 @@ fn a_renewal_that_gains_nothing_is_not_begun_and_says_why() {
     assert!(!has(&renewed.status, "IssuerEnding"));
 }
 
+/// A resource said that its leaf was served and valid for up to a resync after the leaf had expired.
+#[test]
+fn the_next_look_is_no_later_than_the_end_of_the_leaf_whatever_stands_in_the_way() {
+    let (resource, mut report) = settled();
+    let end = at(QUARTER.as_secs());
+    let time = at(QUARTER.as_secs() - 30);
+    report.time = time;
+    let rival = Rival { namespace: "other".into(), name: "owner".into() };
+    let away = Obstacle::new(BlockedBy::HostUnreachable, "silent");
+    let no_secret =
+        References { issuer: Some(Err(Obstacle::new(BlockedBy::IssuerUnavailable, "no such Secret"))), password: None };
+    for decision in [
+        decided_with(&resource, &report, &issuer("ca", end), time),
+        decided_with(&resource, &report, &no_secret, time),
+        decided_beside(Some(&rival), &resource, &report, &References::default(), time),
+        decided_unseen(&resource, &away, time),
+    ] {
+        let Step::Blocked { by, retry } = decision.step else { panic!("{:?}", decision.step) };
+        assert!(retry > time && retry <= end, "{by:?}: {retry}");
+    }
+}
+
 /// Holds B6: the last certificate before the issuer's end is still worth its restart.
 #[test]
 fn a_renewal_that_the_issuer_cuts_short_is_begun_while_it_gains_a_tenth() {
