@@ -39,7 +39,7 @@ fn hung_agent(index: usize, directory: &Path, address: &str) -> String {
     let at = directory.display();
     format!(
         "  - {{name: hung{index}, product: tls-service, keystore: {{certificateFile: {at}/tls.crt, keyFile: {at}/tls.key}}, \
-         endpoint: {{address: '{address}'}}, service: {{stop: [/bin/hung{index}, stop], start: [/bin/hung{index}, start]}}}}\n"
+         endpoint: {{address: '{address}'}}, service: {{stop: [/bin/true, hung{index}, stop], start: [/bin/true, hung{index}, start]}}}}\n"
     )
 }
 

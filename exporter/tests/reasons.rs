@@ -22,6 +22,8 @@ fn every_reason_of_a_rotation_is_explained_and_every_explained_one_exists() {
             code.push_str(text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default());
         }
     }
+    // Why a command was not run is told as it is.
+    code.push_str(&fs::read_to_string(root.join("src/platform/program.rs")).expect("a source"));
     for reason in &explained {
         assert!(code.contains(&format!("\"{reason}\"")), "{reason} is explained and said nowhere");
     }
