@@ -305,6 +305,25 @@ async fn a_late_rollback_is_refused_where_others_have_put_their_own() {
     assert_eq!(world.service.starts(), starts);
 }
 
+/// Holds A10: the agent's files were moved, and the configuration with them: nothing is put back where nobody reads it.
+#[tokio::test]
+async fn a_late_rollback_is_refused_where_the_agents_files_are_configured_elsewhere() {
+    let mut world = World::pem_pair().await;
+    let mut host = Host::of(&world).await;
+    assert_eq!(host.rotate(&world, 1).await.unwrap().state, RotationState::Committed);
+    let (served, starts) = (world.service.served().await, world.service.starts());
+    drop(host);
+    let key = world.home().join("tls.key");
+    std::fs::copy(&key, world.home().join("moved.key")).unwrap();
+    world.rewrite_agent("tls.key", "moved.key");
+    let mut host = Host::of(&world).await;
+    let refused = host.roll_back(1).await.unwrap_err();
+    assert_eq!(refused.reason, RefusalReason::KeystoreRefused);
+    assert!(refused.message.contains("the agent's files elsewhere"), "{}", refused.message);
+    assert_eq!((world.service.served().await, world.service.starts()), (served, starts));
+    assert_eq!(host.rotator.report().unwrap().state, RotationState::Committed);
+}
+
 /// Holds A13: a file that cannot be replaced refuses a rollback by order as it refuses a rotation, and nothing is stopped for it.
 #[tokio::test]
 async fn a_late_rollback_of_a_file_that_cannot_be_replaced_is_refused_before_the_service_is_stopped() {

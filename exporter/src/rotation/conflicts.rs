@@ -142,7 +142,7 @@ pub fn all(claims: &[Claims]) -> Vec<Conflict> {
 }
 
 /// Every file that a rotation of the agent replaces.
-fn replaced(agent: &Agent) -> Vec<&Path> {
+pub(super) fn replaced(agent: &Agent) -> Vec<&Path> {
     let mut paths: Vec<&Path> = match &agent.keystore {
         Keystore::OneFile { path, .. } => vec![path],
         Keystore::PemPair { certificate, key } => vec![certificate, key],

@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 use super::agent::Agent;
 use super::backup::{self, BackupError};
 use super::coherence;
+use super::conflicts;
 use super::digest::Digest;
 use super::journal::{FileSwap, Holds, OldFile, Ready};
 use super::staging::StagingError;
@@ -64,6 +65,8 @@ pub(super) enum RestoreError {
         path.display(), backup.display()
     )]
     Locked { path: PathBuf, backup: PathBuf },
+    #[error("{}: this rotation has replaced it, and the configuration has the agent's files elsewhere; open a new rotation", path.display())]
+    NotConfigured { path: PathBuf },
     #[error(
         "{}: none of the files of this rotation is there, and the directory is on another file system than when they were \
          replaced; mount it: the old files are put back then",
@@ -82,6 +85,7 @@ impl RestoreError {
             Self::OtherAccess { .. } => "other_access",
             Self::Parted(_) => "split_set",
             Self::Locked { .. } => "backup_locked",
+            Self::NotConfigured { .. } => "not_configured",
             Self::Elsewhere { .. } => "not_mounted",
         }
     }
@@ -158,6 +162,11 @@ impl WayBack<'_> {
     /// # Errors
     /// See [`RestoreError`]; nothing of it is left then.
     pub(super) fn make_ready(&self) -> Result<Vec<FileSwap>, RestoreError> {
+        // What is put back elsewhere changes nothing of what the agent serves.
+        let configured = conflicts::replaced(self.agent);
+        if let Some(file) = self.files.iter().find(|file| !configured.contains(&file.path.as_path())) {
+            return Err(RestoreError::NotConfigured { path: file.path.clone() });
+        }
         let plan = self.plan()?;
         let mut files = self.files.to_vec();
         for (file, planned) in files.iter_mut().zip(&plan) {
