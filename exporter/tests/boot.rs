@@ -100,8 +100,9 @@ async fn a_bad_agent_is_named_and_keeps_no_other_from_being_recovered() {
         program.wait_for_metric(&why);
     }
     program.wait_for_metric("kagiban_rotation_agent_up{agent=\"agent\"} 1");
-    let log = program.log();
-    assert!(log.contains("keystoer") && log.contains("must be an absolute path"), "{log}");
+    for told in ["keystoer", "must be an absolute path"] {
+        program.wait_until(told, |program| program.log().contains(told));
+    }
 }
 
 /// Another agent with the files and the service of the world's, an item of `agents`.
@@ -271,13 +272,14 @@ async fn ready_waits_once_for_a_state_directory_that_hangs() {
     let config = world.config(BROKEN_API);
     let mut program = Program::with_hung(&world, &config, "127.0.0.1:0", "openat,newfstatat,statx", &hung);
     program.wait_until_ready();
+    let both = ["are not known to be whole yet", "whether a shutdown has begun is known in memory only"];
+    program.wait_until("both are told", |program| both.iter().all(|told| program.log().contains(told)));
     let log = program.log();
     let told_at = |line: &str| -> jiff::Timestamp {
         let line = log.lines().find(|there| there.contains(line)).unwrap_or_else(|| panic!("no {line}:\n{log}"));
         line.split_whitespace().next().unwrap().parse().unwrap()
     };
-    let (files, latch) =
-        (told_at("are not known to be whole yet"), told_at("whether a shutdown has begun is known in memory only"));
+    let [files, latch] = both.map(told_at);
     let between = latch.duration_since(files).abs();
     assert!(between < jiff::SignedDuration::from_secs(10), "one after the other:\n{log}");
     program.terminate();

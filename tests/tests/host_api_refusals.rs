@@ -15,7 +15,7 @@ use kagiban_tests::{handshake, scratch, wait};
 use serde_json::{Value, json};
 
 const PASSWORD: &str = "canary-store-4711";
-/// A line is written when the answer is sent, and a refused handshake is over for the client first.
+/// A line is written beside the answer, not before it, and a refused handshake is over for the client first.
 const AUDIT_DEADLINE: Duration = Duration::from_secs(5);
 const OPEN: &str = "/v1/agents/powerchute/rotations";
 
@@ -128,6 +128,7 @@ fn a_replay_is_answered_alike_and_what_is_lower_or_for_another_host_is_refused()
     let operator = scene.operator.clone();
     let first = send(&operator, "POST", OPEN, &open(7, 3, HOST))?;
     ensure!(first.status < 300, "{first:?}");
+    scene.ensure_audited(0, &["keyed"])?;
     let lines = scene.audit_lines()?.len();
     let replay = send(&operator, "POST", OPEN, &open(7, 3, HOST))?;
     ensure!(replay.json()?["csr"] == first.json()?["csr"], "a replay was answered with another key");

@@ -169,7 +169,9 @@ fn without_a_bus_the_file_is_read_and_said_to_be_once() -> Result<()> {
     exporter.metrics_when("what is called off is no fault", |metrics| {
         sample(metrics, "kagiban_source_up", SYSTEM) == Some(1.0)
     })?;
-    let said = exporter.program.log_text().matches("who knows of shutdowns").count();
+    let says = || exporter.program.log_text().matches("who knows of shutdowns").count();
+    wait::until(Duration::from_secs(10), || says() > 0)?;
+    let said = says();
     ensure!(said == 1, "said {said} times:\n{}", exporter.program.log_text());
     Ok(())
 }
@@ -279,7 +281,7 @@ async fn a_person_clears_a_shutdown_that_is_over() -> Result<()> {
     let cleared = printed(&shutdown(&directory, "clear")?)?;
     ensure!(cleared.contains("no shutdown has begun") && cleared.contains("cleared by a person"), "{cleared}");
     exporter.metrics_when("it is cleared", |metrics| pending(metrics) == Some(0.0))?;
-    ensure!(exporter.program.log_text().contains("a person has cleared the shutdown"));
+    wait::until(Duration::from_secs(10), || exporter.program.log_text().contains("a person has cleared the shutdown"))?;
     ensure!(String::from_utf8_lossy(&shutdown(&directory, "clear")?.stderr).contains("not_begun"));
     exporter.program.kill()?;
     let mut exporter = start(&directory, &config, &bus.address())?;
