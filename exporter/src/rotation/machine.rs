@@ -316,6 +316,11 @@ impl State {
         matches!(self, Self::Committed { .. } | Self::RolledBack { .. } | Self::Frozen { .. })
     }
 
+    /// Whether it is known how it ended, and what was begun of the service counts no more. A freeze may still be undone.
+    pub const fn is_settled(&self) -> bool {
+        matches!(self, Self::Committed { .. } | Self::RolledBack { .. })
+    }
+
     /// What callers are told.
     pub const fn reported(&self) -> RotationState {
         match self {

@@ -69,29 +69,11 @@ impl BegunStart {
 
 /// The start that may go on once a rotation is in `state`; `before` says the same of the state before.
 pub(super) fn start_begun<T>(before: Option<T>, state: &State, now: impl FnOnce() -> T) -> Option<T> {
-    match state {
-        State::Restarting { .. } | State::Undoing { step: Undo::Start | Undo::StartAnyway | Undo::LastStart, .. } => {
-            before.or_else(|| Some(now()))
-        }
-        State::Committed { .. } | State::RolledBack { .. } => None,
-        State::Requested
-        | State::Keyed
-        | State::Validated
-        | State::Staged
-        | State::BackedUp
-        | State::Stopping { .. }
-        | State::Swapping { .. }
-        | State::Swapped { .. }
-        | State::Verifying { .. }
-        | State::Resuming { .. }
-        | State::Looking { .. }
-        | State::Discarding { .. }
-        | State::Undoing {
-            step: Undo::Look | Undo::Watch | Undo::Drain | Undo::Stop | Undo::Restore | Undo::Verify,
-            ..
-        }
-        | State::Frozen { .. } => before,
-    }
+    let begins = matches!(
+        state,
+        State::Restarting { .. } | State::Undoing { step: Undo::Start | Undo::StartAnyway | Undo::LastStart, .. }
+    );
+    if begins { before.or_else(|| Some(now())) } else { before.filter(|_| !state.is_settled()) }
 }
 
 #[cfg(test)]

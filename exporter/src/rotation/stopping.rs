@@ -86,24 +86,8 @@ pub const fn was_begun(state: &State, event: &Event) -> bool {
 /// When the stop was begun that may still end the service, once a rotation is in `state`; `before` says the same of the
 /// state before.
 pub fn stop_begun<T>(before: Option<T>, state: &State, now: impl FnOnce() -> T) -> Option<T> {
-    match state {
-        State::Stopping { .. } | State::Undoing { step: Undo::Stop, .. } => Some(now()),
-        State::Committed { .. } | State::RolledBack { .. } => None,
-        State::Requested
-        | State::Keyed
-        | State::Validated
-        | State::Staged
-        | State::BackedUp
-        | State::Swapping { .. }
-        | State::Swapped { .. }
-        | State::Restarting { .. }
-        | State::Verifying { .. }
-        | State::Resuming { .. }
-        | State::Looking { .. }
-        | State::Discarding { .. }
-        | State::Undoing { .. }
-        | State::Frozen { .. } => before,
-    }
+    let begins = matches!(state, State::Stopping { .. } | State::Undoing { step: Undo::Stop, .. });
+    if begins { Some(now()) } else { before.filter(|_| !state.is_settled()) }
 }
 
 /// The longest that a service goes on after its stop was begun.
