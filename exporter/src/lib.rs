@@ -13,6 +13,7 @@
 
 mod arrivals;
 pub mod blocking;
+mod checksum;
 pub mod cli;
 pub mod config;
 pub mod discovery;

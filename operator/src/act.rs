@@ -15,7 +15,7 @@ use crate::cluster::{Cluster, ClusterError};
 use crate::decide::{Event, Obstacle, Reason, References, Resource, order_mark};
 use crate::grant::{Grant, Purpose};
 use crate::issuer::{self, CaSecret, Issued, IssuerError};
-use crate::kept::Kept;
+use crate::kept::{Kept, Taken};
 use crate::metrics::SharedMetrics;
 use crate::references::{Age, ReferenceReader, granted, key, signer};
 use crate::signed::{Basis, SignedChains};
@@ -214,6 +214,14 @@ impl AgentClient {
         Ok(())
     }
 
+    /// The resource has changed: what fails it is read again soon.
+    pub(crate) async fn asked_for(&self, resource: &Resource) {
+        self.references.asked_for(resource).await;
+        if let Ok(api) = host_api(resource) {
+            self.clients.asked_for(&key(resource, &api.tls_secret_ref.name)).await;
+        }
+    }
+
     /// What the Secrets that the resource names say, as far as decisions depend on it, as it was a while ago at most.
     pub async fn references(&self, resource: &Resource) -> References {
         self.references.read(resource, Age::Kept).await
@@ -248,9 +256,11 @@ impl AgentClient {
     /// The CA that the resource names, if it may sign these names and its leaf may travel by this client Secret.
     pub(crate) async fn issuer(&self, resource: &Resource, now: Timestamp) -> Result<CaSecret, Obstacle> {
         let name = &resource.spec.issuer_ref.name;
-        let (secret, grant) = granted(&self.cluster, &resource.namespace, name, Purpose::Issuer).await?;
-        grant.may_issue(resource)?;
-        signer(&secret, name, now)
+        let read = granted(&self.cluster, &resource.namespace, name, Purpose::Issuer, |secret, grant| {
+            grant.may_issue(resource)?;
+            signer(&secret, name, now)
+        });
+        read.await.result
     }
 
     /// What is wrong now with a Secret that a step has found wrong before, if anything is: judged as that step would.
@@ -320,14 +330,16 @@ impl AgentClient {
         Ok(identity)
     }
 
-    async fn read_client(&self, namespace: &str, name: &str) -> Result<Client, Obstacle> {
-        let (secret, grant) = granted(&self.cluster, namespace, name, Purpose::ClientTls).await?;
-        let value = |key| secret.bytes(key).ok_or(IdentityError::MissingKey(key));
-        let identity = value("tls.crt")
-            .and_then(|certificate| ClientIdentity::from_pem(certificate, value("tls.key")?, value("ca.crt")?))
-            .map_err(|error| Obstacle::new(BlockedBy::SecretUnavailable, format!("Secret {name}: {error}")));
-        let not_after = identity.as_ref().ok().and(secret.bytes("tls.crt")).and_then(issuer::not_after);
-        Ok(Client { grant, identity, not_after })
+    async fn read_client(&self, namespace: &str, name: &str) -> Taken<Client> {
+        let read = granted(&self.cluster, namespace, name, Purpose::ClientTls, |secret, grant| {
+            let value = |key| secret.bytes(key).ok_or(IdentityError::MissingKey(key));
+            let identity = value("tls.crt")
+                .and_then(|certificate| ClientIdentity::from_pem(certificate, value("tls.key")?, value("ca.crt")?))
+                .map_err(|error| Obstacle::new(BlockedBy::SecretUnavailable, format!("Secret {name}: {error}")));
+            let not_after = identity.as_ref().ok().and(secret.bytes("tls.crt")).and_then(issuer::not_after);
+            Ok(Client { grant, identity, not_after })
+        });
+        read.await
     }
 
     /// How the keystore is to be written, with the password if it may be sent to this host, and if it is of that version.

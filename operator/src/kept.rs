@@ -1,9 +1,11 @@
 //! What was made of Secrets, kept for a while: one read for all who ask at once, and what failed them kept for less long.
 //!
 //! Whoever asks judges what was read by his own resource. What is refused is read again as soon as what is missing: somebody
-//! is about to put it right. The more Secrets fail somebody, the longer each of their failures is kept.
+//! is about to put it right. The more Secrets fail somebody, the longer each of their failures is kept; and the more there is to
+//! read of them, until a resource that names one changes.
 
 use std::future::Future;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -19,8 +21,17 @@ const FAILURE_KEPT: Duration = Duration::from_secs(2);
 /// For each Secret that fails, failures are kept for so much longer: fifty reads a second in all, until each is read once in
 /// [`LONGEST_FAILURE`].
 const FAILURE_SHARE: Duration = Duration::from_millis(20);
-/// However many fail, one that was put right is seen after this time.
+/// However many fail, one that was put right is seen after this time, unless it is large.
 const LONGEST_FAILURE: Duration = Duration::from_secs(60);
+/// A Secret with more than this is large: all that is taken of one has less, and anybody may write 1 MiB beside it.
+const LARGE: usize = 256 << 10;
+/// Bytes a second, for all large Secrets that fail, until each is read once in [`LONGEST_LARGE_FAILURE`].
+const LARGE_SHARE: usize = 256 << 10;
+/// However many large ones fail, one that was put right is seen after this time.
+const LONGEST_LARGE_FAILURE: Duration = Duration::from_secs(3600);
+
+/// What nobody has named for so long is forgotten.
+const UNUSED: Duration = LONGEST_FAILURE.saturating_mul(2);
 
 /// Namespace and name.
 pub(crate) type SecretKey = (String, String);
@@ -28,8 +39,29 @@ pub(crate) type SecretKey = (String, String);
 #[derive(Debug)]
 pub(crate) struct Kept<T> {
     slots: Mutex<Recent<SecretKey, Slot<T>>>,
-    /// Held once by each slot that fails somebody.
-    failing: Arc<()>,
+    failing: Arc<Failing>,
+}
+
+/// What fails somebody now.
+#[derive(Debug, Default)]
+struct Failing {
+    secrets: AtomicUsize,
+    /// Of those that are large.
+    bytes: AtomicUsize,
+}
+
+/// Counts a Secret among those that fail, for as long as it is held.
+#[derive(Debug)]
+struct Fails {
+    among: Arc<Failing>,
+    large: usize,
+}
+
+/// What was made of a Secret, and how much had to be read for it.
+#[derive(Debug)]
+pub(crate) struct Taken<T> {
+    pub(crate) result: Result<T, Obstacle>,
+    pub(crate) bytes: usize,
 }
 
 /// Locked while it is read, so that all who ask for it wait for the same answer.
@@ -39,21 +71,23 @@ type Slot<T> = Arc<tokio::sync::Mutex<Option<Read<T>>>>;
 struct Read<T> {
     began: Instant,
     ended: Instant,
-    result: Result<T, Obstacle>,
-    failing: Option<Arc<()>>,
+    taken: Taken<T>,
+    fails: Option<Fails>,
+    /// Whether a resource that names it has changed since.
+    is_asked_for: bool,
 }
 
 impl<T> Kept<T> {
     /// Of at most so many Secrets.
     pub(crate) fn new(most: usize) -> Self {
-        Self { slots: Mutex::new(Recent::new(most, LONGEST_FAILURE.saturating_mul(2))), failing: Arc::default() }
+        Self { slots: Mutex::new(Recent::new(most, UNUSED)), failing: Arc::default() }
     }
 
     /// What was read a while ago at most.
     pub(crate) async fn get<U>(
         &self,
         key: SecretKey,
-        read: impl Future<Output = Result<T, Obstacle>>,
+        read: impl Future<Output = impl Into<Taken<T>>>,
         judge: impl Fn(&T) -> Result<U, Obstacle>,
     ) -> Result<U, Obstacle> {
         let asked = Instant::now();
@@ -62,7 +96,7 @@ impl<T> Kept<T> {
         if let Some(known) = slot.as_mut() {
             let verdict = self.judged(known, &judge);
             // whoever waited for it takes it, however old it is when his turn comes
-            if known.ended >= asked || known.ended.elapsed() < self.kept_for(verdict.is_ok()) {
+            if known.ended >= asked || known.ended.elapsed() < self.kept_for(known, verdict.is_ok()) {
                 return verdict;
             }
         }
@@ -73,7 +107,7 @@ impl<T> Kept<T> {
     pub(crate) async fn anew<U>(
         &self,
         key: SecretKey,
-        read: impl Future<Output = Result<T, Obstacle>>,
+        read: impl Future<Output = impl Into<Taken<T>>>,
         judge: impl Fn(&T) -> Result<U, Obstacle>,
     ) -> Result<U, Obstacle> {
         let asked = Instant::now();
@@ -88,25 +122,42 @@ impl<T> Kept<T> {
     async fn read<U>(
         &self,
         slot: &mut Option<Read<T>>,
-        read: impl Future<Output = Result<T, Obstacle>>,
+        read: impl Future<Output = impl Into<Taken<T>>>,
         judge: &impl Fn(&T) -> Result<U, Obstacle>,
     ) -> Result<U, Obstacle> {
         let began = Instant::now();
-        let result = read.await;
-        self.judged(slot.insert(Read { began, ended: Instant::now(), result, failing: None }), judge)
+        let taken = read.await.into();
+        let read = Read { began, ended: Instant::now(), taken, fails: None, is_asked_for: false };
+        self.judged(slot.insert(read), judge)
+    }
+
+    /// A resource that names it has changed, and whoever changed it may have put the Secret right: a large one that fails is
+    /// read again as soon as any other.
+    pub(crate) async fn asked_for(&self, key: &SecretKey) {
+        let slot = self.slots.lock().unwrap_or_else(PoisonError::into_inner).get(key).map(Arc::clone);
+        if let Some(slot) = slot
+            && let Some(known) = slot.lock().await.as_mut()
+        {
+            known.is_asked_for = true;
+        }
     }
 
     fn judged<U>(&self, known: &mut Read<T>, judge: &impl Fn(&T) -> Result<U, Obstacle>) -> Result<U, Obstacle> {
-        let verdict = known.result.as_ref().map_err(Obstacle::clone).and_then(judge);
+        let verdict = known.taken.result.as_ref().map_err(Obstacle::clone).and_then(judge);
         if verdict.is_err() {
-            known.failing.get_or_insert_with(|| Arc::clone(&self.failing));
+            known.fails.get_or_insert_with(|| Fails::among(&self.failing, known.taken.bytes));
         }
         verdict
     }
 
-    fn kept_for(&self, good: bool) -> Duration {
-        let failing = u32::try_from(Arc::strong_count(&self.failing) - 1).unwrap_or(u32::MAX);
-        if good { KEPT } else { FAILURE_SHARE.saturating_mul(failing).clamp(FAILURE_KEPT, LONGEST_FAILURE) }
+    fn kept_for(&self, known: &Read<T>, good: bool) -> Duration {
+        if good {
+            KEPT
+        } else if known.taken.bytes > LARGE && !known.is_asked_for {
+            self.failing.large_kept_for()
+        } else {
+            self.failing.kept_for()
+        }
     }
 
     fn slot(&self, key: SecretKey) -> Slot<T> {
@@ -120,9 +171,44 @@ impl<T> Kept<T> {
     }
 }
 
+impl Failing {
+    fn kept_for(&self) -> Duration {
+        let secrets = u32::try_from(self.secrets.load(Ordering::Relaxed)).unwrap_or(u32::MAX);
+        FAILURE_SHARE.saturating_mul(secrets).clamp(FAILURE_KEPT, LONGEST_FAILURE)
+    }
+
+    fn large_kept_for(&self) -> Duration {
+        let seconds = self.bytes.load(Ordering::Relaxed) / LARGE_SHARE;
+        Duration::from_secs(seconds as u64).clamp(self.kept_for(), LONGEST_LARGE_FAILURE)
+    }
+}
+
+impl Fails {
+    fn among(failing: &Arc<Failing>, bytes: usize) -> Self {
+        let large = if bytes > LARGE { bytes } else { 0 };
+        failing.secrets.fetch_add(1, Ordering::Relaxed);
+        failing.bytes.fetch_add(large, Ordering::Relaxed);
+        Self { among: Arc::clone(failing), large }
+    }
+}
+
+impl Drop for Fails {
+    fn drop(&mut self) {
+        self.among.secrets.fetch_sub(1, Ordering::Relaxed);
+        self.among.bytes.fetch_sub(self.large, Ordering::Relaxed);
+    }
+}
+
+/// Where nothing large is read.
+impl<T> From<Result<T, Obstacle>> for Taken<T> {
+    fn from(result: Result<T, Obstacle>) -> Self {
+        Self { result, bytes: 0 }
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::sync::atomic::AtomicU32;
 
     use kagiban_crds::resource::BlockedBy;
 
@@ -231,11 +317,49 @@ mod tests {
             }
         };
         fail(0..500).await;
-        assert_eq!((kept.kept_for(false), kept.kept_for(true)), (Duration::from_secs(10), KEPT));
+        assert_eq!(kept.failing.kept_for(), Duration::from_secs(10));
         fail(500..9000).await;
-        assert_eq!(kept.kept_for(false), LONGEST_FAILURE);
+        assert_eq!(kept.failing.kept_for(), LONGEST_FAILURE);
         tokio::time::advance(Duration::from_secs(300)).await;
         let _ = kept.get(key("another"), async { Ok(1) }, as_read).await;
-        assert_eq!(kept.kept_for(false), FAILURE_KEPT, "nobody names them any more");
+        assert_eq!(kept.failing.kept_for(), FAILURE_KEPT, "nobody names them any more");
+    }
+
+    /// Holds B14: sixty Secrets of 1 MiB, each too large for what it is, were read twelve times a second, 17 MB of it, for ever.
+    #[tokio::test(start_paused = true)]
+    async fn large_secrets_that_fail_are_read_at_a_bounded_rate_until_somebody_asks_for_one() {
+        let kept = Kept::<u32>::new(4000);
+        let read = AtomicUsize::new(0);
+        let ask = async |number: usize, bytes: usize| {
+            let reading = async {
+                read.fetch_add(bytes, Ordering::Relaxed);
+                Taken { result: Err(missing()), bytes }
+            };
+            kept.get(key(&number.to_string()), reading, as_read).await
+        };
+        let many = async |from: usize, secrets: usize, bytes: usize, minutes: usize| {
+            read.store(0, Ordering::Relaxed);
+            for _ in 0..minutes * 12 {
+                for number in from..from + secrets {
+                    assert!(ask(number, bytes).await.is_err());
+                }
+                tokio::time::advance(Duration::from_secs(5)).await;
+            }
+            read.load(Ordering::Relaxed)
+        };
+        let large = 1 << 20;
+        let taken = many(0, 60, large, 30).await;
+        assert!(taken <= 60 * large + 30 * 60 * LARGE_SHARE, "{} MiB", taken >> 20);
+        assert_eq!(many(100, 1, 1000, 1).await, 12 * 1000, "others are looked at as before");
+        read.store(0, Ordering::Relaxed);
+        kept.asked_for(&key("7")).await;
+        for number in 0..60 {
+            assert!(ask(number, large).await.is_err());
+        }
+        tokio::time::advance(FAILURE_KEPT).await;
+        for number in 0..60 {
+            assert!(ask(number, large).await.is_err());
+        }
+        assert_eq!(read.load(Ordering::Relaxed), large, "the one that was asked for, once");
     }
 }

@@ -69,9 +69,10 @@ pub(crate) struct Wait {
 }
 
 impl Ledger {
-    /// What is asked for now. What failed for another wish says nothing about this one.
-    pub(crate) fn asked(&self, resource: &Resource) {
-        self.wished(&resource.uid, Wish { generation: resource.generation, rotate: resource.rotate.clone() });
+    /// What is asked for now. What failed for another wish says nothing about this one. Whether something else was asked for
+    /// before.
+    pub(crate) fn asked(&self, resource: &Resource) -> bool {
+        self.wished(&resource.uid, Wish { generation: resource.generation, rotate: resource.rotate.clone() })
     }
 
     /// The same, of a resource that cannot be read.
@@ -79,12 +80,15 @@ impl Ledger {
         self.wished(uid, Wish { generation, rotate: None });
     }
 
-    fn wished(&self, uid: &str, wish: Wish) {
+    fn wished(&self, uid: &str, wish: Wish) -> bool {
         let mut entries = self.entries();
         let entry = entries.entry(uid.to_owned()).or_default();
-        if entry.wish.as_ref() != Some(&wish) {
-            (entry.looking, entry.acting, entry.waits, entry.wish) = (None, None, None, Some(wish));
+        if entry.wish.as_ref() == Some(&wish) {
+            return false;
         }
+        let is_changed = entry.wish.is_some();
+        (entry.looking, entry.acting, entry.waits, entry.wish) = (None, None, None, Some(wish));
+        is_changed
     }
 
     /// The host could not be looked at.

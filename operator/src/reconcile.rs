@@ -65,7 +65,7 @@ pub async fn pass(seen: &ManagedAgentCertificate, context: &Context) -> Result<R
             break;
         }
         let mut rival = rival(&mac, &context.fleet);
-        context.ledger.asked(&object(&mac));
+        asked(context, &mac).await;
         let mut references = context.agents.references(&object(&mac)).await;
         if round == 0 && rival.is_none() && still_waits(context, &object(&mac), &references).await {
             return Ok(Rest { after: SECRET_WAIT.min(context.policy.resync), ..unasked(context) });
@@ -91,7 +91,7 @@ pub async fn pass(seen: &ManagedAgentCertificate, context: &Context) -> Result<R
                 fresh = true;
                 continue;
             }
-            context.ledger.asked(&object(&mac));
+            asked(context, &mac).await;
             decision = judge(context, &mac, rival.as_ref(), &references, &report);
             if !changes(context, &decision, &mac) {
                 return Ok(rest(context, &uid, &decision, &references, heard));
@@ -151,6 +151,14 @@ pub async fn pass(seen: &ManagedAgentCertificate, context: &Context) -> Result<R
     }
     let count = context.ledger.found_no_rest(&uid);
     Ok(Rest { after: doubled(BETWEEN_LONG_PASSES, count, context.policy.resync), urgent: true, heard })
+}
+
+/// What is asked for now. Whoever changes it may have put right what was in the way before.
+async fn asked(context: &Context, mac: &ManagedAgentCertificate) {
+    let resource = object(mac);
+    if context.ledger.asked(&resource) {
+        context.agents.asked_for(&resource).await;
+    }
 }
 
 /// Of a pass that asked no host, and has nothing to come back for but the resync.

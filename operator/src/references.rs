@@ -12,7 +12,7 @@ use crate::cluster::{Cluster, SecretData};
 use crate::decide::{Obstacle, PasswordVersion, References, Resource};
 use crate::grant::{Grant, Purpose, unread};
 use crate::issuer::{self, CaSecret, IssuerError, IssuerFacts};
-use crate::kept::{Kept, SecretKey};
+use crate::kept::{Kept, SecretKey, Taken};
 use crate::metrics::SharedMetrics;
 use crate::passwords::PasswordVersions;
 
@@ -107,9 +107,11 @@ impl ReferenceReader {
         reference: &SecretKeyRef,
     ) -> Result<(SecretString, PasswordVersion), Obstacle> {
         let namespace = &resource.namespace;
-        let (secret, grant) = granted(&self.cluster, namespace, &reference.name, Purpose::KeystorePassword).await?;
-        grant.may_be_sent(resource)?;
-        self.password_in(&secret, namespace, reference)
+        let read = granted(&self.cluster, namespace, &reference.name, Purpose::KeystorePassword, |secret, grant| {
+            grant.may_be_sent(resource)?;
+            self.password_in(&secret, namespace, reference)
+        });
+        read.await.result
     }
 
     /// The resource's host has said whether the password that went by `then` is the one that was read as `now`.
@@ -117,23 +119,35 @@ impl ReferenceReader {
         self.versions.heard(&resource.uid, then, &now.word, is_same);
     }
 
+    /// The resource has changed: see [`Kept::asked_for`].
+    pub(crate) async fn asked_for(&self, resource: &Resource) {
+        self.issuers.asked_for(&key(resource, &resource.spec.issuer_ref.name)).await;
+        if let Some(reference) = &resource.spec.keystore.password_secret_ref {
+            self.passwords.asked_for(&password_key(&resource.namespace, reference)).await;
+        }
+    }
+
     /// Nothing of what its host has said is needed any more.
     pub(crate) fn forget(&self, uid: &str) {
         self.versions.forget(uid);
     }
 
-    async fn read_issuer(&self, namespace: &str, name: &str) -> Result<Issuer, Obstacle> {
-        let (secret, grant) = granted(&self.cluster, namespace, name, Purpose::Issuer).await?;
-        let facts = signer(&secret, name, Timestamp::now()).map(CaSecret::into_facts);
-        let end = secret.bytes("tls.crt").and_then(issuer::chain_end);
-        Ok(Issuer { grant, facts, end })
+    async fn read_issuer(&self, namespace: &str, name: &str) -> Taken<Issuer> {
+        let read = granted(&self.cluster, namespace, name, Purpose::Issuer, |secret, grant| {
+            let facts = signer(&secret, name, Timestamp::now()).map(CaSecret::into_facts);
+            let end = secret.bytes("tls.crt").and_then(issuer::chain_end);
+            Ok(Issuer { grant, facts, end })
+        });
+        read.await
     }
 
     /// Judges all of it, so that nothing is begun with a host that cannot be sent a password. What is kept is not secret.
-    async fn read_password(&self, namespace: &str, reference: &SecretKeyRef) -> Result<Password, Obstacle> {
-        let (secret, grant) = granted(&self.cluster, namespace, &reference.name, Purpose::KeystorePassword).await?;
-        let version = self.password_in(&secret, namespace, reference).map(|(_, version)| version);
-        Ok(Password { grant, version })
+    async fn read_password(&self, namespace: &str, reference: &SecretKeyRef) -> Taken<Password> {
+        let read = granted(&self.cluster, namespace, &reference.name, Purpose::KeystorePassword, |secret, grant| {
+            let version = self.password_in(&secret, namespace, reference).map(|(_, version)| version);
+            Ok(Password { grant, version })
+        });
+        read.await
     }
 
     fn password_in(
@@ -155,17 +169,22 @@ impl ReferenceReader {
     }
 }
 
-/// A Secret and whom it is for, if it says that it is for this use.
-pub(crate) async fn granted(
+/// What is made of a Secret and of whom it is for, if it says that it is for this use.
+pub(crate) async fn granted<T>(
     cluster: &Cluster,
     namespace: &str,
     name: &str,
     purpose: Purpose,
-) -> Result<(SecretData, Grant), Obstacle> {
-    let read = cluster.secret(namespace, name).await;
-    let secret = read.map_err(|error| unread(name, namespace, purpose, &error))?;
-    let grant = Grant::read(secret.claims(), purpose)?;
-    Ok((secret, grant))
+    make: impl FnOnce(SecretData, Grant) -> Result<T, Obstacle>,
+) -> Taken<T> {
+    match cluster.secret(namespace, name).await {
+        Ok(secret) => {
+            let bytes = secret.size();
+            let grant = Grant::read(secret.claims(), purpose).map_err(Obstacle::from);
+            Taken { result: grant.and_then(|grant| make(secret, grant)), bytes }
+        }
+        Err(error) => Err(unread(name, namespace, purpose, &error)).into(),
+    }
 }
 
 /// The CA in an issuer's Secret, if it can sign.

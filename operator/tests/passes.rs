@@ -190,6 +190,31 @@ async fn a_missing_issuer_blocks_and_its_arrival_is_seen_within_seconds() {
     assert_eq!(stage.condition("Ready"), "True Verified");
 }
 
+/// Holds B14: what is large and cannot be used is not read every few seconds, until the resource that names it changes.
+#[tokio::test]
+async fn a_large_secret_that_cannot_be_used_is_left_alone_until_a_resource_asks_for_it() {
+    for purpose in ["none", "issuer"] {
+        let stage = Stage::set().await;
+        stage.break_issuer();
+        {
+            let mut state = lock(&stage.cluster.state);
+            let secret = state.secrets.get_mut("fleet-ca").expect("the CA");
+            secret["data"]["rubbish"] = json!("A".repeat(3_600_000));
+            secret["metadata"]["labels"]["kagiban.dev/purpose"] = json!(purpose);
+        }
+        let reads = || lock(&stage.cluster.state).reads.iter().filter(|line| line.ends_with("/fleet-ca")).count();
+        let look = async || pass(&stage.cluster.mac(), &stage.context).await.expect("the API server answers");
+        look().await;
+        let before = reads();
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        look().await;
+        assert_eq!(reads(), before, "{purpose}");
+        stage.cluster.change(|mac| mac["metadata"]["annotations"]["kagiban.dev/rotate"] = json!("now"));
+        look().await;
+        assert!(reads() > before, "{purpose}");
+    }
+}
+
 /// Longer than the pause between looks at a Secret that is waited for.
 const SECONDS: Duration = Duration::from_secs(6);
 

@@ -13,6 +13,7 @@ use super::drain::BegunStop;
 use super::machine::{Before, Standing, State, bounded};
 use super::starting::{self, BegunStart};
 use super::stopping;
+use crate::checksum;
 use crate::platform::{self, Attributes, FileError, FileIdentity, Links, WriteError};
 
 /// The only version written. A newer one is not understood, and is set aside rather than guessed at. Fields that are left out
@@ -185,9 +186,8 @@ impl Record {
     /// # Errors
     /// See [`WriteError`]; the old record is then still whole. A record that no start would read again is not written.
     pub fn save(&self, path: &Path) -> Result<(), WriteError> {
-        let encode = |record: &Self| {
-            serde_json::to_vec_pretty(record).map_err(|e| WriteError::from_io(path, "encoding it", e.into()))
-        };
+        let encode =
+            |record: &Self| checksum::encode(record).map_err(|e| WriteError::from_io(path, "encoding it", e.into()));
         let mut bytes = encode(self)?;
         if bytes.len() > MAX_BYTES {
             bytes = encode(&self.without_notes_between())?;
@@ -330,7 +330,8 @@ pub(super) fn read(path: &Path, agent: &AgentName) -> Result<Option<Record>, Unr
 }
 
 fn decode(bytes: &[u8], agent: &AgentName) -> Result<Record, String> {
-    let mut record: Record = serde_json::from_slice(bytes).map_err(|e| e.to_string())?;
+    let bytes = checksum::verified(bytes).map_err(|e| e.to_string())?;
+    let mut record: Record = serde_json::from_slice(&bytes).map_err(|e| e.to_string())?;
     match record.version {
         VERSION => {}
         WITHOUT_STANDING => record.tell_standing(),

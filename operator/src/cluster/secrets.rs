@@ -39,6 +39,11 @@ impl SecretData {
         &self.written
     }
 
+    /// Bytes of all its values.
+    pub(crate) fn size(&self) -> usize {
+        self.values.values().map(|value| value.len()).sum()
+    }
+
     /// The bytes under a key.
     pub fn bytes(&self, key: &str) -> Option<&[u8]> {
         self.values.get(key).map(|value| value.as_slice())
