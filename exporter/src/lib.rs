@@ -13,6 +13,7 @@
 
 mod arrivals;
 pub mod blocking;
+mod checksum;
 pub mod cli;
 pub mod config;
 pub mod discovery;
@@ -33,6 +34,8 @@ pub mod rotation;
 pub mod service;
 pub mod shutdown;
 pub mod snapshot;
+mod source_id;
 pub mod sources;
+mod trouble;
 pub mod ups;
 pub mod web;

@@ -222,10 +222,20 @@ async fn without_a_journal_a_split_pair_is_copied_and_then_replaced_by_the_backu
     }
 }
 
-/// How a journal is lost. Holds A14 too: one that somebody has removed is no sign of a new agent.
-const LOSSES: [fn(&World); 2] = [
+/// How a journal is lost. Holds A14 too: one that somebody has removed is no sign of a new agent. One with a bit flipped in the
+/// path of a file names another file, and is still JSON.
+const LOSSES: [fn(&World); 3] = [
     |world| std::fs::write(world.state().join("journal/agent.json"), "garbage").unwrap(),
     |world| std::fs::remove_file(world.state().join("journal/agent.json")).unwrap(),
+    |world| {
+        let path = world.state().join("journal/agent.json");
+        let journal = std::fs::read_to_string(&path).unwrap();
+        let home = format!("\"path\": \"{}/", world.home().display());
+        let (before, after) = journal.split_once(&home).unwrap();
+        let mut flipped = [before, &home, after].concat().into_bytes();
+        flipped[before.len() + home.len()] ^= 1;
+        std::fs::write(path, flipped).unwrap();
+    },
 ];
 
 /// Holds A14: a journal that was never written is not lost, whatever lies in the keystore's place.
@@ -310,6 +320,7 @@ async fn a_clock_that_is_put_forward_between_two_starts_does_not_end_the_watch()
         let begun = &mut journal["rotation"]["stopBegun"]["at"];
         let at: jiff::Timestamp = begun.as_str().unwrap().parse().unwrap();
         *begun = (at - jiff::SignedDuration::from_hours(24)).to_string().into();
+        journal.as_object_mut().unwrap().remove("sha256");
         std::fs::write(&path, serde_json::to_vec(&journal).unwrap()).unwrap();
     })
     .await;

@@ -11,6 +11,7 @@ use super::journal::{FileSwap, OldFile};
 use super::staging::StagedFile;
 use super::survey::MAX_STORE_BYTES;
 use super::vault::Vault;
+use crate::checksum;
 use crate::platform::{self, FileError, Links, WriteError};
 
 /// Names a backup's files, for when the journal is lost.
@@ -81,8 +82,7 @@ pub(super) fn make(directory: &Path, previous: Option<LeafSha256>, files: &[Stag
     }
     let manifest = Manifest { previous, files: files.iter().map(|file| file.swap.clone()).collect() };
     let path = directory.join(MANIFEST);
-    let bytes =
-        serde_json::to_vec_pretty(&manifest).map_err(|e| WriteError::from_io(&path, "encoding it", e.into()))?;
+    let bytes = checksum::encode(&manifest).map_err(|e| WriteError::from_io(&path, "encoding it", e.into()))?;
     Ok(platform::replace(&path, &bytes, None)?)
 }
 
@@ -167,7 +167,7 @@ pub(super) fn newest(vault: &Vault, agent: &AgentName) -> Newest {
     let manifest = generations.iter().find_map(|generation| {
         let path = vault.backup(agent, *generation).join(MANIFEST);
         let file = platform::read_held(&path, MAX_MANIFEST_BYTES, Links::Refuse).ok()?;
-        serde_json::from_slice(&file.bytes).ok()
+        serde_json::from_slice(&checksum::verified(&file.bytes).ok()?).ok()
     });
     Newest { generation: generations.first().copied().unwrap_or(Generation(0)), manifest }
 }
@@ -206,7 +206,7 @@ mod tests {
 
     fn finished(vault: &Vault, agent: &AgentName, generation: u64) {
         unfinished(vault, agent, generation);
-        let manifest = serde_json::to_vec(&Manifest { previous: None, files: Vec::new() }).expect("json");
+        let manifest = checksum::encode(&Manifest { previous: None, files: Vec::new() }).expect("json");
         std::fs::write(vault.backup(agent, Generation(generation)).join(MANIFEST), manifest).expect("write");
     }
 
@@ -262,6 +262,21 @@ mod tests {
         assert_eq!(numbers(&vault), [1, 4, 7]);
         assert!(prune(&vault, &agent, 1, &[]).is_empty());
         assert_eq!(numbers(&vault), [4, 7]);
+    }
+
+    /// Holds A9: one with a bit flipped would name another file.
+    #[test]
+    fn a_damaged_manifest_is_none() {
+        let root = tempfile::tempdir().expect("directory");
+        let (vault, agent) = (Vault::at(root.path()), "agent".parse().expect("agent"));
+        unfinished(&vault, &agent, 1);
+        let path = vault.backup(&agent, Generation(1)).join(MANIFEST);
+        let manifest = Manifest { previous: None, files: vec![swap(root.path())] };
+        let written = String::from_utf8(checksum::encode(&manifest).expect("json")).expect("text");
+        for (text, is_one) in [(written.clone(), true), (written.replace("/staged", "/stagee"), false)] {
+            std::fs::write(&path, text).expect("write");
+            assert_eq!(newest(&vault, &agent).manifest.is_some(), is_one);
+        }
     }
 
     /// Holds A10, A11: a crash between the two exchanges of names leaves the last edit beside the file.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use kagiban_crds::{Epoch, Generation};
 use serde::{Deserialize, Serialize};
 
+use crate::checksum;
 use crate::platform::{self, FileError, Links, WriteError};
 
 /// Two numbers.
@@ -107,14 +108,17 @@ impl Fence {
         if let Some(directory) = path.parent() {
             platform::create_private_directory(directory)?;
         }
-        let bytes = serde_json::to_vec(self).map_err(|e| WriteError::from_io(path, "encoding it", e.into()))?;
+        let bytes = checksum::encode(self).map_err(|e| WriteError::from_io(path, "encoding it", e.into()))?;
         platform::replace(path, &bytes, None)
     }
 }
 
 fn read(path: &Path) -> Result<Fence, String> {
     match platform::read_held(path, MAX_BYTES, Links::OfAdministrators) {
-        Ok(file) => serde_json::from_slice(&file.bytes).map_err(|error| error.to_string()),
+        Ok(file) => {
+            let bytes = checksum::verified(&file.bytes).map_err(|error| error.to_string())?;
+            serde_json::from_slice(&bytes).map_err(|error| error.to_string())
+        }
         Err(FileError::NotFound { .. }) => Ok(Fence::default()),
         Err(error) => Err(error.to_string()),
     }
@@ -138,15 +142,22 @@ mod tests {
         assert_eq!(read, Fence { epoch: Epoch(7), generation: Generation(4) });
     }
 
-    /// Holds A14: a fence that cannot be read now is not taken for none, and nothing is written over it.
+    /// Holds A14: a fence that cannot be read now, or has a bit flipped, is not taken for another, and nothing is written over it.
     #[test]
     fn a_fence_that_cannot_be_read_is_not_raised_before_it_was_read() {
         let directory = tempfile::tempdir().expect("directory");
         let (path, aside) = (directory.path().join("agent.json"), directory.path().join("aside"));
         FenceFile::at(path.clone()).raise(FENCE).expect("raised");
-        for spoil in [(|path: &Path| std::fs::create_dir(path).expect("mkdir")) as fn(&Path), |path| {
-            std::fs::write(path, b"{").expect("write");
-        }] {
+        let spoils: [fn(&Path); 3] = [
+            |path| std::fs::create_dir(path).expect("mkdir"),
+            |path| std::fs::write(path, b"{").expect("write"),
+            |path| {
+                FenceFile::at(path.to_owned()).raise(FENCE).expect("raised");
+                let flipped = std::fs::read_to_string(path).expect("read").replace("\"epoch\": 7", "\"epoch\": 6");
+                std::fs::write(path, flipped).expect("write");
+            },
+        ];
+        for spoil in spoils {
             std::fs::rename(&path, &aside).expect("rename");
             spoil(&path);
             let mut file = FenceFile::at(path.clone());

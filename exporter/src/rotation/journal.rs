@@ -13,6 +13,7 @@ use super::drain::BegunStop;
 use super::machine::{Before, Standing, State, bounded};
 use super::starting::{self, BegunStart};
 use super::stopping;
+use crate::checksum;
 use crate::platform::{self, Attributes, FileError, FileIdentity, Links, WriteError};
 
 /// The only version written. A newer one is not understood, and is set aside rather than guessed at. Fields that are left out
@@ -24,6 +25,8 @@ const WITHOUT_STANDING: u32 = 1;
 pub(super) const MAX_STEPS: usize = 64;
 /// A record with a full step log is under 40 KiB. More is never written, so that a later start reads what was written.
 pub(super) const MAX_BYTES: usize = 256 * 1024;
+/// For the entries of the longest way back, each a file of under 40 KiB beside the one before it.
+pub(super) const JOURNAL_ROOM: u64 = 512 * 1024;
 /// What is read may be larger: earlier versions had no limit when they wrote.
 const MAX_READ_BYTES: u64 = 4 * 1024 * 1024;
 
@@ -183,9 +186,8 @@ impl Record {
     /// # Errors
     /// See [`WriteError`]; the old record is then still whole. A record that no start would read again is not written.
     pub fn save(&self, path: &Path) -> Result<(), WriteError> {
-        let encode = |record: &Self| {
-            serde_json::to_vec_pretty(record).map_err(|e| WriteError::from_io(path, "encoding it", e.into()))
-        };
+        let encode =
+            |record: &Self| checksum::encode(record).map_err(|e| WriteError::from_io(path, "encoding it", e.into()));
         let mut bytes = encode(self)?;
         if bytes.len() > MAX_BYTES {
             bytes = encode(&self.without_notes_between())?;
@@ -328,7 +330,8 @@ pub(super) fn read(path: &Path, agent: &AgentName) -> Result<Option<Record>, Unr
 }
 
 fn decode(bytes: &[u8], agent: &AgentName) -> Result<Record, String> {
-    let mut record: Record = serde_json::from_slice(bytes).map_err(|e| e.to_string())?;
+    let bytes = checksum::verified(bytes).map_err(|e| e.to_string())?;
+    let mut record: Record = serde_json::from_slice(&bytes).map_err(|e| e.to_string())?;
     match record.version {
         VERSION => {}
         WITHOUT_STANDING => record.tell_standing(),
