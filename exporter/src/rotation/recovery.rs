@@ -228,8 +228,9 @@ impl Rotator {
             (Verdict::Broken { why }, Some(manifest)) => {
                 let copies = self.host.vault.kept(&self.agent.name);
                 let copies = copies.display();
-                let failure =
-                    lost(format!("what was on disk ({why}) is copied to {copies}, and the backup comes back"));
+                let failure = lost(format!(
+                    "the backup takes the place of what was on disk ({why}), which is copied to {copies}"
+                ));
                 let before = manifest.previous.map_or(Before::NotServed, Before::Served);
                 (undo(Undo::Stop, before, failure), Some(manifest))
             }
