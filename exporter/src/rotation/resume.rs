@@ -74,6 +74,18 @@ impl State {
         }
     }
 
+    /// Where nothing is left to undo, because the files are the old ones and the service was seen to live on them before it was
+    /// stopped for that; none in other states.
+    #[must_use]
+    pub fn undone(self) -> Option<Self> {
+        match self {
+            Self::Undoing { step: Undo::Stop, before: Before::Served(_), failure, .. } => {
+                Some(Self::RolledBack { failure })
+            }
+            _ => None,
+        }
+    }
+
     fn given_up(self) -> Resumption {
         let message = "the exporter stopped again and again in the same rotation: the files are made whole, the service is \
                        started, and nothing more is tried; see in the log why it stops";
