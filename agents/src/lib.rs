@@ -1,7 +1,7 @@
 //! The products: where each keeps its keystore, what its files mean, how its service is stopped and started.
 //!
 //! ```text
-//!   Product ──facts()──> Facts   directories, keystore names, alias, port, service commands, protected files
+//!   Product ──facts()──> Facts   id, class, directories, keystore names, alias, port, service commands, protected files
 //!      │
 //!      ├─ powerchute_serial_shutdown   pcssconfig.ini holds the store's password (through `ini`)
 //!      ├─ powerchute_business_edition  only looked at, so far
@@ -9,8 +9,12 @@
 //!      └─ tls_service                  any service with a keystore and a TLS endpoint; all of it configured
 //! ```
 //!
+//! A product is a file with its `FACTS`, and a line in the list in `product`. One that the cluster may name has a line in the
+//! resource's `Product` too; a test ties the two.
+//!
 //! Fixed knowledge, as data: no file is opened and no address is dialled here.
 
+mod facts;
 mod ini;
 mod powerchute_business_edition;
 pub mod powerchute_network_shutdown;
@@ -18,5 +22,6 @@ mod powerchute_serial_shutdown;
 mod product;
 mod tls_service;
 
+pub use facts::{Class, Facts, Hardening, Os, PasswordIni, ServiceCommands};
 pub use ini::{Ini, IniError, MAX_INI_BYTES};
-pub use product::{Class, Facts, Hardening, Os, PasswordIni, Product, ServiceCommands, UnknownProduct};
+pub use product::{Product, UnknownProduct};

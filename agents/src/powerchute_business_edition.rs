@@ -1,9 +1,10 @@
 //! PowerChute Business Edition: it makes its certificate when it is installed, so a new one takes its installer.
 //! Known here so that discovery finds its keystore.
 
-use crate::product::{Class, Facts, Os};
+use crate::facts::{Class, Facts, Os};
 
 pub(crate) const FACTS: Facts = Facts {
+    id: "powerchute-business-edition",
     class: Class::Trigger,
     directories,
     keystores: &["commkey"],

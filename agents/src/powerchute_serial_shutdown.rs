@@ -1,8 +1,9 @@
 //! PowerChute Serial Shutdown 1.x: the agent on a host with a UPS on a serial or USB cable.
 
-use crate::product::{Class, Facts, Hardening, Os, PasswordIni, ServiceCommands};
+use crate::facts::{Class, Facts, Hardening, Os, PasswordIni, ServiceCommands};
 
 pub(crate) const FACTS: Facts = Facts {
+    id: "powerchute-serial-shutdown",
     class: Class::Push,
     directories,
     // The handbook's import step names `PowerChute-keystore`, which is another product's file: importing there makes a

@@ -1,99 +1,38 @@
-//! What is known of a product, and which products there are.
+//! Which products there are.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{powerchute_business_edition, powerchute_serial_shutdown, tls_service};
+use crate::facts::Facts;
 
-/// A kind of agent. Its text form is the id that configuration, the host API and the cluster's resource use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Product {
-    PowerchuteSerialShutdown,
-    PowerchuteBusinessEdition,
-    TlsService,
+/// Makes [`Product`] of the list: a variant, and the module with its facts.
+macro_rules! products {
+    ($($variant:ident => $module:ident),+ $(,)?) => {
+        /// A kind of agent. Its text form is its id.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        #[serde(into = "&'static str", try_from = "String")]
+        pub enum Product {
+            $($variant),+
+        }
+
+        impl Product {
+            pub const ALL: &[Self] = &[$(Self::$variant),+];
+
+            pub const fn facts(self) -> &'static Facts {
+                match self {
+                    $(Self::$variant => &crate::$module::FACTS),+
+                }
+            }
+        }
+    };
 }
 
-/// How a product gets its next certificate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Class {
-    /// It takes a key and a chain from us.
-    Push,
-    /// It renews its own when told.
-    Trigger,
-    /// It only lets us look.
-    Observe,
-}
-
-/// The operating systems that agents run on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Os {
-    Linux,
-    Windows,
-}
-
-/// The fixed knowledge about one product.
-#[derive(Clone, Copy, Debug)]
-pub struct Facts {
-    pub class: Class,
-    /// Where it installs itself, the likeliest first. Discovery tries them all.
-    pub directories: fn(Os) -> &'static [&'static str],
-    /// File names of its keystore, relative to its directory, the likeliest first.
-    pub keystores: &'static [&'static str],
-    /// The alias it loads its key from, exactly as written; `None` where the host's configuration must say.
-    pub alias: Option<&'static str>,
-    /// The TCP port of its TLS endpoint.
-    pub port: Option<u16>,
-    /// Where it reads its store's password from.
-    pub password_ini: Option<PasswordIni>,
-    /// Its service, unless the host's configuration says otherwise.
-    pub service: fn(Os) -> Option<ServiceCommands>,
-    /// The file in its directory that it writes its events to.
-    pub event_log: Option<&'static str>,
-    /// Files in its directory without which it no longer starts: replaced at most, never removed.
-    pub protected: &'static [&'static str],
-    /// What its vendor's hardening list speaks of.
-    pub hardening: Option<Hardening>,
-}
-
-/// Where the things of a hardening list lie, and what they are like while nobody has followed it.
-#[derive(Clone, Copy, Debug)]
-pub struct Hardening {
-    /// Its own Java, relative to its directory's parent, which is the folder that it was installed into.
-    pub jre: &'static str,
-    /// Relative to the Java.
-    pub cacerts: &'static str,
-    /// Relative to the Java: says its version.
-    pub release: &'static str,
-    /// What Java's stores are delivered with.
-    pub default_password: &'static str,
-    /// Where it keeps its command files, relative to its directory.
-    pub command_files: &'static str,
-    /// Files with secrets in the clear that are to be removed, in its directory or the folder above.
-    pub left_behind: &'static [&'static str],
-    /// The certificate that it makes for itself: self-issued, with such a key, signed so.
-    pub factory_key: &'static str,
-    pub factory_signature: &'static str,
-}
-
-/// An INI value that holds the store's password.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PasswordIni {
-    /// Relative to the product's directory.
-    pub file: &'static str,
-    pub section: &'static str,
-    pub key: &'static str,
-    /// In characters; the product refuses shorter ones.
-    pub min_password: usize,
-}
-
-/// How a service is stopped and started: programs with their arguments, never through a shell.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ServiceCommands {
-    pub stop: &'static [&'static str],
-    pub start: &'static [&'static str],
+products! {
+    PowerchuteSerialShutdown => powerchute_serial_shutdown,
+    PowerchuteBusinessEdition => powerchute_business_edition,
+    TlsService => tls_service,
 }
 
 /// A product id that is none.
@@ -102,22 +41,8 @@ pub struct ServiceCommands {
 pub struct UnknownProduct;
 
 impl Product {
-    pub const ALL: [Self; 3] = [Self::PowerchuteSerialShutdown, Self::PowerchuteBusinessEdition, Self::TlsService];
-
     pub const fn id(self) -> &'static str {
-        match self {
-            Self::PowerchuteSerialShutdown => "powerchute-serial-shutdown",
-            Self::PowerchuteBusinessEdition => "powerchute-business-edition",
-            Self::TlsService => "tls-service",
-        }
-    }
-
-    pub const fn facts(self) -> &'static Facts {
-        match self {
-            Self::PowerchuteSerialShutdown => &powerchute_serial_shutdown::FACTS,
-            Self::PowerchuteBusinessEdition => &powerchute_business_edition::FACTS,
-            Self::TlsService => &tls_service::FACTS,
-        }
+        self.facts().id
     }
 }
 
@@ -131,12 +56,27 @@ impl FromStr for Product {
     type Err = UnknownProduct;
 
     fn from_str(text: &str) -> Result<Self, UnknownProduct> {
-        Self::ALL.into_iter().find(|p| p.id() == text).ok_or(UnknownProduct)
+        Self::ALL.iter().copied().find(|product| product.id() == text).ok_or(UnknownProduct)
+    }
+}
+
+impl TryFrom<String> for Product {
+    type Error = UnknownProduct;
+
+    fn try_from(text: String) -> Result<Self, UnknownProduct> {
+        text.parse()
+    }
+}
+
+impl From<Product> for &'static str {
+    fn from(product: Product) -> Self {
+        product.id()
     }
 }
 
 fn ids() -> String {
-    Product::ALL.map(Product::id).join(", ")
+    let ids: Vec<_> = Product::ALL.iter().map(|product| product.id()).collect();
+    ids.join(", ")
 }
 
 #[cfg(test)]
@@ -145,7 +85,7 @@ mod tests {
 
     #[test]
     fn an_id_leads_back_to_its_product_and_nothing_else_does() {
-        for product in Product::ALL {
+        for product in Product::ALL.iter().copied() {
             assert_eq!(product.id().parse(), Ok(product));
         }
         assert_eq!("PowerChute".parse::<Product>(), Err(UnknownProduct));
@@ -153,14 +93,14 @@ mod tests {
 
     #[test]
     fn the_keystore_of_powerchute_network_shutdown_is_nobody_elses() {
-        for product in Product::ALL {
+        for product in Product::ALL.iter().copied() {
             assert!(!product.facts().keystores.contains(&"PowerChute-keystore"), "{product}");
         }
     }
 
     #[test]
     fn a_product_whose_password_lies_in_an_ini_protects_that_file() {
-        for product in Product::ALL {
+        for product in Product::ALL.iter().copied() {
             if let Some(ini) = product.facts().password_ini {
                 assert!(product.facts().protected.contains(&ini.file), "{product}");
             }

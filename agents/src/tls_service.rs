@@ -1,8 +1,9 @@
 //! Any service with a keystore or PEM files, two commands and a TLS endpoint: everything comes from configuration.
 
-use crate::product::{Class, Facts};
+use crate::facts::{Class, Facts};
 
 pub(crate) const FACTS: Facts = Facts {
+    id: "tls-service",
     class: Class::Push,
     directories: |_| &[],
     keystores: &[],

@@ -101,7 +101,7 @@ impl Places {
     pub fn usual() -> Self {
         let paths = |list: &[&str]| list.iter().map(PathBuf::from).filter(|path| path.is_absolute()).collect();
         Self {
-            agents: Product::ALL.into_iter().flat_map(usual_directories).collect(),
+            agents: Product::ALL.iter().copied().flat_map(usual_directories).collect(),
             jvm_parents: paths(JVM_PARENTS),
             java_home: env::var_os("JAVA_HOME").map(PathBuf::from).filter(|path| path.is_absolute()),
             bundles: paths(BUNDLES),

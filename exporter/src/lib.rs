@@ -34,6 +34,8 @@ pub mod rotation;
 pub mod service;
 pub mod shutdown;
 pub mod snapshot;
+mod source_id;
 pub mod sources;
+mod trouble;
 pub mod ups;
 pub mod web;

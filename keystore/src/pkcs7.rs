@@ -1,9 +1,6 @@
 //! PKCS#7 `SignedData` that only carries certificates (`.p7b`, `.p7c`).
 
-use crate::{Certificate, Content, Limits, ReadError, ber, der, read::Certificates};
-
-/// The content of the OID of `SignedData`, with its tag and length left out.
-pub(crate) const SIGNED_DATA: &[u8] = &[0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 0x01, 0x07, 0x02];
+use crate::{Certificate, Content, Limits, ReadError, ber, certificates::Certificates, der, pkix::SIGNED_DATA};
 
 /// Whether these are the first bytes of a `SignedData`, its length definite or not.
 pub(crate) fn begins(bytes: &[u8]) -> bool {

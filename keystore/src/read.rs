@@ -1,8 +1,8 @@
 //! The one way in: bytes to store, whatever the format.
 
 use crate::{
-    Certificate, Content, Entry, Fault, Foreign, Format, Limits, PasswordCheck, ReadError, Store, content, der, jks,
-    pem, pkcs7, pkcs12, sniff, text,
+    Certificate, Content, Foreign, Format, Limits, ReadError, Store, certificates::Certificates, der, jks, pem, pkcs7,
+    pkcs12, pkix, sniff, text,
 };
 use secrecy::SecretString;
 
@@ -59,42 +59,15 @@ fn not_read(bytes: &[u8]) -> ReadError {
     if bytes.trim_ascii().is_empty() {
         return ReadError::Holds(Content::Nothing);
     }
-    match content::of_der(bytes) {
-        Some(content::Der::Content(content)) => return ReadError::Holds(content),
-        Some(content::Der::Foreign(foreign)) => return ReadError::Foreign(foreign),
-        Some(content::Der::Certificate | content::Der::SignedData) | None => {}
+    match pkix::of_der(bytes) {
+        Some(pkix::Der::Content(content)) => return ReadError::Holds(content),
+        Some(pkix::Der::Foreign(foreign)) => return ReadError::Foreign(foreign),
+        Some(pkix::Der::Certificate | pkix::Der::SignedData) | None => {}
     }
     Foreign::of(bytes).map_or(
         ReadError::UnsupportedFormat("what is neither JKS, JCEKS, PKCS#12, PKCS#7, PEM nor a DER certificate"),
         ReadError::Foreign,
     )
-}
-
-/// The certificates of a file without aliases, and what beside them could not be read.
-#[derive(Debug, Default)]
-pub(crate) struct Certificates {
-    pub(crate) entries: Vec<Entry>,
-    pub(crate) faults: Vec<Fault>,
-}
-
-impl Certificates {
-    /// Takes what was read of one place.
-    pub(crate) fn put(&mut self, place: impl FnOnce() -> String, read: Result<Certificate, ReadError>) {
-        match read {
-            Ok(certificate) => self.entries.push(pem::entry(certificate)),
-            Err(cause) => self.faults.push(Fault { place: place(), cause }),
-        }
-    }
-
-    /// What was read and what was not; both take memory.
-    pub(crate) fn count(&self) -> usize {
-        self.entries.len() + self.faults.len()
-    }
-
-    fn into_store(self, format: Format) -> Store {
-        let Self { entries, faults } = self;
-        Store { format, profile: None, password: PasswordCheck::NoneNeeded, entries, faults }
-    }
 }
 
 fn read_der(bytes: &[u8], limits: &Limits) -> Result<Certificates, ReadError> {

@@ -1,7 +1,7 @@
 //! Tells a file's format by its content. Names lie: a file called `.jks` is often a PKCS#12, and a block labelled
 //! `CERTIFICATE` may hold a PKCS#7.
 
-use crate::{Format, content, der, jks, pem, pkcs7, text};
+use crate::{Format, der, jks, pem, pkix, text};
 
 /// RFC 7292 knows no other.
 const PKCS12_VERSION: u8 = 3;
@@ -24,11 +24,9 @@ fn sniff_der(bytes: &[u8]) -> Option<Format> {
     match tag {
         // A bare RSA or PKCS#8 key starts with a version too, but with another one.
         der::INTEGER if length == Some(1) && inside.get(inner_header) == Some(&PKCS12_VERSION) => Some(Format::Pkcs12),
-        der::OID if inside.get(inner_header..)?.starts_with(pkcs7::SIGNED_DATA) => Some(Format::Pkcs7),
+        der::OID if inside.get(inner_header..)?.starts_with(pkix::SIGNED_DATA) => Some(Format::Pkcs7),
         // One that is cut short is still a certificate.
-        der::SEQUENCE => {
-            matches!(content::of_der(bytes), None | Some(content::Der::Certificate)).then_some(Format::Der)
-        }
+        der::SEQUENCE => matches!(pkix::of_der(bytes), None | Some(pkix::Der::Certificate)).then_some(Format::Der),
         _ => None,
     }
 }

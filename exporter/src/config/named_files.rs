@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use super::{AgentConfig, Config, PathPattern, SnmpAuthConfig, SnmpPrivacyConfig, UpsBackend, UpsConfig};
-use crate::snapshot::{Label, SourceId, SourceKind};
+use crate::label::Label;
+use crate::source_id::{SourceId, SourceKind};
 
 /// A file that must be there for the configuration to work.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use kagiban_agents::Hardening;
 
 use super::JavaVersion;
 use crate::label::Label;
-use crate::snapshot::Trouble;
+use crate::trouble::Trouble;
 
 /// Each fact, or why it is not known.
 #[derive(Clone, Debug)]

@@ -4,7 +4,7 @@ use kagiban_agents::Hardening;
 
 use super::{Check, CheckSeen, Facts, LeafMarks, SnmpSeen, StorePassword, Verdict, Writers};
 use crate::label::Label;
-use crate::snapshot::Trouble;
+use crate::trouble::Trouble;
 
 type Judged = (Verdict, String);
 

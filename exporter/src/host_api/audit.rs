@@ -39,8 +39,8 @@ pub(super) fn request(
 ) {
     let agent = route.and_then(Route::agent).map(ToString::to_string).unwrap_or_default();
     let generation = route.and_then(Route::generation).map(|generation| generation.0);
-    let client = &client.name;
-    let (method, route) = (printable(method), route.map_or("unknown", Route::name));
+    let (client, method) = (printable(&client.name), printable(method));
+    let route = route.map_or("unknown", Route::name);
     tracing::info!(
         target: AUDIT_TARGET, %peer, client, method, route, agent, generation, status, outcome, "host API request"
     );

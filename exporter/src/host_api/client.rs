@@ -4,13 +4,12 @@
 use rustls::pki_types::CertificateDer;
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
-use super::audit::printable;
 use crate::config::ClientName;
 
 /// A client whose certificate is trusted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Client {
-    /// For the audit log: the authorised name, or else what it calls itself.
+    /// The authorised name, or else what it calls itself, in its own characters.
     pub(super) name: String,
     pub(super) authorised: bool,
 }
@@ -20,10 +19,10 @@ impl Client {
     pub(super) fn of(leaf: Option<&CertificateDer<'_>>, allowed: &[ClientName]) -> Self {
         let names = leaf.map(names).unwrap_or_default();
         match names.iter().find(|name| allowed.contains(name)) {
-            Some(name) => Self { name: printable(text(name)), authorised: true },
+            Some(name) => Self { name: text(name).to_owned(), authorised: true },
             None => {
                 let texts: Vec<_> = names.iter().map(text).collect();
-                Self { name: printable(&texts.join(",")), authorised: false }
+                Self { name: texts.join(","), authorised: false }
             }
         }
     }

@@ -23,4 +23,4 @@ pub use linux::{
 };
 pub use manager::{HandoverError, Lifecycle};
 pub use program::{ProgramError, StartedProcess};
-pub use shutdown::{ShutdownError, SystemShutdown};
+pub use shutdown::{Scheduled, ShutdownError, ShutdownKind, SystemShutdown};

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use jiff::{SignedDuration, Timestamp};
+
 use super::FileError;
 use crate::blocking::Blocked;
 use crate::label::Label;
-use crate::shutdown::Scheduled;
 
 /// What the system says.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -16,6 +17,31 @@ pub struct SystemShutdown {
     /// What users are told of it.
     pub message: Option<Label>,
 }
+
+/// A shutdown at a chosen time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Scheduled {
+    pub kind: ShutdownKind,
+    pub at: Timestamp,
+    /// Announced, but nothing will happen.
+    pub dry_run: bool,
+}
+
+/// What the system will do: the label `type`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ShutdownKind {
+    Poweroff,
+    Reboot,
+    Halt,
+    Kexec,
+    SoftReboot,
+    /// A word that no table of ours knows.
+    Other,
+}
+
+/// The system goes down within seconds of the time; who delays it has five of them by default. What still stands minutes
+/// later was not carried out.
+const CARRIED_OUT_WITHIN: SignedDuration = SignedDuration::from_mins(5);
 
 /// Why the system could not be asked.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +79,26 @@ impl SystemShutdown {
             scheduled: self.scheduled.or(other.scheduled),
             under_way: self.under_way.or(other.under_way),
             message: self.message.or(other.message),
+        }
+    }
+}
+
+impl Scheduled {
+    /// Whether its time is ahead, or so near that it is being carried out.
+    pub(crate) fn is_current(&self, now: Timestamp) -> bool {
+        now.duration_since(self.at) < CARRIED_OUT_WITHIN
+    }
+}
+
+impl ShutdownKind {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Poweroff => "poweroff",
+            Self::Reboot => "reboot",
+            Self::Halt => "halt",
+            Self::Kexec => "kexec",
+            Self::SoftReboot => "soft-reboot",
+            Self::Other => "other",
         }
     }
 }

@@ -17,6 +17,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use super::broken::Broken;
 use super::dial::{Dialled, Endpoint, dial};
 use super::old_tls::{self, Spoken};
 use super::recorder::{Recorder, Seen};
@@ -52,28 +53,6 @@ pub struct Handshake {
     pub is_own_address: bool,
     /// Whether the chain can be trusted for the expected name now; absent when there were no roots to ask.
     pub verdict: Option<Verdict>,
-}
-
-/// Why a handshake did not come to its end.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Broken {
-    /// One of [`Broken::REASONS`].
-    pub reason: &'static str,
-    /// For people.
-    pub message: String,
-}
-
-impl Broken {
-    /// The closed set of a metric label.
-    pub const REASONS: [&'static str; 7] = [
-        "client_certificate_wanted",
-        "group_not_spoken",
-        "not_finished",
-        "old_cipher_suite",
-        "old_version",
-        "refused",
-        "timeout",
-    ];
 }
 
 /// How long each phase took.

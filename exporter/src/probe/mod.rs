@@ -11,6 +11,7 @@
 //!
 //! The certificate is reported even when it is expired, untrusted, or when the server wants a client certificate.
 
+mod broken;
 mod dial;
 mod error;
 mod first_flight;
@@ -23,11 +24,12 @@ mod served;
 mod suites;
 mod tap;
 
+pub use broken::Broken;
 pub use dial::Endpoint;
 pub(crate) use dial::{DNS, Dialled, dial, dial_again};
 pub use error::ProbeError;
 pub(crate) use first_flight::fuzz_first_flight;
-pub use handshake::{Broken, Handshake, Phases, probe, probe_against};
+pub use handshake::{Handshake, Phases, probe, probe_against};
 pub(crate) use handshake::{probe_for, shake_hands};
 pub(crate) use old_tls::speaks_only_old_tls;
 pub use old_tls::{Greeting, OldTls, OldVersion, greet};

@@ -199,6 +199,12 @@ fn standing(rotation: &Rotation) -> String {
     }
 }
 
+/// What is said to whoever asks for something new after the stop was ordered.
+pub(super) fn stopping() -> Refusal {
+    let message = "kagiban-exporter is being stopped on this host; ask again when it has been started";
+    refuse(RefusalReason::Stopping, message)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -9,9 +9,8 @@ use secrecy::SecretString;
 use zeroize::Zeroizing;
 
 use super::agent::{Agent, Keystore};
-use super::rotator::same_secret;
 use super::staging::StagingError;
-use super::survey::{self, MAX_STORE_BYTES};
+use super::survey::{self, MAX_STORE_BYTES, same_secret};
 use crate::platform::{self, FileError, Links};
 
 /// What the files say of themselves.

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::agent::Service;
 use super::backup;
 use super::digest::Digest;
-use super::journal::{FileSwap, OldFile, Record, Rotation};
+use super::journal::{FileSwap, JOURNAL_ROOM, OldFile, Record, Rotation};
 use super::live;
 use super::machine::{Before, Cause, Effect, Event, State};
 use super::restore::WayBack;
@@ -20,9 +20,6 @@ use super::staging::Staging;
 use super::stopping::{AtStop, Outlook, at_stop, leaves_after_failure, only_waits, was_begun};
 use super::survey::MAX_STORE_BYTES;
 use crate::platform::{self, FileError, Links, ProgramError, SurveyedFile, Swap, WriteError};
-
-/// For the entries of the longest way back, each a file of under 40 KiB beside the one before it.
-pub(super) const JOURNAL_ROOM: u64 = 512 * 1024;
 
 impl Rotator {
     /// Goes on until the rotation is decided, or waits for a chain, or the program is to end and the service is up. `seen`

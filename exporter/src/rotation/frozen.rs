@@ -26,24 +26,6 @@ const THAW_LOOK: Duration = Duration::from_secs(2);
 /// A full disk may have room again soon.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 
-/// When what has to wait is looked at again.
-#[derive(Debug, Default)]
-pub(super) struct Chores {
-    /// While the agent is frozen.
-    freeze: Option<Backoff>,
-    /// When it is started again if it is down then, at a look.
-    start: Option<Backoff>,
-    thaw: Option<Instant>,
-    /// While the journal says less than the record in memory.
-    unsaved: Option<Backoff>,
-    /// After a chain that never came could not be given up.
-    expiry: Option<Backoff>,
-    /// Why left-over files could not be removed, as it was told last.
-    pub(super) untidy: Option<String>,
-    /// While that is so.
-    tidying: Option<Backoff>,
-}
-
 impl Rotator {
     /// When [`Rotator::do_chores`] has something to do next.
     pub fn next_chore(&self) -> Option<Instant> {

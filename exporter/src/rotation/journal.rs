@@ -25,6 +25,8 @@ const WITHOUT_STANDING: u32 = 1;
 pub(super) const MAX_STEPS: usize = 64;
 /// A record with a full step log is under 40 KiB. More is never written, so that a later start reads what was written.
 pub(super) const MAX_BYTES: usize = 256 * 1024;
+/// For the entries of the longest way back, each a file of under 40 KiB beside the one before it.
+pub(super) const JOURNAL_ROOM: u64 = 512 * 1024;
 /// What is read may be larger: earlier versions had no limit when they wrote.
 const MAX_READ_BYTES: u64 = 4 * 1024 * 1024;
 

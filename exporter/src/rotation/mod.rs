@@ -16,6 +16,7 @@ pub mod admission;
 pub mod agent;
 pub(crate) mod backoff;
 mod backup;
+mod chores;
 mod coherence;
 pub mod conflicts;
 mod digest;

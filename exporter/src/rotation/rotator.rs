@@ -11,30 +11,27 @@ use kagiban_crds::host_api::{
 };
 use kagiban_crds::{Epoch, Generation, HostName};
 use kagiban_keystore::KeyMaterial;
-use secrecy::{ExposeSecret, SecretString};
-use subtle::ConstantTimeEq;
+use secrecy::SecretString;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::admission::{Admission, Door, refuse};
+use super::admission::{Admission, Door, refuse, stopping};
 use super::agent::Agent;
 use super::backup::BackupError;
+use super::chores::Chores;
 use super::digest::Digest;
-use super::executor::JOURNAL_ROOM;
 use super::fences::{Fence, FenceError, FenceFile};
-use super::frozen::Chores;
-use super::journal::{FileSwap, Record, Rotation};
+use super::journal::{FileSwap, JOURNAL_ROOM, Record, Rotation};
 use super::key::{self, NewKey};
 use super::live;
 use super::machine::{Cause, Event, State};
 use super::power::{PowerGate, PowerUnsafe};
 use super::restore::RestoreError;
 use super::staging::{BackupPlace, Staging, StagingError};
-use super::survey::survey;
+use super::survey::{same_secret, survey};
 use super::validate;
 use super::vault::Vault;
-use super::worker::stopping;
 use crate::platform::{self, ProgramError, WriteError};
 
 /// How long a key waits for its certificate. A person who approves by hand has an hour.
@@ -451,14 +448,6 @@ impl Snapshot {
     fn door<'a>(&'a self, host: &'a Host) -> Door<'a> {
         let now = Timestamp::now();
         Door { host: &host.name, agent: &self.record.agent, epoch: host.epoch(), record: &self.record, now }
-    }
-}
-
-pub(super) fn same_secret(a: Option<&SecretString>, b: Option<&SecretString>) -> bool {
-    match (a, b) {
-        (Some(a), Some(b)) => a.expose_secret().as_bytes().ct_eq(b.expose_secret().as_bytes()).into(),
-        (None, None) => true,
-        _ => false,
     }
 }
 

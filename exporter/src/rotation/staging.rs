@@ -1,23 +1,26 @@
 //! What the files shall hold next: the old store merged with the new key, and the password file that goes with it.
 //! Computed in memory; nothing is written here.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use jiff::Timestamp;
-use kagiban_agents::{Ini, IniError};
-use kagiban_crds::host_api::{KeystoreOrder, OnUnreadable, StoreFormat};
+use kagiban_agents::Ini;
+use kagiban_crds::host_api::{KeystoreOrder, OnUnreadable};
 use kagiban_crds::{AgentName, Generation, LeafSha256};
-use kagiban_keystore::{self as keystore, Certificate, Format, KeyMaterial, Limits, Merge, MergeError, ReadError};
+use kagiban_keystore::{self as keystore, Certificate, Format, KeyMaterial, Limits, Merge};
 use secrecy::SecretString;
 use zeroize::Zeroizing;
+
+mod error;
+
+pub use error::StagingError;
 
 use super::agent::{Agent, Keystore};
 use super::digest::Digest;
 use super::journal::{FileSwap, Holds, OldFile};
-use super::survey::{Files, MAX_STORE_BYTES, Survey, leaf_of};
+use super::survey::{Files, MAX_STORE_BYTES, Survey, format, leaf_of};
 use super::vault::Vault;
-use crate::password_file::PasswordFileError;
-use crate::platform::{self, FileError, Links, Surveyed, WriteError};
+use crate::platform::{self, Links, Surveyed};
 
 /// The set of files that is replaced together.
 #[derive(Debug)]
@@ -35,77 +38,6 @@ pub(super) struct StagedFile {
     pub new: Zeroizing<Vec<u8>>,
     /// What going back puts there.
     pub backup: Option<Zeroizing<Vec<u8>>>,
-}
-
-/// Why the files cannot be rewritten. `reason()` is stable; no message holds a secret.
-#[derive(Debug, thiserror::Error)]
-pub enum StagingError {
-    #[error("the old store cannot be read: {0}")]
-    File(#[from] FileError),
-    #[error("the old store cannot be replaced: {0}")]
-    Write(#[from] WriteError),
-    #[error("the agent's passwordFile: {0}")]
-    PasswordFile(#[from] PasswordFileError),
-    #[error("{file}: {source}")]
-    Ini { file: &'static str, source: IniError },
-    #[error("{file} is missing, and the agent does not start without it; repair its installation first")]
-    IniMissing { file: &'static str },
-    #[error("the store's password has fewer than {min} characters, which the agent refuses; choose a longer one")]
-    PasswordTooShort { min: usize },
-    // Nobody has documented in which encoding an agent reads its file: it would remember another password than the store's.
-    #[error(
-        "the store's password holds characters that the agent may not read from {file} as they are meant (printable ASCII works); choose another"
-    )]
-    PasswordNotAscii { file: &'static str },
-    #[error("{}: its first line is empty; write the store's password there", path.display())]
-    PasswordEmpty { path: PathBuf },
-    #[error("{0}")]
-    Merge(#[from] MergeError),
-    #[error("the old store: {0}")]
-    Old(ReadError),
-    #[error(
-        "what was staged does not open when it is read back: {0}; where no other program writes there, this is a fault of this \
-         one: report it with its log"
-    )]
-    Staged(ReadError),
-    #[error("the store at hand holds another leaf than the one that was staged")]
-    OtherLeaf,
-    #[error("the alias is not known: name it as keystore.alias in the host's configuration or in the resource")]
-    NoAlias,
-    #[error(
-        "no known password opens the store, so the agent could not be told its old one if this went back; put the store's \
-         password into passwordFile, or repair the store first"
-    )]
-    NoWayBack,
-    #[error(
-        "{}: the new file would not be open to the same accounts as the old one; take away the directory's default access control list",
-        path.display()
-    )]
-    OtherAccess { path: PathBuf },
-    #[error("this agent's certificate and key are two PEM files, which have no alias, format or password")]
-    PairOrder,
-}
-
-impl StagingError {
-    pub fn reason(&self) -> &'static str {
-        match self {
-            Self::File(error) => error.reason(),
-            Self::PasswordFile(error) => error.reason(),
-            Self::Write(error) => error.reason(),
-            Self::Ini { source, .. } => source.reason(),
-            Self::IniMissing { .. } => "password_ini_missing",
-            Self::PasswordTooShort { .. } => "password_too_short",
-            Self::PasswordNotAscii { .. } => "password_not_ascii",
-            Self::PasswordEmpty { .. } => "password_empty",
-            Self::Merge(error) => error.reason(),
-            Self::Old(error) | Self::Staged(error) => error.reason(),
-            Self::OtherLeaf => "other_leaf",
-            Self::NoAlias => "no_alias",
-            Self::NoWayBack => "no_way_back",
-            Self::OtherAccess { .. } => "other_access",
-            Self::PairOrder => "pair_order",
-        }
-    }
 }
 
 impl Survey {
@@ -259,16 +191,6 @@ impl StagedFile {
             self.backup = Some(bytes);
         }
         self
-    }
-}
-
-pub(super) const fn format(format: StoreFormat) -> Option<Format> {
-    match format {
-        StoreFormat::Auto => None,
-        StoreFormat::Jks => Some(Format::Jks),
-        StoreFormat::Jceks => Some(Format::Jceks),
-        StoreFormat::Pkcs12 => Some(Format::Pkcs12),
-        StoreFormat::Pem => Some(Format::Pem),
     }
 }
 

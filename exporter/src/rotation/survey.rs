@@ -10,9 +10,10 @@ use kagiban_keystore::{
     self as keystore, Certificate, EntryKind, Format, Limits, MergeError, PasswordCheck, ReadError, Store,
 };
 use secrecy::{ExposeSecret, SecretString};
+use subtle::ConstantTimeEq;
 
 use super::agent::{Agent, Keystore};
-use super::staging::{StagingError, format};
+use super::staging::StagingError;
 use crate::password_file;
 use crate::platform::{self, FileError, Links, Surveyed};
 
@@ -309,5 +310,24 @@ fn max_ini_bytes() -> u64 {
 impl std::fmt::Debug for Survey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Survey").field("alias", &self.alias).field("previous", &self.previous).finish_non_exhaustive()
+    }
+}
+
+pub(super) const fn format(format: StoreFormat) -> Option<Format> {
+    match format {
+        StoreFormat::Auto => None,
+        StoreFormat::Jks => Some(Format::Jks),
+        StoreFormat::Jceks => Some(Format::Jceks),
+        StoreFormat::Pkcs12 => Some(Format::Pkcs12),
+        StoreFormat::Pem => Some(Format::Pem),
+    }
+}
+
+/// Compared in constant time.
+pub(super) fn same_secret(a: Option<&SecretString>, b: Option<&SecretString>) -> bool {
+    match (a, b) {
+        (Some(a), Some(b)) => a.expose_secret().as_bytes().ct_eq(b.expose_secret().as_bytes()).into(),
+        (None, None) => true,
+        _ => false,
     }
 }

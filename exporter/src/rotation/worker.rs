@@ -22,7 +22,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use super::admission::refuse;
+use super::admission::{refuse, stopping};
 use super::agent::Agent;
 use super::backoff::Backoff;
 use super::rotator::{Host, Rotator, Snapshot};
@@ -338,12 +338,6 @@ async fn read(host: &Host, agent: &Agent, publish: &watch::Sender<AgentStatus>) 
 fn still_reading() -> Refusal {
     let message = "what an earlier run left of this agent is still being read; see whether a disk hangs";
     refuse(RefusalReason::Unavailable, message)
-}
-
-/// What is said to whoever asks for something new after the stop was ordered.
-pub(super) fn stopping() -> Refusal {
-    let message = "kagiban-exporter is being stopped on this host; ask again when it has been started";
-    refuse(RefusalReason::Stopping, message)
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
 //! What one source says, at one time, of the host's power and of its going down.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use crate::label::Label;
+use crate::platform::Scheduled;
 use crate::ups::Triggers;
 
 /// What one source says now.
@@ -54,31 +55,6 @@ pub enum Sign {
     InProgress,
 }
 
-/// A shutdown at a chosen time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Scheduled {
-    pub kind: ShutdownKind,
-    pub at: Timestamp,
-    /// Announced, but nothing will happen.
-    pub dry_run: bool,
-}
-
-/// What the system will do: the label `type`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum ShutdownKind {
-    Poweroff,
-    Reboot,
-    Halt,
-    Kexec,
-    SoftReboot,
-    /// A word that no table of ours knows.
-    Other,
-}
-
-/// The system goes down within seconds of the time; who delays it has five of them by default. What still stands minutes
-/// later was not carried out.
-const CARRIED_OUT_WITHIN: SignedDuration = SignedDuration::from_mins(5);
-
 impl Evidence {
     /// Of the host, and nothing but the sign.
     pub const fn new(sign: Sign) -> Self {
@@ -106,25 +82,5 @@ impl Evidence {
     pub(super) fn end(&self) -> Option<Timestamp> {
         let scheduled = self.scheduled.filter(|plan| !plan.dry_run).map(|plan| plan.at);
         self.deadline.into_iter().chain(scheduled).min()
-    }
-}
-
-impl Scheduled {
-    /// Whether its time is ahead, or so near that it is being carried out.
-    pub(super) fn is_current(&self, now: Timestamp) -> bool {
-        now.duration_since(self.at) < CARRIED_OUT_WITHIN
-    }
-}
-
-impl ShutdownKind {
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Poweroff => "poweroff",
-            Self::Reboot => "reboot",
-            Self::Halt => "halt",
-            Self::Kexec => "kexec",
-            Self::SoftReboot => "soft-reboot",
-            Self::Other => "other",
-        }
     }
 }

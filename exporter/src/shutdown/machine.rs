@@ -10,25 +10,15 @@
 //! What is said of the host counts, and what is said of a UPS that it hangs on: of UPSes that share a load, of the best of them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 
 use jiff::{SignedDuration, Timestamp};
 
 use super::known::Known;
 use super::latch::Beginnings;
 use super::plans::Plans;
-use super::{About, BootId, Evidence, Feeds, FeedsReport, Kept, Latch, Report, Sign, State, Word};
+use super::{About, BootId, Evidence, Feeds, FeedsReport, Kept, Latch, Origin, Report, Sign, State, Word};
 use crate::label::Label;
 use crate::ups::Silence;
-
-/// Who speaks.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Origin {
-    /// A source that tells of the host itself.
-    Host { source: Label },
-    /// A UPS that feeds the host, as one source hears it.
-    Ups { source: Label, ups: Label },
-}
 
 /// What one origin is heard to say.
 #[derive(Clone, Debug)]
@@ -85,25 +75,6 @@ const MAX_ORIGINS: usize = 512;
 
 /// How long it is told that a shutdown was called off: two looks of a slow Prometheus.
 const CANCELLED_SHOWN: SignedDuration = SignedDuration::from_mins(5);
-
-impl Origin {
-    const fn is_ups(&self) -> bool {
-        match self {
-            Self::Ups { .. } => true,
-            Self::Host { .. } => false,
-        }
-    }
-}
-
-impl fmt::Display for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Host { source } => write!(f, "{source}"),
-            Self::Ups { source, ups } if source == ups => write!(f, "{ups}"),
-            Self::Ups { source, ups } => write!(f, "{source}/{ups}"),
-        }
-    }
-}
 
 impl Machine {
     /// For one boot of the host, and what an earlier run has seen in it.

@@ -18,20 +18,23 @@ mod known;
 mod latch;
 mod latch_file;
 mod machine;
+mod origin;
 mod plans;
 mod report;
 mod state;
 
+pub use crate::platform::{Scheduled, ShutdownKind};
 pub use clearing::{
     Asked, CLEAR_COMMAND, ClearError, Cleared, Waiting, asked, clear, drop_nameless_request, drop_request, hold,
     is_minded, kept, note_cleared, waiting,
 };
-pub use evidence::{About, Evidence, Scheduled, ShutdownKind, Sign};
+pub use evidence::{About, Evidence, Sign};
 pub use feeds::{Feeds, FeedsReport, Member};
 pub use known::Word;
 pub use latch::{Announced, Beginnings, BootId, Kept, Latch};
 pub use latch_file::{Found, LatchFileError, is_kept, load, save};
-pub use machine::{Input, Machine, Origin};
+pub use machine::{Input, Machine};
+pub use origin::Origin;
 pub use report::Report;
 pub use state::State;
 

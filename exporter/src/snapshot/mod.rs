@@ -16,13 +16,15 @@ mod pass;
 mod rotation;
 
 pub use crate::label::{Label, is_deceptive};
+pub use crate::source_id::{SourceId, SourceKind};
+pub use crate::trouble::Trouble;
 pub use board::Board;
 pub(crate) use facts::split_key_algorithm;
 pub use facts::{CertificateFacts, Role, SeenCertificate, number_chain};
 pub use loads::Unlisted;
 pub use pass::{
     Backend, Contents, FileSeen, FilesSeen, Flaws, HealthSeen, KEY_NOT_PROVEN, Observation, Pass, ProbeSeen, Served,
-    SkippedFiles, Trouble, UpsSeen, UpsTrouble,
+    SkippedFiles, UpsSeen, UpsTrouble,
 };
 pub use rotation::{AgentRotations, FailureSeen, RotationSeen};
 
@@ -34,30 +36,6 @@ use jiff::Timestamp;
 
 use crate::config::PowerConfig;
 use crate::shutdown::{Feeds, Report};
-
-/// What kind of thing a source looks at: the label `source_kind`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum SourceKind {
-    /// The directory of an agent.
-    Agent,
-    /// Certificate files by path.
-    File,
-    /// How an agent is hardened.
-    Health,
-    /// What the host says of its own going down.
-    Host,
-    /// A TLS endpoint.
-    Tls,
-    /// One UPS, or every UPS of one server.
-    Ups,
-}
-
-/// A source, for as long as its configuration names it.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SourceId {
-    pub kind: SourceKind,
-    pub name: Label,
-}
 
 /// What is known of one source.
 #[derive(Clone, Debug, Default)]
@@ -138,19 +116,6 @@ impl Reload {
     fn after(before: Option<Self>, successful: bool, now: Timestamp) -> Self {
         let last_success = if successful { now } else { before.map_or(now, |before| before.last_success) };
         Self { successful, last_success }
-    }
-}
-
-impl SourceKind {
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::File => "file",
-            Self::Agent => "agent",
-            Self::Health => "health",
-            Self::Host => "host",
-            Self::Tls => "tls",
-            Self::Ups => "ups",
-        }
     }
 }
 

@@ -13,6 +13,7 @@ use crate::health::CheckSeen;
 use crate::platform::SystemTrust;
 use crate::probe::{Endpoint, Handshake, Phases, ProbeError, ServedChain, Verdict};
 use crate::shutdown::Evidence;
+use crate::trouble::Trouble;
 use crate::ups::{Reading, Refused, UpsFault};
 
 /// Parts of one file that are named in a message; a file can have thousands.
@@ -81,15 +82,6 @@ pub enum Backend {
     Nut,
     PowerchuteWeb,
     Snmp,
-}
-
-/// Something that went wrong.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Trouble<R = &'static str> {
-    /// From a closed set: a label value.
-    pub reason: R,
-    /// For people.
-    pub message: Label,
 }
 
 /// Why a UPS was not heard.
@@ -300,12 +292,6 @@ impl Served {
             tls_version: handshake.tls_version,
             cipher: handshake.cipher.as_deref().map(Label::new),
         }
-    }
-}
-
-impl<R> Trouble<R> {
-    pub fn new(reason: R, message: impl std::fmt::Display) -> Self {
-        Self { reason, message: Label::new(&message.to_string()) }
     }
 }
 

@@ -18,6 +18,7 @@ mod des_salts;
 mod files;
 mod health;
 mod host;
+mod password_ini;
 mod plan;
 mod schedule;
 mod tls;

@@ -7,20 +7,11 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use super::{Alarms, Protocol, Quantity, Reading, Status, Trigger, is_idle};
+use super::{Alarms, Quantity, Reading, Status, Timer, Trigger};
 
 /// RFC 1628's alarms 22 and 23. No status of the schema says them.
 const PENDING_ALARM: &str = "shutdown_pending";
 const IMMINENT_ALARM: &str = "shutdown_imminent";
-
-/// What a UPS wrote where a countdown would stand.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Timer {
-    /// One of the values that stand for none.
-    Idle,
-    /// Seconds, whether they run or not.
-    Left(f64),
-}
 
 /// The countdowns of one UPS, remembered between looks.
 #[derive(Debug, Default)]
@@ -73,13 +64,6 @@ const MOVED_BY: f64 = 0.5;
 const PROVEN: u8 = 2;
 /// Delays are set in tens of seconds, or in minutes.
 const ROUND: f64 = 10.0;
-
-impl Timer {
-    /// A number as it is written, in seconds.
-    pub fn read(protocol: Protocol, quantity: Quantity, written: f64) -> Self {
-        if is_idle(protocol, quantity, written) { Self::Idle } else { Self::Left(written) }
-    }
-}
 
 impl Countdowns {
     /// Makes values and triggers of what stands in the reading's `timers`. `trigger` is what the backend calls a shutdown that

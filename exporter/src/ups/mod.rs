@@ -14,15 +14,17 @@ mod idle;
 mod quantity;
 mod reading;
 mod status;
+mod timer;
 mod values;
 mod words;
 
 pub use contradiction::contradicts_itself;
-pub use countdown::{Countdowns, Timer, announces_end, announces_shutdown};
+pub use countdown::{Countdowns, announces_end, announces_shutdown};
 pub use fault::{Silence, UpsFault};
 pub use idle::{ABSENT_IN_SNMP, IDLE, Idle, Protocol, is_absent_in_snmp, is_idle};
 pub use quantity::{Facts, Quantity, Unit};
 pub use reading::{ALARM_METRIC, Beeper, Identity, Raw, Reading, Refused, SelfTest, TransferDirection};
 pub use status::{Alarms, Status, Statuses, Trigger, Triggers, is_on_line};
+pub use timer::Timer;
 pub use values::{Phase, Values};
 pub use words::{is_printed_null, meaning};

@@ -26,15 +26,13 @@ use tracing::{debug, info, warn};
 
 use super::body::Pieces;
 use super::guard::Guard;
-use super::places::{Places, Seat};
+use super::places::{MAX_CONNECTIONS, Places, Seat};
 use super::probe::MAX_ASKED;
 use super::{Site, routes};
 use crate::arrivals::{Arrivals, Peer};
 use crate::host_port;
 use crate::platform::{Connection, InheritedSocket, Listener};
 
-/// Prometheus needs one, a pair of them two; the rest is for people and for those who forget to hang up.
-pub(super) const MAX_CONNECTIONS: usize = 64;
 /// Of one peer, so that others find a place at once. Behind one address there may be many, and a Prometheus that probes as much as
 /// it may still scrapes from there.
 const MAX_OF_PEER: usize = MAX_ASKED + (MAX_CONNECTIONS - MAX_ASKED) / 2;

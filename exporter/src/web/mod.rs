@@ -9,6 +9,7 @@
 //!
 //! A request for anything but `/probe` never causes a look at anything: it copies what is there.
 
+mod answer;
 mod body;
 mod guard;
 mod landing;
@@ -17,8 +18,10 @@ mod negotiate;
 mod places;
 mod probe;
 mod routes;
+mod telemetry_path;
 
 pub use guard::{Guard, GuardError};
 pub use listen::{ListenAddress, ListenError, Listeners};
 pub use probe::Prober;
-pub use routes::{Site, TelemetryPath};
+pub use routes::Site;
+pub use telemetry_path::TelemetryPath;

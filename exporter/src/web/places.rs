@@ -13,6 +13,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::arrivals::Peer;
 
+/// Prometheus needs one, a pair of them two; the rest is for people and for those who forget to hang up.
+pub(super) const MAX_CONNECTIONS: usize = 64;
+
 /// Longer than an honest client needs for its next step, a handshake, a request, reading an answer; shorter than a
 /// scrape's patience.
 const QUIET: Duration = Duration::from_secs(1);

@@ -15,10 +15,10 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 use tracing::warn;
 
+use super::answer::{plain, rendered};
 use super::body::Pieces;
-use super::listen::MAX_CONNECTIONS;
 use super::negotiate;
-use super::routes::{plain, rendered};
+use super::places::MAX_CONNECTIONS;
 use crate::blocking::Work;
 use crate::config::{CompatSet, Config, ProbeConfig};
 use crate::from_files::{FromFiles, of_file};

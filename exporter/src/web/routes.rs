@@ -1,7 +1,5 @@
 //! Which path answers what. Pure: a request's head and what is known make a response.
 
-use std::fmt;
-use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -12,17 +10,18 @@ use hyper::http::request::Parts;
 use hyper::{Method, Response, StatusCode};
 use jiff::Timestamp;
 
+use super::answer::{plain, rendered, respond};
 use super::body::Pieces;
 use super::guard::Refusal;
 use super::landing::Page;
 use super::negotiate;
 use super::probe::Prober;
-use crate::render::{Format, Program, Rendered};
+use super::telemetry_path::{PROBE, TelemetryPath};
+use crate::render::{Program, Rendered};
 use crate::snapshot::Board;
 
 const HEALTHY: &str = "/-/healthy";
 const READY: &str = "/-/ready";
-const PROBE: &str = "/probe";
 /// Nothing but our own inline style is ever needed, and nothing may run.
 const LANDING_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'";
 
@@ -41,15 +40,6 @@ pub struct Site {
     pub ready: AtomicBool,
 }
 
-/// Where the metrics are: an absolute path without a query.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TelemetryPath(String);
-
-/// Why a path is none.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("write an absolute path such as /metrics, without a query, not below /-/, and not /probe")]
-pub struct TelemetryPathError;
-
 impl Site {
     pub(super) async fn answer(&self, request: &Parts) -> Response<Pieces> {
         if !matches!(request.method, Method::GET | Method::HEAD) {
@@ -58,7 +48,7 @@ impl Site {
             return refusal;
         }
         match request.uri.path() {
-            path if path == self.telemetry_path.0 => self.metrics(request),
+            path if path == self.telemetry_path.as_str() => self.metrics(request),
             HEALTHY => plain(StatusCode::OK, "healthy\n"),
             READY if self.ready.load(Ordering::Relaxed) => plain(StatusCode::OK, "ready\n"),
             READY => plain(StatusCode::SERVICE_UNAVAILABLE, "not every source has been looked at yet\n"),
@@ -107,45 +97,6 @@ pub(super) fn refuse(refusal: Refusal) -> Response<Pieces> {
     }
 }
 
-/// Metrics, in the language that was asked for.
-pub(super) fn rendered(format: Format, parts: Vec<Bytes>) -> Response<Pieces> {
-    let mut response = respond(StatusCode::OK, format.content_type(), parts.into());
-    response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept"));
-    response
-}
-
-pub(super) fn plain(status: StatusCode, words: impl Into<Bytes>) -> Response<Pieces> {
-    respond(status, "text/plain; charset=utf-8", [words.into()].into())
-}
-
-fn respond(status: StatusCode, content_type: &'static str, body: Pieces) -> Response<Pieces> {
-    let mut response = Response::new(body);
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
-}
-
-impl FromStr for TelemetryPath {
-    type Err = TelemetryPathError;
-
-    fn from_str(text: &str) -> Result<Self, TelemetryPathError> {
-        let plain = text.chars().all(|c| c.is_ascii_graphic() && !matches!(c, '?' | '#' | '"' | '<' | '>'));
-        let ours = text.starts_with("/-/");
-        (text.starts_with('/') && plain && !ours && text != PROBE)
-            .then(|| Self(text.to_owned()))
-            .ok_or(TelemetryPathError)
-    }
-}
-
-impl fmt::Display for TelemetryPath {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use hyper::Request;
@@ -188,12 +139,5 @@ mod tests {
         assert_eq!(status(&site, Method::GET, READY).await, 503);
         site.ready.store(true, Ordering::Relaxed);
         assert_eq!(status(&site, Method::GET, READY).await, 200);
-    }
-
-    #[test]
-    fn a_telemetry_path_cannot_hide_the_health_or_break_the_page() {
-        for wrong in ["metrics", "", "/a?b", "/-/ready", "/probe", "/a\"b", "/ä"] {
-            assert!(wrong.parse::<TelemetryPath>().is_err(), "{wrong}");
-        }
     }
 }

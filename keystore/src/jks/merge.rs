@@ -4,7 +4,7 @@ use super::{JCEKS_MAGIC, JKS_MAGIC, TAG_KEY, TAG_TRUSTED, alias, protector, read
 use crate::{
     Certificate, Format, MergeError,
     alias::find_key,
-    merge::{Content, Put},
+    put::{Content, Put},
 };
 use jiff::Timestamp;
 use secrecy::SecretString;

@@ -3,10 +3,10 @@
 pub(crate) mod merge;
 
 use crate::{
-    Certificate, Content, Entry, EntryKind, Fault, Foreign, Limits, ReadError, ber,
-    content::{self, Der},
+    Certificate, Content, Entry, Fault, Foreign, Limits, ReadError, ber,
+    certificates::{Certificates, entry},
     der, pkcs7,
-    read::Certificates,
+    pkix::{self, Der},
 };
 use base64::{
     Engine as _,
@@ -114,10 +114,6 @@ impl Counted<'_> {
     }
 }
 
-pub(crate) fn entry(certificate: Certificate) -> Entry {
-    Entry { alias: String::new(), kind: EntryKind::Certificate, chain: vec![certificate], nested: false }
-}
-
 /// Finds the blocks, in one pass. A BEGIN line inside a block starts anew: the block before was cut short.
 pub(crate) fn blocks(text: &[u8]) -> impl Iterator<Item = Block<'_>> {
     let mut lines = lines(text).peekable();
@@ -193,7 +189,7 @@ impl Block<'_> {
             Err(error) if promises => return Err(error),
             Err(_) => return Ok(Read::Nothing(by_label)),
         };
-        match content::of_der(&decoded) {
+        match pkix::of_der(&decoded) {
             Some(Der::SignedData) => pkcs7::read(&decoded, limits).map(Read::Several),
             Some(Der::Certificate) if promises || by_label.is_none() => self.certificate_in(&decoded, limits),
             Some(Der::Content(content)) if promises => Err(ReadError::Holds(content)),

@@ -4,7 +4,7 @@ use super::{Bag, BagKind, Opened, Password, bag, mac, oid, open::Proof, placed_e
 use crate::{
     Certificate, Entry, EntryKind, Format, KeyMaterial, Limits, MergeError, Pkcs12Profile, ReadError, alias, der,
     limits::Budget,
-    merge::{Content, Put},
+    put::{Content, Put},
 };
 use jiff::Timestamp;
 use secrecy::SecretString;

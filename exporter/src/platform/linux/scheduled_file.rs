@@ -7,8 +7,7 @@ use jiff::Timestamp;
 use super::read_regular;
 use crate::label::Label;
 use crate::platform::files::FileError;
-use crate::platform::shutdown::{ShutdownError, SystemShutdown};
-use crate::shutdown::{Scheduled, ShutdownKind};
+use crate::platform::shutdown::{Scheduled, ShutdownError, ShutdownKind, SystemShutdown};
 
 /// Four short lines and the words for those who are logged in.
 const MAX_BYTES: u64 = 64 * 1024;

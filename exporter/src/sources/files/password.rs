@@ -10,7 +10,7 @@ use crate::from_files::{Kept, of_file};
 use crate::password_file;
 use crate::platform;
 use crate::snapshot::Trouble;
-use crate::sources::agent;
+use crate::sources::password_ini;
 
 /// Where the password of a rule's stores lies.
 #[derive(Clone, Debug)]
@@ -47,7 +47,7 @@ impl Password {
             }
             PasswordSource::AgentIni { path, ini } => {
                 let known = self.secret().is_some();
-                Ok(self.refresh_from(path, |path| agent::store_password(path, *ini)).unwrap_or(known))
+                Ok(self.refresh_from(path, |path| password_ini::read(path, *ini)).unwrap_or(known))
             }
         }
     }

@@ -11,7 +11,7 @@ use crate::health::{JavaVersion, LeafMarks, StorePassword, Writers};
 use crate::password_file;
 use crate::platform::{self, FileError};
 use crate::snapshot::{Label, Trouble};
-use crate::sources::agent;
+use crate::sources::password_ini;
 
 /// A Java has some 500 files, an agent with its logs some thousand.
 const MAX_FILES: usize = 20_000;
@@ -94,7 +94,7 @@ impl Places {
     /// From the agent's settings, or else from a password file of ours. Settings that cannot be read tell nothing.
     fn told_password(&self) -> Result<Option<SecretString>, Trouble> {
         let in_settings = match &self.password_ini {
-            Some((path, ini)) => match agent::store_password(path, *ini) {
+            Some((path, ini)) => match password_ini::read(path, *ini) {
                 Ok(found) => found,
                 Err(FileError::NotFound { .. }) => None,
                 Err(error) => return Err(Trouble::new(error.reason(), error)),

@@ -8,12 +8,13 @@
 //! ```
 
 mod clients;
+mod error;
 mod rate;
 mod reload;
 mod settings;
 mod tls;
 mod users;
 
+pub use error::GuardError;
 pub use reload::Guard;
-pub use settings::GuardError;
 pub(super) use settings::Refusal;

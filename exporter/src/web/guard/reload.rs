@@ -8,7 +8,8 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 use tracing::{error, info};
 
-use super::settings::{GuardError, Settings};
+use super::error::GuardError;
+use super::settings::Settings;
 use crate::blocking::Work;
 use crate::from_files::FromFiles;
 use crate::snapshot::Board;

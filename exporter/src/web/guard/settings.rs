@@ -10,15 +10,12 @@ use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
 use tracing::warn;
 
+use super::error::GuardError;
 use super::rate::Limiter;
 use super::tls;
 use super::users::{Admission, Users};
-use crate::config::{self, ConfigError, RateLimitConfig, TlsServerConfig};
+use crate::config::{self, RateLimitConfig, TlsServerConfig};
 use crate::from_files::Origin;
-use crate::platform::FileError;
-
-/// The files that it was made of.
-pub(super) type Watched = Origin;
 
 /// What is asked of clients. The default asks for nothing, over plain HTTP.
 #[derive(Debug, Default)]
@@ -37,40 +34,9 @@ pub(in crate::web) enum Refusal {
     Busy,
 }
 
-/// Why a web configuration cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum GuardError {
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    #[error("the web configuration: {0}")]
-    File(#[from] FileError),
-    #[error("{place}: holds no {what} as PEM")]
-    Pem { place: String, what: &'static str },
-    #[error("the web configuration: certificate and key do not make a server ({0})")]
-    Server(rustls::Error),
-    #[error("the web configuration: the client CAs cannot be used ({0})")]
-    ClientCa(String),
-    #[error("the system gives no random bytes")]
-    Random,
-}
-
-impl GuardError {
-    /// Stable, for logs.
-    pub const fn reason(&self) -> &'static str {
-        match self {
-            Self::Config(error) => error.reason(),
-            Self::File(error) => error.reason(),
-            Self::Pem { .. } => "bad_pem",
-            Self::Server(_) => "bad_certificate",
-            Self::ClientCa(_) => "bad_client_ca",
-            Self::Random => "no_random",
-        }
-    }
-}
-
 impl Settings {
     /// Reads the file and those that it names.
-    pub(super) fn load(path: &Path) -> Result<(Self, Watched), GuardError> {
+    pub(super) fn load(path: &Path) -> Result<(Self, Origin), GuardError> {
         let file = config::load_web(path)?;
         let mut watched = vec![(path.to_owned(), file.identity)];
         let written = file.config;

@@ -13,8 +13,9 @@ use secrecy::ExposeSecret;
 use zeroize::Zeroizing;
 
 use super::clients::ClientPolicy;
-use super::settings::{GuardError, Watched};
+use super::error::GuardError;
 use crate::config::{CipherSuite, ClientAuthType, Curve, TlsServerConfig};
+use crate::from_files::Origin;
 use crate::platform;
 use crate::proven::Proven;
 
@@ -22,7 +23,7 @@ use crate::proven::Proven;
 const MAX_BYTES: u64 = 1024 * 1024;
 
 /// Reads the files, and notes each in `watched`.
-pub(super) fn server(config: &TlsServerConfig, watched: &mut Watched) -> Result<Arc<ServerConfig>, GuardError> {
+pub(super) fn server(config: &TlsServerConfig, watched: &mut Origin) -> Result<Arc<ServerConfig>, GuardError> {
     let chain = Pem::read("certificate", config.cert.as_deref(), config.cert_file.as_ref(), watched)?.certificates()?;
     let key = config.key.as_ref().map(ExposeSecret::expose_secret);
     let key = Pem::read("private key", key, config.key_file.as_ref(), watched)?.key()?;
@@ -59,7 +60,7 @@ fn provider(config: &TlsServerConfig) -> CryptoProvider {
 fn clients(
     config: &TlsServerConfig,
     provider: &Arc<CryptoProvider>,
-    watched: &mut Watched,
+    watched: &mut Origin,
 ) -> Result<Arc<dyn ClientCertVerifier>, GuardError> {
     let proven = |policy| Proven::new(policy, provider.signature_verification_algorithms);
     let mut verified = |mandatory| {
@@ -93,7 +94,7 @@ impl Pem {
         what: &'static str,
         inline: Option<&str>,
         file: Option<&PathBuf>,
-        watched: &mut Watched,
+        watched: &mut Origin,
     ) -> Result<Self, GuardError> {
         let Some(path) = file else {
             let bytes = Zeroizing::new(inline.unwrap_or_default().as_bytes().to_vec());

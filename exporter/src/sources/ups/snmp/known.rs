@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use async_snmp::Oid;
 
+use super::answers::Answers;
 use super::oids::TREES;
-use super::reading::Answers;
 
 /// A card that is upgraded, or a UPS that is exchanged behind it, has other objects.
 const ASKS_AGAIN_AFTER: Duration = Duration::from_mins(10);

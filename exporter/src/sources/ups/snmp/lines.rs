@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::answers::{Answers, rows};
 use super::oids::{Cell, Side, Tree};
-use super::reading::{Answers, rows};
 use super::value;
 use crate::label::Label;
 use crate::sources::ups::lines::{self, Place};

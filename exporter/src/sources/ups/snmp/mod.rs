@@ -8,6 +8,7 @@
 //!   answers + told ── reading (oids, value) ──> Reading
 //! ```
 
+mod answers;
 #[cfg(test)]
 mod documented;
 mod error;
@@ -37,11 +38,11 @@ use async_snmp::{Auth, DecodeConfig};
 use hyper::body::Bytes;
 use tokio::time::timeout;
 
+use self::answers::Answers;
 use self::error::{CHECK_COMMUNITY, CHECK_USER, SnmpError};
 use self::inbox::Told;
 use self::knock::{Door, knock};
 use self::known::Known;
-use self::reading::Answers;
 use self::session::Session;
 use crate::blocking::Work;
 use crate::config::{SnmpConfig, SnmpVersion};

@@ -1,22 +1,18 @@
 //! From what an agent answered, and what its traps told, to a reading.
 
-use std::collections::BTreeMap;
-
 use async_snmp::{Oid, Value};
 
+use super::answers::{Answers, rows};
 use super::inbox::Told;
 use super::oids::{
-    ALARM_DESCRIPTION, ALARM_ON_BATTERY, ALARMS, ALARMS_PRESENT, CHARGE_REMAINING, Cell, Column, Meaning,
-    ON_BATTERY_SOURCE, OUTPUT_SOURCE, OUTPUT_STATUS, Object, POWERNET, SECONDS_ON_BATTERY, Says, Side, TREES, Tree,
-    UPS_MIB, WELL_KNOWN_ALARMS, Who,
+    ALARM_DESCRIPTION, ALARM_ON_BATTERY, ALARMS, ALARMS_PRESENT, CHARGE_REMAINING, Cell, Meaning, ON_BATTERY_SOURCE,
+    OUTPUT_SOURCE, OUTPUT_STATUS, Object, POWERNET, SECONDS_ON_BATTERY, Says, Side, TREES, Tree, UPS_MIB,
+    WELL_KNOWN_ALARMS, Who,
 };
 use super::{lines, value};
 use crate::label::Label;
 use crate::snapshot::{Trouble, UpsTrouble};
 use crate::ups::{Protocol, Reading, Status, Timer, Trigger, UpsFault, Values, contradicts_itself};
-
-/// What was answered, by instance.
-pub(super) type Answers = BTreeMap<Oid, Value>;
 
 /// The state of an outlet group, and that a command waits for it.
 const GROUP_ON: i64 = 1;
@@ -294,16 +290,6 @@ impl Signals {
 fn are_one(whole: f64, tenths: f64) -> bool {
     const ROUNDING: f64 = 1.0 + 1e-6;
     whole == 0.0 || (whole - tenths / 10.0).abs() <= ROUNDING
-}
-
-/// The rows of a column: what of each instance follows the column's own name, and its value.
-pub(super) fn rows<'a>(tree: &Tree, column: &Column, answers: &'a Answers) -> Vec<(&'a [u32], &'a Value)> {
-    let oid = tree.oid(column.at);
-    let below = answers.range(oid.clone()..).take_while(|(instance, _)| instance.starts_with(&oid));
-    below
-        .map(|(instance, value)| (&instance.arcs()[oid.len()..], value))
-        .filter(|(index, _)| !index.is_empty())
-        .collect()
 }
 
 fn is_on(tree: &Tree, group: &[u32], answers: &Answers) -> bool {

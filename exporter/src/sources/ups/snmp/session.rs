@@ -15,11 +15,12 @@ use hyper::body::Bytes;
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::time::{sleep, timeout};
 
+use super::answers::Answers;
 use super::error::SnmpError;
 use super::exchange::{Pace, Strays, Unanswered, answered};
 use super::known::{Known, OBJECTS_PER_REQUEST};
 use super::oids::TREES;
-use super::reading::{Answers, is_of_a_ups};
+use super::reading::is_of_a_ups;
 use super::walk::Walk;
 use crate::blocking::{self, Blocked, ResolveError, Work};
 use crate::config::{SnmpAuthProtocol, SnmpConfig, SnmpPrivacyProtocol, SnmpVersion};

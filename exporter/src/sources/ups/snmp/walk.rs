@@ -2,7 +2,7 @@
 
 use async_snmp::{Oid, VarBind};
 
-use super::reading::Answers;
+use super::answers::Answers;
 
 /// RFC 1628 knows 24 alarms, a UPS has three lines, and outlet groups are a handful.
 const MAX_ROWS: usize = 32;

@@ -3,9 +3,10 @@ use std::collections::BTreeSet;
 use async_snmp::{Oid, Value};
 use proptest::prelude::*;
 
+use super::super::answers::Answers;
 use super::super::inbox::Told;
 use super::super::oids::{POWERCHUTE, POWERCHUTE_NETWORK_SHUTDOWN, POWERNET, TREES, Tree, UPS_MIB};
-use super::super::reading::{Answers, read};
+use super::super::reading::read;
 use crate::label::Label;
 use crate::snapshot::UpsTrouble;
 use crate::ups::{Beeper, Quantity, Reading, SelfTest, Status, Timer, Trigger};

@@ -1,0 +1,83 @@
+//! What is known of a product.
+
+/// How a product gets its next certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// It takes a key and a chain from us.
+    Push,
+    /// It renews its own when told.
+    Trigger,
+    /// It only lets us look.
+    Observe,
+}
+
+/// The operating systems that agents run on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Os {
+    Linux,
+    Windows,
+}
+
+/// The fixed knowledge about one product.
+#[derive(Clone, Copy, Debug)]
+pub struct Facts {
+    /// What configuration, the host API and the cluster's resource call it.
+    pub id: &'static str,
+    pub class: Class,
+    /// Where it installs itself, the likeliest first. Discovery tries them all.
+    pub directories: fn(Os) -> &'static [&'static str],
+    /// File names of its keystore, relative to its directory, the likeliest first.
+    pub keystores: &'static [&'static str],
+    /// The alias it loads its key from, exactly as written; `None` where the host's configuration must say.
+    pub alias: Option<&'static str>,
+    /// The TCP port of its TLS endpoint.
+    pub port: Option<u16>,
+    /// Where it reads its store's password from.
+    pub password_ini: Option<PasswordIni>,
+    /// Its service, unless the host's configuration says otherwise.
+    pub service: fn(Os) -> Option<ServiceCommands>,
+    /// The file in its directory that it writes its events to.
+    pub event_log: Option<&'static str>,
+    /// Files in its directory without which it no longer starts: replaced at most, never removed.
+    pub protected: &'static [&'static str],
+    /// What its vendor's hardening list speaks of.
+    pub hardening: Option<Hardening>,
+}
+
+/// Where the things of a hardening list lie, and what they are like while nobody has followed it.
+#[derive(Clone, Copy, Debug)]
+pub struct Hardening {
+    /// Its own Java, relative to its directory's parent, which is the folder that it was installed into.
+    pub jre: &'static str,
+    /// Relative to the Java.
+    pub cacerts: &'static str,
+    /// Relative to the Java: says its version.
+    pub release: &'static str,
+    /// What Java's stores are delivered with.
+    pub default_password: &'static str,
+    /// Where it keeps its command files, relative to its directory.
+    pub command_files: &'static str,
+    /// Files with secrets in the clear that are to be removed, in its directory or the folder above.
+    pub left_behind: &'static [&'static str],
+    /// The certificate that it makes for itself: self-issued, with such a key, signed so.
+    pub factory_key: &'static str,
+    pub factory_signature: &'static str,
+}
+
+/// An INI value that holds the store's password.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PasswordIni {
+    /// Relative to the product's directory.
+    pub file: &'static str,
+    pub section: &'static str,
+    pub key: &'static str,
+    /// In characters; the product refuses shorter ones.
+    pub min_password: usize,
+}
+
+/// How a service is stopped and started: programs with their arguments, never through a shell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ServiceCommands {
+    pub stop: &'static [&'static str],
+    pub start: &'static [&'static str],
+}

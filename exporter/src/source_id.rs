@@ -1,0 +1,40 @@
+//! Which source: what kind of thing it looks at, and its name in the configuration.
+
+use crate::label::Label;
+
+/// What kind of thing a source looks at: the label `source_kind`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SourceKind {
+    /// The directory of an agent.
+    Agent,
+    /// Certificate files by path.
+    File,
+    /// How an agent is hardened.
+    Health,
+    /// What the host says of its own going down.
+    Host,
+    /// A TLS endpoint.
+    Tls,
+    /// One UPS, or every UPS of one server.
+    Ups,
+}
+
+/// A source, for as long as its configuration names it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SourceId {
+    pub kind: SourceKind,
+    pub name: Label,
+}
+
+impl SourceKind {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::File => "file",
+            Self::Agent => "agent",
+            Self::Health => "health",
+            Self::Host => "host",
+            Self::Tls => "tls",
+            Self::Ups => "ups",
+        }
+    }
+}

@@ -1,0 +1,349 @@
+//! The house: which room knows which. Read from the sources, so that an arrow that runs the wrong way is seen when it is drawn.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use kagiban_agents::{Class, Product};
+use syn::visit::{self, Visit};
+use syn::{Attribute, File, Item, ItemMacro, ItemMod, ItemUse, Macro, UseTree};
+
+/// A module's names, from its crate's root.
+type Module = Vec<String>;
+
+/// Holds "arrows between rooms run one way": a room is a module right below a crate's root.
+#[test]
+fn no_two_rooms_know_each_other() {
+    for krate in CRATES {
+        let house = House::read(krate);
+        let rooms = house.arrows.iter().filter_map(|(from, to)| Some((from.first()?, to.first()?)));
+        let arrows = rooms.filter(|(from, to)| from != to).map(|(from, to)| (vec![from.clone()], vec![to.clone()]));
+        let circles = circles(&arrows.collect());
+        assert!(circles.is_empty(), "{krate}: {}", told(&circles, &house.arrows));
+    }
+}
+
+/// A parent names its children, and they may name it.
+#[test]
+fn no_two_files_know_each_other_but_a_parent_and_its_child() {
+    for krate in CRATES {
+        let house = House::read(krate);
+        let is_related = |from: &Module, to: &Module| from.starts_with(to) || to.starts_with(from);
+        let arrows = house.arrows.iter().filter(|(from, to)| !is_related(from, to)).cloned().collect();
+        let circles = circles(&arrows);
+        assert!(circles.is_empty(), "{krate}: {}", told(&circles, &arrows));
+    }
+}
+
+/// ARCHITECTURE.md's table: what each crate may know of ours.
+#[test]
+fn crates_know_no_more_of_each_other_than_the_architecture_says() {
+    for krate in CRATES {
+        let manifest = read(&root().join(krate).join("Cargo.toml"));
+        let (_, dependencies) = manifest.split_once("\n[dependencies]\n").unwrap_or_default();
+        let dependencies = dependencies.split("\n[").next().unwrap_or_default();
+        let ours = dependencies.lines().filter_map(|line| line.strip_prefix("kagiban-"));
+        let ours: BTreeSet<&str> = ours.filter_map(|line| line.split(['.', ' ', '=']).next()).collect();
+        let may: BTreeSet<&str> =
+            KNOWS.iter().find(|(it, _)| it == &krate).expect("in the table").1.iter().copied().collect();
+        assert_eq!(ours, may, "{krate}/Cargo.toml");
+    }
+}
+
+const CRATES: [&str; 5] = ["agents", "crds", "exporter", "keystore", "process"];
+const KNOWS: [(&str, &[&str]); 6] = [
+    ("agents", &[]),
+    ("crds", &[]),
+    ("exporter", &["agents", "crds", "keystore", "process"]),
+    ("keystore", &[]),
+    ("operator", &["crds", "keystore", "process"]),
+    ("process", &[]),
+];
+
+/// The cluster takes each product that is rotated by key and chain, by the id that the hosts know it by, and no other.
+#[test]
+fn the_cluster_and_the_hosts_know_the_same_products() {
+    let schema: serde_json::Value =
+        serde_yaml::from_str(&read(&root().join("crds/managedagentcertificates.kagiban.dev.yaml"))).expect("YAML");
+    let product = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/agent/properties/product/enum";
+    let ids = schema.pointer(product).and_then(|it| it.as_array()).expect("the ids of products");
+    let cluster: BTreeSet<&str> = ids.iter().filter_map(|id| id.as_str()).collect();
+    let rotated = Product::ALL.iter().filter(|product| product.facts().class == Class::Push);
+    assert_eq!(cluster, rotated.map(|product| product.id()).collect());
+}
+
+/// The reader below sees what it is to see.
+#[test]
+fn an_import_is_followed_to_the_module_that_it_comes_from() {
+    let files = [
+        ("lib.rs", "mod a;\nmod b;\nmod c;\npub use b::Thing;"),
+        ("a/mod.rs", "mod inner;\n#[cfg(test)]\nmod tests;\nuse crate::{Thing, c::{self, Other}};"),
+        (
+            "a/inner.rs",
+            "fn f() { log!(\"{}\", super::super::b::SIZE) }\n#[cfg(test)]\nmod tests { use crate::c::Other; }",
+        ),
+        ("a/tests.rs", "use crate::b::Thing;"),
+        ("b.rs", "pub struct Thing;\nfn f(it: crate::c::Other) {}"),
+        ("c.rs", "pub struct Other;"),
+    ];
+    let house = House::of(files.map(|(path, text)| (path.into(), text.to_owned())).into());
+    let module = |path: &str| path.split("::").map(str::to_owned).collect::<Module>();
+    let expected = [("a", "b"), ("a", "c"), ("a::inner", "b"), ("b", "c")].map(|(a, b)| (module(a), module(b)));
+    let found: BTreeSet<_> = house.arrows.into_iter().filter(|(from, to)| !from.is_empty() && !to.is_empty()).collect();
+    assert_eq!(found, BTreeSet::from(expected));
+    assert_eq!(circles(&found), Vec::<BTreeSet<Module>>::new());
+    let both = [("a", "b"), ("b", "c"), ("c", "a"), ("d", "a")].map(|(a, b)| (module(a), module(b)));
+    assert_eq!(circles(&both.into()), [["a", "b", "c"].map(module).into()]);
+}
+
+/// The modules of one crate, one to a file, and which of them names which.
+struct House {
+    arrows: BTreeSet<(Module, Module)>,
+}
+
+impl House {
+    fn read(krate: &str) -> Self {
+        let source = root().join(krate).join("src");
+        let mut files = BTreeMap::new();
+        let mut directories = vec![source.clone()];
+        while let Some(directory) = directories.pop() {
+            for entry in
+                std::fs::read_dir(&directory).unwrap_or_else(|error| panic!("{}: {error}", directory.display()))
+            {
+                let path = entry.expect("an entry").path();
+                if path.is_dir() {
+                    directories.push(path);
+                } else if path.extension().is_some_and(|it| it == "rs") {
+                    let below = path.strip_prefix(&source).expect("below").to_owned();
+                    files.insert(below, read(&path));
+                }
+            }
+        }
+        // A program of its own beside the library knows it, and nobody knows it.
+        files.retain(|path, _| !path.starts_with("bin") && path != Path::new("main.rs"));
+        assert!(!files.is_empty(), "{krate} has no sources");
+        Self::of(files)
+    }
+
+    fn of(files: BTreeMap<PathBuf, String>) -> Self {
+        let parse = |(path, text): (PathBuf, String)| {
+            let file = syn::parse_file(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            (module_of(&path), file)
+        };
+        let mut modules: BTreeMap<Module, File> = files.into_iter().map(parse).collect();
+        let of_tests: Vec<Module> = modules.iter().flat_map(|(at, file)| test_modules(at, file)).collect();
+        modules.retain(|at, _| !of_tests.iter().any(|tests| at.starts_with(tests)));
+        let named = modules.iter().map(|(at, file)| (at.clone(), Named::of(at, file).paths)).collect();
+        let exported = modules.iter().map(|(at, file)| (at.clone(), exports(at, file))).collect();
+        Self { arrows: Resolver { named, exported }.arrows() }
+    }
+}
+
+/// From names to the files that they come from.
+struct Resolver {
+    /// What each module names, from the root.
+    named: BTreeMap<Module, BTreeSet<Module>>,
+    /// What each module hands on under a name of its own.
+    exported: BTreeMap<Module, BTreeMap<String, Module>>,
+}
+
+impl Resolver {
+    fn arrows(&self) -> BTreeSet<(Module, Module)> {
+        let arrows = self.named.iter().flat_map(|(from, paths)| {
+            paths.iter().map(move |path| (from.clone(), self.home(path, 0))).filter(|(from, to)| from != to)
+        });
+        arrows.collect()
+    }
+
+    /// The module that what `path` names stands in, through those that only hand it on.
+    fn home(&self, path: &[String], depth: usize) -> Module {
+        const DEEPEST: usize = 8;
+        let known = (0..=path.len()).rev().find(|&end| self.named.contains_key(&path[..end])).unwrap_or_default();
+        let (module, rest) = path.split_at(known);
+        let handed_on = rest.first().and_then(|name| self.exported.get(module)?.get(name));
+        match handed_on {
+            Some(target) if depth < DEEPEST => self.home(target, depth + 1),
+            _ => module.to_vec(),
+        }
+    }
+}
+
+/// All paths of a file that start at its crate's root, at its parent or at itself, but those of its tests.
+struct Named {
+    /// Inline modules of the file are below it.
+    at: Module,
+    paths: BTreeSet<Module>,
+}
+
+impl Named {
+    fn of(at: &[String], file: &File) -> Self {
+        let mut named = Self { at: at.to_vec(), paths: BTreeSet::new() };
+        named.visit_file(file);
+        named
+    }
+
+    fn note(&mut self, path: &[String]) {
+        self.paths.extend(absolute(&self.at, path));
+    }
+}
+
+impl Visit<'_> for Named {
+    fn visit_item(&mut self, item: &Item) {
+        let attributes: &[Attribute] = match item {
+            Item::Mod(it) => &it.attrs,
+            Item::Use(it) => &it.attrs,
+            Item::Fn(it) => &it.attrs,
+            Item::Impl(it) => &it.attrs,
+            Item::Struct(it) => &it.attrs,
+            Item::Const(it) => &it.attrs,
+            _ => &[],
+        };
+        if !is_for_tests(attributes) {
+            visit::visit_item(self, item);
+        }
+    }
+
+    fn visit_item_mod(&mut self, item: &ItemMod) {
+        self.at.push(item.ident.to_string());
+        visit::visit_item_mod(self, item);
+        self.at.pop();
+    }
+
+    fn visit_item_use(&mut self, item: &ItemUse) {
+        leaves(&item.tree).iter().for_each(|leaf| self.note(&leaf.path));
+    }
+
+    fn visit_path(&mut self, path: &syn::Path) {
+        let names: Vec<_> = path.segments.iter().map(|segment| segment.ident.to_string()).collect();
+        self.note(&names);
+        visit::visit_path(self, path);
+    }
+
+    fn visit_item_macro(&mut self, item: &ItemMacro) {
+        self.visit_macro(&item.mac);
+    }
+
+    /// Macros are not expanded: what looks like a path in them is one.
+    fn visit_macro(&mut self, mac: &Macro) {
+        let text = mac.tokens.to_string().replace(" :: ", "::");
+        for word in text.split(|c: char| !(c.is_alphanumeric() || matches!(c, ':' | '_'))) {
+            let names: Vec<_> = word.split("::").map(str::to_owned).collect();
+            self.note(&names);
+        }
+    }
+}
+
+/// From the root; none for a path that starts elsewhere.
+fn absolute(at: &[String], path: &[String]) -> Option<Module> {
+    let (first, rest) = path.split_first().filter(|(_, rest)| !rest.is_empty())?;
+    let ups = rest.iter().take_while(|name| *name == "super").count();
+    let base = match first.as_str() {
+        "crate" => &[],
+        "self" => at.get(..at.len().checked_sub(ups)?)?,
+        "super" => at.get(..at.len().checked_sub(ups + 1)?)?,
+        _ => return None,
+    };
+    Some([base, &rest[ups..]].concat())
+}
+
+/// What a file imports, by the name that it has there.
+fn exports(at: &[String], file: &File) -> BTreeMap<String, Module> {
+    let uses = file.items.iter().filter_map(|item| match item {
+        Item::Use(item) if !is_for_tests(&item.attrs) => Some(leaves(&item.tree)),
+        _ => None,
+    });
+    let target = |leaf: &Leaf| match absolute(at, &leaf.path) {
+        Some(path) => path,
+        // A child's, which an import names without `self`.
+        None => [at, &leaf.path].concat(),
+    };
+    uses.flatten().map(|leaf| (leaf.name.clone(), target(&leaf))).collect()
+}
+
+/// One name that an import brings.
+struct Leaf {
+    name: String,
+    path: Vec<String>,
+}
+
+fn leaves(tree: &UseTree) -> Vec<Leaf> {
+    match tree {
+        UseTree::Path(path) => {
+            let first = path.ident.to_string();
+            let with_first = |leaf: Leaf| match leaf.name.as_str() {
+                // `a::{self}` brings `a`.
+                "self" => Leaf { name: first.clone(), path: vec![first.clone()] },
+                _ => Leaf { path: [vec![first.clone()], leaf.path].concat(), ..leaf },
+            };
+            leaves(&path.tree).into_iter().map(with_first).collect()
+        }
+        UseTree::Name(name) => vec![Leaf { name: name.ident.to_string(), path: vec![name.ident.to_string()] }],
+        UseTree::Rename(it) => vec![Leaf { name: it.rename.to_string(), path: vec![it.ident.to_string()] }],
+        UseTree::Glob(_) => vec![Leaf { name: "*".into(), path: vec!["*".into()] }],
+        UseTree::Group(group) => group.items.iter().flat_map(leaves).collect(),
+    }
+}
+
+/// The modules in files of their own that are compiled for tests only.
+fn test_modules(at: &[String], file: &File) -> Vec<Module> {
+    let modules = file.items.iter().filter_map(|item| match item {
+        Item::Mod(it) if it.content.is_none() && is_for_tests(&it.attrs) => Some(it.ident.to_string()),
+        _ => None,
+    });
+    modules.map(|name| [at, &[name]].concat()).collect()
+}
+
+fn is_for_tests(attributes: &[Attribute]) -> bool {
+    attributes
+        .iter()
+        .any(|it| it.path().is_ident("cfg") && it.parse_args::<syn::Path>().is_ok_and(|it| it.is_ident("test")))
+}
+
+/// Sets of modules each of which leads to every other.
+fn circles(arrows: &BTreeSet<(Module, Module)>) -> Vec<BTreeSet<Module>> {
+    let reached_from = |start: &Module| {
+        let (mut reached, mut next) = (BTreeSet::new(), vec![start]);
+        while let Some(at) = next.pop() {
+            let further = arrows.iter().filter(|(from, _)| from == at).map(|(_, to)| to);
+            next.extend(further.filter(|to| reached.insert((*to).clone())));
+        }
+        reached
+    };
+    let starts: BTreeSet<&Module> = arrows.iter().map(|(from, _)| from).collect();
+    let reached: BTreeMap<&Module, BTreeSet<Module>> =
+        starts.iter().map(|start| (*start, reached_from(start))).collect();
+    let circle_of = |start: &Module| -> BTreeSet<Module> {
+        reached[start].iter().filter(|to| reached.get(to).is_some_and(|back| back.contains(start))).cloned().collect()
+    };
+    let circles: BTreeSet<_> = starts.into_iter().map(circle_of).filter(|circle| !circle.is_empty()).collect();
+    circles.into_iter().collect()
+}
+
+/// The arrows within circles, of rooms or of files.
+fn told(circles: &[BTreeSet<Module>], arrows: &BTreeSet<(Module, Module)>) -> String {
+    let circle_of = |module: &Module| circles.iter().position(|circle| circle.iter().any(|it| module.starts_with(it)));
+    let is_within = |(from, to): &&(Module, Module)| {
+        let circle = circle_of(from).filter(|circle| circle_of(to) == Some(*circle));
+        circle.is_some_and(|circle| !circles[circle].iter().any(|it| from.starts_with(it) && to.starts_with(it)))
+    };
+    arrows
+        .iter()
+        .filter(is_within)
+        .map(|(from, to)| format!("\n  {} knows {}", from.join("::"), to.join("::")))
+        .collect()
+}
+
+fn module_of(path: &Path) -> Module {
+    let mut names: Module = path.with_extension("").iter().map(|name| name.to_string_lossy().into_owned()).collect();
+    if names.last().is_some_and(|last| matches!(last.as_str(), "mod" | "lib")) {
+        names.pop();
+    }
+    names
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace").to_owned()
+}
+
+fn read(path: &Path) -> String {
+    std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
