@@ -485,6 +485,69 @@ mod tests {
         ");
     }
 
+    /// Holds B12: a pull request is stopped for what only another configuration clears, and for nothing else.
+    #[test]
+    fn a_plan_is_wrong_for_what_does_not_pass_by_itself() {
+        let now = sample::now();
+        let exit = |by| {
+            let resource = sample::resource();
+            let mut report = sample::report(4, &sample::leaf(9, now, Duration::from_secs(3600)));
+            report.power.state = kagiban_crds::host_api::PowerState::OnBattery;
+            let mut decision = sample::decided(&resource, &report, now);
+            decision.step = Step::Blocked { by, retry: now };
+            let decided = Decided {
+                name: "fleet/ups-01".into(),
+                host: "ups-01.example.com".into(),
+                exists: true,
+                wrong: Vec::new(),
+                unchecked: Vec::new(),
+                assumed: None,
+                decision,
+            };
+            render(&[Planned::Decided(Box::new(decided))], now).exit
+        };
+        for by in [
+            BlockedBy::HostRefused,
+            BlockedBy::HostAnswerRefused,
+            BlockedBy::SpecInvalid,
+            BlockedBy::WrongHost,
+            BlockedBy::IssuerUnavailable,
+            BlockedBy::IssuerRefused,
+            BlockedBy::IssuerEnding,
+            BlockedBy::SecretUnavailable,
+            BlockedBy::Conflict,
+            BlockedBy::NotGranted,
+        ] {
+            assert_eq!(exit(by), PlanExit::Wrong, "{by:?}");
+        }
+        for by in [
+            BlockedBy::Paused,
+            BlockedBy::HostUnreachable,
+            BlockedBy::HostBusy,
+            BlockedBy::LowBattery,
+            BlockedBy::ShutdownPending,
+            BlockedBy::PowerUnknown,
+            BlockedBy::BackingOff,
+        ] {
+            assert_eq!(exit(by), PlanExit::Clear, "{by:?}");
+        }
+    }
+
+    /// Holds B12: what is left of a file is not asked of an API server that could not tell of what came before it.
+    #[tokio::test]
+    async fn once_the_plan_has_waited_long_enough_nothing_more_is_asked() {
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let config = kube::Config::new("http://127.0.0.1:1".parse().expect("a URL"));
+        let metrics = Arc::new(Metrics::new(None));
+        let cluster = Cluster::new(client(config).expect("a client"), metrics.clone(), "test".to_owned());
+        let agents = AgentClient::new(cluster.clone(), metrics, crate::agent_api::Reach::new(Vec::new(), Vec::new()));
+        let observer = Observer { cluster, agents, namespace: "fleet".to_owned() };
+        let manifest = manifest::read(include_str!("../tests/support/good.yaml")).expect("YAML").remove(0);
+        let planned = observer.dry_run(manifest.expect("a good one"), 0, &mut Patience::used_up()).await;
+        let Ok(Err(Planned::Untold { what })) = planned else { panic!("it was asked") };
+        assert!(what.contains("not asked"), "{what}");
+    }
+
     /// Holds B12: a manifest in a pull request wrote lines of its own into a CI's log.
     #[test]
     fn what_a_manifest_says_stays_in_its_line() {

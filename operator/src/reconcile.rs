@@ -523,10 +523,18 @@ fn wait(context: &Context, uid: &str, decision: &Decision, references: &Referenc
     let tried = before_trying.is_none();
     let on_trying = || context.ledger.setback(uid, true).map(|setback| setback.obstacle);
     let obstacle = before_trying.or_else(on_trying).filter(|obstacle| obstacle.by == by && heard == Heard::Answered)?;
-    let left = decision.status.leaf.as_ref().map(|leaf| leaf.not_after.duration_since(Timestamp::now()));
-    let left = left.and_then(|left| Duration::try_from(left).ok()).filter(|left| !left.is_zero());
-    let longest = left.map_or(context.policy.resync, |left| left.min(context.policy.resync));
-    Some(Wait { obstacle, tried, until: Instant::now() + longest })
+    let leaf_end = decision.status.leaf.as_ref().map(|leaf| leaf.not_after);
+    Some(Wait {
+        obstacle,
+        tried,
+        until: Instant::now() + longest_wait(leaf_end, Timestamp::now(), context.policy.resync),
+    })
+}
+
+/// For how long a host is left alone: within the resync, and not past the end of its leaf.
+fn longest_wait(leaf_end: Option<Timestamp>, now: Timestamp, resync: Duration) -> Duration {
+    let left = leaf_end.and_then(|end| Duration::try_from(end.duration_since(now)).ok());
+    left.filter(|left| !left.is_zero()).map_or(resync, |left| left.min(resync))
 }
 
 fn ended(mac: &ManagedAgentCertificate, decision: &Decision) -> Option<kagiban_crds::resource::Outcome> {
@@ -550,4 +558,21 @@ pub(crate) fn owner_among<'a>(
     };
     let claims: Vec<_> = others.filter(same).map(claim).collect();
     owner(&claim(mac), &claims)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Holds B11: whoever waits for a Secret says of a leaf that has ended that it has, as soon as everybody else.
+    #[test]
+    fn a_host_is_left_alone_within_the_resync_and_up_to_the_end_of_its_leaf() {
+        let (now, resync) = (Timestamp::UNIX_EPOCH, Duration::from_secs(300));
+        let until = |seconds: i64| Timestamp::from_second(seconds).expect("a time");
+        for (end, expected) in
+            [(None, 300), (Some(10), 10), (Some(299), 299), (Some(301), 300), (Some(0), 300), (Some(-10), 300)]
+        {
+            assert_eq!(longest_wait(end.map(until), now, resync).as_secs(), expected, "{end:?}");
+        }
+    }
 }

@@ -21,6 +21,8 @@ fn plan_with(environment: &[(&str, &str)], arguments: &[&str], manifest: &str) -
     let mut child = Command::new(env!("CARGO_BIN_EXE_kagiban-operator"))
         .arg("plan")
         .args(arguments)
+        .env_remove("HTTPS_PROXY")
+        .env_remove("https_proxy")
         .env_remove("NO_PROXY")
         .env_remove("no_proxy")
         .envs(environment.iter().copied())
@@ -81,10 +83,14 @@ fn a_proxy_in_the_environment_is_left_out_where_it_is_to_be_and_is_refused_other
     let there = written("there", json!({"server": "https://api.invalid:6443"}));
     let asks = written("asks", json!({"server": "https://api.invalid", "proxy-url": "http://u:hidden@127.0.0.1:9"}));
     let proxy = ("HTTPS_PROXY", "http://u:hidden@127.0.0.1:9");
+    let lower = ("https_proxy", proxy.1);
     for (environment, kubeconfig, words) in [
         (&[proxy][..], &here, "Connection refused"),
         (&[proxy, ("NO_PROXY", ".invalid")], &there, "lookup"),
         (&[proxy], &there, "name api.invalid in NO_PROXY"),
+        (&[lower, ("no_proxy", ".invalid")], &there, "lookup"),
+        (&[lower], &there, "name api.invalid in NO_PROXY"),
+        (&[proxy, ("NO_PROXY", ""), ("no_proxy", "api.invalid")], &there, "lookup"),
         (&[("NO_PROXY", "*")], &asks, "proxy-url"),
     ] {
         let (code, text) = plan_with(environment, &["--kubeconfig", kubeconfig, "-f", "-"], GOOD);
@@ -100,12 +106,19 @@ struct ApiServer {
     refuses: (Option<usize>, u16, &'static str),
     /// Whether a list is refused likewise.
     refuses_lists: bool,
+    /// Whether it is refused likewise to say what is there already.
+    refuses_reads: bool,
     dry_runs: AtomicUsize,
 }
 
 impl ApiServer {
     fn refusing(times: Option<usize>, code: u16, message: &'static str) -> Self {
-        Self { refuses: (times, code, message), refuses_lists: false, dry_runs: AtomicUsize::new(0) }
+        Self {
+            refuses: (times, code, message),
+            refuses_lists: false,
+            refuses_reads: false,
+            dry_runs: AtomicUsize::new(0),
+        }
     }
 
     /// Exit code, what was told, and dry runs that were asked for.
@@ -185,6 +198,9 @@ impl ApiServer {
             }
             return (200, json!({"metadata": {"resourceVersion": "1"}, "items": []}));
         }
+        if self.refuses_reads && request.contains("/managedagentcertificates/") {
+            return status(code, message);
+        }
         status(404, "not found")
     }
 }
@@ -223,6 +239,17 @@ fn a_plan_tells_a_refusal_from_an_api_server_that_cannot_tell() {
             assert_eq!(ended, Some(PlanExit::Untold.code().into()), "{text}");
             assert!(text.contains("not known   fleet/ups-01: the resources cannot be listed"), "{text}");
         });
+        for (code, exit, words) in [
+            (503, PlanExit::Untold, "not known   fleet/ups-01: get managedagentcertificates"),
+            (403, PlanExit::NoPlan, "the cluster cannot be asked"),
+        ] {
+            scope.spawn(move || {
+                let server = ApiServer { refuses_reads: true, ..ApiServer::refusing(Some(0), code, "no") };
+                let (ended, text, _) = server.plan(GOOD);
+                assert_eq!(ended, Some(exit.code().into()), "{text}");
+                assert!(text.contains(words), "{text}");
+            });
+        }
     });
 }
 

@@ -13,6 +13,9 @@ use zeroize::Zeroizing;
 use super::{Cluster, ClusterError};
 use crate::grant::Claims;
 
+/// What the API server's record calls a Secret's values.
+const VALUES: [&str; 2] = ["f:data", "f:stringData"];
+
 /// A Secret's values, wiped when dropped. What the HTTP stack held of them on the way is out of our hands.
 #[derive(Clone, Default)]
 pub struct SecretData {
@@ -90,9 +93,13 @@ fn claims(name: &SecretName, metadata: &ObjectMeta, kind: String) -> Claims {
 
 /// By the API server's own record of who wrote which field. It has one time for all fields of a writer: a label by `kubectl
 /// label` does not move it, an annotation by whoever applied the values does. Without that record, the resource version.
+///
+/// Values that a server-side apply gives as `stringData` are recorded as that, also when others have them as `data`; every
+/// other way of writing them (`apply`, `edit`, `patch`, `replace`, either field) is recorded as `data`.
 fn written(metadata: &ObjectMeta) -> String {
     let has_values = |entry: &&k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry| {
-        entry.fields_v1.as_ref().is_some_and(|fields| fields.0.get("f:data").is_some())
+        let fields = entry.fields_v1.as_ref().map(|fields| &fields.0);
+        VALUES.iter().any(|values| fields.is_some_and(|fields| fields.get(values).is_some()))
     };
     let entries = metadata.managed_fields.iter().flatten();
     entries.filter(has_values).filter_map(|entry| entry.time.as_ref()).map(|time| time.0).max().map_or_else(
@@ -128,6 +135,22 @@ mod tests {
         let first = at("2026-03-01T12:00:00Z", "2026-03-01T12:00:00Z");
         assert_eq!(at("2026-03-01T12:00:00Z", "2026-04-01T12:00:00Z"), first);
         assert_ne!(at("2026-04-01T12:00:00Z", "2026-04-01T12:00:00Z"), first);
+    }
+
+    /// Holds B11: as kube-apiserver records a password that was created as `data` and applied as `stringData` since. With another
+    /// operator in between, the new one passed for the old one.
+    #[test]
+    fn values_that_are_applied_as_text_are_values() {
+        let written = written(&metadata(json!({
+            "uid": "u", "resourceVersion": "219",
+            "managedFields": [
+                {"manager": "kubectl", "operation": "Apply", "time": "2026-03-01T12:00:19Z",
+                 "fieldsV1": {"f:metadata": {"f:annotations": {}}, "f:stringData": {"f:password": {}}, "f:type": {}}},
+                {"manager": "kubectl-create", "operation": "Update", "time": "2026-03-01T12:00:18Z",
+                 "fieldsV1": {"f:data": {".": {}, "f:password": {}}, "f:type": {}}},
+            ],
+        })));
+        assert_eq!(written, "2026-03-01T12:00:19Z");
     }
 
     #[test]

@@ -106,6 +106,18 @@ mod tests {
     }
 
     #[test]
+    fn what_was_not_answered_may_be_and_what_no_api_server_answers_is_no_judgement() {
+        let (verb, resource, message) = ("patch", "x", String::from("why"));
+        for (error, expected) in [
+            (ClusterError::Timeout { verb, resource }, Verdict::Untold),
+            (ClusterError::Transport { verb, resource, message: message.clone() }, Verdict::Untold),
+            (ClusterError::Unreadable { verb, resource, message }, Verdict::NotJudged),
+        ] {
+            assert_eq!(verdict(&error, false), expected, "{error}");
+        }
+    }
+
+    #[test]
     fn a_conflict_with_what_the_manifest_itself_names_does_not_pass() {
         let conflict = ClusterError::Conflict { verb: "patch", resource: "x" };
         assert_eq!([false, true].map(|names| verdict(&conflict, names)), [Verdict::Untold, Verdict::Refused]);

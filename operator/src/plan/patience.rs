@@ -32,6 +32,11 @@ impl Patience {
         self.0.is_zero()
     }
 
+    #[cfg(test)]
+    pub(super) const fn used_up() -> Self {
+        Self(Duration::ZERO)
+    }
+
     /// The answer, or the last error. What changes nothing may be asked again, whatever became of it.
     pub(super) async fn ask<T, F>(&mut self, question: impl Fn() -> F) -> Result<T, ClusterError>
     where
