@@ -50,11 +50,10 @@ pub(super) enum RestoreError {
     )]
     ChangedSince { path: PathBuf },
     #[error(
-        "{}: has another owner, group or access control list than the file that would come back, and neither is the narrower; \
-         give it those of the old file, or open a new rotation",
-        path.display()
+        "{}: has another {} than the file that would come back, and neither is the narrower; undo that, or open a new rotation",
+        path.display(), differences.join(", ")
     )]
-    OtherAccess { path: PathBuf },
+    OtherAccess { path: PathBuf, differences: Vec<String> },
     #[error(
         "the old files would not go together with what was changed since ({0}), and nothing was stopped for them; open a new rotation"
     )]
@@ -140,15 +139,17 @@ impl Planned {
         })
     }
 
-    /// What comes back has the rights that the old file had, less what the file there has not now. None where neither is the
-    /// narrower.
-    fn narrowed(&self, attributes: &Attributes) -> Option<Attributes> {
+    /// What comes back has the rights that the old file had, less what the file there has not now.
+    ///
+    /// # Errors
+    /// What differs, where neither is the narrower.
+    fn narrowed(&self, attributes: &Attributes) -> Result<Attributes, Vec<String>> {
         match (&self.step, &self.present) {
             (Step::PutBack | Step::Rewrite(_) | Step::Take(_) | Step::Overwrite, Some(present)) => {
                 attributes.narrowed_to(&present.attributes)
             }
             (Step::PutBack | Step::Rewrite(_) | Step::Take(_) | Step::Overwrite, None)
-            | (Step::Keep | Step::Remove, _) => Some(attributes.clone()),
+            | (Step::Keep | Step::Remove, _) => Ok(attributes.clone()),
         }
     }
 }
@@ -174,7 +175,8 @@ impl WayBack<'_> {
                 return Err(changed_since(file));
             }
             let narrowed = planned.narrowed(&file.attributes);
-            file.attributes = narrowed.ok_or_else(|| RestoreError::OtherAccess { path: file.path.clone() })?;
+            file.attributes =
+                narrowed.map_err(|differences| RestoreError::OtherAccess { path: file.path.clone(), differences })?;
         }
         self.check_set(&plan)?;
         let present: Vec<_> =
@@ -289,7 +291,7 @@ impl WayBack<'_> {
         let mut files = self.files.to_vec();
         for (file, planned) in files.iter_mut().zip(&plan) {
             // Where neither is the narrower, a service that may be down gets its file as it was.
-            if let Some(narrowed) = planned.narrowed(&file.attributes) {
+            if let Ok(narrowed) = planned.narrowed(&file.attributes) {
                 file.attributes = narrowed;
             }
         }

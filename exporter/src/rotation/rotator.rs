@@ -73,6 +73,8 @@ pub struct Rotator {
     pub(super) starting_until: Option<Instant>,
     /// The start command that runs; it goes on when nobody waits for it any more.
     pub(super) running_start: Option<JoinHandle<Result<(), ProgramError>>>,
+    /// An earlier run may have undone everything, and not have been able to write that down.
+    pub(super) may_be_undone: bool,
     /// The new leaf was, and only the entry of the journal that says so is missing.
     pub(super) is_verified: bool,
 }
@@ -191,6 +193,7 @@ impl Rotator {
             last_start: LastStart::Ended,
             starting_until: None,
             running_start: None,
+            may_be_undone: false,
             is_verified: false,
         }
     }

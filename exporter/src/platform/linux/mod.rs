@@ -5,6 +5,7 @@ mod attributes;
 mod destination;
 mod durable;
 mod exchange;
+mod executable;
 mod held;
 mod host;
 mod listeners;
