@@ -720,7 +720,9 @@ fn recovery_of_a_recovery_is_the_same_recovery() {
         undo(Undo::Verify),
         undo(Undo::StartAnyway),
         undo(Undo::LastStart),
+        undo(Undo::LastStartOnNew),
         State::Frozen { failure: failure.clone(), standing: Standing::Whole },
+        State::Frozen { failure: failure.clone(), standing: Standing::NewStands { before } },
     ] {
         for may_end in [true, false] {
             let once = state.clone().resumed(1).mended(Ok(Mended::AsTold), may_end);
@@ -729,20 +731,56 @@ fn recovery_of_a_recovery_is_the_same_recovery() {
     }
 }
 
-/// Holds A7: the recovery that gives up puts the files back and starts the service before it freezes.
+/// Holds A7: the recovery that gives up makes the files whole and starts the service before it freezes. A service that lives on
+/// the new files is not parted from them, and ends the freeze.
 #[test]
 fn a_rotation_that_crashes_again_and_again_is_frozen_with_whole_files_and_a_started_service() {
-    let mut state = State::Swapped { before: served() };
-    for recoveries in 1..=MAX_RECOVERIES {
-        state = state.resumed(recoveries).mended(Ok(Mended::AsTold), false);
-        assert!(!state.is_decided());
+    let given_up = |mended: Mended| {
+        let mut state = State::Swapped { before: served() };
+        for recoveries in 1..=MAX_RECOVERIES {
+            state = state.resumed(recoveries).mended(Ok(Mended::AsTold), false);
+            assert!(!state.is_decided());
+        }
+        let last = state.resumed(MAX_RECOVERIES + 1);
+        assert_eq!(last.mend, Mend::Judge);
+        let state = last.mended(Ok(mended), false);
+        assert_eq!(state.effect(), Effect::EnsureStarted);
+        assert_eq!(
+            state.clone().resumed(MAX_RECOVERIES + 2).mended(Ok(Mended::AsTold), false).effect(),
+            state.effect()
+        );
+        let frozen = state.after(Event::Done);
+        assert!(matches!(&frozen, State::Frozen { failure, .. } if failure.reason == "recovery_failed"), "{frozen:?}");
+        frozen
+    };
+    let new = given_up(Mended::AsTold);
+    assert_eq!(new.after(Event::Frozen(Finding::NewServed)), State::Committed { before: served() });
+    let old = given_up(Mended::WentBack(failed()));
+    assert!(matches!(old, State::Frozen { standing: Standing::Whole, .. }), "{old:?}");
+    assert_eq!(State::Swapping { before: served() }.resumed(MAX_RECOVERIES + 1).mend, Mend::GoBack);
+}
+
+/// Holds A5, A9: where the files are not at their places, nothing would come back after a stop. What is down is started.
+#[test]
+fn no_service_is_stopped_for_files_that_are_elsewhere_now() {
+    let before = served();
+    let undo = |step| State::Undoing { step, before, failure: failed(), by_order: true };
+    let going_back = [Undo::Drain, Undo::Stop, Undo::Restore, Undo::StartAnyway].map(undo);
+    let forward = [State::Swapping { before }, State::Verifying { before }, State::Looking { before }];
+    for state in forward.into_iter().chain(going_back) {
+        for (recoveries, may_end) in [(1, true), (1, false), (MAX_RECOVERIES + 1, false)] {
+            let mended = Ok(Mended::Elsewhere(failed()));
+            let found = state.clone().resumed(recoveries).mended(mended, may_end);
+            assert_eq!(found.effect(), Effect::EnsureStarted, "{state:?}");
+            let frozen = found.after(Event::Done);
+            assert!(
+                matches!(frozen, State::Frozen { standing: Standing::NotRestored { .. }, .. }),
+                "{state:?}: it is tried again: {frozen:?}"
+            );
+            let again = frozen.clone().resumed(recoveries).mended(Ok(Mended::Elsewhere(failed())), may_end);
+            assert_eq!(again, frozen);
+        }
     }
-    let last = state.resumed(MAX_RECOVERIES + 1);
-    assert_eq!(last.mend, Mend::GoBack);
-    let state = last.mended(Ok(Mended::AsTold), false);
-    assert_eq!(state.effect(), Effect::EnsureStarted);
-    let frozen = state.after(Event::Done);
-    assert!(matches!(frozen, State::Frozen { failure, .. } if failure.reason == "recovery_failed"));
 }
 
 /// A rollback that somebody has ordered does not end as the commit that it was to undo.

@@ -141,7 +141,8 @@ impl Door<'_> {
         })
     }
 
-    fn check(&self, target: &Target) -> Result<(), Refusal> {
+    /// Whether the request is meant for this agent and comes from who may speak.
+    pub(super) fn check(&self, target: &Target) -> Result<(), Refusal> {
         if (&target.host, &target.agent) != (self.host, self.agent) {
             let message =
                 format!("meant for {} on {}, this is {} on {}", target.agent, target.host, self.agent, self.host);

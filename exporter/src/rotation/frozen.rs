@@ -236,6 +236,12 @@ impl Rotator {
                 self.holds(&self.leaves_that_fit()?).await?;
                 Ok(Finding::OldServed)
             }
+            Standing::NewStands { .. } => {
+                let fitting = self.leaves_that_fit()?;
+                self.holds(&fitting).await?;
+                let is_new = self.new_leaf().is_some_and(|new| fitting.contains(&new));
+                Ok(if is_new { Finding::NewServed } else { Finding::OldServed })
+            }
             Standing::NotRestored { by_order, .. } => {
                 if !by_order && self.new_is_proven().await {
                     return Ok(Finding::NewServed);

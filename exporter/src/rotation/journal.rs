@@ -403,9 +403,10 @@ mod tests {
             Just(Undo::Look),
             Just(Undo::Watch),
             Just(Undo::Drain),
-            Just(Undo::LastStart)
+            Just(Undo::LastStart),
+            Just(Undo::LastStartOnNew)
         ];
-        (0..9, before, failure, undo, any::<bool>()).prop_map(|(n, before, failure, step, by_order)| match n {
+        (0..10, before, failure, undo, any::<bool>()).prop_map(|(n, before, failure, step, by_order)| match n {
             0 => State::Keyed,
             1 => State::BackedUp,
             2 => State::Swapping { before },
@@ -414,6 +415,7 @@ mod tests {
             5 => State::Undoing { step, before, failure, by_order },
             6 => State::Frozen { failure, standing: Standing::Whole },
             7 => State::Frozen { failure, standing: Standing::NotRestored { before, by_order } },
+            8 => State::Frozen { failure, standing: Standing::NewStands { before } },
             _ => State::Discarding { failure },
         })
     }

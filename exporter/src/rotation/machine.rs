@@ -91,6 +91,8 @@ pub enum Standing {
     Whole,
     /// The old ones could not be put back: that is tried again.
     NotRestored { before: Before, by_order: bool },
+    /// The new ones are in place, all of them, and recovery has given up: nothing more is changed.
+    NewStands { before: Before },
 }
 
 /// What the endpoint served before the service was stopped. A service that was broken before cannot be asked to serve
@@ -122,6 +124,8 @@ pub enum Undo {
     StartAnyway,
     /// Recovery has given up with the files whole: the service is started, and then no more is tried.
     LastStart,
+    /// The same, and the files are the new ones: a service that lives on them stays.
+    LastStartOnNew,
 }
 
 /// Why it did not go forward: [`Failure`], as the journal keeps it.
@@ -223,7 +227,9 @@ impl State {
             Self::Undoing { step: Undo::Drain, .. } => Effect::Drain,
             Self::Undoing { step: Undo::Stop, .. } => Effect::EnsureStopped,
             Self::Undoing { step: Undo::Restore, .. } => Effect::Restore,
-            Self::Undoing { step: Undo::Start | Undo::StartAnyway | Undo::LastStart, .. } => Effect::EnsureStarted,
+            Self::Undoing {
+                step: Undo::Start | Undo::StartAnyway | Undo::LastStart | Undo::LastStartOnNew, ..
+            } => Effect::EnsureStarted,
             Self::Undoing { step: Undo::Verify, .. } => Effect::VerifyOld,
             Self::Committed { .. } | Self::RolledBack { .. } | Self::Frozen { .. } => Effect::Nothing,
         }
@@ -403,6 +409,7 @@ fn after_undo(step: Undo, way: WayBack, failure: Cause, then: Option<Cause>) -> 
         (Undo::Verify, Some(then)) => frozen(failure.followed_by(then, "old_leaf_not_served_after_rollback")),
         (Undo::StartAnyway, _) => State::Frozen { failure, standing: Standing::NotRestored { before, by_order } },
         (Undo::LastStart, _) => frozen(failure),
+        (Undo::LastStartOnNew, _) => State::Frozen { failure, standing: Standing::NewStands { before } },
     }
 }
 
@@ -411,7 +418,9 @@ fn after_freeze(failure: Cause, standing: Standing, finding: Finding) -> State {
     match (finding, standing) {
         (Finding::OldServed | Finding::Thawed, _) => State::RolledBack { failure },
         // Stored, served and proven: that is a commit, unless somebody has asked for the old one.
-        (Finding::NewServed, Standing::NotRestored { before, by_order: false }) => State::Committed { before },
+        (Finding::NewServed, Standing::NotRestored { before, by_order: false } | Standing::NewStands { before }) => {
+            State::Committed { before }
+        }
         (Finding::Restored, Standing::NotRestored { before, by_order }) => {
             State::Undoing { step: Undo::Stop, before, failure, by_order }
         }

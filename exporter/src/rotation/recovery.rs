@@ -129,7 +129,7 @@ impl Rotator {
             let _ = self.write_down(counted);
         }
         let mended = self.make_files_one_set(resumption.mend);
-        if let Err(cause) = &mended {
+        if let Ok(Mended::Elsewhere(cause)) | Err(cause) = &mended {
             let (reason, error) = (&cause.reason, &cause.message);
             tracing::error!(agent = %self.agent.name, reason, error, "the old files could not be put back at start");
         }
@@ -139,7 +139,7 @@ impl Rotator {
         }
         let longest = longest_drain(&self.agent.service);
         let may_end = rotation.stop_begun.as_ref().is_some_and(|begun| !begun.may_end_for(longest).is_zero());
-        self.may_be_undone = mended.is_ok() && !may_end;
+        self.may_be_undone = !matches!(mended, Err(_) | Ok(Mended::Elsewhere(_))) && !may_end;
         let state = resumption.mended(mended, may_end);
         self.enter_anyway(rotation, state, note);
     }
@@ -168,14 +168,18 @@ impl Rotator {
     }
 
     fn make_files_one_set(&mut self, mend: Mend) -> Result<Mended, Cause> {
-        match mend {
-            Mend::Keep => Ok(Mended::AsTold),
-            Mend::GoBack => self.go_back().map(|()| Mended::AsTold),
+        let told = match mend {
+            Mend::Keep => return Ok(Mended::AsTold),
+            Mend::GoBack => Mended::AsTold,
             Mend::Judge => match self.check_files() {
-                Ok(()) => Ok(Mended::AsTold),
-                Err(why) => self.go_back().map(|()| Mended::WentBack(why)),
+                Ok(()) => return Ok(Mended::AsTold),
+                Err(why) => Mended::WentBack(why),
             },
+        };
+        if let Err(error) = self.way_back().check_places() {
+            return Ok(Mended::Elsewhere(Cause::new(error.reason(), error.to_string())));
         }
+        self.go_back().map(|()| told)
     }
 
     /// Puts the old files back. Where the journal was lost, nobody knows who wrote what lies there: what was not copied yet

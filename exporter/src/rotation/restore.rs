@@ -163,11 +163,7 @@ impl WayBack<'_> {
     /// # Errors
     /// See [`RestoreError`]; nothing of it is left then.
     pub(super) fn make_ready(&self) -> Result<Vec<FileSwap>, RestoreError> {
-        // What is put back elsewhere changes nothing of what the agent serves.
-        let configured = conflicts::replaced(self.agent);
-        if let Some(file) = self.files.iter().find(|file| !configured.contains(&file.path.as_path())) {
-            return Err(RestoreError::NotConfigured { path: file.path.clone() });
-        }
+        self.check_configured()?;
         let plan = self.plan()?;
         let mut files = self.files.to_vec();
         for (file, planned) in files.iter_mut().zip(&plan) {
@@ -272,6 +268,22 @@ impl WayBack<'_> {
         self.files.iter().all(|file| lies_at(&file.path, file.new))
     }
 
+    /// Whether the files would come back to the agent: neither its configuration nor a late mount has them elsewhere now.
+    ///
+    /// # Errors
+    /// [`RestoreError::NotConfigured`] or [`RestoreError::Elsewhere`].
+    pub(super) fn check_places(&self) -> Result<(), RestoreError> {
+        self.check_configured()?;
+        self.check_mounted()
+    }
+
+    /// What is put back elsewhere changes nothing of what the agent serves.
+    fn check_configured(&self) -> Result<(), RestoreError> {
+        let configured = conflicts::replaced(self.agent);
+        let elsewhere = self.files.iter().find(|file| !configured.contains(&file.path.as_path()));
+        elsewhere.map_or(Ok(()), |file| Err(RestoreError::NotConfigured { path: file.path.clone() }))
+    }
+
     /// An empty mount point is not where the files were: what is put there would be hidden by the files themselves. One file
     /// that is not there is enough: those of a set may lie on several file systems.
     fn check_mounted(&self) -> Result<(), RestoreError> {
@@ -281,7 +293,7 @@ impl WayBack<'_> {
 
     /// The files as they come back, and what is left to do for it.
     fn prepare(&self) -> Result<(Vec<FileSwap>, Vec<Move>), RestoreError> {
-        self.check_mounted()?;
+        self.check_places()?;
         for file in self.files {
             for second in file.old.iter().map(|old| &old.beside).chain([&file.staged]) {
                 platform::unlink_second_name(second, &file.path)?;

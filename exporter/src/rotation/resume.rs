@@ -62,7 +62,7 @@ impl State {
                     // From here on the files are the agent's again: it may have changed them since.
                     Undo::Start | Undo::Verify => (Mend::Keep, Undo::Start),
                     Undo::Watch => (Mend::Keep, Undo::after_stop(before)),
-                    Undo::Look | Undo::LastStart => (Mend::Keep, step),
+                    Undo::Look | Undo::LastStart | Undo::LastStartOnNew => (Mend::Keep, step),
                 };
                 resumption(mend, Self::Undoing { step, before, failure, by_order })
             }
@@ -108,16 +108,22 @@ impl State {
                 Resumption { mend: Mend::Keep, state: Self::Frozen { failure, standing: Standing::Whole } }
             }
             Self::Stopping { before } => last(Mend::Keep, before, false),
-            Self::Swapping { before }
-            | Self::Swapped { before }
+            Self::Swapping { before } => last(Mend::GoBack, before, false),
+            // A service that lives on the new files is not to be parted from them.
+            Self::Swapped { before }
             | Self::Restarting { before }
             | Self::Verifying { before }
             | Self::Resuming { before }
-            | Self::Looking { before } => last(Mend::GoBack, before, false),
+            | Self::Looking { before } => last(Mend::Judge, before, false),
+            Self::Undoing { step: step @ Undo::LastStartOnNew, before, by_order, .. } => {
+                Resumption { mend: Mend::Keep, state: Self::Undoing { step, before, failure, by_order } }
+            }
             Self::Undoing { step, before, by_order, .. } => {
                 let mend = match step {
                     Undo::Drain | Undo::Stop | Undo::Restore | Undo::StartAnyway => Mend::GoBack,
-                    Undo::Look | Undo::Watch | Undo::Start | Undo::Verify | Undo::LastStart => Mend::Keep,
+                    Undo::Look | Undo::Watch | Undo::Start | Undo::Verify | Undo::LastStart | Undo::LastStartOnNew => {
+                        Mend::Keep
+                    }
                 };
                 last(mend, before, by_order)
             }
@@ -139,7 +145,24 @@ impl Resumption {
     /// of the service that an earlier run has begun may still end it.
     #[must_use]
     pub fn mended(self, result: Result<Mended, Cause>, may_end: bool) -> State {
-        match (self.state, result) {
+        let Self { mend, state } = self;
+        match (state, result) {
+            // Whatever a stop would be for, it would be followed by no other files.
+            (State::Resuming { before }, Ok(Mended::Elsewhere(failure))) => {
+                State::Undoing { step: Undo::StartAnyway, before, failure, by_order: false }
+            }
+            (State::Undoing { before, failure, by_order, .. }, Ok(Mended::Elsewhere(why))) => State::Undoing {
+                step: Undo::StartAnyway,
+                before,
+                failure: failure.followed_by(why, "restore_failed"),
+                by_order,
+            },
+            (state @ State::Frozen { .. }, Ok(Mended::Elsewhere(_))) => state,
+            (State::Undoing { step: Undo::LastStart, before, failure, by_order }, Ok(Mended::AsTold))
+                if mend == Mend::Judge =>
+            {
+                State::Undoing { step: Undo::LastStartOnNew, before, failure, by_order }
+            }
             // Nothing but whole files is started on, and what no stop ends any more is stopped.
             (State::Undoing { step: Undo::Drain, before, failure, by_order }, result)
                 if result.is_err() || !may_end =>
@@ -167,6 +190,8 @@ pub enum Mended {
     AsTold,
     /// They were not all new, for this reason; the old ones are in place.
     WentBack(Cause),
+    /// The places that the journal tells of are not the agent's now, for this reason: nothing was put there.
+    Elsewhere(Cause),
 }
 
 fn restarted(reason: &str, message: &str) -> Cause {

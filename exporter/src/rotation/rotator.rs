@@ -271,12 +271,13 @@ impl Rotator {
         rotation.state = State::Requested.after(Event::Done);
         rotation.log(now, String::new());
         let report = rotation.report();
-        self.commit(Record {
+        let record = Record {
             epoch: self.record.epoch.max(request.target.epoch),
             generation: request.target.generation,
             rotation: Some(rotation),
             ..self.record.clone()
-        })?;
+        };
+        self.commit(record, Some(&request.target))?;
         self.pending = Some(Pending {
             key,
             request: request.certificate.clone(),
@@ -330,7 +331,8 @@ impl Rotator {
         rotation.log(now, String::new());
         let report = rotation.report();
         let epoch = self.record.epoch.max(delivery.target.epoch);
-        self.commit(Record { epoch, rotation: Some(rotation), ..self.record.clone() })?;
+        let record = Record { epoch, rotation: Some(rotation), ..self.record.clone() };
+        self.commit(record, Some(&delivery.target))?;
         if let Some(pending) = &mut self.pending {
             pending.staging = Some(staging);
         }
@@ -342,6 +344,19 @@ impl Rotator {
     /// # Errors
     /// A refusal; nothing has changed then. A service that cannot be looked at is not stopped: the look is waited for.
     pub async fn roll_back(&mut self, order: &RollbackOrder) -> Result<RotationReport, Refusal> {
+        self.roll_back_while(order, || true).await
+    }
+
+    /// The same, unless nobody waits for the answer any more once everything has been looked into: whoever was told that it took
+    /// too long counts on it that nothing is stopped later.
+    ///
+    /// # Errors
+    /// As [`Rotator::roll_back`].
+    pub async fn roll_back_while(
+        &mut self,
+        order: &RollbackOrder,
+        is_waited_for: impl Fn() -> bool,
+    ) -> Result<RotationReport, Refusal> {
         self.read_fences()?;
         match self.snapshot().admit_rollback(&self.host, order) {
             Admission::Proceed => {}
@@ -361,9 +376,11 @@ impl Rotator {
             Some(Rotation { state: State::Committed { .. }, .. }) => Some(self.make_way_back_ready()?),
             Some(_) | None => None,
         };
+        let nobody_waits = || refuse(RefusalReason::Unavailable, "nobody waited for the answer, so nothing was begun");
         let waiting: Vec<_> = ready.iter().flatten().filter(|file| file.ready.is_some()).cloned().collect();
         let cause = Cause::new("rolled_back_by_order", "a rollback was ordered through the host API");
-        self.give_up(cause, ready).inspect_err(|_| {
+        let begun = if is_waited_for() { self.give_up(cause, ready, Some(&order.target)) } else { Err(nobody_waits()) };
+        begun.inspect_err(|_| {
             for file in &waiting {
                 // What stays is swept at the next start.
                 let _ = platform::remove(&file.staged);
@@ -391,7 +408,7 @@ impl Rotator {
     /// Gives up a rotation whose chain never came.
     pub(super) fn expire(&mut self) -> Result<(), Refusal> {
         let message = "no chain was delivered within an hour of the CSR; open a new rotation";
-        self.give_up(Cause::new("chain_not_delivered", message), None)
+        self.give_up(Cause::new("chain_not_delivered", message), None, None)
     }
 
     /// Everything of the way back that takes space is done while the service runs: an order that does not fit on the disk is
@@ -408,13 +425,13 @@ impl Rotator {
         self.way_back().make_ready().map_err(refused)
     }
 
-    fn give_up(&mut self, cause: Cause, ready: Option<Vec<FileSwap>>) -> Result<(), Refusal> {
+    fn give_up(&mut self, cause: Cause, ready: Option<Vec<FileSwap>>, by: Option<&Target>) -> Result<(), Refusal> {
         let Some(mut rotation) = self.record.rotation.clone() else { return Ok(()) };
         rotation.files = ready.unwrap_or(rotation.files);
         rotation.state = rotation.state.after(Event::Ordered(cause));
         rotation.log(Timestamp::now(), String::new());
         let decided = rotation.state.is_decided();
-        self.commit(Record { rotation: Some(rotation), ..self.record.clone() })?;
+        self.commit(Record { rotation: Some(rotation), ..self.record.clone() }, by)?;
         if decided {
             self.pending = None;
         }
@@ -424,7 +441,7 @@ impl Rotator {
     /// A repeat from a new leader lets the old one speak no more.
     fn accept_epoch(&mut self, target: &Target) -> Result<(), Refusal> {
         if target.epoch > self.record.epoch {
-            self.commit(Record { epoch: target.epoch, ..self.record.clone() })?;
+            self.commit(Record { epoch: target.epoch, ..self.record.clone() }, Some(target))?;
         }
         Ok(())
     }
@@ -437,9 +454,13 @@ impl Rotator {
         self.host.power.check().map_err(refused)
     }
 
-    /// The one place where a request changes the record: the fences are durable first, then the record. One that was not
+    /// The one place where a request changes the record. Whoever it is `by` must still speak: a new leader may have been heard
+    /// while the request was looked into. The fences are durable first, then the record. One that was not
     /// written may be on the disk all the same, its directory not synced: the record in memory is written over it.
-    fn commit(&mut self, record: Record) -> Result<(), Refusal> {
+    fn commit(&mut self, record: Record, by: Option<&Target>) -> Result<(), Refusal> {
+        if let Some(target) = by {
+            self.snapshot().door(&self.host).check(target)?;
+        }
         self.raise_fences(record.epoch, record.generation).map_err(|error| fence_refused(&error))?;
         if let Err(error) = self.host.save(&record) {
             self.note_save(Some(&error));
@@ -540,7 +561,7 @@ mod tests {
     use tokio::time::sleep_until;
 
     use super::super::machine::Before;
-    use super::super::scene::{TRUE, block_journal, put_into, rotator, unblock_journal};
+    use super::super::scene::{TRUE, block_journal, open, put_into, rotator, unblock_journal};
     use super::*;
     use crate::config::PowerConfig;
 
@@ -554,7 +575,7 @@ mod tests {
             put_into(&mut rotator, committed.clone(), None);
             block_journal(root.path());
             let cause = Cause::new("rolled_back_by_order", "ordered");
-            rotator.give_up(cause.clone(), None).expect_err("it cannot be written");
+            rotator.give_up(cause.clone(), None, None).expect_err("it cannot be written");
             unblock_journal(root.path());
             // What a rename has left whose directory could not be synced.
             let mut refused = rotator.record.clone();
@@ -617,5 +638,26 @@ mod tests {
         let error = rotator.host.save(&rotator.record).expect_err("elsewhere");
         assert!(error.to_string().contains("Restart the exporter"), "{error}");
         assert_eq!(std::fs::read_to_string(&journal).expect("there"), "another rotation");
+    }
+
+    /// Holds A14: a new leader was heard for another agent while an order of the old one was looked into.
+    #[tokio::test]
+    async fn an_order_is_not_begun_for_who_speaks_no_more_or_waits_no_more() {
+        let root = tempfile::tempdir().expect("directory");
+        let (mut rotator, _lock) = rotator(root.path(), TRUE);
+        put_into(&mut rotator, State::Committed { before: Before::NotServed }, None);
+        let order = RollbackOrder { target: open().target };
+        rotator.host.raise_epoch(Epoch(7)).expect("raised");
+        let cause = Cause::new("rolled_back_by_order", "ordered");
+        let refused = rotator.give_up(cause, None, Some(&order.target)).expect_err("deposed");
+        assert_eq!((refused.reason, refused.epoch), (RefusalReason::StaleEpoch, Some(Epoch(7))));
+
+        rotator.record.rotation.as_mut().expect("rotation").state = State::Keyed;
+        let order = RollbackOrder { target: Target { epoch: Epoch(7), ..order.target } };
+        let refused = rotator.roll_back_while(&order, || false).await.expect_err("gone");
+        assert_eq!(refused.reason, RefusalReason::Unavailable);
+        assert_eq!(rotator.record.rotation.as_ref().expect("rotation").state, State::Keyed);
+        let report = rotator.roll_back_while(&order, || true).await.expect("it waits");
+        assert_eq!(report.state, State::RolledBack { failure: Cause::new("", "") }.reported());
     }
 }

@@ -71,7 +71,8 @@ impl BegunStart {
 pub(super) fn start_begun<T>(before: Option<T>, state: &State, now: impl FnOnce() -> T) -> Option<T> {
     let begins = matches!(
         state,
-        State::Restarting { .. } | State::Undoing { step: Undo::Start | Undo::StartAnyway | Undo::LastStart, .. }
+        State::Restarting { .. }
+            | State::Undoing { step: Undo::Start | Undo::StartAnyway | Undo::LastStart | Undo::LastStartOnNew, .. }
     );
     if begins { before.or_else(|| Some(now())) } else { before.filter(|_| !state.is_settled()) }
 }

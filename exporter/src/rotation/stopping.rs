@@ -64,7 +64,14 @@ pub fn at_stop(state: &State, outlook: Outlook) -> AtStop {
         | State::Looking { .. }
         | State::Discarding { .. }
         | State::Undoing {
-            step: Undo::Look | Undo::Stop | Undo::Restore | Undo::Start | Undo::StartAnyway | Undo::LastStart,
+            step:
+                Undo::Look
+                | Undo::Stop
+                | Undo::Restore
+                | Undo::Start
+                | Undo::StartAnyway
+                | Undo::LastStart
+                | Undo::LastStartOnNew,
             ..
         } => AtStop::GoOn,
         State::Verifying { .. } | State::Undoing { step: Undo::Drain | Undo::Verify, .. } | State::Frozen { .. } => {

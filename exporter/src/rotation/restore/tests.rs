@@ -3,6 +3,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use rustix::fs::{IFlags, ioctl_setflags};
 
+use super::super::agent::Keystore;
 use super::*;
 
 /// A pair whose names say what they hold, swapped as the executor does it.
@@ -113,6 +114,16 @@ fn nothing_is_put_back_where_the_files_of_the_rotation_are_not_mounted() {
     mount(&mut scene.files, 1);
     scene.way_back().restore().expect("restored from the backup: it is where the files were");
     assert_eq!(scene.contents(), ["old tls.crt", "old tls.key"]);
+}
+
+/// Holds A9: an administrator has moved the agent while its rotation was cut off, and told the exporter so.
+#[test]
+fn nothing_is_put_back_where_the_configuration_has_no_file_of_the_agent_any_more() {
+    let mut scene = Scene::new();
+    scene.swap(0).expect("swapped");
+    scene.agent.keystore = Keystore::PemPair { certificate: "/srv/tls.crt".into(), key: "/srv/tls.key".into() };
+    assert_eq!(scene.way_back().restore().expect_err("moved").reason(), "not_configured");
+    assert_eq!(scene.contents(), ["new tls.crt", "old tls.key"]);
 }
 
 /// Holds A5: one file of the set lies below a bind mount, which has the number of the file system around it.
