@@ -11,10 +11,10 @@ use kagiban_crds::resource::{BlockedBy, HostApiRef, KeystoreSpec};
 use kagiban_crds::{AgentName, Epoch, Generation, HostName, OrderMark};
 
 use crate::agent_api::{AgentError, ClientIdentity, Endpoints, HostApi, IdentityError, Reach};
+use crate::certificate::{self, Authority, Issued, IssuerError};
 use crate::cluster::{Cluster, ClusterError};
 use crate::decide::{Event, Obstacle, Reason, References, Resource, order_mark};
 use crate::grant::{Grant, Purpose};
-use crate::issuer::{self, CaSecret, Issued, IssuerError};
 use crate::kept::{Kept, Taken};
 use crate::metrics::SharedMetrics;
 use crate::references::{Age, ReferenceReader, granted, key, signer};
@@ -131,14 +131,14 @@ impl AgentClient {
         let csr = rotation.and_then(|rotation| rotation.csr.as_deref()).unwrap_or_default();
         let generation = rotation.map_or(report.generation, |rotation| rotation.generation);
         let name = &spec.issuer_ref.name;
-        let refused = |error: IssuerError| error.obstacle(name);
+        let refused = |error: IssuerError| Obstacle::of_issuer(name, &error);
         let ca = self.issuer(resource, now).await?;
         let basis = Basis::of(generation, csr, spec, &ca);
         if let Some(issued) = self.signed.issued_for(&resource.uid, basis, now) {
             return Ok(issued);
         }
         let asked = spec.certificate.private_key.request();
-        let key = issuer::check(csr, asked.ok_or_else(|| Obstacle::of_spec("certificate.privateKey"))?);
+        let key = certificate::check(csr, asked.ok_or_else(|| Obstacle::of_spec("certificate.privateKey"))?);
         let issued = ca.sign(&key.map_err(refused)?, &spec.certificate, now).map_err(refused)?;
         self.signed.remember(&resource.uid, basis, &issued, now);
         Ok(issued)
@@ -254,7 +254,7 @@ impl AgentClient {
     }
 
     /// The CA that the resource names, if it may sign these names and its leaf may travel by this client Secret.
-    pub(crate) async fn issuer(&self, resource: &Resource, now: Timestamp) -> Result<CaSecret, Obstacle> {
+    pub(crate) async fn issuer(&self, resource: &Resource, now: Timestamp) -> Result<Authority, Obstacle> {
         let name = &resource.spec.issuer_ref.name;
         let read = granted(&self.cluster, &resource.namespace, name, Purpose::Issuer, |secret, grant| {
             grant.may_issue(resource)?;
@@ -297,7 +297,9 @@ impl AgentClient {
             let judged = match purpose {
                 Purpose::ClientTls => self.api(resource).await.map(|_| ()),
                 Purpose::Issuer => self.issuer(resource, now).await.and_then(|ca| {
-                    ca.into_facts().permits(&spec.certificate).map_err(|error| error.obstacle(&spec.issuer_ref.name))
+                    ca.into_facts()
+                        .permits(&spec.certificate)
+                        .map_err(|error| Obstacle::of_issuer(&spec.issuer_ref.name, &error))
                 }),
                 Purpose::KeystorePassword => self.keystore(resource, None).await.map(|_| ()),
             };
@@ -336,7 +338,7 @@ impl AgentClient {
             let identity = value("tls.crt")
                 .and_then(|certificate| ClientIdentity::from_pem(certificate, value("tls.key")?, value("ca.crt")?))
                 .map_err(|error| Obstacle::new(BlockedBy::SecretUnavailable, format!("Secret {name}: {error}")));
-            let not_after = identity.as_ref().ok().and(secret.bytes("tls.crt")).and_then(issuer::not_after);
+            let not_after = identity.as_ref().ok().and(secret.bytes("tls.crt")).and_then(certificate::not_after);
             Ok(Client { grant, identity, not_after })
         });
         read.await

@@ -14,11 +14,12 @@
 //!   plan: the same look and the same decide, printed
 //! ```
 //!
-//! `decide` and `issuer` know neither the cluster nor the network; everything else is thin.
+//! `decide` and `certificate` know neither the cluster nor the network; everything else is thin.
 
 pub mod act;
 pub mod agent_api;
 mod allowance;
+pub mod certificate;
 pub mod cli;
 pub mod cluster;
 pub mod controller;
@@ -30,7 +31,6 @@ pub mod freshness;
 pub mod grant;
 pub mod health;
 pub mod host_pattern;
-pub mod issuer;
 mod kept;
 pub mod leader;
 pub mod ledger;

@@ -8,10 +8,10 @@ use kagiban_crds::MAX_PASSWORD_BYTES;
 use kagiban_crds::resource::{BlockedBy, SecretKeyRef};
 use secrecy::SecretString;
 
+use crate::certificate::{self, Authority, IssuerError, IssuerFacts};
 use crate::cluster::{Cluster, SecretData};
 use crate::decide::{Obstacle, PasswordVersion, References, Resource};
 use crate::grant::{Grant, Purpose, unread};
-use crate::issuer::{self, CaSecret, IssuerError, IssuerFacts};
 use crate::kept::{Kept, SecretKey, Taken};
 use crate::metrics::SharedMetrics;
 use crate::passwords::PasswordVersions;
@@ -134,8 +134,8 @@ impl ReferenceReader {
 
     async fn read_issuer(&self, namespace: &str, name: &str) -> Taken<Issuer> {
         let read = granted(&self.cluster, namespace, name, Purpose::Issuer, |secret, grant| {
-            let facts = signer(&secret, name, Timestamp::now()).map(CaSecret::into_facts);
-            let end = secret.bytes("tls.crt").and_then(issuer::chain_end);
+            let facts = signer(&secret, name, Timestamp::now()).map(Authority::into_facts);
+            let end = secret.bytes("tls.crt").and_then(certificate::chain_end);
             Ok(Issuer { grant, facts, end })
         });
         read.await
@@ -188,11 +188,11 @@ pub(crate) async fn granted<T>(
 }
 
 /// The CA in an issuer's Secret, if it can sign.
-pub(crate) fn signer(secret: &SecretData, name: &str, now: Timestamp) -> Result<CaSecret, Obstacle> {
+pub(crate) fn signer(secret: &SecretData, name: &str, now: Timestamp) -> Result<Authority, Obstacle> {
     let value = |key| secret.bytes(key).ok_or(IssuerError::MissingKey(key));
     value("tls.crt")
-        .and_then(|certificate| CaSecret::read(certificate, value("tls.key")?, now))
-        .map_err(|error| error.obstacle(name))
+        .and_then(|certificate| Authority::read(certificate, value("tls.key")?, now))
+        .map_err(|error| Obstacle::of_issuer(name, &error))
 }
 
 /// One Secret may hold several passwords.

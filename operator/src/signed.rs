@@ -11,8 +11,8 @@ use kagiban_crds::Generation;
 use kagiban_crds::resource::ManagedAgentCertificateSpec;
 use sha2::{Digest, Sha256};
 
+use crate::certificate::{Authority, Issued};
 use crate::decide::request_digest;
-use crate::issuer::{CaSecret, Issued};
 use crate::recent::Recent;
 
 /// A chain is under 16 KiB as a rule, and few hosts wait for one at the same time.
@@ -39,7 +39,7 @@ struct Waiting {
 }
 
 impl Basis {
-    pub(crate) fn of(generation: Generation, csr: &str, spec: &ManagedAgentCertificateSpec, ca: &CaSecret) -> Self {
+    pub(crate) fn of(generation: Generation, csr: &str, spec: &ManagedAgentCertificateSpec, ca: &Authority) -> Self {
         let mut hash = Sha256::new();
         let duration = spec.certificate.duration.as_duration().as_secs();
         hash.update(generation.0.to_be_bytes());
@@ -92,14 +92,14 @@ mod tests {
     use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
 
     use super::*;
+    use crate::certificate::check;
     use crate::decide::tests as sample;
-    use crate::issuer::check;
 
-    fn ca(key: &KeyPair) -> CaSecret {
+    fn ca(key: &KeyPair) -> Authority {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let certificate = params.self_signed(key).expect("a certificate").pem();
-        CaSecret::read(certificate.as_bytes(), key.serialize_pem().as_bytes(), sample::now()).expect("a CA")
+        Authority::read(certificate.as_bytes(), key.serialize_pem().as_bytes(), sample::now()).expect("a CA")
     }
 
     fn key() -> KeyPair {

@@ -13,7 +13,7 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::FromDer;
 
-use super::{CaSecret, CsrKey, IssuerError, IssuerFacts, MAX_ISSUER_CERTIFICATES, chain_end, check, not_after};
+use super::{Authority, CsrKey, IssuerError, IssuerFacts, MAX_ISSUER_CERTIFICATES, chain_end, check, not_after};
 
 fn spec() -> CertificateSpec {
     CertificateSpec {
@@ -68,14 +68,14 @@ fn host_key() -> CsrKey {
 }
 
 fn refused(certificate: &str, key: &str) -> IssuerError {
-    CaSecret::read(certificate.as_bytes(), key.as_bytes(), Timestamp::now()).expect_err("it is refused")
+    Authority::read(certificate.as_bytes(), key.as_bytes(), Timestamp::now()).expect_err("it is refused")
 }
 
 #[test]
 fn a_leaf_says_what_the_spec_says_and_nothing_of_what_the_csr_wished() {
     let (certificate, key) = authority(|_| {});
     let now = Timestamp::now();
-    let ca = CaSecret::read(certificate.as_bytes(), key.as_bytes(), now).expect("a CA");
+    let ca = Authority::read(certificate.as_bytes(), key.as_bytes(), now).expect("a CA");
     let wishful = KeyPair::generate().expect("a key");
     let wished = check(&csr(&wishful, &["bank.example.com"]), KeyRequest::EcdsaP256).expect("a good CSR");
     let issued = ca.sign(&wished, &spec(), now).expect("signed");
@@ -114,7 +114,7 @@ fn a_leaf_says_what_the_spec_says_and_nothing_of_what_the_csr_wished() {
 #[test]
 fn two_leaves_never_share_a_serial() {
     let (certificate, key) = authority(|_| {});
-    let ca = CaSecret::read(certificate.as_bytes(), key.as_bytes(), Timestamp::now()).expect("a CA");
+    let ca = Authority::read(certificate.as_bytes(), key.as_bytes(), Timestamp::now()).expect("a CA");
     let host = host_key();
     let serial = || ca.sign(&host, &spec(), Timestamp::now()).expect("signed").leaf.serial;
     assert_ne!(serial(), serial());
@@ -126,7 +126,7 @@ fn a_leaf_does_not_outlive_its_issuer() {
     let (certificate, key) = authority(|params| {
         params.not_after = x509_parser::time::ASN1Time::from_timestamp(end).expect("a time").to_datetime();
     });
-    let ca = CaSecret::read(certificate.as_bytes(), key.as_bytes(), Timestamp::now()).expect("a CA");
+    let ca = Authority::read(certificate.as_bytes(), key.as_bytes(), Timestamp::now()).expect("a CA");
     let issued = ca.sign(&host_key(), &spec(), Timestamp::now()).expect("signed");
     assert!(issued.shortened);
     assert_eq!(issued.leaf.not_after.as_second(), end);
@@ -142,7 +142,7 @@ fn the_earliest_end_of_the_whole_chain_counts() {
     );
     let facts = IssuerFacts::read(chain.as_bytes(), Timestamp::now()).expect("a CA");
     assert_eq!(facts.not_after.as_second(), end);
-    let ca = CaSecret::read(chain.as_bytes(), key.as_bytes(), Timestamp::now()).expect("a CA");
+    let ca = Authority::read(chain.as_bytes(), key.as_bytes(), Timestamp::now()).expect("a CA");
     let issued = ca.sign(&host_key(), &spec(), Timestamp::now()).expect("signed");
     assert!(issued.shortened && issued.leaf.not_after.as_second() == end);
     let late = Timestamp::from_second(end).expect("a time");
@@ -183,7 +183,7 @@ fn an_issuer_is_known_by_its_name_and_its_key() {
 fn a_name_that_the_issuer_may_not_sign_is_refused_before_it_is_signed() {
     let constrained = |constraints: NameConstraints| {
         let (certificate, key) = authority(|params| params.name_constraints = Some(constraints));
-        let ca = CaSecret::read(certificate.as_bytes(), key.as_bytes(), Timestamp::now()).expect("a CA");
+        let ca = Authority::read(certificate.as_bytes(), key.as_bytes(), Timestamp::now()).expect("a CA");
         ca.sign(&host_key(), &spec(), Timestamp::now())
     };
     let dns = |name: &str| GeneralSubtree::DnsName(name.into());
@@ -232,7 +232,7 @@ fn a_ca_of_which_clients_refuse_every_leaf_is_refused() {
     let (certificate, key) = unknown(true);
     assert_eq!(refused(&certificate, &key), IssuerError::CriticalExtension("1.2.3.4.5".into()));
     for (certificate, key) in [usages(&[ServerAuth]), usages(&[ClientAuth, Any]), unknown(false)] {
-        assert!(CaSecret::read(certificate.as_bytes(), key.as_bytes(), Timestamp::now()).is_ok());
+        assert!(Authority::read(certificate.as_bytes(), key.as_bytes(), Timestamp::now()).is_ok());
     }
     let (certificate, key) = two_cas(|params| params.extended_key_usages = vec![ClientAuth], |_| {});
     assert_eq!(refused(&certificate, &key), IssuerError::NotForServers, "one above it counts too");
@@ -277,7 +277,7 @@ fn a_subject_that_the_issuer_may_not_sign_is_refused_before_it_is_signed() {
     ] {
         let constraints = NameConstraints { permitted_subtrees: permitted, excluded_subtrees: excluded };
         let (certificate, key) = authority(|params| params.name_constraints = Some(constraints));
-        let ca = CaSecret::read(certificate.as_bytes(), key.as_bytes(), Timestamp::now()).expect("a CA");
+        let ca = Authority::read(certificate.as_bytes(), key.as_bytes(), Timestamp::now()).expect("a CA");
         let signed = ca.sign(&host_key(), &spec, Timestamp::now());
         assert_eq!(signed.err().map(|error| error.reason()), expected, "{spec:?}");
     }
@@ -296,7 +296,7 @@ fn what_the_operator_refuses_is_not_said_to_be_refused_by_the_host() {
         (IssuerError::NotForServers, BlockedBy::IssuerUnavailable),
         (IssuerError::NotChain(1), BlockedBy::IssuerUnavailable),
     ] {
-        assert_eq!(error.obstacle("fleet-ca").by, by, "{error}");
+        assert_eq!(error.blocked_by(), by, "{error}");
     }
     let address = crate::agent_api::AgentError::Address("https://[::::]".into());
     assert_eq!(address.obstacle().by, BlockedBy::SpecInvalid);
@@ -356,7 +356,7 @@ fn no_byte_of_a_csr_can_be_changed_to_smuggle_in_another_key() {
 #[test]
 fn a_ca_says_nothing_of_its_key() {
     let (certificate, key) = authority(|_| {});
-    let ca = CaSecret::read(certificate.as_bytes(), key.as_bytes(), Timestamp::now()).expect("a CA");
+    let ca = Authority::read(certificate.as_bytes(), key.as_bytes(), Timestamp::now()).expect("a CA");
     let printed = format!("{ca:?}");
     let line = key.lines().nth(1).expect("PEM has lines");
     assert!(printed.len() < 80 && !printed.contains(line), "{printed}");

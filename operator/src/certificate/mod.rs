@@ -1,18 +1,18 @@
-//! Who signs: turns the CSR of a host into a chain, after the resource's spec and not after the CSR's wishes.
+//! What certificates and CSRs say, and what may be made of them: after the resource's spec and not after the CSR's wishes.
 //!
 //! ```text
-//!   CSR ──csr──> a key that fits the spec ──ca_secret──> leaf + CA, PEM
+//!   CSR ──csr──> a key that fits the spec ──authority──> leaf + CA, PEM
 //!                                   ^
-//!                    spec (names, duration), CA Secret, now
+//!                    spec (names, duration), the CA's certificates and key, now
 //!
 //!   CA's certificates ──facts──> who it is, until when, what it may sign (constraints)
 //!   leaf of a host ──adopt──> whether it is as good as one that would be signed now
 //! ```
 //!
-//! Another kind of issuer is a sibling of `ca_secret`.
+//! Pure: it knows neither who asks nor where a CA is kept.
 
 mod adopt;
-mod ca_secret;
+mod authority;
 mod constraints;
 mod csr;
 mod facts;
@@ -20,7 +20,7 @@ mod facts;
 mod tests;
 
 pub use adopt::fitting;
-pub use ca_secret::{CaSecret, Issued};
+pub use authority::{Authority, Issued};
 pub use csr::{CsrKey, check};
 pub use facts::{IssuerFacts, chain_end, not_after};
 
@@ -28,8 +28,6 @@ use std::time::Duration;
 
 use kagiban_crds::host_api::MAX_CHAIN_CERTIFICATES;
 use kagiban_crds::resource::{BlockedBy, CertificateSpec};
-
-use crate::decide::Obstacle;
 
 /// A certificate starts this long before it is signed, for hosts whose clock is behind.
 pub const BACKDATE: Duration = Duration::from_secs(300);
@@ -122,9 +120,9 @@ impl IssuerError {
         }
     }
 
-    /// What stands in the way, as users see it.
-    pub fn obstacle(&self, issuer: &str) -> Obstacle {
-        let by = match self {
+    /// What it keeps from being done.
+    pub const fn blocked_by(&self) -> BlockedBy {
+        match self {
             Self::MissingKey(_)
             | Self::Unreadable(_)
             | Self::TooMany(_)
@@ -141,8 +139,7 @@ impl IssuerError {
             Self::NameConstraint(_) | Self::SubjectConstraint(_) => BlockedBy::IssuerRefused,
             Self::BadName(_) => BlockedBy::SpecInvalid,
             Self::BadCsr | Self::CsrSignature | Self::CsrKey(_) => BlockedBy::HostAnswerRefused,
-        };
-        Obstacle::new(by, format!("issuer CASecret/{issuer}: {self}"))
+        }
     }
 }
 

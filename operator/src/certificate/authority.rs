@@ -1,4 +1,4 @@
-//! A CA whose certificate and key lie in a Secret of the resource's namespace.
+//! A CA with its key: it signs.
 
 use std::net::IpAddr;
 
@@ -22,7 +22,7 @@ use super::facts::IssuerFacts;
 use super::{BACKDATE, IssuerError, MAX_PEM_BYTES, adopt, common_name};
 
 /// A CA that was checked when it was read; it says nothing of its key in `Debug`.
-pub struct CaSecret {
+pub struct Authority {
     facts: IssuerFacts,
     key: Zeroizing<KeyPair>,
 }
@@ -38,13 +38,13 @@ pub struct Issued {
     pub shortened: bool,
 }
 
-impl std::fmt::Debug for CaSecret {
+impl std::fmt::Debug for Authority {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("CaSecret").field("certificates", &self.facts.chain().len()).finish_non_exhaustive()
+        f.debug_struct("Authority").field("certificates", &self.facts.chain().len()).finish_non_exhaustive()
     }
 }
 
-impl CaSecret {
+impl Authority {
     /// Reads `tls.crt` and `tls.key`.
     ///
     /// # Errors
