@@ -66,9 +66,9 @@ impl Authority {
         self.facts
     }
 
-    /// Its certificates as DER, as they go into a chain after the leaf.
-    pub(crate) fn certificates(&self) -> &[CertificateDer<'static>] {
-        self.facts.chain()
+    #[cfg(test)]
+    pub(crate) const fn facts(&self) -> &IssuerFacts {
+        &self.facts
     }
 
     /// Signs a leaf for the host's key, with the names and the duration of the spec.

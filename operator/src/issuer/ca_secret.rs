@@ -1,0 +1,101 @@
+//! A CA whose certificate and key lie in a Secret of the resource's namespace: it signs at once.
+
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use jiff::Timestamp;
+use kagiban_crds::resource::{IssuerKind, IssuerRef};
+
+use super::{Answer, Issuer, Order};
+use crate::certificate::{self, Authority, IssuerError, IssuerFacts};
+use crate::cluster::{Cluster, SecretData};
+use crate::decide::{Obstacle, Resource};
+use crate::grant::{Grant, Purpose, granted};
+use crate::kept::{Age, Kept, Taken, key};
+use crate::metrics::SharedMetrics;
+
+/// Issuers remembered at once: a namespace has a few.
+const MAX_ISSUERS: usize = 1024;
+
+#[derive(Debug)]
+pub(super) struct CaSecret {
+    cluster: Cluster,
+    metrics: SharedMetrics,
+    known: Kept<Known>,
+}
+
+/// What is kept of it: nothing that is secret.
+#[derive(Debug)]
+struct Known {
+    grant: Grant,
+    facts: Result<IssuerFacts, Obstacle>,
+    /// The earliest end in its chain, past or not.
+    end: Option<Timestamp>,
+}
+
+impl CaSecret {
+    pub(super) fn new(cluster: Cluster, metrics: SharedMetrics) -> Self {
+        Self { cluster, metrics, known: Kept::new(MAX_ISSUERS) }
+    }
+
+    async fn read(&self, namespace: &str, name: &str) -> Taken<Known> {
+        let read = granted(&self.cluster, namespace, name, Purpose::Issuer, |secret, grant| {
+            let facts = authority(&secret, name, Timestamp::now()).map(Authority::into_facts);
+            let end = secret.bytes("tls.crt").and_then(certificate::chain_end);
+            Ok(Known { grant, facts, end })
+        });
+        read.await
+    }
+}
+
+impl Issuer for CaSecret {
+    fn kind(&self) -> IssuerKind {
+        IssuerKind::CaSecret
+    }
+
+    fn secret<'a>(&self, named: &'a IssuerRef) -> Option<&'a str> {
+        Some(&named.name)
+    }
+
+    fn facts<'a>(&'a self, resource: &'a Resource, age: Age) -> BoxFuture<'a, Result<Option<IssuerFacts>, Obstacle>> {
+        async move {
+            let key = key(resource, &resource.spec.issuer_ref.name);
+            let read = self.read(&key.0, &key.1);
+            let judge = |known: &Known| {
+                known.grant.may_issue(resource)?;
+                if let Some(end) = known.end {
+                    // of one that has ended too: that is what it is watched for
+                    self.metrics.issuer_not_after(&key.0, &key.1, end);
+                }
+                known.facts.clone().map(Some)
+            };
+            self.known.read(age, key.clone(), read, judge).await
+        }
+        .boxed()
+    }
+
+    fn ask<'a>(&'a self, order: &'a Order<'a>) -> BoxFuture<'a, Result<Answer, Obstacle>> {
+        async move {
+            let Order { resource, key, now, .. } = order;
+            let name = &resource.spec.issuer_ref.name;
+            let read = granted(&self.cluster, &resource.namespace, name, Purpose::Issuer, |secret, grant| {
+                grant.may_issue(resource)?;
+                authority(&secret, name, *now)
+            });
+            let signed = read.await.result?.sign(key, &resource.spec.certificate, *now);
+            signed.map(Answer::Issued).map_err(|error| Obstacle::of_issuer(name, &error))
+        }
+        .boxed()
+    }
+
+    fn changed<'a>(&'a self, resource: &'a Resource) -> BoxFuture<'a, ()> {
+        async move { self.known.asked_for(&key(resource, &resource.spec.issuer_ref.name)).await }.boxed()
+    }
+}
+
+/// The CA in the Secret, if it can sign.
+fn authority(secret: &SecretData, name: &str, now: Timestamp) -> Result<Authority, Obstacle> {
+    let value = |key| secret.bytes(key).ok_or(IssuerError::MissingKey(key));
+    value("tls.crt")
+        .and_then(|certificate| Authority::read(certificate, value("tls.key")?, now))
+        .map_err(|error| Obstacle::of_issuer(name, &error))
+}
