@@ -210,6 +210,24 @@ async fn a_freeze_is_thawed_by_command_while_no_exporter_runs() {
     assert_eq!(rotator.open(&open(1, 2)).unwrap().state, RotationState::Keyed);
 }
 
+/// Holds A14: one journal that cannot be read hides no other, nor that another cannot be read.
+#[tokio::test]
+async fn a_list_names_each_journal_that_cannot_be_read() {
+    let world = World::pem_pair().await;
+    let (mut rotator, lock) = world.rotator().await;
+    rotator.open(&open(1, 1)).unwrap();
+    drop((rotator, lock));
+    let journals = world.state().join("journal");
+    std::fs::write(journals.join("cut.json"), "{").unwrap();
+    std::fs::create_dir(journals.join("directory.json")).unwrap();
+    std::fs::write(journals.join("other.json"), "{}").unwrap();
+    let listed = rotation(&world, &["list"]);
+    assert!(!listed.status.success() && String::from_utf8_lossy(&listed.stdout).starts_with("agent  "), "{listed:?}");
+    for name in ["cut", "directory", "other"] {
+        assert!(String::from_utf8_lossy(&listed.stderr).contains(&format!("journal of {name} ")), "{listed:?}");
+    }
+}
+
 /// Holds A14: who removes a journal takes back neither an epoch nor a generation, and no backup is written over.
 #[tokio::test]
 async fn removing_a_journal_lets_nothing_in_that_was_refused_and_overwrites_no_backup() {

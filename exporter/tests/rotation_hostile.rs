@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use kagiban_crds::host_api::{OnUnreadable, Refusal, RefusalReason, RotationReport, RotationState};
 use kagiban_exporter::rotation::{Rotator, VaultLock};
 use kagiban_keystore::{self as keystore, Format, Limits, Merge};
-use rustix::fs::{XattrFlags, getxattr, setxattr};
+use rustix::fs::{XattrFlags, getxattr, removexattr, setxattr};
 use support::service::put;
 use support::{HOST, World, delivery, open, rollback, service};
 
@@ -690,6 +690,12 @@ async fn a_late_rollback_widens_no_rights_that_were_narrowed_since() {
     assert!(world.service.starts() == starts && std::fs::read(&key).unwrap() == new && !has_litter(&world.home()));
 
     std::os::unix::fs::chown(&key, Some(0), None).unwrap();
+    setxattr(&key, "user.backup", b"done", XattrFlags::empty()).unwrap();
+    let refused = host.roll_back(1).await.unwrap_err();
+    let of_a_tool = "another extended attribute \"user.backup\" than";
+    assert!(refused.message.contains(of_a_tool), "{}", refused.message);
+    removexattr(&key, "user.backup").unwrap();
+
     // The group's right was taken away, and everybody was given one: neither comes with the old key.
     mode(0o604);
     let report = host.roll_back(1).await.unwrap();

@@ -521,11 +521,24 @@ fn resumed(world: &World) -> Vec<World> {
             World { files, journal: state.clone(), state, stop_begun, journalled_stop: stop_begun, ..world.clone() };
         World { is_starting: false, has_left: false, ..entered }
     };
+    // A service that is seen to live on the old files is not stopped for them.
+    let left_alone = |entered: World| {
+        let is_on_old = entered.files == Files::Old && entered.service == Service::Running(Files::Old);
+        let undone = entered.state.clone().undone().filter(|_| is_on_old && world.stop_begun.is_none());
+        let undone = undone.map(|state| World {
+            journal: state.clone(),
+            state,
+            stop_begun: None,
+            journalled_stop: None,
+            ..entered.clone()
+        });
+        [entered].into_iter().chain(undone)
+    };
     let cut_off = |files| crashed(&World { files, ..world.clone() });
     let going_back = |mended: Mended| {
         let halfway = [world.files, Files::Mixed];
         let failing = halfway.map(|files| entered(files, Err(failed())));
-        let back = world.backup.then(|| entered(Files::Old, Ok(mended)));
+        let back = world.backup.then(|| entered(Files::Old, Ok(mended))).into_iter().flat_map(left_alone);
         let cut_off = halfway.into_iter().chain(world.backup.then_some(Files::Old)).flat_map(cut_off);
         failing.into_iter().chain(back).chain(cut_off).collect()
     };

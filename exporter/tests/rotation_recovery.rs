@@ -413,6 +413,31 @@ async fn a_service_that_has_not_heard_of_an_interrupted_stop_on_the_way_back_is_
     assert_eq!(world.service.served().await, Some(world.first));
 }
 
+/// Holds A7, A11: where the journal cannot be written, each start finds the same entry of it.
+#[tokio::test]
+async fn a_service_that_lives_on_the_old_files_already_is_neither_stopped_nor_started_again_by_the_next_start() {
+    let mut world = World::pem_pair().await;
+    world.agent.service.stop_timeout = Some(std::time::Duration::from_secs(1));
+    let mut stop = world.service.stop_argv();
+    stop[2].insert_str(0, &format!("echo >> {}; ", world.directory.path().join("stops").display()));
+    world.agent.service.stop = Some(stop);
+    rotate_until(&world, 4).await;
+    let (path, key) = (world.state().join("journal/agent.json"), world.home().join("tls.key"));
+    let (journal, old) = (std::fs::read(&path).unwrap(), std::fs::read(&key).unwrap());
+    // Longer than that stop may still end it.
+    tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+    let mut commands = Vec::new();
+    for _ in 0..3 {
+        std::fs::write(&path, &journal).unwrap();
+        let report = world.rotator().await.0.report().unwrap();
+        assert_eq!(report.state, RotationState::RolledBack, "{report:#?}");
+        assert_eq!(world.service.served().await, Some(world.first), "{report:#?}");
+        commands.push((stops(&world), world.service.starts()));
+    }
+    assert_eq!(std::fs::read(&key).unwrap(), old);
+    assert!(commands.iter().all(|then| *then == commands[0]), "{commands:?}");
+}
+
 /// Holds A8: nor is the stop before the swap run again, which has returned before the service had ended.
 #[tokio::test]
 async fn a_service_that_drains_when_its_exporter_crashes_in_the_swap_is_not_stopped_again() {

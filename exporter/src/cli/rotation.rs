@@ -92,7 +92,7 @@ fn list(args: &StateArgs, out: &mut dyn Write) -> Result<(), RotationError> {
     let config = configuration(args)?;
     let vault = Vault::at(&config.state_directory());
     let mut shown = Vec::new();
-    let mut unread = None;
+    let mut unread = Vec::new();
     let configured = config.agents.iter().map(|agent| agent.name.clone());
     let known: BTreeSet<AgentName> = agents(&vault, args)?.into_iter().chain(configured).collect();
     if known.is_empty() {
@@ -103,18 +103,18 @@ fn list(args: &StateArgs, out: &mut dyn Write) -> Result<(), RotationError> {
             Ok(Some(record)) => shown.push(Shown::of(&vault, record)),
             Ok(None) => shown.push(Shown::never(&vault, agent)),
             // One journal that cannot be read hides no other.
-            Err(why) => unread = Some(why),
+            Err(why) => unread.push(why),
         }
     }
     match args.output {
         Output::Json => json(&shown, out)?,
-        Output::Text if shown.is_empty() && unread.is_none() => {
+        Output::Text if shown.is_empty() && unread.is_empty() => {
             writeln!(out, "no agent was ever rotated (state directory {})", config.state_directory().display())?;
         }
         Output::Text => shown.iter().try_for_each(|shown| writeln!(out, "{}", shown.line()))?,
     }
     out.flush()?;
-    unread.map_or(Ok(()), |why| Err(RotationError::Journal(why)))
+    if unread.is_empty() { Ok(()) } else { Err(RotationError::Journal(unread.join("; "))) }
 }
 
 fn show(args: &AgentArgs, out: &mut dyn Write) -> Result<(), RotationError> {

@@ -86,6 +86,7 @@ impl Rotator {
     pub async fn finish(&mut self, mut seen: impl FnMut(&Self)) {
         // For a freeze that an earlier run left; one that this run ends in is looked at later.
         self.look_at_freeze_at_once();
+        self.leave_alone_what_is_undone().await;
         self.advance(&mut seen).await;
         self.do_chores(seen).await;
         self.forget_what_nobody_knows();
@@ -138,8 +139,20 @@ impl Rotator {
         }
         let longest = longest_drain(&self.agent.service);
         let may_end = rotation.stop_begun.as_ref().is_some_and(|begun| !begun.may_end_for(longest).is_zero());
+        self.may_be_undone = mended.is_ok() && !may_end;
         let state = resumption.mended(mended, may_end);
         self.enter_anyway(rotation, state, note);
+    }
+
+    /// Where the journal cannot be written, each start finds the same entry: a service that lives on the old files already is
+    /// not stopped for it, and neither is one that the host's start has brought up on them.
+    async fn leave_alone_what_is_undone(&mut self) {
+        let Some(rotation) = self.record.rotation.clone() else { return };
+        let Some(undone) = rotation.state.clone().undone().filter(|_| self.may_be_undone) else { return };
+        let (Verdict::Whole(stored), old) = (coherence::judge(&self.agent), self.old_leaves()) else { return };
+        if old.contains(&stored) && !self.earlier_start_goes_on() && self.look_for(&[stored]).await.is_ok() {
+            self.enter_anyway(rotation, undone, "the service lives on the old files".to_owned());
+        }
     }
 
     /// Whether some files have gone back and others have not, so that the agent cannot start: the journal's entries of a way
@@ -228,8 +241,9 @@ impl Rotator {
             (Verdict::Broken { why }, Some(manifest)) => {
                 let copies = self.host.vault.kept(&self.agent.name);
                 let copies = copies.display();
-                let failure =
-                    lost(format!("what was on disk ({why}) is copied to {copies}, and the backup comes back"));
+                let failure = lost(format!(
+                    "the backup takes the place of what was on disk ({why}), which is copied to {copies}"
+                ));
                 let before = manifest.previous.map_or(Before::NotServed, Before::Served);
                 (undo(Undo::Stop, before, failure), Some(manifest))
             }

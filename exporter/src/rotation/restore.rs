@@ -50,11 +50,10 @@ pub(super) enum RestoreError {
     )]
     ChangedSince { path: PathBuf },
     #[error(
-        "{}: has another owner, group or access control list than the file that would come back, and neither is the narrower; \
-         give it those of the old file, or open a new rotation",
-        path.display()
+        "{}: has another {} than the file that would come back, and neither is the narrower; undo that, or open a new rotation",
+        path.display(), differences.join(", ")
     )]
-    OtherAccess { path: PathBuf },
+    OtherAccess { path: PathBuf, differences: Vec<String> },
     #[error(
         "the old files would not go together with what was changed since ({0}), and nothing was stopped for them; open a new rotation"
     )]
@@ -140,15 +139,17 @@ impl Planned {
         })
     }
 
-    /// What comes back has the rights that the old file had, less what the file there has not now. None where neither is the
-    /// narrower.
-    fn narrowed(&self, attributes: &Attributes) -> Option<Attributes> {
+    /// What comes back has the rights that the old file had, less what the file there has not now.
+    ///
+    /// # Errors
+    /// What differs, where neither is the narrower.
+    fn narrowed(&self, attributes: &Attributes) -> Result<Attributes, Vec<String>> {
         match (&self.step, &self.present) {
             (Step::PutBack | Step::Rewrite(_) | Step::Take(_) | Step::Overwrite, Some(present)) => {
                 attributes.narrowed_to(&present.attributes)
             }
             (Step::PutBack | Step::Rewrite(_) | Step::Take(_) | Step::Overwrite, None)
-            | (Step::Keep | Step::Remove, _) => Some(attributes.clone()),
+            | (Step::Keep | Step::Remove, _) => Ok(attributes.clone()),
         }
     }
 }
@@ -174,7 +175,8 @@ impl WayBack<'_> {
                 return Err(changed_since(file));
             }
             let narrowed = planned.narrowed(&file.attributes);
-            file.attributes = narrowed.ok_or_else(|| RestoreError::OtherAccess { path: file.path.clone() })?;
+            file.attributes =
+                narrowed.map_err(|differences| RestoreError::OtherAccess { path: file.path.clone(), differences })?;
         }
         self.check_set(&plan)?;
         let present: Vec<_> =
@@ -270,18 +272,11 @@ impl WayBack<'_> {
         self.files.iter().all(|file| lies_at(&file.path, file.new))
     }
 
-    /// An empty mount point is not where the files were: what is put there would be hidden by the files themselves.
+    /// An empty mount point is not where the files were: what is put there would be hidden by the files themselves. One file
+    /// that is not there is enough: those of a set may lie on several file systems.
     fn check_mounted(&self) -> Result<(), RestoreError> {
-        let is_elsewhere = |file: &FileSwap| {
-            let device = file.path.parent().and_then(|directory| platform::device(directory).ok());
-            file.old.as_ref().is_some_and(|old| device.is_some_and(|device| device != old.identity.device))
-        };
-        match self.files.first() {
-            Some(first) if self.files.iter().all(|file| is_absent(file) && is_elsewhere(file)) => {
-                Err(RestoreError::Elsewhere { path: first.path.clone() })
-            }
-            _ => Ok(()),
-        }
+        let elsewhere = self.files.iter().find(|file| is_absent(file) && is_directory_another(file));
+        elsewhere.map_or(Ok(()), |file| Err(RestoreError::Elsewhere { path: file.path.clone() }))
     }
 
     /// The files as they come back, and what is left to do for it.
@@ -296,7 +291,7 @@ impl WayBack<'_> {
         let mut files = self.files.to_vec();
         for (file, planned) in files.iter_mut().zip(&plan) {
             // Where neither is the narrower, a service that may be down gets its file as it was.
-            if let Some(narrowed) = planned.narrowed(&file.attributes) {
+            if let Ok(narrowed) = planned.narrowed(&file.attributes) {
                 file.attributes = narrowed;
             }
         }
@@ -675,6 +670,17 @@ fn forward(file: &FileSwap) -> Option<Move> {
 }
 
 /// Nothing is there of what the rotation has put there or found.
+/// Whether its path leads to another directory now. A bind mount has the file system's number; its mount point has not the
+/// directory's.
+fn is_directory_another(file: &FileSwap) -> bool {
+    let Some(now) = file.path.parent().and_then(|path| platform::directory_identity(path).ok()) else { return false };
+    match (file.directory, &file.old) {
+        (Some(then), _) => now != then,
+        (None, Some(old)) => now.device != old.identity.device,
+        (None, None) => false,
+    }
+}
+
 fn is_absent(file: &FileSwap) -> bool {
     let beside = file.old.iter().map(|old| &old.beside);
     beside.chain([&file.path, &file.staged]).all(|path| path.symlink_metadata().is_err())

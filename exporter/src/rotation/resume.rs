@@ -45,7 +45,9 @@ impl State {
             Self::Staged | Self::BackedUp => resumption(Mend::Keep, Self::Discarding { failure: unswapped() }),
             Self::Stopping { before } => resumption(Mend::Keep, undo(Undo::after_stop(before), before, unswapped())),
             Self::Swapping { before } => {
-                let failure = restarted("restarted_in_swap", "the old files were put back; open a new rotation");
+                let message =
+                    "the exporter ended while it replaced the files, so the old ones go back; open a new rotation";
+                let failure = restarted("restarted_in_swap", message);
                 resumption(Mend::GoBack, undo(Undo::Drain, before, failure))
             }
             Self::Swapped { before }
@@ -72,9 +74,21 @@ impl State {
         }
     }
 
+    /// Where nothing is left to undo, because the files are the old ones and the service was seen to live on them before it was
+    /// stopped for that; none in other states.
+    #[must_use]
+    pub fn undone(self) -> Option<Self> {
+        match self {
+            Self::Undoing { step: Undo::Stop, before: Before::Served(_), failure, .. } => {
+                Some(Self::RolledBack { failure })
+            }
+            _ => None,
+        }
+    }
+
     fn given_up(self) -> Resumption {
-        let message = "the exporter stopped again and again in the same rotation: the files were made whole, the service \
-                       was started, and nothing more is tried; see in the log why it stops";
+        let message = "the exporter stopped again and again in the same rotation: the files are made whole, the service is \
+                       started, and nothing more is tried; see in the log why it stops";
         let failure = restarted("recovery_failed", message);
         let last = |mend, before: Before, by_order| Resumption {
             mend,
@@ -115,7 +129,7 @@ impl Resumption {
     /// For a rotation that the journal calls committed while some of its files have gone back.
     pub fn of_mixture(before: Before) -> Self {
         let message =
-            "some files had gone back, and no journal told of it; the old ones were put back; open a new rotation";
+            "some files had gone back, and no journal told of it, so the others go back too; open a new rotation";
         let failure = restarted("split_set", message);
         let state = State::Undoing { step: Undo::Stop, before, failure, by_order: false };
         Self { mend: Mend::GoBack, state }
@@ -157,4 +171,21 @@ pub enum Mended {
 
 fn restarted(reason: &str, message: &str) -> Cause {
     Cause::new(reason, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Holds A8: it is told before it is done, and may fail.
+    #[test]
+    fn what_is_told_of_a_crash_is_true_before_the_files_go_back() {
+        let before = Before::NotServed;
+        let swapping = |recoveries| State::Swapping { before }.resumed(recoveries);
+        for resumption in [swapping(1), swapping(MAX_RECOVERIES + 1), Resumption::of_mixture(before)] {
+            assert_eq!(resumption.mend, Mend::GoBack);
+            let failure = resumption.state.failure().expect("a failure");
+            assert!(!failure.message.contains("were "), "{}", failure.message);
+        }
+    }
 }

@@ -99,7 +99,7 @@ impl Rotator {
     }
 
     /// Whether a start command that an earlier run has begun may go on.
-    fn earlier_start_goes_on(&self) -> bool {
+    pub(super) fn earlier_start_goes_on(&self) -> bool {
         let begun = self.record.rotation.as_ref().and_then(|rotation| rotation.start_begun.as_ref());
         self.starting_until.is_some_and(|until| Instant::now() < until)
             && begun.is_some_and(|begun| begun.is_running().unwrap_or(true))

@@ -1,7 +1,7 @@
 //! Who may do what with a file: owner, permission bits and extended attributes, among which are access control lists and
 //! security labels. All are taken from and given to a descriptor, never a path.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, Metadata, Permissions};
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
@@ -21,6 +21,8 @@ const MAX_KEPT_BYTES: usize = 16 * 1024;
 const OF_THE_BYTES: [&str; 2] = ["security.ima", "security.evm"];
 /// Given to every new file by a security module, which restricts access further and never widens it.
 const LABELS: &str = "security.";
+
+const ACCESS_CONTROL_LIST: &str = "system.posix_acl_access";
 
 /// Owner, permissions and extended attributes of a file, as a journal keeps them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -83,10 +85,12 @@ impl Attributes {
         let now = Self::of(file, &file.metadata()?)?;
         self.steps_from(&now).iter().try_for_each(|step| step.take(file))?;
         let given = Self::of(file, &file.metadata()?)?;
-        if given.is_same_access(self) {
-            return Ok(());
+        match given.differences(self).as_slice() {
+            [] => Ok(()),
+            differences => {
+                Err(io::Error::other(format!("it came out with another {} than was given", differences.join(", "))))
+            }
         }
-        Err(io::Error::other("owner, mode or access control list came out otherwise than they were given"))
     }
 
     /// What makes a private file's attributes these, in an order in which it is never open to more accounts than at the end.
@@ -107,28 +111,41 @@ impl Attributes {
 
     /// Whether the same accounts may do the same. Labels that only one of the two has are the security module's affair.
     pub fn is_same_access(&self, other: &Self) -> bool {
-        let differs = |a: &Self, b: &Self| {
-            let mut missing = a.extended.iter().filter(|(name, value)| match b.extended.get(*name) {
-                Some(found) => found != *value,
-                None => !name.starts_with(LABELS),
-            });
-            missing.next().is_some()
-        };
-        (self.uid, self.gid, self.mode) == (other.uid, other.gid, other.mode)
-            && !differs(self, other)
-            && !differs(other, self)
+        self.differences(other).is_empty()
     }
 
-    /// These, without the permission bits that `other` has not; none where owner, group or an access control list differ,
-    /// and so neither is the narrower.
-    pub fn narrowed_to(&self, other: &Self) -> Option<Self> {
-        let alike = Self { mode: self.mode, ..other.clone() };
-        self.is_same_access(&alike).then(|| Self { mode: self.mode & other.mode, ..self.clone() })
+    /// In which attributes the two differ, in words.
+    fn differences(&self, other: &Self) -> Vec<String> {
+        let own = [("owner", self.uid, other.uid), ("group", self.gid, other.gid), ("mode", self.mode, other.mode)];
+        let own = own.into_iter().filter(|(_, ours, theirs)| ours != theirs).map(|(name, ..)| name.to_owned());
+        let names: BTreeSet<_> = self.extended.keys().chain(other.extended.keys()).collect();
+        let differs = |name: &&String| match (self.extended.get(*name), other.extended.get(*name)) {
+            (Some(ours), Some(theirs)) => ours != theirs,
+            (_, _) => !name.starts_with(LABELS),
+        };
+        let named = |name: &String| match name.as_str() {
+            ACCESS_CONTROL_LIST => "access control list".to_owned(),
+            name => format!("extended attribute {name:?}"),
+        };
+        own.chain(names.into_iter().filter(differs).map(named)).collect()
+    }
+
+    /// These, without the permission bits that `other` has not.
+    ///
+    /// # Errors
+    /// What else differs, in words: then neither is the narrower.
+    pub fn narrowed_to(&self, other: &Self) -> Result<Self, Vec<String>> {
+        let differences = self.differences(&Self { mode: self.mode, ..other.clone() });
+        if differences.is_empty() {
+            Ok(Self { mode: self.mode & other.mode, ..self.clone() })
+        } else {
+            Err(differences)
+        }
     }
 
     /// Whether taking permission bits away, or nothing, makes these `other`.
     pub fn narrows_to(&self, other: &Self) -> bool {
-        self.narrowed_to(other).is_some_and(|narrowed| narrowed.is_same_access(other))
+        self.narrowed_to(other).is_ok_and(|narrowed| narrowed.is_same_access(other))
     }
 }
 
@@ -181,8 +198,6 @@ impl<'de> Deserialize<'de> for Value {
 mod tests {
     use super::*;
 
-    const ACCESS: &str = "system.posix_acl_access";
-
     fn attributes(uid: u32, mode: u32, extended: &[(&str, &[u8])]) -> Attributes {
         let extended = extended.iter().map(|(name, value)| ((*name).to_owned(), Value(value.to_vec()))).collect();
         Attributes { uid, gid: uid, mode, extended }
@@ -191,19 +206,31 @@ mod tests {
     /// Holds A4: the group's bits open the file to the group until the list is there whose mask they are.
     #[test]
     fn a_files_mode_is_widened_when_it_has_its_owner_and_its_list_and_nothing_besides() {
-        let wanted = attributes(7, 0o640, &[(ACCESS, b"list"), ("user.note", b"kept")]);
-        let inherited = attributes(0, 0o600, &[(ACCESS, b"inherited"), ("system.posix_acl_default", b"extra")]);
+        let wanted = attributes(7, 0o640, &[(ACCESS_CONTROL_LIST, b"list"), ("user.note", b"kept")]);
+        let inherited =
+            attributes(0, 0o600, &[(ACCESS_CONTROL_LIST, b"inherited"), ("system.posix_acl_default", b"extra")]);
         let value = |name: &str| &wanted.extended[name];
         assert_eq!(
             wanted.steps_from(&inherited),
             [
                 Step::Remove("system.posix_acl_default".to_owned()),
                 Step::Own(7, 7),
-                Step::Set(ACCESS, value(ACCESS)),
+                Step::Set(ACCESS_CONTROL_LIST, value(ACCESS_CONTROL_LIST)),
                 Step::Set("user.note", value("user.note")),
                 Step::Mode(0o640),
             ]
         );
         assert_eq!(wanted.steps_from(&wanted), [Step::Mode(0o640)]);
+    }
+
+    /// Holds A4: fewer permission bits are the narrower, and whatever else differs is said by its name.
+    #[test]
+    fn what_keeps_one_file_from_being_narrowed_to_another_is_named() {
+        let old = attributes(7, 0o640, &[(ACCESS_CONTROL_LIST, b"list"), ("security.selinux", b"label")]);
+        let narrower = attributes(7, 0o600, &[(ACCESS_CONTROL_LIST, b"list")]);
+        assert_eq!(old.narrowed_to(&narrower).map(|narrowed| narrowed.mode), Ok(0o600));
+        let another = attributes(8, 0o600, &[("user.note", b"of a tool")]);
+        let differences = ["owner", "group", "access control list", "extended attribute \"user.note\""];
+        assert_eq!(old.narrowed_to(&another), Err(differences.map(str::to_owned).to_vec()));
     }
 }
