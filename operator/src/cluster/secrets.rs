@@ -16,10 +16,20 @@ use serde::{Deserialize, Deserializer};
 use zeroize::Zeroizing;
 
 use super::{Cluster, ClusterError};
-use crate::grant::Claims;
 
 /// What the API server's record calls a Secret's values.
 const VALUES: [&str; 2] = ["f:data", "f:stringData"];
+
+/// What a Secret says of itself, as it was read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Claims {
+    pub name: String,
+    /// The Secret's type, such as `kubernetes.io/tls`.
+    pub kind: String,
+    pub purpose: Option<String>,
+    pub allowed_hosts: Option<String>,
+    pub allowed_clients: Option<String>,
+}
 
 /// A Secret's values, wiped when dropped. What the HTTP stack held of them on the way is out of our hands.
 #[derive(Clone, Default)]
