@@ -216,6 +216,7 @@ impl WayBack<'_> {
     /// See [`RestoreError`]. Where an earlier attempt was cut off between two names, the set is the new one again then, as
     /// far as the new files are there still.
     pub(super) fn restore(&self) -> Result<(), RestoreError> {
+        self.check_places()?;
         self.try_to_restore().inspect_err(|_| self.go_forward())
     }
 
@@ -293,7 +294,6 @@ impl WayBack<'_> {
 
     /// The files as they come back, and what is left to do for it.
     fn prepare(&self) -> Result<(Vec<FileSwap>, Vec<Move>), RestoreError> {
-        self.check_places()?;
         for file in self.files {
             for second in file.old.iter().map(|old| &old.beside).chain([&file.staged]) {
                 platform::unlink_second_name(second, &file.path)?;

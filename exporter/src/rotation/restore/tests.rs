@@ -141,6 +141,8 @@ fn nothing_is_put_back_where_one_file_of_the_set_is_not_mounted() {
     }
     key.old.as_mut().expect("old").beside = mount_point.join("beside");
     key.directory = Some(platform::directory_identity(&mount_point).expect("there"));
+    let [certificate, key] = [0, 1].map(|n| scene.files[n].path.clone());
+    scene.agent.keystore = Keystore::PemPair { certificate, key };
     fs::rename(&mount_point, &aside).and_then(|()| fs::create_dir(&mount_point)).expect("not mounted");
     assert_eq!(scene.way_back().restore().expect_err("not there").reason(), "not_mounted");
     assert_eq!(fs::read_dir(&mount_point).expect("list").count(), 0);
