@@ -253,6 +253,11 @@ impl Rotator {
                         self.holds(&[leaf]).await?;
                         Ok(Finding::OldServed)
                     }
+                    // Moved with its new files, which the journal knows by other names.
+                    Verdict::Whole(leaf) if self.way_back().check_configured().is_err() => {
+                        self.holds(&[leaf]).await?;
+                        Ok(Finding::NewServed)
+                    }
                     Verdict::Whole(_) | Verdict::Unknown { .. } | Verdict::Broken { .. } => Err(why),
                 }
             }

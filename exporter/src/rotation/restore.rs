@@ -67,8 +67,8 @@ pub(super) enum RestoreError {
     #[error("{}: this rotation has replaced it, and the configuration has the agent's files elsewhere; open a new rotation", path.display())]
     NotConfigured { path: PathBuf },
     #[error(
-        "{}: none of the files of this rotation is there, and the directory is on another file system than when they were \
-         replaced; mount it: the old files are put back then",
+        "{}: is not there, and its directory is another one than when the rotation replaced it; mount what belongs there: the \
+         old files are put back then",
         path.display()
     )]
     Elsewhere { path: PathBuf },
@@ -279,7 +279,7 @@ impl WayBack<'_> {
     }
 
     /// What is put back elsewhere changes nothing of what the agent serves.
-    fn check_configured(&self) -> Result<(), RestoreError> {
+    pub(super) fn check_configured(&self) -> Result<(), RestoreError> {
         let configured = conflicts::replaced(self.agent);
         let elsewhere = self.files.iter().find(|file| !configured.contains(&file.path.as_path()));
         elsewhere.map_or(Ok(()), |file| Err(RestoreError::NotConfigured { path: file.path.clone() }))
