@@ -14,14 +14,7 @@ fn every_reason_of_a_rotation_is_explained_and_every_explained_one_exists() {
     let explained: Vec<_> = first_cells.flat_map(|cell| cell.split('`').skip(1).step_by(2)).collect();
     assert!(explained.len() > 20, "{explained:?}");
     let mut code = String::new();
-    for file in fs::read_dir(root.join("src/rotation")).expect("the room") {
-        let path = file.expect("an entry").path();
-        if path.is_file() {
-            let text = fs::read_to_string(&path).expect("a source");
-            // what tests make up is no reason
-            code.push_str(text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default());
-        }
-    }
+    read_sources(&root.join("src/rotation"), &mut code);
     // Why a command was not run is told as it is.
     code.push_str(&fs::read_to_string(root.join("src/platform/program.rs")).expect("a source"));
     for reason in &explained {
@@ -30,6 +23,19 @@ fn every_reason_of_a_rotation_is_explained_and_every_explained_one_exists() {
     for said in code.split("Cause::new(").skip(1) {
         if let Some(reason) = said.trim_start().strip_prefix('"').and_then(|rest| rest.split('"').next()) {
             assert!(explained.contains(&reason) || reason == "not_frozen", "{reason} is not explained");
+        }
+    }
+}
+
+fn read_sources(directory: &Path, code: &mut String) {
+    for entry in fs::read_dir(directory).expect("the room") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            read_sources(&path, code);
+        } else if !path.ends_with("tests.rs") {
+            let text = fs::read_to_string(&path).expect("a source");
+            // what tests make up is no reason
+            code.push_str(text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default());
         }
     }
 }

@@ -191,7 +191,8 @@ struct DroppedLines;
 
 impl Collector for DroppedLines {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
-        let help = "Log lines that were dropped because whoever reads the log does not read on";
+        let help =
+            "Log lines that were dropped because whoever reads the log does not read on, or that could not be written";
         let dropped = ConstCounter::new(log_lines::dropped());
         let metric = encoder.encode_descriptor("kagiban_log_lines_dropped", help, None, dropped.metric_type())?;
         dropped.encode(metric)

@@ -1,8 +1,9 @@
 //! Where log lines go. Who reads stderr may hang: journald that is stopped, a log shipper, a container runtime. That holds up
-//! nobody: the lines wait for a thread of their own, and what is too many is dropped and counted.
+//! nobody: the lines wait for a thread of their own. What is too many, or cannot be written, is dropped and counted.
 
-use std::io::{self, Write as _};
+use std::io::{self, Write};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
@@ -14,7 +15,11 @@ const MAX_WAITING: usize = 4096;
 /// How long the end of the process waits for its last words to be read.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
+/// Between two attempts at a pipe that is full and does not make its writer wait: whoever shares it may have set that.
+const FULL: Duration = Duration::from_millis(20);
+
 static DROPPED: OnceLock<ErrorCounter> = OnceLock::new();
+static UNWRITTEN: AtomicU64 = AtomicU64::new(0);
 
 /// Writes what is waiting when it is dropped, within a second.
 #[derive(Debug)]
@@ -22,22 +27,61 @@ pub struct Flush(Option<WorkerGuard>);
 
 /// A writer of log lines to stderr that never waits.
 pub fn to_stderr() -> (NonBlocking, Flush) {
-    let builder = NonBlockingBuilder::default().buffered_lines_limit(MAX_WAITING).thread_name("log");
-    let (lines, guard) = builder.finish(io::stderr());
+    let (lines, guard) = to(io::stderr(), &UNWRITTEN);
     // Only of the first, and there is one.
     let _ = DROPPED.set(lines.error_counter());
     (lines, Flush(Some(guard)))
 }
 
-/// How many lines nobody read in time.
+fn to(out: impl Write + Send + 'static, unwritten: &'static AtomicU64) -> (NonBlocking, WorkerGuard) {
+    let builder = NonBlockingBuilder::default().buffered_lines_limit(MAX_WAITING).thread_name("log");
+    builder.finish(Patient { out, unwritten })
+}
+
+/// How many lines nobody read in time, or could not be written.
 pub fn dropped() -> u64 {
-    DROPPED.get().map_or(0, |counter| counter.dropped_lines().try_into().unwrap_or(u64::MAX))
+    let waited_too_long = DROPPED.get().map_or(0, |counter| counter.dropped_lines().try_into().unwrap_or(u64::MAX));
+    UNWRITTEN.load(Ordering::Relaxed).saturating_add(waited_too_long)
 }
 
 /// Says why the process ends, where anybody listens.
 pub fn last_words(line: String) {
     // Where stderr is closed there is nobody to tell.
-    within_bounds(move || _ = writeln!(io::stderr(), "{line}"));
+    within_bounds(move || _ = writeln!(Patient { out: io::stderr(), unwritten: &UNWRITTEN }, "{line}"));
+}
+
+/// Writes whole lines to what may not take them at once: it waits, as a pipe that blocks would make it, and the lines that
+/// come meanwhile wait as well.
+struct Patient<W> {
+    out: W,
+    /// Lines that could not be written. The thread that writes forgets errors.
+    unwritten: &'static AtomicU64,
+}
+
+impl<W: Write> Patient<W> {
+    fn put(&mut self, mut rest: &[u8]) -> io::Result<()> {
+        while !rest.is_empty() {
+            match self.out.write(rest) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => rest = &rest[written..],
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => thread::sleep(FULL),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<W: Write> Write for Patient<W> {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.put(line).inspect_err(|_| _ = self.unwritten.fetch_add(1, Ordering::Relaxed))?;
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
 }
 
 impl Drop for Flush {
@@ -56,5 +100,64 @@ fn within_bounds(work: impl FnOnce() + Send + 'static) {
     };
     if thread::Builder::new().spawn(working).is_ok() {
         let _ = ended.recv_timeout(LAST_WORDS);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    /// Takes a few bytes every other time, or nothing ever.
+    #[derive(Clone, Default)]
+    struct Pipe {
+        taken: Arc<Mutex<Vec<u8>>>,
+        is_full: bool,
+        refuses: Option<io::ErrorKind>,
+    }
+
+    impl Write for Pipe {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            if let Some(kind) = self.refuses {
+                return Err(kind.into());
+            }
+            self.is_full = !self.is_full;
+            if self.is_full {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            let bytes = &bytes[..bytes.len().min(7)];
+            self.taken.lock().expect("whole").extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_pipe_that_is_full_for_a_while_loses_no_line_and_no_part_of_one() {
+        static UNWRITTEN: AtomicU64 = AtomicU64::new(0);
+        let pipe = Pipe::default();
+        let (mut lines, guard) = to(pipe.clone(), &UNWRITTEN);
+        let expected: String = (0..10).map(|n| format!("line {n} of ten\n")).collect();
+        for line in expected.split_inclusive('\n') {
+            lines.write_all(line.as_bytes()).expect("never waits");
+        }
+        drop(guard);
+        assert_eq!(String::from_utf8_lossy(&pipe.taken.lock().expect("whole")), expected);
+        assert_eq!(UNWRITTEN.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn a_line_that_cannot_be_written_is_counted() {
+        static UNWRITTEN: AtomicU64 = AtomicU64::new(0);
+        let (mut lines, guard) = to(Pipe { refuses: Some(io::ErrorKind::BrokenPipe), ..Pipe::default() }, &UNWRITTEN);
+        for _ in 0..10 {
+            lines.write_all(b"nobody hears\n").expect("never waits");
+        }
+        drop(guard);
+        assert_eq!(UNWRITTEN.load(Ordering::Relaxed), 10);
     }
 }

@@ -90,7 +90,7 @@ pub(super) const FAMILIES: &[Family<Program>] = &[
     },
     Family {
         name: "kagiban_log_lines_dropped",
-        help: "Log lines that were dropped because whoever reads the log does not read on.",
+        help: "Log lines that were dropped because whoever reads the log does not read on, or that could not be written.",
         kind: Kind::Counter,
         samples: |program, out| out.put(&[], program.log_lines_dropped),
     },

@@ -1,19 +1,15 @@
 //! Running a program by its argument vector.
 
-use std::ffi::{OsStr, OsString};
-use std::fs::File;
-use std::io::{self, Read};
-use std::os::unix::ffi::OsStrExt;
+use std::io;
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rustix::fs::{Access, AtFlags, CWD, accessat};
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::time::{Instant, sleep};
 
+use super::executable::{check_format, find};
 use super::started_process;
 use crate::platform::{ProgramError, StartedProcess};
 
@@ -21,10 +17,6 @@ use crate::platform::{ProgramError, StartedProcess};
 const KEPT_ENVIRONMENT: [&str; 4] = ["PATH", "LANG", "LC_ALL", "TZ"];
 /// Where a process without a PATH of its own finds the system's tools.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-/// As much of a script's first line as the kernel reads.
-const FIRST_LINE: u64 = 256;
-/// An interpreter may be a script itself; the kernel follows no more.
-const MAX_INTERPRETERS: usize = 5;
 /// How long a killed program may take to end. One that waits for a file system that hangs ends when that answers.
 const END_OF_KILLED: Duration = Duration::from_secs(2);
 /// Killed programs that may be waited for at once; then no other is started.
@@ -75,75 +67,18 @@ pub fn spawn(argv: &[String]) -> Result<RunningProgram, ProgramError> {
 }
 
 /// Whether [`run`] could begin this command, as far as can be told without running it: its program is found, a regular file,
-/// and executable by this process; so is the interpreter that a script names.
+/// executable by this process, and of a form that the kernel runs; so is the interpreter or the loader that it names.
 ///
 /// # Errors
 /// [`ProgramError::NotRunnable`].
 pub fn check_program(argv: &[String]) -> Result<(), ProgramError> {
     let program = argv.first().map_or("", String::as_str);
     let path = std::env::var_os("PATH").unwrap_or_else(|| DEFAULT_PATH.into());
-    find(program, &path).and_then(|found| check_interpreters(&found)).map_err(|(path, why)| ProgramError::NotRunnable {
+    find(program, &path).and_then(|found| check_format(&found)).map_err(|(path, why)| ProgramError::NotRunnable {
         program: program.to_owned(),
         path,
         why,
     })
-}
-
-type Obstacle = (PathBuf, &'static str);
-
-/// By the rules of `execvp`: a name without a slash is looked for in `PATH`, and what cannot be run is passed over.
-fn find(program: &str, path: &OsStr) -> Result<PathBuf, Obstacle> {
-    if program.contains('/') {
-        let path = PathBuf::from(program);
-        return executable(&path).map_err(|why| (path.clone(), why)).map(|()| path);
-    }
-    let mut passed_over = None;
-    // A name that is none is found nowhere.
-    let directories = std::env::split_paths(path).filter(|_| !program.is_empty());
-    for candidate in directories.map(|directory| directory.join(program)) {
-        match executable(&candidate) {
-            Ok(()) => return Ok(candidate),
-            Err(NOT_FOUND) => {}
-            Err(why) => passed_over = passed_over.or(Some((candidate, why))),
-        }
-    }
-    Err(passed_over.unwrap_or_else(|| (PathBuf::from(program), "not found in any directory of PATH")))
-}
-
-const NOT_FOUND: &str = "not found";
-
-fn executable(path: &Path) -> Result<(), &'static str> {
-    match path.metadata() {
-        Ok(metadata) if !metadata.is_file() => return Err("not a regular file"),
-        Ok(_) => {}
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(NOT_FOUND),
-        Err(_) => return Err("cannot be looked at"),
-    }
-    accessat(CWD, path, Access::EXEC_OK, AtFlags::EACCESS).map_err(|_| "not executable by this process")
-}
-
-/// What cannot be read can be run all the same, and is asked no more.
-fn check_interpreters(program: &Path) -> Result<(), Obstacle> {
-    let mut program = program.to_owned();
-    for _ in 0..MAX_INTERPRETERS {
-        let mut head = Vec::new();
-        if File::open(&program).and_then(|file| file.take(FIRST_LINE).read_to_end(&mut head)).is_err() {
-            return Ok(());
-        }
-        let Some(interpreter) = interpreter(&head) else { return Ok(()) };
-        // Commands are run from the root directory.
-        let next = Path::new("/").join(interpreter);
-        executable(&next).map_err(|why| (next.clone(), why))?;
-        program = next;
-    }
-    Ok(())
-}
-
-/// The path after `#!`; none where the file is no script, or names none.
-fn interpreter(head: &[u8]) -> Option<OsString> {
-    let line = head.strip_prefix(b"#!")?.split(|byte| matches!(byte, b'\n' | b'\0')).next()?;
-    let mut words = line.split(|byte| matches!(byte, b' ' | b'\t')).filter(|word| !word.is_empty());
-    words.next().map(|word| OsStr::from_bytes(word).to_owned())
 }
 
 impl RunningProgram {
@@ -235,11 +170,11 @@ mod tests {
         };
         let good = script("good", "#! /bin/sh -e\nexit 0\n", 0o755);
         let nested = script("nested", &format!("#!{good}\n"), 0o755);
-        let plain = script("plain", "exit 0\n", 0o755);
         let unterminated = script("unterminated", "#!/bin/sh", 0o755);
-        for runnable in [&good, &nested, &plain, &unterminated, "true", "/bin/true"] {
+        for runnable in [&good, &nested, &unterminated, "true", "/bin/true"] {
             check_program(&argv(&[runnable])).expect(runnable);
         }
+        let plain = script("plain", "exit 0\n", 0o755);
         let closed = script("closed", "#!/bin/sh\n", 0o644);
         let windows = script("windows", "#!/bin/sh\r\nexit 0\r\n", 0o755);
         let lost = script("lost", &format!("#!{}\n", root.path().join("gone").display()), 0o755);
@@ -247,6 +182,7 @@ mod tests {
         let directory = root.path().display().to_string();
         for (program, path, why) in [
             (closed.as_str(), "/closed", "not executable"),
+            (&plain, "/plain", "#!/bin/sh"),
             (&lost, "/gone", "not found"),
             (&deep, "/gone", "not found"),
             (&windows, "/bin/sh\r", "not found"),
@@ -258,21 +194,6 @@ mod tests {
             let told = check_program(&argv(&[program])).expect_err(program).to_string();
             assert!(told.contains(path) && told.contains(why), "{program}: {told}");
         }
-    }
-
-    #[test]
-    fn a_name_is_looked_for_in_every_directory_of_the_path() {
-        let root = tempfile::tempdir().expect("directory");
-        for (directory, mode) in [("first", 0o644), ("second", 0o755)] {
-            fs::create_dir(root.path().join(directory)).expect("mkdir");
-            let program = root.path().join(directory).join("ctl");
-            fs::write(&program, "").expect("write");
-            fs::set_permissions(&program, fs::Permissions::from_mode(mode)).expect("chmod");
-        }
-        let at = |name: &str| root.path().join(name);
-        let both = std::env::join_paths([at("gone"), at("first"), at("second")]).expect("path");
-        assert_eq!(find("ctl", &both), Ok(at("second/ctl")));
-        assert_eq!(find("ctl", at("first").as_os_str()), Err((at("first/ctl"), "not executable by this process")));
     }
 
     fn argv(words: &[&str]) -> Vec<String> {
