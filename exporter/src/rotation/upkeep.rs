@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use kagiban_crds::LeafSha256;
-use tokio::task::JoinHandle;
+use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::agent::Verify;
@@ -12,7 +12,7 @@ use super::backoff::Backoff;
 use super::drain::{BegunStop, Seen};
 use super::live;
 use super::machine::{Before, Cause, State, Undo};
-use super::rotator::{LastStart, Rotator};
+use super::rotator::{LastStart, Rotator, RunningStart};
 use super::starting::BegunStart;
 use super::stopping::{Outlook, has_time_to_go_back, is_last_start_due, longest_drain};
 use crate::platform::{self, ProgramError};
@@ -35,7 +35,7 @@ impl Rotator {
         }
         let service = &self.agent.service;
         self.drained = Some(Instant::now() + longest_drain(service));
-        let stopped = platform::run(&service.stop, service.stop_timeout).await;
+        let stopped = platform::run(self.agent.name.as_str(), &service.stop, service.stop_timeout).await;
         stopped.map_err(|error| Cause::new(reason, error.to_string()))
     }
 
@@ -51,7 +51,7 @@ impl Rotator {
         // waits for its end: a start that waited for that in turn would never end.
         let queued = if self.host.stop.is_cancelled() { platform::queued_start(&service.start) } else { None };
         let started = match &queued {
-            Some(queued) => platform::run(queued, service.start_timeout).await,
+            Some(queued) => platform::run(self.agent.name.as_str(), queued, service.start_timeout).await,
             None => self.run_start().await,
         };
         let is_queued = queued.is_some() && started.is_ok();
@@ -65,9 +65,14 @@ impl Rotator {
         self.last_start = LastStart::BrokenOff;
         let running = match self.running_start.take() {
             Some(running) => running,
-            None => self.spawn_start()?,
+            None => self.begin_start(),
         };
-        let ended = self.running_start.insert(running).await;
+        if let Some(begun) = self.running_start.insert(running).process().await {
+            self.note_start(Some(begun));
+            self.save_record();
+        }
+        let Some(running) = &mut self.running_start else { return Ok(()) };
+        let ended = (&mut running.ended).await;
         self.running_start = None;
         self.note_start(None);
         ended.unwrap_or_else(|error| {
@@ -77,7 +82,7 @@ impl Rotator {
     }
 
     /// The journal tells of the start before it is begun, and of its process while it runs.
-    fn spawn_start(&mut self) -> Result<JoinHandle<Result<(), ProgramError>>, ProgramError> {
+    fn begin_start(&mut self) -> RunningStart {
         let begun = self.record.rotation.as_ref().and_then(|rotation| rotation.start_begun.clone());
         let begun = begun.unwrap_or_else(|| {
             let begun = BegunStart::now();
@@ -85,11 +90,15 @@ impl Rotator {
             self.save_record();
             begun
         });
-        let program = platform::spawn(&self.agent.service.start).inspect_err(|_| self.note_start(None))?;
-        self.note_start(Some(begun.run_by(program.process())));
-        self.save_record();
-        let within = self.agent.service.start_timeout;
-        Ok(tokio::spawn(program.wait(within)))
+        let (tell, process) = oneshot::channel();
+        let (agent, service) = (self.agent.name.clone(), &self.agent.service);
+        let (argv, within) = (service.start.clone(), service.start_timeout);
+        let ended = tokio::spawn(async move {
+            let program = platform::spawn(agent.as_str(), &argv, within).await?;
+            let _ = tell.send(program.process());
+            program.wait().await
+        });
+        RunningStart { begun, process: Some(process), ended }
     }
 
     fn note_start(&mut self, begun: Option<BegunStart>) {
