@@ -312,6 +312,22 @@ async fn a_state_directory_that_is_in_use_is_told_and_taken_as_soon_as_it_is_fre
     program.wait_for_metric("kagiban_rotation_state{agent=\"agent\",state=\"committed\"} 1");
 }
 
+/// Holds A14: the file system of the state directory is mounted after the start. That is told before anybody asks for anything.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_state_directory_in_the_place_of_the_one_that_was_opened_is_told() {
+    let world = World::pem_pair().await;
+    let mut program = Program::start(&world, BROKEN_API);
+    program.wait_until_ready();
+    program.wait_for_metric("kagiban_rotation_agent_up{agent=\"agent\"} 1");
+    let aside = world.directory.path().join("aside");
+    std::fs::rename(world.state(), &aside).unwrap();
+    std::fs::create_dir(world.state()).unwrap();
+    program.wait_for_metric("kagiban_rotation_agent_error_info{agent=\"agent\",reason=\"state_directory_replaced\"} 1");
+    std::fs::remove_dir_all(world.state()).unwrap();
+    std::fs::rename(&aside, world.state()).unwrap();
+    program.wait_for_metric("kagiban_rotation_agent_up{agent=\"agent\"} 1");
+}
+
 /// Holds A8: the stop is ordered while the state directory was slow and it is not known yet whether agents share files.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stop_that_comes_before_everything_is_known_waits_for_the_workers_that_there_are() {

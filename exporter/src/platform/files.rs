@@ -22,6 +22,14 @@ pub struct FileIdentity {
     pub changed: i128,
 }
 
+/// Which directory it is, whatever it is called and however it is mounted. Most file systems keep its number for good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct DirectoryIdentity {
+    pub device: u64,
+    pub inode: u64,
+}
+
 impl FileIdentity {
     /// Whether it is the same file, perhaps with other contents.
     pub fn is_same_file(&self, other: &Self) -> bool {

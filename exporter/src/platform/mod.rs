@@ -10,16 +10,19 @@ mod program;
 mod shutdown;
 
 pub use boot::BootTime;
-pub use files::{FileEnds, FileError, FileIdentity, FileRead, HeldFile, Links, SystemTrust, WriteError};
+pub use files::{
+    DirectoryIdentity, FileEnds, FileError, FileIdentity, FileRead, HeldFile, Links, SystemTrust, WriteError,
+};
 #[cfg(target_os = "linux")]
 pub use linux::{
     Attributes, Connection, Destination, FileLock, InheritedSocket, Listener, ListenersError, OS, Request, Requests,
     ShutdownWatch, Surveyed, SurveyedFile, Swap, Usage, account_id, announce, boot_id, boot_time, booted_at,
     check_program, check_replaceable, check_room, create_private_directory, default_state_directory, destination,
-    device, forbid_dumps, host_name, identify, inherited_sockets, is_managed_stop, is_readable_by_others, is_running,
-    is_writable_by_others, listeners, lock, may_read_by_right, move_aside, narrow, queued_start, read_ends, read_held,
-    read_listed, read_regular, remove, replace, run, scheduled_shutdown_file, spawn, started_process, survey, swap,
-    swap_names, sweep, sync_directory_of, system_trust, temporary_beside, unlink_second_name, usage, write_new,
+    directory_identity, forbid_dumps, host_name, identify, inherited_sockets, is_managed_stop, is_readable_by_others,
+    is_running, is_writable_by_others, listeners, lock, may_read_by_right, move_aside, narrow, queued_start, read_ends,
+    read_held, read_listed, read_regular, remove, replace, run, scheduled_shutdown_file, spawn, started_process,
+    survey, swap, swap_names, sweep, sync_directory_of, system_trust, temporary_beside, unlink_second_name, usage,
+    write_new,
 };
 pub use manager::{HandoverError, Lifecycle};
 pub use program::{ProgramError, StartedProcess};

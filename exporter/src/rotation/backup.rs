@@ -221,6 +221,7 @@ mod tests {
         let digest = Digest::of(b"old");
         FileSwap {
             path: store,
+            directory: None,
             staged: directory.join("staged"),
             new: Digest::of(b"new"),
             holds: super::super::journal::Holds::Key,

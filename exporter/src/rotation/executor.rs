@@ -94,7 +94,7 @@ impl Rotator {
 
     /// A record that cannot be written now is written later.
     pub(super) fn save_record(&mut self) {
-        let saved = self.record.save(&self.host.vault.journal(&self.agent.name));
+        let saved = self.host.save(&self.record);
         self.note_save(saved.as_ref().err());
     }
 
@@ -183,7 +183,7 @@ impl Rotator {
     pub(super) fn write_down(&mut self, mut rotation: Rotation) -> Result<(), Cause> {
         rotation.left_in_order = false;
         let saved = Record { rotation: Some(rotation), ..self.record.clone() };
-        let result = saved.save(&self.host.vault.journal(&self.agent.name));
+        let result = self.host.save(&saved);
         self.record = saved;
         self.note_save(result.as_ref().err());
         result.map_err(|error| Cause::new("journal_failed", format!("the journal cannot be written: {error}")))

@@ -14,7 +14,7 @@ use super::machine::{Before, Standing, State, bounded};
 use super::starting::{self, BegunStart};
 use super::stopping;
 use crate::checksum;
-use crate::platform::{self, Attributes, FileError, FileIdentity, Links, WriteError};
+use crate::platform::{self, Attributes, DirectoryIdentity, FileError, FileIdentity, Links, WriteError};
 
 /// The only version written. A newer one is not understood, and is set aside rather than guessed at. Fields that are left out
 /// where they say nothing do not raise it: programs from before them read most journals, and take the others for lost.
@@ -92,6 +92,9 @@ pub struct Rotation {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct FileSwap {
     pub path: PathBuf,
+    /// The directory that it was surveyed in. Absent in journals from before it was kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub directory: Option<DirectoryIdentity>,
     /// Where its next contents wait, in the same directory. Where names were exchanged it is the old file.
     pub staged: PathBuf,
     pub new: Digest,
@@ -425,6 +428,7 @@ mod tests {
         };
         let file = FileSwap {
             path: "/opt/agent/keystore".into(),
+            directory: Some(DirectoryIdentity { device: 1, inode: u64::MAX }),
             staged: "/opt/agent/.keystore.new".into(),
             new: Digest::of(digest),
             holds: Holds::Store { alias: "securekey".into() },

@@ -272,18 +272,11 @@ impl WayBack<'_> {
         self.files.iter().all(|file| lies_at(&file.path, file.new))
     }
 
-    /// An empty mount point is not where the files were: what is put there would be hidden by the files themselves.
+    /// An empty mount point is not where the files were: what is put there would be hidden by the files themselves. One file
+    /// that is not there is enough: those of a set may lie on several file systems.
     fn check_mounted(&self) -> Result<(), RestoreError> {
-        let is_elsewhere = |file: &FileSwap| {
-            let device = file.path.parent().and_then(|directory| platform::device(directory).ok());
-            file.old.as_ref().is_some_and(|old| device.is_some_and(|device| device != old.identity.device))
-        };
-        match self.files.first() {
-            Some(first) if self.files.iter().all(|file| is_absent(file) && is_elsewhere(file)) => {
-                Err(RestoreError::Elsewhere { path: first.path.clone() })
-            }
-            _ => Ok(()),
-        }
+        let elsewhere = self.files.iter().find(|file| is_absent(file) && is_directory_another(file));
+        elsewhere.map_or(Ok(()), |file| Err(RestoreError::Elsewhere { path: file.path.clone() }))
     }
 
     /// The files as they come back, and what is left to do for it.
@@ -677,6 +670,17 @@ fn forward(file: &FileSwap) -> Option<Move> {
 }
 
 /// Nothing is there of what the rotation has put there or found.
+/// Whether its path leads to another directory now. A bind mount has the file system's number; its mount point has not the
+/// directory's.
+fn is_directory_another(file: &FileSwap) -> bool {
+    let Some(now) = file.path.parent().and_then(|path| platform::directory_identity(path).ok()) else { return false };
+    match (file.directory, &file.old) {
+        (Some(then), _) => now != then,
+        (None, Some(old)) => now.device != old.identity.device,
+        (None, None) => false,
+    }
+}
+
 fn is_absent(file: &FileSwap) -> bool {
     let beside = file.old.iter().map(|old| &old.beside);
     beside.chain([&file.path, &file.staged]).all(|path| path.symlink_metadata().is_err())

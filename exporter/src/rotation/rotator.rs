@@ -1,6 +1,6 @@
 //! One agent's rotations: requests come in here, and what they start is carried out by `executor`.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -38,6 +38,8 @@ use crate::platform::{self, ProgramError, StartedProcess, WriteError};
 
 /// How long a key waits for its certificate. A person who approves by hand has an hour.
 pub(super) const CHAIN_DEADLINE: Duration = Duration::from_secs(3600);
+/// Of one generation. An operator repeats with the password that it opened with.
+const MAX_WRONG_PASSWORDS: usize = 4;
 
 /// What all agents of a host share.
 #[derive(Clone, Debug)]
@@ -94,6 +96,8 @@ pub(super) struct Pending {
 pub(super) struct OpenedWith {
     generation: Generation,
     password: Option<SecretString>,
+    /// How often a repeat came with another.
+    wrong: Arc<AtomicUsize>,
 }
 
 /// What is known of the last start of the service in this run.
@@ -132,10 +136,21 @@ pub struct Snapshot {
     opened_with: Option<OpenedWith>,
 }
 
+/// The highest epoch that any agent's fence or journal tells of, also those of agents that are not configured any more: the
+/// host's own fence may have been lost.
+fn accepted_by_agents(vault: &Vault) -> Epoch {
+    let of_journals = vault.agents_with_journals().into_iter().filter_map(|agent| {
+        let record = Record::peek(&vault.journal(&agent), &agent)?;
+        Some(record.epoch)
+    });
+    let of_fences = vault.fences().into_iter().map(|path| FenceFile::at(path).known().epoch);
+    of_journals.chain(of_fences).max().unwrap_or(Epoch(0))
+}
+
 impl Host {
     pub fn new(name: HostName, vault: Vault, power: PowerGate) -> Self {
         let fence = FenceFile::at(vault.host_fence());
-        let epoch = Arc::new(AtomicU64::new(fence.known().epoch.0));
+        let epoch = Arc::new(AtomicU64::new(fence.known().epoch.max(accepted_by_agents(&vault)).0));
         Self { name, vault, power, epoch, fence: Arc::new(Mutex::new(fence)), stop: CancellationToken::new() }
     }
 
@@ -161,6 +176,20 @@ impl Host {
         self.held_fence().raise(Fence { epoch: to, generation: Generation(0) })?;
         self.epoch.fetch_max(to.0, Ordering::AcqRel);
         Ok(())
+    }
+
+    /// Durable when it returns. Nothing is written over the journals of another state directory in the place of the one that
+    /// was opened.
+    ///
+    /// # Errors
+    /// See [`WriteError`]; the old record is then still whole.
+    pub(super) fn save(&self, record: &Record) -> Result<(), WriteError> {
+        let path = self.vault.journal(&record.agent);
+        if !self.vault.is_in_place() {
+            let elsewhere = FenceError::Elsewhere { path: self.vault.root().to_owned() };
+            return Err(WriteError::from_io(&path, "finding its directory", std::io::Error::other(elsewhere)));
+        }
+        record.save(&path)
     }
 
     /// A panic elsewhere leaves the numbers as whole as they were.
@@ -276,7 +305,8 @@ impl Rotator {
             staging: None,
         });
         let password = request.keystore.store_password.clone();
-        self.opened_with = Some(OpenedWith { generation: request.target.generation, password });
+        let wrong = Arc::default();
+        self.opened_with = Some(OpenedWith { generation: request.target.generation, password, wrong });
         Ok(report)
     }
 
@@ -431,7 +461,7 @@ impl Rotator {
     /// written may be on the disk all the same, its directory not synced: the record in memory is written over it.
     fn commit(&mut self, record: Record) -> Result<(), Refusal> {
         self.raise_fences(record.epoch, record.generation).map_err(|error| fence_refused(&error))?;
-        if let Err(error) = record.save(&self.host.vault.journal(&self.agent.name)) {
+        if let Err(error) = self.host.save(&record) {
             self.note_save(Some(&error));
             self.save_record();
             return Err(refuse(storage_reason(&error), format!("the journal cannot be written: {error}")));
@@ -442,12 +472,24 @@ impl Rotator {
     }
 }
 
+impl OpenedWith {
+    /// After as many others as somebody mistypes it is not compared any more: nobody tries a list of words here.
+    fn is_same(&self, asked: Option<&SecretString>) -> bool {
+        if self.wrong.load(Ordering::Relaxed) >= MAX_WRONG_PASSWORDS {
+            return false;
+        }
+        let is_same = same_secret(self.password.as_ref(), asked);
+        if !is_same {
+            self.wrong.fetch_add(1, Ordering::Relaxed);
+        }
+        is_same
+    }
+}
+
 impl Snapshot {
     pub fn admit_open(&self, host: &Host, request: &RotationOpen) -> Admission {
-        let asked = request.keystore.store_password.as_ref();
-        let same_password = self.opened_with.as_ref().is_none_or(|known| {
-            known.generation != request.target.generation || same_secret(known.password.as_ref(), asked)
-        });
+        let known = self.opened_with.as_ref().filter(|known| known.generation == request.target.generation);
+        let same_password = known.is_none_or(|known| known.is_same(request.keystore.store_password.as_ref()));
         self.door(host).open(&request.target, open_digest(request), same_password)
     }
 
@@ -520,6 +562,7 @@ mod tests {
     use super::super::machine::Before;
     use super::super::scene::{TRUE, block_journal, put_into, rotator, unblock_journal};
     use super::*;
+    use crate::config::PowerConfig;
 
     /// Holds A7: an order that was refused because its entry could not be made durable is not found at the next start.
     #[tokio::test]
@@ -548,5 +591,51 @@ mod tests {
             let on_disk = Record::peek(&journal, &rotator.agent.name).expect("a journal");
             assert_eq!(on_disk.rotation.expect("rotation").state, committed, "stopping: {is_stopping}");
         }
+    }
+
+    /// Holds B11: a repeat of an open says whether its password is the one in force, and is no way to try a list of words.
+    #[test]
+    fn a_repeat_with_the_right_password_is_not_known_any_more_after_a_few_wrong_ones() {
+        let password = |text: &str| Some(SecretString::from(text));
+        let opened = OpenedWith { generation: Generation(1), password: password("right"), wrong: Arc::default() };
+        for _ in 0..MAX_WRONG_PASSWORDS {
+            assert!(opened.is_same(password("right").as_ref()));
+            assert!(!opened.clone().is_same(password("wrong").as_ref()));
+        }
+        assert!(!opened.is_same(password("right").as_ref()));
+    }
+
+    /// Holds A14: a damaged `fence.json` may be removed, and no deposed leader speaks again: not even when the agent that heard
+    /// the last one is called something else now.
+    #[test]
+    fn the_host_knows_its_epoch_from_agents_that_are_not_configured_any_more() {
+        let root = tempfile::tempdir().expect("directory");
+        let (mut rotator, lock) = rotator(root.path(), TRUE);
+        let removed = |path: &std::path::Path| std::fs::remove_file(path).expect("removed");
+        let (vault, name) = (rotator.host.vault.clone(), rotator.host.name.clone());
+        rotator.raise_fences(Epoch(54), Generation(3)).expect("raised");
+        drop((rotator, lock));
+        removed(&vault.host_fence());
+        let again = || Host::new(name.clone(), vault.clone(), PowerGate::new(&PowerConfig::default())).epoch();
+        assert_eq!(again(), Epoch(54), "its fence");
+        let agent = "web".parse().expect("agent");
+        let record = Record { epoch: Epoch(53), ..Record::new(name.clone(), agent) };
+        record.save(&vault.journal(&record.agent)).expect("saved");
+        removed(&vault.fence(&record.agent));
+        assert_eq!(again(), Epoch(53), "its journal");
+    }
+
+    /// Holds A14: a file system that was mounted over the state directory has journals of its own.
+    #[test]
+    fn no_journal_is_written_into_another_state_directory() {
+        let root = tempfile::tempdir().expect("directory");
+        let (rotator, _lock) = rotator(root.path(), TRUE);
+        let (state, journal) = (root.path().join("state"), rotator.host.vault.journal(&rotator.agent.name));
+        std::fs::rename(&state, root.path().join("hidden")).expect("moved");
+        std::fs::create_dir_all(journal.parent().expect("a directory")).expect("another");
+        std::fs::write(&journal, "another rotation").expect("written");
+        let error = rotator.host.save(&rotator.record).expect_err("elsewhere");
+        assert!(error.to_string().contains("Restart the exporter"), "{error}");
+        assert_eq!(std::fs::read_to_string(&journal).expect("there"), "another rotation");
     }
 }

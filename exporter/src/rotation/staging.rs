@@ -173,6 +173,7 @@ impl BackupPlace<'_> {
         });
         let swap = FileSwap {
             path: path.to_owned(),
+            directory: Some(surveyed.directory),
             staged: platform::temporary_beside(path)?,
             new: Digest::of(&new),
             holds,

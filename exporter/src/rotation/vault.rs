@@ -9,6 +9,7 @@ use crate::platform::{self, FileIdentity, FileLock, WriteError};
 
 /// Below the state directory.
 const JOURNALS: &str = "journal";
+const FENCES: &str = "fences";
 
 /// Names of the state directory's contents.
 #[derive(Clone, Debug)]
@@ -105,7 +106,13 @@ impl Vault {
 
     /// The highest epoch and generation accepted for an agent, kept apart from its journal.
     pub(super) fn fence(&self, agent: &AgentName) -> PathBuf {
-        self.root.join("fences").join(format!("{agent}.json"))
+        self.root.join(FENCES).join(format!("{agent}.json"))
+    }
+
+    /// Those of all agents, also of those that are not configured.
+    pub(super) fn fences(&self) -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(self.root.join(FENCES)).into_iter().flatten().filter_map(Result::ok);
+        entries.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|it| it == "json")).collect()
     }
 
     /// The highest epoch accepted for any agent.
@@ -128,7 +135,7 @@ impl Vault {
 
     /// Whether the directory is the one whose lock was taken: a file system that is mounted over it, or another directory in
     /// its place, has other journals and other fences.
-    pub(super) fn is_in_place(&self) -> bool {
+    pub fn is_in_place(&self) -> bool {
         let now = platform::identify(&self.lock_file()).ok();
         self.locked.is_none_or(|locked| now.is_some_and(|now| locked.is_same_file(&now)))
     }

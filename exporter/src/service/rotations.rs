@@ -24,6 +24,7 @@ use tracing::{error, info, warn};
 use super::sharing::{NO_THREAD, Sharing, no_thread};
 use super::shown::{self, Orphan, Shown};
 use super::tell;
+use crate::blocking::{self, Work};
 use crate::config::{AgentConfig, PowerConfig, RefusedAgent};
 use crate::platform::Lifecycle;
 use crate::rotation::backoff::Backoff;
@@ -47,6 +48,8 @@ const OPEN_AGAIN_AT_MOST: Duration = Duration::from_secs(60);
 const SERVICES_UP: Duration = Duration::from_secs(5);
 /// How often the service manager hears that the program still stops.
 const STILL_STOPPING: Duration = Duration::from_secs(5);
+/// A file system that is mounted late comes within seconds of the boot.
+const LOOK_AT_STATE_DIRECTORY: Duration = Duration::from_secs(5);
 /// Within which it hears the next such word; several may be late on a busy host.
 const NEXT_WORD: Duration = Duration::from_secs(30);
 
@@ -269,8 +272,10 @@ async fn run(
     publish.send_replace(Phase::Working(Arc::clone(&workers)));
 
     let mut sharing = Sharing::ask(&agents);
-    let judge = |sharing: &Sharing| {
-        let judged: Refused = refused.clone().into_iter().chain(sharing.judged()).collect();
+    let misplaced = || workers.workers.iter().map(|worker| (worker.name.clone(), misplaced()));
+    let judge = |sharing: &Sharing, is_in_place: bool| {
+        let judged = refused.clone().into_iter().chain(sharing.judged());
+        let judged: Refused = judged.chain((!is_in_place).then(misplaced).into_iter().flatten()).collect();
         publish_refused.send_if_modified(|now| {
             tell_changes(now, &judged);
             std::mem::replace(now, judged.clone()) != judged
@@ -278,7 +283,7 @@ async fn run(
     };
     let whole = async {
         sharing.answered_by(Instant::now() + SHARING_WITHIN).await;
-        judge(&sharing);
+        judge(&sharing, true);
         publish.send_replace(Phase::Open(Arc::clone(&workers)));
         let read = workers.workers.iter().map(|worker| async {
             // An error: the worker has ended, and reads no more.
@@ -288,10 +293,15 @@ async fn run(
             join_all(read).await;
             publish.send_replace(Phase::Whole(Arc::clone(&workers)));
         };
-        // A disk that hung may answer at any time.
+        // A disk that hung may answer at any time, and a file system may be mounted over the state directory.
         let late = async {
-            while sharing.next().await {
-                judge(&sharing);
+            let (mut ticks, mut is_in_place, mut may_answer) = (interval(LOOK_AT_STATE_DIRECTORY), true, true);
+            loop {
+                tokio::select! {
+                    answered = sharing.next(), if may_answer => may_answer = answered,
+                    _ = ticks.tick() => is_in_place = look_at_state_directory(&workers.host.vault, is_in_place).await,
+                }
+                judge(&sharing, is_in_place);
             }
         };
         let late = async {
@@ -306,12 +316,26 @@ async fn run(
     drop(lock);
 }
 
+/// What was known before, where a file system hangs.
+async fn look_at_state_directory(vault: &Vault, was_in_place: bool) -> bool {
+    let vault = vault.clone();
+    let until = Instant::now() + LOOK_AT_STATE_DIRECTORY;
+    blocking::run(Work::State, until, move || vault.is_in_place()).await.unwrap_or(was_in_place)
+}
+
+fn misplaced() -> Why {
+    let message = "another directory or file system is in the place of the state directory, with other journals and fences: \
+                   restart the exporter, which finishes what those tell of, and let it start only once its state directory is \
+                   mounted";
+    Why { reason: "state_directory_replaced", message: message.to_owned(), is_configuration: false }
+}
+
 fn tell_changes(before: &Refused, now: &Refused) {
     for (agent, Why { message, .. }) in now.iter().filter(|(agent, why)| before.get(agent) != Some(why)) {
         error!(%agent, error = message, "this agent finishes what an earlier run left, and takes nothing new");
     }
     for agent in before.keys().filter(|agent| !now.contains_key(agent)) {
-        info!(%agent, "this agent is rotated: it shares no file with another");
+        info!(%agent, "this agent is rotated again: nothing keeps it from that any more");
     }
 }
 

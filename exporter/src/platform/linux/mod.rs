@@ -36,7 +36,9 @@ pub use listeners::{ListenersError, listeners};
 pub use lock::{FileLock, lock};
 pub use process::{Request, Requests, Usage, forbid_dumps, host_name, is_running, started_process, usage};
 pub use program::{check_program, run, spawn};
-pub use read::{device, identify, is_readable_by_others, is_writable_by_others, read_ends, read_listed, read_regular};
+pub use read::{
+    directory_identity, identify, is_readable_by_others, is_writable_by_others, read_ends, read_listed, read_regular,
+};
 pub use shutdown::ShutdownWatch;
 pub use sockets::{Connection, InheritedSocket, Listener};
 pub use survey::{Surveyed, check_replaceable, survey};

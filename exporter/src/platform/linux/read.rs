@@ -10,7 +10,7 @@ use rustix::fs::OFlags;
 use rustix::io::Errno;
 use zeroize::Zeroizing;
 
-use crate::platform::files::{FileEnds, FileError, FileIdentity, FileRead};
+use crate::platform::files::{DirectoryIdentity, FileEnds, FileError, FileIdentity, FileRead};
 
 /// Reads a regular file of at most `limit` bytes, following symlinks. A FIFO, a device or a directory is refused and
 /// not opened: to open one can already do something, start a watchdog for example.
@@ -98,12 +98,13 @@ pub fn identify(path: &Path) -> Result<FileIdentity, FileError> {
     Err(FileError::NotRegular { path: path.to_owned(), kind: kind(&metadata) })
 }
 
-/// The file system that a path leads to, by its number.
+/// Which directory a path leads to now; a symbolic link is followed.
 ///
 /// # Errors
 /// See [`FileError`].
-pub fn device(path: &Path) -> Result<u64, FileError> {
-    std::fs::metadata(path).map(|metadata| metadata.dev()).map_err(|error| failed(path, error))
+pub fn directory_identity(path: &Path) -> Result<DirectoryIdentity, FileError> {
+    let metadata = std::fs::metadata(path).map_err(|error| failed(path, error))?;
+    Ok(DirectoryIdentity { device: metadata.dev(), inode: metadata.ino() })
 }
 
 /// Whether a file's mode lets everybody read it, or a group that is not this program's own; a file that cannot be asked is not

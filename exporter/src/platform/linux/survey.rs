@@ -12,7 +12,7 @@ use rustix::fs::{Access, AtFlags, IFlags, StatxAttributes, StatxFlags, accessat,
 use super::attributes::Attributes;
 use super::held::Place;
 use crate::platform::WriteError;
-use crate::platform::files::{FileError, HeldFile, Links};
+use crate::platform::files::{DirectoryIdentity, FileError, HeldFile, Links};
 
 /// A host with containers has some thousand mounts of under 300 bytes each.
 const MAX_MOUNTS_BYTES: u64 = 4 * 1024 * 1024;
@@ -20,6 +20,7 @@ const MAX_MOUNTS_BYTES: u64 = 4 * 1024 * 1024;
 /// What lies at a path, and what a file in its place would get.
 #[derive(Debug)]
 pub struct Surveyed {
+    pub directory: DirectoryIdentity,
     /// None when there is no file.
     pub file: Option<HeldFile>,
     /// The file's; without one, private to the directory's owner: a service could not read a file of ours.
@@ -32,15 +33,18 @@ pub struct Surveyed {
 /// See [`FileError`] and [`WriteError`].
 pub fn survey(path: &Path, limit: u64) -> Result<Surveyed, WriteError> {
     let place = Place::find(path, Links::Refuse)?;
-    let Some((file, metadata)) = place.open_replaceable()? else {
-        let directory = fstat(&place.directory).map_err(|e| place.failed("looking at its directory")(e.into()))?;
-        return Ok(Surveyed { file: None, attributes: Attributes::private_to(directory.st_uid, directory.st_gid) });
+    let opened = place.open_replaceable()?;
+    let stat = fstat(&place.directory).map_err(|e| place.failed("looking at its directory")(e.into()))?;
+    let directory = DirectoryIdentity { device: stat.st_dev, inode: stat.st_ino };
+    let Some((file, metadata)) = opened else {
+        let attributes = Attributes::private_to(stat.st_uid, stat.st_gid);
+        return Ok(Surveyed { directory, file: None, attributes });
     };
     if metadata.nlink() != 1 {
         return Err(FileError::HardLinked { path: path.to_owned(), links: metadata.nlink() }.into());
     }
     let held = place.read(file, &metadata, limit)?;
-    Ok(Surveyed { attributes: held.attributes.clone(), file: Some(held) })
+    Ok(Surveyed { directory, attributes: held.attributes.clone(), file: Some(held) })
 }
 
 /// The same as far as only the taking of a place is asked for: whether another file can take that of the one at `path`, or

@@ -44,7 +44,7 @@ impl Scene {
         let beside = platform::temporary_beside(&path).expect("name");
         let old = OldFile { digest, identity, beside, backup, backup_digest: digest };
         let (new, attributes) = (Digest::of(new.as_bytes()), surveyed.attributes);
-        FileSwap { path, staged, new, holds, attributes, old: Some(old), ready: None }
+        FileSwap { path, directory: None, staged, new, holds, attributes, old: Some(old), ready: None }
     }
 
     fn swap(&self, n: usize) -> Result<(), &'static str> {
@@ -112,6 +112,34 @@ fn nothing_is_put_back_where_the_files_of_the_rotation_are_not_mounted() {
     assert_eq!(fs::read_dir(scene.root.path()).expect("list").count(), 1, "the backup alone");
     mount(&mut scene.files, 1);
     scene.way_back().restore().expect("restored from the backup: it is where the files were");
+    assert_eq!(scene.contents(), ["old tls.crt", "old tls.key"]);
+}
+
+/// Holds A5: one file of the set lies below a bind mount, which has the number of the file system around it.
+#[test]
+fn nothing_is_put_back_where_one_file_of_the_set_is_not_mounted() {
+    let mut scene = Scene::new();
+    scene.swap(0).expect("swapped");
+    let key = &mut scene.files[1];
+    let (mount_point, aside) = (scene.root.path().join("secure"), scene.root.path().join("aside"));
+    fs::create_dir(&mount_point).expect("directory");
+    for path in [&mut key.path, &mut key.staged] {
+        let below = mount_point.join(path.file_name().expect("a name"));
+        fs::rename(&*path, &below).expect("moved");
+        *path = below;
+    }
+    key.old.as_mut().expect("old").beside = mount_point.join("beside");
+    key.directory = Some(platform::directory_identity(&mount_point).expect("there"));
+    fs::rename(&mount_point, &aside).and_then(|()| fs::create_dir(&mount_point)).expect("not mounted");
+    assert_eq!(scene.way_back().restore().expect_err("not there").reason(), "not_mounted");
+    assert_eq!(fs::read_dir(&mount_point).expect("list").count(), 0);
+    assert_eq!(
+        fs::read_to_string(&scene.files[0].path).expect("the other"),
+        "new tls.crt",
+        "it stays with the mounted one"
+    );
+    fs::remove_dir(&mount_point).and_then(|()| fs::rename(&aside, &mount_point)).expect("mounted");
+    scene.way_back().restore().expect("restored");
     assert_eq!(scene.contents(), ["old tls.crt", "old tls.key"]);
 }
 
