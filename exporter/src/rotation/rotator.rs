@@ -12,7 +12,6 @@ use kagiban_crds::host_api::{
 use kagiban_crds::{Epoch, Generation, HostName};
 use kagiban_keystore::KeyMaterial;
 use secrecy::SecretString;
-use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -30,11 +29,10 @@ use super::machine::{Cause, Event, State};
 use super::power::{PowerGate, PowerUnsafe};
 use super::restore::RestoreError;
 use super::staging::{BackupPlace, Staging, StagingError};
-use super::starting::BegunStart;
 use super::survey::{same_secret, survey};
 use super::validate;
 use super::vault::Vault;
-use crate::platform::{self, ProgramError, StartedProcess, WriteError};
+use crate::platform::{self, ProgramError, WriteError};
 
 /// How long a key waits for its certificate. A person who approves by hand has an hour.
 pub(super) const CHAIN_DEADLINE: Duration = Duration::from_secs(3600);
@@ -74,7 +72,7 @@ pub struct Rotator {
     /// Until when a start command may go on that an earlier run has begun, which the journal tells of.
     pub(super) starting_until: Option<Instant>,
     /// The start command that runs; it goes on when nobody waits for it any more.
-    pub(super) running_start: Option<RunningStart>,
+    pub(super) running_start: Option<JoinHandle<Result<(), ProgramError>>>,
     /// An earlier run may have undone everything, and not have been able to write that down.
     pub(super) may_be_undone: bool,
     /// The new leaf was, and only the entry of the journal that says so is missing.
@@ -109,24 +107,6 @@ pub(super) enum LastStart {
     Queued,
     /// Nobody waits for its command any more, because the program is to end; it runs.
     BrokenOff,
-}
-
-/// A start command that was begun in this run.
-#[derive(Debug)]
-pub(super) struct RunningStart {
-    pub(super) begun: BegunStart,
-    /// Its process, as soon as there is one; absent once that was told.
-    pub(super) process: Option<oneshot::Receiver<Option<StartedProcess>>>,
-    pub(super) ended: JoinHandle<Result<(), ProgramError>>,
-}
-
-impl RunningStart {
-    /// What the journal is to tell of it once it runs. None when that was told, or it was not started.
-    pub(super) async fn process(&mut self) -> Option<BegunStart> {
-        let process = self.process.as_mut()?.await;
-        self.process = None;
-        Some(self.begun.clone().run_by(process.ok()?))
-    }
 }
 
 /// What other threads may see.

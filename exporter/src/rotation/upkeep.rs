@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use kagiban_crds::LeafSha256;
-use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::agent::Verify;
@@ -12,7 +12,7 @@ use super::backoff::Backoff;
 use super::drain::{BegunStop, Seen};
 use super::live;
 use super::machine::{Before, Cause, State, Undo};
-use super::rotator::{LastStart, Rotator, RunningStart};
+use super::rotator::{LastStart, Rotator};
 use super::starting::BegunStart;
 use super::stopping::{Outlook, has_time_to_go_back, is_last_start_due, longest_drain};
 use crate::platform::{self, ProgramError};
@@ -65,14 +65,9 @@ impl Rotator {
         self.last_start = LastStart::BrokenOff;
         let running = match self.running_start.take() {
             Some(running) => running,
-            None => self.begin_start(),
+            None => self.spawn_start()?,
         };
-        if let Some(begun) = self.running_start.insert(running).process().await {
-            self.note_start(Some(begun));
-            self.save_record();
-        }
-        let Some(running) = &mut self.running_start else { return Ok(()) };
-        let ended = (&mut running.ended).await;
+        let ended = self.running_start.insert(running).await;
         self.running_start = None;
         self.note_start(None);
         ended.unwrap_or_else(|error| {
@@ -82,7 +77,7 @@ impl Rotator {
     }
 
     /// The journal tells of the start before it is begun, and of its process while it runs.
-    fn begin_start(&mut self) -> RunningStart {
+    fn spawn_start(&mut self) -> Result<JoinHandle<Result<(), ProgramError>>, ProgramError> {
         let begun = self.record.rotation.as_ref().and_then(|rotation| rotation.start_begun.clone());
         let begun = begun.unwrap_or_else(|| {
             let begun = BegunStart::now();
@@ -90,15 +85,12 @@ impl Rotator {
             self.save_record();
             begun
         });
-        let (tell, process) = oneshot::channel();
-        let (agent, service) = (self.agent.name.clone(), &self.agent.service);
-        let (argv, within) = (service.start.clone(), service.start_timeout);
-        let ended = tokio::spawn(async move {
-            let program = platform::spawn(agent.as_str(), &argv, within).await?;
-            let _ = tell.send(program.process());
-            program.wait().await
-        });
-        RunningStart { begun, process: Some(process), ended }
+        let (agent, service) = (self.agent.name.as_str(), &self.agent.service);
+        let program = platform::spawn(agent, &service.start, service.start_timeout);
+        let program = program.inspect_err(|_| self.note_start(None))?;
+        self.note_start(Some(begun.run_by(program.process())));
+        self.save_record();
+        Ok(tokio::spawn(program.wait()))
     }
 
     fn note_start(&mut self, begun: Option<BegunStart>) {

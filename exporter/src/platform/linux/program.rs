@@ -8,7 +8,7 @@ use std::time::Duration;
 use std::{fs, io, thread};
 
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, kill_process_group, pidfd_open, pidfd_send_signal};
-use tokio::sync::oneshot;
+use tokio::sync::oneshot::{self, error::TryRecvError};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::executable::{check_format, find};
@@ -24,6 +24,8 @@ const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/s
 const END_OF_KILLED: Duration = Duration::from_secs(2);
 /// How long a look at a command may take: milliseconds, where no file system hangs.
 const LOOK: Duration = Duration::from_secs(5);
+/// How long a start is waited for on the spot, so that its process is known from its beginning: a millisecond is usual.
+const AT_ONCE: Duration = Duration::from_millis(100);
 /// Short against any service's start, long against the cost of a look.
 const POLL: Duration = Duration::from_millis(20);
 
@@ -35,15 +37,15 @@ const POLL: Duration = Duration::from_millis(20);
 /// # Errors
 /// See [`ProgramError`]; a status other than zero is one.
 pub async fn run(agent: &str, argv: &[String], deadline: Duration) -> Result<(), ProgramError> {
-    spawn(agent, argv, deadline).await?.wait().await
+    spawn(agent, argv, deadline)?.wait().await
 }
 
-/// A program that runs.
+/// A program that runs, or is about to.
 #[derive(Debug)]
 pub struct RunningProgram {
     agent: String,
     name: String,
-    child: Child,
+    begun: Begun,
     deadline: Duration,
     until: Instant,
 }
@@ -52,8 +54,8 @@ pub struct RunningProgram {
 /// away, is killed: what it would do is not waited for any more, and may be the opposite of what was done since.
 ///
 /// # Errors
-/// When it cannot be started, or its file system does not let it begin before the deadline.
-pub async fn spawn(agent: &str, argv: &[String], deadline: Duration) -> Result<RunningProgram, ProgramError> {
+/// When it cannot be started.
+pub fn spawn(agent: &str, argv: &[String], deadline: Duration) -> Result<RunningProgram, ProgramError> {
     let (program, arguments) = argv.split_first().map_or(("", &[][..]), |(p, a)| (p.as_str(), a));
     let mut command = Command::new(program);
     command.args(arguments).current_dir("/").process_group(0);
@@ -61,40 +63,73 @@ pub async fn spawn(agent: &str, argv: &[String], deadline: Duration) -> Result<R
     command.env_clear().env("PATH", DEFAULT_PATH);
     command.envs(KEPT_ENVIRONMENT.iter().filter_map(|key| Some((key, std::env::var_os(key)?))));
     let until = Instant::now() + deadline;
-    match begin(agent, until, move || command.spawn()).await {
-        Ok(child) => Ok(RunningProgram { agent: agent.to_owned(), name: program.to_owned(), child, deadline, until }),
+    match begin(agent, move || command.spawn()) {
+        Ok(begun) => Ok(RunningProgram { agent: agent.to_owned(), name: program.to_owned(), begun, deadline, until }),
         Err(source) => Err(ProgramError::NotStarted { program: program.to_owned(), source }),
     }
 }
 
+#[derive(Debug)]
+enum Begun {
+    Runs(Child),
+    /// Its `exec` has not returned.
+    Hangs(Unborn),
+}
+
+#[derive(Debug)]
+struct Unborn {
+    told: oneshot::Receiver<io::Result<Child>>,
+    /// Where the system lists the children of the thread that starts it.
+    children: mpsc::Receiver<Option<PathBuf>>,
+}
+
 /// On a thread of its own: `exec` reads the program's file, and may hang as long as that.
-async fn begin(
-    agent: &str,
-    until: Instant,
-    spawn: impl FnOnce() -> io::Result<Child> + Send + 'static,
-) -> io::Result<Child> {
+fn begin(agent: &str, spawn: impl FnOnce() -> io::Result<Child> + Send + 'static) -> io::Result<Begun> {
     let too_many = || format!("{MAX_LEFT} of this agent's programs were killed and do not end: a file system hangs");
     let at_work = LEFT.admit(agent, MAX_LEFT).ok_or_else(|| io::Error::other(too_many()))?;
     let (tell, mut told) = oneshot::channel();
     let (tell_children, children) = mpsc::channel();
+    let (done, is_done) = mpsc::channel::<()>();
     thread::Builder::new().name("command".to_owned()).spawn(move || {
         let _ = tell_children.send(own_children());
-        if let Err(Ok(mut late)) = tell.send(spawn()) {
+        let refused = tell.send(spawn());
+        drop(done);
+        if let Err(Ok(mut late)) = refused {
             let _ = kill(&late).map(|()| late.wait());
         }
         drop(at_work);
     })?;
-    if let Ok(spawned) = timeout_at(until, &mut told).await {
-        return spawned.unwrap_or_else(|_| Err(io::Error::other("the thread that starts it ended in a bug")));
+    let _ = is_done.recv_timeout(AT_ONCE);
+    match told.try_recv() {
+        Ok(spawned) => spawned.map(Begun::Runs),
+        Err(TryRecvError::Empty) => Ok(Begun::Hangs(Unborn { told, children })),
+        Err(TryRecvError::Closed) => Err(ended_in_a_bug()),
     }
-    told.close();
-    if let Ok(spawned) = told.try_recv() {
-        return spawned;
+}
+
+fn ended_in_a_bug() -> io::Error {
+    io::Error::other("the thread that starts it ended in a bug")
+}
+
+impl Begun {
+    /// The program, once its `exec` has returned.
+    async fn child(self, until: Instant) -> io::Result<Child> {
+        let Unborn { mut told, children } = match self {
+            Self::Runs(child) => return Ok(child),
+            Self::Hangs(unborn) => unborn,
+        };
+        if let Ok(spawned) = timeout_at(until, &mut told).await {
+            return spawned.unwrap_or_else(|_| Err(ended_in_a_bug()));
+        }
+        told.close();
+        if let Ok(spawned) = told.try_recv() {
+            return spawned;
+        }
+        if let Ok(Some(children)) = children.try_recv() {
+            kill_unborn(&children);
+        }
+        Err(io::Error::other("it did not begin before its timeout, because a file system hangs, and is killed"))
     }
-    if let Ok(Some(children)) = children.try_recv() {
-        kill_unborn(&children);
-    }
-    Err(io::Error::other("it did not begin before its timeout, because a file system hangs, and is killed"))
 }
 
 /// Where the system lists the children of the thread that asks.
@@ -153,9 +188,12 @@ fn look_at<T: Send + 'static>(
 }
 
 impl RunningProgram {
-    /// Its process; none where the system does not tell.
+    /// Its process; none where the system does not tell, or it hangs in `exec`.
     pub fn process(&self) -> Option<StartedProcess> {
-        started_process(self.child.id())
+        match &self.begun {
+            Begun::Runs(child) => started_process(child.id()),
+            Begun::Hangs(_) => None,
+        }
     }
 
     /// Waits for its end, and kills its process group when the deadline has passed.
@@ -163,7 +201,11 @@ impl RunningProgram {
     /// # Errors
     /// As [`run`].
     pub async fn wait(self) -> Result<(), ProgramError> {
-        let Self { agent, name: program, mut child, deadline, until } = self;
+        let Self { agent, name: program, begun, deadline, until } = self;
+        let mut child = match begun.child(until).await {
+            Ok(child) => child,
+            Err(source) => return Err(ProgramError::NotStarted { program, source }),
+        };
         match wait(&mut child, until).await {
             Ok(Some(status)) if status.success() => Ok(()),
             Ok(Some(status)) => Err(ProgramError::Failed { program, status: status.to_string() }),
@@ -291,7 +333,8 @@ mod tests {
         let mark = directory.path().join("mark");
         let (answer, late) = late(&mark);
         let started = Instant::now();
-        let error = begin("late", started + Duration::from_millis(200), late).await.expect_err("it hangs");
+        let hangs = begin("late", late).expect("a thread").child(started + Duration::from_millis(200));
+        let error = hangs.await.expect_err("it hangs");
         assert!(
             error.to_string().contains("file system hangs") && started.elapsed() < Duration::from_secs(5),
             "{error}"
@@ -309,8 +352,8 @@ mod tests {
         let directory = tempfile::tempdir().expect("directory");
         let mark = directory.path().join("mark");
         let (answer, late) = late(&mark);
-        let begun = begin("gone", Instant::now() + Duration::from_secs(60), late);
-        assert!(tokio::time::timeout(Duration::from_millis(200), begun).await.is_err());
+        let hangs = begin("gone", late).expect("a thread").child(Instant::now() + Duration::from_secs(60));
+        assert!(tokio::time::timeout(Duration::from_millis(200), hangs).await.is_err());
         drop(answer);
         until_nothing_is_left_of("gone").await;
         sleep(Duration::from_secs(1)).await;
@@ -333,7 +376,8 @@ mod tests {
     #[tokio::test]
     async fn a_program_that_hangs_in_exec_is_killed_there() {
         let hang = || Err(io::Error::other(format!("{:?}", Command::new("sleep").arg("60").spawn()?.wait()?)));
-        begin("unborn", Instant::now() + Duration::from_millis(200), hang).await.expect_err("it hangs");
+        let hangs = begin("unborn", hang).expect("a thread").child(Instant::now() + Duration::from_millis(200));
+        hangs.await.expect_err("it hangs");
         until_nothing_is_left_of("unborn").await;
     }
 
