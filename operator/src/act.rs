@@ -11,14 +11,14 @@ use kagiban_crds::resource::{BlockedBy, HostApiRef, KeystoreSpec};
 use kagiban_crds::{AgentName, Epoch, Generation, HostName, OrderMark};
 
 use crate::agent_api::{AgentError, ClientIdentity, Endpoints, HostApi, IdentityError, Reach};
+use crate::certificate::{self, Issued, IssuerFacts};
 use crate::cluster::{Cluster, ClusterError};
 use crate::decide::{Event, Obstacle, Reason, References, Resource, order_mark};
-use crate::grant::{Grant, Purpose};
-use crate::issuer::{self, CaSecret, Issued, IssuerError};
-use crate::kept::{Kept, Taken};
+use crate::grant::{Grant, Purpose, granted};
+use crate::issuer::Issuers;
+use crate::kept::{Age, Kept, Taken, key};
 use crate::metrics::SharedMetrics;
-use crate::references::{Age, ReferenceReader, granted, key, signer};
-use crate::signed::{Basis, SignedChains};
+use crate::passwords::PasswordReader;
 
 /// Client Secrets kept at once: a fleet shares one.
 const MAX_CLIENTS: usize = 512;
@@ -31,8 +31,8 @@ pub struct AgentClient {
     endpoints: Endpoints,
     reach: Reach,
     clients: Kept<Client>,
-    references: ReferenceReader,
-    signed: SignedChains,
+    issuers: Issuers,
+    passwords: PasswordReader,
 }
 
 /// A client Secret: what is shown to hosts, and which may be contacted with it.
@@ -83,13 +83,13 @@ impl AgentClient {
     /// Contacts hosts only within its reach.
     pub fn new(cluster: Cluster, metrics: SharedMetrics, reach: Reach) -> Self {
         Self {
-            references: ReferenceReader::new(cluster.clone(), metrics.clone()),
+            issuers: Issuers::new(&cluster, &metrics),
+            passwords: PasswordReader::new(cluster.clone()),
             cluster,
             metrics,
             reach,
             clients: Kept::new(MAX_CLIENTS),
             endpoints: Endpoints::default(),
-            signed: SignedChains::default(),
         }
     }
 
@@ -115,8 +115,7 @@ impl AgentClient {
         self.counted("open", api.open(&order).await).map(|_| ()).map_err(|error| ActError::of(&error))
     }
 
-    /// Has the host's CSR signed, if the issuer's Secret still allows it. The same CSR is signed once, however often its
-    /// delivery is tried, while the same would be signed for it.
+    /// Has the host's CSR signed by the issuer, of which this is known now.
     ///
     /// # Errors
     /// What stands in the way.
@@ -124,24 +123,13 @@ impl AgentClient {
         &self,
         resource: &Resource,
         report: &AgentReport,
+        issuer: Option<&IssuerFacts>,
         now: Timestamp,
     ) -> Result<Issued, Obstacle> {
-        let spec = &resource.spec;
         let rotation = report.rotation.as_ref();
         let csr = rotation.and_then(|rotation| rotation.csr.as_deref()).unwrap_or_default();
         let generation = rotation.map_or(report.generation, |rotation| rotation.generation);
-        let name = &spec.issuer_ref.name;
-        let refused = |error: IssuerError| error.obstacle(name);
-        let ca = self.issuer(resource, now).await?;
-        let basis = Basis::of(generation, csr, spec, &ca);
-        if let Some(issued) = self.signed.issued_for(&resource.uid, basis, now) {
-            return Ok(issued);
-        }
-        let asked = spec.certificate.private_key.request();
-        let key = issuer::check(csr, asked.ok_or_else(|| Obstacle::of_spec("certificate.privateKey"))?);
-        let issued = ca.sign(&key.map_err(refused)?, &spec.certificate, now).map_err(refused)?;
-        self.signed.remember(&resource.uid, basis, &issued, now);
-        Ok(issued)
+        self.issuers.certificate(resource, (generation, csr), issuer, now).await
     }
 
     /// Asks the host whether the password that the Secret holds now is in force there, and remembers what it says. One that
@@ -159,7 +147,7 @@ impl AgentClient {
         let in_force = resource.status.leaf.as_ref().and_then(|leaf| leaf.password_version.as_deref());
         let Some((then, reference)) = in_force.zip(password_secret_ref.as_ref()) else { return Ok(()) };
         let api = self.api(resource).await?;
-        let (store_password, now) = self.references.password_to_send(resource, reference).await?;
+        let (store_password, now) = self.passwords.password_to_send(resource, reference).await?;
         let target = target(resource, generation, epoch)?;
         let question = PasswordQuestion { target, alias: alias.clone(), store_password };
         let answer = match self.counted("password", api.password(&question).await) {
@@ -168,7 +156,7 @@ impl AgentClient {
             }
             answer => answer.map_err(|error| ActError::of(&error))?,
         };
-        self.references.heard(resource, then, &now, answer == PasswordReport::Same);
+        self.passwords.heard(resource, then, &now, answer == PasswordReport::Same);
         let said = answer.as_str();
         tracing::info!(
             namespace = resource.namespace,
@@ -180,15 +168,10 @@ impl AgentClient {
         Ok(())
     }
 
-    /// Nothing that was signed for the resource is needed any more.
-    fn forget_signed(&self, uid: &str) {
-        self.signed.forget(uid);
-    }
-
     /// Nothing that is known of the resource is needed any more.
     pub(crate) fn forget(&self, uid: &str) {
-        self.forget_signed(uid);
-        self.references.forget(uid);
+        self.issuers.forget(uid);
+        self.passwords.forget(uid);
     }
 
     /// Pushes what was signed.
@@ -206,7 +189,7 @@ impl AgentClient {
         let Issued { chain, leaf, shortened } = issued;
         let order = ChainDelivery { target: target(resource, generation, epoch)?, chain };
         self.counted("deliver", api.deliver(&order).await).map_err(|error| ActError::of(&error))?;
-        self.forget_signed(&resource.uid);
+        self.issuers.forget(&resource.uid);
         tracing::info!(
             namespace = resource.namespace, name = resource.name, host = resource.spec.host, %generation,
             serial = leaf.serial, not_after = %leaf.not_after, shortened, "the chain was pushed"
@@ -216,7 +199,8 @@ impl AgentClient {
 
     /// The resource has changed: what fails it is read again soon.
     pub(crate) async fn asked_for(&self, resource: &Resource) {
-        self.references.asked_for(resource).await;
+        self.issuers.changed(resource).await;
+        self.passwords.asked_for(resource).await;
         if let Ok(api) = host_api(resource) {
             self.clients.asked_for(&key(resource, &api.tls_secret_ref.name)).await;
         }
@@ -224,12 +208,19 @@ impl AgentClient {
 
     /// What the Secrets that the resource names say, as far as decisions depend on it, as it was a while ago at most.
     pub async fn references(&self, resource: &Resource) -> References {
-        self.references.read(resource, Age::Kept).await
+        self.referred(resource, Age::Kept).await
     }
 
     /// The same as it is now.
     pub(crate) async fn references_anew(&self, resource: &Resource) -> References {
-        self.references.read(resource, Age::Anew).await
+        self.referred(resource, Age::Anew).await
+    }
+
+    async fn referred(&self, resource: &Resource, age: Age) -> References {
+        References {
+            issuer: self.issuers.facts(resource, age).await.transpose(),
+            password: self.passwords.password(resource, age).await,
+        }
     }
 
     /// Calls a rotation off; `why` is told with it.
@@ -246,27 +237,17 @@ impl AgentClient {
         let api = self.api(resource).await?;
         let order = RollbackOrder { target: target(resource, generation, epoch)? };
         self.counted("roll_back", api.roll_back(&order).await).map_err(|error| ActError::of(&error))?;
-        self.forget_signed(&resource.uid);
+        self.issuers.forget(&resource.uid);
         Ok(Event::normal(
             Reason::RotationCalledOff,
             format!("rotation {generation} was called off before it touched the keystore: {why}"),
         ))
     }
 
-    /// The CA that the resource names, if it may sign these names and its leaf may travel by this client Secret.
-    pub(crate) async fn issuer(&self, resource: &Resource, now: Timestamp) -> Result<CaSecret, Obstacle> {
-        let name = &resource.spec.issuer_ref.name;
-        let read = granted(&self.cluster, &resource.namespace, name, Purpose::Issuer, |secret, grant| {
-            grant.may_issue(resource)?;
-            signer(&secret, name, now)
-        });
-        read.await.result
-    }
-
     /// What is wrong now with a Secret that a step has found wrong before, if anything is: judged as that step would.
-    pub(crate) async fn in_the_way(&self, resource: &Resource, by: BlockedBy, now: Timestamp) -> Option<Obstacle> {
+    pub(crate) async fn in_the_way(&self, resource: &Resource, by: BlockedBy) -> Option<Obstacle> {
         if by != BlockedBy::SecretUnavailable
-            && let Err(obstacle) = self.issuer(resource, now).await
+            && let Err(obstacle) = self.issuers.facts(resource, Age::Anew).await
             && obstacle.by == by
         {
             return Some(obstacle);
@@ -278,26 +259,28 @@ impl AgentClient {
     }
 
     /// Reads every Secret that the resource names, and judges it as the steps that need it would.
-    pub(crate) async fn preflight(&self, resource: &Resource, now: Timestamp) -> Vec<Preflight> {
+    pub(crate) async fn preflight(&self, resource: &Resource) -> Vec<Preflight> {
         let spec = &resource.spec;
         let client = host_api(resource).map(|api| api.tls_secret_ref.name.as_str()).unwrap_or_default();
         let password = spec.keystore.password_secret_ref.as_ref().map(|reference| reference.name.as_str());
         let mut found = Vec::new();
         let named = [
             (Purpose::ClientTls, CLIENT_UNREAD, Some(client)),
-            (Purpose::Issuer, "issuer", Some(spec.issuer_ref.name.as_str())),
+            (Purpose::Issuer, "issuer", self.issuers.secret(&spec.issuer_ref)),
             (Purpose::KeystorePassword, "password Secret", password),
         ];
         for (purpose, what, name) in named {
-            let Some(name) = name else { continue };
-            if let Err(ClusterError::Forbidden { .. }) = self.cluster.secret(&resource.namespace, name).await {
+            if let Some(name) = name
+                && let Err(ClusterError::Forbidden { .. }) = self.cluster.secret(&resource.namespace, name).await
+            {
                 found.push(Preflight::Unread(format!("{what} {name}, which may not be read")));
                 continue;
             }
             let judged = match purpose {
                 Purpose::ClientTls => self.api(resource).await.map(|_| ()),
-                Purpose::Issuer => self.issuer(resource, now).await.and_then(|ca| {
-                    ca.into_facts().permits(&spec.certificate).map_err(|error| error.obstacle(&spec.issuer_ref.name))
+                Purpose::Issuer => self.issuers.facts(resource, Age::Anew).await.and_then(|facts| {
+                    let permits = facts.map_or(Ok(()), |facts| facts.permits(&spec.certificate));
+                    permits.map_err(|error| Obstacle::of_issuer(&spec.issuer_ref.name, &error))
                 }),
                 Purpose::KeystorePassword => self.keystore(resource, None).await.map(|_| ()),
             };
@@ -336,7 +319,7 @@ impl AgentClient {
             let identity = value("tls.crt")
                 .and_then(|certificate| ClientIdentity::from_pem(certificate, value("tls.key")?, value("ca.crt")?))
                 .map_err(|error| Obstacle::new(BlockedBy::SecretUnavailable, format!("Secret {name}: {error}")));
-            let not_after = identity.as_ref().ok().and(secret.bytes("tls.crt")).and_then(issuer::not_after);
+            let not_after = identity.as_ref().ok().and(secret.bytes("tls.crt")).and_then(certificate::not_after);
             Ok(Client { grant, identity, not_after })
         });
         read.await
@@ -348,7 +331,7 @@ impl AgentClient {
         let store_password = match &keystore.password_secret_ref {
             None => None,
             Some(reference) => {
-                let (password, read) = self.references.password_to_send(resource, reference).await?;
+                let (password, read) = self.passwords.password_to_send(resource, reference).await?;
                 if version.is_some_and(|version| !read.was(version)) {
                     let message = format!("Secret {} was written just now, and is read again", reference.name);
                     return Err(Obstacle::new(BlockedBy::HostBusy, message));

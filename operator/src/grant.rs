@@ -20,9 +20,10 @@
 use kagiban_crds::SecretName;
 use kagiban_crds::resource::{ALLOWED_CLIENTS_ANNOTATION, ALLOWED_HOSTS_ANNOTATION, BlockedBy, HostUrl, PURPOSE_LABEL};
 
-use crate::cluster::ClusterError;
+use crate::cluster::{Claims, Cluster, ClusterError, SecretData};
 use crate::decide::{Obstacle, Resource};
 use crate::host_pattern::list;
+use crate::kept::Taken;
 
 /// Of one annotation: some hundred names. A longer list, kept for each Secret, would be its author's way to take the operator's
 /// memory.
@@ -39,17 +40,6 @@ pub enum Purpose {
     ClientTls,
     /// Is sent to hosts as a keystore's password.
     KeystorePassword,
-}
-
-/// What a Secret says of itself, as it was read.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Claims {
-    pub name: String,
-    /// The Secret's type, such as `kubernetes.io/tls`.
-    pub kind: String,
-    pub purpose: Option<String>,
-    pub allowed_hosts: Option<String>,
-    pub allowed_clients: Option<String>,
 }
 
 /// Whom a Secret is for. Its lists are kept as text, since many short entries take several times as much, and are read again
@@ -203,6 +193,24 @@ fn names(list: &str) -> impl Iterator<Item = &str> {
     list.split(',').map(str::trim).filter(|name| !name.is_empty())
 }
 
+/// What is made of a Secret and of whom it is for, if it says that it is for this use.
+pub(crate) async fn granted<T>(
+    cluster: &Cluster,
+    namespace: &str,
+    name: &str,
+    purpose: Purpose,
+    make: impl FnOnce(SecretData, Grant) -> Result<T, Obstacle>,
+) -> Taken<T> {
+    match cluster.secret(namespace, name).await {
+        Ok(secret) => {
+            let bytes = secret.size();
+            let grant = Grant::read(secret.claims(), purpose).map_err(Obstacle::from);
+            Taken { result: grant.and_then(|grant| make(secret, grant)), bytes }
+        }
+        Err(error) => Err(unread(name, namespace, purpose, &error)).into(),
+    }
+}
+
 impl From<GrantError> for Obstacle {
     fn from(error: GrantError) -> Self {
         let by = match &error {
@@ -217,7 +225,7 @@ impl From<GrantError> for Obstacle {
 }
 
 /// Why a Secret could not be read for a use, and what to do.
-pub(crate) fn unread(secret: &str, namespace: &str, purpose: Purpose, error: &ClusterError) -> Obstacle {
+fn unread(secret: &str, namespace: &str, purpose: Purpose, error: &ClusterError) -> Obstacle {
     let message = match error {
         ClusterError::NotFound { .. } => return GrantError::Absent { secret: secret.to_owned(), purpose }.into(),
         ClusterError::Forbidden { .. } => format!(

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::decide::Obstacle;
+use crate::decide::{Obstacle, Resource};
 use crate::recent::Recent;
 
 /// How long what was read is used. A new CA or password is drift, and what is kept is read anew before drift is acted on.
@@ -35,6 +35,20 @@ const UNUSED: Duration = LONGEST_FAILURE.saturating_mul(2);
 
 /// Namespace and name.
 pub(crate) type SecretKey = (String, String);
+
+/// How old what is used of a Secret may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Age {
+    /// Read a while ago at most.
+    Kept,
+    /// Read after it was asked for.
+    Anew,
+}
+
+/// A Secret that a resource names.
+pub(crate) fn key(resource: &Resource, secret: &str) -> SecretKey {
+    (resource.namespace.clone(), secret.to_owned())
+}
 
 #[derive(Debug)]
 pub(crate) struct Kept<T> {
@@ -83,6 +97,20 @@ impl<T> Kept<T> {
         Self { slots: Mutex::new(Recent::new(most, UNUSED)), failing: Arc::default() }
     }
 
+    /// What was read, as old as it may be.
+    pub(crate) async fn read<U>(
+        &self,
+        age: Age,
+        key: SecretKey,
+        read: impl Future<Output = impl Into<Taken<T>>>,
+        judge: impl Fn(&T) -> Result<U, Obstacle>,
+    ) -> Result<U, Obstacle> {
+        match age {
+            Age::Kept => self.get(key, read, judge).await,
+            Age::Anew => self.anew(key, read, judge).await,
+        }
+    }
+
     /// What was read a while ago at most.
     pub(crate) async fn get<U>(
         &self,
@@ -100,11 +128,11 @@ impl<T> Kept<T> {
                 return verdict;
             }
         }
-        self.read(&mut slot, read, &judge).await
+        self.take(&mut slot, read, &judge).await
     }
 
     /// What was read after this call: it replaces what was kept.
-    pub(crate) async fn anew<U>(
+    async fn anew<U>(
         &self,
         key: SecretKey,
         read: impl Future<Output = impl Into<Taken<T>>>,
@@ -115,11 +143,11 @@ impl<T> Kept<T> {
         let mut slot = slot.lock().await;
         match slot.as_mut().filter(|known| known.began >= asked) {
             Some(known) => self.judged(known, &judge),
-            None => self.read(&mut slot, read, &judge).await,
+            None => self.take(&mut slot, read, &judge).await,
         }
     }
 
-    async fn read<U>(
+    async fn take<U>(
         &self,
         slot: &mut Option<Read<T>>,
         read: impl Future<Output = impl Into<Taken<T>>>,

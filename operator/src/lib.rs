@@ -14,11 +14,13 @@
 //!   plan: the same look and the same decide, printed
 //! ```
 //!
-//! `decide` and `issuer` know neither the cluster nor the network; everything else is thin.
+//! `decide` and `certificate` know neither the cluster nor the network; everything else is thin. Another kind of issuer is a file
+//! beside `issuer::ca_secret` and a line in a list.
 
 pub mod act;
 pub mod agent_api;
 mod allowance;
+pub mod certificate;
 pub mod cli;
 pub mod cluster;
 pub mod controller;
@@ -41,10 +43,8 @@ pub mod plan;
 pub mod proxy;
 mod recent;
 pub mod reconcile;
-mod references;
 pub mod run;
 pub mod schedule;
-mod signed;
 mod text_format;
 pub mod unreadable;
 pub mod watch;

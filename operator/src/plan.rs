@@ -220,7 +220,7 @@ impl Observer {
         let now = Timestamp::now();
         let mut unchecked: Vec<String> = contenders.partly.iter().cloned().collect();
         let mut wrong = Vec::new();
-        for check in self.agents.preflight(&resource, now).await {
+        for check in self.agents.preflight(&resource).await {
             match check {
                 Preflight::Wrong(obstacle) => wrong.push(obstacle),
                 Preflight::Unread(what) => unchecked.push(what),

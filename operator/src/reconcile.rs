@@ -145,7 +145,7 @@ pub async fn pass(seen: &ManagedAgentCertificate, context: &Context) -> Result<R
         if !decision.step.acts() {
             return Ok(rest(context, &uid, &decision, &references, heard));
         }
-        act(context, &mac, &uid, decision.step, report.as_ref().ok()).await?;
+        act(context, &mac, &uid, decision.step, report.as_ref().ok(), &references).await?;
         drop(turn);
         fresh = false;
     }
@@ -172,7 +172,7 @@ async fn still_waits(context: &Context, resource: &Resource, references: &Refere
     let Some(Wait { obstacle, tried, .. }) = wait else { return false };
     let found = match references.obstacle() {
         Some(found) => Some(found.clone()),
-        None if tried => context.agents.in_the_way(resource, obstacle.by, Timestamp::now()).await,
+        None if tried => context.agents.in_the_way(resource, obstacle.by).await,
         None => None,
     };
     found == Some(obstacle)
@@ -366,6 +366,7 @@ async fn act(
     uid: &str,
     step: Step,
     report: Option<&AgentReport>,
+    references: &References,
 ) -> Result<(), ClusterError> {
     let resource = object(mac);
     let done: Result<Option<Event>, ActError> = match (step, report) {
@@ -377,7 +378,9 @@ async fn act(
             let Some(epoch) = epoch(context) else { return Ok(()) };
             context.agents.ask_password(&resource, generation, epoch).await.map(|()| None)
         }
-        (Step::Deliver { generation }, Some(report)) => deliver(context, mac, &resource, generation, report).await?,
+        (Step::Deliver { generation }, Some(report)) => {
+            deliver(context, mac, &resource, generation, report, references).await?
+        }
         (Step::Rollback { generation }, _) => {
             let Some(epoch) = epoch(context) else { return Ok(()) };
             let why = "it is not what is asked for any more";
@@ -446,8 +449,9 @@ async fn deliver(
     resource: &Resource,
     generation: Generation,
     report: &AgentReport,
+    references: &References,
 ) -> Result<Result<Option<Event>, ActError>, ClusterError> {
-    let issued = match context.agents.sign(resource, report, Timestamp::now()).await {
+    let issued = match context.agents.sign(resource, report, references.issuer(), Timestamp::now()).await {
         Ok(issued) => issued,
         Err(obstacle) => return Ok(Err(obstacle.into())),
     };

@@ -25,7 +25,7 @@ pub use answers::client;
 pub use page::Page;
 pub(crate) use resources::rotate_word;
 pub use resources::{claim, object};
-pub use secrets::SecretData;
+pub use secrets::{Claims, SecretData};
 pub(crate) use verdict::{Verdict, verdict};
 pub use watched::{Unreadable, Watched};
 

@@ -13,7 +13,7 @@ use super::renewal::later;
 use super::rules::PART_OF_TIME_TAKEN;
 
 /// How far the clocks may differ: a certificate is backdated by this much, beyond it the host finds it not yet valid.
-pub(crate) const LARGEST_SKEW: Duration = crate::issuer::BACKDATE;
+pub(crate) const LARGEST_SKEW: Duration = crate::certificate::BACKDATE;
 /// Between tries while a gate is shut by something that changes by itself, such as power.
 const GATE_RETRY: Duration = Duration::from_secs(30);
 /// After the first try that failed without harm; it doubles up to the resync interval.
@@ -93,7 +93,7 @@ fn references(case: &Case<'_>) -> Option<(Obstacle, Timestamp)> {
 fn permitted(case: &Case<'_>) -> Option<(Obstacle, Timestamp)> {
     let spec = &case.inputs.resource.spec;
     let error = case.inputs.references.issuer()?.permits(&spec.certificate).err()?;
-    Some((error.obstacle(&spec.issuer_ref.name), later(case.now(), case.inputs.policy.resync)))
+    Some((Obstacle::of_issuer(&spec.issuer_ref.name, &error), later(case.now(), case.inputs.policy.resync)))
 }
 
 fn clock(case: &Case<'_>) -> Option<(Obstacle, Timestamp)> {

@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use kagiban_crds::host_api::AgentReport;
 use kagiban_crds::resource::{BlockedBy, ManagedAgentCertificateSpec, ManagedAgentCertificateStatus};
 
+use crate::certificate::{IssuerError, IssuerFacts};
 use crate::foreign::is_seen;
-use crate::issuer::IssuerFacts;
 
 /// Everything a decision may depend on.
 #[derive(Clone, Copy, Debug)]
@@ -178,6 +178,11 @@ impl Obstacle {
     #[must_use]
     pub fn refusing_client(self, refuses_client: bool) -> Self {
         Self { refuses_client, ..self }
+    }
+
+    /// What an issuer's certificates or a CSR are that they must not be.
+    pub(crate) fn of_issuer(issuer: &str, error: &IssuerError) -> Self {
+        Self::new(error.blocked_by(), format!("issuer CASecret/{issuer}: {error}"))
     }
 
     /// A member of the spec that cannot be used. The schema lets nearly all of these not in.

@@ -11,8 +11,8 @@ use super::case::{highest_generation, is_out_of_reach, undecided};
 use super::request::{self, CarriedOut};
 use super::rules::is_wrong_host;
 use super::{Inputs, Observed, due, renewal_time};
+use crate::certificate;
 use crate::foreign::is_seen;
-use crate::issuer;
 
 /// The longest reason that goes into a status; what comes from a host is bounded before it is kept.
 const LONGEST_WORD: usize = 64;
@@ -171,7 +171,7 @@ fn adoptable(
     if status.leaf.as_ref().is_some_and(|leaf| leaf.sha256 == found) {
         return None;
     }
-    let leaf = issuer::fitting(report.certificate.as_deref()?, &spec.certificate, inputs.references.issuer()?)?;
+    let leaf = certificate::fitting(report.certificate.as_deref()?, &spec.certificate, inputs.references.issuer()?)?;
     let renewal = renewal_time(leaf.not_before, leaf.not_after, &spec.certificate, &inputs.resource.uid);
     let is_known = match &status.leaf {
         Some(known) => known.request_digest == digest,

@@ -18,7 +18,7 @@ use super::{
     Decision, Inputs, Observed, Obstacle, PasswordVersion, Policy, Reason, References, Resource, Rival, Setback, Step,
     decide, with_signed,
 };
-use crate::issuer::IssuerFacts;
+use crate::certificate::IssuerFacts;
 
 mod adopt;
 mod changed;

@@ -1,157 +1,153 @@
-//! Who signs: turns the CSR of a host into a chain, after the resource's spec and not after the CSR's wishes.
+//! Who signs, behind one trait: whoever is asked for a certificate gives it, refuses it, or has whoever asks wait.
 //!
 //! ```text
-//!   CSR ──csr──> a key that fits the spec ──ca_secret──> leaf + CA, PEM
-//!                                   ^
-//!                    spec (names, duration), CA Secret, now
-//!
-//!   CA's certificates ──facts──> who it is, until when, what it may sign (constraints)
-//!   leaf of a host ──adopt──> whether it is as good as one that would be signed now
+//!   act ──CSR──> Issuers ──order──> the one that the resource names ──> issued | pending | an obstacle
+//!                   │
+//!                   └── signed: what was issued, until it is on its host or not wanted any more
 //! ```
 //!
-//! Another kind of issuer is a sibling of `ca_secret`.
+//! An order is given again until it is answered, by this process or the next: an issuer that takes its time knows it by its
+//! resource, its generation and its CSR, makes one request of it, and says how that stands. To add one: a file beside
+//! `ca_secret`, and a line in [`Issuers::new`].
 
-mod adopt;
 mod ca_secret;
-mod constraints;
-mod csr;
-mod facts;
+mod signed;
 #[cfg(test)]
 mod tests;
 
-pub use adopt::fitting;
-pub use ca_secret::{CaSecret, Issued};
-pub use csr::{CsrKey, check};
-pub use facts::{IssuerFacts, chain_end, not_after};
+use std::fmt;
 
-use std::time::Duration;
+use futures::future::BoxFuture;
+use jiff::Timestamp;
+use kagiban_crds::Generation;
+use kagiban_crds::resource::{BlockedBy, IssuerKind, IssuerRef};
 
-use kagiban_crds::host_api::MAX_CHAIN_CERTIFICATES;
-use kagiban_crds::resource::{BlockedBy, CertificateSpec};
+use crate::certificate::{self, CsrKey, Issued, IssuerFacts};
+use crate::cluster::Cluster;
+use crate::decide::{Obstacle, Resource};
+pub use crate::kept::Age;
+use crate::metrics::SharedMetrics;
+use signed::{Basis, SignedChains};
 
-use crate::decide::Obstacle;
+/// One kind of issuer. Whatever it waits for has a deadline of its own: a pass goes on in seconds.
+pub trait Issuer: fmt::Debug + Send + Sync {
+    /// As a resource names it.
+    fn kind(&self) -> IssuerKind;
 
-/// A certificate starts this long before it is signed, for hosts whose clock is behind.
-pub const BACKDATE: Duration = Duration::from_secs(300);
-/// Of `tls.crt` and of `tls.key`. A chain of RSA-4096 certificates is half of it; what the host is sent has an end too.
-const MAX_PEM_BYTES: usize = 32 * 1024;
-/// The leaf takes a place in the chain that is delivered.
-const MAX_ISSUER_CERTIFICATES: usize = MAX_CHAIN_CERTIFICATES - 1;
-/// X.520's upper bound for a common name.
-const LONGEST_COMMON_NAME: usize = 64;
+    /// The Secret that it reads for a resource, if it reads one: whoever plans may not be allowed to.
+    fn secret<'a>(&self, named: &'a IssuerRef) -> Option<&'a str>;
 
-/// Why nothing was signed.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum IssuerError {
-    #[error("the issuer's Secret has no {0}: it must be of type kubernetes.io/tls")]
-    MissingKey(&'static str),
-    #[error("the issuer's {0} cannot be read: it must be PEM")]
-    Unreadable(&'static str),
-    #[error(
-        "the issuer's {0} holds more than {MAX_ISSUER_CERTIFICATES} certificates: it is for the CA's and those above it"
-    )]
-    TooMany(&'static str),
-    #[error("the issuer's {0} is larger than {MAX_PEM_BYTES} bytes")]
-    TooLarge(&'static str),
-    #[error("the issuer's certificate is no CA certificate that may sign others")]
-    NotCa,
-    #[error(
-        "the issuer's tls.crt is no chain: certificate {0} in it is not signed by the one after it; it is for the CA's own, and then \
-         for each that signed the one before"
-    )]
-    NotChain(usize),
-    #[error(
-        "the issuer's tls.crt holds a CA that may not sign for TLS servers: its extended key usage lacks serverAuth, so clients \
-         refuse what it signs"
-    )]
-    NotForServers,
-    #[error("the issuer's tls.crt has a critical extension ({0}) that clients do not know: they refuse what it signs")]
-    CriticalExtension(String),
-    #[error("the issuer's certificate is not valid now: it runs from {not_before} to {not_after}")]
-    NotValid { not_before: String, not_after: String },
-    #[error("the issuer's key does not belong to its certificate")]
-    KeyMismatch,
-    #[error("the issuer's key is weaker than RSA-2048 or P-256")]
-    WeakIssuer,
-    #[error("the issuer's name cannot be copied into a certificate as it is; use a CA with a plain subject")]
-    IssuerName,
-    #[error("the host's CSR cannot be read")]
-    BadCsr,
-    #[error("the host's CSR is not signed with its own key")]
-    CsrSignature,
-    #[error("the key in the host's CSR is not the one that was asked for ({0})")]
-    CsrKey(&'static str),
-    #[error("the spec asks for a name or address that cannot stand in a certificate: {0}")]
-    BadName(String),
-    #[error(
-        "the issuer's name constraints do not allow {0}: take it out of the spec, or name an issuer that may sign it"
-    )]
-    NameConstraint(String),
-    #[error(
-        "the issuer's name constraints do not allow the subject CN={0}, which a leaf has: name an issuer without a constraint on \
-         directory names"
-    )]
-    SubjectConstraint(String),
-    #[error("signing failed")]
-    Signing,
+    /// What is known of it before it signs; `None` where it is known by what it signs only.
+    ///
+    /// # Errors
+    /// When it cannot sign, or may not for this resource.
+    fn facts<'a>(&'a self, resource: &'a Resource, age: Age) -> BoxFuture<'a, Result<Option<IssuerFacts>, Obstacle>>;
+
+    /// Asks for a certificate, or how it stands with the one that was asked for by the same order before.
+    ///
+    /// # Errors
+    /// What stands in the way: [`BlockedBy::IssuerRefused`] where it said no.
+    fn ask<'a>(&'a self, order: &'a Order<'a>) -> BoxFuture<'a, Result<Answer, Obstacle>>;
+
+    /// A resource that names it has changed: what failed it may be worth another look.
+    fn changed<'a>(&'a self, resource: &'a Resource) -> BoxFuture<'a, ()>;
 }
 
-impl IssuerError {
-    /// Stable, for metrics.
-    pub const fn reason(&self) -> &'static str {
-        match self {
-            Self::MissingKey(_) => "missing_key",
-            Self::Unreadable(_) => "unreadable",
-            Self::TooMany(_) => "too_many_certificates",
-            Self::TooLarge(_) => "too_large",
-            Self::NotCa => "not_ca",
-            Self::NotChain(_) => "not_chain",
-            Self::NotForServers => "not_for_servers",
-            Self::CriticalExtension(_) => "critical_extension",
-            Self::NotValid { .. } => "not_valid",
-            Self::KeyMismatch => "key_mismatch",
-            Self::WeakIssuer => "weak_issuer",
-            Self::IssuerName => "issuer_name",
-            Self::BadCsr => "bad_csr",
-            Self::CsrSignature => "csr_signature",
-            Self::CsrKey(_) => "csr_key",
-            Self::BadName(_) => "bad_name",
-            Self::NameConstraint(_) => "name_constraint",
-            Self::SubjectConstraint(_) => "subject_constraint",
-            Self::Signing => "signing",
+/// What is to be signed.
+#[derive(Debug)]
+pub struct Order<'a> {
+    pub resource: &'a Resource,
+    /// Of the rotation that it is for.
+    pub generation: Generation,
+    /// As the host made it, PEM. Its names are the host's wishes: those of the spec are signed.
+    pub csr: &'a str,
+    /// The key in it, which is the kind that the spec asks for.
+    pub key: CsrKey,
+    pub now: Timestamp,
+}
+
+/// What an issuer says to an order.
+#[derive(Debug)]
+pub enum Answer {
+    Issued(Issued),
+    /// It has the request, and this is what it waits for. It is asked again within seconds.
+    Pending(String),
+}
+
+/// All kinds of issuers, and what they have issued that is not on its host yet.
+#[derive(Debug)]
+pub struct Issuers {
+    kinds: Vec<Box<dyn Issuer>>,
+    signed: SignedChains,
+}
+
+impl Issuers {
+    pub(crate) fn new(cluster: &Cluster, metrics: &SharedMetrics) -> Self {
+        Self::of(vec![Box::new(ca_secret::CaSecret::new(cluster.clone(), metrics.clone()))])
+    }
+
+    /// These kinds and no others.
+    pub fn of(kinds: Vec<Box<dyn Issuer>>) -> Self {
+        Self { kinds, signed: SignedChains::default() }
+    }
+
+    /// The certificate for the CSR of a host's rotation. It is issued once, however often it is asked for, until it is forgotten
+    /// or another would be issued now: `facts` are what is known of the issuer as it is.
+    ///
+    /// # Errors
+    /// What stands in the way; an issuer that has not decided yet is in the way too.
+    pub(crate) async fn certificate(
+        &self,
+        resource: &Resource,
+        (generation, csr): (Generation, &str),
+        facts: Option<&IssuerFacts>,
+        now: Timestamp,
+    ) -> Result<Issued, Obstacle> {
+        let (spec, named) = (&resource.spec, &resource.spec.issuer_ref);
+        let basis = Basis::of(generation, csr, spec, facts);
+        if let Some(issued) = self.signed.issued_for(&resource.uid, basis, now) {
+            return Ok(issued);
+        }
+        let asked = spec.certificate.private_key.request();
+        let asked = asked.ok_or_else(|| Obstacle::of_spec("certificate.privateKey"))?;
+        let key = certificate::check(csr, asked).map_err(|error| Obstacle::of_issuer(&named.name, &error))?;
+        let order = Order { resource, generation, csr, key, now };
+        match self.named(named)?.ask(&order).await? {
+            Answer::Issued(issued) => {
+                self.signed.remember(&resource.uid, basis, &issued, now);
+                Ok(issued)
+            }
+            Answer::Pending(what) => {
+                let message = format!("issuer {} was asked for the certificate: {what}", named.name);
+                Err(Obstacle::new(BlockedBy::IssuerUnavailable, message))
+            }
         }
     }
 
-    /// What stands in the way, as users see it.
-    pub fn obstacle(&self, issuer: &str) -> Obstacle {
-        let by = match self {
-            Self::MissingKey(_)
-            | Self::Unreadable(_)
-            | Self::TooMany(_)
-            | Self::TooLarge(_)
-            | Self::NotCa
-            | Self::NotChain(_)
-            | Self::NotForServers
-            | Self::CriticalExtension(_)
-            | Self::NotValid { .. }
-            | Self::KeyMismatch
-            | Self::WeakIssuer
-            | Self::IssuerName
-            | Self::Signing => BlockedBy::IssuerUnavailable,
-            Self::NameConstraint(_) | Self::SubjectConstraint(_) => BlockedBy::IssuerRefused,
-            Self::BadName(_) => BlockedBy::SpecInvalid,
-            Self::BadCsr | Self::CsrSignature | Self::CsrKey(_) => BlockedBy::HostAnswerRefused,
-        };
-        Obstacle::new(by, format!("issuer CASecret/{issuer}: {self}"))
+    /// See [`Issuer::facts`].
+    pub(crate) async fn facts(&self, resource: &Resource, age: Age) -> Result<Option<IssuerFacts>, Obstacle> {
+        self.named(&resource.spec.issuer_ref)?.facts(resource, age).await
     }
-}
 
-/// The subject of a leaf has nothing but this, if anything.
-fn common_name(spec: &CertificateSpec) -> Option<&str> {
-    spec.dns_names.first().map(String::as_str).filter(|name| name.len() <= LONGEST_COMMON_NAME)
-}
+    /// See [`Issuer::secret`].
+    pub(crate) fn secret<'a>(&self, named: &'a IssuerRef) -> Option<&'a str> {
+        self.named(named).ok()?.secret(named)
+    }
 
-/// As `keytool` prints it: lower case, without leading zeros.
-fn serial_text(serial: &[u8]) -> String {
-    hex::encode(serial).trim_start_matches('0').to_owned()
+    /// See [`Issuer::changed`].
+    pub(crate) async fn changed(&self, resource: &Resource) {
+        if let Ok(issuer) = self.named(&resource.spec.issuer_ref) {
+            issuer.changed(resource).await;
+        }
+    }
+
+    /// What was issued for the resource is on its host, or is not wanted any more.
+    pub(crate) fn forget(&self, uid: &str) {
+        self.signed.forget(uid);
+    }
+
+    fn named(&self, named: &IssuerRef) -> Result<&dyn Issuer, Obstacle> {
+        let issuer = self.kinds.iter().find(|issuer| issuer.kind() == named.kind);
+        issuer.map(Box::as_ref).ok_or_else(|| Obstacle::of_spec("issuerRef.kind"))
+    }
 }

@@ -5,11 +5,11 @@ use kagiban_crds::resource::{KeyAlgorithm, PrivateKeySpec, SecretKeyRef, StoreFo
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, KeyPair};
 
 use super::*;
+use crate::certificate::{self, Issued, check};
 use crate::decide::{order_mark, request_digest};
-use crate::issuer::{CaSecret, Issued, check};
 
 struct Authority {
-    secret: CaSecret,
+    ca: certificate::Authority,
     references: References,
 }
 
@@ -19,9 +19,9 @@ fn authority() -> Authority {
     params.distinguished_name.push(DnType::CommonName, "Fleet CA");
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     let (certificate, key) = (params.self_signed(&key).expect("a certificate").pem(), key.serialize_pem());
-    let secret = CaSecret::read(certificate.as_bytes(), key.as_bytes(), now()).expect("a CA");
+    let ca = certificate::Authority::read(certificate.as_bytes(), key.as_bytes(), now()).expect("a CA");
     let facts = IssuerFacts::read(certificate.as_bytes(), now()).expect("a CA");
-    Authority { secret, references: References { issuer: Some(Ok(facts)), password: None } }
+    Authority { ca, references: References { issuer: Some(Ok(facts)), password: None } }
 }
 
 fn wanted() -> Resource {
@@ -36,7 +36,7 @@ fn issued(authority: &Authority, resource: &Resource, at: Timestamp) -> Issued {
     let csr = CertificateParams::default().serialize_request(&key).expect("a CSR").pem().expect("PEM");
     let spec = &resource.spec.certificate;
     let key = check(&csr, spec.private_key.request().expect("a key that hosts make")).expect("a good CSR");
-    authority.secret.sign(&key, spec, at).expect("signed")
+    authority.ca.sign(&key, spec, at).expect("signed")
 }
 
 /// A host that stores and serves what was issued, and tells it.

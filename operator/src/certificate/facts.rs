@@ -52,7 +52,8 @@ impl IssuerFacts {
         self.chain.iter().try_for_each(|certificate| constraints::check(certificate, spec))
     }
 
-    pub(super) fn chain(&self) -> &[CertificateDer<'static>] {
+    /// As it goes into a chain after the leaf.
+    pub(crate) fn chain(&self) -> &[CertificateDer<'static>] {
         &self.chain
     }
 

@@ -11,8 +11,8 @@ use kagiban_crds::Generation;
 use kagiban_crds::resource::ManagedAgentCertificateSpec;
 use sha2::{Digest, Sha256};
 
+use crate::certificate::{Issued, IssuerFacts};
 use crate::decide::request_digest;
-use crate::issuer::{CaSecret, Issued};
 use crate::recent::Recent;
 
 /// A chain is under 16 KiB as a rule, and few hosts wait for one at the same time.
@@ -25,11 +25,11 @@ const SPENT: i64 = 10;
 
 /// By the uid of the resource.
 #[derive(Debug)]
-pub(crate) struct SignedChains(Mutex<Recent<String, Waiting>>);
+pub(super) struct SignedChains(Mutex<Recent<String, Waiting>>);
 
 /// A digest of all that a certificate is made from, but for its serial and its time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Basis([u8; 32]);
+pub(super) struct Basis([u8; 32]);
 
 #[derive(Debug)]
 struct Waiting {
@@ -39,7 +39,12 @@ struct Waiting {
 }
 
 impl Basis {
-    pub(crate) fn of(generation: Generation, csr: &str, spec: &ManagedAgentCertificateSpec, ca: &CaSecret) -> Self {
+    pub(super) fn of(
+        generation: Generation,
+        csr: &str,
+        spec: &ManagedAgentCertificateSpec,
+        facts: Option<&IssuerFacts>,
+    ) -> Self {
         let mut hash = Sha256::new();
         let duration = spec.certificate.duration.as_duration().as_secs();
         hash.update(generation.0.to_be_bytes());
@@ -48,7 +53,7 @@ impl Basis {
             hash.update((part.len() as u64).to_be_bytes());
             hash.update(part);
         }
-        for certificate in ca.certificates() {
+        for certificate in facts.into_iter().flat_map(IssuerFacts::chain) {
             hash.update(Sha256::digest(certificate));
         }
         Self(hash.finalize().into())
@@ -63,18 +68,18 @@ impl Default for SignedChains {
 
 impl SignedChains {
     /// What was signed on the same basis not long ago.
-    pub(crate) fn issued_for(&self, uid: &str, basis: Basis, now: Timestamp) -> Option<Issued> {
+    pub(super) fn issued_for(&self, uid: &str, basis: Basis, now: Timestamp) -> Option<Issued> {
         let mut chains = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let waiting = chains.get(&uid.to_owned())?;
         (waiting.basis == basis && waiting.is_young(now)).then(|| waiting.issued.clone())
     }
 
-    pub(crate) fn remember(&self, uid: &str, basis: Basis, issued: &Issued, now: Timestamp) {
+    pub(super) fn remember(&self, uid: &str, basis: Basis, issued: &Issued, now: Timestamp) {
         let mut chains = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         chains.put(uid.to_owned(), Waiting { basis, signed_at: now, issued: issued.clone() });
     }
 
-    pub(crate) fn forget(&self, uid: &str) {
+    pub(super) fn forget(&self, uid: &str) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&uid.to_owned());
     }
 }
@@ -92,14 +97,14 @@ mod tests {
     use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
 
     use super::*;
+    use crate::certificate::{Authority, check};
     use crate::decide::tests as sample;
-    use crate::issuer::check;
 
-    fn ca(key: &KeyPair) -> CaSecret {
+    fn ca(key: &KeyPair) -> Authority {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let certificate = params.self_signed(key).expect("a certificate").pem();
-        CaSecret::read(certificate.as_bytes(), key.serialize_pem().as_bytes(), sample::now()).expect("a CA")
+        Authority::read(certificate.as_bytes(), key.serialize_pem().as_bytes(), sample::now()).expect("a CA")
     }
 
     fn key() -> KeyPair {
@@ -118,20 +123,20 @@ mod tests {
     fn what_was_signed_for_something_else_is_not_handed_out() {
         let (spec, ca_key) = (ecdsa(), key());
         let authority = ca(&ca_key);
-        let first = Basis::of(Generation(1), "CSR", &spec, &authority);
-        assert_eq!(first, Basis::of(Generation(1), "CSR", &spec, &authority));
+        let first = Basis::of(Generation(1), "CSR", &spec, Some(authority.facts()));
+        assert_eq!(first, Basis::of(Generation(1), "CSR", &spec, Some(authority.facts())));
         let mut others = vec![
-            ("another rotation", Basis::of(Generation(2), "CSR", &spec, &authority)),
-            ("another CSR", Basis::of(Generation(1), "another", &spec, &authority)),
-            ("another CA", Basis::of(Generation(1), "CSR", &spec, &ca(&key()))),
-            ("the same CA with another certificate", Basis::of(Generation(1), "CSR", &spec, &ca(&ca_key))),
+            ("another rotation", Basis::of(Generation(2), "CSR", &spec, Some(authority.facts()))),
+            ("another CSR", Basis::of(Generation(1), "another", &spec, Some(authority.facts()))),
+            ("another CA", Basis::of(Generation(1), "CSR", &spec, Some(ca(&key()).facts()))),
+            ("the same CA with another certificate", Basis::of(Generation(1), "CSR", &spec, Some(ca(&ca_key).facts()))),
         ];
         let mut names = spec.clone();
         names.certificate.dns_names.push("ups.example.com".into());
-        others.push(("another name", Basis::of(Generation(1), "CSR", &names, &authority)));
+        others.push(("another name", Basis::of(Generation(1), "CSR", &names, Some(authority.facts()))));
         let mut life = spec.clone();
         life.certificate.duration = "24h".parse().expect("a duration");
-        others.push(("another duration", Basis::of(Generation(1), "CSR", &life, &authority)));
+        others.push(("another duration", Basis::of(Generation(1), "CSR", &life, Some(authority.facts()))));
         for (what, other) in others {
             assert_ne!(other, first, "{what}");
         }
@@ -145,7 +150,7 @@ mod tests {
         let csr = CertificateParams::default().serialize_request(&key()).expect("a CSR").pem().expect("PEM");
         let asked = spec.certificate.private_key.request().expect("a key that hosts make");
         let issued = authority.sign(&check(&csr, asked).expect("a good CSR"), &spec.certificate, now).expect("signed");
-        let basis = Basis::of(Generation(1), &csr, &spec, &authority);
+        let basis = Basis::of(Generation(1), &csr, &spec, Some(authority.facts()));
         let chains = SignedChains::default();
         chains.remember("u", basis, &issued, now);
         let after = |hours: u64| now.checked_add(Duration::from_secs(hours * 3600)).expect("a time");

@@ -1,0 +1,154 @@
+//! What certificates and CSRs say, and what may be made of them: after the resource's spec and not after the CSR's wishes.
+//!
+//! ```text
+//!   CSR ──csr──> a key that fits the spec ──authority──> leaf + CA, PEM
+//!                                   ^
+//!                    spec (names, duration), the CA's certificates and key, now
+//!
+//!   CA's certificates ──facts──> who it is, until when, what it may sign (constraints)
+//!   leaf of a host ──adopt──> whether it is as good as one that would be signed now
+//! ```
+//!
+//! Pure: it knows neither who asks nor where a CA is kept.
+
+mod adopt;
+mod authority;
+mod constraints;
+mod csr;
+mod facts;
+#[cfg(test)]
+mod tests;
+
+pub use adopt::fitting;
+pub use authority::{Authority, Issued};
+pub use csr::{CsrKey, check};
+pub use facts::{IssuerFacts, chain_end, not_after};
+
+use std::time::Duration;
+
+use kagiban_crds::host_api::MAX_CHAIN_CERTIFICATES;
+use kagiban_crds::resource::{BlockedBy, CertificateSpec};
+
+/// A certificate starts this long before it is signed, for hosts whose clock is behind.
+pub const BACKDATE: Duration = Duration::from_secs(300);
+/// Of `tls.crt` and of `tls.key`. A chain of RSA-4096 certificates is half of it; what the host is sent has an end too.
+const MAX_PEM_BYTES: usize = 32 * 1024;
+/// The leaf takes a place in the chain that is delivered.
+const MAX_ISSUER_CERTIFICATES: usize = MAX_CHAIN_CERTIFICATES - 1;
+/// X.520's upper bound for a common name.
+const LONGEST_COMMON_NAME: usize = 64;
+
+/// Why nothing was signed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum IssuerError {
+    #[error("the issuer's Secret has no {0}: it must be of type kubernetes.io/tls")]
+    MissingKey(&'static str),
+    #[error("the issuer's {0} cannot be read: it must be PEM")]
+    Unreadable(&'static str),
+    #[error(
+        "the issuer's {0} holds more than {MAX_ISSUER_CERTIFICATES} certificates: it is for the CA's and those above it"
+    )]
+    TooMany(&'static str),
+    #[error("the issuer's {0} is larger than {MAX_PEM_BYTES} bytes")]
+    TooLarge(&'static str),
+    #[error("the issuer's certificate is no CA certificate that may sign others")]
+    NotCa,
+    #[error(
+        "the issuer's tls.crt is no chain: certificate {0} in it is not signed by the one after it; it is for the CA's own, and then \
+         for each that signed the one before"
+    )]
+    NotChain(usize),
+    #[error(
+        "the issuer's tls.crt holds a CA that may not sign for TLS servers: its extended key usage lacks serverAuth, so clients \
+         refuse what it signs"
+    )]
+    NotForServers,
+    #[error("the issuer's tls.crt has a critical extension ({0}) that clients do not know: they refuse what it signs")]
+    CriticalExtension(String),
+    #[error("the issuer's certificate is not valid now: it runs from {not_before} to {not_after}")]
+    NotValid { not_before: String, not_after: String },
+    #[error("the issuer's key does not belong to its certificate")]
+    KeyMismatch,
+    #[error("the issuer's key is weaker than RSA-2048 or P-256")]
+    WeakIssuer,
+    #[error("the issuer's name cannot be copied into a certificate as it is; use a CA with a plain subject")]
+    IssuerName,
+    #[error("the host's CSR cannot be read")]
+    BadCsr,
+    #[error("the host's CSR is not signed with its own key")]
+    CsrSignature,
+    #[error("the key in the host's CSR is not the one that was asked for ({0})")]
+    CsrKey(&'static str),
+    #[error("the spec asks for a name or address that cannot stand in a certificate: {0}")]
+    BadName(String),
+    #[error(
+        "the issuer's name constraints do not allow {0}: take it out of the spec, or name an issuer that may sign it"
+    )]
+    NameConstraint(String),
+    #[error(
+        "the issuer's name constraints do not allow the subject CN={0}, which a leaf has: name an issuer without a constraint on \
+         directory names"
+    )]
+    SubjectConstraint(String),
+    #[error("signing failed")]
+    Signing,
+}
+
+impl IssuerError {
+    /// Stable, for metrics.
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::MissingKey(_) => "missing_key",
+            Self::Unreadable(_) => "unreadable",
+            Self::TooMany(_) => "too_many_certificates",
+            Self::TooLarge(_) => "too_large",
+            Self::NotCa => "not_ca",
+            Self::NotChain(_) => "not_chain",
+            Self::NotForServers => "not_for_servers",
+            Self::CriticalExtension(_) => "critical_extension",
+            Self::NotValid { .. } => "not_valid",
+            Self::KeyMismatch => "key_mismatch",
+            Self::WeakIssuer => "weak_issuer",
+            Self::IssuerName => "issuer_name",
+            Self::BadCsr => "bad_csr",
+            Self::CsrSignature => "csr_signature",
+            Self::CsrKey(_) => "csr_key",
+            Self::BadName(_) => "bad_name",
+            Self::NameConstraint(_) => "name_constraint",
+            Self::SubjectConstraint(_) => "subject_constraint",
+            Self::Signing => "signing",
+        }
+    }
+
+    /// What it keeps from being done.
+    pub const fn blocked_by(&self) -> BlockedBy {
+        match self {
+            Self::MissingKey(_)
+            | Self::Unreadable(_)
+            | Self::TooMany(_)
+            | Self::TooLarge(_)
+            | Self::NotCa
+            | Self::NotChain(_)
+            | Self::NotForServers
+            | Self::CriticalExtension(_)
+            | Self::NotValid { .. }
+            | Self::KeyMismatch
+            | Self::WeakIssuer
+            | Self::IssuerName
+            | Self::Signing => BlockedBy::IssuerUnavailable,
+            Self::NameConstraint(_) | Self::SubjectConstraint(_) => BlockedBy::IssuerRefused,
+            Self::BadName(_) => BlockedBy::SpecInvalid,
+            Self::BadCsr | Self::CsrSignature | Self::CsrKey(_) => BlockedBy::HostAnswerRefused,
+        }
+    }
+}
+
+/// The subject of a leaf has nothing but this, if anything.
+fn common_name(spec: &CertificateSpec) -> Option<&str> {
+    spec.dns_names.first().map(String::as_str).filter(|name| name.len() <= LONGEST_COMMON_NAME)
+}
+
+/// As `keytool` prints it: lower case, without leading zeros.
+fn serial_text(serial: &[u8]) -> String {
+    hex::encode(serial).trim_start_matches('0').to_owned()
+}

@@ -1,0 +1,111 @@
+//! The passwords that resources name: which one each is, for decisions, and what it is, for its host.
+
+mod versions;
+
+use kagiban_crds::MAX_PASSWORD_BYTES;
+use kagiban_crds::resource::{BlockedBy, SecretKeyRef};
+use secrecy::SecretString;
+
+use crate::cluster::{Cluster, SecretData};
+use crate::decide::{Obstacle, PasswordVersion, Resource};
+use crate::grant::{Grant, Purpose, granted};
+use crate::kept::{Age, Kept, SecretKey, Taken};
+use versions::PasswordVersions;
+
+/// Passwords remembered at once: a fleet may have one for each host.
+const MAX_PASSWORDS: usize = 4 * 1024;
+
+/// Reads the passwords that resources name.
+#[derive(Debug)]
+pub(crate) struct PasswordReader {
+    cluster: Cluster,
+    passwords: Kept<Password>,
+    versions: PasswordVersions,
+}
+
+#[derive(Debug)]
+struct Password {
+    grant: Grant,
+    version: Result<PasswordVersion, Obstacle>,
+}
+
+impl PasswordReader {
+    pub(crate) fn new(cluster: Cluster) -> Self {
+        Self { cluster, passwords: Kept::new(MAX_PASSWORDS), versions: PasswordVersions::new(MAX_PASSWORDS) }
+    }
+
+    /// Which password the keystore is to have, if the resource names one.
+    pub(crate) async fn password(&self, resource: &Resource, age: Age) -> Option<Result<PasswordVersion, Obstacle>> {
+        let reference = resource.spec.keystore.password_secret_ref.as_ref()?;
+        let read = self.read_password(&resource.namespace, reference);
+        let judge = |password: &Password| {
+            password.grant.may_be_sent(resource)?;
+            Ok(self.versions.as_heard(&resource.uid, password.version.clone()?))
+        };
+        let key = password_key(&resource.namespace, reference);
+        Some(self.passwords.read(age, key, read, judge).await)
+    }
+
+    /// The password that a resource names, if it may be sent to its host, and which one it is.
+    pub(crate) async fn password_to_send(
+        &self,
+        resource: &Resource,
+        reference: &SecretKeyRef,
+    ) -> Result<(SecretString, PasswordVersion), Obstacle> {
+        let namespace = &resource.namespace;
+        let read = granted(&self.cluster, namespace, &reference.name, Purpose::KeystorePassword, |secret, grant| {
+            grant.may_be_sent(resource)?;
+            self.password_in(&secret, namespace, reference)
+        });
+        read.await.result
+    }
+
+    /// The resource's host has said whether the password that went by `then` is the one that was read as `now`.
+    pub(crate) fn heard(&self, resource: &Resource, then: &str, now: &PasswordVersion, is_same: bool) {
+        self.versions.heard(&resource.uid, then, &now.word, is_same);
+    }
+
+    /// The resource has changed: see [`Kept::asked_for`].
+    pub(crate) async fn asked_for(&self, resource: &Resource) {
+        if let Some(reference) = &resource.spec.keystore.password_secret_ref {
+            self.passwords.asked_for(&password_key(&resource.namespace, reference)).await;
+        }
+    }
+
+    /// Nothing of what its host has said is needed any more.
+    pub(crate) fn forget(&self, uid: &str) {
+        self.versions.forget(uid);
+    }
+
+    /// Judges all of it, so that nothing is begun with a host that cannot be sent a password. What is kept is not secret.
+    async fn read_password(&self, namespace: &str, reference: &SecretKeyRef) -> Taken<Password> {
+        let read = granted(&self.cluster, namespace, &reference.name, Purpose::KeystorePassword, |secret, grant| {
+            let version = self.password_in(&secret, namespace, reference).map(|(_, version)| version);
+            Ok(Password { grant, version })
+        });
+        read.await
+    }
+
+    fn password_in(
+        &self,
+        secret: &SecretData,
+        namespace: &str,
+        reference: &SecretKeyRef,
+    ) -> Result<(SecretString, PasswordVersion), Obstacle> {
+        let missing = || {
+            let message = format!(
+                "Secret {}: it has no password under {}, a line of text in at most {MAX_PASSWORD_BYTES} bytes",
+                reference.name, reference.key
+            );
+            Obstacle::new(BlockedBy::SecretUnavailable, message)
+        };
+        let password = secret.password(&reference.key).ok_or_else(missing)?;
+        let version = self.versions.of(&password_key(namespace, reference), &password, secret.written());
+        Ok((password, version))
+    }
+}
+
+/// One Secret may hold several passwords.
+fn password_key(namespace: &str, reference: &SecretKeyRef) -> SecretKey {
+    (namespace.to_owned(), format!("{}/{}", reference.name, reference.key))
+}
