@@ -127,19 +127,10 @@ fn resume(case: &Case<'_>) -> Option<Verdict> {
 fn ask_password(case: &Case<'_>) -> Option<Verdict> {
     let report = case.report()?;
     case.leaf().filter(|leaf| due::is_password_unheard(&case.inputs, leaf))?;
-    match case.due {
+    match case.due.map(cause) {
         None => {}
-        Some(Trigger::StoredDrift | Trigger::ServedDrift | Trigger::Renewal) if case.inputs.setback.is_none() => {}
-        Some(
-            Trigger::FirstIssue
-            | Trigger::Requested
-            | Trigger::SpecChanged
-            | Trigger::IssuerChanged
-            | Trigger::PasswordChanged
-            | Trigger::StoredDrift
-            | Trigger::ServedDrift
-            | Trigger::Renewal,
-        ) => return None,
+        Some(Cause::Drift | Cause::Age) if case.inputs.setback.is_none() => {}
+        Some(Cause::Wish | Cause::Drift | Cause::Age) => return None,
     }
     let step = Step::AskPassword { generation: Generation(highest_generation(report)) };
     Some(gates::before_trying_again(case).unwrap_or_else(|| trying(case, step)))
@@ -149,15 +140,9 @@ fn rotate(case: &Case<'_>) -> Option<Verdict> {
     let trigger = case.due?;
     case.inputs.resource.spec.certificate.private_key.request()?;
     // what would not be done anyway is not said to be blocked
-    let shut = match trigger {
-        Trigger::Renewal => pace::before_another(case, trigger).or_else(|| gates::before_opening(case)),
-        Trigger::FirstIssue
-        | Trigger::Requested
-        | Trigger::SpecChanged
-        | Trigger::IssuerChanged
-        | Trigger::PasswordChanged
-        | Trigger::StoredDrift
-        | Trigger::ServedDrift => gates::before_opening(case).or_else(|| pace::before_another(case, trigger)),
+    let shut = match cause(trigger) {
+        Cause::Age => pace::before_another(case, trigger).or_else(|| gates::before_opening(case)),
+        Cause::Wish | Cause::Drift => gates::before_opening(case).or_else(|| pace::before_another(case, trigger)),
     };
     if shut.is_some() {
         return shut;
@@ -168,6 +153,28 @@ fn rotate(case: &Case<'_>) -> Option<Verdict> {
         return Some(Case::blocked(obstacle, later(case.now(), case.inputs.policy.resync)));
     };
     Some(hold_first(case, Step::Open { generation, trigger }))
+}
+
+/// Triggers, as far as the rules tell them apart.
+enum Cause {
+    /// The leaf is not what is asked for.
+    Wish,
+    /// Somebody else has changed what the host has.
+    Drift,
+    /// The leaf comes to its end.
+    Age,
+}
+
+const fn cause(trigger: Trigger) -> Cause {
+    match trigger {
+        Trigger::FirstIssue
+        | Trigger::Requested
+        | Trigger::SpecChanged
+        | Trigger::IssuerChanged
+        | Trigger::PasswordChanged => Cause::Wish,
+        Trigger::StoredDrift | Trigger::ServedDrift => Cause::Drift,
+        Trigger::Renewal => Cause::Age,
+    }
 }
 
 /// A spec that the schema should not have let in.
