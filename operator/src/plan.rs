@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use jiff::Timestamp;
@@ -16,9 +16,10 @@ use kube::ResourceExt;
 
 use crate::act::{AgentClient, CLIENT_UNREAD, Preflight};
 use crate::cli::{PlanArgs, PlanExit};
-use crate::cluster::{Cluster, ClusterError, Verdict, client, object, verdict};
+use crate::cluster::{ClusterError, Kubernetes, SharedCluster, Verdict, Watched, client, object, verdict};
 use crate::decide::{Decision, Inputs, Observed, Obstacle, Policy, Reason, Step, decide, trigger_words};
 use crate::foreign::told;
+use crate::freshness::Freshness;
 use crate::manifest::{self, MAX_MANIFEST_BYTES, Manifest};
 use crate::metrics::Metrics;
 use crate::reconcile::owner_among;
@@ -123,7 +124,7 @@ fn named(mac: &ManagedAgentCertificate) -> String {
 }
 
 struct Observer {
-    cluster: Cluster,
+    cluster: SharedCluster,
     agents: AgentClient,
     namespace: String,
 }
@@ -135,7 +136,8 @@ impl Observer {
         let reach = reach(&args.reach, &config);
         let client = client(config).context("the cluster's address or credentials cannot be used")?;
         let metrics = Arc::new(Metrics::new(None));
-        let cluster = Cluster::new(client, metrics.clone(), "kagiban-operator-plan".to_owned());
+        let cluster: SharedCluster =
+            Arc::new(Kubernetes::new(client, metrics.clone(), "kagiban-operator-plan".to_owned()));
         Ok(Self { agents: AgentClient::new(cluster.clone(), metrics, reach), cluster, namespace })
     }
 
@@ -178,15 +180,19 @@ impl Observer {
         })
     }
 
+    async fn all(&self, namespace: Option<&str>) -> Result<Vec<Watched>, WatchError> {
+        watch::all(self.cluster.watch(namespace, Freshness::new(Instant::now()))).await
+    }
+
     /// All resources of the cluster as they would be with those of the file, or why the API server could not tell now.
     async fn contenders(&self, accepted: &[Found]) -> anyhow::Result<Result<Contenders, WatchError>> {
-        let (listed, partly) = match watch::all(self.cluster.watched(None)).await {
+        let (listed, partly) = match self.all(None).await {
             Err(error) if error.may_pass() => return Ok(Err(error)),
             Err(error) if error.is_forbidden() => {
                 let namespaces: BTreeSet<_> = accepted.iter().filter_map(|found| found.mac.namespace()).collect();
                 let mut listed = Vec::new();
                 for namespace in &namespaces {
-                    let of_one = watch::all(self.cluster.watched(Some(namespace))).await;
+                    let of_one = self.all(Some(namespace)).await;
                     match of_one {
                         Err(error) if error.may_pass() => return Ok(Err(error)),
                         of_one => {
@@ -539,7 +545,8 @@ mod tests {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let config = kube::Config::new("http://127.0.0.1:1".parse().expect("a URL"));
         let metrics = Arc::new(Metrics::new(None));
-        let cluster = Cluster::new(client(config).expect("a client"), metrics.clone(), "test".to_owned());
+        let client = client(config).expect("a client");
+        let cluster: SharedCluster = Arc::new(Kubernetes::new(client, metrics.clone(), "test".to_owned()));
         let agents = AgentClient::new(cluster.clone(), metrics, crate::agent_api::Reach::new(Vec::new(), Vec::new()));
         let observer = Observer { cluster, agents, namespace: "fleet".to_owned() };
         let manifest = manifest::read(include_str!("../tests/support/good.yaml")).expect("YAML").remove(0);

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::act::{ActError, AgentClient};
 use crate::cluster::written::{self, Difference};
-use crate::cluster::{Cluster, ClusterError, claim, object};
+use crate::cluster::{ClusterError, SharedCluster, claim, object};
 use crate::decide::{
     Decision, Event, Inputs, Observed, Obstacle, Policy, Reason, References, Resource, Rival, SECRET_WAIT, Step,
     decide, doubled, owner, with_signed,
@@ -38,7 +38,7 @@ const BETWEEN_LONG_PASSES: Duration = Duration::from_secs(5);
 /// What a pass works with.
 #[derive(Debug)]
 pub struct Context {
-    pub cluster: Cluster,
+    pub cluster: SharedCluster,
     pub agents: AgentClient,
     pub fleet: Arc<Fleet>,
     pub ledger: Ledger,

@@ -4,9 +4,9 @@ use k8s_openapi::api::coordination::v1::Lease;
 use kube::ResourceExt;
 use kube::api::{Api, PostParams};
 
-use super::{Cluster, ClusterError, MANAGER};
+use super::{ClusterError, Kubernetes, MANAGER};
 
-impl Cluster {
+impl Kubernetes {
     pub(crate) async fn lease(&self, namespace: &str, name: &str) -> Result<Option<Lease>, ClusterError> {
         let api: Api<Lease> = Api::namespaced(self.client.clone(), namespace);
         // not tried again here: the election has a rhythm and a deadline of its own
