@@ -238,7 +238,9 @@ async fn a_list_that_is_whole_is_told_with_its_time_and_one_that_is_not_is_none(
 #[tokio::test]
 async fn all_resources_are_listed_in_pages_where_nobody_watches_too() {
     let (client, store) = serve(Store { gives_rest: true, fails: Some(3), ..Store::default() }).await;
-    let found = all(watch(kube::Api::all(client), Freshness::new(Instant::now()))).await.expect("a page that fails is asked for again");
+    let found = all(watch(kube::Api::all(client), Freshness::new(Instant::now())))
+        .await
+        .expect("a page that fails is asked for again");
     assert_eq!(found.len(), OBJECTS);
     assert!(store.lock().unwrap_or_else(PoisonError::into_inner).lists.len() >= OBJECTS / PAGE as usize);
     let (client, store) = serve(Store::default()).await;

@@ -720,8 +720,8 @@ async fn a_name_with_a_path_in_it_is_asked_of_nobody() {
     stage
         .cluster
         .change(|mac| mac["spec"]["api"]["hostApi"]["tlsSecretRef"]["name"] = json!("../../kube-system/secrets/x"));
-    stage.settle().await;
-    assert_eq!(stage.condition("Ready"), "False SecretUnavailable");
+    let error = pass(&stage.cluster.mac(), &stage.context).await.expect_err("it is no name");
+    assert!(error.to_string().contains("spec.api.hostApi.tlsSecretRef.name"), "{error}");
     let state = lock(&stage.cluster.state);
     assert!(state.reads.iter().all(|read| !read.contains("kube-system")), "{:?}", state.reads);
 }

@@ -22,7 +22,7 @@ pub use linux::{
     is_running, is_writable_by_others, listeners, lock, may_read_by_right, move_aside, narrow, queued_start, read_ends,
     read_held, read_listed, read_regular, remove, replace, run, scheduled_shutdown_file, spawn, started_process,
     survey, swap, swap_names, sweep, sync_directory_of, system_trust, temporary_beside, unlink_second_name, usage,
-    write_new,
+    write_new, write_unsynced,
 };
 pub use manager::{HandoverError, Lifecycle};
 pub use program::{ProgramError, StartedProcess};

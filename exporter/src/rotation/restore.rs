@@ -182,6 +182,9 @@ impl WayBack<'_> {
         let present: Vec<_> =
             plan.iter().map(|planned| planned.present.as_ref().map(|present| Digest::of(&present.bytes))).collect();
         let moves = prepare(&files, plan)?;
+        // Durable before the journal tells of it. A way back that begins at once is not kept by a directory that cannot be synced.
+        let synced = files.iter().try_for_each(|file| platform::sync_directory_of(&file.path));
+        synced.inspect_err(|_| give_up(&moves))?;
         for ((file, step), instead_of) in files.iter_mut().zip(moves).zip(present) {
             if let Move::Rename(Waiting { path, contents, .. }, _) = step {
                 file.staged = path;
@@ -637,7 +640,7 @@ impl Move {
                 let put_there = put_there()?;
                 // Where names cannot be exchanged, it is beside its place no more.
                 if !lies_at(&waiting.path, Digest::of(&judged.bytes)) {
-                    platform::write_new(&waiting.path, &judged.bytes, Some(&judged.attributes))?;
+                    platform::write_unsynced(&waiting.path, &judged.bytes, Some(&judged.attributes))?;
                 }
                 back(judged, &waiting.path, Some(surveyed(&put_there, &waiting.contents)))
             }
@@ -669,7 +672,6 @@ fn forward(file: &FileSwap) -> Option<Move> {
     Some(Move::Rename(waiting_at(&file.staged, file.new, &file.attributes)?, present))
 }
 
-/// Nothing is there of what the rotation has put there or found.
 /// Whether its path leads to another directory now. A bind mount has the file system's number; its mount point has not the
 /// directory's.
 fn is_directory_another(file: &FileSwap) -> bool {
@@ -681,6 +683,7 @@ fn is_directory_another(file: &FileSwap) -> bool {
     }
 }
 
+/// Nothing is there of what the rotation has put there or found.
 fn is_absent(file: &FileSwap) -> bool {
     let beside = file.old.iter().map(|old| &old.beside);
     beside.chain([&file.path, &file.staged]).all(|path| path.symlink_metadata().is_err())
@@ -693,7 +696,7 @@ fn surveyed<'a>(held: &'a HeldFile, sha256: &'a Digest) -> SurveyedFile<'a> {
 fn write_beside(file: &FileSwap, bytes: &[u8]) -> Result<Waiting, RestoreError> {
     let path = platform::temporary_beside(&file.path)?;
     let attributes = file.attributes.clone();
-    platform::write_new(&path, bytes, Some(&attributes))?;
+    platform::write_unsynced(&path, bytes, Some(&attributes))?;
     Ok(Waiting { path, attributes, contents: Digest::of(bytes), is_new: true })
 }
 

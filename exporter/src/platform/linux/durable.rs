@@ -32,9 +32,19 @@ const MAX_SWEPT_ENTRIES: usize = 10_000;
 /// # Errors
 /// See [`WriteError`]; an existing file is one.
 pub fn write_new(path: &Path, bytes: &[u8], attributes: Option<&Attributes>) -> Result<(), WriteError> {
+    write_unsynced(path, bytes, attributes)?;
     let place = Place::find(path, Links::Refuse)?;
-    place.create(&place.name, bytes, &attributes.cloned().unwrap_or_else(Attributes::ours))?;
-    place.sync()
+    place.sync().inspect_err(|_| _ = unlinkat(&place.directory, place.name.as_os_str(), AtFlags::empty()))
+}
+
+/// The same, but for its name, which is not durable before its directory is synced: for a file that takes another's place
+/// before that.
+///
+/// # Errors
+/// See [`WriteError`]; an existing file is one.
+pub fn write_unsynced(path: &Path, bytes: &[u8], attributes: Option<&Attributes>) -> Result<(), WriteError> {
+    let place = Place::find(path, Links::Refuse)?;
+    place.create(&place.name, bytes, &attributes.cloned().unwrap_or_else(Attributes::ours))
 }
 
 /// Takes from a file the permission bits that `attributes` has not, durably. It takes no space.

@@ -26,7 +26,7 @@ pub use attributes::Attributes;
 pub use destination::{Destination, destination};
 pub use durable::{
     check_room, create_private_directory, narrow, remove, replace, sweep, sync_directory_of, temporary_beside,
-    write_new,
+    write_new, write_unsynced,
 };
 pub use exchange::{SurveyedFile, Swap, move_aside, swap, swap_names, unlink_second_name};
 pub use held::read_held;

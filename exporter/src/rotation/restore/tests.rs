@@ -1,5 +1,6 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
 
 use rustix::fs::{IFlags, ioctl_setflags};
 
@@ -59,6 +60,28 @@ impl Scene {
             old: old.map(|old| SurveyedFile { identity: &old.identity, sha256: old.digest.as_bytes(), attributes }),
         });
         swapped.map_err(|error| error.reason())
+    }
+
+    /// `work`, with no sync of the scene's directory having an effect.
+    fn without_syncs<T>(&self, work: impl FnOnce() -> T) -> T {
+        let thread = fs::read_link("/proc/thread-self").expect("this thread");
+        let thread = thread.file_name().and_then(|name| name.to_str()).expect("its number");
+        let mut strace = Command::new("strace")
+            .args(["-qqq", "-o", "/dev/null", "-e", "trace=fsync", "-e", "inject=fsync:error=EIO", "-p", thread, "-P"])
+            .arg(self.root.path())
+            .spawn()
+            .expect("install the package strace");
+        let is_traced = || {
+            let status = fs::read_to_string("/proc/thread-self/status").expect("status");
+            !status.lines().any(|line| line == "TracerPid:\t0")
+        };
+        while !is_traced() {
+            assert!(strace.try_wait().expect("strace").is_none(), "strace ended: run this test as root");
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        let done = work();
+        strace.kill().and_then(|()| strace.wait()).expect("strace");
+        done
     }
 
     fn way_back(&self) -> WayBack<'_> {
@@ -184,6 +207,22 @@ fn what_is_written_in_the_last_moment_of_the_way_back_is_not_lost() {
     (0..2).for_each(|n| scene.swap(n).expect("swapped"));
     scene.way_back().restore().expect("restored");
     assert_eq!((scene.contents(), scene.litter()), (vec!["old tls.crt".to_owned(), "old tls.key".to_owned()], 0));
+}
+
+/// Holds A11: nothing relies on the name of a file that takes another's place at once.
+#[test]
+fn old_files_that_must_be_written_anew_come_back_where_their_directory_cannot_be_synced() {
+    let scene = Scene::new();
+    (0..2).for_each(|n| scene.swap(n).expect("swapped"));
+    scene.files.iter().for_each(|file| fs::remove_file(&file.staged).expect("the old file"));
+    let ordered = scene.without_syncs(|| scene.way_back().make_ready().map_err(|error| error.reason()));
+    assert_eq!(ordered.expect_err("the journal would tell of them"), "io");
+    assert_eq!((scene.contents(), scene.litter()), (vec!["new tls.crt".to_owned(), "new tls.key".to_owned()], 0));
+
+    let restored = scene.without_syncs(|| scene.way_back().restore().map_err(|error| error.reason()));
+    assert_eq!(restored, Err("io"), "it is not known to be durable");
+    assert_eq!(scene.contents(), ["old tls.crt", "old tls.key"]);
+    scene.way_back().restore().expect("durable now");
 }
 
 /// Holds A10: the same for a file that was not there before, and for one that is not there now.

@@ -5,7 +5,9 @@ use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use kagiban_crds::resource::ManagedAgentCertificate;
 use kube::api::{Api, PostParams};
+use kube::core::Request;
 use kube::{Resource, ResourceExt};
+use serde::de::IgnoredAny;
 
 use super::{Kubernetes, MANAGER, Unreadable, Watched};
 use crate::decide::{self, EventKind};
@@ -63,7 +65,13 @@ impl Kubernetes {
             ..Event::default()
         };
         let api: Api<Event> = Api::namespaced(self.client.clone(), &object.namespace().unwrap_or_default());
-        if let Err(error) = self.call("create", "events", api.create(&PostParams::default(), &event)).await {
+        let create = async {
+            let text = serde_json::to_vec(&event).map_err(kube::Error::SerdeError)?;
+            let request = Request::new(api.resource_url()).create(&PostParams::default(), text);
+            // what was made of it is nothing to us
+            self.client.request::<IgnoredAny>(request.map_err(kube::Error::BuildRequest)?).await
+        };
+        if let Err(error) = self.call("create", "events", create).await {
             tracing::warn!(%error, reason = told.reason.as_str(), "an event could not be written");
         }
     }

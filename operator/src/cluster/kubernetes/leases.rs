@@ -1,16 +1,38 @@
 //! The Lease that leaders hold. Every write carries the resource version it was read with.
 
-use k8s_openapi::api::coordination::v1::Lease;
+use std::fmt;
+
+use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt;
-use kube::api::{Api, PostParams};
+use kube::api::{Api, GetParams, PostParams};
+use kube::core::Request;
+use serde::de::value::StringDeserializer;
+use serde::de::{DeserializeSeed, IgnoredAny, IntoDeserializer as _, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 
 use super::{ClusterError, Kubernetes, MANAGER};
 
+/// A Lease without the record of who wrote which field, which may be large and nested deeply. A write that leaves it out leaves
+/// it as it is.
+#[derive(Deserialize)]
+struct Read {
+    #[serde(default, deserialize_with = "without_managed_fields")]
+    metadata: ObjectMeta,
+    spec: Option<LeaseSpec>,
+}
+
+impl From<Read> for Lease {
+    fn from(Read { metadata, spec }: Read) -> Self {
+        Self { metadata, spec }
+    }
+}
+
 impl Kubernetes {
     pub(crate) async fn lease(&self, namespace: &str, name: &str) -> Result<Option<Lease>, ClusterError> {
-        let api: Api<Lease> = Api::namespaced(self.client.clone(), namespace);
+        let request = self.leases(namespace).get(name, &GetParams::default());
         // not tried again here: the election has a rhythm and a deadline of its own
-        match self.call("get", "leases", api.get(name)).await {
+        match self.call("get", "leases", self.read_lease(request)).await {
             Ok(lease) => Ok(Some(lease)),
             Err(ClusterError::NotFound { .. }) => Ok(None),
             Err(error) => Err(error),
@@ -19,12 +41,65 @@ impl Kubernetes {
 
     /// Creates it, or replaces it if it has a resource version.
     pub(crate) async fn put_lease(&self, namespace: &str, lease: &Lease) -> Result<Lease, ClusterError> {
-        let api: Api<Lease> = Api::namespaced(self.client.clone(), namespace);
         let params = PostParams { field_manager: Some(MANAGER.into()), ..PostParams::default() };
-        if lease.resource_version().is_some() {
-            self.call("update", "leases", api.replace(&lease.name_any(), &params, lease)).await
+        let leases = self.leases(namespace);
+        let text = serde_json::to_vec(lease).map_err(kube::Error::SerdeError);
+        let (verb, request) = if lease.resource_version().is_some() {
+            ("update", text.map(|text| leases.replace(&lease.name_any(), &params, text)))
         } else {
-            self.call("create", "leases", api.create(&params, lease)).await
+            ("create", text.map(|text| leases.create(&params, text)))
+        };
+        self.call(verb, "leases", async { self.read_lease(request?).await }).await
+    }
+
+    fn leases(&self, namespace: &str) -> Request {
+        Request::new(Api::<Lease>::namespaced(self.client.clone(), namespace).resource_url())
+    }
+
+    async fn read_lease(
+        &self,
+        request: Result<hyper::Request<Vec<u8>>, kube::core::request::Error>,
+    ) -> Result<Lease, kube::Error> {
+        self.client.request::<Read>(request.map_err(kube::Error::BuildRequest)?).await.map(Lease::from)
+    }
+}
+
+fn without_managed_fields<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ObjectMeta, D::Error> {
+    struct Metadata;
+
+    impl<'de> Visitor<'de> for Metadata {
+        type Value = ObjectMeta;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("metadata")
         }
+
+        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<ObjectMeta, A::Error> {
+            ObjectMeta::deserialize(serde::de::value::MapAccessDeserializer::new(Others(map)))
+        }
+    }
+
+    deserializer.deserialize_map(Metadata)
+}
+
+/// All fields but that record.
+struct Others<A>(A);
+
+impl<'de, A: MapAccess<'de>> MapAccess<'de> for Others<A> {
+    type Error = A::Error;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, A::Error> {
+        while let Some(name) = self.0.next_key::<String>()? {
+            if name != "managedFields" {
+                let name: StringDeserializer<A::Error> = name.into_deserializer();
+                return seed.deserialize(name).map(Some);
+            }
+            self.0.next_value::<IgnoredAny>()?;
+        }
+        Ok(None)
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, A::Error> {
+        self.0.next_value_seed(seed)
     }
 }

@@ -2,12 +2,14 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kagiban_crds::resource::{FINALIZER, ManagedAgentCertificate, ManagedAgentCertificateStatus, ROTATE_ANNOTATION};
-use kube::api::{Api, ListParams, Patch, PatchParams, ValidationDirective};
+use kube::api::{Api, GetParams, ListParams, Patch, PatchParams, ValidationDirective};
+use kube::core::Request;
 use kube::{Resource as _, ResourceExt};
+use serde::Deserialize;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::{ClusterError, Kubernetes, MANAGER, Watched, written};
+use super::{ClusterError, Kubernetes, MANAGER, Page, Watched, written};
 use crate::decide::{Claim, Contender, Resource};
 
 const RESOURCE: &str = "managedagentcertificates";
@@ -16,6 +18,21 @@ const PLANNER: &str = "kagiban-operator-plan";
 /// Of the rotate annotation's value, in bytes: a time, a ticket, a name.
 const LONGEST_ROTATE: usize = 256;
 const STATUS: &str = "managedagentcertificates/status";
+
+/// Of an object, whose finalizers are to be written: whoever writes one of them writes the whole list.
+#[derive(Deserialize)]
+struct Held {
+    metadata: HeldMetadata,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct HeldMetadata {
+    uid: Option<String>,
+    resource_version: Option<String>,
+    #[serde(default)]
+    finalizers: Option<Vec<String>>,
+}
 
 /// The object as decisions see it.
 pub fn object(mac: &ManagedAgentCertificate) -> Resource {
@@ -78,14 +95,14 @@ impl Kubernetes {
     /// Whether the resources can be listed at all; one is asked for.
     pub(crate) async fn can_list(&self, namespace: Option<&str>) -> Result<(), ClusterError> {
         let one = ListParams::default().limit(1);
-        self.call("list", RESOURCE, self.watched(namespace).list_metadata(&one)).await.map(|_| ())
+        self.call("list", RESOURCE, Page::read(&self.watched(namespace), &one)).await.map(|_| ())
     }
 
     /// What the API server would make of a manifest, if it would take it. Nothing is written.
     pub(crate) async fn dry_run(&self, mac: &ManagedAgentCertificate, object: &Value) -> Result<Watched, ClusterError> {
-        let api: Api<Watched> = Api::namespaced(self.client.clone(), &mac.namespace().unwrap_or_default());
+        let (api, name) = self.at(&mac.metadata);
         let params = PatchParams::apply(PLANNER).force().dry_run().validation(ValidationDirective::Strict);
-        self.call("patch", RESOURCE, api.patch(&mac.name_any(), &params, &Patch::Apply(object))).await
+        self.call("patch", RESOURCE, api.patch(&name, &params, &Patch::Apply(object))).await
     }
 
     /// By name alone, for a manifest that has no uid yet.
@@ -93,27 +110,23 @@ impl Kubernetes {
         &self,
         mac: &ManagedAgentCertificate,
     ) -> Result<Option<ManagedAgentCertificate>, ClusterError> {
-        let name = mac.name_any();
-        let api = self.resources(mac);
+        let (api, name) = self.at(&mac.metadata);
         match self.read(RESOURCE, || api.get(&name)).await {
-            Ok(mac) => Ok(Some(mac)),
+            Ok(read) => whole("get", RESOURCE, read).map(Some),
             Err(ClusterError::NotFound { .. }) => Ok(None),
             Err(error) => Err(error),
         }
     }
 
     pub(crate) async fn hold(&self, mac: &ManagedAgentCertificate) -> Result<ManagedAgentCertificate, ClusterError> {
-        let mut finalizers = mac.finalizers().to_vec();
-        finalizers.push(FINALIZER.to_owned());
-        self.patch_finalizers(mac, &finalizers).await
+        let with_ours = |finalizers: &mut Vec<String>| finalizers.push(FINALIZER.to_owned());
+        let version = mac.resource_version();
+        let held = self.change_finalizers(&mac.metadata, version, with_ours).await?;
+        whole("patch", RESOURCE, held.ok_or(ClusterError::NotFound { verb: "get", resource: RESOURCE })?)
     }
 
     pub(crate) async fn release(&self, mac: &ManagedAgentCertificate) -> Result<(), ClusterError> {
-        let finalizers: Vec<_> = mac.finalizers().iter().filter(|finalizer| *finalizer != FINALIZER).cloned().collect();
-        match self.patch_finalizers(mac, &finalizers).await {
-            Ok(_) | Err(ClusterError::NotFound { .. }) => Ok(()),
-            Err(error) => Err(error.on_release(&mac.metadata)),
-        }
+        self.change_finalizers(&mac.metadata, mac.resource_version(), without_ours).await.map(|_| ())
     }
 
     /// Server-side apply: what we leave out is removed, what others own stays, and the resource version makes it fail
@@ -129,41 +142,50 @@ impl Kubernetes {
             "metadata": {"name": mac.name_any(), "namespace": mac.namespace(), "resourceVersion": mac.resource_version()},
             "status": status,
         });
-        let (name, api) = (mac.name_any(), self.resources(mac));
+        let (api, name) = self.at(&mac.metadata);
         let params = PatchParams::apply(MANAGER).force();
         let applied = self.call("patch", STATUS, api.patch_status(&name, &params, &Patch::Apply(&patch))).await?;
+        let applied = whole("patch", STATUS, applied)?;
         // what somebody else wrote where we write nothing is theirs to an apply, and stays; it is taken away once
         let Some(leftovers) = written::leftovers(status, applied.status.as_ref()) else { return Ok(applied) };
         let patch = json!({"metadata": {"resourceVersion": applied.resource_version()}, "status": leftovers});
-        let params = PatchParams { field_manager: Some(MANAGER.into()), ..PatchParams::default() };
-        self.call("patch", STATUS, api.patch_status(&name, &params, &Patch::Merge(&patch))).await
+        let written = self.call("patch", STATUS, api.patch_status(&name, &merging(), &Patch::Merge(&patch))).await?;
+        whole("patch", STATUS, written)
     }
 
-    /// The whole list, so the resource version must be the one that it was read with.
-    async fn patch_finalizers(
-        &self,
-        mac: &ManagedAgentCertificate,
-        finalizers: &[String],
-    ) -> Result<ManagedAgentCertificate, ClusterError> {
-        let patch = json!({"metadata": {"finalizers": finalizers, "resourceVersion": mac.resource_version()}});
-        self.call("patch", RESOURCE, self.resources(mac).patch(&mac.name_any(), &merging(), &Patch::Merge(&patch)))
-            .await
-    }
-
-    /// Releases an object of which only the metadata could be read. The whole list of its finalizers is read first.
+    /// Releases an object of which only the metadata could be read.
     pub(crate) async fn release_unread(&self, seen: &ObjectMeta) -> Result<(), ClusterError> {
-        let (api, name) = self.unread(seen);
-        let metadata = match self.read(RESOURCE, || api.get_metadata(&name)).await {
-            Ok(read) if read.metadata.uid == seen.uid => read.metadata,
-            // it is gone already, and another may have its name
-            Ok(_) | Err(ClusterError::NotFound { .. }) => return Ok(()),
-            Err(error) => return Err(error),
+        self.change_finalizers(seen, None, without_ours).await.map(|_| ())
+    }
+
+    /// The whole list is read first, because no more than our own finalizer is kept of one. `version` is the one that the change
+    /// was decided on; without it, any will do. Nothing where the object is gone, or where another has its name by now.
+    async fn change_finalizers(
+        &self,
+        seen: &ObjectMeta,
+        version: Option<String>,
+        change: impl FnOnce(&mut Vec<String>),
+    ) -> Result<Option<Watched>, ClusterError> {
+        let (api, name) = self.at(seen);
+        let get = || async {
+            let request = Request::new(api.resource_url()).get(&name, &GetParams::default());
+            self.client.request::<Held>(request.map_err(kube::Error::BuildRequest)?).await
         };
-        let finalizers = metadata.finalizers.iter().flatten().filter(|finalizer| *finalizer != FINALIZER);
-        let finalizers: Vec<_> = finalizers.collect();
-        let patch = json!({"metadata": {"finalizers": finalizers, "resourceVersion": metadata.resource_version}});
-        match self.call("patch", RESOURCE, api.patch_metadata(&name, &merging(), &Patch::Merge(&patch))).await {
-            Ok(_) | Err(ClusterError::NotFound { .. }) => Ok(()),
+        let Held { metadata: HeldMetadata { uid, resource_version, finalizers } } = match self.read(RESOURCE, get).await
+        {
+            Err(ClusterError::NotFound { .. }) => return Ok(None),
+            read => read?,
+        };
+        if uid != seen.uid {
+            return Ok(None);
+        }
+        let mut finalizers = finalizers.unwrap_or_default();
+        change(&mut finalizers);
+        let version = version.or(resource_version);
+        let patch = json!({"metadata": {"finalizers": finalizers, "resourceVersion": version}});
+        match self.call("patch", RESOURCE, api.patch(&name, &merging(), &Patch::Merge(&patch))).await {
+            Ok(written) => Ok(Some(written)),
+            Err(ClusterError::NotFound { .. }) => Ok(None),
             Err(error) => Err(error.on_release(seen)),
         }
     }
@@ -178,18 +200,24 @@ impl Kubernetes {
             "metadata": {"resourceVersion": metadata.resource_version},
             "status": {"conditions": conditions, "observedGeneration": metadata.generation},
         });
-        let (api, name) = self.unread(metadata);
+        let (api, name) = self.at(metadata);
         self.call("patch", STATUS, api.patch_status(&name, &merging(), &Patch::Merge(&patch))).await.map(|_| ())
     }
 
-    fn unread(&self, metadata: &ObjectMeta) -> (Api<Watched>, String) {
+    /// Whatever the API server answers of an object, no more of it is kept than of one of the watch.
+    fn at(&self, metadata: &ObjectMeta) -> (Api<Watched>, String) {
         let namespace = metadata.namespace.clone().unwrap_or_default();
         (Api::namespaced(self.client.clone(), &namespace), metadata.name.clone().unwrap_or_default())
     }
+}
 
-    fn resources(&self, mac: &ManagedAgentCertificate) -> Api<ManagedAgentCertificate> {
-        Api::namespaced(self.client.clone(), &mac.namespace().unwrap_or_default())
-    }
+/// An object that can be read.
+fn whole(verb: &'static str, resource: &'static str, read: Watched) -> Result<ManagedAgentCertificate, ClusterError> {
+    read.0.map_err(|unreadable| ClusterError::Unreadable { verb, resource, message: unreadable.why })
+}
+
+fn without_ours(finalizers: &mut Vec<String>) {
+    finalizers.retain(|finalizer| finalizer != FINALIZER);
 }
 
 fn merging() -> PatchParams {

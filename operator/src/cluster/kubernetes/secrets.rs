@@ -1,13 +1,18 @@
 //! Secrets, by name and one at a time: the operator cannot list or watch them.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
+use jiff::Timestamp;
+use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kagiban_crds::resource::{ALLOWED_CLIENTS_ANNOTATION, ALLOWED_HOSTS_ANNOTATION, PURPOSE_LABEL};
 use kagiban_crds::{SecretName, WordError};
-use kube::api::Api;
+use kube::api::{Api, GetParams};
+use kube::core::Request;
 use secrecy::SecretString;
+use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use zeroize::Zeroizing;
 
 use super::{ClusterError, Kubernetes};
@@ -34,8 +39,8 @@ pub struct SecretData {
     written: String,
 }
 
-impl std::fmt::Debug for SecretData {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for SecretData {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(self.values.keys()).finish()
     }
 }
@@ -74,13 +79,52 @@ impl SecretData {
     }
 }
 
+/// A Secret as far as it is needed. Who manages which field may be most of it, and is not built: a tree of that takes twelve
+/// times its text, and one that is nested deeply cannot be read.
+#[derive(Deserialize)]
+struct Read {
+    #[serde(default)]
+    metadata: Metadata,
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    data: Option<BTreeMap<String, ByteString>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Metadata {
+    uid: Option<String>,
+    resource_version: Option<String>,
+    labels: Option<BTreeMap<String, String>>,
+    annotations: Option<BTreeMap<String, String>>,
+    managed_fields: Option<ValuesWritten>,
+}
+
+/// When a writer of values has last changed any of his fields, by the API server's own record of who wrote which.
+struct ValuesWritten(Option<Timestamp>);
+
+/// Of one writer.
+#[derive(Deserialize)]
+struct Writer {
+    time: Option<String>,
+    #[serde(rename = "fieldsV1")]
+    fields: Option<Fields>,
+}
+
+/// Whether there are values among them.
+struct Fields(bool);
+
 impl Kubernetes {
     pub(crate) async fn secret(&self, namespace: &str, name: &str) -> Result<SecretData, ClusterError> {
         let name = named(name)?;
         let read = async {
-            let api: Api<Secret> = Api::namespaced(self.client.clone(), namespace);
-            let secret = self.read("secrets", || api.get(name.as_str())).await?;
-            let kind = secret.type_.unwrap_or_else(|| "Opaque".to_owned());
+            let secrets = Request::new(Api::<Secret>::namespaced(self.client.clone(), namespace).resource_url());
+            let get = || async {
+                let request = secrets.get(name.as_str(), &GetParams::default()).map_err(kube::Error::BuildRequest)?;
+                self.client.request::<Read>(request).await
+            };
+            let secret = self.read("secrets", get).await?;
+            let kind = secret.kind.unwrap_or_else(|| "Opaque".to_owned());
             let claims = claims(&name, &secret.metadata, kind);
             let values = secret.data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.0));
             Ok(SecretData::new(values, claims, written(&secret.metadata)))
@@ -95,7 +139,7 @@ fn named(name: &str) -> Result<SecretName, ClusterError> {
     name.parse().map_err(|error| ClusterError::Unreadable { verb: "get", resource: "secrets", message: message(error) })
 }
 
-fn claims(name: &SecretName, metadata: &ObjectMeta, kind: String) -> Claims {
+fn claims(name: &SecretName, metadata: &Metadata, kind: String) -> Claims {
     let annotation = |key: &str| metadata.annotations.as_ref()?.get(key).cloned();
     Claims {
         name: name.to_string(),
@@ -106,18 +150,13 @@ fn claims(name: &SecretName, metadata: &ObjectMeta, kind: String) -> Claims {
     }
 }
 
-/// By the API server's own record of who wrote which field. It has one time for all fields of a writer: a label by `kubectl
-/// label` does not move it, an annotation by whoever applied the values does. Without that record, the resource version.
+/// The record has one time for all fields of a writer: a label by `kubectl label` does not move it, an annotation by whoever
+/// applied the values does. Without that record, the resource version.
 ///
 /// Values that a server-side apply gives as `stringData` are recorded as that, also when others have them as `data`; every
 /// other way of writing them (`apply`, `edit`, `patch`, `replace`, either field) is recorded as `data`.
-fn written(metadata: &ObjectMeta) -> String {
-    let has_values = |entry: &&k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry| {
-        let fields = entry.fields_v1.as_ref().map(|fields| &fields.0);
-        VALUES.iter().any(|values| fields.is_some_and(|fields| fields.get(values).is_some()))
-    };
-    let entries = metadata.managed_fields.iter().flatten();
-    entries.filter(has_values).filter_map(|entry| entry.time.as_ref()).map(|time| time.0).max().map_or_else(
+fn written(metadata: &Metadata) -> String {
+    metadata.managed_fields.as_ref().and_then(|values| values.0).map_or_else(
         || {
             let (uid, version) = (metadata.uid.as_deref(), metadata.resource_version.as_deref());
             format!("{}/{}", uid.unwrap_or_default(), version.unwrap_or_default())
@@ -126,13 +165,64 @@ fn written(metadata: &ObjectMeta) -> String {
     )
 }
 
+impl<'de> Deserialize<'de> for ValuesWritten {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reading;
+
+        impl<'de> Visitor<'de> for Reading {
+            type Value = ValuesWritten;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("managed fields")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut writers: A) -> Result<ValuesWritten, A::Error> {
+                let mut last = None;
+                while let Some(Writer { time, fields }) = writers.next_element()? {
+                    if fields.is_some_and(|fields| fields.0) {
+                        // one that cannot be counted here, which anybody may write, is none
+                        last = last.max(time.and_then(|time| time.parse().ok()));
+                    }
+                }
+                Ok(ValuesWritten(last))
+            }
+        }
+
+        deserializer.deserialize_seq(Reading)
+    }
+}
+
+impl<'de> Deserialize<'de> for Fields {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reading;
+
+        impl<'de> Visitor<'de> for Reading {
+            type Value = Fields;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("fields")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Fields, A::Error> {
+                let mut values = false;
+                while let Some((name, IgnoredAny)) = fields.next_entry::<String, _>()? {
+                    values |= VALUES.contains(&name.as_str());
+                }
+                Ok(Fields(values))
+            }
+        }
+
+        deserializer.deserialize_map(Reading)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
 
-    fn metadata(value: serde_json::Value) -> ObjectMeta {
+    fn metadata(value: serde_json::Value) -> Metadata {
         serde_json::from_value(value).expect("metadata")
     }
 
@@ -166,6 +256,13 @@ mod tests {
             ],
         })));
         assert_eq!(written, "2026-03-01T12:00:19Z");
+    }
+
+    #[test]
+    fn a_time_beyond_all_that_can_be_counted_is_passed_over() {
+        let entry = |time: &str| json!({"manager": "x", "time": time, "fieldsV1": {"f:data": {}}});
+        let entries = json!([entry("2026-03-01T12:00:00Z"), entry("9999-12-31T23:59:59Z")]);
+        assert_eq!(written(&metadata(json!({"managedFields": entries}))), "2026-03-01T12:00:00Z");
     }
 
     #[test]

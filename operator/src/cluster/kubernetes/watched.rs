@@ -17,6 +17,7 @@ use serde_json::Value;
 
 use super::rotate_word;
 use super::tree::{OVERSIZED, Tree};
+use crate::decide::whole_seconds;
 use crate::foreign::{told, within};
 
 /// What the watch gives for one object.
@@ -54,8 +55,8 @@ struct Metadata {
     uid: Option<String>,
     resource_version: Option<String>,
     generation: Option<i64>,
-    creation_timestamp: Option<Time>,
-    deletion_timestamp: Option<Time>,
+    creation_timestamp: Option<String>,
+    deletion_timestamp: Option<String>,
     annotations: Option<Annotations>,
     finalizers: Option<Finalizers>,
 }
@@ -73,6 +74,12 @@ fn bounded(word: &str) -> String {
     within(word, LONGEST_WORD)
 }
 
+/// The API server takes times, of whoever applies them, that are later than any that can be counted here; one object with such a
+/// time would fail the list of all. None is taken for earlier than the epoch, which would not be read again as it is written.
+fn time(text: Option<String>, otherwise: Timestamp) -> Option<Time> {
+    text.map(|text| Time(text.parse().unwrap_or(otherwise).max(Timestamp::UNIX_EPOCH)))
+}
+
 impl From<Metadata> for ObjectMeta {
     fn from(read: Metadata) -> Self {
         let rotate = read.annotations.and_then(|annotations| annotations.0);
@@ -85,8 +92,9 @@ impl From<Metadata> for ObjectMeta {
             uid,
             resource_version,
             generation: read.generation,
-            creation_timestamp: read.creation_timestamp,
-            deletion_timestamp: read.deletion_timestamp,
+            // nobody's claim is older by a time that is none, and nobody waits for a host by one
+            creation_timestamp: time(read.creation_timestamp, whole_seconds(Timestamp::MAX)),
+            deletion_timestamp: time(read.deletion_timestamp, Timestamp::UNIX_EPOCH),
             annotations: rotate.map(|word| [(ROTATE_ANNOTATION.to_owned(), word)].into()),
             finalizers: held.then(|| vec![FINALIZER.to_owned()]),
             ..Self::default()
@@ -330,6 +338,23 @@ mod tests {
         }
         let broken = watched(|object| (object["spec"], object["status"]) = (json!([]), json!("x")));
         assert_eq!((broken.name_any().as_str(), broken.finalizers().len()), ("ups-01", 1));
+    }
+
+    /// Holds B1, B3: one object of anybody with a time that the API server takes and that cannot be counted here failed every list.
+    #[test]
+    fn an_object_with_a_time_beyond_all_that_can_be_counted_is_read() {
+        for beyond in ["9999-12-31T23:59:59Z", "10000-01-01T00:00:00Z", "0000-01-01T00:00:00+18:00", ""] {
+            let object = watched(|object| {
+                (object["metadata"]["deletionTimestamp"], object["metadata"]["creationTimestamp"]) =
+                    (json!(beyond), json!(beyond));
+            });
+            let mac = object.readable().unwrap_or_else(|| panic!("{beyond} hides it"));
+            let claim = crate::cluster::claim(mac);
+            assert!(mac.metadata.deletion_timestamp.is_some(), "{beyond}: it is being deleted");
+            let text = serde_json::to_vec(&object).expect("plain data");
+            let again: Watched = serde_json::from_slice(&text).expect("it was just written");
+            assert_eq!(again.readable().map(crate::cluster::claim), Some(claim), "{beyond}");
+        }
     }
 
     /// Holds B14: one object that nobody reads, of a lenient schema, took memory by all of it or failed the list.

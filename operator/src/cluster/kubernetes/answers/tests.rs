@@ -169,6 +169,51 @@ async fn of_an_endless_answer_no_more_is_taken_than_one_may_have() {
     refused("whether there is a list", cluster.can_list(None).await);
 }
 
+/// Holds B3, B14: the record of who wrote which field was built as a tree, twelve times as large as its text, which every pass
+/// that waited for its host held; and an object on which it was nested deeply could not be read, held, written or released.
+#[tokio::test]
+async fn whatever_stands_in_the_record_of_fields_an_object_is_read_and_the_record_is_not_kept() {
+    let depth = 2000;
+    let fields = format!("{}{{}}{}", r#"{"f:a":"#.repeat(depth), "}".repeat(depth));
+    let managed = format!(r#""managedFields": [{{"manager": "x", "operation": "Update", "fieldsV1": {fields}}}]"#);
+    let with_record = |mut object: Value| {
+        let metadata = json!({"uid": "u", "resourceVersion": "1", "finalizers": ["example.com/theirs"]});
+        object["metadata"].as_object_mut().expect("metadata").extend(metadata.as_object().expect("an object").clone());
+        object.to_string().replacen(r#""metadata":{"#, &format!(r#""metadata":{{{managed},"#), 1)
+    };
+    let answering = |text: &str| Liar { ends: true, ..Liar::sending(200, text) }.cluster();
+    let mut seen = resource();
+    (seen.metadata.uid, seen.metadata.resource_version) = (Some("u".into()), Some("1".into()));
+
+    let object = with_record(serde_json::to_value(resource()).expect("plain data"));
+    let cluster = answering(&object);
+    let read = [
+        cluster.named(&seen).await.expect("a resource").expect("the same"),
+        cluster.hold(&seen).await.expect("a resource"),
+        cluster.write_status(&seen, &Default::default()).await.expect("a resource"),
+    ];
+    for mac in read {
+        assert_eq!((mac.metadata.managed_fields, mac.metadata.finalizers), (None, None), "nothing needs them");
+        assert_eq!(mac.spec, seen.spec);
+    }
+    cluster.release(&seen).await.expect("it is released");
+    cluster.release_unread(&seen.metadata).await.expect("it is released");
+    cluster.write_conditions(&seen.metadata, &[]).await.expect("they are written");
+    let list = format!(r#"{{"metadata": {{"resourceVersion": "1"}}, "items": [{object}]}}"#);
+    answering(&list).can_list(None).await.expect("there is a list");
+
+    let secret = json!({"metadata": {"name": "ca"}, "type": "Opaque", "data": {"password": "eA=="}});
+    let secret = answering(&with_record(secret)).secret("fleet", "ca").await.expect("a Secret");
+    assert_eq!((secret.bytes("password"), secret.written()), (Some(&b"x"[..]), "u/1"));
+    let lease = json!({"metadata": {"name": "l", "labels": {"a": "b"}}, "spec": {"holderIdentity": "me"}});
+    let cluster = answering(&with_record(lease));
+    let lease = cluster.lease("fleet", "l").await.expect("a Lease").expect("there is one");
+    let again = cluster.put_lease("fleet", &lease).await.expect("a Lease");
+    assert_eq!(lease, again);
+    assert_eq!(lease.spec.and_then(|spec| spec.holder_identity).as_deref(), Some("me"));
+    assert_eq!((lease.metadata.labels.map(|labels| labels.len()), lease.metadata.managed_fields), (Some(1), None));
+}
+
 /// Holds B14: the same of a page, of which as much is taken as its resources may have.
 #[tokio::test]
 async fn a_page_may_be_as_long_as_its_resources_and_no_longer() {
