@@ -147,7 +147,7 @@ impl AgentClient {
         let in_force = resource.status.leaf.as_ref().and_then(|leaf| leaf.password_version.as_deref());
         let Some((then, reference)) = in_force.zip(password_secret_ref.as_ref()) else { return Ok(()) };
         let api = self.api(resource).await?;
-        let (store_password, now) = self.passwords.password_to_send(resource, reference).await?;
+        let (store_password, read) = self.passwords.password_to_send(resource, reference).await?;
         let target = target(resource, generation, epoch)?;
         let question = PasswordQuestion { target, alias: alias.clone(), store_password };
         let answer = match self.counted("password", api.password(&question).await) {
@@ -156,7 +156,7 @@ impl AgentClient {
             }
             answer => answer.map_err(|error| ActError::of(&error))?,
         };
-        self.passwords.heard(resource, then, &now, answer == PasswordReport::Same);
+        self.passwords.heard(resource, then, &read, answer == PasswordReport::Same);
         let said = answer.as_str();
         tracing::info!(
             namespace = resource.namespace,
@@ -332,7 +332,7 @@ impl AgentClient {
             None => None,
             Some(reference) => {
                 let (password, read) = self.passwords.password_to_send(resource, reference).await?;
-                if version.is_some_and(|version| !read.was(version)) {
+                if version.is_some_and(|version| !read.version.was(version)) {
                     let message = format!("Secret {} was written just now, and is read again", reference.name);
                     return Err(Obstacle::new(BlockedBy::HostBusy, message));
                 }
