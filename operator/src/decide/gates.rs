@@ -50,6 +50,11 @@ pub(super) fn before_trying_again(case: &Case<'_>) -> Option<Verdict> {
     first_shut(case, &[setback])
 }
 
+/// When what failed a moment ago may be tried again, if that is still to come.
+pub(super) fn tried_again_at(case: &Case<'_>) -> Option<Timestamp> {
+    setback(case).map(|(_, until)| until)
+}
+
 fn first_shut(case: &Case<'_>, gates: &[Gate]) -> Option<Verdict> {
     let (obstacle, retry) = gates.iter().find_map(|gate| gate(case))?;
     Some(Case::blocked(obstacle, retry))
@@ -131,7 +136,8 @@ pub(crate) const fn by_power(state: PowerState) -> Option<BlockedBy> {
 }
 
 fn setback(case: &Case<'_>) -> Option<(Obstacle, Timestamp)> {
-    let setback = case.inputs.setback?;
+    // of one in the future nobody knows how long ago it was: the clock was set back since
+    let setback = case.inputs.setback.filter(|setback| setback.at <= case.now())?;
     let until = before_expiry(case, setback.at, later(setback.at, wait_after(case, setback)));
     (case.now() < until).then(|| (setback.obstacle.clone(), until))
 }

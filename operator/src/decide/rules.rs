@@ -123,42 +123,32 @@ fn resume(case: &Case<'_>) -> Option<Verdict> {
 }
 
 /// Before an agent is restarted for a password that may be the one that it has. What a person asks for, or the spec or the
-/// issuer does, is rotated with the present password anyway. Whatever else is due waits for one try and no longer.
+/// issuer does, is rotated with the present password anyway. Whatever else is due waits for one try and no longer; while it is
+/// not going to be opened, the host is asked as if nothing were due.
 fn ask_password(case: &Case<'_>) -> Option<Verdict> {
     let report = case.report()?;
     case.leaf().filter(|leaf| due::is_password_unheard(&case.inputs, leaf))?;
-    match case.due {
-        None => {}
-        Some(Trigger::StoredDrift | Trigger::ServedDrift | Trigger::Renewal) if case.inputs.setback.is_none() => {}
-        Some(
-            Trigger::FirstIssue
-            | Trigger::Requested
-            | Trigger::SpecChanged
-            | Trigger::IssuerChanged
-            | Trigger::PasswordChanged
-            | Trigger::StoredDrift
-            | Trigger::ServedDrift
-            | Trigger::Renewal,
-        ) => return None,
+    let question = Step::AskPassword { generation: Generation(highest_generation(report)) };
+    let Some(trigger) = case.due else {
+        return Some(gates::before_trying_again(case).unwrap_or_else(|| trying(case, question)));
+    };
+    let shut = match cause(trigger) {
+        Cause::Wish => return None,
+        Cause::Drift | Cause::Age => before_rotating(case, trigger),
+    };
+    if let Some(Verdict { step: Step::Blocked { by, retry }, obstacle }) = shut {
+        // what is told is what is in the way of the rotation
+        let until = gates::tried_again_at(case);
+        let step = until.map_or(question, |until| Step::Blocked { by, retry: retry.min(until) });
+        return Some(Verdict { step, obstacle });
     }
-    let step = Step::AskPassword { generation: Generation(highest_generation(report)) };
-    Some(gates::before_trying_again(case).unwrap_or_else(|| trying(case, step)))
+    case.inputs.setback.is_none().then(|| trying(case, question))
 }
 
 fn rotate(case: &Case<'_>) -> Option<Verdict> {
     let trigger = case.due?;
     case.inputs.resource.spec.certificate.private_key.request()?;
-    // what would not be done anyway is not said to be blocked
-    let shut = match trigger {
-        Trigger::Renewal => pace::before_another(case, trigger).or_else(|| gates::before_opening(case)),
-        Trigger::FirstIssue
-        | Trigger::Requested
-        | Trigger::SpecChanged
-        | Trigger::IssuerChanged
-        | Trigger::PasswordChanged
-        | Trigger::StoredDrift
-        | Trigger::ServedDrift => gates::before_opening(case).or_else(|| pace::before_another(case, trigger)),
-    };
+    let shut = before_rotating(case, trigger);
     if shut.is_some() {
         return shut;
     }
@@ -168,6 +158,36 @@ fn rotate(case: &Case<'_>) -> Option<Verdict> {
         return Some(Case::blocked(obstacle, later(case.now(), case.inputs.policy.resync)));
     };
     Some(hold_first(case, Step::Open { generation, trigger }))
+}
+
+/// What keeps the rotation that is due from being opened now. What would not be done anyway is not said to be blocked.
+fn before_rotating(case: &Case<'_>, trigger: Trigger) -> Option<Verdict> {
+    match cause(trigger) {
+        Cause::Age => pace::before_another(case, trigger).or_else(|| gates::before_opening(case)),
+        Cause::Wish | Cause::Drift => gates::before_opening(case).or_else(|| pace::before_another(case, trigger)),
+    }
+}
+
+/// Triggers, as far as the rules tell them apart.
+enum Cause {
+    /// The leaf is not what is asked for.
+    Wish,
+    /// Somebody else has changed what the host has.
+    Drift,
+    /// The leaf comes to its end.
+    Age,
+}
+
+const fn cause(trigger: Trigger) -> Cause {
+    match trigger {
+        Trigger::FirstIssue
+        | Trigger::Requested
+        | Trigger::SpecChanged
+        | Trigger::IssuerChanged
+        | Trigger::PasswordChanged => Cause::Wish,
+        Trigger::StoredDrift | Trigger::ServedDrift => Cause::Drift,
+        Trigger::Renewal => Cause::Age,
+    }
 }
 
 /// A spec that the schema should not have let in.

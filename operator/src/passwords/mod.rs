@@ -6,11 +6,11 @@ use kagiban_crds::MAX_PASSWORD_BYTES;
 use kagiban_crds::resource::{BlockedBy, SecretKeyRef};
 use secrecy::SecretString;
 
-use crate::cluster::{Cluster, SecretData};
+use crate::cluster::{SecretData, SharedCluster};
 use crate::decide::{Obstacle, PasswordVersion, Resource};
 use crate::grant::{Grant, Purpose, granted};
 use crate::kept::{Age, Kept, SecretKey, Taken};
-use versions::PasswordVersions;
+use versions::{PasswordVersions, ReadPassword};
 
 /// Passwords remembered at once: a fleet may have one for each host.
 const MAX_PASSWORDS: usize = 4 * 1024;
@@ -18,7 +18,7 @@ const MAX_PASSWORDS: usize = 4 * 1024;
 /// Reads the passwords that resources name.
 #[derive(Debug)]
 pub(crate) struct PasswordReader {
-    cluster: Cluster,
+    cluster: SharedCluster,
     passwords: Kept<Password>,
     versions: PasswordVersions,
 }
@@ -26,11 +26,11 @@ pub(crate) struct PasswordReader {
 #[derive(Debug)]
 struct Password {
     grant: Grant,
-    version: Result<PasswordVersion, Obstacle>,
+    read: Result<ReadPassword, Obstacle>,
 }
 
 impl PasswordReader {
-    pub(crate) fn new(cluster: Cluster) -> Self {
+    pub(crate) fn new(cluster: SharedCluster) -> Self {
         Self { cluster, passwords: Kept::new(MAX_PASSWORDS), versions: PasswordVersions::new(MAX_PASSWORDS) }
     }
 
@@ -40,7 +40,7 @@ impl PasswordReader {
         let read = self.read_password(&resource.namespace, reference);
         let judge = |password: &Password| {
             password.grant.may_be_sent(resource)?;
-            Ok(self.versions.as_heard(&resource.uid, password.version.clone()?))
+            Ok(self.as_heard(resource, password.read.as_ref().map_err(Obstacle::clone)?))
         };
         let key = password_key(&resource.namespace, reference);
         Some(self.passwords.read(age, key, read, judge).await)
@@ -51,18 +51,25 @@ impl PasswordReader {
         &self,
         resource: &Resource,
         reference: &SecretKeyRef,
-    ) -> Result<(SecretString, PasswordVersion), Obstacle> {
+    ) -> Result<(SecretString, ReadPassword), Obstacle> {
         let namespace = &resource.namespace;
-        let read = granted(&self.cluster, namespace, &reference.name, Purpose::KeystorePassword, |secret, grant| {
+        let read = granted(&*self.cluster, namespace, &reference.name, Purpose::KeystorePassword, |secret, grant| {
             grant.may_be_sent(resource)?;
             self.password_in(&secret, namespace, reference)
         });
         read.await.result
     }
 
-    /// The resource's host has said whether the password that went by `then` is the one that was read as `now`.
-    pub(crate) fn heard(&self, resource: &Resource, then: &str, now: &PasswordVersion, is_same: bool) {
-        self.versions.heard(&resource.uid, then, &now.word, is_same);
+    /// The resource's host has said whether the password that went by `then` is the one that was read.
+    pub(crate) fn heard(&self, resource: &Resource, then: &str, read: &ReadPassword, is_same: bool) {
+        self.versions.heard(&resource.uid, then, read, is_same);
+    }
+
+    fn as_heard(&self, resource: &Resource, read: &ReadPassword) -> PasswordVersion {
+        let leaf = resource.status.leaf.as_ref().and_then(|leaf| leaf.password_version.as_deref());
+        let rotation = resource.status.rotation.as_ref().and_then(|rotation| rotation.password_version.as_deref());
+        let in_status: Vec<_> = leaf.into_iter().chain(rotation.filter(|word| Some(*word) != leaf)).collect();
+        self.versions.as_heard(&resource.uid, &in_status, read)
     }
 
     /// The resource has changed: see [`Kept::asked_for`].
@@ -79,9 +86,9 @@ impl PasswordReader {
 
     /// Judges all of it, so that nothing is begun with a host that cannot be sent a password. What is kept is not secret.
     async fn read_password(&self, namespace: &str, reference: &SecretKeyRef) -> Taken<Password> {
-        let read = granted(&self.cluster, namespace, &reference.name, Purpose::KeystorePassword, |secret, grant| {
-            let version = self.password_in(&secret, namespace, reference).map(|(_, version)| version);
-            Ok(Password { grant, version })
+        let read = granted(&*self.cluster, namespace, &reference.name, Purpose::KeystorePassword, |secret, grant| {
+            let read = self.password_in(&secret, namespace, reference).map(|(_, read)| read);
+            Ok(Password { grant, read })
         });
         read.await
     }
@@ -91,7 +98,7 @@ impl PasswordReader {
         secret: &SecretData,
         namespace: &str,
         reference: &SecretKeyRef,
-    ) -> Result<(SecretString, PasswordVersion), Obstacle> {
+    ) -> Result<(SecretString, ReadPassword), Obstacle> {
         let missing = || {
             let message = format!(
                 "Secret {}: it has no password under {}, a line of text in at most {MAX_PASSWORD_BYTES} bytes",
@@ -100,8 +107,8 @@ impl PasswordReader {
             Obstacle::new(BlockedBy::SecretUnavailable, message)
         };
         let password = secret.password(&reference.key).ok_or_else(missing)?;
-        let version = self.versions.of(&password_key(namespace, reference), &password, secret.written());
-        Ok((password, version))
+        let read = self.versions.of(&password_key(namespace, reference), &password, secret.written());
+        Ok((password, read))
     }
 }
 

@@ -18,17 +18,26 @@ use crate::recent::Recent;
 
 /// For how long a password that no resource asks for is known: many resyncs.
 const KNOWN_FOR: Duration = Duration::from_secs(24 * 3600);
-/// Words under one name that are remembered, the latest: a resource is looked at more often than so many are given. One that is
-/// forgotten is one to ask the host about.
-const MAX_WORDS: usize = 8;
+/// Words under one name that are remembered, for resources that this process has not looked at yet: of those that it has, it
+/// remembers the words apart.
+const MAX_WORDS: usize = 32;
+/// Resources of which it does. A fleet has ten thousand.
+const MAX_RESOURCES: usize = 16 * 1024;
 
 /// The passwords that this process has read.
 #[derive(Debug)]
 pub(crate) struct PasswordVersions {
     hash: RandomState,
     known: Mutex<Recent<SecretKey, Known>>,
-    /// By the resource's uid.
-    said: Mutex<Recent<String, Said>>,
+    /// By the resource's uid: of the words in its status.
+    said: Mutex<Recent<String, Vec<Said>>>,
+}
+
+/// A password that was read, without the password.
+#[derive(Clone, Debug)]
+pub(crate) struct ReadPassword {
+    pub(crate) version: PasswordVersion,
+    digest: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -42,46 +51,64 @@ struct Known {
     words: VecDeque<(String, u64)>,
 }
 
-/// What a host has answered of two words. It speaks for its own agent: a host that lies keeps no other from its next password.
-#[derive(Clone, Debug)]
+/// Whether a password went by a word in a resource's status: by what this process has read while the word stood there, however
+/// many others were given since, or by what the resource's host has answered. That speaks for its own agent: a host that lies
+/// keeps no other from its next password.
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Said {
-    then: String,
-    now: String,
+    word: String,
+    digest: u64,
     is_same: bool,
 }
 
 impl PasswordVersions {
-    /// Of at most so many, and of what was said of as many resources.
+    /// Of at most so many.
     pub(crate) fn new(most: usize) -> Self {
         Self {
             hash: RandomState::new(),
             known: Mutex::new(Recent::new(most, KNOWN_FOR)),
-            said: Mutex::new(Recent::new(most, KNOWN_FOR)),
+            said: Mutex::new(Recent::new(MAX_RESOURCES, KNOWN_FOR)),
         }
     }
 
     /// The version of a password that was read just now. `written` is when it was written, by the API server's record.
-    pub(crate) fn of(&self, key: &SecretKey, password: &SecretString, written: &str) -> PasswordVersion {
+    pub(crate) fn of(&self, key: &SecretKey, password: &SecretString, written: &str) -> ReadPassword {
         let digest = self.hash.hash_one(password.expose_secret());
         let mut all = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let known = Known::next(all.get(key), digest, written);
         let version = known.version();
         all.put(key.clone(), known);
-        version
+        ReadPassword { version, digest }
     }
 
-    /// The resource's host has said whether the password that went by the word `then` is the one that goes by `now`.
-    pub(crate) fn heard(&self, uid: &str, then: &str, now: &str, is_same: bool) {
-        let said = Said { then: then.to_owned(), now: now.to_owned(), is_same };
-        self.said.lock().unwrap_or_else(PoisonError::into_inner).put(uid.to_owned(), said);
-    }
-
-    /// The version, with what the resource's host has said of it.
-    pub(crate) fn as_heard(&self, uid: &str, mut version: PasswordVersion) -> PasswordVersion {
+    /// The resource's host has said whether the password that went by the word `then` is the one that was read.
+    pub(crate) fn heard(&self, uid: &str, then: &str, read: &ReadPassword, is_same: bool) {
+        let said = Said { word: then.to_owned(), digest: read.digest, is_same };
         let mut all = self.said.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(said) = all.get(&uid.to_owned()).filter(|said| version.was(&said.now)) {
+        let others = all.get(&uid.to_owned()).into_iter().flatten().filter(|other| other.word != then).cloned();
+        let all_said = others.chain([said]).collect();
+        all.put(uid.to_owned(), all_said);
+    }
+
+    /// The version as the resource is to see it, in whose status these words stand.
+    pub(crate) fn as_heard(&self, uid: &str, in_status: &[&str], read: &ReadPassword) -> PasswordVersion {
+        let mut version = read.version.clone();
+        let mut all = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = all.get(&uid.to_owned()).cloned().unwrap_or_default();
+        for said in before.iter().filter(|said| said.digest == read.digest) {
             let words = if said.is_same { &mut version.before } else { &mut version.others };
-            words.push(said.then.clone());
+            words.push(said.word.clone());
+        }
+        let now: Vec<_> = in_status
+            .iter()
+            .filter_map(|word| {
+                let of_this = || Said { word: (*word).to_owned(), digest: read.digest, is_same: true };
+                let known = before.iter().find(|said| said.word == *word);
+                version.was(word).then(of_this).or_else(|| known.cloned())
+            })
+            .collect();
+        if now != before {
+            all.put(uid.to_owned(), now);
         }
         version
     }
@@ -107,7 +134,9 @@ impl Known {
         words.retain(|(known, _)| *known != word);
         words.push_back((word, digest));
         if words.len() > MAX_WORDS {
-            words.pop_front();
+            // of another password a host that is asked says what it is; of this one, an agent may be restarted for nothing
+            let other = words.iter().position(|(_, other)| *other != digest);
+            words.remove(other.unwrap_or_default());
         }
         Self { digest, written: written.to_owned(), same_second, words }
     }
@@ -126,6 +155,10 @@ mod tests {
     use super::*;
 
     fn read(versions: &PasswordVersions, password: &str, written: &str) -> PasswordVersion {
+        read_at(versions, password, written).version
+    }
+
+    fn read_at(versions: &PasswordVersions, password: &str, written: &str) -> ReadPassword {
         versions.of(&("fleet".into(), "store/password".into()), &SecretString::from(password), written)
     }
 
@@ -164,20 +197,57 @@ mod tests {
     async fn a_word_that_was_never_read_is_what_the_host_of_the_resource_says() {
         let versions = PasswordVersions::new(10);
         let unheard = |version: &PasswordVersion, word: &str| !version.was(word) && !version.is_another(word);
-        let first = read(&versions, "a", "11:00");
-        assert!(unheard(&first, "10:00"));
-        versions.heard("same", "10:00", "11:00", true);
-        versions.heard("other", "10:00", "11:00", false);
-        assert!(versions.as_heard("same", first.clone()).was("10:00"));
-        assert!(versions.as_heard("other", first.clone()).is_another("10:00"));
-        assert!(unheard(&versions.as_heard("third", first.clone()), "10:00"), "a host speaks for its own agent");
-        let moved = read(&versions, "a", "12:00");
-        assert!(versions.as_heard("same", moved).was("10:00"), "it is the password that was asked about");
-        let changed = read(&versions, "b", "13:00");
-        assert!(unheard(&versions.as_heard("same", changed.clone()), "10:00"), "and this is another");
-        assert!(unheard(&versions.as_heard("other", changed), "10:00"), "which the store may have");
+        let heard = |uid: &str, read: &ReadPassword| versions.as_heard(uid, &["10:00"], read);
+        let first = read_at(&versions, "a", "11:00");
+        assert!(unheard(&first.version, "10:00"));
+        versions.heard("same", "10:00", &first, true);
+        versions.heard("other", "10:00", &first, false);
+        assert!(heard("same", &first).was("10:00"));
+        assert!(heard("other", &first).is_another("10:00"));
+        assert!(unheard(&heard("third", &first), "10:00"), "a host speaks for its own agent");
+        let moved = read_at(&versions, "a", "12:00");
+        assert!(heard("same", &moved).was("10:00"), "it is the password that was asked about");
+        let changed = read_at(&versions, "b", "13:00");
+        assert!(unheard(&heard("same", &changed), "10:00"), "and this is another");
+        assert!(unheard(&heard("other", &changed), "10:00"), "which the store may have");
         versions.forget("same");
-        assert!(unheard(&versions.as_heard("same", first), "10:00"));
+        assert!(unheard(&heard("same", &first), "10:00"));
+    }
+
+    /// Holds B11: hosts that were added to an annotation one by one, between two looks at a resource, restarted its agent.
+    #[tokio::test]
+    async fn the_word_in_a_status_is_known_however_many_the_password_was_given_since() {
+        let versions = PasswordVersions::new(1);
+        let first = read_at(&versions, "a", "10:00");
+        assert!(versions.as_heard("u", &["10:00"], &first).was("10:00"));
+        for minute in 0..500 {
+            read(&versions, "a", &format!("11:{minute}"));
+        }
+        let last = read_at(&versions, "a", "12:00");
+        assert!(!last.version.was("10:00"), "nobody remembers all of them");
+        assert!(versions.as_heard("u", &["10:00"], &last).was("10:00"));
+        // another's password takes the only place that there is
+        versions.of(&("other".into(), "x/y".into()), &SecretString::from("z"), "12:30");
+        let again = read_at(&versions, "a", "13:00");
+        let version = versions.as_heard("u", &["10:00"], &again);
+        assert!(version.was("10:00"));
+        assert!(versions.as_heard("u", &["13:00"], &again).was("13:00"), "as the status says now");
+        let changed = read_at(&versions, "b", "14:00");
+        assert!(versions.as_heard("u", &["13:00"], &changed).is_another("13:00"));
+    }
+
+    /// Holds B11: for a resource that is looked at for the first time.
+    #[tokio::test]
+    async fn words_of_other_passwords_are_forgotten_before_those_of_the_present_one() {
+        let versions = PasswordVersions::new(1);
+        read(&versions, "a", "10:00");
+        for minute in 10..20 {
+            read(&versions, "b", &format!("11:{minute}"));
+        }
+        for minute in 10..(MAX_WORDS + 5) {
+            read(&versions, "a", &format!("12:{minute}"));
+        }
+        assert!(read(&versions, "a", "13:00").was("10:00"));
     }
 
     #[tokio::test]

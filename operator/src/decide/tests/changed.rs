@@ -130,6 +130,58 @@ fn a_question_that_is_not_answered_holds_up_nothing_but_itself() {
     assert_eq!(decided_with(&resource, &renewing, &unheard, renewal).step, question, "one try is waited for");
 }
 
+/// Holds B11: a question that failed once, while a renewal was due that the issuer's end held up for weeks, was never asked again.
+#[test]
+fn a_password_is_asked_about_while_what_is_due_is_not_going_to_be_done() {
+    let (mut resource, report) = recorded();
+    resource.spec.rotation.paused = true;
+    let renewal = resource.status.renewal_time.expect("a renewal time");
+    let report = AgentReport { time: renewal, ..report };
+    let unheard = with_password("ca", "2".into());
+    let (policy, obstacle) = (Policy::default(), Obstacle::new(BlockedBy::HostBusy, "busy"));
+    let failed = |count| Some(Setback { obstacle: obstacle.clone(), count, at: renewal });
+    let after = |setback: Option<Setback>, seconds| {
+        let inputs = Inputs {
+            resource: &resource,
+            host: Observed::Seen(&report),
+            rival: None,
+            setback: setback.as_ref(),
+            works_since: None,
+            references: &unheard,
+            policy: &policy,
+            now: renewal + Duration::from_secs(seconds),
+        };
+        let decision = decide(&inputs);
+        assert_eq!(decision.status.blocked_by, Some(BlockedBy::Paused), "what holds the renewal up is told throughout");
+        decision.step
+    };
+    let question = Step::AskPassword { generation: Generation(1) };
+    let waits = |seconds| Step::Blocked { by: BlockedBy::Paused, retry: renewal + Duration::from_secs(seconds) };
+    assert_eq!(after(None, 0), question);
+    assert_eq!([after(failed(1), 0), after(failed(1), 5)], [waits(5), question]);
+    assert_eq!([after(failed(2), 9), after(failed(2), 10)], [waits(10), question]);
+}
+
+/// Holds B8: a step that failed was not tried again before a clock that was set back had caught up.
+#[test]
+fn a_clock_that_is_set_back_does_not_put_off_the_next_try() {
+    let (resource, report) = recorded();
+    let (unheard, policy) = (with_password("ca", "2".into()), Policy::default());
+    let obstacle = Obstacle::new(BlockedBy::HostBusy, "busy");
+    let setback = Setback { obstacle, count: 1, at: at(24 * 3600) };
+    let inputs = Inputs {
+        resource: &resource,
+        host: Observed::Seen(&report),
+        rival: None,
+        setback: Some(&setback),
+        works_since: None,
+        references: &unheard,
+        policy: &policy,
+        now: now(),
+    };
+    assert_eq!(decide(&inputs).step, Step::AskPassword { generation: Generation(1) });
+}
+
 #[test]
 fn what_is_not_known_of_a_secret_is_no_change() {
     let (resource, report) = recorded();
