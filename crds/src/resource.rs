@@ -16,8 +16,8 @@ pub use crate::host_api::{OnUnreadable, RotationState, StoreFormat};
 pub use check::{HostUrl, HostUrlError, SpecError};
 pub use duration::{DurationError, GoDuration};
 pub use status::{
-    BlockedBy, HISTORY_LIMIT, HistoryEntry, LeafStatus, ManagedAgentCertificateStatus, Outcome, RotationStatus,
-    SIGNED_LIMIT, SignedLeaf, Trigger,
+    BlockedBy, Condition, HISTORY_LIMIT, HistoryEntry, LeafStatus, ManagedAgentCertificateStatus, Outcome,
+    RotationStatus, SIGNED_LIMIT, SignedLeaf, Time, Trigger,
 };
 
 /// The API group.

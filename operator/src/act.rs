@@ -12,7 +12,7 @@ use kagiban_crds::{AgentName, Epoch, Generation, HostName, OrderMark};
 
 use crate::agent_api::{AgentError, ClientIdentity, Endpoints, HostApi, IdentityError, Reach};
 use crate::certificate::{self, Issued, IssuerFacts};
-use crate::cluster::{Cluster, ClusterError};
+use crate::cluster::{ClusterError, SharedCluster};
 use crate::decide::{Event, Obstacle, Reason, References, Resource, order_mark};
 use crate::grant::{Grant, Purpose, granted};
 use crate::issuer::Issuers;
@@ -26,7 +26,7 @@ const MAX_CLIENTS: usize = 512;
 /// The client of all agents: it knows which identity each host is asked with.
 #[derive(Debug)]
 pub struct AgentClient {
-    cluster: Cluster,
+    cluster: SharedCluster,
     metrics: SharedMetrics,
     endpoints: Endpoints,
     reach: Reach,
@@ -81,7 +81,7 @@ impl ActError {
 
 impl AgentClient {
     /// Contacts hosts only within its reach.
-    pub fn new(cluster: Cluster, metrics: SharedMetrics, reach: Reach) -> Self {
+    pub fn new(cluster: SharedCluster, metrics: SharedMetrics, reach: Reach) -> Self {
         Self {
             issuers: Issuers::new(&cluster, &metrics),
             passwords: PasswordReader::new(cluster.clone()),
@@ -314,7 +314,7 @@ impl AgentClient {
     }
 
     async fn read_client(&self, namespace: &str, name: &str) -> Taken<Client> {
-        let read = granted(&self.cluster, namespace, name, Purpose::ClientTls, |secret, grant| {
+        let read = granted(&*self.cluster, namespace, name, Purpose::ClientTls, |secret, grant| {
             let value = |key| secret.bytes(key).ok_or(IdentityError::MissingKey(key));
             let identity = value("tls.crt")
                 .and_then(|certificate| ClientIdentity::from_pem(certificate, value("tls.key")?, value("ca.crt")?))

@@ -195,7 +195,7 @@ fn names(list: &str) -> impl Iterator<Item = &str> {
 
 /// What is made of a Secret and of whom it is for, if it says that it is for this use.
 pub(crate) async fn granted<T>(
-    cluster: &Cluster,
+    cluster: &dyn Cluster,
     namespace: &str,
     name: &str,
     purpose: Purpose,

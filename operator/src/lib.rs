@@ -7,7 +7,7 @@
 //!                                         decide   (pure: which step, which status, what to tell)
 //!                                            │
 //!                     cluster <──status──────┤
-//!                     (every call)           v
+//!                     (Kubernetes)           v
 //!                                           act ──> issuer (signs) ──> agent_api (opens, delivers, rolls back)
 //!
 //!   leader: a Lease gives the epoch that every request to a host carries       metrics, web: what is seen of it all
@@ -47,5 +47,6 @@ pub mod run;
 pub mod schedule;
 mod text_format;
 pub mod unreadable;
-pub mod watch;
 pub mod web;
+
+pub use cluster::watch;

@@ -1,13 +1,13 @@
 //! `kagiban-operator plan`: what would be done about the resources in a file, and what blocks it. Only reads.
 
 mod patience;
+mod render;
 
 use std::collections::{BTreeSet, HashSet};
-use std::fmt::Write as _;
 use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::Instant;
 
 use anyhow::Context;
 use jiff::Timestamp;
@@ -16,15 +16,16 @@ use kube::ResourceExt;
 
 use crate::act::{AgentClient, CLIENT_UNREAD, Preflight};
 use crate::cli::{PlanArgs, PlanExit};
-use crate::cluster::{Cluster, ClusterError, Verdict, client, object, verdict};
-use crate::decide::{Decision, Inputs, Observed, Obstacle, Policy, Reason, Step, decide, trigger_words};
-use crate::foreign::told;
+use crate::cluster::{ClusterError, Kubernetes, SharedCluster, Verdict, Watched, client, object, verdict};
+use crate::decide::{Inputs, Observed, Obstacle, Policy, decide};
+use crate::freshness::Freshness;
 use crate::manifest::{self, MAX_MANIFEST_BYTES, Manifest};
 use crate::metrics::Metrics;
 use crate::reconcile::owner_among;
 use crate::run::{connect, reach};
 use crate::watch::{self, WatchError};
 use patience::Patience;
+use render::{Decided, Planned, render};
 
 /// What is printed, and how it ends.
 #[derive(Debug)]
@@ -75,39 +76,6 @@ fn checked(manifest: Manifest) -> Planned {
     }
 }
 
-/// What was found for one document.
-#[derive(Debug)]
-pub(crate) enum Planned {
-    /// It cannot be read, or the API server would not take it.
-    Refused {
-        what: String,
-    },
-    /// Nothing is known of it: the API server could not tell now.
-    Untold {
-        what: String,
-    },
-    /// Checked only: the cluster was not to be asked.
-    Checked {
-        name: String,
-        host: String,
-    },
-    Decided(Box<Decided>),
-}
-
-#[derive(Debug)]
-pub(crate) struct Decided {
-    name: String,
-    host: String,
-    exists: bool,
-    /// Secrets that are not what they should be, whether the next step needs them or not.
-    wrong: Vec<Obstacle>,
-    /// What whoever makes the plan may not read.
-    unchecked: Vec<String>,
-    /// What was assumed where the cluster alone will decide.
-    assumed: Option<String>,
-    decision: Decision,
-}
-
 /// A resource as the API server would have it.
 struct Found {
     mac: ManagedAgentCertificate,
@@ -123,7 +91,7 @@ fn named(mac: &ManagedAgentCertificate) -> String {
 }
 
 struct Observer {
-    cluster: Cluster,
+    cluster: SharedCluster,
     agents: AgentClient,
     namespace: String,
 }
@@ -135,7 +103,8 @@ impl Observer {
         let reach = reach(&args.reach, &config);
         let client = client(config).context("the cluster's address or credentials cannot be used")?;
         let metrics = Arc::new(Metrics::new(None));
-        let cluster = Cluster::new(client, metrics.clone(), "kagiban-operator-plan".to_owned());
+        let cluster: SharedCluster =
+            Arc::new(Kubernetes::new(client, metrics.clone(), "kagiban-operator-plan".to_owned()));
         Ok(Self { agents: AgentClient::new(cluster.clone(), metrics, reach), cluster, namespace })
     }
 
@@ -178,15 +147,19 @@ impl Observer {
         })
     }
 
+    async fn all(&self, namespace: Option<&str>) -> Result<Vec<Watched>, WatchError> {
+        watch::all(self.cluster.watch(namespace, Freshness::new(Instant::now()))).await
+    }
+
     /// All resources of the cluster as they would be with those of the file, or why the API server could not tell now.
     async fn contenders(&self, accepted: &[Found]) -> anyhow::Result<Result<Contenders, WatchError>> {
-        let (listed, partly) = match watch::all(self.cluster.watched(None)).await {
+        let (listed, partly) = match self.all(None).await {
             Err(error) if error.may_pass() => return Ok(Err(error)),
             Err(error) if error.is_forbidden() => {
                 let namespaces: BTreeSet<_> = accepted.iter().filter_map(|found| found.mac.namespace()).collect();
                 let mut listed = Vec::new();
                 for namespace in &namespaces {
-                    let of_one = watch::all(self.cluster.watched(Some(namespace))).await;
+                    let of_one = self.all(Some(namespace)).await;
                     match of_one {
                         Err(error) if error.may_pass() => return Ok(Err(error)),
                         of_one => {
@@ -296,118 +269,6 @@ struct Contenders {
     partly: Option<String>,
 }
 
-pub(crate) fn render(planned: &[Planned], now: Timestamp) -> Plan {
-    let mut text = String::new();
-    let (mut wrong, mut untold) = (false, false);
-    for planned in planned {
-        let lines = match planned {
-            Planned::Refused { what } => {
-                wrong = true;
-                vec![format!("refused     {what}")]
-            }
-            Planned::Untold { what } => {
-                untold = true;
-                vec![format!("not known   {what}"), "  the API server could not tell; ask again later".to_owned()]
-            }
-            Planned::Checked { name, host } => {
-                vec![format!("{name}  (host {host})"), "  well-formed; neither cluster nor host was asked".to_owned()]
-            }
-            Planned::Decided(decided) => {
-                wrong |= !decided.wrong.is_empty() || is_misconfigured(&decided.decision);
-                described(decided, now)
-            }
-        };
-        for line in lines {
-            // a manifest's words are anybody's: none of them begins a line of its own in a terminal or a CI's log
-            let _ = writeln!(text, "{}", told(&line));
-        }
-    }
-    let exit = match (wrong, untold) {
-        (true, _) => PlanExit::Wrong,
-        (false, true) => PlanExit::Untold,
-        (false, false) => PlanExit::Clear,
-    };
-    Plan { text, exit }
-}
-
-fn described(decided: &Decided, now: Timestamp) -> Vec<String> {
-    let Decided { name, host, exists, wrong, unchecked, assumed, decision } = decided;
-    let new = if *exists { "" } else { ", not in the cluster yet" };
-    let mut lines = vec![format!("{name}  (host {host}{new})")];
-    let wrong = wrong.iter().map(|it| format!("  wrong: {}: {}", Reason::Blocked(it.by).as_str(), it.message));
-    lines.extend(wrong);
-    lines.extend(unchecked.iter().map(|what| format!("  not checked: {what}")));
-    lines.extend(assumed.iter().map(|what| format!("  assumed: {what}")));
-    lines.extend(describe(decision, now));
-    lines
-}
-
-/// Whether only another configuration clears what blocks it; a host that is busy, on battery or out of reach clears by itself.
-const fn is_misconfigured(decision: &Decision) -> bool {
-    let Step::Blocked { by, .. } = decision.step else { return false };
-    match by {
-        BlockedBy::HostRefused
-        | BlockedBy::HostAnswerRefused
-        | BlockedBy::SpecInvalid
-        | BlockedBy::WrongHost
-        | BlockedBy::IssuerUnavailable
-        | BlockedBy::IssuerRefused
-        | BlockedBy::IssuerEnding
-        | BlockedBy::DriftRecurs
-        | BlockedBy::RotationStuck
-        | BlockedBy::SecretUnavailable
-        | BlockedBy::Conflict
-        | BlockedBy::NotGranted => true,
-        BlockedBy::Paused
-        | BlockedBy::HostUnreachable
-        | BlockedBy::HostBusy
-        | BlockedBy::Frozen
-        | BlockedBy::OnBattery
-        | BlockedBy::LowBattery
-        | BlockedBy::ShutdownPending
-        | BlockedBy::PowerUnknown
-        | BlockedBy::ClockSkew
-        | BlockedBy::BackingOff => false,
-    }
-}
-
-fn describe(decision: &Decision, now: Timestamp) -> Vec<String> {
-    let mut lines = vec![match decision.step {
-        Step::Open { generation, trigger } => {
-            format!("  would rotate now: generation {generation}, because {}", trigger_words(trigger))
-        }
-        Step::AskPassword { .. } => {
-            "  would ask the host whether the password that the Secret holds is in force, and rotate if it is not"
-                .to_owned()
-        }
-        Step::Deliver { generation } => {
-            format!("  would sign the host's CSR and push the chain: generation {generation}")
-        }
-        Step::Follow { generation, .. } => format!("  would wait for the host: generation {generation} is on its way"),
-        Step::Rollback { generation } => {
-            format!("  would call off generation {generation}, which has not touched the keystore")
-        }
-        Step::Blocked { by, retry } => {
-            let wait = Duration::try_from(retry.duration_since(now)).unwrap_or_default().as_secs();
-            format!("  blocked by {}; would look again in {wait} s", Reason::Blocked(by).as_str())
-        }
-        Step::Idle { .. } => "  nothing to do".to_owned(),
-        Step::EnsureFinalizer => "  would add the finalizer".to_owned(),
-        Step::ReleaseFinalizer => "  is being deleted; would release it".to_owned(),
-        Step::Gone => "  is being deleted".to_owned(),
-    }];
-    if let Some(leaf) = &decision.status.leaf {
-        lines.push(format!("  leaf {} expires {}", leaf.sha256, leaf.not_after));
-    }
-    if let Some(renewal) = decision.status.renewal_time {
-        lines.push(format!("  next rotation {renewal}"));
-    }
-    for condition in decision.status.conditions.iter().filter(|c| c.type_ == "Ready" || c.status == "True") {
-        lines.push(format!("  {}={} {}: {}", condition.type_, condition.status, condition.reason, condition.message));
-    }
-    lines
-}
-
 fn text(file: &Path) -> anyhow::Result<String> {
     let limit = u64::try_from(MAX_MANIFEST_BYTES).unwrap_or(u64::MAX) + 1;
     let mut text = String::new();
@@ -425,142 +286,4 @@ fn text(file: &Path) -> anyhow::Result<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::decide::tests as sample;
-
-    /// Holds B12, with `tests/tests/operator_input.rs`.
-    #[test]
-    fn a_plan_says_what_would_be_done_and_what_blocks_it() {
-        let now = sample::now();
-        let resource = sample::resource();
-        let leaf = sample::leaf(9, now, Duration::from_secs(3600));
-        let mut report = sample::report(4, &leaf);
-        let mut decided = |power| {
-            report.power.state = power;
-            sample::decided(&resource, &report, now)
-        };
-        let planned = |decision, exists, wrong| {
-            Planned::Decided(Box::new(Decided {
-                name: "fleet/ups-01".into(),
-                host: "ups-01.example.com".into(),
-                exists,
-                wrong,
-                unchecked: Vec::new(),
-                assumed: None,
-                decision,
-            }))
-        };
-        let on_battery = decided(kagiban_crds::host_api::PowerState::OnBattery);
-        let passes = render(&[planned(on_battery.clone(), true, Vec::new())], now);
-        assert_eq!(passes.exit, PlanExit::Clear, "that passes by itself");
-        let unknown = || Planned::Untold { what: "fleet/ups-02: busy".into() };
-        let partly = render(&[planned(on_battery.clone(), true, Vec::new()), unknown()], now);
-        assert_eq!(partly.exit, PlanExit::Untold);
-        let missing = Obstacle::new(BlockedBy::IssuerUnavailable, "there is no Secret fleet-ca");
-        let plan = render(
-            &[
-                planned(decided(kagiban_crds::host_api::PowerState::Mains), false, vec![missing]),
-                planned(on_battery, true, Vec::new()),
-                Planned::Refused { what: "document 3: no such product".into() },
-                unknown(),
-            ],
-            now,
-        );
-        assert_eq!(plan.exit, PlanExit::Wrong);
-        insta::assert_snapshot!(plan.text, @"
-        fleet/ups-01  (host ups-01.example.com, not in the cluster yet)
-          wrong: IssuerUnavailable: there is no Secret fleet-ca
-          would rotate now: generation 5, because no certificate of this resource was ever verified
-          Ready=False NotIssued: no certificate yet
-          Reconciling=True FirstIssue: rotation 5 is on its way
-        fleet/ups-01  (host ups-01.example.com)
-          blocked by OnBattery; would look again in 30 s
-          Ready=False OnBattery: no certificate yet: the host runs on battery
-          Reconciling=True OnBattery: the host runs on battery
-          Blocked=True OnBattery: the host runs on battery
-        refused     document 3: no such product
-        not known   fleet/ups-02: busy
-          the API server could not tell; ask again later
-        ");
-    }
-
-    /// Holds B12: a pull request is stopped for what only another configuration clears, and for nothing else.
-    #[test]
-    fn a_plan_is_wrong_for_what_does_not_pass_by_itself() {
-        let now = sample::now();
-        let exit = |by| {
-            let resource = sample::resource();
-            let mut report = sample::report(4, &sample::leaf(9, now, Duration::from_secs(3600)));
-            report.power.state = kagiban_crds::host_api::PowerState::OnBattery;
-            let mut decision = sample::decided(&resource, &report, now);
-            decision.step = Step::Blocked { by, retry: now };
-            let decided = Decided {
-                name: "fleet/ups-01".into(),
-                host: "ups-01.example.com".into(),
-                exists: true,
-                wrong: Vec::new(),
-                unchecked: Vec::new(),
-                assumed: None,
-                decision,
-            };
-            render(&[Planned::Decided(Box::new(decided))], now).exit
-        };
-        for by in [
-            BlockedBy::HostRefused,
-            BlockedBy::HostAnswerRefused,
-            BlockedBy::SpecInvalid,
-            BlockedBy::WrongHost,
-            BlockedBy::IssuerUnavailable,
-            BlockedBy::IssuerRefused,
-            BlockedBy::IssuerEnding,
-            BlockedBy::SecretUnavailable,
-            BlockedBy::Conflict,
-            BlockedBy::NotGranted,
-        ] {
-            assert_eq!(exit(by), PlanExit::Wrong, "{by:?}");
-        }
-        for by in [
-            BlockedBy::Paused,
-            BlockedBy::HostUnreachable,
-            BlockedBy::HostBusy,
-            BlockedBy::LowBattery,
-            BlockedBy::ShutdownPending,
-            BlockedBy::PowerUnknown,
-            BlockedBy::BackingOff,
-        ] {
-            assert_eq!(exit(by), PlanExit::Clear, "{by:?}");
-        }
-    }
-
-    /// Holds B12: what is left of a file is not asked of an API server that could not tell of what came before it.
-    #[tokio::test]
-    async fn once_the_plan_has_waited_long_enough_nothing_more_is_asked() {
-        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        let config = kube::Config::new("http://127.0.0.1:1".parse().expect("a URL"));
-        let metrics = Arc::new(Metrics::new(None));
-        let cluster = Cluster::new(client(config).expect("a client"), metrics.clone(), "test".to_owned());
-        let agents = AgentClient::new(cluster.clone(), metrics, crate::agent_api::Reach::new(Vec::new(), Vec::new()));
-        let observer = Observer { cluster, agents, namespace: "fleet".to_owned() };
-        let manifest = manifest::read(include_str!("../tests/support/good.yaml")).expect("YAML").remove(0);
-        let planned = observer.dry_run(manifest.expect("a good one"), 0, &mut Patience::used_up()).await;
-        let Ok(Err(Planned::Untold { what })) = planned else { panic!("it was asked") };
-        assert!(what.contains("not asked"), "{what}");
-    }
-
-    /// Holds B12: a manifest in a pull request wrote lines of its own into a CI's log.
-    #[test]
-    fn what_a_manifest_says_stays_in_its_line() {
-        let hostile = "x\n::error::pwned\u{1b}[2J";
-        let checked = Planned::Checked { name: hostile.into(), host: hostile.into() };
-        let plan = render(&[Planned::Refused { what: hostile.into() }, checked], sample::now());
-        assert_eq!(plan.text.lines().count(), 3);
-        assert!(
-            plan.text.lines().all(|line| !line.starts_with("::") && !line.contains(char::is_control)),
-            "{}",
-            plan.text
-        );
-        let obstacle = Obstacle::new(BlockedBy::NotGranted, hostile);
-        assert_eq!(obstacle.message, "x::error::pwned[2J");
-    }
-}
+mod tests;

@@ -1,23 +1,24 @@
 //! One pass over one resource: look, decide, read again before anything is changed, decide again, do it.
 
+mod step;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use kagiban_crds::host_api::AgentReport;
 use kagiban_crds::resource::{BlockedBy, ManagedAgentCertificate, ManagedAgentCertificateStatus};
-use kagiban_crds::{Epoch, Generation};
 use kube::ResourceExt;
 use tokio_util::sync::CancellationToken;
 
-use crate::act::{ActError, AgentClient};
+use crate::act::AgentClient;
 use crate::cluster::written::{self, Difference};
-use crate::cluster::{Cluster, ClusterError, claim, object};
+use crate::cluster::{ClusterError, SharedCluster, claim, object};
 use crate::decide::{
     Decision, Event, Inputs, Observed, Obstacle, Policy, Reason, References, Resource, Rival, SECRET_WAIT, Step,
-    decide, doubled, owner, with_signed,
+    decide, doubled, owner,
 };
-use crate::fleet::{Fleet, HostKey};
+use crate::fleet::Fleet;
 use crate::leader::Leadership;
 use crate::ledger::{Ledger, Wait};
 use crate::metrics::SharedMetrics;
@@ -38,7 +39,7 @@ const BETWEEN_LONG_PASSES: Duration = Duration::from_secs(5);
 /// What a pass works with.
 #[derive(Debug)]
 pub struct Context {
-    pub cluster: Cluster,
+    pub cluster: SharedCluster,
     pub agents: AgentClient,
     pub fleet: Arc<Fleet>,
     pub ledger: Ledger,
@@ -145,7 +146,7 @@ pub async fn pass(seen: &ManagedAgentCertificate, context: &Context) -> Result<R
         if !decision.step.acts() {
             return Ok(rest(context, &uid, &decision, &references, heard));
         }
-        act(context, &mac, &uid, decision.step, report.as_ref().ok(), &references).await?;
+        step::act(context, &mac, &uid, decision.step, report.as_ref().ok(), &references).await?;
         drop(turn);
         fresh = false;
     }
@@ -354,125 +355,6 @@ pub(crate) fn may_tell(context: &Context, uid: &str, event: Event) -> Option<Eve
 
 pub(crate) fn may_act(context: &Context) -> bool {
     !context.stopping.is_cancelled() && context.leadership.epoch().is_some()
-}
-
-/// A step that fails is remembered; the next round decides what becomes of it.
-///
-/// # Errors
-/// When the API server does not take what must be written before the step.
-async fn act(
-    context: &Context,
-    mac: &ManagedAgentCertificate,
-    uid: &str,
-    step: Step,
-    report: Option<&AgentReport>,
-    references: &References,
-) -> Result<(), ClusterError> {
-    let resource = object(mac);
-    let done: Result<Option<Event>, ActError> = match (step, report) {
-        (Step::Open { generation, .. }, _) => {
-            let Some(epoch) = epoch(context) else { return Ok(()) };
-            context.agents.open(&resource, generation, epoch).await.map(|()| None)
-        }
-        (Step::AskPassword { generation }, _) => {
-            let Some(epoch) = epoch(context) else { return Ok(()) };
-            context.agents.ask_password(&resource, generation, epoch).await.map(|()| None)
-        }
-        (Step::Deliver { generation }, Some(report)) => {
-            deliver(context, mac, &resource, generation, report, references).await?
-        }
-        (Step::Rollback { generation }, _) => {
-            let Some(epoch) = epoch(context) else { return Ok(()) };
-            let why = "it is not what is asked for any more";
-            context.agents.roll_back(&resource, generation, epoch, why).await.map(Some)
-        }
-        (
-            Step::Deliver { .. }
-            | Step::EnsureFinalizer
-            | Step::ReleaseFinalizer
-            | Step::Follow { .. }
-            | Step::Blocked { .. }
-            | Step::Idle { .. }
-            | Step::Gone,
-            _,
-        ) => return Ok(()),
-    };
-    match done {
-        Ok(event) => {
-            match step {
-                Step::Rollback { generation } => called_off(context, uid, generation),
-                _ => context.ledger.acted(uid),
-            }
-            if let Some(event) = event {
-                tell(context, mac, &event).await;
-            }
-        }
-        Err(error) => {
-            let obstacle = match error {
-                ActError::Obstacle(obstacle) => obstacle,
-                ActError::Outdone(epoch, obstacle) => {
-                    let url = resource.spec.api.host_api.as_ref().map(|api| api.url.as_str()).unwrap_or_default();
-                    context.leadership.outdone_by(HostKey::new(&resource.namespace, url), epoch);
-                    obstacle
-                }
-            };
-            // told as an event, and so logged, when it is news; a try that fails as the one before is none
-            tracing::debug!(
-                namespace = resource.namespace,
-                name = resource.name,
-                host = resource.spec.host,
-                ?step,
-                "{}",
-                obstacle.message
-            );
-            context.ledger.acted_in_vain(uid, &obstacle, Timestamp::now());
-        }
-    }
-    Ok(())
-}
-
-/// A host that goes on with what it said it called off is not asked again without a pause, and cannot be worked with for ever.
-fn called_off(context: &Context, uid: &str, generation: Generation) {
-    if let Some(count) = context.ledger.called_off(uid, generation) {
-        let message =
-            format!("the host said {count} times that it called generation {generation} off, and goes on with it");
-        let obstacle = Obstacle::new(BlockedBy::HostAnswerRefused, message);
-        context.ledger.acted_in_vain(uid, &obstacle, Timestamp::now());
-    }
-}
-
-/// Signs, writes down what was signed, and pushes it: a host that has the chain can never hold a leaf that is not on record.
-/// A rotation with no place left on its record is called off.
-async fn deliver(
-    context: &Context,
-    mac: &ManagedAgentCertificate,
-    resource: &Resource,
-    generation: Generation,
-    report: &AgentReport,
-    references: &References,
-) -> Result<Result<Option<Event>, ActError>, ClusterError> {
-    let issued = match context.agents.sign(resource, report, references.issuer(), Timestamp::now()).await {
-        Ok(issued) => issued,
-        Err(obstacle) => return Ok(Err(obstacle.into())),
-    };
-    let on_record = resource.status.rotation.iter().flat_map(|rotation| &rotation.signed);
-    if !on_record.into_iter().any(|signed| signed.sha256 == issued.leaf.sha256) {
-        let Some(status) = with_signed(&resource.status, issued.leaf.clone()) else {
-            let why = "too many certificates were signed for it, and none of them has arrived";
-            let Some(epoch) = epoch(context) else { return Ok(Ok(None)) };
-            return Ok(context.agents.roll_back(resource, generation, epoch, why).await.map(Some));
-        };
-        write_status(context, mac, &status).await?;
-    }
-    match epoch(context) {
-        Some(epoch) => Ok(context.agents.deliver(resource, generation, epoch, issued).await.map(|()| None)),
-        None => Ok(Ok(None)),
-    }
-}
-
-/// Asked for at the last moment, for each step anew.
-fn epoch(context: &Context) -> Option<Epoch> {
-    context.leadership.epoch().filter(|_| may_act(context))
 }
 
 /// When to look again. Never later than the resync, so that a clock that jumps or a host that sleeps is noticed.

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::act::AgentClient;
 use crate::agent_api::Reach;
 use crate::cli::{ClusterArgs, ReachArgs, RunArgs};
-use crate::cluster::{Cluster, client};
+use crate::cluster::{Kubernetes, SharedCluster, client};
 use crate::controller::{SharedSchedule, run as work};
 use crate::decide::Policy;
 use crate::fleet::Fleet;
@@ -26,7 +26,6 @@ use crate::metrics::{Metrics, Sources};
 use crate::proxy::without_proxy;
 use crate::reconcile::Context;
 use crate::schedule::Schedule;
-use crate::watch::watch;
 use crate::web::{self, Probes};
 
 /// The Lease of an operator for all namespaces.
@@ -47,8 +46,8 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     let schedule: SharedSchedule = Arc::new(Mutex::new(Schedule::new(args.concurrency, args.resync, Instant::now())));
     let health = Arc::new(Health::new(args.leader_elect, Instant::now()));
     let metrics = Arc::new(Metrics::new(Some(Sources { fleet: fleet.clone(), schedule: schedule.clone() })));
-    let cluster = Cluster::new(client, metrics.clone(), identity());
-    let api = cluster.watched(args.namespace.as_deref());
+    let cluster: SharedCluster = Arc::new(Kubernetes::new(client, metrics.clone(), identity()));
+    let events = cluster.watch(args.namespace.as_deref(), metrics.freshness().clone());
     let probes = Probes {
         ready: readiness(cluster.clone(), args.namespace.clone()),
         fault: liveness(health.clone(), schedule.clone(), metrics.freshness().clone()),
@@ -77,7 +76,7 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
         metrics: metrics.clone(),
         stopping: stopping.clone(),
     };
-    let work = work(watch(api, metrics.freshness().clone()), schedule, health, Arc::new(context));
+    let work = work(events, schedule, health, Arc::new(context));
     let Some(mut election) = election else {
         work.await;
         closing.cancel();
@@ -156,7 +155,7 @@ pub async fn connect(args: &ClusterArgs) -> anyhow::Result<kube::Config> {
 
 fn lead(
     args: &RunArgs,
-    cluster: &Cluster,
+    cluster: &SharedCluster,
     namespace: String,
     metrics: &Arc<Metrics>,
     health: &Arc<Health>,
@@ -179,7 +178,7 @@ fn lead(
 }
 
 /// Ready once the resources could be listed: the API server is there and the operator's role suffices.
-fn readiness(cluster: Cluster, namespace: Option<String>) -> web::Readiness {
+fn readiness(cluster: SharedCluster, namespace: Option<String>) -> web::Readiness {
     let listed = Arc::new(std::sync::atomic::AtomicBool::new(false));
     let flag = listed.clone();
     tokio::spawn(async move {

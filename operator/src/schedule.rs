@@ -12,10 +12,16 @@
 //! In each lane the next pass is of the namespace that has the fewest under way: what one of them makes its hosts look like
 //! does not hold up another.
 
+mod entry;
+mod words;
+
+pub use words::{Failure, Heard, Known, Next, Outcome, Rest};
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
 use crate::fleet::{HostKey, ResourceName};
+use entry::{Entry, Host, Lane, Pool, Running, State};
 
 /// A healthy host answers in a fraction of this; a pass that takes longer waits for somebody and needs no place.
 pub const PATIENCE: Duration = Duration::from_millis(250);
@@ -28,14 +34,8 @@ const WAITING_PER_PLACE: usize = 32;
 const SLOW_PER_PLACE: usize = 8;
 /// Of so many places, one is kept from rotations in flight, so that they never stop the looks at the rest of the fleet.
 const ONE_KEPT_OF: usize = 4;
-/// Passes at once that ask the same host, whatever the number of its agents.
-const PER_HOST: usize = 2;
-/// The same for a host that was silent or slow: one is enough to see whether it still is.
-const PER_SLOW_HOST: usize = 1;
 /// Whoever waits for a pass over the same host to end is called when it does, and comes by itself after this time.
 const HELD_FOR: Duration = Duration::from_secs(5);
-/// Among the slow ones, each further failure lets those of one resync later go first, up to so many. Nobody waits for ever.
-const MOST_RESYNCS_BEHIND: u32 = 4;
 /// Between the starts of two passes over one resource. Whoever changes a resource all the time is not followed faster.
 pub const LEAST_INTERVAL: Duration = Duration::from_secs(1);
 /// A resource without a finished look for so many resyncs is overdue.
@@ -62,165 +62,6 @@ pub struct Schedule {
 
 /// The resources of a lane that are due, for each namespace, the foremost first.
 type Ready = BTreeMap<String, BTreeSet<(Instant, ResourceName)>>;
-
-/// In which order, and among how many, a resource is looked at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Lane {
-    pool: Pool,
-    urgent: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Pool {
-    Main,
-    /// Its host was silent or slow at the last look.
-    Slow,
-}
-
-#[derive(Debug)]
-struct Entry {
-    host: HostKey,
-    /// A rotation is in flight, or the resource waits for its deletion.
-    urgent: bool,
-    /// Looks in a row that met with silence; a slow answer counts as one.
-    failures: u32,
-    state: State,
-    /// When the last pass started.
-    started: Option<Instant>,
-    /// When the last pass ended that was no failure; before the first one, when the resource was first seen.
-    looked: Instant,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    /// `until` is later than `due` while its host has as many passes as it may have.
-    Waiting { due: Instant, until: Instant },
-    /// In its lane.
-    Ready { due: Instant },
-    /// `again`: something changed meanwhile. `gone`: the resource was deleted meanwhile.
-    Running { again: bool, gone: bool },
-}
-
-#[derive(Debug, Default)]
-struct Host {
-    running: usize,
-    slow: bool,
-    /// Those that are called when a pass over this host ends.
-    held: BTreeSet<(Instant, ResourceName)>,
-    resources: usize,
-}
-
-#[derive(Clone, Debug)]
-struct Running {
-    host: HostKey,
-    lane: Lane,
-    since: Instant,
-}
-
-/// What is known of a resource before its first look, from what stands in its status.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Known {
-    /// A rotation is in flight, or a deletion.
-    pub urgent: bool,
-    /// Its host could not be reached.
-    pub silent: bool,
-}
-
-/// What to do now.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Next {
-    /// Start a pass over it.
-    Start(ResourceName),
-    /// Nothing before that time.
-    At(Instant),
-    /// Nothing until a pass ends, a resource changes, or this process leads.
-    Wait,
-}
-
-/// How a pass ended, as far as the queue must know.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// It came to a decision.
-    Looked(Rest),
-    /// It came to none, and is made again then. What was known of the resource still is.
-    Failed { after: Duration, failure: Failure },
-}
-
-/// Why a pass came to no decision.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Failure {
-    /// The API server refused or was not there. This process works.
-    Refused,
-    /// It ran out of its time, or panicked.
-    Hung,
-}
-
-/// When a resource is looked at again, and what the pass has learned.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rest {
-    /// Until the next look; never longer than the resync, whatever stands here.
-    pub after: Duration,
-    /// Whether a rotation is in flight, or a deletion.
-    pub urgent: bool,
-    pub heard: Heard,
-}
-
-/// What a pass learned about its host.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Heard {
-    Answered,
-    /// It could not be connected to, or did not answer.
-    Silent,
-    NotAsked,
-}
-
-impl Lane {
-    /// In the order in which they are served.
-    const ALL: [Self; 4] = [
-        Self { pool: Pool::Main, urgent: true },
-        Self { pool: Pool::Main, urgent: false },
-        Self { pool: Pool::Slow, urgent: true },
-        Self { pool: Pool::Slow, urgent: false },
-    ];
-
-    const fn index(self) -> usize {
-        self.pool.index() * 2 + if self.urgent { 0 } else { 1 }
-    }
-}
-
-impl Pool {
-    const fn index(self) -> usize {
-        match self {
-            Self::Main => 0,
-            Self::Slow => 1,
-        }
-    }
-}
-
-impl Entry {
-    const fn due(&self) -> Option<Instant> {
-        match self.state {
-            State::Waiting { due, .. } | State::Ready { due } => Some(due),
-            State::Running { .. } => None,
-        }
-    }
-
-    const fn lane(&self) -> Lane {
-        Lane { pool: if self.failures == 0 { Pool::Main } else { Pool::Slow }, urgent: self.urgent }
-    }
-
-    /// Its place in its lane: who is due first, and of the slow ones rather who has failed less.
-    fn rank(&self, due: Instant, resync: Duration) -> Instant {
-        let behind = self.failures.saturating_sub(1).min(MOST_RESYNCS_BEHIND);
-        due.checked_add(resync.saturating_mul(behind)).unwrap_or(due)
-    }
-}
-
-impl Host {
-    const fn most(&self) -> usize {
-        if self.slow { PER_SLOW_HOST } else { PER_HOST }
-    }
-}
 
 impl Schedule {
     /// For so many passes at once, and with the longest time between two looks at one resource.

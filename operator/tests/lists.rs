@@ -16,7 +16,7 @@ use hyper_util::rt::TokioIo;
 use kagiban_operator::fleet::Fleet;
 use kagiban_operator::freshness::Freshness;
 use kagiban_operator::metrics::Metrics;
-use kagiban_operator::watch::{Event, PAGE, all, watch_listing};
+use kagiban_operator::watch::{Event, PAGE, all, watch, watch_listing};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
@@ -238,11 +238,13 @@ async fn a_list_that_is_whole_is_told_with_its_time_and_one_that_is_not_is_none(
 #[tokio::test]
 async fn all_resources_are_listed_in_pages_where_nobody_watches_too() {
     let (client, store) = serve(Store { gives_rest: true, fails: Some(3), ..Store::default() }).await;
-    let found = all(kube::Api::all(client)).await.expect("a page that fails is asked for again");
+    let found = all(watch(kube::Api::all(client), Freshness::new(Instant::now())))
+        .await
+        .expect("a page that fails is asked for again");
     assert_eq!(found.len(), OBJECTS);
     assert!(store.lock().unwrap_or_else(PoisonError::into_inner).lists.len() >= OBJECTS / PAGE as usize);
     let (client, store) = serve(Store::default()).await;
-    assert!(all(kube::Api::all(client)).await.is_err(), "it is given up");
+    assert!(all(watch(kube::Api::all(client), Freshness::new(Instant::now()))).await.is_err(), "it is given up");
     assert_eq!(store.lock().unwrap_or_else(PoisonError::into_inner).watched_from.len(), 0);
 }
 

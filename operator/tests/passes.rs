@@ -10,7 +10,7 @@ use kagiban_crds::host_api::{PowerState, RefusalReason, RotationState, Sighting}
 use kagiban_crds::resource::{BlockedBy, FINALIZER};
 use kagiban_operator::act::AgentClient;
 use kagiban_operator::agent_api::Reach;
-use kagiban_operator::cluster::{Cluster, ClusterError, Watched, claim};
+use kagiban_operator::cluster::{ClusterError, Kubernetes, SharedCluster, Watched, claim};
 use kagiban_operator::decide::{Policy, owner};
 use kagiban_operator::fleet::Fleet;
 use kagiban_operator::leader::Leadership;
@@ -87,7 +87,7 @@ impl Stage {
 
 fn context(cluster: &FakeCluster) -> Context {
     let metrics = Arc::new(Metrics::new(None));
-    let connection = Cluster::new(cluster.client.clone(), metrics.clone(), "test".into());
+    let connection: SharedCluster = Arc::new(Kubernetes::new(cluster.client.clone(), metrics.clone(), "test".into()));
     let reach = Reach::new(vec!["127.0.0.0/8".parse().expect("a range")], Vec::new());
     Context {
         agents: AgentClient::new(connection.clone(), metrics.clone(), reach),
@@ -564,7 +564,7 @@ async fn a_host_that_does_not_answer_for_a_password_is_not_rotated_and_an_older_
 async fn a_process_that_does_not_lead_changes_nothing() {
     let mut stage = Stage::set().await;
     let (_, follower) = kagiban_operator::leader::Election::new(
-        Cluster::new(stage.cluster.client.clone(), Arc::new(Metrics::new(None)), "other".into()),
+        Arc::new(Kubernetes::new(stage.cluster.client.clone(), Arc::new(Metrics::new(None)), "other".into())),
         "fleet".into(),
         "lease".into(),
     );

@@ -9,7 +9,7 @@ use futures::StreamExt as _;
 use kagiban_crds::Epoch;
 use kagiban_operator::act::AgentClient;
 use kagiban_operator::agent_api::Reach;
-use kagiban_operator::cluster::Cluster;
+use kagiban_operator::cluster::{Kubernetes, SharedCluster};
 use kagiban_operator::controller;
 use kagiban_operator::decide::Policy;
 use kagiban_operator::fleet::{Change, Fleet};
@@ -41,7 +41,12 @@ async fn eventually(what: &str, holds: impl Fn() -> bool) {
     }
 }
 
-fn context(cluster: Cluster, leadership: Leadership, resync: Duration, stopping: CancellationToken) -> Arc<Context> {
+fn context(
+    cluster: SharedCluster,
+    leadership: Leadership,
+    resync: Duration,
+    stopping: CancellationToken,
+) -> Arc<Context> {
     let metrics = Arc::new(Metrics::new(None));
     let reach = Reach::new(vec!["127.0.0.0/8".parse().expect("a range")], Vec::new());
     Arc::new(Context {
@@ -75,7 +80,8 @@ async fn whoever_was_in_conflict_with_one_that_is_found_gone_is_looked_at_within
     waits["metadata"]["creationTimestamp"] = "2026-02-01T00:00:00Z".into();
     cluster.put(&serde_json::from_value(waits).expect("a resource"));
 
-    let connection = Cluster::new(cluster.client.clone(), Arc::new(Metrics::new(None)), "test".into());
+    let metrics = Arc::new(Metrics::new(None));
+    let connection: SharedCluster = Arc::new(Kubernetes::new(cluster.client.clone(), metrics, "test".into()));
     let stopping = CancellationToken::new();
     let resync = Duration::from_secs(3600);
     let context = context(connection, Leadership::alone(Epoch(1)), resync, stopping.clone());
@@ -105,7 +111,8 @@ async fn a_stall_of_the_api_server_orphans_nothing() {
     fleet::secrets(&cluster, &mutual, &Authority::new("fleet"));
     cluster.put(&fleet::resource(&format!("https://{}", host.address)));
 
-    let connection = Cluster::new(cluster.client.clone(), Arc::new(Metrics::new(None)), "test".into());
+    let metrics = Arc::new(Metrics::new(None));
+    let connection: SharedCluster = Arc::new(Kubernetes::new(cluster.client.clone(), metrics, "test".into()));
     let (election, leadership) = Election::new(connection.clone(), "fleet".into(), "lease".into());
     let closing = CancellationToken::new();
     let stopping = CancellationToken::new();

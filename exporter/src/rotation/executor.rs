@@ -219,7 +219,7 @@ impl Rotator {
         let Service { stop, start, .. } = &self.agent.service;
         for (key, argv) in [("service.stop", stop), ("service.start", start)] {
             let told = |error: ProgramError| Cause::new(error.reason(), format!("{key}: {error}"));
-            platform::check_program(argv).map_err(told)?;
+            platform::check_program(self.agent.name.as_str(), argv).map_err(told)?;
         }
         Ok(())
     }

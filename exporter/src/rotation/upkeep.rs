@@ -35,7 +35,7 @@ impl Rotator {
         }
         let service = &self.agent.service;
         self.drained = Some(Instant::now() + longest_drain(service));
-        let stopped = platform::run(&service.stop, service.stop_timeout).await;
+        let stopped = platform::run(self.agent.name.as_str(), &service.stop, service.stop_timeout).await;
         stopped.map_err(|error| Cause::new(reason, error.to_string()))
     }
 
@@ -51,7 +51,7 @@ impl Rotator {
         // waits for its end: a start that waited for that in turn would never end.
         let queued = if self.host.stop.is_cancelled() { platform::queued_start(&service.start) } else { None };
         let started = match &queued {
-            Some(queued) => platform::run(queued, service.start_timeout).await,
+            Some(queued) => platform::run(self.agent.name.as_str(), queued, service.start_timeout).await,
             None => self.run_start().await,
         };
         let is_queued = queued.is_some() && started.is_ok();
@@ -85,11 +85,12 @@ impl Rotator {
             self.save_record();
             begun
         });
-        let program = platform::spawn(&self.agent.service.start).inspect_err(|_| self.note_start(None))?;
+        let (agent, service) = (self.agent.name.as_str(), &self.agent.service);
+        let program = platform::spawn(agent, &service.start, service.start_timeout);
+        let program = program.inspect_err(|_| self.note_start(None))?;
         self.note_start(Some(begun.run_by(program.process())));
         self.save_record();
-        let within = self.agent.service.start_timeout;
-        Ok(tokio::spawn(program.wait(within)))
+        Ok(tokio::spawn(program.wait()))
     }
 
     fn note_start(&mut self, begun: Option<BegunStart>) {

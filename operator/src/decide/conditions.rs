@@ -3,10 +3,9 @@
 //! Reconciling, Stalled, Blocked and IssuerEnding say that something is not as it should be; they are left out when it is.
 
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kagiban_crds::LeafSha256;
 use kagiban_crds::host_api::{RotationState, Sighting};
-use kagiban_crds::resource::{BlockedBy, ManagedAgentCertificateStatus, NearExpiry};
+use kagiban_crds::resource::{BlockedBy, Condition, ManagedAgentCertificateStatus, NearExpiry, Time};
 
 use super::case::{Case, Verdict};
 use super::events::why_blocked;

@@ -129,18 +129,12 @@ fn ask_password(case: &Case<'_>) -> Option<Verdict> {
     let report = case.report()?;
     case.leaf().filter(|leaf| due::is_password_unheard(&case.inputs, leaf))?;
     let question = Step::AskPassword { generation: Generation(highest_generation(report)) };
-    let shut = match case.due {
-        None => return Some(gates::before_trying_again(case).unwrap_or_else(|| trying(case, question))),
-        Some(trigger @ (Trigger::StoredDrift | Trigger::ServedDrift | Trigger::Renewal)) => {
-            before_rotating(case, trigger)
-        }
-        Some(
-            Trigger::FirstIssue
-            | Trigger::Requested
-            | Trigger::SpecChanged
-            | Trigger::IssuerChanged
-            | Trigger::PasswordChanged,
-        ) => return None,
+    let Some(trigger) = case.due else {
+        return Some(gates::before_trying_again(case).unwrap_or_else(|| trying(case, question)));
+    };
+    let shut = match cause(trigger) {
+        Cause::Wish => return None,
+        Cause::Drift | Cause::Age => before_rotating(case, trigger),
     };
     if let Some(Verdict { step: Step::Blocked { by, retry }, obstacle }) = shut {
         // what is told is what is in the way of the rotation
@@ -168,15 +162,31 @@ fn rotate(case: &Case<'_>) -> Option<Verdict> {
 
 /// What keeps the rotation that is due from being opened now. What would not be done anyway is not said to be blocked.
 fn before_rotating(case: &Case<'_>, trigger: Trigger) -> Option<Verdict> {
+    match cause(trigger) {
+        Cause::Age => pace::before_another(case, trigger).or_else(|| gates::before_opening(case)),
+        Cause::Wish | Cause::Drift => gates::before_opening(case).or_else(|| pace::before_another(case, trigger)),
+    }
+}
+
+/// Triggers, as far as the rules tell them apart.
+enum Cause {
+    /// The leaf is not what is asked for.
+    Wish,
+    /// Somebody else has changed what the host has.
+    Drift,
+    /// The leaf comes to its end.
+    Age,
+}
+
+const fn cause(trigger: Trigger) -> Cause {
     match trigger {
-        Trigger::Renewal => pace::before_another(case, trigger).or_else(|| gates::before_opening(case)),
         Trigger::FirstIssue
         | Trigger::Requested
         | Trigger::SpecChanged
         | Trigger::IssuerChanged
-        | Trigger::PasswordChanged
-        | Trigger::StoredDrift
-        | Trigger::ServedDrift => gates::before_opening(case).or_else(|| pace::before_another(case, trigger)),
+        | Trigger::PasswordChanged => Cause::Wish,
+        Trigger::StoredDrift | Trigger::ServedDrift => Cause::Drift,
+        Trigger::Renewal => Cause::Age,
     }
 }
 

@@ -219,3 +219,16 @@ fn condition<'a>(status: &'a ManagedAgentCertificateStatus, kind: &str) -> (&'a 
 fn reasons(decision: &Decision) -> Vec<&'static str> {
     decision.events.iter().map(|event| event.reason.as_str()).collect()
 }
+
+/// What a decision is made from is this crate's own: neither where resources are kept nor who signs.
+#[test]
+fn decisions_know_no_cluster_and_no_issuer() {
+    let room = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/decide");
+    let files = std::fs::read_dir(room).expect("the room").map(|entry| entry.expect("a file").path());
+    for file in files.filter(|file| file.extension().is_some_and(|end| end == "rs") && !file.ends_with("tests.rs")) {
+        let text = std::fs::read_to_string(&file).expect("text");
+        for foreign in ["kube::", "k8s_openapi", "crate::issuer", "crate::cluster", "crate::act"] {
+            assert!(!text.contains(foreign), "{}: {foreign}", file.display());
+        }
+    }
+}

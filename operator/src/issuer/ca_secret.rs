@@ -7,7 +7,7 @@ use kagiban_crds::resource::{IssuerKind, IssuerRef};
 
 use super::{Answer, Issuer, Order};
 use crate::certificate::{self, Authority, IssuerError, IssuerFacts};
-use crate::cluster::{Cluster, SecretData};
+use crate::cluster::{SecretData, SharedCluster};
 use crate::decide::{Obstacle, Resource};
 use crate::grant::{Grant, Purpose, granted};
 use crate::kept::{Age, Kept, Taken, key};
@@ -18,7 +18,7 @@ const MAX_ISSUERS: usize = 1024;
 
 #[derive(Debug)]
 pub(super) struct CaSecret {
-    cluster: Cluster,
+    cluster: SharedCluster,
     metrics: SharedMetrics,
     known: Kept<Known>,
 }
@@ -33,12 +33,12 @@ struct Known {
 }
 
 impl CaSecret {
-    pub(super) fn new(cluster: Cluster, metrics: SharedMetrics) -> Self {
+    pub(super) fn new(cluster: SharedCluster, metrics: SharedMetrics) -> Self {
         Self { cluster, metrics, known: Kept::new(MAX_ISSUERS) }
     }
 
     async fn read(&self, namespace: &str, name: &str) -> Taken<Known> {
-        let read = granted(&self.cluster, namespace, name, Purpose::Issuer, |secret, grant| {
+        let read = granted(&*self.cluster, namespace, name, Purpose::Issuer, |secret, grant| {
             let facts = authority(&secret, name, Timestamp::now()).map(Authority::into_facts);
             let end = secret.bytes("tls.crt").and_then(certificate::chain_end);
             Ok(Known { grant, facts, end })
@@ -77,7 +77,7 @@ impl Issuer for CaSecret {
         async move {
             let Order { resource, key, now, .. } = order;
             let name = &resource.spec.issuer_ref.name;
-            let read = granted(&self.cluster, &resource.namespace, name, Purpose::Issuer, |secret, grant| {
+            let read = granted(&*self.cluster, &resource.namespace, name, Purpose::Issuer, |secret, grant| {
                 grant.may_issue(resource)?;
                 authority(&secret, name, *now)
             });

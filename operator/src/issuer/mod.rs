@@ -23,7 +23,7 @@ use kagiban_crds::Generation;
 use kagiban_crds::resource::{BlockedBy, IssuerKind, IssuerRef};
 
 use crate::certificate::{self, CsrKey, Issued, IssuerFacts};
-use crate::cluster::Cluster;
+use crate::cluster::SharedCluster;
 use crate::decide::{Obstacle, Resource};
 pub use crate::kept::Age;
 use crate::metrics::SharedMetrics;
@@ -82,7 +82,7 @@ pub struct Issuers {
 }
 
 impl Issuers {
-    pub(crate) fn new(cluster: &Cluster, metrics: &SharedMetrics) -> Self {
+    pub(crate) fn new(cluster: &SharedCluster, metrics: &SharedMetrics) -> Self {
         Self::of(vec![Box::new(ca_secret::CaSecret::new(cluster.clone(), metrics.clone()))])
     }
 

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::claim::{
     Claim, EPOCH_ANNOTATION, LEASE_DURATION, RENEW_DEADLINE, RENEW_PERIOD, Seen, believable, claim, raised,
 };
-use crate::cluster::{Cluster, ClusterError};
+use crate::cluster::{ClusterError, SharedCluster};
 use crate::fleet::HostKey;
 use crate::foreign::told;
 
@@ -31,7 +31,7 @@ const MAX_RAISERS_OF_NAMESPACE: usize = 64;
 /// Runs for the Lease until told to stop.
 #[derive(Debug)]
 pub struct Election {
-    cluster: Cluster,
+    cluster: SharedCluster,
     namespace: String,
     name: String,
     tenure: watch::Sender<Option<Tenure>>,
@@ -134,7 +134,7 @@ impl Floor {
 }
 
 impl Election {
-    pub fn new(cluster: Cluster, namespace: String, name: String) -> (Self, Leadership) {
+    pub fn new(cluster: SharedCluster, namespace: String, name: String) -> (Self, Leadership) {
         let (tenure, receiver) = watch::channel(None);
         let floor = Arc::<Floor>::default();
         let leadership = Leadership { tenure: receiver, floor: floor.clone() };

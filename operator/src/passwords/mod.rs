@@ -6,7 +6,7 @@ use kagiban_crds::MAX_PASSWORD_BYTES;
 use kagiban_crds::resource::{BlockedBy, SecretKeyRef};
 use secrecy::SecretString;
 
-use crate::cluster::{Cluster, SecretData};
+use crate::cluster::{SecretData, SharedCluster};
 use crate::decide::{Obstacle, PasswordVersion, Resource};
 use crate::grant::{Grant, Purpose, granted};
 use crate::kept::{Age, Kept, SecretKey, Taken};
@@ -18,7 +18,7 @@ const MAX_PASSWORDS: usize = 4 * 1024;
 /// Reads the passwords that resources name.
 #[derive(Debug)]
 pub(crate) struct PasswordReader {
-    cluster: Cluster,
+    cluster: SharedCluster,
     passwords: Kept<Password>,
     versions: PasswordVersions,
 }
@@ -30,7 +30,7 @@ struct Password {
 }
 
 impl PasswordReader {
-    pub(crate) fn new(cluster: Cluster) -> Self {
+    pub(crate) fn new(cluster: SharedCluster) -> Self {
         Self { cluster, passwords: Kept::new(MAX_PASSWORDS), versions: PasswordVersions::new(MAX_PASSWORDS) }
     }
 
@@ -53,7 +53,7 @@ impl PasswordReader {
         reference: &SecretKeyRef,
     ) -> Result<(SecretString, ReadPassword), Obstacle> {
         let namespace = &resource.namespace;
-        let read = granted(&self.cluster, namespace, &reference.name, Purpose::KeystorePassword, |secret, grant| {
+        let read = granted(&*self.cluster, namespace, &reference.name, Purpose::KeystorePassword, |secret, grant| {
             grant.may_be_sent(resource)?;
             self.password_in(&secret, namespace, reference)
         });
@@ -86,7 +86,7 @@ impl PasswordReader {
 
     /// Judges all of it, so that nothing is begun with a host that cannot be sent a password. What is kept is not secret.
     async fn read_password(&self, namespace: &str, reference: &SecretKeyRef) -> Taken<Password> {
-        let read = granted(&self.cluster, namespace, &reference.name, Purpose::KeystorePassword, |secret, grant| {
+        let read = granted(&*self.cluster, namespace, &reference.name, Purpose::KeystorePassword, |secret, grant| {
             let read = self.password_in(&secret, namespace, reference).map(|(_, read)| read);
             Ok(Password { grant, read })
         });

@@ -8,6 +8,7 @@ mod exchange;
 mod executable;
 mod held;
 mod host;
+mod left;
 mod listeners;
 mod lock;
 mod logind;

@@ -177,8 +177,7 @@ fn conditions_read_well() {
 }
 
 fn lines(status: &ManagedAgentCertificateStatus) -> String {
-    let line = |c: &k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition| {
-        format!("{}={} {}: {}\n", c.type_, c.status, c.reason, c.message)
-    };
+    let line =
+        |c: &kagiban_crds::resource::Condition| format!("{}={} {}: {}\n", c.type_, c.status, c.reason, c.message);
     status.conditions.iter().map(line).collect()
 }

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::{Cluster, ClusterError, MANAGER, Page, Watched, written};
+use super::{ClusterError, Kubernetes, MANAGER, Page, Watched, written};
 use crate::decide::{Claim, Contender, Resource};
 
 const RESOURCE: &str = "managedagentcertificates";
@@ -83,7 +83,7 @@ fn is_held(mac: &ManagedAgentCertificate) -> bool {
     mac.finalizers().iter().any(|finalizer| finalizer == FINALIZER)
 }
 
-impl Cluster {
+impl Kubernetes {
     /// All resources, or those of one namespace.
     pub(crate) fn watched(&self, namespace: Option<&str>) -> Api<Watched> {
         match namespace {
@@ -103,14 +103,6 @@ impl Cluster {
         let (api, name) = self.at(&mac.metadata);
         let params = PatchParams::apply(PLANNER).force().dry_run().validation(ValidationDirective::Strict);
         self.call("patch", RESOURCE, api.patch(&name, &params, &Patch::Apply(object))).await
-    }
-
-    /// A quorum read, and `None` when it is gone or another object has its name.
-    pub(crate) async fn fresh(
-        &self,
-        seen: &ManagedAgentCertificate,
-    ) -> Result<Option<ManagedAgentCertificate>, ClusterError> {
-        Ok(self.named(seen).await?.filter(|mac| mac.uid() == seen.uid()))
     }
 
     /// By name alone, for a manifest that has no uid yet.

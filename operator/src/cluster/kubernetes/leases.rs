@@ -11,7 +11,7 @@ use serde::de::value::StringDeserializer;
 use serde::de::{DeserializeSeed, IgnoredAny, IntoDeserializer as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use super::{Cluster, ClusterError, MANAGER};
+use super::{ClusterError, Kubernetes, MANAGER};
 
 /// A Lease without the record of who wrote which field, which may be large and nested deeply. A write that leaves it out leaves
 /// it as it is.
@@ -28,7 +28,7 @@ impl From<Read> for Lease {
     }
 }
 
-impl Cluster {
+impl Kubernetes {
     pub(crate) async fn lease(&self, namespace: &str, name: &str) -> Result<Option<Lease>, ClusterError> {
         let request = self.leases(namespace).get(name, &GetParams::default());
         // not tried again here: the election has a rhythm and a deadline of its own

@@ -15,7 +15,7 @@ use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use zeroize::Zeroizing;
 
-use super::{Cluster, ClusterError};
+use super::{ClusterError, Kubernetes};
 
 /// What the API server's record calls a Secret's values.
 const VALUES: [&str; 2] = ["f:data", "f:stringData"];
@@ -46,6 +46,12 @@ impl fmt::Debug for SecretData {
 }
 
 impl SecretData {
+    /// Its values, what it says of itself, and a word that changes with the values.
+    pub fn new(values: impl IntoIterator<Item = (String, Vec<u8>)>, claims: Claims, written: String) -> Self {
+        let values = values.into_iter().map(|(key, value)| (key, Zeroizing::new(value))).collect();
+        Self { values, claims, written }
+    }
+
     /// What it says that it may be used for.
     pub const fn claims(&self) -> &Claims {
         &self.claims
@@ -108,7 +114,7 @@ struct Writer {
 /// Whether there are values among them.
 struct Fields(bool);
 
-impl Cluster {
+impl Kubernetes {
     pub(crate) async fn secret(&self, namespace: &str, name: &str) -> Result<SecretData, ClusterError> {
         let name = named(name)?;
         let read = async {
@@ -120,9 +126,8 @@ impl Cluster {
             let secret = self.read("secrets", get).await?;
             let kind = secret.kind.unwrap_or_else(|| "Opaque".to_owned());
             let claims = claims(&name, &secret.metadata, kind);
-            let values = secret.data.unwrap_or_default();
-            let values = values.into_iter().map(|(key, value)| (key, Zeroizing::new(value.0))).collect();
-            Ok(SecretData { values, claims, written: written(&secret.metadata) })
+            let values = secret.data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.0));
+            Ok(SecretData::new(values, claims, written(&secret.metadata)))
         };
         self.secrets.get((namespace.to_owned(), name.to_string()), read).await
     }

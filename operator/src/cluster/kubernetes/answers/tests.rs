@@ -14,7 +14,8 @@ use kube::api::{Api, ListParams, WatchEvent, WatchParams};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::cluster::{Cluster, ClusterError, Page, Watched};
+use crate::cluster::{ClusterError, Kubernetes, Page, Watched};
+use crate::freshness::Freshness;
 use crate::metrics::Metrics;
 use crate::watch::PAGE;
 
@@ -100,8 +101,8 @@ impl Liar {
         ClientBuilder::new(self.clone(), "fleet").with_layer(&Bounds::default()).build()
     }
 
-    fn cluster(&self) -> Cluster {
-        Cluster::new(self.client(), Arc::new(Metrics::new(None)), "test".to_owned())
+    fn cluster(&self) -> Kubernetes {
+        Kubernetes::new(self.client(), Arc::new(Metrics::new(None)), "test".to_owned())
     }
 
     fn taken(&self) -> usize {
@@ -117,6 +118,10 @@ fn object(bytes: usize) -> Value {
         },
         "spec": {},
     })
+}
+
+fn fresh() -> Freshness {
+    Freshness::new(std::time::Instant::now())
 }
 
 fn resource() -> ManagedAgentCertificate {
@@ -183,7 +188,7 @@ async fn whatever_stands_in_the_record_of_fields_an_object_is_read_and_the_recor
     let object = with_record(serde_json::to_value(resource()).expect("plain data"));
     let cluster = answering(&object);
     let read = [
-        cluster.fresh(&seen).await.expect("a resource").expect("the same"),
+        cluster.named(&seen).await.expect("a resource").expect("the same"),
         cluster.hold(&seen).await.expect("a resource"),
         cluster.write_status(&seen, &Default::default()).await.expect("a resource"),
     ];
@@ -275,7 +280,8 @@ async fn what_a_refusal_says_is_told_in_one_short_line() {
         for text in [&message, &status] {
             let liar = Liar { ends: true, ..Liar::sending(code, text) };
             let cluster = liar.cluster();
-            let list = crate::watch::all(Api::all(liar.client())).await.expect_err("a refusal");
+            let list =
+                crate::watch::all(crate::watch::watch(Api::all(liar.client()), fresh())).await.expect_err("a refusal");
             let errors = [
                 cluster.secret("fleet", "ca").await.err().map(anyhow::Error::from),
                 cluster.dry_run(&mac, &object(0)).await.err().map(anyhow::Error::from),

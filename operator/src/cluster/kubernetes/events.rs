@@ -9,7 +9,7 @@ use kube::core::Request;
 use kube::{Resource, ResourceExt};
 use serde::de::IgnoredAny;
 
-use super::{Cluster, MANAGER, Unreadable, Watched};
+use super::{Kubernetes, MANAGER, Unreadable, Watched};
 use crate::decide::{self, EventKind};
 use crate::foreign::within;
 
@@ -18,7 +18,7 @@ const LONGEST_NOTE: usize = 1000;
 /// The API server refuses a longer name; the rest is the time.
 const LONGEST_NAME: usize = 200;
 
-impl Cluster {
+impl Kubernetes {
     /// Writes an event. One that cannot be written is logged and given up: no rotation waits for it.
     pub(crate) async fn tell(&self, mac: &ManagedAgentCertificate, told: &decide::Event) {
         self.tell_of(mac, &mac.spec.host, told).await;

@@ -82,13 +82,12 @@ impl WatchError {
     }
 }
 
-/// All resources of the given scope as they are, for whoever does not watch what becomes of them.
+/// All resources that are shown, as they are, for whoever does not watch what becomes of them.
 ///
 /// # Errors
 /// When they may not be listed, or the API server does not give them after some tries.
-pub async fn all(api: Api<Watched>) -> Result<Vec<Watched>, WatchError> {
+pub async fn all(events: impl Stream<Item = Result<Event, WatchError>> + Send) -> Result<Vec<Watched>, WatchError> {
     let whole = async {
-        let events = watch(api, Freshness::new(Instant::now()));
         tokio::pin!(events);
         let (mut found, mut failures) = (Vec::new(), 0);
         loop {
@@ -111,7 +110,7 @@ pub async fn all(api: Api<Watched>) -> Result<Vec<Watched>, WatchError> {
 }
 
 /// All resources of the given scope, as they are and as they change.
-pub fn watch(api: Api<Watched>, freshness: Freshness) -> impl Stream<Item = Result<Event, WatchError>> + Send {
+pub fn watch(api: Api<Watched>, freshness: Freshness) -> impl Stream<Item = Result<Event, WatchError>> + Send + use<> {
     watch_listing(api, LIST_AGAIN, freshness)
 }
 
@@ -120,7 +119,7 @@ pub fn watch_listing(
     api: Api<Watched>,
     again: Duration,
     freshness: Freshness,
-) -> impl Stream<Item = Result<Event, WatchError>> + Send {
+) -> impl Stream<Item = Result<Event, WatchError>> + Send + use<> {
     let source = Source::new(api, again, freshness);
     stream::unfold(source, |mut source| async move {
         if source.failures > 0 {

@@ -1,0 +1,81 @@
+//! Kubernetes as a [`Cluster`]: each call is the one of its name.
+
+use futures::future::BoxFuture;
+use futures::stream::BoxStream;
+use futures::{FutureExt as _, StreamExt as _};
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kagiban_crds::resource::{ManagedAgentCertificate, ManagedAgentCertificateStatus};
+use serde_json::Value;
+
+use super::watch::{self, Event, WatchError};
+use super::{Kubernetes, SecretData, Unreadable, Watched};
+use crate::cluster::{Answer, Cluster};
+use crate::decide;
+use crate::freshness::Freshness;
+
+impl Cluster for Kubernetes {
+    fn identity(&self) -> &str {
+        &self.identity
+    }
+
+    fn watch(&self, namespace: Option<&str>, freshness: Freshness) -> BoxStream<'static, Result<Event, WatchError>> {
+        watch::watch(self.watched(namespace), freshness).boxed()
+    }
+
+    fn can_list<'a>(&'a self, namespace: Option<&'a str>) -> Answer<'a, ()> {
+        self.can_list(namespace).boxed()
+    }
+
+    fn named<'a>(&'a self, mac: &'a ManagedAgentCertificate) -> Answer<'a, Option<ManagedAgentCertificate>> {
+        self.named(mac).boxed()
+    }
+
+    fn dry_run<'a>(&'a self, mac: &'a ManagedAgentCertificate, object: &'a Value) -> Answer<'a, Watched> {
+        self.dry_run(mac, object).boxed()
+    }
+
+    fn hold<'a>(&'a self, mac: &'a ManagedAgentCertificate) -> Answer<'a, ManagedAgentCertificate> {
+        self.hold(mac).boxed()
+    }
+
+    fn release<'a>(&'a self, mac: &'a ManagedAgentCertificate) -> Answer<'a, ()> {
+        self.release(mac).boxed()
+    }
+
+    fn release_unread<'a>(&'a self, seen: &'a ObjectMeta) -> Answer<'a, ()> {
+        self.release_unread(seen).boxed()
+    }
+
+    fn write_status<'a>(
+        &'a self,
+        mac: &'a ManagedAgentCertificate,
+        status: &'a ManagedAgentCertificateStatus,
+    ) -> Answer<'a, ManagedAgentCertificate> {
+        self.write_status(mac, status).boxed()
+    }
+
+    fn write_conditions<'a>(&'a self, seen: &'a ObjectMeta, conditions: &'a [Value]) -> Answer<'a, ()> {
+        self.write_conditions(seen, conditions).boxed()
+    }
+
+    fn tell<'a>(&'a self, mac: &'a ManagedAgentCertificate, told: &'a decide::Event) -> BoxFuture<'a, ()> {
+        self.tell(mac, told).boxed()
+    }
+
+    fn tell_unread<'a>(&'a self, seen: &'a Unreadable, told: &'a decide::Event) -> BoxFuture<'a, ()> {
+        self.tell_unread(seen, told).boxed()
+    }
+
+    fn secret<'a>(&'a self, namespace: &'a str, name: &'a str) -> Answer<'a, SecretData> {
+        self.secret(namespace, name).boxed()
+    }
+
+    fn lease<'a>(&'a self, namespace: &'a str, name: &'a str) -> Answer<'a, Option<Lease>> {
+        self.lease(namespace, name).boxed()
+    }
+
+    fn put_lease<'a>(&'a self, namespace: &'a str, lease: &'a Lease) -> Answer<'a, Lease> {
+        self.put_lease(namespace, lease).boxed()
+    }
+}

@@ -1,0 +1,157 @@
+//! What was found for each document, in words, and how the plan ends for it.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use kagiban_crds::resource::BlockedBy;
+
+use super::Plan;
+use crate::cli::PlanExit;
+use crate::decide::{Decision, Obstacle, Reason, Step, trigger_words};
+use crate::foreign::told;
+
+/// What was found for one document.
+#[derive(Debug)]
+pub(super) enum Planned {
+    /// It cannot be read, or the API server would not take it.
+    Refused {
+        what: String,
+    },
+    /// Nothing is known of it: the API server could not tell now.
+    Untold {
+        what: String,
+    },
+    /// Checked only: the cluster was not to be asked.
+    Checked {
+        name: String,
+        host: String,
+    },
+    Decided(Box<Decided>),
+}
+
+#[derive(Debug)]
+pub(super) struct Decided {
+    pub(super) name: String,
+    pub(super) host: String,
+    pub(super) exists: bool,
+    /// Secrets that are not what they should be, whether the next step needs them or not.
+    pub(super) wrong: Vec<Obstacle>,
+    /// What whoever makes the plan may not read.
+    pub(super) unchecked: Vec<String>,
+    /// What was assumed where the cluster alone will decide.
+    pub(super) assumed: Option<String>,
+    pub(super) decision: Decision,
+}
+
+pub(super) fn render(planned: &[Planned], now: Timestamp) -> Plan {
+    let mut text = String::new();
+    let (mut wrong, mut untold) = (false, false);
+    for planned in planned {
+        let lines = match planned {
+            Planned::Refused { what } => {
+                wrong = true;
+                vec![format!("refused     {what}")]
+            }
+            Planned::Untold { what } => {
+                untold = true;
+                vec![format!("not known   {what}"), "  the API server could not tell; ask again later".to_owned()]
+            }
+            Planned::Checked { name, host } => {
+                vec![format!("{name}  (host {host})"), "  well-formed; neither cluster nor host was asked".to_owned()]
+            }
+            Planned::Decided(decided) => {
+                wrong |= !decided.wrong.is_empty() || is_misconfigured(&decided.decision);
+                described(decided, now)
+            }
+        };
+        for line in lines {
+            // a manifest's words are anybody's: none of them begins a line of its own in a terminal or a CI's log
+            let _ = writeln!(text, "{}", told(&line));
+        }
+    }
+    let exit = match (wrong, untold) {
+        (true, _) => PlanExit::Wrong,
+        (false, true) => PlanExit::Untold,
+        (false, false) => PlanExit::Clear,
+    };
+    Plan { text, exit }
+}
+
+fn described(decided: &Decided, now: Timestamp) -> Vec<String> {
+    let Decided { name, host, exists, wrong, unchecked, assumed, decision } = decided;
+    let new = if *exists { "" } else { ", not in the cluster yet" };
+    let mut lines = vec![format!("{name}  (host {host}{new})")];
+    let wrong = wrong.iter().map(|it| format!("  wrong: {}: {}", Reason::Blocked(it.by).as_str(), it.message));
+    lines.extend(wrong);
+    lines.extend(unchecked.iter().map(|what| format!("  not checked: {what}")));
+    lines.extend(assumed.iter().map(|what| format!("  assumed: {what}")));
+    lines.extend(describe(decision, now));
+    lines
+}
+
+/// Whether only another configuration clears what blocks it; a host that is busy, on battery or out of reach clears by itself.
+const fn is_misconfigured(decision: &Decision) -> bool {
+    let Step::Blocked { by, .. } = decision.step else { return false };
+    match by {
+        BlockedBy::HostRefused
+        | BlockedBy::HostAnswerRefused
+        | BlockedBy::SpecInvalid
+        | BlockedBy::WrongHost
+        | BlockedBy::IssuerUnavailable
+        | BlockedBy::IssuerRefused
+        | BlockedBy::IssuerEnding
+        | BlockedBy::DriftRecurs
+        | BlockedBy::RotationStuck
+        | BlockedBy::SecretUnavailable
+        | BlockedBy::Conflict
+        | BlockedBy::NotGranted => true,
+        BlockedBy::Paused
+        | BlockedBy::HostUnreachable
+        | BlockedBy::HostBusy
+        | BlockedBy::Frozen
+        | BlockedBy::OnBattery
+        | BlockedBy::LowBattery
+        | BlockedBy::ShutdownPending
+        | BlockedBy::PowerUnknown
+        | BlockedBy::ClockSkew
+        | BlockedBy::BackingOff => false,
+    }
+}
+
+fn describe(decision: &Decision, now: Timestamp) -> Vec<String> {
+    let mut lines = vec![match decision.step {
+        Step::Open { generation, trigger } => {
+            format!("  would rotate now: generation {generation}, because {}", trigger_words(trigger))
+        }
+        Step::AskPassword { .. } => {
+            "  would ask the host whether the password that the Secret holds is in force, and rotate if it is not"
+                .to_owned()
+        }
+        Step::Deliver { generation } => {
+            format!("  would sign the host's CSR and push the chain: generation {generation}")
+        }
+        Step::Follow { generation, .. } => format!("  would wait for the host: generation {generation} is on its way"),
+        Step::Rollback { generation } => {
+            format!("  would call off generation {generation}, which has not touched the keystore")
+        }
+        Step::Blocked { by, retry } => {
+            let wait = Duration::try_from(retry.duration_since(now)).unwrap_or_default().as_secs();
+            format!("  blocked by {}; would look again in {wait} s", Reason::Blocked(by).as_str())
+        }
+        Step::Idle { .. } => "  nothing to do".to_owned(),
+        Step::EnsureFinalizer => "  would add the finalizer".to_owned(),
+        Step::ReleaseFinalizer => "  is being deleted; would release it".to_owned(),
+        Step::Gone => "  is being deleted".to_owned(),
+    }];
+    if let Some(leaf) = &decision.status.leaf {
+        lines.push(format!("  leaf {} expires {}", leaf.sha256, leaf.not_after));
+    }
+    if let Some(renewal) = decision.status.renewal_time {
+        lines.push(format!("  next rotation {renewal}"));
+    }
+    for condition in decision.status.conditions.iter().filter(|c| c.type_ == "Ready" || c.status == "True") {
+        lines.push(format!("  {}={} {}: {}", condition.type_, condition.status, condition.reason, condition.message));
+    }
+    lines
+}

@@ -1,0 +1,194 @@
+//! A pass without Kubernetes: the cluster is a few maps in memory, with versions and conflicts.
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use futures::FutureExt as _;
+use futures::future::{BoxFuture, ready};
+use futures::stream::{self, BoxStream, StreamExt as _};
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kagiban_crds::Epoch;
+use kagiban_crds::resource::{FINALIZER, ManagedAgentCertificate, ManagedAgentCertificateStatus};
+use kagiban_operator::act::AgentClient;
+use kagiban_operator::agent_api::Reach;
+use kagiban_operator::cluster::{Answer, Claims, Cluster, ClusterError, SecretData, Unreadable, Watched};
+use kagiban_operator::decide::{self, Policy};
+use kagiban_operator::fleet::Fleet;
+use kagiban_operator::freshness::Freshness;
+use kagiban_operator::leader::Leadership;
+use kagiban_operator::ledger::Ledger;
+use kagiban_operator::metrics::Metrics;
+use kagiban_operator::reconcile::{Context, pass};
+use kagiban_operator::watch::{Event, WatchError};
+use serde_json::Value;
+use support::host::Host;
+use support::pki::Authority;
+use support::{fleet, lock};
+use tokio_util::sync::CancellationToken;
+
+#[derive(Debug, Default)]
+struct Memory {
+    resources: Mutex<BTreeMap<String, ManagedAgentCertificate>>,
+    secrets: BTreeMap<String, SecretData>,
+    told: Mutex<Vec<String>>,
+    lease: Mutex<Option<Lease>>,
+}
+
+const fn not_found<T>() -> Result<T, ClusterError> {
+    Err(ClusterError::NotFound { verb: "get", resource: "memory" })
+}
+
+impl Memory {
+    /// A write on what was read, if nobody has written since.
+    fn write(
+        &self,
+        read: &ManagedAgentCertificate,
+        change: impl FnOnce(&mut ManagedAgentCertificate),
+    ) -> Result<ManagedAgentCertificate, ClusterError> {
+        let name = read.metadata.name.clone().unwrap_or_default();
+        let mut resources = lock(&self.resources);
+        let Some(kept) = resources.get_mut(&name) else { return not_found() };
+        if kept.metadata.resource_version != read.metadata.resource_version {
+            return Err(ClusterError::Conflict { verb: "update", resource: "memory" });
+        }
+        change(kept);
+        let version: u64 = kept.metadata.resource_version.as_deref().and_then(|it| it.parse().ok()).unwrap_or_default();
+        kept.metadata.resource_version = Some((version + 1).to_string());
+        Ok(kept.clone())
+    }
+
+    fn put(&self, mac: ManagedAgentCertificate) {
+        lock(&self.resources).insert(mac.metadata.name.clone().unwrap_or_default(), mac);
+    }
+
+    fn get(&self, name: &str) -> ManagedAgentCertificate {
+        lock(&self.resources).get(name).cloned().expect("it is there")
+    }
+}
+
+impl Cluster for Memory {
+    fn identity(&self) -> &'static str {
+        "memory"
+    }
+
+    fn watch(&self, _: Option<&str>, _: Freshness) -> BoxStream<'static, Result<Event, WatchError>> {
+        let all: Vec<_> =
+            lock(&self.resources).values().cloned().map(|mac| Event::InitApply(Watched(Ok(mac)))).collect();
+        let events = [Event::Init].into_iter().chain(all).chain([Event::InitDone]);
+        stream::iter(events.map(Ok).collect::<Vec<_>>()).chain(stream::pending()).boxed()
+    }
+
+    fn can_list<'a>(&'a self, _: Option<&'a str>) -> Answer<'a, ()> {
+        ready(Ok(())).boxed()
+    }
+
+    fn named<'a>(&'a self, mac: &'a ManagedAgentCertificate) -> Answer<'a, Option<ManagedAgentCertificate>> {
+        let name = mac.metadata.name.as_deref().unwrap_or_default();
+        ready(Ok(lock(&self.resources).get(name).cloned())).boxed()
+    }
+
+    fn dry_run<'a>(&'a self, mac: &'a ManagedAgentCertificate, _: &'a Value) -> Answer<'a, Watched> {
+        ready(Ok(Watched(Ok(mac.clone())))).boxed()
+    }
+
+    fn hold<'a>(&'a self, mac: &'a ManagedAgentCertificate) -> Answer<'a, ManagedAgentCertificate> {
+        let hold = |mac: &mut ManagedAgentCertificate| mac.metadata.finalizers = Some(vec![FINALIZER.to_owned()]);
+        ready(self.write(mac, hold)).boxed()
+    }
+
+    fn release<'a>(&'a self, mac: &'a ManagedAgentCertificate) -> Answer<'a, ()> {
+        ready(self.write(mac, |mac| mac.metadata.finalizers = None).map(|_| ())).boxed()
+    }
+
+    fn release_unread<'a>(&'a self, _: &'a ObjectMeta) -> Answer<'a, ()> {
+        ready(not_found()).boxed()
+    }
+
+    fn write_status<'a>(
+        &'a self,
+        mac: &'a ManagedAgentCertificate,
+        status: &'a ManagedAgentCertificateStatus,
+    ) -> Answer<'a, ManagedAgentCertificate> {
+        ready(self.write(mac, |mac| mac.status = Some(status.clone()))).boxed()
+    }
+
+    fn write_conditions<'a>(&'a self, _: &'a ObjectMeta, _: &'a [Value]) -> Answer<'a, ()> {
+        ready(not_found()).boxed()
+    }
+
+    fn tell<'a>(&'a self, _: &'a ManagedAgentCertificate, told: &'a decide::Event) -> BoxFuture<'a, ()> {
+        lock(&self.told).push(told.reason.as_str().to_owned());
+        ready(()).boxed()
+    }
+
+    fn tell_unread<'a>(&'a self, _: &'a Unreadable, told: &'a decide::Event) -> BoxFuture<'a, ()> {
+        lock(&self.told).push(told.reason.as_str().to_owned());
+        ready(()).boxed()
+    }
+
+    fn secret<'a>(&'a self, _: &'a str, name: &'a str) -> Answer<'a, SecretData> {
+        ready(self.secrets.get(name).cloned().map_or_else(not_found, Ok)).boxed()
+    }
+
+    fn lease<'a>(&'a self, _: &'a str, _: &'a str) -> Answer<'a, Option<Lease>> {
+        ready(Ok(lock(&self.lease).clone())).boxed()
+    }
+
+    fn put_lease<'a>(&'a self, _: &'a str, lease: &'a Lease) -> Answer<'a, Lease> {
+        *lock(&self.lease) = Some(lease.clone());
+        ready(Ok(lease.clone())).boxed()
+    }
+}
+
+fn secret(name: &str, purpose: &str, values: &[(&str, &str)]) -> (String, SecretData) {
+    let claims = Claims {
+        name: name.to_owned(),
+        kind: "kubernetes.io/tls".to_owned(),
+        purpose: Some(purpose.to_owned()),
+        allowed_hosts: Some("ups-01.example.com, 127.0.0.1".to_owned()),
+        allowed_clients: Some("fleet-client".to_owned()),
+    };
+    let values = values.iter().map(|(key, value)| ((*key).to_owned(), value.as_bytes().to_vec()));
+    (name.to_owned(), SecretData::new(values, claims, "1".to_owned()))
+}
+
+/// A rotation from its beginning to its end, and then rest.
+#[tokio::test]
+async fn a_rotation_needs_no_kubernetes() {
+    let (mutual, issuer) = (Authority::new("mutual"), Authority::new("fleet"));
+    let host = Host::start(&mutual, mutual.server()).await;
+    let (client, ca) = (mutual.client(), mutual.pem());
+    let values = [("tls.crt", client.certificate.as_str()), ("tls.key", &client.key), ("ca.crt", &ca)];
+    let client = secret("fleet-client", "client-tls", &values);
+    let issuer = secret("fleet-ca", "issuer", &[("tls.crt", &issuer.pem()), ("tls.key", &issuer.key_pem)]);
+    let memory = Arc::new(Memory { secrets: [client, issuer].into(), ..Memory::default() });
+    memory.put(fleet::resource(&format!("https://{}", host.address)));
+
+    let metrics = Arc::new(Metrics::new(None));
+    let reach = Reach::new(vec!["127.0.0.0/8".parse().expect("a range")], Vec::new());
+    let context = Context {
+        agents: AgentClient::new(memory.clone(), metrics.clone(), reach),
+        cluster: memory.clone(),
+        fleet: Arc::new(Fleet::default()),
+        ledger: Ledger::default(),
+        leadership: Leadership::alone(Epoch(5)),
+        policy: Policy::default(),
+        metrics,
+        stopping: CancellationToken::new(),
+    };
+    for _ in 0..20 {
+        pass(&memory.get("ups-01"), &context).await.expect("memory answers");
+    }
+    let rested = memory.get("ups-01");
+    let status = rested.status.clone().expect("a status");
+    let ready = status.conditions.iter().find(|condition| condition.type_ == "Ready").expect("it says so");
+    assert_eq!((ready.status.as_str(), ready.reason.as_str()), ("True", "Verified"));
+    assert_eq!(*lock(&memory.told), ["RotationStarted", "Verified"]);
+    assert_eq!(host.changes().len(), 2, "opened once, delivered once");
+
+    let seen = pass(&rested, &context).await.expect("memory answers");
+    assert_eq!(memory.get("ups-01").metadata.resource_version, rested.metadata.resource_version, "{seen:?}");
+}
