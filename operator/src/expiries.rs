@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
 
-use crate::metrics::{gauge, seconds};
+use crate::samples::{gauge, seconds};
 
 /// One that no resource has needed for so long is not named by any more: it leaves no series behind.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(3600);

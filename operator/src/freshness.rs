@@ -8,9 +8,10 @@ use jiff::Timestamp;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
 
-use crate::cluster::WATCH_SECONDS;
-use crate::metrics::{Labels, gauge, seconds};
+use crate::samples::{Labels, gauge, seconds};
 
+/// Load balancers drop a watch after 240 s without a word; it is renewed before.
+pub const WATCH_SECONDS: u32 = 200;
 /// In which the first list, before which nothing is done, is whole; then it is told of.
 const FIRST_LIST: Duration = Duration::from_secs(30);
 /// The same of a later one, while which no watch shows what changes. With 10,000 resources it takes half a minute.

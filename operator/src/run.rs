@@ -18,11 +18,12 @@ use crate::cluster::{Kubernetes, SharedCluster, client};
 use crate::controller::{SharedSchedule, run as work};
 use crate::decide::Policy;
 use crate::fleet::Fleet;
+use crate::fleet_series::FleetSeries;
 use crate::freshness::Freshness;
 use crate::health::Health;
 use crate::leader::{Election, Leadership};
 use crate::ledger::Ledger;
-use crate::metrics::{Metrics, Sources};
+use crate::metrics::Metrics;
 use crate::proxy::without_proxy;
 use crate::reconcile::Context;
 use crate::schedule::Schedule;
@@ -45,7 +46,8 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     let fleet = Arc::new(Fleet::default());
     let schedule: SharedSchedule = Arc::new(Mutex::new(Schedule::new(args.concurrency, args.resync, Instant::now())));
     let health = Arc::new(Health::new(args.leader_elect, Instant::now()));
-    let metrics = Arc::new(Metrics::new(Some(Sources { fleet: fleet.clone(), schedule: schedule.clone() })));
+    let metrics =
+        Arc::new(Metrics::new(Some(Box::new(FleetSeries { fleet: fleet.clone(), schedule: schedule.clone() }))));
     let cluster: SharedCluster = Arc::new(Kubernetes::new(client, metrics.clone(), identity()));
     let events = cluster.watch(args.namespace.as_deref(), metrics.freshness().clone());
     let probes = Probes {

@@ -49,7 +49,7 @@ fn crates_know_no_more_of_each_other_than_the_architecture_says() {
     }
 }
 
-const CRATES: [&str; 5] = ["agents", "crds", "exporter", "keystore", "process"];
+const CRATES: [&str; 6] = ["agents", "crds", "exporter", "keystore", "operator", "process"];
 const KNOWS: [(&str, &[&str]); 6] = [
     ("agents", &[]),
     ("crds", &[]),

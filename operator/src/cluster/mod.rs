@@ -12,8 +12,7 @@
 mod kubernetes;
 
 pub use kubernetes::{
-    Claims, ClusterError, Kubernetes, MANAGER, Page, SecretData, Unreadable, WATCH_SECONDS, Watched, claim, client,
-    object, watch,
+    Claims, ClusterError, Kubernetes, MANAGER, Page, SecretData, Unreadable, Watched, claim, client, object, watch,
 };
 pub(crate) use kubernetes::{Verdict, is_transient, verdict, words, written};
 

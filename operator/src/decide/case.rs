@@ -2,24 +2,15 @@
 
 use jiff::Timestamp;
 use kagiban_crds::Generation;
-use kagiban_crds::host_api::{AgentReport, MAX_GENERATION_STEP, RotationReport, RotationState};
+use kagiban_crds::host_api::{AgentReport, RotationReport, RotationState};
 use kagiban_crds::resource::{LeafStatus, ManagedAgentCertificateStatus, RotationStatus, Trigger};
 
 use super::inputs::{Inputs, Obstacle};
+use super::standing::{highest_generation, is_out_of_reach, undecided};
 use super::{Step, due, request_digest, settle};
 
 /// Generations are stored by the API server as signed numbers.
 const LAST_GENERATION: u64 = i64::MAX.unsigned_abs();
-
-/// The highest that the host knows of.
-pub(super) fn highest_generation(report: &AgentReport) -> u64 {
-    report.generation.0.max(report.rotation.as_ref().map_or(0, |rotation| rotation.generation.0))
-}
-
-/// Whether a host that stands there does not take the generation that stands here, nor any after it.
-pub(super) const fn is_out_of_reach(here: u64, there: u64) -> bool {
-    here > there.saturating_add(MAX_GENERATION_STEP)
-}
 
 pub(super) struct Case<'a> {
     pub(super) inputs: Inputs<'a>,
@@ -104,10 +95,6 @@ impl Verdict {
     pub(super) const fn clear(step: Step) -> Self {
         Self { step, obstacle: None }
     }
-}
-
-pub(super) fn undecided(status: &ManagedAgentCertificateStatus) -> Option<&RotationStatus> {
-    status.rotation.as_ref().filter(|rotation| !rotation.state.is_decided())
 }
 
 /// Whether the keystore may have been touched already.

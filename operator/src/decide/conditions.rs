@@ -9,9 +9,9 @@ use kagiban_crds::resource::{BlockedBy, Condition, ManagedAgentCertificateStatus
 
 use super::case::{Case, Verdict};
 use super::events::why_blocked;
+use super::following::is_slow;
 use super::reason::{needs_a_person, trigger_words};
 use super::renewal::{Gain, near_expiry};
-use super::rules::is_slow;
 use super::settle::{bounded, whole_seconds};
 use super::{ConditionType, Observed, Reason, Step, pace};
 

@@ -4,9 +4,10 @@ use kagiban_crds::host_api::RotationState;
 use kagiban_crds::resource::BlockedBy;
 
 use super::case::{Case, Verdict, is_deployed};
+use super::following::{follow, roll_back};
 use super::inputs::{Observed, Obstacle};
 use super::renewal::later;
-use super::rules::{follow, is_wrong_host, roll_back};
+use super::standing::is_wrong_host;
 use super::{Step, gates};
 
 /// While deleting: nothing new is started, what is undeployed is rolled back, what is deployed is waited for, and no

@@ -8,9 +8,8 @@ use kagiban_crds::resource::{BlockedBy, Outcome};
 
 use super::case::{Case, Verdict};
 use super::inputs::{Obstacle, Setback};
-use super::pace::{before_expiry, doubled};
+use super::pace::{PART_OF_TIME_TAKEN, before_expiry, doubled};
 use super::renewal::later;
-use super::rules::PART_OF_TIME_TAKEN;
 
 /// How far the clocks may differ: a certificate is backdated by this much, beyond it the host finds it not yet valid.
 pub(crate) const LARGEST_SKEW: Duration = crate::certificate::BACKDATE;

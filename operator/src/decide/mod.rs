@@ -23,6 +23,7 @@ mod conditions;
 mod deletion;
 mod due;
 mod events;
+mod following;
 mod gates;
 mod inputs;
 mod ownership;
@@ -32,6 +33,7 @@ mod renewal;
 mod request;
 mod rules;
 mod settle;
+mod standing;
 #[cfg(test)]
 pub(crate) mod tests;
 

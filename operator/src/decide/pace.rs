@@ -13,6 +13,8 @@ use super::inputs::Obstacle;
 use super::renewal::{Gain, SHORTEST_GAIN, gain, later, near_expiry};
 use super::{ConditionType, Step};
 
+/// Between two looks, of the time that it has taken so far: whoever comes to no end is asked less and less.
+pub(super) const PART_OF_TIME_TAKEN: u32 = 8;
 /// After the first failed rotation; it doubles with each further one.
 const FIRST_BACKOFF: Duration = Duration::from_secs(60);
 /// Each rotation restarts a service twice if it fails: four times a day is the most that a host is asked to bear.

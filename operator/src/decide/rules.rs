@@ -3,26 +3,17 @@
 use std::time::Duration;
 
 use kagiban_crds::Generation;
-use kagiban_crds::host_api::{AgentReport, RotationReport, RotationState};
-use kagiban_crds::resource::{
-    BlockedBy, ManagedAgentCertificateSpec, ManagedAgentCertificateStatus, RotationStatus, Trigger,
-};
+use kagiban_crds::host_api::RotationState;
+use kagiban_crds::resource::{BlockedBy, ManagedAgentCertificateStatus, RotationStatus, Trigger};
 
-use super::case::{Case, Verdict, highest_generation, is_deployed};
+use super::case::{Case, Verdict, is_deployed};
 use super::due::{self, differ};
+use super::following::{QUICK_LOOK, follow, roll_back, trying};
 use super::inputs::{Inputs, Observed, Obstacle};
 use super::renewal::later;
 use super::settle::{bounded, whole_seconds};
+use super::standing::{highest_generation, is_wrong_host};
 use super::{Decision, Step, conditions, deletion, events, gates, pace};
-
-/// Between looks at a host that works; a rotation takes seconds to a few minutes.
-const QUICK_LOOK: Duration = Duration::from_secs(1);
-/// Until then a rotation is as quick as usual.
-const USUAL_ROTATION: Duration = Duration::from_secs(120);
-/// After that, between two looks, of the time that it has taken so far: whoever comes to no end is asked less and less.
-pub(super) const PART_OF_TIME_TAKEN: u32 = 8;
-/// A host that has not gone a step further in this time hangs: a slow agent needs minutes for a restart.
-const STUCK_AFTER: Duration = Duration::from_secs(1800);
 
 type Rule = fn(&Case<'_>) -> Option<Verdict>;
 
@@ -227,64 +218,6 @@ fn not_past_expiry(case: &Case<'_>, verdict: Verdict) -> Verdict {
 /// The finalizer goes on before the host is asked for anything.
 fn hold_first(case: &Case<'_>, step: Step) -> Verdict {
     if case.inputs.resource.held { trying(case, step) } else { Verdict::clear(Step::EnsureFinalizer) }
-}
-
-/// While a step that failed is tried again, the status goes on saying what was in its way: it would be written twice
-/// for each try otherwise.
-fn trying(case: &Case<'_>, step: Step) -> Verdict {
-    Verdict { step, obstacle: case.inputs.setback.map(|setback| setback.obstacle.clone()) }
-}
-
-/// Undoes what has not touched the keystore.
-pub(super) fn roll_back(case: &Case<'_>, rotation: &RotationReport) -> Verdict {
-    let step = Step::Rollback { generation: rotation.generation };
-    gates::before_trying_again(case).unwrap_or_else(|| trying(case, step))
-}
-
-pub(super) fn follow(case: &Case<'_>, rotation: &RotationReport) -> Verdict {
-    let generation = rotation.generation;
-    if is_stuck(case, rotation) {
-        let message = format!(
-            "the host has worked on rotation {generation} for far longer than any takes, and says {:?}: see kagiban-exporter and \
-             the agent's service there",
-            rotation.state
-        );
-        let step = Step::Follow { generation, after: case.inputs.policy.resync };
-        return Verdict { step, obstacle: Some(Obstacle::new(BlockedBy::RotationStuck, message)) };
-    }
-    let after = until_next_look(time_taken(case), case.inputs.policy.resync);
-    Verdict::clear(Step::Follow { generation, after })
-}
-
-/// Whether the host has worked on the rotation for longer than any usually takes.
-pub(super) fn is_slow(case: &Case<'_>) -> bool {
-    time_taken(case) >= USUAL_ROTATION
-}
-
-/// By our own clock, whatever the host says of its steps, and whoever opened the rotation.
-fn time_taken(case: &Case<'_>) -> Duration {
-    let since = case.inputs.works_since.unwrap_or(case.now());
-    Duration::try_from(case.now().duration_since(since)).unwrap_or_default()
-}
-
-fn until_next_look(taken: Duration, resync: Duration) -> Duration {
-    if taken < USUAL_ROTATION { QUICK_LOOK } else { (taken / PART_OF_TIME_TAKEN).min(resync.max(QUICK_LOOK)) }
-}
-
-/// By the host's own step log, and by our own clock, should that log say nothing or lie.
-fn is_stuck(case: &Case<'_>, rotation: &RotationReport) -> bool {
-    let last_step = rotation.steps.iter().map(|step| step.at).max();
-    let stands = last_step.zip(case.report()).is_some_and(|(at, report)| report.time >= later(at, STUCK_AFTER));
-    let longest = case.inputs.policy.delivery_deadline.saturating_add(STUCK_AFTER);
-    stands
-        || time_taken(case) >= longest
-        || case.open_rotation().is_some_and(|own| case.now() >= later(own.started_at, longest))
-}
-
-pub(super) fn is_wrong_host(spec: &ManagedAgentCertificateSpec, report: &AgentReport) -> bool {
-    report.host.as_str() != spec.host
-        || report.name.as_str() != spec.agent.name
-        || report.product != spec.agent.product.id()
 }
 
 /// The status as it shall read before the step is taken.

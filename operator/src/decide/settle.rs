@@ -7,9 +7,8 @@ use kagiban_crds::resource::{
     RotationStatus, SIGNED_LIMIT, SignedLeaf, StoreFormat,
 };
 
-use super::case::{highest_generation, is_out_of_reach, undecided};
 use super::request::{self, CarriedOut};
-use super::rules::is_wrong_host;
+use super::standing::{highest_generation, is_out_of_reach, is_wrong_host, undecided};
 use super::{Inputs, Observed, due, renewal_time};
 use crate::certificate;
 use crate::foreign::is_seen;

@@ -15,6 +15,7 @@ mod flights;
 mod leases;
 mod page;
 mod resources;
+mod rotate_word;
 mod seam;
 mod secrets;
 mod tree;
@@ -25,8 +26,8 @@ pub(crate) mod written;
 
 pub use answers::client;
 pub use page::Page;
-pub(crate) use resources::rotate_word;
 pub use resources::{claim, object};
+pub(crate) use rotate_word::rotate_word;
 pub use secrets::{Claims, SecretData};
 pub(crate) use verdict::{Verdict, verdict};
 pub use watched::{Unreadable, Watched};
@@ -41,6 +42,7 @@ use kagiban_crds::resource::FINALIZER;
 use kube::Client;
 
 use crate::foreign::{told, within};
+use crate::freshness::WATCH_SECONDS;
 use crate::metrics::SharedMetrics;
 
 /// Field manager and reporting controller.
@@ -55,8 +57,6 @@ const READ_PAUSE: Duration = Duration::from_millis(250);
 const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
 /// Longer than the watch's own timeout, so that it only ever ends a connection on which nothing moves.
 const SILENCE: Duration = Duration::from_secs(WATCH_SECONDS as u64 + 15);
-/// Load balancers drop a watch after 240 s without a word; it is renewed before.
-pub const WATCH_SECONDS: u32 = 200;
 /// Bytes of a refusal that leave what to do about it in an event.
 const LONGEST_REFUSAL: usize = 400;
 /// Of an error, that are told: a connection's has four or five.

@@ -7,16 +7,13 @@ use kube::core::Request;
 use kube::{Resource as _, ResourceExt};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
 
-use super::{ClusterError, Kubernetes, MANAGER, Page, Watched, written};
+use super::{ClusterError, Kubernetes, MANAGER, Page, Watched, rotate_word, written};
 use crate::decide::{Claim, Contender, Resource};
 
 const RESOURCE: &str = "managedagentcertificates";
 /// The field manager of a dry run.
 const PLANNER: &str = "kagiban-operator-plan";
-/// Of the rotate annotation's value, in bytes: a time, a ticket, a name.
-const LONGEST_ROTATE: usize = 256;
 const STATUS: &str = "managedagentcertificates/status";
 
 /// Of an object, whose finalizers are to be written: whoever writes one of them writes the whole list.
@@ -51,15 +48,6 @@ pub fn object(mac: &ManagedAgentCertificate) -> Resource {
         rotate: mac.annotations().get(ROTATE_ANNOTATION).map(|value| rotate_word(value)),
         spec: mac.spec.clone(),
         status,
-    }
-}
-
-/// The rotate annotation's value as it is kept, compared and written to a status: a long one as its digest.
-pub(crate) fn rotate_word(value: &str) -> String {
-    if value.len() <= LONGEST_ROTATE {
-        value.to_owned()
-    } else {
-        format!("sha256:{}", hex::encode(Sha256::digest(value)))
     }
 }
 
@@ -226,6 +214,7 @@ fn merging() -> PatchParams {
 
 #[cfg(test)]
 mod tests {
+    use super::super::rotate_word::LONGEST_ROTATE;
     use super::*;
 
     /// Holds B14: whatever is in the annotation, its copies in the status and in memory are short; and a status of a version

@@ -15,10 +15,10 @@ use jiff::Timestamp;
 use kube::ResourceExt as _;
 use kube::api::{Api, ListParams, WatchEvent, WatchParams};
 
-use crate::cluster::{Page, WATCH_SECONDS, Watched, is_transient, words};
+use crate::cluster::{Page, Watched, is_transient, words};
 use crate::decide::doubled;
 use crate::foreign::told;
-use crate::freshness::Freshness;
+use crate::freshness::{Freshness, WATCH_SECONDS};
 
 /// Resources in one answer of a list. A page is held whole while it is read, and more than once; each may be 2 MiB.
 pub const PAGE: u32 = 16;
