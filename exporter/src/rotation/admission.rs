@@ -32,7 +32,7 @@ pub struct Door<'a> {
 
 impl Door<'_> {
     /// A request to open a rotation; `digest` and `same_password` compare its contents to the newest rotation's.
-    pub fn open(&self, target: &Target, digest: Digest, same_password: bool) -> Admission {
+    pub fn open(&self, target: &Target, digest: Digest, same_password: impl FnOnce() -> bool) -> Admission {
         if let Err(refusal) = self.check(target) {
             return Admission::Refused(refusal);
         }
@@ -54,7 +54,7 @@ impl Door<'_> {
         }
         let Some(newest) = &self.record.rotation else { return Admission::Proceed };
         if target.generation == newest.generation {
-            return if newest.open_digest == digest && same_password {
+            return if newest.open_digest == digest && same_password() {
                 Admission::Replay(Box::new(newest.report()))
             } else {
                 Admission::Refused(refuse(
@@ -218,7 +218,7 @@ mod tests {
         let door = Door { host: &host, agent: &agent, epoch, record, now };
         let target =
             Target { epoch: asked, generation: Generation(generation), host: host.clone(), agent: agent.clone() };
-        match door.open(&target, Digest::of(b""), true) {
+        match door.open(&target, Digest::of(b""), || true) {
             Admission::Proceed | Admission::Replay(_) => Ok(()),
             Admission::Refused(refusal) => Err(refusal.reason),
         }

@@ -233,11 +233,13 @@ impl Rotator {
         }
         match standing {
             Standing::Whole => {
-                self.holds(&self.leaves_that_fit()?).await?;
+                self.holds(&self.leaves_that_fit(self.old_leaves())?).await?;
                 Ok(Finding::OldServed)
             }
             Standing::NewStands { .. } => {
-                let fitting = self.leaves_that_fit()?;
+                let unless_known =
+                    if self.check_files().is_ok() { self.new_leaf().into_iter().collect() } else { self.old_leaves() };
+                let fitting = self.leaves_that_fit(unless_known)?;
                 self.holds(&fitting).await?;
                 let is_new = self.new_leaf().is_some_and(|new| fitting.contains(&new));
                 Ok(if is_new { Finding::NewServed } else { Finding::OldServed })
@@ -253,7 +255,7 @@ impl Rotator {
                         self.holds(&[leaf]).await?;
                         Ok(Finding::OldServed)
                     }
-                    // Moved with its new files, which the journal knows by other names.
+                    // The agent was moved together with its new files; the journal has their former paths.
                     Verdict::Whole(leaf) if self.way_back().check_configured().is_err() => {
                         self.holds(&[leaf]).await?;
                         Ok(Finding::NewServed)
@@ -264,13 +266,13 @@ impl Rotator {
         }
     }
 
-    /// The leaf that the files hold; where the host knows no password for them, the leaf that was there before.
-    fn leaves_that_fit(&self) -> Result<Vec<LeafSha256>, Cause> {
+    /// The leaf that the files hold; where the host knows no password for them, those that they are told to hold.
+    fn leaves_that_fit(&self, told: Vec<LeafSha256>) -> Result<Vec<LeafSha256>, Cause> {
         match coherence::judge(&self.agent) {
             Verdict::Whole(leaf) => Ok(vec![leaf]),
             Verdict::Unknown { .. } => {
                 let stored = survey::stored_leaf(&self.agent).ok().map(|leaf| LeafSha256::new(leaf.sha256()));
-                Ok(stored.map_or_else(|| self.old_leaves(), |stored| vec![stored]))
+                Ok(stored.map_or(told, |stored| vec![stored]))
             }
             Verdict::Broken { why } => Err(Cause::new("split_set", why)),
         }
@@ -297,9 +299,12 @@ impl Rotator {
 
 #[cfg(test)]
 mod tests {
-    use kagiban_crds::host_api::RotationState;
+    use kagiban_crds::host_api::{RotationState, StoreFormat};
+    use kagiban_keystore::{self as keystore, Format, KeyMaterial, Limits, Merge};
+    use secrecy::SecretString;
     use tokio::time::sleep_until;
 
+    use super::super::agent::Keystore;
     use super::super::scene::{TRUE, block_journal, open, rotator, unblock_journal};
     use super::*;
 
@@ -328,5 +333,37 @@ mod tests {
         rotator.do_chores(|_| {}).await;
         assert_eq!(rotator.report().expect("rotation").state, RotationState::RolledBack);
         assert!(rotator.next_chore().is_none());
+    }
+
+    /// Holds A7: the host knows no password for the store, so that only the journal tells which leaf it holds.
+    #[test]
+    fn the_leaf_of_a_store_that_cannot_be_opened_is_the_one_that_the_journal_tells_of() {
+        let root = tempfile::tempdir().expect("directory");
+        let (mut rotator, _lock) = rotator(root.path(), TRUE);
+        let store = root.path().join("store.p12");
+        let key = rcgen::KeyPair::generate().expect("a key");
+        let parameters = rcgen::CertificateParams::new(vec!["ups-01.example.com".to_owned()]).expect("parameters");
+        let certificate = parameters.self_signed(&key).expect("a certificate");
+        let chain = vec![keystore::Certificate::from_der(certificate.der()).expect("whole")];
+        let password = SecretString::from("not on this host");
+        let material = KeyMaterial { pkcs8: key.serialize_der().into(), chain };
+        let merge = Merge {
+            old: None,
+            old_passwords: &[],
+            new_password: Some(&password),
+            alias: "web",
+            key: &material,
+            format: Some(Format::Pkcs12),
+            profile: None,
+            on_unreadable: keystore::OnUnreadable::Refuse,
+            now: jiff::Timestamp::now(),
+        };
+        let merged = keystore::merge(&merge, &Limits::default()).expect("merged");
+        std::fs::write(&store, &*merged.bytes).expect("written");
+        rotator.agent.keystore = Keystore::OneFile { path: store, format: StoreFormat::Auto };
+        rotator.agent.alias = Some("web".to_owned());
+        let told = vec![LeafSha256::new([7; 32])];
+        assert_eq!(rotator.leaves_that_fit(told.clone()).expect("told"), told);
+        assert_eq!(rotator.leaves_that_fit(Vec::new()).expect("nothing is told"), Vec::new());
     }
 }

@@ -67,8 +67,8 @@ pub(super) enum RestoreError {
     #[error("{}: this rotation has replaced it, and the configuration has the agent's files elsewhere; open a new rotation", path.display())]
     NotConfigured { path: PathBuf },
     #[error(
-        "{}: is not there, and its directory is another one than when the rotation replaced it; mount what belongs there: the \
-         old files are put back then",
+        "{}: is not there, and its directory is another one than when the rotation replaced it; mount what belongs there, and the \
+         old files are put back; if the directory was made anew, end the freeze with `kagiban-exporter rotation thaw AGENT`",
         path.display()
     )]
     Elsewhere { path: PathBuf },
@@ -291,7 +291,9 @@ impl WayBack<'_> {
     /// An empty mount point is not where the files were: what is put there would be hidden by the files themselves. One file
     /// that is not there is enough: those of a set may lie on several file systems.
     fn check_mounted(&self) -> Result<(), RestoreError> {
-        let elsewhere = self.files.iter().find(|file| is_absent(file) && is_directory_another(file));
+        // A file that was not there before goes back by being away.
+        let mut replaced = self.files.iter().filter(|file| file.old.is_some());
+        let elsewhere = replaced.find(|file| is_absent(file) && is_directory_another(file));
         elsewhere.map_or(Ok(()), |file| Err(RestoreError::Elsewhere { path: file.path.clone() }))
     }
 

@@ -74,8 +74,8 @@ impl State {
         }
     }
 
-    /// Where nothing is left to undo, because the files are the old ones and the service was seen to live on them before it was
-    /// stopped for that; none in other states.
+    /// The end of a way back whose stop is not needed, where the files are the old ones and the service lives on them; none in other
+    /// states.
     #[must_use]
     pub fn undone(self) -> Option<Self> {
         match self {

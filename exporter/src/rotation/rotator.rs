@@ -490,7 +490,7 @@ impl OpenedWith {
 impl Snapshot {
     pub fn admit_open(&self, host: &Host, request: &RotationOpen) -> Admission {
         let known = self.opened_with.as_ref().filter(|known| known.generation == request.target.generation);
-        let same_password = known.is_none_or(|known| known.is_same(request.keystore.store_password.as_ref()));
+        let same_password = || known.is_none_or(|known| known.is_same(request.keystore.store_password.as_ref()));
         self.door(host).open(&request.target, open_digest(request), same_password)
     }
 
@@ -604,6 +604,22 @@ mod tests {
             assert!(!opened.clone().is_same(password("wrong").as_ref()));
         }
         assert!(!opened.is_same(password("right").as_ref()));
+    }
+
+    /// Holds B11: who may not speak, or asks for something else, uses up no try of who may.
+    #[test]
+    fn only_a_repeat_that_may_be_one_counts_as_a_try_of_a_password() {
+        let root = tempfile::tempdir().expect("directory");
+        let (mut rotator, _lock) = rotator(root.path(), TRUE);
+        rotator.open(&open()).expect("opened");
+        rotator.raise_fences(Epoch(7), Generation(1)).expect("a new leader");
+        let mut wrong = open();
+        wrong.keystore.store_password = Some(SecretString::from("wrong"));
+        for _ in 0..=MAX_WRONG_PASSWORDS {
+            assert!(matches!(rotator.snapshot().admit_open(&rotator.host, &wrong), Admission::Refused(_)));
+        }
+        let again = RotationOpen { target: Target { epoch: Epoch(7), ..open().target }, ..open() };
+        assert!(matches!(rotator.snapshot().admit_open(&rotator.host, &again), Admission::Replay(_)));
     }
 
     /// Holds A14: a damaged `fence.json` may be removed, and no deposed leader speaks again: not even when the agent that heard

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use kagiban_crds::{AgentName, Generation};
 
-use crate::platform::{self, FileIdentity, FileLock, WriteError};
+use crate::platform::{self, DirectoryIdentity, FileError, FileLock, WriteError};
 
 /// Below the state directory.
 const JOURNALS: &str = "journal";
@@ -15,8 +15,8 @@ const FENCES: &str = "fences";
 #[derive(Clone, Debug)]
 pub struct Vault {
     root: PathBuf,
-    /// Of the lock that was taken, where one was.
-    locked: Option<FileIdentity>,
+    /// Which one it was when its lock was taken, where that was done.
+    opened: Option<DirectoryIdentity>,
 }
 
 /// Held for as long as this process minds the state directory.
@@ -53,7 +53,7 @@ impl Vault {
         platform::create_private_directory(&vault.root)?;
         platform::create_private_directory(&vault.root.join(JOURNALS))?;
         let lock = vault.lock()?;
-        vault.locked = platform::identify(&vault.lock_file()).ok();
+        vault.opened = platform::directory_identity(root).ok();
         // All agents write the host's fence: what an earlier run left of it goes before any of them begins.
         for error in platform::sweep(&vault.host_fence()) {
             tracing::warn!(%error, "left-over files of the host's fence could not be removed");
@@ -63,7 +63,7 @@ impl Vault {
 
     /// Names alone: nothing is made, and somebody else may hold the lock.
     pub fn at(root: &Path) -> Self {
-        Self { root: root.to_owned(), locked: None }
+        Self { root: root.to_owned(), opened: None }
     }
 
     /// The agents that a journal is kept of; none where the directory cannot be listed.
@@ -133,11 +133,14 @@ impl Vault {
         self.root.join("lock")
     }
 
-    /// Whether the directory is the one whose lock was taken: a file system that is mounted over it, or another directory in
-    /// its place, has other journals and other fences.
+    /// Whether the directory is the one that was opened: a file system that is mounted over it, or another directory in its place,
+    /// has other journals and other fences. One that cannot be asked is not another one: what is done there says what is wrong.
     pub fn is_in_place(&self) -> bool {
-        let now = platform::identify(&self.lock_file()).ok();
-        self.locked.is_none_or(|locked| now.is_some_and(|now| locked.is_same_file(&now)))
+        match (self.opened, platform::directory_identity(&self.root)) {
+            (Some(opened), Ok(now)) => opened == now,
+            (Some(_), Err(FileError::NotFound { .. })) => false,
+            (_, _) => true,
+        }
     }
 
     pub(super) fn root(&self) -> &Path {

@@ -114,7 +114,7 @@ impl Kubernetes {
     }
 
     pub(crate) async fn release(&self, mac: &ManagedAgentCertificate) -> Result<(), ClusterError> {
-        self.change_finalizers(&mac.metadata, mac.resource_version(), without_ours).await.map(|_| ())
+        self.let_go(&mac.metadata, mac.resource_version()).await
     }
 
     /// Server-side apply: what we leave out is removed, what others own stays, and the resource version makes it fail
@@ -143,7 +143,12 @@ impl Kubernetes {
 
     /// Releases an object of which only the metadata could be read.
     pub(crate) async fn release_unread(&self, seen: &ObjectMeta) -> Result<(), ClusterError> {
-        self.change_finalizers(seen, None, without_ours).await.map(|_| ())
+        self.let_go(seen, None).await
+    }
+
+    async fn let_go(&self, seen: &ObjectMeta, version: Option<String>) -> Result<(), ClusterError> {
+        let released = self.change_finalizers(seen, version, without_ours).await;
+        released.map(|_| ()).map_err(|error| error.on_release(seen))
     }
 
     /// The whole list is read first, because no more than our own finalizer is kept of one. `version` is the one that the change
@@ -174,7 +179,7 @@ impl Kubernetes {
         match self.call("patch", RESOURCE, api.patch(&name, &merging(), &Patch::Merge(&patch))).await {
             Ok(written) => Ok(Some(written)),
             Err(ClusterError::NotFound { .. }) => Ok(None),
-            Err(error) => Err(error.on_release(seen)),
+            Err(error) => Err(error),
         }
     }
 

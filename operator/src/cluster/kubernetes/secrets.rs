@@ -63,9 +63,9 @@ impl SecretData {
         &self.written
     }
 
-    /// Bytes of all its values.
+    /// About as many bytes as it has in an answer: keys stand there twice, among the values and in the record of who wrote them.
     pub(crate) fn size(&self) -> usize {
-        self.values.values().map(|value| value.len()).sum()
+        self.values.iter().map(|(key, value)| 2 * key.len() + value.len()).sum()
     }
 
     /// The bytes under a key.
