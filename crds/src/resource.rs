@@ -264,6 +264,15 @@ pub enum IssuerKind {
     CaSecret,
 }
 
+impl IssuerKind {
+    /// As the resource writes it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::CaSecret => "CASecret",
+        }
+    }
+}
+
 /// How the keystore is written on the host.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]

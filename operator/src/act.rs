@@ -280,7 +280,7 @@ impl AgentClient {
                 Purpose::ClientTls => self.api(resource).await.map(|_| ()),
                 Purpose::Issuer => self.issuers.facts(resource, Age::Anew).await.and_then(|facts| {
                     let permits = facts.map_or(Ok(()), |facts| facts.permits(&spec.certificate));
-                    permits.map_err(|error| Obstacle::of_issuer(&spec.issuer_ref.name, &error))
+                    permits.map_err(|error| Obstacle::of_issuer(&spec.issuer_ref, &error))
                 }),
                 Purpose::KeystorePassword => self.keystore(resource, None).await.map(|_| ()),
             };

@@ -97,7 +97,7 @@ fn references(case: &Case<'_>) -> Option<(Obstacle, Timestamp)> {
 fn permitted(case: &Case<'_>) -> Option<(Obstacle, Timestamp)> {
     let spec = &case.inputs.resource.spec;
     let error = case.inputs.references.issuer()?.permits(&spec.certificate).err()?;
-    Some((Obstacle::of_issuer(&spec.issuer_ref.name, &error), later(case.now(), case.inputs.policy.resync)))
+    Some((Obstacle::of_issuer(&spec.issuer_ref, &error), later(case.now(), case.inputs.policy.resync)))
 }
 
 fn clock(case: &Case<'_>) -> Option<(Obstacle, Timestamp)> {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use kagiban_crds::host_api::AgentReport;
-use kagiban_crds::resource::{BlockedBy, ManagedAgentCertificateSpec, ManagedAgentCertificateStatus};
+use kagiban_crds::resource::{BlockedBy, IssuerRef, ManagedAgentCertificateSpec, ManagedAgentCertificateStatus};
 
 use crate::certificate::{IssuerError, IssuerFacts};
 use crate::foreign::is_seen;
@@ -181,8 +181,8 @@ impl Obstacle {
     }
 
     /// What an issuer's certificates or a CSR are that they must not be.
-    pub(crate) fn of_issuer(issuer: &str, error: &IssuerError) -> Self {
-        Self::new(error.blocked_by(), format!("issuer CASecret/{issuer}: {error}"))
+    pub(crate) fn of_issuer(issuer: &IssuerRef, error: &IssuerError) -> Self {
+        Self::new(error.blocked_by(), format!("issuer {}/{}: {error}", issuer.kind.as_str(), issuer.name))
     }
 
     /// A member of the spec that cannot be used. The schema lets nearly all of these not in.

@@ -1,7 +1,7 @@
 //! What of a spec a leaf depends on: when this changes, the leaf must.
 
 use kagiban_crds::OrderMark;
-use kagiban_crds::resource::{IssuerKind, KeyAlgorithm, ManagedAgentCertificateSpec, StoreFormat};
+use kagiban_crds::resource::{KeyAlgorithm, ManagedAgentCertificateSpec, StoreFormat};
 use sha2::{Digest, Sha256};
 
 /// What the operator writes on the order of a rotation: [`request_digest`], and a digest of the rotate annotation's value that
@@ -59,9 +59,7 @@ pub fn request_digest(spec: &ManagedAgentCertificateSpec) -> String {
         KeyAlgorithm::Ecdsa => "ECDSA",
     });
     part(&key.bits().to_string());
-    part(match spec.issuer_ref.kind {
-        IssuerKind::CaSecret => "CASecret",
-    });
+    part(spec.issuer_ref.kind.as_str());
     part(&spec.issuer_ref.name);
     part(match spec.keystore.format {
         StoreFormat::Auto => "Auto",

@@ -37,9 +37,9 @@ impl CaSecret {
         Self { cluster, metrics, known: Kept::new(MAX_ISSUERS) }
     }
 
-    async fn read(&self, namespace: &str, name: &str) -> Taken<Known> {
-        let read = granted(&*self.cluster, namespace, name, Purpose::Issuer, |secret, grant| {
-            let facts = authority(&secret, name, Timestamp::now()).map(Authority::into_facts);
+    async fn read(&self, namespace: &str, named: &IssuerRef) -> Taken<Known> {
+        let read = granted(&*self.cluster, namespace, &named.name, Purpose::Issuer, |secret, grant| {
+            let facts = authority(&secret, named, Timestamp::now()).map(Authority::into_facts);
             let end = secret.bytes("tls.crt").and_then(certificate::chain_end);
             Ok(Known { grant, facts, end })
         });
@@ -59,7 +59,7 @@ impl Issuer for CaSecret {
     fn facts<'a>(&'a self, resource: &'a Resource, age: Age) -> BoxFuture<'a, Result<Option<IssuerFacts>, Obstacle>> {
         async move {
             let key = key(resource, &resource.spec.issuer_ref.name);
-            let read = self.read(&key.0, &key.1);
+            let read = self.read(&key.0, &resource.spec.issuer_ref);
             let judge = |known: &Known| {
                 known.grant.may_issue(resource)?;
                 if let Some(end) = known.end {
@@ -76,13 +76,13 @@ impl Issuer for CaSecret {
     fn ask<'a>(&'a self, order: &'a Order<'a>) -> BoxFuture<'a, Result<Answer, Obstacle>> {
         async move {
             let Order { resource, key, now, .. } = order;
-            let name = &resource.spec.issuer_ref.name;
-            let read = granted(&*self.cluster, &resource.namespace, name, Purpose::Issuer, |secret, grant| {
+            let named = &resource.spec.issuer_ref;
+            let read = granted(&*self.cluster, &resource.namespace, &named.name, Purpose::Issuer, |secret, grant| {
                 grant.may_issue(resource)?;
-                authority(&secret, name, *now)
+                authority(&secret, named, *now)
             });
             let signed = read.await.result?.sign(key, &resource.spec.certificate, *now);
-            signed.map(Answer::Issued).map_err(|error| Obstacle::of_issuer(name, &error))
+            signed.map(Answer::Issued).map_err(|error| Obstacle::of_issuer(named, &error))
         }
         .boxed()
     }
@@ -93,9 +93,9 @@ impl Issuer for CaSecret {
 }
 
 /// The CA in the Secret, if it can sign.
-fn authority(secret: &SecretData, name: &str, now: Timestamp) -> Result<Authority, Obstacle> {
+fn authority(secret: &SecretData, named: &IssuerRef, now: Timestamp) -> Result<Authority, Obstacle> {
     let value = |key| secret.bytes(key).ok_or(IssuerError::MissingKey(key));
     value("tls.crt")
         .and_then(|certificate| Authority::read(certificate, value("tls.key")?, now))
-        .map_err(|error| Obstacle::of_issuer(name, &error))
+        .map_err(|error| Obstacle::of_issuer(named, &error))
 }

@@ -110,7 +110,7 @@ impl Issuers {
         }
         let asked = spec.certificate.private_key.request();
         let asked = asked.ok_or_else(|| Obstacle::of_spec("certificate.privateKey"))?;
-        let key = certificate::check(csr, asked).map_err(|error| Obstacle::of_issuer(&named.name, &error))?;
+        let key = certificate::check(csr, asked).map_err(|error| Obstacle::of_issuer(named, &error))?;
         let order = Order { resource, generation, csr, key, now };
         match self.named(named)?.ask(&order).await? {
             Answer::Issued(issued) => {
