@@ -32,7 +32,7 @@ const BUNDLES: &[&str] = &[
 
 /// Where to search.
 #[derive(Clone, Debug, Default)]
-pub struct Places {
+pub struct SearchPaths {
     pub agents: Vec<Installed>,
     pub jvm_parents: Vec<PathBuf>,
     pub java_home: Option<PathBuf>,
@@ -49,7 +49,7 @@ pub struct Installed {
 
 /// What is there.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Found {
+pub struct Discovered {
     /// Agents, such as PowerChute.
     pub agents: Vec<Installed>,
     /// Trust stores of JVMs.
@@ -74,11 +74,11 @@ impl Part {
 }
 
 /// A part that hangs holds one thread, however often it is searched.
-static SEARCHES: LazyLock<Flights<Part, Found>> = LazyLock::new(Flights::new);
+static SEARCHES: LazyLock<Flights<Part, Discovered>> = LazyLock::new(Flights::new);
 
 /// What is in the usual places, as far as it is known at `until`. Of a part that hangs nothing is found, and the log says so.
-pub(crate) async fn search_usual(until: Instant) -> Found {
-    let places = Arc::new(Places::usual());
+pub(crate) async fn search_usual(until: Instant) -> Discovered {
+    let places = Arc::new(SearchPaths::usual());
     let searched = join_all(Part::ALL.map(|part| {
         let places = Arc::clone(&places);
         let search = async move { SEARCHES.join(Work::Search, part, until, move || places.search_part(part)).await };
@@ -89,14 +89,14 @@ pub(crate) async fn search_usual(until: Instant) -> Found {
                     "the usual places were not searched to the end, and nothing that is there is looked at; reload the \
                      configuration when the file system answers again"
                 );
-                Found::default()
+                Discovered::default()
             })
         }
     }));
-    searched.await.into_iter().fold(Found::default(), Found::with)
+    searched.await.into_iter().fold(Discovered::default(), Discovered::with)
 }
 
-impl Places {
+impl SearchPaths {
     /// The places that are usual for this kind of host.
     pub fn usual() -> Self {
         let paths = |list: &[&str]| list.iter().map(PathBuf::from).filter(|path| path.is_absolute()).collect();
@@ -110,17 +110,17 @@ impl Places {
     }
 
     /// Blocks on the file system.
-    fn search_part(&self, part: Part) -> Found {
-        let nothing = Found::default();
+    fn search_part(&self, part: Part) -> Discovered {
+        let nothing = Discovered::default();
         match part {
-            Part::Agents => Found { agents: self.installed(), ..nothing },
-            Part::TrustStores => Found { trust_stores: self.trust_stores(), ..nothing },
+            Part::Agents => Discovered { agents: self.installed(), ..nothing },
+            Part::TrustStores => Discovered { trust_stores: self.trust_stores(), ..nothing },
             Part::SystemBundle => {
-                Found { system_bundle: self.bundles.iter().find(|path| path.is_file()).cloned(), ..nothing }
+                Discovered { system_bundle: self.bundles.iter().find(|path| path.is_file()).cloned(), ..nothing }
             }
             Part::NetworkShutdownLogs => {
                 let logs = self.network_shutdown_logs.iter().filter(|path| path.is_file()).cloned();
-                Found { network_shutdown_logs: logs.collect(), ..nothing }
+                Discovered { network_shutdown_logs: logs.collect(), ..nothing }
             }
         }
     }
@@ -139,7 +139,7 @@ impl Places {
     }
 }
 
-impl Found {
+impl Discovered {
     fn with(mut self, other: Self) -> Self {
         let Self { agents, trust_stores, system_bundle, network_shutdown_logs } = other;
         self.agents.extend(agents);
@@ -192,8 +192,8 @@ fn first_of_each<'a>(paths: impl Iterator<Item = &'a PathBuf>) -> Vec<PathBuf> {
 mod tests {
     use super::*;
 
-    fn search(places: &Places) -> Found {
-        Part::ALL.map(|part| places.search_part(part)).into_iter().fold(Found::default(), Found::with)
+    fn search(places: &SearchPaths) -> Discovered {
+        Part::ALL.map(|part| places.search_part(part)).into_iter().fold(Discovered::default(), Discovered::with)
     }
 
     #[test]
@@ -207,7 +207,7 @@ mod tests {
         std::os::unix::fs::symlink("Agent", root.path().join("agent")).expect("a link");
         let product = Product::PowerchuteSerialShutdown;
         let at = |name: &str| Installed { product, directory: root.path().join(name) };
-        let places = Places {
+        let places = SearchPaths {
             agents: vec![at("none"), at("Agent"), at("agent")],
             jvm_parents: vec![root.path().join("jvm"), root.path().join("none")],
             java_home: None,
@@ -224,7 +224,7 @@ mod tests {
 
     #[test]
     fn a_bare_host_has_nothing() {
-        assert_eq!(search(&Places::default()), Found::default());
-        assert_eq!(Found::default().local_endpoints("ups-01"), []);
+        assert_eq!(search(&SearchPaths::default()), Discovered::default());
+        assert_eq!(Discovered::default().local_endpoints("ups-01"), []);
     }
 }

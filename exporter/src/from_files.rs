@@ -17,19 +17,19 @@ pub(crate) type Origin = Vec<(PathBuf, FileIdentity)>;
 
 /// What was made of files. Its methods block.
 #[derive(Debug)]
-pub(crate) struct Kept<T> {
+pub(crate) struct CachedFile<T> {
     made: Option<T>,
     /// Empty before the first time and after a failure: then it is made in any case.
     origin: Origin,
 }
 
-impl<T> Default for Kept<T> {
+impl<T> Default for CachedFile<T> {
     fn default() -> Self {
         Self { made: None, origin: Origin::new() }
     }
 }
 
-impl<T> Kept<T> {
+impl<T> CachedFile<T> {
     pub(crate) const fn of(made: T, origin: Origin) -> Self {
         Self { made: Some(made), origin }
     }
@@ -37,7 +37,7 @@ impl<T> Kept<T> {
     /// Makes it again unless every file is the one that it was made of. Whether it was made.
     ///
     /// # Errors
-    /// Of `make`; what was made before then stays in [`Kept::last`].
+    /// Of `make`; what was made before then stays in [`CachedFile::last`].
     pub(crate) fn refresh<E>(&mut self, make: impl FnOnce() -> Result<(T, Origin), E>) -> Result<bool, E> {
         let origin = std::mem::take(&mut self.origin);
         let is_same = |(path, identity): &(PathBuf, _)| platform::identify(path).is_ok_and(|now| now == *identity);
@@ -74,7 +74,7 @@ pub(crate) fn of_file<T, E: From<FileError>>(
 #[derive(Debug)]
 pub(crate) struct FromFiles<T, E> {
     work: Work,
-    kept: Arc<Mutex<Kept<Arc<T>>>>,
+    kept: Arc<Mutex<CachedFile<Arc<T>>>>,
     looks: Flights<(), Result<Arc<T>, Arc<E>>>,
     /// What was made stays after a failure, for who goes on with it; else it is forgotten, as a password that was lost must be.
     keeps_last: bool,
@@ -110,7 +110,7 @@ where
 
     /// Starts with what was made already. A failure leaves it in force.
     pub(crate) fn starting(work: Work, made: T, origin: Origin) -> Self {
-        let kept = Arc::new(Mutex::new(Kept::of(Arc::new(made), origin)));
+        let kept = Arc::new(Mutex::new(CachedFile::of(Arc::new(made), origin)));
         Self { work, kept, looks: Flights::new(), keeps_last: true }
     }
 
@@ -128,7 +128,7 @@ where
             // Taken out for the look: `last` must not wait for a file system that hangs.
             let mut now = {
                 let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
-                Kept { made: kept.made.clone(), origin: std::mem::take(&mut kept.origin) }
+                CachedFile { made: kept.made.clone(), origin: std::mem::take(&mut kept.origin) }
             };
             let refreshed = now.refresh(|| make().map(|(made, origin)| (Arc::new(made), origin)));
             if refreshed.is_err() && !keeps_last {

@@ -26,7 +26,7 @@ use tracing::{error, info, warn};
 
 use crate::blocking::{self, Work};
 use crate::config::{self, CompatSet, Config, ConfigError, HostApiConfig, NamedFile, Salvaged};
-use crate::discovery::{self, Found};
+use crate::discovery::{self, Discovered};
 use crate::host_api;
 use crate::platform::{self, InheritedSocket, Lifecycle, Request, Requests};
 use crate::power_log::{Line, PowerLog};
@@ -396,7 +396,7 @@ async fn tell(word: Lifecycle) {
     }
 }
 
-fn say(config: &Config, found: &Found) {
+fn say(config: &Config, found: &Discovered) {
     if config.discovers() {
         info!(
             agents = found.agents.len(),

@@ -4,7 +4,7 @@ mod scene;
 
 use std::time::{Duration, Instant};
 
-use kagiban_exporter::probe::{Endpoint, Handshake, ProbeError, Roots, Verdict, probe, probe_against};
+use kagiban_exporter::probe::{Endpoint, Handshake, ProbeError, Roots, TrustVerdict, probe, probe_against};
 use rustls::version::{TLS12, TLS13};
 use scene::{Authority, Manner, NAME, tls_server};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -25,8 +25,8 @@ fn roots_of(authority: &Authority) -> Roots {
 
 fn refusal(handshake: &Handshake) -> Option<&'static str> {
     match handshake.verdict.as_ref().expect("there were roots to ask") {
-        Verdict::Trusted => None,
-        Verdict::Refused { reason, .. } => Some(reason),
+        TrustVerdict::Trusted => None,
+        TrustVerdict::Refused { reason, .. } => Some(reason),
     }
 }
 

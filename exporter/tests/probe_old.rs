@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use kagiban_exporter::probe::{Endpoint, Handshake, ProbeError, Roots, Verdict, probe_against};
+use kagiban_exporter::probe::{Endpoint, Handshake, ProbeError, Roots, TrustVerdict, probe_against};
 use scene::{Exporter, NAME};
 
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -134,7 +134,7 @@ async fn the_certificate_of_a_server_that_speaks_nothing_of_today_is_seen_and_it
         assert_eq!((broken.reason, handshake.tls_version), (reason, Some(version)), "{options:?}");
         let chosen = handshake.cipher.as_deref().unwrap_or_default();
         assert!(chosen.starts_with(cipher) && broken.message.contains(version), "{options:?}: {chosen}");
-        assert_eq!((handshake.key_proven, handshake.verdict), (false, Some(Verdict::Trusted)), "{options:?}");
+        assert_eq!((handshake.key_proven, handshake.verdict), (false, Some(TrustVerdict::Trusted)), "{options:?}");
     }
 }
 
@@ -154,7 +154,7 @@ async fn a_self_signed_server_is_trusted_by_a_ca_file_that_holds_its_certificate
     let server = Server::start(&identity, &[]);
     let handshake = seen(&server, &identity.certificate).await.expect("a certificate");
     assert!(handshake.is_complete() && handshake.key_proven);
-    assert_eq!(handshake.verdict, Some(Verdict::Trusted));
+    assert_eq!(handshake.verdict, Some(TrustVerdict::Trusted));
     let checked = Command::new("openssl")
         .args(["s_client", "-connect", &server.address, "-verify_hostname", NAME, "-verify_return_error", "-CAfile"])
         .arg(&identity.certificate)

@@ -16,7 +16,7 @@ use crate::cluster::{ClusterError, SharedCluster};
 use crate::decide::{Event, Obstacle, Reason, References, Resource, order_mark};
 use crate::grant::{Grant, Purpose, granted};
 use crate::issuer::Issuers;
-use crate::kept::{Age, Kept, Taken, key};
+use crate::kept::{Age, SecretCache, Taken, key};
 use crate::metrics::SharedMetrics;
 use crate::passwords::PasswordReader;
 
@@ -30,7 +30,7 @@ pub struct AgentClient {
     metrics: SharedMetrics,
     endpoints: Endpoints,
     reach: Reach,
-    clients: Kept<Client>,
+    clients: SecretCache<Client>,
     issuers: Issuers,
     passwords: PasswordReader,
 }
@@ -88,7 +88,7 @@ impl AgentClient {
             cluster,
             metrics,
             reach,
-            clients: Kept::new(MAX_CLIENTS),
+            clients: SecretCache::new(MAX_CLIENTS),
             endpoints: Endpoints::default(),
         }
     }

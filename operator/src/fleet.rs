@@ -15,7 +15,7 @@ use kube::Resource as _;
 use crate::cluster::{Watched, claim};
 use crate::decide::Claim;
 use crate::watch::Event;
-use kept::{Kept, agent, claim_of, version};
+use kept::{CompactResource, agent, claim_of, version};
 
 /// The store behind the watch.
 #[derive(Debug, Default)]
@@ -23,7 +23,7 @@ pub struct Fleet(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    resources: HashMap<ResourceName, Kept>,
+    resources: HashMap<ResourceName, CompactResource>,
     /// Who names the same agent of the same host.
     contenders: HashMap<Agent, HashSet<ResourceName>>,
     /// While the watch lists anew.
@@ -149,7 +149,7 @@ impl Fleet {
         let Some(Watched(Ok(mut known))) = kept.text.read() else { return };
         known.status.clone_from(&mac.status);
         known.metadata.resource_version.clone_from(&mac.metadata.resource_version);
-        state.keep(name, Kept::of(&Watched(Ok(known)), None));
+        state.keep(name, CompactResource::of(&Watched(Ok(known)), None));
     }
 
     /// The API server does not take this status, nor any other for as long as the object is as it is. What stands there is no
@@ -173,7 +173,7 @@ impl Fleet {
         if unwritten != kept.unwritten
             && let Some(object) = kept.text.read()
         {
-            state.keep(ResourceName::of(&object), Kept::of(&object, unwritten));
+            state.keep(ResourceName::of(&object), CompactResource::of(&object, unwritten));
         }
     }
 
@@ -259,7 +259,7 @@ impl Drop for Turn<'_> {
 
 impl State {
     /// This very object.
-    fn kept_of(&mut self, mac: &ManagedAgentCertificate) -> Option<&mut Kept> {
+    fn kept_of(&mut self, mac: &ManagedAgentCertificate) -> Option<&mut CompactResource> {
         let name = ResourceName::of_metadata(&mac.metadata);
         self.resources.get_mut(&name).filter(|kept| Some(&*kept.uid) == mac.metadata.uid.as_deref())
     }
@@ -305,8 +305,10 @@ impl State {
         let before = self.resources.get(&name);
         // whatever else was written to it, its status was not
         let uid = object.meta().uid.as_deref();
-        let kept =
-            Kept::of(object, before.filter(|before| Some(&*before.uid) == uid).and_then(|before| before.unwritten));
+        let kept = CompactResource::of(
+            object,
+            before.filter(|before| Some(&*before.uid) == uid).and_then(|before| before.unwritten),
+        );
         if before.and_then(|before| before.text.read()).is_some_and(|before| !differs(&before, object)) {
             // only the status, most likely our own: it is kept, and nobody is woken
             let Some(changes) = self.make_room(&name, kept.bytes()) else { return self.leave_out(&name) };
@@ -331,7 +333,7 @@ impl State {
         changes
     }
 
-    fn keep(&mut self, name: ResourceName, kept: Kept) {
+    fn keep(&mut self, name: ResourceName, kept: CompactResource) {
         let bytes = kept.bytes();
         if let Some(taken) = self.taken.get_mut(name.namespace()) {
             *taken += bytes;
@@ -362,7 +364,7 @@ impl State {
         loop {
             let before = self.resources.get(name);
             let resources = self.resources.len() + usize::from(before.is_none());
-            let replaced = before.map_or(0, Kept::bytes);
+            let replaced = before.map_or(0, CompactResource::bytes);
             if resources <= self.room.resources && self.taken_in_all - replaced + bytes <= self.room.bytes {
                 return Some(changes);
             }

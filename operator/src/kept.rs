@@ -51,7 +51,7 @@ pub(crate) fn key(resource: &Resource, secret: &str) -> SecretKey {
 }
 
 #[derive(Debug)]
-pub(crate) struct Kept<T> {
+pub(crate) struct SecretCache<T> {
     slots: Mutex<Recent<SecretKey, Slot<T>>>,
     failing: Arc<Failing>,
 }
@@ -91,7 +91,7 @@ struct Read<T> {
     is_asked_for: bool,
 }
 
-impl<T> Kept<T> {
+impl<T> SecretCache<T> {
     /// Of at most so many Secrets.
     pub(crate) fn new(most: usize) -> Self {
         Self { slots: Mutex::new(Recent::new(most, UNUSED)), failing: Arc::default() }
@@ -263,7 +263,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn all_who_ask_at_once_share_one_read_and_its_failure_is_kept_for_a_moment() {
-        let kept = Kept::<u32>::new(10);
+        let kept = SecretCache::<u32>::new(10);
         let reads = AtomicU32::new(0);
         let ask = || kept.get(key("ca"), fails_after(Duration::from_millis(100), &reads), as_read);
         let answers = futures::future::join_all((0..300).map(|_| ask())).await;
@@ -278,7 +278,7 @@ mod tests {
     /// Holds B13: an API server that takes its time is not asked by each of those who wait for it, one after the other.
     #[tokio::test(start_paused = true)]
     async fn a_read_that_takes_longer_than_its_failure_is_kept_is_shared_all_the_same() {
-        let kept = Kept::<u32>::new(10);
+        let kept = SecretCache::<u32>::new(10);
         let reads = AtomicU32::new(0);
         let ask = || kept.get(key("ca"), fails_after(Duration::from_secs(30), &reads), as_read);
         for _ in 0..2 {
@@ -291,7 +291,7 @@ mod tests {
     /// Holds B13: a Secret that is there and refuses is not read by each of those that it refuses.
     #[tokio::test(start_paused = true)]
     async fn what_is_refused_is_read_as_seldom_as_what_is_missing_and_soon_again() {
-        let kept = Kept::<u32>::new(10);
+        let kept = SecretCache::<u32>::new(10);
         let reads = AtomicU32::new(0);
         let ask = |allowed: u32| {
             let read = async {
@@ -314,7 +314,7 @@ mod tests {
     /// Holds B11: what is about to be acted on was read after the decision, and everybody goes on with that.
     #[tokio::test(start_paused = true)]
     async fn what_is_read_anew_replaces_what_was_kept_and_is_shared_by_those_who_asked_before() {
-        let kept = Kept::<u32>::new(10);
+        let kept = SecretCache::<u32>::new(10);
         let reads = AtomicU32::new(0);
         let value = |value: u32| {
             let reads = &reads;
@@ -335,7 +335,7 @@ mod tests {
     /// Holds B13: the wait grows with the Secrets that fail, has an end, and falls with them.
     #[tokio::test(start_paused = true)]
     async fn the_more_secrets_are_missing_the_less_often_each_is_asked_for_up_to_a_minute() {
-        let kept = Kept::<u32>::new(4000);
+        let kept = SecretCache::<u32>::new(4000);
         let fail = |range: std::ops::Range<u32>| {
             let kept = &kept;
             async move {
@@ -356,7 +356,7 @@ mod tests {
     /// Holds B14: sixty Secrets of 1 MiB, each too large for what it is, were read twelve times a second, 17 MB of it, for ever.
     #[tokio::test(start_paused = true)]
     async fn large_secrets_that_fail_are_read_at_a_bounded_rate_until_somebody_asks_for_one() {
-        let kept = Kept::<u32>::new(4000);
+        let kept = SecretCache::<u32>::new(4000);
         let read = AtomicUsize::new(0);
         let ask = async |number: usize, bytes: usize| {
             let reading = async {

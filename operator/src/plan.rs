@@ -16,7 +16,7 @@ use kube::ResourceExt;
 
 use crate::act::{AgentClient, CLIENT_UNREAD, Preflight};
 use crate::cli::{PlanArgs, PlanExit};
-use crate::cluster::{ClusterError, Kubernetes, SharedCluster, Verdict, Watched, client, object, verdict};
+use crate::cluster::{ClusterError, DryRunVerdict, Kubernetes, SharedCluster, Watched, client, object, verdict};
 use crate::decide::{Inputs, Observed, Obstacle, Policy, decide};
 use crate::freshness::Freshness;
 use crate::manifest::{self, MAX_MANIFEST_BYTES, Manifest};
@@ -130,7 +130,7 @@ impl Observer {
         };
         let exists = match patience.ask(|| self.cluster.named(&mac)).await {
             Ok(found) => found.is_some(),
-            Err(error) if verdict(&error, false) == Verdict::Untold => return Ok(Err(untold(&name, &error))),
+            Err(error) if verdict(&error, false) == DryRunVerdict::Untold => return Ok(Err(untold(&name, &error))),
             Err(error) => return Err(error).context("the cluster cannot be asked"),
         };
         Ok(match taken.0 {
@@ -247,16 +247,18 @@ fn unlike_taken(mac: &ManagedAgentCertificate, error: ClusterError) -> anyhow::R
     let name = named(mac);
     let names_version = mac.metadata.uid.is_some() || mac.metadata.resource_version.is_some();
     let why = match (verdict(&error, names_version), error) {
-        (Verdict::Untold, error) => return Ok(untold(&name, &error)),
-        (Verdict::NotJudged, error) => return Err(error).context("the API server cannot be asked for a dry run"),
-        (Verdict::Refused, ClusterError::Status { message, .. } | ClusterError::Forbidden { message, .. }) => message,
-        (Verdict::Refused, error @ ClusterError::NotFound { .. }) => {
+        (DryRunVerdict::Untold, error) => return Ok(untold(&name, &error)),
+        (DryRunVerdict::NotJudged, error) => return Err(error).context("the API server cannot be asked for a dry run"),
+        (DryRunVerdict::Refused, ClusterError::Status { message, .. } | ClusterError::Forbidden { message, .. }) => {
+            message
+        }
+        (DryRunVerdict::Refused, error @ ClusterError::NotFound { .. }) => {
             format!("the API server knows no such namespace or no such kind: {error}")
         }
-        (Verdict::Refused, error @ ClusterError::Conflict { .. }) => {
+        (DryRunVerdict::Refused, error @ ClusterError::Conflict { .. }) => {
             format!("the uid or resourceVersion that it names is not the one in the cluster: {error}")
         }
-        (Verdict::Refused, error) => error.to_string(),
+        (DryRunVerdict::Refused, error) => error.to_string(),
     };
     Ok(Planned::Refused { what: format!("{name}: {why}") })
 }

@@ -14,7 +14,7 @@ use kagiban_crds::Epoch;
 use kagiban_crds::resource::{FINALIZER, ManagedAgentCertificate, ManagedAgentCertificateStatus};
 use kagiban_operator::act::AgentClient;
 use kagiban_operator::agent_api::Reach;
-use kagiban_operator::cluster::{Answer, Claims, Cluster, ClusterError, SecretData, Unreadable, Watched};
+use kagiban_operator::cluster::{Claims, Cluster, ClusterError, ClusterFuture, SecretData, Unreadable, Watched};
 use kagiban_operator::decide::{self, Policy};
 use kagiban_operator::fleet::Fleet;
 use kagiban_operator::freshness::Freshness;
@@ -81,29 +81,29 @@ impl Cluster for Memory {
         stream::iter(events.map(Ok).collect::<Vec<_>>()).chain(stream::pending()).boxed()
     }
 
-    fn can_list<'a>(&'a self, _: Option<&'a str>) -> Answer<'a, ()> {
+    fn can_list<'a>(&'a self, _: Option<&'a str>) -> ClusterFuture<'a, ()> {
         ready(Ok(())).boxed()
     }
 
-    fn named<'a>(&'a self, mac: &'a ManagedAgentCertificate) -> Answer<'a, Option<ManagedAgentCertificate>> {
+    fn named<'a>(&'a self, mac: &'a ManagedAgentCertificate) -> ClusterFuture<'a, Option<ManagedAgentCertificate>> {
         let name = mac.metadata.name.as_deref().unwrap_or_default();
         ready(Ok(lock(&self.resources).get(name).cloned())).boxed()
     }
 
-    fn dry_run<'a>(&'a self, mac: &'a ManagedAgentCertificate, _: &'a Value) -> Answer<'a, Watched> {
+    fn dry_run<'a>(&'a self, mac: &'a ManagedAgentCertificate, _: &'a Value) -> ClusterFuture<'a, Watched> {
         ready(Ok(Watched(Ok(mac.clone())))).boxed()
     }
 
-    fn hold<'a>(&'a self, mac: &'a ManagedAgentCertificate) -> Answer<'a, ManagedAgentCertificate> {
+    fn hold<'a>(&'a self, mac: &'a ManagedAgentCertificate) -> ClusterFuture<'a, ManagedAgentCertificate> {
         let hold = |mac: &mut ManagedAgentCertificate| mac.metadata.finalizers = Some(vec![FINALIZER.to_owned()]);
         ready(self.write(mac, hold)).boxed()
     }
 
-    fn release<'a>(&'a self, mac: &'a ManagedAgentCertificate) -> Answer<'a, ()> {
+    fn release<'a>(&'a self, mac: &'a ManagedAgentCertificate) -> ClusterFuture<'a, ()> {
         ready(self.write(mac, |mac| mac.metadata.finalizers = None).map(|_| ())).boxed()
     }
 
-    fn release_unread<'a>(&'a self, _: &'a ObjectMeta) -> Answer<'a, ()> {
+    fn release_unread<'a>(&'a self, _: &'a ObjectMeta) -> ClusterFuture<'a, ()> {
         ready(not_found()).boxed()
     }
 
@@ -111,11 +111,11 @@ impl Cluster for Memory {
         &'a self,
         mac: &'a ManagedAgentCertificate,
         status: &'a ManagedAgentCertificateStatus,
-    ) -> Answer<'a, ManagedAgentCertificate> {
+    ) -> ClusterFuture<'a, ManagedAgentCertificate> {
         ready(self.write(mac, |mac| mac.status = Some(status.clone()))).boxed()
     }
 
-    fn write_conditions<'a>(&'a self, _: &'a ObjectMeta, _: &'a [Value]) -> Answer<'a, ()> {
+    fn write_conditions<'a>(&'a self, _: &'a ObjectMeta, _: &'a [Value]) -> ClusterFuture<'a, ()> {
         ready(not_found()).boxed()
     }
 
@@ -129,15 +129,15 @@ impl Cluster for Memory {
         ready(()).boxed()
     }
 
-    fn secret<'a>(&'a self, _: &'a str, name: &'a str) -> Answer<'a, SecretData> {
+    fn secret<'a>(&'a self, _: &'a str, name: &'a str) -> ClusterFuture<'a, SecretData> {
         ready(self.secrets.get(name).cloned().map_or_else(not_found, Ok)).boxed()
     }
 
-    fn lease<'a>(&'a self, _: &'a str, _: &'a str) -> Answer<'a, Option<Lease>> {
+    fn lease<'a>(&'a self, _: &'a str, _: &'a str) -> ClusterFuture<'a, Option<Lease>> {
         ready(Ok(lock(&self.lease).clone())).boxed()
     }
 
-    fn put_lease<'a>(&'a self, _: &'a str, lease: &'a Lease) -> Answer<'a, Lease> {
+    fn put_lease<'a>(&'a self, _: &'a str, lease: &'a Lease) -> ClusterFuture<'a, Lease> {
         *lock(&self.lease) = Some(lease.clone());
         ready(Ok(lease.clone())).boxed()
     }

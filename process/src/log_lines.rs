@@ -35,7 +35,7 @@ pub fn to_stderr() -> (NonBlocking, Flush) {
 
 fn to(out: impl Write + Send + 'static, unwritten: &'static AtomicU64) -> (NonBlocking, WorkerGuard) {
     let builder = NonBlockingBuilder::default().buffered_lines_limit(MAX_WAITING).thread_name("log");
-    builder.finish(Patient { out, unwritten })
+    builder.finish(RetryingWriter { out, unwritten })
 }
 
 /// How many lines nobody read in time, or could not be written.
@@ -47,18 +47,18 @@ pub fn dropped() -> u64 {
 /// Says why the process ends, where anybody listens.
 pub fn last_words(line: String) {
     // Where stderr is closed there is nobody to tell.
-    within_bounds(move || _ = writeln!(Patient { out: io::stderr(), unwritten: &UNWRITTEN }, "{line}"));
+    within_bounds(move || _ = writeln!(RetryingWriter { out: io::stderr(), unwritten: &UNWRITTEN }, "{line}"));
 }
 
 /// Writes whole lines to what may not take them at once: it waits, as a pipe that blocks would make it, and the lines that
 /// come meanwhile wait as well.
-struct Patient<W> {
+struct RetryingWriter<W> {
     out: W,
     /// Lines that could not be written. The thread that writes forgets errors.
     unwritten: &'static AtomicU64,
 }
 
-impl<W: Write> Patient<W> {
+impl<W: Write> RetryingWriter<W> {
     fn put(&mut self, mut rest: &[u8]) -> io::Result<()> {
         while !rest.is_empty() {
             match self.out.write(rest) {
@@ -73,7 +73,7 @@ impl<W: Write> Patient<W> {
     }
 }
 
-impl<W: Write> Write for Patient<W> {
+impl<W: Write> Write for RetryingWriter<W> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         self.put(line).inspect_err(|_| _ = self.unwritten.fetch_add(1, Ordering::Relaxed))?;
         Ok(line.len())

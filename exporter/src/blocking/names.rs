@@ -20,10 +20,10 @@ pub(crate) enum ResolveError {
     Failed(Arc<str>),
 }
 
-type Found = Result<Arc<[SocketAddr]>, Arc<str>>;
+type Resolved = Result<Arc<[SocketAddr]>, Arc<str>>;
 
 /// By kind of work too: a lookup of `/probe` that waits for a thread delays no source that asks for the same name.
-static LOOKUPS: LazyLock<Flights<(Work, String), Found>> = LazyLock::new(Flights::new);
+static LOOKUPS: LazyLock<Flights<(Work, String), Resolved>> = LazyLock::new(Flights::new);
 
 /// The addresses of a host, which may be written as one; at least one. One name is looked up once, whoever asks meanwhile.
 ///
@@ -46,7 +46,7 @@ pub(crate) async fn resolve(
     Ok(addresses)
 }
 
-fn look_up(name: &str) -> Found {
+fn look_up(name: &str) -> Resolved {
     let found = (name, 0).to_socket_addrs().map_err(|error| Arc::from(error.to_string()))?;
     let addresses: Vec<_> = found.take(MAX_ADDRESSES).collect();
     if addresses.is_empty() { Err("the answer was empty".into()) } else { Ok(addresses.into()) }

@@ -21,7 +21,7 @@ pub enum Check {
 
 /// What came of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum CheckResult {
     Passed,
     Failed,
     /// It could not be found out, for a reason from a closed set.
@@ -32,7 +32,7 @@ pub enum Verdict {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CheckSeen {
     pub check: Check,
-    pub verdict: Verdict,
+    pub verdict: CheckResult,
     /// For people: what was found.
     pub detail: Label,
 }
@@ -89,7 +89,7 @@ impl Check {
     }
 }
 
-impl Verdict {
+impl CheckResult {
     /// Every reason for which a check is unknown that is not one of a file, a keystore or a TLS probe.
     pub const OWN_REASONS: [&'static str; 8] = [
         "bad_password",
@@ -115,7 +115,7 @@ mod tests {
             let row = row.unwrap_or_else(|| panic!("{} is not in docs/hardening.md", check.id()));
             assert!(row.contains(check.source()), "{row}");
         }
-        for reason in Verdict::OWN_REASONS {
+        for reason in CheckResult::OWN_REASONS {
             assert!(documentation.contains(&format!("`{reason}`")), "{reason}");
         }
     }

@@ -11,7 +11,7 @@ mod facts;
 mod java;
 mod verdict;
 
-pub use check::{Check, CheckSeen, Verdict};
+pub use check::{Check, CheckResult, CheckSeen};
 pub use facts::{Facts, LeafMarks, SnmpSeen, StorePassword, Writers};
 pub use java::JavaVersion;
 pub use verdict::verdicts;

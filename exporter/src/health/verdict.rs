@@ -2,11 +2,11 @@
 
 use kagiban_agents::Hardening;
 
-use super::{Check, CheckSeen, Facts, LeafMarks, SnmpSeen, StorePassword, Verdict, Writers};
+use super::{Check, CheckResult, CheckSeen, Facts, LeafMarks, SnmpSeen, StorePassword, Writers};
 use crate::label::Label;
 use crate::trouble::Trouble;
 
-type Judged = (Verdict, String);
+type Judged = (CheckResult, String);
 
 /// Judges every check. Total: a check whose facts are missing is unknown.
 pub fn verdicts(facts: &Facts, product: &Hardening) -> Vec<CheckSeen> {
@@ -141,20 +141,20 @@ fn old_tls(facts: &Facts) -> Judged {
 fn known<T>(fact: &Result<T, Trouble>, judge: impl FnOnce(&T) -> Judged) -> Judged {
     match fact {
         Ok(fact) => judge(fact),
-        Err(trouble) => (Verdict::Unknown(trouble.reason), trouble.message.to_string()),
+        Err(trouble) => (CheckResult::Unknown(trouble.reason), trouble.message.to_string()),
     }
 }
 
 fn passed(detail: impl Into<String>) -> Judged {
-    (Verdict::Passed, detail.into())
+    (CheckResult::Passed, detail.into())
 }
 
 const fn failed(detail: String) -> Judged {
-    (Verdict::Failed, detail)
+    (CheckResult::Failed, detail)
 }
 
 fn unknown(reason: &'static str, detail: &str) -> Judged {
-    (Verdict::Unknown(reason), detail.to_owned())
+    (CheckResult::Unknown(reason), detail.to_owned())
 }
 
 #[cfg(test)]
@@ -195,10 +195,10 @@ mod tests {
         }
     }
 
-    fn other_than_passed(facts: &Facts) -> Vec<(&'static str, Verdict)> {
+    fn other_than_passed(facts: &Facts) -> Vec<(&'static str, CheckResult)> {
         let seen = verdicts(facts, product());
         assert_eq!(seen.len(), Check::ALL.len());
-        seen.iter().filter(|it| it.verdict != Verdict::Passed).map(|it| (it.check.id(), it.verdict)).collect()
+        seen.iter().filter(|it| it.verdict != CheckResult::Passed).map(|it| (it.check.id(), it.verdict)).collect()
     }
 
     #[test]
@@ -208,13 +208,13 @@ mod tests {
 
     #[test]
     fn each_fault_fails_its_own_check_and_no_other() {
-        use Verdict::{Failed, Unknown};
+        use CheckResult::{Failed, Unknown};
         let factory = || leaf(true, "SHA512withRSA");
         let others = || Ok(Writers::Others(Label::new("/opt/x")));
         let snmp = |seen: SnmpSeen| Facts { snmp: Ok(seen), ..good() };
         let seen = SnmpSeen { v1: Some(false), v3: true, v3_open: false, v3_strong: Some(true), v3_weak: false };
         let trouble = || Trouble::new("permission_denied", "no");
-        let cases: Vec<(Facts, &[(&str, Verdict)])> = vec![
+        let cases: Vec<(Facts, &[(&str, CheckResult)])> = vec![
             (Facts { served: factory(), ..good() }, &[("factory_certificate_replaced", Failed)]),
             (Facts { stored: factory(), ..good() }, &[("factory_certificate_replaced", Failed)]),
             (Facts { served: leaf(true, "SHA256withRSA"), ..good() }, &[]),
@@ -285,7 +285,7 @@ mod tests {
             snmp: lost(),
         };
         for seen in verdicts(&facts, product()) {
-            assert_eq!(seen.verdict, Verdict::Unknown("permission_denied"), "{:?}", seen.check);
+            assert_eq!(seen.verdict, CheckResult::Unknown("permission_denied"), "{:?}", seen.check);
         }
     }
 }

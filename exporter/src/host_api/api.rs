@@ -42,7 +42,7 @@ pub(super) struct Api {
 }
 
 /// A success, and what the audit log calls it.
-struct Answer {
+struct ApiReply {
     status: StatusCode,
     body: Vec<u8>,
     outcome: &'static str,
@@ -96,7 +96,7 @@ impl Api {
         route: Result<Route, RefusalReason>,
         request: Request<Incoming>,
         working: &AtomicBool,
-    ) -> Result<Answer, Refusal> {
+    ) -> Result<ApiReply, Refusal> {
         let route =
             route.map_err(|reason| refuse(reason, "no such route with this method; see the host API's routes"))?;
         let agent = match route.agent() {
@@ -177,7 +177,7 @@ async fn answer(
     admission: Admission,
     status: StatusCode,
     ask: impl Future<Output = Result<RotationReport, Refusal>>,
-) -> Result<Answer, Refusal> {
+) -> Result<ApiReply, Refusal> {
     match admission {
         Admission::Refused(refusal) => Err(refusal),
         Admission::Replay(report) if !report.state.is_decided() && report.state != RotationState::Keyed => {
@@ -204,12 +204,12 @@ fn no_rotation(generation: Generation) -> Refusal {
     refuse(RefusalReason::NotFound, message)
 }
 
-fn json<T: Serialize>(value: &T, status: StatusCode, outcome: &'static str) -> Result<Answer, Refusal> {
+fn json<T: Serialize>(value: &T, status: StatusCode, outcome: &'static str) -> Result<ApiReply, Refusal> {
     let body = serde_json::to_vec(value).map_err(|error| refuse(RefusalReason::Internal, error.to_string()))?;
-    Ok(Answer { status, body, outcome })
+    Ok(ApiReply { status, body, outcome })
 }
 
-fn render(result: Result<Answer, Refusal>) -> Response<Full<Bytes>> {
+fn render(result: Result<ApiReply, Refusal>) -> Response<Full<Bytes>> {
     let (status, body, close) = match result {
         Ok(answer) => (answer.status, answer.body, false),
         Err(refusal) => {

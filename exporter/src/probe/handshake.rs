@@ -22,7 +22,7 @@ use super::dial::{Dialled, Endpoint, dial};
 use super::old_tls::{self, Spoken};
 use super::recorder::{Recorder, Seen};
 use super::tap::{FirstBytes, Spoke, Tapped};
-use super::{ProbeError, Roots, ServedChain, Verdict, error};
+use super::{ProbeError, Roots, ServedChain, TrustVerdict, error};
 use crate::blocking::Work;
 use crate::proven::Proven;
 
@@ -52,7 +52,7 @@ pub struct Handshake {
     /// Whether that is an address of this host.
     pub is_own_address: bool,
     /// Whether the chain can be trusted for the expected name now; absent when there were no roots to ask.
-    pub verdict: Option<Verdict>,
+    pub verdict: Option<TrustVerdict>,
 }
 
 /// How long each phase took.

@@ -3,7 +3,7 @@
 //! ```text
 //!   Endpoint ──dial──> TCP ──handshake──> Recorder (chain, who signed, was a client certificate wanted)
 //!                                             │
-//!                      Roots ────────────> Verdict   (asked afterwards: it never ends a handshake)
+//!                      Roots ────────────> TrustVerdict   (asked afterwards: it never ends a handshake)
 //! ```
 //!
 //! `old_tls` asks by hand for what the TLS stack does not speak: where a handshake comes to nothing, the chain is read from
@@ -35,6 +35,6 @@ pub(crate) use old_tls::speaks_only_old_tls;
 pub use old_tls::{Greeting, OldTls, OldVersion, greet};
 pub use path::trusted_path;
 pub(crate) use roots::{Anchors, OwnCertificate};
-pub use roots::{Roots, RootsError, Verdict};
+pub use roots::{Roots, RootsError, TrustVerdict};
 pub use served::ServedChain;
 pub use tap::Spoke;

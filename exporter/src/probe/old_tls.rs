@@ -90,8 +90,8 @@ const GROUPS: &[u16] = &[0x001d, 0x0017, 0x0018, 0x0019, 0x001e, 0x001a, 0x001b,
 /// When there is no connection, no answer in time, or one that is no TLS.
 pub async fn greet(endpoint: &Endpoint, version: OldVersion, deadline: Duration) -> Result<Greeting, ProbeError> {
     Ok(match offer(Work::SourceNames, endpoint, Offer::of(OldTls::Version(version)), deadline).await? {
-        Answer::Accepted(_) => Greeting::Accepted,
-        Answer::Refused { alert } => Greeting::Refused { alert },
+        ServerReply::Accepted(_) => Greeting::Accepted,
+        ServerReply::Refused { alert } => Greeting::Refused { alert },
     })
 }
 
@@ -99,7 +99,7 @@ pub async fn greet(endpoint: &Endpoint, version: OldVersion, deadline: Duration)
 /// deadline is for each of four attempts, and `names` is whose threads a name is looked up on.
 pub(crate) async fn speaks_only_old_tls(names: Work, endpoint: &Endpoint, deadline: Duration) -> Option<OldTls> {
     for old in [OldTls::Suites, OldTls::Version(OldVersion::Tls11), OldTls::Version(OldVersion::Tls10)] {
-        if let Ok(Answer::Accepted(version)) = offer(names, endpoint, Offer::of(old), deadline).await {
+        if let Ok(ServerReply::Accepted(version)) = offer(names, endpoint, Offer::of(old), deadline).await {
             return Some(match version {
                 TLS_1_2.. => OldTls::Suites,
                 TLS_1_1 => OldTls::Version(OldVersion::Tls11),
@@ -168,7 +168,7 @@ async fn read_flight(stream: &mut TcpStream, hello: &[u8], deadline: Instant) ->
 }
 
 /// What a server says to an offer.
-enum Answer {
+enum ServerReply {
     /// With this version, or an even older one.
     Accepted(u16),
     Refused {
@@ -250,7 +250,7 @@ impl Spoken {
     }
 }
 
-async fn offer(names: Work, endpoint: &Endpoint, offer: Offer, deadline: Duration) -> Result<Answer, ProbeError> {
+async fn offer(names: Work, endpoint: &Endpoint, offer: Offer, deadline: Duration) -> Result<ServerReply, ProbeError> {
     let deadline = Instant::now() + deadline;
     let hello = client_hello(offer, &endpoint.expected_name()?, random());
     let Dialled { mut stream, .. } = dial(endpoint, names, deadline).await?;
@@ -269,9 +269,9 @@ async fn offer(names: Work, endpoint: &Endpoint, offer: Offer, deadline: Duratio
             let detail = "the server chose a later version than it was offered".to_owned();
             Err(ProbeError::Protocol { address: address(), detail })
         }
-        Ok(Opening::Hello(version)) => Ok(Answer::Accepted(version)),
-        Ok(Opening::Alert(number)) => Ok(Answer::Refused { alert: Some(number) }),
-        Ok(Opening::Incomplete) => Ok(Answer::Refused { alert: None }),
+        Ok(Opening::Hello(version)) => Ok(ServerReply::Accepted(version)),
+        Ok(Opening::Alert(number)) => Ok(ServerReply::Refused { alert: Some(number) }),
+        Ok(Opening::Incomplete) => Ok(ServerReply::Refused { alert: None }),
     }
 }
 

@@ -111,9 +111,9 @@ pub struct Roots(Arc<Anchors>);
 
 /// What the roots say of a chain, for a name, at a time.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum TrustVerdict {
     Trusted,
-    /// `reason` is one of [`Verdict::REASONS`].
+    /// `reason` is one of [`TrustVerdict::REASONS`].
     Refused {
         reason: &'static str,
         detail: String,
@@ -139,7 +139,7 @@ impl RootsError {
     }
 }
 
-impl Verdict {
+impl TrustVerdict {
     /// Every reason for which a chain is refused: the closed set of a metric label.
     pub const REASONS: [&'static str; 11] = [
         "bad_signature",
@@ -170,18 +170,18 @@ impl Roots {
     }
 
     /// Judges a served chain, leaf first. Pure: the time is given.
-    pub(super) fn judge(&self, chain: &[CertificateDer<'_>], name: &ServerName<'_>, now: UnixTime) -> Verdict {
+    pub(super) fn judge(&self, chain: &[CertificateDer<'_>], name: &ServerName<'_>, now: UnixTime) -> TrustVerdict {
         let Some((leaf, intermediates)) = chain.split_first() else {
-            return Verdict::refused("malformed", "the chain is empty");
+            return TrustVerdict::refused("malformed", "the chain is empty");
         };
         match self.0.judge(leaf, intermediates, name, now, OwnCertificate::NameAndTime) {
-            Ok(()) => Verdict::Trusted,
-            Err(error) => Verdict::refused(reason(&error, leaf), &error),
+            Ok(()) => TrustVerdict::Trusted,
+            Err(error) => TrustVerdict::refused(reason(&error, leaf), &error),
         }
     }
 }
 
-impl Verdict {
+impl TrustVerdict {
     fn refused(reason: &'static str, detail: &(impl ToString + ?Sized)) -> Self {
         Self::Refused { reason, detail: detail.to_string() }
     }
@@ -265,10 +265,10 @@ mod tests {
         Roots(Arc::new(Anchors::new(of.iter().map(|one| (*one).clone()).collect()).expect("certificates")))
     }
 
-    fn said(verdict: &Verdict) -> &'static str {
+    fn said(verdict: &TrustVerdict) -> &'static str {
         match verdict {
-            Verdict::Trusted => "trusted",
-            Verdict::Refused { reason, .. } => reason,
+            TrustVerdict::Trusted => "trusted",
+            TrustVerdict::Refused { reason, .. } => reason,
         }
     }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::table::{Family, Kind};
-use crate::health::{CheckSeen, Verdict};
+use crate::health::{CheckResult, CheckSeen};
 use crate::snapshot::{HealthSeen, Label, Snapshot};
 
 pub(super) const FAMILIES: &[Family<Snapshot>] = &[
@@ -18,9 +18,9 @@ pub(super) const FAMILIES: &[Family<Snapshot>] = &[
         kind: Kind::Gauge,
         samples: |snapshot, out| {
             each(snapshot, |labels, seen| match seen.verdict {
-                Verdict::Passed => out.put(&labels, true),
-                Verdict::Failed => out.put(&labels, false),
-                Verdict::Unknown(_) => Ok(()),
+                CheckResult::Passed => out.put(&labels, true),
+                CheckResult::Failed => out.put(&labels, false),
+                CheckResult::Unknown(_) => Ok(()),
             })
         },
     },
@@ -30,8 +30,8 @@ pub(super) const FAMILIES: &[Family<Snapshot>] = &[
         kind: Kind::Gauge,
         samples: |snapshot, out| {
             each(snapshot, |[agent, directory, check], seen| match seen.verdict {
-                Verdict::Passed | Verdict::Failed => Ok(()),
-                Verdict::Unknown(reason) => out.put(&[agent, directory, check, ("reason", reason)], true),
+                CheckResult::Passed | CheckResult::Failed => Ok(()),
+                CheckResult::Unknown(reason) => out.put(&[agent, directory, check, ("reason", reason)], true),
             })
         },
     },

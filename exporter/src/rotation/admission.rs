@@ -21,7 +21,7 @@ pub enum Admission {
 
 /// Whom a request speaks to: this agent on this host, at the highest epoch that was accepted here.
 #[derive(Clone, Copy, Debug)]
-pub struct Door<'a> {
+pub struct AdmissionContext<'a> {
     pub host: &'a HostName,
     pub agent: &'a AgentName,
     pub epoch: Epoch,
@@ -30,7 +30,7 @@ pub struct Door<'a> {
     pub now: Timestamp,
 }
 
-impl Door<'_> {
+impl AdmissionContext<'_> {
     /// A request to open a rotation; `digest` and `same_password` compare its contents to the newest rotation's.
     pub fn open(&self, target: &Target, digest: Digest, same_password: impl FnOnce() -> bool) -> Admission {
         if let Err(refusal) = self.check(target) {
@@ -215,7 +215,7 @@ mod tests {
     fn asked(record: &Record, epoch: Epoch, asked: Epoch, generation: u64) -> Result<(), RefusalReason> {
         let (host, agent) = ("ups-01.example.com".parse().expect("host"), "powerchute".parse().expect("agent"));
         let now = Timestamp::from_second(NOW).expect("time");
-        let door = Door { host: &host, agent: &agent, epoch, record, now };
+        let door = AdmissionContext { host: &host, agent: &agent, epoch, record, now };
         let target =
             Target { epoch: asked, generation: Generation(generation), host: host.clone(), agent: agent.clone() };
         match door.open(&target, Digest::of(b""), || true) {

@@ -15,7 +15,7 @@ use crate::platform::{self, FileError, Links};
 
 /// What the files say of themselves.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum Coherence {
     /// The host's own passwords open the store, the key is the leaf's, and the agent is told the right password.
     Whole(LeafSha256),
     /// No password that the host knows opens the store. The agent may know it.
@@ -25,11 +25,11 @@ pub(super) enum Verdict {
 }
 
 /// Reads what is on disk; nothing is changed.
-pub(super) fn judge(agent: &Agent) -> Verdict {
+pub(super) fn judge(agent: &Agent) -> Coherence {
     match leaf(agent, agent.alias.as_deref(), on_disk) {
-        Ok(leaf) => Verdict::Whole(LeafSha256::new(leaf.sha256())),
-        Err(Doubt::Locked(error)) => Verdict::Unknown { why: error.to_string() },
-        Err(Doubt::Broken(error) | Doubt::Told(error)) => Verdict::Broken { why: error.to_string() },
+        Ok(leaf) => Coherence::Whole(LeafSha256::new(leaf.sha256())),
+        Err(Doubt::Locked(error)) => Coherence::Unknown { why: error.to_string() },
+        Err(Doubt::Broken(error) | Doubt::Told(error)) => Coherence::Broken { why: error.to_string() },
     }
 }
 

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::agent::Verify;
 use super::backoff::Backoff;
-use super::coherence::{self, Verdict};
+use super::coherence::{self, Coherence};
 use super::live;
 use super::machine::{Cause, Event, Finding, Standing, State};
 use super::rotator::Rotator;
@@ -251,16 +251,16 @@ impl Rotator {
                 let Err(why) = self.go_back() else { return Ok(Finding::Restored) };
                 // What somebody else has put there since stays; a service that lives on it is in order.
                 match coherence::judge(&self.agent) {
-                    Verdict::Whole(leaf) if Some(leaf) != self.new_leaf() => {
+                    Coherence::Whole(leaf) if Some(leaf) != self.new_leaf() => {
                         self.holds(&[leaf]).await?;
                         Ok(Finding::OldServed)
                     }
                     // The agent was moved together with its new files; the journal has their former paths.
-                    Verdict::Whole(leaf) if self.way_back().check_configured().is_err() => {
+                    Coherence::Whole(leaf) if self.way_back().check_configured().is_err() => {
                         self.holds(&[leaf]).await?;
                         Ok(Finding::NewServed)
                     }
-                    Verdict::Whole(_) | Verdict::Unknown { .. } | Verdict::Broken { .. } => Err(why),
+                    Coherence::Whole(_) | Coherence::Unknown { .. } | Coherence::Broken { .. } => Err(why),
                 }
             }
         }
@@ -269,20 +269,20 @@ impl Rotator {
     /// The leaf that the files hold; where the host knows no password for them, those that they are told to hold.
     fn leaves_that_fit(&self, told: Vec<LeafSha256>) -> Result<Vec<LeafSha256>, Cause> {
         match coherence::judge(&self.agent) {
-            Verdict::Whole(leaf) => Ok(vec![leaf]),
-            Verdict::Unknown { .. } => {
+            Coherence::Whole(leaf) => Ok(vec![leaf]),
+            Coherence::Unknown { .. } => {
                 let stored = survey::stored_leaf(&self.agent).ok().map(|leaf| LeafSha256::new(leaf.sha256()));
                 Ok(stored.map_or(told, |stored| vec![stored]))
             }
-            Verdict::Broken { why } => Err(Cause::new("split_set", why)),
+            Coherence::Broken { why } => Err(Cause::new("split_set", why)),
         }
     }
 
     async fn new_is_proven(&mut self) -> bool {
         let new = self.new_leaf();
         let stored = match coherence::judge(&self.agent) {
-            Verdict::Whole(leaf) => Some(leaf),
-            Verdict::Unknown { .. } | Verdict::Broken { .. } => None,
+            Coherence::Whole(leaf) => Some(leaf),
+            Coherence::Unknown { .. } | Coherence::Broken { .. } => None,
         };
         match new {
             Some(new) if stored == Some(new) && self.check_files().is_ok() => self.holds(&[new]).await.is_ok(),

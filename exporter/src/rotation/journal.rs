@@ -144,7 +144,7 @@ pub struct OldFile {
 
 /// What was found where a journal should be.
 #[derive(Debug)]
-pub(super) enum Found {
+pub(super) enum LoadedJournal {
     Nothing,
     Record(Box<Record>),
     /// Not ours to read; a copy is under this name.
@@ -290,7 +290,7 @@ impl Rotation {
 ///
 /// # Errors
 /// When the file can be neither read nor set aside.
-pub(super) fn load(path: &Path, host: &HostName, agent: &AgentName) -> Result<Found, JournalError> {
+pub(super) fn load(path: &Path, host: &HostName, agent: &AgentName) -> Result<LoadedJournal, JournalError> {
     match read(path, agent) {
         Ok(Some(mut record)) => {
             if record.host != *host {
@@ -298,9 +298,9 @@ pub(super) fn load(path: &Path, host: &HostName, agent: &AgentName) -> Result<Fo
                 tracing::warn!(%agent, was = %record.host, now = %host, "the host has another name now; its journal is adopted");
                 record.host = host.clone();
             }
-            Ok(Found::Record(Box::new(record)))
+            Ok(LoadedJournal::Record(Box::new(record)))
         }
-        Ok(None) => Ok(Found::Nothing),
+        Ok(None) => Ok(LoadedJournal::Nothing),
         Err(Unread::Failed(error)) => Err(JournalError::Read(error)),
         Err(Unread::NotAJournal { why, bytes }) => set_aside(path, why, bytes),
     }
@@ -353,17 +353,17 @@ const fn is_false(value: &bool) -> bool {
     !*value
 }
 
-fn set_aside(path: &Path, why: String, bytes: Option<Zeroizing<Vec<u8>>>) -> Result<Found, JournalError> {
+fn set_aside(path: &Path, why: String, bytes: Option<Zeroizing<Vec<u8>>>) -> Result<LoadedJournal, JournalError> {
     let Some(bytes) = bytes else {
         let aside = path.with_extension(format!("unreadable-{}", Timestamp::now().as_second()));
         let moved = std::fs::rename(path, &aside).map_err(|e| WriteError::from_io(path, "setting it aside", e));
-        return moved.map(|()| Found::Unreadable { aside, why }).map_err(JournalError::SetAside);
+        return moved.map(|()| LoadedJournal::Unreadable { aside, why }).map_err(JournalError::SetAside);
     };
     // A copy, so that a crash before the next record is written does not turn a lost journal into none; named by its
     // contents, so that it is made once.
     let aside = path.with_extension(format!("unreadable-{}", Digest::of(&bytes).short()));
     match platform::replace(&aside, &bytes, None) {
-        Ok(()) => Ok(Found::Unreadable { aside, why }),
+        Ok(()) => Ok(LoadedJournal::Unreadable { aside, why }),
         Err(error) => Err(JournalError::SetAside(error)),
     }
 }
@@ -469,7 +469,7 @@ mod tests {
             let record = record(state, generation, &digest);
             record.save(&path).expect("save");
             match load(&path, &host(), &agent()).expect("load") {
-                Found::Record(read) => prop_assert_eq!(*read, record),
+                LoadedJournal::Record(read) => prop_assert_eq!(*read, record),
                 other => prop_assert!(false, "{other:?}"),
             }
         }
@@ -480,7 +480,7 @@ mod tests {
             let path = directory.path().join("powerchute.json");
             std::fs::write(&path, &bytes).expect("write");
             match load(&path, &host(), &agent()).expect("load") {
-                Found::Unreadable { aside, .. } => prop_assert_eq!(&std::fs::read(aside).expect("kept"), &bytes),
+                LoadedJournal::Unreadable { aside, .. } => prop_assert_eq!(&std::fs::read(aside).expect("kept"), &bytes),
                 other => prop_assert!(false, "{other:?}"),
             }
             // Until a record takes its place: a crash now must find the same again.
@@ -507,7 +507,7 @@ mod tests {
         record(State::Keyed, 4, b"").save(&path).expect("save");
         let renamed: HostName = "renamed.example.com".parse().expect("host");
         match load(&path, &renamed, &agent()).expect("load") {
-            Found::Record(read) => assert_eq!((read.host, read.generation), (renamed, Generation(4))),
+            LoadedJournal::Record(read) => assert_eq!((read.host, read.generation), (renamed, Generation(4))),
             other => panic!("{other:?}"),
         }
     }
@@ -569,7 +569,9 @@ mod tests {
                 assert!(size <= u64::try_from(MAX_BYTES).expect("small"), "{n}: {size} bytes");
             }
         }
-        let Found::Record(read) = load(&path, &host(), &agent()).expect("load") else { panic!("not read again") };
+        let LoadedJournal::Record(read) = load(&path, &host(), &agent()).expect("load") else {
+            panic!("not read again")
+        };
         let told = read.rotation.expect("rotation").report().failure.expect("failure");
         assert!(
             told.message.starts_with("the first cause") && told.message.contains("attempt 999"),
@@ -581,7 +583,7 @@ mod tests {
         // What no note makes so large is not written, and what was written stays.
         kept.rotation.as_mut().expect("rotation").csr = Some("x".repeat(MAX_BYTES));
         assert_eq!(kept.save(&path).expect_err("too large").reason(), "too_large");
-        assert!(matches!(load(&path, &host(), &agent()), Ok(Found::Record(_))));
+        assert!(matches!(load(&path, &host(), &agent()), Ok(LoadedJournal::Record(_))));
     }
 
     #[test]

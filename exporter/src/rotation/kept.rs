@@ -16,7 +16,7 @@ const MAX_KEPT: usize = 5;
 
 /// Copies that were made.
 #[derive(Debug)]
-pub(super) struct Kept {
+pub(super) struct KeptCopies {
     pub directory: PathBuf,
     /// Of what was copied.
     pub digests: Vec<Digest>,
@@ -51,7 +51,12 @@ impl KeepError {
 ///
 /// # Errors
 /// See [`KeepError`].
-pub(super) fn keep(vault: &Vault, agent: &AgentName, files: &[FileSwap], before: &[Digest]) -> Result<Kept, KeepError> {
+pub(super) fn keep(
+    vault: &Vault,
+    agent: &AgentName,
+    files: &[FileSwap],
+    before: &[Digest],
+) -> Result<KeptCopies, KeepError> {
     if before.len() >= MAX_KEPT * files.len().max(1) {
         return Err(KeepError::ChangedAgain);
     }
@@ -81,7 +86,7 @@ pub(super) fn keep(vault: &Vault, agent: &AgentName, files: &[FileSwap], before:
     if before.is_empty() {
         prune(vault, agent, &directory);
     }
-    Ok(Kept { directory, digests })
+    Ok(KeptCopies { directory, digests })
 }
 
 /// Removes the oldest sets. `needed` was known before, and may be one of them.

@@ -11,11 +11,11 @@ use tokio::time::Instant;
 
 use super::agent::{Agent, Keystore};
 use super::backup::{self, Manifest};
-use super::coherence::{self, Verdict};
+use super::coherence::{self, Coherence};
 use super::digest::Digest;
 use super::drain::BegunStop;
 use super::fences::FenceFile;
-use super::journal::{self, FileSwap, Found, JournalError, Record, Rotation};
+use super::journal::{self, FileSwap, JournalError, LoadedJournal, Record, Rotation};
 use super::kept;
 use super::machine::{Before, Cause, Event, State, Undo};
 use super::resume::{Mend, Mended, Resumption};
@@ -51,15 +51,15 @@ impl Rotator {
         let fence = FenceFile::at(host.vault.fence(&agent.name));
         let fresh = Record::new(host.name.clone(), agent.name.clone());
         let (mut record, is_lost) = match journal::load(&host.vault.journal(&agent.name), &host.name, &agent.name)? {
-            Found::Nothing => {
+            LoadedJournal::Nothing => {
                 let is_lost = is_lost(&agent, newest.generation, &fence);
                 if is_lost {
                     tracing::error!(agent = %agent.name, "there is no journal, although this agent was rotated before");
                 }
                 (fresh, is_lost)
             }
-            Found::Record(record) => (*record, false),
-            Found::Unreadable { aside, why } => {
+            LoadedJournal::Record(record) => (*record, false),
+            LoadedJournal::Unreadable { aside, why } => {
                 let copy = aside.display();
                 tracing::error!(agent = %agent.name, %copy, why, "the journal is not understood; a copy of it is kept");
                 (fresh, true)
@@ -149,7 +149,7 @@ impl Rotator {
     async fn leave_alone_what_is_undone(&mut self) {
         let Some(rotation) = self.record.rotation.clone() else { return };
         let Some(undone) = rotation.state.clone().undone().filter(|_| self.may_be_undone) else { return };
-        let (Verdict::Whole(stored), old) = (coherence::judge(&self.agent), self.old_leaves()) else { return };
+        let (Coherence::Whole(stored), old) = (coherence::judge(&self.agent), self.old_leaves()) else { return };
         if old.contains(&stored) && !self.earlier_start_goes_on() && self.look_for(&[stored]).await.is_ok() {
             self.enter_anyway(rotation, undone, "the service lives on the old files".to_owned());
         }
@@ -163,7 +163,7 @@ impl Rotator {
             file.old.as_ref().is_some_and(|old| present != Some(file.new) && present == Some(old.backup_digest))
         };
         let gone_back = self.files().iter().filter(|file| has_gone_back(file)).count();
-        let is_broken = || matches!(coherence::judge(&self.agent), Verdict::Broken { .. });
+        let is_broken = || matches!(coherence::judge(&self.agent), Coherence::Broken { .. });
         (1..self.files().len()).contains(&gone_back) && is_broken()
     }
 
@@ -203,7 +203,7 @@ impl Rotator {
     fn is_without_journal_and_theirs(&self) -> bool {
         self.copied().is_some()
             && !self.way_back().is_all_copied()
-            && !matches!(coherence::judge(&self.agent), Verdict::Broken { .. })
+            && !matches!(coherence::judge(&self.agent), Coherence::Broken { .. })
     }
 
     fn copied(&self) -> Option<&[Digest]> {
@@ -234,15 +234,15 @@ impl Rotator {
         let lost = |message: String| Cause::new(JOURNAL_LOST, format!("the journal was lost: {message}"));
         let undo = |step, before, failure| State::Undoing { step, before, failure, by_order: false };
         let (state, manifest) = match (coherence::judge(&self.agent), newest) {
-            (Verdict::Whole(leaf), _) => {
+            (Coherence::Whole(leaf), _) => {
                 let failure = lost("the store on disk is whole and stays".to_owned());
                 (undo(Undo::Look, Before::Served(leaf), failure), None)
             }
-            (Verdict::Unknown { why }, _) => {
+            (Coherence::Unknown { why }, _) => {
                 let failure = lost(format!("the store on disk stays, because nothing says that it is bad ({why})"));
                 (undo(Undo::Look, Before::NotServed, failure), None)
             }
-            (Verdict::Broken { why }, Some(manifest)) => {
+            (Coherence::Broken { why }, Some(manifest)) => {
                 let copies = self.host.vault.kept(&self.agent.name);
                 let copies = copies.display();
                 let failure = lost(format!(
@@ -251,7 +251,7 @@ impl Rotator {
                 let before = manifest.previous.map_or(Before::NotServed, Before::Served);
                 (undo(Undo::Stop, before, failure), Some(manifest))
             }
-            (Verdict::Broken { why }, None) => {
+            (Coherence::Broken { why }, None) => {
                 let failure = lost(format!("the files do not go together ({why}), and there is no backup"));
                 (undo(Undo::LastStart, Before::NotServed, failure), None)
             }
@@ -336,6 +336,6 @@ impl Rotator {
 /// Whether a journal that is not there was lost: something else says that there was one. A backup is begun before anything is
 /// stopped or replaced: without one, files that do not go together are none of ours.
 fn is_lost(agent: &Agent, backups: Generation, fence: &FenceFile) -> bool {
-    let is_broken = || matches!(coherence::judge(agent), Verdict::Broken { .. });
+    let is_broken = || matches!(coherence::judge(agent), Coherence::Broken { .. });
     backups != Generation(0) || (!fence.is_none() && !is_broken())
 }

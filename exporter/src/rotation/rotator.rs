@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::admission::{Admission, Door, refuse, stopping};
+use super::admission::{Admission, AdmissionContext, refuse, stopping};
 use super::agent::Agent;
 use super::backup::BackupError;
 use super::chores::Chores;
@@ -459,7 +459,7 @@ impl Rotator {
     /// written may be on the disk all the same, its directory not synced: the record in memory is written over it.
     fn commit(&mut self, record: Record, by: Option<&Target>) -> Result<(), Refusal> {
         if let Some(target) = by {
-            self.snapshot().door(&self.host).check(target)?;
+            self.snapshot().admission(&self.host).check(target)?;
         }
         self.raise_fences(record.epoch, record.generation).map_err(|error| fence_refused(&error))?;
         if let Err(error) = self.host.save(&record) {
@@ -491,26 +491,26 @@ impl Snapshot {
     pub fn admit_open(&self, host: &Host, request: &RotationOpen) -> Admission {
         let known = self.opened_with.as_ref().filter(|known| known.generation == request.target.generation);
         let same_password = || known.is_none_or(|known| known.is_same(request.keystore.store_password.as_ref()));
-        self.door(host).open(&request.target, open_digest(request), same_password)
+        self.admission(host).open(&request.target, open_digest(request), same_password)
     }
 
     /// # Errors
     /// A refusal.
     pub fn admit_question(&self, host: &Host, question: &PasswordQuestion) -> Result<(), Refusal> {
-        self.door(host).question(&question.target)
+        self.admission(host).question(&question.target)
     }
 
     pub fn admit_chain(&self, host: &Host, delivery: &ChainDelivery) -> Admission {
-        self.door(host).deliver(&delivery.target, chain_digest(delivery))
+        self.admission(host).deliver(&delivery.target, chain_digest(delivery))
     }
 
     pub fn admit_rollback(&self, host: &Host, order: &RollbackOrder) -> Admission {
-        self.door(host).roll_back(&order.target)
+        self.admission(host).roll_back(&order.target)
     }
 
-    fn door<'a>(&'a self, host: &'a Host) -> Door<'a> {
+    fn admission<'a>(&'a self, host: &'a Host) -> AdmissionContext<'a> {
         let now = Timestamp::now();
-        Door { host: &host.name, agent: &self.record.agent, epoch: host.epoch(), record: &self.record, now }
+        AdmissionContext { host: &host.name, agent: &self.record.agent, epoch: host.epoch(), record: &self.record, now }
     }
 }
 

@@ -73,14 +73,14 @@ pub enum AgentStatus {
 /// Resolves when a worker's thread has ended.
 pub type Ended = oneshot::Receiver<()>;
 
-type Answer<T = RotationReport> = oneshot::Sender<Result<T, Refusal>>;
+type ReplyTo<T = RotationReport> = oneshot::Sender<Result<T, Refusal>>;
 
 #[derive(Debug)]
 enum Request {
-    Open(Box<RotationOpen>, Answer),
-    Deliver(Box<ChainDelivery>, Answer),
-    RollBack(Box<RollbackOrder>, Answer),
-    Question(Box<PasswordQuestion>, Answer<PasswordReport>),
+    Open(Box<RotationOpen>, ReplyTo),
+    Deliver(Box<ChainDelivery>, ReplyTo),
+    RollBack(Box<RollbackOrder>, ReplyTo),
+    Question(Box<PasswordQuestion>, ReplyTo<PasswordReport>),
 }
 
 impl Worker {
@@ -167,7 +167,7 @@ impl Worker {
         self.ask(|answer| Request::Question(Box::new(question), answer)).await
     }
 
-    async fn ask<T>(&self, request: impl FnOnce(Answer<T>) -> Request) -> Result<T, Refusal> {
+    async fn ask<T>(&self, request: impl FnOnce(ReplyTo<T>) -> Request) -> Result<T, Refusal> {
         if self.stop.is_cancelled() {
             return Err(stopping());
         }

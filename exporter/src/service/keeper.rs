@@ -12,7 +12,7 @@ use tracing::{info, warn};
 
 use crate::blocking::{self, Work};
 use crate::platform::{self, FileLock};
-use crate::shutdown::{self, Asked, BootId, Found, Kept, LatchFileError, Origin};
+use crate::shutdown::{self, Asked, BootId, Kept, LatchFileError, LoadedLatch, Origin};
 use crate::snapshot::Board;
 
 /// A small file, synced; a disk that writes back gigabytes may take seconds.
@@ -44,9 +44,9 @@ impl Keeper {
         let state_directory = Arc::new(state_directory);
         let mut keeper = Self { state_directory, boot, kept: Some(Kept::default()), lock: None, warned: false };
         match keeper.on_disk_by(until, shutdown::load).await {
-            None | Some(Ok(Found::Nothing)) => {}
-            Some(Ok(Found::Kept(kept))) => keeper.kept = Some(kept),
-            Some(Ok(Found::EarlierBoot(kept))) => {
+            None | Some(Ok(LoadedLatch::Nothing)) => {}
+            Some(Ok(LoadedLatch::Kept(kept))) => keeper.kept = Some(kept),
+            Some(Ok(LoadedLatch::EarlierBoot(kept))) => {
                 if let Some(latch) = kept.latch {
                     warn!(
                         since = %latch.since(),

@@ -21,7 +21,7 @@ pub(super) const NO_THREAD: &str = "no_thread";
 
 /// What is known of an agent's needs.
 #[derive(Debug)]
-enum Answer {
+enum AgentAnswer {
     /// None of an agent that cannot be rotated as it is configured: it claims nothing.
     Claims(Option<Claims>),
     Unknown(Why),
@@ -29,8 +29,8 @@ enum Answer {
 
 /// The agents, each with what is known of its needs, and who is still to answer.
 pub(super) struct Sharing {
-    answers: BTreeMap<AgentName, Answer>,
-    asked: FuturesUnordered<BoxFuture<'static, (AgentName, Answer)>>,
+    answers: BTreeMap<AgentName, AgentAnswer>,
+    asked: FuturesUnordered<BoxFuture<'static, (AgentName, AgentAnswer)>>,
 }
 
 impl Sharing {
@@ -47,7 +47,7 @@ impl Sharing {
                 }
                 Err(error) => no_thread(&error),
             };
-            answers.insert(name, Answer::Unknown(unknown));
+            answers.insert(name, AgentAnswer::Unknown(unknown));
         }
         Self { answers, asked }
     }
@@ -70,12 +70,12 @@ impl Sharing {
     }
 }
 
-fn judged(answers: &BTreeMap<AgentName, Answer>) -> Refused {
+fn judged(answers: &BTreeMap<AgentName, AgentAnswer>) -> Refused {
     let (mut known, mut refused) = (Vec::new(), Refused::new());
     for (name, answer) in answers {
         match answer {
-            Answer::Claims(claims) => known.extend(claims.clone()),
-            Answer::Unknown(why) => _ = refused.insert(name.clone(), why.clone()),
+            AgentAnswer::Claims(claims) => known.extend(claims.clone()),
+            AgentAnswer::Unknown(why) => _ = refused.insert(name.clone(), why.clone()),
         }
     }
     for conflict in conflicts::all(&known) {
@@ -88,11 +88,11 @@ fn judged(answers: &BTreeMap<AgentName, Answer>) -> Refused {
 }
 
 /// What it claims; or nothing was told, because the thread ended in a panic.
-fn answer(told: Option<Option<Claims>>) -> Answer {
+fn answer(told: Option<Option<Claims>>) -> AgentAnswer {
     const BUG: &str = "whether it shares a file with another agent is not known, because of a bug of this program; please report \
                        it with the log";
-    let bug = || Answer::Unknown(Why { reason: "panic", message: BUG.to_owned(), is_configuration: false });
-    told.map_or_else(bug, Answer::Claims)
+    let bug = || AgentAnswer::Unknown(Why { reason: "panic", message: BUG.to_owned(), is_configuration: false });
+    told.map_or_else(bug, AgentAnswer::Claims)
 }
 
 fn ask(config: &AgentConfig) -> io::Result<oneshot::Receiver<Option<Claims>>> {
@@ -132,7 +132,7 @@ mod tests {
     #[test]
     fn an_agent_is_judged_anew_when_its_answer_comes() {
         let name = |name: &str| -> AgentName { name.parse().expect("a name") };
-        let reasons = |late: Answer| -> Vec<(String, &'static str)> {
+        let reasons = |late: AgentAnswer| -> Vec<(String, &'static str)> {
             let answers = BTreeMap::from([
                 (name("a"), answer(Some(Some(claims("a", "/srv/one"))))),
                 (name("b"), late),
@@ -141,7 +141,7 @@ mod tests {
             judged(&answers).into_iter().map(|(agent, why)| (agent.to_string(), why.reason)).collect()
         };
         let both = |a, b| vec![("a".to_owned(), a), ("b".to_owned(), b)];
-        assert_eq!(reasons(Answer::Unknown(hangs())), [("b".to_owned(), "file_system_hangs")]);
+        assert_eq!(reasons(AgentAnswer::Unknown(hangs())), [("b".to_owned(), "file_system_hangs")]);
         assert_eq!(reasons(answer(Some(Some(claims("b", "/srv/other"))))), []);
         assert_eq!(reasons(answer(Some(Some(claims("b", "/srv/one"))))), both("shared_file", "shared_file"));
         assert_eq!(reasons(answer(None)), [("b".to_owned(), "panic")]);

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::latch::Beginnings;
-use super::latch_file::{self, Found, LatchFileError};
+use super::latch_file::{self, LatchFileError, LoadedLatch};
 use super::{BootId, Kept, Latch};
 use crate::platform::{self, FileLock, Links, WriteError};
 
@@ -96,8 +96,8 @@ impl ClearError {
 /// When the record cannot be read, or is not ours.
 pub fn kept(state_directory: &Path, boot: &BootId) -> Result<Kept, LatchFileError> {
     match latch_file::load(state_directory, boot)? {
-        Found::Kept(kept) => Ok(kept),
-        Found::Nothing | Found::EarlierBoot(_) => Ok(Kept::default()),
+        LoadedLatch::Kept(kept) => Ok(kept),
+        LoadedLatch::Nothing | LoadedLatch::EarlierBoot(_) => Ok(Kept::default()),
     }
 }
 

@@ -26,7 +26,7 @@ const UNKNOWN: &str = "unknown";
 
 /// What lies there.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Found {
+pub enum LoadedLatch {
     Nothing,
     /// It was of an earlier boot, and has ended with it.
     EarlierBoot(Kept),
@@ -117,15 +117,15 @@ impl LatchFileError {
 ///
 /// # Errors
 /// When a file is there that cannot be read, or that is not ours.
-pub fn load(state_directory: &Path, boot: &BootId) -> Result<Found, LatchFileError> {
+pub fn load(state_directory: &Path, boot: &BootId) -> Result<LoadedLatch, LatchFileError> {
     let path = state_directory.join(NAME);
     let file = match platform::read_regular(&path, MAX_BYTES) {
         Ok(file) => file,
-        Err(FileError::NotFound { .. }) => return Ok(Found::Nothing),
+        Err(FileError::NotFound { .. }) => return Ok(LoadedLatch::Nothing),
         Err(error) => return Err(error.into()),
     };
     let (of, kept) = decode(&file.bytes).map_err(|why| LatchFileError::Foreign { path, why })?;
-    Ok(if of == *boot { Found::Kept(kept) } else { Found::EarlierBoot(kept) })
+    Ok(if of == *boot { LoadedLatch::Kept(kept) } else { LoadedLatch::EarlierBoot(kept) })
 }
 
 /// Whether exactly this lies there: a person or another program may have removed or damaged it.
@@ -294,8 +294,8 @@ mod tests {
             std::fs::create_dir(&state).expect("a directory");
             save(&state, &boot("aa"), &kept).expect("save");
             let (here, later) = match &kept {
-                nothing if *nothing == Kept::default() => (Found::Nothing, Found::Nothing),
-                kept => (Found::Kept(kept.clone()), Found::EarlierBoot(kept.clone())),
+                nothing if *nothing == Kept::default() => (LoadedLatch::Nothing, LoadedLatch::Nothing),
+                kept => (LoadedLatch::Kept(kept.clone()), LoadedLatch::EarlierBoot(kept.clone())),
             };
             prop_assert_eq!(load(&state, &boot("aa")).expect("load"), here);
             prop_assert_eq!(load(&state, &boot("bb")).expect("load"), later);
@@ -333,7 +333,7 @@ mod tests {
     #[test]
     fn without_a_file_there_is_nothing_and_a_place_that_cannot_be_written_is_an_error() {
         let directory = tempfile::tempdir().expect("directory");
-        assert_eq!(load(directory.path(), &boot("aa")).expect("load"), Found::Nothing);
+        assert_eq!(load(directory.path(), &boot("aa")).expect("load"), LoadedLatch::Nothing);
         let file = directory.path().join("file");
         std::fs::write(&file, b"").expect("write");
         let kept = begun("a", Trigger::NutFsd);

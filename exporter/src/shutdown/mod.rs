@@ -32,7 +32,7 @@ pub use evidence::{About, Evidence, Sign};
 pub use feeds::{Feeds, FeedsReport, Member};
 pub use known::Word;
 pub use latch::{Announced, Beginnings, BootId, Kept, Latch};
-pub use latch_file::{Found, LatchFileError, is_kept, load, save};
+pub use latch_file::{LatchFileError, LoadedLatch, is_kept, load, save};
 pub use machine::{Input, Machine};
 pub use origin::Origin;
 pub use report::Report;

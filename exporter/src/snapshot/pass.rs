@@ -11,7 +11,7 @@ use kagiban_keystore::{Certificate, Fault};
 use super::{Label, SeenCertificate};
 use crate::health::CheckSeen;
 use crate::platform::SystemTrust;
-use crate::probe::{Endpoint, Handshake, Phases, ProbeError, ServedChain, Verdict};
+use crate::probe::{Endpoint, Handshake, Phases, ProbeError, ServedChain, TrustVerdict};
 use crate::shutdown::Evidence;
 use crate::trouble::Trouble;
 use crate::ups::{Reading, Refused, UpsFault};
@@ -283,9 +283,9 @@ impl Served {
         Self {
             broken: handshake.failure.as_ref().map(|broken| Trouble::new(broken.reason, &broken.message)),
             refused: match &handshake.verdict {
-                Some(Verdict::Trusted) if !handshake.key_proven => Some(KEY_NOT_PROVEN),
-                Some(Verdict::Trusted) => None,
-                Some(Verdict::Refused { reason, .. }) => Some(reason),
+                Some(TrustVerdict::Trusted) if !handshake.key_proven => Some(KEY_NOT_PROVEN),
+                Some(TrustVerdict::Trusted) => None,
+                Some(TrustVerdict::Refused { reason, .. }) => Some(reason),
                 None => Some("no_roots"),
             },
             phases: handshake.phases,

@@ -7,18 +7,18 @@ use std::time::Duration;
 use kagiban_crds::HostName;
 
 use super::files::{self, FileRule, FileSource, PasswordSource, Paths};
-use super::health::{self, HealthSource, Patient, Places};
+use super::health::{self, AgentPaths, HealthSource, HealthTarget};
 use super::tls::{self, TlsSource, TrustCache};
 use super::ups::UpsSource;
 use super::{Look, Source, agent, host as host_source};
 use crate::config::{AgentConfig, CertificateRule, Config, PathPattern, SourceName, TlsEndpoint, UpsConfig};
-use crate::discovery::{Found, Installed};
+use crate::discovery::{Discovered, Installed};
 use crate::probe::Endpoint;
 use crate::snapshot::{Label, SourceId, SourceKind};
 use crate::ups::UpsFault;
 
 /// Every source, in the order of their identities. It looks at no file: what is there was `found`. What was configured goes before what was discovered under one name.
-pub fn plan(config: &Config, found: &Found, host: &HostName) -> Vec<Source> {
+pub fn plan(config: &Config, found: &Discovered, host: &HostName) -> Vec<Source> {
     let trust = TrustCache::default();
     let bundle = found.system_bundle.as_deref();
     let tls = |endpoint: &TlsEndpoint| tls_source(endpoint, TlsSource::new(endpoint, bundle, trust.clone()));
@@ -121,12 +121,12 @@ fn ups_source(config: &UpsConfig, bundle: Option<&Path>, state_directory: &Path)
 }
 
 /// Of the agents whose vendor has a hardening list: those that are configured, and those that were found elsewhere.
-fn health_sources(config: &Config, found: &Found, host: &HostName) -> Vec<Source> {
-    let configured: Vec<_> = config.agents.iter().filter_map(|agent| configured_patient(agent, found, host)).collect();
+fn health_sources(config: &Config, found: &Discovered, host: &HostName) -> Vec<Source> {
+    let configured: Vec<_> = config.agents.iter().filter_map(|agent| configured_target(agent, found, host)).collect();
     let is_new = |at: &&Installed| configured.iter().all(|patient| patient.places.directory != at.directory);
     let discovered = found.agents.iter().filter(|_| config.discovers()).filter(is_new);
     let discovered: Vec<_> = discovered.filter_map(|at| patient(at, host)).collect();
-    let source = |patient: Patient| Source {
+    let source = |patient: HealthTarget| Source {
         id: SourceId {
             kind: SourceKind::Health,
             name: patient.name.clone().unwrap_or_else(|| Label::from_path(&patient.places.directory)),
@@ -140,7 +140,7 @@ fn health_sources(config: &Config, found: &Found, host: &HostName) -> Vec<Source
     configured.into_iter().chain(discovered).map(source).collect()
 }
 
-fn configured_patient(agent: &AgentConfig, found: &Found, host: &HostName) -> Option<Patient> {
+fn configured_target(agent: &AgentConfig, found: &Discovered, host: &HostName) -> Option<HealthTarget> {
     let usual = || {
         let directories = (agent.product.facts().directories)(crate::platform::OS);
         found.directory_of(agent.product).or_else(|| directories.first().map(PathBuf::from))
@@ -166,10 +166,10 @@ fn configured_patient(agent: &AgentConfig, found: &Found, host: &HostName) -> Op
 }
 
 /// An agent as its product knows it.
-fn patient(at: &Installed, host: &HostName) -> Option<Patient> {
+fn patient(at: &Installed, host: &HostName) -> Option<HealthTarget> {
     let facts = at.product.facts();
     let (product, port) = (facts.hardening.as_ref()?, facts.port?);
-    let places = Places {
+    let places = AgentPaths {
         product,
         directory: at.directory.clone(),
         keystore: at.directory.join(facts.keystores.first()?),
@@ -180,5 +180,5 @@ fn patient(at: &Installed, host: &HostName) -> Option<Patient> {
         command_directories: Vec::new(),
     };
     let endpoint = Endpoint { address: format!("127.0.0.1:{port}"), server_name: Some(host.as_str().to_owned()) };
-    Some(Patient { name: None, product, places, endpoint })
+    Some(HealthTarget { name: None, product, places, endpoint })
 }

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::Source;
-use crate::health::{Check, Verdict};
+use crate::health::{Check, CheckResult};
 use crate::snapshot::{Board, HealthSeen, Label, Observation, Pass, ProbeSeen, SkippedFiles, SourceId, Trouble};
 
 /// How many sources are looked at at once: enough that one slow endpoint delays nobody, few enough that a start on a
@@ -172,11 +172,12 @@ impl Said {
 
     fn about_health(&mut self, health: &HealthSeen) {
         let directory = &health.directory;
-        let failing = || health.checks.iter().filter(|seen| seen.verdict == Verdict::Failed);
+        let failing = || health.checks.iter().filter(|seen| seen.verdict == CheckResult::Failed);
         for seen in failing().filter(|seen| !self.failing_checks.contains(&seen.check)) {
             warn!(%directory, check = seen.check.id(), detail = %seen.detail, "hardening check fails");
         }
-        let passes = |check: &Check| health.checks.iter().any(|it| it.check == *check && it.verdict == Verdict::Passed);
+        let passes =
+            |check: &Check| health.checks.iter().any(|it| it.check == *check && it.verdict == CheckResult::Passed);
         for check in self.failing_checks.iter().filter(|check| passes(check)) {
             info!(%directory, check = check.id(), "hardening check passes again");
         }

@@ -26,7 +26,7 @@ use tracing::{debug, info, warn};
 
 use super::body::Pieces;
 use super::guard::Guard;
-use super::places::{MAX_CONNECTIONS, Places, Seat};
+use super::places::{ConnectionSlots, MAX_CONNECTIONS, Seat};
 use super::probe::MAX_ASKED;
 use super::{Site, routes};
 use crate::arrivals::{Arrivals, Peer};
@@ -120,7 +120,7 @@ impl Listeners {
 
     /// Answers until told to stop, then lets what is under way end.
     pub async fn serve(self, site: Arc<Site>, guard: Arc<Guard>, stop: CancellationToken) {
-        let places = Places::new(MAX_CONNECTIONS, MAX_OF_PEER);
+        let places = ConnectionSlots::new(MAX_CONNECTIONS, MAX_OF_PEER);
         let waiting = Arrivals::new(MAX_WAITING, MAX_WAITING_OF_PEER);
         join_all(self.0.into_iter().map(|listener| accept(listener, &site, &guard, &places, &waiting, &stop))).await;
     }
@@ -130,7 +130,7 @@ async fn accept(
     listener: Listener,
     site: &Arc<Site>,
     guard: &Arc<Guard>,
-    places: &Arc<Places>,
+    places: &Arc<ConnectionSlots>,
     waiting: &Arc<Arrivals>,
     stop: &CancellationToken,
 ) {

@@ -21,7 +21,7 @@ pub(super) const MAX_CONNECTIONS: usize = 64;
 const QUIET: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
-pub(super) struct Places {
+pub(super) struct ConnectionSlots {
     max: usize,
     max_of_peer: usize,
     taken: Mutex<Vec<Arc<Taken>>>,
@@ -42,7 +42,7 @@ struct Taken {
 #[derive(Debug)]
 pub(super) struct Place {
     taken: Arc<Taken>,
-    places: Arc<Places>,
+    places: Arc<ConnectionSlots>,
 }
 
 /// Held while a request is being answered.
@@ -53,7 +53,7 @@ pub(super) struct Working(Arc<Taken>);
 #[derive(Clone, Debug)]
 pub(super) struct Seat(Arc<Taken>);
 
-impl Places {
+impl ConnectionSlots {
     pub(super) fn new(max: usize, max_of_peer: usize) -> Arc<Self> {
         Arc::new(Self { max, max_of_peer, taken: Mutex::default(), freed: Notify::new() })
     }
@@ -175,7 +175,7 @@ mod tests {
     /// A peer that hangs up and connects again held all places, and whoever came next waited behind its newcomers.
     #[test]
     fn a_flood_takes_no_place_but_its_own() {
-        let places = Places::new(8, 6);
+        let places = ConnectionSlots::new(8, 6);
         let now = Instant::now();
         let mut flood: Vec<_> = (0..6).map(|_| places.try_take(peer(1), now).expect("room")).collect();
         assert!(places.try_take(peer(1), now).is_err(), "it has its share, and there is room for others");
@@ -195,7 +195,7 @@ mod tests {
 
     #[test]
     fn the_quietest_connection_makes_room_after_a_moment_and_a_working_one_never() {
-        let places = Places::new(2, 2);
+        let places = ConnectionSlots::new(2, 2);
         let (now, later) = (Instant::now(), Instant::now() + 2 * QUIET);
         let first = places.try_take(peer(1), now).expect("room");
         let second = places.try_take(peer(1), now).expect("room");
@@ -211,7 +211,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_place_that_is_given_back_is_taken_at_once() {
-        let places = Places::new(1, 1);
+        let places = ConnectionSlots::new(1, 1);
         let only = places.take(peer(1)).await;
         let waiting = tokio::spawn({
             let places = Arc::clone(&places);

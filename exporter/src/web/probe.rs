@@ -23,7 +23,7 @@ use crate::blocking::Work;
 use crate::config::{CompatSet, Config, ProbeConfig};
 use crate::from_files::{FromFiles, of_file};
 use crate::platform;
-use crate::probe::{Endpoint, Handshake, ProbeError, Roots, RootsError, Verdict, probe_for, trusted_path};
+use crate::probe::{Endpoint, Handshake, ProbeError, Roots, RootsError, TrustVerdict, probe_for, trusted_path};
 use crate::render::{Probed, Rendered};
 use crate::snapshot::ProbeSeen;
 
@@ -183,7 +183,7 @@ impl Trust {
 impl Asked {
     fn probed(&self, outcome: &Result<Handshake, ProbeError>, trust: Option<&Trust>, took: Duration) -> Probed {
         let shaken = outcome.as_ref().ok();
-        let trusted = shaken.is_some_and(|shaken| shaken.verdict == Some(Verdict::Trusted));
+        let trusted = shaken.is_some_and(|shaken| shaken.verdict == Some(TrustVerdict::Trusted));
         let served = shaken.iter().flat_map(|shaken| shaken.served.certificates());
         let chain: Vec<_> = served.map(|(_, certificate)| certificate.clone()).collect();
         let path = trust.filter(|_| trusted).and_then(|trust| trusted_path(&chain, &trust.authorities));

@@ -25,10 +25,10 @@ const HEAD_START: Duration = Duration::from_millis(250);
 /// Of them for one namespace: whoever gives his hosts names that no server answers for waits for his own lookups.
 const MAX_LOOKUPS_OF_NAMESPACE: usize = MAX_LOOKUPS / 4;
 
-static LOOKUPS: LazyLock<Places> = LazyLock::new(|| Places::new(MAX_LOOKUPS, MAX_LOOKUPS_OF_NAMESPACE));
+static LOOKUPS: LazyLock<LookupSlots> = LazyLock::new(|| LookupSlots::new(MAX_LOOKUPS, MAX_LOOKUPS_OF_NAMESPACE));
 
 /// Places of all, of which each namespace has some at most.
-struct Places {
+struct LookupSlots {
     all: Arc<Semaphore>,
     most: usize,
     /// Of those that have a place, or wait for one.
@@ -41,7 +41,7 @@ struct Place {
     _shared: OwnedSemaphorePermit,
 }
 
-impl Places {
+impl LookupSlots {
     fn new(all: usize, most: usize) -> Self {
         Self { all: Arc::new(Semaphore::new(all)), most, of: Mutex::default() }
     }
@@ -111,7 +111,7 @@ fn more_telling(one: Option<AgentError>, other: AgentError) -> Option<AgentError
 
 /// The place is held by the work itself, which nothing can end, and not by whoever waits for it.
 async fn bounded<T: Send + 'static>(
-    places: &Places,
+    places: &LookupSlots,
     namespace: &str,
     work: impl FnOnce() -> std::io::Result<T> + Send + 'static,
 ) -> Result<T, AgentError> {
@@ -183,7 +183,7 @@ mod tests {
     /// namespace's names are looked up meanwhile.
     #[tokio::test]
     async fn silent_name_servers_take_so_many_threads_of_one_namespace_and_no_more() {
-        let places = Places::new(3, 2);
+        let places = LookupSlots::new(3, 2);
         static RUNNING: AtomicUsize = AtomicUsize::new(0);
         let (mut ends, mut waits) = (Vec::new(), Vec::new());
         for _ in 0..6 {

@@ -14,7 +14,7 @@ mod kubernetes;
 pub use kubernetes::{
     Claims, ClusterError, Kubernetes, MANAGER, Page, SecretData, Unreadable, Watched, claim, client, object, watch,
 };
-pub(crate) use kubernetes::{Verdict, is_transient, verdict, words, written};
+pub(crate) use kubernetes::{DryRunVerdict, is_transient, verdict, words, written};
 
 use std::fmt;
 use std::sync::Arc;
@@ -31,7 +31,7 @@ use crate::freshness::Freshness;
 use watch::{Event, WatchError};
 
 /// What comes back from it, in time.
-pub type Answer<'a, T> = BoxFuture<'a, Result<T, ClusterError>>;
+pub type ClusterFuture<'a, T> = BoxFuture<'a, Result<T, ClusterError>>;
 
 /// As it is handed around.
 pub type SharedCluster = Arc<dyn Cluster>;
@@ -45,32 +45,32 @@ pub trait Cluster: fmt::Debug + Send + Sync {
     fn watch(&self, namespace: Option<&str>, freshness: Freshness) -> BoxStream<'static, Result<Event, WatchError>>;
 
     /// Whether the resources can be listed at all.
-    fn can_list<'a>(&'a self, namespace: Option<&'a str>) -> Answer<'a, ()>;
+    fn can_list<'a>(&'a self, namespace: Option<&'a str>) -> ClusterFuture<'a, ()>;
 
     /// The resource of this name as it is, whatever its uid; never from a cache.
-    fn named<'a>(&'a self, mac: &'a ManagedAgentCertificate) -> Answer<'a, Option<ManagedAgentCertificate>>;
+    fn named<'a>(&'a self, mac: &'a ManagedAgentCertificate) -> ClusterFuture<'a, Option<ManagedAgentCertificate>>;
 
     /// What would become of a manifest, if it would be taken. Nothing is written.
-    fn dry_run<'a>(&'a self, mac: &'a ManagedAgentCertificate, object: &'a Value) -> Answer<'a, Watched>;
+    fn dry_run<'a>(&'a self, mac: &'a ManagedAgentCertificate, object: &'a Value) -> ClusterFuture<'a, Watched>;
 
     /// Puts the finalizer on.
-    fn hold<'a>(&'a self, mac: &'a ManagedAgentCertificate) -> Answer<'a, ManagedAgentCertificate>;
+    fn hold<'a>(&'a self, mac: &'a ManagedAgentCertificate) -> ClusterFuture<'a, ManagedAgentCertificate>;
 
     /// Takes the finalizer off; of one that is gone, that is done.
-    fn release<'a>(&'a self, mac: &'a ManagedAgentCertificate) -> Answer<'a, ()>;
+    fn release<'a>(&'a self, mac: &'a ManagedAgentCertificate) -> ClusterFuture<'a, ()>;
 
     /// The same, of an object of which only this could be read.
-    fn release_unread<'a>(&'a self, seen: &'a ObjectMeta) -> Answer<'a, ()>;
+    fn release_unread<'a>(&'a self, seen: &'a ObjectMeta) -> ClusterFuture<'a, ()>;
 
     /// What is left out of the status is removed, and what others have written into it stays.
     fn write_status<'a>(
         &'a self,
         mac: &'a ManagedAgentCertificate,
         status: &'a ManagedAgentCertificateStatus,
-    ) -> Answer<'a, ManagedAgentCertificate>;
+    ) -> ClusterFuture<'a, ManagedAgentCertificate>;
 
     /// Writes the conditions of an object that could not be read, and leaves the rest of its status as it is.
-    fn write_conditions<'a>(&'a self, seen: &'a ObjectMeta, conditions: &'a [Value]) -> Answer<'a, ()>;
+    fn write_conditions<'a>(&'a self, seen: &'a ObjectMeta, conditions: &'a [Value]) -> ClusterFuture<'a, ()>;
 
     /// Writes an event. One that cannot be written is logged and given up: no rotation waits for it.
     fn tell<'a>(&'a self, mac: &'a ManagedAgentCertificate, told: &'a decide::Event) -> BoxFuture<'a, ()>;
@@ -79,13 +79,13 @@ pub trait Cluster: fmt::Debug + Send + Sync {
     fn tell_unread<'a>(&'a self, seen: &'a Unreadable, told: &'a decide::Event) -> BoxFuture<'a, ()>;
 
     /// A Secret by its name; there is no list of them.
-    fn secret<'a>(&'a self, namespace: &'a str, name: &'a str) -> Answer<'a, SecretData>;
+    fn secret<'a>(&'a self, namespace: &'a str, name: &'a str) -> ClusterFuture<'a, SecretData>;
 
     /// The Lease that leaders hold.
-    fn lease<'a>(&'a self, namespace: &'a str, name: &'a str) -> Answer<'a, Option<Lease>>;
+    fn lease<'a>(&'a self, namespace: &'a str, name: &'a str) -> ClusterFuture<'a, Option<Lease>>;
 
     /// Creates it, or replaces it if it has a resource version.
-    fn put_lease<'a>(&'a self, namespace: &'a str, lease: &'a Lease) -> Answer<'a, Lease>;
+    fn put_lease<'a>(&'a self, namespace: &'a str, lease: &'a Lease) -> ClusterFuture<'a, Lease>;
 }
 
 impl dyn Cluster {

@@ -7,7 +7,7 @@ use kagiban_crds::LeafSha256;
 use kagiban_crds::host_api::{RotationState, Sighting};
 use kagiban_crds::resource::{BlockedBy, Condition, ManagedAgentCertificateStatus, NearExpiry, Time};
 
-use super::case::{Case, Verdict};
+use super::case::{Case, RuleOutcome};
 use super::events::why_blocked;
 use super::following::is_slow;
 use super::reason::{needs_a_person, trigger_words};
@@ -19,7 +19,7 @@ use super::{ConditionType, Observed, Reason, Step, pace};
 const LONGEST_MESSAGE: usize = 1024;
 
 #[derive(Clone)]
-struct Claim {
+struct ConditionClaim {
     kind: ConditionType,
     status: &'static str,
     reason: Reason,
@@ -30,7 +30,11 @@ const TRUE: &str = "True";
 const FALSE: &str = "False";
 const UNKNOWN: &str = "Unknown";
 
-pub(super) fn conditions(case: &Case<'_>, verdict: &Verdict, status: &ManagedAgentCertificateStatus) -> Vec<Condition> {
+pub(super) fn conditions(
+    case: &Case<'_>,
+    verdict: &RuleOutcome,
+    status: &ManagedAgentCertificateStatus,
+) -> Vec<Condition> {
     let keep = if stands(case, verdict) { case.settled.conditions.as_slice() } else { &[] };
     let deployed = kept(deployed(case, verdict), keep);
     let verified = kept(verified(case, verdict), keep);
@@ -46,8 +50,9 @@ pub(super) fn conditions(case: &Case<'_>, verdict: &Verdict, status: &ManagedAge
 }
 
 /// As if the leaf in force were stored and served.
-fn ready(case: &Case<'_>, verdict: &Verdict) -> Claim {
-    let claim = |status, reason, message: String| Claim { kind: ConditionType::Ready, status, reason, message };
+fn ready(case: &Case<'_>, verdict: &RuleOutcome) -> ConditionClaim {
+    let claim =
+        |status, reason, message: String| ConditionClaim { kind: ConditionType::Ready, status, reason, message };
     let obstacle = verdict.obstacle.as_ref();
     let Some(leaf) = case.leaf() else {
         return match obstacle {
@@ -79,8 +84,9 @@ const fn is_of_the_spec(by: BlockedBy) -> bool {
 }
 
 /// As if the leaf in force were served.
-fn serving(case: &Case<'_>) -> Claim {
-    let claim = |status, reason, message: String| Claim { kind: ConditionType::Serving, status, reason, message };
+fn serving(case: &Case<'_>) -> ConditionClaim {
+    let claim =
+        |status, reason, message: String| ConditionClaim { kind: ConditionType::Serving, status, reason, message };
     match case.leaf() {
         None => claim(FALSE, Reason::NotIssued, "no certificate yet".into()),
         Some(leaf) if case.now() >= leaf.not_after => {
@@ -93,8 +99,8 @@ fn serving(case: &Case<'_>) -> Claim {
     }
 }
 
-fn issued(case: &Case<'_>) -> Claim {
-    let claim = |status, reason, message| Claim { kind: ConditionType::Issued, status, reason, message };
+fn issued(case: &Case<'_>) -> ConditionClaim {
+    let claim = |status, reason, message| ConditionClaim { kind: ConditionType::Issued, status, reason, message };
     match case.leaf() {
         Some(leaf) => claim(
             TRUE,
@@ -108,12 +114,12 @@ fn issued(case: &Case<'_>) -> Claim {
     }
 }
 
-fn deployed(case: &Case<'_>, verdict: &Verdict) -> Claim {
+fn deployed(case: &Case<'_>, verdict: &RuleOutcome) -> ConditionClaim {
     let sighting = case.report().map(|report| &report.stored);
     seen(case, verdict, sighting, ConditionType::Deployed, ["the keystore", "holds"], Reason::StoredDrift)
 }
 
-fn verified(case: &Case<'_>, verdict: &Verdict) -> Claim {
+fn verified(case: &Case<'_>, verdict: &RuleOutcome) -> ConditionClaim {
     let sighting = case.report().map(|report| &report.served);
     seen(case, verdict, sighting, ConditionType::Verified, ["the live endpoint", "serves"], Reason::ServedDrift)
 }
@@ -121,13 +127,13 @@ fn verified(case: &Case<'_>, verdict: &Verdict) -> Claim {
 /// Whether the leaf in force was seen at one of the two places.
 fn seen(
     case: &Case<'_>,
-    verdict: &Verdict,
+    verdict: &RuleOutcome,
     sighting: Option<&Sighting>,
     kind: ConditionType,
     [place, holds]: [&str; 2],
     drift: Reason,
-) -> Claim {
-    let claim = |status, reason, message| Claim { kind, status, reason, message };
+) -> ConditionClaim {
+    let claim = |status, reason, message| ConditionClaim { kind, status, reason, message };
     let Some(leaf) = case.leaf() else {
         let reason = if kind == ConditionType::Deployed { Reason::NotDeployed } else { Reason::NotIssued };
         return claim(FALSE, reason, "no certificate yet".into());
@@ -151,7 +157,7 @@ fn seen(
 }
 
 /// An agent that is not the one asked for says nothing about drift.
-fn verdict_or(verdict: &Verdict, drift: Reason) -> Reason {
+fn verdict_or(verdict: &RuleOutcome, drift: Reason) -> Reason {
     match &verdict.obstacle {
         Some(obstacle) if needs_a_person(obstacle.by) => Reason::Blocked(obstacle.by),
         Some(_) | None => drift,
@@ -160,11 +166,12 @@ fn verdict_or(verdict: &Verdict, drift: Reason) -> Reason {
 
 fn reconciling(
     case: &Case<'_>,
-    verdict: &Verdict,
+    verdict: &RuleOutcome,
     status: &ManagedAgentCertificateStatus,
     ready: &Written,
-) -> Option<Claim> {
-    let claim = |reason, message| Some(Claim { kind: ConditionType::Reconciling, status: TRUE, reason, message });
+) -> Option<ConditionClaim> {
+    let claim =
+        |reason, message| Some(ConditionClaim { kind: ConditionType::Reconciling, status: TRUE, reason, message });
     let obstacle = verdict.obstacle.as_ref();
     if let Some(rotation) = status.rotation.as_ref().filter(|rotation| !rotation.state.is_decided()) {
         let held_up = obstacle.map(|o| format!("; held up: {}", o.message)).unwrap_or_default();
@@ -177,8 +184,8 @@ fn reconciling(
     claim(Reason::Blocked(obstacle.by), obstacle.message.clone())
 }
 
-fn stalled(case: &Case<'_>, verdict: &Verdict) -> Option<Claim> {
-    let claim = |reason, message| Some(Claim { kind: ConditionType::Stalled, status: TRUE, reason, message });
+fn stalled(case: &Case<'_>, verdict: &RuleOutcome) -> Option<ConditionClaim> {
+    let claim = |reason, message| Some(ConditionClaim { kind: ConditionType::Stalled, status: TRUE, reason, message });
     let obstacle = verdict.obstacle.as_ref()?;
     if needs_a_person(obstacle.by) {
         return claim(Reason::Blocked(obstacle.by), obstacle.message.clone());
@@ -194,10 +201,10 @@ fn stalled(case: &Case<'_>, verdict: &Verdict) -> Option<Claim> {
     )
 }
 
-fn blocked(case: &Case<'_>, verdict: &Verdict) -> Option<Claim> {
+fn blocked(case: &Case<'_>, verdict: &RuleOutcome) -> Option<ConditionClaim> {
     let obstacle = verdict.obstacle.as_ref()?;
     let (reason, message) = (Reason::Blocked(obstacle.by), why_blocked(case, obstacle));
-    Some(Claim { kind: ConditionType::Blocked, status: TRUE, reason, message })
+    Some(ConditionClaim { kind: ConditionType::Blocked, status: TRUE, reason, message })
 }
 
 /// The next renewal will gain nothing, unless the CA is replaced before. While the issuer cannot be read, what was known stands.
@@ -215,7 +222,7 @@ fn issuer_ending(case: &Case<'_>) -> Option<Written> {
         case.leaf().map_or(end, |leaf| leaf.not_after)
     );
     let (kind, reason) = (ConditionType::IssuerEnding, Reason::IssuerEnding);
-    Some(Written::from(Claim { kind, status: TRUE, reason, message }))
+    Some(Written::from(ConditionClaim { kind, status: TRUE, reason, message }))
 }
 
 /// When the leaf expires, if that is near and the resource asks for a person then.
@@ -228,7 +235,7 @@ fn is_near_expiry(case: &Case<'_>) -> Option<Timestamp> {
 
 /// Whether what was known before stands: during a rotation of ours the host holds one leaf and serves another for a while. Not
 /// once that while is over: an agent that does not come back serves nothing.
-fn stands(case: &Case<'_>, verdict: &Verdict) -> bool {
+fn stands(case: &Case<'_>, verdict: &RuleOutcome) -> bool {
     let is_stuck = verdict.obstacle.as_ref().is_some_and(|obstacle| obstacle.by == BlockedBy::RotationStuck);
     in_rotation(case, verdict) && !is_stuck && (is_served(case) || !is_slow(case))
 }
@@ -241,14 +248,14 @@ fn is_served(case: &Case<'_>) -> bool {
 }
 
 /// Whether the host is in the middle of a rotation of ours, or is about to be.
-fn in_rotation(case: &Case<'_>, verdict: &Verdict) -> bool {
+fn in_rotation(case: &Case<'_>, verdict: &RuleOutcome) -> bool {
     let on_host = case.host_rotation().is_some_and(|rotation| rotation.state != RotationState::Requested);
     let ours = (on_host && case.open_rotation().is_some()) || matches!(verdict.step, Step::Open { .. });
     // before the first leaf there is nothing that could stand
     ours && case.leaf().is_some()
 }
 
-fn kept(claim: Claim, keep: &[Condition]) -> Written {
+fn kept(claim: ConditionClaim, keep: &[Condition]) -> Written {
     let before = keep.iter().find(|condition| condition.type_ == claim.kind.as_str());
     before.map_or_else(|| Written::from(claim), Written::from)
 }
@@ -276,8 +283,8 @@ impl Written {
     }
 }
 
-impl From<Claim> for Written {
-    fn from(claim: Claim) -> Self {
+impl From<ConditionClaim> for Written {
+    fn from(claim: ConditionClaim) -> Self {
         Self {
             kind: claim.kind.as_str().into(),
             status: claim.status.into(),

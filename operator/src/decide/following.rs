@@ -5,7 +5,7 @@ use std::time::Duration;
 use kagiban_crds::host_api::RotationReport;
 use kagiban_crds::resource::BlockedBy;
 
-use super::case::{Case, Verdict};
+use super::case::{Case, RuleOutcome};
 use super::inputs::Obstacle;
 use super::pace::PART_OF_TIME_TAKEN;
 use super::renewal::later;
@@ -19,12 +19,12 @@ const USUAL_ROTATION: Duration = Duration::from_secs(120);
 const STUCK_AFTER: Duration = Duration::from_secs(1800);
 
 /// Undoes what has not touched the keystore.
-pub(super) fn roll_back(case: &Case<'_>, rotation: &RotationReport) -> Verdict {
+pub(super) fn roll_back(case: &Case<'_>, rotation: &RotationReport) -> RuleOutcome {
     let step = Step::Rollback { generation: rotation.generation };
     gates::before_trying_again(case).unwrap_or_else(|| trying(case, step))
 }
 
-pub(super) fn follow(case: &Case<'_>, rotation: &RotationReport) -> Verdict {
+pub(super) fn follow(case: &Case<'_>, rotation: &RotationReport) -> RuleOutcome {
     let generation = rotation.generation;
     if is_stuck(case, rotation) {
         let message = format!(
@@ -33,16 +33,16 @@ pub(super) fn follow(case: &Case<'_>, rotation: &RotationReport) -> Verdict {
             rotation.state
         );
         let step = Step::Follow { generation, after: case.inputs.policy.resync };
-        return Verdict { step, obstacle: Some(Obstacle::new(BlockedBy::RotationStuck, message)) };
+        return RuleOutcome { step, obstacle: Some(Obstacle::new(BlockedBy::RotationStuck, message)) };
     }
     let after = until_next_look(time_taken(case), case.inputs.policy.resync);
-    Verdict::clear(Step::Follow { generation, after })
+    RuleOutcome::clear(Step::Follow { generation, after })
 }
 
 /// While a step that failed is tried again, the status goes on saying what was in its way: it would be written twice
 /// for each try otherwise.
-pub(super) fn trying(case: &Case<'_>, step: Step) -> Verdict {
-    Verdict { step, obstacle: case.inputs.setback.map(|setback| setback.obstacle.clone()) }
+pub(super) fn trying(case: &Case<'_>, step: Step) -> RuleOutcome {
+    RuleOutcome { step, obstacle: case.inputs.setback.map(|setback| setback.obstacle.clone()) }
 }
 
 /// Whether the host has worked on the rotation for longer than any usually takes.

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use kagiban_crds::host_api::{PowerState, RotationState};
 use kagiban_crds::resource::{BlockedBy, Outcome};
 
-use super::case::{Case, Verdict};
+use super::case::{Case, RuleOutcome};
 use super::inputs::{Obstacle, Setback};
 use super::pace::{PART_OF_TIME_TAKEN, before_expiry, doubled};
 use super::renewal::later;
@@ -32,20 +32,20 @@ const OPENING: [Gate; 7] = [paused, frozen, references, permitted, clock, power,
 const DELIVERING: [Gate; 5] = [references, permitted, clock, power, setback];
 
 /// A frozen agent needs a person, whether anything is due or not.
-pub(super) fn while_frozen(case: &Case<'_>) -> Option<Verdict> {
+pub(super) fn while_frozen(case: &Case<'_>) -> Option<RuleOutcome> {
     first_shut(case, &[frozen])
 }
 
-pub(super) fn before_opening(case: &Case<'_>) -> Option<Verdict> {
+pub(super) fn before_opening(case: &Case<'_>) -> Option<RuleOutcome> {
     first_shut(case, &OPENING)
 }
 
-pub(super) fn before_delivering(case: &Case<'_>) -> Option<Verdict> {
+pub(super) fn before_delivering(case: &Case<'_>) -> Option<RuleOutcome> {
     first_shut(case, &DELIVERING)
 }
 
 /// Only the memory of what failed a moment ago.
-pub(super) fn before_trying_again(case: &Case<'_>) -> Option<Verdict> {
+pub(super) fn before_trying_again(case: &Case<'_>) -> Option<RuleOutcome> {
     first_shut(case, &[setback])
 }
 
@@ -54,7 +54,7 @@ pub(super) fn tried_again_at(case: &Case<'_>) -> Option<Timestamp> {
     setback(case).map(|(_, until)| until)
 }
 
-fn first_shut(case: &Case<'_>, gates: &[Gate]) -> Option<Verdict> {
+fn first_shut(case: &Case<'_>, gates: &[Gate]) -> Option<RuleOutcome> {
     let (obstacle, retry) = gates.iter().find_map(|gate| gate(case))?;
     Some(Case::blocked(obstacle, retry))
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use kagiban_crds::resource::{BlockedBy, HistoryEntry, Outcome, RotationStatus, Trigger};
 
-use super::case::{Case, Verdict};
+use super::case::{Case, RuleOutcome};
 use super::inputs::Obstacle;
 use super::renewal::{Gain, SHORTEST_GAIN, gain, later, near_expiry};
 use super::{ConditionType, Step};
@@ -29,7 +29,7 @@ const SAME_DRIFT: Duration = Duration::from_secs(12 * 3600);
 const DRIFT_LIMIT: u32 = 2;
 
 /// Whether something about the last rotations, or about the gain of this one, keeps it from being opened.
-pub(super) fn before_another(case: &Case<'_>, trigger: Trigger) -> Option<Verdict> {
+pub(super) fn before_another(case: &Case<'_>, trigger: Trigger) -> Option<RuleOutcome> {
     match trigger {
         Trigger::Renewal => gains_too_little(case).or_else(|| after_failure(case, trigger)),
         Trigger::StoredDrift | Trigger::ServedDrift => recurs(case, trigger).or_else(|| after_failure(case, trigger)),
@@ -72,7 +72,7 @@ fn last<'c>(case: &'c Case<'_>) -> Option<(&'c RotationStatus, &'c HistoryEntry)
 }
 
 /// The next try waits, unless a person asked for something that was not tried yet.
-fn after_failure(case: &Case<'_>, trigger: Trigger) -> Option<Verdict> {
+fn after_failure(case: &Case<'_>, trigger: Trigger) -> Option<RuleOutcome> {
     let (rotation, ended) = last(case)?;
     let attempts = attempts(case);
     if attempts == 0 || is_untried(case, rotation, trigger) {
@@ -119,11 +119,11 @@ fn longest(case: &Case<'_>) -> Duration {
 
 /// Whether a renewal is not worth the restart of the agent. The last one before the issuer's end is, however little it gains,
 /// once the leaf in force is near its own: it is the only one, since the new leaf ends with the issuer.
-fn gains_too_little(case: &Case<'_>) -> Option<Verdict> {
+fn gains_too_little(case: &Case<'_>) -> Option<RuleOutcome> {
     let resync = later(case.now(), case.inputs.policy.resync);
     match gain_at(case, case.now())? {
         Gain::Enough => None,
-        Gain::TooEarly(until) => Some(Verdict::clear(Step::Idle { until: until.min(resync) })),
+        Gain::TooEarly(until) => Some(RuleOutcome::clear(Step::Idle { until: until.min(resync) })),
         Gain::IssuerEnds(end) => {
             let leaf = case.leaf()?;
             let last = (end >= later(leaf.not_after, SHORTEST_GAIN))
@@ -152,7 +152,7 @@ pub(super) fn gain_at(case: &Case<'_>, at: Timestamp) -> Option<Gain> {
 }
 
 /// The keystore that the host reads is not the one that it writes, or something puts another leaf there again and again.
-fn recurs(case: &Case<'_>, trigger: Trigger) -> Option<Verdict> {
+fn recurs(case: &Case<'_>, trigger: Trigger) -> Option<RuleOutcome> {
     let (rotation, ended) = last(case)?;
     let cured_nothing = ended.outcome == Outcome::Committed && attempts(case) >= DRIFT_LIMIT;
     if !cured_nothing {

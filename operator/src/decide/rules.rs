@@ -6,7 +6,7 @@ use kagiban_crds::Generation;
 use kagiban_crds::host_api::RotationState;
 use kagiban_crds::resource::{BlockedBy, ManagedAgentCertificateStatus, RotationStatus, Trigger};
 
-use super::case::{Case, Verdict, is_deployed};
+use super::case::{Case, RuleOutcome, is_deployed};
 use super::due::{self, differ};
 use super::following::{QUICK_LOOK, follow, roll_back, trying};
 use super::inputs::{Inputs, Observed, Obstacle};
@@ -15,7 +15,7 @@ use super::settle::{bounded, whole_seconds};
 use super::standing::{highest_generation, is_wrong_host};
 use super::{Decision, Step, conditions, deletion, events, gates, pace};
 
-type Rule = fn(&Case<'_>) -> Option<Verdict>;
+type Rule = fn(&Case<'_>) -> Option<RuleOutcome>;
 
 const RULES: [Rule; 10] = [
     deletion::deleting,
@@ -51,7 +51,7 @@ pub fn decide(inputs: &Inputs<'_>) -> Decision {
 }
 
 /// Another resource owns the agent; two owners would rotate each other's leaf for ever.
-fn conflict(case: &Case<'_>) -> Option<Verdict> {
+fn conflict(case: &Case<'_>) -> Option<RuleOutcome> {
     let rival = case.inputs.rival?;
     // what there is in other namespaces is not told to whoever may only name a host
     let owner = if rival.namespace == case.inputs.resource.namespace {
@@ -63,14 +63,14 @@ fn conflict(case: &Case<'_>) -> Option<Verdict> {
     Some(Case::blocked(Obstacle::new(BlockedBy::Conflict, message), later(case.now(), case.inputs.policy.resync)))
 }
 
-fn unreachable(case: &Case<'_>) -> Option<Verdict> {
+fn unreachable(case: &Case<'_>) -> Option<RuleOutcome> {
     match case.inputs.host {
         Observed::Seen(_) => None,
         Observed::Unseen(obstacle) => Some(Case::blocked(obstacle.clone(), gates::retry_of(case))),
     }
 }
 
-fn wrong_host(case: &Case<'_>) -> Option<Verdict> {
+fn wrong_host(case: &Case<'_>) -> Option<RuleOutcome> {
     let report = case.report().filter(|report| is_wrong_host(&case.inputs.resource.spec, report))?;
     let message = format!(
         "agent {} ({}) of host {} answers at that address",
@@ -83,7 +83,7 @@ fn wrong_host(case: &Case<'_>) -> Option<Verdict> {
 
 /// The host works on a rotation: it is brought to its end, and called off if it is not what we want any more and has
 /// not touched the keystore.
-fn in_flight(case: &Case<'_>) -> Option<Verdict> {
+fn in_flight(case: &Case<'_>) -> Option<RuleOutcome> {
     let rotation = case.host_rotation()?;
     if is_deployed(rotation.state) || rotation.state == RotationState::Requested {
         return Some(follow(case, rotation));
@@ -107,7 +107,7 @@ fn in_flight(case: &Case<'_>) -> Option<Verdict> {
 }
 
 /// The status names a generation that the host has not heard of: the operator stopped between the two.
-fn resume(case: &Case<'_>) -> Option<Verdict> {
+fn resume(case: &Case<'_>) -> Option<RuleOutcome> {
     let own = case.open_rotation()?;
     let open = Step::Open { generation: Generation(own.generation), trigger: own.trigger };
     Some(gates::before_opening(case).unwrap_or_else(|| hold_first(case, open)))
@@ -116,7 +116,7 @@ fn resume(case: &Case<'_>) -> Option<Verdict> {
 /// Before an agent is restarted for a password that may be the one that it has. What a person asks for, or the spec or the
 /// issuer does, is rotated with the present password anyway. Whatever else is due waits for one try and no longer; while it is
 /// not going to be opened, the host is asked as if nothing were due.
-fn ask_password(case: &Case<'_>) -> Option<Verdict> {
+fn ask_password(case: &Case<'_>) -> Option<RuleOutcome> {
     let report = case.report()?;
     case.leaf().filter(|leaf| due::is_password_unheard(&case.inputs, leaf))?;
     let question = Step::AskPassword { generation: Generation(highest_generation(report)) };
@@ -127,16 +127,16 @@ fn ask_password(case: &Case<'_>) -> Option<Verdict> {
         Cause::Wish => return None,
         Cause::Drift | Cause::Age => before_rotating(case, trigger),
     };
-    if let Some(Verdict { step: Step::Blocked { by, retry }, obstacle }) = shut {
+    if let Some(RuleOutcome { step: Step::Blocked { by, retry }, obstacle }) = shut {
         // what is told is what is in the way of the rotation
         let until = gates::tried_again_at(case);
         let step = until.map_or(question, |until| Step::Blocked { by, retry: retry.min(until) });
-        return Some(Verdict { step, obstacle });
+        return Some(RuleOutcome { step, obstacle });
     }
     case.inputs.setback.is_none().then(|| trying(case, question))
 }
 
-fn rotate(case: &Case<'_>) -> Option<Verdict> {
+fn rotate(case: &Case<'_>) -> Option<RuleOutcome> {
     let trigger = case.due?;
     case.inputs.resource.spec.certificate.private_key.request()?;
     let shut = before_rotating(case, trigger);
@@ -152,7 +152,7 @@ fn rotate(case: &Case<'_>) -> Option<Verdict> {
 }
 
 /// What keeps the rotation that is due from being opened now. What would not be done anyway is not said to be blocked.
-fn before_rotating(case: &Case<'_>, trigger: Trigger) -> Option<Verdict> {
+fn before_rotating(case: &Case<'_>, trigger: Trigger) -> Option<RuleOutcome> {
     match cause(trigger) {
         Cause::Age => pace::before_another(case, trigger).or_else(|| gates::before_opening(case)),
         Cause::Wish | Cause::Drift => gates::before_opening(case).or_else(|| pace::before_another(case, trigger)),
@@ -182,20 +182,20 @@ const fn cause(trigger: Trigger) -> Cause {
 }
 
 /// A spec that the schema should not have let in.
-fn unreadable_request(case: &Case<'_>) -> Option<Verdict> {
+fn unreadable_request(case: &Case<'_>) -> Option<RuleOutcome> {
     case.due?;
     let obstacle = Obstacle::new(BlockedBy::SpecInvalid, "spec.certificate.privateKey names a key that no host makes");
     Some(Case::blocked(obstacle, later(case.now(), case.inputs.policy.resync)))
 }
 
-fn idle(case: &Case<'_>) -> Verdict {
+fn idle(case: &Case<'_>) -> RuleOutcome {
     let resync = later(case.now(), case.inputs.policy.resync);
     let until = case.settled.renewal_time.map_or(resync, |renewal| renewal.min(resync));
-    Verdict::clear(Step::Idle { until })
+    RuleOutcome::clear(Step::Idle { until })
 }
 
 /// Whatever is waited for, the next look is at the end of the leaf in force: what says that it is served is not true any more.
-fn not_past_expiry(case: &Case<'_>, verdict: Verdict) -> Verdict {
+fn not_past_expiry(case: &Case<'_>, verdict: RuleOutcome) -> RuleOutcome {
     let Some(end) = case.leaf().map(|leaf| leaf.not_after).filter(|end| *end > case.now()) else { return verdict };
     let step = match verdict.step {
         Step::Idle { until } => Step::Idle { until: until.min(end) },
@@ -212,16 +212,16 @@ fn not_past_expiry(case: &Case<'_>, verdict: Verdict) -> Verdict {
         | Step::Rollback { .. }
         | Step::Gone) => step,
     };
-    Verdict { step, ..verdict }
+    RuleOutcome { step, ..verdict }
 }
 
 /// The finalizer goes on before the host is asked for anything.
-fn hold_first(case: &Case<'_>, step: Step) -> Verdict {
-    if case.inputs.resource.held { trying(case, step) } else { Verdict::clear(Step::EnsureFinalizer) }
+fn hold_first(case: &Case<'_>, step: Step) -> RuleOutcome {
+    if case.inputs.resource.held { trying(case, step) } else { RuleOutcome::clear(Step::EnsureFinalizer) }
 }
 
 /// The status as it shall read before the step is taken.
-fn written(case: &Case<'_>, verdict: &Verdict) -> ManagedAgentCertificateStatus {
+fn written(case: &Case<'_>, verdict: &RuleOutcome) -> ManagedAgentCertificateStatus {
     let mut status = case.settled.clone();
     if let Step::Open { generation, trigger } = verdict.step {
         begin(case, &mut status, generation.0, trigger);

@@ -18,7 +18,7 @@ use crate::foreign::told;
 /// An object as it is kept: as packed text, since the many small parts of one take ten times as much. It is read again for
 /// whoever looks at it.
 #[derive(Debug)]
-pub(super) struct Kept {
+pub(super) struct CompactResource {
     pub(super) text: Packed,
     pub(super) uid: Box<str>,
     pub(super) version: Option<u64>,
@@ -47,7 +47,7 @@ pub struct Summary {
     pub readable: bool,
 }
 
-impl Kept {
+impl CompactResource {
     pub(super) fn bytes(&self) -> usize {
         self.text.0.len()
     }

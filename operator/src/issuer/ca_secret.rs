@@ -5,12 +5,12 @@ use futures::future::BoxFuture;
 use jiff::Timestamp;
 use kagiban_crds::resource::{IssuerKind, IssuerRef};
 
-use super::{Answer, Issuer, Order};
+use super::{Issuer, IssuerReply, Order};
 use crate::certificate::{self, Authority, IssuerError, IssuerFacts};
 use crate::cluster::{SecretData, SharedCluster};
 use crate::decide::{Obstacle, Resource};
 use crate::grant::{Grant, Purpose, granted};
-use crate::kept::{Age, Kept, Taken, key};
+use crate::kept::{Age, SecretCache, Taken, key};
 use crate::metrics::SharedMetrics;
 
 /// Issuers remembered at once: a namespace has a few.
@@ -20,7 +20,7 @@ const MAX_ISSUERS: usize = 1024;
 pub(super) struct CaSecret {
     cluster: SharedCluster,
     metrics: SharedMetrics,
-    known: Kept<Known>,
+    known: SecretCache<Known>,
 }
 
 /// What is kept of it: nothing that is secret.
@@ -34,7 +34,7 @@ struct Known {
 
 impl CaSecret {
     pub(super) fn new(cluster: SharedCluster, metrics: SharedMetrics) -> Self {
-        Self { cluster, metrics, known: Kept::new(MAX_ISSUERS) }
+        Self { cluster, metrics, known: SecretCache::new(MAX_ISSUERS) }
     }
 
     async fn read(&self, namespace: &str, named: &IssuerRef) -> Taken<Known> {
@@ -73,7 +73,7 @@ impl Issuer for CaSecret {
         .boxed()
     }
 
-    fn ask<'a>(&'a self, order: &'a Order<'a>) -> BoxFuture<'a, Result<Answer, Obstacle>> {
+    fn ask<'a>(&'a self, order: &'a Order<'a>) -> BoxFuture<'a, Result<IssuerReply, Obstacle>> {
         async move {
             let Order { resource, key, now, .. } = order;
             let named = &resource.spec.issuer_ref;
@@ -82,7 +82,7 @@ impl Issuer for CaSecret {
                 authority(&secret, named, *now)
             });
             let signed = read.await.result?.sign(key, &resource.spec.certificate, *now);
-            signed.map(Answer::Issued).map_err(|error| Obstacle::of_issuer(named, &error))
+            signed.map(IssuerReply::Issued).map_err(|error| Obstacle::of_issuer(named, &error))
         }
         .boxed()
     }

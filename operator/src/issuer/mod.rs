@@ -47,7 +47,7 @@ pub trait Issuer: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     /// What stands in the way: [`BlockedBy::IssuerRefused`] where it said no.
-    fn ask<'a>(&'a self, order: &'a Order<'a>) -> BoxFuture<'a, Result<Answer, Obstacle>>;
+    fn ask<'a>(&'a self, order: &'a Order<'a>) -> BoxFuture<'a, Result<IssuerReply, Obstacle>>;
 
     /// A resource that names it has changed: what failed it may be worth another look.
     fn changed<'a>(&'a self, resource: &'a Resource) -> BoxFuture<'a, ()>;
@@ -68,7 +68,7 @@ pub struct Order<'a> {
 
 /// What an issuer says to an order.
 #[derive(Debug)]
-pub enum Answer {
+pub enum IssuerReply {
     Issued(Issued),
     /// It has the request, and this is what it waits for. It is asked again within seconds.
     Pending(String),
@@ -113,11 +113,11 @@ impl Issuers {
         let key = certificate::check(csr, asked).map_err(|error| Obstacle::of_issuer(named, &error))?;
         let order = Order { resource, generation, csr, key, now };
         match self.named(named)?.ask(&order).await? {
-            Answer::Issued(issued) => {
+            IssuerReply::Issued(issued) => {
                 self.signed.remember(&resource.uid, basis, &issued, now);
                 Ok(issued)
             }
-            Answer::Pending(what) => {
+            IssuerReply::Pending(what) => {
                 let message = format!("issuer {} was asked for the certificate: {what}", named.name);
                 Err(Obstacle::new(BlockedBy::IssuerUnavailable, message))
             }

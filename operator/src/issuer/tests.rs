@@ -40,13 +40,14 @@ impl Issuer for std::sync::Arc<Slow> {
         async { Ok(None) }.boxed()
     }
 
-    fn ask<'a>(&'a self, order: &'a Order<'a>) -> BoxFuture<'a, Result<Answer, Obstacle>> {
+    fn ask<'a>(&'a self, order: &'a Order<'a>) -> BoxFuture<'a, Result<IssuerReply, Obstacle>> {
         let known = (order.resource.uid.clone(), order.generation.0, order.csr.to_owned());
         let mut asked = self.asked.lock().expect("no panic");
         asked.push(known.clone());
         let times = asked.iter().filter(|one| **one == known).count();
         let issued = self.authority.sign(&order.key, &order.resource.spec.certificate, order.now).expect("signed");
-        let answer = if times > 2 { Answer::Issued(issued) } else { Answer::Pending("nobody has approved it".into()) };
+        let answer =
+            if times > 2 { IssuerReply::Issued(issued) } else { IssuerReply::Pending("nobody has approved it".into()) };
         async { Ok(answer) }.boxed()
     }
 

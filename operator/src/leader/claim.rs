@@ -30,7 +30,7 @@ pub struct Seen {
 
 /// What to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Claim {
+pub enum LeaseClaim {
     /// It is free, or its holder was silent for too long: write ourselves in, with this epoch.
     Acquire(Epoch),
     /// It is ours: write the time.
@@ -40,15 +40,15 @@ pub enum Claim {
 }
 
 /// Decides on what was read, if anything was. `floor` is the highest epoch that a host has named.
-pub fn claim(seen: Option<&Seen>, me: &str, floor: Epoch, now: Instant, wall: Timestamp) -> Claim {
-    let Some(seen) = seen else { return Claim::Acquire(next_epoch(None, floor, wall)) };
+pub fn claim(seen: Option<&Seen>, me: &str, floor: Epoch, now: Instant, wall: Timestamp) -> LeaseClaim {
+    let Some(seen) = seen else { return LeaseClaim::Acquire(next_epoch(None, floor, wall)) };
     let holder = seen.holder.as_deref().filter(|holder| !holder.is_empty());
     match (holder, seen.epoch) {
-        (Some(holder), Some(epoch)) if holder == me && epoch > believable(floor, wall) => Claim::Renew(epoch),
+        (Some(holder), Some(epoch)) if holder == me && epoch > believable(floor, wall) => LeaseClaim::Renew(epoch),
         // ours, but a host has seen a higher epoch: the Lease was lost once, and so was its annotation
-        (Some(holder), epoch) if holder == me => Claim::Acquire(next_epoch(epoch, floor, wall)),
-        (Some(_), _) if now.saturating_duration_since(seen.since) < LEASE_DURATION => Claim::Wait,
-        (_, epoch) => Claim::Acquire(next_epoch(epoch, floor, wall)),
+        (Some(holder), epoch) if holder == me => LeaseClaim::Acquire(next_epoch(epoch, floor, wall)),
+        (Some(_), _) if now.saturating_duration_since(seen.since) < LEASE_DURATION => LeaseClaim::Wait,
+        (_, epoch) => LeaseClaim::Acquire(next_epoch(epoch, floor, wall)),
     }
 }
 
@@ -88,18 +88,21 @@ mod tests {
 
     #[test]
     fn a_lease_that_nobody_holds_is_taken_with_the_clock_as_first_epoch() {
-        assert_eq!(claim(None, "me", NONE, Instant::now(), wall()), Claim::Acquire(Epoch(1_800_000_000)));
+        assert_eq!(claim(None, "me", NONE, Instant::now(), wall()), LeaseClaim::Acquire(Epoch(1_800_000_000)));
         let released = Seen { holder: Some(String::new()), ..seen("", 5, Instant::now()) };
-        assert_eq!(claim(Some(&released), "me", NONE, Instant::now(), wall()), Claim::Acquire(Epoch(1_800_000_000)));
+        assert_eq!(
+            claim(Some(&released), "me", NONE, Instant::now(), wall()),
+            LeaseClaim::Acquire(Epoch(1_800_000_000))
+        );
     }
 
     #[test]
     fn another_holder_is_waited_for_until_it_was_silent_for_the_lease_duration() {
         let start = Instant::now();
         let other = seen("other", 7, start);
-        assert_eq!(claim(Some(&other), "me", NONE, start + Duration::from_secs(14), wall()), Claim::Wait);
+        assert_eq!(claim(Some(&other), "me", NONE, start + Duration::from_secs(14), wall()), LeaseClaim::Wait);
         let late = claim(Some(&other), "me", NONE, start + LEASE_DURATION, wall());
-        assert_eq!(late, Claim::Acquire(Epoch(1_800_000_000)));
+        assert_eq!(late, LeaseClaim::Acquire(Epoch(1_800_000_000)));
     }
 
     #[test]
@@ -107,14 +110,14 @@ mod tests {
         let start = Instant::now();
         let other = seen("other", 9_000_000_000, start);
         let taken = claim(Some(&other), "me", NONE, start + LEASE_DURATION, wall());
-        assert_eq!(taken, Claim::Acquire(Epoch(9_000_000_001)));
+        assert_eq!(taken, LeaseClaim::Acquire(Epoch(9_000_000_001)));
     }
 
     #[test]
     fn the_holder_renews_and_keeps_its_epoch() {
         assert_eq!(
             claim(Some(&seen("me", 7, Instant::now())), "me", NONE, Instant::now(), wall()),
-            Claim::Renew(Epoch(7))
+            LeaseClaim::Renew(Epoch(7))
         );
     }
 
@@ -122,9 +125,9 @@ mod tests {
     fn a_host_that_has_seen_a_higher_epoch_raises_ours_but_not_without_bound() {
         let mine = seen("me", 7, Instant::now());
         let higher = claim(Some(&mine), "me", Epoch(1_810_000_000), Instant::now(), wall());
-        assert_eq!(higher, Claim::Acquire(Epoch(1_810_000_001)));
+        assert_eq!(higher, LeaseClaim::Acquire(Epoch(1_810_000_001)));
         let liar = claim(Some(&mine), "me", Epoch(u64::MAX), Instant::now(), wall());
-        assert_eq!(liar, Claim::Renew(Epoch(7)));
+        assert_eq!(liar, LeaseClaim::Renew(Epoch(7)));
     }
 
     /// Holds B16: without a Lease the epoch rises above a host's too, and not without bound.

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::claim::{
-    Claim, EPOCH_ANNOTATION, LEASE_DURATION, RENEW_DEADLINE, RENEW_PERIOD, Seen, believable, claim, raised,
+    EPOCH_ANNOTATION, LEASE_DURATION, LeaseClaim, RENEW_DEADLINE, RENEW_PERIOD, Seen, believable, claim, raised,
 };
 use crate::cluster::{ClusterError, SharedCluster};
 use crate::fleet::HostKey;
@@ -180,12 +180,12 @@ impl Election {
         let floor = self.floor.epoch();
         let me = self.cluster.identity().to_owned();
         let (epoch, taken) = match claim(seen.as_ref(), &me, floor, Instant::now(), Timestamp::now()) {
-            Claim::Wait => {
+            LeaseClaim::Wait => {
                 self.tenure.send_if_modified(|tenure| tenure.take().is_some());
                 return Ok(());
             }
-            Claim::Acquire(epoch) => (epoch, true),
-            Claim::Renew(epoch) => (epoch, false),
+            LeaseClaim::Acquire(epoch) => (epoch, true),
+            LeaseClaim::Renew(epoch) => (epoch, false),
         };
         // the deadline counts from before the write: the others count from when it lands
         let started = Instant::now();

@@ -6,5 +6,5 @@
 mod claim;
 mod election;
 
-pub use claim::{Claim, EPOCH_ANNOTATION, Seen, claim};
+pub use claim::{EPOCH_ANNOTATION, LeaseClaim, Seen, claim};
 pub use election::{Election, Leadership};

@@ -9,7 +9,7 @@ use secrecy::SecretString;
 use crate::cluster::{SecretData, SharedCluster};
 use crate::decide::{Obstacle, PasswordVersion, Resource};
 use crate::grant::{Grant, Purpose, granted};
-use crate::kept::{Age, Kept, SecretKey, Taken};
+use crate::kept::{Age, SecretCache, SecretKey, Taken};
 use versions::{PasswordVersions, ReadPassword};
 
 /// Passwords remembered at once: a fleet may have one for each host.
@@ -19,7 +19,7 @@ const MAX_PASSWORDS: usize = 4 * 1024;
 #[derive(Debug)]
 pub(crate) struct PasswordReader {
     cluster: SharedCluster,
-    passwords: Kept<Password>,
+    passwords: SecretCache<Password>,
     versions: PasswordVersions,
 }
 
@@ -31,7 +31,7 @@ struct Password {
 
 impl PasswordReader {
     pub(crate) fn new(cluster: SharedCluster) -> Self {
-        Self { cluster, passwords: Kept::new(MAX_PASSWORDS), versions: PasswordVersions::new(MAX_PASSWORDS) }
+        Self { cluster, passwords: SecretCache::new(MAX_PASSWORDS), versions: PasswordVersions::new(MAX_PASSWORDS) }
     }
 
     /// Which password the keystore is to have, if the resource names one.
@@ -72,7 +72,7 @@ impl PasswordReader {
         self.versions.as_heard(&resource.uid, &in_status, read)
     }
 
-    /// The resource has changed: see [`Kept::asked_for`].
+    /// The resource has changed: see [`SecretCache::asked_for`].
     pub(crate) async fn asked_for(&self, resource: &Resource) {
         if let Some(reference) = &resource.spec.keystore.password_secret_ref {
             self.passwords.asked_for(&password_key(&resource.namespace, reference)).await;

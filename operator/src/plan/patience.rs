@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use crate::cluster::{ClusterError, Verdict, verdict};
+use crate::cluster::{ClusterError, DryRunVerdict, verdict};
 use crate::decide::doubled;
 
 /// Tries of one question, the first included.
@@ -46,7 +46,8 @@ impl Patience {
         loop {
             let began = Instant::now();
             let answer = question().await;
-            let Some(error) = answer.as_ref().err().filter(|error| verdict(error, false) == Verdict::Untold) else {
+            let Some(error) = answer.as_ref().err().filter(|error| verdict(error, false) == DryRunVerdict::Untold)
+            else {
                 return answer;
             };
             tracing::debug!(%error, tries, "the API server could not tell");

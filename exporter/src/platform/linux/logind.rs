@@ -44,7 +44,7 @@ struct Session {
 
 /// What logind said.
 #[derive(Debug, PartialEq)]
-pub(super) struct Answer {
+pub(super) struct LogindReply {
     pub(super) shutdown: SystemShutdown,
     /// Whether it has the property: logind of systemd 219, that of Red Hat 7, schedules without it.
     pub(super) tells_schedule: bool,
@@ -64,7 +64,7 @@ impl Logind {
     }
 
     /// Asks. After a failure, or when the call is dropped before its end, the next one connects anew.
-    pub(super) async fn ask(&mut self) -> Result<Answer, Silence> {
+    pub(super) async fn ask(&mut self) -> Result<LogindReply, Silence> {
         let session = match self.session.take().filter(|session| !session.connection.is_closed()) {
             Some(session) => session,
             None => self.connect().await?,
@@ -105,7 +105,7 @@ impl Logind {
 }
 
 impl Session {
-    async fn ask(&self) -> Result<Answer, Silence> {
+    async fn ask(&self) -> Result<LogindReply, Silence> {
         let under_way = self.property::<bool>("PreparingForShutdown").await?;
         let schedule = self.property::<(String, u64)>("ScheduledShutdown").await?;
         let tells_schedule = schedule.is_some();
@@ -115,7 +115,7 @@ impl Session {
             None => None,
         };
         let message = message.map(|message| Label::new(&message));
-        Ok(Answer { shutdown: SystemShutdown { scheduled, under_way, message }, tells_schedule })
+        Ok(LogindReply { shutdown: SystemShutdown { scheduled, under_way, message }, tells_schedule })
     }
 
     /// None where this logind has no such property. It is not started for the question: one that does not run has

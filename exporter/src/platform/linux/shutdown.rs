@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::debug;
 
-use super::logind::{Answer, Logind, Silence};
+use super::logind::{Logind, LogindReply, Silence};
 use super::{scheduled_file, scheduled_shutdown_file};
 use crate::blocking::{self, Blocked, Work};
 use crate::label::Label;
@@ -59,7 +59,7 @@ impl ShutdownWatch {
             self.say(if said.is_some() { Asked::Logind } else { Asked::File });
         }
         match answer {
-            Ok(Some(Answer { shutdown, tells_schedule: true })) if !self.file_counts => (Some(shutdown), None),
+            Ok(Some(LogindReply { shutdown, tells_schedule: true })) if !self.file_counts => (Some(shutdown), None),
             Ok(answer) => match (answer.map(|answer| answer.shutdown), self.read_file(deadline).await) {
                 (said, Ok(file)) => (Some(said.unwrap_or_default().or(file)), None),
                 (said, Err(error)) => (said, Some(error)),

@@ -6,7 +6,7 @@ use kagiban_agents::PasswordIni;
 use secrecy::SecretString;
 use tracing::warn;
 
-use crate::from_files::{Kept, of_file};
+use crate::from_files::{CachedFile, of_file};
 use crate::password_file;
 use crate::platform;
 use crate::snapshot::Trouble;
@@ -28,7 +28,7 @@ pub(crate) enum PasswordSource {
 /// The password in hand, and which file it came from.
 #[derive(Debug, Default)]
 pub(super) struct Password {
-    kept: Kept<Option<SecretString>>,
+    kept: CachedFile<Option<SecretString>>,
 }
 
 impl Password {

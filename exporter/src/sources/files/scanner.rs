@@ -12,7 +12,7 @@ use secrecy::SecretString;
 
 use super::aside::Aside;
 use super::password::{Password, PasswordSource};
-use super::walk::{self, Found, Place};
+use super::walk::{self, Place, WalkedFiles};
 use crate::config::{Exclusion, PathPattern};
 use crate::platform::{self, FileError, FileIdentity, FileRead};
 use crate::snapshot::{Contents, FileSeen, FilesSeen, Flaws, Label, SeenCertificate, SkippedFiles, Trouble};
@@ -145,12 +145,12 @@ impl Scanner {
         }
     }
 
-    fn find(&self) -> Found {
+    fn find(&self) -> WalkedFiles {
         match &self.rule.paths {
             Paths::Patterns(patterns) => walk::find(patterns, &self.rule.exclude, self.rule.max_files),
             Paths::AnyOf(candidates) => {
                 let there = candidates.iter().filter(|path| !is_absent(path));
-                let mut found = Found::default();
+                let mut found = WalkedFiles::default();
                 found.take(there.map(|path| Place::named(path.clone())));
                 let first = candidates.first().filter(|_| found.places.is_empty());
                 found.trouble = first.map(|path| Trouble::new("not_found", format!("{}: not found", path.display())));

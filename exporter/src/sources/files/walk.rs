@@ -15,7 +15,7 @@ const MAX_ENTRIES: usize = 200_000;
 
 /// What the patterns lead to.
 #[derive(Debug, Default)]
-pub(super) struct Found {
+pub(super) struct WalkedFiles {
     /// In the order of [`order`], each path once.
     pub(super) places: Vec<Place>,
     /// The first thing that kept the search from being a whole one.
@@ -37,7 +37,7 @@ impl Place {
     }
 }
 
-impl Found {
+impl WalkedFiles {
     fn trouble(&mut self, reason: &'static str, message: String) {
         self.trouble.get_or_insert_with(|| Trouble::new(reason, message));
     }
@@ -74,8 +74,8 @@ pub(super) fn with_known<T>(places: Vec<Place>, known: Vec<(PathBuf, T)>) -> Vec
     places.into_iter().map(known_of).collect()
 }
 
-pub(super) fn find(patterns: &[PathPattern], exclude: &[Exclusion], max_files: usize) -> Found {
-    let mut found = Found::default();
+pub(super) fn find(patterns: &[PathPattern], exclude: &[Exclusion], max_files: usize) -> WalkedFiles {
+    let mut found = WalkedFiles::default();
     for pattern in patterns {
         let places = match pattern {
             PathPattern::Exact(path) => vec![Place::named(path.clone())],
@@ -95,7 +95,7 @@ fn search(
     depth: usize,
     wanted: &dyn Fn(&Path) -> bool,
     max_files: usize,
-    found: &mut Found,
+    found: &mut WalkedFiles,
 ) -> Vec<Place> {
     let mut places = Vec::new();
     let mut room = max_files.saturating_sub(found.places.len());
@@ -133,7 +133,7 @@ fn is_bookkeeping(entry: &DirEntry) -> bool {
     entry.depth() > 0 && entry.file_name().as_encoded_bytes().starts_with(b"..")
 }
 
-fn note(error: &walkdir::Error, base: &Path, wanted: &dyn Fn(&Path) -> bool, found: &mut Found) -> Option<Place> {
+fn note(error: &walkdir::Error, base: &Path, wanted: &dyn Fn(&Path) -> bool, found: &mut WalkedFiles) -> Option<Place> {
     let path = error.path().unwrap_or(base);
     if error.loop_ancestor().is_some() {
         // Everything in the loop has been seen on the way in.

@@ -22,7 +22,7 @@ const MAX_RELEASE_BYTES: u64 = 64 * 1024;
 
 /// Where an agent's things lie.
 #[derive(Clone, Debug)]
-pub(in crate::sources) struct Places {
+pub(in crate::sources) struct AgentPaths {
     pub(in crate::sources) product: &'static Hardening,
     pub(in crate::sources) directory: PathBuf,
     pub(in crate::sources) keystore: PathBuf,
@@ -48,7 +48,7 @@ pub(super) struct Collected {
     pub(super) left_behind: Result<Option<Label>, Trouble>,
 }
 
-impl Places {
+impl AgentPaths {
     pub(super) fn collect(&self) -> Collected {
         let jre = self.folder().join(self.product.jre);
         let (stored, store_password) = self.store();

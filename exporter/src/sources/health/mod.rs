@@ -16,8 +16,8 @@ use futures::FutureExt;
 use kagiban_agents::Hardening;
 use tokio::time::timeout;
 
+pub(super) use self::collect::AgentPaths;
 use self::collect::Collected;
-pub(super) use self::collect::Places;
 use super::blocking::Blocking;
 use super::schedule::{panicked, timed_out};
 use crate::blocking::Work;
@@ -36,8 +36,8 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 pub(super) struct HealthSource {
     agent: Option<Label>,
     product: &'static Hardening,
-    places: Places,
-    collector: Blocking<Places, Collected>,
+    places: AgentPaths,
+    collector: Blocking<AgentPaths, Collected>,
     ports: Ports,
     minimum_java: Option<JavaVersion>,
     deadline: Duration,
@@ -52,16 +52,16 @@ struct Ports {
 }
 
 /// An agent to look at.
-pub(super) struct Patient {
+pub(super) struct HealthTarget {
     pub(super) name: Option<Label>,
     pub(super) product: &'static Hardening,
-    pub(super) places: Places,
+    pub(super) places: AgentPaths,
     pub(super) endpoint: Endpoint,
 }
 
 impl HealthSource {
-    pub(super) fn new(patient: Patient, config: &HealthConfig) -> Self {
-        let Patient { name, product, mut places, endpoint } = patient;
+    pub(super) fn new(patient: HealthTarget, config: &HealthConfig) -> Self {
+        let HealthTarget { name, product, mut places, endpoint } = patient;
         places.command_directories.extend(config.command_directories.iter().cloned());
         let deadline = config.timeout.as_duration();
         Self {

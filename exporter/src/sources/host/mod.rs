@@ -27,7 +27,7 @@ use self::system::SystemSource;
 use super::schedule::panicked;
 use super::{Look, Source};
 use crate::config::Config;
-use crate::discovery::Found;
+use crate::discovery::Discovered;
 use crate::snapshot::{Label, Observation, SourceId, SourceKind, Trouble};
 
 /// Every reason that a look can fail for.
@@ -71,7 +71,7 @@ impl HostSource {
 }
 
 /// The sources that a configuration and a discovery make.
-pub(super) fn plan(config: &Config, found: &Found) -> Vec<Source> {
+pub(super) fn plan(config: &Config, found: &Discovered) -> Vec<Source> {
     if !config.shutdown.enabled {
         return Vec::new();
     }
@@ -95,7 +95,7 @@ pub(super) fn plan(config: &Config, found: &Found) -> Vec<Source> {
 
 /// Which logs there are; `true` for one that was named and must be there. An agent makes its log when it first has
 /// something to write.
-fn event_logs(config: &Config, found: &Found) -> BTreeMap<PathBuf, bool> {
+fn event_logs(config: &Config, found: &Discovered) -> BTreeMap<PathBuf, bool> {
     let configured = config.agents.iter().filter_map(|agent| {
         let directory = agent.directory.clone().or_else(|| found.directory_of(agent.product))?;
         Some(directory.join(agent.product.facts().event_log?))
@@ -118,20 +118,20 @@ mod tests {
     use crate::discovery::Installed;
     use crate::platform::{FileError, ShutdownError};
 
-    fn names(yaml: &str, found: &Found) -> Vec<String> {
+    fn names(yaml: &str, found: &Discovered) -> Vec<String> {
         let config = config::parse(yaml, Path::new("exporter.yaml")).expect("a good configuration");
         plan(&config, found).iter().map(|source| source.id().name.to_string()).collect()
     }
 
     #[test]
     fn without_a_word_the_system_is_asked_and_the_logs_that_are_found_are_read() {
-        let found = Found {
+        let found = Discovered {
             agents: vec![
                 Installed { product: Product::PowerchuteSerialShutdown, directory: "/opt/pcss".into() },
                 Installed { product: Product::TlsService, directory: "/opt/web".into() },
             ],
             network_shutdown_logs: vec!["/opt/pcns/EventLog.txt".into()],
-            ..Found::default()
+            ..Discovered::default()
         };
         assert_eq!(names("", &found), ["system", "/opt/pcns/EventLog.txt", "/opt/pcss/EventLog"]);
         assert_eq!(names("discovery: {enabled: false}", &found), ["system"]);
@@ -148,7 +148,8 @@ mod tests {
         let agent = "{name: a, product: powerchute-serial-shutdown}";
         let elsewhere = "{name: a, product: powerchute-business-edition, directory: /srv/pcbe}";
         let product = Product::PowerchuteSerialShutdown;
-        let found = Found { agents: vec![Installed { product, directory: "/opt/pcss".into() }], ..Found::default() };
+        let found =
+            Discovered { agents: vec![Installed { product, directory: "/opt/pcss".into() }], ..Discovered::default() };
         let configured = |agent: &str| format!("discovery: {{enabled: false}}\nagents: [{agent}]");
         assert_eq!(names(&configured(agent), &found), ["system", "/opt/pcss/EventLog"]);
         assert_eq!(names(&configured(elsewhere), &found), ["system", "/srv/pcbe/EventLog"]);

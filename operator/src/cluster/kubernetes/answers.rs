@@ -90,7 +90,7 @@ where
     B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<BoxError>,
 {
-    type Response = Response<Either<Answer<B>, Full<Bytes>>>;
+    type Response = Response<Either<ReadAnswer<B>, Full<Bytes>>>;
     type Error = BoxError;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
 
@@ -108,7 +108,7 @@ where
             let body = if refused {
                 Either::Right(refusal(body).await)
             } else {
-                Either::Left(Answer { body, most, held: 0, places, place: None })
+                Either::Left(ReadAnswer { body, most, held: 0, places, place: None })
             };
             Ok(Response::from_parts(head, body))
         }
@@ -171,7 +171,7 @@ impl Most {
 }
 
 /// A body of which no more is given than may be.
-struct Answer<B> {
+struct ReadAnswer<B> {
     body: B,
     most: Most,
     /// Bytes that whoever reads it has not read as a whole yet.
@@ -181,7 +181,7 @@ struct Answer<B> {
     place: Option<OwnedSemaphorePermit>,
 }
 
-impl<B> Body for Answer<B>
+impl<B> Body for ReadAnswer<B>
 where
     B: Body<Data = Bytes> + Unpin,
     B::Error: Into<BoxError>,

@@ -29,7 +29,7 @@ pub use page::Page;
 pub use resources::{claim, object};
 pub(crate) use rotate_word::rotate_word;
 pub use secrets::{Claims, SecretData};
-pub(crate) use verdict::{Verdict, verdict};
+pub(crate) use verdict::{DryRunVerdict, verdict};
 pub use watched::{Unreadable, Watched};
 
 use std::future::Future;

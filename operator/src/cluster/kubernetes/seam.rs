@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::watch::{self, Event, WatchError};
 use super::{Kubernetes, SecretData, Unreadable, Watched};
-use crate::cluster::{Answer, Cluster};
+use crate::cluster::{Cluster, ClusterFuture};
 use crate::decide;
 use crate::freshness::Freshness;
 
@@ -23,27 +23,27 @@ impl Cluster for Kubernetes {
         watch::watch(self.watched(namespace), freshness).boxed()
     }
 
-    fn can_list<'a>(&'a self, namespace: Option<&'a str>) -> Answer<'a, ()> {
+    fn can_list<'a>(&'a self, namespace: Option<&'a str>) -> ClusterFuture<'a, ()> {
         self.can_list(namespace).boxed()
     }
 
-    fn named<'a>(&'a self, mac: &'a ManagedAgentCertificate) -> Answer<'a, Option<ManagedAgentCertificate>> {
+    fn named<'a>(&'a self, mac: &'a ManagedAgentCertificate) -> ClusterFuture<'a, Option<ManagedAgentCertificate>> {
         self.named(mac).boxed()
     }
 
-    fn dry_run<'a>(&'a self, mac: &'a ManagedAgentCertificate, object: &'a Value) -> Answer<'a, Watched> {
+    fn dry_run<'a>(&'a self, mac: &'a ManagedAgentCertificate, object: &'a Value) -> ClusterFuture<'a, Watched> {
         self.dry_run(mac, object).boxed()
     }
 
-    fn hold<'a>(&'a self, mac: &'a ManagedAgentCertificate) -> Answer<'a, ManagedAgentCertificate> {
+    fn hold<'a>(&'a self, mac: &'a ManagedAgentCertificate) -> ClusterFuture<'a, ManagedAgentCertificate> {
         self.hold(mac).boxed()
     }
 
-    fn release<'a>(&'a self, mac: &'a ManagedAgentCertificate) -> Answer<'a, ()> {
+    fn release<'a>(&'a self, mac: &'a ManagedAgentCertificate) -> ClusterFuture<'a, ()> {
         self.release(mac).boxed()
     }
 
-    fn release_unread<'a>(&'a self, seen: &'a ObjectMeta) -> Answer<'a, ()> {
+    fn release_unread<'a>(&'a self, seen: &'a ObjectMeta) -> ClusterFuture<'a, ()> {
         self.release_unread(seen).boxed()
     }
 
@@ -51,11 +51,11 @@ impl Cluster for Kubernetes {
         &'a self,
         mac: &'a ManagedAgentCertificate,
         status: &'a ManagedAgentCertificateStatus,
-    ) -> Answer<'a, ManagedAgentCertificate> {
+    ) -> ClusterFuture<'a, ManagedAgentCertificate> {
         self.write_status(mac, status).boxed()
     }
 
-    fn write_conditions<'a>(&'a self, seen: &'a ObjectMeta, conditions: &'a [Value]) -> Answer<'a, ()> {
+    fn write_conditions<'a>(&'a self, seen: &'a ObjectMeta, conditions: &'a [Value]) -> ClusterFuture<'a, ()> {
         self.write_conditions(seen, conditions).boxed()
     }
 
@@ -67,15 +67,15 @@ impl Cluster for Kubernetes {
         self.tell_unread(seen, told).boxed()
     }
 
-    fn secret<'a>(&'a self, namespace: &'a str, name: &'a str) -> Answer<'a, SecretData> {
+    fn secret<'a>(&'a self, namespace: &'a str, name: &'a str) -> ClusterFuture<'a, SecretData> {
         self.secret(namespace, name).boxed()
     }
 
-    fn lease<'a>(&'a self, namespace: &'a str, name: &'a str) -> Answer<'a, Option<Lease>> {
+    fn lease<'a>(&'a self, namespace: &'a str, name: &'a str) -> ClusterFuture<'a, Option<Lease>> {
         self.lease(namespace, name).boxed()
     }
 
-    fn put_lease<'a>(&'a self, namespace: &'a str, lease: &'a Lease) -> Answer<'a, Lease> {
+    fn put_lease<'a>(&'a self, namespace: &'a str, lease: &'a Lease) -> ClusterFuture<'a, Lease> {
         self.put_lease(namespace, lease).boxed()
     }
 }

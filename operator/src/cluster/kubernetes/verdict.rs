@@ -4,7 +4,7 @@ use super::{ClusterError, TOO_LARGE, is_denied, is_transient_code};
 
 /// What whoever asked learns of the manifest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) enum DryRunVerdict {
     /// It is refused as it stands.
     Refused,
     /// Nothing: the API server could not tell now, and may later.
@@ -21,36 +21,36 @@ const NO_ROOM_NOW: [&str; 3] = ["exceeded quota: ", "status unknown for quota: "
 const OF_WHO_ASKS: &str = "is forbidden: User ";
 
 /// `names_version` says whether the manifest itself says which version or which object of its name it is for.
-pub(crate) fn verdict(error: &ClusterError, names_version: bool) -> Verdict {
+pub(crate) fn verdict(error: &ClusterError, names_version: bool) -> DryRunVerdict {
     match error {
-        ClusterError::Timeout { .. } | ClusterError::Transport { .. } => Verdict::Untold,
-        ClusterError::Conflict { .. } if names_version => Verdict::Refused,
-        ClusterError::Conflict { .. } => Verdict::Untold,
-        ClusterError::NotFound { .. } | ClusterError::Unreleasable { .. } => Verdict::Refused,
+        ClusterError::Timeout { .. } | ClusterError::Transport { .. } => DryRunVerdict::Untold,
+        ClusterError::Conflict { .. } if names_version => DryRunVerdict::Refused,
+        ClusterError::Conflict { .. } => DryRunVerdict::Untold,
+        ClusterError::NotFound { .. } | ClusterError::Unreleasable { .. } => DryRunVerdict::Refused,
         ClusterError::Forbidden { message, .. } => of_forbidden(message),
         ClusterError::Status { code, message, .. } => of_status(*code, message),
-        ClusterError::Unreadable { .. } => Verdict::NotJudged,
+        ClusterError::Unreadable { .. } => DryRunVerdict::NotJudged,
     }
 }
 
-fn of_forbidden(message: &str) -> Verdict {
+fn of_forbidden(message: &str) -> DryRunVerdict {
     if NO_ROOM_NOW.iter().any(|words| message.contains(words)) {
-        Verdict::Untold
+        DryRunVerdict::Untold
     } else if message.contains("is forbidden: ") && !message.contains(OF_WHO_ASKS) {
-        Verdict::Refused
+        DryRunVerdict::Refused
     } else {
-        Verdict::NotJudged
+        DryRunVerdict::NotJudged
     }
 }
 
-fn of_status(code: u16, message: &str) -> Verdict {
+fn of_status(code: u16, message: &str) -> DryRunVerdict {
     if is_denied(message) || message.contains(UNFIT) || TOO_LARGE.iter().any(|words| message.contains(words)) {
-        return Verdict::Refused;
+        return DryRunVerdict::Refused;
     }
     match code {
-        400 | 413 | 415 | 422 => Verdict::Refused,
-        code if is_transient_code(code) => Verdict::Untold,
-        _ => Verdict::NotJudged,
+        400 | 413 | 415 | 422 => DryRunVerdict::Refused,
+        code if is_transient_code(code) => DryRunVerdict::Untold,
+        _ => DryRunVerdict::NotJudged,
     }
 }
 
@@ -72,25 +72,25 @@ mod tests {
         let denied = r#"admission webhook "v.example.com" denied the request: no"#;
         let ending = r#"managedagentcertificates.kagiban.dev "a" is forbidden: unable to create new content in namespace x because it is being terminated"#;
         for (code, message, expected) in [
-            (400, "the body of the request was in an unknown format", Verdict::Refused),
-            (422, rule, Verdict::Refused),
-            (500, typo, Verdict::Refused),
-            (500, "etcdserver: request is too large", Verdict::Refused),
-            (404, r#"namespaces "x" not found"#, Verdict::Refused),
-            (403, policy, Verdict::Refused),
-            (403, ending, Verdict::Refused),
-            (500, "etcdserver: leader changed", Verdict::Untold),
-            (500, webhook, Verdict::Untold),
-            (504, "context deadline exceeded", Verdict::Untold),
-            (503, "apiserver is shutting down", Verdict::Untold),
-            (502, "<html>bad gateway</html>", Verdict::Untold),
-            (429, "too many requests", Verdict::Untold),
-            (409, "the object has been modified", Verdict::Untold),
-            (403, quota, Verdict::Untold),
-            (403, role, Verdict::NotJudged),
-            (403, "<html>blocked by your company</html>", Verdict::NotJudged),
-            (401, "Unauthorized", Verdict::NotJudged),
-            (405, "<html>method not allowed</html>", Verdict::NotJudged),
+            (400, "the body of the request was in an unknown format", DryRunVerdict::Refused),
+            (422, rule, DryRunVerdict::Refused),
+            (500, typo, DryRunVerdict::Refused),
+            (500, "etcdserver: request is too large", DryRunVerdict::Refused),
+            (404, r#"namespaces "x" not found"#, DryRunVerdict::Refused),
+            (403, policy, DryRunVerdict::Refused),
+            (403, ending, DryRunVerdict::Refused),
+            (500, "etcdserver: leader changed", DryRunVerdict::Untold),
+            (500, webhook, DryRunVerdict::Untold),
+            (504, "context deadline exceeded", DryRunVerdict::Untold),
+            (503, "apiserver is shutting down", DryRunVerdict::Untold),
+            (502, "<html>bad gateway</html>", DryRunVerdict::Untold),
+            (429, "too many requests", DryRunVerdict::Untold),
+            (409, "the object has been modified", DryRunVerdict::Untold),
+            (403, quota, DryRunVerdict::Untold),
+            (403, role, DryRunVerdict::NotJudged),
+            (403, "<html>blocked by your company</html>", DryRunVerdict::NotJudged),
+            (401, "Unauthorized", DryRunVerdict::NotJudged),
+            (405, "<html>method not allowed</html>", DryRunVerdict::NotJudged),
         ] {
             let error = |code, message| {
                 classed(
@@ -101,7 +101,7 @@ mod tests {
             };
             assert_eq!(verdict(&error(code, message), false), expected, "{code}: {message}");
             // a webhook says no with whatever code it likes
-            assert_eq!(verdict(&error(code, denied), false), Verdict::Refused, "{code}");
+            assert_eq!(verdict(&error(code, denied), false), DryRunVerdict::Refused, "{code}");
         }
     }
 
@@ -109,9 +109,9 @@ mod tests {
     fn what_was_not_answered_may_be_and_what_no_api_server_answers_is_no_judgement() {
         let (verb, resource, message) = ("patch", "x", String::from("why"));
         for (error, expected) in [
-            (ClusterError::Timeout { verb, resource }, Verdict::Untold),
-            (ClusterError::Transport { verb, resource, message: message.clone() }, Verdict::Untold),
-            (ClusterError::Unreadable { verb, resource, message }, Verdict::NotJudged),
+            (ClusterError::Timeout { verb, resource }, DryRunVerdict::Untold),
+            (ClusterError::Transport { verb, resource, message: message.clone() }, DryRunVerdict::Untold),
+            (ClusterError::Unreadable { verb, resource, message }, DryRunVerdict::NotJudged),
         ] {
             assert_eq!(verdict(&error, false), expected, "{error}");
         }
@@ -120,6 +120,9 @@ mod tests {
     #[test]
     fn a_conflict_with_what_the_manifest_itself_names_does_not_pass() {
         let conflict = ClusterError::Conflict { verb: "patch", resource: "x" };
-        assert_eq!([false, true].map(|names| verdict(&conflict, names)), [Verdict::Untold, Verdict::Refused]);
+        assert_eq!(
+            [false, true].map(|names| verdict(&conflict, names)),
+            [DryRunVerdict::Untold, DryRunVerdict::Refused]
+        );
     }
 }

@@ -51,11 +51,11 @@ pub(super) struct Told {
 pub(crate) struct Inbox {
     /// For how long a trap holds while the agent cannot be asked.
     holds: Duration,
-    kept: Mutex<Kept>,
+    kept: Mutex<KeptTrap>,
 }
 
 #[derive(Debug, Default)]
-struct Kept {
+struct KeptTrap {
     critical: Option<(Instant, Option<Label>)>,
     comms_lost: Option<Instant>,
     alarms: BTreeMap<u32, Instant>,

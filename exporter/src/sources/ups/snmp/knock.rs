@@ -15,7 +15,7 @@ use tokio::time::timeout;
 const MAX_BYTES: usize = 2048;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Door {
+pub(super) enum PortState {
     Answers,
     /// The host is there and nothing listens.
     Closed,
@@ -23,11 +23,11 @@ pub(super) enum Door {
 }
 
 /// Sends one discovery and waits for its Report. Only a datagram from that address counts.
-pub(super) async fn knock(address: SocketAddr, wait: Duration) -> Door {
+pub(super) async fn knock(address: SocketAddr, wait: Duration) -> PortState {
     match timeout(wait, exchange(address)).await {
-        Ok(Ok(())) => Door::Answers,
-        Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => Door::Closed,
-        Ok(Err(_)) | Err(_) => Door::Silent,
+        Ok(Ok(())) => PortState::Answers,
+        Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => PortState::Closed,
+        Ok(Err(_)) | Err(_) => PortState::Silent,
     }
 }
 

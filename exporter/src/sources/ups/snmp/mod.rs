@@ -41,7 +41,7 @@ use tokio::time::timeout;
 use self::answers::Answers;
 use self::error::{CHECK_COMMUNITY, CHECK_USER, SnmpError};
 use self::inbox::Told;
-use self::knock::{Door, knock};
+use self::knock::{PortState, knock};
 use self::known::Known;
 use self::session::Session;
 use crate::blocking::Work;
@@ -133,12 +133,12 @@ impl Client {
             }
             let is_v3 = self.config.version == SnmpVersion::V3;
             match knock(session.address(), self.patience()).await {
-                Door::Closed => return Err(SnmpError::NobodyListens { address: self.config.address.clone() }),
-                Door::Answers if session.worked() && is_v3 && until > Instant::now() + self.patience() => {}
-                Door::Answers if !session.worked() => {
+                PortState::Closed => return Err(SnmpError::NobodyListens { address: self.config.address.clone() }),
+                PortState::Answers if session.worked() && is_v3 && until > Instant::now() + self.patience() => {}
+                PortState::Answers if !session.worked() => {
                     return Err(self.unheard(&session, error, until).await);
                 }
-                Door::Answers | Door::Silent => return Err(error),
+                PortState::Answers | PortState::Silent => return Err(error),
             }
         }
     }

@@ -59,14 +59,14 @@ pub(super) struct Credentials {
 #[derive(Debug)]
 pub(super) enum Leave<'a> {
     /// Look; a login must wait until then.
-    Visit { claim: Claim<'a>, not_before: Option<Instant> },
+    Visit { claim: VisitClaim<'a>, not_before: Option<Instant> },
     /// A login now would be one too many: this is what the last one brought.
     Repeat(Box<Outcome>),
 }
 
 /// The right to visit an agent; given back when dropped.
 #[derive(Debug)]
-pub(super) struct Claim<'a> {
+pub(super) struct VisitClaim<'a> {
     ledger: &'a Ledger,
     pub(super) agent: AgentId,
     /// As it is configured, for messages.
@@ -108,7 +108,7 @@ impl Ledger {
         page.visited = true;
         let (agent, address) = (agent.clone(), address.to_owned());
         let (is_tried, is_answered) = (AtomicBool::new(false), AtomicBool::new(false));
-        let claim = Claim { ledger: self, agent, address, is_tried, is_answered };
+        let claim = VisitClaim { ledger: self, agent, address, is_tried, is_answered };
         Leave::Visit { claim, not_before }
     }
 
@@ -147,7 +147,7 @@ impl Try {
     }
 }
 
-impl Claim<'_> {
+impl VisitClaim<'_> {
     /// Notes a login that is about to be tried. Until its outcome is known it counts as one without an answer.
     pub(super) fn note_try(&self, credentials: &Credentials, now: Instant) {
         let message = format!("{}: the login that was tried last has not come to its end", self.address);
@@ -198,7 +198,7 @@ impl Claim<'_> {
     }
 }
 
-impl Drop for Claim<'_> {
+impl Drop for VisitClaim<'_> {
     fn drop(&mut self) {
         self.ledger.with_page(&self.agent, |page| page.visited = false);
     }

@@ -54,7 +54,7 @@ struct Connection {
 }
 
 /// What came back.
-pub(super) enum Answer {
+pub(super) enum PageReply {
     Page(Page),
     Redirect(Place),
 }
@@ -124,20 +124,20 @@ impl Transport {
         step: &'static str,
         path: &'static str,
         form: Option<Form>,
-    ) -> Result<Answer, WebError> {
+    ) -> Result<PageReply, WebError> {
         let request = self.request(path, form, step)?;
         let response = self.exchange(request, step).await?;
         if let Some(session) = session_of(response.headers()) {
             self.session = Some(session);
         }
         match response.status() {
-            StatusCode::OK => Ok(Answer::Page(self.page(response.into_body(), step).await?)),
+            StatusCode::OK => Ok(PageReply::Page(self.page(response.into_body(), step).await?)),
             status if status.is_redirection() => {
                 let place = response.headers().get(LOCATION).and_then(|to| place(&self.endpoint, to.to_str().ok()?));
                 // Its body may be of any length, and nobody reads it.
                 self.connection = None;
                 let elsewhere = || self.unexpected(step, "leads to somewhere else".to_owned());
-                place.map(Answer::Redirect).ok_or_else(elsewhere)
+                place.map(PageReply::Redirect).ok_or_else(elsewhere)
             }
             status => {
                 self.connection = None;

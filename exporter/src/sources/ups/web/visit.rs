@@ -9,10 +9,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::book::{Book, NotEntered};
 use super::error::WebError;
-use super::ledger::{Claim, Credentials};
+use super::ledger::{Credentials, VisitClaim};
 use super::page::Page;
 use super::reading::reading;
-use super::transport::{Answer, Form, Place, Transport};
+use super::transport::{Form, PageReply, Place, Transport};
 use crate::blocking::{self, Work};
 use crate::ups::Reading;
 
@@ -24,7 +24,7 @@ const FAREWELL: Duration = Duration::from_secs(3);
 
 /// What a visit needs.
 pub(super) struct Visit {
-    pub(super) claim: Claim<'static>,
+    pub(super) claim: VisitClaim<'static>,
     pub(super) book: Book,
     pub(super) interval: Duration,
     pub(super) credentials: Credentials,
@@ -72,27 +72,27 @@ async fn look(visit: &Visit, transport: &mut Transport, login: &mut Login) -> Re
     visit.claim.note_try(&visit.credentials, Instant::now());
     *login = Login::MayStand;
     match transport.fetch("POST /j_security_check", "/j_security_check", Some(form)).await? {
-        Answer::Redirect(Place::Status) => visit.claim.note_answer(),
-        Answer::Redirect(Place::Logon) => {
+        PageReply::Redirect(Place::Status) => visit.claim.note_answer(),
+        PageReply::Redirect(Place::Logon) => {
             *login = Login::NotTried;
             return Err(if is_taken(transport).await { busy(transport, login) } else { refused(transport, login) });
         }
-        Answer::Page(page) if page.is_taken => return Err(busy(transport, login)),
-        Answer::Page(page) if page.asks_for_login => return Err(refused(transport, login)),
-        Answer::Page(_) => {
+        PageReply::Page(page) if page.is_taken => return Err(busy(transport, login)),
+        PageReply::Page(page) if page.asks_for_login => return Err(refused(transport, login)),
+        PageReply::Page(_) => {
             return Err(unexpected(transport, "POST /j_security_check", "answered with some other page"));
         }
     }
     match transport.fetch("GET /status", "/status", None).await? {
-        Answer::Page(page) if page.is_taken => Err(busy(transport, login)),
-        Answer::Page(page) if page.asks_for_login => Err(refused(transport, login)),
-        Answer::Page(page) if page.values.is_empty() => {
+        PageReply::Page(page) if page.is_taken => Err(busy(transport, login)),
+        PageReply::Page(page) if page.asks_for_login => Err(refused(transport, login)),
+        PageReply::Page(page) if page.values.is_empty() => {
             Err(unexpected(transport, "GET /status", "answered with a page that has no values"))
         }
-        Answer::Page(page) => Ok(reading(&page)),
-        Answer::Redirect(Place::Logon) if is_taken(transport).await => Err(busy(transport, login)),
-        Answer::Redirect(Place::Logon) => Err(unexpected(transport, "GET /status", "forgot the login")),
-        Answer::Redirect(Place::Status) => Err(unexpected(transport, "GET /status", "leads to itself")),
+        PageReply::Page(page) => Ok(reading(&page)),
+        PageReply::Redirect(Place::Logon) if is_taken(transport).await => Err(busy(transport, login)),
+        PageReply::Redirect(Place::Logon) => Err(unexpected(transport, "GET /status", "forgot the login")),
+        PageReply::Redirect(Place::Status) => Err(unexpected(transport, "GET /status", "leads to itself")),
     }
 }
 
@@ -115,9 +115,11 @@ async fn enter(visit: &Visit) -> Result<(), WebError> {
 async fn logon_form(visit: &Visit, transport: &mut Transport) -> Result<Form, WebError> {
     const STEP: &str = "GET /logon";
     let page = match transport.fetch(STEP, "/logon", None).await? {
-        Answer::Page(page) if page.is_taken => return Err(WebError::Busy { address: transport.address().to_owned() }),
-        Answer::Page(page) => page,
-        Answer::Redirect(_) => return Err(unexpected(transport, STEP, "leads elsewhere")),
+        PageReply::Page(page) if page.is_taken => {
+            return Err(WebError::Busy { address: transport.address().to_owned() });
+        }
+        PageReply::Page(page) => page,
+        PageReply::Redirect(_) => return Err(unexpected(transport, STEP, "leads elsewhere")),
     };
     let Page { form_token: Some(token), form_token_id: Some(token_id), login_button, .. } = page else {
         return Err(unexpected(transport, STEP, "answered with a page that has no form token"));
@@ -133,7 +135,7 @@ async fn logon_form(visit: &Visit, transport: &mut Transport) -> Result<Form, We
 
 /// Sent back to the logon page: it says when the reason is somebody else's login.
 async fn is_taken(transport: &mut Transport) -> bool {
-    matches!(transport.fetch("GET /logon", "/logon", None).await, Ok(Answer::Page(page)) if page.is_taken)
+    matches!(transport.fetch("GET /logon", "/logon", None).await, Ok(PageReply::Page(page)) if page.is_taken)
 }
 
 fn busy(transport: &Transport, login: &mut Login) -> WebError {

@@ -306,7 +306,7 @@ async fn many_long_answers_at_once_take_no_more_than_a_few() {
         let frames = Box::new(endless().take(OBJECT / FRAME));
         let body = Told { frames, taken: taken.clone(), hangs: true };
         let places = PollSemaphore::new(bounds.0.clone());
-        Answer { body, most: Most::Whole(OBJECT), held: 0, places, place: None }.collect()
+        ReadAnswer { body, most: Most::Whole(OBJECT), held: 0, places, place: None }.collect()
     };
     let answers = 100;
     let all = futures::future::join_all((0..answers).map(|_| answer()));
