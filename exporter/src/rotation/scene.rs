@@ -7,9 +7,10 @@ use kagiban_crds::{Epoch, Generation};
 
 use super::agent::Agent;
 use super::drain::BegunStop;
+use super::host::Host;
 use super::machine::State;
 use super::power::PowerGate;
-use super::rotator::{Host, Rotator};
+use super::rotator::Rotator;
 use super::vault::{Vault, VaultLock};
 
 /// A command that does nothing.

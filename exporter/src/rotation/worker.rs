@@ -25,7 +25,8 @@ use tokio_util::sync::CancellationToken;
 use super::admission::{refuse, stopping};
 use super::agent::Agent;
 use super::backoff::Backoff;
-use super::rotator::{Host, Rotator, Snapshot};
+use super::host::Host;
+use super::rotator::{Rotator, Snapshot};
 use super::stopping::grace;
 use crate::config::AgentConfig;
 

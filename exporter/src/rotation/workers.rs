@@ -6,8 +6,8 @@ use std::time::Duration;
 use kagiban_crds::AgentName;
 use tokio::sync::watch;
 
+use super::host::Host;
 use super::machine::State;
-use super::rotator::Host;
 use super::worker::{AgentStatus, BAD_CONFIGURATION, Worker};
 
 /// How long an agent of which nothing is known counts as one whose service may be down. A journal is read, and files are made

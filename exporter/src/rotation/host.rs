@@ -1,0 +1,130 @@
+//! What all agents of a host share: who may speak, where the journals lie, the power and the end of the program.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use kagiban_crds::{Epoch, Generation, HostName};
+use tokio_util::sync::CancellationToken;
+
+use super::fences::{Fence, FenceError, FenceFile};
+use super::journal::Record;
+use super::power::PowerGate;
+use super::vault::Vault;
+use crate::platform::WriteError;
+
+/// What all agents of a host share.
+#[derive(Clone, Debug)]
+pub struct Host {
+    pub name: HostName,
+    pub vault: Vault,
+    pub power: PowerGate,
+    /// The highest epoch accepted for any agent.
+    epoch: Arc<AtomicU64>,
+    /// Of the whole host.
+    fence: Arc<Mutex<FenceFile>>,
+    /// Cancelled when the program is to end: nothing new is begun then.
+    pub stop: CancellationToken,
+}
+
+/// The highest epoch that any agent's fence or journal tells of, also those of agents that are not configured any more: the
+/// host's own fence may have been lost.
+fn accepted_by_agents(vault: &Vault) -> Epoch {
+    let of_journals = vault.agents_with_journals().into_iter().filter_map(|agent| {
+        let record = Record::peek(&vault.journal(&agent), &agent)?;
+        Some(record.epoch)
+    });
+    let of_fences = vault.fences().into_iter().map(|path| FenceFile::at(path).known().epoch);
+    of_journals.chain(of_fences).max().unwrap_or(Epoch(0))
+}
+
+impl Host {
+    pub fn new(name: HostName, vault: Vault, power: PowerGate) -> Self {
+        let fence = FenceFile::at(vault.host_fence());
+        let epoch = Arc::new(AtomicU64::new(fence.known().epoch.max(accepted_by_agents(&vault)).0));
+        Self { name, vault, power, epoch, fence: Arc::new(Mutex::new(fence)), stop: CancellationToken::new() }
+    }
+
+    /// The same, ending when `stop` is cancelled.
+    #[must_use]
+    pub fn until(self, stop: CancellationToken) -> Self {
+        Self { stop, ..self }
+    }
+
+    pub fn epoch(&self) -> Epoch {
+        Epoch(self.epoch.load(Ordering::Acquire))
+    }
+
+    /// Reads the host's fence if it could not be read before.
+    pub(super) fn read_epoch(&self) -> Result<(), FenceError> {
+        let fence = self.held_fence().read()?;
+        self.epoch.fetch_max(fence.epoch.0, Ordering::AcqRel);
+        Ok(())
+    }
+
+    /// Durable when it returns.
+    pub(super) fn raise_epoch(&self, to: Epoch) -> Result<(), FenceError> {
+        self.held_fence().raise(Fence { epoch: to, generation: Generation(0) })?;
+        self.epoch.fetch_max(to.0, Ordering::AcqRel);
+        Ok(())
+    }
+
+    /// Durable when it returns. Nothing is written over the journals of another state directory in the place of the one that
+    /// was opened.
+    ///
+    /// # Errors
+    /// See [`WriteError`]; the old record is then still whole.
+    pub(super) fn save(&self, record: &Record) -> Result<(), WriteError> {
+        let path = self.vault.journal(&record.agent);
+        if !self.vault.is_in_place() {
+            let elsewhere = FenceError::Elsewhere { path: self.vault.root().to_owned() };
+            return Err(WriteError::from_io(&path, "finding its directory", std::io::Error::other(elsewhere)));
+        }
+        record.save(&path)
+    }
+
+    /// A panic elsewhere leaves the numbers as whole as they were.
+    fn held_fence(&self) -> MutexGuard<'_, FenceFile> {
+        self.fence.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::scene::{TRUE, rotator};
+    use super::*;
+    use crate::config::PowerConfig;
+
+    /// Holds A14: a damaged `fence.json` may be removed, and no deposed leader speaks again: not even when the agent that heard
+    /// the last one is called something else now.
+    #[test]
+    fn the_host_knows_its_epoch_from_agents_that_are_not_configured_any_more() {
+        let root = tempfile::tempdir().expect("directory");
+        let (mut rotator, lock) = rotator(root.path(), TRUE);
+        let removed = |path: &std::path::Path| std::fs::remove_file(path).expect("removed");
+        let (vault, name) = (rotator.host.vault.clone(), rotator.host.name.clone());
+        rotator.raise_fences(Epoch(54), Generation(3)).expect("raised");
+        drop((rotator, lock));
+        removed(&vault.host_fence());
+        let again = || Host::new(name.clone(), vault.clone(), PowerGate::new(&PowerConfig::default())).epoch();
+        assert_eq!(again(), Epoch(54), "its fence");
+        let agent = "web".parse().expect("agent");
+        let record = Record { epoch: Epoch(53), ..Record::new(name.clone(), agent) };
+        record.save(&vault.journal(&record.agent)).expect("saved");
+        removed(&vault.fence(&record.agent));
+        assert_eq!(again(), Epoch(53), "its journal");
+    }
+
+    /// Holds A14: a file system that was mounted over the state directory has journals of its own.
+    #[test]
+    fn no_journal_is_written_into_another_state_directory() {
+        let root = tempfile::tempdir().expect("directory");
+        let (rotator, _lock) = rotator(root.path(), TRUE);
+        let (state, journal) = (root.path().join("state"), rotator.host.vault.journal(&rotator.agent.name));
+        std::fs::rename(&state, root.path().join("hidden")).expect("moved");
+        std::fs::create_dir_all(journal.parent().expect("a directory")).expect("another");
+        std::fs::write(&journal, "another rotation").expect("written");
+        let error = rotator.host.save(&rotator.record).expect_err("elsewhere");
+        assert!(error.to_string().contains("Restart the exporter"), "{error}");
+        assert_eq!(std::fs::read_to_string(&journal).expect("there"), "another rotation");
+    }
+}
