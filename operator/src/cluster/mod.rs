@@ -9,12 +9,16 @@
 //!
 //! [`Kubernetes`] is the first; the tests have one in memory. Every call has a deadline of its own.
 
+mod error;
 mod kubernetes;
+mod rotate_word;
+mod tree;
+mod watched;
 
-pub use kubernetes::{
-    Claims, ClusterError, Kubernetes, MANAGER, Page, SecretData, Unreadable, Watched, claim, client, object, watch,
-};
+pub use error::ClusterError;
+pub use kubernetes::{Claims, Kubernetes, MANAGER, Page, SecretData, claim, client, object, watch};
 pub(crate) use kubernetes::{DryRunVerdict, is_transient, verdict, words, written};
+pub use watched::{Unreadable, Watched};
 
 use std::fmt;
 use std::sync::Arc;

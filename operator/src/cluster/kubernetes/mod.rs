@@ -15,40 +15,34 @@ mod flights;
 mod leases;
 mod page;
 mod resources;
-mod rotate_word;
 mod seam;
 mod secrets;
-mod tree;
 mod verdict;
 pub mod watch;
-mod watched;
 pub(crate) mod written;
 
 pub use answers::client;
 pub use page::Page;
 pub use resources::{claim, object};
-pub(crate) use rotate_word::rotate_word;
 pub use secrets::{Claims, SecretData};
 pub(crate) use verdict::{DryRunVerdict, verdict};
-pub use watched::{Unreadable, Watched};
 
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use answers::TooLong;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kagiban_crds::resource::FINALIZER;
 use kube::Client;
 
-use crate::foreign::{told, within};
+use super::error::{CALL_DEADLINE, is_denied, is_transient_code};
+use super::rotate_word::rotate_word;
+use super::{ClusterError, Unreadable, Watched};
+use crate::foreign::told;
 use crate::freshness::WATCH_SECONDS;
 use crate::metrics::SharedMetrics;
 
 /// Field manager and reporting controller.
 pub const MANAGER: &str = "kagiban-operator";
-/// One call. A healthy API server answers in milliseconds; one that hangs must not hold a worker.
-const CALL_DEADLINE: Duration = Duration::from_secs(10);
 /// Tries of a read, the first included.
 const READ_TRIES: u32 = 3;
 /// Between tries of a read.
@@ -57,12 +51,8 @@ const READ_PAUSE: Duration = Duration::from_millis(250);
 const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
 /// Longer than the watch's own timeout, so that it only ever ends a connection on which nothing moves.
 const SILENCE: Duration = Duration::from_secs(WATCH_SECONDS as u64 + 15);
-/// Bytes of a refusal that leave what to do about it in an event.
-const LONGEST_REFUSAL: usize = 400;
 /// Of an error, that are told: a connection's has four or five.
 const MOST_CAUSES: usize = 8;
-/// How the API server words that etcd does not take so large an object.
-const TOO_LARGE: [&str; 2] = ["request is too large", "trying to send message larger than max"];
 
 /// The API server, as far as we use it.
 pub struct Kubernetes {
@@ -77,97 +67,6 @@ impl std::fmt::Debug for Kubernetes {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Kubernetes").field("identity", &self.identity).finish_non_exhaustive()
     }
-}
-
-/// How a call failed.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum ClusterError {
-    #[error("{verb} {resource}: no answer within {} s", CALL_DEADLINE.as_secs())]
-    Timeout { verb: &'static str, resource: &'static str },
-    #[error("{verb} {resource}: somebody else wrote in between")]
-    Conflict { verb: &'static str, resource: &'static str },
-    #[error("{verb} {resource}: not found")]
-    NotFound { verb: &'static str, resource: &'static str },
-    #[error("{verb} {resource}: not allowed; the operator's role lacks this verb: {message}")]
-    Forbidden { verb: &'static str, resource: &'static str, message: String },
-    #[error("{verb} {resource}: the API server answered {code}: {message}")]
-    Status { verb: &'static str, resource: &'static str, code: u16, message: String },
-    #[error(
-        "{verb} {resource}: the API server refuses the object as it is stored, and so does not let it be released: {message}: \
-         mend that with `kubectl -n {namespace} edit mac {name}` and take the finalizer {FINALIZER} out in the same edit; where \
-         that is refused too, apply the CRD of the version that took the object, and this one again when it is gone"
-    )]
-    Unreleasable { verb: &'static str, resource: &'static str, namespace: String, name: String, message: String },
-    #[error("{verb} {resource}: {message}")]
-    Transport { verb: &'static str, resource: &'static str, message: String },
-    #[error("{verb} {resource}: the answer cannot be read: {message}")]
-    Unreadable { verb: &'static str, resource: &'static str, message: String },
-}
-
-impl ClusterError {
-    /// Stable, for metrics.
-    pub const fn reason(&self) -> &'static str {
-        match self {
-            Self::Timeout { .. } => "timeout",
-            Self::Conflict { .. } => "conflict",
-            Self::NotFound { .. } => "not_found",
-            Self::Forbidden { .. } => "forbidden",
-            Self::Status { .. } | Self::Unreleasable { .. } => "status",
-            Self::Transport { .. } => "transport",
-            Self::Unreadable { .. } => "unreadable",
-        }
-    }
-
-    /// Whether the object itself is why nothing is written to it: it is too large, or not valid.
-    pub(crate) fn is_unwritable(&self) -> bool {
-        match self {
-            Self::Status { code, message, .. } => {
-                // etcd's refusals come as failures of the server
-                matches!(code, 413 | 422) || TOO_LARGE.iter().any(|words| message.contains(words))
-            }
-            Self::Timeout { .. }
-            | Self::Conflict { .. }
-            | Self::NotFound { .. }
-            | Self::Forbidden { .. }
-            | Self::Transport { .. }
-            | Self::Unreadable { .. } => false,
-            Self::Unreleasable { .. } => true,
-        }
-    }
-
-    /// The same, of a finalizer that could not be taken off: a schema that refuses the object has words of its own.
-    fn on_release(self, metadata: &ObjectMeta) -> Self {
-        match self {
-            Self::Status { verb, resource, code: 422, message } if !is_denied(&message) => Self::Unreleasable {
-                verb,
-                resource,
-                namespace: metadata.namespace.clone().unwrap_or_default(),
-                name: metadata.name.clone().unwrap_or_default(),
-                message: within(&message, LONGEST_REFUSAL),
-            },
-            error => error,
-        }
-    }
-
-    /// Whether the same call may go well a little later.
-    const fn is_transient(&self) -> bool {
-        match self {
-            Self::Timeout { .. } | Self::Transport { .. } => true,
-            Self::Status { code, .. } => is_transient_code(*code),
-            Self::Conflict { .. }
-            | Self::NotFound { .. }
-            | Self::Forbidden { .. }
-            | Self::Unreleasable { .. }
-            | Self::Unreadable { .. } => false,
-        }
-    }
-}
-
-/// Whether a webhook or a policy has said no. A webhook chooses the code: what it says is about the object, and not about whoever
-/// asks or what is there.
-fn is_denied(message: &str) -> bool {
-    let says = |who: &str, no: &str| message.find(who).is_some_and(|at| message[at..].contains(no));
-    says("admission webhook \"", " denied the request") || says("ValidatingAdmissionPolicy '", " denied request")
 }
 
 /// Sets what a configuration must have before a client is made of it.
@@ -259,10 +158,6 @@ pub(crate) fn is_transient(error: &kube::Error) -> bool {
         kube::Error::Api(status) => is_transient_code(status.code),
         error => !is_unreadable(error),
     }
-}
-
-const fn is_transient_code(code: u16) -> bool {
-    matches!(code, 408 | 429 | 500..)
 }
 
 /// What is told of an error. It may quote all of an answer.

@@ -219,8 +219,8 @@ fn merging() -> PatchParams {
 
 #[cfg(test)]
 mod tests {
-    use super::super::rotate_word::LONGEST_ROTATE;
     use super::*;
+    use crate::cluster::rotate_word::LONGEST_ROTATE;
 
     /// Holds B14: whatever is in the annotation, its copies in the status and in memory are short; and a status of a version
     /// that copied all of it owes no rotation.

@@ -1,6 +1,7 @@
 //! What a failed dry run says of the manifest: a refusal is one only where the API server, or a webhook that it asked, said no.
 
-use super::{ClusterError, TOO_LARGE, is_denied, is_transient_code};
+use super::{ClusterError, is_denied, is_transient_code};
+use crate::cluster::error::TOO_LARGE;
 
 /// What whoever asked learns of the manifest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -15,7 +15,7 @@ use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
-use super::rotate_word;
+use super::rotate_word::rotate_word;
 use super::tree::{OVERSIZED, Tree};
 use crate::decide::whole_seconds;
 use crate::foreign::{told, within};
