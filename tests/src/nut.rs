@@ -5,7 +5,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result};
 
@@ -78,11 +78,14 @@ impl Nut {
         self.port.address()
     }
 
-    /// Changes what a UPS says; its driver looks every second.
+    /// Changes what a UPS says; its driver looks every second, and compares the seconds of the file's time: of two changes in one
+    /// second it would miss the second.
     pub fn set(&self, name: &str, variables: &str) -> Result<()> {
         let file = device_file(&self.directory, name);
         let beside = file.with_extension("new");
         fs::write(&beside, variables)?;
+        let later = fs::metadata(&file)?.modified()? + Duration::from_secs(1);
+        fs::File::options().write(true).open(&beside)?.set_modified(later.max(SystemTime::now()))?;
         Ok(fs::rename(beside, file)?)
     }
 
