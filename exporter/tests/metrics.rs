@@ -5,7 +5,7 @@ mod scene;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -208,6 +208,26 @@ fn an_agent_that_could_not_be_rotated_is_told_by_the_check() {
     assert_eq!((output.status.code(), said.lines().count()), (Some(1), 2), "{said}");
     assert!(said.contains("agents[0]: agent web: ") && said.contains("is missing"), "{said}");
     assert!(said.contains("agents[0].keystore.path: ") && said.contains("web.p12: not found"), "{said}");
+}
+
+/// Holds A13: nor is it found out only when a rotation is ordered.
+#[test]
+fn a_command_that_cannot_be_run_is_told_by_the_check() {
+    let host = Host::new();
+    host.put("web.crt", "web.crt");
+    host.put("web.key", "web.key");
+    let config = host.configure(
+        "agents:\n  - name: web\n    product: tls-service\n    keystore: {certificateFile: ROOT/web.crt, keyFile: ROOT/web.key}\n    \
+         endpoint: {address: '127.0.0.1:9'}\n    service: {stop: [/bin/true], start: [ROOT/start]}\n",
+    );
+    let check = || {
+        let output = run(&["--config.check", "--config.file", config.to_str().expect("UTF-8")]);
+        String::from_utf8(output.stderr).expect("UTF-8")
+    };
+    assert!(check().contains("agents[0].service.start: "), "{}", check());
+    fs::write(host.path("start"), "#!/bin/sh\n").expect("it can be written");
+    fs::set_permissions(host.path("start"), fs::Permissions::from_mode(0o755)).expect("it is there");
+    assert!(!check().contains("agents[0].service"), "{}", check());
 }
 
 /// What the configuration names is opened, and each file that is not there or not what it should be is named by its setting.

@@ -46,7 +46,13 @@ impl ManagedAgentCertificateSpec {
             ("issuerRef.name", self.issuer_ref.name.parse::<SecretName>().is_ok()),
         ];
         if let Some((field, _)) = names.into_iter().find(|(_, is_name)| !is_name) {
-            return refused(field, "it is no name: lower-case letters, digits, hyphens and dots between them");
+            return refused(
+                field,
+                match field {
+                    "agent.name" => "it is no name: lower-case letters, digits, and hyphens between them; no dots",
+                    _ => "it is no name: lower-case letters, digits, hyphens and dots between them",
+                },
+            );
         }
         self.check_api()?;
         self.certificate.check()?;

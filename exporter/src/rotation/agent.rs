@@ -8,7 +8,7 @@ use kagiban_crds::AgentName;
 use kagiban_crds::host_api::StoreFormat;
 
 use crate::config::{Account, AgentConfig};
-use crate::platform;
+use crate::platform::{self, ProgramError};
 use crate::probe::Endpoint;
 
 /// An agent that can be rotated: every default filled in, every path absolute.
@@ -118,6 +118,20 @@ impl Agent {
     pub fn as_written(config: &AgentConfig) -> Result<Self, AgentConfigError> {
         Resolver(config, Lookups { is_directory: |_| false, account: |name| name.parse().ok().or(Some(NOBODY)) })
             .resolve()
+    }
+}
+
+impl Agent {
+    /// Whether its service's commands can be run, as far as can be told without running them.
+    ///
+    /// # Errors
+    /// The setting of the first that cannot, and why.
+    pub fn check_commands(&self) -> Result<(), (&'static str, ProgramError)> {
+        let Service { stop, start, .. } = &self.service;
+        for (setting, argv) in [("service.stop", stop), ("service.start", start)] {
+            platform::check_program(self.name.as_str(), argv).map_err(|error| (setting, error))?;
+        }
+        Ok(())
     }
 }
 

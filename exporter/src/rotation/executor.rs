@@ -8,7 +8,6 @@ use kagiban_crds::LeafSha256;
 use kagiban_crds::host_api::Leaf;
 use tokio::time::Instant;
 
-use super::agent::Service;
 use super::backup;
 use super::digest::Digest;
 use super::journal::{FileSwap, JOURNAL_ROOM, OldFile, Record, Rotation};
@@ -216,12 +215,8 @@ impl Rotator {
 
     /// What could not be started again is not stopped.
     pub(super) fn check_service(&self) -> Result<(), Cause> {
-        let Service { stop, start, .. } = &self.agent.service;
-        for (key, argv) in [("service.stop", stop), ("service.start", start)] {
-            let told = |error: ProgramError| Cause::new(error.reason(), format!("{key}: {error}"));
-            platform::check_program(self.agent.name.as_str(), argv).map_err(told)?;
-        }
-        Ok(())
+        let told = |(setting, error): (_, ProgramError)| Cause::new(error.reason(), format!("{setting}: {error}"));
+        self.agent.check_commands().map_err(told)
     }
 
     /// A service that this host cannot look at is not stopped: it could not be verified afterwards.

@@ -30,8 +30,8 @@ pub struct Checked {
     pub problems: Vec<String>,
 }
 
-/// Loads a configuration, opens what it names, and looks whether its agents can be rotated on this host and do not get in each
-/// other's way.
+/// Loads a configuration, opens what it names, and looks whether its agents can be rotated on this host, with commands that can be
+/// run, and do not get in each other's way.
 ///
 /// # Errors
 /// When it cannot be read, or its words are wrong.
@@ -54,11 +54,15 @@ fn agents(config: &Config) -> Vec<String> {
         Some(format!("agents[{index}]: {error}"))
     });
     let unresolved: Vec<_> = resolved.collect();
-    if unresolved.is_empty() {
-        conflicts::check_on_host(&config.agents).err().map(|error| error.to_string()).into_iter().collect()
-    } else {
-        unresolved
+    if !unresolved.is_empty() {
+        return unresolved;
     }
+    let conflict = conflicts::check_on_host(&config.agents).err().map(|error| error.to_string());
+    let commands = config.agents.iter().enumerate().filter_map(|(index, agent)| {
+        let (setting, error) = Agent::resolve(agent).ok()?.check_commands().err()?;
+        Some(format!("agents[{index}].{setting}: {error}"))
+    });
+    conflict.into_iter().chain(commands).collect()
 }
 
 /// What is wrong with a file, with the setting that names it.
