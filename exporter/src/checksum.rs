@@ -47,7 +47,8 @@ pub(crate) fn verified(bytes: &[u8]) -> Result<Cow<'_, [u8]>, Mismatch> {
 
 /// What stands before the checksum, and the checksum.
 fn split(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (before, digest) = bytes.strip_suffix(AFTER)?.split_last_chunk::<DIGEST>()?;
+    // An editor ends the last line.
+    let (before, digest) = bytes.trim_ascii_end().strip_suffix(AFTER)?.split_last_chunk::<DIGEST>()?;
     Some((before.strip_suffix(BEFORE)?, digest.as_slice()))
 }
 
@@ -83,6 +84,8 @@ mod tests {
         for cut in 0..written.len() {
             assert_eq!(read(&written[..cut]), None, "{cut}");
         }
+        let edited = [written.as_slice(), b"\n"].concat();
+        assert_eq!(read(&edited), read(&written), "an editor ends the last line");
         let earlier = Record { epoch: 7, path: "any".to_owned() };
         assert_eq!(read(br#"{"epoch":7,"path":"any"}"#), Some(earlier));
     }

@@ -64,7 +64,7 @@ pub(super) enum RestoreError {
         path.display(), backup.display()
     )]
     Locked { path: PathBuf, backup: PathBuf },
-    #[error("{}: this rotation has replaced it, and the configuration has the agent's files elsewhere; open a new rotation", path.display())]
+    #[error("{}: this rotation has replaced it, and the configuration has the agent's files elsewhere now, so nothing is put back there", path.display())]
     NotConfigured { path: PathBuf },
     #[error(
         "{}: is not there, and its directory is another one than when the rotation replaced it; mount what belongs there, and the \
@@ -281,19 +281,18 @@ impl WayBack<'_> {
         self.check_mounted()
     }
 
-    /// What is put back elsewhere changes nothing of what the agent serves.
+    /// What is put back elsewhere changes nothing of what the agent serves. A directory may be named in several ways.
     pub(super) fn check_configured(&self) -> Result<(), RestoreError> {
         let configured = conflicts::replaced(self.agent);
-        let elsewhere = self.files.iter().find(|file| !configured.contains(&file.path.as_path()));
+        let is_configured = |file: &FileSwap| configured.iter().any(|path| is_same_place(path, &file.path));
+        let elsewhere = self.files.iter().find(|file| !is_configured(file));
         elsewhere.map_or(Ok(()), |file| Err(RestoreError::NotConfigured { path: file.path.clone() }))
     }
 
-    /// An empty mount point is not where the files were: what is put there would be hidden by the files themselves. One file
-    /// that is not there is enough: those of a set may lie on several file systems.
+    /// A mount point is not where the files were, whether it is empty or has an older copy of them: what is put there would be
+    /// hidden by the files themselves. One such file is enough: those of a set may lie on several file systems.
     fn check_mounted(&self) -> Result<(), RestoreError> {
-        // A file that was not there before goes back by being away.
-        let mut replaced = self.files.iter().filter(|file| file.old.is_some());
-        let elsewhere = replaced.find(|file| is_absent(file) && is_directory_another(file));
+        let elsewhere = self.files.iter().find(|file| is_hidden(file));
         elsewhere.map_or(Ok(()), |file| Err(RestoreError::Elsewhere { path: file.path.clone() }))
     }
 
@@ -686,21 +685,31 @@ fn forward(file: &FileSwap) -> Option<Move> {
     Some(Move::Rename(waiting_at(&file.staged, file.new, &file.attributes)?, present))
 }
 
-/// Whether its path leads to another directory now. A bind mount has the file system's number; its mount point has not the
-/// directory's.
+/// Whether its path leads to another directory now. The number of a file system may be another one after a reboot; that of a
+/// directory in it is the same.
 fn is_directory_another(file: &FileSwap) -> bool {
     let Some(now) = file.path.parent().and_then(|path| platform::directory_identity(path).ok()) else { return false };
     match (file.directory, &file.old) {
-        (Some(then), _) => now != then,
-        (None, Some(old)) => now.device != old.identity.device,
+        (Some(then), _) => now.inode != then.inode,
+        (None, Some(old)) => now.device != old.identity.device && is_absent(&file.path),
         (None, None) => false,
     }
 }
 
-/// Nothing is there of what the rotation has put there or found.
-fn is_absent(file: &FileSwap) -> bool {
-    let beside = file.old.iter().map(|old| &old.beside);
-    beside.chain([&file.path, &file.staged]).all(|path| path.symlink_metadata().is_err())
+/// Whether neither the new file nor what waits beside it is in the directory that its path leads to, and that is another one.
+fn is_hidden(file: &FileSwap) -> bool {
+    let beside = file.old.iter().map(|old| old.beside.as_path());
+    beside.chain([file.staged.as_path()]).all(is_absent) && !lies_at(&file.path, file.new) && is_directory_another(file)
+}
+
+/// Whether two paths lead to one name in one directory.
+fn is_same_place(a: &Path, b: &Path) -> bool {
+    let directory = |path: &Path| path.parent().and_then(|parent| platform::directory_identity(parent).ok());
+    a == b || (a.file_name() == b.file_name() && directory(a).is_some_and(|it| directory(b) == Some(it)))
+}
+
+fn is_absent(path: &Path) -> bool {
+    path.symlink_metadata().is_err()
 }
 
 fn surveyed<'a>(held: &'a HeldFile, sha256: &'a Digest) -> SurveyedFile<'a> {

@@ -35,6 +35,8 @@ use crate::platform::{self, ProgramError, WriteError};
 
 /// How long a key waits for its certificate. A person who approves by hand has an hour.
 pub(super) const CHAIN_DEADLINE: Duration = Duration::from_secs(3600);
+/// How long a look before an order counts for a repeat of it: the look may take longer than whoever ordered waits.
+const LOOK_KEPT: Duration = Duration::from_secs(60);
 /// Of one generation. An operator repeats with the password that it opened with.
 const MAX_WRONG_PASSWORDS: usize = 4;
 
@@ -60,6 +62,8 @@ pub struct Rotator {
     pub(super) running_start: Option<JoinHandle<Result<(), ProgramError>>>,
     /// An earlier run may have undone everything, and not have been able to write that down.
     pub(super) may_be_undone: bool,
+    /// When the service was last looked at for an order to go back that nobody waited for.
+    looked_at: Option<Instant>,
     /// The new leaf was, and only the entry of the journal that says so is missing.
     pub(super) is_verified: bool,
 }
@@ -117,6 +121,7 @@ impl Rotator {
             starting_until: None,
             running_start: None,
             may_be_undone: false,
+            looked_at: None,
             is_verified: false,
         }
     }
@@ -292,17 +297,23 @@ impl Rotator {
         let touches_service = self.record.rotation.as_ref().is_some_and(|r| r.state != State::Keyed);
         if touches_service {
             self.check_service().map_err(service_refused)?;
-            self.look_before_way_back().await?;
+            if self.looked_at.is_none_or(|at| at.elapsed() > LOOK_KEPT) {
+                self.look_before_way_back().await?;
+                self.looked_at = Some(Instant::now());
+            }
             self.check_power()?;
         }
         let ready = match &self.record.rotation {
             Some(Rotation { state: State::Committed { .. }, .. }) => Some(self.make_way_back_ready()?),
             Some(_) | None => None,
         };
-        let nobody_waits = || refuse(RefusalReason::Unavailable, "nobody waited for the answer, so nothing was begun");
         let waiting: Vec<_> = ready.iter().flatten().filter(|file| file.ready.is_some()).cloned().collect();
         let cause = Cause::new("rolled_back_by_order", "a rollback was ordered through the host API");
-        let begun = if is_waited_for() { self.give_up(cause, ready, Some(&order.target)) } else { Err(nobody_waits()) };
+        let begun = if is_waited_for() {
+            self.give_up(cause, ready, Some(&order.target))
+        } else {
+            Err(refuse(RefusalReason::Unavailable, "nobody waited for the answer, so nothing was begun"))
+        };
         begun.inspect_err(|_| {
             for file in &waiting {
                 // What stays is swept at the next start.

@@ -149,6 +149,39 @@ fn nothing_is_put_back_where_the_configuration_has_no_file_of_the_agent_any_more
     assert_eq!(scene.contents(), ["new tls.crt", "old tls.key"]);
 }
 
+/// Holds A5, A9: a mount point may have an older copy of the files below it, and a directory several names.
+#[test]
+fn a_directory_is_known_by_what_it_is_and_not_by_what_it_is_called_or_holds() {
+    let mut scene = Scene::new();
+    scene.swap(0).expect("swapped");
+    let root = scene.root.path().to_owned();
+    let (agent, aside, link) = (root.join("agent"), root.join("aside"), root.join("link"));
+    fs::create_dir(&agent).expect("directory");
+    let directory = platform::directory_identity(&agent).expect("there");
+    for file in &mut scene.files {
+        file.directory = Some(directory);
+        for path in [&mut file.path, &mut file.staged] {
+            let below = agent.join(path.file_name().expect("a name"));
+            fs::rename(&*path, &below).expect("moved");
+            *path = below;
+        }
+        let old = file.old.as_mut().expect("old");
+        old.beside = agent.join(old.beside.file_name().expect("a name"));
+    }
+    std::os::unix::fs::symlink(&agent, &link).expect("linked");
+    scene.agent.keystore = Keystore::PemPair { certificate: link.join("tls.crt"), key: link.join("tls.key") };
+
+    fs::rename(&agent, &aside).and_then(|()| fs::create_dir(&agent)).expect("not mounted");
+    for name in ["tls.crt", "tls.key"] {
+        fs::write(agent.join(name), format!("old {name}")).expect("an older copy");
+    }
+    assert_eq!(scene.way_back().restore().expect_err("hidden").reason(), "not_mounted");
+    fs::remove_dir_all(&agent).and_then(|()| fs::rename(&aside, &agent)).expect("mounted");
+    assert_eq!(scene.contents(), ["new tls.crt", "old tls.key"]);
+    scene.way_back().restore().expect("restored");
+    assert_eq!(scene.contents(), ["old tls.crt", "old tls.key"]);
+}
+
 /// Holds A5: one file of the set lies below a bind mount, which has the number of the file system around it.
 #[test]
 fn nothing_is_put_back_where_one_file_of_the_set_is_not_mounted() {

@@ -11,6 +11,7 @@
 
 mod answers;
 mod events;
+mod finalizers;
 mod flights;
 mod leases;
 mod page;

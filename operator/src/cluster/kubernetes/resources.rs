@@ -8,6 +8,7 @@ use kube::{Resource as _, ResourceExt};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::finalizers::{Finalizers, TOO_MANY};
 use super::{ClusterError, Kubernetes, MANAGER, Page, Watched, rotate_word, written};
 use crate::decide::{Claim, Contender, Resource};
 
@@ -28,7 +29,7 @@ struct HeldMetadata {
     uid: Option<String>,
     resource_version: Option<String>,
     #[serde(default)]
-    finalizers: Option<Vec<String>>,
+    finalizers: Finalizers,
 }
 
 /// The object as decisions see it.
@@ -172,7 +173,10 @@ impl Kubernetes {
         if uid != seen.uid {
             return Ok(None);
         }
-        let mut finalizers = finalizers.unwrap_or_default();
+        let Finalizers(Some(mut finalizers)) = finalizers else {
+            let message = TOO_MANY.to_owned();
+            return Err(ClusterError::Unreadable { verb: "get", resource: RESOURCE, message });
+        };
         change(&mut finalizers);
         let version = version.or(resource_version);
         let patch = json!({"metadata": {"finalizers": finalizers, "resourceVersion": version}});
