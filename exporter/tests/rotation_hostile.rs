@@ -42,7 +42,7 @@ impl Host {
     }
 
     async fn roll_back(&mut self, generation: u64) -> Result<RotationReport, Refusal> {
-        self.rotator.roll_back(&rollback(1, generation)).await?;
+        self.rotator.roll_back(&rollback(1, generation), || true).await?;
         self.rotator.advance(|_| {}).await;
         Ok(self.rotator.report().unwrap())
     }

@@ -376,7 +376,7 @@ async fn cut_off_in_stop_of_way_back(world: &mut World, stop: Option<Vec<String>
     assert!(committed);
     world.agent.service.stop = stop;
     let (mut rotator, _lock) = world.rotator().await;
-    rotator.roll_back(&rollback(1, 1)).await.unwrap();
+    rotator.roll_back(&rollback(1, 1), || true).await.unwrap();
     assert!(tokio::time::timeout(after, rotator.advance(|_| {})).await.is_err(), "the stop takes longer");
 }
 

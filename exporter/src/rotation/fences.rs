@@ -104,6 +104,11 @@ impl Fence {
         Self { epoch: self.epoch.max(other.epoch), generation: self.generation.max(other.generation) }
     }
 
+    /// As it stands in its file; none when that cannot be read.
+    pub(super) fn peek(path: &Path) -> Option<Self> {
+        read(path).ok()
+    }
+
     fn save(&self, path: &Path) -> Result<(), WriteError> {
         if let Some(directory) = path.parent() {
             platform::create_private_directory(directory)?;

@@ -33,7 +33,8 @@ fn accepted_by_agents(vault: &Vault) -> Epoch {
         let record = Record::peek(&vault.journal(&agent), &agent)?;
         Some(record.epoch)
     });
-    let of_fences = vault.fences().into_iter().map(|path| FenceFile::at(path).known().epoch);
+    // One that cannot be read is told by the agent that it belongs to.
+    let of_fences = vault.fences().into_iter().filter_map(|path| Some(Fence::peek(&path)?.epoch));
     of_journals.chain(of_fences).max().unwrap_or(Epoch(0))
 }
 
@@ -75,11 +76,19 @@ impl Host {
     /// See [`WriteError`]; the old record is then still whole.
     pub(super) fn save(&self, record: &Record) -> Result<(), WriteError> {
         let path = self.vault.journal(&record.agent);
-        if !self.vault.is_in_place() {
-            let elsewhere = FenceError::Elsewhere { path: self.vault.root().to_owned() };
-            return Err(WriteError::from_io(&path, "finding its directory", std::io::Error::other(elsewhere)));
-        }
+        let elsewhere = |error| WriteError::from_io(&path, "finding its directory", std::io::Error::other(error));
+        self.check_in_place().map_err(elsewhere)?;
         record.save(&path)
+    }
+
+    /// # Errors
+    /// [`FenceError::Elsewhere`].
+    pub(super) fn check_in_place(&self) -> Result<(), FenceError> {
+        if self.vault.is_in_place() {
+            Ok(())
+        } else {
+            Err(FenceError::Elsewhere { path: self.vault.root().to_owned() })
+        }
     }
 
     /// A panic elsewhere leaves the numbers as whole as they were.

@@ -699,7 +699,7 @@ fn is_directory_another(file: &FileSwap) -> bool {
 /// Whether neither the new file nor what waits beside it is in the directory that its path leads to, and that is another one.
 fn is_hidden(file: &FileSwap) -> bool {
     let beside = file.old.iter().map(|old| old.beside.as_path());
-    beside.chain([file.staged.as_path()]).all(is_absent) && !lies_at(&file.path, file.new) && is_directory_another(file)
+    is_directory_another(file) && beside.chain([file.staged.as_path()]).all(is_absent) && !lies_at(&file.path, file.new)
 }
 
 /// Whether two paths lead to one name in one directory.

@@ -128,9 +128,7 @@ impl Rotator {
 
     /// What was accepted is fenced off durably before the journal tells of it, and apart from it.
     pub(super) fn raise_fences(&mut self, epoch: Epoch, generation: Generation) -> Result<(), FenceError> {
-        if !self.host.vault.is_in_place() {
-            return Err(FenceError::Elsewhere { path: self.host.vault.root().to_owned() });
-        }
+        self.host.check_in_place()?;
         self.host.raise_epoch(epoch)?;
         self.fence.raise(Fence { epoch, generation })
     }
@@ -270,17 +268,10 @@ impl Rotator {
     /// Gives a rotation up, or puts back what the newest one replaced; [`Rotator::advance`] then does the rest.
     ///
     /// # Errors
-    /// A refusal; nothing has changed then. A service that cannot be looked at is not stopped: the look is waited for.
-    pub async fn roll_back(&mut self, order: &RollbackOrder) -> Result<RotationReport, Refusal> {
-        self.roll_back_while(order, || true).await
-    }
-
-    /// The same, unless nobody waits for the answer any more once everything has been looked into: whoever was told that it took
-    /// too long counts on it that nothing is stopped later.
-    ///
-    /// # Errors
-    /// As [`Rotator::roll_back`].
-    pub async fn roll_back_while(
+    /// A refusal; nothing has changed then. A service that cannot be looked at is not stopped: the look is waited for. Nothing is
+    /// begun when nobody waits for the answer any more once everything has been looked into: whoever was told that it took too
+    /// long counts on it that nothing is stopped later.
+    pub async fn roll_back(
         &mut self,
         order: &RollbackOrder,
         is_waited_for: impl Fn() -> bool,
@@ -294,15 +285,18 @@ impl Rotator {
             }
             Admission::Refused(refusal) => return Err(refusal),
         }
+        let kept_look = self.looked_at.take().filter(|at| at.elapsed() <= LOOK_KEPT);
         let touches_service = self.record.rotation.as_ref().is_some_and(|r| r.state != State::Keyed);
-        if touches_service {
+        let looked_at = if touches_service {
             self.check_service().map_err(service_refused)?;
-            if self.looked_at.is_none_or(|at| at.elapsed() > LOOK_KEPT) {
+            if kept_look.is_none() {
                 self.look_before_way_back().await?;
-                self.looked_at = Some(Instant::now());
             }
             self.check_power()?;
-        }
+            kept_look.or_else(|| Some(Instant::now()))
+        } else {
+            None
+        };
         let ready = match &self.record.rotation {
             Some(Rotation { state: State::Committed { .. }, .. }) => Some(self.make_way_back_ready()?),
             Some(_) | None => None,
@@ -312,6 +306,7 @@ impl Rotator {
         let begun = if is_waited_for() {
             self.give_up(cause, ready, Some(&order.target))
         } else {
+            self.looked_at = looked_at;
             Err(refuse(RefusalReason::Unavailable, "nobody waited for the answer, so nothing was begun"))
         };
         begun.inspect_err(|_| {
@@ -389,8 +384,8 @@ impl Rotator {
     }
 
     /// The one place where a request changes the record. Whoever it is `by` must still speak: a new leader may have been heard
-    /// while the request was looked into. The fences are durable first, then the record. One that was not
-    /// written may be on the disk all the same, its directory not synced: the record in memory is written over it.
+    /// while the request was looked into. The fences are durable first, then the record. One that was not written may be on the
+    /// disk all the same, its directory not synced: the record in memory is written over it.
     fn commit(&mut self, record: Record, by: Option<&Target>) -> Result<(), Refusal> {
         if let Some(target) = by {
             self.snapshot().admission(&self.host).check(target)?;
@@ -569,10 +564,30 @@ mod tests {
 
         rotator.record.rotation.as_mut().expect("rotation").state = State::Keyed;
         let order = RollbackOrder { target: Target { epoch: Epoch(7), ..order.target } };
-        let refused = rotator.roll_back_while(&order, || false).await.expect_err("gone");
+        let refused = rotator.roll_back(&order, || false).await.expect_err("gone");
         assert_eq!(refused.reason, RefusalReason::Unavailable);
         assert_eq!(rotator.record.rotation.as_ref().expect("rotation").state, State::Keyed);
-        let report = rotator.roll_back_while(&order, || true).await.expect("it waits");
+        let report = rotator.roll_back(&order, || true).await.expect("it waits");
         assert_eq!(report.state, State::RolledBack { failure: Cause::new("", "") }.reported());
+    }
+
+    /// Holds A13: a look may take longer than whoever ordered waits for it, and is not asked for again and again in vain.
+    #[tokio::test]
+    async fn a_look_that_nobody_waited_for_counts_for_a_repeat_of_the_order_and_for_no_other() {
+        let root = tempfile::tempdir().expect("directory");
+        let (mut rotator, _lock) = rotator(root.path(), TRUE);
+        put_into(&mut rotator, State::Committed { before: Before::NotServed }, None);
+        let order = RollbackOrder { target: open().target };
+        let refused = rotator.roll_back(&order, || false).await.expect_err("gone");
+        assert_eq!(refused.reason, RefusalReason::Unavailable);
+        let at = rotator.agent.endpoint.at.clone();
+        rotator.agent.endpoint.at.address = "no..name:443".to_owned();
+        let begun = rotator.roll_back(&order, || true).await.expect("looked at already");
+        assert_eq!(begun.state.as_str(), "rolling_back");
+        rotator.record.rotation.as_mut().expect("rotation").state = State::Committed { before: Before::NotServed };
+        let refused = rotator.roll_back(&order, || true).await.expect_err("cannot be looked at");
+        assert_eq!(refused.reason, RefusalReason::Unavailable);
+        rotator.agent.endpoint.at = at;
+        rotator.roll_back(&order, || true).await.expect("can be again");
     }
 }

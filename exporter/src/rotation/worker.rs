@@ -286,7 +286,7 @@ async fn run(
         let (result, answer) = match request {
             Request::Open(request, answer) => (rotator.open(&request), answer),
             Request::Deliver(delivery, answer) => (rotator.deliver(&delivery), answer),
-            Request::RollBack(order, answer) => (rotator.roll_back_while(&order, || !answer.is_closed()).await, answer),
+            Request::RollBack(order, answer) => (rotator.roll_back(&order, || !answer.is_closed()).await, answer),
             Request::Question(question, answer) => {
                 // To open a store is work that only whoever waits for it has a use for.
                 if !answer.is_closed() {

@@ -49,20 +49,22 @@ pub fn check(path: &Path) -> Result<Checked, ServiceError> {
 }
 
 fn agents(config: &Config) -> Vec<String> {
-    let resolved = config.agents.iter().enumerate().filter_map(|(index, agent)| {
-        let error = Agent::resolve(agent).err()?;
-        Some(format!("agents[{index}]: {error}"))
-    });
-    let unresolved: Vec<_> = resolved.collect();
-    if !unresolved.is_empty() {
-        return unresolved;
+    let (mut agents, mut problems) = (Vec::new(), Vec::new());
+    for (index, agent) in config.agents.iter().enumerate() {
+        match Agent::resolve(agent) {
+            Ok(agent) => agents.push(agent),
+            Err(error) => problems.push(format!("agents[{index}]: {error}")),
+        }
     }
-    let conflict = conflicts::check_on_host(&config.agents).err().map(|error| error.to_string());
-    let commands = config.agents.iter().enumerate().filter_map(|(index, agent)| {
-        let (setting, error) = Agent::resolve(agent).ok()?.check_commands().err()?;
+    if !problems.is_empty() {
+        return problems;
+    }
+    problems.extend(conflicts::check_on_host(&config.agents).err().map(|error| error.to_string()));
+    problems.extend(agents.iter().enumerate().filter_map(|(index, agent)| {
+        let (setting, error) = agent.check_commands().err()?;
         Some(format!("agents[{index}].{setting}: {error}"))
-    });
-    conflict.into_iter().chain(commands).collect()
+    }));
+    problems
 }
 
 /// What is wrong with a file, with the setting that names it.
