@@ -10,24 +10,18 @@ use futures::future::{BoxFuture, ready};
 use futures::stream::{self, BoxStream, StreamExt as _};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kagiban_crds::Epoch;
 use kagiban_crds::resource::{FINALIZER, ManagedAgentCertificate, ManagedAgentCertificateStatus};
-use kagiban_operator::act::AgentClient;
-use kagiban_operator::agent_api::Reach;
 use kagiban_operator::cluster::{Claims, Cluster, ClusterError, ClusterFuture, SecretData, Unreadable, Watched};
-use kagiban_operator::decide::{self, Policy};
-use kagiban_operator::fleet::Fleet;
+use kagiban_operator::decide;
 use kagiban_operator::freshness::Freshness;
-use kagiban_operator::leader::Leadership;
-use kagiban_operator::ledger::Ledger;
 use kagiban_operator::metrics::Metrics;
-use kagiban_operator::reconcile::{Context, pass};
+use kagiban_operator::reconcile::pass;
 use kagiban_operator::watch::{Event, WatchError};
 use serde_json::Value;
+use support::context::context;
 use support::host::Host;
 use support::pki::Authority;
 use support::{fleet, lock};
-use tokio_util::sync::CancellationToken;
 
 #[derive(Debug, Default)]
 struct Memory {
@@ -167,18 +161,7 @@ async fn a_rotation_needs_no_kubernetes() {
     let memory = Arc::new(Memory { secrets: [client, issuer].into(), ..Memory::default() });
     memory.put(fleet::resource(&format!("https://{}", host.address)));
 
-    let metrics = Arc::new(Metrics::new(None));
-    let reach = Reach::new(vec!["127.0.0.0/8".parse().expect("a range")], Vec::new());
-    let context = Context {
-        agents: AgentClient::new(memory.clone(), metrics.clone(), reach),
-        cluster: memory.clone(),
-        fleet: Arc::new(Fleet::default()),
-        ledger: Ledger::default(),
-        leadership: Leadership::alone(Epoch(5)),
-        policy: Policy::default(),
-        metrics,
-        stopping: CancellationToken::new(),
-    };
+    let context = context(memory.clone(), Arc::new(Metrics::new(None)));
     for _ in 0..20 {
         pass(&memory.get("ups-01"), &context).await.expect("memory answers");
     }

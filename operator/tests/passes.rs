@@ -5,16 +5,10 @@ mod support;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kagiban_crds::Epoch;
 use kagiban_crds::host_api::{PowerState, RefusalReason, RotationState, Sighting};
 use kagiban_crds::resource::{BlockedBy, FINALIZER};
-use kagiban_operator::act::AgentClient;
-use kagiban_operator::agent_api::Reach;
-use kagiban_operator::cluster::{ClusterError, Kubernetes, SharedCluster, Watched, claim};
-use kagiban_operator::decide::{Policy, owner};
-use kagiban_operator::fleet::Fleet;
-use kagiban_operator::leader::Leadership;
-use kagiban_operator::ledger::Ledger;
+use kagiban_operator::cluster::{ClusterError, Kubernetes, Watched, claim};
+use kagiban_operator::decide::owner;
 use kagiban_operator::metrics::Metrics;
 use kagiban_operator::reconcile::{Context, pass};
 use kagiban_operator::schedule::Heard;
@@ -24,7 +18,6 @@ use support::cluster::FakeCluster;
 use support::host::{Host, Manner};
 use support::pki::Authority;
 use support::{fleet, lock};
-use tokio_util::sync::CancellationToken;
 
 struct Stage {
     cluster: FakeCluster,
@@ -87,18 +80,10 @@ impl Stage {
 
 fn context(cluster: &FakeCluster) -> Context {
     let metrics = Arc::new(Metrics::new(None));
-    let connection: SharedCluster = Arc::new(Kubernetes::new(cluster.client.clone(), metrics.clone(), "test".into()));
-    let reach = Reach::new(vec!["127.0.0.0/8".parse().expect("a range")], Vec::new());
-    Context {
-        agents: AgentClient::new(connection.clone(), metrics.clone(), reach),
-        cluster: connection,
-        fleet: Arc::new(Fleet::default()),
-        ledger: Ledger::default(),
-        leadership: Leadership::alone(Epoch(5)),
-        policy: Policy::default(),
+    support::context::context(
+        Arc::new(Kubernetes::new(cluster.client.clone(), metrics.clone(), "test".into())),
         metrics,
-        stopping: CancellationToken::new(),
-    }
+    )
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@
 //!
 //! [`Kubernetes`] is the first; the tests have one in memory. Every call has a deadline of its own.
 
+mod elements;
 mod error;
 mod kubernetes;
 mod rotate_word;

@@ -11,10 +11,11 @@ use kagiban_crds::resource::{
     SpecError,
 };
 use kube::Resource;
-use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
+use super::elements::each;
 use super::rotate_word::rotate_word;
 use super::tree::{OVERSIZED, Tree};
 use crate::decide::whole_seconds;
@@ -132,25 +133,9 @@ impl<'de> Deserialize<'de> for Annotations {
 
 impl<'de> Deserialize<'de> for Finalizers {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Reading;
-
-        impl<'de> Visitor<'de> for Reading {
-            type Value = Finalizers;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("finalizers")
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Finalizers, A::Error> {
-                let mut ours = false;
-                while let Some(finalizer) = list.next_element::<String>()? {
-                    ours |= finalizer == FINALIZER;
-                }
-                Ok(Finalizers(ours))
-            }
-        }
-
-        deserializer.deserialize_seq(Reading)
+        let mut ours = false;
+        each(deserializer, |finalizer: String| ours |= finalizer == FINALIZER)?;
+        Ok(Self(ours))
     }
 }
 

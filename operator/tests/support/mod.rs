@@ -3,6 +3,7 @@
 #![allow(unreachable_pub, reason = "shared between test files")]
 
 pub mod cluster;
+pub mod context;
 pub mod fleet;
 pub mod host;
 pub mod pki;

@@ -8,7 +8,7 @@ use kube::{Resource as _, ResourceExt};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::finalizers::{Finalizers, TOO_MANY};
+use super::finalizers::{FinalizerList, TOO_MANY};
 use super::{ClusterError, Kubernetes, MANAGER, Page, Watched, rotate_word, written};
 use crate::decide::{Claim, Contender, Resource};
 
@@ -29,7 +29,7 @@ struct HeldMetadata {
     uid: Option<String>,
     resource_version: Option<String>,
     #[serde(default)]
-    finalizers: Finalizers,
+    finalizers: Option<FinalizerList>,
 }
 
 /// The object as decisions see it.
@@ -173,7 +173,7 @@ impl Kubernetes {
         if uid != seen.uid {
             return Ok(None);
         }
-        let Finalizers(Some(mut finalizers)) = finalizers else {
+        let Some(mut finalizers) = finalizers.map_or_else(|| Some(Vec::new()), |list| list.0) else {
             let message = TOO_MANY.to_owned();
             return Err(ClusterError::Unreadable { verb: "get", resource: RESOURCE, message });
         };

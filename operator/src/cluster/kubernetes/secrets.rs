@@ -11,11 +11,12 @@ use kagiban_crds::{SecretName, WordError};
 use kube::api::{Api, GetParams};
 use kube::core::Request;
 use secrecy::SecretString;
-use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use zeroize::Zeroizing;
 
 use super::{ClusterError, Kubernetes};
+use crate::cluster::elements::each;
 
 /// What the API server's record calls a Secret's values.
 const VALUES: [&str; 2] = ["f:data", "f:stringData"];
@@ -167,28 +168,14 @@ fn written(metadata: &Metadata) -> String {
 
 impl<'de> Deserialize<'de> for ValuesWritten {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Reading;
-
-        impl<'de> Visitor<'de> for Reading {
-            type Value = ValuesWritten;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("managed fields")
+        let mut last = None;
+        each(deserializer, |Writer { time, fields }| {
+            if fields.is_some_and(|fields| fields.0) {
+                // one that cannot be counted here, which anybody may write, is none
+                last = last.max(time.and_then(|time| time.parse().ok()));
             }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut writers: A) -> Result<ValuesWritten, A::Error> {
-                let mut last = None;
-                while let Some(Writer { time, fields }) = writers.next_element()? {
-                    if fields.is_some_and(|fields| fields.0) {
-                        // one that cannot be counted here, which anybody may write, is none
-                        last = last.max(time.and_then(|time| time.parse().ok()));
-                    }
-                }
-                Ok(ValuesWritten(last))
-            }
-        }
-
-        deserializer.deserialize_seq(Reading)
+        })?;
+        Ok(Self(last))
     }
 }
 
