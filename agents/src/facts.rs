@@ -1,12 +1,12 @@
 //! What is known of a product.
 
 /// How a product gets its next certificate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub enum Class {
     /// It takes a key and a chain from us.
     Push,
     /// It renews its own when told.
-    Trigger,
+    Trigger(Renewal),
     /// It only lets us look.
     Observe,
 }
@@ -42,6 +42,20 @@ pub struct Facts {
     pub protected: &'static [&'static str],
     /// What its vendor's hardening list speaks of.
     pub hardening: Option<Hardening>,
+}
+
+/// How a product is told to renew its certificate: programs with their arguments, never through a shell, unless the host's
+/// configuration says otherwise.
+#[derive(Clone, Copy, Debug)]
+pub struct Renewal {
+    pub renew: fn(Os) -> Option<&'static [&'static str]>,
+    /// Brings back what was there before.
+    pub back: fn(Os) -> Option<&'static [&'static str]>,
+}
+
+impl Renewal {
+    /// A product whose programs only the host's configuration knows.
+    pub const BY_CONFIGURATION: Self = Self { renew: |_| None, back: |_| None };
 }
 
 /// Where the things of a hardening list lie, and what they are like while nobody has followed it.

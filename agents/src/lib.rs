@@ -4,9 +4,10 @@
 //!   Product ──facts()──> Facts   id, class, directories, keystore names, alias, port, service commands, protected files
 //!      │
 //!      ├─ powerchute_serial_shutdown   pcssconfig.ini holds the store's password (through `ini`)
-//!      ├─ powerchute_business_edition  only looked at, so far
+//!      ├─ powerchute_business_edition  renewed by a program that the host's configuration names
 //!      │    powerchute_network_shutdown   no product yet: where its event log lies
-//!      └─ tls_service                  any service with a keystore and a TLS endpoint; all of it configured
+//!      ├─ tls_service                  any service with a keystore and a TLS endpoint; all of it configured
+//!      └─ self_renewing_service        any service that renews its own certificate when told; all of it configured
 //! ```
 //!
 //! A product is a file with its `FACTS`, and a line in the list in `product`. One that the cluster may name has a line in the
@@ -20,8 +21,9 @@ mod powerchute_business_edition;
 pub mod powerchute_network_shutdown;
 mod powerchute_serial_shutdown;
 mod product;
+mod self_renewing_service;
 mod tls_service;
 
-pub use facts::{Class, Facts, Hardening, Os, PasswordIni, ServiceCommands};
+pub use facts::{Class, Facts, Hardening, Os, PasswordIni, Renewal, ServiceCommands};
 pub use ini::{Ini, IniError, MAX_INI_BYTES};
 pub use product::{Product, UnknownProduct};

@@ -1,11 +1,11 @@
-//! PowerChute Business Edition: it makes its certificate when it is installed, so a new one takes its installer.
-//! Known here so that discovery finds its keystore.
+//! PowerChute Business Edition: it makes its certificate when it is installed, so a new one takes its installer, which
+//! the host's configuration names.
 
-use crate::facts::{Class, Facts, Os};
+use crate::facts::{Class, Facts, Os, Renewal};
 
 pub(crate) const FACTS: Facts = Facts {
     id: "powerchute-business-edition",
-    class: Class::Trigger,
+    class: Class::Trigger(Renewal::BY_CONFIGURATION),
     directories,
     keystores: &["commkey"],
     alias: Some("securekey"),

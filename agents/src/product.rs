@@ -33,6 +33,7 @@ products! {
     PowerchuteSerialShutdown => powerchute_serial_shutdown,
     PowerchuteBusinessEdition => powerchute_business_edition,
     TlsService => tls_service,
+    SelfRenewingService => self_renewing_service,
 }
 
 /// A product id that is none.

@@ -5,6 +5,7 @@
 //!   GET  /v1/agents/{agent}                                    AgentReport
 //!   POST /v1/agents/{agent}/password                           PasswordQuestion -> PasswordReport
 //!   POST /v1/agents/{agent}/rotations                          RotationOpen   -> RotationReport (with the CSR)
+//!   POST /v1/agents/{agent}/renewals                           RenewalOrder   -> RotationReport
 //!   PUT  /v1/agents/{agent}/rotations/{generation}/chain       ChainDelivery  -> RotationReport
 //!   GET  /v1/agents/{agent}/rotations/{generation}             RotationReport
 //!   POST /v1/agents/{agent}/rotations/{generation}/rollback    RollbackOrder  -> RotationReport
@@ -305,6 +306,17 @@ pub struct RollbackOrder {
     pub target: Target,
 }
 
+/// Has an agent renew its own certificate. For agents that take no key and chain from outside: this order is the whole of it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RenewalOrder {
+    #[serde(flatten)]
+    pub target: Target,
+    /// Shown again in the rotation's report.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mark: Option<OrderMark>,
+}
+
 /// Asks whether the agent works with this password. Nothing is changed, and neither number counts as accepted.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -352,7 +364,7 @@ pub struct RotationReport {
     pub state: RotationState,
     /// PEM; there while the host waits for a chain.
     pub csr: Option<String>,
-    /// The leaf to be served; known once a chain was delivered.
+    /// The leaf to be served; known once a chain was delivered, or once an agent that renews its own was seen to serve it.
     pub leaf: Option<Leaf>,
     /// The leaf that was in the store before.
     pub previous: Option<LeafSha256>,
@@ -374,6 +386,8 @@ pub enum RotationState {
     Validated,
     Staged,
     BackedUp,
+    /// The agent renews its own certificate.
+    Renewing,
     Swapped,
     Restarting,
     Verifying,
@@ -387,12 +401,13 @@ pub enum RotationState {
 }
 
 impl RotationState {
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Requested,
         Self::Keyed,
         Self::Validated,
         Self::Staged,
         Self::BackedUp,
+        Self::Renewing,
         Self::Swapped,
         Self::Restarting,
         Self::Verifying,
@@ -410,6 +425,7 @@ impl RotationState {
             Self::Validated => "validated",
             Self::Staged => "staged",
             Self::BackedUp => "backed_up",
+            Self::Renewing => "renewing",
             Self::Swapped => "swapped",
             Self::Restarting => "restarting",
             Self::Verifying => "verifying",
@@ -488,6 +504,8 @@ pub enum RefusalReason {
     RotationInProgress,
     /// 409: the rotation is not in a state that takes this request.
     WrongState,
+    /// 409: the agent's product is of another class: it takes no key and chain, or renews nothing by itself.
+    WrongClass,
     /// 409: the agent is frozen; a person must look.
     Frozen,
     /// 413
@@ -529,6 +547,7 @@ impl RefusalReason {
             | Self::GenerationConflict
             | Self::RotationInProgress
             | Self::WrongState
+            | Self::WrongClass
             | Self::Frozen => 409,
             Self::BodyTooLarge => 413,
             Self::UnsupportedEncoding => 415,

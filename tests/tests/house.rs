@@ -67,7 +67,7 @@ fn the_cluster_and_the_hosts_know_the_same_products() {
     let product = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/agent/properties/product/enum";
     let ids = schema.pointer(product).and_then(|it| it.as_array()).expect("the ids of products");
     let cluster: BTreeSet<&str> = ids.iter().filter_map(|id| id.as_str()).collect();
-    let rotated = Product::ALL.iter().filter(|product| product.facts().class == Class::Push);
+    let rotated = Product::ALL.iter().filter(|product| matches!(product.facts().class, Class::Push));
     assert_eq!(cluster, rotated.map(|product| product.id()).collect());
 }
 

@@ -146,7 +146,7 @@ struct Lookups {
 impl Resolver<'_> {
     fn resolve(&self) -> Result<Agent, AgentConfigError> {
         let facts = self.0.product.facts();
-        if facts.class != Class::Push {
+        if !matches!(facts.class, Class::Push) {
             return Err(AgentConfigError::NotPush { agent: self.0.name.clone(), product: self.0.product });
         }
         if !(1..=MAX_BACKUPS).contains(&self.0.backups) {

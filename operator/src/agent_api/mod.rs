@@ -119,6 +119,7 @@ fn blocked_by(refusal: &Refusal) -> BlockedBy {
         | RefusalReason::ChainRefused
         | RefusalReason::KeystoreRefused
         | RefusalReason::EpochTooFar
+        | RefusalReason::WrongClass
         | RefusalReason::InsufficientStorage => BlockedBy::HostRefused,
         RefusalReason::WrongTarget => BlockedBy::WrongHost,
         RefusalReason::Frozen => BlockedBy::Frozen,
@@ -140,6 +141,7 @@ const fn reason_word(reason: RefusalReason) -> &'static str {
         RefusalReason::GenerationConflict => "generation_conflict",
         RefusalReason::RotationInProgress => "rotation_in_progress",
         RefusalReason::WrongState => "wrong_state",
+        RefusalReason::WrongClass => "wrong_class",
         RefusalReason::Frozen => "frozen",
         RefusalReason::BodyTooLarge => "body_too_large",
         RefusalReason::UnsupportedEncoding => "unsupported_encoding",

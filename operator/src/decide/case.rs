@@ -105,7 +105,8 @@ pub(super) const fn is_deployed(state: RotationState) -> bool {
         | RotationState::Validated
         | RotationState::Staged
         | RotationState::BackedUp => false,
-        RotationState::Swapped
+        RotationState::Renewing
+        | RotationState::Swapped
         | RotationState::Restarting
         | RotationState::Verifying
         | RotationState::Committed

@@ -90,6 +90,7 @@ fn decided<'a>(rotation: &RotationReport, own: &'a RotationStatus) -> Option<End
         | RotationState::Validated
         | RotationState::Staged
         | RotationState::BackedUp
+        | RotationState::Renewing
         | RotationState::Swapped
         | RotationState::Restarting
         | RotationState::Verifying

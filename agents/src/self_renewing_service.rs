@@ -1,0 +1,18 @@
+//! Any service that renews its own certificate when a program is run, and has a TLS endpoint: everything comes from
+//! configuration.
+
+use crate::facts::{Class, Facts, Renewal};
+
+pub(crate) const FACTS: Facts = Facts {
+    id: "self-renewing-service",
+    class: Class::Trigger(Renewal::BY_CONFIGURATION),
+    directories: |_| &[],
+    keystores: &[],
+    alias: None,
+    port: None,
+    password_ini: None,
+    service: |_| None,
+    event_log: None,
+    protected: &[],
+    hardening: None,
+};
