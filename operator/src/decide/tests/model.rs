@@ -293,7 +293,9 @@ impl World {
                 }
                 RotationState::Committed
             }
-            state @ (RotationState::Keyed
+            // No product of this model renews by itself.
+            state @ (RotationState::Renewing
+            | RotationState::Keyed
             | RotationState::Committed
             | RotationState::RollingBack
             | RotationState::RolledBack
@@ -433,20 +435,6 @@ struct Anything {
     at: Timestamp,
 }
 
-const STATES: [RotationState; 12] = [
-    RotationState::Requested,
-    RotationState::Keyed,
-    RotationState::Validated,
-    RotationState::Staged,
-    RotationState::BackedUp,
-    RotationState::Swapped,
-    RotationState::Restarting,
-    RotationState::Verifying,
-    RotationState::Committed,
-    RotationState::RollingBack,
-    RotationState::RolledBack,
-    RotationState::Frozen,
-];
 const POWERS: [PowerState; 6] = [
     PowerState::Mains,
     PowerState::OnBattery,
@@ -476,9 +464,13 @@ fn some_leaf() -> impl Strategy<Value = Leaf> {
 }
 
 fn some_rotation() -> impl Strategy<Value = RotationReport> {
-    (number(), 0..STATES.len(), any::<bool>(), proptest::option::of(some_leaf())).prop_map(|(n, state, csr, leaf)| {
-        RotationReport { csr: csr.then(|| "CSR".into()), leaf, ..rotation(n, STATES[state]) }
-    })
+    (number(), 0..RotationState::ALL.len(), any::<bool>(), proptest::option::of(some_leaf())).prop_map(
+        |(n, state, csr, leaf)| RotationReport {
+            csr: csr.then(|| "CSR".into()),
+            leaf,
+            ..rotation(n, RotationState::ALL[state])
+        },
+    )
 }
 
 fn some_report() -> impl Strategy<Value = AgentReport> {
@@ -495,7 +487,7 @@ fn some_report() -> impl Strategy<Value = AgentReport> {
 }
 
 fn some_status() -> impl Strategy<Value = ManagedAgentCertificateStatus> {
-    let rotation = (number(), 0..STATES.len(), time(), any::<u32>(), any::<bool>());
+    let rotation = (number(), 0..RotationState::ALL.len(), time(), any::<u32>(), any::<bool>());
     let ended = proptest::collection::vec((number(), time(), 0..4usize), 0..5);
     (proptest::option::of(rotation), proptest::option::of(some_leaf()), ended).prop_map(|(rotation, leaf, ended)| {
         let digest = crate::decide::request_digest(&resource().spec);
@@ -504,7 +496,7 @@ fn some_status() -> impl Strategy<Value = ManagedAgentCertificateStatus> {
                 kagiban_crds::resource::RotationStatus {
                     generation,
                     trigger: Trigger::Renewal,
-                    state: STATES[state],
+                    state: RotationState::ALL[state],
                     started_at,
                     attempts,
                     request_digest: if same { digest.clone() } else { String::new() },
