@@ -8,16 +8,16 @@ use kagiban_crds::LeafSha256;
 use kagiban_crds::host_api::Leaf;
 use tokio::time::Instant;
 
-use super::backup;
 use super::digest::Digest;
 use super::journal::{FileSwap, JOURNAL_ROOM, OldFile, Record, Rotation};
 use super::live;
 use super::machine::{Before, Cause, Effect, Event, State};
-use super::restore::WayBack;
+use super::push::backup;
+use super::push::restore::WayBack;
+use super::push::staging::Staging;
+use super::push::survey::MAX_STORE_BYTES;
 use super::rotator::Rotator;
-use super::staging::Staging;
 use super::stopping::{AtStop, Outlook, at_stop, leaves_after_failure, only_waits, was_begun};
-use super::survey::MAX_STORE_BYTES;
 use crate::platform::{self, FileError, Links, ProgramError, SurveyedFile, Swap, WriteError};
 
 impl Rotator {

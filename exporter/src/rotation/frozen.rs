@@ -8,11 +8,11 @@ use tokio::time::Instant;
 
 use super::agent::Verify;
 use super::backoff::Backoff;
-use super::coherence::{self, Coherence};
 use super::live;
 use super::machine::{Cause, Event, Finding, Standing, State};
+use super::push::coherence::{self, Coherence};
+use super::push::survey;
 use super::rotator::Rotator;
-use super::survey;
 use crate::platform::WriteError;
 
 /// A service that was only slow answers within seconds of the freeze.

@@ -10,15 +10,15 @@ use kagiban_crds::{Epoch, Generation};
 use tokio::time::Instant;
 
 use super::agent::{Agent, Keystore};
-use super::backup::{self, Manifest};
-use super::coherence::{self, Coherence};
 use super::digest::Digest;
 use super::drain::BegunStop;
 use super::fences::FenceFile;
 use super::host::Host;
 use super::journal::{self, FileSwap, JournalError, LoadedJournal, Record, Rotation};
-use super::kept;
 use super::machine::{Before, Cause, Event, State, Undo};
+use super::push::backup::{self, Manifest};
+use super::push::coherence::{self, Coherence};
+use super::push::kept;
 use super::resume::{Mend, Mended, Resumption};
 use super::rotator::Rotator;
 use super::starting::{self, BegunStart};

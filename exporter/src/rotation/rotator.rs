@@ -17,20 +17,20 @@ use tokio::time::Instant;
 
 use super::admission::{Admission, AdmissionContext, refuse, stopping};
 use super::agent::Agent;
-use super::backup::BackupError;
 use super::chores::Chores;
 use super::digest::Digest;
 use super::fences::{Fence, FenceError, FenceFile};
 use super::host::Host;
 use super::journal::{FileSwap, JOURNAL_ROOM, Record, Rotation};
-use super::key::{self, NewKey};
 use super::live;
 use super::machine::{Cause, Event, State};
 use super::power::PowerUnsafe;
-use super::restore::RestoreError;
-use super::staging::{BackupPlace, Staging, StagingError};
-use super::survey::{same_secret, survey};
-use super::validate;
+use super::push::backup::BackupError;
+use super::push::key::{self, NewKey};
+use super::push::restore::RestoreError;
+use super::push::staging::{BackupPlace, Staging, StagingError};
+use super::push::survey::{same_secret, survey};
+use super::push::validate;
 use crate::platform::{self, ProgramError, WriteError};
 
 /// How long a key waits for its certificate. A person who approves by hand has an hour.

@@ -6,13 +6,13 @@ use kagiban_crds::{AgentName, Generation, LeafSha256};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::digest::Digest;
-use super::journal::{FileSwap, OldFile};
 use super::staging::StagedFile;
 use super::survey::MAX_STORE_BYTES;
-use super::vault::Vault;
 use crate::checksum;
 use crate::platform::{self, FileError, Links, WriteError};
+use crate::rotation::digest::Digest;
+use crate::rotation::journal::{FileSwap, OldFile};
+use crate::rotation::vault::Vault;
 
 /// Names a backup's files, for when the journal is lost.
 const MANIFEST: &str = "manifest.json";
@@ -27,14 +27,14 @@ const MAX_CHANGED: usize = 8;
 /// What a backup says of itself.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(super) struct Manifest {
+pub(in crate::rotation) struct Manifest {
     pub previous: Option<LeafSha256>,
     pub files: Vec<FileSwap>,
 }
 
 /// Why the old files could not be kept or read again.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum BackupError {
+pub(in crate::rotation) enum BackupError {
     #[error("the backup: {0}")]
     Write(#[from] WriteError),
     #[error("the backup: {0}")]
@@ -52,7 +52,7 @@ pub(super) enum BackupError {
 }
 
 impl BackupError {
-    pub(super) const fn reason(&self) -> &'static str {
+    pub(in crate::rotation) const fn reason(&self) -> &'static str {
         match self {
             Self::Write(error) => error.reason(),
             Self::Read(error) => error.reason(),
@@ -67,7 +67,11 @@ impl BackupError {
 ///
 /// # Errors
 /// See [`BackupError`].
-pub(super) fn make(directory: &Path, previous: Option<LeafSha256>, files: &[StagedFile]) -> Result<(), BackupError> {
+pub(in crate::rotation) fn make(
+    directory: &Path,
+    previous: Option<LeafSha256>,
+    files: &[StagedFile],
+) -> Result<(), BackupError> {
     if let Some(parent) = directory.parent() {
         platform::create_private_directory(parent)?;
     }
@@ -90,7 +94,7 @@ pub(super) fn make(directory: &Path, previous: Option<LeafSha256>, files: &[Stag
 ///
 /// # Errors
 /// See [`BackupError`].
-pub(super) fn read(old: &OldFile) -> Result<Zeroizing<Vec<u8>>, BackupError> {
+pub(in crate::rotation) fn read(old: &OldFile) -> Result<Zeroizing<Vec<u8>>, BackupError> {
     let bytes = platform::read_held(&old.backup, MAX_STORE_BYTES, Links::Refuse)?.bytes;
     if Digest::of(&bytes) != old.backup_digest {
         return Err(BackupError::Altered { path: old.backup.clone() });
@@ -103,7 +107,7 @@ pub(super) fn read(old: &OldFile) -> Result<Zeroizing<Vec<u8>>, BackupError> {
 ///
 /// # Errors
 /// See [`BackupError`].
-pub(super) fn keep_changed(old: &OldFile, bytes: &[u8]) -> Result<(), BackupError> {
+pub(in crate::rotation) fn keep_changed(old: &OldFile, bytes: &[u8]) -> Result<(), BackupError> {
     let name = old.backup.file_name().unwrap_or_default().to_string_lossy();
     let path = old.backup.with_file_name(format!("{CHANGED_PREFIX}{}-{name}", Digest::of(bytes).short()));
     let is_copy = |entry: &std::fs::DirEntry| {
@@ -120,7 +124,7 @@ pub(super) fn keep_changed(old: &OldFile, bytes: &[u8]) -> Result<(), BackupErro
 
 /// Removes what lies beside a file that was, or was to be, replaced. What is neither the old file nor the new one was written
 /// in the moment of an exchange of names, and is copied beside the backup first. Says what could not be removed.
-pub(super) fn discard(file: &FileSwap) -> Vec<BackupError> {
+pub(in crate::rotation) fn discard(file: &FileSwap) -> Vec<BackupError> {
     let places = [Some(&file.staged), file.old.as_ref().map(|old| &old.beside)];
     let discarded = |path: &std::path::PathBuf| {
         if let (Some(old), Ok(held)) = (&file.old, platform::read_held(path, MAX_STORE_BYTES, Links::Refuse))
@@ -139,7 +143,7 @@ pub(super) fn discard(file: &FileSwap) -> Vec<BackupError> {
 ///
 /// # Errors
 /// See [`WriteError`].
-pub(super) fn write_once(path: &Path, bytes: &[u8]) -> Result<(), WriteError> {
+pub(in crate::rotation) fn write_once(path: &Path, bytes: &[u8]) -> Result<(), WriteError> {
     match platform::read_held(path, MAX_STORE_BYTES, Links::Refuse) {
         Ok(there) if there.bytes.as_slice() == bytes => platform::sync_directory_of(path),
         Ok(_) | Err(_) => platform::replace(path, bytes, None),
@@ -147,21 +151,21 @@ pub(super) fn write_once(path: &Path, bytes: &[u8]) -> Result<(), WriteError> {
 }
 
 /// Removes what an interrupted backup left beside its files: copies of an old key, too. Says what could not be removed.
-pub(super) fn sweep(directory: &Path, files: &[FileSwap]) -> Vec<WriteError> {
+pub(in crate::rotation) fn sweep(directory: &Path, files: &[FileSwap]) -> Vec<WriteError> {
     let copies = files.iter().filter_map(|file| file.old.as_ref()).map(|old| old.backup.as_path());
     copies.chain([directory.join(MANIFEST).as_path()]).flat_map(platform::sweep).collect()
 }
 
 /// What is there to go back to when no journal tells.
 #[derive(Debug, Default)]
-pub(super) struct Newest {
+pub(in crate::rotation) struct Newest {
     /// The highest number that a backup has, finished or not; zero without any.
     pub generation: Generation,
     /// Of the newest backup that was finished: no file was replaced with one that was not.
     pub manifest: Option<Manifest>,
 }
 
-pub(super) fn newest(vault: &Vault, agent: &AgentName) -> Newest {
+pub(in crate::rotation) fn newest(vault: &Vault, agent: &AgentName) -> Newest {
     let mut generations = generations(vault, agent);
     generations.sort_unstable_by(|a, b| b.cmp(a));
     let manifest = generations.iter().find_map(|generation| {
@@ -176,7 +180,7 @@ pub(super) fn newest(vault: &Vault, agent: &AgentName) -> Newest {
 /// finished are no way back, and do not count; the newest of all stays for its number. What `needed` may go back to stays.
 ///
 /// Says what could not be removed.
-pub(super) fn prune(vault: &Vault, agent: &AgentName, keep: usize, needed: &[FileSwap]) -> Vec<String> {
+pub(in crate::rotation) fn prune(vault: &Vault, agent: &AgentName, keep: usize, needed: &[FileSwap]) -> Vec<String> {
     let mut generations = generations(vault, agent);
     generations.sort_unstable_by(|a, b| b.cmp(a));
     let newest = generations.first().copied();
@@ -224,7 +228,7 @@ mod tests {
             directory: None,
             staged: directory.join("staged"),
             new: Digest::of(b"new"),
-            holds: super::super::journal::Holds::Key,
+            holds: crate::rotation::journal::Holds::Key,
             attributes: surveyed.attributes,
             old: Some(OldFile {
                 digest,

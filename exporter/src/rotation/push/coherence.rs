@@ -8,14 +8,14 @@ use kagiban_keystore::{self as keystore, Certificate, Limits, PasswordCheck, Rea
 use secrecy::SecretString;
 use zeroize::Zeroizing;
 
-use super::agent::{Agent, Keystore};
 use super::staging::StagingError;
 use super::survey::{self, MAX_STORE_BYTES, same_secret};
 use crate::platform::{self, FileError, Links};
+use crate::rotation::agent::{Agent, Keystore};
 
 /// What the files say of themselves.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Coherence {
+pub(in crate::rotation) enum Coherence {
     /// The host's own passwords open the store, the key is the leaf's, and the agent is told the right password.
     Whole(LeafSha256),
     /// No password that the host knows opens the store. The agent may know it.
@@ -25,7 +25,7 @@ pub(super) enum Coherence {
 }
 
 /// Reads what is on disk; nothing is changed.
-pub(super) fn judge(agent: &Agent) -> Coherence {
+pub(in crate::rotation) fn judge(agent: &Agent) -> Coherence {
     match leaf(agent, agent.alias.as_deref(), on_disk) {
         Ok(leaf) => Coherence::Whole(LeafSha256::new(leaf.sha256())),
         Err(Doubt::Locked(error)) => Coherence::Unknown { why: error.to_string() },
@@ -36,7 +36,7 @@ pub(super) fn judge(agent: &Agent) -> Coherence {
 /// Why an agent cannot start once its files hold what `read` tells of them. None where it can, or where nobody can tell. When
 /// all of them are `as_before`, it could start on them then, and only what it is told may have changed since. The key is
 /// under `alias`.
-pub(super) fn misfit(
+pub(in crate::rotation) fn misfit(
     agent: &Agent,
     alias: Option<&str>,
     read: impl Fn(&Path) -> Result<Zeroizing<Vec<u8>>, FileError>,
@@ -54,7 +54,7 @@ pub(super) fn misfit(
 ///
 /// # Errors
 /// Why the files do not tell. See [`StagingError`].
-pub(super) fn is_in_force(
+pub(in crate::rotation) fn is_in_force(
     agent: &Agent,
     alias: Option<&str>,
     password: &SecretString,
@@ -85,7 +85,7 @@ pub(super) fn is_in_force(
 ///
 /// # Errors
 /// See [`FileError`].
-pub(super) fn on_disk(path: &Path) -> Result<Zeroizing<Vec<u8>>, FileError> {
+pub(in crate::rotation) fn on_disk(path: &Path) -> Result<Zeroizing<Vec<u8>>, FileError> {
     platform::read_held(path, MAX_STORE_BYTES, Links::Refuse).map(|held| held.bytes)
 }
 

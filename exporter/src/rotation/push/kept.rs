@@ -5,18 +5,18 @@ use std::path::{Path, PathBuf};
 use kagiban_crds::AgentName;
 
 use super::backup::write_once;
-use super::digest::Digest;
-use super::journal::FileSwap;
 use super::survey::MAX_STORE_BYTES;
-use super::vault::Vault;
 use crate::platform::{self, FileError, Links, WriteError};
+use crate::rotation::digest::Digest;
+use crate::rotation::journal::FileSwap;
+use crate::rotation::vault::Vault;
 
 /// More sets than anybody will look through; each may hold a private key.
 const MAX_KEPT: usize = 5;
 
 /// Copies that were made.
 #[derive(Debug)]
-pub(super) struct KeptCopies {
+pub(in crate::rotation) struct KeptCopies {
     pub directory: PathBuf,
     /// Of what was copied.
     pub digests: Vec<Digest>,
@@ -24,7 +24,7 @@ pub(super) struct KeptCopies {
 
 /// Why nothing may be overwritten.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum KeepError {
+pub(in crate::rotation) enum KeepError {
     #[error("what is there cannot be read: {0}")]
     Read(#[from] FileError),
     #[error("what is there cannot be copied: {0}")]
@@ -36,7 +36,7 @@ pub(super) enum KeepError {
 }
 
 impl KeepError {
-    pub(super) const fn reason(&self) -> &'static str {
+    pub(in crate::rotation) const fn reason(&self) -> &'static str {
         match self {
             Self::Read(error) => error.reason(),
             Self::Write(error) => error.reason(),
@@ -51,7 +51,7 @@ impl KeepError {
 ///
 /// # Errors
 /// See [`KeepError`].
-pub(super) fn keep(
+pub(in crate::rotation) fn keep(
     vault: &Vault,
     agent: &AgentName,
     files: &[FileSwap],

@@ -10,7 +10,7 @@ const MAX_COMMON_NAME: usize = 64;
 const MAX_DNS_NAME: usize = 253;
 
 /// A key that is in memory only.
-pub(super) struct NewKey {
+pub(in crate::rotation) struct NewKey {
     pub pkcs8: Zeroizing<Vec<u8>>,
     /// DER of the public half.
     pub spki: Vec<u8>,
@@ -20,7 +20,7 @@ pub(super) struct NewKey {
 
 /// Why there is no key.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum KeyError {
+pub(in crate::rotation) enum KeyError {
     #[error("the certificate names none, or more than {MAX_SUBJECT_NAMES}, DNS names and IP addresses")]
     Names,
     #[error("{0:?} is no DNS name")]
@@ -33,7 +33,7 @@ pub(super) enum KeyError {
 ///
 /// # Errors
 /// See [`KeyError`].
-pub(super) fn make(request: &CertificateRequest) -> Result<NewKey, KeyError> {
+pub(in crate::rotation) fn make(request: &CertificateRequest) -> Result<NewKey, KeyError> {
     let mut params = params(request)?;
     params.distinguished_name = DistinguishedName::new();
     if let Some(name) = request.dns_names.iter().find(|name| name.len() <= MAX_COMMON_NAME) {
@@ -52,7 +52,7 @@ pub(super) fn make(request: &CertificateRequest) -> Result<NewKey, KeyError> {
 
 /// # Errors
 /// When the names could not be put into a certificate.
-pub(super) fn check(request: &CertificateRequest) -> Result<(), KeyError> {
+pub(in crate::rotation) fn check(request: &CertificateRequest) -> Result<(), KeyError> {
     params(request).map(|_| ())
 }
 

@@ -3,12 +3,15 @@
 use kagiban_crds::host_api::{PasswordQuestion, PasswordReport, Refusal};
 
 use super::coherence;
-use super::rotator::Rotator;
+use crate::rotation::rotator::Rotator;
 
 impl Rotator {
     /// # Errors
     /// A refusal while a rotation changes the files, or to a request that is not for this agent or comes too late.
-    pub(super) fn password_in_force(&self, question: &PasswordQuestion) -> Result<PasswordReport, Refusal> {
+    pub(in crate::rotation) fn password_in_force(
+        &self,
+        question: &PasswordQuestion,
+    ) -> Result<PasswordReport, Refusal> {
         self.snapshot().admit_question(&self.host, question)?;
         let PasswordQuestion { alias, store_password, .. } = question;
         Ok(match coherence::is_in_force(&self.agent, alias.as_deref(), store_password) {

@@ -10,22 +10,22 @@ use kagiban_keystore::{self as keystore, Format, KeyMaterial, Limits, Merge, OnU
 use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
 
-use super::agent::Agent;
 use super::backup::{self, BackupError};
 use super::coherence;
-use super::conflicts;
-use super::digest::Digest;
-use super::journal::{FileSwap, Holds, OldFile, Ready};
 use super::staging::StagingError;
 use super::survey::{MAX_STORE_BYTES, is_locked, known_passwords, leaf_of, open};
 use crate::platform::{self, Attributes, FileError, HeldFile, Links, SurveyedFile, Swap, WriteError};
+use crate::rotation::agent::Agent;
+use crate::rotation::conflicts;
+use crate::rotation::digest::Digest;
+use crate::rotation::journal::{FileSwap, Holds, OldFile, Ready};
 
 /// Of one way back: what somebody writes in the moment of an exchange is judged anew, and a disk's error may be over.
 const ATTEMPTS: usize = 3;
 
 /// What going back is done with.
 #[derive(Clone, Copy)]
-pub(super) struct WayBack<'a> {
+pub(in crate::rotation) struct WayBack<'a> {
     pub agent: &'a Agent,
     pub files: &'a [FileSwap],
     pub new_leaf: Option<LeafSha256>,
@@ -37,7 +37,7 @@ pub(super) struct WayBack<'a> {
 
 /// Why the old files do not come back.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum RestoreError {
+pub(in crate::rotation) enum RestoreError {
     #[error(transparent)]
     Write(#[from] WriteError),
     #[error(transparent)]
@@ -75,7 +75,7 @@ pub(super) enum RestoreError {
 }
 
 impl RestoreError {
-    pub(super) const fn reason(&self) -> &'static str {
+    pub(in crate::rotation) const fn reason(&self) -> &'static str {
         match self {
             Self::Write(error) => error.reason(),
             Self::Read(error) => error.reason(),
@@ -162,7 +162,7 @@ impl WayBack<'_> {
     ///
     /// # Errors
     /// See [`RestoreError`]; nothing of it is left then.
-    pub(super) fn make_ready(&self) -> Result<Vec<FileSwap>, RestoreError> {
+    pub(in crate::rotation) fn make_ready(&self) -> Result<Vec<FileSwap>, RestoreError> {
         self.check_configured()?;
         let plan = self.plan()?;
         let mut files = self.files.to_vec();
@@ -218,7 +218,7 @@ impl WayBack<'_> {
     /// # Errors
     /// See [`RestoreError`]. Where an earlier attempt was cut off between two names, the set is the new one again then, as
     /// far as the new files are there still.
-    pub(super) fn restore(&self) -> Result<(), RestoreError> {
+    pub(in crate::rotation) fn restore(&self) -> Result<(), RestoreError> {
         self.check_places()?;
         self.try_to_restore().inspect_err(|_| self.go_forward())
     }
@@ -268,7 +268,7 @@ impl WayBack<'_> {
     }
 
     /// Whether every file is the one that this rotation put there.
-    pub(super) fn is_all_new(&self) -> bool {
+    pub(in crate::rotation) fn is_all_new(&self) -> bool {
         self.files.iter().all(|file| lies_at(&file.path, file.new))
     }
 
@@ -276,13 +276,13 @@ impl WayBack<'_> {
     ///
     /// # Errors
     /// [`RestoreError::NotConfigured`] or [`RestoreError::Elsewhere`].
-    pub(super) fn check_places(&self) -> Result<(), RestoreError> {
+    pub(in crate::rotation) fn check_places(&self) -> Result<(), RestoreError> {
         self.check_configured()?;
         self.check_mounted()
     }
 
     /// What is put back elsewhere changes nothing of what the agent serves. A directory may be named in several ways.
-    pub(super) fn check_configured(&self) -> Result<(), RestoreError> {
+    pub(in crate::rotation) fn check_configured(&self) -> Result<(), RestoreError> {
         let configured = conflicts::replaced(self.agent);
         let is_configured = |file: &FileSwap| configured.iter().any(|path| is_same_place(path, &file.path));
         let elsewhere = self.files.iter().find(|file| !is_configured(file));
@@ -316,7 +316,7 @@ impl WayBack<'_> {
     }
 
     /// Whether all that lies there was copied, or is what goes back.
-    pub(super) fn is_all_copied(&self) -> bool {
+    pub(in crate::rotation) fn is_all_copied(&self) -> bool {
         self.files.iter().all(|file| match present(file) {
             Ok(None) => true,
             Ok(Some(present)) => {

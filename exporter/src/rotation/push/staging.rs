@@ -15,16 +15,16 @@ mod error;
 
 pub use error::StagingError;
 
-use super::agent::{Agent, Keystore};
-use super::digest::Digest;
-use super::journal::{FileSwap, Holds, OldFile};
 use super::survey::{Files, MAX_STORE_BYTES, Survey, format, leaf_of};
-use super::vault::Vault;
 use crate::platform::{self, Links, Surveyed};
+use crate::rotation::agent::{Agent, Keystore};
+use crate::rotation::digest::Digest;
+use crate::rotation::journal::{FileSwap, Holds, OldFile};
+use crate::rotation::vault::Vault;
 
 /// The set of files that is replaced together.
 #[derive(Debug)]
-pub(super) struct Staging {
+pub(in crate::rotation) struct Staging {
     pub files: Vec<StagedFile>,
     pub previous: Option<LeafSha256>,
     /// Opens the new store.
@@ -33,7 +33,7 @@ pub(super) struct Staging {
 }
 
 /// One file of the set, its contents in memory.
-pub(super) struct StagedFile {
+pub(in crate::rotation) struct StagedFile {
     pub swap: FileSwap,
     pub new: Zeroizing<Vec<u8>>,
     /// What going back puts there.
@@ -45,7 +45,7 @@ impl Survey {
     ///
     /// # Errors
     /// See [`StagingError`].
-    pub(super) fn stage(
+    pub(in crate::rotation) fn stage(
         self,
         agent: &Agent,
         order: &KeystoreOrder,
@@ -102,7 +102,7 @@ impl Staging {
     ///
     /// # Errors
     /// See [`StagingError`].
-    pub(super) fn write(&self) -> Result<(), StagingError> {
+    pub(in crate::rotation) fn write(&self) -> Result<(), StagingError> {
         for file in &self.files {
             let attributes = Some(&file.swap.attributes);
             platform::write_new(&file.swap.staged, &file.new, attributes)?;
@@ -120,7 +120,7 @@ impl Staging {
     ///
     /// # Errors
     /// See [`StagingError`].
-    pub(super) fn check(&self, at: impl Fn(&FileSwap) -> &Path) -> Result<(), StagingError> {
+    pub(in crate::rotation) fn check(&self, at: impl Fn(&FileSwap) -> &Path) -> Result<(), StagingError> {
         let limits = Limits::default();
         for file in &self.files {
             let held = platform::read_held(at(&file.swap), MAX_STORE_BYTES, Links::Refuse)?;
@@ -149,7 +149,7 @@ impl Staging {
 
 /// Where the backups of one rotation go.
 #[derive(Debug)]
-pub(super) struct BackupPlace<'a> {
+pub(in crate::rotation) struct BackupPlace<'a> {
     pub vault: &'a Vault,
     pub agent: &'a AgentName,
     pub generation: Generation,

@@ -12,16 +12,16 @@ use kagiban_keystore::{
 use secrecy::{ExposeSecret, SecretString};
 use subtle::ConstantTimeEq;
 
-use super::agent::{Agent, Keystore};
 use super::staging::StagingError;
 use crate::password_file;
 use crate::platform::{self, FileError, Links, Surveyed};
+use crate::rotation::agent::{Agent, Keystore};
 
 /// Real stores have a few KiB; the largest trust stores under 2 MiB.
-pub(super) const MAX_STORE_BYTES: u64 = 8 * 1024 * 1024;
+pub(in crate::rotation) const MAX_STORE_BYTES: u64 = 8 * 1024 * 1024;
 
 /// What there is now, as far as it can be opened.
-pub(super) struct Survey {
+pub(in crate::rotation) struct Survey {
     pub files: Files,
     /// The likeliest first; the first is the new store's.
     pub passwords: Vec<SecretString>,
@@ -34,12 +34,12 @@ pub(super) struct Survey {
 }
 
 /// As [`Keystore`] says where they lie.
-pub(super) enum Files {
+pub(in crate::rotation) enum Files {
     Store(Surveyed),
     PemPair { certificate: Surveyed, key: Surveyed },
 }
 
-pub(super) struct IniFile {
+pub(in crate::rotation) struct IniFile {
     pub file: Surveyed,
     pub contents: Ini,
     pub password: Option<SecretString>,
@@ -49,7 +49,7 @@ pub(super) struct IniFile {
 ///
 /// # Errors
 /// See [`StagingError`].
-pub(super) fn survey(agent: &Agent, order: &KeystoreOrder) -> Result<Survey, StagingError> {
+pub(in crate::rotation) fn survey(agent: &Agent, order: &KeystoreOrder) -> Result<Survey, StagingError> {
     match &agent.keystore {
         Keystore::OneFile { path, format } => survey_store(agent, order, path, *format),
         Keystore::PemPair { certificate, key } => survey_pair(order, certificate, key),
@@ -74,7 +74,7 @@ pub fn stored_leaf(agent: &Agent) -> Result<Certificate, StagingError> {
 ///
 /// # Errors
 /// See [`StagingError`].
-pub(super) fn known_passwords(agent: &Agent) -> Result<Vec<SecretString>, StagingError> {
+pub(in crate::rotation) fn known_passwords(agent: &Agent) -> Result<Vec<SecretString>, StagingError> {
     let mut passwords: Vec<_> = password_file(agent)?.into_iter().collect();
     if let Some((path, place)) = &agent.password_ini {
         let (_, password) = read_ini(&held_ini(path, place)?.bytes, place)?;
@@ -87,7 +87,7 @@ pub(super) fn known_passwords(agent: &Agent) -> Result<Vec<SecretString>, Stagin
 ///
 /// # Errors
 /// See [`StagingError`]; several keys are one.
-pub(super) fn only_alias(bytes: &[u8], passwords: &[SecretString]) -> Result<String, StagingError> {
+pub(in crate::rotation) fn only_alias(bytes: &[u8], passwords: &[SecretString]) -> Result<String, StagingError> {
     let (store, _) = open(bytes, passwords).map_err(StagingError::Old)?;
     if store.format == Format::Pem {
         return Ok(String::new());
@@ -175,7 +175,7 @@ impl Survey {
         Ok(())
     }
 
-    pub(super) fn old_store(&self) -> Option<&[u8]> {
+    pub(in crate::rotation) fn old_store(&self) -> Option<&[u8]> {
         match &self.files {
             Files::Store(surveyed) => surveyed.file.as_ref().map(|file| file.bytes.as_slice()),
             Files::PemPair { .. } => None,
@@ -184,7 +184,7 @@ impl Survey {
 
     /// What the INI file must say when the old store comes back. The agent reads a password once and remembers it: after
     /// it was told the new one, an INI file without any would leave it with a password that opens the old store no more.
-    pub(super) fn ini_on_the_way_back(&self, agent: &Agent, ini: &IniFile) -> Result<Ini, StagingError> {
+    pub(in crate::rotation) fn ini_on_the_way_back(&self, agent: &Agent, ini: &IniFile) -> Result<Ini, StagingError> {
         let opens = self.opens.and_then(|opens| self.passwords.get(opens));
         match (&agent.password_ini, &ini.password, opens) {
             (Some((_, place)), None, Some(old)) => {
@@ -197,7 +197,7 @@ impl Survey {
 
     /// The INI file with the new store's password, unless the agent knows that password already: the store opened with
     /// it and the INI says nothing else. The agent may remove its section once it has read it.
-    pub(super) fn next_ini<'a>(
+    pub(in crate::rotation) fn next_ini<'a>(
         &'a self,
         agent: &'a Agent,
     ) -> Result<Option<(&'a Path, &'a IniFile, Ini)>, StagingError> {
@@ -225,7 +225,7 @@ impl Survey {
 }
 
 /// The store, all of it understood, and which password it was found to open with. A JKS opens without any.
-pub(super) fn open(bytes: &[u8], passwords: &[SecretString]) -> Result<(Store, Option<usize>), ReadError> {
+pub(in crate::rotation) fn open(bytes: &[u8], passwords: &[SecretString]) -> Result<(Store, Option<usize>), ReadError> {
     let limits = Limits::default();
     let mut last = None;
     for (n, password) in passwords.iter().enumerate() {
@@ -243,13 +243,13 @@ pub(super) fn open(bytes: &[u8], passwords: &[SecretString]) -> Result<(Store, O
 }
 
 /// A JKS is kept entry by entry even when nothing opens it; a PKCS#12 has to be opened.
-pub(super) fn is_locked(store: &Store) -> bool {
+pub(in crate::rotation) fn is_locked(store: &Store) -> bool {
     store.format == Format::Pkcs12 && matches!(store.password, PasswordCheck::Wrong | PasswordCheck::NotGiven)
 }
 
 /// The certificate of the key that Java loads under `alias`; with none, of the only key, or else the first certificate
 /// there is.
-pub(super) fn leaf_of<'a>(store: &'a Store, alias: Option<&str>) -> Option<&'a Certificate> {
+pub(in crate::rotation) fn leaf_of<'a>(store: &'a Store, alias: Option<&str>) -> Option<&'a Certificate> {
     let with_certificate = || store.entries.iter().filter(|entry| !entry.chain.is_empty());
     let entry = match alias {
         Some(alias) if store.format != Format::Pem => store.key(alias),
@@ -258,7 +258,7 @@ pub(super) fn leaf_of<'a>(store: &'a Store, alias: Option<&str>) -> Option<&'a C
     entry.and_then(|entry| entry.chain.first())
 }
 
-pub(super) fn only_key(store: &Store) -> Option<&str> {
+pub(in crate::rotation) fn only_key(store: &Store) -> Option<&str> {
     let mut keys = store.entries.iter().filter(|entry| entry.kind == EntryKind::Key);
     match (keys.next(), keys.next()) {
         (Some(key), None) => Some(&key.alias),
@@ -270,7 +270,7 @@ pub(super) fn only_key(store: &Store) -> Option<&str> {
 ///
 /// # Errors
 /// See [`StagingError`].
-pub(super) fn password_file(agent: &Agent) -> Result<Option<SecretString>, StagingError> {
+pub(in crate::rotation) fn password_file(agent: &Agent) -> Result<Option<SecretString>, StagingError> {
     let Some(path) = &agent.password_file else { return Ok(None) };
     let password = password_file::read_held(path)?;
     if password.expose_secret().is_empty() {
@@ -296,7 +296,10 @@ fn held_ini(path: &Path, place: &PasswordIni) -> Result<platform::HeldFile, Stag
 
 /// # Errors
 /// See [`StagingError`].
-pub(super) fn read_ini(bytes: &[u8], place: &PasswordIni) -> Result<(Ini, Option<SecretString>), StagingError> {
+pub(in crate::rotation) fn read_ini(
+    bytes: &[u8],
+    place: &PasswordIni,
+) -> Result<(Ini, Option<SecretString>), StagingError> {
     let failed = |source| StagingError::Ini { file: place.file, source };
     let contents = Ini::parse(bytes).map_err(failed)?;
     let password = contents.value(place.section, place.key).map_err(failed)?;
@@ -313,7 +316,7 @@ impl std::fmt::Debug for Survey {
     }
 }
 
-pub(super) const fn format(format: StoreFormat) -> Option<Format> {
+pub(in crate::rotation) const fn format(format: StoreFormat) -> Option<Format> {
     match format {
         StoreFormat::Auto => None,
         StoreFormat::Jks => Some(Format::Jks),
@@ -324,7 +327,7 @@ pub(super) const fn format(format: StoreFormat) -> Option<Format> {
 }
 
 /// Compared in constant time.
-pub(super) fn same_secret(a: Option<&SecretString>, b: Option<&SecretString>) -> bool {
+pub(in crate::rotation) fn same_secret(a: Option<&SecretString>, b: Option<&SecretString>) -> bool {
     match (a, b) {
         (Some(a), Some(b)) => a.expose_secret().as_bytes().ct_eq(b.expose_secret().as_bytes()).into(),
         (None, None) => true,

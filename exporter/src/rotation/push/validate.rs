@@ -29,7 +29,7 @@ const WEAK_SIGNATURES: [Oid<'static>; 7] = [
 
 /// Why a chain is refused; every message says what to ask the CA for instead.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum ChainError {
+pub(in crate::rotation) enum ChainError {
     #[error("the chain is no PEM with certificates")]
     NotPem,
     #[error("the chain has no certificate, or more than {MAX_CHAIN_CERTIFICATES}")]
@@ -62,7 +62,7 @@ pub(super) enum ChainError {
 ///
 /// # Errors
 /// See [`ChainError`].
-pub(super) fn chain(
+pub(in crate::rotation) fn chain(
     pem: &str,
     spki: &[u8],
     request: &CertificateRequest,

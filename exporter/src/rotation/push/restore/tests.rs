@@ -4,8 +4,8 @@ use std::process::Command;
 
 use rustix::fs::{IFlags, ioctl_setflags};
 
-use super::super::agent::Keystore;
 use super::*;
+use crate::rotation::agent::Keystore;
 
 /// A pair whose names say what they hold, swapped as the executor does it.
 struct Scene {
