@@ -8,8 +8,9 @@
 use std::collections::{HashMap, VecDeque};
 
 use kagiban_crds::LeafSha256;
+use kagiban_exporter::rotation::cause::Cause;
 use kagiban_exporter::rotation::drain::{Seen, is_over};
-use kagiban_exporter::rotation::machine::{Before, Cause, Effect, Event, Finding, Standing, State, Undo};
+use kagiban_exporter::rotation::machine::{Before, Effect, Event, Finding, Standing, State, Undo};
 use kagiban_exporter::rotation::resume::{MAX_RECOVERIES, Mend, Mended};
 use kagiban_exporter::rotation::stopping::{self, AtStop, Outlook, at_stop, was_begun};
 

@@ -33,6 +33,9 @@ pub struct AgentConfig {
     pub endpoint: Option<EndpointConfig>,
     #[serde(default)]
     pub service: ServiceConfig,
+    /// Only of a product that renews its own certificate.
+    #[serde(default)]
+    pub renew: Option<RenewConfig>,
     #[serde(default)]
     pub verify: VerifyConfig,
     /// How many rotations' backups are kept.
@@ -40,7 +43,7 @@ pub struct AgentConfig {
     pub backups: usize,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct KeystoreConfig {
     /// One file with key and chain: JKS, JCEKS, PKCS#12 or PEM.
@@ -97,6 +100,23 @@ pub struct ServiceConfig {
     /// The least time between two restarts.
     #[serde(default, deserialize_with = "duration")]
     pub min_restart_interval: Option<Duration>,
+}
+
+/// How a product is told to renew its own certificate.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RenewConfig {
+    /// A program and its arguments; no shell reads them. It ends once the certificate is renewed and the service uses it, or soon
+    /// does. By default the product's own.
+    #[serde(default)]
+    pub command: Option<Vec<String>>,
+    /// Brings back the certificate from before, when the new one is not served or a rollback is ordered. Without it nothing is
+    /// brought back.
+    #[serde(default)]
+    pub back: Option<Vec<String>>,
+    /// How long either may take: 10 minutes by default.
+    #[serde(default, deserialize_with = "duration")]
+    pub timeout: Option<Duration>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

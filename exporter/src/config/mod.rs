@@ -33,7 +33,7 @@ use std::path::PathBuf;
 use kagiban_crds::HostName;
 use serde::Deserialize;
 
-pub use agents::{Account, AgentConfig};
+pub use agents::{Account, AgentConfig, KeystoreConfig, RenewConfig};
 pub use certificates::CertificateRule;
 pub use compat::CompatSet;
 pub use feeds::FeedsConfig;

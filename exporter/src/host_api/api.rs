@@ -11,7 +11,9 @@ use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue};
 use hyper::{Request, Response, StatusCode};
-use kagiban_crds::host_api::{PasswordQuestion, Refusal, RefusalReason, RotationReport, RotationState, Target};
+use kagiban_crds::host_api::{
+    PasswordQuestion, Refusal, RefusalReason, RenewalOrder, RotationReport, RotationState, Target,
+};
 use kagiban_crds::{AgentName, Generation};
 use serde::Serialize;
 use tokio::sync::watch;
@@ -103,7 +105,11 @@ impl Api {
             Some(name) => Some(self.agent(name)?),
             None => None,
         };
-        if let Route::Password(name) | Route::Open(name) | Route::Chain(name, _) | Route::Rollback(name, _) = &route
+        if let Route::Password(name)
+        | Route::Open(name)
+        | Route::Renewal(name)
+        | Route::Chain(name, _)
+        | Route::Rollback(name, _) = &route
             && let Some(refusal) = self.refusal(name)
         {
             return Err(refusal);
@@ -138,6 +144,12 @@ impl Api {
                 working.store(true, Ordering::Release);
                 let admission = agent.worker.snapshot()?.admit_open(&self.host, &request);
                 answer(admission, StatusCode::OK, agent.worker.open(request)).await
+            }
+            (Route::Renewal(_), Some(agent)) => {
+                let order: RenewalOrder = body::read(request).await?;
+                working.store(true, Ordering::Release);
+                let admission = agent.worker.snapshot()?.admit_renewal(&self.host, &order);
+                answer(admission, StatusCode::ACCEPTED, agent.worker.renew(order)).await
             }
             (Route::Chain(_, generation), Some(agent)) => {
                 let delivery: kagiban_crds::host_api::ChainDelivery = body::read(request).await?;

@@ -91,7 +91,11 @@ impl Watched {
 }
 
 fn stored(agent: &Agent) -> Sighting {
-    match rotation::stored_leaf(agent) {
+    let Some(push) = agent.push() else {
+        let message = "the agent keeps its certificate by itself; what it serves tells which it is".to_owned();
+        return Sighting::Unseen { reason: "kept_by_agent".to_owned(), message };
+    };
+    match rotation::stored_leaf(push) {
         Ok(leaf) => Sighting::Leaf(rotation::leaf(&leaf)),
         Err(error) => Sighting::Unseen { reason: error.reason().to_owned(), message: error.to_string() },
     }

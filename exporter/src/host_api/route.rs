@@ -11,6 +11,7 @@ pub(super) enum Route {
     Agent(AgentName),
     Password(AgentName),
     Open(AgentName),
+    Renewal(AgentName),
     Rotation(AgentName, Generation),
     Chain(AgentName, Generation),
     Rollback(AgentName, Generation),
@@ -27,6 +28,7 @@ impl Route {
             [VERSION, "agents", name] => (Method::GET, Self::Agent(agent(name)?)),
             [VERSION, "agents", name, "password"] => (Method::POST, Self::Password(agent(name)?)),
             [VERSION, "agents", name, "rotations"] => (Method::POST, Self::Open(agent(name)?)),
+            [VERSION, "agents", name, "renewals"] => (Method::POST, Self::Renewal(agent(name)?)),
             [VERSION, "agents", name, "rotations", number] => {
                 (Method::GET, Self::Rotation(agent(name)?, generation(number)?))
             }
@@ -47,6 +49,7 @@ impl Route {
             Self::Agent(_) => "agent",
             Self::Password(_) => "password",
             Self::Open(_) => "open",
+            Self::Renewal(_) => "renewal",
             Self::Rotation(..) => "rotation",
             Self::Chain(..) => "chain",
             Self::Rollback(..) => "rollback",
@@ -59,6 +62,7 @@ impl Route {
             Self::Agent(agent)
             | Self::Password(agent)
             | Self::Open(agent)
+            | Self::Renewal(agent)
             | Self::Rotation(agent, _)
             | Self::Chain(agent, _)
             | Self::Rollback(agent, _) => Some(agent),
@@ -67,7 +71,7 @@ impl Route {
 
     pub(super) const fn generation(&self) -> Option<Generation> {
         match self {
-            Self::Host | Self::Agent(_) | Self::Password(_) | Self::Open(_) => None,
+            Self::Host | Self::Agent(_) | Self::Password(_) | Self::Open(_) | Self::Renewal(_) => None,
             Self::Rotation(_, generation) | Self::Chain(_, generation) | Self::Rollback(_, generation) => {
                 Some(*generation)
             }

@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use kagiban_agents::{Class, Facts, PasswordIni, Product};
+use kagiban_agents::{Class, Facts, PasswordIni, Product, Renewal};
 use kagiban_crds::AgentName;
 use kagiban_crds::host_api::StoreFormat;
 
-use crate::config::{Account, AgentConfig};
+use crate::config::{Account, AgentConfig, KeystoreConfig, RenewConfig};
 use crate::platform::{self, ProgramError};
 use crate::probe::Endpoint;
 
@@ -16,14 +16,39 @@ use crate::probe::Endpoint;
 pub struct Agent {
     pub name: AgentName,
     pub product: Product,
+    pub procedure: Procedure,
+    pub endpoint: AgentEndpoint,
+    pub service: Service,
+    pub verify: Verify,
+}
+
+/// What a rotation of the agent does, by its product's class. Journal, admission, fencing, power gate, recovery and report
+/// are common to all.
+#[derive(Clone, Debug)]
+pub enum Procedure {
+    Push(Push),
+    Trigger(Trigger),
+}
+
+/// It takes a key and a chain: its files are replaced while its service is stopped.
+#[derive(Clone, Debug)]
+pub struct Push {
     pub keystore: Keystore,
     pub alias: Option<String>,
     pub password_file: Option<PathBuf>,
     pub password_ini: Option<(PathBuf, PasswordIni)>,
-    pub endpoint: AgentEndpoint,
-    pub service: Service,
-    pub verify: Verify,
     pub backups: usize,
+}
+
+/// It renews its own certificate when a program is run.
+#[derive(Clone, Debug)]
+pub struct Trigger {
+    /// Program first.
+    pub renew: Vec<String>,
+    /// Brings back what was there before; program first.
+    pub back: Option<Vec<String>>,
+    /// Of either program.
+    pub timeout: Duration,
 }
 
 /// Where key and chain lie.
@@ -37,17 +62,17 @@ pub enum Keystore {
 #[derive(Clone, Debug)]
 pub struct AgentEndpoint {
     pub at: Endpoint,
-    /// An account that has a right to read it may listen there, and root.
-    pub key_file: PathBuf,
+    /// An account that has a right to read it may listen there, and root. None where the agent keeps its key by itself.
+    pub key_file: Option<PathBuf>,
     /// Accounts that may besides.
     pub accounts: Vec<u32>,
 }
 
 #[derive(Clone, Debug)]
 pub struct Service {
-    /// Program first.
+    /// Program first; empty for an agent that is not stopped.
     pub stop: Vec<String>,
-    /// Program first.
+    /// Program first; empty for an agent that is not started.
     pub start: Vec<String>,
     pub stop_timeout: Duration,
     pub start_timeout: Duration,
@@ -75,8 +100,8 @@ impl Verify {
 /// Why an agent cannot be rotated as it is configured.
 #[derive(Debug, thiserror::Error)]
 pub enum AgentConfigError {
-    #[error("agent {agent}: {product} is not rotated by key and chain; leave it out of agents:")]
-    NotPush { agent: AgentName, product: Product },
+    #[error("agent {agent}: {product} can only be looked at, not rotated; leave it out of agents:")]
+    Observed { agent: AgentName, product: Product },
     #[error("agent {agent}: {key} must be an absolute path, not {}", path.display())]
     Relative { agent: AgentName, key: &'static str, path: PathBuf },
     #[error("agent {agent}: {key} is missing")]
@@ -94,6 +119,8 @@ const DEFAULT_VERIFY_DEADLINE: Duration = Duration::from_secs(120);
 /// A service that dies of its new keystore does so within seconds.
 const DEFAULT_HOLD_DOWN: Duration = Duration::from_secs(10);
 const DEFAULT_VERIFY_INTERVAL: Duration = Duration::from_secs(1);
+/// A vendor's installer takes minutes on the hosts that it runs on.
+const DEFAULT_RENEW_TIMEOUT: Duration = Duration::from_secs(600);
 /// No configured wait may hold a host's agent longer than this.
 const MAX_WAIT: Duration = Duration::from_secs(3600);
 /// In the place of an account whose number is not looked for: `(uid_t) -1`, which no process has.
@@ -122,16 +149,53 @@ impl Agent {
 }
 
 impl Agent {
-    /// Whether its service's commands can be run, as far as can be told without running them.
+    /// Whether its commands can be run, as far as can be told without running them.
     ///
     /// # Errors
     /// The setting of the first that cannot, and why.
     pub fn check_commands(&self) -> Result<(), (&'static str, ProgramError)> {
-        let Service { stop, start, .. } = &self.service;
-        for (setting, argv) in [("service.stop", stop), ("service.start", start)] {
+        for (setting, argv) in self.commands() {
             platform::check_program(self.name.as_str(), argv).map_err(|error| (setting, error))?;
         }
         Ok(())
+    }
+
+    /// Every command that a rotation may run, with the setting that names it.
+    pub fn commands(&self) -> impl Iterator<Item = (&'static str, &[String])> {
+        let Service { stop, start, .. } = &self.service;
+        let own = match &self.procedure {
+            Procedure::Push(_) => [None, None],
+            Procedure::Trigger(Trigger { renew, back, .. }) => {
+                [Some(("renew.command", renew.as_slice())), back.as_deref().map(|back| ("renew.back", back))]
+            }
+        };
+        let of_service = [("service.stop", stop.as_slice()), ("service.start", start.as_slice())];
+        own.into_iter().flatten().chain(of_service).filter(|(_, argv)| !argv.is_empty())
+    }
+
+    /// The files that a rotation replaces: none of an agent that keeps its own.
+    pub fn replaced(&self) -> Vec<&Path> {
+        self.push().map(Push::files).unwrap_or_default()
+    }
+
+    /// For what is done with files alone; none of an agent that keeps its own.
+    pub const fn push(&self) -> Option<&Push> {
+        match &self.procedure {
+            Procedure::Push(push) => Some(push),
+            Procedure::Trigger(_) => None,
+        }
+    }
+}
+
+impl Push {
+    /// Every file that a rotation of the agent replaces.
+    pub fn files(&self) -> Vec<&Path> {
+        let mut paths: Vec<&Path> = match &self.keystore {
+            Keystore::OneFile { path, .. } => vec![path],
+            Keystore::PemPair { certificate, key } => vec![certificate, key],
+        };
+        paths.extend(self.password_ini.as_ref().map(|(path, _)| path.as_path()));
+        paths
     }
 }
 
@@ -146,25 +210,61 @@ struct Lookups {
 impl Resolver<'_> {
     fn resolve(&self) -> Result<Agent, AgentConfigError> {
         let facts = self.0.product.facts();
-        if !matches!(facts.class, Class::Push) {
-            return Err(AgentConfigError::NotPush { agent: self.0.name.clone(), product: self.0.product });
-        }
         if !(1..=MAX_BACKUPS).contains(&self.0.backups) {
             return Err(self.invalid("backups", "must be from 1 to 20"));
         }
-        let directory = self.product_directory(facts)?;
-        let keystore = self.resolve_keystore(facts, directory.as_deref())?;
+        let procedure = match facts.class {
+            Class::Push => Procedure::Push(self.resolve_push(facts)?),
+            Class::Trigger(renewal) => Procedure::Trigger(self.resolve_trigger(renewal)?),
+            Class::Observe => {
+                return Err(AgentConfigError::Observed { agent: self.0.name.clone(), product: self.0.product });
+            }
+        };
         Ok(Agent {
             name: self.0.name.clone(),
             product: self.0.product,
+            endpoint: self.resolve_endpoint(facts, &procedure)?,
+            service: self.resolve_service(facts, &procedure)?,
+            procedure,
+            verify: self.resolve_verify()?,
+        })
+    }
+
+    fn resolve_push(&self, facts: &Facts) -> Result<Push, AgentConfigError> {
+        if self.0.renew.is_some() {
+            return Err(self.invalid("renew", "this product takes its certificate from the operator"));
+        }
+        let directory = self.product_directory(facts)?;
+        Ok(Push {
+            keystore: self.resolve_keystore(facts, directory.as_deref())?,
             alias: self.0.keystore.alias.clone().or_else(|| facts.alias.map(str::to_owned)),
             password_file: self.optional("passwordFile", self.0.password_file.as_deref())?,
             password_ini: self.resolve_ini(facts, directory.as_deref())?,
-            endpoint: self.resolve_endpoint(facts, &keystore)?,
-            keystore,
-            service: self.resolve_service(facts)?,
-            verify: self.resolve_verify()?,
             backups: self.0.backups,
+        })
+    }
+
+    fn resolve_trigger(&self, renewal: Renewal) -> Result<Trigger, AgentConfigError> {
+        if self.0.keystore != KeystoreConfig::default() {
+            return Err(self.invalid("keystore", "this product keeps its key and its certificate by itself"));
+        }
+        if self.0.password_file.is_some() || self.0.password_ini.is_some() {
+            return Err(self.invalid("passwordFile", "this product keeps its password by itself"));
+        }
+        if self.0.service.stop.is_some() {
+            return Err(
+                self.invalid("service.stop", "this product's service is not stopped; renew.command does all of it")
+            );
+        }
+        let RenewConfig { command, back, timeout } = self.0.renew.clone().unwrap_or_default();
+        let own = |argv: &[&str]| argv.iter().map(|&argument| argument.to_owned()).collect();
+        let usual = (renewal.renew)(platform::OS).map(own);
+        let usual_back = (renewal.back)(platform::OS).map(own);
+        let back = back.or(usual_back).map(|back| self.command("renew.back", Some(back))).transpose()?;
+        Ok(Trigger {
+            renew: self.command("renew.command", command.or(usual))?,
+            back,
+            timeout: self.wait("renew.timeout", timeout, DEFAULT_RENEW_TIMEOUT)?,
         })
     }
 
@@ -222,8 +322,12 @@ impl Resolver<'_> {
         Ok(Some((path, ini)))
     }
 
-    fn resolve_endpoint(&self, facts: &Facts, keystore: &Keystore) -> Result<AgentEndpoint, AgentConfigError> {
-        let (Keystore::OneFile { path: key_file, .. } | Keystore::PemPair { key: key_file, .. }) = keystore;
+    fn resolve_endpoint(&self, facts: &Facts, procedure: &Procedure) -> Result<AgentEndpoint, AgentConfigError> {
+        let key_file = match procedure {
+            Procedure::Push(Push { keystore: Keystore::OneFile { path, .. }, .. }) => Some(path.clone()),
+            Procedure::Push(Push { keystore: Keystore::PemPair { key, .. }, .. }) => Some(key.clone()),
+            Procedure::Trigger(_) => None,
+        };
         let named = self.0.endpoint.iter().flat_map(|endpoint| &endpoint.accounts);
         let known = |account: &Account| match account {
             Account::Id(id) => Some(*id),
@@ -232,7 +336,7 @@ impl Resolver<'_> {
         let accounts = named.map(known).collect::<Option<Vec<_>>>().ok_or_else(|| {
             self.invalid("endpoint.accounts", "names an account that is not in /etc/passwd; write its number")
         })?;
-        Ok(AgentEndpoint { at: self.resolve_address(facts)?, key_file: key_file.clone(), accounts })
+        Ok(AgentEndpoint { at: self.resolve_address(facts)?, key_file, accounts })
     }
 
     fn resolve_address(&self, facts: &Facts) -> Result<Endpoint, AgentConfigError> {
@@ -250,14 +354,21 @@ impl Resolver<'_> {
         }
     }
 
-    fn resolve_service(&self, facts: &Facts) -> Result<Service, AgentConfigError> {
+    fn resolve_service(&self, facts: &Facts, procedure: &Procedure) -> Result<Service, AgentConfigError> {
         let usual = (facts.service)(platform::OS);
         let own = |argv: &[&str]| argv.iter().map(|&a| a.to_owned()).collect();
         let stop = self.0.service.stop.clone().or_else(|| usual.map(|s| own(s.stop)));
         let start = self.0.service.start.clone().or_else(|| usual.map(|s| own(s.start)));
+        let (stop, start) = match procedure {
+            Procedure::Push(_) => (self.command("service.stop", stop)?, self.command("service.start", start)?),
+            Procedure::Trigger(_) => {
+                let start = start.map(|start| self.command("service.start", Some(start))).transpose()?;
+                (Vec::new(), start.unwrap_or_default())
+            }
+        };
         Ok(Service {
-            stop: self.command("service.stop", stop)?,
-            start: self.command("service.start", start)?,
+            stop,
+            start,
             stop_timeout: self.wait("service.stopTimeout", self.0.service.stop_timeout, DEFAULT_COMMAND_TIMEOUT)?,
             start_timeout: self.wait("service.startTimeout", self.0.service.start_timeout, DEFAULT_COMMAND_TIMEOUT)?,
             min_restart_interval: self.wait(
@@ -340,10 +451,11 @@ mod tests {
     #[test]
     fn powerchute_needs_only_its_name() {
         let agent = resolve("{name: ups, product: powerchute-serial-shutdown}").expect("defaults");
-        assert_eq!(agent.alias.as_deref(), Some("securekey"));
+        let push = agent.push().expect("a push");
+        assert_eq!(push.alias.as_deref(), Some("securekey"));
         assert_eq!(agent.endpoint.at.address, "127.0.0.1:6547");
-        assert!(agent.password_ini.is_some_and(|(path, _)| path.ends_with("pcssconfig.ini")));
-        assert!(matches!(agent.keystore, Keystore::OneFile { path, .. } if path.ends_with("keystore")));
+        assert!(push.password_ini.as_ref().is_some_and(|(path, _)| path.ends_with("pcssconfig.ini")));
+        assert!(matches!(&push.keystore, Keystore::OneFile { path, .. } if path.ends_with("keystore")));
     }
 
     #[test]

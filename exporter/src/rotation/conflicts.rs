@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use kagiban_crds::AgentName;
 
-use super::agent::{Agent, Keystore};
+use super::agent::Agent;
 use crate::config::AgentConfig;
 use crate::platform::{self, Destination};
 
@@ -78,11 +78,10 @@ impl Claims {
     }
 
     fn of(agent: &Agent, at: impl Fn(&Path) -> At) -> Self {
-        let commands = [&agent.service.stop, &agent.service.start];
         Self {
             agent: agent.name.clone(),
-            files: replaced(agent).into_iter().map(|path| (path.to_owned(), at(path))).collect(),
-            services: commands.into_iter().flat_map(|argv| named(argv)).collect(),
+            files: agent.replaced().into_iter().map(|path| (path.to_owned(), at(path))).collect(),
+            services: agent.commands().flat_map(|(_, argv)| named(argv)).collect(),
         }
     }
 }
@@ -139,16 +138,6 @@ pub fn all(claims: &[Claims]) -> Vec<Conflict> {
         }
     }
     conflicts
-}
-
-/// Every file that a rotation of the agent replaces.
-pub(super) fn replaced(agent: &Agent) -> Vec<&Path> {
-    let mut paths: Vec<&Path> = match &agent.keystore {
-        Keystore::OneFile { path, .. } => vec![path],
-        Keystore::PemPair { certificate, key } => vec![certificate, key],
-    };
-    paths.extend(agent.password_ini.as_ref().map(|(path, _)| path.as_path()));
-    paths
 }
 
 /// The services that a command stops or starts, as far as it tells: by the names that a service manager takes, or else the

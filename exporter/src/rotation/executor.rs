@@ -8,17 +8,16 @@ use kagiban_crds::LeafSha256;
 use kagiban_crds::host_api::Leaf;
 use tokio::time::Instant;
 
-use super::digest::Digest;
-use super::journal::{FileSwap, JOURNAL_ROOM, OldFile, Record, Rotation};
+use super::agent::Procedure;
+use super::cause::Cause;
+use super::journal::{FileSwap, Record, Rotation};
 use super::live;
-use super::machine::{Before, Cause, Effect, Event, State};
+use super::machine::{Before, Effect, Event, State};
 use super::push::backup;
-use super::push::restore::WayBack;
-use super::push::staging::Staging;
-use super::push::survey::MAX_STORE_BYTES;
 use super::rotator::Rotator;
 use super::stopping::{AtStop, Outlook, at_stop, leaves_after_failure, only_waits, was_begun};
-use crate::platform::{self, FileError, Links, ProgramError, SurveyedFile, Swap, WriteError};
+use super::trigger::renewal::ServedLeaf;
+use crate::platform::ProgramError;
 
 impl Rotator {
     /// Goes on until the rotation is decided, or waits for a chain, or the program is to end and the service is up. `seen`
@@ -125,6 +124,11 @@ impl Rotator {
             Effect::VerifyNew => self.verify_new().await,
             Effect::CheckFiles => self.check_files(),
             Effect::LookForNew => self.look_for_new().await,
+            Effect::Renew => self.run_renewal().await,
+            Effect::Prove if self.is_verified => Ok(()),
+            Effect::Prove => self.prove().await,
+            Effect::Revert => self.revert().await,
+            Effect::Settle => self.settle().await,
             Effect::LookForOld => self.look_for(&self.old_leaves()).await,
             Effect::Discard => self.discard(),
             Effect::EnsureStopped => self.stop("stop_failed_in_rollback").await,
@@ -146,16 +150,18 @@ impl Rotator {
     /// The next state, durable before anything is done in it.
     pub(super) fn proceed(&mut self, event: Event) {
         let note = match &event {
-            Event::Failed(cause) | Event::Ordered(cause) => cause.text(),
-            Event::Cleared(Before::NotServed) => "the old leaf was not served before".to_owned(),
+            Event::Failed(cause) | Event::Ordered(cause) | Event::OrderedToRevert(cause) => cause.text(),
+            Event::Cleared(Before::NotServed) | Event::ClearedToRenew(None) => {
+                "the old leaf was not served before".to_owned()
+            }
             Event::Frozen(finding) => finding.note().to_owned(),
             Event::Unsettled => "a stop that was begun may still end the service".to_owned(),
-            Event::Cleared(Before::Served(_)) | Event::Done => String::new(),
+            Event::Cleared(Before::Served(_)) | Event::ClearedToRenew(Some(_)) | Event::Done => String::new(),
         };
         let Some(mut rotation) = self.record.rotation.clone() else { return };
         rotation.stop_begun = rotation.stop_begun.take().filter(|_| was_begun(&rotation.state, &event));
         let next = rotation.state.clone().after(event);
-        let verified = matches!(next, State::Committed { .. }) && matches!(rotation.state, State::Verifying { .. });
+        let verified = matches!(next, State::Committed { .. }) && rotation.state.is_verifying();
         self.is_verified = false;
         match self.enter(rotation.clone(), next.clone(), note) {
             Ok(()) => {}
@@ -188,29 +194,25 @@ impl Rotator {
         result.map_err(|error| Cause::new("journal_failed", format!("the journal cannot be written: {error}")))
     }
 
-    fn stage(&mut self) -> Result<(), Cause> {
-        self.staging()?.write().map_err(|e| Cause::new(e.reason(), e.to_string()))
-    }
-
-    fn back_up(&mut self) -> Result<(), Cause> {
-        let directory = self.host.vault.backup(&self.agent.name, self.record.generation);
-        let staging = self.staging()?;
-        backup::make(&directory, staging.previous, &staging.files)
-            .map_err(|e| Cause::new(e.reason(), e.to_string()))?;
-        // The service is stopped next, and every step of the way back is written down too.
-        platform::check_room(&self.host.vault.journal(&self.agent.name), JOURNAL_ROOM)
-            .map_err(|e| Cause::new(e.reason(), e.to_string()))
-    }
-
     async fn preflight(&mut self) -> Event {
         tokio::time::sleep(self.until_restart_is_due()).await;
-        let before = match self.check_service() {
+        let seen = match self.check_service() {
             Ok(()) => self.look_before_stop().await,
             Err(cause) => Err(cause),
         };
         // Last: the service is stopped next.
-        let cleared = before.and_then(|before| self.host.power.check().map(|()| before).map_err(Cause::from));
-        cleared.map_or_else(Event::Failed, Event::Cleared)
+        let cleared = seen.and_then(|seen| self.host.power.check().map(|()| seen).map_err(Cause::from));
+        match (cleared, &self.agent.procedure) {
+            (Err(cause), _) => Event::Failed(cause),
+            (Ok(seen), Procedure::Push(_)) => Event::Cleared(Before::of(seen.map(|leaf| leaf.sha256))),
+            (Ok(seen), Procedure::Trigger(_)) => {
+                let leaf = seen.map(|Leaf { sha256, not_after, .. }| ServedLeaf { sha256, not_after });
+                if let Some(rotation) = &mut self.record.rotation {
+                    rotation.previous = leaf.map(|leaf| leaf.sha256);
+                }
+                Event::ClearedToRenew(leaf)
+            }
+        }
     }
 
     /// What could not be started again is not stopped.
@@ -220,7 +222,7 @@ impl Rotator {
     }
 
     /// A service that this host cannot look at is not stopped: it could not be verified afterwards.
-    pub(super) async fn look_before_stop(&self) -> Result<Before, Cause> {
+    pub(super) async fn look_before_stop(&self) -> Result<Option<Leaf>, Cause> {
         live::before(&self.agent.endpoint, self.agent.verify.interval).await
     }
 
@@ -232,71 +234,6 @@ impl Rotator {
         since.map_or(Duration::ZERO, |since| interval.saturating_sub(since))
     }
 
-    /// The agent may write a file while it stops. What it wrote is not ours to lose: nothing is replaced then.
-    async fn stop_for_swap(&mut self) -> Result<(), Cause> {
-        self.stop("stop_failed").await?;
-        self.files().iter().try_for_each(unchanged)
-    }
-
-    fn swap(&mut self) -> Result<(), Cause> {
-        for file in self.files() {
-            let swap = Swap {
-                path: &file.path,
-                staged: &file.staged,
-                beside: file.old.as_ref().filter(|old| old.backup_digest == old.digest).map(|old| old.beside.as_path()),
-                sha256: file.new.as_bytes(),
-                attributes: &file.attributes,
-                old: file.old.as_ref().map(|old| SurveyedFile {
-                    identity: &old.identity,
-                    sha256: old.digest.as_bytes(),
-                    attributes: &file.attributes,
-                }),
-            };
-            platform::swap(&swap).map_err(|e| Cause::new(e.reason(), e.to_string()))?;
-        }
-        Ok(())
-    }
-
-    async fn inspect(&mut self) -> Result<(), Cause> {
-        self.staging()?.check(|swap| &swap.path).map_err(|e| Cause::new(e.reason(), e.to_string()))?;
-        self.see_whether_down().await;
-        Ok(())
-    }
-
-    async fn restore(&mut self) -> Result<(), Cause> {
-        self.go_back()?;
-        self.see_whether_down().await;
-        Ok(())
-    }
-
-    /// Whether a file is on its way back, or gone. That the agent has changed one since is no matter: it removes the
-    /// password from its INI file once it has read it, and the served leaf is looked at next.
-    pub(super) fn check_files(&self) -> Result<(), Cause> {
-        for file in self.files() {
-            let present = platform::read_held(&file.path, MAX_STORE_BYTES, Links::Refuse).ok();
-            let present = present.map(|present| Digest::of(&present.bytes));
-            // An INI file whose password the agent has removed may be what it was, and has not gone back.
-            let went_back = |old: &OldFile| present == Some(old.backup_digest);
-            if present.is_none() || file.old.as_ref().is_some_and(went_back) {
-                let message = format!("{} is not what this rotation put there; open a new one", file.path.display());
-                return Err(Cause::new("went_back_meanwhile", message));
-            }
-        }
-        Ok(())
-    }
-
-    /// One file that cannot be removed keeps no other.
-    fn discard(&mut self) -> Result<(), Cause> {
-        let failed: Vec<_> = self.files().iter().flat_map(backup::discard).collect();
-        match failed.first() {
-            None => Ok(()),
-            Some(first) => {
-                let all: Vec<_> = failed.iter().map(ToString::to_string).collect();
-                Err(Cause::new(first.reason(), all.join("; ")))
-            }
-        }
-    }
-
     /// Nothing of a decided rotation stays: no staged key on disk, no key in memory, no backup too many. Where it is
     /// frozen, the old files beside the new ones are a way back that needs no space, and stay.
     pub(super) fn tidy(&mut self) {
@@ -305,30 +242,15 @@ impl Rotator {
         }
         self.pending = None;
         let swept = if self.is_frozen() { Ok(()) } else { self.discard() };
-        let pruned = backup::prune(&self.host.vault, &self.agent.name, self.agent.backups, self.files());
+        let keep = self.agent.push().map(|push| push.backups);
+        let pruned = keep.map(|keep| backup::prune(&self.host.vault, &self.agent.name, keep, self.files()));
+        let pruned = pruned.into_iter().flatten();
         let failed: Vec<_> = swept.err().map(|cause| cause.message).into_iter().chain(pruned).collect();
         self.note_untidy((!failed.is_empty()).then(|| failed.join("; ")));
     }
 
-    fn staging(&self) -> Result<&Staging, Cause> {
-        let staging = self.pending.as_ref().and_then(|pending| pending.staging.as_ref());
-        staging.ok_or_else(|| Cause::new("stage_lost", "what was to be written is gone; open a new rotation"))
-    }
-
     pub(super) fn is_frozen(&self) -> bool {
         self.record.rotation.as_ref().is_some_and(|rotation| matches!(rotation.state, State::Frozen { .. }))
-    }
-
-    /// How the old files come back.
-    pub(super) fn way_back(&self) -> WayBack<'_> {
-        let staging = self.pending.as_ref().and_then(|pending| pending.staging.as_ref());
-        WayBack {
-            agent: &self.agent,
-            files: self.files(),
-            new_leaf: self.new_leaf(),
-            copied: self.record.rotation.as_ref().and_then(|rotation| rotation.copied.as_deref()).unwrap_or_default(),
-            new_password: staging.and_then(|staging| staging.password.as_ref()),
-        }
     }
 
     pub(super) fn files(&self) -> &[FileSwap] {
@@ -350,25 +272,6 @@ impl Rotator {
         };
         served.into_iter().chain(rotation.previous).collect()
     }
-}
-
-/// Whether what was surveyed lies there still: the same file, with the same bytes, owner and permissions.
-fn unchanged(file: &FileSwap) -> Result<(), Cause> {
-    let same = match (platform::read_held(&file.path, MAX_STORE_BYTES, Links::Refuse), &file.old) {
-        (Ok(present), Some(old)) => {
-            Digest::of(&present.bytes) == old.digest
-                && present.identity.is_same_file(&old.identity)
-                && present.attributes.is_same_access(&file.attributes)
-        }
-        (Err(FileError::NotFound { .. }), None) => true,
-        (Ok(_), None) => false,
-        (Err(error), _) => return Err(Cause::new(error.reason(), error.to_string())),
-    };
-    if same {
-        return Ok(());
-    }
-    let error = WriteError::Changed { path: file.path.clone() };
-    Err(Cause::new(error.reason(), error.to_string()))
 }
 
 #[cfg(test)]

@@ -8,8 +8,9 @@ use tokio::time::Instant;
 
 use super::agent::Verify;
 use super::backoff::Backoff;
+use super::cause::Cause;
 use super::live;
-use super::machine::{Cause, Event, Finding, Standing, State};
+use super::machine::{Event, Finding, Standing, State};
 use super::push::coherence::{self, Coherence};
 use super::push::survey;
 use super::rotator::Rotator;
@@ -232,6 +233,10 @@ impl Rotator {
             return Err(Cause::new("stop_goes_on", "a stop of the service that was begun may still end it"));
         }
         match standing {
+            Standing::Whole if self.agent.push().is_none() => {
+                self.look_for_one_that_will_do().await?;
+                Ok(Finding::OldServed)
+            }
             Standing::Whole => {
                 self.holds(&self.leaves_that_fit(self.old_leaves())?).await?;
                 Ok(Finding::OldServed)
@@ -271,7 +276,8 @@ impl Rotator {
         match coherence::judge(&self.agent) {
             Coherence::Whole(leaf) => Ok(vec![leaf]),
             Coherence::Unknown { .. } => {
-                let stored = survey::stored_leaf(&self.agent).ok().map(|leaf| LeafSha256::new(leaf.sha256()));
+                let stored = self.agent.push().and_then(|push| survey::stored_leaf(push).ok());
+                let stored = stored.map(|leaf| LeafSha256::new(leaf.sha256()));
                 Ok(stored.map_or(told, |stored| vec![stored]))
             }
             Coherence::Broken { why } => Err(Cause::new("split_set", why)),
@@ -304,7 +310,7 @@ mod tests {
     use secrecy::SecretString;
     use tokio::time::sleep_until;
 
-    use super::super::agent::Keystore;
+    use super::super::agent::{Keystore, Procedure};
     use super::super::scene::{TRUE, block_journal, open, rotator, unblock_journal};
     use super::*;
 
@@ -360,8 +366,9 @@ mod tests {
         };
         let merged = keystore::merge(&merge, &Limits::default()).expect("merged");
         std::fs::write(&store, &*merged.bytes).expect("written");
-        rotator.agent.keystore = Keystore::OneFile { path: store, format: StoreFormat::Auto };
-        rotator.agent.alias = Some("web".to_owned());
+        let Procedure::Push(push) = &mut rotator.agent.procedure else { panic!("a push") };
+        push.keystore = Keystore::OneFile { path: store, format: StoreFormat::Auto };
+        push.alias = Some("web".to_owned());
         let told = vec![LeafSha256::new([7; 32])];
         assert_eq!(rotator.leaves_that_fit(told.clone()).expect("told"), told);
         assert_eq!(rotator.leaves_that_fit(Vec::new()).expect("nothing is told"), Vec::new());

@@ -8,9 +8,10 @@ use kagiban_crds::{AgentName, Epoch, Generation, HostName, LeafSha256, OrderMark
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+use super::cause::bounded;
 use super::digest::Digest;
 use super::drain::BegunStop;
-use super::machine::{Before, Standing, State, bounded};
+use super::machine::{Before, Standing, State};
 use super::starting::{self, BegunStart};
 use super::stopping;
 use crate::checksum;
@@ -249,6 +250,30 @@ impl FileSwap {
 }
 
 impl Rotation {
+    /// One that begins now, and of which nothing more is known than who asked for what.
+    pub(super) fn new(epoch: Epoch, generation: Generation, open_digest: Digest, state: State) -> Self {
+        Self {
+            epoch,
+            generation,
+            opened_at: Timestamp::now(),
+            open_digest,
+            chain_digest: None,
+            csr: None,
+            leaf: None,
+            previous: None,
+            mark: None,
+            files: Vec::new(),
+            copied: None,
+            recoveries: 0,
+            left_in_order: false,
+            stop_begun: None,
+            start_begun: None,
+            state,
+            frozen_at: None,
+            steps: Vec::new(),
+        }
+    }
+
     /// The `open_digest` of a rotation of which nobody knows how it was opened.
     pub(super) fn without_open() -> Digest {
         Digest::of(b"")
@@ -373,7 +398,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::rotation::machine::{Cause, Undo};
+    use crate::rotation::cause::Cause;
+    use crate::rotation::machine::Undo;
 
     fn host() -> HostName {
         "ups-01.example.com".parse().expect("host")

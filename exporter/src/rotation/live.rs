@@ -18,8 +18,8 @@ use x509_parser::prelude::{FromDer, SubjectPublicKeyInfo};
 use x509_parser::public_key::PublicKey;
 
 use super::agent::{AgentEndpoint, Verify};
+use super::cause::Cause;
 use super::drain::{BegunStop, Seen};
-use super::machine::{Before, Cause};
 use crate::blocking::{Turns, Work};
 use crate::platform::{self, ListenersError};
 use crate::probe::{self, OldTls, ProbeError};
@@ -32,7 +32,7 @@ const LISTENERS_DEADLINE: Duration = Duration::from_secs(5);
 const ROOT: u32 = 0;
 
 /// By the key's file: where one agent's directory hangs, one thread does, and no other agent waits for it.
-static LISTENERS: LazyLock<Turns<PathBuf>> = LazyLock::new(Turns::new);
+static LISTENERS: LazyLock<Turns<Option<PathBuf>>> = LazyLock::new(Turns::new);
 
 /// What the TLS stack checks signatures of.
 const RSA_BITS: RangeInclusive<usize> = 2048..=8192;
@@ -54,11 +54,11 @@ pub enum LookError {
     )]
     Uncheckable { address: String, algorithm: String },
     #[error(
-        "{address}: the account {account} listens there, which is neither root nor has a right of its own to read {}; see which \
-         process it is (`ss -ltnp`), and if it is the service, name the account in endpoint.accounts",
-        key_file.display()
+        "{address}: the account {account} listens there, which is {}; see which process it is (`ss -ltnp`), and if it is the \
+         service, name the account in endpoint.accounts",
+        without_right(key_file.as_deref())
     )]
-    ForeignListener { address: String, account: u32, key_file: PathBuf },
+    ForeignListener { address: String, account: u32, key_file: Option<PathBuf> },
     #[error(
         "{address}: whose socket listens there was not found out ({detail}); see whether the key's file system answers"
     )]
@@ -111,7 +111,7 @@ async fn refuse_stranger(endpoint: &AgentEndpoint, peer: SocketAddr) -> Result<(
     let address = || endpoint.at.address.clone();
     let (key_file, accounts) = (endpoint.key_file.clone(), endpoint.accounts.clone());
     let (agent, until) = (key_file.clone(), Instant::now() + LISTENERS_DEADLINE);
-    let find = move || foreign_listener(peer, &key_file, &accounts);
+    let find = move || foreign_listener(peer, key_file.as_deref(), &accounts);
     let unknown = |detail| LookError::ListenerUnknown { address: address(), detail };
     let found = LISTENERS.run(Work::Listeners, agent, until, find).await;
     let found = found.map_err(|blocked| unknown(blocked.to_string()))?;
@@ -121,6 +121,16 @@ async fn refuse_stranger(endpoint: &AgentEndpoint, peer: SocketAddr) -> Result<(
             let key_file = endpoint.key_file.clone();
             Err(LookError::ForeignListener { address: address(), account, key_file })
         }
+    }
+}
+
+/// What an account lacks that listens at an agent's endpoint.
+fn without_right(key_file: Option<&Path>) -> String {
+    match key_file {
+        Some(key_file) => {
+            format!("neither root nor has a right of its own to read {}", key_file.display())
+        }
+        None => "not root".to_owned(),
     }
 }
 
@@ -142,7 +152,11 @@ fn is_checkable(leaf: &Certificate) -> bool {
 ///
 /// # Errors
 /// When the system tells and not everything was heard: one that was not heard of may be a stranger's.
-fn foreign_listener(peer: SocketAddr, key_file: &Path, accounts: &[u32]) -> Result<Option<u32>, ListenersError> {
+fn foreign_listener(
+    peer: SocketAddr,
+    key_file: Option<&Path>,
+    accounts: &[u32],
+) -> Result<Option<u32>, ListenersError> {
     let listening = match platform::listeners(peer) {
         Ok(listening) => listening,
         Err(error @ ListenersError::Untold(_)) => {
@@ -152,14 +166,14 @@ fn foreign_listener(peer: SocketAddr, key_file: &Path, accounts: &[u32]) -> Resu
         Err(error @ ListenersError::Unread { .. }) => return Err(error),
     };
     let has_business = |account: u32| {
-        let by_right = match platform::may_read_by_right(key_file, account) {
+        let by_right = key_file.is_some_and(|key_file| match platform::may_read_by_right(key_file, account) {
             // A store that the first rotation makes will belong to its directory's owner.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                platform::may_read_by_right(key_file.parent().unwrap_or(key_file), account)
+                platform::may_read_by_right(key_file.parent().unwrap_or(key_file), account).unwrap_or(false)
             }
-            by_right => by_right,
-        };
-        account == ROOT || accounts.contains(&account) || by_right.unwrap_or(false)
+            by_right => by_right.unwrap_or(false),
+        });
+        account == ROOT || accounts.contains(&account) || by_right
     };
     Ok(listening.into_iter().find(|account| !has_business(*account)))
 }
@@ -178,15 +192,15 @@ async fn look_twice(endpoint: &AgentEndpoint, pause: Duration) -> Result<Certifi
     }
 }
 
-/// What is served before the service is stopped.
+/// What is served before the service is stopped; none where nothing is.
 ///
 /// # Errors
 /// When what answers now could not be told from the service afterwards, or when this host was kept from looking, so that it
 /// would be kept from verifying: nothing is stopped then. A service that does not answer is no such thing: a new keystore may
 /// be what it needs.
-pub(super) async fn before(endpoint: &AgentEndpoint, pause: Duration) -> Result<Before, Cause> {
+pub(super) async fn before(endpoint: &AgentEndpoint, pause: Duration) -> Result<Option<Leaf>, Cause> {
     match look_twice(endpoint, pause).await {
-        Ok(leaf) => Ok(Before::Served(LeafSha256::new(leaf.sha256()))),
+        Ok(certificate) => Ok(Some(leaf(&certificate))),
         Err(
             error
             @ (LookError::Unproven { .. } | LookError::ForeignListener { .. } | LookError::ListenerUnknown { .. }),
@@ -198,11 +212,11 @@ pub(super) async fn before(endpoint: &AgentEndpoint, pause: Duration) -> Result<
         Err(LookError::Probe(
             ProbeError::TlsAlert { .. } | ProbeError::Closed { .. } | ProbeError::Protocol { .. },
         )) => match probe::speaks_only_old_tls(Work::RotationNames, &endpoint.at, LOOK_DEADLINE).await {
-            None => Ok(Before::NotServed),
+            None => Ok(None),
             Some(spoken) => Err(unprovable(&endpoint.at.address, spoken)),
         },
         // The rotation itself is the cure. That the old leaf is served again after a rollback could not be checked either.
-        Err(LookError::Uncheckable { .. } | LookError::Probe(_)) => Ok(Before::NotServed),
+        Err(LookError::Uncheckable { .. } | LookError::Probe(_)) => Ok(None),
     }
 }
 

@@ -14,14 +14,16 @@
 //!                                                                        └────── seen, or thawed ────────────────┘
 //! ```
 //!
+//! An agent that renews its own certificate has another way between the same ends: see `trigger::renewal`.
+//!
 //! What a state becomes when it is found after a restart stands in `resume`.
 
 use kagiban_crds::LeafSha256;
 use kagiban_crds::host_api::{Failure, RotationState};
 use serde::{Deserialize, Serialize};
 
-/// Of a message, in bytes: what a command writes to its standard error may be far longer.
-const MAX_MESSAGE: usize = 1024;
+use super::cause::Cause;
+use super::trigger::renewal::{NextStep, Renewal, ServedLeaf};
 
 /// Where a rotation stands. It is durable before [`State::effect`] begins.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -59,6 +61,10 @@ pub enum State {
     },
     Committed {
         before: Before,
+    },
+    /// Of an agent that renews its own certificate: see [`Renewal`].
+    Renewal {
+        step: Renewal,
     },
     /// Nothing was stopped or replaced; only the staged files go.
     Discarding {
@@ -128,19 +134,6 @@ pub enum Undo {
     LastStartOnNew,
 }
 
-/// Why it did not go forward: [`Failure`], as the journal keeps it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Cause {
-    /// Stable, in `snake_case`.
-    pub reason: String,
-    /// What happened first and what to do; no secrets.
-    pub message: String,
-    /// What happened last on the way back from it. What was between is in the log.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub then: Option<String>,
-}
-
 /// The one thing to do in a state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Effect {
@@ -167,6 +160,14 @@ pub enum Effect {
     WatchOld,
     /// Keeps the service up until the stop that was begun can end it no more, and sees whether the old leaf is served then.
     Drain,
+    /// Runs the agent's own renewal.
+    Renew,
+    /// Whether the renewed leaf is served.
+    Prove,
+    /// Runs what brings back what was there before.
+    Revert,
+    /// Whether the service serves a leaf that will do, which a renewal may have kept it from.
+    Settle,
     Discard,
     /// Stops what may be stopped already.
     EnsureStopped,
@@ -186,9 +187,13 @@ pub enum Event {
     Unsettled,
     /// [`Effect::Preflight`] found everything fit.
     Cleared(Before),
+    /// The same, of an agent that renews its own certificate.
+    ClearedToRenew(Option<ServedLeaf>),
     Failed(Cause),
     /// A rollback was ordered from outside.
     Ordered(Cause),
+    /// The same, of an agent that renews its own certificate.
+    OrderedToRevert(Cause),
     /// Something was found out about a frozen agent.
     Frozen(Finding),
 }
@@ -221,6 +226,13 @@ impl State {
             Self::Verifying { .. } => Effect::VerifyNew,
             Self::Resuming { .. } => Effect::CheckFiles,
             Self::Looking { .. } => Effect::LookForNew,
+            Self::Renewal { step } => match step {
+                Renewal::Ordered => Effect::Preflight,
+                Renewal::Renewing { .. } => Effect::Renew,
+                Renewal::Proving { .. } => Effect::Prove,
+                Renewal::Reverting { .. } => Effect::Revert,
+                Renewal::Settling { .. } => Effect::Settle,
+            },
             Self::Discarding { .. } => Effect::Discard,
             Self::Undoing { step: Undo::Look, .. } => Effect::LookForOld,
             Self::Undoing { step: Undo::Watch, .. } => Effect::WatchOld,
@@ -238,7 +250,7 @@ impl State {
     /// The state after this state's effect ended so. An event that does not belong here changes nothing.
     #[must_use]
     pub fn after(self, event: Event) -> Self {
-        use Event::{Cleared, Done, Failed, Ordered, Unsettled};
+        use Event::{Cleared, ClearedToRenew, Done, Failed, Ordered, OrderedToRevert, Unsettled};
         let undo = |step, before, failure| Self::Undoing { step, before, failure, by_order: false };
         match (self, event) {
             (Self::Requested, Done) => Self::Keyed,
@@ -271,6 +283,17 @@ impl State {
                 Self::Undoing { step: Undo::Stop, before, failure, by_order: true }
             }
 
+            (Self::Renewal { step }, Done | Unsettled) => step.done().into(),
+            (Self::Renewal { step }, Failed(failure)) => step.failed(failure).into(),
+            (Self::Renewal { step }, Ordered(failure)) => step.called_off(failure).into(),
+            (Self::Renewal { step: Renewal::Ordered }, ClearedToRenew(before)) => {
+                Self::Renewal { step: Renewal::Renewing { before } }
+            }
+            (Self::Committed { before }, OrderedToRevert(failure)) => {
+                let before = before.served();
+                Self::Renewal { step: Renewal::Reverting { before, failure, by_order: true } }
+            }
+
             (Self::Undoing { step, before, failure, by_order }, Done) => {
                 after_undo(step, WayBack { before, by_order }, failure, None)
             }
@@ -282,7 +305,17 @@ impl State {
                 after_undo(step, WayBack { before, by_order }, failure, Some(then))
             }
             (Self::Frozen { failure, standing }, Event::Frozen(finding)) => after_freeze(failure, standing, finding),
-            (state, Done | Unsettled | Cleared(_) | Failed(_) | Ordered(_) | Event::Frozen(_)) => state,
+            (
+                state,
+                Done
+                | Unsettled
+                | Cleared(_)
+                | ClearedToRenew(_)
+                | Failed(_)
+                | Ordered(_)
+                | OrderedToRevert(_)
+                | Event::Frozen(_),
+            ) => state,
         }
     }
 
@@ -292,12 +325,13 @@ impl State {
     #[must_use]
     pub fn unsaved(self, next: Self, cause: Cause) -> Self {
         // A freeze can wait: a way out of it that no journal tells of would be forgotten with the service stopped.
-        if matches!(self, Self::Frozen { .. })
-            || matches!((&self, &next), (Self::Verifying { .. }, Self::Committed { .. }))
-        {
+        if matches!(self, Self::Frozen { .. }) || self.is_verifying() && matches!(next, Self::Committed { .. }) {
             return self;
         }
         match next {
+            // It is only looked at, and every start looks at it again.
+            looked_at @ Self::Renewal { step: Renewal::Proving { .. } } => looked_at,
+            back @ Self::Renewal { step: Renewal::Reverting { .. } | Renewal::Settling { .. } } => back,
             back @ (Self::Discarding { .. } | Self::Undoing { .. } | Self::RolledBack { .. } | Self::Frozen { .. }) => {
                 back
             }
@@ -313,8 +347,14 @@ impl State {
             | Self::Verifying { .. }
             | Self::Resuming { .. }
             | Self::Looking { .. }
+            | Self::Renewal { step: Renewal::Ordered | Renewal::Renewing { .. } }
             | Self::Committed { .. } => self.after(Event::Failed(cause)),
         }
+    }
+
+    /// Whether it is the new leaf that is looked for: seen for long enough, the rotation is committed.
+    pub const fn is_verifying(&self) -> bool {
+        matches!(self, Self::Verifying { .. } | Self::Renewal { step: Renewal::Proving { .. } })
     }
 
     /// Whether nothing more happens by itself.
@@ -339,6 +379,12 @@ impl State {
             Self::Restarting { .. } | Self::Resuming { .. } | Self::Looking { .. } => RotationState::Restarting,
             Self::Verifying { .. } => RotationState::Verifying,
             Self::Committed { .. } => RotationState::Committed,
+            Self::Renewal { step } => match step {
+                Renewal::Ordered => RotationState::Requested,
+                Renewal::Renewing { .. } => RotationState::Renewing,
+                Renewal::Proving { .. } => RotationState::Verifying,
+                Renewal::Reverting { .. } | Renewal::Settling { .. } => RotationState::RollingBack,
+            },
             Self::Discarding { .. } | Self::Undoing { .. } => RotationState::RollingBack,
             Self::RolledBack { .. } => RotationState::RolledBack,
             Self::Frozen { .. } => RotationState::Frozen,
@@ -350,6 +396,7 @@ impl State {
             Self::Discarding { failure }
             | Self::Undoing { failure, .. }
             | Self::RolledBack { failure }
+            | Self::Renewal { step: Renewal::Reverting { failure, .. } | Renewal::Settling { failure, .. } }
             | Self::Frozen { failure, .. } => Some(failure.clone().into()),
             Self::Requested
             | Self::Keyed
@@ -363,7 +410,33 @@ impl State {
             | Self::Verifying { .. }
             | Self::Resuming { .. }
             | Self::Looking { .. }
+            | Self::Renewal { step: Renewal::Ordered | Renewal::Renewing { .. } | Renewal::Proving { .. } }
             | Self::Committed { .. } => None,
+        }
+    }
+}
+
+impl Before {
+    /// The leaf that was served, if one was.
+    pub(super) const fn served(self) -> Option<LeafSha256> {
+        match self {
+            Self::Served(leaf) => Some(leaf),
+            Self::NotServed => None,
+        }
+    }
+
+    pub(super) fn of(served: Option<LeafSha256>) -> Self {
+        served.map_or(Self::NotServed, Self::Served)
+    }
+}
+
+impl From<NextStep> for State {
+    fn from(next: NextStep) -> Self {
+        match next {
+            NextStep::Step(step) => Self::Renewal { step },
+            NextStep::Committed { before } => Self::Committed { before: Before::of(before) },
+            NextStep::RolledBack { failure } => Self::RolledBack { failure },
+            NextStep::Frozen { failure } => Self::Frozen { failure, standing: Standing::Whole },
         }
     }
 }
@@ -438,38 +511,4 @@ impl Finding {
             Self::Thawed => "thawed by hand",
         }
     }
-}
-
-impl Cause {
-    pub fn new(reason: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { reason: reason.into(), message: bounded(message.into()), then: None }
-    }
-
-    /// A freeze may be tried again for months: the first cause stays, and only the last of those that followed it.
-    pub(super) fn followed_by(self, then: Self, reason: &str) -> Self {
-        Self { reason: reason.to_owned(), message: self.message, then: Some(then.then.unwrap_or(then.message)) }
-    }
-
-    /// All that is told of it.
-    pub fn text(&self) -> String {
-        match &self.then {
-            Some(then) => format!("{}; going back from that: {then}", self.message),
-            None => self.message.clone(),
-        }
-    }
-}
-
-impl From<Cause> for Failure {
-    fn from(cause: Cause) -> Self {
-        Self { message: cause.text(), reason: cause.reason }
-    }
-}
-
-/// The beginning of a text that is longer than a message may be.
-pub(super) fn bounded(mut text: String) -> String {
-    if text.len() > MAX_MESSAGE {
-        text.truncate(text.floor_char_boundary(MAX_MESSAGE));
-        text.push('…');
-    }
-    text
 }

@@ -15,6 +15,7 @@
 pub mod admission;
 pub mod agent;
 pub(crate) mod backoff;
+pub mod cause;
 mod chores;
 pub mod conflicts;
 mod digest;
@@ -37,6 +38,7 @@ mod scene;
 mod starting;
 pub mod stopping;
 mod thaw;
+pub mod trigger;
 mod upkeep;
 mod vault;
 mod worker;

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use kagiban_crds::host_api::{PowerReport, PowerState};
 
+use super::cause::Cause;
 use super::feeds;
-use super::machine::Cause;
 use crate::config::PowerConfig;
 use crate::platform;
 use crate::snapshot::Board;

@@ -9,16 +9,15 @@ use jiff::Timestamp;
 use kagiban_crds::{Epoch, Generation};
 use tokio::time::Instant;
 
-use super::agent::{Agent, Keystore};
-use super::digest::Digest;
+use super::agent::{Agent, Procedure};
+use super::cause::Cause;
 use super::drain::BegunStop;
 use super::fences::FenceFile;
 use super::host::Host;
-use super::journal::{self, FileSwap, JournalError, LoadedJournal, Record, Rotation};
-use super::machine::{Before, Cause, Event, State, Undo};
+use super::journal::{self, JournalError, LoadedJournal, Record, Rotation};
+use super::machine::{Before, Event, State, Undo};
 use super::push::backup::{self, Manifest};
 use super::push::coherence::{self, Coherence};
-use super::push::kept;
 use super::resume::{Mend, Mended, Resumption};
 use super::rotator::Rotator;
 use super::starting::{self, BegunStart};
@@ -105,8 +104,11 @@ impl Rotator {
             let begun = || BegunStart::at(entered.at);
             rotation.start_begun = starting::start_begun(rotation.start_begun.take(), &found, begun);
         }
-        let start_timeout = self.agent.service.start_timeout;
-        let left = rotation.start_begun.as_ref().map(|begun| begun.may_go_on_for(start_timeout));
+        let timeout = match (&found, &self.agent.procedure) {
+            (State::Renewal { step }, Procedure::Trigger(trigger)) if step.runs_program() => trigger.timeout,
+            _ => self.agent.service.start_timeout,
+        };
+        let left = rotation.start_begun.as_ref().map(|begun| begun.may_go_on_for(timeout));
         let left = left.filter(|left| !left.is_zero() && !rotation.left_in_order);
         self.starting_until = left.map(|left| Instant::now() + left);
         if left.is_none() {
@@ -154,74 +156,6 @@ impl Rotator {
         if old.contains(&stored) && !self.earlier_start_goes_on() && self.look_for(&[stored]).await.is_ok() {
             self.enter_anyway(rotation, undone, "the service lives on the old files".to_owned());
         }
-    }
-
-    /// Whether some files have gone back and others have not, so that the agent cannot start: the journal's entries of a way
-    /// back were never written. What somebody has put there since is no such thing.
-    fn is_mixture(&self) -> bool {
-        let has_gone_back = |file: &FileSwap| {
-            let present = coherence::on_disk(&file.path).ok().map(|bytes| Digest::of(&bytes));
-            file.old.as_ref().is_some_and(|old| present != Some(file.new) && present == Some(old.backup_digest))
-        };
-        let gone_back = self.files().iter().filter(|file| has_gone_back(file)).count();
-        let is_broken = || matches!(coherence::judge(&self.agent), Coherence::Broken { .. });
-        (1..self.files().len()).contains(&gone_back) && is_broken()
-    }
-
-    fn make_files_one_set(&mut self, mend: Mend) -> Result<Mended, Cause> {
-        let told = match mend {
-            Mend::Keep => return Ok(Mended::AsTold),
-            Mend::GoBack => Mended::AsTold,
-            Mend::Judge => match self.check_files() {
-                Ok(()) => return Ok(Mended::AsTold),
-                Err(why) => Mended::WentBack(why),
-            },
-        };
-        if let Err(error) = self.way_back().check_places() {
-            return Ok(Mended::Elsewhere(Cause::new(error.reason(), error.to_string())));
-        }
-        self.go_back().map(|()| told)
-    }
-
-    /// Puts the old files back. Where the journal was lost, nobody knows who wrote what lies there: what was not copied yet
-    /// is copied first, and stays when it goes together.
-    pub(super) fn go_back(&mut self) -> Result<(), Cause> {
-        if self.is_without_journal_and_theirs() {
-            let message =
-                "the journal was lost, and other files were put there since, which are not known to be bad: they stay";
-            return Err(Cause::new("changed_since", message));
-        }
-        if self.copied().is_some() && !self.way_back().is_all_copied() {
-            self.copy_what_lies_there()?;
-        }
-        self.way_back().restore().map_err(|error| {
-            let stays = if self.way_back().is_all_new() { "; the new files stay, all of them" } else { "" };
-            Cause::new(error.reason(), format!("{error}{stays}"))
-        })
-    }
-
-    /// Whether the journal was lost, and somebody has put other files there since that do not need the backup.
-    fn is_without_journal_and_theirs(&self) -> bool {
-        self.copied().is_some()
-            && !self.way_back().is_all_copied()
-            && !matches!(coherence::judge(&self.agent), Coherence::Broken { .. })
-    }
-
-    fn copied(&self) -> Option<&[Digest]> {
-        self.record.rotation.as_ref()?.copied.as_deref()
-    }
-
-    fn copy_what_lies_there(&mut self) -> Result<(), Cause> {
-        let before = self.copied().unwrap_or_default();
-        let kept = kept::keep(&self.host.vault, &self.agent.name, self.files(), before)
-            .map_err(|e| Cause::new(e.reason(), e.to_string()))?;
-        let copy = kept.directory.display();
-        tracing::warn!(agent = %self.agent.name, %copy, "the files that the backup replaces were copied");
-        if let Some(copied) = self.record.rotation.as_mut().and_then(|rotation| rotation.copied.as_mut()) {
-            copied.extend(kept.digests);
-            self.save_record();
-        }
-        Ok(())
     }
 
     /// Recovery goes on without a journal that can be written: a later one finds its way from the older entry too.
@@ -279,24 +213,11 @@ impl Rotator {
 
     fn unknown_rotation(&self, Manifest { previous, files }: Manifest) -> Rotation {
         Rotation {
-            epoch: Epoch(0),
-            generation: self.record.generation,
-            opened_at: Timestamp::now(),
-            open_digest: Rotation::without_open(),
-            chain_digest: None,
-            csr: None,
-            leaf: None,
             previous,
-            mark: None,
             files,
             copied: Some(Vec::new()),
             recoveries: 1,
-            left_in_order: false,
-            stop_begun: None,
-            start_begun: None,
-            state: State::Requested,
-            frozen_at: None,
-            steps: Vec::new(),
+            ..Rotation::new(Epoch(0), self.record.generation, Rotation::without_open(), State::Requested)
         }
     }
 
@@ -320,11 +241,7 @@ impl Rotator {
         // copied before it is removed.
         let is_over = self.record.rotation.as_ref().is_none_or(|rotation| rotation.state.is_decided());
         if is_over && !self.is_frozen() && self.chores.untidy.is_none() {
-            match &self.agent.keystore {
-                Keystore::OneFile { path, .. } => paths.push(path),
-                Keystore::PemPair { certificate, key } => paths.extend([certificate.as_path(), key]),
-            }
-            paths.extend(self.agent.password_ini.as_ref().map(|(path, _)| path.as_path()));
+            paths.extend(self.agent.replaced());
         }
         let backup = self.host.vault.backup(&self.agent.name, self.record.generation);
         let swept = paths.into_iter().flat_map(platform::sweep).chain(backup::sweep(&backup, self.files()));

@@ -1,6 +1,8 @@
 //! What a journal found at start asks for: pure. First the files become one set, then the rotation goes on to its end.
 
-use super::machine::{Before, Cause, Event, Finding, Standing, State, Undo};
+use super::cause::Cause;
+use super::machine::{Before, Event, Finding, Standing, State, Undo};
+use super::trigger::renewal::Renewal;
 
 /// Recoveries of one rotation. After as many crashes the crash is likely ours, and a loop would keep the host unwatched.
 pub const MAX_RECOVERIES: u32 = 3;
@@ -43,6 +45,13 @@ impl State {
             Self::Requested | Self::Keyed => resumption(Mend::Keep, Self::RolledBack { failure: unstaged() }),
             Self::Validated => resumption(Mend::Keep, Self::Discarding { failure: unstaged() }),
             Self::Staged | Self::BackedUp => resumption(Mend::Keep, Self::Discarding { failure: unswapped() }),
+            Self::Renewal { step } => match step.resumed() {
+                Some(step) => resumption(Mend::Keep, Self::Renewal { step }),
+                None => {
+                    let message = "nothing was renewed; open a new rotation";
+                    resumption(Mend::Keep, Self::RolledBack { failure: restarted("restarted_before_renewal", message) })
+                }
+            },
             Self::Stopping { before } => resumption(Mend::Keep, undo(Undo::after_stop(before), before, unswapped())),
             Self::Swapping { before } => {
                 let message =
@@ -107,6 +116,10 @@ impl State {
             | Self::Frozen { .. } => {
                 Resumption { mend: Mend::Keep, state: Self::Frozen { failure, standing: Standing::Whole } }
             }
+            Self::Renewal { step: Renewal::Ordered } => {
+                Resumption { mend: Mend::Keep, state: Self::Frozen { failure, standing: Standing::Whole } }
+            }
+            Self::Renewal { step } => last(Mend::Keep, Before::of(step.before()), false),
             Self::Stopping { before } => last(Mend::Keep, before, false),
             Self::Swapping { before } => last(Mend::GoBack, before, false),
             // A service that lives on the new files is not to be parted from them.

@@ -6,31 +6,27 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use kagiban_crds::host_api::{
-    CertificateRequest, ChainDelivery, KeystoreOrder, PasswordQuestion, Refusal, RefusalReason, RollbackOrder,
-    RotationOpen, RotationReport, Target,
+    CertificateRequest, ChainDelivery, KeystoreOrder, PasswordQuestion, Refusal, RefusalReason, RenewalOrder,
+    RollbackOrder, RotationOpen, RotationReport, Target,
 };
 use kagiban_crds::{Epoch, Generation};
-use kagiban_keystore::KeyMaterial;
 use secrecy::SecretString;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::admission::{Admission, AdmissionContext, refuse, stopping};
-use super::agent::Agent;
+use super::agent::{Agent, Procedure};
+use super::cause::Cause;
 use super::chores::Chores;
 use super::digest::Digest;
 use super::fences::{Fence, FenceError, FenceFile};
 use super::host::Host;
-use super::journal::{FileSwap, JOURNAL_ROOM, Record, Rotation};
-use super::live;
-use super::machine::{Cause, Event, State};
+use super::journal::{FileSwap, Record, Rotation};
+use super::machine::{Event, State};
 use super::power::PowerUnsafe;
-use super::push::backup::BackupError;
-use super::push::key::{self, NewKey};
-use super::push::restore::RestoreError;
-use super::push::staging::{BackupPlace, Staging, StagingError};
-use super::push::survey::{same_secret, survey};
-use super::push::validate;
+use super::push::key::NewKey;
+use super::push::staging::Staging;
+use super::push::survey::same_secret;
 use crate::platform::{self, ProgramError, WriteError};
 
 /// How long a key waits for its certificate. A person who approves by hand has an hour.
@@ -48,7 +44,7 @@ pub struct Rotator {
     pub(super) record: Record,
     /// What is in memory only.
     pub(super) pending: Option<Pending>,
-    opened_with: Option<OpenedWith>,
+    pub(super) opened_with: Option<OpenedWith>,
     fence: FenceFile,
     pub(super) chores: Chores,
     /// When a stop of the service that was begun can end it no more.
@@ -71,9 +67,9 @@ pub struct Rotator {
 /// A rotation's secrets, and what it was asked for.
 #[derive(Debug)]
 pub(super) struct Pending {
-    key: NewKey,
-    request: CertificateRequest,
-    order: KeystoreOrder,
+    pub(super) key: NewKey,
+    pub(super) request: CertificateRequest,
+    pub(super) order: KeystoreOrder,
     pub(super) until: Instant,
     pub(super) staging: Option<Staging>,
 }
@@ -81,10 +77,10 @@ pub(super) struct Pending {
 /// A password takes no part in the digest that the journal keeps: it is compared here, for as long as it is known.
 #[derive(Clone, Debug)]
 pub(super) struct OpenedWith {
-    generation: Generation,
-    password: Option<SecretString>,
+    pub(super) generation: Generation,
+    pub(super) password: Option<SecretString>,
     /// How often a repeat came with another.
-    wrong: Arc<AtomicUsize>,
+    pub(super) wrong: Arc<AtomicUsize>,
 }
 
 /// What is known of the last start of the service in this run.
@@ -134,7 +130,7 @@ impl Rotator {
     }
 
     /// What a request is measured against. A fence that could not be read at start may be readable now.
-    fn read_fences(&mut self) -> Result<(), Refusal> {
+    pub(super) fn read_fences(&mut self) -> Result<(), Refusal> {
         self.host.read_epoch().map_err(|error| fence_refused(&error))?;
         let fence = self.fence.read().map_err(|error| fence_refused(&error))?;
         self.record.epoch = self.record.epoch.max(fence.epoch);
@@ -150,119 +146,6 @@ impl Rotator {
     /// The newest rotation.
     pub fn report(&self) -> Option<RotationReport> {
         self.record.rotation.as_ref().map(Rotation::report)
-    }
-
-    /// Makes a key and answers with its CSR.
-    ///
-    /// # Errors
-    /// A refusal; no rotation has begun then.
-    pub fn open(&mut self, request: &RotationOpen) -> Result<RotationReport, Refusal> {
-        self.read_fences()?;
-        match self.snapshot().admit_open(&self.host, request) {
-            Admission::Proceed => {}
-            Admission::Replay(report) => {
-                self.accept_epoch(&request.target)?;
-                return Ok(*report);
-            }
-            Admission::Refused(refusal) => return Err(refusal),
-        }
-        key::check(&request.certificate).map_err(|e| refuse(RefusalReason::Malformed, e.to_string()))?;
-        self.check_power()?;
-        self.check_service().map_err(service_refused)?;
-        survey(&self.agent, &request.keystore).map_err(|e| keystore_refused(&e))?;
-        let key = key::make(&request.certificate).map_err(|e| refuse(RefusalReason::Internal, e.to_string()))?;
-
-        let now = Timestamp::now();
-        let mut rotation = Rotation {
-            epoch: request.target.epoch,
-            generation: request.target.generation,
-            opened_at: now,
-            open_digest: open_digest(request),
-            chain_digest: None,
-            csr: Some(key.csr.clone()),
-            leaf: None,
-            previous: None,
-            mark: request.mark.clone(),
-            files: Vec::new(),
-            copied: None,
-            recoveries: 0,
-            left_in_order: false,
-            stop_begun: None,
-            start_begun: None,
-            state: State::Requested,
-            frozen_at: None,
-            steps: Vec::new(),
-        };
-        rotation.log(now, String::new());
-        rotation.state = State::Requested.after(Event::Done);
-        rotation.log(now, String::new());
-        let report = rotation.report();
-        let record = Record {
-            epoch: self.record.epoch.max(request.target.epoch),
-            generation: request.target.generation,
-            rotation: Some(rotation),
-            ..self.record.clone()
-        };
-        self.commit(record, Some(&request.target))?;
-        self.pending = Some(Pending {
-            key,
-            request: request.certificate.clone(),
-            order: request.keystore.clone(),
-            until: Instant::now() + CHAIN_DEADLINE,
-            staging: None,
-        });
-        let password = request.keystore.store_password.clone();
-        let wrong = Arc::default();
-        self.opened_with = Some(OpenedWith { generation: request.target.generation, password, wrong });
-        Ok(report)
-    }
-
-    /// Takes the issued chain; [`Rotator::advance`] then does the rest.
-    ///
-    /// # Errors
-    /// A refusal; the rotation still waits for a chain then.
-    pub fn deliver(&mut self, delivery: &ChainDelivery) -> Result<RotationReport, Refusal> {
-        self.read_fences()?;
-        match self.snapshot().admit_chain(&self.host, delivery) {
-            Admission::Proceed => {}
-            Admission::Replay(report) => {
-                self.accept_epoch(&delivery.target)?;
-                return Ok(*report);
-            }
-            Admission::Refused(refusal) => return Err(refusal),
-        }
-        let (Some(pending), Some(rotation)) = (&self.pending, &self.record.rotation) else {
-            return Err(refuse(RefusalReason::WrongState, "the key of this rotation is gone; open a new one"));
-        };
-        let now = Timestamp::now();
-        let chain = validate::chain(&delivery.chain, &pending.key.spki, &pending.request, now)
-            .map_err(|e| refuse(RefusalReason::ChainRefused, e.to_string()))?;
-        self.check_power()?;
-        let material = KeyMaterial { pkcs8: pending.key.pkcs8.clone(), chain };
-        let place =
-            BackupPlace { vault: &self.host.vault, agent: &self.agent.name, generation: delivery.target.generation };
-        let staging = survey(&self.agent, &pending.order)
-            .and_then(|survey| survey.stage(&self.agent, &pending.order, &material, &place, now))
-            .map_err(|e| keystore_refused(&e))?;
-
-        let mut rotation = Rotation {
-            epoch: rotation.epoch.max(delivery.target.epoch),
-            chain_digest: Some(chain_digest(delivery)),
-            leaf: material.chain.first().map(live::leaf),
-            previous: staging.previous,
-            files: staging.files.iter().map(|file| file.swap.clone()).collect(),
-            state: State::Keyed.after(Event::Done),
-            ..rotation.clone()
-        };
-        rotation.log(now, String::new());
-        let report = rotation.report();
-        let epoch = self.record.epoch.max(delivery.target.epoch);
-        let record = Record { epoch, rotation: Some(rotation), ..self.record.clone() };
-        self.commit(record, Some(&delivery.target))?;
-        if let Some(pending) = &mut self.pending {
-            pending.staging = Some(staging);
-        }
-        Ok(report)
     }
 
     /// Gives a rotation up, or puts back what the newest one replaced; [`Rotator::advance`] then does the rest.
@@ -288,7 +171,7 @@ impl Rotator {
         let kept_look = self.looked_at.take().filter(|at| at.elapsed() <= LOOK_KEPT);
         let touches_service = self.record.rotation.as_ref().is_some_and(|r| r.state != State::Keyed);
         let looked_at = if touches_service {
-            self.check_service().map_err(service_refused)?;
+            self.check_commands_for_request()?;
             if kept_look.is_none() {
                 self.look_before_way_back().await?;
             }
@@ -297,14 +180,20 @@ impl Rotator {
         } else {
             None
         };
-        let ready = match &self.record.rotation {
-            Some(Rotation { state: State::Committed { .. }, .. }) => Some(self.make_way_back_ready()?),
-            Some(_) | None => None,
-        };
+        let is_committed =
+            self.record.rotation.as_ref().is_some_and(|rotation| matches!(rotation.state, State::Committed { .. }));
+        if is_committed {
+            self.check_way_back()?;
+        }
+        let ready = if is_committed { Some(self.make_way_back_ready()?) } else { None };
         let waiting: Vec<_> = ready.iter().flatten().filter(|file| file.ready.is_some()).cloned().collect();
         let cause = Cause::new("rolled_back_by_order", "a rollback was ordered through the host API");
+        let ordered = match &self.agent.procedure {
+            Procedure::Trigger(_) if is_committed => Event::OrderedToRevert,
+            Procedure::Trigger(_) | Procedure::Push(_) => Event::Ordered,
+        };
         let begun = if is_waited_for() {
-            self.give_up(cause, ready, Some(&order.target))
+            self.give_up(ordered(cause), ready, Some(&order.target))
         } else {
             self.looked_at = looked_at;
             Err(refuse(RefusalReason::Unavailable, "nobody waited for the answer, so nothing was begun"))
@@ -316,6 +205,11 @@ impl Rotator {
             }
         })?;
         self.report().ok_or_else(|| refuse(RefusalReason::Internal, "the rotation is gone"))
+    }
+
+    /// Of the agent's commands: a person has to mend them, as with the files.
+    pub(super) fn check_commands_for_request(&self) -> Result<(), Refusal> {
+        self.check_service().map_err(|cause| refuse(RefusalReason::KeystoreRefused, cause.message))
     }
 
     async fn look_before_way_back(&self) -> Result<(), Refusal> {
@@ -337,27 +231,13 @@ impl Rotator {
     /// Gives up a rotation whose chain never came.
     pub(super) fn expire(&mut self) -> Result<(), Refusal> {
         let message = "no chain was delivered within an hour of the CSR; open a new rotation";
-        self.give_up(Cause::new("chain_not_delivered", message), None, None)
+        self.give_up(Event::Ordered(Cause::new("chain_not_delivered", message)), None, None)
     }
 
-    /// Everything of the way back that takes space is done while the service runs: an order that does not fit on the disk is
-    /// refused, and nothing is stopped for it.
-    fn make_way_back_ready(&self) -> Result<Vec<FileSwap>, Refusal> {
-        let refused = |error: RestoreError| match &error {
-            RestoreError::Write(write) | RestoreError::Backup(BackupError::Write(write)) if is_full(write) => {
-                refuse(RefusalReason::InsufficientStorage, error.to_string())
-            }
-            _ => refuse(RefusalReason::KeystoreRefused, error.to_string()),
-        };
-        platform::check_room(&self.host.vault.journal(&self.agent.name), JOURNAL_ROOM)
-            .map_err(|error| refuse(storage_reason(&error), error.to_string()))?;
-        self.way_back().make_ready().map_err(refused)
-    }
-
-    fn give_up(&mut self, cause: Cause, ready: Option<Vec<FileSwap>>, by: Option<&Target>) -> Result<(), Refusal> {
+    fn give_up(&mut self, event: Event, ready: Option<Vec<FileSwap>>, by: Option<&Target>) -> Result<(), Refusal> {
         let Some(mut rotation) = self.record.rotation.clone() else { return Ok(()) };
         rotation.files = ready.unwrap_or(rotation.files);
-        rotation.state = rotation.state.after(Event::Ordered(cause));
+        rotation.state = rotation.state.after(event);
         rotation.log(Timestamp::now(), String::new());
         let decided = rotation.state.is_decided();
         self.commit(Record { rotation: Some(rotation), ..self.record.clone() }, by)?;
@@ -368,14 +248,14 @@ impl Rotator {
     }
 
     /// A repeat from a new leader lets the old one speak no more.
-    fn accept_epoch(&mut self, target: &Target) -> Result<(), Refusal> {
+    pub(super) fn accept_epoch(&mut self, target: &Target) -> Result<(), Refusal> {
         if target.epoch > self.record.epoch {
             self.commit(Record { epoch: target.epoch, ..self.record.clone() }, Some(target))?;
         }
         Ok(())
     }
 
-    fn check_power(&self) -> Result<(), Refusal> {
+    pub(super) fn check_power(&self) -> Result<(), Refusal> {
         let refused = |PowerUnsafe { state, message }| Refusal {
             power: Some(state),
             ..refuse(RefusalReason::PowerUnsafe, message)
@@ -386,7 +266,7 @@ impl Rotator {
     /// The one place where a request changes the record. Whoever it is `by` must still speak: a new leader may have been heard
     /// while the request was looked into. The fences are durable first, then the record. One that was not written may be on the
     /// disk all the same, its directory not synced: the record in memory is written over it.
-    fn commit(&mut self, record: Record, by: Option<&Target>) -> Result<(), Refusal> {
+    pub(super) fn commit(&mut self, record: Record, by: Option<&Target>) -> Result<(), Refusal> {
         if let Some(target) = by {
             self.snapshot().admission(&self.host).check(target)?;
         }
@@ -429,6 +309,10 @@ impl Snapshot {
         self.admission(host).question(&question.target)
     }
 
+    pub fn admit_renewal(&self, host: &Host, order: &RenewalOrder) -> Admission {
+        self.admission(host).open(&order.target, renewal_digest(), || true)
+    }
+
     pub fn admit_chain(&self, host: &Host, delivery: &ChainDelivery) -> Admission {
         self.admission(host).deliver(&delivery.target, chain_digest(delivery))
     }
@@ -444,28 +328,20 @@ impl Snapshot {
 }
 
 /// What an open asks for, its password and its epoch left out: the next leader repeats it with its own.
-fn open_digest(request: &RotationOpen) -> Digest {
+pub(super) fn open_digest(request: &RotationOpen) -> Digest {
     let KeystoreOrder { format, alias, on_unreadable, store_password } = &request.keystore;
     let with_password = store_password.is_some();
     let contents = serde_json::to_vec(&(&request.certificate, format, alias, on_unreadable, with_password));
     Digest::of(&contents.expect("a parsed request is JSON again"))
 }
 
-fn chain_digest(delivery: &ChainDelivery) -> Digest {
+pub(super) fn chain_digest(delivery: &ChainDelivery) -> Digest {
     Digest::of(delivery.chain.as_bytes())
 }
 
-/// Of the service's commands: a person has to mend them, as with the files.
-fn service_refused(cause: Cause) -> Refusal {
-    refuse(RefusalReason::KeystoreRefused, cause.message)
-}
-
-fn keystore_refused(error: &StagingError) -> Refusal {
-    let reason = match error {
-        StagingError::Write(error) if is_full(error) => RefusalReason::InsufficientStorage,
-        _ => RefusalReason::KeystoreRefused,
-    };
-    refuse(reason, error.to_string())
+/// An order to renew asks for nothing that could differ.
+pub(super) fn renewal_digest() -> Digest {
+    Digest::of(b"renewal")
 }
 
 fn fence_refused(error: &FenceError) -> Refusal {
@@ -477,11 +353,11 @@ fn fence_refused(error: &FenceError) -> Refusal {
     refuse(reason, error.to_string())
 }
 
-const fn storage_reason(error: &WriteError) -> RefusalReason {
+pub(super) const fn storage_reason(error: &WriteError) -> RefusalReason {
     if is_full(error) { RefusalReason::InsufficientStorage } else { RefusalReason::Internal }
 }
 
-const fn is_full(error: &WriteError) -> bool {
+pub(super) const fn is_full(error: &WriteError) -> bool {
     matches!(error, WriteError::NoSpace { .. } | WriteError::TooLittleRoom { .. })
 }
 
@@ -503,7 +379,7 @@ mod tests {
             put_into(&mut rotator, committed.clone(), None);
             block_journal(root.path());
             let cause = Cause::new("rolled_back_by_order", "ordered");
-            rotator.give_up(cause.clone(), None, None).expect_err("it cannot be written");
+            rotator.give_up(Event::Ordered(cause.clone()), None, None).expect_err("it cannot be written");
             unblock_journal(root.path());
             // What a rename has left whose directory could not be synced.
             let mut refused = rotator.record.clone();
@@ -559,7 +435,7 @@ mod tests {
         let order = RollbackOrder { target: open().target };
         rotator.host.raise_epoch(Epoch(7)).expect("raised");
         let cause = Cause::new("rolled_back_by_order", "ordered");
-        let refused = rotator.give_up(cause, None, Some(&order.target)).expect_err("deposed");
+        let refused = rotator.give_up(Event::Ordered(cause), None, Some(&order.target)).expect_err("deposed");
         assert_eq!((refused.reason, refused.epoch), (RefusalReason::StaleEpoch, Some(Epoch(7))));
 
         rotator.record.rotation.as_mut().expect("rotation").state = State::Keyed;

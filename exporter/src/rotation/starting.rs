@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::drain::passed_since;
 use super::machine::{State, Undo};
+use super::trigger::renewal::Renewal;
 use crate::platform::{self, BootTime, StartedProcess};
 
 /// Of the service, while its command may run.
@@ -72,6 +73,7 @@ pub(super) fn start_begun<T>(before: Option<T>, state: &State, now: impl FnOnce(
     let begins = matches!(
         state,
         State::Restarting { .. }
+            | State::Renewal { step: Renewal::Renewing { .. } | Renewal::Reverting { .. } }
             | State::Undoing { step: Undo::Start | Undo::StartAnyway | Undo::LastStart | Undo::LastStartOnNew, .. }
     );
     if begins { before.or_else(|| Some(now())) } else { before.filter(|_| !state.is_settled()) }

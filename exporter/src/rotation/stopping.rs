@@ -10,8 +10,10 @@
 
 use std::time::Duration;
 
-use super::agent::{DEFAULT_COMMAND_TIMEOUT, Service};
-use super::machine::{Cause, Effect, Event, State, Undo};
+use super::agent::{Agent, DEFAULT_COMMAND_TIMEOUT, Procedure, Service};
+use super::cause::Cause;
+use super::machine::{Effect, Event, State, Undo};
+use super::trigger::renewal::Renewal;
 
 /// How many times `stopTimeout` a service may take to end after its stop was begun, however the stop command ended.
 const LONGEST_DRAIN: u32 = 2;
@@ -51,7 +53,12 @@ pub enum Outlook {
 pub fn at_stop(state: &State, outlook: Outlook) -> AtStop {
     let stopped = || Cause::new("exporter_stopped", "kagiban-exporter was stopped; open a new rotation");
     match state {
-        State::Requested | State::Keyed | State::Stopping { .. } => AtStop::Instead(Event::Ordered(stopped())),
+        State::Requested
+        | State::Keyed
+        | State::Stopping { .. }
+        | State::Renewal { step: Renewal::Ordered | Renewal::Renewing { .. } } => {
+            AtStop::Instead(Event::Ordered(stopped()))
+        }
         State::Undoing { step: Undo::Watch, .. } if outlook == Outlook::MayEnd => AtStop::GoOn,
         State::Validated
         | State::Staged
@@ -62,6 +69,7 @@ pub fn at_stop(state: &State, outlook: Outlook) -> AtStop {
         | State::Restarting { .. }
         | State::Resuming { .. }
         | State::Looking { .. }
+        | State::Renewal { step: Renewal::Reverting { .. } }
         | State::Discarding { .. }
         | State::Undoing {
             step:
@@ -74,13 +82,14 @@ pub fn at_stop(state: &State, outlook: Outlook) -> AtStop {
                 | Undo::LastStartOnNew,
             ..
         } => AtStop::GoOn,
-        State::Verifying { .. } | State::Undoing { step: Undo::Drain | Undo::Verify, .. } | State::Frozen { .. } => {
-            match outlook {
-                Outlook::MayEnd => AtStop::KeepUp,
-                Outlook::NeedsStart => AtStop::StartAndLeave,
-                Outlook::Settled => AtStop::Leave,
-            }
-        }
+        State::Verifying { .. }
+        | State::Renewal { step: Renewal::Proving { .. } | Renewal::Settling { .. } }
+        | State::Undoing { step: Undo::Drain | Undo::Verify, .. }
+        | State::Frozen { .. } => match outlook {
+            Outlook::MayEnd => AtStop::KeepUp,
+            Outlook::NeedsStart => AtStop::StartAndLeave,
+            Outlook::Settled => AtStop::Leave,
+        },
         State::Committed { .. } | State::RolledBack { .. } => AtStop::Leave,
     }
 }
@@ -105,7 +114,16 @@ pub(super) fn longest_drain(service: &Service) -> Duration {
 /// Whether an effect waits and changes nothing that the next start of the program would not do again: it can be broken off at
 /// any moment.
 pub(super) const fn only_waits(effect: Effect) -> bool {
-    matches!(effect, Effect::Preflight | Effect::VerifyNew | Effect::VerifyOld | Effect::WatchOld | Effect::Drain)
+    matches!(
+        effect,
+        Effect::Preflight
+            | Effect::VerifyNew
+            | Effect::VerifyOld
+            | Effect::WatchOld
+            | Effect::Drain
+            | Effect::Prove
+            | Effect::Settle
+    )
 }
 
 /// Whether a failure of this effect decides nothing now: the service manager may refuse to start anything while the system
@@ -118,7 +136,7 @@ pub const fn leaves_after_failure(effect: Effect) -> bool {
 /// however late that look is: a disk may have held it up. Only a start that repeats another must leave time to end before
 /// the program has to.
 pub(super) fn is_last_start_due(service: &Service, is_repeated: bool, stopping_for: Option<Duration>) -> bool {
-    !is_repeated || stopping_for.is_none_or(|passed| passed + service.start_timeout <= grace(service))
+    !is_repeated || stopping_for.is_none_or(|passed| passed + service.start_timeout <= grace_of_service(service))
 }
 
 /// Whether there is time for the way back, so long after the program was told to end. Its own stop may be a long one too.
@@ -126,10 +144,20 @@ pub(super) fn has_time_to_go_back(service: &Service, stopping_for: Duration) -> 
     stopping_for <= service.start_timeout
 }
 
-/// The longest that an agent's rotation may take to leave its service up once the program is to end. It is longest when
-/// the new files are being started on: the start fails, the service is stopped, which is not seen to end, and is started again
-/// on the old ones when it is down.
-pub(super) fn grace(service: &Service) -> Duration {
+/// The longest that an agent's rotation may take to leave its service up once the program is to end. An agent that renews its
+/// own certificate is waited for while its program runs, and then while the one that brings the old one back does.
+pub(super) fn grace(agent: &Agent) -> Duration {
+    match &agent.procedure {
+        Procedure::Push(_) => grace_of_service(&agent.service),
+        Procedure::Trigger(trigger) => {
+            trigger.timeout + trigger.timeout + agent.service.start_timeout + BESIDE_COMMANDS
+        }
+    }
+}
+
+/// It is longest when the new files are being started on: the start fails, the service is stopped, which is not seen to end, and
+/// is started again on the old ones when it is down.
+fn grace_of_service(service: &Service) -> Duration {
     service.start_timeout + longest_drain(service) + service.start_timeout + BESIDE_COMMANDS
 }
 

@@ -197,8 +197,9 @@ impl Rotator {
 mod tests {
     use tokio::time::Instant;
 
+    use super::super::cause::Cause;
     use super::super::drain::BegunStop;
-    use super::super::machine::{Cause, Standing};
+    use super::super::machine::Standing;
     use super::super::scene::{put_into, rotator};
     use super::*;
 

@@ -7,11 +7,12 @@ use kagiban_crds::LeafSha256;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::agent::Verify;
+use super::agent::{Service, Verify};
 use super::backoff::Backoff;
+use super::cause::Cause;
 use super::drain::{BegunStop, Seen};
 use super::live;
-use super::machine::{Before, Cause, State, Undo};
+use super::machine::{Before, State, Undo};
 use super::rotator::{LastStart, Rotator};
 use super::starting::BegunStart;
 use super::stopping::{Outlook, has_time_to_go_back, is_last_start_due, longest_drain};
@@ -40,6 +41,9 @@ impl Rotator {
     }
 
     pub(super) async fn start(&mut self, reason: &str) -> Result<(), Cause> {
+        if self.agent.service.start.is_empty() {
+            return Ok(());
+        }
         // What an earlier run has begun may have done it.
         let wanted = self.wanted_now();
         if self.await_earlier_start().await && self.look_for(&wanted).await.is_ok() && !self.may_still_end() {
@@ -76,8 +80,17 @@ impl Rotator {
         })
     }
 
-    /// The journal tells of the start before it is begun, and of its process while it runs.
     fn spawn_start(&mut self) -> Result<JoinHandle<Result<(), ProgramError>>, ProgramError> {
+        let Service { start, start_timeout, .. } = self.agent.service.clone();
+        self.spawn_noted(&start, start_timeout)
+    }
+
+    /// The journal tells of the command before it is begun, and of its process while it runs.
+    fn spawn_noted(
+        &mut self,
+        argv: &[String],
+        timeout: Duration,
+    ) -> Result<JoinHandle<Result<(), ProgramError>>, ProgramError> {
         let begun = self.record.rotation.as_ref().and_then(|rotation| rotation.start_begun.clone());
         let begun = begun.unwrap_or_else(|| {
             let begun = BegunStart::now();
@@ -85,12 +98,22 @@ impl Rotator {
             self.save_record();
             begun
         });
-        let (agent, service) = (self.agent.name.as_str(), &self.agent.service);
-        let program = platform::spawn(agent, &service.start, service.start_timeout);
+        let program = platform::spawn(self.agent.name.as_str(), argv, timeout);
         let program = program.inspect_err(|_| self.note_start(None))?;
         self.note_start(Some(begun.run_by(program.process())));
         self.save_record();
         Ok(tokio::spawn(program.wait()))
+    }
+
+    /// Runs a command to its end, with its process in the journal.
+    pub(super) async fn run_noted(&mut self, argv: &[String], timeout: Duration) -> Result<(), ProgramError> {
+        let running = self.spawn_noted(argv, timeout)?;
+        let ended = running.await;
+        self.note_start(None);
+        ended.unwrap_or_else(|error| {
+            let program = argv.first().cloned().unwrap_or_default();
+            Err(ProgramError::Lost { program, source: error.into() })
+        })
     }
 
     fn note_start(&mut self, begun: Option<BegunStart>) {
@@ -108,7 +131,7 @@ impl Rotator {
 
     /// Two commands at once get in each other's way. On the way forward the end of the program, whose time is counted, waits for
     /// none. Whether one was waited for.
-    async fn await_earlier_start(&mut self) -> bool {
+    pub(super) async fn await_earlier_start(&mut self) -> bool {
         let is_forward = !matches!(self.state(), Some(State::Undoing { .. } | State::Frozen { .. }));
         let mut has_waited = false;
         while self.earlier_start_goes_on() && !(is_forward && self.host.stop.is_cancelled()) {

@@ -15,7 +15,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use kagiban_crds::AgentName;
 use kagiban_crds::host_api::{
-    ChainDelivery, PasswordQuestion, PasswordReport, Refusal, RefusalReason, RollbackOrder, RotationOpen,
+    ChainDelivery, PasswordQuestion, PasswordReport, Refusal, RefusalReason, RenewalOrder, RollbackOrder, RotationOpen,
     RotationReport,
 };
 use tokio::sync::{mpsc, oneshot, watch};
@@ -79,6 +79,7 @@ type ReplyTo<T = RotationReport> = oneshot::Sender<Result<T, Refusal>>;
 #[derive(Debug)]
 enum Request {
     Open(Box<RotationOpen>, ReplyTo),
+    Renew(Box<RenewalOrder>, ReplyTo),
     Deliver(Box<ChainDelivery>, ReplyTo),
     RollBack(Box<RollbackOrder>, ReplyTo),
     Question(Box<PasswordQuestion>, ReplyTo<PasswordReport>),
@@ -96,7 +97,7 @@ impl Worker {
         let (publish, status) = watch::channel(AgentStatus::Reading);
         let (ended, end) = oneshot::channel();
         let (name, stop, agent) = (config.name.clone(), host.stop.clone(), Arc::default());
-        let grace = Agent::as_written(&config).map(|agent| grace(&agent.service)).unwrap_or_default();
+        let grace = Agent::as_written(&config).map(|agent| grace(&agent)).unwrap_or_default();
         let worker = Self { name, grace, agent: Arc::clone(&agent), requests, status, stop };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         std::thread::Builder::new().name(format!("agent-{}", config.name)).spawn(move || {
@@ -146,6 +147,12 @@ impl Worker {
     /// A refusal; nothing has changed then.
     pub async fn open(&self, request: RotationOpen) -> Result<RotationReport, Refusal> {
         self.ask(|answer| Request::Open(Box::new(request), answer)).await
+    }
+
+    /// # Errors
+    /// As [`Worker::open`].
+    pub async fn renew(&self, order: RenewalOrder) -> Result<RotationReport, Refusal> {
+        self.ask(|answer| Request::Renew(Box::new(order), answer)).await
     }
 
     /// # Errors
@@ -285,6 +292,7 @@ async fn run(
         let Some(request) = request else { break };
         let (result, answer) = match request {
             Request::Open(request, answer) => (rotator.open(&request), answer),
+            Request::Renew(order, answer) => (rotator.renew(&order), answer),
             Request::Deliver(delivery, answer) => (rotator.deliver(&delivery), answer),
             Request::RollBack(order, answer) => (rotator.roll_back(&order, || !answer.is_closed()).await, answer),
             Request::Question(question, answer) => {
@@ -305,7 +313,10 @@ async fn run(
     inbox.close();
     while let Some(request) = inbox.recv().await {
         match request {
-            Request::Open(_, answer) | Request::Deliver(_, answer) | Request::RollBack(_, answer) => {
+            Request::Open(_, answer)
+            | Request::Renew(_, answer)
+            | Request::Deliver(_, answer)
+            | Request::RollBack(_, answer) => {
                 let _ = answer.send(Err(stopping()));
             }
             Request::Question(_, answer) => {

@@ -326,7 +326,7 @@ mod tests {
     /// Holds A9: of all that lay there since a journal was lost the first copy is what it began with, and stays.
     #[test]
     fn the_first_copy_since_a_journal_was_lost_is_never_pushed_out() {
-        use crate::rotation::kept::keep;
+        use super::super::kept::keep;
 
         let root = tempfile::tempdir().expect("directory");
         let (vault, agent) = (Vault::at(root.path()), "agent".parse().expect("agent"));

@@ -11,14 +11,14 @@ use zeroize::Zeroizing;
 use super::staging::StagingError;
 use super::survey::{self, MAX_STORE_BYTES, same_secret};
 use crate::platform::{self, FileError, Links};
-use crate::rotation::agent::{Agent, Keystore};
+use crate::rotation::agent::{Agent, Keystore, Push};
 
 /// What the files say of themselves.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::rotation) enum Coherence {
     /// The host's own passwords open the store, the key is the leaf's, and the agent is told the right password.
     Whole(LeafSha256),
-    /// No password that the host knows opens the store. The agent may know it.
+    /// No password that the host knows opens the store, which the agent may know; or the agent keeps its files by itself.
     Unknown { why: String },
     /// The agent cannot start on them.
     Broken { why: String },
@@ -26,7 +26,10 @@ pub(in crate::rotation) enum Coherence {
 
 /// Reads what is on disk; nothing is changed.
 pub(in crate::rotation) fn judge(agent: &Agent) -> Coherence {
-    match leaf(agent, agent.alias.as_deref(), on_disk) {
+    let Some(push) = agent.push() else {
+        return Coherence::Unknown { why: "the agent keeps its key and its certificate by itself".to_owned() };
+    };
+    match leaf(push, push.alias.as_deref(), on_disk) {
         Ok(leaf) => Coherence::Whole(LeafSha256::new(leaf.sha256())),
         Err(Doubt::Locked(error)) => Coherence::Unknown { why: error.to_string() },
         Err(Doubt::Broken(error) | Doubt::Told(error)) => Coherence::Broken { why: error.to_string() },
@@ -37,12 +40,12 @@ pub(in crate::rotation) fn judge(agent: &Agent) -> Coherence {
 /// all of them are `as_before`, it could start on them then, and only what it is told may have changed since. The key is
 /// under `alias`.
 pub(in crate::rotation) fn misfit(
-    agent: &Agent,
+    push: &Push,
     alias: Option<&str>,
     read: impl Fn(&Path) -> Result<Zeroizing<Vec<u8>>, FileError>,
     as_before: bool,
 ) -> Option<StagingError> {
-    match leaf(agent, alias.or(agent.alias.as_deref()), read) {
+    match leaf(push, alias.or(push.alias.as_deref()), read) {
         Err(Doubt::Told(error)) => Some(error),
         Err(Doubt::Broken(error)) if !as_before => Some(error),
         Ok(_) | Err(Doubt::Locked(_) | Doubt::Broken(_)) => None,
@@ -55,13 +58,13 @@ pub(in crate::rotation) fn misfit(
 /// # Errors
 /// Why the files do not tell. See [`StagingError`].
 pub(in crate::rotation) fn is_in_force(
-    agent: &Agent,
+    push: &Push,
     alias: Option<&str>,
     password: &SecretString,
 ) -> Result<Option<bool>, StagingError> {
-    let Keystore::OneFile { path, .. } = &agent.keystore else { return Ok(None) };
+    let Keystore::OneFile { path, .. } = &push.keystore else { return Ok(None) };
     let bytes = on_disk(path)?;
-    if let Some(told) = told(agent, |path| on_disk(path).map_err(StagingError::File))?
+    if let Some(told) = told(push, |path| on_disk(path).map_err(StagingError::File))?
         && !same_secret(Some(&told), Some(password))
     {
         return Ok(Some(false));
@@ -73,7 +76,7 @@ pub(in crate::rotation) fn is_in_force(
         Err(ReadError::BadPassword | ReadError::PasswordNeeded) => return Ok(Some(false)),
         Err(error) => return Err(StagingError::Old(error)),
     };
-    let alias = alias.or(agent.alias.as_deref()).or_else(|| survey::only_key(&store)).ok_or(StagingError::NoAlias)?;
+    let alias = alias.or(push.alias.as_deref()).or_else(|| survey::only_key(&store)).ok_or(StagingError::NoAlias)?;
     match keystore::open_key(&bytes, Some(password), alias, &Limits::default()) {
         Ok(_) => Ok(Some(true)),
         Err(ReadError::BadPassword | ReadError::PasswordNeeded) => Ok(Some(false)),
@@ -111,16 +114,16 @@ impl From<StagingError> for Doubt {
 }
 
 fn leaf(
-    agent: &Agent,
+    push: &Push,
     alias: Option<&str>,
     read: impl Fn(&Path) -> Result<Zeroizing<Vec<u8>>, FileError>,
 ) -> Result<Certificate, Doubt> {
     let read = |path: &Path| read(path).map_err(StagingError::File);
-    match &agent.keystore {
+    match &push.keystore {
         Keystore::OneFile { path, .. } => {
             let bytes = read(path)?;
-            let passwords = survey::password_file(agent)?.into_iter().collect();
-            open(&bytes, alias, passwords, told(agent, read)?)
+            let passwords = survey::password_file(push)?.into_iter().collect();
+            open(&bytes, alias, passwords, told(push, read)?)
         }
         Keystore::PemPair { certificate, key } => {
             let mut both = read(certificate)?;
@@ -137,10 +140,10 @@ fn leaf(
 
 /// The password in the file that the agent reads, if there is such a file and it has not removed it.
 fn told(
-    agent: &Agent,
+    push: &Push,
     read: impl Fn(&Path) -> Result<Zeroizing<Vec<u8>>, StagingError>,
 ) -> Result<Option<SecretString>, StagingError> {
-    let Some((path, place)) = &agent.password_ini else { return Ok(None) };
+    let Some((path, place)) = &push.password_ini else { return Ok(None) };
     match read(path) {
         Err(StagingError::File(FileError::NotFound { .. })) => Err(StagingError::IniMissing { file: place.file }),
         ini => Ok(survey::read_ini(&ini?, place)?.1),

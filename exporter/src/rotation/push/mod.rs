@@ -10,10 +10,13 @@
 
 pub(super) mod backup;
 pub(super) mod coherence;
+mod effects;
 pub(super) mod kept;
 pub(super) mod key;
 mod question;
+mod requests;
 pub(super) mod restore;
 pub(super) mod staging;
 pub(super) mod survey;
-pub(super) mod validate;
+mod validate;
+mod whole;

@@ -14,7 +14,9 @@ impl Rotator {
     ) -> Result<PasswordReport, Refusal> {
         self.snapshot().admit_question(&self.host, question)?;
         let PasswordQuestion { alias, store_password, .. } = question;
-        Ok(match coherence::is_in_force(&self.agent, alias.as_deref(), store_password) {
+        let is_in_force =
+            self.agent.push().map_or(Ok(None), |push| coherence::is_in_force(push, alias.as_deref(), store_password));
+        Ok(match is_in_force {
             Ok(Some(true)) => PasswordReport::Same,
             Ok(Some(false)) => PasswordReport::Different,
             Ok(None) => PasswordReport::NotKnown {

@@ -15,8 +15,7 @@ use super::coherence;
 use super::staging::StagingError;
 use super::survey::{MAX_STORE_BYTES, is_locked, known_passwords, leaf_of, open};
 use crate::platform::{self, Attributes, FileError, HeldFile, Links, SurveyedFile, Swap, WriteError};
-use crate::rotation::agent::Agent;
-use crate::rotation::conflicts;
+use crate::rotation::agent::Push;
 use crate::rotation::digest::Digest;
 use crate::rotation::journal::{FileSwap, Holds, OldFile, Ready};
 
@@ -26,7 +25,8 @@ const ATTEMPTS: usize = 3;
 /// What going back is done with.
 #[derive(Clone, Copy)]
 pub(in crate::rotation) struct WayBack<'a> {
-    pub agent: &'a Agent,
+    /// None where the agent is configured as one whose files are not replaced.
+    pub push: Option<&'a Push>,
     pub files: &'a [FileSwap],
     pub new_leaf: Option<LeafSha256>,
     /// What was copied before may be overwritten where it lies, whoever wrote it.
@@ -210,7 +210,8 @@ impl WayBack<'_> {
             Holds::Store { alias } => Some(alias.as_str()),
             Holds::Chain | Holds::Key | Holds::PasswordIni => None,
         });
-        coherence::misfit(self.agent, alias, read, as_before).map_or(Ok(()), |why| Err(RestoreError::Parted(why)))
+        let misfit = self.push.and_then(|push| coherence::misfit(push, alias, read, as_before));
+        misfit.map_or(Ok(()), |why| Err(RestoreError::Parted(why)))
     }
 
     /// Puts the old files back, all or none. It can be tried again.
@@ -283,7 +284,7 @@ impl WayBack<'_> {
 
     /// What is put back elsewhere changes nothing of what the agent serves. A directory may be named in several ways.
     pub(in crate::rotation) fn check_configured(&self) -> Result<(), RestoreError> {
-        let configured = conflicts::replaced(self.agent);
+        let configured = self.push.map(Push::files).unwrap_or_default();
         let is_configured = |file: &FileSwap| configured.iter().any(|path| is_same_place(path, &file.path));
         let elsewhere = self.files.iter().find(|file| !is_configured(file));
         elsewhere.map_or(Ok(()), |file| Err(RestoreError::NotConfigured { path: file.path.clone() }))
@@ -395,7 +396,7 @@ impl WayBack<'_> {
     fn ini_step(&self, file: &FileSwap, old: &OldFile, present: &HeldFile) -> Result<Step, RestoreError> {
         let before = Ini::parse(&backup::read(old)?).ok();
         let now = Ini::parse(&present.bytes).ok();
-        let (Some((_, place)), Some(before), Some(now)) = (&self.agent.password_ini, before, now) else {
+        let (Some((_, place)), Some(before), Some(now)) = (self.password_ini(), before, now) else {
             return Ok(Step::Overwrite);
         };
         let value = match before.value(place.section, place.key) {
@@ -474,6 +475,10 @@ impl WayBack<'_> {
         }
     }
 
+    fn password_ini(&self) -> Option<&(PathBuf, PasswordIni)> {
+        self.push?.password_ini.as_ref()
+    }
+
     /// Whether the file with the agent's password is one of the set.
     fn tells_password(&self) -> bool {
         self.password_file().is_some()
@@ -486,7 +491,7 @@ impl WayBack<'_> {
     /// Whether this rotation has told the agent `password`.
     fn has_told(&self, password: &SecretString) -> bool {
         let before = || {
-            let (_, place) = self.agent.password_ini.as_ref()?;
+            let (_, place) = self.password_ini()?;
             let file = self.password_file()?;
             Some((Ini::parse(&backup::read(file.old.as_ref()?).ok()?).ok()?, place, file.new))
         };
@@ -496,11 +501,11 @@ impl WayBack<'_> {
     /// Whatever may open the old store or the new one. A file with passwords that cannot be read only leaves fewer.
     fn passwords(&self) -> Vec<SecretString> {
         let told_before = || {
-            let (_, place) = self.agent.password_ini.as_ref()?;
+            let (_, place) = self.password_ini()?;
             let ini = Ini::parse(&backup::read(self.password_file()?.old.as_ref()?).ok()?).ok()?;
             ini.value(place.section, place.key).ok()?
         };
-        let known = known_passwords(self.agent).unwrap_or_default();
+        let known = self.push.and_then(|push| known_passwords(push).ok()).unwrap_or_default();
         self.new_password.cloned().into_iter().chain(known).chain(told_before()).collect()
     }
 }

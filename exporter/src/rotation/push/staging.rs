@@ -17,7 +17,7 @@ pub use error::StagingError;
 
 use super::survey::{Files, MAX_STORE_BYTES, Survey, format, leaf_of};
 use crate::platform::{self, Links, Surveyed};
-use crate::rotation::agent::{Agent, Keystore};
+use crate::rotation::agent::{Keystore, Push};
 use crate::rotation::digest::Digest;
 use crate::rotation::journal::{FileSwap, Holds, OldFile};
 use crate::rotation::vault::Vault;
@@ -47,7 +47,7 @@ impl Survey {
     /// See [`StagingError`].
     pub(in crate::rotation) fn stage(
         self,
-        agent: &Agent,
+        push: &Push,
         order: &KeystoreOrder,
         key: &KeyMaterial,
         place: &BackupPlace<'_>,
@@ -55,7 +55,7 @@ impl Survey {
     ) -> Result<Staging, StagingError> {
         let leaf = key.chain.first().map(|leaf| LeafSha256::new(leaf.sha256())).ok_or(StagingError::OtherLeaf)?;
         let mut files = Vec::new();
-        match (&agent.keystore, &self.files) {
+        match (&push.keystore, &self.files) {
             (Keystore::OneFile { path, .. }, Files::Store(surveyed)) => {
                 let old = self.old_store();
                 let merged = keystore::merge(
@@ -86,10 +86,10 @@ impl Survey {
                 return Err(StagingError::OtherLeaf);
             }
         }
-        if let Some((path, ini, contents)) = self.next_ini(agent)? {
+        if let Some((path, ini, contents)) = self.next_ini(push)? {
             let bytes = |ini: &Ini| Zeroizing::new(ini.bytes().to_vec());
             let file = place.file(path, Holds::PasswordIni, bytes(&contents), &ini.file, files.len())?;
-            files.push(file.going_back_to(bytes(&self.ini_on_the_way_back(agent, ini)?)));
+            files.push(file.going_back_to(bytes(&self.ini_on_the_way_back(push, ini)?)));
         }
         let password = self.passwords.into_iter().next();
         Ok(Staging { files, previous: self.previous, password, leaf })

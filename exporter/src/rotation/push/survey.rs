@@ -15,7 +15,7 @@ use subtle::ConstantTimeEq;
 use super::staging::StagingError;
 use crate::password_file;
 use crate::platform::{self, FileError, Links, Surveyed};
-use crate::rotation::agent::{Agent, Keystore};
+use crate::rotation::agent::{Keystore, Push};
 
 /// Real stores have a few KiB; the largest trust stores under 2 MiB.
 pub(in crate::rotation) const MAX_STORE_BYTES: u64 = 8 * 1024 * 1024;
@@ -49,9 +49,9 @@ pub(in crate::rotation) struct IniFile {
 ///
 /// # Errors
 /// See [`StagingError`].
-pub(in crate::rotation) fn survey(agent: &Agent, order: &KeystoreOrder) -> Result<Survey, StagingError> {
-    match &agent.keystore {
-        Keystore::OneFile { path, format } => survey_store(agent, order, path, *format),
+pub(in crate::rotation) fn survey(push: &Push, order: &KeystoreOrder) -> Result<Survey, StagingError> {
+    match &push.keystore {
+        Keystore::OneFile { path, format } => survey_store(push, order, path, *format),
         Keystore::PemPair { certificate, key } => survey_pair(order, certificate, key),
     }
 }
@@ -60,13 +60,13 @@ pub(in crate::rotation) fn survey(agent: &Agent, order: &KeystoreOrder) -> Resul
 ///
 /// # Errors
 /// See [`StagingError`]; an absent file is one.
-pub fn stored_leaf(agent: &Agent) -> Result<Certificate, StagingError> {
-    let (path, alias) = match &agent.keystore {
-        Keystore::OneFile { path, .. } => (path, agent.alias.as_deref()),
+pub fn stored_leaf(push: &Push) -> Result<Certificate, StagingError> {
+    let (path, alias) = match &push.keystore {
+        Keystore::OneFile { path, .. } => (path, push.alias.as_deref()),
         Keystore::PemPair { certificate, .. } => (certificate, None),
     };
     let bytes = platform::read_held(path, MAX_STORE_BYTES, Links::Refuse)?.bytes;
-    let (store, _) = open(&bytes, &known_passwords(agent)?).map_err(StagingError::Old)?;
+    let (store, _) = open(&bytes, &known_passwords(push)?).map_err(StagingError::Old)?;
     leaf_of(&store, alias).cloned().ok_or(StagingError::Old(ReadError::NoCertificate))
 }
 
@@ -74,9 +74,9 @@ pub fn stored_leaf(agent: &Agent) -> Result<Certificate, StagingError> {
 ///
 /// # Errors
 /// See [`StagingError`].
-pub(in crate::rotation) fn known_passwords(agent: &Agent) -> Result<Vec<SecretString>, StagingError> {
-    let mut passwords: Vec<_> = password_file(agent)?.into_iter().collect();
-    if let Some((path, place)) = &agent.password_ini {
+pub(in crate::rotation) fn known_passwords(push: &Push) -> Result<Vec<SecretString>, StagingError> {
+    let mut passwords: Vec<_> = password_file(push)?.into_iter().collect();
+    if let Some((path, place)) = &push.password_ini {
         let (_, password) = read_ini(&held_ini(path, place)?.bytes, place)?;
         passwords.extend(password);
     }
@@ -96,18 +96,18 @@ pub(in crate::rotation) fn only_alias(bytes: &[u8], passwords: &[SecretString]) 
 }
 
 fn survey_store(
-    agent: &Agent,
+    push: &Push,
     order: &KeystoreOrder,
     path: &Path,
     configured: StoreFormat,
 ) -> Result<Survey, StagingError> {
     let file = platform::survey(path, MAX_STORE_BYTES)?;
-    let ini = survey_ini(agent)?;
+    let ini = survey_ini(push)?;
     // In the order in which they shall seal the store: the request's, the host's own, the one the agent is told.
     let mut passwords: Vec<SecretString> = order.store_password.clone().into_iter().collect();
-    passwords.extend(password_file(agent)?);
+    passwords.extend(password_file(push)?);
     passwords.extend(ini.iter().filter_map(|ini| ini.password.clone()));
-    let asked = order.alias.as_deref().or(agent.alias.as_deref());
+    let asked = order.alias.as_deref().or(push.alias.as_deref());
     let opened = file.file.as_ref().map(|old| open(&old.bytes, &passwords));
     let (store, opens) = match opened {
         None => (None, None),
@@ -135,7 +135,7 @@ fn survey_store(
         store.check_alias(&alias)?;
     }
     let survey = Survey { files: Files::Store(file), passwords, opens, ini, alias, format, previous };
-    survey.check_passwords(agent)?;
+    survey.check_passwords(push)?;
     Ok(survey)
 }
 
@@ -161,13 +161,13 @@ fn survey_pair(order: &KeystoreOrder, certificate: &Path, key: &Path) -> Result<
 
 impl Survey {
     /// Here already, because a rotation that waits for its chain keeps the password it was opened with.
-    fn check_passwords(&self, agent: &Agent) -> Result<(), StagingError> {
+    fn check_passwords(&self, push: &Push) -> Result<(), StagingError> {
         let old = self.old_store();
         let found = old.and_then(keystore::sniff);
         let next = format(self.format).or(found).unwrap_or(Format::Pkcs12);
         let is_kept = found == Some(Format::Pkcs12) && self.opens == Some(0);
         keystore::check_password(next, self.passwords.first(), is_kept)?;
-        let tells_new_password = self.next_ini(agent)?.is_some();
+        let tells_new_password = self.next_ini(push)?.is_some();
         // The agent remembers what it was told last: with the old store back it would hold a password that does not open it.
         if tells_new_password && old.is_some() && self.opens.is_none() {
             return Err(StagingError::NoWayBack);
@@ -184,9 +184,9 @@ impl Survey {
 
     /// What the INI file must say when the old store comes back. The agent reads a password once and remembers it: after
     /// it was told the new one, an INI file without any would leave it with a password that opens the old store no more.
-    pub(in crate::rotation) fn ini_on_the_way_back(&self, agent: &Agent, ini: &IniFile) -> Result<Ini, StagingError> {
+    pub(in crate::rotation) fn ini_on_the_way_back(&self, push: &Push, ini: &IniFile) -> Result<Ini, StagingError> {
         let opens = self.opens.and_then(|opens| self.passwords.get(opens));
-        match (&agent.password_ini, &ini.password, opens) {
+        match (&push.password_ini, &ini.password, opens) {
             (Some((_, place)), None, Some(old)) => {
                 let contents = ini.contents.with_value(place.section, place.key, old);
                 contents.map_err(|source| StagingError::Ini { file: place.file, source })
@@ -199,9 +199,9 @@ impl Survey {
     /// it and the INI says nothing else. The agent may remove its section once it has read it.
     pub(in crate::rotation) fn next_ini<'a>(
         &'a self,
-        agent: &'a Agent,
+        push: &'a Push,
     ) -> Result<Option<(&'a Path, &'a IniFile, Ini)>, StagingError> {
-        let (Some((path, place)), Some(ini), Some(new)) = (&agent.password_ini, &self.ini, self.passwords.first())
+        let (Some((path, place)), Some(ini), Some(new)) = (&push.password_ini, &self.ini, self.passwords.first())
         else {
             return Ok(None);
         };
@@ -270,8 +270,8 @@ pub(in crate::rotation) fn only_key(store: &Store) -> Option<&str> {
 ///
 /// # Errors
 /// See [`StagingError`].
-pub(in crate::rotation) fn password_file(agent: &Agent) -> Result<Option<SecretString>, StagingError> {
-    let Some(path) = &agent.password_file else { return Ok(None) };
+pub(in crate::rotation) fn password_file(push: &Push) -> Result<Option<SecretString>, StagingError> {
+    let Some(path) = &push.password_file else { return Ok(None) };
     let password = password_file::read_held(path)?;
     if password.expose_secret().is_empty() {
         return Err(StagingError::PasswordEmpty { path: path.clone() });
@@ -279,8 +279,8 @@ pub(in crate::rotation) fn password_file(agent: &Agent) -> Result<Option<SecretS
     Ok(Some(password))
 }
 
-fn survey_ini(agent: &Agent) -> Result<Option<IniFile>, StagingError> {
-    let Some((path, place)) = &agent.password_ini else { return Ok(None) };
+fn survey_ini(push: &Push) -> Result<Option<IniFile>, StagingError> {
+    let Some((path, place)) = &push.password_ini else { return Ok(None) };
     let file = platform::survey(path, max_ini_bytes())?;
     let Some(held) = &file.file else { return Err(StagingError::IniMissing { file: place.file }) };
     let (contents, password) = read_ini(&held.bytes, place)?;

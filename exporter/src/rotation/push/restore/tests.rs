@@ -5,12 +5,12 @@ use std::process::Command;
 use rustix::fs::{IFlags, ioctl_setflags};
 
 use super::*;
-use crate::rotation::agent::Keystore;
+use crate::rotation::agent::{Agent, Keystore};
 
 /// A pair whose names say what they hold, swapped as the executor does it.
 struct Scene {
     root: tempfile::TempDir,
-    agent: Agent,
+    push: Push,
     files: Vec<FileSwap>,
 }
 
@@ -23,11 +23,12 @@ impl Scene {
              endpoint: {{address: '127.0.0.1:9'}}, service: {{stop: [/bin/true], start: [/bin/true]}}}}"
         );
         let agent = Agent::resolve(&serde_yaml::from_str(&agent).expect("yaml")).expect("agent");
+        let push = agent.push().expect("a push").clone();
         fs::create_dir(root.path().join("backup")).expect("mkdir");
         let files = [("tls.crt", Holds::Chain), ("tls.key", Holds::Key)]
             .map(|(name, holds)| Self::file(root.path(), name, holds))
             .to_vec();
-        Self { root, agent, files }
+        Self { root, push, files }
     }
 
     fn file(root: &Path, name: &str, holds: Holds) -> FileSwap {
@@ -86,7 +87,7 @@ impl Scene {
     }
 
     fn way_back(&self) -> WayBack<'_> {
-        WayBack { agent: &self.agent, files: &self.files, new_leaf: None, copied: &[], new_password: None }
+        WayBack { push: Some(&self.push), files: &self.files, new_leaf: None, copied: &[], new_password: None }
     }
 
     fn edit(&self, n: usize, contents: &str) {
@@ -144,7 +145,7 @@ fn nothing_is_put_back_where_the_files_of_the_rotation_are_not_mounted() {
 fn nothing_is_put_back_where_the_configuration_has_no_file_of_the_agent_any_more() {
     let mut scene = Scene::new();
     scene.swap(0).expect("swapped");
-    scene.agent.keystore = Keystore::PemPair { certificate: "/srv/tls.crt".into(), key: "/srv/tls.key".into() };
+    scene.push.keystore = Keystore::PemPair { certificate: "/srv/tls.crt".into(), key: "/srv/tls.key".into() };
     assert_eq!(scene.way_back().restore().expect_err("moved").reason(), "not_configured");
     assert_eq!(scene.contents(), ["new tls.crt", "old tls.key"]);
 }
@@ -169,7 +170,7 @@ fn a_directory_is_known_by_what_it_is_and_not_by_what_it_is_called_or_holds() {
         old.beside = agent.join(old.beside.file_name().expect("a name"));
     }
     std::os::unix::fs::symlink(&agent, &link).expect("linked");
-    scene.agent.keystore = Keystore::PemPair { certificate: link.join("tls.crt"), key: link.join("tls.key") };
+    scene.push.keystore = Keystore::PemPair { certificate: link.join("tls.crt"), key: link.join("tls.key") };
 
     fs::rename(&agent, &aside).and_then(|()| fs::create_dir(&agent)).expect("not mounted");
     for name in ["tls.crt", "tls.key"] {
@@ -198,7 +199,7 @@ fn nothing_is_put_back_where_one_file_of_the_set_is_not_mounted() {
     key.old.as_mut().expect("old").beside = mount_point.join("beside");
     key.directory = Some(platform::directory_identity(&mount_point).expect("there"));
     let [certificate, key] = [0, 1].map(|n| scene.files[n].path.clone());
-    scene.agent.keystore = Keystore::PemPair { certificate, key };
+    scene.push.keystore = Keystore::PemPair { certificate, key };
     fs::rename(&mount_point, &aside).and_then(|()| fs::create_dir(&mount_point)).expect("not mounted");
     assert_eq!(scene.way_back().restore().expect_err("not there").reason(), "not_mounted");
     assert_eq!(fs::read_dir(&mount_point).expect("list").count(), 0);

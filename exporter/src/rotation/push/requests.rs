@@ -1,0 +1,153 @@
+//! The requests of a push: one that has a key made, and one that delivers its chain.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use kagiban_crds::host_api::{ChainDelivery, Refusal, RefusalReason, RotationOpen, RotationReport, Target};
+use kagiban_keystore::KeyMaterial;
+use tokio::time::Instant;
+
+use super::backup::BackupError;
+use super::key;
+use super::restore::RestoreError;
+use super::staging::{BackupPlace, StagingError};
+use super::survey::survey;
+use super::validate;
+use crate::platform;
+use crate::rotation::admission::{Admission, refuse};
+use crate::rotation::journal::{FileSwap, JOURNAL_ROOM, Record, Rotation};
+use crate::rotation::live;
+use crate::rotation::machine::{Event, State};
+use crate::rotation::rotator::{
+    CHAIN_DEADLINE, OpenedWith, Pending, Rotator, chain_digest, is_full, open_digest, storage_reason,
+};
+
+impl Rotator {
+    /// Makes a key and answers with its CSR.
+    ///
+    /// # Errors
+    /// A refusal; no rotation has begun then.
+    pub fn open(&mut self, request: &RotationOpen) -> Result<RotationReport, Refusal> {
+        self.read_fences()?;
+        match self.snapshot().admit_open(&self.host, request) {
+            Admission::Proceed => {}
+            Admission::Replay(report) => {
+                self.accept_epoch(&request.target)?;
+                return Ok(*report);
+            }
+            Admission::Refused(refusal) => return Err(refusal),
+        }
+        let push = self.agent.push().ok_or_else(wrong_class)?;
+        key::check(&request.certificate).map_err(|e| refuse(RefusalReason::Malformed, e.to_string()))?;
+        self.check_power()?;
+        self.check_commands_for_request()?;
+        survey(push, &request.keystore).map_err(|e| keystore_refused(&e))?;
+        let key = key::make(&request.certificate).map_err(|e| refuse(RefusalReason::Internal, e.to_string()))?;
+
+        let now = Timestamp::now();
+        let Target { epoch, generation, .. } = request.target;
+        let mut rotation = Rotation {
+            csr: Some(key.csr.clone()),
+            mark: request.mark.clone(),
+            ..Rotation::new(epoch, generation, open_digest(request), State::Requested)
+        };
+        rotation.log(now, String::new());
+        rotation.state = State::Requested.after(Event::Done);
+        rotation.log(now, String::new());
+        let report = rotation.report();
+        let record = Record {
+            epoch: self.record.epoch.max(request.target.epoch),
+            generation: request.target.generation,
+            rotation: Some(rotation),
+            ..self.record.clone()
+        };
+        self.commit(record, Some(&request.target))?;
+        self.pending = Some(Pending {
+            key,
+            request: request.certificate.clone(),
+            order: request.keystore.clone(),
+            until: Instant::now() + CHAIN_DEADLINE,
+            staging: None,
+        });
+        let password = request.keystore.store_password.clone();
+        let wrong = Arc::default();
+        self.opened_with = Some(OpenedWith { generation: request.target.generation, password, wrong });
+        Ok(report)
+    }
+
+    /// Takes the issued chain; [`Rotator::advance`] then does the rest.
+    ///
+    /// # Errors
+    /// A refusal; the rotation still waits for a chain then.
+    pub fn deliver(&mut self, delivery: &ChainDelivery) -> Result<RotationReport, Refusal> {
+        self.read_fences()?;
+        match self.snapshot().admit_chain(&self.host, delivery) {
+            Admission::Proceed => {}
+            Admission::Replay(report) => {
+                self.accept_epoch(&delivery.target)?;
+                return Ok(*report);
+            }
+            Admission::Refused(refusal) => return Err(refusal),
+        }
+        let (Some(pending), Some(rotation)) = (&self.pending, &self.record.rotation) else {
+            return Err(refuse(RefusalReason::WrongState, "the key of this rotation is gone; open a new one"));
+        };
+        let now = Timestamp::now();
+        let chain = validate::chain(&delivery.chain, &pending.key.spki, &pending.request, now)
+            .map_err(|e| refuse(RefusalReason::ChainRefused, e.to_string()))?;
+        self.check_power()?;
+        let material = KeyMaterial { pkcs8: pending.key.pkcs8.clone(), chain };
+        let place =
+            BackupPlace { vault: &self.host.vault, agent: &self.agent.name, generation: delivery.target.generation };
+        let push = self.agent.push().ok_or_else(wrong_class)?;
+        let staging = survey(push, &pending.order)
+            .and_then(|survey| survey.stage(push, &pending.order, &material, &place, now))
+            .map_err(|e| keystore_refused(&e))?;
+
+        let mut rotation = Rotation {
+            epoch: rotation.epoch.max(delivery.target.epoch),
+            chain_digest: Some(chain_digest(delivery)),
+            leaf: material.chain.first().map(live::leaf),
+            previous: staging.previous,
+            files: staging.files.iter().map(|file| file.swap.clone()).collect(),
+            state: State::Keyed.after(Event::Done),
+            ..rotation.clone()
+        };
+        rotation.log(now, String::new());
+        let report = rotation.report();
+        let epoch = self.record.epoch.max(delivery.target.epoch);
+        let record = Record { epoch, rotation: Some(rotation), ..self.record.clone() };
+        self.commit(record, Some(&delivery.target))?;
+        if let Some(pending) = &mut self.pending {
+            pending.staging = Some(staging);
+        }
+        Ok(report)
+    }
+
+    /// Everything of the way back that takes space is done while the service runs: an order that does not fit on the disk is
+    /// refused, and nothing is stopped for it.
+    pub(in crate::rotation) fn make_way_back_ready(&self) -> Result<Vec<FileSwap>, Refusal> {
+        let refused = |error: RestoreError| match &error {
+            RestoreError::Write(write) | RestoreError::Backup(BackupError::Write(write)) if is_full(write) => {
+                refuse(RefusalReason::InsufficientStorage, error.to_string())
+            }
+            _ => refuse(RefusalReason::KeystoreRefused, error.to_string()),
+        };
+        platform::check_room(&self.host.vault.journal(&self.agent.name), JOURNAL_ROOM)
+            .map_err(|error| refuse(storage_reason(&error), error.to_string()))?;
+        self.way_back().make_ready().map_err(refused)
+    }
+}
+
+fn keystore_refused(error: &StagingError) -> Refusal {
+    let reason = match error {
+        StagingError::Write(error) if is_full(error) => RefusalReason::InsufficientStorage,
+        _ => RefusalReason::KeystoreRefused,
+    };
+    refuse(reason, error.to_string())
+}
+
+fn wrong_class() -> Refusal {
+    let message = "this agent renews its own certificate, and takes no key and chain; send it a renewal";
+    refuse(RefusalReason::WrongClass, message)
+}

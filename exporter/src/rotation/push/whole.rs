@@ -1,0 +1,79 @@
+//! The files as one set, old or new: what a crash, or a journal that was lost, has left of them.
+
+use super::coherence::{self, Coherence};
+use super::kept;
+use crate::rotation::cause::Cause;
+use crate::rotation::digest::Digest;
+use crate::rotation::journal::FileSwap;
+use crate::rotation::resume::{Mend, Mended};
+use crate::rotation::rotator::Rotator;
+
+impl Rotator {
+    /// Whether some files have gone back and others have not, so that the agent cannot start: the journal's entries of a way
+    /// back were never written. What somebody has put there since is no such thing.
+    pub(in crate::rotation) fn is_mixture(&self) -> bool {
+        let has_gone_back = |file: &FileSwap| {
+            let present = coherence::on_disk(&file.path).ok().map(|bytes| Digest::of(&bytes));
+            file.old.as_ref().is_some_and(|old| present != Some(file.new) && present == Some(old.backup_digest))
+        };
+        let gone_back = self.files().iter().filter(|file| has_gone_back(file)).count();
+        let is_broken = || matches!(coherence::judge(&self.agent), Coherence::Broken { .. });
+        (1..self.files().len()).contains(&gone_back) && is_broken()
+    }
+
+    pub(in crate::rotation) fn make_files_one_set(&mut self, mend: Mend) -> Result<Mended, Cause> {
+        let told = match mend {
+            Mend::Keep => return Ok(Mended::AsTold),
+            Mend::GoBack => Mended::AsTold,
+            Mend::Judge => match self.check_files() {
+                Ok(()) => return Ok(Mended::AsTold),
+                Err(why) => Mended::WentBack(why),
+            },
+        };
+        if let Err(error) = self.way_back().check_places() {
+            return Ok(Mended::Elsewhere(Cause::new(error.reason(), error.to_string())));
+        }
+        self.go_back().map(|()| told)
+    }
+
+    /// Puts the old files back. Where the journal was lost, nobody knows who wrote what lies there: what was not copied yet
+    /// is copied first, and stays when it goes together.
+    pub(in crate::rotation) fn go_back(&mut self) -> Result<(), Cause> {
+        if self.is_without_journal_and_theirs() {
+            let message =
+                "the journal was lost, and other files were put there since, which are not known to be bad: they stay";
+            return Err(Cause::new("changed_since", message));
+        }
+        if self.copied().is_some() && !self.way_back().is_all_copied() {
+            self.copy_what_lies_there()?;
+        }
+        self.way_back().restore().map_err(|error| {
+            let stays = if self.way_back().is_all_new() { "; the new files stay, all of them" } else { "" };
+            Cause::new(error.reason(), format!("{error}{stays}"))
+        })
+    }
+
+    /// Whether the journal was lost, and somebody has put other files there since that do not need the backup.
+    pub(in crate::rotation) fn is_without_journal_and_theirs(&self) -> bool {
+        self.copied().is_some()
+            && !self.way_back().is_all_copied()
+            && !matches!(coherence::judge(&self.agent), Coherence::Broken { .. })
+    }
+
+    fn copied(&self) -> Option<&[Digest]> {
+        self.record.rotation.as_ref()?.copied.as_deref()
+    }
+
+    fn copy_what_lies_there(&mut self) -> Result<(), Cause> {
+        let before = self.copied().unwrap_or_default();
+        let kept = kept::keep(&self.host.vault, &self.agent.name, self.files(), before)
+            .map_err(|e| Cause::new(e.reason(), e.to_string()))?;
+        let copy = kept.directory.display();
+        tracing::warn!(agent = %self.agent.name, %copy, "the files that the backup replaces were copied");
+        if let Some(copied) = self.record.rotation.as_mut().and_then(|rotation| rotation.copied.as_mut()) {
+            copied.extend(kept.digests);
+            self.save_record();
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,214 @@
+//! What comes next in a rotation of an agent that renews its own certificate: pure.
+//!
+//! ```text
+//!   Ordered ─> Renewing ─> Proving ─> committed
+//!      │          └───────────┴────────────────────┐ by order
+//!      v                      v                    v
+//!   rolled back           Reverting ─> Settling ─> rolled back, or frozen
+//! ```
+//!
+//! No file is replaced: what the product does is its own. What was begun before a crash is not begun again, but looked at: the
+//! product may have renewed its certificate, and a second renewal would cost a second restart.
+
+use jiff::Timestamp;
+use kagiban_crds::LeafSha256;
+use serde::{Deserialize, Serialize};
+
+use crate::rotation::cause::Cause;
+
+/// Where a renewal stands. It is durable before its effect begins.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)]
+pub enum Renewal {
+    /// Accepted, and nothing done yet.
+    Ordered,
+    /// The product's program runs.
+    Renewing { before: Option<ServedLeaf> },
+    /// The program has ended: another leaf is looked for, which ends later.
+    Proving { before: Option<ServedLeaf> },
+    /// What was there before is brought back, where the product can.
+    Reverting { before: Option<LeafSha256>, failure: Cause, by_order: bool },
+    /// A leaf that will do is looked for.
+    Settling { before: Option<LeafSha256>, failure: Cause, by_order: bool },
+}
+
+/// What the endpoint served before the renewal. None where it served nothing: then any leaf that is valid is a later one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ServedLeaf {
+    pub sha256: LeafSha256,
+    pub not_after: Timestamp,
+}
+
+/// What follows a step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NextStep {
+    Step(Renewal),
+    Committed { before: Option<LeafSha256> },
+    RolledBack { failure: Cause },
+    Frozen { failure: Cause },
+}
+
+impl Renewal {
+    /// Its effect was carried out.
+    pub(in crate::rotation) fn done(self) -> NextStep {
+        match self {
+            Self::Ordered => NextStep::Step(self),
+            Self::Renewing { before } => NextStep::Step(Self::Proving { before }),
+            Self::Proving { before } => NextStep::Committed { before: before.map(|leaf| leaf.sha256) },
+            Self::Reverting { before, failure, by_order } => {
+                NextStep::Step(Self::Settling { before, failure, by_order })
+            }
+            Self::Settling { failure, .. } => NextStep::RolledBack { failure },
+        }
+    }
+
+    /// Its effect has failed.
+    pub(in crate::rotation) fn failed(self, why: Cause) -> NextStep {
+        match self {
+            Self::Ordered => NextStep::RolledBack { failure: why },
+            // The program may have done a part of it.
+            Self::Renewing { before } | Self::Proving { before } => {
+                let before = before.map(|leaf| leaf.sha256);
+                NextStep::Step(Self::Reverting { before, failure: why, by_order: false })
+            }
+            // What counts is what is served in the end.
+            Self::Reverting { before, failure, by_order } => {
+                let failure = failure.followed_by(why, "revert_failed");
+                NextStep::Step(Self::Settling { before, failure, by_order })
+            }
+            Self::Settling { failure, .. } => {
+                NextStep::Frozen { failure: failure.followed_by(why, "not_served_after_rollback") }
+            }
+        }
+    }
+
+    /// The program is to end, and the effect was not begun.
+    pub(in crate::rotation) fn called_off(self, why: Cause) -> NextStep {
+        match self {
+            Self::Ordered | Self::Renewing { .. } => NextStep::RolledBack { failure: why },
+            Self::Proving { .. } | Self::Reverting { .. } | Self::Settling { .. } => NextStep::Step(self),
+        }
+    }
+
+    /// The step to go on with after a restart, when this one was found: none where nothing was begun.
+    pub(in crate::rotation) fn resumed(self) -> Option<Self> {
+        match self {
+            Self::Ordered => None,
+            Self::Renewing { before } => Some(Self::Proving { before }),
+            Self::Proving { .. } | Self::Reverting { .. } | Self::Settling { .. } => Some(self),
+        }
+    }
+
+    /// What was served before, as far as it is known.
+    pub(in crate::rotation) fn before(&self) -> Option<LeafSha256> {
+        match self {
+            Self::Ordered => None,
+            Self::Renewing { before } | Self::Proving { before } => before.map(|leaf| leaf.sha256),
+            Self::Reverting { before, .. } | Self::Settling { before, .. } => *before,
+        }
+    }
+
+    /// Whether a program is run in this step, which a crash may leave behind.
+    pub(in crate::rotation) const fn runs_program(&self) -> bool {
+        matches!(self, Self::Renewing { .. } | Self::Reverting { .. })
+    }
+}
+
+/// A leaf that was seen, as far as a renewal asks about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::rotation) struct SeenLeaf {
+    pub sha256: LeafSha256,
+    pub not_before: Timestamp,
+    pub not_after: Timestamp,
+}
+
+impl SeenLeaf {
+    /// # Errors
+    /// Why it is no renewed leaf, at this time.
+    pub(in crate::rotation) fn check_renewed(&self, before: Option<&ServedLeaf>, now: Timestamp) -> Result<(), Cause> {
+        let sha256 = self.sha256;
+        if before.is_some_and(|before| before.sha256 == sha256) {
+            let message = "the endpoint still serves the leaf from before; see what the program of renew.command did";
+            return Err(Cause::new("not_renewed", message));
+        }
+        if let Some(before) = before.filter(|before| self.not_after <= before.not_after) {
+            let message = format!(
+                "the endpoint serves another leaf, {sha256}, which ends at {} and the one from before at {}: nothing was gained",
+                self.not_after, before.not_after
+            );
+            return Err(Cause::new("not_later", message));
+        }
+        if !self.is_valid(now) {
+            let message = format!(
+                "the endpoint serves another leaf, {sha256}, which is valid from {} to {}; see the clocks of the host and of \
+                 whoever signs",
+                self.not_before, self.not_after
+            );
+            return Err(Cause::new("not_valid", message));
+        }
+        Ok(())
+    }
+
+    /// Whether the service is in order with it after a renewal that was given up. `unless` is the leaf that shall go.
+    pub(in crate::rotation) fn will_do(
+        &self,
+        before: Option<LeafSha256>,
+        unless: Option<LeafSha256>,
+        now: Timestamp,
+    ) -> bool {
+        before == Some(self.sha256) || self.is_valid(now) && unless != Some(self.sha256)
+    }
+
+    fn is_valid(&self, now: Timestamp) -> bool {
+        self.not_before <= now && now < self.not_after
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).expect("time")
+    }
+
+    fn leaf(byte: u8, not_before: i64, not_after: i64) -> SeenLeaf {
+        SeenLeaf { sha256: LeafSha256::new([byte; 32]), not_before: at(not_before), not_after: at(not_after) }
+    }
+
+    #[test]
+    fn only_another_leaf_that_is_valid_and_ends_later_is_a_renewed_one() {
+        let before = ServedLeaf { sha256: LeafSha256::new([1; 32]), not_after: at(200) };
+        for (seen, renewed) in [
+            (leaf(1, 0, 200), Err("not_renewed")),
+            (leaf(2, 0, 200), Err("not_later")),
+            (leaf(2, 0, 199), Err("not_later")),
+            (leaf(2, 101, 300), Err("not_valid")),
+            (leaf(2, 100, 201), Ok(())),
+        ] {
+            let judged = seen.check_renewed(Some(&before), at(100)).map_err(|cause| cause.reason);
+            assert_eq!(judged, renewed.map_err(str::to_owned), "{seen:?}");
+        }
+        // Where nothing was served, every valid leaf is a gain; one that has ended is none.
+        assert!(leaf(2, 0, 101).check_renewed(None, at(100)).is_ok());
+        assert!(leaf(2, 0, 100).check_renewed(None, at(100)).is_err());
+    }
+
+    #[test]
+    fn after_a_renewal_that_was_given_up_the_old_leaf_will_do_and_so_will_any_that_is_valid() {
+        let (old, new) = (leaf(1, 0, 50), leaf(2, 0, 300));
+        assert!(old.will_do(Some(old.sha256), None, at(100)), "it had ended before");
+        assert!(!old.will_do(None, None, at(100)));
+        assert!(new.will_do(Some(old.sha256), None, at(100)), "a slow renewal");
+        assert!(!new.will_do(Some(old.sha256), Some(new.sha256), at(100)), "it shall go");
+    }
+
+    /// Nothing is run twice: a crash in the renewal is followed by a look, and a program is run again only to bring back.
+    #[test]
+    fn a_renewal_that_a_crash_has_cut_off_is_looked_at_and_not_begun_again() {
+        let before = Some(ServedLeaf { sha256: LeafSha256::new([1; 32]), not_after: at(200) });
+        assert_eq!(Renewal::Ordered.resumed(), None);
+        assert_eq!(Renewal::Renewing { before }.resumed(), Some(Renewal::Proving { before }));
+    }
+}

@@ -1,0 +1,58 @@
+//! The one request of a renewal.
+
+use jiff::Timestamp;
+use kagiban_crds::host_api::{Refusal, RefusalReason, RenewalOrder, RotationReport, Target};
+
+use super::renewal::Renewal;
+use crate::rotation::admission::{Admission, refuse};
+use crate::rotation::agent::{Procedure, Trigger};
+use crate::rotation::journal::{Record, Rotation};
+use crate::rotation::machine::State;
+use crate::rotation::rotator::{Rotator, renewal_digest};
+
+impl Rotator {
+    /// Has the agent renew its own certificate; [`Rotator::advance`] then does it.
+    ///
+    /// # Errors
+    /// A refusal; no rotation has begun then.
+    pub fn renew(&mut self, order: &RenewalOrder) -> Result<RotationReport, Refusal> {
+        self.read_fences()?;
+        match self.snapshot().admit_renewal(&self.host, order) {
+            Admission::Proceed => {}
+            Admission::Replay(report) => {
+                self.accept_epoch(&order.target)?;
+                return Ok(*report);
+            }
+            Admission::Refused(refusal) => return Err(refusal),
+        }
+        if let Procedure::Push(_) = &self.agent.procedure {
+            let message = "this agent takes a key and a chain, and renews nothing by itself; open a rotation";
+            return Err(refuse(RefusalReason::WrongClass, message));
+        }
+        self.check_power()?;
+        self.check_commands_for_request()?;
+        let Target { epoch, generation, .. } = order.target;
+        let mut rotation = Rotation {
+            mark: order.mark.clone(),
+            ..Rotation::new(epoch, generation, renewal_digest(), State::Renewal { step: Renewal::Ordered })
+        };
+        rotation.log(Timestamp::now(), String::new());
+        let report = rotation.report();
+        let record =
+            Record { epoch: self.record.epoch.max(epoch), generation, rotation: Some(rotation), ..self.record.clone() };
+        self.commit(record, Some(&order.target))?;
+        Ok(report)
+    }
+
+    /// # Errors
+    /// A refusal where nothing could bring back what a renewal has replaced.
+    pub(in crate::rotation) fn check_way_back(&self) -> Result<(), Refusal> {
+        match &self.agent.procedure {
+            Procedure::Trigger(Trigger { back: None, .. }) => {
+                let message = "this agent has nothing that brings its certificate back: renew.back is not configured";
+                Err(refuse(RefusalReason::KeystoreRefused, message))
+            }
+            Procedure::Trigger(_) | Procedure::Push(_) => Ok(()),
+        }
+    }
+}
