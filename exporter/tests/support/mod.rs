@@ -9,18 +9,21 @@ pub mod process;
 pub mod service;
 pub mod wire;
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use kagiban_crds::host_api::{
-    CertificateRequest, ChainDelivery, KeyRequest, KeystoreOrder, RollbackOrder, RotationOpen, Target,
+    CertificateRequest, ChainDelivery, KeyRequest, KeystoreOrder, RenewalOrder, RollbackOrder, RotationOpen, Target,
 };
 use kagiban_crds::{Epoch, Generation, HostName, LeafSha256};
 use kagiban_exporter::config::{AgentConfig, PowerConfig};
 use kagiban_exporter::rotation::agent::Agent;
 use kagiban_exporter::rotation::{Host, PowerGate, Rotator, Vault, VaultError, VaultLock};
 
-use pki::Authority;
+use pki::{Authority, fingerprint};
+use rcgen::ExtendedKeyUsagePurpose;
 use service::{Service, Store};
 
 pub const HOST: &str = "ups-01.example.com";
@@ -60,6 +63,56 @@ impl World {
             (Store::Pkcs12 { store, ini }, config)
         })
         .await
+    }
+
+    /// A service whose program `renew` gives it the certificate that waits in `next.crt` and `next.key`, and whose program
+    /// `back` the one before. The first ends in 2040, the next in `next_ends`.
+    pub async fn self_renewing(next_ends: i32) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let home = directory.path().join("agent");
+        std::fs::create_dir(&home).unwrap();
+        let issuer = Authority::new("fleet");
+        let [first, next] = [2040, next_ends].map(|ends| issuer.issue(HOST, ExtendedKeyUsagePurpose::ServerAuth, ends));
+        for (name, identity) in [("tls", &first), ("old", &first), ("next", &next)] {
+            std::fs::write(home.join(format!("{name}.crt")), &identity.chain).unwrap();
+            std::fs::write(home.join(format!("{name}.key")), &identity.key).unwrap();
+        }
+        let store = Store::PemPair { certificate: home.join("tls.crt"), key: home.join("tls.key") };
+        let service = Service::start(store, directory.path().join("control")).await;
+        let [stop, start] = [service.stop_argv(), service.start_argv()].map(|argv| {
+            let quoted: Vec<_> = argv.iter().map(|argument| format!("'{argument}'")).collect();
+            quoted.join(" ")
+        });
+        for (name, take) in [("renew", "next"), ("back", "old")] {
+            let (home, hook) = (home.display(), home.join(format!("before-{name}")));
+            let script = format!(
+                "#!/bin/sh\necho >> {home}/ran-{name}\n[ ! -e {hook} ] || . {hook}\n{stop} && cp {home}/{take}.crt {home}/tls.crt && \
+                 cp {home}/{take}.key {home}/tls.key && {start}\n",
+                hook = hook.display()
+            );
+            std::fs::write(directory.path().join("agent").join(name), script).unwrap();
+            std::fs::set_permissions(directory.path().join("agent").join(name), Permissions::from_mode(0o755)).unwrap();
+        }
+        let agent_yaml = format!(
+            "name: {AGENT}\nproduct: self-renewing-service\nendpoint: {{address: '{}'}}\n\
+             renew: {{command: ['{home}/renew'], back: ['{home}/back'], timeout: 20s}}\n\
+             service: {{minRestartInterval: 0s}}\nverify: {{deadline: 1s, holdDown: 100ms, interval: 20ms}}\n",
+            service.address,
+            home = home.display()
+        );
+        let agent = serde_yaml::from_str(&agent_yaml).unwrap();
+        let first = fingerprint(&first.der);
+        Self { directory, service, issuer, agent, agent_yaml, first }
+    }
+
+    /// What is to run before the program `name`, in its shell.
+    pub fn before(&self, name: &str, script: &str) {
+        std::fs::write(self.home().join(format!("before-{name}")), script).unwrap();
+    }
+
+    /// How often the program was run.
+    pub fn ran(&self, name: &str) -> usize {
+        std::fs::read(self.home().join(format!("ran-{name}"))).map_or(0, |marks| marks.len())
     }
 
     async fn with(build: impl FnOnce(&Path) -> (Store, String)) -> Self {
@@ -162,6 +215,10 @@ pub fn open(epoch: u64, generation: u64) -> RotationOpen {
 
 pub fn delivery(epoch: u64, generation: u64, chain: &str) -> ChainDelivery {
     ChainDelivery { target: target(epoch, generation), chain: chain.to_owned() }
+}
+
+pub fn renewal(epoch: u64, generation: u64) -> RenewalOrder {
+    RenewalOrder { target: target(epoch, generation), mark: None }
 }
 
 pub fn rollback(epoch: u64, generation: u64) -> RollbackOrder {

@@ -171,6 +171,10 @@ impl Api {
         self.ask("POST", &format!("agents/{AGENT}/rotations"), &open(epoch, generation)).await
     }
 
+    pub async fn renew(&self, epoch: u64, generation: u64) -> Result<RotationReport, Refusal> {
+        self.ask("POST", &format!("agents/{AGENT}/renewals"), &super::renewal(epoch, generation)).await
+    }
+
     pub async fn deliver(&self, epoch: u64, generation: u64, chain: &str) -> Result<RotationReport, Refusal> {
         let path = format!("agents/{AGENT}/rotations/{generation}/chain");
         self.ask("PUT", &path, &delivery(epoch, generation, chain)).await

@@ -1,0 +1,186 @@
+//! Renewals on a host, through the host API: an agent is told to renew its own certificate, and what it serves is the proof.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod support;
+
+use std::time::Duration;
+
+use kagiban_crds::host_api::{AgentReport, PowerState, RefusalReason, RotationReport, RotationState, Sighting};
+use support::wire::Api;
+use support::{AGENT, World, renewal, rollback};
+
+const MULTI: &str = "a service and a host API live in this process";
+
+async fn renew(api: &Api, generation: u64) -> RotationReport {
+    let opened = api.renew(1, generation).await.expect(MULTI);
+    assert_eq!((opened.state, &opened.csr), (RotationState::Requested, &None));
+    api.decided(generation).await
+}
+
+fn reason(report: &RotationReport) -> &str {
+    report.failure.as_ref().map_or("", |failure| failure.reason.as_str())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_renewal_ends_with_a_later_leaf_served_after_one_run_of_the_program() {
+    let world = World::self_renewing(2049).await;
+    let api = Api::start(&world).await;
+    let decided = renew(&api, 1).await;
+    assert_eq!(decided.state, RotationState::Committed, "{decided:#?}");
+    let served = world.service.served().await;
+    assert_eq!(decided.leaf.as_ref().map(|leaf| leaf.sha256), served);
+    assert!(served != Some(world.first) && decided.previous == Some(world.first));
+    let states: Vec<_> = decided.steps.iter().map(|step| step.state.as_str()).collect();
+    assert_eq!(states, ["requested", "renewing", "verifying", "committed"]);
+
+    let report: AgentReport = api.ask("GET", &format!("agents/{AGENT}"), &()).await.unwrap();
+    assert!(matches!(&report.served, Sighting::Leaf(leaf) if Some(leaf.sha256) == served));
+    assert!(matches!(&report.stored, Sighting::Unseen { reason, .. } if reason == "kept_by_agent"), "{report:#?}");
+
+    // A repeat is answered with what became of it, and runs nothing.
+    assert_eq!(api.renew(1, 1).await.unwrap(), decided);
+    assert_eq!((world.ran("renew"), world.ran("back"), world.service.starts()), (1, 0, 1));
+    api.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_renewal_that_gains_nothing_is_taken_back() {
+    for (before, ends, why) in [("exit 0", 2049, "not_renewed"), ("", 2040, "not_later"), ("", 2030, "not_later")] {
+        let world = World::self_renewing(ends).await;
+        world.before("renew", before);
+        let api = Api::start(&world).await;
+        let decided = renew(&api, 1).await;
+        assert_eq!((decided.state, reason(&decided)), (RotationState::RolledBack, why), "{decided:#?}");
+        assert_eq!(world.service.served().await, Some(world.first));
+        assert_eq!((world.ran("renew"), world.ran("back")), (1, 1));
+        // The next is taken.
+        assert_eq!(api.renew(1, 2).await.unwrap().state, RotationState::Requested);
+        api.decided(2).await;
+        api.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_program_that_fails_is_told_with_its_status_and_what_was_there_is_brought_back() {
+    let world = World::self_renewing(2049).await;
+    world.before("renew", "rm -f ${0%/*}/tls.key; exit 3");
+    let api = Api::start(&world).await;
+    let decided = renew(&api, 1).await;
+    assert_eq!((decided.state, reason(&decided)), (RotationState::RolledBack, "renew_failed"), "{decided:#?}");
+    assert!(decided.failure.unwrap().message.contains("exit status: 3"));
+    assert_eq!(world.service.served().await, Some(world.first));
+    assert_eq!(world.ran("back"), 1);
+    api.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agent_that_serves_nothing_any_more_is_frozen_until_it_does() {
+    let world = World::self_renewing(2049).await;
+    world.service.insist_on("neither");
+    let api = Api::start(&world).await;
+    let decided = renew(&api, 1).await;
+    assert_eq!((decided.state, reason(&decided)), (RotationState::Frozen, "not_served_after_rollback"), "{decided:#?}");
+    assert_eq!(api.renew(1, 2).await.unwrap_err().reason, RefusalReason::Frozen);
+    // A person brings it to life.
+    world.service.insist_on(&world.first.to_string());
+    let argv = world.service.start_argv();
+    assert!(tokio::process::Command::new(&argv[0]).args(&argv[1..]).status().await.unwrap().success());
+    while api.decided(1).await.state != RotationState::RolledBack {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    api.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rollback_brings_the_leaf_from_before_back_where_the_product_can() {
+    let world = World::self_renewing(2049).await;
+    let api = Api::start(&world).await;
+    assert_eq!(renew(&api, 1).await.state, RotationState::Committed);
+    let path = format!("agents/{AGENT}/rotations/1/rollback");
+    api.ask::<RotationReport>("POST", &path, &rollback(1, 1)).await.unwrap();
+    let decided = api.decided(1).await;
+    assert_eq!((decided.state, reason(&decided)), (RotationState::RolledBack, "rolled_back_by_order"), "{decided:#?}");
+    assert_eq!(world.service.served().await, Some(world.first));
+    api.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_order_to_go_back_is_refused_where_nothing_could_bring_the_leaf_back() {
+    let mut world = World::self_renewing(2049).await;
+    world.agent.renew.as_mut().unwrap().back = None;
+    world.agent_yaml = world.agent_yaml.lines().map(without_back).collect::<Vec<_>>().join("\n") + "\n";
+    let api = Api::start(&world).await;
+    let committed = renew(&api, 1).await;
+    let path = format!("agents/{AGENT}/rotations/1/rollback");
+    let refusal = api.ask::<RotationReport>("POST", &path, &rollback(1, 1)).await.unwrap_err();
+    assert!(refusal.message.contains("renew.back"), "{refusal:?}");
+    assert_eq!(api.decided(1).await, committed);
+    api.stop().await;
+}
+
+fn without_back(line: &str) -> String {
+    match (line.find(", back: "), line.find(", timeout: ")) {
+        (Some(from), Some(to)) => line[..from].to_owned() + &line[to..],
+        _ => line.to_owned(),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_order_of_the_other_class_is_refused_and_changes_nothing() {
+    let world = World::self_renewing(2049).await;
+    let api = Api::start(&world).await;
+    assert_eq!(api.open(1, 1).await.unwrap_err().reason, RefusalReason::WrongClass);
+    // The number is not used up.
+    assert_eq!(renew(&api, 1).await.state, RotationState::Committed);
+    api.stop().await;
+
+    let world = World::pem_pair().await;
+    let api = Api::start(&world).await;
+    assert_eq!(api.renew(1, 1).await.unwrap_err().reason, RefusalReason::WrongClass);
+    assert_eq!(api.open(1, 1).await.unwrap().state, RotationState::Keyed);
+    api.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_renewed_while_the_power_is_not_safe() {
+    let world = World::self_renewing(2049).await;
+    std::fs::write(world.scheduled_shutdown(), "USEC=1\nMODE=poweroff\n").unwrap();
+    let api = Api::start(&world).await;
+    let refusal = api.renew(1, 1).await.unwrap_err();
+    assert_eq!((refusal.reason, refusal.power), (RefusalReason::PowerUnsafe, Some(PowerState::ShutdownPending)));
+    assert_eq!(world.ran("renew"), 0);
+    api.stop().await;
+}
+
+/// A crash in the middle of the program: it is neither run again nor cut off, and its leaf is what is looked for.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_renewal_that_a_crash_has_left_behind_is_waited_for_and_not_begun_again() {
+    let world = World::self_renewing(2049).await;
+    world.before("renew", "sleep 1");
+    {
+        let (mut rotator, _lock) = world.rotator().await;
+        rotator.renew(&renewal(1, 1)).unwrap();
+        let cut_off = tokio::time::timeout(Duration::from_millis(300), rotator.advance(|_| {})).await;
+        assert!(cut_off.is_err() && world.ran("renew") == 1, "the crash is not in the middle");
+    }
+    let (rotator, _lock) = world.rotator().await;
+    let report = rotator.report().unwrap();
+    assert_eq!(report.state, RotationState::Committed, "{report:#?}");
+    assert_eq!(world.ran("renew"), 1);
+    assert_eq!(report.leaf.map(|leaf| leaf.sha256), world.service.served().await);
+}
+
+/// What was accepted and not begun is given up at the next start.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_renewal_that_was_not_begun_before_a_crash_is_given_up() {
+    let world = World::self_renewing(2049).await;
+    {
+        let (mut rotator, _lock) = world.rotator().await;
+        rotator.renew(&renewal(1, 1)).unwrap();
+    }
+    let (rotator, _lock) = world.rotator().await;
+    let report = rotator.report().unwrap();
+    assert_eq!((report.state, reason(&report)), (RotationState::RolledBack, "restarted_before_renewal"));
+    assert_eq!(world.ran("renew"), 0);
+}
