@@ -26,7 +26,7 @@ fn the_example_loads_as_it_is_and_with_every_key_in_force() {
     let config = parse(EXAMPLE).expect("the example is good");
     assert_eq!((config.certificates.len(), config.tls_endpoints.len()), (1, 1));
     let config = parse(&everything()).expect("every key of the example is good");
-    assert!(config.agents.len() == 2 && config.host_api.is_some() && config.power.assumes_mains());
+    assert!(config.agents.len() == 3 && config.host_api.is_some() && config.power.assumes_mains());
     assert!(config.powerchute_health.minimum_java_version.is_some() && config.powerchute_health.snmp.is_some());
     assert!(config.ups.len() == 5 && config.feeds.len() == 1 && config.snmp_traps.is_some());
     assert!(config.shutdown.enabled && config.shutdown.event_logs.len() == 1);
@@ -64,6 +64,7 @@ fn every_key_that_exists_is_in_the_example() {
         format!("agents: [{{{agent}, endpoint: {{no-such-key: 1}}}}]"),
         format!("agents: [{{{agent}, service: {{no-such-key: 1}}}}]"),
         format!("agents: [{{{agent}, verify: {{no-such-key: 1}}}}]"),
+        format!("agents: [{{{agent}, renew: {{no-such-key: 1}}}}]"),
     ];
     for section in sections {
         let said = parse(&section).expect_err("there is no such key");

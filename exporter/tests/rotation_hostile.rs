@@ -191,7 +191,7 @@ async fn a_link_in_the_place_of_the_certificate_is_no_stored_leaf() {
     std::fs::rename(&file, &moved).unwrap();
     symlink(&moved, &file).unwrap();
     let agent = kagiban_exporter::rotation::agent::Agent::resolve(&world.agent).unwrap();
-    let refused = kagiban_exporter::rotation::stored_leaf(&agent).unwrap_err();
+    let refused = kagiban_exporter::rotation::stored_leaf(agent.push().unwrap()).unwrap_err();
     assert_eq!(refused.reason(), "not_regular");
     let refused = Host::of(&world).await.rotate(&world, 1).await.unwrap_err();
     assert_eq!(refused.reason, RefusalReason::KeystoreRefused);

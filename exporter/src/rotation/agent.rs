@@ -481,12 +481,36 @@ mod tests {
             ("keystore: {path: /a}\nverify: {deadline: 2h}", "one hour"),
             ("keystore: {path: /a}\nverify: {deadline: soon}", "no duration"),
             ("keystore: {path: /a}\nshell: /bin/sh", "unknown field"),
+            ("keystore: {path: /a}\nrenew: {command: [/bin/true]}", "from the operator"),
         ] {
             let refused = resolve(&format!("{head}{rest}")).expect_err(rest);
             assert!(refused.contains(expected), "{rest}: {refused}");
         }
         let relative = "{name: u, product: powerchute-serial-shutdown, service: {stop: [./stop], start: [x]}}";
         assert!(resolve(relative).is_err_and(|e| e.contains("absolute")));
-        assert!(resolve("{name: u, product: powerchute-business-edition}").is_err_and(|e| e.contains("leave it out")));
+    }
+
+    #[test]
+    fn an_agent_that_renews_its_own_certificate_needs_a_program_and_an_endpoint_and_takes_nothing_of_a_push() {
+        for product in ["self-renewing-service", "powerchute-business-edition"] {
+            let head = format!("name: console\nproduct: {product}\nendpoint: {{address: 'a:1'}}\n");
+            let renew = "renew: {command: [/bin/renew]}\n";
+            let agent = resolve(&format!("{head}{renew}")).expect("a program is enough");
+            let commands: Vec<_> = agent.commands().map(|(setting, _)| setting).collect();
+            assert_eq!((commands, agent.replaced().len()), (vec!["renew.command"], 0));
+            for (rest, expected) in [
+                ("", "renew.command is missing"),
+                ("renew: {command: [bin/renew]}", "absolute"),
+                ("renew: {command: [/bin/renew], timeout: 2h}", "one hour"),
+                ("renew: {command: [/bin/renew], back: ['']}", "renew.back"),
+                ("renew: {command: [/bin/renew]}\nkeystore: {path: /a}", "keeps its key"),
+                ("renew: {command: [/bin/renew]}\npasswordFile: /a", "keeps its password"),
+                ("renew: {command: [/bin/renew]}\nservice: {stop: [/bin/true]}", "not stopped"),
+            ] {
+                let refused = resolve(&format!("{head}{rest}")).expect_err(rest);
+                assert!(refused.contains(expected), "{rest}: {refused}");
+            }
+            assert!(resolve(&format!("name: c\nproduct: {product}\n{renew}")).is_err_and(|e| e.contains("endpoint")));
+        }
     }
 }

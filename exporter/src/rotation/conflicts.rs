@@ -283,6 +283,14 @@ mod tests {
         let script = "{stop: [/opt/x/ctl, stop], start: [/opt/x/ctl, start]}";
         assert_eq!(check(script, script), Err("shared_service"));
         assert_eq!(check(&own("web"), &own("mail")), Ok(()));
+        let renewing = |name: &str| -> AgentConfig {
+            let text = format!(
+                "{{name: {name}, product: self-renewing-service, endpoint: {{address: 'localhost:1'}}, renew: {{command: [/opt/x/renew]}}}}"
+            );
+            serde_yaml::from_str(&text).expect("an agent")
+        };
+        let both = check_written(&[renewing("a"), renewing("b")]).map_err(|conflict| conflict.reason());
+        assert_eq!(both, Err("shared_service"), "one program renews what both serve");
         // A service that reads its files by itself is not restarted.
         let nothing = "{stop: ['true'], start: [/bin/true]}";
         assert_eq!(check(nothing, nothing), Ok(()));

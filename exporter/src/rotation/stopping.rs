@@ -236,7 +236,10 @@ mod tests {
 
     #[test]
     fn a_rotation_that_has_changed_nothing_ends_undone() {
-        for state in [State::Requested, State::Keyed, State::Validated, State::Staged, State::BackedUp] {
+        let renewal = |step| State::Renewal { step };
+        let renewals = [Renewal::Ordered, Renewal::Renewing { before: None }].map(renewal);
+        let pushes = [State::Requested, State::Keyed, State::Validated, State::Staged, State::BackedUp];
+        for state in pushes.into_iter().chain(renewals) {
             let (begun, end) = stopped_in(state, true);
             assert!(matches!(end, State::RolledBack { .. }), "{end:?}");
             assert!(begun.iter().all(|effect| *effect == Effect::Discard), "{begun:?}");
@@ -247,7 +250,10 @@ mod tests {
     #[test]
     fn what_is_only_to_be_looked_at_waits_for_the_next_start_when_the_service_stays_up_until_then() {
         let frozen = State::Frozen { failure: failure(), standing: Standing::Whole };
-        for state in [State::Verifying { before: before() }, undoing(Undo::Verify), undoing(Undo::Drain), frozen] {
+        let proving = State::Renewal { step: Renewal::Proving { before: None } };
+        for state in
+            [State::Verifying { before: before() }, undoing(Undo::Verify), undoing(Undo::Drain), frozen, proving]
+        {
             assert_eq!(at_stop(&state, Outlook::Settled), AtStop::Leave);
             assert_eq!(at_stop(&state, Outlook::MayEnd), AtStop::KeepUp);
             assert_eq!(at_stop(&state, Outlook::NeedsStart), AtStop::StartAndLeave);
