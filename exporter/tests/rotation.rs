@@ -4,7 +4,10 @@
 
 mod support;
 
+use std::ffi::OsString;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
 use kagiban_crds::Generation;
 use kagiban_crds::host_api::{AgentReport, PowerState, RefusalReason, RotationReport, RotationState, Sighting};
@@ -13,6 +16,12 @@ use support::wire::Api;
 use support::{AGENT, World, open, rollback, service};
 
 const MULTI: &str = "a service and a host API live in this process";
+
+fn left_in(directory: &Path) -> Vec<OsString> {
+    let mut left: Vec<_> = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    left.sort();
+    left
+}
 
 async fn rotate(world: &World, api: &Api, generation: u64) -> RotationReport {
     let opened = api.open(1, generation).await.unwrap();
@@ -35,6 +44,7 @@ async fn a_rotation_ends_with_the_new_leaf_served_one_restart_and_the_old_files_
     let accepted = api.deliver(1, 1, &chain).await.unwrap();
     assert!(accepted.state >= RotationState::Validated);
     let decided = api.decided(1).await;
+    let decided_at = Instant::now();
 
     assert_eq!(decided.state, RotationState::Committed, "{decided:#?}");
     assert_eq!(world.service.served().await, Some(leaf));
@@ -42,9 +52,11 @@ async fn a_rotation_ends_with_the_new_leaf_served_one_restart_and_the_old_files_
     assert_eq!(world.service.starts(), 1);
     assert_eq!(std::fs::metadata(&key).unwrap().permissions().mode() & 0o777, 0o640);
     assert_eq!(std::fs::read(world.state().join("backups/agent/1/1-tls.key")).unwrap(), old_key);
-    let mut left: Vec<_> = std::fs::read_dir(world.home()).unwrap().map(|e| e.unwrap().file_name()).collect();
-    left.sort();
-    assert_eq!(left, ["password", "tls.crt", "tls.key"]);
+    // It is tidied up once it is decided.
+    while left_in(&world.home()) != ["password", "tls.crt", "tls.key"] {
+        assert!(decided_at.elapsed() < Duration::from_secs(30), "{:?}", left_in(&world.home()));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 
     let report: AgentReport = api.ask("GET", &format!("agents/{AGENT}"), &()).await.unwrap();
     assert_eq!(report.generation, Generation(1));
