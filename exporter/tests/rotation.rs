@@ -250,7 +250,7 @@ async fn an_old_process_that_goes_on_with_the_old_leaf_is_no_success() {
 async fn a_stop_that_hangs_is_killed_and_nothing_is_replaced() {
     let mut world = World::pem_pair().await;
     world.agent.service.stop = argv("sleep 60");
-    world.agent.service.stop_timeout = Some(std::time::Duration::from_millis(200));
+    world.agent.service.stop_timeout = Some(Duration::from_millis(200));
     let old = std::fs::read(world.home().join("tls.crt")).unwrap();
     let api = Api::start(&world).await;
     let decided = rotate(&world, &api, 1).await;
@@ -297,7 +297,7 @@ async fn backups_are_bounded_and_private_and_no_secret_stands_outside_them() {
     let mut kept: Vec<_> = std::fs::read_dir(&backups).unwrap().map(|e| e.unwrap().file_name()).collect();
     kept.sort();
     assert_eq!(kept, ["3", "4"]);
-    let mode = |path: &std::path::Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&backups), 0o700);
     assert_eq!(mode(&backups.join("4/0-keystore")), 0o600);
 }
