@@ -1,6 +1,7 @@
 //! Takes one step outside: looks at a host, opens, signs, delivers, rolls back. What fails is an [`Obstacle`], in words.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use kagiban_crds::host_api::{
@@ -16,11 +17,11 @@ use crate::cluster::{ClusterError, SharedCluster};
 use crate::decide::{Event, Obstacle, Reason, References, Resource, order_mark};
 use crate::grant::{Grant, Purpose, granted};
 use crate::issuer::Issuers;
-use crate::kept::{Age, SecretCache, Taken, key};
+use crate::kept::{Age, FailingReads, SecretCache, Taken, key};
 use crate::metrics::SharedMetrics;
 use crate::passwords::PasswordReader;
 
-/// Client Secrets kept at once: a fleet shares one.
+/// Client Secrets kept at once: a fleet shares one. One has up to 100 KiB as it is kept.
 const MAX_CLIENTS: usize = 512;
 
 /// The client of all agents: it knows which identity each host is asked with.
@@ -82,13 +83,14 @@ impl ActError {
 impl AgentClient {
     /// Contacts hosts only within its reach.
     pub fn new(cluster: SharedCluster, metrics: SharedMetrics, reach: Reach) -> Self {
+        let failing = Arc::<FailingReads>::default();
         Self {
-            issuers: Issuers::new(&cluster, &metrics),
-            passwords: PasswordReader::new(cluster.clone()),
+            issuers: Issuers::new(&cluster, &metrics, &failing),
+            passwords: PasswordReader::new(cluster.clone(), failing.clone()),
             cluster,
             metrics,
             reach,
-            clients: SecretCache::new(MAX_CLIENTS),
+            clients: SecretCache::new(MAX_CLIENTS, BlockedBy::SecretUnavailable, failing),
             endpoints: Endpoints::default(),
         }
     }
@@ -169,9 +171,9 @@ impl AgentClient {
     }
 
     /// Nothing that is known of the resource is needed any more.
-    pub(crate) fn forget(&self, uid: &str) {
-        self.issuers.forget(uid);
-        self.passwords.forget(uid);
+    pub(crate) fn forget(&self, namespace: &str, uid: &str) {
+        self.issuers.forget(namespace, uid);
+        self.passwords.forget(namespace, uid);
     }
 
     /// Pushes what was signed.
@@ -189,7 +191,7 @@ impl AgentClient {
         let Issued { chain, leaf, shortened } = issued;
         let order = ChainDelivery { target: target(resource, generation, epoch)?, chain };
         self.counted("deliver", api.deliver(&order).await).map_err(|error| ActError::of(&error))?;
-        self.issuers.forget(&resource.uid);
+        self.issuers.forget(&resource.namespace, &resource.uid);
         tracing::info!(
             namespace = resource.namespace, name = resource.name, host = resource.spec.host, %generation,
             serial = leaf.serial, not_after = %leaf.not_after, shortened, "the chain was pushed"
@@ -237,7 +239,7 @@ impl AgentClient {
         let api = self.api(resource).await?;
         let order = RollbackOrder { target: target(resource, generation, epoch)? };
         self.counted("roll_back", api.roll_back(&order).await).map_err(|error| ActError::of(&error))?;
-        self.issuers.forget(&resource.uid);
+        self.issuers.forget(&resource.namespace, &resource.uid);
         Ok(Event::normal(
             Reason::RotationCalledOff,
             format!("rotation {generation} was called off before it touched the keystore: {why}"),
@@ -255,7 +257,8 @@ impl AgentClient {
         if by == BlockedBy::IssuerUnavailable {
             return None;
         }
-        self.keystore(resource, None).await.err().filter(|obstacle| obstacle.by == by)
+        let password = self.passwords.password(resource, Age::Anew).await;
+        password.and_then(Result::err).filter(|obstacle| obstacle.by == by)
     }
 
     /// Reads every Secret that the resource names, and judges it as the steps that need it would.

@@ -15,7 +15,7 @@ use crate::decide::doubled;
 use crate::fleet::{Change, HostKey, ResourceName};
 use crate::freshness::Stale;
 use crate::health::Health;
-use crate::reconcile::{Context, forget, pass, unasked};
+use crate::reconcile::{Context, forget_gone, pass, unasked};
 use crate::schedule::{Failure, Known, Next, Outcome, Schedule};
 use crate::unreadable;
 use crate::watch::{Event, WatchError};
@@ -163,7 +163,7 @@ fn follow(change: Change, schedule: &SharedSchedule, context: &Context) {
         }
         Change::Gone(name, uid) => {
             schedule.forget(&name);
-            forget(context, &uid);
+            forget_gone(context, name.namespace(), &uid);
         }
     }
 }
@@ -196,7 +196,7 @@ fn end(ended: Result<Finished, tokio::task::JoinError>, shared: &SharedSchedule,
             }
             if !context.fleet.has(&name, &uid) {
                 // the pass may have remembered something after the watch had shown the deletion
-                forget(context, &uid);
+                forget_gone(context, name.namespace(), &uid);
             }
         }
         // a pass catches its own panics, and nobody aborts it

@@ -1,6 +1,6 @@
 //! When the certificates end that the operator itself depends on: the issuers', and those that it shows to hosts.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -10,6 +10,7 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
 
 use crate::samples::{gauge, seconds};
+use crate::shares::Shares;
 
 /// One that no resource has needed for so long is not named by any more: it leaves no series behind.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(3600);
@@ -65,12 +66,11 @@ impl SecretExpiries {
 /// Of the namespace that has the most, the one that ends last: no namespace takes the room of another, and what is left out is
 /// the same at every look.
 fn leave_one_out(series: &mut Series) {
-    let mut namespaces: HashMap<&str, usize> = HashMap::new();
+    let mut shares = Shares::default();
     for (namespace, _) in series.keys() {
-        *namespaces.entry(namespace).or_default() += 1;
+        shares.take(namespace, 1);
     }
-    let largest =
-        namespaces.into_iter().max_by_key(|(namespace, count)| (*count, *namespace)).map(|(largest, _)| largest);
+    let largest = shares.largest();
     let of_largest = series.iter().filter(|((namespace, _), _)| Some(namespace.as_str()) == largest);
     let last = of_largest.max_by_key(|(key, seen)| (seen.not_after, *key)).map(|(key, _)| key.clone());
     last.and_then(|last| series.remove(&last));

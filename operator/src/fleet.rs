@@ -14,6 +14,7 @@ use kube::Resource as _;
 
 use crate::cluster::{Watched, claim};
 use crate::decide::Claim;
+use crate::shares::Shares;
 use crate::watch::Event;
 use kept::{CompactResource, agent, claim_of, version};
 
@@ -35,9 +36,8 @@ struct State {
     /// What follows from what a pass has found, until it is asked for.
     found: Vec<Change>,
     room: Room,
-    /// Bytes that are kept of each namespace's resources, and of all.
-    taken: HashMap<Box<str>, usize>,
-    taken_in_all: usize,
+    /// Bytes that are kept of each namespace's resources.
+    shares: Shares,
     /// Resources for which there was no room at the last list, or since.
     left_out: usize,
 }
@@ -334,26 +334,10 @@ impl State {
     }
 
     fn keep(&mut self, name: ResourceName, kept: CompactResource) {
-        let bytes = kept.bytes();
-        if let Some(taken) = self.taken.get_mut(name.namespace()) {
-            *taken += bytes;
-        } else {
-            self.taken.insert(name.namespace().into(), bytes);
-        }
-        self.taken_in_all += bytes;
+        self.shares.take(name.namespace(), kept.bytes());
         let namespace: Box<str> = name.namespace().into();
         if let Some(before) = self.resources.insert(name, kept) {
-            self.give_back(&namespace, before.bytes());
-        }
-    }
-
-    fn give_back(&mut self, namespace: &str, bytes: usize) {
-        self.taken_in_all -= bytes;
-        if let Some(taken) = self.taken.get_mut(namespace) {
-            *taken -= bytes;
-            if *taken == 0 {
-                self.taken.remove(namespace);
-            }
+            self.shares.give_back(&namespace, before.bytes());
         }
     }
 
@@ -365,15 +349,11 @@ impl State {
             let before = self.resources.get(name);
             let resources = self.resources.len() + usize::from(before.is_none());
             let replaced = before.map_or(0, CompactResource::bytes);
-            if resources <= self.room.resources && self.taken_in_all - replaced + bytes <= self.room.bytes {
+            if resources <= self.room.resources && self.shares.in_all() - replaced + bytes <= self.room.bytes {
                 return Some(changes);
             }
-            let (largest, most) = self.taken.iter().max_by_key(|(namespace, taken)| (**taken, *namespace))?;
-            let own = self.taken.get(name.namespace()).copied().unwrap_or_default() - replaced + bytes;
-            if **largest == *name.namespace() || own >= *most {
-                return None;
-            }
-            let other = self.resources.keys().find(|other| other.namespace() == &**largest)?.clone();
+            let largest = self.shares.largest_beside(name.namespace(), bytes.saturating_sub(replaced))?;
+            let other = self.resources.keys().find(|other| other.namespace() == largest)?.clone();
             changes.extend(self.leave_out(&other));
         }
     }
@@ -394,7 +374,7 @@ impl State {
     /// What follows from its end, for itself and for others.
     fn remove(&mut self, name: &ResourceName) -> Vec<Change> {
         let Some(kept) = self.resources.remove(name) else { return Vec::new() };
-        self.give_back(name.namespace(), kept.bytes());
+        self.shares.give_back(name.namespace(), kept.bytes());
         let mut changes = vec![Change::Gone(name.clone(), kept.uid.into())];
         changes.extend(kept.agent.iter().flat_map(|agent| self.freed(agent, name)));
         if let Some(agent) = &kept.agent

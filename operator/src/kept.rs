@@ -2,36 +2,27 @@
 //!
 //! Whoever asks judges what was read by his own resource. What is refused is read again as soon as what is missing: somebody
 //! is about to put it right. The more Secrets fail somebody, the longer each of their failures is kept; and the more there is to
-//! read of them, until a resource that names one changes.
+//! read of them, until a resource that names one changes. What is not remembered is read at a pace ([`failing`]).
+
+mod failing;
+
+pub(crate) use failing::FailingReads;
 
 use std::future::Future;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use kagiban_crds::resource::BlockedBy;
 use tokio::time::Instant;
 
 use crate::decide::{Obstacle, Resource};
 use crate::recent::Recent;
+use failing::{Fails, LONGEST_LARGE_FAILURE, Ticket, is_large};
 
 /// How long what was read is used. A new CA or password is drift, and what is kept is read anew before drift is acted on.
 pub(crate) const KEPT: Duration = Duration::from_secs(30);
-/// How long a failure is used: shorter than the wait of those who look for the Secret again.
-const FAILURE_KEPT: Duration = Duration::from_secs(2);
-/// For each Secret that fails, failures are kept for so much longer: fifty reads a second in all, until each is read once in
-/// [`LONGEST_FAILURE`].
-const FAILURE_SHARE: Duration = Duration::from_millis(20);
-/// However many fail, one that was put right is seen after this time, unless it is large.
-const LONGEST_FAILURE: Duration = Duration::from_secs(60);
-/// A Secret with more than this is large: all that is taken of one has less, and anybody may write 1 MiB beside it.
-const LARGE: usize = 256 << 10;
-/// Bytes a second, for all large Secrets that fail, until each is read once in [`LONGEST_LARGE_FAILURE`].
-const LARGE_SHARE: usize = 256 << 10;
-/// However many large ones fail, one that was put right is seen after this time.
-const LONGEST_LARGE_FAILURE: Duration = Duration::from_secs(3600);
-
-/// What nobody has named for so long is forgotten.
-const UNUSED: Duration = LONGEST_FAILURE.saturating_mul(2);
+/// What nobody has named for so long is forgotten; not before a failure may be forgotten, or it would be read anew for that.
+const UNUSED: Duration = LONGEST_LARGE_FAILURE;
 
 /// Namespace and name.
 pub(crate) type SecretKey = (String, String);
@@ -52,23 +43,10 @@ pub(crate) fn key(resource: &Resource, secret: &str) -> SecretKey {
 
 #[derive(Debug)]
 pub(crate) struct SecretCache<T> {
-    slots: Mutex<Recent<SecretKey, Slot<T>>>,
-    failing: Arc<Failing>,
-}
-
-/// What fails somebody now.
-#[derive(Debug, Default)]
-struct Failing {
-    secrets: AtomicUsize,
-    /// Of those that are large.
-    bytes: AtomicUsize,
-}
-
-/// Counts a Secret among those that fail, for as long as it is held.
-#[derive(Debug)]
-struct Fails {
-    among: Arc<Failing>,
-    large: usize,
+    slots: Mutex<Recent<Slot<T>>>,
+    failing: Arc<FailingReads>,
+    /// What one that cannot be read keeps from being done.
+    blocks: BlockedBy,
 }
 
 /// What was made of a Secret, and how much had to be read for it.
@@ -92,9 +70,9 @@ struct Read<T> {
 }
 
 impl<T> SecretCache<T> {
-    /// Of at most so many Secrets.
-    pub(crate) fn new(most: usize) -> Self {
-        Self { slots: Mutex::new(Recent::new(most, UNUSED)), failing: Arc::default() }
+    /// Of at most so many Secrets. Those that fail count among all that do.
+    pub(crate) fn new(most: usize, blocks: BlockedBy, failing: Arc<FailingReads>) -> Self {
+        Self { slots: Mutex::new(Recent::new(most, UNUSED)), failing, blocks }
     }
 
     /// What was read, as old as it may be.
@@ -119,16 +97,16 @@ impl<T> SecretCache<T> {
         judge: impl Fn(&T) -> Result<U, Obstacle>,
     ) -> Result<U, Obstacle> {
         let asked = Instant::now();
-        let slot = self.slot(key);
+        let slot = self.slot(&key);
         let mut slot = slot.lock().await;
         if let Some(known) = slot.as_mut() {
-            let verdict = self.judged(known, &judge);
+            let verdict = self.judged(&key, known, &judge);
             // whoever waited for it takes it, however old it is when his turn comes
-            if known.ended >= asked || known.ended.elapsed() < self.kept_for(known, verdict.is_ok()) {
+            if known.ended >= asked || known.ended.elapsed() < self.kept_for(&key, known, verdict.is_ok()) {
                 return verdict;
             }
         }
-        self.take(&mut slot, read, &judge).await
+        self.take(&key, &mut slot, read, &judge).await
     }
 
     /// What was read after this call: it replaces what was kept.
@@ -139,30 +117,61 @@ impl<T> SecretCache<T> {
         judge: impl Fn(&T) -> Result<U, Obstacle>,
     ) -> Result<U, Obstacle> {
         let asked = Instant::now();
-        let slot = self.slot(key);
+        let slot = self.slot(&key);
         let mut slot = slot.lock().await;
         match slot.as_mut().filter(|known| known.began >= asked) {
-            Some(known) => self.judged(known, &judge),
-            None => self.take(&mut slot, read, &judge).await,
+            Some(known) => self.judged(&key, known, &judge),
+            None => self.take(&key, &mut slot, read, &judge).await,
         }
     }
 
+    /// What was good for all so far is read at once; what failed somebody, or is not known, when it is its turn.
     async fn take<U>(
         &self,
+        key: &SecretKey,
         slot: &mut Option<Read<T>>,
         read: impl Future<Output = impl Into<Taken<T>>>,
         judge: &impl Fn(&T) -> Result<U, Obstacle>,
     ) -> Result<U, Obstacle> {
+        let namespace = key.0.as_str();
+        let ticket = match slot {
+            Some(known) if known.fails.is_none() => None,
+            Some(known) => match self.ticket(key, !is_large(known.taken.bytes)).await {
+                Ok(ticket) => Some(ticket),
+                // what is told of it does not change while it waits for its turn
+                Err(not_yet) => return self.judged(key, known, judge).and(Err(not_yet)),
+            },
+            None => Some(self.ticket(key, false).await?),
+        };
         let began = Instant::now();
         let taken = read.await.into();
+        let bytes = taken.bytes;
         let read = Read { began, ended: Instant::now(), taken, fails: None, is_asked_for: false };
-        self.judged(slot.insert(read), judge)
+        let verdict = self.judged(key, slot.insert(read), judge);
+        match (&verdict, ticket) {
+            (Ok(_), Some(ticket)) => self.failing.give_back(namespace, &ticket),
+            (Ok(_), None) => {}
+            (Err(_), ticket) => self.failing.failed(namespace, ticket.as_ref(), bytes, Instant::now()),
+        }
+        verdict
+    }
+
+    async fn ticket(&self, (namespace, name): &SecretKey, is_small: bool) -> Result<Ticket, Obstacle> {
+        let Some(ticket) = self.failing.ticket(namespace, is_small, Instant::now()) else {
+            let message = format!(
+                "Secret {name} was not read yet: so many Secrets of this namespace are missing, or are not what they should be, that \
+                 each waits for its turn"
+            );
+            return Err(Obstacle::new(self.blocks, message));
+        };
+        tokio::time::sleep(ticket.wait).await;
+        Ok(ticket)
     }
 
     /// A resource that names it has changed, and whoever changed it may have put the Secret right: a large one that fails is
     /// read again as soon as any other.
     pub(crate) async fn asked_for(&self, key: &SecretKey) {
-        let slot = self.slots.lock().unwrap_or_else(PoisonError::into_inner).get(key).map(Arc::clone);
+        let slot = self.slots.lock().unwrap_or_else(PoisonError::into_inner).get(&key.0, &key.1).map(Arc::clone);
         if let Some(slot) = slot
             && let Some(known) = slot.lock().await.as_mut()
         {
@@ -170,60 +179,31 @@ impl<T> SecretCache<T> {
         }
     }
 
-    fn judged<U>(&self, known: &mut Read<T>, judge: &impl Fn(&T) -> Result<U, Obstacle>) -> Result<U, Obstacle> {
+    fn judged<U>(
+        &self,
+        key: &SecretKey,
+        known: &mut Read<T>,
+        judge: &impl Fn(&T) -> Result<U, Obstacle>,
+    ) -> Result<U, Obstacle> {
         let verdict = known.taken.result.as_ref().map_err(Obstacle::clone).and_then(judge);
         if verdict.is_err() {
-            known.fails.get_or_insert_with(|| Fails::among(&self.failing, known.taken.bytes));
+            known.fails.get_or_insert_with(|| self.failing.count(&key.0, known.taken.bytes));
         }
         verdict
     }
 
-    fn kept_for(&self, known: &Read<T>, good: bool) -> Duration {
-        if good {
-            KEPT
-        } else if known.taken.bytes > LARGE && !known.is_asked_for {
-            self.failing.large_kept_for()
-        } else {
-            self.failing.kept_for()
-        }
+    fn kept_for(&self, key: &SecretKey, known: &Read<T>, good: bool) -> Duration {
+        if good { KEPT } else { self.failing.kept_for(&key.0, is_large(known.taken.bytes) && !known.is_asked_for) }
     }
 
-    fn slot(&self, key: SecretKey) -> Slot<T> {
+    fn slot(&self, (namespace, name): &SecretKey) -> Slot<T> {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(slot) = slots.get(&key) {
+        if let Some(slot) = slots.get(namespace, name) {
             return Arc::clone(slot);
         }
         let slot = Slot::default();
-        slots.put(key, Arc::clone(&slot));
+        slots.put(namespace, name, Arc::clone(&slot));
         slot
-    }
-}
-
-impl Failing {
-    fn kept_for(&self) -> Duration {
-        let secrets = u32::try_from(self.secrets.load(Ordering::Relaxed)).unwrap_or(u32::MAX);
-        FAILURE_SHARE.saturating_mul(secrets).clamp(FAILURE_KEPT, LONGEST_FAILURE)
-    }
-
-    fn large_kept_for(&self) -> Duration {
-        let seconds = self.bytes.load(Ordering::Relaxed) / LARGE_SHARE;
-        Duration::from_secs(seconds as u64).clamp(self.kept_for(), LONGEST_LARGE_FAILURE)
-    }
-}
-
-impl Fails {
-    fn among(failing: &Arc<Failing>, bytes: usize) -> Self {
-        let large = if bytes > LARGE { bytes } else { 0 };
-        failing.secrets.fetch_add(1, Ordering::Relaxed);
-        failing.bytes.fetch_add(large, Ordering::Relaxed);
-        Self { among: Arc::clone(failing), large }
-    }
-}
-
-impl Drop for Fails {
-    fn drop(&mut self) {
-        self.among.secrets.fetch_sub(1, Ordering::Relaxed);
-        self.among.bytes.fetch_sub(self.large, Ordering::Relaxed);
     }
 }
 
@@ -236,11 +216,16 @@ impl<T> From<Result<T, Obstacle>> for Taken<T> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::AtomicU32;
+    use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
-    use kagiban_crds::resource::BlockedBy;
+    use futures::FutureExt as _;
 
+    use super::failing::{FAILURE_KEPT, LONGEST_FAILURE};
     use super::*;
+
+    fn cache(most: usize) -> SecretCache<u32> {
+        SecretCache::new(most, BlockedBy::SecretUnavailable, Arc::default())
+    }
 
     fn key(text: &str) -> SecretKey {
         ("fleet".to_owned(), text.to_owned())
@@ -263,7 +248,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn all_who_ask_at_once_share_one_read_and_its_failure_is_kept_for_a_moment() {
-        let kept = SecretCache::<u32>::new(10);
+        let kept = cache(10);
         let reads = AtomicU32::new(0);
         let ask = || kept.get(key("ca"), fails_after(Duration::from_millis(100), &reads), as_read);
         let answers = futures::future::join_all((0..300).map(|_| ask())).await;
@@ -278,7 +263,7 @@ mod tests {
     /// Holds B13: an API server that takes its time is not asked by each of those who wait for it, one after the other.
     #[tokio::test(start_paused = true)]
     async fn a_read_that_takes_longer_than_its_failure_is_kept_is_shared_all_the_same() {
-        let kept = SecretCache::<u32>::new(10);
+        let kept = cache(10);
         let reads = AtomicU32::new(0);
         let ask = || kept.get(key("ca"), fails_after(Duration::from_secs(30), &reads), as_read);
         for _ in 0..2 {
@@ -291,7 +276,7 @@ mod tests {
     /// Holds B13: a Secret that is there and refuses is not read by each of those that it refuses.
     #[tokio::test(start_paused = true)]
     async fn what_is_refused_is_read_as_seldom_as_what_is_missing_and_soon_again() {
-        let kept = SecretCache::<u32>::new(10);
+        let kept = cache(10);
         let reads = AtomicU32::new(0);
         let ask = |allowed: u32| {
             let read = async {
@@ -314,7 +299,7 @@ mod tests {
     /// Holds B11: what is about to be acted on was read after the decision, and everybody goes on with that.
     #[tokio::test(start_paused = true)]
     async fn what_is_read_anew_replaces_what_was_kept_and_is_shared_by_those_who_asked_before() {
-        let kept = SecretCache::<u32>::new(10);
+        let kept = cache(10);
         let reads = AtomicU32::new(0);
         let value = |value: u32| {
             let reads = &reads;
@@ -335,7 +320,7 @@ mod tests {
     /// Holds B13: the wait grows with the Secrets that fail, has an end, and falls with them.
     #[tokio::test(start_paused = true)]
     async fn the_more_secrets_are_missing_the_less_often_each_is_asked_for_up_to_a_minute() {
-        let kept = SecretCache::<u32>::new(4000);
+        let kept = cache(4000);
         let fail = |range: std::ops::Range<u32>| {
             let kept = &kept;
             async move {
@@ -345,18 +330,61 @@ mod tests {
             }
         };
         fail(0..500).await;
-        assert_eq!(kept.failing.kept_for(), Duration::from_secs(10));
+        assert_eq!(kept.failing.kept_for("fleet", false), Duration::from_secs(10));
+        assert_eq!(kept.failing.kept_for("other", false), FAILURE_KEPT, "who has none of them does not wait for them");
         fail(500..9000).await;
-        assert_eq!(kept.failing.kept_for(), LONGEST_FAILURE);
-        tokio::time::advance(Duration::from_secs(300)).await;
+        assert_eq!(kept.failing.kept_for("fleet", false), LONGEST_FAILURE);
+        tokio::time::advance(UNUSED * 2).await;
         let _ = kept.get(key("another"), async { Ok(1) }, as_read).await;
-        assert_eq!(kept.failing.kept_for(), FAILURE_KEPT, "nobody names them any more");
+        assert_eq!(kept.failing.kept_for("fleet", false), FAILURE_KEPT, "nobody names them any more");
+    }
+
+    /// Holds B13: 700 resources that each named a missing Secret, in a cache of 512, had each read at every look: 140 a second.
+    #[tokio::test(start_paused = true)]
+    async fn more_failing_secrets_than_are_remembered_are_read_no_faster_than_fewer() {
+        let kept = cache(512);
+        let (reads, began) = (AtomicU32::new(0), Instant::now());
+        let looks = (0..700).map(|number: u32| {
+            let (kept, reads) = (&kept, &reads);
+            async move {
+                while began.elapsed() < Duration::from_secs(300) {
+                    let read = fails_after(Duration::from_millis(3), reads);
+                    assert!(kept.get(key(&number.to_string()), read, as_read).await.is_err());
+                    tokio::time::sleep(Duration::from_secs(5)).await;
+                }
+            }
+        });
+        futures::future::join_all(looks).await;
+        let reads = reads.into_inner();
+        assert!(reads <= 250 + 50 * 310, "{reads}");
+        assert!(reads >= 700 * 10, "and none of them is left out: {reads}");
+    }
+
+    /// Holds B13: a neighbour's missing Secrets keep nobody's from being read, and what was good is not held up by what fails.
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_for_his_turn_holds_up_no_other_namespace_and_nothing_that_is_good() {
+        let kept = cache(4000);
+        let reads = AtomicU32::new(0);
+        assert_eq!(kept.get(key("good"), async { Ok(1) }, as_read).await, Ok(1));
+        let fail =
+            |number: u32| kept.get(key(&number.to_string()), fails_after(Duration::from_millis(3), &reads), as_read);
+        let failed = futures::future::join_all((0..2000).map(fail)).await;
+        let not_yet =
+            failed.iter().filter(|answer| answer.as_ref().is_err_and(|why| why.message.contains("not read yet")));
+        assert_eq!(u32::try_from(not_yet.count()), Ok(2000 - reads.load(Ordering::Relaxed)));
+        assert!(reads.load(Ordering::Relaxed) <= 502, "{reads:?}");
+        let asked = Instant::now();
+        let _ = futures::future::join_all((0..2000).map(fail)).now_or_never();
+        assert_eq!(kept.anew(key("good"), async { Ok(2) }, as_read).await, Ok(2));
+        let other = ("other".to_owned(), "new".to_owned());
+        assert_eq!(kept.get(other, async { Ok(3) }, as_read).await, Ok(3));
+        assert_eq!(asked.elapsed(), Duration::ZERO);
     }
 
     /// Holds B14: sixty Secrets of 1 MiB, each too large for what it is, were read twelve times a second, 17 MB of it, for ever.
     #[tokio::test(start_paused = true)]
     async fn large_secrets_that_fail_are_read_at_a_bounded_rate_until_somebody_asks_for_one() {
-        let kept = SecretCache::<u32>::new(4000);
+        let kept = cache(4000);
         let read = AtomicUsize::new(0);
         let ask = async |number: usize, bytes: usize| {
             let reading = async {
@@ -376,9 +404,13 @@ mod tests {
             read.load(Ordering::Relaxed)
         };
         let large = 1 << 20;
+        let began = Instant::now();
         let taken = many(0, 60, large, 30).await;
-        assert!(taken <= 60 * large + 30 * 60 * LARGE_SHARE, "{} MiB", taken >> 20);
+        let most = 60 * large as u64 + began.elapsed().as_secs() * (256 << 10);
+        assert!(taken as u64 <= most, "{} MiB in {:?}", taken >> 20, began.elapsed());
         assert_eq!(many(100, 1, 1000, 1).await, 12 * 1000, "others are looked at as before");
+        tokio::time::advance(Duration::from_secs(300)).await;
+        many(0, 60, large, 1).await;
         read.store(0, Ordering::Relaxed);
         kept.asked_for(&key("7")).await;
         for number in 0..60 {

@@ -47,6 +47,7 @@ pub mod reconcile;
 pub mod run;
 mod samples;
 pub mod schedule;
+mod shares;
 mod text_format;
 pub mod unreadable;
 pub mod web;

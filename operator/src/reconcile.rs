@@ -75,13 +75,13 @@ pub async fn pass(seen: &ManagedAgentCertificate, context: &Context) -> Result<R
         heard = heard_of(&report);
         let mut decision = judge(context, &mac, rival.as_ref(), &references, &report);
         if !changes(context, &decision, &mac) {
-            return Ok(rest(context, &uid, &decision, &references, heard));
+            return Ok(rest(context, &mac, &decision, &references, heard));
         }
         if !fresh {
             // the cache may not have our own last write yet
             let Some(read) = context.cluster.fresh(&mac).await? else {
                 context.fleet.found_gone(&mac);
-                forget(context, &uid);
+                forget(context, &mac);
                 return Ok(Rest { heard, ..unasked(context) });
             };
             // an API server that was restored from a backup may give the same generation to another spec
@@ -95,7 +95,7 @@ pub async fn pass(seen: &ManagedAgentCertificate, context: &Context) -> Result<R
             asked(context, &mac).await;
             decision = judge(context, &mac, rival.as_ref(), &references, &report);
             if !changes(context, &decision, &mac) {
-                return Ok(rest(context, &uid, &decision, &references, heard));
+                return Ok(rest(context, &mac, &decision, &references, heard));
             }
         }
         let turn = if decision.step.depends_on_secrets() {
@@ -108,7 +108,7 @@ pub async fn pass(seen: &ManagedAgentCertificate, context: &Context) -> Result<R
             rival = self::rival(&mac, &context.fleet);
             decision = judge(context, &mac, rival.as_ref(), &references, &report);
             if !changes(context, &decision, &mac) {
-                return Ok(rest(context, &uid, &decision, &references, heard));
+                return Ok(rest(context, &mac, &decision, &references, heard));
             }
             Some(turn)
         } else {
@@ -121,7 +121,7 @@ pub async fn pass(seen: &ManagedAgentCertificate, context: &Context) -> Result<R
         let difference = written::difference(&decision.status, mac.status.as_ref());
         if !is_allowed(context, &uid, &decision, &mac, difference) {
             context.metrics.withheld("write");
-            return Ok(rest(context, &uid, &decision, &references, heard));
+            return Ok(rest(context, &mac, &decision, &references, heard));
         }
         if decision.step == Step::EnsureFinalizer {
             let held = context.cluster.hold(&mac).await;
@@ -144,7 +144,7 @@ pub async fn pass(seen: &ManagedAgentCertificate, context: &Context) -> Result<R
             tell(context, &mac, event).await;
         }
         if !decision.step.acts() {
-            return Ok(rest(context, &uid, &decision, &references, heard));
+            return Ok(rest(context, &mac, &decision, &references, heard));
         }
         step::act(context, &mac, &uid, decision.step, report.as_ref().ok(), &references).await?;
         drop(turn);
@@ -235,8 +235,8 @@ fn judge(
     let now = Timestamp::now();
     let setback = context.ledger.setback(&resource.uid, report.is_ok());
     let works = report.as_ref().ok().and_then(|report| report.rotation.as_ref());
-    let works_since = if works.is_some_and(|rotation| !rotation.state.is_decided()) {
-        context.ledger.works(&resource.uid, now)
+    let works_for = if works.is_some_and(|rotation| !rotation.state.is_decided()) {
+        context.ledger.works(&resource.uid, Instant::now())
     } else {
         if report.is_ok() {
             context.ledger.rests(&resource.uid);
@@ -248,7 +248,7 @@ fn judge(
         host: report.as_ref().map_or_else(Observed::Unseen, Observed::Seen),
         rival,
         setback: setback.as_ref(),
-        works_since,
+        works_for,
         references,
         policy: &context.policy,
         now,
@@ -282,7 +282,7 @@ async fn release(context: &Context, mac: &ManagedAgentCertificate, events: &[Eve
     for event in events {
         tell(context, mac, event).await;
     }
-    forget(context, &mac.uid().unwrap_or_default());
+    forget(context, mac);
     Ok(())
 }
 
@@ -358,7 +358,14 @@ pub(crate) fn may_act(context: &Context) -> bool {
 }
 
 /// When to look again. Never later than the resync, so that a clock that jumps or a host that sleeps is noticed.
-fn rest(context: &Context, uid: &str, decision: &Decision, references: &References, heard: Heard) -> Rest {
+fn rest(
+    context: &Context,
+    mac: &ManagedAgentCertificate,
+    decision: &Decision,
+    references: &References,
+    heard: Heard,
+) -> Rest {
+    let uid = &mac.uid().unwrap_or_default();
     let resync = context.policy.resync.max(SHORTEST_WAIT);
     let until = |time: Timestamp| {
         let wait = Duration::try_from(time.duration_since(Timestamp::now())).unwrap_or_default();
@@ -377,7 +384,7 @@ fn rest(context: &Context, uid: &str, decision: &Decision, references: &Referenc
         Step::Blocked { retry, .. } => (until(retry), in_flight && heard == Heard::Silent),
         Step::Follow { after, .. } => (after, true),
         Step::Gone => {
-            forget(context, uid);
+            forget(context, mac);
             (resync, false)
         }
         Step::EnsureFinalizer
@@ -391,9 +398,14 @@ fn rest(context: &Context, uid: &str, decision: &Decision, references: &Referenc
 }
 
 /// The resource is gone: nothing that is known of it is needed any more.
-pub(crate) fn forget(context: &Context, uid: &str) {
+fn forget(context: &Context, mac: &ManagedAgentCertificate) {
+    forget_gone(context, mac.metadata.namespace.as_deref().unwrap_or_default(), &mac.uid().unwrap_or_default());
+}
+
+/// The same, of one of which no more than this is known.
+pub(crate) fn forget_gone(context: &Context, namespace: &str, uid: &str) {
     context.ledger.forget(uid);
-    context.agents.forget(uid);
+    context.agents.forget(namespace, uid);
 }
 
 /// What it waits for now, if the host was looked at and only a Secret stands in the way.

@@ -1,11 +1,11 @@
 //! Hosts that were silent a moment ago. One agent's look finds out; the others on the same host are told the same without
 //! a connection of their own, until it is time to see whether the host is back.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::AgentError;
+use crate::recent::Recent;
 
 /// After the first silence; it doubles with each further one. Shorter than the first pause that a decision makes, so that
 /// whoever tries again does ask.
@@ -14,12 +14,12 @@ const FIRST_PAUSE: Duration = Duration::from_secs(4);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// What was learned is of no use any more after this time.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(900);
-/// So many are kept before those that are forgotten are looked for.
-const PRUNED_AT: usize = 1024;
+/// Of which something is known at once; of one that is forgotten, the next agent's look finds out again.
+const MAX_ENDPOINTS: usize = 4096;
 
 /// By namespace and URL: what one namespace sees of a host is no reason to hold another one back.
-#[derive(Debug, Default)]
-pub struct Endpoints(Mutex<HashMap<(String, String), Endpoint>>);
+#[derive(Debug)]
+pub struct Endpoints(Mutex<Recent<Endpoint>>);
 
 /// What is known of one of them.
 #[derive(Clone, Debug, Default)]
@@ -39,11 +39,18 @@ impl Endpoints {
     /// The endpoint at this URL, for callers of this namespace.
     pub fn at(&self, namespace: &str, url: &str) -> Endpoint {
         let mut endpoints = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if endpoints.len() >= PRUNED_AT {
-            endpoints.retain(|_, known| Arc::strong_count(&known.silence) > 1 || known.is_remembered(Instant::now()));
+        if let Some(known) = endpoints.get(namespace, url) {
+            return known.clone();
         }
-        let new = || Endpoint { namespace: namespace.into(), ..Endpoint::default() };
-        endpoints.entry((namespace.to_owned(), url.to_owned())).or_insert_with(new).clone()
+        let new = Endpoint { namespace: namespace.into(), ..Endpoint::default() };
+        endpoints.put(namespace, url, new.clone());
+        new
+    }
+}
+
+impl Default for Endpoints {
+    fn default() -> Self {
+        Self(Mutex::new(Recent::new(MAX_ENDPOINTS, FORGOTTEN_AFTER)))
     }
 }
 
@@ -70,11 +77,6 @@ impl Endpoint {
             }
             Some(_) | None => None,
         };
-    }
-
-    fn is_remembered(&self, now: Instant) -> bool {
-        let silence = self.silence.lock().unwrap_or_else(PoisonError::into_inner);
-        silence.as_ref().is_some_and(|silence| now.saturating_duration_since(silence.at) < FORGOTTEN_AFTER)
     }
 }
 

@@ -179,8 +179,7 @@ fn beyond_the_room_the_namespace_that_takes_the_most_has_some_left_out_and_that_
             fleet.apply(Event::InitDone);
             let kept: HashSet<_> = fleet.summaries().into_iter().map(|(name, _)| name).collect();
             let state = fleet.lock();
-            assert_eq!(state.taken_in_all, state.resources.values().map(CompactResource::bytes).sum::<usize>());
-            assert_eq!(state.taken.values().sum::<usize>(), state.taken_in_all);
+            assert_eq!(state.shares.in_all(), state.resources.values().map(CompactResource::bytes).sum::<usize>());
             (kept, changes)
         };
         let (kept, changes) = list();

@@ -1,16 +1,18 @@
 //! A CA whose certificate and key lie in a Secret of the resource's namespace: it signs at once.
 
+use std::sync::Arc;
+
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use jiff::Timestamp;
-use kagiban_crds::resource::{IssuerKind, IssuerRef};
+use kagiban_crds::resource::{BlockedBy, IssuerKind, IssuerRef};
 
 use super::{Issuer, IssuerReply, Order};
 use crate::certificate::{self, Authority, IssuerError, IssuerFacts};
 use crate::cluster::{SecretData, SharedCluster};
 use crate::decide::{Obstacle, Resource};
 use crate::grant::{Grant, Purpose, granted};
-use crate::kept::{Age, SecretCache, Taken, key};
+use crate::kept::{Age, FailingReads, SecretCache, Taken, key};
 use crate::metrics::SharedMetrics;
 
 /// Issuers remembered at once: a namespace has a few.
@@ -33,8 +35,8 @@ struct Known {
 }
 
 impl CaSecret {
-    pub(super) fn new(cluster: SharedCluster, metrics: SharedMetrics) -> Self {
-        Self { cluster, metrics, known: SecretCache::new(MAX_ISSUERS) }
+    pub(super) fn new(cluster: SharedCluster, metrics: SharedMetrics, failing: Arc<FailingReads>) -> Self {
+        Self { cluster, metrics, known: SecretCache::new(MAX_ISSUERS, BlockedBy::IssuerUnavailable, failing) }
     }
 
     async fn read(&self, namespace: &str, named: &IssuerRef) -> Taken<Known> {

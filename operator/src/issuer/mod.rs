@@ -16,6 +16,7 @@ mod signed;
 mod tests;
 
 use std::fmt;
+use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use jiff::Timestamp;
@@ -26,6 +27,7 @@ use crate::certificate::{self, CsrKey, Issued, IssuerFacts};
 use crate::cluster::SharedCluster;
 use crate::decide::{Obstacle, Resource};
 pub use crate::kept::Age;
+use crate::kept::FailingReads;
 use crate::metrics::SharedMetrics;
 use signed::{Basis, SignedChains};
 
@@ -82,8 +84,9 @@ pub struct Issuers {
 }
 
 impl Issuers {
-    pub(crate) fn new(cluster: &SharedCluster, metrics: &SharedMetrics) -> Self {
-        Self::of(vec![Box::new(ca_secret::CaSecret::new(cluster.clone(), metrics.clone()))])
+    pub(crate) fn new(cluster: &SharedCluster, metrics: &SharedMetrics, failing: &Arc<FailingReads>) -> Self {
+        let ca_secret = ca_secret::CaSecret::new(cluster.clone(), metrics.clone(), failing.clone());
+        Self::of(vec![Box::new(ca_secret)])
     }
 
     /// These kinds and no others.
@@ -105,7 +108,7 @@ impl Issuers {
     ) -> Result<Issued, Obstacle> {
         let (spec, named) = (&resource.spec, &resource.spec.issuer_ref);
         let basis = Basis::of(generation, csr, spec, facts);
-        if let Some(issued) = self.signed.issued_for(&resource.uid, basis, now) {
+        if let Some(issued) = self.signed.issued_for(resource, basis, now) {
             return Ok(issued);
         }
         let asked = spec.certificate.private_key.request();
@@ -114,7 +117,7 @@ impl Issuers {
         let order = Order { resource, generation, csr, key, now };
         match self.named(named)?.ask(&order).await? {
             IssuerReply::Issued(issued) => {
-                self.signed.remember(&resource.uid, basis, &issued, now);
+                self.signed.remember(resource, basis, &issued, now);
                 Ok(issued)
             }
             IssuerReply::Pending(what) => {
@@ -142,8 +145,8 @@ impl Issuers {
     }
 
     /// What was issued for the resource is on its host, or is not wanted any more.
-    pub(crate) fn forget(&self, uid: &str) {
-        self.signed.forget(uid);
+    pub(crate) fn forget(&self, namespace: &str, uid: &str) {
+        self.signed.forget(namespace, uid);
     }
 
     fn named(&self, named: &IssuerRef) -> Result<&dyn Issuer, Obstacle> {

@@ -3,7 +3,7 @@
 //! Only while it is what would be signed now. It may be forgotten: the CSR is then signed once more, and both serials stand in
 //! the status.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -12,20 +12,22 @@ use kagiban_crds::resource::ManagedAgentCertificateSpec;
 use sha2::{Digest, Sha256};
 
 use crate::certificate::{Issued, IssuerFacts};
-use crate::decide::request_digest;
+use crate::decide::{Resource, request_digest};
 use crate::recent::Recent;
 
-/// A chain is under 16 KiB as a rule, and few hosts wait for one at the same time.
-const MAX_CHAINS: usize = 256;
+/// Bytes of all that wait. A chain has 4 to 6 KiB as a rule: there is room for those of some thousand hosts.
+const MAX_CHAIN_BYTES: usize = 16 << 20;
+/// What is kept of a chain beside its text, about.
+const BESIDE_CHAIN: usize = 512;
 /// Longer than deliveries are tried by default.
 const KEPT: Duration = Duration::from_secs(2 * 3600);
 /// A chain of which more than this part of its life has gone is signed anew: a host that is silent for long is not given less
 /// than was asked for.
 const SPENT: i64 = 10;
 
-/// By the uid of the resource.
+/// By the namespace and the uid of the resource.
 #[derive(Debug)]
-pub(super) struct SignedChains(Mutex<Recent<String, Waiting>>);
+pub(super) struct SignedChains(Mutex<Recent<Waiting>>);
 
 /// A digest of all that a certificate is made from, but for its serial and its time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,25 +64,30 @@ impl Basis {
 
 impl Default for SignedChains {
     fn default() -> Self {
-        Self(Mutex::new(Recent::new(MAX_CHAINS, KEPT)))
+        Self(Mutex::new(Recent::new(MAX_CHAIN_BYTES, KEPT)))
     }
 }
 
 impl SignedChains {
     /// What was signed on the same basis not long ago.
-    pub(super) fn issued_for(&self, uid: &str, basis: Basis, now: Timestamp) -> Option<Issued> {
-        let mut chains = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let waiting = chains.get(&uid.to_owned())?;
+    pub(super) fn issued_for(&self, resource: &Resource, basis: Basis, now: Timestamp) -> Option<Issued> {
+        let mut chains = self.lock();
+        let waiting = chains.get(&resource.namespace, &resource.uid)?;
         (waiting.basis == basis && waiting.is_young(now)).then(|| waiting.issued.clone())
     }
 
-    pub(super) fn remember(&self, uid: &str, basis: Basis, issued: &Issued, now: Timestamp) {
-        let mut chains = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        chains.put(uid.to_owned(), Waiting { basis, signed_at: now, issued: issued.clone() });
+    pub(super) fn remember(&self, resource: &Resource, basis: Basis, issued: &Issued, now: Timestamp) {
+        let waiting = Waiting { basis, signed_at: now, issued: issued.clone() };
+        let size = issued.chain.len() + BESIDE_CHAIN;
+        self.lock().put_sized(&resource.namespace, &resource.uid, waiting, size);
     }
 
-    pub(super) fn forget(&self, uid: &str) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&uid.to_owned());
+    pub(super) fn forget(&self, namespace: &str, uid: &str) {
+        self.lock().remove(namespace, uid);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Recent<Waiting>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -152,12 +159,38 @@ mod tests {
         let issued = authority.sign(&check(&csr, asked).expect("a good CSR"), &spec.certificate, now).expect("signed");
         let basis = Basis::of(Generation(1), &csr, &spec, Some(authority.facts()));
         let chains = SignedChains::default();
-        chains.remember("u", basis, &issued, now);
+        let (resource, other) = (sample::resource(), Resource { uid: "other".into(), ..sample::resource() });
+        chains.remember(&resource, basis, &issued, now);
         let after = |hours: u64| now.checked_add(Duration::from_secs(hours * 3600)).expect("a time");
-        assert_eq!(chains.issued_for("u", basis, after(215)), Some(issued));
-        assert_eq!(chains.issued_for("u", basis, after(217)), None);
-        assert_eq!(chains.issued_for("other", basis, now), None);
-        chains.forget("u");
-        assert_eq!(chains.issued_for("u", basis, now), None);
+        assert_eq!(chains.issued_for(&resource, basis, after(215)), Some(issued));
+        assert_eq!(chains.issued_for(&resource, basis, after(217)), None);
+        assert_eq!(chains.issued_for(&other, basis, now), None);
+        chains.forget(&resource.namespace, &resource.uid);
+        assert_eq!(chains.issued_for(&resource, basis, now), None);
+    }
+
+    /// Holds B14: 300 hosts of one namespace that refuse their chains had a neighbour's signed anew until its rotation was called off.
+    #[tokio::test]
+    async fn the_chains_of_one_namespace_do_not_displace_those_of_another() {
+        let (spec, now) = (ecdsa(), sample::now());
+        let authority = ca(&key());
+        let csr = CertificateParams::default().serialize_request(&key()).expect("a CSR").pem().expect("PEM");
+        let asked = spec.certificate.private_key.request().expect("a key that hosts make");
+        let issued = authority.sign(&check(&csr, asked).expect("a good CSR"), &spec.certificate, now).expect("signed");
+        let basis = Basis::of(Generation(1), &csr, &spec, Some(authority.facts()));
+        let chains = SignedChains::default();
+        let of = |namespace: &str, uid: usize| Resource {
+            namespace: namespace.into(),
+            uid: uid.to_string(),
+            ..sample::resource()
+        };
+        chains.remember(&of("fleet", 0), basis, &issued, now);
+        // as many as fill the room twice
+        let many = 2 * MAX_CHAIN_BYTES / (issued.chain.len() + BESIDE_CHAIN);
+        for uid in 0..many {
+            chains.remember(&of("noisy", uid), basis, &issued, now);
+        }
+        assert!(chains.issued_for(&of("noisy", 0), basis, now).is_none(), "there is a bound");
+        assert_eq!(chains.issued_for(&of("fleet", 0), basis, now), Some(issued));
     }
 }

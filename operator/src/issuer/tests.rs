@@ -27,7 +27,7 @@ impl Slow {
     }
 }
 
-impl Issuer for std::sync::Arc<Slow> {
+impl Issuer for Arc<Slow> {
     fn kind(&self) -> IssuerKind {
         IssuerKind::CaSecret
     }
@@ -59,7 +59,7 @@ impl Issuer for std::sync::Arc<Slow> {
 /// Holds B10, B13: what takes minutes is asked for again until it is there, and then no more.
 #[tokio::test]
 async fn an_issuer_that_takes_its_time_is_asked_until_it_has_answered_and_its_answer_is_kept() {
-    let slow = std::sync::Arc::new(Slow::new());
+    let slow = Arc::new(Slow::new());
     let issuers = Issuers::of(vec![Box::new(slow.clone())]);
     let mut resource = sample::resource();
     resource.spec.certificate.private_key.algorithm = kagiban_crds::resource::KeyAlgorithm::Ecdsa;
@@ -78,7 +78,7 @@ async fn an_issuer_that_takes_its_time_is_asked_until_it_has_answered_and_its_an
     assert_eq!(slow.asked.lock().expect("no panic").len(), 3);
 
     assert!(ask(2).await.is_err(), "another rotation is another order");
-    issuers.forget(&resource.uid);
+    issuers.forget(&resource.namespace, &resource.uid);
     let again = ask(1).await.expect("it knows this order");
     assert_ne!(again.leaf.serial, issued.leaf.serial, "what was delivered or given up is not handed out again");
 }

@@ -2,6 +2,8 @@
 
 mod versions;
 
+use std::sync::Arc;
+
 use kagiban_crds::MAX_PASSWORD_BYTES;
 use kagiban_crds::resource::{BlockedBy, SecretKeyRef};
 use secrecy::SecretString;
@@ -9,7 +11,7 @@ use secrecy::SecretString;
 use crate::cluster::{SecretData, SharedCluster};
 use crate::decide::{Obstacle, PasswordVersion, Resource};
 use crate::grant::{Grant, Purpose, granted};
-use crate::kept::{Age, SecretCache, SecretKey, Taken};
+use crate::kept::{Age, FailingReads, SecretCache, SecretKey, Taken};
 use versions::{PasswordVersions, ReadPassword};
 
 /// Passwords remembered at once: a fleet may have one for each host.
@@ -30,8 +32,9 @@ struct Password {
 }
 
 impl PasswordReader {
-    pub(crate) fn new(cluster: SharedCluster) -> Self {
-        Self { cluster, passwords: SecretCache::new(MAX_PASSWORDS), versions: PasswordVersions::new(MAX_PASSWORDS) }
+    pub(crate) fn new(cluster: SharedCluster, failing: Arc<FailingReads>) -> Self {
+        let passwords = SecretCache::new(MAX_PASSWORDS, BlockedBy::SecretUnavailable, failing);
+        Self { cluster, passwords, versions: PasswordVersions::new(MAX_PASSWORDS) }
     }
 
     /// Which password the keystore is to have, if the resource names one.
@@ -62,14 +65,14 @@ impl PasswordReader {
 
     /// The resource's host has said whether the password that went by `then` is the one that was read.
     pub(crate) fn heard(&self, resource: &Resource, then: &str, read: &ReadPassword, is_same: bool) {
-        self.versions.heard(&resource.uid, then, read, is_same);
+        self.versions.heard((&resource.namespace, &resource.uid), then, read, is_same);
     }
 
     fn as_heard(&self, resource: &Resource, read: &ReadPassword) -> PasswordVersion {
         let leaf = resource.status.leaf.as_ref().and_then(|leaf| leaf.password_version.as_deref());
         let rotation = resource.status.rotation.as_ref().and_then(|rotation| rotation.password_version.as_deref());
         let in_status: Vec<_> = leaf.into_iter().chain(rotation.filter(|word| Some(*word) != leaf)).collect();
-        self.versions.as_heard(&resource.uid, &in_status, read)
+        self.versions.as_heard((&resource.namespace, &resource.uid), &in_status, read)
     }
 
     /// The resource has changed: see [`SecretCache::asked_for`].
@@ -80,8 +83,8 @@ impl PasswordReader {
     }
 
     /// Nothing of what its host has said is needed any more.
-    pub(crate) fn forget(&self, uid: &str) {
-        self.versions.forget(uid);
+    pub(crate) fn forget(&self, namespace: &str, uid: &str) {
+        self.versions.forget((namespace, uid));
     }
 
     /// Judges all of it, so that nothing is begun with a host that cannot be sent a password. What is kept is not secret.

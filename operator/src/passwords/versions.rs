@@ -24,13 +24,16 @@ const MAX_WORDS: usize = 32;
 /// Resources of which it does. A fleet has ten thousand.
 const MAX_RESOURCES: usize = 16 * 1024;
 
+/// The namespace and the uid of a resource.
+pub(super) type ResourceKey<'a> = (&'a str, &'a str);
+
 /// The passwords that this process has read.
 #[derive(Debug)]
 pub(crate) struct PasswordVersions {
     hash: RandomState,
-    known: Mutex<Recent<SecretKey, Known>>,
+    known: Mutex<Recent<Known>>,
     /// By the resource's uid: of the words in its status.
-    said: Mutex<Recent<String, Vec<Said>>>,
+    said: Mutex<Recent<Vec<Said>>>,
 }
 
 /// A password that was read, without the password.
@@ -75,26 +78,31 @@ impl PasswordVersions {
     pub(crate) fn of(&self, key: &SecretKey, password: &SecretString, written: &str) -> ReadPassword {
         let digest = self.hash.hash_one(password.expose_secret());
         let mut all = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = Known::next(all.get(key), digest, written);
+        let known = Known::next(all.get(&key.0, &key.1), digest, written);
         let version = known.version();
-        all.put(key.clone(), known);
+        all.put(&key.0, &key.1, known);
         ReadPassword { version, digest }
     }
 
     /// The resource's host has said whether the password that went by the word `then` is the one that was read.
-    pub(crate) fn heard(&self, uid: &str, then: &str, read: &ReadPassword, is_same: bool) {
+    pub(crate) fn heard(&self, (namespace, uid): ResourceKey<'_>, then: &str, read: &ReadPassword, is_same: bool) {
         let said = Said { word: then.to_owned(), digest: read.digest, is_same };
         let mut all = self.said.lock().unwrap_or_else(PoisonError::into_inner);
-        let others = all.get(&uid.to_owned()).into_iter().flatten().filter(|other| other.word != then).cloned();
+        let others = all.get(namespace, uid).into_iter().flatten().filter(|other| other.word != then).cloned();
         let all_said = others.chain([said]).collect();
-        all.put(uid.to_owned(), all_said);
+        all.put(namespace, uid, all_said);
     }
 
     /// The version as the resource is to see it, in whose status these words stand.
-    pub(crate) fn as_heard(&self, uid: &str, in_status: &[&str], read: &ReadPassword) -> PasswordVersion {
+    pub(crate) fn as_heard(
+        &self,
+        (namespace, uid): ResourceKey<'_>,
+        in_status: &[&str],
+        read: &ReadPassword,
+    ) -> PasswordVersion {
         let mut version = read.version.clone();
         let mut all = self.said.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = all.get(&uid.to_owned()).cloned().unwrap_or_default();
+        let before = all.get(namespace, uid).cloned().unwrap_or_default();
         for said in before.iter().filter(|said| said.digest == read.digest) {
             let words = if said.is_same { &mut version.before } else { &mut version.others };
             words.push(said.word.clone());
@@ -108,13 +116,13 @@ impl PasswordVersions {
             })
             .collect();
         if now != before {
-            all.put(uid.to_owned(), now);
+            all.put(namespace, uid, now);
         }
         version
     }
 
-    pub(crate) fn forget(&self, uid: &str) {
-        self.said.lock().unwrap_or_else(PoisonError::into_inner).remove(&uid.to_owned());
+    pub(crate) fn forget(&self, (namespace, uid): ResourceKey<'_>) {
+        self.said.lock().unwrap_or_else(PoisonError::into_inner).remove(namespace, uid);
     }
 }
 
@@ -197,11 +205,11 @@ mod tests {
     async fn a_word_that_was_never_read_is_what_the_host_of_the_resource_says() {
         let versions = PasswordVersions::new(10);
         let unheard = |version: &PasswordVersion, word: &str| !version.was(word) && !version.is_another(word);
-        let heard = |uid: &str, read: &ReadPassword| versions.as_heard(uid, &["10:00"], read);
+        let heard = |uid: &str, read: &ReadPassword| versions.as_heard(("fleet", uid), &["10:00"], read);
         let first = read_at(&versions, "a", "11:00");
         assert!(unheard(&first.version, "10:00"));
-        versions.heard("same", "10:00", &first, true);
-        versions.heard("other", "10:00", &first, false);
+        versions.heard(("fleet", "same"), "10:00", &first, true);
+        versions.heard(("fleet", "other"), "10:00", &first, false);
         assert!(heard("same", &first).was("10:00"));
         assert!(heard("other", &first).is_another("10:00"));
         assert!(unheard(&heard("third", &first), "10:00"), "a host speaks for its own agent");
@@ -210,7 +218,7 @@ mod tests {
         let changed = read_at(&versions, "b", "13:00");
         assert!(unheard(&heard("same", &changed), "10:00"), "and this is another");
         assert!(unheard(&heard("other", &changed), "10:00"), "which the store may have");
-        versions.forget("same");
+        versions.forget(("fleet", "same"));
         assert!(unheard(&heard("same", &first), "10:00"));
     }
 
@@ -219,21 +227,21 @@ mod tests {
     async fn the_word_in_a_status_is_known_however_many_the_password_was_given_since() {
         let versions = PasswordVersions::new(1);
         let first = read_at(&versions, "a", "10:00");
-        assert!(versions.as_heard("u", &["10:00"], &first).was("10:00"));
+        assert!(versions.as_heard(("fleet", "u"), &["10:00"], &first).was("10:00"));
         for minute in 0..500 {
             read(&versions, "a", &format!("11:{minute}"));
         }
         let last = read_at(&versions, "a", "12:00");
         assert!(!last.version.was("10:00"), "nobody remembers all of them");
-        assert!(versions.as_heard("u", &["10:00"], &last).was("10:00"));
+        assert!(versions.as_heard(("fleet", "u"), &["10:00"], &last).was("10:00"));
         // another's password takes the only place that there is
         versions.of(&("other".into(), "x/y".into()), &SecretString::from("z"), "12:30");
         let again = read_at(&versions, "a", "13:00");
-        let version = versions.as_heard("u", &["10:00"], &again);
+        let version = versions.as_heard(("fleet", "u"), &["10:00"], &again);
         assert!(version.was("10:00"));
-        assert!(versions.as_heard("u", &["13:00"], &again).was("13:00"), "as the status says now");
+        assert!(versions.as_heard(("fleet", "u"), &["13:00"], &again).was("13:00"), "as the status says now");
         let changed = read_at(&versions, "b", "14:00");
-        assert!(versions.as_heard("u", &["13:00"], &changed).is_another("13:00"));
+        assert!(versions.as_heard(("fleet", "u"), &["13:00"], &changed).is_another("13:00"));
     }
 
     /// Holds B11: for a resource that is looked at for the first time.
