@@ -27,7 +27,7 @@ struct Entry {
     /// Passes in a row that used up their rounds.
     restless: u32,
     /// Since when, without a break and without a step of ours, the host works on a rotation.
-    works_since: Option<Timestamp>,
+    works_since: Option<Instant>,
     waits: Option<Wait>,
     /// Writes that no rotation made.
     writes: Spent,
@@ -125,9 +125,9 @@ impl Ledger {
         .flatten()
     }
 
-    /// Whether the host was seen to work on a rotation just now. Since when it has been.
-    pub(crate) fn works(&self, uid: &str, now: Timestamp) -> Option<Timestamp> {
-        self.with(uid, |entry| *entry.works_since.get_or_insert(now))
+    /// The host was seen to work on a rotation just now. For how long it has been.
+    pub(crate) fn works(&self, uid: &str, now: Instant) -> Option<Duration> {
+        self.with(uid, |entry| now.saturating_duration_since(*entry.works_since.get_or_insert(now)))
     }
 
     /// The host was seen at rest.
@@ -274,10 +274,11 @@ mod tests {
         let resource = crate::decide::tests::resource();
         ledger.asked(&resource);
         let uid = resource.uid.as_str();
-        let began = ledger.works(uid, Timestamp::UNIX_EPOCH);
+        let (start, hour) = (Instant::now(), Duration::from_secs(3600));
+        assert_eq!(ledger.works(uid, start), Some(Duration::ZERO));
         let said: Vec<_> = [7, 7, 7, 8, 8].into_iter().map(|it| ledger.called_off(uid, Generation(it))).collect();
         assert_eq!(said, [None, Some(2), Some(3), None, Some(2)]);
-        assert_eq!(ledger.works(uid, Timestamp::MAX), began, "it was not seen at rest");
+        assert_eq!(ledger.works(uid, start + hour), Some(hour), "it was not seen at rest");
     }
 
     #[test]

@@ -224,7 +224,7 @@ impl Observer {
             host: report.as_ref().map_or_else(Observed::Unseen, Observed::Seen),
             rival: rival.as_ref(),
             setback: None,
-            works_since: None,
+            works_for: None,
             references: &references,
             policy: &Policy::default(),
             now,

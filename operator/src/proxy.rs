@@ -21,6 +21,34 @@ pub enum ProxyError {
         "the kubeconfig asks for a proxy (proxy-url), and kagiban-operator reaches the API server through none: use one without it"
     )]
     Kubeconfig,
+    #[error("{0} is no address of a proxy, such as http://proxy.example.com:3128 ({1}): set it right, or unset it")]
+    Malformed(&'static str, String),
+}
+
+/// Before a configuration is read, which fails for a malformed proxy without saying where it was found.
+///
+/// # Errors
+/// When a variable holds something that is no address.
+pub fn check_environment() -> Result<(), ProxyError> {
+    match PROXY.iter().find_map(|name| Some((*name, std::env::var(name).ok().filter(|value| !value.is_empty())?))) {
+        Some((name, value)) => well_formed(name, &value),
+        None => Ok(()),
+    }
+}
+
+/// What is wrong is told, and nothing of the value: it may hold a password.
+fn well_formed(name: &'static str, value: &str) -> Result<(), ProxyError> {
+    let uri = value.parse::<Uri>().map_err(|error| ProxyError::Malformed(name, error.to_string()))?;
+    let wrong = |what: &str| Err(ProxyError::Malformed(name, what.to_owned()));
+    let Some(authority) = uri.authority().filter(|authority| !authority.host().is_empty()) else {
+        return wrong("it names no host");
+    };
+    // the port is not judged where the address is read
+    let place = authority.as_str().rsplit('@').next().unwrap_or_default();
+    if place.len() > authority.host().len() && authority.port_u16().is_none() {
+        return wrong("its port is no number");
+    }
+    Ok(())
 }
 
 /// Takes the proxy out of the configuration where none is wanted for its server.
@@ -108,6 +136,23 @@ mod tests {
             ("https://localhost:6443", "", true),
         ] {
             assert_eq!(checked(server, no_proxy), expected, "{server} {no_proxy}");
+        }
+    }
+
+    #[test]
+    fn a_malformed_proxy_is_told_by_its_variable_and_without_its_password() {
+        for value in [
+            "http://user:hidden@proxy example.com",
+            "http://user:hidden@proxy:port",
+            "http://user:hidden@",
+            "/hidden",
+            "http://[hidden",
+        ] {
+            let said = well_formed("HTTPS_PROXY", value).expect_err(value).to_string();
+            assert!(said.starts_with("HTTPS_PROXY is no address of a proxy") && !said.contains("hidden"), "{said}");
+        }
+        for value in ["http://user:hidden@proxy:3128", "proxy.example.com:3128", "proxy", "socks5://[::1]:1080"] {
+            assert_eq!(well_formed("HTTPS_PROXY", value), Ok(()), "{value}");
         }
     }
 

@@ -24,7 +24,7 @@ use crate::health::Health;
 use crate::leader::{Election, Leadership};
 use crate::ledger::Ledger;
 use crate::metrics::Metrics;
-use crate::proxy::without_proxy;
+use crate::proxy::{check_environment, without_proxy};
 use crate::reconcile::Context;
 use crate::schedule::Schedule;
 use crate::web::{self, Probes};
@@ -138,6 +138,7 @@ fn never(pod: &str, api_server: [Option<String>; 2]) -> Vec<IpAddr> {
 /// # Errors
 /// When there is none, or it cannot be read.
 pub async fn connect(args: &ClusterArgs) -> anyhow::Result<kube::Config> {
+    check_environment()?;
     let options = KubeConfigOptions { context: args.context.clone(), ..KubeConfigOptions::default() };
     let mut config = match &args.kubeconfig {
         Some(file) => {

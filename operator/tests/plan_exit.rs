@@ -92,6 +92,8 @@ fn a_proxy_in_the_environment_is_left_out_where_it_is_to_be_and_is_refused_other
         (&[lower], &there, "name api.invalid in NO_PROXY"),
         (&[proxy, ("NO_PROXY", ""), ("no_proxy", "api.invalid")], &there, "lookup"),
         (&[("NO_PROXY", "*")], &asks, "proxy-url"),
+        (&[("https_proxy", "http://u:hidden@proxy:port")], &there, "https_proxy is no address of a proxy"),
+        (&[("HTTPS_PROXY", "http://u:hidden@pro xy")], &here, "HTTPS_PROXY is no address of a proxy"),
     ] {
         let (code, text) = plan_with(environment, &["--kubeconfig", kubeconfig, "-f", "-"], GOOD);
         assert!(text.contains(words) && !text.contains("hidden"), "{code:?} {environment:?}: {text}");

@@ -13,7 +13,6 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer;
-use x509_parser::public_key::PublicKey;
 use x509_parser::time::ASN1Time;
 use zeroize::Zeroizing;
 
@@ -55,7 +54,7 @@ impl Authority {
             return Err(IssuerError::TooLarge("tls.key"));
         }
         let private = PrivateKeyDer::from_pem_slice(key).map_err(|_| IssuerError::Unreadable("tls.key"))?;
-        let key = Zeroizing::new(KeyPair::try_from(&private).map_err(|_| IssuerError::Unreadable("tls.key"))?);
+        let key = Zeroizing::new(KeyPair::try_from(&private).map_err(|_| IssuerError::UnusableKey)?);
         drop(Zeroizing::new(private));
         check_key(facts.chain().first().ok_or(IssuerError::NotCa)?, &key)?;
         Ok(Self { facts, key })
@@ -98,19 +97,10 @@ impl Authority {
     }
 }
 
-/// That the key is the CA's and strong enough.
+/// That the key is the CA's.
 fn check_key(der: &CertificateDer<'_>, key: &KeyPair) -> Result<(), IssuerError> {
     let (_, ca) = X509Certificate::from_der(der).map_err(|_| IssuerError::Unreadable("tls.crt"))?;
-    if ca.public_key().raw != key.subject_public_key_info() {
-        return Err(IssuerError::KeyMismatch);
-    }
-    let strong = match ca.public_key().parsed() {
-        Ok(PublicKey::RSA(rsa)) => rsa.key_size() >= 2048,
-        Ok(PublicKey::EC(point)) => point.key_size() >= 256,
-        Ok(_) => true,
-        Err(_) => false,
-    };
-    if strong { Ok(()) } else { Err(IssuerError::WeakIssuer) }
+    if ca.public_key().raw == key.subject_public_key_info() { Ok(()) } else { Err(IssuerError::KeyMismatch) }
 }
 
 fn params(

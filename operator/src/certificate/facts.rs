@@ -10,7 +10,9 @@ use sha2::{Digest, Sha256};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::error::X509Error;
 use x509_parser::extensions::ParsedExtension;
+use x509_parser::oid_registry::{OID_EC_P256, OID_NIST_EC_P384, OID_NIST_EC_P521, OID_SIG_ED25519};
 use x509_parser::prelude::FromDer;
+use x509_parser::public_key::PublicKey;
 
 use super::{IssuerError, MAX_ISSUER_CERTIFICATES, MAX_PEM_BYTES, constraints};
 
@@ -98,6 +100,8 @@ fn within_reach(second: i64) -> Timestamp {
 fn check_chain(chain: &[CertificateDer<'_>]) -> Result<(), IssuerError> {
     let parsed = chain.iter().map(|der| X509Certificate::from_der(der).map(|(_, certificate)| certificate));
     let parsed: Vec<_> = parsed.collect::<Result<_, _>>().map_err(|_| IssuerError::Unreadable("tls.crt"))?;
+    // first: with a weak one no signature can be checked
+    (1..).zip(&parsed).try_for_each(|(number, certificate)| check_key(certificate, number))?;
     let mut below = 0;
     for (number, certificate) in (1..).zip(&parsed) {
         check_is_ca(certificate, below)?;
@@ -105,6 +109,9 @@ fn check_chain(chain: &[CertificateDer<'_>]) -> Result<(), IssuerError> {
         check_extensions(certificate)?;
         if parsed.get(number).is_some_and(|above| !is_signed_by(certificate, above)) {
             return Err(IssuerError::NotChain(number));
+        }
+        if parsed.get(number).is_some_and(|above| !names_key_of(certificate, above)) {
+            return Err(IssuerError::KeyIdentifier(number));
         }
         // one that is issued under its own name does not count (RFC 5280, 4.2.1.9)
         below += u32::from(certificate.subject().as_raw() != certificate.issuer().as_raw());
@@ -125,6 +132,47 @@ fn check_is_ca(ca: &X509Certificate<'_>, below: u32) -> Result<(), IssuerError> 
         Err(_) => false,
     };
     if is_ca && may_sign { Ok(()) } else { Err(IssuerError::NotCa) }
+}
+
+/// That its key is one that can be used here and is strong enough. Of those above the first, which have signed already, a kind
+/// that cannot be checked here is left to clients.
+fn check_key(ca: &X509Certificate<'_>, number: usize) -> Result<(), IssuerError> {
+    let spki = ca.public_key();
+    let weak = |key: String| Err(IssuerError::WeakIssuer { number, key });
+    let key = match spki.parsed() {
+        Ok(PublicKey::RSA(rsa)) => match rsa.key_size() {
+            size @ ..2048 => return weak(format!("RSA-{size}")),
+            2048..=8192 => return Ok(()),
+            size => format!("RSA-{size}"),
+        },
+        Ok(PublicKey::EC(_)) => match spki.algorithm.parameters.as_ref().and_then(|curve| curve.as_oid().ok()) {
+            Some(curve) if curve == OID_EC_P256 || curve == OID_NIST_EC_P384 => return Ok(()),
+            Some(curve) if curve == OID_NIST_EC_P521 => "P-521".to_owned(),
+            Some(curve) => format!("a curve of OID {}", curve.to_id_string()),
+            None => "a curve without a name".to_owned(),
+        },
+        Ok(_) | Err(_) if spki.algorithm.algorithm == OID_SIG_ED25519 => return Ok(()),
+        Ok(_) | Err(_) => format!("algorithm {}", spki.algorithm.algorithm.to_id_string()),
+    };
+    if number == 1 { Err(IssuerError::UnknownKey { number, key }) } else { Ok(()) }
+}
+
+/// Whether what it says of the key that has signed it is what that one's certificate says of itself. Clients look for the way up by
+/// that.
+fn names_key_of(certificate: &X509Certificate<'_>, above: &X509Certificate<'_>) -> bool {
+    let authority = certificate.extensions().iter().find_map(|extension| match extension.parsed_extension() {
+        ParsedExtension::AuthorityKeyIdentifier(authority) => Some(authority),
+        _ => None,
+    });
+    let own = above.extensions().iter().find_map(|extension| match extension.parsed_extension() {
+        ParsedExtension::SubjectKeyIdentifier(id) => Some(id),
+        _ => None,
+    });
+    let named = authority.and_then(|authority| authority.key_identifier.as_ref());
+    named.zip(own).is_none_or(|(named, own)| named == own)
+        && authority
+            .and_then(|authority| authority.authority_cert_serial)
+            .is_none_or(|serial| serial == above.raw_serial())
 }
 
 /// A CA that says what for is for nothing else.

@@ -69,8 +69,24 @@ pub enum IssuerError {
     NotValid { not_before: String, not_after: String },
     #[error("the issuer's key does not belong to its certificate")]
     KeyMismatch,
-    #[error("the issuer's key is weaker than RSA-2048 or P-256")]
-    WeakIssuer,
+    #[error(
+        "certificate {number} in the issuer's tls.crt has a key ({key}) that is weaker than RSA-2048: clients refuse what it signs"
+    )]
+    WeakIssuer { number: usize, key: String },
+    #[error(
+        "certificate {number} in the issuer's tls.crt has a key ({key}) of a kind that this operator cannot use: it takes RSA of 2048 \
+         to 8192 bits and ECDSA on P-256 or P-384"
+    )]
+    UnknownKey { number: usize, key: String },
+    #[error(
+        "the issuer's tls.key is PEM, but no private key that this operator can sign with: it takes unencrypted RSA and ECDSA keys"
+    )]
+    UnusableKey,
+    #[error(
+        "certificate {0} in the issuer's tls.crt says in its authority key identifier that another key has signed it than that of the \
+         certificate after it: clients such as OpenSSL find no way from one to the other; have it issued anew by that CA"
+    )]
+    KeyIdentifier(usize),
     #[error("the issuer's name cannot be copied into a certificate as it is; use a CA with a plain subject")]
     IssuerName,
     #[error("the host's CSR cannot be read")]
@@ -108,7 +124,10 @@ impl IssuerError {
             Self::CriticalExtension(_) => "critical_extension",
             Self::NotValid { .. } => "not_valid",
             Self::KeyMismatch => "key_mismatch",
-            Self::WeakIssuer => "weak_issuer",
+            Self::WeakIssuer { .. } => "weak_issuer",
+            Self::UnknownKey { .. } => "unknown_key",
+            Self::UnusableKey => "unusable_key",
+            Self::KeyIdentifier(_) => "key_identifier",
             Self::IssuerName => "issuer_name",
             Self::BadCsr => "bad_csr",
             Self::CsrSignature => "csr_signature",
@@ -133,7 +152,10 @@ impl IssuerError {
             | Self::CriticalExtension(_)
             | Self::NotValid { .. }
             | Self::KeyMismatch
-            | Self::WeakIssuer
+            | Self::WeakIssuer { .. }
+            | Self::UnknownKey { .. }
+            | Self::UnusableKey
+            | Self::KeyIdentifier(_)
             | Self::IssuerName
             | Self::Signing => BlockedBy::IssuerUnavailable,
             Self::NameConstraint(_) | Self::SubjectConstraint(_) => BlockedBy::IssuerRefused,

@@ -321,6 +321,39 @@ fn an_issuer_that_must_not_sign_is_refused() {
     assert_eq!(refused(&certificate, "garbage"), IssuerError::Unreadable("tls.key"));
 }
 
+/// Holds B17: "cannot be read: it must be PEM" was said of a key that can be read, and "is no chain" of one that is.
+#[test]
+fn a_key_that_cannot_be_used_is_called_by_its_name() {
+    let key = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P521_SHA512).expect("a key");
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let certificate = params.self_signed(&key).expect("a certificate").pem();
+    let refused_p521 = refused(&certificate, &key.serialize_pem());
+    assert_eq!(refused_p521, IssuerError::UnknownKey { number: 1, key: "P-521".into() });
+    assert!(refused_p521.to_string().contains("a key (P-521) of a kind"), "{refused_p521}");
+    let weak = include_str!("../../tests/support/weak_root.pem");
+    assert_eq!(refused(weak, weak), IssuerError::WeakIssuer { number: 2, key: "RSA-1024".into() });
+    let (certificate, _) = authority(|_| {});
+    let encrypted = "-----BEGIN PRIVATE KEY-----\nMAA=\n-----END PRIVATE KEY-----\n";
+    assert_eq!(refused(&certificate, encrypted), IssuerError::UnusableKey);
+}
+
+/// Holds B17: OpenSSL finds no issuer for a CA whose authority key identifier is another's.
+#[test]
+fn a_ca_that_names_another_key_than_the_one_that_signed_it_is_refused() {
+    let named = |content: &[u8]| {
+        let content = content.to_vec();
+        two_cas(
+            |root| root.key_identifier_method = rcgen::KeyIdMethod::PreSpecified(vec![1, 2]),
+            |ca| ca.custom_extensions.push(rcgen::CustomExtension::from_oid_content(&[2, 5, 29, 35], content)),
+        )
+    };
+    let read = |content: &[u8]| IssuerFacts::read(named(content).0.as_bytes(), Timestamp::now()).err();
+    assert_eq!(read(&[0x30, 4, 0x80, 2, 1, 2]), None);
+    assert_eq!(read(&[0x30, 4, 0x80, 2, 1, 3]), Some(IssuerError::KeyIdentifier(1)));
+    assert_eq!(read(&[0x30, 0]), None, "one that names none");
+}
+
 #[test]
 fn a_key_that_was_not_asked_for_is_refused() {
     let p256 = KeyPair::generate().expect("a key");

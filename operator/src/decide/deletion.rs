@@ -8,7 +8,7 @@ use super::following::{follow, roll_back};
 use super::inputs::{Observed, Obstacle};
 use super::renewal::later;
 use super::standing::is_wrong_host;
-use super::{Step, gates};
+use super::{Step, clock, gates};
 
 /// While deleting: nothing new is started, what is undeployed is rolled back, what is deployed is waited for, and no
 /// host can hold the resource for longer than the policy says.
@@ -18,7 +18,7 @@ pub(super) fn deleting(case: &Case<'_>) -> Option<RuleOutcome> {
         return Some(RuleOutcome::clear(Step::Gone));
     }
     let bound = later(asked, case.inputs.policy.release_after);
-    if case.now() >= bound || case.inputs.rival.is_some() {
+    if !clock::lasts(case.now(), asked, bound) || case.inputs.rival.is_some() {
         return Some(RuleOutcome::clear(Step::ReleaseFinalizer));
     }
     Some(match case.inputs.host {

@@ -7,12 +7,11 @@ use kagiban_crds::host_api::{PowerState, RotationState};
 use kagiban_crds::resource::{BlockedBy, Outcome};
 
 use super::case::{Case, RuleOutcome};
+use super::clock::{self, LARGEST_SKEW};
 use super::inputs::{Obstacle, Setback};
 use super::pace::{PART_OF_TIME_TAKEN, before_expiry, doubled};
 use super::renewal::later;
 
-/// How far the clocks may differ: a certificate is backdated by this much, beyond it the host finds it not yet valid.
-pub(crate) const LARGEST_SKEW: Duration = crate::certificate::BACKDATE;
 /// Between tries while a gate is shut by something that changes by itself, such as power.
 const GATE_RETRY: Duration = Duration::from_secs(30);
 /// After the first try that failed without harm; it doubles up to the resync interval.
@@ -135,10 +134,9 @@ pub(crate) const fn by_power(state: PowerState) -> Option<BlockedBy> {
 }
 
 fn setback(case: &Case<'_>) -> Option<(Obstacle, Timestamp)> {
-    // of one in the future nobody knows how long ago it was: the clock was set back since
-    let setback = case.inputs.setback.filter(|setback| setback.at <= case.now())?;
+    let setback = case.inputs.setback?;
     let until = before_expiry(case, setback.at, later(setback.at, wait_after(case, setback)));
-    (case.now() < until).then(|| (setback.obstacle.clone(), until))
+    clock::lasts(case.now(), setback.at, until).then(|| (setback.obstacle.clone(), until))
 }
 
 /// How long to wait before an unreachable host is tried again.
@@ -192,7 +190,7 @@ mod tests {
                 host,
                 rival: None,
                 setback: Some(&setback),
-                works_since: None,
+                works_for: None,
                 references: &References::default(),
                 policy: &policy,
                 now: sample::now(),

@@ -18,8 +18,8 @@ pub struct Inputs<'a> {
     pub rival: Option<&'a Rival>,
     /// The last step that failed without harm, if the one before it did not succeed since.
     pub setback: Option<&'a Setback>,
-    /// Since when this process has seen the host work on a rotation, without a break and without a step of ours.
-    pub works_since: Option<Timestamp>,
+    /// For how long this process has seen the host work on a rotation, without a break and without a step of ours.
+    pub works_for: Option<Duration>,
     pub references: &'a References,
     pub policy: &'a Policy,
     pub now: Timestamp,

@@ -19,6 +19,7 @@
 //! No clock, no network, no Kubernetes client. Everything that waits does so by returning.
 
 mod case;
+mod clock;
 mod conditions;
 mod deletion;
 mod due;

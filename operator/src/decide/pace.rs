@@ -11,7 +11,7 @@ use kagiban_crds::resource::{BlockedBy, HistoryEntry, Outcome, RotationStatus, T
 use super::case::{Case, RuleOutcome};
 use super::inputs::Obstacle;
 use super::renewal::{Gain, SHORTEST_GAIN, gain, later, near_expiry};
-use super::{ConditionType, Step};
+use super::{ConditionType, Step, clock};
 
 /// Between two looks, of the time that it has taken so far: whoever comes to no end is asked less and less.
 pub(super) const PART_OF_TIME_TAKEN: u32 = 8;
@@ -88,7 +88,8 @@ fn after_failure(case: &Case<'_>, trigger: Trigger) -> Option<RuleOutcome> {
     };
     let reason = ended.reason.as_deref().map(|reason| format!(" ({reason})")).unwrap_or_default();
     let message = format!("the next rotation waits until {until}, {said}{reason}");
-    (case.now() < until).then(|| Case::blocked(Obstacle::new(BlockedBy::BackingOff, message), until))
+    let lasts = clock::lasts(case.now(), ended.finished_at, until);
+    lasts.then(|| Case::blocked(Obstacle::new(BlockedBy::BackingOff, message), until))
 }
 
 fn is_untried(case: &Case<'_>, last: &RotationStatus, trigger: Trigger) -> bool {
@@ -183,7 +184,8 @@ fn is_same_drift(case: &Case<'_>, trigger: Trigger, rotated: Timestamp) -> bool 
     };
     let before = case.inputs.resource.status.conditions.iter().find(|condition| condition.type_ == fact.as_str());
     let was_never_cured = before.is_some_and(|fact| fact.status == "False" && fact.last_transition_time.0 <= rotated);
-    was_never_cured || case.now() < later(rotated, SAME_DRIFT)
+    // of a rotation that seems to end later than now, no time on record tells what came before it
+    (was_never_cured && rotated <= case.now()) || clock::lasts(case.now(), rotated, later(rotated, SAME_DRIFT))
 }
 
 const fn is_drift(trigger: Trigger) -> bool {

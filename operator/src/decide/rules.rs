@@ -8,7 +8,7 @@ use kagiban_crds::resource::{BlockedBy, ManagedAgentCertificateStatus, RotationS
 
 use super::case::{Case, RuleOutcome, is_deployed};
 use super::due::{self, differ};
-use super::following::{QUICK_LOOK, follow, roll_back, trying};
+use super::following::{QUICK_LOOK, follow, roll_back, time_taken, trying};
 use super::inputs::{Inputs, Observed, Obstacle};
 use super::renewal::later;
 use super::settle::{bounded, whole_seconds};
@@ -94,7 +94,9 @@ fn in_flight(case: &Case<'_>) -> Option<RuleOutcome> {
     if rotation.state != RotationState::Keyed {
         return Some(follow(case, rotation));
     }
-    let in_time = case.now() < later(own.started_at, case.inputs.policy.delivery_deadline);
+    let deadline = case.inputs.policy.delivery_deadline;
+    // by what is on record, and by what this process has seen where a clock was ahead then
+    let in_time = case.now() < later(own.started_at, deadline) && time_taken(case) < deadline;
     // the host was told a password that is not the one any more: another rotation would follow this one
     let other_password = differ(own.password_version.as_deref(), case.inputs.references.password_version());
     let is_other = own.request_digest != case.digest || other_password;

@@ -22,6 +22,7 @@ use crate::certificate::IssuerFacts;
 
 mod adopt;
 mod changed;
+mod clock_set_back;
 mod in_flight;
 mod model;
 mod opening;
@@ -133,7 +134,7 @@ fn decided_beside(
     at: Timestamp,
 ) -> Decision {
     let (host, policy) = (Observed::Seen(report), Policy::default());
-    decide(&Inputs { resource, host, rival, setback: None, works_since: None, references, policy: &policy, now: at })
+    decide(&Inputs { resource, host, rival, setback: None, works_for: None, references, policy: &policy, now: at })
 }
 
 /// While the host cannot be looked at, for that reason.
@@ -144,7 +145,7 @@ fn decided_unseen(resource: &Resource, obstacle: &Obstacle, at: Timestamp) -> De
         host,
         rival: None,
         setback: None,
-        works_since: None,
+        works_for: None,
         references: &references,
         policy: &policy,
         now: at,

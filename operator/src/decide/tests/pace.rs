@@ -106,7 +106,7 @@ fn no_wait_for_a_host_that_is_away_reaches_the_expiry() {
         host: Observed::Unseen(&away),
         rival: None,
         setback: Some(&setback),
-        works_since: None,
+        works_for: None,
         references: &References::default(),
         policy: &policy,
         now: at(3480),

@@ -85,7 +85,7 @@ impl Pair {
             host: if is_away { Observed::Unseen(&unreachable) } else { Observed::Seen(&self.report) },
             rival: None,
             setback: self.away.as_ref(),
-            works_since: None,
+            works_for: None,
             references,
             policy: &policy,
             now: time,
