@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use kagiban_crds::host_api::{
-    AgentReport, ChainDelivery, HostReport, PasswordQuestion, PasswordReport, Refusal, RefusalReason, RollbackOrder,
-    RotationOpen, RotationReport,
+    AgentReport, ChainDelivery, HostReport, PasswordQuestion, PasswordReport, Refusal, RefusalReason, RenewalOrder,
+    RollbackOrder, RotationOpen, RotationReport,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -68,6 +68,7 @@ fn again(kind: &str, value: &Value) -> Value {
         "PasswordQuestion" => of::<PasswordQuestion>(value),
         "PasswordReport" => of::<PasswordReport>(value),
         "Refusal" => of::<Refusal>(value),
+        "RenewalOrder" => of::<RenewalOrder>(value),
         "RollbackOrder" => of::<RollbackOrder>(value),
         "RotationOpen" => of::<RotationOpen>(value),
         "RotationReport" => of::<RotationReport>(value),
