@@ -1,6 +1,6 @@
 //! How a UPS and a load stand, as far as the log tells it.
 
-use crate::shutdown::{FeedsReport, Sign, Word};
+use crate::shutdown::{FeedsReport, Sign};
 use crate::snapshot::UpsSeen;
 use crate::ups::UpsFault;
 
@@ -73,17 +73,10 @@ impl Power {
 impl<'a> Heard<'a> {
     /// Judged as the shutdown machine judges it.
     pub(super) fn of(seen: &'a UpsSeen, now: jiff::Timestamp) -> Self {
-        let reading = match &seen.outcome {
-            Ok(reading) => reading,
-            Err(trouble) => {
-                return Self::Lost { reason: trouble.reason.as_str(), detail: Some(trouble.message.as_str()) };
-            }
-        };
-        let words = match Word::of(reading, now) {
-            Word::Said(words) => words,
-            Word::Mute | Word::Silent(_) | Word::Gone => return Self::Mute,
-        };
-        match words.iter().map(|word| word.sign).max() {
+        if let Err(trouble) = &seen.outcome {
+            return Self::Lost { reason: trouble.reason.as_str(), detail: Some(trouble.message.as_str()) };
+        }
+        match seen.word(now).worst() {
             None => Self::Mute,
             Some(Sign::CommsLost) => Self::Lost { reason: UpsFault::CommLost.as_str(), detail: None },
             Some(Sign::Normal | Sign::Cancelled | Sign::Scheduled) => Self::Power(Power::OnLine),

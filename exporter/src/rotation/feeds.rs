@@ -5,9 +5,8 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use kagiban_crds::host_api::{PowerReport, PowerState};
 
-use crate::shutdown::{Evidence, Report, Sign, State};
+use crate::shutdown::{Report, Sign, State, Word};
 use crate::snapshot::{Snapshot, SourceState, UpsSeen};
-use crate::ups::is_on_line;
 
 /// Two looks may be lost before a UPS is out of sight.
 const LOOKS: u32 = 3;
@@ -37,32 +36,33 @@ fn of_source(source: Option<&SourceState>, interval: Duration, now: Timestamp) -
     let longest = (interval * LOOKS).clamp(SEEN_AT_LEAST, SEEN_AT_MOST);
     let is_fresh = age >= -CLOCK_SLACK && age <= SignedDuration::try_from(longest).unwrap_or(SignedDuration::ZERO);
     let heard_once = source.is_some_and(|source| source.last_success.is_some());
-    let of_ups = |seen: &UpsSeen| match &seen.outcome {
-        Ok(_) if !is_fresh => PowerState::Stale,
-        Ok(reading) => match Evidence::of(reading, now).sign {
-            Sign::Normal if is_on_line(&reading.statuses) && !reading.may_count_down => PowerState::Mains,
-            Sign::Normal | Sign::CommsLost => PowerState::Unknown,
-            Sign::Testing | Sign::OnBattery => PowerState::OnBattery,
-            Sign::LowBattery => PowerState::LowBattery,
-            Sign::Cancelled => PowerState::Unknown,
-            // The host has power from elsewhere, and nobody knows whence.
-            Sign::Off => PowerState::Unknown,
-            Sign::Scheduled | Sign::Pending | Sign::InProgress => PowerState::ShutdownPending,
-        },
-        Err(_) if heard_once => PowerState::Stale,
-        Err(_) => PowerState::Unknown,
+    let of_ups = |seen: &UpsSeen| match seen.word(now) {
+        Word::Said(_) | Word::Mute if !is_fresh => PowerState::Stale,
+        Word::Silent(_) | Word::Gone if heard_once => PowerState::Stale,
+        word => of_word(&word),
     };
     // A server that lists no UPS is no UPS on line.
     let worst = pass.upses().iter().filter(|seen| seen.feeds_host).map(of_ups).max_by_key(|state| severity(*state));
     (worst.unwrap_or(PowerState::Unknown), Some(pass.ended))
 }
 
-/// What is known against the host's power, from all that was ever said of it.
-const fn of_shutdown(report: &Report) -> Option<PowerState> {
-    if report.is_pending() {
-        return Some(PowerState::ShutdownPending);
+/// What a UPS says now.
+fn of_word(word: &Word) -> PowerState {
+    match word.worst() {
+        Some(Sign::Normal) if word.gives_mains() => PowerState::Mains,
+        // One that gives none: the host has power from elsewhere, and nobody knows whence.
+        None | Some(Sign::Normal | Sign::CommsLost | Sign::Cancelled | Sign::Off) => PowerState::Unknown,
+        Some(sign) => against_power(sign.into()).unwrap_or(PowerState::Unknown),
     }
-    match report.state() {
+}
+
+/// What is known against the host's power, from all that was ever said of it.
+fn of_shutdown(report: &Report) -> Option<PowerState> {
+    if report.is_pending() { Some(PowerState::ShutdownPending) } else { against_power(report.state()) }
+}
+
+const fn against_power(state: State) -> Option<PowerState> {
+    match state {
         State::LowBattery => Some(PowerState::LowBattery),
         State::OnBattery | State::Testing => Some(PowerState::OnBattery),
         State::CommsLost => Some(PowerState::Stale),
@@ -88,7 +88,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::shutdown::{Feeds, Member, Scheduled, ShutdownKind};
+    use crate::shutdown::{Evidence, Feeds, Member, Scheduled, ShutdownKind};
     use crate::snapshot::{Backend, Board, Label, Observation, Pass, SourceId, SourceKind, Trouble};
     use crate::ups::{Quantity, Reading, Status, UpsFault};
 

@@ -21,6 +21,8 @@ pub struct Evidence {
     pub begun_at: Option<Timestamp>,
     /// The source knows whether a shutdown has begun, and says that none has.
     pub denies: bool,
+    /// It is on line, and nothing stands where a countdown would.
+    pub gives_mains: bool,
 }
 
 /// What evidence is about.
@@ -67,6 +69,7 @@ impl Evidence {
             cause: None,
             begun_at: None,
             denies: false,
+            gives_mains: false,
         }
     }
 

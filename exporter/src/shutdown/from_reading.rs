@@ -38,6 +38,7 @@ impl Evidence {
             deadline: seconds_left(reading, sign).and_then(|left| after(now, left)),
             cause: reading.cause.clone(),
             denies: sign != Sign::InProgress && speaks_of_power(reading),
+            gives_mains: is_on_line(&reading.statuses) && !reading.may_count_down,
             ..Self::new(sign)
         }
     }

@@ -17,6 +17,21 @@ pub enum Word {
     Gone,
 }
 
+impl Word {
+    /// The most severe of what it says now, if it says anything.
+    pub fn worst(&self) -> Option<Sign> {
+        match self {
+            Self::Said(words) => words.iter().map(|word| word.sign).max(),
+            Self::Mute | Self::Silent(_) | Self::Gone => None,
+        }
+    }
+
+    /// Whether a UPS says that it is on line, and nothing stands where a countdown would.
+    pub fn gives_mains(&self) -> bool {
+        matches!(self, Self::Said(words) if words.iter().any(|word| word.gives_mains))
+    }
+}
+
 /// The last word of one origin.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Known {

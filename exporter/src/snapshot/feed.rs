@@ -64,7 +64,7 @@ fn words(id: &SourceId, pass: &Pass, now: Timestamp) -> Vec<(Origin, Word)> {
         }
         Observation::Upses(upses) => {
             let feeding = upses.iter().filter(|seen| seen.feeds_host);
-            feeding.map(|seen| (of_ups(id, seen), word(seen, now))).collect()
+            feeding.map(|seen| (of_ups(id, seen), seen.word(now))).collect()
         }
         Observation::Nothing | Observation::Files(_) | Observation::Endpoint(_) | Observation::Health(_) => Vec::new(),
     }
@@ -72,13 +72,6 @@ fn words(id: &SourceId, pass: &Pass, now: Timestamp) -> Vec<(Origin, Word)> {
 
 fn of_ups(id: &SourceId, seen: &UpsSeen) -> Origin {
     Origin::Ups { source: id.name.clone(), ups: seen.ups.clone() }
-}
-
-fn word(seen: &UpsSeen, now: Timestamp) -> Word {
-    match &seen.outcome {
-        Ok(reading) => Word::of(reading, now),
-        Err(trouble) => trouble.reason.silence().map_or(Word::Gone, Word::Silent),
-    }
 }
 
 #[cfg(test)]

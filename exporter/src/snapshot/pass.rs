@@ -12,7 +12,7 @@ use super::{Label, SeenCertificate};
 use crate::health::CheckSeen;
 use crate::platform::SystemTrust;
 use crate::probe::{Endpoint, Handshake, Phases, ProbeError, ServedChain, TrustVerdict};
-use crate::shutdown::Evidence;
+use crate::shutdown::{Evidence, Word};
 use crate::trouble::Trouble;
 use crate::ups::{Reading, Refused, UpsFault};
 
@@ -169,6 +169,17 @@ impl Backend {
             Self::Nut => "nut",
             Self::PowerchuteWeb => "powerchute_web",
             Self::Snmp => "snmp",
+        }
+    }
+}
+
+impl UpsSeen {
+    /// What is known of the UPS after a look that ended at `now`: the one judgement that the shutdown machine, the power gate and the
+    /// log go by.
+    pub fn word(&self, now: Timestamp) -> Word {
+        match &self.outcome {
+            Ok(reading) => Word::of(reading, now),
+            Err(trouble) => trouble.reason.silence().map_or(Word::Gone, Word::Silent),
         }
     }
 }
