@@ -1,5 +1,6 @@
 //! What is worth looking at on a host that has no configuration.
 
+use std::collections::BTreeMap;
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,6 +11,7 @@ use kagiban_agents::{Product, powerchute_network_shutdown};
 use tokio::time::Instant;
 
 use crate::blocking::{Flights, Work};
+use crate::installation::{Installed, local_endpoint};
 use crate::platform;
 use crate::probe::Endpoint;
 
@@ -38,13 +40,6 @@ pub struct SearchPaths {
     pub java_home: Option<PathBuf>,
     pub bundles: Vec<PathBuf>,
     pub network_shutdown_logs: Vec<PathBuf>,
-}
-
-/// A product and its directory.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Installed {
-    pub product: Product,
-    pub directory: PathBuf,
 }
 
 /// What is there.
@@ -101,7 +96,7 @@ impl SearchPaths {
     pub fn usual() -> Self {
         let paths = |list: &[&str]| list.iter().map(PathBuf::from).filter(|path| path.is_absolute()).collect();
         Self {
-            agents: Product::ALL.iter().copied().flat_map(usual_directories).collect(),
+            agents: Product::ALL.iter().copied().flat_map(Installed::usual).collect(),
             jvm_parents: paths(JVM_PARENTS),
             java_home: env::var_os("JAVA_HOME").map(PathBuf::from).filter(|path| path.is_absolute()),
             bundles: paths(BUNDLES),
@@ -156,22 +151,16 @@ impl Discovered {
 
     /// Where the agents that are installed write their events, from the first one on.
     pub fn event_logs(&self) -> Vec<PathBuf> {
-        let of_agent = |at: &Installed| Some(at.directory.join(at.product.facts().event_log?));
-        self.agents.iter().filter_map(of_agent).chain(self.network_shutdown_logs.iter().cloned()).collect()
+        let of_agents = self.agents.iter().filter_map(Installed::event_log);
+        of_agents.chain(self.network_shutdown_logs.iter().cloned()).collect()
     }
 
     /// Where the agents that are installed answer on this host.
     pub fn local_endpoints(&self, host: &str) -> Vec<Endpoint> {
-        let ports = self.agents.iter().filter_map(|at| at.product.facts().port);
-        let ports: std::collections::BTreeSet<u16> = ports.collect();
-        let endpoint = |port| Endpoint { address: format!("127.0.0.1:{port}"), server_name: Some(host.to_owned()) };
-        ports.into_iter().map(endpoint).collect()
+        let endpoints = self.agents.iter().filter_map(|at| local_endpoint(at.product, Some(host)));
+        let endpoints: BTreeMap<String, Endpoint> = endpoints.map(|it| (it.address.clone(), it)).collect();
+        endpoints.into_values().collect()
     }
-}
-
-fn usual_directories(product: Product) -> impl Iterator<Item = Installed> {
-    let directories = (product.facts().directories)(platform::OS);
-    directories.iter().map(move |directory| Installed { product, directory: PathBuf::from(directory) })
 }
 
 fn subdirectories(parent: &Path) -> Vec<PathBuf> {

@@ -23,6 +23,7 @@ pub mod fuzzing;
 pub mod health;
 pub mod host_api;
 mod host_port;
+pub mod installation;
 mod label;
 mod password_file;
 pub mod platform;

@@ -10,6 +10,8 @@ use kagiban_crds::AgentName;
 use kagiban_crds::host_api::StoreFormat;
 use serde::{Deserialize, Deserializer};
 
+use crate::probe::Endpoint;
+
 /// One agent of this host, as written.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -74,6 +76,12 @@ pub struct EndpointConfig {
     /// key: for a service that is handed its key, as by systemd's LoadCredential.
     #[serde(default)]
     pub accounts: Vec<Account>,
+}
+
+impl From<&EndpointConfig> for Endpoint {
+    fn from(config: &EndpointConfig) -> Self {
+        Self { address: config.address.clone(), server_name: config.server_name.clone() }
+    }
 }
 
 /// An account of this host.

@@ -8,6 +8,7 @@ use kagiban_crds::AgentName;
 use kagiban_crds::host_api::StoreFormat;
 
 use crate::config::{Account, AgentConfig, KeystoreConfig, RenewConfig};
+use crate::installation::{Installed, directory_there, local_endpoint};
 use crate::platform::{self, ProgramError};
 use crate::probe::Endpoint;
 
@@ -223,7 +224,7 @@ impl Resolver<'_> {
         Ok(Agent {
             name: self.0.name.clone(),
             product: self.0.product,
-            endpoint: self.resolve_endpoint(facts, &procedure)?,
+            endpoint: self.resolve_endpoint(&procedure)?,
             service: self.resolve_service(facts, &procedure)?,
             procedure,
             verify: self.resolve_verify()?,
@@ -234,12 +235,12 @@ impl Resolver<'_> {
         if self.0.renew.is_some() {
             return Err(self.invalid("renew", "this product takes its certificate from the operator"));
         }
-        let directory = self.product_directory(facts)?;
+        let installed = self.installed()?;
         Ok(Push {
-            keystore: self.resolve_keystore(facts, directory.as_deref())?,
+            keystore: self.resolve_keystore(installed.as_ref())?,
             alias: self.0.keystore.alias.clone().or_else(|| facts.alias.map(str::to_owned)),
             password_file: self.optional("passwordFile", self.0.password_file.as_deref())?,
-            password_ini: self.resolve_ini(facts, directory.as_deref())?,
+            password_ini: self.resolve_ini(installed.as_ref())?,
             backups: self.0.backups,
         })
     }
@@ -268,15 +269,12 @@ impl Resolver<'_> {
         })
     }
 
-    fn product_directory(&self, facts: &Facts) -> Result<Option<PathBuf>, AgentConfigError> {
-        if let Some(path) = self.optional("directory", self.0.directory.as_deref())? {
-            return Ok(Some(path));
-        }
-        let usual = (facts.directories)(platform::OS).iter().map(PathBuf::from);
-        Ok(usual.clone().find(|path| (self.1.is_directory)(path)).or_else(|| usual.into_iter().next()))
+    fn installed(&self) -> Result<Option<Installed>, AgentConfigError> {
+        self.optional("directory", self.0.directory.as_deref())?;
+        Ok(Installed::of(self.0, |product| directory_there(product, self.1.is_directory)))
     }
 
-    fn resolve_keystore(&self, facts: &Facts, directory: Option<&Path>) -> Result<Keystore, AgentConfigError> {
+    fn resolve_keystore(&self, installed: Option<&Installed>) -> Result<Keystore, AgentConfigError> {
         let config = &self.0.keystore;
         match (&config.path, &config.certificate_file, &config.key_file) {
             (Some(path), None, None) => {
@@ -295,34 +293,28 @@ impl Resolver<'_> {
                 Ok(Keystore::PemPair { certificate, key })
             }
             (None, None, None) => {
-                let (Some(directory), Some(name)) = (directory, facts.keystores.first()) else {
-                    return Err(self.missing("keystore.path"));
-                };
-                Ok(Keystore::OneFile { path: directory.join(name), format: config.format })
+                let usual = installed.and_then(|at| at.keystores().next());
+                let path = usual.ok_or_else(|| self.missing("keystore.path"))?;
+                Ok(Keystore::OneFile { path, format: config.format })
             }
             _ => Err(self.invalid("keystore", "give either path, or both certificateFile and keyFile")),
         }
     }
 
-    fn resolve_ini(
-        &self,
-        facts: &Facts,
-        directory: Option<&Path>,
-    ) -> Result<Option<(PathBuf, PasswordIni)>, AgentConfigError> {
-        let Some(ini) = facts.password_ini else {
+    fn resolve_ini(&self, installed: Option<&Installed>) -> Result<Option<(PathBuf, PasswordIni)>, AgentConfigError> {
+        let Some(ini) = self.0.product.facts().password_ini else {
             return match self.0.password_ini {
                 Some(_) => Err(self.invalid("passwordIni", "this product has none")),
                 None => Ok(None),
             };
         };
-        let path = match self.optional("passwordIni", self.0.password_ini.as_deref())? {
-            Some(path) => path,
-            None => directory.ok_or_else(|| self.missing("directory"))?.join(ini.file),
-        };
+        let configured = self.optional("passwordIni", self.0.password_ini.as_deref())?;
+        let usual = || installed.and_then(Installed::password_ini).map(|(path, _)| path);
+        let path = configured.or_else(usual).ok_or_else(|| self.missing("directory"))?;
         Ok(Some((path, ini)))
     }
 
-    fn resolve_endpoint(&self, facts: &Facts, procedure: &Procedure) -> Result<AgentEndpoint, AgentConfigError> {
+    fn resolve_endpoint(&self, procedure: &Procedure) -> Result<AgentEndpoint, AgentConfigError> {
         let key_file = match procedure {
             Procedure::Push(Push { keystore: Keystore::OneFile { path, .. }, .. }) => Some(path.clone()),
             Procedure::Push(Push { keystore: Keystore::PemPair { key, .. }, .. }) => Some(key.clone()),
@@ -336,22 +328,18 @@ impl Resolver<'_> {
         let accounts = named.map(known).collect::<Option<Vec<_>>>().ok_or_else(|| {
             self.invalid("endpoint.accounts", "names an account that is not in /etc/passwd; write its number")
         })?;
-        Ok(AgentEndpoint { at: self.resolve_address(facts)?, key_file, accounts })
+        Ok(AgentEndpoint { at: self.resolve_address()?, key_file, accounts })
     }
 
-    fn resolve_address(&self, facts: &Facts) -> Result<Endpoint, AgentConfigError> {
-        match (&self.0.endpoint, facts.port) {
-            (Some(endpoint), _) => {
-                let (address, server_name) = (endpoint.address.clone(), endpoint.server_name.clone());
-                let endpoint = Endpoint { address, server_name };
-                if endpoint.host_and_port().map_or(0, |(_, port)| port) == 0 {
-                    return Err(self.invalid("endpoint.address", "must be host:port"));
-                }
-                Ok(endpoint)
-            }
-            (None, Some(port)) => Ok(Endpoint { address: format!("127.0.0.1:{port}"), server_name: None }),
-            (None, None) => Err(self.missing("endpoint")),
+    fn resolve_address(&self) -> Result<Endpoint, AgentConfigError> {
+        let Some(configured) = &self.0.endpoint else {
+            return local_endpoint(self.0.product, None).ok_or_else(|| self.missing("endpoint"));
+        };
+        let endpoint = Endpoint::from(configured);
+        if endpoint.host_and_port().map_or(0, |(_, port)| port) == 0 {
+            return Err(self.invalid("endpoint.address", "must be host:port"));
         }
+        Ok(endpoint)
     }
 
     fn resolve_service(&self, facts: &Facts, procedure: &Procedure) -> Result<Service, AgentConfigError> {

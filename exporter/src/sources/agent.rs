@@ -1,17 +1,15 @@
 //! One agent's directory: its keystore, and the password that the agent keeps beside it.
 
 use super::files::{FileRule, PasswordSource, Paths};
-use crate::discovery::Installed;
+use crate::installation::Installed;
 
 pub(super) fn rule(at: &Installed) -> FileRule {
-    let facts = at.product.facts();
+    let keystores: Vec<_> = at.keystores().collect();
     FileRule {
-        paths: Paths::AnyOf(facts.keystores.iter().map(|name| at.directory.join(name)).collect()),
+        max_files: keystores.len(),
+        paths: Paths::AnyOf(keystores),
         exclude: Vec::new(),
-        password: facts
-            .password_ini
-            .map_or(PasswordSource::None, |ini| PasswordSource::AgentIni { path: at.directory.join(ini.file), ini }),
-        max_files: facts.keystores.len(),
+        password: at.password_ini().map_or(PasswordSource::None, |(path, ini)| PasswordSource::AgentIni { path, ini }),
         distinct: true,
     }
 }

@@ -12,7 +12,8 @@ use super::tls::{self, TlsSource, TrustCache};
 use super::ups::UpsSource;
 use super::{Look, Source, agent, host as host_source};
 use crate::config::{AgentConfig, CertificateRule, Config, PathPattern, SourceName, TlsEndpoint, UpsConfig};
-use crate::discovery::{Discovered, Installed};
+use crate::discovery::Discovered;
+use crate::installation::{Installed, local_endpoint};
 use crate::probe::Endpoint;
 use crate::snapshot::{Label, SourceId, SourceKind};
 use crate::ups::UpsFault;
@@ -34,7 +35,7 @@ pub fn plan(config: &Config, found: &Discovered, host: &HostName) -> Vec<Source>
         }));
         sources.extend(discovered_files("jvm", &found.trust_stores));
         sources.extend(discovered_files("system", found.system_bundle.as_slice()));
-        sources.extend(found.local_endpoints(host.as_str()).into_iter().filter_map(local_endpoint).map(|it| tls(&it)));
+        sources.extend(found.local_endpoints(host.as_str()).into_iter().filter_map(tls_endpoint).map(|it| tls(&it)));
     }
     if config.powerchute_health.enabled {
         sources.extend(health_sources(config, found, host));
@@ -94,7 +95,7 @@ fn file_source(id: SourceId, rule: FileRule) -> Source {
     }
 }
 
-fn local_endpoint(endpoint: Endpoint) -> Option<TlsEndpoint> {
+fn tls_endpoint(endpoint: Endpoint) -> Option<TlsEndpoint> {
     Some(TlsEndpoint::new(SourceName::parse(&endpoint.address).ok()?, endpoint))
 }
 
@@ -123,17 +124,17 @@ fn ups_source(config: &UpsConfig, bundle: Option<&Path>, state_directory: &Path)
 /// Of the agents whose vendor has a hardening list: those that are configured, and those that were found elsewhere.
 fn health_sources(config: &Config, found: &Discovered, host: &HostName) -> Vec<Source> {
     let configured: Vec<_> = config.agents.iter().filter_map(|agent| configured_target(agent, found, host)).collect();
-    let is_new = |at: &&Installed| configured.iter().all(|patient| patient.places.directory != at.directory);
+    let is_new = |at: &&Installed| configured.iter().all(|target| target.paths.directory != at.directory);
     let discovered = found.agents.iter().filter(|_| config.discovers()).filter(is_new);
-    let discovered: Vec<_> = discovered.filter_map(|at| patient(at, host)).collect();
-    let source = |patient: HealthTarget| Source {
+    let discovered: Vec<_> = discovered.filter_map(|at| discovered_target(at, host)).collect();
+    let source = |target: HealthTarget| Source {
         id: SourceId {
             kind: SourceKind::Health,
-            name: patient.name.clone().unwrap_or_else(|| Label::from_path(&patient.places.directory)),
+            name: target.name.clone().unwrap_or_else(|| Label::from_path(&target.paths.directory)),
         },
         reasons: health::REASONS,
         interval: config.powerchute_health.interval.as_duration(),
-        look: Look::Health(Box::new(HealthSource::new(patient, &config.powerchute_health))),
+        look: Look::Health(Box::new(HealthSource::new(target, &config.powerchute_health))),
         wake: Arc::default(),
         files: Vec::new(),
     };
@@ -141,44 +142,40 @@ fn health_sources(config: &Config, found: &Discovered, host: &HostName) -> Vec<S
 }
 
 fn configured_target(agent: &AgentConfig, found: &Discovered, host: &HostName) -> Option<HealthTarget> {
-    let usual = || {
-        let directories = (agent.product.facts().directories)(crate::platform::OS);
-        found.directory_of(agent.product).or_else(|| directories.first().map(PathBuf::from))
-    };
-    let directory = agent.directory.clone().or_else(usual)?;
-    let mut patient = patient(&Installed { product: agent.product, directory }, host)?;
-    patient.name = Some(Label::new(agent.name.as_str()));
+    let at = Installed::of(agent, |product| found.directory_of(product))?;
+    let mut target = discovered_target(&at, host)?;
+    target.name = Some(Label::new(agent.name.as_str()));
     if let Some(endpoint) = &agent.endpoint {
-        patient.endpoint = Endpoint { address: endpoint.address.clone(), server_name: endpoint.server_name.clone() };
+        target.endpoint = endpoint.into();
     }
-    let places = &mut patient.places;
+    let paths = &mut target.paths;
     if let Some(keystore) = agent.keystore.path.as_ref().or(agent.keystore.certificate_file.as_ref()) {
-        places.keystore.clone_from(keystore);
+        paths.keystore.clone_from(keystore);
     }
     if let Some(alias) = &agent.keystore.alias {
-        places.alias = Some(alias.clone());
+        paths.alias = Some(alias.clone());
     }
-    places.password_file.clone_from(&agent.password_file);
-    if let (Some(path), Some((known, _))) = (&agent.password_ini, &mut places.password_ini) {
+    paths.password_file.clone_from(&agent.password_file);
+    if let (Some(path), Some((known, _))) = (&agent.password_ini, &mut paths.password_ini) {
         known.clone_from(path);
     }
-    Some(patient)
+    Some(target)
 }
 
 /// An agent as its product knows it.
-fn patient(at: &Installed, host: &HostName) -> Option<HealthTarget> {
+fn discovered_target(at: &Installed, host: &HostName) -> Option<HealthTarget> {
     let facts = at.product.facts();
-    let (product, port) = (facts.hardening.as_ref()?, facts.port?);
-    let places = AgentPaths {
+    let product = facts.hardening.as_ref()?;
+    let paths = AgentPaths {
         product,
         directory: at.directory.clone(),
-        keystore: at.directory.join(facts.keystores.first()?),
+        keystore: at.keystores().next()?,
         alias: facts.alias.map(str::to_owned),
         password_file: None,
-        password_ini: facts.password_ini.map(|ini| (at.directory.join(ini.file), ini)),
+        password_ini: at.password_ini(),
         protected: facts.protected,
         command_directories: Vec::new(),
     };
-    let endpoint = Endpoint { address: format!("127.0.0.1:{port}"), server_name: Some(host.as_str().to_owned()) };
-    Some(HealthTarget { name: None, product, places, endpoint })
+    let endpoint = local_endpoint(at.product, Some(host.as_str()))?;
+    Some(HealthTarget { name: None, product, paths, endpoint })
 }

@@ -36,7 +36,7 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 pub(super) struct HealthSource {
     agent: Option<Label>,
     product: &'static Hardening,
-    places: AgentPaths,
+    paths: AgentPaths,
     collector: Blocking<AgentPaths, Collected>,
     ports: Ports,
     minimum_java: Option<JavaVersion>,
@@ -55,19 +55,19 @@ struct Ports {
 pub(super) struct HealthTarget {
     pub(super) name: Option<Label>,
     pub(super) product: &'static Hardening,
-    pub(super) places: AgentPaths,
+    pub(super) paths: AgentPaths,
     pub(super) endpoint: Endpoint,
 }
 
 impl HealthSource {
-    pub(super) fn new(patient: HealthTarget, config: &HealthConfig) -> Self {
-        let HealthTarget { name, product, mut places, endpoint } = patient;
-        places.command_directories.extend(config.command_directories.iter().cloned());
+    pub(super) fn new(target: HealthTarget, config: &HealthConfig) -> Self {
+        let HealthTarget { name, product, mut paths, endpoint } = target;
+        paths.command_directories.extend(config.command_directories.iter().cloned());
         let deadline = config.timeout.as_duration();
         Self {
             agent: name,
             product,
-            places,
+            paths,
             collector: Blocking::new(Work::Health, deadline),
             ports: Ports { endpoint, snmp: config.snmp.clone(), snmp_reads: snmp::Reads::new() },
             minimum_java: config.minimum_java_version.clone(),
@@ -76,8 +76,8 @@ impl HealthSource {
     }
 
     pub(super) async fn look(&mut self) -> (Observation, Option<Trouble>) {
-        let places = &self.places;
-        let collecting = self.collector.run(|| places.clone(), |places| places.collect());
+        let paths = &self.paths;
+        let collecting = self.collector.run(|| paths.clone(), |paths| paths.collect());
         let asking = timeout(self.deadline, AssertUnwindSafe(self.ports.ask()).catch_unwind());
         let (collected, asked) = match tokio::join!(collecting, asking) {
             (Ok(collected), Ok(Ok(asked))) => (collected, asked),
@@ -88,7 +88,7 @@ impl HealthSource {
         let facts = self.facts(collected, asked);
         let seen = HealthSeen {
             agent: self.agent.clone(),
-            directory: Label::from_path(&self.places.directory),
+            directory: Label::from_path(&self.paths.directory),
             checks: verdicts(&facts, self.product),
         };
         (Observation::Health(seen), None)

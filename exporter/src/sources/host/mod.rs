@@ -28,6 +28,7 @@ use super::schedule::panicked;
 use super::{Look, Source};
 use crate::config::Config;
 use crate::discovery::Discovered;
+use crate::installation::Installed;
 use crate::snapshot::{Label, Observation, SourceId, SourceKind, Trouble};
 
 /// Every reason that a look can fail for.
@@ -97,8 +98,7 @@ pub(super) fn plan(config: &Config, found: &Discovered) -> Vec<Source> {
 /// something to write.
 fn event_logs(config: &Config, found: &Discovered) -> BTreeMap<PathBuf, bool> {
     let configured = config.agents.iter().filter_map(|agent| {
-        let directory = agent.directory.clone().or_else(|| found.directory_of(agent.product))?;
-        Some(directory.join(agent.product.facts().event_log?))
+        Installed::of(agent, |product| found.directory_of(product))?.event_log()
     });
     let searched = if config.discovery.enabled == Some(false) { Vec::new() } else { found.event_logs() };
     let mut logs: BTreeMap<_, _> = configured.chain(searched).map(|path| (path, false)).collect();
@@ -115,7 +115,6 @@ mod tests {
     use super::*;
     use crate::blocking::Blocked;
     use crate::config;
-    use crate::discovery::Installed;
     use crate::platform::{FileError, ShutdownError};
 
     fn names(yaml: &str, found: &Discovered) -> Vec<String> {
