@@ -1,33 +1,32 @@
 //! `/metrics`, `/healthz` and `/readyz` over plain HTTP/1.1, bounded in connections and time.
 
-use std::collections::VecDeque;
-use std::convert::Infallible;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures::stream;
-use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt, StreamBody};
-use hyper::body::{Bytes, Frame, Incoming};
-use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::http::request::Parts;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use kagiban_serving::{Acceptor, Arrival, Arrivals, Limits, Parting, Peer, Pieces, converse};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::AbortHandle;
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::metrics::SharedMetrics;
 
-/// Two Prometheus servers, a kubelet and a person with curl. Beyond this the oldest gives its place to the newest, so that
-/// nobody who holds connections keeps the kubelet from its probe.
+/// Two Prometheus servers, a kubelet and a person with curl. Beyond this whoever holds the most gives one back to the newest, so
+/// that nobody who holds connections keeps the kubelet from its probe.
 const MAX_CONNECTIONS: usize = 32;
-/// Headers must arrive in this time.
-const HEADER_DEADLINE: Duration = Duration::from_secs(2);
+const LIMITS: Limits = Limits {
+    head: Duration::from_secs(2),
+    // Prometheus sends six.
+    max_headers: 64,
+    max_buffer: 16 * 1024,
+    keep_alive: false,
+    farewell: Duration::from_secs(2),
+};
 /// A connection is for one request and lives no longer than this, which is also how long Prometheus waits.
 const CONNECTION_DEADLINE: Duration = Duration::from_secs(10);
 /// What Prometheus's text format is called.
@@ -49,7 +48,7 @@ struct Rendered {
 
 /// A text in pieces: to let it grow in one would copy it again and again, and leave holes of its size in the heap.
 #[derive(Default)]
-struct Pieces {
+struct Growing {
     whole: Vec<Bytes>,
     last: Vec<u8>,
 }
@@ -57,14 +56,14 @@ struct Pieces {
 /// In bytes.
 const PIECE: usize = 64 * 1024;
 
-impl Pieces {
+impl Growing {
     fn end(mut self) -> Vec<Bytes> {
         self.whole.push(self.last.into());
         self.whole
     }
 }
 
-impl fmt::Write for Pieces {
+impl fmt::Write for Growing {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         if self.last.len() + text.len() > PIECE {
             let full = std::mem::replace(&mut self.last, Vec::with_capacity(PIECE.max(text.len())));
@@ -86,7 +85,7 @@ impl Exposition {
         // the lock is held by the work itself, so that those who do not wait for it have nothing rendered beside it
         let rendered = tokio::task::spawn_blocking(move || {
             *last = None;
-            let mut pieces = Pieces::default();
+            let mut pieces = Growing::default();
             metrics.write(&mut pieces).ok()?;
             let body = pieces.end();
             *last = Some(Rendered { at: Instant::now(), body: body.clone() });
@@ -96,7 +95,7 @@ impl Exposition {
         // nobody is given it any more after that
         let last = Arc::clone(&self.last);
         tokio::spawn(async move {
-            tokio::time::sleep(RENDERED_FOR).await;
+            sleep(RENDERED_FOR).await;
             last.lock().await.take_if(|rendered| rendered.at.elapsed() >= RENDERED_FOR);
         });
         body
@@ -138,58 +137,36 @@ pub async fn serve(
 }
 
 async fn accept(listener: TcpListener, exposition: Exposition, probes: Probes, stop: CancellationToken) {
-    let mut connections: VecDeque<AbortHandle> = VecDeque::with_capacity(MAX_CONNECTIONS);
-    loop {
-        let accepted = tokio::select! {
-            () = stop.cancelled() => return,
-            accepted = listener.accept() => accepted,
-        };
-        let Ok((stream, _)) = accepted else {
-            // out of file descriptors, most likely: others will close theirs
-            tokio::time::sleep(Duration::from_millis(100)).await;
-            continue;
-        };
-        connections.retain(|connection| !connection.is_finished());
-        if connections.len() >= MAX_CONNECTIONS
-            && let Some(oldest) = connections.pop_front()
-        {
-            oldest.abort();
-        }
-        let connection =
-            tokio::time::timeout(CONNECTION_DEADLINE, connection(stream, exposition.clone(), probes.clone()));
-        connections.push_back(tokio::spawn(connection).abort_handle());
+    let connections = Arrivals::new(MAX_CONNECTIONS, MAX_CONNECTIONS);
+    let mut acceptor = Acceptor::new("metrics");
+    while let Some((stream, address)) = acceptor.next(&stop, || listener.accept()).await {
+        let place = connections.admit(Peer::of(address.ip()));
+        tokio::spawn(connection(stream, place, exposition.clone(), probes.clone()));
     }
 }
 
-async fn connection(stream: TcpStream, exposition: Exposition, probes: Probes) {
-    let (exposition, probes) = (&exposition, &probes);
-    let service = service_fn(move |request: Request<Incoming>| {
-        let (asked, _) = request.into_parts();
-        async move { Ok::<_, Infallible>(answer(&asked, exposition, probes).await) }
-    });
-    // without a timer hyper's header deadline is silently off
-    let served = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .keep_alive(false)
-        .header_read_timeout(HEADER_DEADLINE)
-        .serve_connection(TokioIo::new(stream), service)
-        .await;
-    if let Err(error) = served {
+async fn connection(stream: TcpStream, place: Arrival, exposition: Exposition, probes: Probes) {
+    let answer = |request: Request<Incoming>| {
+        let (exposition, probes) = (exposition.clone(), probes.clone());
+        async move { answer(&request.into_parts().0, &exposition, &probes).await }
+    };
+    let parting = async {
+        tokio::select! {
+            () = place.evicted.cancelled() => {}
+            () = sleep(CONNECTION_DEADLINE) => {}
+        }
+        Parting::AtOnce
+    };
+    if let Err(error) = converse(stream, LIMITS, answer, parting).await {
         tracing::debug!(%error, "a connection to the metrics port ended early");
     }
 }
 
-type Body = UnsyncBoxBody<Bytes, Infallible>;
-
-async fn answer(request: &Parts, exposition: &Exposition, probes: &Probes) -> Response<Body> {
+async fn answer(request: &Parts, exposition: &Exposition, probes: &Probes) -> Response<Pieces> {
     let body = |status, kind, pieces: Vec<Bytes>| {
-        // said, so that what breaks off is never taken for the whole, by HTTP/1.0 either
-        let length: usize = pieces.iter().map(Bytes::len).sum();
-        let frames = pieces.into_iter().map(|piece| Ok(Frame::data(piece)));
-        let mut response = Response::new(StreamBody::new(stream::iter(frames)).boxed_unsync());
+        let mut response = Response::new(Pieces::from(pieces));
         *response.status_mut() = status;
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-        response.headers_mut().insert(CONTENT_LENGTH, length.into());
         response
     };
     const PLAIN: &str = "text/plain; charset=utf-8";
@@ -263,7 +240,7 @@ mod tests {
         assert!(exposition.last.lock().await.is_some());
         // at rest it takes no memory
         while exposition.last.lock().await.is_some() {
-            tokio::time::sleep(RENDERED_FOR / 10).await;
+            sleep(RENDERED_FOR / 10).await;
         }
         let after = exposition.body().await.expect("it is rendered");
         assert_ne!(before[0].as_ptr(), after[0].as_ptr(), "and anew afterwards");
@@ -289,7 +266,7 @@ mod tests {
     async fn a_connection_is_for_one_request() {
         let address = serving().await;
         for path in ["/healthz", "/readyz", "/metrics"] {
-            let answer = tokio::time::timeout(HEADER_DEADLINE / 2, asked(address, path)).await.expect("it is closed");
+            let answer = tokio::time::timeout(LIMITS.head / 2, asked(address, path)).await.expect("it is closed");
             assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("connection: close"), "{answer}");
         }
     }

@@ -49,14 +49,15 @@ fn crates_know_no_more_of_each_other_than_the_architecture_says() {
     }
 }
 
-const CRATES: [&str; 6] = ["agents", "crds", "exporter", "keystore", "operator", "process"];
-const KNOWS: [(&str, &[&str]); 6] = [
+const CRATES: [&str; 7] = ["agents", "crds", "exporter", "keystore", "operator", "process", "serving"];
+const KNOWS: [(&str, &[&str]); 7] = [
     ("agents", &[]),
     ("crds", &[]),
-    ("exporter", &["agents", "crds", "keystore", "process"]),
+    ("exporter", &["agents", "crds", "keystore", "process", "serving"]),
     ("keystore", &[]),
-    ("operator", &["crds", "keystore", "process"]),
+    ("operator", &["crds", "keystore", "process", "serving"]),
     ("process", &[]),
+    ("serving", &[]),
 ];
 
 /// The cluster takes each product that is rotated by key and chain, by the id that the hosts know it by, and no other.

@@ -1,10 +1,8 @@
 //! From a request to its answer: authorise, route, read the body, ask the worker.
 
 use std::collections::BTreeMap;
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use http_body_util::Full;
@@ -24,6 +22,7 @@ use super::body;
 use super::client::Client;
 use super::reports::{self, Watched};
 use super::route::Route;
+use super::slots::ClientSeat;
 use crate::config::{ClientName, HostApiConfig};
 use crate::rotation::admission::{Admission, refuse};
 use crate::rotation::{Host, Refused, Rotation, Why, Workers};
@@ -69,13 +68,13 @@ impl Api {
         request: Request<Incoming>,
         peer: SocketAddr,
         client: Arc<Client>,
-        working: Arc<AtomicBool>,
-    ) -> Result<Response<Full<Bytes>>, Infallible> {
+        seat: ClientSeat,
+    ) -> Response<Full<Bytes>> {
         let method = request.method().as_str().to_owned();
         let route = Route::parse(request.method(), request.uri().path());
         let known = route.as_ref().ok().cloned();
         let result = if client.authorised {
-            let answering = timeout(self.request_timeout, self.dispatch(route, request, &working));
+            let answering = timeout(self.request_timeout, self.dispatch(route, request, &seat));
             answering.await.unwrap_or_else(|_| {
                 let seconds = self.request_timeout.as_secs();
                 Err(refuse(RefusalReason::TooSlow, format!("the request took longer than {seconds} s")))
@@ -84,20 +83,19 @@ impl Api {
             let message = "none of the names in the client certificate is in hostApi.clientNames of this host";
             Err(refuse(RefusalReason::ClientNotAuthorised, message))
         };
-        working.store(false, Ordering::Release);
         let (status, outcome) = match &result {
             Ok(answer) => (answer.status.as_u16(), answer.outcome.to_owned()),
             Err(refusal) => (refusal.reason.status(), name(refusal.reason)),
         };
         audit::request(peer, &client, &method, known.as_ref(), status, &outcome);
-        Ok(render(result))
+        render(result)
     }
 
     async fn dispatch(
         &self,
         route: Result<Route, RefusalReason>,
         request: Request<Incoming>,
-        working: &AtomicBool,
+        seat: &ClientSeat,
     ) -> Result<ApiReply, Refusal> {
         let route =
             route.map_err(|reason| refuse(reason, "no such route with this method; see the host API's routes"))?;
@@ -114,10 +112,9 @@ impl Api {
         {
             return Err(refusal);
         }
-        if matches!(route, Route::Host | Route::Agent(_) | Route::Rotation(..)) {
-            // There is no body to wait for.
-            working.store(true, Ordering::Release);
-        }
+        // There is no body to wait for.
+        let has_come = matches!(route, Route::Host | Route::Agent(_) | Route::Rotation(..));
+        let _working = has_come.then(|| seat.work());
         match (route, agent) {
             (Route::Host, _) => {
                 let shutdown = self.board.snapshot().shutdown;
@@ -133,7 +130,7 @@ impl Api {
             }
             (Route::Password(_), Some(agent)) => {
                 let question: PasswordQuestion = body::read(request).await?;
-                working.store(true, Ordering::Release);
+                let _working = seat.work();
                 agent.worker.snapshot()?.admit_question(&self.host, &question)?;
                 agent.questions.take(Instant::now())?;
                 let report = agent.worker.password_in_force(question).await?;
@@ -141,26 +138,26 @@ impl Api {
             }
             (Route::Open(_), Some(agent)) => {
                 let request = body::read(request).await?;
-                working.store(true, Ordering::Release);
+                let _working = seat.work();
                 let admission = agent.worker.snapshot()?.admit_open(&self.host, &request);
                 answer(admission, StatusCode::OK, agent.worker.open(request)).await
             }
             (Route::Renewal(_), Some(agent)) => {
                 let order: RenewalOrder = body::read(request).await?;
-                working.store(true, Ordering::Release);
+                let _working = seat.work();
                 let admission = agent.worker.snapshot()?.admit_renewal(&self.host, &order);
                 answer(admission, StatusCode::ACCEPTED, agent.worker.renew(order)).await
             }
             (Route::Chain(_, generation), Some(agent)) => {
                 let delivery: kagiban_crds::host_api::ChainDelivery = body::read(request).await?;
-                working.store(true, Ordering::Release);
+                let _working = seat.work();
                 same_generation(&delivery.target, generation)?;
                 let admission = agent.worker.snapshot()?.admit_chain(&self.host, &delivery);
                 answer(admission, StatusCode::ACCEPTED, agent.worker.deliver(delivery)).await
             }
             (Route::Rollback(_, generation), Some(agent)) => {
                 let order: kagiban_crds::host_api::RollbackOrder = body::read(request).await?;
-                working.store(true, Ordering::Release);
+                let _working = seat.work();
                 same_generation(&order.target, generation)?;
                 let admission = agent.worker.snapshot()?.admit_rollback(&self.host, &order);
                 answer(admission, StatusCode::ACCEPTED, agent.worker.roll_back(order)).await

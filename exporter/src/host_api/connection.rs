@@ -2,60 +2,59 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use kagiban_serving::tls::shake_hands;
+use kagiban_serving::{Arrival, Limits, Parting, converse};
 use tokio::net::TcpStream;
-use tokio::time::{sleep, timeout};
-use tokio_rustls::TlsAcceptor;
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::api::Api;
 use super::audit;
 use super::client::Client;
-use super::slots::Slots;
-use crate::arrivals::Arrival;
+use super::slots::ClientSlots;
+use super::tls::Served;
 
 /// A handshake is two round trips.
 const HANDSHAKE: Duration = Duration::from_secs(5);
-/// The head of a request is one packet. Without a timer hyper would wait for ever.
-const HEAD: Duration = Duration::from_secs(5);
-/// Real requests carry under ten.
-const MAX_HEADERS: usize = 32;
-/// The least that hyper takes, and more than any head of ours.
-const BUFFER: usize = 8192;
+const LIMITS: Limits = Limits {
+    // It is one packet.
+    head: Duration::from_secs(5),
+    // Real requests carry under ten.
+    max_headers: 32,
+    // The least that hyper takes, and more than any head of ours.
+    max_buffer: 8192,
+    keep_alive: true,
+    farewell: Duration::from_secs(5),
+};
 /// A client that reads its answers slowly must come back some time.
 const LIFETIME: Duration = Duration::from_secs(300);
 
 pub(super) struct Connection {
     pub(super) stream: TcpStream,
     pub(super) peer: SocketAddr,
-    pub(super) acceptor: TlsAcceptor,
+    /// What the handshake is made with. When the TLS files are others, who spoke under these may be revoked.
+    pub(super) served: Arc<Served>,
     pub(super) api: Arc<Api>,
     pub(super) handshaking: Arrival,
-    pub(super) slots: Arc<Slots>,
+    pub(super) slots: Arc<ClientSlots>,
     pub(super) shutdown: CancellationToken,
-    /// The TLS files are others now: who spoke under the old ones may be revoked.
-    pub(super) replaced: CancellationToken,
 }
 
 impl Connection {
     pub(super) async fn serve(self) {
-        let Self { stream, peer, acceptor, api, handshaking, slots, shutdown, replaced } = self;
+        let Self { stream, peer, served, api, handshaking, slots, shutdown } = self;
         let shaken = tokio::select! {
-            shaken = timeout(HANDSHAKE, acceptor.accept(stream)) => shaken,
+            shaken = shake_hands(Arc::clone(&served.config), stream, HANDSHAKE) => shaken,
             () = handshaking.evicted.cancelled() => {
                 return audit::refused_connection(peer, "handshake_crowded_out", "others came before it was over");
             }
             () = shutdown.cancelled() => return,
         };
         let stream = match shaken {
-            Ok(Ok(stream)) => stream,
-            Ok(Err(error)) => return audit::refused_connection(peer, "handshake_failed", &error.to_string()),
-            Err(_) => return audit::refused_connection(peer, "handshake_too_slow", ""),
+            Ok(stream) => stream,
+            Err(error) => return audit::refused_connection(peer, error.reason(), &error.to_string()),
         };
         let leaf = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
         let client = Arc::new(Client::of(leaf, &api.client_names));
@@ -63,29 +62,22 @@ impl Connection {
             return audit::refused_connection(peer, "busy", "every connection is being answered");
         };
         drop(handshaking);
-        let working = Arc::clone(&slot.working);
-        let service = service_fn(move |request| {
-            Arc::clone(&api).answer(request, peer, Arc::clone(&client), Arc::clone(&working))
-        });
-        let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEAD)
-            .max_headers(MAX_HEADERS)
-            .max_buf_size(BUFFER)
-            .serve_connection(TokioIo::new(stream), service);
-        let mut connection = std::pin::pin!(connection);
-        tokio::select! {
-            // What went wrong with a request was answered and logged; a connection that breaks off is no news.
-            _ = &mut connection => return,
-            () = slot.evicted.cancelled() => return audit::refused_connection(peer, "evicted", "idle"),
-            () = sleep(LIFETIME) => {}
-            // A request of which a part was heard is not heard to its end: who speaks may be revoked. One that is answered is.
-            () = replaced.cancelled() => if !slot.working.load(Ordering::Acquire) {
-                return;
-            },
-            () = shutdown.cancelled() => {}
-        }
-        connection.as_mut().graceful_shutdown();
-        let _ = timeout(HEAD, connection).await;
+        let seat = slot.seat();
+        let answer = |request| Arc::clone(&api).answer(request, peer, Arc::clone(&client), seat.clone());
+        let evicted = slot.evicted();
+        let parting = async {
+            tokio::select! {
+                () = evicted.cancelled() => {
+                    audit::refused_connection(peer, "evicted", "idle");
+                    Parting::AtOnce
+                }
+                // A request of which a part was heard is not heard to its end: who speaks may be revoked. One that is answered is.
+                () = served.replaced.cancelled() => if slot.is_working() { Parting::Answered } else { Parting::AtOnce },
+                () = sleep(LIFETIME) => Parting::Answered,
+                () = shutdown.cancelled() => Parting::Answered,
+            }
+        };
+        // What went wrong with a request was answered and logged; a connection that breaks off is no news.
+        let _ = converse(stream, LIMITS, answer, parting).await;
     }
 }

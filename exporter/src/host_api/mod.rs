@@ -28,7 +28,9 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::blocking::Work;
 use crate::config::HostApiConfig;
+use crate::from_files::FromFiles;
 use crate::rotation::Workers;
 use crate::snapshot::Board;
 
@@ -80,7 +82,8 @@ pub async fn start(
         return Err(StartError::NoClients);
     }
     let tls = tls::Files::of(config);
-    let served = tls.load()?;
+    let (served, origin) = tls.load()?;
+    let served = FromFiles::starting(Work::HostApiTls, served, origin);
     let address = config.listen_address;
     let failed = |source| StartError::Listen { address, source };
     let listener = TcpListener::bind(address).await.map_err(failed)?;

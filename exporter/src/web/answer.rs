@@ -4,8 +4,8 @@ use hyper::body::Bytes;
 use hyper::header::{self, HeaderValue};
 use hyper::{Response, StatusCode};
 
-use super::body::Pieces;
 use crate::render::Format;
+use kagiban_serving::Pieces;
 
 /// Metrics, in the language that was asked for.
 pub(super) fn rendered(format: Format, parts: Vec<Bytes>) -> Response<Pieces> {

@@ -1,6 +1,5 @@
 //! Sockets and connections: how many, how long, how slow.
 
-use std::convert::Infallible;
 use std::fmt;
 use std::io;
 use std::str::FromStr;
@@ -11,25 +10,21 @@ use futures::future::join_all;
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderValue};
 use hyper::http::request::Parts;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
 use hyper::{Request, Response};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use kagiban_serving::tls::shake_hands;
+use kagiban_serving::{Acceptor, Arrivals, Limits, Parting, Peer, Pieces, converse};
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
-use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
-use tokio_rustls::TlsAcceptor;
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, info, warn};
+use tokio_util::task::TaskTracker;
+use tracing::{debug, info};
 
-use super::body::Pieces;
 use super::guard::Guard;
-use super::places::{ConnectionSlots, MAX_CONNECTIONS, Seat};
+use super::places::{ClientSeat, ConnectionSlots, MAX_CONNECTIONS};
 use super::probe::MAX_ASKED;
 use super::{Site, routes};
-use crate::arrivals::{Arrivals, Peer};
 use crate::host_port;
 use crate::platform::{Connection, InheritedSocket, Listener};
 
@@ -42,20 +37,19 @@ const MAX_WAITING: usize = 256;
 const MAX_WAITING_OF_PEER: usize = 192;
 /// Two round trips.
 const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
-/// A client that has not sent its request's head by then is not going to.
-const HEAD_DEADLINE: Duration = Duration::from_secs(10);
 /// Ends clients that read slowly or stay for ever; Prometheus opens the next connection by itself.
 const CONNECTION_DEADLINE: Duration = Duration::from_secs(120);
-/// A scrape that is under way at shutdown may end.
-const FAREWELL: Duration = Duration::from_secs(5);
-/// After an error such as too many open files, accepting at once would only spin.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// A client that is turned away for so long comes again.
-const LONGEST_ACCEPT_PAUSE: Duration = Duration::from_secs(2);
-/// No header of ours is larger; hyper's own default is 400 kilobytes a connection.
-const MAX_BUFFER: usize = 16 * 1024;
-/// Browsers send under thirty, Prometheus six.
-const MAX_HEADERS: usize = 64;
+const LIMITS: Limits = Limits {
+    // A client that has not sent it by then is not going to.
+    head: Duration::from_secs(10),
+    // Browsers send under thirty, Prometheus six.
+    max_headers: 64,
+    // No header of ours is larger.
+    max_buffer: 16 * 1024,
+    keep_alive: true,
+    // A scrape that is under way at shutdown may end.
+    farewell: Duration::from_secs(5),
+};
 
 /// Where to listen: `host:port`, or `:port` for every address of the host.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -120,80 +114,51 @@ impl Listeners {
 
     /// Answers until told to stop, then lets what is under way end.
     pub async fn serve(self, site: Arc<Site>, guard: Arc<Guard>, stop: CancellationToken) {
-        let places = ConnectionSlots::new(MAX_CONNECTIONS, MAX_OF_PEER);
+        let slots = Arc::new(ConnectionSlots::new(MAX_CONNECTIONS, MAX_OF_PEER));
         let waiting = Arrivals::new(MAX_WAITING, MAX_WAITING_OF_PEER);
-        join_all(self.0.into_iter().map(|listener| accept(listener, &site, &guard, &places, &waiting, &stop))).await;
+        let connections = TaskTracker::new();
+        let port = Port { site, guard, slots, waiting, connections: connections.clone(), stop };
+        join_all(self.0.into_iter().map(|listener| port.accept(listener))).await;
+        connections.close();
+        connections.wait().await;
     }
 }
 
-async fn accept(
-    listener: Listener,
-    site: &Arc<Site>,
-    guard: &Arc<Guard>,
-    places: &Arc<ConnectionSlots>,
-    waiting: &Arc<Arrivals>,
-    stop: &CancellationToken,
-) {
-    let mut connections = JoinSet::new();
-    let mut pause = ACCEPT_PAUSE;
-    loop {
-        let accepted = tokio::select! {
-            // An accept that fails is ready each time: it must not win against the stop.
-            biased;
-            () = stop.cancelled() => break,
-            Some(_) = connections.join_next() => continue,
-            accepted = listener.accept() => accepted,
-        };
-        let (stream, peer) = match accepted {
-            Ok((stream, address)) => {
-                pause = ACCEPT_PAUSE;
-                (stream, address.map_or(Peer::LOCAL, Peer::of))
-            }
-            Err(error) => {
-                if pause == ACCEPT_PAUSE {
-                    warn!(%error, "cannot accept a connection; it is tried again with growing pauses");
-                }
-                if stop.run_until_cancelled(sleep(pause)).await.is_none() {
-                    break;
-                }
-                pause = (pause * 2).min(LONGEST_ACCEPT_PAUSE);
-                continue;
-            }
-        };
-        let arrival = waiting.admit(peer);
-        let (site, guard, places, stop) = (Arc::clone(site), Arc::clone(guard), Arc::clone(places), stop.clone());
-        connections.spawn(async move {
-            let place = tokio::select! {
-                () = stop.cancelled() => return,
-                () = arrival.evicted.cancelled() => return debug!("too many connections of one address wait"),
-                place = places.take(peer) => place,
-            };
-            drop(arrival);
-            let evicted = place.evicted();
-            let conversation = timeout(CONNECTION_DEADLINE, connect(stream, site, guard, place.seat(), stop));
-            tokio::select! {
-                () = evicted.cancelled() => debug!("a quiet connection made room"),
-                ended = conversation => if ended.is_err() { debug!("a connection lasted for too long"); },
-            }
-            drop(place);
-        });
-    }
-    let _ = timeout(FAREWELL, async { while connections.join_next().await.is_some() {} }).await;
+/// What all connections share.
+struct Port {
+    site: Arc<Site>,
+    guard: Arc<Guard>,
+    slots: Arc<ConnectionSlots>,
+    waiting: Arc<Arrivals>,
+    connections: TaskTracker,
+    stop: CancellationToken,
 }
 
-/// Shakes hands where the settings say so, and then converses.
-async fn connect(stream: Connection, site: Arc<Site>, guard: Arc<Guard>, seat: Seat, stop: CancellationToken) {
-    let Some(tls) = guard.settings().await.tls.clone() else {
-        return converse(stream, Visit { site, guard, seat, tls: None }, stop).await;
-    };
-    let shaken = tokio::select! {
-        () = stop.cancelled() => return,
-        shaken = timeout(HANDSHAKE_DEADLINE, TlsAcceptor::from(Arc::clone(&tls)).accept(stream)) => shaken,
-    };
-    match shaken {
-        Ok(Ok(stream)) => converse(stream, Visit { site, guard, seat, tls: Some(tls) }, stop).await,
-        Ok(Err(error)) => debug!(%error, "a TLS handshake failed"),
-        Err(_) => debug!("a TLS handshake took too long"),
+impl Port {
+    async fn accept(&self, listener: Listener) {
+        let mut acceptor = Acceptor::new("web");
+        while let Some((stream, address)) = acceptor.next(&self.stop, || listener.accept()).await {
+            let peer = address.map_or(Peer::LOCAL, Peer::of);
+            let arrival = self.waiting.admit(peer);
+            let (site, guard) = (Arc::clone(&self.site), Arc::clone(&self.guard));
+            let (slots, stop) = (Arc::clone(&self.slots), self.stop.clone());
+            self.connections.spawn(async move {
+                let place = tokio::select! {
+                    () = stop.cancelled() => return,
+                    () = arrival.evicted.cancelled() => return debug!("too many connections of one address wait"),
+                    place = slots.take(peer) => place,
+                };
+                drop(arrival);
+                let visit = Visit { site, guard, seat: place.seat(), tls: None };
+                let evicted = place.evicted();
+                tokio::select! {
+                    () = evicted.cancelled() => debug!("a quiet connection made room"),
+                    () = sleep(CONNECTION_DEADLINE) => debug!("a connection lasted for too long"),
+                    () = visit.connect(stream, stop) => {}
+                }
+                drop(place);
+            });
+        }
     }
 }
 
@@ -201,12 +166,40 @@ async fn connect(stream: Connection, site: Arc<Site>, guard: Arc<Guard>, seat: S
 struct Visit {
     site: Arc<Site>,
     guard: Arc<Guard>,
-    seat: Seat,
+    seat: ClientSeat,
     /// What the connection's handshake was made with.
     tls: Option<Arc<ServerConfig>>,
 }
 
 impl Visit {
+    /// Shakes hands where the settings say so, and then converses.
+    async fn connect(self, stream: Connection, stop: CancellationToken) {
+        let Some(tls) = self.guard.settings().await.tls.clone() else { return self.converse(stream, stop).await };
+        let shaken = tokio::select! {
+            () = stop.cancelled() => return,
+            shaken = shake_hands(Arc::clone(&tls), stream, HANDSHAKE_DEADLINE) => shaken,
+        };
+        match shaken {
+            Ok(stream) => Self { tls: Some(tls), ..self }.converse(stream, stop).await,
+            Err(error) => debug!(reason = error.reason(), %error, "a TLS handshake did not end well"),
+        }
+    }
+
+    async fn converse(self, stream: impl AsyncRead + AsyncWrite + Unpin, stop: CancellationToken) {
+        let visit = Arc::new(self);
+        let answer = |request: Request<Incoming>| {
+            let visit = Arc::clone(&visit);
+            async move { visit.answer(&request.into_parts().0).await }
+        };
+        let parting = async {
+            stop.cancelled().await;
+            Parting::Answered
+        };
+        if let Err(error) = converse(stream, LIMITS, answer, parting).await {
+            debug!(%error, "a connection broke off");
+        }
+    }
+
     async fn answer(&self, request: &Parts) -> Response<Pieces> {
         let _working = self.seat.work();
         let settings = self.guard.settings().await;
@@ -220,32 +213,6 @@ impl Visit {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         response
-    }
-}
-
-async fn converse(stream: impl AsyncRead + AsyncWrite + Unpin, visit: Visit, stop: CancellationToken) {
-    let visit = Arc::new(visit);
-    let service = service_fn(move |request: Request<Incoming>| {
-        let visit = Arc::clone(&visit);
-        async move { Ok::<_, Infallible>(visit.answer(&request.into_parts().0).await) }
-    });
-    // Without a timer the deadline for the head is silently off.
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_DEADLINE)
-        .max_headers(MAX_HEADERS)
-        .max_buf_size(MAX_BUFFER)
-        .serve_connection(TokioIo::new(stream), service);
-    let mut connection = std::pin::pin!(connection);
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = stop.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.as_mut().await
-        }
-    };
-    if let Err(error) = ended {
-        debug!(%error, "a connection broke off");
     }
 }
 
@@ -286,37 +253,6 @@ impl fmt::Display for ListenAddress {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// What listens is a connection, whose every accept fails.
-    #[tokio::test]
-    async fn a_stop_is_heard_at_once_while_no_connection_can_be_accepted() {
-        use std::os::fd::OwnedFd;
-        let behind = std::net::TcpListener::bind("127.0.0.1:0").expect("a socket");
-        let connected = std::net::TcpStream::connect(behind.local_addr().expect("an address")).expect("connected");
-        let listener = Listener::inherit(InheritedSocket::Tcp(OwnedFd::from(connected).into())).expect("a socket");
-        let stop = CancellationToken::new();
-        let stopper = stop.clone();
-        let stopped = tokio::spawn(async move {
-            // In the third pause, of 400 ms.
-            sleep(ACCEPT_PAUSE * 4).await;
-            stopper.cancel();
-            tokio::time::Instant::now()
-        });
-        let board = Arc::new(crate::snapshot::Board::default());
-        let guard = Arc::new(Guard::open(None, &board).expect("nothing is configured"));
-        let site = Arc::new(Site {
-            host: String::new(),
-            telemetry_path: "/metrics".parse().expect("a path"),
-            started: jiff::Timestamp::UNIX_EPOCH,
-            board,
-            rendered: arc_swap::ArcSwap::default(),
-            prober: arc_swap::ArcSwapOption::default(),
-            ready: std::sync::atomic::AtomicBool::new(false),
-        });
-        Listeners(vec![listener]).serve(site, guard, stop).await;
-        let waited = tokio::time::Instant::now() - stopped.await.expect("no panic");
-        assert!(waited < ACCEPT_PAUSE, "{waited:?}");
-    }
 
     #[test]
     fn a_listen_address_reads_as_it_is_written() {

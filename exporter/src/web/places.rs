@@ -3,15 +3,11 @@
 //! more places than the newcomer's gives one back at once, so that a flood takes none but its own.
 
 use std::cmp::Reverse;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::Notify;
+use kagiban_serving::{Peer, Seat, Slot, Slots, Taken};
 use tokio::time::sleep;
-use tokio_util::sync::CancellationToken;
-
-use crate::arrivals::Peer;
 
 /// Prometheus needs one, a pair of them two; the rest is for people and for those who forget to hang up.
 pub(super) const MAX_CONNECTIONS: usize = 64;
@@ -24,44 +20,23 @@ const QUIET: Duration = Duration::from_secs(1);
 pub(super) struct ConnectionSlots {
     max: usize,
     max_of_peer: usize,
-    taken: Mutex<Vec<Arc<Taken>>>,
-    freed: Notify,
-}
-
-#[derive(Debug)]
-struct Taken {
-    peer: Peer,
-    /// Fires when somebody else needs the place.
-    evicted: CancellationToken,
-    /// A request is being answered: the client waits for us.
-    working: AtomicBool,
-    last_step: Mutex<Instant>,
+    slots: Arc<Slots<Peer>>,
 }
 
 /// A connection's place; given back when dropped.
-#[derive(Debug)]
-pub(super) struct Place {
-    taken: Arc<Taken>,
-    places: Arc<ConnectionSlots>,
-}
-
-/// Held while a request is being answered.
-#[derive(Debug)]
-pub(super) struct Working(Arc<Taken>);
-
+pub(super) type Place = Slot<Peer>;
 /// What a connection's requests keep of its place.
-#[derive(Clone, Debug)]
-pub(super) struct Seat(Arc<Taken>);
+pub(super) type ClientSeat = Seat<Peer>;
 
 impl ConnectionSlots {
-    pub(super) fn new(max: usize, max_of_peer: usize) -> Arc<Self> {
-        Arc::new(Self { max, max_of_peer, taken: Mutex::default(), freed: Notify::new() })
+    pub(super) fn new(max: usize, max_of_peer: usize) -> Self {
+        Self { max, max_of_peer, slots: Slots::new() }
     }
 
     /// A place, as soon as there is one.
-    pub(super) async fn take(self: &Arc<Self>, peer: Peer) -> Place {
+    pub(super) async fn take(&self, peer: Peer) -> Place {
         loop {
-            let freed = self.freed.notified();
+            let freed = self.slots.freed();
             match self.try_take(peer, Instant::now()) {
                 Ok(place) => return place,
                 Err(wait) => tokio::select! {
@@ -73,95 +48,43 @@ impl ConnectionSlots {
     }
 
     /// Or after how long to try again.
-    fn try_take(self: &Arc<Self>, peer: Peer, now: Instant) -> Result<Place, Duration> {
-        let mut taken = self.taken();
-        let own = held_by(&taken, peer);
-        if own >= self.max_of_peer || taken.len() >= self.max {
-            let only_own = own >= self.max_of_peer;
-            let (one, patience) = one_too_many(&taken, peer, own, only_own).ok_or(QUIET)?;
-            let quiet = now.saturating_duration_since(one.last_step());
-            if quiet < patience {
-                return Err(patience.saturating_sub(quiet));
+    fn try_take(&self, peer: Peer, now: Instant) -> Result<Place, Duration> {
+        self.slots.take(peer, now, |taken| {
+            let own = held_by(taken, peer);
+            if own < self.max_of_peer && taken.len() < self.max {
+                return Ok(None);
             }
-            one.evicted.cancel();
-            taken.retain(|other| !Arc::ptr_eq(other, &one));
-        }
-        let place = Arc::new(Taken {
-            peer,
-            evicted: CancellationToken::new(),
-            working: AtomicBool::new(false),
-            last_step: Mutex::new(now),
-        });
-        taken.push(Arc::clone(&place));
-        Ok(Place { taken: place, places: Arc::clone(self) })
-    }
-
-    /// A panic elsewhere leaves the list as whole as it was.
-    fn taken(&self) -> MutexGuard<'_, Vec<Arc<Taken>>> {
-        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+            let only_own = own >= self.max_of_peer;
+            let (one, patience) = one_too_many(taken, peer, own, only_own).ok_or(QUIET)?;
+            let quiet = now.saturating_duration_since(one.last_step());
+            if quiet < patience { Err(patience.saturating_sub(quiet)) } else { Ok(Some(one)) }
+        })
     }
 }
 
-fn held_by(taken: &[Arc<Taken>], peer: Peer) -> usize {
-    taken.iter().filter(|one| one.peer == peer).count()
+fn held_by(taken: &[Arc<Taken<Peer>>], peer: Peer) -> usize {
+    taken.iter().filter(|one| one.client == peer).count()
 }
 
 /// Which connection makes room for one of a peer that has `own`, and how long it must have been quiet for that.
-fn one_too_many(taken: &[Arc<Taken>], newcomer: Peer, own: usize, only_own: bool) -> Option<(Arc<Taken>, Duration)> {
-    let idle = || taken.iter().filter(|one| !one.working.load(Ordering::Acquire));
+fn one_too_many(
+    taken: &[Arc<Taken<Peer>>],
+    newcomer: Peer,
+    own: usize,
+    only_own: bool,
+) -> Option<(Arc<Taken<Peer>>, Duration)> {
+    let idle = || taken.iter().filter(|one| !one.is_working());
     if only_own {
-        let quietest = idle().filter(|one| one.peer == newcomer).min_by_key(|one| one.last_step());
+        let quietest = idle().filter(|one| one.client == newcomer).min_by_key(|one| one.last_step());
         return quietest.map(|one| (Arc::clone(one), QUIET));
     }
     // Afterwards it still has as many.
-    let greedy = idle().map(|one| (held_by(taken, one.peer), one)).filter(|(held, _)| *held > own + 1);
+    let greedy = idle().map(|one| (held_by(taken, one.client), one)).filter(|(held, _)| *held > own + 1);
     if let Some((_, one)) = greedy.max_by_key(|(held, one)| (*held, Reverse(one.last_step()))) {
         return Some((Arc::clone(one), Duration::ZERO));
     }
-    let no_less = idle().filter(|one| held_by(taken, one.peer) >= own);
+    let no_less = idle().filter(|one| held_by(taken, one.client) >= own);
     no_less.min_by_key(|one| one.last_step()).map(|one| (Arc::clone(one), QUIET))
-}
-
-impl Taken {
-    fn last_step(&self) -> Instant {
-        *self.last_step.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn step(&self) {
-        *self.last_step.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
-    }
-}
-
-impl Place {
-    pub(super) fn evicted(&self) -> CancellationToken {
-        self.taken.evicted.clone()
-    }
-
-    pub(super) fn seat(&self) -> Seat {
-        Seat(Arc::clone(&self.taken))
-    }
-}
-
-impl Seat {
-    pub(super) fn work(&self) -> Working {
-        self.0.step();
-        self.0.working.store(true, Ordering::Release);
-        Working(Arc::clone(&self.0))
-    }
-}
-
-impl Drop for Working {
-    fn drop(&mut self) {
-        self.0.step();
-        self.0.working.store(false, Ordering::Release);
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.places.taken().retain(|one| !Arc::ptr_eq(one, &self.taken));
-        self.places.freed.notify_waiters();
-    }
 }
 
 #[cfg(test)]
@@ -211,7 +134,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_place_that_is_given_back_is_taken_at_once() {
-        let places = ConnectionSlots::new(1, 1);
+        let places = Arc::new(ConnectionSlots::new(1, 1));
         let only = places.take(peer(1)).await;
         let waiting = tokio::spawn({
             let places = Arc::clone(&places);

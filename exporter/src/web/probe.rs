@@ -16,7 +16,6 @@ use tokio::time::{Instant, timeout_at};
 use tracing::warn;
 
 use super::answer::{plain, rendered};
-use super::body::Pieces;
 use super::negotiate;
 use super::places::MAX_CONNECTIONS;
 use crate::blocking::Work;
@@ -26,6 +25,7 @@ use crate::platform;
 use crate::probe::{Endpoint, Handshake, ProbeError, Roots, RootsError, TrustVerdict, probe_for, trusted_path};
 use crate::render::{Probed, Rendered};
 use crate::snapshot::ProbeSeen;
+use kagiban_serving::Pieces;
 
 /// Prometheus names its own patience here.
 const PATIENCE_HEADER: &str = "x-prometheus-scrape-timeout-seconds";

@@ -11,7 +11,6 @@ use hyper::{Method, Response, StatusCode};
 use jiff::Timestamp;
 
 use super::answer::{plain, rendered, respond};
-use super::body::Pieces;
 use super::guard::Refusal;
 use super::landing::Page;
 use super::negotiate;
@@ -19,6 +18,7 @@ use super::probe::Prober;
 use super::telemetry_path::{PROBE, TelemetryPath};
 use crate::render::{Program, Rendered};
 use crate::snapshot::Board;
+use kagiban_serving::Pieces;
 
 const HEALTHY: &str = "/-/healthy";
 const READY: &str = "/-/ready";

@@ -97,9 +97,10 @@ pub(super) fn plan(config: &Config, found: &Discovered) -> Vec<Source> {
 /// Which logs there are; `true` for one that was named and must be there. An agent makes its log when it first has
 /// something to write.
 fn event_logs(config: &Config, found: &Discovered) -> BTreeMap<PathBuf, bool> {
-    let configured = config.agents.iter().filter_map(|agent| {
-        Installed::of(agent, |product| found.directory_of(product))?.event_log()
-    });
+    let configured = config
+        .agents
+        .iter()
+        .filter_map(|agent| Installed::of(agent, |product| found.directory_of(product))?.event_log());
     let searched = if config.discovery.enabled == Some(false) { Vec::new() } else { found.event_logs() };
     let mut logs: BTreeMap<_, _> = configured.chain(searched).map(|path| (path, false)).collect();
     logs.extend(config.shutdown.event_logs.iter().map(|path| (path.clone(), true)));

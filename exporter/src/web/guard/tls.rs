@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use kagiban_serving::tls::{self, Identity, MAX_PEM_BYTES};
+use rustls::ServerConfig;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::NoClientAuth;
 use rustls::server::danger::ClientCertVerifier;
-use rustls::server::{NoClientAuth, NoServerSessionStorage};
-use rustls::{RootCertStore, ServerConfig};
 use secrecy::ExposeSecret;
 use zeroize::Zeroizing;
 
@@ -19,9 +19,6 @@ use crate::from_files::Origin;
 use crate::platform;
 use crate::proven::Proven;
 
-/// A CA bundle with a hundred certificates is under 300 KiB.
-const MAX_BYTES: u64 = 1024 * 1024;
-
 /// Reads the files, and notes each in `watched`.
 pub(super) fn server(config: &TlsServerConfig, watched: &mut Origin) -> Result<Arc<ServerConfig>, GuardError> {
     let chain = Pem::read("certificate", config.cert.as_deref(), config.cert_file.as_ref(), watched)?.certificates()?;
@@ -29,17 +26,9 @@ pub(super) fn server(config: &TlsServerConfig, watched: &mut Origin) -> Result<A
     let key = Pem::read("private key", key, config.key_file.as_ref(), watched)?.key()?;
     let provider = Arc::new(provider(config));
     let clients = clients(config, &provider, watched)?;
-    let mut server = ServerConfig::builder_with_provider(provider)
-        .with_protocol_versions(&config.versions())
-        .map_err(GuardError::Server)?
-        .with_client_cert_verifier(clients)
-        .with_single_cert(chain, key)
-        .map_err(GuardError::Server)?;
-    server.alpn_protocols = vec![b"http/1.1".to_vec()];
+    let server = tls::server(provider, &config.versions(), clients, Identity { chain, key });
+    let mut server = server.map_err(GuardError::Server)?;
     server.ignore_client_order = config.prefer_server_cipher_suites.unwrap_or(true);
-    // A resumed session would outlive its client's certificate, and the CA that was taken out of the bundle.
-    server.session_storage = Arc::new(NoServerSessionStorage {});
-    server.send_tls13_tickets = 0;
     Ok(Arc::new(server))
 }
 
@@ -66,10 +55,7 @@ fn clients(
     let mut verified = |mandatory| {
         let file = config.client_ca_file.as_ref();
         let authorities = Pem::read("CA certificate", config.client_ca.as_deref(), file, watched)?.certificates()?;
-        let mut roots = RootCertStore::empty();
-        for authority in authorities {
-            roots.add(authority).map_err(|error| GuardError::ClientCa(error.to_string()))?;
-        }
+        let roots = tls::roots(authorities).map_err(|error| GuardError::ClientCa(error.to_string()))?;
         let names = config.client_allowed_sans.clone();
         ClientPolicy::verified(mandatory, roots, names, Arc::clone(provider)).map(proven).map_err(GuardError::ClientCa)
     };
@@ -100,18 +86,17 @@ impl Pem {
             let bytes = Zeroizing::new(inline.unwrap_or_default().as_bytes().to_vec());
             return Ok(Self { what, place: "the web configuration file".to_owned(), bytes });
         };
-        let read = platform::read_regular(path, MAX_BYTES)?;
+        let read = platform::read_regular(path, MAX_PEM_BYTES)?;
         watched.push((path.clone(), read.identity));
         Ok(Self { what, place: path.display().to_string(), bytes: read.bytes })
     }
 
     fn certificates(self) -> Result<Vec<CertificateDer<'static>>, GuardError> {
-        let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&self.bytes).collect();
-        read.ok().filter(|read| !read.is_empty()).ok_or_else(|| self.none())
+        tls::certificates(&self.bytes).ok_or_else(|| self.none())
     }
 
     fn key(self) -> Result<PrivateKeyDer<'static>, GuardError> {
-        PrivateKeyDer::from_pem_slice(&self.bytes).map_err(|_| self.none())
+        tls::private_key(&self.bytes).ok_or_else(|| self.none())
     }
 
     fn none(&self) -> GuardError {

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio_util::sync::CancellationToken;
 
 #[derive(Debug)]
-pub(crate) struct Arrivals {
+pub struct Arrivals {
     /// Of all peers together.
     max: usize,
     max_of_peer: usize,
@@ -30,23 +30,23 @@ struct Place {
 
 /// Who shares a bound: an address, or the /64 of an IPv6 address, which is the least that one host is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Peer(IpAddr);
+pub struct Peer(IpAddr);
 
 /// A place until the connection is let in; given back when dropped.
 #[derive(Debug)]
-pub(crate) struct Arrival {
+pub struct Arrival {
     id: u64,
     /// Fires when somebody else needs the place.
-    pub(crate) evicted: CancellationToken,
+    pub evicted: CancellationToken,
     arrivals: Arc<Arrivals>,
 }
 
 impl Arrivals {
-    pub(crate) fn new(max: usize, max_of_peer: usize) -> Arc<Self> {
+    pub fn new(max: usize, max_of_peer: usize) -> Arc<Self> {
         Arc::new(Self { max, max_of_peer, next: AtomicU64::new(0), places: Mutex::default() })
     }
 
-    pub(crate) fn admit(self: &Arc<Self>, peer: Peer) -> Arrival {
+    pub fn admit(self: &Arc<Self>, peer: Peer) -> Arrival {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let evicted = CancellationToken::new();
         let mut places = self.places();
@@ -79,9 +79,9 @@ impl Arrivals {
 
 impl Peer {
     /// All who come over a Unix socket: one program stands before it.
-    pub(crate) const LOCAL: Self = Self(IpAddr::V6(Ipv6Addr::LOCALHOST));
+    pub const LOCAL: Self = Self(IpAddr::V6(Ipv6Addr::LOCALHOST));
 
-    pub(crate) fn of(address: IpAddr) -> Self {
+    pub fn of(address: IpAddr) -> Self {
         match address.to_canonical() {
             IpAddr::V4(address) => Self(address.into()),
             IpAddr::V6(address) => Self(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into()),

@@ -1,0 +1,132 @@
+//! The places of those who are served at the same time. When all are taken, the port says who makes room, if anybody: each knows
+//! its own clients.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+/// Places, each with what the port knows of who has it.
+#[derive(Debug)]
+pub struct Slots<T> {
+    /// Oldest first.
+    taken: Mutex<Vec<Arc<Taken<T>>>>,
+    freed: Notify,
+}
+
+/// A place that somebody has.
+#[derive(Debug)]
+pub struct Taken<T> {
+    pub client: T,
+    evicted: CancellationToken,
+    /// A request is being answered: the client waits for us.
+    working: AtomicBool,
+    last_step: Mutex<Instant>,
+}
+
+/// A connection's place; given back when dropped.
+#[derive(Debug)]
+pub struct Slot<T> {
+    taken: Arc<Taken<T>>,
+    slots: Arc<Slots<T>>,
+}
+
+/// What a connection's requests keep of its place.
+#[derive(Clone, Debug)]
+pub struct Seat<T>(Arc<Taken<T>>);
+
+/// Held while a request is being answered.
+#[derive(Debug)]
+pub struct Working<T>(Arc<Taken<T>>);
+
+impl<T> Slots<T> {
+    pub fn new() -> Arc<Self> {
+        Arc::new(Self { taken: Mutex::default(), freed: Notify::new() })
+    }
+
+    /// A place for the client, once the one whom `leaver` names of those who have one has lost his.
+    ///
+    /// # Errors
+    /// Those of `leaver`: there is no room.
+    pub fn take<E>(
+        self: &Arc<Self>,
+        client: T,
+        now: Instant,
+        leaver: impl FnOnce(&[Arc<Taken<T>>]) -> Result<Option<Arc<Taken<T>>>, E>,
+    ) -> Result<Slot<T>, E> {
+        let mut taken = self.taken();
+        if let Some(leaver) = leaver(&taken)? {
+            leaver.evicted.cancel();
+            taken.retain(|other| !Arc::ptr_eq(other, &leaver));
+        }
+        let (evicted, working) = (CancellationToken::new(), AtomicBool::new(false));
+        let place = Arc::new(Taken { client, evicted, working, last_step: Mutex::new(now) });
+        taken.push(Arc::clone(&place));
+        Ok(Slot { taken: place, slots: Arc::clone(self) })
+    }
+
+    /// Returns once a place was given back after the call.
+    pub fn freed(&self) -> impl Future<Output = ()> {
+        self.freed.notified()
+    }
+
+    /// A panic elsewhere leaves the list as whole as it was.
+    fn taken(&self) -> MutexGuard<'_, Vec<Arc<Taken<T>>>> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T> Taken<T> {
+    pub fn is_working(&self) -> bool {
+        self.working.load(Ordering::Acquire)
+    }
+
+    /// When it came, or last began or ended an answer.
+    pub fn last_step(&self) -> Instant {
+        *self.last_step.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn step(&self, working: bool) {
+        *self.last_step.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        self.working.store(working, Ordering::Release);
+    }
+}
+
+impl<T> Slot<T> {
+    /// Fires when somebody else needs the place.
+    pub fn evicted(&self) -> CancellationToken {
+        self.taken.evicted.clone()
+    }
+
+    pub fn seat(&self) -> Seat<T> {
+        Seat(Arc::clone(&self.taken))
+    }
+
+    pub fn is_working(&self) -> bool {
+        self.taken.is_working()
+    }
+}
+
+impl<T> Seat<T> {
+    /// Says that a whole request has come: its connection keeps its place while it is answered.
+    #[must_use]
+    pub fn work(&self) -> Working<T> {
+        self.0.step(true);
+        Working(Arc::clone(&self.0))
+    }
+}
+
+impl<T> Drop for Working<T> {
+    fn drop(&mut self) {
+        self.0.step(false);
+    }
+}
+
+impl<T> Drop for Slot<T> {
+    fn drop(&mut self) {
+        self.slots.taken().retain(|one| !Arc::ptr_eq(one, &self.taken));
+        self.slots.freed.notify_waiters();
+    }
+}
