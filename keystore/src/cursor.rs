@@ -49,10 +49,6 @@ impl<'a> Cursor<'a> {
         self.take(N)?.try_into().map_err(|_| CUT_SHORT)
     }
 
-    pub(crate) fn u8(&mut self) -> Result<u8, ReadError> {
-        Ok(u8::from_be_bytes(self.array()?))
-    }
-
     pub(crate) fn u16(&mut self) -> Result<u16, ReadError> {
         Ok(u16::from_be_bytes(self.array()?))
     }

@@ -7,6 +7,7 @@
 //!
 //! old bytes, key, chain --merge--> new bytes      (read again and compared before they are handed out)
 //! bytes, alias --open_key--> leaf                 (the key opens and belongs to it)
+//! bytes --java_stream--> objects, as they come     (sealed keys of a JCEKS; the exporter's event logs)
 //! ```
 //! Who looks calls `read`: one part that cannot be read hides no other, and is a fault of the store. Who writes calls
 //! `read_whole`, as merges do: what is not understood whole is not rewritten.
@@ -23,6 +24,7 @@ mod der;
 mod diff;
 mod distinguished_name;
 mod error;
+pub mod java_stream;
 mod jks;
 mod key_pair;
 mod limits;
