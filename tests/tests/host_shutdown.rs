@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result, ensure};
 use kagiban_exporter::platform::{ShutdownWatch, SystemShutdown};
@@ -242,12 +242,8 @@ async fn a_person_clears_a_shutdown_that_is_over() -> Result<()> {
     let directory = scratch::directory("cleared")?;
     let bus = SystemBus::start(&directory)?;
     let logind = Logind::start(&bus).await?;
-    let (state, log) = (directory.join("state"), directory.join("EventLog.txt"));
-    let begun = |log: &Path| -> Result<()> {
-        // The agent writes the host's time, without a zone.
-        let now = Command::new("date").arg("+%Y-%m-%d %H:%M:%S").output()?;
-        Ok(fs::write(log, format!("{} Graceful Shutdown Started\r\n", String::from_utf8(now.stdout)?.trim()))?)
-    };
+    let (state, log) = (directory.join("state"), directory.join("EventLog"));
+    let begun = |log: &Path| -> Result<()> { Ok(fs::write(log, shutdown_started(SystemTime::now())?)?) };
     begun(&log)?;
     let config =
         format!("stateDirectory: {}\nshutdown: {{interval: 1s, eventLogs: [{}]}}\n", state.display(), log.display());
@@ -287,8 +283,6 @@ async fn a_person_clears_a_shutdown_that_is_over() -> Result<()> {
     let mut exporter = start(&directory, &config, &bus.address())?;
     ensure!(pending(&exporter.metrics()?) == Some(0.0), "the log still says it:\n{}", exporter.metrics()?);
 
-    // Its times are in whole seconds.
-    tokio::time::sleep(Duration::from_millis(1100)).await;
     begun(&log)?;
     exporter.metrics_when("another has begun", |metrics| pending(metrics) == Some(1.0))?;
     let is_kept = || shutdown(&directory, "show").and_then(|shown| Ok(printed(&shown)?.contains("begun since")));
@@ -298,6 +292,36 @@ async fn a_person_clears_a_shutdown_that_is_over() -> Result<()> {
     let exporter = start(&directory, &config, &bus.address())?;
     ensure!(pending(&exporter.metrics()?) == Some(0.0), "cleared while no exporter ran:\n{}", exporter.metrics()?);
     Ok(())
+}
+
+/// An event log as Java writes it, with the one event that tells of a shutdown.
+fn shutdown_started(at: SystemTime) -> Result<Vec<u8>> {
+    let text = |text: &str| [&[0, text.len().to_le_bytes()[0]], text.as_bytes()].concat();
+    // Its name, a serialVersionUID, flags and the number of its fields.
+    let class = |name: &str, flags: u8, fields: u8| [&b"\x72"[..], &text(name), &[0; 8], &[flags, 0, fields]].concat();
+    let field = |code: &[u8], name: &str, class: &str| [code, &text(name), b"\x74", &text(class)].concat();
+    let id = [3_i32, 5, 1, 5, 3, 19].map(i32::to_be_bytes).concat();
+    let milliseconds = u64::try_from(at.duration_since(SystemTime::UNIX_EPOCH)?.as_millis())?;
+    Ok([
+        &b"\xac\xed\x00\x05\x73"[..],
+        &class("com.apcc.m11.arch.event.Event", 2, 3),
+        &[b"Z", &text("theActiveFlag")[..]].concat(),
+        &field(b"L", "theObjectId", "Lcom/apcc/m11/arch/event/ObjectId;"),
+        &field(b"L", "theTimestamp", "Ljava/util/Date;"),
+        b"\x78\x70\x01\x73",
+        &class("com.apcc.m11.arch.event.ObjectId", 2, 1),
+        &field(b"[", "theObjectIds", "[I"),
+        b"\x78\x70\x75",
+        &class("[I", 2, 0),
+        b"\x78\x70\x00\x00\x00\x06",
+        &id,
+        b"\x73",
+        &class("java.util.Date", 3, 0),
+        b"\x78\x70\x77\x08",
+        &milliseconds.to_be_bytes(),
+        b"\x78",
+    ]
+    .concat())
 }
 
 fn printed(output: &Output) -> Result<String> {

@@ -19,6 +19,8 @@ pub(super) enum Kind {
     LowRuntime,
     TimeOnBattery,
     ShutdownStarted,
+    /// A text says so. No text of a real agent was ever met: it is told, and nothing is held for begun by it.
+    ShutdownReported,
     CommunicationEstablished,
     CommunicationLost,
     MonitoringStopped,
@@ -33,13 +35,14 @@ const PREFIX: [i32; 4] = [3, 5, 1, 5];
 
 impl Kind {
     #[cfg(test)]
-    pub(super) const ALL: [Self; 10] = [
+    pub(super) const ALL: [Self; 11] = [
         Self::OnBattery,
         Self::NoLongerOnBattery,
         Self::LowBattery,
         Self::LowRuntime,
         Self::TimeOnBattery,
         Self::ShutdownStarted,
+        Self::ShutdownReported,
         Self::CommunicationEstablished,
         Self::CommunicationLost,
         Self::MonitoringStopped,
@@ -74,7 +77,7 @@ impl Kind {
             "lowbattery" => Self::LowBattery,
             "lowruntimeremaining" => Self::LowRuntime,
             "timeonbatterythresholdexceeded" => Self::TimeOnBattery,
-            "gracefulshutdownstarted" => Self::ShutdownStarted,
+            "gracefulshutdownstarted" => Self::ShutdownReported,
             "communicationestablished" => Self::CommunicationEstablished,
             "communicationlost" | "communicationlostonbattery" | "netcommunicationlost" => Self::CommunicationLost,
             "monitoringstopped" => Self::MonitoringStopped,
@@ -91,7 +94,7 @@ impl Kind {
             Self::LowBattery => "Low Battery",
             Self::LowRuntime => "Low Runtime Remaining",
             Self::TimeOnBattery => "Time On Battery Threshold Exceeded",
-            Self::ShutdownStarted => "Graceful Shutdown Started",
+            Self::ShutdownStarted | Self::ShutdownReported => "Graceful Shutdown Started",
             Self::CommunicationEstablished => "Communication Established",
             Self::CommunicationLost => "Communication Lost",
             Self::MonitoringStopped => "Monitoring Stopped",
@@ -109,7 +112,7 @@ mod tests {
 
     #[test]
     fn every_event_is_found_by_the_name_that_it_is_shown_with() {
-        for kind in Kind::ALL {
+        for kind in Kind::ALL.into_iter().filter(|kind| *kind != Kind::ShutdownStarted) {
             assert_eq!(Kind::of_name(kind.name()), Some(kind));
             assert_eq!(Kind::of_name(&format!(" {}. ", kind.name().to_uppercase())), Some(kind));
             assert_eq!(Kind::of_name(&format!("{} for 5 seconds", kind.name())), None);

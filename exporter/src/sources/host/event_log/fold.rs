@@ -65,7 +65,12 @@ impl State {
     fn take(&mut self, event: Event) {
         self.speaks = true;
         match event.kind {
-            Kind::OnBattery | Kind::LowBattery | Kind::LowRuntime | Kind::TimeOnBattery | Kind::CommunicationLost => {
+            Kind::OnBattery
+            | Kind::LowBattery
+            | Kind::LowRuntime
+            | Kind::TimeOnBattery
+            | Kind::ShutdownReported
+            | Kind::CommunicationLost => {
                 self.set(event.kind, event.active);
                 if event.kind == Kind::OnBattery && !event.active {
                     self.back_on_mains();
@@ -81,7 +86,8 @@ impl State {
             // It tells anew how things stand.
             Kind::MonitoringStarted if event.active => self.standing.clear(),
             Kind::MonitoringStopped if event.active => {
-                self.standing.clear();
+                // It may stop because its host goes down.
+                self.standing.retain(|kind| *kind == Kind::ShutdownReported);
                 self.speaks = false;
             }
             // What is over without having been a state says nothing.
@@ -103,14 +109,19 @@ impl State {
 
     /// A battery that is still low is being charged: it threatens nothing.
     fn back_on_mains(&mut self) {
-        for kind in [Kind::OnBattery, Kind::LowBattery, Kind::LowRuntime, Kind::TimeOnBattery] {
-            self.standing.remove(&kind);
-        }
+        self.standing.retain(|kind| *kind == Kind::CommunicationLost);
     }
 
     /// Of what stands, what is nearest to a shutdown.
     fn worst(&self) -> Option<Kind> {
-        let order = [Kind::TimeOnBattery, Kind::LowRuntime, Kind::LowBattery, Kind::OnBattery, Kind::CommunicationLost];
+        let order = [
+            Kind::ShutdownReported,
+            Kind::TimeOnBattery,
+            Kind::LowRuntime,
+            Kind::LowBattery,
+            Kind::OnBattery,
+            Kind::CommunicationLost,
+        ];
         order.into_iter().find(|kind| self.standing.contains(kind))
     }
 
@@ -123,7 +134,7 @@ impl State {
         let begun = self.begun.map(|(why, at)| Evidence { begun_at: Some(at), ..told(Sign::InProgress, Some(why)) });
         let worst = self.worst();
         let stands = match worst {
-            Some(Kind::TimeOnBattery) => Some(told(Sign::Pending, worst)),
+            Some(Kind::ShutdownReported | Kind::TimeOnBattery) => Some(told(Sign::Pending, worst)),
             Some(Kind::LowRuntime | Kind::LowBattery) => Some(told(Sign::LowBattery, None)),
             Some(Kind::OnBattery) => Some(told(Sign::OnBattery, None)),
             Some(Kind::CommunicationLost) => Some(told(Sign::CommsLost, None)),
@@ -169,6 +180,20 @@ mod tests {
         let events: Vec<_> =
             (1..).zip(kinds).map(|(after, (active, kind))| event(BOOT + after, *kind, *active)).collect();
         worst(&events).map(|evidence| evidence.sign)
+    }
+
+    #[test]
+    fn a_shutdown_that_a_text_reports_is_pending_until_the_power_is_back_or_the_agent_starts() {
+        let outage = [(true, Kind::OnBattery), (true, Kind::ShutdownReported)];
+        for (after, told) in [
+            (Kind::MonitoringStopped, Sign::Pending),
+            (Kind::CommunicationEstablished, Sign::Pending),
+            (Kind::NoLongerOnBattery, Sign::Normal),
+            (Kind::MonitoringStarted, Sign::Normal),
+        ] {
+            assert_eq!(sign(&outage), Some(Sign::Pending));
+            assert_eq!(sign(&[&outage[..], &[(true, after)]].concat()), Some(told), "{after:?}");
+        }
     }
 
     #[test]

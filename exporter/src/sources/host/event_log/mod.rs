@@ -10,8 +10,8 @@
 //!
 //! The vendor documents neither. The classes, fields and numbers of the stream are those that a public reader of such
 //! files uses; no log of a real agent was at hand, and the writer in `exporter/tests/event_log` is a double. Of the text
-//! not even one line is published: a line counts only when it is a date and then, whole, the name of an event. Where the
-//! agent speaks SNMP, its critical flag is the better witness.
+//! not even one line is published: a line counts only when it is a date and then, whole, the name of an event, and no text makes
+//! the host one whose shutdown has begun. Where the agent speaks SNMP, its critical flag is the better witness.
 
 mod event;
 mod fold;

@@ -205,6 +205,20 @@ proptest! {
         }
     }
 
+    /// What has begun stays begun until the next boot; of a form that was never met nobody may have to be freed by a person.
+    #[test]
+    fn no_text_says_that_a_shutdown_has_begun(
+        events in proptest::collection::vec(proptest::sample::select(&Kind::ALL[..]), 1..20),
+    ) {
+        let lines: String = (0..).zip(&events).map(|(at, kind)| format!("2027-01-15 10:00:{at:02} {}\n", kind.name())).collect();
+        let clock = text::Clock::of(TimeZone::UTC);
+        let mut followed = Followed::default();
+        let read = text::events(lines.as_bytes(), true, &clock);
+        prop_assert_eq!(read.len(), events.len());
+        followed.follow(&read, Timestamp::MIN, Timestamp::MAX);
+        prop_assert!(followed.evidence().iter().all(|evidence| evidence.sign < Sign::InProgress));
+    }
+
     #[test]
     fn a_text_of_any_encoding_loses_no_line_that_is_whole(
         noise in proptest::collection::vec(any::<u8>().prop_filter("a line's end", |b| *b != b'\n'), 0..300),
