@@ -21,7 +21,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 use std::marker::PhantomData;
 
-use crate::{AgentName, Epoch, Generation, HostName, LeafSha256, OrderMark};
+use crate::{AgentName, Epoch, Generation, HostName, LeafSha256, Lineage, OrderMark};
 
 /// The path prefix, and the only version spoken.
 pub const VERSION: &str = "v1";
@@ -59,6 +59,9 @@ pub struct HostReport {
     pub time: Timestamp,
     /// The highest epoch accepted so far.
     pub epoch: Epoch,
+    /// The installation of the operator that it obeys; absent while it was given to none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lineage: Option<Lineage>,
     pub power: PowerReport,
     /// Whether it is going down; absent while nobody has said anything of it, and from hosts that do not know.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -210,10 +213,13 @@ pub struct RotationOpen {
     pub mark: Option<OrderMark>,
 }
 
-/// Whom a request is for and who speaks; a host checks all four before it reads the rest.
+/// Whom a request is for and who speaks; a host checks all of it before it reads the rest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Target {
+    /// Absent where the operator was given none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lineage: Option<Lineage>,
     pub epoch: Epoch,
     pub generation: Generation,
     pub host: HostName,
@@ -492,6 +498,8 @@ pub enum RefusalReason {
     MethodNotAllowed,
     /// 408: the request took longer than the deadline.
     TooSlow,
+    /// 409: the host obeys another installation of the operator.
+    OtherLineage,
     /// 409: a lower epoch than the highest accepted.
     StaleEpoch,
     /// 409: an epoch too far above the highest accepted and the host's clock.
@@ -541,7 +549,8 @@ impl RefusalReason {
             Self::NotFound => 404,
             Self::MethodNotAllowed => 405,
             Self::TooSlow => 408,
-            Self::StaleEpoch
+            Self::OtherLineage
+            | Self::StaleEpoch
             | Self::EpochTooFar
             | Self::StaleGeneration
             | Self::GenerationConflict

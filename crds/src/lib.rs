@@ -19,4 +19,4 @@ pub mod resource;
 mod words;
 
 pub use password::{MAX_PASSWORD_BYTES, password};
-pub use words::{AgentName, Epoch, Generation, HostName, LeafSha256, OrderMark, SecretName, WordError};
+pub use words::{AgentName, Epoch, Generation, HostName, LeafSha256, Lineage, OrderMark, SecretName, WordError};

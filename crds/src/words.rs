@@ -7,6 +7,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Two SHA-256 in hexadecimal digits and something between them.
 const MAX_MARK: usize = 160;
+/// In characters.
+const MAX_LINEAGE: usize = 63;
 
 /// A fleet host, as an RFC 1123 subdomain in lower case: at most 253 characters, labels of 1 to 63.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -30,6 +32,12 @@ pub struct SecretName(String);
 #[derive(Clone, PartialEq, Eq)]
 pub struct OrderMark(String);
 
+/// Which installation of the operator speaks: an RFC 1123 subdomain in lower case of at most 63 characters.
+///
+/// Epochs are compared within one lineage. A host obeys one, and refuses the others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lineage(String);
+
 /// SHA-256 of a certificate's DER, printed as 64 lower-case hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LeafSha256([u8; 32]);
@@ -39,7 +47,7 @@ pub struct LeafSha256([u8; 32]);
 #[serde(transparent)]
 pub struct Generation(pub u64);
 
-/// Which operator leader speaks. It only grows; a host refuses a lower one than the highest it has accepted.
+/// Which operator leader speaks, within its lineage. It only grows; a host refuses a lower one than the highest it has accepted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Epoch(pub u64);
@@ -55,6 +63,8 @@ pub enum WordError {
     SecretName,
     #[error("the mark of an order is at most {MAX_MARK} lower-case letters, digits, dots and hyphens")]
     OrderMark,
+    #[error("a lineage is an RFC 1123 subdomain in lower case of at most {MAX_LINEAGE} characters")]
+    Lineage,
     #[error("a leaf fingerprint is 64 lower-case hexadecimal digits (SHA-256 of the certificate's DER)")]
     LeafSha256,
 }
@@ -135,6 +145,15 @@ impl FromStr for OrderMark {
     }
 }
 
+impl FromStr for Lineage {
+    type Err = WordError;
+
+    fn from_str(text: &str) -> Result<Self, WordError> {
+        let good = text.len() <= MAX_LINEAGE && is_host_name(text);
+        good.then(|| Self(text.to_owned())).ok_or(WordError::Lineage)
+    }
+}
+
 impl FromStr for LeafSha256 {
     type Err = WordError;
 
@@ -167,6 +186,12 @@ impl fmt::Display for SecretName {
 }
 
 impl fmt::Display for OrderMark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Display for Lineage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
@@ -238,6 +263,12 @@ impl Serialize for OrderMark {
     }
 }
 
+impl Serialize for Lineage {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 impl Serialize for LeafSha256 {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
@@ -257,6 +288,12 @@ impl<'de> Deserialize<'de> for AgentName {
 }
 
 impl<'de> Deserialize<'de> for OrderMark {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        parse_word(deserializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Lineage {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         parse_word(deserializer)
     }
@@ -310,6 +347,9 @@ mod tests {
         }
         for text in ["", "..", "../kube-system/x", "a/b", "A", "a_b", "a?b", "a%2fb", "a.", "a..b", &"a".repeat(254)] {
             assert_eq!(text.parse::<SecretName>(), Err(WordError::SecretName), "{text:?}");
+        }
+        for text in ["", "..", "a/b", "A", "a_b", "-a", &"a".repeat(64)] {
+            assert_eq!(text.parse::<Lineage>(), Err(WordError::Lineage), "{text:?}");
         }
         assert_eq!("ups-01.example.com".parse::<HostName>().map(|h| h.to_string()), Ok("ups-01.example.com".into()));
     }

@@ -348,6 +348,7 @@ async fn loaded(config_file: Option<PathBuf>) -> Result<Start, ConfigError> {
         refused,
         power: config.power.clone(),
         state_directory: config.state_directory(),
+        lineage: config.host_api.as_ref().and_then(|api| api.lineage.clone()),
     });
     Ok(Start { config, complete, setup, error, files_by })
 }

@@ -9,8 +9,11 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use kagiban_crds::Generation;
-use kagiban_crds::host_api::{AgentReport, PowerState, RefusalReason, RotationReport, RotationState, Sighting};
+use kagiban_crds::host_api::{
+    AgentReport, HostReport, PowerState, Refusal, RefusalReason, RotationOpen, RotationReport, RotationState, Sighting,
+    Target,
+};
+use kagiban_crds::{Epoch, Generation};
 use kagiban_keystore as keystore;
 use support::wire::Api;
 use support::{AGENT, World, open, rollback, service};
@@ -300,4 +303,33 @@ async fn backups_are_bounded_and_private_and_no_secret_stands_outside_them() {
     let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&backups), 0o700);
     assert_eq!(mode(&backups.join("4/0-keystore")), 0o600);
+}
+
+/// Two installations that share a host do not outbid each other: it obeys the one that it was given to, also after a restart.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_host_obeys_one_operator_whatever_epoch_another_names() {
+    let world = World::pem_pair().await;
+    let opening = |lineage: Option<&str>, epoch, generation| {
+        let order = open(epoch, generation);
+        let lineage = lineage.map(|name| name.parse().unwrap());
+        RotationOpen { target: Target { lineage, ..order.target }, ..order }
+    };
+    let path = format!("agents/{AGENT}/rotations");
+    let refused = |answer: Result<RotationReport, Refusal>| answer.unwrap_err();
+    let api = Api::start(&world).await;
+    api.ask::<RotationReport>("POST", &path, &opening(Some("tokyo"), 5, 1)).await.unwrap();
+    for (lineage, epoch) in [(Some("osaka"), 4), (Some("osaka"), 9), (None, 9)] {
+        let refusal = refused(api.ask("POST", &path, &opening(lineage, epoch, 2)).await);
+        assert_eq!((refusal.reason, refusal.epoch), (RefusalReason::OtherLineage, None), "{lineage:?}");
+        assert!(refusal.message.contains("tokyo") && refusal.message.contains("hostApi.lineage"), "{refusal:?}");
+    }
+    let report: HostReport = api.ask("GET", "host", &()).await.unwrap();
+    assert_eq!((report.lineage.map(|it| it.to_string()), report.epoch), (Some("tokyo".to_owned()), Epoch(5)));
+    api.stop().await;
+
+    let api = Api::start(&world).await;
+    let refusal = refused(api.ask("POST", &path, &opening(Some("osaka"), 9, 2)).await);
+    assert_eq!(refusal.reason, RefusalReason::OtherLineage);
+    api.ask::<RotationReport>("POST", &path, &opening(Some("tokyo"), 5, 2)).await.unwrap();
+    api.stop().await;
 }

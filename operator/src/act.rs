@@ -9,7 +9,7 @@ use kagiban_crds::host_api::{
     RefusalReason, RollbackOrder, RotationOpen, Target,
 };
 use kagiban_crds::resource::{BlockedBy, HostApiRef, KeystoreSpec};
-use kagiban_crds::{AgentName, Epoch, Generation, HostName, OrderMark};
+use kagiban_crds::{AgentName, Epoch, Generation, HostName, Lineage, OrderMark};
 
 use crate::agent_api::{AgentError, ClientIdentity, Endpoints, HostApi, IdentityError, Reach};
 use crate::certificate::{self, Issued, IssuerFacts};
@@ -34,6 +34,8 @@ pub struct AgentClient {
     clients: SecretCache<Client>,
     issuers: Issuers,
     passwords: PasswordReader,
+    /// Whom hosts are told that they obey.
+    lineage: Option<Lineage>,
 }
 
 /// A client Secret: what is shown to hosts, and which may be contacted with it.
@@ -92,7 +94,14 @@ impl AgentClient {
             reach,
             clients: SecretCache::new(MAX_CLIENTS, BlockedBy::SecretUnavailable, failing),
             endpoints: Endpoints::default(),
+            lineage: None,
         }
+    }
+
+    /// The same, in the name of one installation of the operator.
+    #[must_use]
+    pub fn speaking_for(self, lineage: Option<Lineage>) -> Self {
+        Self { lineage, ..self }
     }
 
     /// What the host knows of the agent.
@@ -109,7 +118,7 @@ impl AgentClient {
     pub(crate) async fn open(&self, resource: &Resource, generation: Generation, epoch: Epoch) -> Result<(), ActError> {
         let api = self.api(resource).await?;
         let order = RotationOpen {
-            target: target(resource, generation, epoch)?,
+            target: self.target(resource, generation, epoch)?,
             certificate: request(resource)?,
             keystore: self.keystore(resource, recorded_version(resource)).await?,
             mark: mark(resource),
@@ -150,7 +159,7 @@ impl AgentClient {
         let Some((then, reference)) = in_force.zip(password_secret_ref.as_ref()) else { return Ok(()) };
         let api = self.api(resource).await?;
         let (store_password, read) = self.passwords.password_to_send(resource, reference).await?;
-        let target = target(resource, generation, epoch)?;
+        let target = self.target(resource, generation, epoch)?;
         let question = PasswordQuestion { target, alias: alias.clone(), store_password };
         let answer = match self.counted("password", api.password(&question).await) {
             Err(AgentError::Refused(Refusal { reason: RefusalReason::NotFound, message, .. })) => {
@@ -189,7 +198,7 @@ impl AgentClient {
     ) -> Result<(), ActError> {
         let api = self.api(resource).await?;
         let Issued { chain, leaf, shortened } = issued;
-        let order = ChainDelivery { target: target(resource, generation, epoch)?, chain };
+        let order = ChainDelivery { target: self.target(resource, generation, epoch)?, chain };
         self.counted("deliver", api.deliver(&order).await).map_err(|error| ActError::of(&error))?;
         self.issuers.forget(&resource.namespace, &resource.uid);
         tracing::info!(
@@ -237,7 +246,7 @@ impl AgentClient {
         why: &str,
     ) -> Result<Event, ActError> {
         let api = self.api(resource).await?;
-        let order = RollbackOrder { target: target(resource, generation, epoch)? };
+        let order = RollbackOrder { target: self.target(resource, generation, epoch)? };
         self.counted("roll_back", api.roll_back(&order).await).map_err(|error| ActError::of(&error))?;
         self.issuers.forget(&resource.namespace, &resource.uid);
         Ok(Event::normal(
@@ -350,6 +359,12 @@ impl AgentClient {
         })
     }
 
+    fn target(&self, resource: &Resource, generation: Generation, epoch: Epoch) -> Result<Target, Obstacle> {
+        let host: HostName = resource.spec.host.parse().map_err(|_| Obstacle::of_spec("host"))?;
+        let agent: AgentName = resource.spec.agent.name.parse().map_err(|_| Obstacle::of_spec("agent.name"))?;
+        Ok(Target { lineage: self.lineage.clone(), epoch, generation, host, agent })
+    }
+
     fn counted<T>(&self, call: &'static str, result: Result<T, AgentError>) -> Result<T, AgentError> {
         self.metrics.host_request(call, result.as_ref().map_or_else(AgentError::reason, |_| "ok"));
         result
@@ -371,12 +386,6 @@ fn mark(resource: &Resource) -> Option<OrderMark> {
     let rotation = resource.status.rotation.as_ref()?;
     let answered = rotation.rotate.as_deref().or(resource.status.handled_rotate.as_deref());
     order_mark(&rotation.request_digest, answered)
-}
-
-fn target(resource: &Resource, generation: Generation, epoch: Epoch) -> Result<Target, Obstacle> {
-    let host: HostName = resource.spec.host.parse().map_err(|_| Obstacle::of_spec("host"))?;
-    let agent: AgentName = resource.spec.agent.name.parse().map_err(|_| Obstacle::of_spec("agent.name"))?;
-    Ok(Target { epoch, generation, host, agent })
 }
 
 fn request(resource: &Resource) -> Result<CertificateRequest, Obstacle> {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use kagiban_crds::Lineage;
 use kagiban_crds::resource::GoDuration;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::ParseError;
@@ -137,6 +138,10 @@ pub struct RunArgs {
     /// The namespace of the Lease. By default the pod's own, else the kubeconfig's.
     #[arg(long, value_name = "NAME")]
     pub leader_election_namespace: Option<String>,
+    /// The name of this installation, such as the cluster's. A host obeys the first name that it hears, and refuses the orders
+    /// of other installations and of those without one, whatever their epoch. Every host's exporter must know lineages.
+    #[arg(long, value_name = "NAME")]
+    pub lineage: Option<Lineage>,
     /// How logs are written to stderr.
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,

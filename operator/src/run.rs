@@ -69,7 +69,7 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
 
     tokio::spawn(stop_on_signal(stopping.clone()));
     let context = Context {
-        agents: AgentClient::new(cluster.clone(), metrics.clone(), reach),
+        agents: AgentClient::new(cluster.clone(), metrics.clone(), reach).speaking_for(args.lineage.clone()),
         cluster,
         fleet,
         ledger: Ledger::default(),

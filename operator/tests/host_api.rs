@@ -134,6 +134,7 @@ async fn a_refusal_keeps_its_reason() {
     let api = api(&host, &authority.client(), &authority);
     let order = kagiban_crds::host_api::RollbackOrder {
         target: kagiban_crds::host_api::Target {
+            lineage: None,
             epoch: kagiban_crds::Epoch(1),
             generation: kagiban_crds::Generation(1),
             host: "ups-01.example.com".parse().expect("a name"),

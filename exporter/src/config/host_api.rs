@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use kagiban_crds::Lineage;
 use serde::{Deserialize, Deserializer, de};
 
 use super::agents::duration;
@@ -25,6 +26,9 @@ pub struct HostApiConfig {
     pub client_crl_file: Option<PathBuf>,
     /// Which clients may speak. Trust alone authorises nobody.
     pub client_names: Vec<ClientName>,
+    /// The installation of the operator that this host obeys; by default the first that gives an order with a name.
+    #[serde(default)]
+    pub lineage: Option<Lineage>,
     /// Of clients whose handshake is over: more than these and the longest idle one is dropped for the new one.
     #[serde(default = "default_max_connections")]
     pub max_connections: usize,

@@ -123,6 +123,7 @@ pub(super) async fn host<'a>(
         boot_id: platform::boot_id(),
         time: Timestamp::now(),
         epoch: host.epoch(),
+        lineage: host.lineage(),
         power: power(host).await,
         shutdown: shutdown.map(going_down),
         // One of which nothing is known is left out: a report with a generation of zero would be a lie.

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use kagiban_crds::host_api::{
     MAX_EPOCH_AHEAD, MAX_EPOCH_STEP, MAX_GENERATION_STEP, Refusal, RefusalReason, RotationReport, Target,
 };
-use kagiban_crds::{AgentName, Epoch, Generation, HostName};
+use kagiban_crds::{AgentName, Epoch, Generation, HostName, Lineage};
 
 use super::digest::Digest;
 use super::journal::{Record, Rotation};
@@ -20,10 +20,12 @@ pub enum Admission {
 }
 
 /// Whom a request speaks to: this agent on this host, at the highest epoch that was accepted here.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct AdmissionContext<'a> {
     pub host: &'a HostName,
     pub agent: &'a AgentName,
+    /// The installation of the operator that the host obeys; none while it was given to none.
+    pub lineage: Option<Lineage>,
     pub epoch: Epoch,
     pub record: &'a Record,
     /// The host's own clock.
@@ -148,6 +150,14 @@ impl AdmissionContext<'_> {
                 format!("meant for {} on {}, this is {} on {}", target.agent, target.host, self.agent, self.host);
             return Err(refuse(RefusalReason::WrongTarget, message));
         }
+        if let Some(obeyed) = self.lineage.as_ref().filter(|obeyed| target.lineage.as_ref() != Some(*obeyed)) {
+            let asked = target.lineage.as_ref().map_or_else(|| "none".to_owned(), ToString::to_string);
+            let message = format!(
+                "this host obeys the operator of lineage {obeyed}, and this order names {asked} (--lineage); to give the host to \
+                 another operator, set hostApi.lineage in its configuration and restart kagiban-exporter"
+            );
+            return Err(refuse(RefusalReason::OtherLineage, message));
+        }
         if target.epoch < self.epoch {
             let message = format!("epoch {} speaks no more, {} does", target.epoch, self.epoch);
             let refusal = refuse(RefusalReason::StaleEpoch, message);
@@ -215,9 +225,14 @@ mod tests {
     fn asked(record: &Record, epoch: Epoch, asked: Epoch, generation: u64) -> Result<(), RefusalReason> {
         let (host, agent) = ("ups-01.example.com".parse().expect("host"), "powerchute".parse().expect("agent"));
         let now = Timestamp::from_second(NOW).expect("time");
-        let door = AdmissionContext { host: &host, agent: &agent, epoch, record, now };
-        let target =
-            Target { epoch: asked, generation: Generation(generation), host: host.clone(), agent: agent.clone() };
+        let door = AdmissionContext { host: &host, agent: &agent, lineage: None, epoch, record, now };
+        let target = Target {
+            lineage: None,
+            epoch: asked,
+            generation: Generation(generation),
+            host: host.clone(),
+            agent: agent.clone(),
+        };
         match door.open(&target, Digest::of(b""), || true) {
             Admission::Proceed | Admission::Replay(_) => Ok(()),
             Admission::Refused(refusal) => Err(refusal.reason),
@@ -263,6 +278,32 @@ mod tests {
         ] {
             assert_eq!(asked(&record(accepted), epoch, epoch, asked_for), answer, "{accepted} -> {asked_for}");
         }
+    }
+
+    #[test]
+    fn who_is_of_another_lineage_is_refused_whatever_its_epoch_and_not_told_to_rise_above_it() {
+        let (host, agent): (HostName, AgentName) =
+            ("ups-01.example.com".parse().expect("host"), "powerchute".parse().expect("agent"));
+        let lineage = |name: &str| Some(name.parse::<Lineage>().expect("a lineage"));
+        let (record, now) = (record(0), Timestamp::from_second(NOW).expect("time"));
+        let answer = |obeyed: Option<Lineage>, asked: Option<Lineage>, epoch| {
+            let epochs =
+                AdmissionContext { host: &host, agent: &agent, lineage: obeyed, epoch: Epoch(5), record: &record, now };
+            let (host, agent) = (host.clone(), agent.clone());
+            epochs.check(&Target { lineage: asked, epoch: Epoch(epoch), generation: Generation(1), host, agent })
+        };
+        let reason = |answer: Result<(), Refusal>| answer.map_err(|refusal| (refusal.reason, refusal.epoch));
+        let other = Err((RefusalReason::OtherLineage, None));
+        for epoch in [1, 5, 9] {
+            assert_eq!(reason(answer(lineage("tokyo"), lineage("osaka"), epoch)), other);
+            assert_eq!(reason(answer(lineage("tokyo"), None, epoch)), other);
+        }
+        assert_eq!(reason(answer(lineage("tokyo"), lineage("tokyo"), 5)), Ok(()));
+        let stale = Err((RefusalReason::StaleEpoch, Some(Epoch(5))));
+        assert_eq!(reason(answer(lineage("tokyo"), lineage("tokyo"), 4)), stale);
+        // It was given to nobody yet.
+        assert_eq!(reason(answer(None, lineage("osaka"), 5)), Ok(()));
+        assert_eq!(reason(answer(None, None, 5)), Ok(()));
     }
 
     /// Holds A14: what the fence tells and no journal is used up.

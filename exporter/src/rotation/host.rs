@@ -3,11 +3,12 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use kagiban_crds::{Epoch, Generation, HostName};
+use kagiban_crds::{Epoch, Generation, HostName, Lineage};
 use tokio_util::sync::CancellationToken;
 
 use super::fences::{Fence, FenceError, FenceFile};
 use super::journal::Record;
+use super::lineage::LineageFile;
 use super::power::PowerGate;
 use super::vault::Vault;
 use crate::platform::WriteError;
@@ -22,6 +23,8 @@ pub struct Host {
     epoch: Arc<AtomicU64>,
     /// Of the whole host.
     fence: Arc<Mutex<FenceFile>>,
+    /// Whom the host obeys.
+    lineage: Arc<Mutex<LineageFile>>,
     /// Cancelled when the program is to end: nothing new is begun then.
     pub stop: CancellationToken,
 }
@@ -42,7 +45,29 @@ impl Host {
     pub fn new(name: HostName, vault: Vault, power: PowerGate) -> Self {
         let fence = FenceFile::at(vault.host_fence());
         let epoch = Arc::new(AtomicU64::new(fence.known().epoch.max(accepted_by_agents(&vault)).0));
-        Self { name, vault, power, epoch, fence: Arc::new(Mutex::new(fence)), stop: CancellationToken::new() }
+        let lineage = Arc::new(Mutex::new(LineageFile::at(vault.lineage())));
+        Self { name, vault, power, epoch, fence: Arc::new(Mutex::new(fence)), lineage, stop: CancellationToken::new() }
+    }
+
+    /// The same, obeying the installation of the operator that the configuration names.
+    #[must_use]
+    pub fn obeying(self, lineage: Option<Lineage>) -> Self {
+        self.held_lineage().configure(lineage);
+        self
+    }
+
+    /// Whom this host obeys, as far as it is known.
+    pub fn lineage(&self) -> Option<Lineage> {
+        self.held_lineage().obeyed()
+    }
+
+    /// Durable when it returns.
+    ///
+    /// # Errors
+    /// See [`FenceError`].
+    pub(super) fn obey(&self, lineage: &Lineage) -> Result<(), FenceError> {
+        self.check_in_place()?;
+        self.held_lineage().obey(lineage)
     }
 
     /// The same, ending when `stop` is cancelled.
@@ -55,8 +80,9 @@ impl Host {
         Epoch(self.epoch.load(Ordering::Acquire))
     }
 
-    /// Reads the host's fence if it could not be read before.
+    /// Reads the host's fence, and whom it obeys, if they could not be read before.
     pub(super) fn read_epoch(&self) -> Result<(), FenceError> {
+        self.held_lineage().read()?;
         let fence = self.held_fence().read()?;
         self.epoch.fetch_max(fence.epoch.0, Ordering::AcqRel);
         Ok(())
@@ -89,6 +115,11 @@ impl Host {
         } else {
             Err(FenceError::Elsewhere { path: self.vault.root().to_owned() })
         }
+    }
+
+    /// As [`Host::held_fence`].
+    fn held_lineage(&self) -> MutexGuard<'_, LineageFile> {
+        self.lineage.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A panic elsewhere leaves the numbers as whole as they were.

@@ -26,6 +26,7 @@ mod fences;
 mod frozen;
 mod host;
 mod journal;
+mod lineage;
 mod live;
 pub mod machine;
 mod power;

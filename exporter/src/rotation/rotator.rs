@@ -269,6 +269,9 @@ impl Rotator {
     pub(super) fn commit(&mut self, record: Record, by: Option<&Target>) -> Result<(), Refusal> {
         if let Some(target) = by {
             self.snapshot().admission(&self.host).check(target)?;
+            if let Some(lineage) = &target.lineage {
+                self.host.obey(lineage).map_err(|error| fence_refused(&error))?;
+            }
         }
         self.raise_fences(record.epoch, record.generation).map_err(|error| fence_refused(&error))?;
         if let Err(error) = self.host.save(&record) {
@@ -323,7 +326,14 @@ impl Snapshot {
 
     fn admission<'a>(&'a self, host: &'a Host) -> AdmissionContext<'a> {
         let now = Timestamp::now();
-        AdmissionContext { host: &host.name, agent: &self.record.agent, epoch: host.epoch(), record: &self.record, now }
+        AdmissionContext {
+            host: &host.name,
+            agent: &self.record.agent,
+            lineage: host.lineage(),
+            epoch: host.epoch(),
+            record: &self.record,
+            now,
+        }
     }
 }
 

@@ -35,7 +35,7 @@ pub(super) fn open() -> RotationOpen {
     let host = "ups-01.example.com".parse().expect("host");
     let agent = "web".parse().expect("agent");
     RotationOpen {
-        target: Target { epoch: Epoch(1), generation: Generation(1), host, agent },
+        target: Target { lineage: None, epoch: Epoch(1), generation: Generation(1), host, agent },
         certificate: CertificateRequest {
             dns_names: vec!["web.example.com".to_owned()],
             ip_addresses: Vec::new(),

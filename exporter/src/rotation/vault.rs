@@ -120,6 +120,11 @@ impl Vault {
         self.root.join("fence.json")
     }
 
+    /// Which installation of the operator the host obeys.
+    pub(super) fn lineage(&self) -> PathBuf {
+        self.root.join("lineage.json")
+    }
+
     /// Where a person leaves what a running exporter is asked to do.
     pub(super) fn requests(&self) -> PathBuf {
         self.root.join("requests")

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
-use kagiban_crds::{AgentName, HostName};
+use kagiban_crds::{AgentName, HostName, Lineage};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, interval, sleep_until, timeout_at};
@@ -61,6 +61,8 @@ pub struct Setup {
     pub refused: Vec<RefusedAgent>,
     pub power: PowerConfig,
     pub state_directory: PathBuf,
+    /// The installation of the operator that the host obeys, where the configuration names one.
+    pub lineage: Option<Lineage>,
 }
 
 /// The workers of a host, from their start to their end.
@@ -222,12 +224,13 @@ async fn run(
     for agent in &setup.agents {
         shown.reading(&agent.name);
     }
-    let Setup { host, agents, refused, power, state_directory } = setup;
+    let Setup { host, agents, refused, power, state_directory, lineage } = setup;
     let well = agents.iter().map(|agent| agent.name.to_string());
     let opening = Opening {
         state_directory,
         host,
         gate: PowerGate::new(&power).watching(Arc::clone(&board)),
+        lineage,
         stop: stop.clone(),
         configured: well.chain(refused.iter().map(|refused| refused.name.as_str().to_owned())).collect(),
     };
@@ -344,6 +347,7 @@ struct Opening {
     state_directory: PathBuf,
     host: HostName,
     gate: PowerGate,
+    lineage: Option<Lineage>,
     stop: CancellationToken,
     /// The names of all agents that are configured, well or badly.
     configured: BTreeSet<String>,
@@ -411,7 +415,8 @@ impl Opening {
     fn open(&self) -> Result<Opened, VaultError> {
         let (vault, lock) = Vault::open(&self.state_directory)?;
         let orphans = shown::left_by_others(&vault, &self.configured);
-        let host = Host::new(self.host.clone(), vault, self.gate.clone()).until(self.stop.clone());
+        let host = Host::new(self.host.clone(), vault, self.gate.clone());
+        let host = host.obeying(self.lineage.clone()).until(self.stop.clone());
         Ok(Opened { host, lock, orphans })
     }
 }

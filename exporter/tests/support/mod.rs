@@ -197,7 +197,13 @@ pub fn host() -> HostName {
 }
 
 pub fn target(epoch: u64, generation: u64) -> Target {
-    Target { epoch: Epoch(epoch), generation: Generation(generation), host: host(), agent: AGENT.parse().unwrap() }
+    Target {
+        lineage: None,
+        epoch: Epoch(epoch),
+        generation: Generation(generation),
+        host: host(),
+        agent: AGENT.parse().unwrap(),
+    }
 }
 
 pub fn open(epoch: u64, generation: u64) -> RotationOpen {

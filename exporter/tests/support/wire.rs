@@ -104,6 +104,7 @@ impl Api {
             refused: Vec::new(),
             power: world.power(),
             state_directory: world.state(),
+            lineage: None,
         };
         let board = Arc::<Board>::default();
         let mut rotations = Rotations::start(setup, Arc::clone(&board), shutdown.clone());

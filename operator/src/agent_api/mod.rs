@@ -120,6 +120,7 @@ fn blocked_by(refusal: &Refusal) -> BlockedBy {
         | RefusalReason::KeystoreRefused
         | RefusalReason::EpochTooFar
         | RefusalReason::WrongClass
+        | RefusalReason::OtherLineage
         | RefusalReason::InsufficientStorage => BlockedBy::HostRefused,
         RefusalReason::WrongTarget => BlockedBy::WrongHost,
         RefusalReason::Frozen => BlockedBy::Frozen,
@@ -135,6 +136,7 @@ const fn reason_word(reason: RefusalReason) -> &'static str {
         RefusalReason::NotFound => "not_found",
         RefusalReason::MethodNotAllowed => "method_not_allowed",
         RefusalReason::TooSlow => "too_slow",
+        RefusalReason::OtherLineage => "other_lineage",
         RefusalReason::StaleEpoch => "stale_epoch",
         RefusalReason::EpochTooFar => "epoch_too_far",
         RefusalReason::StaleGeneration => "stale_generation",

@@ -51,7 +51,13 @@ async fn carry_out(arguments: Vec<String>) -> Result<Value> {
     let name = config.host.clone().context("the configuration does not name the host")?;
     let state = config.state_directory.as_deref().context("the configuration names no state directory")?;
     let (vault, _lock) = Vault::open(state)?;
-    let target = Target { epoch: Epoch(1), generation: Generation(1), host: name.clone(), agent: agent.name.clone() };
+    let target = Target {
+        lineage: None,
+        epoch: Epoch(1),
+        generation: Generation(1),
+        host: name.clone(),
+        agent: agent.name.clone(),
+    };
     let mut rotator = Rotator::recover(Host::new(name, vault, PowerGate::new(&config.power)), agent).await?;
     let refusal = match order {
         Order::None => None,

@@ -1,0 +1,125 @@
+//! Which installation of the operator this host obeys: the one that its configuration names, or else the first that gave an order
+//! with a name.
+
+use std::path::PathBuf;
+
+use kagiban_crds::Lineage;
+use serde::{Deserialize, Serialize};
+
+use super::fences::FenceError;
+use crate::checksum;
+use crate::platform::{self, FileError, Links, WriteError};
+
+/// One name.
+const MAX_BYTES: u64 = 4 * 1024;
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Obeyed {
+    lineage: Lineage,
+}
+
+/// The lineage in its file. Where that could not be read it is not known to be none: nothing is written there then.
+#[derive(Debug)]
+pub(super) struct LineageFile {
+    path: PathBuf,
+    configured: Option<Lineage>,
+    /// What the file says; none while it was not read.
+    known: Option<Option<Lineage>>,
+}
+
+impl LineageFile {
+    /// Reads the file; one that cannot be read is said in the log, and read again when it is asked for.
+    pub(super) fn at(path: PathBuf) -> Self {
+        let mut file = Self { path, configured: None, known: None };
+        if let Err(error) = file.read() {
+            tracing::error!(%error, "which operator this host obeys is not known");
+        }
+        file
+    }
+
+    pub(super) fn configure(&mut self, lineage: Option<Lineage>) {
+        self.configured = lineage;
+    }
+
+    /// # Errors
+    /// When there is a file that cannot be read or understood, and the configuration does not say.
+    pub(super) fn read(&mut self) -> Result<(), FenceError> {
+        if self.known.is_none() {
+            match read(&self.path) {
+                Ok(lineage) => self.known = Some(lineage),
+                Err(_) if self.configured.is_some() => {}
+                Err(why) => return Err(FenceError::Unread { path: self.path.clone(), why }),
+            }
+        }
+        Ok(())
+    }
+
+    /// Whom this host obeys.
+    pub(super) fn obeyed(&self) -> Option<Lineage> {
+        self.configured.clone().or_else(|| self.known.clone().flatten())
+    }
+
+    /// Durable when it returns.
+    ///
+    /// # Errors
+    /// See [`FenceError`].
+    pub(super) fn obey(&mut self, lineage: &Lineage) -> Result<(), FenceError> {
+        if self.known.as_ref().is_some_and(|known| known.as_ref() == Some(lineage)) {
+            return Ok(());
+        }
+        let obeyed = Obeyed { lineage: lineage.clone() };
+        let bytes = checksum::encode(&obeyed).map_err(|e| WriteError::from_io(&self.path, "encoding it", e.into()))?;
+        platform::replace(&self.path, &bytes, None)?;
+        self.known = Some(Some(obeyed.lineage));
+        Ok(())
+    }
+}
+
+fn read(path: &std::path::Path) -> Result<Option<Lineage>, String> {
+    match platform::read_held(path, MAX_BYTES, Links::OfAdministrators) {
+        Ok(file) => {
+            let bytes = checksum::verified(&file.bytes).map_err(|error| error.to_string())?;
+            let obeyed: Obeyed = serde_json::from_slice(&bytes).map_err(|error| error.to_string())?;
+            Ok(Some(obeyed.lineage))
+        }
+        Err(FileError::NotFound { .. }) => Ok(None),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lineage(name: &str) -> Lineage {
+        name.parse().expect("a lineage")
+    }
+
+    #[test]
+    fn a_host_obeys_the_first_that_speaks_until_its_configuration_names_another() {
+        let root = tempfile::tempdir().expect("directory");
+        let at = root.path().join("lineage.json");
+        let mut file = LineageFile::at(at.clone());
+        assert_eq!(file.obeyed(), None);
+        file.obey(&lineage("tokyo")).expect("written");
+        let mut again = LineageFile::at(at.clone());
+        assert_eq!(again.obeyed(), Some(lineage("tokyo")));
+        again.configure(Some(lineage("osaka")));
+        assert_eq!(again.obeyed(), Some(lineage("osaka")));
+        again.obey(&lineage("osaka")).expect("written");
+        assert_eq!(LineageFile::at(at).obeyed(), Some(lineage("osaka")));
+    }
+
+    #[test]
+    fn a_damaged_file_is_not_taken_for_none_unless_the_configuration_says_who() {
+        let root = tempfile::tempdir().expect("directory");
+        let at = root.path().join("lineage.json");
+        std::fs::write(&at, "{").expect("written");
+        let mut file = LineageFile::at(at);
+        file.read().expect_err("it is damaged");
+        file.configure(Some(lineage("tokyo")));
+        file.read().expect("it does not matter");
+        file.obey(&lineage("tokyo")).expect("mended");
+    }
+}
