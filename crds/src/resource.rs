@@ -4,8 +4,10 @@
 //! a rule or a pattern says of it, and never an error in a rule. Such an object could not be released any more.
 
 mod check;
+mod class;
 mod duration;
 mod status;
+mod written;
 
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
@@ -14,11 +16,13 @@ use serde::{Deserialize, Serialize};
 use crate::host_api::KeyRequest;
 pub use crate::host_api::{OnUnreadable, RotationState, StoreFormat};
 pub use check::{HostUrl, HostUrlError, SpecError};
+pub use class::{Class, Procedure, PushSpec};
 pub use duration::{DurationError, GoDuration};
 pub use status::{
     BlockedBy, Condition, HISTORY_LIMIT, HistoryEntry, LeafStatus, ManagedAgentCertificateStatus, Outcome,
     RotationStatus, SIGNED_LIMIT, SignedLeaf, Time, Trigger,
 };
+use written::WrittenSpec;
 
 /// The API group.
 pub const GROUP: &str = "kagiban.dev";
@@ -34,7 +38,7 @@ pub const ALLOWED_CLIENTS_ANNOTATION: &str = "kagiban.dev/allowed-clients";
 pub const FINALIZER: &str = "kagiban.dev/rotation";
 
 /// The certificate of one vendor agent on one fleet host.
-#[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[kube(
     group = "kagiban.dev",
     version = "v1alpha1",
@@ -61,28 +65,14 @@ pub const FINALIZER: &str = "kagiban.dev/rotation";
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     validation = Rule::new("oldSelf.hasValue() || self.metadata.name.size() <= 63").optional_old_self(true).message("metadata.name: at most 63 characters, so that it can be a label value")
 )]
-#[serde(rename_all = "camelCase")]
-#[x_kube(
-    validation = Rule::new("!has(self.host) || !has(oldSelf.host) || self.host == oldSelf.host").message("host is immutable: delete this resource and create one for the other host").field_path(".host"),
-    validation = Rule::new("!has(self.agent) || !has(self.agent.product) || !has(oldSelf.agent) || !has(oldSelf.agent.product) || self.agent.product == oldSelf.agent.product").message("agent.product is immutable: delete this resource and create another").field_path(".agent.product"),
-    validation = Rule::new("!has(self.agent) || !has(self.agent.name) || !has(oldSelf.agent) || !has(oldSelf.agent.name) || self.agent.name == oldSelf.agent.name").message("agent.name is immutable: delete this resource and create another").field_path(".agent.name"),
-    validation = Rule::new("!has(self.agent) || !has(self.agent.product) || self.agent.product != 'powerchute-serial-shutdown' || !has(self.keystore) || !has(self.keystore.format) || self.keystore.format != 'PEM'").message("keystore.format: PowerChute reads no PEM").field_path(".keystore.format"),
-    validation = Rule::new("!has(self.agent) || !has(self.agent.product) || self.agent.product != 'powerchute-serial-shutdown' || !has(self.keystore) || !has(self.keystore.alias) || self.keystore.alias == 'securekey'").message("keystore.alias: PowerChute loads its key from securekey only").field_path(".keystore.alias")
-)]
+#[serde(try_from = "WrittenSpec", into = "WrittenSpec")]
 pub struct ManagedAgentCertificateSpec {
-    /// The fleet host, by the name its own configuration gives it. Immutable.
-    #[schemars(
-        length(min = 1, max = 253),
-        regex(pattern = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)*$")
-    )]
+    /// The fleet host, by the name its own configuration gives it.
     pub host: String,
     pub agent: AgentRef,
     pub api: AgentApi,
-    pub certificate: CertificateSpec,
-    pub issuer_ref: IssuerRef,
-    #[serde(default)]
-    pub keystore: KeystoreSpec,
-    #[serde(default)]
+    /// By the product's class.
+    pub procedure: Procedure,
     pub rotation: RotationSpec,
 }
 
@@ -102,14 +92,29 @@ pub struct AgentRef {
 pub enum Product {
     PowerchuteSerialShutdown,
     TlsService,
+    PowerchuteBusinessEdition,
+    SelfRenewingService,
 }
 
 impl Product {
+    pub const ALL: [Self; 4] =
+        [Self::PowerchuteSerialShutdown, Self::TlsService, Self::PowerchuteBusinessEdition, Self::SelfRenewingService];
+
     /// The id that the host API uses too.
     pub const fn id(self) -> &'static str {
         match self {
             Self::PowerchuteSerialShutdown => "powerchute-serial-shutdown",
             Self::TlsService => "tls-service",
+            Self::PowerchuteBusinessEdition => "powerchute-business-edition",
+            Self::SelfRenewingService => "self-renewing-service",
+        }
+    }
+
+    /// What it takes from us.
+    pub const fn class(self) -> Class {
+        match self {
+            Self::PowerchuteSerialShutdown | Self::TlsService => Class::Push,
+            Self::PowerchuteBusinessEdition | Self::SelfRenewingService => Class::Trigger,
         }
     }
 }
@@ -209,6 +214,24 @@ pub struct CertificateSpec {
     pub renew_before_percentage: Option<u8>,
     #[serde(default)]
     pub private_key: PrivateKeySpec,
+}
+
+/// When an agent that renews its own certificate is told to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("!(has(self.renewBefore) && has(self.renewBeforePercentage))").message("renewBefore and renewBeforePercentage exclude each other"),
+    validation = Rule::new(format!("!has(self.renewBefore) || !{} || duration(self.renewBefore) >= duration('5m')", duration::is_in_cel("self.renewBefore"))).message("renewBefore must be at least 5m").field_path(".renewBefore")
+)]
+pub struct RenewalSpec {
+    /// How long before notAfter of the certificate that is served; by default, and where the certificate does not live that long, a
+    /// third of its lifetime.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub renew_before: Option<GoDuration>,
+    /// The same, as a percentage of that lifetime.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<i32>", range(min = 1, max = 90))]
+    pub renew_before_percentage: Option<u8>,
 }
 
 /// The private key.

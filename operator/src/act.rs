@@ -6,9 +6,9 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use kagiban_crds::host_api::{
     AgentReport, CertificateRequest, ChainDelivery, KeystoreOrder, PasswordQuestion, PasswordReport, Refusal,
-    RefusalReason, RollbackOrder, RotationOpen, Target,
+    RefusalReason, RenewalOrder, RollbackOrder, RotationOpen, Target,
 };
-use kagiban_crds::resource::{BlockedBy, HostApiRef, KeystoreSpec};
+use kagiban_crds::resource::{BlockedBy, CertificateSpec, HostApiRef, KeystoreSpec, Procedure, PushSpec};
 use kagiban_crds::{AgentName, Epoch, Generation, HostName, Lineage, OrderMark};
 
 use crate::agent_api::{AgentError, ClientIdentity, Endpoints, HostApi, IdentityError, Reach};
@@ -113,17 +113,22 @@ impl AgentClient {
         self.counted("look", api.look().await).map_err(|error| error.obstacle())
     }
 
+    /// Opens a rotation: the host makes a key for what is pushed, or has the agent renew its own certificate.
+    ///
     /// # Errors
     /// What stands in the way.
     pub(crate) async fn open(&self, resource: &Resource, generation: Generation, epoch: Epoch) -> Result<(), ActError> {
         let api = self.api(resource).await?;
-        let order = RotationOpen {
-            target: self.target(resource, generation, epoch)?,
-            certificate: request(resource)?,
-            keystore: self.keystore(resource, recorded_version(resource)).await?,
-            mark: mark(resource),
+        let (target, mark) = (self.target(resource, generation, epoch)?, mark(resource));
+        let opened = match &resource.spec.procedure {
+            Procedure::Push(PushSpec { certificate, keystore, .. }) => {
+                let certificate = request(certificate)?;
+                let keystore = self.keystore(resource, keystore, recorded_version(resource)).await?;
+                self.counted("open", api.open(&RotationOpen { target, certificate, keystore, mark }).await)
+            }
+            Procedure::Trigger { .. } => self.counted("renew", api.renew(&RenewalOrder { target, mark }).await),
         };
-        self.counted("open", api.open(&order).await).map(|_| ()).map_err(|error| ActError::of(&error))
+        opened.map(|_| ()).map_err(|error| ActError::of(&error))
     }
 
     /// Has the host's CSR signed by the issuer, of which this is known now.
@@ -137,10 +142,11 @@ impl AgentClient {
         issuer: Option<&IssuerFacts>,
         now: Timestamp,
     ) -> Result<Issued, Obstacle> {
+        let push = resource.spec.procedure.push().ok_or_else(|| Obstacle::of_spec("certificate"))?;
         let rotation = report.rotation.as_ref();
         let csr = rotation.and_then(|rotation| rotation.csr.as_deref()).unwrap_or_default();
         let generation = rotation.map_or(report.generation, |rotation| rotation.generation);
-        self.issuers.certificate(resource, (generation, csr), issuer, now).await
+        self.issuers.certificate((resource, push), (generation, csr), issuer, now).await
     }
 
     /// Asks the host whether the password that the Secret holds now is in force there, and remembers what it says. One that
@@ -154,7 +160,11 @@ impl AgentClient {
         generation: Generation,
         epoch: Epoch,
     ) -> Result<(), ActError> {
-        let KeystoreSpec { alias, password_secret_ref, .. } = &resource.spec.keystore;
+        let Procedure::Push(PushSpec { keystore: KeystoreSpec { alias, password_secret_ref, .. }, .. }) =
+            &resource.spec.procedure
+        else {
+            return Ok(());
+        };
         let in_force = resource.status.leaf.as_ref().and_then(|leaf| leaf.password_version.as_deref());
         let Some((then, reference)) = in_force.zip(password_secret_ref.as_ref()) else { return Ok(()) };
         let api = self.api(resource).await?;
@@ -210,7 +220,9 @@ impl AgentClient {
 
     /// The resource has changed: what fails it is read again soon.
     pub(crate) async fn asked_for(&self, resource: &Resource) {
-        self.issuers.changed(resource).await;
+        if let Some(push) = resource.spec.procedure.push() {
+            self.issuers.changed(resource, push).await;
+        }
         self.passwords.asked_for(resource).await;
         if let Ok(api) = host_api(resource) {
             self.clients.asked_for(&key(resource, &api.tls_secret_ref.name)).await;
@@ -228,9 +240,12 @@ impl AgentClient {
     }
 
     async fn referred(&self, resource: &Resource, age: Age) -> References {
-        References {
-            issuer: self.issuers.facts(resource, age).await.transpose(),
-            password: self.passwords.password(resource, age).await,
+        match &resource.spec.procedure {
+            Procedure::Push(push) => References {
+                issuer: self.issuers.facts(resource, push, age).await.transpose(),
+                password: self.passwords.password(resource, age).await,
+            },
+            Procedure::Trigger { .. } => References::default(),
         }
     }
 
@@ -249,16 +264,21 @@ impl AgentClient {
         let order = RollbackOrder { target: self.target(resource, generation, epoch)? };
         self.counted("roll_back", api.roll_back(&order).await).map_err(|error| ActError::of(&error))?;
         self.issuers.forget(&resource.namespace, &resource.uid);
+        let untouched = match &resource.spec.procedure {
+            Procedure::Push(_) => "it touched the keystore",
+            Procedure::Trigger { .. } => "the agent was told to renew",
+        };
         Ok(Event::normal(
             Reason::RotationCalledOff,
-            format!("rotation {generation} was called off before it touched the keystore: {why}"),
+            format!("rotation {generation} was called off before {untouched}: {why}"),
         ))
     }
 
     /// What is wrong now with a Secret that a step has found wrong before, if anything is: judged as that step would.
     pub(crate) async fn in_the_way(&self, resource: &Resource, by: BlockedBy) -> Option<Obstacle> {
+        let push = resource.spec.procedure.push()?;
         if by != BlockedBy::SecretUnavailable
-            && let Err(obstacle) = self.issuers.facts(resource, Age::Anew).await
+            && let Err(obstacle) = self.issuers.facts(resource, push, Age::Anew).await
             && obstacle.by == by
         {
             return Some(obstacle);
@@ -272,33 +292,46 @@ impl AgentClient {
 
     /// Reads every Secret that the resource names, and judges it as the steps that need it would.
     pub(crate) async fn preflight(&self, resource: &Resource) -> Vec<Preflight> {
-        let spec = &resource.spec;
         let client = host_api(resource).map(|api| api.tls_secret_ref.name.as_str()).unwrap_or_default();
-        let password = spec.keystore.password_secret_ref.as_ref().map(|reference| reference.name.as_str());
         let mut found = Vec::new();
-        let named = [
-            (Purpose::ClientTls, CLIENT_UNREAD, Some(client)),
-            (Purpose::Issuer, "issuer", self.issuers.secret(&spec.issuer_ref)),
-            (Purpose::KeystorePassword, "password Secret", password),
-        ];
-        for (purpose, what, name) in named {
-            if let Some(name) = name
-                && let Err(ClusterError::Forbidden { .. }) = self.cluster.secret(&resource.namespace, name).await
-            {
-                found.push(Preflight::Unread(format!("{what} {name}, which may not be read")));
-                continue;
-            }
-            let judged = match purpose {
-                Purpose::ClientTls => self.api(resource).await.map(|_| ()),
-                Purpose::Issuer => self.issuers.facts(resource, Age::Anew).await.and_then(|facts| {
-                    let permits = facts.map_or(Ok(()), |facts| facts.permits(&spec.certificate));
-                    permits.map_err(|error| Obstacle::of_issuer(&spec.issuer_ref, &error))
-                }),
-                Purpose::KeystorePassword => self.keystore(resource, None).await.map(|_| ()),
-            };
-            found.extend(judged.err().map(Preflight::Wrong));
+        match self.unread(resource, CLIENT_UNREAD, Some(client)).await {
+            Some(unread) => found.push(unread),
+            None => found.extend(self.api(resource).await.err().map(Preflight::Wrong)),
+        }
+        match &resource.spec.procedure {
+            Procedure::Push(push) => found.extend(self.preflight_push(resource, push).await),
+            Procedure::Trigger { .. } => {}
         }
         found
+    }
+
+    async fn preflight_push(&self, resource: &Resource, push: &PushSpec) -> Vec<Preflight> {
+        let PushSpec { certificate, issuer_ref, keystore } = push;
+        let mut found = Vec::new();
+        match self.unread(resource, "issuer", self.issuers.secret(issuer_ref)).await {
+            Some(unread) => found.push(unread),
+            None => {
+                let judged = self.issuers.facts(resource, push, Age::Anew).await.and_then(|facts| {
+                    let permits = facts.map_or(Ok(()), |facts| facts.permits(certificate));
+                    permits.map_err(|error| Obstacle::of_issuer(issuer_ref, &error))
+                });
+                found.extend(judged.err().map(Preflight::Wrong));
+            }
+        }
+        let password = keystore.password_secret_ref.as_ref().map(|reference| reference.name.as_str());
+        match self.unread(resource, "password Secret", password).await {
+            Some(unread) => found.push(unread),
+            None => found.extend(self.keystore(resource, keystore, None).await.err().map(Preflight::Wrong)),
+        }
+        found
+    }
+
+    /// What whoever asks may not read.
+    async fn unread(&self, resource: &Resource, what: &str, name: Option<&str>) -> Option<Preflight> {
+        let name = name?;
+        let read = self.cluster.secret(&resource.namespace, name).await;
+        matches!(read, Err(ClusterError::Forbidden { .. }))
+            .then(|| Preflight::Unread(format!("{what} {name}, which may not be read")))
     }
 
     async fn api(&self, resource: &Resource) -> Result<HostApi, Obstacle> {
@@ -338,8 +371,12 @@ impl AgentClient {
     }
 
     /// How the keystore is to be written, with the password if it may be sent to this host, and if it is of that version.
-    async fn keystore(&self, resource: &Resource, version: Option<&str>) -> Result<KeystoreOrder, Obstacle> {
-        let keystore = &resource.spec.keystore;
+    async fn keystore(
+        &self,
+        resource: &Resource,
+        keystore: &KeystoreSpec,
+        version: Option<&str>,
+    ) -> Result<KeystoreOrder, Obstacle> {
         let store_password = match &keystore.password_secret_ref {
             None => None,
             Some(reference) => {
@@ -388,8 +425,7 @@ fn mark(resource: &Resource) -> Option<OrderMark> {
     order_mark(&rotation.request_digest, answered)
 }
 
-fn request(resource: &Resource) -> Result<CertificateRequest, Obstacle> {
-    let certificate = &resource.spec.certificate;
+fn request(certificate: &CertificateSpec) -> Result<CertificateRequest, Obstacle> {
     let ip_addresses: Result<Vec<IpAddr>, _> = certificate.ip_addresses.iter().map(|text| text.parse()).collect();
     Ok(CertificateRequest {
         dns_names: certificate.dns_names.clone(),

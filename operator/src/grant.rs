@@ -18,7 +18,9 @@
 //! A Secret that does not say that it is for the use at hand is told of as if it were not there.
 
 use kagiban_crds::SecretName;
-use kagiban_crds::resource::{ALLOWED_CLIENTS_ANNOTATION, ALLOWED_HOSTS_ANNOTATION, BlockedBy, HostUrl, PURPOSE_LABEL};
+use kagiban_crds::resource::{
+    ALLOWED_CLIENTS_ANNOTATION, ALLOWED_HOSTS_ANNOTATION, BlockedBy, CertificateSpec, HostUrl, PURPOSE_LABEL,
+};
 
 use crate::cluster::{Claims, Cluster, ClusterError, SecretData};
 use crate::decide::{Obstacle, Resource};
@@ -159,12 +161,11 @@ impl Grant {
         Ok(())
     }
 
-    /// Whether it may sign the names of a resource, and the leaf may go where the resource has it go.
+    /// Whether it may sign the names that a resource asks for, and the leaf may go where the resource has it go.
     ///
     /// # Errors
     /// As [`Self::may_be_sent`], and when a name or address is not among those that the Secret is for.
-    pub(crate) fn may_issue(&self, resource: &Resource) -> Result<(), Obstacle> {
-        let certificate = &resource.spec.certificate;
+    pub(crate) fn may_issue(&self, resource: &Resource, certificate: &CertificateSpec) -> Result<(), Obstacle> {
         self.cover(certificate.dns_names.iter().chain(&certificate.ip_addresses))?;
         self.may_be_sent(resource)
     }
@@ -292,10 +293,14 @@ mod tests {
     #[test]
     fn a_host_is_meant_by_its_name_and_by_the_host_of_its_url() {
         type Judge = fn(&Grant, &Resource) -> Result<(), Obstacle>;
+        let may_issue = |grant: &Grant, resource: &Resource| {
+            let push = resource.spec.procedure.push().expect("what is pushed");
+            grant.may_issue(resource, &push.certificate)
+        };
         let judges: [(Judge, &str, Purpose); 3] = [
             (Grant::may_contact, "kubernetes.io/tls", Purpose::ClientTls),
             (Grant::may_be_sent, "Opaque", Purpose::KeystorePassword),
-            (Grant::may_issue, "kubernetes.io/tls", Purpose::Issuer),
+            (may_issue, "kubernetes.io/tls", Purpose::Issuer),
         ];
         for (judge, kind, purpose) in judges {
             let grant = Grant::read(&claims(kind, purpose.word()), purpose).expect("a grant");

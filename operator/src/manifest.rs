@@ -5,7 +5,7 @@ mod metadata;
 
 use std::sync::LazyLock;
 
-use kagiban_crds::resource::{GROUP, ManagedAgentCertificate};
+use kagiban_crds::resource::{GROUP, ManagedAgentCertificate, ManagedAgentCertificateSpec};
 use kube::{CustomResourceExt as _, Resource as _};
 use serde::Deserialize;
 use serde_yaml::Value;
@@ -112,7 +112,8 @@ fn parse(value: Value, number: usize) -> Result<Manifest, ManifestError> {
     }
     let object = serde_json::to_value(&value).map_err(|error| wrong(error.to_string()))?;
     let mac: ManagedAgentCertificate = serde_yaml::from_value(value).map_err(|error| wrong(error.to_string()))?;
-    mac.spec.check().map_err(|error| wrong(error.to_string()))?;
+    let spec = object.get("spec").cloned().unwrap_or_default();
+    ManagedAgentCertificateSpec::read(spec).map_err(|error| wrong(error.to_string()))?;
     metadata::check(&mac.metadata).map_err(wrong)?;
     Ok(Manifest { mac, object })
 }

@@ -4,13 +4,15 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use futures::FutureExt as _;
 use futures::future::{BoxFuture, ready};
 use futures::stream::{self, BoxStream, StreamExt as _};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kagiban_crds::resource::{FINALIZER, ManagedAgentCertificate, ManagedAgentCertificateStatus};
+use kagiban_crds::host_api::{RefusalReason, RotationState};
+use kagiban_crds::resource::{BlockedBy, FINALIZER, ManagedAgentCertificate, ManagedAgentCertificateStatus};
 use kagiban_operator::cluster::{Claims, Cluster, ClusterError, ClusterFuture, SecretData, Unreadable, Watched};
 use kagiban_operator::decide;
 use kagiban_operator::freshness::Freshness;
@@ -19,7 +21,7 @@ use kagiban_operator::reconcile::pass;
 use kagiban_operator::watch::{Event, WatchError};
 use serde_json::Value;
 use support::context::context;
-use support::host::Host;
+use support::host::{Host, Manner};
 use support::pki::Authority;
 use support::{fleet, lock};
 
@@ -149,14 +151,95 @@ fn secret(name: &str, purpose: &str, values: &[(&str, &str)]) -> (String, Secret
     (name.to_owned(), SecretData::new(values, claims, "1".to_owned()))
 }
 
+/// An agent that renews its own certificate takes one order for it, and needs no Secret but the client's.
+#[tokio::test]
+async fn a_renewal_is_ordered_once_and_followed_to_what_is_served() {
+    let mutual = Authority::new("mutual");
+    let host = Host::start(&mutual, mutual.server()).await;
+    let day = Duration::from_secs(24 * 3600);
+    host.renews_its_own(90 * day, 10 * day);
+    let memory = Arc::new(Memory { secrets: [client(&mutual)].into(), ..Memory::default() });
+    memory.put(fleet::self_renewing(&format!("https://{}", host.address)));
+
+    let context = context(memory.clone(), Arc::new(Metrics::new(None)));
+    for _ in 0..20 {
+        pass(&memory.get("ups-01"), &context).await.expect("memory answers");
+    }
+    let rested = memory.get("ups-01");
+    let status = rested.status.clone().expect("a status");
+    let ready = status.conditions.iter().find(|condition| condition.type_ == "Ready").expect("it says so");
+    assert_eq!((ready.status.as_str(), ready.reason.as_str()), ("True", "Verified"));
+    let leaf = status.leaf.expect("a leaf");
+    assert!(leaf.not_after > jiff::Timestamp::now() + 89 * day, "{}", leaf.not_after);
+    assert_eq!(*lock(&memory.told), ["Adopted", "RotationStarted", "Verified"]);
+    assert_eq!(host.changes(), ["POST /v1/agents/powerchute/renewals"]);
+    assert_eq!(lock(&host.state).epochs, [5]);
+    let order: Value = serde_json::from_str(&lock(&host.state).bodies).expect("one order");
+    let keys: Vec<_> = order.as_object().expect("an object").keys().map(String::as_str).collect();
+    assert_eq!(keys, ["agent", "epoch", "generation", "host", "mark"]);
+
+    let seen = pass(&rested, &context).await.expect("memory answers");
+    assert_eq!(memory.get("ups-01").metadata.resource_version, rested.metadata.resource_version, "{seen:?}");
+}
+
+/// A host that says so has not renewed anything by that, and is not asked again without a pause.
+#[tokio::test]
+async fn a_renewal_that_a_host_only_claims_is_told_and_waits() {
+    let mutual = Authority::new("mutual");
+    let host = Host::start(&mutual, mutual.server()).await;
+    let day = Duration::from_secs(24 * 3600);
+    host.renews_its_own(90 * day, 10 * day);
+    lock(&host.state).own.as_mut().expect("it renews").lies = true;
+    let memory = Arc::new(Memory { secrets: [client(&mutual)].into(), ..Memory::default() });
+    memory.put(fleet::self_renewing(&format!("https://{}", host.address)));
+    let context = context(memory.clone(), Arc::new(Metrics::new(None)));
+    for _ in 0..20 {
+        pass(&memory.get("ups-01"), &context).await.expect("memory answers");
+    }
+    let status = memory.get("ups-01").status.expect("a status");
+    assert_eq!(*lock(&memory.told), ["Adopted", "RotationStarted", "OtherLeaf", "BackingOff"]);
+    assert_eq!(status.history.first().and_then(|entry| entry.reason.as_deref()), Some("not_later"));
+    assert!(status.leaf.is_some_and(|leaf| leaf.not_after < jiff::Timestamp::now() + 11 * day));
+    assert_eq!(host.changes().len(), 1, "ordered once");
+}
+
+/// A host of another class says so, and another leader's order is not repeated under an epoch of before.
+#[tokio::test]
+async fn a_host_that_renews_nothing_or_obeys_another_says_so() {
+    for (own, by) in [(None, BlockedBy::HostRefused), (Some(RefusalReason::StaleEpoch), BlockedBy::HostBusy)] {
+        let mutual = Authority::new("mutual");
+        let host = Host::start(&mutual, mutual.server()).await;
+        let day = Duration::from_secs(24 * 3600);
+        host.renews_its_own(90 * day, 10 * day);
+        match own {
+            None => lock(&host.state).own = None,
+            Some(reason) => lock(&host.state).manner = Manner::Refuse(reason),
+        }
+        let memory = Arc::new(Memory { secrets: [client(&mutual)].into(), ..Memory::default() });
+        memory.put(fleet::self_renewing(&format!("https://{}", host.address)));
+        let context = context(memory.clone(), Arc::new(Metrics::new(None)));
+        for _ in 0..3 {
+            pass(&memory.get("ups-01"), &context).await.expect("memory answers");
+        }
+        let status = memory.get("ups-01").status.expect("a status");
+        assert_eq!(status.blocked_by, Some(by));
+        let rotation = status.rotation.expect("it was ordered");
+        assert_eq!((rotation.generation, rotation.state), (1, RotationState::Requested), "and is still to be done");
+    }
+}
+
+fn client(mutual: &Authority) -> (String, SecretData) {
+    let (client, ca) = (mutual.client(), mutual.pem());
+    let values = [("tls.crt", client.certificate.as_str()), ("tls.key", &client.key), ("ca.crt", &ca)];
+    secret("fleet-client", "client-tls", &values)
+}
+
 /// A rotation from its beginning to its end, and then rest.
 #[tokio::test]
 async fn a_rotation_needs_no_kubernetes() {
     let (mutual, issuer) = (Authority::new("mutual"), Authority::new("fleet"));
     let host = Host::start(&mutual, mutual.server()).await;
-    let (client, ca) = (mutual.client(), mutual.pem());
-    let values = [("tls.crt", client.certificate.as_str()), ("tls.key", &client.key), ("ca.crt", &ca)];
-    let client = secret("fleet-client", "client-tls", &values);
+    let client = client(&mutual);
     let issuer = secret("fleet-ca", "issuer", &[("tls.crt", &issuer.pem()), ("tls.key", &issuer.key_pem)]);
     let memory = Arc::new(Memory { secrets: [client, issuer].into(), ..Memory::default() });
     memory.put(fleet::resource(&format!("https://{}", host.address)));

@@ -21,9 +21,23 @@ fn accepted() -> Value {
     })
 }
 
+/// One whose agent renews its own certificate.
+fn accepted_renewal() -> Value {
+    let mut object = accepted();
+    let spec = object["spec"].as_object_mut().expect("an object");
+    spec.remove("certificate");
+    spec.remove("issuerRef");
+    spec.insert("agent".to_owned(), json!({"product": "self-renewing-service", "name": "web"}));
+    spec.insert("renewal".to_owned(), json!({"renewBefore": "720h"}));
+    object
+}
+
 /// The accepted resource with one value set, or taken away where it is null.
 fn with(pointer: &str, value: Value) -> Value {
-    let mut object = accepted();
+    changed(accepted(), pointer, value)
+}
+
+fn changed(mut object: Value, pointer: &str, value: Value) -> Value {
     let (parent, key) = pointer.rsplit_once('/').expect("a pointer with a parent");
     let parent = object.pointer_mut(parent).expect("a parent that is there").as_object_mut().expect("an object");
     if value.is_null() {
@@ -93,6 +107,44 @@ fn every_rule_refuses_its_example_with_words_that_help() -> Result<()> {
     Ok(())
 }
 
+/// What belongs to another class of product is told where it stands, and so is what is missing.
+#[test]
+fn what_does_not_belong_to_the_product_is_refused_where_it_stands() -> Result<()> {
+    let kubectl = in_new_namespace("crd-classes")?;
+    let (given, own) = ("this product is given its certificate", "this product renews its own certificate");
+    let certificate = json!({"dnsNames": ["ups-01.example.com"]});
+    let required = "Required value: it is missing: this product is given its certificate";
+    let cases = [
+        (accepted(), "/spec/certificate", Value::Null, "spec.certificate", required),
+        (accepted(), "/spec/issuerRef", Value::Null, "spec.issuerRef", required),
+        (accepted(), "/spec/renewal", json!({}), "spec.renewal", given),
+        (accepted_renewal(), "/spec/certificate", certificate, "spec.certificate", own),
+        (accepted_renewal(), "/spec/issuerRef", json!({"name": "fleet-ca"}), "spec.issuerRef", own),
+        (accepted_renewal(), "/spec/keystore", json!({}), "spec.keystore", own),
+        (accepted_renewal(), "/spec/agent/product", json!("tls-service"), "spec.certificate", required),
+        (accepted(), "/spec/agent/product", json!("powerchute-business-edition"), "spec.issuerRef", own),
+        (accepted_renewal(), "/spec/renewal/renewBefore", json!("4m59s"), "spec.renewal.renewBefore", "at least 5m"),
+        (
+            accepted_renewal(),
+            "/spec/renewal/renewBeforePercentage",
+            json!(30),
+            "spec.renewal",
+            "renewBefore and renewBeforePercentage exclude each other",
+        ),
+    ];
+    for (object, pointer, value, field, words) in cases {
+        let shown = format!("{pointer} = {value} of {}", object["spec"]["agent"]);
+        let object = changed(object, pointer, value);
+        let read = ManagedAgentCertificateSpec::read(object["spec"].clone());
+        ensure!(read.is_err(), "{shown} is read");
+        let error = try_create(&kubectl, &object).err().with_context(|| format!("{shown} was accepted"))?;
+        let told = format!("{error:#}");
+        ensure!(told.contains(&format!("{field}: ")) && told.contains(words), "{shown}: {told}");
+        ensure!(!told.contains("no such key") && !told.contains("evaluation"), "{shown}: a rule fails: {told}");
+    }
+    Ok(())
+}
+
 #[test]
 fn what_may_be_written_is_accepted_and_gets_its_defaults() -> Result<()> {
     let kubectl = in_new_namespace("crd-accepted")?;
@@ -109,9 +161,35 @@ fn what_may_be_written_is_accepted_and_gets_its_defaults() -> Result<()> {
     for object in objects {
         let created: Value = serde_json::from_str(&try_create(&kubectl, &object)?)?;
         ensure!(created["spec"]["certificate"]["duration"].is_string(), "no default duration: {created}");
-        ensure!(created["spec"]["keystore"]["onUnreadable"].is_string(), "no default for onUnreadable: {created}");
+        let keystore = &created["spec"]["keystore"];
+        ensure!(keystore.is_null() || keystore["onUnreadable"].is_string(), "no default for onUnreadable: {created}");
+        // what is left out is what the API server writes where a part of it is given
+        let written = changed(created.clone(), "/spec/keystore", keystore_of(keystore));
+        let read = |object: &Value| ManagedAgentCertificateSpec::read(object["spec"].clone());
+        ensure!(read(&created)? == read(&written)?, "{created}");
+    }
+    for product in ["self-renewing-service", "powerchute-business-edition"] {
+        for renewal in [Value::Null, json!({}), json!({"renewBefore": "876000h"}), json!({"renewBeforePercentage": 90})]
+        {
+            let object = changed(accepted_renewal(), "/spec/agent/product", json!(product));
+            let object = changed(object, "/spec/renewal", renewal.clone());
+            let created: Value = serde_json::from_str(&try_create(&kubectl, &object)?)?;
+            let spec = created["spec"].as_object().context("an object")?;
+            let belongs = |key: &String| ["agent", "api", "host", "renewal", "rotation"].contains(&key.as_str());
+            ensure!(spec.keys().all(belongs), "what does not belong to it has a default: {created}");
+            ensure!(created["spec"]["renewal"] == renewal, "{created}");
+        }
     }
     Ok(())
+}
+
+/// As it is with the defaults of its parts.
+fn keystore_of(keystore: &Value) -> Value {
+    let mut whole = json!({"format": "Auto", "onUnreadable": "Refuse"});
+    for (key, value) in keystore.as_object().into_iter().flatten() {
+        whole[key] = value.clone();
+    }
+    whole
 }
 
 /// Where it is changed, what is refused with which words, and the neighbour that is taken.
@@ -249,7 +327,7 @@ fn edges() -> Vec<(&'static str, Vec<Value>)> {
     vec![
         ("/spec/host", hosts.clone()),
         ("/spec/agent/name", [hosts, text(&["a.b"])].concat()),
-        ("/spec/agent/product", text(&["tls-service", "TLS-Service", ""])),
+        ("/spec/agent/product", text(&["tls-service", "TLS-Service", "self-renewing-service", "apex-one", ""])),
         ("/spec/issuerRef/name", secrets.clone()),
         ("/spec/issuerRef/kind", text(&["CASecret", "casecret", ""])),
         ("/spec/api/hostApi/tlsSecretRef/name", secrets.clone()),
@@ -406,11 +484,125 @@ fn edges() -> Vec<(&'static str, Vec<Value>)> {
             .chain(secrets.into_iter().map(|name| json!({"passwordSecretRef": {"name": name}})))
             .collect(),
         ),
+        // serde reads a struct from a list of its fields, too
+        ("/spec/certificate/privateKey", vec![json!([]), json!(["RSA"]), json!(["RSA", 2048, "Host"])]),
+        ("/spec/issuerRef", vec![json!([]), json!(["CASecret", "fleet-ca"])]),
+        ("/spec/api", vec![json!([]), json!([{"url": "https://a", "tlsSecretRef": {"name": "a"}}])]),
+        ("/spec/api/hostApi", vec![json!(["https://a", {"name": "a"}])]),
+        ("/spec/api/hostApi/tlsSecretRef", vec![json!(["a"])]),
+        ("/spec/keystore", vec![json!([]), json!(["Auto"]), json!({"passwordSecretRef": ["a"]})]),
+        ("/spec/certificate", vec![json!([["a"]])]),
         (
             "/spec/rotation",
-            [json!({}), json!({"paused": true}), json!({"paused": "yes"}), json!({"nearExpiry": "Wait"})].to_vec(),
+            [
+                json!({}),
+                json!([]),
+                json!([true]),
+                json!({"paused": true}),
+                json!({"paused": "yes"}),
+                json!({"nearExpiry": "Wait"}),
+            ]
+            .to_vec(),
         ),
     ]
+}
+
+/// Edges of what is said of an agent that renews its own certificate.
+fn renewal_edges() -> Vec<(&'static str, Vec<Value>)> {
+    let of_certificate = |field: &str| {
+        let edges = edges().into_iter().find(|(pointer, _)| *pointer == format!("/spec/certificate/{field}"));
+        edges.expect("edges of that field").1
+    };
+    let products = ["self-renewing-service", "powerchute-business-edition", "tls-service", "apex-one"];
+    vec![
+        ("/spec/agent/product", products.map(|product| json!(product)).to_vec()),
+        ("/spec/renewal/renewBefore", of_certificate("renewBefore")),
+        ("/spec/renewal/renewBeforePercentage", of_certificate("renewBeforePercentage")),
+        (
+            "/spec/renewal",
+            [
+                json!({}),
+                json!([]),
+                json!("720h"),
+                json!({"renewBefore": "720h", "renewBeforePercentage": 10}),
+                json!({"renewBefore": null, "renewBeforePercentage": 10}),
+                json!({"renewBefore": "720h", "renewBeforePercentage": null}),
+                json!({"renewBefore": null, "renewBeforePercentage": null}),
+                json!({"renewBefore": null}),
+                json!({"renewBefore": 5}),
+            ]
+            .to_vec(),
+        ),
+        ("/spec/rotation", [json!({}), json!([]), json!({"paused": true}), json!({"nearExpiry": "Wait"})].to_vec()),
+        ("/spec/agent", vec![json!(["self-renewing-service", "web"])]),
+    ]
+}
+
+/// With each member that a class has, and a class may not have: absent, null, empty and whole.
+fn of_both_classes() -> Vec<Value> {
+    let members = [
+        ("/spec/certificate", json!({"dnsNames": ["ups-01.example.com"]})),
+        ("/spec/issuerRef", json!({"name": "fleet-ca"})),
+        ("/spec/keystore", json!({"format": "PKCS12"})),
+        ("/spec/renewal", json!({"renewBeforePercentage": 10})),
+    ];
+    let mut objects = Vec::new();
+    for product in ["tls-service", "powerchute-serial-shutdown", "self-renewing-service", "powerchute-business-edition"]
+    {
+        for base in [accepted(), accepted_renewal()] {
+            let base = changed(base, "/spec/agent/product", json!(product));
+            objects.push(base.clone());
+            for (pointer, whole) in &members {
+                objects.push(changed(base.clone(), pointer, Value::Null));
+                for value in [Value::Null, json!({}), whole.clone()] {
+                    let (_, key) = pointer.rsplit_once('/').expect("a pointer");
+                    let mut object = base.clone();
+                    object["spec"][key] = value;
+                    objects.push(object);
+                }
+            }
+        }
+    }
+    objects
+}
+
+/// Holds B3: what one reader takes and the other does not would strand a resource.
+#[test]
+fn the_schema_and_the_operator_take_the_same_of_each_class() -> Result<()> {
+    let kubectl = in_new_namespace("crd-class-edges")?;
+    let mut objects = of_both_classes();
+    for (pointer, value) in renewal_edges().iter().flat_map(|(pointer, of)| of.iter().map(move |v| (pointer, v))) {
+        let is_percentage = pointer.ends_with("Percentage");
+        let base =
+            if is_percentage { changed(accepted_renewal(), "/spec/renewal", json!({})) } else { accepted_renewal() };
+        objects.push(changed(base, pointer, value.clone()));
+    }
+    let mut differences = Vec::new();
+    let mut taken = 0;
+    for object in objects {
+        let read = ManagedAgentCertificateSpec::read(object["spec"].clone());
+        let created = try_create(&kubectl, &object);
+        taken += usize::from(created.is_ok());
+        match (created, read) {
+            (Ok(created), read) => {
+                let created: Value = serde_json::from_str(&created)?;
+                let stored = ManagedAgentCertificateSpec::read(created["spec"].clone());
+                if let Err(error) = stored.and(read) {
+                    differences.push(format!("{}: the API server takes it, we do not: {error}", object["spec"]));
+                }
+            }
+            (Err(error), Ok(_)) => {
+                differences.push(format!("{}: we take it, the API server does not: {error:#}", object["spec"]));
+            }
+            (Err(error), Err(_)) if format!("{error:#}").contains("evaluation") => {
+                differences.push(format!("{}: a rule fails: {error:#}", object["spec"]));
+            }
+            (Err(_), Err(_)) => {}
+        }
+    }
+    ensure!(differences.is_empty(), "{}", differences.join("\n"));
+    ensure!(taken > 40, "only {taken} were taken");
+    Ok(())
 }
 
 /// Holds B3: what one reader takes and the other does not would strand a resource.
@@ -479,10 +671,17 @@ fn the_short_name_the_columns_and_the_field_selectors_work() -> Result<()> {
     let table = kubectl.run(&["get", "mac"])?;
     let header: Vec<_> = table.lines().next().unwrap_or_default().split_whitespace().collect();
     ensure!(header == ["NAME", "HOST", "PRODUCT", "READY", "EXPIRES", "NEXT-ROTATION", "BLOCKED-BY", "AGE"], "{table}");
-    for (selector, lines) in [("spec.host=ups-01.example.com", 1), ("spec.host=ups-02.example.com", 0)] {
+    kubectl.apply(&changed(accepted_renewal(), "/metadata/name", json!("ups-01-web")).to_string())?;
+    for (selector, lines) in [
+        ("spec.host=ups-01.example.com", 2),
+        ("spec.host=ups-02.example.com", 0),
+        ("spec.agent.product=self-renewing-service", 1),
+        ("spec.issuerRef.name=fleet-ca", 1),
+    ] {
         let found = kubectl.run(&["get", "mac", "--field-selector", selector, "-o", "name"])?;
         ensure!(found.lines().count() == lines, "{selector}: {found:?}");
     }
     kubectl.run(&["explain", "mac.spec.certificate.renewBefore"])?;
+    kubectl.run(&["explain", "mac.spec.renewal.renewBefore"])?;
     Ok(())
 }

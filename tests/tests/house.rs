@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use kagiban_agents::{Class, Product};
+use kagiban_crds::resource;
 use syn::visit::{self, Visit};
 use syn::{Attribute, File, Item, ItemMacro, ItemMod, ItemUse, Macro, UseTree};
 
@@ -60,7 +61,8 @@ const KNOWS: [(&str, &[&str]); 7] = [
     ("serving", &[]),
 ];
 
-/// The cluster takes each product that is rotated by key and chain, by the id that the hosts know it by, and no other.
+/// The cluster takes each product that is given a certificate or told to renew its own, by the id and the class that the hosts know
+/// it by, and no other.
 #[test]
 fn the_cluster_and_the_hosts_know_the_same_products() {
     let schema: serde_json::Value =
@@ -68,8 +70,20 @@ fn the_cluster_and_the_hosts_know_the_same_products() {
     let product = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/agent/properties/product/enum";
     let ids = schema.pointer(product).and_then(|it| it.as_array()).expect("the ids of products");
     let cluster: BTreeSet<&str> = ids.iter().filter_map(|id| id.as_str()).collect();
-    let rotated = Product::ALL.iter().filter(|product| matches!(product.facts().class, Class::Push));
-    assert_eq!(cluster, rotated.map(|product| product.id()).collect());
+    let rotated = Product::ALL.iter().filter_map(|product| {
+        let class = match product.facts().class {
+            Class::Push => resource::Class::Push,
+            Class::Trigger(_) => resource::Class::Trigger,
+            Class::Observe => return None,
+        };
+        Some((product.id(), class))
+    });
+    let rotated: Vec<_> = rotated.collect();
+    assert_eq!(cluster, rotated.iter().map(|(id, _)| *id).collect());
+    for product in resource::Product::ALL {
+        assert!(cluster.contains(product.id()), "{} is in no schema", product.id());
+        assert!(rotated.contains(&(product.id(), product.class())), "{} is of another class", product.id());
+    }
 }
 
 /// The reader below sees what it is to see.

@@ -96,6 +96,11 @@ fn a_resource_that_the_present_schema_refuses_is_released() -> Result<()> {
         ("port", url, json!("https://ups-01.example.com:99999999999999999999")),
         ("no-url", "/spec/api/hostApi", json!({"tlsSecretRef": {"name": "fleet-client"}})),
         ("no-agent", "/spec/agent", json!({})),
+        ("no-product", "/spec/agent", json!({"name": "powerchute"})),
+        ("no-members", "/spec", json!({"host": "h", "agent": {"product": "tls-service", "name": "a"}})),
+        ("others-renewal", "/spec/renewal", json!({"renewBefore": "30d"})),
+        ("others-members", "/spec/agent/product", json!("self-renewing-service")),
+        ("other-product", "/spec/agent/product", json!("of-the-next-version")),
         ("no-spec", "/spec", json!({})),
     ];
     let long = "x".repeat(70);

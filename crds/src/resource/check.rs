@@ -4,7 +4,9 @@
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
-use super::{CertificateSpec, KeyAlgorithm, ManagedAgentCertificateSpec, Product, StoreFormat};
+use super::{
+    CertificateSpec, KeyAlgorithm, ManagedAgentCertificateSpec, Procedure, Product, PushSpec, RenewalSpec, StoreFormat,
+};
 use crate::{AgentName, HostName, SecretName};
 
 /// The one alias that a PowerChute agent loads its key from.
@@ -15,6 +17,8 @@ const LONGEST_NAME: usize = 253;
 const LONGEST_ALIAS: usize = 128;
 const SHORTEST_DURATION: Duration = Duration::from_secs(3600);
 const SHORTEST_RENEW_BEFORE: Duration = Duration::from_secs(300);
+
+const NO_NAME: &str = "it is no name: lower-case letters, digits, hyphens and dots between them";
 
 /// A spec that was not let in.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -28,35 +32,23 @@ pub enum SpecError {
 }
 
 impl ManagedAgentCertificateSpec {
-    /// Reads a spec as the API server would take it: its shape, then every rule of the schema.
-    ///
-    /// # Errors
-    /// The first thing that is wrong with it.
-    pub fn read(value: serde_json::Value) -> Result<Self, SpecError> {
-        let spec: Self = serde_json::from_value(value).map_err(|error| SpecError::Shape(error.to_string()))?;
-        spec.check().map(|()| spec)
-    }
-
     /// # Errors
     /// The first field that holds what the schema or one of its rules refuses.
     pub fn check(&self) -> Result<(), SpecError> {
-        let names = [
-            ("host", self.host.parse::<HostName>().is_ok()),
-            ("agent.name", self.agent.name.parse::<AgentName>().is_ok()),
-            ("issuerRef.name", self.issuer_ref.name.parse::<SecretName>().is_ok()),
-        ];
-        if let Some((field, _)) = names.into_iter().find(|(_, is_name)| !is_name) {
+        if self.host.parse::<HostName>().is_err() {
+            return refused("host", NO_NAME);
+        }
+        if self.agent.name.parse::<AgentName>().is_err() {
             return refused(
-                field,
-                match field {
-                    "agent.name" => "it is no name: lower-case letters, digits, and hyphens between them; no dots",
-                    _ => "it is no name: lower-case letters, digits, hyphens and dots between them",
-                },
+                "agent.name",
+                "it is no name: lower-case letters, digits, and hyphens between them; no dots",
             );
         }
         self.check_api()?;
-        self.certificate.check()?;
-        self.check_keystore()
+        match &self.procedure {
+            Procedure::Push(push) => push.check(self.agent.product),
+            Procedure::Trigger { renewal } => renewal.check(),
+        }
     }
 
     fn check_api(&self) -> Result<(), SpecError> {
@@ -69,8 +61,18 @@ impl ManagedAgentCertificateSpec {
         }
         secret_name("api.hostApi.tlsSecretRef.name", &api.tls_secret_ref.name)
     }
+}
 
-    fn check_keystore(&self) -> Result<(), SpecError> {
+impl PushSpec {
+    fn check(&self, product: Product) -> Result<(), SpecError> {
+        if self.issuer_ref.name.parse::<SecretName>().is_err() {
+            return refused("issuerRef.name", NO_NAME);
+        }
+        self.certificate.check()?;
+        self.check_keystore(product)
+    }
+
+    fn check_keystore(&self, product: Product) -> Result<(), SpecError> {
         let keystore = &self.keystore;
         if let Some(password) = &keystore.password_secret_ref {
             secret_name("keystore.passwordSecretRef.name", &password.name)?;
@@ -88,7 +90,7 @@ impl ManagedAgentCertificateSpec {
                 return refused("keystore.alias", "PEM has no aliases");
             }
         }
-        if self.agent.product == Product::PowerchuteSerialShutdown {
+        if product == Product::PowerchuteSerialShutdown {
             if keystore.format == StoreFormat::Pem {
                 return refused("keystore.format", "PowerChute reads no PEM");
             }
@@ -144,6 +146,22 @@ impl CertificateSpec {
         }
         if renew_before >= self.duration || renew_before.as_duration() < SHORTEST_RENEW_BEFORE {
             return refused("certificate.renewBefore", "at least 5m, and less than duration");
+        }
+        Ok(())
+    }
+}
+
+impl RenewalSpec {
+    fn check(&self) -> Result<(), SpecError> {
+        if self.renew_before_percentage.is_some_and(|percentage| !(1..=90).contains(&percentage)) {
+            return refused("renewal.renewBeforePercentage", "1 to 90");
+        }
+        let Some(renew_before) = self.renew_before else { return Ok(()) };
+        if self.renew_before_percentage.is_some() {
+            return refused("renewal", "renewBefore and renewBeforePercentage exclude each other");
+        }
+        if renew_before.as_duration() < SHORTEST_RENEW_BEFORE {
+            return refused("renewal.renewBefore", "at least 5m");
         }
         Ok(())
     }

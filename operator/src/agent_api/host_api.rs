@@ -11,7 +11,7 @@ use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use kagiban_crds::host_api::{
     AgentReport, ChainDelivery, MAX_REPLY_BYTES, MAX_REQUEST_BYTES, PasswordQuestion, PasswordReport, Refusal,
-    RollbackOrder, RotationOpen, RotationReport, VERSION,
+    RenewalOrder, RollbackOrder, RotationOpen, RotationReport, VERSION,
 };
 use kagiban_crds::resource::HostUrl;
 use kagiban_crds::{AgentName, Generation, HostName};
@@ -103,6 +103,14 @@ impl HostApi {
     pub async fn open(&self, order: &RotationOpen) -> Result<RotationReport, AgentError> {
         self.call(Method::POST, format!("/{VERSION}/agents/{}/rotations", self.agent), Some(order), WRITE_DEADLINE)
             .await
+    }
+
+    /// Has the agent renew its own certificate.
+    ///
+    /// # Errors
+    /// Whatever kept the host from answering, its refusal included.
+    pub async fn renew(&self, order: &RenewalOrder) -> Result<RotationReport, AgentError> {
+        self.call(Method::POST, format!("/{VERSION}/agents/{}/renewals", self.agent), Some(order), WRITE_DEADLINE).await
     }
 
     /// Pushes the issued chain.

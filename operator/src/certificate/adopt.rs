@@ -1,4 +1,4 @@
-//! Whether a leaf that a host already has is as good as one that would be signed for it now.
+//! What a leaf that a host already has is, and whether it is as good as one that would be signed for it now.
 
 use std::net::IpAddr;
 
@@ -13,7 +13,7 @@ use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::FromDer;
 
 use super::csr::check_key;
-use super::facts::IssuerFacts;
+use super::facts::{IssuerFacts, within_reach};
 use super::{common_name, serial_text};
 use crate::foreign::is_seen;
 
@@ -22,12 +22,37 @@ const MAX_LEAF_BYTES: usize = 32 * 1024;
 /// The longest issuer name that goes into a status.
 const LONGEST_ISSUER: usize = 512;
 
+/// A leaf as it shows itself, whoever signed it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShownLeaf {
+    pub sha256: LeafSha256,
+    pub serial: String,
+    pub issuer: String,
+    pub not_before: Timestamp,
+    /// At most the last second that a [`Timestamp`] reaches.
+    pub not_after: Timestamp,
+}
+
+/// The leaf in a PEM file, if it can be read.
+pub fn shown(pem: &str) -> Option<ShownLeaf> {
+    let der = der(pem)?;
+    let (_, leaf) = X509Certificate::from_der(&der).ok().filter(|(rest, _)| rest.is_empty())?;
+    Some(ShownLeaf {
+        sha256: LeafSha256::new(Sha256::digest(&der).into()),
+        serial: serial_text(leaf.raw_serial()),
+        issuer: issuer_text(&leaf),
+        not_before: within_reach(leaf.validity().not_before.timestamp()),
+        not_after: within_reach(leaf.validity().not_after.timestamp()),
+    })
+}
+
+fn der(pem: &str) -> Option<CertificateDer<'static>> {
+    CertificateDer::from_pem_slice(pem.as_bytes()).ok().filter(|_| pem.len() <= MAX_LEAF_BYTES)
+}
+
 /// The leaf, if this issuer signed it for exactly the names and the kind of key that the spec asks for.
 pub fn fitting(pem: &str, spec: &CertificateSpec, issuer: &IssuerFacts) -> Option<SignedLeaf> {
-    if pem.len() > MAX_LEAF_BYTES {
-        return None;
-    }
-    let der = CertificateDer::from_pem_slice(pem.as_bytes()).ok()?;
+    let der = der(pem)?;
     let (rest, leaf) = X509Certificate::from_der(&der).ok()?;
     let fits = rest.is_empty() && is_server(&leaf) && has_names(&leaf, spec) && has_key(&leaf, spec);
     (fits && is_signed_by(&leaf, issuer)).then(|| described(&der, &leaf, issuer)).flatten()
@@ -39,11 +64,15 @@ pub(super) fn described(der: &[u8], leaf: &X509Certificate<'_>, issuer: &IssuerF
     Some(SignedLeaf {
         sha256: LeafSha256::new(Sha256::digest(der).into()),
         serial: serial_text(leaf.raw_serial()),
-        issuer: leaf.issuer().to_string().chars().filter(|c| is_seen(*c)).take(LONGEST_ISSUER).collect(),
+        issuer: issuer_text(leaf),
         not_before: time(leaf.validity().not_before)?,
         not_after: time(leaf.validity().not_after)?,
         issuer_sha256: issuer.sha256.clone(),
     })
+}
+
+fn issuer_text(leaf: &X509Certificate<'_>) -> String {
+    leaf.issuer().to_string().chars().filter(|c| is_seen(*c)).take(LONGEST_ISSUER).collect()
 }
 
 fn is_server(leaf: &X509Certificate<'_>) -> bool {

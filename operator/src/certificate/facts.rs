@@ -90,7 +90,7 @@ pub fn not_after(certificates: &[u8]) -> Option<Timestamp> {
 
 /// The same instant, or the nearest whole second that a [`Timestamp`] has: "no well-defined expiration" lies a day beyond it, and a
 /// host tells it so, too.
-fn within_reach(second: i64) -> Timestamp {
+pub(super) fn within_reach(second: i64) -> Timestamp {
     let whole = second.clamp(Timestamp::MIN.as_second(), Timestamp::MAX.as_second());
     Timestamp::from_second(whole).expect("it is within the range")
 }

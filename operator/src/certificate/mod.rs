@@ -19,7 +19,7 @@ mod facts;
 #[cfg(test)]
 mod tests;
 
-pub use adopt::fitting;
+pub use adopt::{ShownLeaf, fitting, shown};
 pub use authority::{Authority, Issued};
 pub use csr::{CsrKey, check};
 pub use facts::{IssuerFacts, chain_end, not_after};

@@ -5,7 +5,7 @@
 use jiff::Timestamp;
 use kagiban_crds::LeafSha256;
 use kagiban_crds::host_api::{RotationState, Sighting};
-use kagiban_crds::resource::{BlockedBy, Condition, ManagedAgentCertificateStatus, NearExpiry, Time};
+use kagiban_crds::resource::{BlockedBy, Condition, ManagedAgentCertificateStatus, NearExpiry, Procedure, Time};
 
 use super::case::{Case, RuleOutcome};
 use super::events::why_blocked;
@@ -36,14 +36,21 @@ pub(super) fn conditions(
     status: &ManagedAgentCertificateStatus,
 ) -> Vec<Condition> {
     let keep = if stands(case, verdict) { case.settled.conditions.as_slice() } else { &[] };
-    let deployed = kept(deployed(case, verdict), keep);
+    let of_push = match case.inputs.resource.spec.procedure {
+        Procedure::Push(_) => vec![issued(case).into(), kept(deployed(case, verdict), keep)],
+        // nothing is signed by us, nor put onto the host
+        Procedure::Trigger { .. } => Vec::new(),
+    };
     let verified = kept(verified(case, verdict), keep);
-    let ready = Written::from(ready(case, verdict)).or_by(&[&deployed, &verified]);
+    let facts: Vec<_> = of_push.iter().skip(1).chain([&verified]).collect();
+    let ready = Written::from(ready(case, verdict)).or_by(&facts);
     let serving = Written::from(serving(case)).or_by(&[&verified]);
     let stalled = stalled(case, verdict);
     // kstatus reads the first of the two that it finds, so only one may be there
     let reconciling = if stalled.is_none() { reconciling(case, verdict, status, &ready) } else { None };
-    let mut written = vec![ready, issued(case).into(), deployed, verified, serving];
+    let mut written = vec![ready];
+    written.extend(of_push);
+    written.extend([verified, serving]);
     written.extend([reconciling, stalled, blocked(case, verdict)].into_iter().flatten().map(Written::from));
     written.extend(issuer_ending(case));
     written.into_iter().map(|written| dated(case, written)).collect()
@@ -59,7 +66,10 @@ fn ready(case: &Case<'_>, verdict: &RuleOutcome) -> ConditionClaim {
             Some(obstacle) => {
                 claim(FALSE, Reason::Blocked(obstacle.by), format!("no certificate yet: {}", obstacle.message))
             }
-            None => claim(FALSE, Reason::NotIssued, "no certificate yet".into()),
+            None => {
+                let (reason, why) = without_leaf(case);
+                claim(FALSE, reason, why)
+            }
         };
     };
     if case.now() >= leaf.not_after {
@@ -88,7 +98,10 @@ fn serving(case: &Case<'_>) -> ConditionClaim {
     let claim =
         |status, reason, message: String| ConditionClaim { kind: ConditionType::Serving, status, reason, message };
     match case.leaf() {
-        None => claim(FALSE, Reason::NotIssued, "no certificate yet".into()),
+        None => {
+            let (reason, why) = without_leaf(case);
+            claim(FALSE, reason, why)
+        }
         Some(leaf) if case.now() >= leaf.not_after => {
             claim(FALSE, Reason::Expired, format!("the certificate expired at {}", leaf.not_after))
         }
@@ -135,8 +148,8 @@ fn seen(
 ) -> ConditionClaim {
     let claim = |status, reason, message| ConditionClaim { kind, status, reason, message };
     let Some(leaf) = case.leaf() else {
-        let reason = if kind == ConditionType::Deployed { Reason::NotDeployed } else { Reason::NotIssued };
-        return claim(FALSE, reason, "no certificate yet".into());
+        let (reason, why) = without_leaf(case);
+        return claim(FALSE, if kind == ConditionType::Deployed { Reason::NotDeployed } else { reason }, why);
     };
     match (case.inputs.host, sighting) {
         (Observed::Unseen(obstacle), _) => claim(UNKNOWN, Reason::Blocked(obstacle.by), obstacle.message.clone()),
@@ -153,6 +166,21 @@ fn seen(
             claim(UNKNOWN, Reason::NotSeen, format!("{place} could not be looked at: {reason}: {message}"))
         }
         (Observed::Seen(_), None) => claim(UNKNOWN, Reason::NotSeen, format!("{place} was not looked at")),
+    }
+}
+
+/// Why there is no leaf in force.
+fn without_leaf(case: &Case<'_>) -> (Reason, String) {
+    match case.inputs.resource.spec.procedure {
+        Procedure::Push(_) => (Reason::NotIssued, "no certificate yet".to_owned()),
+        Procedure::Trigger { .. } => {
+            let why = match case.report().map(|report| &report.served) {
+                Some(Sighting::Unseen { reason, message }) => format!(": {reason}: {message}"),
+                Some(Sighting::Leaf(_)) => ", and the host does not show the one that it says is served".to_owned(),
+                None => String::new(),
+            };
+            (Reason::NotSeen, format!("the agent was not seen to serve a certificate yet{why}"))
+        }
     }
 }
 
@@ -209,6 +237,7 @@ fn blocked(case: &Case<'_>, verdict: &RuleOutcome) -> Option<ConditionClaim> {
 
 /// The next renewal will gain nothing, unless the CA is replaced before. While the issuer cannot be read, what was known stands.
 fn issuer_ending(case: &Case<'_>) -> Option<Written> {
+    let push = case.inputs.resource.spec.procedure.push()?;
     let Some(issuer) = case.inputs.references.issuer() else {
         let known = case.inputs.resource.status.conditions.iter();
         return known.filter(|c| c.type_ == ConditionType::IssuerEnding.as_str()).map(Written::from).next();
@@ -218,7 +247,7 @@ fn issuer_ending(case: &Case<'_>) -> Option<Written> {
     let end = matches!(gain, Some(Gain::IssuerEnds(_))).then_some(issuer.not_after)?;
     let message = format!(
         "the issuer ends at {end}, and no certificate can outlive it: put a CA that lives longer into the Secret {} before {}",
-        case.inputs.resource.spec.issuer_ref.name,
+        push.issuer_ref.name,
         case.leaf().map_or(end, |leaf| leaf.not_after)
     );
     let (kind, reason) = (ConditionType::IssuerEnding, Reason::IssuerEnding);
@@ -229,7 +258,7 @@ fn issuer_ending(case: &Case<'_>) -> Option<Written> {
 fn is_near_expiry(case: &Case<'_>) -> Option<Timestamp> {
     let leaf = case.leaf().filter(|_| case.inputs.resource.spec.rotation.near_expiry == NearExpiry::Ask)?;
     case.due?;
-    let near = near_expiry(leaf.not_before, leaf.not_after, &case.inputs.resource.spec.certificate);
+    let near = near_expiry(leaf.not_before, leaf.not_after, case.inputs.resource.spec.procedure.renewal());
     (case.now() >= near).then_some(leaf.not_after)
 }
 

@@ -2,18 +2,27 @@
 
 use kagiban_crds::LeafSha256;
 use kagiban_crds::host_api::{AgentReport, Sighting};
-use kagiban_crds::resource::{LeafStatus, ManagedAgentCertificateStatus, Trigger};
+use kagiban_crds::resource::{LeafStatus, ManagedAgentCertificateStatus, Procedure, Trigger};
 
 use super::Inputs;
 
 /// The first trigger that applies. A person's wish stands before what was found.
+///
+/// An agent that renews its own certificate and serves another one than before has renewed it, and that is no drift. One that was
+/// never seen to serve any may be starting just now: it is told to renew only where a person asks for that.
 pub(super) fn due(inputs: &Inputs<'_>, settled: &ManagedAgentCertificateStatus, digest: &str) -> Option<Trigger> {
-    let Some(leaf) = settled.leaf.as_ref() else { return Some(Trigger::FirstIssue) };
-    owed_rotate(inputs, settled)
-        .map(|_| Trigger::Requested)
-        .or_else(|| not_in_force(inputs, leaf, digest))
-        .or_else(|| inputs.host.report().and_then(|report| drift(leaf, report)))
-        .or_else(|| settled.renewal_time.is_some_and(|renewal| inputs.now >= renewal).then_some(Trigger::Renewal))
+    let owed = owed_rotate(inputs, settled);
+    let by_age = settled.renewal_time.is_some_and(|renewal| inputs.now >= renewal).then_some(Trigger::Renewal);
+    match (&inputs.resource.spec.procedure, settled.leaf.as_ref()) {
+        (Procedure::Push(_), None) => Some(Trigger::FirstIssue),
+        (Procedure::Trigger { .. }, None) => owed.map(|_| Trigger::FirstIssue),
+        (Procedure::Push(_), Some(leaf)) => owed
+            .map(|_| Trigger::Requested)
+            .or_else(|| not_in_force(inputs, leaf, digest))
+            .or_else(|| inputs.host.report().and_then(|report| drift(leaf, report)))
+            .or(by_age),
+        (Procedure::Trigger { .. }, Some(_)) => owed.map(|_| Trigger::Requested).or(by_age),
+    }
 }
 
 /// The value of the rotate annotation that no verified leaf has answered yet.
@@ -21,8 +30,13 @@ pub(super) fn owed_rotate<'a>(inputs: &Inputs<'a>, settled: &ManagedAgentCertifi
     inputs.resource.rotate.as_deref().filter(|rotate| Some(*rotate) != settled.handled_rotate.as_deref())
 }
 
-/// How the leaf differs from what the spec asks for. What is not known, of the leaf or now, is no difference.
+/// How the leaf differs from what the spec asks for. What is not known, of the leaf or now, is no difference. An agent that renews
+/// its own certificate is asked for nothing that one could differ in.
 pub(super) fn not_in_force(inputs: &Inputs<'_>, leaf: &LeafStatus, digest: &str) -> Option<Trigger> {
+    match inputs.resource.spec.procedure {
+        Procedure::Push(_) => {}
+        Procedure::Trigger { .. } => return None,
+    }
     if leaf.request_digest != digest {
         return Some(Trigger::SpecChanged);
     }

@@ -1,6 +1,6 @@
 //! What is told as events: what changed between the old status and the new, so that nothing is told twice.
 
-use kagiban_crds::resource::{BlockedBy, HistoryEntry, ManagedAgentCertificateStatus, Outcome};
+use kagiban_crds::resource::{BlockedBy, HistoryEntry, ManagedAgentCertificateStatus, Outcome, Procedure};
 
 use super::case::{Case, RuleOutcome};
 use super::inputs::Obstacle;
@@ -43,7 +43,7 @@ pub(super) fn events(case: &Case<'_>, verdict: &RuleOutcome, new: &ManagedAgentC
     let blocked = blocked(case, old, verdict).filter(|event| !is_told(event));
     let told = [
         ended,
-        adopted(old, new),
+        adopted(case, old, new),
         started(old, new),
         blocked,
         newly(old, new, ConditionType::Stalled, Reason::NearExpiry),
@@ -69,6 +69,15 @@ fn ended(case: &Case<'_>, new: &ManagedAgentCertificateStatus) -> Option<Event> 
     if case.owed_rotate().is_some() {
         why.push_str("; the rotation that was asked for is still owed and is tried again");
     }
+    let (put_back, other) = match case.inputs.resource.spec.procedure {
+        Procedure::Push(_) => {
+            ("the previous keystore is in place", "the host calls a leaf committed that was not signed for it")
+        }
+        Procedure::Trigger { .. } => (
+            "what was there before is in place",
+            "the host calls a leaf committed that the agent does not serve, or that gains nothing",
+        ),
+    };
     Some(match outcome {
         Outcome::Committed => {
             let leaf = new.leaf.as_ref();
@@ -79,10 +88,9 @@ fn ended(case: &Case<'_>, new: &ManagedAgentCertificateStatus) -> Option<Event> 
                 format!("rotation {generation}: {} is served on the live endpoint", leaf.unwrap_or_default()),
             )
         }
-        Outcome::RolledBack => Event::warning(
-            Reason::RolledBack,
-            format!("rotation {generation} was rolled back, the previous keystore is in place: {why}"),
-        ),
+        Outcome::RolledBack => {
+            Event::warning(Reason::RolledBack, format!("rotation {generation} was rolled back, {put_back}: {why}"))
+        }
         Outcome::Frozen => Event::warning(
             Reason::Blocked(BlockedBy::Frozen),
             format!("rotation {generation} froze, a person must look at the host: {why}"),
@@ -91,23 +99,26 @@ fn ended(case: &Case<'_>, new: &ManagedAgentCertificateStatus) -> Option<Event> 
             Reason::RotationLost,
             format!("rotation {generation} is not known to the host or was superseded: {why}"),
         ),
-        Outcome::OtherLeaf => Event::warning(
-            Reason::OtherLeaf,
-            format!("rotation {generation}: the host calls a leaf committed that was not signed for it: {why}"),
-        ),
+        Outcome::OtherLeaf => Event::warning(Reason::OtherLeaf, format!("rotation {generation}: {other}: {why}")),
     })
 }
 
 /// A leaf that no rotation of ours has just put there.
-fn adopted(old: &ManagedAgentCertificateStatus, new: &ManagedAgentCertificateStatus) -> Option<Event> {
+fn adopted(case: &Case<'_>, old: &ManagedAgentCertificateStatus, new: &ManagedAgentCertificateStatus) -> Option<Event> {
     let leaf = new.leaf.as_ref().filter(|leaf| old.leaf.as_ref().map(|old| old.sha256) != Some(leaf.sha256))?;
     let rotated = new_entry(old, new).is_some_and(|entry| entry.outcome == Outcome::Committed);
     (!rotated).then(|| {
-        let message = format!(
-            "the host stores and serves leaf {} of the present issuer, valid until {}, which is what the spec asks for: it is \
-             taken as it is, without a rotation",
-            leaf.sha256, leaf.not_after
-        );
+        let message = match case.inputs.resource.spec.procedure {
+            Procedure::Push(_) => format!(
+                "the host stores and serves leaf {} of the present issuer, valid until {}, which is what the spec asks for: it is \
+                 taken as it is, without a rotation",
+                leaf.sha256, leaf.not_after
+            ),
+            Procedure::Trigger { .. } => format!(
+                "the agent serves leaf {}, valid until {}: it is taken as it is, without a rotation",
+                leaf.sha256, leaf.not_after
+            ),
+        };
         Event::normal(Reason::Adopted, message)
     })
 }

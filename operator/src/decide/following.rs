@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use kagiban_crds::Generation;
 use kagiban_crds::host_api::RotationReport;
-use kagiban_crds::resource::BlockedBy;
+use kagiban_crds::resource::{BlockedBy, RotationStatus};
 
 use super::case::{Case, RuleOutcome};
 use super::inputs::Obstacle;
@@ -37,6 +38,13 @@ pub(super) fn follow(case: &Case<'_>, rotation: &RotationReport) -> RuleOutcome 
     }
     let after = until_next_look(time_taken(case), case.inputs.policy.resync);
     RuleOutcome::clear(Step::Follow { generation, after })
+}
+
+/// The host is done, and what the agent serves is not seen: `settle` ends that in time.
+pub(super) fn follow_until_seen(case: &Case<'_>, own: &RotationStatus) -> RuleOutcome {
+    let taken = Duration::try_from(case.now().duration_since(own.started_at)).unwrap_or_default();
+    let after = until_next_look(taken, case.inputs.policy.resync);
+    RuleOutcome::clear(Step::Follow { generation: Generation(own.generation), after })
 }
 
 /// While a step that failed is tried again, the status goes on saying what was in its way: it would be written twice

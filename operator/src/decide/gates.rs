@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use kagiban_crds::host_api::{PowerState, RotationState};
-use kagiban_crds::resource::{BlockedBy, Outcome};
+use kagiban_crds::resource::{BlockedBy, Outcome, Procedure};
 
 use super::case::{Case, RuleOutcome};
 use super::clock::{self, LARGEST_SKEW};
@@ -68,12 +68,18 @@ fn paused(case: &Case<'_>) -> Option<(Obstacle, Timestamp)> {
 fn frozen(case: &Case<'_>) -> Option<(Obstacle, Timestamp)> {
     let rotation = case.report()?.rotation.as_ref()?;
     (rotation.state == RotationState::Frozen).then(|| {
-        let message = format!(
-            "rotation {} froze on the host: the agent came to life with neither keystore; bring its service to life, and the \
-             freeze ends by itself once the service serves what is stored; or end it on the host with `kagiban-exporter \
-             rotation thaw`",
-            rotation.generation
-        );
+        let why = match case.inputs.resource.spec.procedure {
+            Procedure::Push(_) => {
+                "the agent came to life with neither keystore; bring its service to life, and the freeze ends by itself once the \
+                 service serves what is stored; or end it on the host with `kagiban-exporter rotation thaw`"
+            }
+            Procedure::Trigger { .. } => {
+                "the agent came to life neither with a new certificate nor with what was there before; bring its service to life, \
+                 and the freeze ends by itself once a certificate that is valid is served; or end it on the host with \
+                 `kagiban-exporter rotation thaw`"
+            }
+        };
+        let message = format!("rotation {} froze on the host: {why}", rotation.generation);
         (Obstacle::new(BlockedBy::Frozen, message), later(case.now(), until_thaw_is_seen(case)))
     })
 }
@@ -94,9 +100,13 @@ fn references(case: &Case<'_>) -> Option<(Obstacle, Timestamp)> {
 }
 
 fn permitted(case: &Case<'_>) -> Option<(Obstacle, Timestamp)> {
-    let spec = &case.inputs.resource.spec;
-    let error = case.inputs.references.issuer()?.permits(&spec.certificate).err()?;
-    Some((Obstacle::of_issuer(&spec.issuer_ref, &error), later(case.now(), case.inputs.policy.resync)))
+    match &case.inputs.resource.spec.procedure {
+        Procedure::Push(push) => {
+            let error = case.inputs.references.issuer()?.permits(&push.certificate).err()?;
+            Some((Obstacle::of_issuer(&push.issuer_ref, &error), later(case.now(), case.inputs.policy.resync)))
+        }
+        Procedure::Trigger { .. } => None,
+    }
 }
 
 fn clock(case: &Case<'_>) -> Option<(Obstacle, Timestamp)> {

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use kagiban_crds::resource::{BlockedBy, HistoryEntry, Outcome, RotationStatus, Trigger};
+use kagiban_crds::resource::{BlockedBy, HistoryEntry, LeafStatus, Outcome, Procedure, RotationStatus, Trigger};
 
 use super::case::{Case, RuleOutcome};
 use super::inputs::Obstacle;
@@ -23,6 +23,9 @@ const LONGEST_BACKOFF: Duration = Duration::from_secs(6 * 3600);
 const PART_OF_LIFETIME: u32 = 4;
 /// The shortest wait, however near the expiry is.
 const SHORTEST_WAIT: Duration = Duration::from_secs(5);
+/// Nobody bounds how short a certificate lives that an agent renews itself: it is told to no more often than one whose certificate
+/// lives for an hour, by the least gain.
+const BETWEEN_RENEWALS: Duration = Duration::from_secs(360);
 /// Drift within this time after a rotation that was started because of drift is the same drift.
 const SAME_DRIFT: Duration = Duration::from_secs(12 * 3600);
 /// So many rotations in a row are tried against drift; what comes back after them is not cured by another.
@@ -31,7 +34,7 @@ const DRIFT_LIMIT: u32 = 2;
 /// Whether something about the last rotations, or about the gain of this one, keeps it from being opened.
 pub(super) fn before_another(case: &Case<'_>, trigger: Trigger) -> Option<RuleOutcome> {
     match trigger {
-        Trigger::Renewal => gains_too_little(case).or_else(|| after_failure(case, trigger)),
+        Trigger::Renewal => too_soon(case).or_else(|| gains_too_little(case)).or_else(|| after_failure(case, trigger)),
         Trigger::StoredDrift | Trigger::ServedDrift => recurs(case, trigger).or_else(|| after_failure(case, trigger)),
         Trigger::FirstIssue
         | Trigger::Requested
@@ -110,12 +113,30 @@ fn is_untried(case: &Case<'_>, last: &RotationStatus, trigger: Trigger) -> bool 
 
 /// The longest pause: shorter for a certificate that lives for an hour than for one that lives for a year.
 fn longest(case: &Case<'_>) -> Duration {
-    let asked = case.inputs.resource.spec.certificate.duration.as_duration();
-    let lifetime = case
-        .leaf()
-        .and_then(|leaf| Duration::try_from(leaf.not_after.duration_since(leaf.not_before)).ok())
-        .map_or(asked, |issued| issued.min(asked));
-    LONGEST_BACKOFF.min((lifetime / PART_OF_LIFETIME).max(FIRST_BACKOFF))
+    let asked = match &case.inputs.resource.spec.procedure {
+        Procedure::Push(push) => Some(push.certificate.duration.as_duration()),
+        Procedure::Trigger { .. } => None,
+    };
+    let lifetime = case.leaf().and_then(lifetime).into_iter().chain(asked).min();
+    lifetime.map_or(LONGEST_BACKOFF, |lifetime| LONGEST_BACKOFF.min((lifetime / PART_OF_LIFETIME).max(FIRST_BACKOFF)))
+}
+
+fn lifetime(leaf: &LeafStatus) -> Option<Duration> {
+    Duration::try_from(leaf.not_after.duration_since(leaf.not_before)).ok()
+}
+
+/// Whether the last renewal was only just now.
+fn too_soon(case: &Case<'_>) -> Option<RuleOutcome> {
+    match case.inputs.resource.spec.procedure {
+        Procedure::Push(_) => None,
+        Procedure::Trigger { .. } => {
+            let (_, ended) = last(case).filter(|(_, ended)| ended.outcome == Outcome::Committed)?;
+            let until = later(ended.finished_at, BETWEEN_RENEWALS);
+            let resync = later(case.now(), case.inputs.policy.resync);
+            let lasts = clock::lasts(case.now(), ended.finished_at, until);
+            lasts.then(|| RuleOutcome::clear(Step::Idle { until: until.min(resync) }))
+        }
+    }
 }
 
 /// Whether a renewal is not worth the restart of the agent. The last one before the issuer's end is, however little it gains,
@@ -126,13 +147,13 @@ fn gains_too_little(case: &Case<'_>) -> Option<RuleOutcome> {
         Gain::Enough => None,
         Gain::TooEarly(until) => Some(RuleOutcome::clear(Step::Idle { until: until.min(resync) })),
         Gain::IssuerEnds(end) => {
-            let leaf = case.leaf()?;
+            let (leaf, push) = case.leaf().zip(case.inputs.resource.spec.procedure.push())?;
             let last = (end >= later(leaf.not_after, SHORTEST_GAIN))
-                .then(|| near_expiry(leaf.not_before, leaf.not_after, &case.inputs.resource.spec.certificate));
+                .then(|| near_expiry(leaf.not_before, leaf.not_after, push.certificate.renewal()));
             if last.is_some_and(|last| last <= case.now()) {
                 return None;
             }
-            let ca = &case.inputs.resource.spec.issuer_ref.name;
+            let ca = &push.issuer_ref.name;
             let at_last =
                 last.map(|last| format!("; without one it is renewed at {last} until then")).unwrap_or_default();
             let message = format!(
@@ -145,11 +166,18 @@ fn gains_too_little(case: &Case<'_>) -> Option<RuleOutcome> {
     }
 }
 
-/// What a renewal at that time would gain over the leaf in force.
+/// What a renewal at that time would gain over the leaf in force. An agent that renews its own is taken to give the next one the
+/// lifetime of the last.
 pub(super) fn gain_at(case: &Case<'_>, at: Timestamp) -> Option<Gain> {
-    let duration = case.inputs.resource.spec.certificate.duration.as_duration();
-    let issuer_end = case.inputs.references.issuer().map(|issuer| issuer.not_after);
-    Some(gain(at, case.leaf()?.not_after, duration, issuer_end))
+    let leaf = case.leaf()?;
+    let (duration, issuer_end) = match &case.inputs.resource.spec.procedure {
+        Procedure::Push(push) => {
+            let issuer_end = case.inputs.references.issuer().map(|issuer| issuer.not_after);
+            (push.certificate.duration.as_duration(), issuer_end)
+        }
+        Procedure::Trigger { .. } => (lifetime(leaf).unwrap_or_default(), None),
+    };
+    Some(gain(at, leaf.not_after, duration, issuer_end))
 }
 
 /// The keystore that the host reads is not the one that it writes, or something puts another leaf there again and again.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use kagiban_crds::resource::CertificateSpec;
+use kagiban_crds::resource::RenewalSpec;
 use sha2::{Digest, Sha256};
 
 /// notAfter − renewBefore − a jitter that the uid fixes, always between notBefore and notAfter.
@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 /// `renewBefore` is the spec's, else its percentage of the lifetime that was really issued, else a third of it; one
 /// that does not fit into the issued lifetime is a third of it too. The jitter spreads a fleet that was installed in
 /// one night: at most a tenth of renewBefore, and never more than half of the time that is left before it.
-pub fn renewal_time(not_before: Timestamp, not_after: Timestamp, spec: &CertificateSpec, uid: &str) -> Timestamp {
+pub fn renewal_time(not_before: Timestamp, not_after: Timestamp, spec: RenewalSpec, uid: &str) -> Timestamp {
     let expiry = not_after.as_second();
     let lifetime = expiry.saturating_sub(not_before.as_second()).max(0);
     let before = renew_before(lifetime, spec);
@@ -21,7 +21,7 @@ pub fn renewal_time(not_before: Timestamp, not_after: Timestamp, spec: &Certific
 }
 
 /// Within this of notAfter a rotation that is blocked is a risk of its own: a quarter of renewBefore.
-pub(crate) fn near_expiry(not_before: Timestamp, not_after: Timestamp, spec: &CertificateSpec) -> Timestamp {
+pub(crate) fn near_expiry(not_before: Timestamp, not_after: Timestamp, spec: RenewalSpec) -> Timestamp {
     let lifetime = not_after.as_second().saturating_sub(not_before.as_second()).max(0);
     earlier(not_after, Duration::from_secs((renew_before(lifetime, spec) / 4).unsigned_abs()))
 }
@@ -63,7 +63,7 @@ pub(crate) fn earlier(time: Timestamp, by: Duration) -> Timestamp {
 }
 
 /// Seconds, from 0 to less than the lifetime (0 for a lifetime of 0).
-fn renew_before(lifetime: i64, spec: &CertificateSpec) -> i64 {
+fn renew_before(lifetime: i64, spec: RenewalSpec) -> i64 {
     let asked = match (spec.renew_before, spec.renew_before_percentage) {
         (Some(duration), _) => i64::try_from(duration.as_duration().as_secs()).ok(),
         // divided first: lifetimes up to the year 9999 times a hundred do not fit otherwise
@@ -93,10 +93,10 @@ mod tests {
 
     #[test]
     fn renewal_is_spread_over_a_tenth_of_renew_before() {
-        let spec = certificate("2160h", Some("720h"), None);
+        let spec = certificate("2160h", Some("720h"), None).renewal();
         let (start, end) = (at(0), at(2160 * 3600));
         let hours: Vec<i64> = (0..500)
-            .map(|n| (end.as_second() - renewal_time(start, end, &spec, &format!("uid-{n}")).as_second()) / 3600)
+            .map(|n| (end.as_second() - renewal_time(start, end, spec, &format!("uid-{n}")).as_second()) / 3600)
             .collect();
         assert!(hours.iter().all(|h| (720..=792).contains(h)), "{hours:?}");
         assert!(hours.iter().any(|h| *h < 735) && hours.iter().any(|h| *h > 775), "not spread: {hours:?}");
@@ -104,8 +104,8 @@ mod tests {
 
     #[test]
     fn a_percentage_of_a_lifetime_of_centuries_does_not_overflow() {
-        let spec = certificate("876000h", None, Some(33));
-        let renewal = renewal_time(at(0), Timestamp::MAX, &spec, "uid");
+        let spec = certificate("876000h", None, Some(33)).renewal();
+        let renewal = renewal_time(at(0), Timestamp::MAX, spec, "uid");
         assert!(renewal > at(0) && renewal < Timestamp::MAX);
     }
 
@@ -115,12 +115,12 @@ mod tests {
             start in -1_000_000_000i64..250_000_000_000, lifetime in 0i64..4_000_000_000, percentage in proptest::option::of(1u8..=90),
             hours in proptest::option::of(1u64..876_000), uid: String,
         ) {
-            let mut spec = certificate("2160h", None, percentage);
+            let mut spec = certificate("2160h", None, percentage).renewal();
             spec.renew_before = hours.map(kagiban_crds::resource::GoDuration::from_hours);
             let (not_before, not_after) = (at(start), at((start + lifetime).min(253_000_000_000).max(start)));
-            let renewal = renewal_time(not_before, not_after, &spec, &uid);
+            let renewal = renewal_time(not_before, not_after, spec, &uid);
             prop_assert!(renewal <= not_after && renewal >= not_before);
-            prop_assert_eq!(renewal, renewal_time(not_before, not_after, &spec, &uid));
+            prop_assert_eq!(renewal, renewal_time(not_before, not_after, spec, &uid));
         }
     }
 }

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use kagiban_crds::Generation;
 use kagiban_crds::host_api::RotationState;
-use kagiban_crds::resource::{BlockedBy, ManagedAgentCertificateStatus, RotationStatus, Trigger};
+use kagiban_crds::resource::{BlockedBy, ManagedAgentCertificateStatus, Procedure, RotationStatus, Trigger};
 
 use super::case::{Case, RuleOutcome, is_deployed};
 use super::due::{self, differ};
-use super::following::{QUICK_LOOK, follow, roll_back, time_taken, trying};
+use super::following::{QUICK_LOOK, follow, follow_until_seen, roll_back, time_taken, trying};
 use super::inputs::{Inputs, Observed, Obstacle};
 use super::renewal::later;
 use super::settle::{bounded, whole_seconds};
@@ -17,12 +17,13 @@ use super::{Decision, Step, conditions, deletion, events, gates, pace};
 
 type Rule = fn(&Case<'_>) -> Option<RuleOutcome>;
 
-const RULES: [Rule; 10] = [
+const RULES: [Rule; 11] = [
     deletion::deleting,
     conflict,
     unreachable,
     wrong_host,
     in_flight,
+    unproven,
     resume,
     gates::while_frozen,
     ask_password,
@@ -94,6 +95,11 @@ fn in_flight(case: &Case<'_>) -> Option<RuleOutcome> {
     if rotation.state != RotationState::Keyed {
         return Some(follow(case, rotation));
     }
+    match case.inputs.resource.spec.procedure {
+        Procedure::Push(_) => {}
+        // there is no chain to give it
+        Procedure::Trigger { .. } => return Some(roll_back(case, rotation)),
+    }
     let deadline = case.inputs.policy.delivery_deadline;
     // by what is on record, and by what this process has seen where a clock was ahead then
     let in_time = case.now() < later(own.started_at, deadline) && time_taken(case) < deadline;
@@ -106,6 +112,13 @@ fn in_flight(case: &Case<'_>) -> Option<RuleOutcome> {
     }
     let deliver = Step::Deliver { generation: rotation.generation };
     Some(gates::before_delivering(case).unwrap_or_else(|| trying(case, deliver)))
+}
+
+/// The host says that the rotation is over, and the agent does not show yet what has come of it.
+fn unproven(case: &Case<'_>) -> Option<RuleOutcome> {
+    let own = case.open_rotation()?;
+    let rotation = case.report()?.rotation.as_ref().filter(|rotation| rotation.state.is_decided())?;
+    (rotation.generation.0 == own.generation).then(|| follow_until_seen(case, own))
 }
 
 /// The status names a generation that the host has not heard of: the operator stopped between the two.
@@ -140,7 +153,12 @@ fn ask_password(case: &Case<'_>) -> Option<RuleOutcome> {
 
 fn rotate(case: &Case<'_>) -> Option<RuleOutcome> {
     let trigger = case.due?;
-    case.inputs.resource.spec.certificate.private_key.request()?;
+    match &case.inputs.resource.spec.procedure {
+        Procedure::Push(push) => {
+            push.certificate.private_key.request()?;
+        }
+        Procedure::Trigger { .. } => {}
+    }
     let shut = before_rotating(case, trigger);
     if shut.is_some() {
         return shut;

@@ -4,9 +4,10 @@ use kagiban_crds::LeafSha256;
 use kagiban_crds::host_api::{AgentReport, RotationReport, RotationState, Sighting};
 use kagiban_crds::resource::{
     BlockedBy, HISTORY_LIMIT, HistoryEntry, HostUrl, KeystoreSpec, LeafStatus, ManagedAgentCertificateStatus, Outcome,
-    RotationStatus, SIGNED_LIMIT, SignedLeaf, StoreFormat,
+    Procedure, PushSpec, RotationStatus, SIGNED_LIMIT, SignedLeaf, StoreFormat,
 };
 
+use super::renewed::{self, Proof};
 use super::request::{self, CarriedOut};
 use super::standing::{highest_generation, is_out_of_reach, is_wrong_host, undecided};
 use super::{Inputs, Observed, due, renewal_time};
@@ -21,15 +22,14 @@ pub(super) fn settle(inputs: &Inputs<'_>, digest: &str) -> ManagedAgentCertifica
     let mut status = inputs.resource.status.clone();
     reword(&mut status, inputs);
     if let Some(own) = undecided(&status).cloned()
-        && let Some(ending) = ending(inputs, &own, digest)
+        && let Some(ending) = ending(inputs, &own, status.leaf.as_ref(), digest)
     {
-        record(&mut status, inputs, &own, &ending);
+        record(&mut status, inputs, &own, ending);
     }
     let done = carried_out(inputs, digest);
     if let Some(leaf) = adoptable(inputs, &status, digest, done) {
-        // a rotation that a person asked for is owed unless the host says otherwise, and so is another password
-        let password_version = status.leaf.take().and_then(|known| known.password_version);
-        status.leaf = Some(in_force(&leaf, digest, password_version));
+        status.leaf = Some(leaf);
+        // a rotation that a person asked for is owed unless the host says otherwise
         if done.rotate {
             status.handled_rotate.clone_from(&inputs.resource.rotate);
         }
@@ -37,7 +37,7 @@ pub(super) fn settle(inputs: &Inputs<'_>, digest: &str) -> ManagedAgentCertifica
     complete(&mut status, inputs, digest);
     verified(&mut status, inputs);
     status.renewal_time = status.leaf.as_ref().map(|leaf| {
-        renewal_time(leaf.not_before, leaf.not_after, &inputs.resource.spec.certificate, &inputs.resource.uid)
+        renewal_time(leaf.not_before, leaf.not_after, inputs.resource.spec.procedure.renewal(), &inputs.resource.uid)
     });
     status
 }
@@ -54,15 +54,19 @@ pub fn with_signed(
 }
 
 /// How our rotation ended.
-enum Ending<'a> {
-    Committed(&'a SignedLeaf),
-    Failed { outcome: Outcome, reason: String },
+enum Ending {
+    /// With the leaf that is in force from then on.
+    Committed(LeafStatus),
+    Failed {
+        outcome: Outcome,
+        reason: String,
+    },
 }
 
-fn ending<'a>(inputs: &Inputs<'_>, own: &'a RotationStatus, digest: &str) -> Option<Ending<'a>> {
+fn ending(inputs: &Inputs<'_>, own: &RotationStatus, before: Option<&LeafStatus>, digest: &str) -> Option<Ending> {
     let Observed::Seen(report) = inputs.host else { return None };
     if let Some(rotation) = report.rotation.as_ref().filter(|rotation| rotation.generation.0 == own.generation) {
-        return decided(rotation, own);
+        return decided(inputs, report, rotation, own, before);
     }
     if report.generation.0 >= own.generation {
         // the host has accepted this number or a higher one and shows another rotation, or none
@@ -76,13 +80,26 @@ fn ending<'a>(inputs: &Inputs<'_>, own: &'a RotationStatus, digest: &str) -> Opt
     (own.request_digest != digest).then(|| lost("superseded"))
 }
 
-fn decided<'a>(rotation: &RotationReport, own: &'a RotationStatus) -> Option<Ending<'a>> {
+fn decided(
+    inputs: &Inputs<'_>,
+    report: &AgentReport,
+    rotation: &RotationReport,
+    own: &RotationStatus,
+    before: Option<&LeafStatus>,
+) -> Option<Ending> {
     let failed = |outcome, default: &str| {
         let reason = rotation.failure.as_ref().map_or(default, |failure| failure.reason.as_str());
         Some(Ending::Failed { outcome, reason: bounded(reason, LONGEST_WORD) })
     };
     match rotation.state {
-        RotationState::Committed => Some(committed(rotation, own)),
+        RotationState::Committed => match &inputs.resource.spec.procedure {
+            Procedure::Push(_) => Some(committed(rotation, own)),
+            Procedure::Trigger { .. } => match renewed::proof(inputs, report, rotation, own, before) {
+                Proof::Renewed(leaf) => Some(Ending::Committed(renewed::in_force(leaf, &own.request_digest))),
+                Proof::NotYet => None,
+                Proof::None(outcome, reason) => Some(Ending::Failed { outcome, reason: reason.to_owned() }),
+            },
+        },
         RotationState::RolledBack => failed(Outcome::RolledBack, "rolled_back"),
         RotationState::Frozen => failed(Outcome::Frozen, "frozen"),
         RotationState::Requested
@@ -99,29 +116,30 @@ fn decided<'a>(rotation: &RotationReport, own: &'a RotationStatus) -> Option<End
 }
 
 /// What a host calls committed counts only if it was signed for this rotation.
-fn committed<'a>(rotation: &RotationReport, own: &'a RotationStatus) -> Ending<'a> {
+fn committed(rotation: &RotationReport, own: &RotationStatus) -> Ending {
     let Some(leaf) = rotation.leaf.as_ref() else { return lost("committed_without_leaf") };
     own.signed.iter().find(|signed| signed.sha256 == leaf.sha256).map_or_else(
         || Ending::Failed { outcome: Outcome::OtherLeaf, reason: "not_what_was_signed".to_owned() },
-        Ending::Committed,
+        |signed| Ending::Committed(in_force(signed, &own.request_digest, own.password_version.clone())),
     )
 }
 
-fn lost(reason: &str) -> Ending<'static> {
+fn lost(reason: &str) -> Ending {
     Ending::Failed { outcome: Outcome::Lost, reason: reason.to_owned() }
 }
 
-fn record(status: &mut ManagedAgentCertificateStatus, inputs: &Inputs<'_>, own: &RotationStatus, ending: &Ending<'_>) {
+fn record(status: &mut ManagedAgentCertificateStatus, inputs: &Inputs<'_>, own: &RotationStatus, ending: Ending) {
     let (outcome, sha256, reason) = match ending {
-        Ending::Committed(leaf) => (Outcome::Committed, Some(leaf.sha256), None),
-        Ending::Failed { outcome, reason } => (*outcome, None, Some(reason.clone())),
-    };
-    if let Ending::Committed(leaf) = ending {
-        status.leaf = Some(in_force(leaf, &own.request_digest, own.password_version.clone()));
-        if own.rotate.is_some() {
-            status.handled_rotate.clone_from(&own.rotate);
+        Ending::Committed(leaf) => {
+            let sha256 = leaf.sha256;
+            status.leaf = Some(leaf);
+            if own.rotate.is_some() {
+                status.handled_rotate.clone_from(&own.rotate);
+            }
+            (Outcome::Committed, Some(sha256), None)
         }
-    }
+        Ending::Failed { outcome, reason } => (outcome, None, Some(reason)),
+    };
     let finished_at = whole_seconds(inputs.now);
     let serials = own.signed.iter().map(|signed| signed.serial.clone()).collect();
     let entry = HistoryEntry { generation: own.generation, outcome, sha256, finished_at, reason, serials };
@@ -150,45 +168,69 @@ fn shorten(status: &mut ManagedAgentCertificateStatus) {
     }
 }
 
-/// A leaf that was found on the host instead of the one in the status, if it is as good as one that would be signed now:
-/// the resource was created anew or restored, and rotating would restart the agent for nothing.
+/// A leaf that was found on the host instead of the one in the status, if it is taken as it is, without a rotation.
 ///
-/// It never goes back to an older leaf than the one in the status. What the spec asks of the keystore is not seen from outside:
-/// there is nothing to adopt where neither the host nor the status says that it was done.
+/// Of an agent that renews its own certificate, whatever it serves is in force: there is nothing else to be had from it, and when
+/// it is due is told by what is served.
 fn adoptable(
     inputs: &Inputs<'_>,
     status: &ManagedAgentCertificateStatus,
     digest: &str,
     done: CarriedOut,
-) -> Option<SignedLeaf> {
+) -> Option<LeafStatus> {
     let report = inputs.host.report()?;
     let spec = &inputs.resource.spec;
     let at_rest = undecided(status).is_none() && report.rotation.as_ref().is_none_or(|r| r.state.is_decided());
     if !at_rest || inputs.rival.is_some() || inputs.resource.deleted_at.is_some() || is_wrong_host(spec, report) {
         return None;
     }
-    let found = stored_and_served(report)?;
-    if status.leaf.as_ref().is_some_and(|leaf| leaf.sha256 == found) {
+    let found = in_use(inputs, report)?;
+    let known = status.leaf.as_ref();
+    if known.is_some_and(|leaf| leaf.sha256 == found) {
         return None;
     }
-    let leaf = certificate::fitting(report.certificate.as_deref()?, &spec.certificate, inputs.references.issuer()?)?;
-    let renewal = renewal_time(leaf.not_before, leaf.not_after, &spec.certificate, &inputs.resource.uid);
-    let is_known = match &status.leaf {
-        Some(known) => known.request_digest == digest,
-        None => asks_nothing_of_the_store(&spec.keystore),
-    };
-    let is_done = done.spec || is_known;
-    let is_newer = status.leaf.as_ref().is_none_or(|known| leaf.not_before > known.not_before);
-    (leaf.sha256 == found && inputs.now < renewal && is_newer && is_done).then_some(leaf)
+    match &spec.procedure {
+        Procedure::Push(push) => {
+            let leaf = as_good_as_new(inputs, report, push, known, digest, done)?;
+            // another password is owed
+            let password_version = known.and_then(|known| known.password_version.clone());
+            (leaf.sha256 == found).then(|| in_force(&leaf, digest, password_version))
+        }
+        Procedure::Trigger { .. } => renewed::served(report).map(|leaf| renewed::in_force(leaf, digest)),
+    }
 }
 
-/// What the host says of its newest rotation, if that is what is stored and served.
+/// The leaf that the host shows, if it is as good as one that would be signed now: the resource was created anew or restored,
+/// and rotating would restart the agent for nothing.
+///
+/// It never goes back to an older leaf than the one in the status. What the spec asks of the keystore is not seen from outside:
+/// there is nothing to adopt where neither the host nor the status says that it was done.
+fn as_good_as_new(
+    inputs: &Inputs<'_>,
+    report: &AgentReport,
+    push: &PushSpec,
+    known: Option<&LeafStatus>,
+    digest: &str,
+    done: CarriedOut,
+) -> Option<SignedLeaf> {
+    let leaf = certificate::fitting(report.certificate.as_deref()?, &push.certificate, inputs.references.issuer()?)?;
+    let renewal = renewal_time(leaf.not_before, leaf.not_after, push.certificate.renewal(), &inputs.resource.uid);
+    let is_known = match known {
+        Some(known) => known.request_digest == digest,
+        None => asks_nothing_of_the_store(&push.keystore),
+    };
+    let is_done = done.spec || is_known;
+    let is_newer = known.is_none_or(|known| leaf.not_before > known.not_before);
+    (inputs.now < renewal && is_newer && is_done).then_some(leaf)
+}
+
+/// What the host says of its newest rotation, if that is what the agent works with.
 fn carried_out(inputs: &Inputs<'_>, digest: &str) -> CarriedOut {
     let committed = || {
         let report = inputs.host.report()?;
         let newest = report.rotation.as_ref().filter(|rotation| rotation.state == RotationState::Committed)?;
         let leaf = newest.leaf.as_ref().map(|leaf| leaf.sha256);
-        if leaf.is_none() || leaf != stored_and_served(report) {
+        if leaf.is_none() || leaf != in_use(inputs, report) {
             return None;
         }
         Some(request::carried_out(newest.mark.as_ref()?, digest, inputs.resource.rotate.as_deref()))
@@ -196,10 +238,18 @@ fn carried_out(inputs: &Inputs<'_>, digest: &str) -> CarriedOut {
     committed().unwrap_or_default()
 }
 
-fn stored_and_served(report: &AgentReport) -> Option<LeafSha256> {
-    match (&report.stored, &report.served) {
-        (Sighting::Leaf(stored), Sighting::Leaf(served)) => (stored.sha256 == served.sha256).then_some(stored.sha256),
-        (Sighting::Leaf(_) | Sighting::Unseen { .. }, Sighting::Leaf(_) | Sighting::Unseen { .. }) => None,
+/// What the agent works with: what it serves, and where its keystore is ours to write, what that holds, too.
+fn in_use(inputs: &Inputs<'_>, report: &AgentReport) -> Option<LeafSha256> {
+    match (&inputs.resource.spec.procedure, &report.stored, &report.served) {
+        (Procedure::Trigger { .. }, _, Sighting::Leaf(served)) => Some(served.sha256),
+        (Procedure::Push(_), Sighting::Leaf(stored), Sighting::Leaf(served)) => {
+            (stored.sha256 == served.sha256).then_some(stored.sha256)
+        }
+        (
+            Procedure::Push(_) | Procedure::Trigger { .. },
+            Sighting::Leaf(_) | Sighting::Unseen { .. },
+            Sighting::Leaf(_) | Sighting::Unseen { .. },
+        ) => None,
     }
 }
 

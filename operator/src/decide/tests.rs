@@ -10,7 +10,8 @@ use kagiban_crds::host_api::{
 };
 use kagiban_crds::resource::{
     AgentApi, AgentRef, BlockedBy, CertificateSpec, HostApiRef, IssuerRef, KeystoreSpec, ManagedAgentCertificateSpec,
-    ManagedAgentCertificateStatus, NearExpiry, Outcome, Product, RotationSpec, SecretRef, SignedLeaf, Trigger,
+    ManagedAgentCertificateStatus, NearExpiry, Outcome, Procedure, Product, PushSpec, RotationSpec, SecretRef,
+    SignedLeaf, Trigger,
 };
 use kagiban_crds::{Epoch, Generation, LeafSha256};
 
@@ -30,6 +31,8 @@ mod owed;
 mod pace;
 mod ready;
 mod simulation;
+mod trigger;
+mod trigger_model;
 
 pub(super) fn certificate(duration: &str, renew_before: Option<&str>, percentage: Option<u8>) -> CertificateSpec {
     CertificateSpec {
@@ -64,12 +67,22 @@ pub(crate) fn resource() -> Resource {
                     tls_secret_ref: SecretRef { name: "fleet-client".into() },
                 }),
             },
-            certificate: certificate("2160h", Some("720h"), None),
-            issuer_ref: IssuerRef { kind: kagiban_crds::resource::IssuerKind::default(), name: "fleet-ca".into() },
-            keystore: KeystoreSpec::default(),
+            procedure: Procedure::Push(PushSpec {
+                certificate: certificate("2160h", Some("720h"), None),
+                issuer_ref: IssuerRef { kind: kagiban_crds::resource::IssuerKind::default(), name: "fleet-ca".into() },
+                keystore: KeystoreSpec::default(),
+            }),
             rotation: RotationSpec::default(),
         },
         status: ManagedAgentCertificateStatus::default(),
+    }
+}
+
+/// What is pushed, of a spec of that class.
+pub(crate) fn push(spec: &mut ManagedAgentCertificateSpec) -> &mut PushSpec {
+    match &mut spec.procedure {
+        Procedure::Push(push) => push,
+        Procedure::Trigger { .. } => panic!("it renews its own"),
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use jiff::Timestamp;
-use kagiban_crds::resource::{BlockedBy, IssuerKind, IssuerRef};
+use kagiban_crds::resource::{BlockedBy, IssuerKind, IssuerRef, PushSpec};
 
 use super::{Issuer, IssuerReply, Order};
 use crate::certificate::{self, Authority, IssuerError, IssuerFacts};
@@ -58,12 +58,17 @@ impl Issuer for CaSecret {
         Some(&named.name)
     }
 
-    fn facts<'a>(&'a self, resource: &'a Resource, age: Age) -> BoxFuture<'a, Result<Option<IssuerFacts>, Obstacle>> {
+    fn facts<'a>(
+        &'a self,
+        resource: &'a Resource,
+        push: &'a PushSpec,
+        age: Age,
+    ) -> BoxFuture<'a, Result<Option<IssuerFacts>, Obstacle>> {
         async move {
-            let key = key(resource, &resource.spec.issuer_ref.name);
-            let read = self.read(&key.0, &resource.spec.issuer_ref);
+            let key = key(resource, &push.issuer_ref.name);
+            let read = self.read(&key.0, &push.issuer_ref);
             let judge = |known: &Known| {
-                known.grant.may_issue(resource)?;
+                known.grant.may_issue(resource, &push.certificate)?;
                 if let Some(end) = known.end {
                     // of one that has ended too: that is what it is watched for
                     self.metrics.issuer_not_after(&key.0, &key.1, end);
@@ -77,20 +82,19 @@ impl Issuer for CaSecret {
 
     fn ask<'a>(&'a self, order: &'a Order<'a>) -> BoxFuture<'a, Result<IssuerReply, Obstacle>> {
         async move {
-            let Order { resource, key, now, .. } = order;
-            let named = &resource.spec.issuer_ref;
+            let Order { resource, push: PushSpec { certificate, issuer_ref: named, .. }, key, now, .. } = order;
             let read = granted(&*self.cluster, &resource.namespace, &named.name, Purpose::Issuer, |secret, grant| {
-                grant.may_issue(resource)?;
+                grant.may_issue(resource, certificate)?;
                 authority(&secret, named, *now)
             });
-            let signed = read.await.result?.sign(key, &resource.spec.certificate, *now);
+            let signed = read.await.result?.sign(key, certificate, *now);
             signed.map(IssuerReply::Issued).map_err(|error| Obstacle::of_issuer(named, &error))
         }
         .boxed()
     }
 
-    fn changed<'a>(&'a self, resource: &'a Resource) -> BoxFuture<'a, ()> {
-        async move { self.known.asked_for(&key(resource, &resource.spec.issuer_ref.name)).await }.boxed()
+    fn changed<'a>(&'a self, resource: &'a Resource, push: &'a PushSpec) -> BoxFuture<'a, ()> {
+        async move { self.known.asked_for(&key(resource, &push.issuer_ref.name)).await }.boxed()
     }
 }
 

@@ -21,7 +21,7 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use jiff::Timestamp;
 use kagiban_crds::Generation;
-use kagiban_crds::resource::{BlockedBy, IssuerKind, IssuerRef};
+use kagiban_crds::resource::{BlockedBy, IssuerKind, IssuerRef, PushSpec};
 
 use crate::certificate::{self, CsrKey, Issued, IssuerFacts};
 use crate::cluster::SharedCluster;
@@ -43,7 +43,12 @@ pub trait Issuer: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     /// When it cannot sign, or may not for this resource.
-    fn facts<'a>(&'a self, resource: &'a Resource, age: Age) -> BoxFuture<'a, Result<Option<IssuerFacts>, Obstacle>>;
+    fn facts<'a>(
+        &'a self,
+        resource: &'a Resource,
+        push: &'a PushSpec,
+        age: Age,
+    ) -> BoxFuture<'a, Result<Option<IssuerFacts>, Obstacle>>;
 
     /// Asks for a certificate, or how it stands with the one that was asked for by the same order before.
     ///
@@ -52,13 +57,15 @@ pub trait Issuer: fmt::Debug + Send + Sync {
     fn ask<'a>(&'a self, order: &'a Order<'a>) -> BoxFuture<'a, Result<IssuerReply, Obstacle>>;
 
     /// A resource that names it has changed: what failed it may be worth another look.
-    fn changed<'a>(&'a self, resource: &'a Resource) -> BoxFuture<'a, ()>;
+    fn changed<'a>(&'a self, resource: &'a Resource, push: &'a PushSpec) -> BoxFuture<'a, ()>;
 }
 
 /// What is to be signed.
 #[derive(Debug)]
 pub struct Order<'a> {
     pub resource: &'a Resource,
+    /// What the resource asks for.
+    pub push: &'a PushSpec,
     /// Of the rotation that it is for.
     pub generation: Generation,
     /// As the host made it, PEM. Its names are the host's wishes: those of the spec are signed.
@@ -101,20 +108,20 @@ impl Issuers {
     /// What stands in the way; an issuer that has not decided yet is in the way too.
     pub(crate) async fn certificate(
         &self,
-        resource: &Resource,
+        (resource, push): (&Resource, &PushSpec),
         (generation, csr): (Generation, &str),
         facts: Option<&IssuerFacts>,
         now: Timestamp,
     ) -> Result<Issued, Obstacle> {
-        let (spec, named) = (&resource.spec, &resource.spec.issuer_ref);
-        let basis = Basis::of(generation, csr, spec, facts);
+        let named = &push.issuer_ref;
+        let basis = Basis::of(generation, csr, push, facts);
         if let Some(issued) = self.signed.issued_for(resource, basis, now) {
             return Ok(issued);
         }
-        let asked = spec.certificate.private_key.request();
+        let asked = push.certificate.private_key.request();
         let asked = asked.ok_or_else(|| Obstacle::of_spec("certificate.privateKey"))?;
         let key = certificate::check(csr, asked).map_err(|error| Obstacle::of_issuer(named, &error))?;
-        let order = Order { resource, generation, csr, key, now };
+        let order = Order { resource, push, generation, csr, key, now };
         match self.named(named)?.ask(&order).await? {
             IssuerReply::Issued(issued) => {
                 self.signed.remember(resource, basis, &issued, now);
@@ -128,8 +135,13 @@ impl Issuers {
     }
 
     /// See [`Issuer::facts`].
-    pub(crate) async fn facts(&self, resource: &Resource, age: Age) -> Result<Option<IssuerFacts>, Obstacle> {
-        self.named(&resource.spec.issuer_ref)?.facts(resource, age).await
+    pub(crate) async fn facts(
+        &self,
+        resource: &Resource,
+        push: &PushSpec,
+        age: Age,
+    ) -> Result<Option<IssuerFacts>, Obstacle> {
+        self.named(&push.issuer_ref)?.facts(resource, push, age).await
     }
 
     /// See [`Issuer::secret`].
@@ -138,9 +150,9 @@ impl Issuers {
     }
 
     /// See [`Issuer::changed`].
-    pub(crate) async fn changed(&self, resource: &Resource) {
-        if let Ok(issuer) = self.named(&resource.spec.issuer_ref) {
-            issuer.changed(resource).await;
+    pub(crate) async fn changed(&self, resource: &Resource, push: &PushSpec) {
+        if let Ok(issuer) = self.named(&push.issuer_ref) {
+            issuer.changed(resource, push).await;
         }
     }
 

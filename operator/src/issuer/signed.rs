@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use kagiban_crds::Generation;
-use kagiban_crds::resource::ManagedAgentCertificateSpec;
+use kagiban_crds::resource::PushSpec;
 use sha2::{Digest, Sha256};
 
 use crate::certificate::{Issued, IssuerFacts};
-use crate::decide::{Resource, request_digest};
+use crate::decide::{Resource, push_digest};
 use crate::recent::Recent;
 
 /// Bytes of all that wait. A chain has 4 to 6 KiB as a rule: there is room for those of some thousand hosts.
@@ -41,17 +41,12 @@ struct Waiting {
 }
 
 impl Basis {
-    pub(super) fn of(
-        generation: Generation,
-        csr: &str,
-        spec: &ManagedAgentCertificateSpec,
-        facts: Option<&IssuerFacts>,
-    ) -> Self {
+    pub(super) fn of(generation: Generation, csr: &str, push: &PushSpec, facts: Option<&IssuerFacts>) -> Self {
         let mut hash = Sha256::new();
-        let duration = spec.certificate.duration.as_duration().as_secs();
+        let duration = push.certificate.duration.as_duration().as_secs();
         hash.update(generation.0.to_be_bytes());
         hash.update(duration.to_be_bytes());
-        for part in [csr.as_bytes(), request_digest(spec).as_bytes()] {
+        for part in [csr.as_bytes(), push_digest(push).as_bytes()] {
             hash.update((part.len() as u64).to_be_bytes());
             hash.update(part);
         }
@@ -118,8 +113,8 @@ mod tests {
         KeyPair::generate().expect("a key")
     }
 
-    fn ecdsa() -> ManagedAgentCertificateSpec {
-        let mut spec = sample::resource().spec;
+    fn ecdsa() -> PushSpec {
+        let mut spec = sample::push(&mut sample::resource().spec).clone();
         spec.certificate.private_key.algorithm = kagiban_crds::resource::KeyAlgorithm::Ecdsa;
         spec.certificate.private_key.size = Some(256);
         spec

@@ -36,7 +36,12 @@ impl Issuer for Arc<Slow> {
         None
     }
 
-    fn facts<'a>(&'a self, _: &'a Resource, _: Age) -> BoxFuture<'a, Result<Option<IssuerFacts>, Obstacle>> {
+    fn facts<'a>(
+        &'a self,
+        _: &'a Resource,
+        _: &'a PushSpec,
+        _: Age,
+    ) -> BoxFuture<'a, Result<Option<IssuerFacts>, Obstacle>> {
         async { Ok(None) }.boxed()
     }
 
@@ -45,13 +50,13 @@ impl Issuer for Arc<Slow> {
         let mut asked = self.asked.lock().expect("no panic");
         asked.push(known.clone());
         let times = asked.iter().filter(|one| **one == known).count();
-        let issued = self.authority.sign(&order.key, &order.resource.spec.certificate, order.now).expect("signed");
+        let issued = self.authority.sign(&order.key, &order.push.certificate, order.now).expect("signed");
         let answer =
             if times > 2 { IssuerReply::Issued(issued) } else { IssuerReply::Pending("nobody has approved it".into()) };
         async { Ok(answer) }.boxed()
     }
 
-    fn changed<'a>(&'a self, _: &'a Resource) -> BoxFuture<'a, ()> {
+    fn changed<'a>(&'a self, _: &'a Resource, _: &'a PushSpec) -> BoxFuture<'a, ()> {
         async {}.boxed()
     }
 }
@@ -62,12 +67,15 @@ async fn an_issuer_that_takes_its_time_is_asked_until_it_has_answered_and_its_an
     let slow = Arc::new(Slow::new());
     let issuers = Issuers::of(vec![Box::new(slow.clone())]);
     let mut resource = sample::resource();
-    resource.spec.certificate.private_key.algorithm = kagiban_crds::resource::KeyAlgorithm::Ecdsa;
-    resource.spec.certificate.private_key.size = Some(256);
+    let push = sample::push(&mut resource.spec);
+    push.certificate.private_key.algorithm = kagiban_crds::resource::KeyAlgorithm::Ecdsa;
+    push.certificate.private_key.size = Some(256);
+    let push = push.clone();
     let key = KeyPair::generate().expect("a key");
     let csr = CertificateParams::default().serialize_request(&key).expect("a CSR").pem().expect("PEM");
-    let ask =
-        async |generation| issuers.certificate(&resource, (Generation(generation), &csr), None, sample::now()).await;
+    let ask = async |generation| {
+        issuers.certificate((&resource, &push), (Generation(generation), &csr), None, sample::now()).await
+    };
     for _ in 0..2 {
         let waits = ask(1).await.expect_err("it waits");
         assert_eq!(waits.by, BlockedBy::IssuerUnavailable);

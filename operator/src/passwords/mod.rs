@@ -5,7 +5,7 @@ mod versions;
 use std::sync::Arc;
 
 use kagiban_crds::MAX_PASSWORD_BYTES;
-use kagiban_crds::resource::{BlockedBy, SecretKeyRef};
+use kagiban_crds::resource::{BlockedBy, Procedure, SecretKeyRef};
 use secrecy::SecretString;
 
 use crate::cluster::{SecretData, SharedCluster};
@@ -39,7 +39,7 @@ impl PasswordReader {
 
     /// Which password the keystore is to have, if the resource names one.
     pub(crate) async fn password(&self, resource: &Resource, age: Age) -> Option<Result<PasswordVersion, Obstacle>> {
-        let reference = resource.spec.keystore.password_secret_ref.as_ref()?;
+        let reference = named(resource)?;
         let read = self.read_password(&resource.namespace, reference);
         let judge = |password: &Password| {
             password.grant.may_be_sent(resource)?;
@@ -77,7 +77,7 @@ impl PasswordReader {
 
     /// The resource has changed: see [`SecretCache::asked_for`].
     pub(crate) async fn asked_for(&self, resource: &Resource) {
-        if let Some(reference) = &resource.spec.keystore.password_secret_ref {
+        if let Some(reference) = named(resource) {
             self.passwords.asked_for(&password_key(&resource.namespace, reference)).await;
         }
     }
@@ -112,6 +112,14 @@ impl PasswordReader {
         let password = secret.password(&reference.key).ok_or_else(missing)?;
         let read = self.versions.of(&password_key(namespace, reference), &password, secret.written());
         Ok((password, read))
+    }
+}
+
+/// The password that a resource names. Only where a keystore is written is there one.
+fn named(resource: &Resource) -> Option<&SecretKeyRef> {
+    match &resource.spec.procedure {
+        Procedure::Push(push) => push.keystore.password_secret_ref.as_ref(),
+        Procedure::Trigger { .. } => None,
     }
 }
 

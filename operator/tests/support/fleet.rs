@@ -18,6 +18,17 @@ pub fn issuer(cluster: &FakeCluster, issuer: &Authority) {
     cluster.secret("fleet-ca", "issuer", &[("tls.crt", &issuer.pem()), ("tls.key", &issuer.key_pem)]);
 }
 
+/// For a host at this URL whose agent renews its own certificate.
+pub fn self_renewing(url: &str) -> ManagedAgentCertificate {
+    let mut resource = serde_json::to_value(resource(url)).expect("plain data");
+    let spec = resource["spec"].as_object_mut().expect("an object");
+    for of_push in ["certificate", "issuerRef", "keystore"] {
+        spec.remove(of_push);
+    }
+    spec["agent"]["product"] = json!("self-renewing-service");
+    serde_json::from_value(resource).expect("a resource")
+}
+
 /// For a host at this URL.
 pub fn resource(url: &str) -> ManagedAgentCertificate {
     serde_json::from_value(json!({

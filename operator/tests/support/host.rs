@@ -14,7 +14,7 @@ use hyper_util::rt::TokioIo;
 use jiff::Timestamp;
 use kagiban_crds::host_api::{
     AgentReport, ChainDelivery, Leaf, PasswordQuestion, PasswordReport, PowerReport, PowerState, Refusal,
-    RefusalReason, RotationOpen, RotationReport, RotationState, Sighting,
+    RefusalReason, RenewalOrder, RotationOpen, RotationReport, RotationState, Sighting,
 };
 use kagiban_crds::{Epoch, Generation, LeafSha256};
 use rcgen::{CertificateParams, KeyPair};
@@ -56,6 +56,8 @@ pub struct State {
     /// Requests as `METHOD path`.
     pub asked: Vec<String>,
     pub epochs: Vec<u64>,
+    /// How the agent renews its own certificate, if it does.
+    pub own: Option<OwnRenewal>,
     /// The chain that was delivered last.
     pub chain: Option<String>,
     /// The password of the order that was opened last.
@@ -70,6 +72,15 @@ pub struct State {
     pub clings: bool,
     /// Before every answer.
     pub delay: Duration,
+}
+
+/// An agent's own way to a new certificate.
+#[derive(Clone, Copy, Debug)]
+pub struct OwnRenewal {
+    /// Of each new certificate.
+    pub lifetime: Duration,
+    /// The host says that it is done, and the old certificate is served as before.
+    pub lies: bool,
 }
 
 impl Host {
@@ -96,6 +107,7 @@ impl Host {
             manner: Manner::Honest,
             asked: Vec::new(),
             epochs: Vec::new(),
+            own: None,
             chain: None,
             password: None,
             knows_no_question: false,
@@ -117,6 +129,15 @@ impl Host {
             }
         });
         Self { address, state }
+    }
+
+    /// The agent renews its own certificate, each for so long, and serves one of which so much is left.
+    pub fn renews_its_own(&self, lifetime: Duration, left: Duration) {
+        let mut state = lock(&self.state);
+        state.report.product = "self-renewing-service".to_owned();
+        state.own = Some(OwnRenewal { lifetime, lies: false });
+        let age = lifetime.saturating_sub(left);
+        serve_own(&mut state.report, Timestamp::now() - age, lifetime);
     }
 
     pub fn changes(&self) -> Vec<String> {
@@ -188,14 +209,16 @@ fn serve(state: &mut State, method: &Method, path: &str, body: &[u8]) -> Respons
     state.report.time = Timestamp::now();
     match (method.as_str(), path.rsplit('/').next().unwrap_or_default()) {
         ("GET", _) => {
-            progress(&mut state.report);
+            progress(&mut state.report, state.own);
             if state.relapses {
                 state.report.generation.0 += 1;
             }
             if state.relapses || state.clings {
                 state.report.rotation = Some(waiting(Epoch(1), state.report.generation, None));
             }
-            if state.report.rotation.as_ref().is_some_and(|rotation| rotation.state == RotationState::Committed) {
+            let committed =
+                state.report.rotation.as_ref().is_some_and(|rotation| rotation.state == RotationState::Committed);
+            if committed && state.own.is_none() {
                 state.report.certificate.clone_from(&state.chain);
             }
             json(StatusCode::OK, &state.report)
@@ -215,6 +238,21 @@ fn serve(state: &mut State, method: &Method, path: &str, body: &[u8]) -> Respons
             state.report.generation = order.target.generation;
             state.report.rotation = Some(keyed(&order));
             json(StatusCode::CREATED, &state.report.rotation)
+        }
+        ("POST", "renewals") => {
+            let order: RenewalOrder = serde_json::from_slice(body).expect("an order");
+            state.epochs.push(order.target.epoch.0);
+            if state.own.is_none() {
+                return refusal(RefusalReason::WrongClass);
+            }
+            if order.target.generation <= state.report.generation {
+                return refusal(RefusalReason::StaleGeneration);
+            }
+            state.report.generation = order.target.generation;
+            let waiting = waiting(order.target.epoch, order.target.generation, None);
+            let requested = RotationReport { mark: order.mark, state: RotationState::Requested, ..waiting };
+            state.report.rotation = Some(requested);
+            json(StatusCode::ACCEPTED, &state.report.rotation)
         }
         ("PUT", "chain") => {
             let order: ChainDelivery = serde_json::from_slice(body).expect("an order");
@@ -259,7 +297,43 @@ fn waiting(epoch: Epoch, generation: Generation, csr: Option<String>) -> Rotatio
     }
 }
 
-fn progress(report: &mut AgentReport) {
+/// What the agent has made for itself is served from now on.
+fn serve_own(report: &mut AgentReport, not_before: Timestamp, lifetime: Duration) {
+    let time =
+        |time: Timestamp| x509_parser::time::ASN1Time::from_timestamp(time.as_second()).expect("a time").to_datetime();
+    let mut params = CertificateParams::new(vec!["ups-01.example.com".to_owned()]).expect("names");
+    (params.not_before, params.not_after) = (time(not_before), time(not_before + lifetime));
+    let made = params.self_signed(&KeyPair::generate().expect("a key")).expect("a certificate");
+    report.served = Sighting::Leaf(leaf(made.der()));
+    report.stored = Sighting::Unseen { reason: "no_keystore".to_owned(), message: "none is known".to_owned() };
+    report.certificate = Some(made.pem());
+}
+
+fn renew(report: &mut AgentReport, own: OwnRenewal) {
+    let Some(state) = report.rotation.as_ref().map(|rotation| rotation.state) else { return };
+    let next = match state {
+        RotationState::Requested => RotationState::BackedUp,
+        RotationState::BackedUp => RotationState::Renewing,
+        RotationState::Renewing => RotationState::Verifying,
+        RotationState::Verifying => {
+            if !own.lies {
+                serve_own(report, Timestamp::now(), own.lifetime);
+            }
+            RotationState::Committed
+        }
+        _ => return,
+    };
+    let Sighting::Leaf(served) = report.served.clone() else { return };
+    if let Some(rotation) = report.rotation.as_mut() {
+        rotation.state = next;
+        rotation.leaf = (next == RotationState::Committed).then_some(served);
+    }
+}
+
+fn progress(report: &mut AgentReport, own: Option<OwnRenewal>) {
+    if let Some(own) = own {
+        return renew(report, own);
+    }
     let Some(rotation) = report.rotation.as_mut() else { return };
     rotation.state = match rotation.state {
         RotationState::Validated => RotationState::Swapped,

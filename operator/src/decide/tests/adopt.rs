@@ -26,7 +26,7 @@ fn authority() -> Authority {
 
 fn wanted() -> Resource {
     let mut resource = resource();
-    resource.spec.certificate.private_key =
+    push(&mut resource.spec).certificate.private_key =
         PrivateKeySpec { algorithm: KeyAlgorithm::Ecdsa, size: Some(256), ..PrivateKeySpec::default() };
     resource
 }
@@ -34,7 +34,7 @@ fn wanted() -> Resource {
 fn issued(authority: &Authority, resource: &Resource, at: Timestamp) -> Issued {
     let key = KeyPair::generate().expect("a key");
     let csr = CertificateParams::default().serialize_request(&key).expect("a CSR").pem().expect("PEM");
-    let spec = &resource.spec.certificate;
+    let spec = &resource.spec.procedure.push().expect("what is pushed").certificate;
     let key = check(&csr, spec.private_key.request().expect("a key that hosts make")).expect("a good CSR");
     authority.ca.sign(&key, spec, at).expect("signed")
 }
@@ -99,8 +99,9 @@ fn a_rotation_that_is_asked_for_is_owed_after_a_leaf_was_adopted() {
 fn what_the_host_says_was_carried_out_is_adopted_with_all_that_was_asked_for() {
     let authority = authority();
     let mut resource = wanted();
-    resource.spec.keystore.format = StoreFormat::Pkcs12;
-    resource.spec.keystore.password_secret_ref = Some(SecretKeyRef { name: "store".into(), key: "password".into() });
+    push(&mut resource.spec).keystore.format = StoreFormat::Pkcs12;
+    push(&mut resource.spec).keystore.password_secret_ref =
+        Some(SecretKeyRef { name: "store".into(), key: "password".into() });
     resource.rotate = Some("2026-03-01".into());
     let issued = issued(&authority, &resource, now());
     let digest = request_digest(&resource.spec);
@@ -156,7 +157,7 @@ fn a_leaf_is_not_adopted_where_the_keystore_may_not_be_as_the_spec_wants_it() {
     host.time = at(2 * 86400);
     for change in changes {
         let mut resource = wanted();
-        change(&mut resource.spec.keystore);
+        change(&mut push(&mut resource.spec).keystore);
         let step = |resource: &Resource| decided_with(resource, &host, &authority.references, host.time).step;
         assert!(matches!(step(&resource), Step::Open { trigger: Trigger::FirstIssue, .. }), "{:?}", step(&resource));
         resource.status = decided_with(&wanted(), &holding(&old), &authority.references, now()).status;
@@ -191,10 +192,10 @@ fn a_leaf_that_does_not_fit_in_every_way_is_not_adopted() {
 
     assert!(rotates(step(&resource, &holding(&good), &stranger, now())), "another CA signed it");
     let mut other_names = wanted();
-    other_names.spec.certificate.dns_names.push("ups.example.com".into());
+    push(&mut other_names.spec).certificate.dns_names.push("ups.example.com".into());
     assert!(rotates(step(&other_names, &holding(&good), &authority, now())), "other names");
     let mut other_key = wanted();
-    other_key.spec.certificate.private_key.size = Some(384);
+    push(&mut other_key.spec).certificate.private_key.size = Some(384);
     assert!(rotates(step(&other_key, &holding(&good), &authority, now())), "another kind of key");
     assert!(rotates(step(&resource, &holding(&good), &authority, at(70 * 86400))), "its renewal is due");
     let mut split = holding(&good);

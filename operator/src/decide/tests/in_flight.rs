@@ -28,7 +28,7 @@ fn a_pause_stops_the_next_rotation_but_not_the_one_in_flight() {
 #[test]
 fn a_spec_that_changes_while_the_host_waits_for_a_chain_calls_that_rotation_off() {
     let mut resource = opened();
-    resource.spec.certificate.dns_names.push("ups.example.com".into());
+    push(&mut resource.spec).certificate.dns_names.push("ups.example.com".into());
     let mut report = report(1, &leaf(9, now(), QUARTER));
     report.rotation = Some(rotation(1, RotationState::Keyed));
     assert_eq!(decided(&resource, &report, now()).step, Step::Rollback { generation: Generation(1) });

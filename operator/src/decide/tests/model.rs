@@ -406,8 +406,12 @@ fn check_conditions(
 ) -> Result<(), TestCaseError> {
     let find = |kind: &str| status.conditions.iter().find(|c| c.type_ == kind);
     let is_true = |kind: &str| find(kind).is_some_and(|c| c.status == "True");
-    for kind in ["Ready", "Issued", "Deployed", "Verified", "Serving"] {
+    for kind in ["Ready", "Verified", "Serving"] {
         prop_assert!(find(kind).is_some(), "{} is always there", kind);
+    }
+    let is_pushed = matches!(resource.spec.procedure, Procedure::Push(_));
+    for kind in ["Issued", "Deployed"] {
+        prop_assert_eq!(find(kind).is_some(), is_pushed, "{} is there where something is pushed", kind);
     }
     for kind in ["Reconciling", "Stalled", "Blocked", "IssuerEnding"] {
         prop_assert_eq!(find(kind).is_some(), is_true(kind), "{} is there only when it is true", kind);
@@ -416,7 +420,9 @@ fn check_conditions(
     prop_assert_eq!(status.observed_generation, Some(resource.generation));
     if is_true("Ready") {
         let leaf = status.leaf.as_ref().expect("Ready without a leaf");
-        prop_assert_eq!(&leaf.request_digest, &crate::decide::request_digest(&resource.spec));
+        if is_pushed {
+            prop_assert_eq!(&leaf.request_digest, &crate::decide::request_digest(&resource.spec));
+        }
         prop_assert!(at < leaf.not_after);
         let served = report.map(|report| &report.served);
         prop_assert!(matches!(served, Some(Sighting::Leaf(served)) if served.sha256 == leaf.sha256), "{:?}", served);
@@ -535,7 +541,14 @@ fn some_status() -> impl Strategy<Value = ManagedAgentCertificateStatus> {
 }
 
 fn anything() -> impl Strategy<Value = Anything> {
-    let flags = (any::<bool>(), any::<bool>(), proptest::option::of(time()), proptest::option::of("[a-z]{1,4}"));
+    let flags = (
+        any::<bool>(),
+        any::<bool>(),
+        proptest::option::of(time()),
+        proptest::option::of("[a-z]{1,4}"),
+        // the class of the product, and whether its certificate is shown
+        (any::<bool>(), any::<bool>()),
+    );
     let setback = proptest::option::of((any::<u32>(), time()));
     let references = (proptest::option::of(proptest::bool::weighted(0.8)), time());
     (
@@ -547,13 +560,33 @@ fn anything() -> impl Strategy<Value = Anything> {
         time(),
         flags,
     )
-        .prop_map(|(status, report, rival, setback, (issuer, end), at, (held, paused, deleted_at, rotate))| {
-            let mut resource = Resource { status, held, deleted_at, rotate, ..resource() };
-            resource.spec.rotation.paused = paused;
-            let setback =
-                setback.map(|(count, at)| Setback { obstacle: Obstacle::new(BlockedBy::HostBusy, "busy"), count, at });
-            let missing = || Obstacle::new(BlockedBy::IssuerUnavailable, "no such Secret");
-            let issuer = issuer.map(|there| if there { Ok(IssuerFacts::sample("ca", end)) } else { Err(missing()) });
-            Anything { resource, report, rival, setback, references: References { issuer, password: None }, at }
-        })
+        .prop_map(
+            |(status, report, rival, setback, (issuer, end), at, (held, paused, deleted_at, rotate, of_class))| {
+                let (is_trigger, is_shown) = of_class;
+                let of_class = if is_trigger { trigger::self_renewing() } else { resource() };
+                let mut resource = Resource { status, held, deleted_at, rotate, ..of_class };
+                resource.spec.rotation.paused = paused;
+                let setback = setback.map(|(count, at)| Setback {
+                    obstacle: Obstacle::new(BlockedBy::HostBusy, "busy"),
+                    count,
+                    at,
+                });
+                let missing = || Obstacle::new(BlockedBy::IssuerUnavailable, "no such Secret");
+                let issuer =
+                    issuer.map(|there| if there { Ok(IssuerFacts::sample("ca", end)) } else { Err(missing()) });
+                let issuer = issuer.filter(|_| !is_trigger);
+                let report = report.map(|mut report| {
+                    if is_trigger {
+                        report.product = resource.spec.agent.product.id().to_owned();
+                        report.name = resource.spec.agent.name.parse().expect("a name");
+                    }
+                    if is_shown {
+                        let made = trigger::made(now(), QUARTER);
+                        (report.served, report.certificate) = (Sighting::Leaf(made.leaf), Some(made.pem));
+                    }
+                    report
+                });
+                Anything { resource, report, rival, setback, references: References { issuer, password: None }, at }
+            },
+        )
 }

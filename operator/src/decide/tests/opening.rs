@@ -75,9 +75,9 @@ fn every_power_state_but_mains_keeps_a_rotation_from_starting() {
 #[test]
 fn another_name_in_the_spec_rotates_and_another_duration_does_not() {
     let (mut resource, report) = settled();
-    resource.spec.certificate.duration = "4320h".parse().expect("a duration");
+    push(&mut resource.spec).certificate.duration = "4320h".parse().expect("a duration");
     assert!(matches!(decided(&resource, &report, now()).step, Step::Idle { .. }));
-    resource.spec.certificate.dns_names.push("ups.example.com".into());
+    push(&mut resource.spec).certificate.dns_names.push("ups.example.com".into());
     let step = decided(&resource, &report, now()).step;
     assert_eq!(step, Step::Open { generation: Generation(2), trigger: Trigger::SpecChanged });
 }

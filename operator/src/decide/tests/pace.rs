@@ -46,7 +46,7 @@ fn a_host_that_commits_something_else_again_and_again_is_asked_four_times_a_day_
 /// A resource whose certificate lives for an hour, and was committed now.
 fn hourly() -> (Resource, AgentReport) {
     let mut resource = resource();
-    resource.spec.certificate = certificate("1h", None, None);
+    push(&mut resource.spec).certificate = certificate("1h", None, None);
     let first = decided(&resource, &report(0, &leaf(9, now(), QUARTER)), now());
     resource.status = first.status;
     let (_, report) = commit(&mut resource, &leaf(1, now(), HOUR), now());
@@ -201,7 +201,7 @@ fn the_last_renewal_before_the_issuers_end_is_begun_near_the_expiry_however_litt
 #[test]
 fn a_certificate_is_renewed_ten_times_in_its_lifetime_at_most() {
     let (mut resource, mut report) = hourly();
-    resource.spec.certificate = certificate("1h", Some("59m59s"), None);
+    push(&mut resource.spec).certificate = certificate("1h", Some("59m59s"), None);
     let (mut opens, mut seed) = (0u64, 1);
     for second in (0..10 * 3600).step_by(10) {
         let time = at(second);

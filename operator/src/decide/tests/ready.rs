@@ -28,7 +28,7 @@ fn before_the_first_leaf_ready_says_what_holds_it_up() {
 #[test]
 fn ready_is_not_said_of_a_spec_that_is_not_in_force() {
     let (mut resource, report) = settled();
-    resource.spec.certificate.dns_names.push("ups.example.com".into());
+    push(&mut resource.spec).certificate.dns_names.push("ups.example.com".into());
     resource.generation = 2;
 
     let opens = decided(&resource, &report, now());
@@ -43,7 +43,7 @@ fn ready_is_not_said_of_a_spec_that_is_not_in_force() {
     assert_eq!(condition(&waits.status, "Serving").0, "True");
 
     let missing = Obstacle::new(BlockedBy::IssuerUnavailable, "there is no Secret another-ca");
-    resource.spec.issuer_ref.name = "another-ca".into();
+    push(&mut resource.spec).issuer_ref.name = "another-ca".into();
     let references = References { issuer: Some(Err(missing)), password: None };
     let waits = decided_with(&resource, &report, &references, now());
     assert_eq!(condition(&waits.status, "Ready"), ("False", "IssuerUnavailable"));

@@ -44,7 +44,7 @@ impl Pair {
     fn new(number: u64, ailment: Ailment) -> Self {
         let mut resource = resource();
         resource.uid = format!("uid-{number}");
-        resource.spec.certificate = certificate("1h", None, None);
+        push(&mut resource.spec).certificate = certificate("1h", None, None);
         let report = report(0, &leaf(255, now(), HOUR));
         let (moves_at, next) = (now(), at(number));
         Self {

@@ -1,0 +1,206 @@
+//! A spec as it is written: the members of every class side by side, since a schema knows no other union. The rules say which of
+//! them belong to the product; what is read has those and no others.
+
+use kube::KubeSchema;
+use kube::core::{Reason, Rule};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{
+    AgentApi, AgentRef, CertificateSpec, Class, IssuerRef, KeystoreSpec, ManagedAgentCertificateSpec, Procedure,
+    Product, PushSpec, RenewalSpec, RotationSpec, SpecError,
+};
+
+/// The objects in a spec.
+const OBJECTS: [&str; 11] = [
+    "agent",
+    "api",
+    "hostApi",
+    "tlsSecretRef",
+    "certificate",
+    "privateKey",
+    "issuerRef",
+    "keystore",
+    "passwordSecretRef",
+    "renewal",
+    "rotation",
+];
+
+/// What a product of one class lacks, or has of another class.
+struct Misplaced {
+    class: Class,
+    field: &'static str,
+    message: &'static str,
+}
+
+const NO_CERTIFICATE: Misplaced = Misplaced {
+    class: Class::Push,
+    field: "certificate",
+    message: "it is missing: this product is given its certificate, and what that says stands here",
+};
+const NO_ISSUER: Misplaced = Misplaced {
+    class: Class::Push,
+    field: "issuerRef",
+    message: "it is missing: this product is given its certificate, and who signs that stands here",
+};
+const NOT_TRIGGERED: Misplaced = Misplaced {
+    class: Class::Push,
+    field: "renewal",
+    message: "this product is given its certificate: when it is renewed stands under certificate",
+};
+const NOT_GIVEN: Misplaced = Misplaced {
+    class: Class::Trigger,
+    field: "certificate",
+    message: "this product renews its own certificate: only when it does stands here, under renewal",
+};
+const NOT_SIGNED: Misplaced = Misplaced {
+    class: Class::Trigger,
+    field: "issuerRef",
+    message: "this product renews its own certificate, and nobody is asked to sign it",
+};
+const NOT_WRITTEN: Misplaced = Misplaced {
+    class: Class::Trigger,
+    field: "keystore",
+    message: "this product renews its own certificate, and its keystore is left to it",
+};
+
+impl Misplaced {
+    /// The rule that refuses a product of that class without the field.
+    fn required(&self) -> Rule {
+        self.rule(format!("has(self.{})", self.field), Reason::FieldValueRequired)
+    }
+
+    /// The rule that refuses a product of that class with the field.
+    fn forbidden(&self) -> Rule {
+        self.rule(format!("!has(self.{})", self.field), Reason::FieldValueForbidden)
+    }
+
+    fn rule(&self, holds: String, reason: Reason) -> Rule {
+        let products = Product::ALL.iter().filter(|product| product.class() == self.class);
+        let products: Vec<_> = products.map(|product| format!("'{}'", product.id())).collect();
+        let of_class = format!("self.agent.product in [{}]", products.join(", "));
+        Rule::new(format!("!has(self.agent) || !has(self.agent.product) || !({of_class}) || {holds}"))
+            .message(self.message)
+            .reason(reason)
+            .field_path(format!(".{}", self.field))
+    }
+
+    fn refused<T>(&self) -> Result<T, SpecError> {
+        Err(SpecError::Field { field: self.field, message: self.message })
+    }
+}
+
+/// The certificate of one vendor agent on one fleet host.
+#[derive(Clone, Debug, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("!has(self.host) || !has(oldSelf.host) || self.host == oldSelf.host").message("host is immutable: delete this resource and create one for the other host").field_path(".host"),
+    validation = Rule::new("!has(self.agent) || !has(self.agent.product) || !has(oldSelf.agent) || !has(oldSelf.agent.product) || self.agent.product == oldSelf.agent.product").message("agent.product is immutable: delete this resource and create another").field_path(".agent.product"),
+    validation = Rule::new("!has(self.agent) || !has(self.agent.name) || !has(oldSelf.agent) || !has(oldSelf.agent.name) || self.agent.name == oldSelf.agent.name").message("agent.name is immutable: delete this resource and create another").field_path(".agent.name"),
+    validation = Rule::new("!has(self.agent) || !has(self.agent.product) || self.agent.product != 'powerchute-serial-shutdown' || !has(self.keystore) || !has(self.keystore.format) || self.keystore.format != 'PEM'").message("keystore.format: PowerChute reads no PEM").field_path(".keystore.format"),
+    validation = Rule::new("!has(self.agent) || !has(self.agent.product) || self.agent.product != 'powerchute-serial-shutdown' || !has(self.keystore) || !has(self.keystore.alias) || self.keystore.alias == 'securekey'").message("keystore.alias: PowerChute loads its key from securekey only").field_path(".keystore.alias"),
+    validation = NO_CERTIFICATE.required(),
+    validation = NO_ISSUER.required(),
+    validation = NOT_TRIGGERED.forbidden(),
+    validation = NOT_GIVEN.forbidden(),
+    validation = NOT_SIGNED.forbidden(),
+    validation = NOT_WRITTEN.forbidden()
+)]
+pub(super) struct WrittenSpec {
+    /// The fleet host, by the name its own configuration gives it. Immutable.
+    #[schemars(
+        length(min = 1, max = 253),
+        regex(pattern = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)*$")
+    )]
+    host: String,
+    agent: AgentRef,
+    api: AgentApi,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "CertificateSpec")]
+    certificate: Option<CertificateSpec>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "IssuerRef")]
+    issuer_ref: Option<IssuerRef>,
+    /// By default, the format and the alias are those that are found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "KeystoreSpec")]
+    keystore: Option<KeystoreSpec>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "RenewalSpec")]
+    renewal: Option<RenewalSpec>,
+    #[serde(default)]
+    rotation: RotationSpec,
+}
+
+impl ManagedAgentCertificateSpec {
+    /// Reads a spec as the API server would take it: its shape, then every rule of the schema.
+    ///
+    /// # Errors
+    /// The first thing that is wrong with it.
+    pub fn read(value: Value) -> Result<Self, SpecError> {
+        if let Some(field) = list_for_object(&value) {
+            return Err(SpecError::Shape(format!("{field} is a list, and must be an object")));
+        }
+        let written: WrittenSpec =
+            serde_json::from_value(value).map_err(|error| SpecError::Shape(error.to_string()))?;
+        let spec = Self::try_from(written)?;
+        spec.check().map(|()| spec)
+    }
+}
+
+/// The first of [`OBJECTS`] that is a list: what is read into a struct may be a list of its fields, to serde.
+fn list_for_object(value: &Value) -> Option<&str> {
+    value.as_object()?.iter().find_map(|(key, value)| match value {
+        Value::Array(_) => OBJECTS.contains(&key.as_str()).then_some(key.as_str()),
+        value => list_for_object(value),
+    })
+}
+
+impl TryFrom<WrittenSpec> for ManagedAgentCertificateSpec {
+    type Error = SpecError;
+
+    fn try_from(written: WrittenSpec) -> Result<Self, SpecError> {
+        let WrittenSpec { host, agent, api, certificate, issuer_ref, keystore, renewal, rotation } = written;
+        let procedure = match agent.product.class() {
+            Class::Push => match (certificate, issuer_ref, renewal) {
+                (None, _, _) => return NO_CERTIFICATE.refused(),
+                (Some(_), None, _) => return NO_ISSUER.refused(),
+                (Some(_), Some(_), Some(_)) => return NOT_TRIGGERED.refused(),
+                (Some(certificate), Some(issuer_ref), None) => {
+                    Procedure::Push(PushSpec { certificate, issuer_ref, keystore: keystore.unwrap_or_default() })
+                }
+            },
+            Class::Trigger => match (certificate, issuer_ref, keystore) {
+                (Some(_), _, _) => return NOT_GIVEN.refused(),
+                (None, Some(_), _) => return NOT_SIGNED.refused(),
+                (None, None, Some(_)) => return NOT_WRITTEN.refused(),
+                (None, None, None) => Procedure::Trigger { renewal: renewal.unwrap_or_default() },
+            },
+        };
+        Ok(Self { host, agent, api, procedure, rotation })
+    }
+}
+
+impl From<ManagedAgentCertificateSpec> for WrittenSpec {
+    fn from(spec: ManagedAgentCertificateSpec) -> Self {
+        let ManagedAgentCertificateSpec { host, agent, api, procedure, rotation } = spec;
+        let (certificate, issuer_ref, keystore, renewal) = match procedure {
+            Procedure::Push(PushSpec { certificate, issuer_ref, keystore }) => {
+                (Some(certificate), Some(issuer_ref), Some(keystore), None)
+            }
+            Procedure::Trigger { renewal } => (None, None, None, Some(renewal)),
+        };
+        Self { host, agent, api, certificate, issuer_ref, keystore, renewal, rotation }
+    }
+}
+
+impl JsonSchema for ManagedAgentCertificateSpec {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        WrittenSpec::schema_name()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        WrittenSpec::json_schema(generator)
+    }
+}
