@@ -233,7 +233,23 @@ fn a_plan_finds_what_would_be_refused_or_blocked_by_configuration() -> Result<()
 
     let none = ["no Secret fleet-ca", "no Secret fleet-client", "no Secret powerchute-store"];
     expect("without the Secrets", planned(&resource)?, 1, &none)?;
+    let mut renewed = resource.clone();
+    renewed["metadata"]["name"] = json!("renewed");
+    renewed["spec"] = json!({
+        "host": resource["spec"]["host"], "api": resource["spec"]["api"],
+        "agent": {"product": "self-renewing-service", "name": "web"},
+    });
+    let of_renewed = planned(&renewed)?;
+    ensure!(!of_renewed.text.contains("fleet-ca"), "it needs no issuer: {}", of_renewed.text);
+    expect("without the client Secret", of_renewed, 1, &["no Secret fleet-client"])?;
     Fleet::new()?.apply_secrets(&kubectl, "a-password")?;
+    expect("an agent that renews its own", planned(&renewed)?, 0, &["HostUnreachable", "not in the cluster yet"])?;
+    let mut both = renewed.clone();
+    both["spec"]["certificate"] = resource["spec"]["certificate"].clone();
+    let own = ["refused", "spec.certificate", "renews its own certificate"];
+    expect("what is of another class", planned(&both)?, 1, &own)?;
+    let offline = run_plan(&["--offline"], &both.to_string())?;
+    expect("the same without a cluster", offline, 1, &own)?;
     expect("a host that is away", planned(&resource)?, 0, &["HostUnreachable", "not in the cluster yet"])?;
 
     let mut typo = resource.clone();

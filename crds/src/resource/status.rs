@@ -20,7 +20,8 @@ pub const SIGNED_LIMIT: usize = 4;
 pub struct ManagedAgentCertificateStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// Always: Ready, Issued, Deployed, Verified, Serving. Only while they are true: Reconciling, Stalled, Blocked, IssuerEnding.
+    /// Always: Ready, Verified, Serving, and where a certificate is given to the agent, Issued and Deployed. Only while they are true:
+    /// Reconciling, Stalled, Blocked, IssuerEnding.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
@@ -210,6 +211,7 @@ pub enum Outcome {
     Frozen,
     /// The host does not know how it ended, or it was superseded before the host heard of it.
     Lost,
-    /// The host calls it committed, with a leaf that was not signed for it.
+    /// The host calls it committed, with a leaf that was not signed for it; of an agent that renews its own, with one that it does not
+    /// serve, or that ends no later than the one before.
     OtherLeaf,
 }

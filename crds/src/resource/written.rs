@@ -68,15 +68,15 @@ const NOT_WRITTEN: Misplaced = Misplaced {
 impl Misplaced {
     /// The rule that refuses a product of that class without the field.
     fn required(&self) -> Rule {
-        self.rule(format!("has(self.{})", self.field), Reason::FieldValueRequired)
+        self.rule(&format!("has(self.{})", self.field), Reason::FieldValueRequired)
     }
 
     /// The rule that refuses a product of that class with the field.
     fn forbidden(&self) -> Rule {
-        self.rule(format!("!has(self.{})", self.field), Reason::FieldValueForbidden)
+        self.rule(&format!("!has(self.{})", self.field), Reason::FieldValueForbidden)
     }
 
-    fn rule(&self, holds: String, reason: Reason) -> Rule {
+    fn rule(&self, holds: &str, reason: Reason) -> Rule {
         let products = Product::ALL.iter().filter(|product| product.class() == self.class);
         let products: Vec<_> = products.map(|product| format!("'{}'", product.id())).collect();
         let of_class = format!("self.agent.product in [{}]", products.join(", "));

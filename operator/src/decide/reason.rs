@@ -7,7 +7,7 @@ use kagiban_crds::resource::{BlockedBy, Trigger};
 pub enum ConditionType {
     /// The certificate that the spec asks for, as it is written now, is stored and served.
     Ready,
-    /// A leaf was signed for this resource.
+    /// A leaf was signed for this resource. Left out, as `Deployed` is, where an agent renews its own.
     Issued,
     /// That leaf is in the keystore on the host.
     Deployed,
@@ -54,7 +54,7 @@ pub enum Reason {
     /// An undeployed rotation was called off by the operator.
     RotationCalledOff,
     RotationLost,
-    /// The host calls a leaf committed that was not signed for it.
+    /// The host calls a leaf committed that was not signed for it, or that an agent that renews its own has gained nothing by.
     OtherLeaf,
     /// Deletion went on although the host could not be asked.
     Released,

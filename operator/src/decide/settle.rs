@@ -56,7 +56,7 @@ pub fn with_signed(
 /// How our rotation ended.
 enum Ending {
     /// With the leaf that is in force from then on.
-    Committed(LeafStatus),
+    Committed(Box<LeafStatus>),
     Failed {
         outcome: Outcome,
         reason: String,
@@ -95,7 +95,7 @@ fn decided(
         RotationState::Committed => match &inputs.resource.spec.procedure {
             Procedure::Push(_) => Some(committed(rotation, own)),
             Procedure::Trigger { .. } => match renewed::proof(inputs, report, rotation, own, before) {
-                Proof::Renewed(leaf) => Some(Ending::Committed(renewed::in_force(leaf, &own.request_digest))),
+                Proof::Renewed(leaf) => Some(Ending::Committed(Box::new(renewed::in_force(leaf, &own.request_digest)))),
                 Proof::NotYet => None,
                 Proof::None(outcome, reason) => Some(Ending::Failed { outcome, reason: reason.to_owned() }),
             },
@@ -120,7 +120,7 @@ fn committed(rotation: &RotationReport, own: &RotationStatus) -> Ending {
     let Some(leaf) = rotation.leaf.as_ref() else { return lost("committed_without_leaf") };
     own.signed.iter().find(|signed| signed.sha256 == leaf.sha256).map_or_else(
         || Ending::Failed { outcome: Outcome::OtherLeaf, reason: "not_what_was_signed".to_owned() },
-        |signed| Ending::Committed(in_force(signed, &own.request_digest, own.password_version.clone())),
+        |signed| Ending::Committed(Box::new(in_force(signed, &own.request_digest, own.password_version.clone()))),
     )
 }
 
@@ -132,7 +132,7 @@ fn record(status: &mut ManagedAgentCertificateStatus, inputs: &Inputs<'_>, own: 
     let (outcome, sha256, reason) = match ending {
         Ending::Committed(leaf) => {
             let sha256 = leaf.sha256;
-            status.leaf = Some(leaf);
+            status.leaf = Some(*leaf);
             if own.rotate.is_some() {
                 status.handled_rotate.clone_from(&own.rotate);
             }

@@ -134,7 +134,7 @@ impl Host {
     /// The agent renews its own certificate, each for so long, and serves one of which so much is left.
     pub fn renews_its_own(&self, lifetime: Duration, left: Duration) {
         let mut state = lock(&self.state);
-        state.report.product = "self-renewing-service".to_owned();
+        "self-renewing-service".clone_into(&mut state.report.product);
         state.own = Some(OwnRenewal { lifetime, lies: false });
         let age = lifetime.saturating_sub(left);
         serve_own(&mut state.report, Timestamp::now() - age, lifetime);
