@@ -302,6 +302,28 @@ fn a_renew_before_that_no_certificate_lives_for_is_a_third_and_one_that_is_nearl
     assert!((200..=240).contains(&short), "six minutes between two: {short} in a day");
 }
 
+/// Neither is a renewal put off by a clock that was ahead when the last one was committed, nor waited for with one that was ahead
+/// when it was ordered.
+#[test]
+fn a_clock_that_was_ahead_puts_no_renewal_off() {
+    let (mut resource, _, time) = ordered();
+    let new = made(super::super::renewal::earlier(time, QUARTER - DAY), QUARTER);
+    let done = with_rotation(serving(&new, later(time, DAY)), 1, RotationState::Committed, Some(&new));
+    resource.status.leaf.as_mut().expect("a leaf").not_after = time;
+    resource.status.rotation.as_mut().expect("it was ordered").started_at = later(time, 2 * DAY);
+    let unseen = decided(&resource, &AgentReport { time, ..dark(&done) }, time);
+    let ended = unseen.status.history.first().and_then(|entry| entry.reason.as_deref());
+    assert_eq!(ended, Some("not_seen"), "nobody knows how long ago it was ordered");
+    for (finished, waits) in [(time, true), (later(time, Duration::from_secs(60)), true), (later(time, DAY), false)] {
+        let mut committed = resource.clone();
+        committed.status = decided(&resource, &AgentReport { time, ..done.clone() }, time).status;
+        committed.status.history[0].finished_at = finished;
+        let step = decided(&committed, &AgentReport { time, ..done.clone() }, time).step;
+        assert_eq!(matches!(step, Step::Idle { .. }), waits, "{finished}: {step:?}");
+        assert_eq!(matches!(step, Step::Open { .. }), !waits, "{finished}: {step:?}");
+    }
+}
+
 #[test]
 fn a_renewal_that_gains_nothing_or_fails_is_tried_again_after_a_pause() {
     let (mut resource, first, time) = ordered();

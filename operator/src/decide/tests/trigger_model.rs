@@ -102,9 +102,7 @@ impl World {
             host,
             rival: None,
             setback: None,
-            works_for: self
-                .works_since
-                .map(|since| Duration::try_from(self.at.duration_since(since)).unwrap_or_default()),
+            works_for: self.works_since.map(|since| self.at.duration_since(since).unsigned_abs()),
             references: &references,
             policy: &policy,
             now: self.at,
