@@ -244,7 +244,8 @@ async fn a_rotation_needs_no_kubernetes() {
     let memory = Arc::new(Memory { secrets: [client, issuer].into(), ..Memory::default() });
     memory.put(fleet::resource(&format!("https://{}", host.address)));
 
-    let context = context(memory.clone(), Arc::new(Metrics::new(None)));
+    let mut context = context(memory.clone(), Arc::new(Metrics::new(None)));
+    context.agents = context.agents.speaking_for(Some("tokyo".parse().expect("a lineage")));
     for _ in 0..20 {
         pass(&memory.get("ups-01"), &context).await.expect("memory answers");
     }
@@ -254,6 +255,7 @@ async fn a_rotation_needs_no_kubernetes() {
     assert_eq!((ready.status.as_str(), ready.reason.as_str()), ("True", "Verified"));
     assert_eq!(*lock(&memory.told), ["RotationStarted", "Verified"]);
     assert_eq!(host.changes().len(), 2, "opened once, delivered once");
+    assert_eq!(lock(&host.state).bodies.matches(r#""lineage":"tokyo""#).count(), 2, "each order says who speaks");
 
     let seen = pass(&rested, &context).await.expect("memory answers");
     assert_eq!(memory.get("ups-01").metadata.resource_version, rested.metadata.resource_version, "{seen:?}");
