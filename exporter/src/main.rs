@@ -34,6 +34,9 @@ const LAST_WAIT: Duration = Duration::from_millis(500);
 const SNMP_LIBRARY_TARGET: &str = "async_snmp";
 
 fn main() -> ExitCode {
+    if let Some(ended) = platform::command_process(std::env::args_os().skip(1)) {
+        return ended;
+    }
     let Cli { command, serve } = Cli::parse();
     if let Err(error) = platform::forbid_dumps() {
         return fail(&format!("the kernel does not keep this process's memory to itself: {error}"));

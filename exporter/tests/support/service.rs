@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kagiban_crds::LeafSha256;
+use kagiban_exporter::platform::run_commands_by;
 use kagiban_exporter::probe::{Endpoint, probe};
 use kagiban_keystore::{Certificate, Format, KeyMaterial, Limits, Merge, OnUnreadable, merge};
 use rustls::ServerConfig;
@@ -107,6 +108,8 @@ fn open_pkcs12(store: &Path, password: &str) -> Option<Loaded> {
 
 impl Service {
     pub async fn start(store: Store, control: PathBuf) -> Self {
+        // Whoever rotates it in the process of a test, which is not the exporter.
+        run_commands_by(Path::new(env!("CARGO_BIN_EXE_kagiban-exporter")));
         std::fs::create_dir(&control).unwrap();
         std::fs::write(control.join("run"), "").unwrap();
         let address = free_address().await;

@@ -7,6 +7,7 @@
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::Path;
+use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use kagiban_crds::host_api::{
@@ -14,16 +15,22 @@ use kagiban_crds::host_api::{
 };
 use kagiban_crds::{Epoch, Generation};
 use kagiban_exporter::config;
+use kagiban_exporter::platform::command_process;
 use kagiban_exporter::rotation::agent::Agent;
 use kagiban_exporter::rotation::{Host, PowerGate, Rotator, Vault};
 use kagiban_tests::pki::Authority;
 use serde_json::{Value, json};
 
-fn main() -> Result<()> {
+fn main() -> Result<ExitCode> {
+    // It runs the agent's commands as the exporter does.
+    if let Some(ended) = command_process(std::env::args_os().skip(1)) {
+        return Ok(ended);
+    }
     let arguments: Vec<_> = std::env::args().skip(1).collect();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let ended = runtime.block_on(carry_out(arguments))?;
-    Ok(writeln!(io::stdout(), "{ended}")?)
+    writeln!(io::stdout(), "{ended}")?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// What is done after the recovery.

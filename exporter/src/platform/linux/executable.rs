@@ -36,13 +36,13 @@ const CUT_OFF: &str = "it is cut off";
 pub(super) fn find(program: &str, path: &OsStr) -> Result<PathBuf, Obstacle> {
     if program.contains('/') {
         let path = PathBuf::from(program);
-        return executable(&path).map_err(|why| (path.clone(), why)).map(|()| path);
+        return can_be_run(&path).map_err(|why| (path.clone(), why)).map(|()| path);
     }
     let mut passed_over = None;
     // A name that is none is found nowhere.
     let directories = std::env::split_paths(path).filter(|_| !program.is_empty());
     for candidate in directories.map(|directory| directory.join(program)) {
-        match executable(&candidate) {
+        match can_be_run(&candidate) {
             Ok(()) => return Ok(candidate),
             Err(NOT_FOUND) => {}
             Err(why) => passed_over = passed_over.or(Some((candidate, why))),
@@ -51,7 +51,7 @@ pub(super) fn find(program: &str, path: &OsStr) -> Result<PathBuf, Obstacle> {
     Err(passed_over.unwrap_or_else(|| (PathBuf::from(program), "not found in any directory of PATH")))
 }
 
-fn executable(path: &Path) -> Result<(), &'static str> {
+pub(super) fn can_be_run(path: &Path) -> Result<(), &'static str> {
     match path.metadata() {
         Ok(metadata) if !metadata.is_file() => return Err("not a regular file"),
         Ok(_) => {}
@@ -77,7 +77,7 @@ pub(super) fn check_format(program: &Path) -> Result<(), Obstacle> {
             Err(why) => return Err((program, why)),
         };
         let (Needed::Loader(next) | Needed::Interpreter(next)) = &needed else { return Ok(()) };
-        executable(next).map_err(|why| (next.clone(), why))?;
+        can_be_run(next).map_err(|why| (next.clone(), why))?;
         let Needed::Interpreter(next) = needed else { return Ok(()) };
         program = next;
     }

@@ -18,6 +18,7 @@ mod read;
 mod scheduled_file;
 mod shutdown;
 mod sockets;
+mod supervise;
 mod survey;
 mod systemd;
 mod trust_store;
@@ -41,6 +42,7 @@ pub use read::{
 };
 pub use shutdown::ShutdownWatch;
 pub use sockets::{Connection, InheritedSocket, Listener};
+pub use supervise::{command_process, run_commands_by};
 pub use survey::{Surveyed, check_replaceable, survey};
 pub use systemd::{announce, inherited_sockets, is_managed_stop, queued_start};
 pub use trust_store::system_trust;
