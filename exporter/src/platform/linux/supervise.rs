@@ -156,6 +156,8 @@ fn to_parent() -> io::Result<UnixStream> {
 fn supervise(order: &Order) -> io::Result<()> {
     let deadline = Instant::now() + order.time;
     let mut exporter = to_parent()?;
+    // By hand it is a terminal, which stays as it is.
+    exporter.peer_addr()?;
     exporter.set_nonblocking(true)?;
     if is_closed(&mut exporter) {
         return Ok(());
@@ -324,7 +326,9 @@ mod tests {
     fn by_hand_neither_of_them_does_anything() {
         let asked = |words: &[&str]| command_process(words.iter().map(OsString::from));
         assert!(asked(&["--once"]).is_none() && asked(&[]).is_none());
-        for words in [&[SUPERVISOR][..], &[LAUNCHER, "1"], &[SUPERVISOR, "-1", "5", "true"], &[LAUNCHER, "x", "5", "true"]] {
+        for words in
+            [&[SUPERVISOR][..], &[LAUNCHER, "1"], &[SUPERVISOR, "-1", "5", "true"], &[LAUNCHER, "x", "5", "true"]]
+        {
             assert_eq!(asked(words), Some(ExitCode::FAILURE), "{words:?}");
         }
     }
@@ -357,7 +361,8 @@ mod tests {
         let directory = tempfile::tempdir().expect("directory");
         let mark = directory.path().join("mark");
         let script = format!("sleep 1; touch {}", mark.display());
-        let (mut child, mut words) = supervised(&argv(&["sh", "-c", &script]), Duration::from_secs(30)).expect("supervised");
+        let (mut child, mut words) =
+            supervised(&argv(&["sh", "-c", &script]), Duration::from_secs(30)).expect("supervised");
         assert_eq!(heard(&mut words), Some(Word::Begun));
         child.kill().and_then(|()| child.wait()).expect("killed");
         assert_eq!(heard(&mut words), None);
