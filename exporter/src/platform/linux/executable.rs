@@ -31,6 +31,9 @@ pub(super) type Obstacle = (PathBuf, &'static str);
 
 const NOT_FOUND: &str = "not found";
 const CUT_OFF: &str = "it is cut off";
+/// What Windows ends a line with is no end of a line to the kernel: it takes the carriage return for a part of the last word.
+const CARRIAGE_RETURN: &str = "its first line ends in a carriage return, as on Windows, and names nothing that is there; save it with Unix line ends";
+const SHELLS: [&str; 6] = ["sh", "bash", "dash", "ash", "ksh", "zsh"];
 
 /// By the rules of `execvp`: a name without a slash is looked for in `PATH`, and what cannot be run is passed over.
 pub(super) fn find(program: &str, path: &OsStr) -> Result<PathBuf, Obstacle> {
@@ -77,7 +80,12 @@ pub(super) fn check_format(program: &Path) -> Result<(), Obstacle> {
             Err(why) => return Err((program, why)),
         };
         let (Needed::Loader(next) | Needed::Interpreter(next)) = &needed else { return Ok(()) };
-        can_be_run(next).map_err(|why| (next.clone(), why))?;
+        match can_be_run(next) {
+            Err(NOT_FOUND) if ends_in_carriage_return(next.as_os_str()) => return Err((program, CARRIAGE_RETURN)),
+            Err(why) => return Err((next.clone(), why)),
+            Ok(()) if is_misread(next, &head) => return Err((program, CARRIAGE_RETURN)),
+            Ok(()) => {}
+        }
         let Needed::Interpreter(next) = needed else { return Ok(()) };
         program = next;
     }
@@ -112,9 +120,40 @@ fn needed(file: &File, head: &[u8]) -> Result<Needed, &'static str> {
     Err("its first line must name its interpreter, as #!/bin/sh does")
 }
 
+fn ends_in_carriage_return(word: &OsStr) -> bool {
+    word.as_bytes().ends_with(b"\r")
+}
+
+/// Whether the interpreter, which is there, is known not to understand the carriage return at the end of its argument: to a shell
+/// it is a part of an option or of a script's name, to `env` one of a program's.
+fn is_misread(interpreter: &Path, head: &[u8]) -> bool {
+    let line = without_blanks(first_line(head));
+    let argument = without_blanks(line.splitn(2, is_blank).nth(1).unwrap_or_default());
+    let name = interpreter.file_name().and_then(OsStr::to_str).unwrap_or_default();
+    let takes_name = name == "env" && !argument.starts_with(b"-");
+    argument.ends_with(b"\r") && (takes_name || SHELLS.contains(&name))
+}
+
+const fn is_blank(byte: &u8) -> bool {
+    matches!(byte, b' ' | b'\t')
+}
+
+/// As the kernel trims a first line: a carriage return stays.
+fn without_blanks(line: &[u8]) -> &[u8] {
+    let is_seen = |byte: &u8| !is_blank(byte);
+    let (start, end) = (line.iter().position(is_seen), line.iter().rposition(is_seen));
+    start.zip(end).map_or(&[], |(start, end)| &line[start..=end])
+}
+
+/// What follows `#!`.
+fn first_line(head: &[u8]) -> &[u8] {
+    let after = head.strip_prefix(b"#!").unwrap_or_default();
+    after.split(|byte| matches!(byte, b'\n' | b'\0')).next().unwrap_or_default()
+}
+
 /// The path after `#!`.
 fn interpreter(head: &[u8]) -> Result<OsString, &'static str> {
-    let line = head[2..].split(|byte| matches!(byte, b'\n' | b'\0')).next().unwrap_or_default();
+    let line = first_line(head);
     let start =
         line.iter().position(|byte| !matches!(byte, b' ' | b'\t')).ok_or("its first line names no interpreter")?;
     let name = line[start..].split(|byte| matches!(byte, b' ' | b'\t')).next().unwrap_or_default();
@@ -274,6 +313,32 @@ mod tests {
             let run = std::process::Command::new(&path).status();
             assert!(run.is_err(), "the kernel agrees on {name}");
         }
+    }
+
+    /// Holds A13: `/bin/sh` is there, and "not found" would send its reader astray.
+    #[test]
+    fn a_script_with_the_line_ends_of_windows_is_told_as_such_where_it_cannot_run() {
+        let root = tempfile::tempdir().expect("directory");
+        for (line, runs) in [
+            ("#!/bin/sh\r\n", false),
+            ("#! /bin/sh \r\n", false),
+            ("#!/bin/sh -e\r\n", false),
+            ("#!/bin/sh\t-e\r \n", false),
+            ("#!/usr/bin/env sh\r\n", false),
+            ("#!/usr/bin/env -S sh -e\r\n", true),
+            ("#!/bin/cat -\r\n", true),
+            ("#!/bin/sh -e\n: \r\n", true),
+        ] {
+            let path = put(root.path(), "script", line.as_bytes());
+            let judged = check_format(&path);
+            let told = judged.as_ref().err().map(|(path, why)| (path.as_path(), why.contains("carriage return")));
+            assert_eq!(told, (!runs).then_some((path.as_path(), true)), "{line:?}: {judged:?}");
+            let run = std::process::Command::new(&path).output().is_ok_and(|output| output.status.success());
+            assert!(!run || runs, "the system agrees on {line:?}");
+        }
+        // A file of that very name is there.
+        let odd = put(root.path(), "odd\r", &fs::read("/bin/true").expect("a binary"));
+        check_format(&put(root.path(), "script", format!("#!{}\n", odd.display()).as_bytes())).expect("it runs");
     }
 
     /// Holds A13.

@@ -222,7 +222,7 @@ mod tests {
             (&plain, "/plain", "#!/bin/sh"),
             (&lost, "/gone", "not found"),
             (&deep, "/gone", "not found"),
-            (&windows, "/bin/sh\r", "not found"),
+            (&windows, "/windows", "carriage return"),
             (&directory, &directory, "not a regular file"),
             ("/no/such/program", "/no/such/program", "not found"),
             ("no-such-program", "no-such-program", "PATH"),
