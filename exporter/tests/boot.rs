@@ -7,11 +7,13 @@ mod support;
 
 use std::net::TcpListener;
 use std::panic::AssertUnwindSafe;
+use std::process::Command;
 use std::time::Duration;
 
 use futures::FutureExt;
 use kagiban_crds::LeafSha256;
 use kagiban_crds::host_api::{RefusalReason, RotationState};
+use support::namespace::in_a_namespace;
 use support::pki::Authority;
 use support::process::{HANG, PATIENCE, Program};
 use support::wire::HostApiFiles;
@@ -326,6 +328,37 @@ async fn another_state_directory_in_the_place_of_the_one_that_was_opened_is_told
     std::fs::remove_dir_all(world.state()).unwrap();
     std::fs::rename(&aside, world.state()).unwrap();
     program.wait_for_metric("kagiban_rotation_agent_up{agent=\"agent\"} 1");
+}
+
+/// Holds A14: a command must not read, or thaw, what the exporter that runs does not use.
+#[test]
+fn a_command_refuses_a_state_directory_that_was_mounted_over_the_one_of_the_exporter_that_runs() {
+    in_a_namespace(
+        "a_command_refuses_a_state_directory_that_was_mounted_over_the_one_of_the_exporter_that_runs",
+        async {
+            let world = World::pem_pair().await;
+            let mut program = Program::start(&world, BROKEN_API);
+            program.wait_until_ready();
+            program.wait_for_metric("kagiban_rotation_agent_up{agent=\"agent\"} 1");
+            let config = format!("--config.file={}", world.directory.path().join("exporter.yaml").display());
+            let asked = |words: &str| {
+                let mut command = Command::new(env!("CARGO_BIN_EXE_kagiban-exporter"));
+                let output = command.args(words.split(' ')).arg(&config).output().unwrap();
+                (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
+            };
+            let run = |words: &[&str]| assert!(Command::new(words[0]).args(&words[1..]).status().unwrap().success());
+            let state = world.state();
+            assert!(asked("rotation list").0);
+            run(&["mount", "-t", "tmpfs", "-o", "mode=0700", "tmpfs", state.to_str().unwrap()]);
+            let other = format!("process {}", program.number());
+            for words in ["rotation list", "rotation show agent", "rotation thaw agent", "shutdown show"] {
+                let (_, said) = asked(words);
+                assert!(said.contains("state_directory_replaced") && said.contains(&other), "{words}: {said}");
+            }
+            run(&["umount", state.to_str().unwrap()]);
+            assert!(asked("rotation list").0);
+        },
+    );
 }
 
 /// Holds A8: the stop is ordered while the state directory was slow and it is not known yet whether agents share files.

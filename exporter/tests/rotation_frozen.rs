@@ -183,6 +183,9 @@ async fn a_freeze_is_shown_and_thawed_by_command_while_the_exporter_runs() {
     {
         assert!(shown.contains(part), "{part} is missing:\n{shown}");
     }
+    let configured = world.directory.path().join("exporter.yaml");
+    let typed = format!("rotation thaw agent --config.file={}\n", configured.display());
+    assert!(shown.contains(&typed), "as it is typed:\n{shown}");
 
     let thawed = printed(&rotation(&world, &["thaw", AGENT]));
     assert!(thawed.contains("generation 1  RolledBack"), "{thawed}");

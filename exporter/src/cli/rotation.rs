@@ -32,15 +32,20 @@ pub enum RotationError {
          that the exporter runs as", path.display()
     )]
     StateDirectory { path: PathBuf, source: io::Error },
+    #[error(
+        "the exporter that runs (process {process}) uses another directory than the one that is at {} now: a file system was mounted \
+         over it; put the right one in its place, or restart the exporter where this one is meant", path.display()
+    )]
+    Replaced { path: PathBuf, process: u32 },
     #[error("{0}")]
     Journal(String),
     #[error(transparent)]
     Thaw(#[from] ThawError),
     #[error(
-        "the exporter was asked to thaw {0} and has not done so yet; it does when it is not in the middle of something, and no stop \
-         may still end the service: see `rotation show {0}` and the exporter's log"
+        "the exporter was asked to thaw {agent} and has not done so yet; it does when it is not in the middle of something, and no \
+         stop may still end the service: see `{show}` and the exporter's log"
     )]
-    NotYet(AgentName),
+    NotYet { agent: AgentName, show: String },
     #[error("cannot print: {0}")]
     Print(#[from] io::Error),
 }
@@ -51,9 +56,10 @@ impl RotationError {
         match self {
             Self::Config(error) => error.reason(),
             Self::StateDirectory { .. } => "state_directory",
+            Self::Replaced { .. } => "state_directory_replaced",
             Self::Journal(_) => "journal_unreadable",
             Self::Thaw(error) => error.reason(),
-            Self::NotYet(_) => "not_yet",
+            Self::NotYet { .. } => "not_yet",
             Self::Print(_) => "print_failed",
         }
     }
@@ -128,7 +134,7 @@ fn show(args: &AgentArgs, out: &mut dyn Write) -> Result<(), RotationError> {
     let shown = Shown { stop_goes_on_until, ..Shown::of(&vault, record) };
     match args.state.output {
         Output::Json => json(&shown, out)?,
-        Output::Text => shown.text(out)?,
+        Output::Text => shown.text(&args.state, out)?,
     }
     Ok(out.flush()?)
 }
@@ -144,7 +150,8 @@ fn thaw(args: &AgentArgs, out: &mut dyn Write) -> Result<(), RotationError> {
         let asked = Instant::now();
         while is_frozen(&record(&vault, &args.agent, &config)?) {
             if asked.elapsed() >= ANSWER_DEADLINE {
-                return Err(RotationError::NotYet(args.agent.clone()));
+                let (agent, show) = (args.agent.clone(), args.state.command("show", &args.agent));
+                return Err(RotationError::NotYet { agent, show });
             }
             std::thread::sleep(ANSWER_POLL);
         }
@@ -157,6 +164,21 @@ fn thaw(args: &AgentArgs, out: &mut dyn Write) -> Result<(), RotationError> {
     Ok(out.flush()?)
 }
 
+impl StateArgs {
+    /// Another command about an agent of the same exporter, as it is typed.
+    fn command(&self, command: &str, agent: &AgentName) -> String {
+        let config =
+            self.config_file.as_deref().map(|path| format!(" --config.file={}", in_shell(&path.to_string_lossy())));
+        format!("kagiban-exporter rotation {command} {agent}{}", config.unwrap_or_default())
+    }
+}
+
+/// A word as a shell takes it.
+fn in_shell(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:@%,".contains(c);
+    if word.chars().all(is_plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
+}
+
 fn state_directory(args: &StateArgs) -> Result<PathBuf, RotationError> {
     Ok(configuration(args)?.state_directory())
 }
@@ -165,8 +187,12 @@ fn configuration(args: &StateArgs) -> Result<Config, ConfigError> {
     args.config_file.as_deref().map_or_else(|| Ok(Config::default()), config::load)
 }
 
-/// The agents with a journal. It fails where a directory that others may not enter would pass for an empty one.
+/// The agents with a journal. It fails where a directory that others may not enter would pass for an empty one, and where
+/// another directory than the exporter's would pass for it.
 fn agents(vault: &Vault, args: &StateArgs) -> Result<Vec<AgentName>, RotationError> {
+    if let Some(process) = vault.used_elsewhere() {
+        return Err(RotationError::Replaced { path: state_directory(args)?, process });
+    }
     match vault.agents() {
         Ok(agents) => Ok(agents),
         Err(source) => Err(RotationError::StateDirectory { path: state_directory(args)?, source }),
@@ -230,7 +256,7 @@ impl Shown {
         format!("{}  generation {}  {:?}{since}{failure}", self.agent, rotation.generation, rotation.state)
     }
 
-    fn text(&self, out: &mut dyn Write) -> io::Result<()> {
+    fn text(&self, args: &StateArgs, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "{}", self.line())?;
         let Some(rotation) = &self.rotation else { return Ok(()) };
         if let Some(failure) = &rotation.failure {
@@ -253,7 +279,8 @@ impl Shown {
             writeln!(out, "a stop of the service that was begun may still end it until {until:.0}")?;
         }
         if rotation.state == RotationState::Frozen {
-            writeln!(out, "When the agent is in order again: kagiban-exporter rotation thaw {}", self.agent)?;
+            let thaw = args.command("thaw", &self.agent);
+            writeln!(out, "When the agent is in order again: {}", Printable(&thaw))?;
         }
         Ok(())
     }

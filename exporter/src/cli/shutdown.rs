@@ -12,6 +12,7 @@ use super::listing::Printable;
 use super::{Output, ShutdownCommand, StateArgs};
 use crate::config::{self, Config, ConfigError};
 use crate::platform;
+use crate::rotation::Vault;
 use crate::shutdown::{self, Announced, BootId, ClearError, Cleared, Kept, Latch, LatchFileError, Origin, Waiting};
 
 /// The exporter looks for a request every two seconds while a shutdown has begun.
@@ -30,6 +31,11 @@ pub enum ShutdownCommandError {
          that the exporter runs as", path.display()
     )]
     StateDirectory { path: PathBuf, source: io::Error },
+    #[error(
+        "the exporter that runs (process {process}) uses another directory than the one that is at {} now: a file system was mounted \
+         over it; put the right one in its place, or restart the exporter where this one is meant", path.display()
+    )]
+    Replaced { path: PathBuf, process: u32 },
     #[error("the system tells no boot id, so nothing is kept of a shutdown; restart the exporter to clear one")]
     NoBoot,
     #[error(transparent)]
@@ -58,6 +64,7 @@ impl ShutdownCommandError {
         match self {
             Self::Config(error) => error.reason(),
             Self::StateDirectory { .. } => "state_directory",
+            Self::Replaced { .. } => "state_directory_replaced",
             Self::NoBoot => "no_boot_id",
             Self::Record(error) => error.reason(),
             Self::Clear(error) => error.reason(),
@@ -97,6 +104,10 @@ pub fn run(command: &ShutdownCommand, out: &mut dyn Write) -> Result<(), Shutdow
     let config = args.config_file.as_deref().map_or_else(|| Ok(Config::default()), config::load)?;
     let (state, boot) = (config.state_directory(), BootId::new(&platform::boot_id()));
     let boot = boot.ok_or(ShutdownCommandError::NoBoot)?;
+    let elsewhere = shutdown::minded_elsewhere(&state).or_else(|| Vault::at(&state).used_elsewhere());
+    if let Some(process) = elsewhere {
+        return Err(ShutdownCommandError::Replaced { path: state, process });
+    }
     match fs::read_dir(&state) {
         Ok(_) => {}
         // Of the exporter that has this configuration that is the answer; of none, it is no news about the one that runs elsewhere.

@@ -148,6 +148,12 @@ impl Vault {
         }
     }
 
+    /// The exporter that runs with another directory of this name: a file system was mounted over it since. Seen by root and by the
+    /// exporter's own account.
+    pub fn used_elsewhere(&self) -> Option<u32> {
+        platform::open_elsewhere(&self.lock_file())
+    }
+
     pub(super) fn root(&self) -> &Path {
         &self.root
     }

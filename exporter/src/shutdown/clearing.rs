@@ -146,6 +146,11 @@ pub fn is_minded(state_directory: &Path) -> bool {
     state_directory.join(LOCK).exists() && hold(state_directory).is_ok_and(|held| held.is_none())
 }
 
+/// The exporter that minds the record of another directory of this name: a file system was mounted over it since.
+pub fn minded_elsewhere(state_directory: &Path) -> Option<u32> {
+    platform::open_elsewhere(&state_directory.join(LOCK))
+}
+
 fn begun(state_directory: &Path, boot: &BootId) -> Result<(Latch, Beginnings), ClearError> {
     let Kept { latch, cleared, .. } = kept(state_directory, boot)?;
     Ok((latch.ok_or(ClearError::NotBegun)?, cleared))

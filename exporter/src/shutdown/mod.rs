@@ -26,7 +26,7 @@ mod state;
 pub use crate::platform::{Scheduled, ShutdownKind};
 pub use clearing::{
     Asked, CLEAR_COMMAND, ClearError, Cleared, Waiting, asked, clear, drop_nameless_request, drop_request, hold,
-    is_minded, kept, note_cleared, waiting,
+    is_minded, kept, minded_elsewhere, note_cleared, waiting,
 };
 pub use evidence::{About, Evidence, Sign};
 pub use feeds::{Feeds, FeedsReport, Member};

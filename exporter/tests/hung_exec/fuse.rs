@@ -130,7 +130,16 @@ impl Server {
             }
             LOOKUP if request.body.strip_suffix(b"\0") == Some(PROGRAM.as_bytes()) => {
                 // Not to be kept: neither the name nor the attributes.
-                Ok(Fields::default().u64(NODE).u64(0).u64(0).u64(0).u64(0).0.into_iter().chain(self.attributes(NODE)).collect())
+                Ok(Fields::default()
+                    .u64(NODE)
+                    .u64(0)
+                    .u64(0)
+                    .u64(0)
+                    .u64(0)
+                    .0
+                    .into_iter()
+                    .chain(self.attributes(NODE))
+                    .collect())
             }
             LOOKUP => Err(ENOENT),
             GETATTR => Ok(Fields::default().u64(0).u64(0).0.into_iter().chain(self.attributes(request.node)).collect()),

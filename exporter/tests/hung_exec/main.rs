@@ -9,33 +9,17 @@ mod fuse;
 #[path = "../support/mod.rs"]
 mod support;
 
-use std::env;
 use std::path::Path;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use fuse::HangingDisk;
 use kagiban_crds::host_api::RotationState;
 use kagiban_exporter::platform::{check_program, run, run_commands_by};
 use support::World;
+use support::namespace::in_a_namespace;
 use support::pki::Authority;
 use support::process::{PATIENCE, Program};
 use support::wire::{Api, HostApiFiles};
-
-/// Set inside the namespace.
-const INSIDE: &str = "KAGIBAN_TEST_INSIDE_NAMESPACE";
-
-/// In a mount namespace of its own, so that no mount outlives the test.
-fn in_a_namespace(name: &str, test: impl Future<Output = ()>) {
-    if env::var_os(INSIDE).is_some() {
-        return tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap().block_on(test);
-    }
-    let mut command = Command::new("unshare");
-    command.args(["--mount", "--"]).arg(env::current_exe().unwrap()).args(["--exact", name, "--nocapture"]);
-    let output = command.env(INSIDE, "1").output().expect("this test needs the program unshare: install util-linux");
-    let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-    assert!(output.status.success(), "it needs root, mount and /dev/fuse:\n{}", said.concat());
-}
 
 fn is_there(process: u32) -> bool {
     Path::new("/proc").join(process.to_string()).exists()
@@ -128,7 +112,9 @@ fn a_command_that_hangs_in_exec_is_killed_at_its_timeout_and_counted_until_it_ha
         check_program("another", &["true".to_owned()]).unwrap();
         disk.answer_all();
         let started = Instant::now();
-        while run("hung", &["true".to_owned()], PATIENCE).await.is_err() || disk.hung().iter().any(|hung| is_there(*hung)) {
+        while run("hung", &["true".to_owned()], PATIENCE).await.is_err()
+            || disk.hung().iter().any(|hung| is_there(*hung))
+        {
             assert!(started.elapsed() < PATIENCE, "they have ended");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -158,7 +144,9 @@ fn an_exporter_that_is_told_to_end_while_a_file_hangs_leaves_its_lock_and_ports_
         let mut next = None;
         for _ in 0..10 {
             let started = next.insert(Program::configured(&world, &config, &metrics));
-            started.wait_until("it listens or has ended", |next| next.has_ended() || next.log().contains("host API listening"));
+            started.wait_until("it listens or has ended", |next| {
+                next.has_ended() || next.log().contains("host API listening")
+            });
             if !started.has_ended() {
                 break;
             }

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a fixture that cannot be made ends the test")]
 #![allow(unreachable_pub, reason = "shared by several test programs")]
 
+pub mod namespace;
 pub mod pki;
 pub mod process;
 pub mod service;

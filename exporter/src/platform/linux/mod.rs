@@ -34,7 +34,7 @@ pub use exchange::{SurveyedFile, Swap, move_aside, swap, swap_names, unlink_seco
 pub use held::read_held;
 pub use host::{boot_id, boot_time, booted_at, default_state_directory, scheduled_shutdown_file};
 pub use listeners::{ListenersError, listeners};
-pub use lock::{FileLock, lock};
+pub use lock::{FileLock, lock, open_elsewhere};
 pub use process::{Request, Requests, Usage, forbid_dumps, host_name, is_running, started_process, usage};
 pub use program::{check_program, run, spawn};
 pub use read::{
