@@ -82,7 +82,8 @@ pub(super) const FAMILIES: &[Family<Snapshot>] = &[
     },
     Family {
         name: "kagiban_rotations_decided",
-        help: "How many rotations of the agent came to this end since the program was started.",
+        help: "How many times a rotation of the agent came to this end since the program was started; one that was frozen, or \
+               is rolled back by order, comes to another end after that.",
         kind: Kind::Counter,
         samples: |snapshot, out| {
             each(snapshot, |agent, rotations| {

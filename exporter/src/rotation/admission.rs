@@ -8,7 +8,7 @@ use kagiban_crds::{AgentName, Epoch, Generation, HostName, Lineage};
 
 use super::digest::Digest;
 use super::journal::{Record, Rotation};
-use super::machine::State;
+use super::machine::{Standing, State};
 
 /// What becomes of a request.
 #[derive(Debug, PartialEq, Eq)]
@@ -118,9 +118,17 @@ impl AdmissionContext<'_> {
         match &rotation.state {
             State::Keyed | State::Committed { .. } => Admission::Proceed,
             State::RolledBack { .. } => Admission::Replay(Box::new(rotation.report())),
-            State::Frozen { .. } => {
+            State::Frozen { standing, .. } => {
+                let stands = match standing {
+                    Standing::Whole => "its files are one set, and its service was not seen to live on them",
+                    Standing::NotRestored { .. } => "going back has failed, and is tried again every few minutes",
+                    Standing::NewStands { .. } => {
+                        "the exporter has ended again and again in this rotation, which was given up with the new files in place"
+                    }
+                };
                 let message = format!(
-                    "the agent is frozen: going back has failed already; see `kagiban-exporter rotation show {}` on the host",
+                    "the agent is frozen: {stands}; no order is taken before the freeze has ended: see `kagiban-exporter rotation \
+                     show {}` on the host",
                     self.agent
                 );
                 Admission::Refused(refuse(RefusalReason::Frozen, message))
@@ -312,5 +320,32 @@ mod tests {
         let epoch = Epoch(1);
         assert_eq!(asked(&record(4), epoch, epoch, 4), Err(RefusalReason::StaleGeneration));
         assert_eq!(asked(&record(4), epoch, epoch, 5), Ok(()));
+    }
+
+    /// The operator shows it to a person, who acts on it.
+    #[test]
+    fn a_rollback_that_is_refused_says_how_the_frozen_agent_stands() {
+        use super::super::cause::Cause;
+        use super::super::machine::Before;
+        use super::super::scene::{TRUE, put_into, rotator};
+
+        let before = Before::NotServed;
+        for (standing, said) in [
+            (Standing::Whole, "one set"),
+            (Standing::NotRestored { before, by_order: false }, "going back has failed"),
+            (Standing::NewStands { before }, "given up with the new files in place"),
+        ] {
+            let root = tempfile::tempdir().expect("directory");
+            let (mut rotator, _lock) = rotator(root.path(), TRUE);
+            put_into(&mut rotator, State::Frozen { failure: Cause::new("any", "any"), standing }, None);
+            let (host, agent, record) = (&rotator.host.name, &rotator.agent.name, &rotator.record);
+            let (epoch, now) = (record.epoch, Timestamp::from_second(NOW).expect("time"));
+            let context = AdmissionContext { host, agent, lineage: None, epoch, record, now };
+            let (generation, host, agent) = (record.generation, host.clone(), agent.clone());
+            let target = Target { lineage: None, epoch, generation, host, agent };
+            let Admission::Refused(refusal) = context.roll_back(&target) else { panic!("{standing:?} is frozen") };
+            assert_eq!(refusal.reason, RefusalReason::Frozen);
+            assert!(refusal.message.contains(said), "{standing:?}: {}", refusal.message);
+        }
     }
 }

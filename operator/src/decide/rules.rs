@@ -72,13 +72,19 @@ fn unreachable(case: &Case<'_>) -> Option<RuleOutcome> {
 }
 
 fn wrong_host(case: &Case<'_>) -> Option<RuleOutcome> {
-    let report = case.report().filter(|report| is_wrong_host(&case.inputs.resource.spec, report))?;
-    let message = format!(
-        "agent {} ({}) of host {} answers at that address",
-        report.name,
-        bounded(&report.product, 64),
-        report.host
-    );
+    let spec = &case.inputs.resource.spec;
+    let report = case.report().filter(|report| is_wrong_host(spec, report))?;
+    let message = if report.host.as_str() == spec.host && report.name.as_str() == spec.agent.name {
+        format!(
+            "agent {} is {} in the configuration of host {}, and {} in this resource; change the one that is wrong",
+            report.name,
+            bounded(&report.product, 64),
+            report.host,
+            spec.agent.product.id()
+        )
+    } else {
+        format!("agent {} of host {} answers at that address", report.name, report.host)
+    };
     Some(Case::blocked(Obstacle::new(BlockedBy::WrongHost, message), later(case.now(), case.inputs.policy.resync)))
 }
 

@@ -125,6 +125,19 @@ fn another_host_behind_the_address_is_left_alone() {
 }
 
 #[test]
+fn an_agent_that_is_another_product_on_its_host_is_told_as_such() {
+    let mut report = report(0, &leaf(9, now(), QUARTER));
+    report.product = "tls-service".to_owned();
+    let decision = decided(&resource(), &report, now());
+    assert!(matches!(decision.step, Step::Blocked { by: BlockedBy::WrongHost, .. }));
+    let stalled =
+        decision.status.conditions.iter().find(|condition| condition.type_ == "Stalled").expect("a condition");
+    for product in ["is tls-service in the configuration of host", "and powerchute-serial-shutdown in this resource"] {
+        assert!(stalled.message.contains(product), "{}", stalled.message);
+    }
+}
+
+#[test]
 fn every_obstacle_has_the_word_that_the_status_shows() {
     use BlockedBy::{
         BackingOff, ClockSkew, Conflict, DriftRecurs, Frozen, HostAnswerRefused, HostBusy, HostRefused,
