@@ -29,6 +29,8 @@ pub struct ManifestError {
 /// One resource of a file.
 #[derive(Clone, Debug)]
 pub struct Manifest {
+    /// Of its document, counted from 1.
+    pub number: usize,
     pub mac: ManagedAgentCertificate,
     /// As it stands in the file, for the API server: it judges also what we would pass over.
     pub object: serde_json::Value,
@@ -111,14 +113,26 @@ fn parse(value: Value, number: usize) -> Result<Manifest, ManifestError> {
         return Err(wrong(format!("apiVersion {version:?}: this version knows {ours} only")));
     }
     let object = serde_json::to_value(&value).map_err(|error| wrong(error.to_string()))?;
-    let mac: ManagedAgentCertificate = serde_yaml::from_value(value).map_err(|error| wrong(error.to_string()))?;
+    let mac: ManagedAgentCertificate =
+        serde_path_to_error::deserialize(value).map_err(|error| wrong(located(&error)))?;
     let spec = object.get("spec").cloned().unwrap_or_default();
     ManagedAgentCertificateSpec::read(spec).map_err(|error| wrong(error.to_string()))?;
     metadata::check(&mac.metadata).map_err(wrong)?;
-    Ok(Manifest { mac, object })
+    Ok(Manifest { number, mac, object })
+}
+
+/// What is wrong, after the field that it is wrong with: the reader itself says only what it expected.
+fn located(error: &serde_path_to_error::Error<serde_yaml::Error>) -> String {
+    let (path, what) = (error.path().to_string(), error.inner());
+    if path == "." { what.to_string() } else { format!("{path}: {what}") }
 }
 
 impl Manifest {
+    /// As [`ManifestError`] says it.
+    pub fn wrong(&self, message: String) -> ManifestError {
+        ManifestError { number: self.number, name: self.mac.metadata.name.clone(), message }
+    }
+
     /// The first field that the schema does not know. The API server refuses it, where it is asked.
     pub fn unknown_field(&self) -> Option<String> {
         static CRD: LazyLock<serde_json::Value> =
@@ -220,6 +234,26 @@ mod tests {
         let error = found[0].as_ref().expect_err("no such product").to_string();
         assert!(error.starts_with("document 1 (ups-01): ") && error.contains("teapot"), "{error}");
         assert!(found[1].is_ok());
+    }
+
+    /// Holds B12: "invalid type: integer" was said of a file of a thousand fields, and not of which.
+    #[test]
+    fn what_does_not_fit_is_told_with_its_document_its_name_and_its_field() {
+        for (from, to, words) in [
+            ("certificate: {", "certificate: {duration: 90d, ", "spec.certificate.duration: "),
+            ("certificate: {", "certificate: {duration: [24h], ", "spec.certificate.duration: "),
+            ("dnsNames: [", "dnsNames: [{}, ", "spec.certificate.dnsNames[0]: "),
+            ("product: tls-service", "product: teapot", "spec.agent.product: "),
+            ("product: tls-service, ", "", "spec.agent: missing field `product`"),
+            ("  host:", "  #host:", "spec: missing field `host`"),
+            ("metadata: {", "metadata: {labels: 7, ", "metadata.labels: "),
+        ] {
+            let wrong = GOOD.replace(from, to);
+            assert_ne!(wrong, GOOD, "{from}");
+            let found = read(&format!("kind: Secret\n---{GOOD}---{wrong}"));
+            let error = found[1].as_ref().expect_err(to).to_string();
+            assert!(error.starts_with(&format!("document 3 (ups-01): {words}")), "{to}: {error}");
+        }
     }
 
     /// Holds B12: what stands behind it was not looked at, so that nothing can be said of the file.
