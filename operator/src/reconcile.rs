@@ -125,6 +125,13 @@ pub async fn pass(seen: &ManagedAgentCertificate, context: &Context) -> Result<R
         }
         if decision.step == Step::EnsureFinalizer {
             let held = context.cluster.hold(&mac).await;
+            if let Err(error @ ClusterError::Unreadable { .. }) = &held {
+                // whoever wrote the object can mend that, and nobody else: he is told where he looks
+                let message = format!("the finalizer cannot be put on: {error}");
+                let obstacle = Obstacle::new(BlockedBy::SpecInvalid, message);
+                context.ledger.acted_in_vain(&uid, &obstacle, Timestamp::now());
+                continue;
+            }
             mac = written_or_not(context, &mac, &decision.status, held)?;
             fresh = true;
             continue;
@@ -275,7 +282,7 @@ fn changes(context: &Context, decision: &Decision, mac: &ManagedAgentCertificate
 /// That it is released is told once it is.
 async fn release(context: &Context, mac: &ManagedAgentCertificate, events: &[Event]) -> Result<(), ClusterError> {
     let released = context.cluster.release(mac).await;
-    if let Err(error @ ClusterError::Unreleasable { .. }) = &released {
+    if let Err(error @ (ClusterError::Unreleasable { .. } | ClusterError::Unreadable { .. })) = &released {
         tell(context, mac, &Event::warning(Reason::Blocked(BlockedBy::SpecInvalid), error.to_string())).await;
     }
     released?;

@@ -26,7 +26,7 @@ pub async fn pass(seen: &Unreadable, context: &Context) -> Result<Rest, ClusterE
     }
     if deleted {
         let released = context.cluster.release_unread(&seen.metadata).await;
-        if let Err(error @ ClusterError::Unreleasable { .. }) = &released {
+        if let Err(error @ (ClusterError::Unreleasable { .. } | ClusterError::Unreadable { .. })) = &released {
             tell(seen, context, Event::warning(Reason::Unreadable, error.to_string())).await;
         }
         released?;

@@ -913,3 +913,41 @@ async fn a_status_that_cannot_be_written_any_more_keeps_nobody_out() {
     assert_eq!(stage.condition("Ready"), "Unknown NotGranted");
     assert!(!is_kept_out(&stage));
 }
+
+/// Holds B14: that an object has more finalizers than are read stood in the log only.
+#[tokio::test]
+async fn an_object_with_too_many_finalizers_says_so_until_some_are_gone() {
+    let stage = Stage::set().await;
+    let finalizers = |count: usize| json!((0..count).map(|n| format!("example.com/{n}")).collect::<Vec<_>>());
+    stage.cluster.change(|mac| mac["metadata"]["finalizers"] = finalizers(65));
+    for _ in 0..5 {
+        pass(&stage.cluster.mac(), &stage.context).await.expect("it is told, and no failure");
+    }
+    let status = stage.cluster.mac().status.expect("a status");
+    assert_eq!(status.blocked_by, Some(BlockedBy::SpecInvalid));
+    let ready = status.conditions.iter().find(|condition| condition.type_ == "Ready").expect("it stands there");
+    assert!(ready.message.contains("more finalizers than 64"), "{}", ready.message);
+    assert_eq!(stage.cluster.writes().len(), 2, "the status and an event, once");
+    assert_eq!(stage.host.changes().len(), 0, "nothing is begun on the host");
+    stage.cluster.change(|mac| {
+        mac["metadata"]["finalizers"] = finalizers(2);
+        mac["metadata"]["generation"] = json!(2);
+    });
+    stage.settle().await;
+    assert_eq!(stage.condition("Ready"), "True Verified");
+
+    stage.cluster.change(|mac| {
+        let mut many: Vec<_> = finalizers(65).as_array().cloned().expect("a list");
+        many.push(json!(FINALIZER));
+        mac["metadata"]["finalizers"] = json!(many);
+        mac["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+    });
+    lock(&stage.cluster.state).events.clear();
+    for _ in 0..3 {
+        assert!(pass(&stage.cluster.mac(), &stage.context).await.is_err(), "it is tried again");
+    }
+    let events = lock(&stage.cluster.state).events.clone();
+    let told =
+        events.iter().any(|event| event["note"].as_str().is_some_and(|note| note.contains("more finalizers than 64")));
+    assert!(told, "{events:#?}");
+}
