@@ -17,7 +17,7 @@ use kube::ResourceExt;
 use crate::act::{AgentClient, CLIENT_UNREAD, Preflight};
 use crate::cli::{PlanArgs, PlanExit};
 use crate::cluster::{ClusterError, DryRunVerdict, Kubernetes, SharedCluster, Watched, client, object, verdict};
-use crate::decide::{Inputs, Observed, Obstacle, Policy, decide};
+use crate::decide::{Inputs, Observed, Obstacle, Policy, References, decide};
 use crate::freshness::Freshness;
 use crate::manifest::{self, MAX_MANIFEST_BYTES, Manifest};
 use crate::metrics::Metrics;
@@ -39,9 +39,9 @@ pub struct Plan {
 /// # Errors
 /// When the file or the cluster cannot be read at all.
 pub async fn plan(args: &PlanArgs) -> anyhow::Result<Plan> {
-    let documents = manifest::read(&text(&args.file)?);
-    let documents = documents.with_context(|| format!("{} is no YAML", args.file.display()))?;
-    anyhow::ensure!(!documents.is_empty(), "no ManagedAgentCertificate in {}", args.file.display());
+    let source = if is_stdin(&args.file) { "stdin".to_owned() } else { args.file.display().to_string() };
+    let documents = manifest::read(&text(&args.file)?).with_context(|| format!("{source} is no YAML"))?;
+    anyhow::ensure!(!documents.is_empty(), "no ManagedAgentCertificate in {source}");
     let observer = if args.offline { None } else { Some(Observer::connect(args).await?) };
     let mut patience = Patience::default();
     let mut planned = Vec::new();
@@ -71,7 +71,7 @@ pub async fn plan(args: &PlanArgs) -> anyhow::Result<Plan> {
 
 fn checked(manifest: Manifest) -> Planned {
     match manifest.unknown_field() {
-        Some(field) => Planned::Refused { what: format!("{}: unknown field {field}", manifest.mac.name_any()) },
+        Some(field) => Planned::Refused { what: manifest.wrong(format!("unknown field {field}")).to_string() },
         None => Planned::Checked { name: manifest.mac.name_any(), host: manifest.mac.spec.host },
     }
 }
@@ -116,7 +116,7 @@ impl Observer {
         before: usize,
         patience: &mut Patience,
     ) -> anyhow::Result<Result<Found, Planned>> {
-        let Manifest { mut mac, mut object } = manifest;
+        let Manifest { mut mac, mut object, .. } = manifest;
         // in the namespace that `kubectl apply` would put it into
         let namespace = mac.metadata.namespace.get_or_insert_with(|| self.namespace.clone()).clone();
         object["metadata"]["namespace"] = namespace.into();
@@ -199,10 +199,11 @@ impl Observer {
                 Preflight::Unread(what) => unchecked.push(what),
             }
         }
-        let report = if unchecked.iter().any(|what| what.starts_with(CLIENT_UNREAD)) {
-            Err(Obstacle::new(BlockedBy::HostUnreachable, "the host was not asked: the client Secret may not be read"))
-        } else {
+        let is_asked = !unchecked.iter().any(|what| what.starts_with(CLIENT_UNREAD));
+        let report = if is_asked {
             self.agents.look(&resource).await
+        } else {
+            Err(Obstacle::new(BlockedBy::HostUnreachable, "the host was not asked: the client Secret may not be read"))
         };
         let rival = owner_among(&mac, contenders.all.iter());
         let assumed = rival
@@ -215,20 +216,22 @@ impl Observer {
                 rival.namespace, rival.name
             )
         });
-        // what is wrong with the Secrets was found above, and is said beside the decision
-        let mut references = self.agents.references(&resource).await;
-        references.issuer = references.issuer.filter(Result::is_ok);
-        references.password = references.password.filter(Result::is_ok);
-        let decision = decide(&Inputs {
-            resource: &resource,
-            host: report.as_ref().map_or_else(Observed::Unseen, Observed::Seen),
-            rival: rival.as_ref(),
-            setback: None,
-            works_for: None,
-            references: &references,
-            policy: &Policy::default(),
-            now,
-        });
+        let decided = |references: &References| {
+            decide(&Inputs {
+                resource: &resource,
+                host: report.as_ref().map_or_else(Observed::Unseen, Observed::Seen),
+                rival: rival.as_ref(),
+                setback: None,
+                works_for: None,
+                references,
+                policy: &Policy::default(),
+                now,
+            })
+        };
+        // what is wrong keeps the operator from it; what whoever plans may not read does not
+        let references = self.agents.references(&resource).await;
+        let decision = decided(&references.without(|obstacle| !wrong.contains(obstacle)));
+        let afterwards = decided(&references.without(|_| true));
         let name = format!("{}/{}", resource.namespace, resource.name);
         Planned::Decided(Box::new(Decided {
             name,
@@ -236,11 +239,16 @@ impl Observer {
             exists,
             wrong,
             unchecked,
+            is_asked,
             assumed,
             decision,
+            afterwards,
         }))
     }
 }
+
+const NO_DRY_RUN: &str = "the API server cannot be asked for a dry run, for which a plan's user needs the verbs get, list, create and \
+                          patch on managedagentcertificates";
 
 /// What follows for this manifest, where anything does.
 fn unlike_taken(mac: &ManagedAgentCertificate, error: ClusterError) -> anyhow::Result<Planned> {
@@ -248,7 +256,7 @@ fn unlike_taken(mac: &ManagedAgentCertificate, error: ClusterError) -> anyhow::R
     let names_version = mac.metadata.uid.is_some() || mac.metadata.resource_version.is_some();
     let why = match (verdict(&error, names_version), error) {
         (DryRunVerdict::Untold, error) => return Ok(untold(&name, &error)),
-        (DryRunVerdict::NotJudged, error) => return Err(error).context("the API server cannot be asked for a dry run"),
+        (DryRunVerdict::NotJudged, error) => return Err(error).context(NO_DRY_RUN),
         (DryRunVerdict::Refused, ClusterError::Status { message, .. } | ClusterError::Forbidden { message, .. }) => {
             message
         }
@@ -271,12 +279,21 @@ struct Contenders {
     partly: Option<String>,
 }
 
+fn is_stdin(file: &Path) -> bool {
+    file == Path::new("-")
+}
+
 fn text(file: &Path) -> anyhow::Result<String> {
     let limit = u64::try_from(MAX_MANIFEST_BYTES).unwrap_or(u64::MAX) + 1;
     let mut text = String::new();
-    if file == Path::new("-") {
+    if is_stdin(file) {
         std::io::stdin().take(limit).read_to_string(&mut text).context("stdin cannot be read as text")?;
     } else {
+        anyhow::ensure!(
+            !file.is_dir(),
+            "{} is a directory: give one file after the other, or what `kubectl kustomize` makes of it, through `-f -`",
+            file.display()
+        );
         let opened = std::fs::File::open(file).with_context(|| format!("cannot open {}", file.display()))?;
         opened
             .take(limit)

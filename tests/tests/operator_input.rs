@@ -242,6 +242,8 @@ fn a_plan_finds_what_would_be_refused_or_blocked_by_configuration() -> Result<()
     let of_renewed = planned(&renewed)?;
     ensure!(!of_renewed.text.contains("fleet-ca"), "it needs no issuer: {}", of_renewed.text);
     expect("without the client Secret", of_renewed, 1, &["no Secret fleet-client"])?;
+    let first = "\n  would do nothing: blocked by SecretUnavailable until that is put right\n  wrong: ";
+    expect("what would be done stands first", planned(&resource)?, 1, &[first])?;
     Fleet::new()?.apply_secrets(&kubectl, "a-password")?;
     expect("an agent that renews its own", planned(&renewed)?, 0, &["HostUnreachable", "not in the cluster yet"])?;
     let mut both = renewed.clone();
@@ -290,6 +292,42 @@ fn a_plan_finds_what_would_be_refused_or_blocked_by_configuration() -> Result<()
     let nowhere = plan(Path::new("/no/such/kubeconfig"), &resource.to_string())?;
     expect("no cluster", nowhere, 2, &["cannot read"])?;
     ensure!(kubectl.run(&["get", "mac", "-o", "name"])?.is_empty(), "a plan wrote something");
+    Ok(())
+}
+
+/// Holds B12: a pull request's job with the rights of examples/ci learns what it may, and is told what it has not learnt.
+#[test]
+fn a_plan_with_the_rights_of_the_example_judges_the_manifest_and_says_what_it_has_not_checked() -> Result<()> {
+    let plane = ControlPlane::shared()?;
+    let admin = plane.admin()?;
+    let kubectl = admin.create_namespace("plan-ci")?;
+    let rights = std::fs::read_to_string(tools::workspace().join("examples/ci/rbac.yaml"))?;
+    admin.apply(&rights.replace("namespace: fleet", "namespace: plan-ci"))?;
+    Fleet::new()?.apply_secrets(&kubectl, "a-password")?;
+    let mut kubeconfig: Value = serde_yaml::from_str(&std::fs::read_to_string(plane.admin_kubeconfig())?)?;
+    let user = &mut kubeconfig["users"][0]["user"];
+    (user["as"], user["as-groups"]) =
+        (json!("system:serviceaccount:plan-ci:kagiban-plan"), json!(["system:authenticated"]));
+    let file = scratch::directory("plan-ci")?.join("kubeconfig");
+    std::fs::write(&file, kubeconfig.to_string())?;
+
+    let mut resource = quickstart::resource("https://127.0.0.1:1")?;
+    resource["metadata"]["namespace"] = json!("plan-ci");
+    let good = plan(&file, &resource.to_string())?;
+    let (first, rest) = good.text.split_once('\n').context("lines")?;
+    ensure!(good.code == Some(0) && first.contains("not in the cluster yet"), "{:?} {}", good.code, good.text);
+    ensure!(rest.starts_with("  not known: the host was not asked\n"), "{}", good.text);
+    for what in ["resources of other namespaces", "client Secret", "issuer", "password Secret"] {
+        ensure!(good.text.contains(&format!("  not checked: {what}")), "{what}: {}", good.text);
+    }
+    let mut typo = resource.clone();
+    typo["spec"]["rotatoin"] = json!({"paused": true});
+    let wrong = plan(&file, &typo.to_string())?;
+    ensure!(wrong.code == Some(1) && wrong.text.contains("rotatoin"), "{:?} {}", wrong.code, wrong.text);
+    resource["metadata"]["namespace"] = json!("default");
+    let elsewhere = plan(&file, &resource.to_string())?;
+    let needs = "needs the verbs get, list, create and patch on managedagentcertificates";
+    ensure!(elsewhere.code == Some(2) && elsewhere.text.contains(needs), "{:?} {}", elsewhere.code, elsewhere.text);
     Ok(())
 }
 

@@ -121,6 +121,15 @@ impl Default for Policy {
 }
 
 impl References {
+    /// The same, without the failures for which this is true: as if those had not been read.
+    pub(crate) fn without(&self, is_left_out: impl Fn(&Obstacle) -> bool) -> Self {
+        let stays = |obstacle: Option<&Obstacle>| !obstacle.is_some_and(&is_left_out);
+        Self {
+            issuer: self.issuer.clone().filter(|issuer| stays(issuer.as_ref().err())),
+            password: self.password.clone().filter(|password| stays(password.as_ref().err())),
+        }
+    }
+
     pub(crate) fn issuer(&self) -> Option<&IssuerFacts> {
         self.issuer.as_ref()?.as_ref().ok()
     }

@@ -134,7 +134,12 @@ pub(crate) fn decided(resource: &Resource, report: &AgentReport, at: Timestamp) 
     decided_with(resource, report, &References::default(), at)
 }
 
-fn decided_with(resource: &Resource, report: &AgentReport, references: &References, at: Timestamp) -> Decision {
+pub(crate) fn decided_with(
+    resource: &Resource,
+    report: &AgentReport,
+    references: &References,
+    at: Timestamp,
+) -> Decision {
     decided_beside(None, resource, report, references, at)
 }
 
@@ -151,7 +156,7 @@ fn decided_beside(
 }
 
 /// While the host cannot be looked at, for that reason.
-fn decided_unseen(resource: &Resource, obstacle: &Obstacle, at: Timestamp) -> Decision {
+pub(crate) fn decided_unseen(resource: &Resource, obstacle: &Obstacle, at: Timestamp) -> Decision {
     let (host, references, policy) = (Observed::Unseen(obstacle), References::default(), Policy::default());
     decide(&Inputs {
         resource,

@@ -39,9 +39,14 @@ pub(super) struct Decided {
     pub(super) wrong: Vec<Obstacle>,
     /// What whoever makes the plan may not read.
     pub(super) unchecked: Vec<String>,
+    /// Whether the host was asked: without the client Secret it is not.
+    pub(super) is_asked: bool,
     /// What was assumed where the cluster alone will decide.
     pub(super) assumed: Option<String>,
+    /// What the operator would decide.
     pub(super) decision: Decision,
+    /// What it would decide without what is wrong.
+    pub(super) afterwards: Decision,
 }
 
 pub(super) fn render(planned: &[Planned], now: Timestamp) -> Plan {
@@ -78,15 +83,23 @@ pub(super) fn render(planned: &[Planned], now: Timestamp) -> Plan {
     Plan { text, exit }
 }
 
+/// What would be done, then what is wrong and what would be done without that, then how the resource would stand.
 fn described(decided: &Decided, now: Timestamp) -> Vec<String> {
-    let Decided { name, host, exists, wrong, unchecked, assumed, decision } = decided;
+    let Decided { name, host, exists, wrong, unchecked, is_asked, assumed, decision, afterwards } = decided;
     let new = if *exists { "" } else { ", not in the cluster yet" };
-    let mut lines = vec![format!("{name}  (host {host}{new})")];
-    let wrong = wrong.iter().map(|it| format!("  wrong: {}: {}", Reason::Blocked(it.by).as_str(), it.message));
-    lines.extend(wrong);
+    let is_known = *is_asked || !matches!(decision.step, Step::Blocked { by: BlockedBy::HostUnreachable, .. });
+    let what = if is_known { step(decision, now) } else { "not known: the host was not asked".to_owned() };
+    let mut lines = vec![format!("{name}  (host {host}{new})"), format!("  {what}")];
+    let told = wrong.iter().map(|it| format!("  wrong: {}: {}", Reason::Blocked(it.by).as_str(), it.message));
+    lines.extend(told);
+    if !wrong.is_empty() && afterwards.step != decision.step {
+        lines.push(format!("  once that is put right: {}", step(afterwards, now)));
+    }
     lines.extend(unchecked.iter().map(|what| format!("  not checked: {what}")));
     lines.extend(assumed.iter().map(|what| format!("  assumed: {what}")));
-    lines.extend(describe(decision, now));
+    if is_known {
+        lines.extend(standing(decision, wrong));
+    }
     lines
 }
 
@@ -119,39 +132,54 @@ const fn is_misconfigured(decision: &Decision) -> bool {
     }
 }
 
-fn describe(decision: &Decision, now: Timestamp) -> Vec<String> {
-    let mut lines = vec![match decision.step {
+fn step(decision: &Decision, now: Timestamp) -> String {
+    match decision.step {
         Step::Open { generation, trigger } => {
-            format!("  would rotate now: generation {generation}, because {}", trigger_words(trigger))
+            format!("would rotate: generation {generation}, because {}", trigger_words(trigger))
         }
         Step::AskPassword { .. } => {
-            "  would ask the host whether the password that the Secret holds is in force, and rotate if it is not"
+            "would ask the host whether the password that the Secret holds is in force, and rotate if it is not"
                 .to_owned()
         }
         Step::Deliver { generation } => {
-            format!("  would sign the host's CSR and push the chain: generation {generation}")
+            format!("would sign the host's CSR and push the chain: generation {generation}")
         }
-        Step::Follow { generation, .. } => format!("  would wait for the host: generation {generation} is on its way"),
+        Step::Follow { generation, .. } => format!("would wait for the host: generation {generation} is on its way"),
         Step::Rollback { generation } => {
-            format!("  would call off generation {generation}, which has not touched the keystore")
+            format!("would call off generation {generation}, which has not touched the keystore")
+        }
+        Step::Blocked { by, .. } if is_misconfigured(decision) => {
+            format!("would do nothing: blocked by {} until that is put right", Reason::Blocked(by).as_str())
         }
         Step::Blocked { by, retry } => {
             let wait = Duration::try_from(retry.duration_since(now)).unwrap_or_default().as_secs();
-            format!("  blocked by {}; would look again in {wait} s", Reason::Blocked(by).as_str())
+            format!("would wait: blocked by {}; would look again in {wait} s", Reason::Blocked(by).as_str())
         }
-        Step::Idle { .. } => "  nothing to do".to_owned(),
-        Step::EnsureFinalizer => "  would add the finalizer".to_owned(),
-        Step::ReleaseFinalizer => "  is being deleted; would release it".to_owned(),
-        Step::Gone => "  is being deleted".to_owned(),
-    }];
+        Step::Idle { .. } => "nothing to do".to_owned(),
+        Step::EnsureFinalizer => "would add the finalizer".to_owned(),
+        Step::ReleaseFinalizer => "is being deleted; would release it".to_owned(),
+        Step::Gone => "is being deleted".to_owned(),
+    }
+}
+
+/// What is said already is not said again.
+fn standing(decision: &Decision, wrong: &[Obstacle]) -> Vec<String> {
+    let mut lines = Vec::new();
     if let Some(leaf) = &decision.status.leaf {
         lines.push(format!("  leaf {} expires {}", leaf.sha256, leaf.not_after));
     }
     if let Some(renewal) = decision.status.renewal_time {
         lines.push(format!("  next rotation {renewal}"));
     }
-    for condition in decision.status.conditions.iter().filter(|c| c.type_ == "Ready" || c.status == "True") {
-        lines.push(format!("  {}={} {}: {}", condition.type_, condition.status, condition.reason, condition.message));
+    // what is on its way was said first
+    let shown = |kind: &str, status: &str| kind == "Ready" || (status == "True" && kind != "Reconciling");
+    for condition in decision.status.conditions.iter().filter(|c| shown(&c.type_, &c.status)) {
+        let message = condition.message.as_str();
+        let is_said =
+            lines.iter().any(|line| line.ends_with(message)) || wrong.iter().any(|it| message.ends_with(&it.message));
+        if !is_said {
+            lines.push(format!("  {}={} {}: {message}", condition.type_, condition.status, condition.reason));
+        }
     }
     lines
 }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::*;
-use crate::decide::Step;
 use crate::decide::tests as sample;
+use crate::decide::{Decision, Step};
 
 /// Holds B12, with `tests/tests/operator_input.rs`.
 #[test]
@@ -13,32 +13,39 @@ fn a_plan_says_what_would_be_done_and_what_blocks_it() {
     let resource = sample::resource();
     let leaf = sample::leaf(9, now, Duration::from_secs(3600));
     let mut report = sample::report(4, &leaf);
-    let mut decided = |power| {
+    let mut decided = |power, issuer: Option<&Obstacle>| {
         report.power.state = power;
-        sample::decided(&resource, &report, now)
+        let references = References { issuer: issuer.map(|obstacle| Err(obstacle.clone())), ..References::default() };
+        sample::decided_with(&resource, &report, &references, now)
     };
-    let planned = |decision, exists, wrong| {
+    let planned = |decision: Decision, afterwards: Option<Decision>, wrong| {
         Planned::Decided(Box::new(Decided {
             name: "fleet/ups-01".into(),
             host: "ups-01.example.com".into(),
-            exists,
+            exists: afterwards.is_none(),
             wrong,
             unchecked: Vec::new(),
+            is_asked: true,
             assumed: None,
+            afterwards: afterwards.unwrap_or_else(|| decision.clone()),
             decision,
         }))
     };
-    let on_battery = decided(kagiban_crds::host_api::PowerState::OnBattery);
-    let passes = render(&[planned(on_battery.clone(), true, Vec::new())], now);
+    let on_battery = decided(kagiban_crds::host_api::PowerState::OnBattery, None);
+    let passes = render(&[planned(on_battery.clone(), None, Vec::new())], now);
     assert_eq!(passes.exit, PlanExit::Clear, "that passes by itself");
     let unknown = || Planned::Untold { what: "fleet/ups-02: busy".into() };
-    let partly = render(&[planned(on_battery.clone(), true, Vec::new()), unknown()], now);
+    let partly = render(&[planned(on_battery.clone(), None, Vec::new()), unknown()], now);
     assert_eq!(partly.exit, PlanExit::Untold);
     let missing = Obstacle::new(BlockedBy::IssuerUnavailable, "there is no Secret fleet-ca");
     let plan = render(
         &[
-            planned(decided(kagiban_crds::host_api::PowerState::Mains), false, vec![missing]),
-            planned(on_battery, true, Vec::new()),
+            planned(
+                decided(kagiban_crds::host_api::PowerState::Mains, Some(&missing)),
+                Some(decided(kagiban_crds::host_api::PowerState::Mains, None)),
+                vec![missing],
+            ),
+            planned(on_battery, None, Vec::new()),
             Planned::Refused { what: "document 3: no such product".into() },
             unknown(),
         ],
@@ -47,19 +54,44 @@ fn a_plan_says_what_would_be_done_and_what_blocks_it() {
     assert_eq!(plan.exit, PlanExit::Wrong);
     insta::assert_snapshot!(plan.text, @"
     fleet/ups-01  (host ups-01.example.com, not in the cluster yet)
+      would do nothing: blocked by IssuerUnavailable until that is put right
       wrong: IssuerUnavailable: there is no Secret fleet-ca
-      would rotate now: generation 5, because no certificate of this resource was ever verified
-      Ready=False NotIssued: no certificate yet
-      Reconciling=True FirstIssue: rotation 5 is on its way
+      once that is put right: would rotate: generation 5, because no certificate of this resource was ever verified
     fleet/ups-01  (host ups-01.example.com)
-      blocked by OnBattery; would look again in 30 s
+      would wait: blocked by OnBattery; would look again in 30 s
       Ready=False OnBattery: no certificate yet: the host runs on battery
-      Reconciling=True OnBattery: the host runs on battery
-      Blocked=True OnBattery: the host runs on battery
     refused     document 3: no such product
     not known   fleet/ups-02: busy
       the API server could not tell; ask again later
     ");
+}
+
+/// Holds B12: "blocked by HostUnreachable" was said of a host that nobody had asked.
+#[test]
+fn a_plan_whose_user_may_not_read_the_client_secret_says_that_it_does_not_know() {
+    let now = sample::now();
+    let unasked = |by| {
+        let obstacle = Obstacle::new(by, "the host was not asked: the client Secret may not be read");
+        let decision = sample::decided_unseen(&sample::resource(), &obstacle, now);
+        let decided = Decided {
+            name: "fleet/ups-01".into(),
+            host: "ups-01.example.com".into(),
+            exists: false,
+            wrong: Vec::new(),
+            unchecked: vec!["client Secret fleet-client, which may not be read".into()],
+            is_asked: false,
+            assumed: None,
+            afterwards: decision.clone(),
+            decision,
+        };
+        render(&[Planned::Decided(Box::new(decided))], now).text
+    };
+    insta::assert_snapshot!(unasked(BlockedBy::HostUnreachable), @"
+    fleet/ups-01  (host ups-01.example.com, not in the cluster yet)
+      not known: the host was not asked
+      not checked: client Secret fleet-client, which may not be read
+    ");
+    assert!(unasked(BlockedBy::Conflict).contains("blocked by Conflict"), "that is known without the host");
 }
 
 /// Holds B12: a pull request is stopped for what only another configuration clears, and for nothing else.
@@ -78,7 +110,9 @@ fn a_plan_is_wrong_for_what_does_not_pass_by_itself() {
             exists: true,
             wrong: Vec::new(),
             unchecked: Vec::new(),
+            is_asked: true,
             assumed: None,
+            afterwards: decision.clone(),
             decision,
         };
         render(&[Planned::Decided(Box::new(decided))], now).exit
@@ -124,6 +158,18 @@ async fn once_the_plan_has_waited_long_enough_nothing_more_is_asked() {
     let planned = observer.dry_run(manifest.expect("a good one"), 0, &mut Patience::used_up()).await;
     let Ok(Err(Planned::Untold { what })) = planned else { panic!("it was asked") };
     assert!(what.contains("not asked"), "{what}");
+}
+
+/// Holds B12: what is wrong keeps the operator from what it would do; what whoever plans may not read does not.
+#[test]
+fn a_failure_that_is_left_out_is_as_if_nothing_had_been_read() {
+    let missing = Obstacle::new(BlockedBy::IssuerUnavailable, "there is no Secret fleet-ca");
+    let unread = Obstacle::new(BlockedBy::SecretUnavailable, "may not be read");
+    let references = References { issuer: Some(Err(missing.clone())), password: Some(Err(unread.clone())) };
+    let wrong = [missing.clone()];
+    let as_the_operator = references.without(|obstacle| !wrong.contains(obstacle));
+    assert_eq!(as_the_operator, References { issuer: Some(Err(missing)), password: None });
+    assert_eq!(references.without(|_| true), References::default());
 }
 
 /// Holds B12: a manifest in a pull request wrote lines of its own into a CI's log.
