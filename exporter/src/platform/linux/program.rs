@@ -155,8 +155,7 @@ impl RunningProgram {
             match timeout_at(until + LATE_SUPERVISOR, word(&mut words)).await {
                 Ok(Ok(Word::Begun)) => has_begun = true,
                 Ok(Ok(Word::NotStarted(error))) => {
-                    let source = io::Error::from_raw_os_error(error);
-                    break Err(ProgramError::NotStarted { program, source });
+                    break Err(ProgramError::NotStarted { program, source: why_not(error) });
                 }
                 Ok(Ok(Word::Ended(status))) => {
                     let status = ended_with(status);
@@ -177,6 +176,18 @@ impl RunningProgram {
         };
         supervisor.reap(Instant::now() + END_OF_KILLED).await;
         ended
+    }
+}
+
+fn why_not(error: i32) -> io::Error {
+    let source = io::Error::from_raw_os_error(error);
+    match source.kind() {
+        io::ErrorKind::ExecutableFileBusy => {
+            let why =
+                "somebody has it, or the interpreter that it names, open for writing (see `fuser -v` of its path)";
+            io::Error::new(source.kind(), why)
+        }
+        _ => source,
     }
 }
 
@@ -283,6 +294,21 @@ mod tests {
         assert!(told.contains("do not end"), "{told}");
         check_program("another", &argv(&["/bin/true"])).expect("strangers take nothing");
         drop(answer);
+    }
+
+    /// Holds A13.
+    #[tokio::test]
+    async fn a_program_that_somebody_writes_for_long_is_told_as_such() {
+        let directory = tempfile::tempdir().expect("directory");
+        let program = directory.path().join("program");
+        fs::write(&program, "#!/bin/sh\n").expect("write");
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("chmod");
+        let writer = fs::OpenOptions::new().append(true).open(&program).expect("open");
+        let argv = argv(&[program.to_str().expect("UTF-8")]);
+        let told = run("written", &argv, Duration::from_millis(500)).await.expect_err("busy").to_string();
+        assert!(told.contains("open for writing"), "{told}");
+        drop(writer);
+        run("written", &argv, Duration::from_secs(30)).await.expect("written");
     }
 
     /// Holds A17: whoever does not answer is not waited for.
