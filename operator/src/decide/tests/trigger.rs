@@ -410,7 +410,8 @@ fn an_order_that_the_host_has_not_heard_is_given_again_and_one_of_somebody_else_
     assert_eq!(again.status, resource.status);
     // a host that asks for a chain, and one that has taken another's order, are told to stop before anything is done
     for (generation, state) in [(1, RotationState::Keyed), (2, RotationState::BackedUp)] {
-        let host = with_rotation(serving(&first, time), generation, state, None);
+        let mut host = with_rotation(serving(&first, time), generation, state, None);
+        host.rotation.as_mut().expect("a rotation").csr = Some("CSR".into());
         let step = decided(&resource, &host, time).step;
         assert_eq!(step, Step::Rollback { generation: Generation(generation) }, "{state:?}");
     }
