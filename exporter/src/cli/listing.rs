@@ -61,6 +61,12 @@ struct CertificateJson<'a> {
     defects: Vec<&'static str>,
 }
 
+/// What a command about this host's state prints for scripts.
+pub(super) fn pretty_json<T: Serialize>(value: &T, out: &mut dyn Write) -> io::Result<()> {
+    serde_json::to_writer_pretty(&mut *out, value)?;
+    writeln!(out)
+}
+
 pub(super) fn json(store: &Store, out: &mut dyn Write) -> io::Result<()> {
     serde_json::to_writer(&mut *out, &StoreJson::from(store))?;
     writeln!(out)

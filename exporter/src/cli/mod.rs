@@ -5,6 +5,7 @@ mod listing;
 mod rotation;
 mod shutdown;
 
+use std::io;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -14,6 +15,7 @@ pub use keystore::list as list_keystore;
 pub use rotation::{RotationError, run as run_rotation};
 pub use shutdown::{ShutdownCommandError, run as run_shutdown};
 
+use crate::config::{self, Config, ConfigError};
 use crate::web::{ListenAddress, TelemetryPath};
 
 /// Beside the host API (9995) and the operator (9994), so that all three run on one machine.
@@ -91,6 +93,36 @@ pub struct StateArgs {
     /// How to print.
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
     pub output: Output,
+}
+
+impl StateArgs {
+    fn configuration(&self) -> Result<Config, ConfigError> {
+        self.config_file.as_deref().map_or_else(|| Ok(Config::default()), config::load)
+    }
+}
+
+/// Why a command says nothing of the exporter's state directory.
+#[derive(Debug, thiserror::Error)]
+pub enum StateDirectoryError {
+    #[error(
+        "the state directory {} cannot be read: {source}; name the exporter's configuration with --config.file, and run as the user \
+         that the exporter runs as", path.display()
+    )]
+    Unreadable { path: PathBuf, source: io::Error },
+    #[error(
+        "the exporter that runs (process {process}) uses another directory than the one that is at {} now: a file system was mounted \
+         over it; put the right one in its place, or restart the exporter where this one is meant", path.display()
+    )]
+    Replaced { path: PathBuf, process: u32 },
+}
+
+impl StateDirectoryError {
+    const fn reason(&self) -> &'static str {
+        match self {
+            Self::Unreadable { .. } => "state_directory",
+            Self::Replaced { .. } => "state_directory_replaced",
+        }
+    }
 }
 
 #[derive(Debug, Args)]

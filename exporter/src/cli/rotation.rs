@@ -10,9 +10,9 @@ use kagiban_crds::AgentName;
 use kagiban_crds::host_api::{RotationReport, RotationState};
 use serde::Serialize;
 
-use super::listing::Printable;
-use super::{AgentArgs, Output, RotationCommand, StateArgs};
-use crate::config::{self, Config, ConfigError};
+use super::listing::{Printable, pretty_json};
+use super::{AgentArgs, Output, RotationCommand, StateArgs, StateDirectoryError};
+use crate::config::{Config, ConfigError};
 use crate::rotation::{self, Record, Thaw, ThawError, Vault};
 
 /// The exporter looks for a request every two seconds, unless it is in the middle of something.
@@ -27,16 +27,8 @@ const NEVER: &str = "never";
 pub enum RotationError {
     #[error(transparent)]
     Config(#[from] ConfigError),
-    #[error(
-        "the state directory {} cannot be read: {source}; name the exporter's configuration with --config.file, and run as the user \
-         that the exporter runs as", path.display()
-    )]
-    StateDirectory { path: PathBuf, source: io::Error },
-    #[error(
-        "the exporter that runs (process {process}) uses another directory than the one that is at {} now: a file system was mounted \
-         over it; put the right one in its place, or restart the exporter where this one is meant", path.display()
-    )]
-    Replaced { path: PathBuf, process: u32 },
+    #[error(transparent)]
+    StateDirectory(#[from] StateDirectoryError),
     #[error("{0}")]
     Journal(String),
     #[error(transparent)]
@@ -55,8 +47,7 @@ impl RotationError {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Config(error) => error.reason(),
-            Self::StateDirectory { .. } => "state_directory",
-            Self::Replaced { .. } => "state_directory_replaced",
+            Self::StateDirectory(error) => error.reason(),
             Self::Journal(_) => "journal_unreadable",
             Self::Thaw(error) => error.reason(),
             Self::NotYet { .. } => "not_yet",
@@ -95,12 +86,12 @@ pub fn run(command: &RotationCommand, out: &mut dyn Write) -> Result<(), Rotatio
 }
 
 fn list(args: &StateArgs, out: &mut dyn Write) -> Result<(), RotationError> {
-    let config = configuration(args)?;
+    let config = args.configuration()?;
     let vault = Vault::at(&config.state_directory());
     let mut shown = Vec::new();
     let mut unread = Vec::new();
     let configured = config.agents.iter().map(|agent| agent.name.clone());
-    let known: BTreeSet<AgentName> = agents(&vault, args)?.into_iter().chain(configured).collect();
+    let known: BTreeSet<AgentName> = agents(&vault, &config)?.into_iter().chain(configured).collect();
     if known.is_empty() {
         is_there(&config)?;
     }
@@ -113,7 +104,7 @@ fn list(args: &StateArgs, out: &mut dyn Write) -> Result<(), RotationError> {
         }
     }
     match args.output {
-        Output::Json => json(&shown, out)?,
+        Output::Json => pretty_json(&shown, out)?,
         Output::Text if shown.is_empty() && unread.is_empty() => {
             writeln!(out, "no agent was ever rotated (state directory {})", config.state_directory().display())?;
         }
@@ -124,27 +115,27 @@ fn list(args: &StateArgs, out: &mut dyn Write) -> Result<(), RotationError> {
 }
 
 fn show(args: &AgentArgs, out: &mut dyn Write) -> Result<(), RotationError> {
-    let config = configuration(&args.state)?;
+    let config = args.state.configuration()?;
     let vault = Vault::at(&config.state_directory());
     is_there(&config)?;
-    agents(&vault, &args.state)?;
+    agents(&vault, &config)?;
     let record = record(&vault, &args.agent, &config)?;
     let longest = rotation::longest_drain(&config.agents, &args.agent);
     let stop_goes_on_until = longest.and_then(|longest| rotation::stop_goes_on_until(&record, longest));
     let shown = Shown { stop_goes_on_until, ..Shown::of(&vault, record) };
     match args.state.output {
-        Output::Json => json(&shown, out)?,
+        Output::Json => pretty_json(&shown, out)?,
         Output::Text => shown.text(&args.state, out)?,
     }
     Ok(out.flush()?)
 }
 
 fn thaw(args: &AgentArgs, out: &mut dyn Write) -> Result<(), RotationError> {
-    let config = configuration(&args.state)?;
+    let config = args.state.configuration()?;
     let state_directory = config.state_directory();
     let vault = Vault::at(&state_directory);
     is_there(&config)?;
-    agents(&vault, &args.state)?;
+    agents(&vault, &config)?;
     let longest = rotation::longest_drain(&config.agents, &args.agent);
     if rotation::thaw(&state_directory, &args.agent, longest)? == Thaw::Asked {
         let asked = Instant::now();
@@ -158,7 +149,7 @@ fn thaw(args: &AgentArgs, out: &mut dyn Write) -> Result<(), RotationError> {
     }
     let shown = Shown::of(&vault, record(&vault, &args.agent, &config)?);
     match args.state.output {
-        Output::Json => json(&shown, out)?,
+        Output::Json => pretty_json(&shown, out)?,
         Output::Text => writeln!(out, "{}", shown.line())?,
     }
     Ok(out.flush()?)
@@ -179,31 +170,21 @@ fn in_shell(word: &str) -> String {
     if word.chars().all(is_plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
 }
 
-fn state_directory(args: &StateArgs) -> Result<PathBuf, RotationError> {
-    Ok(configuration(args)?.state_directory())
-}
-
-fn configuration(args: &StateArgs) -> Result<Config, ConfigError> {
-    args.config_file.as_deref().map_or_else(|| Ok(Config::default()), config::load)
-}
-
 /// The agents with a journal. It fails where a directory that others may not enter would pass for an empty one, and where
 /// another directory than the exporter's would pass for it.
-fn agents(vault: &Vault, args: &StateArgs) -> Result<Vec<AgentName>, RotationError> {
-    if let Some(process) = vault.used_elsewhere() {
-        return Err(RotationError::Replaced { path: state_directory(args)?, process });
-    }
-    match vault.agents() {
-        Ok(agents) => Ok(agents),
-        Err(source) => Err(RotationError::StateDirectory { path: state_directory(args)?, source }),
+fn agents(vault: &Vault, config: &Config) -> Result<Vec<AgentName>, StateDirectoryError> {
+    let path = config.state_directory();
+    match vault.used_elsewhere() {
+        Some(process) => Err(StateDirectoryError::Replaced { path, process }),
+        None => vault.agents().map_err(|source| StateDirectoryError::Unreadable { path, source }),
     }
 }
 
 /// Another place than the exporter's state directory must not pass for one in which nothing was ever rotated.
-fn is_there(config: &Config) -> Result<(), RotationError> {
+fn is_there(config: &Config) -> Result<(), StateDirectoryError> {
     let path = config.state_directory();
     let found = std::fs::metadata(&path);
-    found.map(|_| ()).map_err(|source| RotationError::StateDirectory { path, source })
+    found.map(|_| ()).map_err(|source| StateDirectoryError::Unreadable { path, source })
 }
 
 fn record(vault: &Vault, agent: &AgentName, config: &Config) -> Result<Record, RotationError> {
@@ -214,11 +195,6 @@ fn record(vault: &Vault, agent: &AgentName, config: &Config) -> Result<Record, R
 
 fn is_frozen(record: &Record) -> bool {
     record.rotation.as_ref().is_some_and(|rotation| rotation.state.reported() == RotationState::Frozen)
-}
-
-fn json<T: Serialize>(value: &T, out: &mut dyn Write) -> io::Result<()> {
-    serde_json::to_writer_pretty(&mut *out, value)?;
-    writeln!(out)
 }
 
 impl Shown {

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::listing::Printable;
-use super::{Output, ShutdownCommand, StateArgs};
-use crate::config::{self, Config, ConfigError};
+use super::listing::{Printable, pretty_json};
+use super::{Output, ShutdownCommand, StateArgs, StateDirectoryError};
+use crate::config::ConfigError;
 use crate::platform;
 use crate::rotation::Vault;
 use crate::shutdown::{self, Announced, BootId, ClearError, Cleared, Kept, Latch, LatchFileError, Origin, Waiting};
@@ -26,16 +26,8 @@ const ANSWER_POLL: Duration = Duration::from_millis(200);
 pub enum ShutdownCommandError {
     #[error(transparent)]
     Config(#[from] ConfigError),
-    #[error(
-        "the state directory {} cannot be read: {source}; name the exporter's configuration with --config.file, and run as the user \
-         that the exporter runs as", path.display()
-    )]
-    StateDirectory { path: PathBuf, source: io::Error },
-    #[error(
-        "the exporter that runs (process {process}) uses another directory than the one that is at {} now: a file system was mounted \
-         over it; put the right one in its place, or restart the exporter where this one is meant", path.display()
-    )]
-    Replaced { path: PathBuf, process: u32 },
+    #[error(transparent)]
+    StateDirectory(#[from] StateDirectoryError),
     #[error("the system tells no boot id, so nothing is kept of a shutdown; restart the exporter to clear one")]
     NoBoot,
     #[error(transparent)]
@@ -63,8 +55,7 @@ impl ShutdownCommandError {
     pub const fn reason(&self) -> &'static str {
         match self {
             Self::Config(error) => error.reason(),
-            Self::StateDirectory { .. } => "state_directory",
-            Self::Replaced { .. } => "state_directory_replaced",
+            Self::StateDirectory(error) => error.reason(),
             Self::NoBoot => "no_boot_id",
             Self::Record(error) => error.reason(),
             Self::Clear(error) => error.reason(),
@@ -101,12 +92,11 @@ struct Announcement {
 /// See [`ShutdownCommandError`].
 pub fn run(command: &ShutdownCommand, out: &mut dyn Write) -> Result<(), ShutdownCommandError> {
     let (ShutdownCommand::Show(args) | ShutdownCommand::Clear(args)) = command;
-    let config = args.config_file.as_deref().map_or_else(|| Ok(Config::default()), config::load)?;
-    let (state, boot) = (config.state_directory(), BootId::new(&platform::boot_id()));
+    let (state, boot) = (args.configuration()?.state_directory(), BootId::new(&platform::boot_id()));
     let boot = boot.ok_or(ShutdownCommandError::NoBoot)?;
     let elsewhere = shutdown::minded_elsewhere(&state).or_else(|| Vault::at(&state).used_elsewhere());
     if let Some(process) = elsewhere {
-        return Err(ShutdownCommandError::Replaced { path: state, process });
+        return Err(StateDirectoryError::Replaced { path: state, process }.into());
     }
     match fs::read_dir(&state) {
         Ok(_) => {}
@@ -114,7 +104,7 @@ pub fn run(command: &ShutdownCommand, out: &mut dyn Write) -> Result<(), Shutdow
         Err(error) if error.kind() == io::ErrorKind::NotFound && args.config_file.is_some() && shows(command) => {
             return print(&Shown::of(state, &Kept::default()), args, out);
         }
-        Err(source) => return Err(ShutdownCommandError::StateDirectory { path: state, source }),
+        Err(source) => return Err(StateDirectoryError::Unreadable { path: state, source }.into()),
     }
     match command {
         ShutdownCommand::Show(_) => {}
@@ -177,10 +167,7 @@ fn names(latch: &Latch) -> String {
 
 fn print(shown: &Shown, args: &StateArgs, out: &mut dyn Write) -> Result<(), ShutdownCommandError> {
     match args.output {
-        Output::Json => {
-            serde_json::to_writer_pretty(&mut *out, shown).map_err(io::Error::from)?;
-            writeln!(out)?;
-        }
+        Output::Json => pretty_json(shown, out)?,
         Output::Text => shown.text(out)?,
     }
     Ok(out.flush()?)
