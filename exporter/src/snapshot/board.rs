@@ -12,7 +12,7 @@ use super::{
     TrapCounts, Trouble, feed,
 };
 use crate::config::PowerConfig;
-use crate::shutdown::{BootId, Feeds, Kept, Machine, Origin};
+use crate::shutdown::{BootId, Feeds, Kept, Machine, Origin, Report};
 
 /// The shared snapshot. Writers replace parts; readers take a copy, which is a handful of reference counts per source.
 #[derive(Debug, Default)]
@@ -42,11 +42,12 @@ impl Board {
             snapshot.sources = sources.into_iter().map(keep).collect::<BTreeMap<_, _>>();
             let sources = &snapshot.sources;
             let is_gone = |origin: &_| !sources.keys().any(|id| feed::speaks_for(id, origin));
-            let mut machine = self.machine.lock().unwrap_or_else(PoisonError::into_inner);
-            if machine.origins().any(is_gone) {
-                machine.forget(is_gone, Timestamp::now());
-                snapshot.shutdown = machine.report();
-            }
+            let forget = |machine: &mut Machine| {
+                if machine.origins().any(is_gone) {
+                    machine.forget(is_gone, Timestamp::now());
+                }
+            };
+            snapshot.shutdown = self.tell(forget).1;
         });
     }
 
@@ -59,19 +60,13 @@ impl Board {
     pub fn set_feeds(&self, feeds: Vec<Feeds>) {
         self.write(|snapshot| {
             snapshot.loads = feeds.as_slice().into();
-            let mut machine = self.machine.lock().unwrap_or_else(PoisonError::into_inner);
-            machine.set_feeds(feeds, Timestamp::now());
-            snapshot.shutdown = machine.report();
+            snapshot.shutdown = self.tell(|machine| machine.set_feeds(feeds, Timestamp::now())).1;
         });
     }
 
     /// A configuration was loaded again: UPSes that nobody answers for any more are not waited for.
     pub fn forget_gone(&self) {
-        self.write(|snapshot| {
-            let mut machine = self.machine.lock().unwrap_or_else(PoisonError::into_inner);
-            machine.forget_gone(Timestamp::now());
-            snapshot.shutdown = machine.report();
-        });
+        self.write(|snapshot| snapshot.shutdown = self.tell(|machine| machine.forget_gone(Timestamp::now())).1);
         self.power_changed.notify_one();
     }
 
@@ -87,11 +82,8 @@ impl Board {
 
     /// Goes on from what an earlier run has seen in this boot of the host.
     pub fn resume(&self, boot: Option<BootId>, kept: Kept) {
-        self.write(|snapshot| {
-            let mut machine = self.machine.lock().unwrap_or_else(PoisonError::into_inner);
-            *machine = Machine::resume(boot, kept.clone());
-            snapshot.shutdown = machine.report();
-        });
+        let resume = |machine: &mut Machine| *machine = Machine::resume(boot, kept.clone());
+        self.write(|snapshot| snapshot.shutdown = self.tell(resume).1);
         self.kept.send_replace(kept);
     }
 
@@ -102,10 +94,10 @@ impl Board {
     pub fn clear_shutdown(&self, now: Timestamp) -> Result<(), Vec<Origin>> {
         let mut cleared = Ok(());
         self.write(|snapshot| {
-            let mut machine = self.machine.lock().unwrap_or_else(PoisonError::into_inner);
-            cleared = machine.clear(now);
-            snapshot.shutdown = machine.report();
-            self.kept.send_replace(machine.kept());
+            let clear = |machine: &mut Machine| (machine.clear(now), machine.kept());
+            let ((outcome, kept), report) = self.tell(clear);
+            (cleared, snapshot.shutdown) = (outcome, report);
+            self.kept.send_replace(kept);
         });
         self.power_changed.notify_one();
         cleared
@@ -126,15 +118,15 @@ impl Board {
             if pass.is_up() {
                 state.last_success = Some(pass.ended);
             }
-            let mut machine = self.machine.lock().unwrap_or_else(PoisonError::into_inner);
-            feed::feed(&mut machine, id, &pass);
-            snapshot.shutdown = machine.report();
+            let feed = |machine: &mut Machine| {
+                feed::feed(machine, id, &pass);
+                machine.kept()
+            };
+            let (kept, report) = self.tell(feed);
+            snapshot.shutdown = report;
             self.kept.send_if_modified(|known| {
-                let kept = machine.kept();
                 let is_new = *known != kept;
-                if is_new {
-                    *known = kept;
-                }
+                *known = kept;
                 is_new
             });
             state.pass = Some(Arc::new(pass));
@@ -204,6 +196,12 @@ impl Board {
     /// The same of the UPSes, the loads and the shutdown state.
     pub async fn power_changed(&self) {
         self.power_changed.notified().await;
+    }
+
+    /// Tells the shutdown machine something, and returns what follows from it. Only under `snapshot`.
+    fn tell<T>(&self, change: impl FnOnce(&mut Machine) -> T) -> (T, Option<Report>) {
+        let mut machine = self.machine.lock().unwrap_or_else(PoisonError::into_inner);
+        (change(&mut machine), machine.report())
     }
 
     fn write(&self, change: impl FnOnce(&mut Snapshot)) {

@@ -327,14 +327,7 @@ impl Pass {
     }
 
     const fn files_seen(&self) -> Option<&FilesSeen> {
-        match &self.observation {
-            Observation::Files(seen) => Some(seen),
-            Observation::Nothing
-            | Observation::Endpoint(_)
-            | Observation::Upses(_)
-            | Observation::Host(_)
-            | Observation::Health(_) => None,
-        }
+        if let Observation::Files(seen) = &self.observation { Some(seen) } else { None }
     }
 
     pub fn files(&self) -> &[Arc<FileSeen>] {
@@ -348,48 +341,20 @@ impl Pass {
     }
 
     pub const fn probe(&self) -> Option<&ProbeSeen> {
-        match &self.observation {
-            Observation::Endpoint(probe) => Some(probe),
-            Observation::Nothing
-            | Observation::Files(_)
-            | Observation::Upses(_)
-            | Observation::Host(_)
-            | Observation::Health(_) => None,
-        }
+        if let Observation::Endpoint(probe) = &self.observation { Some(probe) } else { None }
     }
 
     pub fn upses(&self) -> &[UpsSeen] {
-        match &self.observation {
-            Observation::Upses(upses) => upses,
-            Observation::Nothing
-            | Observation::Files(_)
-            | Observation::Endpoint(_)
-            | Observation::Host(_)
-            | Observation::Health(_) => &[],
-        }
+        if let Observation::Upses(upses) = &self.observation { upses } else { &[] }
     }
 
     /// What the pass says of the host's own going down, without that of its UPSes.
     pub fn host(&self) -> &[Evidence] {
-        match &self.observation {
-            Observation::Host(evidence) => evidence,
-            Observation::Nothing
-            | Observation::Files(_)
-            | Observation::Endpoint(_)
-            | Observation::Upses(_)
-            | Observation::Health(_) => &[],
-        }
+        if let Observation::Host(evidence) = &self.observation { evidence } else { &[] }
     }
 
     pub const fn health(&self) -> Option<&HealthSeen> {
-        match &self.observation {
-            Observation::Health(health) => Some(health),
-            Observation::Nothing
-            | Observation::Files(_)
-            | Observation::Endpoint(_)
-            | Observation::Upses(_)
-            | Observation::Host(_) => None,
-        }
+        if let Observation::Health(health) = &self.observation { Some(health) } else { None }
     }
 
     /// Whether the source as a whole could be looked at: an endpoint that showed no certificate could not, nor could a UPS
