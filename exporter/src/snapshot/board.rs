@@ -7,10 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::sync::{Notify, watch};
 
-use super::{
-    HostApiTls, Label, Pass, Reload, RotationSeen, SecretFileSeen, Snapshot, SourceId, SourceKind, SourceState,
-    TrapCounts, Trouble, feed,
-};
+use super::{Pass, Snapshot, SourceId, SourceKind, SourceState, feed};
 use crate::config::PowerConfig;
 use crate::shutdown::{BootId, Feeds, Kept, Machine, Origin, Report};
 
@@ -75,11 +72,6 @@ impl Board {
         self.write(|snapshot| snapshot.power = Some(power));
     }
 
-    /// Notes which files with secrets others may read.
-    pub fn note_secret_files(&self, files: Vec<SecretFileSeen>) {
-        self.write(|snapshot| snapshot.secret_files = files);
-    }
-
     /// Goes on from what an earlier run has seen in this boot of the host.
     pub fn resume(&self, boot: Option<BootId>, kept: Kept) {
         let resume = |machine: &mut Machine| *machine = Machine::resume(boot, kept.clone());
@@ -137,53 +129,6 @@ impl Board {
         }
     }
 
-    /// Notes how loading the configuration went.
-    pub fn note_reload(&self, successful: bool, now: Timestamp) {
-        self.write(|snapshot| snapshot.reload = Some(Reload::after(snapshot.reload, successful, now)));
-    }
-
-    /// Notes how reading the web configuration went.
-    pub fn note_web_config(&self, successful: bool, now: Timestamp) {
-        self.write(|snapshot| snapshot.web_config = Some(Reload::after(snapshot.web_config, successful, now)));
-    }
-
-    /// Notes whether the host API works.
-    pub fn note_host_api(&self, up: bool) {
-        self.write(|snapshot| {
-            snapshot.host_api_up = Some(up);
-            snapshot.host_api_tls = snapshot.host_api_tls.filter(|_| up);
-        });
-    }
-
-    /// Notes how reading the host API's TLS files went, and when the revocation list that is in force expires.
-    pub fn note_host_api_tls(&self, successful: bool, crl_next_update: Option<Timestamp>, now: Timestamp) {
-        self.write(|snapshot| {
-            let before = snapshot.host_api_tls.map(|tls| tls.reload);
-            let reload = Reload::after(before, successful, now);
-            snapshot.host_api_tls = Some(HostApiTls { reload, crl_next_update });
-        });
-    }
-
-    /// Notes how an agent's rotations stand: why none is taken, and what is known of the newest.
-    pub fn note_rotation(&self, agent: &Label, trouble: Option<Trouble>, known: Option<RotationSeen>) {
-        self.write(|snapshot| snapshot.rotations.entry(agent.clone()).or_default().note(trouble, known));
-    }
-
-    /// Notes how long a stop of this program may take.
-    pub fn note_stop_timeout(&self, longest: Duration) {
-        self.write(|snapshot| snapshot.stop_timeout = Some(longest));
-    }
-
-    /// Notes which SNMP traps have come so far.
-    pub fn note_traps(&self, listening: bool, outcomes: &BTreeMap<&'static str, u64>) {
-        self.write(|snapshot| snapshot.traps = Some(TrapCounts { listening, outcomes: outcomes.clone() }));
-    }
-
-    /// Notes that none are received any more.
-    pub fn forget_traps(&self) {
-        self.write(|snapshot| snapshot.traps = None);
-    }
-
     pub fn snapshot(&self) -> Snapshot {
         self.snapshot.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -204,7 +149,7 @@ impl Board {
         (change(&mut machine), machine.report())
     }
 
-    fn write(&self, change: impl FnOnce(&mut Snapshot)) {
+    pub(super) fn write(&self, change: impl FnOnce(&mut Snapshot)) {
         change(&mut self.snapshot.lock().unwrap_or_else(PoisonError::into_inner));
         self.changed.notify_one();
     }
@@ -214,7 +159,7 @@ impl Board {
 mod tests {
     use std::time::Duration;
 
-    use super::super::Observation;
+    use super::super::{Label, Observation, Trouble};
     use super::*;
 
     fn id(name: &str) -> SourceId {

@@ -13,6 +13,7 @@ mod facts;
 mod feed;
 mod loads;
 mod pass;
+mod program;
 mod rotation;
 
 pub use crate::label::{Label, is_deceptive};
