@@ -370,6 +370,24 @@ mod tests {
         assert!(!mark.exists());
     }
 
+    /// Holds A7, A8: a start that is halfway goes on without the exporter, and no longer than the next one waits for it.
+    #[test]
+    fn a_command_that_runs_goes_on_without_its_exporter_until_its_deadline() {
+        for (deadline, ends) in [(60, true), (1, false)] {
+            let directory = tempfile::tempdir().expect("directory");
+            let mark = directory.path().join("mark");
+            let script = format!("sleep 3; touch {}", mark.display());
+            let argv = argv(&["sh", "-c", &script]);
+            let (mut child, mut words) = supervised(&argv, Duration::from_secs(deadline)).expect("supervised");
+            let word = heard(&mut words);
+            assert!(word == Some(Word::Begun) || !ends, "{word:?}");
+            drop(words);
+            child.wait().expect("it ends");
+            sleep(Duration::from_secs(if ends { 0 } else { 4 }));
+            assert_eq!(mark.exists(), ends, "{deadline} s");
+        }
+    }
+
     /// A script that makes a mark, and who writes it.
     fn busy(directory: &Path) -> (Vec<String>, PathBuf, fs::File) {
         let [program, mark] = ["program", "mark"].map(|name| directory.join(name));
