@@ -142,8 +142,10 @@ impl ManagedAgentCertificateSpec {
         if let Some(field) = list_for_object(&value) {
             return Err(SpecError::Shape(format!("{field} is a list, and must be an object")));
         }
-        let written: WrittenSpec =
-            serde_json::from_value(value).map_err(|error| SpecError::Shape(error.to_string()))?;
+        let written: WrittenSpec = serde_path_to_error::deserialize(value).map_err(|error| {
+            let (path, what) = (error.path().to_string(), error.inner());
+            SpecError::Shape(if path == "." { what.to_string() } else { format!("{path}: {what}") })
+        })?;
         let spec = Self::try_from(written)?;
         spec.check().map(|()| spec)
     }
@@ -202,5 +204,23 @@ impl JsonSchema for ManagedAgentCertificateSpec {
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         WrittenSpec::json_schema(generator)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// Holds B3: "invalid type" was said of a spec, and not of which field.
+    #[test]
+    fn what_has_another_shape_is_told_with_its_field() {
+        let told = |value: Value| ManagedAgentCertificateSpec::read(value).expect_err("another shape").to_string();
+        let agent = json!({"product": "tls-service", "name": "web"});
+        let nested = told(json!({"host": "h", "agent": agent, "api": {}, "certificate": {"dnsNames": ["h", 7]}}));
+        assert!(nested.starts_with("spec: certificate.dnsNames[1]: invalid type"), "{nested}");
+        let missing = told(json!({"agent": agent, "api": {}}));
+        assert!(missing.starts_with("spec: missing field `host`"), "{missing}");
     }
 }
