@@ -9,7 +9,7 @@ fn every_reason_of_a_rotation_is_explained_and_every_explained_one_exists() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let text = fs::read_to_string(root.join("../docs/rotation.md")).expect("the docs");
     let (_, table) = text.split_once("| reason | what happened |").expect("the table");
-    // what stands between backquotes in the first cell of a row
+    // What stands between backquotes in the first cell of a row
     let first_cells = table.lines().filter_map(|row| row.strip_prefix("| ")?.split(" | ").next());
     let explained: Vec<_> = first_cells.flat_map(|cell| cell.split('`').skip(1).step_by(2)).collect();
     assert!(explained.len() > 20, "{explained:?}");
@@ -34,7 +34,7 @@ fn read_sources(directory: &Path, code: &mut String) {
             read_sources(&path, code);
         } else if !path.ends_with("tests.rs") {
             let text = fs::read_to_string(&path).expect("a source");
-            // what tests make up is no reason
+            // What tests make up is no reason
             code.push_str(text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default());
         }
     }

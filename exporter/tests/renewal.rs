@@ -4,11 +4,13 @@
 
 mod support;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kagiban_crds::host_api::{AgentReport, PowerState, RefusalReason, RotationReport, RotationState, Sighting};
+use kagiban_exporter::rotation::Rotator;
 use support::wire::Api;
 use support::{AGENT, World, renewal, rollback};
+use tokio_util::sync::CancellationToken;
 
 const MULTI: &str = "a service and a host API live in this process";
 
@@ -86,7 +88,9 @@ async fn an_agent_that_serves_nothing_any_more_is_frozen_until_it_does() {
     world.service.insist_on(&world.first.to_string());
     let argv = world.service.start_argv();
     assert!(tokio::process::Command::new(&argv[0]).args(&argv[1..]).status().await.unwrap().success());
+    let began = Instant::now();
     while api.decided(1).await.state != RotationState::RolledBack {
+        assert!(began.elapsed() < Duration::from_secs(60), "the freeze does not end");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     api.stop().await;
@@ -169,6 +173,60 @@ async fn a_renewal_that_a_crash_has_left_behind_is_waited_for_and_not_begun_agai
     assert_eq!(report.state, RotationState::Committed, "{report:#?}");
     assert_eq!(world.ran("renew"), 1);
     assert_eq!(report.leaf.map(|leaf| leaf.sha256), world.service.served().await);
+}
+
+/// However often the exporter is started meanwhile, in whatever way it ended: nothing is run beside a program that goes on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_program_that_goes_on_is_waited_for_by_every_later_start() {
+    for is_orderly in [false, true] {
+        let mut world = World::self_renewing(2049).await;
+        // What it is waited for is its own time, and not that of a start.
+        world.agent.service.start_timeout = Some(Duration::from_millis(1));
+        world.before("renew", "sleep 4");
+        let short = Duration::from_millis(500);
+        {
+            let (mut rotator, _lock) = world.rotator().await;
+            rotator.renew(&renewal(1, 1)).unwrap();
+            assert!(tokio::time::timeout(short, rotator.advance(|_| {})).await.is_err());
+        }
+        {
+            let (host, _lock) = world.host().await;
+            let stop = CancellationToken::new();
+            let recovering = Rotator::recover(host.until(stop.clone()), world.resolved());
+            if is_orderly {
+                let ending = async {
+                    tokio::time::sleep(short).await;
+                    stop.cancel();
+                };
+                let (left, ()) = tokio::join!(recovering, ending);
+                assert_eq!(left.unwrap().report().unwrap().state, RotationState::Verifying);
+            } else {
+                assert!(tokio::time::timeout(short, recovering).await.is_err());
+            }
+        }
+        let (rotator, _lock) = world.rotator().await;
+        let report = rotator.report().unwrap();
+        assert_eq!(report.state, RotationState::Committed, "orderly: {is_orderly}, {report:#?}");
+        assert_eq!((world.ran("renew"), world.ran("back")), (1, 0));
+    }
+}
+
+/// Somebody does not want the renewed leaf: that it is valid ends no freeze.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rollback_that_brings_nothing_back_freezes_the_agent_for_as_long_as_the_renewed_leaf_is_served() {
+    let world = World::self_renewing(2049).await;
+    let api = Api::start(&world).await;
+    assert_eq!(renew(&api, 1).await.state, RotationState::Committed);
+    world.before("back", "exit 0");
+    let path = format!("agents/{AGENT}/rotations/1/rollback");
+    api.ask::<RotationReport>("POST", &path, &rollback(1, 1)).await.unwrap();
+    assert_eq!(api.decided(1).await.state, RotationState::Frozen);
+    // A freeze is looked at after ten seconds.
+    tokio::time::sleep(Duration::from_secs(13)).await;
+    assert_eq!(api.decided(1).await.state, RotationState::Frozen);
+    let refusal = api.ask::<RotationReport>("POST", &path, &rollback(1, 1)).await.unwrap_err();
+    assert!(refusal.message.contains("the renewed one is served still"), "{refusal:?}");
+    api.stop().await;
 }
 
 /// What was accepted and not begun is given up at the next start.

@@ -71,10 +71,10 @@ fn successors(world: &World) -> Vec<World> {
     next.push(World { is_stopping: true, ..world.clone() });
     if world.is_stopping {
         match at_stop(&world.state, Outlook::Settled) {
-            AtStop::Leave => next.push(World { has_left: true, ..world.clone() }),
+            AtStop::Leave | AtStop::StartAndLeave => next.push(World { has_left: true, ..world.clone() }),
             AtStop::Instead(event) => next.extend(entered(world, event)),
             AtStop::GoOn => next.extend(performed(world)),
-            end @ (AtStop::KeepUp | AtStop::StartAndLeave) => panic!("no stop of a service was begun: {end:?}"),
+            AtStop::KeepUp => panic!("no stop of a service was begun: {:?}", world.state),
         }
         return next;
     }

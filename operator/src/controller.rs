@@ -101,7 +101,7 @@ pub async fn run(
                     apply(event, &schedule, &context);
                 }
                 Some(Err(error)) => tracing::warn!(%error, "the watch broke and is taken up again"),
-                // the stream never ends by itself; without it nothing would be noticed any more
+                // The stream never ends by itself; without it nothing would be noticed any more
                 None => return tracing::error!("the watch has ended"),
             },
             Some(ended) = passes.join_next() => end(ended, &schedule, &context),
@@ -187,7 +187,7 @@ fn end(ended: Result<Finished, tokio::task::JoinError>, shared: &SharedSchedule,
             schedule.ended(&name, outcome, Instant::now());
             tracing::debug!(%name, ?outcome, "a pass ended");
             if !context.fleet.holds(&name) {
-                // the pass itself may have found it gone
+                // The pass itself may have found it gone
                 schedule.forget(&name);
             }
             drop(schedule);
@@ -195,11 +195,11 @@ fn end(ended: Result<Finished, tokio::task::JoinError>, shared: &SharedSchedule,
                 follow(change, shared, context);
             }
             if !context.fleet.has(&name, &uid) {
-                // the pass may have remembered something after the watch had shown the deletion
+                // The pass may have remembered something after the watch had shown the deletion
                 forget_gone(context, name.namespace(), &uid);
             }
         }
-        // a pass catches its own panics, and nobody aborts it
+        // A pass catches its own panics, and nobody aborts it
         Err(error) => tracing::error!(%error, "a pass was lost"),
     }
 }
@@ -235,7 +235,7 @@ fn retry(name: &ResourceName, uid: &str, error: &PassError, context: &Context) -
     let failures = context.ledger.failed(uid);
     context.metrics.reconcile_failed(error.reason());
     match error {
-        // somebody wrote in between: nothing is wrong
+        // Somebody wrote in between: nothing is wrong
         PassError::Cluster(ClusterError::Conflict { .. }) => {
             tracing::debug!(%error, %name, "the pass starts anew");
         }
@@ -247,6 +247,6 @@ fn retry(name: &ResourceName, uid: &str, error: &PassError, context: &Context) -
 }
 
 pub(crate) fn lock(schedule: &SharedSchedule) -> MutexGuard<'_, Schedule> {
-    // a panic in the schedule is a defect, and its data is still the best there is
+    // A panic in the schedule is a defect, and its data is still the best there is
     schedule.lock().unwrap_or_else(PoisonError::into_inner)
 }

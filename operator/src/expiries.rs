@@ -94,7 +94,7 @@ impl Collector for SecretExpiries {
         ];
         for (series, name, help) in families {
             series.retain(|_, seen| seen.at.elapsed() < FORGOTTEN_AFTER);
-            // a family without samples is left out, help and type too
+            // A family without samples is left out, help and type too
             if series.is_empty() {
                 continue;
             }

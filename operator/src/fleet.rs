@@ -115,7 +115,7 @@ impl Fleet {
             Event::InitApply(object) => {
                 let changes = if state.was_written_since(&object) { Vec::new() } else { state.put(&object) };
                 let name = ResourceName::of(&object);
-                // one that is not kept is not to be found in the list, either
+                // One that is not kept is not to be found in the list, either
                 if state.resources.contains_key(&name)
                     && let Some(listing) = &mut state.listing
                 {
@@ -157,7 +157,7 @@ impl Fleet {
     pub fn could_not_write(&self, mac: &ManagedAgentCertificate, status: &ManagedAgentCertificateStatus) {
         let wanted = ManagedAgentCertificate { status: Some(status.clone()), ..mac.clone() };
         let is_verified = claim(&wanted).is_verified();
-        // once it was not, what stands in the status is over, whatever the next look makes of it
+        // Once it was not, what stands in the status is over, whatever the next look makes of it
         self.set_unwritten(mac, |before| Some(before.unwrap_or(true) && is_verified));
     }
 
@@ -243,7 +243,7 @@ impl Fleet {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // plain data, and every change of it is whole before the lock is given back
+        // Plain data, and every change of it is whole before the lock is given back
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -275,7 +275,7 @@ impl State {
         let Some(listing) = &mut self.listing else { return };
         listing.version = version;
         let Some(version) = version else { return };
-        // restored from a backup: it counts from here again
+        // Restored from a backup: it counts from here again
         self.highest = if version < listing.known { version } else { self.highest.max(version) };
     }
 
@@ -303,20 +303,20 @@ impl State {
         let name = ResourceName::of(object);
         self.highest = self.highest.max(version(object).unwrap_or_default());
         let before = self.resources.get(&name);
-        // whatever else was written to it, its status was not
+        // Whatever else was written to it, its status was not
         let uid = object.meta().uid.as_deref();
         let kept = CompactResource::of(
             object,
             before.filter(|before| Some(&*before.uid) == uid).and_then(|before| before.unwritten),
         );
         if before.and_then(|before| before.text.read()).is_some_and(|before| !differs(&before, object)) {
-            // only the status, most likely our own: it is kept, and nobody is woken
+            // Only the status, most likely our own: it is kept, and nobody is woken
             let Some(changes) = self.make_room(&name, kept.bytes()) else { return self.leave_out(&name) };
             self.keep(name, kept);
             return changes;
         }
         let is_same = before.is_none_or(|before| before.uid == kept.uid);
-        // the old one's place in the index goes first: its agent may be another, and its owner may have been another object
+        // The old one's place in the index goes first: its agent may be another, and its owner may have been another object
         let Some(made_room) = self.make_room(&name, kept.bytes()) else { return self.leave_out(&name) };
         let mut changes = self.remove(&name);
         if is_same {
@@ -326,7 +326,7 @@ impl State {
             self.contenders.entry(agent.clone()).or_default().insert(name.clone());
         }
         self.keep(name.clone(), kept);
-        // before those that it kept from the agent, and after the end of another object by its name
+        // Before those that it kept from the agent, and after the end of another object by its name
         let at = changes.iter().position(|change| matches!(change, Change::Wakes(_))).unwrap_or(changes.len());
         changes.insert(at, Change::Wakes(name));
         changes.extend(made_room);
@@ -365,7 +365,7 @@ impl State {
                 listing.listed.remove(name);
                 listing.left_out += 1;
             }
-            // which it is shown again is not known: at least one, until the next list
+            // Which it is shown again is not known: at least one, until the next list
             None => self.left_out = self.left_out.max(1),
         }
         self.remove(name)
@@ -407,7 +407,7 @@ fn differs(before: &Watched, after: &Watched) -> bool {
         || old.annotations != new.annotations
         || old.finalizers != new.finalizers
         || old.deletion_timestamp != new.deletion_timestamp
-        // an API server that was restored from a backup counts anew, and gives a number to another spec
+        // An API server that was restored from a backup counts anew, and gives a number to another spec
         || !before.asks_the_same(after)
 }
 

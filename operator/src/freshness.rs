@@ -123,7 +123,7 @@ impl Signs {
         let (what, since, patience) = match (self.listed, self.listing) {
             (None, Some(begun)) => (What::FirstList, begun, FIRST_LIST),
             (Some(_), Some(begun)) => (What::List, begun, LATER_LIST),
-            // from a list on a watch is owed
+            // From a list on a watch is owed
             (Some((listed, _)), None) => {
                 (What::Watch, self.watched.map_or(listed, |(seen, _)| seen.max(listed)), WATCH)
             }
@@ -188,7 +188,7 @@ mod tests {
             let (what, patience) = if later { (What::List, LATER_LIST) } else { (What::FirstList, FIRST_LIST) };
             assert_eq!(freshness.stale(start + patience - SECOND), None);
             freshness.failed(start + SECOND, &"no route to host");
-            // it is begun anew, and is still the same list to whoever waits
+            // It is begun anew, and is still the same list to whoever waits
             freshness.list_begins(start + patience / 2);
             let stale = |age| Some(Stale { what, age, reason: Some("no route to host".to_owned()) });
             assert_eq!(freshness.stale(start + patience), stale(patience));

@@ -171,7 +171,7 @@ impl Grant {
     }
 
     fn cover<'a>(&self, hosts: impl IntoIterator<Item = &'a String>) -> Result<(), GrantError> {
-        // it was read without an error once
+        // It was read without an error once
         let patterns = list(&self.hosts).unwrap_or_default();
         match hosts.into_iter().find(|host| !patterns.iter().any(|pattern| pattern.covers(host))) {
             None => Ok(()),

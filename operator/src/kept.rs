@@ -101,7 +101,7 @@ impl<T> SecretCache<T> {
         let mut slot = slot.lock().await;
         if let Some(known) = slot.as_mut() {
             let verdict = self.judged(&key, known, &judge);
-            // whoever waited for it takes it, however old it is when his turn comes
+            // Whoever waited for it takes it, however old it is when his turn comes
             if known.ended >= asked || known.ended.elapsed() < self.kept_for(&key, known, verdict.is_ok()) {
                 return verdict;
             }
@@ -138,7 +138,7 @@ impl<T> SecretCache<T> {
             Some(known) if known.fails.is_none() => None,
             Some(known) => match self.ticket(key, !is_large(known.taken.bytes)).await {
                 Ok(ticket) => Some(ticket),
-                // what is told of it does not change while it waits for its turn
+                // What is told of it does not change while it waits for its turn
                 Err(not_yet) => return self.judged(key, known, judge).and(Err(not_yet)),
             },
             None => Some(self.ticket(key, false).await?),

@@ -223,7 +223,7 @@ impl Ledger {
     }
 
     fn entries(&self) -> MutexGuard<'_, HashMap<String, Entry>> {
-        // an entry is plain data: one that a panic left half-changed is as good as any
+        // An entry is plain data: one that a panic left half-changed is as good as any
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -34,7 +34,7 @@ fn main() -> ExitCode {
             log(&args).and_then(|_flush| runtime.block_on(run::run(args))).map(|()| ExitCode::SUCCESS)
         }
         Command::Plan(args) => runtime.block_on(plan::plan(&args)).and_then(|plan| {
-            // what nobody could read is no plan
+            // What nobody could read is no plan
             std::io::stdout().write_all(plan.text.as_bytes()).context("the plan cannot be printed")?;
             Ok(plan.exit.code().into())
         }),

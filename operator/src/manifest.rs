@@ -138,7 +138,7 @@ impl Manifest {
         static CRD: LazyLock<serde_json::Value> =
             LazyLock::new(|| serde_json::to_value(ManagedAgentCertificate::crd()).unwrap_or_default());
         let schema = CRD.pointer("/spec/versions/0/schema/openAPIV3Schema")?;
-        // the schema says nothing of what all objects have
+        // The schema says nothing of what all objects have
         let known = serde_json::to_value(&self.mac.metadata).ok()?;
         let mut metadata = self.object.get("metadata").and_then(serde_json::Value::as_object).into_iter().flatten();
         let of_metadata = metadata.find(|(key, value)| known.get(key.as_str()).is_none() && !value.is_null());
@@ -222,7 +222,7 @@ mod tests {
         assert_eq!(names, [Some("ups-01".to_owned()), Some("ups-02".to_owned())]);
         let inner = "<<: {<<: {apiVersion: kagiban.dev/v1alpha1, kind: ManagedAgentCertificate}}\nmetadata: {name: ups-03}\nspec: {}";
         assert!(read(inner)[0].is_err(), "it is one of ours, and has no spec");
-        // and one that merges nothing that is there hides no other document
+        // And one that merges nothing that is there hides no other document
         let found = read(&format!("{GOOD}<<: 7\n---{GOOD}"));
         assert_eq!(found.iter().map(Result::is_ok).collect::<Vec<_>>(), [false, true], "{found:?}");
     }

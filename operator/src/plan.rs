@@ -117,7 +117,7 @@ impl Observer {
         patience: &mut Patience,
     ) -> anyhow::Result<Result<Found, Planned>> {
         let Manifest { mut mac, mut object, .. } = manifest;
-        // in the namespace that `kubectl apply` would put it into
+        // In the namespace that `kubectl apply` would put it into
         let namespace = mac.metadata.namespace.get_or_insert_with(|| self.namespace.clone()).clone();
         object["metadata"]["namespace"] = namespace.into();
         let name = named(&mac);
@@ -188,7 +188,7 @@ impl Observer {
     async fn judge(&self, found: Found, contenders: &Contenders) -> Planned {
         let Found { mac, exists } = found;
         let mut resource = object(&mac);
-        // the finalizer is a detail of doing; the plan speaks of the rotation behind it
+        // The finalizer is a detail of doing; the plan speaks of the rotation behind it
         resource.held = true;
         let now = Timestamp::now();
         let mut unchecked: Vec<String> = contenders.partly.iter().cloned().collect();
@@ -228,7 +228,7 @@ impl Observer {
                 now,
             })
         };
-        // what is wrong keeps the operator from it; what whoever plans may not read does not
+        // What is wrong keeps the operator from it; what whoever plans may not read does not
         let references = self.agents.references(&resource).await;
         let decision = decided(&references.without(|obstacle| !wrong.contains(obstacle)));
         let afterwards = decided(&references.without(|_| true));

@@ -43,7 +43,7 @@ fn well_formed(name: &'static str, value: &str) -> Result<(), ProxyError> {
     let Some(authority) = uri.authority().filter(|authority| !authority.host().is_empty()) else {
         return wrong("it names no host");
     };
-    // the port is not judged where the address is read
+    // The port is not judged where the address is read
     let place = authority.as_str().rsplit('@').next().unwrap_or_default();
     if place.len() > authority.host().len() && authority.port_u16().is_none() {
         return wrong("its port is no number");

@@ -202,7 +202,7 @@ mod tests {
             runtime.block_on(async {
                 let (mut recent, mut model) = (Recent::new(most, KEPT), BTreeMap::new());
                 for (namespace, key, size) in puts {
-                    // two that have few, beside two that have many
+                    // Two that have few, beside two that have many
                     let key = (key % [2, 4, 40, 40][namespace]).to_string();
                     let namespace = namespace.to_string();
                     recent.put_sized(&namespace, &key, (), size);
@@ -214,7 +214,7 @@ mod tests {
                 for namespace in (0..4).map(|namespace| namespace.to_string()) {
                     let all: usize =
                         model.iter().filter(|((of, _), _)| *of == namespace).map(|(_, size)| size).sum();
-                    // never more than this at any time, since nothing was taken out: each key keeps the last of its sizes
+                    // Never more than this at any time, since nothing was taken out: each key keeps the last of its sizes
                     let most_at_once: usize =
                         model.iter().filter(|((of, _), _)| *of == namespace).map(|_| 3).sum();
                     if most_at_once * 4 <= most {

@@ -78,17 +78,17 @@ pub async fn pass(seen: &ManagedAgentCertificate, context: &Context) -> Result<R
             return Ok(rest(context, &mac, &decision, &references, heard));
         }
         if !fresh {
-            // the cache may not have our own last write yet
+            // The cache may not have our own last write yet
             let Some(read) = context.cluster.fresh(&mac).await? else {
                 context.fleet.found_gone(&mac);
                 forget(context, &mac);
                 return Ok(Rest { heard, ..unasked(context) });
             };
-            // an API server that was restored from a backup may give the same generation to another spec
+            // An API server that was restored from a backup may give the same generation to another spec
             let is_another = mac.metadata.generation != read.metadata.generation || mac.spec != read.spec;
             mac = read;
             if is_another {
-                // the host that was looked at is perhaps not the one that the spec means now
+                // The host that was looked at is perhaps not the one that the spec means now
                 fresh = true;
                 continue;
             }
@@ -99,9 +99,9 @@ pub async fn pass(seen: &ManagedAgentCertificate, context: &Context) -> Result<R
             }
         }
         let turn = if decision.step.depends_on_secrets() {
-            // the host is told what stands in them now, and the status says that of it
+            // The host is told what stands in them now, and the status says that of it
             references = context.agents.references_anew(&object(&mac)).await;
-            // others that name the agent have gone on since: none of them changes anything there until this step is done
+            // Others that name the agent have gone on since: none of them changes anything there until this step is done
             let Some(turn) = context.fleet.turn(&mac) else {
                 return Ok(Rest { after: BETWEEN_TURNS, urgent: false, heard });
             };
@@ -115,7 +115,7 @@ pub async fn pass(seen: &ManagedAgentCertificate, context: &Context) -> Result<R
             None
         };
         if !may_act(context) {
-            // whoever leads next looks at everything; if that is this process, the sooner the better
+            // Whoever leads next looks at everything; if that is this process, the sooner the better
             return Ok(Rest { after: SHORTEST_WAIT, urgent: false, heard });
         }
         let difference = written::difference(&decision.status, mac.status.as_ref());
@@ -126,7 +126,7 @@ pub async fn pass(seen: &ManagedAgentCertificate, context: &Context) -> Result<R
         if decision.step == Step::EnsureFinalizer {
             let held = context.cluster.hold(&mac).await;
             if let Err(error @ ClusterError::Unreadable { .. }) = &held {
-                // whoever wrote the object can mend that, and nobody else: he is told where he looks
+                // Whoever wrote the object can mend that, and nobody else: he is told where he looks
                 let message = format!("the finalizer cannot be put on: {error}");
                 let obstacle = Obstacle::new(BlockedBy::SpecInvalid, message);
                 context.ledger.acted_in_vain(&uid, &obstacle, Timestamp::now());
@@ -217,7 +217,7 @@ fn heard_of(report: &Result<AgentReport, Obstacle>) -> Heard {
 
 async fn look(context: &Context, resource: &Resource, rival: Option<&Rival>) -> Result<AgentReport, Obstacle> {
     if rival.is_some() || (resource.deleted_at.is_some() && !resource.held) {
-        // nothing that the host could say would matter
+        // Nothing that the host could say would matter
         return Err(Obstacle::new(BlockedBy::Conflict, "not asked"));
     }
     let report = context.agents.look(resource).await;
@@ -387,7 +387,7 @@ fn rest(
             context.ledger.acted(uid);
             (until(time), false)
         }
-        // a host that fell silent in the middle of a rotation
+        // A host that fell silent in the middle of a rotation
         Step::Blocked { retry, .. } => (until(retry), in_flight && heard == Heard::Silent),
         Step::Follow { after, .. } => (after, true),
         Step::Gone => {

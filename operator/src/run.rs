@@ -86,10 +86,10 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     };
     tokio::select! {
         () = work => {}
-        // without it nothing would ever be done again, and nobody would notice
+        // Without it nothing would ever be done again, and nobody would notice
         ended = &mut election => anyhow::bail!("the election ended by itself: {ended:?}"),
     }
-    // only now: the Lease is held until the last pass has ended
+    // Only now: the Lease is held until the last pass has ended
     closing.cancel();
     let _ = election.await;
     ended(&stopping)
@@ -110,7 +110,7 @@ fn lease_name(namespace: Option<&str>) -> String {
 fn liveness(health: Arc<Health>, schedule: SharedSchedule, freshness: Freshness) -> web::Liveness {
     Arc::new(move || {
         let now = Instant::now();
-        // a schedule that somebody holds is being worked on: the probe does not wait for it
+        // A schedule that somebody holds is being worked on: the probe does not wait for it
         let stuck_for = schedule.try_lock().map_or(Duration::ZERO, |schedule| schedule.stuck_for(now));
         health.fault(stuck_for, freshness.silent_for(now), now)
     })
@@ -166,7 +166,7 @@ fn lead(
 ) -> (Leadership, Option<tokio::task::JoinHandle<()>>) {
     if !args.leader_elect {
         metrics.leading(true);
-        // the clock is the only thing that grows without a Lease
+        // The clock is the only thing that grows without a Lease
         let epoch = u64::try_from(Timestamp::now().as_second()).unwrap_or(0);
         return (Leadership::alone(Epoch(epoch)), None);
     }

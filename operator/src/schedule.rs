@@ -114,7 +114,7 @@ impl Schedule {
             *gone = false;
         }
         if entry.host != host {
-            // another address: what was learned about the one before says nothing about it
+            // Another address: what was learned about the one before says nothing about it
             self.hosts.entry(host.clone()).or_default().resources += 1;
             if let Some(before) = self.change(name, |entry| {
                 (entry.urgent, entry.failures) = (known.urgent, u32::from(known.silent));
@@ -394,12 +394,12 @@ impl Schedule {
             Pool::Main => self.places,
             Pool::Slow => self.places * SLOW_PER_PLACE,
         };
-        // in the slow lanes everybody is waited for, and nobody gives a place back
+        // In the slow lanes everybody is waited for, and nobody gives a place back
         let holds =
             |running: &&Running| lane.pool == Pool::Slow || now.saturating_duration_since(running.since) < PATIENCE;
         let outlasted = pool().filter(|running| !holds(running)).count();
         let room = self.places * WAITING_PER_PLACE;
-        // those that find no room to wait in keep their place
+        // Those that find no room to wait in keep their place
         let taken = pool().filter(holds).count() + outlasted.saturating_sub(room);
         let urgent = pool().filter(|running| running.lane.urgent && holds(running)).count();
         if taken < places && (!lane.urgent || urgent < places - places / ONE_KEPT_OF) {

@@ -38,7 +38,7 @@ pub async fn pass(seen: &Unreadable, context: &Context) -> Result<Rest, ClusterE
     let conditions = conditions(seen, Timestamp::now());
     let observed = seen.observed_generation() == seen.metadata.generation;
     if seen.has_oversized_status() {
-        // what is written there replaces what others have written, and nobody knows what that is
+        // What is written there replaces what others have written, and nobody knows what that is
         let message = format!("{}; nothing is done about it, and its conditions are left as they are", explained(seen));
         tell(seen, context, Event::warning(Reason::Unreadable, message)).await;
         return Ok(unasked(context));

@@ -82,7 +82,7 @@ impl Exposition {
             return Some(body.clone());
         }
         let metrics = self.metrics.clone();
-        // the lock is held by the work itself, so that those who do not wait for it have nothing rendered beside it
+        // The lock is held by the work itself, so that those who do not wait for it have nothing rendered beside it
         let rendered = tokio::task::spawn_blocking(move || {
             *last = None;
             let mut pieces = Growing::default();
@@ -92,7 +92,7 @@ impl Exposition {
             Some(body)
         });
         let body = rendered.await.ok().flatten();
-        // nobody is given it any more after that
+        // Nobody is given it any more after that
         let last = Arc::clone(&self.last);
         tokio::spawn(async move {
             sleep(RENDERED_FOR).await;
@@ -206,7 +206,7 @@ mod tests {
         let mut stream = TcpStream::connect(address).await.expect("a connection");
         stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes()).await.expect("it is sent");
         let mut answer = String::new();
-        // the connection is closed after the answer, though nobody asked for that
+        // The connection is closed after the answer, though nobody asked for that
         stream.read_to_string(&mut answer).await.expect("an answer");
         answer
     }
@@ -238,7 +238,7 @@ mod tests {
         assert!(texts.iter().all(|text| *text == texts[0]));
         let before = exposition.body().await.expect("it is rendered");
         assert!(exposition.last.lock().await.is_some());
-        // at rest it takes no memory
+        // At rest it takes no memory
         while exposition.last.lock().await.is_some() {
             sleep(RENDERED_FOR / 10).await;
         }

@@ -57,7 +57,7 @@ async fn a_hostile_answer_is_classed_and_bounded() {
 async fn a_host_that_says_nothing_is_given_up() {
     let (authority, host) = host().await;
     lock(&host.state).manner = Manner::Silent;
-    // the clock of this test runs ahead, and either deadline may end the call
+    // The clock of this test runs ahead, and either deadline may end the call
     let reason = api(&host, &authority.client(), &authority).look().await.map_err(|error| error.reason());
     assert!(matches!(reason, Err("timeout" | "connect")), "{reason:?}");
 }

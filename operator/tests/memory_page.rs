@@ -48,7 +48,7 @@ fn a_page_of_the_largest_objects_takes_little_more_than_its_text() {
     let taken = taken_by(&page);
     assert!(taken < LIMIT, "{} KiB", taken / 1024);
     drop(page);
-    // by what stands in the place of the API server: as parts of objects, and beside them
+    // By what stands in the place of the API server: as parts of objects, and beside them
     for rubbish in ["[],", "1,", "{\"a\":{}},", "[[[[[[[[1,2,3]]]]]]]],"] {
         let rubbish = format!("[{}0]", rubbish.repeat(800_000 / rubbish.len()));
         let item = format!(r#"{{"metadata": {{"name": "a"}}, "spec": {rubbish}, "status": {rubbish}}}"#);

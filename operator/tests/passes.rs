@@ -124,7 +124,7 @@ async fn an_operator_that_dies_around_any_write_leaves_one_rotation() {
                 let _ = pass(&stage.cluster.mac(), &stage.context).await;
             }
         };
-        // the answer never comes, and then the process is gone
+        // The answer never comes, and then the process is gone
         let _ = tokio::time::timeout(Duration::from_secs(1), died).await;
         lock(&stage.cluster.state).lose_answer_of = None;
         stage.restart();
@@ -335,7 +335,7 @@ async fn a_resource_that_cannot_be_read_is_written_no_more_often_than_others() {
         mac["metadata"]["finalizers"] = json!(["example.com/backup", FINALIZER]);
     });
     let mut last = seen(102);
-    // as the store keeps it
+    // As the store keeps it
     last.metadata.finalizers = Some(vec![FINALIZER.into()]);
     unreadable::pass(&last, &stage.context).await.expect("the API server answers");
     let left = lock(&stage.cluster.state).mac["metadata"]["finalizers"].clone();
@@ -469,7 +469,7 @@ async fn another_ca_or_another_password_under_the_same_name_rotates_once() {
     stage.settle().await;
     assert_eq!(stage.condition("Ready"), "True Verified");
     fleet::issuer(&stage.cluster, &Authority::new("fleet"));
-    // what was read of Secrets is kept for a while: another process has nothing
+    // What was read of Secrets is kept for a while: another process has nothing
     stage.restart();
     stage.settle().await;
     assert_eq!(stage.condition("Ready"), "True Verified");
@@ -620,7 +620,7 @@ async fn a_host_whose_power_flips_causes_a_bounded_number_of_writes() {
 #[tokio::test(start_paused = true)]
 async fn an_api_server_that_hangs_ends_the_pass_in_time() {
     let stage = Stage::set().await;
-    // the clock of this test runs ahead while everything waits
+    // The clock of this test runs ahead while everything waits
     lock(&stage.cluster.state).hang = true;
     let error = pass(&stage.cluster.mac(), &stage.context).await.expect_err("it hangs");
     assert!(matches!(error, ClusterError::Timeout { .. }), "{error}");
@@ -769,7 +769,7 @@ async fn a_password_and_a_ca_that_change_just_before_a_rotation_cause_no_second_
     stage.cluster.change(|mac| mac["spec"]["keystore"] = json!({"passwordSecretRef": {"name": "store"}}));
     stage.settle().await;
     assert_eq!(stage.host.changes().len(), 2);
-    // both are still remembered as they were
+    // Both are still remembered as they were
     stage.cluster.secret("store", "keystore-password", &[("password", "second")]);
     fleet::issuer(&stage.cluster, &Authority::new("fleet"));
     stage.cluster.change(|mac| mac["metadata"]["annotations"] = json!({"kagiban.dev/rotate": "now"}));
@@ -824,7 +824,7 @@ async fn a_rotation_that_may_sign_no_more_is_called_off_at_once() {
 #[tokio::test]
 async fn whose_the_agent_is_is_asked_again_before_anything_is_changed_there() {
     let stage = Stage::set().await;
-    // its first look is the one after which it would open
+    // Its first look is the one after which it would open
     stage.cluster.change(|mac| mac["metadata"]["finalizers"] = json!([FINALIZER]));
     lock(&stage.host.state).delay = Duration::from_millis(300);
     let mut owner = serde_json::to_value(stage.cluster.mac()).expect("plain data");
@@ -860,7 +860,7 @@ async fn a_leaf_is_not_verified_at_an_address_that_was_written_while_another_hos
         host.delay = Duration::from_millis(300);
         host.report.power.state = PowerState::OnBattery;
     }
-    // so that there is something to write
+    // So that there is something to write
     stage.cluster.change(|mac| mac["metadata"]["annotations"] = json!({"kagiban.dev/rotate": "now"}));
     let changes = async {
         tokio::time::sleep(Duration::from_millis(100)).await;
@@ -899,7 +899,7 @@ async fn a_status_that_cannot_be_written_any_more_keeps_nobody_out() {
     lock(&stage.cluster.state).too_large = true;
     stage.annotate("fleet-client", "kagiban.dev/allowed-hosts", "elsewhere.example.com");
     stage.cluster.change(|mac| mac["metadata"]["annotations"] = json!({"example.com/note": "long"}));
-    // what was read of the Secret is forgotten
+    // What was read of the Secret is forgotten
     stage.restart();
     assert!(is_kept_out(&stage), "by what its status still says");
     let mut refused = 0;

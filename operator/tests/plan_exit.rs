@@ -31,7 +31,7 @@ fn plan_with(environment: &[(&str, &str)], arguments: &[&str], manifest: &str) -
         .stderr(Stdio::piped())
         .spawn()
         .expect("it starts");
-    // one that ends before it reads has said why
+    // One that ends before it reads has said why
     let _ = child.stdin.take().expect("a pipe").write_all(manifest.as_bytes());
     let output = child.wait_with_output().expect("it ends");
     (output.status.code(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
@@ -146,7 +146,7 @@ impl ApiServer {
                 }
             });
             let ended = plan(&["--kubeconfig", file.to_str().expect("UTF-8"), "-f", "-"], manifest);
-            // the server ends at a connection that says nothing
+            // The server ends at a connection that says nothing
             drop(TcpStream::connect(address));
             ended
         });
@@ -172,7 +172,7 @@ impl ApiServer {
         let (code, answer) = self.answer(&line, &body);
         let answer = answer.to_string();
         let head = format!("HTTP/1.1 {code} X\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", answer.len());
-        // who has gone does not want it
+        // Who has gone does not want it
         let _ = stream.write_all((head + &answer).as_bytes());
         true
     }
@@ -189,7 +189,7 @@ impl ApiServer {
                 return status(code, message);
             }
             let mut taken: Value = serde_json::from_slice(body).expect("JSON");
-            // each dry run makes up another: here the later, the smaller
+            // Each dry run makes up another: here the later, the smaller
             taken["metadata"]["uid"] = json!(format!("{:04}", 9999 - before));
             taken["metadata"]["creationTimestamp"] = json!("2026-01-01T00:00:00Z");
             return (200, taken);
@@ -217,7 +217,7 @@ fn a_plan_tells_a_refusal_from_an_api_server_that_cannot_tell() {
     let role = "managedagentcertificates.kagiban.dev \"ups-01\" is forbidden: User \"ci\" cannot patch resource";
     type Case = (Option<usize>, u16, &'static str, PlanExit, &'static str, usize);
     let cases: [Case; 7] = [
-        // taken in the end: that the Secrets are not there is another matter
+        // Taken in the end: that the Secrets are not there is another matter
         (Some(2), 500, "etcdserver: leader changed", PlanExit::Wrong, "no Secret", 3),
         (None, 503, "apiserver is shutting down", PlanExit::Untold, "not known   fleet/ups-01: ", 5),
         (None, 500, webhook, PlanExit::Untold, "not known   fleet/ups-01: ", 5),

@@ -68,7 +68,7 @@ async fn whoever_was_in_conflict_with_one_that_is_found_gone_is_looked_at_within
     let cluster = FakeCluster::start().await;
     let mutual = Authority::new("mutual");
     let host = Host::start(&mutual, mutual.server()).await;
-    // the one that waits is told of its rival before that one has been looked at
+    // The one that waits is told of its rival before that one has been looked at
     lock(&host.state).delay = Duration::from_secs(1);
     fleet::secrets(&cluster, &mutual, &Authority::new("fleet"));
     let gone = fleet::resource(&format!("https://{}", host.address));
@@ -122,7 +122,7 @@ async fn a_stall_of_the_api_server_orphans_nothing() {
     let schedule = Arc::new(Mutex::new(Schedule::new(8, RESYNC, Instant::now())));
     let health = Arc::new(Health::new(true, Instant::now()));
     let run = tokio::spawn(controller::run(shown.map(Ok), schedule.clone(), health, context));
-    // the watch shows the resource once and then nothing, as one does when nobody changes anything
+    // The watch shows the resource once and then nothing, as one does when nobody changes anything
     let seen = serde_json::from_value(lock(&cluster.state).mac.clone()).expect("an object");
     for event in [Event::Init, Event::InitApply(seen)] {
         events.unbounded_send(event).expect("the loop runs");

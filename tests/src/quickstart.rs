@@ -116,7 +116,7 @@ pub fn install_rbac(kubectl: &Kubectl, namespace: &str) -> Result<()> {
         }
         for rule in item["rules"].as_array_mut().into_iter().flatten() {
             if rule["resourceNames"] == json!(["kagiban-operator"]) {
-                // the Lease of an operator for this namespace alone
+                // The Lease of an operator for this namespace alone
                 rule["resourceNames"] = json!(["kagiban-operator", format!("kagiban-operator-{namespace}")]);
             }
         }

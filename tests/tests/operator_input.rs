@@ -128,7 +128,7 @@ fn a_resource_that_the_present_schema_refuses_is_released() -> Result<()> {
         (left.lines().count() == 1).then_some(())
     });
     gone.with_context(|| format!("these are not released: {left}\n{}", operator.program.log_text()))?;
-    // the API server works no rule out on a value of another type, and says so of every write
+    // The API server works no rule out on a value of another type, and says so of every write
     ensure!(left.trim().ends_with("/number"), "{left}");
     let events = || kubectl.run(&["get", "events", "--field-selector=involvedObject.name=number", "-o", "json"]);
     let told = wait::for_some(DEADLINE, || {

@@ -76,7 +76,7 @@ fn what_was_written_to_a_password_while_no_operator_ran_rotates_once_if_it_was_t
     ensure!(at_rest["leaf"] == moved["leaf"] && at_rest["conditions"] == first["conditions"], "{at_rest:#}\n{first:#}");
     ensure!(stage.host.agent.starts() == 2, "it was restarted for an annotation");
 
-    // of a server-side apply of text the API server records no `data`, and the values have their first writer there still
+    // Of a server-side apply of text the API server records no `data`, and the values have their first writer there still
     written_without_operator(&mut stage, |stage| {
         apply_values(stage, "a-person", "stringData", NEW_PASSWORD, "*.example.com, 127.0.0.1")
     })?;

@@ -51,7 +51,7 @@ impl Service {
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let file = file.clone();
-                // whoever breaks off a handshake breaks off nothing else
+                // Whoever breaks off a handshake breaks off nothing else
                 thread::spawn(move || drop(serve(stream, &file)));
             }
         });
@@ -110,7 +110,7 @@ fn serve(mut stream: TcpStream, file: &Path) -> Result<()> {
 struct Stage {
     kubectl: Kubectl,
     service: Service,
-    // before the host: it must not order while the host goes away
+    // Before the host: it must not order while the host goes away
     operator: Operator,
     exporter: Exporter,
     resource: Value,
@@ -160,7 +160,7 @@ impl Stage {
         let exporter = Exporter::start(&directory, &serde_yaml::to_string(&config)?, &[])?;
         let operator = Operator::start(&directory, plane.operator_kubeconfig(), name, RESYNC)?;
         fleet.apply_secrets(&kubectl, "not-used")?;
-        // nothing but the client Secret is needed
+        // Nothing but the client Secret is needed
         kubectl.run(&["delete", "secret", ISSUER_SECRET, PASSWORD_SECRET])?;
         let text = fs::read_to_string(tools::workspace().join("examples/self-renewing-service.yaml"))?;
         let mut resource: Value = serde_yaml::from_str(&text)?;
@@ -221,7 +221,7 @@ fn a_service_that_is_due_renews_its_own_certificate_when_it_is_told_to() -> Resu
         Ok(reasons.flatten().map(str::to_owned).collect())
     };
     let all = ["Adopted", "RotationStarted", "Verified"];
-    // the last one may be on its way when the status already says Ready
+    // The last one may be on its way when the status already says Ready
     wait::until(DEADLINE, || told().is_ok_and(|told| all.iter().all(|reason| told.iter().any(|it| it == reason))))
         .with_context(|| format!("{:?}", told()))?;
     let metrics = stage.operator.metrics()?;
@@ -235,13 +235,13 @@ fn a_service_that_is_due_renews_its_own_certificate_when_it_is_told_to() -> Resu
     let later = writes()?;
     ensure!(later.len() == at_rest, "written at rest: {:#?}", &later[at_rest..]);
 
-    // a person asks, and is answered once
+    // A person asks, and is answered once
     stage.annotate("once-more")?;
     let status = stage.wait_committed(2)?;
     ensure!(status["handledRotate"] == "once-more", "{status:#}");
     ensure!(status["leaf"]["sha256"] == stage.service.leaf()?.as_str(), "{status:#}");
 
-    // a status that is lost has nothing renewed
+    // A status that is lost has nothing renewed
     stage.kubectl.run(&[
         "patch",
         "mac",
@@ -273,7 +273,7 @@ fn a_renewal_that_fails_or_gains_nothing_is_told_and_what_was_served_is_ready() 
     ensure!(stage.service.leaf()? == first && status["leaf"]["sha256"] == first.as_str(), "{status:#}");
     ensure!(condition(&status, "Ready")["status"] == "True" && status["blockedBy"] == "BackingOff", "{status:#}");
 
-    // whoever has mended it asks again; a program that makes no other certificate has renewed nothing
+    // Whoever has mended it asks again; a program that makes no other certificate has renewed nothing
     stage.service.program("renew", "cp \"$home/tls.pem\" \"$home/old.pem\"")?;
     stage.annotate("mended")?;
     let status = undone("not_renewed")?;

@@ -139,6 +139,9 @@ impl ManagedAgentCertificateSpec {
     /// # Errors
     /// The first thing that is wrong with it.
     pub fn read(value: Value) -> Result<Self, SpecError> {
+        if value.is_array() {
+            return Err(SpecError::Shape("it is a list, and must be an object".to_owned()));
+        }
         if let Some(field) = list_for_object(&value) {
             return Err(SpecError::Shape(format!("{field} is a list, and must be an object")));
         }
@@ -222,5 +225,7 @@ mod tests {
         assert!(nested.starts_with("spec: certificate.dnsNames[1]: invalid type"), "{nested}");
         let missing = told(json!({"agent": agent, "api": {}}));
         assert!(missing.starts_with("spec: missing field `host`"), "{missing}");
+        let list = told(json!(["ups-01.example.com"]));
+        assert!(list.starts_with("spec: it is a list"), "{list}");
     }
 }

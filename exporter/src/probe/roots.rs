@@ -295,7 +295,7 @@ mod tests {
                 let at = std::time::Duration::from_secs(years * YEAR);
                 said(&roots.judge(std::slice::from_ref(&own), name, UnixTime::since_unix_epoch(at)))
             };
-            // rcgen's certificates begin in 1975 and end in 4096.
+            // Rcgen's certificates begin in 1975 and end in 4096.
             assert_eq!(judged(&name("ups-01.example.com"), 50), "trusted");
             assert_eq!(judged(&name("UPS-01.example.com"), 50), "trusted");
             assert_eq!(judged(&name("other.example.com"), 50), "name_mismatch");

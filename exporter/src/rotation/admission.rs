@@ -121,6 +121,7 @@ impl AdmissionContext<'_> {
             State::Frozen { standing, .. } => {
                 let stands = match standing {
                     Standing::Whole => "its files are one set, and its service was not seen to live on them",
+                    Standing::NewMustGo => "its former certificate was asked for, and the renewed one is served still",
                     Standing::NotRestored { .. } => "going back has failed, and is tried again every few minutes",
                     Standing::NewStands { .. } => {
                         "the exporter has ended again and again in this rotation, which was given up with the new files in place"
@@ -333,6 +334,7 @@ mod tests {
         for (standing, said) in [
             (Standing::Whole, "one set"),
             (Standing::NotRestored { before, by_order: false }, "going back has failed"),
+            (Standing::NewMustGo, "asked for"),
             (Standing::NewStands { before }, "given up with the new files in place"),
         ] {
             let root = tempfile::tempdir().expect("directory");

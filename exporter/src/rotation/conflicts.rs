@@ -151,9 +151,9 @@ fn named(argv: &[String]) -> Vec<String> {
     match &*program {
         "true" => Vec::new(),
         script if in_init_d => vec![unit(script)],
-        // systemctl stop UNIT...
+        // Systemctl stop UNIT...
         "systemctl" => words.skip(1).map(unit).collect(),
-        // service NAME stop
+        // Service NAME stop
         "service" | "rc-service" => words.next().map(unit).into_iter().collect(),
         _ => vec![argv.join(" ")],
     }

@@ -38,6 +38,12 @@ pub(super) enum FenceError {
         path.display()
     )]
     Unread { path: PathBuf, why: String },
+    #[error(
+        "whom this host obeys is not known, because {} cannot be read ({why}), and no order is taken; set hostApi.lineage to the \
+         operator's --lineage and restart kagiban-exporter, which writes the file anew with the next order",
+        path.display()
+    )]
+    LineageUnread { path: PathBuf, why: String },
     #[error("the fence cannot be written: {0}")]
     Write(#[from] WriteError),
     #[error(

@@ -236,6 +236,10 @@ impl Rotator {
             return Err(Cause::new("stop_goes_on", "a stop of the service that was begun may still end it"));
         }
         match standing {
+            Standing::NewMustGo => {
+                self.look_for_one_that_will_do().await?;
+                Ok(Finding::OldServed)
+            }
             Standing::Whole if self.agent.push().is_none() => {
                 self.look_for_one_that_will_do().await?;
                 Ok(Finding::OldServed)

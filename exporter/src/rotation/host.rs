@@ -23,7 +23,8 @@ pub struct Host {
     epoch: Arc<AtomicU64>,
     /// Of the whole host.
     fence: Arc<Mutex<FenceFile>>,
-    /// Whom the host obeys.
+    /// Whom the host obeys. A lock that is never held while a file is read or written: whoever answers a request asks for it.
+    obeyed: Arc<Mutex<Option<Lineage>>>,
     lineage: Arc<Mutex<LineageFile>>,
     /// Cancelled when the program is to end: nothing new is begun then.
     pub stop: CancellationToken,
@@ -45,20 +46,29 @@ impl Host {
     pub fn new(name: HostName, vault: Vault, power: PowerGate) -> Self {
         let fence = FenceFile::at(vault.host_fence());
         let epoch = Arc::new(AtomicU64::new(fence.known().epoch.max(accepted_by_agents(&vault)).0));
-        let lineage = Arc::new(Mutex::new(LineageFile::at(vault.lineage())));
-        Self { name, vault, power, epoch, fence: Arc::new(Mutex::new(fence)), lineage, stop: CancellationToken::new() }
+        let lineage = LineageFile::at(vault.lineage());
+        Self {
+            name,
+            vault,
+            power,
+            epoch,
+            fence: Arc::new(Mutex::new(fence)),
+            obeyed: Arc::new(Mutex::new(lineage.obeyed())),
+            lineage: Arc::new(Mutex::new(lineage)),
+            stop: CancellationToken::new(),
+        }
     }
 
     /// The same, obeying the installation of the operator that the configuration names.
     #[must_use]
     pub fn obeying(self, lineage: Option<Lineage>) -> Self {
-        self.held_lineage().configure(lineage);
+        self.with_lineage(|file| file.configure(lineage));
         self
     }
 
     /// Whom this host obeys, as far as it is known.
     pub fn lineage(&self) -> Option<Lineage> {
-        self.held_lineage().obeyed()
+        self.held_obeyed().clone()
     }
 
     /// Durable when it returns.
@@ -67,7 +77,7 @@ impl Host {
     /// See [`FenceError`].
     pub(super) fn obey(&self, lineage: &Lineage) -> Result<(), FenceError> {
         self.check_in_place()?;
-        self.held_lineage().obey(lineage)
+        self.with_lineage(|file| file.obey(lineage))
     }
 
     /// The same, ending when `stop` is cancelled.
@@ -82,7 +92,7 @@ impl Host {
 
     /// Reads the host's fence, and whom it obeys, if they could not be read before.
     pub(super) fn read_epoch(&self) -> Result<(), FenceError> {
-        self.held_lineage().read()?;
+        self.with_lineage(LineageFile::read)?;
         let fence = self.held_fence().read()?;
         self.epoch.fetch_max(fence.epoch.0, Ordering::AcqRel);
         Ok(())
@@ -117,9 +127,17 @@ impl Host {
         }
     }
 
-    /// As [`Host::held_fence`].
-    fn held_lineage(&self) -> MutexGuard<'_, LineageFile> {
-        self.lineage.lock().unwrap_or_else(PoisonError::into_inner)
+    /// For the threads of agents, which may wait for a disk: what came of it is told to all others at the end.
+    fn with_lineage<T>(&self, work: impl FnOnce(&mut LineageFile) -> T) -> T {
+        // As [`Host::held_fence`].
+        let mut file = self.lineage.lock().unwrap_or_else(PoisonError::into_inner);
+        let worked = work(&mut file);
+        self.held_obeyed().clone_from(&file.obeyed());
+        worked
+    }
+
+    fn held_obeyed(&self) -> MutexGuard<'_, Option<Lineage>> {
+        self.obeyed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A panic elsewhere leaves the numbers as whole as they were.

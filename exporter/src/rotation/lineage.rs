@@ -29,17 +29,19 @@ pub(super) struct LineageFile {
 }
 
 impl LineageFile {
-    /// Reads the file; one that cannot be read is said in the log, and read again when it is asked for.
+    /// Reads the file; one that cannot be read is read again when it is asked for.
     pub(super) fn at(path: PathBuf) -> Self {
         let mut file = Self { path, configured: None, known: None };
-        if let Err(error) = file.read() {
-            tracing::error!(%error, "which operator this host obeys is not known");
-        }
+        let _ = file.read();
         file
     }
 
+    /// What the configuration says counts before the file. Where nobody says, that is said in the log.
     pub(super) fn configure(&mut self, lineage: Option<Lineage>) {
         self.configured = lineage;
+        if let Err(error) = self.read() {
+            tracing::error!(%error, "which operator this host obeys is not known");
+        }
     }
 
     /// # Errors
@@ -49,7 +51,7 @@ impl LineageFile {
             match read(&self.path) {
                 Ok(lineage) => self.known = Some(lineage),
                 Err(_) if self.configured.is_some() => {}
-                Err(why) => return Err(FenceError::Unread { path: self.path.clone(), why }),
+                Err(why) => return Err(FenceError::LineageUnread { path: self.path.clone(), why }),
             }
         }
         Ok(())
@@ -60,12 +62,13 @@ impl LineageFile {
         self.configured.clone().or_else(|| self.known.clone().flatten())
     }
 
-    /// Durable when it returns.
+    /// Durable when it returns. A host that obeys another already goes on doing so.
     ///
     /// # Errors
     /// See [`FenceError`].
     pub(super) fn obey(&mut self, lineage: &Lineage) -> Result<(), FenceError> {
-        if self.known.as_ref().is_some_and(|known| known.as_ref() == Some(lineage)) {
+        let is_known = self.known.as_ref().is_some_and(|known| known.as_ref() == Some(lineage));
+        if is_known || self.obeyed().is_some_and(|obeyed| obeyed != *lineage) {
             return Ok(());
         }
         let obeyed = Obeyed { lineage: lineage.clone() };
@@ -105,6 +108,8 @@ mod tests {
         file.obey(&lineage("tokyo")).expect("written");
         let mut again = LineageFile::at(at.clone());
         assert_eq!(again.obeyed(), Some(lineage("tokyo")));
+        again.obey(&lineage("kobe")).expect("nothing is written");
+        assert_eq!(LineageFile::at(at.clone()).obeyed(), Some(lineage("tokyo")), "the first stays");
         again.configure(Some(lineage("osaka")));
         assert_eq!(again.obeyed(), Some(lineage("osaka")));
         again.obey(&lineage("osaka")).expect("written");

@@ -97,6 +97,8 @@ pub enum Standing {
     Whole,
     /// The old ones could not be put back: that is tried again.
     NotRestored { before: Before, by_order: bool },
+    /// No file is ours, and somebody has asked for another leaf than the renewed one.
+    NewMustGo,
     /// The new ones are in place, all of them, and recovery has given up: nothing more is changed.
     NewStands { before: Before },
 }
@@ -436,7 +438,10 @@ impl From<NextStep> for State {
             NextStep::Step(step) => Self::Renewal { step },
             NextStep::Committed { before } => Self::Committed { before: Before::of(before) },
             NextStep::RolledBack { failure } => Self::RolledBack { failure },
-            NextStep::Frozen { failure } => Self::Frozen { failure, standing: Standing::Whole },
+            NextStep::Frozen { failure, by_order } => {
+                let standing = if by_order { Standing::NewMustGo } else { Standing::Whole };
+                Self::Frozen { failure, standing }
+            }
         }
     }
 }

@@ -105,11 +105,13 @@ impl Rotator {
             rotation.start_begun = starting::start_begun(rotation.start_begun.take(), &found, begun);
         }
         let timeout = match (&found, &self.agent.procedure) {
-            (State::Renewal { step }, Procedure::Trigger(trigger)) if step.runs_program() => trigger.timeout,
+            (State::Renewal { step }, Procedure::Trigger(trigger)) if step.may_run_program() => trigger.timeout,
             _ => self.agent.service.start_timeout,
         };
         let left = rotation.start_begun.as_ref().map(|begun| begun.may_go_on_for(timeout));
-        let left = left.filter(|left| !left.is_zero() && !rotation.left_in_order);
+        // An orderly end waits for a start, and not for a program that an earlier run has begun to renew with.
+        let was_waited_for = rotation.left_in_order && !matches!(found, State::Renewal { .. });
+        let left = left.filter(|left| !left.is_zero() && !was_waited_for);
         self.starting_until = left.map(|left| Instant::now() + left);
         if left.is_none() {
             rotation.start_begun = None;

@@ -271,6 +271,8 @@ impl Rotator {
             self.snapshot().admission(&self.host).check(target)?;
             if let Some(lineage) = &target.lineage {
                 self.host.obey(lineage).map_err(|error| fence_refused(&error))?;
+                // Another agent of the host may have heard another operator first.
+                self.snapshot().admission(&self.host).check(target)?;
             }
         }
         self.raise_fences(record.epoch, record.generation).map_err(|error| fence_refused(&error))?;
@@ -356,7 +358,7 @@ pub(super) fn renewal_digest() -> Digest {
 
 fn fence_refused(error: &FenceError) -> Refusal {
     let reason = match error {
-        FenceError::Unread { .. } => RefusalReason::Unavailable,
+        FenceError::Unread { .. } | FenceError::LineageUnread { .. } => RefusalReason::Unavailable,
         FenceError::Write(error) => storage_reason(error),
         FenceError::Elsewhere { .. } => RefusalReason::Internal,
     };

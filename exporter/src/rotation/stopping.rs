@@ -69,7 +69,6 @@ pub fn at_stop(state: &State, outlook: Outlook) -> AtStop {
         | State::Restarting { .. }
         | State::Resuming { .. }
         | State::Looking { .. }
-        | State::Renewal { step: Renewal::Reverting { .. } }
         | State::Discarding { .. }
         | State::Undoing {
             step:
@@ -82,8 +81,10 @@ pub fn at_stop(state: &State, outlook: Outlook) -> AtStop {
                 | Undo::LastStartOnNew,
             ..
         } => AtStop::GoOn,
+        // The program may have left it down.
+        State::Renewal { step: Renewal::Reverting { .. } | Renewal::Settling { .. } } => AtStop::StartAndLeave,
         State::Verifying { .. }
-        | State::Renewal { step: Renewal::Proving { .. } | Renewal::Settling { .. } }
+        | State::Renewal { step: Renewal::Proving { .. } }
         | State::Undoing { step: Undo::Drain | Undo::Verify, .. }
         | State::Frozen { .. } => match outlook {
             Outlook::MayEnd => AtStop::KeepUp,
@@ -145,13 +146,11 @@ pub(super) fn has_time_to_go_back(service: &Service, stopping_for: Duration) -> 
 }
 
 /// The longest that an agent's rotation may take to leave its service up once the program is to end. An agent that renews its
-/// own certificate is waited for while its program runs, and then while the one that brings the old one back does.
+/// own certificate is waited for while the program that runs does; what follows it is left to the next start.
 pub(super) fn grace(agent: &Agent) -> Duration {
     match &agent.procedure {
         Procedure::Push(_) => grace_of_service(&agent.service),
-        Procedure::Trigger(trigger) => {
-            trigger.timeout + trigger.timeout + agent.service.start_timeout + BESIDE_COMMANDS
-        }
+        Procedure::Trigger(trigger) => trigger.timeout + agent.service.start_timeout + BESIDE_COMMANDS,
     }
 }
 
@@ -251,6 +250,9 @@ mod tests {
     fn what_is_only_to_be_looked_at_waits_for_the_next_start_when_the_service_stays_up_until_then() {
         let frozen = State::Frozen { failure: failure(), standing: Standing::Whole };
         let proving = State::Renewal { step: Renewal::Proving { before: None } };
+        let back = |step| assert_eq!(at_stop(&State::Renewal { step }, Outlook::Settled), AtStop::StartAndLeave);
+        back(Renewal::Reverting { before: None, failure: failure(), by_order: false });
+        back(Renewal::Settling { before: None, failure: failure(), by_order: false });
         for state in
             [State::Verifying { before: before() }, undoing(Undo::Verify), undoing(Undo::Drain), frozen, proving]
         {

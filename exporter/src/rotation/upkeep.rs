@@ -138,7 +138,9 @@ impl Rotator {
             has_waited = true;
             sleep(self.agent.verify.interval).await;
         }
-        if self.starting_until.take().is_some() {
+        // Broken off by the end of the program, it goes on: the next start waits for it.
+        let goes_on = matches!(self.state(), Some(State::Renewal { .. })) && self.earlier_start_goes_on();
+        if !goes_on && self.starting_until.take().is_some() {
             self.note_start(None);
         }
         has_waited

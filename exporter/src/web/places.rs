@@ -105,7 +105,7 @@ mod tests {
         flood.push(places.try_take(peer(1), now + QUIET).expect("its own quietest makes room"));
         assert!(flood[0].evicted().is_cancelled());
         let mut others: Vec<_> = (2..=3).map(|last| places.try_take(peer(last), now).expect("room")).collect();
-        // all places are taken: the flood gives one back at once, and takes none of the others
+        // All places are taken: the flood gives one back at once, and takes none of the others
         let working = others[0].seat().work();
         for last in 4..=6 {
             others.push(places.try_take(peer(last), now).expect("the flood makes room"));

@@ -215,7 +215,7 @@ impl HostApi {
             })?;
             read(status, &body.to_bytes())
         };
-        // the connection is driven here and not in a task of its own, so that a cancelled call leaves nothing behind
+        // The connection is driven here and not in a task of its own, so that a cancelled call leaves nothing behind
         tokio::pin!(connection);
         tokio::pin!(reply);
         let mut driven = None;
@@ -223,7 +223,7 @@ impl HostApi {
             tokio::select! {
                 biased;
                 reply = &mut reply => {
-                    // what broke the connection says more than that the answer did not come
+                    // What broke the connection says more than that the answer did not come
                     return match (reply, driven) {
                         (Err(AgentError::Malformed(_)), Some(error)) => Err(error),
                         (reply, _) => reply,

@@ -14,7 +14,7 @@ const METADATA: [IpAddr; 3] = [
 /// What of the IANA IPv4 special-purpose address registry (RFC 6890) is no host's address: first address and leading bits. Private
 /// and shared ones are hosts', and so may be those for benchmarks and documentation.
 const NO_HOSTS_V4: [(Ipv4Addr, u32); 9] = [
-    // this machine, all of it
+    // This machine, all of it
     (Ipv4Addr::new(0, 0, 0, 0), 8),
     (Ipv4Addr::new(127, 0, 0, 0), 8),
     (Ipv4Addr::new(169, 254, 0, 0), 16),
@@ -25,18 +25,18 @@ const NO_HOSTS_V4: [(Ipv4Addr, u32); 9] = [
     (Ipv4Addr::new(192, 52, 193, 0), 24),
     (Ipv4Addr::new(192, 88, 99, 0), 24),
     (Ipv4Addr::new(192, 175, 48, 0), 24),
-    // multicast, reserved and broadcast
+    // Multicast, reserved and broadcast
     (Ipv4Addr::new(224, 0, 0, 0), 3),
 ];
 
 /// The same of the IPv6 registry. The translations and tunnels among them lead to an IPv4 address that is not seen for certain from
 /// the outside; those that are, [`plain`] knows.
 const NO_HOSTS_V6: [(Ipv6Addr, u32); 11] = [
-    // unspecified and loopback
+    // Unspecified and loopback
     (Ipv6Addr::UNSPECIFIED, 127),
-    // translation within a site (RFC 8215)
+    // Translation within a site (RFC 8215)
     (Ipv6Addr::new(0x64, 0xff9b, 1, 0, 0, 0, 0, 0), 48),
-    // discarded, and its dummy neighbour
+    // Discarded, and its dummy neighbour
     (Ipv6Addr::new(0x100, 0, 0, 0, 0, 0, 0, 0), 63),
     // IETF protocol assignments: Teredo, relays, identifiers
     (Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0), 23),
@@ -44,14 +44,14 @@ const NO_HOSTS_V6: [(Ipv6Addr, u32); 11] = [
     (Ipv6Addr::new(0x2002, 0, 0, 0, 0, 0, 0, 0), 16),
     // AS112
     (Ipv6Addr::new(0x2620, 0x4f, 0x8000, 0, 0, 0, 0, 0), 48),
-    // segment routing
+    // Segment routing
     (Ipv6Addr::new(0x5f00, 0, 0, 0, 0, 0, 0, 0), 16),
-    // the old first bits of the 6bone
+    // The old first bits of the 6bone
     (Ipv6Addr::new(0x3ffe, 0, 0, 0, 0, 0, 0, 0), 16),
-    // link-local, and the old site-local
+    // Link-local, and the old site-local
     (Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0), 10),
     (Ipv6Addr::new(0xfec0, 0, 0, 0, 0, 0, 0, 0), 10),
-    // multicast
+    // Multicast
     (Ipv6Addr::new(0xff00, 0, 0, 0, 0, 0, 0, 0), 8),
 ];
 
@@ -90,11 +90,11 @@ fn plain(address: IpAddr) -> IpAddr {
     let last = v6.octets();
     let embedded = || IpAddr::V4(Ipv4Addr::new(last[12], last[13], last[14], last[15]));
     match v6.segments() {
-        // mapped, translated (RFC 2765), and the well-known prefix of RFC 6052
+        // Mapped, translated (RFC 2765), and the well-known prefix of RFC 6052
         [0, 0, 0, 0, 0, 0xffff, _, _] | [0, 0, 0, 0, 0xffff, 0, _, _] | [0x64, 0xff9b, 0, 0, 0, 0, _, _] => embedded(),
-        // the interface identifier of ISATAP (RFC 5214), beneath any prefix
+        // The interface identifier of ISATAP (RFC 5214), beneath any prefix
         [_, _, _, _, 0 | 0x200, 0x5efe, _, _] => embedded(),
-        // the old compatible form, but for :: and ::1
+        // The old compatible form, but for :: and ::1
         [0, 0, 0, 0, 0, 0, high, low] if high != 0 || low > 1 => embedded(),
         _ => address,
     }

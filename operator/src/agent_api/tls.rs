@@ -106,7 +106,7 @@ pub(super) fn failure(error: &rustls::Error) -> AgentError {
             }
             _ => broken("the host's certificate was refused"),
         },
-        // of these the host says that nobody is to blame, or that it is itself
+        // Of these the host says that nobody is to blame, or that it is itself
         rustls::Error::AlertReceived(AlertDescription::InternalError | AlertDescription::UserCanceled) => {
             broken("the host broke the handshake off")
         }
@@ -165,7 +165,7 @@ mod tests {
             let name = "host.example".try_into().expect("a name");
             let mut ours = rustls::ClientConnection::new(ours.config.clone(), name).expect("a client");
             let mut host = rustls::ServerConnection::new(server.clone()).expect("a server");
-            // the last round brings the tickets
+            // The last round brings the tickets
             for _ in 0..4 {
                 pass(&mut ours, &mut host);
                 pass(&mut host, &mut ours);

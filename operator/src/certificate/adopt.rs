@@ -91,7 +91,7 @@ fn has_names(leaf: &X509Certificate<'_>, spec: &CertificateSpec) -> bool {
                 Some(address) => address.to_string(),
                 None => return false,
             },
-            // a kind of name that no spec asks for
+            // A kind of name that no spec asks for
             _ => return false,
         });
     }

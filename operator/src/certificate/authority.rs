@@ -132,7 +132,7 @@ fn params(
     params.is_ca = IsCa::ExplicitNoCa;
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     if spec.private_key.algorithm == KeyAlgorithm::Rsa {
-        // old Java clients agree on keys by RSA encryption
+        // Old Java clients agree on keys by RSA encryption
         params.key_usages.push(KeyUsagePurpose::KeyEncipherment);
     }
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];

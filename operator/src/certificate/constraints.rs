@@ -30,7 +30,7 @@ pub(super) fn check(certificate: &CertificateDer<'_>, spec: &CertificateSpec) ->
             return Err(IssuerError::NameConstraint(text.clone()));
         }
     }
-    // an empty subject is no name, and not constrained
+    // An empty subject is no name, and not constrained
     match common_name(spec).filter(|name| !allows_subject(constraints, name)) {
         Some(name) => Err(IssuerError::SubjectConstraint(name.to_owned())),
         None => Ok(()),
@@ -81,7 +81,7 @@ fn is_within(name: &str, base: &str) -> bool {
     if base.is_empty() {
         return true;
     }
-    // a leading dot, which OpenSSL takes too, leaves out the base itself
+    // A leading dot, which OpenSSL takes too, leaves out the base itself
     let (suffix, with_itself) = base.strip_prefix('.').map_or((base.as_str(), true), |base| (base, false));
     let below = name.strip_suffix(suffix).is_some_and(|rest| rest.ends_with('.'));
     below || (with_itself && name == suffix)
@@ -97,7 +97,7 @@ fn covers(name: &str, base: &str) -> bool {
 fn allows_address(constraints: &NameConstraints<'_>, address: IpAddr) -> bool {
     let permitted = ranges(&constraints.permitted_subtrees);
     let excluded = ranges(&constraints.excluded_subtrees);
-    // a range of the other family permits nothing of this one, as RFC 5280 has one form for both
+    // A range of the other family permits nothing of this one, as RFC 5280 has one form for both
     (permitted.is_empty() || permitted.iter().any(|range| is_in(address, range)))
         && !excluded.iter().any(|range| is_in(address, range))
 }

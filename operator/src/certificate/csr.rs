@@ -51,7 +51,7 @@ pub fn check(pem: &str, expected: KeyRequest) -> Result<CsrKey, IssuerError> {
     }
     let spki = &csr.certification_request_info.subject_pki;
     check_key(spki, expected)?;
-    // the key first: an odd key is refused before anything is computed with it
+    // The key first: an odd key is refused before anything is computed with it
     let signed_with = &csr.signature_algorithm.algorithm;
     if !SIGNATURES.contains(signed_with) || csr.verify_signature().is_err() {
         return Err(IssuerError::CsrSignature);

@@ -100,7 +100,7 @@ pub(super) fn within_reach(second: i64) -> Timestamp {
 fn check_chain(chain: &[CertificateDer<'_>]) -> Result<(), IssuerError> {
     let parsed = chain.iter().map(|der| X509Certificate::from_der(der).map(|(_, certificate)| certificate));
     let parsed: Vec<_> = parsed.collect::<Result<_, _>>().map_err(|_| IssuerError::Unreadable("tls.crt"))?;
-    // first: with a weak one no signature can be checked
+    // First: with a weak one no signature can be checked
     (1..).zip(&parsed).try_for_each(|(number, certificate)| check_key(certificate, number))?;
     let mut below = 0;
     for (number, certificate) in (1..).zip(&parsed) {
@@ -113,7 +113,7 @@ fn check_chain(chain: &[CertificateDer<'_>]) -> Result<(), IssuerError> {
         if parsed.get(number).is_some_and(|above| !names_key_of(certificate, above)) {
             return Err(IssuerError::KeyIdentifier(number));
         }
-        // one that is issued under its own name does not count (RFC 5280, 4.2.1.9)
+        // One that is issued under its own name does not count (RFC 5280, 4.2.1.9)
         below += u32::from(certificate.subject().as_raw() != certificate.issuer().as_raw());
     }
     Ok(())

@@ -375,7 +375,7 @@ fn no_byte_of_a_csr_can_be_changed_to_smuggle_in_another_key() {
         let mut bad = der.clone();
         bad[position] ^= 0x01;
         let text = armoured(&bad);
-        // the wrapping around what is signed has bits that mean nothing; the key never changes
+        // The wrapping around what is signed has bits that mean nothing; the key never changes
         if let Ok(taken) = check(&text, KeyRequest::EcdsaP256) {
             assert_eq!(Ok(taken), check(&pem, KeyRequest::EcdsaP256), "byte {position}");
         }

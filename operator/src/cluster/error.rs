@@ -57,7 +57,7 @@ impl ClusterError {
     pub(crate) fn is_unwritable(&self) -> bool {
         match self {
             Self::Status { code, message, .. } => {
-                // etcd's refusals come as failures of the server
+                // Etcd's refusals come as failures of the server
                 matches!(code, 413 | 422) || TOO_LARGE.iter().any(|words| message.contains(words))
             }
             Self::Timeout { .. }

@@ -110,7 +110,7 @@ impl<'de> Visitor<'de> for Branch<'_> {
     }
 
     fn visit_str<E>(self, text: &str) -> Result<Option<Value>, E> {
-        // not copied where there is no room
+        // Not copied where there is no room
         Ok(self.room.take(text.len()).map(|()| text.into()))
     }
 

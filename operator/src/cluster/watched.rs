@@ -93,7 +93,7 @@ impl From<Metadata> for ObjectMeta {
             uid,
             resource_version,
             generation: read.generation,
-            // nobody's claim is older by a time that is none, and nobody waits for a host by one
+            // Nobody's claim is older by a time that is none, and nobody waits for a host by one
             creation_timestamp: time(read.creation_timestamp, whole_seconds(Timestamp::MAX)),
             deletion_timestamp: time(read.deletion_timestamp, Timestamp::UNIX_EPOCH),
             annotations: rotate.map(|word| [(ROTATE_ANNOTATION.to_owned(), word)].into()),

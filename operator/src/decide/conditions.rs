@@ -38,7 +38,7 @@ pub(super) fn conditions(
     let keep = if stands(case, verdict) { case.settled.conditions.as_slice() } else { &[] };
     let of_push = match case.inputs.resource.spec.procedure {
         Procedure::Push(_) => vec![issued(case).into(), kept(deployed(case, verdict), keep)],
-        // nothing is signed by us, nor put onto the host
+        // Nothing is signed by us, nor put onto the host
         Procedure::Trigger { .. } => Vec::new(),
     };
     let verified = kept(verified(case, verdict), keep);
@@ -46,7 +46,7 @@ pub(super) fn conditions(
     let ready = Written::from(ready(case, verdict)).or_by(&facts);
     let serving = Written::from(serving(case)).or_by(&[&verified]);
     let stalled = stalled(case, verdict);
-    // kstatus reads the first of the two that it finds, so only one may be there
+    // Kstatus reads the first of the two that it finds, so only one may be there
     let reconciling = if stalled.is_none() { reconciling(case, verdict, status, &ready) } else { None };
     let mut written = vec![ready];
     written.extend(of_push);
@@ -206,7 +206,7 @@ fn reconciling(
         let message = format!("rotation {} is on its way{held_up}", rotation.generation);
         return claim(Reason::Rotating(rotation.trigger), message);
     }
-    // what waits for something that passes by itself is on its way too; what a person has paused is not
+    // What waits for something that passes by itself is on its way too; what a person has paused is not
     let obstacle = obstacle.filter(|obstacle| obstacle.by != BlockedBy::Paused && ready.status != TRUE)?;
     case.due?;
     claim(Reason::Blocked(obstacle.by), obstacle.message.clone())
@@ -280,7 +280,7 @@ fn is_served(case: &Case<'_>) -> bool {
 fn in_rotation(case: &Case<'_>, verdict: &RuleOutcome) -> bool {
     let on_host = case.host_rotation().is_some_and(|rotation| rotation.state != RotationState::Requested);
     let ours = (on_host && case.open_rotation().is_some()) || matches!(verdict.step, Step::Open { .. });
-    // before the first leaf there is nothing that could stand
+    // Before the first leaf there is nothing that could stand
     ours && case.leaf().is_some()
 }
 

@@ -112,9 +112,9 @@ impl Default for Policy {
     fn default() -> Self {
         Self {
             resync: Duration::from_secs(300),
-            // longer than a restart of a slow agent with its rollback, short enough for a namespace to go
+            // Longer than a restart of a slow agent with its rollback, short enough for a namespace to go
             release_after: Duration::from_secs(900),
-            // long enough to mend an issuer without losing the key that the host has made
+            // Long enough to mend an issuer without losing the key that the host has made
             delivery_deadline: Duration::from_secs(3600),
         }
     }

@@ -86,10 +86,10 @@ impl Contender {
         let is_known = self.status.observed_generation.is_some();
         match self.status.blocked_by {
             Some(BlockedBy::WrongHost) => Standing::None,
-            // what is not granted is not asked: at another address than before, no other host has answered
+            // What is not granted is not asked: at another address than before, no other host has answered
             Some(BlockedBy::NotGranted) if is_known && self.has_moved() => Standing::Moved,
             Some(by @ (BlockedBy::HostRefused | BlockedBy::NotGranted)) if self.is_unheard(by) => Standing::None,
-            // an owner whose host is down stays its owner, and so does one whose Secrets the API server does not give just now,
+            // An owner whose host is down stays its owner, and so does one whose Secrets the API server does not give just now,
             // whose issuer does not let it, or whose keystore or chain the host refuses
             _ if self.is_verified() => {
                 if self.has_issued() {
@@ -98,7 +98,7 @@ impl Contender {
                     Standing::Adopted
                 }
             }
-            // nothing else speaks for it: one whose status cannot be written would keep everybody else out for ever
+            // Nothing else speaks for it: one whose status cannot be written would keep everybody else out for ever
             _ if !is_known => Standing::None,
             _ if rotating && self.status.blocked_by.is_none() => Standing::Rotating,
             _ if self.has_moved() => Standing::Moved,
@@ -188,7 +188,7 @@ impl Claim {
 
 /// The resource that keeps this one from the agent, out of all that name the same agent of the same host.
 pub fn owner<'a>(own: &Claim, others: impl IntoIterator<Item = &'a Claim>) -> Option<Rival> {
-    // whoever asks may have been refused for something that was mended since
+    // Whoever asks may have been refused for something that was mended since
     let mine = |other: &Claim| own.standing_for(other).max(Standing::Heard);
     others
         .into_iter()

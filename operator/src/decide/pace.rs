@@ -59,7 +59,7 @@ pub(super) fn attempts(case: &Case<'_>) -> u32 {
 /// No wait of ours reaches the expiry of the leaf in force: at most a part of what is left of it, so that several tries fit in.
 pub(super) fn before_expiry(case: &Case<'_>, from: Timestamp, until: Timestamp) -> Timestamp {
     let left = case.leaf().and_then(|leaf| Duration::try_from(leaf.not_after.duration_since(from)).ok());
-    // of a leaf that has expired nothing is left to keep
+    // Of a leaf that has expired nothing is left to keep
     left.filter(|left| !left.is_zero())
         .map_or(until, |left| until.min(later(from, (left / PART_OF_LIFETIME).max(SHORTEST_WAIT))))
 }
@@ -97,12 +97,12 @@ fn after_failure(case: &Case<'_>, trigger: Trigger) -> Option<RuleOutcome> {
 
 fn is_untried(case: &Case<'_>, last: &RotationStatus, trigger: Trigger) -> bool {
     match trigger {
-        // before the first leaf every trigger is this one, a person's wish too
+        // Before the first leaf every trigger is this one, a person's wish too
         Trigger::FirstIssue => last.request_digest != case.digest || case.is_asked_anew(),
         Trigger::Requested => case.is_asked_anew(),
         Trigger::SpecChanged => last.request_digest != case.digest,
         Trigger::PasswordChanged => last.password_version.as_deref() != case.inputs.references.password_version(),
-        // which issuer it was tried with is only known of what was signed
+        // Which issuer it was tried with is only known of what was signed
         Trigger::IssuerChanged => {
             let issuer = case.inputs.references.issuer().map(|issuer| issuer.sha256.as_str());
             last.signed.first().is_some_and(|signed| Some(signed.issuer_sha256.as_str()) != issuer)
@@ -212,7 +212,7 @@ fn is_same_drift(case: &Case<'_>, trigger: Trigger, rotated: Timestamp) -> bool 
     };
     let before = case.inputs.resource.status.conditions.iter().find(|condition| condition.type_ == fact.as_str());
     let was_never_cured = before.is_some_and(|fact| fact.status == "False" && fact.last_transition_time.0 <= rotated);
-    // of a rotation that seems to end later than now, no time on record tells what came before it
+    // Of a rotation that seems to end later than now, no time on record tells what came before it
     (was_never_cured && rotated <= case.now()) || clock::lasts(case.now(), rotated, later(rotated, SAME_DRIFT))
 }
 

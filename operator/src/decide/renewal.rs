@@ -66,7 +66,7 @@ pub(crate) fn earlier(time: Timestamp, by: Duration) -> Timestamp {
 fn renew_before(lifetime: i64, spec: RenewalSpec) -> i64 {
     let asked = match (spec.renew_before, spec.renew_before_percentage) {
         (Some(duration), _) => i64::try_from(duration.as_duration().as_secs()).ok(),
-        // divided first: lifetimes up to the year 9999 times a hundred do not fit otherwise
+        // Divided first: lifetimes up to the year 9999 times a hundred do not fit otherwise
         (None, Some(percentage)) => (lifetime / 100).checked_mul(i64::from(percentage)),
         (None, None) => None,
     };

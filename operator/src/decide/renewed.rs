@@ -60,7 +60,7 @@ pub(super) fn in_force(leaf: ShownLeaf, digest: &str) -> LeafStatus {
         request_digest: digest.to_owned(),
         issuer_sha256: None,
         password_version: None,
-        // written by `verified`, where it is seen to be served
+        // Written by `verified`, where it is seen to be served
         verified_url: None,
         verified_client: None,
     }

@@ -46,13 +46,13 @@ pub fn request_digest(spec: &ManagedAgentCertificateSpec) -> String {
 /// alone. Not over the password's value either, which a digest in a status would let others guess at.
 pub(crate) fn push_digest(push: &PushSpec) -> String {
     let mut hash = Sha256::new();
-    // each part with its length, so that no two requests read the same
+    // Each part with its length, so that no two requests read the same
     let mut part = |text: &str| {
         hash.update((text.len() as u64).to_be_bytes());
         hash.update(text.as_bytes());
     };
     part("v1");
-    // the first name is the common name, the order of the others says nothing
+    // The first name is the common name, the order of the others says nothing
     part(push.certificate.dns_names.first().map_or("", String::as_str));
     for names in [&push.certificate.dns_names, &push.certificate.ip_addresses] {
         let mut sorted: Vec<&str> = names.iter().map(String::as_str).collect();

@@ -37,7 +37,7 @@ pub fn decide(inputs: &Inputs<'_>) -> Decision {
     let verdict = RULES.iter().find_map(|rule| rule(&case)).unwrap_or_else(|| idle(&case));
     let verdict = not_past_expiry(&case, verdict);
     let status = match verdict.step {
-        // the resource itself changes first; the decision after that writes the status
+        // The resource itself changes first; the decision after that writes the status
         Step::EnsureFinalizer | Step::ReleaseFinalizer | Step::Gone => inputs.resource.status.clone(),
         Step::Open { .. }
         | Step::AskPassword { .. }
@@ -54,7 +54,7 @@ pub fn decide(inputs: &Inputs<'_>) -> Decision {
 /// Another resource owns the agent; two owners would rotate each other's leaf for ever.
 fn conflict(case: &Case<'_>) -> Option<RuleOutcome> {
     let rival = case.inputs.rival?;
-    // what there is in other namespaces is not told to whoever may only name a host
+    // What there is in other namespaces is not told to whoever may only name a host
     let owner = if rival.namespace == case.inputs.resource.namespace {
         format!("{}/{}", rival.namespace, rival.name)
     } else {
@@ -103,16 +103,16 @@ fn in_flight(case: &Case<'_>) -> Option<RuleOutcome> {
     }
     match case.inputs.resource.spec.procedure {
         Procedure::Push(_) => {}
-        // there is no chain to give it
+        // There is no chain to give it
         Procedure::Trigger { .. } => return Some(roll_back(case, rotation)),
     }
     let deadline = case.inputs.policy.delivery_deadline;
-    // by what is on record, and by what this process has seen where a clock was ahead then
+    // By what is on record, and by what this process has seen where a clock was ahead then
     let in_time = case.now() < later(own.started_at, deadline) && time_taken(case) < deadline;
-    // the host was told a password that is not the one any more: another rotation would follow this one
+    // The host was told a password that is not the one any more: another rotation would follow this one
     let other_password = differ(own.password_version.as_deref(), case.inputs.references.password_version());
     let is_other = own.request_digest != case.digest || other_password;
-    // a person who asks anew has changed something that this rotation was opened with
+    // A person who asks anew has changed something that this rotation was opened with
     if is_other || case.is_asked_anew() || rotation.csr.is_none() || !in_time {
         return Some(roll_back(case, rotation));
     }
@@ -149,7 +149,7 @@ fn ask_password(case: &Case<'_>) -> Option<RuleOutcome> {
         Cause::Drift | Cause::Age => before_rotating(case, trigger),
     };
     if let Some(RuleOutcome { step: Step::Blocked { by, retry }, obstacle }) = shut {
-        // what is told is what is in the way of the rotation
+        // What is told is what is in the way of the rotation
         let until = gates::tried_again_at(case);
         let step = until.map_or(question, |until| Step::Blocked { by, retry: retry.min(until) });
         return Some(RuleOutcome { step, obstacle });

@@ -29,7 +29,7 @@ pub(super) fn settle(inputs: &Inputs<'_>, digest: &str) -> ManagedAgentCertifica
     let done = carried_out(inputs, digest);
     if let Some(leaf) = adoptable(inputs, &status, digest, done) {
         status.leaf = Some(leaf);
-        // a rotation that a person asked for is owed unless the host says otherwise
+        // A rotation that a person asked for is owed unless the host says otherwise
         if done.rotate {
             status.handled_rotate.clone_from(&inputs.resource.rotate);
         }
@@ -69,11 +69,11 @@ fn ending(inputs: &Inputs<'_>, own: &RotationStatus, before: Option<&LeafStatus>
         return decided(inputs, report, rotation, own, before);
     }
     if report.generation.0 >= own.generation {
-        // the host has accepted this number or a higher one and shows another rotation, or none
+        // The host has accepted this number or a higher one and shows another rotation, or none
         return Some(lost("unknown_to_host"));
     }
     if is_out_of_reach(own.generation, highest_generation(report)) {
-        // the host named a far higher one before, and does not know of it now
+        // The host named a far higher one before, and does not know of it now
         return Some(lost("out_of_reach"));
     }
     // The host has not heard of it. It can still be opened under its number, unless it would not be the same request.
@@ -192,7 +192,7 @@ fn adoptable(
     match &spec.procedure {
         Procedure::Push(push) => {
             let leaf = as_good_as_new(inputs, report, push, known, digest, done)?;
-            // another password is owed
+            // Another password is owed
             let password_version = known.and_then(|known| known.password_version.clone());
             (leaf.sha256 == found).then(|| in_force(&leaf, digest, password_version))
         }
@@ -268,7 +268,7 @@ fn in_force(leaf: &SignedLeaf, digest: &str, password_version: Option<String>) -
         request_digest: digest.to_owned(),
         issuer_sha256: Some(leaf.issuer_sha256.clone()),
         password_version,
-        // written by `verified`, where it is seen to be served
+        // Written by `verified`, where it is seen to be served
         verified_url: None,
         verified_client: None,
     }
@@ -291,7 +291,7 @@ fn verified(status: &mut ManagedAgentCertificateStatus, inputs: &Inputs<'_>) {
         Observed::Unseen(obstacle) => {
             obstacle.refuses_client
                 || obstacle.by == BlockedBy::WrongHost
-                // nobody is asked then: at another address no other host has answered
+                // Nobody is asked then: at another address no other host has answered
                 || (obstacle.by == BlockedBy::NotGranted && !has_moved)
         }
         Observed::Seen(report) => is_wrong_host(spec, report) || (has_moved && due::drift(leaf, report).is_some()),

@@ -72,7 +72,7 @@ pub(super) struct Packed(pub(super) Arc<[u8]>);
 impl Packed {
     pub(super) fn of(object: &Watched) -> Self {
         let mut packing = DeflateEncoder::new(Vec::new(), Compression::fast());
-        // never fails in practice: strings and numbers, into memory
+        // Never fails in practice: strings and numbers, into memory
         let packed =
             serde_json::to_writer(&mut packing, object).map_err(io::Error::from).and_then(|()| packing.finish());
         Self(packed.unwrap_or_default().into())
@@ -100,7 +100,7 @@ impl Summary {
                     product: mac.spec.agent.product.id().into(),
                     not_after: status.and_then(|status| Some(status.leaf.as_ref()?.not_after)),
                     renewal_time: status.and_then(|status| status.renewal_time),
-                    // one that was never looked at is as unknown as one whose host is dead
+                    // One that was never looked at is as unknown as one whose host is dead
                     ready: ready.map_or("Unknown", |condition| condition.status.as_str()).into(),
                     blocked_by: status.and_then(|status| status.blocked_by),
                     readable: true,
@@ -111,7 +111,7 @@ impl Summary {
                 product: seen.product().into(),
                 not_after: seen.not_after(),
                 renewal_time: seen.renewal_time(),
-                // whatever its status says: nothing is done about it
+                // Whatever its status says: nothing is done about it
                 ready: "False".into(),
                 blocked_by: None,
                 readable: false,

@@ -144,7 +144,7 @@ fn a_list_that_breaks_off_deletes_nothing_and_a_whole_one_deletes_what_is_not_in
     }
     fleet.apply(Event::Init);
     fleet.apply(Event::InitApply(object("a", "a", json!({}))));
-    // it broke off here
+    // It broke off here
     fleet.apply(Event::Init);
     assert_eq!(fleet.summaries().len(), 2);
     fleet.apply(Event::InitApply(object("b", "b", json!({}))));
@@ -187,15 +187,15 @@ fn beyond_the_room_the_namespace_that_takes_the_most_has_some_left_out_and_that_
         assert!((9..=10).contains(&kept.len()), "{}", kept.len());
         assert_eq!(fleet.left_out(), 23 - kept.len());
         assert_eq!(changes.iter().filter(|change| matches!(change, Change::Gone(..))).count(), 3, "{changes:?}");
-        // those that are kept stay, and nobody is woken for it
+        // Those that are kept stay, and nobody is woken for it
         let (again, changes) = list();
         assert_eq!((again, changes), (kept.clone(), Vec::new()));
-        // a new one of a small namespace is let in, and one of the largest is not
+        // A new one of a small namespace is let in, and one of the largest is not
         fleet.apply(Event::Apply(of("many", 99)));
         assert!(!fleet.holds(&ResourceName::new("many", "many-99")));
         fleet.apply(Event::Apply(of("another", 0)));
         assert!(fleet.holds(&ResourceName::new("another", "another-0")) && fleet.left_out() > 0);
-        // and one whose time has come leaves its room to others
+        // And one whose time has come leaves its room to others
         for name in kept {
             let (namespace, name) = name.parts();
             fleet.apply(Event::Delete(object(name, name, json!({"metadata": {"namespace": namespace}}))));
@@ -256,14 +256,14 @@ fn a_list_takes_back_nothing_that_was_written_while_it_was_read() {
     };
     fleet.apply(Event::Apply(at(7, "Frozen")));
     assert_eq!(list(Some(8), 7, "Frozen", Some(at(9, "OnBattery"))), Some(BlockedBy::OnBattery));
-    // read after it was written, so it is what there is: the API server was restored and has counted on since
+    // Read after it was written, so it is what there is: the API server was restored and has counted on since
     assert_eq!(list(Some(12), 8, "Paused", None), Some(BlockedBy::Paused));
-    // older than what was known before: it was restored just now
+    // Older than what was known before: it was restored just now
     fleet.apply(Event::Apply(at(20, "Frozen")));
     assert_eq!(list(Some(15), 5, "OnBattery", None), Some(BlockedBy::OnBattery));
-    // and counts from there
+    // And counts from there
     assert_eq!(list(Some(16), 5, "OnBattery", Some(at(17, "Paused"))), Some(BlockedBy::Paused));
-    // versions that are no numbers say nothing
+    // Versions that are no numbers say nothing
     assert_eq!(list(None, 5, "Frozen", None), Some(BlockedBy::Frozen));
 }
 
@@ -342,7 +342,7 @@ fn what_could_not_be_written_ends_a_claim_until_it_is() {
     fleet.could_not_write(&mac(&stored), &refused);
     assert!(!is_kept(&fleet));
     assert!(!fleet.claim(&mac(&stored)).is_verified(), "nor is it in its own eyes");
-    // whatever is written to it next, it was not the status
+    // Whatever is written to it next, it was not the status
     fleet.apply(Event::Apply(at(2, verified.clone())));
     fleet.could_not_write(&mac(&at(2, verified.clone())), &same);
     assert!(!is_kept(&fleet));

@@ -70,7 +70,7 @@ impl Issuer for CaSecret {
             let judge = |known: &Known| {
                 known.grant.may_issue(resource, &push.certificate)?;
                 if let Some(end) = known.end {
-                    // of one that has ended too: that is what it is watched for
+                    // Of one that has ended too: that is what it is watched for
                     self.metrics.issuer_not_after(&key.0, &key.1, end);
                 }
                 known.facts.clone().map(Some)

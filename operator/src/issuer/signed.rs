@@ -180,7 +180,7 @@ mod tests {
             ..sample::resource()
         };
         chains.remember(&of("fleet", 0), basis, &issued, now);
-        // as many as fill the room twice
+        // As many as fill the room twice
         let many = 2 * MAX_CHAIN_BYTES / (issued.chain.len() + BESIDE_CHAIN);
         for uid in 0..many {
             chains.remember(&of("noisy", uid), basis, &issued, now);

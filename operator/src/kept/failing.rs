@@ -181,7 +181,7 @@ mod tests {
     fn reads_in(namespaces: &[(&str, usize)], seconds: u64, bytes: usize) -> HashMap<String, usize> {
         let (reads, start) = (FailingReads::default(), Instant::now());
         let mut begun: HashMap<String, usize> = HashMap::new();
-        // who waits asks no second time meanwhile
+        // Who waits asks no second time meanwhile
         let mut waiting: Vec<_> = namespaces.iter().flat_map(|(name, many)| vec![(start, *name); *many]).collect();
         let end = start + Duration::from_secs(seconds);
         loop {
@@ -221,7 +221,7 @@ mod tests {
     fn no_number_of_large_secrets_is_read_faster_than_their_pace() {
         let begun = reads_in(&[("fleet", 8)], 120, 1 << 20)["fleet"];
         let most = (4 << 20) + 120 * 512 * 1024;
-        // those that were let in together are not known to be large yet
+        // Those that were let in together are not known to be large yet
         assert!((begun - 8) << 20 <= most, "{begun} MiB");
     }
 

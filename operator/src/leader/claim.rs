@@ -45,7 +45,7 @@ pub fn claim(seen: Option<&Seen>, me: &str, floor: Epoch, now: Instant, wall: Ti
     let holder = seen.holder.as_deref().filter(|holder| !holder.is_empty());
     match (holder, seen.epoch) {
         (Some(holder), Some(epoch)) if holder == me && epoch > believable(floor, wall) => LeaseClaim::Renew(epoch),
-        // ours, but a host has seen a higher epoch: the Lease was lost once, and so was its annotation
+        // Ours, but a host has seen a higher epoch: the Lease was lost once, and so was its annotation
         (Some(holder), epoch) if holder == me => LeaseClaim::Acquire(next_epoch(epoch, floor, wall)),
         (Some(_), _) if now.saturating_duration_since(seen.since) < LEASE_DURATION => LeaseClaim::Wait,
         (_, epoch) => LeaseClaim::Acquire(next_epoch(epoch, floor, wall)),

@@ -67,7 +67,7 @@ impl Leadership {
     /// For a process that is alone by decree: leads for ever.
     pub fn alone(epoch: Epoch) -> Self {
         let (sender, tenure) = watch::channel(Some(Tenure { number: 1, epoch, until: None }));
-        // a receiver keeps the last value when its sender is gone
+        // A receiver keeps the last value when its sender is gone
         drop(sender);
         Self { tenure, floor: Arc::default() }
     }
@@ -77,7 +77,7 @@ impl Leadership {
         let tenure = self.current()?;
         Some(match tenure.until {
             Some(_) => tenure.epoch,
-            // nobody renews: what hosts have seen is taken up at once
+            // Nobody renews: what hosts have seen is taken up at once
             None => raised(tenure.epoch, self.floor.epoch(), Timestamp::now()),
         })
     }
@@ -187,7 +187,7 @@ impl Election {
             LeaseClaim::Acquire(epoch) => (epoch, true),
             LeaseClaim::Renew(epoch) => (epoch, false),
         };
-        // the deadline counts from before the write: the others count from when it lands
+        // The deadline counts from before the write: the others count from when it lands
         let started = Instant::now();
         let filled = self.filled(lease, epoch, taken);
         let written = self.cluster.put_lease(&self.namespace, &filled);

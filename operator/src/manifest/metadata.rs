@@ -34,7 +34,7 @@ pub(super) fn check(metadata: &ObjectMeta) -> Result<(), String> {
         }
     }
     let annotations = || metadata.annotations.iter().flatten();
-    // of an annotation's prefix, upper case is taken
+    // Of an annotation's prefix, upper case is taken
     if let Some((key, _)) = annotations().find(|(key, _)| !is_qualified(&key.to_lowercase())) {
         return Err(format!("metadata.annotations: {key:?} is no key: {KEY}"));
     }
@@ -65,7 +65,7 @@ fn check_name(metadata: &ObjectMeta) -> Result<(), String> {
     if !is_subdomain(name) {
         return Err(format!("metadata.name: {form}"));
     }
-    // what is appended to it ends it
+    // What is appended to it ends it
     let stem = metadata.generate_name.as_deref().unwrap_or_default();
     if !stem.is_empty() && !is_subdomain(&format!("{stem}x")) {
         return Err(format!("metadata.generateName: {form}"));

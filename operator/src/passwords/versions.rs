@@ -142,7 +142,7 @@ impl Known {
         words.retain(|(known, _)| *known != word);
         words.push_back((word, digest));
         if words.len() > MAX_WORDS {
-            // of another password a host that is asked says what it is; of this one, an agent may be restarted for nothing
+            // Of another password a host that is asked says what it is; of this one, an agent may be restarted for nothing
             let other = words.iter().position(|(_, other)| *other != digest);
             words.remove(other.unwrap_or_default());
         }
@@ -234,7 +234,7 @@ mod tests {
         let last = read_at(&versions, "a", "12:00");
         assert!(!last.version.was("10:00"), "nobody remembers all of them");
         assert!(versions.as_heard(("fleet", "u"), &["10:00"], &last).was("10:00"));
-        // another's password takes the only place that there is
+        // Another's password takes the only place that there is
         versions.of(&("other".into(), "x/y".into()), &SecretString::from("z"), "12:30");
         let again = read_at(&versions, "a", "13:00");
         let version = versions.as_heard(("fleet", "u"), &["10:00"], &again);

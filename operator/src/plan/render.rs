@@ -71,7 +71,7 @@ pub(super) fn render(planned: &[Planned], now: Timestamp) -> Plan {
             }
         };
         for line in lines {
-            // a manifest's words are anybody's: none of them begins a line of its own in a terminal or a CI's log
+            // A manifest's words are anybody's: none of them begins a line of its own in a terminal or a CI's log
             let _ = writeln!(text, "{}", told(&line));
         }
     }
@@ -171,7 +171,7 @@ fn standing(decision: &Decision, wrong: &[Obstacle]) -> Vec<String> {
     if let Some(renewal) = decision.status.renewal_time {
         lines.push(format!("  next rotation {renewal}"));
     }
-    // what is on its way was said first
+    // What is on its way was said first
     let shown = |kind: &str, status: &str| kind == "Ready" || (status == "True" && kind != "Reconciling");
     for condition in decision.status.conditions.iter().filter(|c| shown(&c.type_, &c.status)) {
         let message = condition.message.as_str();

@@ -71,7 +71,7 @@ pub(super) async fn act(
                     obstacle
                 }
             };
-            // told as an event, and so logged, when it is news; a try that fails as the one before is none
+            // Told as an event, and so logged, when it is news; a try that fails as the one before is none
             tracing::debug!(
                 namespace = resource.namespace,
                 name = resource.name,

@@ -167,7 +167,7 @@ fn silent_hosts_do_not_starve_healthy_ones() {
     simulation.add_fleet(200, 300);
     simulation.run_for(Duration::from_secs(3600));
     assert!(simulation.longest_gap("healthy") <= within_resync(), "{:?}", simulation.longest_gap("healthy"));
-    // and whoever comes back is noticed
+    // And whoever comes back is noticed
     assert!(simulation.longest_gap("silent") <= RESYNC * 2, "{:?}", simulation.longest_gap("silent"));
     assert_eq!(simulation.schedule.overdue(simulation.now), 0);
 }
@@ -192,7 +192,7 @@ fn hosts_that_answer_at_the_last_moment_do_not_starve_quick_ones() {
     let mut simulation = Simulation::new(2);
     simulation.add_fleet(0, 2000);
     for number in 0..2000 {
-        // not more at once than there is room for at their first look
+        // Not more at once than there is room for at their first look
         if number % 50 == 0 {
             simulation.run_for(Duration::from_secs(30));
         }
@@ -201,7 +201,7 @@ fn hosts_that_answer_at_the_last_moment_do_not_starve_quick_ones() {
     }
     simulation.run_for(Duration::from_secs(2 * 3600));
     assert!(simulation.longest_gap("healthy") <= within_resync(), "{:?}", simulation.longest_gap("healthy"));
-    // sixteen places for a quarter of a minute each
+    // Sixteen places for a quarter of a minute each
     assert!(simulation.longest_gap("late") <= Duration::from_secs(2400), "{:?}", simulation.longest_gap("late"));
 }
 
@@ -220,17 +220,17 @@ fn among_silent_hosts_rotations_in_flight_come_first_and_those_that_are_long_dea
     let new = simulation.add("new", "new");
     simulation.run_for(Duration::from_secs(5));
     simulation.silent.extend(["rotating".to_owned(), "new".to_owned()]);
-    // it is told so by its watch
+    // It is told so by its watch
     simulation.schedule.changed(&new, HostKey::new("fleet", "new"), Known::default(), simulation.now);
     simulation.run_for(Duration::from_secs(5));
     let before = (simulation.looks_at(&rotating), simulation.looks_at(&new));
     simulation.run_for(Duration::from_secs(60));
-    // after 5, 10, 20 and 40 seconds, each with the time that it takes
+    // After 5, 10, 20 and 40 seconds, each with the time that it takes
     assert!(simulation.looks_at(&rotating) >= before.0 + 3, "{}", simulation.looks_at(&rotating) - before.0);
     assert!(simulation.looks_at(&new) > before.1);
     simulation.run_for(Duration::from_secs(2 * 3600));
     assert!(simulation.longest_gap("rotating") <= within_resync(), "{:?}", simulation.longest_gap("rotating"));
-    // and the dead are not forgotten over it: eight places for three seconds each
+    // And the dead are not forgotten over it: eight places for three seconds each
     assert!(simulation.longest_gap("dead") <= Duration::from_secs(1800), "{:?}", simulation.longest_gap("dead"));
 }
 

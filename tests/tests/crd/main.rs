@@ -129,7 +129,7 @@ fn what_may_be_written_is_accepted_and_gets_its_defaults() -> Result<()> {
         ensure!(created["spec"]["certificate"]["duration"].is_string(), "no default duration: {created}");
         let keystore = &created["spec"]["keystore"];
         ensure!(keystore.is_null() || keystore["onUnreadable"].is_string(), "no default for onUnreadable: {created}");
-        // what is left out is what the API server writes where a part of it is given
+        // What is left out is what the API server writes where a part of it is given
         let written = changed(created.clone(), "/spec/keystore", keystore_of(keystore));
         let read = |object: &Value| ManagedAgentCertificateSpec::read(object["spec"].clone());
         ensure!(read(&created)? == read(&written)?, "{created}");

@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use super::executable::{can_be_run, check_format, find};
 use super::left::{LEFT, MAX_LEFT, MAX_LEFT_BEFORE_STOP};
 use super::started_process;
-use super::supervise::{DEFAULT_PATH, POLL, Word, ended_with, own_program, supervised};
+use super::supervise::{DEFAULT_PATH, POLL, SupervisorMessage, ended_with, own_program, supervised};
 use crate::platform::{ProgramError, StartedProcess};
 
 /// How long a killed program may take to end. One that waits for a file system that hangs ends when that answers.
@@ -40,7 +40,7 @@ pub struct RunningProgram {
     name: String,
     deadline: Duration,
     until: Instant,
-    supervisor: Supervisor,
+    supervisor: SupervisorProcess,
     words: std::os::unix::net::UnixStream,
 }
 
@@ -56,7 +56,7 @@ pub fn spawn(agent: &str, argv: &[String], deadline: Duration) -> Result<Running
     let admitted = LEFT.admit(agent, MAX_LEFT).ok_or_else(|| io::Error::other(too_many()));
     match admitted.and_then(|_| supervised(argv, deadline)) {
         Ok((child, words)) => {
-            let supervisor = Supervisor { agent: agent.to_owned(), child: Some(child) };
+            let supervisor = SupervisorProcess { agent: agent.to_owned(), child: Some(child) };
             Ok(RunningProgram { name, deadline, until, supervisor, words })
         }
         Err(source) => Err(ProgramError::NotStarted { program: name, source }),
@@ -65,12 +65,12 @@ pub fn spawn(agent: &str, argv: &[String], deadline: Duration) -> Result<Running
 
 /// The process that starts the program and waits for its end. One that is still there when this is dropped counts as left.
 #[derive(Debug)]
-struct Supervisor {
+struct SupervisorProcess {
     agent: String,
     child: Option<Child>,
 }
 
-impl Supervisor {
+impl SupervisorProcess {
     /// Waits for its end, `until` at the latest.
     async fn reap(&mut self, until: Instant) {
         while let Some(child) = &mut self.child {
@@ -82,7 +82,8 @@ impl Supervisor {
         }
     }
 
-    /// The kernel kills then what it has started.
+    /// The kernel then kills the command's own process. What that has started lives on, as does a command that has taken other
+    /// rights: only a supervisor that is at work kills a whole group.
     fn kill(&mut self) {
         if let Some(child) = &mut self.child {
             let _ = child.kill();
@@ -90,7 +91,7 @@ impl Supervisor {
     }
 }
 
-impl Drop for Supervisor {
+impl Drop for SupervisorProcess {
     fn drop(&mut self) {
         if let Some(child) = self.child.take() {
             LEFT.keep(&self.agent, child);
@@ -153,17 +154,19 @@ impl RunningProgram {
         let mut has_begun = false;
         let ended = loop {
             match timeout_at(until + LATE_SUPERVISOR, word(&mut words)).await {
-                Ok(Ok(Word::Begun)) => has_begun = true,
-                Ok(Ok(Word::NotStarted(error))) => {
+                Ok(Ok(SupervisorMessage::Begun)) => has_begun = true,
+                Ok(Ok(SupervisorMessage::NotStarted(error))) => {
                     break Err(ProgramError::NotStarted { program, source: why_not(error) });
                 }
-                Ok(Ok(Word::Ended(status))) => {
+                Ok(Ok(SupervisorMessage::Ended(status))) => {
                     let status = ended_with(status);
                     let failed = || ProgramError::Failed { program, status: status.to_string() };
                     break status.success().then_some(()).ok_or_else(failed);
                 }
-                Ok(Ok(Word::Killed)) if has_begun => break Err(ProgramError::TimedOut { program, deadline }),
-                Ok(Ok(Word::Killed)) => {
+                Ok(Ok(SupervisorMessage::Killed)) if has_begun => {
+                    break Err(ProgramError::TimedOut { program, deadline });
+                }
+                Ok(Ok(SupervisorMessage::Killed)) => {
                     let why = "it did not begin before its timeout, because a file system hangs, and is killed";
                     break Err(ProgramError::NotStarted { program, source: io::Error::other(why) });
                 }
@@ -191,10 +194,10 @@ fn why_not(error: i32) -> io::Error {
     }
 }
 
-async fn word(words: &mut UnixStream) -> io::Result<Word> {
-    let mut bytes = [0; Word::LENGTH];
+async fn word(words: &mut UnixStream) -> io::Result<SupervisorMessage> {
+    let mut bytes = [0; SupervisorMessage::LENGTH];
     words.read_exact(&mut bytes).await.map_err(|_| io::Error::other("what waits for it has ended"))?;
-    Word::from_bytes(bytes).ok_or_else(|| io::Error::other("what waits for it is another version"))
+    SupervisorMessage::from_bytes(bytes).ok_or_else(|| io::Error::other("what waits for it is another version"))
 }
 
 #[cfg(test)]

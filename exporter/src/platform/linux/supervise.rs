@@ -55,7 +55,7 @@ pub fn run_commands_by(exporter: &Path) {
 
 /// What the supervisor says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Word {
+pub(super) enum SupervisorMessage {
     /// The launcher has become the command.
     Begun,
     /// It cannot, by this error number.
@@ -66,7 +66,7 @@ pub(super) enum Word {
     Killed,
 }
 
-impl Word {
+impl SupervisorMessage {
     pub(super) const LENGTH: usize = 5;
 
     fn to_bytes(self) -> [u8; Self::LENGTH] {
@@ -169,7 +169,7 @@ fn supervise(order: &Order) -> io::Result<()> {
     drop(command);
     match spawned {
         Ok(command) => Supervisor { order, deadline, exporter, launcher, command }.see_to_its_end(),
-        Err(error) => tell(&mut exporter, Word::NotStarted(number(&error))),
+        Err(error) => tell(&mut exporter, SupervisorMessage::NotStarted(number(&error))),
     }
 }
 
@@ -196,9 +196,9 @@ impl Supervisor<'_> {
             match stage {
                 Stage::Launched => match self.heard_of_launcher() {
                     None => {}
-                    Some(Word::Begun) => {
+                    Some(SupervisorMessage::Begun) => {
                         stage = Stage::Runs;
-                        self.tell(Word::Begun);
+                        self.tell(SupervisorMessage::Begun);
                     }
                     Some(word) => {
                         self.tell(word);
@@ -208,14 +208,14 @@ impl Supervisor<'_> {
                 Stage::Runs | Stage::Killed => sleep(POLL),
             }
             if let Some(status) = self.command.try_wait()? {
-                self.tell(Word::Ended(status.into_raw()));
+                self.tell(SupervisorMessage::Ended(status.into_raw()));
                 return Ok(());
             }
             let is_unwanted = stage == Stage::Launched && is_closed(&mut self.exporter);
             if stage != Stage::Killed && (is_unwanted || Instant::now() >= self.deadline) {
                 kill(&self.command);
                 stage = Stage::Killed;
-                self.tell(Word::Killed);
+                self.tell(SupervisorMessage::Killed);
             }
             // Nobody counts any more what is left.
             if stage == Stage::Killed && self.order.is_orphaned() {
@@ -225,23 +225,23 @@ impl Supervisor<'_> {
     }
 
     /// `exec` closes its socket.
-    fn heard_of_launcher(&mut self) -> Option<Word> {
+    fn heard_of_launcher(&mut self) -> Option<SupervisorMessage> {
         let mut error = [0; 4];
         match self.launcher.read(&mut error) {
-            Ok(0) => Some(Word::Begun),
-            Ok(_) => Some(Word::NotStarted(i32::from_ne_bytes(error))),
+            Ok(0) => Some(SupervisorMessage::Begun),
+            Ok(_) => Some(SupervisorMessage::NotStarted(i32::from_ne_bytes(error))),
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => None,
-            Err(error) => Some(Word::NotStarted(number(&error))),
+            Err(error) => Some(SupervisorMessage::NotStarted(number(&error))),
         }
     }
 
     /// One that has ended hears nothing.
-    fn tell(&mut self, word: Word) {
+    fn tell(&mut self, word: SupervisorMessage) {
         let _ = tell(&mut self.exporter, word);
     }
 }
 
-fn tell(exporter: &mut UnixStream, word: Word) -> io::Result<()> {
+fn tell(exporter: &mut UnixStream, word: SupervisorMessage) -> io::Result<()> {
     exporter.write_all(&word.to_bytes())
 }
 
@@ -308,18 +308,24 @@ mod tests {
         words.iter().map(|&w| w.to_owned()).collect()
     }
 
-    fn heard(words: &mut UnixStream) -> Option<Word> {
+    fn heard(words: &mut UnixStream) -> Option<SupervisorMessage> {
         words.set_read_timeout(Some(Duration::from_secs(30))).expect("a socket");
-        let mut bytes = [0; Word::LENGTH];
-        words.read_exact(&mut bytes).ok().and_then(|()| Word::from_bytes(bytes))
+        let mut bytes = [0; SupervisorMessage::LENGTH];
+        words.read_exact(&mut bytes).ok().and_then(|()| SupervisorMessage::from_bytes(bytes))
     }
 
     #[test]
     fn every_word_is_read_as_it_was_written() {
-        for word in [Word::Begun, Word::NotStarted(26), Word::Ended(256), Word::Ended(9), Word::Killed] {
-            assert_eq!(Word::from_bytes(word.to_bytes()), Some(word));
+        for word in [
+            SupervisorMessage::Begun,
+            SupervisorMessage::NotStarted(26),
+            SupervisorMessage::Ended(256),
+            SupervisorMessage::Ended(9),
+            SupervisorMessage::Killed,
+        ] {
+            assert_eq!(SupervisorMessage::from_bytes(word.to_bytes()), Some(word));
         }
-        assert_eq!(Word::from_bytes(*b"x0000"), None);
+        assert_eq!(SupervisorMessage::from_bytes(*b"x0000"), None);
     }
 
     #[test]
@@ -343,8 +349,8 @@ mod tests {
                       mv $1.new $1";
         let words = ["sh", "-c", script, "name", told.to_str().expect("UTF-8")];
         let (mut child, mut words) = supervised(&argv(&words), Duration::from_secs(30)).expect("supervised");
-        assert_eq!(heard(&mut words), Some(Word::Begun));
-        assert_eq!(heard(&mut words), Some(Word::Ended(0)));
+        assert_eq!(heard(&mut words), Some(SupervisorMessage::Begun));
+        assert_eq!(heard(&mut words), Some(SupervisorMessage::Ended(0)));
         let told = fs::read_to_string(told).expect("told");
         let mut lines = told.lines();
         let first: Vec<_> = lines.next().expect("a line").split(' ').collect();
@@ -363,7 +369,7 @@ mod tests {
         let script = format!("sleep 1; touch {}", mark.display());
         let (mut child, mut words) =
             supervised(&argv(&["sh", "-c", &script]), Duration::from_secs(30)).expect("supervised");
-        assert_eq!(heard(&mut words), Some(Word::Begun));
+        assert_eq!(heard(&mut words), Some(SupervisorMessage::Begun));
         child.kill().and_then(|()| child.wait()).expect("killed");
         assert_eq!(heard(&mut words), None);
         sleep(Duration::from_secs(3));
@@ -380,7 +386,7 @@ mod tests {
             let argv = argv(&["sh", "-c", &script]);
             let (mut child, mut words) = supervised(&argv, Duration::from_secs(deadline)).expect("supervised");
             let word = heard(&mut words);
-            assert!(word == Some(Word::Begun) || !ends, "{word:?}");
+            assert!(word == Some(SupervisorMessage::Begun) || !ends, "{word:?}");
             drop(words);
             child.wait().expect("it ends");
             sleep(Duration::from_secs(if ends { 0 } else { 4 }));
@@ -405,8 +411,8 @@ mod tests {
         let (mut child, mut words) = supervised(&argv, Duration::from_secs(60)).expect("supervised");
         sleep(Duration::from_millis(500));
         drop(writer);
-        assert_eq!(heard(&mut words), Some(Word::Begun));
-        assert_eq!(heard(&mut words), Some(Word::Ended(0)));
+        assert_eq!(heard(&mut words), Some(SupervisorMessage::Begun));
+        assert_eq!(heard(&mut words), Some(SupervisorMessage::Ended(0)));
         assert!(mark.exists());
         child.wait().expect("it ends");
     }
@@ -416,7 +422,7 @@ mod tests {
         let directory = tempfile::tempdir().expect("directory");
         let (argv, mark, writer) = busy(directory.path());
         let (mut child, mut words) = supervised(&argv, Duration::from_secs(2)).expect("supervised");
-        assert_eq!(heard(&mut words), Some(Word::NotStarted(rustix::io::Errno::TXTBSY.raw_os_error())));
+        assert_eq!(heard(&mut words), Some(SupervisorMessage::NotStarted(rustix::io::Errno::TXTBSY.raw_os_error())));
         child.wait().expect("it ends");
         drop(writer);
         assert!(!mark.exists());

@@ -44,9 +44,17 @@ pub struct ServedLeaf {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NextStep {
     Step(Renewal),
-    Committed { before: Option<LeafSha256> },
-    RolledBack { failure: Cause },
-    Frozen { failure: Cause },
+    Committed {
+        before: Option<LeafSha256>,
+    },
+    RolledBack {
+        failure: Cause,
+    },
+    /// `by_order` says that the renewed leaf shall go.
+    Frozen {
+        failure: Cause,
+        by_order: bool,
+    },
 }
 
 impl Renewal {
@@ -77,8 +85,8 @@ impl Renewal {
                 let failure = failure.followed_by(why, "revert_failed");
                 NextStep::Step(Self::Settling { before, failure, by_order })
             }
-            Self::Settling { failure, .. } => {
-                NextStep::Frozen { failure: failure.followed_by(why, "not_served_after_rollback") }
+            Self::Settling { failure, by_order, .. } => {
+                NextStep::Frozen { failure: failure.followed_by(why, "not_served_after_rollback"), by_order }
             }
         }
     }
@@ -109,9 +117,12 @@ impl Renewal {
         }
     }
 
-    /// Whether a program is run in this step, which a crash may leave behind.
-    pub(in crate::rotation) const fn runs_program(&self) -> bool {
-        matches!(self, Self::Renewing { .. } | Self::Reverting { .. })
+    /// Whether a program may go on in this step that an earlier run has begun.
+    pub(in crate::rotation) const fn may_run_program(&self) -> bool {
+        match self {
+            Self::Ordered => false,
+            Self::Renewing { .. } | Self::Proving { .. } | Self::Reverting { .. } | Self::Settling { .. } => true,
+        }
     }
 }
 

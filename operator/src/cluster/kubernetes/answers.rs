@@ -193,7 +193,7 @@ where
         if self.held <= SMALL {
             self.place = None;
         } else if self.place.is_none() {
-            // the deadline of the call ends the wait
+            // The deadline of the call ends the wait
             self.place = ready!(self.places.poll_acquire(context));
         }
         let frame = match ready!(Pin::new(&mut self.body).poll_frame(context)) {

@@ -68,7 +68,7 @@ impl Kubernetes {
         let create = async {
             let text = serde_json::to_vec(&event).map_err(kube::Error::SerdeError)?;
             let request = Request::new(api.resource_url()).create(&PostParams::default(), text);
-            // what was made of it is nothing to us
+            // What was made of it is nothing to us
             self.client.request::<IgnoredAny>(request.map_err(kube::Error::BuildRequest)?).await
         };
         if let Err(error) = self.call("create", "events", create).await {

@@ -45,12 +45,12 @@ impl<T: Clone> Flights<T> {
         if let Some(landed) = landed.as_ref().filter(|landed| landed.began >= asked) {
             return landed.result.clone();
         }
-        // dropped here, as by a pass that ran out of time, it leaves the slot as it was, and the next one asks
+        // Dropped here, as by a pass that ran out of time, it leaves the slot as it was, and the next one asks
         let began = Instant::now();
         let result = request.await;
         *landed = Some(Landed { began, result: result.clone() });
         drop(landed);
-        // those who wait have the slot; nothing is kept for anybody else
+        // Those who wait have the slot; nothing is kept for anybody else
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
         result
     }

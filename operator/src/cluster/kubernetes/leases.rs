@@ -31,7 +31,7 @@ impl From<Read> for Lease {
 impl Kubernetes {
     pub(crate) async fn lease(&self, namespace: &str, name: &str) -> Result<Option<Lease>, ClusterError> {
         let request = self.leases(namespace).get(name, &GetParams::default());
-        // not tried again here: the election has a rhythm and a deadline of its own
+        // Not tried again here: the election has a rhythm and a deadline of its own
         match self.call("get", "leases", self.read_lease(request)).await {
             Ok(lease) => Ok(Some(lease)),
             Err(ClusterError::NotFound { .. }) => Ok(None),

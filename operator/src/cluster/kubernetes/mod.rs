@@ -111,7 +111,7 @@ impl Kubernetes {
         let mut tries = 1;
         loop {
             match self.call("get", resource, request()).await {
-                // of what hangs, one wait is enough: a pass reads several things one after another
+                // Of what hangs, one wait is enough: a pass reads several things one after another
                 Err(error @ ClusterError::Timeout { .. }) => return Err(error),
                 Err(error) if error.is_transient() && tries < READ_TRIES => {
                     tries += 1;
@@ -134,7 +134,7 @@ fn classed(verb: &'static str, resource: &'static str, error: kube::Error) -> Cl
             401 | 403 => ClusterError::Forbidden { verb, resource, message: told(&status.message) },
             code => ClusterError::Status { verb, resource, code, message: told(&status.message) },
         },
-        // what does not fit is quoted by the error, and what does not fit of a Secret is one
+        // What does not fit is quoted by the error, and what does not fit of a Secret is one
         kube::Error::SerdeError(error) if resource == "secrets" => {
             let (line, column) = (error.line(), error.column());
             ClusterError::Unreadable {
@@ -143,7 +143,7 @@ fn classed(verb: &'static str, resource: &'static str, error: kube::Error) -> Cl
                 message: format!("it is no Secret from line {line}, column {column} on"),
             }
         }
-        // asked again at once, it would be as long
+        // Asked again at once, it would be as long
         error if is_unreadable(&error) => ClusterError::Unreadable { verb, resource, message: words(&error) },
         error => ClusterError::Transport { verb, resource, message: words(&error) },
     }

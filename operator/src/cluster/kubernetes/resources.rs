@@ -135,7 +135,7 @@ impl Kubernetes {
         let params = PatchParams::apply(MANAGER).force();
         let applied = self.call("patch", STATUS, api.patch_status(&name, &params, &Patch::Apply(&patch))).await?;
         let applied = whole("patch", STATUS, applied)?;
-        // what somebody else wrote where we write nothing is theirs to an apply, and stays; it is taken away once
+        // What somebody else wrote where we write nothing is theirs to an apply, and stays; it is taken away once
         let Some(leftovers) = written::leftovers(status, applied.status.as_ref()) else { return Ok(applied) };
         let patch = json!({"metadata": {"resourceVersion": applied.resource_version()}, "status": leftovers});
         let written = self.call("patch", STATUS, api.patch_status(&name, &merging(), &Patch::Merge(&patch))).await?;

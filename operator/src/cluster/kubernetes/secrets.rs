@@ -171,7 +171,7 @@ impl<'de> Deserialize<'de> for ValuesWritten {
         let mut last = None;
         each(deserializer, |Writer { time, fields }| {
             if fields.is_some_and(|fields| fields.0) {
-                // one that cannot be counted here, which anybody may write, is none
+                // One that cannot be counted here, which anybody may write, is none
                 last = last.max(time.and_then(|time| time.parse().ok()));
             }
         })?;

@@ -101,7 +101,7 @@ mod tests {
                 )
             };
             assert_eq!(verdict(&error(code, message), false), expected, "{code}: {message}");
-            // a webhook says no with whatever code it likes
+            // A webhook says no with whatever code it likes
             assert_eq!(verdict(&error(code, denied), false), DryRunVerdict::Refused, "{code}");
         }
     }

@@ -95,7 +95,7 @@ pub async fn all(events: impl Stream<Item = Result<Event, WatchError>> + Send) -
                 Some(Ok(Event::Init)) => found.clear(),
                 Some(Ok(Event::InitApply(object))) => found.push(object),
                 Some(Ok(Event::InitPage(_))) => {}
-                // a list comes before a watch
+                // A list comes before a watch
                 Some(Ok(Event::InitDone | Event::Apply(_) | Event::Delete(_))) | None => return Ok(found),
                 Some(Err(error)) => {
                     failures += 1;
@@ -198,7 +198,7 @@ impl Source {
             State::Listing(list) => self.list(list).await,
             State::Listed { version } => {
                 let params = WatchParams::default().timeout(WATCH_SECONDS);
-                // one that is not answered does not put off the next list
+                // One that is not answered does not put off the next list
                 let until = (self.listed + self.again).into();
                 let Ok(opened) = tokio::time::timeout_at(until, self.api.watch(&params, &version)).await else {
                     return None;
@@ -226,7 +226,7 @@ impl Source {
                 };
                 let Some(shown) = shown else {
                     self.state = State::Listed { version };
-                    // one that ends at once is not asked for again at once
+                    // One that ends at once is not asked for again at once
                     tokio::time::sleep(FIRST_PAUSE).await;
                     return None;
                 };
@@ -286,7 +286,7 @@ impl Source {
             return Some(Ok(Event::InitDone));
         }
         pause_before_the_next(list.barren).await;
-        // the default is a quorum read; one from the API server's cache would bring back the past
+        // The default is a quorum read; one from the API server's cache would bring back the past
         let params = ListParams { limit: Some(PAGE), continue_token: list.token.clone(), ..ListParams::default() };
         let Ok(read) = tokio::time::timeout(PAGE_DEADLINE, Page::read(&self.api, &params)).await else {
             self.state = State::Listing(list);
@@ -311,7 +311,7 @@ impl Source {
                     tracing::info!("the list of resources outlives its version and goes on at a later one");
                     return None;
                 }
-                // the pages that were read stay read while the API server is away
+                // The pages that were read stay read while the API server is away
                 if !is_final(&error) {
                     self.state = State::Listing(list);
                 }
@@ -393,7 +393,7 @@ mod tests {
             let is_watching = matches!(source.state, State::Watching { .. });
             (told.map(|told| told.is_ok()), is_watching, pause(source.unwatched).as_secs())
         };
-        // what says nothing of the version changes nothing; what is shown ends it
+        // What says nothing of the version changes nothing; what is shown ends it
         let busy = event(&json!({"type": "ERROR", "object": {"code": 500, "message": "busy"}}));
         assert_eq!(show(busy), (Some(false), true, 30));
         let mark = event(&json!({"type": "BOOKMARK", "object": {

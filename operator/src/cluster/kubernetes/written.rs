@@ -63,7 +63,7 @@ fn without_words((rest, mut conditions): Parts) -> Parts {
 fn fields(status: &ManagedAgentCertificateStatus) -> Map<String, Value> {
     match serde_json::to_value(status) {
         Ok(Value::Object(fields)) => fields,
-        // a status is an object
+        // A status is an object
         Ok(_) | Err(_) => Map::new(),
     }
 }

@@ -95,7 +95,7 @@ fn an_older_resource_that_is_not_granted_the_host_does_not_keep_the_owner_from_i
         let squatter = claim("other", "squatter", 1, Some(by));
         assert_eq!(owner_of(&owner, &squatter), None, "{by:?}");
         assert_eq!(owner_of(&squatter, &verified(owner.clone())).as_deref(), Some("owner"), "{by:?}");
-        // even if it was once verified, where its client Secret does not let it any more, or another agent answers
+        // Even if it was once verified, where its client Secret does not let it any more, or another agent answers
         if matches!(by, BlockedBy::NotGranted | BlockedBy::WrongHost) {
             assert_eq!(owner_of(&owner, &unheard(verified(squatter), by)), None, "{by:?}");
         }
@@ -111,7 +111,7 @@ fn an_owner_loses_its_agent_by_no_mistake_in_its_spec() {
         assert_eq!(owner_of(&intruder, &owner).as_deref(), Some("owner"), "{by:?}");
         assert_eq!(owner_of(&owner, &intruder), None, "{by:?}");
     }
-    // it was verified at another address, and is to be again at this one
+    // It was verified at another address, and is to be again at this one
     let moved = moved(claim("fleet", "owner", 2, None));
     assert_eq!((owner_of(&intruder, &moved).as_deref(), owner_of(&moved, &intruder)), (Some("owner"), None));
     let mut answered = moved.clone();
@@ -151,7 +151,7 @@ fn a_resource_that_was_never_looked_at_keeps_nobody_out() {
     assert_eq!(owner_of(&owner, &older), None);
     assert_eq!(owner_of(&unlooked(owner.clone()), &older), None);
     assert_eq!(owner_of(&owner, &claim("other", "older", 1, None)).as_deref(), Some("older"));
-    // but a plan tells of it
+    // But a plan tells of it
     let planned = Contender { created: None, ..unlooked(owner) };
     assert_eq!(owner_of(&planned, &older).as_deref(), Some("older"));
     let in_the_file = Contender { created: None, ..older };
@@ -202,7 +202,7 @@ fn a_deleted_resource_keeps_nobody_out_once_its_rotation_is_over() {
             "attempts": 1, "requestDigest": "d",
         }))
     };
-    // somebody else's finalizer keeps it
+    // Somebody else's finalizer keeps it
     assert_eq!(deleted(None, false), None);
     assert_eq!(deleted(rotation("Requested"), false), None);
     assert_eq!(deleted(rotation("Committed"), true), None);
@@ -242,7 +242,7 @@ fn what_was_verified_at_another_address_or_by_another_secret_is_no_claim_on_the_
     assert_eq!(owner_of(&owner, &squatter).as_deref(), Some("squatter"), "an owner whose host is down");
     squatter.client = Some("mine".into());
     assert_eq!(owner_of(&owner, &squatter), None);
-    // a status of a version that did not record it
+    // A status of a version that did not record it
     let leaf = squatter.status.leaf.as_mut().expect("it is verified");
     (leaf.verified_url, leaf.verified_client) = (None, None);
     assert_eq!(owner_of(&owner, &squatter), None);
@@ -320,7 +320,7 @@ fn of_two_in_any_states_one_goes_on_and_no_other_after_it() {
             let stands_back = |own: &Contender, other: &Contender| owner_of(own, other).is_some();
             assert!(!(stands_back(a, b) && stands_back(b, a)), "{a:?} {b:?}");
             for (opens, other) in [(a, b), (b, a)] {
-                // what the status says once the rotation is on its way
+                // What the status says once the rotation is on its way
                 let mut opened = rotating(opens.clone());
                 opened.status.blocked_by = None;
                 opened.status.observed_generation = Some(2);
@@ -334,7 +334,7 @@ fn of_two_in_any_states_one_goes_on_and_no_other_after_it() {
 /// Holds B9: an owner with a mistyped URL or Secret lost its agent to an older resource, which then adopted the leaf.
 #[test]
 fn a_mistake_in_the_spec_loses_an_owner_its_agent_to_nobody_in_its_namespace() {
-    // another has answered there, or the host itself refuses it
+    // Another has answered there, or the host itself refuses it
     let answered = |by| matches!(by, Some(BlockedBy::WrongHost));
     let refused = |by| matches!(by, Some(BlockedBy::HostRefused));
     for by in BLOCKED_BY {
@@ -376,7 +376,7 @@ fn a_first_rotation_that_is_not_heard_of_just_now_keeps_the_agent_in_its_namespa
 #[test]
 fn of_two_that_were_verified_the_one_that_issued_the_leaf_is_the_owner() {
     for (one, two) in BLOCKED_BY.into_iter().flat_map(|one| BLOCKED_BY.map(|two| (one, two))) {
-        // these were not verified by what stands there now
+        // These were not verified by what stands there now
         if [one, two].contains(&Some(BlockedBy::WrongHost)) {
             continue;
         }

@@ -22,7 +22,7 @@ fn the_next_rotation_after_a_failure_does_not_wait_for_it() {
     let (mut resource, mut report) = failed_ahead();
     let opened = decided(&resource, &report, now());
     assert_eq!(opened.step, Step::Open { generation: Generation(2), trigger: Trigger::FirstIssue });
-    // it fails too, and by the clock that is right: from here on the waits are what they are
+    // It fails too, and by the clock that is right: from here on the waits are what they are
     resource.status = opened.status;
     report.generation = Generation(2);
     report.rotation = Some(rotation(2, RotationState::RolledBack));
@@ -92,7 +92,7 @@ fn drift_is_not_taken_for_that_which_was_cured_then() {
     let rotated = resource.status.rotation.as_mut().expect("it was rotated");
     (rotated.trigger, rotated.attempts) = (Trigger::StoredDrift, 2);
     report.stored = Sighting::Leaf(leaf(77, now(), QUARTER));
-    // drift is seen, and stands in the conditions
+    // Drift is seen, and stands in the conditions
     resource.status.conditions = decided(&resource, &report, now()).status.conditions;
     for condition in resource.status.conditions.iter_mut().filter(|condition| condition.type_ == "Deployed") {
         (condition.status, condition.last_transition_time.0) = ("False".into(), now());

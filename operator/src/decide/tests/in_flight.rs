@@ -185,7 +185,7 @@ fn a_rotation_that_comes_to_no_end_is_followed_less_and_less_whoever_opened_it()
     let policy = Policy::default();
     let followed = |resource: &Resource, generation: u64, seconds: u64| {
         let mut report = report(generation, &leaf(9, now(), QUARTER));
-        // it takes a step at every look, if its word counts
+        // It takes a step at every look, if its word counts
         let step =
             kagiban_crds::host_api::Step { at: at(seconds), state: RotationState::Verifying, note: String::new() };
         report.rotation = Some(RotationReport { steps: vec![step], ..rotation(generation, RotationState::Verifying) });

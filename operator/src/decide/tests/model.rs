@@ -153,7 +153,7 @@ impl World {
             Step::Idle { .. } => {}
         }
         if matches!(fault, Fault::Amnesia) {
-            // the status is durable, nothing else is
+            // The status is durable, nothing else is
             self.at = later(self.at, Duration::from_secs(30));
             (self.works_since, self.dark_since) = (None, None);
         }
@@ -243,7 +243,7 @@ impl World {
 
     fn deliver(&mut self, generation: Generation) -> Result<(), TestCaseError> {
         let leaf = leaf(self.leaves % 199 + 1, self.at, QUARTER);
-        // what the operator does first; when the host is told in vain, the same is pushed again
+        // What the operator does first; when the host is told in vain, the same is pushed again
         let on_record = self.resource.status.rotation.as_ref().map_or(0, |rotation| rotation.signed.len());
         if on_record < 4 {
             sign(&mut self.resource, &leaf);
@@ -340,7 +340,7 @@ proptest! {
             last = world.round(Fault::None)?;
         }
         if matches!(last, Step::Blocked { by: BlockedBy::DriftRecurs, .. }) {
-            // a leaf that was replaced again and again, or right after a rotation, is left to a person, who asks anew
+            // A leaf that was replaced again and again, or right after a rotation, is left to a person, who asks anew
             world.resource.rotate = Some("mended".into());
             for _ in 0..ENOUGH {
                 last = world.round(Fault::None)?;
@@ -517,7 +517,7 @@ fn some_status() -> impl Strategy<Value = ManagedAgentCertificateStatus> {
                 issuer: leaf.issuer,
                 not_before: leaf.not_before,
                 not_after: leaf.not_after,
-                // one leaf in four was asked for with another spec
+                // One leaf in four was asked for with another spec
                 request_digest: if leaf.sha256.as_bytes()[0] == 3 { String::new() } else { digest.clone() },
                 issuer_sha256: Some("ca".into()),
                 password_version: None,
@@ -546,7 +546,7 @@ fn anything() -> impl Strategy<Value = Anything> {
         any::<bool>(),
         proptest::option::of(time()),
         proptest::option::of("[a-z]{1,4}"),
-        // the class of the product, and whether its certificate is shown
+        // The class of the product, and whether its certificate is shown
         (any::<bool>(), any::<bool>()),
     );
     let setback = proptest::option::of((any::<u32>(), time()));

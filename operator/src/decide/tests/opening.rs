@@ -196,7 +196,7 @@ fn what_was_verified_counts_no_more_once_its_host_may_not_be_looked_at() {
         let decision = decided_unseen(resource, obstacle, now());
         decision.status.leaf.expect("a leaf").verified_url
     };
-    // a host that has not read its configuration again, or has no room, refuses what is asked and not who asks
+    // A host that has not read its configuration again, or has no room, refuses what is asked and not who asks
     for by in [BlockedBy::HostUnreachable, BlockedBy::SecretUnavailable, BlockedBy::Conflict, BlockedBy::HostRefused] {
         assert!(look(&resource, &Obstacle::new(by, "no")).is_some(), "{by:?}");
     }
@@ -230,7 +230,7 @@ fn an_address_at_which_no_other_host_has_answered_leaves_what_was_verified_at_th
             assert_eq!(place(&decision), (true, false), "{by:?}");
             mistyped.status = decision.status;
         }
-        // it is put right, and the host down just then
+        // It is put right, and the host down just then
         let mut back = Resource { spec: resource.spec.clone(), ..mistyped };
         back.status = decided_unseen(&back, &Obstacle::new(BlockedBy::HostUnreachable, "no"), now()).status;
         assert_eq!(place(&decided(&back, &report, now())), (true, true), "{by:?}");
@@ -246,7 +246,7 @@ fn an_address_at_which_no_other_host_has_answered_leaves_what_was_verified_at_th
     another.served = another.stored.clone();
     assert_eq!(place(&decided(&mistyped, &another, now())), (true, false), "perhaps the same, whose agent is down");
     assert_eq!(place(&decided(&resource, &another, now())), (true, true));
-    // the same address in other words is the same address
+    // The same address in other words is the same address
     resource.spec.api.host_api.as_mut().expect("it has one").url = "https://ups-01.example.com".into();
     let down = Obstacle::new(BlockedBy::HostUnreachable, "no");
     assert_eq!(place(&decided_unseen(&resource, &down, now())), (true, true));

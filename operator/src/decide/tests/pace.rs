@@ -119,7 +119,7 @@ fn no_wait_for_a_host_that_is_away_reaches_the_expiry() {
 #[test]
 fn a_renewal_that_gains_nothing_is_not_begun_and_says_why() {
     let (mut resource, mut report) = settled();
-    // the issuer ends with the leaf that it cut short
+    // The issuer ends with the leaf that it cut short
     let references = issuer("ca", at(QUARTER.as_secs()));
     let mut told = Vec::new();
     for day in 0..90 {
@@ -193,7 +193,7 @@ fn the_last_renewal_before_the_issuers_end_is_begun_near_the_expiry_however_litt
         }
     }
     let [opened] = opened[..] else { panic!("{opened:?}") };
-    // a third of the lifetime is renewBefore, and a quarter of that is near
+    // A third of the lifetime is renewBefore, and a quarter of that is near
     assert!((end - end / 12..end).contains(&opened), "{opened} of {end}");
 }
 

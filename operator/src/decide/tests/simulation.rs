@@ -185,7 +185,7 @@ const HOURS: u64 = 48;
 /// Holds B5: of a certificate that lives for an hour, 76 % of the time was spent expired.
 #[test]
 fn a_fleet_with_certificates_of_an_hour_is_never_expired_and_rotates_no_more_than_it_must() {
-    // one renewal every two thirds of an hour, less a jitter of up to 2 minutes
+    // One renewal every two thirds of an hour, less a jitter of up to 2 minutes
     let most = u32::try_from(HOURS * 60 / 38).expect("small") + 1;
     for ailment in [Ailment::None, Ailment::Away, Ailment::OnBattery] {
         let mut pairs = fleet(ailment);
@@ -212,7 +212,7 @@ fn a_fleet_whose_rotations_often_fail_is_hardly_ever_expired_and_is_not_hammered
     let mut pairs = fleet(Ailment::Fails(10));
     run(&mut pairs, HOURS, good_issuer);
     for pair in &pairs {
-        // a quarter of the lifetime between two tries, once the pauses have grown
+        // A quarter of the lifetime between two tries, once the pauses have grown
         assert!((150..=210).contains(&pair.opens), "{} rotations that all failed", pair.opens);
     }
 }

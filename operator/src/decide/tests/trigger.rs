@@ -231,7 +231,7 @@ fn a_committed_renewal_that_is_not_seen_is_looked_at_again_and_not_for_ever() {
     assert_eq!((ended.outcome, ended.reason.as_deref()), (Outcome::OtherLeaf, Some("not_seen")));
     let seen = decided(&resource, &AgentReport { time, ..done.clone() }, time);
     assert_eq!(seen.status.history.first().map(|entry| entry.outcome), Some(Outcome::Committed));
-    // even where it was given up
+    // Even where it was given up
     resource.status = over.status;
     let seen = decided(&resource, &AgentReport { time, ..done }, time);
     assert_eq!(seen.status.leaf.as_ref().map(|leaf| leaf.sha256), Some(new.leaf.sha256));
@@ -247,12 +247,12 @@ fn an_agent_that_has_renewed_by_itself_is_not_told_to() {
     assert!(matches!(decision.step, Step::Idle { .. }), "{:?}", decision.step);
     assert_eq!(reasons(&decision), ["Adopted"]);
     assert_eq!(condition(&decision.status, "Ready"), ("True", "Verified"));
-    // one that goes back to an older certificate has that one in force, and is told when that one is due
+    // One that goes back to an older certificate has that one in force, and is told when that one is due
     let mut resource = Resource { status: decision.status, ..resource };
     let old = made(super::super::renewal::earlier(time, QUARTER), QUARTER + DAY);
     let decision = decided(&resource, &serving(&old, time), time);
     assert_eq!(decision.step, Step::Open { generation: Generation(1), trigger: Trigger::Renewal });
-    // while another resource owns the agent, or it is deleted, nothing of it is taken
+    // While another resource owns the agent, or it is deleted, nothing of it is taken
     let rival = Rival { namespace: "fleet".into(), name: "the-owner".into() };
     let beside = decided_beside(Some(&rival), &resource, &serving(&old, time), &References::default(), time);
     assert_eq!(beside.status.leaf.map(|leaf| leaf.sha256), Some(own.leaf.sha256));
@@ -390,7 +390,7 @@ fn a_person_may_have_it_renewed_at_any_time_and_once() {
     assert!(matches!(decision.step, Step::Idle { .. }), "{:?}", decision.step);
     assert_eq!(decision.status.handled_rotate.as_deref(), Some("the key has leaked"));
 
-    // a status that was lost knows it by the mark of the order
+    // A status that was lost knows it by the mark of the order
     resource.status = ManagedAgentCertificateStatus::default();
     let owed = decided(&resource, &done, at(60));
     assert_eq!(owed.step, Step::Open { generation: Generation(2), trigger: Trigger::Requested });
@@ -408,7 +408,7 @@ fn an_order_that_the_host_has_not_heard_is_given_again_and_one_of_somebody_else_
     let again = decided(&resource, &serving(&first, time), time);
     assert_eq!(again.step, Step::Open { generation: Generation(1), trigger: Trigger::Renewal });
     assert_eq!(again.status, resource.status);
-    // a host that asks for a chain, and one that has taken another's order, are told to stop before anything is done
+    // A host that asks for a chain, and one that has taken another's order, are told to stop before anything is done
     for (generation, state) in [(1, RotationState::Keyed), (2, RotationState::BackedUp)] {
         let mut host = with_rotation(serving(&first, time), generation, state, None);
         host.rotation.as_mut().expect("a rotation").csr = Some("CSR".into());

@@ -148,7 +148,7 @@ impl World {
         if let Some(leaf) = &status.leaf {
             prop_assert!(self.shown.contains(&leaf.sha256), "nobody has ever served {:?}", leaf);
         }
-        // what is called committed was served, and has gained something over what was known before
+        // What is called committed was served, and has gained something over what was known before
         if let Some(entry) = status.history.first().filter(|entry| self.resource.status.history.first() != Some(entry))
             && entry.outcome == Outcome::Committed
         {
@@ -288,7 +288,7 @@ proptest! {
         let ready = world.resource.status.conditions.iter().find(|c| c.type_ == "Ready").map(|c| c.status.clone());
         prop_assert_eq!(ready.as_deref(), Some("True"));
         prop_assert_eq!(world.resource.status.leaf.as_ref().map(|leaf| leaf.sha256), Some(world.served.leaf.sha256));
-        // from there each renewal is one order: two of them are six minutes apart
+        // From there each renewal is one order: two of them are six minutes apart
         for round in 0..3 {
             world.orders = 0;
             world.at = later(world.at, Duration::from_secs(360));

@@ -393,7 +393,7 @@ mod tests {
 
     #[test]
     fn each_bit_is_its_state_or_its_trigger_and_no_other() {
-        // apcupsd's include/defines.h.
+        // Apcupsd's include/defines.h.
         for (bit, status) in [
             (0x1, Status::Calibrating),
             (0x2, Status::Trim),

@@ -26,7 +26,7 @@ use crate::sources::ups::wire::{self, Limits, Wire, WireError};
 use crate::ups::Reading;
 
 const LIMITS: Limits = Limits {
-    // upsd's own buffer for an answer is 512 bytes, that of later versions twice as much.
+    // Upsd's own buffer for an answer is 512 bytes, that of later versions twice as much.
     record: 2048,
     // Three hundred variables are some 20 kilobytes, the thousand of a power strip some 100: this is of one answer.
     total: 1024 * 1024,

@@ -219,7 +219,7 @@ async fn whatever_stands_in_the_record_of_fields_an_object_is_read_and_the_recor
 async fn a_page_may_be_as_long_as_its_resources_and_no_longer() {
     let resources = |client| Api::<Watched>::all(client);
     let params = ListParams::default().limit(PAGE);
-    // just under what an API server sends to etcd, and over what is documented of it
+    // Just under what an API server sends to etcd, and over what is documented of it
     let largest = page(LISTED - 1024);
     let honest = Liar { ends: true, ..Liar::sending(200, &largest) };
     let listed = Page::read(&resources(honest.client()), &params).await.expect("a whole page");
@@ -289,7 +289,7 @@ async fn what_a_refusal_says_is_told_in_one_short_line() {
                 Some(list.into()),
             ];
             for error in errors {
-                // as it is told with all its causes, too
+                // As it is told with all its causes, too
                 let told = format!("{:#}", error.expect("a refusal"));
                 assert!(told.len() < 1000 && !told.contains(char::is_control), "{code}: {} bytes: {told}", told.len());
                 assert!(matches!(code, 404 | 409) || told.contains("at last"), "{code}: {told}");
