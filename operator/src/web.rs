@@ -9,7 +9,7 @@ use hyper::body::{Bytes, Incoming};
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode};
-use kagiban_serving::{Acceptor, Arrival, Arrivals, Limits, Parting, Peer, Pieces, converse};
+use kagiban_serving::{Acceptor, Arrival, Arrivals, Close, Limits, Peer, Pieces, serve_connection};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -25,7 +25,7 @@ const LIMITS: Limits = Limits {
     max_headers: 64,
     max_buffer: 16 * 1024,
     keep_alive: false,
-    farewell: Duration::from_secs(2),
+    drain: Duration::from_secs(2),
 };
 /// A connection is for one request and lives no longer than this, which is also how long Prometheus waits.
 const CONNECTION_DEADLINE: Duration = Duration::from_secs(10);
@@ -150,14 +150,14 @@ async fn connection(stream: TcpStream, place: Arrival, exposition: Exposition, p
         let (exposition, probes) = (exposition.clone(), probes.clone());
         async move { answer(&request.into_parts().0, &exposition, &probes).await }
     };
-    let parting = async {
+    let close = async {
         tokio::select! {
             () = place.evicted.cancelled() => {}
             () = sleep(CONNECTION_DEADLINE) => {}
         }
-        Parting::AtOnce
+        Close::Now
     };
-    if let Err(error) = converse(stream, LIMITS, answer, parting).await {
+    if let Err(error) = serve_connection(stream, LIMITS, answer, close).await {
         tracing::debug!(%error, "a connection to the metrics port ended early");
     }
 }

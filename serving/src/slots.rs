@@ -35,7 +35,7 @@ pub struct Slot<T> {
 
 /// What a connection's requests keep of its place.
 #[derive(Clone, Debug)]
-pub struct Seat<T>(Arc<Taken<T>>);
+pub struct SlotHandle<T>(Arc<Taken<T>>);
 
 /// Held while a request is being answered.
 #[derive(Debug)]
@@ -46,20 +46,20 @@ impl<T> Slots<T> {
         Arc::new(Self { taken: Mutex::default(), freed: Notify::new() })
     }
 
-    /// A place for the client, once the one whom `leaver` names of those who have one has lost his.
+    /// A place for the client, once the victim that `choose_victim` names of those who have one has lost its place; none needs to go where there is room.
     ///
     /// # Errors
-    /// Those of `leaver`: there is no room.
+    /// Those of `choose_victim`: there is no room.
     pub fn take<E>(
         self: &Arc<Self>,
         client: T,
         now: Instant,
-        leaver: impl FnOnce(&[Arc<Taken<T>>]) -> Result<Option<Arc<Taken<T>>>, E>,
+        choose_victim: impl FnOnce(&[Arc<Taken<T>>]) -> Result<Option<Arc<Taken<T>>>, E>,
     ) -> Result<Slot<T>, E> {
         let mut taken = self.taken();
-        if let Some(leaver) = leaver(&taken)? {
-            leaver.evicted.cancel();
-            taken.retain(|other| !Arc::ptr_eq(other, &leaver));
+        if let Some(victim) = choose_victim(&taken)? {
+            victim.evicted.cancel();
+            taken.retain(|other| !Arc::ptr_eq(other, &victim));
         }
         let (evicted, working) = (CancellationToken::new(), AtomicBool::new(false));
         let place = Arc::new(Taken { client, evicted, working, last_step: Mutex::new(now) });
@@ -100,8 +100,8 @@ impl<T> Slot<T> {
         self.taken.evicted.clone()
     }
 
-    pub fn seat(&self) -> Seat<T> {
-        Seat(Arc::clone(&self.taken))
+    pub fn handle(&self) -> SlotHandle<T> {
+        SlotHandle(Arc::clone(&self.taken))
     }
 
     pub fn is_working(&self) -> bool {
@@ -109,7 +109,7 @@ impl<T> Slot<T> {
     }
 }
 
-impl<T> Seat<T> {
+impl<T> SlotHandle<T> {
     /// Says that a whole request has come: its connection keeps its place while it is answered.
     #[must_use]
     pub fn work(&self) -> Working<T> {

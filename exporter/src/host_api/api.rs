@@ -22,7 +22,7 @@ use super::body;
 use super::client::Client;
 use super::reports::{self, Watched};
 use super::route::Route;
-use super::slots::ClientSeat;
+use super::slots::ClientSlot;
 use crate::config::{ClientName, HostApiConfig};
 use crate::rotation::admission::{Admission, refuse};
 use crate::rotation::{Host, Refused, Rotation, Why, Workers};
@@ -68,13 +68,13 @@ impl Api {
         request: Request<Incoming>,
         peer: SocketAddr,
         client: Arc<Client>,
-        seat: ClientSeat,
+        slot_handle: ClientSlot,
     ) -> Response<Full<Bytes>> {
         let method = request.method().as_str().to_owned();
         let route = Route::parse(request.method(), request.uri().path());
         let known = route.as_ref().ok().cloned();
         let result = if client.authorised {
-            let answering = timeout(self.request_timeout, self.dispatch(route, request, &seat));
+            let answering = timeout(self.request_timeout, self.dispatch(route, request, &slot_handle));
             answering.await.unwrap_or_else(|_| {
                 let seconds = self.request_timeout.as_secs();
                 Err(refuse(RefusalReason::TooSlow, format!("the request took longer than {seconds} s")))
@@ -95,7 +95,7 @@ impl Api {
         &self,
         route: Result<Route, RefusalReason>,
         request: Request<Incoming>,
-        seat: &ClientSeat,
+        slot_handle: &ClientSlot,
     ) -> Result<ApiReply, Refusal> {
         let route =
             route.map_err(|reason| refuse(reason, "no such route with this method; see the host API's routes"))?;
@@ -114,7 +114,7 @@ impl Api {
         }
         // There is no body to wait for.
         let has_come = matches!(route, Route::Host | Route::Agent(_) | Route::Rotation(..));
-        let _working = has_come.then(|| seat.work());
+        let _working = has_come.then(|| slot_handle.work());
         match (route, agent) {
             (Route::Host, _) => {
                 let shutdown = self.board.snapshot().shutdown;
@@ -130,7 +130,7 @@ impl Api {
             }
             (Route::Password(_), Some(agent)) => {
                 let question: PasswordQuestion = body::read(request).await?;
-                let _working = seat.work();
+                let _working = slot_handle.work();
                 agent.worker.snapshot()?.admit_question(&self.host, &question)?;
                 agent.questions.take(Instant::now())?;
                 let report = agent.worker.password_in_force(question).await?;
@@ -138,26 +138,26 @@ impl Api {
             }
             (Route::Open(_), Some(agent)) => {
                 let request = body::read(request).await?;
-                let _working = seat.work();
+                let _working = slot_handle.work();
                 let admission = agent.worker.snapshot()?.admit_open(&self.host, &request);
                 answer(admission, StatusCode::OK, agent.worker.open(request)).await
             }
             (Route::Renewal(_), Some(agent)) => {
                 let order: RenewalOrder = body::read(request).await?;
-                let _working = seat.work();
+                let _working = slot_handle.work();
                 let admission = agent.worker.snapshot()?.admit_renewal(&self.host, &order);
                 answer(admission, StatusCode::ACCEPTED, agent.worker.renew(order)).await
             }
             (Route::Chain(_, generation), Some(agent)) => {
                 let delivery: kagiban_crds::host_api::ChainDelivery = body::read(request).await?;
-                let _working = seat.work();
+                let _working = slot_handle.work();
                 same_generation(&delivery.target, generation)?;
                 let admission = agent.worker.snapshot()?.admit_chain(&self.host, &delivery);
                 answer(admission, StatusCode::ACCEPTED, agent.worker.deliver(delivery)).await
             }
             (Route::Rollback(_, generation), Some(agent)) => {
                 let order: kagiban_crds::host_api::RollbackOrder = body::read(request).await?;
-                let _working = seat.work();
+                let _working = slot_handle.work();
                 same_generation(&order.target, generation)?;
                 let admission = agent.worker.snapshot()?.admit_rollback(&self.host, &order);
                 answer(admission, StatusCode::ACCEPTED, agent.worker.roll_back(order)).await

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kagiban_serving::tls::shake_hands;
-use kagiban_serving::{Arrival, Limits, Parting, converse};
+use kagiban_serving::{Arrival, Close, Limits, serve_connection};
 use tokio::net::TcpStream;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -26,7 +26,7 @@ const LIMITS: Limits = Limits {
     // The least that hyper takes, and more than any head of ours.
     max_buffer: 8192,
     keep_alive: true,
-    farewell: Duration::from_secs(5),
+    drain: Duration::from_secs(5),
 };
 /// A client that reads its answers slowly must come back some time.
 const LIFETIME: Duration = Duration::from_secs(300);
@@ -62,22 +62,22 @@ impl Connection {
             return audit::refused_connection(peer, "busy", "every connection is being answered");
         };
         drop(handshaking);
-        let seat = slot.seat();
-        let answer = |request| Arc::clone(&api).answer(request, peer, Arc::clone(&client), seat.clone());
+        let slot_handle = slot.handle();
+        let answer = |request| Arc::clone(&api).answer(request, peer, Arc::clone(&client), slot_handle.clone());
         let evicted = slot.evicted();
-        let parting = async {
+        let close = async {
             tokio::select! {
                 () = evicted.cancelled() => {
                     audit::refused_connection(peer, "evicted", "idle");
-                    Parting::AtOnce
+                    Close::Now
                 }
                 // A request of which a part was heard is not heard to its end: who speaks may be revoked. One that is answered is.
-                () = served.replaced.cancelled() => if slot.is_working() { Parting::Answered } else { Parting::AtOnce },
-                () = sleep(LIFETIME) => Parting::Answered,
-                () = shutdown.cancelled() => Parting::Answered,
+                () = served.replaced.cancelled() => if slot.is_working() { Close::AfterAnswer } else { Close::Now },
+                () = sleep(LIFETIME) => Close::AfterAnswer,
+                () = shutdown.cancelled() => Close::AfterAnswer,
             }
         };
         // What went wrong with a request was answered and logged; a connection that breaks off is no news.
-        let _ = converse(stream, LIMITS, answer, parting).await;
+        let _ = serve_connection(stream, LIMITS, answer, close).await;
     }
 }

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use kagiban_serving::{Seat, Slot, Slots, Taken};
+use kagiban_serving::{Slot, SlotHandle, Slots, Taken};
 
 #[derive(Debug)]
 pub(super) struct ClientSlots {
@@ -17,7 +17,7 @@ pub(super) struct ClientSlots {
 pub(super) struct IsAuthorised(bool);
 
 /// What the requests of a connection keep of its place.
-pub(super) type ClientSeat = Seat<IsAuthorised>;
+pub(super) type ClientSlot = SlotHandle<IsAuthorised>;
 
 impl ClientSlots {
     pub(super) fn new(max: usize) -> Self {
@@ -26,7 +26,7 @@ impl ClientSlots {
 
     /// None when every connection is being answered, or is an authorised client's and the newcomer is not.
     pub(super) fn take(&self, is_authorised: bool) -> Option<Slot<IsAuthorised>> {
-        let leaver = |taken: &[Arc<Taken<_>>]| {
+        let choose_victim = |taken: &[Arc<Taken<_>>]| {
             if taken.len() < self.max {
                 return Ok(None);
             }
@@ -34,7 +34,7 @@ impl ClientSlots {
             let idle = || taken.iter().find(|one| !one.is_working()).filter(|_| is_authorised);
             stranger.or_else(idle).cloned().map(Some).ok_or(())
         };
-        self.slots.take(IsAuthorised(is_authorised), Instant::now(), leaver).ok()
+        self.slots.take(IsAuthorised(is_authorised), Instant::now(), choose_victim).ok()
     }
 }
 
@@ -47,10 +47,10 @@ mod tests {
         let slots = ClientSlots::new(2);
         let first = slots.take(true).expect("room");
         let second = slots.take(true).expect("room");
-        let _first_works = first.seat().work();
+        let _first_works = first.handle().work();
         let third = slots.take(true).expect("the second is idle");
         assert!(second.evicted().is_cancelled() && !first.evicted().is_cancelled());
-        let _third_works = third.seat().work();
+        let _third_works = third.handle().work();
         assert!(slots.take(true).is_none());
         drop(first);
         assert!(slots.take(true).is_some());

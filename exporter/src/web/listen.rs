@@ -12,7 +12,7 @@ use hyper::header::{self, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Request, Response};
 use kagiban_serving::tls::shake_hands;
-use kagiban_serving::{Acceptor, Arrivals, Limits, Parting, Peer, Pieces, converse};
+use kagiban_serving::{Acceptor, Arrivals, Close, Limits, Peer, Pieces, serve_connection};
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
@@ -22,7 +22,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, info};
 
 use super::guard::Guard;
-use super::places::{ClientSeat, ConnectionSlots, MAX_CONNECTIONS};
+use super::places::{ClientSlot, ConnectionSlots, MAX_CONNECTIONS};
 use super::probe::MAX_ASKED;
 use super::{Site, routes};
 use crate::host_port;
@@ -48,7 +48,7 @@ const LIMITS: Limits = Limits {
     max_buffer: 16 * 1024,
     keep_alive: true,
     // A scrape that is under way at shutdown may end.
-    farewell: Duration::from_secs(5),
+    drain: Duration::from_secs(5),
 };
 
 /// Where to listen: `host:port`, or `:port` for every address of the host.
@@ -149,12 +149,12 @@ impl Port {
                     place = slots.take(peer) => place,
                 };
                 drop(arrival);
-                let visit = Visit { site, guard, seat: place.seat(), tls: None };
+                let connection = OpenConnection { site, guard, slot_handle: place.handle(), tls: None };
                 let evicted = place.evicted();
                 tokio::select! {
                     () = evicted.cancelled() => debug!("a quiet connection made room"),
                     () = sleep(CONNECTION_DEADLINE) => debug!("a connection lasted for too long"),
-                    () = visit.connect(stream, stop) => {}
+                    () = connection.connect(stream, stop) => {}
                 }
                 drop(place);
             });
@@ -163,45 +163,45 @@ impl Port {
 }
 
 /// What the requests of one connection share.
-struct Visit {
+struct OpenConnection {
     site: Arc<Site>,
     guard: Arc<Guard>,
-    seat: ClientSeat,
+    slot_handle: ClientSlot,
     /// What the connection's handshake was made with.
     tls: Option<Arc<ServerConfig>>,
 }
 
-impl Visit {
-    /// Shakes hands where the settings say so, and then converses.
+impl OpenConnection {
+    /// Shakes hands where the settings say so, and then serves it.
     async fn connect(self, stream: Connection, stop: CancellationToken) {
-        let Some(tls) = self.guard.settings().await.tls.clone() else { return self.converse(stream, stop).await };
+        let Some(tls) = self.guard.settings().await.tls.clone() else { return self.serve(stream, stop).await };
         let shaken = tokio::select! {
             () = stop.cancelled() => return,
             shaken = shake_hands(Arc::clone(&tls), stream, HANDSHAKE_DEADLINE) => shaken,
         };
         match shaken {
-            Ok(stream) => Self { tls: Some(tls), ..self }.converse(stream, stop).await,
+            Ok(stream) => Self { tls: Some(tls), ..self }.serve(stream, stop).await,
             Err(error) => debug!(reason = error.reason(), %error, "a TLS handshake did not end well"),
         }
     }
 
-    async fn converse(self, stream: impl AsyncRead + AsyncWrite + Unpin, stop: CancellationToken) {
-        let visit = Arc::new(self);
+    async fn serve(self, stream: impl AsyncRead + AsyncWrite + Unpin, stop: CancellationToken) {
+        let connection = Arc::new(self);
         let answer = |request: Request<Incoming>| {
-            let visit = Arc::clone(&visit);
-            async move { visit.answer(&request.into_parts().0).await }
+            let connection = Arc::clone(&connection);
+            async move { connection.answer(&request.into_parts().0).await }
         };
-        let parting = async {
+        let close = async {
             stop.cancelled().await;
-            Parting::Answered
+            Close::AfterAnswer
         };
-        if let Err(error) = converse(stream, LIMITS, answer, parting).await {
+        if let Err(error) = serve_connection(stream, LIMITS, answer, close).await {
             debug!(%error, "a connection broke off");
         }
     }
 
     async fn answer(&self, request: &Parts) -> Response<Pieces> {
-        let _working = self.seat.work();
+        let _working = self.slot_handle.work();
         let settings = self.guard.settings().await;
         let mut response = match settings.admit(request).await {
             Ok(()) => self.site.answer(request).await,

@@ -6,7 +6,7 @@ use std::cmp::Reverse;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use kagiban_serving::{Peer, Seat, Slot, Slots, Taken};
+use kagiban_serving::{Peer, Slot, SlotHandle, Slots, Taken};
 use tokio::time::sleep;
 
 /// Prometheus needs one, a pair of them two; the rest is for people and for those who forget to hang up.
@@ -26,7 +26,7 @@ pub(super) struct ConnectionSlots {
 /// A connection's place; given back when dropped.
 pub(super) type Place = Slot<Peer>;
 /// What a connection's requests keep of its place.
-pub(super) type ClientSeat = Seat<Peer>;
+pub(super) type ClientSlot = SlotHandle<Peer>;
 
 impl ConnectionSlots {
     pub(super) fn new(max: usize, max_of_peer: usize) -> Self {
@@ -106,7 +106,7 @@ mod tests {
         assert!(flood[0].evicted().is_cancelled());
         let mut others: Vec<_> = (2..=3).map(|last| places.try_take(peer(last), now).expect("room")).collect();
         // All places are taken: the flood gives one back at once, and takes none of the others
-        let working = others[0].seat().work();
+        let working = others[0].handle().work();
         for last in 4..=6 {
             others.push(places.try_take(peer(last), now).expect("the flood makes room"));
         }
@@ -123,10 +123,10 @@ mod tests {
         let first = places.try_take(peer(1), now).expect("room");
         let second = places.try_take(peer(1), now).expect("room");
         assert!(places.try_take(peer(1), now).is_err(), "both may still take their first step");
-        let working = first.seat().work();
+        let working = first.handle().work();
         let third = places.try_take(peer(1), later).expect("the second has been quiet for long");
         assert!(second.evicted().is_cancelled() && !first.evicted().is_cancelled());
-        let _third_works = third.seat().work();
+        let _third_works = third.handle().work();
         assert!(places.try_take(peer(1), later + QUIET).is_err());
         drop((working, first));
         assert!(places.try_take(peer(1), later).is_ok());

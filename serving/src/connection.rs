@@ -24,26 +24,26 @@ pub struct Limits {
     /// Whether more than one request may come.
     pub keep_alive: bool,
     /// For what is being answered when the connection is to end.
-    pub farewell: Duration,
+    pub drain: Duration,
 }
 
 /// How a connection is to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Parting {
-    AtOnce,
+pub enum Close {
+    Now,
     /// Once the request that is being answered is.
-    Answered,
+    AfterAnswer,
 }
 
-/// Answers requests until the client leaves, or `parting` says that the connection is to end.
+/// Answers requests until the client leaves, or `close` says that the connection is to end.
 ///
 /// # Errors
 /// When the connection broke off, or what was heard is no HTTP.
-pub async fn converse<A, B>(
+pub async fn serve_connection<A, B>(
     stream: impl AsyncRead + AsyncWrite + Unpin,
     limits: Limits,
     answer: impl Fn(Request<Incoming>) -> A,
-    parting: impl Future<Output = Parting>,
+    close: impl Future<Output = Close>,
 ) -> hyper::Result<()>
 where
     A: Future<Output = Response<B>>,
@@ -63,13 +63,13 @@ where
         .keep_alive(limits.keep_alive)
         .serve_connection(TokioIo::new(stream), service);
     let mut connection = pin!(connection);
-    let parting = tokio::select! {
+    let close = tokio::select! {
         ended = connection.as_mut() => return ended,
-        parting = parting => parting,
+        close = close => close,
     };
-    if parting == Parting::AtOnce {
+    if close == Close::Now {
         return Ok(());
     }
     connection.as_mut().graceful_shutdown();
-    timeout(limits.farewell, connection).await.unwrap_or(Ok(()))
+    timeout(limits.drain, connection).await.unwrap_or(Ok(()))
 }
