@@ -37,32 +37,32 @@ struct Misplaced {
 const NO_CERTIFICATE: Misplaced = Misplaced {
     class: Class::Push,
     field: "certificate",
-    message: "it is missing: this product is given its certificate, and what that says stands here",
+    message: "this product is given its certificate: say here what it is for (dnsNames, duration)",
 };
 const NO_ISSUER: Misplaced = Misplaced {
     class: Class::Push,
     field: "issuerRef",
-    message: "it is missing: this product is given its certificate, and who signs that stands here",
+    message: "this product is given its certificate: name here the CA that signs it",
 };
 const NOT_TRIGGERED: Misplaced = Misplaced {
     class: Class::Push,
     field: "renewal",
-    message: "this product is given its certificate: when it is renewed stands under certificate",
+    message: "this product is given its certificate: remove this; when it is renewed is said under spec.certificate",
 };
 const NOT_GIVEN: Misplaced = Misplaced {
     class: Class::Trigger,
     field: "certificate",
-    message: "this product renews its own certificate: only when it does stands here, under renewal",
+    message: "this product renews its own certificate: remove this; when it does is said under spec.renewal",
 };
 const NOT_SIGNED: Misplaced = Misplaced {
     class: Class::Trigger,
     field: "issuerRef",
-    message: "this product renews its own certificate, and nobody is asked to sign it",
+    message: "this product renews its own certificate: remove this; nobody is asked to sign it",
 };
 const NOT_WRITTEN: Misplaced = Misplaced {
     class: Class::Trigger,
     field: "keystore",
-    message: "this product renews its own certificate, and its keystore is left to it",
+    message: "this product renews its own certificate: remove this; its keystore is left to it",
 };
 
 impl Misplaced {

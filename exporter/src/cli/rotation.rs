@@ -246,7 +246,10 @@ impl Shown {
         for file in &self.files {
             writeln!(out, "file: {}", Printable(&file.to_string_lossy()))?;
         }
-        writeln!(out, "backups: {}", Printable(&self.backups.to_string_lossy()))?;
+        // There are none of an agent that keeps its own files.
+        if self.backups.is_dir() {
+            writeln!(out, "backups: {}", Printable(&self.backups.to_string_lossy()))?;
+        }
         for step in &rotation.steps {
             let note = if step.note.is_empty() { String::new() } else { format!("  {}", Printable(&step.note)) };
             writeln!(out, "{:.0}  {:?}{note}", step.at, step.state)?;

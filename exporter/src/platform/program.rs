@@ -23,6 +23,11 @@ pub enum ProgramError {
     NotRunnable { program: String, path: PathBuf, why: &'static str },
     #[error("{program} could not be started: {source}; check the command in the configuration")]
     NotStarted { program: String, source: io::Error },
+    #[error(
+        "{program} could not be started, because kagiban-exporter starts commands by its own file, and {why}; see its mount \
+         options, its mode and the limits of processes"
+    )]
+    NotLaunched { program: String, why: String },
     #[error("{program} ended with {status}; its own log says why")]
     Failed { program: String, status: String },
     #[error("{program} did not end within {} s and was killed; raise its timeout if it needs longer", deadline.as_secs())]
@@ -35,7 +40,7 @@ impl ProgramError {
     pub const fn reason(&self) -> &'static str {
         match self {
             Self::NotRunnable { .. } => "not_runnable",
-            Self::NotStarted { .. } => "not_started",
+            Self::NotStarted { .. } | Self::NotLaunched { .. } => "not_started",
             Self::Failed { .. } => "failed",
             Self::TimedOut { .. } => "timed_out",
             Self::Lost { .. } => "lost",

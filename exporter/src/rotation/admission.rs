@@ -207,7 +207,10 @@ fn in_progress(newest: &Rotation) -> Option<Refusal> {
     if newest.state.is_decided() {
         return None;
     }
-    let message = format!("generation {} is not decided yet; wait for it or roll it back", newest.generation);
+    let message = format!(
+        "generation {} is not decided yet; wait for it (one that waits for its chain can be rolled back)",
+        newest.generation
+    );
     let refusal = refuse(RefusalReason::RotationInProgress, message);
     Some(Refusal { generation: Some(newest.generation), ..refusal })
 }

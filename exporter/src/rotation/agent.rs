@@ -265,7 +265,7 @@ impl Resolver<'_> {
         Ok(Trigger {
             renew: self.command("renew.command", command.or(usual))?,
             back,
-            timeout: self.wait("renew.timeout", timeout, DEFAULT_RENEW_TIMEOUT)?,
+            timeout: self.timeout("renew.timeout", timeout, DEFAULT_RENEW_TIMEOUT)?,
         })
     }
 
@@ -357,8 +357,12 @@ impl Resolver<'_> {
         Ok(Service {
             stop,
             start,
-            stop_timeout: self.wait("service.stopTimeout", self.0.service.stop_timeout, DEFAULT_COMMAND_TIMEOUT)?,
-            start_timeout: self.wait("service.startTimeout", self.0.service.start_timeout, DEFAULT_COMMAND_TIMEOUT)?,
+            stop_timeout: self.timeout("service.stopTimeout", self.0.service.stop_timeout, DEFAULT_COMMAND_TIMEOUT)?,
+            start_timeout: self.timeout(
+                "service.startTimeout",
+                self.0.service.start_timeout,
+                DEFAULT_COMMAND_TIMEOUT,
+            )?,
             min_restart_interval: self.wait(
                 "service.minRestartInterval",
                 self.0.service.min_restart_interval,
@@ -403,6 +407,19 @@ impl Resolver<'_> {
             Some(value) if value > MAX_WAIT => Err(self.invalid(key, "must be one hour at most")),
             value => Ok(value.unwrap_or(default)),
         }
+    }
+
+    /// Of a command, which would be killed before it did anything.
+    fn timeout(
+        &self,
+        key: &'static str,
+        value: Option<Duration>,
+        default: Duration,
+    ) -> Result<Duration, AgentConfigError> {
+        if value.is_some_and(|value| value.is_zero()) {
+            return Err(self.invalid(key, "must be more than zero"));
+        }
+        self.wait(key, value, default)
     }
 
     fn optional(&self, key: &'static str, path: Option<&Path>) -> Result<Option<PathBuf>, AgentConfigError> {
@@ -490,6 +507,7 @@ mod tests {
                 ("", "renew.command is missing"),
                 ("renew: {command: [bin/renew]}", "absolute"),
                 ("renew: {command: [/bin/renew], timeout: 2h}", "one hour"),
+                ("renew: {command: [/bin/renew], timeout: 0s}", "more than zero"),
                 ("renew: {command: [/bin/renew], back: ['']}", "renew.back"),
                 ("renew: {command: [/bin/renew]}\nkeystore: {path: /a}", "keeps its key"),
                 ("renew: {command: [/bin/renew]}\npasswordFile: /a", "keeps its password"),

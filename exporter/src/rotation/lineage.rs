@@ -74,6 +74,7 @@ impl LineageFile {
         let obeyed = Obeyed { lineage: lineage.clone() };
         let bytes = checksum::encode(&obeyed).map_err(|e| WriteError::from_io(&self.path, "encoding it", e.into()))?;
         platform::replace(&self.path, &bytes, None)?;
+        tracing::info!(%lineage, "this host obeys the operator of this lineage from now on");
         self.known = Some(Some(obeyed.lineage));
         Ok(())
     }

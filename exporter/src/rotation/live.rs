@@ -14,7 +14,7 @@ use kagiban_keystore::Certificate;
 use tokio::time::{Instant, sleep, sleep_until};
 use x509_parser::der_parser::Oid;
 use x509_parser::oid_registry::{OID_EC_P256, OID_NIST_EC_P384, OID_NIST_EC_P521, OID_SIG_ED25519};
-use x509_parser::prelude::{FromDer, SubjectPublicKeyInfo};
+use x509_parser::prelude::{FromDer, SubjectPublicKeyInfo, X509Certificate, X509Version};
 use x509_parser::public_key::PublicKey;
 
 use super::agent::{AgentEndpoint, Verify};
@@ -48,11 +48,8 @@ pub enum LookError {
          holds the port (`ss -ltnp`)"
     )]
     Unproven { address: String, detail: String },
-    #[error(
-        "{address}: whether what answers has the key of the certificate it serves cannot be checked: the key ({algorithm}) is of a \
-         kind or length that is given up; the next certificate's will do"
-    )]
-    Uncheckable { address: String, algorithm: String },
+    #[error("{address}: whether what answers has the key of the certificate it serves cannot be checked: {why}")]
+    Uncheckable { address: String, why: String },
     #[error(
         "{address}: the account {account} listens there, which is {}; see which process it is (`ss -ltnp`), and if it is the \
          service, name the account in endpoint.accounts",
@@ -98,11 +95,27 @@ pub async fn look(endpoint: &AgentEndpoint) -> Result<Certificate, LookError> {
         return Ok(leaf);
     }
     let detail = seen.failure.map_or_else(|| "it signed nothing".to_owned(), |broken| broken.message);
-    Err(if is_checkable(&leaf) {
-        LookError::Unproven { address: address(), detail }
-    } else {
-        LookError::Uncheckable { address: address(), algorithm: leaf.key_algorithm().to_owned() }
+    Err(match uncheckable(&leaf) {
+        None => LookError::Unproven { address: address(), detail },
+        Some(why) => LookError::Uncheckable { address: address(), why },
     })
+}
+
+/// Why the TLS stack checks no signature of this certificate's key, whoever made it.
+fn uncheckable(leaf: &Certificate) -> Option<String> {
+    let version = X509Certificate::from_der(leaf.der()).map(|(_, certificate)| certificate.version());
+    match version {
+        Ok(version) if version != X509Version::V3 => Some(format!(
+            "it is an X.509 certificate of version {}, and TLS takes version 3; make it with extensions (openssl: -extfile or \
+             -addext)",
+            version.0.saturating_add(1)
+        )),
+        Ok(_) | Err(_) if is_checkable(leaf) => None,
+        Ok(_) | Err(_) => Some(format!(
+            "the key ({}) is of a kind or length that is given up; the next certificate's will do",
+            leaf.key_algorithm()
+        )),
+    }
 }
 
 /// # Errors
@@ -159,6 +172,8 @@ fn foreign_listener(
 ) -> Result<Option<u32>, ListenersError> {
     let listening = match platform::listeners(peer) {
         Ok(listening) => listening,
+        // Whose leaf is not known beforehand is anybody's: the key's proof alone says nothing of who has it.
+        Err(error @ ListenersError::Untold(_)) if key_file.is_none() => return Err(error),
         Err(error @ ListenersError::Untold(_)) => {
             tracing::warn!(%peer, %error, "the key's proof alone counts");
             return Ok(None);

@@ -99,6 +99,7 @@ impl Rotator {
             rotation.recoveries = rotation.recoveries.saturating_add(1);
         }
         let found = rotation.state.clone();
+        let has_begun = rotation.start_begun.as_ref().is_some_and(BegunStart::has_process);
         if let Some(entered) = rotation.steps.last() {
             // Earlier programs did not write when it was.
             let begun = || BegunStart::at(entered.at);
@@ -118,6 +119,9 @@ impl Rotator {
         }
         let resumption = match &found {
             State::Committed { before } if self.is_mixture() => Resumption::of_mixture(*before),
+            State::Renewal { step } if has_begun => {
+                State::Renewal { step: step.clone().begun_before() }.resumed(rotation.recoveries)
+            }
             _ => found.clone().resumed(rotation.recoveries),
         };
         if resumption.mend == Mend::Keep && resumption.state == found && found.is_decided() {

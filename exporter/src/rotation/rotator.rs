@@ -269,13 +269,14 @@ impl Rotator {
     pub(super) fn commit(&mut self, record: Record, by: Option<&Target>) -> Result<(), Refusal> {
         if let Some(target) = by {
             self.snapshot().admission(&self.host).check(target)?;
-            if let Some(lineage) = &target.lineage {
-                self.host.obey(lineage).map_err(|error| fence_refused(&error))?;
-                // Another agent of the host may have heard another operator first.
-                self.snapshot().admission(&self.host).check(target)?;
-            }
         }
         self.raise_fences(record.epoch, record.generation).map_err(|error| fence_refused(&error))?;
+        // A disk on which nothing can be written has refused the order by now.
+        if let Some((target, lineage)) = by.and_then(|target| Some((target, target.lineage.as_ref()?))) {
+            self.host.obey(lineage).map_err(|error| fence_refused(&error))?;
+            // Another agent of the host may have heard another operator first.
+            self.snapshot().admission(&self.host).check(target)?;
+        }
         if let Err(error) = self.host.save(&record) {
             self.note_save(Some(&error));
             self.save_record();

@@ -40,6 +40,11 @@ impl BegunStart {
         Self { at, boot: None, process: None }
     }
 
+    /// Whether its command was begun, and not only about to be.
+    pub(super) const fn has_process(&self) -> bool {
+        self.process.is_some()
+    }
+
     pub(super) fn run_by(self, process: Option<StartedProcess>) -> Self {
         Self { process, ..self }
     }

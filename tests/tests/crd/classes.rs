@@ -13,7 +13,7 @@ fn what_does_not_belong_to_the_product_is_refused_where_it_stands() -> Result<()
     let kubectl = in_new_namespace("crd-classes")?;
     let (given, own) = ("this product is given its certificate", "this product renews its own certificate");
     let certificate = json!({"dnsNames": ["ups-01.example.com"]});
-    let required = "Required value: it is missing: this product is given its certificate";
+    let required = "Required value: this product is given its certificate";
     let cases = [
         (accepted(), "/spec/certificate", Value::Null, "spec.certificate", required),
         (accepted(), "/spec/issuerRef", Value::Null, "spec.issuerRef", required),

@@ -6,6 +6,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 use std::{io, thread};
 
+use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::AsyncReadExt;
 use tokio::net::UnixStream;
 use tokio::time::{Instant, sleep, timeout_at};
@@ -20,6 +21,8 @@ use crate::platform::{ProgramError, StartedProcess};
 const END_OF_KILLED: Duration = Duration::from_secs(2);
 /// How late a supervisor may be: it is a process like any other, on a host that may be busy.
 const LATE_SUPERVISOR: Duration = Duration::from_secs(10);
+/// For what a supervisor has said while this program stood still.
+const LAST_WORD: Duration = Duration::from_secs(1);
 /// How long a look at a command may take: milliseconds, where no file system hangs.
 const LOOK: Duration = Duration::from_secs(5);
 
@@ -59,8 +62,14 @@ pub fn spawn(agent: &str, argv: &[String], deadline: Duration) -> Result<Running
             let supervisor = SupervisorProcess { agent: agent.to_owned(), child: Some(child) };
             Ok(RunningProgram { name, deadline, until, supervisor, words })
         }
-        Err(source) => Err(ProgramError::NotStarted { program: name, source }),
+        Err(source) => Err(not_launched(name, &source)),
     }
+}
+
+/// No process of this program could be made: the command is not to blame.
+fn not_launched(program: String, error: &io::Error) -> ProgramError {
+    let own = own_program().display();
+    ProgramError::NotLaunched { program, why: format!("{own} cannot be run: {error}") }
 }
 
 /// The process that starts the program and waits for its end. One that is still there when this is dropped counts as left.
@@ -82,10 +91,13 @@ impl SupervisorProcess {
         }
     }
 
-    /// The kernel then kills the command's own process. What that has started lives on, as does a command that has taken other
-    /// rights: only a supervisor that is at work kills a whole group.
-    fn kill(&mut self) {
+    /// With the command's group, as far as it is known; the kernel kills a command of which nothing was heard.
+    fn kill(&mut self, group: Option<i32>) {
         if let Some(child) = &mut self.child {
+            // First, while the command is its child and cannot be anybody else: what a command has started may do its work.
+            if let Some(group) = group.and_then(Pid::from_raw) {
+                let _ = kill_process_group(group, Signal::KILL);
+            }
             let _ = child.kill();
         }
     }
@@ -151,10 +163,14 @@ impl RunningProgram {
         let lost = |source| ProgramError::Lost { program: program.clone(), source };
         words.set_nonblocking(true).map_err(lost)?;
         let mut words = UnixStream::from_std(words).map_err(lost)?;
-        let mut has_begun = false;
+        let mut begun = None;
+        let (mut limit, mut is_last) = (until + LATE_SUPERVISOR, false);
         let ended = loop {
-            match timeout_at(until + LATE_SUPERVISOR, word(&mut words)).await {
-                Ok(Ok(SupervisorMessage::Begun)) => has_begun = true,
+            match timeout_at(limit, word(&mut words)).await {
+                Ok(Ok(SupervisorMessage::Begun(group))) => begun = Some(group),
+                Ok(Ok(SupervisorMessage::NotLaunched(error))) => {
+                    break Err(not_launched(program, &io::Error::from_raw_os_error(error)));
+                }
                 Ok(Ok(SupervisorMessage::NotStarted(error))) => {
                     break Err(ProgramError::NotStarted { program, source: why_not(error) });
                 }
@@ -163,7 +179,7 @@ impl RunningProgram {
                     let failed = || ProgramError::Failed { program, status: status.to_string() };
                     break status.success().then_some(()).ok_or_else(failed);
                 }
-                Ok(Ok(SupervisorMessage::Killed)) if has_begun => {
+                Ok(Ok(SupervisorMessage::Killed)) if begun.is_some() => {
                     break Err(ProgramError::TimedOut { program, deadline });
                 }
                 Ok(Ok(SupervisorMessage::Killed)) => {
@@ -171,8 +187,10 @@ impl RunningProgram {
                     break Err(ProgramError::NotStarted { program, source: io::Error::other(why) });
                 }
                 Ok(Err(source)) => break Err(ProgramError::Lost { program, source }),
+                // This program may have stood still for long, and what it was told meanwhile be there.
+                Err(_) if !is_last => (limit, is_last) = (Instant::now() + LAST_WORD, true),
                 Err(_) => {
-                    supervisor.kill();
+                    supervisor.kill(begun);
                     break Err(ProgramError::TimedOut { program, deadline });
                 }
             }
@@ -205,7 +223,7 @@ mod tests {
     use std::fs;
     use std::os::unix::fs::PermissionsExt;
 
-    use rustix::process::{Pid, Signal, kill_process};
+    use rustix::process::kill_process;
 
     use super::*;
 

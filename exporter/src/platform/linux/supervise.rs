@@ -56,10 +56,12 @@ pub fn run_commands_by(exporter: &Path) {
 /// What the supervisor says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SupervisorMessage {
-    /// The launcher has become the command.
-    Begun,
+    /// The launcher has become the command, which leads the process group of this number.
+    Begun(i32),
     /// It cannot, by this error number.
     NotStarted(i32),
+    /// There is no launcher, by this error number.
+    NotLaunched(i32),
     /// The command has ended, as `wait` tells it.
     Ended(i32),
     /// Its deadline has passed, or nobody waited for it before it had begun: it is killed, and may not have ended yet.
@@ -71,8 +73,9 @@ impl SupervisorMessage {
 
     fn to_bytes(self) -> [u8; Self::LENGTH] {
         let (kind, number) = match self {
-            Self::Begun => (b'b', 0),
+            Self::Begun(group) => (b'b', group),
             Self::NotStarted(error) => (b'n', error),
+            Self::NotLaunched(error) => (b'l', error),
             Self::Ended(status) => (b'e', status),
             Self::Killed => (b'k', 0),
         };
@@ -83,8 +86,9 @@ impl SupervisorMessage {
     pub(super) fn from_bytes([kind, number @ ..]: [u8; Self::LENGTH]) -> Option<Self> {
         let number = i32::from_ne_bytes(number);
         match kind {
-            b'b' => Some(Self::Begun),
+            b'b' => Some(Self::Begun(number)),
             b'n' => Some(Self::NotStarted(number)),
+            b'l' => Some(Self::NotLaunched(number)),
             b'e' => Some(Self::Ended(number)),
             b'k' => Some(Self::Killed),
             _ => None,
@@ -169,7 +173,7 @@ fn supervise(order: &Order) -> io::Result<()> {
     drop(command);
     match spawned {
         Ok(command) => Supervisor { order, deadline, exporter, launcher, command }.see_to_its_end(),
-        Err(error) => tell(&mut exporter, SupervisorMessage::NotStarted(number(&error))),
+        Err(error) => tell(&mut exporter, SupervisorMessage::NotLaunched(number(&error))),
     }
 }
 
@@ -196,9 +200,9 @@ impl Supervisor<'_> {
             match stage {
                 Stage::Launched => match self.heard_of_launcher() {
                     None => {}
-                    Some(SupervisorMessage::Begun) => {
+                    Some(begun @ SupervisorMessage::Begun(_)) => {
                         stage = Stage::Runs;
-                        self.tell(SupervisorMessage::Begun);
+                        self.tell(begun);
                     }
                     Some(word) => {
                         self.tell(word);
@@ -228,7 +232,7 @@ impl Supervisor<'_> {
     fn heard_of_launcher(&mut self) -> Option<SupervisorMessage> {
         let mut error = [0; 4];
         match self.launcher.read(&mut error) {
-            Ok(0) => Some(SupervisorMessage::Begun),
+            Ok(0) => Some(SupervisorMessage::Begun(Pid::from_child(&self.command).as_raw_nonzero().get())),
             Ok(_) => Some(SupervisorMessage::NotStarted(i32::from_ne_bytes(error))),
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => None,
             Err(error) => Some(SupervisorMessage::NotStarted(number(&error))),
@@ -265,6 +269,8 @@ fn launch(order: &Order) -> io::Result<()> {
     // The command keeps this, and what it starts does not. Its supervisor ends before it only when somebody kills that.
     set_parent_process_death_signal(Some(Signal::KILL))?;
     let mut supervisor = to_parent()?;
+    // By hand it is a terminal or a file.
+    supervisor.peer_addr()?;
     if order.is_orphaned() {
         return Ok(());
     }
@@ -317,7 +323,8 @@ mod tests {
     #[test]
     fn every_word_is_read_as_it_was_written() {
         for word in [
-            SupervisorMessage::Begun,
+            SupervisorMessage::Begun(77),
+            SupervisorMessage::NotLaunched(13),
             SupervisorMessage::NotStarted(26),
             SupervisorMessage::Ended(256),
             SupervisorMessage::Ended(9),
@@ -349,7 +356,7 @@ mod tests {
                       mv $1.new $1";
         let words = ["sh", "-c", script, "name", told.to_str().expect("UTF-8")];
         let (mut child, mut words) = supervised(&argv(&words), Duration::from_secs(30)).expect("supervised");
-        assert_eq!(heard(&mut words), Some(SupervisorMessage::Begun));
+        assert!(matches!(heard(&mut words), Some(SupervisorMessage::Begun(_))));
         assert_eq!(heard(&mut words), Some(SupervisorMessage::Ended(0)));
         let told = fs::read_to_string(told).expect("told");
         let mut lines = told.lines();
@@ -369,7 +376,7 @@ mod tests {
         let script = format!("sleep 1; touch {}", mark.display());
         let (mut child, mut words) =
             supervised(&argv(&["sh", "-c", &script]), Duration::from_secs(30)).expect("supervised");
-        assert_eq!(heard(&mut words), Some(SupervisorMessage::Begun));
+        assert!(matches!(heard(&mut words), Some(SupervisorMessage::Begun(_))));
         child.kill().and_then(|()| child.wait()).expect("killed");
         assert_eq!(heard(&mut words), None);
         sleep(Duration::from_secs(3));
@@ -386,7 +393,7 @@ mod tests {
             let argv = argv(&["sh", "-c", &script]);
             let (mut child, mut words) = supervised(&argv, Duration::from_secs(deadline)).expect("supervised");
             let word = heard(&mut words);
-            assert!(word == Some(SupervisorMessage::Begun) || !ends, "{word:?}");
+            assert!(matches!(word, Some(SupervisorMessage::Begun(_))) || !ends, "{word:?}");
             drop(words);
             child.wait().expect("it ends");
             sleep(Duration::from_secs(if ends { 0 } else { 4 }));
@@ -411,7 +418,7 @@ mod tests {
         let (mut child, mut words) = supervised(&argv, Duration::from_secs(60)).expect("supervised");
         sleep(Duration::from_millis(500));
         drop(writer);
-        assert_eq!(heard(&mut words), Some(SupervisorMessage::Begun));
+        assert!(matches!(heard(&mut words), Some(SupervisorMessage::Begun(_))));
         assert_eq!(heard(&mut words), Some(SupervisorMessage::Ended(0)));
         assert!(mark.exists());
         child.wait().expect("it ends");

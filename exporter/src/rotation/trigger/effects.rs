@@ -37,9 +37,20 @@ impl Rotator {
         Ok(())
     }
 
-    /// Runs what brings back what was there before, where the product has such a program.
+    /// Runs what brings back what was there before, where the product has such a program. A service that serves the leaf from
+    /// before is left alone, unless somebody has ordered it: the program may have changed nothing, and what brings back may know
+    /// only an older state than this one.
     pub(in crate::rotation) async fn revert(&mut self) -> Result<(), Cause> {
         self.await_earlier_start().await;
+        let before = match self.step() {
+            Some(Renewal::Reverting { before, by_order: false, .. }) => *before,
+            _ => None,
+        };
+        if let Some(before) = before
+            && self.serves(before).await
+        {
+            return Ok(());
+        }
         let Trigger { back, timeout, .. } = self.trigger()?.clone();
         let Some(back) = back else { return Ok(()) };
         self.run_noted(&back, timeout).await.map_err(|error| Cause::new("revert_failed", error.to_string()))
@@ -71,6 +82,13 @@ impl Rotator {
     /// For a freeze: whether a leaf that will do is served now, and for as long as the hold-down asks.
     pub(in crate::rotation) async fn look_for_one_that_will_do(&mut self) -> Result<(), Cause> {
         self.settled(Verify { deadline: Duration::ZERO, ..self.agent.verify }).await
+    }
+
+    /// Whether that leaf is served now, and for as long as the hold-down asks.
+    async fn serves(&self, wanted: LeafSha256) -> bool {
+        let other = || Cause::new("other_leaf_served", "another leaf than the one from before is served");
+        let check = |leaf: &Leaf| if leaf.sha256 == wanted { Ok(()) } else { Err(other()) };
+        self.held(Verify { deadline: Duration::ZERO, ..self.agent.verify }, check).await.is_ok()
     }
 
     async fn settled(&self, verify: Verify) -> Result<(), Cause> {

@@ -99,6 +99,15 @@ impl Renewal {
         }
     }
 
+    /// The same where an earlier run has begun its program: what brings back is not run a second time either.
+    #[must_use]
+    pub(in crate::rotation) fn begun_before(self) -> Self {
+        match self {
+            Self::Reverting { before, failure, by_order } => Self::Settling { before, failure, by_order },
+            Self::Ordered | Self::Renewing { .. } | Self::Proving { .. } | Self::Settling { .. } => self,
+        }
+    }
+
     /// The step to go on with after a restart, when this one was found: none where nothing was begun.
     pub(in crate::rotation) fn resumed(self) -> Option<Self> {
         match self {
