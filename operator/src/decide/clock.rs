@@ -18,6 +18,11 @@ pub(super) fn lasts(now: Timestamp, from: Timestamp, until: Timestamp) -> bool {
     now < until && from <= later(now, length.min(LARGEST_SKEW))
 }
 
+/// Whether a time lies further ahead than the clocks of two machines differ.
+pub(super) fn is_ahead(time: Timestamp, now: Timestamp) -> bool {
+    time > later(now, LARGEST_SKEW)
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -5,9 +5,12 @@
 use jiff::Timestamp;
 use kagiban_crds::LeafSha256;
 use kagiban_crds::host_api::{RotationState, Sighting};
-use kagiban_crds::resource::{BlockedBy, Condition, ManagedAgentCertificateStatus, NearExpiry, Procedure, Time};
+use kagiban_crds::resource::{
+    BlockedBy, Condition, LeafStatus, ManagedAgentCertificateStatus, NearExpiry, Procedure, Time,
+};
 
 use super::case::{Case, RuleOutcome};
+use super::clock::is_ahead;
 use super::events::why_blocked;
 use super::following::is_slow;
 use super::reason::{needs_a_person, trigger_words};
@@ -72,8 +75,8 @@ fn ready(case: &Case<'_>, verdict: &RuleOutcome) -> ConditionClaim {
             }
         };
     };
-    if case.now() >= leaf.not_after {
-        return claim(FALSE, Reason::Expired, format!("the certificate expired at {}", leaf.not_after));
+    if let Some((reason, why)) = invalid(case, leaf) {
+        return claim(FALSE, reason, why);
     }
     if let Some(obstacle) = obstacle.filter(|obstacle| is_of_the_spec(obstacle.by)) {
         return claim(FALSE, Reason::Blocked(obstacle.by), obstacle.message.clone());
@@ -102,13 +105,25 @@ fn serving(case: &Case<'_>) -> ConditionClaim {
             let (reason, why) = without_leaf(case);
             claim(FALSE, reason, why)
         }
-        Some(leaf) if case.now() >= leaf.not_after => {
-            claim(FALSE, Reason::Expired, format!("the certificate expired at {}", leaf.not_after))
-        }
-        Some(leaf) => {
-            let message = format!("{} is served and valid until {}", short(leaf.sha256), leaf.not_after);
-            claim(TRUE, Reason::Serving, message)
-        }
+        Some(leaf) => match invalid(case, leaf) {
+            Some((reason, why)) => claim(FALSE, reason, why),
+            None => {
+                let message = format!("{} is served and valid until {}", short(leaf.sha256), leaf.not_after);
+                claim(TRUE, Reason::Serving, message)
+            }
+        },
+    }
+}
+
+/// Why nobody takes the leaf now, if so.
+fn invalid(case: &Case<'_>, leaf: &LeafStatus) -> Option<(Reason, String)> {
+    if case.now() >= leaf.not_after {
+        Some((Reason::Expired, format!("the certificate expired at {}", leaf.not_after)))
+    } else if is_ahead(leaf.not_before, case.now()) {
+        let why = format!("the certificate is valid from {} only; see the clocks", leaf.not_before);
+        Some((Reason::NotYetValid, why))
+    } else {
+        None
     }
 }
 

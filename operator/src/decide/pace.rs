@@ -83,6 +83,11 @@ fn after_failure(case: &Case<'_>, trigger: Trigger) -> Option<RuleOutcome> {
     }
     let until = later(ended.finished_at, doubled(FIRST_BACKOFF, attempts, longest(case)));
     let until = before_expiry(case, ended.finished_at, until);
+    // The end of an agent's own leaf is what its host says it is.
+    let until = match case.inputs.resource.spec.procedure {
+        Procedure::Push(_) => until,
+        Procedure::Trigger { .. } => until.max(later(ended.finished_at, BETWEEN_RENEWALS)),
+    };
     let said = match ended.outcome {
         Outcome::Committed => "because what it was started for is there again",
         Outcome::RolledBack | Outcome::Frozen | Outcome::Lost | Outcome::OtherLeaf => {

@@ -36,6 +36,8 @@ pub enum Reason {
     /// The host looked and could not see a leaf.
     NotSeen,
     Expired,
+    /// It is valid from a time that has not come.
+    NotYetValid,
     Serving,
     /// A rotation is on its way, for the reason given.
     Rotating(Trigger),
@@ -106,6 +108,7 @@ impl Reason {
             Self::Verified => "Verified",
             Self::NotSeen => "NotSeen",
             Self::Expired => "Expired",
+            Self::NotYetValid => "NotYetValid",
             Self::Serving => "Serving",
             Self::Rotating(trigger) => trigger_word(trigger),
             Self::StoredDrift => "StoredDrift",

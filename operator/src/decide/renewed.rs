@@ -3,6 +3,7 @@
 use kagiban_crds::host_api::{AgentReport, RotationReport, Sighting};
 use kagiban_crds::resource::{LeafStatus, Outcome, RotationStatus};
 
+use super::clock::is_ahead;
 use super::renewal::later;
 use super::{Inputs, clock};
 use crate::certificate::{self, ShownLeaf};
@@ -38,6 +39,8 @@ pub(super) fn proof(
         Proof::None(Outcome::OtherLeaf, "not_later")
     } else if leaf.not_after <= inputs.now {
         Proof::None(Outcome::OtherLeaf, "expired")
+    } else if is_ahead(leaf.not_before, inputs.now) {
+        Proof::None(Outcome::OtherLeaf, "not_yet_valid")
     } else {
         Proof::Renewed(leaf)
     }

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::decide::renewal::later;
+use crate::decide::standing::{highest_generation, is_out_of_reach};
 
 /// What a host does between two decisions.
 #[derive(Clone, Copy, Debug)]
@@ -383,6 +384,7 @@ proptest! {
         if !matches!(decision.step, Step::EnsureFinalizer | Step::ReleaseFinalizer | Step::Gone) {
             check_conditions(&resource, report.as_ref(), &decision.status, at)?;
         }
+        let stands_at = report.as_ref().map_or(0, highest_generation);
         let starts = matches!(decision.step, Step::Open { .. } | Step::Deliver { .. });
         if starts {
             prop_assert!(!rival && resource.deleted_at.is_none() && resource.held);
@@ -391,7 +393,9 @@ proptest! {
         if let Step::Open { generation, .. } = decision.step {
             prop_assert!(!resource.spec.rotation.paused);
             prop_assert!(generation.0 <= i64::MAX.unsigned_abs());
-            prop_assert!(resource.status.rotation.is_none_or(|own| own.generation <= generation.0));
+            // One that the host could never take any more is forgotten.
+            let is_kept = |own: u64| own <= generation.0 || is_out_of_reach(own, stands_at);
+            prop_assert!(resource.status.rotation.is_none_or(|own| is_kept(own.generation)));
         }
         prop_assert!(decision.status.history.len() <= 6);
     }

@@ -118,6 +118,43 @@ fn what_is_due_at_first_sight_is_known_and_renewed() {
     }
 }
 
+/// Clients refuse it; a clock that is a little ahead is no reason to say so.
+#[test]
+fn a_certificate_that_is_not_valid_yet_is_not_ready_and_no_renewed_one() {
+    let minutes = |minutes: u64| later(now(), Duration::from_secs(minutes * 60));
+    for (from, ready) in [(minutes(4), ("True", "Verified")), (minutes(600), ("False", "NotYetValid"))] {
+        let ahead = made(from, QUARTER);
+        let decision = decided(&self_renewing(), &serving(&ahead, now()), now());
+        assert_eq!(condition(&decision.status, "Ready"), ready);
+        assert_eq!(condition(&decision.status, "Serving").0, ready.0);
+    }
+    let (resource, _, time) = ordered();
+    let ahead = made(later(time, DAY), QUARTER);
+    let host = with_rotation(serving(&ahead, time), 1, RotationState::Committed, Some(&ahead));
+    let status = decided(&resource, &host, time).status;
+    assert_eq!(status.history.first().and_then(|entry| entry.reason.as_deref()), Some("not_yet_valid"));
+}
+
+/// The host names the end of the leaf anew at each look: that is no reason to order at each look.
+#[test]
+fn a_host_that_serves_a_leaf_about_to_end_at_each_look_is_given_an_order_every_six_minutes_at_most() {
+    let (mut resource, _) = found();
+    let (mut orders, mut generation) = (0, 0);
+    for second in (0..3600).step_by(5) {
+        let time = later(now(), Duration::from_secs(second));
+        let ending = made(super::super::renewal::earlier(time, Duration::from_secs(100)), Duration::from_secs(120));
+        let report = serving(&ending, time);
+        let report =
+            if generation == 0 { report } else { with_rotation(report, generation, RotationState::RolledBack, None) };
+        let decision = decided(&resource, &report, time);
+        if let Step::Open { generation: Generation(next), .. } = decision.step {
+            (orders, generation) = (orders + 1, next);
+        }
+        resource.status = decision.status;
+    }
+    assert!((1..=11).contains(&orders), "{orders} orders in an hour");
+}
+
 #[test]
 fn a_renewal_is_followed_from_the_order_to_what_is_served() {
     let (mut resource, first, time) = ordered();
@@ -345,7 +382,7 @@ fn a_renewal_that_gains_nothing_or_fails_is_tried_again_after_a_pause() {
         assert_eq!(again.step, expected);
         resource.status = again.status;
     }
-    assert_eq!(pauses, [60, 120, 240, 480]);
+    assert_eq!(pauses, [360, 360, 360, 480]);
 }
 
 #[test]
