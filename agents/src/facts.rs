@@ -44,6 +44,23 @@ pub struct Facts {
     pub hardening: Option<Hardening>,
 }
 
+impl Facts {
+    /// A product of which only the host's configuration knows anything: for what a product's own facts leave out.
+    pub(crate) const BY_CONFIGURATION: Self = Self {
+        id: "",
+        class: Class::Observe,
+        directories: |_| &[],
+        keystores: &[],
+        alias: None,
+        port: None,
+        password_ini: None,
+        service: |_| None,
+        event_log: None,
+        protected: &[],
+        hardening: None,
+    };
+}
+
 /// How a product is told to renew its certificate: programs with their arguments, never through a shell, unless the host's
 /// configuration says otherwise.
 #[derive(Clone, Copy, Debug)]

@@ -3,16 +3,5 @@
 
 use crate::facts::{Class, Facts, Renewal};
 
-pub(crate) const FACTS: Facts = Facts {
-    id: "self-renewing-service",
-    class: Class::Trigger(Renewal::BY_CONFIGURATION),
-    directories: |_| &[],
-    keystores: &[],
-    alias: None,
-    port: None,
-    password_ini: None,
-    service: |_| None,
-    event_log: None,
-    protected: &[],
-    hardening: None,
-};
+pub(crate) const FACTS: Facts =
+    Facts { id: "self-renewing-service", class: Class::Trigger(Renewal::BY_CONFIGURATION), ..Facts::BY_CONFIGURATION };

@@ -2,16 +2,4 @@
 
 use crate::facts::{Class, Facts};
 
-pub(crate) const FACTS: Facts = Facts {
-    id: "tls-service",
-    class: Class::Push,
-    directories: |_| &[],
-    keystores: &[],
-    alias: None,
-    port: None,
-    password_ini: None,
-    service: |_| None,
-    event_log: None,
-    protected: &[],
-    hardening: None,
-};
+pub(crate) const FACTS: Facts = Facts { id: "tls-service", class: Class::Push, ..Facts::BY_CONFIGURATION };

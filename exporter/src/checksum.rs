@@ -5,9 +5,12 @@
 //! a member that they do not know.
 
 use std::borrow::Cow;
+use std::path::Path;
 
 use serde::Serialize;
 use sha2::{Digest, Sha256};
+
+use crate::platform::WriteError;
 
 /// Between the record's last member and the digest, as serde writes a member.
 const BEFORE: &[u8] = b",\n  \"sha256\": \"";
@@ -32,6 +35,14 @@ pub(crate) fn encode<T: Serialize>(record: &T) -> serde_json::Result<Vec<u8>> {
     bytes.truncate(bytes.len().saturating_sub(END.len()));
     bytes.extend([BEFORE, digest.as_bytes(), AFTER].concat());
     Ok(bytes)
+}
+
+/// The same, for the file at `path`.
+///
+/// # Errors
+/// When it cannot be written as JSON.
+pub(crate) fn encode_for<T: Serialize>(path: &Path, record: &T) -> Result<Vec<u8>, WriteError> {
+    encode(record).map_err(|error| WriteError::from_io(path, "encoding it", error.into()))
 }
 
 /// The record's JSON without its checksum, where that is right or where there is none. Whatever is wrong with the member itself

@@ -4,12 +4,13 @@
 use std::path::{Path, PathBuf};
 
 use kagiban_crds::{Epoch, Generation};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::checksum;
 use crate::platform::{self, FileError, Links, WriteError};
 
-/// Two numbers.
+/// Two numbers, or a name.
 const MAX_BYTES: u64 = 4 * 1024;
 
 /// What must not be gone below. It only rises.
@@ -119,18 +120,25 @@ impl Fence {
         if let Some(directory) = path.parent() {
             platform::create_private_directory(directory)?;
         }
-        let bytes = checksum::encode(self).map_err(|e| WriteError::from_io(path, "encoding it", e.into()))?;
-        platform::replace(path, &bytes, None)
+        platform::replace(path, &checksum::encode_for(path, self)?, None)
     }
 }
 
 fn read(path: &Path) -> Result<Fence, String> {
+    read_small(path).map(Option::unwrap_or_default)
+}
+
+/// What a small file with a checksum holds; none where there is no file.
+///
+/// # Errors
+/// Why it cannot be read or understood.
+pub(super) fn read_small<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, String> {
     match platform::read_held(path, MAX_BYTES, Links::OfAdministrators) {
         Ok(file) => {
             let bytes = checksum::verified(&file.bytes).map_err(|error| error.to_string())?;
-            serde_json::from_slice(&bytes).map_err(|error| error.to_string())
+            serde_json::from_slice(&bytes).map(Some).map_err(|error| error.to_string())
         }
-        Err(FileError::NotFound { .. }) => Ok(Fence::default()),
+        Err(FileError::NotFound { .. }) => Ok(None),
         Err(error) => Err(error.to_string()),
     }
 }

@@ -190,11 +190,9 @@ impl Record {
     /// # Errors
     /// See [`WriteError`]; the old record is then still whole. A record that no start would read again is not written.
     pub fn save(&self, path: &Path) -> Result<(), WriteError> {
-        let encode =
-            |record: &Self| checksum::encode(record).map_err(|e| WriteError::from_io(path, "encoding it", e.into()));
-        let mut bytes = encode(self)?;
+        let mut bytes = checksum::encode_for(path, self)?;
         if bytes.len() > MAX_BYTES {
-            bytes = encode(&self.without_notes_between())?;
+            bytes = checksum::encode_for(path, &self.without_notes_between())?;
         }
         if bytes.len() > MAX_BYTES {
             let [size, limit] = [bytes.len(), MAX_BYTES].map(|n| u64::try_from(n).unwrap_or(u64::MAX));

@@ -6,12 +6,9 @@ use std::path::PathBuf;
 use kagiban_crds::Lineage;
 use serde::{Deserialize, Serialize};
 
-use super::fences::FenceError;
+use super::fences::{FenceError, read_small};
 use crate::checksum;
-use crate::platform::{self, FileError, Links, WriteError};
-
-/// One name.
-const MAX_BYTES: u64 = 4 * 1024;
+use crate::platform;
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -48,8 +45,8 @@ impl LineageFile {
     /// When there is a file that cannot be read or understood, and the configuration does not say.
     pub(super) fn read(&mut self) -> Result<(), FenceError> {
         if self.known.is_none() {
-            match read(&self.path) {
-                Ok(lineage) => self.known = Some(lineage),
+            match read_small::<Obeyed>(&self.path) {
+                Ok(obeyed) => self.known = Some(obeyed.map(|obeyed| obeyed.lineage)),
                 Err(_) if self.configured.is_some() => {}
                 Err(why) => return Err(FenceError::LineageUnread { path: self.path.clone(), why }),
             }
@@ -72,23 +69,10 @@ impl LineageFile {
             return Ok(());
         }
         let obeyed = Obeyed { lineage: lineage.clone() };
-        let bytes = checksum::encode(&obeyed).map_err(|e| WriteError::from_io(&self.path, "encoding it", e.into()))?;
-        platform::replace(&self.path, &bytes, None)?;
+        platform::replace(&self.path, &checksum::encode_for(&self.path, &obeyed)?, None)?;
         tracing::info!(%lineage, "this host obeys the operator of this lineage from now on");
         self.known = Some(Some(obeyed.lineage));
         Ok(())
-    }
-}
-
-fn read(path: &std::path::Path) -> Result<Option<Lineage>, String> {
-    match platform::read_held(path, MAX_BYTES, Links::OfAdministrators) {
-        Ok(file) => {
-            let bytes = checksum::verified(&file.bytes).map_err(|error| error.to_string())?;
-            let obeyed: Obeyed = serde_json::from_slice(&bytes).map_err(|error| error.to_string())?;
-            Ok(Some(obeyed.lineage))
-        }
-        Err(FileError::NotFound { .. }) => Ok(None),
-        Err(error) => Err(error.to_string()),
     }
 }
 

@@ -20,6 +20,7 @@ use x509_parser::public_key::PublicKey;
 use super::agent::{AgentEndpoint, Verify};
 use super::cause::Cause;
 use super::drain::{BegunStop, Seen};
+use super::hold::Hold;
 use crate::blocking::{Turns, Work};
 use crate::platform::{self, ListenersError};
 use crate::probe::{self, OldTls, ProbeError};
@@ -337,22 +338,17 @@ pub(super) async fn verify(
     verify: Verify,
     stop: &mut Option<BegunStop>,
 ) -> Result<(), Cause> {
-    let deadline = Instant::now() + verify.deadline;
-    let mut held_since: Option<Instant> = None;
+    let mut hold = Hold::new(Instant::now() + verify.deadline, verify.hold_down);
     loop {
         let seen = look(endpoint).await;
         note(stop, wanted, &seen);
         let is_wanted = is_one_of(wanted, &seen);
-        let now = Instant::now();
-        held_since = held_since.filter(|_| is_wanted).or(is_wanted.then_some(now));
-        if held_since.is_some_and(|since| now.duration_since(since) >= verify.hold_down) {
-            return Ok(());
+        // Which of them it is does not matter.
+        match hold.after(is_wanted.then_some(()), Instant::now()) {
+            None => sleep(verify.interval).await,
+            Some(true) => return Ok(()),
+            Some(false) => return Err(not_served(&seen, verify.deadline)),
         }
-        // A leaf that is there at the deadline still gets its hold-down; one that comes and goes does not start again.
-        if held_since.is_none() && now >= deadline {
-            return Err(not_served(&seen, verify.deadline));
-        }
-        sleep(verify.interval).await;
     }
 }
 

@@ -24,6 +24,7 @@ mod executor;
 mod feeds;
 mod fences;
 mod frozen;
+mod hold;
 mod host;
 mod journal;
 mod lineage;

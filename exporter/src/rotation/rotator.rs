@@ -160,13 +160,9 @@ impl Rotator {
         is_waited_for: impl Fn() -> bool,
     ) -> Result<RotationReport, Refusal> {
         self.read_fences()?;
-        match self.snapshot().admit_rollback(&self.host, order) {
-            Admission::Proceed => {}
-            Admission::Replay(report) => {
-                self.accept_epoch(&order.target)?;
-                return Ok(*report);
-            }
-            Admission::Refused(refusal) => return Err(refusal),
+        let admission = self.snapshot().admit_rollback(&self.host, order);
+        if let Some(report) = self.replayed(admission, &order.target)? {
+            return Ok(report);
         }
         let kept_look = self.looked_at.take().filter(|at| at.elapsed() <= LOOK_KEPT);
         let touches_service = self.record.rotation.as_ref().is_some_and(|r| r.state != State::Keyed);
@@ -182,10 +178,12 @@ impl Rotator {
         };
         let is_committed =
             self.record.rotation.as_ref().is_some_and(|rotation| matches!(rotation.state, State::Committed { .. }));
-        if is_committed {
+        let ready = if is_committed {
             self.check_way_back()?;
-        }
-        let ready = if is_committed { Some(self.make_way_back_ready()?) } else { None };
+            Some(self.make_way_back_ready()?)
+        } else {
+            None
+        };
         let waiting: Vec<_> = ready.iter().flatten().filter(|file| file.ready.is_some()).cloned().collect();
         let cause = Cause::new("rolled_back_by_order", "a rollback was ordered through the host API");
         let ordered = match &self.agent.procedure {
@@ -247,8 +245,24 @@ impl Rotator {
         Ok(())
     }
 
+    /// What became of an order that was given before; none of one that is to be carried out.
+    ///
+    /// # Errors
+    /// A refusal.
+    pub(super) fn replayed(
+        &mut self,
+        admission: Admission,
+        target: &Target,
+    ) -> Result<Option<RotationReport>, Refusal> {
+        match admission {
+            Admission::Proceed => Ok(None),
+            Admission::Replay(report) => self.accept_epoch(target).map(|()| Some(*report)),
+            Admission::Refused(refusal) => Err(refusal),
+        }
+    }
+
     /// A repeat from a new leader lets the old one speak no more.
-    pub(super) fn accept_epoch(&mut self, target: &Target) -> Result<(), Refusal> {
+    fn accept_epoch(&mut self, target: &Target) -> Result<(), Refusal> {
         if target.epoch > self.record.epoch {
             self.commit(Record { epoch: target.epoch, ..self.record.clone() }, Some(target))?;
         }

@@ -86,8 +86,7 @@ pub(in crate::rotation) fn make(
     }
     let manifest = Manifest { previous, files: files.iter().map(|file| file.swap.clone()).collect() };
     let path = directory.join(MANIFEST);
-    let bytes = checksum::encode(&manifest).map_err(|e| WriteError::from_io(&path, "encoding it", e.into()))?;
-    Ok(platform::replace(&path, &bytes, None)?)
+    Ok(platform::replace(&path, &checksum::encode_for(&path, &manifest)?, None)?)
 }
 
 /// The copy of an old file, as it was made.

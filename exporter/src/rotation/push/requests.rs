@@ -14,7 +14,7 @@ use super::staging::{BackupPlace, StagingError};
 use super::survey::survey;
 use super::validate;
 use crate::platform;
-use crate::rotation::admission::{Admission, refuse};
+use crate::rotation::admission::refuse;
 use crate::rotation::journal::{FileSwap, JOURNAL_ROOM, Record, Rotation};
 use crate::rotation::live;
 use crate::rotation::machine::{Event, State};
@@ -29,13 +29,9 @@ impl Rotator {
     /// A refusal; no rotation has begun then.
     pub fn open(&mut self, request: &RotationOpen) -> Result<RotationReport, Refusal> {
         self.read_fences()?;
-        match self.snapshot().admit_open(&self.host, request) {
-            Admission::Proceed => {}
-            Admission::Replay(report) => {
-                self.accept_epoch(&request.target)?;
-                return Ok(*report);
-            }
-            Admission::Refused(refusal) => return Err(refusal),
+        let admission = self.snapshot().admit_open(&self.host, request);
+        if let Some(report) = self.replayed(admission, &request.target)? {
+            return Ok(report);
         }
         let push = self.agent.push().ok_or_else(wrong_class)?;
         key::check(&request.certificate).map_err(|e| refuse(RefusalReason::Malformed, e.to_string()))?;
@@ -81,13 +77,9 @@ impl Rotator {
     /// A refusal; the rotation still waits for a chain then.
     pub fn deliver(&mut self, delivery: &ChainDelivery) -> Result<RotationReport, Refusal> {
         self.read_fences()?;
-        match self.snapshot().admit_chain(&self.host, delivery) {
-            Admission::Proceed => {}
-            Admission::Replay(report) => {
-                self.accept_epoch(&delivery.target)?;
-                return Ok(*report);
-            }
-            Admission::Refused(refusal) => return Err(refusal),
+        let admission = self.snapshot().admit_chain(&self.host, delivery);
+        if let Some(report) = self.replayed(admission, &delivery.target)? {
+            return Ok(report);
         }
         let (Some(pending), Some(rotation)) = (&self.pending, &self.record.rotation) else {
             return Err(refuse(RefusalReason::WrongState, "the key of this rotation is gone; open a new one"));

@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep};
 use super::renewal::{Renewal, SeenLeaf, ServedLeaf};
 use crate::rotation::agent::{Procedure, Trigger, Verify};
 use crate::rotation::cause::Cause;
+use crate::rotation::hold::Hold;
 use crate::rotation::live;
 use crate::rotation::machine::{Standing, State};
 use crate::rotation::rotator::Rotator;
@@ -122,10 +123,21 @@ impl Rotator {
                 Ok(leaf) => check(&leaf).map(|()| leaf),
                 Err(error) => Err(Cause::new(error.reason(), error.to_string())),
             };
-            if let Some(ended) = hold.after(passed, Instant::now()) {
-                return ended;
-            }
-            sleep(verify.interval).await;
+            let seen_last = hold.last();
+            let Some(is_held) = hold.after(passed.as_ref().ok().map(|leaf| leaf.sha256), Instant::now()) else {
+                sleep(verify.interval).await;
+                continue;
+            };
+            return match (passed, seen_last) {
+                (Ok(leaf), Some(other)) if !is_held => {
+                    let message = format!(
+                        "the endpoint serves {other} and {} in turn; see whether several processes answer on its port",
+                        leaf.sha256
+                    );
+                    Err(Cause::new("other_leaf_served", message))
+                }
+                (passed, _) => passed,
+            };
         }
     }
 
@@ -153,93 +165,4 @@ fn seen(leaf: &Leaf) -> SeenLeaf {
 
 fn check_renewed(leaf: &Leaf, before: Option<&ServedLeaf>) -> Result<(), Cause> {
     seen(leaf).check_renewed(before, Timestamp::now())
-}
-
-/// A leaf that is looked for, and must then stay.
-struct Hold {
-    deadline: Instant,
-    hold_down: Duration,
-    /// Which was seen last, and since when.
-    held: Option<(LeafSha256, Instant)>,
-}
-
-impl Hold {
-    const fn new(deadline: Instant, hold_down: Duration) -> Self {
-        Self { deadline, hold_down, held: None }
-    }
-
-    /// What comes of a look; none while another is needed. A leaf that is there at the deadline still gets its hold-down. One
-    /// that comes and goes, or takes turns with another, does not start again.
-    fn after(&mut self, passed: Result<Leaf, Cause>, now: Instant) -> Option<Result<Leaf, Cause>> {
-        let is_over = now >= self.deadline;
-        let leaf = match passed {
-            Ok(leaf) => leaf,
-            Err(why) => {
-                self.held = None;
-                return is_over.then_some(Err(why));
-            }
-        };
-        match self.held {
-            Some((same, since)) if same == leaf.sha256 => {
-                (now.duration_since(since) >= self.hold_down).then_some(Ok(leaf))
-            }
-            Some((other, _)) if is_over => {
-                let message = format!(
-                    "the endpoint serves {other} and {} in turn; see whether several processes answer on its port",
-                    leaf.sha256
-                );
-                Some(Err(Cause::new("other_leaf_served", message)))
-            }
-            Some(_) | None => {
-                self.held = Some((leaf.sha256, now));
-                self.hold_down.is_zero().then_some(Ok(leaf))
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use jiff::Timestamp;
-
-    use super::*;
-
-    fn leaf(byte: u8) -> Result<Leaf, Cause> {
-        let at = |second| Timestamp::from_second(second).expect("time");
-        Ok(Leaf {
-            sha256: LeafSha256::new([byte; 32]),
-            serial: String::new(),
-            subject: String::new(),
-            issuer: String::new(),
-            not_before: at(0),
-            not_after: at(1),
-            dns_names: Vec::new(),
-        })
-    }
-
-    /// The second in which it ends, a look each second, and how.
-    fn ended(looks: impl Iterator<Item = Result<Leaf, Cause>>) -> (u64, Result<(), String>) {
-        let began = Instant::now();
-        let mut hold = Hold::new(began + Duration::from_secs(10), Duration::from_secs(3));
-        for (second, look) in (0..).zip(looks.take(1000)) {
-            if let Some(ended) = hold.after(look, began + Duration::from_secs(second)) {
-                return (second, ended.map(drop).map_err(|cause| cause.reason));
-            }
-        }
-        panic!("it does not end")
-    }
-
-    #[test]
-    fn a_look_for_a_leaf_ends_whatever_is_served() {
-        let none = || Err(Cause::new("not_served", ""));
-        assert_eq!(ended(std::iter::repeat_with(|| leaf(1))), (3, Ok(())));
-        // There at the deadline, it still gets its hold-down.
-        assert_eq!(ended((0..).map(|second| if second < 10 { none() } else { leaf(1) })), (13, Ok(())));
-        assert_eq!(ended(std::iter::repeat_with(none)), (10, Err("not_served".to_owned())));
-        // Processes that share the port, each with a leaf of its own.
-        let turns = (0_u8..=255).cycle().map(|second| leaf(second % 2));
-        assert_eq!(ended(turns), (10, Err("other_leaf_served".to_owned())));
-        let comes_and_goes = (0..).map(|second| if second % 2 == 0 { leaf(1) } else { none() });
-        assert_eq!(ended(comes_and_goes), (11, Err("not_served".to_owned())));
-    }
 }

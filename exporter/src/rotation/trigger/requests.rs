@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use kagiban_crds::host_api::{Refusal, RefusalReason, RenewalOrder, RotationReport, Target};
 
 use super::renewal::Renewal;
-use crate::rotation::admission::{Admission, refuse};
+use crate::rotation::admission::refuse;
 use crate::rotation::agent::{Procedure, Trigger};
 use crate::rotation::journal::{Record, Rotation};
 use crate::rotation::machine::State;
@@ -17,13 +17,9 @@ impl Rotator {
     /// A refusal; no rotation has begun then.
     pub fn renew(&mut self, order: &RenewalOrder) -> Result<RotationReport, Refusal> {
         self.read_fences()?;
-        match self.snapshot().admit_renewal(&self.host, order) {
-            Admission::Proceed => {}
-            Admission::Replay(report) => {
-                self.accept_epoch(&order.target)?;
-                return Ok(*report);
-            }
-            Admission::Refused(refusal) => return Err(refusal),
+        let admission = self.snapshot().admit_renewal(&self.host, order);
+        if let Some(report) = self.replayed(admission, &order.target)? {
+            return Ok(report);
         }
         if let Procedure::Push(_) = &self.agent.procedure {
             let message = "this agent takes a key and a chain, and renews nothing by itself; open a rotation";
