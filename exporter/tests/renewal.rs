@@ -225,6 +225,34 @@ async fn a_program_that_goes_on_is_waited_for_by_every_later_start() {
     }
 }
 
+/// What brings back may be no more than an exchange of two files.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_brings_back_is_not_run_again_after_a_crash_in_its_middle() {
+    let world = World::self_renewing(2049).await;
+    world.before("back", "sleep 3");
+    {
+        let (mut rotator, _lock) = world.rotator().await;
+        rotator.renew(&renewal(1, 1)).unwrap();
+        rotator.advance(|_| {}).await;
+        rotator.roll_back(&rollback(1, 1), || true).await.unwrap();
+        let until_back_runs = async {
+            while world.ran("back") == 0 {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            // Its process is in the journal by then.
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        };
+        tokio::select! {
+            () = rotator.advance(|_| {}) => panic!("the crash is not in the middle"),
+            () = until_back_runs => {}
+        }
+    }
+    let (rotator, _lock) = world.rotator().await;
+    let report = rotator.report().unwrap();
+    assert_eq!((report.state, reason(&report)), (RotationState::RolledBack, "rolled_back_by_order"), "{report:#?}");
+    assert_eq!((world.service.served().await, world.ran("back")), (Some(world.first), 1));
+}
+
 /// Somebody does not want the renewed leaf: that it is valid ends no freeze.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_rollback_that_brings_nothing_back_freezes_the_agent_for_as_long_as_the_renewed_leaf_is_served() {

@@ -1,6 +1,7 @@
 //! What the agent's endpoint serves: the only proof that counts, by fingerprint. A certificate is public, so a look counts only
 //! when the handshake proves its key, and when every account that listens there has business with that key.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
@@ -171,12 +172,20 @@ fn foreign_listener(
     key_file: Option<&Path>,
     accounts: &[u32],
 ) -> Result<Option<u32>, ListenersError> {
-    let listening = match platform::listeners(peer) {
+    judged(platform::listeners(peer), key_file, accounts)
+}
+
+fn judged(
+    listening: Result<BTreeSet<u32>, ListenersError>,
+    key_file: Option<&Path>,
+    accounts: &[u32],
+) -> Result<Option<u32>, ListenersError> {
+    let listening = match listening {
         Ok(listening) => listening,
         // Whose leaf is not known beforehand is anybody's: the key's proof alone says nothing of who has it.
         Err(error @ ListenersError::Untold(_)) if key_file.is_none() => return Err(error),
         Err(error @ ListenersError::Untold(_)) => {
-            tracing::warn!(%peer, %error, "the key's proof alone counts");
+            tracing::warn!(%error, "the key's proof alone counts");
             return Ok(None);
         }
         Err(error @ ListenersError::Unread { .. }) => return Err(error),
@@ -394,6 +403,29 @@ mod tests {
     use rustix::io::Errno;
 
     use super::*;
+
+    #[test]
+    fn a_certificate_of_version_1_is_no_impostors_and_a_good_one_without_a_signature_is() {
+        let certificate = |pem: &str| {
+            let (_, pem) = x509_parser::pem::parse_x509_pem(pem.as_bytes()).expect("PEM");
+            Certificate::from_der(&pem.contents).expect("a certificate")
+        };
+        let told = uncheckable(&certificate(include_str!("../../tests/support/version_1.pem"))).expect("a reason");
+        assert!(told.contains("version 1"), "{told}");
+        let good = rcgen::generate_simple_self_signed(["ups-01.example.com".to_owned()]).expect("a certificate");
+        assert_eq!(uncheckable(&certificate(&good.cert.pem())), None);
+    }
+
+    /// Holds A3: what is to be served is not known beforehand, so that the key's proof says nothing of who has it.
+    #[test]
+    fn who_listens_must_be_told_where_no_key_file_says_who_may() {
+        let untold =
+            |key_file| judged(Err(ListenersError::Untold(io::ErrorKind::PermissionDenied.into())), key_file, &[]);
+        assert!(untold(None).is_err());
+        assert!(untold(Some(Path::new("/srv/tls.key"))).is_ok_and(|foreign| foreign.is_none()));
+        let listening = |accounts: &[u32]| judged(Ok([65_534].into()), None, accounts).expect("told");
+        assert_eq!((listening(&[]), listening(&[65_534])), (Some(65_534), None));
+    }
 
     /// Holds A17: an endpoint that was not looked at is none that serves nothing.
     #[test]

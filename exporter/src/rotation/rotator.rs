@@ -474,6 +474,26 @@ mod tests {
         assert_eq!(report.state, State::RolledBack { failure: Cause::new("", "") }.reported());
     }
 
+    /// A disk on which nothing can be written gives the host to nobody.
+    #[test]
+    fn an_order_that_was_refused_for_its_fence_does_not_take_the_host() {
+        let root = tempfile::tempdir().expect("directory");
+        let (mut rotator, _lock) = rotator(root.path(), TRUE);
+        let lineage = Some("osaka".parse().expect("a lineage"));
+        let order = RotationOpen { target: Target { lineage: lineage.clone(), ..open().target }, ..open() };
+        let fences = root.path().join("state/fences");
+        let moved = root.path().join("moved");
+        std::fs::create_dir_all(&fences).expect("mkdir");
+        std::fs::rename(&fences, &moved).expect("moved");
+        std::fs::write(&fences, "in its place").expect("written");
+        rotator.open(&order).expect_err("the fence cannot be written");
+        assert_eq!(rotator.host.lineage(), None);
+        std::fs::remove_file(&fences).expect("removed");
+        std::fs::rename(&moved, &fences).expect("back");
+        rotator.open(&order).expect("opened");
+        assert_eq!(rotator.host.lineage(), lineage);
+    }
+
     /// Holds A13: a look may take longer than whoever ordered waits for it, and is not asked for again and again in vain.
     #[tokio::test]
     async fn a_look_that_nobody_waited_for_counts_for_a_repeat_of_the_order_and_for_no_other() {

@@ -230,5 +230,8 @@ mod tests {
         let before = Some(ServedLeaf { sha256: LeafSha256::new([1; 32]), not_after: at(200) });
         assert_eq!(Renewal::Ordered.resumed(), None);
         assert_eq!(Renewal::Renewing { before }.resumed(), Some(Renewal::Proving { before }));
+        let (before, failure) = (None, Cause::new("any", ""));
+        let settling = Renewal::Settling { before, failure: failure.clone(), by_order: true };
+        assert_eq!(Renewal::Reverting { before, failure, by_order: true }.begun_before(), settling);
     }
 }
