@@ -17,7 +17,7 @@ use kagiban_operator::cluster::{Claims, Cluster, ClusterError, ClusterFuture, Se
 use kagiban_operator::decide;
 use kagiban_operator::freshness::Freshness;
 use kagiban_operator::metrics::Metrics;
-use kagiban_operator::reconcile::pass;
+use kagiban_operator::reconcile::{Context, pass};
 use kagiban_operator::watch::{Event, WatchError};
 use serde_json::Value;
 use support::context::context;
@@ -151,26 +151,37 @@ fn secret(name: &str, purpose: &str, values: &[(&str, &str)]) -> (String, Secret
     (name.to_owned(), SecretData::new(values, claims, "1".to_owned()))
 }
 
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// An agent that renews its own certificate, each for 90 days, with ten left, and its resource.
+async fn renewing() -> (Host, Arc<Memory>) {
+    let mutual = Authority::new("mutual");
+    let host = Host::start(&mutual, mutual.server()).await;
+    host.renews_its_own(90 * DAY, 10 * DAY);
+    let memory = Arc::new(Memory { secrets: [client(&mutual)].into(), ..Memory::default() });
+    memory.put(fleet::self_renewing(&format!("https://{}", host.address)));
+    (host, memory)
+}
+
+async fn passes(count: usize, memory: &Memory, context: &Context) {
+    for _ in 0..count {
+        pass(&memory.get("ups-01"), context).await.expect("memory answers");
+    }
+}
+
 /// An agent that renews its own certificate takes one order for it, and needs no Secret but the client's.
 #[tokio::test]
 async fn a_renewal_is_ordered_once_and_followed_to_what_is_served() {
-    let mutual = Authority::new("mutual");
-    let host = Host::start(&mutual, mutual.server()).await;
-    let day = Duration::from_secs(24 * 3600);
-    host.renews_its_own(90 * day, 10 * day);
-    let memory = Arc::new(Memory { secrets: [client(&mutual)].into(), ..Memory::default() });
-    memory.put(fleet::self_renewing(&format!("https://{}", host.address)));
+    let (host, memory) = renewing().await;
 
     let context = context(memory.clone(), Arc::new(Metrics::new(None)));
-    for _ in 0..20 {
-        pass(&memory.get("ups-01"), &context).await.expect("memory answers");
-    }
+    passes(20, &memory, &context).await;
     let rested = memory.get("ups-01");
     let status = rested.status.clone().expect("a status");
     let ready = status.conditions.iter().find(|condition| condition.type_ == "Ready").expect("it says so");
     assert_eq!((ready.status.as_str(), ready.reason.as_str()), ("True", "Verified"));
     let leaf = status.leaf.expect("a leaf");
-    assert!(leaf.not_after > jiff::Timestamp::now() + 89 * day, "{}", leaf.not_after);
+    assert!(leaf.not_after > jiff::Timestamp::now() + 89 * DAY, "{}", leaf.not_after);
     assert_eq!(*lock(&memory.told), ["Adopted", "RotationStarted", "Verified"]);
     assert_eq!(host.changes(), ["POST /v1/agents/powerchute/renewals"]);
     assert_eq!(lock(&host.state).epochs, [5]);
@@ -185,21 +196,14 @@ async fn a_renewal_is_ordered_once_and_followed_to_what_is_served() {
 /// A host that says so has not renewed anything by that, and is not asked again without a pause.
 #[tokio::test]
 async fn a_renewal_that_a_host_only_claims_is_told_and_waits() {
-    let mutual = Authority::new("mutual");
-    let host = Host::start(&mutual, mutual.server()).await;
-    let day = Duration::from_secs(24 * 3600);
-    host.renews_its_own(90 * day, 10 * day);
+    let (host, memory) = renewing().await;
     lock(&host.state).own.as_mut().expect("it renews").lies = true;
-    let memory = Arc::new(Memory { secrets: [client(&mutual)].into(), ..Memory::default() });
-    memory.put(fleet::self_renewing(&format!("https://{}", host.address)));
     let context = context(memory.clone(), Arc::new(Metrics::new(None)));
-    for _ in 0..20 {
-        pass(&memory.get("ups-01"), &context).await.expect("memory answers");
-    }
+    passes(20, &memory, &context).await;
     let status = memory.get("ups-01").status.expect("a status");
     assert_eq!(*lock(&memory.told), ["Adopted", "RotationStarted", "OtherLeaf", "BackingOff"]);
     assert_eq!(status.history.first().and_then(|entry| entry.reason.as_deref()), Some("not_later"));
-    assert!(status.leaf.is_some_and(|leaf| leaf.not_after < jiff::Timestamp::now() + 11 * day));
+    assert!(status.leaf.is_some_and(|leaf| leaf.not_after < jiff::Timestamp::now() + 11 * DAY));
     assert_eq!(host.changes().len(), 1, "ordered once");
 }
 
@@ -207,20 +211,13 @@ async fn a_renewal_that_a_host_only_claims_is_told_and_waits() {
 #[tokio::test]
 async fn a_host_that_renews_nothing_or_obeys_another_says_so() {
     for (own, by) in [(None, BlockedBy::HostRefused), (Some(RefusalReason::StaleEpoch), BlockedBy::HostBusy)] {
-        let mutual = Authority::new("mutual");
-        let host = Host::start(&mutual, mutual.server()).await;
-        let day = Duration::from_secs(24 * 3600);
-        host.renews_its_own(90 * day, 10 * day);
+        let (host, memory) = renewing().await;
         match own {
             None => lock(&host.state).own = None,
             Some(reason) => lock(&host.state).manner = Manner::Refuse(reason),
         }
-        let memory = Arc::new(Memory { secrets: [client(&mutual)].into(), ..Memory::default() });
-        memory.put(fleet::self_renewing(&format!("https://{}", host.address)));
         let context = context(memory.clone(), Arc::new(Metrics::new(None)));
-        for _ in 0..3 {
-            pass(&memory.get("ups-01"), &context).await.expect("memory answers");
-        }
+        passes(3, &memory, &context).await;
         let status = memory.get("ups-01").status.expect("a status");
         assert_eq!(status.blocked_by, Some(by));
         let rotation = status.rotation.expect("it was ordered");
@@ -246,9 +243,7 @@ async fn a_rotation_needs_no_kubernetes() {
 
     let mut context = context(memory.clone(), Arc::new(Metrics::new(None)));
     context.agents = context.agents.speaking_for(Some("tokyo".parse().expect("a lineage")));
-    for _ in 0..20 {
-        pass(&memory.get("ups-01"), &context).await.expect("memory answers");
-    }
+    passes(20, &memory, &context).await;
     let rested = memory.get("ups-01");
     let status = rested.status.clone().expect("a status");
     let ready = status.conditions.iter().find(|condition| condition.type_ == "Ready").expect("it says so");
