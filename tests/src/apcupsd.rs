@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{self, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -25,7 +26,9 @@ pub enum Feed {
     Master(SocketAddr),
 }
 
-/// A running apcupsd. It has no scripts, so that nothing that it sees can do anything to this machine.
+/// A running apcupsd. Its script does nothing, so that nothing that it sees can do anything to this machine. A script that
+/// is missing is not enough: apcupsd has threads, and its child, which says then that it cannot be run, may wait for ever for
+/// a lock that one of them held at the fork.
 #[derive(Debug)]
 pub struct Apcupsd {
     pub program: Program,
@@ -53,6 +56,10 @@ impl Apcupsd {
         );
         let file = directory.join("apcupsd.conf");
         fs::write(&file, config)?;
+        let script = directory.join("apccontrol");
+        if !script.is_symlink() {
+            symlink("/bin/true", script)?;
+        }
         let mut command = tools::apcupsd("sbin/apcupsd")?;
         command.args(["-b", "-f"]).arg(&file).arg("-P").arg(directory.join("pid"));
         let mut program = Program::start("apcupsd", &command, directory)?;

@@ -119,8 +119,9 @@ impl Call {
         self.name == "openat" && self.arguments.contains("O_CREAT")
     }
 
+    /// A thread of its own is none: how many of those there are depends on how busy the machine is.
     pub fn starts_a_program(&self) -> bool {
-        matches!(self.name.as_str(), "vfork" | "clone" | "clone3")
+        matches!(self.name.as_str(), "vfork" | "clone" | "clone3") && !self.arguments.contains("CLONE_THREAD")
     }
 
     pub fn succeeded(&self) -> bool {
