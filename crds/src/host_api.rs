@@ -130,6 +130,9 @@ pub struct AgentReport {
     pub time: Timestamp,
     /// The highest epoch accepted so far.
     pub epoch: Epoch,
+    /// The installation of the operator that the host obeys; absent while it was given to none, and from hosts that do not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lineage: Option<Lineage>,
     /// The highest generation ever accepted for this agent, committed or not.
     pub generation: Generation,
     pub power: PowerReport,
@@ -638,6 +641,24 @@ mod tests {
         let report: HostReport = serde_json::from_str(&telling).expect("a host of today");
         let shutdown = report.shutdown.expect("told");
         assert_eq!((shutdown.state, shutdown.scheduled[0].kind.as_str()), (ShutdownState::UpsPending, "reboot"));
+    }
+
+    #[test]
+    fn a_host_that_does_not_tell_whom_it_obeys_is_understood_and_so_is_one_that_does() {
+        let unseen = r#"{"unseen":{"reason":"connect","message":"refused"}}"#;
+        let bare = format!(
+            r#"{{"host":"a.example","name":"web","product":"tls-service","time":"2026-01-01T00:00:00Z","epoch":1,"generation":0,
+                "power":{{"state":"Mains","observedAt":null}},"stored":{unseen},"served":{unseen},"rotation":null}}"#
+        );
+        let report: AgentReport = serde_json::from_str(&bare).expect("a host of before");
+        assert_eq!(report.lineage, None);
+        assert!(
+            !serde_json::to_string(&report).expect("json").contains("lineage"),
+            "an operator of before sees nothing new"
+        );
+        let telling = bare.replace(r#""generation""#, r#""lineage":"tokyo","generation""#);
+        let report: AgentReport = serde_json::from_str(&telling).expect("a host of today");
+        assert_eq!(report.lineage.map(|lineage| lineage.to_string()).as_deref(), Some("tokyo"));
     }
 
     /// Holds B14: a host that lies told an operator names without an end, and had it run out of memory.

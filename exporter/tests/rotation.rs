@@ -317,7 +317,13 @@ async fn a_host_obeys_one_operator_whatever_epoch_another_names() {
     let path = format!("agents/{AGENT}/rotations");
     let refused = |answer: Result<RotationReport, Refusal>| answer.unwrap_err();
     let api = Api::start(&world).await;
+    let told = async || {
+        let report: AgentReport = api.ask("GET", &format!("agents/{AGENT}"), &()).await.unwrap();
+        report.lineage.map(|it| it.to_string())
+    };
+    assert_eq!(told().await, None, "nobody has given an order yet");
     api.ask::<RotationReport>("POST", &path, &opening(Some("tokyo"), 5, 1)).await.unwrap();
+    assert_eq!(told().await.as_deref(), Some("tokyo"));
     for (lineage, epoch) in [(Some("osaka"), 4), (Some("osaka"), 9), (None, 9)] {
         let refusal = refused(api.ask("POST", &path, &opening(lineage, epoch, 2)).await);
         assert_eq!((refusal.reason, refusal.epoch), (RefusalReason::OtherLineage, None), "{lineage:?}");

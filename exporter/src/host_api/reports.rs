@@ -64,6 +64,7 @@ impl Watched {
             product: agent.product.id().to_owned(),
             time: Timestamp::now(),
             epoch: host.epoch(),
+            lineage: host.lineage(),
             generation: record.generation,
             power: power(host).await,
             stored,

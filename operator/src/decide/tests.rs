@@ -105,6 +105,7 @@ pub(crate) fn report(generation: u64, seen: &Leaf) -> AgentReport {
         product: "powerchute-serial-shutdown".into(),
         time: now(),
         epoch: Epoch(1),
+        lineage: None,
         generation: Generation(generation),
         power: PowerReport { state: PowerState::Mains, observed_at: None },
         stored: Sighting::Leaf(seen.clone()),

@@ -166,6 +166,7 @@ fn report() -> AgentReport {
         product: "powerchute-serial-shutdown".into(),
         time: Timestamp::now(),
         epoch: Epoch(0),
+        lineage: None,
         generation: Generation(0),
         power: PowerReport { state: PowerState::Mains, observed_at: None },
         stored: Sighting::Leaf(leaf.clone()),
