@@ -210,7 +210,10 @@ impl Rotator {
                 if let Some(rotation) = &mut self.record.rotation {
                     rotation.previous = leaf.map(|leaf| leaf.sha256);
                 }
-                Event::ClearedToRenew(leaf)
+                match leaf.as_ref().map_or(Ok(()), ServedLeaf::check_may_be_followed) {
+                    Ok(()) => Event::ClearedToRenew(leaf),
+                    Err(cause) => Event::Failed(cause),
+                }
             }
         }
     }

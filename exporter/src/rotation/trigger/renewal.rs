@@ -143,6 +143,21 @@ pub(in crate::rotation) struct SeenLeaf {
     pub not_after: Timestamp,
 }
 
+impl ServedLeaf {
+    /// Asked before the program is run.
+    ///
+    /// # Errors
+    /// When no leaf could end later, so that no renewal of it could ever be committed.
+    pub(in crate::rotation) fn check_may_be_followed(&self) -> Result<(), Cause> {
+        if self.not_after.as_second() < Timestamp::MAX.as_second() {
+            return Ok(());
+        }
+        let message = "the endpoint serves a leaf without a well-defined end (the year 9999), and none could end later, so the program \
+                       of renew.command was not run; replace that certificate by hand once, or leave it";
+        Err(Cause::new("no_end", message))
+    }
+}
+
 impl SeenLeaf {
     /// # Errors
     /// Why it is no renewed leaf, at this time.
@@ -195,6 +210,15 @@ mod tests {
 
     fn leaf(byte: u8, not_before: i64, not_after: i64) -> SeenLeaf {
         SeenLeaf { sha256: LeafSha256::new([byte; 32]), not_before: at(not_before), not_after: at(not_after) }
+    }
+
+    /// RFC 5280, 4.1.2.5: 99991231235959Z says that there is no well-defined end.
+    #[test]
+    fn a_leaf_that_no_other_could_outlast_is_not_renewed() {
+        let ends = |not_after| ServedLeaf { sha256: LeafSha256::new([1; 32]), not_after }.check_may_be_followed();
+        let last = at(Timestamp::MAX.as_second());
+        assert_eq!(ends(last).map_err(|cause| cause.reason), Err("no_end".into()));
+        assert!(ends(at(Timestamp::MAX.as_second() - 1)).is_ok());
     }
 
     #[test]
