@@ -17,7 +17,7 @@ use crate::cluster::{ClusterError, SharedCluster};
 use crate::decide::{Event, Obstacle, Reason, References, Resource, order_mark};
 use crate::grant::{Grant, Purpose, granted};
 use crate::issuer::Issuers;
-use crate::kept::{Age, FailingReads, SecretCache, Taken, key};
+use crate::kept::{Age, FailingReads, Keep, SecretCache, Taken, key};
 use crate::metrics::SharedMetrics;
 use crate::passwords::PasswordReader;
 
@@ -45,6 +45,8 @@ struct Client {
     identity: Result<ClientIdentity, Obstacle>,
     not_after: Option<Timestamp>,
 }
+
+impl Keep for Client {}
 
 /// Why a step was not taken.
 #[derive(Debug)]

@@ -2,7 +2,8 @@
 //!
 //! Whoever asks judges what was read by his own resource. What is refused is read again as soon as what is missing: somebody
 //! is about to put it right. The more Secrets fail somebody, the longer each of their failures is kept; and the more there is to
-//! read of them, until a resource that names one changes. What is not remembered is read at a pace ([`failing`]).
+//! read of large ones, good or not, the longer each of them is, until a resource that names one changes. What is not remembered is
+//! read at a pace, and so is what is large ([`failing`]).
 
 mod failing;
 
@@ -17,12 +18,12 @@ use tokio::time::Instant;
 
 use crate::decide::{Obstacle, Resource};
 use crate::recent::Recent;
-use failing::{Fails, LONGEST_LARGE_FAILURE, Ticket, is_large};
+use failing::{Counted, LONGEST_LARGE, Ticket, is_large};
 
 /// How long what was read is used. A new CA or password is drift, and what is kept is read anew before drift is acted on.
 pub(crate) const KEPT: Duration = Duration::from_secs(30);
 /// What nobody has named for so long is forgotten; not before a failure may be forgotten, or it would be read anew for that.
-const UNUSED: Duration = LONGEST_LARGE_FAILURE;
+const UNUSED: Duration = LONGEST_LARGE;
 
 /// Namespace and name.
 pub(crate) type SecretKey = (String, String);
@@ -56,6 +57,14 @@ pub(crate) struct Taken<T> {
     pub(crate) bytes: usize,
 }
 
+/// What is kept of Secrets.
+pub(crate) trait Keep {
+    /// How much of a cache it takes beside its place there, in places.
+    fn places(&self) -> usize {
+        0
+    }
+}
+
 /// Locked while it is read, so that all who ask for it wait for the same answer.
 type Slot<T> = Arc<tokio::sync::Mutex<Option<Read<T>>>>;
 
@@ -64,13 +73,15 @@ struct Read<T> {
     began: Instant,
     ended: Instant,
     taken: Taken<T>,
-    fails: Option<Fails>,
+    fails: bool,
+    /// Nothing where it neither fails anybody nor is large.
+    counted: Option<Counted>,
     /// Whether a resource that names it has changed since.
     is_asked_for: bool,
 }
 
-impl<T> SecretCache<T> {
-    /// Of at most so many Secrets. Those that fail count among all that do.
+impl<T: Keep> SecretCache<T> {
+    /// With so many places: at most so many Secrets. Those that fail count among all that do.
     pub(crate) fn new(most: usize, blocks: BlockedBy, failing: Arc<FailingReads>) -> Self {
         Self { slots: Mutex::new(Recent::new(most, UNUSED)), failing, blocks }
     }
@@ -125,7 +136,7 @@ impl<T> SecretCache<T> {
         }
     }
 
-    /// What was good for all so far is read at once; what failed somebody, or is not known, when it is its turn.
+    /// What was good for all so far, and small, is read at once; what failed somebody, is large or is not known, when it is its turn.
     async fn take<U>(
         &self,
         key: &SecretKey,
@@ -135,7 +146,7 @@ impl<T> SecretCache<T> {
     ) -> Result<U, Obstacle> {
         let namespace = key.0.as_str();
         let ticket = match slot {
-            Some(known) if known.fails.is_none() => None,
+            Some(known) if !known.fails && !is_large(known.taken.bytes) => None,
             Some(known) => match self.ticket(key, !is_large(known.taken.bytes)).await {
                 Ok(ticket) => Some(ticket),
                 // What is told of it does not change while it waits for its turn
@@ -144,23 +155,27 @@ impl<T> SecretCache<T> {
             None => Some(self.ticket(key, false).await?),
         };
         let began = Instant::now();
-        let taken = read.await.into();
-        let bytes = taken.bytes;
-        let read = Read { began, ended: Instant::now(), taken, fails: None, is_asked_for: false };
+        let taken: Taken<T> = read.await.into();
+        let now = Instant::now();
+        let places = taken.result.as_ref().map_or(0, Keep::places);
+        self.failing.was_read(namespace, taken.bytes, now);
+        let counted = is_large(taken.bytes).then(|| self.failing.count(namespace, false, taken.bytes));
+        let read = Read { began, ended: now, taken, fails: false, counted, is_asked_for: false };
         let verdict = self.judged(key, slot.insert(read), judge);
         match (&verdict, ticket) {
-            (Ok(_), Some(ticket)) => self.failing.give_back(namespace, &ticket),
-            (Ok(_), None) => {}
-            (Err(_), ticket) => self.failing.failed(namespace, ticket.as_ref(), bytes, Instant::now()),
+            (Ok(_), Some(ticket)) => ticket.give_back(now),
+            (Err(_), None) => self.failing.failed(namespace, now),
+            (Ok(_), None) | (Err(_), Some(_)) => {}
         }
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner).resize(&key.0, &key.1, 1 + places);
         verdict
     }
 
     async fn ticket(&self, (namespace, name): &SecretKey, is_small: bool) -> Result<Ticket, Obstacle> {
         let Some(ticket) = self.failing.ticket(namespace, is_small, Instant::now()) else {
             let message = format!(
-                "Secret {name} was not read yet: so many Secrets of this namespace are missing, or are not what they should be, that \
-                 each waits for its turn"
+                "Secret {name} was not read yet: so many Secrets of this namespace are missing, large, or not what they should be, \
+                 that each waits for its turn"
             );
             return Err(Obstacle::new(self.blocks, message));
         };
@@ -186,14 +201,22 @@ impl<T> SecretCache<T> {
         judge: &impl Fn(&T) -> Result<U, Obstacle>,
     ) -> Result<U, Obstacle> {
         let verdict = known.taken.result.as_ref().map_err(Obstacle::clone).and_then(judge);
-        if verdict.is_err() {
-            known.fails.get_or_insert_with(|| self.failing.count(&key.0, known.taken.bytes));
+        if verdict.is_err() && !known.fails {
+            known.fails = true;
+            // Not counted twice while the new one takes the place of the old one
+            drop(known.counted.take());
+            known.counted = Some(self.failing.count(&key.0, true, known.taken.bytes));
         }
         verdict
     }
 
-    fn kept_for(&self, key: &SecretKey, known: &Read<T>, good: bool) -> Duration {
-        if good { KEPT } else { self.failing.kept_for(&key.0, is_large(known.taken.bytes) && !known.is_asked_for) }
+    fn kept_for(&self, (namespace, _): &SecretKey, known: &Read<T>, good: bool) -> Duration {
+        let is_large = is_large(known.taken.bytes) && !known.is_asked_for;
+        match (good, is_large) {
+            (false, _) => self.failing.kept_for(namespace, is_large),
+            (true, true) => self.failing.kept_for(namespace, true).max(KEPT),
+            (true, false) => KEPT,
+        }
     }
 
     fn slot(&self, (namespace, name): &SecretKey) -> Slot<T> {
@@ -222,6 +245,8 @@ mod tests {
 
     use super::failing::{FAILURE_KEPT, LONGEST_FAILURE};
     use super::*;
+
+    impl Keep for u32 {}
 
     fn cache(most: usize) -> SecretCache<u32> {
         SecretCache::new(most, BlockedBy::SecretUnavailable, Arc::default())

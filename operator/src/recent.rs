@@ -81,14 +81,29 @@ impl<V> Recent<V> {
         self.shares.take(namespace, size);
     }
 
+    /// What is there is of another size now, and is not kept if that does not fit.
+    pub(crate) fn resize(&mut self, namespace: &str, key: &str, size: usize) {
+        let entry = self.namespaces.get(namespace).and_then(|of_namespace| of_namespace.entries.get(key));
+        if entry.is_some_and(|entry| entry.size != size)
+            && let Some(value) = self.take(namespace, key)
+        {
+            self.put_sized(namespace, key, value, size);
+        }
+    }
+
     pub(crate) fn remove(&mut self, namespace: &str, key: &str) {
-        let Some(of_namespace) = self.namespaces.get_mut(namespace) else { return };
-        let Some(entry) = of_namespace.entries.remove(key) else { return };
+        drop(self.take(namespace, key));
+    }
+
+    fn take(&mut self, namespace: &str, key: &str) -> Option<V> {
+        let of_namespace = self.namespaces.get_mut(namespace)?;
+        let entry = of_namespace.entries.remove(key)?;
         of_namespace.by_use.remove(&entry.number);
         if of_namespace.entries.is_empty() {
             self.namespaces.remove(namespace);
         }
         self.shares.give_back(namespace, entry.size);
+        Some(entry.value)
     }
 
     /// Forgets what the namespace has used longest ago, if it has anything.

@@ -200,6 +200,28 @@ async fn a_large_secret_that_cannot_be_used_is_left_alone_until_a_resource_asks_
     }
 }
 
+/// Holds B13: a Secret of a megabyte was read once for each of the keys that hundreds of resources name.
+#[tokio::test]
+async fn a_secret_is_read_once_for_all_its_keys_however_many_are_named() {
+    let stage = Stage::set().await;
+    lock(&stage.host.state).report.power.state = PowerState::OnBattery;
+    let keys: Vec<_> = (0..200).map(|number| format!("key-{number}")).collect();
+    let values: Vec<_> = keys.iter().map(|key| (key.as_str(), "changeit")).collect();
+    stage.cluster.secret("store", "keystore-password", &values);
+    lock(&stage.cluster.state).secrets.get_mut("store").expect("it is there")["data"]["rubbish"] =
+        json!("A".repeat(1_000_000));
+    for key in keys.iter().map(String::as_str).chain(["rubbish", "missing"]) {
+        stage
+            .cluster
+            .change(|mac| mac["spec"]["keystore"] = json!({"passwordSecretRef": {"name": "store", "key": key}}));
+        pass(&stage.cluster.mac(), &stage.context).await.expect("the API server answers");
+        let expected = if key.starts_with("key") { "False OnBattery" } else { "False SecretUnavailable" };
+        assert_eq!(stage.condition("Ready"), expected, "{key}");
+    }
+    let reads = lock(&stage.cluster.state).reads.iter().filter(|line| line.ends_with("/store")).count();
+    assert_eq!(reads, 1);
+}
+
 /// Longer than the pause between looks at a Secret that is waited for.
 const SECONDS: Duration = Duration::from_secs(6);
 

@@ -12,7 +12,7 @@ use crate::certificate::{self, Authority, IssuerError, IssuerFacts};
 use crate::cluster::{SecretData, SharedCluster};
 use crate::decide::{Obstacle, Resource};
 use crate::grant::{Grant, Purpose, granted};
-use crate::kept::{Age, FailingReads, SecretCache, Taken, key};
+use crate::kept::{Age, FailingReads, Keep, SecretCache, Taken, key};
 use crate::metrics::SharedMetrics;
 
 /// Issuers remembered at once: a namespace has a few.
@@ -33,6 +33,8 @@ struct Known {
     /// The earliest end in its chain, past or not.
     end: Option<Timestamp>,
 }
+
+impl Keep for Known {}
 
 impl CaSecret {
     pub(super) fn new(cluster: SharedCluster, metrics: SharedMetrics, failing: Arc<FailingReads>) -> Self {

@@ -1,5 +1,6 @@
 //! The passwords that resources name: which one each is, for decisions, and what it is, for its host.
 
+mod digests;
 mod versions;
 
 use std::sync::Arc;
@@ -7,46 +8,62 @@ use std::sync::Arc;
 use kagiban_crds::MAX_PASSWORD_BYTES;
 use kagiban_crds::resource::{BlockedBy, Procedure, SecretKeyRef};
 use secrecy::SecretString;
+use tokio::time::Instant;
 
-use crate::cluster::{SecretData, SharedCluster};
+use crate::cluster::SharedCluster;
 use crate::decide::{Obstacle, PasswordVersion, Resource};
 use crate::grant::{Grant, Purpose, granted};
-use crate::kept::{Age, FailingReads, SecretCache, SecretKey, Taken};
+use crate::kept::{Age, FailingReads, Keep, SecretCache, SecretKey, Taken, key};
+use digests::Digests;
 use versions::{PasswordVersions, ReadPassword};
 
-/// Passwords remembered at once: a fleet may have one for each host.
+/// Secrets, and passwords, remembered at once: a fleet may have one for each host.
 const MAX_PASSWORDS: usize = 4 * 1024;
+/// What is kept of a Secret that takes a place of its own there: of all of them together, a mebibyte.
+const PLACE_BYTES: usize = 256;
 
 /// Reads the passwords that resources name.
 #[derive(Debug)]
 pub(crate) struct PasswordReader {
     cluster: SharedCluster,
-    passwords: SecretCache<Password>,
+    secrets: SecretCache<Passwords>,
     versions: PasswordVersions,
 }
 
+/// What is kept of a Secret, of which one read answers for all its keys: nothing that is secret.
 #[derive(Debug)]
-struct Password {
+struct Passwords {
     grant: Grant,
-    read: Result<ReadPassword, Obstacle>,
+    digests: Digests,
+    /// By the API server's record.
+    written: String,
+    /// When the read began.
+    began: Instant,
+}
+
+impl Keep for Passwords {
+    fn places(&self) -> usize {
+        self.digests.size() / PLACE_BYTES
+    }
 }
 
 impl PasswordReader {
     pub(crate) fn new(cluster: SharedCluster, failing: Arc<FailingReads>) -> Self {
-        let passwords = SecretCache::new(MAX_PASSWORDS, BlockedBy::SecretUnavailable, failing);
-        Self { cluster, passwords, versions: PasswordVersions::new(MAX_PASSWORDS) }
+        let secrets = SecretCache::new(MAX_PASSWORDS, BlockedBy::SecretUnavailable, failing);
+        Self { cluster, secrets, versions: PasswordVersions::new(MAX_PASSWORDS) }
     }
 
     /// Which password the keystore is to have, if the resource names one.
     pub(crate) async fn password(&self, resource: &Resource, age: Age) -> Option<Result<PasswordVersion, Obstacle>> {
         let reference = named(resource)?;
-        let read = self.read_password(&resource.namespace, reference);
-        let judge = |password: &Password| {
-            password.grant.may_be_sent(resource)?;
-            Ok(self.as_heard(resource, password.read.as_ref().map_err(Obstacle::clone)?))
+        let read = self.read_passwords(&resource.namespace, &reference.name);
+        let judge = |found: &Passwords| {
+            found.grant.may_be_sent(resource)?;
+            let digest = found.digests.of(&reference.key).ok_or_else(|| missing(reference))?;
+            let key = password_key(&resource.namespace, reference);
+            Ok(self.as_heard(resource, &self.versions.of(&key, digest, &found.written, found.began)))
         };
-        let key = password_key(&resource.namespace, reference);
-        Some(self.passwords.read(age, key, read, judge).await)
+        Some(self.secrets.read(age, key(resource, &reference.name), read, judge).await)
     }
 
     /// The password that a resource names, if it may be sent to its host, and which one it is.
@@ -55,10 +72,15 @@ impl PasswordReader {
         resource: &Resource,
         reference: &SecretKeyRef,
     ) -> Result<(SecretString, ReadPassword), Obstacle> {
-        let namespace = &resource.namespace;
+        let (namespace, began) = (&resource.namespace, Instant::now());
         let read = granted(&*self.cluster, namespace, &reference.name, Purpose::KeystorePassword, |secret, grant| {
             grant.may_be_sent(resource)?;
-            self.password_in(&secret, namespace, reference)
+            let password = secret.password(&reference.key).ok_or_else(|| missing(reference))?;
+            let digest = self.versions.digest(&password);
+            let read = self.versions.of(&password_key(namespace, reference), digest, secret.written(), began);
+            // Another read that began later may have found another one already
+            let is_same = read.digest() == digest;
+            is_same.then_some((password, read)).ok_or_else(|| changed_meanwhile(reference))
         });
         read.await.result
     }
@@ -78,7 +100,7 @@ impl PasswordReader {
     /// The resource has changed: see [`SecretCache::asked_for`].
     pub(crate) async fn asked_for(&self, resource: &Resource) {
         if let Some(reference) = named(resource) {
-            self.passwords.asked_for(&password_key(&resource.namespace, reference)).await;
+            self.secrets.asked_for(&key(resource, &reference.name)).await;
         }
     }
 
@@ -87,32 +109,28 @@ impl PasswordReader {
         self.versions.forget((namespace, uid));
     }
 
-    /// Judges all of it, so that nothing is begun with a host that cannot be sent a password. What is kept is not secret.
-    async fn read_password(&self, namespace: &str, reference: &SecretKeyRef) -> Taken<Password> {
-        let read = granted(&*self.cluster, namespace, &reference.name, Purpose::KeystorePassword, |secret, grant| {
-            let read = self.password_in(&secret, namespace, reference).map(|(_, read)| read);
-            Ok(Password { grant, read })
+    /// Reads all of it, so that nothing is begun with a host that cannot be sent a password, and for all who name one of it.
+    async fn read_passwords(&self, namespace: &str, name: &str) -> Taken<Passwords> {
+        let began = Instant::now();
+        let read = granted(&*self.cluster, namespace, name, Purpose::KeystorePassword, |secret, grant| {
+            let digests = Digests::of_all(&secret, |password| self.versions.digest(password));
+            Ok(Passwords { grant, digests, written: secret.written().to_owned(), began })
         });
         read.await
     }
+}
 
-    fn password_in(
-        &self,
-        secret: &SecretData,
-        namespace: &str,
-        reference: &SecretKeyRef,
-    ) -> Result<(SecretString, ReadPassword), Obstacle> {
-        let missing = || {
-            let message = format!(
-                "Secret {}: it has no password under {}, a line of text in at most {MAX_PASSWORD_BYTES} bytes",
-                reference.name, reference.key
-            );
-            Obstacle::new(BlockedBy::SecretUnavailable, message)
-        };
-        let password = secret.password(&reference.key).ok_or_else(missing)?;
-        let read = self.versions.of(&password_key(namespace, reference), &password, secret.written());
-        Ok((password, read))
-    }
+fn missing(reference: &SecretKeyRef) -> Obstacle {
+    let message = format!(
+        "Secret {}: it has no password under {}, a line of text in at most {MAX_PASSWORD_BYTES} bytes",
+        reference.name, reference.key
+    );
+    Obstacle::new(BlockedBy::SecretUnavailable, message)
+}
+
+fn changed_meanwhile(reference: &SecretKeyRef) -> Obstacle {
+    let message = format!("Secret {}: it was changed while it was read", reference.name);
+    Obstacle::new(BlockedBy::SecretUnavailable, message)
 }
 
 /// The password that a resource names. Only where a keystore is written is there one.

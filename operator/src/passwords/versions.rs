@@ -11,6 +11,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use secrecy::{ExposeSecret as _, SecretString};
+use tokio::time::Instant;
 
 use crate::decide::PasswordVersion;
 use crate::kept::SecretKey;
@@ -43,11 +44,20 @@ pub(crate) struct ReadPassword {
     digest: u64,
 }
 
+impl ReadPassword {
+    /// Of the password.
+    pub(crate) const fn digest(&self) -> u64 {
+        self.digest
+    }
+}
+
 #[derive(Clone, Debug)]
 struct Known {
     digest: u64,
     /// By the record, when it was read last.
     written: String,
+    /// When that read began.
+    began: Instant,
     /// Other passwords before this one in the same second of the record.
     same_second: u32,
     /// Every word, with the digest of the password that went by it, the newest last.
@@ -74,12 +84,17 @@ impl PasswordVersions {
         }
     }
 
-    /// The version of a password that was read just now. `written` is when it was written, by the API server's record.
-    pub(crate) fn of(&self, key: &SecretKey, password: &SecretString, written: &str) -> ReadPassword {
-        let digest = self.hash.hash_one(password.expose_secret());
+    /// By which a password is known here.
+    pub(crate) fn digest(&self, password: &SecretString) -> u64 {
+        self.hash.hash_one(password.expose_secret())
+    }
+
+    /// The version of a password that was read. `written` is when it was written, by the API server's record. Where a read that
+    /// began later is known, it is what that has found.
+    pub(crate) fn of(&self, key: &SecretKey, digest: u64, written: &str, began: Instant) -> ReadPassword {
         let mut all = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = Known::next(all.get(&key.0, &key.1), digest, written);
-        let version = known.version();
+        let known = Known::next(all.get(&key.0, &key.1), digest, written, began);
+        let (version, digest) = (known.version(), known.digest);
         all.put(&key.0, &key.1, known);
         ReadPassword { version, digest }
     }
@@ -127,14 +142,17 @@ impl PasswordVersions {
 }
 
 impl Known {
-    fn next(before: Option<&Self>, digest: u64, written: &str) -> Self {
+    fn next(before: Option<&Self>, digest: u64, written: &str, began: Instant) -> Self {
         let Some(before) = before else {
             let words = VecDeque::from([(written.to_owned(), digest)]);
-            return Self { digest, written: written.to_owned(), same_second: 0, words };
+            return Self { digest, written: written.to_owned(), began, same_second: 0, words };
         };
+        if began < before.began {
+            return before.clone();
+        }
         let is_same_second = before.written == written;
         if is_same_second && before.digest == digest {
-            return before.clone();
+            return Self { began, ..before.clone() };
         }
         let same_second = if is_same_second { before.same_second.saturating_add(1) } else { 0 };
         let word = if is_same_second { format!("{written}+{same_second}") } else { written.to_owned() };
@@ -146,7 +164,7 @@ impl Known {
             let other = words.iter().position(|(_, other)| *other != digest);
             words.remove(other.unwrap_or_default());
         }
-        Self { digest, written: written.to_owned(), same_second, words }
+        Self { digest, written: written.to_owned(), began, same_second, words }
     }
 
     fn version(&self) -> PasswordVersion {
@@ -167,7 +185,12 @@ mod tests {
     }
 
     fn read_at(versions: &PasswordVersions, password: &str, written: &str) -> ReadPassword {
-        versions.of(&("fleet".into(), "store/password".into()), &SecretString::from(password), written)
+        versions.of(
+            &("fleet".into(), "store/password".into()),
+            versions.digest(&password.into()),
+            written,
+            Instant::now(),
+        )
     }
 
     /// Holds B11: a host that is added to an annotation is no other password.
@@ -198,6 +221,18 @@ mod tests {
         let later = read(&versions, "b", "11:00");
         assert_eq!((later.word.as_str(), later.was(&third.word)), ("11:00", false));
         assert!(!read(&versions, "c", "12:00").was("11:00"));
+    }
+
+    /// A Secret is read once for all its keys and judged for each later: what was read meanwhile to be sent is newer.
+    #[tokio::test(start_paused = true)]
+    async fn what_a_later_read_has_found_is_not_replaced_by_an_earlier_one() {
+        let versions = PasswordVersions::new(10);
+        let first = Instant::now();
+        tokio::time::advance(Duration::from_secs(1)).await;
+        let later = read_at(&versions, "b", "10:00");
+        let earlier =
+            versions.of(&("fleet".into(), "store/password".into()), versions.digest(&"a".into()), "10:00", first);
+        assert_eq!((earlier.digest, earlier.version), (later.digest, later.version));
     }
 
     /// Holds B11: a word from before a restart is neither the same nor another before somebody has said so.
@@ -235,7 +270,7 @@ mod tests {
         assert!(!last.version.was("10:00"), "nobody remembers all of them");
         assert!(versions.as_heard(("fleet", "u"), &["10:00"], &last).was("10:00"));
         // Another's password takes the only place that there is
-        versions.of(&("other".into(), "x/y".into()), &SecretString::from("z"), "12:30");
+        versions.of(&("other".into(), "x/y".into()), versions.digest(&"z".into()), "12:30", Instant::now());
         let again = read_at(&versions, "a", "13:00");
         let version = versions.as_heard(("fleet", "u"), &["10:00"], &again);
         assert!(version.was("10:00"));

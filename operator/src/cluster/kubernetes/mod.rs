@@ -34,6 +34,7 @@ use std::time::Duration;
 
 use answers::TooLong;
 use kube::Client;
+use tokio::sync::Semaphore;
 
 use super::error::{CALL_DEADLINE, is_denied, is_transient_code};
 use super::rotate_word::rotate_word;
@@ -62,6 +63,8 @@ pub struct Kubernetes {
     /// Who writes events and leases: one per process.
     identity: String,
     secrets: Arc<flights::Flights<SecretData>>,
+    /// Places for reads of Secrets.
+    secret_reads: Arc<Semaphore>,
 }
 
 impl std::fmt::Debug for Kubernetes {
@@ -80,7 +83,13 @@ fn harden(config: &mut kube::Config) {
 
 impl Kubernetes {
     pub fn new(client: Client, metrics: SharedMetrics, identity: String) -> Self {
-        Self { client, metrics, identity, secrets: Arc::default() }
+        Self {
+            client,
+            metrics,
+            identity,
+            secrets: Arc::default(),
+            secret_reads: Arc::new(Semaphore::new(secrets::MAX_READS)),
+        }
     }
 
     /// The one way to the API server.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::ByteString;
@@ -18,6 +19,9 @@ use zeroize::Zeroizing;
 use super::{ClusterError, Kubernetes};
 use crate::cluster::elements::each;
 
+/// Secrets that are read at once. An answer may have two mebibytes, which are taken several times over while it is read.
+pub(super) const MAX_READS: usize = 8;
+
 /// What the API server's record calls a Secret's values.
 const VALUES: [&str; 2] = ["f:data", "f:stringData"];
 
@@ -32,10 +36,11 @@ pub struct Claims {
     pub allowed_clients: Option<String>,
 }
 
-/// A Secret's values, wiped when dropped. What the HTTP stack held of them on the way is out of our hands.
+/// A Secret's values, wiped when dropped by the last of those who share one read. What the HTTP stack held of them on the way is out
+/// of our hands.
 #[derive(Clone, Default)]
 pub struct SecretData {
-    values: BTreeMap<String, Zeroizing<Vec<u8>>>,
+    values: Arc<BTreeMap<String, Zeroizing<Vec<u8>>>>,
     claims: Claims,
     written: String,
 }
@@ -49,8 +54,8 @@ impl fmt::Debug for SecretData {
 impl SecretData {
     /// Its values, what it says of itself, and a word that changes with the values.
     pub fn new(values: impl IntoIterator<Item = (String, Vec<u8>)>, claims: Claims, written: String) -> Self {
-        let values = values.into_iter().map(|(key, value)| (key, Zeroizing::new(value))).collect();
-        Self { values, claims, written }
+        let values: BTreeMap<_, _> = values.into_iter().map(|(key, value)| (key, Zeroizing::new(value))).collect();
+        Self { values: Arc::new(values), claims, written }
     }
 
     /// What it says that it may be used for.
@@ -67,6 +72,11 @@ impl SecretData {
     /// About as many bytes as it has in an answer: keys stand there twice, among the values and in the record of who wrote them.
     pub(crate) fn size(&self) -> usize {
         self.values.iter().map(|(key, value)| 2 * key.len() + value.len()).sum()
+    }
+
+    /// Under which it has values.
+    pub fn keys(&self) -> impl Iterator<Item = &str> {
+        self.values.keys().map(String::as_str)
     }
 
     /// The bytes under a key.
@@ -124,7 +134,9 @@ impl Kubernetes {
                 let request = secrets.get(name.as_str(), &GetParams::default()).map_err(kube::Error::BuildRequest)?;
                 self.client.request::<Read>(request).await
             };
+            let place = self.secret_reads.acquire().await;
             let secret = self.read("secrets", get).await?;
+            drop(place);
             let kind = secret.kind.unwrap_or_else(|| "Opaque".to_owned());
             let claims = claims(&name, &secret.metadata, kind);
             let values = secret.data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.0));
