@@ -15,7 +15,7 @@ help:
 	@echo '                 PARTS=resources measures one part: sizes, certificates, ups, rotation, resources'
 	@echo 'make fuzz        every reader of bytes from outside, guided by coverage, SECONDS=60 each'
 	@echo 'make crds        writes the CRD to crds/ from its Rust types'
-	@echo 'make docs        writes docs/ups-metrics.md from the tables of the code'
+	@echo 'make docs        writes docs/ups-metrics.md and docs/alerts.md from the tables of the code and the rules'
 	@echo 'make mutants     seeds known bugs, one at a time; each must turn the suite red'
 	@echo 'make release     programs that run on glibc 2.17 and later'
 	@echo 'make audit       advisories, licences and sources of what we depend on'
@@ -45,6 +45,7 @@ crds:
 
 docs:
 	KAGIBAN_WRITE_DOCS=1 $(CARGO) test --workspace --locked --quiet --lib -- the_documentation_of_every_metric
+	KAGIBAN_WRITE_DOCS=1 $(CARGO) test --workspace --locked --quiet --test alerts -- the_documentation_has_every_alert
 
 mutants: prepare
 	tests/mutants/run.sh

@@ -13,6 +13,8 @@
 //! Nothing here asks our own code whether our own code did well: certificates are read off the wire, stores are opened by
 //! Java, writes are counted in the API server's audit log.
 
+pub mod alertmanager;
+pub mod answering;
 pub mod apcupsd;
 pub mod audit;
 pub mod canary;
@@ -35,6 +37,7 @@ pub mod process;
 pub mod prometheus;
 pub mod promtool;
 pub mod quickstart;
+pub mod rules;
 pub mod scratch;
 pub mod snmpd;
 pub mod sockets;

@@ -31,6 +31,11 @@ impl Prometheus {
             "global: {{scrape_interval: 1s, evaluation_interval: 1s}}\nrule_files: [{rules:?}]\nscrape_configs:\n  \
              - {{job_name: kagiban, static_configs: [{{targets: {targets:?}}}]}}\n"
         );
+        Self::start_with(directory, &config)
+    }
+
+    /// The same with a configuration of the test's own.
+    pub fn start_with(directory: &Path, config: &str) -> Result<Self> {
         let file = directory.join("prometheus.yaml");
         fs::write(&file, config)?;
         let prometheus = tools::prometheus()?;
@@ -44,6 +49,10 @@ impl Prometheus {
             program.wait_ready_on(port.number(), DEADLINE, ready)?;
             Ok(Self { program, port })
         })
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.port.address()
     }
 
     /// Every result of an instant query: its labels and its value.

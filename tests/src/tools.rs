@@ -34,6 +34,20 @@ pub fn prometheus() -> Result<PathBuf> {
     if unpacked.is_file() { Ok(unpacked) } else { on_path("prometheus", "prometheus") }
 }
 
+/// Alertmanager, ready for its arguments. Debian's reads its templates from `/usr/share` and nowhere else: it gets the tree of
+/// the package there, in a mount namespace of its own.
+pub fn alertmanager() -> Result<Command> {
+    let tree = cache().join("alertmanager");
+    let unpacked = tree.join("usr/bin/prometheus-alertmanager");
+    if !unpacked.is_file() {
+        return Ok(Command::new(on_path("prometheus-alertmanager", "prometheus-alertmanager")?));
+    }
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "--", "sh", "-c", "mount --bind \"$1\" /usr/share && shift && exec \"$@\"", "sh"]);
+    command.arg(tree.join("usr/share")).arg(unpacked);
+    Ok(command)
+}
+
 /// A program of the Network UPS Tools, as `lib/nut/upsd` or `bin/upsc`.
 pub fn nut(program: &str) -> Result<Command> {
     unpacked("nut", program)

@@ -1,9 +1,15 @@
-//! What Prometheus reads: `promtool` finds no fault, and the certificate that is served is the one that is shown.
+//! What Prometheus reads: `promtool` finds no fault, and the certificate that is served is the one that is shown, and the rules
+//! ask for nothing else than what is there.
 
-use anyhow::{Context, Result};
+use std::collections::BTreeSet;
+
+use anyhow::{Context, Result, ensure};
+use kagiban_tests::exporter::Exporter;
+use kagiban_tests::exposition::samples;
 use kagiban_tests::keystore::StoreType;
+use kagiban_tests::nut::{Device, Nut};
 use kagiban_tests::stage::{Scene, Stage};
-use kagiban_tests::{promtool, wait};
+use kagiban_tests::{promtool, rules, scratch, wait};
 
 #[test]
 fn promtool_finds_no_fault_and_the_new_certificate_shows() -> Result<()> {
@@ -25,5 +31,38 @@ fn promtool_finds_no_fault_and_the_new_certificate_shows() -> Result<()> {
         format!("serial {serial} is not in the exporter's metrics:\n{}", stage.host.metrics().unwrap_or_default())
     })?;
     promtool::check("exporter", &stage.host.metrics()?)?;
-    promtool::check("operator", &stage.operator.metrics()?)
+    promtool::check("operator", &stage.operator.metrics()?)?;
+    every_name_in_a_rule_is_published(&stage)
+}
+
+/// Series that are there only while something is wrong, or where a part is configured that this host has not.
+const ABSENT_HERE: [(&str, &str); 4] = [
+    ("kagiban_certificate_blocked", "while a rotation is blocked"),
+    ("kagiban_rotation_failure_info", "after a rotation that failed"),
+    ("kagiban_ups_check", "for a UPS that is asked by SNMP v3"),
+    ("kagiban_web_config_last_reload_successful", "with --web.config.file"),
+];
+
+fn every_name_in_a_rule_is_published(stage: &Stage) -> Result<()> {
+    let directory = scratch::directory("metrics-ups")?;
+    let variables = "ups.status: OL\nups.test.result: Done and passed\n";
+    let nut = Nut::start(&directory, &[Device { name: "a", description: "", variables }], None)?;
+    let config = format!(
+        "discovery: {{enabled: false}}\nups:\n  - {{name: a, nut: {{address: {:?}}}}}\ntlsEndpoints:\n  - {{name: closed, address: \"127.0.0.1:1\"}}\n",
+        nut.address().to_string()
+    );
+    let with_ups = Exporter::start(&directory, &config, &[])?;
+    let pages = [stage.host.metrics()?, stage.operator.metrics()?, with_ups.metrics()?].concat();
+    // Prometheus itself makes `up`.
+    let mut published: BTreeSet<_> = samples(&pages).into_iter().map(|sample| sample.name).collect();
+    published.insert("up".to_owned());
+    for rule in rules::all()? {
+        let named = rules::metrics_of(rule["expr"].as_str().context("no expr")?);
+        ensure!(!named.is_empty(), "no metric in {rule}");
+        for name in named {
+            let absent = ABSENT_HERE.iter().any(|(absent, _)| *absent == name);
+            ensure!(published.contains(&name) != absent, "{}: {name} (listed as absent: {absent})", rule["alert"]);
+        }
+    }
+    Ok(())
 }

@@ -68,6 +68,7 @@ found etcd "$etcd_home" "etcd --version" "$etcd_version" || todo+=(etcd)
 found kube-apiserver "$kubernetes_home" "kube-apiserver --version" "$kubernetes_version" || todo+=(kube-apiserver)
 found kubectl "$kubernetes_home" "kubectl version --client" "$kubernetes_version" || todo+=(kubectl)
 command -v promtool >/dev/null 2>&1 || unpacked prometheus usr/bin/promtool || todo+=(promtool)
+command -v prometheus-alertmanager >/dev/null 2>&1 || unpacked alertmanager usr/bin/prometheus-alertmanager || todo+=(alertmanager)
 unpacked nut lib/nut/upsd || todo+=(nut)
 unpacked apcupsd sbin/apcupsd || todo+=(apcupsd)
 unpacked snmp usr/sbin/snmpd || todo+=(snmp)
@@ -78,6 +79,7 @@ announce() {
     kube-apiserver) say "  kube-apiserver $kubernetes_version, built from its Go module: about 6 min, 105 MB" ;;
     kubectl) say "  kubectl $kubernetes_version, built from the same module: about 1 min, 76 MB" ;;
     promtool) say "  promtool, from Debian's package prometheus, unpacked without installing it: about 10 s, 100 MB" ;;
+    alertmanager) say "  Alertmanager, from Debian's package prometheus-alertmanager, unpacked likewise: about 5 s, 42 MB" ;;
     nut) say "  upsd and dummy-ups, from Debian's package nut-server, unpacked likewise: about 5 s, 10 MB" ;;
     snmp) say "  snmpd and snmptrap, from Debian's packages, unpacked likewise: about 5 s, 20 MB" ;;
     apcupsd) say "  apcupsd, from Debian's package, unpacked likewise: about 5 s, 2 MB" ;;
@@ -146,6 +148,7 @@ for tool in "${todo[@]}"; do
         go_build kubernetes "k8s.io/kubernetes/cmd/$tool" "$kubernetes_flags" "$kubernetes_home/$tool"
         ;;
     promtool) unpack prometheus prometheus ;;
+    alertmanager) unpack alertmanager prometheus-alertmanager ;;
     # The libraries are those that a machine without the package lacks. NSS is upsd's TLS, its tools make the key store.
     nut) unpack nut nut-server nut-client libupsclient6 libwrap0 libnss3-tools ;;
     snmp) unpack snmp snmpd snmp libsnmp40 libsnmp-base libpci3 libwrap0 libsensors5 ;;
