@@ -30,7 +30,7 @@ demo: prepare
 test: prepare
 	$(CARGO) build --workspace --bins --locked
 	@# In a directory of its own, beside any other suite; fails when something of it is left.
-	tests/tools/suite.sh $(CARGO) test --workspace --locked --no-fail-fast
+	CARGO="$(CARGO)" tests/tools/suite.sh tests/tools/run-tests.sh
 
 lint:
 	$(CARGO) fmt --all --check
