@@ -1,0 +1,3 @@
+module kagiban.dev/tests/tools/prometheus-operator
+
+go 1.26.0
