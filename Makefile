@@ -14,8 +14,9 @@ help:
 	@echo 'make bench       the figures: sizes, time to ready, memory, CPU per scrape; time to verified, API writes;'
 	@echo '                 PARTS=resources measures one part: sizes, certificates, ups, rotation, resources'
 	@echo 'make fuzz        every reader of bytes from outside, guided by coverage, SECONDS=60 each'
-	@echo 'make crds        writes the CRD to crds/ from its Rust types'
-	@echo 'make docs        writes docs/ups-metrics.md and docs/alerts.md from the tables of the code and the rules'
+	@echo 'make crds        writes the CRD to crds/ and into the chart from its Rust types'
+	@echo 'make docs        writes docs/ups-metrics.md, docs/alerts.md and the table of values in the README of the'
+	@echo '                 chart from the tables of the code, the rules and values.yaml'
 	@echo 'make mutants     seeds known bugs, one at a time; each must turn the suite red'
 	@echo 'make release     programs that run on glibc 2.17 and later'
 	@echo 'make audit       advisories, licences and sources of what we depend on'
@@ -42,9 +43,10 @@ lint:
 crds:
 	$(CARGO) run --locked --quiet -p kagiban-crds --features resource --bin crdgen >crds/.generated
 	mv crds/.generated crds/managedagentcertificates.kagiban.dev.yaml
+	cp crds/managedagentcertificates.kagiban.dev.yaml charts/kagiban/files/crds/
 
 docs:
-	KAGIBAN_WRITE_DOCS=1 $(CARGO) test --workspace --locked --quiet --lib -- the_documentation_of_every_metric
+	KAGIBAN_WRITE_DOCS=1 $(CARGO) test --workspace --locked --quiet --lib -- the_documentation_of_every
 	KAGIBAN_WRITE_DOCS=1 $(CARGO) test --workspace --locked --quiet --test alerts -- the_documentation_has_every_alert
 
 mutants: prepare

@@ -230,7 +230,8 @@ fn unread(secret: &str, namespace: &str, purpose: Purpose, error: &ClusterError)
     let message = match error {
         ClusterError::NotFound { .. } => return GrantError::Absent { secret: secret.to_owned(), purpose }.into(),
         ClusterError::Forbidden { .. } => format!(
-            "Secret {secret} may not be read: bind the ClusterRole kagiban-operator-secrets in namespace {namespace}"
+            "Secret {secret} may not be read: grant the operator's account `get` on it in namespace {namespace} (the chart's \
+             operator.secrets, or the Role kagiban-operator-secrets)"
         ),
         ClusterError::Timeout { .. }
         | ClusterError::Conflict { .. }

@@ -11,6 +11,10 @@ use anyhow::{Context, Result, bail};
 /// The modules that `prepare.sh` builds from; their versions name the directories in the cache.
 const ETCD_MODULE: (&str, &str) = ("go.etcd.io/etcd/server/v3", include_str!("../tools/etcd/go.mod"));
 const KUBERNETES_MODULE: (&str, &str) = ("k8s.io/kubernetes", include_str!("../tools/kubernetes/go.mod"));
+const HELM_MODULE: (&str, &str) = ("helm.sh/helm/v4", include_str!("../tools/helm/go.mod"));
+const KUBECONFORM_MODULE: (&str, &str) = ("github.com/yannh/kubeconform", include_str!("../tools/kubeconform/go.mod"));
+const MONITORING_MODULE: (&str, &str) =
+    ("github.com/prometheus-operator/prometheus-operator", include_str!("../tools/prometheus-operator/go.mod"));
 
 pub fn etcd() -> Result<PathBuf> {
     go_tool("etcd", "etcd", ETCD_MODULE)
@@ -22,6 +26,21 @@ pub fn kube_apiserver() -> Result<PathBuf> {
 
 pub fn kubectl() -> Result<PathBuf> {
     go_tool("kubectl", "kubernetes", KUBERNETES_MODULE)
+}
+
+pub fn helm() -> Result<PathBuf> {
+    go_tool("helm", "helm", HELM_MODULE)
+}
+
+pub fn kubeconform() -> Result<PathBuf> {
+    go_tool("kubeconform", "kubeconform", KUBECONFORM_MODULE)
+}
+
+/// The directory with the CRDs of the Prometheus Operator that the chart has objects of.
+pub fn monitoring_crds() -> Result<PathBuf> {
+    let directory = cache().join(format!("prometheus-operator-{}", pinned(MONITORING_MODULE)?));
+    anyhow::ensure!(directory.is_dir(), "missing {}: tests/tools/prepare.sh", directory.display());
+    Ok(directory)
 }
 
 pub fn promtool() -> Result<PathBuf> {
@@ -130,9 +149,14 @@ fn build_workspace() -> Result<()> {
     if built.success() { Ok(()) } else { bail!("cargo build --workspace --bins: {built}") }
 }
 
-fn go_tool(program: &str, family: &str, (module, go_mod): (&str, &str)) -> Result<PathBuf> {
+/// The version of a module in its `go.mod`.
+fn pinned((module, go_mod): (&str, &'static str)) -> Result<&'static str> {
     let require = format!("require {module} ");
-    let version = go_mod.lines().find_map(|line| line.strip_prefix(&require)).context("no version pinned in go.mod")?;
+    go_mod.lines().find_map(|line| line.strip_prefix(&require)).context("no version pinned in go.mod")
+}
+
+fn go_tool(program: &str, family: &str, module: (&str, &'static str)) -> Result<PathBuf> {
+    let version = pinned(module)?;
     let assets = env::var_os("KUBEBUILDER_ASSETS").map(|directory| PathBuf::from(directory).join(program));
     let cached = cache().join(format!("{family}-{version}")).join(program);
     let candidates = assets.into_iter().chain([cached]);

@@ -17,9 +17,15 @@ pinned() { # directory, module
 
 etcd_version=$(pinned etcd go.etcd.io/etcd/server/v3)
 kubernetes_version=$(pinned kubernetes k8s.io/kubernetes)
-[ -n "$etcd_version" ] && [ -n "$kubernetes_version" ] || fail "no pinned version found in $here/*/go.mod"
+helm_version=$(pinned helm helm.sh/helm/v4)
+kubeconform_version=$(pinned kubeconform github.com/yannh/kubeconform)
+monitoring_version=$(pinned prometheus-operator github.com/prometheus-operator/prometheus-operator)
+[ -n "$etcd_version" ] && [ -n "$kubernetes_version" ] && [ -n "$helm_version" ] && [ -n "$kubeconform_version" ] && [ -n "$monitoring_version" ] || fail "no pinned version found in $here/*/go.mod"
 etcd_home=$cache/etcd-$etcd_version
 kubernetes_home=$cache/kubernetes-$kubernetes_version
+helm_home=$cache/helm-$helm_version
+kubeconform_home=$cache/kubeconform-$kubeconform_version
+monitoring_home=$cache/prometheus-operator-$monitoring_version
 
 # What must be on the machine.
 
@@ -67,6 +73,9 @@ todo=()
 found etcd "$etcd_home" "etcd --version" "$etcd_version" || todo+=(etcd)
 found kube-apiserver "$kubernetes_home" "kube-apiserver --version" "$kubernetes_version" || todo+=(kube-apiserver)
 found kubectl "$kubernetes_home" "kubectl version --client" "$kubernetes_version" || todo+=(kubectl)
+found helm "$helm_home" "helm version --short" "$helm_version" || todo+=(helm)
+found kubeconform "$kubeconform_home" "kubeconform -v" "$kubeconform_version" || todo+=(kubeconform)
+[ -d "$monitoring_home" ] || todo+=(monitoring-crds)
 command -v promtool >/dev/null 2>&1 || unpacked prometheus usr/bin/promtool || todo+=(promtool)
 command -v prometheus-alertmanager >/dev/null 2>&1 || unpacked alertmanager usr/bin/prometheus-alertmanager || todo+=(alertmanager)
 unpacked nut lib/nut/upsd || todo+=(nut)
@@ -78,6 +87,9 @@ announce() {
     etcd) say "  etcd $etcd_version, built from its Go module: about 1 min, 26 MB" ;;
     kube-apiserver) say "  kube-apiserver $kubernetes_version, built from its Go module: about 6 min, 105 MB" ;;
     kubectl) say "  kubectl $kubernetes_version, built from the same module: about 1 min, 76 MB" ;;
+    helm) say "  helm $helm_version, built from its Go module: about 2 min, 60 MB" ;;
+    kubeconform) say "  kubeconform $kubeconform_version, built from its Go module: about 5 s, 8 MB" ;;
+    monitoring-crds) say "  the CRDs of the Prometheus Operator $monitoring_version, out of its Go module: about 10 s, 4 MB" ;;
     promtool) say "  promtool, from Debian's package prometheus, unpacked without installing it: about 10 s, 100 MB" ;;
     alertmanager) say "  Alertmanager, from Debian's package prometheus-alertmanager, unpacked likewise: about 5 s, 42 MB" ;;
     nut) say "  upsd and dummy-ups, from Debian's package nut-server, unpacked likewise: about 5 s, 10 MB" ;;
@@ -100,7 +112,7 @@ fi
 # Obtaining it.
 
 case " ${todo[*]} " in
-*etcd* | *kube*)
+*etcd* | *kube* | *helm* | *monitoring-crds*)
     command -v go >/dev/null 2>&1 ||
         fail "missing go: install Go 1.26 or later (https://go.dev/dl), or set KUBEBUILDER_ASSETS to a directory with etcd, kube-apiserver and kubectl"
     ;;
@@ -120,6 +132,18 @@ go_build() { # directory of the go.mod, package, ldflags, destination
         fail "go build $2 failed in $here/$1; the lines above say why"
     mv "$4.partial" "$4"
     say "built $(basename "$4") in $((SECONDS - started)) s"
+}
+
+# Files of a Go module, without building anything of it.
+copy_from_module() { # directory of the go.mod, module, version, destination, the files in it...
+    local directory=$1 module=$2 version=$3 destination=$4 source work file
+    shift 4
+    say "fetching $module $version"
+    source=$(cd "$here/$directory" && GOFLAGS=-mod=readonly go mod download -json "$module@$version" | sed -n 's/^\t"Dir": "\(.*\)",$/\1/p')
+    [ -n "$source" ] || fail "go mod download $module@$version failed in $here/$directory; the lines above say why"
+    work=$(mktemp -d "$destination.XXXXXX")
+    for file in "$@"; do install -m 0644 "$source/$file" "$work/"; done
+    mv "$work" "$destination"
 }
 
 # Debian packages, unpacked into one tree of the cache; nothing is installed and no script of theirs runs.
@@ -146,6 +170,13 @@ for tool in "${todo[@]}"; do
     etcd) go_build etcd go.etcd.io/etcd/server/v3 "-s -w" "$etcd_home/etcd" ;;
     kube-apiserver | kubectl)
         go_build kubernetes "k8s.io/kubernetes/cmd/$tool" "$kubernetes_flags" "$kubernetes_home/$tool"
+        ;;
+    helm) go_build helm helm.sh/helm/v4/cmd/helm "-s -w -X helm.sh/helm/v4/internal/version.version=$helm_version" "$helm_home/helm" ;;
+    kubeconform) go_build kubeconform github.com/yannh/kubeconform/cmd/kubeconform "-s -w -X main.version=$kubeconform_version" "$kubeconform_home/kubeconform" ;;
+    monitoring-crds)
+        crds=example/prometheus-operator-crd/monitoring.coreos.com
+        copy_from_module prometheus-operator github.com/prometheus-operator/prometheus-operator "$monitoring_version" "$monitoring_home" \
+            "${crds}_servicemonitors.yaml" "${crds}_podmonitors.yaml" "${crds}_scrapeconfigs.yaml" "${crds}_prometheusrules.yaml"
         ;;
     promtool) unpack prometheus prometheus ;;
     alertmanager) unpack alertmanager prometheus-alertmanager ;;
