@@ -63,3 +63,37 @@ fn two_suites_side_by_side_see_nothing_of_each_other() -> Result<()> {
         Ok(())
     })
 }
+
+/// Has `run-tests.sh` run these programs as if they were tests.
+fn run_tests(programs: &[(&str, &str)]) -> Result<Output> {
+    let artifact = |(name, program): &(&str, &str)| {
+        serde_json::json!({
+            "reason": "compiler-artifact",
+            "manifest_path": tools::workspace().join("tests/Cargo.toml"),
+            "target": {"kind": ["test"], "name": name},
+            "profile": {"test": true},
+            "executable": program,
+        })
+        .to_string()
+    };
+    let mut command = Command::new(tools::workspace().join("tests/tools/run-tests.sh"));
+    command.env("CARGO", tools::workspace().join("tests/doubles/cargo"));
+    command.env("BUILT", programs.iter().map(artifact).collect::<Vec<_>>().join("\n"));
+    command.env("TMPDIR", scratch::directory("run-tests")?).output().context("run-tests.sh")
+}
+
+#[test]
+fn one_program_that_fails_makes_the_whole_fail_and_is_named() -> Result<()> {
+    let good = run_tests(&[("one", "/bin/true"), ("two", "/bin/true"), ("three", "/bin/true")])?;
+    let said = String::from_utf8_lossy(&good.stdout);
+    ensure!(good.status.success() && said.contains("in 3 programs"), "{good:?}");
+
+    let bad = run_tests(&[("one", "/bin/true"), ("two", "/bin/false"), ("three", "/bin/true")])?;
+    let said = String::from_utf8_lossy(&bad.stdout);
+    ensure!(bad.status.code() == Some(1) && said.contains("red: two (tests test)"), "{bad:?}");
+    ensure!(said.contains("in 3 programs"), "the others run all the same: {said}");
+
+    let none = run_tests(&[])?;
+    ensure!(!none.status.success(), "nothing was tested: {none:?}");
+    Ok(())
+}

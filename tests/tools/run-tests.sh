@@ -23,8 +23,8 @@ for line in open(sys.argv[1]):
     if message.get("reason") == "compiler-artifact" and message["profile"]["test"] and message.get("executable"):
         target = message["target"]
         package = os.path.dirname(message["manifest_path"])
-        name = os.path.basename(package) + " " + target["kind"][0] if target["kind"][0] != "test" else "test"
-        print(target["name"], name.replace(" ", "-"), package, message["executable"], sep="\t")
+        kind = os.path.basename(package) + " " + target["kind"][0]
+        print(target["name"], kind, package, message["executable"], sep="\t")
 PYTHON
 [ -s "$work/programs" ] || { echo 'tests: no test was built' >&2; exit 2; }
 { grep -E "^($longest)"$'\t' "$work/programs"; grep -vE "^($longest)"$'\t' "$work/programs"; } >"$work/ordered"
@@ -32,7 +32,8 @@ PYTHON
 run() { # the line of a program
     local name kind package program started=$SECONDS status log
     IFS=$'\t' read -r name kind package program <<<"$1"
-    log=$work/$kind-$name.log
+    # Two packages may have tests of one name.
+    log=$(mktemp "$work/XXXXXX.log") || return 0
     (cd "$package" && CARGO_MANIFEST_DIR=$package "$program") >"$log" 2>&1 </dev/null
     status=$?
     {
