@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use kagiban_crds::host_api::{AgentReport, PowerState, RefusalReason, RotationReport, RotationState, Sighting};
 use kagiban_exporter::rotation::Rotator;
+use support::pki::NO_END;
 use support::wire::Api;
 use support::{AGENT, World, renewal, rollback};
 use tokio_util::sync::CancellationToken;
@@ -62,6 +63,18 @@ async fn a_renewal_that_gains_nothing_is_taken_back() {
         api.decided(2).await;
         api.stop().await;
     }
+}
+
+/// The program would be run at every order for a leaf that cannot be taken.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leaf_without_a_well_defined_end_is_not_renewed() {
+    let world = World::self_renewing(NO_END).await;
+    let api = Api::start(&world).await;
+    assert_eq!(renew(&api, 1).await.state, RotationState::Committed);
+    let decided = renew(&api, 2).await;
+    assert_eq!((decided.state, reason(&decided)), (RotationState::RolledBack, "no_end"), "{decided:#?}");
+    assert_eq!((world.ran("renew"), world.ran("back")), (1, 0));
+    api.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -7,6 +7,9 @@ use rcgen::{
 };
 use sha2::{Digest, Sha256};
 
+/// The year of a certificate without a well-defined end (RFC 5280, 4.1.2.5).
+pub const NO_END: i32 = 9999;
+
 pub struct Authority {
     pub pem: String,
     pub der: Vec<u8>,
@@ -65,6 +68,11 @@ impl Authority {
         params.extended_key_usages = vec![usage];
         params.not_before = rcgen::date_time_ymd(2020, 1, 1);
         params.not_after = rcgen::date_time_ymd(last_year, 1, 1);
+        if last_year == NO_END {
+            let midnight = rcgen::date_time_ymd(NO_END, 12, 31);
+            params.not_after =
+                midnight.replace_hour(23).unwrap().replace_minute(59).unwrap().replace_second(59).unwrap();
+        }
         let key = KeyPair::generate().unwrap();
         let leaf = params.signed_by(&key, &self.issuer).unwrap();
         Identity {
