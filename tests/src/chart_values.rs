@@ -2,20 +2,9 @@
 
 use std::fmt::Write as _;
 
-/// Begins and ends what is generated in the chart's README.
-pub const BEGIN: &str = "<!-- values: written by `make docs` from values.yaml -->\n";
-pub const END: &str = "<!-- end of values -->\n";
-
-/// The README with its table as it is to be.
-pub fn readme(readme: &str, values: &str) -> Option<String> {
-    let (head, rest) = readme.split_once(BEGIN)?;
-    let (_, tail) = rest.split_once(END)?;
-    Some(format!("{head}{BEGIN}{}{END}{tail}", reference(values)))
-}
-
 /// `values.yaml` is written in blocks, two spaces a level, one comment above each value; a default that is a map or a list stands on its line
 /// or in the lines below it.
-fn reference(values: &str) -> String {
+pub fn reference(values: &str) -> String {
     let mut written = String::new();
     let mut path: Vec<String> = Vec::new();
     let mut comment: Vec<&str> = Vec::new();
@@ -77,7 +66,11 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::tools;
+    use crate::{docs, tools};
+
+    /// Begins and ends what is generated in the chart's README.
+    const TABLES: [&str; 2] =
+        ["<!-- values: written by `make docs` from values.yaml -->\n", "<!-- end of values -->\n"];
 
     #[test]
     fn a_value_is_told_with_its_path_its_default_and_its_comment() {
@@ -90,17 +83,10 @@ mod tests {
 
     #[test]
     fn the_documentation_of_every_chart_value_is_what_values_yaml_says() {
-        let chart = tools::workspace().join("charts/kagiban");
-        let values = fs::read_to_string(chart.join("values.yaml")).expect("the chart has values");
-        let path = chart.join("README.md");
-        let committed = fs::read_to_string(&path).expect("the chart has a README");
-        let current = readme(&committed, &values).expect("the README has a place for the values");
-        if std::env::var_os("KAGIBAN_WRITE_DOCS").is_some() {
-            fs::write(&path, current).expect("the README can be written");
-            return;
-        }
-        assert!(committed == current, "charts/kagiban/README.md is not current: run `make docs`");
-        for line in current.lines().filter(|line| line.starts_with("| `")) {
+        let values = tools::workspace().join("charts/kagiban/values.yaml");
+        let tables = reference(&fs::read_to_string(values).expect("the chart has values"));
+        docs::check_part("charts/kagiban/README.md", TABLES, &tables).expect("the table");
+        for line in tables.lines().filter(|line| line.starts_with("| `")) {
             assert!(!line.ends_with("|  |"), "a value without a comment in values.yaml: {line}");
         }
     }

@@ -5,10 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
-use serde::Deserialize;
 use serde_json::Value;
 
-use crate::{scratch, tools};
+use crate::{process, scratch, tools, yaml};
 
 /// The release of the tests: with this name and namespace, the operator's account is the one of the control plane's tokens.
 pub const RELEASE: &str = "kagiban";
@@ -41,15 +40,7 @@ impl Helm {
         {
             command.env(name, self.home.join(directory));
         }
-        let output = command
-            .args(args)
-            .env("KUBECONFIG", &self.kubeconfig)
-            .env("NO_PROXY", "127.0.0.1")
-            .output()
-            .with_context(|| format!("cannot run helm {args:?}"))?;
-        let (said, failed) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        ensure!(output.status.success(), "helm {args:?}: {}{}", said.trim(), failed.trim());
-        Ok(said.into_owned())
+        process::run(command.args(args).env("KUBECONFIG", &self.kubeconfig).env("NO_PROXY", "127.0.0.1"))
     }
 }
 
@@ -101,7 +92,7 @@ impl Chart {
 
     /// The same, one by one.
     pub fn render(&self, namespace: &str, values: &Value) -> Result<Vec<Value>> {
-        documents(&self.template(namespace, values)?)
+        yaml::documents(&self.template(namespace, values)?)
     }
 
     /// The chart as an archive, as a repository has it.
@@ -118,12 +109,6 @@ pub fn values_file(values: &Value) -> Result<String> {
     let path = scratch::directory("values")?.join("values.json");
     fs::write(&path, values.to_string())?;
     Ok(path.to_str().context("a path in UTF-8")?.to_owned())
-}
-
-/// The objects of a text with several YAML documents.
-pub fn documents(text: &str) -> Result<Vec<Value>> {
-    let documents = serde_yaml::Deserializer::from_str(text).map(Value::deserialize);
-    documents.filter(|document| !matches!(document, Ok(Value::Null))).map(|it| Ok(it?)).collect()
 }
 
 fn copy_tree(from: &Path, to: &Path) -> Result<()> {

@@ -1,16 +1,15 @@
 //! kubeconform, with the schemas that the API server itself publishes: no network, and no second opinion on what Kubernetes is.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Write as _;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::{fs, mem};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Map, Value, json};
 
 use crate::kubectl::Kubectl;
-use crate::{helm, scratch, tools};
+use crate::{process, scratch, tools, yaml};
 
 const REFERENCE: &str = "#/definitions/";
 
@@ -48,21 +47,14 @@ impl Schemas {
 
     /// Fails with kubeconform's words when a manifest is not of its schema, or when there is none for it.
     pub fn check(&self, manifests: &str) -> Result<()> {
-        for object in helm::documents(manifests)? {
+        for object in yaml::documents(manifests)? {
             let of = |member: &str| object[member].as_str().unwrap_or_default();
             self.write(&file_name(of("kind"), of("apiVersion")))?;
         }
         let location = self.directory.join("{{.ResourceKind}}{{.KindSuffix}}.json");
-        let mut kubeconform = Command::new(tools::kubeconform()?)
-            .args(["-strict", "-summary", "-schema-location"])
-            .arg(location)
-            .arg("-")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()?;
-        kubeconform.stdin.take().context("kubeconform has no standard input")?.write_all(manifests.as_bytes())?;
-        let output = kubeconform.wait_with_output()?;
+        let mut kubeconform = Command::new(tools::kubeconform()?);
+        kubeconform.args(["-strict", "-summary", "-schema-location"]).arg(location).arg("-");
+        let output = process::output_with_input(&mut kubeconform, manifests)?;
         let said = [output.stdout, output.stderr].concat();
         ensure!(output.status.success(), "kubeconform: {}", String::from_utf8_lossy(&said));
         Ok(())

@@ -1,13 +1,12 @@
 //! The user's own tool against the API server: what a user sees is what the tests see.
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-use crate::tools;
+use crate::{process, tools};
 
 /// `kubectl` as one user.
 #[derive(Clone, Debug)]
@@ -67,13 +66,7 @@ impl Kubectl {
         if let Some(namespace) = &self.namespace {
             command.args(["--namespace", namespace]);
         }
-        command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().with_context(|| format!("cannot run kubectl {args:?}"))?;
-        if let Some(mut stdin) = child.stdin.take() {
-            // A kubectl that refuses its arguments does not read; its own message says why.
-            let _ = stdin.write_all(input.as_bytes());
-        }
-        let output = child.wait_with_output()?;
+        let output = process::output_with_input(command.args(args), input)?;
         if output.status.success() {
             Ok(String::from_utf8(output.stdout)?)
         } else {

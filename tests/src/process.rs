@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Mutex, OnceLock, mpsc};
 use std::thread;
 use std::time::Duration;
@@ -130,6 +130,19 @@ pub fn run(command: &mut Command) -> Result<String> {
     } else {
         bail!("{shown}: {}\n{}{}", output.status, text(&output.stdout), text(&output.stderr))
     }
+}
+
+/// Runs a program to its end with this on its standard input, whatever it says of it.
+pub fn output_with_input(command: &mut Command, input: &str) -> Result<Output> {
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().with_context(|| format!("cannot run {command:?}"))?;
+    let written = child.stdin.take().context("no standard input")?.write_all(input.as_bytes());
+    let output = child.wait_with_output()?;
+    // One that refuses its arguments does not read; its own message says why.
+    if output.status.success() {
+        written.with_context(|| format!("{command:?} has not read its input"))?;
+    }
+    Ok(output)
 }
 
 /// The same program with the same arguments, killed by the kernel when this process ends, even by SIGKILL.

@@ -4,12 +4,11 @@ use std::fs;
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::Result;
-use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::kubectl::Kubectl;
 use crate::pki::{Authority, Identity, Purpose, Validity};
-use crate::tools;
+use crate::{tools, yaml};
 
 /// The name in the operator's client certificate that hosts authorise.
 pub const OPERATOR_NAME: &str = "kagiban-operator.fleet.example.com";
@@ -107,9 +106,8 @@ pub fn install_rbac(kubectl: &Kubectl, namespace: &str) -> Result<()> {
     static INSTALLING: Mutex<()> = Mutex::new(());
     let _turn = INSTALLING.lock().unwrap_or_else(PoisonError::into_inner);
     let text = fs::read_to_string(tools::workspace().join("examples/operator/00-rbac.yaml"))?;
-    let mut items = Vec::new();
-    for document in serde_yaml::Deserializer::from_str(&text) {
-        let mut item = Value::deserialize(document)?;
+    let mut items = yaml::documents(&text)?;
+    for item in &mut items {
         let namespaced = item["kind"] == "Role" || item["kind"] == "RoleBinding";
         if namespaced {
             item["metadata"]["namespace"] = json!(namespace);
@@ -120,7 +118,6 @@ pub fn install_rbac(kubectl: &Kubectl, namespace: &str) -> Result<()> {
                 rule["resourceNames"] = json!(["kagiban-operator", format!("kagiban-operator-{namespace}")]);
             }
         }
-        items.push(item);
     }
     kubectl.apply(&json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string())?;
     Ok(())

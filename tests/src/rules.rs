@@ -1,7 +1,7 @@
 //! The alert rules that are shipped.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use serde_json::Value;
@@ -28,7 +28,7 @@ pub fn all() -> Result<Vec<Value>> {
 }
 
 /// Copies of the rule files in which each `for:` is a sixtieth: a minute is a second.
-pub fn hurried(directory: &std::path::Path) -> Result<Vec<PathBuf>> {
+pub fn hurried(directory: &Path) -> Result<Vec<PathBuf>> {
     files()?
         .iter()
         .map(|file| {
@@ -63,6 +63,6 @@ pub fn metrics_of(expression: &str) -> Vec<String> {
     found
 }
 
-fn parsed(file: &std::path::Path) -> Result<Value> {
+fn parsed(file: &Path) -> Result<Value> {
     serde_yaml::from_str(&fs::read_to_string(file)?).with_context(|| format!("{}", file.display()))
 }

@@ -7,7 +7,7 @@ use std::fs;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
-use kagiban_tests::{process, rules, scratch, tools};
+use kagiban_tests::{docs, process, rules, scratch, tools};
 use serde_json::{Value, json};
 
 /// Everything that a runbook's address begins with; whoever keeps the runbooks elsewhere replaces this one text.
@@ -21,6 +21,8 @@ type Series = &'static [(&'static str, &'static str)];
 struct Case {
     alert: &'static str,
     minute: u32,
+    /// How many `fires` makes: one for each of its series that is not there only to explain another.
+    alerts: u32,
     fires: Series,
     silent: &'static [Series],
 }
@@ -30,6 +32,7 @@ const CASES: &[Case] = &[
     Case {
         alert: "KagibanCertificateEnding",
         minute: 20,
+        alerts: 4,
         // Twenty days are left, of 90, of a source that tells no notBefore, of an intermediate; of a day, five hours.
         fires: &[
             (r#"x509_cert_not_after_timestamp_seconds{source="a",role="leaf",serial="1"}"#, "1728000x30"),
@@ -56,6 +59,7 @@ const CASES: &[Case] = &[
     Case {
         alert: "KagibanCertificateEndingCritical",
         minute: 20,
+        alerts: 3,
         // Six days of ninety; ended an hour ago; two hours of a day.
         fires: &[
             (r#"x509_cert_not_after_timestamp_seconds{source="a",role="leaf",serial="1"}"#, "518400x30"),
@@ -76,6 +80,7 @@ const CASES: &[Case] = &[
     Case {
         alert: "KagibanCertificateNotSeen",
         minute: 16,
+        alerts: 2,
         fires: &[
             (r#"x509_file_up{source="agent",path="/a"}"#, "0x30"),
             (r#"tls_probe_success{source="agent",target="a:6547"}"#, "0x30"),
@@ -93,6 +98,7 @@ const CASES: &[Case] = &[
     Case {
         alert: "KagibanCertificateNotReady",
         minute: 31,
+        alerts: 1,
         fires: &[(r#"kagiban_certificate_ready{name="a",status="False"}"#, "1x40")],
         silent: &[&[
             (r#"kagiban_certificate_ready{name="a",status="False"}"#, "0x40"),
@@ -103,12 +109,14 @@ const CASES: &[Case] = &[
     Case {
         alert: "KagibanRotationFrozen",
         minute: 1,
+        alerts: 1,
         fires: &[(r#"kagiban_rotation_frozen{agent="a"}"#, "1x5")],
         silent: &[&[(r#"kagiban_rotation_frozen{agent="a"}"#, "0x5")]],
     },
     Case {
         alert: "KagibanRotationStuck",
         minute: 35,
+        alerts: 1,
         // It goes on from one state to the next, and does not end.
         fires: &[
             (r#"kagiban_rotation_state{agent="a",state="swapped"}"#, "1x10 0x40"),
@@ -128,6 +136,7 @@ const CASES: &[Case] = &[
     Case {
         alert: "KagibanRotationRolledBack",
         minute: 61,
+        alerts: 1,
         fires: &[(r#"kagiban_rotation_failure_info{agent="a",reason="not_served"}"#, "1x70")],
         silent: &[&[
             (r#"kagiban_rotation_failure_info{agent="a",reason="rolled_back_by_order"}"#, "1x70"),
@@ -138,12 +147,14 @@ const CASES: &[Case] = &[
     Case {
         alert: "KagibanRotationsNotTaken",
         minute: 16,
+        alerts: 1,
         fires: &[(r#"kagiban_rotation_agent_up{agent="a"}"#, "0x30")],
         silent: &[&[(r#"kagiban_rotation_agent_up{agent="a"}"#, "1x30")]],
     },
     Case {
         alert: "KagibanRenewalBlocked",
         minute: 16,
+        alerts: 1,
         // Ten days of a renewal that began twenty days ago.
         fires: &[
             (r#"kagiban_certificate_not_after_timestamp_seconds{namespace="n",name="a"}"#, "864000x30"),
@@ -168,6 +179,7 @@ const CASES: &[Case] = &[
     Case {
         alert: "KagibanFleetCredentialEnding",
         minute: 61,
+        alerts: 2,
         fires: &[
             (r#"kagiban_operator_issuer_not_after_timestamp_seconds{name="ca"}"#, "2500000x70"),
             (r#"kagiban_operator_client_certificate_not_after_timestamp_seconds{name="client"}"#, "1200000x70"),
@@ -180,6 +192,7 @@ const CASES: &[Case] = &[
     Case {
         alert: "KagibanUpsOnBattery",
         minute: 2,
+        alerts: 1,
         fires: &[(r#"ups_status{ups="a",status="on_battery"}"#, "1x5")],
         silent: &[
             &[(r#"ups_status{ups="a",status="on_battery"}"#, "0x5"), (r#"ups_status{ups="a",status="online"}"#, "1x5")],
@@ -196,6 +209,7 @@ const CASES: &[Case] = &[
     Case {
         alert: "KagibanUpsLowBattery",
         minute: 1,
+        alerts: 1,
         fires: &[(r#"ups_status{ups="a",status="low_battery"}"#, "1x5")],
         silent: &[
             &[(r#"ups_status{ups="a",status="low_battery"}"#, "0x5")],
@@ -208,6 +222,7 @@ const CASES: &[Case] = &[
     Case {
         alert: "KagibanUpsReplaceBattery",
         minute: 61,
+        alerts: 2,
         fires: &[
             (r#"ups_status{ups="a",status="replace_battery"}"#, "1x70"),
             (r#"ups_self_test_result{ups="b",result="failed"}"#, "1x70"),
@@ -221,12 +236,14 @@ const CASES: &[Case] = &[
     Case {
         alert: "KagibanUpsSilent",
         minute: 6,
+        alerts: 1,
         fires: &[(r#"ups_up{ups="a"}"#, "0x10")],
         silent: &[&[(r#"ups_up{ups="a"}"#, "1x10")], &[(r#"ups_up{ups="a"}"#, "0x3 1x10")]],
     },
     Case {
         alert: "KagibanShutdownPending",
         minute: 1,
+        alerts: 1,
         fires: &[(r#"host_shutdown_state{state="ups_pending"}"#, "1x5")],
         silent: &[&[
             (r#"host_shutdown_state{state="ups_pending"}"#, "0x5"),
@@ -237,6 +254,7 @@ const CASES: &[Case] = &[
     Case {
         alert: "KagibanShutdownInProgress",
         minute: 1,
+        alerts: 1,
         fires: &[
             (r#"host_shutdown_state{state="in_progress"}"#, "1x5"),
             (r#"host_shutdown_trigger{trigger="nut_fsd"}"#, "1x5"),
@@ -254,6 +272,7 @@ const CASES: &[Case] = &[
     Case {
         alert: "KagibanHostSilentAfterShutdown",
         minute: 15,
+        alerts: 1,
         fires: &[
             (r#"up{job="j",instance="a"}"#, "1x2 0x20"),
             (r#"host_shutdown_pending{job="j",instance="a"}"#, "1x2 stale"),
@@ -273,6 +292,7 @@ const CASES: &[Case] = &[
     Case {
         alert: "KagibanRackOnBattery",
         minute: 5,
+        alerts: 2,
         fires: &[
             (r#"host_shutdown_state{job="j",instance="a",rack="r",state="ups_on_battery"}"#, "1x10"),
             // Of this one only its silence is left.
@@ -289,6 +309,7 @@ const CASES: &[Case] = &[
     Case {
         alert: "KagibanRackShutdown",
         minute: 5,
+        alerts: 3,
         fires: &[
             (r#"host_shutdown_state{job="j",instance="a",rack="r",state="ups_low_battery"}"#, "1x10"),
             (r#"host_shutdown_trigger{job="j",instance="c",rack="t",trigger="nut_timer"}"#, "1x10"),
@@ -306,6 +327,7 @@ const CASES: &[Case] = &[
     Case {
         alert: "KagibanExporterGone",
         minute: 15,
+        alerts: 1,
         fires: &[
             (r#"up{job="j",instance="a"}"#, "1x2 0x20"),
             (r#"kagiban_build_info{job="j",instance="a",program="kagiban-exporter"}"#, "1x2 stale"),
@@ -327,6 +349,7 @@ const CASES: &[Case] = &[
     Case {
         alert: "KagibanOperatorGone",
         minute: 15,
+        alerts: 1,
         fires: &[(r#"kagiban_operator_leader{instance="a"}"#, "1x2 stale")],
         silent: &[
             // Another replica leads now.
@@ -339,6 +362,7 @@ const CASES: &[Case] = &[
     Case {
         alert: "KagibanOperatorBehind",
         minute: 45,
+        alerts: 3,
         fires: &[
             (r#"kagiban_operator_resources_overdue{instance="a"}"#, "1x50"),
             (r#"kagiban_operator_resources_left_out{instance="b"}"#, "1x50"),
@@ -355,6 +379,7 @@ const CASES: &[Case] = &[
     Case {
         alert: "KagibanConfigurationRefused",
         minute: 6,
+        alerts: 4,
         fires: &[
             (r#"kagiban_config_last_reload_successful{instance="a"}"#, "0x10"),
             (r#"kagiban_web_config_last_reload_successful{instance="b"}"#, "0x10"),
@@ -371,6 +396,7 @@ const CASES: &[Case] = &[
     Case {
         alert: "KagibanHardeningRegression",
         minute: 30,
+        alerts: 2,
         fires: &[
             (r#"kagiban_powerchute_check{check="jre_recent"}"#, "1x5 0x30"),
             (r#"kagiban_ups_check{check="snmp_v3_strong"}"#, "1x5 0x30"),
@@ -402,7 +428,7 @@ fn each_fires_is_silent_and_is_silent_without_its_series() -> Result<()> {
     let directory = scratch::directory("alerts")?;
     let mut tests = Vec::new();
     for case in CASES {
-        tests.push(test(case, case.fires, fired_by(case)));
+        tests.push(test(case, case.fires, case.alerts));
         tests.extend(case.silent.iter().map(|series| test(case, series, 0)));
         tests.push(test(case, &[("unrelated", "1x80")], 0));
     }
@@ -410,20 +436,6 @@ fn each_fires_is_silent_and_is_silent_without_its_series() -> Result<()> {
     let all = json!({"rule_files": rules::files()?, "evaluation_interval": "1m", "tests": tests});
     fs::write(&file, serde_yaml::to_string(&all)?)?;
     process::run(Command::new(tools::promtool()?).args(["test", "rules"]).arg(file)).map(drop)
-}
-
-/// How many alerts the series of a case make: one for each series that is not there only to explain another.
-fn fired_by(case: &Case) -> u32 {
-    match case.alert {
-        "KagibanCertificateEnding" | "KagibanConfigurationRefused" => 4,
-        "KagibanCertificateEndingCritical" | "KagibanOperatorBehind" | "KagibanRackShutdown" => 3,
-        "KagibanCertificateNotSeen"
-        | "KagibanFleetCredentialEnding"
-        | "KagibanUpsReplaceBattery"
-        | "KagibanRackOnBattery"
-        | "KagibanHardeningRegression" => 2,
-        _ => 1,
-    }
 }
 
 fn test(case: &Case, series: Series, firing: u32) -> Value {
@@ -463,19 +475,9 @@ fn every_alert_tells_a_person_what_to_do() -> Result<()> {
     Ok(())
 }
 
-/// `KAGIBAN_WRITE_DOCS=1`, as `make docs` sets it, writes the table.
 #[test]
 fn the_documentation_has_every_alert() -> Result<()> {
-    let file = tools::workspace().join("docs/alerts.md");
-    let text = fs::read_to_string(&file)?;
-    let (head, rest) = text.split_once(TABLE[0]).context("no table")?;
-    let (_, tail) = rest.split_once(TABLE[1]).context("no end of the table")?;
-    let written = format!("{head}{}{}{}{tail}", TABLE[0], table()?, TABLE[1]);
-    if std::env::var_os("KAGIBAN_WRITE_DOCS").is_some() {
-        fs::write(&file, &written)?;
-    }
-    ensure!(fs::read_to_string(&file)? == written, "docs/alerts.md is not as the rules are: make docs");
-    Ok(())
+    docs::check_part("docs/alerts.md", TABLE, &table()?)
 }
 
 fn table() -> Result<String> {

@@ -1,8 +1,7 @@
 //! What a user gives the operator to read: resources that it cannot read, and files that `plan` is to judge.
 
-use std::io::Write as _;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -11,7 +10,7 @@ use kagiban_tests::kubectl::Kubectl;
 use kagiban_tests::operator::{Operator, THIS_MACHINE};
 use kagiban_tests::quickstart::{self, Fleet, ISSUER_SECRET, PASSWORD_SECRET, RESOURCE};
 use kagiban_tests::stage::condition;
-use kagiban_tests::{scratch, tools, wait};
+use kagiban_tests::{process, scratch, tools, wait};
 use serde_json::{Value, json};
 
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -202,15 +201,8 @@ fn plan(kubeconfig: &Path, manifest: &str) -> Result<Planned> {
 }
 
 fn run_plan(arguments: &[&str], manifest: &str) -> Result<Planned> {
-    let mut child = Command::new(tools::ours("kagiban-operator")?)
-        .args(["plan", "--filename", "-"])
-        .args(arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()?;
-    child.stdin.take().context("a pipe")?.write_all(manifest.as_bytes())?;
-    let output = child.wait_with_output()?;
+    let mut command = Command::new(tools::ours("kagiban-operator")?);
+    let output = process::output_with_input(command.args(["plan", "--filename", "-"]).args(arguments), manifest)?;
     let text = [output.stdout, output.stderr].concat();
     Ok(Planned { code: output.status.code(), text: String::from_utf8_lossy(&text).into_owned() })
 }

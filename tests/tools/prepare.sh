@@ -12,7 +12,7 @@ say() { printf 'prepare: %s\n' "$*"; }
 fail() { printf 'prepare: %s\n' "$*" >&2; exit 1; }
 
 pinned() { # directory, module
-    sed -n "s|^require $2 ||p" "$here/$1/go.mod"
+    sed -n "s|^require $2 ||p" "$here/$1/go.mod" | grep . || fail "no version of $2 is pinned in $here/$1/go.mod"
 }
 
 etcd_version=$(pinned etcd go.etcd.io/etcd/server/v3)
@@ -20,7 +20,6 @@ kubernetes_version=$(pinned kubernetes k8s.io/kubernetes)
 helm_version=$(pinned helm helm.sh/helm/v4)
 kubeconform_version=$(pinned kubeconform github.com/yannh/kubeconform)
 monitoring_version=$(pinned prometheus-operator github.com/prometheus-operator/prometheus-operator)
-[ -n "$etcd_version" ] && [ -n "$kubernetes_version" ] && [ -n "$helm_version" ] && [ -n "$kubeconform_version" ] && [ -n "$monitoring_version" ] || fail "no pinned version found in $here/*/go.mod"
 etcd_home=$cache/etcd-$etcd_version
 kubernetes_home=$cache/kubernetes-$kubernetes_version
 helm_home=$cache/helm-$helm_version

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, ensure};
 use kagiban_tests::control_plane::{OPERATOR_ACCOUNT, OPERATOR_NAMESPACE};
-use kagiban_tests::helm::{self, Chart};
+use kagiban_tests::helm::Chart;
 use kagiban_tests::kubectl::Kubectl;
-use kagiban_tests::tools;
+use kagiban_tests::{tools, yaml};
 use serde_json::{Value, json};
 
 use super::{of_kind, plane};
@@ -141,7 +141,7 @@ fn the_manifests_without_helm_are_those_of_the_chart() -> Result<()> {
         std::fs::read_to_string(tools::workspace().join("examples/operator").join(file)).map_err(anyhow::Error::from)
     });
     let [rbac, deployment] = examples;
-    let by_hand = helm::documents(&format!("{}\n---\n{}", rbac?, deployment?))?;
+    let by_hand = yaml::documents(&format!("{}\n---\n{}", rbac?, deployment?))?;
     let values = json!({"operator": {"secrets": [{"namespace": "default"}]}});
     let chart = Chart::ours().render(OPERATOR_NAMESPACE, &values)?;
     assert_eq!(rules(&by_hand), rules(&chart));
