@@ -79,6 +79,24 @@ capabilities: {drop: [ALL]}
 {{- toJson (set $host "push" $push) -}}
 {{- end -}}
 
+{{/* The URL of a host's API: of one host as above. */}}
+{{- define "kagiban.fleet.url" -}}
+{{- default (printf "https://%s:%v" .host .port) .url -}}
+{{- end -}}
+
+{{/* The ports of the hosts' APIs, those of the fleet among them, as JSON. */}}
+{{- define "kagiban.host.ports" -}}
+{{- $ports := list -}}
+{{- range .Values.operator.networkPolicy.hostPorts -}}
+{{- $ports = append $ports (int .) -}}
+{{- end -}}
+{{- range .Values.fleet.hosts -}}
+{{- $url := include "kagiban.fleet.url" (include "kagiban.fleet.host" (list $ .) | fromJson) | trimSuffix "/" -}}
+{{- $ports = append $ports (regexFind ":[0-9]+$" $url | trimPrefix ":" | default "443" | int) -}}
+{{- end -}}
+{{- dict "ports" (uniq $ports) | toJson -}}
+{{- end -}}
+
 {{/* The names of the Secrets that the fleet's resources name, as JSON. */}}
 {{- define "kagiban.fleet.secrets" -}}
 {{- $names := list -}}

@@ -141,6 +141,25 @@ fn a_host_of_the_fleet_becomes_the_resource_that_a_person_would_write() -> Resul
 }
 
 #[test]
+fn the_operator_reaches_the_port_of_every_host_of_the_fleet() -> Result<()> {
+    let values = json!({"fleet": {"hosts": [
+        {"host": "ups-01"},
+        {"host": "ups-02", "port": 9443},
+        {"host": "ups-03", "url": "https://192.0.2.3:10995"},
+        {"host": "ups-04", "url": "https://[2001:db8::4]"},
+    ]}});
+    for (values, ports) in [(json!({}), vec![9995]), (values, vec![9995, 9443, 10995, 443])] {
+        let objects = Chart::ours().render("default", &values)?;
+        let policies = of_kind(&objects, "NetworkPolicy");
+        let egress = policies.iter().find_map(|policy| policy["spec"]["egress"].as_array()).context("no egress")?;
+        let reached = egress.last().and_then(|hosts| hosts["ports"].as_array()).context("no hosts")?;
+        let reached: Vec<_> = reached.iter().map(|port| port["port"].as_i64()).collect();
+        ensure!(reached == ports.into_iter().map(Some).collect::<Vec<_>>(), "{reached:?}");
+    }
+    Ok(())
+}
+
+#[test]
 fn what_could_only_be_a_mistake_is_refused_with_what_to_do() -> Result<()> {
     let host = json!({"host": "ups-01.example.com"});
     let both = json!({"serviceMonitor": {"enabled": true}, "podMonitor": {"enabled": true}});
@@ -152,6 +171,7 @@ fn what_could_only_be_a_mistake_is_refused_with_what_to_do() -> Result<()> {
         (json!({"operator": {"secrets": [{"namespace": "fleet", "names": []}]}}), "minItems"),
         (json!({"operator": {"secrets": [{"namespace": "a"}, {"namespace": "a", "names": ["b"]}]}}), "one entry"),
         (json!({"operator": {"namespace": "Fleet"}}), "/operator/namespace"),
+        (json!({"operator": {"namespace": "fleet", "secretsInAllNamespaces": true}}), "operator.secrets"),
         (json!({"operator": {"resync": 5}}), "/operator/resync"),
         (json!({"exporter": {"web": {"port": 0}}}), "/exporter/web/port"),
         (json!({"fleet": {"hosts": [{"hots": "ups-01"}]}}), "'hots' not allowed"),

@@ -60,8 +60,12 @@ fn the_operator_leads_and_is_ready_with_the_command_line_and_the_rights_of_the_c
             metrics.lines().any(|line| line == "kagiban_operator_leader 1")
         };
         wait::until(DEADLINE, leads).with_context(|| format!("{name}: {}", program.log_text()))?;
-        let held = admin.in_namespace(OPERATOR_NAMESPACE).json(&["get", "lease", lease])?;
-        ensure!(held["spec"]["holderIdentity"].is_string(), "{name}: {held}");
+        let held = || admin.in_namespace(OPERATOR_NAMESPACE).json(&["get", "lease", lease]);
+        let taken = held()?;
+        ensure!(taken["spec"]["holderIdentity"].is_string(), "{name}: {taken}");
+        // It may renew what it has taken.
+        wait::until(DEADLINE, || held().is_ok_and(|now| now["spec"]["renewTime"] != taken["spec"]["renewTime"]))
+            .with_context(|| format!("{name}: {}", program.log_text()))?;
     }
     Ok(())
 }
