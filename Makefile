@@ -19,7 +19,8 @@ help:
 	@echo '                 chart from the tables of the code, the rules and values.yaml'
 	@echo 'make mutants     seeds known bugs, one at a time; each must turn the suite red'
 	@echo 'make release     programs that run on glibc 2.17 and later'
-	@echo 'make audit       advisories, licences and sources of what we depend on'
+	@echo 'make audit       advisories, licences and sources of what we depend on; KAGIBAN_ADVISORIES=DIR reads the'
+	@echo '                 advisories from a copy of github.com/RustSec/advisory-db'
 
 prepare:
 	@tests/tools/prepare.sh
