@@ -9,6 +9,8 @@ mod duration;
 mod status;
 mod written;
 
+/// What a resource has beside its spec and status: its names, uid and versions, whoever keeps it.
+pub use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta as Metadata;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

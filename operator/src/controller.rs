@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use futures::{FutureExt, Stream, StreamExt};
 use kagiban_crds::resource::BlockedBy;
-use kube::ResourceExt;
 use tokio::task::JoinSet;
 
+use crate::cluster::watch::{Event, WatchError};
 use crate::cluster::{ClusterError, Watched};
 use crate::decide::doubled;
 use crate::fleet::{Change, HostKey, ResourceName};
@@ -18,7 +18,6 @@ use crate::health::Health;
 use crate::reconcile::{Context, forget_gone, pass, unasked};
 use crate::schedule::{Failure, Known, Next, Outcome, Schedule};
 use crate::unreadable;
-use crate::watch::{Event, WatchError};
 
 /// A pass asks one host and the API server a few times; one that takes longer gives its place to others.
 const PASS_DEADLINE: Duration = Duration::from_secs(120);
@@ -206,7 +205,7 @@ fn end(ended: Result<Finished, tokio::task::JoinError>, shared: &SharedSchedule,
 
 async fn reconcile(name: &ResourceName, context: &Context) -> (String, Outcome) {
     let Some(object) = context.fleet.get(name) else { return (String::new(), Outcome::Looked(unasked(context))) };
-    let uid = object.uid().unwrap_or_default();
+    let uid = object.metadata().uid.clone().unwrap_or_default();
     let started = Instant::now();
     let pass = async {
         match &object.0 {

@@ -10,12 +10,11 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use kagiban_crds::resource::{BlockedBy, HostUrl, ManagedAgentCertificate, ManagedAgentCertificateStatus};
-use kube::Resource as _;
 
+use crate::cluster::watch::Event;
 use crate::cluster::{Watched, claim};
 use crate::decide::Claim;
 use crate::shares::Shares;
-use crate::watch::Event;
 use kept::{CompactResource, agent, claim_of, version};
 
 /// The store behind the watch.
@@ -267,7 +266,7 @@ impl State {
     /// Whether a later version of the object is known: what was written here comes before what the watch shows.
     fn is_outdated(&self, object: &Watched) -> bool {
         let Some(kept) = self.resources.get(&ResourceName::of(object)) else { return false };
-        let is_same = *kept.uid == *object.meta().uid.as_deref().unwrap_or_default();
+        let is_same = *kept.uid == *object.metadata().uid.as_deref().unwrap_or_default();
         is_same && kept.version.zip(version(object)).is_some_and(|(known, shown)| known > shown)
     }
 
@@ -304,7 +303,7 @@ impl State {
         self.highest = self.highest.max(version(object).unwrap_or_default());
         let before = self.resources.get(&name);
         // Whatever else was written to it, its status was not
-        let uid = object.meta().uid.as_deref();
+        let uid = object.metadata().uid.as_deref();
         let kept = CompactResource::of(
             object,
             before.filter(|before| Some(&*before.uid) == uid).and_then(|before| before.unwritten),
@@ -401,7 +400,7 @@ fn places(mac: &ManagedAgentCertificate) -> [Place; 2] {
 /// Whether a decision could come out otherwise. The status is not asked: whoever writes it, we or another, the resource's
 /// next look finds it.
 fn differs(before: &Watched, after: &Watched) -> bool {
-    let (old, new) = (before.meta(), after.meta());
+    let (old, new) = (before.metadata(), after.metadata());
     old.uid != new.uid
         || old.generation != new.generation
         || old.annotations != new.annotations

@@ -122,9 +122,9 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::cluster::watch::Event;
     use crate::metrics::Metrics;
     use crate::schedule::Schedule;
-    use crate::watch::Event;
 
     fn text_of(metrics: &Metrics) -> String {
         let mut text = String::new();

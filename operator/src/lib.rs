@@ -41,7 +41,6 @@ pub mod manifest;
 pub mod metrics;
 mod passwords;
 pub mod plan;
-pub mod proxy;
 mod recent;
 pub mod reconcile;
 pub mod run;
@@ -51,5 +50,3 @@ mod shares;
 mod text_format;
 pub mod unreadable;
 pub mod web;
-
-pub use cluster::watch;

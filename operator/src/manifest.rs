@@ -1,14 +1,11 @@
 //! Manifests: YAML with several documents, of which the ManagedAgentCertificates are taken. The only place that knows
 //! the YAML reader.
 
-mod metadata;
-
-use std::sync::LazyLock;
-
 use kagiban_crds::resource::{GROUP, ManagedAgentCertificate, ManagedAgentCertificateSpec};
-use kube::{CustomResourceExt as _, Resource as _};
 use serde::Deserialize;
 use serde_yaml::Value;
+
+use crate::cluster::kubernetes::admission;
 
 /// A file with ten thousand resources is under this.
 pub const MAX_MANIFEST_BYTES: usize = 32 * 1024 * 1024;
@@ -108,7 +105,7 @@ fn text<'a>(value: &'a Value, key: &str) -> &'a str {
 fn parse(value: Value, number: usize) -> Result<Manifest, ManifestError> {
     let name = value.get("metadata").and_then(|m| m.get("name")).and_then(Value::as_str).map(str::to_owned);
     let wrong = |message: String| ManifestError { number, name: name.clone(), message };
-    let (version, ours) = (text(&value, "apiVersion"), ManagedAgentCertificate::api_version(&()));
+    let (version, ours) = (text(&value, "apiVersion"), admission::api_version());
     if version != ours {
         return Err(wrong(format!("apiVersion {version:?}: this version knows {ours} only")));
     }
@@ -117,7 +114,7 @@ fn parse(value: Value, number: usize) -> Result<Manifest, ManifestError> {
         serde_path_to_error::deserialize(value).map_err(|error| wrong(located(&error)))?;
     let spec = object.get("spec").cloned().unwrap_or_default();
     ManagedAgentCertificateSpec::read(spec).map_err(|error| wrong(error.to_string()))?;
-    metadata::check(&mac.metadata).map_err(wrong)?;
+    admission::check(&mac.metadata).map_err(wrong)?;
     Ok(Manifest { number, mac, object })
 }
 
@@ -135,9 +132,7 @@ impl Manifest {
 
     /// The first field that the schema does not know. The API server refuses it, where it is asked.
     pub fn unknown_field(&self) -> Option<String> {
-        static CRD: LazyLock<serde_json::Value> =
-            LazyLock::new(|| serde_json::to_value(ManagedAgentCertificate::crd()).unwrap_or_default());
-        let schema = CRD.pointer("/spec/versions/0/schema/openAPIV3Schema")?;
+        let schema = admission::schema()?;
         // The schema says nothing of what all objects have
         let known = serde_json::to_value(&self.mac.metadata).ok()?;
         let mut metadata = self.object.get("metadata").and_then(serde_json::Value::as_object).into_iter().flatten();
@@ -155,7 +150,7 @@ impl Manifest {
     fn unknown_of_owners(&self) -> Option<String> {
         let owners = self.object.pointer("/metadata/ownerReferences")?.as_array()?;
         owners.iter().enumerate().find_map(|(at, owner)| {
-            let field = owner.as_object()?.keys().find(|key| !metadata::OF_OWNERS.contains(&key.as_str()))?;
+            let field = owner.as_object()?.keys().find(|key| !admission::OF_OWNERS.contains(&key.as_str()))?;
             Some(format!("metadata.ownerReferences[{at}].{field}"))
         })
     }

@@ -12,18 +12,19 @@ use std::time::Instant;
 use anyhow::Context;
 use jiff::Timestamp;
 use kagiban_crds::resource::{BlockedBy, ManagedAgentCertificate};
-use kube::ResourceExt;
 
 use crate::act::{AgentClient, CLIENT_UNREAD, Preflight};
 use crate::cli::{PlanArgs, PlanExit};
-use crate::cluster::{ClusterError, DryRunVerdict, Kubernetes, SharedCluster, Watched, client, object, verdict};
+use crate::cluster::kubernetes::{DryRunVerdict, Kubernetes, client, connect, verdict};
+use crate::cluster::watch::{self, WatchError};
+use crate::cluster::{ClusterError, SharedCluster, Watched, object};
 use crate::decide::{Inputs, Observed, Obstacle, Policy, References, decide};
+use crate::fleet::ResourceName;
 use crate::freshness::Freshness;
 use crate::manifest::{self, MAX_MANIFEST_BYTES, Manifest};
 use crate::metrics::Metrics;
 use crate::reconcile::owner_among;
-use crate::run::{connect, reach};
-use crate::watch::{self, WatchError};
+use crate::run::reach;
 use patience::Patience;
 use render::{Decided, Planned, render};
 
@@ -72,7 +73,7 @@ pub async fn plan(args: &PlanArgs) -> anyhow::Result<Plan> {
 fn checked(manifest: Manifest) -> Planned {
     match manifest.unknown_field() {
         Some(field) => Planned::Refused { what: manifest.wrong(format!("unknown field {field}")).to_string() },
-        None => Planned::Checked { name: manifest.mac.name_any(), host: manifest.mac.spec.host },
+        None => Planned::Checked { name: manifest.mac.metadata.name.unwrap_or_default(), host: manifest.mac.spec.host },
     }
 }
 
@@ -87,7 +88,7 @@ fn untold(name: &str, why: &dyn std::fmt::Display) -> Planned {
 }
 
 fn named(mac: &ManagedAgentCertificate) -> String {
-    format!("{}/{}", mac.namespace().unwrap_or_default(), mac.name_any())
+    ResourceName::of_metadata(&mac.metadata).to_string()
 }
 
 struct Observer {
@@ -100,7 +101,7 @@ impl Observer {
     async fn connect(args: &PlanArgs) -> anyhow::Result<Self> {
         let config = connect(&args.cluster).await?;
         let namespace = config.default_namespace.clone();
-        let reach = reach(&args.reach, &config);
+        let reach = reach(&args.reach, config.cluster_url.host());
         let client = client(config).context("the cluster's address or credentials cannot be used")?;
         let metrics = Arc::new(Metrics::new(None));
         let cluster: SharedCluster =
@@ -156,7 +157,8 @@ impl Observer {
         let (listed, partly) = match self.all(None).await {
             Err(error) if error.may_pass() => return Ok(Err(error)),
             Err(error) if error.is_forbidden() => {
-                let namespaces: BTreeSet<_> = accepted.iter().filter_map(|found| found.mac.namespace()).collect();
+                let namespaces: BTreeSet<_> =
+                    accepted.iter().filter_map(|found| found.mac.metadata.namespace.clone()).collect();
                 let mut listed = Vec::new();
                 for namespace in &namespaces {
                     let of_one = self.all(Some(namespace)).await;
@@ -177,7 +179,7 @@ impl Observer {
             listed => (listed.context("whose the agents are is not known")?, None),
         };
         let listed = listed.into_iter().filter_map(|object| object.0.ok());
-        let key = |mac: &ManagedAgentCertificate| (mac.namespace(), mac.name_any());
+        let key = |mac: &ManagedAgentCertificate| ResourceName::of_metadata(&mac.metadata);
         let in_file = |mac: &ManagedAgentCertificate| accepted.iter().any(|found| key(&found.mac) == key(mac));
         let mut all: Vec<_> = listed.filter(|mac| !in_file(mac)).collect();
         all.extend(accepted.iter().map(|found| found.mac.clone()));
@@ -208,7 +210,7 @@ impl Observer {
         let rival = owner_among(&mac, contenders.all.iter());
         let assumed = rival
             .as_ref()
-            .filter(|rival| !exists && contenders.new.contains(&(Some(rival.namespace.clone()), rival.name.clone())));
+            .filter(|rival| !exists && contenders.new.contains(&ResourceName::new(&rival.namespace, &rival.name)));
         let assumed = assumed.map(|rival| {
             format!(
                 "of the new resources for this agent, {}/{} stands first in the file and is taken for the one that is created \
@@ -274,7 +276,7 @@ fn unlike_taken(mac: &ManagedAgentCertificate, error: ClusterError) -> anyhow::R
 struct Contenders {
     all: Vec<ManagedAgentCertificate>,
     /// Namespaces and names of those that only stand in the file.
-    new: HashSet<(Option<String>, String)>,
+    new: HashSet<ResourceName>,
     /// What could not be listed.
     partly: Option<String>,
 }

@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use kagiban_crds::host_api::AgentReport;
 use kagiban_crds::resource::{BlockedBy, ManagedAgentCertificate, ManagedAgentCertificateStatus};
-use kube::ResourceExt;
 use tokio_util::sync::CancellationToken;
 
 use crate::act::AgentClient;
@@ -57,7 +56,7 @@ pub struct Context {
 /// When the API server does not answer, or somebody else wrote in between: the next pass starts from what it reads.
 pub async fn pass(seen: &ManagedAgentCertificate, context: &Context) -> Result<Rest, ClusterError> {
     let mut mac = seen.clone();
-    let uid = mac.uid().unwrap_or_default();
+    let uid = mac.metadata.uid.clone().unwrap_or_default();
     let mut fresh = false;
     let mut heard = Heard::NotAsked;
     let started = Instant::now();
@@ -274,7 +273,9 @@ fn changes(context: &Context, decision: &Decision, mac: &ManagedAgentCertificate
     decision.step.acts()
         || match written::difference(&decision.status, mac.status.as_ref()) {
             Difference::None => false,
-            Difference::Wording => context.ledger.may_reword(&mac.uid().unwrap_or_default(), Instant::now()),
+            Difference::Wording => {
+                context.ledger.may_reword(&mac.metadata.uid.clone().unwrap_or_default(), Instant::now())
+            }
             Difference::Substance => true,
         }
 }
@@ -340,7 +341,7 @@ fn is_allowed(
 }
 
 async fn tell(context: &Context, mac: &ManagedAgentCertificate, event: &Event) {
-    if let Some(event) = may_tell(context, &mac.uid().unwrap_or_default(), event.clone()) {
+    if let Some(event) = may_tell(context, &mac.metadata.uid.clone().unwrap_or_default(), event.clone()) {
         context.cluster.tell(mac, &event).await;
     }
 }
@@ -372,7 +373,7 @@ fn rest(
     references: &References,
     heard: Heard,
 ) -> Rest {
-    let uid = &mac.uid().unwrap_or_default();
+    let uid = &mac.metadata.uid.clone().unwrap_or_default();
     let resync = context.policy.resync.max(SHORTEST_WAIT);
     let until = |time: Timestamp| {
         let wait = Duration::try_from(time.duration_since(Timestamp::now())).unwrap_or_default();
@@ -406,7 +407,11 @@ fn rest(
 
 /// The resource is gone: nothing that is known of it is needed any more.
 fn forget(context: &Context, mac: &ManagedAgentCertificate) {
-    forget_gone(context, mac.metadata.namespace.as_deref().unwrap_or_default(), &mac.uid().unwrap_or_default());
+    forget_gone(
+        context,
+        mac.metadata.namespace.as_deref().unwrap_or_default(),
+        &mac.metadata.uid.clone().unwrap_or_default(),
+    );
 }
 
 /// The same, of one of which no more than this is known.

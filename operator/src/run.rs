@@ -7,14 +7,14 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use jiff::Timestamp;
 use kagiban_crds::Epoch;
-use kube::config::{KubeConfigOptions, Kubeconfig};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::act::AgentClient;
 use crate::agent_api::Reach;
-use crate::cli::{ClusterArgs, ReachArgs, RunArgs};
-use crate::cluster::{Kubernetes, SharedCluster, client};
+use crate::cli::{ReachArgs, RunArgs};
+use crate::cluster::SharedCluster;
+use crate::cluster::kubernetes::{Kubernetes, client, connect};
 use crate::controller::{SharedSchedule, run as work};
 use crate::decide::Policy;
 use crate::fleet::Fleet;
@@ -24,7 +24,6 @@ use crate::health::Health;
 use crate::leader::{Election, Leadership};
 use crate::ledger::Ledger;
 use crate::metrics::Metrics;
-use crate::proxy::{check_environment, without_proxy};
 use crate::reconcile::Context;
 use crate::schedule::Schedule;
 use crate::web::{self, Probes};
@@ -41,7 +40,7 @@ const READINESS_RETRY: Duration = Duration::from_secs(5);
 pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     let config = connect(&args.cluster).await?;
     let lease_namespace = args.leader_election_namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
-    let reach = reach(&args.reach, &config);
+    let reach = reach(&args.reach, config.cluster_url.host());
     let client = client(config).context("the cluster's address or credentials cannot be used")?;
     let fleet = Arc::new(Fleet::default());
     let schedule: SharedSchedule = Arc::new(Mutex::new(Schedule::new(args.concurrency, args.resync, Instant::now())));
@@ -120,9 +119,9 @@ fn liveness(health: Arc<Health>, schedule: SharedSchedule, freshness: Freshness)
 const POD_IPS: &str = "POD_IPS";
 
 /// Whom the operator contacts as a host: never the API server or itself, unless a listed range says so.
-pub(crate) fn reach(args: &ReachArgs, config: &kube::Config) -> Reach {
+pub(crate) fn reach(args: &ReachArgs, api_server: Option<&str>) -> Reach {
     let in_pod = std::env::var("KUBERNETES_SERVICE_HOST").ok();
-    let host = config.cluster_url.host().map(|host| host.trim_matches(['[', ']']).to_owned());
+    let host = api_server.map(|host| host.trim_matches(['[', ']']).to_owned());
     let pod = std::env::var(POD_IPS).unwrap_or_default();
     let never = never(&pod, [in_pod, host]);
     Reach::new(args.allow_hosts.clone(), never)
@@ -131,29 +130,6 @@ pub(crate) fn reach(args: &ReachArgs, config: &kube::Config) -> Reach {
 fn never(pod: &str, api_server: [Option<String>; 2]) -> Vec<IpAddr> {
     let pod = pod.split(',').map(|address| address.trim().to_owned());
     pod.chain(api_server.into_iter().flatten()).filter_map(|host| host.parse().ok()).collect()
-}
-
-/// A configuration for the cluster.
-///
-/// # Errors
-/// When there is none, or it cannot be read.
-pub async fn connect(args: &ClusterArgs) -> anyhow::Result<kube::Config> {
-    check_environment()?;
-    let options = KubeConfigOptions { context: args.context.clone(), ..KubeConfigOptions::default() };
-    let mut config = match &args.kubeconfig {
-        Some(file) => {
-            let kubeconfig = Kubeconfig::read_from(file).with_context(|| format!("cannot read {}", file.display()))?;
-            kube::Config::from_custom_kubeconfig(kubeconfig, &options).await.context("the kubeconfig cannot be used")?
-        }
-        None if args.context.is_some() => {
-            kube::Config::from_kubeconfig(&options).await.context("the kubeconfig cannot be used")?
-        }
-        None => {
-            kube::Config::infer().await.context("no cluster: give --kubeconfig, set KUBECONFIG, or run in a pod")?
-        }
-    };
-    without_proxy(&mut config)?;
-    Ok(config)
 }
 
 fn lead(

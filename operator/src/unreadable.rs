@@ -25,7 +25,7 @@ pub async fn pass(seen: &Unreadable, context: &Context) -> Result<Rest, ClusterE
         return Ok(unasked(context));
     }
     if deleted {
-        let released = context.cluster.release_unread(&seen.metadata).await;
+        let released = context.cluster.release_unread(seen).await;
         if let Err(error @ (ClusterError::Unreleasable { .. } | ClusterError::Unreadable { .. })) = &released {
             tell(seen, context, Event::warning(Reason::Unreadable, error.to_string())).await;
         }
@@ -50,7 +50,7 @@ pub async fn pass(seen: &Unreadable, context: &Context) -> Result<Rest, ClusterE
         context.metrics.withheld("write");
         return Ok(unasked(context));
     }
-    context.cluster.write_conditions(&seen.metadata, &conditions).await?;
+    context.cluster.write_conditions(seen, &conditions).await?;
     let message = format!("{}; nothing is done about it until that is mended", explained(seen));
     tell(seen, context, Event::warning(Reason::Unreadable, message)).await;
     Ok(unasked(context))

@@ -13,10 +13,11 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
+use kagiban_operator::cluster::kubernetes::watch::{PAGE, watch, watch_listing};
+use kagiban_operator::cluster::watch::{Event, all};
 use kagiban_operator::fleet::Fleet;
 use kagiban_operator::freshness::Freshness;
 use kagiban_operator::metrics::Metrics;
-use kagiban_operator::watch::{Event, PAGE, all, watch, watch_listing};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
@@ -144,7 +145,7 @@ async fn serve(store: Store) -> (kube::Client, Shared) {
         }
     });
     let config = kube::Config::new(format!("http://{address}").parse().expect("a URL"));
-    (kagiban_operator::cluster::client(config).expect("a client"), store)
+    (kagiban_operator::cluster::kubernetes::client(config).expect("a client"), store)
 }
 
 /// Takes in what is shown until a list is whole, or so many tries have failed. How many lists were begun, and failures.

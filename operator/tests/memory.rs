@@ -2,8 +2,8 @@
 
 use std::fs;
 
+use kagiban_operator::cluster::watch::Event;
 use kagiban_operator::fleet::Fleet;
-use kagiban_operator::watch::Event;
 use serde_json::{Value, json};
 
 const RESOURCES: u32 = 10_000;

@@ -9,16 +9,14 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use futures::future::{BoxFuture, ready};
 use futures::stream::{self, BoxStream, StreamExt as _};
-use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kagiban_crds::host_api::{RefusalReason, RotationState};
 use kagiban_crds::resource::{BlockedBy, FINALIZER, ManagedAgentCertificate, ManagedAgentCertificateStatus};
-use kagiban_operator::cluster::{Claims, Cluster, ClusterError, ClusterFuture, SecretData, Unreadable, Watched};
+use kagiban_operator::cluster::watch::{Event, WatchError};
+use kagiban_operator::cluster::{Claims, Cluster, ClusterError, ClusterFuture, Lease, SecretData, Unreadable, Watched};
 use kagiban_operator::decide;
 use kagiban_operator::freshness::Freshness;
 use kagiban_operator::metrics::Metrics;
 use kagiban_operator::reconcile::{Context, pass};
-use kagiban_operator::watch::{Event, WatchError};
 use serde_json::Value;
 use support::context::context;
 use support::host::{Host, Manner};
@@ -99,7 +97,7 @@ impl Cluster for Memory {
         ready(self.write(mac, |mac| mac.metadata.finalizers = None).map(|_| ())).boxed()
     }
 
-    fn release_unread<'a>(&'a self, _: &'a ObjectMeta) -> ClusterFuture<'a, ()> {
+    fn release_unread<'a>(&'a self, _: &'a Unreadable) -> ClusterFuture<'a, ()> {
         ready(not_found()).boxed()
     }
 
@@ -111,7 +109,7 @@ impl Cluster for Memory {
         ready(self.write(mac, |mac| mac.status = Some(status.clone()))).boxed()
     }
 
-    fn write_conditions<'a>(&'a self, _: &'a ObjectMeta, _: &'a [Value]) -> ClusterFuture<'a, ()> {
+    fn write_conditions<'a>(&'a self, _: &'a Unreadable, _: &'a [Value]) -> ClusterFuture<'a, ()> {
         ready(not_found()).boxed()
     }
 
@@ -133,7 +131,7 @@ impl Cluster for Memory {
         ready(Ok(lock(&self.lease).clone())).boxed()
     }
 
-    fn put_lease<'a>(&'a self, _: &'a str, lease: &'a Lease) -> ClusterFuture<'a, Lease> {
+    fn put_lease<'a>(&'a self, _: &'a str, _: &'a str, lease: &'a Lease) -> ClusterFuture<'a, Lease> {
         *lock(&self.lease) = Some(lease.clone());
         ready(Ok(lease.clone())).boxed()
     }

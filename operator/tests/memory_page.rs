@@ -2,8 +2,8 @@
 
 use std::fs;
 
-use kagiban_operator::cluster::Page;
-use kagiban_operator::watch::PAGE;
+use kagiban_operator::cluster::kubernetes::Page;
+use kagiban_operator::cluster::kubernetes::watch::PAGE;
 use serde_json::{Value, json};
 
 /// In bytes; beside the text of the page, which is 28 MB.

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use kagiban_crds::host_api::{PowerState, RefusalReason, RotationState, Sighting};
 use kagiban_crds::resource::{BlockedBy, FINALIZER};
-use kagiban_operator::cluster::{ClusterError, Kubernetes, Watched, claim};
+use kagiban_operator::cluster::kubernetes::Kubernetes;
+use kagiban_operator::cluster::{ClusterError, Watched, claim};
 use kagiban_operator::decide::owner;
 use kagiban_operator::metrics::Metrics;
 use kagiban_operator::reconcile::{Context, pass};
@@ -860,7 +861,7 @@ async fn whose_the_agent_is_is_asked_again_before_anything_is_changed_there() {
     let owner: Watched = serde_json::from_value(owner).expect("a resource");
     let appears = async {
         tokio::time::sleep(Duration::from_millis(100)).await;
-        stage.context.fleet.apply(kagiban_operator::watch::Event::Apply(owner));
+        stage.context.fleet.apply(kagiban_operator::cluster::watch::Event::Apply(owner));
     };
     let mac = stage.cluster.mac();
     let (ended, ()) = tokio::join!(pass(&mac, &stage.context), appears);
@@ -910,7 +911,7 @@ async fn a_status_that_cannot_be_written_any_more_keeps_nobody_out() {
     let watched = |stage: &Stage| {
         let object = serde_json::to_value(stage.cluster.mac()).expect("plain data");
         let object = serde_json::from_value(object).expect("a resource");
-        stage.context.fleet.apply(kagiban_operator::watch::Event::Apply(object));
+        stage.context.fleet.apply(kagiban_operator::cluster::watch::Event::Apply(object));
     };
     let is_kept_out = |stage: &Stage| {
         watched(stage);

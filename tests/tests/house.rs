@@ -50,6 +50,15 @@ fn crates_know_no_more_of_each_other_than_the_architecture_says() {
     }
 }
 
+/// What keeps resources is behind one trait, and only its folder knows that it is Kubernetes.
+#[test]
+fn only_the_clusters_folder_knows_the_types_of_kubernetes() {
+    let modules = House::read("operator").foreign.into_iter();
+    let elsewhere = modules.filter(|(from, _)| !from.starts_with(&["cluster".to_owned(), "kubernetes".to_owned()]));
+    let known: Vec<_> = elsewhere.filter(|(_, krate)| matches!(krate.as_str(), "kube" | "k8s_openapi")).collect();
+    assert_eq!(known, []);
+}
+
 const CRATES: [&str; 7] = ["agents", "crds", "exporter", "keystore", "operator", "process", "serving"];
 const KNOWS: [(&str, &[&str]); 7] = [
     ("agents", &[]),
@@ -113,6 +122,8 @@ fn an_import_is_followed_to_the_module_that_it_comes_from() {
 /// The modules of one crate, one to a file, and which of them names which.
 struct House {
     arrows: BTreeSet<(Module, Module)>,
+    /// What paths of each file start with that leads elsewhere: names of other crates among them.
+    foreign: BTreeSet<(Module, String)>,
 }
 
 impl House {
@@ -147,9 +158,12 @@ impl House {
         let mut modules: BTreeMap<Module, File> = files.into_iter().map(parse).collect();
         let of_tests: Vec<Module> = modules.iter().flat_map(|(at, file)| test_modules(at, file)).collect();
         modules.retain(|at, _| !of_tests.iter().any(|tests| at.starts_with(tests)));
-        let named = modules.iter().map(|(at, file)| (at.clone(), Named::of(at, file).paths)).collect();
+        let read: Vec<_> = modules.iter().map(|(at, file)| (at.clone(), Named::of(at, file))).collect();
+        let foreign =
+            read.iter().flat_map(|(at, named)| named.foreign.iter().map(|name| (at.clone(), name.clone()))).collect();
+        let named = read.into_iter().map(|(at, named)| (at, named.paths)).collect();
         let exported = modules.iter().map(|(at, file)| (at.clone(), exports(at, file))).collect();
-        Self { arrows: Resolver { named, exported }.arrows() }
+        Self { arrows: Resolver { named, exported }.arrows(), foreign }
     }
 }
 
@@ -187,17 +201,21 @@ struct Named {
     /// Inline modules of the file are below it.
     at: Module,
     paths: BTreeSet<Module>,
+    foreign: BTreeSet<String>,
 }
 
 impl Named {
     fn of(at: &[String], file: &File) -> Self {
-        let mut named = Self { at: at.to_vec(), paths: BTreeSet::new() };
+        let mut named = Self { at: at.to_vec(), paths: BTreeSet::new(), foreign: BTreeSet::new() };
         named.visit_file(file);
         named
     }
 
     fn note(&mut self, path: &[String]) {
-        self.paths.extend(absolute(&self.at, path));
+        match absolute(&self.at, path) {
+            Some(path) => drop(self.paths.insert(path)),
+            None => self.foreign.extend(path.first().cloned()),
+        }
     }
 }
 

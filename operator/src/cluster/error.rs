@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kagiban_crds::resource::FINALIZER;
+use kagiban_crds::resource::{FINALIZER, Metadata};
 
 use crate::foreign::within;
 
@@ -71,7 +70,7 @@ impl ClusterError {
     }
 
     /// The same, of a finalizer that could not be taken off: a schema that refuses the object has words of its own.
-    pub(super) fn on_release(self, metadata: &ObjectMeta) -> Self {
+    pub(super) fn on_release(self, metadata: &Metadata) -> Self {
         match self {
             Self::Status { verb, resource, code: 422, message } if !is_denied(&message) => Self::Unreleasable {
                 verb,

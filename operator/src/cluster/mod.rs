@@ -7,18 +7,24 @@
 //!   plan ──> a dry run
 //! ```
 //!
-//! [`Kubernetes`] is the first; the tests have one in memory. Every call has a deadline of its own.
+//! [`kubernetes`] is the first; the tests have one in memory. Every call has a deadline of its own.
 
 mod elements;
 mod error;
-mod kubernetes;
+pub mod kubernetes;
+mod lease;
+mod object;
 mod rotate_word;
+mod secret;
 mod tree;
+pub mod watch;
 mod watched;
+pub(crate) mod written;
 
 pub use error::ClusterError;
-pub use kubernetes::{Claims, Kubernetes, MANAGER, Page, SecretData, claim, client, object, watch};
-pub(crate) use kubernetes::{DryRunVerdict, is_transient, verdict, words, written};
+pub use lease::Lease;
+pub use object::{claim, object};
+pub use secret::{Claims, SecretData};
 pub use watched::{Unreadable, Watched};
 
 use std::fmt;
@@ -26,8 +32,6 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
-use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kagiban_crds::resource::{ManagedAgentCertificate, ManagedAgentCertificateStatus};
 use serde_json::Value;
 
@@ -65,7 +69,7 @@ pub trait Cluster: fmt::Debug + Send + Sync {
     fn release<'a>(&'a self, mac: &'a ManagedAgentCertificate) -> ClusterFuture<'a, ()>;
 
     /// The same, of an object of which only this could be read.
-    fn release_unread<'a>(&'a self, seen: &'a ObjectMeta) -> ClusterFuture<'a, ()>;
+    fn release_unread<'a>(&'a self, seen: &'a Unreadable) -> ClusterFuture<'a, ()>;
 
     /// What is left out of the status is removed, and what others have written into it stays.
     fn write_status<'a>(
@@ -75,7 +79,7 @@ pub trait Cluster: fmt::Debug + Send + Sync {
     ) -> ClusterFuture<'a, ManagedAgentCertificate>;
 
     /// Writes the conditions of an object that could not be read, and leaves the rest of its status as it is.
-    fn write_conditions<'a>(&'a self, seen: &'a ObjectMeta, conditions: &'a [Value]) -> ClusterFuture<'a, ()>;
+    fn write_conditions<'a>(&'a self, seen: &'a Unreadable, conditions: &'a [Value]) -> ClusterFuture<'a, ()>;
 
     /// Writes an event. One that cannot be written is logged and given up: no rotation waits for it.
     fn tell<'a>(&'a self, mac: &'a ManagedAgentCertificate, told: &'a decide::Event) -> BoxFuture<'a, ()>;
@@ -89,8 +93,8 @@ pub trait Cluster: fmt::Debug + Send + Sync {
     /// The Lease that leaders hold.
     fn lease<'a>(&'a self, namespace: &'a str, name: &'a str) -> ClusterFuture<'a, Option<Lease>>;
 
-    /// Creates it, or replaces it if it has a resource version.
-    fn put_lease<'a>(&'a self, namespace: &'a str, lease: &'a Lease) -> ClusterFuture<'a, Lease>;
+    /// Creates it, or replaces it if it has a version.
+    fn put_lease<'a>(&'a self, namespace: &'a str, name: &'a str, lease: &'a Lease) -> ClusterFuture<'a, Lease>;
 }
 
 impl dyn Cluster {

@@ -1,25 +1,13 @@
 //! An object of the watch, its parts read apart: one that this version cannot read is still there, with its name, its
 //! finalizers and its deletion.
 
-use std::borrow::Cow;
-use std::fmt;
-
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
-use kagiban_crds::resource::{
-    FINALIZER, ManagedAgentCertificate, ManagedAgentCertificateSpec, ManagedAgentCertificateStatus, ROTATE_ANNOTATION,
-    SpecError,
-};
-use kube::Resource;
-use serde::de::{IgnoredAny, MapAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use kagiban_crds::resource::{ManagedAgentCertificate, Metadata};
+use serde::{Serialize, Serializer};
 use serde_json::Value;
 
-use super::elements::each;
-use super::rotate_word::rotate_word;
-use super::tree::{OVERSIZED, Tree};
-use crate::decide::whole_seconds;
-use crate::foreign::{told, within};
+use super::tree::OVERSIZED;
+use crate::foreign::within;
 
 /// What the watch gives for one object.
 #[derive(Clone, Debug)]
@@ -28,120 +16,23 @@ pub struct Watched(pub Result<ManagedAgentCertificate, Box<Unreadable>>);
 /// An object whose spec or status this version cannot read.
 #[derive(Clone, Debug)]
 pub struct Unreadable {
-    pub metadata: ObjectMeta,
+    pub metadata: Metadata,
     /// What is wrong with it, for people. It may quote what stands in it, and is short.
     pub why: String,
-    spec: Value,
-    status: Value,
+    pub(super) spec: Value,
+    pub(super) status: Value,
 }
-
-#[derive(Deserialize)]
-struct Parts {
-    #[serde(default)]
-    metadata: Metadata,
-    #[serde(default)]
-    spec: Tree,
-    #[serde(default)]
-    status: Tree,
-}
-
-/// What decisions need of it. All else makes up most of an object, and is passed over while it is read: who manages which
-/// field, copies of manifests, and whatever others note on it, in our name or not. Whoever writes the finalizers reads all of
-/// them first.
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Metadata {
-    name: Option<String>,
-    namespace: Option<String>,
-    uid: Option<String>,
-    resource_version: Option<String>,
-    generation: Option<i64>,
-    creation_timestamp: Option<String>,
-    deletion_timestamp: Option<String>,
-    annotations: Option<Annotations>,
-    finalizers: Option<Finalizers>,
-}
-
-/// The rotate annotation out of all.
-struct Annotations(Option<String>);
-
-/// Whether ours is among them.
-struct Finalizers(bool);
 
 /// Of a name and of whatever else the API server calls an object by. It lets in none that is longer.
 const LONGEST_WORD: usize = 253;
 
-fn bounded(word: &str) -> String {
+pub(super) fn bounded(word: &str) -> String {
     within(word, LONGEST_WORD)
-}
-
-/// The API server takes times, of whoever applies them, that are later than any that can be counted here; one object with such a
-/// time would fail the list of all. None is taken for earlier than the epoch, which would not be read again as it is written.
-fn time(text: Option<String>, otherwise: Timestamp) -> Option<Time> {
-    text.map(|text| Time(text.parse().unwrap_or(otherwise).max(Timestamp::UNIX_EPOCH)))
-}
-
-impl From<Metadata> for ObjectMeta {
-    fn from(read: Metadata) -> Self {
-        let rotate = read.annotations.and_then(|annotations| annotations.0);
-        let held = read.finalizers.is_some_and(|finalizers| finalizers.0);
-        let [name, namespace, uid, resource_version] =
-            [read.name, read.namespace, read.uid, read.resource_version].map(|word| word.map(|word| bounded(&word)));
-        Self {
-            name,
-            namespace,
-            uid,
-            resource_version,
-            generation: read.generation,
-            // Nobody's claim is older by a time that is none, and nobody waits for a host by one
-            creation_timestamp: time(read.creation_timestamp, whole_seconds(Timestamp::MAX)),
-            deletion_timestamp: time(read.deletion_timestamp, Timestamp::UNIX_EPOCH),
-            annotations: rotate.map(|word| [(ROTATE_ANNOTATION.to_owned(), word)].into()),
-            finalizers: held.then(|| vec![FINALIZER.to_owned()]),
-            ..Self::default()
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for Annotations {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Reading;
-
-        impl<'de> Visitor<'de> for Reading {
-            type Value = Annotations;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("annotations")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Annotations, A::Error> {
-                let mut rotate = None;
-                while let Some(name) = map.next_key::<String>()? {
-                    if name == ROTATE_ANNOTATION {
-                        rotate = map.next_value::<Option<String>>()?.map(|value| rotate_word(&value));
-                    } else {
-                        map.next_value::<IgnoredAny>()?;
-                    }
-                }
-                Ok(Annotations(rotate))
-            }
-        }
-
-        deserializer.deserialize_map(Reading)
-    }
-}
-
-impl<'de> Deserialize<'de> for Finalizers {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let mut ours = false;
-        each(deserializer, |finalizer: String| ours |= finalizer == FINALIZER)?;
-        Ok(Self(ours))
-    }
 }
 
 #[derive(Serialize)]
 struct Written<'a, Spec, Status> {
-    metadata: &'a ObjectMeta,
+    metadata: &'a Metadata,
     spec: &'a Spec,
     status: &'a Status,
 }
@@ -161,22 +52,11 @@ impl Watched {
         }
     }
 
-    fn of(parts: Parts) -> Self {
-        let Parts { metadata, spec: Tree(seen_spec), status: Tree(seen_status) } = parts;
-        let spec = ManagedAgentCertificateSpec::read(seen_spec.clone()).map_err(|error: SpecError| error.to_string());
-        let status = Option::<ManagedAgentCertificateStatus>::deserialize(&seen_status)
-            .map_err(|error| format!("status: {error}"));
-        let why = match (spec, status) {
-            (Ok(spec), Ok(status)) => {
-                let mut mac = ManagedAgentCertificate::new("", spec);
-                (mac.metadata, mac.status) = (metadata.into(), status);
-                return Self(Ok(mac));
-            }
-            (Err(spec), Err(status)) => format!("{spec}; {status}"),
-            (Err(why), Ok(_)) | (Ok(_), Err(why)) => why,
-        };
-        let (metadata, why) = (metadata.into(), told(&why));
-        Self(Err(Box::new(Unreadable { metadata, why, spec: seen_spec, status: seen_status })))
+    pub fn metadata(&self) -> &Metadata {
+        match &self.0 {
+            Ok(mac) => &mac.metadata,
+            Err(unreadable) => &unreadable.metadata,
+        }
     }
 }
 
@@ -220,12 +100,6 @@ fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
     value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }
 
-impl<'de> Deserialize<'de> for Watched {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Parts::deserialize(deserializer).map(Self::of)
-    }
-}
-
 /// As it is read, but for `apiVersion` and `kind`, which are the same for all.
 impl Serialize for Watched {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -238,44 +112,8 @@ impl Serialize for Watched {
     }
 }
 
-impl Resource for Watched {
-    type DynamicType = ();
-    type Scope = <ManagedAgentCertificate as Resource>::Scope;
-
-    fn kind((): &()) -> Cow<'_, str> {
-        ManagedAgentCertificate::kind(&())
-    }
-
-    fn group((): &()) -> Cow<'_, str> {
-        ManagedAgentCertificate::group(&())
-    }
-
-    fn version((): &()) -> Cow<'_, str> {
-        ManagedAgentCertificate::version(&())
-    }
-
-    fn plural((): &()) -> Cow<'_, str> {
-        ManagedAgentCertificate::plural(&())
-    }
-
-    fn meta(&self) -> &ObjectMeta {
-        match &self.0 {
-            Ok(mac) => &mac.metadata,
-            Err(unreadable) => &unreadable.metadata,
-        }
-    }
-
-    fn meta_mut(&mut self) -> &mut ObjectMeta {
-        match &mut self.0 {
-            Ok(mac) => &mut mac.metadata,
-            Err(unreadable) => &mut unreadable.metadata,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use kube::ResourceExt;
     use serde_json::json;
 
     use super::*;
@@ -322,7 +160,10 @@ mod tests {
             assert_eq!(unreadable.not_after().map(|time| time.to_string()), Some("2026-03-01T00:00:00Z".into()));
         }
         let broken = watched(|object| (object["spec"], object["status"]) = (json!([]), json!("x")));
-        assert_eq!((broken.name_any().as_str(), broken.finalizers().len()), ("ups-01", 1));
+        assert_eq!(
+            (broken.metadata().name.as_deref(), broken.metadata().finalizers.as_ref().map(Vec::len)),
+            (Some("ups-01"), Some(1))
+        );
     }
 
     /// Holds B1, B3: one object of anybody with a time that the API server takes and that cannot be counted here failed every list.
@@ -355,7 +196,7 @@ mod tests {
         let Watched(Err(unreadable)) = &object else { panic!("it was read") };
         assert!(unreadable.has_oversized_status() && unreadable.why.contains(OVERSIZED), "{}", unreadable.why);
         assert!(unreadable.why.len() < 1000 && unreadable.host().len() < 300, "{}", unreadable.why.len());
-        assert!(object.uid().is_some_and(|uid| uid.len() < 300));
+        assert!(object.metadata().uid.as_ref().is_some_and(|uid| uid.len() < 300));
         let text = serde_json::to_string(&object).expect("plain data");
         let Watched(Err(again)) = serde_json::from_str(&text).expect("plain data") else { panic!("it was read") };
         assert!(again.has_oversized_status());

@@ -8,7 +8,6 @@ use flate2::read::DeflateDecoder;
 use flate2::write::DeflateEncoder;
 use jiff::Timestamp;
 use kagiban_crds::resource::{BlockedBy, ManagedAgentCertificate};
-use kube::Resource as _;
 
 use super::Agent;
 use crate::cluster::{Watched, claim};
@@ -55,7 +54,7 @@ impl CompactResource {
     pub(super) fn of(object: &Watched, unwritten: Option<bool>) -> Self {
         Self {
             text: Packed::of(object),
-            uid: object.meta().uid.as_deref().unwrap_or_default().into(),
+            uid: object.metadata().uid.as_deref().unwrap_or_default().into(),
             version: version(object),
             agent: object.readable().map(agent),
             claim: object.readable().map(|mac| Arc::new(claim_of(mac, unwritten))),
@@ -134,5 +133,5 @@ pub(super) fn agent(mac: &ManagedAgentCertificate) -> Agent {
 
 /// Kubernetes counts them upwards for all objects of a kind.
 pub(super) fn version(object: &Watched) -> Option<u64> {
-    object.meta().resource_version.as_deref()?.parse().ok()
+    object.metadata().resource_version.as_deref()?.parse().ok()
 }

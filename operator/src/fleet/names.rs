@@ -3,8 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::Resource as _;
+use kagiban_crds::resource::Metadata;
 
 use crate::cluster::Watched;
 
@@ -32,10 +31,10 @@ impl ResourceName {
     }
 
     pub fn of(object: &Watched) -> Self {
-        Self::of_metadata(object.meta())
+        Self::of_metadata(object.metadata())
     }
 
-    pub(super) fn of_metadata(metadata: &ObjectMeta) -> Self {
+    pub(crate) fn of_metadata(metadata: &Metadata) -> Self {
         Self::new(metadata.namespace.as_deref().unwrap_or_default(), metadata.name.as_deref().unwrap_or_default())
     }
 }
@@ -51,7 +50,7 @@ impl HostKey {
 
     /// Of the resource's API. One that cannot be read has no host, and shares its bound with nobody but its namespace.
     pub fn of(object: &Watched) -> Self {
-        let namespace = object.meta().namespace.as_deref().unwrap_or_default();
+        let namespace = object.metadata().namespace.as_deref().unwrap_or_default();
         let url = match &object.0 {
             Ok(mac) => mac.spec.api.host_api.as_ref().map(|api| api.url.as_str()).unwrap_or_default(),
             Err(_) => "",

@@ -5,8 +5,6 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use kagiban_crds::Epoch;
 
-/// Where the epoch is kept: beside the holder, so that both change in one write.
-pub const EPOCH_ANNOTATION: &str = "kagiban.dev/epoch";
 /// Written into the Lease; others wait for this long after they last saw it change.
 pub(super) const LEASE_DURATION: Duration = Duration::from_secs(15);
 /// A leader that could not renew for this long stops acting. Less than the Lease's duration by more than one call takes.

@@ -6,16 +6,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use kagiban_crds::Epoch;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::claim::{
-    EPOCH_ANNOTATION, LEASE_DURATION, LeaseClaim, RENEW_DEADLINE, RENEW_PERIOD, Seen, believable, claim, raised,
-};
-use crate::cluster::{ClusterError, SharedCluster};
+use super::claim::{LEASE_DURATION, LeaseClaim, RENEW_DEADLINE, RENEW_PERIOD, Seen, believable, claim, raised};
+use crate::cluster::{ClusterError, Lease, SharedCluster};
 use crate::fleet::HostKey;
 use crate::foreign::told;
 
@@ -190,7 +186,7 @@ impl Election {
         // The deadline counts from before the write: the others count from when it lands
         let started = Instant::now();
         let filled = self.filled(lease, epoch, taken);
-        let written = self.cluster.put_lease(&self.namespace, &filled);
+        let written = self.cluster.put_lease(&self.namespace, &self.name, &filled);
         match tokio::time::timeout(WRITE_DEADLINE, written).await {
             Ok(Ok(lease)) => *seen = Some(look(&lease, None, started)),
             Ok(Err(ClusterError::Conflict { .. })) => return Ok(()),
@@ -211,25 +207,13 @@ impl Election {
 
     fn filled(&self, lease: Option<Lease>, epoch: Epoch, taken: bool) -> Lease {
         let now = Timestamp::now();
-        let mut lease = lease.unwrap_or_else(|| Lease {
-            metadata: ObjectMeta {
-                name: Some(self.name.clone()),
-                namespace: Some(self.namespace.clone()),
-                ..ObjectMeta::default()
-            },
-            ..Lease::default()
-        });
-        let annotations = lease.metadata.annotations.get_or_insert_default();
-        annotations.insert(EPOCH_ANNOTATION.to_owned(), epoch.to_string());
-        let spec = lease.spec.get_or_insert_default();
+        let mut lease = lease.unwrap_or_default();
         if taken {
-            spec.acquire_time = Some(MicroTime(now));
-            spec.lease_transitions = Some(spec.lease_transitions.unwrap_or(0).saturating_add(1));
+            lease.acquired = Some(now);
+            lease.transitions = lease.transitions.saturating_add(1);
         }
-        spec.holder_identity = Some(self.cluster.identity().to_owned());
-        spec.lease_duration_seconds = i32::try_from(LEASE_DURATION.as_secs()).ok();
-        spec.renew_time = Some(MicroTime(now));
-        lease
+        let holder = Some(self.cluster.identity().to_owned());
+        Lease { holder, epoch: Some(epoch), duration: LEASE_DURATION, renewed: Some(now), ..lease }
     }
 
     /// Best effort: without it the next leader waits for the Lease to run out.
@@ -240,13 +224,11 @@ impl Election {
         }
         let released = async {
             let Some(mut lease) = self.cluster.lease(&self.namespace, &self.name).await? else { return Ok(()) };
-            let spec: &mut LeaseSpec = lease.spec.get_or_insert_default();
-            if spec.holder_identity.as_deref() != Some(self.cluster.identity()) {
+            if lease.holder.as_deref() != Some(self.cluster.identity()) {
                 return Ok(());
             }
-            spec.holder_identity = None;
-            spec.lease_duration_seconds = Some(1);
-            self.cluster.put_lease(&self.namespace, &lease).await.map(|_| ())
+            (lease.holder, lease.duration) = (None, Duration::from_secs(1));
+            self.cluster.put_lease(&self.namespace, &self.name, &lease).await.map(|_| ())
         };
         match tokio::time::timeout(WRITE_DEADLINE, released).await {
             Ok(Ok(())) => tracing::info!("the Lease was released"),
@@ -260,15 +242,9 @@ impl Election {
 
 /// What was read; unchanged since last time, it is as old as then.
 fn look(lease: &Lease, before: Option<Seen>, now: Instant) -> Seen {
-    let resource_version = lease.metadata.resource_version.clone().unwrap_or_default();
-    let since = before.filter(|seen| seen.resource_version == resource_version).map_or(now, |seen| seen.since);
-    let annotations = lease.metadata.annotations.as_ref();
-    Seen {
-        holder: lease.spec.as_ref().and_then(|spec| spec.holder_identity.clone()),
-        epoch: annotations.and_then(|a| a.get(EPOCH_ANNOTATION)).and_then(|text| text.parse().ok()).map(Epoch),
-        resource_version,
-        since,
-    }
+    let version = lease.version.clone().unwrap_or_default();
+    let since = before.filter(|seen| seen.resource_version == version).map_or(now, |seen| seen.since);
+    Seen { holder: lease.holder.clone(), epoch: lease.epoch, resource_version: version, since }
 }
 
 #[cfg(test)]

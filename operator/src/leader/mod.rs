@@ -6,5 +6,5 @@
 mod claim;
 mod election;
 
-pub use claim::{EPOCH_ANNOTATION, LeaseClaim, Seen, claim};
+pub use claim::{LeaseClaim, Seen, claim};
 pub use election::{Election, Leadership};

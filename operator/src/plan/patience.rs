@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use crate::cluster::{ClusterError, DryRunVerdict, verdict};
+use crate::cluster::ClusterError;
+use crate::cluster::kubernetes::{DryRunVerdict, verdict};
 use crate::decide::doubled;
 
 /// Tries of one question, the first included.

@@ -59,7 +59,7 @@ impl FakeCluster {
             }
         });
         let config = kube::Config::new(format!("http://{address}").parse().expect("a URL"));
-        Self { client: kagiban_operator::cluster::client(config).expect("a client"), state }
+        Self { client: kagiban_operator::cluster::kubernetes::client(config).expect("a client"), state }
     }
 
     /// As `kubectl apply` would.

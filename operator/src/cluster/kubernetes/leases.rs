@@ -1,10 +1,11 @@
 //! The Lease that leaders hold. Every write carries the resource version it was read with.
 
 use std::fmt;
+use std::time::Duration;
 
-use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::ResourceExt;
+use k8s_openapi::api::coordination::v1::{Lease as StoredLease, LeaseSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
+use kagiban_crds::Epoch;
 use kube::api::{Api, GetParams, PostParams};
 use kube::core::Request;
 use serde::de::value::StringDeserializer;
@@ -12,6 +13,10 @@ use serde::de::{DeserializeSeed, IgnoredAny, IntoDeserializer as _, MapAccess, V
 use serde::{Deserialize, Deserializer};
 
 use super::{ClusterError, Kubernetes, MANAGER};
+use crate::cluster::Lease;
+
+/// Where the epoch is kept.
+pub const EPOCH_ANNOTATION: &str = "kagiban.dev/epoch";
 
 /// A Lease without the record of who wrote which field, which may be large and nested deeply. A write that leaves it out leaves
 /// it as it is.
@@ -24,8 +29,38 @@ struct Read {
 
 impl From<Read> for Lease {
     fn from(Read { metadata, spec }: Read) -> Self {
-        Self { metadata, spec }
+        let stored = StoredLease { metadata, spec };
+        let spec = stored.spec.clone().unwrap_or_default();
+        let annotations = stored.metadata.annotations.as_ref();
+        Self {
+            holder: spec.holder_identity,
+            epoch: annotations.and_then(|a| a.get(EPOCH_ANNOTATION)).and_then(|text| text.parse().ok()).map(Epoch),
+            duration: Duration::from_secs(spec.lease_duration_seconds.and_then(|it| it.try_into().ok()).unwrap_or(0)),
+            acquired: spec.acquire_time.map(|time| time.0),
+            renewed: spec.renew_time.map(|time| time.0),
+            transitions: spec.lease_transitions.unwrap_or(0),
+            version: stored.metadata.resource_version.clone(),
+            stored: serde_json::to_value(stored).unwrap_or_default(),
+        }
     }
+}
+
+/// What was stored, with what the operator writes.
+fn filled(lease: &Lease, namespace: &str, name: &str) -> StoredLease {
+    let mut filled: StoredLease = serde_json::from_value(lease.stored.clone()).unwrap_or_default();
+    (filled.metadata.namespace, filled.metadata.name) = (Some(namespace.to_owned()), Some(name.to_owned()));
+    filled.metadata.resource_version.clone_from(&lease.version);
+    if let Some(epoch) = lease.epoch {
+        let annotations = filled.metadata.annotations.get_or_insert_default();
+        annotations.insert(EPOCH_ANNOTATION.to_owned(), epoch.to_string());
+    }
+    let spec = filled.spec.get_or_insert_default();
+    spec.holder_identity.clone_from(&lease.holder);
+    spec.lease_duration_seconds = i32::try_from(lease.duration.as_secs()).ok();
+    spec.acquire_time = lease.acquired.map(MicroTime);
+    spec.renew_time = lease.renewed.map(MicroTime);
+    spec.lease_transitions = Some(lease.transitions);
+    filled
 }
 
 impl Kubernetes {
@@ -39,13 +74,13 @@ impl Kubernetes {
         }
     }
 
-    /// Creates it, or replaces it if it has a resource version.
-    pub(crate) async fn put_lease(&self, namespace: &str, lease: &Lease) -> Result<Lease, ClusterError> {
+    /// Creates it, or replaces it if it has a version.
+    pub(crate) async fn put_lease(&self, namespace: &str, name: &str, lease: &Lease) -> Result<Lease, ClusterError> {
         let params = PostParams { field_manager: Some(MANAGER.into()), ..PostParams::default() };
         let leases = self.leases(namespace);
-        let text = serde_json::to_vec(lease).map_err(kube::Error::SerdeError);
-        let (verb, request) = if lease.resource_version().is_some() {
-            ("update", text.map(|text| leases.replace(&lease.name_any(), &params, text)))
+        let text = serde_json::to_vec(&filled(lease, namespace, name)).map_err(kube::Error::SerdeError);
+        let (verb, request) = if lease.version.is_some() {
+            ("update", text.map(|text| leases.replace(name, &params, text)))
         } else {
             ("create", text.map(|text| leases.create(&params, text)))
         };
@@ -53,7 +88,7 @@ impl Kubernetes {
     }
 
     fn leases(&self, namespace: &str) -> Request {
-        Request::new(Api::<Lease>::namespaced(self.client.clone(), namespace).resource_url())
+        Request::new(Api::<StoredLease>::namespaced(self.client.clone(), namespace).resource_url())
     }
 
     async fn read_lease(

@@ -9,23 +9,26 @@
 //!
 //! The client's own retries are off: it would wait for as long as any Retry-After says.
 
+pub(crate) mod admission;
 mod answers;
+mod connect;
 mod events;
 mod finalizers;
 mod flights;
 mod leases;
+mod object;
 mod page;
+mod proxy;
 mod resources;
 mod seam;
 mod secrets;
 mod verdict;
 pub mod watch;
-pub(crate) mod written;
 
 pub use answers::client;
+pub(crate) use connect::connect;
+pub use leases::EPOCH_ANNOTATION;
 pub use page::Page;
-pub use resources::{claim, object};
-pub use secrets::{Claims, SecretData};
 pub(crate) use verdict::{DryRunVerdict, verdict};
 
 use std::future::Future;
@@ -37,11 +40,11 @@ use kube::Client;
 use tokio::sync::Semaphore;
 
 use super::error::{CALL_DEADLINE, is_denied, is_transient_code};
-use super::rotate_word::rotate_word;
-use super::{ClusterError, Unreadable, Watched};
+use super::{ClusterError, SecretData, Unreadable, Watched};
 use crate::foreign::told;
 use crate::freshness::WATCH_SECONDS;
 use crate::metrics::SharedMetrics;
+use resources::RESOURCE;
 
 /// Field manager and reporting controller.
 pub const MANAGER: &str = "kagiban-operator";
@@ -162,16 +165,8 @@ fn is_unreadable(error: &kube::Error) -> bool {
     matches!(error, kube::Error::SerdeError(_)) || TooLong::of(error).is_some()
 }
 
-/// Whether the same request may go well a little later.
-pub(crate) fn is_transient(error: &kube::Error) -> bool {
-    match error {
-        kube::Error::Api(status) => is_transient_code(status.code),
-        error => !is_unreadable(error),
-    }
-}
-
 /// What is told of an error. It may quote all of an answer.
-pub(crate) fn words(error: &kube::Error) -> String {
+fn words(error: &kube::Error) -> String {
     let text = match error {
         kube::Error::Api(status) => format!("the API server answered {}: {}", status.code, status.message),
         kube::Error::SerdeError(error) => error.to_string(),

@@ -1,18 +1,20 @@
 //! `ManagedAgentCertificate`: read it from the quorum, hold it, let it go, write its status.
 
+use std::borrow::Cow;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kagiban_crds::resource::{FINALIZER, ManagedAgentCertificate, ManagedAgentCertificateStatus, ROTATE_ANNOTATION};
+use kagiban_crds::resource::{FINALIZER, ManagedAgentCertificate, ManagedAgentCertificateStatus};
 use kube::api::{Api, GetParams, ListParams, Patch, PatchParams, ValidationDirective};
 use kube::core::Request;
-use kube::{Resource as _, ResourceExt};
+use kube::{Resource, ResourceExt};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::finalizers::{FinalizerList, TOO_MANY};
-use super::{ClusterError, Kubernetes, MANAGER, Page, Watched, rotate_word, written};
-use crate::decide::{Claim, Contender, Resource};
+use super::{ClusterError, Kubernetes, MANAGER, Page, Unreadable, Watched};
+use crate::cluster::written;
 
-const RESOURCE: &str = "managedagentcertificates";
+pub(super) const RESOURCE: &str = "managedagentcertificates";
 /// The field manager of a dry run.
 const PLANNER: &str = "kagiban-operator-plan";
 const STATUS: &str = "managedagentcertificates/status";
@@ -30,46 +32,6 @@ struct HeldMetadata {
     resource_version: Option<String>,
     #[serde(default)]
     finalizers: Option<FinalizerList>,
-}
-
-/// The object as decisions see it.
-pub fn object(mac: &ManagedAgentCertificate) -> Resource {
-    let mut status = mac.status.clone().unwrap_or_default();
-    let answered = status.rotation.as_mut().and_then(|rotation| rotation.rotate.as_mut());
-    for word in answered.into_iter().chain(status.handled_rotate.as_mut()) {
-        *word = rotate_word(word);
-    }
-    Resource {
-        namespace: mac.namespace().unwrap_or_default(),
-        name: mac.name_any(),
-        uid: mac.uid().unwrap_or_default(),
-        generation: mac.metadata.generation.unwrap_or_default(),
-        deleted_at: mac.metadata.deletion_timestamp.as_ref().map(|time| time.0),
-        held: is_held(mac),
-        rotate: mac.annotations().get(ROTATE_ANNOTATION).map(|value| rotate_word(value)),
-        spec: mac.spec.clone(),
-        status,
-    }
-}
-
-/// What it has to show for naming its agent.
-pub fn claim(mac: &ManagedAgentCertificate) -> Claim {
-    let contender = Contender {
-        namespace: mac.namespace().unwrap_or_default(),
-        name: mac.name_any(),
-        uid: mac.uid().unwrap_or_default(),
-        created: mac.creation_timestamp().map(|time| time.0),
-        deleted: mac.metadata.deletion_timestamp.is_some(),
-        held: is_held(mac),
-        url: mac.spec.api.host_api.as_ref().and_then(|api| api.url.parse().ok()),
-        client: mac.spec.api.host_api.as_ref().map(|api| api.tls_secret_ref.name.clone()),
-        status: mac.status.clone().unwrap_or_default(),
-    };
-    contender.claim()
-}
-
-fn is_held(mac: &ManagedAgentCertificate) -> bool {
-    mac.finalizers().iter().any(|finalizer| finalizer == FINALIZER)
 }
 
 impl Kubernetes {
@@ -143,8 +105,8 @@ impl Kubernetes {
     }
 
     /// Releases an object of which only the metadata could be read.
-    pub(crate) async fn release_unread(&self, seen: &ObjectMeta) -> Result<(), ClusterError> {
-        self.let_go(seen, None).await
+    pub(crate) async fn release_unread(&self, seen: &Unreadable) -> Result<(), ClusterError> {
+        self.let_go(&seen.metadata, None).await
     }
 
     async fn let_go(&self, seen: &ObjectMeta, version: Option<String>) -> Result<(), ClusterError> {
@@ -190,7 +152,7 @@ impl Kubernetes {
     /// Writes the conditions of an object that could not be read, and leaves the rest of its status as it is.
     pub(crate) async fn write_conditions(
         &self,
-        metadata: &ObjectMeta,
+        Unreadable { metadata, .. }: &Unreadable,
         conditions: &[Value],
     ) -> Result<(), ClusterError> {
         let patch = json!({
@@ -221,38 +183,34 @@ fn merging() -> PatchParams {
     PatchParams { field_manager: Some(MANAGER.into()), ..PatchParams::default() }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::cluster::rotate_word::LONGEST_ROTATE;
+impl Resource for Watched {
+    type DynamicType = ();
+    type Scope = <ManagedAgentCertificate as Resource>::Scope;
 
-    /// Holds B14: whatever is in the annotation, its copies in the status and in memory are short; and a status of a version
-    /// that copied all of it owes no rotation.
-    #[test]
-    fn a_long_value_of_the_rotate_annotation_is_known_by_its_digest() {
-        let (long, other) = ("x".repeat(200 << 10), "y".repeat(LONGEST_ROTATE + 1));
-        for value in ["now", &long, &other] {
-            let word = rotate_word(value);
-            assert!(word.len() <= LONGEST_ROTATE);
-            assert_eq!(rotate_word(&word), word);
+    fn kind((): &()) -> Cow<'_, str> {
+        ManagedAgentCertificate::kind(&())
+    }
+
+    fn group((): &()) -> Cow<'_, str> {
+        ManagedAgentCertificate::group(&())
+    }
+
+    fn version((): &()) -> Cow<'_, str> {
+        ManagedAgentCertificate::version(&())
+    }
+
+    fn plural((): &()) -> Cow<'_, str> {
+        ManagedAgentCertificate::plural(&())
+    }
+
+    fn meta(&self) -> &ObjectMeta {
+        self.metadata()
+    }
+
+    fn meta_mut(&mut self) -> &mut ObjectMeta {
+        match &mut self.0 {
+            Ok(mac) => &mut mac.metadata,
+            Err(unreadable) => &mut unreadable.metadata,
         }
-        assert_eq!(rotate_word("now"), "now");
-        assert_ne!(rotate_word(&long), rotate_word(&other));
-        let mac: ManagedAgentCertificate = serde_json::from_value(json!({
-            "apiVersion": "kagiban.dev/v1alpha1", "kind": "ManagedAgentCertificate",
-            "metadata": {"name": "a", "annotations": {ROTATE_ANNOTATION: long}},
-            "spec": {
-                "host": "h", "agent": {"product": "tls-service", "name": "web"},
-                "api": {"hostApi": {"url": "https://h", "tlsSecretRef": {"name": "client"}}},
-                "certificate": {"dnsNames": ["h"]}, "issuerRef": {"name": "ca"},
-            },
-            "status": {"handledRotate": long},
-        }))
-        .expect("a resource");
-        let seen = object(&mac);
-        assert_eq!(
-            (seen.rotate.as_ref(), seen.rotate.as_ref()),
-            (Some(&rotate_word(&long)), seen.status.handled_rotate.as_ref())
-        );
     }
 }

@@ -3,14 +3,13 @@
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use futures::{FutureExt as _, StreamExt as _};
-use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kagiban_crds::resource::{ManagedAgentCertificate, ManagedAgentCertificateStatus};
 use serde_json::Value;
 
-use super::watch::{self, Event, WatchError};
-use super::{Kubernetes, SecretData, Unreadable, Watched};
-use crate::cluster::{Cluster, ClusterFuture};
+use super::Kubernetes;
+use super::watch;
+use crate::cluster::watch::{Event, WatchError};
+use crate::cluster::{Cluster, ClusterFuture, Lease, SecretData, Unreadable, Watched};
 use crate::decide;
 use crate::freshness::Freshness;
 
@@ -43,7 +42,7 @@ impl Cluster for Kubernetes {
         self.release(mac).boxed()
     }
 
-    fn release_unread<'a>(&'a self, seen: &'a ObjectMeta) -> ClusterFuture<'a, ()> {
+    fn release_unread<'a>(&'a self, seen: &'a Unreadable) -> ClusterFuture<'a, ()> {
         self.release_unread(seen).boxed()
     }
 
@@ -55,7 +54,7 @@ impl Cluster for Kubernetes {
         self.write_status(mac, status).boxed()
     }
 
-    fn write_conditions<'a>(&'a self, seen: &'a ObjectMeta, conditions: &'a [Value]) -> ClusterFuture<'a, ()> {
+    fn write_conditions<'a>(&'a self, seen: &'a Unreadable, conditions: &'a [Value]) -> ClusterFuture<'a, ()> {
         self.write_conditions(seen, conditions).boxed()
     }
 
@@ -75,7 +74,7 @@ impl Cluster for Kubernetes {
         self.lease(namespace, name).boxed()
     }
 
-    fn put_lease<'a>(&'a self, namespace: &'a str, lease: &'a Lease) -> ClusterFuture<'a, Lease> {
-        self.put_lease(namespace, lease).boxed()
+    fn put_lease<'a>(&'a self, namespace: &'a str, name: &'a str, lease: &'a Lease) -> ClusterFuture<'a, Lease> {
+        self.put_lease(namespace, name, lease).boxed()
     }
 }

@@ -15,7 +15,8 @@ use jiff::Timestamp;
 use kube::ResourceExt as _;
 use kube::api::{Api, ListParams, WatchEvent, WatchParams};
 
-use crate::cluster::{Page, Watched, is_transient, words};
+use super::{Page, RESOURCE, Watched, classed};
+use crate::cluster::watch::{Event, PAGE_DEADLINE, WatchError};
 use crate::decide::doubled;
 use crate::foreign::told;
 use crate::freshness::{Freshness, WATCH_SECONDS};
@@ -25,89 +26,9 @@ pub const PAGE: u32 = 16;
 /// All are listed anew after this time. After an API server was restored from a backup, a watch that goes on from where it was
 /// shows nothing of what happens there, and says nothing.
 const LIST_AGAIN: Duration = Duration::from_secs(600);
-/// In which a page is whole. What trickles in would hold up everything that a watch shows, for ever.
-const PAGE_DEADLINE: Duration = Duration::from_secs(60);
-/// After so many failures a list that nobody watches after is given up, and after this time.
-const TRIES: u32 = 3;
-const ALL_DEADLINE: Duration = Duration::from_secs(300);
 /// After the first failure, and between two watches; it doubles with each further failure.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-
-/// What is there, and what becomes of it.
-#[derive(Clone, Debug)]
-pub enum Event {
-    /// A list begins.
-    Init,
-    /// What follows of the list is as it was at this version of the store, if that is a number.
-    InitPage(Option<u64>),
-    InitApply(Watched),
-    /// The list is whole: what was not in it is gone.
-    InitDone,
-    Apply(Watched),
-    Delete(Watched),
-}
-
-/// Why a list or a watch is taken up again. None of them names its source: an error that is told with its causes would tell all
-/// that was answered.
-#[derive(Debug, thiserror::Error)]
-pub enum WatchError {
-    #[error("the resources cannot be listed: {}", words(.0))]
-    List(kube::Error),
-    #[error("the API server has not given a whole page of the resources within {} s", PAGE_DEADLINE.as_secs())]
-    Stalled,
-    #[error("the resources cannot be watched: {}", words(.0))]
-    Watch(kube::Error),
-    #[error("the watch was refused: {0}")]
-    Refused(String),
-    #[error("the API server names no version of what it shows")]
-    NoVersion,
-    #[error("the API server has not given all resources within {} s", ALL_DEADLINE.as_secs())]
-    Endless,
-}
-
-impl WatchError {
-    /// Whether whoever asks may not list them.
-    pub(crate) fn is_forbidden(&self) -> bool {
-        matches!(self, Self::List(kube::Error::Api(status)) if matches!(status.code, 401 | 403))
-    }
-
-    /// Whether the API server may give a little later what it has not given now.
-    pub(crate) fn may_pass(&self) -> bool {
-        match self {
-            Self::List(error) | Self::Watch(error) => is_transient(error),
-            Self::Stalled | Self::Endless | Self::Refused(_) => true,
-            Self::NoVersion => false,
-        }
-    }
-}
-
-/// All resources that are shown, as they are, for whoever does not watch what becomes of them.
-///
-/// # Errors
-/// When they may not be listed, or the API server does not give them after some tries.
-pub async fn all(events: impl Stream<Item = Result<Event, WatchError>> + Send) -> Result<Vec<Watched>, WatchError> {
-    let whole = async {
-        tokio::pin!(events);
-        let (mut found, mut failures) = (Vec::new(), 0);
-        loop {
-            match events.next().await {
-                Some(Ok(Event::Init)) => found.clear(),
-                Some(Ok(Event::InitApply(object))) => found.push(object),
-                Some(Ok(Event::InitPage(_))) => {}
-                // A list comes before a watch
-                Some(Ok(Event::InitDone | Event::Apply(_) | Event::Delete(_))) | None => return Ok(found),
-                Some(Err(error)) => {
-                    failures += 1;
-                    if failures == TRIES || error.is_forbidden() {
-                        return Err(error);
-                    }
-                }
-            }
-        }
-    };
-    tokio::time::timeout(ALL_DEADLINE, whole).await.unwrap_or(Err(WatchError::Endless))
-}
 
 /// All resources of the given scope, as they are and as they change.
 pub fn watch(api: Api<Watched>, freshness: Freshness) -> impl Stream<Item = Result<Event, WatchError>> + Send + use<> {
@@ -215,7 +136,7 @@ impl Source {
                         } else {
                             self.state = State::Listed { version };
                         }
-                        Some(Err(WatchError::Watch(error)))
+                        Some(Err(WatchError::Watch(classed("watch", RESOURCE, error))))
                     }
                 }
             }
@@ -255,7 +176,7 @@ impl Source {
             Ok(WatchEvent::Error(status)) => {
                 (Some(Err(WatchError::Refused(told(&status.message)))), (status.code != 410).then_some(version))
             }
-            Err(error) => (Some(Err(WatchError::Watch(error))), Some(version)),
+            Err(error) => (Some(Err(WatchError::Watch(classed("watch", RESOURCE, error)))), Some(version)),
         };
         match version.filter(|version| !version.is_empty()) {
             Some(version) => {
@@ -315,7 +236,7 @@ impl Source {
                 if !is_final(&error) {
                     self.state = State::Listing(list);
                 }
-                Some(Err(WatchError::List(error)))
+                Some(Err(WatchError::List(classed("list", RESOURCE, error))))
             }
         }
     }
@@ -356,7 +277,7 @@ mod tests {
     use super::*;
 
     fn source() -> Source {
-        let client = crate::cluster::client(kube::Config::new("http://127.0.0.1:1".parse().expect("a URL")));
+        let client = super::super::client(kube::Config::new("http://127.0.0.1:1".parse().expect("a URL")));
         Source::new(Api::all(client.expect("a client")), LIST_AGAIN, Freshness::new(Instant::now()))
     }
 

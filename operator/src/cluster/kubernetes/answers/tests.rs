@@ -8,16 +8,16 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use futures::future::BoxFuture;
 use hyper::StatusCode;
-use k8s_openapi::api::coordination::v1::Lease;
 use kagiban_crds::resource::ManagedAgentCertificate;
 use kube::api::{Api, ListParams, WatchEvent, WatchParams};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::cluster::{ClusterError, Kubernetes, Page, Watched};
+use crate::cluster::kubernetes::watch::PAGE;
+use crate::cluster::kubernetes::{Kubernetes, Page};
+use crate::cluster::{ClusterError, Lease, Unreadable, Watched};
 use crate::freshness::Freshness;
 use crate::metrics::Metrics;
-use crate::watch::PAGE;
 
 /// In each frame.
 const FRAME: usize = 16 << 10;
@@ -142,14 +142,20 @@ fn page(bytes: usize) -> String {
     json!({"metadata": {"resourceVersion": "1"}, "items": items}).to_string()
 }
 
+/// The same object, with a spec that nobody can read.
+fn unreadable(mac: &ManagedAgentCertificate) -> Unreadable {
+    let object = json!({"metadata": mac.metadata, "spec": {}});
+    let Watched(Err(unread)) = serde_json::from_value(object).expect("an object") else { panic!("it was read") };
+    *unread
+}
+
 /// Holds B14: an endless answer took all the memory there was, whatever was asked for.
 #[tokio::test]
 async fn of_an_endless_answer_no_more_is_taken_than_one_may_have() {
     let liar = Liar::sending(200, r#"{"metadata": {"resourceVersion": "1"}, "items": []"#);
     let cluster = liar.cluster();
-    let watched: Watched = serde_json::from_value(object(0)).expect("an object");
     let mac = resource();
-    let metadata = kube::Resource::meta(&watched).clone();
+    let unread = unreadable(&mac);
     let refused = |what: &str, result: Result<(), ClusterError>| {
         let error = result.expect_err(what);
         assert_eq!(error.reason(), "unreadable", "{what}: {error}");
@@ -159,13 +165,13 @@ async fn of_an_endless_answer_no_more_is_taken_than_one_may_have() {
     };
     refused("a Secret", cluster.secret("fleet", "ca").await.map(|_| ()));
     refused("a Lease", cluster.lease("fleet", "kagiban-operator").await.map(|_| ()));
-    refused("a new Lease", cluster.put_lease("fleet", &Lease::default()).await.map(|_| ()));
+    refused("a new Lease", cluster.put_lease("fleet", "kagiban-operator", &Lease::default()).await.map(|_| ()));
     refused("a dry run", cluster.dry_run(&mac, &object(0)).await.map(|_| ()));
     refused("a resource", cluster.named(&mac).await.map(|_| ()));
     refused("the finalizer", cluster.hold(&mac).await.map(|_| ()));
     refused("a status", cluster.write_status(&mac, &Default::default()).await.map(|_| ()));
-    refused("conditions", cluster.write_conditions(&metadata, &[]).await);
-    refused("metadata", cluster.release_unread(&metadata).await);
+    refused("conditions", cluster.write_conditions(&unread, &[]).await);
+    refused("metadata", cluster.release_unread(&unread).await);
     refused("whether there is a list", cluster.can_list(None).await);
 }
 
@@ -197,8 +203,9 @@ async fn whatever_stands_in_the_record_of_fields_an_object_is_read_and_the_recor
         assert_eq!(mac.spec, seen.spec);
     }
     cluster.release(&seen).await.expect("it is released");
-    cluster.release_unread(&seen.metadata).await.expect("it is released");
-    cluster.write_conditions(&seen.metadata, &[]).await.expect("they are written");
+    let unread = unreadable(&seen);
+    cluster.release_unread(&unread).await.expect("it is released");
+    cluster.write_conditions(&unread, &[]).await.expect("they are written");
     let list = format!(r#"{{"metadata": {{"resourceVersion": "1"}}, "items": [{object}]}}"#);
     answering(&list).can_list(None).await.expect("there is a list");
 
@@ -208,10 +215,11 @@ async fn whatever_stands_in_the_record_of_fields_an_object_is_read_and_the_recor
     let lease = json!({"metadata": {"name": "l", "labels": {"a": "b"}}, "spec": {"holderIdentity": "me"}});
     let cluster = answering(&with_record(lease));
     let lease = cluster.lease("fleet", "l").await.expect("a Lease").expect("there is one");
-    let again = cluster.put_lease("fleet", &lease).await.expect("a Lease");
+    let again = cluster.put_lease("fleet", "l", &lease).await.expect("a Lease");
     assert_eq!(lease, again);
-    assert_eq!(lease.spec.and_then(|spec| spec.holder_identity).as_deref(), Some("me"));
-    assert_eq!((lease.metadata.labels.map(|labels| labels.len()), lease.metadata.managed_fields), (Some(1), None));
+    assert_eq!(lease.holder.as_deref(), Some("me"));
+    let metadata = &lease.stored["metadata"];
+    assert_eq!((&metadata["labels"], metadata.get("managedFields")), (&json!({"a": "b"}), None));
 }
 
 /// Holds B14: the same of a page, of which as much is taken as its resources may have.
@@ -229,7 +237,7 @@ async fn a_page_may_be_as_long_as_its_resources_and_no_longer() {
     let error = Page::read(&resources(liar.client()), &params).await.expect_err("an endless page");
     let most = LISTED * PAGE as usize;
     assert!(TooLong::of(&error) == Some(TooLong { what: "an answer", most }), "{error}");
-    assert!(crate::cluster::words(&error).contains("longer than 32 MiB"), "{error}");
+    assert!(crate::cluster::kubernetes::words(&error).contains("longer than 32 MiB"), "{error}");
     let taken = liar.taken();
     assert!(taken > most - FRAME && taken <= most + FRAME, "{taken} bytes");
 }
@@ -281,7 +289,9 @@ async fn what_a_refusal_says_is_told_in_one_short_line() {
             let liar = Liar { ends: true, ..Liar::sending(code, text) };
             let cluster = liar.cluster();
             let list =
-                crate::watch::all(crate::watch::watch(Api::all(liar.client()), fresh())).await.expect_err("a refusal");
+                crate::cluster::watch::all(crate::cluster::kubernetes::watch::watch(Api::all(liar.client()), fresh()))
+                    .await
+                    .expect_err("a refusal");
             let errors = [
                 cluster.secret("fleet", "ca").await.err().map(anyhow::Error::from),
                 cluster.dry_run(&mac, &object(0)).await.err().map(anyhow::Error::from),

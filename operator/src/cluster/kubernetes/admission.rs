@@ -1,8 +1,13 @@
 //! What all objects have, judged as the API server judges it: by the rules of names, labels and annotations that Kubernetes
 //! documents.
 
+use std::sync::LazyLock;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kagiban_crds::SecretName;
+use kagiban_crds::resource::ManagedAgentCertificate;
+use kube::{CustomResourceExt as _, Resource as _};
+use serde_json::Value;
 
 use crate::cli::namespace;
 
@@ -14,13 +19,25 @@ const LONGEST_WORD: usize = 63;
 const ANNOTATIONS: usize = 256 << 10;
 
 /// What an owner reference has.
-pub(super) const OF_OWNERS: [&str; 6] = ["apiVersion", "blockOwnerDeletion", "controller", "kind", "name", "uid"];
+pub(crate) const OF_OWNERS: [&str; 6] = ["apiVersion", "blockOwnerDeletion", "controller", "kind", "name", "uid"];
 
 /// What a key must be; a prefix makes it a qualified name.
 const KEY: &str = "at most 63 letters, digits, '-', '_' and '.', a letter or digit first and last, perhaps after a DNS name and a slash";
 
+/// As the resources' group and version stand in a manifest.
+pub(crate) fn api_version() -> String {
+    ManagedAgentCertificate::api_version(&()).into_owned()
+}
+
+/// The resources' schema, as the API server has it.
+pub(crate) fn schema() -> Option<&'static Value> {
+    static CRD: LazyLock<Value> =
+        LazyLock::new(|| serde_json::to_value(ManagedAgentCertificate::crd()).unwrap_or_default());
+    CRD.pointer("/spec/versions/0/schema/openAPIV3Schema")
+}
+
 /// The first thing that the API server would not take.
-pub(super) fn check(metadata: &ObjectMeta) -> Result<(), String> {
+pub(crate) fn check(metadata: &ObjectMeta) -> Result<(), String> {
     check_name(metadata)?;
     for (key, value) in metadata.labels.iter().flatten() {
         if !is_qualified(key) {

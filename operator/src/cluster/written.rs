@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use kagiban_crds::resource::ManagedAgentCertificateStatus;
+use kagiban_crds::resource::{Condition, ManagedAgentCertificateStatus};
 use serde_json::{Map, Value};
 
 use crate::decide::ConditionType;

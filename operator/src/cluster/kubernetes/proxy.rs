@@ -12,7 +12,7 @@ const NO_PROXY: [&str; 2] = ["NO_PROXY", "no_proxy"];
 
 /// A proxy is asked for. Its address may hold a password, and is not told.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ProxyError {
+pub(super) enum ProxyError {
     #[error(
         "HTTPS_PROXY is set, and kagiban-operator reaches the API server through no proxy: unset it, or name {0} in NO_PROXY"
     )]
@@ -29,7 +29,7 @@ pub enum ProxyError {
 ///
 /// # Errors
 /// When a variable holds something that is no address.
-pub fn check_environment() -> Result<(), ProxyError> {
+pub(super) fn check_environment() -> Result<(), ProxyError> {
     match PROXY.iter().find_map(|name| Some((*name, std::env::var(name).ok().filter(|value| !value.is_empty())?))) {
         Some((name, value)) => well_formed(name, &value),
         None => Ok(()),
@@ -55,7 +55,7 @@ fn well_formed(name: &'static str, value: &str) -> Result<(), ProxyError> {
 ///
 /// # Errors
 /// When one is.
-pub fn without_proxy(config: &mut kube::Config) -> Result<(), ProxyError> {
+pub(super) fn without_proxy(config: &mut kube::Config) -> Result<(), ProxyError> {
     let set =
         |names: [&str; 2]| names.iter().find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()));
     check(config.proxy_url.as_ref(), &config.cluster_url, set(PROXY).as_deref(), &set(NO_PROXY).unwrap_or_default())?;
