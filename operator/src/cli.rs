@@ -162,6 +162,9 @@ pub struct PlanArgs {
     /// Look neither at the cluster nor at the hosts; check the manifests only. A field that this version does not know is refused.
     #[arg(long)]
     pub offline: bool,
+    /// The operator's own --lineage: a host that obeys another installation is told then.
+    #[arg(long, value_name = "NAME")]
+    pub lineage: Option<Lineage>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

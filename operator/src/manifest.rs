@@ -48,7 +48,7 @@ pub fn read(text: &str) -> Result<Vec<Result<Manifest, ManifestError>>, Manifest
             Ok(()) if lists_nameless(&value) => found.push(Err(wrong("an item of the list says no kind".to_owned()))),
             Ok(()) => {
                 let ours = items(value).into_iter().filter(is_ours);
-                found.extend(ours.map(|value| parse(value, number)));
+                found.extend(ours.map(|value| parse(&value, number)));
             }
             Err(error) => found.push(Err(wrong(error))),
         }
@@ -102,24 +102,53 @@ fn text<'a>(value: &'a Value, key: &str) -> &'a str {
     value.get(key).and_then(Value::as_str).unwrap_or_default()
 }
 
-fn parse(value: Value, number: usize) -> Result<Manifest, ManifestError> {
+fn parse(value: &Value, number: usize) -> Result<Manifest, ManifestError> {
     let name = value.get("metadata").and_then(|m| m.get("name")).and_then(Value::as_str).map(str::to_owned);
     let wrong = |message: String| ManifestError { number, name: name.clone(), message };
-    let (version, ours) = (text(&value, "apiVersion"), admission::api_version());
+    let (version, ours) = (text(value, "apiVersion"), admission::api_version());
     if version != ours {
         return Err(wrong(format!("apiVersion {version:?}: this version knows {ours} only")));
     }
-    let object = serde_json::to_value(&value).map_err(|error| wrong(error.to_string()))?;
+    let object = serde_json::to_value(value).map_err(|error| wrong(error.to_string()))?;
+    let mut read = object.clone();
+    if let Some(schema) = admission::schema() {
+        take_nulls(&mut read, schema, "").map_err(wrong)?;
+    }
+    let spec = read.get("spec").cloned().unwrap_or_default();
     let mac: ManagedAgentCertificate =
-        serde_path_to_error::deserialize(value).map_err(|error| wrong(located(&error)))?;
-    let spec = object.get("spec").cloned().unwrap_or_default();
+        serde_path_to_error::deserialize(read).map_err(|error| wrong(located(&error)))?;
     ManagedAgentCertificateSpec::read(spec).map_err(|error| wrong(error.to_string()))?;
     admission::check(&mac.metadata).map_err(wrong)?;
     Ok(Manifest { number, mac, object })
 }
 
+/// Judges members that are null as a server-side apply does: one with a default has that, one that is nullable may stand, and any
+/// other is refused. An apply that is merged by the client leaves all of them out.
+fn take_nulls(value: &mut serde_json::Value, schema: &serde_json::Value, path: &str) -> Result<(), String> {
+    match (value, schema.get("properties").and_then(serde_json::Value::as_object)) {
+        (serde_json::Value::Object(fields), Some(properties)) => {
+            let known = |key: &String| properties.get(key);
+            fields.retain(|key, value| !value.is_null() || known(key).is_none_or(|of| of.get("default").is_none()));
+            for (key, value) in fields {
+                let Some(schema) = known(key) else { continue };
+                let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                if value.is_null() && schema.get("nullable").is_none() {
+                    return Err(format!("{path}: it is null, which a server-side apply refuses: leave it out"));
+                }
+                take_nulls(value, schema, &path)?;
+            }
+            Ok(())
+        }
+        (serde_json::Value::Array(items), _) => {
+            let Some(schema) = schema.get("items") else { return Ok(()) };
+            items.iter_mut().enumerate().try_for_each(|(at, item)| take_nulls(item, schema, &format!("{path}[{at}]")))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// What is wrong, after the field that it is wrong with: the reader itself says only what it expected.
-fn located(error: &serde_path_to_error::Error<serde_yaml::Error>) -> String {
+fn located(error: &serde_path_to_error::Error<serde_json::Error>) -> String {
     let (path, what) = (error.path().to_string(), error.inner());
     if path == "." { what.to_string() } else { format!("{path}: {what}") }
 }
@@ -134,10 +163,9 @@ impl Manifest {
     pub fn unknown_field(&self) -> Option<String> {
         let schema = admission::schema()?;
         // The schema says nothing of what all objects have
-        let known = serde_json::to_value(&self.mac.metadata).ok()?;
-        let mut metadata = self.object.get("metadata").and_then(serde_json::Value::as_object).into_iter().flatten();
-        let of_metadata = metadata.find(|(key, value)| known.get(key.as_str()).is_none() && !value.is_null());
-        let of_metadata = of_metadata.map(|(key, _)| format!("metadata.{key}"));
+        let mut metadata = self.object.get("metadata").and_then(serde_json::Value::as_object)?.keys();
+        let of_metadata = metadata.find(|key| !admission::OF_METADATA.contains(&key.as_str()));
+        let of_metadata = of_metadata.map(|key| format!("metadata.{key}"));
         of_metadata.or_else(|| self.unknown_of_owners()).or_else(|| {
             let mut own = self.object.clone();
             for common in ["apiVersion", "kind", "metadata"] {

@@ -11,6 +11,7 @@ use std::time::Instant;
 
 use anyhow::Context;
 use jiff::Timestamp;
+use kagiban_crds::Lineage;
 use kagiban_crds::resource::{BlockedBy, ManagedAgentCertificate};
 
 use crate::act::{AgentClient, CLIENT_UNREAD, Preflight};
@@ -95,6 +96,7 @@ struct Observer {
     cluster: SharedCluster,
     agents: AgentClient,
     namespace: String,
+    lineage: Option<Lineage>,
 }
 
 impl Observer {
@@ -106,7 +108,12 @@ impl Observer {
         let metrics = Arc::new(Metrics::new(None));
         let cluster: SharedCluster =
             Arc::new(Kubernetes::new(client, metrics.clone(), "kagiban-operator-plan".to_owned()));
-        Ok(Self { agents: AgentClient::new(cluster.clone(), metrics, reach), cluster, namespace })
+        Ok(Self {
+            agents: AgentClient::new(cluster.clone(), metrics, reach),
+            cluster,
+            namespace,
+            lineage: args.lineage.clone(),
+        })
     }
 
     /// What the API server would make of it; else why it would not take it, or that it could not tell. `before` is how many
@@ -207,6 +214,13 @@ impl Observer {
         } else {
             Err(Obstacle::new(BlockedBy::HostUnreachable, "the host was not asked: the client Secret may not be read"))
         };
+        let obeyed = report.as_ref().ok().and_then(|report| report.lineage.clone());
+        if let (None, Some(obeyed)) = (&self.lineage, &obeyed) {
+            unchecked.push(format!(
+                "whether the operator's --lineage is {obeyed}, which the host obeys: give it to the plan too"
+            ));
+        }
+        let policy = Policy { lineage: self.lineage.clone().or(obeyed), ..Policy::default() };
         let rival = owner_among(&mac, contenders.all.iter());
         let assumed = rival
             .as_ref()
@@ -226,7 +240,7 @@ impl Observer {
                 setback: None,
                 works_for: None,
                 references,
-                policy: &Policy::default(),
+                policy: &policy,
                 now,
             })
         };

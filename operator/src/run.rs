@@ -73,7 +73,7 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
         fleet,
         ledger: Ledger::default(),
         leadership,
-        policy: Policy { resync: args.resync, ..Policy::default() },
+        policy: Policy { resync: args.resync, lineage: args.lineage.clone(), ..Policy::default() },
         metrics: metrics.clone(),
         stopping: stopping.clone(),
     };

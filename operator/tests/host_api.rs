@@ -53,6 +53,15 @@ async fn a_hostile_answer_is_classed_and_bounded() {
     }
 }
 
+/// Holds B17: a host that closes the connection after a whole answer was said to have closed it, and not what it had answered.
+#[tokio::test]
+async fn what_an_answer_is_counts_more_than_that_the_connection_was_closed_after_it() {
+    let (authority, host) = host().await;
+    lock(&host.state).manner = Manner::Garbage;
+    let error = api(&host, &authority.client(), &authority).look().await.expect_err("no report");
+    assert_eq!(error, AgentError::Malformed("its JSON is not a report"));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_host_that_says_nothing_is_given_up() {
     let (authority, host) = host().await;

@@ -191,6 +191,72 @@ fn a_plan_without_a_cluster_refuses_the_metadata_that_the_api_server_refuses() -
     Ok(())
 }
 
+/// Holds B12: `plan --offline` says of a member that is null what the API server says.
+#[test]
+fn a_plan_without_a_cluster_takes_the_nulls_that_the_api_server_takes() -> Result<()> {
+    let plane = ControlPlane::shared()?;
+    let kubectl = plane.admin()?.create_namespace("nulls")?;
+    let good = quickstart::resource("https://ups-01.example.com:9995")?;
+    let mut renewed = good.clone();
+    renewed["spec"] = json!({
+        "host": good["spec"]["host"], "api": good["spec"]["api"],
+        "agent": {"product": "self-renewing-service", "name": "web"},
+    });
+    let of_good = [
+        "/spec/certificate/duration",
+        "/spec/certificate/renewBefore",
+        "/spec/certificate/dnsNames",
+        "/spec/certificate/ipAddresses",
+        "/spec/certificate/privateKey",
+        "/spec/certificate/privateKey/algorithm",
+        "/spec/certificate/privateKey/size",
+        "/spec/certificate",
+        "/spec/keystore",
+        "/spec/keystore/format",
+        "/spec/keystore/passwordSecretRef",
+        "/spec/keystore/passwordSecretRef/key",
+        "/spec/keystore/passwordSecretRef/name",
+        "/spec/issuerRef/kind",
+        "/spec/rotation",
+        "/spec/rotation/paused",
+        "/spec/host",
+        "/spec/agent/product",
+        "/spec/api/hostApi",
+        "/spec/renewal",
+        "/spec/nonesuch",
+        "/spec",
+        "/status",
+        "/metadata/labels",
+        "/metadata/name",
+        "/metadata/managedFields",
+        "/metadata/creationTimestamp",
+        "/metadata/nonesuch",
+        "/nonesuch",
+    ];
+    let of_renewed =
+        ["/spec/certificate", "/spec/keystore", "/spec/issuerRef", "/spec/renewal", "/spec/renewal/renewBefore"];
+    let cases =
+        of_good.map(|pointer| (&good, pointer)).into_iter().chain(of_renewed.map(|pointer| (&renewed, pointer)));
+    let mut taken = 0;
+    for (base, pointer) in cases {
+        let mut resource = base.clone();
+        let (parent, key) = pointer.rsplit_once('/').context("a pointer")?;
+        if resource.pointer(parent).is_none() {
+            let (above, name) = parent.rsplit_once('/').context("a pointer")?;
+            resource.pointer_mut(above).with_context(|| pointer.to_owned())?[name] = json!({});
+        }
+        resource.pointer_mut(parent).with_context(|| pointer.to_owned())?[key] = Value::Null;
+        let manifest = resource.to_string();
+        let apply = ["apply", "--server-side", "--dry-run=server", "--validate=strict", "-f", "-"];
+        let applied = kubectl.run_with_input(&apply, &manifest);
+        let planned = run_plan(&["--offline"], &manifest)?;
+        ensure!(planned.code == Some(i32::from(applied.is_err())), "{pointer}: {}\n{applied:?}", planned.text);
+        taken += usize::from(applied.is_ok());
+    }
+    ensure!(taken == 16, "the API server takes {taken} of them");
+    Ok(())
+}
+
 struct Planned {
     code: Option<i32>,
     text: String,

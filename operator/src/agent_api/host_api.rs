@@ -213,27 +213,28 @@ impl HostApi {
                     AgentError::Malformed("it ended early")
                 }
             })?;
-            read(status, &body.to_bytes())
+            Ok((status, body.to_bytes()))
         };
         // The connection is driven here and not in a task of its own, so that a cancelled call leaves nothing behind
         tokio::pin!(connection);
         tokio::pin!(reply);
         let mut driven = None;
-        loop {
+        let (status, body) = loop {
             tokio::select! {
                 biased;
                 reply = &mut reply => {
-                    // What broke the connection says more than that the answer did not come
-                    return match (reply, driven) {
+                    break match (reply, driven) {
+                        // What broke the connection says more than that the answer did not come
                         (Err(AgentError::Malformed(_)), Some(error)) => Err(error),
                         (reply, _) => reply,
-                    };
+                    }?;
                 }
                 ended = &mut connection, if driven.is_none() => {
                     driven = Some(ended.err().map_or(AgentError::Malformed("the connection was closed"), |error| in_http(&error)));
                 }
             }
-        }
+        };
+        read(status, &body)
     }
 }
 

@@ -26,13 +26,13 @@ const FROZEN_LOOK: Duration = Duration::from_secs(15);
 type Gate = fn(&Case<'_>) -> Option<(Obstacle, Timestamp)>;
 
 /// Before a rotation is opened.
-const OPENING: [Gate; 7] = [paused, frozen, references, permitted, clock, power, setback];
+const OPENING: [Gate; 8] = [paused, frozen, other_lineage, references, permitted, clock, power, setback];
 /// Before a chain is pushed to a host that waits for it; a pause does not stop what is on its way.
-const DELIVERING: [Gate; 5] = [references, permitted, clock, power, setback];
+const DELIVERING: [Gate; 6] = [other_lineage, references, permitted, clock, power, setback];
 
-/// A frozen agent needs a person, whether anything is due or not.
-pub(super) fn while_frozen(case: &Case<'_>) -> Option<RuleOutcome> {
-    first_shut(case, &[frozen])
+/// A frozen agent and a host of another installation need a person, whether anything is due or not.
+pub(super) fn before_anything_is_due(case: &Case<'_>) -> Option<RuleOutcome> {
+    first_shut(case, &[frozen, other_lineage])
 }
 
 pub(super) fn before_opening(case: &Case<'_>) -> Option<RuleOutcome> {
@@ -91,6 +91,19 @@ fn until_thaw_is_seen(case: &Case<'_>) -> Duration {
     let last = case.settled.history.first().filter(|entry| entry.outcome == Outcome::Frozen);
     let frozen_for = last.and_then(|entry| Duration::try_from(case.now().duration_since(entry.finished_at)).ok());
     frozen_for.map_or(resync, |time| (time / PART_OF_TIME_TAKEN).max(FROZEN_LOOK).min(resync))
+}
+
+/// The host would refuse every order (`other_lineage`). One that has obeyed nobody yet, or does not tell whom, is given one.
+fn other_lineage(case: &Case<'_>) -> Option<(Obstacle, Timestamp)> {
+    let (obeyed, ours) = (case.report()?.lineage.as_ref()?, &case.inputs.policy.lineage);
+    (ours.as_ref() != Some(obeyed)).then(|| {
+        let ours = ours.as_ref().map_or_else(|| "has no `--lineage`".to_owned(), |ours| format!("is {ours}"));
+        let message = format!(
+            "the host obeys the installation {obeyed}, and this one {ours}: delete the resource in one of them, or give the host to \
+             this one with `hostApi.lineage`"
+        );
+        (Obstacle::new(BlockedBy::HostRefused, message), later(case.now(), case.inputs.policy.resync))
+    })
 }
 
 /// A Secret that is missing is found out before the host makes a key.

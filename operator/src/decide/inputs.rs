@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use kagiban_crds::Lineage;
 use kagiban_crds::host_api::AgentReport;
 use kagiban_crds::resource::{BlockedBy, IssuerRef, ManagedAgentCertificateSpec, ManagedAgentCertificateStatus};
 
@@ -106,6 +107,8 @@ pub struct Policy {
     pub release_after: Duration,
     /// How long a rotation may take until the chain is on the host; then it is undone.
     pub delivery_deadline: Duration,
+    /// The installation in whose name hosts are given orders.
+    pub lineage: Option<Lineage>,
 }
 
 impl Default for Policy {
@@ -116,6 +119,7 @@ impl Default for Policy {
             release_after: Duration::from_secs(900),
             // Long enough to mend an issuer without losing the key that the host has made
             delivery_deadline: Duration::from_secs(3600),
+            lineage: None,
         }
     }
 }

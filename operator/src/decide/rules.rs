@@ -25,7 +25,7 @@ const RULES: [Rule; 11] = [
     in_flight,
     unproven,
     resume,
-    gates::while_frozen,
+    gates::before_anything_is_due,
     ask_password,
     rotate,
     unreadable_request,

@@ -156,6 +156,23 @@ fn decided_beside(
     decide(&Inputs { resource, host, rival, setback: None, works_for: None, references, policy: &policy, now: at })
 }
 
+/// By an operator that speaks for that installation.
+fn decided_for(lineage: Option<&str>, resource: &Resource, report: &AgentReport, at: Timestamp) -> Decision {
+    let (host, references) = (Observed::Seen(report), References::default());
+    let lineage = lineage.map(|name| name.parse().expect("a lineage"));
+    let policy = Policy { lineage, ..Policy::default() };
+    decide(&Inputs {
+        resource,
+        host,
+        rival: None,
+        setback: None,
+        works_for: None,
+        references: &references,
+        policy: &policy,
+        now: at,
+    })
+}
+
 /// While the host cannot be looked at, for that reason.
 pub(crate) fn decided_unseen(resource: &Resource, obstacle: &Obstacle, at: Timestamp) -> Decision {
     let (host, references, policy) = (Observed::Unseen(obstacle), References::default(), Policy::default());

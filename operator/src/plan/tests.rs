@@ -153,7 +153,7 @@ async fn once_the_plan_has_waited_long_enough_nothing_more_is_asked() {
     let client = client(config).expect("a client");
     let cluster: SharedCluster = Arc::new(Kubernetes::new(client, metrics.clone(), "test".to_owned()));
     let agents = AgentClient::new(cluster.clone(), metrics, crate::agent_api::Reach::new(Vec::new(), Vec::new()));
-    let observer = Observer { cluster, agents, namespace: "fleet".to_owned() };
+    let observer = Observer { cluster, agents, namespace: "fleet".to_owned(), lineage: None };
     let manifest = manifest::read(include_str!("../../tests/support/good.yaml")).expect("YAML").remove(0);
     let planned = observer.dry_run(manifest.expect("a good one"), 0, &mut Patience::used_up()).await;
     let Ok(Err(Planned::Untold { what })) = planned else { panic!("it was asked") };

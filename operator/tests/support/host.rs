@@ -184,7 +184,11 @@ async fn answer(request: Request<Incoming>, state: Shared<State>) -> Result<Resp
     let manner = lock(&state).manner;
     match manner {
         Manner::Honest => {}
-        Manner::Garbage => return Ok(Response::new(Full::new("<html>hello</html>".into()))),
+        Manner::Garbage => {
+            let mut garbage = Response::new(Full::new("<html>hello</html>".into()));
+            garbage.headers_mut().insert(hyper::header::CONNECTION, hyper::header::HeaderValue::from_static("close"));
+            return Ok(garbage);
+        }
         Manner::Huge => return Ok(Response::new(Full::new(vec![b' '; 2 * 1024 * 1024].into()))),
         Manner::Redirect => {
             let mut response = Response::new(Full::default());

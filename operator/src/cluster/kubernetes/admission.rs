@@ -18,6 +18,25 @@ const LONGEST_WORD: usize = 63;
 /// Of all annotations, keys and values, in bytes.
 const ANNOTATIONS: usize = 256 << 10;
 
+/// What an object's metadata has.
+pub(crate) const OF_METADATA: [&str; 15] = [
+    "annotations",
+    "creationTimestamp",
+    "deletionGracePeriodSeconds",
+    "deletionTimestamp",
+    "finalizers",
+    "generateName",
+    "generation",
+    "labels",
+    "managedFields",
+    "name",
+    "namespace",
+    "ownerReferences",
+    "resourceVersion",
+    "selfLink",
+    "uid",
+];
+
 /// What an owner reference has.
 pub(crate) const OF_OWNERS: [&str; 6] = ["apiVersion", "blockOwnerDeletion", "controller", "kind", "name", "uid"];
 

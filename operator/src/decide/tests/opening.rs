@@ -53,6 +53,38 @@ fn a_rotation_is_told_when_it_starts_and_when_it_is_verified_and_then_all_is_qui
     assert_eq!((fourth.status, fourth.events), (resource.status, vec![]), "at rest nothing is written or told");
 }
 
+/// Holds B16: a host that another installation was given was found out with the first order, months after the resource was made.
+#[test]
+fn a_host_of_another_installation_is_told_before_anything_is_due() {
+    let (settled, quiet) = settled();
+    let (new, first) = (resource(), report(0, &leaf(9, now(), QUARTER)));
+    let obeying = |report: &AgentReport, name: &str| AgentReport {
+        lineage: Some(name.parse().expect("a lineage")),
+        ..report.clone()
+    };
+    for ours in [None, Some("tokyo")] {
+        for (resource, report) in [(&settled, &quiet), (&new, &first)] {
+            let decision = decided_for(ours, resource, &obeying(report, "osaka"), now());
+            assert!(matches!(decision.step, Step::Blocked { by: BlockedBy::HostRefused, .. }), "{:?}", decision.step);
+            let blocked = decision.status.conditions.into_iter().find(|condition| condition.type_ == "Blocked");
+            let message = blocked.expect("it blocks").message;
+            assert!(message.contains("osaka") && ours.is_none_or(|ours| message.contains(ours)), "{message}");
+        }
+    }
+    let served = decided_for(Some("tokyo"), &settled, &obeying(&quiet, "osaka"), now());
+    assert_eq!(condition(&served.status, "Ready").0, "True", "what the spec asks for is served all the same");
+    // One that obeys us, and one that was given to nobody yet or does not tell
+    for report in [obeying(&first, "tokyo"), first.clone()] {
+        assert!(matches!(decided_for(Some("tokyo"), &new, &report, now()).step, Step::Open { .. }));
+    }
+    // A chain is not signed for one that would refuse it
+    let mut keyed = obeying(&first, "osaka");
+    keyed.generation = Generation(1);
+    keyed.rotation = Some(rotation(1, RotationState::Keyed));
+    let decision = decided_for(Some("tokyo"), &opened(), &keyed, now());
+    assert!(matches!(decision.step, Step::Blocked { by: BlockedBy::HostRefused, .. }), "{:?}", decision.step);
+}
+
 #[test]
 fn every_power_state_but_mains_keeps_a_rotation_from_starting() {
     let states = [
