@@ -9,9 +9,10 @@ mod duration;
 mod status;
 mod written;
 
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{CustomResourceDefinition, JSON};
 /// What a resource has beside its spec and status: its names, uid and versions, whoever keeps it.
 pub use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta as Metadata;
-use kube::{CustomResource, KubeSchema};
+use kube::{CustomResource, CustomResourceExt as _, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -77,6 +78,23 @@ pub struct ManagedAgentCertificateSpec {
     pub procedure: Procedure,
     pub rotation: RotationSpec,
 }
+
+/// The CRD. Until the operator has written a status, one stands there that says so: kstatus takes an object without a status
+/// for one that is as it should be.
+pub fn crd() -> CustomResourceDefinition {
+    let mut crd = ManagedAgentCertificate::crd();
+    let schemas =
+        crd.spec.versions.iter_mut().filter_map(|version| version.schema.as_mut()?.open_api_v3_schema.as_mut());
+    for schema in schemas {
+        if let Some(status) = schema.properties.as_mut().and_then(|properties| properties.get_mut("status")) {
+            status.default = Some(JSON(serde_json::json!({"observedGeneration": UNOBSERVED})));
+        }
+    }
+    crd
+}
+
+/// The `observedGeneration` of what the operator has not looked at yet.
+const UNOBSERVED: i64 = -1;
 
 /// Which agent of that host.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

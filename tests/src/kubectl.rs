@@ -55,8 +55,8 @@ impl Kubectl {
         Ok(self.in_namespace(name))
     }
 
-    /// With this on its standard input.
-    pub fn run_with_input(&self, args: &[&str], input: &str) -> Result<String> {
+    /// The program as this user, for whoever has its own idea of its exit code.
+    pub fn command(&self) -> Command {
         let mut command = Command::new(&self.program);
         command
             .arg("--kubeconfig")
@@ -66,7 +66,12 @@ impl Kubectl {
         if let Some(namespace) = &self.namespace {
             command.args(["--namespace", namespace]);
         }
-        let output = process::output_with_input(command.args(args), input)?;
+        command
+    }
+
+    /// With this on its standard input.
+    pub fn run_with_input(&self, args: &[&str], input: &str) -> Result<String> {
+        let output = process::output_with_input(self.command().args(args), input)?;
         if output.status.success() {
             Ok(String::from_utf8(output.stdout)?)
         } else {

@@ -8,6 +8,8 @@ use std::sync::OnceLock;
 
 use anyhow::{Context, Result, bail};
 
+use crate::handshake;
+
 /// The modules that `prepare.sh` builds from; their versions name the directories in the cache.
 const ETCD_MODULE: (&str, &str) = ("go.etcd.io/etcd/server/v3", include_str!("../tools/etcd/go.mod"));
 const KUBERNETES_MODULE: (&str, &str) = ("k8s.io/kubernetes", include_str!("../tools/kubernetes/go.mod"));
@@ -38,9 +40,32 @@ pub fn kubeconform() -> Result<PathBuf> {
 
 /// The directory with the CRDs of the Prometheus Operator that the chart has objects of.
 pub fn monitoring_crds() -> Result<PathBuf> {
-    let directory = cache().join(format!("prometheus-operator-{}", pinned(MONITORING_MODULE)?));
+    crds_of("prometheus-operator", MONITORING_MODULE)
+}
+
+/// Directories with the CRDs that the examples of GitOps have objects of.
+pub fn gitops_crds() -> Result<[PathBuf; 3]> {
+    let go_mod = include_str!("../tools/gitops-crds/go.mod");
+    Ok([
+        crds_of("argo-cd", ("github.com/argoproj/argo-cd/v3", go_mod))?,
+        crds_of("kustomize-controller", ("github.com/fluxcd/kustomize-controller", go_mod))?,
+        crds_of("external-secrets", ("github.com/external-secrets/external-secrets", go_mod))?,
+    ])
+}
+
+fn crds_of(family: &str, module: (&'static str, &'static str)) -> Result<PathBuf> {
+    let directory = cache().join(format!("{family}-{}", pinned(module)?));
     anyhow::ensure!(directory.is_dir(), "missing {}: tests/tools/prepare.sh", directory.display());
     Ok(directory)
+}
+
+/// Tells how kstatus, Argo CD and Flux read objects: see its main.go.
+pub fn gitops_health() -> Result<PathBuf> {
+    let sources = [include_str!("../tools/gitops-health/go.mod"), include_str!("../tools/gitops-health/main.go")];
+    let version = &handshake::sha256(sources.concat().as_bytes())[..16];
+    let program = cache().join(format!("gitops-health-{version}")).join("gitops-health");
+    anyhow::ensure!(program.is_file(), "missing {}: tests/tools/prepare.sh", program.display());
+    Ok(program)
 }
 
 pub fn promtool() -> Result<PathBuf> {

@@ -25,6 +25,15 @@ kubernetes_home=$cache/kubernetes-$kubernetes_version
 helm_home=$cache/helm-$helm_version
 kubeconform_home=$cache/kubeconform-$kubeconform_version
 monitoring_home=$cache/prometheus-operator-$monitoring_version
+argo_version=$(pinned gitops-crds github.com/argoproj/argo-cd/v3)
+argo_home=$cache/argo-cd-$argo_version
+flux_version=$(pinned gitops-crds github.com/fluxcd/kustomize-controller)
+flux_home=$cache/kustomize-controller-$flux_version
+external_secrets_version=$(pinned gitops-crds github.com/external-secrets/external-secrets)
+external_secrets_home=$cache/external-secrets-$external_secrets_version
+# Ours: its version is what it is built from.
+gitops_version=$(cat "$here/gitops-health/go.mod" "$here/gitops-health/main.go" | sha256sum | cut -c1-16)
+gitops_home=$cache/gitops-health-$gitops_version
 
 # What must be on the machine.
 
@@ -75,6 +84,8 @@ found kubectl "$kubernetes_home" "kubectl version --client" "$kubernetes_version
 found helm "$helm_home" "helm version --short" "$helm_version" || todo+=(helm)
 found kubeconform "$kubeconform_home" "kubeconform -v" "$kubeconform_version" || todo+=(kubeconform)
 [ -d "$monitoring_home" ] || todo+=(monitoring-crds)
+[ -d "$argo_home" ] && [ -d "$flux_home" ] && [ -d "$external_secrets_home" ] || todo+=(gitops-crds)
+[ -x "$gitops_home/gitops-health" ] || todo+=(gitops-health)
 command -v promtool >/dev/null 2>&1 || unpacked prometheus usr/bin/promtool || todo+=(promtool)
 command -v prometheus-alertmanager >/dev/null 2>&1 || unpacked alertmanager usr/bin/prometheus-alertmanager || todo+=(alertmanager)
 unpacked nut lib/nut/upsd || todo+=(nut)
@@ -89,6 +100,8 @@ announce() {
     helm) say "  helm $helm_version, built from its Go module: about 2 min, 60 MB" ;;
     kubeconform) say "  kubeconform $kubeconform_version, built from its Go module: about 5 s, 8 MB" ;;
     monitoring-crds) say "  the CRDs of the Prometheus Operator $monitoring_version, out of its Go module: about 10 s, 4 MB" ;;
+    gitops-crds) say "  CRDs of Argo CD $argo_version, Flux's kustomize-controller $flux_version and External Secrets $external_secrets_version, out of their Go modules: about 10 s, 2 MB" ;;
+    gitops-health) say "  gitops-health, with kstatus, Lua and CEL, built from Go modules: about 1 min, 33 MB" ;;
     promtool) say "  promtool, from Debian's package prometheus, unpacked without installing it: about 10 s, 100 MB" ;;
     alertmanager) say "  Alertmanager, from Debian's package prometheus-alertmanager, unpacked likewise: about 5 s, 42 MB" ;;
     nut) say "  upsd and dummy-ups, from Debian's package nut-server, unpacked likewise: about 5 s, 10 MB" ;;
@@ -111,7 +124,7 @@ fi
 # Obtaining it.
 
 case " ${todo[*]} " in
-*etcd* | *kube* | *helm* | *monitoring-crds*)
+*etcd* | *kube* | *helm* | *monitoring-crds* | *gitops*)
     command -v go >/dev/null 2>&1 ||
         fail "missing go: install Go 1.26 or later (https://go.dev/dl), or set KUBEBUILDER_ASSETS to a directory with etcd, kube-apiserver and kubectl"
     ;;
@@ -137,6 +150,7 @@ go_build() { # directory of the go.mod, package, ldflags, destination
 copy_from_module() { # directory of the go.mod, module, version, destination, the files in it...
     local directory=$1 module=$2 version=$3 destination=$4 source work file
     shift 4
+    [ -d "$destination" ] && return 0
     say "fetching $module $version"
     source=$(cd "$here/$directory" && GOFLAGS=-mod=readonly go mod download -json "$module@$version" | sed -n 's/^\t"Dir": "\(.*\)",$/\1/p')
     [ -n "$source" ] || fail "go mod download $module@$version failed in $here/$directory; the lines above say why"
@@ -172,6 +186,15 @@ for tool in "${todo[@]}"; do
         ;;
     helm) go_build helm helm.sh/helm/v4/cmd/helm "-s -w -X helm.sh/helm/v4/internal/version.version=$helm_version" "$helm_home/helm" ;;
     kubeconform) go_build kubeconform github.com/yannh/kubeconform/cmd/kubeconform "-s -w -X main.version=$kubeconform_version" "$kubeconform_home/kubeconform" ;;
+    gitops-crds)
+        copy_from_module gitops-crds github.com/argoproj/argo-cd/v3 "$argo_version" "$argo_home" \
+            manifests/crds/application-crd.yaml manifests/crds/applicationset-crd.yaml
+        copy_from_module gitops-crds github.com/fluxcd/kustomize-controller "$flux_version" "$flux_home" \
+            config/crd/bases/kustomize.toolkit.fluxcd.io_kustomizations.yaml
+        copy_from_module gitops-crds github.com/external-secrets/external-secrets "$external_secrets_version" "$external_secrets_home" \
+            config/crds/bases/external-secrets.io_externalsecrets.yaml
+        ;;
+    gitops-health) go_build gitops-health . "-s -w" "$gitops_home/gitops-health" ;;
     monitoring-crds)
         crds=example/prometheus-operator-crd/monitoring.coreos.com
         copy_from_module prometheus-operator github.com/prometheus-operator/prometheus-operator "$monitoring_version" "$monitoring_home" \

@@ -2,11 +2,10 @@
 
 use std::io::Write;
 
-use kagiban_crds::resource::ManagedAgentCertificate;
-use kube::CustomResourceExt;
+use kagiban_crds::resource::crd;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let yaml = serde_yaml::to_string(&ManagedAgentCertificate::crd())?;
+    let yaml = serde_yaml::to_string(&crd())?;
     std::io::stdout().write_all(yaml.as_bytes())?;
     Ok(())
 }

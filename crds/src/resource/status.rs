@@ -18,7 +18,8 @@ pub const SIGNED_LIMIT: usize = 4;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ManagedAgentCertificateStatus {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// The spec's generation that all of this was decided for; -1 before the operator has looked at any.
+    #[serde(default, deserialize_with = "observed", skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
     /// Always: Ready, Verified, Serving, and where a certificate is given to the agent, Issued and Deployed. Only while they are true:
     /// Reconciling, Stalled, Blocked, IssuerEnding.
@@ -45,6 +46,11 @@ pub struct ManagedAgentCertificateStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 5))]
     pub history: Vec<HistoryEntry>,
+}
+
+/// A generation is at least 1. What stands there by default was written by nobody.
+fn observed<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
+    Ok(Option::<i64>::deserialize(deserializer)?.filter(|generation| *generation > 0))
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -5,8 +5,8 @@ use std::sync::LazyLock;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kagiban_crds::SecretName;
-use kagiban_crds::resource::ManagedAgentCertificate;
-use kube::{CustomResourceExt as _, Resource as _};
+use kagiban_crds::resource::{ManagedAgentCertificate, crd};
+use kube::Resource as _;
 use serde_json::Value;
 
 use crate::cli::namespace;
@@ -50,8 +50,7 @@ pub(crate) fn api_version() -> String {
 
 /// The resources' schema, as the API server has it.
 pub(crate) fn schema() -> Option<&'static Value> {
-    static CRD: LazyLock<Value> =
-        LazyLock::new(|| serde_json::to_value(ManagedAgentCertificate::crd()).unwrap_or_default());
+    static CRD: LazyLock<Value> = LazyLock::new(|| serde_json::to_value(crd()).unwrap_or_default());
     CRD.pointer("/spec/versions/0/schema/openAPIV3Schema")
 }
 
