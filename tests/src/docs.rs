@@ -1,4 +1,4 @@
-//! Parts of the documentation that are written from what they document.
+//! Parts of the documentation, and files, that are written from what they document.
 
 use std::env;
 use std::fs;
@@ -19,6 +19,17 @@ pub fn check_part(file: &str, [begin, end]: [&str; 2], part: &str) -> Result<()>
         fs::write(&path, &current)?;
         return Ok(());
     }
+    ensure!(text == current, "{file} is not current: run `make docs`");
+    Ok(())
+}
+
+/// The same of a whole file.
+pub fn check_file(file: &str, current: &str) -> Result<()> {
+    let path = tools::workspace().join(file);
+    if env::var_os("KAGIBAN_WRITE_DOCS").is_some() {
+        return Ok(fs::write(&path, current)?);
+    }
+    let text = fs::read_to_string(&path).with_context(|| format!("{file} cannot be read"))?;
     ensure!(text == current, "{file} is not current: run `make docs`");
     Ok(())
 }

@@ -17,6 +17,14 @@ use crate::{http, tools, wait};
 /// It starts in a second or two, and scrapes every second from then on.
 const DEADLINE: Duration = Duration::from_secs(90);
 
+/// A series over a time.
+#[derive(Clone, Debug)]
+pub struct Series {
+    pub labels: Value,
+    /// Seconds since 1970, and the value then.
+    pub samples: Vec<(f64, f64)>,
+}
+
 #[derive(Debug)]
 pub struct Prometheus {
     pub program: Program,
@@ -64,6 +72,31 @@ impl Prometheus {
         let results = answer["data"]["result"].as_array().with_context(|| format!("{expression}: {answer}"))?;
         let one = |result: &Value| Some((result["metric"].clone(), result["value"][1].as_str()?.parse().ok()?));
         Ok(results.iter().filter_map(one).collect())
+    }
+
+    /// Every result of a query over a time: its labels, and its samples at each of the steps, of a second.
+    pub fn query_range(&self, expression: &str, from: f64, to: f64) -> Result<Vec<Series>> {
+        let query = percent_encoded(expression);
+        let answer = self.data(&format!("query_range?query={query}&start={from:.3}&end={to:.3}&step=1"))?;
+        let results = answer["result"].as_array().with_context(|| format!("{expression}: {answer}"))?;
+        let sample = |pair: &Value| Some((pair[0].as_f64()?, pair[1].as_str()?.parse().ok()?));
+        let one = |result: &Value| {
+            let samples = result["values"].as_array().into_iter().flatten().filter_map(sample).collect();
+            Series { labels: result["metric"].clone(), samples }
+        };
+        Ok(results.iter().map(one).collect())
+    }
+
+    /// What a label of the series of this selector says, each text once.
+    pub fn label_values(&self, label: &str, selector: &str) -> Result<Vec<String>> {
+        let answer = self.data(&format!("label/{label}/values?match[]={}", percent_encoded(selector)))?;
+        serde_json::from_value(answer.clone()).with_context(|| format!("{label} of {selector}: {answer}"))
+    }
+
+    fn data(&self, call: &str) -> Result<Value> {
+        let answer = http::get(self.port.address(), &format!("/api/v1/{call}"))?;
+        ensure!(answer.status == 200, "{call}: {} {}", answer.status, answer.body);
+        Ok(answer.json()?["data"].take())
     }
 
     /// Waits until the query has as many results as wanted.

@@ -50,19 +50,6 @@ pub fn hurried(directory: &Path) -> Result<Vec<PathBuf>> {
         .collect()
 }
 
-/// Words of an expression that look like metrics: what stands in quotation marks, and what only names labels, left out.
-pub fn metrics_of(expression: &str) -> Vec<String> {
-    let bare: String = expression.split('"').step_by(2).collect::<Vec<_>>().join("\"\"");
-    let words = bare.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == ':'));
-    let is_metric = |word: &&str| {
-        *word == "up" || ["kagiban_", "host_", "ups_", "x509_", "tls_", "process_"].iter().any(|p| word.starts_with(p))
-    };
-    let mut found: Vec<_> = words.filter(is_metric).map(ToOwned::to_owned).collect();
-    found.sort();
-    found.dedup();
-    found
-}
-
 fn parsed(file: &Path) -> Result<Value> {
     serde_yaml::from_str(&fs::read_to_string(file)?).with_context(|| format!("{}", file.display()))
 }

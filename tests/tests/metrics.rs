@@ -9,7 +9,7 @@ use kagiban_tests::exposition::samples;
 use kagiban_tests::keystore::StoreType;
 use kagiban_tests::nut::{Device, Nut};
 use kagiban_tests::stage::{Scene, Stage};
-use kagiban_tests::{promtool, rules, scratch, wait};
+use kagiban_tests::{promql, promtool, rules, scratch, wait};
 
 #[test]
 fn promtool_finds_no_fault_and_the_new_certificate_shows() -> Result<()> {
@@ -57,7 +57,7 @@ fn every_name_in_a_rule_is_published(stage: &Stage) -> Result<()> {
     let mut published: BTreeSet<_> = samples(&pages).into_iter().map(|sample| sample.name).collect();
     published.insert("up".to_owned());
     for rule in rules::all()? {
-        let named = rules::metrics_of(rule["expr"].as_str().context("no expr")?);
+        let named = promql::metrics_of(rule["expr"].as_str().context("no expr")?);
         ensure!(!named.is_empty(), "no metric in {rule}");
         for name in named {
             let absent = ABSENT_HERE.iter().any(|(absent, _)| *absent == name);

@@ -1,9 +1,13 @@
 //! What is rendered, against kubeconform, the API server's dry run and its Pod Security admission.
 
+use std::collections::BTreeMap;
+use std::fs;
+
 use anyhow::{Context, Result, ensure};
 use kagiban_tests::control_plane::OPERATOR_NAMESPACE;
 use kagiban_tests::helm::{self, Chart, Helm};
 use kagiban_tests::kubectl::Kubectl;
+use kagiban_tests::tools;
 use serde_json::{Value, json};
 
 use super::{matrix, of_kind, plane, schemas};
@@ -124,6 +128,47 @@ fn rules_and_dashboards_are_taken_as_they_are_written() -> Result<()> {
     ensure!(dashboard["data"]["kagiban-sample.json"].as_str().map(str::trim) == Some(DASHBOARD.trim()), "{dashboard}");
     ensure!(dashboard["metadata"]["namespace"] == "grafana", "{dashboard}");
     ensure!(dashboard["metadata"]["labels"]["grafana_dashboard"] == "1", "{dashboard}");
+    Ok(())
+}
+
+/// Each dashboard of the chart is one ConfigMap, far below the megabyte that one may hold; without Helm all are one, by the commands of the documentation.
+#[test]
+fn every_dashboard_comes_into_the_cluster_as_it_is() -> Result<()> {
+    let directory = tools::workspace().join("charts/kagiban/dashboards");
+    let files: BTreeMap<_, _> = fs::read_dir(directory)?
+        .map(|file| {
+            let file = file?;
+            Ok((file.file_name().to_string_lossy().into_owned(), fs::read_to_string(file.path())?))
+        })
+        .collect::<Result<_>>()?;
+    ensure!(files.len() >= 4, "{:?}", files.keys());
+    let values = json!({"monitoring": {"dashboards": {"enabled": true, "annotations": {"grafana_folder": "Kagiban"}}}});
+    let objects = Chart::ours().render(OPERATOR_NAMESPACE, &values)?;
+    let maps =
+        of_kind(&objects, "ConfigMap").into_iter().filter(|it| it["metadata"]["labels"]["grafana_dashboard"] == "1");
+    let mut rendered = BTreeMap::new();
+    for map in maps {
+        ensure!(map["metadata"]["annotations"]["grafana_folder"] == "Kagiban", "{}", map["metadata"]);
+        for (name, text) in map["data"].as_object().context("no data")? {
+            let name = name.strip_prefix("kagiban-").context("a name of ours")?;
+            rendered.insert(name.to_owned(), text.as_str().context("a text")?.to_owned());
+        }
+    }
+    ensure!(rendered == files, "{:?} are rendered, of {:?}", rendered.keys(), files.keys());
+    ensure!(files.values().all(|text| text.len() < 500_000), "Kubernetes takes no larger ConfigMap");
+
+    let admin = plane()?.admin()?;
+    admin.create_namespace("monitoring")?;
+    let text = fs::read_to_string(tools::workspace().join("docs/dashboards.md"))?;
+    let commands: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("$ kubectl ")).collect();
+    ensure!(commands.len() == 2, "{commands:?}");
+    for command in commands {
+        let files = tools::workspace().join("charts").display().to_string();
+        let words: Vec<_> = command.split(' ').map(|word| word.replace("=charts", &format!("={files}"))).collect();
+        admin.run(&words.iter().map(String::as_str).collect::<Vec<_>>())?;
+    }
+    let made = admin.json(&["get", "configmap", "-n", "monitoring", "-l", "grafana_dashboard=1"])?;
+    ensure!(made["items"][0]["data"] == json!(files), "{}", made["items"][0]["metadata"]);
     Ok(())
 }
 

@@ -1,0 +1,147 @@
+//! All UPSes: what they say now, how their batteries are, and when they were needed.
+
+use super::{
+    Column, Dashboard, GOOD_AT_ZERO, Panel, Row, SHUTDOWN, Steps, UPS, Variable, WARN_ABOVE_ZERO, WITHOUT_PORT,
+    exporters, shutdown_rank, ups_rank, with_host,
+};
+
+/// The hosts that are chosen, with whatever port they are asked at.
+const HOSTS: &str = r#"job=~"$job",instance=~"$host(:[0-9]+)?""#;
+const OF: &str = r#"job=~"$job",instance=~"$host(:[0-9]+)?",ups=~"$ups""#;
+/// One UPS may be asked by several hosts.
+const EACH: &str = "instance, ups";
+const CHARGE: Steps = &[("red", None), ("orange", Some(0.3)), ("green", Some(0.6))];
+const RUNTIME: Steps = &[("red", None), ("orange", Some(300.0)), ("green", Some(900.0))];
+const LOAD: Steps = &[("green", None), ("orange", Some(0.7)), ("red", Some(0.9))];
+
+pub(super) fn dashboard() -> Dashboard {
+    let variable = |name, label, query, regex| Variable { name, label, query, regex, many: true };
+    Dashboard {
+        name: "power",
+        title: "Kagiban / Power",
+        about: "Every UPS: its battery, its runtime, when it was on battery, and what that meant for the hosts.",
+        from: "now-7d",
+        variables: vec![
+            variable("job", "Job", "label_values(ups_up, job)".to_owned(), ""),
+            variable("host", "Host", exporters(",job=~\"$job\""), WITHOUT_PORT),
+            variable("ups", "UPS", format!("label_values(ups_up{{{HOSTS}}}, ups)"), ""),
+        ],
+        annotations: Vec::new(),
+        rows: vec![
+            Row { title: "Now", panels: now() },
+            Row { title: "Batteries", panels: batteries() },
+            Row { title: "On battery", panels: on_battery() },
+            Row { title: "Hosts", panels: hosts() },
+        ],
+    }
+}
+
+fn each(metric: &str) -> String {
+    format!("max by ({EACH}) ({metric}{{{OF}}})")
+}
+
+fn status(words: &str) -> String {
+    format!("max by ({EACH}) (ups_status{{{OF},status=~{words:?}}})")
+}
+
+fn now() -> Vec<Panel> {
+    vec![
+        Panel::stat("UPSes", "How many UPSes are asked?", "none").query(format!("count({})", each("ups_up")), ""),
+        Panel::stat("Not heard", "How many do not answer?", "none")
+            .query(format!("sum(1 - {})", each("ups_up")), "")
+            .steps(GOOD_AT_ZERO),
+        Panel::stat("On battery", "How many are on battery, tests included?", "none")
+            .query(format!("sum({})", status("on_battery")), "")
+            .steps(WARN_ABOVE_ZERO),
+        Panel::stat("Low battery", "How many have a low battery?", "none")
+            .query(format!("sum({})", status("low_battery")), "")
+            .steps(GOOD_AT_ZERO),
+        Panel::stat("Replace battery", "How many ask for a new battery?", "none")
+            .query(format!("sum({})", status("replace_battery")), "")
+            .steps(WARN_ABOVE_ZERO),
+        Panel::stat("Shortest runtime", "How long does the weakest UPS carry its load?", "s")
+            .query(format!("min({})", each("ups_battery_runtime_seconds")), "")
+            .steps(RUNTIME),
+        Panel::table(
+            "Every UPS",
+            "What is each UPS, what does it say, and when was it last heard?",
+            ("State", true),
+            vec![
+                Column::new("host", "Host").leads_to_host(),
+                Column::new("ups", "UPS"),
+                Column::new("model", "Model"),
+                Column::new("Value #A", "State").words(UPS),
+                Column::new("Value #B", "Charge").unit("percentunit").steps(CHARGE),
+                Column::new("Value #C", "Runtime").unit("s").steps(RUNTIME),
+                Column::new("Value #D", "Load").unit("percentunit").steps(LOAD),
+                Column::new("Value #E", "Last heard").unit("s"),
+                Column::hidden("Value #F"),
+            ],
+        )
+        .query(with_host(&ups_rank(EACH, OF)), "")
+        .query(with_host(&each("ups_battery_charge_ratio")), "")
+        .query(with_host(&each("ups_battery_runtime_seconds")), "")
+        .query(with_host(&each("ups_load_ratio")), "")
+        .query(with_host(&format!("time() - {}", each("ups_last_success_timestamp_seconds"))), "")
+        .query(with_host(&format!("max by ({EACH}, model) (ups_info{{{OF}}})")), ""),
+    ]
+}
+
+fn batteries() -> Vec<Panel> {
+    let legend = "{{ups}} ({{instance}})";
+    vec![
+        Panel::lines("Charge", "How full are the batteries, and how fast do they fill again?", "percentunit")
+            .query(each("ups_battery_charge_ratio"), legend),
+        Panel::lines("Runtime", "How long would each UPS carry its load?", "s")
+            .query(each("ups_battery_runtime_seconds"), legend),
+        Panel::lines("Load", "How much of what it can carry does each UPS carry?", "percentunit")
+            .query(each("ups_load_ratio"), legend),
+        Panel::lines("Input voltage", "Was the mains voltage steady?", "volt")
+            .query(each("ups_input_voltage_volts"), legend),
+        Panel::lines("Battery temperature", "Does heat age a battery?", "celsius")
+            .query(each("ups_battery_temperature_celsius"), legend),
+        Panel::lines("Answers", "How long does a UPS take to answer?", "s")
+            .query(each("ups_poll_duration_seconds"), legend),
+    ]
+}
+
+fn on_battery() -> Vec<Panel> {
+    let of = r#"ups_status{OF,status="on_battery"}"#.replace("OF", OF);
+    vec![
+        Panel::states("State of each UPS", "When was which UPS on battery, low, or not heard?", UPS)
+            .query(ups_rank(EACH, OF), "{{ups}} ({{instance}})"),
+        Panel::table(
+            "On battery in this time",
+            "How often and how long was each UPS on battery, and how far did it discharge?",
+            ("Time", true),
+            vec![
+                Column::new("host", "Host").leads_to_host(),
+                Column::new("ups", "UPS"),
+                Column::new("Value #A", "Times"),
+                Column::new("Value #B", "Time").unit("s"),
+                Column::new("Value #C", "Lowest charge").unit("percentunit").steps(CHARGE),
+                Column::new("Value #D", "Shortest runtime").unit("s").steps(RUNTIME),
+            ],
+        )
+        .query(with_host(&format!("max by ({EACH}) (ceil(changes({of}[$__range]) / 2))")), "")
+        .query(with_host(&format!("max by ({EACH}) (avg_over_time({of}[$__range])) * $__range_s")), "")
+        .query(with_host(&format!("min by ({EACH}) (min_over_time(ups_battery_charge_ratio{{{OF}}}[$__range]))")), "")
+        .query(
+            with_host(&format!("min by ({EACH}) (min_over_time(ups_battery_runtime_seconds{{{OF}}}[$__range]))")),
+            "",
+        ),
+    ]
+}
+
+fn hosts() -> Vec<Panel> {
+    vec![
+        Panel::stacked("Hosts by shutdown state", "How many hosts were in which state but `none`?", "none").query(
+            format!(r#"sum by (state) (max by (instance, state) (host_shutdown_state{{{HOSTS},state!="none"}})) > 0"#),
+            "{{state}}",
+        ),
+        Panel::stacked("Shutdowns called off", "How many shutdowns were announced and then called off?", "none")
+            .query(format!("sum(increase(host_shutdown_cancelled_total{{{HOSTS}}}[$__rate_interval]))"), "called off"),
+        Panel::states("Shutdown state of each host", "Which host was about to go down, and when?", SHUTDOWN)
+            .query(shutdown_rank("instance", HOSTS), "{{instance}}"),
+    ]
+}

@@ -1,0 +1,158 @@
+//! A day of a small fleet in two minutes: a rotation that is committed, one that is rolled back, one that waits for a UPS on battery, an outage, and a UPS that
+//! falls silent, while a real Prometheus scrapes the real exporter and the real operator.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result};
+use kagiban_tests::keystore::StoreType;
+use kagiban_tests::nut::{Device, Nut};
+use kagiban_tests::prometheus::{Prometheus, Series};
+use kagiban_tests::quickstart::{HOST, RESOURCE};
+use kagiban_tests::stage::{Scene, Stage};
+use kagiban_tests::{scratch, wait};
+use serde_json::{Value, json};
+
+const DEADLINE: Duration = Duration::from_secs(120);
+const UPS: &str = "ups-a";
+const SPARE: &str = "ups-b";
+const DETAILS: &str = "device.mfr: American Power Conversion\ndevice.model: Smart-UPS 1500\ndevice.serial: AS0123456789\n\
+    battery.charge: 100\nbattery.runtime: 2400\nups.load: 23\ninput.voltage: 101\noutput.voltage: 100\nbattery.temperature: 27\n";
+const ON_LINE: &str = "ups.status: OL CHRG\n";
+const ON_BATTERY: &str = "ups.status: OB DISCHRG\nbattery.charge: 61\nbattery.runtime: 900\n";
+const LOW: &str = "ups.status: OB LB\nbattery.charge: 12\nbattery.runtime: 180\n";
+
+/// What has happened, and who remembers it.
+pub(super) struct Day {
+    pub(super) prometheus: Prometheus,
+    /// Seconds since 1970 of the first scrape and of the last.
+    pub(super) began: f64,
+    pub(super) ended: f64,
+    /// Every page of the operator and of the host that was looked at, one after another.
+    pub(super) pages: String,
+}
+
+impl Day {
+    pub(super) fn lived() -> Result<Self> {
+        let mut stage = Stage::set("dashboards", &scene())?;
+        let directory = scratch::directory("dashboards-power")?;
+        let device = |name| Device { name, description: "", variables: ON_LINE };
+        let mut nut = Nut::start(&directory, &[device(UPS), device(SPARE)], None)?;
+        nut.set(UPS, &said(ON_LINE))?;
+        nut.set(SPARE, &said(ON_LINE))?;
+        feed_host(&mut stage, &nut)?;
+        let prometheus = Prometheus::start_with(&directory, &scraping(&stage))?;
+        let began = now()?;
+        let mut pages = String::new();
+        let seen = |expression: &str| prometheus.wait_for(expression, 1);
+
+        stage.apply()?;
+        stage.wait_committed(1)?;
+        seen("kagiban_rotation_state{state=\"committed\"} == 1")?;
+        stage.host.exporter()?.kill()?;
+        stage.wait_status(|status| status["blockedBy"] == "HostUnreachable")?;
+        seen("up{job=\"kagiban-hosts\"} == 0")?;
+        stage.host.start_exporter()?;
+        stage.wait_status(|status| status["blockedBy"].is_null())?;
+
+        stage.host.agent.fail_starts(1)?;
+        stage.annotate("an-agent-that-does-not-start")?;
+        stage.wait_status(|status| status["rotation"]["state"] == "RolledBack")?;
+        seen("kagiban_rotation_failure_info")?;
+        pages += &page(&stage)?;
+
+        nut.set(UPS, &said(ON_BATTERY))?;
+        seen("host_shutdown_state{state=\"ups_on_battery\"} == 1")?;
+        // Asked for and due at once, and not to be done.
+        stage.annotate("again")?;
+        renew_before(&stage, "2159h59m59s")?;
+        stage.wait_status(|status| status["blockedBy"] == "OnBattery")?;
+        seen("kagiban_certificate_blocked{reason=\"OnBattery\"}")?;
+        nut.set(UPS, &said(LOW))?;
+        seen("host_shutdown_state{state=\"ups_low_battery\"} == 1")?;
+        schedule_shutdown(stage.host.scheduled_shutdown_file().as_path())?;
+        seen("host_shutdown_scheduled_timestamp_seconds")?;
+        pages += &page(&stage)?;
+        fs::remove_file(stage.host.scheduled_shutdown_file())?;
+        seen("kagiban_certificate_renewal_timestamp_seconds < time()")?;
+        renew_before(&stage, "720h")?;
+        nut.set(UPS, &said(ON_LINE))?;
+        stage.wait_committed(3)?;
+
+        nut.kill_driver(SPARE)?;
+        seen("ups_up == 0")?;
+        pages += &page(&stage)?;
+        // The newest scrape lies between two steps.
+        Ok(Self { prometheus, began, ended: now()? + 1.0, pages })
+    }
+
+    /// The series that have samples at some time of this day.
+    pub(super) fn over_the_day(&self, expression: &str) -> Result<Vec<Series>> {
+        let found = self.prometheus.query_range(expression, self.began, self.ended)?;
+        Ok(found.into_iter().filter(|series| !series.samples.is_empty()).collect())
+    }
+}
+
+fn scene() -> Scene {
+    Scene {
+        store_type: StoreType::Jks,
+        password: "store-password".to_owned(),
+        deletes_credentials: false,
+        secret_password: None,
+    }
+}
+
+/// A reading as a driver gives it: what the line says stands for what it usually says.
+fn said(words: &str) -> String {
+    let names: Vec<_> = words.lines().filter_map(|line| line.split_once(':')).map(|(name, _)| name).collect();
+    let rest = DETAILS.lines().filter(|line| !names.iter().any(|name| line.starts_with(&format!("{name}:"))));
+    rest.map(|line| format!("{line}\n")).chain([words.to_owned()]).collect()
+}
+
+fn feed_host(stage: &mut Stage, nut: &Nut) -> Result<()> {
+    stage.host.exporter()?.kill()?;
+    let scheduled = stage.host.scheduled_shutdown_file();
+    stage.host.configure(|config| {
+        let ups = |name: &str| json!({"name": name, "interval": "1s", "nut": {"address": nut.address().to_string(), "ups": name}});
+        config["ups"] = json!([ups(UPS), ups(SPARE)]);
+        // What cannot be looked at is told, too.
+        let nowhere = config["tlsEndpoints"].as_array_mut().map(|all| all.push(json!({"address": "127.0.0.1:1"})));
+        let missing = config["certificates"].as_array_mut().map(|all| all.push(json!({"name": "missing", "paths": ["/nonexistent.pem"]})));
+        debug_assert!(nowhere.and(missing).is_some(), "a host has both lists");
+        config["power"] = json!({"scheduledShutdownFile": scheduled});
+        config["shutdown"] = json!({"interval": "1s"});
+    })?;
+    stage.host.start_exporter()
+}
+
+fn renew_before(stage: &Stage, time: &str) -> Result<()> {
+    let patch = json!({"spec": {"certificate": {"renewBefore": time}}}).to_string();
+    stage.kubectl.run(&["patch", "mac", RESOURCE, "--type=merge", "-p", &patch]).map(drop)
+}
+
+/// As the chart has it: what the operator says of a resource's namespace stands, and a host is asked by its name.
+fn scraping(stage: &Stage) -> String {
+    let job = |name: &str, honor: bool, target: Value| json!({"job_name": name, "honor_labels": honor, "static_configs": [target]});
+    let address = |address: SocketAddr| vec![address.to_string()];
+    let operator = job("kagiban-operator", true, json!({"targets": address(stage.operator.metrics_address())}));
+    let name = json!({"instance": format!("{HOST}:9996")});
+    let host = json!({"targets": address(stage.host.metrics_address()), "labels": name});
+    let jobs = [operator, job("kagiban-hosts", false, host)];
+    json!({"global": {"scrape_interval": "1s"}, "scrape_configs": jobs}).to_string()
+}
+
+fn schedule_shutdown(file: &Path) -> Result<()> {
+    let at = SystemTime::now().duration_since(UNIX_EPOCH)?.as_micros() + 86_400_000_000;
+    Ok(fs::write(file, format!("USEC={at}\nWARN_WALL=1\nMODE=reboot\n"))?)
+}
+
+fn page(stage: &Stage) -> Result<String> {
+    let page = || Some(stage.operator.metrics().ok()? + &stage.host.metrics().ok()?);
+    wait::for_some(DEADLINE, page).context("the operator and the host show their metrics")
+}
+
+fn now() -> Result<f64> {
+    Ok(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs_f64())
+}
