@@ -8,6 +8,8 @@ use super::{Annotation, Column, Dashboard, Panel, Query, Row, Steps, Variable, V
 const SCHEMA: u32 = 38;
 const PLUGINS: &str = "10.0.0";
 const COLUMNS: u32 = 24;
+/// Pixels: room for the name of a UPS or an agent.
+const AXIS_WIDTH: u32 = 140;
 /// What every dashboard of ours has, so that each has a list of the others.
 const TAG: &str = "kagiban";
 
@@ -211,6 +213,11 @@ fn defaults(panel: &Panel) -> Value {
     let mut json = json!({
         "color": colour, "custom": custom, "mappings": mappings(panel.words), "thresholds": thresholds(panel.steps), "unit": panel.unit,
     });
+    let over_time = matches!(panel.view, View::Lines | View::Stacked | View::States);
+    if over_time && panel.size[0] == COLUMNS {
+        // Panels one below the other have one time axis only when their left edges are one.
+        json["custom"]["axisWidth"] = json!(AXIS_WIDTH);
+    }
     if panel.unit == "percentunit" {
         json["max"] = json!(1);
         json["min"] = json!(0);

@@ -128,7 +128,7 @@ fn axis() -> Vec<Panel> {
             "When was a certificate replaced, and how long did the one before have left?",
             "s",
         )
-        .query(leaf_left("source, alias, target"), "{{source}} {{alias}}{{target}}")
+        .query(leaf_left("source, alias"), "{{source}} {{alias}}")
         .size(24, 7),
         Panel::lines("Battery charge", "How far was the battery discharged?", "percentunit")
             .query(per_ups("ups_battery_charge_ratio"), "{{ups}}")

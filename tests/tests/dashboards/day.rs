@@ -153,6 +153,6 @@ fn page(stage: &Stage) -> Result<String> {
     wait::for_some(DEADLINE, page).context("the operator and the host show their metrics")
 }
 
-fn now() -> Result<f64> {
+pub(super) fn now() -> Result<f64> {
     Ok(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs_f64())
 }

@@ -3,11 +3,12 @@
 
 mod asked;
 mod day;
+mod sheet;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use asked::Choice;
@@ -133,7 +134,9 @@ fn every_query_returns_series_from_a_day_of_a_fleet() -> Result<()> {
     published.insert("up".to_owned());
     let mut wrong = Vec::new();
     for dashboard in dashboards::all() {
-        for choice in asked::choices(&dashboard, &day)? {
+        let choices = asked::choices(&dashboard, &day)?;
+        sheet::draw(&dashboard, &choices[0], &day, &Path::new(env!("CARGO_TARGET_TMPDIR")).join("dashboards"))?;
+        for choice in choices {
             for panel in dashboard.panels() {
                 let answered = answer(panel, &choice, &day, &published);
                 wrong.extend(answered.err().map(|error| format!("{}: {}: {error:#}", dashboard.name, panel.title)));
