@@ -15,8 +15,9 @@ help:
 	@echo '                 PARTS=resources measures one part: sizes, certificates, ups, rotation, resources'
 	@echo 'make fuzz        every reader of bytes from outside, guided by coverage, SECONDS=60 each'
 	@echo 'make crds        writes the CRD to crds/ and into the chart from its Rust types'
-	@echo 'make docs        writes docs/ups-metrics.md, docs/alerts.md, docs/dashboards.md, the dashboards and the table'
-	@echo '                 of values in the README of the chart from the tables of the code, the rules and values.yaml'
+	@echo 'make docs        writes docs/ups-metrics.md, docs/alerts.md, docs/dashboards.md, the dashboards, the verdicts'
+	@echo '                 in docs/compat.md and the table of values in the README of the chart from the tables of the'
+	@echo '                 code, the rules, the fixtures and values.yaml'
 	@echo 'make mutants     seeds known bugs, one at a time; each must turn the suite red'
 	@echo 'make release     programs that run on glibc 2.17 and later'
 	@echo 'make audit       advisories, licences and sources of what we depend on; KAGIBAN_ADVISORIES=DIR reads the'
@@ -50,6 +51,7 @@ docs:
 	KAGIBAN_WRITE_DOCS=1 $(CARGO) test --workspace --locked --quiet --lib -- the_documentation_of_every
 	KAGIBAN_WRITE_DOCS=1 $(CARGO) test --workspace --locked --quiet --test alerts -- the_documentation_has_every_alert
 	KAGIBAN_WRITE_DOCS=1 $(CARGO) test --workspace --locked --quiet --test dashboards -- the_documentation_has_every_panel
+	KAGIBAN_WRITE_DOCS=1 $(CARGO) test --workspace --locked --quiet --test compat -- the_documentation_has_every
 
 mutants: prepare
 	tests/mutants/run.sh
