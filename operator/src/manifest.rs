@@ -1,6 +1,9 @@
 //! Manifests: YAML with several documents, of which the ManagedAgentCertificates are taken. The only place that knows
 //! the YAML reader.
 
+mod size;
+mod yaml_1_1;
+
 use kagiban_crds::resource::{GROUP, ManagedAgentCertificate, ManagedAgentCertificateSpec};
 use serde::Deserialize;
 use serde_yaml::Value;
@@ -39,6 +42,7 @@ pub struct Manifest {
 /// # Errors
 /// When the text is no YAML: what follows cannot be known.
 pub fn read(text: &str) -> Result<Vec<Result<Manifest, ManifestError>>, ManifestError> {
+    size::check(text).map_err(|message| ManifestError { number: 1, name: None, message })?;
     let mut found = Vec::new();
     for (index, document) in serde_yaml::Deserializer::from_str(text).enumerate() {
         let number = index + 1;
@@ -48,7 +52,7 @@ pub fn read(text: &str) -> Result<Vec<Result<Manifest, ManifestError>>, Manifest
             Ok(()) if lists_nameless(&value) => found.push(Err(wrong("an item of the list says no kind".to_owned()))),
             Ok(()) => {
                 let ours = items(value).into_iter().filter(is_ours);
-                found.extend(ours.map(|value| parse(&value, number)));
+                found.extend(ours.map(|value| parse(&value, text, number)));
             }
             Err(error) => found.push(Err(wrong(error))),
         }
@@ -78,13 +82,13 @@ fn merges(value: &Value) -> bool {
 
 /// Whether something is listed that nobody could tell what it is; `kubectl` refuses it too.
 fn lists_nameless(list: &Value) -> bool {
-    let items = list.get("items").and_then(Value::as_sequence).filter(|_| text(list, "kind").ends_with("List"));
-    items.is_some_and(|items| items.iter().any(|item| text(item, "kind").is_empty()))
+    let items = list.get("items").and_then(Value::as_sequence).filter(|_| word(list, "kind").ends_with("List"));
+    items.is_some_and(|items| items.iter().any(|item| word(item, "kind").is_empty()))
 }
 
 /// What a document holds: itself, or what a list of any kind lists. A list in a list is no manifest.
 fn items(value: Value) -> Vec<Value> {
-    if !text(&value, "kind").ends_with("List") {
+    if !word(&value, "kind").ends_with("List") {
         return vec![value];
     }
     match value.get("items") {
@@ -94,20 +98,23 @@ fn items(value: Value) -> Vec<Value> {
 }
 
 fn is_ours(value: &Value) -> bool {
-    let group = text(value, "apiVersion").split('/').next();
-    text(value, "kind") == "ManagedAgentCertificate" && group == Some(GROUP)
+    let group = word(value, "apiVersion").split('/').next();
+    word(value, "kind") == "ManagedAgentCertificate" && group == Some(GROUP)
 }
 
-fn text<'a>(value: &'a Value, key: &str) -> &'a str {
+fn word<'a>(value: &'a Value, key: &str) -> &'a str {
     value.get(key).and_then(Value::as_str).unwrap_or_default()
 }
 
-fn parse(value: &Value, number: usize) -> Result<Manifest, ManifestError> {
+fn parse(value: &Value, text: &str, number: usize) -> Result<Manifest, ManifestError> {
     let name = value.get("metadata").and_then(|m| m.get("name")).and_then(Value::as_str).map(str::to_owned);
     let wrong = |message: String| ManifestError { number, name: name.clone(), message };
-    let (version, ours) = (text(value, "apiVersion"), admission::api_version());
+    let (version, ours) = (word(value, "apiVersion"), admission::api_version());
     if version != ours {
         return Err(wrong(format!("apiVersion {version:?}: this version knows {ours} only")));
+    }
+    if let Some(what) = yaml_1_1::ambiguous(value, text) {
+        return Err(wrong(what));
     }
     let object = serde_json::to_value(value).map_err(|error| wrong(error.to_string()))?;
     let mut read = object.clone();

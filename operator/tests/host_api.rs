@@ -53,6 +53,15 @@ async fn a_hostile_answer_is_classed_and_bounded() {
     }
 }
 
+/// Holds B4: interim answers were read for as long as they came, 150 MB a second of them, until the time for a look was over.
+#[tokio::test]
+async fn a_host_that_gives_interim_answers_without_end_is_given_up_soon() {
+    let (authority, host) = host().await;
+    lock(&host.state).manner = Manner::Hints;
+    let error = api(&host, &authority.client(), &authority).look().await.expect_err("no answer");
+    assert_eq!(error, AgentError::TooLarge);
+}
+
 /// Holds B17: a host that closes the connection after a whole answer was said to have closed it, and not what it had answered.
 #[tokio::test]
 async fn what_an_answer_is_counts_more_than_that_the_connection_was_closed_after_it() {

@@ -7,6 +7,7 @@
 
 mod acceptor;
 mod arrivals;
+mod budget;
 mod connection;
 mod pieces;
 mod slots;
@@ -14,6 +15,7 @@ pub mod tls;
 
 pub use acceptor::Acceptor;
 pub use arrivals::{Arrival, Arrivals, Peer};
+pub use budget::{BudgetSpent, Budgeted, ByteBudget};
 pub use connection::{Close, Limits, serve_connection};
 pub use pieces::Pieces;
 pub use slots::{Slot, SlotHandle, Slots, Taken, Working};

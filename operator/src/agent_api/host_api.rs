@@ -15,6 +15,7 @@ use kagiban_crds::host_api::{
 };
 use kagiban_crds::resource::HostUrl;
 use kagiban_crds::{AgentName, Generation, HostName};
+use kagiban_serving::{BudgetSpent, Budgeted, ByteBudget};
 use rustls::pki_types::ServerName;
 use secrecy::zeroize::Zeroizing;
 use serde::Serialize;
@@ -33,6 +34,8 @@ const CONNECT_DEADLINE: Duration = Duration::from_secs(3);
 const READ_DEADLINE: Duration = Duration::from_secs(15);
 /// Whatever the host computes for: RSA-4096 on a small host takes ten seconds now and then.
 const WRITE_DEADLINE: Duration = Duration::from_secs(45);
+/// Of an answer with its head and all that comes before it, as it is sent.
+const MAX_RECEIVED_BYTES: u64 = 1 << 20;
 /// The longest message of a refusal that is believed.
 const LONGEST_MESSAGE: usize = 512;
 
@@ -193,7 +196,7 @@ impl HostApi {
         path: String,
         body: Zeroizing<Vec<u8>>,
     ) -> Result<T, AgentError> {
-        let stream = self.connect().await?;
+        let stream = Budgeted::new(self.connect().await?, ByteBudget::new(MAX_RECEIVED_BYTES));
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|error| in_http(&error))?;
         let request = Request::builder()
             .method(method)
@@ -270,7 +273,7 @@ fn in_http(error: &hyper::Error) -> AgentError {
     let mut source = std::error::Error::source(error);
     while let Some(inner) = source {
         if let Some(io) = inner.downcast_ref::<std::io::Error>() {
-            return broken(io);
+            return if BudgetSpent::is(io) { AgentError::TooLarge } else { broken(io) };
         }
         source = inner.source();
     }

@@ -23,6 +23,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use secrecy::ExposeSecret as _;
 use sha2::{Digest, Sha256};
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
@@ -37,6 +38,8 @@ pub enum Manner {
     Huge,
     Redirect,
     Silent,
+    /// Interim answers without end, and no other.
+    Hints,
     /// Every request that changes something is refused.
     Refuse(RefusalReason),
     /// Every request is refused.
@@ -122,7 +125,11 @@ impl Host {
                 let Ok((stream, _)) = listener.accept().await else { return };
                 let (acceptor, shared) = (acceptor.clone(), shared.clone());
                 tokio::spawn(async move {
-                    let Ok(stream) = acceptor.accept(stream).await else { return };
+                    let Ok(mut stream) = acceptor.accept(stream).await else { return };
+                    if matches!(lock(&shared).manner, Manner::Hints) {
+                        while stream.write_all(b"HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n").await.is_ok() {}
+                        return;
+                    }
                     let service = service_fn(move |request| answer(request, shared.clone()));
                     let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
                 });
@@ -203,7 +210,8 @@ async fn answer(request: Request<Incoming>, state: Shared<State>) -> Result<Resp
             lock(&state).asked.push(format!("{method} {path}"));
             return Ok(refusal(reason));
         }
-        Manner::Refuse(_) | Manner::RefuseChain(_) => {}
+        // Before any request
+        Manner::Hints | Manner::Refuse(_) | Manner::RefuseChain(_) => {}
     }
     Ok(serve(&mut lock(&state), &method, &path, &body))
 }

@@ -9,6 +9,7 @@ use hyper::client::conn::http1::{self, SendRequest};
 use hyper::header::{CONTENT_TYPE, COOKIE, HOST, HeaderMap, LOCATION, SET_COOKIE};
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
+use kagiban_serving::{Budgeted, ByteBudget};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use secrecy::{ExposeSecret, SecretString};
@@ -27,6 +28,8 @@ const MAX_PAGE_BYTES: usize = 1024 * 1024;
 /// Room for the head of an answer; the product's are below 2 KiB.
 const MAX_HEAD_BYTES: usize = 16 * 1024;
 const MAX_HEADERS: usize = 64;
+/// Of a page with its head and all that comes before it, as it is sent.
+const MAX_RECEIVED_BYTES: u64 = 2 << 20;
 /// Jetty's session ids have about fifty characters.
 const MAX_SESSION_ID: usize = 256;
 /// For one connection to a peer that has answered before.
@@ -50,6 +53,7 @@ pub(super) struct Transport {
 
 struct Connection {
     sender: SendRequest<Full<Bytes>>,
+    received: ByteBudget,
     _task: AbortOnDropHandle<()>,
 }
 
@@ -179,6 +183,7 @@ impl Transport {
             None => self.connect(step).await?,
         };
         let connection = self.connection.insert(connection);
+        connection.received.renew(MAX_RECEIVED_BYTES);
         let answered = connection.sender.send_request(request).await;
         answered.map_err(|error| self.broken(step, &error))
     }
@@ -195,13 +200,14 @@ impl Transport {
             .map_err(|error| WebError::Tls { address: self.address().to_owned(), detail: error.to_string() })?;
         let mut http = http1::Builder::new();
         http.max_buf_size(MAX_HEAD_BYTES).max_headers(MAX_HEADERS);
-        let (sender, connection) =
-            http.handshake(TokioIo::new(stream)).await.map_err(|error| self.broken(step, &error))?;
+        let received = ByteBudget::new(MAX_RECEIVED_BYTES);
+        let stream = TokioIo::new(Budgeted::new(stream, received.clone()));
+        let (sender, connection) = http.handshake(stream).await.map_err(|error| self.broken(step, &error))?;
         let task = tokio::spawn(async move {
             // What ends it ends the request too, which tells.
             let _ = connection.await;
         });
-        Ok(Connection { sender, _task: AbortOnDropHandle::new(task) })
+        Ok(Connection { sender, received, _task: AbortOnDropHandle::new(task) })
     }
 
     async fn page(&mut self, body: Incoming, step: &'static str) -> Result<Page, WebError> {
