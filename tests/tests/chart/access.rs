@@ -6,10 +6,11 @@ use anyhow::{Context, Result, ensure};
 use kagiban_tests::control_plane::{OPERATOR_ACCOUNT, OPERATOR_NAMESPACE};
 use kagiban_tests::helm::Chart;
 use kagiban_tests::kubectl::Kubectl;
-use kagiban_tests::{tools, yaml};
+use kagiban_tests::quickstart::{self, RESOURCE};
+use kagiban_tests::{tools, wait, yaml};
 use serde_json::{Value, json};
 
-use super::{of_kind, plane};
+use super::{PUBLISHED, of_kind, plane};
 
 /// Each rule as one line: where it counts, of what, what.
 fn rules(objects: &[Value]) -> BTreeSet<String> {
@@ -120,6 +121,36 @@ fn the_account_may_get_the_secrets_that_are_named_and_do_nothing_else_with_any()
     Ok(())
 }
 
+const POLICY: [&str; 2] = ["ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"];
+
+/// Holds B9: who may patch a status, and nothing else, took the agents of another namespace with one written by hand.
+#[test]
+fn nobody_but_the_operator_and_who_is_named_writes_a_status() -> Result<()> {
+    let plane = plane()?;
+    let admin = plane.admin()?;
+    let kubectl = admin.create_namespace("chart-status")?;
+    kubectl.apply(&quickstart::resource("https://192.0.2.1:9995")?.to_string())?;
+    let values = json!({"operator": {"statusPolicy": {"alsoAllow": ["restorer"]}}, "crds": {"enabled": false}});
+    let objects = Chart::ours().render(OPERATOR_NAMESPACE, &values)?;
+    let policy: Vec<_> = POLICY.iter().flat_map(|kind| of_kind(&objects, kind)).collect();
+    let list = json!({"apiVersion": "v1", "kind": "List", "items": policy}).to_string();
+    let write = |by: &[&str]| {
+        let patch = r#"{"status": {"blockedBy": "Paused"}}"#;
+        let patch = ["patch", "mac", RESOURCE, "--subresource=status", "--type=merge", "-p", patch, "--dry-run=server"];
+        kubectl.run(&[&patch, by].concat())
+    };
+    write(&[]).context("before there is a policy")?;
+    admin.run_with_input(&["apply", "--server-side", "--force-conflicts", "-f", "-"], &list)?;
+    let refused = wait::for_some(PUBLISHED, || write(&[]).err()).context("the policy is not in force")?;
+    ensure!(refused.to_string().contains("only the operator writes the status"), "{refused:#}");
+    let operator = format!("system:serviceaccount:{OPERATOR_NAMESPACE}:{OPERATOR_ACCOUNT}");
+    write(&["--as", &operator, "--as-group", "system:masters"]).context("the operator")?;
+    write(&["--as", "restorer", "--as-group", "system:masters"]).context("who is named")?;
+    let annotate = ["annotate", "mac", RESOURCE, "kagiban.dev/rotate=now"];
+    kubectl.run(&annotate).context("the rest of a resource is for who may write it")?;
+    Ok(())
+}
+
 /// A SubjectAccessReview; an empty namespace is all of them, an empty name any.
 fn may(admin: &Kubectl, account: &str, namespace: &str, verb: &str, name: &str) -> Result<bool> {
     let attributes = json!({"namespace": namespace, "verb": verb, "resource": "secrets", "name": name});
@@ -137,14 +168,21 @@ fn may(admin: &Kubectl, account: &str, namespace: &str, verb: &str, name: &str) 
 /// One truth: who has no Helm applies examples/operator, and gets the same rights and the same pod.
 #[test]
 fn the_manifests_without_helm_are_those_of_the_chart() -> Result<()> {
-    let examples = ["00-rbac.yaml", "10-deployment.yaml"].map(|file| {
+    let examples = ["00-rbac.yaml", "10-deployment.yaml", "20-status-policy.yaml"].map(|file| {
         std::fs::read_to_string(tools::workspace().join("examples/operator").join(file)).map_err(anyhow::Error::from)
     });
-    let [rbac, deployment] = examples;
-    let by_hand = yaml::documents(&format!("{}\n---\n{}", rbac?, deployment?))?;
+    let [rbac, deployment, policy] = examples;
+    let by_hand = yaml::documents(&[rbac?, deployment?, policy?].join("\n---\n"))?;
     let values = json!({"operator": {"secrets": [{"namespace": "default"}]}});
     let chart = Chart::ours().render(OPERATOR_NAMESPACE, &values)?;
     assert_eq!(rules(&by_hand), rules(&chart));
+    for kind in POLICY {
+        let of = |objects: &[Value]| -> Vec<_> {
+            of_kind(objects, kind).iter().map(|it| (it["metadata"]["name"].clone(), it["spec"].clone())).collect()
+        };
+        assert_eq!(of(&by_hand), of(&chart), "{kind}");
+        assert_eq!(of(&chart).len(), 1, "{kind}");
+    }
     let pod = |objects: &[Value]| {
         let mut deployment = of_kind(objects, "Deployment").pop().cloned().context("a Deployment")?;
         let spec = &mut deployment["spec"]["template"]["spec"];
