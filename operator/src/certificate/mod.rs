@@ -165,12 +165,17 @@ impl IssuerError {
     }
 }
 
+/// RFC 5280, section 4.1.2.2: 20 octets, and one that says that the number is positive.
+const LONGEST_SERIAL: usize = 21;
+
 /// The subject of a leaf has nothing but this, if anything.
 fn common_name(spec: &CertificateSpec) -> Option<&str> {
     spec.dns_names.first().map(String::as_str).filter(|name| name.len() <= LONGEST_COMMON_NAME)
 }
 
-/// As `keytool` prints it: lower case, without leading zeros.
+/// As `keytool` prints it: lower case, without leading zeros. Of one that is longer than RFC 5280 lets it be, the beginning.
 fn serial_text(serial: &[u8]) -> String {
-    hex::encode(serial).trim_start_matches('0').to_owned()
+    let (told, more) = serial.split_at(serial.len().min(LONGEST_SERIAL));
+    let text = hex::encode(told).trim_start_matches('0').to_owned();
+    if more.is_empty() { text } else { format!("{text}...") }
 }

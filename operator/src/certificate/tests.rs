@@ -111,6 +111,14 @@ fn a_leaf_says_what_the_spec_says_and_nothing_of_what_the_csr_wished() {
     }
 }
 
+/// Holds B17: a host's leaf had a serial of twenty thousand octets, and the status all of them.
+#[test]
+fn of_a_serial_that_no_certificate_may_have_the_beginning_is_told() {
+    assert_eq!(super::serial_text(&[0, 0x8f, 1]), "8f01");
+    assert_eq!(super::serial_text(&[0xab; 21]), "ab".repeat(21));
+    assert_eq!(super::serial_text(&[0xab; 20_000]), format!("{}...", "ab".repeat(21)));
+}
+
 #[test]
 fn two_leaves_never_share_a_serial() {
     let (certificate, key) = authority(|_| {});

@@ -1,8 +1,8 @@
 //! A file that one process at a time holds.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 /// Held until it is dropped, or its process ends.
@@ -11,19 +11,28 @@ pub struct FileLock {
     _file: File,
 }
 
-/// Takes the lock; none when another process holds it.
+/// Whoever may open it for reading may hold it.
+const MODE: u32 = 0o600;
+
+/// Takes the lock; none when another process holds it. Nobody but its owner may open the file.
 ///
 /// # Errors
 /// When the file cannot be made, opened or locked.
 pub fn lock(path: &Path) -> io::Result<Option<FileLock>> {
     let open = |options: &mut OpenOptions| options.open(path);
     let file = match open(OpenOptions::new().write(true)) {
-        Err(error) if error.kind() == ErrorKind::NotFound => open(OpenOptions::new().create(true).append(true)),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            open(OpenOptions::new().create(true).append(true).mode(MODE))
+        }
         // Only over NFS does a lock take the right to write.
         Err(error) if error.kind() == ErrorKind::ReadOnlyFilesystem => open(OpenOptions::new().read(true)),
         opened => opened,
     };
     let file = file?;
+    if file.metadata()?.mode() & 0o077 != 0 {
+        // An earlier version left it to the umask. What cannot be changed, as on a read-only file system, is as it was
+        let _ = file.set_permissions(Permissions::from_mode(MODE));
+    }
     match file.try_lock() {
         Ok(()) => Ok(Some(FileLock { _file: file })),
         Err(TryLockError::WouldBlock) => Ok(None),
@@ -51,4 +60,24 @@ pub fn open_elsewhere(path: &Path) -> Option<u32> {
 
 fn open_files(process: &Path) -> impl Iterator<Item = PathBuf> + use<> {
     fs::read_dir(process.join("fd")).into_iter().flatten().flatten().map(|entry| entry.path())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Holds A6: whoever could open the file kept a restarted exporter from its journals for as long as they liked.
+    #[test]
+    fn nobody_else_may_open_the_file_and_one_that_an_earlier_version_left_open_is_closed() {
+        let directory = tempfile::tempdir().expect("directory");
+        let path = directory.path().join("lock");
+        let mode = || fs::metadata(&path).expect("the file").mode() & 0o777;
+        drop(lock(&path).expect("a lock").expect("nobody holds it"));
+        assert_eq!(mode(), MODE);
+        fs::set_permissions(&path, Permissions::from_mode(0o644)).expect("its mode");
+        let held = lock(&path).expect("a lock").expect("nobody holds it");
+        assert_eq!(mode(), MODE);
+        assert!(lock(&path).expect("asked").is_none());
+        drop(held);
+    }
 }

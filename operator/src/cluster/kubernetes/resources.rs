@@ -63,7 +63,7 @@ impl Kubernetes {
     ) -> Result<Option<ManagedAgentCertificate>, ClusterError> {
         let (api, name) = self.at(&mac.metadata);
         match self.read(RESOURCE, || api.get(&name)).await {
-            Ok(read) => whole("get", RESOURCE, read).map(Some),
+            Ok(read) => whole("get", RESOURCE, &mac.metadata, read).map(Some),
             Err(ClusterError::NotFound { .. }) => Ok(None),
             Err(error) => Err(error),
         }
@@ -73,7 +73,7 @@ impl Kubernetes {
         let with_ours = |finalizers: &mut Vec<String>| finalizers.push(FINALIZER.to_owned());
         let version = mac.resource_version();
         let held = self.change_finalizers(&mac.metadata, version, with_ours).await?;
-        whole("patch", RESOURCE, held.ok_or(ClusterError::NotFound { verb: "get", resource: RESOURCE })?)
+        whole("patch", RESOURCE, &mac.metadata, held.ok_or(ClusterError::NotFound { verb: "get", resource: RESOURCE })?)
     }
 
     pub(crate) async fn release(&self, mac: &ManagedAgentCertificate) -> Result<(), ClusterError> {
@@ -96,12 +96,12 @@ impl Kubernetes {
         let (api, name) = self.at(&mac.metadata);
         let params = PatchParams::apply(MANAGER).force();
         let applied = self.call("patch", STATUS, api.patch_status(&name, &params, &Patch::Apply(&patch))).await?;
-        let applied = whole("patch", STATUS, applied)?;
+        let applied = whole("patch", STATUS, &mac.metadata, applied)?;
         // What somebody else wrote where we write nothing is theirs to an apply, and stays; it is taken away once
         let Some(leftovers) = written::leftovers(status, applied.status.as_ref()) else { return Ok(applied) };
         let patch = json!({"metadata": {"resourceVersion": applied.resource_version()}, "status": leftovers});
         let written = self.call("patch", STATUS, api.patch_status(&name, &merging(), &Patch::Merge(&patch))).await?;
-        whole("patch", STATUS, written)
+        whole("patch", STATUS, &mac.metadata, written)
     }
 
     /// Releases an object of which only the metadata could be read.
@@ -170,9 +170,17 @@ impl Kubernetes {
     }
 }
 
-/// An object that can be read.
-fn whole(verb: &'static str, resource: &'static str, read: Watched) -> Result<ManagedAgentCertificate, ClusterError> {
-    read.0.map_err(|unreadable| ClusterError::Unreadable { verb, resource, message: unreadable.why })
+/// An object that can be read, and is the one that was asked for: orders follow from it.
+fn whole(
+    verb: &'static str,
+    resource: &'static str,
+    asked: &ObjectMeta,
+    read: Watched,
+) -> Result<ManagedAgentCertificate, ClusterError> {
+    let wrong = |message: String| ClusterError::Unreadable { verb, resource, message };
+    let mac = read.0.map_err(|unreadable| wrong(unreadable.why))?;
+    let is_asked = mac.metadata.name == asked.name && mac.metadata.namespace == asked.namespace;
+    if is_asked { Ok(mac) } else { Err(wrong("it is another object than the one that was asked for".to_owned())) }
 }
 
 fn without_ours(finalizers: &mut Vec<String>) {

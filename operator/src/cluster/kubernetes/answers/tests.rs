@@ -369,6 +369,24 @@ async fn a_secret_that_cannot_be_read_is_told_of_without_its_values() {
     }
 }
 
+/// Holds B1: an agent was ordered to rotate for what was answered about another resource.
+#[tokio::test]
+async fn an_answer_about_another_object_is_none() {
+    let mac = resource();
+    let mut other = mac.clone();
+    other.metadata.name = Some("b".to_owned());
+    let text = serde_json::to_string(&other).expect("JSON");
+    let liar = Liar { ends: true, ..Liar::sending(200, &text) };
+    let (cluster, status) = (liar.cluster(), Default::default());
+    let written = cluster.write_status(&mac, &status).await.map(|_| ());
+    let read = cluster.named(&mac).await.map(|_| ());
+    for answered in [written, read] {
+        let error = answered.expect_err("another object");
+        assert!(error.to_string().contains("another object"), "{error}");
+    }
+    assert!(cluster.write_status(&other, &status).await.is_ok(), "the one that was asked for");
+}
+
 #[test]
 fn what_was_asked_for_says_how_much_may_come() {
     assert_eq!(Most::asked_for("&watch=true&timeoutSeconds=200"), Most::Line(OBJECT));
