@@ -215,7 +215,7 @@ fn defaults(panel: &Panel) -> Value {
     });
     let over_time = matches!(panel.view, View::Lines | View::Stacked | View::States);
     if over_time && panel.size[0] == COLUMNS {
-        // Panels one below the other have one time axis only when their left edges are one.
+        // Panels one below the other have one time axis only when their left edges are one. For states, Grafana 10 does not know it yet, and ignores it.
         json["custom"]["axisWidth"] = json!(AXIS_WIDTH);
     }
     if panel.unit == "percentunit" {
@@ -283,7 +283,7 @@ fn options(panel: &Panel) -> Value {
             "xField": label, "xTickLabelRotation": -45, "xTickLabelSpacing": 100,
         }),
         View::Table { first: (title, descending), .. } => json!({
-            "cellHeight": "sm", "footer": {"countRows": false, "fields": "", "reducer": ["sum"], "show": false}, "showHeader": true,
+            "cellHeight": "sm", "footer": {"countRows": false, "fields": [], "reducer": ["sum"], "show": false}, "showHeader": true,
             "sortBy": [{"desc": descending, "displayName": title}],
         }),
     }
@@ -299,7 +299,12 @@ fn transformations(panel: &Panel) -> Value {
                 json!({"id": "convertFieldType", "options": {"conversions": conversions, "fields": {}}})
             };
             let sort = json!({"id": "sortBy", "options": {"fields": {}, "sort": [{"field": label}]}});
-            json!([into("number"), into("time"), sort, organize(&[Column::new("Value", "certificates")])])
+            json!([
+                into("number"),
+                into("time"),
+                sort,
+                organize(&[Column::new(label, label), Column::new("Value", "certificates")])
+            ])
         }
         _ => json!([]),
     }
