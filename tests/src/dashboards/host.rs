@@ -196,11 +196,17 @@ fn detail() -> Vec<Panel> {
             ("Check", false),
             vec![
                 Column::new("agent", "Agent"),
+                Column::new("ups", "UPS"),
                 Column::new("check", "Check"),
                 Column::new("Value", "State").words(CHECK),
             ],
         )
-        .query(format!("max by (agent, check) (kagiban_powerchute_check{{{HERE}}}) == 0"), "")
+        .query(
+            format!(
+                "max by (agent, check) (kagiban_powerchute_check{{{HERE}}}) == 0 or max by (ups, check) (kagiban_ups_check{{{HERE}}}) == 0"
+            ),
+            "",
+        )
         .size(8, 7),
     ]
 }

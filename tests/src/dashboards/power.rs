@@ -1,7 +1,7 @@
 //! All UPSes: what they say now, how their batteries are, and when they were needed.
 
 use super::{
-    Column, Dashboard, GOOD_AT_ZERO, Panel, Row, SHUTDOWN, Steps, UPS, Variable, WARN_ABOVE_ZERO, WITHOUT_PORT,
+    Column, Dashboard, GOOD_AT_ZERO, Panel, Row, SHUTDOWN, Steps, UPS, Variable, WARN_ABOVE_ZERO, WITHOUT_PORT, Words,
     exporters, shutdown_rank, ups_rank, with_host,
 };
 
@@ -13,6 +13,9 @@ const EACH: &str = "instance, ups";
 const CHARGE: Steps = &[("red", None), ("orange", Some(0.3)), ("green", Some(0.6))];
 const RUNTIME: Steps = &[("red", None), ("orange", Some(300.0)), ("green", Some(900.0))];
 const LOAD: Steps = &[("green", None), ("orange", Some(0.7)), ("red", Some(0.9))];
+
+const SELF_TEST: Words =
+    &[("passed", "passed", "green"), ("failed", "failed", "red"), ("warning", "warning", "orange")];
 
 pub(super) fn dashboard() -> Dashboard {
     let variable = |name, label, query, regex| Variable { name, label, query, regex, many: true };
@@ -64,7 +67,7 @@ fn now() -> Vec<Panel> {
             .steps(RUNTIME),
         Panel::table(
             "Every UPS",
-            "What is each UPS, what does it say, and when was it last heard?",
+            "What is each UPS, what does it say, when was it last heard, and how is its battery?",
             ("State", true),
             vec![
                 Column::new("host", "Host").leads_to_host(),
@@ -75,7 +78,10 @@ fn now() -> Vec<Panel> {
                 Column::new("Value #C", "Runtime").unit("s").steps(RUNTIME),
                 Column::new("Value #D", "Load").unit("percentunit").steps(LOAD),
                 Column::new("Value #E", "Last heard").unit("s"),
-                Column::hidden("Value #F"),
+                Column::new("Value #F", "Battery age").unit("s"),
+                Column::new("result", "Last self-test").words(SELF_TEST),
+                Column::hidden("Value #G"),
+                Column::hidden("Value #H"),
             ],
         )
         .query(with_host(&ups_rank(EACH, OF)), "")
@@ -83,6 +89,8 @@ fn now() -> Vec<Panel> {
         .query(with_host(&each("ups_battery_runtime_seconds")), "")
         .query(with_host(&each("ups_load_ratio")), "")
         .query(with_host(&format!("time() - {}", each("ups_last_success_timestamp_seconds"))), "")
+        .query(with_host(&format!("time() - {}", each("ups_battery_replaced_timestamp_seconds"))), "")
+        .query(with_host(&format!("max by ({EACH}, result) (ups_self_test_result{{{OF}}}) == 1")), "")
         .query(with_host(&format!("max by ({EACH}, model) (ups_info{{{OF}}})")), ""),
     ]
 }
@@ -139,6 +147,13 @@ fn hosts() -> Vec<Panel> {
             format!(r#"sum by (state) (max by (instance, state) (host_shutdown_state{{{HOSTS},state!="none"}})) > 0"#),
             "{{state}}",
         ),
+        Panel::lines("Redundancy", "How many of the UPSes that share a load can it lose? Below zero it has too few.", "none")
+            .query(
+                format!(
+                    "min by (instance, load) (host_feeds_healthy{{{HOSTS}}}) - min by (instance, load) (host_feeds_min_healthy{{{HOSTS}}})"
+                ),
+                "{{load}} ({{instance}})",
+            ),
         Panel::stacked("Shutdowns called off", "How many shutdowns were announced and then called off?", "none")
             .query(format!("sum(increase(host_shutdown_cancelled_total{{{HOSTS}}}[$__rate_interval]))"), "called off"),
         Panel::states("Shutdown state of each host", "Which host was about to go down, and when?", SHUTDOWN)

@@ -11,6 +11,7 @@ use kagiban_tests::keystore::StoreType;
 use kagiban_tests::nut::{Device, Nut};
 use kagiban_tests::prometheus::{Prometheus, Series};
 use kagiban_tests::quickstart::{HOST, RESOURCE};
+use kagiban_tests::snmpd::{COMMUNITY, Snmpd};
 use kagiban_tests::stage::{Scene, Stage};
 use kagiban_tests::{scratch, wait};
 use serde_json::{Value, json};
@@ -19,9 +20,13 @@ const DEADLINE: Duration = Duration::from_secs(120);
 const UPS: &str = "ups-a";
 const SPARE: &str = "ups-b";
 const DETAILS: &str = "device.mfr: American Power Conversion\ndevice.model: Smart-UPS 1500\ndevice.serial: AS0123456789\n\
-    battery.charge: 100\nbattery.runtime: 2400\nups.load: 23\ninput.voltage: 101\noutput.voltage: 100\nbattery.temperature: 27\n";
+    battery.charge: 100\nbattery.runtime: 2400\nups.load: 23\ninput.voltage: 101\noutput.voltage: 100\nbattery.temperature: 27\n\
+    battery.date: 2024/05/01\nups.test.result: Done and passed\n";
 const ON_LINE: &str = "ups.status: OL CHRG\n";
 const ON_BATTERY: &str = "ups.status: OB DISCHRG\nbattery.charge: 61\nbattery.runtime: 900\n";
+/// The card of a UPS that is on line, with a normal battery.
+const CARD: &str = ".1.3.6.1.4.1.318.1.1.1.1.1.1.0 string Smart-UPS 3000\n.1.3.6.1.4.1.318.1.1.1.2.1.1.0 integer 2\n\
+    .1.3.6.1.4.1.318.1.1.1.2.2.1.0 gauge 100\n.1.3.6.1.4.1.318.1.1.1.4.1.1.0 integer 2\n";
 const LOW: &str = "ups.status: OB LB\nbattery.charge: 12\nbattery.runtime: 180\n";
 
 /// What has happened, and who remembers it.
@@ -42,7 +47,9 @@ impl Day {
         let mut nut = Nut::start(&directory, &[device(UPS), device(SPARE)], None)?;
         nut.set(UPS, &said(ON_LINE))?;
         nut.set(SPARE, &said(ON_LINE))?;
-        feed_host(&mut stage, &nut)?;
+        let card = Snmpd::start(&directory.join("card"), CARD)?;
+        fs::write(directory.join("community"), COMMUNITY)?;
+        feed_host(&mut stage, &nut, &card, &directory.join("community"))?;
         let prometheus = Prometheus::start_with(&directory, &scraping(&stage))?;
         let began = now()?;
         let mut pages = String::new();
@@ -111,12 +118,15 @@ fn said(words: &str) -> String {
     rest.map(|line| format!("{line}\n")).chain([words.to_owned()]).collect()
 }
 
-fn feed_host(stage: &mut Stage, nut: &Nut) -> Result<()> {
+/// Two UPSes of upsd that the host needs both, and one that is asked by a version of SNMP that hardening advises against.
+fn feed_host(stage: &mut Stage, nut: &Nut, card: &Snmpd, community: &Path) -> Result<()> {
     stage.host.exporter()?.kill()?;
     let scheduled = stage.host.scheduled_shutdown_file();
     stage.host.configure(|config| {
         let ups = |name: &str| json!({"name": name, "interval": "1s", "nut": {"address": nut.address().to_string(), "ups": name}});
-        config["ups"] = json!([ups(UPS), ups(SPARE)]);
+        let by_snmp = json!({"address": card.address(), "version": "v2c", "communityFile": community});
+        config["ups"] = json!([ups(UPS), ups(SPARE), {"name": "ups-card", "interval": "1s", "snmp": by_snmp}]);
+        config["feeds"] = json!([{"name": "server", "ups": [UPS, SPARE], "minHealthy": 2}]);
         // What cannot be looked at is told, too.
         let nowhere = config["tlsEndpoints"].as_array_mut().map(|all| all.push(json!({"address": "127.0.0.1:1"})));
         let missing = config["certificates"].as_array_mut().map(|all| all.push(json!({"name": "missing", "paths": ["/nonexistent.pem"]})));
