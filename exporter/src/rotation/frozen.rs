@@ -33,7 +33,7 @@ impl Rotator {
         let expiry = self.expires().map(|expires| self.chores.expiry.map_or(expires, |again| again.due()));
         let freeze = self.chores.freeze.filter(|_| self.is_frozen()).map(|freeze| freeze.due());
         let thaw = self.chores.thaw.filter(|_| self.is_frozen());
-        let unsaved = self.chores.unsaved.map(|unsaved| unsaved.due());
+        let unsaved = self.saved_again_at();
         let tidying = self.chores.tidying.map(|tidying| tidying.due());
         [expiry, freeze, thaw, unsaved, tidying].into_iter().flatten().min()
     }
@@ -90,7 +90,7 @@ impl Rotator {
     }
 
     fn write_journal_again(&mut self, now: Instant) {
-        if self.chores.unsaved.is_some_and(|unsaved| unsaved.due() <= now) {
+        if self.saved_again_at().is_some_and(|due| due <= now) {
             self.save_record();
         }
     }
@@ -104,7 +104,9 @@ impl Rotator {
                 *again = None;
                 tracing::info!(agent = %self.agent.name, "the journal can be written again");
             }
-            (Some(_), Some(again)) => again.failed(now),
+            // Some entries in a row are one failure: the disk had no time to recover.
+            (Some(_), Some(again)) if again.due() <= now => again.failed(now),
+            (Some(_), Some(_)) => {}
             (Some(error), again @ None) => {
                 *again = Some(Backoff::after_failure(FIRST_RETRY, LONGEST_PAUSE, now));
                 let reason = error.reason();
@@ -116,6 +118,11 @@ impl Rotator {
     /// Whether the journal may say something else than the record in memory.
     pub(super) const fn is_unsaved(&self) -> bool {
         self.chores.unsaved.is_some()
+    }
+
+    /// When the record is written again; none while the journal says the same.
+    pub(super) fn saved_again_at(&self) -> Option<Instant> {
+        self.chores.unsaved.map(|unsaved| unsaved.due())
     }
 
     /// Told in the log when it changes. [`Rotator::advance`] tries again at the end of every chore.

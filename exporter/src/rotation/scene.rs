@@ -23,7 +23,24 @@ pub(super) fn rotator(root: &Path, start: &str) -> (Rotator, VaultLock) {
          endpoint: {{address: '127.0.0.1:9'}}, service: {{stop: [/bin/true], start: {start}}}, \
          verify: {{deadline: 1s, holdDown: 0s, interval: 50ms}}}}"
     );
-    let agent = Agent::resolve(&serde_yaml::from_str(&agent).expect("yaml")).expect("agent");
+    rotator_of(root, &agent)
+}
+
+/// Of an agent that renews its own certificate by a script of a shell, and goes back by another; `root` is where they run.
+pub(super) fn renewing(root: &Path, renew: &str, back: &str) -> (Rotator, VaultLock) {
+    let script = |script: &str| format!("[/bin/sh, -c, 'cd {} && {script}']", root.display());
+    let (renew, back) = (script(renew), script(back));
+    let agent = format!(
+        "{{name: web, product: self-renewing-service, endpoint: {{address: '127.0.0.1:9'}}, \
+         renew: {{command: {renew}, back: {back}, timeout: 20s}}, service: {{minRestartInterval: 0s}}, \
+         verify: {{deadline: 1s, holdDown: 0s, interval: 50ms}}}}"
+    );
+    rotator_of(root, &agent)
+}
+
+fn rotator_of(root: &Path, agent: &str) -> (Rotator, VaultLock) {
+    let directory = root.display();
+    let agent = Agent::resolve(&serde_yaml::from_str(agent).expect("yaml")).expect("agent");
     let power = format!("{{assume: mains, scheduledShutdownFile: {directory}/none}}");
     let power = PowerGate::new(&serde_yaml::from_str(&power).expect("yaml"));
     let (vault, lock) = Vault::open(&root.join("state")).expect("vault");

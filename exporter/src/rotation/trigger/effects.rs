@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use kagiban_crds::LeafSha256;
 use kagiban_crds::host_api::Leaf;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::renewal::{Renewal, SeenLeaf, ServedLeaf};
 use crate::rotation::agent::{Procedure, Trigger, Verify};
@@ -54,7 +54,29 @@ impl Rotator {
         }
         let Trigger { back, timeout, .. } = self.trigger()?.clone();
         let Some(back) = back else { return Ok(()) };
+        self.await_journal().await?;
         self.run_noted(&back, timeout).await.map_err(|error| Cause::new("revert_failed", error.to_string()))
+    }
+
+    /// A product's program that no journal tells of would be run again after a crash, beside the first perhaps. So it waits until
+    /// its entry is durable: a full disk may have room again soon.
+    ///
+    /// # Errors
+    /// When it has waited as long as the way back waits for a service, or the program is to end.
+    async fn await_journal(&mut self) -> Result<(), Cause> {
+        let until = Instant::now() + self.agent.verify.on_the_way_back().deadline;
+        let stop = self.host.stop.clone();
+        while let Some(due) = self.saved_again_at() {
+            if due > until || stop.is_cancelled() {
+                let message = "the journal cannot be written, so the program of renew.back was not run";
+                return Err(Cause::new("journal_failed", message));
+            }
+            tokio::select! {
+                () = sleep_until(due) => self.save_record(),
+                () = stop.cancelled() => {}
+            }
+        }
+        Ok(())
     }
 
     /// Whether the service serves a leaf that will do. One that is down is started, where that is configured; one that was
@@ -165,4 +187,114 @@ fn seen(leaf: &Leaf) -> SeenLeaf {
 
 fn check_renewed(leaf: &Leaf, before: Option<&ServedLeaf>) -> Result<(), Cause> {
     seen(leaf).check_renewed(before, Timestamp::now())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use kagiban_crds::Generation;
+    use kagiban_crds::host_api::{RefusalReason, RenewalOrder, Target};
+
+    use super::*;
+    use crate::rotation::journal::Record;
+    use crate::rotation::scene::{block_journal, open, renewing, unblock_journal};
+
+    const PATH: &str = "state/journal/web.json";
+
+    fn order() -> RenewalOrder {
+        RenewalOrder { target: open().target, mark: None }
+    }
+
+    fn state(rotator: &Rotator) -> Option<&State> {
+        rotator.record.rotation.as_ref().map(|rotation| &rotation.state)
+    }
+
+    fn assert_on_disk(root: &Path, rotator: &Rotator) {
+        let on_disk = Record::peek(&root.join(PATH), &rotator.agent.name).expect("a journal");
+        assert_eq!(on_disk.rotation.map(|rotation| rotation.state).as_ref(), state(rotator));
+    }
+
+    async fn do_next_chore(rotator: &mut Rotator) {
+        sleep_until(rotator.next_chore().expect("a chore")).await;
+        rotator.do_chores(|_| {}).await;
+    }
+
+    /// Holds A12: an order whose entry cannot be made durable changes nothing, and can be given again.
+    #[tokio::test]
+    async fn a_renewal_whose_first_entry_cannot_be_written_is_refused_and_runs_nothing() {
+        let root = tempfile::tempdir().expect("directory");
+        let (mut rotator, _lock) = renewing(root.path(), "touch ran", "touch back");
+        rotator.save_record();
+        block_journal(root.path());
+        let refused = rotator.renew(&order()).expect_err("it cannot be written");
+        assert_eq!(refused.reason, RefusalReason::Internal, "{refused:?}");
+        rotator.advance(|_| {}).await;
+        assert_eq!(state(&rotator), None);
+        assert!(rotator.is_unsaved(), "the entry may be on the disk all the same");
+        unblock_journal(root.path());
+        do_next_chore(&mut rotator).await;
+        assert_on_disk(root.path(), &rotator);
+        assert!(!root.path().join("ran").exists());
+        // The fence has the number of the first.
+        let target = Target { generation: Generation(2), ..open().target };
+        rotator.renew(&RenewalOrder { target, ..order() }).expect("there is room again");
+        rotator.advance(|_| {}).await;
+        assert!(root.path().join("ran").exists());
+    }
+
+    /// Holds A12.
+    #[tokio::test]
+    async fn a_program_whose_entry_cannot_be_written_is_not_run() {
+        let root = tempfile::tempdir().expect("directory");
+        let (mut rotator, _lock) = renewing(root.path(), "touch ran", "touch back");
+        rotator.renew(&order()).expect("ordered");
+        block_journal(root.path());
+        rotator.advance(|_| {}).await;
+        let Some(State::RolledBack { failure }) = state(&rotator) else { panic!("{:?}", state(&rotator)) };
+        assert_eq!(failure.reason, "journal_failed");
+        assert!(!root.path().join("ran").exists() && !root.path().join("back").exists());
+        unblock_journal(root.path());
+        do_next_chore(&mut rotator).await;
+        assert_on_disk(root.path(), &rotator);
+    }
+
+    /// Holds A12: after a crash nothing would tell that it was run, and it would be run a second time.
+    #[tokio::test]
+    async fn what_brings_back_is_run_once_the_journal_tells_of_it_and_not_before() {
+        // Once the journal tells of its process: nothing is written while it is moved.
+        let block =
+            format!("until grep -q process {PATH}; do sleep 0.05; done; mv {PATH} aside && mkdir {PATH}; exit 3");
+        for has_room_again in [false, true] {
+            let root = tempfile::tempdir().expect("directory");
+            let (mut rotator, _lock) = renewing(root.path(), &block, &format!("cp {PATH} told"));
+            rotator.renew(&order()).expect("ordered");
+            let told = root.path().join("told");
+            let mend = async {
+                let mut pauses = 0;
+                while has_room_again && pauses < 600 && !root.path().join("aside").exists() {
+                    sleep(Duration::from_millis(50)).await;
+                    pauses += 1;
+                }
+                if has_room_again {
+                    sleep(Duration::from_millis(300)).await;
+                    unblock_journal(root.path());
+                }
+            };
+            tokio::join!(rotator.advance(|_| {}), mend);
+            let Some(State::RolledBack { failure }) = state(&rotator) else { panic!("{:?}", state(&rotator)) };
+            assert!(failure.message.contains("exit status: 3"), "{failure:?}");
+            let said = failure.then.clone().unwrap_or_default();
+            assert_eq!((told.exists(), said.contains("journal")), (has_room_again, !has_room_again), "{failure:?}");
+            if has_room_again {
+                let entry =
+                    Record::peek(&told, &rotator.agent.name).and_then(|record| record.rotation).expect("an entry");
+                assert!(matches!(entry.state, State::Renewal { step: Renewal::Reverting { .. } }), "{:?}", entry.state);
+            } else {
+                unblock_journal(root.path());
+                do_next_chore(&mut rotator).await;
+            }
+            assert_on_disk(root.path(), &rotator);
+        }
+    }
 }
