@@ -153,6 +153,11 @@ pub enum WriteError {
     ReadOnly { path: PathBuf },
     #[error("{}: a mount of its own (a bind-mounted file) cannot be replaced; mount its directory instead", path.display())]
     MountPoint { path: PathBuf },
+    #[error(
+        "{}: is not there, and a file system is to be mounted at {} that is not; mount it, or take it out of /etc/fstab or disable its unit",
+        path.display(), mount.display()
+    )]
+    NotMounted { path: PathBuf, mount: PathBuf },
     #[error("{}: immutable or append-only; take the attribute away (chattr -i -a)", path.display())]
     Immutable { path: PathBuf },
     #[error("{}: was changed by somebody else during the rotation; open a new one", path.display())]
@@ -175,6 +180,7 @@ impl WriteError {
             Self::PermissionDenied { .. } => "permission_denied",
             Self::ReadOnly { .. } => "read_only",
             Self::MountPoint { .. } => "mount_point",
+            Self::NotMounted { .. } => "not_mounted",
             Self::Immutable { .. } => "immutable",
             Self::Changed { .. } => "changed_meanwhile",
             Self::Refused(error) => error.reason(),

@@ -12,6 +12,7 @@ mod left;
 mod listeners;
 mod lock;
 mod logind;
+mod mounts;
 mod process;
 mod program;
 mod read;

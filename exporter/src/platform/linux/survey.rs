@@ -2,20 +2,17 @@
 //! stopped.
 
 use std::fs::{File, Metadata};
-use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rustix::fs::{Access, AtFlags, IFlags, StatxAttributes, StatxFlags, accessat, fstat, ioctl_getflags, statx};
 
 use super::attributes::Attributes;
 use super::held::Place;
+use super::mounts;
 use crate::platform::WriteError;
 use crate::platform::files::{DirectoryIdentity, FileError, HeldFile, Links};
-
-/// A host with containers has some thousand mounts of under 300 bytes each.
-const MAX_MOUNTS_BYTES: u64 = 4 * 1024 * 1024;
 
 /// What lies at a path, and what a file in its place would get.
 #[derive(Debug)]
@@ -37,6 +34,10 @@ pub fn survey(path: &Path, limit: u64) -> Result<Surveyed, WriteError> {
     let stat = fstat(&place.directory).map_err(|e| place.failed("looking at its directory")(e.into()))?;
     let directory = DirectoryIdentity { device: stat.st_dev, inode: stat.st_ino };
     let Some((file, metadata)) = opened else {
+        // It may be there when the mount is, and a key that is written now would stay below.
+        if let Some(mount) = path.parent().and_then(mounts::awaited) {
+            return Err(WriteError::NotMounted { path: path.to_owned(), mount });
+        }
         let attributes = Attributes::private_to(stat.st_uid, stat.st_gid);
         return Ok(Surveyed { directory, file: None, attributes });
     };
@@ -118,38 +119,5 @@ impl Obstacles {
 /// By the list of mounts; where that cannot be read, the rename will say.
 fn is_mounted(file: &File) -> bool {
     let path = std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd()));
-    let mounts = || -> io::Result<String> {
-        let mut text = String::new();
-        File::open("/proc/self/mountinfo")?.take(MAX_MOUNTS_BYTES).read_to_string(&mut text)?;
-        Ok(text)
-    };
-    match (path, mounts()) {
-        (Ok(path), Ok(mounts)) => mounts.lines().filter_map(mount_point).any(|point| point == path),
-        _ => false,
-    }
-}
-
-/// The fifth field of a line of mountinfo, its octal escapes undone.
-fn mount_point(line: &str) -> Option<PathBuf> {
-    let field = line.split(' ').nth(4)?;
-    let mut parts = field.split('\\');
-    let mut path = parts.next()?.to_owned();
-    for part in parts {
-        let (octal, rest) = part.split_at_checked(3)?;
-        path.push(char::from(u8::from_str_radix(octal, 8).ok()?));
-        path.push_str(rest);
-    }
-    Some(PathBuf::from(path))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_mount_point_is_read_from_its_line() {
-        let line = r"36 35 98:0 /mnt1 /opt/agent\040files/key\134store rw,noatime master:1 - ext3 /dev/root rw";
-        assert_eq!(mount_point(line), Some(PathBuf::from("/opt/agent files/key\\store")));
-        assert_eq!(mount_point("36 35 98:0 /mnt1"), None);
-    }
+    path.is_ok_and(|path| mounts::is_mounted(&path))
 }

@@ -143,3 +143,49 @@ fn wrong_class() -> Refusal {
     let message = "this agent renews its own certificate, and takes no key and chain; send it a renewal";
     refuse(RefusalReason::WrongClass, message)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+    use std::process::Command;
+
+    use super::*;
+    use crate::rotation::scene::{TRUE, open, rotator};
+
+    /// Set in the process whose mounts are its own.
+    const ALONE: &str = "KAGIBAN_TEST_OWN_MOUNTS";
+    const THIS: &str = "rotation::push::requests::tests::no_key_is_made_for_a_directory_whose_mount_is_still_to_come";
+
+    fn mount_memory(at: &str) {
+        let status = Command::new("mount").args(["-t", "tmpfs", "none", at]).status();
+        assert!(status.expect("install the package mount").success(), "run it as root, with CAP_SYS_ADMIN");
+    }
+
+    /// Holds A5: the first rotation of an agent, before its file system is mounted. The key would stay below the mount.
+    #[test]
+    fn no_key_is_made_for_a_directory_whose_mount_is_still_to_come() {
+        if std::env::var_os(ALONE).is_none() {
+            let this = std::env::current_exe().expect("this program");
+            let mut alone = Command::new("unshare");
+            let alone = alone.arg("--mount").arg(this).args(["--exact", THIS, "--nocapture"]).env(ALONE, "1");
+            return assert!(alone.status().expect("install the package util-linux").success());
+        }
+        mount_memory("/run");
+        let (agent, units) = (Path::new("/run/agent"), Path::new("/run/systemd/system"));
+        for directory in [agent, units] {
+            fs::create_dir_all(directory).expect("mkdir");
+        }
+        fs::write(units.join("run-agent.mount"), "[Mount]\nWhat=/dev/sdz1\nWhere=/run/agent\n").expect("written");
+        {
+            let (mut rotator, _lock) = rotator(agent, TRUE);
+            let refused = rotator.open(&open()).expect_err("not mounted");
+            assert_eq!(refused.reason, RefusalReason::KeystoreRefused);
+            assert!(refused.message.contains("is to be mounted at /run/agent"), "{refused:?}");
+            assert!(rotator.record.rotation.is_none() && rotator.pending.is_none());
+        }
+        mount_memory("/run/agent");
+        let (mut rotator, _lock) = rotator(agent, TRUE);
+        rotator.open(&open()).expect("mounted");
+    }
+}

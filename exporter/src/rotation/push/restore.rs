@@ -72,6 +72,13 @@ pub(in crate::rotation) enum RestoreError {
         path.display()
     )]
     Elsewhere { path: PathBuf },
+    #[error(
+        "{}: this rotation put the first file there, and its directory is another one now; if a file system was mounted over it, the new \
+         key lies below: unmount it, and the key is removed; if the directory was made anew, end the freeze with `kagiban-exporter \
+         rotation thaw AGENT`",
+        path.display()
+    )]
+    FirstElsewhere { path: PathBuf },
 }
 
 impl RestoreError {
@@ -85,7 +92,7 @@ impl RestoreError {
             Self::Parted(_) => "split_set",
             Self::Locked { .. } => "backup_locked",
             Self::NotConfigured { .. } => "not_configured",
-            Self::Elsewhere { .. } => "not_mounted",
+            Self::Elsewhere { .. } | Self::FirstElsewhere { .. } => "not_mounted",
         }
     }
 }
@@ -294,7 +301,10 @@ impl WayBack<'_> {
     /// hidden by the files themselves. One such file is enough: those of a set may lie on several file systems.
     fn check_mounted(&self) -> Result<(), RestoreError> {
         let elsewhere = self.files.iter().find(|file| is_hidden(file));
-        elsewhere.map_or(Ok(()), |file| Err(RestoreError::Elsewhere { path: file.path.clone() }))
+        elsewhere.map_or(Ok(()), |FileSwap { path, old, .. }| {
+            let path = path.clone();
+            Err(if old.is_some() { RestoreError::Elsewhere { path } } else { RestoreError::FirstElsewhere { path } })
+        })
     }
 
     /// The files as they come back, and what is left to do for it.

@@ -213,6 +213,36 @@ fn nothing_is_put_back_where_one_file_of_the_set_is_not_mounted() {
     assert_eq!(scene.contents(), ["old tls.crt", "old tls.key"]);
 }
 
+/// Holds A5: a mount that came over the first files of an agent gets nothing of them, and they are removed when it has gone.
+#[test]
+fn the_first_files_of_an_agent_are_removed_from_below_a_mount_that_came_late_once_it_has_gone() {
+    let mut scene = Scene::new();
+    let (agent, aside) = (scene.root.path().join("agent"), scene.root.path().join("aside"));
+    fs::create_dir(&agent).expect("directory");
+    for file in &mut scene.files {
+        let below = agent.join(file.path.file_name().expect("a name"));
+        let staged = platform::temporary_beside(&below).expect("name");
+        fs::rename(&file.staged, &staged).and_then(|()| fs::remove_file(&file.path)).expect("moved");
+        file.directory = Some(platform::directory_identity(&agent).expect("there"));
+        (file.path, file.staged, file.old) = (below, staged, None);
+    }
+    scene.push.keystore =
+        Keystore::PemPair { certificate: scene.files[0].path.clone(), key: scene.files[1].path.clone() };
+    (0..2).for_each(|n| scene.swap(n).expect("swapped"));
+    assert_eq!(scene.contents(), ["new tls.crt", "new tls.key"]);
+
+    fs::rename(&agent, &aside).and_then(|()| fs::create_dir(&agent)).expect("mounted over");
+    fs::write(agent.join("tls.crt"), "theirs").expect("what is mounted");
+    let error = scene.way_back().restore().expect_err("hidden");
+    assert!(error.reason() == "not_mounted" && error.to_string().contains("unmount it"), "{error}");
+    assert_eq!(fs::read_to_string(agent.join("tls.crt")).expect("it stays"), "theirs");
+    assert_eq!(fs::read_dir(&agent).expect("list").count(), 1, "nothing of the new key");
+
+    fs::remove_dir_all(&agent).and_then(|()| fs::rename(&aside, &agent)).expect("unmounted");
+    scene.way_back().restore().expect("removed");
+    assert_eq!(fs::read_dir(&agent).expect("list").count(), 0);
+}
+
 /// Holds A10: what was put there after the swap is somebody's still, and is not overwritten.
 #[test]
 fn a_file_that_was_replaced_and_then_changed_is_left_as_it_is() {
