@@ -293,7 +293,7 @@ pub enum OnUnreadable {
     /// Leave it alone and refuse the rotation.
     #[default]
     Refuse,
-    /// The handbook's own procedure: a new store in its place, the old file in the backup (notice 001, appendix).
+    /// As the handbook of PowerChute has it for a lost password: a new store in its place, the old file in the backup.
     Replace,
 }
 
@@ -385,7 +385,8 @@ pub struct RotationReport {
     pub steps: Vec<Step>,
 }
 
-/// The states of a rotation on the host, in the order they are passed.
+/// The states of a rotation on the host, in the order in which a keystore passes them; [`Self::Renewing`] stands for all of what an
+/// agent does that renews its own certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[cfg_attr(feature = "resource", derive(schemars::JsonSchema))]
 pub enum RotationState {

@@ -23,7 +23,7 @@ pub use class::{Class, Procedure, PushSpec};
 pub use duration::{DurationError, GoDuration};
 pub use status::{
     BlockedBy, Condition, HISTORY_LIMIT, HistoryEntry, LeafStatus, ManagedAgentCertificateStatus, Outcome,
-    RotationStatus, SIGNED_LIMIT, SignedLeaf, Time, Trigger,
+    RotationStatus, RotationTrigger, SIGNED_LIMIT, SignedLeaf, Time,
 };
 use written::WrittenSpec;
 

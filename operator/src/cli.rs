@@ -125,8 +125,8 @@ pub struct RunArgs {
     /// The longest time between two looks at a host.
     #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = resync)]
     pub resync: Duration,
-    /// Resources that are worked on at once. Those that wait for a slow host are not counted, up to 32 for each of these places;
-    /// hosts that were silent or slow have places of their own, eight for each.
+    /// Resources that are worked on at once. Those that wait for a slow host are counted apart, up to 32 times as many; hosts that
+    /// were silent or slow a moment ago too, up to eight times as many.
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub concurrency: u16,
     /// Where /metrics, /healthz and /readyz are served.
@@ -139,7 +139,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "NAME")]
     pub leader_election_namespace: Option<String>,
     /// The name of this installation, such as the cluster's. A host obeys the first name that it hears, and refuses the orders
-    /// of other installations and of those without one, whatever their epoch. Every host's exporter must know lineages.
+    /// of other installations and of those without one, whatever their epoch. Exporters from before there was this option refuse them.
     #[arg(long, value_name = "NAME")]
     pub lineage: Option<Lineage>,
     /// How logs are written to stderr.

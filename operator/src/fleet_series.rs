@@ -77,7 +77,7 @@ impl FleetSeries {
         for (name, help, value) in [
             (
                 "kagiban_operator_resources_overdue",
-                "Resources that no look came to an end about for three resyncs; anything but 0 needs a person",
+                "Resources that were not looked at to an end for three resync intervals; anything but 0 needs a person",
                 overdue,
             ),
             ("kagiban_operator_resources_due", "Resources that wait for their turn to be looked at", due),

@@ -29,9 +29,9 @@ struct Entry {
     /// Since when, without a break and without a step of ours, the host works on a rotation.
     works_since: Option<Instant>,
     waits: Option<Wait>,
-    /// Writes that no rotation made.
+    /// Status writes outside rotations, of which there may be so many.
     writes: Spent,
-    /// Writes that only put the same state in other words.
+    /// Status writes that change messages only, likewise.
     rewordings: Spent,
     told: HashMap<Reason, Told>,
 }

@@ -1,4 +1,5 @@
-//! What the operator tells Prometheus: counters of its own, and, from the leader alone, the fleet as it is at the scrape.
+//! What the operator tells Prometheus: counters of its own, and, from the leader alone, the fleet as it is at the scrape
+//! (`fleet_series`).
 
 use std::fmt;
 use std::sync::Arc;

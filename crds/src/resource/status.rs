@@ -102,7 +102,7 @@ pub struct RotationStatus {
     #[schemars(with = "i64", range(min = 0))]
     pub generation: u64,
     /// Why it was started.
-    pub trigger: Trigger,
+    pub trigger: RotationTrigger,
     /// `Requested` while the host works on it, then how it ended. The host's own report has the steps.
     pub state: RotationState,
     #[schemars(with = "String", extend("format" = "date-time"))]
@@ -126,7 +126,7 @@ pub struct RotationStatus {
 
 /// Why a rotation was started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-pub enum Trigger {
+pub enum RotationTrigger {
     /// No leaf of this resource has ever been verified.
     FirstIssue,
     /// The rotate annotation has a new value.

@@ -8,7 +8,7 @@ use super::line::Line;
 use super::*;
 use crate::shutdown::{Evidence, Feeds, Member, Sign};
 use crate::snapshot::{Backend, Board, Label, Observation, Pass, SourceId, SourceKind, Trouble, UpsSeen};
-use crate::ups::{Quantity, Reading, Status, Trigger, UpsFault};
+use crate::ups::{Quantity, Reading, ShutdownTrigger, Status, UpsFault};
 
 const ON_LINE: &[Status] = &[Status::Online];
 const ON_BATTERY: &[Status] = &[Status::OnBattery, Status::Discharging];
@@ -170,12 +170,12 @@ fn a_server_whose_upses_are_new_at_every_look_cannot_fill_the_log() {
 fn a_shutdown_that_begins_is_told_with_who_announced_it_and_how_and_that_it_is_over_too() {
     let mut scene = Scene::new(1);
     let system = id(SourceKind::Host, "system");
-    let begun = Evidence { triggers: [Trigger::SystemdPreparing].into(), ..Evidence::new(Sign::InProgress) };
+    let begun = Evidence { triggers: [ShutdownTrigger::SystemdPreparing].into(), ..Evidence::new(Sign::InProgress) };
     let lines = scene.publish(&system, Observation::Host(vec![begun]));
     assert_eq!(lines, ["WARN begun until it is taken back: systemd_preparing by system"]);
     let over = Evidence { denies: true, ..Evidence::new(Sign::Normal) };
     assert_eq!(scene.publish(&system, Observation::Host(vec![over])), ["INFO over"]);
-    let begun = Evidence { triggers: [Trigger::PowerchuteEvent].into(), ..Evidence::new(Sign::InProgress) };
+    let begun = Evidence { triggers: [ShutdownTrigger::PowerchuteEvent].into(), ..Evidence::new(Sign::InProgress) };
     let lines = scene.publish(&system, Observation::Host(vec![begun]));
     assert_eq!(lines, ["WARN begun until a person or the boot: powerchute_event by system"]);
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use super::table::{Family, Kind, Samples};
 use crate::shutdown::{FeedsReport, Report, State};
 use crate::snapshot::{Label, Snapshot};
-use crate::ups::Trigger;
+use crate::ups::ShutdownTrigger;
 
 pub(super) const FAMILIES: &[Family<Snapshot>] = &[
     Family {
@@ -70,7 +70,7 @@ pub(super) const FAMILIES: &[Family<Snapshot>] = &[
         samples: |snapshot, out| {
             told(snapshot, |report| {
                 let holds = |trigger| report.triggers().contains(&trigger);
-                Trigger::ALL
+                ShutdownTrigger::ALL
                     .into_iter()
                     .try_for_each(|trigger| out.put(&[("trigger", trigger.as_str())], holds(trigger)))
             })

@@ -136,7 +136,7 @@ fn every_family_has_one_line_of_help_and_a_name_of_its_own() {
 #[test]
 fn a_host_that_goes_down() {
     use crate::shutdown::{Evidence, Scheduled, ShutdownKind, Sign};
-    use crate::ups::Trigger;
+    use crate::ups::ShutdownTrigger;
 
     let (board, system) = (Board::default(), SourceId { kind: SourceKind::Host, name: Label::new("system") });
     board.expect([(system.clone(), &[][..])]);
@@ -145,7 +145,7 @@ fn a_host_that_goes_down() {
 
     let at = Timestamp::constant(1_750_000_600, 0);
     let plan = |dry_run| Evidence {
-        triggers: [Trigger::SystemdSchedule].into(),
+        triggers: [ShutdownTrigger::SystemdSchedule].into(),
         deadline: Some(at),
         scheduled: Some(Scheduled { kind: ShutdownKind::Reboot, at, dry_run }),
         cause: Some(Label::new("new \"kernel\"")),

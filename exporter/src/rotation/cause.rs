@@ -1,4 +1,5 @@
-//! Why a rotation did not go forward, as the journal keeps it.
+//! Why a rotation did not go forward, as the journal keeps it. Each reason stands where the cause is made, beside what failed; all are
+//! listed in docs/rotation.md, "Why a rotation did not commit".
 
 use kagiban_crds::host_api::Failure;
 use serde::{Deserialize, Serialize};

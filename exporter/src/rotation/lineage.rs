@@ -16,7 +16,7 @@ struct Obeyed {
     lineage: Lineage,
 }
 
-/// The lineage in its file. Where that could not be read it is not known to be none: nothing is written there then.
+/// The lineage in its file. Where that could not be read it may hold one: nothing is written there until it was read.
 #[derive(Debug)]
 pub(super) struct LineageFile {
     path: PathBuf,

@@ -15,7 +15,7 @@ const FENCES: &str = "fences";
 #[derive(Clone, Debug)]
 pub struct Vault {
     root: PathBuf,
-    /// Which one it was when its lock was taken, where that was done.
+    /// Which directory was locked; none where none was.
     opened: Option<DirectoryIdentity>,
 }
 

@@ -241,14 +241,14 @@ mod tests {
     use super::*;
     use crate::label::Label;
     use crate::shutdown::{Announced, Cleared, Latch, Waiting};
-    use crate::ups::Trigger;
+    use crate::ups::ShutdownTrigger;
 
     const BEGUN: Timestamp = Timestamp::constant(1_750_000_000, 0);
 
     /// An exporter that has come up in a boot in which a shutdown had begun, and its keeper, which has written nothing yet.
     async fn begun(state: &Path) -> (Keeper, Arc<Board>) {
         let origin = Origin::Host { source: Label::new("/opt/EventLog") };
-        let triggers = [Trigger::PowerchuteEvent].into();
+        let triggers = [ShutdownTrigger::PowerchuteEvent].into();
         let announced = Announced { since: BEGUN, triggers, cause: None, begun_at: Some(BEGUN) };
         let kept = Kept { latch: Latch::announced([(origin, announced)].into()), ..Kept::default() };
         let board = Arc::new(Board::default());

@@ -224,7 +224,7 @@ mod tests {
     use super::super::{Announced, Origin};
     use super::*;
     use crate::label::Label;
-    use crate::ups::Trigger;
+    use crate::ups::ShutdownTrigger;
 
     const NOW: Timestamp = Timestamp::constant(1_750_000_000, 0);
 
@@ -234,8 +234,12 @@ mod tests {
 
     fn latch(since: Timestamp) -> Latch {
         let origin = Origin::Host { source: Label::new("/opt/EventLog") };
-        let announced =
-            Announced { since, triggers: [Trigger::PowerchuteEvent].into(), cause: None, begun_at: Some(since) };
+        let announced = Announced {
+            since,
+            triggers: [ShutdownTrigger::PowerchuteEvent].into(),
+            cause: None,
+            begun_at: Some(since),
+        };
         Latch::announced([(origin, announced)].into()).expect("somebody announced it")
     }
 

@@ -4,14 +4,14 @@ use jiff::Timestamp;
 
 use crate::label::Label;
 use crate::platform::Scheduled;
-use crate::ups::Triggers;
+use crate::ups::ShutdownTriggers;
 
 /// What one source says now.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Evidence {
     pub sign: Sign,
     pub about: About,
-    pub triggers: Triggers,
+    pub triggers: ShutdownTriggers,
     /// When the power or the host is expected to go.
     pub deadline: Option<Timestamp>,
     pub scheduled: Option<Scheduled>,
@@ -63,7 +63,7 @@ impl Evidence {
         Self {
             sign,
             about: About::Host,
-            triggers: Triggers::new(),
+            triggers: ShutdownTriggers::new(),
             deadline: None,
             scheduled: None,
             cause: None,

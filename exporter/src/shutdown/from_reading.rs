@@ -4,7 +4,8 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{About, Evidence, Sign, Word};
 use crate::ups::{
-    Quantity, Reading, SelfTest, Status, Trigger, Triggers, announces_end, announces_shutdown, is_on_line,
+    Quantity, Reading, SelfTest, ShutdownTrigger, ShutdownTriggers, Status, announces_end, announces_shutdown,
+    is_on_line,
 };
 
 impl Word {
@@ -14,7 +15,7 @@ impl Word {
         if whole.sign == Sign::Normal && !speaks_of_power(reading) {
             return Self::Mute;
         }
-        let (of_host, of_feed): (Triggers, Triggers) =
+        let (of_host, of_feed): (ShutdownTriggers, ShutdownTriggers) =
             reading.triggers.iter().copied().partition(|trigger| is_of_host(*trigger));
         if of_host.is_empty() {
             return Self::Said(vec![whole]);
@@ -44,7 +45,7 @@ impl Evidence {
     }
 }
 
-fn sign_with(reading: &Reading, triggers: &Triggers) -> Sign {
+fn sign_with(reading: &Reading, triggers: &ShutdownTriggers) -> Sign {
     let any = |statuses: &[Status]| statuses.iter().any(|status| reading.statuses.contains(status));
     let triggered = triggers.iter().map(|trigger| announced_by(*trigger)).max().unwrap_or(Sign::Normal);
 
@@ -85,38 +86,42 @@ fn counts_time_on_battery(reading: &Reading) -> bool {
 }
 
 /// Whether it is told by who shuts the host down, and not by the UPS: it holds whatever other UPSes feed the host.
-const fn is_of_host(trigger: Trigger) -> bool {
+const fn is_of_host(trigger: ShutdownTrigger) -> bool {
     match trigger {
-        Trigger::SystemdSchedule
-        | Trigger::SystemdPreparing
-        | Trigger::ApcupsdShutdown
-        | Trigger::ApcupsdLoad
-        | Trigger::ApcupsdTimeOnBattery
-        | Trigger::ApcupsdRuntime
-        | Trigger::ApcupsdEmergency
-        | Trigger::ApcupsdRemote
-        | Trigger::PowerchuteCritical
-        | Trigger::PowerchuteEvent => true,
-        Trigger::NutFsd | Trigger::NutTimer | Trigger::SnmpShutdownDelay | Trigger::SnmpAlarm => false,
+        ShutdownTrigger::SystemdSchedule
+        | ShutdownTrigger::SystemdPreparing
+        | ShutdownTrigger::ApcupsdShutdown
+        | ShutdownTrigger::ApcupsdLoad
+        | ShutdownTrigger::ApcupsdTimeOnBattery
+        | ShutdownTrigger::ApcupsdRuntime
+        | ShutdownTrigger::ApcupsdEmergency
+        | ShutdownTrigger::ApcupsdRemote
+        | ShutdownTrigger::PowerchuteCritical
+        | ShutdownTrigger::PowerchuteEvent => true,
+        ShutdownTrigger::NutFsd
+        | ShutdownTrigger::NutTimer
+        | ShutdownTrigger::SnmpShutdownDelay
+        | ShutdownTrigger::SnmpAlarm => false,
     }
 }
 
 /// How far a shutdown is, at least, once this trigger is there.
-const fn announced_by(trigger: Trigger) -> Sign {
+const fn announced_by(trigger: ShutdownTrigger) -> Sign {
     match trigger {
-        Trigger::SystemdSchedule => Sign::Scheduled,
-        Trigger::NutTimer
-        | Trigger::ApcupsdLoad
-        | Trigger::ApcupsdTimeOnBattery
-        | Trigger::ApcupsdRuntime
-        | Trigger::ApcupsdEmergency
-        | Trigger::ApcupsdRemote
-        | Trigger::SnmpShutdownDelay
-        | Trigger::SnmpAlarm
-        | Trigger::PowerchuteEvent => Sign::Pending,
-        Trigger::SystemdPreparing | Trigger::NutFsd | Trigger::ApcupsdShutdown | Trigger::PowerchuteCritical => {
-            Sign::InProgress
-        }
+        ShutdownTrigger::SystemdSchedule => Sign::Scheduled,
+        ShutdownTrigger::NutTimer
+        | ShutdownTrigger::ApcupsdLoad
+        | ShutdownTrigger::ApcupsdTimeOnBattery
+        | ShutdownTrigger::ApcupsdRuntime
+        | ShutdownTrigger::ApcupsdEmergency
+        | ShutdownTrigger::ApcupsdRemote
+        | ShutdownTrigger::SnmpShutdownDelay
+        | ShutdownTrigger::SnmpAlarm
+        | ShutdownTrigger::PowerchuteEvent => Sign::Pending,
+        ShutdownTrigger::SystemdPreparing
+        | ShutdownTrigger::NutFsd
+        | ShutdownTrigger::ApcupsdShutdown
+        | ShutdownTrigger::PowerchuteCritical => Sign::InProgress,
     }
 }
 

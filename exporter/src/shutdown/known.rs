@@ -94,7 +94,7 @@ impl Known {
         self.silence = None;
     }
 
-    /// A link that was lost is not found again by losing the one who said so.
+    /// A lost link stays lost when the server that told of it is not heard any more.
     fn fall_silent(&mut self, silence: Silence) {
         if self.silence != Some(Silence::LinkLost) {
             self.silence = Some(silence);
@@ -147,7 +147,7 @@ impl Known {
         self.began = false;
     }
 
-    /// The state that it would have alone, but that of a shutdown called off.
+    /// The state that follows from it alone, a cancelled shutdown left aside.
     pub(super) fn state(&self, is_ups: bool, now: Timestamp) -> State {
         self.with_silence(self.worst(now, |_| true), is_ups)
     }

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::{Evidence, Origin};
 use crate::label::Label;
-use crate::ups::{Trigger, Triggers};
+use crate::ups::{ShutdownTrigger, ShutdownTriggers};
 
 /// Which boot of the host: the kernel's random id.
 #[derive(Clone, PartialEq, Eq)]
@@ -26,7 +26,7 @@ pub struct Latch {
 pub struct Announced {
     /// When it was first heard.
     pub since: Timestamp,
-    pub triggers: Triggers,
+    pub triggers: ShutdownTriggers,
     /// The first one that was named, and when.
     pub cause: Option<(Timestamp, Label)>,
     /// When it had begun last, by the source's own clock, where the source tells.
@@ -82,7 +82,7 @@ impl Latch {
         self.by.iter().filter_map(|(origin, announced)| Some((origin.clone(), announced.begun_at?)))
     }
 
-    pub fn triggers(&self) -> impl Iterator<Item = Trigger> {
+    pub fn triggers(&self) -> impl Iterator<Item = ShutdownTrigger> {
         self.by.values().flat_map(|announced| &announced.triggers).copied()
     }
 
@@ -94,7 +94,7 @@ impl Latch {
 
     /// How it was announced, for people.
     pub fn trigger_names(&self) -> String {
-        let names: BTreeSet<&str> = self.triggers().map(Trigger::as_str).collect();
+        let names: BTreeSet<&str> = self.triggers().map(ShutdownTrigger::as_str).collect();
         names.into_iter().collect::<Vec<_>>().join(", ")
     }
 
@@ -113,7 +113,7 @@ impl Latch {
         let mut by = latch.map(|latch| latch.by).unwrap_or_default();
         let announced = by.entry(origin.clone()).or_insert_with(|| Announced {
             since: now,
-            triggers: Triggers::new(),
+            triggers: ShutdownTriggers::new(),
             cause: None,
             begun_at: None,
         });
@@ -144,20 +144,21 @@ impl Announced {
 /// Whether a shutdown that is announced so ends when its source says it no more; none of what begins no shutdown. logind calls one
 /// off when its job is cancelled or fails, and begins a soft reboot in the same boot. A UPS's own is of its power alone: where the
 /// host went down for it, somebody else said so. PowerChute, apcupsd and upsmon go on when power returns.
-const fn ends_with_its_word(trigger: Trigger) -> Option<bool> {
+const fn ends_with_its_word(trigger: ShutdownTrigger) -> Option<bool> {
     match trigger {
-        Trigger::SystemdPreparing | Trigger::SnmpAlarm => Some(true),
-        Trigger::NutFsd | Trigger::ApcupsdShutdown | Trigger::PowerchuteCritical | Trigger::PowerchuteEvent => {
-            Some(false)
-        }
-        Trigger::SystemdSchedule
-        | Trigger::NutTimer
-        | Trigger::ApcupsdLoad
-        | Trigger::ApcupsdTimeOnBattery
-        | Trigger::ApcupsdRuntime
-        | Trigger::ApcupsdEmergency
-        | Trigger::ApcupsdRemote
-        | Trigger::SnmpShutdownDelay => None,
+        ShutdownTrigger::SystemdPreparing | ShutdownTrigger::SnmpAlarm => Some(true),
+        ShutdownTrigger::NutFsd
+        | ShutdownTrigger::ApcupsdShutdown
+        | ShutdownTrigger::PowerchuteCritical
+        | ShutdownTrigger::PowerchuteEvent => Some(false),
+        ShutdownTrigger::SystemdSchedule
+        | ShutdownTrigger::NutTimer
+        | ShutdownTrigger::ApcupsdLoad
+        | ShutdownTrigger::ApcupsdTimeOnBattery
+        | ShutdownTrigger::ApcupsdRuntime
+        | ShutdownTrigger::ApcupsdEmergency
+        | ShutdownTrigger::ApcupsdRemote
+        | ShutdownTrigger::SnmpShutdownDelay => None,
     }
 }
 

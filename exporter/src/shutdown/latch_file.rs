@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::{Announced, BootId, Kept, Latch, Origin};
 use crate::label::Label;
 use crate::platform::{self, FileError, WriteError};
-use crate::ups::{Trigger, Triggers};
+use crate::ups::{ShutdownTrigger, ShutdownTriggers};
 
 /// The only version written.
 const VERSION: u32 = 2;
@@ -176,7 +176,7 @@ fn decode(bytes: &[u8]) -> Result<(BootId, Kept), String> {
         WITHOUT_SOURCES => {
             let OldRecord { boot_id, since, triggers, cause, .. } = serde_json::from_slice(bytes).map_err(wrong)?;
             let triggers = read_triggers(&triggers)?;
-            let of_system = [Trigger::SystemdPreparing, Trigger::SystemdSchedule];
+            let of_system = [ShutdownTrigger::SystemdPreparing, ShutdownTrigger::SystemdSchedule];
             let is_of_system = !triggers.is_empty() && triggers.iter().all(|trigger| of_system.contains(trigger));
             let source = Label::new(if is_of_system { SYSTEM } else { UNKNOWN });
             let announced = Announced { since, triggers, cause: cause.map(Cause::read), begun_at: None };
@@ -187,8 +187,8 @@ fn decode(bytes: &[u8]) -> Result<(BootId, Kept), String> {
     }
 }
 
-fn read_triggers(words: &[String]) -> Result<Triggers, String> {
-    let known = |word: &String| Trigger::ALL.into_iter().find(|trigger| trigger.as_str() == word);
+fn read_triggers(words: &[String]) -> Result<ShutdownTriggers, String> {
+    let known = |word: &String| ShutdownTrigger::ALL.into_iter().find(|trigger| trigger.as_str() == word);
     words.iter().map(|word| known(word).ok_or_else(|| format!("unknown trigger {word:?}"))).collect()
 }
 
@@ -256,7 +256,7 @@ mod tests {
     }
 
     fn announced() -> impl Strategy<Value = (Origin, Announced)> {
-        let triggers = prop::collection::btree_set(prop::sample::select(&Trigger::ALL[..]), 0..4);
+        let triggers = prop::collection::btree_set(prop::sample::select(&ShutdownTrigger::ALL[..]), 0..4);
         let cause = prop::option::of("\\PC{0,40}");
         let ups = prop::option::of("[a-z]{1,4}");
         (0_i64..4_000_000_000, triggers, cause, "[a-z]{1,4}", ups).prop_map(|(second, triggers, cause, source, ups)| {
@@ -279,7 +279,7 @@ mod tests {
         })
     }
 
-    fn begun(source: &str, trigger: Trigger) -> Kept {
+    fn begun(source: &str, trigger: ShutdownTrigger) -> Kept {
         let announced =
             Announced { since: Timestamp::UNIX_EPOCH, triggers: [trigger].into(), cause: None, begun_at: None };
         let by = [(Origin::Host { source: Label::new(source) }, announced)];
@@ -309,7 +309,7 @@ mod tests {
 
     #[test]
     fn another_version_or_another_trigger_is_not_guessed_at() {
-        let kept = begun("system", Trigger::NutFsd);
+        let kept = begun("system", ShutdownTrigger::NutFsd);
         let text = String::from_utf8(encode(&boot("aa"), &kept).expect("json")).expect("text");
         assert!(decode(text.as_bytes()).is_ok());
         for (ours, theirs) in [("\"version\": 2", "\"version\": 3"), ("nut_fsd", "news"), ("\"aa\"", "\"\"")] {
@@ -326,8 +326,8 @@ mod tests {
             );
             decode(text.as_bytes()).expect("it is ours").1
         };
-        assert_eq!(old("systemd_preparing"), begun("system", Trigger::SystemdPreparing));
-        assert_eq!(old("nut_fsd"), begun("unknown", Trigger::NutFsd));
+        assert_eq!(old("systemd_preparing"), begun("system", ShutdownTrigger::SystemdPreparing));
+        assert_eq!(old("nut_fsd"), begun("unknown", ShutdownTrigger::NutFsd));
     }
 
     #[test]
@@ -336,14 +336,14 @@ mod tests {
         assert_eq!(load(directory.path(), &boot("aa")).expect("load"), LoadedLatch::Nothing);
         let file = directory.path().join("file");
         std::fs::write(&file, b"").expect("write");
-        let kept = begun("a", Trigger::NutFsd);
+        let kept = begun("a", ShutdownTrigger::NutFsd);
         assert_eq!(save(&file, &boot("aa"), &kept).map_err(|e| e.reason()), Err("latch_unwritten"));
     }
 
     #[test]
     fn of_nothing_there_is_no_file() {
         let directory = tempfile::tempdir().expect("directory");
-        save(directory.path(), &boot("aa"), &begun("a", Trigger::NutFsd)).expect("save");
+        save(directory.path(), &boot("aa"), &begun("a", ShutdownTrigger::NutFsd)).expect("save");
         assert!(directory.path().join(NAME).exists());
         save(directory.path(), &boot("aa"), &Kept::default()).expect("remove");
         assert!(!directory.path().join(NAME).exists());

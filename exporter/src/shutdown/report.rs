@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::{FeedsReport, Latch, Scheduled, ShutdownKind, State};
 use crate::label::Label;
-use crate::ups::Triggers;
+use crate::ups::ShutdownTriggers;
 
 /// Whether the host is going down, why, and when.
 #[derive(Clone, Debug, PartialEq)]
@@ -14,7 +14,7 @@ pub struct Report {
     pub(super) state: State,
     pub(super) since: Timestamp,
     pub(super) pending: bool,
-    pub(super) triggers: Triggers,
+    pub(super) triggers: ShutdownTriggers,
     pub(super) expected: Option<Timestamp>,
     pub(super) scheduled: BTreeMap<(ShutdownKind, bool), Timestamp>,
     pub(super) cause: Option<Label>,
@@ -42,7 +42,7 @@ impl Report {
     }
 
     /// What has set the shutdown off, or is about to.
-    pub const fn triggers(&self) -> &Triggers {
+    pub const fn triggers(&self) -> &ShutdownTriggers {
         &self.triggers
     }
 

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use super::{Alarms, Quantity, Reading, Status, Timer, Trigger};
+use super::{Alarms, Quantity, Reading, ShutdownTrigger, Status, Timer};
 
 /// RFC 1628's alarms 22 and 23. No status of the schema says them.
 const PENDING_ALARM: &str = "shutdown_pending";
@@ -68,7 +68,7 @@ const ROUND: f64 = 10.0;
 impl Countdowns {
     /// Makes values and triggers of what stands in the reading's `timers`. `trigger` is what the backend calls a shutdown that
     /// counts down.
-    pub fn follow(&mut self, reading: &mut Reading, trigger: Option<Trigger>, now: Instant) {
+    pub fn follow(&mut self, reading: &mut Reading, trigger: Option<ShutdownTrigger>, now: Instant) {
         let is_announced = is_announced(reading);
         for (quantity, timer) in std::mem::take(&mut reading.timers) {
             let taken = match (self.take(quantity, timer, now), timer) {
@@ -176,7 +176,7 @@ fn is_announced(reading: &Reading) -> bool {
     let going = [Status::ForcedShutdown, Status::ShuttingDown];
     going.iter().any(|status| reading.statuses.contains(status))
         || announces_shutdown(&reading.alarms)
-        || reading.triggers.contains(&Trigger::SnmpAlarm)
+        || reading.triggers.contains(&ShutdownTrigger::SnmpAlarm)
 }
 
 /// Whether an alarm says that a shutdown is to come.
@@ -210,7 +210,11 @@ mod tests {
         fn read(&mut self, second: u64, timer: Option<Timer>, statuses: &[Status]) -> Reading {
             let mut reading = Reading { statuses: statuses.iter().copied().collect(), ..Reading::default() };
             reading.timers = timer.map(|timer| (Quantity::ShutdownTimer, timer)).into_iter().collect();
-            self.countdowns.follow(&mut reading, Some(Trigger::NutTimer), self.start + Duration::from_secs(second));
+            self.countdowns.follow(
+                &mut reading,
+                Some(ShutdownTrigger::NutTimer),
+                self.start + Duration::from_secs(second),
+            );
             reading
         }
 
@@ -218,7 +222,7 @@ mod tests {
         fn look(&mut self, second: u64, timer: Timer) -> Option<f64> {
             let reading = self.read(second, Some(timer), &[Status::Online]);
             let left = reading.values.of(Quantity::ShutdownTimer);
-            assert_eq!(reading.triggers.contains(&Trigger::NutTimer), left.is_some());
+            assert_eq!(reading.triggers.contains(&ShutdownTrigger::NutTimer), left.is_some());
             left
         }
     }
@@ -321,13 +325,13 @@ mod tests {
             let (mut countdowns, now) = (Countdowns::default(), Instant::now());
             let mut read = |left, second| {
                 let mut reading = Reading { timers: [(quantity, Timer::Left(left))].into(), ..Reading::default() };
-                countdowns.follow(&mut reading, Some(Trigger::NutTimer), now + Duration::from_secs(second));
+                countdowns.follow(&mut reading, Some(ShutdownTrigger::NutTimer), now + Duration::from_secs(second));
                 reading
             };
             assert_eq!(read(58.0, 0).may_count_down, ends_power);
             let running = read(48.0, 10);
             assert_eq!(running.values.of(quantity), Some(48.0));
-            assert_eq!(running.triggers.contains(&Trigger::NutTimer), ends_power, "{quantity:?}");
+            assert_eq!(running.triggers.contains(&ShutdownTrigger::NutTimer), ends_power, "{quantity:?}");
             assert_eq!(running.power_ends_in(), ends_power.then_some(48.0));
         }
     }
@@ -360,8 +364,8 @@ mod tests {
         for alarm in [PENDING_ALARM, IMMINENT_ALARM] {
             let mut reading = Reading { alarms: [Label::new(alarm)].into(), ..Reading::default() };
             reading.timers.insert(Quantity::ShutdownTimer, Timer::Left(60.0));
-            Countdowns::default().follow(&mut reading, Some(Trigger::SnmpShutdownDelay), Instant::now());
-            assert!(reading.triggers.contains(&Trigger::SnmpShutdownDelay), "{alarm}");
+            Countdowns::default().follow(&mut reading, Some(ShutdownTrigger::SnmpShutdownDelay), Instant::now());
+            assert!(reading.triggers.contains(&ShutdownTrigger::SnmpShutdownDelay), "{alarm}");
         }
         let on_battery = Watch::new().read(0, Some(Timer::Left(60.0)), &[Status::OnBattery]);
         assert_eq!(on_battery.values.of(Quantity::ShutdownTimer), None, "a battery is no shutdown");

@@ -24,7 +24,7 @@ pub use fault::{Silence, UpsFault};
 pub use idle::{ABSENT_IN_SNMP, IDLE, Idle, Protocol, is_absent_in_snmp, is_idle};
 pub use quantity::{Facts, Quantity, Unit};
 pub use reading::{ALARM_METRIC, Beeper, Identity, Raw, Reading, Refused, SelfTest, TransferDirection};
-pub use status::{Alarms, Status, Statuses, Trigger, Triggers, is_on_line};
+pub use status::{Alarms, ShutdownTrigger, ShutdownTriggers, Status, Statuses, is_on_line};
 pub use timer::Timer;
 pub use values::{Phase, Values};
 pub use words::{is_printed_null, meaning};

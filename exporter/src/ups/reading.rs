@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::{Alarms, Quantity, Status, Statuses, Timer, Triggers, Values, contradicts_itself, is_on_line, meaning};
+use super::{
+    Alarms, Quantity, ShutdownTriggers, Status, Statuses, Timer, Values, contradicts_itself, is_on_line, meaning,
+};
 use crate::label::Label;
 
 /// Everything a UPS said at one time. What it did not say is empty or absent, never zero.
@@ -36,7 +38,7 @@ pub struct Reading {
     pub outlets: BTreeMap<Label, bool>,
     pub beeper: Option<Beeper>,
     /// What has set a shutdown off, or is about to.
-    pub triggers: Triggers,
+    pub triggers: ShutdownTriggers,
     /// What the agent names as the cause, such as `pcbeCriticalCause`.
     pub cause: Option<Label>,
     /// The backend's own names and texts, for the metrics of other exporters.

@@ -33,7 +33,7 @@ pub enum Status {
 
 /// What set a shutdown off, or counts towards one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Trigger {
+pub enum ShutdownTrigger {
     SystemdSchedule,
     /// The system is stopping, whoever asked for it.
     SystemdPreparing,
@@ -56,7 +56,7 @@ pub enum Trigger {
 /// Those that hold.
 pub type Statuses = BTreeSet<Status>;
 /// Those that are there.
-pub type Triggers = BTreeSet<Trigger>;
+pub type ShutdownTriggers = BTreeSet<ShutdownTrigger>;
 /// Alarms that stand, by name: bounded in number by whoever reads them.
 pub type Alarms = BTreeSet<Label>;
 
@@ -120,7 +120,7 @@ impl Status {
     }
 }
 
-impl Trigger {
+impl ShutdownTrigger {
     pub const ALL: [Self; 14] = [
         Self::SystemdSchedule,
         Self::SystemdPreparing,

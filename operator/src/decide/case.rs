@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use kagiban_crds::Generation;
 use kagiban_crds::host_api::{AgentReport, RotationReport, RotationState};
-use kagiban_crds::resource::{LeafStatus, ManagedAgentCertificateStatus, RotationStatus, Trigger};
+use kagiban_crds::resource::{LeafStatus, ManagedAgentCertificateStatus, RotationStatus, RotationTrigger};
 
 use super::inputs::{Inputs, Obstacle};
 use super::standing::{highest_generation, is_out_of_reach, undecided};
@@ -19,7 +19,7 @@ pub(super) struct Case<'a> {
     /// What the spec asks for now.
     pub(super) digest: String,
     /// Why a new rotation is due, if it is.
-    pub(super) due: Option<Trigger>,
+    pub(super) due: Option<RotationTrigger>,
 }
 
 /// What a rule says: a step, and what stands in the way if the step is to wait.
@@ -78,7 +78,7 @@ impl<'a> Case<'a> {
     }
 
     /// How the leaf in force differs from what the spec asks for as it is written now.
-    pub(super) fn not_in_force(&self) -> Option<Trigger> {
+    pub(super) fn not_in_force(&self) -> Option<RotationTrigger> {
         self.leaf().and_then(|leaf| due::not_in_force(&self.inputs, leaf, &self.digest))
     }
 

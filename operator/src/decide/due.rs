@@ -2,7 +2,7 @@
 
 use kagiban_crds::LeafSha256;
 use kagiban_crds::host_api::{AgentReport, Sighting};
-use kagiban_crds::resource::{LeafStatus, ManagedAgentCertificateStatus, Procedure, Trigger};
+use kagiban_crds::resource::{LeafStatus, ManagedAgentCertificateStatus, Procedure, RotationTrigger};
 
 use super::Inputs;
 
@@ -10,18 +10,22 @@ use super::Inputs;
 ///
 /// An agent that renews its own certificate and serves another one than before has renewed it, and that is no drift. One that was
 /// never seen to serve any may be starting just now: it is told to renew only where a person asks for that.
-pub(super) fn due(inputs: &Inputs<'_>, settled: &ManagedAgentCertificateStatus, digest: &str) -> Option<Trigger> {
+pub(super) fn due(
+    inputs: &Inputs<'_>,
+    settled: &ManagedAgentCertificateStatus,
+    digest: &str,
+) -> Option<RotationTrigger> {
     let owed = owed_rotate(inputs, settled);
-    let by_age = settled.renewal_time.is_some_and(|renewal| inputs.now >= renewal).then_some(Trigger::Renewal);
+    let by_age = settled.renewal_time.is_some_and(|renewal| inputs.now >= renewal).then_some(RotationTrigger::Renewal);
     match (&inputs.resource.spec.procedure, settled.leaf.as_ref()) {
-        (Procedure::Push(_), None) => Some(Trigger::FirstIssue),
-        (Procedure::Trigger { .. }, None) => owed.map(|_| Trigger::FirstIssue),
+        (Procedure::Push(_), None) => Some(RotationTrigger::FirstIssue),
+        (Procedure::Trigger { .. }, None) => owed.map(|_| RotationTrigger::FirstIssue),
         (Procedure::Push(_), Some(leaf)) => owed
-            .map(|_| Trigger::Requested)
+            .map(|_| RotationTrigger::Requested)
             .or_else(|| not_in_force(inputs, leaf, digest))
             .or_else(|| inputs.host.report().and_then(|report| drift(leaf, report)))
             .or(by_age),
-        (Procedure::Trigger { .. }, Some(_)) => owed.map(|_| Trigger::Requested).or(by_age),
+        (Procedure::Trigger { .. }, Some(_)) => owed.map(|_| RotationTrigger::Requested).or(by_age),
     }
 }
 
@@ -32,20 +36,20 @@ pub(super) fn owed_rotate<'a>(inputs: &Inputs<'a>, settled: &ManagedAgentCertifi
 
 /// How the leaf differs from what the spec asks for. What is not known, of the leaf or now, is no difference. An agent that renews
 /// its own certificate is asked for nothing that one could differ in.
-pub(super) fn not_in_force(inputs: &Inputs<'_>, leaf: &LeafStatus, digest: &str) -> Option<Trigger> {
+pub(super) fn not_in_force(inputs: &Inputs<'_>, leaf: &LeafStatus, digest: &str) -> Option<RotationTrigger> {
     match inputs.resource.spec.procedure {
         Procedure::Push(_) => {}
         Procedure::Trigger { .. } => return None,
     }
     if leaf.request_digest != digest {
-        return Some(Trigger::SpecChanged);
+        return Some(RotationTrigger::SpecChanged);
     }
     let issuer = inputs.references.issuer().map(|issuer| issuer.sha256.as_str());
     if differ(leaf.issuer_sha256.as_deref(), issuer) {
-        return Some(Trigger::IssuerChanged);
+        return Some(RotationTrigger::IssuerChanged);
     }
     let (word, password) = leaf.password_version.as_deref().zip(inputs.references.password())?;
-    password.is_another(word).then_some(Trigger::PasswordChanged)
+    password.is_another(word).then_some(RotationTrigger::PasswordChanged)
 }
 
 /// Whether nobody knows if the password is another than the one that was in force: its word is, and that moves with whatever is
@@ -61,11 +65,11 @@ pub(super) fn differ(then: Option<&str>, now: Option<&str>) -> bool {
 }
 
 /// A leaf that could not be seen is not drift: a stopped agent is not cured by another certificate.
-pub(super) fn drift(leaf: &LeafStatus, report: &AgentReport) -> Option<Trigger> {
+pub(super) fn drift(leaf: &LeafStatus, report: &AgentReport) -> Option<RotationTrigger> {
     if is_another(&report.stored, leaf.sha256) {
-        Some(Trigger::StoredDrift)
+        Some(RotationTrigger::StoredDrift)
     } else if is_another(&report.served, leaf.sha256) {
-        Some(Trigger::ServedDrift)
+        Some(RotationTrigger::ServedDrift)
     } else {
         None
     }

@@ -40,9 +40,9 @@ pub struct References {
 pub struct PasswordVersion {
     /// The word for it.
     pub word: String,
-    /// Words by which the same password went before, as far as this process has seen or the resource's host has said.
+    /// Earlier versions of the Secret that held the same password, as far as this process has seen or the resource's host has said.
     pub before: Vec<String>,
-    /// Words by which other passwords went, likewise. A word that is nowhere here tells nothing: the host is to be asked.
+    /// Versions that held another one, likewise. One that is in neither list is not known: the host is to be asked.
     pub others: Vec<String>,
 }
 

@@ -57,7 +57,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use kagiban_crds::Generation;
-use kagiban_crds::resource::{BlockedBy, ManagedAgentCertificateStatus, Trigger};
+use kagiban_crds::resource::{BlockedBy, ManagedAgentCertificateStatus, RotationTrigger};
 
 /// One step, the status as it shall read before the step is taken, and what to tell.
 #[derive(Clone, Debug, PartialEq)]
@@ -76,7 +76,7 @@ pub enum Step {
     /// Take the finalizer off: nothing on the host depends on this resource any more.
     ReleaseFinalizer,
     /// Open a rotation. The status with its generation is written first.
-    Open { generation: Generation, trigger: Trigger },
+    Open { generation: Generation, trigger: RotationTrigger },
     /// Ask the host whether the password that the Secret holds is in force there. The generation is the highest it knows of.
     AskPassword { generation: Generation },
     /// Have the host's CSR signed and push the chain.

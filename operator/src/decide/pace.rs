@@ -6,7 +6,9 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use kagiban_crds::resource::{BlockedBy, HistoryEntry, LeafStatus, Outcome, Procedure, RotationStatus, Trigger};
+use kagiban_crds::resource::{
+    BlockedBy, HistoryEntry, LeafStatus, Outcome, Procedure, RotationStatus, RotationTrigger,
+};
 
 use super::case::{Case, RuleOutcome};
 use super::inputs::Obstacle;
@@ -32,15 +34,19 @@ const SAME_DRIFT: Duration = Duration::from_secs(12 * 3600);
 const DRIFT_LIMIT: u32 = 2;
 
 /// Whether something about the last rotations, or about the gain of this one, keeps it from being opened.
-pub(super) fn before_another(case: &Case<'_>, trigger: Trigger) -> Option<RuleOutcome> {
+pub(super) fn before_another(case: &Case<'_>, trigger: RotationTrigger) -> Option<RuleOutcome> {
     match trigger {
-        Trigger::Renewal => too_soon(case).or_else(|| gains_too_little(case)).or_else(|| after_failure(case, trigger)),
-        Trigger::StoredDrift | Trigger::ServedDrift => recurs(case, trigger).or_else(|| after_failure(case, trigger)),
-        Trigger::FirstIssue
-        | Trigger::Requested
-        | Trigger::SpecChanged
-        | Trigger::IssuerChanged
-        | Trigger::PasswordChanged => after_failure(case, trigger),
+        RotationTrigger::Renewal => {
+            too_soon(case).or_else(|| gains_too_little(case)).or_else(|| after_failure(case, trigger))
+        }
+        RotationTrigger::StoredDrift | RotationTrigger::ServedDrift => {
+            recurs(case, trigger).or_else(|| after_failure(case, trigger))
+        }
+        RotationTrigger::FirstIssue
+        | RotationTrigger::Requested
+        | RotationTrigger::SpecChanged
+        | RotationTrigger::IssuerChanged
+        | RotationTrigger::PasswordChanged => after_failure(case, trigger),
     }
 }
 
@@ -75,7 +81,7 @@ fn last<'c>(case: &'c Case<'_>) -> Option<(&'c RotationStatus, &'c HistoryEntry)
 }
 
 /// The next try waits, unless a person asked for something that was not tried yet.
-fn after_failure(case: &Case<'_>, trigger: Trigger) -> Option<RuleOutcome> {
+fn after_failure(case: &Case<'_>, trigger: RotationTrigger) -> Option<RuleOutcome> {
     let (rotation, ended) = last(case)?;
     let attempts = attempts(case);
     if attempts == 0 || is_untried(case, rotation, trigger) {
@@ -100,19 +106,21 @@ fn after_failure(case: &Case<'_>, trigger: Trigger) -> Option<RuleOutcome> {
     lasts.then(|| Case::blocked(Obstacle::new(BlockedBy::BackingOff, message), until))
 }
 
-fn is_untried(case: &Case<'_>, last: &RotationStatus, trigger: Trigger) -> bool {
+fn is_untried(case: &Case<'_>, last: &RotationStatus, trigger: RotationTrigger) -> bool {
     match trigger {
         // Before the first leaf every trigger is this one, a person's wish too
-        Trigger::FirstIssue => last.request_digest != case.digest || case.is_asked_anew(),
-        Trigger::Requested => case.is_asked_anew(),
-        Trigger::SpecChanged => last.request_digest != case.digest,
-        Trigger::PasswordChanged => last.password_version.as_deref() != case.inputs.references.password_version(),
+        RotationTrigger::FirstIssue => last.request_digest != case.digest || case.is_asked_anew(),
+        RotationTrigger::Requested => case.is_asked_anew(),
+        RotationTrigger::SpecChanged => last.request_digest != case.digest,
+        RotationTrigger::PasswordChanged => {
+            last.password_version.as_deref() != case.inputs.references.password_version()
+        }
         // Which issuer it was tried with is only known of what was signed
-        Trigger::IssuerChanged => {
+        RotationTrigger::IssuerChanged => {
             let issuer = case.inputs.references.issuer().map(|issuer| issuer.sha256.as_str());
             last.signed.first().is_some_and(|signed| Some(signed.issuer_sha256.as_str()) != issuer)
         }
-        Trigger::StoredDrift | Trigger::ServedDrift | Trigger::Renewal => false,
+        RotationTrigger::StoredDrift | RotationTrigger::ServedDrift | RotationTrigger::Renewal => false,
     }
 }
 
@@ -186,13 +194,13 @@ pub(super) fn gain_at(case: &Case<'_>, at: Timestamp) -> Option<Gain> {
 }
 
 /// The keystore that the host reads is not the one that it writes, or something puts another leaf there again and again.
-fn recurs(case: &Case<'_>, trigger: Trigger) -> Option<RuleOutcome> {
+fn recurs(case: &Case<'_>, trigger: RotationTrigger) -> Option<RuleOutcome> {
     let (rotation, ended) = last(case)?;
     let cured_nothing = ended.outcome == Outcome::Committed && attempts(case) >= DRIFT_LIMIT;
     if !cured_nothing {
         return None;
     }
-    let place = if trigger == Trigger::ServedDrift { "served" } else { "in the keystore" };
+    let place = if trigger == RotationTrigger::ServedDrift { "served" } else { "in the keystore" };
     let message = format!(
         "another leaf is {place} again after {} rotations against it: see whether something on the host replaces it, and \
          whether spec.keystore.alias is the alias in the host's configuration; then set {} to a new value",
@@ -204,16 +212,16 @@ fn recurs(case: &Case<'_>, trigger: Trigger) -> Option<RuleOutcome> {
 }
 
 /// Whether the drift was never gone since the last rotation, or came back soon after it.
-fn is_same_drift(case: &Case<'_>, trigger: Trigger, rotated: Timestamp) -> bool {
+fn is_same_drift(case: &Case<'_>, trigger: RotationTrigger, rotated: Timestamp) -> bool {
     let fact = match trigger {
-        Trigger::StoredDrift => ConditionType::Deployed,
-        Trigger::ServedDrift => ConditionType::Verified,
-        Trigger::FirstIssue
-        | Trigger::Requested
-        | Trigger::SpecChanged
-        | Trigger::IssuerChanged
-        | Trigger::PasswordChanged
-        | Trigger::Renewal => return false,
+        RotationTrigger::StoredDrift => ConditionType::Deployed,
+        RotationTrigger::ServedDrift => ConditionType::Verified,
+        RotationTrigger::FirstIssue
+        | RotationTrigger::Requested
+        | RotationTrigger::SpecChanged
+        | RotationTrigger::IssuerChanged
+        | RotationTrigger::PasswordChanged
+        | RotationTrigger::Renewal => return false,
     };
     let before = case.inputs.resource.status.conditions.iter().find(|condition| condition.type_ == fact.as_str());
     let was_never_cured = before.is_some_and(|fact| fact.status == "False" && fact.last_transition_time.0 <= rotated);
@@ -221,8 +229,8 @@ fn is_same_drift(case: &Case<'_>, trigger: Trigger, rotated: Timestamp) -> bool 
     (was_never_cured && rotated <= case.now()) || clock::lasts(case.now(), rotated, later(rotated, SAME_DRIFT))
 }
 
-const fn is_drift(trigger: Trigger) -> bool {
-    matches!(trigger, Trigger::StoredDrift | Trigger::ServedDrift)
+const fn is_drift(trigger: RotationTrigger) -> bool {
+    matches!(trigger, RotationTrigger::StoredDrift | RotationTrigger::ServedDrift)
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The closed set of words by which users learn what happened: reasons of conditions and events, values of metrics.
 
-use kagiban_crds::resource::{BlockedBy, Trigger};
+use kagiban_crds::resource::{BlockedBy, RotationTrigger};
 
 /// The conditions, in the order in which they are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -40,7 +40,7 @@ pub enum Reason {
     NotYetValid,
     Serving,
     /// A rotation is on its way, for the reason given.
-    Rotating(Trigger),
+    Rotating(RotationTrigger),
     /// Drift that was seen and is not acted on yet.
     StoredDrift,
     ServedDrift,
@@ -129,32 +129,32 @@ impl Reason {
 }
 
 /// The word that a trigger goes by.
-const fn trigger_word(trigger: Trigger) -> &'static str {
+const fn trigger_word(trigger: RotationTrigger) -> &'static str {
     match trigger {
-        Trigger::FirstIssue => "FirstIssue",
-        Trigger::Requested => "Requested",
-        Trigger::SpecChanged => "SpecChanged",
-        Trigger::IssuerChanged => "IssuerChanged",
-        Trigger::PasswordChanged => "PasswordChanged",
-        Trigger::StoredDrift => "StoredDrift",
-        Trigger::ServedDrift => "ServedDrift",
-        Trigger::Renewal => "Renewal",
+        RotationTrigger::FirstIssue => "FirstIssue",
+        RotationTrigger::Requested => "Requested",
+        RotationTrigger::SpecChanged => "SpecChanged",
+        RotationTrigger::IssuerChanged => "IssuerChanged",
+        RotationTrigger::PasswordChanged => "PasswordChanged",
+        RotationTrigger::StoredDrift => "StoredDrift",
+        RotationTrigger::ServedDrift => "ServedDrift",
+        RotationTrigger::Renewal => "Renewal",
     }
 }
 
 /// Why a rotation starts, to be read by people.
-pub(crate) const fn trigger_words(trigger: Trigger) -> &'static str {
+pub(crate) const fn trigger_words(trigger: RotationTrigger) -> &'static str {
     match trigger {
-        Trigger::FirstIssue => "no certificate of this resource was ever verified",
-        Trigger::Requested => "the annotation kagiban.dev/rotate has a new value",
-        Trigger::IssuerChanged => {
+        RotationTrigger::FirstIssue => "no certificate of this resource was ever verified",
+        RotationTrigger::Requested => "the annotation kagiban.dev/rotate has a new value",
+        RotationTrigger::IssuerChanged => {
             "another CA stands under the issuer's name than the one that signed the certificate in force"
         }
-        Trigger::PasswordChanged => "the Secret with the keystore's password was written anew",
-        Trigger::SpecChanged => "the spec asks for another certificate than the one in force",
-        Trigger::StoredDrift => "the keystore holds another leaf than the one that was verified",
-        Trigger::ServedDrift => "the live endpoint serves another leaf than the one that was verified",
-        Trigger::Renewal => "the renewal time has come",
+        RotationTrigger::PasswordChanged => "the Secret with the keystore's password was written anew",
+        RotationTrigger::SpecChanged => "the spec asks for another certificate than the one in force",
+        RotationTrigger::StoredDrift => "the keystore holds another leaf than the one that was verified",
+        RotationTrigger::ServedDrift => "the live endpoint serves another leaf than the one that was verified",
+        RotationTrigger::Renewal => "the renewal time has come",
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use kagiban_crds::Generation;
 use kagiban_crds::host_api::RotationState;
-use kagiban_crds::resource::{BlockedBy, ManagedAgentCertificateStatus, Procedure, RotationStatus, Trigger};
+use kagiban_crds::resource::{BlockedBy, ManagedAgentCertificateStatus, Procedure, RotationStatus, RotationTrigger};
 
 use super::case::{Case, RuleOutcome, is_deployed};
 use super::due::{self, differ};
@@ -177,8 +177,8 @@ fn rotate(case: &Case<'_>) -> Option<RuleOutcome> {
     Some(hold_first(case, Step::Open { generation, trigger }))
 }
 
-/// What keeps the rotation that is due from being opened now. What would not be done anyway is not said to be blocked.
-fn before_rotating(case: &Case<'_>, trigger: Trigger) -> Option<RuleOutcome> {
+/// What keeps the rotation that is due from being opened now. A block is only told where the rotation would be opened without it.
+fn before_rotating(case: &Case<'_>, trigger: RotationTrigger) -> Option<RuleOutcome> {
     match cause(trigger) {
         Cause::Age => pace::before_another(case, trigger).or_else(|| gates::before_opening(case)),
         Cause::Wish | Cause::Drift => gates::before_opening(case).or_else(|| pace::before_another(case, trigger)),
@@ -195,15 +195,15 @@ enum Cause {
     Age,
 }
 
-const fn cause(trigger: Trigger) -> Cause {
+const fn cause(trigger: RotationTrigger) -> Cause {
     match trigger {
-        Trigger::FirstIssue
-        | Trigger::Requested
-        | Trigger::SpecChanged
-        | Trigger::IssuerChanged
-        | Trigger::PasswordChanged => Cause::Wish,
-        Trigger::StoredDrift | Trigger::ServedDrift => Cause::Drift,
-        Trigger::Renewal => Cause::Age,
+        RotationTrigger::FirstIssue
+        | RotationTrigger::Requested
+        | RotationTrigger::SpecChanged
+        | RotationTrigger::IssuerChanged
+        | RotationTrigger::PasswordChanged => Cause::Wish,
+        RotationTrigger::StoredDrift | RotationTrigger::ServedDrift => Cause::Drift,
+        RotationTrigger::Renewal => Cause::Age,
     }
 }
 
@@ -260,7 +260,7 @@ fn written(case: &Case<'_>, verdict: &RuleOutcome) -> ManagedAgentCertificateSta
 
 /// When the same generation is opened again, only the password is another: the host, which has not heard of it, is told the
 /// present one.
-fn begin(case: &Case<'_>, status: &mut ManagedAgentCertificateStatus, generation: u64, trigger: Trigger) {
+fn begin(case: &Case<'_>, status: &mut ManagedAgentCertificateStatus, generation: u64, trigger: RotationTrigger) {
     let password_version = case.inputs.references.password_version().map(str::to_owned);
     if case.open_rotation().is_some_and(|own| own.generation == generation) {
         if let Some(own) = status.rotation.as_mut().filter(|_| password_version.is_some()) {

@@ -10,8 +10,8 @@ use kagiban_crds::host_api::{
 };
 use kagiban_crds::resource::{
     AgentApi, AgentRef, BlockedBy, CertificateSpec, HostApiRef, IssuerRef, KeystoreSpec, ManagedAgentCertificateSpec,
-    ManagedAgentCertificateStatus, NearExpiry, Outcome, Procedure, Product, PushSpec, RotationSpec, SecretRef,
-    SignedLeaf, Trigger,
+    ManagedAgentCertificateStatus, NearExpiry, Outcome, Procedure, Product, PushSpec, RotationSpec, RotationTrigger,
+    SecretRef, SignedLeaf,
 };
 use kagiban_crds::{Epoch, Generation, LeafSha256};
 
@@ -230,7 +230,7 @@ fn at(seconds: u64) -> Timestamp {
 fn opened() -> Resource {
     let mut resource = resource();
     let first = decided(&resource, &report(0, &leaf(9, now(), QUARTER)), now());
-    assert_eq!(first.step, Step::Open { generation: Generation(1), trigger: Trigger::FirstIssue });
+    assert_eq!(first.step, Step::Open { generation: Generation(1), trigger: RotationTrigger::FirstIssue });
     resource.status = first.status;
     resource
 }

@@ -1,5 +1,5 @@
 //! What the files shall hold next: the old store merged with the new key, and the password file that goes with it.
-//! Computed in memory; nothing is written here.
+//! It is computed in memory; `Staging::write` puts it beside the files that are in use.
 
 use std::path::Path;
 

@@ -13,13 +13,17 @@ fn every_cell_of_the_vendors_tables_has_its_sign() {
         BatteryDepleted, Boost, Bypass, Calibrating, Charging, CommLost, Discharging, Eco, ForcedShutdown, LowBattery,
         Off, OnBattery, Online, ShuttingDown, Sleeping, Testing, Trim,
     };
-    let trigger = |it: Trigger| move |reading: &mut Reading| _ = reading.triggers.insert(it);
+    let trigger = |it: ShutdownTrigger| move |reading: &mut Reading| _ = reading.triggers.insert(it);
     let alarm = |it: &'static str| move |reading: &mut Reading| _ = reading.alarms.insert(Label::new(it));
     let timer = |left: f64| move |reading: &mut Reading| reading.values.put(Quantity::ShutdownTimer, left);
     let plain = |_: &mut Reading| {};
     let cells: [(&str, Sign, Sign); 40] = [
         ("PowerChute: critical flag clear", sign(&[], plain), Sign::Normal),
-        ("PowerChute: critical flag active", sign(&[Online], trigger(Trigger::PowerchuteCritical)), Sign::InProgress),
+        (
+            "PowerChute: critical flag active",
+            sign(&[Online], trigger(ShutdownTrigger::PowerchuteCritical)),
+            Sign::InProgress,
+        ),
         ("PowerChute: communication lost", sign(&[CommLost], plain), Sign::CommsLost),
         ("PowerNet: on line", sign(&[Online], plain), Sign::Normal),
         ("PowerNet: smart boost", sign(&[Boost], plain), Sign::Normal),
@@ -27,7 +31,7 @@ fn every_cell_of_the_vendors_tables_has_its_sign() {
         ("PowerNet: eco mode", sign(&[Eco], plain), Sign::Normal),
         ("PowerNet: on battery", sign(&[OnBattery], plain), Sign::OnBattery),
         ("PowerNet: low battery", sign(&[LowBattery], plain), Sign::LowBattery),
-        ("PowerNet: outlet command", sign(&[Online], trigger(Trigger::SnmpShutdownDelay)), Sign::Pending),
+        ("PowerNet: outlet command", sign(&[Online], trigger(ShutdownTrigger::SnmpShutdownDelay)), Sign::Pending),
         ("PowerNet: graceful shutdown", sign(&[OnBattery, ShuttingDown], plain), Sign::InProgress),
         ("PowerNet: sleeping", sign(&[Sleeping], plain), Sign::Off),
         ("PowerNet: off", sign(&[Off], plain), Sign::Off),
@@ -58,10 +62,10 @@ fn every_cell_of_the_vendors_tables_has_its_sign() {
         ("NUT: OB OFF", sign(&[OnBattery, Off], plain), Sign::OnBattery),
         ("NUT: OB CAL", sign(&[OnBattery, Calibrating], plain), Sign::Testing),
         ("NUT: BYPASS", sign(&[Bypass], plain), Sign::Normal),
-        ("apcupsd: SHUT_LOAD", sign(&[OnBattery], trigger(Trigger::ApcupsdLoad)), Sign::Pending),
-        ("apcupsd: SHUT_BTIME", sign(&[OnBattery], trigger(Trigger::ApcupsdTimeOnBattery)), Sign::Pending),
-        ("apcupsd: SHUT_LTIME", sign(&[OnBattery], trigger(Trigger::ApcupsdRuntime)), Sign::Pending),
-        ("apcupsd: SHUTDOWN, mains back", sign(&[Online], trigger(Trigger::ApcupsdShutdown)), Sign::InProgress),
+        ("apcupsd: SHUT_LOAD", sign(&[OnBattery], trigger(ShutdownTrigger::ApcupsdLoad)), Sign::Pending),
+        ("apcupsd: SHUT_BTIME", sign(&[OnBattery], trigger(ShutdownTrigger::ApcupsdTimeOnBattery)), Sign::Pending),
+        ("apcupsd: SHUT_LTIME", sign(&[OnBattery], trigger(ShutdownTrigger::ApcupsdRuntime)), Sign::Pending),
+        ("apcupsd: SHUTDOWN, mains back", sign(&[Online], trigger(ShutdownTrigger::ApcupsdShutdown)), Sign::InProgress),
     ];
     for (cell, found, expected) in cells {
         assert_eq!(found, expected, "{cell}");

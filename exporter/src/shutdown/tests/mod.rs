@@ -11,7 +11,7 @@ use super::{
     About, BootId, Evidence, Input, Kept, Machine, Origin, Report, Scheduled, ShutdownKind, Sign, State, Word,
 };
 use crate::label::Label;
-use crate::ups::{Quantity, Reading, Silence, Status, Trigger};
+use crate::ups::{Quantity, Reading, ShutdownTrigger, Silence, Status};
 
 const START: Timestamp = Timestamp::constant(1_750_000_000, 0);
 
@@ -41,7 +41,7 @@ fn reading(statuses: &[Status]) -> Reading {
 
 fn scheduled(seconds: i64, dry_run: bool) -> Evidence {
     let plan = Scheduled { kind: ShutdownKind::Poweroff, at: at(seconds), dry_run };
-    Evidence { triggers: [Trigger::SystemdSchedule].into(), scheduled: Some(plan), ..evidence(Sign::Scheduled) }
+    Evidence { triggers: [ShutdownTrigger::SystemdSchedule].into(), scheduled: Some(plan), ..evidence(Sign::Scheduled) }
 }
 
 fn pending(seconds: i64) -> Evidence {
@@ -89,7 +89,7 @@ fn with(mut reading: Reading, change: impl FnOnce(&mut Reading)) -> Reading {
 fn outages() -> [Outage; 3] {
     use Status::{Boost, Discharging, ForcedShutdown, LowBattery, OnBattery, Online, ShuttingDown};
     let timer = |reading: &mut Reading| {
-        reading.triggers.insert(Trigger::NutTimer);
+        reading.triggers.insert(ShutdownTrigger::NutTimer);
         reading.values.put(Quantity::ShutdownTimer, 120.0);
     };
     let nut = [
@@ -97,19 +97,19 @@ fn outages() -> [Outage; 3] {
         reading(&[OnBattery, Discharging]),
         reading(&[OnBattery, LowBattery]),
         with(reading(&[OnBattery, LowBattery]), timer),
-        with(reading(&[OnBattery, LowBattery, ForcedShutdown]), |it| it.triggers = [Trigger::NutFsd].into()),
+        with(reading(&[OnBattery, LowBattery, ForcedShutdown]), |it| it.triggers = [ShutdownTrigger::NutFsd].into()),
         reading(&[Online]),
     ];
     let apcupsd = [
         reading(&[Online]),
         reading(&[OnBattery]),
         reading(&[OnBattery, LowBattery]),
-        with(reading(&[OnBattery, LowBattery]), |it| it.triggers = [Trigger::ApcupsdRuntime].into()),
-        with(reading(&[OnBattery, ShuttingDown]), |it| it.triggers = [Trigger::ApcupsdShutdown].into()),
+        with(reading(&[OnBattery, LowBattery]), |it| it.triggers = [ShutdownTrigger::ApcupsdRuntime].into()),
+        with(reading(&[OnBattery, ShuttingDown]), |it| it.triggers = [ShutdownTrigger::ApcupsdShutdown].into()),
         reading(&[Online]),
     ];
     let delay = |it: &mut Reading| {
-        it.triggers = [Trigger::SnmpShutdownDelay].into();
+        it.triggers = [ShutdownTrigger::SnmpShutdownDelay].into();
         it.values.put(Quantity::ShutdownTimer, 60.0);
     };
     let snmp = [
@@ -117,7 +117,7 @@ fn outages() -> [Outage; 3] {
         reading(&[OnBattery]),
         reading(&[OnBattery, LowBattery]),
         with(reading(&[OnBattery, LowBattery]), delay),
-        with(reading(&[OnBattery]), |it| it.triggers = [Trigger::PowerchuteCritical].into()),
+        with(reading(&[OnBattery]), |it| it.triggers = [ShutdownTrigger::PowerchuteCritical].into()),
         reading(&[Online]),
     ];
     [("nut", nut), ("apcupsd", apcupsd), ("snmp", snmp)].map(|(name, stages)| Outage { name, stages })
@@ -300,7 +300,7 @@ fn what_comes_and_goes_every_second_is_counted_every_time() {
 fn what_was_kept_of_this_boot_goes_on_and_names_its_cause() {
     let mut watch = Watch::new();
     let begun = Evidence {
-        triggers: [Trigger::NutFsd].into(),
+        triggers: [ShutdownTrigger::NutFsd].into(),
         cause: Some(Label::new("low battery")),
         ..evidence(Sign::InProgress)
     };
@@ -311,7 +311,7 @@ fn what_was_kept_of_this_boot_goes_on_and_names_its_cause() {
     assert_eq!(again.say(60, ups("a"), evidence(Sign::Normal)), State::InProgress);
     let report = again.report();
     assert_eq!(report.cause().map(Label::as_str), Some("low battery"));
-    assert!(report.triggers().contains(&Trigger::NutFsd));
+    assert!(report.triggers().contains(&ShutdownTrigger::NutFsd));
 }
 
 #[test]

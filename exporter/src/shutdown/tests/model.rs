@@ -29,7 +29,7 @@ fn words() -> impl Strategy<Value = Word> {
             said.denies = denies;
             if of_host {
                 said.about = About::Host;
-                said.triggers.insert(Trigger::SystemdPreparing);
+                said.triggers.insert(ShutdownTrigger::SystemdPreparing);
             }
             if sign == Sign::Scheduled {
                 said.scheduled = deadline.map(|at_| Scheduled { kind: ShutdownKind::Reboot, at: at(at_), dry_run });

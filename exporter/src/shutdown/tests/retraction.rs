@@ -3,7 +3,7 @@
 use super::*;
 
 fn preparing() -> Evidence {
-    Evidence { triggers: [Trigger::SystemdPreparing].into(), ..Evidence::new(Sign::InProgress) }
+    Evidence { triggers: [ShutdownTrigger::SystemdPreparing].into(), ..Evidence::new(Sign::InProgress) }
 }
 
 fn not_preparing() -> Evidence {
@@ -11,12 +11,12 @@ fn not_preparing() -> Evidence {
 }
 
 fn forced() -> Evidence {
-    Evidence { triggers: [Trigger::NutFsd].into(), ..evidence(Sign::InProgress) }
+    Evidence { triggers: [ShutdownTrigger::NutFsd].into(), ..evidence(Sign::InProgress) }
 }
 
 /// As an event log tells it, again and again.
 fn logged(seconds: i64) -> Evidence {
-    let triggers = [Trigger::PowerchuteEvent].into();
+    let triggers = [ShutdownTrigger::PowerchuteEvent].into();
     Evidence { triggers, begun_at: Some(at(seconds)), ..Evidence::new(Sign::InProgress) }
 }
 
@@ -85,7 +85,7 @@ fn what_upsmon_or_powerchute_has_begun_is_not_taken_back() {
 #[test]
 fn a_ups_takes_back_what_it_alone_announced() {
     let imminent = with(reading(&[Status::OnBattery, Status::ShuttingDown]), |it| {
-        it.triggers = [Trigger::SnmpAlarm].into();
+        it.triggers = [ShutdownTrigger::SnmpAlarm].into();
         it.alarms = [Label::new("shutdown_imminent")].into();
     });
     let mut watch = Watch::new();
@@ -94,10 +94,10 @@ fn a_ups_takes_back_what_it_alone_announced() {
     assert_eq!(watch.read(10, "a", &Reading::default()), State::InProgress, "a driver that has just started");
     assert_eq!(watch.read(20, "a", &reading(&[Status::Online])), State::Cancelled);
 
-    let critical = with(imminent, |it| _ = it.triggers.insert(Trigger::PowerchuteCritical));
+    let critical = with(imminent, |it| _ = it.triggers.insert(ShutdownTrigger::PowerchuteCritical));
     for (begun, line) in [
         (critical, "PowerChute"),
-        (with(reading(&[Status::ForcedShutdown]), |it| it.triggers = [Trigger::NutFsd].into()), "upsd"),
+        (with(reading(&[Status::ForcedShutdown]), |it| it.triggers = [ShutdownTrigger::NutFsd].into()), "upsd"),
     ] {
         let mut watch = Watch::new();
         assert_eq!(watch.read(0, "a", &begun), State::InProgress);

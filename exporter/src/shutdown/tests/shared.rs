@@ -94,13 +94,14 @@ fn what_is_said_of_the_host_counts_whatever_feeds_it() {
 
     let mut two = watch(1);
     two.say(0, ups("a"), evidence(Sign::Normal));
-    let load = with(reading(&[Status::OnBattery]), |it| it.triggers = [Trigger::ApcupsdLoad].into());
+    let load = with(reading(&[Status::OnBattery]), |it| it.triggers = [ShutdownTrigger::ApcupsdLoad].into());
     assert_eq!(two.read(1, "b", &load), State::Pending, "apcupsd shuts its host down, whatever else feeds it");
     assert_eq!(two.read(2, "b", &reading(&[Status::OnBattery])), State::Cancelled);
-    let shutdown =
-        with(reading(&[Status::OnBattery, Status::ShuttingDown]), |it| it.triggers = [Trigger::ApcupsdShutdown].into());
+    let shutdown = with(reading(&[Status::OnBattery, Status::ShuttingDown]), |it| {
+        it.triggers = [ShutdownTrigger::ApcupsdShutdown].into();
+    });
     assert_eq!(two.read(3, "b", &shutdown), State::InProgress);
-    assert_eq!(two.report().triggers(), &[Trigger::ApcupsdShutdown].into());
+    assert_eq!(two.report().triggers(), &[ShutdownTrigger::ApcupsdShutdown].into());
 }
 
 /// Holds R5: the load lasts as long as the last battery that it can hang on.
@@ -120,7 +121,7 @@ fn the_host_is_expected_to_go_with_the_last_feed_that_it_can_do_with() {
 fn a_forced_shutdown_of_a_feed_that_is_not_needed_becomes_the_hosts_when_it_is() {
     let mut watch = watch(1);
     watch.say(0, ups("a"), evidence(Sign::Normal));
-    let forced = Evidence { triggers: [Trigger::NutFsd].into(), ..evidence(Sign::InProgress) };
+    let forced = Evidence { triggers: [ShutdownTrigger::NutFsd].into(), ..evidence(Sign::InProgress) };
     assert_eq!(watch.say(1, ups("b"), forced.clone()), State::None);
     assert!(watch.report().triggers().is_empty());
     assert_eq!(watch.say(2, ups("a"), evidence(Sign::OnBattery)), State::OnBattery);

@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use crate::platform::{ShutdownWatch, SystemShutdown};
 use crate::shutdown::{Evidence, Scheduled, Sign};
 use crate::snapshot::{Observation, Trouble};
-use crate::ups::{Trigger, Triggers};
+use crate::ups::{ShutdownTrigger, ShutdownTriggers};
 
 /// A shutdown that was due this long ago and has not begun will not: what announced it was left behind.
 const STALE_AFTER: SignedDuration = SignedDuration::from_mins(5);
@@ -66,10 +66,10 @@ impl Plans {
             Some(Scheduled { dry_run: true, .. }) | None if called_off => Sign::Cancelled,
             Some(Scheduled { dry_run: true, .. }) | None => Sign::Normal,
         };
-        let preparing = under_way.then_some(Trigger::SystemdPreparing);
-        let scheduled = self.last.map(|_| Trigger::SystemdSchedule);
+        let preparing = under_way.then_some(ShutdownTrigger::SystemdPreparing);
+        let scheduled = self.last.map(|_| ShutdownTrigger::SystemdSchedule);
         Evidence {
-            triggers: preparing.into_iter().chain(scheduled).collect::<Triggers>(),
+            triggers: preparing.into_iter().chain(scheduled).collect::<ShutdownTriggers>(),
             deadline: self.last.map(|it| it.at),
             scheduled: due,
             cause: said.message.clone().filter(|_| due.is_some()),
@@ -105,7 +105,7 @@ mod tests {
     fn a_scheduled_shutdown_is_told_with_its_time_its_kind_and_the_words_of_who_asked_for_it() {
         let evidence = Plans::default().judge(&planned(60), at(0));
         assert_eq!((evidence.sign, evidence.deadline), (Sign::Scheduled, Some(at(60))));
-        assert_eq!(evidence.triggers, Triggers::from([Trigger::SystemdSchedule]));
+        assert_eq!(evidence.triggers, ShutdownTriggers::from([ShutdownTrigger::SystemdSchedule]));
         assert_eq!(evidence.scheduled, planned(60).scheduled);
         assert_eq!(evidence.cause, Some(Label::new("new kernel")));
     }
@@ -116,10 +116,13 @@ mod tests {
         said.under_way = Some(true);
         let evidence = Plans::default().judge(&said, at(0));
         assert_eq!(evidence.sign, Sign::InProgress);
-        assert_eq!(evidence.triggers, Triggers::from([Trigger::SystemdPreparing, Trigger::SystemdSchedule]));
+        assert_eq!(
+            evidence.triggers,
+            ShutdownTriggers::from([ShutdownTrigger::SystemdPreparing, ShutdownTrigger::SystemdSchedule])
+        );
         let evidence = Plans::default().judge(&SystemShutdown { under_way: Some(true), ..nothing() }, at(0));
         assert_eq!((evidence.sign, evidence.deadline), (Sign::InProgress, None));
-        assert_eq!(evidence.triggers, Triggers::from([Trigger::SystemdPreparing]));
+        assert_eq!(evidence.triggers, ShutdownTriggers::from([ShutdownTrigger::SystemdPreparing]));
     }
 
     /// Holds R6: only logind knows that nothing has begun; its file, which is read where logind is gone, does not.
@@ -200,7 +203,7 @@ mod tests {
                 let evidence = plans.judge(&said, at(now));
                 prop_assert_eq!(evidence.sign == Sign::InProgress, said.under_way == Some(true));
                 prop_assert_eq!(evidence.denies, said.under_way == Some(false));
-                prop_assert_eq!(evidence.deadline.is_some(), evidence.triggers.contains(&Trigger::SystemdSchedule));
+                prop_assert_eq!(evidence.deadline.is_some(), evidence.triggers.contains(&ShutdownTrigger::SystemdSchedule));
                 prop_assert!(evidence.sign != Sign::Scheduled || evidence.deadline.is_some());
                 prop_assert!(evidence.sign != Sign::Cancelled || was_planned);
                 was_planned |= evidence.deadline.is_some();

@@ -39,7 +39,7 @@ use tokio::time::timeout;
 use super::schedule::{panicked, timed_out};
 use crate::config::{SnmpConfig, UpsBackend, UpsConfig};
 use crate::snapshot::{Backend, Label, Observation, Trouble, UpsSeen, UpsTrouble};
-use crate::ups::{Countdowns, Quantity, Reading, Refused, Trigger, UpsFault};
+use crate::ups::{Countdowns, Quantity, Reading, Refused, ShutdownTrigger, UpsFault};
 
 /// The UPSes of one source, each with what it said; or why not even their names are known.
 type Read = Result<Vec<(Label, Result<Reading, UpsTrouble>)>, UpsTrouble>;
@@ -184,10 +184,10 @@ impl Client {
     }
 
     /// What a shutdown that the UPS counts down to is called; of the others none tells of a countdown.
-    const fn countdown(&self) -> Option<Trigger> {
+    const fn countdown(&self) -> Option<ShutdownTrigger> {
         match self {
-            Self::Nut(_) => Some(Trigger::NutTimer),
-            Self::Snmp(_) => Some(Trigger::SnmpShutdownDelay),
+            Self::Nut(_) => Some(ShutdownTrigger::NutTimer),
+            Self::Snmp(_) => Some(ShutdownTrigger::SnmpShutdownDelay),
             Self::Apcupsd(_) | Self::Web(_) => None,
         }
     }

@@ -77,7 +77,10 @@ fn a_status_from_before_the_last_rotation_takes_the_newer_leaf_and_never_an_olde
 
     let back = AgentReport { time: host.time, ..holding(&old) };
     let step = decided_with(&resource, &back, &authority.references, host.time).step;
-    assert!(matches!(step, Step::Open { trigger: Trigger::StoredDrift, .. }), "an older leaf is drift: {step:?}");
+    assert!(
+        matches!(step, Step::Open { trigger: RotationTrigger::StoredDrift, .. }),
+        "an older leaf is drift: {step:?}"
+    );
     assert_ne!(backup.status, resource.status);
 }
 
@@ -88,7 +91,7 @@ fn a_rotation_that_is_asked_for_is_owed_after_a_leaf_was_adopted() {
     let issued = issued(&authority, &resource, now());
     resource.rotate = Some("the key has leaked".into());
     let decision = decided_with(&resource, &holding(&issued), &authority.references, now());
-    assert_eq!(decision.step, Step::Open { generation: Generation(8), trigger: Trigger::Requested });
+    assert_eq!(decision.step, Step::Open { generation: Generation(8), trigger: RotationTrigger::Requested });
     assert_eq!(reasons(&decision), ["Adopted", "RotationStarted"]);
     assert_eq!(condition(&decision.status, "Serving"), ("True", "Serving"));
 }
@@ -126,17 +129,21 @@ fn what_the_host_says_was_carried_out_is_adopted_with_all_that_was_asked_for() {
         _ => None,
     };
     let earlier = host(order_mark(&digest, Some("2026-02-01")), RotationState::Committed);
-    assert_eq!(opens(&earlier), Some(Trigger::Requested), "another value is owed");
+    assert_eq!(opens(&earlier), Some(RotationTrigger::Requested), "another value is owed");
     let never = host(order_mark(&digest, None), RotationState::Committed);
-    assert_eq!(opens(&never), Some(Trigger::Requested), "so is the first one");
+    assert_eq!(opens(&never), Some(RotationTrigger::Requested), "so is the first one");
     let other = host(order_mark(&request_digest(&wanted().spec), Some("2026-03-01")), RotationState::Committed);
-    assert_eq!(opens(&other), Some(Trigger::FirstIssue), "it was asked for otherwise");
+    assert_eq!(opens(&other), Some(RotationTrigger::FirstIssue), "it was asked for otherwise");
     let undone = host(order_mark(&digest, Some("2026-03-01")), RotationState::RolledBack);
-    assert_eq!(opens(&undone), Some(Trigger::FirstIssue), "it did not commit");
+    assert_eq!(opens(&undone), Some(RotationTrigger::FirstIssue), "it did not commit");
     let mut replaced = known.clone();
     replaced.rotation.as_mut().expect("a rotation").leaf = Some(leaf(9, now(), QUARTER));
-    assert_eq!(opens(&replaced), Some(Trigger::FirstIssue), "another leaf is in the store");
-    assert_eq!(opens(&host(None, RotationState::Committed)), Some(Trigger::FirstIssue), "a host that keeps no marks");
+    assert_eq!(opens(&replaced), Some(RotationTrigger::FirstIssue), "another leaf is in the store");
+    assert_eq!(
+        opens(&host(None, RotationState::Committed)),
+        Some(RotationTrigger::FirstIssue),
+        "a host that keeps no marks"
+    );
     let mut plain = resource.clone();
     plain.rotate = None;
     assert!(matches!(adopted(&plain, &known).step, Step::Idle { .. }), "nothing is asked for any more");
@@ -159,9 +166,17 @@ fn a_leaf_is_not_adopted_where_the_keystore_may_not_be_as_the_spec_wants_it() {
         let mut resource = wanted();
         change(&mut push(&mut resource.spec).keystore);
         let step = |resource: &Resource| decided_with(resource, &host, &authority.references, host.time).step;
-        assert!(matches!(step(&resource), Step::Open { trigger: Trigger::FirstIssue, .. }), "{:?}", step(&resource));
+        assert!(
+            matches!(step(&resource), Step::Open { trigger: RotationTrigger::FirstIssue, .. }),
+            "{:?}",
+            step(&resource)
+        );
         resource.status = decided_with(&wanted(), &holding(&old), &authority.references, now()).status;
-        assert!(matches!(step(&resource), Step::Open { trigger: Trigger::SpecChanged, .. }), "{:?}", step(&resource));
+        assert!(
+            matches!(step(&resource), Step::Open { trigger: RotationTrigger::SpecChanged, .. }),
+            "{:?}",
+            step(&resource)
+        );
     }
 }
 
@@ -177,7 +192,7 @@ fn another_password_is_a_change_after_a_leaf_was_adopted() {
     let mut host = holding(&new);
     host.time = at(2 * 86400);
     let decision = decided_with(&resource, &host, &references, host.time);
-    assert_eq!(decision.step, Step::Open { generation: Generation(8), trigger: Trigger::PasswordChanged });
+    assert_eq!(decision.step, Step::Open { generation: Generation(8), trigger: RotationTrigger::PasswordChanged });
 }
 
 #[test]
@@ -188,7 +203,7 @@ fn a_leaf_that_does_not_fit_in_every_way_is_not_adopted() {
     let step = |resource: &Resource, report: &AgentReport, authority: &Authority, at: Timestamp| {
         decided_with(resource, &AgentReport { time: at, ..report.clone() }, &authority.references, at).step
     };
-    let rotates = |step: Step| matches!(step, Step::Open { trigger: Trigger::FirstIssue, .. });
+    let rotates = |step: Step| matches!(step, Step::Open { trigger: RotationTrigger::FirstIssue, .. });
 
     assert!(rotates(step(&resource, &holding(&good), &stranger, now())), "another CA signed it");
     let mut other_names = wanted();

@@ -41,9 +41,10 @@ fn a_status_that_does_not_know_the_issuer_takes_the_present_one_without_a_rotati
 #[test]
 fn another_ca_under_the_same_name_is_drift_and_so_is_another_password() {
     let (resource, report) = recorded();
-    for (references, trigger) in
-        [(references("other", "1"), Trigger::IssuerChanged), (references("ca", "2"), Trigger::PasswordChanged)]
-    {
+    for (references, trigger) in [
+        (references("other", "1"), RotationTrigger::IssuerChanged),
+        (references("ca", "2"), RotationTrigger::PasswordChanged),
+    ] {
         let decision = decided_with(&resource, &report, &references, now());
         assert_eq!(decision.step, Step::Open { generation: Generation(2), trigger });
         assert_eq!(condition(&decision.status, "Ready").0, "False", "what is served is not what is asked for");
@@ -66,7 +67,7 @@ fn the_same_password_under_another_word_is_written_down_and_rotates_nothing() {
     let restarted = decided_with(&resource, &report, &references("ca", "2"), now());
     assert!(matches!(restarted.step, Step::Idle { .. }), "{:?}", restarted.step);
     let another = decided_with(&resource, &report, &references("ca", "3"), now());
-    assert!(matches!(another.step, Step::Open { trigger: Trigger::PasswordChanged, .. }), "{:?}", another.step);
+    assert!(matches!(another.step, Step::Open { trigger: RotationTrigger::PasswordChanged, .. }), "{:?}", another.step);
 }
 
 /// Holds B11, B17: after a restart nobody knows whether an annotation was changed or the password, but the host does. Nothing is
@@ -86,13 +87,13 @@ fn a_word_that_this_process_has_never_read_is_asked_about_and_restarts_nothing_b
     assert_eq!(decision.status.leaf.as_ref().and_then(|leaf| leaf.password_version.as_deref()), Some("2"));
     let different = with_password("ca", PasswordVersion { others: vec!["1".into()], ..PasswordVersion::from("2") });
     let decision = decided_with(&resource, &report, &different, now());
-    assert_eq!(decision.step, Step::Open { generation: Generation(2), trigger: Trigger::PasswordChanged });
+    assert_eq!(decision.step, Step::Open { generation: Generation(2), trigger: RotationTrigger::PasswordChanged });
 
     resource.rotate = Some("now".into());
     let decision = decided_with(&resource, &report, &unheard, now());
     assert_eq!(
         decision.step,
-        Step::Open { generation: Generation(2), trigger: Trigger::Requested },
+        Step::Open { generation: Generation(2), trigger: RotationTrigger::Requested },
         "it is told anyway"
     );
 }
@@ -126,7 +127,7 @@ fn a_question_that_is_not_answered_holds_up_nothing_but_itself() {
     let renewal = resource.status.renewal_time.expect("a renewal time");
     let renewing = AgentReport { time: renewal, ..report.clone() };
     let step_then = step(&renewing, renewal);
-    assert_eq!(step_then, Step::Open { generation: Generation(2), trigger: Trigger::Renewal });
+    assert_eq!(step_then, Step::Open { generation: Generation(2), trigger: RotationTrigger::Renewal });
     assert_eq!(decided_with(&resource, &renewing, &unheard, renewal).step, question, "one try is waited for");
 }
 
@@ -216,7 +217,7 @@ fn a_failed_rotation_to_another_password_is_tried_again_after_a_pause_and_at_onc
     let waits = decided_with(&resource, &report, &references("ca", "2"), now());
     assert!(matches!(waits.step, Step::Blocked { by: BlockedBy::BackingOff, .. }), "{:?}", waits.step);
     let corrected = decided_with(&resource, &report, &references("ca", "3"), now());
-    assert_eq!(corrected.step, Step::Open { generation: Generation(3), trigger: Trigger::PasswordChanged });
+    assert_eq!(corrected.step, Step::Open { generation: Generation(3), trigger: RotationTrigger::PasswordChanged });
 }
 
 /// Holds B11: an agent is not restarted twice because its password was written anew while a rotation began.

@@ -21,7 +21,7 @@ fn failed_ahead() -> (Resource, AgentReport) {
 fn the_next_rotation_after_a_failure_does_not_wait_for_it() {
     let (mut resource, mut report) = failed_ahead();
     let opened = decided(&resource, &report, now());
-    assert_eq!(opened.step, Step::Open { generation: Generation(2), trigger: Trigger::FirstIssue });
+    assert_eq!(opened.step, Step::Open { generation: Generation(2), trigger: RotationTrigger::FirstIssue });
     // It fails too, and by the clock that is right: from here on the waits are what they are
     resource.status = opened.status;
     report.generation = Generation(2);
@@ -90,7 +90,7 @@ fn drift_is_not_taken_for_that_which_was_cured_then() {
         entry.finished_at = ahead;
     }
     let rotated = resource.status.rotation.as_mut().expect("it was rotated");
-    (rotated.trigger, rotated.attempts) = (Trigger::StoredDrift, 2);
+    (rotated.trigger, rotated.attempts) = (RotationTrigger::StoredDrift, 2);
     report.stored = Sighting::Leaf(leaf(77, now(), QUARTER));
     // Drift is seen, and stands in the conditions
     resource.status.conditions = decided(&resource, &report, now()).status.conditions;
@@ -98,5 +98,5 @@ fn drift_is_not_taken_for_that_which_was_cured_then() {
         (condition.status, condition.last_transition_time.0) = ("False".into(), now());
     }
     let step = decided(&resource, &report, now()).step;
-    assert!(matches!(step, Step::Open { trigger: Trigger::StoredDrift, .. }), "{step:?}");
+    assert!(matches!(step, Step::Open { trigger: RotationTrigger::StoredDrift, .. }), "{step:?}");
 }

@@ -46,14 +46,14 @@ fn a_rotation_of_somebody_else_is_called_off_or_waited_for_and_then_outnumbered(
     assert!(matches!(decided(&resource, &report, now()).step, Step::Follow { .. }));
     report.rotation = Some(rotation(5, RotationState::RolledBack));
     let step = decided(&resource, &report, now()).step;
-    assert_eq!(step, Step::Open { generation: Generation(6), trigger: Trigger::FirstIssue });
+    assert_eq!(step, Step::Open { generation: Generation(6), trigger: RotationTrigger::FirstIssue });
 }
 
 #[test]
 fn a_generation_that_the_host_never_heard_of_is_opened_again_under_its_number() {
     let resource = opened();
     let decision = decided(&resource, &report(0, &leaf(9, now(), QUARTER)), now());
-    assert_eq!(decision.step, Step::Open { generation: Generation(1), trigger: Trigger::FirstIssue });
+    assert_eq!(decision.step, Step::Open { generation: Generation(1), trigger: RotationTrigger::FirstIssue });
     assert_eq!((decision.status, decision.events), (resource.status, vec![]));
 }
 

@@ -142,7 +142,7 @@ impl World {
             Step::EnsureFinalizer => self.resource.held = true,
             Step::ReleaseFinalizer | Step::Gone => return Err(TestCaseError::fail("nobody deleted it")),
             Step::Open { generation, trigger } if !matches!(fault, Fault::Deaf) => {
-                self.for_password += u32::from(trigger == Trigger::PasswordChanged);
+                self.for_password += u32::from(trigger == RotationTrigger::PasswordChanged);
                 self.open(generation)?;
             }
             Step::AskPassword { .. } if !matches!(fault, Fault::Deaf) => self.ask_password()?,
@@ -505,7 +505,7 @@ fn some_status() -> impl Strategy<Value = ManagedAgentCertificateStatus> {
             rotation: rotation.map(|(generation, state, started_at, attempts, same)| {
                 kagiban_crds::resource::RotationStatus {
                     generation,
-                    trigger: Trigger::Renewal,
+                    trigger: RotationTrigger::Renewal,
                     state: RotationState::ALL[state],
                     started_at,
                     attempts,

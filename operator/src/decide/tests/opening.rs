@@ -111,7 +111,7 @@ fn another_name_in_the_spec_rotates_and_another_duration_does_not() {
     assert!(matches!(decided(&resource, &report, now()).step, Step::Idle { .. }));
     push(&mut resource.spec).certificate.dns_names.push("ups.example.com".into());
     let step = decided(&resource, &report, now()).step;
-    assert_eq!(step, Step::Open { generation: Generation(2), trigger: Trigger::SpecChanged });
+    assert_eq!(step, Step::Open { generation: Generation(2), trigger: RotationTrigger::SpecChanged });
 }
 
 #[test]
@@ -122,7 +122,7 @@ fn a_host_that_counts_further_than_we_do_is_followed() {
     report.generation = Generation(41);
     report.stored = Sighting::Leaf(leaf(7, now(), QUARTER));
     let step = decided(&resource, &report, later).step;
-    assert_eq!(step, Step::Open { generation: Generation(42), trigger: Trigger::StoredDrift });
+    assert_eq!(step, Step::Open { generation: Generation(42), trigger: RotationTrigger::StoredDrift });
 }
 
 #[test]

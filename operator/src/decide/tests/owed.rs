@@ -7,7 +7,7 @@ fn the_rotate_annotation_rotates_once_for_each_value() {
     let (mut resource, report) = settled();
     resource.rotate = Some("please".into());
     let decision = decided(&resource, &report, now());
-    assert_eq!(decision.step, Step::Open { generation: Generation(2), trigger: Trigger::Requested });
+    assert_eq!(decision.step, Step::Open { generation: Generation(2), trigger: RotationTrigger::Requested });
     resource.status = decision.status;
     let (decision, _) = commit(&mut resource, &leaf(2, now(), QUARTER), now());
     assert!(matches!(decision.step, Step::Idle { .. }), "{:?}", decision.step);
@@ -23,7 +23,7 @@ fn a_rotation_that_was_asked_for_is_owed_until_it_commits() {
     for generation in 2..=4 {
         let opened =
             decided(&resource, &AgentReport { time: at, generation: Generation(generation - 1), ..report.clone() }, at);
-        let expected = Step::Open { generation: Generation(generation), trigger: Trigger::Requested };
+        let expected = Step::Open { generation: Generation(generation), trigger: RotationTrigger::Requested };
         assert_eq!(opened.step, expected, "it is tried again");
         assert_eq!(opened.status.handled_rotate, None);
         resource.status = opened.status;
@@ -53,7 +53,7 @@ fn a_value_that_comes_while_a_rotation_is_deployed_is_answered_by_another() {
     resource.status = decided(&resource, &report, now()).status;
     resource.rotate = Some("two".into());
     let (decision, _) = commit(&mut resource, &leaf(2, now(), QUARTER), now());
-    assert_eq!(decision.step, Step::Open { generation: Generation(3), trigger: Trigger::Requested });
+    assert_eq!(decision.step, Step::Open { generation: Generation(3), trigger: RotationTrigger::Requested });
     assert_eq!(decision.status.handled_rotate.as_deref(), Some("one"));
     assert_eq!(decision.status.rotation.and_then(|rotation| rotation.rotate).as_deref(), Some("two"));
 }
@@ -67,7 +67,7 @@ fn a_person_who_asks_anew_gets_a_new_rotation_for_one_that_waits_and_needs_not_w
     assert_eq!(decided(&resource, &report, now()).step, Step::Rollback { generation: Generation(1) });
     report.rotation = Some(rotation(1, RotationState::RolledBack));
     let anew = decided(&resource, &report, now());
-    assert_eq!(anew.step, Step::Open { generation: Generation(2), trigger: Trigger::FirstIssue });
+    assert_eq!(anew.step, Step::Open { generation: Generation(2), trigger: RotationTrigger::FirstIssue });
     resource.status = anew.status;
     report.generation = Generation(2);
     report.rotation = Some(rotation(2, RotationState::RolledBack));

@@ -18,7 +18,7 @@ fn a_failed_rotation_is_told_and_tried_again_after_a_backoff() {
     resource.status = decision.status;
     report.time = retry;
     let again = decided(&resource, &report, retry);
-    assert_eq!(again.step, Step::Open { generation: Generation(2), trigger: Trigger::FirstIssue });
+    assert_eq!(again.step, Step::Open { generation: Generation(2), trigger: RotationTrigger::FirstIssue });
     assert_eq!(again.status.rotation.map(|rotation| rotation.attempts), Some(2));
 }
 
@@ -61,7 +61,7 @@ fn a_renewal_that_succeeded_makes_the_next_one_wait_for_nothing() {
         let time = resource.status.renewal_time.expect("a leaf has one");
         report.time = time;
         let step = decided(&resource, &report, time);
-        let expected = Step::Open { generation: Generation(round.into()), trigger: Trigger::Renewal };
+        let expected = Step::Open { generation: Generation(round.into()), trigger: RotationTrigger::Renewal };
         assert_eq!(step.step, expected, "at its renewal time");
         assert_eq!(step.status.rotation.as_ref().map(|rotation| rotation.attempts), Some(1));
         resource.status = step.status;
@@ -135,7 +135,7 @@ fn a_renewal_that_gains_nothing_is_not_begun_and_says_why() {
     assert_eq!(resource.status.blocked_by, Some(BlockedBy::IssuerEnding));
 
     let renewed = decided_with(&resource, &report, &issuer("ca", at(100 * QUARTER.as_secs())), report.time);
-    assert!(matches!(renewed.step, Step::Open { trigger: Trigger::Renewal, .. }), "{:?}", renewed.step);
+    assert!(matches!(renewed.step, Step::Open { trigger: RotationTrigger::Renewal, .. }), "{:?}", renewed.step);
     assert!(!has(&renewed.status, "IssuerEnding"));
 }
 
@@ -186,7 +186,7 @@ fn the_last_renewal_before_the_issuers_end_is_begun_near_the_expiry_however_litt
         report.time = time;
         let decision = decided_with(&resource, &report, &references, time);
         resource.status = decision.status;
-        if matches!(decision.step, Step::Open { trigger: Trigger::Renewal, .. }) {
+        if matches!(decision.step, Step::Open { trigger: RotationTrigger::Renewal, .. }) {
             opened.push(hour * 3600);
             (_, report) =
                 commit(&mut resource, &leaf(7, time, Duration::from_secs(end + 24 * 3600 - hour * 3600)), time);
@@ -231,7 +231,7 @@ fn drift_that_no_rotation_cures_is_left_to_a_person() {
         let decision = decided(&resource, &report, time);
         resource.status = decision.status;
         if let Step::Open { generation, trigger } = decision.step {
-            assert_eq!(trigger, Trigger::StoredDrift);
+            assert_eq!(trigger, RotationTrigger::StoredDrift);
             opens += 1;
             seed += 1;
             let new = leaf(seed, time, QUARTER);
@@ -246,7 +246,10 @@ fn drift_that_no_rotation_cures_is_left_to_a_person() {
     assert_eq!(condition(&resource.status, "Stalled"), ("True", "DriftRecurs"));
     assert_eq!(resource.status.blocked_by, Some(BlockedBy::DriftRecurs));
     resource.rotate = Some("mended".into());
-    assert!(matches!(decided(&resource, &report, report.time).step, Step::Open { trigger: Trigger::Requested, .. }));
+    assert!(matches!(
+        decided(&resource, &report, report.time).step,
+        Step::Open { trigger: RotationTrigger::Requested, .. }
+    ));
 }
 
 #[test]
@@ -261,8 +264,8 @@ fn drift_rotates_but_a_stopped_agent_does_not() {
 
     report.served = Sighting::Leaf(leaf(7, now(), QUARTER));
     let served = decided(&resource, &report, later);
-    assert_eq!(served.step, Step::Open { generation: Generation(2), trigger: Trigger::ServedDrift });
+    assert_eq!(served.step, Step::Open { generation: Generation(2), trigger: RotationTrigger::ServedDrift });
     report.stored = report.served.clone();
     let stored = decided(&resource, &report, later);
-    assert_eq!(stored.step, Step::Open { generation: Generation(2), trigger: Trigger::StoredDrift });
+    assert_eq!(stored.step, Step::Open { generation: Generation(2), trigger: RotationTrigger::StoredDrift });
 }

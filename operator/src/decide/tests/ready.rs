@@ -32,7 +32,7 @@ fn ready_is_not_said_of_a_spec_that_is_not_in_force() {
     resource.generation = 2;
 
     let opens = decided(&resource, &report, now());
-    assert!(matches!(opens.step, Step::Open { trigger: Trigger::SpecChanged, .. }));
+    assert!(matches!(opens.step, Step::Open { trigger: RotationTrigger::SpecChanged, .. }));
     assert_eq!(condition(&opens.status, "Ready"), ("False", "SpecChanged"));
     assert_eq!(condition(&opens.status, "Serving"), ("True", "Serving"), "the old one is still valid");
 

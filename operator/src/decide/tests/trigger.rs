@@ -82,7 +82,7 @@ fn ordered() -> (Resource, Made, Timestamp) {
     let (mut resource, first) = found();
     let time = resource.status.renewal_time.expect("a leaf has one");
     let decision = decided(&resource, &serving(&first, time), time);
-    assert_eq!(decision.step, Step::Open { generation: Generation(1), trigger: Trigger::Renewal });
+    assert_eq!(decision.step, Step::Open { generation: Generation(1), trigger: RotationTrigger::Renewal });
     resource.status = decision.status;
     (resource, first, time)
 }
@@ -110,7 +110,7 @@ fn what_is_due_at_first_sight_is_known_and_renewed() {
     for (lifetime, ready) in [(DAY, ("True", "Verified")), (2 * DAY / 3, ("False", "Expired"))] {
         let old = made(super::super::renewal::earlier(now(), 2 * DAY / 3), lifetime);
         let decision = decided(&self_renewing(), &serving(&old, now()), now());
-        assert_eq!(decision.step, Step::Open { generation: Generation(1), trigger: Trigger::Renewal });
+        assert_eq!(decision.step, Step::Open { generation: Generation(1), trigger: RotationTrigger::Renewal });
         assert_eq!(reasons(&decision), ["Adopted", "RotationStarted"]);
         assert_eq!(decision.status.leaf.as_ref().map(|leaf| leaf.not_after), Some(old.leaf.not_after));
         assert_eq!(condition(&decision.status, "Ready"), ready);
@@ -235,7 +235,7 @@ fn an_agent_that_was_never_seen_to_serve_is_told_nothing_unless_a_person_asks() 
     }
     resource.rotate = Some("it has none".into());
     let decision = decided(&resource, &host, now());
-    assert_eq!(decision.step, Step::Open { generation: Generation(1), trigger: Trigger::FirstIssue });
+    assert_eq!(decision.step, Step::Open { generation: Generation(1), trigger: RotationTrigger::FirstIssue });
     resource.status = decision.status;
 
     let new = made(now(), QUARTER);
@@ -288,7 +288,7 @@ fn an_agent_that_has_renewed_by_itself_is_not_told_to() {
     let mut resource = Resource { status: decision.status, ..resource };
     let old = made(super::super::renewal::earlier(time, QUARTER), QUARTER + DAY);
     let decision = decided(&resource, &serving(&old, time), time);
-    assert_eq!(decision.step, Step::Open { generation: Generation(1), trigger: Trigger::Renewal });
+    assert_eq!(decision.step, Step::Open { generation: Generation(1), trigger: RotationTrigger::Renewal });
     // While another resource owns the agent, or it is deleted, nothing of it is taken
     let rival = Rival { namespace: "fleet".into(), name: "the-owner".into() };
     let beside = decided_beside(Some(&rival), &resource, &serving(&old, time), &References::default(), time);
@@ -378,7 +378,7 @@ fn a_renewal_that_gains_nothing_or_fails_is_tried_again_after_a_pause() {
         pauses.push(retry.as_second() - time.as_second());
         (resource.status, host.time, time) = (decision.status, retry, retry);
         let again = decided(&resource, &host, time);
-        let expected = Step::Open { generation: Generation(generation + 1), trigger: Trigger::Renewal };
+        let expected = Step::Open { generation: Generation(generation + 1), trigger: RotationTrigger::Renewal };
         assert_eq!(again.step, expected);
         resource.status = again.status;
     }
@@ -419,7 +419,7 @@ fn a_person_may_have_it_renewed_at_any_time_and_once() {
     let (mut resource, first) = found();
     resource.rotate = Some("the key has leaked".into());
     let decision = decided(&resource, &serving(&first, at(60)), at(60));
-    assert_eq!(decision.step, Step::Open { generation: Generation(1), trigger: Trigger::Requested });
+    assert_eq!(decision.step, Step::Open { generation: Generation(1), trigger: RotationTrigger::Requested });
     resource.status = decision.status;
     let new = made(at(60), QUARTER);
     let done = with_rotation(serving(&new, at(60)), 1, RotationState::Committed, Some(&new));
@@ -430,7 +430,7 @@ fn a_person_may_have_it_renewed_at_any_time_and_once() {
     // A status that was lost knows it by the mark of the order
     resource.status = ManagedAgentCertificateStatus::default();
     let owed = decided(&resource, &done, at(60));
-    assert_eq!(owed.step, Step::Open { generation: Generation(2), trigger: Trigger::Requested });
+    assert_eq!(owed.step, Step::Open { generation: Generation(2), trigger: RotationTrigger::Requested });
     let mut marked = done;
     let mark = order_mark(&request_digest(&resource.spec), resource.rotate.as_deref());
     marked.rotation.as_mut().expect("a rotation").mark = mark;
@@ -443,7 +443,7 @@ fn a_person_may_have_it_renewed_at_any_time_and_once() {
 fn an_order_that_the_host_has_not_heard_is_given_again_and_one_of_somebody_else_is_not_ours() {
     let (mut resource, first, time) = ordered();
     let again = decided(&resource, &serving(&first, time), time);
-    assert_eq!(again.step, Step::Open { generation: Generation(1), trigger: Trigger::Renewal });
+    assert_eq!(again.step, Step::Open { generation: Generation(1), trigger: RotationTrigger::Renewal });
     assert_eq!(again.status, resource.status);
     // A host that asks for a chain, and one that has taken another's order, are told to stop before anything is done
     for (generation, state) in [(1, RotationState::Keyed), (2, RotationState::BackedUp)] {

@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::event::{Event, Kind};
 use crate::shutdown::{Evidence, Sign};
 use crate::snapshot::Label;
-use crate::ups::{Trigger, Triggers};
+use crate::ups::{ShutdownTrigger, ShutdownTriggers};
 
 /// A clock that is being corrected goes back by less; of a log that is read first, an event of a later time than that is from
 /// before a jump, and nobody knows when it was.
@@ -127,7 +127,7 @@ impl State {
 
     fn evidence(&self) -> Vec<Evidence> {
         let told = |sign, cause: Option<Kind>| Evidence {
-            triggers: cause.map(|_| Trigger::PowerchuteEvent).into_iter().collect::<Triggers>(),
+            triggers: cause.map(|_| ShutdownTrigger::PowerchuteEvent).into_iter().collect::<ShutdownTriggers>(),
             cause: cause.map(|kind| Label::new(kind.name())),
             ..Evidence::new(sign)
         };
@@ -248,7 +248,7 @@ mod tests {
         ];
         let evidence = worst(&events).expect("it is in progress");
         assert_eq!(evidence.cause, Some(Label::new("Low Runtime Remaining")));
-        assert_eq!(evidence.triggers, Triggers::from([Trigger::PowerchuteEvent]));
+        assert_eq!(evidence.triggers, ShutdownTriggers::from([ShutdownTrigger::PowerchuteEvent]));
         let evidence = worst(&events[2..3]).expect("it is in progress");
         assert_eq!(evidence.cause, Some(Label::new("Graceful Shutdown Started")));
         assert!(worst(&events[..2]).is_some_and(|it| it.triggers.is_empty() && it.cause.is_none()));

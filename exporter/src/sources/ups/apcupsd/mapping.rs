@@ -8,7 +8,7 @@ use crate::label::Label;
 use crate::sources::ups::dates;
 #[cfg(test)]
 use crate::sources::ups::documentation::Documented;
-use crate::ups::{Identity, Quantity, Reading, SelfTest, Status, TransferDirection, Trigger};
+use crate::ups::{Identity, Quantity, Reading, SelfTest, ShutdownTrigger, Status, TransferDirection};
 
 /// The words after a number, with what makes base units of it. A number with another word is no sample. Older versions write some
 /// words in lower case, and leave the only word that there can be out.
@@ -72,13 +72,13 @@ const STATUS_BITS: &[(u32, Status)] = &[
 ];
 
 /// The bits of STATFLAG that say why apcupsd shuts its host down.
-const TRIGGER_BITS: &[(u32, Trigger)] = &[
-    (SHUTTING_DOWN, Trigger::ApcupsdShutdown),
-    (0x8_0000, Trigger::ApcupsdLoad),
-    (0x10_0000, Trigger::ApcupsdTimeOnBattery),
-    (0x20_0000, Trigger::ApcupsdRuntime),
-    (0x40_0000, Trigger::ApcupsdEmergency),
-    (0x80_0000, Trigger::ApcupsdRemote),
+const TRIGGER_BITS: &[(u32, ShutdownTrigger)] = &[
+    (SHUTTING_DOWN, ShutdownTrigger::ApcupsdShutdown),
+    (0x8_0000, ShutdownTrigger::ApcupsdLoad),
+    (0x10_0000, ShutdownTrigger::ApcupsdTimeOnBattery),
+    (0x20_0000, ShutdownTrigger::ApcupsdRuntime),
+    (0x40_0000, ShutdownTrigger::ApcupsdEmergency),
+    (0x80_0000, ShutdownTrigger::ApcupsdRemote),
 ];
 
 const COMM_LOST: u32 = 0x100;
@@ -408,12 +408,12 @@ mod tests {
             assert_eq!(with_flags(&format!("0x{bit:08x}"), &[]).statuses, [status].into(), "{bit:x}");
         }
         for (bit, trigger) in [
-            (0x200, Trigger::ApcupsdShutdown),
-            (0x8_0000, Trigger::ApcupsdLoad),
-            (0x10_0000, Trigger::ApcupsdTimeOnBattery),
-            (0x20_0000, Trigger::ApcupsdRuntime),
-            (0x40_0000, Trigger::ApcupsdEmergency),
-            (0x80_0000, Trigger::ApcupsdRemote),
+            (0x200, ShutdownTrigger::ApcupsdShutdown),
+            (0x8_0000, ShutdownTrigger::ApcupsdLoad),
+            (0x10_0000, ShutdownTrigger::ApcupsdTimeOnBattery),
+            (0x20_0000, ShutdownTrigger::ApcupsdRuntime),
+            (0x40_0000, ShutdownTrigger::ApcupsdEmergency),
+            (0x80_0000, ShutdownTrigger::ApcupsdRemote),
         ] {
             assert_eq!(with_flags(&format!("0x{bit:08x}"), &[]).triggers, [trigger].into(), "{bit:x}");
         }
@@ -428,7 +428,7 @@ mod tests {
     fn the_flags_tell_what_the_text_hides() {
         let reading = with_flags("0x06080250 Status Flag", &[("STATUS", "SHUTTING DOWN")]);
         assert_eq!(reading.statuses, [Status::OnBattery, Status::LowBattery, Status::ShuttingDown].into());
-        assert_eq!(reading.triggers, [Trigger::ApcupsdShutdown, Trigger::ApcupsdLoad].into());
+        assert_eq!(reading.triggers, [ShutdownTrigger::ApcupsdShutdown, ShutdownTrigger::ApcupsdLoad].into());
     }
 
     #[test]
@@ -450,7 +450,10 @@ mod tests {
             [Status::Trim, Status::Online, Status::ReplaceBattery].into()
         );
         let down = of("SHUTTING DOWN");
-        assert_eq!((down.statuses, down.triggers), ([Status::ShuttingDown].into(), [Trigger::ApcupsdShutdown].into()));
+        assert_eq!(
+            (down.statuses, down.triggers),
+            ([Status::ShuttingDown].into(), [ShutdownTrigger::ApcupsdShutdown].into())
+        );
         assert_eq!(of("ONLINE SLAVE NOBATT").statuses, [Status::Online, Status::NoBattery].into());
         assert_eq!(of("ONLINE WARP").unknown, [Label::new("WARP")]);
         assert!(of("ONLINE SLAVEDOWN").unknown.is_empty());

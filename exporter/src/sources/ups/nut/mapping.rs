@@ -10,7 +10,7 @@ use crate::sources::ups::documentation::Documented;
 use crate::sources::ups::lines::{self, Place};
 use crate::sources::ups::numbers::{Written, written};
 use crate::ups::{
-    Beeper, Identity, Protocol, Quantity, Raw, Reading, SelfTest, Status, Timer, Trigger, Values, is_idle,
+    Beeper, Identity, Protocol, Quantity, Raw, Reading, SelfTest, ShutdownTrigger, Status, Timer, Values, is_idle,
     is_printed_null, meaning,
 };
 
@@ -208,7 +208,7 @@ fn take_status(variables: &Variables, reading: &mut Reading) {
         }
     }
     if reading.statuses.contains(&Status::ForcedShutdown) {
-        reading.triggers.insert(Trigger::NutFsd);
+        reading.triggers.insert(ShutdownTrigger::NutFsd);
     }
 }
 
@@ -623,7 +623,7 @@ mod tests {
             [Status::Alarm, Status::ForcedShutdown, Status::OnBattery, Status::LowBattery, Status::Discharging];
         assert_eq!(reading.statuses, expected.into());
         assert_eq!(reading.unknown, [Label::new("SD"), Label::new("OL2")]);
-        assert_eq!(reading.triggers, [Trigger::NutFsd].into());
+        assert_eq!(reading.triggers, [ShutdownTrigger::NutFsd].into());
     }
 
     /// Holds R1: what drivers write while no countdown runs is none; a number is one only once it moves.

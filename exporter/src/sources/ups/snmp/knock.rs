@@ -1,5 +1,5 @@
-//! Whether an SNMP agent is there at all, whatever our credentials: every agent that speaks v3 answers a discovery, which nobody needs
-//! to be anybody for.
+//! Whether an SNMP agent is there at all, whatever our credentials: every agent that speaks v3 answers a discovery, which takes
+//! no credentials.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};

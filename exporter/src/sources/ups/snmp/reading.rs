@@ -12,7 +12,7 @@ use super::oids::{
 use super::{lines, value};
 use crate::label::Label;
 use crate::snapshot::{Trouble, UpsTrouble};
-use crate::ups::{Protocol, Reading, Status, Timer, Trigger, UpsFault, Values, contradicts_itself};
+use crate::ups::{Protocol, Reading, ShutdownTrigger, Status, Timer, UpsFault, Values, contradicts_itself};
 
 /// The state of an outlet group, and that a command waits for it.
 const GROUP_ON: i64 = 1;
@@ -117,7 +117,7 @@ impl Draft {
                 Says::Beeps(beeper) => self.reading.beeper = Some(*beeper),
                 Says::CommLost => self.comm_lost = true,
                 Says::Critical => self.critical = true,
-                Says::ShutdownCommanded => _ = self.reading.triggers.insert(Trigger::SnmpAlarm),
+                Says::ShutdownCommanded => _ = self.reading.triggers.insert(ShutdownTrigger::SnmpAlarm),
             }
         }
     }
@@ -143,7 +143,7 @@ impl Draft {
                     let waiting = waiting.iter().filter(|(_, value)| value::whole(value) == Some(COMMAND_PENDING));
                     // A command that waits for a group that is off can only turn it on.
                     if waiting.into_iter().any(|(group, _)| is_on(tree, group, answers)) {
-                        self.reading.triggers.insert(Trigger::SnmpShutdownDelay);
+                        self.reading.triggers.insert(ShutdownTrigger::SnmpShutdownDelay);
                     }
                 }
                 Cell::AlarmDescription => {
@@ -196,7 +196,7 @@ impl Draft {
             self.critical_cause = cause.clone().or(self.critical_cause.take());
         }
         if self.critical {
-            self.reading.triggers.insert(Trigger::PowerchuteCritical);
+            self.reading.triggers.insert(ShutdownTrigger::PowerchuteCritical);
             self.reading.statuses.insert(Status::ShuttingDown);
             self.reading.cause = self.critical_cause.take();
         }

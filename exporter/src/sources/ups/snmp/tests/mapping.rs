@@ -9,7 +9,7 @@ use super::super::oids::{POWERCHUTE, POWERCHUTE_NETWORK_SHUTDOWN, POWERNET, TREE
 use super::super::reading::read;
 use crate::label::Label;
 use crate::snapshot::UpsTrouble;
-use crate::ups::{Beeper, Quantity, Reading, SelfTest, Status, Timer, Trigger};
+use crate::ups::{Beeper, Quantity, Reading, SelfTest, ShutdownTrigger, Status, Timer};
 
 /// Objects by name, as an agent answers them; of a column, `name.index`.
 fn answers(said: &[(&str, Value)]) -> Answers {
@@ -550,7 +550,7 @@ fn every_alarm_of_rfc_1628_has_its_name_and_what_it_means() {
         let reading = outcome.unwrap();
         assert_eq!(reading.alarms.iter().map(Label::as_str).collect::<Vec<_>>(), [name]);
         assert_eq!(reading.statuses, statuses(&[&[Status::Alarm], means].concat()), "{name}");
-        assert_eq!(reading.triggers.contains(&Trigger::SnmpAlarm), [22, 23].contains(&number), "{name}");
+        assert_eq!(reading.triggers.contains(&ShutdownTrigger::SnmpAlarm), [22, 23].contains(&number), "{name}");
     }
 }
 
@@ -608,7 +608,7 @@ fn a_command_that_waits_for_a_group_that_is_on_is_a_trigger() {
         ])
         .triggers
     };
-    assert_eq!(pending(1), [Trigger::SnmpShutdownDelay].into());
+    assert_eq!(pending(1), [ShutdownTrigger::SnmpShutdownDelay].into());
     assert!(pending(2).is_empty(), "it is to be turned on");
 }
 
@@ -623,7 +623,7 @@ fn the_state_flags_say_more_than_the_output_status() {
     for shutdown in [22, 31, 32] {
         let reading = flags(&[4, shutdown]);
         assert!(reading.statuses.contains(&Status::ShuttingDown), "{shutdown}");
-        assert_eq!(reading.triggers, [Trigger::SnmpAlarm].into());
+        assert_eq!(reading.triggers, [ShutdownTrigger::SnmpAlarm].into());
     }
     assert_eq!(reading(&[("upsBasicStateOutputState", text("UNKNOWN"))]), Reading::default());
     assert_eq!(reading(&[("upsBasicStateOutputState", text("0101"))]).statuses, statuses(&[Status::OnBattery]));
@@ -635,7 +635,7 @@ fn powerchute_says_that_it_shuts_down_and_why() {
         let critical =
             reading(&[(flag, int(1)), (cause, text("UPS on battery too long")), ("upsBasicOutputStatus", int(2))]);
         assert_eq!(critical.statuses, statuses(&[Status::Online, Status::ShuttingDown]));
-        assert_eq!(critical.triggers, [Trigger::PowerchuteCritical].into());
+        assert_eq!(critical.triggers, [ShutdownTrigger::PowerchuteCritical].into());
         assert_eq!(critical.cause, Some(Label::new("UPS on battery too long")));
         let clear = reading(&[(flag, int(2)), (cause, text("UPS on battery too long"))]);
         assert!(clear.triggers.is_empty() && clear.cause.is_none());
@@ -658,7 +658,7 @@ fn an_agent_that_has_lost_its_ups_is_no_source_of_numbers() {
         let reading = reading(&critical);
         assert_eq!(reading.statuses, statuses(&[Status::CommLost, Status::ShuttingDown]));
         assert_eq!(reading.values.of(Quantity::BatteryCharge), None);
-        assert_eq!(reading.triggers, [Trigger::PowerchuteCritical].into());
+        assert_eq!(reading.triggers, [ShutdownTrigger::PowerchuteCritical].into());
     }
 }
 
@@ -669,7 +669,7 @@ fn what_traps_told_counts_as_if_it_had_been_answered() {
     assert_eq!(reading.statuses, statuses(&[Status::OnBattery, Status::ShuttingDown, Status::Alarm]));
     assert_eq!(
         (reading.cause, reading.triggers),
-        (Some(Label::new("On battery")), [Trigger::PowerchuteCritical].into())
+        (Some(Label::new("On battery")), [ShutdownTrigger::PowerchuteCritical].into())
     );
     let lost = Told { comms_lost: true, ..Told::default() };
     assert_eq!(read(&Answers::new(), &lost).unwrap_err().reason.as_str(), "comm_lost");
