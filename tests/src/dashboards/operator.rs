@@ -160,13 +160,17 @@ fn work() -> Vec<Panel> {
         Panel::lines("Queue", "Does the operator keep up?", "none")
             .query(queue("kagiban_operator_resources_due"), "due")
             .query(queue("kagiban_operator_passes_running"), "being looked at")
-            .query(queue("kagiban_operator_resources_overdue"), "overdue"),
+            .query(queue("kagiban_operator_resources_overdue"), "overdue")
+            .size(8, 8),
         Panel::lines("Duration of a look", "How long does one look at one resource take?", "s")
             .query(took("0.5"), "half of them")
-            .query(took("0.99"), "99 of 100"),
-        Panel::lines("Log lines dropped", "Does whoever reads the log keep up?", "none").query(
-            format!("sum by (instance) (increase(kagiban_log_lines_dropped_total{{{OF}}}[$__rate_interval]))"),
-            "{{instance}}",
-        ),
+            .query(took("0.99"), "99 of 100")
+            .size(8, 8),
+        Panel::lines("Log lines dropped", "Does whoever reads the log keep up?", "none")
+            .query(
+                format!("sum by (instance) (increase(kagiban_log_lines_dropped_total{{{OF}}}[$__rate_interval]))"),
+                "{{instance}}",
+            )
+            .size(8, 8),
     ]
 }

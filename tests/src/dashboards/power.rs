@@ -10,6 +10,8 @@ const HOSTS: &str = r#"job=~"$job",instance=~"$host(:[0-9]+)?""#;
 const OF: &str = r#"job=~"$job",instance=~"$host(:[0-9]+)?",ups=~"$ups""#;
 /// One UPS may be asked by several hosts.
 const EACH: &str = "instance, ups";
+/// With none of these, and heard, a UPS has nothing to tell over time.
+const NOT_ON_LINE: &str = "testing|calibrating|bypass|on_battery|low_battery|off|forced_shutdown|shutting_down";
 const CHARGE: Steps = &[("red", None), ("orange", Some(0.3)), ("green", Some(0.6))];
 const RUNTIME: Steps = &[("red", None), ("orange", Some(300.0)), ("green", Some(900.0))];
 const LOAD: Steps = &[("green", None), ("orange", Some(0.7)), ("red", Some(0.9))];
@@ -116,8 +118,14 @@ fn batteries() -> Vec<Panel> {
 fn on_battery() -> Vec<Panel> {
     let of = r#"ups_status{OF,status="on_battery"}"#.replace("OF", OF);
     vec![
-        Panel::states("State of each UPS", "When was which UPS on battery, low, or not heard?", UPS)
-            .query(ups_rank(EACH, OF), "{{ups}} ({{instance}})"),
+        Panel::states("UPSes that were not on line", "Of UPSes that were on battery, low, off or not heard: when?", UPS).query(
+            format!(
+                "{} and on ({EACH}) ((max by ({EACH}) (max_over_time(ups_status{{{OF},status=~{NOT_ON_LINE:?}}}[$__range] @ end())) == 1) \
+                 or (min by ({EACH}) (min_over_time(ups_up{{{OF}}}[$__range] @ end())) == 0))",
+                ups_rank(EACH, OF)
+            ),
+            "{{ups}} ({{instance}})",
+        ),
         Panel::table(
             "On battery in this time",
             "How often and how long was each UPS on battery, and how far did it discharge?",
@@ -146,17 +154,26 @@ fn hosts() -> Vec<Panel> {
         Panel::stacked("Hosts by shutdown state", "How many hosts were in which state but `none`?", "none").query(
             format!(r#"sum by (state) (max by (instance, state) (host_shutdown_state{{{HOSTS},state!="none"}})) > 0"#),
             "{{state}}",
-        ),
+        )
+        .size(8, 8),
         Panel::lines("Redundancy", "How many of the UPSes that share a load can it lose? Below zero it has too few.", "none")
             .query(
                 format!(
                     "min by (instance, load) (host_feeds_healthy{{{HOSTS}}}) - min by (instance, load) (host_feeds_min_healthy{{{HOSTS}}})"
                 ),
                 "{{load}} ({{instance}})",
-            ),
+            )
+            .size(8, 8),
         Panel::stacked("Shutdowns called off", "How many shutdowns were announced and then called off?", "none")
-            .query(format!("sum(increase(host_shutdown_cancelled_total{{{HOSTS}}}[$__rate_interval]))"), "called off"),
-        Panel::states("Shutdown state of each host", "Which host was about to go down, and when?", SHUTDOWN)
-            .query(shutdown_rank("instance", HOSTS), "{{instance}}"),
+            .query(format!("sum(increase(host_shutdown_cancelled_total{{{HOSTS}}}[$__rate_interval]))"), "called off")
+            .size(8, 8),
+        Panel::states("Hosts that were to go down", "Of hosts that were in any state but `none`: in which, and when?", SHUTDOWN)
+            .query(
+                format!(
+                    r#"{} and on (instance) (max by (instance) (max_over_time(host_shutdown_state{{{HOSTS},state!="none"}}[$__range] @ end())) == 1)"#,
+                    shutdown_rank("instance", HOSTS)
+                ),
+                "{{instance}}",
+            ),
     ]
 }

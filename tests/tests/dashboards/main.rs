@@ -152,6 +152,17 @@ fn every_query_returns_series_from_a_day_of_a_fleet() -> Result<()> {
         }
     }
     ensure!(wrong.is_empty(), "{} faults:\n{}", wrong.len(), wrong.join("\n"));
+    what_was_well_all_day_is_not_told(&day)
+}
+
+fn what_was_well_all_day_is_not_told(day: &Day) -> Result<()> {
+    let all = dashboards::all();
+    let power = all.iter().find(|it| it.name == "power").context("no dashboard of power")?;
+    let panel = power.panels().find(|it| it.title == "UPSes that were not on line").context("no such panel")?;
+    let [everything, _] = asked::choices(power, day)?;
+    let found = day.over_the_day(&everything.put_into(&panel.queries[0].expression, day))?;
+    let named: BTreeSet<_> = found.iter().filter_map(|it| it.labels["ups"].as_str()).collect();
+    ensure!(named == BTreeSet::from(["ups-a", "ups-b"]), "{named:?}");
     Ok(())
 }
 
