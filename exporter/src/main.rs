@@ -85,11 +85,12 @@ fn run(args: ServeArgs) -> Result<ExitCode> {
     worked
 }
 
-/// Every problem by itself, and in the end one line that says that there is none.
+/// Every warning and every problem by itself, and in the end one line that says that there is none.
 fn check(config: &Path, web_config: Option<&Path>) -> Result<ExitCode> {
     let checked = service::check(config)?;
     let web = web_config.and_then(|path| Guard::open(Some(path), &Arc::default()).err());
     let problems: Vec<String> = checked.problems.iter().cloned().chain(web.map(|error| error.to_string())).collect();
+    checked.warnings.iter().for_each(|warning| _ = fail(&format!("warning: {warning}")));
     if problems.is_empty() {
         writeln!(io::stdout().lock(), "{checked}").context("cannot print")?;
         return Ok(ExitCode::SUCCESS);

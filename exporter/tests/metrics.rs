@@ -230,6 +230,31 @@ fn a_command_that_cannot_be_run_is_told_by_the_check() {
     assert!(!check().contains("agents[0].service"), "{}", check());
 }
 
+/// Holds A18: what works and is not as safe as it looks is told, and fails no check.
+#[test]
+fn the_check_warns_of_a_secret_that_others_may_read_and_of_a_command_that_others_may_write() {
+    let host = Host::new();
+    let config = host.configure(
+        "agents: [{name: web, product: self-renewing-service, endpoint: {address: '192.0.2.7:9'}, renew: {command: [ROOT/start]}}]\n\
+         ups: [{name: a, nut: {address: '127.0.0.1:9', username: m, passwordFile: ROOT/password}}]\n",
+    );
+    for (name, text, mode) in [("start", "#!/bin/sh\n", 0o777), ("password", "hunter-two\n", 0o644)] {
+        fs::write(host.path(name), text).expect("it can be written");
+        fs::set_permissions(host.path(name), fs::Permissions::from_mode(mode)).expect("it is there");
+    }
+    let output = run(&["--config.check", "--config.file", config.to_str().expect("UTF-8")]);
+    let said = String::from_utf8(output.stderr).expect("UTF-8");
+    let settings: Vec<_> =
+        said.lines().filter_map(|line| line.split(": warning: ").nth(1)?.split(": ").next()).collect();
+    assert_eq!(
+        settings,
+        ["ups[0].nut.passwordFile", "agents[0].renew.command", "agents[0].endpoint.address"],
+        "{said}"
+    );
+    assert_eq!((output.status.code(), said.lines().count()), (Some(0), 3), "{said}");
+    assert!(output.stdout.starts_with(b"configuration OK") && !said.contains("hunter"), "{said}");
+}
+
 /// What the configuration names is opened, and each file that is not there or not what it should be is named by its setting.
 #[test]
 fn the_check_names_the_setting_of_every_file_that_is_missing_and_says_when_all_is_well() {

@@ -169,7 +169,8 @@ pub struct ServeArgs {
     ///
     /// Every file that it names is opened: passwords, communities, CA files, the host API's certificate and key, the agents' own.
     /// Run it as the user that the exporter runs as. Files are read and nothing else is: no network is asked. Each problem is a
-    /// line that begins with its setting, as `ups[2].nut.passwordFile`; without one, `configuration OK` and how much it names.
+    /// line that begins with its setting, as `ups[2].nut.passwordFile`; without one, `configuration OK` and how much it names. A line
+    /// with `warning:` before the setting tells of what works and is not as safe as it may look; it changes no exit code.
     #[arg(long = "config.check")]
     pub config_check: bool,
     /// Where to listen, as host:port or :port; may be given several times.

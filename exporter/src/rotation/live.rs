@@ -82,6 +82,17 @@ impl LookError {
 /// # Errors
 /// See [`LookError`].
 pub async fn look(endpoint: &AgentEndpoint) -> Result<Certificate, LookError> {
+    look_from_here(endpoint).await.map(|seen| seen.leaf)
+}
+
+/// What was seen.
+struct ProvenLeaf {
+    leaf: Certificate,
+    /// Else nobody knows whose port it is: the key's proof alone counts.
+    is_own_address: bool,
+}
+
+async fn look_from_here(endpoint: &AgentEndpoint) -> Result<ProvenLeaf, LookError> {
     let address = || endpoint.at.address.clone();
     let deadline = Instant::now() + LOOK_DEADLINE;
     let dialled = probe::dial(&endpoint.at, Work::RotationNames, deadline).await?;
@@ -94,7 +105,7 @@ pub async fn look(endpoint: &AgentEndpoint) -> Result<Certificate, LookError> {
     let seen = seen?;
     let leaf = seen.leaf().clone();
     if seen.key_proven {
-        return Ok(leaf);
+        return Ok(ProvenLeaf { leaf, is_own_address });
     }
     let detail = seen.failure.map_or_else(|| "it signed nothing".to_owned(), |broken| broken.message);
     Err(match uncheckable(&leaf) {
@@ -207,12 +218,12 @@ fn judged(
 ///
 /// # Errors
 /// Of the second look.
-async fn look_twice(endpoint: &AgentEndpoint, pause: Duration) -> Result<Certificate, LookError> {
-    match look(endpoint).await {
-        Ok(leaf) => Ok(leaf),
+async fn look_twice(endpoint: &AgentEndpoint, pause: Duration) -> Result<ProvenLeaf, LookError> {
+    match look_from_here(endpoint).await {
+        Ok(seen) => Ok(seen),
         Err(_) => {
             sleep(pause).await;
-            look(endpoint).await
+            look_from_here(endpoint).await
         }
     }
 }
@@ -225,7 +236,15 @@ async fn look_twice(endpoint: &AgentEndpoint, pause: Duration) -> Result<Certifi
 /// be what it needs.
 pub(super) async fn before(endpoint: &AgentEndpoint, pause: Duration) -> Result<Option<Leaf>, Cause> {
     match look_twice(endpoint, pause).await {
-        Ok(certificate) => Ok(Some(leaf(&certificate))),
+        Ok(seen) => {
+            if !seen.is_own_address {
+                tracing::warn!(
+                    endpoint = endpoint.at.address,
+                    "the endpoint is no address of this host: that what answers has the key is seen, and not whose port it is"
+                );
+            }
+            Ok(Some(leaf(&seen.leaf)))
+        }
         Err(
             error
             @ (LookError::Unproven { .. } | LookError::ForeignListener { .. } | LookError::ListenerUnknown { .. }),
@@ -289,7 +308,7 @@ pub(super) async fn stays(
 ) -> Result<(), Cause> {
     loop {
         let is_over = Instant::now() >= until;
-        let seen = look_twice(endpoint, pause).await;
+        let seen = look_twice(endpoint, pause).await.map(|seen| seen.leaf);
         note(stop, wanted, &seen);
         if is_over {
             *stop = None;

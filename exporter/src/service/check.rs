@@ -8,7 +8,7 @@ use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject;
 use secrecy::ExposeSecret;
 
-use super::{ServiceError, load};
+use super::{ServiceError, load, warnings};
 use crate::config::{Config, Holds, NamedFile};
 use crate::host_api;
 use crate::password_file;
@@ -28,6 +28,8 @@ pub struct Checked {
     agents: usize,
     /// In the order of the settings; each names its own.
     pub problems: Vec<String>,
+    /// What it allows and is not as safe as it may look; each names its setting.
+    pub warnings: Vec<String>,
 }
 
 /// Loads a configuration, opens what it names, and looks whether its agents can be rotated on this host, with commands that can be
@@ -45,7 +47,9 @@ pub fn check(path: &Path) -> Result<Checked, ServiceError> {
         problems.extend(host_api::check(api).err().map(|error| error.to_string()));
     }
     let sources = config.certificates.len() + config.tls_endpoints.len();
-    Ok(Checked { sources, upses: config.ups.len(), agents: config.agents.len(), problems })
+    let warnings = warnings::of_secrets(&config).into_iter().chain(warnings::of(&config));
+    let warnings = warnings.map(|warning| warning.to_string()).collect();
+    Ok(Checked { warnings, sources, upses: config.ups.len(), agents: config.agents.len(), problems })
 }
 
 fn agents(config: &Config) -> Vec<String> {

@@ -5,12 +5,12 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, AtFlags, CWD, accessat};
 
-use super::read_regular;
+use super::{is_writable_by_others, read_regular};
 
 /// As much of a file as the kernel looks at to tell what it is.
 const HEAD: usize = 256;
@@ -52,6 +52,26 @@ pub(super) fn find(program: &str, path: &OsStr) -> Result<PathBuf, Obstacle> {
         }
     }
     Err(passed_over.unwrap_or_else(|| (PathBuf::from(program), "not found in any directory of PATH")))
+}
+
+/// The first of a command's parts, or of the directories above it, that somebody else than an administrator may write.
+pub(super) fn exposed(argv: &[String], path: &OsStr) -> Option<PathBuf> {
+    let (program, arguments) = argv.split_first()?;
+    let program = find(program, path).ok()?;
+    let is_shell = program.file_name().and_then(OsStr::to_str).is_some_and(|name| SHELLS.contains(&name));
+    let script = arguments.first().map(Path::new).filter(|script| is_shell && script.is_absolute());
+    [Some(program.as_path()), script].into_iter().flatten().find_map(exposed_at)
+}
+
+/// As it is named and, behind links, as it is. In a directory that is sticky nobody exchanges another's file.
+fn exposed_at(named: &Path) -> Option<PathBuf> {
+    let is = named.canonicalize().ok()?;
+    let parts = named.ancestors().chain(is.ancestors()).filter(|path| !path.as_os_str().is_empty());
+    let is_exposed = |path: &&Path| {
+        let is_sticky = path.metadata().is_ok_and(|metadata| metadata.is_dir() && metadata.mode() & 0o1000 != 0);
+        !is_sticky && is_writable_by_others(path).unwrap_or(false)
+    };
+    parts.into_iter().find(is_exposed).map(Path::to_owned)
 }
 
 pub(super) fn can_be_run(path: &Path) -> Result<(), &'static str> {

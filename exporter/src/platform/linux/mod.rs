@@ -37,7 +37,7 @@ pub use host::{boot_id, boot_time, booted_at, default_state_directory, scheduled
 pub use listeners::{ListenersError, listeners};
 pub use lock::{FileLock, lock, open_elsewhere};
 pub use process::{Request, Requests, Usage, forbid_dumps, host_name, is_running, started_process, usage};
-pub use program::{check_program, run, spawn};
+pub use program::{check_program, exposed_part, run, spawn};
 pub use read::{
     directory_identity, identify, is_readable_by_others, is_writable_by_others, read_ends, read_listed, read_regular,
 };

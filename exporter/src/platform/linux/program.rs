@@ -11,7 +11,7 @@ use tokio::io::AsyncReadExt;
 use tokio::net::UnixStream;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::executable::{can_be_run, check_format, find};
+use super::executable::{can_be_run, check_format, exposed, find};
 use super::left::{LEFT, MAX_LEFT, MAX_LEFT_BEFORE_STOP};
 use super::started_process;
 use super::supervise::{DEFAULT_PATH, POLL, SupervisorMessage, ended_with, own_program, supervised};
@@ -131,6 +131,14 @@ pub fn check_program(agent: &str, argv: &[String]) -> Result<(), ProgramError> {
     look_at(agent, LOOK, look).unwrap_or_else(|why| Err((PathBuf::from(&name), why))).map_err(refused)
 }
 
+/// What of a command somebody else than root and this program's account may exchange: its program, the script that a shell is given,
+/// or a directory above. None also where it cannot be looked at.
+pub fn exposed_part(agent: &str, argv: &[String]) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_else(|| DEFAULT_PATH.into());
+    let argv = argv.to_vec();
+    look_at(agent, LOOK, move || exposed(&argv, &path)).ok().flatten()
+}
+
 /// On a thread of its own, for a bounded time: the file system of a command may hang.
 fn look_at<T: Send + 'static>(
     agent: &str,
@@ -224,6 +232,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use rustix::process::kill_process;
+    use tokio::time::advance;
 
     use super::*;
 
@@ -340,6 +349,78 @@ mod tests {
         kill_process(number, Signal::KILL).expect("killed");
         let error = program.wait().await.expect_err("lost");
         assert_eq!(error.reason(), "lost");
+    }
+
+    /// Its supervisor, stopped once the command has begun, and told to have.
+    fn stop_supervisor(program: &RunningProgram) -> Pid {
+        while rustix::io::ioctl_fionread(&program.words).expect("a socket") < SupervisorMessage::LENGTH as u64 {
+            thread::sleep(POLL);
+        }
+        let supervisor = Pid::from_child(program.supervisor.child.as_ref().expect("a process"));
+        kill_process(supervisor, Signal::STOP).expect("stopped");
+        supervisor
+    }
+
+    /// Holds A13: on a host that stands still for long, a command that has ended well is not told to have timed out.
+    #[tokio::test(start_paused = true)]
+    async fn what_a_supervisor_says_a_moment_late_counts() {
+        // While something blocks, the clock goes by `advance` alone.
+        let (release, held) = mpsc::channel::<()>();
+        #[expect(clippy::disallowed_methods, reason = "it holds the runtime's own clock")]
+        let holding = tokio::task::spawn_blocking(move || held.recv().is_ok());
+        let directory = tempfile::tempdir().expect("directory");
+        let go = directory.path().join("go");
+        let script = format!("until [ -e {} ]; do sleep 0.02; done", go.display());
+        let deadline = Duration::from_secs(60);
+        let program = spawn("late", &argv(&["sh", "-c", &script]), deadline).expect("spawned");
+        let supervisor = stop_supervisor(&program);
+        fs::write(&go, "").expect("written");
+        let waiting = tokio::spawn(program.wait());
+        tokio::task::yield_now().await;
+        advance(deadline + LATE_SUPERVISOR + POLL).await;
+        for _ in 0..1000 {
+            tokio::task::yield_now().await;
+        }
+        kill_process(supervisor, Signal::CONT).expect("it goes on");
+        let mut passed = Duration::ZERO;
+        while !waiting.is_finished() && passed < LAST_WORD / 2 {
+            thread::sleep(POLL);
+            advance(Duration::from_millis(1)).await;
+            passed += Duration::from_millis(1);
+        }
+        release.send(()).expect("it holds");
+        waiting.await.expect("no panic").expect("it has ended well");
+        assert!(holding.await.expect("no panic"));
+    }
+
+    /// Holds A13: where its supervisor does not, this program kills a command with all that it has started.
+    #[tokio::test(start_paused = true)]
+    async fn a_command_whose_supervisor_stands_still_is_killed_with_what_it_started() {
+        let directory = tempfile::tempdir().expect("directory");
+        let begun = directory.path().join("begun");
+        let script = format!("sleep 600 & echo $! > {0}.new; mv {0}.new {0}; wait", begun.display());
+        let program = spawn("still", &argv(&["sh", "-c", &script]), Duration::from_secs(60)).expect("spawned");
+        stop_supervisor(&program);
+        while !begun.exists() {
+            thread::sleep(POLL);
+        }
+        let number = fs::read_to_string(&begun).expect("read").trim().to_owned();
+        let runs = || {
+            let status = fs::read_to_string(format!("/proc/{number}/status")).unwrap_or_default();
+            status.lines().any(|line| line.starts_with("State:") && !line.contains('Z'))
+        };
+        assert!(runs());
+        assert_eq!(program.wait().await.expect_err("it hangs").reason(), "timed_out");
+        let mut looks = 0;
+        while runs() && looks < 250 {
+            thread::sleep(POLL);
+            looks += 1;
+        }
+        let is_left = runs();
+        if let Some(left) = number.parse().ok().and_then(Pid::from_raw).filter(|_| is_left) {
+            let _ = kill_process(left, Signal::KILL);
+        }
+        assert!(!is_left, "what the command has started outlived it");
     }
 
     #[tokio::test]

@@ -1,0 +1,173 @@
+//! What a configuration allows and is not as safe as it may look: told by `--config.check`, and in the log when it is loaded.
+
+use std::fmt;
+use std::io::ErrorKind;
+use std::net::{IpAddr, UdpSocket};
+
+use tokio::time::{Duration, Instant};
+use tracing::warn;
+
+use crate::blocking::{self, Work};
+use crate::config::{AgentConfig, Config};
+use crate::platform;
+use crate::rotation::agent::Agent;
+
+/// Each look at a command has a deadline of its own.
+const DEADLINE: Duration = Duration::from_secs(30);
+
+/// It begins with the setting that it is about, as a problem does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Warning {
+    setting: String,
+    message: String,
+}
+
+/// Files are looked at, and no network is asked. An agent that is refused is told as such, and not here.
+pub(super) fn of(config: &Config) -> Vec<Warning> {
+    let of_agents = config.agents.iter().enumerate().flat_map(|(index, agent)| of_agent(index, agent));
+    of_agents.chain(of_power(config)).collect()
+}
+
+/// The secrets that others may read, which the log tells of while the program runs, too.
+pub(super) fn of_secrets(config: &Config) -> Vec<Warning> {
+    let exposed = config.secret_files().into_iter().filter(|file| platform::is_readable_by_others(&file.path));
+    let told = |path: &std::path::Path| {
+        format!("{}: others may read this secret; set its mode to 0600 and change the secret", path.display())
+    };
+    exposed.map(|file| Warning { message: told(&file.path), setting: file.setting }).collect()
+}
+
+/// One line of the log each.
+pub(super) async fn tell(config: &Config) {
+    let config = config.clone();
+    let found = blocking::run(Work::Config, Instant::now() + DEADLINE, move || of(&config)).await;
+    for Warning { setting, message } in found.unwrap_or_default() {
+        warn!(setting, "{message}");
+    }
+}
+
+fn of_agent(index: usize, agent: &AgentConfig) -> Vec<Warning> {
+    let Ok(agent) = Agent::resolve(agent) else { return Vec::new() };
+    let warning = |setting: &str, message| Warning { setting: format!("agents[{index}].{setting}"), message };
+    let commands = agent.commands().filter_map(|(setting, argv)| {
+        let path = platform::exposed_part(agent.name.as_str(), argv)?;
+        let message = format!(
+            "{}: others than root and the account of kagiban-exporter may write it, and so run what they like as that account at the \
+             next rotation; `chown root` and `chmod go-w` it",
+            path.display()
+        );
+        Some(warning(setting, message))
+    });
+    let endpoint = agent.endpoint.at.host_and_port().ok().and_then(|(host, _)| host.parse().ok());
+    let elsewhere = endpoint.filter(|address| !is_own(*address)).map(|address: IpAddr| {
+        let message = format!(
+            "{address} is no address of this host: a rotation sees there that what answers has the key, and not that it is the service \
+             of this host; name the address that the service listens on here, 127.0.0.1 for example"
+        );
+        warning("endpoint.address", message)
+    });
+    commands.chain(elsewhere).collect()
+}
+
+fn of_power(config: &Config) -> Option<Warning> {
+    let is_rotated = config.host_api.is_some() && !config.agents.is_empty();
+    let is_asked = config.ups.iter().any(|ups| ups.feeds_host);
+    let message = "no UPS under `ups` feeds this host and nobody vouches for its power, so its power state is unknown and every rotation is \
+                   refused (power_unsafe); name the UPS, or set `power: {assume: mains}`";
+    (is_rotated && !is_asked && !config.power.assumes_mains())
+        .then(|| Warning { setting: "power".to_owned(), message: message.to_owned() })
+}
+
+/// Whether a socket of this host could have the address. Nothing is sent.
+fn is_own(address: IpAddr) -> bool {
+    !matches!(UdpSocket::bind((address, 0)), Err(error) if error.kind() == ErrorKind::AddrNotAvailable)
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.setting, self.message)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+    use std::path::Path;
+
+    use super::*;
+
+    fn told(yaml: &str) -> Vec<String> {
+        let config = crate::config::parse(yaml, Path::new("c")).expect("a configuration");
+        of(&config).iter().map(ToString::to_string).collect()
+    }
+
+    fn agent(endpoint: &str, start: &str) -> String {
+        format!(
+            "agents: [{{name: web, product: tls-service, keystore: {{certificateFile: /c/tls.crt, keyFile: /c/tls.key}}, endpoint: \
+             {{address: '{endpoint}'}}, service: {{stop: [/bin/true], start: {start}}}}}]\n"
+        )
+    }
+
+    /// Holds A18: who may write a command, or exchange it, does what they like as root at the next rotation.
+    #[test]
+    fn a_command_that_others_may_exchange_is_told_with_the_part_that_they_may_write() {
+        let root = tempfile::tempdir().expect("directory");
+        let (open, script) = (root.path().join("open"), root.path().join("open/start"));
+        fs::create_dir(&open).expect("mkdir");
+        fs::write(&script, "#!/bin/sh\n").expect("written");
+        std::os::unix::fs::symlink(&script, root.path().join("link")).expect("linked");
+        let mode = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("chmod");
+        let commands = [
+            format!("['{}']", script.display()),
+            format!("['{}/link']", root.path().display()),
+            format!("[/bin/sh, '{}', now]", script.display()),
+        ];
+        for (directory, file, exposed) in [
+            (0o755, 0o755, None),
+            (0o755, 0o775, Some(&script)),
+            (0o775, 0o755, Some(&open)),
+            (0o757, 0o755, Some(&open)),
+            (0o1777, 0o755, None),
+        ] {
+            mode(&open, directory);
+            mode(&script, file);
+            for command in &commands {
+                let told = told(&agent("127.0.0.1:9", command));
+                let expected = exposed.map(|path| format!("agents[0].service.start: {}: others than", path.display()));
+                assert_eq!(told.len(), expected.iter().len(), "{command} {directory:o} {file:o}: {told:?}");
+                assert!(expected.is_none_or(|expected| told[0].starts_with(&expected)), "{told:?}");
+            }
+        }
+    }
+
+    /// Holds A3: that the port belongs to the service is told by this host's system, and of this host's addresses alone.
+    #[test]
+    fn an_endpoint_at_another_host_is_told() {
+        for own in ["127.0.0.1:9", "[::1]:9", "127.7.7.7:9", "0.0.0.0:9", "web.example.com:9"] {
+            assert_eq!(told(&agent(own, "[/bin/true]")), [""; 0], "{own}");
+        }
+        for other in ["192.0.2.7:9", "[2001:db8::7]:9"] {
+            let told = told(&agent(other, "[/bin/true]"));
+            assert!(told.len() == 1 && told[0].starts_with("agents[0].endpoint.address: "), "{other}: {told:?}");
+        }
+    }
+
+    /// Holds A18.
+    #[test]
+    fn agents_whose_rotations_would_all_be_refused_for_their_power_are_told() {
+        const API: &str = "hostApi: {listenAddress: '127.0.0.1:0', certificateFile: /a, keyFile: /b, clientCaFile: /c, clientNames: [a]}\n";
+        let agent = agent("127.0.0.1:9", "[/bin/true]");
+        let ups = |feeds| format!("ups: [{{name: a, feedsHost: {feeds}, apcupsd: {{address: 'h:3551'}}}}]\n");
+        for (rest, is_told) in [
+            (API.to_owned(), true),
+            (format!("{API}{}", ups(false)), true),
+            (format!("{API}{}", ups(true)), false),
+            (format!("{API}power: {{assume: mains}}\n"), false),
+            (String::new(), false),
+        ] {
+            let told = told(&format!("{agent}{rest}"));
+            assert_eq!(told.iter().filter(|told| told.starts_with("power: ")).count(), usize::from(is_told), "{rest}");
+        }
+    }
+}
