@@ -213,7 +213,7 @@ async fn work(
     board.note_feeds(plan_at_start.feeds());
     board.note_power(plan_at_start.config.power.clone());
     let Plan { host, config, prober, sources, traps } = plan_at_start;
-    warnings::tell(&config).await;
+    warnings::tell(&config);
     let secret_files = config.secret_files();
     let site = Arc::new(Site {
         host: host.to_string(),
@@ -258,7 +258,7 @@ async fn work(
                 board.set_feeds(plan.config.feeds());
                 board.note_feeds(plan.feeds());
                 board.note_power(plan.config.power.clone());
-                warnings::tell(&plan.config).await;
+                warnings::tell(&plan.config);
                 let secret_files = plan.config.secret_files();
                 compat.store(Arc::new(plan.config.compat));
                 watches = Watches::start(plan.sources, plan.traps, secret_files, &board);

@@ -37,13 +37,15 @@ pub(super) fn of_secrets(config: &Config) -> Vec<Warning> {
     exposed.map(|file| Warning { message: told(&file.path), setting: file.setting }).collect()
 }
 
-/// One line of the log each.
-pub(super) async fn tell(config: &Config) {
+/// One line of the log each. A command whose file system hangs is waited for by nobody: what starts or loads goes on.
+pub(super) fn tell(config: &Config) {
     let config = config.clone();
-    let found = blocking::run(Work::Config, Instant::now() + DEADLINE, move || of(&config)).await;
-    for Warning { setting, message } in found.unwrap_or_default() {
-        warn!(setting, "{message}");
-    }
+    tokio::spawn(async move {
+        let found = blocking::run(Work::Config, Instant::now() + DEADLINE, move || of(&config)).await;
+        for Warning { setting, message } in found.unwrap_or_default() {
+            warn!(setting, "{message}");
+        }
+    });
 }
 
 fn of_agent(index: usize, agent: &AgentConfig) -> Vec<Warning> {
