@@ -21,7 +21,7 @@ use jiff::Timestamp;
 use kagiban_crds::HostName;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
@@ -32,6 +32,7 @@ use crate::host_api;
 use crate::platform::{self, InheritedSocket, Lifecycle, Request, Requests};
 use crate::power_log::{Line, PowerLog};
 use crate::render::{Format, Program, Rendered};
+use crate::rotation::backoff::Backoff;
 use crate::rotation::conflicts::{self, Conflict};
 use crate::rotation::{Vault, Workers};
 use crate::snapshot::{Board, Label, SourceId, SourceKind};
@@ -422,7 +423,11 @@ fn host_name(config: &Config) -> HostName {
     })
 }
 
-/// Offers the host API. A failure leaves the metrics standing, and every rotation that was begun.
+/// Between two tries to listen for requests to the host API.
+const HOST_API_RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+
+/// Offers the host API. A failure leaves the metrics standing, and every rotation that was begun; it is tried again, since an address may
+/// come later than this program at a boot, and whoever has taken the port may leave it.
 async fn offer_host_api(
     config: HostApiConfig,
     workers: impl Future<Output = Option<Arc<Workers>>>,
@@ -436,17 +441,32 @@ async fn offer_host_api(
     };
     // None when the program ends.
     let Some(workers) = workers else { return };
-    match host_api::start(&config, workers, Arc::clone(&board), stop).await {
-        Ok(running) => {
-            info!(address = %running.local_addr, "host API listening");
-            board.note_host_api(true);
-            if let Err(error) = running.task.await {
-                error!(%error, "the host API ended in a bug of this program, please report it");
+    let (first, longest) = HOST_API_RETRY;
+    let mut backoff = Backoff::at_once(first, longest, Instant::now());
+    let mut told = String::new();
+    let running = loop {
+        match host_api::start(&config, Arc::clone(&workers), Arc::clone(&board), stop.clone()).await {
+            Ok(running) => break running,
+            Err(error) => {
+                let text = error.to_string();
+                if text != told {
+                    error!(%error, "the host API does not listen; it is tried again, every {} s at most", longest.as_secs());
+                    told = text;
+                }
             }
-            board.note_host_api(false);
         }
-        Err(error) => error!(%error, "the host API does not listen; mend the cause and start the exporter again"),
+        backoff.failed(Instant::now());
+        tokio::select! {
+            () = sleep_until(backoff.due()) => {}
+            () = stop.cancelled() => return,
+        }
+    };
+    info!(address = %running.local_addr, "host API listening");
+    board.note_host_api(true);
+    if let Err(error) = running.task.await {
+        error!(%error, "the host API ended in a bug of this program, please report it");
     }
+    board.note_host_api(false);
 }
 
 /// The sources of one configuration, being watched.

@@ -64,6 +64,30 @@ async fn a_host_api_without_its_key_leaves_no_rotation_unrecovered() {
     assert!(program.wait().success());
 }
 
+/// Holds A6: any account that held the port for a moment, and a key that came a moment too late, kept a host out of rotations until
+/// somebody started the exporter again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_host_api_that_cannot_listen_at_the_start_does_so_once_it_can() {
+    let world = World::pem_pair().await;
+    let files = HostApiFiles::write(&world, Authority::new("clients"));
+    let squatter = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = squatter.local_addr().unwrap();
+    let config = files.config("").replace("127.0.0.1:0", &address.to_string());
+    let (key, away) = (world.directory.path().join("api.key"), world.directory.path().join("away"));
+    std::fs::rename(&key, &away).unwrap();
+    let mut program = Program::start(&world, &format!("hostApi: {config}"));
+    program.wait_until_ready();
+    program.wait_until("a missing key", |program| program.log().contains("api.key"));
+    program.wait_for_metric("kagiban_host_api_up 0");
+    std::fs::rename(&away, &key).unwrap();
+    program.wait_until("a port that is taken", |program| program.log().contains("in use"));
+    drop(squatter);
+    program.wait_for_metric("kagiban_host_api_up 1");
+    assert!(std::net::TcpStream::connect(address).is_ok());
+    program.terminate();
+    assert!(program.wait().success());
+}
+
 /// Holds A8: who reads the log may hang, as a service manager's journal does, from the first line on.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_log_that_nobody_reads_keeps_no_service_down_and_no_program_up() {

@@ -81,8 +81,8 @@ pub struct Turn<'a> {
 
 /// Resources that are kept, with all that is known of them some 4 KiB each: ten times as many as one operator is meant for.
 const MOST_RESOURCES: usize = 100_000;
-/// Of their texts. An ordinary one has 1 KiB.
-const MOST_BYTES: usize = 256 << 20;
+/// Of their texts. An ordinary one has 1 KiB. With what else is known of them it must stay below the memory that the pod may have.
+const MOST_BYTES: usize = 96 << 20;
 
 /// Resources in conflict that are woken by one change of another: whoever makes many of them costs no more than this.
 const MOST_WOKEN: usize = 16;

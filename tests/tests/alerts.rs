@@ -147,9 +147,9 @@ const CASES: &[Case] = &[
     Case {
         alert: "KagibanRotationsNotTaken",
         minute: 16,
-        alerts: 1,
-        fires: &[(r#"kagiban_rotation_agent_up{agent="a"}"#, "0x30")],
-        silent: &[&[(r#"kagiban_rotation_agent_up{agent="a"}"#, "1x30")]],
+        alerts: 2,
+        fires: &[(r#"kagiban_rotation_agent_up{agent="a"}"#, "0x30"), (r#"kagiban_host_api_up{instance="b"}"#, "0x30")],
+        silent: &[&[(r#"kagiban_rotation_agent_up{agent="a"}"#, "1x30"), ("kagiban_host_api_up", "1x30")]],
     },
     Case {
         alert: "KagibanRenewalBlocked",

@@ -1,6 +1,7 @@
 //! What the operator saw: issued, deployed and verified are three facts, never one.
 
 use jiff::Timestamp;
+use jiff::civil::DateTime;
 pub use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::KubeSchema;
 use schemars::JsonSchema;
@@ -30,7 +31,7 @@ pub struct ManagedAgentCertificateStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub leaf: Option<LeafStatus>,
     /// When the next rotation is due.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "time_if_any", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     pub renewal_time: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -48,6 +49,22 @@ pub struct ManagedAgentCertificateStatus {
     pub history: Vec<HistoryEntry>,
 }
 
+/// As the schema takes it: the last day of 9999, which a [`Timestamp`] does not reach, is the last second that it does.
+fn time<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Timestamp, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    text.parse().or_else(|error: jiff::Error| {
+        let is_beyond =
+            text.get(..19).and_then(|text| text.parse::<DateTime>().ok()).is_some_and(|time| time.year() == 9999);
+        if is_beyond { Ok(Timestamp::MAX) } else { Err(serde::de::Error::custom(error)) }
+    })
+}
+
+fn time_if_any<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Timestamp>, D::Error> {
+    #[derive(Deserialize)]
+    struct Time(#[serde(deserialize_with = "time")] Timestamp);
+    Ok(Option::<Time>::deserialize(deserializer)?.map(|time| time.0))
+}
+
 /// A generation is at least 1. What stands there by default was written by nobody.
 fn observed<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
     Ok(Option::<i64>::deserialize(deserializer)?.filter(|generation| *generation > 0))
@@ -60,8 +77,10 @@ pub struct LeafStatus {
     pub sha256: LeafSha256,
     pub serial: String,
     pub issuer: String,
+    #[serde(deserialize_with = "time")]
     #[schemars(with = "String", extend("format" = "date-time"))]
     pub not_before: Timestamp,
+    #[serde(deserialize_with = "time")]
     #[schemars(with = "String", extend("format" = "date-time"))]
     pub not_after: Timestamp,
     /// What of the spec this leaf was asked for with; another value in the spec means another leaf.
@@ -88,8 +107,10 @@ pub struct SignedLeaf {
     pub sha256: LeafSha256,
     pub serial: String,
     pub issuer: String,
+    #[serde(deserialize_with = "time")]
     #[schemars(with = "String", extend("format" = "date-time"))]
     pub not_before: Timestamp,
+    #[serde(deserialize_with = "time")]
     #[schemars(with = "String", extend("format" = "date-time"))]
     pub not_after: Timestamp,
     pub issuer_sha256: String,
@@ -105,6 +126,7 @@ pub struct RotationStatus {
     pub trigger: RotationTrigger,
     /// `Requested` while the host works on it, then how it ended. The host's own report has the steps.
     pub state: RotationState,
+    #[serde(deserialize_with = "time")]
     #[schemars(with = "String", extend("format" = "date-time"))]
     pub started_at: Timestamp,
     /// Rotations in a row that failed, or that did not cure what they were started for; this one is counted.
@@ -199,6 +221,7 @@ pub struct HistoryEntry {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", regex(pattern = "^[0-9a-f]{64}$"))]
     pub sha256: Option<LeafSha256>,
+    #[serde(deserialize_with = "time")]
     #[schemars(with = "String", extend("format" = "date-time"))]
     pub finished_at: Timestamp,
     /// With every outcome but `Committed`: the host's stable reason.
@@ -220,4 +243,28 @@ pub enum Outcome {
     /// The host calls it committed, with a leaf that was not signed for it; of an agent that renews its own, with one that it does not
     /// serve, or that ends no later than the one before.
     OtherLeaf,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// Holds B3: the schema takes times that stranded the resource: nothing was done about it until somebody mended its status.
+    #[test]
+    fn every_time_that_the_schema_takes_can_be_read() {
+        let entry = |time: &str| {
+            serde_json::from_value::<HistoryEntry>(json!({"generation": 1, "outcome": "Committed", "finishedAt": time}))
+        };
+        assert_eq!(entry("9999-12-31T23:59:59Z").expect("the last day").finished_at, Timestamp::MAX);
+        assert_eq!(entry("9999-12-31T23:59:59.5+00:00").expect("the last day").finished_at, Timestamp::MAX);
+        for time in ["0001-01-01T00:00:00Z", "2026-11-27T12:00:00+09:00", "2026-06-30T23:59:60Z"] {
+            assert!(entry(time).is_ok(), "{time}");
+        }
+        assert!(entry("9999").is_err() && entry("tomorrow").is_err());
+        let status = |time| serde_json::from_value::<ManagedAgentCertificateStatus>(json!({"renewalTime": time}));
+        assert_eq!(status(json!("9999-12-31T00:00:00Z")).expect("a status").renewal_time, Some(Timestamp::MAX));
+        assert_eq!(status(json!(null)).expect("a status").renewal_time, None);
+    }
 }

@@ -3,10 +3,11 @@
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{Read, Seek, SeekFrom};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
-use rustix::fs::OFlags;
+use rustix::fs::{CWD, Mode, OFlags, PROC_SUPER_MAGIC, openat};
 use rustix::io::Errno;
 use zeroize::Zeroizing;
 
@@ -27,7 +28,7 @@ pub fn read_regular(path: &Path, limit: u64) -> Result<FileRead, FileError> {
 /// # Errors
 /// As [`read_regular`].
 pub fn read_listed(path: &Path, limit: u64) -> Result<FileRead, FileError> {
-    match open(path, OFlags::NOFOLLOW) {
+    match open(path, path, OFlags::NOFOLLOW) {
         Err(FileError::SymlinkLoop { .. }) => read_regular(path, limit),
         opened => read_open(path, opened?, limit),
     }
@@ -67,23 +68,37 @@ pub fn read_ends(path: &Path, head: u64, tail: u64) -> Result<FileEnds, FileErro
     Ok(ends)
 }
 
+/// The file is held by a descriptor that does nothing to it, judged, and only then opened: between two looks at a name, whoever may
+/// write the directory could have put another file there.
 fn open_regular(path: &Path) -> Result<(File, Metadata), FileError> {
-    identify(path)?;
-    open(path, OFlags::empty())
+    let errno = |error: Errno| failed(path, error.into());
+    let held = openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).map_err(errno)?;
+    let held = File::from(held);
+    regular(path, &held.metadata().map_err(|error| failed(path, error))?)?;
+    // A link may lead there. To read some of them takes what they hold from whoever needs it, the kernel's log for example.
+    if !path.starts_with("/proc") && rustix::fs::fstatfs(&held).map_err(errno)?.f_type == PROC_SUPER_MAGIC {
+        return Err(FileError::NotRegular { path: path.to_owned(), kind: "a file of /proc" });
+    }
+    open(Path::new(&format!("/proc/self/fd/{}", held.as_raw_fd())), path, OFlags::empty())
 }
 
-/// What the path leads to may have been swapped since it was asked, so what is open is asked again.
-fn open(path: &Path, how: OFlags) -> Result<(File, Metadata), FileError> {
+/// Opens what is there `at`, and tells of it by its `path`. What is open is asked once more: a name may lead elsewhere by now.
+fn open(at: &Path, path: &Path, how: OFlags) -> Result<(File, Metadata), FileError> {
     let failed = |error| failed(path, error);
     // O_NONBLOCK: opening a FIFO without a writer would wait for one. O_NOCTTY: a terminal must not adopt us.
     let flags = (how | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC).bits();
     let flags = i32::try_from(flags).unwrap_or_default();
-    let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(failed)?;
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(at).map_err(failed)?;
     let metadata = file.metadata().map_err(failed)?;
-    if !metadata.is_file() {
-        return Err(FileError::NotRegular { path: path.to_owned(), kind: kind(&metadata) });
-    }
+    regular(path, &metadata)?;
     Ok((file, metadata))
+}
+
+fn regular(path: &Path, metadata: &Metadata) -> Result<(), FileError> {
+    if metadata.is_file() {
+        return Ok(());
+    }
+    Err(FileError::NotRegular { path: path.to_owned(), kind: kind(metadata) })
 }
 
 /// Which file a path leads to now, following symlinks, without reading it.
@@ -92,10 +107,8 @@ fn open(path: &Path, how: OFlags) -> Result<(File, Metadata), FileError> {
 /// See [`FileError`]; what is no regular file is refused.
 pub fn identify(path: &Path) -> Result<FileIdentity, FileError> {
     let metadata = std::fs::metadata(path).map_err(|error| failed(path, error))?;
-    if metadata.is_file() {
-        return Ok(identity(&metadata));
-    }
-    Err(FileError::NotRegular { path: path.to_owned(), kind: kind(&metadata) })
+    regular(path, &metadata)?;
+    Ok(identity(&metadata))
 }
 
 /// Which directory a path leads to now; a symbolic link is followed.
@@ -178,5 +191,32 @@ pub(super) fn kind(metadata: &Metadata) -> &'static str {
         "a symbolic link"
     } else {
         "a device"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    /// Holds A17: a link to the kernel's log took from it what the system's log was to have.
+    #[test]
+    fn a_file_of_proc_is_not_opened_and_whatever_else_is_regular_is() {
+        let directory = tempfile::tempdir().expect("directory");
+        let at = |name: &str| directory.path().join(name);
+        symlink("/proc/kmsg", at("kmsg")).expect("a link");
+        symlink("/dev/null", at("null")).expect("a link");
+        symlink(at("file"), at("link")).expect("a link");
+        std::fs::write(at("file"), "text").expect("a file");
+        for (name, kind) in [("kmsg", "a file of /proc"), ("null", "a device")] {
+            let error = read_regular(&at(name), 100).expect_err(name).to_string();
+            assert!(error.starts_with(&format!("{}: {kind}", at(name).display())), "{error}");
+        }
+        for name in ["file", "link"] {
+            assert_eq!(read_regular(&at(name), 100).expect(name).bytes.as_slice(), b"text");
+        }
+        let error = read_regular(&at("none"), 100).expect_err("none").to_string();
+        assert_eq!(error, format!("{}: not found", at("none").display()));
     }
 }

@@ -182,7 +182,7 @@ fn own(snapshot: &Snapshot, now: Timestamp) -> Vec<Item> {
         items.push(item(Severity::Warning, "The web configuration", kept));
     }
     if snapshot.host_api_up == Some(false) {
-        items.push(item(Severity::Warning, "The host API", "does not work; the log says why"));
+        items.push(item(Severity::Warning, "The host API", "does not listen; the log says why, and it is tried again"));
     }
     for file in snapshot.secret_files.iter().filter(|file| file.exposed) {
         let said = format!("{} may be read by others; set its mode to 0600 and change the secret", file.path);
