@@ -34,7 +34,7 @@ use crate::power_log::{Line, PowerLog};
 use crate::render::{Format, Program, Rendered};
 use crate::rotation::backoff::Backoff;
 use crate::rotation::conflicts::{self, Conflict};
-use crate::rotation::{Vault, Workers};
+use crate::rotation::{StateDirectory, Workers};
 use crate::snapshot::{Board, Label, SourceId, SourceKind};
 use crate::sources::{self, Gate, Source, Traps};
 use crate::web::{Guard, GuardError, ListenAddress, ListenError, Listeners, Prober, Site, TelemetryPath};
@@ -360,7 +360,7 @@ async fn loaded(config_file: Option<PathBuf>) -> Result<Start, ConfigError> {
 /// Whether an earlier run may have left journals. Of a state directory that hangs that is not known: it is opened, and tried
 /// until it is.
 async fn may_have_rotated(state_directory: PathBuf) -> bool {
-    let search = move || Vault::exists(&state_directory);
+    let search = move || StateDirectory::exists(&state_directory);
     blocking::run(Work::Search, Instant::now() + SEARCH_WITHIN, search).await.unwrap_or_else(|blocked| {
         warn!(reason = blocked.reason(), error = %blocked, "it is not known whether an earlier run has left rotations");
         true

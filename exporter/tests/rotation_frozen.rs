@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use kagiban_crds::host_api::{RefusalReason, RotationReport, RotationState};
-use kagiban_exporter::rotation::{Rotator, VaultLock};
+use kagiban_exporter::rotation::{Rotator, StateDirectoryLock};
 use support::wire::Api;
 use support::{AGENT, World, delivery, open};
 use tokio::time::{sleep, sleep_until, timeout};
@@ -267,7 +267,7 @@ async fn removing_a_journal_lets_nothing_in_that_was_refused_and_overwrites_no_b
 }
 
 /// A frozen agent, and the mark of its freeze.
-async fn frozen(world: &World) -> (Rotator, VaultLock, serde_json::Value) {
+async fn frozen(world: &World) -> (Rotator, StateDirectoryLock, serde_json::Value) {
     world.service.insist_on("neither");
     let (mut rotator, lock) = world.rotator().await;
     assert_eq!(rotate(world, &mut rotator, 1).await.state, RotationState::Frozen);

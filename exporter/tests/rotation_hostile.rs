@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use kagiban_crds::host_api::{OnUnreadable, Refusal, RefusalReason, RotationReport, RotationState};
-use kagiban_exporter::rotation::{Rotator, VaultLock};
+use kagiban_exporter::rotation::{Rotator, StateDirectoryLock};
 use kagiban_keystore::{self as keystore, Format, Limits, Merge};
 use rustix::fs::{XattrFlags, getxattr, removexattr, setxattr};
 use support::service::put;
@@ -24,7 +24,7 @@ const TMPFS_MODE: &str = "mode=700";
 
 struct Host {
     rotator: Rotator,
-    _lock: VaultLock,
+    _lock: StateDirectoryLock,
 }
 
 impl Host {

@@ -582,7 +582,7 @@ async fn what_was_accepted_before_a_restart_still_outranks_what_is_lower() {
 async fn two_exporters_do_not_share_a_state_directory() {
     let world = World::pem_pair().await;
     let (_rotator, _lock) = world.rotator().await;
-    assert!(kagiban_exporter::rotation::Vault::open(&world.state()).is_err());
+    assert!(kagiban_exporter::rotation::StateDirectory::open(&world.state()).is_err());
 }
 
 /// The files that one rotation would replace, by name, and what going back would put into the INI file.

@@ -227,11 +227,11 @@ async fn a_service_that_goes_on_after_its_stop_was_said_to_be_done_is_up_for_goo
 /// Holds A8: after the stop was ordered nothing new is begun.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn what_is_asked_after_the_stop_is_refused_with_its_reason() {
-    use kagiban_exporter::rotation::{Host, PowerGate, Vault, Worker};
+    use kagiban_exporter::rotation::{Host, PowerGate, StateDirectory, Worker};
     use tokio_util::sync::CancellationToken;
 
     let world = World::pem_pair().await;
-    let (vault, _lock) = Vault::open(&world.state()).unwrap();
+    let (vault, _lock) = StateDirectory::open(&world.state()).unwrap();
     let (stop, finish) = (CancellationToken::new(), CancellationToken::new());
     let host = Host::new(support::host(), vault, PowerGate::new(&world.power())).until(stop.clone());
     let (worker, ended) = Worker::spawn(host, world.agent.clone(), finish.clone()).unwrap();

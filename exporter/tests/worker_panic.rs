@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use kagiban_crds::host_api::RotationState;
-use kagiban_exporter::rotation::{AgentStatus, Host, PowerGate, Vault, Worker};
+use kagiban_exporter::rotation::{AgentStatus, Host, PowerGate, StateDirectory, Worker};
 use support::{World, delivery, open};
 use tokio_util::sync::CancellationToken;
 use tracing::field::{Field, Visit};
@@ -40,7 +40,7 @@ impl Layer<Registry> for Bug {
 async fn a_panic_in_mid_rotation_leaves_no_service_down_and_no_agent_without_its_worker() {
     tracing::subscriber::set_global_default(Registry::default().with(Bug(AtomicUsize::new(0)))).unwrap();
     let world = World::pem_pair().await;
-    let (vault, _lock) = Vault::open(&world.state()).unwrap();
+    let (vault, _lock) = StateDirectory::open(&world.state()).unwrap();
     let (stop, finish) = (CancellationToken::new(), CancellationToken::new());
     let host = Host::new(support::host(), vault, PowerGate::new(&world.power())).until(stop.clone());
     let (worker, ended) = Worker::spawn(host, world.agent.clone(), finish.clone()).unwrap();

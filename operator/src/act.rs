@@ -17,9 +17,9 @@ use crate::cluster::{ClusterError, SharedCluster};
 use crate::decide::{Event, Obstacle, Reason, References, Resource, order_mark};
 use crate::grant::{Grant, Purpose, granted};
 use crate::issuer::Issuers;
-use crate::kept::{Age, FailingReads, Keep, SecretCache, Taken, key};
 use crate::metrics::SharedMetrics;
 use crate::passwords::PasswordReader;
+use crate::secret_cache::{Age, FailingReads, Keep, SecretCache, Taken, key};
 
 /// Client Secrets kept at once: a fleet shares one. One has up to 100 KiB as it is kept.
 const MAX_CLIENTS: usize = 512;

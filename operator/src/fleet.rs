@@ -1,9 +1,9 @@
 //! The resources as the watch last showed them: without what no decision needs, and indexed by the agent that they name.
 
-mod kept;
+mod compact;
 mod names;
 
-pub use kept::Summary;
+pub use compact::Summary;
 pub use names::{HostKey, ResourceName};
 
 use std::collections::{HashMap, HashSet};
@@ -15,7 +15,7 @@ use crate::cluster::watch::Event;
 use crate::cluster::{Watched, claim};
 use crate::decide::Claim;
 use crate::shares::Shares;
-use kept::{CompactResource, agent, claim_of, version};
+use compact::{CompactResource, agent, claim_of, version};
 
 /// The store behind the watch.
 #[derive(Debug, Default)]

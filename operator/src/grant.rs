@@ -25,7 +25,7 @@ use kagiban_crds::resource::{
 use crate::cluster::{Claims, Cluster, ClusterError, SecretData};
 use crate::decide::{Obstacle, Resource};
 use crate::host_pattern::list;
-use crate::kept::Taken;
+use crate::secret_cache::Taken;
 
 /// Of one annotation: some hundred names. A longer list, kept for each Secret, would be its author's way to take the operator's
 /// memory.

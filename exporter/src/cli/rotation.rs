@@ -13,7 +13,7 @@ use serde::Serialize;
 use super::listing::{Printable, pretty_json};
 use super::{AgentArgs, Output, RotationCommand, StateArgs, StateDirectoryError};
 use crate::config::{Config, ConfigError};
-use crate::rotation::{self, Record, Thaw, ThawError, Vault};
+use crate::rotation::{self, Record, StateDirectory, Thaw, ThawError};
 
 /// The exporter looks for a request every two seconds, unless it is in the middle of something.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(20);
@@ -87,7 +87,7 @@ pub fn run(command: &RotationCommand, out: &mut dyn Write) -> Result<(), Rotatio
 
 fn list(args: &StateArgs, out: &mut dyn Write) -> Result<(), RotationError> {
     let config = args.configuration()?;
-    let vault = Vault::at(&config.state_directory());
+    let vault = StateDirectory::at(&config.state_directory());
     let mut shown = Vec::new();
     let mut unread = Vec::new();
     let configured = config.agents.iter().map(|agent| agent.name.clone());
@@ -116,7 +116,7 @@ fn list(args: &StateArgs, out: &mut dyn Write) -> Result<(), RotationError> {
 
 fn show(args: &AgentArgs, out: &mut dyn Write) -> Result<(), RotationError> {
     let config = args.state.configuration()?;
-    let vault = Vault::at(&config.state_directory());
+    let vault = StateDirectory::at(&config.state_directory());
     is_there(&config)?;
     agents(&vault, &config)?;
     let record = record(&vault, &args.agent, &config)?;
@@ -133,7 +133,7 @@ fn show(args: &AgentArgs, out: &mut dyn Write) -> Result<(), RotationError> {
 fn thaw(args: &AgentArgs, out: &mut dyn Write) -> Result<(), RotationError> {
     let config = args.state.configuration()?;
     let state_directory = config.state_directory();
-    let vault = Vault::at(&state_directory);
+    let vault = StateDirectory::at(&state_directory);
     is_there(&config)?;
     agents(&vault, &config)?;
     let longest = rotation::longest_drain(&config.agents, &args.agent);
@@ -172,7 +172,7 @@ fn in_shell(word: &str) -> String {
 
 /// The agents with a journal. It fails where a directory that others may not enter would pass for an empty one, and where
 /// another directory than the exporter's would pass for it.
-fn agents(vault: &Vault, config: &Config) -> Result<Vec<AgentName>, StateDirectoryError> {
+fn agents(vault: &StateDirectory, config: &Config) -> Result<Vec<AgentName>, StateDirectoryError> {
     let path = config.state_directory();
     match vault.used_elsewhere() {
         Some(process) => Err(StateDirectoryError::Replaced { path, process }),
@@ -187,7 +187,7 @@ fn is_there(config: &Config) -> Result<(), StateDirectoryError> {
     found.map(|_| ()).map_err(|source| StateDirectoryError::Unreadable { path, source })
 }
 
-fn record(vault: &Vault, agent: &AgentName, config: &Config) -> Result<Record, RotationError> {
+fn record(vault: &StateDirectory, agent: &AgentName, config: &Config) -> Result<Record, RotationError> {
     let record = rotation::peek(vault, agent).map_err(RotationError::Journal)?;
     let unknown = || ThawError::NoJournal { agent: agent.clone(), state_directory: config.state_directory() };
     record.ok_or_else(|| unknown().into())
@@ -199,7 +199,7 @@ fn is_frozen(record: &Record) -> bool {
 
 impl Shown {
     /// An agent of the configuration that no rotation was asked for.
-    fn never(vault: &Vault, agent: AgentName) -> Self {
+    fn never(vault: &StateDirectory, agent: AgentName) -> Self {
         Self {
             backups: vault.backups(&agent),
             generation: 0,
@@ -211,7 +211,7 @@ impl Shown {
         }
     }
 
-    fn of(vault: &Vault, record: Record) -> Self {
+    fn of(vault: &StateDirectory, record: Record) -> Self {
         let files = record.rotation.iter().flat_map(|rotation| rotation.files.iter().map(|file| file.path.clone()));
         Self {
             backups: vault.backups(&record.agent),

@@ -12,8 +12,10 @@ use super::listing::{Printable, pretty_json};
 use super::{Output, ShutdownCommand, StateArgs, StateDirectoryError};
 use crate::config::ConfigError;
 use crate::platform;
-use crate::rotation::Vault;
-use crate::shutdown::{self, Announced, BootId, ClearError, Cleared, Kept, Latch, LatchFileError, Origin, Waiting};
+use crate::rotation::StateDirectory;
+use crate::shutdown::{
+    self, Announced, BootId, ClearError, Cleared, Latch, LatchFileError, LatchRecord, Origin, Waiting,
+};
 
 /// The exporter looks for a request every two seconds while a shutdown has begun.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(20);
@@ -94,7 +96,7 @@ pub fn run(command: &ShutdownCommand, out: &mut dyn Write) -> Result<(), Shutdow
     let (ShutdownCommand::Show(args) | ShutdownCommand::Clear(args)) = command;
     let (state, boot) = (args.configuration()?.state_directory(), BootId::new(&platform::boot_id()));
     let boot = boot.ok_or(ShutdownCommandError::NoBoot)?;
-    let elsewhere = shutdown::minded_elsewhere(&state).or_else(|| Vault::at(&state).used_elsewhere());
+    let elsewhere = shutdown::minded_elsewhere(&state).or_else(|| StateDirectory::at(&state).used_elsewhere());
     if let Some(process) = elsewhere {
         return Err(StateDirectoryError::Replaced { path: state, process }.into());
     }
@@ -102,7 +104,7 @@ pub fn run(command: &ShutdownCommand, out: &mut dyn Write) -> Result<(), Shutdow
         Ok(_) => {}
         // Of the exporter that has this configuration that is the answer; of none, it is no news about the one that runs elsewhere.
         Err(error) if error.kind() == io::ErrorKind::NotFound && args.config_file.is_some() && shows(command) => {
-            return print(&Shown::of(state, &Kept::default()), args, out);
+            return print(&Shown::of(state, &LatchRecord::default()), args, out);
         }
         Err(source) => return Err(StateDirectoryError::Unreadable { path: state, source }.into()),
     }
@@ -115,11 +117,11 @@ pub fn run(command: &ShutdownCommand, out: &mut dyn Write) -> Result<(), Shutdow
 }
 
 /// What is kept. An exporter that minds the record has it say what is known, also where it was removed or damaged just now.
-fn told(state: &Path, boot: &BootId) -> Result<Kept, LatchFileError> {
+fn told(state: &Path, boot: &BootId) -> Result<LatchRecord, LatchFileError> {
     let asked = Instant::now();
     loop {
         let kept = shutdown::kept(state, boot);
-        let says_nothing = kept.as_ref().map_or(true, |kept| *kept == Kept::default());
+        let says_nothing = kept.as_ref().map_or(true, |kept| *kept == LatchRecord::default());
         if !says_nothing || asked.elapsed() >= RECORD_WITHIN || !shutdown::is_minded(state) {
             return kept;
         }
@@ -174,7 +176,7 @@ fn print(shown: &Shown, args: &StateArgs, out: &mut dyn Write) -> Result<(), Shu
 }
 
 impl Shown {
-    fn of(state_directory: PathBuf, kept: &Kept) -> Self {
+    fn of(state_directory: PathBuf, kept: &LatchRecord) -> Self {
         let announced: Vec<_> = kept.latch.iter().flat_map(Latch::by).map(Announcement::of).collect();
         Self { state_directory, begun: !announced.is_empty(), announced, cleared_at: kept.cleared_at }
     }

@@ -10,14 +10,14 @@ use super::fences::{Fence, FenceError, FenceFile};
 use super::journal::Record;
 use super::lineage::LineageFile;
 use super::power::PowerGate;
-use super::vault::Vault;
+use super::state_directory::StateDirectory;
 use crate::platform::WriteError;
 
 /// What all agents of a host share.
 #[derive(Clone, Debug)]
 pub struct Host {
     pub name: HostName,
-    pub vault: Vault,
+    pub vault: StateDirectory,
     pub power: PowerGate,
     /// The highest epoch accepted for any agent.
     epoch: Arc<AtomicU64>,
@@ -32,7 +32,7 @@ pub struct Host {
 
 /// The highest epoch that any agent's fence or journal tells of, also those of agents that are not configured any more: the
 /// host's own fence may have been lost.
-fn accepted_by_agents(vault: &Vault) -> Epoch {
+fn accepted_by_agents(vault: &StateDirectory) -> Epoch {
     let of_journals = vault.agents_with_journals().into_iter().filter_map(|agent| {
         let record = Record::peek(&vault.journal(&agent), &agent)?;
         Some(record.epoch)
@@ -43,7 +43,7 @@ fn accepted_by_agents(vault: &Vault) -> Epoch {
 }
 
 impl Host {
-    pub fn new(name: HostName, vault: Vault, power: PowerGate) -> Self {
+    pub fn new(name: HostName, vault: StateDirectory, power: PowerGate) -> Self {
         let fence = FenceFile::at(vault.host_fence());
         let epoch = Arc::new(AtomicU64::new(fence.known().epoch.max(accepted_by_agents(&vault)).0));
         let lineage = LineageFile::at(vault.lineage());

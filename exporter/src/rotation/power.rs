@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use kagiban_crds::host_api::{PowerReport, PowerState};
 
 use super::cause::Cause;
-use super::feeds;
+use super::power_state;
 use crate::config::PowerConfig;
 use crate::platform;
 use crate::snapshot::Board;
@@ -69,7 +69,7 @@ impl PowerGate {
         if settings.scheduled_shutdown_file.try_exists().unwrap_or(true) {
             return PowerReport { state: PowerState::ShutdownPending, observed_at: Some(now) };
         }
-        if let Some(report) = snapshot.as_ref().and_then(|snapshot| feeds::judge(snapshot, now)) {
+        if let Some(report) = snapshot.as_ref().and_then(|snapshot| power_state::judge(snapshot, now)) {
             return report;
         }
         if settings.assumes_mains {

@@ -96,7 +96,7 @@ pub(super) enum LastStart {
 
 /// What other threads may see.
 #[derive(Clone, Debug)]
-pub struct Snapshot {
+pub struct RotatorStatus {
     pub record: Record,
     opened_with: Option<OpenedWith>,
 }
@@ -139,8 +139,8 @@ impl Rotator {
         self.raise_fences(self.record.epoch, self.record.generation).map_err(|error| fence_refused(&error))
     }
 
-    pub fn snapshot(&self) -> Snapshot {
-        Snapshot { record: self.record.clone(), opened_with: self.opened_with.clone() }
+    pub fn snapshot(&self) -> RotatorStatus {
+        RotatorStatus { record: self.record.clone(), opened_with: self.opened_with.clone() }
     }
 
     /// The newest rotation.
@@ -316,7 +316,7 @@ impl OpenedWith {
     }
 }
 
-impl Snapshot {
+impl RotatorStatus {
     pub fn admit_open(&self, host: &Host, request: &RotationOpen) -> Admission {
         let known = self.opened_with.as_ref().filter(|known| known.generation == request.target.generation);
         let same_password = || known.is_none_or(|known| known.is_same(request.keystore.store_password.as_ref()));

@@ -11,12 +11,12 @@ use super::host::Host;
 use super::machine::State;
 use super::power::PowerGate;
 use super::rotator::Rotator;
-use super::vault::{Vault, VaultLock};
+use super::state_directory::{StateDirectory, StateDirectoryLock};
 
 /// A command that does nothing.
 pub(super) const TRUE: &str = "[/bin/true]";
 
-pub(super) fn rotator(root: &Path, start: &str) -> (Rotator, VaultLock) {
+pub(super) fn rotator(root: &Path, start: &str) -> (Rotator, StateDirectoryLock) {
     let directory = root.display();
     let agent = format!(
         "{{name: web, product: tls-service, keystore: {{certificateFile: {directory}/tls.crt, keyFile: {directory}/tls.key}}, \
@@ -27,7 +27,7 @@ pub(super) fn rotator(root: &Path, start: &str) -> (Rotator, VaultLock) {
 }
 
 /// Of an agent that renews its own certificate by a script of a shell, and goes back by another; `root` is where they run.
-pub(super) fn renewing(root: &Path, renew: &str, back: &str) -> (Rotator, VaultLock) {
+pub(super) fn renewing(root: &Path, renew: &str, back: &str) -> (Rotator, StateDirectoryLock) {
     let script = |script: &str| format!("[/bin/sh, -c, 'cd {} && {script}']", root.display());
     let (renew, back) = (script(renew), script(back));
     let agent = format!(
@@ -38,12 +38,12 @@ pub(super) fn renewing(root: &Path, renew: &str, back: &str) -> (Rotator, VaultL
     rotator_of(root, &agent)
 }
 
-fn rotator_of(root: &Path, agent: &str) -> (Rotator, VaultLock) {
+fn rotator_of(root: &Path, agent: &str) -> (Rotator, StateDirectoryLock) {
     let directory = root.display();
     let agent = Agent::resolve(&serde_yaml::from_str(agent).expect("yaml")).expect("agent");
     let power = format!("{{assume: mains, scheduledShutdownFile: {directory}/none}}");
     let power = PowerGate::new(&serde_yaml::from_str(&power).expect("yaml"));
-    let (vault, lock) = Vault::open(&root.join("state")).expect("vault");
+    let (vault, lock) = StateDirectory::open(&root.join("state")).expect("vault");
     let host = Host::new("ups-01.example.com".parse().expect("host"), vault, power);
     (Rotator::make_whole(host, agent).expect("journal"), lock)
 }

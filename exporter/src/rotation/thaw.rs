@@ -15,8 +15,8 @@ use super::agent::Agent;
 use super::journal::{self, Record, Rotation, Unread};
 use super::machine::{Event, Finding, State};
 use super::rotator::Rotator;
+use super::state_directory::{StateDirectory, StateDirectoryError};
 use super::stopping;
-use super::vault::{Vault, VaultError};
 use crate::config::AgentConfig;
 use crate::platform::{self, Links, WriteError};
 
@@ -65,7 +65,7 @@ pub enum ThawError {
     )]
     StopGoesOn { agent: AgentName, until: Timestamp },
     #[error(transparent)]
-    Vault(#[from] VaultError),
+    StateDirectory(#[from] StateDirectoryError),
     #[error("the request cannot be written: {0}")]
     Write(#[from] WriteError),
 }
@@ -78,7 +78,7 @@ impl ThawError {
             Self::NoJournal { .. } => "no_journal",
             Self::NotFrozen { .. } => "not_frozen",
             Self::StopGoesOn { .. } => "stop_goes_on",
-            Self::Vault(_) => "state_directory",
+            Self::StateDirectory(_) => "state_directory",
             Self::Write(error) => error.reason(),
         }
     }
@@ -88,7 +88,7 @@ impl ThawError {
 ///
 /// # Errors
 /// Why it cannot be read.
-pub fn peek(vault: &Vault, agent: &AgentName) -> Result<Option<Record>, String> {
+pub fn peek(vault: &StateDirectory, agent: &AgentName) -> Result<Option<Record>, String> {
     journal::read(&vault.journal(agent), agent).map_err(|unread| match unread {
         Unread::Failed(error) => error.to_string(),
         Unread::NotAJournal { why, .. } => format!("the journal of {agent} is not understood: {why}"),
@@ -114,7 +114,7 @@ pub fn stop_goes_on_until(record: &Record, longest: Duration) -> Option<Timestam
 /// # Errors
 /// See [`ThawError`]; nothing has changed then.
 pub fn thaw(state_directory: &Path, agent: &AgentName, longest: Option<Duration>) -> Result<Thaw, ThawError> {
-    let vault = Vault::at(state_directory);
+    let vault = StateDirectory::at(state_directory);
     let no_journal = || ThawError::NoJournal { agent: agent.clone(), state_directory: state_directory.to_owned() };
     let request = |longest| {
         let record = peek(&vault, agent).map_err(ThawError::Journal)?.ok_or_else(no_journal)?;
@@ -136,7 +136,7 @@ pub fn thaw(state_directory: &Path, agent: &AgentName, longest: Option<Duration>
             let _ = platform::remove(&path);
             Ok(Thaw::Done)
         }
-        Err(VaultError::InUse { .. }) => {
+        Err(StateDirectoryError::InUse { .. }) => {
             platform::create_private_directory(&vault.requests())?;
             let bytes = serde_json::to_vec(&asked).map_err(|e| WriteError::from_io(&path, "encoding it", e.into()))?;
             platform::replace(&path, &bytes, None)?;

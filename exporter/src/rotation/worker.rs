@@ -26,7 +26,7 @@ use super::admission::{refuse, stopping};
 use super::agent::Agent;
 use super::backoff::Backoff;
 use super::host::Host;
-use super::rotator::{Rotator, Snapshot};
+use super::rotator::{Rotator, RotatorStatus};
 use super::stopping::grace;
 use crate::config::AgentConfig;
 
@@ -68,7 +68,7 @@ pub enum AgentStatus {
     Failed {
         message: String,
     },
-    Known(Box<Snapshot>),
+    Known(Box<RotatorStatus>),
 }
 
 /// Resolves when a worker's thread has ended.
@@ -128,7 +128,7 @@ impl Worker {
     ///
     /// # Errors
     /// A refusal while nothing is known.
-    pub fn snapshot(&self) -> Result<Snapshot, Refusal> {
+    pub fn snapshot(&self) -> Result<RotatorStatus, Refusal> {
         match self.status() {
             AgentStatus::Known(snapshot) => Ok(*snapshot),
             AgentStatus::Reading => Err(still_reading()),

@@ -12,7 +12,7 @@ use tracing::{info, warn};
 
 use crate::blocking::{self, Work};
 use crate::platform::{self, FileLock};
-use crate::shutdown::{self, Asked, BootId, Kept, LatchFileError, LoadedLatch, Origin};
+use crate::shutdown::{self, Asked, BootId, LatchFileError, LatchRecord, LoadedLatch, Origin};
 use crate::snapshot::Board;
 
 /// A small file, synced; a disk that writes back gigabytes may take seconds.
@@ -25,7 +25,7 @@ pub(super) struct Keeper {
     state_directory: Arc<PathBuf>,
     boot: Option<BootId>,
     /// What is on disk already; none where that is not known.
-    kept: Option<Kept>,
+    kept: Option<LatchRecord>,
     /// Held once there is something to keep.
     lock: Option<FileLock>,
     /// That it is known in memory only was said.
@@ -42,7 +42,7 @@ impl Keeper {
             );
         }
         let state_directory = Arc::new(state_directory);
-        let mut keeper = Self { state_directory, boot, kept: Some(Kept::default()), lock: None, warned: false };
+        let mut keeper = Self { state_directory, boot, kept: Some(LatchRecord::default()), lock: None, warned: false };
         match keeper.on_disk_by(until, shutdown::load).await {
             None | Some(Ok(LoadedLatch::Nothing)) => {}
             Some(Ok(LoadedLatch::Kept(kept))) => keeper.kept = Some(kept),
@@ -91,7 +91,7 @@ impl Keeper {
         }
     }
 
-    fn is_news(&self, kept: &Kept) -> bool {
+    fn is_news(&self, kept: &LatchRecord) -> bool {
         self.kept.as_ref() != Some(kept)
     }
 
@@ -179,7 +179,7 @@ impl Keeper {
     }
 
     /// Whether it is on disk.
-    async fn save(&mut self, kept: Kept) -> bool {
+    async fn save(&mut self, kept: LatchRecord) -> bool {
         if self.boot.is_none() || !self.is_news(&kept) {
             return true;
         }
@@ -250,7 +250,7 @@ mod tests {
         let origin = Origin::Host { source: Label::new("/opt/EventLog") };
         let triggers = [ShutdownTrigger::PowerchuteEvent].into();
         let announced = Announced { since: BEGUN, triggers, cause: None, begun_at: Some(BEGUN) };
-        let kept = Kept { latch: Latch::announced([(origin, announced)].into()), ..Kept::default() };
+        let kept = LatchRecord { latch: Latch::announced([(origin, announced)].into()), ..LatchRecord::default() };
         let board = Arc::new(Board::default());
         let keeper = Keeper::open(state.to_owned(), Instant::now() + FILE_WITHIN).await;
         board.resume(keeper.boot.clone(), kept);

@@ -29,8 +29,8 @@ use crate::config::{AgentConfig, PowerConfig, RefusedAgent};
 use crate::platform::Lifecycle;
 use crate::rotation::backoff::Backoff;
 use crate::rotation::{
-    AgentStatus, BAD_CONFIGURATION, Ended, Host, PowerGate, Refused, UNKNOWN_WITHIN, Vault, VaultError, VaultLock, Why,
-    Worker, Workers, is_unfinished, is_unknown,
+    AgentStatus, BAD_CONFIGURATION, Ended, Host, PowerGate, Refused, StateDirectory, StateDirectoryError,
+    StateDirectoryLock, UNKNOWN_WITHIN, Why, Worker, Workers, is_unfinished, is_unknown,
 };
 use crate::snapshot::{Board, Label};
 
@@ -320,7 +320,7 @@ async fn run(
 }
 
 /// What was known before, where a file system hangs.
-async fn look_at_state_directory(vault: &Vault, was_in_place: bool) -> bool {
+async fn look_at_state_directory(vault: &StateDirectory, was_in_place: bool) -> bool {
     let vault = vault.clone();
     let until = Instant::now() + LOOK_AT_STATE_DIRECTORY;
     blocking::run(Work::State, until, move || vault.is_in_place()).await.unwrap_or(was_in_place)
@@ -355,7 +355,7 @@ struct Opening {
 
 struct Opened {
     host: Host,
-    lock: VaultLock,
+    lock: StateDirectoryLock,
     orphans: Vec<Orphan>,
 }
 
@@ -412,8 +412,8 @@ impl Opening {
         })
     }
 
-    fn open(&self) -> Result<Opened, VaultError> {
-        let (vault, lock) = Vault::open(&self.state_directory)?;
+    fn open(&self) -> Result<Opened, StateDirectoryError> {
+        let (vault, lock) = StateDirectory::open(&self.state_directory)?;
         let orphans = shown::left_by_others(&vault, &self.configured);
         let host = Host::new(self.host.clone(), vault, self.gate.clone());
         let host = host.obeying(self.lineage.clone()).until(self.stop.clone());
@@ -421,10 +421,10 @@ impl Opening {
     }
 }
 
-const fn reason(error: &VaultError) -> &'static str {
+const fn reason(error: &StateDirectoryError) -> &'static str {
     match error {
-        VaultError::InUse { .. } => "state_directory_in_use",
-        VaultError::Write(_) | VaultError::Lock { .. } => "state_directory",
+        StateDirectoryError::InUse { .. } => "state_directory_in_use",
+        StateDirectoryError::Write(_) | StateDirectoryError::Lock { .. } => "state_directory",
     }
 }
 

@@ -8,7 +8,7 @@ use kagiban_crds::host_api::RotationState;
 use tokio::sync::watch;
 use tracing::{error, warn};
 
-use crate::rotation::{AgentStatus, Record, Refused, Vault, Worker};
+use crate::rotation::{AgentStatus, Record, Refused, StateDirectory, Worker};
 use crate::snapshot::{Board, FailureSeen, Label, RotationSeen, Trouble};
 
 /// The board, as the rotations write on it.
@@ -112,7 +112,7 @@ fn seen(record: &Record) -> RotationSeen {
 }
 
 /// What earlier runs left of agents that are not `configured`.
-pub(super) fn left_by_others(vault: &Vault, configured: &BTreeSet<String>) -> Vec<Orphan> {
+pub(super) fn left_by_others(vault: &StateDirectory, configured: &BTreeSet<String>) -> Vec<Orphan> {
     let agents = vault.agents_with_journals().into_iter().filter(|agent| !configured.contains(agent.as_str()));
     let orphan = |agent: AgentName| {
         let record = Record::peek(&vault.journal(&agent), &agent);

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::latch::Beginnings;
 use super::latch_file::{self, LatchFileError, LoadedLatch};
-use super::{BootId, Kept, Latch};
+use super::{BootId, Latch, LatchRecord};
 use crate::platform::{self, FileLock, Links, WriteError};
 
 const REQUESTS: &str = "requests";
@@ -94,10 +94,10 @@ impl ClearError {
 ///
 /// # Errors
 /// When the record cannot be read, or is not ours.
-pub fn kept(state_directory: &Path, boot: &BootId) -> Result<Kept, LatchFileError> {
+pub fn kept(state_directory: &Path, boot: &BootId) -> Result<LatchRecord, LatchFileError> {
     match latch_file::load(state_directory, boot)? {
         LoadedLatch::Kept(kept) => Ok(kept),
-        LoadedLatch::Nothing | LoadedLatch::EarlierBoot(_) => Ok(Kept::default()),
+        LoadedLatch::Nothing | LoadedLatch::EarlierBoot(_) => Ok(LatchRecord::default()),
     }
 }
 
@@ -111,7 +111,7 @@ pub fn clear(state_directory: &Path, boot: &BootId, now: Timestamp) -> Result<Cl
     if held.is_some() {
         let (latch, mut cleared) = begun(state_directory, boot)?;
         cleared.extend(latch.beginnings());
-        latch_file::save(state_directory, boot, &Kept { latch: None, cleared_at: Some(now), cleared })?;
+        latch_file::save(state_directory, boot, &LatchRecord { latch: None, cleared_at: Some(now), cleared })?;
         // One that an exporter that has ended was asked with; the next one would remove it too.
         let _ = drop_request(state_directory);
         return Ok(Cleared::Done);
@@ -152,7 +152,7 @@ pub fn minded_elsewhere(state_directory: &Path) -> Option<u32> {
 }
 
 fn begun(state_directory: &Path, boot: &BootId) -> Result<(Latch, Beginnings), ClearError> {
-    let Kept { latch, cleared, .. } = kept(state_directory, boot)?;
+    let LatchRecord { latch, cleared, .. } = kept(state_directory, boot)?;
     Ok((latch.ok_or(ClearError::NotBegun)?, cleared))
 }
 
@@ -245,7 +245,7 @@ mod tests {
 
     fn begun_in(directory: &Path) -> Latch {
         let latch = latch(NOW);
-        let kept = Kept { latch: Some(latch.clone()), ..Kept::default() };
+        let kept = LatchRecord { latch: Some(latch.clone()), ..LatchRecord::default() };
         latch_file::save(directory, &boot("aa"), &kept).expect("save");
         latch
     }
@@ -261,7 +261,7 @@ mod tests {
         assert_eq!(clear(state, &boot("aa"), NOW).expect("clear"), Cleared::Done);
         let kept = kept(state, &boot("aa")).expect("read");
         let begun = Origin::Host { source: Label::new("/opt/EventLog") };
-        assert_eq!(kept, Kept { latch: None, cleared_at: Some(NOW), cleared: [(begun, NOW)].into() });
+        assert_eq!(kept, LatchRecord { latch: None, cleared_at: Some(NOW), cleared: [(begun, NOW)].into() });
         assert_eq!(clear(state, &boot("aa"), NOW).map_err(|e| e.reason()), Err("not_begun"));
         assert_eq!(waiting(state), Waiting::Answered);
     }

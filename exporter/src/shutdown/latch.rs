@@ -38,7 +38,7 @@ pub type Beginnings = BTreeMap<Origin, Timestamp>;
 
 /// What must be known again when this program is started again in one boot.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Kept {
+pub struct LatchRecord {
     pub latch: Option<Latch>,
     /// When a person last cleared it, for people: clocks are set.
     pub cleared_at: Option<Timestamp>,

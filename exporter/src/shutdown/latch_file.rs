@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Announced, BootId, Kept, Latch, Origin};
+use super::{Announced, BootId, Latch, LatchRecord, Origin};
 use crate::label::Label;
 use crate::platform::{self, FileError, WriteError};
 use crate::ups::{ShutdownTrigger, ShutdownTriggers};
@@ -29,8 +29,8 @@ const UNKNOWN: &str = "unknown";
 pub enum LoadedLatch {
     Nothing,
     /// It was of an earlier boot, and has ended with it.
-    EarlierBoot(Kept),
-    Kept(Kept),
+    EarlierBoot(LatchRecord),
+    Kept(LatchRecord),
 }
 
 /// Why the file tells nothing.
@@ -129,10 +129,10 @@ pub fn load(state_directory: &Path, boot: &BootId) -> Result<LoadedLatch, LatchF
 }
 
 /// Whether exactly this lies there: a person or another program may have removed or damaged it.
-pub fn is_kept(state_directory: &Path, boot: &BootId, kept: &Kept) -> bool {
+pub fn is_kept(state_directory: &Path, boot: &BootId, kept: &LatchRecord) -> bool {
     match platform::read_regular(&state_directory.join(NAME), MAX_BYTES) {
-        Ok(file) => *kept != Kept::default() && encode(boot, kept).is_ok_and(|bytes| bytes == *file.bytes),
-        Err(FileError::NotFound { .. }) => *kept == Kept::default(),
+        Ok(file) => *kept != LatchRecord::default() && encode(boot, kept).is_ok_and(|bytes| bytes == *file.bytes),
+        Err(FileError::NotFound { .. }) => *kept == LatchRecord::default(),
         Err(_) => false,
     }
 }
@@ -141,9 +141,9 @@ pub fn is_kept(state_directory: &Path, boot: &BootId, kept: &Kept) -> bool {
 ///
 /// # Errors
 /// When the state directory cannot be made or written.
-pub fn save(state_directory: &Path, boot: &BootId, kept: &Kept) -> Result<(), LatchFileError> {
+pub fn save(state_directory: &Path, boot: &BootId, kept: &LatchRecord) -> Result<(), LatchFileError> {
     let path = state_directory.join(NAME);
-    if *kept == Kept::default() {
+    if *kept == LatchRecord::default() {
         return Ok(platform::remove(&path)?);
     }
     platform::create_private_directory(state_directory)?;
@@ -151,7 +151,7 @@ pub fn save(state_directory: &Path, boot: &BootId, kept: &Kept) -> Result<(), La
     Ok(platform::replace(&path, &bytes, None)?)
 }
 
-fn encode(boot: &BootId, kept: &Kept) -> Result<Vec<u8>, serde_json::Error> {
+fn encode(boot: &BootId, kept: &LatchRecord) -> Result<Vec<u8>, serde_json::Error> {
     serde_json::to_vec_pretty(&Record {
         version: VERSION,
         boot_id: boot.as_str().to_owned(),
@@ -161,7 +161,7 @@ fn encode(boot: &BootId, kept: &Kept) -> Result<Vec<u8>, serde_json::Error> {
     })
 }
 
-fn decode(bytes: &[u8]) -> Result<(BootId, Kept), String> {
+fn decode(bytes: &[u8]) -> Result<(BootId, LatchRecord), String> {
     let wrong = |error: serde_json::Error| error.to_string();
     let Versioned { version } = serde_json::from_slice(bytes).map_err(wrong)?;
     let boot = |id: &str| BootId::new(id).ok_or("its boot id is none");
@@ -170,7 +170,7 @@ fn decode(bytes: &[u8]) -> Result<(BootId, Kept), String> {
             let record: Record = serde_json::from_slice(bytes).map_err(wrong)?;
             let announced = record.announced.into_iter().map(Entry::announced).collect::<Result<_, _>>()?;
             let cleared = record.cleared.into_iter().map(Beginning::read).collect();
-            let kept = Kept { latch: Latch::announced(announced), cleared_at: record.cleared_at, cleared };
+            let kept = LatchRecord { latch: Latch::announced(announced), cleared_at: record.cleared_at, cleared };
             Ok((boot(&record.boot_id)?, kept))
         }
         WITHOUT_SOURCES => {
@@ -181,7 +181,7 @@ fn decode(bytes: &[u8]) -> Result<(BootId, Kept), String> {
             let source = Label::new(if is_of_system { SYSTEM } else { UNKNOWN });
             let announced = Announced { since, triggers, cause: cause.map(Cause::read), begun_at: None };
             let latch = Latch::announced([(Origin::Host { source }, announced)].into());
-            Ok((boot(&boot_id)?, Kept { latch, ..Kept::default() }))
+            Ok((boot(&boot_id)?, LatchRecord { latch, ..LatchRecord::default() }))
         }
         version => Err(format!("version {version}, known is {VERSION}")),
     }
@@ -270,20 +270,20 @@ mod tests {
         })
     }
 
-    fn kept() -> impl Strategy<Value = Kept> {
+    fn kept() -> impl Strategy<Value = LatchRecord> {
         let cleared = prop::option::of(0_i64..4_000_000_000);
-        (prop::collection::vec(announced(), 0..4), cleared).prop_map(|(by, cleared)| Kept {
+        (prop::collection::vec(announced(), 0..4), cleared).prop_map(|(by, cleared)| LatchRecord {
             cleared: by.iter().filter(|_| cleared.is_some()).map(|(origin, it)| (origin.clone(), it.since)).collect(),
             latch: Latch::announced(by.into_iter().collect()),
             cleared_at: cleared.map(|second| Timestamp::from_second(second).expect("a time")),
         })
     }
 
-    fn begun(source: &str, trigger: ShutdownTrigger) -> Kept {
+    fn begun(source: &str, trigger: ShutdownTrigger) -> LatchRecord {
         let announced =
             Announced { since: Timestamp::UNIX_EPOCH, triggers: [trigger].into(), cause: None, begun_at: None };
         let by = [(Origin::Host { source: Label::new(source) }, announced)];
-        Kept { latch: Latch::announced(by.into()), ..Kept::default() }
+        LatchRecord { latch: Latch::announced(by.into()), ..LatchRecord::default() }
     }
 
     proptest! {
@@ -294,7 +294,7 @@ mod tests {
             std::fs::create_dir(&state).expect("a directory");
             save(&state, &boot("aa"), &kept).expect("save");
             let (here, later) = match &kept {
-                nothing if *nothing == Kept::default() => (LoadedLatch::Nothing, LoadedLatch::Nothing),
+                nothing if *nothing == LatchRecord::default() => (LoadedLatch::Nothing, LoadedLatch::Nothing),
                 kept => (LoadedLatch::Kept(kept.clone()), LoadedLatch::EarlierBoot(kept.clone())),
             };
             prop_assert_eq!(load(&state, &boot("aa")).expect("load"), here);
@@ -345,9 +345,9 @@ mod tests {
         let directory = tempfile::tempdir().expect("directory");
         save(directory.path(), &boot("aa"), &begun("a", ShutdownTrigger::NutFsd)).expect("save");
         assert!(directory.path().join(NAME).exists());
-        save(directory.path(), &boot("aa"), &Kept::default()).expect("remove");
+        save(directory.path(), &boot("aa"), &LatchRecord::default()).expect("remove");
         assert!(!directory.path().join(NAME).exists());
-        save(&directory.path().join("none"), &boot("aa"), &Kept::default()).expect("there is no directory");
+        save(&directory.path().join("none"), &boot("aa"), &LatchRecord::default()).expect("there is no directory");
         assert!(!directory.path().join("none").exists());
     }
 }

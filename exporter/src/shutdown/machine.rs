@@ -16,7 +16,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::known::Known;
 use super::latch::Beginnings;
 use super::plans::Plans;
-use super::{About, BootId, Evidence, Feeds, FeedsReport, Kept, Latch, Origin, Report, Sign, State, Word};
+use super::{About, BootId, Evidence, Feeds, FeedsReport, Latch, LatchRecord, Origin, Report, Sign, State, Word};
 use crate::label::Label;
 use crate::ups::Silence;
 
@@ -78,8 +78,8 @@ const CANCELLED_SHOWN: SignedDuration = SignedDuration::from_mins(5);
 
 impl Machine {
     /// For one boot of the host, and what an earlier run has seen in it.
-    pub fn resume(boot: Option<BootId>, kept: Kept) -> Self {
-        let Kept { latch, cleared_at, cleared } = kept;
+    pub fn resume(boot: Option<BootId>, kept: LatchRecord) -> Self {
+        let LatchRecord { latch, cleared_at, cleared } = kept;
         let now = latch.as_ref().map_or(Timestamp::UNIX_EPOCH, Latch::since);
         let settled = Held { latch, ..Held::default() };
         let mut machine = Self { boot, cleared_at, cleared, now, settled, ..Self::default() };
@@ -164,8 +164,8 @@ impl Machine {
     }
 
     /// What must outlive this program, once there is something.
-    pub fn kept(&self) -> Kept {
-        Kept { latch: self.current.latch.clone(), cleared_at: self.cleared_at, cleared: self.cleared.clone() }
+    pub fn kept(&self) -> LatchRecord {
+        LatchRecord { latch: self.current.latch.clone(), cleared_at: self.cleared_at, cleared: self.cleared.clone() }
     }
 
     pub const fn boot(&self) -> Option<&BootId> {

@@ -4,7 +4,7 @@
 //!   a UPS's Reading ──from_reading──┐
 //!                                   ├─ Word ──> Machine ──> Report    host_shutdown_*, host API, power gate
 //!   the host's own Evidence ────────┘              │
-//!                                                Kept <──> latch_file     durable, for as long as the host is up
+//!                                                LatchRecord <──> latch_file     durable, for as long as the host is up
 //!                                                 └── clearing           a person says that it is over
 //! ```
 //!
@@ -31,7 +31,7 @@ pub use clearing::{
 pub use evidence::{About, Evidence, Sign};
 pub use feeds::{Feeds, FeedsReport, Member};
 pub use known::Word;
-pub use latch::{Announced, Beginnings, BootId, Kept, Latch};
+pub use latch::{Announced, Beginnings, BootId, Latch, LatchRecord};
 pub use latch_file::{LatchFileError, LoadedLatch, is_kept, load, save};
 pub use machine::{Input, Machine};
 pub use origin::Origin;

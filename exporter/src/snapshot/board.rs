@@ -7,9 +7,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::sync::{Notify, watch};
 
-use super::{Pass, Snapshot, SourceId, SourceKind, SourceState, feed};
+use super::{Pass, Snapshot, SourceId, SourceKind, SourceState, to_shutdown};
 use crate::config::PowerConfig;
-use crate::shutdown::{BootId, Feeds, Kept, Machine, Origin, Report};
+use crate::shutdown::{BootId, Feeds, LatchRecord, Machine, Origin, Report};
 
 /// The shared snapshot. Writers replace parts; readers take a copy, which is a handful of reference counts per source.
 #[derive(Debug, Default)]
@@ -20,7 +20,7 @@ pub struct Board {
     power_changed: Notify,
     /// Never locked but under `snapshot`: what it is told is told in the order in which the parts are replaced.
     machine: Mutex<Machine>,
-    kept: watch::Sender<Kept>,
+    kept: watch::Sender<LatchRecord>,
 }
 
 impl Board {
@@ -38,7 +38,7 @@ impl Board {
             };
             snapshot.sources = sources.into_iter().map(keep).collect::<BTreeMap<_, _>>();
             let sources = &snapshot.sources;
-            let is_gone = |origin: &_| !sources.keys().any(|id| feed::speaks_for(id, origin));
+            let is_gone = |origin: &_| !sources.keys().any(|id| to_shutdown::speaks_for(id, origin));
             let forget = |machine: &mut Machine| {
                 if machine.origins().any(is_gone) {
                     machine.forget(is_gone, Timestamp::now());
@@ -73,7 +73,7 @@ impl Board {
     }
 
     /// Goes on from what an earlier run has seen in this boot of the host.
-    pub fn resume(&self, boot: Option<BootId>, kept: Kept) {
+    pub fn resume(&self, boot: Option<BootId>, kept: LatchRecord) {
         let resume = |machine: &mut Machine| *machine = Machine::resume(boot, kept.clone());
         self.write(|snapshot| snapshot.shutdown = self.tell(resume).1);
         self.kept.send_replace(kept);
@@ -96,7 +96,7 @@ impl Board {
     }
 
     /// What must be known again of a shutdown, for who keeps it beyond the life of this program.
-    pub fn kept(&self) -> watch::Receiver<Kept> {
+    pub fn kept(&self) -> watch::Receiver<LatchRecord> {
         self.kept.subscribe()
     }
 
@@ -111,7 +111,7 @@ impl Board {
                 state.last_success = Some(pass.ended);
             }
             let feed = |machine: &mut Machine| {
-                feed::feed(machine, id, &pass);
+                to_shutdown::feed(machine, id, &pass);
                 machine.kept()
             };
             let (kept, report) = self.tell(feed);

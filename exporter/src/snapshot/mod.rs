@@ -10,11 +10,11 @@
 
 mod board;
 mod facts;
-mod feed;
 mod loads;
 mod pass;
 mod program;
 mod rotation;
+mod to_shutdown;
 
 pub use crate::label::{Label, is_deceptive};
 pub use crate::source_id::{SourceId, SourceKind};

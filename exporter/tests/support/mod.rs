@@ -21,7 +21,7 @@ use kagiban_crds::host_api::{
 use kagiban_crds::{Epoch, Generation, HostName, LeafSha256};
 use kagiban_exporter::config::{AgentConfig, PowerConfig};
 use kagiban_exporter::rotation::agent::Agent;
-use kagiban_exporter::rotation::{Host, PowerGate, Rotator, Vault, VaultError, VaultLock};
+use kagiban_exporter::rotation::{Host, PowerGate, Rotator, StateDirectory, StateDirectoryError, StateDirectoryLock};
 
 use pki::{Authority, fingerprint};
 use rcgen::ExtendedKeyUsagePurpose;
@@ -156,12 +156,12 @@ impl World {
         .unwrap()
     }
 
-    pub async fn rotator(&self) -> (Rotator, VaultLock) {
+    pub async fn rotator(&self) -> (Rotator, StateDirectoryLock) {
         let (host, lock) = self.host().await;
         (Rotator::recover(host, self.resolved()).await.unwrap(), lock)
     }
 
-    pub async fn host(&self) -> (Host, VaultLock) {
+    pub async fn host(&self) -> (Host, StateDirectoryLock) {
         let (vault, lock) = self.vault().await;
         (Host::new(host(), vault, PowerGate::new(&self.power())), lock)
     }
@@ -171,16 +171,16 @@ impl World {
     }
 
     /// Of the state directory, as another exporter has it.
-    pub async fn lock(&self) -> VaultLock {
+    pub async fn lock(&self) -> StateDirectoryLock {
         self.vault().await.1
     }
 
     /// The lock of a rotator that was dropped lives on in a child that another test forked and that has not yet become
     /// its program.
-    async fn vault(&self) -> (Vault, VaultLock) {
+    async fn vault(&self) -> (StateDirectory, StateDirectoryLock) {
         for _ in 0..100 {
-            match Vault::open(&self.state()) {
-                Err(VaultError::InUse { .. }) => tokio::time::sleep(Duration::from_millis(20)).await,
+            match StateDirectory::open(&self.state()) {
+                Err(StateDirectoryError::InUse { .. }) => tokio::time::sleep(Duration::from_millis(20)).await,
                 opened => return opened.unwrap(),
             }
         }

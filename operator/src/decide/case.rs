@@ -23,7 +23,7 @@ pub(super) struct Case<'a> {
 }
 
 /// What a rule says: a step, and what stands in the way if the step is to wait.
-pub(super) struct RuleOutcome {
+pub(super) struct Verdict {
     pub(super) step: Step,
     pub(super) obstacle: Option<Obstacle>,
 }
@@ -86,12 +86,12 @@ impl<'a> Case<'a> {
         self.inputs.now
     }
 
-    pub(super) fn blocked(obstacle: Obstacle, retry: Timestamp) -> RuleOutcome {
-        RuleOutcome { step: Step::Blocked { by: obstacle.by, retry }, obstacle: Some(obstacle) }
+    pub(super) fn blocked(obstacle: Obstacle, retry: Timestamp) -> Verdict {
+        Verdict { step: Step::Blocked { by: obstacle.by, retry }, obstacle: Some(obstacle) }
     }
 }
 
-impl RuleOutcome {
+impl Verdict {
     pub(super) const fn clear(step: Step) -> Self {
         Self { step, obstacle: None }
     }

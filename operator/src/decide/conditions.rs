@@ -9,7 +9,7 @@ use kagiban_crds::resource::{
     BlockedBy, Condition, LeafStatus, ManagedAgentCertificateStatus, NearExpiry, Procedure, Time,
 };
 
-use super::case::{Case, RuleOutcome};
+use super::case::{Case, Verdict};
 use super::clock::is_ahead;
 use super::events::why_blocked;
 use super::following::is_slow;
@@ -33,11 +33,7 @@ const TRUE: &str = "True";
 const FALSE: &str = "False";
 const UNKNOWN: &str = "Unknown";
 
-pub(super) fn conditions(
-    case: &Case<'_>,
-    verdict: &RuleOutcome,
-    status: &ManagedAgentCertificateStatus,
-) -> Vec<Condition> {
+pub(super) fn conditions(case: &Case<'_>, verdict: &Verdict, status: &ManagedAgentCertificateStatus) -> Vec<Condition> {
     let keep = if stands(case, verdict) { case.settled.conditions.as_slice() } else { &[] };
     let of_push = match case.inputs.resource.spec.procedure {
         Procedure::Push(_) => vec![issued(case).into(), kept(deployed(case, verdict), keep)],
@@ -60,7 +56,7 @@ pub(super) fn conditions(
 }
 
 /// As if the leaf in force were stored and served.
-fn ready(case: &Case<'_>, verdict: &RuleOutcome) -> ConditionClaim {
+fn ready(case: &Case<'_>, verdict: &Verdict) -> ConditionClaim {
     let claim =
         |status, reason, message: String| ConditionClaim { kind: ConditionType::Ready, status, reason, message };
     let obstacle = verdict.obstacle.as_ref();
@@ -142,12 +138,12 @@ fn issued(case: &Case<'_>) -> ConditionClaim {
     }
 }
 
-fn deployed(case: &Case<'_>, verdict: &RuleOutcome) -> ConditionClaim {
+fn deployed(case: &Case<'_>, verdict: &Verdict) -> ConditionClaim {
     let sighting = case.report().map(|report| &report.stored);
     seen(case, verdict, sighting, ConditionType::Deployed, ["the keystore", "holds"], Reason::StoredDrift)
 }
 
-fn verified(case: &Case<'_>, verdict: &RuleOutcome) -> ConditionClaim {
+fn verified(case: &Case<'_>, verdict: &Verdict) -> ConditionClaim {
     let sighting = case.report().map(|report| &report.served);
     seen(case, verdict, sighting, ConditionType::Verified, ["the live endpoint", "serves"], Reason::ServedDrift)
 }
@@ -155,7 +151,7 @@ fn verified(case: &Case<'_>, verdict: &RuleOutcome) -> ConditionClaim {
 /// Whether the leaf in force was seen at one of the two places.
 fn seen(
     case: &Case<'_>,
-    verdict: &RuleOutcome,
+    verdict: &Verdict,
     sighting: Option<&Sighting>,
     kind: ConditionType,
     [place, holds]: [&str; 2],
@@ -200,7 +196,7 @@ fn without_leaf(case: &Case<'_>) -> (Reason, String) {
 }
 
 /// An agent that is not the one asked for says nothing about drift.
-fn verdict_or(verdict: &RuleOutcome, drift: Reason) -> Reason {
+fn verdict_or(verdict: &Verdict, drift: Reason) -> Reason {
     match &verdict.obstacle {
         Some(obstacle) if needs_a_person(obstacle.by) => Reason::Blocked(obstacle.by),
         Some(_) | None => drift,
@@ -209,7 +205,7 @@ fn verdict_or(verdict: &RuleOutcome, drift: Reason) -> Reason {
 
 fn reconciling(
     case: &Case<'_>,
-    verdict: &RuleOutcome,
+    verdict: &Verdict,
     status: &ManagedAgentCertificateStatus,
     ready: &Written,
 ) -> Option<ConditionClaim> {
@@ -227,7 +223,7 @@ fn reconciling(
     claim(Reason::Blocked(obstacle.by), obstacle.message.clone())
 }
 
-fn stalled(case: &Case<'_>, verdict: &RuleOutcome) -> Option<ConditionClaim> {
+fn stalled(case: &Case<'_>, verdict: &Verdict) -> Option<ConditionClaim> {
     let claim = |reason, message| Some(ConditionClaim { kind: ConditionType::Stalled, status: TRUE, reason, message });
     let obstacle = verdict.obstacle.as_ref()?;
     if needs_a_person(obstacle.by) {
@@ -244,7 +240,7 @@ fn stalled(case: &Case<'_>, verdict: &RuleOutcome) -> Option<ConditionClaim> {
     )
 }
 
-fn blocked(case: &Case<'_>, verdict: &RuleOutcome) -> Option<ConditionClaim> {
+fn blocked(case: &Case<'_>, verdict: &Verdict) -> Option<ConditionClaim> {
     let obstacle = verdict.obstacle.as_ref()?;
     let (reason, message) = (Reason::Blocked(obstacle.by), why_blocked(case, obstacle));
     Some(ConditionClaim { kind: ConditionType::Blocked, status: TRUE, reason, message })
@@ -279,7 +275,7 @@ fn is_near_expiry(case: &Case<'_>) -> Option<Timestamp> {
 
 /// Whether what was known before stands: during a rotation of ours the host holds one leaf and serves another for a while. Not
 /// once that while is over: an agent that does not come back serves nothing.
-fn stands(case: &Case<'_>, verdict: &RuleOutcome) -> bool {
+fn stands(case: &Case<'_>, verdict: &Verdict) -> bool {
     let is_stuck = verdict.obstacle.as_ref().is_some_and(|obstacle| obstacle.by == BlockedBy::RotationStuck);
     in_rotation(case, verdict) && !is_stuck && (is_served(case) || !is_slow(case))
 }
@@ -292,7 +288,7 @@ fn is_served(case: &Case<'_>) -> bool {
 }
 
 /// Whether the host is in the middle of a rotation of ours, or is about to be.
-fn in_rotation(case: &Case<'_>, verdict: &RuleOutcome) -> bool {
+fn in_rotation(case: &Case<'_>, verdict: &Verdict) -> bool {
     let on_host = case.host_rotation().is_some_and(|rotation| rotation.state != RotationState::Requested);
     let ours = (on_host && case.open_rotation().is_some()) || matches!(verdict.step, Step::Open { .. });
     // Before the first leaf there is nothing that could stand

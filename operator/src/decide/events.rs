@@ -2,7 +2,7 @@
 
 use kagiban_crds::resource::{BlockedBy, HistoryEntry, ManagedAgentCertificateStatus, Outcome, Procedure};
 
-use super::case::{Case, RuleOutcome};
+use super::case::{Case, Verdict};
 use super::inputs::Obstacle;
 use super::reason::trigger_words;
 use super::settle::bounded;
@@ -35,7 +35,7 @@ impl Event {
     }
 }
 
-pub(super) fn events(case: &Case<'_>, verdict: &RuleOutcome, new: &ManagedAgentCertificateStatus) -> Vec<Event> {
+pub(super) fn events(case: &Case<'_>, verdict: &Verdict, new: &ManagedAgentCertificateStatus) -> Vec<Event> {
     let old = &case.inputs.resource.status;
     let ended = ended(case, new);
     // That a rotation froze is told with its reason; what it now blocks is no second event.
@@ -140,7 +140,7 @@ fn started(old: &ManagedAgentCertificateStatus, new: &ManagedAgentCertificateSta
     })
 }
 
-fn blocked(case: &Case<'_>, old: &ManagedAgentCertificateStatus, verdict: &RuleOutcome) -> Option<Event> {
+fn blocked(case: &Case<'_>, old: &ManagedAgentCertificateStatus, verdict: &Verdict) -> Option<Event> {
     let obstacle = verdict.obstacle.as_ref().filter(|obstacle| old.blocked_by != Some(obstacle.by))?;
     let message = why_blocked(case, obstacle);
     let reason = Reason::Blocked(obstacle.by);
@@ -189,7 +189,7 @@ fn newly(
     found(new).filter(|_| found(old).is_none()).map(|message| Event::warning(reason, message))
 }
 
-fn released(case: &Case<'_>, verdict: &RuleOutcome) -> Option<Event> {
+fn released(case: &Case<'_>, verdict: &Verdict) -> Option<Event> {
     let in_flight = case.open_rotation().is_some() && (case.report().is_none() || case.host_rotation().is_some());
     (verdict.step == Step::ReleaseFinalizer && in_flight).then(|| {
         let message = "deletion goes on without knowing how the rotation on the host ended; the host ends it by itself";

@@ -6,7 +6,7 @@ use kagiban_crds::Generation;
 use kagiban_crds::host_api::RotationReport;
 use kagiban_crds::resource::{BlockedBy, RotationStatus};
 
-use super::case::{Case, RuleOutcome};
+use super::case::{Case, Verdict};
 use super::inputs::Obstacle;
 use super::pace::PART_OF_TIME_TAKEN;
 use super::renewal::later;
@@ -20,12 +20,12 @@ const USUAL_ROTATION: Duration = Duration::from_secs(120);
 const STUCK_AFTER: Duration = Duration::from_secs(1800);
 
 /// Undoes what has not touched the keystore.
-pub(super) fn roll_back(case: &Case<'_>, rotation: &RotationReport) -> RuleOutcome {
+pub(super) fn roll_back(case: &Case<'_>, rotation: &RotationReport) -> Verdict {
     let step = Step::Rollback { generation: rotation.generation };
     gates::before_trying_again(case).unwrap_or_else(|| trying(case, step))
 }
 
-pub(super) fn follow(case: &Case<'_>, rotation: &RotationReport) -> RuleOutcome {
+pub(super) fn follow(case: &Case<'_>, rotation: &RotationReport) -> Verdict {
     let generation = rotation.generation;
     if is_stuck(case, rotation) {
         let message = format!(
@@ -34,23 +34,23 @@ pub(super) fn follow(case: &Case<'_>, rotation: &RotationReport) -> RuleOutcome 
             rotation.state
         );
         let step = Step::Follow { generation, after: case.inputs.policy.resync };
-        return RuleOutcome { step, obstacle: Some(Obstacle::new(BlockedBy::RotationStuck, message)) };
+        return Verdict { step, obstacle: Some(Obstacle::new(BlockedBy::RotationStuck, message)) };
     }
     let after = until_next_look(time_taken(case), case.inputs.policy.resync);
-    RuleOutcome::clear(Step::Follow { generation, after })
+    Verdict::clear(Step::Follow { generation, after })
 }
 
 /// The host is done, and what the agent serves is not seen: `settle` ends that in time.
-pub(super) fn follow_until_seen(case: &Case<'_>, own: &RotationStatus) -> RuleOutcome {
+pub(super) fn follow_until_seen(case: &Case<'_>, own: &RotationStatus) -> Verdict {
     let taken = Duration::try_from(case.now().duration_since(own.started_at)).unwrap_or_default();
     let after = until_next_look(taken, case.inputs.policy.resync);
-    RuleOutcome::clear(Step::Follow { generation: Generation(own.generation), after })
+    Verdict::clear(Step::Follow { generation: Generation(own.generation), after })
 }
 
 /// While a step that failed is tried again, the status goes on saying what was in its way: it would be written twice
 /// for each try otherwise.
-pub(super) fn trying(case: &Case<'_>, step: Step) -> RuleOutcome {
-    RuleOutcome { step, obstacle: case.inputs.setback.map(|setback| setback.obstacle.clone()) }
+pub(super) fn trying(case: &Case<'_>, step: Step) -> Verdict {
+    Verdict { step, obstacle: case.inputs.setback.map(|setback| setback.obstacle.clone()) }
 }
 
 /// Whether the host has worked on the rotation for longer than any usually takes.

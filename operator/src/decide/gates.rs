@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use kagiban_crds::host_api::{PowerState, RotationState};
 use kagiban_crds::resource::{BlockedBy, Outcome, Procedure};
 
-use super::case::{Case, RuleOutcome};
+use super::case::{Case, Verdict};
 use super::clock::{self, LARGEST_SKEW};
 use super::inputs::{Obstacle, Setback};
 use super::pace::{PART_OF_TIME_TAKEN, before_expiry, doubled};
@@ -31,20 +31,20 @@ const OPENING: [Gate; 8] = [paused, frozen, other_lineage, references, permitted
 const DELIVERING: [Gate; 6] = [other_lineage, references, permitted, clock, power, setback];
 
 /// A frozen agent and a host of another installation need a person, whether anything is due or not.
-pub(super) fn before_anything_is_due(case: &Case<'_>) -> Option<RuleOutcome> {
+pub(super) fn before_anything_is_due(case: &Case<'_>) -> Option<Verdict> {
     first_shut(case, &[frozen, other_lineage])
 }
 
-pub(super) fn before_opening(case: &Case<'_>) -> Option<RuleOutcome> {
+pub(super) fn before_opening(case: &Case<'_>) -> Option<Verdict> {
     first_shut(case, &OPENING)
 }
 
-pub(super) fn before_delivering(case: &Case<'_>) -> Option<RuleOutcome> {
+pub(super) fn before_delivering(case: &Case<'_>) -> Option<Verdict> {
     first_shut(case, &DELIVERING)
 }
 
 /// Only the memory of what failed a moment ago.
-pub(super) fn before_trying_again(case: &Case<'_>) -> Option<RuleOutcome> {
+pub(super) fn before_trying_again(case: &Case<'_>) -> Option<Verdict> {
     first_shut(case, &[setback])
 }
 
@@ -53,7 +53,7 @@ pub(super) fn tried_again_at(case: &Case<'_>) -> Option<Timestamp> {
     setback(case).map(|(_, until)| until)
 }
 
-fn first_shut(case: &Case<'_>, gates: &[Gate]) -> Option<RuleOutcome> {
+fn first_shut(case: &Case<'_>, gates: &[Gate]) -> Option<Verdict> {
     let (obstacle, retry) = gates.iter().find_map(|gate| gate(case))?;
     Some(Case::blocked(obstacle, retry))
 }

@@ -10,7 +10,7 @@ use kagiban_crds::resource::{
     BlockedBy, HistoryEntry, LeafStatus, Outcome, Procedure, RotationStatus, RotationTrigger,
 };
 
-use super::case::{Case, RuleOutcome};
+use super::case::{Case, Verdict};
 use super::inputs::Obstacle;
 use super::renewal::{Gain, SHORTEST_GAIN, gain, later, near_expiry};
 use super::{ConditionType, Step, clock};
@@ -34,7 +34,7 @@ const SAME_DRIFT: Duration = Duration::from_secs(12 * 3600);
 const DRIFT_LIMIT: u32 = 2;
 
 /// Whether something about the last rotations, or about the gain of this one, keeps it from being opened.
-pub(super) fn before_another(case: &Case<'_>, trigger: RotationTrigger) -> Option<RuleOutcome> {
+pub(super) fn before_another(case: &Case<'_>, trigger: RotationTrigger) -> Option<Verdict> {
     match trigger {
         RotationTrigger::Renewal => {
             too_soon(case).or_else(|| gains_too_little(case)).or_else(|| after_failure(case, trigger))
@@ -81,7 +81,7 @@ fn last<'c>(case: &'c Case<'_>) -> Option<(&'c RotationStatus, &'c HistoryEntry)
 }
 
 /// The next try waits, unless a person asked for something that was not tried yet.
-fn after_failure(case: &Case<'_>, trigger: RotationTrigger) -> Option<RuleOutcome> {
+fn after_failure(case: &Case<'_>, trigger: RotationTrigger) -> Option<Verdict> {
     let (rotation, ended) = last(case)?;
     let attempts = attempts(case);
     if attempts == 0 || is_untried(case, rotation, trigger) {
@@ -139,7 +139,7 @@ fn lifetime(leaf: &LeafStatus) -> Option<Duration> {
 }
 
 /// Whether the last renewal was only just now.
-fn too_soon(case: &Case<'_>) -> Option<RuleOutcome> {
+fn too_soon(case: &Case<'_>) -> Option<Verdict> {
     match case.inputs.resource.spec.procedure {
         Procedure::Push(_) => None,
         Procedure::Trigger { .. } => {
@@ -147,18 +147,18 @@ fn too_soon(case: &Case<'_>) -> Option<RuleOutcome> {
             let until = later(ended.finished_at, BETWEEN_RENEWALS);
             let resync = later(case.now(), case.inputs.policy.resync);
             let lasts = clock::lasts(case.now(), ended.finished_at, until);
-            lasts.then(|| RuleOutcome::clear(Step::Idle { until: until.min(resync) }))
+            lasts.then(|| Verdict::clear(Step::Idle { until: until.min(resync) }))
         }
     }
 }
 
 /// Whether a renewal is not worth the restart of the agent. The last one before the issuer's end is, however little it gains,
 /// once the leaf in force is near its own: it is the only one, since the new leaf ends with the issuer.
-fn gains_too_little(case: &Case<'_>) -> Option<RuleOutcome> {
+fn gains_too_little(case: &Case<'_>) -> Option<Verdict> {
     let resync = later(case.now(), case.inputs.policy.resync);
     match gain_at(case, case.now())? {
         Gain::Enough => None,
-        Gain::TooEarly(until) => Some(RuleOutcome::clear(Step::Idle { until: until.min(resync) })),
+        Gain::TooEarly(until) => Some(Verdict::clear(Step::Idle { until: until.min(resync) })),
         Gain::IssuerEnds(end) => {
             let (leaf, push) = case.leaf().zip(case.inputs.resource.spec.procedure.push())?;
             let last = (end >= later(leaf.not_after, SHORTEST_GAIN))
@@ -194,7 +194,7 @@ pub(super) fn gain_at(case: &Case<'_>, at: Timestamp) -> Option<Gain> {
 }
 
 /// The keystore that the host reads is not the one that it writes, or something puts another leaf there again and again.
-fn recurs(case: &Case<'_>, trigger: RotationTrigger) -> Option<RuleOutcome> {
+fn recurs(case: &Case<'_>, trigger: RotationTrigger) -> Option<Verdict> {
     let (rotation, ended) = last(case)?;
     let cured_nothing = ended.outcome == Outcome::Committed && attempts(case) >= DRIFT_LIMIT;
     if !cured_nothing {

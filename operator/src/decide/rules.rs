@@ -6,7 +6,7 @@ use kagiban_crds::Generation;
 use kagiban_crds::host_api::RotationState;
 use kagiban_crds::resource::{BlockedBy, ManagedAgentCertificateStatus, Procedure, RotationStatus, RotationTrigger};
 
-use super::case::{Case, RuleOutcome, is_deployed};
+use super::case::{Case, Verdict, is_deployed};
 use super::due::{self, differ};
 use super::following::{QUICK_LOOK, follow, follow_until_seen, roll_back, time_taken, trying};
 use super::inputs::{Inputs, Observed, Obstacle};
@@ -15,7 +15,7 @@ use super::settle::{bounded, whole_seconds};
 use super::standing::{highest_generation, is_wrong_host};
 use super::{Decision, Step, conditions, deletion, events, gates, pace};
 
-type Rule = fn(&Case<'_>) -> Option<RuleOutcome>;
+type Rule = fn(&Case<'_>) -> Option<Verdict>;
 
 const RULES: [Rule; 11] = [
     deletion::deleting,
@@ -52,7 +52,7 @@ pub fn decide(inputs: &Inputs<'_>) -> Decision {
 }
 
 /// Another resource owns the agent; two owners would rotate each other's leaf for ever.
-fn conflict(case: &Case<'_>) -> Option<RuleOutcome> {
+fn conflict(case: &Case<'_>) -> Option<Verdict> {
     let rival = case.inputs.rival?;
     // What there is in other namespaces is not told to whoever may only name a host
     let owner = if rival.namespace == case.inputs.resource.namespace {
@@ -64,14 +64,14 @@ fn conflict(case: &Case<'_>) -> Option<RuleOutcome> {
     Some(Case::blocked(Obstacle::new(BlockedBy::Conflict, message), later(case.now(), case.inputs.policy.resync)))
 }
 
-fn unreachable(case: &Case<'_>) -> Option<RuleOutcome> {
+fn unreachable(case: &Case<'_>) -> Option<Verdict> {
     match case.inputs.host {
         Observed::Seen(_) => None,
         Observed::Unseen(obstacle) => Some(Case::blocked(obstacle.clone(), gates::retry_of(case))),
     }
 }
 
-fn wrong_host(case: &Case<'_>) -> Option<RuleOutcome> {
+fn wrong_host(case: &Case<'_>) -> Option<Verdict> {
     let spec = &case.inputs.resource.spec;
     let report = case.report().filter(|report| is_wrong_host(spec, report))?;
     let message = if report.host.as_str() == spec.host && report.name.as_str() == spec.agent.name {
@@ -90,7 +90,7 @@ fn wrong_host(case: &Case<'_>) -> Option<RuleOutcome> {
 
 /// The host works on a rotation: it is brought to its end, and called off if it is not what we want any more and has
 /// not touched the keystore.
-fn in_flight(case: &Case<'_>) -> Option<RuleOutcome> {
+fn in_flight(case: &Case<'_>) -> Option<Verdict> {
     let rotation = case.host_rotation()?;
     if is_deployed(rotation.state) || rotation.state == RotationState::Requested {
         return Some(follow(case, rotation));
@@ -121,14 +121,14 @@ fn in_flight(case: &Case<'_>) -> Option<RuleOutcome> {
 }
 
 /// The host says that the rotation is over, and the agent does not show yet what has come of it.
-fn unproven(case: &Case<'_>) -> Option<RuleOutcome> {
+fn unproven(case: &Case<'_>) -> Option<Verdict> {
     let own = case.open_rotation()?;
     let rotation = case.report()?.rotation.as_ref().filter(|rotation| rotation.state.is_decided())?;
     (rotation.generation.0 == own.generation).then(|| follow_until_seen(case, own))
 }
 
 /// The status names a generation that the host has not heard of: the operator stopped between the two.
-fn resume(case: &Case<'_>) -> Option<RuleOutcome> {
+fn resume(case: &Case<'_>) -> Option<Verdict> {
     let own = case.open_rotation()?;
     let open = Step::Open { generation: Generation(own.generation), trigger: own.trigger };
     Some(gates::before_opening(case).unwrap_or_else(|| hold_first(case, open)))
@@ -137,7 +137,7 @@ fn resume(case: &Case<'_>) -> Option<RuleOutcome> {
 /// Before an agent is restarted for a password that may be the one that it has. What a person asks for, or the spec or the
 /// issuer does, is rotated with the present password anyway. Whatever else is due waits for one try and no longer; while it is
 /// not going to be opened, the host is asked as if nothing were due.
-fn ask_password(case: &Case<'_>) -> Option<RuleOutcome> {
+fn ask_password(case: &Case<'_>) -> Option<Verdict> {
     let report = case.report()?;
     case.leaf().filter(|leaf| due::is_password_unheard(&case.inputs, leaf))?;
     let question = Step::AskPassword { generation: Generation(highest_generation(report)) };
@@ -148,16 +148,16 @@ fn ask_password(case: &Case<'_>) -> Option<RuleOutcome> {
         Cause::Wish => return None,
         Cause::Drift | Cause::Age => before_rotating(case, trigger),
     };
-    if let Some(RuleOutcome { step: Step::Blocked { by, retry }, obstacle }) = shut {
+    if let Some(Verdict { step: Step::Blocked { by, retry }, obstacle }) = shut {
         // What is told is what is in the way of the rotation
         let until = gates::tried_again_at(case);
         let step = until.map_or(question, |until| Step::Blocked { by, retry: retry.min(until) });
-        return Some(RuleOutcome { step, obstacle });
+        return Some(Verdict { step, obstacle });
     }
     case.inputs.setback.is_none().then(|| trying(case, question))
 }
 
-fn rotate(case: &Case<'_>) -> Option<RuleOutcome> {
+fn rotate(case: &Case<'_>) -> Option<Verdict> {
     let trigger = case.due?;
     match &case.inputs.resource.spec.procedure {
         Procedure::Push(push) => {
@@ -178,7 +178,7 @@ fn rotate(case: &Case<'_>) -> Option<RuleOutcome> {
 }
 
 /// What keeps the rotation that is due from being opened now. A block is only told where the rotation would be opened without it.
-fn before_rotating(case: &Case<'_>, trigger: RotationTrigger) -> Option<RuleOutcome> {
+fn before_rotating(case: &Case<'_>, trigger: RotationTrigger) -> Option<Verdict> {
     match cause(trigger) {
         Cause::Age => pace::before_another(case, trigger).or_else(|| gates::before_opening(case)),
         Cause::Wish | Cause::Drift => gates::before_opening(case).or_else(|| pace::before_another(case, trigger)),
@@ -208,20 +208,20 @@ const fn cause(trigger: RotationTrigger) -> Cause {
 }
 
 /// A spec that the schema should not have let in.
-fn unreadable_request(case: &Case<'_>) -> Option<RuleOutcome> {
+fn unreadable_request(case: &Case<'_>) -> Option<Verdict> {
     case.due?;
     let obstacle = Obstacle::new(BlockedBy::SpecInvalid, "spec.certificate.privateKey names a key that no host makes");
     Some(Case::blocked(obstacle, later(case.now(), case.inputs.policy.resync)))
 }
 
-fn idle(case: &Case<'_>) -> RuleOutcome {
+fn idle(case: &Case<'_>) -> Verdict {
     let resync = later(case.now(), case.inputs.policy.resync);
     let until = case.settled.renewal_time.map_or(resync, |renewal| renewal.min(resync));
-    RuleOutcome::clear(Step::Idle { until })
+    Verdict::clear(Step::Idle { until })
 }
 
 /// Whatever is waited for, the next look is at the end of the leaf in force: what says that it is served is not true any more.
-fn not_past_expiry(case: &Case<'_>, verdict: RuleOutcome) -> RuleOutcome {
+fn not_past_expiry(case: &Case<'_>, verdict: Verdict) -> Verdict {
     let Some(end) = case.leaf().map(|leaf| leaf.not_after).filter(|end| *end > case.now()) else { return verdict };
     let step = match verdict.step {
         Step::Idle { until } => Step::Idle { until: until.min(end) },
@@ -238,16 +238,16 @@ fn not_past_expiry(case: &Case<'_>, verdict: RuleOutcome) -> RuleOutcome {
         | Step::Rollback { .. }
         | Step::Gone) => step,
     };
-    RuleOutcome { step, ..verdict }
+    Verdict { step, ..verdict }
 }
 
 /// The finalizer goes on before the host is asked for anything.
-fn hold_first(case: &Case<'_>, step: Step) -> RuleOutcome {
-    if case.inputs.resource.held { trying(case, step) } else { RuleOutcome::clear(Step::EnsureFinalizer) }
+fn hold_first(case: &Case<'_>, step: Step) -> Verdict {
+    if case.inputs.resource.held { trying(case, step) } else { Verdict::clear(Step::EnsureFinalizer) }
 }
 
 /// The status as it shall read before the step is taken.
-fn written(case: &Case<'_>, verdict: &RuleOutcome) -> ManagedAgentCertificateStatus {
+fn written(case: &Case<'_>, verdict: &Verdict) -> ManagedAgentCertificateStatus {
     let mut status = case.settled.clone();
     if let Step::Open { generation, trigger } = verdict.step {
         begin(case, &mut status, generation.0, trigger);

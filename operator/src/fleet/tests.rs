@@ -3,7 +3,7 @@
 use kagiban_crds::resource::FINALIZER;
 use serde_json::json;
 
-use super::kept::Packed;
+use super::compact::Packed;
 use super::*;
 
 #[expect(clippy::needless_pass_by_value, reason = "a literal at every call")]

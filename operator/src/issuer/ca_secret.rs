@@ -12,8 +12,8 @@ use crate::certificate::{self, Authority, IssuerError, IssuerFacts};
 use crate::cluster::{SecretData, SharedCluster};
 use crate::decide::{Obstacle, Resource};
 use crate::grant::{Grant, Purpose, granted};
-use crate::kept::{Age, FailingReads, Keep, SecretCache, Taken, key};
 use crate::metrics::SharedMetrics;
+use crate::secret_cache::{Age, FailingReads, Keep, SecretCache, Taken, key};
 
 /// Issuers remembered at once: a namespace has a few.
 const MAX_ISSUERS: usize = 1024;

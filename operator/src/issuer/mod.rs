@@ -26,9 +26,9 @@ use kagiban_crds::resource::{BlockedBy, IssuerKind, IssuerRef, PushSpec};
 use crate::certificate::{self, CsrKey, Issued, IssuerFacts};
 use crate::cluster::SharedCluster;
 use crate::decide::{Obstacle, Resource};
-pub use crate::kept::Age;
-use crate::kept::FailingReads;
 use crate::metrics::SharedMetrics;
+pub use crate::secret_cache::Age;
+use crate::secret_cache::FailingReads;
 use signed::{Basis, SignedChains};
 
 /// One kind of issuer. Whatever it waits for has a deadline of its own: a pass goes on in seconds.

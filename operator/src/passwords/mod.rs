@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use crate::cluster::SharedCluster;
 use crate::decide::{Obstacle, PasswordVersion, Resource};
 use crate::grant::{Grant, Purpose, granted};
-use crate::kept::{Age, FailingReads, Keep, SecretCache, SecretKey, Taken, key};
+use crate::secret_cache::{Age, FailingReads, Keep, SecretCache, SecretKey, Taken, key};
 use digests::Digests;
 use versions::{PasswordVersions, ReadPassword};
 

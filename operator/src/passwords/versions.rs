@@ -14,8 +14,8 @@ use secrecy::{ExposeSecret as _, SecretString};
 use tokio::time::Instant;
 
 use crate::decide::PasswordVersion;
-use crate::kept::SecretKey;
 use crate::recent::Recent;
+use crate::secret_cache::SecretKey;
 
 /// For how long a password that no resource asks for is known: many resyncs.
 const KNOWN_FOR: Duration = Duration::from_secs(24 * 3600);

@@ -17,7 +17,7 @@ use kagiban_crds::{Epoch, Generation};
 use kagiban_exporter::config;
 use kagiban_exporter::platform::command_process;
 use kagiban_exporter::rotation::agent::Agent;
-use kagiban_exporter::rotation::{Host, PowerGate, Rotator, Vault};
+use kagiban_exporter::rotation::{Host, PowerGate, Rotator, StateDirectory};
 use kagiban_tests::pki::Authority;
 use serde_json::{Value, json};
 
@@ -57,7 +57,7 @@ async fn carry_out(arguments: Vec<String>) -> Result<Value> {
     let agent = Agent::resolve(config.agents.first().context("the configuration names no agent")?)?;
     let name = config.host.clone().context("the configuration does not name the host")?;
     let state = config.state_directory.as_deref().context("the configuration names no state directory")?;
-    let (vault, _lock) = Vault::open(state)?;
+    let (vault, _lock) = StateDirectory::open(state)?;
     let target = Target {
         lineage: None,
         epoch: Epoch(1),

@@ -97,7 +97,7 @@ fn every_rule_refuses_its_example_with_words_that_help() -> Result<()> {
             "256 or 384 for ECDSA",
         ),
         (certificate, json!({"dnsNames": ["a"], "privateKey": {"custody": "Operator"}}), "Unsupported value"),
-        ("/spec/issuerRef", json!({"kind": "Vault", "name": "x"}), "Unsupported value"),
+        ("/spec/issuerRef", json!({"kind": "StateDirectory", "name": "x"}), "Unsupported value"),
         ("/spec/keystore", json!({"password": "hunter22"}), "unknown field"),
         ("/spec/keystore", json!({"format": "BKS"}), "Unsupported value"),
     ];

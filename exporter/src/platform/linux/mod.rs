@@ -4,7 +4,6 @@ mod accounts;
 mod attributes;
 mod destination;
 mod durable;
-mod exchange;
 mod executable;
 mod held;
 mod host;
@@ -21,6 +20,7 @@ mod shutdown;
 mod sockets;
 mod supervise;
 mod survey;
+mod swap;
 mod systemd;
 mod trust_store;
 
@@ -31,7 +31,6 @@ pub use durable::{
     check_room, create_private_directory, narrow, remove, replace, sweep, sync_directory_of, temporary_beside,
     write_new, write_unsynced,
 };
-pub use exchange::{SurveyedFile, Swap, move_aside, swap, swap_names, unlink_second_name};
 pub use held::read_held;
 pub use host::{boot_id, boot_time, booted_at, default_state_directory, scheduled_shutdown_file};
 pub use listeners::{ListenersError, listeners};
@@ -45,6 +44,7 @@ pub use shutdown::ShutdownWatch;
 pub use sockets::{Connection, InheritedSocket, Listener};
 pub use supervise::{command_process, run_commands_by};
 pub use survey::{Surveyed, check_replaceable, survey};
+pub use swap::{SurveyedFile, Swap, move_aside, swap, swap_names, unlink_second_name};
 pub use systemd::{announce, inherited_sockets, is_managed_stop, queued_start};
 pub use trust_store::system_trust;
 

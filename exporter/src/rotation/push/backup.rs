@@ -12,7 +12,7 @@ use crate::checksum;
 use crate::platform::{self, FileError, Links, WriteError};
 use crate::rotation::digest::Digest;
 use crate::rotation::journal::{FileSwap, OldFile};
-use crate::rotation::vault::Vault;
+use crate::rotation::state_directory::StateDirectory;
 
 /// Names a backup's files, for when the journal is lost.
 const MANIFEST: &str = "manifest.json";
@@ -164,7 +164,7 @@ pub(in crate::rotation) struct Newest {
     pub manifest: Option<Manifest>,
 }
 
-pub(in crate::rotation) fn newest(vault: &Vault, agent: &AgentName) -> Newest {
+pub(in crate::rotation) fn newest(vault: &StateDirectory, agent: &AgentName) -> Newest {
     let mut generations = generations(vault, agent);
     generations.sort_unstable_by(|a, b| b.cmp(a));
     let manifest = generations.iter().find_map(|generation| {
@@ -179,7 +179,12 @@ pub(in crate::rotation) fn newest(vault: &Vault, agent: &AgentName) -> Newest {
 /// finished are no way back, and do not count; the newest of all stays for its number. What `needed` may go back to stays.
 ///
 /// Says what could not be removed.
-pub(in crate::rotation) fn prune(vault: &Vault, agent: &AgentName, keep: usize, needed: &[FileSwap]) -> Vec<String> {
+pub(in crate::rotation) fn prune(
+    vault: &StateDirectory,
+    agent: &AgentName,
+    keep: usize,
+    needed: &[FileSwap],
+) -> Vec<String> {
     let mut generations = generations(vault, agent);
     generations.sort_unstable_by(|a, b| b.cmp(a));
     let newest = generations.first().copied();
@@ -198,7 +203,7 @@ pub(in crate::rotation) fn prune(vault: &Vault, agent: &AgentName, keep: usize, 
     .collect()
 }
 
-fn generations(vault: &Vault, agent: &AgentName) -> Vec<Generation> {
+fn generations(vault: &StateDirectory, agent: &AgentName) -> Vec<Generation> {
     let entries = std::fs::read_dir(vault.backups(agent)).into_iter().flatten().filter_map(Result::ok);
     entries.filter_map(|entry| Some(Generation(entry.file_name().to_str()?.parse().ok()?))).collect()
 }
@@ -207,13 +212,13 @@ fn generations(vault: &Vault, agent: &AgentName) -> Vec<Generation> {
 mod tests {
     use super::*;
 
-    fn finished(vault: &Vault, agent: &AgentName, generation: u64) {
+    fn finished(vault: &StateDirectory, agent: &AgentName, generation: u64) {
         unfinished(vault, agent, generation);
         let manifest = checksum::encode(&Manifest { previous: None, files: Vec::new() }).expect("json");
         std::fs::write(vault.backup(agent, Generation(generation)).join(MANIFEST), manifest).expect("write");
     }
 
-    fn unfinished(vault: &Vault, agent: &AgentName, generation: u64) {
+    fn unfinished(vault: &StateDirectory, agent: &AgentName, generation: u64) {
         std::fs::create_dir_all(vault.backup(agent, Generation(generation))).expect("mkdir");
     }
 
@@ -240,7 +245,7 @@ mod tests {
         }
     }
 
-    fn kept(vault: &Vault, agent: &AgentName) -> Vec<u64> {
+    fn kept(vault: &StateDirectory, agent: &AgentName) -> Vec<u64> {
         let mut kept: Vec<_> = generations(vault, agent).into_iter().map(|generation| generation.0).collect();
         kept.sort_unstable();
         kept
@@ -250,8 +255,8 @@ mod tests {
     #[test]
     fn only_finished_backups_count_and_what_is_needed_stays() {
         let root = tempfile::tempdir().expect("directory");
-        let (vault, agent) = (Vault::at(root.path()), "agent".parse().expect("agent"));
-        let numbers = |vault: &Vault| kept(vault, &agent);
+        let (vault, agent) = (StateDirectory::at(root.path()), "agent".parse().expect("agent"));
+        let numbers = |vault: &StateDirectory| kept(vault, &agent);
         for generation in [1, 2, 4] {
             finished(&vault, &agent, generation);
         }
@@ -272,7 +277,7 @@ mod tests {
     #[test]
     fn a_damaged_manifest_is_none() {
         let root = tempfile::tempdir().expect("directory");
-        let (vault, agent) = (Vault::at(root.path()), "agent".parse().expect("agent"));
+        let (vault, agent) = (StateDirectory::at(root.path()), "agent".parse().expect("agent"));
         unfinished(&vault, &agent, 1);
         let path = vault.backup(&agent, Generation(1)).join(MANIFEST);
         let manifest = Manifest { previous: None, files: vec![swap(root.path())] };
@@ -325,10 +330,10 @@ mod tests {
     /// Holds A9: of all that lay there since a journal was lost the first copy is what it began with, and stays.
     #[test]
     fn the_first_copy_since_a_journal_was_lost_is_never_pushed_out() {
-        use super::super::kept::keep;
+        use super::super::overwritten::keep;
 
         let root = tempfile::tempdir().expect("directory");
-        let (vault, agent) = (Vault::at(root.path()), "agent".parse().expect("agent"));
+        let (vault, agent) = (StateDirectory::at(root.path()), "agent".parse().expect("agent"));
         let file = swap(root.path());
         let copy = |content: &str, before: &[Digest]| {
             std::fs::write(&file.path, content).expect("write");

@@ -11,8 +11,8 @@
 pub(super) mod backup;
 pub(super) mod coherence;
 mod effects;
-pub(super) mod kept;
 pub(super) mod key;
+pub(super) mod overwritten;
 mod question;
 mod requests;
 pub(super) mod restore;

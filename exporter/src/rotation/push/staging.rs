@@ -20,7 +20,7 @@ use crate::platform::{self, Links, Surveyed};
 use crate::rotation::agent::{Keystore, Push};
 use crate::rotation::digest::Digest;
 use crate::rotation::journal::{FileSwap, Holds, OldFile};
-use crate::rotation::vault::Vault;
+use crate::rotation::state_directory::StateDirectory;
 
 /// The set of files that is replaced together.
 #[derive(Debug)]
@@ -150,7 +150,7 @@ impl Staging {
 /// Where the backups of one rotation go.
 #[derive(Debug)]
 pub(in crate::rotation) struct BackupPlace<'a> {
-    pub vault: &'a Vault,
+    pub vault: &'a StateDirectory,
     pub agent: &'a AgentName,
     pub generation: Generation,
 }

@@ -1,7 +1,7 @@
 //! The files as one set, old or new: what a crash, or a journal that was lost, has left of them.
 
 use super::coherence::{self, Coherence};
-use super::kept;
+use super::overwritten;
 use crate::rotation::cause::Cause;
 use crate::rotation::digest::Digest;
 use crate::rotation::journal::FileSwap;
@@ -66,7 +66,7 @@ impl Rotator {
 
     fn copy_what_lies_there(&mut self) -> Result<(), Cause> {
         let before = self.copied().unwrap_or_default();
-        let kept = kept::keep(&self.host.vault, &self.agent.name, self.files(), before)
+        let kept = overwritten::keep(&self.host.vault, &self.agent.name, self.files(), before)
             .map_err(|e| Cause::new(e.reason(), e.to_string()))?;
         let copy = kept.directory.display();
         tracing::warn!(agent = %self.agent.name, %copy, "the files that the backup replaces were copied");

@@ -8,7 +8,7 @@ mod shared;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    About, BootId, Evidence, Input, Kept, Machine, Origin, Report, Scheduled, ShutdownKind, Sign, State, Word,
+    About, BootId, Evidence, Input, LatchRecord, Machine, Origin, Report, Scheduled, ShutdownKind, Sign, State, Word,
 };
 use crate::label::Label;
 use crate::ups::{Quantity, Reading, ShutdownTrigger, Silence, Status};
@@ -53,7 +53,7 @@ struct Watch(Machine);
 
 impl Watch {
     fn new() -> Self {
-        Self(Machine::resume(Some(boot("aa")), Kept::default()))
+        Self(Machine::resume(Some(boot("aa")), LatchRecord::default()))
     }
 
     fn hear(&mut self, seconds: i64, origin: Origin, word: Word) -> State {
@@ -323,5 +323,5 @@ fn an_unknown_boot_releases_nothing() {
     machine.note_boot(boot("aa"), at(2));
     assert!(machine.kept().latch.is_some());
     machine.note_boot(boot("bb"), at(3));
-    assert_eq!(machine.kept(), Kept::default());
+    assert_eq!(machine.kept(), LatchRecord::default());
 }

@@ -75,7 +75,7 @@ fn play_with(
     history: &[(i64, Origin, Word)],
     mut after: impl FnMut(&Machine, &Origin, &Word),
 ) -> (Machine, i64) {
-    let (mut machine, mut now) = (Machine::resume(Some(boot("aa")), Kept::default()), 0);
+    let (mut machine, mut now) = (Machine::resume(Some(boot("aa")), LatchRecord::default()), 0);
     machine.set_feeds(feeds, START);
     for (gap, origin, word) in history {
         now += gap;

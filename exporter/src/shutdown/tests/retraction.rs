@@ -29,7 +29,7 @@ fn what_logind_takes_back_is_called_off() {
     assert_eq!(watch.say(20, host(), not_preparing()), State::Cancelled);
     let report = watch.report();
     assert!(!report.is_pending() && report.triggers().is_empty() && report.cancellations() == 1);
-    assert_eq!(watch.0.kept(), Kept::default());
+    assert_eq!(watch.0.kept(), LatchRecord::default());
     watch.0.pass_time(at(321));
     assert_eq!(watch.report().state(), State::None);
     assert_eq!(watch.say(330, host(), preparing()), State::InProgress, "and it may begin again");
@@ -43,7 +43,7 @@ fn after_a_soft_reboot_nothing_is_under_way_and_nothing_was_called_off() {
     let mut again = Watch(Machine::resume(Some(boot("aa")), watch.0.kept()));
     assert_eq!(again.report().state(), State::InProgress, "nobody was asked yet");
     assert_eq!(again.say(60, host(), not_preparing()), State::None);
-    assert_eq!((again.report().cancellations(), again.0.kept()), (0, Kept::default()));
+    assert_eq!((again.report().cancellations(), again.0.kept()), (0, LatchRecord::default()));
 }
 
 /// Holds R6: neither silence nor who does not know takes anything back.

@@ -14,7 +14,7 @@ mod apcupsd;
 mod dates;
 #[cfg(test)]
 mod documentation;
-mod fault;
+mod fault_from_errors;
 mod lines;
 mod numbers;
 mod nut;

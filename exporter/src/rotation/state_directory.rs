@@ -13,7 +13,7 @@ const FENCES: &str = "fences";
 
 /// Names of the state directory's contents.
 #[derive(Clone, Debug)]
-pub struct Vault {
+pub struct StateDirectory {
     root: PathBuf,
     /// Which directory was locked; none where none was.
     opened: Option<DirectoryIdentity>,
@@ -21,13 +21,13 @@ pub struct Vault {
 
 /// Held for as long as this process minds the state directory.
 #[derive(Debug)]
-pub struct VaultLock {
+pub struct StateDirectoryLock {
     _lock: FileLock,
 }
 
 /// Why the state directory is not ours.
 #[derive(Debug, thiserror::Error)]
-pub enum VaultError {
+pub enum StateDirectoryError {
     #[error("the state directory: {0}")]
     Write(#[from] WriteError),
     #[error("{}: another kagiban-exporter uses this state directory; stop it first", path.display())]
@@ -36,7 +36,7 @@ pub enum VaultError {
     Lock { path: PathBuf, source: std::io::Error },
 }
 
-impl Vault {
+impl StateDirectory {
     /// Whether an earlier run has kept journals in `root`.
     pub fn exists(root: &Path) -> bool {
         root.join(JOURNALS).is_dir()
@@ -47,8 +47,8 @@ impl Vault {
     /// there.
     ///
     /// # Errors
-    /// See [`VaultError`].
-    pub fn open(root: &Path) -> Result<(Self, VaultLock), VaultError> {
+    /// See [`StateDirectoryError`].
+    pub fn open(root: &Path) -> Result<(Self, StateDirectoryLock), StateDirectoryError> {
         let mut vault = Self::at(root);
         platform::create_private_directory(&vault.root)?;
         platform::create_private_directory(&vault.root.join(JOURNALS))?;
@@ -158,12 +158,12 @@ impl Vault {
         &self.root
     }
 
-    pub(super) fn lock(&self) -> Result<VaultLock, VaultError> {
+    pub(super) fn lock(&self) -> Result<StateDirectoryLock, StateDirectoryError> {
         let path = self.lock_file();
         match platform::lock(&path) {
-            Ok(Some(lock)) => Ok(VaultLock { _lock: lock }),
-            Ok(None) => Err(VaultError::InUse { path }),
-            Err(source) => Err(VaultError::Lock { path, source }),
+            Ok(Some(lock)) => Ok(StateDirectoryLock { _lock: lock }),
+            Ok(None) => Err(StateDirectoryError::InUse { path }),
+            Err(source) => Err(StateDirectoryError::Lock { path, source }),
         }
     }
 }
@@ -180,19 +180,19 @@ mod tests {
         assert!(rustix::process::geteuid().is_root(), "this test mounts: run it as root, with CAP_SYS_ADMIN");
         let directory = tempfile::tempdir().expect("directory");
         let root = directory.path().join("state");
-        drop(Vault::open(&root).expect("the first time"));
+        drop(StateDirectory::open(&root).expect("the first time"));
         let mount = |program: &str, arguments: &[&str]| {
             let status = Command::new(program).args(arguments).arg(&root).status();
             assert!(status.expect("install the package mount").success(), "{program} {arguments:?}");
         };
         mount("mount", &["--bind", root.to_str().expect("UTF-8")]);
         mount("mount", &["-o", "remount,bind,ro"]);
-        let opened = Vault::open(&root);
-        let second = Vault::open(&root);
+        let opened = StateDirectory::open(&root);
+        let second = StateDirectory::open(&root);
         let is_opened = opened.is_ok();
         drop(opened);
         mount("umount", &["-l"]);
-        assert!(is_opened && second.is_err_and(|error| matches!(error, VaultError::InUse { .. })));
+        assert!(is_opened && second.is_err_and(|error| matches!(error, StateDirectoryError::InUse { .. })));
     }
 
     /// Holds A14: a file system that is mounted over it later, or another directory in its place, has no fences of ours.
@@ -200,11 +200,11 @@ mod tests {
     fn another_directory_in_the_place_of_the_one_that_was_locked_is_not_written_to() {
         let directory = tempfile::tempdir().expect("directory");
         let (root, aside) = (directory.path().join("state"), directory.path().join("aside"));
-        let (vault, _lock) = Vault::open(&root).expect("opened");
+        let (vault, _lock) = StateDirectory::open(&root).expect("opened");
         assert!(vault.is_in_place());
         std::fs::rename(&root, &aside).expect("renamed");
         assert!(!vault.is_in_place());
-        let other = Vault::open(&root).expect("another one");
+        let other = StateDirectory::open(&root).expect("another one");
         assert!(!vault.is_in_place() && other.0.is_in_place());
         drop(other);
         std::fs::remove_dir_all(&root).expect("removed");
@@ -216,7 +216,7 @@ mod tests {
     #[test]
     fn nothing_but_the_journals_directory_is_made_before_it_is_needed() {
         let directory = tempfile::tempdir().expect("directory");
-        let (_vault, _lock) = Vault::open(directory.path()).expect("opened");
+        let (_vault, _lock) = StateDirectory::open(directory.path()).expect("opened");
         let mut names: Vec<_> =
             std::fs::read_dir(directory.path()).expect("list").map(|entry| entry.expect("entry").file_name()).collect();
         names.sort();

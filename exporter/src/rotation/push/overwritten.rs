@@ -9,7 +9,7 @@ use super::survey::MAX_STORE_BYTES;
 use crate::platform::{self, FileError, Links, WriteError};
 use crate::rotation::digest::Digest;
 use crate::rotation::journal::FileSwap;
-use crate::rotation::vault::Vault;
+use crate::rotation::state_directory::StateDirectory;
 
 /// More sets than anybody will look through; each may hold a private key.
 const MAX_KEPT: usize = 5;
@@ -52,7 +52,7 @@ impl KeepError {
 /// # Errors
 /// See [`KeepError`].
 pub(in crate::rotation) fn keep(
-    vault: &Vault,
+    vault: &StateDirectory,
     agent: &AgentName,
     files: &[FileSwap],
     before: &[Digest],
@@ -90,7 +90,7 @@ pub(in crate::rotation) fn keep(
 }
 
 /// Removes the oldest sets. `needed` was known before, and may be one of them.
-fn prune(vault: &Vault, agent: &AgentName, needed: &Path) {
+fn prune(vault: &StateDirectory, agent: &AgentName, needed: &Path) {
     let mut sets = sets(vault, agent);
     sets.sort_unstable_by(|a, b| b.cmp(a));
     let over = sets.into_iter().skip(MAX_KEPT).map(|(_, old)| vault.kept(agent).join(old));
@@ -102,7 +102,7 @@ fn prune(vault: &Vault, agent: &AgentName, needed: &Path) {
 }
 
 /// The directories of copies, by number.
-fn sets(vault: &Vault, agent: &AgentName) -> Vec<(u64, String)> {
+fn sets(vault: &StateDirectory, agent: &AgentName) -> Vec<(u64, String)> {
     let entries = std::fs::read_dir(vault.kept(agent)).into_iter().flatten().filter_map(Result::ok);
     let numbered = |entry: std::fs::DirEntry| {
         let name = entry.file_name().into_string().ok()?;
