@@ -231,9 +231,9 @@ async fn what_is_asked_after_the_stop_is_refused_with_its_reason() {
     use tokio_util::sync::CancellationToken;
 
     let world = World::pem_pair().await;
-    let (vault, _lock) = StateDirectory::open(&world.state()).unwrap();
+    let (state_directory, _lock) = StateDirectory::open(&world.state()).unwrap();
     let (stop, finish) = (CancellationToken::new(), CancellationToken::new());
-    let host = Host::new(support::host(), vault, PowerGate::new(&world.power())).until(stop.clone());
+    let host = Host::new(support::host(), state_directory, PowerGate::new(&world.power())).until(stop.clone());
     let (worker, ended) = Worker::spawn(host, world.agent.clone(), finish.clone()).unwrap();
     finish.cancel();
     let opened = worker.open(support::open(1, 1)).await.unwrap();

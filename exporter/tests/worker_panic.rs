@@ -40,9 +40,9 @@ impl Layer<Registry> for Bug {
 async fn a_panic_in_mid_rotation_leaves_no_service_down_and_no_agent_without_its_worker() {
     tracing::subscriber::set_global_default(Registry::default().with(Bug(AtomicUsize::new(0)))).unwrap();
     let world = World::pem_pair().await;
-    let (vault, _lock) = StateDirectory::open(&world.state()).unwrap();
+    let (state_directory, _lock) = StateDirectory::open(&world.state()).unwrap();
     let (stop, finish) = (CancellationToken::new(), CancellationToken::new());
-    let host = Host::new(support::host(), vault, PowerGate::new(&world.power())).until(stop.clone());
+    let host = Host::new(support::host(), state_directory, PowerGate::new(&world.power())).until(stop.clone());
     let (worker, ended) = Worker::spawn(host, world.agent.clone(), finish.clone()).unwrap();
     let mut status = worker.watch();
     finish.cancel();

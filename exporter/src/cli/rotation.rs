@@ -87,18 +87,18 @@ pub fn run(command: &RotationCommand, out: &mut dyn Write) -> Result<(), Rotatio
 
 fn list(args: &StateArgs, out: &mut dyn Write) -> Result<(), RotationError> {
     let config = args.configuration()?;
-    let vault = StateDirectory::at(&config.state_directory());
+    let state_directory = StateDirectory::at(&config.state_directory());
     let mut shown = Vec::new();
     let mut unread = Vec::new();
     let configured = config.agents.iter().map(|agent| agent.name.clone());
-    let known: BTreeSet<AgentName> = agents(&vault, &config)?.into_iter().chain(configured).collect();
+    let known: BTreeSet<AgentName> = agents(&state_directory, &config)?.into_iter().chain(configured).collect();
     if known.is_empty() {
         is_there(&config)?;
     }
     for agent in known {
-        match rotation::peek(&vault, &agent) {
-            Ok(Some(record)) => shown.push(Shown::of(&vault, record)),
-            Ok(None) => shown.push(Shown::never(&vault, agent)),
+        match rotation::peek(&state_directory, &agent) {
+            Ok(Some(record)) => shown.push(Shown::of(&state_directory, record)),
+            Ok(None) => shown.push(Shown::never(&state_directory, agent)),
             // One journal that cannot be read hides no other.
             Err(why) => unread.push(why),
         }
@@ -116,13 +116,13 @@ fn list(args: &StateArgs, out: &mut dyn Write) -> Result<(), RotationError> {
 
 fn show(args: &AgentArgs, out: &mut dyn Write) -> Result<(), RotationError> {
     let config = args.state.configuration()?;
-    let vault = StateDirectory::at(&config.state_directory());
+    let state_directory = StateDirectory::at(&config.state_directory());
     is_there(&config)?;
-    agents(&vault, &config)?;
-    let record = record(&vault, &args.agent, &config)?;
+    agents(&state_directory, &config)?;
+    let record = record(&state_directory, &args.agent, &config)?;
     let longest = rotation::longest_drain(&config.agents, &args.agent);
     let stop_goes_on_until = longest.and_then(|longest| rotation::stop_goes_on_until(&record, longest));
-    let shown = Shown { stop_goes_on_until, ..Shown::of(&vault, record) };
+    let shown = Shown { stop_goes_on_until, ..Shown::of(&state_directory, record) };
     match args.state.output {
         Output::Json => pretty_json(&shown, out)?,
         Output::Text => shown.text(&args.state, out)?,
@@ -132,14 +132,14 @@ fn show(args: &AgentArgs, out: &mut dyn Write) -> Result<(), RotationError> {
 
 fn thaw(args: &AgentArgs, out: &mut dyn Write) -> Result<(), RotationError> {
     let config = args.state.configuration()?;
-    let state_directory = config.state_directory();
-    let vault = StateDirectory::at(&state_directory);
+    let root = config.state_directory();
+    let state_directory = StateDirectory::at(&root);
     is_there(&config)?;
-    agents(&vault, &config)?;
+    agents(&state_directory, &config)?;
     let longest = rotation::longest_drain(&config.agents, &args.agent);
-    if rotation::thaw(&state_directory, &args.agent, longest)? == Thaw::Asked {
+    if rotation::thaw(&root, &args.agent, longest)? == Thaw::Asked {
         let asked = Instant::now();
-        while is_frozen(&record(&vault, &args.agent, &config)?) {
+        while is_frozen(&record(&state_directory, &args.agent, &config)?) {
             if asked.elapsed() >= ANSWER_DEADLINE {
                 let (agent, show) = (args.agent.clone(), args.state.command("show", &args.agent));
                 return Err(RotationError::NotYet { agent, show });
@@ -147,7 +147,7 @@ fn thaw(args: &AgentArgs, out: &mut dyn Write) -> Result<(), RotationError> {
             std::thread::sleep(ANSWER_POLL);
         }
     }
-    let shown = Shown::of(&vault, record(&vault, &args.agent, &config)?);
+    let shown = Shown::of(&state_directory, record(&state_directory, &args.agent, &config)?);
     match args.state.output {
         Output::Json => pretty_json(&shown, out)?,
         Output::Text => writeln!(out, "{}", shown.line())?,
@@ -172,11 +172,11 @@ fn in_shell(word: &str) -> String {
 
 /// The agents with a journal. It fails where a directory that others may not enter would pass for an empty one, and where
 /// another directory than the exporter's would pass for it.
-fn agents(vault: &StateDirectory, config: &Config) -> Result<Vec<AgentName>, StateDirectoryError> {
+fn agents(state_directory: &StateDirectory, config: &Config) -> Result<Vec<AgentName>, StateDirectoryError> {
     let path = config.state_directory();
-    match vault.used_elsewhere() {
+    match state_directory.used_elsewhere() {
         Some(process) => Err(StateDirectoryError::Replaced { path, process }),
-        None => vault.agents().map_err(|source| StateDirectoryError::Unreadable { path, source }),
+        None => state_directory.agents().map_err(|source| StateDirectoryError::Unreadable { path, source }),
     }
 }
 
@@ -187,8 +187,8 @@ fn is_there(config: &Config) -> Result<(), StateDirectoryError> {
     found.map(|_| ()).map_err(|source| StateDirectoryError::Unreadable { path, source })
 }
 
-fn record(vault: &StateDirectory, agent: &AgentName, config: &Config) -> Result<Record, RotationError> {
-    let record = rotation::peek(vault, agent).map_err(RotationError::Journal)?;
+fn record(state_directory: &StateDirectory, agent: &AgentName, config: &Config) -> Result<Record, RotationError> {
+    let record = rotation::peek(state_directory, agent).map_err(RotationError::Journal)?;
     let unknown = || ThawError::NoJournal { agent: agent.clone(), state_directory: config.state_directory() };
     record.ok_or_else(|| unknown().into())
 }
@@ -199,9 +199,9 @@ fn is_frozen(record: &Record) -> bool {
 
 impl Shown {
     /// An agent of the configuration that no rotation was asked for.
-    fn never(vault: &StateDirectory, agent: AgentName) -> Self {
+    fn never(state_directory: &StateDirectory, agent: AgentName) -> Self {
         Self {
-            backups: vault.backups(&agent),
+            backups: state_directory.backups(&agent),
             generation: 0,
             files: Vec::new(),
             rotation: None,
@@ -211,10 +211,10 @@ impl Shown {
         }
     }
 
-    fn of(vault: &StateDirectory, record: Record) -> Self {
+    fn of(state_directory: &StateDirectory, record: Record) -> Self {
         let files = record.rotation.iter().flat_map(|rotation| rotation.files.iter().map(|file| file.path.clone()));
         Self {
-            backups: vault.backups(&record.agent),
+            backups: state_directory.backups(&record.agent),
             state: record.rotation.as_ref().map_or(NEVER, |rotation| rotation.state.reported().as_str()),
             generation: record.generation.0,
             files: files.collect(),

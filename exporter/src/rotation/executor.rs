@@ -246,7 +246,7 @@ impl Rotator {
         self.pending = None;
         let swept = if self.is_frozen() { Ok(()) } else { self.discard() };
         let keep = self.agent.push().map(|push| push.backups);
-        let pruned = keep.map(|keep| backup::prune(&self.host.vault, &self.agent.name, keep, self.files()));
+        let pruned = keep.map(|keep| backup::prune(&self.host.state_directory, &self.agent.name, keep, self.files()));
         let pruned = pruned.into_iter().flatten();
         let failed: Vec<_> = swept.err().map(|cause| cause.message).into_iter().chain(pruned).collect();
         self.note_untidy((!failed.is_empty()).then(|| failed.join("; ")));

@@ -17,7 +17,7 @@ use crate::platform::WriteError;
 #[derive(Clone, Debug)]
 pub struct Host {
     pub name: HostName,
-    pub vault: StateDirectory,
+    pub state_directory: StateDirectory,
     pub power: PowerGate,
     /// The highest epoch accepted for any agent.
     epoch: Arc<AtomicU64>,
@@ -32,24 +32,24 @@ pub struct Host {
 
 /// The highest epoch that any agent's fence or journal tells of, also those of agents that are not configured any more: the
 /// host's own fence may have been lost.
-fn accepted_by_agents(vault: &StateDirectory) -> Epoch {
-    let of_journals = vault.agents_with_journals().into_iter().filter_map(|agent| {
-        let record = Record::peek(&vault.journal(&agent), &agent)?;
+fn accepted_by_agents(state_directory: &StateDirectory) -> Epoch {
+    let of_journals = state_directory.agents_with_journals().into_iter().filter_map(|agent| {
+        let record = Record::peek(&state_directory.journal(&agent), &agent)?;
         Some(record.epoch)
     });
     // One that cannot be read is told by the agent that it belongs to.
-    let of_fences = vault.fences().into_iter().filter_map(|path| Some(Fence::peek(&path)?.epoch));
+    let of_fences = state_directory.fences().into_iter().filter_map(|path| Some(Fence::peek(&path)?.epoch));
     of_journals.chain(of_fences).max().unwrap_or(Epoch(0))
 }
 
 impl Host {
-    pub fn new(name: HostName, vault: StateDirectory, power: PowerGate) -> Self {
-        let fence = FenceFile::at(vault.host_fence());
-        let epoch = Arc::new(AtomicU64::new(fence.known().epoch.max(accepted_by_agents(&vault)).0));
-        let lineage = LineageFile::at(vault.lineage());
+    pub fn new(name: HostName, state_directory: StateDirectory, power: PowerGate) -> Self {
+        let fence = FenceFile::at(state_directory.host_fence());
+        let epoch = Arc::new(AtomicU64::new(fence.known().epoch.max(accepted_by_agents(&state_directory)).0));
+        let lineage = LineageFile::at(state_directory.lineage());
         Self {
             name,
-            vault,
+            state_directory,
             power,
             epoch,
             fence: Arc::new(Mutex::new(fence)),
@@ -111,7 +111,7 @@ impl Host {
     /// # Errors
     /// See [`WriteError`]; the old record is then still whole.
     pub(super) fn save(&self, record: &Record) -> Result<(), WriteError> {
-        let path = self.vault.journal(&record.agent);
+        let path = self.state_directory.journal(&record.agent);
         let elsewhere = |error| WriteError::from_io(&path, "finding its directory", std::io::Error::other(error));
         self.check_in_place().map_err(elsewhere)?;
         record.save(&path)
@@ -120,10 +120,10 @@ impl Host {
     /// # Errors
     /// [`FenceError::Elsewhere`].
     pub(super) fn check_in_place(&self) -> Result<(), FenceError> {
-        if self.vault.is_in_place() {
+        if self.state_directory.is_in_place() {
             Ok(())
         } else {
-            Err(FenceError::Elsewhere { path: self.vault.root().to_owned() })
+            Err(FenceError::Elsewhere { path: self.state_directory.root().to_owned() })
         }
     }
 
@@ -159,16 +159,17 @@ mod tests {
         let root = tempfile::tempdir().expect("directory");
         let (mut rotator, lock) = rotator(root.path(), TRUE);
         let removed = |path: &std::path::Path| std::fs::remove_file(path).expect("removed");
-        let (vault, name) = (rotator.host.vault.clone(), rotator.host.name.clone());
+        let (state_directory, name) = (rotator.host.state_directory.clone(), rotator.host.name.clone());
         rotator.raise_fences(Epoch(54), Generation(3)).expect("raised");
         drop((rotator, lock));
-        removed(&vault.host_fence());
-        let again = || Host::new(name.clone(), vault.clone(), PowerGate::new(&PowerConfig::default())).epoch();
+        removed(&state_directory.host_fence());
+        let again =
+            || Host::new(name.clone(), state_directory.clone(), PowerGate::new(&PowerConfig::default())).epoch();
         assert_eq!(again(), Epoch(54), "its fence");
         let agent = "web".parse().expect("agent");
         let record = Record { epoch: Epoch(53), ..Record::new(name.clone(), agent) };
-        record.save(&vault.journal(&record.agent)).expect("saved");
-        removed(&vault.fence(&record.agent));
+        record.save(&state_directory.journal(&record.agent)).expect("saved");
+        removed(&state_directory.fence(&record.agent));
         assert_eq!(again(), Epoch(53), "its journal");
     }
 
@@ -177,7 +178,7 @@ mod tests {
     fn no_journal_is_written_into_another_state_directory() {
         let root = tempfile::tempdir().expect("directory");
         let (rotator, _lock) = rotator(root.path(), TRUE);
-        let (state, journal) = (root.path().join("state"), rotator.host.vault.journal(&rotator.agent.name));
+        let (state, journal) = (root.path().join("state"), rotator.host.state_directory.journal(&rotator.agent.name));
         std::fs::rename(&state, root.path().join("hidden")).expect("moved");
         std::fs::create_dir_all(journal.parent().expect("a directory")).expect("another");
         std::fs::write(&journal, "another rotation").expect("written");

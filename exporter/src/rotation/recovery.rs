@@ -47,10 +47,14 @@ impl Rotator {
     /// # Errors
     /// When the journal can neither be read nor set aside: nothing is known then, and nothing is touched.
     pub fn make_whole(host: Host, agent: Agent) -> Result<Self, JournalError> {
-        let newest = backup::newest(&host.vault, &agent.name);
-        let fence = FenceFile::at(host.vault.fence(&agent.name));
+        let newest = backup::newest(&host.state_directory, &agent.name);
+        let fence = FenceFile::at(host.state_directory.fence(&agent.name));
         let fresh = Record::new(host.name.clone(), agent.name.clone());
-        let (mut record, is_lost) = match journal::load(&host.vault.journal(&agent.name), &host.name, &agent.name)? {
+        let (mut record, is_lost) = match journal::load(
+            &host.state_directory.journal(&agent.name),
+            &host.name,
+            &agent.name,
+        )? {
             LoadedJournal::Nothing => {
                 let is_lost = is_lost(&agent, newest.generation, &fence);
                 if is_lost {
@@ -128,7 +132,7 @@ impl Rotator {
             return;
         }
         if resumption.mend != Mend::Keep && self.is_without_journal_and_theirs() {
-            return self.judge_without_journal(backup::newest(&self.host.vault, &self.agent.name).manifest);
+            return self.judge_without_journal(backup::newest(&self.host.state_directory, &self.agent.name).manifest);
         }
         let note = "the exporter was restarted".to_owned();
         if resumption.mend != Mend::Keep {
@@ -184,7 +188,7 @@ impl Rotator {
                 (undo(Undo::Look, Before::NotServed, failure), None)
             }
             (Coherence::Broken { why }, Some(manifest)) => {
-                let copies = self.host.vault.kept(&self.agent.name);
+                let copies = self.host.state_directory.kept(&self.agent.name);
                 let copies = copies.display();
                 let failure = lost(format!(
                     "the backup takes the place of what was on disk ({why}), which is copied to {copies}"
@@ -240,8 +244,8 @@ impl Rotator {
     }
 
     fn sweep(&self) {
-        let journal = self.host.vault.journal(&self.agent.name);
-        let fence = self.host.vault.fence(&self.agent.name);
+        let journal = self.host.state_directory.journal(&self.agent.name);
+        let fence = self.host.state_directory.fence(&self.agent.name);
         let mut paths = vec![journal.as_path(), fence.as_path()];
         // Where it is frozen or goes on, the old files lie beside the new ones under such names; so does what could not be
         // copied before it is removed.
@@ -249,7 +253,7 @@ impl Rotator {
         if is_over && !self.is_frozen() && self.chores.untidy.is_none() {
             paths.extend(self.agent.replaced());
         }
-        let backup = self.host.vault.backup(&self.agent.name, self.record.generation);
+        let backup = self.host.state_directory.backup(&self.agent.name, self.record.generation);
         let swept = paths.into_iter().flat_map(platform::sweep).chain(backup::sweep(&backup, self.files()));
         for error in swept {
             tracing::warn!(agent = %self.agent.name, %error, "left-over files could not be removed");

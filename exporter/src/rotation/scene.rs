@@ -43,8 +43,8 @@ fn rotator_of(root: &Path, agent: &str) -> (Rotator, StateDirectoryLock) {
     let agent = Agent::resolve(&serde_yaml::from_str(agent).expect("yaml")).expect("agent");
     let power = format!("{{assume: mains, scheduledShutdownFile: {directory}/none}}");
     let power = PowerGate::new(&serde_yaml::from_str(&power).expect("yaml"));
-    let (vault, lock) = StateDirectory::open(&root.join("state")).expect("vault");
-    let host = Host::new("ups-01.example.com".parse().expect("host"), vault, power);
+    let (state_directory, lock) = StateDirectory::open(&root.join("state")).expect("state_directory");
+    let host = Host::new("ups-01.example.com".parse().expect("host"), state_directory, power);
     (Rotator::make_whole(host, agent).expect("journal"), lock)
 }
 

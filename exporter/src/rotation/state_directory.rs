@@ -49,16 +49,16 @@ impl StateDirectory {
     /// # Errors
     /// See [`StateDirectoryError`].
     pub fn open(root: &Path) -> Result<(Self, StateDirectoryLock), StateDirectoryError> {
-        let mut vault = Self::at(root);
-        platform::create_private_directory(&vault.root)?;
-        platform::create_private_directory(&vault.root.join(JOURNALS))?;
-        let lock = vault.lock()?;
-        vault.opened = platform::directory_identity(root).ok();
+        let mut state_directory = Self::at(root);
+        platform::create_private_directory(&state_directory.root)?;
+        platform::create_private_directory(&state_directory.root.join(JOURNALS))?;
+        let lock = state_directory.lock()?;
+        state_directory.opened = platform::directory_identity(root).ok();
         // All agents write the host's fence: what an earlier run left of it goes before any of them begins.
-        for error in platform::sweep(&vault.host_fence()) {
+        for error in platform::sweep(&state_directory.host_fence()) {
             tracing::warn!(%error, "left-over files of the host's fence could not be removed");
         }
-        Ok((vault, lock))
+        Ok((state_directory, lock))
     }
 
     /// Names alone: nothing is made, and somebody else may hold the lock.
@@ -200,16 +200,16 @@ mod tests {
     fn another_directory_in_the_place_of_the_one_that_was_locked_is_not_written_to() {
         let directory = tempfile::tempdir().expect("directory");
         let (root, aside) = (directory.path().join("state"), directory.path().join("aside"));
-        let (vault, _lock) = StateDirectory::open(&root).expect("opened");
-        assert!(vault.is_in_place());
+        let (state_directory, _lock) = StateDirectory::open(&root).expect("opened");
+        assert!(state_directory.is_in_place());
         std::fs::rename(&root, &aside).expect("renamed");
-        assert!(!vault.is_in_place());
+        assert!(!state_directory.is_in_place());
         let other = StateDirectory::open(&root).expect("another one");
-        assert!(!vault.is_in_place() && other.0.is_in_place());
+        assert!(!state_directory.is_in_place() && other.0.is_in_place());
         drop(other);
         std::fs::remove_dir_all(&root).expect("removed");
         std::fs::rename(&aside, &root).expect("renamed");
-        assert!(vault.is_in_place());
+        assert!(state_directory.is_in_place());
     }
 
     /// Holds A11: what is not needed yet is not made: there may be no room for it.

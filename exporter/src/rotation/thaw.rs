@@ -88,8 +88,8 @@ impl ThawError {
 ///
 /// # Errors
 /// Why it cannot be read.
-pub fn peek(vault: &StateDirectory, agent: &AgentName) -> Result<Option<Record>, String> {
-    journal::read(&vault.journal(agent), agent).map_err(|unread| match unread {
+pub fn peek(state_directory: &StateDirectory, agent: &AgentName) -> Result<Option<Record>, String> {
+    journal::read(&state_directory.journal(agent), agent).map_err(|unread| match unread {
         Unread::Failed(error) => error.to_string(),
         Unread::NotAJournal { why, .. } => format!("the journal of {agent} is not understood: {why}"),
     })
@@ -113,31 +113,31 @@ pub fn stop_goes_on_until(record: &Record, longest: Duration) -> Option<Timestam
 ///
 /// # Errors
 /// See [`ThawError`]; nothing has changed then.
-pub fn thaw(state_directory: &Path, agent: &AgentName, longest: Option<Duration>) -> Result<Thaw, ThawError> {
-    let vault = StateDirectory::at(state_directory);
-    let no_journal = || ThawError::NoJournal { agent: agent.clone(), state_directory: state_directory.to_owned() };
+pub fn thaw(root: &Path, agent: &AgentName, longest: Option<Duration>) -> Result<Thaw, ThawError> {
+    let state_directory = StateDirectory::at(root);
+    let no_journal = || ThawError::NoJournal { agent: agent.clone(), state_directory: root.to_owned() };
     let request = |longest| {
-        let record = peek(&vault, agent).map_err(ThawError::Journal)?.ok_or_else(no_journal)?;
+        let record = peek(&state_directory, agent).map_err(ThawError::Journal)?.ok_or_else(no_journal)?;
         request(&record, longest, no_journal)
     };
     let asked = request(longest)?;
-    let path = vault.thaw_request(agent);
-    match vault.lock() {
+    let path = state_directory.thaw_request(agent);
+    match state_directory.lock() {
         Ok(_lock) => {
             // Read again: an exporter may have ended just now.
             request(Some(longest.unwrap_or(stopping::USUAL_LONGEST_DRAIN)))?;
-            let mut record = peek(&vault, agent).map_err(ThawError::Journal)?.ok_or_else(no_journal)?;
+            let mut record = peek(&state_directory, agent).map_err(ThawError::Journal)?.ok_or_else(no_journal)?;
             if let Some(rotation) = &mut record.rotation {
                 rotation.state = rotation.state.clone().after(Event::Frozen(Finding::Thawed));
                 rotation.log(Timestamp::now(), Finding::Thawed.note().to_owned());
             }
-            record.save(&vault.journal(agent))?;
+            record.save(&state_directory.journal(agent))?;
             // One that an exporter that has ended was asked with; the next one would remove it too.
             let _ = platform::remove(&path);
             Ok(Thaw::Done)
         }
         Err(StateDirectoryError::InUse { .. }) => {
-            platform::create_private_directory(&vault.requests())?;
+            platform::create_private_directory(&state_directory.requests())?;
             let bytes = serde_json::to_vec(&asked).map_err(|e| WriteError::from_io(&path, "encoding it", e.into()))?;
             platform::replace(&path, &bytes, None)?;
             Ok(Thaw::Asked)
@@ -167,7 +167,7 @@ impl Rotator {
     /// Whether somebody has asked for the end of this very freeze. The request stays until the end of the freeze is durable;
     /// one that means another freeze is removed.
     pub(super) fn is_asked_to_thaw(&self) -> bool {
-        let path = self.host.vault.thaw_request(&self.agent.name);
+        let path = self.host.state_directory.thaw_request(&self.agent.name);
         let Ok(file) = platform::read_held(&path, MAX_REQUEST_BYTES, Links::OfAdministrators) else { return false };
         let request: Option<Request> = serde_json::from_slice(&file.bytes).ok();
         let rotation = self.record.rotation.as_ref().filter(|_| self.is_frozen());
@@ -187,7 +187,7 @@ impl Rotator {
 
     /// Nothing is frozen any more, or something else than was meant.
     pub(super) fn drop_thaw_request(&self) {
-        if let Err(error) = platform::remove(&self.host.vault.thaw_request(&self.agent.name)) {
+        if let Err(error) = platform::remove(&self.host.state_directory.thaw_request(&self.agent.name)) {
             tracing::warn!(agent = %self.agent.name, %error, "a request to thaw that is over cannot be removed");
         }
     }

@@ -302,7 +302,7 @@ async fn run(
             loop {
                 tokio::select! {
                     answered = sharing.next(), if may_answer => may_answer = answered,
-                    _ = ticks.tick() => is_in_place = look_at_state_directory(&workers.host.vault, is_in_place).await,
+                    _ = ticks.tick() => is_in_place = look_at_state_directory(&workers.host.state_directory, is_in_place).await,
                 }
                 judge(&sharing, is_in_place);
             }
@@ -320,10 +320,10 @@ async fn run(
 }
 
 /// What was known before, where a file system hangs.
-async fn look_at_state_directory(vault: &StateDirectory, was_in_place: bool) -> bool {
-    let vault = vault.clone();
+async fn look_at_state_directory(state_directory: &StateDirectory, was_in_place: bool) -> bool {
+    let state_directory = state_directory.clone();
     let until = Instant::now() + LOOK_AT_STATE_DIRECTORY;
-    blocking::run(Work::State, until, move || vault.is_in_place()).await.unwrap_or(was_in_place)
+    blocking::run(Work::State, until, move || state_directory.is_in_place()).await.unwrap_or(was_in_place)
 }
 
 fn misplaced() -> Why {
@@ -413,9 +413,9 @@ impl Opening {
     }
 
     fn open(&self) -> Result<Opened, StateDirectoryError> {
-        let (vault, lock) = StateDirectory::open(&self.state_directory)?;
-        let orphans = shown::left_by_others(&vault, &self.configured);
-        let host = Host::new(self.host.clone(), vault, self.gate.clone());
+        let (state_directory, lock) = StateDirectory::open(&self.state_directory)?;
+        let orphans = shown::left_by_others(&state_directory, &self.configured);
+        let host = Host::new(self.host.clone(), state_directory, self.gate.clone());
         let host = host.obeying(self.lineage.clone()).until(self.stop.clone());
         Ok(Opened { host, lock, orphans })
     }

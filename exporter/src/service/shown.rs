@@ -112,10 +112,11 @@ fn seen(record: &Record) -> RotationSeen {
 }
 
 /// What earlier runs left of agents that are not `configured`.
-pub(super) fn left_by_others(vault: &StateDirectory, configured: &BTreeSet<String>) -> Vec<Orphan> {
-    let agents = vault.agents_with_journals().into_iter().filter(|agent| !configured.contains(agent.as_str()));
+pub(super) fn left_by_others(state_directory: &StateDirectory, configured: &BTreeSet<String>) -> Vec<Orphan> {
+    let agents =
+        state_directory.agents_with_journals().into_iter().filter(|agent| !configured.contains(agent.as_str()));
     let orphan = |agent: AgentName| {
-        let record = Record::peek(&vault.journal(&agent), &agent);
+        let record = Record::peek(&state_directory.journal(&agent), &agent);
         Orphan { agent: agent.to_string(), seen: record.as_ref().map(seen) }
     };
     agents.map(orphan).collect()

@@ -162,8 +162,8 @@ impl World {
     }
 
     pub async fn host(&self) -> (Host, StateDirectoryLock) {
-        let (vault, lock) = self.vault().await;
-        (Host::new(host(), vault, PowerGate::new(&self.power())), lock)
+        let (state_directory, lock) = self.state_directory().await;
+        (Host::new(host(), state_directory, PowerGate::new(&self.power())), lock)
     }
 
     pub fn resolved(&self) -> Agent {
@@ -172,12 +172,12 @@ impl World {
 
     /// Of the state directory, as another exporter has it.
     pub async fn lock(&self) -> StateDirectoryLock {
-        self.vault().await.1
+        self.state_directory().await.1
     }
 
     /// The lock of a rotator that was dropped lives on in a child that another test forked and that has not yet become
     /// its program.
-    async fn vault(&self) -> (StateDirectory, StateDirectoryLock) {
+    async fn state_directory(&self) -> (StateDirectory, StateDirectoryLock) {
         for _ in 0..100 {
             match StateDirectory::open(&self.state()) {
                 Err(StateDirectoryError::InUse { .. }) => tokio::time::sleep(Duration::from_millis(20)).await,

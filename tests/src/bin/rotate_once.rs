@@ -57,7 +57,7 @@ async fn carry_out(arguments: Vec<String>) -> Result<Value> {
     let agent = Agent::resolve(config.agents.first().context("the configuration names no agent")?)?;
     let name = config.host.clone().context("the configuration does not name the host")?;
     let state = config.state_directory.as_deref().context("the configuration names no state directory")?;
-    let (vault, _lock) = StateDirectory::open(state)?;
+    let (state_directory, _lock) = StateDirectory::open(state)?;
     let target = Target {
         lineage: None,
         epoch: Epoch(1),
@@ -65,7 +65,7 @@ async fn carry_out(arguments: Vec<String>) -> Result<Value> {
         host: name.clone(),
         agent: agent.name.clone(),
     };
-    let mut rotator = Rotator::recover(Host::new(name, vault, PowerGate::new(&config.power)), agent).await?;
+    let mut rotator = Rotator::recover(Host::new(name, state_directory, PowerGate::new(&config.power)), agent).await?;
     let refusal = match order {
         Order::None => None,
         Order::Rotate(authority) => rotate(&mut rotator, target, &authority).await?.err(),

@@ -164,11 +164,11 @@ pub(in crate::rotation) struct Newest {
     pub manifest: Option<Manifest>,
 }
 
-pub(in crate::rotation) fn newest(vault: &StateDirectory, agent: &AgentName) -> Newest {
-    let mut generations = generations(vault, agent);
+pub(in crate::rotation) fn newest(state_directory: &StateDirectory, agent: &AgentName) -> Newest {
+    let mut generations = generations(state_directory, agent);
     generations.sort_unstable_by(|a, b| b.cmp(a));
     let manifest = generations.iter().find_map(|generation| {
-        let path = vault.backup(agent, *generation).join(MANIFEST);
+        let path = state_directory.backup(agent, *generation).join(MANIFEST);
         let file = platform::read_held(&path, MAX_MANIFEST_BYTES, Links::Refuse).ok()?;
         serde_json::from_slice(&checksum::verified(&file.bytes).ok()?).ok()
     });
@@ -180,22 +180,23 @@ pub(in crate::rotation) fn newest(vault: &StateDirectory, agent: &AgentName) -> 
 ///
 /// Says what could not be removed.
 pub(in crate::rotation) fn prune(
-    vault: &StateDirectory,
+    state_directory: &StateDirectory,
     agent: &AgentName,
     keep: usize,
     needed: &[FileSwap],
 ) -> Vec<String> {
-    let mut generations = generations(vault, agent);
+    let mut generations = generations(state_directory, agent);
     generations.sort_unstable_by(|a, b| b.cmp(a));
     let newest = generations.first().copied();
     let (finished, unfinished): (Vec<_>, Vec<_>) = generations
         .into_iter()
-        .partition(|generation| vault.backup(agent, *generation).join(MANIFEST).symlink_metadata().is_ok());
+        .partition(|generation| state_directory.backup(agent, *generation).join(MANIFEST).symlink_metadata().is_ok());
     let is_needed = |directory: &Path| {
         needed.iter().filter_map(|file| file.old.as_ref()).any(|old| old.backup.starts_with(directory))
     };
     let over = finished.into_iter().skip(keep).chain(unfinished).filter(|generation| Some(*generation) != newest);
-    let over = over.map(|generation| vault.backup(agent, generation)).filter(|directory| !is_needed(directory));
+    let over =
+        over.map(|generation| state_directory.backup(agent, generation)).filter(|directory| !is_needed(directory));
     over.filter_map(|directory| {
         let error = std::fs::remove_dir_all(&directory).err()?;
         Some(format!("{}: {error}", directory.display()))
@@ -203,8 +204,8 @@ pub(in crate::rotation) fn prune(
     .collect()
 }
 
-fn generations(vault: &StateDirectory, agent: &AgentName) -> Vec<Generation> {
-    let entries = std::fs::read_dir(vault.backups(agent)).into_iter().flatten().filter_map(Result::ok);
+fn generations(state_directory: &StateDirectory, agent: &AgentName) -> Vec<Generation> {
+    let entries = std::fs::read_dir(state_directory.backups(agent)).into_iter().flatten().filter_map(Result::ok);
     entries.filter_map(|entry| Some(Generation(entry.file_name().to_str()?.parse().ok()?))).collect()
 }
 
@@ -212,14 +213,14 @@ fn generations(vault: &StateDirectory, agent: &AgentName) -> Vec<Generation> {
 mod tests {
     use super::*;
 
-    fn finished(vault: &StateDirectory, agent: &AgentName, generation: u64) {
-        unfinished(vault, agent, generation);
+    fn finished(state_directory: &StateDirectory, agent: &AgentName, generation: u64) {
+        unfinished(state_directory, agent, generation);
         let manifest = checksum::encode(&Manifest { previous: None, files: Vec::new() }).expect("json");
-        std::fs::write(vault.backup(agent, Generation(generation)).join(MANIFEST), manifest).expect("write");
+        std::fs::write(state_directory.backup(agent, Generation(generation)).join(MANIFEST), manifest).expect("write");
     }
 
-    fn unfinished(vault: &StateDirectory, agent: &AgentName, generation: u64) {
-        std::fs::create_dir_all(vault.backup(agent, Generation(generation))).expect("mkdir");
+    fn unfinished(state_directory: &StateDirectory, agent: &AgentName, generation: u64) {
+        std::fs::create_dir_all(state_directory.backup(agent, Generation(generation))).expect("mkdir");
     }
 
     fn swap(directory: &Path) -> FileSwap {
@@ -245,8 +246,8 @@ mod tests {
         }
     }
 
-    fn kept(vault: &StateDirectory, agent: &AgentName) -> Vec<u64> {
-        let mut kept: Vec<_> = generations(vault, agent).into_iter().map(|generation| generation.0).collect();
+    fn kept(state_directory: &StateDirectory, agent: &AgentName) -> Vec<u64> {
+        let mut kept: Vec<_> = generations(state_directory, agent).into_iter().map(|generation| generation.0).collect();
         kept.sort_unstable();
         kept
     }
@@ -255,36 +256,36 @@ mod tests {
     #[test]
     fn only_finished_backups_count_and_what_is_needed_stays() {
         let root = tempfile::tempdir().expect("directory");
-        let (vault, agent) = (StateDirectory::at(root.path()), "agent".parse().expect("agent"));
-        let numbers = |vault: &StateDirectory| kept(vault, &agent);
+        let (state_directory, agent) = (StateDirectory::at(root.path()), "agent".parse().expect("agent"));
+        let numbers = |state_directory: &StateDirectory| kept(state_directory, &agent);
         for generation in [1, 2, 4] {
-            finished(&vault, &agent, generation);
+            finished(&state_directory, &agent, generation);
         }
         for generation in [3, 5, 6, 7] {
-            unfinished(&vault, &agent, generation);
+            unfinished(&state_directory, &agent, generation);
         }
-        assert_eq!(newest(&vault, &agent).generation, Generation(7));
-        assert!(newest(&vault, &agent).manifest.is_some(), "a lost journal finds its way back");
+        assert_eq!(newest(&state_directory, &agent).generation, Generation(7));
+        assert!(newest(&state_directory, &agent).manifest.is_some(), "a lost journal finds its way back");
         let mut needed = swap(root.path());
-        needed.old.as_mut().expect("old").backup = vault.backup(&agent, Generation(1)).join("0-keystore");
-        assert!(prune(&vault, &agent, 1, &[needed]).is_empty());
-        assert_eq!(numbers(&vault), [1, 4, 7]);
-        assert!(prune(&vault, &agent, 1, &[]).is_empty());
-        assert_eq!(numbers(&vault), [4, 7]);
+        needed.old.as_mut().expect("old").backup = state_directory.backup(&agent, Generation(1)).join("0-keystore");
+        assert!(prune(&state_directory, &agent, 1, &[needed]).is_empty());
+        assert_eq!(numbers(&state_directory), [1, 4, 7]);
+        assert!(prune(&state_directory, &agent, 1, &[]).is_empty());
+        assert_eq!(numbers(&state_directory), [4, 7]);
     }
 
     /// Holds A9: one with a bit flipped would name another file.
     #[test]
     fn a_damaged_manifest_is_none() {
         let root = tempfile::tempdir().expect("directory");
-        let (vault, agent) = (StateDirectory::at(root.path()), "agent".parse().expect("agent"));
-        unfinished(&vault, &agent, 1);
-        let path = vault.backup(&agent, Generation(1)).join(MANIFEST);
+        let (state_directory, agent) = (StateDirectory::at(root.path()), "agent".parse().expect("agent"));
+        unfinished(&state_directory, &agent, 1);
+        let path = state_directory.backup(&agent, Generation(1)).join(MANIFEST);
         let manifest = Manifest { previous: None, files: vec![swap(root.path())] };
         let written = String::from_utf8(checksum::encode(&manifest).expect("json")).expect("text");
         for (text, is_one) in [(written.clone(), true), (written.replace("/staged", "/stagee"), false)] {
             std::fs::write(&path, text).expect("write");
-            assert_eq!(newest(&vault, &agent).manifest.is_some(), is_one);
+            assert_eq!(newest(&state_directory, &agent).manifest.is_some(), is_one);
         }
     }
 
@@ -333,11 +334,11 @@ mod tests {
         use super::super::overwritten::keep;
 
         let root = tempfile::tempdir().expect("directory");
-        let (vault, agent) = (StateDirectory::at(root.path()), "agent".parse().expect("agent"));
+        let (state_directory, agent) = (StateDirectory::at(root.path()), "agent".parse().expect("agent"));
         let file = swap(root.path());
         let copy = |content: &str, before: &[Digest]| {
             std::fs::write(&file.path, content).expect("write");
-            keep(&vault, &agent, std::slice::from_ref(&file), before)
+            keep(&state_directory, &agent, std::slice::from_ref(&file), before)
         };
         let first = copy("what it began with", &[]).expect("kept");
         let again = copy("what it began with", &[]).expect("kept");
@@ -353,7 +354,7 @@ mod tests {
         let content = std::fs::read_to_string(first.directory.join("0-keystore")).expect("still there");
         assert_eq!(content, "what it began with");
         // What is copied goes in no case, however old its number is.
-        std::fs::create_dir(vault.kept(&agent).join("99-other")).expect("mkdir");
+        std::fs::create_dir(state_directory.kept(&agent).join("99-other")).expect("mkdir");
         let known = copy("what it began with", &[]).expect("kept");
         assert!(known.directory.exists() && known.directory == first.directory);
         // Lost anew: then the oldest go.

@@ -16,12 +16,12 @@ impl Rotator {
     }
 
     pub(in crate::rotation) fn back_up(&mut self) -> Result<(), Cause> {
-        let directory = self.host.vault.backup(&self.agent.name, self.record.generation);
+        let directory = self.host.state_directory.backup(&self.agent.name, self.record.generation);
         let staging = self.staging()?;
         backup::make(&directory, staging.previous, &staging.files)
             .map_err(|e| Cause::new(e.reason(), e.to_string()))?;
         // The service is stopped next, and every step of the way back is written down too.
-        platform::check_room(&self.host.vault.journal(&self.agent.name), JOURNAL_ROOM)
+        platform::check_room(&self.host.state_directory.journal(&self.agent.name), JOURNAL_ROOM)
             .map_err(|e| Cause::new(e.reason(), e.to_string()))
     }
 

@@ -45,14 +45,14 @@ impl KeepError {
     }
 }
 
-/// Copies the files that `files` would overwrite into the vault, durably and private, once for the same contents. `before`
+/// Copies the files that `files` would overwrite into the state_directory, durably and private, once for the same contents. `before`
 /// tells what was copied since the journal was lost: none of that goes, because the first copy is what everything began
 /// with. The oldest copies of the agent go when the journal is lost anew.
 ///
 /// # Errors
 /// See [`KeepError`].
 pub(in crate::rotation) fn keep(
-    vault: &StateDirectory,
+    state_directory: &StateDirectory,
     agent: &AgentName,
     files: &[FileSwap],
     before: &[Digest],
@@ -73,10 +73,10 @@ pub(in crate::rotation) fn keep(
     }
     let digests: Vec<_> = copies.iter().map(|(_, bytes)| Digest::of(bytes)).collect();
     let set = Digest::of(&digests.iter().flat_map(Digest::as_bytes).copied().collect::<Vec<_>>()).short();
-    let sets = sets(vault, agent);
+    let sets = sets(state_directory, agent);
     let known = sets.iter().find(|(_, name)| name.ends_with(&format!("-{set}"))).map(|(_, name)| name.clone());
     let number = sets.iter().map(|(number, _)| *number).max().map_or(1, |newest| newest + 1);
-    let parent = vault.kept(agent);
+    let parent = state_directory.kept(agent);
     let directory = parent.join(known.unwrap_or_else(|| format!("{number}-{set}")));
     platform::create_private_directory(&parent)?;
     platform::create_private_directory(&directory)?;
@@ -84,16 +84,16 @@ pub(in crate::rotation) fn keep(
         write_once(&directory.join(name), bytes)?;
     }
     if before.is_empty() {
-        prune(vault, agent, &directory);
+        prune(state_directory, agent, &directory);
     }
     Ok(KeptCopies { directory, digests })
 }
 
 /// Removes the oldest sets. `needed` was known before, and may be one of them.
-fn prune(vault: &StateDirectory, agent: &AgentName, needed: &Path) {
-    let mut sets = sets(vault, agent);
+fn prune(state_directory: &StateDirectory, agent: &AgentName, needed: &Path) {
+    let mut sets = sets(state_directory, agent);
     sets.sort_unstable_by(|a, b| b.cmp(a));
-    let over = sets.into_iter().skip(MAX_KEPT).map(|(_, old)| vault.kept(agent).join(old));
+    let over = sets.into_iter().skip(MAX_KEPT).map(|(_, old)| state_directory.kept(agent).join(old));
     for old in over.filter(|old| old != needed) {
         if let Err(error) = std::fs::remove_dir_all(old) {
             tracing::warn!(%agent, %error, "an old copy of overwritten files could not be removed");
@@ -102,8 +102,8 @@ fn prune(vault: &StateDirectory, agent: &AgentName, needed: &Path) {
 }
 
 /// The directories of copies, by number.
-fn sets(vault: &StateDirectory, agent: &AgentName) -> Vec<(u64, String)> {
-    let entries = std::fs::read_dir(vault.kept(agent)).into_iter().flatten().filter_map(Result::ok);
+fn sets(state_directory: &StateDirectory, agent: &AgentName) -> Vec<(u64, String)> {
+    let entries = std::fs::read_dir(state_directory.kept(agent)).into_iter().flatten().filter_map(Result::ok);
     let numbered = |entry: std::fs::DirEntry| {
         let name = entry.file_name().into_string().ok()?;
         let number = name.split('-').next()?.parse().ok()?;

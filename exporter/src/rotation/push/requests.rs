@@ -89,8 +89,11 @@ impl Rotator {
             .map_err(|e| refuse(RefusalReason::ChainRefused, e.to_string()))?;
         self.check_power()?;
         let material = KeyMaterial { pkcs8: pending.key.pkcs8.clone(), chain };
-        let place =
-            BackupPlace { vault: &self.host.vault, agent: &self.agent.name, generation: delivery.target.generation };
+        let place = BackupPlace {
+            state_directory: &self.host.state_directory,
+            agent: &self.agent.name,
+            generation: delivery.target.generation,
+        };
         let push = self.agent.push().ok_or_else(wrong_class)?;
         let staging = survey(push, &pending.order)
             .and_then(|survey| survey.stage(push, &pending.order, &material, &place, now))
@@ -125,7 +128,7 @@ impl Rotator {
             }
             _ => refuse(RefusalReason::KeystoreRefused, error.to_string()),
         };
-        platform::check_room(&self.host.vault.journal(&self.agent.name), JOURNAL_ROOM)
+        platform::check_room(&self.host.state_directory.journal(&self.agent.name), JOURNAL_ROOM)
             .map_err(|error| refuse(storage_reason(&error), error.to_string()))?;
         self.way_back().make_ready().map_err(refused)
     }

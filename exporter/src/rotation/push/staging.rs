@@ -150,7 +150,7 @@ impl Staging {
 /// Where the backups of one rotation go.
 #[derive(Debug)]
 pub(in crate::rotation) struct BackupPlace<'a> {
-    pub vault: &'a StateDirectory,
+    pub state_directory: &'a StateDirectory,
     pub agent: &'a AgentName,
     pub generation: Generation,
 }
@@ -165,7 +165,7 @@ impl BackupPlace<'_> {
         number: usize,
     ) -> Result<StagedFile, StagingError> {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let backup = self.vault.backup(self.agent, self.generation).join(format!("{number}-{name}"));
+        let backup = self.state_directory.backup(self.agent, self.generation).join(format!("{number}-{name}"));
         let beside = platform::temporary_beside(path)?;
         let old = surveyed.file.as_ref().map(|file| {
             let digest = Digest::of(&file.bytes);

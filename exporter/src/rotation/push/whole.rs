@@ -66,7 +66,7 @@ impl Rotator {
 
     fn copy_what_lies_there(&mut self) -> Result<(), Cause> {
         let before = self.copied().unwrap_or_default();
-        let kept = overwritten::keep(&self.host.vault, &self.agent.name, self.files(), before)
+        let kept = overwritten::keep(&self.host.state_directory, &self.agent.name, self.files(), before)
             .map_err(|e| Cause::new(e.reason(), e.to_string()))?;
         let copy = kept.directory.display();
         tracing::warn!(agent = %self.agent.name, %copy, "the files that the backup replaces were copied");
