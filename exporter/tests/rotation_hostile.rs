@@ -705,6 +705,30 @@ async fn a_late_rollback_widens_no_rights_that_were_narrowed_since() {
     assert_eq!(world.service.served().await, Some(world.first));
 }
 
+/// Holds A1: whoever moved the directory away for the moment of the way back kept the new key, and got it back beside the files.
+#[tokio::test]
+async fn a_staged_key_is_removed_when_its_directory_comes_back() {
+    let mut world = World::pem_pair().await;
+    let (home, away) = (world.home(), world.directory.path().join("away"));
+    let (at, to) = (home.display(), away.display());
+    world.agent.service.stop = stop_and(&world, &format!("mv {at} {to}; mkdir {at}; cp -p {to}/* {at}/"));
+    let mut host = Host::of(&world).await;
+    let report = host.rotate(&world, 1).await.unwrap();
+    assert_eq!(report.state, RotationState::RolledBack, "{report:#?}");
+    let is_staged = |file: &PathBuf| file.to_string_lossy().contains(".tls.key.kagiban-");
+    assert!(files_below(&away).iter().any(is_staged), "it does not wait there: the test tests nothing");
+    assert!(host.rotator.next_chore().is_some(), "nobody looks for it again");
+    std::fs::remove_dir_all(&home).unwrap();
+    std::fs::rename(&away, &home).unwrap();
+    host.rotator.advance(|_| {}).await;
+    assert!(!files_below(&home).iter().any(is_staged), "{:?}", files_below(&home));
+    // And that is the end of it: what is done with the directory from now on is nobody's business
+    std::fs::rename(&home, &away).unwrap();
+    std::fs::create_dir(&home).unwrap();
+    host.rotator.advance(|_| {}).await;
+    assert_eq!(host.rotator.next_chore(), None);
+}
+
 /// Holds A14: a left-over file that cannot be removed keeps no old key beside the new one.
 #[tokio::test]
 async fn one_left_over_file_that_cannot_be_removed_keeps_no_other() {

@@ -20,4 +20,6 @@ pub(super) struct Chores {
     pub(super) untidy: Option<String>,
     /// While that is so.
     pub(super) tidying: Option<Backoff>,
+    /// Whether a rotation went on in this process of which something may be left.
+    pub(super) rotated: bool,
 }

@@ -24,6 +24,7 @@ impl Rotator {
     /// is told of every state.
     pub async fn advance(&mut self, mut seen: impl FnMut(&Self)) {
         while let Some(rotation) = &self.record.rotation {
+            self.chores.rotated |= !rotation.state.is_decided();
             let effect = rotation.state.effect();
             let stopping = self.host.stop.is_cancelled();
             if stopping {
@@ -130,7 +131,7 @@ impl Rotator {
             Effect::Revert => self.revert().await,
             Effect::Settle => self.settle().await,
             Effect::LookForOld => self.look_for(&self.old_leaves()).await,
-            Effect::Discard => self.discard(),
+            Effect::Discard => self.discard(false),
             Effect::EnsureStopped => self.stop("stop_failed_in_rollback").await,
             Effect::Restore => self.restore().await,
             Effect::EnsureStarted => {
@@ -244,7 +245,11 @@ impl Rotator {
             return self.stop_tidying();
         }
         self.pending = None;
-        let swept = if self.is_frozen() { Ok(()) } else { self.discard() };
+        // Of a rotation that an earlier process has ended it is not known whether anything is left: its directory may be
+        // another one since somebody has installed the agent anew.
+        let was_here = self.chores.rotated;
+        let swept = if self.is_frozen() { Ok(()) } else { self.discard(was_here) };
+        self.chores.rotated &= swept.is_err() || self.is_frozen();
         let keep = self.agent.push().map(|push| push.backups);
         let pruned = keep.map(|keep| backup::prune(&self.host.state_directory, &self.agent.name, keep, self.files()));
         let pruned = pruned.into_iter().flatten();

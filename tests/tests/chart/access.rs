@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, ensure};
-use kagiban_tests::control_plane::{OPERATOR_ACCOUNT, OPERATOR_NAMESPACE};
+use kagiban_tests::control_plane::{ControlPlane, OPERATOR_ACCOUNT, OPERATOR_NAMESPACE};
 use kagiban_tests::helm::Chart;
 use kagiban_tests::kubectl::Kubectl;
 use kagiban_tests::quickstart::{self, RESOURCE};
@@ -126,10 +126,13 @@ const POLICY: [&str; 2] = ["ValidatingAdmissionPolicy", "ValidatingAdmissionPoli
 /// Holds B9: who may patch a status, and nothing else, took the agents of another namespace with one written by hand.
 #[test]
 fn nobody_but_the_operator_and_who_is_named_writes_a_status() -> Result<()> {
-    let plane = plane()?;
+    // Of its own: whoever else installs the chart in the shared one brings the policy too
+    let plane = ControlPlane::start()?;
     let admin = plane.admin()?;
+    quickstart::install_crd(&admin)?;
     let kubectl = admin.create_namespace("chart-status")?;
-    kubectl.apply(&quickstart::resource("https://192.0.2.1:9995")?.to_string())?;
+    let resource = quickstart::resource("https://192.0.2.1:9995")?.to_string();
+    wait::for_some(PUBLISHED, || kubectl.apply(&resource).ok()).context("the CRD is served")?;
     let values = json!({"operator": {"statusPolicy": {"alsoAllow": ["restorer"]}}, "crds": {"enabled": false}});
     let objects = Chart::ours().render(OPERATOR_NAMESPACE, &values)?;
     let policy: Vec<_> = POLICY.iter().flat_map(|kind| of_kind(&objects, kind)).collect();

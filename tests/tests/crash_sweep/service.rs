@@ -23,7 +23,8 @@ use rustls::{ServerConfig, ServerConnection};
 const TICK: Duration = Duration::from_millis(3);
 /// A client that connects and says nothing must not hold the service.
 const CLIENT_DEADLINE: Duration = Duration::from_secs(2);
-const START_DEADLINE: Duration = Duration::from_secs(10);
+/// Beside other suites a disk that is busy takes many seconds.
+const START_DEADLINE: Duration = Duration::from_secs(60);
 /// Far longer than the swap of a store takes, and shorter than the stop timeout of the scene.
 const DRAIN_SECONDS: &str = "0.4";
 
@@ -77,8 +78,13 @@ impl Service {
                 thread::sleep(TICK);
             }
         });
-        wait::until(START_DEADLINE, || service.control.join("up").exists())?;
-        Ok(service)
+        let failed = || fs::read_to_string(service.control.join("failed")).ok();
+        let up = || service.control.join("up").exists();
+        wait::until(START_DEADLINE, || up() || failed().is_some())?;
+        match failed().filter(|_| !up()) {
+            Some(why) => bail!("the service did not start: {why}"),
+            None => Ok(service),
+        }
     }
 
     pub(crate) fn stop_argv(control: &Path) -> [String; 4] {

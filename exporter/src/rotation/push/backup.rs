@@ -41,6 +41,8 @@ pub(in crate::rotation) enum BackupError {
     Read(#[from] FileError),
     #[error("{}: there is a backup of this generation already, and no backup is written over; open a new rotation", path.display())]
     Exists { path: std::path::PathBuf },
+    #[error("{}: another directory has its name now, and the file waits in the one that was there", path.display())]
+    OtherDirectory { path: std::path::PathBuf },
     #[error("{}: the backup was changed since it was made", path.display())]
     Altered { path: std::path::PathBuf },
     #[error(
@@ -57,6 +59,7 @@ impl BackupError {
             Self::Write(error) => error.reason(),
             Self::Read(error) => error.reason(),
             Self::Exists { .. } => "backup_exists",
+            Self::OtherDirectory { .. } => "not_mounted",
             Self::Altered { .. } => "backup_altered",
             Self::ChangedAgain { .. } => "changed_again",
         }
@@ -122,10 +125,15 @@ pub(in crate::rotation) fn keep_changed(old: &OldFile, bytes: &[u8]) -> Result<(
 }
 
 /// Removes what lies beside a file that was, or was to be, replaced. What is neither the old file nor the new one was written
-/// in the moment of an exchange of names, and is copied beside the backup first. Says what could not be removed.
-pub(in crate::rotation) fn discard(file: &FileSwap) -> Vec<BackupError> {
+/// in the moment of an exchange of names, and is copied beside the backup first. Says what could not be removed; where it
+/// `was_just_written`, also that another directory has its name by now.
+pub(in crate::rotation) fn discard(file: &FileSwap, was_just_written: bool) -> Vec<BackupError> {
     let places = [Some(&file.staged), file.old.as_ref().map(|old| &old.beside)];
     let discarded = |path: &std::path::PathBuf| {
+        // In another directory of that name there is nothing of ours, and the one that was there may come back with a key.
+        if was_just_written && is_absent(path) && is_directory_another(file) {
+            return Err(BackupError::OtherDirectory { path: path.clone() });
+        }
         if let (Some(old), Ok(held)) = (&file.old, platform::read_held(path, MAX_STORE_BYTES, Links::Refuse))
             && !file.is_known(Digest::of(&held.bytes))
             // Before there is a backup no name is exchanged: a new file was cut off while it was written.
@@ -136,6 +144,21 @@ pub(in crate::rotation) fn discard(file: &FileSwap) -> Vec<BackupError> {
         Ok(platform::remove(path)?)
     };
     places.into_iter().flatten().filter_map(|path| discarded(path).err()).collect()
+}
+
+/// Whether its path leads to another directory now. The number of a file system may be another one after a reboot; that of a
+/// directory in it is the same.
+pub(super) fn is_directory_another(file: &FileSwap) -> bool {
+    let Some(now) = file.path.parent().and_then(|path| platform::directory_identity(path).ok()) else { return false };
+    match (file.directory, &file.old) {
+        (Some(then), _) => now.inode != then.inode,
+        (None, Some(old)) => now.device != old.identity.device && is_absent(&file.path),
+        (None, None) => false,
+    }
+}
+
+pub(super) fn is_absent(path: &Path) -> bool {
+    path.symlink_metadata().is_err()
 }
 
 /// Writes a copy, unless it is there already: on a full disk that is the difference.
@@ -304,7 +327,7 @@ mod tests {
                 std::fs::write(root.path().join("0-keystore"), "old").expect("write");
             }
             std::fs::write(&file.staged, contents).expect("write");
-            assert!(discard(&file).is_empty());
+            assert!(discard(&file, true).is_empty());
             assert!(!file.staged.exists());
             assert_eq!(copies().len(), kept, "{contents}");
         }

@@ -79,8 +79,8 @@ impl Rotator {
     }
 
     /// One file that cannot be removed keeps no other.
-    pub(in crate::rotation) fn discard(&mut self) -> Result<(), Cause> {
-        let failed: Vec<_> = self.files().iter().flat_map(backup::discard).collect();
+    pub(in crate::rotation) fn discard(&mut self, was_just_written: bool) -> Result<(), Cause> {
+        let failed: Vec<_> = self.files().iter().flat_map(|file| backup::discard(file, was_just_written)).collect();
         match failed.first() {
             None => Ok(()),
             Some(first) => {

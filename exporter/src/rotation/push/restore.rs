@@ -700,31 +700,18 @@ fn forward(file: &FileSwap) -> Option<Move> {
     Some(Move::Rename(waiting_at(&file.staged, file.new, &file.attributes)?, present))
 }
 
-/// Whether its path leads to another directory now. The number of a file system may be another one after a reboot; that of a
-/// directory in it is the same.
-fn is_directory_another(file: &FileSwap) -> bool {
-    let Some(now) = file.path.parent().and_then(|path| platform::directory_identity(path).ok()) else { return false };
-    match (file.directory, &file.old) {
-        (Some(then), _) => now.inode != then.inode,
-        (None, Some(old)) => now.device != old.identity.device && is_absent(&file.path),
-        (None, None) => false,
-    }
-}
-
 /// Whether neither the new file nor what waits beside it is in the directory that its path leads to, and that is another one.
 fn is_hidden(file: &FileSwap) -> bool {
     let beside = file.old.iter().map(|old| old.beside.as_path());
-    is_directory_another(file) && beside.chain([file.staged.as_path()]).all(is_absent) && !lies_at(&file.path, file.new)
+    backup::is_directory_another(file)
+        && beside.chain([file.staged.as_path()]).all(backup::is_absent)
+        && !lies_at(&file.path, file.new)
 }
 
 /// Whether two paths lead to one name in one directory.
 fn is_same_place(a: &Path, b: &Path) -> bool {
     let directory = |path: &Path| path.parent().and_then(|parent| platform::directory_identity(parent).ok());
     a == b || (a.file_name() == b.file_name() && directory(a).is_some_and(|it| directory(b) == Some(it)))
-}
-
-fn is_absent(path: &Path) -> bool {
-    path.symlink_metadata().is_err()
 }
 
 fn surveyed<'a>(held: &'a HeldFile, sha256: &'a Digest) -> SurveyedFile<'a> {
