@@ -175,7 +175,7 @@ fn serve(state: &mut State, method: &str, path: &str, body: Value, applies: bool
     }
     let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
     match (method, parts.as_slice()) {
-        ("GET", [.., "managedagentcertificates", _]) if !state.mac.is_null() => reply(&state.mac),
+        ("GET", [.., "managedagentcertificates", name]) if state.mac["metadata"]["name"] == **name => reply(&state.mac),
         ("GET", [.., "managedagentcertificates"]) => reply(&json!({
             "apiVersion": "kagiban.dev/v1alpha1", "kind": "ManagedAgentCertificateList",
             "metadata": {"resourceVersion": "9000"}, "items": [state.mac],

@@ -76,7 +76,8 @@ fn open_regular(path: &Path) -> Result<(File, Metadata), FileError> {
     let held = File::from(held);
     regular(path, &held.metadata().map_err(|error| failed(path, error))?)?;
     // A link may lead there. To read some of them takes what they hold from whoever needs it, the kernel's log for example.
-    if !path.starts_with("/proc") && rustix::fs::fstatfs(&held).map_err(errno)?.f_type == PROC_SUPER_MAGIC {
+    // A file system that cannot be asked for its kind, as some of FUSE's, is another.
+    if !path.starts_with("/proc") && rustix::fs::fstatfs(&held).is_ok_and(|system| system.f_type == PROC_SUPER_MAGIC) {
         return Err(FileError::NotRegular { path: path.to_owned(), kind: "a file of /proc" });
     }
     open(Path::new(&format!("/proc/self/fd/{}", held.as_raw_fd())), path, OFlags::empty())
