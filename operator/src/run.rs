@@ -67,13 +67,15 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     );
 
     tokio::spawn(stop_on_signal(stopping.clone()));
+    // Orders are given in the name by which it is decided whether a host would take them
+    let policy = Policy { resync: args.resync, lineage: args.lineage.clone(), ..Policy::default() };
     let context = Context {
-        agents: AgentClient::new(cluster.clone(), metrics.clone(), reach).speaking_for(args.lineage.clone()),
+        agents: AgentClient::new(cluster.clone(), metrics.clone(), reach).speaking_for(policy.lineage.clone()),
         cluster,
         fleet,
         ledger: Ledger::default(),
         leadership,
-        policy: Policy { resync: args.resync, lineage: args.lineage.clone(), ..Policy::default() },
+        policy,
         metrics: metrics.clone(),
         stopping: stopping.clone(),
     };

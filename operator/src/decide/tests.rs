@@ -158,24 +158,18 @@ fn decided_beside(
 
 /// By an operator that speaks for that installation.
 fn decided_for(lineage: Option<&str>, resource: &Resource, report: &AgentReport, at: Timestamp) -> Decision {
-    let (host, references) = (Observed::Seen(report), References::default());
     let lineage = lineage.map(|name| name.parse().expect("a lineage"));
-    let policy = Policy { lineage, ..Policy::default() };
-    decide(&Inputs {
-        resource,
-        host,
-        rival: None,
-        setback: None,
-        works_for: None,
-        references: &references,
-        policy: &policy,
-        now: at,
-    })
+    decided_of(resource, Observed::Seen(report), &Policy { lineage, ..Policy::default() }, at)
 }
 
 /// While the host cannot be looked at, for that reason.
 pub(crate) fn decided_unseen(resource: &Resource, obstacle: &Obstacle, at: Timestamp) -> Decision {
-    let (host, references, policy) = (Observed::Unseen(obstacle), References::default(), Policy::default());
+    decided_of(resource, Observed::Unseen(obstacle), &Policy::default(), at)
+}
+
+/// From nothing but what was seen of the host.
+fn decided_of(resource: &Resource, host: Observed<'_>, policy: &Policy, at: Timestamp) -> Decision {
+    let references = References::default();
     decide(&Inputs {
         resource,
         host,
@@ -183,7 +177,7 @@ pub(crate) fn decided_unseen(resource: &Resource, obstacle: &Obstacle, at: Times
         setback: None,
         works_for: None,
         references: &references,
-        policy: &policy,
+        policy,
         now: at,
     })
 }
