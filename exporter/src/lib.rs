@@ -24,6 +24,7 @@ pub mod host_api;
 mod host_port;
 pub mod installation;
 mod label;
+pub mod overview;
 mod password_file;
 pub mod platform;
 mod power_log;

@@ -9,8 +9,8 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use clap::Parser;
 use kagiban_exporter::cli::{
-    Cli, Command, KeystoreCommand, ListArgs, LogFormat, RotationCommand, ServeArgs, ShutdownCommand, list_keystore,
-    one_line, run_rotation, run_shutdown,
+    CheckArgs, Cli, Command, DiscoverArgs, KeystoreCommand, ListArgs, LogFormat, RotationCommand, ServeArgs,
+    ShutdownCommand, list_keystore, one_line, print_check, print_discovered, run_rotation, run_shutdown,
 };
 use kagiban_exporter::host_api::AUDIT_TARGET;
 use kagiban_exporter::platform::InheritedSocket;
@@ -42,11 +42,30 @@ fn main() -> ExitCode {
         return fail(&format!("the kernel does not keep this process's memory to itself: {error}"));
     }
     match command {
+        Some(Command::Check(args)) => inspect(args).unwrap_or_else(|error| fail(&format!("{error:#}"))),
+        Some(Command::Discover(args)) => discover(&args).unwrap_or_else(|error| fail(&format!("{error:#}"))),
         Some(Command::Keystore(KeystoreCommand::List(args))) => list(&args),
         Some(Command::Rotation(command)) => rotation(&command),
         Some(Command::Shutdown(command)) => shutdown(&command),
         None => run(serve).unwrap_or_else(|error| fail(&format!("{error:#}"))),
     }
+}
+
+fn inspect(args: CheckArgs) -> Result<ExitCode> {
+    let runtime = runtime()?;
+    let page = runtime.block_on(service::inspect(args.config_file, &args.listen_addresses));
+    runtime.shutdown_timeout(LAST_WAIT);
+    let page = page?;
+    print_check(&page, args.output, &mut io::BufWriter::new(io::stdout().lock())).context("cannot print")?;
+    Ok(ExitCode::from(u8::from(!page.works())))
+}
+
+fn discover(args: &DiscoverArgs) -> Result<ExitCode> {
+    let runtime = runtime()?;
+    let found = runtime.block_on(service::discover(args.host.clone()));
+    runtime.shutdown_timeout(LAST_WAIT);
+    print_discovered(&found?, args, &mut io::BufWriter::new(io::stdout().lock())).context("cannot print")?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn list(args: &ListArgs) -> ExitCode {

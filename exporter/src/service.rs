@@ -2,6 +2,8 @@
 //! stop.
 
 mod check;
+mod discover;
+mod inspect;
 mod keeper;
 mod rotations;
 mod secrets;
@@ -29,6 +31,7 @@ use crate::blocking::{self, Work};
 use crate::config::{self, CompatSet, Config, ConfigError, HostApiConfig, NamedFile, Salvaged};
 use crate::discovery::{self, Discovered};
 use crate::host_api;
+use crate::installation::Installed;
 use crate::platform::{self, InheritedSocket, Lifecycle, Request, Requests};
 use crate::power_log::{Line, PowerLog};
 use crate::render::{Format, Program, Rendered};
@@ -40,6 +43,8 @@ use crate::sources::{self, Gate, Source, Traps};
 use crate::web::{Guard, GuardError, ListenAddress, ListenError, Listeners, Prober, Site, TelemetryPath};
 
 pub use check::{Checked, check};
+pub use discover::{Found, discover};
+pub use inspect::{Inspected, inspect};
 pub use rotations::{FILES_DEADLINE, Rotations, Setup};
 
 /// Changes that come together are rendered together; nobody scrapes more often than this.
@@ -104,18 +109,18 @@ impl ServiceError {
 struct Plan {
     host: HostName,
     config: Config,
+    /// The agents that were found in their usual places.
+    installed: Vec<Installed>,
     prober: Option<Arc<Prober>>,
     sources: Vec<Source>,
     traps: Option<Traps>,
 }
 
-impl Plan {
-    /// The UPSes that feed this host, each with how often it is asked.
-    fn feeds(&self) -> BTreeMap<SourceId, Duration> {
-        let feeding = self.config.ups.iter().filter(|ups| ups.feeds_host);
-        let id = |name: &str| SourceId { kind: SourceKind::Ups, name: Label::new(name) };
-        feeding.map(|ups| (id(ups.name.as_str()), ups.interval.as_duration())).collect()
-    }
+/// The UPSes that feed this host, each with how often it is asked.
+fn feeding(config: &Config) -> BTreeMap<SourceId, Duration> {
+    let feeding = config.ups.iter().filter(|ups| ups.feeds_host);
+    let id = |name: &str| SourceId { kind: SourceKind::Ups, name: Label::new(name) };
+    feeding.map(|ups| (id(ups.name.as_str()), ups.interval.as_duration())).collect()
 }
 
 /// Works until told to stop. The agents' files are made whole first, whatever else is wrong.
@@ -211,9 +216,9 @@ async fn work(
     let Some(plan_at_start) = planning.await.transpose()? else { return Ok(Ended::AtStart) };
     keeper.resume(&board);
     board.set_feeds(plan_at_start.config.feeds());
-    board.note_feeds(plan_at_start.feeds());
+    board.note_feeds(feeding(&plan_at_start.config));
     board.note_power(plan_at_start.config.power.clone());
-    let Plan { host, config, prober, sources, traps } = plan_at_start;
+    let Plan { host, config, prober, sources, traps, .. } = plan_at_start;
     warnings::tell(&config);
     let secret_files = config.secret_files();
     let site = Arc::new(Site {
@@ -257,7 +262,7 @@ async fn work(
                 watches.stop().await;
                 board.forget_gone();
                 board.set_feeds(plan.config.feeds());
-                board.note_feeds(plan.feeds());
+                board.note_feeds(feeding(&plan.config));
                 board.note_power(plan.config.power.clone());
                 warnings::tell(&plan.config);
                 let secret_files = plan.config.secret_files();
@@ -300,19 +305,36 @@ async fn finish_before_ending(rotations: &Rotations, asked: &Asked) {
 /// # Errors
 /// When the configuration is bad.
 pub async fn once(config_file: Option<PathBuf>) -> Result<(Vec<u8>, bool), ServiceError> {
-    let started = Timestamp::now();
-    let Plan { sources, config, .. } = plan(config_file).await?;
-    let board = Board::default();
-    keeper::Keeper::open(config.state_directory(), Instant::now() + FILES_DEADLINE).await.resume(&board);
-    board.set_feeds(config.feeds());
-    board.expect(sources.iter().map(|source| (source.id().clone(), source.reasons())));
-    board.note_reload(true, started);
-    secrets::look(&Arc::new(config.secret_files()), &board).await;
-    sources::look_at_all(sources, &board).await;
+    let Looked { started, config, board, .. } = look_once(config_file).await?;
     let snapshot = board.snapshot();
     PowerLog::default().hear(&snapshot, std::time::Instant::now()).into_iter().for_each(Line::write);
     let all_up = snapshot.passes().all(|(_, pass)| pass.is_up());
     Ok((Rendered::new(&snapshot, &config.compat).answer(Format::Text, &Program::now(started)).concat(), all_up))
+}
+
+/// What was seen in one look at everything.
+struct Looked {
+    started: Timestamp,
+    host: HostName,
+    config: Config,
+    /// The agents that were found in their usual places.
+    installed: Vec<Installed>,
+    board: Arc<Board>,
+}
+
+async fn look_once(config_file: Option<PathBuf>) -> Result<Looked, ServiceError> {
+    let started = Timestamp::now();
+    let Plan { host, sources, config, installed, .. } = plan(config_file).await?;
+    let board = Arc::new(Board::default());
+    keeper::Keeper::open(config.state_directory(), Instant::now() + FILES_DEADLINE).await.resume(&board);
+    board.set_feeds(config.feeds());
+    board.note_feeds(feeding(&config));
+    board.note_power(config.power.clone());
+    board.expect(sources.iter().map(|source| (source.id().clone(), source.reasons())));
+    board.note_reload(true, started);
+    secrets::look(&Arc::new(config.secret_files()), &board).await;
+    sources::look_at_all(sources, &board).await;
+    Ok(Looked { started, host, config, installed, board })
 }
 
 /// Loads a configuration by what it says alone: no agent's file system is looked at, which may hang, and whose state is no mistake of the
@@ -381,7 +403,7 @@ async fn planned(config: Config) -> Result<Plan, ConfigError> {
         let sources = sources::plan(&config, &found, &host);
         let traps = Traps::plan(&config, &sources);
         let prober = Prober::new(&config, found.system_bundle.as_deref()).map(Arc::new);
-        Plan { host, config, prober, sources, traps }
+        Plan { host, config, installed: found.agents, prober, sources, traps }
     });
     planned.await.map_err(ConfigError::from)
 }

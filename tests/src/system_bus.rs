@@ -1,4 +1,4 @@
-//! A message bus of one's own, and a double of systemd-logind on it.
+//! A message bus of one's own, and doubles of systemd-logind and systemd-timedated on it.
 
 use std::fs;
 use std::future::pending;
@@ -146,6 +146,33 @@ impl Logind {
 
     async fn manager(&self) -> Result<InterfaceRef<Manager>> {
         Ok(self.connection.object_server().interface(PATH).await?)
+    }
+}
+
+/// A timedated, as far as it says whether the clock is synchronized.
+#[derive(Debug)]
+pub struct Timedated {
+    _connection: Connection,
+}
+
+struct Timedate {
+    synchronized: bool,
+}
+
+impl Timedated {
+    pub async fn start(bus: &SystemBus, synchronized: bool) -> Result<Self> {
+        let bus = Builder::address(bus.address().as_str());
+        let timedate = Timedate { synchronized };
+        let connection = bus.serve_at("/org/freedesktop/timedate1", timedate).name("org.freedesktop.timedate1").build();
+        Ok(Self { _connection: connection.await? })
+    }
+}
+
+#[interface(name = "org.freedesktop.timedate1")]
+impl Timedate {
+    #[zbus(property(emits_changed_signal = "false"), name = "NTPSynchronized")]
+    fn ntp_synchronized(&self) -> bool {
+        self.synchronized
     }
 }
 

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 use kagiban_exporter::platform::{ShutdownWatch, SystemShutdown};
 use kagiban_exporter::shutdown::ShutdownKind;
 use kagiban_tests::exporter::{Exporter, sample};
-use kagiban_tests::system_bus::{self, Logind, SystemBus};
+use kagiban_tests::system_bus::{self, Logind, SystemBus, Timedated};
 use kagiban_tests::{promtool, scratch, tools, wait};
 use tokio::sync::Notify;
 use tokio::time::timeout;
@@ -327,4 +327,34 @@ fn shutdown_started(at: SystemTime) -> Result<Vec<u8>> {
 fn printed(output: &Output) -> Result<String> {
     ensure!(output.status.success(), "{output:?}");
     Ok(String::from_utf8(output.stdout.clone())?)
+}
+
+/// `check` asks timedated, which the system starts for the question.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_check_tells_whether_the_clock_is_synchronized() -> Result<()> {
+    let directory = scratch::directory("clock")?;
+    let config = directory.join("config.yaml");
+    fs::write(
+        &config,
+        format!("discovery: {{enabled: false}}\nstateDirectory: {}\n", directory.join("state").display()),
+    )?;
+    let bus = SystemBus::start(&directory)?;
+    for (synchronized, begins) in [
+        (Some(true), "ok      Clock: is synchronized"),
+        (Some(false), "warning Clock: is not synchronized"),
+        (None, "ok      Clock: says"),
+    ] {
+        let _timedated = match synchronized {
+            Some(synchronized) => Some(Timedated::start(&bus, synchronized).await?),
+            None => None,
+        };
+        let checked = Command::new(tools::ours("kagiban-exporter")?)
+            .args(["check", "--web.listen-address=127.0.0.1:0", "--config.file"])
+            .arg(&config)
+            .env("DBUS_SYSTEM_BUS_ADDRESS", bus.address())
+            .output()?;
+        let page = String::from_utf8(checked.stdout)?;
+        ensure!(page.lines().any(|line| line.starts_with(begins)), "{synchronized:?}: {page}");
+    }
+    Ok(())
 }

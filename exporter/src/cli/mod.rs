@@ -1,5 +1,7 @@
 //! The command line.
 
+mod check;
+mod discover;
 mod keystore;
 mod listing;
 mod rotation;
@@ -9,8 +11,10 @@ use std::io;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use kagiban_crds::AgentName;
+use kagiban_crds::{AgentName, HostName};
 
+pub use check::print as print_check;
+pub use discover::print as print_discovered;
 pub use keystore::list as list_keystore;
 pub use rotation::{RotationError, run as run_rotation};
 pub use shutdown::{ShutdownCommandError, run as run_shutdown};
@@ -37,6 +41,21 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Tell on one page what works on this host and what is missing, with what to do about each.
+    ///
+    /// It looks once at everything that the exporter would look at with this configuration: keystores and their passwords,
+    /// endpoints, UPSes, the power, the shutdown state, the clock, the state directory and the ports. Of each agent it
+    /// tells whether a rotation would be taken. Nothing is changed, and an exporter that runs is not disturbed. Run it as the user
+    /// that the exporter runs as: another may be let in elsewhere.
+    ///
+    /// A line begins with `ok`, `warning` or `missing`. Exits with 0 when nothing is missing, with 1 otherwise, with 2 for wrong
+    /// usage.
+    Check(CheckArgs),
+    /// Find the agents, trust stores and UPS daemons of this host, and propose how they are configured.
+    ///
+    /// Nothing is changed. What it proposes is meant to be read before it is used: it knows neither your UPSes elsewhere nor the
+    /// names of your Secrets.
+    Discover(DiscoverArgs),
     /// Look into keystores.
     #[command(subcommand)]
     Keystore(KeystoreCommand),
@@ -123,6 +142,43 @@ impl StateDirectoryError {
             Self::Replaced { .. } => "state_directory_replaced",
         }
     }
+}
+
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// The exporter's configuration; without it, what is found in the usual places is looked at.
+    #[arg(long = "config.file", value_name = "FILE")]
+    pub config_file: Option<PathBuf>,
+    /// Where the exporter listens, as it is told.
+    #[arg(long = "web.listen-address", value_name = "ADDRESS", default_value = DEFAULT_LISTEN_ADDRESS)]
+    pub listen_addresses: Vec<ListenAddress>,
+    /// How to print.
+    #[arg(short, long, value_enum, default_value_t = Output::Text)]
+    pub output: Output,
+}
+
+#[derive(Debug, Args)]
+pub struct DiscoverArgs {
+    /// What to print.
+    #[arg(short, long, value_enum, default_value_t = Proposed::Text)]
+    pub output: Proposed,
+    /// The name of this host in the cluster, by default what the system calls itself.
+    #[arg(long, value_name = "NAME")]
+    pub host: Option<HostName>,
+    /// The namespace of the resources, by default none is written.
+    #[arg(long, value_name = "NAMESPACE")]
+    pub namespace: Option<String>,
+}
+
+/// A form of what was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Proposed {
+    /// A line for each thing.
+    Text,
+    /// A configuration of kagiban-exporter, in YAML.
+    Config,
+    /// The ManagedAgentCertificates for the cluster, in YAML, with the configuration of the host as comments before them.
+    Manifests,
 }
 
 #[derive(Debug, Args)]

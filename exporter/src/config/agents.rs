@@ -45,6 +45,25 @@ pub struct AgentConfig {
     pub backups: usize,
 }
 
+impl AgentConfig {
+    /// An agent of which no more is known than where it is.
+    pub fn found(name: AgentName, product: Product, directory: PathBuf) -> Self {
+        Self {
+            name,
+            product,
+            directory: Some(directory),
+            keystore: KeystoreConfig::default(),
+            password_file: None,
+            password_ini: None,
+            endpoint: None,
+            service: ServiceConfig::default(),
+            renew: None,
+            verify: VerifyConfig::default(),
+            backups: default_backups(),
+        }
+    }
+}
+
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct KeystoreConfig {

@@ -19,10 +19,11 @@ pub use linux::{
     ShutdownWatch, Surveyed, SurveyedFile, Swap, Usage, account_id, announce, boot_id, boot_time, booted_at,
     check_program, check_replaceable, check_room, command_process, create_private_directory, default_state_directory,
     destination, directory_identity, exposed_part, forbid_dumps, host_name, identify, inherited_sockets,
-    is_managed_stop, is_readable_by_others, is_running, is_writable_by_others, listeners, lock, may_read_by_right,
-    move_aside, narrow, open_elsewhere, queued_start, read_ends, read_held, read_listed, read_regular, remove, replace,
-    run, run_commands_by, scheduled_shutdown_file, spawn, started_process, survey, swap, swap_names, sweep,
-    sync_directory_of, system_trust, temporary_beside, unlink_second_name, usage, write_new, write_unsynced,
+    is_clock_synchronized, is_managed_stop, is_readable_by_others, is_running, is_writable_by_others, listeners, lock,
+    may_read_by_right, move_aside, narrow, open_elsewhere, own_account, queued_start, read_ends, read_held,
+    read_listed, read_regular, remove, replace, run, run_commands_by, scheduled_shutdown_file, spawn, started_process,
+    survey, swap, swap_names, sweep, sync_directory_of, system_trust, temporary_beside, unlink_second_name, usage,
+    write_new, write_unsynced,
 };
 pub use manager::{HandoverError, Lifecycle};
 pub use program::{ProgramError, StartedProcess};

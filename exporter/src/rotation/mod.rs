@@ -32,6 +32,7 @@ pub mod machine;
 mod power;
 mod power_state;
 mod push;
+pub mod readiness;
 mod recovery;
 pub mod resume;
 mod rotator;

@@ -28,6 +28,8 @@ mod ups;
 #[doc(hidden)]
 pub use host::{fuzz_event_log, fuzz_event_log_text};
 pub use plan::plan;
+#[cfg(test)]
+pub(crate) use plan::reasons;
 pub use schedule::{Gate, look_at_all, watch};
 pub use traps::Traps;
 pub(crate) use ups::{read_nis_bytes, read_nut_bytes, read_page, read_snmp_bytes};

@@ -49,6 +49,18 @@ pub fn plan(config: &Config, found: &Discovered, host: &HostName) -> Vec<Source>
     sources
 }
 
+/// Every reason that a source of each kind can fail for, but of UPSes, which have a type of their own.
+#[cfg(test)]
+pub(crate) fn reasons() -> [(SourceKind, &'static [&'static str]); 5] {
+    [
+        (SourceKind::Agent, files::REASONS),
+        (SourceKind::File, files::REASONS),
+        (SourceKind::Health, health::REASONS),
+        (SourceKind::Host, host_source::REASONS),
+        (SourceKind::Tls, tls::REASONS),
+    ]
+}
+
 fn configured_files(rule: &CertificateRule) -> Source {
     let password = rule.password_file.clone().map_or(PasswordSource::None, PasswordSource::File);
     let files = FileRule {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::net::SocketAddr;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -217,6 +218,14 @@ impl OpenConnection {
 }
 
 impl ListenAddress {
+    /// Whether it can be listened on now; nothing is accepted.
+    ///
+    /// # Errors
+    /// Why not.
+    pub async fn try_bind(&self) -> io::Result<()> {
+        self.bind().await.map(|_| ())
+    }
+
     async fn bind(&self) -> io::Result<TcpListener> {
         match &self.host {
             Some(host) => TcpListener::bind((host.as_str(), self.port)).await,
@@ -228,6 +237,12 @@ impl ListenAddress {
                 bound => bound,
             },
         }
+    }
+}
+
+impl From<SocketAddr> for ListenAddress {
+    fn from(address: SocketAddr) -> Self {
+        Self { host: Some(address.ip().to_string()), port: address.port() }
     }
 }
 

@@ -5,6 +5,8 @@ mod edges;
 
 use anyhow::{Context, Result, ensure};
 use kagiban_crds::resource::ManagedAgentCertificateSpec;
+use kagiban_exporter::discovery::proposal;
+use kagiban_exporter::installation::Installed;
 use kagiban_tests::control_plane::ControlPlane;
 use kagiban_tests::kubectl::Kubectl;
 use kagiban_tests::tools;
@@ -184,6 +186,30 @@ fn the_examples_are_taken_as_they_stand() -> Result<()> {
     }
     products.sort();
     ensure!(products == ["powerchute-serial-shutdown", "self-renewing-service"], "{products:?}");
+    Ok(())
+}
+
+/// What `kagiban-exporter discover -o manifests` prints for a host with agents, a word of its namespace included.
+#[test]
+fn the_manifests_that_are_proposed_for_a_host_are_taken() -> Result<()> {
+    let kubectl = in_new_namespace("crd-proposed")?;
+    let host = "ups-01.example.com".parse()?;
+    let at = |directory: &str| Installed {
+        product: kagiban_agents::Product::PowerchuteSerialShutdown,
+        directory: directory.into(),
+    };
+    let found = [at("/opt/APC/PowerChuteSerialShutdown/Agent"), at("/opt/APC/second")];
+    let agents = proposal::rotatable(&found, |_, at| at.directory.ends_with("second"));
+    let text = proposal::manifests(&host, None, &agents, &[]);
+    let mut taken = 0;
+    for document in text.split("---\n").skip(1) {
+        let object: Value = serde_yaml::from_str(document)?;
+        let created: Value =
+            serde_json::from_str(&try_create(&kubectl, &object).with_context(|| document.to_owned())?)?;
+        ManagedAgentCertificateSpec::read(created["spec"].clone())?;
+        taken += 1;
+    }
+    ensure!(taken == 2, "{text}");
     Ok(())
 }
 

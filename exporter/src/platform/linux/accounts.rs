@@ -31,6 +31,19 @@ pub fn account_id(name: &str) -> Option<u32> {
     fields.nth(2)?.parse().ok()
 }
 
+/// The account that this process acts as, by its name where /etc/passwd has one.
+pub fn own_account() -> String {
+    let id = rustix::process::geteuid().as_raw();
+    account_name(id).unwrap_or_else(|| format!("account {id}"))
+}
+
+fn account_name(id: u32) -> Option<String> {
+    let mut text = String::new();
+    fs::File::open(PASSWD).ok()?.take(MAX_PASSWD_BYTES).read_to_string(&mut text).ok()?;
+    let line = text.lines().find(|line| line.split(':').nth(2).and_then(|it| it.parse().ok()) == Some(id))?;
+    line.split(':').next().map(str::to_owned)
+}
+
 /// Whether an account may read a file by a right of its own: as root, as the file's owner, as a member of its group, or by its
 /// access control list. That everybody may read a file makes it nobody's.
 ///

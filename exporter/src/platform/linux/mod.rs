@@ -2,6 +2,7 @@
 
 mod accounts;
 mod attributes;
+mod clock;
 mod destination;
 mod durable;
 mod executable;
@@ -24,8 +25,9 @@ mod swap;
 mod systemd;
 mod trust_store;
 
-pub use accounts::{account_id, may_read_by_right};
+pub use accounts::{account_id, may_read_by_right, own_account};
 pub use attributes::Attributes;
+pub use clock::is_clock_synchronized;
 pub use destination::{Destination, destination};
 pub use durable::{
     check_room, create_private_directory, narrow, remove, replace, sweep, sync_directory_of, temporary_beside,

@@ -32,7 +32,7 @@ use crate::installation::Installed;
 use crate::snapshot::{Label, Observation, SourceId, SourceKind, Trouble};
 
 /// Every reason that a look can fail for.
-const REASONS: &[&str] = &[
+pub(super) const REASONS: &[&str] = &[
     "bus",
     "busy",
     "malformed",

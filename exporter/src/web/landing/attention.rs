@@ -4,22 +4,13 @@ use std::fmt::{self, Write};
 
 use jiff::Timestamp;
 
-use super::html::Escaped;
-use super::shutdown::ShutdownView;
-use super::{Severity, certificates, upses};
-use crate::shutdown::{FeedsReport, Report};
-use crate::snapshot::{KEY_NOT_PROVEN, Snapshot, Trouble, Unlisted};
+use super::html::{Escaped, class};
+use crate::overview::shutdown::ShutdownView;
+use crate::overview::{Item, Severity, attention};
+use crate::snapshot::Snapshot;
 
 /// More are below, in their tables.
 const MAX_ITEMS: usize = 20;
-/// Why a handshake ended that no client of today comes to its end with.
-const OUTDATED: [&str; 3] = ["group_not_spoken", "old_cipher_suite", "old_version"];
-
-struct Item {
-    severity: Severity,
-    about: String,
-    said: String,
-}
 
 pub(super) fn section(
     out: &mut String,
@@ -27,27 +18,19 @@ pub(super) fn section(
     shutdown: Option<&ShutdownView>,
     now: Timestamp,
 ) -> fmt::Result {
-    // The sort keeps this order: a frozen agent comes before whatever else is critical.
-    let mut items = frozen(snapshot);
-    items.extend(shutdown.and_then(|shutdown| going_down(shutdown, now)));
-    items.extend(not_rotated(snapshot));
-    items.extend(of_feeds(snapshot));
-    items.extend(of_upses(snapshot));
-    items.extend(failures(snapshot));
-    items.extend(endpoints(snapshot));
-    items.extend(of_certificates(snapshot, now));
-    items.extend(own(snapshot, now));
+    let mut items = attention::items(snapshot, shutdown, now);
+    // The sort keeps their order: a frozen agent comes before whatever else is critical.
     items.sort_by_key(|item| item.severity);
-    let class = items.first().map_or("", |worst| worst.severity.class());
-    write!(out, "<section class=\"alert {class}\" aria-labelledby=\"attention\"><h2 id=\"attention\">Needs attention")?;
+    let worst = items.first().map_or("", |worst| class(worst.severity));
+    write!(out, "<section class=\"alert {worst}\" aria-labelledby=\"attention\"><h2 id=\"attention\">Needs attention")?;
     if items.is_empty() {
         let looked =
             if snapshot.is_complete() { "Nothing." } else { "Nothing so far; not every source has been looked at." };
         return writeln!(out, "</h2>\n<p>{looked}</p></section>");
     }
     writeln!(out, " ({})</h2>\n<ul>", items.len())?;
-    for Item { severity, about, said } in items.iter().take(MAX_ITEMS) {
-        let (word, class) = (word(*severity), severity.class());
+    for Item { severity, about, said, .. } in items.iter().take(MAX_ITEMS) {
+        let (word, class) = (word(*severity), class(*severity));
         let (about, said) = (Escaped(about), Escaped(said));
         writeln!(out, "<li><strong class=\"{class}\">{word}:</strong> {about}: {said}</li>")?;
     }
@@ -63,141 +46,4 @@ const fn word(severity: Severity) -> &'static str {
         Severity::Warning => "Warning",
         Severity::Fine => "Note",
     }
-}
-
-fn frozen(snapshot: &Snapshot) -> Vec<Item> {
-    let frozen = snapshot.rotations.iter().filter(|(_, rotations)| rotations.is_frozen());
-    let said = frozen.map(|(agent, rotations)| {
-        let failure = rotations.known.as_ref().and_then(|seen| seen.failure.as_ref());
-        let why = failure.map_or_else(String::new, |failure| format!(": {} ({})", failure.message, failure.reason));
-        item(Severity::Critical, format!("Agent {agent}"), format!("its rotations are frozen{why}"))
-    });
-    said.collect()
-}
-
-fn not_rotated(snapshot: &Snapshot) -> Vec<Item> {
-    let troubles =
-        snapshot.rotations.iter().filter_map(|(agent, rotations)| Some((agent, rotations.trouble.as_ref()?)));
-    let said = troubles.map(|(agent, trouble)| {
-        let said = format!("is not rotated: {} ({})", trouble.message, trouble.reason);
-        item(Severity::Critical, format!("Agent {agent}"), said)
-    });
-    said.collect()
-}
-
-fn going_down(shutdown: &ShutdownView, now: Timestamp) -> Option<Item> {
-    let remedy = shutdown.remedy().map_or_else(String::new, |remedy| format!("; {remedy}"));
-    let said = format!("{}{remedy}", shutdown.sentence(now));
-    (shutdown.severity != Severity::Fine).then(|| item(shutdown.severity, "This host", said))
-}
-
-/// Loads that have lost a UPS: the next one that goes may be the one that they hang on.
-fn of_feeds(snapshot: &Snapshot) -> Vec<Item> {
-    let loads = snapshot.shutdown.iter().flat_map(Report::feeds).filter(|load| load.healthy < load.members);
-    let said = loads.map(|FeedsReport { name, members, healthy, min_healthy }| {
-        let severity = if healthy < min_healthy { Severity::Critical } else { Severity::Warning };
-        item(
-            severity,
-            format!("Load {name}"),
-            format!("{healthy} of its {members} UPSes are healthy, {min_healthy} needed"),
-        )
-    });
-    let unlisted = snapshot.unlisted().map(|Unlisted { load, source, ups, listed }| {
-        let said = format!("names the UPS {source}/{ups}, which its server does not list; it lists {listed}");
-        item(Severity::Warning, format!("Load {load}"), said)
-    });
-    said.chain(unlisted).collect()
-}
-
-fn of_upses(snapshot: &Snapshot) -> Vec<Item> {
-    let seen = upses::each(snapshot).map(|ups| (ups, upses::state(ups)));
-    let bad = seen.filter(|(_, (severity, _))| *severity != Severity::Fine);
-    bad.map(|(ups, (severity, state))| item(severity, format!("UPS {}", ups.ups), state)).collect()
-}
-
-/// Sources that failed as a whole, and files of those that did not.
-fn failures(snapshot: &Snapshot) -> Vec<Item> {
-    let whole = snapshot.troubles();
-    let files = snapshot
-        .passes()
-        .flat_map(|(id, pass)| pass.files().iter().flat_map(|file| file.troubles()).map(move |trouble| (id, trouble)));
-    let said = whole.chain(files).map(|(id, trouble)| {
-        let about = format!("{} {}", id.kind.as_str(), id.name);
-        item(Severity::Critical, about, format!("{} ({})", trouble.message, trouble.reason))
-    });
-    said.collect()
-}
-
-fn endpoints(snapshot: &Snapshot) -> Vec<Item> {
-    let probes = snapshot.passes().filter_map(|(_, pass)| pass.probe());
-    let said = probes.flat_map(|probe| {
-        let about = || format!("Endpoint {}", probe.target);
-        let unread = probe.unread().iter().filter(|_| probe.outcome.is_ok());
-        let unread: Vec<_> =
-            unread.map(|t| item(Severity::Warning, about(), format!("{} ({})", t.message, t.reason))).collect();
-        let [one, another] = match &probe.outcome {
-            Err(trouble) => {
-                [Some(item(Severity::Critical, about(), format!("{} ({})", trouble.message, trouble.reason))), None]
-            }
-            Ok(served) => {
-                // Its own expiry is said of the certificate.
-                let refused = served.refused.filter(|reason| *reason != "expired");
-                let refused = refused.map(|reason| match reason {
-                    KEY_NOT_PROVEN => "its chain is trusted, but that it holds the key was not proven".to_owned(),
-                    reason => format!("its chain is not trusted ({reason})"),
-                });
-                let refused = refused.map(|said| item(Severity::Warning, about(), said));
-                let is_old = |broken: &&Trouble| OUTDATED.contains(&broken.reason);
-                let old = served.broken.as_ref().filter(is_old);
-                let old = old
-                    .map(|broken| item(Severity::Warning, about(), format!("{} ({})", broken.message, broken.reason)));
-                [refused, old]
-            }
-        };
-        [one, another].into_iter().flatten().chain(unread)
-    });
-    said.collect()
-}
-
-/// What trust stores hold expires there without harm.
-fn of_certificates(snapshot: &Snapshot, now: Timestamp) -> Vec<Item> {
-    let rows = certificates::by_expiry(snapshot).into_iter();
-    let own = rows.filter(|placed| !placed.is_authority());
-    let said = own.map_while(|placed| {
-        let (severity, left) = placed.left(now);
-        let about = format!("Certificate {}", placed.certificate.facts.subject);
-        (severity != Severity::Fine).then(|| item(severity, about, format!("{left}, in {}", placed.place)))
-    });
-    said.collect()
-}
-
-fn own(snapshot: &Snapshot, now: Timestamp) -> Vec<Item> {
-    let failed = |reload: Option<crate::snapshot::Reload>| reload.is_some_and(|reload| !reload.successful);
-    let kept = "was refused, or a part of it, and what was in force before stays; the log says why";
-    let mut items = Vec::new();
-    if failed(snapshot.reload) {
-        items.push(item(Severity::Warning, "The configuration", kept));
-    }
-    if failed(snapshot.web_config) {
-        items.push(item(Severity::Warning, "The web configuration", kept));
-    }
-    if snapshot.host_api_up == Some(false) {
-        items.push(item(Severity::Warning, "The host API", "does not listen; the log says why, and it is tried again"));
-    }
-    for file in snapshot.secret_files.iter().filter(|file| file.exposed) {
-        let said = format!("{} may be read by others; set its mode to 0600 and change the secret", file.path);
-        items.push(item(Severity::Warning, format!("Secret {}", file.setting), said));
-    }
-    if failed(snapshot.host_api_tls.map(|tls| tls.reload)) {
-        items.push(item(Severity::Warning, "The host API's TLS files", kept));
-    }
-    if snapshot.host_api_tls.and_then(|tls| tls.crl_next_update).is_some_and(|end| end <= now) {
-        let said = "has expired, so no client of its CA is let in; put a new one into clientCrlFile";
-        items.push(item(Severity::Critical, "The host API's revocation list", said));
-    }
-    items
-}
-
-fn item(severity: Severity, about: impl Into<String>, said: impl Into<String>) -> Item {
-    Item { severity, about: about.into(), said: said.into() }
 }

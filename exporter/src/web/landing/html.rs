@@ -2,24 +2,13 @@
 
 use std::fmt::{self, Display, Write};
 
-use jiff::Timestamp;
-
-use super::Severity;
+use crate::overview::Severity;
 
 /// A page of thousands of rows helps nobody; the metrics have them all.
 const MAX_ROWS: usize = 200;
-const MINUTE: i64 = 60;
-const HOUR: i64 = 60 * MINUTE;
-const DAY: i64 = 24 * HOUR;
 
 /// Text from outside, in HTML.
 pub(super) struct Escaped<'a>(pub(super) &'a str);
-
-/// A time, to the minute.
-pub(super) struct Moment(pub(super) Timestamp);
-
-/// A span of seconds, in its two largest useful units.
-pub(super) struct Span(pub(super) i64);
 
 /// One cell of a table.
 pub(super) struct Cell {
@@ -34,6 +23,15 @@ impl Cell {
 
     pub(super) fn marked(severity: Severity, text: impl Display) -> Self {
         Self { severity, text: text.to_string() }
+    }
+}
+
+/// Of our own style.
+pub(super) const fn class(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Critical => "bad",
+        Severity::Warning => "soon",
+        Severity::Fine => "",
     }
 }
 
@@ -54,7 +52,7 @@ pub(super) fn table<const N: usize>(
     for row in rows.take(MAX_ROWS) {
         out.write_str("<tr>")?;
         for (index, (head, cell)) in heads.iter().zip(&row).enumerate() {
-            let (class, text) = (cell.severity.class(), Escaped(&cell.text));
+            let (class, text) = (class(cell.severity), Escaped(&cell.text));
             match (index, class) {
                 (0, _) => write!(out, "<th scope=\"row\">{text}</th>")?,
                 (_, "") => write!(out, "<td data-head=\"{head}\">{text}</td>")?,
@@ -80,33 +78,9 @@ impl Display for Escaped<'_> {
     }
 }
 
-impl Display for Moment {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0.strftime("%Y-%m-%d %H:%M UTC"))
-    }
-}
-
-impl Display for Span {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0.max(0) {
-            seconds @ ..MINUTE => write!(f, "{seconds} s"),
-            seconds @ ..HOUR => write!(f, "{} min", seconds / MINUTE),
-            seconds if seconds < 2 * DAY => write!(f, "{} h {:02} min", seconds / HOUR, seconds % HOUR / MINUTE),
-            seconds => write!(f, "{} days", seconds / DAY),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_span_is_said_as_a_person_would() {
-        let said = |seconds| Span(seconds).to_string();
-        assert_eq!([said(-5), said(59), said(600), said(3_900)], ["0 s", "59 s", "10 min", "1 h 05 min"]);
-        assert_eq!([said(2 * DAY - 1), said(2 * DAY)], ["47 h 59 min", "2 days"]);
-    }
 
     #[test]
     fn a_table_of_thousands_of_rows_is_cut_and_says_so() {

@@ -20,29 +20,11 @@ use std::fmt::{self, Write};
 use jiff::Timestamp;
 
 use self::html::Escaped;
-use self::shutdown::ShutdownView;
 use super::TelemetryPath;
+use crate::overview::Moment;
+use crate::overview::shutdown::ShutdownView;
 use crate::shutdown::Report;
 use crate::snapshot::Snapshot;
-
-/// How bad something is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Severity {
-    Critical,
-    Warning,
-    Fine,
-}
-
-impl Severity {
-    /// Of our own style.
-    const fn class(self) -> &'static str {
-        match self {
-            Self::Critical => "bad",
-            Self::Warning => "soon",
-            Self::Fine => "",
-        }
-    }
-}
 
 /// What the page is made of.
 pub(super) struct Page<'a> {
@@ -75,7 +57,7 @@ impl Page<'_> {
              <nav aria-label=\"Endpoints\"><a href=\"{metrics}\">Metrics</a> | <a href=\"/-/healthy\">Health</a> | \
              <a href=\"/-/ready\">Readiness</a></nav></header>\n<main>\n",
             version = env!("CARGO_PKG_VERSION"),
-            at = html::Moment(now),
+            at = Moment(now),
             metrics = self.metrics,
         )?;
         attention::section(out, snapshot, shutdown.as_ref(), now)?;

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::html::{Cell, table};
-use super::{Severity, certificates};
+use crate::overview::{Severity, certificates};
 use crate::snapshot::{Pass, Snapshot};
 
 pub(super) fn endpoints(out: &mut String, snapshot: &Snapshot) -> fmt::Result {

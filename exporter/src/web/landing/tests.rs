@@ -5,33 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
+use crate::overview::Severity;
+use crate::overview::samples::{NOW, certificate};
 use crate::probe::Phases;
 use crate::snapshot::{
-    Backend, Board, CertificateFacts, Contents, FileSeen, Label, Observation, Pass, ProbeSeen, Role, SeenCertificate,
-    Served, SourceId, SourceKind, Trouble, UpsSeen, UpsTrouble,
+    Backend, Board, Contents, FileSeen, Label, Observation, Pass, ProbeSeen, Role, Served, SourceId, SourceKind,
+    Trouble, UpsSeen, UpsTrouble,
 };
 use crate::ups::{Quantity, Reading, Status, UpsFault};
-
-pub(super) const NOW: Timestamp = Timestamp::constant(1_750_000_000, 0);
-const DAY: i64 = 86_400;
-
-pub(super) fn certificate(name: &str, role: Role, days: i64) -> SeenCertificate {
-    let facts = CertificateFacts {
-        sha256: [1; 32],
-        subject: Label::new(&format!("CN={name}")),
-        issuer: Label::new("CN=Fleet CA"),
-        subject_cn: Some(Label::new(name)),
-        issuer_cn: Some(Label::new("Fleet CA")),
-        serial: Label::new("1f"),
-        not_before: 0,
-        not_after: NOW.as_second() + days * DAY,
-        san: Label::new(name),
-        key_algorithm: Label::new("RSA"),
-        key_bits: Some(Label::new("2048")),
-        signature_algorithm: Label::new("SHA256withRSA"),
-    };
-    SeenCertificate { alias: Label::new("securekey"), chain_index: 0, role, facts: Arc::new(facts) }
-}
 
 fn ups(name: &str, outcome: Result<Reading, UpsTrouble>) -> UpsSeen {
     let (ups, target) = (Label::new(name), Label::new("127.0.0.1:3493"));

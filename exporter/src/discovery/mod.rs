@@ -1,5 +1,7 @@
 //! What is worth looking at on a host that has no configuration.
 
+pub mod proposal;
+
 use std::collections::BTreeMap;
 use std::env;
 use std::fs;

@@ -1,0 +1,54 @@
+//! `discover`: what is on this host, and what a person writes to have it rotated.
+
+use std::io::{self, Write};
+
+use super::listing::Printable;
+use super::{DiscoverArgs, Proposed};
+use crate::discovery::proposal;
+use crate::service::Found;
+
+/// Prints what was found, in the form that was asked for.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn print(found: &Found, args: &DiscoverArgs, out: &mut dyn Write) -> io::Result<()> {
+    let Found { host, agents, daemons, .. } = found;
+    match args.output {
+        Proposed::Text => text(found, out)?,
+        Proposed::Config => out.write_all(proposal::configuration(host, agents, daemons).as_bytes())?,
+        Proposed::Manifests => {
+            let manifests = proposal::manifests(host, args.namespace.as_deref(), agents, daemons);
+            out.write_all(manifests.as_bytes())?;
+        }
+    }
+    out.flush()
+}
+
+fn text(found: &Found, out: &mut dyn Write) -> io::Result<()> {
+    let mut line = |what: &str, text: &str| writeln!(out, "{what:<14}{}", Printable(text));
+    line("host", found.host.as_str())?;
+    for at in &found.installed {
+        let directory = at.directory.display();
+        let name = found.agents.iter().find(|agent| agent.at == *at).map(|agent| agent.name.as_str());
+        let rotated = name.map_or_else(|| "not rotated by a keystore".to_owned(), |name| format!("as agent {name}"));
+        line("agent", &format!("{} in {directory}, {rotated}", at.product.id()))?;
+    }
+    for (what, paths) in
+        [("trust store", &found.trust_stores), ("CA bundle", &found.bundles), ("event log", &found.event_logs)]
+    {
+        for path in paths {
+            line(what, &path.display().to_string())?;
+        }
+    }
+    for daemon in &found.daemons {
+        line("UPS daemon", &format!("{} at {}", daemon.as_str(), daemon.address()))?;
+    }
+    if found.agents.is_empty() {
+        writeln!(
+            out,
+            "\nNo agent was found whose keystore can be rotated; examples/exporter.yaml shows how one is named by hand."
+        )
+    } else {
+        writeln!(out, "\n`-o config` prints a configuration for this host, and `-o manifests` what the cluster needs.")
+    }
+}

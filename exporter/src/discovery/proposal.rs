@@ -1,0 +1,306 @@
+//! What a person writes to have agents rotated that were found: the configuration of the host, and the resources of the cluster. Both
+//! are meant to be read and changed before they are used. Pure.
+
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::path::Path;
+
+use kagiban_agents::Class;
+use kagiban_crds::{AgentName, HostName};
+use serde::Serialize;
+
+use crate::installation::Installed;
+
+/// A UPS daemon on this host that something answers for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LocalDaemon {
+    Apcupsd,
+    Upsd,
+}
+
+/// An agent that can be rotated.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rotatable {
+    pub name: AgentName,
+    pub at: Installed,
+    /// The host knows no password of its store, so that the resource has to name one.
+    pub wants_password: bool,
+}
+
+impl LocalDaemon {
+    pub const ALL: [Self; 2] = [Self::Apcupsd, Self::Upsd];
+
+    /// Where it listens unless it is told otherwise.
+    pub const fn address(self) -> SocketAddr {
+        let port = match self {
+            Self::Apcupsd => 3551,
+            Self::Upsd => 3493,
+        };
+        SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, port))
+    }
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Apcupsd => "apcupsd",
+            Self::Upsd => "upsd",
+        }
+    }
+}
+
+/// The installations that take a rotation, each with a name of its own. `wants_password` is asked of each.
+pub fn rotatable(found: &[Installed], wants_password: impl Fn(&AgentName, &Installed) -> bool) -> Vec<Rotatable> {
+    let mut named: Vec<Rotatable> = Vec::new();
+    // What renews itself does so by a command that only its administrator knows.
+    for at in found.iter().filter(|at| matches!(at.product.facts().class, Class::Push)) {
+        let again = named.iter().filter(|other| other.at.product == at.product).count();
+        let name = if again == 0 { at.product.id().to_owned() } else { format!("{}-{}", at.product.id(), again + 1) };
+        let Ok(name) = name.parse::<AgentName>() else { continue };
+        named.push(Rotatable { wants_password: wants_password(&name, at), name, at: at.clone() });
+    }
+    named
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Configuration<'a> {
+    host: &'a HostName,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    ups: Vec<Ups>,
+    agents: Vec<Agent<'a>>,
+    host_api: HostApi,
+}
+
+#[derive(Serialize)]
+struct Ups {
+    name: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    apcupsd: Option<Address>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    nut: Option<Address>,
+}
+
+#[derive(Serialize)]
+struct Address {
+    address: SocketAddr,
+}
+
+#[derive(Serialize)]
+struct Agent<'a> {
+    name: &'a AgentName,
+    product: &'static str,
+    directory: &'a Path,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct HostApi {
+    listen_address: &'static str,
+    certificate_file: &'static str,
+    key_file: &'static str,
+    client_ca_file: &'static str,
+    client_names: [&'static str; 1],
+}
+
+impl<'a> From<&'a Rotatable> for Agent<'a> {
+    fn from(Rotatable { name, at: Installed { product, directory }, .. }: &'a Rotatable) -> Self {
+        Self { name, product: product.id(), directory }
+    }
+}
+
+/// The configuration of the host, as YAML with comments.
+pub fn configuration(host: &HostName, agents: &[Rotatable], daemons: &[LocalDaemon]) -> String {
+    let ups = |daemon: &LocalDaemon| {
+        let address = || Some(Address { address: daemon.address() });
+        match daemon {
+            LocalDaemon::Apcupsd => Ups { name: "apcupsd", apcupsd: address(), nut: None },
+            LocalDaemon::Upsd => Ups { name: "upsd", apcupsd: None, nut: address() },
+        }
+    };
+    let configuration = Configuration {
+        host,
+        ups: daemons.iter().map(ups).collect(),
+        agents: agents.iter().map(Agent::from).collect(),
+        host_api: HostApi {
+            listen_address: "0.0.0.0:9995",
+            certificate_file: "/etc/kagiban/host-api.crt",
+            key_file: "/etc/kagiban/host-api.key",
+            client_ca_file: "/etc/kagiban/client-ca.crt",
+            client_names: ["kagiban-operator"],
+        },
+    };
+    let mut text = "# /etc/kagiban/exporter.yaml of this host. `kagiban-operator enroll` makes the files of hostApi, and prints the name of\n\
+                    # clientNames that goes with them. examples/exporter.yaml explains every key.\n"
+        .to_owned();
+    if daemons.is_empty() {
+        text.push_str(
+            "# No UPS daemon answers on this host. Name its UPS under `ups`; nothing is rotated while the power is not known, unless\n\
+             # somebody vouches for it with `power: {assume: mains}`.\n",
+        );
+    }
+    text + &yaml(&configuration)
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Resource<'a> {
+    api_version: &'static str,
+    kind: &'static str,
+    metadata: Metadata<'a>,
+    spec: Spec<'a>,
+}
+
+#[derive(Serialize)]
+struct Metadata<'a> {
+    name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    namespace: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Spec<'a> {
+    host: &'a HostName,
+    agent: AgentRef<'a>,
+    api: Api,
+    certificate: Certificate<'a>,
+    issuer_ref: IssuerRef,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    keystore: Option<Keystore>,
+}
+
+#[derive(Serialize)]
+struct AgentRef<'a> {
+    product: &'static str,
+    name: &'a AgentName,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Api {
+    host_api: HostApiRef,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct HostApiRef {
+    url: String,
+    tls_secret_ref: SecretRef,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Certificate<'a> {
+    dns_names: [&'a HostName; 1],
+    duration: &'static str,
+    renew_before: &'static str,
+}
+
+#[derive(Serialize)]
+struct IssuerRef {
+    kind: &'static str,
+    name: &'static str,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Keystore {
+    password_secret_ref: SecretRef,
+}
+
+#[derive(Serialize)]
+struct SecretRef {
+    name: &'static str,
+}
+
+/// A `ManagedAgentCertificate` for each agent, as a stream of YAML documents that `kubectl apply -f -` takes. The configuration of the
+/// host that goes with them stands before, as comments.
+pub fn manifests(host: &HostName, namespace: Option<&str>, agents: &[Rotatable], daemons: &[LocalDaemon]) -> String {
+    let mut text = String::new();
+    for line in configuration(host, agents, daemons).lines() {
+        text.push_str("# ");
+        text.push_str(line.strip_prefix("# ").unwrap_or(line));
+        text.push('\n');
+    }
+    text.push_str(
+        "#\n# What follows is for the cluster. It names Secrets in its namespace: fleet-ca signs, fleet-client is shown to the host, and\n\
+         # powerchute-store holds the password of a keystore; examples/quickstart says how each is made.\n",
+    );
+    for Rotatable { name, at, wants_password } in agents {
+        let label = host.as_str().split('.').next().unwrap_or_default();
+        let resource = Resource {
+            api_version: "kagiban.dev/v1alpha1",
+            kind: "ManagedAgentCertificate",
+            metadata: Metadata { name: format!("{label}-{name}"), namespace },
+            spec: Spec {
+                host,
+                agent: AgentRef { product: at.product.id(), name },
+                api: Api {
+                    host_api: HostApiRef {
+                        url: format!("https://{host}:9995"),
+                        tls_secret_ref: SecretRef { name: "fleet-client" },
+                    },
+                },
+                certificate: Certificate { dns_names: [host], duration: "2160h", renew_before: "720h" },
+                issuer_ref: IssuerRef { kind: "CASecret", name: "fleet-ca" },
+                keystore: wants_password
+                    .then_some(Keystore { password_secret_ref: SecretRef { name: "powerchute-store" } }),
+            },
+        };
+        text.push_str("---\n");
+        text.push_str(&yaml(&resource));
+    }
+    text
+}
+
+fn yaml<T: Serialize>(value: &T) -> String {
+    serde_yaml::to_string(value).expect("strings and addresses are written as YAML")
+}
+
+#[cfg(test)]
+mod tests {
+    use kagiban_agents::Product;
+
+    use super::*;
+    use crate::config;
+
+    fn at(product: Product, directory: &str) -> Installed {
+        Installed { product, directory: directory.into() }
+    }
+
+    fn host() -> HostName {
+        "ups-01.example.com".parse().expect("a host name")
+    }
+
+    #[test]
+    fn the_configuration_that_is_proposed_is_taken_and_names_every_agent_and_daemon() {
+        // A directory may be called anything.
+        let odd = "/opt/#1: \"Agent\"";
+        let found = [
+            at(Product::PowerchuteSerialShutdown, "/opt/APC/Agent"),
+            at(Product::PowerchuteSerialShutdown, odd),
+            at(Product::PowerchuteBusinessEdition, "/opt/APC/PBE"),
+        ];
+        let agents = rotatable(&found, |_, at| at.directory == Path::new(odd));
+        let text = configuration(&host(), &agents, &LocalDaemon::ALL);
+        let config = config::parse(&text, Path::new("proposed")).unwrap_or_else(|error| panic!("{error}\n{text}"));
+        let named: Vec<_> = config.agents.iter().map(|it| (it.name.as_str(), it.directory.clone())).collect();
+        let expected = [("powerchute-serial-shutdown", "/opt/APC/Agent"), ("powerchute-serial-shutdown-2", odd)];
+        assert_eq!(named, expected.map(|(name, path)| (name, Some(path.into()))));
+        assert_eq!(config.host, Some(host()));
+        assert!(config.ups.len() == 2 && config.ups.iter().all(|ups| ups.feeds_host) && config.host_api.is_some());
+        let without = configuration(&host(), &agents, &[]);
+        assert!(without.contains("# No UPS daemon answers") && !without.contains("\nups:"), "{without}");
+    }
+
+    #[test]
+    fn the_manifests_have_the_configuration_as_comments_and_nothing_else_beside_the_resources() {
+        let agents = rotatable(&[at(Product::PowerchuteSerialShutdown, "/opt/APC/Agent")], |_, _| true);
+        let text = manifests(&host(), Some("fleet"), &agents, &LocalDaemon::ALL);
+        let (comments, resources) = text.split_once("---\n").expect("a document");
+        assert!(comments.lines().all(|line| line.starts_with('#')), "{comments}");
+        assert!(comments.contains("# hostApi:") && comments.contains("    address: 127.0.0.1:3551"), "{comments}");
+        let resource: serde_yaml::Value = serde_yaml::from_str(resources).expect("YAML");
+        assert_eq!(resource["metadata"]["name"].as_str(), Some("ups-01-powerchute-serial-shutdown"));
+        assert_eq!(resource["metadata"]["namespace"].as_str(), Some("fleet"));
+        assert_eq!(resource["spec"]["keystore"]["passwordSecretRef"]["name"].as_str(), Some("powerchute-store"));
+    }
+}

@@ -1,0 +1,200 @@
+//! What to do about a reason. The reasons are stated where they are made; each that a source can fail for has a line here, which a
+//! test holds.
+
+use crate::snapshot::{Backend, KEY_NOT_PROVEN, SourceKind};
+use crate::ups::UpsFault;
+
+/// A certificate is near its end.
+pub(crate) const RENEW: &str =
+    "have a new one issued; the operator does it for agents that a ManagedAgentCertificate names, see docs/rotation.md";
+/// A check of hardening failed.
+pub(crate) const HARDEN: &str = "docs/hardening.md says how, check by check";
+const BUG: &str = "this is a bug of kagiban-exporter; please report it with this line";
+const HANGS: &str = "a file system does not answer; find it with `findmnt` and the kernel's log, and mount it again";
+const PERMISSION: &str = "let the account that kagiban-exporter runs as read it, by a group or an ACL; for rotations the exporter \
+                          runs as root";
+const DISK: &str = "the file system gives an error for it; see the kernel's log";
+const LINKS: &str = "its symbolic links lead in a circle; correct them";
+const NOT_REGULAR: &str = "name a regular file in the configuration";
+
+/// What to do about a reason for which a source of this kind, or a part of it, could not be looked at.
+pub(crate) fn of_source(kind: SourceKind, reason: &str) -> Option<&'static str> {
+    let of_all = match reason {
+        "panic" => Some(BUG),
+        "permission_denied" => Some(PERMISSION),
+        "read_failed" => Some(DISK),
+        "symlink_loop" => Some(LINKS),
+        "not_regular" => Some(NOT_REGULAR),
+        _ => None,
+    };
+    match kind {
+        SourceKind::Agent | SourceKind::File | SourceKind::Health => of_file(reason).or(of_all),
+        SourceKind::Host => of_host(reason).or(of_all),
+        SourceKind::Tls => of_endpoint(reason).or(of_all),
+        // They know more than their reason: see `of_ups`.
+        SourceKind::Ups => None,
+    }
+}
+
+fn of_file(reason: &str) -> Option<&'static str> {
+    Some(match reason {
+        "bad_password" => "put the store's present password into the first line of its passwordFile",
+        "busy" | "timeout" => HANGS,
+        "malformed" => "it is damaged, or no certificate; write it again, or take it out of the paths",
+        "no_certificate" => "it holds none; name another file, or exclude it",
+        "not_found" => "correct its path in the configuration, or take it out",
+        "password_needed" => {
+            "its certificates are encrypted; name a passwordFile whose first line is the store's password"
+        }
+        "password_unreadable" => {
+            "make passwordFile a file of the exporter's account with mode 0600, the password in its first line"
+        }
+        "too_expensive" => "its iteration count is beyond any that is in use; write the store again with a usual one",
+        "too_large" => "it is larger than any store of certificates; name another file, or exclude it",
+        "too_many_files" => "raise maxFiles of this rule, or exclude what is no certificate",
+        "unsupported_algorithm" => {
+            "write the store again with current algorithms, by `keytool -importkeystore` for example"
+        }
+        "unsupported_format" => "write it as PKCS#12, JKS or PEM",
+        _ => return None,
+    })
+}
+
+fn of_endpoint(reason: &str) -> Option<&'static str> {
+    Some(match reason {
+        "bad_address" => "write the address as host:port",
+        "bad_server_name" => "set serverName to the name that is in the certificate",
+        "busy" => "as many look-ups hang as may; see whether the name servers of this host answer",
+        "ca_unreadable" => "correct caFile: a readable file with certificates in PEM",
+        "closed" => "see the service's log; the port may be another program's",
+        "connect" => "start the service, or correct its address; see that no firewall is between",
+        "dns" => "correct the name, or see that the name servers of this host answer",
+        "malformed" => "the certificate that is served cannot be read; have it issued again",
+        "no_certificate" => "the service has none, or asks for a key exchange without; see its TLS settings",
+        "not_tls" => "the port speaks another protocol; correct the address",
+        "protocol" | "tls_alert" => "see the service's log for why it refuses the handshake",
+        "timeout" => {
+            "see that the service is not overloaded, that the port is its TLS port, and that no firewall drops packets"
+        }
+        _ => return None,
+    })
+}
+
+fn of_host(reason: &str) -> Option<&'static str> {
+    Some(match reason {
+        "bus" => {
+            "let the exporter reach the system's D-Bus (`/run/dbus/system_bus_socket`), and see that systemd-logind runs"
+        }
+        "busy" | "timeout" => "what is asked does not answer; see systemd-logind, and the file system of the event log",
+        "malformed" => "the event log is damaged; see what the agent says, and let it begin a new one",
+        "not_found" => "correct the path of the event log in the configuration, or take it out",
+        "too_large" => "let the agent begin a new event log",
+        _ => return None,
+    })
+}
+
+/// What to do about a chain that is not trusted.
+pub(crate) fn of_chain(reason: &str) -> Option<&'static str> {
+    Some(match reason {
+        KEY_NOT_PROVEN => "see who listens on the port: it shows a certificate whose key it has not shown to have",
+        "bad_signature" | "malformed" | "unsupported_algorithm" | "wrong_purpose" => {
+            "have the certificate issued again, for a server and with current algorithms"
+        }
+        "expired" => RENEW,
+        "name_mismatch" => "set serverName to a name that is in the certificate, or have it issued for this one",
+        "no_roots" => "name the authority's certificate as caFile",
+        "not_yet_valid" => "see the clocks of this host and of the authority",
+        "other" => "see the log of kagiban-exporter for what is wrong with it",
+        "revoked" => "replace the certificate: its authority has revoked it",
+        "self_signed" => "have it issued by your authority; PowerChute comes with one that it made for itself",
+        "unknown_issuer" => {
+            "name the authority's certificate as caFile, or have the service send the chain up to one that is trusted"
+        }
+        _ => return None,
+    })
+}
+
+/// What to do about a UPS that was not heard.
+pub(crate) const fn of_ups(fault: UpsFault, backend: Backend) -> &'static str {
+    match fault {
+        UpsFault::Auth => match backend {
+            Backend::Apcupsd => "apcupsd knows no users; see what answers on its port",
+            Backend::Nut => "correct user and passwordFile: a user of upsd.users",
+            Backend::PowerchuteWeb => "correct user and passwordFile: the login of the agent's web interface",
+            Backend::Snmp => {
+                "correct the community, or user, protocols and passwords: as they stand in the card's settings"
+            }
+        },
+        UpsFault::BadEncoding => "write the password file as UTF-8",
+        UpsFault::Busy => {
+            "somebody else is logged on to the agent, or logins have to wait; it is asked again by itself"
+        }
+        UpsFault::CommLost => "see the cable between the UPS and what answers for it",
+        UpsFault::Connect => match backend {
+            Backend::Apcupsd => {
+                "start apcupsd; its apcupsd.conf needs NETSERVER on, and NISIP and NISPORT as configured here"
+            }
+            Backend::Nut => "start upsd; its upsd.conf needs a LISTEN line for this address",
+            Backend::PowerchuteWeb => "start the PowerChute agent, or correct its address",
+            Backend::Snmp => "correct the address of the card; see that no firewall is between",
+        },
+        UpsFault::DataStale => "see the driver of this UPS: upsd has heard nothing new of it",
+        UpsFault::Dns => "correct the name, or see that the name servers of this host answer",
+        UpsFault::DriverNotConnected => "start the driver of this UPS: `upsdrvctl start`",
+        UpsFault::LoginCutOff => {
+            "wait: an earlier login to the agent has not ended, and a second one could lock its user out"
+        }
+        UpsFault::NotFound => "correct the path of the password file",
+        UpsFault::NotRegular => NOT_REGULAR,
+        UpsFault::Panic => BUG,
+        UpsFault::PermissionDenied => PERMISSION,
+        UpsFault::Protocol => "see what answers on this port: it does not speak the protocol that is configured",
+        UpsFault::ReadFailed => DISK,
+        UpsFault::StateDirectory => {
+            "let the exporter write to its state directory: it counts logins there, so that none locks the user out"
+        }
+        UpsFault::SymlinkLoop => LINKS,
+        UpsFault::Timeout => match backend {
+            Backend::Snmp => {
+                "see that the card is reachable by UDP, that SNMP is on, and that its access list has this host; a wrong community is \
+                 not answered either"
+            }
+            Backend::Apcupsd | Backend::Nut | Backend::PowerchuteWeb => {
+                "see that what is asked is not overloaded, and that no firewall drops packets"
+            }
+        },
+        UpsFault::Tls => "correct caFile or serverName of this UPS: the TLS of what is asked is not trusted",
+        UpsFault::TooLarge => "see what answers on this port: it says more than any UPS does",
+        UpsFault::UnknownUps => "name a UPS that upsd lists: `upsc -l`",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::probe::TrustVerdict;
+    use crate::sources;
+
+    /// A person who reads of a fault reads what to do.
+    #[test]
+    fn every_reason_that_a_source_can_fail_for_has_a_fix() {
+        let mut known = 0;
+        for (kind, reasons) in sources::reasons() {
+            for reason in reasons {
+                known += 1;
+                let fix = of_source(kind, reason);
+                assert!(fix.is_some_and(|fix| fix.len() > 20), "{kind:?} {reason}");
+            }
+        }
+        assert!(known > 50, "{known}");
+        assert_eq!(of_source(SourceKind::File, "made_up"), None);
+    }
+
+    #[test]
+    fn every_reason_for_which_a_chain_is_refused_has_a_fix() {
+        let own = [KEY_NOT_PROVEN, "no_roots"];
+        let missing: Vec<_> =
+            TrustVerdict::REASONS.into_iter().chain(own).filter(|reason| of_chain(reason).is_none()).collect();
+        assert_eq!(missing, [""; 0]);
+    }
+}

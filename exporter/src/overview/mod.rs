@@ -1,0 +1,98 @@
+//! What people are told of a host: each thing that is seen, how bad it is, and what to do about it.
+//!
+//! ```text
+//!   Snapshot ──> attention   what needs a person      ──> web (landing page), cli (`check`)
+//!           └──> working     what is as it should be  ──> cli (`check`)
+//! ```
+//!
+//! Pure. Metrics tell the same of the same snapshot; here are words.
+
+pub(crate) mod attention;
+pub(crate) mod certificates;
+pub(crate) mod fix;
+#[cfg(test)]
+pub(crate) mod samples;
+pub(crate) mod shutdown;
+mod text;
+pub(crate) mod upses;
+pub(crate) mod working;
+
+pub(crate) use text::{Moment, Span};
+
+use crate::snapshot::SourceKind;
+
+/// How bad something is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    Critical,
+    Warning,
+    Fine,
+}
+
+/// What something is about, in the order in which a page of all tells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Topic {
+    Configuration,
+    Exporter,
+    Agent,
+    File,
+    Endpoint,
+    Certificate,
+    Hardening,
+    Ups,
+    Power,
+    Shutdown,
+    Clock,
+}
+
+/// One thing that people are told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Item {
+    pub topic: Topic,
+    pub severity: Severity,
+    /// What it is about, such as `UPS rack-a`.
+    pub about: String,
+    pub said: String,
+    /// What to do, where what is said does not say it.
+    pub fix: Option<String>,
+}
+
+pub(crate) fn item(topic: Topic, severity: Severity, about: impl Into<String>, said: impl Into<String>) -> Item {
+    Item { topic, severity, about: about.into(), said: said.into(), fix: None }
+}
+
+impl Item {
+    pub(crate) fn fix_by(self, fix: Option<impl Into<String>>) -> Self {
+        Self { fix: fix.map(Into::into), ..self }
+    }
+}
+
+impl Topic {
+    /// Stable, for scripts.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Configuration => "configuration",
+            Self::Exporter => "exporter",
+            Self::Agent => "agent",
+            Self::File => "file",
+            Self::Endpoint => "endpoint",
+            Self::Certificate => "certificate",
+            Self::Hardening => "hardening",
+            Self::Ups => "ups",
+            Self::Power => "power",
+            Self::Shutdown => "shutdown",
+            Self::Clock => "clock",
+        }
+    }
+
+    pub(crate) const fn of(kind: SourceKind) -> Self {
+        match kind {
+            SourceKind::Agent => Self::Agent,
+            SourceKind::File => Self::File,
+            SourceKind::Health => Self::Hardening,
+            SourceKind::Host => Self::Shutdown,
+            SourceKind::Tls => Self::Endpoint,
+            SourceKind::Ups => Self::Ups,
+        }
+    }
+}

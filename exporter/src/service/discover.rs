@@ -1,0 +1,72 @@
+//! `discover`: what is on this host, without a configuration.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use futures::future::join_all;
+use kagiban_crds::{AgentName, HostName};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout};
+
+use super::{CONFIG_WITHIN, SEARCH_WITHIN, ServiceError, host_name};
+use crate::blocking::{self, Work};
+use crate::config::{AgentConfig, Config, ConfigError};
+use crate::discovery::proposal::{LocalDaemon, Rotatable, rotatable};
+use crate::discovery::{self, Discovered};
+use crate::installation::Installed;
+use crate::rotation::agent::Agent;
+use crate::rotation::readiness::{self, Unready};
+
+/// A connection within this host.
+const CONNECT: Duration = Duration::from_secs(1);
+
+/// What was found.
+#[derive(Clone, Debug)]
+pub struct Found {
+    pub host: HostName,
+    pub installed: Vec<Installed>,
+    pub agents: Vec<Rotatable>,
+    pub daemons: Vec<LocalDaemon>,
+    pub trust_stores: Vec<PathBuf>,
+    pub bundles: Vec<PathBuf>,
+    pub event_logs: Vec<PathBuf>,
+}
+
+/// Searches the usual places, and asks whether a UPS daemon listens on this host.
+///
+/// # Errors
+/// When a file system that an agent lies on hangs.
+pub async fn discover(host: Option<HostName>) -> Result<Found, ServiceError> {
+    let found = discovery::search_usual(Instant::now() + SEARCH_WITHIN).await;
+    let config = Config { host, ..Config::default() };
+    let event_logs = found.event_logs();
+    let Discovered { agents: installed, trust_stores, system_bundle, .. } = found;
+    let look_at = installed.clone();
+    let look = move || (host_name(&config), rotatable(&look_at, wants_password));
+    let looked = blocking::run(Work::Reports, Instant::now() + CONFIG_WITHIN, look).await;
+    let (host, agents) = looked.map_err(ConfigError::from)?;
+    let daemons = join_all(LocalDaemon::ALL.map(answers)).await.into_iter().flatten().collect();
+    Ok(Found {
+        host,
+        installed,
+        agents,
+        daemons,
+        trust_stores,
+        bundles: system_bundle.into_iter().collect(),
+        event_logs,
+    })
+}
+
+async fn answers(daemon: LocalDaemon) -> Option<LocalDaemon> {
+    timeout(CONNECT, TcpStream::connect(daemon.address()))
+        .await
+        .is_ok_and(|connected| connected.is_ok())
+        .then_some(daemon)
+}
+
+/// Whether the host knows no password of the store of an agent that is installed there.
+fn wants_password(name: &AgentName, at: &Installed) -> bool {
+    let config = AgentConfig::found(name.clone(), at.product, at.directory.clone());
+    let ready = Agent::resolve(&config).map(|agent| readiness::files(&agent));
+    ready.is_ok_and(|ready| ready == Err(Unready::WantsPassword))
+}

@@ -1,0 +1,282 @@
+//! `check`: what works on this host, what is missing, and what to do about each. It looks once at everything that the exporter would
+//! look at, and changes nothing.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::join_all;
+use jiff::Timestamp;
+use kagiban_agents::Class;
+use kagiban_crds::host_api::RotationState;
+use tokio::time::Instant;
+
+use super::{Looked, ServiceError, check, look_once};
+use crate::blocking::{self, Blocked, Work};
+use crate::config::{AgentConfig, Config};
+use crate::installation::Installed;
+use crate::overview::shutdown::ShutdownView;
+use crate::overview::{Item, Severity, Topic, attention, fix, item, working};
+use crate::platform;
+use crate::rotation::agent::Agent;
+use crate::rotation::cause::Cause;
+use crate::rotation::readiness::{self, Unready};
+use crate::rotation::{self, PowerGate, StateDirectory};
+use crate::snapshot::{Board, SourceKind};
+use crate::web::ListenAddress;
+
+/// Of files of one agent, of the state directory, and of a file of a scheduled shutdown: milliseconds, unless something hangs.
+const LOOK: Duration = Duration::from_secs(10);
+/// timedated is started for the question.
+const CLOCK: Duration = Duration::from_secs(5);
+/// 2026-01-01: this program was written later, so no clock is right that says less.
+const WRITTEN: Timestamp = Timestamp::constant(1_767_225_600, 0);
+/// What was found on this host.
+#[derive(Clone, Debug)]
+pub struct Inspected {
+    pub host: String,
+    /// The account that looked: others may be let in elsewhere.
+    pub account: String,
+    pub at: Timestamp,
+    /// By topic, the worst of each first.
+    pub items: Vec<Item>,
+}
+
+impl Inspected {
+    /// Whether nothing is critical.
+    pub fn works(&self) -> bool {
+        self.items.iter().all(|item| item.severity != Severity::Critical)
+    }
+}
+
+/// Looks at everything once.
+///
+/// # Errors
+/// When the configuration cannot be read: then it is not known what to look at.
+pub async fn inspect(config_file: Option<PathBuf>, listen: &[ListenAddress]) -> Result<Inspected, ServiceError> {
+    let mut items = configuration(config_file.clone()).await?;
+    let Looked { host, config, board, installed, .. } = look_once(config_file).await?;
+    let now = Timestamp::now();
+    let snapshot = board.snapshot();
+    let shutdown = snapshot.shutdown.as_ref().map(ShutdownView::from);
+    items.extend(attention::items(&snapshot, shutdown.as_ref(), now));
+    items.extend(working::items(&snapshot, shutdown.as_ref(), now));
+    items.extend(without_ups(&config));
+    items.extend(power(&config, &board).await);
+    let state_directory = config.state_directory();
+    items.extend(
+        join_all(config.agents.iter().map(|agent| of_agent(agent, &state_directory))).await.into_iter().flatten(),
+    );
+    items.extend(unrotated(&config, &installed));
+    items.push(state(&state_directory).await);
+    items.extend(join_all(listen.iter().map(port)).await);
+    if let Some(api) = &config.host_api {
+        let address = ListenAddress::from(api.listen_address);
+        items.push(Item { about: format!("The host API at {address}"), ..port(&address).await });
+    }
+    items.push(clock(now, platform::is_clock_synchronized(CLOCK).await));
+    items.sort_by_key(|item| (item.topic, item.severity));
+    Ok(Inspected { host: host.to_string(), account: platform::own_account(), at: now, items })
+}
+
+/// The problems and warnings of `--config.check`.
+async fn configuration(file: Option<PathBuf>) -> Result<Vec<Item>, ServiceError> {
+    let Some(file) = file else {
+        let said = "none is named; what is found in the usual places is looked at, and nothing is rotated";
+        return Ok(vec![item(Topic::Configuration, Severity::Fine, "Configuration", said)]);
+    };
+    let about = file.display().to_string();
+    let checked = blocking::run(Work::Config, Instant::now() + super::CONFIG_WITHIN, move || check(&file)).await;
+    let checked = checked.map_err(crate::config::ConfigError::from)??;
+    let each = |severity, said: &String| item(Topic::Configuration, severity, about.clone(), said.clone());
+    let problems = checked.problems.iter().map(|said| each(Severity::Critical, said));
+    let warnings = checked.warnings.iter().map(|said| each(Severity::Warning, said));
+    let fine = checked.problems.is_empty().then(|| each(Severity::Fine, &checked.to_string()));
+    Ok(problems.chain(warnings).chain(fine).collect())
+}
+
+fn without_ups(config: &Config) -> Option<Item> {
+    config.ups.is_empty().then(|| {
+        let said =
+            "none is configured, so its battery is not told and nobody is warned before a power cut ends this host";
+        let fix = "name each under `ups`: apcupsd, NUT, SNMP or PowerChute's web interface; see examples/exporter.yaml";
+        item(Topic::Ups, Severity::Warning, "UPS", said).fix_by(Some(fix))
+    })
+}
+
+/// Whether the power allows rotations; where nothing is rotated nobody asks.
+async fn power(config: &Config, board: &Arc<Board>) -> Option<Item> {
+    if config.agents.is_empty() {
+        return None;
+    }
+    let gate = PowerGate::new(&config.power).watching(Arc::clone(board));
+    let checked = blocking::run(Work::Power, Instant::now() + LOOK, move || gate.check()).await;
+    let about = "Power of this host";
+    Some(match checked {
+        Ok(Ok(())) => item(Topic::Power, Severity::Fine, about, "is on mains, so rotations are taken"),
+        Ok(Err(power)) => {
+            let said = format!("rotations are refused (power_unsafe): {}", power.message);
+            item(Topic::Power, Severity::Critical, about, said)
+        }
+        Err(blocked) => hangs(Topic::Power, about, &blocked),
+    })
+}
+
+/// Whether a rotation of it would be taken, and how the last one ended.
+async fn of_agent(config: &AgentConfig, state_directory: &Path) -> Vec<Item> {
+    let about = format!("Agent {}", config.name);
+    // A configuration that is wrong about it has said so.
+    let resolving = config.clone();
+    let resolved = blocking::run(Work::Reports, Instant::now() + LOOK, move || Agent::resolve(&resolving).ok()).await;
+    let agent = match resolved {
+        Ok(Some(agent)) => agent,
+        Ok(None) => return Vec::new(),
+        Err(blocked) => return vec![hangs(Topic::Agent, about, &blocked)],
+    };
+    let (looking, state) = (agent.clone(), StateDirectory::at(state_directory));
+    let look = move || (readiness::files_and_commands(&looking), rotation::peek(&state, &looking.name));
+    let files = blocking::run(Work::Reports, Instant::now() + LOOK, look).await;
+    let mut items = match files {
+        Ok((files, journal)) => {
+            let ready = match files {
+                Ok(()) => item(
+                    Topic::Agent,
+                    Severity::Fine,
+                    about.clone(),
+                    "its files can be replaced, and its commands be run",
+                ),
+                Err(why) => unready(&about, &why),
+            };
+            std::iter::once(ready).chain(last_rotation(&about, journal)).collect()
+        }
+        Err(blocked) => vec![hangs(Topic::Agent, about.clone(), &blocked)],
+    };
+    items.push(match readiness::port(&agent).await {
+        Ok(Some(leaf)) => {
+            let said = format!("serves {} at {}, and has its key", leaf.sha256, agent.endpoint.at.address);
+            item(Topic::Agent, Severity::Fine, about, said)
+        }
+        Ok(None) => {
+            let said = format!("does not answer at {}; a rotation is taken all the same", agent.endpoint.at.address);
+            let fix = "start its service, or correct endpoint.address";
+            item(Topic::Agent, Severity::Warning, about, said).fix_by(Some(fix))
+        }
+        Err(cause) => item(Topic::Agent, Severity::Critical, about, told(&cause)),
+    });
+    items
+}
+
+fn unready(about: &str, why: &Unready) -> Item {
+    match why {
+        Unready::WantsPassword => {
+            let said = "this host knows no password of its store";
+            let fix = "name one in the resource (passwordSecretRef), or put it into passwordFile of the agent";
+            item(Topic::Agent, Severity::Warning, about, said).fix_by(Some(fix))
+        }
+        Unready::Refused(cause) => {
+            let fix = fix::of_source(SourceKind::Agent, &cause.reason);
+            item(Topic::Agent, Severity::Critical, about, format!("cannot be rotated: {}", told(cause))).fix_by(fix)
+        }
+    }
+}
+
+fn last_rotation(about: &str, journal: Result<Option<rotation::Record>, String>) -> Option<Item> {
+    let record = match journal {
+        Ok(record) => record?,
+        Err(why) => return Some(item(Topic::Agent, Severity::Critical, about, why)),
+    };
+    let report = record.rotation?.report();
+    let failure =
+        report.failure.map_or_else(String::new, |failure| format!(": {} ({})", failure.message, failure.reason));
+    let said = format!("its rotation {} is {}{failure}", record.generation, report.state.as_str());
+    let (severity, fix) = match report.state {
+        RotationState::Frozen => (
+            Severity::Critical,
+            Some("see docs/runbooks/KagibanRotationFrozen.md; nothing is rotated until the freeze ends"),
+        ),
+        RotationState::RolledBack => (Severity::Warning, Some("mend what it tells of, and the operator tries again")),
+        _ => (Severity::Fine, None),
+    };
+    Some(item(Topic::Agent, severity, about, said).fix_by(fix))
+}
+
+/// Installations that were found and that no agent of the configuration names.
+fn unrotated(config: &Config, found: &[Installed]) -> Vec<Item> {
+    let takes_rotations = |at: &&Installed| matches!(at.product.facts().class, Class::Push);
+    let named = |at: &Installed| {
+        let mut same = config.agents.iter().filter(|agent| agent.product == at.product);
+        same.any(|agent| agent.directory.as_ref().is_none_or(|directory| *directory == at.directory))
+    };
+    let said = found.iter().filter(takes_rotations).filter(|at| !named(at)).map(|at| {
+        let said = "is installed, and nothing rotates its certificate";
+        let fix = "`kagiban-exporter discover -o manifests` prints what does";
+        item(Topic::Agent, Severity::Warning, format!("{} in {}", at.product.id(), at.directory.display()), said)
+            .fix_by(Some(fix))
+    });
+    said.collect()
+}
+
+async fn state(directory: &Path) -> Item {
+    let about = format!("State directory {}", directory.display());
+    let (root, looked_at) = (directory.to_owned(), directory.to_owned());
+    let look =
+        move || (StateDirectory::at(&root).used_elsewhere(), std::fs::metadata(&looked_at).map(|it| it.is_dir()));
+    let looked = blocking::run(Work::State, Instant::now() + LOOK, look).await;
+    let item = |severity, said: String| item(Topic::Exporter, severity, about.clone(), said);
+    match looked {
+        Err(blocked) => hangs(Topic::Exporter, about, &blocked),
+        Ok((Some(process), _)) => item(
+            Severity::Critical,
+            format!("the exporter that runs (process {process}) uses another directory than the one that is there now"),
+        )
+        .fix_by(Some("unmount what was mounted over it, or restart the exporter where this one is meant")),
+        Ok((None, Ok(true))) => item(Severity::Fine, "is there".to_owned()),
+        Ok((None, Ok(false))) => {
+            item(Severity::Critical, "is no directory".to_owned()).fix_by(Some("move away what is in its place"))
+        }
+        Ok((None, Err(error))) if error.kind() == std::io::ErrorKind::NotFound => item(
+            Severity::Fine,
+            "is not there yet; the exporter makes it when it first rotates or sees a shutdown".to_owned(),
+        ),
+        Ok((None, Err(error))) => item(Severity::Critical, format!("cannot be looked at: {error}"))
+            .fix_by(Some("run the check as the account that kagiban-exporter runs as")),
+    }
+}
+
+async fn port(address: &ListenAddress) -> Item {
+    let item = |severity, said: String| item(Topic::Exporter, severity, format!("Metrics at {address}"), said);
+    match address.try_bind().await {
+        Ok(()) => item(Severity::Fine, "nothing listens there, so the exporter can".to_owned()),
+        Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => item(
+            Severity::Fine,
+            "something listens there: this exporter, if it runs already (`ss -ltnp` tells)".to_owned(),
+        ),
+        Err(error) => item(Severity::Critical, format!("cannot be listened on: {error}")).fix_by(Some(
+            "choose an address of this host and a port above 1023, or give the exporter CAP_NET_BIND_SERVICE",
+        )),
+    }
+}
+
+fn clock(now: Timestamp, is_synchronized: Option<bool>) -> Item {
+    let item = |severity, said: String| item(Topic::Clock, severity, "Clock", said);
+    let fix =
+        "have it synchronized, by `timedatectl set-ntp true` or chrony: certificates are valid from and until a moment";
+    match is_synchronized {
+        _ if now < WRITTEN => item(Severity::Critical, format!("says {now:.0}, which is past")).fix_by(Some(fix)),
+        Some(true) => item(Severity::Fine, format!("is synchronized; it says {now:.0}")),
+        Some(false) => item(Severity::Warning, format!("is not synchronized; it says {now:.0}")).fix_by(Some(fix)),
+        None => {
+            let said = format!("says {now:.0}; whether it is synchronized nobody tells here (no systemd-timedated)");
+            item(Severity::Fine, said)
+        }
+    }
+}
+
+fn told(cause: &Cause) -> String {
+    format!("{} ({})", cause.text(), cause.reason)
+}
+
+fn hangs(topic: Topic, about: impl Into<String>, blocked: &Blocked) -> Item {
+    let fix = "a file system does not answer; find it with `findmnt` and the kernel's log";
+    item(topic, Severity::Critical, about, format!("{blocked} ({})", blocked.reason())).fix_by(Some(fix))
+}
