@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   config ──> discovery ──> sources ──observations──> snapshot ──> render ──> web  (/metrics, /-/healthy, landing page)
-//!                               │
+//!                               │                            └──> overview (what needs a person) ──> web, cli
 //!                             probe  (TLS handshake: which leaf is served)
 //!                               │
 //!   operator ──mTLS──> host_api ──> rotation (machine, journal, executor) ──> platform ──> keystore, service

@@ -45,8 +45,9 @@ pub enum Command {
     ///
     /// It looks once at everything that the exporter would look at with this configuration: keystores and their passwords,
     /// endpoints, UPSes, the power, the shutdown state, the clock, the state directory and the ports. Of each agent it
-    /// tells whether a rotation would be taken. Nothing is changed, and an exporter that runs is not disturbed. Run it as the user
-    /// that the exporter runs as: another may be let in elsewhere.
+    /// tells whether a rotation would be taken. Nothing on the host is changed; a UPS that is asked through PowerChute's web
+    /// interface is logged on to, as the exporter does. Run it as the user that the exporter runs as: another may be let in
+    /// elsewhere.
     ///
     /// A line begins with `ok`, `warning` or `missing`. Exits with 0 when nothing is missing, with 1 otherwise, with 2 for wrong
     /// usage.
