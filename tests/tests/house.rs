@@ -59,13 +59,14 @@ fn only_the_clusters_folder_knows_the_types_of_kubernetes() {
     assert_eq!(known, []);
 }
 
-const CRATES: [&str; 7] = ["agents", "crds", "exporter", "keystore", "operator", "process", "serving"];
-const KNOWS: [(&str, &[&str]); 7] = [
+const CRATES: [&str; 8] = ["agents", "crds", "exporter", "files", "keystore", "operator", "process", "serving"];
+const KNOWS: [(&str, &[&str]); 8] = [
     ("agents", &[]),
     ("crds", &[]),
-    ("exporter", &["agents", "crds", "keystore", "process", "serving"]),
+    ("exporter", &["agents", "crds", "files", "keystore", "process", "serving"]),
+    ("files", &[]),
     ("keystore", &[]),
-    ("operator", &["crds", "keystore", "process", "serving"]),
+    ("operator", &["crds", "files", "keystore", "process", "serving"]),
     ("process", &[]),
     ("serving", &[]),
 ];

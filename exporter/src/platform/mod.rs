@@ -2,29 +2,31 @@
 //! and nothing else in this crate says `cfg(unix)`, `cfg(windows)` or assumes `/`.
 
 mod boot;
-mod files;
 #[cfg(target_os = "linux")]
 mod linux;
 mod manager;
 mod program;
 mod shutdown;
+mod trust;
 
 pub use boot::BootTime;
-pub use files::{
-    DirectoryIdentity, FileEnds, FileError, FileIdentity, FileRead, HeldFile, Links, SystemTrust, WriteError,
+#[cfg(target_os = "linux")]
+pub use kagiban_files::{
+    Attributes, Destination, DirectoryIdentity, FileEnds, FileError, FileIdentity, FileRead, HeldFile, Links, Surveyed,
+    SurveyedFile, Swap, WriteError, check_replaceable, check_room, create_private_directory, destination,
+    directory_identity, identify, is_readable_by_others, is_writable_by_others, move_aside, narrow, read_ends,
+    read_held, read_listed, read_regular, remove, replace, survey, swap, swap_names, sweep, sync_directory_of,
+    temporary_beside, unlink_second_name, write_new, write_unsynced,
 };
 #[cfg(target_os = "linux")]
 pub use linux::{
-    Attributes, Connection, Destination, FileLock, InheritedSocket, Listener, ListenersError, OS, Request, Requests,
-    ShutdownWatch, Surveyed, SurveyedFile, Swap, Usage, account_id, announce, boot_id, boot_time, booted_at,
-    check_program, check_replaceable, check_room, command_process, create_private_directory, default_state_directory,
-    destination, directory_identity, exposed_part, forbid_dumps, host_name, identify, inherited_sockets,
-    is_clock_synchronized, is_managed_stop, is_readable_by_others, is_running, is_writable_by_others, listeners, lock,
-    may_read_by_right, move_aside, narrow, open_elsewhere, own_account, queued_start, read_ends, read_held,
-    read_listed, read_regular, remove, replace, run, run_commands_by, scheduled_shutdown_file, spawn, started_process,
-    survey, swap, swap_names, sweep, sync_directory_of, system_trust, temporary_beside, unlink_second_name, usage,
-    write_new, write_unsynced,
+    Connection, FileLock, InheritedSocket, Listener, ListenersError, OS, Request, Requests, ShutdownWatch, Usage,
+    account_id, announce, boot_id, boot_time, booted_at, check_program, command_process, default_state_directory,
+    exposed_part, forbid_dumps, host_name, inherited_sockets, is_clock_synchronized, is_managed_stop, is_running,
+    listeners, lock, may_read_by_right, open_elsewhere, own_account, queued_start, run, run_commands_by,
+    scheduled_shutdown_file, spawn, started_process, system_trust, usage,
 };
 pub use manager::{HandoverError, Lifecycle};
 pub use program::{ProgramError, StartedProcess};
 pub use shutdown::{Scheduled, ShutdownError, ShutdownKind, SystemShutdown};
+pub use trust::SystemTrust;

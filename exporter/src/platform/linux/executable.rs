@@ -8,9 +8,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
+use kagiban_files::{is_writable_by_others, read_regular};
 use rustix::fs::{Access, AtFlags, CWD, accessat};
-
-use super::{is_writable_by_others, read_regular};
 
 /// As much of a file as the kernel looks at to tell what it is.
 const HEAD: usize = 256;

@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use kagiban_files::read_regular;
 
 use super::super::BootTime;
-use super::read_regular;
 
 /// A UUID with a line end.
 const MAX_BOOT_ID_BYTES: u64 = 64;

@@ -4,11 +4,12 @@ use std::fs;
 use std::io;
 use std::path::PathBuf;
 
+use kagiban_files::read_regular;
 use rustix::io::Errno;
 use rustix::process::{DumpableBehavior, Pid, Signal, set_dumpable_behavior, test_kill_process};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{boot_id, read_regular};
+use super::boot_id;
 use crate::platform::StartedProcess;
 
 /// `USER_HZ`: the kernel's promise to programs, whatever its own tick is.

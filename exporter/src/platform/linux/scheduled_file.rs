@@ -3,10 +3,9 @@
 use std::path::Path;
 
 use jiff::Timestamp;
+use kagiban_files::{FileError, read_regular};
 
-use super::read_regular;
 use crate::label::Label;
-use crate::platform::files::FileError;
 use crate::platform::shutdown::{Scheduled, ShutdownError, ShutdownKind, SystemShutdown};
 
 /// Four short lines and the words for those who are logged in.

@@ -1,12 +1,10 @@
-//! What the seam says about files, whatever the system.
+//! What is said about files, whatever the system.
 
 use std::io;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
-
-use super::Attributes;
 
 /// Tells whether a path still leads to the same bytes: the file that a path *resolves to*, so that a swapped symlink or
 /// a Kubernetes `..data` flip is seen, and its change time, so that an edit in place is.
@@ -45,14 +43,6 @@ pub struct FileRead {
     pub identity: FileIdentity,
 }
 
-/// A regular file's bytes, who may do what with it, and which file it was: all of one descriptor.
-pub struct HeldFile {
-    /// May hold a private key.
-    pub bytes: Zeroizing<Vec<u8>>,
-    pub attributes: Attributes,
-    pub identity: FileIdentity,
-}
-
 /// Whether the last name of a path may be a symbolic link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Links {
@@ -60,18 +50,6 @@ pub enum Links {
     Refuse,
     /// Followed where only administrators could have put it.
     OfAdministrators,
-}
-
-/// What the operating system makes of a certificate by where it lies.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum SystemTrust {
-    /// Nothing.
-    #[default]
-    None,
-    /// In a directory of authorities where people put their own certificates too.
-    Shared,
-    /// Among the authorities that the system is shipped with.
-    Shipped,
 }
 
 /// The two ends of a regular file, and which file it was.
@@ -130,7 +108,8 @@ impl FileError {
         }
     }
 
-    pub(crate) fn from_io(path: &std::path::Path, source: io::Error) -> Self {
+    /// Of a file that could not be opened or read.
+    pub fn from_io(path: &std::path::Path, source: io::Error) -> Self {
         let path = path.to_owned();
         match source.kind() {
             io::ErrorKind::NotFound => Self::NotFound { path },
@@ -190,7 +169,8 @@ impl WriteError {
         }
     }
 
-    pub(crate) fn from_io(path: &std::path::Path, what: &'static str, source: io::Error) -> Self {
+    /// `what` is what was being done, as in "syncing the file".
+    pub fn from_io(path: &std::path::Path, what: &'static str, source: io::Error) -> Self {
         let path = path.to_owned();
         match source.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::NoSpace { path },
@@ -199,11 +179,5 @@ impl WriteError {
             io::ErrorKind::ResourceBusy | io::ErrorKind::CrossesDevices => Self::MountPoint { path },
             _ => Self::Io { path, what, source },
         }
-    }
-}
-
-impl std::fmt::Debug for HeldFile {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("HeldFile").field("identity", &self.identity).finish_non_exhaustive()
     }
 }

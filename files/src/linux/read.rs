@@ -11,7 +11,7 @@ use rustix::fs::{CWD, Mode, OFlags, PROC_SUPER_MAGIC, openat};
 use rustix::io::Errno;
 use zeroize::Zeroizing;
 
-use crate::platform::files::{DirectoryIdentity, FileEnds, FileError, FileIdentity, FileRead};
+use crate::file::{DirectoryIdentity, FileEnds, FileError, FileIdentity, FileRead};
 
 /// Reads a regular file of at most `limit` bytes, following symlinks. A FIFO, a device or a directory is refused and
 /// not opened: to open one can already do something, start a watchdog for example.

@@ -10,7 +10,7 @@ use rustix::fs::{IFlags, XattrFlags, ioctl_setflags, setxattr};
 use sha2::{Digest, Sha256};
 
 use super::*;
-use crate::platform::{FileError, FileIdentity, HeldFile, Links, WriteError};
+use crate::file::{FileError, FileIdentity, Links, WriteError};
 
 const LIMIT: u64 = 1024;
 /// An account of a service, and another of its group.

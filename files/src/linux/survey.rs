@@ -9,10 +9,9 @@ use std::path::Path;
 use rustix::fs::{Access, AtFlags, IFlags, StatxAttributes, StatxFlags, accessat, fstat, ioctl_getflags, statx};
 
 use super::attributes::Attributes;
-use super::held::Place;
+use super::held::{HeldFile, Place};
 use super::mounts;
-use crate::platform::WriteError;
-use crate::platform::files::{DirectoryIdentity, FileError, HeldFile, Links};
+use crate::file::{DirectoryIdentity, FileError, Links, WriteError};
 
 /// What lies at a path, and what a file in its place would get.
 #[derive(Debug)]

@@ -15,8 +15,7 @@ use sha2::{Digest, Sha256};
 
 use super::attributes::Attributes;
 use super::held::{Place, open_directory};
-use crate::platform::WriteError;
-use crate::platform::files::{FileError, Links};
+use crate::file::{FileError, Links, WriteError};
 
 /// Readable and writable by us alone.
 const PRIVATE_FILE: u32 = 0o600;

@@ -6,7 +6,7 @@ use std::path::Path;
 use rustix::fs::fstat;
 
 use super::held::Place;
-use crate::platform::files::{FileError, Links};
+use crate::file::{FileError, Links};
 
 /// A name in a directory, whether there is a file of that name or not. Two paths with one destination lead to one file: by
 /// links of an administrator, by a directory that is mounted twice, or by another spelling.

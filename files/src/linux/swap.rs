@@ -11,8 +11,7 @@ use rustix::io::Errno;
 
 use super::attributes::Attributes;
 use super::held::Place;
-use crate::platform::WriteError;
-use crate::platform::files::{FileIdentity, Links};
+use crate::file::{FileIdentity, Links, WriteError};
 
 /// What takes whose place.
 #[derive(Clone, Copy, Debug)]
@@ -257,12 +256,12 @@ mod tests {
     use sha2::{Digest, Sha256};
 
     use super::*;
-    use crate::platform::linux::{survey, write_new};
+    use crate::linux::{survey, write_new};
 
     /// A store that was surveyed, and what is to take its place.
     struct Scene {
         directory: tempfile::TempDir,
-        surveyed: crate::platform::Surveyed,
+        surveyed: crate::Surveyed,
     }
 
     impl Scene {

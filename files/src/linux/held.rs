@@ -16,10 +16,11 @@ use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, fstat, openat, readlinkat, statat};
 use rustix::io::Errno;
+use zeroize::Zeroizing;
 
 use super::attributes::Attributes;
 use super::read::{identity, kind, read_at_most};
-use crate::platform::files::{FileError, HeldFile, Links};
+use crate::file::{FileError, FileIdentity, Links};
 
 /// The kernel's own limit.
 const MAX_LINKS: usize = 40;
@@ -42,12 +43,26 @@ pub fn read_held(path: &Path, limit: u64, links: Links) -> Result<HeldFile, File
     place.read(file, &metadata, limit)
 }
 
+/// A regular file's bytes, who may do what with it, and which file it was: all of one descriptor.
+pub struct HeldFile {
+    /// May hold a private key.
+    pub bytes: Zeroizing<Vec<u8>>,
+    pub attributes: Attributes,
+    pub identity: FileIdentity,
+}
+
 /// A name in a directory that is held open: between two steps nobody can put another directory in its place.
 pub(super) struct Place {
     pub(super) directory: OwnedFd,
     pub(super) name: OsString,
     /// As it was given, for messages.
     pub(super) path: PathBuf,
+}
+
+impl std::fmt::Debug for HeldFile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("HeldFile").field("identity", &self.identity).finish_non_exhaustive()
+    }
 }
 
 impl Place {
