@@ -174,6 +174,7 @@ pub struct HostApiRef {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SecretRef {
+    /// The name of the Secret.
     #[schemars(
         length(min = 1, max = 253),
         regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$")
@@ -185,11 +186,13 @@ pub struct SecretRef {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SecretKeyRef {
+    /// The name of the Secret.
     #[schemars(
         length(min = 1, max = 253),
         regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$")
     )]
     pub name: String,
+    /// Under which key of its data the password stands.
     #[serde(default = "default_password_key")]
     #[schemars(length(min = 1, max = 253), regex(pattern = r"^[-._a-zA-Z0-9]+$"))]
     pub key: String,
@@ -219,6 +222,7 @@ pub struct CertificateSpec {
         )
     )]
     pub dns_names: Vec<String>,
+    /// Addresses among the subject alternative names.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), inner(length(min = 2, max = 45)))]
     pub ip_addresses: Vec<String>,
@@ -259,6 +263,7 @@ pub struct RenewalSpec {
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("!has(self.size) || (self.algorithm == 'RSA' ? self.size in [2048, 3072, 4096] : self.size in [256, 384])").message("size: 2048, 3072 or 4096 for RSA, 256 or 384 for ECDSA").field_path(".size"))]
 pub struct PrivateKeySpec {
+    /// What kind of key it is.
     #[serde(default)]
     pub algorithm: KeyAlgorithm,
     /// Bits. By default 2048 for RSA and 256 for ECDSA.
@@ -290,6 +295,7 @@ pub enum Custody {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct IssuerRef {
+    /// What kind of issuer it is. `CASecret` is a Secret with a CA, for which the operator signs by itself.
     #[serde(default)]
     pub kind: IssuerKind,
     /// For `CASecret`: a Secret of type `kubernetes.io/tls` with the CA's certificate and key.

@@ -25,6 +25,8 @@ pub mod cli;
 pub mod cluster;
 pub mod controller;
 pub mod decide;
+#[cfg(test)]
+mod documentation;
 mod expiries;
 pub mod fleet;
 mod fleet_series;

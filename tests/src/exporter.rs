@@ -10,6 +10,7 @@ use anyhow::{Context, Result};
 
 use crate::ports::{Port, on_ports};
 use crate::process::Program;
+use crate::reference::documented;
 use crate::{http, tools, wait};
 
 /// It starts in milliseconds; two cores may be busy with other tests.
@@ -57,8 +58,9 @@ impl Exporter {
         self.port.address()
     }
 
+    /// Every series of it is in docs/metrics.md.
     pub fn metrics(&self) -> Result<String> {
-        Ok(http::get(self.port.address(), "/metrics")?.body)
+        Ok(documented(http::get(self.port.address(), "/metrics")?.body))
     }
 
     /// The metrics once they are as `wanted`; when they never are, the error shows them as they are then.

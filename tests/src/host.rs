@@ -15,6 +15,7 @@ use crate::ports::{MAX_STARTS, Port, is_lost_port};
 use crate::powerchute::{Installation, PowerChute};
 use crate::process::Program;
 use crate::quickstart::Fleet;
+use crate::reference::documented;
 use crate::{sockets, tools};
 
 pub const AGENT: &str = "powerchute";
@@ -132,8 +133,9 @@ impl Host {
         self.metrics.address()
     }
 
+    /// Every series of it is in docs/metrics.md.
     pub fn metrics(&self) -> Result<String> {
-        Ok(http::get(self.metrics.address(), "/metrics")?.body)
+        Ok(documented(http::get(self.metrics.address(), "/metrics")?.body))
     }
 
     pub fn state_directory(&self) -> PathBuf {

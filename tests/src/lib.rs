@@ -43,6 +43,7 @@ pub mod prometheus;
 pub mod promql;
 pub mod promtool;
 pub mod quickstart;
+pub mod reference;
 pub mod rules;
 pub mod scratch;
 pub mod snmpd;

@@ -10,6 +10,7 @@ use anyhow::Result;
 use crate::http;
 use crate::ports::{Port, on_ports};
 use crate::process::Program;
+use crate::reference::documented;
 use crate::tools;
 
 /// It is ready once it has listed its resources.
@@ -61,7 +62,8 @@ impl Operator {
         self.metrics.address()
     }
 
+    /// Every series of it is in docs/metrics.md.
     pub fn metrics(&self) -> Result<String> {
-        Ok(http::get(self.metrics.address(), "/metrics")?.body)
+        Ok(documented(http::get(self.metrics.address(), "/metrics")?.body))
     }
 }

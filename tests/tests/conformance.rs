@@ -31,6 +31,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use kagiban_tests::ports::{Port, on_ports};
 use kagiban_tests::process::{Program, run};
+use kagiban_tests::reference::documented;
 use kagiban_tests::{http, scratch, tools, wait};
 use rcgen::{CertificateParams, DnType, KeyPair};
 
@@ -384,7 +385,7 @@ struct Watching {
 
 impl Watching {
     fn metrics(&self) -> Result<Metrics> {
-        Ok(Metrics(http::get(self.port.address(), "/metrics")?.body))
+        Ok(Metrics(documented(http::get(self.port.address(), "/metrics")?.body)))
     }
 
     fn wait(&self, what: &str, holds: impl Fn(&Metrics) -> bool) -> Result<()> {

@@ -34,6 +34,7 @@ pub struct ManagedAgentCertificateStatus {
     #[serde(default, deserialize_with = "time_if_any", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     pub renewal_time: Option<Timestamp>,
+    /// The newest rotation, on its way or ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rotation: Option<RotationStatus>,
     /// What keeps a rotation that is due from starting.
@@ -73,13 +74,18 @@ fn observed<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct LeafStatus {
+    /// SHA-256 of the certificate's DER, in lower-case hexadecimal.
     #[schemars(with = "String", regex(pattern = "^[0-9a-f]{64}$"))]
     pub sha256: LeafSha256,
+    /// Its serial number, in hexadecimal.
     pub serial: String,
+    /// The distinguished name of its issuer.
     pub issuer: String,
+    /// From when it is valid.
     #[serde(deserialize_with = "time")]
     #[schemars(with = "String", extend("format" = "date-time"))]
     pub not_before: Timestamp,
+    /// Until when it is valid.
     #[serde(deserialize_with = "time")]
     #[schemars(with = "String", extend("format" = "date-time"))]
     pub not_after: Timestamp,
@@ -103,16 +109,22 @@ pub struct LeafStatus {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SignedLeaf {
+    /// SHA-256 of the certificate's DER, in lower-case hexadecimal.
     #[schemars(with = "String")]
     pub sha256: LeafSha256,
+    /// Its serial number, in hexadecimal.
     pub serial: String,
+    /// The distinguished name of its issuer.
     pub issuer: String,
+    /// From when it is valid.
     #[serde(deserialize_with = "time")]
     #[schemars(with = "String", extend("format" = "date-time"))]
     pub not_before: Timestamp,
+    /// Until when it is valid.
     #[serde(deserialize_with = "time")]
     #[schemars(with = "String", extend("format" = "date-time"))]
     pub not_after: Timestamp,
+    /// SHA-256 over the subject and public key of the CA that signed it.
     pub issuer_sha256: String,
 }
 
@@ -126,6 +138,7 @@ pub struct RotationStatus {
     pub trigger: RotationTrigger,
     /// `Requested` while the host works on it, then how it ended. The host's own report has the steps.
     pub state: RotationState,
+    /// When it was started.
     #[serde(deserialize_with = "time")]
     #[schemars(with = "String", extend("format" = "date-time"))]
     pub started_at: Timestamp,
@@ -215,12 +228,16 @@ pub enum BlockedBy {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct HistoryEntry {
+    /// The generation of the rotation.
     #[schemars(with = "i64", range(min = 0))]
     pub generation: u64,
+    /// How it ended.
     pub outcome: Outcome,
+    /// The leaf that it brought: with the outcome `Committed` alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", regex(pattern = "^[0-9a-f]{64}$"))]
     pub sha256: Option<LeafSha256>,
+    /// When it ended.
     #[serde(deserialize_with = "time")]
     #[schemars(with = "String", extend("format" = "date-time"))]
     pub finished_at: Timestamp,

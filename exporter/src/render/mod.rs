@@ -125,4 +125,6 @@ pub(crate) fn ups_families() -> impl Iterator<Item = (&'static str, bool)> {
 }
 
 #[cfg(test)]
+mod documentation;
+#[cfg(test)]
 mod tests;

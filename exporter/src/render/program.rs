@@ -23,6 +23,15 @@ impl Program {
     pub fn now(started: Timestamp) -> Self {
         Self { started, usage: usage(), blocking: blocking::usage(), log_lines_dropped: log_lines::dropped() }
     }
+
+    /// Of which everything is known.
+    #[cfg(test)]
+    pub(super) fn sample() -> Self {
+        let usage =
+            Usage { cpu_seconds: Some(1.0), resident_bytes: Some(1), open_files: Some(1), max_open_files: Some(1) };
+        let lane = LaneUsage { work: "files", limit: 1, running: 0, stuck: 0, refused: 0 };
+        Self { started: Timestamp::UNIX_EPOCH, usage, blocking: vec![lane], log_lines_dropped: 0 }
+    }
 }
 
 pub(super) const FAMILIES: &[Family<Program>] = &[

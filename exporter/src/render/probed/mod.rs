@@ -9,6 +9,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use kagiban_keystore::Certificate;
 
+use super::table::Family;
 use super::{Rendered, Table, certificates, probes};
 use crate::config::CompatSet;
 use crate::snapshot::{Label, Observation, Pass, ProbeSeen, Snapshot, SourceId, SourceKind, SourceState};
@@ -33,9 +34,17 @@ impl Rendered {
     pub fn of_probe(probed: &Probed, compat: &[CompatSet]) -> Self {
         let ours = [(probes::FAMILIES, ""), (certificates::FAMILIES, SOURCE)];
         let ours = ours.map(|(families, source)| Table::new(families, &alone(probed, source)));
-        let aliases = [(CompatSet::SslExporter, ssl_exporter::FAMILIES), (CompatSet::Blackbox, blackbox::FAMILIES)];
-        let aliases = aliases.into_iter().filter(|(set, _)| compat.contains(set));
-        Self(ours.into_iter().chain(aliases.map(|(_, families)| Table::new(families, probed))).collect())
+        let aliases = CompatSet::ALL.into_iter().filter(|set| compat.contains(set)).map(families);
+        Self(ours.into_iter().chain(aliases.map(|families| Table::new(families, probed))).collect())
+    }
+}
+
+/// What a set publishes of one probe.
+pub(super) const fn families(set: CompatSet) -> &'static [Family<Probed>] {
+    match set {
+        CompatSet::SslExporter => ssl_exporter::FAMILIES,
+        CompatSet::Blackbox => blackbox::FAMILIES,
+        CompatSet::Enix | CompatSet::ApcupsdExporter | CompatSet::NutExporter | CompatSet::Hon95 => &[],
     }
 }
 
