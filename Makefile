@@ -4,7 +4,7 @@ CARGO ?= cargo
 # Where cargo builds; the programs of the demo are there.
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help demo test lint bench fuzz crds docs mutants release audit prepare
+.PHONY: help demo test lint bench fuzz crds docs book mutants release audit prepare
 
 help:
 	@echo 'make demo        one keystore rotated end to end, on this machine; ONCE=1 exits when done;'
@@ -15,9 +15,10 @@ help:
 	@echo '                 PARTS=resources measures one part: sizes, certificates, ups, rotation, resources'
 	@echo 'make fuzz        every reader of bytes from outside, guided by coverage, SECONDS=60 each'
 	@echo 'make crds        writes the CRD to crds/ and into the chart from its Rust types'
-	@echo 'make docs        writes docs/ups-metrics.md, docs/alerts.md, docs/dashboards.md, the dashboards, the verdicts'
-	@echo '                 in docs/compat.md and the table of values in the README of the chart from the tables of the'
-	@echo '                 code, the rules, the fixtures and values.yaml'
+	@echo 'make docs        writes docs/metrics.md, docs/ups-metrics.md, docs/api.md, docs/alerts.md, docs/dashboards.md,'
+	@echo '                 the dashboards, the verdicts in docs/compat.md and the table of values in the README of the'
+	@echo '                 chart from the code, the CRD, the rules, the fixtures and values.yaml'
+	@echo 'make book        builds the book of docs/ with mdBook into target/book, and checks its links'
 	@echo 'make mutants     seeds known bugs, one at a time; each must turn the suite red'
 	@echo 'make release     programs that run on glibc 2.17 and later'
 	@echo 'make audit       advisories, licences and sources of what we depend on; KAGIBAN_ADVISORIES=DIR reads the'
@@ -49,9 +50,13 @@ crds:
 
 docs:
 	KAGIBAN_WRITE_DOCS=1 $(CARGO) test --workspace --locked --quiet --lib -- the_documentation_of_every
+	KAGIBAN_WRITE_DOCS=1 $(CARGO) test --workspace --locked --quiet --test book -- the_documentation_of_every
 	KAGIBAN_WRITE_DOCS=1 $(CARGO) test --workspace --locked --quiet --test alerts -- the_documentation_has_every_alert
 	KAGIBAN_WRITE_DOCS=1 $(CARGO) test --workspace --locked --quiet --test dashboards -- the_documentation_has_every_panel
 	KAGIBAN_WRITE_DOCS=1 $(CARGO) test --workspace --locked --quiet --test compat -- the_documentation_has_every
+
+book:
+	@CARGO="$(CARGO)" tests/tools/book.sh
 
 mutants: prepare
 	tests/mutants/run.sh

@@ -469,7 +469,12 @@ fn every_alert_tells_a_person_what_to_do() -> Result<()> {
     }
     let runbooks = fs::read_dir(tools::workspace().join("docs/runbooks"))?;
     let runbooks = runbooks.map(|entry| Ok(entry?.file_name().to_string_lossy().trim_end_matches(".md").to_owned()));
-    let runbooks = runbooks.collect::<Result<BTreeSet<_>>>()?;
+    let mut runbooks = runbooks.collect::<Result<BTreeSet<_>>>()?;
+    ensure!(runbooks.remove("README"), "docs/runbooks has no README.md");
+    let index = fs::read_to_string(tools::workspace().join("docs/runbooks/README.md"))?;
+    for name in &runbooks {
+        ensure!(index.contains(&format!("[{name}]({name}.md)")), "docs/runbooks/README.md does not list {name}");
+    }
     let names: BTreeSet<_> = names()?.into_iter().collect();
     ensure!(runbooks == names, "runbooks without an alert: {:?}", runbooks.difference(&names));
     Ok(())
