@@ -62,6 +62,15 @@ async fn a_host_that_gives_interim_answers_without_end_is_given_up_soon() {
     assert_eq!(error, AgentError::TooLarge);
 }
 
+/// Holds B4: what TLS adds to an answer was not counted, and a padded record has 16 KiB for each byte: 2.4 GB were read for one report.
+#[tokio::test]
+async fn an_answer_that_is_scattered_over_records_of_tls_is_counted_as_it_is_sent() {
+    let (authority, host) = host().await;
+    lock(&host.state).manner = Manner::Scattered;
+    let error = api(&host, &authority.client(), &authority).look().await.expect_err("no answer");
+    assert_eq!(error, AgentError::TooLarge);
+}
+
 /// Holds B17: a host that closes the connection after a whole answer was said to have closed it, and not what it had answered.
 #[tokio::test]
 async fn what_an_answer_is_counts_more_than_that_the_connection_was_closed_after_it() {

@@ -9,7 +9,8 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// What is left of it. An HTTP client bounds the head and the body of an answer, but takes interim answers (`103 Early Hints`)
-/// for as long as they come: RFC 9110, section 15.2, knows no end of them.
+/// for as long as they come: RFC 9110, section 15.2, knows no end of them. And a record of TLS 1.3 may be padding but for one byte
+/// (RFC 8446, section 5.4), so that what a peer sends is counted below TLS: 16 KiB for each byte of an answer.
 #[derive(Clone, Debug)]
 pub struct ByteBudget(Arc<AtomicU64>);
 

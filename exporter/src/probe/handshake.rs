@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use futures::future::join;
 use kagiban_keystore::Certificate;
+use kagiban_serving::{BudgetSpent, Budgeted, ByteBudget};
 use rustls::client::Resumption;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{ServerName, UnixTime};
@@ -30,6 +31,9 @@ use crate::proven::Proven;
 const FAREWELL: Duration = Duration::from_millis(200);
 /// rustls takes no larger message, whose size it does not tell.
 const TOO_LARGE_A_CHAIN: &str = "it sends a message of more than 65535 bytes: a chain of too many certificates; serve the leaf and its intermediates alone";
+
+/// Of a handshake as it is sent: its largest messages, of 64 KiB each, in records of a usual size.
+const MAX_RECEIVED_BYTES: u64 = 1 << 20;
 
 /// What was seen.
 #[derive(Clone, Debug)]
@@ -166,7 +170,8 @@ pub(crate) async fn shake_hands(
     let started = Instant::now();
     let recorder = Arc::<Recorder>::default();
     let first = FirstBytes::default();
-    let outcome = negotiate(&recorder, name.clone(), Tapped::new(stream, first.clone()), deadline).await;
+    let stream = Budgeted::new(Tapped::new(stream, first.clone()), ByteBudget::new(MAX_RECEIVED_BYTES));
+    let outcome = negotiate(&recorder, name.clone(), stream, deadline).await;
     let phases = Phases { dns, connect, handshake: started.elapsed() };
 
     let seen = recorder.seen();
@@ -194,9 +199,9 @@ pub(crate) async fn shake_hands(
 async fn negotiate(
     recorder: &Arc<Recorder>,
     name: ServerName<'static>,
-    stream: Tapped,
+    stream: Budgeted<Tapped>,
     deadline: Instant,
-) -> Result<TlsStream<Tapped>, Failure> {
+) -> Result<TlsStream<Budgeted<Tapped>>, Failure> {
     let connector = TlsConnector::from(Arc::new(client_config(recorder)));
     match timeout_at(deadline, connector.connect(name, stream)).await {
         Ok(Ok(stream)) => Ok(stream),
@@ -239,7 +244,7 @@ struct Session {
 }
 
 impl Session {
-    async fn of(mut stream: TlsStream<Tapped>) -> Self {
+    async fn of(mut stream: TlsStream<Budgeted<Tapped>>) -> Self {
         let (_, connection) = stream.get_ref();
         let tls_version = match connection.protocol_version() {
             Some(rustls::ProtocolVersion::TLSv1_2) => Some("TLS 1.2"),
@@ -282,6 +287,9 @@ impl Failure {
             (Self::Timeout, spoke) => return ProbeError::NotTls { address, spoke },
             (Self::Handshake(error), _) => error,
         };
+        if BudgetSpent::is(&error) {
+            return ProbeError::Protocol { address, detail: "it sends more than any handshake has".to_owned() };
+        }
         match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
             Some(rustls::Error::AlertReceived(alert)) => ProbeError::TlsAlert { address, alert: format!("{alert:?}") },
             Some(rustls::Error::InvalidMessage(InvalidMessage::HandshakePayloadTooLarge)) => {
@@ -293,5 +301,31 @@ impl Failure {
             None if matches!(spoke, Spoke::Nothing | Spoke::Tls) => ProbeError::Closed { address, spoke },
             None => ProbeError::NotTls { address, spoke },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    /// Holds A17: a record of TLS 1.3 may be padding but for one byte, and nothing counted what a handshake brings.
+    #[tokio::test]
+    async fn a_handshake_that_brings_more_than_any_has_is_given_up_and_says_so() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let stream = TcpStream::connect(address).await.expect("a connection");
+        let (mut peer, _) = listener.accept().await.expect("a connection");
+        // The head of a message of 4 KiB, which comes in records of one byte.
+        peer.write_all(&[22, 3, 3, 0, 4, 2, 0, 16, 0]).await.expect("sent");
+        peer.write_all(&[22, 3, 3, 0, 1, 0].repeat(300)).await.expect("sent");
+        let first = FirstBytes::default();
+        let stream = Budgeted::new(Tapped::new(stream, first.clone()), ByteBudget::new(1024));
+        let name = ServerName::try_from("ups-01.example.com").expect("a name");
+        let within = Instant::now() + Duration::from_secs(60);
+        let failure = negotiate(&Arc::default(), name, stream, within).await.map(|_| ()).expect_err("too much");
+        let error = failure.before_certificate("a:1", first.spoke());
+        assert!(matches!(&error, ProbeError::Protocol { detail, .. } if detail.contains("more than any")), "{error}");
     }
 }

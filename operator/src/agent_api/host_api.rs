@@ -34,7 +34,7 @@ const CONNECT_DEADLINE: Duration = Duration::from_secs(3);
 const READ_DEADLINE: Duration = Duration::from_secs(15);
 /// Whatever the host computes for: RSA-4096 on a small host takes ten seconds now and then.
 const WRITE_DEADLINE: Duration = Duration::from_secs(45);
-/// Of an answer with its head and all that comes before it, as it is sent.
+/// Of a connection: the handshake and an answer with its head and all that comes before it, as they are sent.
 const MAX_RECEIVED_BYTES: u64 = 1 << 20;
 /// The longest message of a refusal that is believed.
 const LONGEST_MESSAGE: usize = 512;
@@ -167,7 +167,7 @@ impl HostApi {
     }
 
     /// Resolves first and then judges: what a name leads to is for its owner to say, and not for whoever wrote the resource.
-    async fn connect(&self) -> Result<TlsStream<TcpStream>, AgentError> {
+    async fn connect(&self) -> Result<TlsStream<Budgeted<TcpStream>>, AgentError> {
         let HostUrl { host, port } = &self.url;
         let mut addresses = connect::addresses(self.endpoint.namespace(), host, *port).await?;
         let found = addresses.iter().map(SocketAddr::ip).min();
@@ -180,9 +180,10 @@ impl HostApi {
         })
     }
 
-    async fn shake_hands(&self, address: SocketAddr) -> Result<TlsStream<TcpStream>, AgentError> {
+    async fn shake_hands(&self, address: SocketAddr) -> Result<TlsStream<Budgeted<TcpStream>>, AgentError> {
         let shaken = async {
             let stream = TcpStream::connect(address).await.map_err(|error| unconnected(&error))?;
+            let stream = Budgeted::new(stream, ByteBudget::new(MAX_RECEIVED_BYTES));
             let tls = TlsConnector::from(self.identity.config.clone());
             tls.connect(self.server_name.clone(), stream).await.map_err(|error| broken(&error))
         };
@@ -196,8 +197,8 @@ impl HostApi {
         path: String,
         body: Zeroizing<Vec<u8>>,
     ) -> Result<T, AgentError> {
-        let stream = Budgeted::new(self.connect().await?, ByteBudget::new(MAX_RECEIVED_BYTES));
-        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|error| in_http(&error))?;
+        let stream = TokioIo::new(self.connect().await?);
+        let (mut sender, connection) = http1::handshake(stream).await.map_err(|error| in_http(&error))?;
         let request = Request::builder()
             .method(method)
             .uri(path)
@@ -209,13 +210,14 @@ impl HostApi {
         let reply = async {
             let response = sender.send_request(request).await.map_err(|error| in_http(&error))?;
             let status = response.status();
-            let body = Limited::new(response.into_body(), MAX_REPLY_BYTES).collect().await.map_err(|error| {
-                if error.is::<LengthLimitError>() {
-                    AgentError::TooLarge
-                } else {
-                    AgentError::Malformed("it ended early")
-                }
-            })?;
+            let body =
+                Limited::new(response.into_body(), MAX_REPLY_BYTES).collect().await.map_err(|error| match error
+                    .downcast_ref::<hyper::Error>(
+                ) {
+                    _ if error.is::<LengthLimitError>() => AgentError::TooLarge,
+                    Some(error) if has_spent_its_budget(error) => AgentError::TooLarge,
+                    _ => AgentError::Malformed("it ended early"),
+                })?;
             Ok((status, body.to_bytes()))
         };
         // The connection is driven here and not in a task of its own, so that a cancelled call leaves nothing behind
@@ -260,8 +262,11 @@ fn unconnected(error: &std::io::Error) -> AgentError {
     })
 }
 
-/// A handshake that failed: rustls travels inside the I/O error.
+/// What ended a connection or its handshake: rustls travels inside the I/O error.
 fn broken(error: &std::io::Error) -> AgentError {
+    if BudgetSpent::is(error) {
+        return AgentError::TooLarge;
+    }
     match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
         Some(tls) => failure(tls),
         None => AgentError::Tls(format!("the connection broke in the handshake ({:?})", error.kind())),
@@ -270,12 +275,15 @@ fn broken(error: &std::io::Error) -> AgentError {
 
 /// With TLS 1.3 a host refuses our certificate only after our handshake is done: the alert comes with the first read.
 fn in_http(error: &hyper::Error) -> AgentError {
-    let mut source = std::error::Error::source(error);
-    while let Some(inner) = source {
-        if let Some(io) = inner.downcast_ref::<std::io::Error>() {
-            return if BudgetSpent::is(io) { AgentError::TooLarge } else { broken(io) };
-        }
-        source = inner.source();
-    }
-    AgentError::Malformed("it is not HTTP")
+    below(error).map_or(AgentError::Malformed("it is not HTTP"), broken)
+}
+
+fn has_spent_its_budget(error: &hyper::Error) -> bool {
+    below(error).is_some_and(BudgetSpent::is)
+}
+
+/// What HTTP met in the connection under it.
+fn below(error: &hyper::Error) -> Option<&std::io::Error> {
+    let first = std::error::Error::source(error);
+    std::iter::successors(first, |inner| inner.source()).find_map(|inner| inner.downcast_ref())
 }

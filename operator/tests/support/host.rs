@@ -40,6 +40,8 @@ pub enum Manner {
     Silent,
     /// Interim answers without end, and no other.
     Hints,
+    /// A report, each byte of which is a record of TLS.
+    Scattered,
     /// Every request that changes something is refused.
     Refuse(RefusalReason),
     /// Every request is refused.
@@ -47,6 +49,10 @@ pub enum Manner {
     /// Chains are refused, and nothing else.
     RefuseChain(RefusalReason),
 }
+
+/// Blanks before a report that is taken where they come in a few records, and come to more than any connection may bring when each has
+/// one of its own.
+const SCATTERED: usize = 50_000;
 
 pub struct Host {
     pub address: SocketAddr,
@@ -130,6 +136,18 @@ impl Host {
                         while stream.write_all(b"HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n").await.is_ok() {}
                         return;
                     }
+                    if matches!(lock(&shared).manner, Manner::Scattered) {
+                        let report = serde_json::to_string(&report()).expect("JSON");
+                        let blanks = " ".repeat(SCATTERED);
+                        let length = blanks.len() + report.len();
+                        let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n{blanks}{report}");
+                        for byte in answer.bytes() {
+                            if stream.write_all(&[byte]).await.is_err() || stream.flush().await.is_err() {
+                                return;
+                            }
+                        }
+                        return;
+                    }
                     let service = service_fn(move |request| answer(request, shared.clone()));
                     let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
                 });
@@ -211,7 +229,7 @@ async fn answer(request: Request<Incoming>, state: Shared<State>) -> Result<Resp
             return Ok(refusal(reason));
         }
         // Before any request
-        Manner::Hints | Manner::Refuse(_) | Manner::RefuseChain(_) => {}
+        Manner::Hints | Manner::Scattered | Manner::Refuse(_) | Manner::RefuseChain(_) => {}
     }
     Ok(serve(&mut lock(&state), &method, &path, &body))
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use kagiban_serving::{Budgeted, ByteBudget};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use secrecy::{ExposeSecret, SecretString};
@@ -33,6 +34,8 @@ const LIMITS: Limits = Limits {
 };
 /// Of all answers of one look: 128 kilobytes for each of the most UPSes that are listed.
 const TOTAL: usize = 32 * 1024 * 1024;
+/// Of one connection as it is sent: a record of TLS for each line is twice the line, and the handshake comes to some kilobytes.
+const MAX_TLS_BYTES: u64 = 4 * TOTAL as u64;
 
 #[derive(Debug)]
 pub(in crate::sources::ups) struct Client {
@@ -151,6 +154,7 @@ impl Tls {
         upsd.command("STARTTLS", "STARTTLS\n").await?;
         let stream = upsd.wire.into_stream();
         let stream = stream.ok_or_else(|| failed("something in the clear came after upsd's consent".to_owned()))?;
+        let stream = Budgeted::new(stream, ByteBudget::new(MAX_TLS_BYTES));
         let stream = timeout_at(until, TlsConnector::from(config).connect(name, stream))
             .await
             .map_err(|_| WireError::Timeout { address: address.clone(), asked: "the TLS handshake" })?

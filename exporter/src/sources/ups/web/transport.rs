@@ -193,16 +193,16 @@ impl Transport {
             Some(stream) => stream,
             None => dial_again(&self.endpoint, self.peer, tokio::time::Instant::now() + CONNECT_WITHIN).await?,
         };
+        let received = ByteBudget::new(MAX_RECEIVED_BYTES);
         let connector = TlsConnector::from(Arc::clone(&self.tls));
         let stream = connector
-            .connect(self.name.clone(), stream)
+            .connect(self.name.clone(), Budgeted::new(stream, received.clone()))
             .await
             .map_err(|error| WebError::Tls { address: self.address().to_owned(), detail: error.to_string() })?;
         let mut http = http1::Builder::new();
         http.max_buf_size(MAX_HEAD_BYTES).max_headers(MAX_HEADERS);
-        let received = ByteBudget::new(MAX_RECEIVED_BYTES);
-        let stream = TokioIo::new(Budgeted::new(stream, received.clone()));
-        let (sender, connection) = http.handshake(stream).await.map_err(|error| self.broken(step, &error))?;
+        let (sender, connection) =
+            http.handshake(TokioIo::new(stream)).await.map_err(|error| self.broken(step, &error))?;
         let task = tokio::spawn(async move {
             // What ends it ends the request too, which tells.
             let _ = connection.await;
