@@ -129,9 +129,12 @@ pub struct RunArgs {
     /// were silent or slow a moment ago too, up to eight times as many.
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub concurrency: u16,
-    /// Where /metrics, /healthz and /readyz are served.
+    /// Where /metrics, /healthz, /readyz and /sd, the hosts for Prometheus's HTTP service discovery, are served.
     #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:9994")]
     pub metrics_address: SocketAddr,
+    /// The port of the exporters' metrics on the hosts, for /sd.
+    #[arg(long, value_name = "PORT", default_value_t = 9996, value_parser = clap::value_parser!(u16).range(1..))]
+    pub discovery_port: u16,
     /// Act only while holding a Lease. Turn it off only where a second operator cannot exist.
     #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
     pub leader_elect: bool,

@@ -26,6 +26,8 @@ struct State {
     resources: HashMap<ResourceName, CompactResource>,
     /// Who names the same agent of the same host.
     contenders: HashMap<Agent, HashSet<ResourceName>>,
+    /// Whether a list was whole yet.
+    listed: bool,
     /// While the watch lists anew.
     listing: Option<Listing>,
     /// The highest version that was seen of any object, and of any list.
@@ -124,7 +126,7 @@ impl Fleet {
             }
             Event::InitDone => {
                 let Some(Listing { listed, left_out, .. }) = state.listing.take() else { return Vec::new() };
-                state.left_out = left_out;
+                (state.left_out, state.listed) = (left_out, true);
                 let gone: Vec<_> = state.resources.keys().filter(|name| !listed.contains(*name)).cloned().collect();
                 gone.into_iter().flat_map(|name| state.remove(&name)).collect()
             }
@@ -205,6 +207,11 @@ impl Fleet {
     pub fn get(&self, name: &ResourceName) -> Option<Watched> {
         let text = self.lock().resources.get(name)?.text.clone();
         text.read()
+    }
+
+    /// Whether all resources were listed once: before that, a host may be missing.
+    pub fn is_listed(&self) -> bool {
+        self.lock().listed
     }
 
     /// Resources for which there is no room: nothing is done about them.

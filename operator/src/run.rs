@@ -17,6 +17,7 @@ use crate::cluster::SharedCluster;
 use crate::cluster::kubernetes::{Kubernetes, client, connect};
 use crate::controller::{SharedSchedule, run as work};
 use crate::decide::Policy;
+use crate::discovery::Discovery;
 use crate::fleet::Fleet;
 use crate::fleet_series::FleetSeries;
 use crate::freshness::Freshness;
@@ -58,7 +59,8 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     let closing = CancellationToken::new();
     let (leadership, election) = lead(&args, &cluster, lease_namespace, &metrics, &health, &closing);
 
-    let address = web::serve(args.metrics_address, metrics.clone(), probes, closing.clone())
+    let discovery = Discovery::new(fleet.clone(), args.discovery_port);
+    let address = web::serve(args.metrics_address, metrics.clone(), discovery, probes, closing.clone())
         .await
         .with_context(|| format!("cannot listen on {} (--metrics-address)", args.metrics_address))?;
     tracing::info!(

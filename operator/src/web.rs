@@ -1,4 +1,4 @@
-//! `/metrics`, `/healthz` and `/readyz` over plain HTTP/1.1, bounded in connections and time.
+//! `/metrics`, `/sd`, `/healthz` and `/readyz` over plain HTTP/1.1, bounded in connections and time.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -14,6 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
+use crate::discovery::Discovery;
 use crate::metrics::SharedMetrics;
 
 /// Two Prometheus servers, a kubelet and a person with curl. Beyond this whoever holds the most gives one back to the newest, so
@@ -29,17 +30,21 @@ const LIMITS: Limits = Limits {
 };
 /// A connection is for one request and lives no longer than this, which is also how long Prometheus waits.
 const CONNECTION_DEADLINE: Duration = Duration::from_secs(10);
+/// What is asked for by Prometheus's `http_sd_config`.
+const DISCOVERY: &str = "/sd";
 /// What Prometheus's text format is called.
 const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// For this long all who ask get the same text: with 10,000 resources it is some megabytes, and takes a while.
 const RENDERED_FOR: Duration = Duration::from_secs(1);
 
-/// The metrics as text, rendered once for all who ask in the same moment.
+/// A text, rendered once for all who ask in the same moment.
 #[derive(Clone)]
 struct Exposition {
-    metrics: SharedMetrics,
+    render: Arc<Render>,
     last: Arc<tokio::sync::Mutex<Option<Rendered>>>,
 }
+
+type Render = dyn Fn(&mut Growing) -> fmt::Result + Send + Sync;
 
 struct Rendered {
     at: Instant,
@@ -75,18 +80,26 @@ impl fmt::Write for Growing {
 }
 
 impl Exposition {
+    fn of(render: impl Fn(&mut Growing) -> fmt::Result + Send + Sync + 'static) -> Self {
+        Self { render: Arc::new(render), last: Arc::default() }
+    }
+
+    fn of_metrics(metrics: SharedMetrics) -> Self {
+        Self::of(move |out| metrics.write(out))
+    }
+
     /// `None` where it cannot be rendered.
     async fn body(&self) -> Option<Vec<Bytes>> {
         let mut last = Arc::clone(&self.last).lock_owned().await;
         if let Some(Rendered { body, .. }) = last.as_ref().filter(|rendered| rendered.at.elapsed() < RENDERED_FOR) {
             return Some(body.clone());
         }
-        let metrics = self.metrics.clone();
+        let render = Arc::clone(&self.render);
         // The lock is held by the work itself, so that those who do not wait for it have nothing rendered beside it
         let rendered = tokio::task::spawn_blocking(move || {
             *last = None;
             let mut pieces = Growing::default();
-            metrics.write(&mut pieces).ok()?;
+            render(&mut pieces).ok()?;
             let body = pieces.end();
             *last = Some(Rendered { at: Instant::now(), body: body.clone() });
             Some(body)
@@ -120,6 +133,15 @@ impl fmt::Debug for Probes {
     }
 }
 
+/// What is served.
+#[derive(Clone)]
+struct Site {
+    metrics: Exposition,
+    hosts: Exposition,
+    discovery: Discovery,
+    probes: Probes,
+}
+
 /// Listens until told to stop.
 ///
 /// # Errors
@@ -127,28 +149,36 @@ impl fmt::Debug for Probes {
 pub async fn serve(
     address: SocketAddr,
     metrics: SharedMetrics,
+    discovery: Discovery,
     probes: Probes,
     stop: CancellationToken,
 ) -> std::io::Result<SocketAddr> {
     let listener = TcpListener::bind(address).await?;
     let bound = listener.local_addr()?;
-    tokio::spawn(accept(listener, Exposition { metrics, last: Arc::default() }, probes, stop));
+    let listed = discovery.clone();
+    let site = Site {
+        metrics: Exposition::of_metrics(metrics),
+        hosts: Exposition::of(move |out| listed.write(out)),
+        discovery,
+        probes,
+    };
+    tokio::spawn(accept(listener, site, stop));
     Ok(bound)
 }
 
-async fn accept(listener: TcpListener, exposition: Exposition, probes: Probes, stop: CancellationToken) {
+async fn accept(listener: TcpListener, site: Site, stop: CancellationToken) {
     let connections = Arrivals::new(MAX_CONNECTIONS, MAX_CONNECTIONS);
     let mut acceptor = Acceptor::new("metrics");
     while let Some((stream, address)) = acceptor.next(&stop, || listener.accept()).await {
         let place = connections.admit(Peer::of(address.ip()));
-        tokio::spawn(connection(stream, place, exposition.clone(), probes.clone()));
+        tokio::spawn(connection(stream, place, site.clone()));
     }
 }
 
-async fn connection(stream: TcpStream, place: Arrival, exposition: Exposition, probes: Probes) {
+async fn connection(stream: TcpStream, place: Arrival, site: Site) {
     let answer = |request: Request<Incoming>| {
-        let (exposition, probes) = (exposition.clone(), probes.clone());
-        async move { answer(&request.into_parts().0, &exposition, &probes).await }
+        let site = site.clone();
+        async move { answer(&request.into_parts().0, &site).await }
     };
     let close = async {
         tokio::select! {
@@ -162,7 +192,7 @@ async fn connection(stream: TcpStream, place: Arrival, exposition: Exposition, p
     }
 }
 
-async fn answer(request: &Parts, exposition: &Exposition, probes: &Probes) -> Response<Pieces> {
+async fn answer(request: &Parts, site: &Site) -> Response<Pieces> {
     let body = |status, kind, pieces: Vec<Bytes>| {
         let mut response = Response::new(Pieces::from(pieces));
         *response.status_mut() = status;
@@ -175,17 +205,24 @@ async fn answer(request: &Parts, exposition: &Exposition, probes: &Probes) -> Re
         return text(StatusCode::METHOD_NOT_ALLOWED, PLAIN, "only GET\n".into());
     }
     match request.uri.path() {
-        "/metrics" => match exposition.body().await {
+        "/metrics" => match site.metrics.body().await {
             Some(rendered) => body(StatusCode::OK, METRICS, rendered),
             None => text(StatusCode::INTERNAL_SERVER_ERROR, PLAIN, "metrics could not be rendered\n".into()),
         },
-        "/healthz" => match (probes.fault)() {
+        DISCOVERY if !site.discovery.is_ready() => {
+            text(StatusCode::SERVICE_UNAVAILABLE, PLAIN, "the resources are not all listed yet\n".into())
+        }
+        DISCOVERY => match site.hosts.body().await {
+            Some(rendered) => body(StatusCode::OK, "application/json", rendered),
+            None => text(StatusCode::INTERNAL_SERVER_ERROR, PLAIN, "the hosts could not be rendered\n".into()),
+        },
+        "/healthz" => match (site.probes.fault)() {
             None => text(StatusCode::OK, PLAIN, "ok\n".into()),
             Some(fault) => text(StatusCode::SERVICE_UNAVAILABLE, PLAIN, format!("{fault}\n")),
         },
-        "/readyz" if (probes.ready)() => text(StatusCode::OK, PLAIN, "ok\n".into()),
+        "/readyz" if (site.probes.ready)() => text(StatusCode::OK, PLAIN, "ok\n".into()),
         "/readyz" => text(StatusCode::SERVICE_UNAVAILABLE, PLAIN, "the resources were not listed yet\n".into()),
-        _ => text(StatusCode::NOT_FOUND, PLAIN, "/metrics, /healthz, /readyz\n".into()),
+        _ => text(StatusCode::NOT_FOUND, PLAIN, "/metrics, /sd, /healthz, /readyz\n".into()),
     }
 }
 
@@ -194,12 +231,15 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;
+    use crate::fleet::Fleet;
     use crate::metrics::Metrics;
 
     async fn serving() -> SocketAddr {
         let probes = Probes { ready: Arc::new(|| true), fault: Arc::new(|| None) };
         let address = "127.0.0.1:0".parse().expect("an address");
-        serve(address, Arc::new(Metrics::new(None)), probes, CancellationToken::new()).await.expect("a port")
+        let discovery = Discovery::new(Arc::new(Fleet::default()), 9996);
+        let serving = serve(address, Arc::new(Metrics::new(None)), discovery, probes, CancellationToken::new());
+        serving.await.expect("a port")
     }
 
     async fn asked(address: SocketAddr, path: &str) -> String {
@@ -232,7 +272,7 @@ mod tests {
     /// Holds B14: whoever asks on all connections at once has the metrics rendered once.
     #[tokio::test]
     async fn all_who_ask_in_a_moment_share_one_text() {
-        let exposition = Exposition { metrics: Arc::new(Metrics::new(None)), last: Arc::default() };
+        let exposition = Exposition::of_metrics(Arc::new(Metrics::new(None)));
         let all = futures::future::join_all((0..MAX_CONNECTIONS).map(|_| exposition.body())).await;
         let texts: Vec<_> = all.into_iter().map(|text| text.expect("it is rendered")[0].as_ptr()).collect();
         assert!(texts.iter().all(|text| *text == texts[0]));

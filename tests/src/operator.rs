@@ -40,6 +40,17 @@ impl Operator {
         resync: Duration,
         log: &str,
     ) -> Result<Self> {
+        Self::start_with(directory, kubeconfig, namespace, resync, &["--log-level", log])
+    }
+
+    /// The same with words of the test's own on its command line.
+    pub fn start_with(
+        directory: &Path,
+        kubeconfig: &Path,
+        namespace: &str,
+        resync: Duration,
+        words: &[&str],
+    ) -> Result<Self> {
         let ours = tools::ours("kagiban-operator")?;
         on_ports(|[metrics]| {
             let mut command = Command::new(&ours);
@@ -49,7 +60,7 @@ impl Operator {
                 .args(["--metrics-address", &metrics.address().to_string()])
                 .args(["--allow-hosts", THIS_MACHINE])
                 .args(["--resync", &format!("{}s", resync.as_secs())])
-                .args(["--log-level", log])
+                .args(words)
                 .env("KUBECONFIG", kubeconfig);
             let mut program = Program::start("operator", &command, directory)?;
             let ready = || http::get(metrics.address(), "/readyz").is_ok_and(|answer| answer.status == 200);

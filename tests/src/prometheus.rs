@@ -93,6 +93,17 @@ impl Prometheus {
         serde_json::from_value(answer.clone()).with_context(|| format!("{label} of {selector}: {answer}"))
     }
 
+    /// What is scraped: each with the labels that it was discovered with, and its health.
+    pub fn targets(&self) -> Result<Vec<Value>> {
+        let targets = self.data("targets?state=active")?;
+        targets["activeTargets"].as_array().cloned().with_context(|| format!("{targets}"))
+    }
+
+    /// Its own metrics.
+    pub fn own_metrics(&self) -> Result<String> {
+        Ok(http::get(self.port.address(), "/metrics")?.body)
+    }
+
     fn data(&self, call: &str) -> Result<Value> {
         let answer = http::get(self.port.address(), &format!("/api/v1/{call}"))?;
         ensure!(answer.status == 200, "{call}: {} {}", answer.status, answer.body);

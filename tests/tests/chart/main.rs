@@ -39,6 +39,7 @@ fn matrix() -> Vec<(&'static str, Value)> {
     });
     let scrape = json!({
         "enabled": true,
+        "operator": true,
         "fleet": true,
         "static": [{"targets": ["192.0.2.9:9996"], "labels": {"site": "osaka"}}],
         "files": ["/etc/prometheus/kagiban/*.json"],
@@ -98,6 +99,10 @@ fn matrix() -> Vec<(&'static str, Value)> {
         (
             "ScrapeConfig",
             json!({"monitoring": {"scrapeConfig": {"enabled": true, "http": ["http://sd.example.com/"]}}}),
+        ),
+        (
+            "the operator's list of hosts",
+            json!({"monitoring": {"scrapeConfig": {"enabled": true, "operator": true, "port": 19996}}}),
         ),
         (
             "rules and dashboards",

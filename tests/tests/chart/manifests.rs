@@ -205,6 +205,26 @@ fn the_operator_reaches_the_port_of_every_host_of_the_fleet() -> Result<()> {
 }
 
 #[test]
+fn prometheus_asks_the_operators_service_for_the_hosts_at_the_port_that_was_set() -> Result<()> {
+    let values = json!({"monitoring": {"scrapeConfig": {"enabled": true, "operator": true, "port": 19996}}});
+    let objects = Chart::ours().render("kagiban-system", &values)?;
+    let service = of_kind(&objects, "Service").pop().context("no Service")?;
+    let config = of_kind(&objects, "ScrapeConfig").pop().context("no ScrapeConfig")?;
+    let (name, port) = (service["metadata"]["name"].as_str(), &service["spec"]["ports"][0]["port"]);
+    let url = format!("http://{}.kagiban-system.svc:{port}/sd", name.context("a name")?);
+    ensure!(config["spec"]["httpSDConfigs"] == json!([{"url": url}]), "{}", config["spec"]);
+    let arguments = |objects: &[Value]| {
+        let operator = of_kind(objects, "Deployment").pop().cloned().unwrap_or_default();
+        operator["spec"]["template"]["spec"]["containers"][0]["args"].to_string()
+    };
+    ensure!(arguments(&objects).contains("\"--discovery-port=19996\""), "{}", arguments(&objects));
+    // Who asks for none gets none.
+    let objects = Chart::ours().render("kagiban-system", &json!({}))?;
+    ensure!(of_kind(&objects, "Service").is_empty() && !arguments(&objects).contains("discovery"), "{objects:?}");
+    Ok(())
+}
+
+#[test]
 fn what_could_only_be_a_mistake_is_refused_with_what_to_do() -> Result<()> {
     let host = json!({"host": "ups-01.example.com"});
     let both = json!({"serviceMonitor": {"enabled": true}, "podMonitor": {"enabled": true}});
@@ -224,6 +244,10 @@ fn what_could_only_be_a_mistake_is_refused_with_what_to_do() -> Result<()> {
         (json!({"fleet": {"hosts": [host, host]}}), "another `name`"),
         (json!({"monitoring": both}), "enable one of them"),
         (json!({"monitoring": {"scrapeConfig": {"enabled": true}}}), "names no host"),
+        (
+            json!({"operator": {"enabled": false}, "monitoring": {"scrapeConfig": {"enabled": true, "operator": true}}}),
+            "operator.enabled is false",
+        ),
         (json!({"monitoring": {"scrapeConfig": {"spec": {"jobname": "x"}}}}), "'jobname' not allowed"),
     ] {
         let refused = Chart::ours().template("default", &values).err();
