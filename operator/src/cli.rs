@@ -1,5 +1,7 @@
 //! The command line.
 
+mod enroll;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,6 +11,8 @@ use kagiban_crds::Lineage;
 use kagiban_crds::resource::GoDuration;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::ParseError;
+
+pub use enroll::{EnrollArgs, SecretAddress, SubjectName};
 
 use crate::host_pattern::HostPattern;
 
@@ -48,6 +52,12 @@ pub enum Command {
     /// other resources for the same agent are looked for, and the hosts are looked at.
     #[command(after_help = PlanExit::table())]
     Plan(PlanArgs),
+    /// Make the certificates of a host's API, and the operator's own for all of them: the first ones, and new ones before those end.
+    ///
+    /// The host's API and the operator know each other by certificates of one CA. This signs them, writes them for nobody but this user to
+    /// read, and says what to put where. The keys are made here and go to the host or into the cluster by your hand; delete them
+    /// here afterwards. The cluster is not needed, but for --ca-secret.
+    Enroll(Box<EnrollArgs>),
 }
 
 /// How `plan` ends.

@@ -170,7 +170,11 @@ impl Grant {
         self.may_be_sent(resource)
     }
 
-    fn cover<'a>(&self, hosts: impl IntoIterator<Item = &'a String>) -> Result<(), GrantError> {
+    /// Whether all of these names and addresses are among those that it is for.
+    ///
+    /// # Errors
+    /// The first that is not.
+    pub(crate) fn cover<'a>(&self, hosts: impl IntoIterator<Item = &'a String>) -> Result<(), GrantError> {
         // It was read without an error once
         let patterns = list(&self.hosts).unwrap_or_default();
         match hosts.into_iter().find(|host| !patterns.iter().any(|pattern| pattern.covers(host))) {

@@ -13,6 +13,7 @@
 //!   leader: a Lease gives the epoch that every request to a host carries       metrics, web: what is seen of it all
 //!   plan: the same look and the same decide, printed
 //!   discovery: the hosts of the fleet, for Prometheus
+//!   enroll: the certificates by which operator and hosts know each other
 //! ```
 //!
 //! `decide` and `certificate` know neither the cluster nor the network; everything else is thin. Another kind of issuer is a file
@@ -29,6 +30,7 @@ pub mod decide;
 #[cfg(test)]
 mod documentation;
 pub mod discovery;
+pub mod enroll;
 mod expiries;
 pub mod fleet;
 mod fleet_series;

@@ -7,14 +7,14 @@ use anyhow::Context as _;
 use clap::Parser;
 use kagiban_operator::cli::{Cli, Command, LogFormat, PlanExit, RunArgs};
 use kagiban_operator::foreign::told;
-use kagiban_operator::{plan, run};
+use kagiban_operator::{enroll, plan, run};
 use kagiban_process::log_lines::{self, Flush};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let failed = match cli.command {
         Some(Command::Plan(_)) => PlanExit::NoPlan.code().into(),
-        Some(Command::Run(_)) | None => ExitCode::FAILURE,
+        Some(Command::Run(_) | Command::Enroll(_)) | None => ExitCode::FAILURE,
     };
     // Its memory holds the CA's key: no core file, and no other process of its account may look.
     #[cfg(target_os = "linux")]
@@ -33,6 +33,7 @@ fn main() -> ExitCode {
         Command::Run(args) => {
             log(&args).and_then(|_flush| runtime.block_on(run::run(args))).map(|()| ExitCode::SUCCESS)
         }
+        Command::Enroll(args) => runtime.block_on(enroll::enroll(&args)).map(|()| ExitCode::SUCCESS),
         Command::Plan(args) => runtime.block_on(plan::plan(&args)).and_then(|plan| {
             // What nobody could read is no plan
             std::io::stdout().write_all(plan.text.as_bytes()).context("the plan cannot be printed")?;

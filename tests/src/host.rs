@@ -129,6 +129,10 @@ impl Host {
         format!("https://{}", self.host_api.address())
     }
 
+    pub fn host_api_address(&self) -> SocketAddr {
+        self.host_api.address()
+    }
+
     pub fn metrics_address(&self) -> SocketAddr {
         self.metrics.address()
     }

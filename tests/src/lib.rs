@@ -23,6 +23,7 @@ pub mod control_plane;
 pub mod crash_proxy;
 pub mod dashboards;
 pub mod docs;
+pub mod enroll;
 pub mod exporter;
 pub mod exposition;
 pub mod handshake;

@@ -18,7 +18,7 @@ pub const HOST: &str = "ups-01.example.com";
 pub const ISSUER_SECRET: &str = "fleet-ca";
 pub const CLIENT_SECRET: &str = "fleet-client";
 /// Whom they are for: the fleet's hosts, and this machine, on which the tests have them.
-const ALLOWED_HOSTS: &str = "*.example.com, 127.0.0.1";
+pub const ALLOWED_HOSTS: &str = "*.example.com,127.0.0.1";
 pub const PASSWORD_SECRET: &str = "powerchute-store";
 
 /// The authorities of a fleet.
@@ -53,31 +53,38 @@ impl Fleet {
 
     /// The three Secrets that the example names, each with what it may be used for and for whom.
     pub fn apply_secrets(&self, kubectl: &Kubectl, store_password: &str) -> Result<()> {
-        let issuer = &self.issuer.identity;
-        let client = self.client_identity()?;
-        let tls = |identity: &Identity| json!({"tls.crt": identity.certificate, "tls.key": identity.key});
-        let mut client_data = tls(&client);
-        client_data["ca.crt"] = json!(self.transport.identity.certificate);
+        let mut client = tls(&self.client_identity()?);
+        client["ca.crt"] = json!(self.transport.identity.certificate);
+        create(kubectl, CLIENT_SECRET, "client-tls", "kubernetes.io/tls", &client)?;
+        self.apply_own_secrets(kubectl, store_password)
+    }
+
+    /// Those of them that `kagiban-operator enroll` does not make.
+    pub fn apply_own_secrets(&self, kubectl: &Kubectl, store_password: &str) -> Result<()> {
         for (name, purpose, kind, data) in [
-            (ISSUER_SECRET, "issuer", "kubernetes.io/tls", tls(issuer)),
-            (CLIENT_SECRET, "client-tls", "kubernetes.io/tls", client_data),
+            (ISSUER_SECRET, "issuer", "kubernetes.io/tls", tls(&self.issuer.identity)),
             (PASSWORD_SECRET, "keystore-password", "Opaque", json!({"password": store_password})),
         ] {
-            let metadata = json!({
-                "name": name,
-                "labels": {"kagiban.dev/purpose": purpose},
-                "annotations": {
-                    "kagiban.dev/allowed-hosts": ALLOWED_HOSTS,
-                    "kagiban.dev/allowed-clients": CLIENT_SECRET,
-                },
-            });
-            let secret =
-                json!({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "type": kind, "stringData": data});
-            // Not `apply`: it would keep a copy of the data in an annotation.
-            kubectl.run_with_input(&["create", "-f", "-"], &secret.to_string())?;
+            create(kubectl, name, purpose, kind, &data)?;
         }
         Ok(())
     }
+}
+
+fn tls(identity: &Identity) -> Value {
+    json!({"tls.crt": identity.certificate, "tls.key": identity.key})
+}
+
+fn create(kubectl: &Kubectl, name: &str, purpose: &str, kind: &str, data: &Value) -> Result<()> {
+    let metadata = json!({
+        "name": name,
+        "labels": {"kagiban.dev/purpose": purpose},
+        "annotations": {"kagiban.dev/allowed-hosts": ALLOWED_HOSTS, "kagiban.dev/allowed-clients": CLIENT_SECRET},
+    });
+    let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "type": kind, "stringData": data});
+    // Not `apply`: it would keep a copy of the data in an annotation.
+    kubectl.run_with_input(&["create", "-f", "-"], &secret.to_string())?;
+    Ok(())
 }
 
 /// The CRD from `crds/`, and the wait until the API server serves it.

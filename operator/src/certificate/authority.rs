@@ -18,7 +18,7 @@ use zeroize::Zeroizing;
 
 use super::csr::CsrKey;
 use super::facts::IssuerFacts;
-use super::{BACKDATE, IssuerError, MAX_PEM_BYTES, adopt, common_name};
+use super::{BACKDATE, IssuerError, MAX_PEM_BYTES, Usage, adopt, common_name};
 
 /// A CA that was checked when it was read; it says nothing of its key in `Debug`.
 pub struct Authority {
@@ -70,19 +70,41 @@ impl Authority {
         &self.facts
     }
 
+    /// The certificate of the key that signs.
+    pub fn certificate(&self) -> &[u8] {
+        self.facts.chain().first().map_or(&[], |certificate| certificate.as_ref())
+    }
+
     /// Signs a leaf for the host's key, with the names and the duration of the spec.
     ///
     /// # Errors
     /// When the spec holds a name that no certificate can, or that this CA may not sign, or the CA's name does not survive
     /// being copied.
     pub fn sign(&self, key: &CsrKey, spec: &CertificateSpec, now: Timestamp) -> Result<Issued, IssuerError> {
+        self.sign_for(Usage::Server, key, spec, now)
+    }
+
+    /// The same for either side of a connection.
+    ///
+    /// # Errors
+    /// As [`Self::sign`], and when this CA may not sign for clients.
+    pub fn sign_for(
+        &self,
+        usage: Usage,
+        key: &CsrKey,
+        spec: &CertificateSpec,
+        now: Timestamp,
+    ) -> Result<Issued, IssuerError> {
         self.facts.permits(spec)?;
+        if usage == Usage::Client {
+            self.facts.permits_clients()?;
+        }
         let asked =
             now.as_second().saturating_add(i64::try_from(spec.duration.as_duration().as_secs()).unwrap_or(i64::MAX));
         let end = asked.min(self.facts.not_after.as_second());
         let serial = random_serial()?;
         let subject = SubjectPublicKeyInfo::from_der(key.spki()).map_err(|_| IssuerError::BadCsr)?;
-        let params = params(&subject, spec, now.as_second(), end, &serial)?;
+        let params = params(&subject, (spec, usage), (now.as_second(), end), &serial)?;
         let ca = self.facts.chain().first().ok_or(IssuerError::NotCa)?;
         let issuer = Issuer::from_ca_cert_der(ca, &*self.key).map_err(|_| IssuerError::IssuerName)?;
         let leaf = params.signed_by(&subject, &issuer).map_err(|_| IssuerError::Signing)?;
@@ -105,9 +127,8 @@ fn check_key(der: &CertificateDer<'_>, key: &KeyPair) -> Result<(), IssuerError>
 
 fn params(
     subject: &SubjectPublicKeyInfo,
-    spec: &CertificateSpec,
-    now: i64,
-    end: i64,
+    (spec, usage): (&CertificateSpec, Usage),
+    (now, end): (i64, i64),
     serial: &[u8],
 ) -> Result<CertificateParams, IssuerError> {
     let mut params = CertificateParams::default();
@@ -123,11 +144,7 @@ fn params(
         let address: IpAddr = address.parse().map_err(|_| IssuerError::BadName(address.clone()))?;
         params.subject_alt_names.push(SanType::IpAddress(address));
     }
-    let backdate = i64::try_from(BACKDATE.as_secs()).unwrap_or(0);
-    let time =
-        |second: i64| ASN1Time::from_timestamp(second).map(|time| time.to_datetime()).map_err(|_| IssuerError::Signing);
-    params.not_before = time(now - backdate)?;
-    params.not_after = time(end)?;
+    set_validity(&mut params, now, end)?;
     params.serial_number = Some(SerialNumber::from_slice(serial));
     params.is_ca = IsCa::ExplicitNoCa;
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
@@ -135,10 +152,22 @@ fn params(
         // Old Java clients agree on keys by RSA encryption
         params.key_usages.push(KeyUsagePurpose::KeyEncipherment);
     }
-    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    params.extended_key_usages = vec![match usage {
+        Usage::Server => ExtendedKeyUsagePurpose::ServerAuth,
+        Usage::Client => ExtendedKeyUsagePurpose::ClientAuth,
+    }];
     params.use_authority_key_identifier_extension = true;
     params.key_identifier_method = rcgen::KeyIdMethod::PreSpecified(params.key_identifier(subject));
     Ok(params)
+}
+
+/// From a moment ago, for clocks that are behind, to the end.
+pub(super) fn set_validity(params: &mut CertificateParams, now: i64, end: i64) -> Result<(), IssuerError> {
+    let backdate = i64::try_from(BACKDATE.as_secs()).unwrap_or(0);
+    let time =
+        |second: i64| ASN1Time::from_timestamp(second).map(|time| time.to_datetime()).map_err(|_| IssuerError::Signing);
+    (params.not_before, params.not_after) = (time(now - backdate)?, time(end)?);
+    Ok(())
 }
 
 /// Verifiers compare names byte by byte: one that was encoded anew may not match any more.
@@ -152,7 +181,7 @@ fn check_link(leaf: &CertificateDer<'_>, ca: &CertificateDer<'_>) -> Result<(), 
 }
 
 /// 16 bytes, positive and of full length: the two highest bits are fixed.
-fn random_serial() -> Result<Vec<u8>, IssuerError> {
+pub(super) fn random_serial() -> Result<Vec<u8>, IssuerError> {
     let mut serial = vec![0; 16];
     aws_lc_rs::rand::fill(&mut serial).map_err(|_| IssuerError::Signing)?;
     if let Some(first) = serial.first_mut() {

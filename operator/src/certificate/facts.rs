@@ -54,6 +54,21 @@ impl IssuerFacts {
         self.chain.iter().try_for_each(|certificate| constraints::check(certificate, spec))
     }
 
+    /// Whether every certificate of the chain may have clients below it.
+    ///
+    /// # Errors
+    /// [`IssuerError::NotForClients`].
+    pub fn permits_clients(&self) -> Result<(), IssuerError> {
+        self.chain.iter().try_for_each(|der| {
+            let (_, ca) = X509Certificate::from_der(der).map_err(|_| IssuerError::Unreadable("tls.crt"))?;
+            match ca.extended_key_usage() {
+                Ok(None) => Ok(()),
+                Ok(Some(usage)) if usage.value.client_auth || usage.value.any => Ok(()),
+                Ok(Some(_)) | Err(_) => Err(IssuerError::NotForClients),
+            }
+        })
+    }
+
     /// As it goes into a chain after the leaf.
     pub(crate) fn chain(&self) -> &[CertificateDer<'static>] {
         &self.chain

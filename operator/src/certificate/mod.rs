@@ -6,6 +6,7 @@
 //!                    spec (names, duration), the CA's certificates and key, now
 //!
 //!   CA's certificates ──facts──> who it is, until when, what it may sign (constraints)
+//!   (root makes a CA where there is none)
 //!   leaf of a host ──adopt──> whether it is as good as one that would be signed now
 //! ```
 //!
@@ -16,6 +17,7 @@ mod authority;
 mod constraints;
 mod csr;
 mod facts;
+mod root;
 #[cfg(test)]
 mod tests;
 
@@ -23,6 +25,7 @@ pub use adopt::{ShownLeaf, fitting, shown};
 pub use authority::{Authority, Issued};
 pub use csr::{CsrKey, check};
 pub use facts::{IssuerFacts, chain_end, not_after};
+pub use root::MadeAuthority;
 
 use std::time::Duration;
 
@@ -63,6 +66,11 @@ pub enum IssuerError {
          refuse what it signs"
     )]
     NotForServers,
+    #[error(
+        "the issuer's tls.crt holds a CA that may not sign for TLS clients: its extended key usage lacks clientAuth, so servers \
+         refuse what it signs"
+    )]
+    NotForClients,
     #[error("the issuer's tls.crt has a critical extension ({0}) that clients do not know: they refuse what it signs")]
     CriticalExtension(String),
     #[error("the issuer's certificate is not valid now: it runs from {not_before} to {not_after}")]
@@ -121,6 +129,7 @@ impl IssuerError {
             Self::NotCa => "not_ca",
             Self::NotChain(_) => "not_chain",
             Self::NotForServers => "not_for_servers",
+            Self::NotForClients => "not_for_clients",
             Self::CriticalExtension(_) => "critical_extension",
             Self::NotValid { .. } => "not_valid",
             Self::KeyMismatch => "key_mismatch",
@@ -149,6 +158,7 @@ impl IssuerError {
             | Self::NotCa
             | Self::NotChain(_)
             | Self::NotForServers
+            | Self::NotForClients
             | Self::CriticalExtension(_)
             | Self::NotValid { .. }
             | Self::KeyMismatch
@@ -163,6 +173,13 @@ impl IssuerError {
             Self::BadCsr | Self::CsrSignature | Self::CsrKey(_) => BlockedBy::HostAnswerRefused,
         }
     }
+}
+
+/// What a leaf is shown for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Usage {
+    Server,
+    Client,
 }
 
 /// RFC 5280, section 4.1.2.2: 20 octets, and one that says that the number is positive.

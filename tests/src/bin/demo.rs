@@ -1,6 +1,7 @@
 //! `make demo`: one PowerChute keystore rotated end to end, line by line, with everything real but the UPS agent.
 
 use std::env;
+use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -8,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use kagiban_tests::control_plane::ControlPlane;
+use kagiban_tests::enroll::enroll;
 use kagiban_tests::host::Host;
 use kagiban_tests::keystore::StoreType;
 use kagiban_tests::kubectl::Kubectl;
@@ -77,6 +79,8 @@ fn rotate(say: &Progress, directory: &Path, cluster: &Cluster, kubectl: &Kubectl
         installation.store_type
     ));
     say.line(&format!("  leaf {before}, self-signed, 9 days left"));
+    let client_secret = enrolled(directory, &host)?;
+    say.line("kagiban-operator enroll: certificates for the host API, the host's and the operator's");
     host.start_exporter()?;
     say.line(&format!(
         "kagiban-exporter: metrics on http://{}/metrics, host API on {}",
@@ -86,7 +90,8 @@ fn rotate(say: &Progress, directory: &Path, cluster: &Cluster, kubectl: &Kubectl
     let operator = Operator::start(directory, &cluster.operator_kubeconfig, NAMESPACE, RESYNC)?;
     say.line("kagiban-operator watches");
 
-    fleet.apply_secrets(kubectl, STORE_PASSWORD)?;
+    kubectl.run(&["create", "-f", &client_secret.to_string_lossy()])?;
+    fleet.apply_own_secrets(kubectl, STORE_PASSWORD)?;
     kubectl.apply(&quickstart::resource(&host.url())?.to_string())?;
     let applied = Instant::now();
     say.line("applied examples/quickstart: one resource, and the Secrets that it names");
@@ -114,6 +119,16 @@ fn rotate(say: &Progress, directory: &Path, cluster: &Cluster, kubectl: &Kubectl
     let leaf = host.agent.served()?.leaf_sha256();
     say.last(&format!("verified {leaf} on {address}"));
     Ok(())
+}
+
+/// The host API and the operator know each other by what a person would make for them; the operator's Secret.
+fn enrolled(directory: &Path, host: &Host) -> Result<PathBuf> {
+    let (on_host, address) = (directory.join(HOST), host.host_api_address().to_string());
+    let words = [HOST, "--new-ca", "host-api-ca", "--allowed-hosts", quickstart::ALLOWED_HOSTS, "--listen-address"];
+    enroll(directory, &[&words[..], &[&address, "--on-host", &on_host.to_string_lossy()]].concat())?;
+    let settings: Value = serde_yaml::from_str(&fs::read_to_string(on_host.join("host-api.yaml"))?)?;
+    host.configure(|config| config["hostApi"] = settings["hostApi"].clone())?;
+    Ok(directory.join("fleet-client.yaml"))
 }
 
 /// Prints what changes until the resource is ready; its status.

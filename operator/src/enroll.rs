@@ -1,0 +1,145 @@
+//! `kagiban-operator enroll`: the first certificates of a host API, and the operator's for all of them.
+//!
+//! ```text
+//!   command line ──ca──> a CA that may sign: of files, of a Secret, or a new one
+//!                         │
+//!   names, duration ──────┴──identity──> keys and chains ──paper──> texts of files          (both pure)
+//!                                                                    │
+//!                                        output: all of it or nothing┴──report──> what to put where
+//! ```
+//!
+//! It signs by `certificate`, as the issuer does, and writes by `kagiban_files`, as the exporter does.
+
+mod ca;
+mod identity;
+mod output;
+mod paper;
+mod report;
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use jiff::Timestamp;
+
+use crate::certificate::Usage;
+use crate::cli::EnrollArgs;
+use ca::Ca;
+use identity::{Identity, Names};
+use output::{Output, Target};
+use report::Report;
+
+/// What is written where; `None` for the client's Secret is the standard output.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Places {
+    host: Option<PathBuf>,
+    client: Option<Option<PathBuf>>,
+    ca: Option<PathBuf>,
+}
+
+/// What was signed for whom.
+struct Signed {
+    host: Option<Identity>,
+    client: Option<Identity>,
+}
+
+/// Signs and writes what the command line asks for, and tells what to do with it.
+///
+/// # Errors
+/// When the CA cannot be used, or something is there already or cannot be written. Nothing has changed then.
+pub async fn enroll(args: &EnrollArgs) -> anyhow::Result<()> {
+    let places = Places::of(args);
+    places.check(args.renew)?;
+    let now = Timestamp::now();
+    let ca = Ca::find(args, now).await?;
+    let signed = sign(args, &places, &ca, now)?;
+    let manifest = signed.client.as_ref().map(|client| paper::secret(args, client, ca.anchor()));
+
+    let mut output = Output::default();
+    if let (Some(path), Some(files)) = (&places.ca, ca.files()) {
+        output.add(path, &files, Target::Free)?;
+    }
+    if let (Some(path), Some(host)) = (&places.host, &signed.host) {
+        let settings = paper::settings(args);
+        output.add(path, &paper::host_files(host, ca.anchor(), &settings), target(path, args.renew))?;
+    }
+    output.publish()?;
+    match (&places.client, &manifest) {
+        (Some(Some(path)), Some(manifest)) => {
+            output::write_file(path, manifest.as_bytes(), target(path, args.renew))?;
+        }
+        (Some(None), Some(manifest)) => {
+            let mut out = std::io::stdout().lock();
+            let printed = out.write_all(manifest.as_bytes()).and_then(|()| out.flush());
+            printed.context("the Secret cannot be printed; nothing was written")?;
+        }
+        _ => {}
+    }
+    let left = output.keep();
+    let report = Report { args, places: &places, ca: &ca, signed: &signed, left: &left }.to_string();
+    // Where the Secret goes to the standard output, nothing else does
+    let told = if matches!(places.client, Some(None)) {
+        std::io::stderr().write_all(report.as_bytes())
+    } else {
+        std::io::stdout().write_all(report.as_bytes())
+    };
+    told.context("all is written, and what to do with it cannot be printed")
+}
+
+fn sign(args: &EnrollArgs, places: &Places, ca: &Ca, now: Timestamp) -> anyhow::Result<Signed> {
+    let issue = |names: &Names, usage| {
+        ca.check_names(names)?;
+        let issued = identity::issue(ca.authority(), names, usage, args.duration, now);
+        issued.with_context(|| format!("{names} cannot be certified by {}", ca.origin()))
+    };
+    let host = args.host.as_ref().filter(|_| places.host.is_some());
+    let host = host.map(|host| issue(&Names::of_host(host, &args.extra_name), Usage::Server)).transpose()?;
+    let client = places.client.is_some().then(|| issue(&Names::of_client(&args.client_name), Usage::Client));
+    Ok(Signed { host, client: client.transpose()? })
+}
+
+impl Places {
+    fn of(args: &EnrollArgs) -> Self {
+        let here = args.output == Path::new(".");
+        // Not `./NAME`: it is shown in commands that people copy
+        let below = |name: &str| if here { PathBuf::from(name) } else { args.output.join(name) };
+        let secret = format!("{}.yaml", args.client_secret.name);
+        let client = args.client_output.clone().unwrap_or_else(|| below(&secret));
+        Self {
+            host: args.host.as_ref().map(|host| below(host.as_str())),
+            // With a new CA there can be no client certificate yet
+            client: (args.client || args.new_ca.is_some()).then(|| Some(client).filter(|path| path != Path::new("-"))),
+            ca: args.new_ca.clone(),
+        }
+    }
+
+    /// Before anything is signed: what must not be there.
+    fn check(&self, renew: bool) -> anyhow::Result<()> {
+        if let Some(path) = self.ca.as_ref().filter(|path| is_there(path)) {
+            let directory = path.display();
+            anyhow::bail!(
+                "{directory} is there already: --new-ca makes a directory. If a CA is in it, use that: --ca-cert \
+                 {directory}/{} --ca-key {directory}/{}",
+                ca::CERTIFICATE,
+                ca::KEY
+            );
+        }
+        let mut ours = self.host.iter().chain(self.client.iter().flatten());
+        match ours.find(|path| !renew && is_there(path)) {
+            Some(path) => anyhow::bail!(
+                "{} is there already: give --renew to put a new key and certificate in its place",
+                path.display()
+            ),
+            None => Ok(()),
+        }
+    }
+}
+
+fn is_there(path: &Path) -> bool {
+    // A link that leads nowhere is there, too
+    std::fs::symlink_metadata(path).is_ok()
+}
+
+fn target(path: &Path, renew: bool) -> Target {
+    if renew && is_there(path) { Target::Taken } else { Target::Free }
+}

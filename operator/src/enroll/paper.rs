@@ -1,0 +1,176 @@
+//! What stands in the files: those of the host, its part of the exporter's configuration, and the operator's Secret.
+
+use std::fmt::Write as _;
+
+use kagiban_crds::resource::{ALLOWED_HOSTS_ANNOTATION, PURPOSE_LABEL};
+use zeroize::Zeroizing;
+
+use super::identity::Identity;
+use crate::cli::EnrollArgs;
+use crate::grant::Purpose;
+
+/// As docs/host-api.md and examples/exporter.yaml call them.
+pub(super) const CERTIFICATE: &str = "host-api.crt";
+pub(super) const KEY: &str = "host-api.key";
+pub(super) const CLIENT_CA: &str = "client-ca.crt";
+pub(super) const SETTINGS: &str = "host-api.yaml";
+
+pub(super) fn host_files<'a>(host: &'a Identity, anchor: &'a str, settings: &'a str) -> [(&'static str, &'a [u8]); 4] {
+    [
+        (CERTIFICATE, host.chain.as_bytes()),
+        (KEY, host.key.as_bytes()),
+        (CLIENT_CA, anchor.as_bytes()),
+        (SETTINGS, settings.as_bytes()),
+    ]
+}
+
+/// The part of the exporter's configuration that is about the host API.
+pub(super) fn settings(args: &EnrollArgs) -> String {
+    let host = args.host.as_ref().map_or_else(String::new, |host| format!("host: {host}\n"));
+    let directory = args.on_host.trim_end_matches('/');
+    let file = |name: &str| scalar(&format!("{directory}/{name}"));
+    format!(
+        "{host}hostApi:\n  listenAddress: {}\n  certificateFile: {}\n  keyFile: {}\n  clientCaFile: {}\n  clientNames: [{}]\n",
+        quoted(&args.listen_address.to_string()),
+        file(CERTIFICATE),
+        file(KEY),
+        file(CLIENT_CA),
+        args.client_name
+    )
+}
+
+/// The Secret that resources name in `tlsSecretRef`, with what the operator may use it for and for which hosts.
+pub(super) fn secret(args: &EnrollArgs, client: &Identity, anchor: &str) -> Zeroizing<String> {
+    let allowed: Vec<_> = match (&args.host, args.allowed_hosts.as_slice()) {
+        (Some(host), []) => vec![host.to_string()],
+        (_, listed) => listed.iter().map(ToString::to_string).collect(),
+    };
+    let namespace = args.client_secret.namespace.iter().fold(String::new(), |_, name| format!("  namespace: {name}\n"));
+    let head = format!(
+        "# The client certificate of kagiban-operator ({}), until {}. It holds a private key.\napiVersion: v1\nkind: Secret\n\
+         metadata:\n  name: {}\n{namespace}  labels:\n    {PURPOSE_LABEL}: {}\n  annotations:\n    {ALLOWED_HOSTS_ANNOTATION}: {}\n\
+         type: kubernetes.io/tls\nstringData:\n",
+        args.client_name,
+        client.leaf.not_after,
+        args.client_secret.name,
+        Purpose::ClientTls.word(),
+        quoted(&allowed.join(", "))
+    );
+    let values = [("tls.crt", client.chain.as_str()), ("tls.key", &client.key), ("ca.crt", anchor)];
+    let mut text = Zeroizing::new(String::with_capacity(capacity(&head, &values)));
+    text.push_str(&head);
+    for (key, value) in values {
+        let _ = writeln!(text, "  {key}: |");
+        for line in value.lines() {
+            let _ = writeln!(text, "    {line}");
+        }
+    }
+    text
+}
+
+/// Enough that the text never grows: that would leave a copy of the key behind in freed memory.
+fn capacity(head: &str, values: &[(&str, &str)]) -> usize {
+    const INDENT: usize = 5;
+    const KEY_LINE: usize = 16;
+    let of = |(key, value): &(&str, &str)| key.len() + KEY_LINE + value.len() + INDENT * (value.lines().count() + 1);
+    head.len() + values.iter().map(of).sum::<usize>()
+}
+
+/// A path as YAML has it, in quotes where it needs them.
+fn scalar(text: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
+    if text.starts_with('/') && text.chars().all(is_plain) { text.to_owned() } else { quoted(text) }
+}
+
+/// JSON's strings are YAML's.
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+    use kagiban_crds::resource::GoDuration;
+    use serde_json::{Value, json};
+
+    use super::super::identity::{self, tests as sample};
+    use super::*;
+    use crate::agent_api::ClientIdentity;
+    use crate::certificate::Usage;
+    use crate::cli::{Cli, Command};
+    use crate::cluster::Claims;
+    use crate::grant::Grant;
+
+    fn args(more: &[&str]) -> EnrollArgs {
+        let words = ["kagiban-operator", "enroll", "ups-01.example.com", "--new-ca", "ca"];
+        match Cli::try_parse_from(words.iter().chain(more)).expect("a command line").command {
+            Some(Command::Enroll(args)) => *args,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_settings_are_what_the_documents_call_them_wherever_the_files_lie() {
+        let expected = "host: ups-01.example.com\nhostApi:\n  listenAddress: \"0.0.0.0:9995\"\n  certificateFile: \
+            /etc/kagiban/host-api.crt\n  keyFile: /etc/kagiban/host-api.key\n  clientCaFile: /etc/kagiban/client-ca.crt\n  \
+            clientNames: [kagiban-operator]\n";
+        assert_eq!(settings(&args(&[])), expected);
+        let odd = settings(&args(&["--on-host", "/srv/a b: \"c\"#/", "--listen-address", "[::]:9443"]));
+        let read: Value = serde_yaml::from_str(&odd).expect("YAML");
+        assert_eq!(read["hostApi"]["keyFile"], "/srv/a b: \"c\"#/host-api.key");
+        assert_eq!(read["hostApi"]["listenAddress"], "[::]:9443");
+    }
+
+    /// What the operator asks of a client Secret it finds in this one.
+    #[test]
+    fn the_secret_is_one_that_the_operator_takes_for_these_hosts() {
+        let client = identity::Names::of_client(&"kagiban-operator".parse().expect("a name"));
+        let year = GoDuration::from_hours(8760);
+        let client = identity::issue(&sample::ca(), &client, Usage::Client, year, sample::now()).expect("issued");
+        let anchor = sample::ca().certificate().to_vec();
+        let anchor = kagiban_keystore::pem_block("CERTIFICATE", &anchor);
+        for (more, hosts, namespace) in [
+            (&[][..], "ups-01.example.com", Value::Null),
+            (
+                &["--allowed-hosts", "*.example.com,192.0.2.0/24", "--client-secret", "fleet/ups"],
+                "*.example.com, 192.0.2.0/24",
+                json!("fleet"),
+            ),
+        ] {
+            let args = args(more);
+            let text = secret(&args, &client, &anchor);
+            let read: Value = serde_yaml::from_str(&text).expect("YAML");
+            assert_eq!((&read["apiVersion"], &read["kind"]), (&json!("v1"), &json!("Secret")));
+            assert_eq!(read["metadata"]["namespace"], namespace);
+            let said = |path: &str| read.pointer(path).and_then(Value::as_str).map(str::to_owned);
+            let claims = Claims {
+                name: said("/metadata/name").expect("a name"),
+                kind: said("/type").expect("a type"),
+                purpose: said("/metadata/labels/kagiban.dev~1purpose"),
+                allowed_hosts: said("/metadata/annotations/kagiban.dev~1allowed-hosts"),
+                allowed_clients: None,
+            };
+            assert_eq!(claims.allowed_hosts.as_deref(), Some(hosts));
+            let grant = Grant::read(&claims, Purpose::ClientTls).expect("for the operator");
+            assert!(grant.cover([&"ups-01.example.com".to_owned()]).is_ok());
+            let value = |key: &str| said(&format!("/stringData/{key}")).expect(key);
+            assert_eq!((value("tls.crt"), value("ca.crt")), (client.chain.clone(), anchor.to_string()));
+            let (certificate, key, ca) = (value("tls.crt"), value("tls.key"), value("ca.crt"));
+            ClientIdentity::from_pem(certificate.as_bytes(), key.as_bytes(), ca.as_bytes()).expect("an identity");
+        }
+    }
+
+    /// A text that grows leaves the key behind in freed memory.
+    #[test]
+    fn the_text_with_the_key_is_written_without_growing() {
+        let key = "a\n".repeat(500);
+        let values = [("tls.key", key.as_str()), ("ca.crt", "b")];
+        let written: usize = values
+            .iter()
+            .map(|(key, value)| {
+                key.len() + "  : |\n".len() + value.lines().map(|line| line.len() + "    \n".len()).sum::<usize>()
+            })
+            .sum();
+        assert!(capacity("head", &values) >= "head".len() + written);
+    }
+}

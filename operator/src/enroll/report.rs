@@ -1,0 +1,106 @@
+//! What was made, and what a person does with it next.
+
+use std::fmt;
+use std::path::Path;
+
+use kagiban_files::WriteError;
+
+use super::ca::{self, Ca};
+use super::identity::Identity;
+use super::paper::{CERTIFICATE, CLIENT_CA, KEY, SETTINGS};
+use super::{Places, Signed};
+use crate::cli::EnrollArgs;
+
+pub(super) struct Report<'a> {
+    pub(super) args: &'a EnrollArgs,
+    pub(super) places: &'a Places,
+    pub(super) ca: &'a Ca,
+    pub(super) signed: &'a Signed,
+    /// What of the replaced could not be removed.
+    pub(super) left: &'a [WriteError],
+}
+
+impl fmt::Display for Report<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.new_ca(f)?;
+        self.host(f)?;
+        self.client(f)?;
+        if let Some(warning) = self.ca.warning() {
+            writeln!(f, "warning: {warning}")?;
+        }
+        self.left.iter().try_for_each(|error| writeln!(f, "warning: the old files are not removed: {error}"))
+    }
+}
+
+impl Report<'_> {
+    fn new_ca(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Some(directory), Some(made)) = (&self.places.ca, self.ca.made()) else { return Ok(()) };
+        let directory = directory.display();
+        writeln!(f, "{directory}: a new CA for the host API, until {}", made.not_after)?;
+        writeln!(
+            f,
+            "  Whoever has {directory}/{} can pass for every host and for the operator: keep it offline.",
+            ca::KEY
+        )?;
+        writeln!(
+            f,
+            "  It signs the next host: kagiban-operator enroll HOST --ca-cert {directory}/{} --ca-key {directory}/{}\n",
+            ca::CERTIFICATE,
+            ca::KEY
+        )
+    }
+
+    fn host(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Some(host), Some(directory), Some(identity)) = (&self.args.host, &self.places.host, &self.signed.host)
+        else {
+            return Ok(());
+        };
+        let (from, to) = (directory.display(), self.args.on_host.trim_end_matches('/'));
+        writeln!(f, "{from}: the host API of {host}, {}", until(identity))?;
+        writeln!(f, "  1. scp {from}/{CERTIFICATE} {from}/{KEY} {from}/{CLIENT_CA} root@{host}:{to}/")?;
+        if self.args.renew {
+            writeln!(f, "  2. The exporter reads them again by itself: nothing is restarted.")?;
+        } else {
+            writeln!(
+                f,
+                "  2. On {host}, put what stands in {from}/{SETTINGS} into {to}/exporter.yaml and restart the exporter."
+            )?;
+        }
+        writeln!(f, "  3. rm -r {from}\n")
+    }
+
+    fn client(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(identity) = &self.signed.client else { return self.known_client(f) };
+        let (name, address) = (&self.args.client_name, &self.args.client_secret);
+        let Some(Some(path)) = &self.places.client else {
+            return writeln!(f, "Secret {address}: the operator's client certificate {name}, {}", until(identity));
+        };
+        writeln!(f, "{}: the operator's client certificate {name}, {}", path.display(), until(identity))?;
+        writeln!(f, "  1. {}", self.create(path))?;
+        writeln!(f, "     Not `apply`, which keeps a copy of the key in an annotation.")?;
+        writeln!(f, "  2. Resources name it: api: {{hostApi: {{tlsSecretRef: {{name: {}}}}}}}", address.name)?;
+        writeln!(f, "  3. rm {}", path.display())
+    }
+
+    fn create(&self, path: &Path) -> String {
+        // Where it has no namespace of its own it gets that of the resources
+        let namespace = if self.args.client_secret.namespace.is_some() { "" } else { "-n NAMESPACE " };
+        let verb = if self.args.renew { "replace" } else { "create" };
+        format!("kubectl {namespace}{verb} -f {}", path.display())
+    }
+
+    /// Who enrolls a further host has a client certificate, which must be for this host too.
+    fn known_client(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(host) = self.args.host.as_ref().filter(|_| !self.args.renew) else { return Ok(()) };
+        writeln!(
+            f,
+            "The operator's Secret must be for {host} too: its annotation {} names it, or a suffix such as *.example.com.",
+            kagiban_crds::resource::ALLOWED_HOSTS_ANNOTATION
+        )
+    }
+}
+
+fn until(identity: &Identity) -> String {
+    let end = &identity.leaf.not_after;
+    if identity.shortened { format!("until {end}, when the CA ends") } else { format!("until {end}") }
+}

@@ -1,0 +1,267 @@
+//! `kagiban-operator enroll`: from its command line to a host API that answers the operator and nobody else.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use kagiban_tests::control_plane::ControlPlane;
+use kagiban_tests::enroll::{FILES, attempt, client, enroll};
+use kagiban_tests::exporter::Exporter;
+use kagiban_tests::http::HostClient;
+use kagiban_tests::pki::Identity;
+use kagiban_tests::ports::{Port, on_ports};
+use kagiban_tests::{handshake, scratch, tools, wait};
+use serde_json::{Value, json};
+
+const HOST: &str = "ups-01.example.com";
+const CA: [&str; 4] = ["--ca-cert", "ca/ca.crt", "--ca-key", "ca/ca.key"];
+/// The exporter looks at its files every few seconds.
+const RELOADED: Duration = Duration::from_secs(60);
+
+/// A host whose exporter runs with what `enroll` has written for it, word for word.
+struct Enrolled {
+    directory: PathBuf,
+    port: Port,
+    _exporter: Exporter,
+}
+
+impl Enrolled {
+    fn start(name: &str) -> Result<Self> {
+        let directory = scratch::directory(name)?;
+        on_ports(|[port]| {
+            // A port that was lost is no reason to keep what was made for it.
+            for made in ["ca", HOST] {
+                let _ = fs::remove_dir_all(directory.join(made));
+            }
+            let _ = fs::remove_file(directory.join("fleet-client.yaml"));
+            let (on_host, address) = (directory.join(HOST), port.address().to_string());
+            let words = [HOST, "--new-ca", "ca", "--allowed-hosts", "*.example.com", "--listen-address", &address];
+            enroll(&directory, &[&words[..], &["--on-host", &on_host.to_string_lossy()]].concat())?;
+            let settings = fs::read_to_string(on_host.join("host-api.yaml"))?;
+            let exporter = Exporter::start(&directory, &format!("{settings}discovery: {{enabled: false}}\n"), &[])?;
+            Ok(Self { directory: directory.clone(), port, _exporter: exporter })
+        })
+    }
+
+    /// By the Secret in this file of the directory.
+    fn client(&self, secret: &str) -> Result<HostClient> {
+        let (identity, server_ca) = client(&fs::read_to_string(self.directory.join(secret))?)?;
+        Ok(self.with(identity, server_ca))
+    }
+
+    fn with(&self, identity: Identity, server_ca: String) -> HostClient {
+        HostClient { address: self.port.address(), server_name: HOST.to_owned(), server_ca, identity: Some(identity) }
+    }
+}
+
+fn asked(client: &HostClient) -> Result<u16> {
+    Ok(client.send("GET", "/v1/host", None)?.status)
+}
+
+#[test]
+fn an_enrolled_host_answers_the_operators_certificate_and_no_strangers() -> Result<()> {
+    let host = Enrolled::start("enrolled")?;
+    let operator = host.client("fleet-client.yaml")?;
+    let answer = operator.send("GET", "/v1/host", None)?;
+    ensure!(answer.status == 200 && answer.json()?["host"] == HOST, "{answer:?}");
+
+    // Another fleet's operator has the same name and the same program.
+    let elsewhere = scratch::directory("stranger")?;
+    enroll(&elsewhere, &["--client", "--new-ca", "ca", "--allowed-hosts", "*.example.com"])?;
+    let (stranger, their_ca) = client(&fs::read_to_string(elsewhere.join("fleet-client.yaml"))?)?;
+    let refused = asked(&host.with(stranger, operator.server_ca.clone()));
+    ensure!(refused.is_err(), "a stranger's certificate: {refused:?}");
+    // It does not take this host for one of its own, either.
+    let refused = asked(&host.with(operator.identity.clone().context("an identity")?, their_ca));
+    ensure!(refused.is_err(), "a stranger's CA: {refused:?}");
+    // The host's own certificate is for servers.
+    let read = |name: &str| fs::read_to_string(host.directory.join(HOST).join(name));
+    let own = Identity { certificate: read("host-api.crt")?, key: read("host-api.key")? };
+    let refused = asked(&host.with(own, operator.server_ca.clone()));
+    ensure!(refused.is_err(), "the host's own certificate: {refused:?}");
+    // The fleet's own CA, but not the name.
+    let others = ["--client", "--client-name", "somebody-else", "--client-secret", "else", "--allowed-hosts", HOST];
+    enroll(&host.directory, &[&others[..], &CA].concat())?;
+    let refused = asked(&host.client("else.yaml")?);
+    ensure!(refused.as_ref().is_ok_and(|status| *status == 403), "another name: {refused:?}");
+    ensure!(asked(&operator)? == 200, "and the operator still is answered");
+    Ok(())
+}
+
+#[test]
+fn a_renewed_host_serves_its_new_certificate_without_a_restart() -> Result<()> {
+    let host = Enrolled::start("renewed")?;
+    let served = || handshake::served(host.port.address(), HOST).map(|served| served.leaf_sha256());
+    let before = served()?;
+    let (address, on_host) = (host.port.address().to_string(), host.directory.join(HOST));
+    let words = [HOST, "--renew", "--listen-address", &address, "--on-host", &on_host.to_string_lossy()];
+    enroll(&host.directory, &[&words[..], &CA].concat())?;
+    wait::until(RELOADED, || served().is_ok_and(|now| now != before)).context("the old leaf is served on")?;
+    // Its key came with it, and the operator's certificate is the one from before.
+    ensure!(asked(&host.client("fleet-client.yaml")?)? == 200, "the operator is refused");
+    enroll(&host.directory, &[&["--client", "--renew", "--allowed-hosts", "*.example.com"][..], &CA].concat())?;
+    ensure!(asked(&host.client("fleet-client.yaml")?)? == 200, "the operator with a new certificate is refused");
+    Ok(())
+}
+
+/// Every file below a directory with its mode and its bytes, and every directory with its mode.
+fn tree(directory: &Path) -> Result<Vec<(PathBuf, u32, Vec<u8>)>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(directory)? {
+        let path = entry?.path();
+        let metadata = fs::symlink_metadata(&path)?;
+        let bytes = if metadata.is_dir() {
+            found.extend(tree(&path)?);
+            Vec::new()
+        } else {
+            fs::read(&path)?
+        };
+        found.push((path, metadata.permissions().mode() & 0o7777, bytes));
+    }
+    found.sort();
+    Ok(found)
+}
+
+#[test]
+fn what_is_written_is_for_its_owner_alone_and_what_is_there_is_kept_unless_it_is_renewed() -> Result<()> {
+    let directory = scratch::directory("enroll-files")?;
+    let said = enroll(&directory, &[HOST, "--new-ca", "ca"])?;
+    for told in [
+        "ca/ca.crt",
+        "scp ups-01.example.com/host-api.crt",
+        "/etc/kagiban/exporter.yaml",
+        "create -f fleet-client.yaml",
+    ] {
+        ensure!(said.contains(told), "{told}: {said}");
+    }
+    ensure!(!said.contains("PRIVATE KEY"), "{said}");
+    let written = tree(&directory)?;
+    let names: Vec<_> = written.iter().filter_map(|(path, ..)| path.strip_prefix(&directory).ok()?.to_str()).collect();
+    let expected = [
+        &["ca", "ca/ca.crt", "ca/ca.key", "fleet-client.yaml", HOST].map(str::to_owned)[..],
+        &FILES.map(|file| format!("{HOST}/{file}")),
+    ]
+    .concat();
+    ensure!(names == expected, "{names:?}");
+    for (path, mode, _) in &written {
+        let expected = if path.is_dir() { 0o700 } else { 0o600 };
+        ensure!(*mode == expected, "{}: {mode:o}", path.display());
+    }
+
+    let all = |words: &[&'static str]| [words, &CA].concat();
+    for (words, told) in [
+        (all(&[HOST]), "--renew"),
+        (all(&["--client", "--allowed-hosts", HOST]), "--renew"),
+        (vec!["ups-02.example.com", "--new-ca", "ca"], "--ca-cert ca/ca.crt --ca-key ca/ca.key"),
+        (vec!["ups-02.example.com", "--ca-cert", "none.crt", "--ca-key", "ca/ca.key"], "none.crt: not found"),
+        (
+            vec!["ups-02.example.com", "--ca-cert", "ca/ca.crt", "--ca-key", "ups-01.example.com/host-api.key"],
+            "does not belong",
+        ),
+        (
+            vec!["ups-02.example.com", "--ca-cert", "ups-01.example.com/host-api.crt", "--ca-key", "ca/ca.key"],
+            "cannot sign",
+        ),
+    ] {
+        let output = attempt(&directory, &words)?;
+        let said = String::from_utf8(output.stderr)?;
+        ensure!(output.status.code() == Some(1) && said.contains(told), "{words:?}: {said}");
+        ensure!(tree(&directory)? == written, "{words:?} has changed something");
+    }
+    // What would be lost is not replaced.
+    fs::write(directory.join(HOST).join("notes"), "theirs")?;
+    let with_notes = tree(&directory)?;
+    let output = attempt(&directory, &all(&[HOST, "--renew"]))?;
+    let said = String::from_utf8(output.stderr)?;
+    ensure!(!output.status.success() && said.contains("notes") && tree(&directory)? == with_notes, "{said}");
+    Ok(())
+}
+
+#[test]
+fn the_secret_goes_to_the_standard_output_when_it_is_asked_for_and_nothing_else_does() -> Result<()> {
+    let directory = scratch::directory("enroll-stdout")?;
+    enroll(&directory, &[HOST, "--new-ca", "ca"])?;
+    let before = tree(&directory)?;
+    let words = ["--client", "--client-output", "-", "--allowed-hosts", HOST, "--client-secret", "fleet/other"];
+    let output = attempt(&directory, &[&words[..], &CA].concat())?;
+    let manifest = String::from_utf8(output.stdout)?;
+    client(&manifest)?;
+    ensure!(manifest.contains("namespace: fleet\n"), "{manifest}");
+    ensure!(String::from_utf8_lossy(&output.stderr).contains("fleet/other"), "the report is on stderr");
+    ensure!(tree(&directory)? == before, "something was written");
+    Ok(())
+}
+
+/// In a file system of its own, of so many pages, perhaps read-only; what it said, and whether `ls` finds the same as before.
+fn on_a_small_disk(directory: &Path, options: &str, before: &str, words: &str) -> Result<(bool, String)> {
+    let program = tools::ours("kagiban-operator")?;
+    let script = format!(
+        "set -e; mount -t tmpfs -o size=64k tmpfs disk; cd disk; {before}\nfind . -type f | sort | xargs -r sha256sum >../before; \
+         find . | sort >>../before; mount -o remount,{options} \"$PWD\"; \
+         if {} enroll {words} --ca-cert ../ca/ca.crt --ca-key ../ca/ca.key >../said 2>&1; then echo succeeded >>../said; fi; \
+         find . -type f | sort | xargs -r sha256sum >../after; find . | sort >>../after; cmp ../before ../after",
+        program.display()
+    );
+    fs::create_dir_all(directory.join("disk"))?;
+    let output = Command::new("unshare").args(["--mount", "sh", "-c", &script]).current_dir(directory).output()?;
+    let said = fs::read_to_string(directory.join("said")).with_context(|| format!("this test mounts: {output:?}"))?;
+    Ok((output.status.success(), said))
+}
+
+#[test]
+fn a_disk_that_takes_nothing_is_told_and_left_as_it_was() -> Result<()> {
+    let directory = scratch::directory("enroll-disk")?;
+    enroll(&directory, &["--client", "--new-ca", "ca", "--allowed-hosts", HOST])?;
+    let program = tools::ours("kagiban-operator")?;
+    let enrolled =
+        format!("{} enroll {HOST} --ca-cert ../ca/ca.crt --ca-key ../ca/ca.key >/dev/null", program.display());
+    // Of so many pages the first files find room, and the last one does not: a file of the set, or the Secret when the set has its
+    // name already.
+    for (options, before, words, told) in [
+        ("size=12k", "", format!("{HOST} --client"), "no space left"),
+        ("ro", "", HOST.to_owned(), "read-only"),
+        ("size=28k", &*enrolled, format!("{HOST} --renew"), "no space left"),
+        ("size=32k", &*enrolled, format!("{HOST} --renew --client"), "no space left"),
+    ] {
+        let (same, said) = on_a_small_disk(&directory, options, before, &words)?;
+        ensure!(said.contains(told) && said.contains("everything is as it was"), "{options} {words}: {said}");
+        ensure!(same, "{options} {words}: something was left or is gone");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_ca_that_lies_in_the_cluster_signs_what_its_secret_says() -> Result<()> {
+    let plane = ControlPlane::shared()?;
+    let kubectl = plane.admin()?.create_namespace("enroll")?;
+    let directory = scratch::directory("enroll-cluster")?;
+    enroll(&directory, &["--client", "--new-ca", "ca", "--allowed-hosts", HOST])?;
+    let at = |name: &str| format!("{}", directory.join("ca").join(name).display());
+    kubectl.run(&["create", "secret", "tls", "host-api-ca", "--cert", &at("ca.crt"), "--key", &at("ca.key")])?;
+    let kubeconfig = plane.admin_kubeconfig().to_string_lossy().into_owned();
+    let of_cluster =
+        |host: &str| attempt(&directory, &[host, "--ca-secret", "enroll/host-api-ca", "--kubeconfig", &kubeconfig]);
+    let output = of_cluster(HOST)?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let same = fs::read_to_string(directory.join(HOST).join("client-ca.crt"))?
+        == fs::read_to_string(directory.join("ca/ca.crt"))?;
+    ensure!(same, "another CA");
+    // One that the operator issues by says which names it is for.
+    kubectl.run(&["label", "secret", "host-api-ca", "kagiban.dev/purpose=issuer"])?;
+    kubectl.run(&["annotate", "secret", "host-api-ca", "kagiban.dev/allowed-hosts=*.example.com"])?;
+    ensure!(of_cluster("ups-02.example.com")?.status.success(), "a name that it is for");
+    for (host, told) in [("ups-02.example.org", "is not for ups-02.example.org"), ("none", "is not for none")] {
+        let output = of_cluster(host)?;
+        let said = String::from_utf8(output.stderr)?;
+        ensure!(!output.status.success() && said.contains(told) && !directory.join(host).exists(), "{said}");
+    }
+    // The manifest is one that the API server takes, for what the operator asks.
+    kubectl.run(&["create", "-f", &directory.join("fleet-client.yaml").to_string_lossy()])?;
+    let secret: Value = kubectl.json(&["get", "secret", "fleet-client"])?;
+    ensure!(secret["metadata"]["labels"] == json!({"kagiban.dev/purpose": "client-tls"}), "{}", secret["metadata"]);
+    ensure!(secret["type"] == "kubernetes.io/tls" && secret["data"]["ca.crt"].is_string(), "another kind");
+    Ok(())
+}
