@@ -27,9 +27,9 @@ pub mod cli;
 pub mod cluster;
 pub mod controller;
 pub mod decide;
+pub mod discovery;
 #[cfg(test)]
 mod documentation;
-pub mod discovery;
 pub mod enroll;
 mod expiries;
 pub mod fleet;

@@ -265,3 +265,38 @@ fn a_ca_that_lies_in_the_cluster_signs_what_its_secret_says() -> Result<()> {
     ensure!(secret["type"] == "kubernetes.io/tls" && secret["data"]["ca.crt"].is_string(), "another kind");
     Ok(())
 }
+
+/// The pages that say how a host is enrolled, and how many commands each has.
+const PAGES: [(&str, usize); 4] =
+    [("README.md", 1), ("docs/first-rotation.md", 1), ("docs/host-api.md", 2), ("examples/quickstart/README.md", 1)];
+
+#[test]
+fn the_commands_and_the_settings_in_the_documents_are_those_of_the_program() -> Result<()> {
+    let program = tools::ours("kagiban-operator")?;
+    let path = format!("{}:/usr/bin:/bin", program.parent().context("a directory")?.display());
+    for (page, count) in PAGES {
+        let text = fs::read_to_string(tools::workspace().join(page))?;
+        let lines = text.lines().map(|line| line.trim().trim_start_matches("$ "));
+        let commands: Vec<_> = lines.filter(|line| line.starts_with("kagiban-operator enroll ")).collect();
+        ensure!(commands.len() == count, "{page}: {commands:?}");
+        let directory = scratch::directory("enroll-documents")?;
+        if !commands[0].contains("--new-ca") {
+            enroll(&directory, &[HOST, "--new-ca", "host-api-ca", "--allowed-hosts", "*.example.com"])?;
+        }
+        for command in commands {
+            let output =
+                Command::new("sh").args(["-ec", command]).env("PATH", &path).current_dir(&directory).output()?;
+            ensure!(output.status.success(), "{page}: {command}: {}", String::from_utf8_lossy(&output.stderr));
+        }
+        // Where the page has the configuration of the host, it is the one that was written.
+        if text.contains("certificateFile:") && !page.ends_with("host-api.md") {
+            let settings = fs::read_to_string(directory.join(HOST).join("host-api.yaml"))?;
+            let shown: Vec<_> =
+                text.lines().map(|line| line.split(" #").next().unwrap_or_default().trim_end()).collect();
+            for line in settings.lines() {
+                ensure!(shown.contains(&line), "{page} has no line `{line}`");
+            }
+        }
+    }
+    Ok(())
+}

@@ -36,7 +36,7 @@ fn main() -> ExitCode {
     };
     match demo(&say, &directory) {
         Ok(()) => {
-            let _ = std::fs::remove_dir_all(&directory);
+            let _ = fs::remove_dir_all(&directory);
             ExitCode::SUCCESS
         }
         Err(error) => say.failed(&error, Some(&directory)),
