@@ -21,6 +21,8 @@ mkdir -p "$out"
     printf '<!doctype html><meta http-equiv="refresh" content="0; url=%s">\n' "$(basename "$page")" >"$out/${page%.md}.html"
 done
 "$home/bin/mdbook" build "$root/docs"
+# A README.md becomes the index.html of its directory, and links to it do not follow.
+(cd "$out/docs" && find . -mindepth 2 -name index.html -execdir cp {} README.html \;)
 
 python3 - "$out" <<'PYTHON'
 import html.parser, os, sys, urllib.parse

@@ -58,6 +58,7 @@ need strace strace
 need python3 python3
 need dbus-daemon dbus
 need openssl openssl
+need curl curl
 need setsid util-linux
 need unshare util-linux
 need mount mount

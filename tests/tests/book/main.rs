@@ -2,6 +2,9 @@
 
 mod api;
 mod commands;
+mod configurations;
 mod links;
 mod pages;
+mod script;
 mod summary;
+mod terminal;

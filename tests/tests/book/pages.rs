@@ -22,6 +22,14 @@ pub(crate) struct Page {
     /// As GitHub names the headings.
     pub(crate) anchors: BTreeSet<String>,
     pub(crate) blocks: Vec<Block>,
+    /// Code in running text.
+    pub(crate) codes: Vec<Code>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Code {
+    pub(crate) line: usize,
+    pub(crate) text: String,
 }
 
 /// A link or an image.
@@ -96,6 +104,9 @@ fn read(path: PathBuf, text: &str) -> Page {
                 block = Some(Block { line: line(span.start) + 1, language, text: String::new() });
             }
             Event::End(TagEnd::CodeBlock) => page.blocks.extend(block.take()),
+            Event::Code(text) if heading.is_none() => {
+                page.codes.push(Code { line: line(span.start), text: text.into_string() });
+            }
             Event::Text(text) | Event::Code(text) => match (&mut heading, &mut block) {
                 (Some((_, heading)), _) => heading.push_str(&text),
                 (None, Some(block)) => block.text.push_str(&text),

@@ -1,0 +1,204 @@
+//! Every command of the documentation: those that are run, in the order in which they are, and those that are not, with the reason.
+
+/// One command as `commands.rs` reads it from the pages.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Step {
+    pub(crate) command: &'static str,
+    /// What has to be there or gone first, by the shell.
+    pub(crate) before: &'static str,
+    /// What stands for what the reader replaces, besides what `terminal.rs` replaces in every command.
+    pub(crate) with: &'static [(&'static str, &'static str)],
+    /// Exit codes that a reader may see.
+    pub(crate) codes: &'static [i32],
+    /// What of the output must be there.
+    pub(crate) prints: &'static str,
+    /// Why it is not run.
+    pub(crate) why_not: Option<&'static str>,
+}
+
+pub(crate) fn all() -> impl Iterator<Item = &'static Step> {
+    ON_THE_STAGE.iter().chain(HELM).chain(LEFT_OUT)
+}
+
+const fn run(command: &'static str) -> Step {
+    Step { command, before: "", with: &[], codes: &[0], prints: "", why_not: None }
+}
+
+const fn left_out(command: &'static str, why_not: &'static str) -> Step {
+    Step { why_not: Some(why_not), ..run(command) }
+}
+
+/// It finds what is there now, or nothing.
+const fn filter(command: &'static str) -> Step {
+    Step { codes: &[0, 1], ..run(command) }
+}
+
+const fn prints(command: &'static str, prints: &'static str) -> Step {
+    Step { prints, ..run(command) }
+}
+
+const RESOURCE: &[(&str, &str)] = &[("NAME", "ups-01-powerchute")];
+const STATE: &[(&str, &str)] = &[("AGENT", "powerchute --config.file exporter.yaml")];
+const STORE: &[(&str, &str)] = &[("PATH", "keystore")];
+
+/// With a real API server, the operator, an exporter with a PowerChute double, and none of the Secrets yet.
+pub(crate) const ON_THE_STAGE: &[Step] = &[
+    // The host.
+    prints("kagiban-exporter --config.check --config.file /etc/kagiban/exporter.yaml", "configuration OK"),
+    // Ports that the exporter on the stage has already are told as missing.
+    Step { codes: &[0, 1], prints: "ok", ..run("kagiban-exporter check --config.file exporter.yaml") },
+    Step {
+        codes: &[0, 1],
+        prints: "ok",
+        ..run("sudo kagiban-exporter check --config.file=/etc/kagiban/exporter.yaml")
+    },
+    run("kagiban-exporter discover -o manifests"),
+    // Without a configuration it looks at this machine, whatever that has.
+    Step { codes: &[0, 1], prints: "kagiban_source_up", ..run("kagiban-exporter --once") },
+    prints("kagiban-exporter keystore list /opt/APC/PowerChuteSerialShutdown/Agent/keystore", "securekey"),
+    Step { with: STORE, prints: "securekey", ..run("kagiban-exporter keystore list PATH") },
+    prints("kagiban-exporter keystore list store.p12 --password-file pw -o json", "\"alias\""),
+    filter("curl -s http://HOST:9996/metrics | grep -E '^(x509_file_error|tls_probe_error)'"),
+    filter("curl -s http://HOST:9996/metrics | grep -E '^host_shutdown_(trigger|cause|expected)' | grep -v ' 0$'"),
+    filter("curl -s http://HOST:9996/metrics | grep -E '^ups_(self_test|battery_replaced)'"),
+    filter("curl -s http://HOST:9996/metrics | grep -E '^ups_(status|battery)'"),
+    filter("curl -s http://HOST:9996/metrics | grep -E '^ups_battery_(runtime_seconds|charge_ratio)'"),
+    filter("curl -s http://HOST:9996/metrics | grep kagiban_blocking_stuck"),
+    filter("curl -s http://HOST:9996/metrics | grep kagiban_rotation_agent_error_info"),
+    filter("curl -s http://HOST:9996/metrics | grep ups_poll_error"),
+    prints("kagiban-exporter shutdown show --config.file /etc/kagiban/exporter.yaml", "no shutdown has begun"),
+    // Nothing is there to clear.
+    Step { codes: &[0, 1], ..run("kagiban-exporter shutdown clear --config.file /etc/kagiban/exporter.yaml") },
+    run("ss -ltnp"),
+    // The cluster.
+    run("kubectl apply -f crds/managedagentcertificates.kagiban.dev.yaml"),
+    run("kubectl create secret tls fleet-ca --cert=fleet-ca.crt --key=fleet-ca.key"),
+    run(
+        "kubectl create secret generic fleet-client --type=kubernetes.io/tls --from-file=tls.crt=client.crt --from-file=tls.key=client.key --from-file=ca.crt=host-api-ca.crt",
+    ),
+    run("kubectl create secret generic powerchute-store --from-file=password=store-password.txt"),
+    run("kubectl label secret fleet-ca kagiban.dev/purpose=issuer"),
+    run(
+        "kubectl annotate secret fleet-ca kagiban.dev/allowed-hosts='*.example.com' kagiban.dev/allowed-clients=fleet-client",
+    ),
+    run("kubectl label secret fleet-client kagiban.dev/purpose=client-tls"),
+    run("kubectl annotate secret fleet-client kagiban.dev/allowed-hosts='*.example.com'"),
+    run("kubectl label secret powerchute-store kagiban.dev/purpose=keystore-password"),
+    run(
+        "kubectl annotate secret powerchute-store kagiban.dev/allowed-hosts='*.example.com' kagiban.dev/allowed-clients=fleet-client",
+    ),
+    prints("kagiban-operator plan -f examples/quickstart/managedagentcertificate.yaml", "ups-01-powerchute"),
+    run("kubectl apply -f examples/quickstart/managedagentcertificate.yaml"),
+    run("kubectl wait --for=condition=Ready mac/ups-01-powerchute --timeout=5m"),
+    prints("kubectl get mac", "powerchute-serial-shutdown"),
+    prints("kubectl describe mac ups-01-powerchute", "Events:"),
+    prints(
+        "openssl s_client -connect ups-01.example.com:6547 </dev/null | openssl x509 -noout -fingerprint -sha256",
+        "Fingerprint=",
+    ),
+    prints("kagiban-operator plan -f mac.yaml", "ups-01-powerchute"),
+    run("kubectl annotate --overwrite mac ups-01-powerchute kagiban.dev/rotate=\"$(date)\""),
+    Step { with: RESOURCE, ..run("kubectl annotate --overwrite mac NAME kagiban.dev/rotate=\"$(date)\"") },
+    Step { with: RESOURCE, prints: "Events:", ..run("kubectl describe mac NAME") },
+    prints("kubectl get mac --all-namespaces", "ups-01-powerchute"),
+    prints("kubectl get mac --all-namespaces -o wide", "LEAF"),
+    run("kubectl get lease --all-namespaces | grep kagiban-operator"),
+    run("kubectl get pods --all-namespaces -l app.kubernetes.io/name=kagiban-operator"),
+    Step {
+        with: &[("NAMESPACE", "fleet"), ("NAME", "fleet-ca")],
+        prints: "notAfter=",
+        ..run(
+            "kubectl -n NAMESPACE get secret NAME -o jsonpath='{.data.tls\\.crt}' | base64 -d | openssl x509 -noout -enddate",
+        )
+    },
+    Step { with: STATE, prints: "new leaf: ", ..run("kagiban-exporter rotation show AGENT") },
+    // It is not frozen.
+    Step { with: STATE, codes: &[1], ..run("kagiban-exporter rotation thaw AGENT") },
+    // Beside it.
+    run("for file in fleet/*.yaml; do kagiban-operator plan --offline -f \"$file\" || exit ; done"),
+    run("kubectl apply -f examples/ci/rbac.yaml"),
+    run("kubectl -n fleet create token kagiban-plan --duration=1h"),
+    prints("kubectl kustomize examples/gitops/sites/tokyo | kagiban-operator plan --offline -f -", "tokyo"),
+    Step {
+        before: "kubectl create namespace argocd; kubectl -n argocd create configmap argocd-cm",
+        ..run("kubectl -n argocd patch configmap argocd-cm --patch-file examples/gitops/argocd/argocd-cm.yaml")
+    },
+    Step {
+        before: "kubectl create namespace monitoring",
+        ..run("kubectl create configmap kagiban-dashboards -n monitoring --from-file=charts/kagiban/dashboards")
+    },
+    run("kubectl label configmap kagiban-dashboards -n monitoring grafana_dashboard=1"),
+    // And away with it.
+    run("kubectl delete mac --all --all-namespaces"),
+    Step {
+        before: "kubectl apply -f examples/operator/",
+        // The control plane of the tests has no controller that ends a namespace.
+        with: &[("examples/operator/", "examples/operator/ --wait=false")],
+        ..run("kubectl delete -f examples/operator/")
+    },
+    run("kubectl delete -f crds/managedagentcertificates.kagiban.dev.yaml"),
+];
+
+/// In a cluster that has nothing of Kagiban.
+pub(crate) const HELM: &[Step] = &[
+    Step {
+        before: "kubectl create namespace fleet",
+        ..run(
+            "helm install kagiban charts/kagiban -n kagiban-system --create-namespace --set imageRegistry=registry.example.com/kagiban --set 'operator.secrets[0].namespace=default'",
+        )
+    },
+    run("helm uninstall kagiban -n kagiban-system"),
+    run(
+        "helm install kagiban charts/kagiban -n kagiban-system --create-namespace --set imageRegistry=registry.example.com/kagiban --set 'operator.secrets[0].namespace=fleet'",
+    ),
+    Step {
+        before: "helm uninstall kagiban -n kagiban-system",
+        ..run(
+            "helm install kagiban charts/kagiban -n fleet --set crds.enabled=false --set operator.namespace=fleet --set 'operator.secrets[0].namespace=fleet'",
+        )
+    },
+    run("kubectl delete crd managedagentcertificates.kagiban.dev"),
+];
+
+const NO_KUBELET: &str = "the API server of the tests has no nodes, so no pod runs";
+const NO_SYSTEMD: &str = "it needs systemd as the init of a live host";
+const ITSELF: &str = "the suite is what it runs";
+
+const LEFT_OUT: &[Step] = &[
+    left_out("kubectl -n kagiban-system rollout status deployment/kagiban-operator", NO_KUBELET),
+    left_out("kubectl -n NAMESPACE logs deploy/kagiban-operator", NO_KUBELET),
+    left_out(
+        "kubectl get --raw /api/v1/namespaces/NAMESPACE/pods/POD:9994/proxy/metrics | grep kagiban_operator_",
+        NO_KUBELET,
+    ),
+    left_out("sudo systemctl enable --now kagiban-exporter", NO_SYSTEMD),
+    left_out("systemctl status SERVICE", NO_SYSTEMD),
+    left_out("ssh HOST systemctl status kagiban-exporter", NO_SYSTEMD),
+    left_out("journalctl -u kagiban-exporter -n 50", NO_SYSTEMD),
+    left_out("journalctl -u kagiban-exporter | grep 'hardening check fails'", NO_SYSTEMD),
+    left_out("journalctl -u kagiban-exporter | grep 'host API'", NO_SYSTEMD),
+    left_out(
+        "sudo install -m 0644 examples/systemd/kagiban-exporter.service /etc/systemd/system/",
+        "it changes the machine",
+    ),
+    left_out(
+        "sudo install -m 0755 target/x86_64-unknown-linux-gnu/release/kagiban-exporter /usr/local/bin/",
+        "it changes the machine",
+    ),
+    left_out("ipmitool -H BMC chassis power status", "it needs a management controller"),
+    left_out("upsc UPS@localhost", "upsd of `tests/ups_nut.rs` is not on its usual port"),
+    left_out(
+        "curl -s 'http://PROMETHEUS:9090/api/v1/query?query=up%7Brack%3D%22RACK%22%7D==0'",
+        "`tests/outage_pages.rs` has that Prometheus",
+    ),
+    left_out("(the script of docs/host-api.md)", "its routes and bodies are held by `tests/host_api_docs.rs`"),
+    left_out("make test", ITSELF),
+    left_out("cargo test -p kagiban-tests --test rotation_e2e", ITSELF),
+    left_out(".ci/run", ITSELF),
+    left_out("make demo", "it takes minutes; what it shows is `tests/rotation_e2e.rs`"),
+    left_out("make demo ONCE=1", "it takes minutes; what it shows is `tests/rotation_e2e.rs`"),
+    left_out("make release", "it takes minutes and another tool chain"),
+    left_out("make mutants", "it runs the suite once for each bug"),
+    left_out("make fuzz SECONDS=60", "`.ci/run` runs it"),
+    left_out("make audit", "`.ci/run` runs it"),
+];
