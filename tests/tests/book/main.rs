@@ -8,3 +8,4 @@ mod pages;
 mod script;
 mod summary;
 mod terminal;
+mod translations;

@@ -39,6 +39,10 @@ const fn prints(command: &'static str, prints: &'static str) -> Step {
 
 const RESOURCE: &[(&str, &str)] = &[("NAME", "ups-01-powerchute")];
 const STATE: &[(&str, &str)] = &[("AGENT", "powerchute --config.file exporter.yaml")];
+/// The host on the stage has its certificates from this CA, and lets in this name.
+const FLEETS_CA: &str = "--ca-cert host-api-ca/ca.crt --ca-key host-api-ca/ca.key";
+const CLIENT: &str = "--client --client-name kagiban-operator.fleet.example.com --allowed-hosts";
+const CLIENT_AGAIN: &str = "--client --client-name kagiban-operator.fleet.example.com ";
 const STORE: &[(&str, &str)] = &[("PATH", "keystore")];
 
 /// With a real API server, the operator, an exporter with a PowerChute double, and none of the Secrets yet.
@@ -73,16 +77,16 @@ pub(crate) const ON_THE_STAGE: &[Step] = &[
     // The cluster.
     run("kubectl apply -f crds/managedagentcertificates.kagiban.dev.yaml"),
     run("kubectl create secret tls fleet-ca --cert=fleet-ca.crt --key=fleet-ca.key"),
-    run(
-        "kubectl create secret generic fleet-client --type=kubernetes.io/tls --from-file=tls.crt=client.crt --from-file=tls.key=client.key --from-file=ca.crt=host-api-ca.crt",
-    ),
+    Step {
+        with: &[("--new-ca host-api-ca", FLEETS_CA), ("--allowed-hosts", CLIENT)],
+        ..run("kagiban-operator enroll ups-01.example.com --new-ca host-api-ca --allowed-hosts '*.example.com'")
+    },
+    run("kubectl create -f fleet-client.yaml"),
     run("kubectl create secret generic powerchute-store --from-file=password=store-password.txt"),
     run("kubectl label secret fleet-ca kagiban.dev/purpose=issuer"),
     run(
         "kubectl annotate secret fleet-ca kagiban.dev/allowed-hosts='*.example.com' kagiban.dev/allowed-clients=fleet-client",
     ),
-    run("kubectl label secret fleet-client kagiban.dev/purpose=client-tls"),
-    run("kubectl annotate secret fleet-client kagiban.dev/allowed-hosts='*.example.com'"),
     run("kubectl label secret powerchute-store kagiban.dev/purpose=keystore-password"),
     run(
         "kubectl annotate secret powerchute-store kagiban.dev/allowed-hosts='*.example.com' kagiban.dev/allowed-clients=fleet-client",
@@ -112,6 +116,14 @@ pub(crate) const ON_THE_STAGE: &[Step] = &[
         )
     },
     Step { with: STATE, prints: "new leaf: ", ..run("kagiban-exporter rotation show AGENT") },
+    run("kagiban-operator enroll ups-01.example.com --renew --ca-cert host-api-ca/ca.crt --ca-key host-api-ca/ca.key"),
+    Step {
+        with: &[("--client ", CLIENT_AGAIN)],
+        ..run(
+            "kagiban-operator enroll --client --renew --allowed-hosts '*.example.com' --ca-cert host-api-ca/ca.crt --ca-key host-api-ca/ca.key",
+        )
+    },
+    Step { with: &[("NAMESPACE", "fleet")], ..run("kubectl -n NAMESPACE replace -f fleet-client.yaml") },
     // It is not frozen.
     Step { with: STATE, codes: &[1], ..run("kagiban-exporter rotation thaw AGENT") },
     // Beside it.

@@ -58,7 +58,9 @@ impl Terminal {
         }
         run("cp", &["-r", &tools::workspace().join("examples").to_string_lossy(), &directory.to_string_lossy()])?;
         fs::write(path("every-metric.txt"), every_metric()?)?;
-        let plan = format!("case \" $* \" in *' --offline '*) ;; *) set -- \"$@\" --allow-hosts {THIS_MACHINE};; esac");
+        let plan = format!(
+            "case \" $* \" in *' --offline '*) ;; ' plan '*) set -- \"$@\" --allow-hosts {THIS_MACHINE};; esac"
+        );
         fs::create_dir(path("bin"))?;
         for (name, program, first) in [
             ("kubectl", tools::kubectl()?, ""),
@@ -95,12 +97,15 @@ impl Terminal {
         }
         let issuer = &stage.fleet.issuer.identity;
         let client = stage.fleet.client_identity()?;
+        let host_api_ca = &stage.fleet.transport.identity;
+        fs::create_dir(path("host-api-ca"))?;
         for (name, text) in [
             ("fleet-ca.crt", issuer.certificate.as_str()),
             ("fleet-ca.key", &issuer.key),
             ("client.crt", &client.certificate),
             ("client.key", &client.key),
-            ("host-api-ca.crt", &stage.fleet.transport.identity.certificate),
+            ("host-api-ca/ca.crt", &host_api_ca.certificate),
+            ("host-api-ca/ca.key", &host_api_ca.key),
             ("store-password.txt", password),
             ("pw", password),
         ] {
