@@ -190,6 +190,13 @@ const CASES: &[Case] = &[
         ]],
     },
     Case {
+        alert: "KagibanHostApiCertificateEnding",
+        minute: 61,
+        alerts: 1,
+        fires: &[(r#"kagiban_host_api_certificate_not_after_timestamp_seconds{instance="a"}"#, "1200000x70")],
+        silent: &[&[(r#"kagiban_host_api_certificate_not_after_timestamp_seconds{instance="a"}"#, "1300000x70")]],
+    },
+    Case {
         alert: "KagibanUpsOnBattery",
         minute: 2,
         alerts: 1,

@@ -4,12 +4,12 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
 use kagiban_tests::control_plane::ControlPlane;
 use kagiban_tests::enroll::{FILES, attempt, client, enroll};
-use kagiban_tests::exporter::Exporter;
+use kagiban_tests::exporter::{Exporter, sample};
 use kagiban_tests::http::HostClient;
 use kagiban_tests::pki::Identity;
 use kagiban_tests::ports::{Port, on_ports};
@@ -25,7 +25,7 @@ const RELOADED: Duration = Duration::from_secs(60);
 struct Enrolled {
     directory: PathBuf,
     port: Port,
-    _exporter: Exporter,
+    exporter: Exporter,
 }
 
 impl Enrolled {
@@ -42,7 +42,7 @@ impl Enrolled {
             enroll(&directory, &[&words[..], &["--on-host", &on_host.to_string_lossy()]].concat())?;
             let settings = fs::read_to_string(on_host.join("host-api.yaml"))?;
             let exporter = Exporter::start(&directory, &format!("{settings}discovery: {{enabled: false}}\n"), &[])?;
-            Ok(Self { directory: directory.clone(), port, _exporter: exporter })
+            Ok(Self { directory: directory.clone(), port, exporter })
         })
     }
 
@@ -96,10 +96,19 @@ fn a_renewed_host_serves_its_new_certificate_without_a_restart() -> Result<()> {
     let host = Enrolled::start("renewed")?;
     let served = || handshake::served(host.port.address(), HOST).map(|served| served.leaf_sha256());
     let before = served()?;
+    let left = || -> Option<f64> {
+        let metrics = host.exporter.metrics().ok()?;
+        let end = sample(&metrics, "kagiban_host_api_certificate_not_after_timestamp_seconds", &[])?;
+        Some(end - SystemTime::now().duration_since(UNIX_EPOCH).ok()?.as_secs_f64())
+    };
+    let days = |left: f64| left / 86400.0;
+    ensure!(left().is_some_and(|left| (364.0..=365.0).contains(&days(left))), "{:?}", left());
     let (address, on_host) = (host.port.address().to_string(), host.directory.join(HOST));
-    let words = [HOST, "--renew", "--listen-address", &address, "--on-host", &on_host.to_string_lossy()];
+    let words =
+        [HOST, "--renew", "--duration", "48h", "--listen-address", &address, "--on-host", &on_host.to_string_lossy()];
     enroll(&host.directory, &[&words[..], &CA].concat())?;
     wait::until(RELOADED, || served().is_ok_and(|now| now != before)).context("the old leaf is served on")?;
+    wait::until(RELOADED, || left().is_some_and(|left| days(left) <= 2.0)).context("its end is not told")?;
     // Its key came with it, and the operator's certificate is the one from before.
     ensure!(asked(&host.client("fleet-client.yaml")?)? == 200, "the operator is refused");
     enroll(&host.directory, &[&["--client", "--renew", "--allowed-hosts", "*.example.com"][..], &CA].concat())?;

@@ -68,7 +68,10 @@ async fn reload(files: Files, served: ServedFiles, board: Arc<Board>, shutdown: 
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut told = String::new();
     let mut told_expiry = None;
-    let note = |successful, now| board.note_host_api_tls(successful, in_force(&served).crl_next_update, now);
+    let note = |successful, now| {
+        let served = in_force(&served);
+        board.note_host_api_tls(successful, served.certificate_not_after, served.crl_next_update, now);
+    };
     note(true, Timestamp::now());
     loop {
         tokio::select! {

@@ -10,6 +10,8 @@ use rustls::crypto::aws_lc_rs;
 use rustls::server::WebPkiClientVerifier;
 use rustls::{DEFAULT_VERSIONS, ServerConfig};
 use tokio_util::sync::CancellationToken;
+use x509_parser::certificate::X509Certificate;
+use x509_parser::prelude::FromDer;
 
 use super::revocation::{Revocations, Unrevoked};
 use crate::config::HostApiConfig;
@@ -39,6 +41,8 @@ pub(super) struct Files {
 #[derive(Clone, Debug)]
 pub(super) struct Served {
     pub(super) config: Arc<ServerConfig>,
+    /// When the certificate ends that clients are shown: from then on none of them takes this host for itself.
+    pub(super) certificate_not_after: Option<Timestamp>,
     /// When the first of the revocation lists expires. From then on no client of its CA is let in until there is a new one: an old list
     /// says nothing of what was revoked since.
     pub(super) crl_next_update: Option<Timestamp>,
@@ -87,6 +91,7 @@ impl Files {
         let certificates =
             |pem: &[u8], setting, path| tls::certificates(pem).ok_or_else(|| none(setting, path, "certificate"));
         let chain = certificates(&certificate, CERTIFICATE, &self.certificate)?;
+        let certificate_not_after = chain.first().and_then(|leaf| not_after(leaf));
         let key = tls::private_key(&key).ok_or_else(|| none(KEY, &self.key, "private key"))?;
         let client_ca = certificates(&client_ca, CLIENT_CA, &self.client_ca)?;
         let roots = Arc::new(tls::roots(client_ca).map_err(|error| TlsError::ClientCa(error.to_string()))?);
@@ -104,6 +109,18 @@ impl Files {
         }
         let config =
             tls::server(provider, DEFAULT_VERSIONS, verifier, Identity { chain, key }).map_err(TlsError::Server)?;
-        Ok((Served { config: Arc::new(config), crl_next_update, replaced: CancellationToken::new() }, origin))
+        let served = Served {
+            config: Arc::new(config),
+            certificate_not_after,
+            crl_next_update,
+            replaced: CancellationToken::new(),
+        };
+        Ok((served, origin))
     }
+}
+
+/// None for one without a well-defined end, too.
+fn not_after(certificate: &[u8]) -> Option<Timestamp> {
+    let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
+    Timestamp::from_second(certificate.validity().not_after.timestamp()).ok()
 }

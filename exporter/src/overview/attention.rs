@@ -169,6 +169,11 @@ fn own(snapshot: &Snapshot, now: Timestamp) -> Vec<Item> {
     if failed(snapshot.host_api_tls.map(|tls| tls.reload)) {
         items.push(item(Topic::Exporter, Severity::Warning, "The host API's TLS files", kept));
     }
+    if snapshot.host_api_tls.and_then(|tls| tls.certificate_not_after).is_some_and(|end| end <= now) {
+        let said =
+            "has expired, so no operator speaks to this host; make a new one: kagiban-operator enroll HOST --renew";
+        items.push(item(Topic::Exporter, Severity::Critical, "The host API's certificate", said));
+    }
     if snapshot.host_api_tls.and_then(|tls| tls.crl_next_update).is_some_and(|end| end <= now) {
         let said = "has expired, so no client of its CA is let in; put a new one into clientCrlFile";
         items.push(item(Topic::Exporter, Severity::Critical, "The host API's revocation list", said));

@@ -79,7 +79,7 @@ fn host() -> Snapshot {
     board.note_reload(true, ENDED);
     board.note_web_config(true, ENDED);
     board.note_host_api(true);
-    board.note_host_api_tls(true, Some(ENDED), ENDED);
+    board.note_host_api_tls(true, Some(ENDED), Some(ENDED), ENDED);
     board.note_stop_timeout(Duration::from_secs(60));
     board.note_traps(true, &[("taken", 1)].into());
     board.note_secret_files(vec![SecretFileSeen { setting: "s".into(), path: "/p".into(), exposed: true }]);

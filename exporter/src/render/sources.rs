@@ -93,6 +93,15 @@ pub(super) const FAMILIES: &[Family<Snapshot>] = &[
         samples: |snapshot, out| snapshot.host_api_tls.map_or(Ok(()), |tls| out.put(&[], tls.reload.successful)),
     },
     Family {
+        name: "kagiban_host_api_certificate_not_after_timestamp_seconds",
+        help: "When the host API's own certificate ends, in seconds since 1970; from then on no operator takes it for this host's.",
+        kind: Kind::Gauge,
+        samples: |snapshot, out| {
+            let end = snapshot.host_api_tls.and_then(|tls| tls.certificate_not_after);
+            end.map_or(Ok(()), |end| out.put(&[], end.as_second()))
+        },
+    },
+    Family {
         name: "kagiban_host_api_client_crl_next_update_timestamp_seconds",
         help: "When the first of the host API's revocation lists expires, in seconds since 1970; from then on no client of its CA is let in.",
         kind: Kind::Gauge,

@@ -92,6 +92,8 @@ pub struct SecretFileSeen {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HostApiTls {
     pub reload: Reload,
+    /// When the certificate that clients are shown ends; absent where it has no well-defined end.
+    pub certificate_not_after: Option<Timestamp>,
     /// When the first of its revocation lists expires; absent where none is configured.
     pub crl_next_update: Option<Timestamp>,
 }

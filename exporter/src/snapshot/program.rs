@@ -31,12 +31,18 @@ impl Board {
         });
     }
 
-    /// Notes how reading the host API's TLS files went, and when the revocation list that is in force expires.
-    pub fn note_host_api_tls(&self, successful: bool, crl_next_update: Option<Timestamp>, now: Timestamp) {
+    /// Notes how reading the host API's TLS files went, and when the certificate and the revocation list that are in force end.
+    pub fn note_host_api_tls(
+        &self,
+        successful: bool,
+        certificate_not_after: Option<Timestamp>,
+        crl_next_update: Option<Timestamp>,
+        now: Timestamp,
+    ) {
         self.write(|snapshot| {
             let before = snapshot.host_api_tls.map(|tls| tls.reload);
             let reload = Reload::after(before, successful, now);
-            snapshot.host_api_tls = Some(HostApiTls { reload, crl_next_update });
+            snapshot.host_api_tls = Some(HostApiTls { reload, certificate_not_after, crl_next_update });
         });
     }
 
