@@ -102,7 +102,9 @@ fn a_renewed_host_serves_its_new_certificate_without_a_restart() -> Result<()> {
         Some(end - SystemTime::now().duration_since(UNIX_EPOCH).ok()?.as_secs_f64())
     };
     let days = |left: f64| left / 86400.0;
-    ensure!(left().is_some_and(|left| (364.0..=365.0).contains(&days(left))), "{:?}", left());
+    // It is told a moment after the exporter is ready.
+    let told = wait::for_some(RELOADED, left).context("its end is not told")?;
+    ensure!((364.0..=365.0).contains(&days(told)), "{told}");
     let (address, on_host) = (host.port.address().to_string(), host.directory.join(HOST));
     let words =
         [HOST, "--renew", "--duration", "48h", "--listen-address", &address, "--on-host", &on_host.to_string_lossy()];
@@ -180,6 +182,10 @@ fn what_is_written_is_for_its_owner_alone_and_what_is_there_is_kept_unless_it_is
         ensure!(output.status.code() == Some(1) && said.contains(told), "{words:?}: {said}");
         ensure!(tree(&directory)? == written, "{words:?} has changed something");
     }
+    // A key that others may read is told of.
+    fs::set_permissions(directory.join("ca/ca.key"), fs::Permissions::from_mode(0o644))?;
+    let said = enroll(&directory, &all(&["ups-03.example.com"]))?;
+    ensure!(said.contains("warning: others may read the key of the CA: chmod 600 ca/ca.key"), "{said}");
     // What would be lost is not replaced.
     fs::write(directory.join(HOST).join("notes"), "theirs")?;
     let with_notes = tree(&directory)?;
@@ -285,18 +291,25 @@ fn the_commands_and_the_settings_in_the_documents_are_those_of_the_program() -> 
     let path = format!("{}:/usr/bin:/bin", program.parent().context("a directory")?.display());
     for (page, count) in PAGES {
         let text = fs::read_to_string(tools::workspace().join(page))?;
-        let lines = text.lines().map(|line| line.trim().trim_start_matches("$ "));
-        let commands: Vec<_> = lines.filter(|line| line.starts_with("kagiban-operator enroll ")).collect();
-        ensure!(commands.len() == count, "{page}: {commands:?}");
         let directory = scratch::directory("enroll-documents")?;
-        if !commands[0].contains("--new-ca") {
-            enroll(&directory, &[HOST, "--new-ca", "host-api-ca", "--allowed-hosts", "*.example.com"])?;
-        }
-        for command in commands {
+        let run = |command: &str| -> Result<()> {
             let output =
                 Command::new("sh").args(["-ec", command]).env("PATH", &path).current_dir(&directory).output()?;
             ensure!(output.status.success(), "{page}: {command}: {}", String::from_utf8_lossy(&output.stderr));
+            Ok(())
+        };
+        // The CA of the agents is one that may sign.
+        for command in text.lines().filter_map(|line| line.trim().strip_prefix("$ openssl req ")) {
+            run(&format!("openssl req {command}"))?;
+            enroll(&directory, &["other", "--ca-cert", "fleet-ca.crt", "--ca-key", "fleet-ca.key"])?;
         }
+        let lines = text.lines().map(|line| line.trim().trim_start_matches("$ "));
+        let commands: Vec<_> = lines.filter(|line| line.starts_with("kagiban-operator enroll ")).collect();
+        ensure!(commands.len() == count, "{page}: {commands:?}");
+        if !commands[0].contains("--new-ca") {
+            enroll(&directory, &[HOST, "--new-ca", "host-api-ca", "--allowed-hosts", "*.example.com"])?;
+        }
+        commands.into_iter().try_for_each(run)?;
         // Where the page has the configuration of the host, it is the one that was written.
         if text.contains("certificateFile:") && !page.ends_with("host-api.md") {
             let settings = fs::read_to_string(directory.join(HOST).join("host-api.yaml"))?;

@@ -63,11 +63,20 @@ impl StagedDirectory {
     /// Puts the directory in the place of the one that has its name.
     ///
     /// # Errors
-    /// See [`WriteError`]. A directory that holds something else than what is replaced is refused.
+    /// See [`WriteError`]. A directory that holds something else than what is replaced is refused, and so is a link: what it leads
+    /// to is not this directory's to remove.
     pub fn replace(&mut self) -> Result<(), WriteError> {
+        let refused = |why: String| {
+            let source = io::Error::other(why);
+            Err(WriteError::Io { path: self.path.clone(), what: "replacing the directory", source })
+        };
+        let found = fs::symlink_metadata(&self.path)
+            .map_err(|source| WriteError::from_io(&self.path, "looking at the directory", source))?;
+        if !found.is_dir() {
+            return refused("it is no directory; name the path of one".to_owned());
+        }
         if let Some(name) = self.foreign_name()? {
-            let source = io::Error::other(format!("it holds {}, which would be lost; move that away", name.display()));
-            return Err(WriteError::Io { path: self.path.clone(), what: "replacing the directory", source });
+            return refused(format!("it holds {}, which would be lost; move that away", name.display()));
         }
         match renameat_with(CWD, &self.beside, CWD, &self.path, RenameFlags::EXCHANGE) {
             Err(Errno::NOSYS | Errno::INVAL | Errno::OPNOTSUPP) => self.exchange_by_renames()?,
@@ -236,6 +245,21 @@ mod tests {
         assert!(error.contains("notes"), "{error}");
         drop(staged);
         assert_eq!(room.found(), ["set/notes=theirs"]);
+    }
+
+    #[test]
+    fn what_a_link_leads_to_is_neither_replaced_nor_emptied() {
+        let room = Room::new();
+        let elsewhere = room.0.path().join("elsewhere");
+        fs::create_dir(&elsewhere).expect("a directory");
+        fs::write(elsewhere.join("key"), "theirs").expect("a file");
+        std::os::unix::fs::symlink(&elsewhere, room.set()).expect("a link");
+        let mut staged = room.staged("new");
+        let error = staged.replace().expect_err("a link").to_string();
+        assert!(error.contains("no directory"), "{error}");
+        drop(staged);
+        assert!(room.set().is_symlink());
+        assert_eq!(fs::read_to_string(elsewhere.join("key")).expect("text"), "theirs");
     }
 
     #[test]

@@ -54,9 +54,8 @@ impl Ca {
         let read = |path: &Path| read_regular(path, MAX_FILE_BYTES).context("the CA cannot be read");
         let origin = format!("the CA of {} and {}", certificate.display(), key.display());
         let mut ca = Self::read(&read(certificate)?.bytes, &read(key)?.bytes, origin, now)?;
-        let key = key.display();
-        ca.warning = is_readable_by_others(Path::new(&key.to_string()))
-            .then(|| format!("others may read the key of the CA: chmod 600 {key}"));
+        ca.warning = is_readable_by_others(key)
+            .then(|| format!("others may read the key of the CA: chmod 600 {}", key.display()));
         Ok(ca)
     }
 
