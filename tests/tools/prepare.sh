@@ -59,6 +59,7 @@ need python3 python3
 need dbus-daemon dbus
 need openssl openssl
 need curl curl
+need jq jq
 need setsid util-linux
 need unshare util-linux
 need mount mount

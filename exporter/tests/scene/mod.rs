@@ -177,8 +177,15 @@ impl Exporter {
         self.log.lock().expect("no writer panics").clone()
     }
 
+    /// Every family of it is in docs/metrics.md.
     pub fn metrics(&self) -> String {
-        self.request("GET", "/metrics", "")
+        let answer = self.request("GET", "/metrics", "");
+        let page = include_str!("../../../docs/metrics.md");
+        for line in answer.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
+            let name = line.split(' ').next().unwrap_or_default();
+            assert!(page.contains(&format!("\n| `{name}` |")), "{name} is not in docs/metrics.md: run `make docs`");
+        }
+        answer
     }
 
     /// The whole answer, head and body.

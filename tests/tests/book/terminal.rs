@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail, ensure};
 use kagiban_tests::control_plane::ControlPlane;
 use kagiban_tests::keystore::StoreType;
+use kagiban_tests::nut::{Device, Nut};
 use kagiban_tests::operator::THIS_MACHINE;
 use kagiban_tests::stage::{Scene, Stage};
 use kagiban_tests::{scratch, tools};
@@ -30,7 +31,9 @@ fn the_commands_of_the_documentation_do_what_is_said() -> Result<()> {
         secret_password: Some("store-password".to_owned()),
     };
     let stage = Stage::set(NAMESPACE, &scene)?;
-    let terminal = Terminal::on(&stage, &scene.password)?;
+    let rack = Device { name: "rack", description: "", variables: "ups.status: OL\n" };
+    let ups = Nut::start(&scratch::directory("terminal-ups")?, &[rack], None)?;
+    let terminal = Terminal::on(&stage, &scene.password, &ups)?;
     ON_THE_STAGE.iter().try_for_each(|step| terminal.run(step))
 }
 
@@ -63,16 +66,15 @@ impl Terminal {
         );
         fs::create_dir(path("bin"))?;
         for (name, program, first) in [
-            ("kubectl", tools::kubectl()?, ""),
-            ("helm", tools::helm()?, ""),
-            ("kagiban-exporter", tools::ours("kagiban-exporter")?, ""),
+            ("kubectl", Command::new(tools::kubectl()?), ""),
+            ("helm", Command::new(tools::helm()?), ""),
+            ("upsc", tools::nut("bin/upsc")?, ""),
+            ("kagiban-exporter", Command::new(tools::ours("kagiban-exporter")?), ""),
             // It contacts no host on this machine by itself.
-            ("kagiban-operator", tools::ours("kagiban-operator")?, plan.as_str()),
-            ("sudo", PathBuf::from("/usr/bin/env"), ""),
+            ("kagiban-operator", Command::new(tools::ours("kagiban-operator")?), plan.as_str()),
+            ("sudo", Command::new("env"), ""),
         ] {
-            let file = path("bin").join(name);
-            fs::write(&file, format!("#!/bin/sh\n{first}\nexec {} \"$@\"\n", program.display()))?;
-            fs::set_permissions(&file, fs::Permissions::from_mode(0o755))?;
+            put_program(&path("bin").join(name), &program, first)?;
         }
         // A copy: a command may change what it has in view.
         fs::copy(kubeconfig, path("kubeconfig"))?;
@@ -84,7 +86,7 @@ impl Terminal {
     }
 
     /// The same, with what a reader of the pages has at hand before the first command.
-    fn on(stage: &Stage, password: &str) -> Result<Self> {
+    fn on(stage: &Stage, password: &str, ups: &Nut) -> Result<Self> {
         let mut terminal = Self::at(ControlPlane::shared()?.admin_kubeconfig())?;
         let path = |name: &str| terminal.directory.join(name);
         let example = path("examples/quickstart/managedagentcertificate.yaml");
@@ -118,6 +120,7 @@ impl Terminal {
             ("/etc/kagiban/exporter.yaml", "exporter.yaml".to_owned()),
             ("/opt/APC/PowerChuteSerialShutdown/Agent/keystore", "keystore".to_owned()),
             ("'*.example.com'", "'*.example.com,127.0.0.1'".to_owned()),
+            ("UPS@localhost", format!("rack@{}", ups.address())),
             ("http://HOST:9996/metrics", format!("http://{}/metrics", stage.host.metrics_address())),
         ];
         for command in [
@@ -164,6 +167,15 @@ impl Terminal {
         ensure!(text.contains(prints), "{command} does not print {prints:?}:\n{text}");
         Ok(())
     }
+}
+
+/// A file that runs the program with its environment, after this.
+fn put_program(file: &Path, program: &Command, first: &str) -> Result<()> {
+    let set = program.get_envs().filter_map(|(name, value)| Some((name.to_str()?, value?.to_str()?)));
+    let set: String = set.map(|(name, value)| format!("export {name}='{value}'\n")).collect();
+    let program = program.get_program().to_string_lossy();
+    fs::write(file, format!("#!/bin/sh\n{set}{first}\nexec {program} \"$@\"\n"))?;
+    Ok(fs::set_permissions(file, fs::Permissions::from_mode(0o755))?)
 }
 
 /// A page with every metric of docs/metrics.md, each with the value 1.
