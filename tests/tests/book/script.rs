@@ -72,6 +72,7 @@ pub(crate) const ON_THE_STAGE: &[Step] = &[
     filter("curl -s http://HOST:9996/metrics | grep kagiban_blocking_stuck"),
     filter("curl -s http://HOST:9996/metrics | grep kagiban_rotation_agent_error_info"),
     filter("curl -s http://HOST:9996/metrics | grep ups_poll_error"),
+    filter("curl -s http://HOST:9996/metrics | grep kagiban_host_api_tls"),
     prints("kagiban-exporter shutdown show --config.file /etc/kagiban/exporter.yaml", "no shutdown has begun"),
     // Nothing is there to clear.
     Step { codes: &[0, 1], ..run("kagiban-exporter shutdown clear --config.file /etc/kagiban/exporter.yaml") },
@@ -79,6 +80,9 @@ pub(crate) const ON_THE_STAGE: &[Step] = &[
     run("ss -ltnp"),
     // The cluster.
     run("kubectl apply -f crds/managedagentcertificates.kagiban.dev.yaml"),
+    run(
+        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 3650 -subj '/CN=Fleet CA' -keyout fleet-ca.key -out fleet-ca.crt",
+    ),
     run("kubectl create secret tls fleet-ca --cert=fleet-ca.crt --key=fleet-ca.key"),
     Step {
         with: &[("--new-ca host-api-ca", FLEETS_CA), ("--allowed-hosts", CLIENT)],
@@ -122,6 +126,15 @@ pub(crate) const ON_THE_STAGE: &[Step] = &[
     },
     Step { with: STATE, prints: "generation ", ..run("kagiban-exporter rotation show AGENT") },
     run("kagiban-operator enroll ups-01.example.com --renew --ca-cert host-api-ca/ca.crt --ca-key host-api-ca/ca.key"),
+    Step {
+        with: &[("HOST", "ups-01.example.com")],
+        ..run("kagiban-operator enroll HOST --renew --ca-cert host-api-ca/ca.crt --ca-key host-api-ca/ca.key")
+    },
+    Step {
+        with: &[("/etc/kagiban", "ups-01.example.com")],
+        prints: "notAfter=",
+        ..run("openssl x509 -noout -enddate -in /etc/kagiban/host-api.crt")
+    },
     Step {
         with: &[("--client ", CLIENT_AGAIN)],
         ..run(
@@ -204,6 +217,10 @@ const LEFT_OUT: &[Step] = &[
     left_out(
         "sudo install -m 0755 target/x86_64-unknown-linux-gnu/release/kagiban-exporter /usr/local/bin/",
         "it changes the machine",
+    ),
+    left_out(
+        "scp HOST/host-api.crt HOST/host-api.key HOST/client-ca.crt root@HOST:/etc/kagiban/",
+        "it needs another machine",
     ),
     left_out("ipmitool -H BMC chassis power status", "it needs a management controller"),
     left_out(
