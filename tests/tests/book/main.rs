@@ -5,6 +5,7 @@ mod by_hand;
 mod commands;
 mod configurations;
 mod links;
+mod metric_names;
 mod pages;
 mod script;
 mod summary;
