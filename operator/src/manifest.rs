@@ -1,13 +1,14 @@
 //! Manifests: YAML with several documents, of which the ManagedAgentCertificates are taken. The only place that knows
 //! the YAML reader.
 
-mod size;
+mod written;
 mod yaml_1_1;
 
 use kagiban_crds::resource::{GROUP, ManagedAgentCertificate, ManagedAgentCertificateSpec};
 use serde::Deserialize;
 use serde_yaml::Value;
 
+use self::written::Written;
 use crate::cluster::kubernetes::admission;
 
 /// A file with ten thousand resources is under this.
@@ -42,7 +43,7 @@ pub struct Manifest {
 /// # Errors
 /// When the text is no YAML: what follows cannot be known.
 pub fn read(text: &str) -> Result<Vec<Result<Manifest, ManifestError>>, ManifestError> {
-    size::check(text).map_err(|message| ManifestError { number: 1, name: None, message })?;
+    let written = Written::of(text).map_err(|message| ManifestError { number: 1, name: None, message })?;
     let mut found = Vec::new();
     for (index, document) in serde_yaml::Deserializer::from_str(text).enumerate() {
         let number = index + 1;
@@ -51,8 +52,8 @@ pub fn read(text: &str) -> Result<Vec<Result<Manifest, ManifestError>>, Manifest
         match merge(&mut value) {
             Ok(()) if lists_nameless(&value) => found.push(Err(wrong("an item of the list says no kind".to_owned()))),
             Ok(()) => {
-                let ours = items(value).into_iter().filter(is_ours);
-                found.extend(ours.map(|value| parse(&value, text, number)));
+                let ours = items(value).into_iter().filter(|(_, value)| is_ours(value));
+                found.extend(ours.map(|(item, value)| parse(&value, written.ambiguous(index, item), number)));
             }
             Err(error) => found.push(Err(wrong(error))),
         }
@@ -86,13 +87,16 @@ fn lists_nameless(list: &Value) -> bool {
     items.is_some_and(|items| items.iter().any(|item| word(item, "kind").is_empty()))
 }
 
-/// What a document holds: itself, or what a list of any kind lists. A list in a list is no manifest.
-fn items(value: Value) -> Vec<Value> {
+/// What a document holds: itself, or what a list of any kind lists, each with its place there. A list in a list is no manifest.
+fn items(value: Value) -> Vec<(Option<usize>, Value)> {
     if !word(&value, "kind").ends_with("List") {
-        return vec![value];
+        return vec![(None, value)];
     }
-    match value.get("items") {
-        Some(Value::Sequence(items)) => items.clone(),
+    match value {
+        Value::Mapping(mut fields) => match fields.remove("items") {
+            Some(Value::Sequence(items)) => items.into_iter().enumerate().map(|(at, item)| (Some(at), item)).collect(),
+            _ => Vec::new(),
+        },
         _ => Vec::new(),
     }
 }
@@ -106,14 +110,14 @@ fn word<'a>(value: &'a Value, key: &str) -> &'a str {
     value.get(key).and_then(Value::as_str).unwrap_or_default()
 }
 
-fn parse(value: &Value, text: &str, number: usize) -> Result<Manifest, ManifestError> {
+fn parse(value: &Value, ambiguous: Option<String>, number: usize) -> Result<Manifest, ManifestError> {
     let name = value.get("metadata").and_then(|m| m.get("name")).and_then(Value::as_str).map(str::to_owned);
     let wrong = |message: String| ManifestError { number, name: name.clone(), message };
     let (version, ours) = (word(value, "apiVersion"), admission::api_version());
     if version != ours {
         return Err(wrong(format!("apiVersion {version:?}: this version knows {ours} only")));
     }
-    if let Some(what) = yaml_1_1::ambiguous(value, text) {
+    if let Some(what) = ambiguous {
         return Err(wrong(what));
     }
     let object = serde_json::to_value(value).map_err(|error| wrong(error.to_string()))?;
