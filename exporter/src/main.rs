@@ -136,12 +136,9 @@ async fn work(args: ServeArgs, sockets: Option<Vec<InheritedSocket>>) -> Result<
 }
 
 fn runtime() -> Result<Runtime> {
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(WORKER_THREADS)
-        .max_blocking_threads(blocking::MAX_THREADS)
-        .enable_all()
-        .build()
-        .context("cannot start the runtime")
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    runtime.worker_threads(WORKER_THREADS).max_blocking_threads(blocking::MAX_THREADS).enable_all();
+    kagiban_process::made_or_ended(|| runtime.build()).context("cannot start the runtime")
 }
 
 /// To stderr: stdout belongs to `--once`. The host API's audit is written whatever the level, and found by its target.

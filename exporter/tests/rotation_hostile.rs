@@ -729,6 +729,50 @@ async fn a_staged_key_is_removed_when_its_directory_comes_back() {
     assert_eq!(host.rotator.next_chore(), None);
 }
 
+/// Holds A1: the same where nothing is in its place meanwhile.
+#[tokio::test]
+async fn a_staged_key_is_removed_when_its_directory_comes_back_from_nowhere() {
+    let mut world = World::pem_pair().await;
+    let (home, away) = (world.home(), world.directory.path().join("away"));
+    world.agent.service.stop = stop_and(&world, &format!("mv {} {}", home.display(), away.display()));
+    let mut host = Host::of(&world).await;
+    host.rotate(&world, 1).await.unwrap();
+    let is_staged = |file: &PathBuf| file.to_string_lossy().contains(".tls.key.kagiban-");
+    assert!(files_below(&away).iter().any(is_staged), "it does not wait there: the test tests nothing");
+    std::fs::rename(&away, &home).unwrap();
+    host.rotator.advance(|_| {}).await;
+    while host.rotator.report().unwrap().state == RotationState::Frozen {
+        tokio::time::sleep_until(host.rotator.next_chore().unwrap()).await;
+        host.rotator.do_chores(|_| {}).await;
+    }
+    assert!(!files_below(&home).iter().any(is_staged), "{:?}", files_below(&home));
+}
+
+/// Holds A1: a process that found its staged key hidden below a mount, and was restarted meanwhile, looked for it no more.
+#[tokio::test]
+async fn a_staged_key_is_removed_when_its_directory_comes_back_after_a_restart() {
+    let mut world = World::pem_pair().await;
+    let (home, away) = (world.home(), world.directory.path().join("away"));
+    let (at, to) = (home.display(), away.display());
+    world.agent.service.stop = stop_and(&world, &format!("mv {at} {to}; mkdir {at}; cp -p {to}/* {at}/"));
+    let mut host = Host::of(&world).await;
+    host.rotate(&world, 1).await.unwrap();
+    let is_staged = |file: &PathBuf| file.to_string_lossy().contains(".tls.key.kagiban-");
+    assert!(files_below(&away).iter().any(is_staged), "it does not wait there: the test tests nothing");
+    drop(host);
+    let mut host = Host::of(&world).await;
+    host.rotator.advance(|_| {}).await;
+    assert!(host.rotator.next_chore().is_some(), "nobody looks for it again");
+    std::fs::remove_dir_all(&home).unwrap();
+    std::fs::rename(&away, &home).unwrap();
+    host.rotator.advance(|_| {}).await;
+    assert!(!files_below(&home).iter().any(is_staged), "{:?}", files_below(&home));
+    drop(host);
+    let mut host = Host::of(&world).await;
+    host.rotator.advance(|_| {}).await;
+    assert_eq!(host.rotator.next_chore(), None);
+}
+
 /// Holds A14: a left-over file that cannot be removed keeps no old key beside the new one.
 #[tokio::test]
 async fn one_left_over_file_that_cannot_be_removed_keeps_no_other() {

@@ -234,7 +234,7 @@ async fn what_is_asked_after_the_stop_is_refused_with_its_reason() {
     let (state_directory, _lock) = StateDirectory::open(&world.state()).unwrap();
     let (stop, finish) = (CancellationToken::new(), CancellationToken::new());
     let host = Host::new(support::host(), state_directory, PowerGate::new(&world.power())).until(stop.clone());
-    let (worker, ended) = Worker::spawn(host, world.agent.clone(), finish.clone()).unwrap();
+    let (worker, ended) = Worker::spawn(host, world.agent.clone(), finish.clone());
     finish.cancel();
     let opened = worker.open(support::open(1, 1)).await.unwrap();
     assert_eq!(opened.state, RotationState::Keyed);

@@ -43,7 +43,7 @@ async fn a_panic_in_mid_rotation_leaves_no_service_down_and_no_agent_without_its
     let (state_directory, _lock) = StateDirectory::open(&world.state()).unwrap();
     let (stop, finish) = (CancellationToken::new(), CancellationToken::new());
     let host = Host::new(support::host(), state_directory, PowerGate::new(&world.power())).until(stop.clone());
-    let (worker, ended) = Worker::spawn(host, world.agent.clone(), finish.clone()).unwrap();
+    let (worker, ended) = Worker::spawn(host, world.agent.clone(), finish.clone());
     let mut status = worker.watch();
     finish.cancel();
 
@@ -64,4 +64,29 @@ async fn a_panic_in_mid_rotation_leaves_no_service_down_and_no_agent_without_its
     assert_eq!(worker.open(open(1, 2)).await.unwrap().state, RotationState::Keyed);
     stop.cancel();
     tokio::time::timeout(Duration::from_secs(20), ended).await.expect("the worker ends").unwrap();
+}
+
+/// Holds A6: where the system gave the runtime no thread, the program waited for ever, and nothing started it again.
+#[test]
+fn a_program_that_gets_no_threads_ends() {
+    for fails_from in [1, 2, 3] {
+        let inject = format!("inject=clone3:error=EAGAIN:when={fails_from}+");
+        let mut program = std::process::Command::new("strace")
+            .args(["-f", "-qqq", "-o", "/dev/null", "-e", "trace=clone3", "-e", &inject])
+            .args([env!("CARGO_BIN_EXE_kagiban-exporter"), "--once"])
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .expect("install strace");
+        let started = std::time::Instant::now();
+        let ended = loop {
+            match program.try_wait().unwrap() {
+                Some(ended) => break Some(ended.code()),
+                None if started.elapsed() > support::process::PATIENCE => break None,
+                None => std::thread::sleep(Duration::from_millis(20)),
+            }
+        };
+        let _ = program.kill();
+        assert_eq!(ended, Some(Some(101)), "the {fails_from}. thread and all after it");
+    }
 }

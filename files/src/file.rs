@@ -26,6 +26,18 @@ pub struct FileIdentity {
 pub struct DirectoryIdentity {
     pub device: u64,
     pub inode: u64,
+    /// When it was made, in nanoseconds since 1970, where the file system keeps that: the first directory of every ext4 has one
+    /// number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub born: Option<i64>,
+}
+
+impl DirectoryIdentity {
+    /// Whether it is another directory than `then`, also after a reboot: the number of its file system may be another one by then.
+    pub fn is_another_than(&self, then: &Self) -> bool {
+        let born_apart = self.born.zip(then.born).is_some_and(|(now, then)| now != then);
+        self.inode != then.inode || born_apart
+    }
 }
 
 impl FileIdentity {
@@ -178,6 +190,31 @@ impl WriteError {
             io::ErrorKind::ReadOnlyFilesystem => Self::ReadOnly { path },
             io::ErrorKind::ResourceBusy | io::ErrorKind::CrossesDevices => Self::MountPoint { path },
             _ => Self::Io { path, what, source },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Holds A5: two file systems of one kind give their first directory one number, so that the one that was mounted over the other
+    /// passed for it.
+    #[test]
+    fn a_directory_is_told_from_another_of_its_number_by_when_it_was_made() {
+        let then = DirectoryIdentity { device: 1, inode: 2, born: Some(100) };
+        for (device, inode, born, is_another) in [
+            (1, 2, Some(100), false),
+            // Its file system has another number after a reboot.
+            (7, 2, Some(100), false),
+            (1, 3, Some(100), true),
+            (1, 2, Some(101), true),
+            // A file system that keeps no such time, or a journal from before it was kept.
+            (1, 2, None, false),
+        ] {
+            let now = DirectoryIdentity { device, inode, born };
+            assert_eq!(now.is_another_than(&then), is_another, "{now:?}");
+            assert_eq!(then.is_another_than(&now), is_another, "{now:?}");
         }
     }
 }

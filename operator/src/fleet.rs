@@ -81,8 +81,9 @@ pub struct Turn<'a> {
     places: [Place; 2],
 }
 
-/// Resources that are kept, with all that is known of them some 4 KiB each: ten times as many as one operator is meant for.
-const MOST_RESOURCES: usize = 100_000;
+/// Resources that are kept: twice as many as one operator is meant for. With all that is known of them they take some 9 KB each when many
+/// come at once, so that they stay below the 256 MiB that the pod may have, also beside the texts below.
+const MOST_RESOURCES: usize = 20_000;
 /// Of their texts. An ordinary one has 1 KiB. With what else is known of them it must stay below the memory that the pod may have.
 const MOST_BYTES: usize = 96 << 20;
 

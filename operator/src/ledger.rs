@@ -31,6 +31,8 @@ struct Entry {
     waits: Option<Wait>,
     /// Status writes outside rotations, of which there may be so many.
     writes: Spent,
+    /// Rotations and rollbacks that a host was told to begin, likewise.
+    orders: Spent,
     /// Status writes that change messages only, likewise.
     rewordings: Spent,
     told: HashMap<Reason, Told>,
@@ -46,6 +48,9 @@ struct Told {
 
 /// A resource that flips between two states, as a loose power cable makes it, is written so often.
 const WRITES: Allowance = Allowance { burst: 10, every: Duration::from_secs(60) };
+/// A host that forgets what it was told, or always has another rotation to call off, would be told for ever. A person who asks for one
+/// rotation after the other gets as many.
+const ORDERS: Allowance = Allowance { burst: 12, every: Duration::from_secs(60) };
 /// Words are written with every change of state; what changes in words alone waits its turn.
 const REWORDINGS: Allowance = Allowance { burst: 3, every: Duration::from_secs(300) };
 /// Events of one resource with one reason; six are two rotations that fail three times.
@@ -152,6 +157,11 @@ impl Ledger {
     /// Whether the resource may be written once more now, for a change that is no rotation's.
     pub(crate) fn may_write(&self, uid: &str, now: Instant) -> bool {
         self.with(uid, |entry| entry.writes.take(WRITES, now)).unwrap_or(true)
+    }
+
+    /// Whether the host may be told now to begin something.
+    pub(crate) fn may_order(&self, uid: &str, now: Instant) -> bool {
+        self.with(uid, |entry| entry.orders.take(ORDERS, now)).unwrap_or(true)
     }
 
     /// Whether other words for the same state may be written now.
@@ -322,5 +332,19 @@ mod tests {
         assert_eq!(tries(&resource), Some(1));
         resource.rotate = Some("now".into());
         assert_eq!((tries(&resource), tries(&resource)), (Some(1), Some(2)));
+    }
+
+    /// Holds B8: a host that forgot each order, or hid one rotation after the other to be called off, was told one a second.
+    #[test]
+    fn a_host_is_told_to_begin_something_a_dozen_times_and_then_once_a_minute() {
+        let ledger = Ledger::default();
+        let resource = crate::decide::tests::resource();
+        ledger.asked(&resource);
+        let start = Instant::now();
+        let told = |seconds| {
+            let now = start + Duration::from_secs(seconds);
+            (0..60).filter(|_| ledger.may_order(&resource.uid, now)).count()
+        };
+        assert_eq!([0, 30, 60, 120].map(told), [12, 0, 1, 1]);
     }
 }

@@ -9,6 +9,7 @@ use kagiban_operator::cli::{Cli, Command, LogFormat, PlanExit, RunArgs};
 use kagiban_operator::foreign::told;
 use kagiban_operator::{enroll, plan, run};
 use kagiban_process::log_lines::{self, Flush};
+use kagiban_process::made_or_ended;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -22,7 +23,7 @@ fn main() -> ExitCode {
         fail(&anyhow::Error::from(error).context("the kernel does not keep this process's memory to itself"));
         return failed;
     }
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match made_or_ended(|| tokio::runtime::Builder::new_multi_thread().enable_all().build()) {
         Ok(runtime) => runtime,
         Err(error) => {
             fail(&anyhow::Error::from(error));

@@ -64,7 +64,7 @@ impl Metrics {
         registry.register("kagiban_host_requests", "Requests to host APIs, by how they ended", host_requests.clone());
         registry.register(
             "kagiban_withheld",
-            "Status writes and events of resources that change too often, and expiries of more Secrets than have series",
+            "Status writes, events and orders of resources that change too often, and expiries of more Secrets than have series",
             withheld.clone(),
         );
         registry.register("kagiban_rotations", "Rotations that ended, by outcome", rotations.clone());

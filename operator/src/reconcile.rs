@@ -32,6 +32,8 @@ const LONG_PASS: Duration = Duration::from_secs(30);
 const SHORTEST_WAIT: Duration = Duration::from_millis(500);
 /// While another resource that names the same agent is in the middle of a step there.
 const BETWEEN_TURNS: Duration = Duration::from_secs(5);
+/// While a host was told too often to begin something.
+const BETWEEN_ORDERS: Duration = Duration::from_secs(60);
 /// After a pass that used up its rounds; it doubles with each further one in a row, up to the resync.
 const BETWEEN_LONG_PASSES: Duration = Duration::from_secs(5);
 
@@ -116,6 +118,13 @@ pub async fn pass(seen: &ManagedAgentCertificate, context: &Context) -> Result<R
         if !may_act(context) {
             // Whoever leads next looks at everything; if that is this process, the sooner the better
             return Ok(Rest { after: SHORTEST_WAIT, urgent: false, heard });
+        }
+        let begins = matches!(decision.step, Step::Open { .. } | Step::Rollback { .. });
+        if begins && !context.ledger.may_order(&uid, Instant::now()) {
+            context.metrics.withheld("order");
+            let count = context.ledger.found_no_rest(&uid);
+            let after = doubled(BETWEEN_LONG_PASSES, count, context.policy.resync).max(BETWEEN_ORDERS);
+            return Ok(Rest { after: after.min(context.policy.resync), urgent: false, heard });
         }
         let difference = written::difference(&decision.status, mac.status.as_ref());
         if !is_allowed(context, &uid, &decision, &mac, difference) {

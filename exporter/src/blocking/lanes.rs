@@ -1,6 +1,7 @@
 //! How many threads each kind of work may hold.
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{LazyLock, Mutex, PoisonError};
 
@@ -110,7 +111,9 @@ pub enum Blocked {
     Busy { work: &'static str, limit: usize },
     #[error("no result within the deadline; look for a file system or a name server that hangs")]
     Timeout,
-    #[error("it ended in a bug of this program; please report it with the log")]
+    #[error(
+        "it ended in a bug of this program, which is to be reported with the log, or the system gave it no thread; the log says which"
+    )]
     Panic,
 }
 
@@ -277,10 +280,17 @@ pub(crate) struct Reserved {
 impl Reserved {
     #[expect(clippy::disallowed_methods, reason = "the one place where a thread is taken, with a permit")]
     pub(crate) fn start<R: Send + 'static>(self, job: impl FnOnce() -> R + Send + 'static) -> JoinHandle<R> {
-        tokio::task::spawn_blocking(move || {
+        let work = move || {
             // Held until the work is done, whoever has stopped waiting for it.
             let _held = self;
             job()
+        };
+        // Where the system gives it no thread, the runtime panics. Whoever asked is told and asks again; he must not end by it.
+        let started = catch_unwind(AssertUnwindSafe(|| tokio::task::spawn_blocking(work)));
+        started.unwrap_or_else(|_| {
+            let lost = tokio::spawn(std::future::pending());
+            lost.abort();
+            lost
         })
     }
 }

@@ -14,6 +14,7 @@
 mod flights;
 mod lanes;
 mod names;
+pub(crate) mod own_thread;
 mod turns;
 
 pub(crate) use flights::Flights;

@@ -245,16 +245,27 @@ impl Rotator {
             return self.stop_tidying();
         }
         self.pending = None;
-        // Of a rotation that an earlier process has ended it is not known whether anything is left: its directory may be
-        // another one since somebody has installed the agent anew.
+        // Of a rotation that an earlier process has ended it is known whether something was left: else its directory may be another
+        // one since somebody has installed the agent anew.
         let was_here = self.chores.rotated;
         let swept = if self.is_frozen() { Ok(()) } else { self.discard(was_here) };
         self.chores.rotated &= swept.is_err() || self.is_frozen();
+        self.note_left_behind(was_here && swept.is_err());
         let keep = self.agent.push().map(|push| push.backups);
         let pruned = keep.map(|keep| backup::prune(&self.host.state_directory, &self.agent.name, keep, self.files()));
         let pruned = pruned.into_iter().flatten();
         let failed: Vec<_> = swept.err().map(|cause| cause.message).into_iter().chain(pruned).collect();
         self.note_untidy((!failed.is_empty()).then(|| failed.join("; ")));
+    }
+
+    /// The next process looks for it too. Where the journal cannot be written, this one does.
+    fn note_left_behind(&mut self, is_left: bool) {
+        if let Some(rotation) = &mut self.record.rotation
+            && rotation.left_behind != is_left
+        {
+            rotation.left_behind = is_left;
+            self.save_record();
+        }
     }
 
     pub(super) fn is_frozen(&self) -> bool {

@@ -82,6 +82,10 @@ pub struct Rotation {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_begun: Option<BegunStart>,
     pub state: State,
+    /// It is decided, and something of it could not be removed yet: a staged key perhaps, in a directory that another is mounted
+    /// over.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub left_behind: bool,
     /// When it froze, while it is frozen: which freeze somebody means who asks for its end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub frozen_at: Option<Timestamp>,
@@ -264,6 +268,7 @@ impl Rotation {
             copied: None,
             recoveries: 0,
             left_in_order: false,
+            left_behind: false,
             stop_begun: None,
             start_begun: None,
             state,
@@ -454,7 +459,7 @@ mod tests {
         };
         let file = FileSwap {
             path: "/opt/agent/keystore".into(),
-            directory: Some(DirectoryIdentity { device: 1, inode: u64::MAX }),
+            directory: Some(DirectoryIdentity { device: 1, inode: u64::MAX, born: Some(i64::MIN) }),
             staged: "/opt/agent/.keystore.new".into(),
             new: Digest::of(digest),
             holds: Holds::Store { alias: "securekey".into() },
@@ -476,6 +481,7 @@ mod tests {
             copied: Some(vec![Digest::of(digest)]),
             recoveries: 1,
             left_in_order: true,
+            left_behind: true,
             stop_begun: Some(BegunStop::now()),
             start_begun: Some(BegunStart::now().run_by(platform::started_process(std::process::id()))),
             state,

@@ -103,6 +103,7 @@ pub struct RotatorStatus {
 
 impl Rotator {
     pub(super) fn new(host: Host, agent: Agent, record: Record, fence: FenceFile) -> Self {
+        let rotated = record.rotation.as_ref().is_some_and(|rotation| rotation.left_behind);
         Self {
             host,
             agent,
@@ -110,7 +111,7 @@ impl Rotator {
             pending: None,
             opened_with: None,
             fence,
-            chores: Chores::default(),
+            chores: Chores { rotated, ..Chores::default() },
             drained: None,
             stopping_since: None,
             last_start: LastStart::Ended,

@@ -28,6 +28,7 @@ use super::backoff::Backoff;
 use super::host::Host;
 use super::rotator::{Rotator, RotatorStatus};
 use super::stopping::grace;
+use crate::blocking::own_thread;
 use crate::config::AgentConfig;
 
 /// Requests that may wait. One operator speaks at a time; more is a loop.
@@ -35,6 +36,10 @@ const QUEUE: usize = 4;
 /// Between two attempts at a journal that cannot be read: its disk may come back.
 const READ_AGAIN: Duration = Duration::from_secs(60);
 /// After a panic the service may be down: the first recovery is soon.
+/// The system has no thread for it now; it is tried again.
+pub const NO_THREAD: &str = "no_thread";
+/// How long a missing thread is no more than a delay.
+const NO_THREAD_PATIENCE: Duration = Duration::from_secs(5);
 const RECOVER_AGAIN: Duration = Duration::from_secs(1);
 const RECOVER_AGAIN_AT_MOST: Duration = Duration::from_secs(300);
 
@@ -90,21 +95,40 @@ impl Worker {
     /// looks at nothing before `finish` is cancelled. It ends when the host's `stop` is cancelled and the service is up, or
     /// when the agent cannot be rotated as it is configured.
     ///
-    /// # Errors
-    /// When the system gives no thread.
-    pub fn spawn(host: Host, config: AgentConfig, finish: CancellationToken) -> std::io::Result<(Self, Ended)> {
+    /// Its thread begins when the system gives one.
+    pub fn spawn(host: Host, config: AgentConfig, finish: CancellationToken) -> (Self, Ended) {
         let (requests, inbox) = mpsc::channel(QUEUE);
         let (publish, status) = watch::channel(AgentStatus::Reading);
         let (ended, end) = oneshot::channel();
         let (name, stop, agent) = (config.name.clone(), host.stop.clone(), Arc::default());
         let grace = Agent::as_written(&config).map(|agent| grace(&agent)).unwrap_or_default();
-        let worker = Self { name, grace, agent: Arc::clone(&agent), requests, status, stop };
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        std::thread::Builder::new().name(format!("agent-{}", config.name)).spawn(move || {
-            runtime.block_on(live(&host, &config, &agent, inbox, &publish, &finish));
+        let worker =
+            Self { name: name.clone(), grace, agent: Arc::clone(&agent), requests, status, stop: stop.clone() };
+        let (waiting, thread) = (publish.clone(), format!("agent-{name}"));
+        let life = move || {
+            // It is made here: to drop one is for no thread that others wait in.
+            if let Some(runtime) = runtime(&host.stop, &publish) {
+                publish.send_replace(AgentStatus::Reading);
+                runtime.block_on(live(&host, &config, &agent, inbox, &publish, &finish));
+            }
             let _ = ended.send(());
-        })?;
-        Ok((worker, end))
+        };
+        match own_thread::begin(&thread, life) {
+            Ok(()) => {}
+            Err((error, life)) => {
+                tracing::error!(agent = %name, %error, "no thread for this agent; it is tried again");
+                tokio::spawn(async move {
+                    let patient = Instant::now() + NO_THREAD_PATIENCE;
+                    let told = |error: &std::io::Error| {
+                        if Instant::now() >= patient {
+                            waiting.send_replace(AgentStatus::Unread { reason: NO_THREAD, message: error.to_string() });
+                        }
+                    };
+                    stop.run_until_cancelled(own_thread::begin_at_last(&thread, life, told)).await;
+                });
+            }
+        }
+        (worker, end)
     }
 
     /// The agent, as it is configured and lies on the host.
@@ -197,6 +221,20 @@ impl Worker {
 
 /// Runs to the end, and again from the beginning after a panic. A bug costs its agent the request that met it, not its
 /// service: what it left is recovered like what a crash leaves, and the journal counts these recoveries.
+/// The thread's own, as soon as the system has what it needs: descriptors may be short. None when the program ends before.
+fn runtime(stop: &CancellationToken, publish: &watch::Sender<AgentStatus>) -> Option<tokio::runtime::Runtime> {
+    loop {
+        match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+            Ok(runtime) => return Some(runtime),
+            Err(_) if stop.is_cancelled() => return None,
+            Err(error) => {
+                publish.send_replace(AgentStatus::Unread { reason: NO_THREAD, message: error.to_string() });
+                std::thread::sleep(RECOVER_AGAIN);
+            }
+        }
+    }
+}
+
 async fn live(
     host: &Host,
     config: &AgentConfig,

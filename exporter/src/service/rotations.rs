@@ -21,7 +21,7 @@ use tokio::time::{Instant, interval, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use super::sharing::{NO_THREAD, Sharing, no_thread};
+use super::sharing::Sharing;
 use super::shown::{self, Orphan, Shown};
 use super::tell;
 use crate::blocking::{self, Work};
@@ -29,7 +29,7 @@ use crate::config::{AgentConfig, PowerConfig, RefusedAgent};
 use crate::platform::Lifecycle;
 use crate::rotation::backoff::Backoff;
 use crate::rotation::{
-    AgentStatus, BAD_CONFIGURATION, Ended, Host, PowerGate, Refused, StateDirectory, StateDirectoryError,
+    AgentStatus, BAD_CONFIGURATION, Ended, Host, NO_THREAD, PowerGate, Refused, StateDirectory, StateDirectoryError,
     StateDirectoryLock, UNKNOWN_WITHIN, Why, Worker, Workers, is_unfinished, is_unknown,
 };
 use crate::snapshot::{Board, Label};
@@ -252,19 +252,11 @@ async fn run(
     let by_name = |RefusedAgent { name, message }| {
         Some((name.as_str().parse().ok()?, Why { reason: BAD_CONFIGURATION, message, is_configuration: true }))
     };
-    let mut refused: Refused = refused.into_iter().filter_map(by_name).collect();
+    let refused: Refused = refused.into_iter().filter_map(by_name).collect();
     for config in &agents {
-        match Worker::spawn(host.clone(), config.clone(), finish.clone()) {
-            Ok((worker, end)) => {
-                workers.push(worker);
-                ended.push(end);
-            }
-            Err(error) => {
-                error!(agent = %config.name, %error, "this agent is not rotated; the others are");
-                shown.refused(&Label::new(config.name.as_str()), NO_THREAD, &error.to_string());
-                refused.insert(config.name.clone(), no_thread(&error));
-            }
-        }
+        let (worker, end) = Worker::spawn(host.clone(), config.clone(), finish.clone());
+        workers.push(worker);
+        ended.push(end);
     }
     let (publish_refused, refusals) = watch::channel(refused.clone());
     let workers = Arc::new(Workers { host, workers, refused: refusals.clone() });

@@ -11,13 +11,11 @@ use kagiban_crds::AgentName;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
+use crate::blocking::own_thread;
 use crate::config::AgentConfig;
 use crate::rotation::agent::Agent;
 use crate::rotation::conflicts::{self, Claims};
 use crate::rotation::{Refused, Why};
-
-/// Why an agent is not rotated, where the system gives no thread.
-pub(super) const NO_THREAD: &str = "no_thread";
 
 /// What is known of an agent's needs.
 #[derive(Debug)]
@@ -39,15 +37,9 @@ impl Sharing {
         let (mut answers, asked) = (BTreeMap::new(), FuturesUnordered::<BoxFuture<'static, _>>::new());
         for config in agents {
             let name = config.name.clone();
-            let unknown = match ask(config) {
-                Ok(told) => {
-                    let name = name.clone();
-                    asked.push(Box::pin(async move { (name, answer(told.await.ok())) }));
-                    hangs()
-                }
-                Err(error) => no_thread(&error),
-            };
-            answers.insert(name, AgentAnswer::Unknown(unknown));
+            let (unknown, told) = ask(config);
+            answers.insert(name.clone(), AgentAnswer::Unknown(unknown));
+            asked.push(Box::pin(async move { (name, answer(told.await)) }));
         }
         Self { answers, asked }
     }
@@ -95,14 +87,24 @@ fn answer(told: Option<Option<Claims>>) -> AgentAnswer {
     told.map_or_else(bug, AgentAnswer::Claims)
 }
 
-fn ask(config: &AgentConfig) -> io::Result<oneshot::Receiver<Option<Claims>>> {
+/// What is to be said until it is known, and the answer; none when its thread ended in a panic.
+fn ask(config: &AgentConfig) -> (Why, BoxFuture<'static, Option<Option<Claims>>>) {
     let (tell, told) = oneshot::channel();
     let (name, config) = (format!("files-{}", config.name), config.clone());
-    std::thread::Builder::new().name(name).spawn(move || {
+    let look = move || {
         // Whoever asked may be gone: the program ends.
         let _ = tell.send(Agent::resolve(&config).ok().map(|agent| Claims::found(&agent)));
-    })?;
-    Ok(told)
+    };
+    match own_thread::begin(&name, look) {
+        Ok(()) => (hangs(), Box::pin(async { told.await.ok() })),
+        Err((error, look)) => {
+            let answer = async move {
+                own_thread::begin_at_last(&name, look, |_| {}).await;
+                told.await.ok()
+            };
+            (no_thread(&error), Box::pin(answer))
+        }
+    }
 }
 
 fn hangs() -> Why {
@@ -111,8 +113,8 @@ fn hangs() -> Why {
     Why { reason: "file_system_hangs", message: HANGS.to_owned(), is_configuration: false }
 }
 
-pub(super) fn no_thread(error: &io::Error) -> Why {
-    Why { reason: NO_THREAD, message: error.to_string(), is_configuration: false }
+fn no_thread(error: &io::Error) -> Why {
+    Why { reason: crate::rotation::NO_THREAD, message: error.to_string(), is_configuration: false }
 }
 
 #[cfg(test)]

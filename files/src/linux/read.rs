@@ -6,12 +6,39 @@ use std::io::{Read, Seek, SeekFrom};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
+use std::time::UNIX_EPOCH;
 
-use rustix::fs::{CWD, Mode, OFlags, PROC_SUPER_MAGIC, openat};
+use rustix::fs::{CWD, FsWord, Mode, OFlags, openat};
 use rustix::io::Errno;
 use zeroize::Zeroizing;
 
 use crate::file::{DirectoryIdentity, FileEnds, FileError, FileIdentity, FileRead};
+
+/// File systems whose files are the kernel's interfaces, by their numbers in linux/magic.h and in their own sources: proc, sysfs,
+/// debugfs, tracefs, securityfs, cgroup, cgroup2, bpf, configfs, efivarfs, pstore, selinuxfs, smackfs, fusectl, mqueue, resctrl,
+/// binfmt_misc, xenfs, rpc_pipefs, nfsd.
+const OF_THE_KERNEL: [FsWord; 20] = [
+    0x9fa0,
+    0x6265_6572,
+    0x6462_6720,
+    0x7472_6163,
+    0x7363_6673,
+    0x27_e0eb,
+    0x6367_7270,
+    0xcafe_4a11,
+    0x6265_6570,
+    0xde5e_81e4,
+    0x6165_676c,
+    0xf97c_ff8c,
+    0x4341_5d53,
+    0x6573_5543,
+    0x1980_0202,
+    0x765_5821,
+    0x4249_4e4d,
+    0xabba_1974,
+    0x6759_6969,
+    0x6e66_7364,
+];
 
 /// Reads a regular file of at most `limit` bytes, following symlinks. A FIFO, a device or a directory is refused and
 /// not opened: to open one can already do something, start a watchdog for example.
@@ -77,8 +104,10 @@ fn open_regular(path: &Path) -> Result<(File, Metadata), FileError> {
     regular(path, &held.metadata().map_err(|error| failed(path, error))?)?;
     // A link may lead there. To read some of them takes what they hold from whoever needs it, the kernel's log for example.
     // A file system that cannot be asked for its kind, as some of FUSE's, is another.
-    if !path.starts_with("/proc") && rustix::fs::fstatfs(&held).is_ok_and(|system| system.f_type == PROC_SUPER_MAGIC) {
-        return Err(FileError::NotRegular { path: path.to_owned(), kind: "a file of /proc" });
+    if !path.starts_with("/proc")
+        && rustix::fs::fstatfs(&held).is_ok_and(|system| OF_THE_KERNEL.contains(&system.f_type))
+    {
+        return Err(FileError::NotRegular { path: path.to_owned(), kind: "a file of the kernel's own" });
     }
     open(Path::new(&format!("/proc/self/fd/{}", held.as_raw_fd())), path, OFlags::empty())
 }
@@ -118,7 +147,13 @@ pub fn identify(path: &Path) -> Result<FileIdentity, FileError> {
 /// See [`FileError`].
 pub fn directory_identity(path: &Path) -> Result<DirectoryIdentity, FileError> {
     let metadata = std::fs::metadata(path).map_err(|error| failed(path, error))?;
-    Ok(DirectoryIdentity { device: metadata.dev(), inode: metadata.ino() })
+    Ok(identity_of_directory(&metadata))
+}
+
+pub(super) fn identity_of_directory(metadata: &Metadata) -> DirectoryIdentity {
+    let born = metadata.created().ok().and_then(|born| born.duration_since(UNIX_EPOCH).ok());
+    let born = born.and_then(|born| i64::try_from(born.as_nanos()).ok());
+    DirectoryIdentity { device: metadata.dev(), inode: metadata.ino(), born }
 }
 
 /// Whether a file's mode lets everybody read it, or a group that is not this program's own; a file that cannot be asked is not
@@ -201,16 +236,19 @@ mod tests {
 
     use super::*;
 
-    /// Holds A17: a link to the kernel's log took from it what the system's log was to have.
+    /// Holds A17: a link to the kernel's log, or to its trace, took from it what others were to have.
     #[test]
-    fn a_file_of_proc_is_not_opened_and_whatever_else_is_regular_is() {
+    fn a_file_of_the_kernels_own_is_not_opened_and_whatever_else_is_regular_is() {
         let directory = tempfile::tempdir().expect("directory");
         let at = |name: &str| directory.path().join(name);
         symlink("/proc/kmsg", at("kmsg")).expect("a link");
+        symlink("/sys/kernel/uevent_seqnum", at("sysfs")).expect("a link");
         symlink("/dev/null", at("null")).expect("a link");
         symlink(at("file"), at("link")).expect("a link");
         std::fs::write(at("file"), "text").expect("a file");
-        for (name, kind) in [("kmsg", "a file of /proc"), ("null", "a device")] {
+        for (name, kind) in
+            [("kmsg", "a file of the kernel's own"), ("sysfs", "a file of the kernel's own"), ("null", "a device")]
+        {
             let error = read_regular(&at(name), 100).expect_err(name).to_string();
             assert!(error.starts_with(&format!("{}: {kind}", at(name).display())), "{error}");
         }

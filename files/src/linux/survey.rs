@@ -6,11 +6,12 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use rustix::fs::{Access, AtFlags, IFlags, StatxAttributes, StatxFlags, accessat, fstat, ioctl_getflags, statx};
+use rustix::fs::{Access, AtFlags, IFlags, StatxAttributes, StatxFlags, accessat, ioctl_getflags, statx};
 
 use super::attributes::Attributes;
 use super::held::{HeldFile, Place};
 use super::mounts;
+use super::read::identity_of_directory;
 use crate::file::{DirectoryIdentity, FileError, Links, WriteError};
 
 /// What lies at a path, and what a file in its place would get.
@@ -30,14 +31,15 @@ pub struct Surveyed {
 pub fn survey(path: &Path, limit: u64) -> Result<Surveyed, WriteError> {
     let place = Place::find(path, Links::Refuse)?;
     let opened = place.open_replaceable()?;
-    let stat = fstat(&place.directory).map_err(|e| place.failed("looking at its directory")(e.into()))?;
-    let directory = DirectoryIdentity { device: stat.st_dev, inode: stat.st_ino };
+    let looked = place.directory.try_clone().and_then(|directory| File::from(directory).metadata());
+    let looked = looked.map_err(place.failed("looking at its directory"))?;
+    let directory = identity_of_directory(&looked);
     let Some((file, metadata)) = opened else {
         // It may be there when the mount is, and a key that is written now would stay below.
         if let Some(mount) = path.parent().and_then(mounts::awaited) {
             return Err(WriteError::NotMounted { path: path.to_owned(), mount });
         }
-        let attributes = Attributes::private_to(stat.st_uid, stat.st_gid);
+        let attributes = Attributes::private_to(looked.uid(), looked.gid());
         return Ok(Surveyed { directory, file: None, attributes });
     };
     if metadata.nlink() != 1 {

@@ -131,7 +131,7 @@ pub(in crate::rotation) fn discard(file: &FileSwap, was_just_written: bool) -> V
     let places = [Some(&file.staged), file.old.as_ref().map(|old| &old.beside)];
     let discarded = |path: &std::path::PathBuf| {
         // In another directory of that name there is nothing of ours, and the one that was there may come back with a key.
-        if was_just_written && is_absent(path) && is_directory_another(file) {
+        if was_just_written && is_absent(path) && is_directory_away(file) {
             return Err(BackupError::OtherDirectory { path: path.clone() });
         }
         if let (Some(old), Ok(held)) = (&file.old, platform::read_held(path, MAX_STORE_BYTES, Links::Refuse))
@@ -146,12 +146,18 @@ pub(in crate::rotation) fn discard(file: &FileSwap, was_just_written: bool) -> V
     places.into_iter().flatten().filter_map(|path| discarded(path).err()).collect()
 }
 
-/// Whether its path leads to another directory now. The number of a file system may be another one after a reboot; that of a
-/// directory in it is the same.
+/// Whether its path leads to another directory now, or to none: a directory that is moved away for a moment comes back with what is in
+/// it.
+fn is_directory_away(file: &FileSwap) -> bool {
+    let there = file.path.parent().map(platform::directory_identity);
+    matches!(there, Some(Err(_))) || is_directory_another(file)
+}
+
+/// Whether its path leads to another directory now.
 pub(super) fn is_directory_another(file: &FileSwap) -> bool {
     let Some(now) = file.path.parent().and_then(|path| platform::directory_identity(path).ok()) else { return false };
     match (file.directory, &file.old) {
-        (Some(then), _) => now.inode != then.inode,
+        (Some(then), _) => now.is_another_than(&then),
         (None, Some(old)) => now.device != old.identity.device && is_absent(&file.path),
         (None, None) => false,
     }

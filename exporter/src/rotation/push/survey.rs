@@ -36,7 +36,7 @@ pub(in crate::rotation) struct Survey {
 /// As [`Keystore`] says where they lie.
 pub(in crate::rotation) enum Files {
     Store(Surveyed),
-    PemPair { certificate: Surveyed, key: Surveyed },
+    PemPair { certificate: Box<Surveyed>, key: Box<Surveyed> },
 }
 
 pub(in crate::rotation) struct IniFile {
@@ -146,6 +146,7 @@ fn survey_pair(order: &KeystoreOrder, certificate: &Path, key: &Path) -> Result<
     }
     let certificate = platform::survey(certificate, MAX_STORE_BYTES)?;
     let key = platform::survey(key, MAX_STORE_BYTES)?;
+    let (certificate, key) = (Box::new(certificate), Box::new(key));
     let store = certificate.file.as_ref().and_then(|file| open(&file.bytes, &[]).ok());
     let leaf = store.as_ref().and_then(|(store, _)| leaf_of(store, None));
     Ok(Survey {
