@@ -4,7 +4,7 @@ CARGO ?= cargo
 # Where cargo builds; the programs of the demo are there.
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help demo test lint bench fuzz crds docs book mutants release audit prepare
+.PHONY: help demo test lint bench fuzz crds docs book mutants release packages audit prepare
 
 help:
 	@echo 'make demo        one keystore rotated end to end, on this machine; ONCE=1 exits when done;'
@@ -21,6 +21,7 @@ help:
 	@echo 'make book        builds the book of docs/ with mdBook into target/book, and checks its links'
 	@echo 'make mutants     seeds known bugs, one at a time; each must turn the suite red'
 	@echo 'make release     programs that run on glibc 2.17 and later'
+	@echo 'make packages    Debian and RPM packages of kagiban-exporter in target/packages, of what make release builds'
 	@echo 'make audit       advisories, licences and sources of what we depend on; KAGIBAN_ADVISORIES=DIR reads the'
 	@echo '                 advisories from a copy of github.com/RustSec/advisory-db'
 
@@ -54,6 +55,7 @@ docs:
 	KAGIBAN_WRITE_DOCS=1 $(CARGO) test --workspace --locked --quiet --test alerts -- the_documentation_has_every_alert
 	KAGIBAN_WRITE_DOCS=1 $(CARGO) test --workspace --locked --quiet --test dashboards -- the_documentation_has_every_panel
 	KAGIBAN_WRITE_DOCS=1 $(CARGO) test --workspace --locked --quiet --test compat -- the_documentation_has_every
+	KAGIBAN_WRITE_DOCS=1 $(CARGO) test --workspace --locked --quiet --test packages -- the_documentation_has_the_exposure
 
 book:
 	@CARGO="$(CARGO)" tests/tools/book.sh
@@ -72,6 +74,9 @@ fuzz:
 
 release:
 	@tests/tools/release.sh
+
+packages:
+	@tests/tools/packages.sh
 
 audit:
 	@tests/tools/audit.sh

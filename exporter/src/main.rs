@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use clap::Parser;
+use clap::{CommandFactory as _, Parser};
 use kagiban_exporter::cli::{
     CheckArgs, Cli, Command, DiscoverArgs, KeystoreCommand, ListArgs, LogFormat, RotationCommand, ServeArgs,
     ShutdownCommand, list_keystore, one_line, print_check, print_discovered, run_rotation, run_shutdown,
@@ -17,6 +17,7 @@ use kagiban_exporter::platform::InheritedSocket;
 use kagiban_exporter::service::Listen;
 use kagiban_exporter::web::Guard;
 use kagiban_exporter::{blocking, platform, service};
+use kagiban_process::completion::CompletionArgs;
 use kagiban_process::log_lines::{self, Flush};
 use tokio::runtime::Runtime;
 use tracing::Level;
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
         Some(Command::Keystore(KeystoreCommand::List(args))) => list(&args),
         Some(Command::Rotation(command)) => rotation(&command),
         Some(Command::Shutdown(command)) => shutdown(&command),
+        Some(Command::Completion(args)) => completion(&args).unwrap_or_else(|error| fail(&format!("{error:#}"))),
         None => run(serve).unwrap_or_else(|error| fail(&format!("{error:#}"))),
     }
 }
@@ -65,6 +67,11 @@ fn discover(args: &DiscoverArgs) -> Result<ExitCode> {
     let found = runtime.block_on(service::discover(args.host.clone()));
     runtime.shutdown_timeout(LAST_WAIT);
     print_discovered(&found?, args, &mut io::BufWriter::new(io::stdout().lock())).context("cannot print")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn completion(args: &CompletionArgs) -> Result<ExitCode> {
+    io::stdout().lock().write_all(args.script(&mut Cli::command()).as_bytes()).context("cannot print")?;
     Ok(ExitCode::SUCCESS)
 }
 

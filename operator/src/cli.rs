@@ -9,6 +9,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use kagiban_crds::Lineage;
 use kagiban_crds::resource::GoDuration;
+use kagiban_process::completion::CompletionArgs;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::ParseError;
 
@@ -58,6 +59,8 @@ pub enum Command {
     /// read, and says what to put where. The keys are made here and go to the host or into the cluster by your hand; delete them
     /// here afterwards. The cluster is not needed, but for --ca-secret.
     Enroll(Box<EnrollArgs>),
+    /// Print what makes a shell complete this command line: `source <(kagiban-operator completion bash)`.
+    Completion(CompletionArgs),
 }
 
 /// How `plan` ends.

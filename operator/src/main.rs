@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use clap::Parser;
+use clap::{CommandFactory as _, Parser};
 use kagiban_operator::cli::{Cli, Command, LogFormat, PlanExit, RunArgs};
 use kagiban_operator::foreign::told;
 use kagiban_operator::{enroll, plan, run};
@@ -15,7 +15,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let failed = match cli.command {
         Some(Command::Plan(_)) => PlanExit::NoPlan.code().into(),
-        Some(Command::Run(_) | Command::Enroll(_)) | None => ExitCode::FAILURE,
+        Some(Command::Run(_) | Command::Enroll(_) | Command::Completion(_)) | None => ExitCode::FAILURE,
     };
     // Its memory holds the CA's key: no core file, and no other process of its account may look.
     #[cfg(target_os = "linux")]
@@ -40,6 +40,10 @@ fn main() -> ExitCode {
             std::io::stdout().write_all(plan.text.as_bytes()).context("the plan cannot be printed")?;
             Ok(plan.exit.code().into())
         }),
+        Command::Completion(args) => {
+            let printed = std::io::stdout().write_all(args.script(&mut Cli::command()).as_bytes());
+            printed.context("cannot print").map(|()| ExitCode::SUCCESS)
+        }
     };
     done.unwrap_or_else(|error| {
         fail(&error);

@@ -2,6 +2,7 @@
 
 use std::panic;
 
+pub mod completion;
 pub mod log_lines;
 
 /// As a program ends that panics.

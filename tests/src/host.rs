@@ -36,6 +36,7 @@ pub struct Host {
     metrics: Port,
     server_ca: String,
     log_level: &'static str,
+    capabilities: Option<String>,
 }
 
 impl Host {
@@ -56,6 +57,7 @@ impl Host {
             metrics: Port::any()?,
             server_ca: fleet.transport.identity.certificate.clone(),
             log_level: "info",
+            capabilities: None,
         };
         host.configure(|_| ())?;
         Ok(host)
@@ -71,6 +73,12 @@ impl Host {
     /// From the exporter's next start on.
     pub fn log_everything(&mut self) {
         self.log_level = "debug";
+    }
+
+    /// From the exporter's next start on it has these capabilities and no others, named as systemd names them.
+    pub fn limit_capabilities(&mut self, capabilities: &[&str]) {
+        let names = capabilities.iter().map(|name| name.to_lowercase().replace("cap_", ",+"));
+        self.capabilities = Some(names.fold("-all".to_owned(), |all, name| all + &name));
     }
 
     /// Starts the exporter and waits until its host API listens. Before its first start nobody knows its ports: those that
@@ -96,7 +104,15 @@ impl Host {
     }
 
     fn try_start_exporter(&mut self) -> Result<()> {
-        let mut command = Command::new(tools::ours("kagiban-exporter")?);
+        let ours = tools::ours("kagiban-exporter")?;
+        let mut command = match &self.capabilities {
+            None => Command::new(ours),
+            Some(capabilities) => {
+                let mut limited = Command::new("setpriv");
+                limited.args(["--bounding-set", capabilities, "--no-new-privs", "--"]).arg(ours);
+                limited
+            }
+        };
         command.arg(format!("--config.file={}", self.config_file().display()));
         command.arg(format!("--web.listen-address={}", self.metrics.address()));
         command.arg(format!("--log.level={}", self.log_level));

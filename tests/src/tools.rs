@@ -159,6 +159,21 @@ pub fn cache() -> PathBuf {
     set("KAGIBAN_CACHE").unwrap_or_else(|| user().join("kagiban"))
 }
 
+/// A root of Debian packages, as a tar archive.
+pub fn debian_root() -> Result<PathBuf> {
+    let version = &handshake::sha256(include_bytes!("../tools/debian-root/packages"))[..16];
+    let archive = cache().join(format!("debian-root-{version}")).join("root.tar");
+    anyhow::ensure!(archive.is_file(), "missing {}: tests/tools/prepare.sh debian-root", archive.display());
+    Ok(archive)
+}
+
+/// The program that writes the manual pages of kagiban-exporter.
+pub fn manual_pages() -> Result<PathBuf> {
+    let program = ours("kagiban-exporter")?.with_file_name("examples").join("manual_pages");
+    anyhow::ensure!(program.is_file(), "missing {}: cargo build --workspace --examples", program.display());
+    Ok(program)
+}
+
 /// The root of the sources.
 pub fn workspace() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."))
@@ -167,7 +182,7 @@ pub fn workspace() -> &'static Path {
 fn build_workspace() -> Result<()> {
     let Some(cargo) = env::var_os("CARGO") else { return Ok(()) };
     let built = Command::new(cargo)
-        .args(["build", "--workspace", "--bins", "--locked", "--quiet"])
+        .args(["build", "--workspace", "--bins", "--examples", "--locked", "--quiet"])
         .current_dir(workspace())
         .status()
         .context("cargo build --workspace --bins")?;

@@ -2,6 +2,9 @@
 # Obtains what the tests and the demo need and a machine may not have: says first what will be fetched or built and how
 # long it takes, then does it, once. A tool is looked for in KUBEBUILDER_ASSETS, in the cache and on PATH, in that order;
 # what is on PATH counts only in the pinned version, which is the one in tests/tools/*/go.mod.
+#
+#   tests/tools/prepare.sh            everything
+#   tests/tools/prepare.sh TOOL...    these alone, such as nfpm
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -29,6 +32,10 @@ argo_version=$(pinned gitops-crds github.com/argoproj/argo-cd/v3)
 argo_home=$cache/argo-cd-$argo_version
 flux_version=$(pinned gitops-crds github.com/fluxcd/kustomize-controller)
 flux_home=$cache/kustomize-controller-$flux_version
+nfpm_version=$(pinned nfpm github.com/goreleaser/nfpm/v2)
+nfpm_home=$cache/nfpm-$nfpm_version
+# A root of Debian packages; its version is the list of what is in it.
+debian_root_home=$cache/debian-root-$(sha256sum "$here/debian-root/packages" | cut -c1-16)
 external_secrets_version=$(pinned gitops-crds github.com/external-secrets/external-secrets)
 external_secrets_home=$cache/external-secrets-$external_secrets_version
 # Ours: its version is what it is built from.
@@ -37,8 +44,10 @@ gitops_home=$cache/gitops-health-$gitops_version
 
 # What must be on the machine.
 
+# One that is asked for certain tools alone says by itself what it misses.
+tools_asked=$*
 need() { # program, Debian package
-    command -v "$1" >/dev/null 2>&1 || fail "missing $1: apt-get install $2"
+    [ -n "$tools_asked" ] || command -v "$1" >/dev/null 2>&1 || fail "missing $1: apt-get install $2"
 }
 
 java_home() {
@@ -46,7 +55,7 @@ java_home() {
 }
 
 need_from_jdk() {
-    command -v "$1" >/dev/null 2>&1 || [ -x "$(java_home)/bin/$1" ] || fail "missing $1: apt-get install openjdk-17-jdk-headless"
+    [ -n "$tools_asked" ] || command -v "$1" >/dev/null 2>&1 || [ -x "$(java_home)/bin/$1" ] || fail "missing $1: apt-get install openjdk-17-jdk-headless"
 }
 
 command -v cargo >/dev/null 2>&1 || fail "missing cargo: install Rust 1.95 or later, see https://rustup.rs"
@@ -66,6 +75,9 @@ need mount mount
 need ip iproute2
 need setpriv util-linux
 need flock util-linux
+need strip binutils
+need chroot coreutils
+
 
 # What is to be obtained.
 
@@ -93,6 +105,13 @@ command -v prometheus-alertmanager >/dev/null 2>&1 || unpacked alertmanager usr/
 unpacked nut lib/nut/upsd || todo+=(nut)
 unpacked apcupsd sbin/apcupsd || todo+=(apcupsd)
 unpacked snmp usr/sbin/snmpd || todo+=(snmp)
+[ -x "$nfpm_home/nfpm" ] || todo+=(nfpm)
+[ -e "$debian_root_home/root.tar" ] || todo+=(debian-root)
+if [ $# -gt 0 ]; then
+    asked=()
+    for tool in "${todo[@]}"; do case " $* " in *" $tool "*) asked+=("$tool") ;; esac done
+    todo=("${asked[@]}")
+fi
 
 announce() {
     case $1 in
@@ -108,6 +127,8 @@ announce() {
     alertmanager) say "  Alertmanager, from Debian's package prometheus-alertmanager, unpacked likewise: about 5 s, 42 MB" ;;
     nut) say "  upsd and dummy-ups, from Debian's package nut-server, unpacked likewise: about 5 s, 10 MB" ;;
     snmp) say "  snmpd and snmptrap, from Debian's packages, unpacked likewise: about 5 s, 20 MB" ;;
+    nfpm) say "  nfpm $nfpm_version, built from its Go module: about 20 s, 15 MB" ;;
+    debian-root) say "  a root of Debian packages in which ours are installed: about 1 min, 360 MB" ;;
     apcupsd) say "  apcupsd, from Debian's package, unpacked likewise: about 5 s, 2 MB" ;;
     esac
 }
@@ -118,7 +139,7 @@ else
     say "to be fetched and built, times for 2 cores, into $cache:"
     for tool in "${todo[@]}"; do announce "$tool"; done
 fi
-if [ ! -d "${CARGO_TARGET_DIR:-$root/target}/debug/deps" ]; then
+if [ $# -eq 0 ] && [ ! -d "${CARGO_TARGET_DIR:-$root/target}/debug/deps" ]; then
     say "  then the Rust workspace with its dependencies, by cargo: about 6 min, 3 GB"
 fi
 [ ${#todo[@]} -eq 0 ] && exit 0
@@ -126,7 +147,7 @@ fi
 # Obtaining it.
 
 case " ${todo[*]} " in
-*etcd* | *kube* | *helm* | *monitoring-crds* | *gitops*)
+*etcd* | *kube* | *helm* | *monitoring-crds* | *gitops* | *nfpm*)
     command -v go >/dev/null 2>&1 ||
         fail "missing go: install Go 1.26 or later (https://go.dev/dl), or set KUBEBUILDER_ASSETS to a directory with etcd, kube-apiserver and kubectl"
     ;;
@@ -179,6 +200,20 @@ unpack() { # family, packages...
     rm -rf "$work"
 }
 
+# A root with what our packages are installed and tried with. mmdebstrap is a script, and runs where it was unpacked.
+make_debian_root() {
+    local work
+    unpacked mmdebstrap usr/bin/mmdebstrap || unpack mmdebstrap mmdebstrap
+    work=$(mktemp -d "$debian_root_home.XXXXXX")
+    say "making a root of Debian packages"
+    "$cache/mmdebstrap/usr/bin/mmdebstrap" --quiet --variant=essential \
+        --include="$(paste -sd, "$here/debian-root/packages")" \
+        --aptopt='APT::Install-Recommends "false"' --dpkgopt=force-unsafe-io --dpkgopt='path-exclude=/usr/share/locale/*' \
+        bookworm "$work/root.tar" >"$work/log" 2>&1 ||
+        { tail -n 5 "$work/log" >&2; rm -rf "$work"; fail "missing debian-root: mmdebstrap failed; the lines above say why"; }
+    mv "$work" "$debian_root_home"
+}
+
 kubernetes_flags="-s -w -X k8s.io/component-base/version.gitVersion=$kubernetes_version"
 for tool in "${todo[@]}"; do
     case $tool in
@@ -202,6 +237,8 @@ for tool in "${todo[@]}"; do
         copy_from_module prometheus-operator github.com/prometheus-operator/prometheus-operator "$monitoring_version" "$monitoring_home" \
             "${crds}_servicemonitors.yaml" "${crds}_podmonitors.yaml" "${crds}_scrapeconfigs.yaml" "${crds}_prometheusrules.yaml"
         ;;
+    nfpm) go_build nfpm github.com/goreleaser/nfpm/v2/cmd/nfpm "-s -w -X main.version=$nfpm_version" "$nfpm_home/nfpm" ;;
+    debian-root) make_debian_root ;;
     promtool) unpack prometheus prometheus ;;
     alertmanager) unpack alertmanager prometheus-alertmanager ;;
     # The libraries are those that a machine without the package lacks. NSS is upsd's TLS, its tools make the key store.

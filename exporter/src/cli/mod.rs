@@ -12,6 +12,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use kagiban_crds::{AgentName, HostName};
+use kagiban_process::completion::CompletionArgs;
 
 pub use check::print as print_check;
 pub use discover::print as print_discovered;
@@ -74,6 +75,10 @@ pub enum Command {
     /// logind takes it back (a cancelled job, a soft reboot); what PowerChute, apcupsd or upsmon has begun does not.
     #[command(subcommand)]
     Shutdown(ShutdownCommand),
+    /// Print what makes a shell complete this command line.
+    ///
+    /// The packages install it. Without them: `source <(kagiban-exporter completion bash)` in ~/.bashrc.
+    Completion(CompletionArgs),
 }
 
 #[derive(Debug, Subcommand)]

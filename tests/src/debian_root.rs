@@ -1,0 +1,100 @@
+//! A root of Debian packages of its own, in which a test installs ours: `tests/tools/debian-root/packages` says what is in it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::{process, scratch, tools};
+
+/// What is mounted there while a program runs: the root's own processes, and what a boot makes. systemd does not run.
+const ENTER: &str = "mount --bind \"$1\" \"$1\" && cd \"$1\" && mount -t proc proc proc && mount -t tmpfs tmpfs run && shift && \
+                     exec chroot . \"$@\"";
+
+#[derive(Debug)]
+pub struct DebianRoot {
+    path: PathBuf,
+}
+
+impl DebianRoot {
+    /// A new one, as it was made.
+    pub fn unpack(name: &str) -> Result<Self> {
+        ensure!(rustix::process::geteuid().is_root(), "this test mounts and changes its root: run it as root");
+        let path = scratch::directory(name)?.join("root");
+        fs::create_dir(&path)?;
+        process::run(
+            Command::new("tar").arg("--extract").arg("--directory").arg(&path).arg("--file").arg(tools::debian_root()?),
+        )?;
+        Ok(Self { path })
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// A path as the root's programs name it.
+    pub fn at(&self, path: &str) -> PathBuf {
+        self.path.join(path.trim_start_matches('/'))
+    }
+
+    /// A command that runs in it, on this machine's network, and ends with all that it has started.
+    pub fn command(&self, program: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "--pid", "--fork", "--kill-child", "--", "sh", "-c", ENTER, "sh"]).arg(&self.path);
+        command.arg(program).args(arguments);
+        command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("HOME", "/root").env("LC_ALL", "C.UTF-8");
+        // It looks as if it were booted otherwise: process 1 is in this root too.
+        command.env("SYSTEMD_OFFLINE", "1").env("DEBIAN_FRONTEND", "noninteractive");
+        command
+    }
+
+    /// Runs a program to its end and returns what it printed.
+    pub fn run(&self, program: &str, arguments: &[&str]) -> Result<String> {
+        process::run(&mut self.command(program, arguments))
+    }
+
+    /// A script of bash.
+    pub fn bash(&self, script: &str) -> Result<String> {
+        self.run("bash", &["-euc", script])
+    }
+
+    /// Puts a file in it.
+    pub fn put(&self, from: &Path, to: &str) -> Result<()> {
+        let at = self.at(to);
+        fs::create_dir_all(at.parent().context("no parent")?)?;
+        fs::copy(from, &at).with_context(|| format!("{} cannot be copied to {}", from.display(), at.display()))?;
+        Ok(())
+    }
+
+    /// Every file, directory and link of it with its mode, owner and, of a link, where it leads; not what is mounted there.
+    pub fn files(&self) -> Result<BTreeMap<PathBuf, String>> {
+        let mut found = BTreeMap::new();
+        let mut directories = vec![self.path.clone()];
+        while let Some(directory) = directories.pop() {
+            for entry in fs::read_dir(&directory)? {
+                let path = entry?.path();
+                let metadata = fs::symlink_metadata(&path)?;
+                let leads =
+                    if metadata.is_symlink() { fs::read_link(&path)?.display().to_string() } else { String::new() };
+                let below = path.strip_prefix(&self.path)?.to_owned();
+                found.insert(below, format!("{:o} {}:{} {leads}", metadata.mode(), metadata.uid(), metadata.gid()));
+                if metadata.is_dir() {
+                    directories.push(path);
+                }
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// The test's own copy is large, and what is of interest was told.
+impl Drop for DebianRoot {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            let _ = fs::remove_dir_all(&self.path);
+        }
+    }
+}
