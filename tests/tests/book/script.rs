@@ -195,6 +195,7 @@ const BY_HAND: &[Step] = &[run("(the script of docs/host-api.md)")];
 
 const NO_KUBELET: &str = "the API server of the tests has no nodes, so no pod runs";
 const NO_SYSTEMD: &str = "it needs systemd as the init of a live host";
+const IN_A_ROOT: &str = "`tests/packages` installs, upgrades and removes them in a root of its own";
 const ITSELF: &str = "the suite is what it runs";
 
 const LEFT_OUT: &[Step] = &[
@@ -204,24 +205,26 @@ const LEFT_OUT: &[Step] = &[
         "kubectl get --raw /api/v1/namespaces/NAMESPACE/pods/POD:9994/proxy/metrics | grep kagiban_operator_",
         NO_KUBELET,
     ),
-    left_out("sudo systemctl enable --now kagiban-exporter", NO_SYSTEMD),
+    left_out("sudo systemctl enable --now kagiban-exporter-host-api", NO_SYSTEMD),
     left_out("systemctl status SERVICE", NO_SYSTEMD),
-    left_out("ssh HOST systemctl status kagiban-exporter", NO_SYSTEMD),
-    left_out("journalctl -u kagiban-exporter -n 50", NO_SYSTEMD),
-    left_out("journalctl -u kagiban-exporter | grep 'hardening check fails'", NO_SYSTEMD),
-    left_out("journalctl -u kagiban-exporter | grep 'host API'", NO_SYSTEMD),
+    left_out("ssh HOST systemctl status 'kagiban-exporter*'", NO_SYSTEMD),
+    left_out("journalctl -u 'kagiban-exporter*' -n 50", NO_SYSTEMD),
+    left_out("journalctl -u 'kagiban-exporter*' | grep 'hardening check fails'", NO_SYSTEMD),
+    left_out("journalctl -u 'kagiban-exporter*' | grep 'host API'", NO_SYSTEMD),
+    left_out("sudo systemctl disable --now kagiban-exporter", NO_SYSTEMD),
+    left_out("sudo find /var/lib/kagiban -user kagiban -delete", "it changes the machine"),
+    left_out("sudo apt install ./target/packages/kagiban-exporter_*_amd64.deb", IN_A_ROOT),
+    left_out("sudo dnf install ./target/packages/kagiban-exporter-*.x86_64.rpm", IN_A_ROOT),
+    left_out("sudo apt purge kagiban-exporter", IN_A_ROOT),
     left_out(
-        "sudo install -m 0644 examples/systemd/kagiban-exporter.service /etc/systemd/system/",
-        "it changes the machine",
-    ),
-    left_out(
-        "sudo install -m 0755 target/x86_64-unknown-linux-gnu/release/kagiban-exporter /usr/local/bin/",
-        "it changes the machine",
+        "ansible-playbook --inventory examples/ansible/inventory.yaml examples/ansible/site.yaml",
+        "`tests/packages` runs it in a root of its own",
     ),
     left_out(
         "scp HOST/host-api.crt HOST/host-api.key HOST/client-ca.crt root@HOST:/etc/kagiban/",
         "it needs another machine",
     ),
+    left_out("systemd-analyze security kagiban-exporter.service", "`tests/packages` compares what it says"),
     left_out("ipmitool -H BMC chassis power status", "it needs a management controller"),
     left_out(
         "curl -s 'http://PROMETHEUS:9090/api/v1/query?query=up%7Brack%3D%22RACK%22%7D==0'",
@@ -233,6 +236,7 @@ const LEFT_OUT: &[Step] = &[
     left_out("make demo", "it takes minutes; what it shows is `tests/rotation_e2e.rs`"),
     left_out("make demo ONCE=1", "it takes minutes; what it shows is `tests/rotation_e2e.rs`"),
     left_out("make release", "it takes minutes and another tool chain"),
+    left_out("make packages", "`tests/packages` has them made of the program of the tests"),
     left_out("make mutants", "it runs the suite once for each bug"),
     left_out("make fuzz SECONDS=60", "`.ci/run` runs it"),
     left_out("make audit", "`.ci/run` runs it"),
