@@ -10,8 +10,8 @@ use kagiban_tests::tools;
 use crate::pages;
 
 const PREFIXES: [&str; 6] = ["kagiban_", "ups_", "x509_", "tls_probe_", "host_shutdown_", "host_feeds"];
-/// Pages with names of other times and exporters, and of alarms.
-const OF_OTHERS: [&str; 3] = ["CHANGELOG.md", "docs/compat.md", "docs/ups-metrics.md"];
+/// Pages with names of other times and exporters, of alarms, and of Ansible's variables.
+const OF_OTHERS: [&str; 4] = ["CHANGELOG.md", "docs/compat.md", "docs/ups-metrics.md", "examples/ansible/README.md"];
 /// Tests, states, the beginning of a name in a filter, a path of another exporter, a crate in a filter of logs.
 const NO_METRICS: [&str; 9] = [
     "kagiban_host_api_tls",

@@ -235,7 +235,6 @@ const LEFT_OUT: &[Step] = &[
     left_out(".ci/run", ITSELF),
     left_out("make demo", "it takes minutes; what it shows is `tests/rotation_e2e.rs`"),
     left_out("make demo ONCE=1", "it takes minutes; what it shows is `tests/rotation_e2e.rs`"),
-    left_out("make release", "it takes minutes and another tool chain"),
     left_out("make packages", "`tests/packages` has them made of the program of the tests"),
     left_out("make mutants", "it runs the suite once for each bug"),
     left_out("make fuzz SECONDS=60", "`.ci/run` runs it"),
