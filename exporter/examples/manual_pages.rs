@@ -21,6 +21,6 @@ fn main() -> Result<()> {
 fn write(command: &Command, directory: &Path, date: &str) -> Result<()> {
     let source = concat!("kagiban-exporter ", env!("CARGO_PKG_VERSION"));
     Man::new(command.clone()).date(date).source(source).manual("Kagiban").generate_to(directory)?;
-    let commands = command.get_subcommands().filter(|command| !command.is_hide_set());
-    commands.map(|command| write(command, directory, date)).collect()
+    let mut commands = command.get_subcommands().filter(|command| !command.is_hide_set());
+    commands.try_for_each(|command| write(command, directory, date))
 }
