@@ -73,7 +73,6 @@ for example in exporter.yaml web-config.yaml self-renewing-service.yaml systemd/
     put 0644 "examples/$example" "$doc/examples/${example##*/}"
 done
 
-find "$STAGE" -exec touch --no-dereference --date="@$SOURCE_DATE_EPOCH" {} +
 mkdir -p "$out"
 for packager in deb rpm; do
     "$nfpm" package --config exporter/packaging/nfpm.yaml --packager "$packager" --target "$out" >"$STAGE/log" ||
