@@ -36,7 +36,7 @@ pub struct Host {
     metrics: Port,
     server_ca: String,
     log_level: &'static str,
-    capabilities: Option<String>,
+    runs_under: Vec<String>,
 }
 
 impl Host {
@@ -57,7 +57,7 @@ impl Host {
             metrics: Port::any()?,
             server_ca: fleet.transport.identity.certificate.clone(),
             log_level: "info",
-            capabilities: None,
+            runs_under: Vec::new(),
         };
         host.configure(|_| ())?;
         Ok(host)
@@ -75,10 +75,9 @@ impl Host {
         self.log_level = "debug";
     }
 
-    /// From the exporter's next start on it has these capabilities and no others, named as systemd names them.
-    pub fn limit_capabilities(&mut self, capabilities: &[&str]) {
-        let names = capabilities.iter().map(|name| name.to_lowercase().replace("cap_", ",+"));
-        self.capabilities = Some(names.fold("-all".to_owned(), |all, name| all + &name));
+    /// From the exporter's next start on it is started by these words, which must become it: its ports are looked for by its process.
+    pub fn run_under(&mut self, words: impl IntoIterator<Item = String>) {
+        self.runs_under = words.into_iter().collect();
     }
 
     /// Starts the exporter and waits until its host API listens. Before its first start nobody knows its ports: those that
@@ -105,12 +104,12 @@ impl Host {
 
     fn try_start_exporter(&mut self) -> Result<()> {
         let ours = tools::ours("kagiban-exporter")?;
-        let mut command = match &self.capabilities {
-            None => Command::new(ours),
-            Some(capabilities) => {
-                let mut limited = Command::new("setpriv");
-                limited.args(["--bounding-set", capabilities, "--no-new-privs", "--"]).arg(ours);
-                limited
+        let mut command = match self.runs_under.as_slice() {
+            [] => Command::new(ours),
+            [first, words @ ..] => {
+                let mut under = Command::new(first);
+                under.args(words).arg(ours);
+                under
             }
         };
         command.arg(format!("--config.file={}", self.config_file().display()));

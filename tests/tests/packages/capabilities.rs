@@ -1,9 +1,10 @@
-//! What the unit of the host API leaves to root is what a rotation needs.
+//! What the unit of the host API leaves to root is what a rotation needs: capabilities and system calls.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::time::Duration;
 
+use crate::calls::{ensure_allowed, tracing};
 use anyhow::{Context, Result, ensure};
 use kagiban_tests::host::Host;
 use kagiban_tests::keystore::StoreType;
@@ -20,9 +21,11 @@ const ACL: &str = "system.posix_acl_access";
 const DEADLINE: Duration = Duration::from_secs(180);
 
 #[test]
-fn the_units_capabilities_are_enough_to_rotate_the_keystore_of_another_account() -> Result<()> {
+fn the_units_capabilities_and_calls_are_enough_to_rotate_the_keystore_of_another_account() -> Result<()> {
     let unit = fs::read_to_string(tools::workspace().join("examples/systemd/kagiban-exporter-host-api.service"))?;
     let capabilities = unit.lines().find_map(|line| line.strip_prefix("CapabilityBoundingSet=")).context("no set")?;
+    let capabilities = capabilities.to_lowercase().replace("cap_", "+").replace(' ', ",");
+    let calls = scratch::directory("calls")?.join("calls");
     let fleet = Fleet::new()?;
     let installation = Installation {
         store_type: StoreType::Pkcs12,
@@ -38,7 +41,9 @@ fn the_units_capabilities_are_enough_to_rotate_the_keystore_of_another_account()
     fs::set_permissions(&directory, fs::Permissions::from_mode(0o700))?;
     chown(&store, Some(OWNER), Some(OWNER))?;
     setxattr(&store, ACL, &access_for(READER), XattrFlags::empty())?;
-    host.limit_capabilities(&capabilities.split(' ').collect::<Vec<_>>());
+    let limits = format!("--bounding-set=-all,{capabilities}");
+    let limited = ["setpriv", &limits, "--no-new-privs", "--"];
+    host.run_under(tracing(&calls)?.into_iter().chain(limited.map(str::to_owned)));
     host.agent.start()?;
     let before = host.agent.served()?.leaf_sha256();
     host.start_exporter()?;
@@ -70,7 +75,8 @@ fn the_units_capabilities_are_enough_to_rotate_the_keystore_of_another_account()
     let mut list = [0; 256];
     let length = getxattr(&store, ACL, &mut list[..])?;
     ensure!(list[..length] == access_for(READER), "the access control list is another one");
-    Ok(())
+    host.exporter()?.terminate(DEADLINE)?;
+    ensure_allowed(&unit, &calls)
 }
 
 /// `user::rw-, user:ACCOUNT:r--, group::---, mask::r--, other::---`, as the kernel keeps it.
