@@ -10,9 +10,11 @@ use anyhow::{Context, Result, ensure};
 
 use crate::{process, scratch, tools};
 
-/// What is mounted there while a program runs: the root's own processes, and what a boot makes. systemd does not run.
+/// What is mounted there while a program runs: the root's own processes, and what a boot makes. systemd does not run. The shell is
+/// the first of these processes and stays it: the kernel kills it with `unshare`, and with it all others, while a program that
+/// becomes another account is told of no such end any more.
 const ENTER: &str = "mount --bind \"$1\" \"$1\" && cd \"$1\" && mount -t proc proc proc && mount -t tmpfs tmpfs run && shift && \
-                     exec chroot . \"$@\"";
+                     chroot . \"$@\"; exit $?";
 
 #[derive(Debug)]
 pub struct DebianRoot {
