@@ -85,11 +85,11 @@ async fn what_is_missing_is_told_with_what_to_do_and_the_exit_code_is_1() {
     let nowhere = "ups: [{name: rack, apcupsd: {address: '127.0.0.1:1'}}]\ncertificates: [{name: fleet, paths: [/nonexistent.pem]}]";
     let checked = Checked::of(&world, &world.config(&format!("{api}\n{nowhere}")));
     assert_eq!((checked.code, &checked.page["works"]), (1, &false.into()));
-    let ups = checked.only("ups", "missing");
+    let ups = checked.only("ups", "critical");
     assert!(message(ups).contains("connect") && ups["fix"].as_str().unwrap().contains("NETSERVER"), "{ups}");
     // A UPS that feeds the host and is not heard counts, whatever is assumed without one.
-    assert!(message(checked.only("power", "missing")).contains("power_unsafe"));
-    let file = checked.only("file", "missing");
+    assert!(message(checked.only("power", "critical")).contains("power_unsafe"));
+    let file = checked.only("file", "critical");
     assert!(message(file).contains("not_found") && file["fix"].as_str().unwrap().contains("path"), "{file}");
 
     // A command that cannot be run, and a service that does not answer.
@@ -98,11 +98,11 @@ async fn what_is_missing_is_told_with_what_to_do_and_the_exit_code_is_1() {
     let stop = world.resolved().service.stop[0].clone();
     world.rewrite_agent(&format!("stop: [{stop:?}"), "stop: [\"/nonexistent/stop\"");
     let checked = Checked::of(&world, &world.config(&api));
-    let agent = checked.only("agent", "missing");
+    let agent = checked.only("agent", "critical");
     assert!(message(agent).contains("service.stop"), "{agent}");
     let silent = checked.only("agent", "warning");
     assert!(message(silent).contains("does not answer at 127.0.0.1:1"), "{silent}");
-    assert_eq!(checked.items("configuration", "missing").len(), 1, "{:#}", checked.page);
+    assert_eq!(checked.items("configuration", "critical").len(), 1, "{:#}", checked.page);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -130,10 +130,10 @@ fn a_page_for_people_has_a_line_for_each_thing_and_its_fix_below() {
     let (first, rest) = page.split_once('\n').unwrap();
     assert!(first.contains(", looked at by "), "{first}");
     assert!(
-        rest.contains("warning UPS: none is configured") && rest.contains("\n        -> name each under `ups`"),
+        rest.contains("warning  UPS: none is configured") && rest.contains("\n         -> name each under `ups`"),
         "{rest}"
     );
-    assert!(page.ends_with(" ok\n") && page.contains("0 missing, 1 warnings"), "{page}");
+    assert!(page.ends_with(" ok\n") && page.contains("0 critical, 1 warnings"), "{page}");
     assert!(!state.exists(), "a check makes no state directory");
     // A configuration that cannot be read leaves nothing to look at.
     fs::write(&config, "upses: []\n").unwrap();
@@ -164,4 +164,22 @@ fn listed(directory: &Path) -> Vec<String> {
     }
     names.sort();
     names
+}
+
+/// An operator speaks to no host whose own certificate has ended.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_end_of_the_host_apis_own_certificate_is_told() {
+    let world = World::pem_pair().await;
+    let files = HostApiFiles::write(&world, Authority::new("clients"));
+    let config = world.config(&format!("hostApi: {}", files.config("")));
+    let parsed = kagiban_exporter::config::parse(&config, Path::new("c")).unwrap();
+    let api = parsed.host_api.unwrap();
+    assert!(Checked::of(&world, &config).items("exporter", "critical").is_empty());
+    let ended = Authority::new("hosts").issue(support::HOST, rcgen::ExtendedKeyUsagePurpose::ServerAuth, 2020);
+    fs::write(&api.certificate_file, &ended.chain).unwrap();
+    fs::write(&api.key_file, &ended.key).unwrap();
+    let checked = Checked::of(&world, &config);
+    let told = checked.only("exporter", "critical");
+    assert!(message(told).starts_with("expired") && told["fix"].as_str().unwrap().contains("--renew"), "{told}");
+    assert_eq!(checked.code, 1);
 }

@@ -30,13 +30,17 @@ pub struct DirectoryIdentity {
     /// number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub born: Option<i64>,
+    /// Which file system it is on, where that has a number of its own that a reboot leaves as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filesystem: Option<u64>,
 }
 
 impl DirectoryIdentity {
     /// Whether it is another directory than `then`, also after a reboot: the number of its file system may be another one by then.
     pub fn is_another_than(&self, then: &Self) -> bool {
         let born_apart = self.born.zip(then.born).is_some_and(|(now, then)| now != then);
-        self.inode != then.inode || born_apart
+        let elsewhere = self.filesystem.zip(then.filesystem).is_some_and(|(now, then)| now != then);
+        self.inode != then.inode || born_apart || elsewhere
     }
 }
 
@@ -202,17 +206,19 @@ mod tests {
     /// passed for it.
     #[test]
     fn a_directory_is_told_from_another_of_its_number_by_when_it_was_made() {
-        let then = DirectoryIdentity { device: 1, inode: 2, born: Some(100) };
-        for (device, inode, born, is_another) in [
-            (1, 2, Some(100), false),
+        let then = DirectoryIdentity { device: 1, inode: 2, born: Some(100), filesystem: Some(5) };
+        for (device, inode, born, filesystem, is_another) in [
+            (1, 2, Some(100), Some(5), false),
             // Its file system has another number after a reboot.
-            (7, 2, Some(100), false),
-            (1, 3, Some(100), true),
-            (1, 2, Some(101), true),
+            (7, 2, Some(100), Some(5), false),
+            (1, 3, Some(100), Some(5), true),
+            (1, 2, Some(101), Some(5), true),
+            // A small ext4 keeps no such time.
+            (1, 2, None, Some(6), true),
             // A file system that keeps no such time, or a journal from before it was kept.
-            (1, 2, None, false),
+            (1, 2, None, None, false),
         ] {
-            let now = DirectoryIdentity { device, inode, born };
+            let now = DirectoryIdentity { device, inode, born, filesystem };
             assert_eq!(now.is_another_than(&then), is_another, "{now:?}");
             assert_eq!(then.is_another_than(&now), is_another, "{now:?}");
         }

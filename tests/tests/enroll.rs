@@ -143,7 +143,8 @@ fn what_is_written_is_for_its_owner_alone_and_what_is_there_is_kept_unless_it_is
     for told in [
         "ca/ca.crt",
         "scp ups-01.example.com/host-api.crt",
-        "/etc/kagiban/exporter.yaml",
+        "into the exporter's configuration",
+        "kagiban-exporter-host-api",
         "create -f fleet-client.yaml",
     ] {
         ensure!(said.contains(told), "{told}: {said}");

@@ -340,9 +340,9 @@ async fn a_check_tells_whether_the_clock_is_synchronized() -> Result<()> {
     )?;
     let bus = SystemBus::start(&directory)?;
     for (synchronized, begins) in [
-        (Some(true), "ok      Clock: is synchronized"),
-        (Some(false), "warning Clock: is not synchronized"),
-        (None, "ok      Clock: says"),
+        (Some(true), "ok       Clock: is synchronized"),
+        (Some(false), "warning  Clock: is not synchronized"),
+        (None, "ok       Clock: says"),
     ] {
         let _timedated = match synchronized {
             Some(synchronized) => Some(Timedated::start(&bus, synchronized).await?),

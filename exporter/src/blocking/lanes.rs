@@ -285,7 +285,7 @@ impl Reserved {
             let _held = self;
             job()
         };
-        // Where the system gives it no thread, the runtime panics. Whoever asked is told and asks again; he must not end by it.
+        // Where the system gives it no thread, the runtime panics. Whoever asked is told, and asks again later; the panic must not end the task that asked.
         let started = catch_unwind(AssertUnwindSafe(|| tokio::task::spawn_blocking(work)));
         started.unwrap_or_else(|_| {
             let lost = tokio::spawn(std::future::pending());

@@ -11,22 +11,28 @@ use tokio::time::sleep;
 const AGAIN: Duration = Duration::from_millis(100);
 const AGAIN_AT_MOST: Duration = Duration::from_secs(10);
 
-/// Work on its way to a thread.
-type Parcel = Box<dyn FnOnce() + Send>;
+type Job = Box<dyn FnOnce() + Send>;
 
 /// Begins the work; where there is no thread, gives it back.
 pub(crate) fn begin<F: FnOnce() + Send + 'static>(name: &str, work: F) -> Result<(), (io::Error, F)> {
-    begin_by(&mut |parcel| thread::Builder::new().name(name.to_owned()).spawn(parcel).map(|_| ()), work)
+    begin_by(&mut spawner(name), work)
 }
 
 /// Tries until there is a thread. `tell` is told of each failure.
-pub(crate) async fn begin_at_last<F: FnOnce() + Send + 'static>(name: &str, work: F, tell: impl FnMut(&io::Error)) {
-    let spawn = |parcel: Parcel| thread::Builder::new().name(name.to_owned()).spawn(parcel).map(|_| ());
-    begin_at_last_by(spawn, work, tell).await;
+pub(crate) async fn begin_when_possible<F: FnOnce() + Send + 'static>(
+    name: &str,
+    work: F,
+    tell: impl FnMut(&io::Error),
+) {
+    begin_when_possible_by(spawner(name), work, tell).await;
+}
+
+fn spawner(name: &str) -> impl FnMut(Job) -> io::Result<()> {
+    move |job| thread::Builder::new().name(name.to_owned()).spawn(job).map(|_| ())
 }
 
 fn begin_by<F: FnOnce() + Send + 'static>(
-    spawn: &mut impl FnMut(Parcel) -> io::Result<()>,
+    spawn: &mut impl FnMut(Job) -> io::Result<()>,
     work: F,
 ) -> Result<(), (io::Error, F)> {
     let kept = Arc::new(Mutex::new(Some(work)));
@@ -43,8 +49,8 @@ fn begin_by<F: FnOnce() + Send + 'static>(
     work.map_or(Ok(()), |work| Err((error, work)))
 }
 
-async fn begin_at_last_by<F: FnOnce() + Send + 'static>(
-    mut spawn: impl FnMut(Parcel) -> io::Result<()>,
+async fn begin_when_possible_by<F: FnOnce() + Send + 'static>(
+    mut spawn: impl FnMut(Job) -> io::Result<()>,
     mut work: F,
     mut tell: impl FnMut(&io::Error),
 ) {
@@ -68,19 +74,19 @@ mod tests {
         let done = Arc::new(Mutex::new(0));
         let (counted, work) = (Arc::clone(&done), Arc::new(()));
         let held = Arc::clone(&work);
-        let spawn = |parcel: Parcel| {
+        let spawn = |job: Job| {
             if refusals > 0 {
                 refusals -= 1;
                 return Err(io::Error::from(io::ErrorKind::WouldBlock));
             }
-            thread::spawn(parcel).join().expect("it ends");
+            thread::spawn(job).join().expect("it ends");
             Ok(())
         };
         let work_of_it = move || {
             *counted.lock().expect("unpoisoned") += 1;
             drop(held);
         };
-        begin_at_last_by(spawn, work_of_it, |_| told += 1).await;
+        begin_when_possible_by(spawn, work_of_it, |_| told += 1).await;
         assert_eq!((*done.lock().expect("unpoisoned"), told, refusals), (1, 3, 0));
         assert_eq!(Arc::strong_count(&work), 1, "what it held is let go");
     }

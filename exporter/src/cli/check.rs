@@ -62,7 +62,7 @@ impl<'a> From<&'a Inspected> for PageJson<'a> {
 
 const fn word(severity: Severity) -> &'static str {
     match severity {
-        Severity::Critical => "missing",
+        Severity::Critical => "critical",
         Severity::Warning => "warning",
         Severity::Fine => "ok",
     }
@@ -77,12 +77,12 @@ fn text(page: &Inspected, out: &mut dyn Write) -> io::Result<()> {
             writeln!(out)?;
             topic = Some(item.topic);
         }
-        writeln!(out, "{:<8}{}: {}", word(item.severity), Printable(&item.about), Printable(&item.said))?;
+        writeln!(out, "{:<9}{}: {}", word(item.severity), Printable(&item.about), Printable(&item.said))?;
         if let Some(fix) = &item.fix {
-            writeln!(out, "        -> {}", Printable(fix))?;
+            writeln!(out, "         -> {}", Printable(fix))?;
         }
     }
     let count = |severity| page.items.iter().filter(|item| item.severity == severity).count();
-    let (missing, warnings, works) = (count(Severity::Critical), count(Severity::Warning), count(Severity::Fine));
-    writeln!(out, "\n{missing} missing, {warnings} warnings, {works} ok")
+    let (critical, warnings, works) = (count(Severity::Critical), count(Severity::Warning), count(Severity::Fine));
+    writeln!(out, "\n{critical} critical, {warnings} warnings, {works} ok")
 }

@@ -46,11 +46,11 @@ pub enum Command {
     ///
     /// It looks once at everything that the exporter would look at with this configuration: keystores and their passwords,
     /// endpoints, UPSes, the power, the shutdown state, the clock, the state directory and the ports. Of each agent it
-    /// tells whether a rotation would be taken. Nothing on the host is changed; a UPS that is asked through PowerChute's web
-    /// interface is logged on to, as the exporter does. Run it as the user that the exporter runs as: another may be let in
+    /// tells whether a rotation would be taken. Nothing is rotated or configured; a UPS that is asked through PowerChute's
+    /// web interface is logged on to, and the login counted in the state directory, as the exporter does. Run it as the user that the exporter runs as: another may be let in
     /// elsewhere.
     ///
-    /// A line begins with `ok`, `warning` or `missing`. Exits with 0 when nothing is missing, with 1 otherwise, with 2 for wrong
+    /// A line begins with `ok`, `warning` or `critical`. Exits with 0 when nothing is critical, with 1 otherwise, with 2 for wrong
     /// usage.
     Check(CheckArgs),
     /// Find the agents, trust stores and UPS daemons of this host, and propose how they are configured.
@@ -172,8 +172,14 @@ pub struct DiscoverArgs {
     #[arg(long, value_name = "NAME")]
     pub host: Option<HostName>,
     /// The namespace of the resources, by default none is written.
-    #[arg(long, value_name = "NAMESPACE")]
+    #[arg(long, value_name = "NAMESPACE", value_parser = namespace)]
     pub namespace: Option<String>,
+}
+
+/// A namespace's name is a DNS label, as an agent's is.
+fn namespace(text: &str) -> Result<String, String> {
+    let sound = text.parse::<AgentName>().is_ok();
+    if sound { Ok(text.to_owned()) } else { Err("it must be the name of a namespace".to_owned()) }
 }
 
 /// A form of what was found.

@@ -1,14 +1,18 @@
 //! What a person writes to have agents rotated that were found: the configuration of the host, and the resources of the cluster. Both
 //! are meant to be read and changed before they are used. Pure.
 
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::Path;
 
 use kagiban_agents::Class;
 use kagiban_crds::{AgentName, HostName};
 use serde::Serialize;
+use sha2::{Digest as _, Sha256};
 
 use crate::installation::Installed;
+
+/// Of a resource's name, by the CRD.
+const MAX_NAME: usize = 63;
 
 /// A UPS daemon on this host that something answers for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,8 +131,8 @@ pub fn configuration(host: &HostName, agents: &[Rotatable], daemons: &[LocalDaem
             client_names: ["kagiban-operator"],
         },
     };
-    let mut text = "# /etc/kagiban/exporter.yaml of this host. `kagiban-operator enroll` makes the files of hostApi, and prints the name of\n\
-                    # clientNames that goes with them. examples/exporter.yaml explains every key.\n"
+    let mut text = "# /etc/kagiban/exporter.yaml of this host. `kagiban-operator enroll` makes the files of hostApi;\n\
+                    # clientNames has a DNS name of the operator's client certificate. examples/exporter.yaml explains every key.\n"
         .to_owned();
     if daemons.is_empty() {
         text.push_str(
@@ -216,20 +220,33 @@ struct SecretRef {
 pub fn manifests(host: &HostName, namespace: Option<&str>, agents: &[Rotatable], daemons: &[LocalDaemon]) -> String {
     let mut text = String::new();
     for line in configuration(host, agents, daemons).lines() {
+        // A comment of the configuration stays one when the lines are taken out of these.
         text.push_str("# ");
-        text.push_str(line.strip_prefix("# ").unwrap_or(line));
+        text.push_str(line);
         text.push('\n');
     }
-    text.push_str(
-        "#\n# What follows is for the cluster. It names Secrets in its namespace: fleet-ca signs, fleet-client is shown to the host, and\n\
-         # powerchute-store holds the password of a keystore; examples/quickstart says how each is made.\n",
-    );
+    if host.as_str().parse::<IpAddr>().is_ok() {
+        text.push_str(
+            "#\n# A certificate needs a DNS name, and this host is named by an address: give its name with --host.\n",
+        );
+        return text;
+    }
+    if !agents.is_empty() {
+        text.push_str(
+            "#\n# What follows is for the cluster. It names Secrets in its namespace: fleet-ca signs, and fleet-client is shown to the host.\n\
+             # docs/first-rotation.md says how each is made.\n",
+        );
+    }
+    if agents.iter().any(|agent| agent.wants_password) {
+        text.push_str(
+            "# The Secret powerchute-store holds the password of a keystore, which this host does not know.\n",
+        );
+    }
     for Rotatable { name, at, wants_password } in agents {
-        let label = host.as_str().split('.').next().unwrap_or_default();
         let resource = Resource {
             api_version: "kagiban.dev/v1alpha1",
             kind: "ManagedAgentCertificate",
-            metadata: Metadata { name: format!("{label}-{name}"), namespace },
+            metadata: Metadata { name: resource_name(host, name), namespace },
             spec: Spec {
                 host,
                 agent: AgentRef { product: at.product.id(), name },
@@ -249,6 +266,17 @@ pub fn manifests(host: &HostName, namespace: Option<&str>, agents: &[Rotatable],
         text.push_str(&yaml(&resource));
     }
     text
+}
+
+/// A name of its own for each agent of each host, of 63 characters at most. One that would be longer ends with a part of its SHA-256.
+fn resource_name(host: &HostName, agent: &AgentName) -> String {
+    let whole = format!("{}-{agent}", host.as_str().replace('.', "-"));
+    if whole.len() <= MAX_NAME {
+        return whole;
+    }
+    let digest = hex::encode(&Sha256::digest(format!("{host}/{agent}"))[..4]);
+    let kept = whole[..MAX_NAME - digest.len() - 1].trim_end_matches('-');
+    format!("{kept}-{digest}")
 }
 
 fn yaml<T: Serialize>(value: &T) -> String {
@@ -292,14 +320,30 @@ mod tests {
     }
 
     #[test]
+    fn each_agent_of_each_host_has_a_name_that_the_cluster_takes() {
+        let name = |host: &str| {
+            let host = host.parse().expect("a host name");
+            resource_name(&host, &"powerchute-serial-shutdown".parse().expect("a name"))
+        };
+        let hosts = ["ups.a.example.com", "ups.b.example.com", "192.0.2.7", "192.0.3.8"];
+        let long = ["a", "b"].map(|end| format!("{}.{}.{end}.example.com", "rack-7".repeat(8), "x".repeat(40)));
+        let names: std::collections::BTreeSet<_> =
+            hosts.into_iter().chain(long.iter().map(String::as_str)).map(name).collect();
+        assert_eq!(names.len(), 6, "{names:?}");
+        assert!(names.iter().all(|name| name.len() <= MAX_NAME && name.parse::<AgentName>().is_ok()), "{names:?}");
+    }
+
+    #[test]
     fn the_manifests_have_the_configuration_as_comments_and_nothing_else_beside_the_resources() {
         let agents = rotatable(&[at(Product::PowerchuteSerialShutdown, "/opt/APC/Agent")], |_, _| true);
         let text = manifests(&host(), Some("fleet"), &agents, &LocalDaemon::ALL);
         let (comments, resources) = text.split_once("---\n").expect("a document");
         assert!(comments.lines().all(|line| line.starts_with('#')), "{comments}");
+        let by_address = manifests(&"192.0.2.7".parse().expect("a host"), None, &agents, &[]);
+        assert!(!by_address.contains("---") && by_address.contains("--host"), "{by_address}");
         assert!(comments.contains("# hostApi:") && comments.contains("    address: 127.0.0.1:3551"), "{comments}");
         let resource: serde_yaml::Value = serde_yaml::from_str(resources).expect("YAML");
-        assert_eq!(resource["metadata"]["name"].as_str(), Some("ups-01-powerchute-serial-shutdown"));
+        assert_eq!(resource["metadata"]["name"].as_str(), Some("ups-01-example-com-powerchute-serial-shutdown"));
         assert_eq!(resource["metadata"]["namespace"].as_str(), Some("fleet"));
         assert_eq!(resource["spec"]["keystore"]["passwordSecretRef"]["name"].as_str(), Some("powerchute-store"));
     }

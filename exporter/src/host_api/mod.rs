@@ -24,6 +24,7 @@ mod tls;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -57,15 +58,23 @@ pub enum StartError {
     Listen { address: SocketAddr, source: std::io::Error },
 }
 
+/// When the host's certificate and the revocation lists that are configured end.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ends {
+    pub(crate) certificate: Option<Timestamp>,
+    pub(crate) crl: Option<Timestamp>,
+}
+
 /// Whether it could be offered. Blocks on the files that it names.
 ///
 /// # Errors
 /// Those of [`start`], but for the socket.
-pub(crate) fn check(config: &HostApiConfig) -> Result<(), StartError> {
+pub(crate) fn check(config: &HostApiConfig) -> Result<Ends, StartError> {
     if config.client_names.is_empty() {
         return Err(StartError::NoClients);
     }
-    Ok(tls::Files::of(config).load().map(drop)?)
+    let (served, _) = tls::Files::of(config).load()?;
+    Ok(Ends { certificate: served.certificate_not_after, crl: served.crl_next_update })
 }
 
 /// Listens for requests to the workers. The board tells what the UPSes say.

@@ -169,11 +169,13 @@ fn own(snapshot: &Snapshot, now: Timestamp) -> Vec<Item> {
     if failed(snapshot.host_api_tls.map(|tls| tls.reload)) {
         items.push(item(Topic::Exporter, Severity::Warning, "The host API's TLS files", kept));
     }
-    if snapshot.host_api_tls.and_then(|tls| tls.certificate_not_after).is_some_and(|end| end <= now) {
-        let said =
-            "has expired, so no operator speaks to this host; make a new one: kagiban-operator enroll HOST --renew";
-        items.push(item(Topic::Exporter, Severity::Critical, "The host API's certificate", said));
-    }
+    let end = snapshot.host_api_tls.and_then(|tls| tls.certificate_not_after);
+    let left =
+        end.map(|end| certificates::left(end.as_second(), now)).filter(|(severity, _)| *severity != Severity::Fine);
+    items.extend(left.map(|(severity, left)| {
+        let said = format!("{left}; then no operator speaks to this host");
+        item(Topic::Exporter, severity, "The host API's certificate", said).fix_by(Some(fix::ENROLL))
+    }));
     if snapshot.host_api_tls.and_then(|tls| tls.crl_next_update).is_some_and(|end| end <= now) {
         let said = "has expired, so no client of its CA is let in; put a new one into clientCrlFile";
         items.push(item(Topic::Exporter, Severity::Critical, "The host API's revocation list", said));

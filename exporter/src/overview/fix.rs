@@ -7,10 +7,13 @@ use crate::ups::UpsFault;
 /// A certificate is near its end.
 pub(crate) const RENEW: &str =
     "have a new one issued; the operator does it for agents that a ManagedAgentCertificate names, see docs/rotation.md";
+/// The certificate of the host's own API is near its end.
+pub(crate) const ENROLL: &str = "make a new one with `kagiban-operator enroll HOST --renew`";
 /// A check of hardening failed.
 pub(crate) const HARDEN: &str = "docs/hardening.md says how, check by check";
-const BUG: &str = "this is a bug of kagiban-exporter; please report it with this line";
-const HANGS: &str = "a file system does not answer; find it with `findmnt` and the kernel's log, and mount it again";
+pub(crate) const BUG: &str = "see the log: a panic of kagiban-exporter is to be reported with it, and where the system gave no thread its limit is to be raised (TasksMax)";
+pub(crate) const HANGS: &str =
+    "a file system does not answer; find it with `findmnt` and the kernel's log, and mount it again";
 const PERMISSION: &str = "let the account that kagiban-exporter runs as read it, by a group or an ACL; for rotations the exporter \
                           runs as root";
 const DISK: &str = "the file system gives an error for it; see the kernel's log";

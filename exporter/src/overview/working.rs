@@ -17,18 +17,13 @@ pub(crate) fn items(snapshot: &Snapshot, shutdown: Option<&ShutdownView>, now: T
             .filter(|shutdown| shutdown.severity == Severity::Fine)
             .map(|shutdown| item(Topic::Shutdown, Severity::Fine, "This host", shutdown.sentence(now))),
     );
-    let rotations = snapshot.rotations.iter().filter(|(_, agent)| agent.trouble.is_none() && !agent.is_frozen());
-    items.extend(
-        rotations
-            .map(|(agent, _)| item(Topic::Agent, Severity::Fine, format!("Agent {agent}"), "its rotations are taken")),
-    );
     items
 }
 
 fn of_pass(id: &SourceId, pass: &Pass, now: Timestamp) -> Vec<Item> {
     let fine =
         |said: String| item(Topic::of(id.kind), Severity::Fine, format!("{} {}", id.kind.as_str(), id.name), said);
-    if !pass.is_up() {
+    if !pass.is_up() || needs_a_person(pass, now) {
         return Vec::new();
     }
     match id.kind {
@@ -41,6 +36,16 @@ fn of_pass(id: &SourceId, pass: &Pass, now: Timestamp) -> Vec<Item> {
     }
 }
 
+/// Whether `attention` tells of what lies there: it is not told twice.
+fn needs_a_person(pass: &Pass, now: Timestamp) -> bool {
+    let ends = certificates::seen(pass).any(|placed| !placed.is_authority() && placed.left(now).0 != Severity::Fine);
+    let is_flawed = |probe: &ProbeSeen| {
+        let served = probe.outcome.as_ref().ok();
+        served.is_some_and(|served| served.refused.is_some() || served.broken.is_some()) || !probe.unread().is_empty()
+    };
+    ends || pass.probe().is_some_and(is_flawed)
+}
+
 fn of_keystore(file: &FileSeen, now: Timestamp) -> Option<String> {
     let contents = file.outcome.as_ref().ok().filter(|_| file.is_whole())?;
     let Contents { format, password_verified, password_empty, certificates, .. } = contents;
@@ -51,8 +56,7 @@ fn of_keystore(file: &FileSeen, now: Timestamp) -> Option<String> {
         (None, false) => "",
     };
     let first = certificates.iter().map(|it| it.facts.not_after).min();
-    let ends = ends(first, now);
-    Some(format!("{} is {format}{password}; {} {ends}", file.path, number(certificates.len())))
+    Some(format!("{} is {format}{password}; {}", file.path, counted(certificates.len(), first, now)))
 }
 
 fn of_files(pass: &Pass, now: Timestamp) -> String {
@@ -61,17 +65,19 @@ fn of_files(pass: &Pass, now: Timestamp) -> String {
     let first =
         seen.iter().filter(|placed| !placed.is_authority()).map(|placed| placed.certificate.facts.not_after).min();
     let whole = pass.files().iter().filter(|file| file.is_whole()).count();
-    let ends = if first.is_some() { format!(" {}", ends(first, now)) } else { String::new() };
     let files = if whole == 1 { "1 file was".to_owned() } else { format!("{whole} files were") };
-    format!("{files} read; {}{ends}", number(seen.len()))
+    format!("{files} read; {}", counted(seen.len(), first, now))
 }
 
 fn of_endpoint(probe: &ProbeSeen, now: Timestamp) -> String {
-    let tls =
-        probe.outcome.as_ref().ok().and_then(|served| served.tls_version).unwrap_or("a handshake that was broken off");
-    let leaf = probe.certificates.first();
-    let subject = leaf.map_or_else(|| "a certificate".to_owned(), |leaf| leaf.facts.subject.to_string());
-    format!("answers by {tls}; {subject} {}", ends(leaf.map(|leaf| leaf.facts.not_after), now))
+    let tls = probe.outcome.as_ref().ok().and_then(|served| served.tls_version).unwrap_or("TLS");
+    match probe.certificates.first() {
+        None => format!("answers by {tls}"),
+        Some(leaf) => {
+            let left = certificates::left(leaf.facts.not_after, now).1;
+            format!("answers by {tls} with {}, which {left}", leaf.facts.subject)
+        }
+    }
 }
 
 fn of_ups(seen: &UpsSeen) -> Option<Item> {
@@ -98,12 +104,16 @@ fn of_hardening(id: &SourceId, pass: &Pass) -> Vec<Item> {
     failed.chain([item(Topic::Hardening, Severity::Fine, about.clone(), of_all)]).collect()
 }
 
-fn number(certificates: usize) -> String {
-    if certificates == 1 { "1 certificate".to_owned() } else { format!("{certificates} certificates, the first") }
-}
-
-fn ends(not_after: Option<i64>, now: Timestamp) -> String {
-    not_after.map_or_else(String::new, |not_after| format!("({})", certificates::left(not_after, now).1))
+/// So many certificates, and when the first of them ends that is to be replaced then.
+fn counted(certificates: usize, first: Option<i64>, now: Timestamp) -> String {
+    let left = first.map(|first| certificates::left(first, now).1);
+    match (certificates, left) {
+        (0, _) => "no certificates".to_owned(),
+        (1, None) => "1 certificate".to_owned(),
+        (1, Some(left)) => format!("1 certificate ({left})"),
+        (many, None) => format!("{many} certificates"),
+        (many, Some(left)) => format!("{many} certificates, the first of which {left}"),
+    }
 }
 
 #[cfg(test)]
@@ -114,7 +124,8 @@ mod tests {
     use super::super::attention;
     use super::super::samples::{NOW, certificate};
     use super::*;
-    use crate::snapshot::{Backend, Board, FilesSeen, Label, Observation, Role, Trouble};
+    use crate::probe::Phases;
+    use crate::snapshot::{Backend, Board, FilesSeen, Label, Observation, Role, Served, Trouble};
     use crate::ups::{Reading, Status, UpsFault};
 
     fn seen(kind: SourceKind, observation: Observation) -> Snapshot {
@@ -143,6 +154,22 @@ mod tests {
         }])
     }
 
+    fn endpoint(days: i64, refused: Option<&'static str>) -> Observation {
+        Observation::Endpoint(ProbeSeen {
+            target: Label::new("127.0.0.1:443"),
+            server_name: Label::new("ups-01"),
+            certificates: vec![certificate("ups-01", Role::Leaf, days)],
+            flaws: None,
+            outcome: Ok(Served {
+                broken: None,
+                refused,
+                phases: Phases::default(),
+                tls_version: Some("TLS 1.3"),
+                cipher: None,
+            }),
+        })
+    }
+
     /// What works is told as that, or needs attention, and never neither and never both.
     #[test]
     fn each_thing_is_told_once_as_working_or_as_needing_a_person() {
@@ -151,7 +178,12 @@ mod tests {
         for (kind, observation, works) in [
             (SourceKind::Agent, file(Ok(contents(300))), true),
             (SourceKind::Agent, file(Err(Trouble::new("bad_password", "no"))), false),
+            (SourceKind::Agent, file(Ok(contents(-3))), false),
             (SourceKind::File, file(Ok(contents(300))), true),
+            (SourceKind::File, file(Ok(contents(-3))), false),
+            (SourceKind::Tls, endpoint(300, None), true),
+            (SourceKind::Tls, endpoint(-3, None), false),
+            (SourceKind::Tls, endpoint(300, Some("unknown_issuer")), false),
             (SourceKind::Ups, ups(Ok(reading(Status::Online))), true),
             (SourceKind::Ups, ups(Ok(reading(Status::OnBattery))), false),
             (SourceKind::Ups, ups(Err(Trouble::new(UpsFault::Connect, "refused"))), false),
@@ -159,21 +191,26 @@ mod tests {
         ] {
             let snapshot = seen(kind, observation);
             let (bad, good) = (attention::items(&snapshot, None, NOW), items(&snapshot, None, NOW));
-            let of_kind = |items: &[Item]| items.iter().filter(|item| item.topic == Topic::of(kind)).count();
-            let bad_ones = of_kind(&bad);
-            assert_eq!(usize::from(!works), bad_ones, "{kind:?}: {bad:?}");
+            assert_eq!(
+                (bad.len(), good.len()),
+                (usize::from(!works), usize::from(works)),
+                "{kind:?}: {bad:?} {good:?}"
+            );
             assert!(good.iter().all(|item| item.severity == Severity::Fine));
-            let expected = match kind {
-                // That a source was looked at is worth a word beside a file in it that is not.
-                SourceKind::Agent | SourceKind::Ups => usize::from(works),
-                _ => 1,
-            };
-            assert_eq!(of_kind(&good), expected, "{kind:?}: {good:?}");
             assert!(
                 bad.iter().filter(|item| item.severity == Severity::Critical).all(|item| item.fix.is_some()),
                 "{bad:?}"
             );
         }
+    }
+
+    #[test]
+    fn certificates_are_counted_with_the_first_that_ends() {
+        let end = Some(NOW.as_second() + 300 * 86_400);
+        assert_eq!(counted(0, None, NOW), "no certificates");
+        assert_eq!(counted(1, end, NOW), "1 certificate (expires in 300 days)");
+        assert_eq!(counted(144, None, NOW), "144 certificates");
+        assert_eq!(counted(2, end, NOW), "2 certificates, the first of which expires in 300 days");
     }
 
     #[test]

@@ -459,7 +459,12 @@ mod tests {
         };
         let file = FileSwap {
             path: "/opt/agent/keystore".into(),
-            directory: Some(DirectoryIdentity { device: 1, inode: u64::MAX, born: Some(i64::MIN) }),
+            directory: Some(DirectoryIdentity {
+                device: 1,
+                inode: u64::MAX,
+                born: Some(i64::MIN),
+                filesystem: Some(u64::MAX),
+            }),
             staged: "/opt/agent/.keystore.new".into(),
             new: Digest::of(digest),
             holds: Holds::Store { alias: "securekey".into() },

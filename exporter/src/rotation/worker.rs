@@ -35,11 +35,11 @@ use crate::config::AgentConfig;
 const QUEUE: usize = 4;
 /// Between two attempts at a journal that cannot be read: its disk may come back.
 const READ_AGAIN: Duration = Duration::from_secs(60);
-/// After a panic the service may be down: the first recovery is soon.
 /// The system has no thread for it now; it is tried again.
 pub const NO_THREAD: &str = "no_thread";
 /// How long a missing thread is no more than a delay.
 const NO_THREAD_PATIENCE: Duration = Duration::from_secs(5);
+/// After a panic the service may be down: the first recovery is soon.
 const RECOVER_AGAIN: Duration = Duration::from_secs(1);
 const RECOVER_AGAIN_AT_MOST: Duration = Duration::from_secs(300);
 
@@ -121,10 +121,10 @@ impl Worker {
                     let patient = Instant::now() + NO_THREAD_PATIENCE;
                     let told = |error: &std::io::Error| {
                         if Instant::now() >= patient {
-                            waiting.send_replace(AgentStatus::Unread { reason: NO_THREAD, message: error.to_string() });
+                            waiting.send_replace(AgentStatus::Unread { reason: NO_THREAD, message: short_of(error) });
                         }
                     };
-                    stop.run_until_cancelled(own_thread::begin_at_last(&thread, life, told)).await;
+                    stop.run_until_cancelled(own_thread::begin_when_possible(&thread, life, told)).await;
                 });
             }
         }
@@ -219,8 +219,12 @@ impl Worker {
     }
 }
 
-/// Runs to the end, and again from the beginning after a panic. A bug costs its agent the request that met it, not its
-/// service: what it left is recovered like what a crash leaves, and the journal counts these recoveries.
+fn short_of(error: &std::io::Error) -> String {
+    format!(
+        "the system gives no thread or descriptor for it ({error}): raise TasksMax or LimitNOFILE of the unit; it is tried again"
+    )
+}
+
 /// The thread's own, as soon as the system has what it needs: descriptors may be short. None when the program ends before.
 fn runtime(stop: &CancellationToken, publish: &watch::Sender<AgentStatus>) -> Option<tokio::runtime::Runtime> {
     loop {
@@ -228,13 +232,15 @@ fn runtime(stop: &CancellationToken, publish: &watch::Sender<AgentStatus>) -> Op
             Ok(runtime) => return Some(runtime),
             Err(_) if stop.is_cancelled() => return None,
             Err(error) => {
-                publish.send_replace(AgentStatus::Unread { reason: NO_THREAD, message: error.to_string() });
+                publish.send_replace(AgentStatus::Unread { reason: NO_THREAD, message: short_of(&error) });
                 std::thread::sleep(RECOVER_AGAIN);
             }
         }
     }
 }
 
+/// Runs to the end, and again from the beginning after a panic. A bug costs its agent the request that met it, not its
+/// service: what it left is recovered like what a crash leaves, and the journal counts these recoveries.
 async fn live(
     host: &Host,
     config: &AgentConfig,

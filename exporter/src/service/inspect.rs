@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use super::{Looked, ServiceError, check, look_once};
 use crate::blocking::{self, Blocked, Work};
 use crate::config::{AgentConfig, Config};
+use crate::host_api;
 use crate::installation::Installed;
 use crate::overview::shutdown::ShutdownView;
 use crate::overview::{Item, Severity, Topic, attention, fix, item, working};
@@ -57,6 +58,7 @@ pub async fn inspect(config_file: Option<PathBuf>, listen: &[ListenAddress]) -> 
     let mut items = configuration(config_file.clone()).await?;
     let Looked { host, config, board, installed, .. } = look_once(config_file).await?;
     let now = Timestamp::now();
+    note_ends(&config, &board, now).await;
     let snapshot = board.snapshot();
     let shutdown = snapshot.shutdown.as_ref().map(ShutdownView::from);
     items.extend(attention::items(&snapshot, shutdown.as_ref(), now));
@@ -69,14 +71,23 @@ pub async fn inspect(config_file: Option<PathBuf>, listen: &[ListenAddress]) -> 
     );
     items.extend(unrotated(&config, &installed));
     items.push(state(&state_directory).await);
-    items.extend(join_all(listen.iter().map(port)).await);
+    items.extend(join_all(listen.iter().map(|address| port(format!("Metrics at {address}"), address))).await);
     if let Some(api) = &config.host_api {
         let address = ListenAddress::from(api.listen_address);
-        items.push(Item { about: format!("The host API at {address}"), ..port(&address).await });
+        items.push(port(format!("The host API at {address}"), &address).await);
     }
     items.push(clock(now, platform::is_clock_synchronized(CLOCK).await));
     items.sort_by_key(|item| (item.topic, item.severity));
     Ok(Inspected { host: host.to_string(), account: platform::own_account(), at: now, items })
+}
+
+/// Of the host API's files, where they make a server; where not, the configuration has said so.
+async fn note_ends(config: &Config, board: &Board, now: Timestamp) {
+    let Some(api) = config.host_api.clone() else { return };
+    let ends = blocking::run(Work::HostApiTls, Instant::now() + LOOK, move || host_api::check(&api)).await;
+    if let Ok(Ok(ends)) = ends {
+        board.note_host_api_tls(true, ends.certificate, ends.crl, now);
+    }
 }
 
 /// The problems and warnings of `--config.check`.
@@ -139,12 +150,11 @@ async fn of_agent(config: &AgentConfig, state_directory: &Path) -> Vec<Item> {
     let mut items = match files {
         Ok((files, journal)) => {
             let ready = match files {
-                Ok(()) => item(
-                    Topic::Agent,
-                    Severity::Fine,
-                    about.clone(),
-                    "its files can be replaced, and its commands be run",
-                ),
+                Ok(()) if agent.push().is_some() => {
+                    let said = "its files can be replaced, and its commands be run";
+                    item(Topic::Agent, Severity::Fine, about.clone(), said)
+                }
+                Ok(()) => item(Topic::Agent, Severity::Fine, about.clone(), "its commands can be run"),
                 Err(why) => unready(&about, &why),
             };
             std::iter::once(ready).chain(last_rotation(&about, journal)).collect()
@@ -236,15 +246,15 @@ async fn state(directory: &Path) -> Item {
         }
         Ok((None, Err(error))) if error.kind() == std::io::ErrorKind::NotFound => item(
             Severity::Fine,
-            "is not there yet; the exporter makes it when it first rotates or sees a shutdown".to_owned(),
+            "is not there yet; the exporter makes it when it first has something to keep".to_owned(),
         ),
         Ok((None, Err(error))) => item(Severity::Critical, format!("cannot be looked at: {error}"))
             .fix_by(Some("run the check as the account that kagiban-exporter runs as")),
     }
 }
 
-async fn port(address: &ListenAddress) -> Item {
-    let item = |severity, said: String| item(Topic::Exporter, severity, format!("Metrics at {address}"), said);
+async fn port(about: String, address: &ListenAddress) -> Item {
+    let item = |severity, said: String| item(Topic::Exporter, severity, about, said);
     match address.try_bind().await {
         Ok(()) => item(Severity::Fine, "nothing listens there, so the exporter can".to_owned()),
         Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => item(
@@ -277,6 +287,6 @@ fn told(cause: &Cause) -> String {
 }
 
 fn hangs(topic: Topic, about: impl Into<String>, blocked: &Blocked) -> Item {
-    let fix = "a file system does not answer; find it with `findmnt` and the kernel's log";
+    let fix = if *blocked == Blocked::Panic { fix::BUG } else { fix::HANGS };
     item(topic, Severity::Critical, about, format!("{blocked} ({})", blocked.reason())).fix_by(Some(fix))
 }

@@ -99,7 +99,7 @@ fn ask(config: &AgentConfig) -> (Why, BoxFuture<'static, Option<Option<Claims>>>
         Ok(()) => (hangs(), Box::pin(async { told.await.ok() })),
         Err((error, look)) => {
             let answer = async move {
-                own_thread::begin_at_last(&name, look, |_| {}).await;
+                own_thread::begin_when_possible(&name, look, |_| {}).await;
                 told.await.ok()
             };
             (no_thread(&error), Box::pin(answer))

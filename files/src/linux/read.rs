@@ -3,6 +3,7 @@
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{Read, Seek, SeekFrom};
+use std::os::fd::AsFd;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
@@ -147,13 +148,26 @@ pub fn identify(path: &Path) -> Result<FileIdentity, FileError> {
 /// See [`FileError`].
 pub fn directory_identity(path: &Path) -> Result<DirectoryIdentity, FileError> {
     let metadata = std::fs::metadata(path).map_err(|error| failed(path, error))?;
-    Ok(identity_of_directory(&metadata))
+    Ok(DirectoryIdentity { filesystem: filesystem_at(path), ..identity_of_directory(&metadata) })
 }
 
 pub(super) fn identity_of_directory(metadata: &Metadata) -> DirectoryIdentity {
     let born = metadata.created().ok().and_then(|born| born.duration_since(UNIX_EPOCH).ok());
     let born = born.and_then(|born| i64::try_from(born.as_nanos()).ok());
-    DirectoryIdentity { device: metadata.dev(), inode: metadata.ino(), born }
+    DirectoryIdentity { device: metadata.dev(), inode: metadata.ino(), born, filesystem: None }
+}
+
+fn filesystem_at(path: &Path) -> Option<u64> {
+    let directory = openat(CWD, path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).ok()?;
+    filesystem_of(&directory)
+}
+
+/// The number that a file system has from its UUID: that of others is their device's, which a reboot may change.
+pub(super) fn filesystem_of(directory: impl AsFd) -> Option<u64> {
+    /// ext2 to ext4, Btrfs and F2FS, by linux/magic.h.
+    const BY_UUID: [FsWord; 3] = [0xef53, 0x9123_683e, 0xf2f5_2010];
+    let kind = rustix::fs::fstatfs(&directory).ok()?.f_type;
+    BY_UUID.contains(&kind).then(|| rustix::fs::fstatvfs(&directory).ok()).flatten().map(|system| system.f_fsid)
 }
 
 /// Whether a file's mode lets everybody read it, or a group that is not this program's own; a file that cannot be asked is not

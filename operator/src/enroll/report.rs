@@ -63,7 +63,8 @@ impl Report<'_> {
         } else {
             writeln!(
                 f,
-                "  2. On {host}, put what stands in {from}/{SETTINGS} into {to}/exporter.yaml and restart the exporter."
+                "  2. On {host}, put what stands in {from}/{SETTINGS} into the exporter's configuration, and restart it. With the package, \
+                 a host whose agents are rotated runs kagiban-exporter-host-api in the place of kagiban-exporter."
             )?;
         }
         writeln!(f, "  3. rm -r {from}\n")

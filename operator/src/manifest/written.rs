@@ -15,8 +15,10 @@ const MOST_REPEATED: usize = 10;
 /// What a file may stand for however little is written.
 const FREE_VALUES: usize = 10_000;
 const FREE_BYTES: usize = 4 << 20;
-/// The reader's own.
+/// The same at which `serde_yaml`, which reads the file after this, gives up.
 const MAX_DEPTH: usize = 128;
+/// Characters of a key or a word that a message quotes.
+const MAX_SHOWN: usize = 64;
 
 /// What stands in a file, document by document.
 #[derive(Debug, Default)]
@@ -50,7 +52,10 @@ impl Written {
         let values = MOST_VALUES.min(FREE_VALUES + MOST_REPEATED.saturating_mul(nodes));
         let bytes = FREE_BYTES.saturating_add(MOST_REPEATED.saturating_mul(text.len()));
         if total.values > values || total.bytes > bytes {
-            return Err(format!("its aliases stand for more than {values} values or {} MiB", bytes >> 20));
+            return Err(format!(
+                "its aliases stand for more than {values} values or {} MiB: write out what they stand for, or split the file",
+                bytes >> 20
+            ));
         }
         Ok(Self(documents))
     }
@@ -58,7 +63,11 @@ impl Written {
     /// The first word of a document, or of one `item` of the list that it is, that is text here and something else to kubectl, with
     /// what to do about it.
     pub(super) fn ambiguous(&self, document: usize, item: Option<usize>) -> Option<String> {
-        let document = self.0.get(document)?;
+        let Some(document) = self.0.get(document) else {
+            return Some(
+                "its documents are not told apart alike by two readers of YAML: begin each with a line ---".to_owned(),
+            );
+        };
         let word = match (item, &document.items) {
             (Some(item), Some(items)) => items.get(&item),
             _ => document.first.as_ref(),
@@ -131,7 +140,7 @@ impl Reading {
             Event::Scalar(text, style, anchor, tag) => {
                 let is_plain = style == ScalarStyle::Plain && tag.is_none();
                 let is_other = is_plain && yaml_1_1::meaning(&text).is_some();
-                let first = is_other.then(|| Rc::new(Word { path: String::new(), word: text.clone().into_owned() }));
+                let first = is_other.then(|| Rc::new(Word { path: String::new(), word: shown(&text) }));
                 let node = Node { size: Size { values: 1, bytes: text.len() }, first, items: None };
                 self.keep(anchor, &node);
                 self.put(node, Some(&text), false);
@@ -216,12 +225,20 @@ impl Reading {
     }
 }
 
+/// The beginning of a key or a word: what is told of one may be kept for each item of a list.
+fn shown(text: &str) -> String {
+    match text.char_indices().nth(MAX_SHOWN) {
+        None => text.to_owned(),
+        Some((end, _)) => format!("{}...", &text[..end]),
+    }
+}
+
 impl Word {
     fn below(&self, name: &str) -> Rc<Self> {
         let path = match self.path.chars().next() {
-            None => name.to_owned(),
-            Some('[') => format!("{name}{}", self.path),
-            Some(_) => format!("{name}.{}", self.path),
+            None => shown(name),
+            Some('[') => format!("{}{}", shown(name), self.path),
+            Some(_) => format!("{}.{}", shown(name), self.path),
         };
         Rc::new(Self { path, word: self.word.clone() })
     }
@@ -250,6 +267,12 @@ mod tests {
             format!("{text}a{level}: &a{level} [{before}]\n")
         });
         assert!(Written::of(&nested).is_err());
+        // What is told of a word is bounded, however long the word and its keys are: each item of a list may have one.
+        let long = format!("x: &x {}\nkind: List\nitems: [{}]\n", "0".repeat(100_000), "{a: *x},".repeat(40));
+        let told = Written::of(&long).expect("forty are no bomb").ambiguous(0, Some(7)).expect("a number to kubectl");
+        assert!(told.len() < 300, "{}", told.len());
+        let key = format!("kind: List\nitems: [{{? {} : on}}]\n", "k".repeat(100_000));
+        assert!(Written::of(&key).expect("YAML").ambiguous(0, Some(0)).is_some_and(|told| told.len() < 300));
         assert!(Written::of(&"[".repeat(1_000)).is_err(), "too deep");
         let shared = repeated("{a: b, c: [d, e, f, g]}", 10_000);
         for fine in ["a: &a {b: c}\nd: *a\ne: [*a, !tag x, !tag {y: z}, 1.5, ~, true, -1]", "", "---\n---\n", &shared] {
@@ -268,6 +291,10 @@ mod tests {
             ("labels: {n: x}", "labels.n: "),
             ("names: [a, 010]", "names[1]: "),
             ("size: 2_048", "size: "),
+            ("size: 1_000.5", "size: "),
+            ("size: 0x_1f", "size: "),
+            ("size: 0b1_0", "size: "),
+            ("size: 1_0e3", "size: "),
             ("list: [{a: [yes]}]", "list[0].a[0]: "),
             // Where it stands in quotes elsewhere, and where an alias brings it.
             ("a: on # not \"on\"\nb: \"on\"", "a: "),
@@ -289,6 +316,9 @@ mod tests {
             "a: 192.0.2.1",
             "a: 2160h",
             "a: oN",
+            "a: 1_a",
+            "a: _1",
+            "a: 0x_g",
         ] {
             assert_eq!(first(text), None, "{text}");
         }

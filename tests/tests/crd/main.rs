@@ -189,27 +189,32 @@ fn the_examples_are_taken_as_they_stand() -> Result<()> {
     Ok(())
 }
 
-/// What `kagiban-exporter discover -o manifests` prints for a host with agents, a word of its namespace included.
+/// What `kagiban-exporter discover -o manifests` prints for hosts with agents: by name and by a long name.
 #[test]
 fn the_manifests_that_are_proposed_for_a_host_are_taken() -> Result<()> {
     let kubectl = in_new_namespace("crd-proposed")?;
-    let host = "ups-01.example.com".parse()?;
+    let long = format!("{}.example.com", "rack-7-position-12".repeat(3));
     let at = |directory: &str| Installed {
         product: kagiban_agents::Product::PowerchuteSerialShutdown,
         directory: directory.into(),
     };
     let found = [at("/opt/APC/PowerChuteSerialShutdown/Agent"), at("/opt/APC/second")];
     let agents = proposal::rotatable(&found, |_, at| at.directory.ends_with("second"));
-    let text = proposal::manifests(&host, None, &agents, &[]);
+    let hosts = ["ups-01.example.com", &long].map(str::parse);
+    let mut text = String::new();
+    for host in hosts {
+        text += &proposal::manifests(&host?, None, &agents, &[]);
+    }
     let mut taken = 0;
     for document in text.split("---\n").skip(1) {
+        let document = document.split("\n#").next().unwrap_or_default();
         let object: Value = serde_yaml::from_str(document)?;
         let created: Value =
             serde_json::from_str(&try_create(&kubectl, &object).with_context(|| document.to_owned())?)?;
         ManagedAgentCertificateSpec::read(created["spec"].clone())?;
         taken += 1;
     }
-    ensure!(taken == 2, "{text}");
+    ensure!(taken == 4, "{text}");
     Ok(())
 }
 

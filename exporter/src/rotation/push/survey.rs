@@ -35,7 +35,7 @@ pub(in crate::rotation) struct Survey {
 
 /// As [`Keystore`] says where they lie.
 pub(in crate::rotation) enum Files {
-    Store(Surveyed),
+    Store(Box<Surveyed>),
     PemPair { certificate: Box<Surveyed>, key: Box<Surveyed> },
 }
 
@@ -134,7 +134,7 @@ fn survey_store(
     if let Some(store) = store.as_ref().filter(|store| store.format != Format::Pem) {
         store.check_alias(&alias)?;
     }
-    let survey = Survey { files: Files::Store(file), passwords, opens, ini, alias, format, previous };
+    let survey = Survey { files: Files::Store(Box::new(file)), passwords, opens, ini, alias, format, previous };
     survey.check_passwords(push)?;
     Ok(survey)
 }
