@@ -1,6 +1,6 @@
 //! How many bytes the other side of a connection may send.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -73,6 +73,19 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Budgeted<S> {
         Pin::new(&mut self.stream).poll_write(context, bytes)
     }
 
+    /// Handed on: records of TLS that are written one by one wait for each other's acknowledgement, 40 ms each.
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        pieces: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(context, pieces)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_flush(context)
     }
@@ -101,5 +114,18 @@ mod tests {
         budget.renew(1);
         assert_eq!(stream.read(&mut bytes).await.expect("within the next"), 4, "what one read brings is taken");
         assert!(stream.read(&mut bytes).await.is_err());
+    }
+
+    /// Each record of a handshake in a packet of its own had every look at a host wait 80 ms.
+    #[tokio::test]
+    async fn what_is_written_in_pieces_goes_out_in_one() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let stream =
+            tokio::net::TcpStream::connect(listener.local_addr().expect("an address")).await.expect("connected");
+        let mut stream = Budgeted::new(stream, ByteBudget::new(1));
+        assert!(stream.is_write_vectored());
+        let pieces = [IoSlice::new(b"one"), IoSlice::new(b"two")];
+        let written = std::future::poll_fn(|context| Pin::new(&mut stream).poll_write_vectored(context, &pieces)).await;
+        assert_eq!(written.expect("written"), 6);
     }
 }
