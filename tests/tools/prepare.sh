@@ -206,7 +206,7 @@ make_debian_root() {
     unpacked mmdebstrap usr/bin/mmdebstrap || unpack mmdebstrap mmdebstrap
     work=$(mktemp -d "$debian_root_home.XXXXXX")
     say "making a root of Debian packages"
-    "$cache/mmdebstrap/usr/bin/mmdebstrap" --quiet --variant=essential \
+    PATH="$cache/mmdebstrap/usr/bin:$PATH" "$cache/mmdebstrap/usr/bin/mmdebstrap" --quiet --variant=essential \
         --include="$(paste -sd, "$here/debian-root/packages")" \
         --aptopt='APT::Install-Recommends "false"' --dpkgopt=force-unsafe-io --dpkgopt='path-exclude=/usr/share/locale/*' \
         bookworm "$work/root.tar" >"$work/log" 2>&1 ||
