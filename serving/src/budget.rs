@@ -1,12 +1,10 @@
 //! How many bytes the other side of a connection may send.
 
-use std::io::{self, IoSlice};
-use std::pin::Pin;
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use crate::watched::{Watch, Watched};
 
 /// What is left of it. An HTTP client bounds the head and the body of an answer, but takes interim answers (`103 Early Hints`)
 /// for as long as they come: RFC 9110, section 15.2, knows no end of them. And a record of TLS 1.3 may be padding but for one byte
@@ -38,60 +36,16 @@ impl BudgetSpent {
 }
 
 /// A stream of which no more is read than the budget has; the last read may go beyond it by its buffer.
-#[derive(Debug)]
-pub struct Budgeted<S> {
-    stream: S,
-    left: ByteBudget,
-}
+pub type Budgeted<S> = Watched<S, ByteBudget>;
 
-impl<S> Budgeted<S> {
-    pub const fn new(stream: S, left: ByteBudget) -> Self {
-        Self { stream, left }
-    }
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Budgeted<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let left = self.left.0.load(Ordering::Relaxed);
-        if left == 0 {
-            return Poll::Ready(Err(io::Error::other(BudgetSpent)));
-        }
-        let before = buffer.filled().len();
-        ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
-        let read = u64::try_from(buffer.filled().len() - before).unwrap_or(u64::MAX);
-        self.left.renew(left.saturating_sub(read));
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Budgeted<S> {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+impl Watch for ByteBudget {
+    fn may_read(&self) -> io::Result<()> {
+        if self.0.load(Ordering::Relaxed) == 0 { Err(io::Error::other(BudgetSpent)) } else { Ok(()) }
     }
 
-    /// Handed on: records of TLS that are written one by one wait for each other's acknowledgement, 40 ms each.
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        pieces: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, pieces)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
+    fn has_read(&self, bytes: &[u8]) {
+        let left = self.0.load(Ordering::Relaxed);
+        self.renew(left.saturating_sub(u64::try_from(bytes.len()).unwrap_or(u64::MAX)));
     }
 }
 
@@ -114,18 +68,5 @@ mod tests {
         budget.renew(1);
         assert_eq!(stream.read(&mut bytes).await.expect("within the next"), 4, "what one read brings is taken");
         assert!(stream.read(&mut bytes).await.is_err());
-    }
-
-    /// Each record of a handshake in a packet of its own had every look at a host wait 80 ms.
-    #[tokio::test]
-    async fn what_is_written_in_pieces_goes_out_in_one() {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let stream =
-            tokio::net::TcpStream::connect(listener.local_addr().expect("an address")).await.expect("connected");
-        let mut stream = Budgeted::new(stream, ByteBudget::new(1));
-        assert!(stream.is_write_vectored());
-        let pieces = [IoSlice::new(b"one"), IoSlice::new(b"two")];
-        let written = std::future::poll_fn(|context| Pin::new(&mut stream).poll_write_vectored(context, &pieces)).await;
-        assert_eq!(written.expect("written"), 6);
     }
 }

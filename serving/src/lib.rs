@@ -12,6 +12,7 @@ mod connection;
 mod pieces;
 mod slots;
 pub mod tls;
+mod watched;
 
 pub use acceptor::Acceptor;
 pub use arrivals::{Arrival, Arrivals, Peer};
@@ -19,3 +20,4 @@ pub use budget::{BudgetSpent, Budgeted, ByteBudget};
 pub use connection::{Close, Limits, serve_connection};
 pub use pieces::Pieces;
 pub use slots::{Slot, SlotHandle, Slots, Taken, Working};
+pub use watched::{Watch, Watched};

@@ -1,23 +1,16 @@
 //! Remembers the first bytes that a peer sends, to say what it speaks where that is no TLS.
 
 use std::fmt;
-use std::io::{self, IoSlice};
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use kagiban_serving::{Watch, Watched};
 use tokio::net::TcpStream;
 
 /// What tells protocols apart stands in their first bytes.
 const KEPT: usize = 16;
 
 /// A connection whose first bytes are kept.
-#[derive(Debug)]
-pub(super) struct Tapped {
-    stream: TcpStream,
-    first: FirstBytes,
-}
+pub(super) type Tapped = Watched<TcpStream, FirstBytes>;
 
 /// What came first, as far as it has come.
 #[derive(Clone, Debug, Default)]
@@ -77,52 +70,13 @@ impl FirstBytes {
     pub(super) fn spoke(&self) -> Spoke {
         Spoke::of(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
+}
 
-    fn keep(&self, bytes: &[u8]) {
+impl Watch for FirstBytes {
+    fn has_read(&self, bytes: &[u8]) {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let room = KEPT.saturating_sub(kept.len());
         kept.extend(bytes.iter().take(room));
-    }
-}
-
-impl Tapped {
-    pub(super) const fn new(stream: TcpStream, first: FirstBytes) -> Self {
-        Self { stream, first }
-    }
-}
-
-impl AsyncRead for Tapped {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let before = buf.filled().len();
-        let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
-        self.first.keep(buf.filled().get(before..).unwrap_or_default());
-        polled
-    }
-}
-
-impl AsyncWrite for Tapped {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        pieces: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, pieces)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
 
