@@ -1,18 +1,34 @@
 //! What a person writes to have agents rotated that were found: the configuration of the host, and the resources of the cluster. Both
 //! are meant to be read and changed before they are used. Pure.
 
+use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
-use std::path::Path;
 
 use kagiban_agents::Class;
 use kagiban_crds::{AgentName, HostName};
-use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use crate::installation::Installed;
 
 /// Of a resource's name, by the CRD.
 const MAX_NAME: usize = 63;
+
+const NO_DAEMON: &str = "# No UPS daemon answers on this host. Name its UPS under `ups`; nothing is rotated while the power is not known, unless\n\
+                         # somebody vouches for it with `power: {assume: mains}`.\n";
+/// As `kagiban-operator enroll` calls its files and the operator.
+const HOST_API: &str = "\
+hostApi:
+  listenAddress: 0.0.0.0:9995
+  certificateFile: /etc/kagiban/host-api.crt
+  keyFile: /etc/kagiban/host-api.key
+  clientCaFile: /etc/kagiban/client-ca.crt
+  clientNames:
+  - kagiban-operator
+";
+const FOR_THE_CLUSTER: &str = "#\n# What follows is for the cluster. It names Secrets in its namespace: fleet-ca signs, and fleet-client is shown to the host.\n\
+                               # docs/first-rotation.md says how each is made.\n";
+const WANTS_PASSWORD: &str =
+    "# The Secret powerchute-store holds the password of a keystore, which this host does not know.\n";
 
 /// A UPS daemon on this host that something answers for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +64,14 @@ impl LocalDaemon {
             Self::Upsd => "upsd",
         }
     }
+
+    /// Of a UPS in the configuration.
+    const fn section(self) -> &'static str {
+        match self {
+            Self::Apcupsd => "apcupsd",
+            Self::Upsd => "nut",
+        }
+    }
 }
 
 /// The installations that take a rotation, each with a name of its own. `wants_password` is asked of each.
@@ -63,207 +87,74 @@ pub fn rotatable(found: &[Installed], wants_password: impl Fn(&AgentName, &Insta
     named
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Configuration<'a> {
-    host: &'a HostName,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    ups: Vec<Ups>,
-    agents: Vec<Agent<'a>>,
-    host_api: HostApi,
-}
-
-#[derive(Serialize)]
-struct Ups {
-    name: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    apcupsd: Option<Address>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    nut: Option<Address>,
-}
-
-#[derive(Serialize)]
-struct Address {
-    address: SocketAddr,
-}
-
-#[derive(Serialize)]
-struct Agent<'a> {
-    name: &'a AgentName,
-    product: &'static str,
-    directory: &'a Path,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct HostApi {
-    listen_address: &'static str,
-    certificate_file: &'static str,
-    key_file: &'static str,
-    client_ca_file: &'static str,
-    client_names: [&'static str; 1],
-}
-
-impl<'a> From<&'a Rotatable> for Agent<'a> {
-    fn from(Rotatable { name, at: Installed { product, directory }, .. }: &'a Rotatable) -> Self {
-        Self { name, product: product.id(), directory }
-    }
-}
-
 /// The configuration of the host, as YAML with comments.
 pub fn configuration(host: &HostName, agents: &[Rotatable], daemons: &[LocalDaemon]) -> String {
-    let ups = |daemon: &LocalDaemon| {
-        let address = || Some(Address { address: daemon.address() });
-        match daemon {
-            LocalDaemon::Apcupsd => Ups { name: "apcupsd", apcupsd: address(), nut: None },
-            LocalDaemon::Upsd => Ups { name: "upsd", apcupsd: None, nut: address() },
-        }
-    };
-    let configuration = Configuration {
-        host,
-        ups: daemons.iter().map(ups).collect(),
-        agents: agents.iter().map(Agent::from).collect(),
-        host_api: HostApi {
-            listen_address: "0.0.0.0:9995",
-            certificate_file: "/etc/kagiban/host-api.crt",
-            key_file: "/etc/kagiban/host-api.key",
-            client_ca_file: "/etc/kagiban/client-ca.crt",
-            client_names: ["kagiban-operator"],
-        },
-    };
-    let mut text = "# /etc/kagiban/exporter.yaml of this host. `kagiban-operator enroll` makes the files of hostApi;\n\
-                    # clientNames has a DNS name of the operator's client certificate. examples/exporter.yaml explains every key.\n"
-        .to_owned();
-    if daemons.is_empty() {
-        text.push_str(
-            "# No UPS daemon answers on this host. Name its UPS under `ups`; nothing is rotated while the power is not known, unless\n\
-             # somebody vouches for it with `power: {assume: mains}`.\n",
-        );
+    let mut text = format!(
+        "# /etc/kagiban/exporter.yaml of this host. `kagiban-operator enroll` makes the files of hostApi;\n\
+         # clientNames has a DNS name of the operator's client certificate. examples/exporter.yaml explains every key.\n\
+         {}host: {}\n",
+        if daemons.is_empty() { NO_DAEMON } else { "" },
+        scalar(host.as_str())
+    );
+    text.push_str(if daemons.is_empty() { "" } else { "ups:\n" });
+    for daemon in daemons {
+        let (name, section, address) = (daemon.as_str(), daemon.section(), daemon.address());
+        let _ = write!(text, "- name: {name}\n  {section}:\n    address: {address}\n");
     }
-    text + &yaml(&configuration)
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Resource<'a> {
-    api_version: &'static str,
-    kind: &'static str,
-    metadata: Metadata<'a>,
-    spec: Spec<'a>,
-}
-
-#[derive(Serialize)]
-struct Metadata<'a> {
-    name: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    namespace: Option<&'a str>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Spec<'a> {
-    host: &'a HostName,
-    agent: AgentRef<'a>,
-    api: Api,
-    certificate: Certificate<'a>,
-    issuer_ref: IssuerRef,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    keystore: Option<Keystore>,
-}
-
-#[derive(Serialize)]
-struct AgentRef<'a> {
-    product: &'static str,
-    name: &'a AgentName,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Api {
-    host_api: HostApiRef,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct HostApiRef {
-    url: String,
-    tls_secret_ref: SecretRef,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Certificate<'a> {
-    dns_names: [&'a HostName; 1],
-    duration: &'static str,
-    renew_before: &'static str,
-}
-
-#[derive(Serialize)]
-struct IssuerRef {
-    kind: &'static str,
-    name: &'static str,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Keystore {
-    password_secret_ref: SecretRef,
-}
-
-#[derive(Serialize)]
-struct SecretRef {
-    name: &'static str,
+    text.push_str(if agents.is_empty() { "agents: []\n" } else { "agents:\n" });
+    for Rotatable { name, at: Installed { product, directory }, .. } in agents {
+        let (product, directory) = (product.id(), scalar(&directory.to_string_lossy()));
+        let name = scalar(name.as_str());
+        let _ = write!(text, "- name: {name}\n  product: {product}\n  directory: {directory}\n");
+    }
+    text + HOST_API
 }
 
 /// A `ManagedAgentCertificate` for each agent, as a stream of YAML documents that `kubectl apply -f -` takes. The configuration of the
 /// host that goes with them stands before, as comments.
 pub fn manifests(host: &HostName, namespace: Option<&str>, agents: &[Rotatable], daemons: &[LocalDaemon]) -> String {
-    let mut text = String::new();
-    for line in configuration(host, agents, daemons).lines() {
-        // A comment of the configuration stays one when the lines are taken out of these.
-        text.push_str("# ");
-        text.push_str(line);
-        text.push('\n');
-    }
+    // A comment of the configuration stays one when the lines are taken out of these.
+    let mut text: String = configuration(host, agents, daemons).lines().map(|line| format!("# {line}\n")).collect();
     if host.as_str().parse::<IpAddr>().is_ok() {
-        text.push_str(
-            "#\n# A certificate needs a DNS name, and this host is named by an address: give its name with --host.\n",
-        );
-        return text;
+        return text
+            + "#\n# A certificate needs a DNS name, and this host is named by an address: give its name with --host.\n";
     }
-    if !agents.is_empty() {
-        text.push_str(
-            "#\n# What follows is for the cluster. It names Secrets in its namespace: fleet-ca signs, and fleet-client is shown to the host.\n\
-             # docs/first-rotation.md says how each is made.\n",
-        );
-    }
-    if agents.iter().any(|agent| agent.wants_password) {
-        text.push_str(
-            "# The Secret powerchute-store holds the password of a keystore, which this host does not know.\n",
-        );
-    }
+    text.push_str(if agents.is_empty() { "" } else { FOR_THE_CLUSTER });
+    text.push_str(if agents.iter().any(|agent| agent.wants_password) { WANTS_PASSWORD } else { "" });
     for Rotatable { name, at, wants_password } in agents {
-        let resource = Resource {
-            api_version: "kagiban.dev/v1alpha1",
-            kind: "ManagedAgentCertificate",
-            metadata: Metadata { name: resource_name(host, name), namespace },
-            spec: Spec {
-                host,
-                agent: AgentRef { product: at.product.id(), name },
-                api: Api {
-                    host_api: HostApiRef {
-                        url: format!("https://{host}:9995"),
-                        tls_secret_ref: SecretRef { name: "fleet-client" },
-                    },
-                },
-                certificate: Certificate { dns_names: [host], duration: "2160h", renew_before: "720h" },
-                issuer_ref: IssuerRef { kind: "CASecret", name: "fleet-ca" },
-                keystore: wants_password
-                    .then_some(Keystore { password_secret_ref: SecretRef { name: "powerchute-store" } }),
-            },
-        };
-        text.push_str("---\n");
-        text.push_str(&yaml(&resource));
+        let (resource, product) = (scalar(&resource_name(host, name)), at.product.id());
+        let namespace = namespace.map_or_else(String::new, |it| format!("  namespace: {}\n", scalar(it)));
+        let keystore =
+            if *wants_password { "  keystore:\n    passwordSecretRef:\n      name: powerchute-store\n" } else { "" };
+        let (name, host_name) = (scalar(name.as_str()), scalar(host.as_str()));
+        let _ = write!(
+            text,
+            "\
+---
+apiVersion: kagiban.dev/v1alpha1
+kind: ManagedAgentCertificate
+metadata:
+  name: {resource}
+{namespace}spec:
+  host: {host_name}
+  agent:
+    product: {product}
+    name: {name}
+  api:
+    hostApi:
+      url: https://{host}:9995
+      tlsSecretRef:
+        name: fleet-client
+  certificate:
+    dnsNames:
+    - {host_name}
+    duration: 2160h
+    renewBefore: 720h
+  issuerRef:
+    kind: CASecret
+    name: fleet-ca
+{keystore}"
+        );
     }
     text
 }
@@ -279,12 +170,15 @@ fn resource_name(host: &HostName, agent: &AgentName) -> String {
     format!("{kept}-{digest}")
 }
 
-fn yaml<T: Serialize>(value: &T) -> String {
-    serde_yaml::to_string(value).expect("strings and addresses are written as YAML")
+/// A text as YAML has it: `010` is a host name, and a number without quotes.
+fn scalar(text: &str) -> String {
+    serde_yaml::to_string(text).expect("a text is written as YAML").trim_end().to_owned()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use kagiban_agents::Product;
 
     use super::*;
