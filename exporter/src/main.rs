@@ -54,19 +54,14 @@ fn main() -> ExitCode {
 }
 
 fn inspect(args: CheckArgs) -> Result<ExitCode> {
-    let runtime = runtime()?;
-    let page = runtime.block_on(service::inspect(args.config_file, &args.listen_addresses));
-    runtime.shutdown_timeout(LAST_WAIT);
-    let page = page?;
+    let page = on_runtime(service::inspect(args.config_file, &args.listen_addresses))??;
     print_check(&page, args.output, &mut io::BufWriter::new(io::stdout().lock())).context("cannot print")?;
     Ok(ExitCode::from(u8::from(!page.works())))
 }
 
 fn discover(args: &DiscoverArgs) -> Result<ExitCode> {
-    let runtime = runtime()?;
-    let found = runtime.block_on(service::discover(args.host.clone()));
-    runtime.shutdown_timeout(LAST_WAIT);
-    print_discovered(&found?, args, &mut io::BufWriter::new(io::stdout().lock())).context("cannot print")?;
+    let found = on_runtime(service::discover(args.host.clone()))??;
+    print_discovered(&found, args, &mut io::BufWriter::new(io::stdout().lock())).context("cannot print")?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -104,11 +99,7 @@ fn run(args: ServeArgs) -> Result<ExitCode> {
     }
     // Before there is a second thread: it changes the environment.
     let sockets = args.systemd_socket.then(platform::inherited_sockets).transpose()?;
-    let runtime = runtime()?;
-    let worked = runtime.block_on(work(args, sockets));
-    // Whatever came of it: to drop the runtime would wait for a file read that hangs.
-    runtime.shutdown_timeout(LAST_WAIT);
-    worked
+    on_runtime(work(args, sockets))?
 }
 
 /// Every warning and every problem by itself, and in the end one line that says that there is none.
@@ -140,6 +131,14 @@ async fn work(args: ServeArgs, sockets: Option<Vec<InheritedSocket>>) -> Result<
         service::serve(options).await?;
         Ok(ExitCode::SUCCESS)
     }
+}
+
+fn on_runtime<T>(work: impl Future<Output = T>) -> Result<T> {
+    let runtime = runtime()?;
+    let worked = runtime.block_on(work);
+    // Whatever came of it: to drop the runtime would wait for a file read that hangs.
+    runtime.shutdown_timeout(LAST_WAIT);
+    Ok(worked)
 }
 
 fn runtime() -> Result<Runtime> {

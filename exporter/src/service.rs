@@ -11,7 +11,6 @@ mod sharing;
 mod shown;
 mod warnings;
 
-use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -116,11 +115,13 @@ struct Plan {
     traps: Option<Traps>,
 }
 
-/// The UPSes that feed this host, each with how often it is asked.
-fn feeding(config: &Config) -> BTreeMap<SourceId, Duration> {
+/// Tells the board what a configuration says of the host's power: its loads, and the UPSes that feed it, each with how often it is asked.
+fn note_power(board: &Board, config: &Config) {
     let feeding = config.ups.iter().filter(|ups| ups.feeds_host);
     let id = |name: &str| SourceId { kind: SourceKind::Ups, name: Label::new(name) };
-    feeding.map(|ups| (id(ups.name.as_str()), ups.interval.as_duration())).collect()
+    board.set_feeds(config.feeds());
+    board.note_feeds(feeding.map(|ups| (id(ups.name.as_str()), ups.interval.as_duration())).collect());
+    board.note_power(config.power.clone());
 }
 
 /// Works until told to stop. The agents' files are made whole first, whatever else is wrong.
@@ -215,9 +216,7 @@ async fn work(
     let planning = asked.to_stop.run_until_cancelled(planned(config));
     let Some(plan_at_start) = planning.await.transpose()? else { return Ok(Ended::AtStart) };
     keeper.resume(&board);
-    board.set_feeds(plan_at_start.config.feeds());
-    board.note_feeds(feeding(&plan_at_start.config));
-    board.note_power(plan_at_start.config.power.clone());
+    note_power(&board, &plan_at_start.config);
     let Plan { host, config, prober, sources, traps, .. } = plan_at_start;
     warnings::tell(&config);
     let secret_files = config.secret_files();
@@ -261,9 +260,7 @@ async fn work(
             Ok(plan) => {
                 watches.stop().await;
                 board.forget_gone();
-                board.set_feeds(plan.config.feeds());
-                board.note_feeds(feeding(&plan.config));
-                board.note_power(plan.config.power.clone());
+                note_power(&board, &plan.config);
                 warnings::tell(&plan.config);
                 let secret_files = plan.config.secret_files();
                 compat.store(Arc::new(plan.config.compat));
@@ -327,9 +324,7 @@ async fn look_once(config_file: Option<PathBuf>) -> Result<Looked, ServiceError>
     let Plan { host, sources, config, installed, .. } = plan(config_file).await?;
     let board = Arc::new(Board::default());
     keeper::Keeper::open(config.state_directory(), Instant::now() + FILES_DEADLINE).await.resume(&board);
-    board.set_feeds(config.feeds());
-    board.note_feeds(feeding(&config));
-    board.note_power(config.power.clone());
+    note_power(&board, &config);
     board.expect(sources.iter().map(|source| (source.id().clone(), source.reasons())));
     board.note_reload(true, started);
     secrets::look(&Arc::new(config.secret_files()), &board).await;

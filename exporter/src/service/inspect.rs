@@ -32,6 +32,7 @@ const LOOK: Duration = Duration::from_secs(10);
 const CLOCK: Duration = Duration::from_secs(5);
 /// 2026-01-01: this program was written later, so no clock is right that says less.
 const WRITTEN: Timestamp = Timestamp::constant(1_767_225_600, 0);
+
 /// What was found on this host.
 #[derive(Clone, Debug)]
 pub struct Inspected {
@@ -136,31 +137,27 @@ async fn power(config: &Config, board: &Arc<Board>) -> Option<Item> {
 /// Whether a rotation of it would be taken, and how the last one ended.
 async fn of_agent(config: &AgentConfig, state_directory: &Path) -> Vec<Item> {
     let about = format!("Agent {}", config.name);
-    // A configuration that is wrong about it has said so.
-    let resolving = config.clone();
-    let resolved = blocking::run(Work::Reports, Instant::now() + LOOK, move || Agent::resolve(&resolving).ok()).await;
-    let agent = match resolved {
-        Ok(Some(agent)) => agent,
+    let (config, state) = (config.clone(), StateDirectory::at(state_directory));
+    let look = move || {
+        let agent = Agent::resolve(&config).ok()?;
+        Some((readiness::files_and_commands(&agent), rotation::peek(&state, &agent.name), agent))
+    };
+    let looked = blocking::run(Work::Reports, Instant::now() + LOOK, look).await;
+    let (ready, journal, agent) = match looked {
+        Ok(Some(looked)) => looked,
+        // A configuration that is wrong about it has said so.
         Ok(None) => return Vec::new(),
         Err(blocked) => return vec![hangs(Topic::Agent, about, &blocked)],
     };
-    let (looking, state) = (agent.clone(), StateDirectory::at(state_directory));
-    let look = move || (readiness::files_and_commands(&looking), rotation::peek(&state, &looking.name));
-    let files = blocking::run(Work::Reports, Instant::now() + LOOK, look).await;
-    let mut items = match files {
-        Ok((files, journal)) => {
-            let ready = match files {
-                Ok(()) if agent.push().is_some() => {
-                    let said = "its files can be replaced, and its commands be run";
-                    item(Topic::Agent, Severity::Fine, about.clone(), said)
-                }
-                Ok(()) => item(Topic::Agent, Severity::Fine, about.clone(), "its commands can be run"),
-                Err(why) => unready(&about, &why),
-            };
-            std::iter::once(ready).chain(last_rotation(&about, journal)).collect()
+    let ready = match ready {
+        Ok(()) if agent.push().is_some() => {
+            let said = "its files can be replaced, and its commands be run";
+            item(Topic::Agent, Severity::Fine, about.clone(), said)
         }
-        Err(blocked) => vec![hangs(Topic::Agent, about.clone(), &blocked)],
+        Ok(()) => item(Topic::Agent, Severity::Fine, about.clone(), "its commands can be run"),
+        Err(why) => unready(&about, &why),
     };
+    let mut items: Vec<_> = std::iter::once(ready).chain(last_rotation(&about, journal)).collect();
     items.push(match readiness::port(&agent).await {
         Ok(Some(leaf)) => {
             let said = format!("serves {} at {}, and has its key", leaf.sha256, agent.endpoint.at.address);

@@ -25,8 +25,7 @@ pub fn account_id(name: &str) -> Option<u32> {
     if let Ok(id) = name.parse() {
         return Some(id);
     }
-    let mut text = String::new();
-    fs::File::open(PASSWD).ok()?.take(MAX_PASSWD_BYTES).read_to_string(&mut text).ok()?;
+    let text = passwd()?;
     let mut fields = text.lines().map(|line| line.split(':')).find(|fields| fields.clone().next() == Some(name))?;
     fields.nth(2)?.parse().ok()
 }
@@ -38,10 +37,15 @@ pub fn own_account() -> String {
 }
 
 fn account_name(id: u32) -> Option<String> {
-    let mut text = String::new();
-    fs::File::open(PASSWD).ok()?.take(MAX_PASSWD_BYTES).read_to_string(&mut text).ok()?;
+    let text = passwd()?;
     let line = text.lines().find(|line| line.split(':').nth(2).and_then(|it| it.parse().ok()) == Some(id))?;
     line.split(':').next().map(str::to_owned)
+}
+
+fn passwd() -> Option<String> {
+    let mut text = String::new();
+    fs::File::open(PASSWD).ok()?.take(MAX_PASSWD_BYTES).read_to_string(&mut text).ok()?;
+    Some(text)
 }
 
 /// Whether an account may read a file by a right of its own: as root, as the file's owner, as a member of its group, or by its

@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 use super::staging::StagedFile;
 use super::survey::MAX_STORE_BYTES;
 use crate::checksum;
-use crate::platform::{self, FileError, Links, WriteError};
+use crate::platform::{self, DirectoryIdentity, FileError, Links, WriteError};
 use crate::rotation::digest::Digest;
 use crate::rotation::journal::{FileSwap, OldFile};
 use crate::rotation::state_directory::StateDirectory;
@@ -149,13 +149,20 @@ pub(in crate::rotation) fn discard(file: &FileSwap, was_just_written: bool) -> V
 /// Whether its path leads to another directory now, or to none: a directory that is moved away for a moment comes back with what is in
 /// it.
 fn is_directory_away(file: &FileSwap) -> bool {
-    let there = file.path.parent().map(platform::directory_identity);
-    matches!(there, Some(Err(_))) || is_directory_another(file)
+    directory_of(file).is_none_or(|now| is_another(file, now))
 }
 
 /// Whether its path leads to another directory now.
 pub(super) fn is_directory_another(file: &FileSwap) -> bool {
-    let Some(now) = file.path.parent().and_then(|path| platform::directory_identity(path).ok()) else { return false };
+    directory_of(file).is_some_and(|now| is_another(file, now))
+}
+
+/// The directory that its path leads to now.
+fn directory_of(file: &FileSwap) -> Option<DirectoryIdentity> {
+    platform::directory_identity(file.path.parent()?).ok()
+}
+
+fn is_another(file: &FileSwap, now: DirectoryIdentity) -> bool {
     match (file.directory, &file.old) {
         (Some(then), _) => now.is_another_than(&then),
         (None, Some(old)) => now.device != old.identity.device && is_absent(&file.path),
