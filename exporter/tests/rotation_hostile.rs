@@ -705,23 +705,33 @@ async fn a_late_rollback_widens_no_rights_that_were_narrowed_since() {
     assert_eq!(world.service.served().await, Some(world.first));
 }
 
+/// The agent's directory, and where it lies once the service was stopped; `then` may put another in its place.
+fn moved_at_the_stop(world: &mut World, then: &str) -> (PathBuf, PathBuf) {
+    let (home, away) = (world.home(), world.directory.path().join("away"));
+    let script = format!("mv @home @away; {then}");
+    let script = script.replace("@home", home.to_str().unwrap()).replace("@away", away.to_str().unwrap());
+    world.agent.service.stop = stop_and(world, &script);
+    (home, away)
+}
+
+fn holds_staged_key(directory: &Path) -> bool {
+    files_below(directory).iter().any(|file| file.to_string_lossy().contains(".tls.key.kagiban-"))
+}
+
 /// Holds A1: whoever moved the directory away for the moment of the way back kept the new key, and got it back beside the files.
 #[tokio::test]
 async fn a_staged_key_is_removed_when_its_directory_comes_back() {
     let mut world = World::pem_pair().await;
-    let (home, away) = (world.home(), world.directory.path().join("away"));
-    let (at, to) = (home.display(), away.display());
-    world.agent.service.stop = stop_and(&world, &format!("mv {at} {to}; mkdir {at}; cp -p {to}/* {at}/"));
+    let (home, away) = moved_at_the_stop(&mut world, "mkdir @home; cp -p @away/* @home/");
     let mut host = Host::of(&world).await;
     let report = host.rotate(&world, 1).await.unwrap();
     assert_eq!(report.state, RotationState::RolledBack, "{report:#?}");
-    let is_staged = |file: &PathBuf| file.to_string_lossy().contains(".tls.key.kagiban-");
-    assert!(files_below(&away).iter().any(is_staged), "it does not wait there: the test tests nothing");
+    assert!(holds_staged_key(&away), "it does not wait there: the test tests nothing");
     assert!(host.rotator.next_chore().is_some(), "nobody looks for it again");
     std::fs::remove_dir_all(&home).unwrap();
     std::fs::rename(&away, &home).unwrap();
     host.rotator.advance(|_| {}).await;
-    assert!(!files_below(&home).iter().any(is_staged), "{:?}", files_below(&home));
+    assert!(!holds_staged_key(&home), "{:?}", files_below(&home));
     // And that is the end of it: what is done with the directory from now on is nobody's business
     std::fs::rename(&home, &away).unwrap();
     std::fs::create_dir(&home).unwrap();
@@ -733,32 +743,27 @@ async fn a_staged_key_is_removed_when_its_directory_comes_back() {
 #[tokio::test]
 async fn a_staged_key_is_removed_when_its_directory_comes_back_from_nowhere() {
     let mut world = World::pem_pair().await;
-    let (home, away) = (world.home(), world.directory.path().join("away"));
-    world.agent.service.stop = stop_and(&world, &format!("mv {} {}", home.display(), away.display()));
+    let (home, away) = moved_at_the_stop(&mut world, "");
     let mut host = Host::of(&world).await;
     host.rotate(&world, 1).await.unwrap();
-    let is_staged = |file: &PathBuf| file.to_string_lossy().contains(".tls.key.kagiban-");
-    assert!(files_below(&away).iter().any(is_staged), "it does not wait there: the test tests nothing");
+    assert!(holds_staged_key(&away), "it does not wait there: the test tests nothing");
     std::fs::rename(&away, &home).unwrap();
     host.rotator.advance(|_| {}).await;
     while host.rotator.report().unwrap().state == RotationState::Frozen {
         tokio::time::sleep_until(host.rotator.next_chore().unwrap()).await;
         host.rotator.do_chores(|_| {}).await;
     }
-    assert!(!files_below(&home).iter().any(is_staged), "{:?}", files_below(&home));
+    assert!(!holds_staged_key(&home), "{:?}", files_below(&home));
 }
 
 /// Holds A1: a process that found its staged key hidden below a mount, and was restarted meanwhile, looked for it no more.
 #[tokio::test]
 async fn a_staged_key_is_removed_when_its_directory_comes_back_after_a_restart() {
     let mut world = World::pem_pair().await;
-    let (home, away) = (world.home(), world.directory.path().join("away"));
-    let (at, to) = (home.display(), away.display());
-    world.agent.service.stop = stop_and(&world, &format!("mv {at} {to}; mkdir {at}; cp -p {to}/* {at}/"));
+    let (home, away) = moved_at_the_stop(&mut world, "mkdir @home; cp -p @away/* @home/");
     let mut host = Host::of(&world).await;
     host.rotate(&world, 1).await.unwrap();
-    let is_staged = |file: &PathBuf| file.to_string_lossy().contains(".tls.key.kagiban-");
-    assert!(files_below(&away).iter().any(is_staged), "it does not wait there: the test tests nothing");
+    assert!(holds_staged_key(&away), "it does not wait there: the test tests nothing");
     drop(host);
     let mut host = Host::of(&world).await;
     host.rotator.advance(|_| {}).await;
@@ -766,7 +771,7 @@ async fn a_staged_key_is_removed_when_its_directory_comes_back_after_a_restart()
     std::fs::remove_dir_all(&home).unwrap();
     std::fs::rename(&away, &home).unwrap();
     host.rotator.advance(|_| {}).await;
-    assert!(!files_below(&home).iter().any(is_staged), "{:?}", files_below(&home));
+    assert!(!holds_staged_key(&home), "{:?}", files_below(&home));
     drop(host);
     let mut host = Host::of(&world).await;
     host.rotator.advance(|_| {}).await;
