@@ -1,5 +1,5 @@
 //! `check`: what works on this host, what is missing, and what to do about each. It looks once at everything that the exporter would
-//! look at, and changes nothing.
+//! look at, and rotates and configures nothing.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
