@@ -32,8 +32,9 @@ const LONG_PASS: Duration = Duration::from_secs(30);
 const SHORTEST_WAIT: Duration = Duration::from_millis(500);
 /// While another resource that names the same agent is in the middle of a step there.
 const BETWEEN_TURNS: Duration = Duration::from_secs(5);
-/// While a host was told too often to begin something.
-const BETWEEN_ORDERS: Duration = Duration::from_secs(60);
+/// Of a host that was told too often to begin something.
+const KEEPS_NO_ORDER: &str = "the host takes orders and does not keep them: it shows no rotation afterwards, or another one each \
+                              time; it is told again after a pause; see what its exporter logs, and whether a second one answers there";
 /// After a pass that used up its rounds; it doubles with each further one in a row, up to the resync.
 const BETWEEN_LONG_PASSES: Duration = Duration::from_secs(5);
 
@@ -122,9 +123,11 @@ pub async fn pass(seen: &ManagedAgentCertificate, context: &Context) -> Result<R
         let begins = matches!(decision.step, Step::Open { .. } | Step::Rollback { .. });
         if begins && !context.ledger.may_order(&uid, Instant::now()) {
             context.metrics.withheld("order");
-            let count = context.ledger.found_no_rest(&uid);
-            let after = doubled(BETWEEN_LONG_PASSES, count, context.policy.resync).max(BETWEEN_ORDERS);
-            return Ok(Rest { after: after.min(context.policy.resync), urgent: false, heard });
+            // Whoever asked for it is told why nothing comes of it: the next round finds this in the way
+            let obstacle = Obstacle::new(BlockedBy::HostAnswerRefused, KEEPS_NO_ORDER);
+            context.ledger.acted_in_vain(&uid, &obstacle, Timestamp::now());
+            fresh = false;
+            continue;
         }
         let difference = written::difference(&decision.status, mac.status.as_ref());
         if !is_allowed(context, &uid, &decision, &mac, difference) {
