@@ -12,6 +12,7 @@
 //! This room knows no other room of the project.
 
 pub mod host_api;
+pub mod host_setup;
 mod password;
 #[cfg(feature = "resource")]
 #[allow(unreachable_pub, reason = "the KubeSchema derive repeats each struct inside a function body")]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::{
     CertificateSpec, KeyAlgorithm, ManagedAgentCertificateSpec, Procedure, Product, PushSpec, RenewalSpec, StoreFormat,
 };
-use crate::{AgentName, HostName, SecretName};
+use crate::{AgentName, HostName, SecretName, host_setup};
 
 /// The one alias that a PowerChute agent loads its key from.
 const POWERCHUTE_ALIAS: &str = "securekey";
@@ -181,11 +181,6 @@ pub struct HostUrl {
 #[error("it is not https://host:port with a port of 1 to 65535 and nothing after it")]
 pub struct HostUrlError;
 
-impl HostUrl {
-    /// The port of a host API when the URL names none.
-    pub const DEFAULT_PORT: u16 = 9995;
-}
-
 impl std::str::FromStr for HostUrl {
     type Err = HostUrlError;
 
@@ -204,7 +199,7 @@ impl std::str::FromStr for HostUrl {
             }
         };
         let port = match port.strip_prefix(':') {
-            None if port.is_empty() => Self::DEFAULT_PORT,
+            None if port.is_empty() => host_setup::PORT,
             Some(digits) if (1..=5).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit()) => {
                 digits.parse().ok().filter(|port| *port != 0).ok_or(HostUrlError)?
             }

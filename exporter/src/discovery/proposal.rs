@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 
 use kagiban_agents::Class;
+use kagiban_crds::host_setup::{self, CLIENT_SECRET, PORT, yaml_scalar};
 use kagiban_crds::{AgentName, HostName};
 use sha2::{Digest as _, Sha256};
 
@@ -15,18 +16,6 @@ const MAX_NAME: usize = 63;
 
 const NO_DAEMON: &str = "# No UPS daemon answers on this host. Name its UPS under `ups`; nothing is rotated while the power is not known, unless\n\
                          # somebody vouches for it with `power: {assume: mains}`.\n";
-/// As `kagiban-operator enroll` calls its files and the operator.
-const HOST_API: &str = "\
-hostApi:
-  listenAddress: 0.0.0.0:9995
-  certificateFile: /etc/kagiban/host-api.crt
-  keyFile: /etc/kagiban/host-api.key
-  clientCaFile: /etc/kagiban/client-ca.crt
-  clientNames:
-  - kagiban-operator
-";
-const FOR_THE_CLUSTER: &str = "#\n# What follows is for the cluster. It names Secrets in its namespace: fleet-ca signs, and fleet-client is shown to the host.\n\
-                               # docs/first-rotation.md says how each is made.\n";
 const WANTS_PASSWORD: &str =
     "# The Secret powerchute-store holds the password of a keystore, which this host does not know.\n";
 
@@ -94,7 +83,7 @@ pub fn configuration(host: &HostName, agents: &[Rotatable], daemons: &[LocalDaem
          # clientNames has a DNS name of the operator's client certificate. examples/exporter.yaml explains every key.\n\
          {}host: {}\n",
         if daemons.is_empty() { NO_DAEMON } else { "" },
-        scalar(host.as_str())
+        yaml_scalar(host.as_str())
     );
     text.push_str(if daemons.is_empty() { "" } else { "ups:\n" });
     for daemon in daemons {
@@ -103,11 +92,11 @@ pub fn configuration(host: &HostName, agents: &[Rotatable], daemons: &[LocalDaem
     }
     text.push_str(if agents.is_empty() { "agents: []\n" } else { "agents:\n" });
     for Rotatable { name, at: Installed { product, directory }, .. } in agents {
-        let (product, directory) = (product.id(), scalar(&directory.to_string_lossy()));
-        let name = scalar(name.as_str());
+        let (product, directory) = (product.id(), yaml_scalar(&directory.to_string_lossy()));
+        let name = yaml_scalar(name.as_str());
         let _ = write!(text, "- name: {name}\n  product: {product}\n  directory: {directory}\n");
     }
-    text + HOST_API
+    text + &host_setup::host_api_section(host_setup::LISTEN_ADDRESS, host_setup::DIRECTORY, host_setup::CLIENT_NAME)
 }
 
 /// A `ManagedAgentCertificate` for each agent, as a stream of YAML documents that `kubectl apply -f -` takes. The configuration of the
@@ -119,14 +108,20 @@ pub fn manifests(host: &HostName, namespace: Option<&str>, agents: &[Rotatable],
         return text
             + "#\n# A certificate needs a DNS name, and this host is named by an address: give its name with --host.\n";
     }
-    text.push_str(if agents.is_empty() { "" } else { FOR_THE_CLUSTER });
+    if !agents.is_empty() {
+        let _ = write!(
+            text,
+            "#\n# What follows is for the cluster. It names Secrets in its namespace: fleet-ca signs, and {CLIENT_SECRET} is shown to \
+             the host.\n# docs/first-rotation.md says how each is made.\n"
+        );
+    }
     text.push_str(if agents.iter().any(|agent| agent.wants_password) { WANTS_PASSWORD } else { "" });
     for Rotatable { name, at, wants_password } in agents {
-        let (resource, product) = (scalar(&resource_name(host, name)), at.product.id());
-        let namespace = namespace.map_or_else(String::new, |it| format!("  namespace: {}\n", scalar(it)));
+        let (resource, product) = (yaml_scalar(&resource_name(host, name)), at.product.id());
+        let namespace = namespace.map_or_else(String::new, |it| format!("  namespace: {}\n", yaml_scalar(it)));
         let keystore =
             if *wants_password { "  keystore:\n    passwordSecretRef:\n      name: powerchute-store\n" } else { "" };
-        let (name, host_name) = (scalar(name.as_str()), scalar(host.as_str()));
+        let (name, host_name) = (yaml_scalar(name.as_str()), yaml_scalar(host.as_str()));
         let _ = write!(
             text,
             "\
@@ -142,9 +137,9 @@ metadata:
     name: {name}
   api:
     hostApi:
-      url: https://{host}:9995
+      url: https://{host}:{PORT}
       tlsSecretRef:
-        name: fleet-client
+        name: {CLIENT_SECRET}
   certificate:
     dnsNames:
     - {host_name}
@@ -168,11 +163,6 @@ fn resource_name(host: &HostName, agent: &AgentName) -> String {
     let digest = hex::encode(&Sha256::digest(format!("{host}/{agent}"))[..4]);
     let kept = whole[..MAX_NAME - digest.len() - 1].trim_end_matches('-');
     format!("{kept}-{digest}")
-}
-
-/// A text as YAML has it: `010` is a host name, and a number without quotes.
-fn scalar(text: &str) -> String {
-    serde_yaml::to_string(text).expect("a text is written as YAML").trim_end().to_owned()
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use clap::{ArgGroup, Args};
 use kagiban_crds::resource::GoDuration;
-use kagiban_crds::{HostName, SecretName};
+use kagiban_crds::{HostName, SecretName, host_setup};
 
 use super::ClusterArgs;
 use super::namespace;
@@ -74,10 +74,10 @@ pub struct EnrollArgs {
     #[arg(long, value_name = "NAME")]
     pub extra_name: Vec<SubjectName>,
     /// Where the files will lie on the host, for host-api.yaml.
-    #[arg(long, value_name = "DIRECTORY", default_value = "/etc/kagiban", value_parser = absolute)]
+    #[arg(long, value_name = "DIRECTORY", default_value = host_setup::DIRECTORY, value_parser = absolute)]
     pub on_host: String,
     /// Where the host API will listen, for host-api.yaml.
-    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:9995")]
+    #[arg(long, value_name = "ADDRESS", default_value_t = host_setup::LISTEN_ADDRESS)]
     pub listen_address: SocketAddr,
 
     /// Make the operator's client certificate too, as a Secret for the cluster; without a HOST, make nothing else.
@@ -87,7 +87,7 @@ pub struct EnrollArgs {
     #[arg(
         long,
         value_name = "NAME",
-        default_value = "kagiban-operator",
+        default_value = host_setup::CLIENT_NAME,
         help_heading = "The operator's client certificate"
     )]
     pub client_name: HostName,
@@ -95,7 +95,7 @@ pub struct EnrollArgs {
     #[arg(
         long,
         value_name = "[NAMESPACE/]NAME",
-        default_value = "fleet-client",
+        default_value = host_setup::CLIENT_SECRET,
         help_heading = "The operator's client certificate"
     )]
     pub client_secret: SecretAddress,

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use kagiban_crds::host_setup::{CERTIFICATE_FILE, CLIENT_CA_FILE, KEY_FILE, host_api_section, yaml_scalar};
 use kagiban_crds::resource::{ALLOWED_HOSTS_ANNOTATION, PURPOSE_LABEL};
 use zeroize::Zeroizing;
 
@@ -9,34 +10,22 @@ use super::identity::Identity;
 use crate::cli::EnrollArgs;
 use crate::grant::Purpose;
 
-/// As docs/host-api.md and examples/exporter.yaml call them.
-pub(super) const CERTIFICATE: &str = "host-api.crt";
-pub(super) const KEY: &str = "host-api.key";
-pub(super) const CLIENT_CA: &str = "client-ca.crt";
+/// With [`settings`].
 pub(super) const SETTINGS: &str = "host-api.yaml";
 
 pub(super) fn host_files<'a>(host: &'a Identity, anchor: &'a str, settings: &'a str) -> [(&'static str, &'a [u8]); 4] {
     [
-        (CERTIFICATE, host.chain.as_bytes()),
-        (KEY, host.key.as_bytes()),
-        (CLIENT_CA, anchor.as_bytes()),
+        (CERTIFICATE_FILE, host.chain.as_bytes()),
+        (KEY_FILE, host.key.as_bytes()),
+        (CLIENT_CA_FILE, anchor.as_bytes()),
         (SETTINGS, settings.as_bytes()),
     ]
 }
 
 /// The part of the exporter's configuration that is about the host API.
 pub(super) fn settings(args: &EnrollArgs) -> String {
-    let host = args.host.as_ref().map_or_else(String::new, |host| format!("host: {host}\n"));
-    let directory = args.on_host.trim_end_matches('/');
-    let file = |name: &str| scalar(&format!("{directory}/{name}"));
-    format!(
-        "{host}hostApi:\n  listenAddress: {}\n  certificateFile: {}\n  keyFile: {}\n  clientCaFile: {}\n  clientNames: [{}]\n",
-        quoted(&args.listen_address.to_string()),
-        file(CERTIFICATE),
-        file(KEY),
-        file(CLIENT_CA),
-        args.client_name
-    )
+    let host = args.host.as_ref().map_or_else(String::new, |host| format!("host: {}\n", yaml_scalar(host.as_str())));
+    host + &host_api_section(args.listen_address, &args.on_host, args.client_name.as_str())
 }
 
 /// The Secret that resources name in `tlsSecretRef`, with what the operator may use it for and for which hosts.
@@ -45,14 +34,18 @@ pub(super) fn secret(args: &EnrollArgs, client: &Identity, anchor: &str) -> Zero
         (Some(host), []) => vec![host.to_string()],
         (_, listed) => listed.iter().map(ToString::to_string).collect(),
     };
-    let namespace = args.client_secret.namespace.iter().fold(String::new(), |_, name| format!("  namespace: {name}\n"));
+    let namespace = args
+        .client_secret
+        .namespace
+        .iter()
+        .fold(String::new(), |_, name| format!("  namespace: {}\n", yaml_scalar(name)));
     let head = format!(
         "# The client certificate of kagiban-operator ({}), until {}. It holds a private key.\napiVersion: v1\nkind: Secret\n\
          metadata:\n  name: {}\n{namespace}  labels:\n    {PURPOSE_LABEL}: {}\n  annotations:\n    {ALLOWED_HOSTS_ANNOTATION}: {}\n\
          type: kubernetes.io/tls\nstringData:\n",
         args.client_name,
         client.leaf.not_after,
-        args.client_secret.name,
+        yaml_scalar(args.client_secret.name.as_str()),
         Purpose::ClientTls.word(),
         quoted(&allowed.join(", "))
     );
@@ -74,12 +67,6 @@ fn capacity(head: &str, values: &[(&str, &str)]) -> usize {
     const KEY_LINE: usize = 16;
     let of = |(key, value): &(&str, &str)| key.len() + KEY_LINE + value.len() + INDENT * (value.lines().count() + 1);
     head.len() + values.iter().map(of).sum::<usize>()
-}
-
-/// A path as YAML has it, in quotes where it needs them.
-fn scalar(text: &str) -> String {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
-    if text.starts_with('/') && text.chars().all(is_plain) { text.to_owned() } else { quoted(text) }
 }
 
 /// JSON's strings are YAML's.
@@ -110,15 +97,16 @@ mod tests {
     }
 
     #[test]
-    fn the_settings_are_what_the_documents_call_them_wherever_the_files_lie() {
-        let expected = "host: ups-01.example.com\nhostApi:\n  listenAddress: \"0.0.0.0:9995\"\n  certificateFile: \
-            /etc/kagiban/host-api.crt\n  keyFile: /etc/kagiban/host-api.key\n  clientCaFile: /etc/kagiban/client-ca.crt\n  \
-            clientNames: [kagiban-operator]\n";
-        assert_eq!(settings(&args(&[])), expected);
-        let odd = settings(&args(&["--on-host", "/srv/a b: \"c\"#/", "--listen-address", "[::]:9443"]));
-        let read: Value = serde_yaml::from_str(&odd).expect("YAML");
-        assert_eq!(read["hostApi"]["keyFile"], "/srv/a b: \"c\"#/host-api.key");
+    fn the_settings_are_of_this_host_and_where_its_files_will_lie() {
+        let host = |name: &str| {
+            let mut args = args(&["--on-host", "/srv/keys/", "--listen-address", "[::]:9443"]);
+            args.host = Some(name.parse().expect("a name"));
+            settings(&args)
+        };
+        let read: Value = serde_yaml::from_str(&host("010")).expect("YAML");
+        assert_eq!((&read["host"], &read["hostApi"]["keyFile"]), (&json!("010"), &json!("/srv/keys/host-api.key")));
         assert_eq!(read["hostApi"]["listenAddress"], "[::]:9443");
+        assert!(host("ups-01").starts_with("host: ups-01\nhostApi:\n"));
     }
 
     /// What the operator asks of a client Secret it finds in this one.

@@ -3,11 +3,12 @@
 use std::fmt;
 use std::path::Path;
 
+use kagiban_crds::host_setup::{CERTIFICATE_FILE, CLIENT_CA_FILE, KEY_FILE};
 use kagiban_files::WriteError;
 
 use super::ca::{self, Ca};
 use super::identity::Identity;
-use super::paper::{CERTIFICATE, CLIENT_CA, KEY, SETTINGS};
+use super::paper::SETTINGS;
 use super::{Places, Signed};
 use crate::cli::EnrollArgs;
 
@@ -57,7 +58,7 @@ impl Report<'_> {
         };
         let (from, to) = (directory.display(), self.args.on_host.trim_end_matches('/'));
         writeln!(f, "{from}: the host API of {host}, {}", until(identity))?;
-        writeln!(f, "  1. scp {from}/{CERTIFICATE} {from}/{KEY} {from}/{CLIENT_CA} root@{host}:{to}/")?;
+        writeln!(f, "  1. scp {from}/{CERTIFICATE_FILE} {from}/{KEY_FILE} {from}/{CLIENT_CA_FILE} root@{host}:{to}/")?;
         if self.args.renew {
             writeln!(f, "  2. The exporter reads them again by itself: nothing is restarted.")?;
         } else {

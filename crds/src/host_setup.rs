@@ -1,0 +1,96 @@
+//! What a host's configuration and the cluster call what is set up for the host API: `kagiban-operator enroll` makes it, and
+//! `kagiban-exporter discover` proposes a configuration that names it.
+
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+
+/// Where the host API listens, and where the operator looks for it when a URL names no port.
+pub const PORT: u16 = 9995;
+/// On every address of the host.
+pub const LISTEN_ADDRESS: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, PORT));
+
+/// Of the files below, on the host.
+pub const DIRECTORY: &str = "/etc/kagiban";
+pub const CERTIFICATE_FILE: &str = "host-api.crt";
+pub const KEY_FILE: &str = "host-api.key";
+pub const CLIENT_CA_FILE: &str = "client-ca.crt";
+
+/// The name in the operator's client certificate.
+pub const CLIENT_NAME: &str = "kagiban-operator";
+/// The Secret with that certificate.
+pub const CLIENT_SECRET: &str = "fleet-client";
+
+/// `hostApi` of the exporter's configuration, as YAML: for a host whose files are in `directory`, and which lets `client` in.
+pub fn host_api_section(listen: SocketAddr, directory: &str, client: &str) -> String {
+    let directory = directory.trim_end_matches('/');
+    let file = |name: &str| yaml_scalar(&format!("{directory}/{name}"));
+    format!(
+        "hostApi:\n  listenAddress: {}\n  certificateFile: {}\n  keyFile: {}\n  clientCaFile: {}\n  clientNames: [{}]\n",
+        yaml_scalar(&listen.to_string()),
+        file(CERTIFICATE_FILE),
+        file(KEY_FILE),
+        file(CLIENT_CA_FILE),
+        yaml_scalar(client),
+    )
+}
+
+/// A text as YAML has it, in quotes unless every reader takes it for a text without: `010` and `on` can be names.
+pub fn yaml_scalar(text: &str) -> String {
+    const NO_TEXTS: [&str; 9] = ["null", "true", "false", "yes", "no", "on", "off", "y", "n"];
+    let is_plain = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '/')
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || "/._-".contains(c))
+        && !NO_TEXTS.iter().any(|word| text.eq_ignore_ascii_case(word));
+    // JSON's strings are YAML's.
+    if is_plain { text.to_owned() } else { serde_json::Value::from(text).to_string() }
+}
+
+#[cfg(all(test, feature = "resource"))]
+mod tests {
+    use serde_yaml::Value;
+
+    use super::*;
+
+    #[test]
+    fn a_name_or_a_path_of_any_form_is_read_back_as_the_text_it_is() {
+        let texts = [
+            "/etc/kagiban",
+            "ups-01",
+            "010",
+            "0x1f",
+            "1e3",
+            "12:30",
+            "2026-01-01",
+            "On",
+            "null",
+            "",
+            "~",
+            "a b",
+            "/a: #\"b\"",
+            "- x",
+        ];
+        for text in texts {
+            let written = yaml_scalar(text);
+            for document in [format!("it: {written}"), format!("it: [{written}]")] {
+                let read: Value = serde_yaml::from_str(&document).unwrap_or_else(|error| panic!("{document}: {error}"));
+                let read = if read["it"].is_sequence() { &read["it"][0] } else { &read["it"] };
+                assert_eq!(read.as_str(), Some(text), "{document}");
+            }
+        }
+        assert_eq!(
+            ["/etc/kagiban", "ups-01", "on", "NO", "010"].map(yaml_scalar),
+            ["/etc/kagiban", "ups-01", "\"on\"", "\"NO\"", "\"010\""]
+        );
+    }
+
+    #[test]
+    fn the_section_names_the_files_wherever_they_lie() {
+        let section = host_api_section(LISTEN_ADDRESS, DIRECTORY, CLIENT_NAME);
+        let expected = "hostApi:\n  listenAddress: \"0.0.0.0:9995\"\n  certificateFile: /etc/kagiban/host-api.crt\n  \
+            keyFile: /etc/kagiban/host-api.key\n  clientCaFile: /etc/kagiban/client-ca.crt\n  clientNames: [kagiban-operator]\n";
+        assert_eq!(section, expected);
+        let odd = host_api_section("[::]:9443".parse().expect("an address"), "/srv/a b: \"c\"#/", "010");
+        let read: Value = serde_yaml::from_str(&odd).expect("YAML");
+        assert_eq!(read["hostApi"]["keyFile"], "/srv/a b: \"c\"#/host-api.key");
+        assert_eq!(read["hostApi"]["listenAddress"], "[::]:9443");
+        assert_eq!(read["hostApi"]["clientNames"][0], "010");
+    }
+}
