@@ -3,7 +3,7 @@
 //! ```text
 //!   command line ──ca──> a CA that may sign: of files, of a Secret, or a new one
 //!                         │
-//!   names, duration ──────┴──identity──> keys and chains ──paper──> texts of files          (both pure)
+//!   names, duration ──────┴──identity──> keys and chains ─contents─> texts of files          (both pure)
 //!                                                                    │
 //!                                        output: all of it or nothing┴──report──> what to put where
 //! ```
@@ -11,9 +11,9 @@
 //! It signs by `certificate`, as the issuer does, and writes by `kagiban_files`, as the exporter does.
 
 mod ca;
+mod contents;
 mod identity;
 mod output;
-mod paper;
 mod report;
 
 use std::io::Write as _;
@@ -53,15 +53,15 @@ pub async fn enroll(args: &EnrollArgs) -> anyhow::Result<()> {
     let now = Timestamp::now();
     let ca = Ca::find(args, now).await?;
     let signed = sign(args, &places, &ca, now)?;
-    let manifest = signed.client.as_ref().map(|client| paper::secret(args, client, ca.anchor()));
+    let manifest = signed.client.as_ref().map(|client| contents::secret(args, client, ca.anchor()));
 
     let mut output = Output::default();
     if let (Some(path), Some(files)) = (&places.ca, ca.files()) {
         output.add(path, &files, Target::Free)?;
     }
     if let (Some(path), Some(host)) = (&places.host, &signed.host) {
-        let settings = paper::settings(args);
-        output.add(path, &paper::host_files(host, ca.anchor(), &settings), target(path, args.renew))?;
+        let settings = contents::settings(args);
+        output.add(path, &contents::host_files(host, ca.anchor(), &settings), target(path, args.renew))?;
     }
     output.publish()?;
     match (&places.client, &manifest) {

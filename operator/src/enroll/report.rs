@@ -7,8 +7,8 @@ use kagiban_crds::host_setup::{CERTIFICATE_FILE, CLIENT_CA_FILE, KEY_FILE};
 use kagiban_files::WriteError;
 
 use super::ca::{self, Ca};
+use super::contents::SETTINGS;
 use super::identity::Identity;
-use super::paper::SETTINGS;
 use super::{Places, Signed};
 use crate::cli::EnrollArgs;
 
