@@ -29,12 +29,19 @@ use identity::{Identity, Names};
 use output::{Output, Target};
 use report::Report;
 
-/// What is written where; `None` for the client's Secret is the standard output.
+/// What is written where; none of what is not made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Places {
     host: Option<PathBuf>,
-    client: Option<Option<PathBuf>>,
+    client: Option<SecretOutput>,
     ca: Option<PathBuf>,
+}
+
+/// Where the Secret with the client certificate is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum SecretOutput {
+    File(PathBuf),
+    Stdout,
 }
 
 /// What was signed for whom.
@@ -65,20 +72,20 @@ pub async fn enroll(args: &EnrollArgs) -> anyhow::Result<()> {
     }
     output.publish()?;
     match (&places.client, &manifest) {
-        (Some(Some(path)), Some(manifest)) => {
+        (Some(SecretOutput::File(path)), Some(manifest)) => {
             output::write_file(path, manifest.as_bytes(), target(path, args.renew))?;
         }
-        (Some(None), Some(manifest)) => {
+        (Some(SecretOutput::Stdout), Some(manifest)) => {
             let mut out = std::io::stdout().lock();
             let printed = out.write_all(manifest.as_bytes()).and_then(|()| out.flush());
             printed.context("the Secret cannot be printed; nothing was written")?;
         }
-        _ => {}
+        (None, _) | (_, None) => {}
     }
     let left = output.keep();
     let report = Report { args, places: &places, ca: &ca, signed: &signed, left: &left }.to_string();
     // Where the Secret goes to the standard output, nothing else does
-    let told = if matches!(places.client, Some(None)) {
+    let told = if places.client == Some(SecretOutput::Stdout) {
         std::io::stderr().write_all(report.as_bytes())
     } else {
         std::io::stdout().write_all(report.as_bytes())
@@ -104,11 +111,15 @@ impl Places {
         // Not `./NAME`: it is shown in commands that people copy
         let below = |name: &str| if here { PathBuf::from(name) } else { args.output.join(name) };
         let secret = format!("{}.yaml", args.client_secret.name);
-        let client = args.client_output.clone().unwrap_or_else(|| below(&secret));
+        let client = match &args.client_output {
+            Some(path) if path == Path::new("-") => SecretOutput::Stdout,
+            Some(path) => SecretOutput::File(path.clone()),
+            None => SecretOutput::File(below(&secret)),
+        };
         Self {
             host: args.host.as_ref().map(|host| below(host.as_str())),
             // With a new CA there can be no client certificate yet
-            client: (args.client || args.new_ca.is_some()).then(|| Some(client).filter(|path| path != Path::new("-"))),
+            client: (args.client || args.new_ca.is_some()).then_some(client),
             ca: args.new_ca.clone(),
         }
     }
@@ -124,13 +135,22 @@ impl Places {
                 ca::KEY
             );
         }
-        let mut ours = self.host.iter().chain(self.client.iter().flatten());
+        let mut ours = self.host.iter().chain(self.client.iter().filter_map(SecretOutput::file));
         match ours.find(|path| !renew && is_there(path)) {
             Some(path) => anyhow::bail!(
                 "{} is there already: give --renew to put a new key and certificate in its place",
                 path.display()
             ),
             None => Ok(()),
+        }
+    }
+}
+
+impl SecretOutput {
+    const fn file(&self) -> Option<&PathBuf> {
+        match self {
+            Self::File(path) => Some(path),
+            Self::Stdout => None,
         }
     }
 }

@@ -50,8 +50,16 @@ pub(super) fn secret(args: &EnrollArgs, client: &Identity, anchor: &str) -> Zero
         quoted(&allowed.join(", "))
     );
     let values = [("tls.crt", client.chain.as_str()), ("tls.key", &client.key), ("ca.crt", anchor)];
-    let mut text = Zeroizing::new(String::with_capacity(capacity(&head, &values)));
-    text.push_str(&head);
+    with_values(&head, &values)
+}
+
+/// The text never grows: that would leave a copy of the key behind in freed memory.
+fn with_values(head: &str, values: &[(&str, &str)]) -> Zeroizing<String> {
+    let line = |line: &str| "    \n".len() + line.len();
+    let length = |(key, value): &(&str, &str)| "  : |\n".len() + key.len() + value.lines().map(line).sum::<usize>();
+    let length = head.len() + values.iter().map(length).sum::<usize>();
+    let mut text = Zeroizing::new(String::with_capacity(length));
+    text.push_str(head);
     for (key, value) in values {
         let _ = writeln!(text, "  {key}: |");
         for line in value.lines() {
@@ -59,14 +67,6 @@ pub(super) fn secret(args: &EnrollArgs, client: &Identity, anchor: &str) -> Zero
         }
     }
     text
-}
-
-/// Enough that the text never grows: that would leave a copy of the key behind in freed memory.
-fn capacity(head: &str, values: &[(&str, &str)]) -> usize {
-    const INDENT: usize = 5;
-    const KEY_LINE: usize = 16;
-    let of = |(key, value): &(&str, &str)| key.len() + KEY_LINE + value.len() + INDENT * (value.lines().count() + 1);
-    head.len() + values.iter().map(of).sum::<usize>()
 }
 
 /// JSON's strings are YAML's.
@@ -151,14 +151,13 @@ mod tests {
     /// A text that grows leaves the key behind in freed memory.
     #[test]
     fn the_text_with_the_key_is_written_without_growing() {
-        let key = "a\n".repeat(500);
-        let values = [("tls.key", key.as_str()), ("ca.crt", "b")];
-        let written: usize = values
-            .iter()
-            .map(|(key, value)| {
-                key.len() + "  : |\n".len() + value.lines().map(|line| line.len() + "    \n".len()).sum::<usize>()
-            })
-            .sum();
-        assert!(capacity("head", &values) >= "head".len() + written);
+        let (many, none) = ("a\n".repeat(500), String::new());
+        for value in [many.as_str(), "one\n\ntwo", none.as_str()] {
+            let text = with_values("head\n", &[("tls.key", value), ("ca.crt", "b\n")]);
+            // What has grown has room for more than it holds.
+            assert_eq!(text.capacity(), text.len());
+            let read: Value = serde_yaml::from_str(text.strip_prefix("head\n").expect("the head")).expect("YAML");
+            assert_eq!(read["ca.crt"], "b\n");
+        }
     }
 }

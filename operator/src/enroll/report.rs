@@ -9,7 +9,7 @@ use kagiban_files::WriteError;
 use super::ca::{self, Ca};
 use super::contents::SETTINGS;
 use super::identity::Identity;
-use super::{Places, Signed};
+use super::{Places, SecretOutput, Signed};
 use crate::cli::EnrollArgs;
 
 pub(super) struct Report<'a> {
@@ -74,7 +74,7 @@ impl Report<'_> {
     fn client(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(identity) = &self.signed.client else { return self.known_client(f) };
         let (name, address) = (&self.args.client_name, &self.args.client_secret);
-        let Some(Some(path)) = &self.places.client else {
+        let Some(SecretOutput::File(path)) = &self.places.client else {
             return writeln!(f, "Secret {address}: the operator's client certificate {name}, {}", until(identity));
         };
         writeln!(f, "{}: the operator's client certificate {name}, {}", path.display(), until(identity))?;
