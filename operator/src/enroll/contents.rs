@@ -103,8 +103,8 @@ mod tests {
             args.host = Some(name.parse().expect("a name"));
             settings(&args)
         };
-        let read: Value = serde_yaml::from_str(&host("010")).expect("YAML");
-        assert_eq!((&read["host"], &read["hostApi"]["keyFile"]), (&json!("010"), &json!("/srv/keys/host-api.key")));
+        let read: Value = serde_yaml::from_str(&host("1e3")).expect("YAML");
+        assert_eq!((&read["host"], &read["hostApi"]["keyFile"]), (&json!("1e3"), &json!("/srv/keys/host-api.key")));
         assert_eq!(read["hostApi"]["listenAddress"], "[::]:9443");
         assert!(host("ups-01").starts_with("host: ups-01\nhostApi:\n"));
     }
