@@ -6,12 +6,14 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use serde_json::{Value, json};
 
 use crate::pki::Identity;
+use crate::wait;
 
 /// A connection with TLS.
 pub type TlsStream = StreamOwned<ClientConnection, TcpStream>;
@@ -55,6 +57,41 @@ pub struct HostClient {
 impl HostClient {
     pub fn send(&self, method: &str, path: &str, body: Option<&str>) -> Result<Response> {
         exchange(&mut self.connect()?, &request(method, path, body))
+    }
+
+    /// Has a rotation opened for a leaf of the host's name, and delivers what `sign` makes of the request.
+    pub fn rotate(
+        &self,
+        agent: &str,
+        host: &str,
+        generation: u64,
+        sign: impl FnOnce(&str) -> Result<String>,
+    ) -> Result<()> {
+        let order = |name: &str, value: Value| {
+            let mut order = json!({"epoch": 1, "generation": generation, "host": host, "agent": agent});
+            order[name] = value;
+            order.to_string()
+        };
+        let path = format!("/v1/agents/{agent}/rotations");
+        let open = order("certificate", json!({"dnsNames": [host], "key": "ECDSA-P256"}));
+        let opened = self.send("POST", &path, Some(&open))?;
+        let csr = opened.json()?["csr"].as_str().with_context(|| format!("no request: {opened:?}"))?.to_owned();
+        let chain = order("chain", json!(sign(&csr)?));
+        let delivered = self.send("PUT", &format!("{path}/{generation}/chain"), Some(&chain))?;
+        ensure!(delivered.status < 300, "{delivered:?}");
+        Ok(())
+    }
+
+    /// The report of a rotation, once it is decided.
+    pub fn wait_decided(&self, agent: &str, generation: u64, deadline: Duration) -> Result<Value> {
+        let path = format!("/v1/agents/{agent}/rotations/{generation}");
+        let mut last = Value::Null;
+        let decided = wait::until(deadline, || {
+            last = self.send("GET", &path, None).and_then(|answer| answer.json()).unwrap_or_default();
+            ["Committed", "RolledBack", "Frozen"].iter().any(|end| last["state"] == *end)
+        });
+        decided.with_context(|| format!("generation {generation} is not decided: {last:#}"))?;
+        Ok(last)
     }
 
     /// A connection on which a test may write what it likes.

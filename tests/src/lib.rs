@@ -17,6 +17,7 @@ pub mod alertmanager;
 pub mod answering;
 pub mod apcupsd;
 pub mod audit;
+pub mod booted;
 pub mod canary;
 pub mod chart_values;
 pub mod control_plane;

@@ -10,9 +10,8 @@ use kagiban_tests::host::Host;
 use kagiban_tests::keystore::StoreType;
 use kagiban_tests::powerchute::Installation;
 use kagiban_tests::quickstart::{Fleet, HOST};
-use kagiban_tests::{scratch, tools, wait};
+use kagiban_tests::{scratch, tools};
 use rustix::fs::{XattrFlags, getxattr, setxattr};
-use serde_json::json;
 
 /// An account that owns the agent's directory, and one that may read its keystore.
 const OWNER: u32 = 4242;
@@ -49,25 +48,8 @@ fn the_units_capabilities_and_calls_are_enough_to_rotate_the_keystore_of_another
     host.start_exporter()?;
 
     let client = host.client(Some(fleet.client_identity()?));
-    let target = json!({"epoch": 1, "generation": 1, "host": HOST, "agent": "powerchute"});
-    let with = |name: &str, value: serde_json::Value| {
-        let mut order = target.clone();
-        order[name] = value;
-        order.to_string()
-    };
-    let open = with("certificate", json!({"dnsNames": [HOST], "key": "ECDSA-P256"}));
-    let opened = client.send("POST", "/v1/agents/powerchute/rotations", Some(&open))?;
-    let csr = opened.json()?["csr"].as_str().with_context(|| format!("no request: {opened:?}"))?.to_owned();
-    let chain = fleet.corporate.sign(&csr)?;
-    let delivered =
-        client.send("PUT", "/v1/agents/powerchute/rotations/1/chain", Some(&with("chain", json!(chain))))?;
-    ensure!(delivered.status < 300, "{delivered:?}");
-    let mut report = json!(null);
-    wait::until(DEADLINE, || {
-        let asked = client.send("GET", "/v1/agents/powerchute/rotations/1", None).and_then(|answer| answer.json());
-        report = asked.unwrap_or_default();
-        ["Committed", "RolledBack", "Frozen"].iter().any(|end| report["state"] == *end)
-    })?;
+    client.rotate("powerchute", HOST, 1, |csr| fleet.corporate.sign(csr))?;
+    let report = client.wait_decided("powerchute", 1, DEADLINE)?;
     ensure!(report["state"] == "Committed", "{report:#}");
     ensure!(host.agent.served()?.leaf_sha256() != before, "the old leaf is served");
     let metadata = fs::metadata(&store)?;

@@ -1,6 +1,7 @@
 //! Packages of kagiban-exporter, installed by dpkg and rpm in a root of Debian packages, and what comes with them.
 
 mod ansible;
+mod booted;
 mod calls;
 mod capabilities;
 mod deb;
