@@ -191,7 +191,7 @@ pub(crate) const HELM: &[Step] = &[
 const BY_HAND: &[Step] = &[run("(the script of docs/host-api.md)")];
 
 const NO_KUBELET: &str = "the API server of the tests has no nodes, so no pod runs";
-const NO_SYSTEMD: &str = "it needs systemd as the init of a live host";
+const BOOTED: &str = "`tests/packages` runs it on a host that systemd has booted";
 const IN_A_ROOT: &str = "`tests/packages` installs, upgrades and removes them in a root of its own";
 const ITSELF: &str = "the suite is what it runs";
 
@@ -202,14 +202,14 @@ const LEFT_OUT: &[Step] = &[
         "kubectl get --raw /api/v1/namespaces/NAMESPACE/pods/POD:9994/proxy/metrics | grep kagiban_operator_",
         NO_KUBELET,
     ),
-    left_out("sudo systemctl enable --now kagiban-exporter-host-api", NO_SYSTEMD),
-    left_out("systemctl status SERVICE", NO_SYSTEMD),
-    left_out("ssh HOST systemctl status 'kagiban-exporter*'", NO_SYSTEMD),
-    left_out("journalctl -u 'kagiban-exporter*' -n 50", NO_SYSTEMD),
-    left_out("journalctl -u 'kagiban-exporter*' | grep 'hardening check fails'", NO_SYSTEMD),
-    left_out("journalctl -u 'kagiban-exporter*' | grep 'host API'", NO_SYSTEMD),
-    left_out("sudo systemctl disable --now kagiban-exporter", NO_SYSTEMD),
-    left_out("sudo find /var/lib/kagiban -user kagiban -delete", "it changes the machine"),
+    left_out("sudo systemctl enable --now kagiban-exporter-host-api", BOOTED),
+    left_out("systemctl status SERVICE", BOOTED),
+    left_out("ssh HOST systemctl status 'kagiban-exporter*'", BOOTED),
+    left_out("journalctl -u 'kagiban-exporter*' -n 50", BOOTED),
+    left_out("journalctl -u 'kagiban-exporter*' | grep 'hardening check fails'", "it needs a PowerChute below systemd"),
+    left_out("journalctl -u 'kagiban-exporter*' | grep 'host API'", BOOTED),
+    left_out("sudo systemctl disable --now kagiban-exporter", BOOTED),
+    left_out("sudo find /var/lib/kagiban -user kagiban -delete", BOOTED),
     left_out("sudo apt install ./target/packages/kagiban-exporter_*_amd64.deb", IN_A_ROOT),
     left_out("sudo dnf install ./target/packages/kagiban-exporter-*.x86_64.rpm", IN_A_ROOT),
     left_out("sudo apt purge kagiban-exporter", IN_A_ROOT),
