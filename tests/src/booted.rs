@@ -1,13 +1,14 @@
 //! A root of Debian packages that is booted: systemd is process 1 of namespaces of its own, and our units run as on a host.
 
 use std::fs::{self, File};
+use std::io::{self, Write as _};
 use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use crate::debian_root::DebianRoot;
@@ -159,7 +160,7 @@ impl<'a> Booted<'a> {
 impl Drop for Booted<'_> {
     fn drop(&mut self) {
         if thread::panicking() {
-            eprintln!("{}", self.journal());
+            shown(&self.journal());
         }
         let _ = self.unshare.kill();
         let _ = wait::until(DEADLINE, || !Path::new(&format!("/proc/{}", self.init)).exists());
@@ -167,9 +168,14 @@ impl Drop for Booted<'_> {
         let removed =
             process::run(Command::new("unshare").args(["--mount", "--", "sh", "-euc", script, "sh", &self.group]));
         if let Err(error) = removed {
-            eprintln!("the control group {} is left: {error:#}", self.group);
+            shown(&format!("the control group {} is left: {error:#}", self.group));
         }
     }
+}
+
+/// Best effort: the test's own outcome matters more.
+fn shown(text: &str) {
+    let _ = io::stderr().write_all(format!("{text}\n").as_bytes());
 }
 
 fn child(of: u32) -> Option<u32> {

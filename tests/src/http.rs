@@ -28,7 +28,7 @@ pub struct Response {
 }
 
 impl Response {
-    pub fn json(&self) -> Result<serde_json::Value> {
+    pub fn json(&self) -> Result<Value> {
         serde_json::from_str(&self.body)
             .with_context(|| format!("{} with a body that is no JSON: {}", self.status, self.body))
     }
