@@ -136,8 +136,9 @@ async fn work(args: ServeArgs, sockets: Option<Vec<InheritedSocket>>) -> Result<
 fn on_runtime<T>(work: impl Future<Output = T>) -> Result<T> {
     let runtime = runtime()?;
     let worked = runtime.block_on(work);
-    // Whatever came of it: to drop the runtime would wait for a file read that hangs.
+    // Whatever came of it: to drop the runtime, or to wait for all work, would wait for a file read that hangs.
     runtime.shutdown_timeout(LAST_WAIT);
+    blocking::wait_for_the_end(LAST_WAIT);
     Ok(worked)
 }
 

@@ -1,13 +1,18 @@
 //! How many threads each kind of work may hold.
 
 use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{LazyLock, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::thread;
+use std::time::Duration;
 
-use tokio::sync::{Semaphore, SemaphorePermit};
-use tokio::task::JoinHandle;
+use tokio::runtime::Handle;
+use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
 use tokio::time::{Instant, timeout_at};
+
+use super::pool;
 
 /// What a thread is wanted for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -84,6 +89,9 @@ const LIMITS: [(Work, usize); 19] = [
 
 /// For what the libraries do by themselves: binding to a name at the start, for example.
 const OTHERS: usize = 3;
+
+/// At the program's end.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(5);
 
 /// As many threads as all lanes together: one that is full takes none from another.
 pub const MAX_THREADS: usize = {
@@ -184,7 +192,7 @@ pub(crate) async fn start<R: Send + 'static>(
     work: Work,
     until: Instant,
     job: impl FnOnce() -> R + Send + 'static,
-) -> Result<JoinHandle<R>, Blocked> {
+) -> Result<Started<R>, Blocked> {
     Ok(reserve(work, until).await?.start(job))
 }
 
@@ -196,11 +204,20 @@ pub(crate) async fn reserve(work: Work, until: Instant) -> Result<Reserved, Bloc
     work.lane().reserve(until).await
 }
 
-async fn finished<R>(mut started: JoinHandle<R>, until: Instant) -> Result<R, Blocked> {
+async fn finished<R>(mut started: Started<R>, until: Instant) -> Result<R, Blocked> {
     match timeout_at(until, &mut started).await {
         Ok(Ok(result)) => Ok(result),
         Ok(Err(_)) => Err(Blocked::Panic),
         Err(_) => Err(Blocked::Timeout),
+    }
+}
+
+/// Waits until no work is under way, for so long and no longer: what hangs never ends.
+pub fn wait_for_the_end(longest: Duration) {
+    let began = std::time::Instant::now();
+    let is_under_way = || usage().iter().any(|lane| lane.running > 0);
+    while is_under_way() && began.elapsed() < longest {
+        thread::sleep(BETWEEN_LOOKS);
     }
 }
 
@@ -278,20 +295,40 @@ pub(crate) struct Reserved {
 }
 
 impl Reserved {
-    #[expect(clippy::disallowed_methods, reason = "the one place where a thread is taken, with a permit")]
-    pub(crate) fn start<R: Send + 'static>(self, job: impl FnOnce() -> R + Send + 'static) -> JoinHandle<R> {
+    /// Where the system gives no thread, the work is dropped, and with it its place: whoever asked is told, and asks again later.
+    pub(crate) fn start<R: Send + 'static>(self, job: impl FnOnce() -> R + Send + 'static) -> Started<R> {
+        let (done, result) = oneshot::channel();
+        // Whatever of the runtime the work uses, such as its clock.
+        let runtime = Handle::try_current().ok();
         let work = move || {
+            let _runtime = runtime.as_ref().map(Handle::enter);
             // Held until the work is done, whoever has stopped waiting for it.
-            let _held = self;
-            job()
+            let held = self;
+            let result = job();
+            drop(held);
+            // Nobody may wait any more.
+            let _ = done.send(result);
         };
-        // Where the system gives it no thread, the runtime panics. Whoever asked is told, and asks again later; the panic must not end the task that asked.
-        let started = catch_unwind(AssertUnwindSafe(|| tokio::task::spawn_blocking(work)));
-        started.unwrap_or_else(|_| {
-            let lost = tokio::spawn(std::future::pending());
-            lost.abort();
-            lost
-        })
+        if let Err(error) = pool::work(work) {
+            tracing::debug!(%error, "the system gives no thread");
+        }
+        Started(result)
+    }
+}
+
+/// Work that was given to a thread: its result, once it has one.
+#[derive(Debug)]
+pub(crate) struct Started<R>(oneshot::Receiver<R>);
+
+/// It panicked, or there was no thread for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Lost;
+
+impl<R> Future for Started<R> {
+    type Output = Result<R, Lost>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0).poll(context).map_err(|_| Lost)
     }
 }
 
@@ -304,7 +341,6 @@ impl Drop for Reserved {
 #[cfg(test)]
 mod tests {
     use std::sync::mpsc;
-    use std::time::Duration;
 
     use super::*;
 

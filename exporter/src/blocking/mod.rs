@@ -1,7 +1,7 @@
 //! Work that blocks a thread: files, name resolution, password hashes.
 //!
 //! ```text
-//!   Work (a kind) ──> Lane (so many threads, and no more) ──> blocking pool of the runtime
+//!   Work (a kind) ──> Lane (so many threads, and no more) ──> pool
 //!                       │ permit, held by the work itself
 //!   Flights ────────────┤ one at a time for each key; who asks meanwhile shares the result
 //!   Turns ──────────────┤ one at a time for each key; who asks meanwhile waits, and does it anew
@@ -9,17 +9,18 @@
 //! ```
 //!
 //! A thread that hangs in the kernel cannot be ended. Its kind of work has fewer threads until it comes back, and no other
-//! kind notices: the lanes together are as many as the runtime has threads. `clippy.toml` forbids every other way to them.
+//! kind notices: the lanes together are as many as there are threads. `clippy.toml` forbids every other way to them.
 
 mod flights;
 mod lanes;
 mod names;
 pub(crate) mod own_thread;
+mod pool;
 mod turns;
 
 pub(crate) use flights::Flights;
 pub use lanes::{Blocked, MAX_THREADS, Work};
-pub use lanes::{LaneUsage, usage};
-pub(crate) use lanes::{reserve, run, start};
+pub use lanes::{LaneUsage, usage, wait_for_the_end};
+pub(crate) use lanes::{Started, reserve, run, start};
 pub(crate) use names::{ResolveError, resolve};
 pub(crate) use turns::Turns;

@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
 use super::schedule::{panicked, timed_out};
-use crate::blocking::{Blocked, Work, reserve};
+use crate::blocking::{Blocked, Started, Work, reserve};
 use crate::snapshot::Trouble;
 
 /// For work that outlived its deadline: longer would hold one of the places in which other sources are looked at.
@@ -27,7 +26,7 @@ enum State<W, R> {
     New,
     Idle(Box<W>),
     /// Work that outlived its deadline.
-    Stuck(JoinHandle<(Box<W>, R)>),
+    Stuck(Started<(Box<W>, R)>),
 }
 
 impl<W: Send + 'static, R: Send + 'static> Blocking<W, R> {

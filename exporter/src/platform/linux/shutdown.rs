@@ -5,13 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::debug;
 
 use super::logind::{Logind, LogindReply, Silence};
 use super::{scheduled_file, scheduled_shutdown_file};
-use crate::blocking::{self, Blocked, Work};
+use crate::blocking::{self, Blocked, Started, Work};
 use crate::label::Label;
 use crate::platform::shutdown::{ShutdownError, SystemShutdown};
 
@@ -22,7 +21,7 @@ pub struct ShutdownWatch {
     file: PathBuf,
     /// The file was named in the configuration: it counts besides what logind says, which may be another system's.
     file_counts: bool,
-    reading: Option<JoinHandle<Result<SystemShutdown, ShutdownError>>>,
+    reading: Option<Started<Result<SystemShutdown, ShutdownError>>>,
     /// What the log knows already.
     said: Option<Asked>,
 }
