@@ -142,7 +142,7 @@ impl StateDirectory {
     /// has other journals and other fences. One that cannot be asked is not another one: what is done there says what is wrong.
     pub fn is_in_place(&self) -> bool {
         match (self.opened, platform::directory_identity(&self.root)) {
-            (Some(opened), Ok(now)) => opened == now,
+            (Some(opened), Ok(now)) => now.device == opened.device && !now.is_another_than(&opened),
             (Some(_), Err(FileError::NotFound { .. })) => false,
             (_, _) => true,
         }

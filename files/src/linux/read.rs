@@ -147,23 +147,34 @@ pub fn identify(path: &Path) -> Result<FileIdentity, FileError> {
 /// # Errors
 /// See [`FileError`].
 pub fn directory_identity(path: &Path) -> Result<DirectoryIdentity, FileError> {
-    let metadata = std::fs::metadata(path).map_err(|error| failed(path, error))?;
-    Ok(DirectoryIdentity { filesystem: filesystem_at(path), ..identity_of_directory(&metadata) })
+    // Opened once: half an identity, for want of a descriptor, would be another one's.
+    let directory = openat(CWD, path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
+    let directory = File::from(directory.map_err(|error| failed(path, error.into()))?);
+    let metadata = directory.metadata().map_err(|error| failed(path, error))?;
+    Ok(identity_of_directory(&directory, &metadata))
 }
 
-pub(super) fn identity_of_directory(metadata: &Metadata) -> DirectoryIdentity {
+/// Of a directory that is held open, and was looked at.
+pub(super) fn identity_of_directory(directory: impl AsFd, metadata: &Metadata) -> DirectoryIdentity {
     let born = metadata.created().ok().and_then(|born| born.duration_since(UNIX_EPOCH).ok());
     let born = born.and_then(|born| i64::try_from(born.as_nanos()).ok());
-    DirectoryIdentity { device: metadata.dev(), inode: metadata.ino(), born, filesystem: None }
+    DirectoryIdentity {
+        device: metadata.dev(),
+        inode: metadata.ino(),
+        born: born.filter(|_| !is_copied_at_first_write(&directory)),
+        filesystem: filesystem_of(directory),
+    }
 }
 
-fn filesystem_at(path: &Path) -> Option<u64> {
-    let directory = openat(CWD, path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).ok()?;
-    filesystem_of(&directory)
+/// A directory of an overlay's lower layer is made anew in the upper one, and keeps its number.
+fn is_copied_at_first_write(directory: impl AsFd) -> bool {
+    /// By linux/magic.h.
+    const OVERLAY: FsWord = 0x794c_7630;
+    rustix::fs::fstatfs(directory).is_ok_and(|system| system.f_type == OVERLAY)
 }
 
 /// The number that a file system has from its UUID: that of others is their device's, which a reboot may change.
-pub(super) fn filesystem_of(directory: impl AsFd) -> Option<u64> {
+fn filesystem_of(directory: impl AsFd) -> Option<u64> {
     /// ext2 to ext4, Btrfs and F2FS, by linux/magic.h.
     const BY_UUID: [FsWord; 3] = [0xef53, 0x9123_683e, 0xf2f5_2010];
     let kind = rustix::fs::fstatfs(&directory).ok()?.f_type;

@@ -11,7 +11,7 @@ use rustix::fs::{Access, AtFlags, IFlags, StatxAttributes, StatxFlags, accessat,
 use super::attributes::Attributes;
 use super::held::{HeldFile, Place};
 use super::mounts;
-use super::read::{filesystem_of, identity_of_directory};
+use super::read::identity_of_directory;
 use crate::file::{DirectoryIdentity, FileError, Links, WriteError};
 
 /// What lies at a path, and what a file in its place would get.
@@ -33,7 +33,7 @@ pub fn survey(path: &Path, limit: u64) -> Result<Surveyed, WriteError> {
     let opened = place.open_replaceable()?;
     let looked = place.directory.try_clone().and_then(|directory| File::from(directory).metadata());
     let looked = looked.map_err(place.failed("looking at its directory"))?;
-    let directory = DirectoryIdentity { filesystem: filesystem_of(&place.directory), ..identity_of_directory(&looked) };
+    let directory = identity_of_directory(&place.directory, &looked);
     let Some((file, metadata)) = opened else {
         // It may be there when the mount is, and a key that is written now would stay below.
         if let Some(mount) = path.parent().and_then(mounts::awaited) {

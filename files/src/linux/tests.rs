@@ -508,3 +508,42 @@ fn a_state_directory_that_others_may_write_in_is_refused() {
     fs::set_permissions(&path, Permissions::from_mode(0o777)).expect("chmod");
     assert!(create_private_directory(&path).is_err());
 }
+
+/// Holds A5: a directory of an overlay's lower layer is made anew by the first write to it, and was taken for another one from then on.
+#[test]
+fn a_directory_of_an_overlay_stays_the_same_when_it_is_written_to() {
+    be_root();
+    let room = Room::new();
+    let root = room.file("lower.mark", b"").parent().expect("a parent").to_owned();
+    let at = |name: &str| root.join(name);
+    // An overlay's upper layer cannot be on another overlay, as a container's file system is.
+    fs::create_dir(at("layers")).expect("a directory");
+    let run = |program: &str, arguments: &[&str]| {
+        let status = std::process::Command::new(program).args(arguments).current_dir(&root).status();
+        assert!(status.expect("mount must be installed").success(), "{program} {arguments:?}: it needs CAP_SYS_ADMIN");
+    };
+    run("mount", &["-t", "tmpfs", "tmpfs", "layers"]);
+    for name in ["layers/lower/agent", "layers/upper", "layers/work", "merged"] {
+        fs::create_dir_all(at(name)).expect("a directory");
+    }
+    run(
+        "mount",
+        &[
+            "-t",
+            "overlay",
+            "-o",
+            "lowerdir=layers/lower,upperdir=layers/upper,workdir=layers/work",
+            "overlay",
+            "merged",
+        ],
+    );
+    let agent = at("merged/agent");
+    let then = directory_identity(&agent);
+    let written = fs::write(agent.join("key"), "");
+    let now = directory_identity(&agent);
+    run("umount", &["merged"]);
+    run("umount", &["layers"]);
+    written.expect("written");
+    let (then, now) = (then.expect("there"), now.expect("there"));
+    assert!(!now.is_another_than(&then), "{then:?} {now:?}");
+}

@@ -34,7 +34,8 @@ const LIMITS: Limits = Limits {
 };
 /// Of all answers of one look: 128 kilobytes for each of the most UPSes that are listed.
 const TOTAL: usize = 32 * 1024 * 1024;
-/// Of one connection as it is sent: a record of TLS for each line is twice the line, and the handshake comes to some kilobytes.
+/// Of all connections of one look as they are sent: a record of TLS for each line is twice the line, and a handshake comes to some
+/// kilobytes.
 const MAX_TLS_BYTES: u64 = 4 * TOTAL as u64;
 
 #[derive(Debug)]
@@ -103,7 +104,8 @@ impl Client {
     /// What is wrong with the answer about one UPS is told about that UPS alone. What is wrong with upsd is told about all that are
     /// left: it cannot be reached any more.
     async fn converse(&self, until: Instant) -> Result<Vec<(Label, Result<Reading, UpsTrouble>)>, NutError> {
-        let mut talk = Talk { client: self, upsd: None, left: TOTAL, until };
+        let sent = ByteBudget::new(MAX_TLS_BYTES);
+        let mut talk = Talk { client: self, upsd: None, left: TOTAL, sent, until };
         let upses = match &self.ups {
             Some((ups, name)) => vec![(ups.clone(), name.clone(), None)],
             None => talk.upsd().await?.upses().await?,
@@ -127,12 +129,13 @@ impl Client {
         Ok(seen)
     }
 
-    async fn open(&self, until: Instant) -> Result<Upsd, NutError> {
+    /// What it brings with TLS counts to `sent`.
+    async fn open(&self, sent: &ByteBudget, until: Instant) -> Result<Upsd, NutError> {
         let stream = wire::connect(&self.endpoint, until).await?;
         let address = self.endpoint.address.clone();
         let mut upsd = Upsd { wire: Wire::new(stream, &address, LIMITS, until), address, told: false };
         if let Some(tls) = &self.tls {
-            upsd = tls.protect(upsd, until).await?;
+            upsd = tls.protect(upsd, sent, until).await?;
         }
         if let Some(login) = &self.login {
             let path = login.password_file.clone();
@@ -144,7 +147,7 @@ impl Client {
 }
 
 impl Tls {
-    async fn protect(&self, mut upsd: Upsd, until: Instant) -> Result<Upsd, NutError> {
+    async fn protect(&self, mut upsd: Upsd, sent: &ByteBudget, until: Instant) -> Result<Upsd, NutError> {
         let address = upsd.address.clone();
         let failed = |detail: String| NutError::Tls { address: address.clone(), detail };
         let (path, authorities) =
@@ -154,7 +157,7 @@ impl Tls {
         upsd.command("STARTTLS", "STARTTLS\n").await?;
         let stream = upsd.wire.into_stream();
         let stream = stream.ok_or_else(|| failed("something in the clear came after upsd's consent".to_owned()))?;
-        let stream = Budgeted::new(stream, ByteBudget::new(MAX_TLS_BYTES));
+        let stream = Budgeted::new(stream, sent.clone());
         let stream = timeout_at(until, TlsConnector::from(config).connect(name, stream))
             .await
             .map_err(|_| WireError::Timeout { address: address.clone(), asked: "the TLS handshake" })?
@@ -170,6 +173,8 @@ struct Talk<'a> {
     upsd: Option<Upsd>,
     /// How many bytes upsd may still send, over the connections that come.
     left: usize,
+    /// The same of all that comes with TLS, as it is sent.
+    sent: ByteBudget,
     until: Instant,
 }
 
@@ -180,7 +185,7 @@ impl Talk<'_> {
             Some(upsd) if upsd.wire.is_at_rest() => upsd,
             stale => {
                 self.count(stale);
-                self.client.open(self.until).await?
+                self.client.open(&self.sent, self.until).await?
             }
         };
         Ok(self.upsd.insert(upsd))
