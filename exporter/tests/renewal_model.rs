@@ -6,7 +6,7 @@ use std::collections::{HashSet, VecDeque};
 
 use jiff::Timestamp;
 use kagiban_crds::LeafSha256;
-use kagiban_exporter::rotation::cause::Cause;
+use kagiban_exporter::rotation::failure::RotationFailure;
 use kagiban_exporter::rotation::machine::{Effect, Event, State};
 use kagiban_exporter::rotation::resume::{MAX_RECOVERIES, Mend, Mended};
 use kagiban_exporter::rotation::stopping::{AtStop, Outlook, at_stop};
@@ -27,8 +27,8 @@ struct World {
     has_left: bool,
 }
 
-fn failed() -> Cause {
-    Cause::new("failed", "it failed")
+fn failed() -> RotationFailure {
+    RotationFailure::new("failed", "it failed")
 }
 
 fn before() -> Option<ServedLeaf> {

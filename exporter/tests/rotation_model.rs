@@ -8,8 +8,8 @@
 use std::collections::{HashMap, VecDeque};
 
 use kagiban_crds::LeafSha256;
-use kagiban_exporter::rotation::cause::Cause;
 use kagiban_exporter::rotation::drain::{Seen, is_over};
+use kagiban_exporter::rotation::failure::RotationFailure;
 use kagiban_exporter::rotation::machine::{Before, Effect, Event, Finding, Standing, State, Undo};
 use kagiban_exporter::rotation::resume::{MAX_RECOVERIES, Mend, Mended};
 use kagiban_exporter::rotation::stopping::{self, AtStop, Outlook, at_stop, was_begun};
@@ -161,8 +161,8 @@ fn wanted(state: &State) -> Option<Files> {
     }
 }
 
-fn failed() -> Cause {
-    Cause::new("failed", "it failed")
+fn failed() -> RotationFailure {
+    RotationFailure::new("failed", "it failed")
 }
 
 fn served() -> Before {

@@ -329,7 +329,7 @@ mod tests {
     /// The operator shows it to a person, who acts on it.
     #[test]
     fn a_rollback_that_is_refused_says_how_the_frozen_agent_stands() {
-        use super::super::cause::Cause;
+        use super::super::failure::RotationFailure;
         use super::super::machine::Before;
         use super::super::scene::{TRUE, put_into, rotator};
 
@@ -342,7 +342,7 @@ mod tests {
         ] {
             let root = tempfile::tempdir().expect("directory");
             let (mut rotator, _lock) = rotator(root.path(), TRUE);
-            put_into(&mut rotator, State::Frozen { failure: Cause::new("any", "any"), standing }, None);
+            put_into(&mut rotator, State::Frozen { failure: RotationFailure::new("any", "any"), standing }, None);
             let (host, agent, record) = (&rotator.host.name, &rotator.agent.name, &rotator.record);
             let (epoch, now) = (record.epoch, Timestamp::from_second(NOW).expect("time"));
             let context = AdmissionContext { host, agent, lineage: None, epoch, record, now };

@@ -9,7 +9,7 @@ use kagiban_crds::host_api::Leaf;
 use tokio::time::Instant;
 
 use super::agent::Procedure;
-use super::cause::Cause;
+use super::failure::RotationFailure;
 use super::journal::{FileSwap, Record, Rotation};
 use super::live;
 use super::machine::{Before, Effect, Event, State};
@@ -41,7 +41,7 @@ impl Rotator {
                 }
                 AtStop::KeepUp => match self.keep_up().await {
                     Ok(()) => continue,
-                    Err(cause) => Event::Failed(cause),
+                    Err(failure) => Event::Failed(failure),
                 },
                 AtStop::Instead(event) => event,
                 AtStop::GoOn if matches!(effect, Effect::Nothing | Effect::AwaitChain) => break,
@@ -58,7 +58,7 @@ impl Rotator {
                     event
                 }
             };
-            if let Event::Failed(Cause { reason, message, .. }) = &event {
+            if let Event::Failed(RotationFailure { reason, message, .. }) = &event {
                 tracing::warn!(agent = %self.agent.name, ?effect, reason, error = message, "a step of the rotation failed");
             }
             let was_verified = self.is_verified;
@@ -151,7 +151,7 @@ impl Rotator {
     /// The next state, durable before anything is done in it.
     pub(super) fn proceed(&mut self, event: Event) {
         let note = match &event {
-            Event::Failed(cause) | Event::Ordered(cause) | Event::OrderedToRevert(cause) => cause.text(),
+            Event::Failed(failure) | Event::Ordered(failure) | Event::OrderedToRevert(failure) => failure.text(),
             Event::Cleared(Before::NotServed) | Event::ClearedToRenew(None) => {
                 "the old leaf was not served before".to_owned()
             }
@@ -168,10 +168,10 @@ impl Rotator {
             Ok(()) => {}
             // Not told to anybody before it is durable.
             Err(_) if verified => (self.record.rotation, self.is_verified) = (Some(rotation), true),
-            Err(cause) => {
-                let instead = rotation.state.clone().unsaved(next, cause.clone());
+            Err(failure) => {
+                let instead = rotation.state.clone().unsaved(next, failure.clone());
                 // Recovery finds its way from the older entry too, by looking at the files.
-                let _ = self.enter(rotation, instead, cause.message);
+                let _ = self.enter(rotation, instead, failure.message);
             }
         }
         if let Some(rotation) = &self.record.rotation {
@@ -180,31 +180,32 @@ impl Rotator {
         }
     }
 
-    pub(super) fn enter(&mut self, mut rotation: Rotation, next: State, note: String) -> Result<(), Cause> {
+    pub(super) fn enter(&mut self, mut rotation: Rotation, next: State, note: String) -> Result<(), RotationFailure> {
         rotation.state = next;
         rotation.log(Timestamp::now(), note);
         self.write_down(rotation)
     }
 
-    pub(super) fn write_down(&mut self, mut rotation: Rotation) -> Result<(), Cause> {
+    pub(super) fn write_down(&mut self, mut rotation: Rotation) -> Result<(), RotationFailure> {
         rotation.left_in_order = false;
         let saved = Record { rotation: Some(rotation), ..self.record.clone() };
         let result = self.host.save(&saved);
         self.record = saved;
         self.note_save(result.as_ref().err());
-        result.map_err(|error| Cause::new("journal_failed", format!("the journal cannot be written: {error}")))
+        result
+            .map_err(|error| RotationFailure::new("journal_failed", format!("the journal cannot be written: {error}")))
     }
 
     async fn preflight(&mut self) -> Event {
         tokio::time::sleep(self.until_restart_is_due()).await;
         let seen = match self.check_service() {
             Ok(()) => self.look_before_stop().await,
-            Err(cause) => Err(cause),
+            Err(failure) => Err(failure),
         };
         // Last: the service is stopped next.
-        let cleared = seen.and_then(|seen| self.host.power.check().map(|()| seen).map_err(Cause::from));
+        let cleared = seen.and_then(|seen| self.host.power.check().map(|()| seen).map_err(RotationFailure::from));
         match (cleared, &self.agent.procedure) {
-            (Err(cause), _) => Event::Failed(cause),
+            (Err(failure), _) => Event::Failed(failure),
             (Ok(seen), Procedure::Push(_)) => Event::Cleared(Before::of(seen.map(|leaf| leaf.sha256))),
             (Ok(seen), Procedure::Trigger(_)) => {
                 let leaf = seen.map(|Leaf { sha256, not_after, .. }| ServedLeaf { sha256, not_after });
@@ -213,20 +214,21 @@ impl Rotator {
                 }
                 match leaf.as_ref().map_or(Ok(()), ServedLeaf::check_may_be_followed) {
                     Ok(()) => Event::ClearedToRenew(leaf),
-                    Err(cause) => Event::Failed(cause),
+                    Err(failure) => Event::Failed(failure),
                 }
             }
         }
     }
 
     /// What could not be started again is not stopped.
-    pub(super) fn check_service(&self) -> Result<(), Cause> {
-        let told = |(setting, error): (_, ProgramError)| Cause::new(error.reason(), format!("{setting}: {error}"));
+    pub(super) fn check_service(&self) -> Result<(), RotationFailure> {
+        let told =
+            |(setting, error): (_, ProgramError)| RotationFailure::new(error.reason(), format!("{setting}: {error}"));
         self.agent.check_commands().map_err(told)
     }
 
     /// A service that this host cannot look at is not stopped: it could not be verified afterwards.
-    pub(super) async fn look_before_stop(&self) -> Result<Option<Leaf>, Cause> {
+    pub(super) async fn look_before_stop(&self) -> Result<Option<Leaf>, RotationFailure> {
         live::before(&self.agent.endpoint, self.agent.verify.interval).await
     }
 
@@ -254,7 +256,7 @@ impl Rotator {
         let keep = self.agent.push().map(|push| push.backups);
         let pruned = keep.map(|keep| backup::prune(&self.host.state_directory, &self.agent.name, keep, self.files()));
         let pruned = pruned.into_iter().flatten();
-        let failed: Vec<_> = swept.err().map(|cause| cause.message).into_iter().chain(pruned).collect();
+        let failed: Vec<_> = swept.err().map(|failure| failure.message).into_iter().chain(pruned).collect();
         self.note_untidy((!failed.is_empty()).then(|| failed.join("; ")));
     }
 

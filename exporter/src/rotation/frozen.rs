@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::agent::Verify;
 use super::backoff::Backoff;
-use super::cause::Cause;
+use super::failure::RotationFailure;
 use super::live;
 use super::machine::{Event, Finding, Standing, State};
 use super::push::coherence::{self, Coherence};
@@ -233,14 +233,14 @@ impl Rotator {
 
     /// What may end the freeze. While the old files are not back, only the new ones that are proven, or their way back,
     /// count: what a service holds in memory says nothing of a split set.
-    async fn find(&mut self) -> Result<Finding, Cause> {
+    async fn find(&mut self) -> Result<Finding, RotationFailure> {
         let Some(State::Frozen { standing, .. }) = self.record.rotation.as_ref().map(|rotation| &rotation.state) else {
-            return Err(Cause::new("not_frozen", "there is no freeze"));
+            return Err(RotationFailure::new("not_frozen", "there is no freeze"));
         };
         let standing = *standing;
         self.see_whether_down().await;
         if self.may_still_end() && !self.has_drained() {
-            return Err(Cause::new("stop_goes_on", "a stop of the service that was begun may still end it"));
+            return Err(RotationFailure::new("stop_goes_on", "a stop of the service that was begun may still end it"));
         }
         match standing {
             Standing::NewMustGo => {
@@ -286,7 +286,7 @@ impl Rotator {
     }
 
     /// The leaf that the files hold; where the host knows no password for them, those that they are told to hold.
-    fn leaves_that_fit(&self, told: Vec<LeafSha256>) -> Result<Vec<LeafSha256>, Cause> {
+    fn leaves_that_fit(&self, told: Vec<LeafSha256>) -> Result<Vec<LeafSha256>, RotationFailure> {
         match coherence::judge(&self.agent) {
             Coherence::Whole(leaf) => Ok(vec![leaf]),
             Coherence::Unknown { .. } => {
@@ -294,7 +294,7 @@ impl Rotator {
                 let stored = stored.map(|leaf| LeafSha256::new(leaf.sha256()));
                 Ok(stored.map_or(told, |stored| vec![stored]))
             }
-            Coherence::Broken { why } => Err(Cause::new("split_set", why)),
+            Coherence::Broken { why } => Err(RotationFailure::new("split_set", why)),
         }
     }
 
@@ -311,7 +311,7 @@ impl Rotator {
     }
 
     /// Whether one of `wanted` is served now, and for as long as the hold-down asks.
-    async fn holds(&mut self, wanted: &[LeafSha256]) -> Result<(), Cause> {
+    async fn holds(&mut self, wanted: &[LeafSha256]) -> Result<(), RotationFailure> {
         let at_once = Verify { deadline: Duration::ZERO, ..self.agent.verify };
         self.verify(wanted, at_once).await
     }

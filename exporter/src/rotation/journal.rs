@@ -8,9 +8,9 @@ use kagiban_crds::{AgentName, Epoch, Generation, HostName, LeafSha256, OrderMark
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::cause::bounded;
 use super::digest::Digest;
 use super::drain::BegunStop;
+use super::failure::bounded;
 use super::machine::{Before, Standing, State};
 use super::starting::{self, BegunStart};
 use super::stopping;
@@ -401,7 +401,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::rotation::cause::Cause;
+    use crate::rotation::failure::RotationFailure;
     use crate::rotation::machine::Undo;
 
     fn host() -> HostName {
@@ -422,7 +422,8 @@ mod tests {
             Just(Before::NotServed),
             any::<[u8; 32]>().prop_map(|leaf| Before::Served(LeafSha256::new(leaf)))
         ];
-        let failure = ("[a-z_]{1,20}", "\\PC{0,40}").prop_map(|(reason, message)| Cause::new(reason, message));
+        let failure =
+            ("[a-z_]{1,20}", "\\PC{0,40}").prop_map(|(reason, message)| RotationFailure::new(reason, message));
         let undo = prop_oneof![
             Just(Undo::Stop),
             Just(Undo::Restore),
@@ -555,7 +556,7 @@ mod tests {
             ("recovery_failed", Standing::NotRestored { before, by_order: false }),
             ("old_leaf_not_served_after_rollback", Standing::Whole),
         ] {
-            let failure = Cause::new(reason, "");
+            let failure = RotationFailure::new(reason, "");
             let state = State::Frozen { failure: failure.clone(), standing: Standing::Whole };
             let text = serde_json::to_string(&record(state, 1, b"")).expect("json");
             let text = text.replace("\"version\":2", "\"version\":1").replace(",\"standing\":\"whole\"", "");
@@ -591,10 +592,11 @@ mod tests {
         let directory = tempfile::tempdir().expect("directory");
         let path = directory.path().join("powerchute.json");
         let long = |what: &str| format!("{what}{}", "\u{1}".repeat(100_000));
-        let mut failure = Cause::new("first", long("the first cause"));
+        let mut failure = RotationFailure::new("first", long("the first cause"));
         let mut kept = record(State::Keyed, 1, b"");
         for n in 0..1000 {
-            failure = failure.followed_by(Cause::new("again", long(&format!("attempt {n}"))), "restore_failed");
+            failure =
+                failure.followed_by(RotationFailure::new("again", long(&format!("attempt {n}"))), "restore_failed");
             let rotation = kept.rotation.as_mut().expect("rotation");
             rotation.state = State::Frozen { failure: failure.clone(), standing: Standing::Whole };
             rotation.log(Timestamp::UNIX_EPOCH, failure.text());
@@ -625,7 +627,7 @@ mod tests {
     fn a_freeze_has_a_mark_of_its_own() {
         let mut record = record(State::Keyed, 1, b"");
         let rotation = record.rotation.as_mut().expect("rotation");
-        let frozen = State::Frozen { failure: Cause::new("any", ""), standing: Standing::Whole };
+        let frozen = State::Frozen { failure: RotationFailure::new("any", ""), standing: Standing::Whole };
         let mut mark = |state: &State, second| {
             rotation.state = state.clone();
             rotation.log(Timestamp::from_second(second).expect("time"), String::new());

@@ -19,8 +19,8 @@ use x509_parser::prelude::{FromDer, SubjectPublicKeyInfo, X509Certificate, X509V
 use x509_parser::public_key::PublicKey;
 
 use super::agent::{AgentEndpoint, Verify};
-use super::cause::Cause;
 use super::drain::{BegunStop, Seen};
+use super::failure::RotationFailure;
 use super::hold::Hold;
 use crate::blocking::{Turns, Work};
 use crate::platform::{self, ListenersError};
@@ -234,7 +234,7 @@ async fn look_twice(endpoint: &AgentEndpoint, pause: Duration) -> Result<ProvenL
 /// When what answers now could not be told from the service afterwards, or when this host was kept from looking, so that it
 /// would be kept from verifying: nothing is stopped then. A service that does not answer is no such thing: a new keystore may
 /// be what it needs.
-pub(super) async fn before(endpoint: &AgentEndpoint, pause: Duration) -> Result<Option<Leaf>, Cause> {
+pub(super) async fn before(endpoint: &AgentEndpoint, pause: Duration) -> Result<Option<Leaf>, RotationFailure> {
     match look_twice(endpoint, pause).await {
         Ok(seen) => {
             if !seen.is_own_address {
@@ -248,10 +248,10 @@ pub(super) async fn before(endpoint: &AgentEndpoint, pause: Duration) -> Result<
         Err(
             error
             @ (LookError::Unproven { .. } | LookError::ForeignListener { .. } | LookError::ListenerUnknown { .. }),
-        ) => Err(Cause::new(error.reason(), error.to_string())),
+        ) => Err(RotationFailure::new(error.reason(), error.to_string())),
         Err(LookError::Probe(error)) if !is_the_endpoints(&error) => {
             let message = format!("what is served was not seen, so the service is left as it is: {error}");
-            Err(Cause::new(error.reason(), message))
+            Err(RotationFailure::new(error.reason(), message))
         }
         Err(LookError::Probe(
             ProbeError::TlsAlert { .. } | ProbeError::Closed { .. } | ProbeError::Protocol { .. },
@@ -286,12 +286,12 @@ fn is_the_endpoints(error: &ProbeError) -> bool {
 }
 
 /// A server that speaks no better could not be verified after the restart.
-fn unprovable(address: &str, spoken: OldTls) -> Cause {
+fn unprovable(address: &str, spoken: OldTls) -> RotationFailure {
     let message = format!(
         "{address} speaks {spoken} and nothing better, which is not spoken here, so the new leaf could not be verified; let the \
          service speak TLS 1.2 with ECDHE or TLS 1.3 first"
     );
-    Cause::new("old_tls_only", message)
+    RotationFailure::new("old_tls_only", message)
 }
 
 /// Whether the service stays up until the stop that was begun can end it no more, `until` at the latest, and one of `wanted`
@@ -305,7 +305,7 @@ pub(super) async fn stays(
     until: Instant,
     pause: Duration,
     stop: &mut Option<BegunStop>,
-) -> Result<(), Cause> {
+) -> Result<(), RotationFailure> {
     loop {
         let is_over = Instant::now() >= until;
         let seen = look_twice(endpoint, pause).await.map(|seen| seen.leaf);
@@ -365,7 +365,7 @@ pub(super) async fn verify(
     wanted: &[LeafSha256],
     verify: Verify,
     stop: &mut Option<BegunStop>,
-) -> Result<(), Cause> {
+) -> Result<(), RotationFailure> {
     let mut hold = Hold::new(Instant::now() + verify.deadline, verify.hold_down);
     loop {
         let seen = look(endpoint).await;
@@ -380,10 +380,10 @@ pub(super) async fn verify(
     }
 }
 
-fn not_served(seen: &Result<Certificate, LookError>, deadline: Duration) -> Cause {
+fn not_served(seen: &Result<Certificate, LookError>, deadline: Duration) -> RotationFailure {
     let seconds = deadline.as_secs();
     match seen {
-        Ok(other) => Cause::new(
+        Ok(other) => RotationFailure::new(
             "other_leaf_served",
             format!(
                 "after {seconds} s the endpoint still serves {}; was an old process left running?",
@@ -391,9 +391,9 @@ fn not_served(seen: &Result<Certificate, LookError>, deadline: Duration) -> Caus
             ),
         ),
         Err(LookError::Probe(error)) => {
-            Cause::new("not_served", format!("after {seconds} s the endpoint shows no certificate: {error}"))
+            RotationFailure::new("not_served", format!("after {seconds} s the endpoint shows no certificate: {error}"))
         }
-        Err(error) => Cause::new(error.reason(), format!("after {seconds} s: {error}")),
+        Err(error) => RotationFailure::new(error.reason(), format!("after {seconds} s: {error}")),
     }
 }
 

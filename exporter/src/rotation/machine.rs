@@ -22,7 +22,7 @@ use kagiban_crds::LeafSha256;
 use kagiban_crds::host_api::{Failure, RotationState};
 use serde::{Deserialize, Serialize};
 
-use super::cause::Cause;
+use super::failure::RotationFailure;
 use super::trigger::renewal::{NextStep, Renewal, ServedLeaf};
 
 /// Where a rotation stands. It is durable before [`State::effect`] begins.
@@ -68,21 +68,21 @@ pub enum State {
     },
     /// Nothing was stopped or replaced; only the staged files go.
     Discarding {
-        failure: Cause,
+        failure: RotationFailure,
     },
     Undoing {
         step: Undo,
         before: Before,
-        failure: Cause,
+        failure: RotationFailure,
         /// Somebody asked for the old files: the new ones are no way out then, whatever is served.
         #[serde(default)]
         by_order: bool,
     },
     RolledBack {
-        failure: Cause,
+        failure: RotationFailure,
     },
     Frozen {
-        failure: Cause,
+        failure: RotationFailure,
         #[serde(default)]
         standing: Standing,
     },
@@ -191,11 +191,11 @@ pub enum Event {
     Cleared(Before),
     /// The same, of an agent that renews its own certificate.
     ClearedToRenew(Option<ServedLeaf>),
-    Failed(Cause),
+    Failed(RotationFailure),
     /// A rollback was ordered from outside.
-    Ordered(Cause),
+    Ordered(RotationFailure),
     /// The same, of an agent that renews its own certificate.
-    OrderedToRevert(Cause),
+    OrderedToRevert(RotationFailure),
     /// Something was found out about a frozen agent.
     Frozen(Finding),
 }
@@ -325,7 +325,7 @@ impl State {
     /// done that no journal tells of. The way back goes on: the old files are better than new ones that failed. What was
     /// verified is not undone because of that: the entry may be on the disk already, and is written again.
     #[must_use]
-    pub fn unsaved(self, next: Self, cause: Cause) -> Self {
+    pub fn unsaved(self, next: Self, failure: RotationFailure) -> Self {
         // A freeze can wait: a way out of it that no journal tells of would be forgotten with the service stopped.
         if matches!(self, Self::Frozen { .. }) || self.is_verifying() && matches!(next, Self::Committed { .. }) {
             return self;
@@ -350,7 +350,7 @@ impl State {
             | Self::Resuming { .. }
             | Self::Looking { .. }
             | Self::Renewal { step: Renewal::Ordered | Renewal::Renewing { .. } }
-            | Self::Committed { .. } => self.after(Event::Failed(cause)),
+            | Self::Committed { .. } => self.after(Event::Failed(failure)),
         }
     }
 
@@ -464,7 +464,7 @@ struct WayBack {
     by_order: bool,
 }
 
-fn after_undo(step: Undo, way: WayBack, failure: Cause, then: Option<Cause>) -> State {
+fn after_undo(step: Undo, way: WayBack, failure: RotationFailure, then: Option<RotationFailure>) -> State {
     let WayBack { before, by_order } = way;
     let undo = |step, failure| State::Undoing { step, before, failure, by_order };
     let frozen = |failure| State::Frozen { failure, standing: Standing::Whole };
@@ -492,7 +492,7 @@ fn after_undo(step: Undo, way: WayBack, failure: Cause, then: Option<Cause>) -> 
 }
 
 /// A freeze ends with its cause. The rotation keeps its failure: that it was frozen is not forgotten.
-fn after_freeze(failure: Cause, standing: Standing, finding: Finding) -> State {
+fn after_freeze(failure: RotationFailure, standing: Standing, finding: Finding) -> State {
     match (finding, standing) {
         (Finding::OldServed | Finding::Thawed, _) => State::RolledBack { failure },
         // Stored, served and proven: that is a commit, unless somebody has asked for the old one.

@@ -15,12 +15,12 @@
 pub mod admission;
 pub mod agent;
 pub(crate) mod backoff;
-pub mod cause;
 mod chores;
 pub mod conflicts;
 mod digest;
 pub mod drain;
 mod executor;
+pub mod failure;
 mod fences;
 mod frozen;
 mod hold;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use kagiban_crds::host_api::{PowerReport, PowerState};
 
-use super::cause::Cause;
+use super::failure::RotationFailure;
 use super::power_state;
 use crate::config::PowerConfig;
 use crate::platform;
@@ -100,7 +100,7 @@ impl PowerGate {
     }
 }
 
-impl From<PowerUnsafe> for Cause {
+impl From<PowerUnsafe> for RotationFailure {
     fn from(power: PowerUnsafe) -> Self {
         Self::new("power_unsafe", power.message)
     }

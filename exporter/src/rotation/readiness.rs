@@ -5,7 +5,7 @@ use kagiban_crds::host_api::{KeystoreOrder, Leaf};
 use kagiban_keystore::{MergeError, ReadError};
 
 use super::agent::Agent;
-use super::cause::Cause;
+use super::failure::RotationFailure;
 use super::live;
 use super::push::staging::StagingError;
 use super::push::survey::survey;
@@ -15,14 +15,16 @@ use super::push::survey::survey;
 pub enum Unready {
     /// One that brings the store's password would: this host knows none that opens it.
     WantsPassword,
-    Refused(Cause),
+    Refused(RotationFailure),
 }
 
 /// # Errors
 /// Why the agent's files could not be replaced, or its commands not be run.
 pub fn files_and_commands(agent: &Agent) -> Result<(), Unready> {
     let runnable = agent.check_commands();
-    runnable.map_err(|(setting, error)| Unready::Refused(Cause::new(error.reason(), format!("{setting}: {error}"))))?;
+    runnable.map_err(|(setting, error)| {
+        Unready::Refused(RotationFailure::new(error.reason(), format!("{setting}: {error}")))
+    })?;
     files(agent)
 }
 
@@ -35,7 +37,7 @@ pub fn files(agent: &Agent) -> Result<(), Unready> {
         Err(StagingError::Merge(MergeError::StoreUnreadable(ReadError::BadPassword | ReadError::PasswordNeeded))) => {
             Err(Unready::WantsPassword)
         }
-        Err(error) => Err(Unready::Refused(Cause::new(error.reason(), error.to_string()))),
+        Err(error) => Err(Unready::Refused(RotationFailure::new(error.reason(), error.to_string()))),
     }
 }
 
@@ -43,6 +45,6 @@ pub fn files(agent: &Agent) -> Result<(), Unready> {
 ///
 /// # Errors
 /// Why its service would not be stopped.
-pub async fn port(agent: &Agent) -> Result<Option<Leaf>, Cause> {
+pub async fn port(agent: &Agent) -> Result<Option<Leaf>, RotationFailure> {
     live::before(&agent.endpoint, agent.verify.interval).await
 }

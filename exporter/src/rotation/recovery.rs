@@ -10,8 +10,8 @@ use kagiban_crds::{Epoch, Generation};
 use tokio::time::Instant;
 
 use super::agent::{Agent, Procedure};
-use super::cause::Cause;
 use super::drain::BegunStop;
+use super::failure::RotationFailure;
 use super::fences::FenceFile;
 use super::host::Host;
 use super::journal::{self, JournalError, LoadedJournal, Record, Rotation};
@@ -142,8 +142,8 @@ impl Rotator {
             let _ = self.write_down(counted);
         }
         let mended = self.make_files_one_set(resumption.mend);
-        if let Ok(Mended::Elsewhere(cause)) | Err(cause) = &mended {
-            let (reason, error) = (&cause.reason, &cause.message);
+        if let Ok(Mended::Elsewhere(failure)) | Err(failure) = &mended {
+            let (reason, error) = (&failure.reason, &failure.message);
             tracing::error!(agent = %self.agent.name, reason, error, "the old files could not be put back at start");
         }
         if matches!(found, State::Stopping { .. } | State::Undoing { step: Undo::Watch | Undo::Stop, .. }) {
@@ -176,7 +176,7 @@ impl Rotator {
     /// The journal is lost. Files that go together stay, whoever put them there; others make room for the newest backup,
     /// and are copied first.
     fn judge_without_journal(&mut self, newest: Option<Manifest>) {
-        let lost = |message: String| Cause::new(JOURNAL_LOST, format!("the journal was lost: {message}"));
+        let lost = |message: String| RotationFailure::new(JOURNAL_LOST, format!("the journal was lost: {message}"));
         let undo = |step, before, failure| State::Undoing { step, before, failure, by_order: false };
         let (state, manifest) = match (coherence::judge(&self.agent), newest) {
             (Coherence::Whole(leaf), _) => {
@@ -211,12 +211,12 @@ impl Rotator {
         if !goes_back {
             return;
         }
-        if let Err(cause) = self.go_back() {
-            tracing::error!(agent = %self.agent.name, error = cause.message, "the backup could not be put back at start");
+        if let Err(why) = self.go_back() {
+            tracing::error!(agent = %self.agent.name, error = why.message, "the backup could not be put back at start");
             // A service is not stopped for files that cannot come back now; the freeze tries again.
             if let (State::Undoing { before, failure, .. }, Some(rotation)) = (state, self.record.rotation.clone()) {
                 let restoring = undo(Undo::Restore, before, failure);
-                self.enter_anyway(rotation, restoring.after(Event::Failed(cause.clone())), cause.message);
+                self.enter_anyway(rotation, restoring.after(Event::Failed(why.clone())), why.message);
             }
         }
     }

@@ -1,6 +1,6 @@
 //! What a journal found at start asks for: pure. First the files become one set, then the rotation goes on to its end.
 
-use super::cause::Cause;
+use super::failure::RotationFailure;
 use super::machine::{Before, Event, Finding, Standing, State, Undo};
 use super::trigger::renewal::Renewal;
 
@@ -157,7 +157,7 @@ impl Resumption {
     /// The state after the files were made whole as [`Resumption::mend`] asks, or could not be. `may_end` says whether a stop
     /// of the service that an earlier run has begun may still end it.
     #[must_use]
-    pub fn mended(self, result: Result<Mended, Cause>, may_end: bool) -> State {
+    pub fn mended(self, result: Result<Mended, RotationFailure>, may_end: bool) -> State {
         let Self { mend, state } = self;
         match (state, result) {
             // Whatever a stop would be for, it would be followed by no other files.
@@ -202,13 +202,13 @@ pub enum Mended {
     /// They are the set that the state tells of.
     AsTold,
     /// They were not all new, for this reason; the old ones are in place.
-    WentBack(Cause),
+    WentBack(RotationFailure),
     /// The places that the journal tells of are not the agent's now, for this reason: nothing was put there.
-    Elsewhere(Cause),
+    Elsewhere(RotationFailure),
 }
 
-fn restarted(reason: &str, message: &str) -> Cause {
-    Cause::new(reason, message)
+fn restarted(reason: &str, message: &str) -> RotationFailure {
+    RotationFailure::new(reason, message)
 }
 
 #[cfg(test)]

@@ -16,9 +16,9 @@ use tokio::time::Instant;
 
 use super::admission::{Admission, AdmissionContext, refuse, stopping};
 use super::agent::{Agent, Procedure};
-use super::cause::Cause;
 use super::chores::Chores;
 use super::digest::Digest;
+use super::failure::RotationFailure;
 use super::fences::{Fence, FenceError, FenceFile};
 use super::host::Host;
 use super::journal::{FileSwap, Record, Rotation};
@@ -186,13 +186,13 @@ impl Rotator {
             None
         };
         let waiting: Vec<_> = ready.iter().flatten().filter(|file| file.ready.is_some()).cloned().collect();
-        let cause = Cause::new("rolled_back_by_order", "a rollback was ordered through the host API");
+        let failure = RotationFailure::new("rolled_back_by_order", "a rollback was ordered through the host API");
         let ordered = match &self.agent.procedure {
             Procedure::Trigger(_) if is_committed => Event::OrderedToRevert,
             Procedure::Trigger(_) | Procedure::Push(_) => Event::Ordered,
         };
         let begun = if is_waited_for() {
-            self.give_up(ordered(cause), ready, Some(&order.target))
+            self.give_up(ordered(failure), ready, Some(&order.target))
         } else {
             self.looked_at = looked_at;
             Err(refuse(RefusalReason::Unavailable, "nobody waited for the answer, so nothing was begun"))
@@ -208,14 +208,14 @@ impl Rotator {
 
     /// Of the agent's commands: a person has to mend them, as with the files.
     pub(super) fn check_commands_for_request(&self) -> Result<(), Refusal> {
-        self.check_service().map_err(|cause| refuse(RefusalReason::KeystoreRefused, cause.message))
+        self.check_service().map_err(|failure| refuse(RefusalReason::KeystoreRefused, failure.message))
     }
 
     async fn look_before_way_back(&self) -> Result<(), Refusal> {
         tokio::select! {
             looked = self.look_before_stop() => match looked {
                 Ok(_) => Ok(()),
-                Err(cause) => Err(refuse(RefusalReason::Unavailable, cause.message)),
+                Err(failure) => Err(refuse(RefusalReason::Unavailable, failure.message)),
             },
             () = self.host.stop.cancelled() => Err(stopping()),
         }
@@ -230,7 +230,7 @@ impl Rotator {
     /// Gives up a rotation whose chain never came.
     pub(super) fn expire(&mut self) -> Result<(), Refusal> {
         let message = "no chain was delivered within an hour of the CSR; open a new rotation";
-        self.give_up(Event::Ordered(Cause::new("chain_not_delivered", message)), None, None)
+        self.give_up(Event::Ordered(RotationFailure::new("chain_not_delivered", message)), None, None)
     }
 
     fn give_up(&mut self, event: Event, ready: Option<Vec<FileSwap>>, by: Option<&Target>) -> Result<(), Refusal> {
@@ -406,12 +406,12 @@ mod tests {
             let committed = State::Committed { before: Before::NotServed };
             put_into(&mut rotator, committed.clone(), None);
             block_journal(root.path());
-            let cause = Cause::new("rolled_back_by_order", "ordered");
-            rotator.give_up(Event::Ordered(cause.clone()), None, None).expect_err("it cannot be written");
+            let failure = RotationFailure::new("rolled_back_by_order", "ordered");
+            rotator.give_up(Event::Ordered(failure.clone()), None, None).expect_err("it cannot be written");
             unblock_journal(root.path());
             // What a rename has left whose directory could not be synced.
             let mut refused = rotator.record.clone();
-            refused.rotation.as_mut().expect("rotation").state = committed.clone().after(Event::Ordered(cause));
+            refused.rotation.as_mut().expect("rotation").state = committed.clone().after(Event::Ordered(failure));
             let journal = root.path().join("state/journal/web.json");
             refused.save(&journal).expect("saved");
             if is_stopping {
@@ -462,8 +462,8 @@ mod tests {
         put_into(&mut rotator, State::Committed { before: Before::NotServed }, None);
         let order = RollbackOrder { target: open().target };
         rotator.host.raise_epoch(Epoch(7)).expect("raised");
-        let cause = Cause::new("rolled_back_by_order", "ordered");
-        let refused = rotator.give_up(Event::Ordered(cause), None, Some(&order.target)).expect_err("deposed");
+        let failure = RotationFailure::new("rolled_back_by_order", "ordered");
+        let refused = rotator.give_up(Event::Ordered(failure), None, Some(&order.target)).expect_err("deposed");
         assert_eq!((refused.reason, refused.epoch), (RefusalReason::StaleEpoch, Some(Epoch(7))));
 
         rotator.record.rotation.as_mut().expect("rotation").state = State::Keyed;
@@ -472,7 +472,7 @@ mod tests {
         assert_eq!(refused.reason, RefusalReason::Unavailable);
         assert_eq!(rotator.record.rotation.as_ref().expect("rotation").state, State::Keyed);
         let report = rotator.roll_back(&order, || true).await.expect("it waits");
-        assert_eq!(report.state, State::RolledBack { failure: Cause::new("", "") }.reported());
+        assert_eq!(report.state, State::RolledBack { failure: RotationFailure::new("", "") }.reported());
     }
 
     /// A disk on which nothing can be written gives the host to nobody.

@@ -11,7 +11,7 @@
 use std::time::Duration;
 
 use super::agent::{Agent, DEFAULT_COMMAND_TIMEOUT, Procedure, Service};
-use super::cause::Cause;
+use super::failure::RotationFailure;
 use super::machine::{Effect, Event, State, Undo};
 use super::trigger::renewal::Renewal;
 
@@ -51,7 +51,7 @@ pub enum Outlook {
 }
 
 pub fn at_stop(state: &State, outlook: Outlook) -> AtStop {
-    let stopped = || Cause::new("exporter_stopped", "kagiban-exporter was stopped; open a new rotation");
+    let stopped = || RotationFailure::new("exporter_stopped", "kagiban-exporter was stopped; open a new rotation");
     match state {
         State::Requested
         | State::Keyed
@@ -171,8 +171,8 @@ mod tests {
         Before::NotServed
     }
 
-    fn failure() -> Cause {
-        Cause::new("any", "any")
+    fn failure() -> RotationFailure {
+        RotationFailure::new("any", "any")
     }
 
     fn undoing(step: Undo) -> State {

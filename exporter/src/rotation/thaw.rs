@@ -197,8 +197,8 @@ impl Rotator {
 mod tests {
     use tokio::time::Instant;
 
-    use super::super::cause::Cause;
     use super::super::drain::BegunStop;
+    use super::super::failure::RotationFailure;
     use super::super::machine::Standing;
     use super::super::scene::{put_into, rotator};
     use super::*;
@@ -210,7 +210,7 @@ mod tests {
         let starts = root.path().join("starts");
         let (mut rotator, lock) = rotator(root.path(), &format!("[/bin/sh, -c, 'echo >> {}']", starts.display()));
         let started = || std::fs::read_to_string(&starts).map_or(0, |text| text.lines().count());
-        let frozen = State::Frozen { failure: Cause::new("any", "any"), standing: Standing::Whole };
+        let frozen = State::Frozen { failure: RotationFailure::new("any", "any"), standing: Standing::Whole };
         put_into(&mut rotator, frozen, Some(BegunStop::now()));
         let (state, name) = (root.path().join("state"), rotator.agent.name.clone());
         let longest = Duration::from_secs(60);
@@ -228,7 +228,7 @@ mod tests {
         rotator.do_chores(|_| {}).await;
         assert!(!rotator.is_frozen() && started() > before, "{} starts", started());
 
-        let frozen = State::Frozen { failure: Cause::new("any", "any"), standing: Standing::Whole };
+        let frozen = State::Frozen { failure: RotationFailure::new("any", "any"), standing: Standing::Whole };
         let rotation = rotator.record.rotation.as_mut().expect("rotation");
         (rotation.state, rotation.stop_begun) = (frozen, Some(BegunStop::now()));
         rotator.save_record();

@@ -9,8 +9,8 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::agent::{Service, Verify};
 use super::backoff::Backoff;
-use super::cause::Cause;
 use super::drain::{BegunStop, Seen};
+use super::failure::RotationFailure;
 use super::live;
 use super::machine::{Before, State, Undo};
 use super::rotator::{LastStart, Rotator};
@@ -26,7 +26,7 @@ const START_AGAIN_AT_MOST: Duration = Duration::from_secs(60);
 const OTHER_LEAF_SERVED: &str = "other_leaf_served";
 
 impl Rotator {
-    pub(super) async fn stop(&mut self, reason: &str) -> Result<(), Cause> {
+    pub(super) async fn stop(&mut self, reason: &str) -> Result<(), RotationFailure> {
         if self.await_earlier_start().await
             && let Some(rotation) = &mut self.record.rotation
         {
@@ -37,10 +37,10 @@ impl Rotator {
         let service = &self.agent.service;
         self.drained = Some(Instant::now() + longest_drain(service));
         let stopped = platform::run(self.agent.name.as_str(), &service.stop, service.stop_timeout).await;
-        stopped.map_err(|error| Cause::new(reason, error.to_string()))
+        stopped.map_err(|error| RotationFailure::new(reason, error.to_string()))
     }
 
-    pub(super) async fn start(&mut self, reason: &str) -> Result<(), Cause> {
+    pub(super) async fn start(&mut self, reason: &str) -> Result<(), RotationFailure> {
         if self.agent.service.start.is_empty() {
             return Ok(());
         }
@@ -60,7 +60,7 @@ impl Rotator {
         };
         let is_queued = queued.is_some() && started.is_ok();
         self.last_start = if is_queued { LastStart::Queued } else { LastStart::Ended };
-        started.map_err(|error| Cause::new(reason, error.to_string()))
+        started.map_err(|error| RotationFailure::new(reason, error.to_string()))
     }
 
     /// Runs the start command, or waits for the one that runs: whoever waited for that may have been broken off by the end of
@@ -196,12 +196,12 @@ impl Rotator {
     ///
     /// # Errors
     /// When the new files are in place, do not start, and there is time to go back.
-    pub(super) async fn keep_up(&mut self) -> Result<(), Cause> {
+    pub(super) async fn keep_up(&mut self) -> Result<(), RotationFailure> {
         self.see_stop_over().await.map(drop)
     }
 
     /// The same. Whether a look has said that it is over; else the time has.
-    async fn see_stop_over(&mut self) -> Result<bool, Cause> {
+    async fn see_stop_over(&mut self) -> Result<bool, RotationFailure> {
         let (until, now) = (self.drained.unwrap_or_else(Instant::now), Instant::now());
         let begin = match self.state() {
             // Nobody may have started it since.
@@ -216,7 +216,7 @@ impl Rotator {
 
     /// The same, `until` at the latest. One that was not seen going down is started at the times that `again` gives, and
     /// at the end.
-    async fn keep_up_until(&mut self, until: Instant, mut again: Option<Backoff>) -> Result<(), Cause> {
+    async fn keep_up_until(&mut self, until: Instant, mut again: Option<Backoff>) -> Result<(), RotationFailure> {
         let wanted = self.wanted_now();
         let (mut was_seen, mut is_repeated) = (false, false);
         loop {
@@ -289,7 +289,7 @@ impl Rotator {
 
     /// Whether the service stays up until the stop that was begun can end it no more. Where nobody knows what it serves when it
     /// is in order, any leaf is waited for, and for as long.
-    pub(super) async fn watch_old(&mut self) -> Result<(), Cause> {
+    pub(super) async fn watch_old(&mut self) -> Result<(), RotationFailure> {
         let until = self.drained.unwrap_or_else(Instant::now);
         let (wanted, pause) = (self.wanted_now(), self.agent.verify.interval);
         if !matches!(self.state(), Some(State::Undoing { before: Before::NotServed, .. })) {
@@ -305,13 +305,13 @@ impl Rotator {
             sleep_until(until.min(Instant::now() + pause)).await;
         }
         self.forget_stop();
-        Err(Cause::new("not_served", "the service did not serve before, and is started once more"))
+        Err(RotationFailure::new("not_served", "the service did not serve before, and is started once more"))
     }
 
     /// A service that was slow to end takes a start for done, and is down a moment later: it is started again when it is seen
     /// to go, and halfway when it is down then. One that reads its files again by itself may show the new leaf while a stop is
     /// still ending it.
-    pub(super) async fn verify_new(&mut self) -> Result<(), Cause> {
+    pub(super) async fn verify_new(&mut self) -> Result<(), RotationFailure> {
         let wanted = self.wanted_now();
         let verify = self.agent.verify;
         let half = verify.deadline / 2;
@@ -328,22 +328,23 @@ impl Rotator {
 
     /// Keeps the service up until a stop that an earlier run has begun can end it no more, and looks for the old leaf then. Who
     /// serves something else has not heard of that stop.
-    pub(super) async fn drain(&mut self) -> Result<(), Cause> {
+    pub(super) async fn drain(&mut self) -> Result<(), RotationFailure> {
         let was_seen_over = self.may_still_end() && self.see_stop_over().await?;
         let wanted = self.wanted_now();
         if wanted.is_empty() {
-            let unseen = || Cause::new("not_served", "the service was not seen to end, and is stopped once more");
+            let unseen =
+                || RotationFailure::new("not_served", "the service was not seen to end, and is stopped once more");
             return was_seen_over.then_some(()).ok_or_else(unseen);
         }
         match self.look_for(&wanted).await {
-            Err(cause) if cause.reason == OTHER_LEAF_SERVED => Err(cause),
+            Err(failure) if failure.reason == OTHER_LEAF_SERVED => Err(failure),
             Ok(()) | Err(_) => self.verify(&wanted, self.agent.verify).await,
         }
     }
 
     /// A service that was slow to end takes a start for done, and is down a moment later: halfway, one that is down is started
     /// once more.
-    pub(super) async fn verify_old(&mut self) -> Result<(), Cause> {
+    pub(super) async fn verify_old(&mut self) -> Result<(), RotationFailure> {
         if self.may_still_end() {
             self.keep_up().await?;
         }
@@ -361,7 +362,7 @@ impl Rotator {
         self.verify(&wanted, half).await
     }
 
-    pub(super) async fn verify(&mut self, wanted: &[LeafSha256], verify: Verify) -> Result<(), Cause> {
+    pub(super) async fn verify(&mut self, wanted: &[LeafSha256], verify: Verify) -> Result<(), RotationFailure> {
         let mut none = None;
         let stop = begun(&mut self.record.rotation, &mut none);
         live::verify(&self.agent.endpoint, wanted, verify, stop).await
@@ -369,7 +370,7 @@ impl Rotator {
 
     /// One look, or as many as a start that an earlier run has begun may still take: what is not there yet is started once more
     /// after that. Not once the program is to end, whose time is counted.
-    pub(super) async fn look_for_new(&mut self) -> Result<(), Cause> {
+    pub(super) async fn look_for_new(&mut self) -> Result<(), RotationFailure> {
         let new: Vec<_> = self.new_leaf().into_iter().collect();
         loop {
             let is_last = !self.earlier_start_goes_on() || self.host.stop.is_cancelled();
@@ -381,13 +382,15 @@ impl Rotator {
         }
     }
 
-    pub(super) async fn look_for(&mut self, wanted: &[LeafSha256]) -> Result<(), Cause> {
+    pub(super) async fn look_for(&mut self, wanted: &[LeafSha256]) -> Result<(), RotationFailure> {
         let seen = live::look(&self.agent.endpoint).await;
         let mut none = None;
         match (live::note(begun(&mut self.record.rotation, &mut none), wanted, &seen), seen) {
             (Seen::Wanted, _) => Ok(()),
-            (_, Ok(_)) => Err(Cause::new(OTHER_LEAF_SERVED, "another leaf than the one looked for is served")),
-            (_, Err(error)) => Err(Cause::new(error.reason(), error.to_string())),
+            (_, Ok(_)) => {
+                Err(RotationFailure::new(OTHER_LEAF_SERVED, "another leaf than the one looked for is served"))
+            }
+            (_, Err(error)) => Err(RotationFailure::new(error.reason(), error.to_string())),
         }
     }
 }
@@ -441,7 +444,7 @@ mod tests {
         let undoing = State::Undoing {
             step: Undo::Verify,
             before: Before::NotServed,
-            failure: Cause::new("any", "any"),
+            failure: RotationFailure::new("any", "any"),
             by_order: false,
         };
         put_into(&mut rotator, undoing, None);

@@ -20,7 +20,7 @@ use crate::overview::shutdown::ShutdownView;
 use crate::overview::{Item, Severity, Topic, attention, fix, item, working};
 use crate::platform;
 use crate::rotation::agent::Agent;
-use crate::rotation::cause::Cause;
+use crate::rotation::failure::RotationFailure;
 use crate::rotation::readiness::{self, Unready};
 use crate::rotation::{self, PowerGate, StateDirectory};
 use crate::snapshot::{Board, SourceKind};
@@ -168,7 +168,7 @@ async fn of_agent(config: &AgentConfig, state_directory: &Path) -> Vec<Item> {
             let fix = "start its service, or correct endpoint.address";
             item(Topic::Agent, Severity::Warning, about, said).fix_by(Some(fix))
         }
-        Err(cause) => item(Topic::Agent, Severity::Critical, about, told(&cause)),
+        Err(failure) => item(Topic::Agent, Severity::Critical, about, told(&failure)),
     });
     items
 }
@@ -180,9 +180,9 @@ fn unready(about: &str, why: &Unready) -> Item {
             let fix = "name one in the resource (passwordSecretRef), or put it into passwordFile of the agent";
             item(Topic::Agent, Severity::Warning, about, said).fix_by(Some(fix))
         }
-        Unready::Refused(cause) => {
-            let fix = fix::of_source(SourceKind::Agent, &cause.reason);
-            item(Topic::Agent, Severity::Critical, about, format!("cannot be rotated: {}", told(cause))).fix_by(fix)
+        Unready::Refused(failure) => {
+            let fix = fix::of_source(SourceKind::Agent, &failure.reason);
+            item(Topic::Agent, Severity::Critical, about, format!("cannot be rotated: {}", told(failure))).fix_by(fix)
         }
     }
 }
@@ -279,8 +279,8 @@ fn clock(now: Timestamp, is_synchronized: Option<bool>) -> Item {
     }
 }
 
-fn told(cause: &Cause) -> String {
-    format!("{} ({})", cause.text(), cause.reason)
+fn told(failure: &RotationFailure) -> String {
+    format!("{} ({})", failure.text(), failure.reason)
 }
 
 fn hangs(topic: Topic, about: impl Into<String>, blocked: &Blocked) -> Item {

@@ -5,33 +5,33 @@ use super::restore::WayBack;
 use super::staging::Staging;
 use super::survey::MAX_STORE_BYTES;
 use crate::platform::{self, FileError, Links, SurveyedFile, Swap, WriteError};
-use crate::rotation::cause::Cause;
 use crate::rotation::digest::Digest;
+use crate::rotation::failure::RotationFailure;
 use crate::rotation::journal::{FileSwap, JOURNAL_ROOM, OldFile};
 use crate::rotation::rotator::Rotator;
 
 impl Rotator {
-    pub(in crate::rotation) fn stage(&mut self) -> Result<(), Cause> {
-        self.staging()?.write().map_err(|e| Cause::new(e.reason(), e.to_string()))
+    pub(in crate::rotation) fn stage(&mut self) -> Result<(), RotationFailure> {
+        self.staging()?.write().map_err(|e| RotationFailure::new(e.reason(), e.to_string()))
     }
 
-    pub(in crate::rotation) fn back_up(&mut self) -> Result<(), Cause> {
+    pub(in crate::rotation) fn back_up(&mut self) -> Result<(), RotationFailure> {
         let directory = self.host.state_directory.backup(&self.agent.name, self.record.generation);
         let staging = self.staging()?;
         backup::make(&directory, staging.previous, &staging.files)
-            .map_err(|e| Cause::new(e.reason(), e.to_string()))?;
+            .map_err(|e| RotationFailure::new(e.reason(), e.to_string()))?;
         // The service is stopped next, and every step of the way back is written down too.
         platform::check_room(&self.host.state_directory.journal(&self.agent.name), JOURNAL_ROOM)
-            .map_err(|e| Cause::new(e.reason(), e.to_string()))
+            .map_err(|e| RotationFailure::new(e.reason(), e.to_string()))
     }
 
     /// The agent may write a file while it stops. What it wrote is not ours to lose: nothing is replaced then.
-    pub(in crate::rotation) async fn stop_for_swap(&mut self) -> Result<(), Cause> {
+    pub(in crate::rotation) async fn stop_for_swap(&mut self) -> Result<(), RotationFailure> {
         self.stop("stop_failed").await?;
         self.files().iter().try_for_each(unchanged)
     }
 
-    pub(in crate::rotation) fn swap(&mut self) -> Result<(), Cause> {
+    pub(in crate::rotation) fn swap(&mut self) -> Result<(), RotationFailure> {
         for file in self.files() {
             let swap = Swap {
                 path: &file.path,
@@ -45,18 +45,18 @@ impl Rotator {
                     attributes: &file.attributes,
                 }),
             };
-            platform::swap(&swap).map_err(|e| Cause::new(e.reason(), e.to_string()))?;
+            platform::swap(&swap).map_err(|e| RotationFailure::new(e.reason(), e.to_string()))?;
         }
         Ok(())
     }
 
-    pub(in crate::rotation) async fn inspect(&mut self) -> Result<(), Cause> {
-        self.staging()?.check(|swap| &swap.path).map_err(|e| Cause::new(e.reason(), e.to_string()))?;
+    pub(in crate::rotation) async fn inspect(&mut self) -> Result<(), RotationFailure> {
+        self.staging()?.check(|swap| &swap.path).map_err(|e| RotationFailure::new(e.reason(), e.to_string()))?;
         self.see_whether_down().await;
         Ok(())
     }
 
-    pub(in crate::rotation) async fn restore(&mut self) -> Result<(), Cause> {
+    pub(in crate::rotation) async fn restore(&mut self) -> Result<(), RotationFailure> {
         self.go_back()?;
         self.see_whether_down().await;
         Ok(())
@@ -64,7 +64,7 @@ impl Rotator {
 
     /// Whether a file is on its way back, or gone. That the agent has changed one since is no matter: it removes the
     /// password from its INI file once it has read it, and the served leaf is looked at next.
-    pub(in crate::rotation) fn check_files(&self) -> Result<(), Cause> {
+    pub(in crate::rotation) fn check_files(&self) -> Result<(), RotationFailure> {
         for file in self.files() {
             let present = platform::read_held(&file.path, MAX_STORE_BYTES, Links::Refuse).ok();
             let present = present.map(|present| Digest::of(&present.bytes));
@@ -72,27 +72,27 @@ impl Rotator {
             let went_back = |old: &OldFile| present == Some(old.backup_digest);
             if present.is_none() || file.old.as_ref().is_some_and(went_back) {
                 let message = format!("{} is not what this rotation put there; open a new one", file.path.display());
-                return Err(Cause::new("went_back_meanwhile", message));
+                return Err(RotationFailure::new("went_back_meanwhile", message));
             }
         }
         Ok(())
     }
 
     /// One file that cannot be removed keeps no other.
-    pub(in crate::rotation) fn discard(&mut self, was_just_written: bool) -> Result<(), Cause> {
+    pub(in crate::rotation) fn discard(&mut self, was_just_written: bool) -> Result<(), RotationFailure> {
         let failed: Vec<_> = self.files().iter().flat_map(|file| backup::discard(file, was_just_written)).collect();
         match failed.first() {
             None => Ok(()),
             Some(first) => {
                 let all: Vec<_> = failed.iter().map(ToString::to_string).collect();
-                Err(Cause::new(first.reason(), all.join("; ")))
+                Err(RotationFailure::new(first.reason(), all.join("; ")))
             }
         }
     }
 
-    fn staging(&self) -> Result<&Staging, Cause> {
+    fn staging(&self) -> Result<&Staging, RotationFailure> {
         let staging = self.pending.as_ref().and_then(|pending| pending.staging.as_ref());
-        staging.ok_or_else(|| Cause::new("stage_lost", "what was to be written is gone; open a new rotation"))
+        staging.ok_or_else(|| RotationFailure::new("stage_lost", "what was to be written is gone; open a new rotation"))
     }
 
     /// How the old files come back.
@@ -109,7 +109,7 @@ impl Rotator {
 }
 
 /// Whether what was surveyed lies there still: the same file, with the same bytes, owner and permissions.
-fn unchanged(file: &FileSwap) -> Result<(), Cause> {
+fn unchanged(file: &FileSwap) -> Result<(), RotationFailure> {
     let same = match (platform::read_held(&file.path, MAX_STORE_BYTES, Links::Refuse), &file.old) {
         (Ok(present), Some(old)) => {
             Digest::of(&present.bytes) == old.digest
@@ -118,11 +118,11 @@ fn unchanged(file: &FileSwap) -> Result<(), Cause> {
         }
         (Err(FileError::NotFound { .. }), None) => true,
         (Ok(_), None) => false,
-        (Err(error), _) => return Err(Cause::new(error.reason(), error.to_string())),
+        (Err(error), _) => return Err(RotationFailure::new(error.reason(), error.to_string())),
     };
     if same {
         return Ok(());
     }
     let error = WriteError::Changed { path: file.path.clone() };
-    Err(Cause::new(error.reason(), error.to_string()))
+    Err(RotationFailure::new(error.reason(), error.to_string()))
 }

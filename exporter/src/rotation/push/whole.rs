@@ -2,8 +2,8 @@
 
 use super::coherence::{self, Coherence};
 use super::overwritten;
-use crate::rotation::cause::Cause;
 use crate::rotation::digest::Digest;
+use crate::rotation::failure::RotationFailure;
 use crate::rotation::journal::FileSwap;
 use crate::rotation::resume::{Mend, Mended};
 use crate::rotation::rotator::Rotator;
@@ -21,7 +21,7 @@ impl Rotator {
         (1..self.files().len()).contains(&gone_back) && is_broken()
     }
 
-    pub(in crate::rotation) fn make_files_one_set(&mut self, mend: Mend) -> Result<Mended, Cause> {
+    pub(in crate::rotation) fn make_files_one_set(&mut self, mend: Mend) -> Result<Mended, RotationFailure> {
         let told = match mend {
             Mend::Keep => return Ok(Mended::AsTold),
             Mend::GoBack => Mended::AsTold,
@@ -31,25 +31,25 @@ impl Rotator {
             },
         };
         if let Err(error) = self.way_back().check_places() {
-            return Ok(Mended::Elsewhere(Cause::new(error.reason(), error.to_string())));
+            return Ok(Mended::Elsewhere(RotationFailure::new(error.reason(), error.to_string())));
         }
         self.go_back().map(|()| told)
     }
 
     /// Puts the old files back. Where the journal was lost, nobody knows who wrote what lies there: what was not copied yet
     /// is copied first, and stays when it goes together.
-    pub(in crate::rotation) fn go_back(&mut self) -> Result<(), Cause> {
+    pub(in crate::rotation) fn go_back(&mut self) -> Result<(), RotationFailure> {
         if self.is_without_journal_and_theirs() {
             let message =
                 "the journal was lost, and other files were put there since, which are not known to be bad: they stay";
-            return Err(Cause::new("changed_since", message));
+            return Err(RotationFailure::new("changed_since", message));
         }
         if self.copied().is_some() && !self.way_back().is_all_copied() {
             self.copy_what_lies_there()?;
         }
         self.way_back().restore().map_err(|error| {
             let stays = if self.way_back().is_all_new() { "; the new files stay, all of them" } else { "" };
-            Cause::new(error.reason(), format!("{error}{stays}"))
+            RotationFailure::new(error.reason(), format!("{error}{stays}"))
         })
     }
 
@@ -64,10 +64,10 @@ impl Rotator {
         self.record.rotation.as_ref()?.copied.as_deref()
     }
 
-    fn copy_what_lies_there(&mut self) -> Result<(), Cause> {
+    fn copy_what_lies_there(&mut self) -> Result<(), RotationFailure> {
         let before = self.copied().unwrap_or_default();
         let kept = overwritten::keep(&self.host.state_directory, &self.agent.name, self.files(), before)
-            .map_err(|e| Cause::new(e.reason(), e.to_string()))?;
+            .map_err(|e| RotationFailure::new(e.reason(), e.to_string()))?;
         let copy = kept.directory.display();
         tracing::warn!(agent = %self.agent.name, %copy, "the files that the backup replaces were copied");
         if let Some(copied) = self.record.rotation.as_mut().and_then(|rotation| rotation.copied.as_mut()) {

@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::renewal::{Renewal, SeenLeaf, ServedLeaf};
 use crate::rotation::agent::{Procedure, Trigger, Verify};
-use crate::rotation::cause::Cause;
+use crate::rotation::failure::RotationFailure;
 use crate::rotation::hold::Hold;
 use crate::rotation::live;
 use crate::rotation::machine::{Standing, State};
@@ -17,14 +17,14 @@ use crate::rotation::rotator::Rotator;
 
 impl Rotator {
     /// Runs the product's program, which an earlier run of this one has not begun.
-    pub(in crate::rotation) async fn run_renewal(&mut self) -> Result<(), Cause> {
+    pub(in crate::rotation) async fn run_renewal(&mut self) -> Result<(), RotationFailure> {
         let Trigger { renew, timeout, .. } = self.trigger()?.clone();
         self.record.last_restart = Some(Timestamp::now());
-        self.run_noted(&renew, timeout).await.map_err(|error| Cause::new("renew_failed", error.to_string()))
+        self.run_noted(&renew, timeout).await.map_err(|error| RotationFailure::new("renew_failed", error.to_string()))
     }
 
     /// Waits until a renewed leaf is served, and then for as long as the hold-down asks.
-    pub(in crate::rotation) async fn prove(&mut self) -> Result<(), Cause> {
+    pub(in crate::rotation) async fn prove(&mut self) -> Result<(), RotationFailure> {
         // The program of a run that has crashed may go on.
         self.await_earlier_start().await;
         let before = match self.step() {
@@ -41,7 +41,7 @@ impl Rotator {
     /// Runs what brings back what was there before, where the product has such a program. A service that serves the leaf from
     /// before is left alone, unless somebody has ordered it: the program may have changed nothing, and what brings back may know
     /// only an older state than this one.
-    pub(in crate::rotation) async fn revert(&mut self) -> Result<(), Cause> {
+    pub(in crate::rotation) async fn revert(&mut self) -> Result<(), RotationFailure> {
         self.await_earlier_start().await;
         let before = match self.step() {
             Some(Renewal::Reverting { before, by_order: false, .. }) => *before,
@@ -55,7 +55,7 @@ impl Rotator {
         let Trigger { back, timeout, .. } = self.trigger()?.clone();
         let Some(back) = back else { return Ok(()) };
         self.await_journal().await?;
-        self.run_noted(&back, timeout).await.map_err(|error| Cause::new("revert_failed", error.to_string()))
+        self.run_noted(&back, timeout).await.map_err(|error| RotationFailure::new("revert_failed", error.to_string()))
     }
 
     /// A product's program that no journal tells of would be run again after a crash, beside the first perhaps. So it waits until
@@ -63,13 +63,13 @@ impl Rotator {
     ///
     /// # Errors
     /// When it has waited as long as the way back waits for a service, or the program is to end.
-    async fn await_journal(&mut self) -> Result<(), Cause> {
+    async fn await_journal(&mut self) -> Result<(), RotationFailure> {
         let until = Instant::now() + self.agent.verify.on_the_way_back().deadline;
         let stop = self.host.stop.clone();
         while let Some(due) = self.saved_again_at() {
             if due > until || stop.is_cancelled() {
                 let message = "the journal cannot be written, so the program of renew.back was not run";
-                return Err(Cause::new("journal_failed", message));
+                return Err(RotationFailure::new("journal_failed", message));
             }
             tokio::select! {
                 () = sleep_until(due) => self.save_record(),
@@ -81,7 +81,7 @@ impl Rotator {
 
     /// Whether the service serves a leaf that will do. One that is down is started, where that is configured; one that was
     /// broken before is not asked to serve.
-    pub(in crate::rotation) async fn settle(&mut self) -> Result<(), Cause> {
+    pub(in crate::rotation) async fn settle(&mut self) -> Result<(), RotationFailure> {
         self.await_earlier_start().await;
         let must_serve = self.step().and_then(Renewal::before).is_some() || self.leaf_to_go().is_some();
         let patient = self.agent.verify.on_the_way_back();
@@ -103,24 +103,24 @@ impl Rotator {
     }
 
     /// For a freeze: whether a leaf that will do is served now, and for as long as the hold-down asks.
-    pub(in crate::rotation) async fn look_for_one_that_will_do(&mut self) -> Result<(), Cause> {
+    pub(in crate::rotation) async fn look_for_one_that_will_do(&mut self) -> Result<(), RotationFailure> {
         self.settled(Verify { deadline: Duration::ZERO, ..self.agent.verify }).await
     }
 
     /// Whether that leaf is served now, and for as long as the hold-down asks.
     async fn serves(&self, wanted: LeafSha256) -> bool {
-        let other = || Cause::new("other_leaf_served", "another leaf than the one from before is served");
+        let other = || RotationFailure::new("other_leaf_served", "another leaf than the one from before is served");
         let check = |leaf: &Leaf| if leaf.sha256 == wanted { Ok(()) } else { Err(other()) };
         self.held(Verify { deadline: Duration::ZERO, ..self.agent.verify }, check).await.is_ok()
     }
 
-    async fn settled(&self, verify: Verify) -> Result<(), Cause> {
+    async fn settled(&self, verify: Verify) -> Result<(), RotationFailure> {
         let before = self.record.rotation.as_ref().and_then(|rotation| rotation.previous);
         let unless = self.leaf_to_go();
         let will_do = |leaf: &Leaf| {
             let message = "the endpoint serves a leaf that has ended, or the one that shall go";
             let will_do = seen(leaf).will_do(before, unless, Timestamp::now());
-            will_do.then_some(()).ok_or_else(|| Cause::new("other_leaf_served", message))
+            will_do.then_some(()).ok_or_else(|| RotationFailure::new("other_leaf_served", message))
         };
         self.held(verify, will_do).await.map(drop)
     }
@@ -137,13 +137,17 @@ impl Rotator {
     }
 
     /// Waits until a leaf is served that passes `check`, and then for as long as the hold-down asks, at every look.
-    async fn held(&self, verify: Verify, check: impl Fn(&Leaf) -> Result<(), Cause>) -> Result<Leaf, Cause> {
+    async fn held(
+        &self,
+        verify: Verify,
+        check: impl Fn(&Leaf) -> Result<(), RotationFailure>,
+    ) -> Result<Leaf, RotationFailure> {
         let mut hold = Hold::new(Instant::now() + verify.deadline, verify.hold_down);
         loop {
             let looked = live::look(&self.agent.endpoint).await.map(|certificate| live::leaf(&certificate));
             let passed = match looked {
                 Ok(leaf) => check(&leaf).map(|()| leaf),
-                Err(error) => Err(Cause::new(error.reason(), error.to_string())),
+                Err(error) => Err(RotationFailure::new(error.reason(), error.to_string())),
             };
             let seen_last = hold.last();
             let Some(is_held) = hold.after(passed.as_ref().ok().map(|leaf| leaf.sha256), Instant::now()) else {
@@ -156,7 +160,7 @@ impl Rotator {
                         "the endpoint serves {other} and {} in turn; see whether several processes answer on its port",
                         leaf.sha256
                     );
-                    Err(Cause::new("other_leaf_served", message))
+                    Err(RotationFailure::new("other_leaf_served", message))
                 }
                 (passed, _) => passed,
             };
@@ -170,12 +174,12 @@ impl Rotator {
         }
     }
 
-    fn trigger(&self) -> Result<&Trigger, Cause> {
+    fn trigger(&self) -> Result<&Trigger, RotationFailure> {
         match &self.agent.procedure {
             Procedure::Trigger(trigger) => Ok(trigger),
             Procedure::Push(_) => {
                 let message = "the configuration has the agent as one whose files are replaced now; its renewal is not gone on with";
-                Err(Cause::new("not_configured", message))
+                Err(RotationFailure::new("not_configured", message))
             }
         }
     }
@@ -185,7 +189,7 @@ fn seen(leaf: &Leaf) -> SeenLeaf {
     SeenLeaf { sha256: leaf.sha256, not_before: leaf.not_before, not_after: leaf.not_after }
 }
 
-fn check_renewed(leaf: &Leaf, before: Option<&ServedLeaf>) -> Result<(), Cause> {
+fn check_renewed(leaf: &Leaf, before: Option<&ServedLeaf>) -> Result<(), RotationFailure> {
     seen(leaf).check_renewed(before, Timestamp::now())
 }
 

@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use kagiban_crds::LeafSha256;
 use serde::{Deserialize, Serialize};
 
-use crate::rotation::cause::Cause;
+use crate::rotation::failure::RotationFailure;
 
 /// Where a renewal stands. It is durable before its effect begins.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -27,9 +27,9 @@ pub enum Renewal {
     /// The program has ended: another leaf is looked for, which ends later.
     Proving { before: Option<ServedLeaf> },
     /// What was there before is brought back, where the product can.
-    Reverting { before: Option<LeafSha256>, failure: Cause, by_order: bool },
+    Reverting { before: Option<LeafSha256>, failure: RotationFailure, by_order: bool },
     /// A leaf that will do is looked for.
-    Settling { before: Option<LeafSha256>, failure: Cause, by_order: bool },
+    Settling { before: Option<LeafSha256>, failure: RotationFailure, by_order: bool },
 }
 
 /// What the endpoint served before the renewal. None where it served nothing: then any leaf that is valid is a later one.
@@ -48,11 +48,11 @@ pub enum NextStep {
         before: Option<LeafSha256>,
     },
     RolledBack {
-        failure: Cause,
+        failure: RotationFailure,
     },
     /// `by_order` says that the renewed leaf shall go.
     Frozen {
-        failure: Cause,
+        failure: RotationFailure,
         by_order: bool,
     },
 }
@@ -72,7 +72,7 @@ impl Renewal {
     }
 
     /// Its effect has failed.
-    pub(in crate::rotation) fn failed(self, why: Cause) -> NextStep {
+    pub(in crate::rotation) fn failed(self, why: RotationFailure) -> NextStep {
         match self {
             Self::Ordered => NextStep::RolledBack { failure: why },
             // The program may have done a part of it.
@@ -92,7 +92,7 @@ impl Renewal {
     }
 
     /// The program is to end, and the effect was not begun.
-    pub(in crate::rotation) fn called_off(self, why: Cause) -> NextStep {
+    pub(in crate::rotation) fn called_off(self, why: RotationFailure) -> NextStep {
         match self {
             Self::Ordered | Self::Renewing { .. } => NextStep::RolledBack { failure: why },
             Self::Proving { .. } | Self::Reverting { .. } | Self::Settling { .. } => NextStep::Step(self),
@@ -148,31 +148,35 @@ impl ServedLeaf {
     ///
     /// # Errors
     /// When no leaf could end later, so that no renewal of it could ever be committed.
-    pub(in crate::rotation) fn check_may_be_followed(&self) -> Result<(), Cause> {
+    pub(in crate::rotation) fn check_may_be_followed(&self) -> Result<(), RotationFailure> {
         if self.not_after.as_second() < Timestamp::MAX.as_second() {
             return Ok(());
         }
         let message = "the endpoint serves a leaf without a well-defined end (the year 9999), and none could end later, so the program \
                        of renew.command was not run; replace that certificate by hand once, or leave it";
-        Err(Cause::new("no_end", message))
+        Err(RotationFailure::new("no_end", message))
     }
 }
 
 impl SeenLeaf {
     /// # Errors
     /// Why it is no renewed leaf, at this time.
-    pub(in crate::rotation) fn check_renewed(&self, before: Option<&ServedLeaf>, now: Timestamp) -> Result<(), Cause> {
+    pub(in crate::rotation) fn check_renewed(
+        &self,
+        before: Option<&ServedLeaf>,
+        now: Timestamp,
+    ) -> Result<(), RotationFailure> {
         let sha256 = self.sha256;
         if before.is_some_and(|before| before.sha256 == sha256) {
             let message = "the endpoint still serves the leaf from before; see what the program of renew.command did";
-            return Err(Cause::new("not_renewed", message));
+            return Err(RotationFailure::new("not_renewed", message));
         }
         if let Some(before) = before.filter(|before| self.not_after <= before.not_after) {
             let message = format!(
                 "the endpoint serves another leaf, {sha256}, which ends at {} and the one from before at {}: nothing was gained",
                 self.not_after, before.not_after
             );
-            return Err(Cause::new("not_later", message));
+            return Err(RotationFailure::new("not_later", message));
         }
         if !self.is_valid(now) {
             let message = format!(
@@ -180,7 +184,7 @@ impl SeenLeaf {
                  whoever signs",
                 self.not_before, self.not_after
             );
-            return Err(Cause::new("not_valid", message));
+            return Err(RotationFailure::new("not_valid", message));
         }
         Ok(())
     }
@@ -217,7 +221,7 @@ mod tests {
     fn a_leaf_that_no_other_could_outlast_is_not_renewed() {
         let ends = |not_after| ServedLeaf { sha256: LeafSha256::new([1; 32]), not_after }.check_may_be_followed();
         let last = at(Timestamp::MAX.as_second());
-        assert_eq!(ends(last).map_err(|cause| cause.reason), Err("no_end".into()));
+        assert_eq!(ends(last).map_err(|failure| failure.reason), Err("no_end".into()));
         assert!(ends(at(Timestamp::MAX.as_second() - 1)).is_ok());
     }
 
@@ -231,7 +235,7 @@ mod tests {
             (leaf(2, 101, 300), Err("not_valid")),
             (leaf(2, 100, 201), Ok(())),
         ] {
-            let judged = seen.check_renewed(Some(&before), at(100)).map_err(|cause| cause.reason);
+            let judged = seen.check_renewed(Some(&before), at(100)).map_err(|failure| failure.reason);
             assert_eq!(judged, renewed.map_err(str::to_owned), "{seen:?}");
         }
         // Where nothing was served, every valid leaf is a gain; one that has ended is none.
@@ -254,7 +258,7 @@ mod tests {
         let before = Some(ServedLeaf { sha256: LeafSha256::new([1; 32]), not_after: at(200) });
         assert_eq!(Renewal::Ordered.resumed(), None);
         assert_eq!(Renewal::Renewing { before }.resumed(), Some(Renewal::Proving { before }));
-        let (before, failure) = (None, Cause::new("any", ""));
+        let (before, failure) = (None, RotationFailure::new("any", ""));
         let settling = Renewal::Settling { before, failure: failure.clone(), by_order: true };
         assert_eq!(Renewal::Reverting { before, failure, by_order: true }.begun_before(), settling);
     }

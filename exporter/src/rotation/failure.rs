@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 /// Of a message, in bytes: what a command writes to its standard error may be far longer.
 const MAX_MESSAGE: usize = 1024;
 
-/// Why it did not go forward: [`Failure`], as the journal keeps it.
+/// Why it did not go forward: [`Failure`] as the journal keeps it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Cause {
+pub struct RotationFailure {
     /// Stable, in `snake_case`.
     pub reason: String,
     /// What happened first and what to do; no secrets.
@@ -20,7 +20,7 @@ pub struct Cause {
     pub then: Option<String>,
 }
 
-impl Cause {
+impl RotationFailure {
     pub fn new(reason: impl Into<String>, message: impl Into<String>) -> Self {
         Self { reason: reason.into(), message: bounded(message.into()), then: None }
     }
@@ -39,9 +39,9 @@ impl Cause {
     }
 }
 
-impl From<Cause> for Failure {
-    fn from(cause: Cause) -> Self {
-        Self { message: cause.text(), reason: cause.reason }
+impl From<RotationFailure> for Failure {
+    fn from(failure: RotationFailure) -> Self {
+        Self { message: failure.text(), reason: failure.reason }
     }
 }
 
