@@ -7,7 +7,7 @@ use std::collections::{HashSet, VecDeque};
 use jiff::Timestamp;
 use kagiban_crds::LeafSha256;
 use kagiban_exporter::rotation::failure::RotationFailure;
-use kagiban_exporter::rotation::machine::{Effect, Event, State};
+use kagiban_exporter::rotation::machine::{Effect, Event, Phase};
 use kagiban_exporter::rotation::resume::{MAX_RECOVERIES, Mend, Mended};
 use kagiban_exporter::rotation::stopping::{AtStop, Outlook, at_stop};
 use kagiban_exporter::rotation::trigger::renewal::{Renewal, ServedLeaf};
@@ -16,9 +16,9 @@ const MAX_CRASHES: u32 = MAX_RECOVERIES + 2;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct World {
-    state: State,
+    state: Phase,
     /// What a restart would find.
-    journal: State,
+    journal: Phase,
     /// How often the program that renews was begun, and the one that brings back since it was last asked for.
     renewed: u32,
     reverted: u32,
@@ -107,7 +107,7 @@ fn performed(world: &World) -> Vec<World> {
 
 #[test]
 fn a_renewal_runs_its_program_once_at_most_and_ends_decided() {
-    let state = State::Renewal { step: Renewal::Ordered };
+    let state = Phase::Renewal { step: Renewal::Ordered };
     let first = World {
         journal: state.clone(),
         state,
@@ -128,7 +128,7 @@ fn a_renewal_runs_its_program_once_at_most_and_ends_decided() {
         if world.state.is_decided() {
             ends.insert(world.state.reported().as_str());
             // The program may have changed what is served: only who never ran it may say that nothing was changed.
-            let is_undone = matches!(world.state, State::RolledBack { .. }) && world.renewed > 0;
+            let is_undone = matches!(world.state, Phase::RolledBack { .. }) && world.renewed > 0;
             let was_called_off = world.journal.effect() == Effect::Renew;
             assert!(!is_undone || world.reverted > 0 || was_called_off, "not taken back: {world:?}");
         }

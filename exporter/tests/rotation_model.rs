@@ -10,7 +10,7 @@ use std::collections::{HashMap, VecDeque};
 use kagiban_crds::LeafSha256;
 use kagiban_exporter::rotation::drain::{Seen, is_over};
 use kagiban_exporter::rotation::failure::RotationFailure;
-use kagiban_exporter::rotation::machine::{Before, Effect, Event, Finding, Standing, State, Undo};
+use kagiban_exporter::rotation::machine::{Before, Effect, Event, Finding, Phase, Standing, Undo};
 use kagiban_exporter::rotation::resume::{MAX_RECOVERIES, Mend, Mended};
 use kagiban_exporter::rotation::stopping::{self, AtStop, Outlook, at_stop, was_begun};
 
@@ -80,8 +80,8 @@ struct World {
     /// The exporter has read its journal, and has not made the files whole yet.
     is_starting: bool,
     /// What a restart would find.
-    journal: State,
-    state: State,
+    journal: Phase,
+    state: Phase,
     files: Files,
     backup: bool,
     service: Service,
@@ -153,10 +153,10 @@ fn noted(stop: Option<bool>, seen: Seen) -> Option<bool> {
 }
 
 /// What a service in order serves in a state.
-fn wanted(state: &State) -> Option<Files> {
+fn wanted(state: &Phase) -> Option<Files> {
     match state {
-        State::Undoing { before: Before::NotServed, .. } | State::Frozen { .. } => None,
-        State::Undoing { .. } => Some(Files::Old),
+        Phase::Undoing { before: Before::NotServed, .. } | Phase::Frozen { .. } => None,
+        Phase::Undoing { .. } => Some(Files::Old),
         _ => Some(Files::New),
     }
 }
@@ -315,7 +315,7 @@ fn kept_up(world: &World) -> Vec<Outcome> {
 
 /// What may be found out about a frozen agent, and how it leaves the files.
 fn findings(world: &World) -> Vec<(Finding, Files)> {
-    let State::Frozen { standing, .. } = &world.state else { return Vec::new() };
+    let Phase::Frozen { standing, .. } = &world.state else { return Vec::new() };
     let restored = matches!(standing, Standing::NotRestored { .. }) && world.backup;
     let old_served = world.files == Files::Old && world.service == Service::Running(Files::Old);
     let new_served = world.files == Files::New && world.service == Service::Running(Files::New);
@@ -363,7 +363,7 @@ fn successors(world: &World) -> Vec<World> {
             AtStop::KeepUp => {
                 let kept = kept_up(world).into_iter();
                 next.extend(kept.clone().map(|outcome| world.with(&outcome)));
-                let goes_back = matches!(world.state, State::Verifying { .. });
+                let goes_back = matches!(world.state, Phase::Verifying { .. });
                 let fails = kept.filter(|outcome| goes_back && outcome.started && outcome.start_failed);
                 outcomes = fails.map(|outcome| Outcome { event: Event::Failed(failed()), ..outcome }).collect();
             }
@@ -380,7 +380,7 @@ fn successors(world: &World) -> Vec<World> {
             ..world.with(&outcome)
         };
         let stop_begun = outcome.stop_begun.filter(|_| was_begun(&world.state, &outcome.event));
-        let begun = |state: &State| stopping::stop_begun(stop_begun, state, || false);
+        let begun = |state: &Phase| stopping::stop_begun(stop_begun, state, || false);
         let leaves = world.is_stopping
             && stopping::leaves_after_failure(world.state.effect())
             && matches!(outcome.event, Event::Failed(_));
@@ -403,7 +403,7 @@ fn successors(world: &World) -> Vec<World> {
         if world.journal_failures < world.limits().1 {
             let instead = world.state.clone().unsaved(state.clone(), failed());
             let stop_begun = begun(&instead);
-            let is_verified = matches!((&state, &instead), (State::Committed { .. }, State::Verifying { .. }));
+            let is_verified = matches!((&state, &instead), (Phase::Committed { .. }, Phase::Verifying { .. }));
             let failures = world.journal_failures + 1;
             let worse = World { journal_failures: failures, stop_begun, is_verified, ..after.clone() };
             if is_verified {
@@ -426,7 +426,7 @@ fn successors(world: &World) -> Vec<World> {
 /// What a stop does to the service in its own time. One that reads its files again by itself may do so until then.
 fn drained(world: &World) -> Vec<World> {
     // A frozen agent that goes down is started again in time.
-    let is_frozen = matches!(world.state, State::Frozen { .. }) && !world.is_stopping;
+    let is_frozen = matches!(world.state, Phase::Frozen { .. }) && !world.is_stopping;
     let down = World {
         service: Service::Stopped,
         is_draining: false,
@@ -571,13 +571,13 @@ fn check(world: &World) -> Result<(), &'static str> {
     rule(world.steps <= MAX_STEPS, "a rotation does not end")?;
     rule(world.state.is_decided() || world.state.effect() != Effect::Nothing, "a state leads nowhere")?;
     match &world.state {
-        State::Committed { .. } => {
+        Phase::Committed { .. } => {
             rule(world.files == Files::New, "committed with old files")?;
             rule(world.service == Service::Running(Files::New), "committed without being served")?;
             rule(!world.is_draining, "committed with a service that a stop is still ending")?;
             rule(!quiet || world.starts == 1, "more than one restart for a success")
         }
-        State::RolledBack { .. } => {
+        Phase::RolledBack { .. } => {
             rule(world.files == Files::Old, "rolled back with new files")?;
             rule(world.is_up(), "rolled back with a stopped service")?;
             rule(!world.is_draining, "rolled back with a service that a stop is still ending")?;
@@ -586,7 +586,7 @@ fn check(world: &World) -> Result<(), &'static str> {
         }
         // Holds A7: whatever has been given up, the files are one set unless they could not be put back, and the service
         // is up unless its start failed.
-        State::Frozen { standing, .. } => {
+        Phase::Frozen { standing, .. } => {
             let could_not = matches!(standing, Standing::NotRestored { .. });
             rule(world.files != Files::Mixed || could_not, "frozen on a split set that nothing will mend")?;
             let is_watched = world.stop_begun.is_some();
@@ -596,25 +596,25 @@ fn check(world: &World) -> Result<(), &'static str> {
     }
 }
 
-fn journal_knows_of_swap(journal: &State) -> bool {
+fn journal_knows_of_swap(journal: &Phase) -> bool {
     matches!(
         journal,
-        State::Swapping { .. }
-            | State::Swapped { .. }
-            | State::Restarting { .. }
-            | State::Verifying { .. }
-            | State::Resuming { .. }
-            | State::Looking { .. }
-            | State::Committed { .. }
-            | State::Undoing { .. }
-            | State::Frozen { .. }
+        Phase::Swapping { .. }
+            | Phase::Swapped { .. }
+            | Phase::Restarting { .. }
+            | Phase::Verifying { .. }
+            | Phase::Resuming { .. }
+            | Phase::Looking { .. }
+            | Phase::Committed { .. }
+            | Phase::Undoing { .. }
+            | Phase::Frozen { .. }
     )
 }
 
 fn begin(host: Host) -> World {
     World {
-        journal: State::Validated,
-        state: State::Validated,
+        journal: Phase::Validated,
+        state: Phase::Validated,
         files: Files::Old,
         backup: false,
         service: Service::Running(Files::Old),
@@ -641,10 +641,10 @@ fn begin(host: Host) -> World {
 /// Messages grow with every failure and would make every world a new one.
 fn without_messages(mut world: World) -> World {
     for state in [&mut world.journal, &mut world.state] {
-        if let State::Discarding { failure }
-        | State::Undoing { failure, .. }
-        | State::RolledBack { failure }
-        | State::Frozen { failure, .. } = state
+        if let Phase::Discarding { failure }
+        | Phase::Undoing { failure, .. }
+        | Phase::RolledBack { failure }
+        | Phase::Frozen { failure, .. } = state
         {
             *failure = failed();
         }
@@ -685,9 +685,9 @@ fn search(host: Host) {
             panic!("{broken}:\n{way:#?}");
         }
         match world.state {
-            State::Committed { .. } => committed += 1,
-            State::RolledBack { .. } => rolled_back += 1,
-            State::Frozen { .. } => frozen += 1,
+            Phase::Committed { .. } => committed += 1,
+            Phase::RolledBack { .. } => rolled_back += 1,
+            Phase::Frozen { .. } => frozen += 1,
             _ => {}
         }
         for next in successors(&world).into_iter().map(without_messages) {
@@ -704,16 +704,16 @@ fn search(host: Host) {
 fn recovery_of_a_recovery_is_the_same_recovery() {
     let before = served();
     let failure = failed();
-    let undo = |step| State::Undoing { step, before, failure: failure.clone(), by_order: false };
+    let undo = |step| Phase::Undoing { step, before, failure: failure.clone(), by_order: false };
     for state in [
-        State::Keyed,
-        State::Validated,
-        State::BackedUp,
-        State::Stopping { before },
-        State::Swapping { before },
-        State::Swapped { before },
-        State::Verifying { before },
-        State::Committed { before },
+        Phase::Keyed,
+        Phase::Validated,
+        Phase::BackedUp,
+        Phase::Stopping { before },
+        Phase::Swapping { before },
+        Phase::Swapped { before },
+        Phase::Verifying { before },
+        Phase::Committed { before },
         undo(Undo::Look),
         undo(Undo::Watch),
         undo(Undo::Drain),
@@ -723,8 +723,8 @@ fn recovery_of_a_recovery_is_the_same_recovery() {
         undo(Undo::StartAnyway),
         undo(Undo::LastStart),
         undo(Undo::LastStartOnNew),
-        State::Frozen { failure: failure.clone(), standing: Standing::Whole },
-        State::Frozen { failure: failure.clone(), standing: Standing::NewStands { before } },
+        Phase::Frozen { failure: failure.clone(), standing: Standing::Whole },
+        Phase::Frozen { failure: failure.clone(), standing: Standing::NewStands { before } },
     ] {
         for may_end in [true, false] {
             let once = state.clone().resumed(1).mended(Ok(Mended::AsTold), may_end);
@@ -738,7 +738,7 @@ fn recovery_of_a_recovery_is_the_same_recovery() {
 #[test]
 fn a_rotation_that_crashes_again_and_again_is_frozen_with_whole_files_and_a_started_service() {
     let given_up = |mended: Mended| {
-        let mut state = State::Swapped { before: served() };
+        let mut state = Phase::Swapped { before: served() };
         for recoveries in 1..=MAX_RECOVERIES {
             state = state.resumed(recoveries).mended(Ok(Mended::AsTold), false);
             assert!(!state.is_decided());
@@ -752,23 +752,23 @@ fn a_rotation_that_crashes_again_and_again_is_frozen_with_whole_files_and_a_star
             state.effect()
         );
         let frozen = state.after(Event::Done);
-        assert!(matches!(&frozen, State::Frozen { failure, .. } if failure.reason == "recovery_failed"), "{frozen:?}");
+        assert!(matches!(&frozen, Phase::Frozen { failure, .. } if failure.reason == "recovery_failed"), "{frozen:?}");
         frozen
     };
     let new = given_up(Mended::AsTold);
-    assert_eq!(new.after(Event::Frozen(Finding::NewServed)), State::Committed { before: served() });
+    assert_eq!(new.after(Event::Frozen(Finding::NewServed)), Phase::Committed { before: served() });
     let old = given_up(Mended::WentBack(failed()));
-    assert!(matches!(old, State::Frozen { standing: Standing::Whole, .. }), "{old:?}");
-    assert_eq!(State::Swapping { before: served() }.resumed(MAX_RECOVERIES + 1).mend, Mend::GoBack);
+    assert!(matches!(old, Phase::Frozen { standing: Standing::Whole, .. }), "{old:?}");
+    assert_eq!(Phase::Swapping { before: served() }.resumed(MAX_RECOVERIES + 1).mend, Mend::GoBack);
 }
 
 /// Holds A5, A9: where the files are not at their places, nothing would come back after a stop. What is down is started.
 #[test]
 fn no_service_is_stopped_for_files_that_are_elsewhere_now() {
     let before = served();
-    let undo = |step| State::Undoing { step, before, failure: failed(), by_order: true };
+    let undo = |step| Phase::Undoing { step, before, failure: failed(), by_order: true };
     let going_back = [Undo::Drain, Undo::Stop, Undo::Restore, Undo::StartAnyway].map(undo);
-    let forward = [State::Swapping { before }, State::Verifying { before }, State::Looking { before }];
+    let forward = [Phase::Swapping { before }, Phase::Verifying { before }, Phase::Looking { before }];
     for state in forward.into_iter().chain(going_back) {
         for (recoveries, may_end) in [(1, true), (1, false), (MAX_RECOVERIES + 1, false)] {
             let mended = Ok(Mended::Elsewhere(failed()));
@@ -776,7 +776,7 @@ fn no_service_is_stopped_for_files_that_are_elsewhere_now() {
             assert_eq!(found.effect(), Effect::EnsureStarted, "{state:?}");
             let frozen = found.after(Event::Done);
             assert!(
-                matches!(frozen, State::Frozen { standing: Standing::NotRestored { .. }, .. }),
+                matches!(frozen, Phase::Frozen { standing: Standing::NotRestored { .. }, .. }),
                 "{state:?}: it is tried again: {frozen:?}"
             );
             let again = frozen.clone().resumed(recoveries).mended(Ok(Mended::Elsewhere(failed())), may_end);
@@ -789,12 +789,12 @@ fn no_service_is_stopped_for_files_that_are_elsewhere_now() {
 #[test]
 fn a_freeze_ends_with_its_cause_and_an_ordered_rollback_never_as_a_commit() {
     let frozen =
-        |by_order| State::Frozen { failure: failed(), standing: Standing::NotRestored { before: served(), by_order } };
+        |by_order| Phase::Frozen { failure: failed(), standing: Standing::NotRestored { before: served(), by_order } };
     let after = |by_order, finding| frozen(by_order).after(Event::Frozen(finding));
-    assert_eq!(after(false, Finding::NewServed), State::Committed { before: served() });
+    assert_eq!(after(false, Finding::NewServed), Phase::Committed { before: served() });
     assert_eq!(after(true, Finding::NewServed), frozen(true));
-    assert_eq!(after(true, Finding::Thawed), State::RolledBack { failure: failed() });
+    assert_eq!(after(true, Finding::Thawed), Phase::RolledBack { failure: failed() });
     assert_eq!(after(false, Finding::Restored).effect(), Effect::EnsureStopped);
-    let whole = State::Frozen { failure: failed(), standing: Standing::Whole };
+    let whole = Phase::Frozen { failure: failed(), standing: Standing::Whole };
     assert_eq!(whole.clone().after(Event::Frozen(Finding::Restored)), whole);
 }

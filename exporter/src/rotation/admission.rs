@@ -8,7 +8,7 @@ use kagiban_crds::{AgentName, Epoch, Generation, HostName, Lineage};
 
 use super::digest::Digest;
 use super::journal::{Record, Rotation};
-use super::machine::{Standing, State};
+use super::machine::{Phase, Standing};
 
 /// What becomes of a request.
 #[derive(Debug, PartialEq, Eq)]
@@ -65,7 +65,7 @@ impl AdmissionContext<'_> {
                 ))
             };
         }
-        if let State::Frozen { failure, .. } = &newest.state {
+        if let Phase::Frozen { failure, .. } = &newest.state {
             let message = format!(
                 "the agent is frozen ({}); bring its service to life, and the freeze ends by itself once the service serves \
                  what is stored; or end it on the host with `kagiban-exporter rotation thaw {}`",
@@ -101,7 +101,7 @@ impl AdmissionContext<'_> {
                 RefusalReason::GenerationConflict,
                 format!("generation {} was given another chain; take the next generation", rotation.generation),
             )),
-            None if rotation.state == State::Keyed => Admission::Proceed,
+            None if rotation.state == Phase::Keyed => Admission::Proceed,
             None => Admission::Refused(refuse(
                 RefusalReason::WrongState,
                 format!("generation {} takes no chain: {}", rotation.generation, standing(rotation)),
@@ -116,9 +116,9 @@ impl AdmissionContext<'_> {
             Err(refusal) => return Admission::Refused(refusal),
         };
         match &rotation.state {
-            State::Keyed | State::Committed { .. } => Admission::Proceed,
-            State::RolledBack { .. } => Admission::Replay(Box::new(rotation.report())),
-            State::Frozen { standing, .. } => {
+            Phase::Keyed | Phase::Committed { .. } => Admission::Proceed,
+            Phase::RolledBack { .. } => Admission::Replay(Box::new(rotation.report())),
+            Phase::Frozen { standing, .. } => {
                 let stands = match standing {
                     Standing::Whole => "its files are one set, and its service was not seen to live on them",
                     Standing::NewMustGo => "its former certificate was asked for, and the renewed one is served still",
@@ -342,7 +342,7 @@ mod tests {
         ] {
             let root = tempfile::tempdir().expect("directory");
             let (mut rotator, _lock) = rotator(root.path(), TRUE);
-            put_into(&mut rotator, State::Frozen { failure: RotationFailure::new("any", "any"), standing }, None);
+            put_into(&mut rotator, Phase::Frozen { failure: RotationFailure::new("any", "any"), standing }, None);
             let (host, agent, record) = (&rotator.host.name, &rotator.agent.name, &rotator.record);
             let (epoch, now) = (record.epoch, Timestamp::from_second(NOW).expect("time"));
             let context = AdmissionContext { host, agent, lineage: None, epoch, record, now };

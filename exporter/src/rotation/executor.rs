@@ -12,7 +12,7 @@ use super::agent::Procedure;
 use super::failure::RotationFailure;
 use super::journal::{FileSwap, Record, Rotation};
 use super::live;
-use super::machine::{Before, Effect, Event, State};
+use super::machine::{Before, Effect, Event, Phase};
 use super::push::backup;
 use super::rotator::Rotator;
 use super::stopping::{AtStop, Outlook, at_stop, leaves_after_failure, only_waits, was_begun};
@@ -162,7 +162,7 @@ impl Rotator {
         let Some(mut rotation) = self.record.rotation.clone() else { return };
         rotation.stop_begun = rotation.stop_begun.take().filter(|_| was_begun(&rotation.state, &event));
         let next = rotation.state.clone().after(event);
-        let verified = matches!(next, State::Committed { .. }) && rotation.state.is_verifying();
+        let verified = matches!(next, Phase::Committed { .. }) && rotation.state.is_verifying();
         self.is_verified = false;
         match self.enter(rotation.clone(), next.clone(), note) {
             Ok(()) => {}
@@ -180,7 +180,7 @@ impl Rotator {
         }
     }
 
-    pub(super) fn enter(&mut self, mut rotation: Rotation, next: State, note: String) -> Result<(), RotationFailure> {
+    pub(super) fn enter(&mut self, mut rotation: Rotation, next: Phase, note: String) -> Result<(), RotationFailure> {
         rotation.state = next;
         rotation.log(Timestamp::now(), note);
         self.write_down(rotation)
@@ -271,7 +271,7 @@ impl Rotator {
     }
 
     pub(super) fn is_frozen(&self) -> bool {
-        self.record.rotation.as_ref().is_some_and(|rotation| matches!(rotation.state, State::Frozen { .. }))
+        self.record.rotation.as_ref().is_some_and(|rotation| matches!(rotation.state, Phase::Frozen { .. }))
     }
 
     pub(super) fn files(&self) -> &[FileSwap] {
@@ -288,7 +288,7 @@ impl Rotator {
     pub(super) fn old_leaves(&self) -> Vec<LeafSha256> {
         let Some(rotation) = &self.record.rotation else { return Vec::new() };
         let served = match &rotation.state {
-            State::Undoing { before: Before::Served(leaf), .. } => Some(*leaf),
+            Phase::Undoing { before: Before::Served(leaf), .. } => Some(*leaf),
             _ => None,
         };
         served.into_iter().chain(rotation.previous).collect()
@@ -307,7 +307,7 @@ mod tests {
     async fn a_verified_rotation_whose_commit_cannot_be_written_stays_and_is_written_later() {
         let root = tempfile::tempdir().expect("directory");
         let (mut rotator, _lock) = rotator(root.path(), TRUE);
-        let verifying = State::Verifying { before: Before::NotServed };
+        let verifying = Phase::Verifying { before: Before::NotServed };
         put_into(&mut rotator, verifying.clone(), None);
         block_journal(root.path());
         rotator.proceed(Event::Done);
@@ -320,7 +320,7 @@ mod tests {
         sleep_until(rotator.next_chore().expect("a chore")).await;
         rotator.do_chores(|_| {}).await;
         let state = &rotator.record.rotation.as_ref().expect("rotation").state;
-        assert_eq!(*state, State::Committed { before: Before::NotServed });
+        assert_eq!(*state, Phase::Committed { before: Before::NotServed });
         assert!(rotator.next_chore().is_none());
     }
 }

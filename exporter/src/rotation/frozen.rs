@@ -10,7 +10,7 @@ use super::agent::Verify;
 use super::backoff::Backoff;
 use super::failure::RotationFailure;
 use super::live;
-use super::machine::{Event, Finding, Standing, State};
+use super::machine::{Event, Finding, Phase, Standing};
 use super::push::coherence::{self, Coherence};
 use super::push::survey;
 use super::rotator::Rotator;
@@ -234,7 +234,7 @@ impl Rotator {
     /// What may end the freeze. While the old files are not back, only the new ones that are proven, or their way back,
     /// count: what a service holds in memory says nothing of a split set.
     async fn find(&mut self) -> Result<Finding, RotationFailure> {
-        let Some(State::Frozen { standing, .. }) = self.record.rotation.as_ref().map(|rotation| &rotation.state) else {
+        let Some(Phase::Frozen { standing, .. }) = self.record.rotation.as_ref().map(|rotation| &rotation.state) else {
             return Err(RotationFailure::new("not_frozen", "there is no freeze"));
         };
         let standing = *standing;

@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 use super::digest::Digest;
 use super::drain::BegunStop;
 use super::failure::bounded;
-use super::machine::{Before, Standing, State};
+use super::machine::{Before, Phase, Standing};
 use super::starting::{self, BegunStart};
 use super::stopping;
 use crate::checksum;
@@ -81,7 +81,7 @@ pub struct Rotation {
     /// Of the service, while its command may run: also when the program that has begun it is gone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_begun: Option<BegunStart>,
-    pub state: State,
+    pub state: Phase,
     /// It is decided, and something of it could not be removed yet: a staged key perhaps, in a directory that another is mounted
     /// over.
     #[serde(default, skip_serializing_if = "is_false")]
@@ -221,7 +221,7 @@ impl Record {
         self.version = VERSION;
         let Some(rotation) = &mut self.rotation else { return };
         let before = rotation.previous.map_or(Before::NotServed, Before::Served);
-        if let State::Frozen { failure, standing } = &mut rotation.state
+        if let Phase::Frozen { failure, standing } = &mut rotation.state
             && matches!(failure.reason.as_str(), "restore_failed" | "recovery_failed")
         {
             *standing = Standing::NotRestored { before, by_order: false };
@@ -253,7 +253,7 @@ impl FileSwap {
 
 impl Rotation {
     /// One that begins now, and of which nothing more is known than who asked for what.
-    pub(super) fn new(epoch: Epoch, generation: Generation, open_digest: Digest, state: State) -> Self {
+    pub(super) fn new(epoch: Epoch, generation: Generation, open_digest: Digest, state: Phase) -> Self {
         Self {
             epoch,
             generation,
@@ -287,7 +287,7 @@ impl Rotation {
             epoch: self.epoch,
             generation: self.generation,
             state: self.state.reported(),
-            csr: self.csr.clone().filter(|_| matches!(self.state, State::Keyed)),
+            csr: self.csr.clone().filter(|_| matches!(self.state, Phase::Keyed)),
             leaf: self.leaf.clone(),
             previous: self.previous,
             mark: self.mark.clone(),
@@ -308,7 +308,7 @@ impl Rotation {
         if self.steps.len() >= MAX_STEPS {
             self.steps.remove(MAX_STEPS / 2);
         }
-        let is_frozen = matches!(self.state, State::Frozen { .. });
+        let is_frozen = matches!(self.state, Phase::Frozen { .. });
         self.frozen_at = is_frozen.then(|| self.frozen_at.unwrap_or(at));
         self.steps.push(Step { at, state: self.state.reported(), note: bounded(note) });
     }
@@ -417,7 +417,7 @@ mod tests {
         platform::survey(&directory.path().join("keystore"), 1).expect("survey").attributes
     }
 
-    fn states() -> impl Strategy<Value = State> {
+    fn states() -> impl Strategy<Value = Phase> {
         let before = prop_oneof![
             Just(Before::NotServed),
             any::<[u8; 32]>().prop_map(|leaf| Before::Served(LeafSha256::new(leaf)))
@@ -437,20 +437,20 @@ mod tests {
             Just(Undo::LastStartOnNew)
         ];
         (0..10, before, failure, undo, any::<bool>()).prop_map(|(n, before, failure, step, by_order)| match n {
-            0 => State::Keyed,
-            1 => State::BackedUp,
-            2 => State::Swapping { before },
-            3 => State::Verifying { before },
-            4 => State::Committed { before },
-            5 => State::Undoing { step, before, failure, by_order },
-            6 => State::Frozen { failure, standing: Standing::Whole },
-            7 => State::Frozen { failure, standing: Standing::NotRestored { before, by_order } },
-            8 => State::Frozen { failure, standing: Standing::NewStands { before } },
-            _ => State::Discarding { failure },
+            0 => Phase::Keyed,
+            1 => Phase::BackedUp,
+            2 => Phase::Swapping { before },
+            3 => Phase::Verifying { before },
+            4 => Phase::Committed { before },
+            5 => Phase::Undoing { step, before, failure, by_order },
+            6 => Phase::Frozen { failure, standing: Standing::Whole },
+            7 => Phase::Frozen { failure, standing: Standing::NotRestored { before, by_order } },
+            8 => Phase::Frozen { failure, standing: Standing::NewStands { before } },
+            _ => Phase::Discarding { failure },
         })
     }
 
-    fn record(state: State, generation: u64, digest: &[u8]) -> Record {
+    fn record(state: Phase, generation: u64, digest: &[u8]) -> Record {
         let old = OldFile {
             digest: Digest::of(b"old"),
             identity: FileIdentity { device: 1, inode: u64::MAX, size: 3, modified: 1 << 62, changed: 1 << 62 },
@@ -525,7 +525,7 @@ mod tests {
 
         #[test]
         fn a_record_cut_short_or_of_another_version_or_agent_is_no_journal(cut in 0.0..1.0) {
-            let bytes = serde_json::to_vec(&record(State::Keyed, 1, b"")).expect("json");
+            let bytes = serde_json::to_vec(&record(Phase::Keyed, 1, b"")).expect("json");
             #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "a fraction of a small length")]
             let cut = (bytes.len() as f64 * cut) as usize;
             prop_assert!(decode(&bytes[..cut], &agent()).is_err());
@@ -540,7 +540,7 @@ mod tests {
     fn the_journal_of_a_renamed_host_is_adopted() {
         let directory = tempfile::tempdir().expect("directory");
         let path = directory.path().join("powerchute.json");
-        record(State::Keyed, 4, b"").save(&path).expect("save");
+        record(Phase::Keyed, 4, b"").save(&path).expect("save");
         let renamed: HostName = "renamed.example.com".parse().expect("host");
         match load(&path, &renamed, &agent()).expect("load") {
             LoadedJournal::Record(read) => assert_eq!((read.host, read.generation), (renamed, Generation(4))),
@@ -557,12 +557,12 @@ mod tests {
             ("old_leaf_not_served_after_rollback", Standing::Whole),
         ] {
             let failure = RotationFailure::new(reason, "");
-            let state = State::Frozen { failure: failure.clone(), standing: Standing::Whole };
+            let state = Phase::Frozen { failure: failure.clone(), standing: Standing::Whole };
             let text = serde_json::to_string(&record(state, 1, b"")).expect("json");
             let text = text.replace("\"version\":2", "\"version\":1").replace(",\"standing\":\"whole\"", "");
             assert!(!text.contains("standing"), "{text}");
             let read = decode(text.as_bytes(), &agent()).expect("the version before");
-            assert_eq!(read.rotation.expect("rotation").state, State::Frozen { failure, standing });
+            assert_eq!(read.rotation.expect("rotation").state, Phase::Frozen { failure, standing });
         }
     }
 
@@ -570,7 +570,7 @@ mod tests {
     #[test]
     fn a_lost_journal_of_a_program_that_did_not_tell_of_its_copies_has_copied_nothing() {
         let read = |digest: &[u8], copied: Option<Vec<Digest>>, has_files: bool| {
-            let mut record = record(State::Keyed, 1, digest);
+            let mut record = record(Phase::Keyed, 1, digest);
             let rotation = record.rotation.as_mut().expect("rotation");
             rotation.copied = copied;
             if !has_files {
@@ -593,12 +593,12 @@ mod tests {
         let path = directory.path().join("powerchute.json");
         let long = |what: &str| format!("{what}{}", "\u{1}".repeat(100_000));
         let mut failure = RotationFailure::new("first", long("the first cause"));
-        let mut kept = record(State::Keyed, 1, b"");
+        let mut kept = record(Phase::Keyed, 1, b"");
         for n in 0..1000 {
             failure =
                 failure.followed_by(RotationFailure::new("again", long(&format!("attempt {n}"))), "restore_failed");
             let rotation = kept.rotation.as_mut().expect("rotation");
-            rotation.state = State::Frozen { failure: failure.clone(), standing: Standing::Whole };
+            rotation.state = Phase::Frozen { failure: failure.clone(), standing: Standing::Whole };
             rotation.log(Timestamp::UNIX_EPOCH, failure.text());
             if n % 50 == 49 {
                 kept.save(&path).expect("save");
@@ -625,15 +625,15 @@ mod tests {
 
     #[test]
     fn a_freeze_has_a_mark_of_its_own() {
-        let mut record = record(State::Keyed, 1, b"");
+        let mut record = record(Phase::Keyed, 1, b"");
         let rotation = record.rotation.as_mut().expect("rotation");
-        let frozen = State::Frozen { failure: RotationFailure::new("any", ""), standing: Standing::Whole };
-        let mut mark = |state: &State, second| {
+        let frozen = Phase::Frozen { failure: RotationFailure::new("any", ""), standing: Standing::Whole };
+        let mut mark = |state: &Phase, second| {
             rotation.state = state.clone();
             rotation.log(Timestamp::from_second(second).expect("time"), String::new());
             rotation.frozen_at.map(Timestamp::as_second)
         };
-        let marks = [(&frozen, 1), (&frozen, 2), (&State::Keyed, 3), (&frozen, 4)].map(|(state, at)| mark(state, at));
+        let marks = [(&frozen, 1), (&frozen, 2), (&Phase::Keyed, 3), (&frozen, 4)].map(|(state, at)| mark(state, at));
         // The fixture was marked before; what goes on is the same freeze.
         assert_eq!(marks[0], marks[1]);
         assert_eq!(marks[2..], [None, Some(4)]);
@@ -641,7 +641,7 @@ mod tests {
 
     #[test]
     fn the_step_log_is_bounded_and_keeps_both_ends() {
-        let mut record = record(State::Keyed, 1, b"");
+        let mut record = record(Phase::Keyed, 1, b"");
         let rotation = record.rotation.as_mut().expect("rotation");
         for n in 0..3 * MAX_STEPS {
             rotation.log(Timestamp::UNIX_EPOCH, n.to_string());

@@ -25,10 +25,10 @@ use serde::{Deserialize, Serialize};
 use super::failure::RotationFailure;
 use super::trigger::renewal::{NextStep, Renewal, ServedLeaf};
 
-/// Where a rotation stands. It is durable before [`State::effect`] begins.
+/// Where a rotation stands. It is durable before [`Phase::effect`] begins.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase", tag = "phase", deny_unknown_fields)]
-pub enum State {
+pub enum Phase {
     Requested,
     /// The key is in memory only; the CSR is out.
     Keyed,
@@ -213,7 +213,7 @@ pub enum Finding {
     Thawed,
 }
 
-impl State {
+impl Phase {
     pub const fn effect(&self) -> Effect {
         match self {
             Self::Requested => Effect::MakeKey,
@@ -432,7 +432,7 @@ impl Before {
     }
 }
 
-impl From<NextStep> for State {
+impl From<NextStep> for Phase {
     fn from(next: NextStep) -> Self {
         match next {
             NextStep::Step(step) => Self::Renewal { step },
@@ -464,12 +464,12 @@ struct WayBack {
     by_order: bool,
 }
 
-fn after_undo(step: Undo, way: WayBack, failure: RotationFailure, then: Option<RotationFailure>) -> State {
+fn after_undo(step: Undo, way: WayBack, failure: RotationFailure, then: Option<RotationFailure>) -> Phase {
     let WayBack { before, by_order } = way;
-    let undo = |step, failure| State::Undoing { step, before, failure, by_order };
-    let frozen = |failure| State::Frozen { failure, standing: Standing::Whole };
+    let undo = |step, failure| Phase::Undoing { step, before, failure, by_order };
+    let frozen = |failure| Phase::Frozen { failure, standing: Standing::Whole };
     match (step, then) {
-        (Undo::Look | Undo::Watch | Undo::Drain, None) => State::RolledBack { failure },
+        (Undo::Look | Undo::Watch | Undo::Drain, None) => Phase::RolledBack { failure },
         (Undo::Look | Undo::Watch, Some(_)) => undo(Undo::Start, failure),
         // Nothing ends it any more, and it does not live on what is stored.
         (Undo::Drain, Some(_)) => undo(Undo::Stop, failure),
@@ -480,29 +480,29 @@ fn after_undo(step: Undo, way: WayBack, failure: RotationFailure, then: Option<R
         (Undo::Start, then) => match (before, then) {
             // The start of a service that runs already may fail; the endpoint says the truth.
             (Before::Served(_), _) => undo(Undo::Verify, failure),
-            (Before::NotServed, None) => State::RolledBack { failure },
+            (Before::NotServed, None) => Phase::RolledBack { failure },
             (Before::NotServed, Some(then)) => frozen(failure.followed_by(then, "start_failed_after_rollback")),
         },
-        (Undo::Verify, None) => State::RolledBack { failure },
+        (Undo::Verify, None) => Phase::RolledBack { failure },
         (Undo::Verify, Some(then)) => frozen(failure.followed_by(then, "old_leaf_not_served_after_rollback")),
-        (Undo::StartAnyway, _) => State::Frozen { failure, standing: Standing::NotRestored { before, by_order } },
+        (Undo::StartAnyway, _) => Phase::Frozen { failure, standing: Standing::NotRestored { before, by_order } },
         (Undo::LastStart, _) => frozen(failure),
-        (Undo::LastStartOnNew, _) => State::Frozen { failure, standing: Standing::NewStands { before } },
+        (Undo::LastStartOnNew, _) => Phase::Frozen { failure, standing: Standing::NewStands { before } },
     }
 }
 
 /// A freeze ends with its cause. The rotation keeps its failure: that it was frozen is not forgotten.
-fn after_freeze(failure: RotationFailure, standing: Standing, finding: Finding) -> State {
+fn after_freeze(failure: RotationFailure, standing: Standing, finding: Finding) -> Phase {
     match (finding, standing) {
-        (Finding::OldServed | Finding::Thawed, _) => State::RolledBack { failure },
+        (Finding::OldServed | Finding::Thawed, _) => Phase::RolledBack { failure },
         // Stored, served and proven: that is a commit, unless somebody has asked for the old one.
         (Finding::NewServed, Standing::NotRestored { before, by_order: false } | Standing::NewStands { before }) => {
-            State::Committed { before }
+            Phase::Committed { before }
         }
         (Finding::Restored, Standing::NotRestored { before, by_order }) => {
-            State::Undoing { step: Undo::Stop, before, failure, by_order }
+            Phase::Undoing { step: Undo::Stop, before, failure, by_order }
         }
-        (Finding::NewServed | Finding::Restored, _) => State::Frozen { failure, standing },
+        (Finding::NewServed | Finding::Restored, _) => Phase::Frozen { failure, standing },
     }
 }
 

@@ -1,7 +1,7 @@
 //! Rotations: one leaf replaced by the next, from key to verified, with a way back at every step.
 //!
 //! ```text
-//!   host_api ──> worker (a thread per agent) ──> Rotator ──State──> machine   what comes next (pure)
+//!   host_api ──> worker (a thread per agent) ──> Rotator ──Phase──> machine   what comes next (pure)
 //!                                                  │ ├──Record──> journal    durable before each side effect
 //!                                                  │ ├──chain───> validate   does it fit (pure)
 //!                         recovery, coherence ─────┘ └──found───> resume     how an earlier run's rotation ends (pure)

@@ -15,7 +15,7 @@ use super::failure::RotationFailure;
 use super::fences::FenceFile;
 use super::host::Host;
 use super::journal::{self, JournalError, LoadedJournal, Record, Rotation};
-use super::machine::{Before, Event, State, Undo};
+use super::machine::{Before, Event, Phase, Undo};
 use super::push::backup::{self, Manifest};
 use super::push::coherence::{self, Coherence};
 use super::resume::{Mend, Mended, Resumption};
@@ -110,21 +110,21 @@ impl Rotator {
             rotation.start_begun = starting::start_begun(rotation.start_begun.take(), &found, begun);
         }
         let timeout = match (&found, &self.agent.procedure) {
-            (State::Renewal { step }, Procedure::Trigger(trigger)) if step.may_run_program() => trigger.timeout,
+            (Phase::Renewal { step }, Procedure::Trigger(trigger)) if step.may_run_program() => trigger.timeout,
             _ => self.agent.service.start_timeout,
         };
         let left = rotation.start_begun.as_ref().map(|begun| begun.may_go_on_for(timeout));
         // An orderly end waits for a start, and not for a program that an earlier run has begun to renew with.
-        let was_waited_for = rotation.left_in_order && !matches!(found, State::Renewal { .. });
+        let was_waited_for = rotation.left_in_order && !matches!(found, Phase::Renewal { .. });
         let left = left.filter(|left| !left.is_zero() && !was_waited_for);
         self.starting_until = left.map(|left| Instant::now() + left);
         if left.is_none() {
             rotation.start_begun = None;
         }
         let resumption = match &found {
-            State::Committed { before } if self.is_mixture() => Resumption::of_mixture(*before),
-            State::Renewal { step } if has_begun => {
-                State::Renewal { step: step.clone().begun_before() }.resumed(rotation.recoveries)
+            Phase::Committed { before } if self.is_mixture() => Resumption::of_mixture(*before),
+            Phase::Renewal { step } if has_begun => {
+                Phase::Renewal { step: step.clone().begun_before() }.resumed(rotation.recoveries)
             }
             _ => found.clone().resumed(rotation.recoveries),
         };
@@ -146,7 +146,7 @@ impl Rotator {
             let (reason, error) = (&failure.reason, &failure.message);
             tracing::error!(agent = %self.agent.name, reason, error, "the old files could not be put back at start");
         }
-        if matches!(found, State::Stopping { .. } | State::Undoing { step: Undo::Watch | Undo::Stop, .. }) {
+        if matches!(found, Phase::Stopping { .. } | Phase::Undoing { step: Undo::Watch | Undo::Stop, .. }) {
             // Earlier programs did not write when it was.
             rotation.stop_begun.get_or_insert_with(BegunStop::now);
         }
@@ -169,7 +169,7 @@ impl Rotator {
     }
 
     /// Recovery goes on without a journal that can be written: a later one finds its way from the older entry too.
-    fn enter_anyway(&mut self, rotation: Rotation, state: State, note: String) {
+    fn enter_anyway(&mut self, rotation: Rotation, state: Phase, note: String) {
         let _ = self.enter(rotation, state, note);
     }
 
@@ -177,7 +177,7 @@ impl Rotator {
     /// and are copied first.
     fn judge_without_journal(&mut self, newest: Option<Manifest>) {
         let lost = |message: String| RotationFailure::new(JOURNAL_LOST, format!("the journal was lost: {message}"));
-        let undo = |step, before, failure| State::Undoing { step, before, failure, by_order: false };
+        let undo = |step, before, failure| Phase::Undoing { step, before, failure, by_order: false };
         let (state, manifest) = match (coherence::judge(&self.agent), newest) {
             (Coherence::Whole(leaf), _) => {
                 let failure = lost("the store on disk is whole and stays".to_owned());
@@ -201,7 +201,7 @@ impl Rotator {
                 (undo(Undo::LastStart, Before::NotServed, failure), None)
             }
         };
-        if let State::Undoing { failure, .. } = &state {
+        if let Phase::Undoing { failure, .. } = &state {
             tracing::error!(agent = %self.agent.name, "{}", failure.message);
         }
         let goes_back = manifest.is_some();
@@ -214,7 +214,7 @@ impl Rotator {
         if let Err(why) = self.go_back() {
             tracing::error!(agent = %self.agent.name, error = why.message, "the backup could not be put back at start");
             // A service is not stopped for files that cannot come back now; the freeze tries again.
-            if let (State::Undoing { before, failure, .. }, Some(rotation)) = (state, self.record.rotation.clone()) {
+            if let (Phase::Undoing { before, failure, .. }, Some(rotation)) = (state, self.record.rotation.clone()) {
                 let restoring = undo(Undo::Restore, before, failure);
                 self.enter_anyway(rotation, restoring.after(Event::Failed(why.clone())), why.message);
             }
@@ -227,14 +227,14 @@ impl Rotator {
             files,
             copied: Some(Vec::new()),
             recoveries: 1,
-            ..Rotation::new(Epoch(0), self.record.generation, Rotation::without_open(), State::Requested)
+            ..Rotation::new(Epoch(0), self.record.generation, Rotation::without_open(), Phase::Requested)
         }
     }
 
     /// A store that was found whole, with its service up, is all there is to know: there was no rotation to tell of.
     fn forget_what_nobody_knows(&mut self) {
         let is_unknown = self.record.rotation.as_ref().is_some_and(|rotation| {
-            let lost = matches!(&rotation.state, State::RolledBack { failure } if failure.reason == JOURNAL_LOST);
+            let lost = matches!(&rotation.state, Phase::RolledBack { failure } if failure.reason == JOURNAL_LOST);
             lost && rotation.files.is_empty()
         });
         if is_unknown {

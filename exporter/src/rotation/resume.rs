@@ -1,7 +1,7 @@
 //! What a journal found at start asks for: pure. First the files become one set, then the rotation goes on to its end.
 
 use super::failure::RotationFailure;
-use super::machine::{Before, Event, Finding, Standing, State, Undo};
+use super::machine::{Before, Event, Finding, Phase, Standing, Undo};
 use super::trigger::renewal::Renewal;
 
 /// Recoveries of one rotation. After as many crashes the crash is likely ours, and a loop would keep the host unwatched.
@@ -13,7 +13,7 @@ pub struct Resumption {
     /// Done at once, with files alone: see [`Mend`].
     pub mend: Mend,
     /// The state to go on with when the files are whole.
-    pub state: State,
+    pub state: Phase,
 }
 
 /// What the files need before any service may start on them.
@@ -27,7 +27,7 @@ pub enum Mend {
     GoBack,
 }
 
-impl State {
+impl Phase {
     /// What to do when a journal was found in this state after a restart, for the `recoveries`th time.
     ///
     /// However often it was: the files are made whole and a service that may be down is started. Past
@@ -150,42 +150,42 @@ impl Resumption {
         let message =
             "some files had gone back, and no journal told of it, so the others go back too; open a new rotation";
         let failure = restarted("split_set", message);
-        let state = State::Undoing { step: Undo::Stop, before, failure, by_order: false };
+        let state = Phase::Undoing { step: Undo::Stop, before, failure, by_order: false };
         Self { mend: Mend::GoBack, state }
     }
 
     /// The state after the files were made whole as [`Resumption::mend`] asks, or could not be. `may_end` says whether a stop
     /// of the service that an earlier run has begun may still end it.
     #[must_use]
-    pub fn mended(self, result: Result<Mended, RotationFailure>, may_end: bool) -> State {
+    pub fn mended(self, result: Result<Mended, RotationFailure>, may_end: bool) -> Phase {
         let Self { mend, state } = self;
         match (state, result) {
             // Whatever a stop would be for, it would be followed by no other files.
-            (State::Resuming { before }, Ok(Mended::Elsewhere(failure))) => {
-                State::Undoing { step: Undo::StartAnyway, before, failure, by_order: false }
+            (Phase::Resuming { before }, Ok(Mended::Elsewhere(failure))) => {
+                Phase::Undoing { step: Undo::StartAnyway, before, failure, by_order: false }
             }
-            (State::Undoing { before, failure, by_order, .. }, Ok(Mended::Elsewhere(why))) => State::Undoing {
+            (Phase::Undoing { before, failure, by_order, .. }, Ok(Mended::Elsewhere(why))) => Phase::Undoing {
                 step: Undo::StartAnyway,
                 before,
                 failure: failure.followed_by(why, "restore_failed"),
                 by_order,
             },
-            (state @ State::Frozen { .. }, Ok(Mended::Elsewhere(_))) => state,
-            (State::Undoing { step: Undo::LastStart, before, failure, by_order }, Ok(Mended::AsTold))
+            (state @ Phase::Frozen { .. }, Ok(Mended::Elsewhere(_))) => state,
+            (Phase::Undoing { step: Undo::LastStart, before, failure, by_order }, Ok(Mended::AsTold))
                 if mend == Mend::Judge =>
             {
-                State::Undoing { step: Undo::LastStartOnNew, before, failure, by_order }
+                Phase::Undoing { step: Undo::LastStartOnNew, before, failure, by_order }
             }
             // Nothing but whole files is started on, and what no stop ends any more is stopped.
-            (State::Undoing { step: Undo::Drain, before, failure, by_order }, result)
+            (Phase::Undoing { step: Undo::Drain, before, failure, by_order }, result)
                 if result.is_err() || !may_end =>
             {
-                State::Undoing { step: Undo::Stop, before, failure, by_order }
+                Phase::Undoing { step: Undo::Stop, before, failure, by_order }
             }
-            (state @ State::Resuming { .. }, Ok(Mended::WentBack(why)) | Err(why)) => state.after(Event::Failed(why)),
-            (state @ State::Frozen { .. }, Ok(_)) => state.after(Event::Frozen(Finding::Restored)),
+            (state @ Phase::Resuming { .. }, Ok(Mended::WentBack(why)) | Err(why)) => state.after(Event::Failed(why)),
+            (state @ Phase::Frozen { .. }, Ok(_)) => state.after(Event::Frozen(Finding::Restored)),
             // Giving up must not end in a split pair that nobody mends.
-            (State::Undoing { step: Undo::LastStart, before, failure, by_order }, Err(why)) => State::Undoing {
+            (Phase::Undoing { step: Undo::LastStart, before, failure, by_order }, Err(why)) => Phase::Undoing {
                 step: Undo::StartAnyway,
                 before,
                 failure: failure.followed_by(why, "restore_failed"),
@@ -219,7 +219,7 @@ mod tests {
     #[test]
     fn what_is_told_of_a_crash_is_true_before_the_files_go_back() {
         let before = Before::NotServed;
-        let swapping = |recoveries| State::Swapping { before }.resumed(recoveries);
+        let swapping = |recoveries| Phase::Swapping { before }.resumed(recoveries);
         for resumption in [swapping(1), swapping(MAX_RECOVERIES + 1), Resumption::of_mixture(before)] {
             assert_eq!(resumption.mend, Mend::GoBack);
             let failure = resumption.state.failure().expect("a failure");

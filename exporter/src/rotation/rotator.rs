@@ -22,7 +22,7 @@ use super::failure::RotationFailure;
 use super::fences::{Fence, FenceError, FenceFile};
 use super::host::Host;
 use super::journal::{FileSwap, Record, Rotation};
-use super::machine::{Event, State};
+use super::machine::{Event, Phase};
 use super::power::PowerUnsafe;
 use super::push::key::NewKey;
 use super::push::staging::Staging;
@@ -166,7 +166,7 @@ impl Rotator {
             return Ok(report);
         }
         let kept_look = self.looked_at.take().filter(|at| at.elapsed() <= LOOK_KEPT);
-        let touches_service = self.record.rotation.as_ref().is_some_and(|r| r.state != State::Keyed);
+        let touches_service = self.record.rotation.as_ref().is_some_and(|r| r.state != Phase::Keyed);
         let looked_at = if touches_service {
             self.check_commands_for_request()?;
             if kept_look.is_none() {
@@ -178,7 +178,7 @@ impl Rotator {
             None
         };
         let is_committed =
-            self.record.rotation.as_ref().is_some_and(|rotation| matches!(rotation.state, State::Committed { .. }));
+            self.record.rotation.as_ref().is_some_and(|rotation| matches!(rotation.state, Phase::Committed { .. }));
         let ready = if is_committed {
             self.check_way_back()?;
             Some(self.make_way_back_ready()?)
@@ -223,7 +223,7 @@ impl Rotator {
 
     /// When a key has waited too long for its chain.
     pub fn expires(&self) -> Option<Instant> {
-        let waits = self.record.rotation.as_ref().is_some_and(|rotation| rotation.state == State::Keyed);
+        let waits = self.record.rotation.as_ref().is_some_and(|rotation| rotation.state == Phase::Keyed);
         self.pending.as_ref().filter(|_| waits).map(|pending| pending.until)
     }
 
@@ -403,7 +403,7 @@ mod tests {
         for is_stopping in [false, true] {
             let root = tempfile::tempdir().expect("directory");
             let (mut rotator, _lock) = rotator(root.path(), TRUE);
-            let committed = State::Committed { before: Before::NotServed };
+            let committed = Phase::Committed { before: Before::NotServed };
             put_into(&mut rotator, committed.clone(), None);
             block_journal(root.path());
             let failure = RotationFailure::new("rolled_back_by_order", "ordered");
@@ -459,20 +459,20 @@ mod tests {
     async fn an_order_is_not_begun_for_who_speaks_no_more_or_waits_no_more() {
         let root = tempfile::tempdir().expect("directory");
         let (mut rotator, _lock) = rotator(root.path(), TRUE);
-        put_into(&mut rotator, State::Committed { before: Before::NotServed }, None);
+        put_into(&mut rotator, Phase::Committed { before: Before::NotServed }, None);
         let order = RollbackOrder { target: open().target };
         rotator.host.raise_epoch(Epoch(7)).expect("raised");
         let failure = RotationFailure::new("rolled_back_by_order", "ordered");
         let refused = rotator.give_up(Event::Ordered(failure), None, Some(&order.target)).expect_err("deposed");
         assert_eq!((refused.reason, refused.epoch), (RefusalReason::StaleEpoch, Some(Epoch(7))));
 
-        rotator.record.rotation.as_mut().expect("rotation").state = State::Keyed;
+        rotator.record.rotation.as_mut().expect("rotation").state = Phase::Keyed;
         let order = RollbackOrder { target: Target { epoch: Epoch(7), ..order.target } };
         let refused = rotator.roll_back(&order, || false).await.expect_err("gone");
         assert_eq!(refused.reason, RefusalReason::Unavailable);
-        assert_eq!(rotator.record.rotation.as_ref().expect("rotation").state, State::Keyed);
+        assert_eq!(rotator.record.rotation.as_ref().expect("rotation").state, Phase::Keyed);
         let report = rotator.roll_back(&order, || true).await.expect("it waits");
-        assert_eq!(report.state, State::RolledBack { failure: RotationFailure::new("", "") }.reported());
+        assert_eq!(report.state, Phase::RolledBack { failure: RotationFailure::new("", "") }.reported());
     }
 
     /// A disk on which nothing can be written gives the host to nobody.
@@ -500,7 +500,7 @@ mod tests {
     async fn a_look_that_nobody_waited_for_counts_for_a_repeat_of_the_order_and_for_no_other() {
         let root = tempfile::tempdir().expect("directory");
         let (mut rotator, _lock) = rotator(root.path(), TRUE);
-        put_into(&mut rotator, State::Committed { before: Before::NotServed }, None);
+        put_into(&mut rotator, Phase::Committed { before: Before::NotServed }, None);
         let order = RollbackOrder { target: open().target };
         let refused = rotator.roll_back(&order, || false).await.expect_err("gone");
         assert_eq!(refused.reason, RefusalReason::Unavailable);
@@ -508,7 +508,7 @@ mod tests {
         rotator.agent.endpoint.at.address = "no..name:443".to_owned();
         let begun = rotator.roll_back(&order, || true).await.expect("looked at already");
         assert_eq!(begun.state.as_str(), "rolling_back");
-        rotator.record.rotation.as_mut().expect("rotation").state = State::Committed { before: Before::NotServed };
+        rotator.record.rotation.as_mut().expect("rotation").state = Phase::Committed { before: Before::NotServed };
         let refused = rotator.roll_back(&order, || true).await.expect_err("cannot be looked at");
         assert_eq!(refused.reason, RefusalReason::Unavailable);
         rotator.agent.endpoint.at = at;

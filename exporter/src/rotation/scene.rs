@@ -8,7 +8,7 @@ use kagiban_crds::{Epoch, Generation};
 use super::agent::Agent;
 use super::drain::BegunStop;
 use super::host::Host;
-use super::machine::State;
+use super::machine::Phase;
 use super::power::PowerGate;
 use super::rotator::Rotator;
 use super::state_directory::{StateDirectory, StateDirectoryLock};
@@ -64,7 +64,7 @@ pub(super) fn open() -> RotationOpen {
 }
 
 /// A rotation in `state`, with a stop of the service that was begun just now or none.
-pub(super) fn put_into(rotator: &mut Rotator, state: State, stop_begun: Option<BegunStop>) {
+pub(super) fn put_into(rotator: &mut Rotator, state: Phase, stop_begun: Option<BegunStop>) {
     rotator.open(&open()).expect("opened");
     let rotation = rotator.record.rotation.as_mut().expect("a rotation");
     (rotation.state, rotation.stop_begun) = (state, stop_begun);

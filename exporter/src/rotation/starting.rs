@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::drain::passed_since;
-use super::machine::{State, Undo};
+use super::machine::{Phase, Undo};
 use super::trigger::renewal::Renewal;
 use crate::platform::{self, BootTime, StartedProcess};
 
@@ -74,12 +74,12 @@ impl BegunStart {
 }
 
 /// The start that may go on once a rotation is in `state`; `before` says the same of the state before.
-pub(super) fn start_begun<T>(before: Option<T>, state: &State, now: impl FnOnce() -> T) -> Option<T> {
+pub(super) fn start_begun<T>(before: Option<T>, state: &Phase, now: impl FnOnce() -> T) -> Option<T> {
     let begins = matches!(
         state,
-        State::Restarting { .. }
-            | State::Renewal { step: Renewal::Renewing { .. } | Renewal::Reverting { .. } }
-            | State::Undoing { step: Undo::Start | Undo::StartAnyway | Undo::LastStart | Undo::LastStartOnNew, .. }
+        Phase::Restarting { .. }
+            | Phase::Renewal { step: Renewal::Renewing { .. } | Renewal::Reverting { .. } }
+            | Phase::Undoing { step: Undo::Start | Undo::StartAnyway | Undo::LastStart | Undo::LastStartOnNew, .. }
     );
     if begins { before.or_else(|| Some(now())) } else { before.filter(|_| !state.is_settled()) }
 }

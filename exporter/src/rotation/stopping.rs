@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use super::agent::{Agent, DEFAULT_COMMAND_TIMEOUT, Procedure, Service};
 use super::failure::RotationFailure;
-use super::machine::{Effect, Event, State, Undo};
+use super::machine::{Effect, Event, Phase, Undo};
 use super::trigger::renewal::Renewal;
 
 /// How many times `stopTimeout` a service may take to end after its stop was begun, however the stop command ended.
@@ -50,27 +50,27 @@ pub enum Outlook {
     NeedsStart,
 }
 
-pub fn at_stop(state: &State, outlook: Outlook) -> AtStop {
+pub fn at_stop(state: &Phase, outlook: Outlook) -> AtStop {
     let stopped = || RotationFailure::new("exporter_stopped", "kagiban-exporter was stopped; open a new rotation");
     match state {
-        State::Requested
-        | State::Keyed
-        | State::Stopping { .. }
-        | State::Renewal { step: Renewal::Ordered | Renewal::Renewing { .. } } => {
+        Phase::Requested
+        | Phase::Keyed
+        | Phase::Stopping { .. }
+        | Phase::Renewal { step: Renewal::Ordered | Renewal::Renewing { .. } } => {
             AtStop::Instead(Event::Ordered(stopped()))
         }
-        State::Undoing { step: Undo::Watch, .. } if outlook == Outlook::MayEnd => AtStop::GoOn,
-        State::Validated
-        | State::Staged
-        | State::BackedUp
-        | State::Swapping { .. }
-        | State::Undoing { step: Undo::Watch, .. } => AtStop::Instead(Event::Failed(stopped())),
-        State::Swapped { .. }
-        | State::Restarting { .. }
-        | State::Resuming { .. }
-        | State::Looking { .. }
-        | State::Discarding { .. }
-        | State::Undoing {
+        Phase::Undoing { step: Undo::Watch, .. } if outlook == Outlook::MayEnd => AtStop::GoOn,
+        Phase::Validated
+        | Phase::Staged
+        | Phase::BackedUp
+        | Phase::Swapping { .. }
+        | Phase::Undoing { step: Undo::Watch, .. } => AtStop::Instead(Event::Failed(stopped())),
+        Phase::Swapped { .. }
+        | Phase::Restarting { .. }
+        | Phase::Resuming { .. }
+        | Phase::Looking { .. }
+        | Phase::Discarding { .. }
+        | Phase::Undoing {
             step:
                 Undo::Look
                 | Undo::Stop
@@ -82,28 +82,28 @@ pub fn at_stop(state: &State, outlook: Outlook) -> AtStop {
             ..
         } => AtStop::GoOn,
         // The program may have left it down.
-        State::Renewal { step: Renewal::Reverting { .. } | Renewal::Settling { .. } } => AtStop::StartAndLeave,
-        State::Verifying { .. }
-        | State::Renewal { step: Renewal::Proving { .. } }
-        | State::Undoing { step: Undo::Drain | Undo::Verify, .. }
-        | State::Frozen { .. } => match outlook {
+        Phase::Renewal { step: Renewal::Reverting { .. } | Renewal::Settling { .. } } => AtStop::StartAndLeave,
+        Phase::Verifying { .. }
+        | Phase::Renewal { step: Renewal::Proving { .. } }
+        | Phase::Undoing { step: Undo::Drain | Undo::Verify, .. }
+        | Phase::Frozen { .. } => match outlook {
             Outlook::MayEnd => AtStop::KeepUp,
             Outlook::NeedsStart => AtStop::StartAndLeave,
             Outlook::Settled => AtStop::Leave,
         },
-        State::Committed { .. } | State::RolledBack { .. } => AtStop::Leave,
+        Phase::Committed { .. } | Phase::RolledBack { .. } => AtStop::Leave,
     }
 }
 
 /// Whether a stop was begun that may end the service when `state` has ended with `event`, whatever its command said.
-pub const fn was_begun(state: &State, event: &Event) -> bool {
-    !matches!((state, event), (State::Stopping { .. }, Event::Ordered(_)))
+pub const fn was_begun(state: &Phase, event: &Event) -> bool {
+    !matches!((state, event), (Phase::Stopping { .. }, Event::Ordered(_)))
 }
 
 /// When the stop was begun that may still end the service, once a rotation is in `state`; `before` says the same of the
 /// state before.
-pub fn stop_begun<T>(before: Option<T>, state: &State, now: impl FnOnce() -> T) -> Option<T> {
-    let begins = matches!(state, State::Stopping { .. } | State::Undoing { step: Undo::Stop, .. });
+pub fn stop_begun<T>(before: Option<T>, state: &Phase, now: impl FnOnce() -> T) -> Option<T> {
+    let begins = matches!(state, Phase::Stopping { .. } | Phase::Undoing { step: Undo::Stop, .. });
     if begins { Some(now()) } else { before.filter(|_| !state.is_settled()) }
 }
 
@@ -175,12 +175,12 @@ mod tests {
         RotationFailure::new("any", "any")
     }
 
-    fn undoing(step: Undo) -> State {
-        State::Undoing { step, before: Before::Served(LeafSha256::new([7; 32])), failure: failure(), by_order: false }
+    fn undoing(step: Undo) -> Phase {
+        Phase::Undoing { step, before: Before::Served(LeafSha256::new([7; 32])), failure: failure(), by_order: false }
     }
 
     /// What the loop of the shell does from `state` on, every effect ending well or none: the effects begun, and the end.
-    fn stopped_in(mut state: State, well: bool) -> (Vec<Effect>, State) {
+    fn stopped_in(mut state: Phase, well: bool) -> (Vec<Effect>, Phase) {
         let mut begun = Vec::new();
         loop {
             let event = match at_stop(&state, Outlook::Settled) {
@@ -207,11 +207,11 @@ mod tests {
     #[test]
     fn nothing_is_stopped_or_swapped_any_more_and_a_service_that_is_down_is_started_before_the_end() {
         let may_be_down = [
-            State::Stopping { before: before() },
-            State::Swapping { before: before() },
-            State::Swapped { before: before() },
-            State::Restarting { before: before() },
-            State::Resuming { before: before() },
+            Phase::Stopping { before: before() },
+            Phase::Swapping { before: before() },
+            Phase::Swapped { before: before() },
+            Phase::Restarting { before: before() },
+            Phase::Resuming { before: before() },
             undoing(Undo::Watch),
             undoing(Undo::Stop),
             undoing(Undo::Restore),
@@ -235,12 +235,12 @@ mod tests {
 
     #[test]
     fn a_rotation_that_has_changed_nothing_ends_undone() {
-        let renewal = |step| State::Renewal { step };
+        let renewal = |step| Phase::Renewal { step };
         let renewals = [Renewal::Ordered, Renewal::Renewing { before: None }].map(renewal);
-        let pushes = [State::Requested, State::Keyed, State::Validated, State::Staged, State::BackedUp];
+        let pushes = [Phase::Requested, Phase::Keyed, Phase::Validated, Phase::Staged, Phase::BackedUp];
         for state in pushes.into_iter().chain(renewals) {
             let (begun, end) = stopped_in(state, true);
-            assert!(matches!(end, State::RolledBack { .. }), "{end:?}");
+            assert!(matches!(end, Phase::RolledBack { .. }), "{end:?}");
             assert!(begun.iter().all(|effect| *effect == Effect::Discard), "{begun:?}");
         }
     }
@@ -248,13 +248,13 @@ mod tests {
     /// Holds A8.
     #[test]
     fn what_is_only_to_be_looked_at_waits_for_the_next_start_when_the_service_stays_up_until_then() {
-        let frozen = State::Frozen { failure: failure(), standing: Standing::Whole };
-        let proving = State::Renewal { step: Renewal::Proving { before: None } };
-        let back = |step| assert_eq!(at_stop(&State::Renewal { step }, Outlook::Settled), AtStop::StartAndLeave);
+        let frozen = Phase::Frozen { failure: failure(), standing: Standing::Whole };
+        let proving = Phase::Renewal { step: Renewal::Proving { before: None } };
+        let back = |step| assert_eq!(at_stop(&Phase::Renewal { step }, Outlook::Settled), AtStop::StartAndLeave);
         back(Renewal::Reverting { before: None, failure: failure(), by_order: false });
         back(Renewal::Settling { before: None, failure: failure(), by_order: false });
         for state in
-            [State::Verifying { before: before() }, undoing(Undo::Verify), undoing(Undo::Drain), frozen, proving]
+            [Phase::Verifying { before: before() }, undoing(Undo::Verify), undoing(Undo::Drain), frozen, proving]
         {
             assert_eq!(at_stop(&state, Outlook::Settled), AtStop::Leave);
             assert_eq!(at_stop(&state, Outlook::MayEnd), AtStop::KeepUp);

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::agent::Agent;
 use super::journal::{self, Record, Rotation, Unread};
-use super::machine::{Event, Finding, State};
+use super::machine::{Event, Finding, Phase};
 use super::rotator::Rotator;
 use super::state_directory::{StateDirectory, StateDirectoryError};
 use super::stopping;
@@ -153,7 +153,7 @@ fn request(
 ) -> Result<Request, ThawError> {
     let rotation = record.rotation.as_ref().ok_or_else(no_journal)?;
     let agent = || record.agent.clone();
-    if !matches!(rotation.state, State::Frozen { .. }) {
+    if !matches!(rotation.state, Phase::Frozen { .. }) {
         let state = format!("{:?}", rotation.state.reported());
         return Err(ThawError::NotFrozen { agent: agent(), generation: rotation.generation, state });
     }
@@ -210,7 +210,7 @@ mod tests {
         let starts = root.path().join("starts");
         let (mut rotator, lock) = rotator(root.path(), &format!("[/bin/sh, -c, 'echo >> {}']", starts.display()));
         let started = || std::fs::read_to_string(&starts).map_or(0, |text| text.lines().count());
-        let frozen = State::Frozen { failure: RotationFailure::new("any", "any"), standing: Standing::Whole };
+        let frozen = Phase::Frozen { failure: RotationFailure::new("any", "any"), standing: Standing::Whole };
         put_into(&mut rotator, frozen, Some(BegunStop::now()));
         let (state, name) = (root.path().join("state"), rotator.agent.name.clone());
         let longest = Duration::from_secs(60);
@@ -228,7 +228,7 @@ mod tests {
         rotator.do_chores(|_| {}).await;
         assert!(!rotator.is_frozen() && started() > before, "{} starts", started());
 
-        let frozen = State::Frozen { failure: RotationFailure::new("any", "any"), standing: Standing::Whole };
+        let frozen = Phase::Frozen { failure: RotationFailure::new("any", "any"), standing: Standing::Whole };
         let rotation = rotator.record.rotation.as_mut().expect("rotation");
         (rotation.state, rotation.stop_begun) = (frozen, Some(BegunStop::now()));
         rotator.save_record();

@@ -12,7 +12,7 @@ use super::backoff::Backoff;
 use super::drain::{BegunStop, Seen};
 use super::failure::RotationFailure;
 use super::live;
-use super::machine::{Before, State, Undo};
+use super::machine::{Before, Phase, Undo};
 use super::rotator::{LastStart, Rotator};
 use super::starting::BegunStart;
 use super::stopping::{Outlook, has_time_to_go_back, is_last_start_due, longest_drain};
@@ -132,14 +132,14 @@ impl Rotator {
     /// Two commands at once get in each other's way. On the way forward the end of the program, whose time is counted, waits for
     /// none. Whether one was waited for.
     pub(super) async fn await_earlier_start(&mut self) -> bool {
-        let is_forward = !matches!(self.state(), Some(State::Undoing { .. } | State::Frozen { .. }));
+        let is_forward = !matches!(self.state(), Some(Phase::Undoing { .. } | Phase::Frozen { .. }));
         let mut has_waited = false;
         while self.earlier_start_goes_on() && !(is_forward && self.host.stop.is_cancelled()) {
             has_waited = true;
             sleep(self.agent.verify.interval).await;
         }
         // Broken off by the end of the program, it goes on: the next start waits for it.
-        let goes_on = matches!(self.state(), Some(State::Renewal { .. })) && self.earlier_start_goes_on();
+        let goes_on = matches!(self.state(), Some(Phase::Renewal { .. })) && self.earlier_start_goes_on();
         if !goes_on && self.starting_until.take().is_some() {
             self.note_start(None);
         }
@@ -205,7 +205,7 @@ impl Rotator {
         let (until, now) = (self.drained.unwrap_or_else(Instant::now), Instant::now());
         let begin = match self.state() {
             // Nobody may have started it since.
-            Some(State::Undoing { step: Undo::Drain, .. }) => Backoff::at_once,
+            Some(Phase::Undoing { step: Undo::Drain, .. }) => Backoff::at_once,
             _ => Backoff::after_failure,
         };
         self.keep_up_until(until, Some(begin(START_AGAIN, START_AGAIN_AT_MOST, now))).await?;
@@ -255,7 +255,7 @@ impl Rotator {
     }
 
     fn may_go_back(&self) -> bool {
-        let is_on_new = matches!(self.state(), Some(State::Verifying { .. }));
+        let is_on_new = matches!(self.state(), Some(Phase::Verifying { .. }));
         let has_time = |since: Instant| has_time_to_go_back(&self.agent.service, since.elapsed());
         is_on_new && self.stopping_since.is_none_or(has_time)
     }
@@ -263,13 +263,13 @@ impl Rotator {
     /// What a service serves that is in order, in the state that the rotation is in; empty where nobody knows.
     fn wanted_now(&self) -> Vec<LeafSha256> {
         match self.state() {
-            Some(State::Undoing { before: Before::NotServed, .. } | State::Frozen { .. }) => Vec::new(),
-            Some(State::Undoing { .. }) => self.old_leaves(),
+            Some(Phase::Undoing { before: Before::NotServed, .. } | Phase::Frozen { .. }) => Vec::new(),
+            Some(Phase::Undoing { .. }) => self.old_leaves(),
             _ => self.new_leaf().into_iter().collect(),
         }
     }
 
-    fn state(&self) -> Option<&State> {
+    fn state(&self) -> Option<&Phase> {
         self.record.rotation.as_ref().map(|rotation| &rotation.state)
     }
 
@@ -292,7 +292,7 @@ impl Rotator {
     pub(super) async fn watch_old(&mut self) -> Result<(), RotationFailure> {
         let until = self.drained.unwrap_or_else(Instant::now);
         let (wanted, pause) = (self.wanted_now(), self.agent.verify.interval);
-        if !matches!(self.state(), Some(State::Undoing { before: Before::NotServed, .. })) {
+        if !matches!(self.state(), Some(Phase::Undoing { before: Before::NotServed, .. })) {
             let mut none = None;
             let stop = begun(&mut self.record.rotation, &mut none);
             return live::stays(&self.agent.endpoint, &wanted, until, pause, stop).await;
@@ -421,7 +421,7 @@ mod tests {
             let root = tempfile::tempdir().expect("directory");
             let starts = root.path().join("starts");
             let (mut rotator, _lock) = rotator(root.path(), &format!("[/bin/sh, -c, 'echo >> {}']", starts.display()));
-            put_into(&mut rotator, State::Verifying { before: Before::NotServed }, Some(BegunStop::now()));
+            put_into(&mut rotator, Phase::Verifying { before: Before::NotServed }, Some(BegunStop::now()));
             let long_ago = Instant::now().checked_sub(Duration::from_secs(600)).expect("an uptime");
             rotator.drained = Some(long_ago);
             if is_stopping {
@@ -441,7 +441,7 @@ mod tests {
         let [starts, ended] = ["starts", "ended"].map(|name| root.path().join(name));
         let script = format!("echo >> {}; sleep 1; touch {}", starts.display(), ended.display());
         let (mut rotator, _lock) = rotator(root.path(), &format!("[/bin/sh, -c, '{script}']"));
-        let undoing = State::Undoing {
+        let undoing = Phase::Undoing {
             step: Undo::Verify,
             before: Before::NotServed,
             failure: RotationFailure::new("any", "any"),

@@ -7,7 +7,7 @@ use kagiban_crds::AgentName;
 use tokio::sync::watch;
 
 use super::host::Host;
-use super::machine::State;
+use super::machine::Phase;
 use super::worker::{AgentStatus, BAD_CONFIGURATION, Worker};
 
 /// How long an agent of which nothing is known counts as one whose service may be down. A journal is read, and files are made
@@ -69,7 +69,7 @@ pub fn is_unfinished(status: &AgentStatus) -> bool {
         AgentStatus::Unread { .. } => false,
         AgentStatus::Known(snapshot) => {
             let rotation = snapshot.record.rotation.as_ref();
-            rotation.is_some_and(|rotation| !rotation.state.is_decided() && rotation.state != State::Keyed)
+            rotation.is_some_and(|rotation| !rotation.state.is_decided() && rotation.state != Phase::Keyed)
         }
     }
 }

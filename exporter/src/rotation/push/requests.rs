@@ -17,7 +17,7 @@ use crate::platform;
 use crate::rotation::admission::refuse;
 use crate::rotation::journal::{FileSwap, JOURNAL_ROOM, Record, Rotation};
 use crate::rotation::live;
-use crate::rotation::machine::{Event, State};
+use crate::rotation::machine::{Event, Phase};
 use crate::rotation::rotator::{
     CHAIN_DEADLINE, OpenedWith, Pending, Rotator, chain_digest, is_full, open_digest, storage_reason,
 };
@@ -45,10 +45,10 @@ impl Rotator {
         let mut rotation = Rotation {
             csr: Some(key.csr.clone()),
             mark: request.mark.clone(),
-            ..Rotation::new(epoch, generation, open_digest(request), State::Requested)
+            ..Rotation::new(epoch, generation, open_digest(request), Phase::Requested)
         };
         rotation.log(now, String::new());
-        rotation.state = State::Requested.after(Event::Done);
+        rotation.state = Phase::Requested.after(Event::Done);
         rotation.log(now, String::new());
         let report = rotation.report();
         let record = Record {
@@ -105,7 +105,7 @@ impl Rotator {
             leaf: material.chain.first().map(live::leaf),
             previous: staging.previous,
             files: staging.files.iter().map(|file| file.swap.clone()).collect(),
-            state: State::Keyed.after(Event::Done),
+            state: Phase::Keyed.after(Event::Done),
             ..rotation.clone()
         };
         rotation.log(now, String::new());

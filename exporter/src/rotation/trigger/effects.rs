@@ -12,7 +12,7 @@ use crate::rotation::agent::{Procedure, Trigger, Verify};
 use crate::rotation::failure::RotationFailure;
 use crate::rotation::hold::Hold;
 use crate::rotation::live;
-use crate::rotation::machine::{Standing, State};
+use crate::rotation::machine::{Phase, Standing};
 use crate::rotation::rotator::Rotator;
 
 impl Rotator {
@@ -129,8 +129,8 @@ impl Rotator {
     fn leaf_to_go(&self) -> Option<LeafSha256> {
         match self.record.rotation.as_ref().map(|rotation| &rotation.state) {
             Some(
-                State::Renewal { step: Renewal::Settling { by_order: true, .. } }
-                | State::Frozen { standing: Standing::NewMustGo, .. },
+                Phase::Renewal { step: Renewal::Settling { by_order: true, .. } }
+                | Phase::Frozen { standing: Standing::NewMustGo, .. },
             ) => self.new_leaf(),
             _ => None,
         }
@@ -169,7 +169,7 @@ impl Rotator {
 
     fn step(&self) -> Option<&Renewal> {
         match self.record.rotation.as_ref().map(|rotation| &rotation.state) {
-            Some(State::Renewal { step }) => Some(step),
+            Some(Phase::Renewal { step }) => Some(step),
             _ => None,
         }
     }
@@ -210,7 +210,7 @@ mod tests {
         RenewalOrder { target: open().target, mark: None }
     }
 
-    fn state(rotator: &Rotator) -> Option<&State> {
+    fn state(rotator: &Rotator) -> Option<&Phase> {
         rotator.record.rotation.as_ref().map(|rotation| &rotation.state)
     }
 
@@ -255,7 +255,7 @@ mod tests {
         rotator.renew(&order()).expect("ordered");
         block_journal(root.path());
         rotator.advance(|_| {}).await;
-        let Some(State::RolledBack { failure }) = state(&rotator) else { panic!("{:?}", state(&rotator)) };
+        let Some(Phase::RolledBack { failure }) = state(&rotator) else { panic!("{:?}", state(&rotator)) };
         assert_eq!(failure.reason, "journal_failed");
         assert!(!root.path().join("ran").exists() && !root.path().join("back").exists());
         unblock_journal(root.path());
@@ -286,14 +286,14 @@ mod tests {
                 }
             };
             tokio::join!(rotator.advance(|_| {}), mend);
-            let Some(State::RolledBack { failure }) = state(&rotator) else { panic!("{:?}", state(&rotator)) };
+            let Some(Phase::RolledBack { failure }) = state(&rotator) else { panic!("{:?}", state(&rotator)) };
             assert!(failure.message.contains("exit status: 3"), "{failure:?}");
             let said = failure.then.clone().unwrap_or_default();
             assert_eq!((told.exists(), said.contains("journal")), (has_room_again, !has_room_again), "{failure:?}");
             if has_room_again {
                 let entry =
                     Record::peek(&told, &rotator.agent.name).and_then(|record| record.rotation).expect("an entry");
-                assert!(matches!(entry.state, State::Renewal { step: Renewal::Reverting { .. } }), "{:?}", entry.state);
+                assert!(matches!(entry.state, Phase::Renewal { step: Renewal::Reverting { .. } }), "{:?}", entry.state);
             } else {
                 unblock_journal(root.path());
                 do_next_chore(&mut rotator).await;

@@ -7,7 +7,7 @@ use super::renewal::Renewal;
 use crate::rotation::admission::refuse;
 use crate::rotation::agent::{Procedure, Trigger};
 use crate::rotation::journal::{Record, Rotation};
-use crate::rotation::machine::State;
+use crate::rotation::machine::Phase;
 use crate::rotation::rotator::{Rotator, renewal_digest};
 
 impl Rotator {
@@ -30,7 +30,7 @@ impl Rotator {
         let Target { epoch, generation, .. } = order.target;
         let mut rotation = Rotation {
             mark: order.mark.clone(),
-            ..Rotation::new(epoch, generation, renewal_digest(), State::Renewal { step: Renewal::Ordered })
+            ..Rotation::new(epoch, generation, renewal_digest(), Phase::Renewal { step: Renewal::Ordered })
         };
         rotation.log(Timestamp::now(), String::new());
         let report = rotation.report();
