@@ -128,9 +128,9 @@ fn a_renewal_runs_its_program_once_at_most_and_ends_decided() {
         if world.state.is_decided() {
             ends.insert(world.state.reported().as_str());
             // The program may have changed what is served: only who never ran it may say that nothing was changed.
-            let is_undone = matches!(world.state, Phase::RolledBack { .. }) && world.renewed > 0;
+            let is_rolled_back = matches!(world.state, Phase::RolledBack { .. }) && world.renewed > 0;
             let was_called_off = world.journal.effect() == Effect::Renew;
-            assert!(!is_undone || world.reverted > 0 || was_called_off, "not taken back: {world:?}");
+            assert!(!is_rolled_back || world.reverted > 0 || was_called_off, "not taken back: {world:?}");
         }
         for world in next {
             if seen.insert(world.clone()) {

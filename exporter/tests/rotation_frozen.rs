@@ -43,7 +43,7 @@ fn printed(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).unwrap()
 }
 
-/// Holds A15: the way back has more patience than the way forward.
+/// Holds A15: the rollback has more patience than the way forward.
 #[tokio::test]
 async fn an_old_store_that_is_served_later_than_a_new_one_may_be_is_waited_for() {
     let mut world = World::pem_pair().await;

@@ -554,7 +554,7 @@ async fn a_staged_key_that_cannot_be_removed_is_removed_when_the_directory_can_b
     assert_eq!((left, host.rotator.next_chore()), (0, None));
 }
 
-/// Holds A10: an unreadable file is overwritten on the way back only when a copy of it is kept.
+/// Holds A10: an unreadable file is overwritten in a rollback only when a copy of it is kept.
 #[tokio::test]
 async fn what_cannot_be_understood_is_kept_beside_the_backup_when_the_old_file_comes_back() {
     let mut world = World::pem_pair().await;
@@ -656,7 +656,7 @@ async fn a_late_rollback_needs_no_room_once_it_was_accepted() {
 }
 
 /// Holds A11: what cannot be written any more after the stop is found before the first name changes: the set stays whole,
-/// the service is started on it, and the way back is tried again.
+/// the service is started on it, and the rollback is tried again.
 #[tokio::test]
 async fn a_set_is_not_parted_by_a_file_that_does_not_fit() {
     let late = format!("echo '; noted while stopping' >> HOME/pcssconfig.ini; {FILL}");
@@ -726,7 +726,7 @@ fn holds_staged_key(directory: &Path) -> bool {
     files_below(directory).iter().any(|file| file.to_string_lossy().contains(".tls.key.kagiban-"))
 }
 
-/// Holds A1: whoever moved the directory away for the moment of the way back kept the new key, and got it back beside the files.
+/// Holds A1: whoever moved the directory away for the moment of the rollback kept the new key, and got it back beside the files.
 #[tokio::test]
 async fn a_staged_key_is_removed_when_its_directory_comes_back() {
     let mut world = World::pem_pair().await;
@@ -814,7 +814,7 @@ async fn one_left_over_file_that_cannot_be_removed_keeps_no_other() {
     assert_eq!(beside("tls.key"), None, "the old key was left");
 }
 
-/// Holds A11: a frozen rotation keeps the way back that needs no space, also across a restart.
+/// Holds A11: a frozen rotation keeps the old files beside the new ones, also across a restart.
 #[tokio::test]
 async fn the_old_files_stay_beside_the_new_ones_of_a_frozen_rotation() {
     let world = World::pem_pair().await;
@@ -844,7 +844,7 @@ async fn the_old_files_stay_beside_the_new_ones_of_a_frozen_rotation() {
     assert!(beside("tls.crt") && beside("tls.key"), "{:?}", files_below(&world.home()));
 }
 
-/// Holds A13: whatever would make the swap or the way back fail is found before a key is made or the service stopped.
+/// Holds A13: whatever would make the swap or the rollback fail is found before a key is made or the service stopped.
 #[tokio::test]
 async fn a_file_that_cannot_be_replaced_is_refused_before_a_key_is_made() {
     be_root();
@@ -886,7 +886,7 @@ async fn a_state_directory_in_the_place_of_the_one_that_was_opened_takes_no_orde
     assert_eq!(host.rotate(&world, 2).await.unwrap().state, RotationState::Committed);
 }
 
-/// Holds A13: a journal that could not tell of the way back is found full before the service is stopped.
+/// Holds A13: a journal that could not tell of the rollback is found full before the service is stopped.
 #[tokio::test]
 async fn a_state_directory_without_room_for_the_journal_is_found_before_the_service_is_stopped() {
     let mut world = World::pem_pair().await;

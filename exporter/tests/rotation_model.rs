@@ -10,7 +10,7 @@ use std::collections::{HashMap, VecDeque};
 use kagiban_crds::LeafSha256;
 use kagiban_exporter::rotation::drain::{Seen, is_over};
 use kagiban_exporter::rotation::failure::RotationFailure;
-use kagiban_exporter::rotation::machine::{Before, Effect, Event, Finding, Phase, Standing, Undo};
+use kagiban_exporter::rotation::machine::{Before, Effect, Event, Finding, Phase, Rollback, Standing};
 use kagiban_exporter::rotation::resume::{MAX_RECOVERIES, Mend, Mended};
 use kagiban_exporter::rotation::stopping::{self, AtStop, Outlook, at_stop, was_begun};
 
@@ -155,8 +155,8 @@ fn noted(stop: Option<bool>, seen: Seen) -> Option<bool> {
 /// What a service in order serves in a state.
 fn wanted(state: &Phase) -> Option<Files> {
     match state {
-        Phase::Undoing { before: Before::NotServed, .. } | Phase::Frozen { .. } => None,
-        Phase::Undoing { .. } => Some(Files::Old),
+        Phase::RollingBack { before: Before::NotServed, .. } | Phase::Frozen { .. } => None,
+        Phase::RollingBack { .. } => Some(Files::Old),
         _ => Some(Files::New),
     }
 }
@@ -232,7 +232,7 @@ fn outcomes(world: &World) -> Vec<Outcome> {
                 let is_served = look(kept.service, wanted(&world.state)) == Seen::Wanted;
                 let done = is_served.then(|| Outcome { event: Event::Done, ..kept.clone() });
                 let fails = Outcome { event: Event::Failed(failed()), ..kept };
-                // One that is down in the end is started once more on the way back.
+                // One that is down in the end is started once more in a rollback.
                 let fails = if is_old { fails.kept_up() } else { vec![fails] };
                 done.into_iter().chain(fails).collect::<Vec<_>>()
             });
@@ -505,7 +505,7 @@ fn crashed(world: &World) -> Vec<World> {
     // The stop that it had begun goes on without it.
     let is_stopped = matches!(world.state.effect(), Effect::Stop | Effect::EnsureStopped);
     let drains = is_stopped && !world.is_starting && world.service != Service::Stopped;
-    // Of a stop on the way back that no journal tells of, because it could not be written, nobody knows after a crash.
+    // Of a stop in a rollback that no journal tells of, because it could not be written, nobody knows after a crash.
     let is_known = world.journalled_stop.is_some() && !world.is_other_stop;
     let is_draining = (world.is_draining || drains) && is_known && world.is_up();
     let service = if world.service == Service::Closed && !is_known { Service::Stopped } else { world.service };
@@ -526,7 +526,7 @@ fn resumed(world: &World) -> Vec<World> {
     // A service that is seen to live on the old files is not stopped for them.
     let left_alone = |entered: World| {
         let is_on_old = entered.files == Files::Old && entered.service == Service::Running(Files::Old);
-        let undone = entered.state.clone().undone().filter(|_| is_on_old && world.stop_begun.is_none());
+        let undone = entered.state.clone().without_stop().filter(|_| is_on_old && world.stop_begun.is_none());
         let undone = undone.map(|state| World {
             journal: state.clone(),
             state,
@@ -547,8 +547,8 @@ fn resumed(world: &World) -> Vec<World> {
     match resumption.mend {
         Mend::Keep => vec![entered(world.files, Ok(Mended::AsTold))],
         Mend::Judge if world.files == Files::New => vec![entered(world.files, Ok(Mended::AsTold))],
-        Mend::Judge => going_back(Mended::WentBack(failed())),
-        Mend::GoBack => going_back(Mended::AsTold),
+        Mend::Judge => going_back(Mended::Restored(failed())),
+        Mend::Restore => going_back(Mended::AsTold),
     }
 }
 
@@ -606,7 +606,7 @@ fn journal_knows_of_swap(journal: &Phase) -> bool {
             | Phase::Resuming { .. }
             | Phase::Looking { .. }
             | Phase::Committed { .. }
-            | Phase::Undoing { .. }
+            | Phase::RollingBack { .. }
             | Phase::Frozen { .. }
     )
 }
@@ -642,7 +642,7 @@ fn begin(host: Host) -> World {
 fn without_messages(mut world: World) -> World {
     for state in [&mut world.journal, &mut world.state] {
         if let Phase::Discarding { failure }
-        | Phase::Undoing { failure, .. }
+        | Phase::RollingBack { failure, .. }
         | Phase::RolledBack { failure }
         | Phase::Frozen { failure, .. } = state
         {
@@ -704,7 +704,7 @@ fn search(host: Host) {
 fn recovery_of_a_recovery_is_the_same_recovery() {
     let before = served();
     let failure = failed();
-    let undo = |step| Phase::Undoing { step, before, failure: failure.clone(), by_order: false };
+    let roll_back = |step| Phase::RollingBack { step, before, failure: failure.clone(), by_order: false };
     for state in [
         Phase::Keyed,
         Phase::Validated,
@@ -714,15 +714,15 @@ fn recovery_of_a_recovery_is_the_same_recovery() {
         Phase::Swapped { before },
         Phase::Verifying { before },
         Phase::Committed { before },
-        undo(Undo::Look),
-        undo(Undo::Watch),
-        undo(Undo::Drain),
-        undo(Undo::Stop),
-        undo(Undo::Restore),
-        undo(Undo::Verify),
-        undo(Undo::StartAnyway),
-        undo(Undo::LastStart),
-        undo(Undo::LastStartOnNew),
+        roll_back(Rollback::Look),
+        roll_back(Rollback::Watch),
+        roll_back(Rollback::Drain),
+        roll_back(Rollback::Stop),
+        roll_back(Rollback::Restore),
+        roll_back(Rollback::Verify),
+        roll_back(Rollback::StartAnyway),
+        roll_back(Rollback::LastStart),
+        roll_back(Rollback::LastStartOnNew),
         Phase::Frozen { failure: failure.clone(), standing: Standing::Whole },
         Phase::Frozen { failure: failure.clone(), standing: Standing::NewStands { before } },
     ] {
@@ -757,17 +757,17 @@ fn a_rotation_that_crashes_again_and_again_is_frozen_with_whole_files_and_a_star
     };
     let new = given_up(Mended::AsTold);
     assert_eq!(new.after(Event::Frozen(Finding::NewServed)), Phase::Committed { before: served() });
-    let old = given_up(Mended::WentBack(failed()));
+    let old = given_up(Mended::Restored(failed()));
     assert!(matches!(old, Phase::Frozen { standing: Standing::Whole, .. }), "{old:?}");
-    assert_eq!(Phase::Swapping { before: served() }.resumed(MAX_RECOVERIES + 1).mend, Mend::GoBack);
+    assert_eq!(Phase::Swapping { before: served() }.resumed(MAX_RECOVERIES + 1).mend, Mend::Restore);
 }
 
 /// Holds A5, A9: where the files are not at their places, nothing would come back after a stop. What is down is started.
 #[test]
 fn no_service_is_stopped_for_files_that_are_elsewhere_now() {
     let before = served();
-    let undo = |step| Phase::Undoing { step, before, failure: failed(), by_order: true };
-    let going_back = [Undo::Drain, Undo::Stop, Undo::Restore, Undo::StartAnyway].map(undo);
+    let roll_back = |step| Phase::RollingBack { step, before, failure: failed(), by_order: true };
+    let going_back = [Rollback::Drain, Rollback::Stop, Rollback::Restore, Rollback::StartAnyway].map(roll_back);
     let forward = [Phase::Swapping { before }, Phase::Verifying { before }, Phase::Looking { before }];
     for state in forward.into_iter().chain(going_back) {
         for (recoveries, may_end) in [(1, true), (1, false), (MAX_RECOVERIES + 1, false)] {

@@ -71,7 +71,7 @@ async fn a_rollback_that_was_cut_off_at_any_edge_is_finished() {
     }
 }
 
-/// Holds A7: a way back whose entries the journal never got is not taken for a commit. What somebody else has put there is.
+/// Holds A7: a rollback whose entries the journal never got is not taken for a commit. What somebody else has put there is.
 #[tokio::test]
 async fn a_pair_that_has_gone_back_in_part_under_a_committed_journal_goes_back_whole() {
     let world = World::pem_pair().await;
@@ -135,7 +135,7 @@ async fn cut_off_in_start(world: &World, nth: usize) -> LeafSha256 {
     leaf
 }
 
-/// Holds A8, A11: the same of a start on the way back.
+/// Holds A8, A11: the same of a start in a rollback.
 #[tokio::test]
 async fn a_start_on_the_way_back_that_goes_on_after_a_crash_is_not_made_again_beside_it() {
     let mut world = World::pem_pair().await;
@@ -370,7 +370,7 @@ fn stops(world: &World) -> usize {
     std::fs::read(world.directory.path().join("stops")).map_or(0, |marks| marks.len())
 }
 
-/// A committed rotation whose ordered way back is cut off `after` its stop has begun.
+/// A committed rotation whose ordered rollback is cut off `after` its stop has begun.
 async fn cut_off_in_stop_of_way_back(world: &mut World, stop: Option<Vec<String>>, after: std::time::Duration) {
     let (_, committed) = rotate_until(world, usize::MAX).await;
     assert!(committed);
@@ -380,7 +380,7 @@ async fn cut_off_in_stop_of_way_back(world: &mut World, stop: Option<Vec<String>
     assert!(tokio::time::timeout(after, rotator.advance(|_| {})).await.is_err(), "the stop takes longer");
 }
 
-/// Holds A8, A11: a stop of the way back that a crash has cut off is waited for, and no second one cuts off what drains.
+/// Holds A8, A11: a stop of the rollback that a crash has cut off is waited for, and no second one cuts off what drains.
 #[tokio::test]
 async fn a_service_that_an_interrupted_stop_on_the_way_back_still_ends_is_not_stopped_again() {
     // It serves on when the next start looks; or it has ended before that.

@@ -92,8 +92,8 @@ pub struct Verify {
 const PATIENCE_ON_THE_WAY_BACK: u32 = 4;
 
 impl Verify {
-    /// The same, with the patience of the way back.
-    pub(crate) fn on_the_way_back(self) -> Self {
+    /// The same, with the patience of the rollback.
+    pub(crate) fn for_rollback(self) -> Self {
         Self { deadline: self.deadline.saturating_mul(PATIENCE_ON_THE_WAY_BACK).min(MAX_WAIT), ..self }
     }
 }

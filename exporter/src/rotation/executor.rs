@@ -241,7 +241,7 @@ impl Rotator {
     }
 
     /// Nothing of a decided rotation stays: no staged key on disk, no key in memory, no backup too many. Where it is
-    /// frozen, the old files beside the new ones are a way back that needs no space, and stay.
+    /// frozen, the old files beside the new ones can be restored without any space, and stay.
     pub(super) fn tidy(&mut self) {
         if self.record.rotation.as_ref().is_none_or(|rotation| !rotation.state.is_decided()) {
             return self.stop_tidying();
@@ -288,7 +288,7 @@ impl Rotator {
     pub(super) fn old_leaves(&self) -> Vec<LeafSha256> {
         let Some(rotation) = &self.record.rotation else { return Vec::new() };
         let served = match &rotation.state {
-            Phase::Undoing { before: Before::Served(leaf), .. } => Some(*leaf),
+            Phase::RollingBack { before: Before::Served(leaf), .. } => Some(*leaf),
             _ => None,
         };
         served.into_iter().chain(rotation.previous).collect()

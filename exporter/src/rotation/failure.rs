@@ -15,7 +15,7 @@ pub struct RotationFailure {
     pub reason: String,
     /// What happened first and what to do; no secrets.
     pub message: String,
-    /// What happened last on the way back from it. What was between is in the log.
+    /// What happened last in a rollback from it. What was between is in the log.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub then: Option<String>,
 }

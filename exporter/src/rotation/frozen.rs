@@ -231,7 +231,7 @@ impl Rotator {
         started.is_ok()
     }
 
-    /// What may end the freeze. While the old files are not back, only the new ones that are proven, or their way back,
+    /// What may end the freeze. While the old files are not back, only the new ones that are proven, or the rollback,
     /// count: what a service holds in memory says nothing of a split set.
     async fn find(&mut self) -> Result<Finding, RotationFailure> {
         let Some(Phase::Frozen { standing, .. }) = self.record.rotation.as_ref().map(|rotation| &rotation.state) else {
@@ -267,7 +267,7 @@ impl Rotator {
                 if !by_order && self.new_is_proven().await {
                     return Ok(Finding::NewServed);
                 }
-                let Err(why) = self.go_back() else { return Ok(Finding::Restored) };
+                let Err(why) = self.restore_files() else { return Ok(Finding::Restored) };
                 // What somebody else has put there since stays; a service that lives on it is in order.
                 match coherence::judge(&self.agent) {
                     Coherence::Whole(leaf) if Some(leaf) != self.new_leaf() => {
@@ -275,7 +275,7 @@ impl Rotator {
                         Ok(Finding::OldServed)
                     }
                     // The agent was moved together with its new files; the journal has their former paths.
-                    Coherence::Whole(leaf) if self.way_back().check_configured().is_err() => {
+                    Coherence::Whole(leaf) if self.restoration().check_configured().is_err() => {
                         self.holds(&[leaf]).await?;
                         Ok(Finding::NewServed)
                     }

@@ -26,7 +26,7 @@ const WITHOUT_STANDING: u32 = 1;
 pub(super) const MAX_STEPS: usize = 64;
 /// A record with a full step log is under 40 KiB. More is never written, so that a later start reads what was written.
 pub(super) const MAX_BYTES: usize = 256 * 1024;
-/// For the entries of the longest way back, each a file of under 40 KiB beside the one before it.
+/// For the entries of the longest rollback, each a file of under 40 KiB beside the one before it.
 pub(super) const JOURNAL_ROOM: u64 = 512 * 1024;
 /// What is read may be larger: earlier versions had no limit when they wrote.
 const MAX_READ_BYTES: u64 = 4 * 1024 * 1024;
@@ -109,7 +109,7 @@ pub struct FileSwap {
     pub attributes: Attributes,
     /// None when there was no file.
     pub old: Option<OldFile>,
-    /// What waits at `staged` to take the place of what was there when somebody ordered the way back.
+    /// What waits at `staged` to take the place of what was there when somebody ordered the rollback.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ready: Option<Ready>,
 }
@@ -243,7 +243,7 @@ impl Record {
 }
 
 impl FileSwap {
-    /// Whether these contents are the old file's, the new one's, or what was made of them for an ordered way back.
+    /// Whether these contents are the old file's, the new one's, or what was made of them for an ordered rollback.
     pub(super) fn is_known(&self, contents: Digest) -> bool {
         let old = self.old.iter().flat_map(|old| [old.digest, old.backup_digest]);
         let ready = self.ready.iter().flat_map(|ready| [Some(ready.contents), ready.instead_of]).flatten();
@@ -399,10 +399,11 @@ fn set_aside(path: &Path, why: String, bytes: Option<Zeroizing<Vec<u8>>>) -> Res
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use serde_json::json;
 
     use super::*;
     use crate::rotation::failure::RotationFailure;
-    use crate::rotation::machine::Undo;
+    use crate::rotation::machine::Rollback;
 
     fn host() -> HostName {
         "ups-01.example.com".parse().expect("host")
@@ -424,25 +425,25 @@ mod tests {
         ];
         let failure =
             ("[a-z_]{1,20}", "\\PC{0,40}").prop_map(|(reason, message)| RotationFailure::new(reason, message));
-        let undo = prop_oneof![
-            Just(Undo::Stop),
-            Just(Undo::Restore),
-            Just(Undo::Start),
-            Just(Undo::Verify),
-            Just(Undo::StartAnyway),
-            Just(Undo::Look),
-            Just(Undo::Watch),
-            Just(Undo::Drain),
-            Just(Undo::LastStart),
-            Just(Undo::LastStartOnNew)
+        let step = prop_oneof![
+            Just(Rollback::Stop),
+            Just(Rollback::Restore),
+            Just(Rollback::Start),
+            Just(Rollback::Verify),
+            Just(Rollback::StartAnyway),
+            Just(Rollback::Look),
+            Just(Rollback::Watch),
+            Just(Rollback::Drain),
+            Just(Rollback::LastStart),
+            Just(Rollback::LastStartOnNew)
         ];
-        (0..10, before, failure, undo, any::<bool>()).prop_map(|(n, before, failure, step, by_order)| match n {
+        (0..10, before, failure, step, any::<bool>()).prop_map(|(n, before, failure, step, by_order)| match n {
             0 => Phase::Keyed,
             1 => Phase::BackedUp,
             2 => Phase::Swapping { before },
             3 => Phase::Verifying { before },
             4 => Phase::Committed { before },
-            5 => Phase::Undoing { step, before, failure, by_order },
+            5 => Phase::RollingBack { step, before, failure, by_order },
             6 => Phase::Frozen { failure, standing: Standing::Whole },
             7 => Phase::Frozen { failure, standing: Standing::NotRestored { before, by_order } },
             8 => Phase::Frozen { failure, standing: Standing::NewStands { before } },
@@ -584,6 +585,19 @@ mod tests {
         assert_eq!(read(b"", some.clone(), true), some);
         assert_eq!(read(b"", None, false), None);
         assert_eq!(read(b"opened", None, true), None);
+    }
+
+    /// Journals on hosts outlive the names of types.
+    #[test]
+    fn a_rollback_is_written_and_read_by_the_word_that_journals_have() {
+        let failure = RotationFailure::new("any", "any");
+        let before = Before::NotServed;
+        let phase = Phase::RollingBack { step: Rollback::Drain, before, failure, by_order: true };
+        let failure = json!({"reason": "any", "message": "any"});
+        let written =
+            json!({"phase": "undoing", "step": "drain", "before": "notServed", "failure": failure, "byOrder": true});
+        assert_eq!(serde_json::to_value(&phase).expect("written"), written);
+        assert_eq!(serde_json::from_value::<Phase>(written).expect("read"), phase);
     }
 
     /// Holds A7: a freeze that is tried again for months is still read at the next start, with its first and its last cause.

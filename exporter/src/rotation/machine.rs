@@ -1,11 +1,11 @@
-//! What comes next in a rotation: pure, and every state of it is what a journal may hold.
+//! What comes next in a rotation: pure, and every phase of it is what a journal may hold.
 //!
 //! ```text
 //!   Requested ─> Keyed ─> Validated ─> Staged ─> BackedUp ─> Stopping ─> Swapping ─> Swapped ─> Restarting ─> Verifying ─> Committed
 //!       │          │          └───────────┴─────────┘            │           │          └─────────────┴────────────┘           │
 //!       │          │                      v                      v           v                        v                        │ by order
-//!       └──────────┴─────────────────> Discarding        Undo::Watch   Undo::Restore              Undo::Stop  <────────────────┘
-//!                                         │         kept up: undone, lost: Start
+//!       └──────────┴─────────────────> Discarding           Watch         Restore                    Stop  <───────────────────┘
+//!                                         │         kept up: RolledBack, lost: Start
 //!                                         │           ┌──────── a stop may still end it ─┐
 //!                                         │           v                                  │
 //!                                         │         Watch    Stop ─> Restore ─> Start ───┴─> Verify
@@ -14,9 +14,11 @@
 //!                                                                        └────── seen, or thawed ────────────────┘
 //! ```
 //!
+//! What stands below `Discarding`, but the ends, are the steps of `RollingBack`.
+//!
 //! An agent that renews its own certificate has another way between the same ends: see `trigger::renewal`.
 //!
-//! What a state becomes when it is found after a restart stands in `resume`.
+//! What a phase becomes when it is found after a restart stands in `resume`.
 
 use kagiban_crds::LeafSha256;
 use kagiban_crds::host_api::{Failure, RotationState};
@@ -70,8 +72,10 @@ pub enum Phase {
     Discarding {
         failure: RotationFailure,
     },
-    Undoing {
-        step: Undo,
+    /// The journal's word is older.
+    #[serde(rename = "undoing")]
+    RollingBack {
+        step: Rollback,
         before: Before,
         failure: RotationFailure,
         /// Somebody asked for the old files: the new ones are no way out then, whatever is served.
@@ -112,10 +116,10 @@ pub enum Before {
     NotServed,
 }
 
-/// The way back, in order.
+/// The steps of a rollback, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub enum Undo {
+pub enum Rollback {
     /// Whether the service is up on what is stored: then nothing is restarted.
     Look,
     /// A stop was begun and not seen to end, and the old files are there: whether the service stays up for as long as that
@@ -236,15 +240,16 @@ impl Phase {
                 Renewal::Settling { .. } => Effect::Settle,
             },
             Self::Discarding { .. } => Effect::Discard,
-            Self::Undoing { step: Undo::Look, .. } => Effect::LookForOld,
-            Self::Undoing { step: Undo::Watch, .. } => Effect::WatchOld,
-            Self::Undoing { step: Undo::Drain, .. } => Effect::Drain,
-            Self::Undoing { step: Undo::Stop, .. } => Effect::EnsureStopped,
-            Self::Undoing { step: Undo::Restore, .. } => Effect::Restore,
-            Self::Undoing {
-                step: Undo::Start | Undo::StartAnyway | Undo::LastStart | Undo::LastStartOnNew, ..
+            Self::RollingBack { step: Rollback::Look, .. } => Effect::LookForOld,
+            Self::RollingBack { step: Rollback::Watch, .. } => Effect::WatchOld,
+            Self::RollingBack { step: Rollback::Drain, .. } => Effect::Drain,
+            Self::RollingBack { step: Rollback::Stop, .. } => Effect::EnsureStopped,
+            Self::RollingBack { step: Rollback::Restore, .. } => Effect::Restore,
+            Self::RollingBack {
+                step: Rollback::Start | Rollback::StartAnyway | Rollback::LastStart | Rollback::LastStartOnNew,
+                ..
             } => Effect::EnsureStarted,
-            Self::Undoing { step: Undo::Verify, .. } => Effect::VerifyOld,
+            Self::RollingBack { step: Rollback::Verify, .. } => Effect::VerifyOld,
             Self::Committed { .. } | Self::RolledBack { .. } | Self::Frozen { .. } => Effect::Nothing,
         }
     }
@@ -253,7 +258,7 @@ impl Phase {
     #[must_use]
     pub fn after(self, event: Event) -> Self {
         use Event::{Cleared, ClearedToRenew, Done, Failed, Ordered, OrderedToRevert, Unsettled};
-        let undo = |step, before, failure| Self::Undoing { step, before, failure, by_order: false };
+        let roll_back = |step, before, failure| Self::RollingBack { step, before, failure, by_order: false };
         match (self, event) {
             (Self::Requested, Done) => Self::Keyed,
             (Self::Keyed, Done) => Self::Validated,
@@ -272,17 +277,17 @@ impl Phase {
             (Self::Validated | Self::Staged | Self::BackedUp, Failed(failure)) => Self::Discarding { failure },
             (Self::Discarding { failure }, Done | Failed(_)) => Self::RolledBack { failure },
 
-            (Self::Stopping { before }, Failed(failure)) => undo(Undo::after_stop(before), before, failure),
+            (Self::Stopping { before }, Failed(failure)) => roll_back(Rollback::after_stop(before), before, failure),
             // Before the stop was begun.
-            (Self::Stopping { before }, Ordered(failure)) => undo(Undo::Start, before, failure),
+            (Self::Stopping { before }, Ordered(failure)) => roll_back(Rollback::Start, before, failure),
             (Self::Swapping { before } | Self::Swapped { before }, Failed(failure)) => {
-                undo(Undo::Restore, before, failure)
+                roll_back(Rollback::Restore, before, failure)
             }
             (Self::Resuming { before } | Self::Restarting { before } | Self::Verifying { before }, Failed(failure)) => {
-                undo(Undo::Stop, before, failure)
+                roll_back(Rollback::Stop, before, failure)
             }
             (Self::Committed { before }, Ordered(failure)) => {
-                Self::Undoing { step: Undo::Stop, before, failure, by_order: true }
+                Self::RollingBack { step: Rollback::Stop, before, failure, by_order: true }
             }
 
             (Self::Renewal { step }, Done | Unsettled) => step.done().into(),
@@ -296,15 +301,17 @@ impl Phase {
                 Self::Renewal { step: Renewal::Reverting { before, failure, by_order: true } }
             }
 
-            (Self::Undoing { step, before, failure, by_order }, Done) => {
-                after_undo(step, WayBack { before, by_order }, failure, None)
+            (Self::RollingBack { step, before, failure, by_order }, Done) => {
+                after_rollback_step(step, RollbackStart { before, by_order }, failure, None)
             }
-            (Self::Undoing { step, before, failure, by_order }, Unsettled) => match (step, before) {
-                (Undo::Start, Before::NotServed) => Self::Undoing { step: Undo::Watch, before, failure, by_order },
-                _ => after_undo(step, WayBack { before, by_order }, failure, None),
+            (Self::RollingBack { step, before, failure, by_order }, Unsettled) => match (step, before) {
+                (Rollback::Start, Before::NotServed) => {
+                    Self::RollingBack { step: Rollback::Watch, before, failure, by_order }
+                }
+                _ => after_rollback_step(step, RollbackStart { before, by_order }, failure, None),
             },
-            (Self::Undoing { step, before, failure, by_order }, Failed(then)) => {
-                after_undo(step, WayBack { before, by_order }, failure, Some(then))
+            (Self::RollingBack { step, before, failure, by_order }, Failed(then)) => {
+                after_rollback_step(step, RollbackStart { before, by_order }, failure, Some(then))
             }
             (Self::Frozen { failure, standing }, Event::Frozen(finding)) => after_freeze(failure, standing, finding),
             (
@@ -322,7 +329,7 @@ impl Phase {
     }
 
     /// The state to go on with, in memory, when `next` could not be made durable. Going forward ends there: nothing is
-    /// done that no journal tells of. The way back goes on: the old files are better than new ones that failed. What was
+    /// done that no journal tells of. The rollback goes on: the old files are better than new ones that failed. What was
     /// verified is not undone because of that: the entry may be on the disk already, and is written again.
     #[must_use]
     pub fn unsaved(self, next: Self, failure: RotationFailure) -> Self {
@@ -334,9 +341,10 @@ impl Phase {
             // It is only looked at, and every start looks at it again.
             looked_at @ Self::Renewal { step: Renewal::Proving { .. } } => looked_at,
             back @ Self::Renewal { step: Renewal::Reverting { .. } | Renewal::Settling { .. } } => back,
-            back @ (Self::Discarding { .. } | Self::Undoing { .. } | Self::RolledBack { .. } | Self::Frozen { .. }) => {
-                back
-            }
+            back @ (Self::Discarding { .. }
+            | Self::RollingBack { .. }
+            | Self::RolledBack { .. }
+            | Self::Frozen { .. }) => back,
             Self::Requested
             | Self::Keyed
             | Self::Validated
@@ -387,7 +395,7 @@ impl Phase {
                 Renewal::Proving { .. } => RotationState::Verifying,
                 Renewal::Reverting { .. } | Renewal::Settling { .. } => RotationState::RollingBack,
             },
-            Self::Discarding { .. } | Self::Undoing { .. } => RotationState::RollingBack,
+            Self::Discarding { .. } | Self::RollingBack { .. } => RotationState::RollingBack,
             Self::RolledBack { .. } => RotationState::RolledBack,
             Self::Frozen { .. } => RotationState::Frozen,
         }
@@ -396,7 +404,7 @@ impl Phase {
     pub fn failure(&self) -> Option<Failure> {
         match self {
             Self::Discarding { failure }
-            | Self::Undoing { failure, .. }
+            | Self::RollingBack { failure, .. }
             | Self::RolledBack { failure }
             | Self::Renewal { step: Renewal::Reverting { failure, .. } | Renewal::Settling { failure, .. } }
             | Self::Frozen { failure, .. } => Some(failure.clone().into()),
@@ -446,7 +454,7 @@ impl From<NextStep> for Phase {
     }
 }
 
-impl Undo {
+impl Rollback {
     /// What follows a stop that was not seen to end. Whether a service stays up that did not serve before is not seen: it is
     /// started at once.
     pub(super) const fn after_stop(before: Before) -> Self {
@@ -457,37 +465,44 @@ impl Undo {
     }
 }
 
-/// What a way back began with.
+/// What a rollback began with.
 #[derive(Clone, Copy)]
-struct WayBack {
+struct RollbackStart {
     before: Before,
     by_order: bool,
 }
 
-fn after_undo(step: Undo, way: WayBack, failure: RotationFailure, then: Option<RotationFailure>) -> Phase {
-    let WayBack { before, by_order } = way;
-    let undo = |step, failure| Phase::Undoing { step, before, failure, by_order };
+fn after_rollback_step(
+    step: Rollback,
+    start: RollbackStart,
+    failure: RotationFailure,
+    then: Option<RotationFailure>,
+) -> Phase {
+    let RollbackStart { before, by_order } = start;
+    let roll_back = |step, failure| Phase::RollingBack { step, before, failure, by_order };
     let frozen = |failure| Phase::Frozen { failure, standing: Standing::Whole };
     match (step, then) {
-        (Undo::Look | Undo::Watch | Undo::Drain, None) => Phase::RolledBack { failure },
-        (Undo::Look | Undo::Watch, Some(_)) => undo(Undo::Start, failure),
+        (Rollback::Look | Rollback::Watch | Rollback::Drain, None) => Phase::RolledBack { failure },
+        (Rollback::Look | Rollback::Watch, Some(_)) => roll_back(Rollback::Start, failure),
         // Nothing ends it any more, and it does not live on what is stored.
-        (Undo::Drain, Some(_)) => undo(Undo::Stop, failure),
+        (Rollback::Drain, Some(_)) => roll_back(Rollback::Stop, failure),
         // A service that cannot be stopped may be down already; what counts is what serves in the end.
-        (Undo::Stop, _) => undo(Undo::Restore, failure),
-        (Undo::Restore, None) => undo(Undo::Start, failure),
-        (Undo::Restore, Some(then)) => undo(Undo::StartAnyway, failure.followed_by(then, "restore_failed")),
-        (Undo::Start, then) => match (before, then) {
+        (Rollback::Stop, _) => roll_back(Rollback::Restore, failure),
+        (Rollback::Restore, None) => roll_back(Rollback::Start, failure),
+        (Rollback::Restore, Some(then)) => {
+            roll_back(Rollback::StartAnyway, failure.followed_by(then, "restore_failed"))
+        }
+        (Rollback::Start, then) => match (before, then) {
             // The start of a service that runs already may fail; the endpoint says the truth.
-            (Before::Served(_), _) => undo(Undo::Verify, failure),
+            (Before::Served(_), _) => roll_back(Rollback::Verify, failure),
             (Before::NotServed, None) => Phase::RolledBack { failure },
             (Before::NotServed, Some(then)) => frozen(failure.followed_by(then, "start_failed_after_rollback")),
         },
-        (Undo::Verify, None) => Phase::RolledBack { failure },
-        (Undo::Verify, Some(then)) => frozen(failure.followed_by(then, "old_leaf_not_served_after_rollback")),
-        (Undo::StartAnyway, _) => Phase::Frozen { failure, standing: Standing::NotRestored { before, by_order } },
-        (Undo::LastStart, _) => frozen(failure),
-        (Undo::LastStartOnNew, _) => Phase::Frozen { failure, standing: Standing::NewStands { before } },
+        (Rollback::Verify, None) => Phase::RolledBack { failure },
+        (Rollback::Verify, Some(then)) => frozen(failure.followed_by(then, "old_leaf_not_served_after_rollback")),
+        (Rollback::StartAnyway, _) => Phase::Frozen { failure, standing: Standing::NotRestored { before, by_order } },
+        (Rollback::LastStart, _) => frozen(failure),
+        (Rollback::LastStartOnNew, _) => Phase::Frozen { failure, standing: Standing::NewStands { before } },
     }
 }
 
@@ -500,7 +515,7 @@ fn after_freeze(failure: RotationFailure, standing: Standing, finding: Finding) 
             Phase::Committed { before }
         }
         (Finding::Restored, Standing::NotRestored { before, by_order }) => {
-            Phase::Undoing { step: Undo::Stop, before, failure, by_order }
+            Phase::RollingBack { step: Rollback::Stop, before, failure, by_order }
         }
         (Finding::NewServed | Finding::Restored, _) => Phase::Frozen { failure, standing },
     }

@@ -1,4 +1,4 @@
-//! Rotations: one leaf replaced by the next, from key to verified, with a way back at every step.
+//! Rotations: one leaf replaced by the next, from key to verified, which can be rolled back at every step.
 //!
 //! ```text
 //!   host_api ──> worker (a thread per agent) ──> Rotator ──Phase──> machine   what comes next (pure)

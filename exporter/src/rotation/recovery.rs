@@ -1,4 +1,4 @@
-//! What is done at start, before anything new is taken: an earlier run's rotation is finished or undone.
+//! What is done at start, before anything new is taken: an earlier run's rotation is finished or rolled back.
 //!
 //! ```text
 //!   make_whole   journal ──> resume (pure) ──> the files become one set, old or new    files alone, at once
@@ -15,7 +15,7 @@ use super::failure::RotationFailure;
 use super::fences::FenceFile;
 use super::host::Host;
 use super::journal::{self, JournalError, LoadedJournal, Record, Rotation};
-use super::machine::{Before, Event, Phase, Undo};
+use super::machine::{Before, Event, Phase, Rollback};
 use super::push::backup::{self, Manifest};
 use super::push::coherence::{self, Coherence};
 use super::resume::{Mend, Mended, Resumption};
@@ -90,7 +90,7 @@ impl Rotator {
     pub async fn finish(&mut self, mut seen: impl FnMut(&Self)) {
         // For a freeze that an earlier run left; one that this run ends in is looked at later.
         self.look_at_freeze_at_once();
-        self.leave_alone_what_is_undone().await;
+        self.end_rollback_without_stop().await;
         self.advance(&mut seen).await;
         self.do_chores(seen).await;
         self.forget_what_nobody_knows();
@@ -146,25 +146,27 @@ impl Rotator {
             let (reason, error) = (&failure.reason, &failure.message);
             tracing::error!(agent = %self.agent.name, reason, error, "the old files could not be put back at start");
         }
-        if matches!(found, Phase::Stopping { .. } | Phase::Undoing { step: Undo::Watch | Undo::Stop, .. }) {
+        if matches!(found, Phase::Stopping { .. } | Phase::RollingBack { step: Rollback::Watch | Rollback::Stop, .. }) {
             // Earlier programs did not write when it was.
             rotation.stop_begun.get_or_insert_with(BegunStop::now);
         }
         let longest = longest_drain(&self.agent.service);
         let may_end = rotation.stop_begun.as_ref().is_some_and(|begun| !begun.may_end_for(longest).is_zero());
-        self.may_be_undone = !matches!(mended, Err(_) | Ok(Mended::Elsewhere(_))) && !may_end;
+        self.may_end_without_stop = !matches!(mended, Err(_) | Ok(Mended::Elsewhere(_))) && !may_end;
         let state = resumption.mended(mended, may_end);
         self.enter_anyway(rotation, state, note);
     }
 
     /// Where the journal cannot be written, each start finds the same entry: a service that lives on the old files already is
     /// not stopped for it, and neither is one that the host's start has brought up on them.
-    async fn leave_alone_what_is_undone(&mut self) {
+    async fn end_rollback_without_stop(&mut self) {
         let Some(rotation) = self.record.rotation.clone() else { return };
-        let Some(undone) = rotation.state.clone().undone().filter(|_| self.may_be_undone) else { return };
+        let Some(rolled_back) = rotation.state.clone().without_stop().filter(|_| self.may_end_without_stop) else {
+            return;
+        };
         let (Coherence::Whole(stored), old) = (coherence::judge(&self.agent), self.old_leaves()) else { return };
         if old.contains(&stored) && !self.earlier_start_goes_on() && self.look_for(&[stored]).await.is_ok() {
-            self.enter_anyway(rotation, undone, "the service lives on the old files".to_owned());
+            self.enter_anyway(rotation, rolled_back, "the service lives on the old files".to_owned());
         }
     }
 
@@ -177,15 +179,15 @@ impl Rotator {
     /// and are copied first.
     fn judge_without_journal(&mut self, newest: Option<Manifest>) {
         let lost = |message: String| RotationFailure::new(JOURNAL_LOST, format!("the journal was lost: {message}"));
-        let undo = |step, before, failure| Phase::Undoing { step, before, failure, by_order: false };
+        let roll_back = |step, before, failure| Phase::RollingBack { step, before, failure, by_order: false };
         let (state, manifest) = match (coherence::judge(&self.agent), newest) {
             (Coherence::Whole(leaf), _) => {
                 let failure = lost("the store on disk is whole and stays".to_owned());
-                (undo(Undo::Look, Before::Served(leaf), failure), None)
+                (roll_back(Rollback::Look, Before::Served(leaf), failure), None)
             }
             (Coherence::Unknown { why }, _) => {
                 let failure = lost(format!("the store on disk stays, because nothing says that it is bad ({why})"));
-                (undo(Undo::Look, Before::NotServed, failure), None)
+                (roll_back(Rollback::Look, Before::NotServed, failure), None)
             }
             (Coherence::Broken { why }, Some(manifest)) => {
                 let copies = self.host.state_directory.kept(&self.agent.name);
@@ -194,14 +196,14 @@ impl Rotator {
                     "the backup takes the place of what was on disk ({why}), which is copied to {copies}"
                 ));
                 let before = manifest.previous.map_or(Before::NotServed, Before::Served);
-                (undo(Undo::Stop, before, failure), Some(manifest))
+                (roll_back(Rollback::Stop, before, failure), Some(manifest))
             }
             (Coherence::Broken { why }, None) => {
                 let failure = lost(format!("the files do not go together ({why}), and there is no backup"));
-                (undo(Undo::LastStart, Before::NotServed, failure), None)
+                (roll_back(Rollback::LastStart, Before::NotServed, failure), None)
             }
         };
-        if let Phase::Undoing { failure, .. } = &state {
+        if let Phase::RollingBack { failure, .. } = &state {
             tracing::error!(agent = %self.agent.name, "{}", failure.message);
         }
         let goes_back = manifest.is_some();
@@ -211,11 +213,12 @@ impl Rotator {
         if !goes_back {
             return;
         }
-        if let Err(why) = self.go_back() {
+        if let Err(why) = self.restore_files() {
             tracing::error!(agent = %self.agent.name, error = why.message, "the backup could not be put back at start");
             // A service is not stopped for files that cannot come back now; the freeze tries again.
-            if let (Phase::Undoing { before, failure, .. }, Some(rotation)) = (state, self.record.rotation.clone()) {
-                let restoring = undo(Undo::Restore, before, failure);
+            if let (Phase::RollingBack { before, failure, .. }, Some(rotation)) = (state, self.record.rotation.clone())
+            {
+                let restoring = roll_back(Rollback::Restore, before, failure);
                 self.enter_anyway(rotation, restoring.after(Event::Failed(why.clone())), why.message);
             }
         }

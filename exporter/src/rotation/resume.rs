@@ -1,7 +1,7 @@
 //! What a journal found at start asks for: pure. First the files become one set, then the rotation goes on to its end.
 
 use super::failure::RotationFailure;
-use super::machine::{Before, Event, Finding, Phase, Standing, Undo};
+use super::machine::{Before, Event, Finding, Phase, Rollback, Standing};
 use super::trigger::renewal::Renewal;
 
 /// Recoveries of one rotation. After as many crashes the crash is likely ours, and a loop would keep the host unwatched.
@@ -24,7 +24,7 @@ pub enum Mend {
     /// They are the new set, or some are on their way back: then all go back.
     Judge,
     /// Some may be new and some old: all go back.
-    GoBack,
+    Restore,
 }
 
 impl Phase {
@@ -40,7 +40,7 @@ impl Phase {
         let unstaged = || restarted("restarted_before_staged", "the key was in memory only; open a new rotation");
         let unswapped = || restarted("restarted_before_swap", "nothing was replaced; open a new rotation");
         let resumption = |mend, state| Resumption { mend, state };
-        let undo = |step, before, failure| Self::Undoing { step, before, failure, by_order: false };
+        let roll_back = |step, before, failure| Self::RollingBack { step, before, failure, by_order: false };
         match self {
             Self::Requested | Self::Keyed => resumption(Mend::Keep, Self::RolledBack { failure: unstaged() }),
             Self::Validated => resumption(Mend::Keep, Self::Discarding { failure: unstaged() }),
@@ -52,30 +52,34 @@ impl Phase {
                     resumption(Mend::Keep, Self::RolledBack { failure: restarted("restarted_before_renewal", message) })
                 }
             },
-            Self::Stopping { before } => resumption(Mend::Keep, undo(Undo::after_stop(before), before, unswapped())),
+            Self::Stopping { before } => {
+                resumption(Mend::Keep, roll_back(Rollback::after_stop(before), before, unswapped()))
+            }
             Self::Swapping { before } => {
                 let message =
                     "the exporter ended while it replaced the files, so the old ones go back; open a new rotation";
                 let failure = restarted("restarted_in_swap", message);
-                resumption(Mend::GoBack, undo(Undo::Drain, before, failure))
+                resumption(Mend::Restore, roll_back(Rollback::Drain, before, failure))
             }
             Self::Swapped { before }
             | Self::Restarting { before }
             | Self::Verifying { before }
             | Self::Resuming { before }
             | Self::Looking { before } => resumption(Mend::Judge, Self::Resuming { before }),
-            Self::Undoing { step, before, failure, by_order } => {
+            Self::RollingBack { step, before, failure, by_order } => {
                 let (mend, step) = match step {
                     // What follows a drain may have begun too, and the journal not told of it.
-                    Undo::Drain | Undo::Stop | Undo::Restore | Undo::StartAnyway => (Mend::GoBack, Undo::Drain),
+                    Rollback::Drain | Rollback::Stop | Rollback::Restore | Rollback::StartAnyway => {
+                        (Mend::Restore, Rollback::Drain)
+                    }
                     // From here on the files are the agent's again: it may have changed them since.
-                    Undo::Start | Undo::Verify => (Mend::Keep, Undo::Start),
-                    Undo::Watch => (Mend::Keep, Undo::after_stop(before)),
-                    Undo::Look | Undo::LastStart | Undo::LastStartOnNew => (Mend::Keep, step),
+                    Rollback::Start | Rollback::Verify => (Mend::Keep, Rollback::Start),
+                    Rollback::Watch => (Mend::Keep, Rollback::after_stop(before)),
+                    Rollback::Look | Rollback::LastStart | Rollback::LastStartOnNew => (Mend::Keep, step),
                 };
-                resumption(mend, Self::Undoing { step, before, failure, by_order })
+                resumption(mend, Self::RollingBack { step, before, failure, by_order })
             }
-            frozen @ Self::Frozen { standing: Standing::NotRestored { .. }, .. } => resumption(Mend::GoBack, frozen),
+            frozen @ Self::Frozen { standing: Standing::NotRestored { .. }, .. } => resumption(Mend::Restore, frozen),
             decided @ (Self::Discarding { .. }
             | Self::Committed { .. }
             | Self::RolledBack { .. }
@@ -83,12 +87,12 @@ impl Phase {
         }
     }
 
-    /// The end of a way back whose stop is not needed, where the files are the old ones and the service lives on them; none in other
+    /// The end of a rollback whose stop is not needed, where the files are the old ones and the service lives on them; none in other
     /// states.
     #[must_use]
-    pub fn undone(self) -> Option<Self> {
+    pub fn without_stop(self) -> Option<Self> {
         match self {
-            Self::Undoing { step: Undo::Stop, before: Before::Served(_), failure, .. } => {
+            Self::RollingBack { step: Rollback::Stop, before: Before::Served(_), failure, .. } => {
                 Some(Self::RolledBack { failure })
             }
             _ => None,
@@ -101,7 +105,7 @@ impl Phase {
         let failure = restarted("recovery_failed", message);
         let last = |mend, before: Before, by_order| Resumption {
             mend,
-            state: Self::Undoing { step: Undo::LastStart, before, failure: failure.clone(), by_order },
+            state: Self::RollingBack { step: Rollback::LastStart, before, failure: failure.clone(), by_order },
         };
         match self {
             // The service was not touched.
@@ -121,22 +125,25 @@ impl Phase {
             }
             Self::Renewal { step } => last(Mend::Keep, Before::of(step.before()), false),
             Self::Stopping { before } => last(Mend::Keep, before, false),
-            Self::Swapping { before } => last(Mend::GoBack, before, false),
+            Self::Swapping { before } => last(Mend::Restore, before, false),
             // A service that lives on the new files is not to be parted from them.
             Self::Swapped { before }
             | Self::Restarting { before }
             | Self::Verifying { before }
             | Self::Resuming { before }
             | Self::Looking { before } => last(Mend::Judge, before, false),
-            Self::Undoing { step: step @ Undo::LastStartOnNew, before, by_order, .. } => {
-                Resumption { mend: Mend::Keep, state: Self::Undoing { step, before, failure, by_order } }
+            Self::RollingBack { step: step @ Rollback::LastStartOnNew, before, by_order, .. } => {
+                Resumption { mend: Mend::Keep, state: Self::RollingBack { step, before, failure, by_order } }
             }
-            Self::Undoing { step, before, by_order, .. } => {
+            Self::RollingBack { step, before, by_order, .. } => {
                 let mend = match step {
-                    Undo::Drain | Undo::Stop | Undo::Restore | Undo::StartAnyway => Mend::GoBack,
-                    Undo::Look | Undo::Watch | Undo::Start | Undo::Verify | Undo::LastStart | Undo::LastStartOnNew => {
-                        Mend::Keep
-                    }
+                    Rollback::Drain | Rollback::Stop | Rollback::Restore | Rollback::StartAnyway => Mend::Restore,
+                    Rollback::Look
+                    | Rollback::Watch
+                    | Rollback::Start
+                    | Rollback::Verify
+                    | Rollback::LastStart
+                    | Rollback::LastStartOnNew => Mend::Keep,
                 };
                 last(mend, before, by_order)
             }
@@ -150,8 +157,8 @@ impl Resumption {
         let message =
             "some files had gone back, and no journal told of it, so the others go back too; open a new rotation";
         let failure = restarted("split_set", message);
-        let state = Phase::Undoing { step: Undo::Stop, before, failure, by_order: false };
-        Self { mend: Mend::GoBack, state }
+        let state = Phase::RollingBack { step: Rollback::Stop, before, failure, by_order: false };
+        Self { mend: Mend::Restore, state }
     }
 
     /// The state after the files were made whole as [`Resumption::mend`] asks, or could not be. `may_end` says whether a stop
@@ -162,35 +169,37 @@ impl Resumption {
         match (state, result) {
             // Whatever a stop would be for, it would be followed by no other files.
             (Phase::Resuming { before }, Ok(Mended::Elsewhere(failure))) => {
-                Phase::Undoing { step: Undo::StartAnyway, before, failure, by_order: false }
+                Phase::RollingBack { step: Rollback::StartAnyway, before, failure, by_order: false }
             }
-            (Phase::Undoing { before, failure, by_order, .. }, Ok(Mended::Elsewhere(why))) => Phase::Undoing {
-                step: Undo::StartAnyway,
+            (Phase::RollingBack { before, failure, by_order, .. }, Ok(Mended::Elsewhere(why))) => Phase::RollingBack {
+                step: Rollback::StartAnyway,
                 before,
                 failure: failure.followed_by(why, "restore_failed"),
                 by_order,
             },
             (state @ Phase::Frozen { .. }, Ok(Mended::Elsewhere(_))) => state,
-            (Phase::Undoing { step: Undo::LastStart, before, failure, by_order }, Ok(Mended::AsTold))
+            (Phase::RollingBack { step: Rollback::LastStart, before, failure, by_order }, Ok(Mended::AsTold))
                 if mend == Mend::Judge =>
             {
-                Phase::Undoing { step: Undo::LastStartOnNew, before, failure, by_order }
+                Phase::RollingBack { step: Rollback::LastStartOnNew, before, failure, by_order }
             }
             // Nothing but whole files is started on, and what no stop ends any more is stopped.
-            (Phase::Undoing { step: Undo::Drain, before, failure, by_order }, result)
+            (Phase::RollingBack { step: Rollback::Drain, before, failure, by_order }, result)
                 if result.is_err() || !may_end =>
             {
-                Phase::Undoing { step: Undo::Stop, before, failure, by_order }
+                Phase::RollingBack { step: Rollback::Stop, before, failure, by_order }
             }
-            (state @ Phase::Resuming { .. }, Ok(Mended::WentBack(why)) | Err(why)) => state.after(Event::Failed(why)),
+            (state @ Phase::Resuming { .. }, Ok(Mended::Restored(why)) | Err(why)) => state.after(Event::Failed(why)),
             (state @ Phase::Frozen { .. }, Ok(_)) => state.after(Event::Frozen(Finding::Restored)),
             // Giving up must not end in a split pair that nobody mends.
-            (Phase::Undoing { step: Undo::LastStart, before, failure, by_order }, Err(why)) => Phase::Undoing {
-                step: Undo::StartAnyway,
-                before,
-                failure: failure.followed_by(why, "restore_failed"),
-                by_order,
-            },
+            (Phase::RollingBack { step: Rollback::LastStart, before, failure, by_order }, Err(why)) => {
+                Phase::RollingBack {
+                    step: Rollback::StartAnyway,
+                    before,
+                    failure: failure.followed_by(why, "restore_failed"),
+                    by_order,
+                }
+            }
             (state, _) => state,
         }
     }
@@ -202,7 +211,7 @@ pub enum Mended {
     /// They are the set that the state tells of.
     AsTold,
     /// They were not all new, for this reason; the old ones are in place.
-    WentBack(RotationFailure),
+    Restored(RotationFailure),
     /// The places that the journal tells of are not the agent's now, for this reason: nothing was put there.
     Elsewhere(RotationFailure),
 }
@@ -221,7 +230,7 @@ mod tests {
         let before = Before::NotServed;
         let swapping = |recoveries| Phase::Swapping { before }.resumed(recoveries);
         for resumption in [swapping(1), swapping(MAX_RECOVERIES + 1), Resumption::of_mixture(before)] {
-            assert_eq!(resumption.mend, Mend::GoBack);
+            assert_eq!(resumption.mend, Mend::Restore);
             let failure = resumption.state.failure().expect("a failure");
             assert!(!failure.message.contains("were "), "{}", failure.message);
         }

@@ -56,9 +56,9 @@ pub struct Rotator {
     pub(super) starting_until: Option<Instant>,
     /// The start command that runs; it goes on when nobody waits for it any more.
     pub(super) running_start: Option<JoinHandle<Result<(), ProgramError>>>,
-    /// An earlier run may have undone everything, and not have been able to write that down.
-    pub(super) may_be_undone: bool,
-    /// When the service was last looked at for an order to go back that nobody waited for.
+    /// An earlier run may have rolled everything back, and not have been able to write that down.
+    pub(super) may_end_without_stop: bool,
+    /// When the service was last looked at for an ordered rollback that nobody waited for.
     looked_at: Option<Instant>,
     /// The new leaf was, and only the entry of the journal that says so is missing.
     pub(super) is_verified: bool,
@@ -117,7 +117,7 @@ impl Rotator {
             last_start: LastStart::Ended,
             starting_until: None,
             running_start: None,
-            may_be_undone: false,
+            may_end_without_stop: false,
             looked_at: None,
             is_verified: false,
         }
@@ -170,7 +170,7 @@ impl Rotator {
         let looked_at = if touches_service {
             self.check_commands_for_request()?;
             if kept_look.is_none() {
-                self.look_before_way_back().await?;
+                self.look_before_rollback().await?;
             }
             self.check_power()?;
             kept_look.or_else(|| Some(Instant::now()))
@@ -180,8 +180,8 @@ impl Rotator {
         let is_committed =
             self.record.rotation.as_ref().is_some_and(|rotation| matches!(rotation.state, Phase::Committed { .. }));
         let ready = if is_committed {
-            self.check_way_back()?;
-            Some(self.make_way_back_ready()?)
+            self.check_rollback()?;
+            Some(self.prepare_rollback()?)
         } else {
             None
         };
@@ -211,7 +211,7 @@ impl Rotator {
         self.check_service().map_err(|failure| refuse(RefusalReason::KeystoreRefused, failure.message))
     }
 
-    async fn look_before_way_back(&self) -> Result<(), Refusal> {
+    async fn look_before_rollback(&self) -> Result<(), Refusal> {
         tokio::select! {
             looked = self.look_before_stop() => match looked {
                 Ok(_) => Ok(()),

@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::drain::passed_since;
-use super::machine::{Phase, Undo};
+use super::machine::{Phase, Rollback};
 use super::trigger::renewal::Renewal;
 use crate::platform::{self, BootTime, StartedProcess};
 
@@ -79,7 +79,10 @@ pub(super) fn start_begun<T>(before: Option<T>, state: &Phase, now: impl FnOnce(
         state,
         Phase::Restarting { .. }
             | Phase::Renewal { step: Renewal::Renewing { .. } | Renewal::Reverting { .. } }
-            | Phase::Undoing { step: Undo::Start | Undo::StartAnyway | Undo::LastStart | Undo::LastStartOnNew, .. }
+            | Phase::RollingBack {
+                step: Rollback::Start | Rollback::StartAnyway | Rollback::LastStart | Rollback::LastStartOnNew,
+                ..
+            }
     );
     if begins { before.or_else(|| Some(now())) } else { before.filter(|_| !state.is_settled()) }
 }

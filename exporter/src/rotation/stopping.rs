@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use super::agent::{Agent, DEFAULT_COMMAND_TIMEOUT, Procedure, Service};
 use super::failure::RotationFailure;
-use super::machine::{Effect, Event, Phase, Undo};
+use super::machine::{Effect, Event, Phase, Rollback};
 use super::trigger::renewal::Renewal;
 
 /// How many times `stopTimeout` a service may take to end after its stop was begun, however the stop command ended.
@@ -59,33 +59,33 @@ pub fn at_stop(state: &Phase, outlook: Outlook) -> AtStop {
         | Phase::Renewal { step: Renewal::Ordered | Renewal::Renewing { .. } } => {
             AtStop::Instead(Event::Ordered(stopped()))
         }
-        Phase::Undoing { step: Undo::Watch, .. } if outlook == Outlook::MayEnd => AtStop::GoOn,
+        Phase::RollingBack { step: Rollback::Watch, .. } if outlook == Outlook::MayEnd => AtStop::GoOn,
         Phase::Validated
         | Phase::Staged
         | Phase::BackedUp
         | Phase::Swapping { .. }
-        | Phase::Undoing { step: Undo::Watch, .. } => AtStop::Instead(Event::Failed(stopped())),
+        | Phase::RollingBack { step: Rollback::Watch, .. } => AtStop::Instead(Event::Failed(stopped())),
         Phase::Swapped { .. }
         | Phase::Restarting { .. }
         | Phase::Resuming { .. }
         | Phase::Looking { .. }
         | Phase::Discarding { .. }
-        | Phase::Undoing {
+        | Phase::RollingBack {
             step:
-                Undo::Look
-                | Undo::Stop
-                | Undo::Restore
-                | Undo::Start
-                | Undo::StartAnyway
-                | Undo::LastStart
-                | Undo::LastStartOnNew,
+                Rollback::Look
+                | Rollback::Stop
+                | Rollback::Restore
+                | Rollback::Start
+                | Rollback::StartAnyway
+                | Rollback::LastStart
+                | Rollback::LastStartOnNew,
             ..
         } => AtStop::GoOn,
         // The program may have left it down.
         Phase::Renewal { step: Renewal::Reverting { .. } | Renewal::Settling { .. } } => AtStop::StartAndLeave,
         Phase::Verifying { .. }
         | Phase::Renewal { step: Renewal::Proving { .. } }
-        | Phase::Undoing { step: Undo::Drain | Undo::Verify, .. }
+        | Phase::RollingBack { step: Rollback::Drain | Rollback::Verify, .. }
         | Phase::Frozen { .. } => match outlook {
             Outlook::MayEnd => AtStop::KeepUp,
             Outlook::NeedsStart => AtStop::StartAndLeave,
@@ -103,7 +103,7 @@ pub const fn was_begun(state: &Phase, event: &Event) -> bool {
 /// When the stop was begun that may still end the service, once a rotation is in `state`; `before` says the same of the
 /// state before.
 pub fn stop_begun<T>(before: Option<T>, state: &Phase, now: impl FnOnce() -> T) -> Option<T> {
-    let begins = matches!(state, Phase::Stopping { .. } | Phase::Undoing { step: Undo::Stop, .. });
+    let begins = matches!(state, Phase::Stopping { .. } | Phase::RollingBack { step: Rollback::Stop, .. });
     if begins { Some(now()) } else { before.filter(|_| !state.is_settled()) }
 }
 
@@ -140,8 +140,8 @@ pub(super) fn is_last_start_due(service: &Service, is_repeated: bool, stopping_f
     !is_repeated || stopping_for.is_none_or(|passed| passed + service.start_timeout <= grace_of_service(service))
 }
 
-/// Whether there is time for the way back, so long after the program was told to end. Its own stop may be a long one too.
-pub(super) fn has_time_to_go_back(service: &Service, stopping_for: Duration) -> bool {
+/// Whether there is time for the rollback, so long after the program was told to end. Its own stop may be a long one too.
+pub(super) fn has_time_to_roll_back(service: &Service, stopping_for: Duration) -> bool {
     stopping_for <= service.start_timeout
 }
 
@@ -175,8 +175,13 @@ mod tests {
         RotationFailure::new("any", "any")
     }
 
-    fn undoing(step: Undo) -> Phase {
-        Phase::Undoing { step, before: Before::Served(LeafSha256::new([7; 32])), failure: failure(), by_order: false }
+    fn rolling_back(step: Rollback) -> Phase {
+        Phase::RollingBack {
+            step,
+            before: Before::Served(LeafSha256::new([7; 32])),
+            failure: failure(),
+            by_order: false,
+        }
     }
 
     /// What the loop of the shell does from `state` on, every effect ending well or none: the effects begun, and the end.
@@ -212,19 +217,19 @@ mod tests {
             Phase::Swapped { before: before() },
             Phase::Restarting { before: before() },
             Phase::Resuming { before: before() },
-            undoing(Undo::Watch),
-            undoing(Undo::Stop),
-            undoing(Undo::Restore),
-            undoing(Undo::Start),
-            undoing(Undo::StartAnyway),
-            undoing(Undo::LastStart),
+            rolling_back(Rollback::Watch),
+            rolling_back(Rollback::Stop),
+            rolling_back(Rollback::Restore),
+            rolling_back(Rollback::Start),
+            rolling_back(Rollback::StartAnyway),
+            rolling_back(Rollback::LastStart),
         ];
         for state in may_be_down {
             for well in [true, false] {
                 let (begun, end) = stopped_in(state.clone(), well);
                 let starts = begun.iter().filter(|e| matches!(e, Effect::Start | Effect::EnsureStarted)).count();
                 let seen_up = well && begun.last() == Some(&Effect::LookForNew);
-                // A start that fails is followed by the way back.
+                // A start that fails is followed by the rollback.
                 assert!(seen_up || (1..=2).contains(&starts), "{state:?}, {well}: {begun:?}, {end:?}");
                 assert!(!begun.iter().any(|e| matches!(e, Effect::Stop | Effect::Swap)), "{state:?}: {begun:?}");
                 let last = begun.last().copied();
@@ -253,9 +258,13 @@ mod tests {
         let back = |step| assert_eq!(at_stop(&Phase::Renewal { step }, Outlook::Settled), AtStop::StartAndLeave);
         back(Renewal::Reverting { before: None, failure: failure(), by_order: false });
         back(Renewal::Settling { before: None, failure: failure(), by_order: false });
-        for state in
-            [Phase::Verifying { before: before() }, undoing(Undo::Verify), undoing(Undo::Drain), frozen, proving]
-        {
+        for state in [
+            Phase::Verifying { before: before() },
+            rolling_back(Rollback::Verify),
+            rolling_back(Rollback::Drain),
+            frozen,
+            proving,
+        ] {
             assert_eq!(at_stop(&state, Outlook::Settled), AtStop::Leave);
             assert_eq!(at_stop(&state, Outlook::MayEnd), AtStop::KeepUp);
             assert_eq!(at_stop(&state, Outlook::NeedsStart), AtStop::StartAndLeave);

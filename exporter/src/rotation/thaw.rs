@@ -173,7 +173,7 @@ impl Rotator {
         let rotation = self.record.rotation.as_ref().filter(|_| self.is_frozen());
         let is_meant = request.is_some() && request == rotation.map(Request::for_freeze_of);
         if !is_meant {
-            // The way back may have been tried in between, and have frozen anew.
+            // The rollback may have been tried in between, and have frozen anew.
             let agent = &self.agent.name;
             tracing::warn!(
                 %agent,

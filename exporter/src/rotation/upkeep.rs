@@ -12,10 +12,10 @@ use super::backoff::Backoff;
 use super::drain::{BegunStop, Seen};
 use super::failure::RotationFailure;
 use super::live;
-use super::machine::{Before, Phase, Undo};
+use super::machine::{Before, Phase, Rollback};
 use super::rotator::{LastStart, Rotator};
 use super::starting::BegunStart;
-use super::stopping::{Outlook, has_time_to_go_back, is_last_start_due, longest_drain};
+use super::stopping::{Outlook, has_time_to_roll_back, is_last_start_due, longest_drain};
 use crate::platform::{self, ProgramError};
 
 /// Between two starts of a service that nobody has seen since the first: it may be slow, or the first has found a process that
@@ -132,7 +132,7 @@ impl Rotator {
     /// Two commands at once get in each other's way. On the way forward the end of the program, whose time is counted, waits for
     /// none. Whether one was waited for.
     pub(super) async fn await_earlier_start(&mut self) -> bool {
-        let is_forward = !matches!(self.state(), Some(Phase::Undoing { .. } | Phase::Frozen { .. }));
+        let is_forward = !matches!(self.state(), Some(Phase::RollingBack { .. } | Phase::Frozen { .. }));
         let mut has_waited = false;
         while self.earlier_start_goes_on() && !(is_forward && self.host.stop.is_cancelled()) {
             has_waited = true;
@@ -205,7 +205,7 @@ impl Rotator {
         let (until, now) = (self.drained.unwrap_or_else(Instant::now), Instant::now());
         let begin = match self.state() {
             // Nobody may have started it since.
-            Some(Phase::Undoing { step: Undo::Drain, .. }) => Backoff::at_once,
+            Some(Phase::RollingBack { step: Rollback::Drain, .. }) => Backoff::at_once,
             _ => Backoff::after_failure,
         };
         self.keep_up_until(until, Some(begin(START_AGAIN, START_AGAIN_AT_MOST, now))).await?;
@@ -234,7 +234,7 @@ impl Rotator {
                 is_repeated = true;
                 if let Err(error) = self.start("start_failed_again").await {
                     tracing::warn!(agent = %self.agent.name, error = error.message, "the agent is down, and was not started");
-                    if self.may_go_back() {
+                    if self.may_roll_back() {
                         return Err(error);
                     }
                 }
@@ -254,17 +254,17 @@ impl Rotator {
         }
     }
 
-    fn may_go_back(&self) -> bool {
+    fn may_roll_back(&self) -> bool {
         let is_on_new = matches!(self.state(), Some(Phase::Verifying { .. }));
-        let has_time = |since: Instant| has_time_to_go_back(&self.agent.service, since.elapsed());
+        let has_time = |since: Instant| has_time_to_roll_back(&self.agent.service, since.elapsed());
         is_on_new && self.stopping_since.is_none_or(has_time)
     }
 
     /// What a service serves that is in order, in the state that the rotation is in; empty where nobody knows.
     fn wanted_now(&self) -> Vec<LeafSha256> {
         match self.state() {
-            Some(Phase::Undoing { before: Before::NotServed, .. } | Phase::Frozen { .. }) => Vec::new(),
-            Some(Phase::Undoing { .. }) => self.old_leaves(),
+            Some(Phase::RollingBack { before: Before::NotServed, .. } | Phase::Frozen { .. }) => Vec::new(),
+            Some(Phase::RollingBack { .. }) => self.old_leaves(),
             _ => self.new_leaf().into_iter().collect(),
         }
     }
@@ -292,7 +292,7 @@ impl Rotator {
     pub(super) async fn watch_old(&mut self) -> Result<(), RotationFailure> {
         let until = self.drained.unwrap_or_else(Instant::now);
         let (wanted, pause) = (self.wanted_now(), self.agent.verify.interval);
-        if !matches!(self.state(), Some(Phase::Undoing { before: Before::NotServed, .. })) {
+        if !matches!(self.state(), Some(Phase::RollingBack { before: Before::NotServed, .. })) {
             let mut none = None;
             let stop = begun(&mut self.record.rotation, &mut none);
             return live::stays(&self.agent.endpoint, &wanted, until, pause, stop).await;
@@ -348,7 +348,7 @@ impl Rotator {
         if self.may_still_end() {
             self.keep_up().await?;
         }
-        let patient = self.agent.verify.on_the_way_back();
+        let patient = self.agent.verify.for_rollback();
         let half = Verify { deadline: patient.deadline / 2, ..patient };
         let wanted = self.wanted_now();
         if self.verify(&wanted, half).await.is_ok() {
@@ -441,13 +441,13 @@ mod tests {
         let [starts, ended] = ["starts", "ended"].map(|name| root.path().join(name));
         let script = format!("echo >> {}; sleep 1; touch {}", starts.display(), ended.display());
         let (mut rotator, _lock) = rotator(root.path(), &format!("[/bin/sh, -c, '{script}']"));
-        let undoing = Phase::Undoing {
-            step: Undo::Verify,
+        let rolling_back = Phase::RollingBack {
+            step: Rollback::Verify,
             before: Before::NotServed,
             failure: RotationFailure::new("any", "any"),
             by_order: false,
         };
-        put_into(&mut rotator, undoing, None);
+        put_into(&mut rotator, rolling_back, None);
         let broken_off = tokio::time::timeout(Duration::from_millis(300), rotator.start("any")).await;
         assert!(broken_off.is_err() && lines(&starts) == 1);
         rotator.host.stop.cancel();

@@ -19,7 +19,7 @@ const MANIFEST: &str = "manifest.json";
 /// A set of three files is under 4 KiB, and with the most extended attributes that are kept of each under 256 KiB.
 const MAX_MANIFEST_BYTES: u64 = 1024 * 1024;
 
-/// Of copies of what was overwritten on the way back.
+/// Of copies of what was overwritten in a rollback.
 const CHANGED_PREFIX: &str = "changed-";
 /// Of one file in one backup. A rotation is tried anew long before.
 const MAX_CHANGED: usize = 8;
@@ -212,7 +212,7 @@ pub(in crate::rotation) fn newest(state_directory: &StateDirectory, agent: &Agen
 }
 
 /// Removes all backups but the newest `keep` that were finished: each holds an old private key. Those that were not
-/// finished are no way back, and do not count; the newest of all stays for its number. What `needed` may go back to stays.
+/// finished cannot be restored, and do not count; the newest of all stays for its number. What `needed` may go back to stays.
 ///
 /// Says what could not be removed.
 pub(in crate::rotation) fn prune(
@@ -288,7 +288,7 @@ mod tests {
         kept
     }
 
-    /// Holds A9: backups that were never finished push out none that is a way back, and are none themselves.
+    /// Holds A9: backups that were never finished push out none that can be restored, and cannot be themselves.
     #[test]
     fn only_finished_backups_count_and_what_is_needed_stays() {
         let root = tempfile::tempdir().expect("directory");
@@ -347,7 +347,7 @@ mod tests {
         assert_eq!(copies(), ["edited"]);
     }
 
-    /// Holds A9: what was overwritten on the way back is copied each time, and no copy takes another's place.
+    /// Holds A9: what was overwritten in a rollback is copied each time, and no copy takes another's place.
     #[test]
     fn each_content_that_was_overwritten_keeps_a_copy_of_its_own() {
         let root = tempfile::tempdir().expect("directory");

@@ -1,7 +1,7 @@
 //! What a push does in each state, on files: stage, back up, swap, inspect, and back again.
 
 use super::backup;
-use super::restore::WayBack;
+use super::restore::Restoration;
 use super::staging::Staging;
 use super::survey::MAX_STORE_BYTES;
 use crate::platform::{self, FileError, Links, SurveyedFile, Swap, WriteError};
@@ -20,7 +20,7 @@ impl Rotator {
         let staging = self.staging()?;
         backup::make(&directory, staging.previous, &staging.files)
             .map_err(|e| RotationFailure::new(e.reason(), e.to_string()))?;
-        // The service is stopped next, and every step of the way back is written down too.
+        // The service is stopped next, and every step of the rollback is written down too.
         platform::check_room(&self.host.state_directory.journal(&self.agent.name), JOURNAL_ROOM)
             .map_err(|e| RotationFailure::new(e.reason(), e.to_string()))
     }
@@ -57,7 +57,7 @@ impl Rotator {
     }
 
     pub(in crate::rotation) async fn restore(&mut self) -> Result<(), RotationFailure> {
-        self.go_back()?;
+        self.restore_files()?;
         self.see_whether_down().await;
         Ok(())
     }
@@ -96,9 +96,9 @@ impl Rotator {
     }
 
     /// How the old files come back.
-    pub(in crate::rotation) fn way_back(&self) -> WayBack<'_> {
+    pub(in crate::rotation) fn restoration(&self) -> Restoration<'_> {
         let staging = self.pending.as_ref().and_then(|pending| pending.staging.as_ref());
-        WayBack {
+        Restoration {
             push: self.agent.push(),
             files: self.files(),
             new_leaf: self.new_leaf(),

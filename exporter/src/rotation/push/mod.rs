@@ -4,7 +4,7 @@
 //!   order ──> survey   what lies there, and whether it can be replaced and come back
 //!   chain ──> validate does it fit (pure) ──> staging   the old store merged with the new key (pure)
 //!                                               │
-//!                  backup (copies) <────────────┴──> swapped, by platform ──> restore   the way back
+//!                  backup (copies) <────────────┴──> swapped, by platform ──> restore   the old files again
 //!                                                         coherence: do the files go together, whoever put them there
 //! ```
 

@@ -119,9 +119,9 @@ impl Rotator {
         Ok(report)
     }
 
-    /// Everything of the way back that takes space is done while the service runs: an order that does not fit on the disk is
+    /// Everything of the rollback that takes space is done while the service runs: an order that does not fit on the disk is
     /// refused, and nothing is stopped for it.
-    pub(in crate::rotation) fn make_way_back_ready(&self) -> Result<Vec<FileSwap>, Refusal> {
+    pub(in crate::rotation) fn prepare_rollback(&self) -> Result<Vec<FileSwap>, Refusal> {
         let refused = |error: RestoreError| match &error {
             RestoreError::Write(write) | RestoreError::Backup(BackupError::Write(write)) if is_full(write) => {
                 refuse(RefusalReason::InsufficientStorage, error.to_string())
@@ -130,7 +130,7 @@ impl Rotator {
         };
         platform::check_room(&self.host.state_directory.journal(&self.agent.name), JOURNAL_ROOM)
             .map_err(|error| refuse(storage_reason(&error), error.to_string()))?;
-        self.way_back().make_ready().map_err(refused)
+        self.restoration().make_ready().map_err(refused)
     }
 }
 

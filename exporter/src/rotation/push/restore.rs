@@ -1,10 +1,10 @@
-//! Going back: the old files get their names again. What somebody has changed since in a file of ours is not lost: the
+//! The old files get their names again. What somebody has changed since in a file of ours is not lost: the
 //! value or the entry that was ours is put back into it. A file that holds neither what was there nor what was put there
 //! belongs to whoever wrote it.
 //!
 //! ```text
-//!   WayBack ──steps──> what is to be done with each file ──moves──> all names change, or none
-//!                           └──────── waiting: files beside their places ────────┘
+//!   Restoration ──steps──> what is to be done with each file ──moves──> all names change, or none
+//!                    └────────────── waiting: files beside their places ──────────────┘
 //! ```
 
 mod error;
@@ -30,12 +30,12 @@ use moves::{Move, carry_out, change_names, forward, give_up, prepare};
 use steps::{Planned, Step};
 use waiting::{Waiting, lies_at, present};
 
-/// Of one way back: what somebody writes in the moment of an exchange is judged anew, and a disk's error may be over.
+/// Of one rollback: what somebody writes in the moment of an exchange is judged anew, and a disk's error may be over.
 const ATTEMPTS: usize = 3;
 
-/// What going back is done with.
+/// What the old files are restored with.
 #[derive(Clone, Copy)]
-pub(in crate::rotation) struct WayBack<'a> {
+pub(in crate::rotation) struct Restoration<'a> {
     /// None where the agent is configured as one whose files are not replaced.
     pub push: Option<&'a Push>,
     pub files: &'a [FileSwap],
@@ -46,8 +46,8 @@ pub(in crate::rotation) struct WayBack<'a> {
     pub new_password: Option<&'a SecretString>,
 }
 
-impl WayBack<'_> {
-    /// Writes beside the files what will take their places, and changes nothing yet: a way back that does not fit on the
+impl Restoration<'_> {
+    /// Writes beside the files what will take their places, and changes nothing yet: a rollback that does not fit on the
     /// disk, or that would lose what was written since, is found while the service runs.
     ///
     /// What comes back has the rights that the old file had, less what the file there has not now.
@@ -70,7 +70,7 @@ impl WayBack<'_> {
         let present: Vec<_> =
             plan.iter().map(|planned| planned.present.as_ref().map(|present| Digest::of(&present.bytes))).collect();
         let moves = prepare(&files, plan)?;
-        // Durable before the journal tells of it. A way back that begins at once is not kept by a directory that cannot be synced.
+        // Durable before the journal tells of it. A rollback that begins at once is not kept by a directory that cannot be synced.
         let synced = files.iter().try_for_each(|file| platform::sync_directory_of(&file.path));
         synced.inspect_err(|_| give_up(&moves))?;
         for ((file, step), instead_of) in files.iter_mut().zip(moves).zip(present) {
@@ -238,7 +238,7 @@ fn is_same_place(a: &Path, b: &Path) -> bool {
     a == b || (a.file_name() == b.file_name() && directory(a).is_some_and(|it| directory(b) == Some(it)))
 }
 
-impl std::fmt::Debug for WayBack<'_> {
+impl std::fmt::Debug for Restoration<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("WayBack").field("files", &self.files).finish_non_exhaustive()
     }

@@ -89,7 +89,7 @@ impl Survey {
         if let Some((path, ini, contents)) = self.next_ini(push)? {
             let bytes = |ini: &Ini| Zeroizing::new(ini.bytes().to_vec());
             let file = place.file(path, Holds::PasswordIni, bytes(&contents), &ini.file, files.len())?;
-            files.push(file.going_back_to(bytes(&self.ini_on_the_way_back(push, ini)?)));
+            files.push(file.restored_as(bytes(&self.ini_for_rollback(push, ini)?)));
         }
         let password = self.passwords.into_iter().next();
         Ok(Staging { files, previous: self.previous, password, leaf })
@@ -186,7 +186,7 @@ impl BackupPlace<'_> {
 }
 
 impl StagedFile {
-    fn going_back_to(mut self, bytes: Zeroizing<Vec<u8>>) -> Self {
+    fn restored_as(mut self, bytes: Zeroizing<Vec<u8>>) -> Self {
         if let Some(old) = &mut self.swap.old {
             old.backup_digest = Digest::of(&bytes);
             self.backup = Some(bytes);

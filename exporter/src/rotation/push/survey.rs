@@ -171,7 +171,7 @@ impl Survey {
         let tells_new_password = self.next_ini(push)?.is_some();
         // The agent remembers what it was told last: with the old store back it would hold a password that does not open it.
         if tells_new_password && old.is_some() && self.opens.is_none() {
-            return Err(StagingError::NoWayBack);
+            return Err(StagingError::NotRestorable);
         }
         Ok(())
     }
@@ -185,7 +185,7 @@ impl Survey {
 
     /// What the INI file must say when the old store comes back. The agent reads a password once and remembers it: after
     /// it was told the new one, an INI file without any would leave it with a password that opens the old store no more.
-    pub(in crate::rotation) fn ini_on_the_way_back(&self, push: &Push, ini: &IniFile) -> Result<Ini, StagingError> {
+    pub(in crate::rotation) fn ini_for_rollback(&self, push: &Push, ini: &IniFile) -> Result<Ini, StagingError> {
         let opens = self.opens.and_then(|opens| self.passwords.get(opens));
         match (&push.password_ini, &ini.password, opens) {
             (Some((_, place)), None, Some(old)) => {

@@ -24,31 +24,31 @@ impl Rotator {
     pub(in crate::rotation) fn make_files_one_set(&mut self, mend: Mend) -> Result<Mended, RotationFailure> {
         let told = match mend {
             Mend::Keep => return Ok(Mended::AsTold),
-            Mend::GoBack => Mended::AsTold,
+            Mend::Restore => Mended::AsTold,
             Mend::Judge => match self.check_files() {
                 Ok(()) => return Ok(Mended::AsTold),
-                Err(why) => Mended::WentBack(why),
+                Err(why) => Mended::Restored(why),
             },
         };
-        if let Err(error) = self.way_back().check_places() {
+        if let Err(error) = self.restoration().check_places() {
             return Ok(Mended::Elsewhere(RotationFailure::new(error.reason(), error.to_string())));
         }
-        self.go_back().map(|()| told)
+        self.restore_files().map(|()| told)
     }
 
     /// Puts the old files back. Where the journal was lost, nobody knows who wrote what lies there: what was not copied yet
     /// is copied first, and stays when it goes together.
-    pub(in crate::rotation) fn go_back(&mut self) -> Result<(), RotationFailure> {
+    pub(in crate::rotation) fn restore_files(&mut self) -> Result<(), RotationFailure> {
         if self.is_without_journal_and_theirs() {
             let message =
                 "the journal was lost, and other files were put there since, which are not known to be bad: they stay";
             return Err(RotationFailure::new("changed_since", message));
         }
-        if self.copied().is_some() && !self.way_back().is_all_copied() {
+        if self.copied().is_some() && !self.restoration().is_all_copied() {
             self.copy_what_lies_there()?;
         }
-        self.way_back().restore().map_err(|error| {
-            let stays = if self.way_back().is_all_new() { "; the new files stay, all of them" } else { "" };
+        self.restoration().restore().map_err(|error| {
+            let stays = if self.restoration().is_all_new() { "; the new files stay, all of them" } else { "" };
             RotationFailure::new(error.reason(), format!("{error}{stays}"))
         })
     }
@@ -56,7 +56,7 @@ impl Rotator {
     /// Whether the journal was lost, and somebody has put other files there since that do not need the backup.
     pub(in crate::rotation) fn is_without_journal_and_theirs(&self) -> bool {
         self.copied().is_some()
-            && !self.way_back().is_all_copied()
+            && !self.restoration().is_all_copied()
             && !matches!(coherence::judge(&self.agent), Coherence::Broken { .. })
     }
 

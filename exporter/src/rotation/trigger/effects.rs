@@ -62,9 +62,9 @@ impl Rotator {
     /// its entry is durable: a full disk may have room again soon.
     ///
     /// # Errors
-    /// When it has waited as long as the way back waits for a service, or the program is to end.
+    /// When it has waited as long as the rollback waits for a service, or the program is to end.
     async fn await_journal(&mut self) -> Result<(), RotationFailure> {
-        let until = Instant::now() + self.agent.verify.on_the_way_back().deadline;
+        let until = Instant::now() + self.agent.verify.for_rollback().deadline;
         let stop = self.host.stop.clone();
         while let Some(due) = self.saved_again_at() {
             if due > until || stop.is_cancelled() {
@@ -84,7 +84,7 @@ impl Rotator {
     pub(in crate::rotation) async fn settle(&mut self) -> Result<(), RotationFailure> {
         self.await_earlier_start().await;
         let must_serve = self.step().and_then(Renewal::before).is_some() || self.leaf_to_go().is_some();
-        let patient = self.agent.verify.on_the_way_back();
+        let patient = self.agent.verify.for_rollback();
         let half = Verify { deadline: patient.deadline / 2, ..patient };
         let is_down = live::is_down(&self.agent.endpoint).await;
         let started = if is_down { self.start("start_failed_after_renewal").await } else { Ok(()) };

@@ -42,7 +42,7 @@ impl Rotator {
 
     /// # Errors
     /// A refusal where nothing could bring back what a renewal has replaced.
-    pub(in crate::rotation) fn check_way_back(&self) -> Result<(), Refusal> {
+    pub(in crate::rotation) fn check_rollback(&self) -> Result<(), Refusal> {
         match &self.agent.procedure {
             Procedure::Trigger(Trigger { back: None, .. }) => {
                 let message = "this agent has nothing that brings its certificate back: renew.back is not configured";

@@ -24,7 +24,7 @@ pub(super) fn prepare(files: &[FileSwap], plan: Vec<Planned>) -> Result<Vec<Move
     for (file, planned) in files.iter().zip(&plan) {
         match planned.step {
             Step::Keep => {}
-            Step::Remove | Step::PutBack | Step::Rewrite(_) | Step::Overwrite | Step::Take(_) => {
+            Step::Remove | Step::Restore | Step::Rewrite(_) | Step::Overwrite | Step::Take(_) => {
                 platform::check_replaceable(&file.path)?;
             }
         }
@@ -59,21 +59,21 @@ fn prepared(file: &FileSwap, Planned { step, present }: Planned) -> Result<Move,
         let places = [&old.beside, &file.staged];
         places.into_iter().find_map(|path| waiting_at(path, old.backup_digest, &file.attributes))
     };
-    let put_back = |old: &OldFile| match beside(old) {
+    let restored = |old: &OldFile| match beside(old) {
         Some(waiting) => Ok(waiting),
         None => write_beside(file, &backup::read(old)?),
     };
     let mut waiting = match (step, &file.old) {
-        (Step::Keep, _) | (Step::PutBack | Step::Overwrite, None) => return Ok(Move::Keep),
+        (Step::Keep, _) | (Step::Restore | Step::Overwrite, None) => return Ok(Move::Keep),
         (Step::Remove, _) => return Ok(present.map_or(Move::Keep, Move::Remove)),
         (Step::Take(waiting), _) => waiting,
         (Step::Rewrite(bytes), _) => write_beside(file, &bytes)?,
-        (Step::PutBack, Some(old)) => put_back(old)?,
+        (Step::Restore, Some(old)) => restored(old)?,
         (Step::Overwrite, Some(old)) => {
             if let Some(changed) = &present {
                 backup::keep_changed(old, &changed.bytes)?;
             }
-            put_back(old)?
+            restored(old)?
         }
     };
     if !waiting.attributes.is_same_access(&file.attributes) {
@@ -114,7 +114,7 @@ pub(super) fn change_names(files: &[FileSwap], moves: &[Move]) -> Result<(), Wri
     });
     if moved.is_err() {
         for (file, step) in done.into_iter().rev() {
-            if let Err(error) = step.take_back(file) {
+            if let Err(error) = step.undo(file) {
                 tracing::error!(%error, "some files are new and some are old: one cannot be exchanged, nor another taken back");
             }
         }
@@ -144,7 +144,7 @@ impl Move {
     }
 
     /// What was judged gets its name again, and what had taken it waits beside it again.
-    fn take_back(&self, file: &FileSwap) -> Result<(), WriteError> {
+    fn undo(&self, file: &FileSwap) -> Result<(), WriteError> {
         let back = |judged: &HeldFile, staged: &Path, instead_of: Option<SurveyedFile<'_>>| {
             platform::swap_names(&Swap {
                 path: &file.path,

@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 use super::super::backup;
 use super::super::coherence;
 use super::super::survey::{is_locked, known_passwords, leaf_of, open};
-use super::WayBack;
+use super::Restoration;
 use super::error::{RestoreError, changed_since};
 use super::waiting::{Waiting, lies_at, present, waiting_at};
 use crate::platform::{Attributes, HeldFile};
@@ -24,12 +24,12 @@ pub(super) enum Step {
     Keep,
     /// There was none.
     Remove,
-    PutBack,
+    Restore,
     /// It was changed since: these bytes hold the changes and the old value or entry.
     Rewrite(Zeroizing<Vec<u8>>),
     /// It cannot be understood; a copy is kept.
     Overwrite,
-    /// What was written for this when the way back was ordered.
+    /// What was written for this when the rollback was ordered.
     Take(Waiting),
 }
 
@@ -46,8 +46,8 @@ impl Planned {
             (Step::Keep, _) => self.present.as_ref().map(|present| present.bytes.clone()),
             (Step::Rewrite(bytes), _) => Some(bytes.clone()),
             (Step::Take(waiting), _) => Some(coherence::on_disk(&waiting.path)?),
-            (Step::PutBack | Step::Overwrite, Some(old)) => Some(backup::read(old)?),
-            (Step::Remove, _) | (Step::PutBack | Step::Overwrite, None) => None,
+            (Step::Restore | Step::Overwrite, Some(old)) => Some(backup::read(old)?),
+            (Step::Remove, _) | (Step::Restore | Step::Overwrite, None) => None,
         })
     }
 
@@ -57,21 +57,21 @@ impl Planned {
     /// What differs, where neither is the narrower.
     pub(super) fn narrowed(&self, attributes: &Attributes) -> Result<Attributes, Vec<String>> {
         match (&self.step, &self.present) {
-            (Step::PutBack | Step::Rewrite(_) | Step::Take(_) | Step::Overwrite, Some(present)) => {
+            (Step::Restore | Step::Rewrite(_) | Step::Take(_) | Step::Overwrite, Some(present)) => {
                 attributes.narrowed_to(&present.attributes)
             }
-            (Step::PutBack | Step::Rewrite(_) | Step::Take(_) | Step::Overwrite, None)
+            (Step::Restore | Step::Rewrite(_) | Step::Take(_) | Step::Overwrite, None)
             | (Step::Keep | Step::Remove, _) => Ok(attributes.clone()),
         }
     }
 }
 
-impl WayBack<'_> {
+impl Restoration<'_> {
     pub(super) fn plan(&self) -> Result<Vec<Planned>, RestoreError> {
         let planned = |file| {
             let present = present(file)?;
             let step = match self.careful_step(file, present.as_ref()) {
-                Err(RestoreError::ChangedSince { .. }) if self.may_overwrite(file, present.as_ref()) => Step::PutBack,
+                Err(RestoreError::ChangedSince { .. }) if self.may_overwrite(file, present.as_ref()) => Step::Restore,
                 step => step?,
             };
             Ok(Planned { step, present })
@@ -111,14 +111,14 @@ impl WayBack<'_> {
                 return Ok(Step::Take(waiting));
             }
         }
-        let (Some(present), Some(digest)) = (present, digest) else { return Ok(Step::PutBack) };
+        let (Some(present), Some(digest)) = (present, digest) else { return Ok(Step::Restore) };
         // Where going back takes more than the old bytes, they may be what the agent made of the new ones.
         let is_untouched = || digest == old.digest && lies_at(&file.staged, file.new);
         if digest == old.backup_digest || is_untouched() {
             return Ok(Step::Keep);
         }
         if digest == file.new || digest == old.digest {
-            return Ok(Step::PutBack);
+            return Ok(Step::Restore);
         }
         match &file.holds {
             Holds::PasswordIni => self.ini_step(file, old, present),

@@ -93,8 +93,8 @@ impl Scene {
         done
     }
 
-    fn way_back(&self) -> WayBack<'_> {
-        WayBack { push: Some(&self.push), files: &self.files, new_leaf: None, copied: &[], new_password: None }
+    fn restoration(&self) -> Restoration<'_> {
+        Restoration { push: Some(&self.push), files: &self.files, new_leaf: None, copied: &[], new_password: None }
     }
 
     fn edit(&self, n: usize, contents: &str) {

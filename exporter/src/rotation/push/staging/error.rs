@@ -47,7 +47,7 @@ pub enum StagingError {
         "no known password opens the store, so the agent could not be told its old one if this went back; put the store's \
          password into passwordFile, or repair the store first"
     )]
-    NoWayBack,
+    NotRestorable,
     #[error(
         "{}: the new file would not be open to the same accounts as the old one; take away the directory's default access control list",
         path.display()
@@ -72,7 +72,7 @@ impl StagingError {
             Self::Old(error) | Self::Staged(error) => error.reason(),
             Self::OtherLeaf => "other_leaf",
             Self::NoAlias => "no_alias",
-            Self::NoWayBack => "no_way_back",
+            Self::NotRestorable => "no_way_back",
             Self::OtherAccess { .. } => "other_access",
             Self::PairOrder => "pair_order",
         }

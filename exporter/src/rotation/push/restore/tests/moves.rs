@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// Holds A10, A11: a write between the last look and the change of names is judged anew, on the way back too.
+/// Holds A10, A11: a write between the last look and the change of names is judged anew, in a rollback too.
 #[test]
 fn what_is_written_in_the_last_moment_of_the_way_back_is_not_lost() {
     type Edit = fn(&Scene);
@@ -20,8 +20,8 @@ fn what_is_written_in_the_last_moment_of_the_way_back_is_not_lost() {
     for (edit, expected) in edits {
         let scene = Scene::new();
         (0..2).for_each(|n| scene.swap(n).expect("swapped"));
-        let way_back = scene.way_back();
-        let (files, moves) = way_back.prepare().expect("prepared");
+        let restoration = scene.restoration();
+        let (files, moves) = restoration.prepare().expect("prepared");
         edit(&scene);
         assert_eq!(
             carry_out(&files, &moves, platform::sync_directory_of).expect_err("changed").reason(),
@@ -31,7 +31,7 @@ fn what_is_written_in_the_last_moment_of_the_way_back_is_not_lost() {
     }
     let scene = Scene::new();
     (0..2).for_each(|n| scene.swap(n).expect("swapped"));
-    scene.way_back().restore().expect("restored");
+    scene.restoration().restore().expect("restored");
     assert_eq!((scene.contents(), scene.litter()), (vec!["old tls.crt".to_owned(), "old tls.key".to_owned()], 0));
 }
 
@@ -41,14 +41,14 @@ fn old_files_that_must_be_written_anew_come_back_where_their_directory_cannot_be
     let scene = Scene::new();
     (0..2).for_each(|n| scene.swap(n).expect("swapped"));
     scene.files.iter().for_each(|file| fs::remove_file(&file.staged).expect("the old file"));
-    let ordered = scene.without_syncs(|| scene.way_back().make_ready().map_err(|error| error.reason()));
+    let ordered = scene.without_syncs(|| scene.restoration().make_ready().map_err(|error| error.reason()));
     assert_eq!(ordered.expect_err("the journal would tell of them"), "io");
     assert_eq!((scene.contents(), scene.litter()), (vec!["new tls.crt".to_owned(), "new tls.key".to_owned()], 0));
 
-    let restored = scene.without_syncs(|| scene.way_back().restore().map_err(|error| error.reason()));
+    let restored = scene.without_syncs(|| scene.restoration().restore().map_err(|error| error.reason()));
     assert_eq!(restored, Err("io"), "it is not known to be durable");
     assert_eq!(scene.contents(), ["old tls.crt", "old tls.key"]);
-    scene.way_back().restore().expect("durable now");
+    scene.restoration().restore().expect("durable now");
 }
 
 /// Holds A10: the same for a file that was not there before, and for one that is not there now.
@@ -59,8 +59,8 @@ fn a_name_that_is_to_be_free_or_was_free_is_not_taken_from_who_has_it_in_the_las
     fs::remove_file(&scene.files[1].path).expect("remove");
     scene.files[1].old = None;
     scene.swap(1).expect("swapped");
-    let way_back = scene.way_back();
-    let (files, moves) = way_back.prepare().expect("prepared");
+    let restoration = scene.restoration();
+    let (files, moves) = restoration.prepare().expect("prepared");
     scene.edit(1, THEIR_KEY);
     assert_eq!(
         carry_out(&files, &moves, platform::sync_directory_of).expect_err("changed").reason(),
@@ -71,8 +71,8 @@ fn a_name_that_is_to_be_free_or_was_free_is_not_taken_from_who_has_it_in_the_las
     let scene = Scene::new();
     (0..2).for_each(|n| scene.swap(n).expect("swapped"));
     fs::remove_file(&scene.files[1].path).expect("remove");
-    let way_back = scene.way_back();
-    let (files, moves) = way_back.prepare().expect("prepared");
+    let restoration = scene.restoration();
+    let (files, moves) = restoration.prepare().expect("prepared");
     scene.edit(1, THEIR_KEY);
     assert_eq!(
         carry_out(&files, &moves, platform::sync_directory_of).expect_err("changed").reason(),
@@ -89,13 +89,13 @@ fn a_file_that_cannot_be_replaced_leaves_the_set_whole() {
         (0..2).for_each(|n| scene.swap(n).expect("swapped"));
         let fixed = fs::File::open(&scene.files[n].path).expect("open");
         ioctl_setflags(&fixed, IFlags::IMMUTABLE).expect("run as root, on a file system with immutable files");
-        let ordered = scene.way_back().make_ready().map(|_| ()).map_err(|error| error.reason());
-        let restored = scene.way_back().restore().map_err(|error| error.reason());
+        let ordered = scene.restoration().make_ready().map(|_| ()).map_err(|error| error.reason());
+        let restored = scene.restoration().restore().map_err(|error| error.reason());
         let left = (scene.contents(), scene.litter());
         ioctl_setflags(&fixed, IFlags::empty()).expect("clear");
         assert_eq!((ordered, restored), (Err("immutable"), Err("immutable")), "{n}");
         assert_eq!(left, (vec!["new tls.crt".to_owned(), "new tls.key".to_owned()], 2), "{n}");
-        scene.way_back().restore().expect("restored");
+        scene.restoration().restore().expect("restored");
         assert_eq!((scene.contents(), scene.litter()), (vec!["old tls.crt".to_owned(), "old tls.key".to_owned()], 0));
     }
 }
@@ -106,7 +106,7 @@ fn a_file_that_cannot_follow_in_the_last_moment_takes_the_others_back_with_it() 
     let mut scene = Scene::new();
     (0..2).for_each(|n| scene.swap(n).expect("swapped"));
     let refused = |scene: &Scene| {
-        let (files, moves) = scene.way_back().prepare().expect("prepared");
+        let (files, moves) = scene.restoration().prepare().expect("prepared");
         let fixed = fs::File::open(&scene.files[1].path).expect("open");
         ioctl_setflags(&fixed, IFlags::IMMUTABLE).expect("run as root, on a file system with immutable files");
         let result = carry_out(&files, &moves, platform::sync_directory_of).map_err(|error| error.reason());
@@ -123,7 +123,7 @@ fn a_file_that_cannot_follow_in_the_last_moment_takes_the_others_back_with_it() 
     fs::remove_file(&scene.files[0].path).expect("remove");
     assert!(refused(&scene).is_err());
     assert!(!scene.files[0].path.exists());
-    scene.way_back().restore().expect("restored");
+    scene.restoration().restore().expect("restored");
     assert_eq!(scene.contents(), ["old tls.crt", "old tls.key"]);
 }
 
@@ -133,16 +133,16 @@ fn a_file_that_cannot_follow_in_the_last_moment_takes_the_others_back_with_it() 
 fn a_way_back_that_was_cut_off_and_cannot_go_on_ends_with_the_new_set() {
     let scene = Scene::new();
     (0..2).for_each(|n| scene.swap(n).expect("swapped"));
-    let (files, moves) = scene.way_back().prepare().expect("prepared");
+    let (files, moves) = scene.restoration().prepare().expect("prepared");
     moves[0].carry_out(&files[0]).expect("moved");
     assert_eq!(scene.contents(), ["old tls.crt", "new tls.key"]);
     let fixed = fs::File::open(&scene.files[1].path).expect("open");
     ioctl_setflags(&fixed, IFlags::IMMUTABLE).expect("run as root, on a file system with immutable files");
-    let restored = scene.way_back().restore().map_err(|error| error.reason());
+    let restored = scene.restoration().restore().map_err(|error| error.reason());
     let left = scene.contents();
     ioctl_setflags(&fixed, IFlags::empty()).expect("clear");
     assert_eq!((restored, left), (Err("immutable"), vec!["new tls.crt".to_owned(), "new tls.key".to_owned()]));
-    scene.way_back().restore().expect("restored");
+    scene.restoration().restore().expect("restored");
     assert_eq!(scene.contents(), ["old tls.crt", "old tls.key"]);
 }
 
@@ -153,11 +153,11 @@ fn a_directory_that_cannot_be_synced_does_not_part_what_goes_back() {
     (0..2).for_each(|n| scene.swap(n).expect("swapped"));
     let fails = |path: &Path| Err(WriteError::from_io(path, "syncing the directory", std::io::Error::other("EIO")));
     for _ in 0..2 {
-        let way_back = scene.way_back();
-        let (files, moves) = way_back.prepare().expect("prepared");
+        let restoration = scene.restoration();
+        let (files, moves) = restoration.prepare().expect("prepared");
         assert_eq!(carry_out(&files, &moves, fails).expect_err("not durable").reason(), "io");
         assert_eq!(scene.contents(), ["old tls.crt", "old tls.key"]);
     }
-    scene.way_back().restore().expect("restored");
+    scene.restoration().restore().expect("restored");
     assert_eq!(scene.contents(), ["old tls.crt", "old tls.key"]);
 }

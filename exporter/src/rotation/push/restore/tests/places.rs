@@ -15,10 +15,10 @@ fn nothing_is_put_back_where_the_files_of_the_rotation_are_not_mounted() {
         files.iter_mut().filter_map(|file| file.old.as_mut()).for_each(|old| old.identity.device ^= by);
     };
     mount(&mut scene.files, 1);
-    assert_eq!(scene.way_back().restore().expect_err("not there").reason(), "not_mounted");
+    assert_eq!(scene.restoration().restore().expect_err("not there").reason(), "not_mounted");
     assert_eq!(fs::read_dir(scene.root.path()).expect("list").count(), 1, "the backup alone");
     mount(&mut scene.files, 1);
-    scene.way_back().restore().expect("restored from the backup: it is where the files were");
+    scene.restoration().restore().expect("restored from the backup: it is where the files were");
     assert_eq!(scene.contents(), ["old tls.crt", "old tls.key"]);
 }
 
@@ -28,7 +28,7 @@ fn nothing_is_put_back_where_the_configuration_has_no_file_of_the_agent_any_more
     let mut scene = Scene::new();
     scene.swap(0).expect("swapped");
     scene.push.keystore = Keystore::PemPair { certificate: "/srv/tls.crt".into(), key: "/srv/tls.key".into() };
-    assert_eq!(scene.way_back().restore().expect_err("moved").reason(), "not_configured");
+    assert_eq!(scene.restoration().restore().expect_err("moved").reason(), "not_configured");
     assert_eq!(scene.contents(), ["new tls.crt", "old tls.key"]);
 }
 
@@ -58,10 +58,10 @@ fn a_directory_is_known_by_what_it_is_and_not_by_what_it_is_called_or_holds() {
     for name in ["tls.crt", "tls.key"] {
         fs::write(agent.join(name), format!("old {name}")).expect("an older copy");
     }
-    assert_eq!(scene.way_back().restore().expect_err("hidden").reason(), "not_mounted");
+    assert_eq!(scene.restoration().restore().expect_err("hidden").reason(), "not_mounted");
     fs::remove_dir_all(&agent).and_then(|()| fs::rename(&aside, &agent)).expect("mounted");
     assert_eq!(scene.contents(), ["new tls.crt", "old tls.key"]);
-    scene.way_back().restore().expect("restored");
+    scene.restoration().restore().expect("restored");
     assert_eq!(scene.contents(), ["old tls.crt", "old tls.key"]);
 }
 
@@ -83,7 +83,7 @@ fn nothing_is_put_back_where_one_file_of_the_set_is_not_mounted() {
     let [certificate, key] = [0, 1].map(|n| scene.files[n].path.clone());
     scene.push.keystore = Keystore::PemPair { certificate, key };
     fs::rename(&mount_point, &aside).and_then(|()| fs::create_dir(&mount_point)).expect("not mounted");
-    assert_eq!(scene.way_back().restore().expect_err("not there").reason(), "not_mounted");
+    assert_eq!(scene.restoration().restore().expect_err("not there").reason(), "not_mounted");
     assert_eq!(fs::read_dir(&mount_point).expect("list").count(), 0);
     assert_eq!(
         fs::read_to_string(&scene.files[0].path).expect("the other"),
@@ -91,7 +91,7 @@ fn nothing_is_put_back_where_one_file_of_the_set_is_not_mounted() {
         "it stays with the mounted one"
     );
     fs::remove_dir(&mount_point).and_then(|()| fs::rename(&aside, &mount_point)).expect("mounted");
-    scene.way_back().restore().expect("restored");
+    scene.restoration().restore().expect("restored");
     assert_eq!(scene.contents(), ["old tls.crt", "old tls.key"]);
 }
 
@@ -115,12 +115,12 @@ fn the_first_files_of_an_agent_are_removed_from_below_a_mount_that_came_late_onc
 
     fs::rename(&agent, &aside).and_then(|()| fs::create_dir(&agent)).expect("mounted over");
     fs::write(agent.join("tls.crt"), "theirs").expect("what is mounted");
-    let error = scene.way_back().restore().expect_err("hidden");
+    let error = scene.restoration().restore().expect_err("hidden");
     assert!(error.reason() == "not_mounted" && error.to_string().contains("unmount it"), "{error}");
     assert_eq!(fs::read_to_string(agent.join("tls.crt")).expect("it stays"), "theirs");
     assert_eq!(fs::read_dir(&agent).expect("list").count(), 1, "nothing of the new key");
 
     fs::remove_dir_all(&agent).and_then(|()| fs::rename(&aside, &agent)).expect("unmounted");
-    scene.way_back().restore().expect("removed");
+    scene.restoration().restore().expect("removed");
     assert_eq!(fs::read_dir(&agent).expect("list").count(), 0);
 }

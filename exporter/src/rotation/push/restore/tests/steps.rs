@@ -11,7 +11,7 @@ fn a_file_that_was_never_replaced_keeps_no_other_from_going_back() {
     assert_eq!(scene.swap(1), Err("changed_meanwhile"));
     assert_eq!(scene.contents(), ["new tls.crt", THEIR_KEY]);
     for _ in 0..2 {
-        scene.way_back().restore().expect("restored");
+        scene.restoration().restore().expect("restored");
         assert_eq!(scene.contents(), ["old tls.crt", THEIR_KEY]);
     }
 }
@@ -22,7 +22,7 @@ fn a_file_that_was_replaced_and_then_changed_is_left_as_it_is() {
     let scene = Scene::new();
     (0..2).for_each(|n| scene.swap(n).expect("swapped"));
     scene.edit(1, THEIR_KEY);
-    assert_eq!(scene.way_back().restore().expect_err("theirs").reason(), "changed_since");
+    assert_eq!(scene.restoration().restore().expect_err("theirs").reason(), "changed_since");
     assert_eq!(scene.contents(), ["new tls.crt", THEIR_KEY]);
 }
 
@@ -34,7 +34,7 @@ fn what_goes_back_by_itself_is_no_more_open_than_what_lies_there() {
     let key = &scene.files[1];
     fs::set_permissions(&key.path, fs::Permissions::from_mode(0o600)).expect("chmod");
     let inode = platform::read_held(&key.staged, MAX_STORE_BYTES, Links::Refuse).expect("beside").identity.inode;
-    scene.way_back().restore().expect("restored");
+    scene.restoration().restore().expect("restored");
     assert_eq!((scene.contents(), scene.litter()), (vec!["old tls.crt".to_owned(), "old tls.key".to_owned()], 0));
     let modes = [0, 1].map(|n| fs::metadata(&scene.files[n].path).expect("there").permissions().mode() & 0o777);
     assert_eq!(modes, [0o640, 0o600]);
