@@ -20,6 +20,6 @@ pub(super) struct Chores {
     pub(super) untidy: Option<String>,
     /// While that is so.
     pub(super) tidying: Option<Backoff>,
-    /// Whether a rotation went on in this process of which something may be left.
-    pub(super) rotated: bool,
+    /// Whether something of the rotation may be left: it went on in this process, or an earlier one could not remove all of it.
+    pub(super) discard_due: bool,
 }

@@ -24,7 +24,7 @@ impl Rotator {
     /// is told of every state.
     pub async fn advance(&mut self, mut seen: impl FnMut(&Self)) {
         while let Some(rotation) = &self.record.rotation {
-            self.chores.rotated |= !rotation.state.is_decided();
+            self.chores.discard_due |= !rotation.state.is_decided();
             let effect = rotation.state.effect();
             let stopping = self.host.stop.is_cancelled();
             if stopping {
@@ -131,7 +131,7 @@ impl Rotator {
             Effect::Revert => self.revert().await,
             Effect::Settle => self.settle().await,
             Effect::LookForOld => self.look_for(&self.old_leaves()).await,
-            Effect::Discard => self.discard(false),
+            Effect::Discard => self.discard(),
             Effect::EnsureStopped => self.stop("stop_failed_in_rollback").await,
             Effect::Restore => self.restore().await,
             Effect::EnsureStarted => {
@@ -249,10 +249,14 @@ impl Rotator {
         self.pending = None;
         // Of a rotation that an earlier process has ended it is known whether something was left: else its directory may be another
         // one since somebody has installed the agent anew.
-        let was_here = self.chores.rotated;
-        let swept = if self.is_frozen() { Ok(()) } else { self.discard(was_here) };
-        self.chores.rotated &= swept.is_err() || self.is_frozen();
-        self.note_left_behind(was_here && swept.is_err());
+        let is_due = self.chores.discard_due;
+        let swept = match is_due {
+            _ if self.is_frozen() => Ok(()),
+            true => self.discard_all(),
+            false => self.discard(),
+        };
+        self.chores.discard_due &= swept.is_err() || self.is_frozen();
+        self.note_discard_due(is_due && swept.is_err());
         let keep = self.agent.push().map(|push| push.backups);
         let pruned = keep.map(|keep| backup::prune(&self.host.state_directory, &self.agent.name, keep, self.files()));
         let pruned = pruned.into_iter().flatten();
@@ -261,11 +265,11 @@ impl Rotator {
     }
 
     /// The next process looks for it too. Where the journal cannot be written, this one does.
-    fn note_left_behind(&mut self, is_left: bool) {
+    fn note_discard_due(&mut self, is_due: bool) {
         if let Some(rotation) = &mut self.record.rotation
-            && rotation.left_behind != is_left
+            && rotation.discard_due != is_due
         {
-            rotation.left_behind = is_left;
+            rotation.discard_due = is_due;
             self.save_record();
         }
     }

@@ -84,8 +84,8 @@ pub struct Rotation {
     pub state: Phase,
     /// It is decided, and something of it could not be removed yet: a staged key perhaps, in a directory that another is mounted
     /// over.
-    #[serde(default, skip_serializing_if = "is_false")]
-    pub left_behind: bool,
+    #[serde(rename = "leftBehind", default, skip_serializing_if = "is_false")]
+    pub discard_due: bool,
     /// When it froze, while it is frozen: which freeze somebody means who asks for its end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub frozen_at: Option<Timestamp>,
@@ -268,7 +268,7 @@ impl Rotation {
             copied: None,
             recoveries: 0,
             left_in_order: false,
-            left_behind: false,
+            discard_due: false,
             stop_begun: None,
             start_begun: None,
             state,
@@ -488,7 +488,7 @@ mod tests {
             copied: Some(vec![Digest::of(digest)]),
             recoveries: 1,
             left_in_order: true,
-            left_behind: true,
+            discard_due: true,
             stop_begun: Some(BegunStop::now()),
             start_begun: Some(BegunStart::now().run_by(platform::started_process(std::process::id()))),
             state,

@@ -103,7 +103,7 @@ pub struct RotatorStatus {
 
 impl Rotator {
     pub(super) fn new(host: Host, agent: Agent, record: Record, fence: FenceFile) -> Self {
-        let rotated = record.rotation.as_ref().is_some_and(|rotation| rotation.left_behind);
+        let discard_due = record.rotation.as_ref().is_some_and(|rotation| rotation.discard_due);
         Self {
             host,
             agent,
@@ -111,7 +111,7 @@ impl Rotator {
             pending: None,
             opened_with: None,
             fence,
-            chores: Chores { rotated, ..Chores::default() },
+            chores: Chores { discard_due, ..Chores::default() },
             drained: None,
             stopping_since: None,
             last_start: LastStart::Ended,

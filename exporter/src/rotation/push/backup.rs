@@ -1,6 +1,6 @@
 //! Copies of what a rotation replaces, kept until later rotations push them out.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use kagiban_crds::{AgentName, Generation, LeafSha256};
 use serde::{Deserialize, Serialize};
@@ -40,17 +40,17 @@ pub(in crate::rotation) enum BackupError {
     #[error("the backup: {0}")]
     Read(#[from] FileError),
     #[error("{}: there is a backup of this generation already, and no backup is written over; open a new rotation", path.display())]
-    Exists { path: std::path::PathBuf },
+    Exists { path: PathBuf },
     #[error("{}: another directory has its name now, and the file waits in the one that was there", path.display())]
-    OtherDirectory { path: std::path::PathBuf },
+    OtherDirectory { path: PathBuf },
     #[error("{}: the backup was changed since it was made", path.display())]
-    Altered { path: std::path::PathBuf },
+    Altered { path: PathBuf },
     #[error(
         "{}: was changed {MAX_CHANGED} times since the rotation, and a copy is kept of each: it is not overwritten again; see who \
          writes it",
         path.display()
     )]
-    ChangedAgain { path: std::path::PathBuf },
+    ChangedAgain { path: PathBuf },
 }
 
 impl BackupError {
@@ -125,25 +125,34 @@ pub(in crate::rotation) fn keep_changed(old: &OldFile, bytes: &[u8]) -> Result<(
 }
 
 /// Removes what lies beside a file that was, or was to be, replaced. What is neither the old file nor the new one was written
-/// in the moment of an exchange of names, and is copied beside the backup first. Says what could not be removed; where it
-/// `was_just_written`, also that another directory has its name by now.
-pub(in crate::rotation) fn discard(file: &FileSwap, was_just_written: bool) -> Vec<BackupError> {
-    let places = [Some(&file.staged), file.old.as_ref().map(|old| &old.beside)];
-    let discarded = |path: &std::path::PathBuf| {
-        // In another directory of that name there is nothing of ours, and the one that was there may come back with a key.
-        if was_just_written && is_absent(path) && is_directory_away(file) {
-            return Err(BackupError::OtherDirectory { path: path.clone() });
-        }
-        if let (Some(old), Ok(held)) = (&file.old, platform::read_held(path, MAX_STORE_BYTES, Links::Refuse))
-            && !file.is_known(Digest::of(&held.bytes))
-            // Before there is a backup no name is exchanged: a new file was cut off while it was written.
-            && old.backup.symlink_metadata().is_ok()
-        {
-            keep_changed(old, &held.bytes)?;
-        }
-        Ok(platform::remove(path)?)
+/// in the moment of an exchange of names, and is copied beside the backup first. Says what could not be removed.
+pub(in crate::rotation) fn discard(file: &FileSwap) -> Vec<BackupError> {
+    beside(file).filter_map(|path| discard_one(file, path).err()).collect()
+}
+
+/// The same of a file that is known to have been replaced: where another directory has its name by now there is nothing of ours in it,
+/// and the one that was there may come back with a key.
+pub(in crate::rotation) fn discard_all(file: &FileSwap) -> Vec<BackupError> {
+    let discarded = |path: &PathBuf| match is_absent(path) && is_directory_away(file) {
+        true => Err(BackupError::OtherDirectory { path: path.clone() }),
+        false => discard_one(file, path),
     };
-    places.into_iter().flatten().filter_map(|path| discarded(path).err()).collect()
+    beside(file).filter_map(|path| discarded(path).err()).collect()
+}
+
+fn beside(file: &FileSwap) -> impl Iterator<Item = &PathBuf> {
+    [Some(&file.staged), file.old.as_ref().map(|old| &old.beside)].into_iter().flatten()
+}
+
+fn discard_one(file: &FileSwap, path: &Path) -> Result<(), BackupError> {
+    if let (Some(old), Ok(held)) = (&file.old, platform::read_held(path, MAX_STORE_BYTES, Links::Refuse))
+        && !file.is_known(Digest::of(&held.bytes))
+        // Before there is a backup no name is exchanged: a new file was cut off while it was written.
+        && old.backup.symlink_metadata().is_ok()
+    {
+        keep_changed(old, &held.bytes)?;
+    }
+    Ok(platform::remove(path)?)
 }
 
 /// Whether its path leads to another directory now, or to none: a directory that is moved away for a moment comes back with what is in
@@ -332,7 +341,7 @@ mod tests {
         let file = swap(root.path());
         let copies = || {
             let entries = std::fs::read_dir(root.path()).expect("list").map(|entry| entry.expect("entry").path());
-            let is_copy = |path: &std::path::PathBuf| path.to_string_lossy().contains(CHANGED_PREFIX);
+            let is_copy = |path: &PathBuf| path.to_string_lossy().contains(CHANGED_PREFIX);
             entries.filter(is_copy).map(|path| std::fs::read_to_string(path).expect("read")).collect::<Vec<_>>()
         };
         for (contents, kept) in [("half of the new", 0), ("old", 0), ("new", 0), ("edited", 1)] {
@@ -340,7 +349,7 @@ mod tests {
                 std::fs::write(root.path().join("0-keystore"), "old").expect("write");
             }
             std::fs::write(&file.staged, contents).expect("write");
-            assert!(discard(&file, true).is_empty());
+            assert!(discard_all(&file).is_empty());
             assert!(!file.staged.exists());
             assert_eq!(copies().len(), kept, "{contents}");
         }

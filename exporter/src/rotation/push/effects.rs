@@ -1,6 +1,6 @@
 //! What a push does in each state, on files: stage, back up, swap, inspect, and back again.
 
-use super::backup;
+use super::backup::{self, BackupError};
 use super::restore::Restoration;
 use super::staging::Staging;
 use super::survey::MAX_STORE_BYTES;
@@ -79,15 +79,15 @@ impl Rotator {
     }
 
     /// One file that cannot be removed keeps no other.
-    pub(in crate::rotation) fn discard(&mut self, was_just_written: bool) -> Result<(), RotationFailure> {
-        let failed: Vec<_> = self.files().iter().flat_map(|file| backup::discard(file, was_just_written)).collect();
-        match failed.first() {
-            None => Ok(()),
-            Some(first) => {
-                let all: Vec<_> = failed.iter().map(ToString::to_string).collect();
-                Err(RotationFailure::new(first.reason(), all.join("; ")))
-            }
-        }
+    pub(in crate::rotation) fn discard(&mut self) -> Result<(), RotationFailure> {
+        let failed: Vec<_> = self.files().iter().flat_map(backup::discard).collect();
+        all_of(&failed)
+    }
+
+    /// The same of files that are known to have been replaced, also where their directory is away.
+    pub(in crate::rotation) fn discard_all(&mut self) -> Result<(), RotationFailure> {
+        let failed: Vec<_> = self.files().iter().flat_map(backup::discard_all).collect();
+        all_of(&failed)
     }
 
     fn staging(&self) -> Result<&Staging, RotationFailure> {
@@ -106,6 +106,12 @@ impl Rotator {
             new_password: staging.and_then(|staging| staging.password.as_ref()),
         }
     }
+}
+
+fn all_of(failed: &[BackupError]) -> Result<(), RotationFailure> {
+    let Some(first) = failed.first() else { return Ok(()) };
+    let all: Vec<_> = failed.iter().map(ToString::to_string).collect();
+    Err(RotationFailure::new(first.reason(), all.join("; ")))
 }
 
 /// Whether what was surveyed lies there still: the same file, with the same bytes, owner and permissions.
