@@ -119,8 +119,8 @@ struct Plan {
 fn note_power(board: &Board, config: &Config) {
     let feeding = config.ups.iter().filter(|ups| ups.feeds_host);
     let id = |name: &str| SourceId { kind: SourceKind::Ups, name: Label::new(name) };
-    board.set_feeds(config.feeds());
-    board.note_feeds(feeding.map(|ups| (id(ups.name.as_str()), ups.interval.as_duration())).collect());
+    board.set_loads(config.loads());
+    board.note_ups_sources(feeding.map(|ups| (id(ups.name.as_str()), ups.interval.as_duration())).collect());
     board.note_power(config.power.clone());
 }
 

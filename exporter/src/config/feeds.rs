@@ -7,12 +7,12 @@ use serde::Deserialize;
 use super::ups::{UpsBackend, UpsConfig};
 use super::values::SourceName;
 use crate::label::Label;
-use crate::shutdown::{Feeds, Member};
+use crate::shutdown::{Load, Member};
 
 /// UPSes that share a load.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct FeedsConfig {
+pub struct LoadConfig {
     /// What they feed: the label `load`.
     pub name: SourceName,
     /// Names of entries of `ups`. Of an entry that stands for every UPS of an upsd, `ENTRY/UPS` is one of them.
@@ -24,7 +24,7 @@ pub struct FeedsConfig {
 /// Between the name of an entry and that of one of its UPSes.
 const WITHIN: char = '/';
 
-impl FeedsConfig {
+impl LoadConfig {
     /// # Errors
     /// When a name is none of an entry that feeds this host, stands twice, or the count cannot be.
     pub(super) fn check(&self, upses: &[UpsConfig]) -> Result<(), String> {
@@ -51,9 +51,9 @@ impl FeedsConfig {
         Ok(())
     }
 
-    pub(super) fn resolve(&self, upses: &[UpsConfig]) -> Feeds {
+    pub(super) fn resolve(&self, upses: &[UpsConfig]) -> Load {
         let members = self.ups.iter().filter_map(|written| Some(find(written, upses)?.1));
-        Feeds { name: Label::new(self.name.as_str()), members: members.collect(), min_healthy: self.min_healthy }
+        Load { name: Label::new(self.name.as_str()), members: members.collect(), min_healthy: self.min_healthy }
     }
 }
 
@@ -84,13 +84,13 @@ mod tests {
 
     use super::*;
 
-    fn feeds(entry: &str) -> Result<Vec<Feeds>, String> {
+    fn feeds(entry: &str) -> Result<Vec<Load>, String> {
         let text = format!(
             "ups:\n  - {{name: a, apcupsd: {{address: \"h:3551\"}}}}\n  - {{name: b, nut: {{address: \"h:3493\", ups: x}}}}\n  \
              - {{name: all, nut: {{address: \"h:3493\"}}}}\n  - {{name: other, feedsHost: false, apcupsd: {{address: \"h:3551\"}}}}\n\
              feeds:\n  - {entry}\n"
         );
-        super::super::parse(&text, Path::new("c")).map(|config| config.feeds()).map_err(|error| error.to_string())
+        super::super::parse(&text, Path::new("c")).map(|config| config.loads()).map_err(|error| error.to_string())
     }
 
     fn member(source: &str, ups: Option<&str>) -> Member {

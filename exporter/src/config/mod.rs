@@ -36,7 +36,7 @@ use serde::Deserialize;
 pub use agents::{Account, AgentConfig, KeystoreConfig, RenewConfig};
 pub use certificates::CertificateRule;
 pub use compat::CompatSet;
-pub use feeds::FeedsConfig;
+pub use feeds::LoadConfig;
 pub use file::{ConfigError, WebFile, load, load_web, parse};
 pub use go_tls::{CipherSuite, Curve, TlsVersion};
 pub use health::{HealthConfig, HealthSnmpConfig};
@@ -57,7 +57,7 @@ pub use web::{
 };
 
 use crate::platform;
-use crate::shutdown::Feeds;
+use crate::shutdown::Load;
 
 /// All of it. The default is what an empty file says.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -70,7 +70,7 @@ pub struct Config {
     pub probe: Option<ProbeConfig>,
     pub ups: Vec<UpsConfig>,
     /// UPSes that share a load; each other one that feeds this host is needed by itself.
-    pub feeds: Vec<FeedsConfig>,
+    pub feeds: Vec<LoadConfig>,
     pub snmp_traps: Option<SnmpTrapsConfig>,
     pub powerchute_health: HealthConfig,
     pub shutdown: ShutdownConfig,
@@ -99,7 +99,7 @@ impl Config {
     }
 
     /// Which UPSes share a load of this host.
-    pub fn feeds(&self) -> Vec<Feeds> {
+    pub fn loads(&self) -> Vec<Load> {
         self.feeds.iter().map(|feeds| feeds.resolve(&self.ups)).collect()
     }
 

@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::allowance::Allowance;
 use super::line::{Consequence, Line, UpsNamed};
 use super::standing::{Heard, Lack, Power, RANK_LOST};
-use crate::shutdown::{FeedsReport, Latch, Origin, Report};
+use crate::shutdown::{Latch, LoadReport, Origin, Report};
 use crate::snapshot::{Label, Snapshot, SourceKind, Unlisted, UpsSeen};
 
 /// Changes of one UPS, of one load or of the host that are told one by one, within ten minutes.
@@ -95,9 +95,9 @@ impl PowerLog {
         let Some(report) = snapshot.shutdown.as_ref().filter(|_| upses.all(|(_, state)| state.pass.is_some())) else {
             return;
         };
-        self.loads.retain(|name, _| report.feeds().iter().any(|load| load.name == *name));
+        self.loads.retain(|name, _| report.loads().iter().any(|load| load.name == *name));
         let all_unlisted: Vec<_> = snapshot.unlisted().collect();
-        for load in report.feeds() {
+        for load in report.loads() {
             let told = self.loads.entry(load.name.clone()).or_insert_with(LoadTold::new);
             if let Some(line) = told.change(load, report)
                 && told.allowance.admits(told.lack.rank(), now)
@@ -187,7 +187,7 @@ impl LoadTold {
         Self { lack: Lack::default(), unlisted: BTreeSet::new(), allowance: Allowance::new(MOST_OF_ONE) }
     }
 
-    fn change(&mut self, load: &FeedsReport, report: &Report) -> Option<Line> {
+    fn change(&mut self, load: &LoadReport, report: &Report) -> Option<Line> {
         let (before, lack) = (self.lack, Lack::of(load));
         self.lack = lack;
         let host = report.state().as_str();

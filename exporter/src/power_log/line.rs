@@ -3,7 +3,7 @@
 use tracing::{info, warn};
 
 use super::standing::Power;
-use crate::shutdown::{CLEAR_COMMAND, FeedsReport, Latch};
+use crate::shutdown::{CLEAR_COMMAND, Latch, LoadReport};
 use crate::snapshot::{Label, Unlisted, UpsSeen};
 use crate::ups::Quantity;
 
@@ -31,7 +31,7 @@ pub(crate) enum Line {
     Load {
         is_worse: bool,
         message: &'static str,
-        load: FeedsReport,
+        load: LoadReport,
         host: &'static str,
     },
     /// A load names a UPS that nobody has.
@@ -99,7 +99,7 @@ impl Line {
                 warn!(%source, %ups, feeds_host, loads, reason, detail, "UPS is not heard");
             }
             Self::Load { is_worse, message, load, host } => {
-                let FeedsReport { name, members, healthy, min_healthy } = load;
+                let LoadReport { name, members, healthy, min_healthy } = load;
                 if is_worse {
                     warn!(load = %name, healthy, members, min_healthy, host, "{message}");
                 } else {

@@ -1,6 +1,6 @@
 //! How a UPS and a load stand, as far as the log tells it.
 
-use crate::shutdown::{FeedsReport, Sign};
+use crate::shutdown::{LoadReport, Sign};
 use crate::snapshot::UpsSeen;
 use crate::ups::UpsFault;
 
@@ -98,7 +98,7 @@ pub(super) struct Lack {
 }
 
 impl Lack {
-    pub(super) const fn of(load: &FeedsReport) -> Self {
+    pub(super) const fn of(load: &LoadReport) -> Self {
         Self { is_short: load.healthy < load.min_healthy, missing: load.members.saturating_sub(load.healthy) }
     }
 

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use super::allowance::SPAN;
 use super::line::Line;
 use super::*;
-use crate::shutdown::{Evidence, Feeds, Member, Sign};
+use crate::shutdown::{Evidence, Load, Member, Sign};
 use crate::snapshot::{Backend, Board, Label, Observation, Pass, SourceId, SourceKind, Trouble, UpsSeen};
 use crate::ups::{Quantity, Reading, ShutdownTrigger, Status, UpsFault};
 
@@ -52,7 +52,7 @@ impl Scene {
         board.expect([(id(SourceKind::Ups, "racks"), &[][..]), (id(SourceKind::Host, "system"), &[][..])]);
         let member = |ups| Member { source: Label::new("racks"), ups: Some(Label::new(ups)) };
         let members = vec![member("a"), member("b")];
-        board.set_feeds(vec![Feeds { name: Label::new("server"), members, min_healthy }]);
+        board.set_loads(vec![Load { name: Label::new("server"), members, min_healthy }]);
         Self { board, log: PowerLog::default(), now: Instant::now() }
     }
 

@@ -16,7 +16,7 @@ use super::{sources, ups};
 use crate::config::CompatSet;
 use crate::health::{Check, CheckResult, CheckSeen};
 use crate::probe::Phases;
-use crate::shutdown::{Evidence, Feeds, Member, Scheduled, ShutdownKind, Sign};
+use crate::shutdown::{Evidence, Load, Member, Scheduled, ShutdownKind, Sign};
 use crate::snapshot::{
     Backend, Board, Contents, FailureSeen, FileSeen, FilesSeen, Flaws, HealthSeen, Label, Observation, Pass, ProbeSeen,
     Role, RotationSeen, SecretFileSeen, Served, SkippedFiles, SourceId, SourceKind, Trouble, UpsSeen,
@@ -57,7 +57,7 @@ fn id(kind: SourceKind, name: &str) -> SourceId {
 /// A host of which everything can be told, and everything is wrong with something.
 fn host() -> Snapshot {
     let board = Board::default();
-    board.set_feeds(vec![Feeds {
+    board.set_loads(vec![Load {
         name: Label::new("host"),
         members: vec![Member { source: Label::new("rack"), ups: Some(Label::new("nobody")) }],
         min_healthy: 1,

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::table::{Family, Kind, Samples};
-use crate::shutdown::{FeedsReport, Report, State};
+use crate::shutdown::{LoadReport, Report, State};
 use crate::snapshot::{Label, Snapshot};
 use crate::ups::ShutdownTrigger;
 
@@ -96,19 +96,19 @@ pub(super) const FAMILIES: &[Family<Snapshot>] = &[
         name: "host_feeds",
         help: "How many UPSes share this load, by the configuration.",
         kind: Kind::Gauge,
-        samples: |snapshot, out| each_load(snapshot, out, |feeds| feeds.members),
+        samples: |snapshot, out| each_load(snapshot, out, |load| load.members),
     },
     Family {
         name: "host_feeds_healthy",
         help: "How many of them are heard, and give power that no outage, low battery or countdown threatens.",
         kind: Kind::Gauge,
-        samples: |snapshot, out| each_load(snapshot, out, |feeds| feeds.healthy),
+        samples: |snapshot, out| each_load(snapshot, out, |load| load.healthy),
     },
     Family {
         name: "host_feeds_min_healthy",
         help: "How many of them the load needs, by the configuration.",
         kind: Kind::Gauge,
-        samples: |snapshot, out| each_load(snapshot, out, |feeds| feeds.min_healthy),
+        samples: |snapshot, out| each_load(snapshot, out, |load| load.min_healthy),
     },
     Family {
         name: "host_feeds_unlisted",
@@ -116,14 +116,14 @@ pub(super) const FAMILIES: &[Family<Snapshot>] = &[
         kind: Kind::Gauge,
         samples: |snapshot, out| {
             let unlisted: Vec<_> = snapshot.unlisted().collect();
-            each_load(snapshot, out, |feeds| unlisted.iter().filter(|it| it.load == feeds.name).count())
+            each_load(snapshot, out, |load| unlisted.iter().filter(|it| it.load == load.name).count())
         },
     },
 ];
 
-fn each_load(snapshot: &Snapshot, out: &mut Samples<'_, '_>, count: impl Fn(&FeedsReport) -> usize) -> fmt::Result {
+fn each_load(snapshot: &Snapshot, out: &mut Samples<'_, '_>, count: impl Fn(&LoadReport) -> usize) -> fmt::Result {
     told(snapshot, |report| {
-        report.feeds().iter().try_for_each(|feeds| out.put(&[("load", feeds.name.as_str())], count(feeds)))
+        report.loads().iter().try_for_each(|load| out.put(&[("load", load.name.as_str())], count(load)))
     })
 }
 

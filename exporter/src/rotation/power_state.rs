@@ -22,7 +22,7 @@ const CLOCK_SLACK: SignedDuration = SignedDuration::from_secs(5);
 /// None when no UPS is configured and nothing is known against the host's power: somebody else has to say.
 pub(super) fn judge(snapshot: &Snapshot, now: Timestamp) -> Option<PowerReport> {
     let seen: Vec<(PowerState, Option<Timestamp>)> =
-        snapshot.feeds.iter().map(|(id, interval)| of_source(snapshot.sources.get(id), *interval, now)).collect();
+        snapshot.ups_sources.iter().map(|(id, interval)| of_source(snapshot.sources.get(id), *interval, now)).collect();
     let of_host = snapshot.shutdown.as_ref().and_then(|report| Some((of_shutdown(report)?, Some(report.since()))));
     let (state, since) = seen.iter().copied().chain(of_host).max_by_key(|(state, _)| severity(*state))?;
     // As old as the oldest look that it rests on.
@@ -88,7 +88,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::shutdown::{Evidence, Feeds, Member, Scheduled, ShutdownKind};
+    use crate::shutdown::{Evidence, Load, Member, Scheduled, ShutdownKind};
     use crate::snapshot::{Backend, Board, Label, Observation, Pass, SourceId, SourceKind, Trouble};
     use crate::ups::{Quantity, Reading, Status, UpsFault};
 
@@ -103,7 +103,7 @@ mod tests {
     fn board() -> Board {
         let board = Board::default();
         board.expect(["a", "b", "other"].map(|name| (id(name), &[][..])));
-        board.note_feeds(BTreeMap::from([(id("a"), INTERVAL), (id("b"), INTERVAL)]));
+        board.note_ups_sources(BTreeMap::from([(id("a"), INTERVAL), (id("b"), INTERVAL)]));
         board
     }
 
@@ -183,7 +183,7 @@ mod tests {
     fn feeds_that_the_host_can_do_without_shut_the_gate_too() {
         let board = board();
         let member = |name| Member { source: Label::new(name), ups: Some(Label::new(name)) };
-        board.set_feeds(vec![Feeds {
+        board.set_loads(vec![Load {
             name: Label::new("server"),
             members: vec![member("a"), member("b")],
             min_healthy: 1,

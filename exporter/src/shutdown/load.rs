@@ -10,7 +10,7 @@ use crate::label::Label;
 
 /// UPSes that share a load, and how many of them carry it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Feeds {
+pub struct Load {
     pub name: Label,
     pub members: Vec<Member>,
     /// From 1 to the number of members.
@@ -27,7 +27,7 @@ pub struct Member {
 
 /// How a group stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FeedsReport {
+pub struct LoadReport {
     pub name: Label,
     pub members: usize,
     pub healthy: usize,
@@ -39,7 +39,7 @@ pub struct FeedsReport {
 pub(super) struct Carried {
     /// Whose words count for the host: those that the load hangs on.
     pub(super) by: BTreeSet<Origin>,
-    pub(super) report: FeedsReport,
+    pub(super) report: LoadReport,
 }
 
 /// How a member stands, from the one that the load can best do with.
@@ -61,7 +61,7 @@ impl Member {
     }
 }
 
-impl Feeds {
+impl Load {
     pub(crate) fn has(&self, origin: &Origin) -> bool {
         self.members.iter().any(|member| member.is(origin))
     }
@@ -100,7 +100,7 @@ impl Feeds {
                 .filter(|it| carriers.iter().any(|member| member.is(it)))
                 .cloned()
                 .collect(),
-            report: FeedsReport {
+            report: LoadReport {
                 name: self.name.clone(),
                 members: self.members.len(),
                 healthy,

@@ -16,7 +16,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::known::Known;
 use super::latch::Beginnings;
 use super::plans::Plans;
-use super::{About, BootId, Evidence, Feeds, FeedsReport, Latch, LatchRecord, Origin, Report, Sign, State, Word};
+use super::{About, BootId, Evidence, Latch, LatchRecord, Load, LoadReport, Origin, Report, Sign, State, Word};
 use crate::label::Label;
 use crate::ups::Silence;
 
@@ -33,7 +33,7 @@ pub struct Input {
 pub struct Machine {
     boot: Option<BootId>,
     /// UPSes that share a load; each other one carries a load of its own.
-    feeds: Vec<Feeds>,
+    loads: Vec<Load>,
     origins: BTreeMap<Origin, Known>,
     /// When a person last cleared a shutdown that had begun, and which beginnings that were.
     cleared_at: Option<Timestamp>,
@@ -57,7 +57,7 @@ struct Held {
     latch: Option<Latch>,
     /// UPSes whose power the host does without now: others that share their load carry it.
     spared: BTreeSet<Origin>,
-    feeds: Vec<FeedsReport>,
+    loads: Vec<LoadReport>,
 }
 
 /// That a planned shutdown was called off.
@@ -89,9 +89,9 @@ impl Machine {
     }
 
     /// Which UPSes share a load, from now on. Nothing is called off by that.
-    pub fn set_feeds(&mut self, feeds: Vec<Feeds>, now: Timestamp) {
-        if feeds != self.feeds {
-            self.feeds = feeds;
+    pub fn set_loads(&mut self, loads: Vec<Load>, now: Timestamp) {
+        if loads != self.loads {
+            self.loads = loads;
             self.forget_plans(now);
         }
     }
@@ -174,7 +174,7 @@ impl Machine {
 
     /// None while nobody has said anything.
     pub fn report(&self) -> Option<Report> {
-        let Held { state, since, entered, plans, cancellations, latch, feeds, .. } = &self.current;
+        let Held { state, since, entered, plans, cancellations, latch, loads, .. } = &self.current;
         let now = self.now;
         let worst_named = self
             .origins
@@ -202,7 +202,7 @@ impl Machine {
             cause: latch.as_ref().and_then(Latch::cause).cloned().or(worst_named.map(|(_, cause)| cause)),
             cancellations: *cancellations,
             entered: *entered,
-            feeds: feeds.clone(),
+            loads: loads.clone(),
             latch: latch.clone(),
         })
     }
@@ -230,10 +230,10 @@ impl Machine {
         let forgotten = match &word {
             Word::Said(_) | Word::Mute | Word::Silent(Silence::LinkLost) => false,
             // One that others are needed beside is missed from the start.
-            Word::Silent(Silence::Unreachable) => is_new && !self.feeds.iter().any(|feeds| feeds.has(&origin)),
+            Word::Silent(Silence::Unreachable) => is_new && !self.loads.iter().any(|load| load.has(&origin)),
             Word::Gone => {
                 let is_in_outage = self.origins.get(&origin).is_some_and(|known| known.is_in_outage(now));
-                !is_in_outage && !self.feeds.iter().any(|feeds| feeds.names(&origin))
+                !is_in_outage && !self.loads.iter().any(|load| load.names(&origin))
             }
         };
         if forgotten {
@@ -277,19 +277,19 @@ impl Machine {
             cancellations: before.cancellations + u64::from(calling_off.is_new),
             latch,
             spared: std::mem::take(&mut self.current.spared),
-            feeds: std::mem::take(&mut self.current.feeds),
+            loads: std::mem::take(&mut self.current.loads),
         };
     }
 
     /// Which UPSes the loads hang on, and which are spared.
     fn share_loads(&mut self) {
         let now = self.now;
-        let carried: Vec<_> = self.feeds.iter().map(|feeds| feeds.carried(self.origins.iter(), now)).collect();
+        let carried: Vec<_> = self.loads.iter().map(|load| load.carried(self.origins.iter(), now)).collect();
         let is_carried = |origin: &Origin| carried.iter().any(|carried| carried.by.contains(origin));
-        let is_shared = |origin: &Origin| self.feeds.iter().any(|feeds| feeds.has(origin));
+        let is_shared = |origin: &Origin| self.loads.iter().any(|load| load.has(origin));
         let spared = self.origins.keys().filter(|origin| is_shared(origin) && !is_carried(origin)).cloned().collect();
         self.current.spared = spared;
-        self.current.feeds = carried.into_iter().map(|carried| carried.report).collect();
+        self.current.loads = carried.into_iter().map(|carried| carried.report).collect();
     }
 
     /// Whether a planned shutdown is called off now, and since when it is told that one was.

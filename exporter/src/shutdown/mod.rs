@@ -12,11 +12,11 @@
 
 mod clearing;
 mod evidence;
-mod feeds;
 mod from_reading;
 mod known;
 mod latch;
 mod latch_file;
+mod load;
 mod machine;
 mod origin;
 mod plans;
@@ -29,10 +29,10 @@ pub use clearing::{
     is_minded, kept, minded_elsewhere, note_cleared, waiting,
 };
 pub use evidence::{About, Evidence, Sign};
-pub use feeds::{Feeds, FeedsReport, Member};
 pub use known::Word;
 pub use latch::{Announced, Beginnings, BootId, Latch, LatchRecord};
 pub use latch_file::{LatchFileError, LoadedLatch, is_kept, load, save};
+pub use load::{Load, LoadReport, Member};
 pub use machine::{Input, Machine};
 pub use origin::Origin;
 pub use report::Report;

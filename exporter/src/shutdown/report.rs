@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::{FeedsReport, Latch, Scheduled, ShutdownKind, State};
+use super::{Latch, LoadReport, Scheduled, ShutdownKind, State};
 use crate::label::Label;
 use crate::ups::ShutdownTriggers;
 
@@ -20,7 +20,7 @@ pub struct Report {
     pub(super) cause: Option<Label>,
     pub(super) cancellations: u64,
     pub(super) entered: [u64; State::ALL.len()],
-    pub(super) feeds: Vec<FeedsReport>,
+    pub(super) loads: Vec<LoadReport>,
     pub(super) latch: Option<Latch>,
 }
 
@@ -77,8 +77,8 @@ impl Report {
     }
 
     /// How UPSes stand that share a load.
-    pub fn feeds(&self) -> &[FeedsReport] {
-        &self.feeds
+    pub fn loads(&self) -> &[LoadReport] {
+        &self.loads
     }
 
     pub(super) fn earliest(plans: impl Iterator<Item = Scheduled>) -> BTreeMap<(ShutdownKind, bool), Timestamp> {

@@ -9,7 +9,7 @@ use tokio::sync::{Notify, watch};
 
 use super::{Pass, Snapshot, SourceId, SourceKind, SourceState, to_shutdown};
 use crate::config::PowerConfig;
-use crate::shutdown::{BootId, Feeds, LatchRecord, Machine, Origin, Report};
+use crate::shutdown::{BootId, LatchRecord, Load, Machine, Origin, Report};
 
 /// The shared snapshot. Writers replace parts; readers take a copy, which is a handful of reference counts per source.
 #[derive(Debug, Default)]
@@ -49,15 +49,15 @@ impl Board {
     }
 
     /// Notes which UPSes feed this host, each with how often it is asked.
-    pub fn note_feeds(&self, feeds: BTreeMap<SourceId, Duration>) {
-        self.write(|snapshot| snapshot.feeds = feeds);
+    pub fn note_ups_sources(&self, sources: BTreeMap<SourceId, Duration>) {
+        self.write(|snapshot| snapshot.ups_sources = sources);
     }
 
     /// Notes which UPSes share a load of this host.
-    pub fn set_feeds(&self, feeds: Vec<Feeds>) {
+    pub fn set_loads(&self, loads: Vec<Load>) {
         self.write(|snapshot| {
-            snapshot.loads = feeds.as_slice().into();
-            snapshot.shutdown = self.tell(|machine| machine.set_feeds(feeds, Timestamp::now())).1;
+            snapshot.loads = loads.as_slice().into();
+            snapshot.shutdown = self.tell(|machine| machine.set_loads(loads, Timestamp::now())).1;
         });
     }
 

@@ -36,7 +36,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::config::PowerConfig;
-use crate::shutdown::{Feeds, Report};
+use crate::shutdown::{Load, Report};
 
 /// What is known of one source.
 #[derive(Clone, Debug, Default)]
@@ -64,9 +64,9 @@ pub struct Snapshot {
     /// Whether the host goes down; absent while nobody has said anything of it.
     pub shutdown: Option<Report>,
     /// Which UPSes share a load, by the configuration in force.
-    pub loads: Arc<[Feeds]>,
+    pub loads: Arc<[Load]>,
     /// The UPSes that feed this host, each with how often it is asked.
-    pub feeds: BTreeMap<SourceId, Duration>,
+    pub ups_sources: BTreeMap<SourceId, Duration>,
     /// What the configuration in force says of the host's power.
     pub power: Option<PowerConfig>,
     /// The files with secrets that could be looked at.

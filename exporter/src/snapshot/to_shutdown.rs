@@ -171,6 +171,6 @@ mod tests {
         assert!(kept.borrow().latch.is_some());
         board.expect([]);
         assert_eq!(state(&board.snapshot()), Some(State::InProgress));
-        board.note_feeds(BTreeMap::new());
+        board.note_ups_sources(BTreeMap::new());
     }
 }

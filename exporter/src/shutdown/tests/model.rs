@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
-use super::super::{Feeds, Member};
+use super::super::{Load, Member};
 use super::*;
 
 const SIGNS: [Sign; 10] = [
@@ -54,10 +54,10 @@ fn origins() -> impl Strategy<Value = Origin> {
 }
 
 /// UPSes that share a load, or none that do.
-fn groups() -> impl Strategy<Value = Vec<Feeds>> {
+fn groups() -> impl Strategy<Value = Vec<Load>> {
     let member = |name: &str| Member { source: Label::new(name), ups: Some(Label::new(name)) };
     let group =
-        move |min_healthy| Feeds { name: Label::new("load"), members: vec![member("a"), member("b")], min_healthy };
+        move |min_healthy| Load { name: Label::new("load"), members: vec![member("a"), member("b")], min_healthy };
     prop_oneof![Just(Vec::new()), (1_usize..=2).prop_map(move |needed| vec![group(needed)])]
 }
 
@@ -71,12 +71,12 @@ fn play(history: &[(i64, Origin, Word)], after: impl FnMut(&Machine, &Origin, &W
 }
 
 fn play_with(
-    feeds: Vec<Feeds>,
+    loads: Vec<Load>,
     history: &[(i64, Origin, Word)],
     mut after: impl FnMut(&Machine, &Origin, &Word),
 ) -> (Machine, i64) {
     let (mut machine, mut now) = (Machine::resume(Some(boot("aa")), LatchRecord::default()), 0);
-    machine.set_feeds(feeds, START);
+    machine.set_loads(loads, START);
     for (gap, origin, word) in history {
         now += gap;
         machine.step(Input { origin: origin.clone(), word: word.clone(), now: at(now) });
@@ -123,9 +123,9 @@ proptest! {
 
     #[test]
     fn silence_never_makes_it_milder(
-        feeds in groups(), history in histories(), origin in origins(), silence in silences(),
+        loads in groups(), history in histories(), origin in origins(), silence in silences(),
     ) {
-        let (mut machine, now) = play_with(feeds, &history, |_, _, _| {});
+        let (mut machine, now) = play_with(loads, &history, |_, _, _| {});
         let before = state(&machine);
         machine.step(Input { origin, word: Word::Silent(silence), now: at(now) });
         prop_assert!(state(&machine) >= before, "{:?} after {:?}", state(&machine), before);
@@ -133,9 +133,9 @@ proptest! {
 
     #[test]
     fn at_one_instant_the_order_of_sources_does_not_matter(
-        feeds in groups(), history in histories(), a in words(), b in words(), c in words(), gap in 1_i64..100,
+        loads in groups(), history in histories(), a in words(), b in words(), c in words(), gap in 1_i64..100,
     ) {
-        let (machine, now) = play_with(feeds, &history, |_, _, _| {});
+        let (machine, now) = play_with(loads, &history, |_, _, _| {});
         let said = [(ups("a"), a), (ups("b"), b), (host(), c)];
         let told = |order: [usize; 3]| {
             let mut machine = machine.clone();
@@ -151,11 +151,11 @@ proptest! {
     }
 
     #[test]
-    fn from_one_instant_to_the_next_counts_only_grow(feeds in groups(), mut history in histories()) {
+    fn from_one_instant_to_the_next_counts_only_grow(loads in groups(), mut history in histories()) {
         // Within one instant they follow what is heard last: nothing is published of it.
         history.iter_mut().for_each(|(gap, ..)| *gap += 1);
         let (mut cancellations, mut entered) = (0, 0);
-        play_with(feeds, &history, |machine, _, _| {
+        play_with(loads, &history, |machine, _, _| {
             let Some(report) = machine.report() else { return };
             let all: u64 = report.entered().map(|(_, times)| times).sum();
             assert!(report.cancellations() >= cancellations && all >= entered);
@@ -168,14 +168,14 @@ proptest! {
     #[test]
     fn a_host_that_needs_one_of_its_feeds_is_as_well_off_as_the_best_that_is_heard(a in words(), b in words()) {
         let member = |name: &str| Member { source: Label::new(name), ups: Some(Label::new(name)) };
-        let feeds = Feeds { name: Label::new("load"), members: vec![member("a"), member("b")], min_healthy: 1 };
+        let load = Load { name: Label::new("load"), members: vec![member("a"), member("b")], min_healthy: 1 };
         let alone = |name: &str, word: &Word| {
             let mut machine = Machine::default();
             machine.step(Input { origin: ups(name), word: word.clone(), now: START });
             state(&machine)
         };
         let mut together = Machine::default();
-        together.set_feeds(vec![feeds], START - SignedDuration::from_secs(1));
+        together.set_loads(vec![load], START - SignedDuration::from_secs(1));
         for (name, word) in [("a", &a), ("b", &b)] {
             together.step(Input { origin: ups(name), word: word.clone(), now: START });
         }

@@ -1,26 +1,26 @@
 //! UPSes that share a load of the host.
 
-use super::super::{Feeds, FeedsReport, Member};
+use super::super::{Load, LoadReport, Member};
 use super::*;
 
 fn member(name: &str) -> Member {
     Member { source: Label::new(name), ups: Some(Label::new(name)) }
 }
 
-fn feeds(names: &[&str], min_healthy: usize) -> Feeds {
-    Feeds { name: Label::new("server"), members: names.iter().map(|name| member(name)).collect(), min_healthy }
+fn load(names: &[&str], min_healthy: usize) -> Load {
+    Load { name: Label::new("server"), members: names.iter().map(|name| member(name)).collect(), min_healthy }
 }
 
 /// A host that needs so many of UPS `a` and `b`.
 fn watch(needed: usize) -> Watch {
     let mut watch = Watch::new();
-    watch.0.set_feeds(vec![feeds(&["a", "b"], needed)], START);
+    watch.0.set_loads(vec![load(&["a", "b"], needed)], START);
     watch
 }
 
 fn healthy(watch: &Watch) -> usize {
     let report = watch.report();
-    let [FeedsReport { healthy, members: 2, .. }] = report.feeds() else { panic!("{report:?}") };
+    let [LoadReport { healthy, members: 2, .. }] = report.loads() else { panic!("{report:?}") };
     *healthy
 }
 
@@ -135,7 +135,7 @@ fn a_server_that_is_a_member_is_as_good_as_its_worst_ups() {
     let of = |name: &str| Origin::Ups { source: Label::new("upsd"), ups: Label::new(name) };
     let mut watch = Watch::new();
     let members = vec![member("a"), Member { source: Label::new("upsd"), ups: None }];
-    watch.0.set_feeds(vec![Feeds { name: Label::new("server"), members, min_healthy: 1 }], START);
+    watch.0.set_loads(vec![Load { name: Label::new("server"), members, min_healthy: 1 }], START);
     watch.say(0, of("one"), evidence(Sign::Normal));
     watch.say(0, of("two"), evidence(Sign::OnBattery));
     assert_eq!((watch.report().state(), healthy(&watch)), (State::OnBattery, 0));
@@ -147,9 +147,9 @@ fn another_configuration_calls_nothing_off() {
     let mut watch = watch(2);
     watch.say(0, ups("a"), evidence(Sign::Normal));
     assert_eq!(watch.say(0, ups("b"), pending(600)), State::Pending);
-    watch.0.set_feeds(vec![feeds(&["a", "b"], 1)], at(10));
+    watch.0.set_loads(vec![load(&["a", "b"], 1)], at(10));
     assert_eq!((watch.report().state(), watch.report().cancellations()), (State::None, 0));
-    watch.0.set_feeds(Vec::new(), at(20));
+    watch.0.set_loads(Vec::new(), at(20));
     assert_eq!(watch.report().state(), State::Pending);
 }
 

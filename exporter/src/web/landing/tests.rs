@@ -169,7 +169,7 @@ fn a_shutdown_is_the_first_thing_to_be_said() {
 /// Holds R5: one of two feeds is left: nothing goes down, and somebody should know.
 #[test]
 fn a_load_that_has_lost_a_feed_needs_attention() {
-    use crate::shutdown::{Feeds, Member};
+    use crate::shutdown::{Load, Member};
 
     let id = SourceId { kind: SourceKind::Ups, name: Label::new("racks") };
     for (min_healthy, word) in [(1, "Warning:"), (2, "Critical:")] {
@@ -177,7 +177,7 @@ fn a_load_that_has_lost_a_feed_needs_attention() {
         let member = |ups| Member { source: Label::new("racks"), ups: Some(Label::new(ups)) };
         let members = vec![member("rack-a"), member("rack-x")];
         board.expect([(id.clone(), &[][..])]);
-        board.set_feeds(vec![Feeds { name: Label::new("server"), members, min_healthy }]);
+        board.set_loads(vec![Load { name: Label::new("server"), members, min_healthy }]);
         let observation = Observation::Upses(vec![ups("rack-a", Ok(reading(&[Status::Online], &[])))]);
         board.publish(&id, Pass { observation, trouble: None, ended: NOW, took: Duration::ZERO });
         let page = page("ups-01", &board.snapshot());
