@@ -14,9 +14,7 @@ use crate::fleet_series::FleetSeries;
 use crate::metrics::Metrics;
 use crate::schedule::Schedule;
 
-const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/metrics.md");
-const BEGIN: &str = "<!-- kagiban-operator: written by make docs -->\n";
-const END: &str = "<!-- end of kagiban-operator -->\n";
+const MARKS: [&str; 2] = ["<!-- kagiban-operator: written by make docs -->\n", "<!-- end of kagiban-operator -->\n"];
 
 /// A leader that everything has happened to.
 fn page() -> String {
@@ -84,13 +82,5 @@ fn document(page: &str) -> String {
 
 #[test]
 fn the_documentation_of_every_metric_is_what_the_program_tells() {
-    let committed = std::fs::read_to_string(PATH).expect("the documentation");
-    let (head, rest) = committed.split_once(BEGIN).expect("the mark of its beginning");
-    let (_, tail) = rest.split_once(END).expect("the mark of its end");
-    let written = format!("{head}{BEGIN}{}{END}{tail}", document(&page()));
-    if std::env::var_os("KAGIBAN_WRITE_DOCS").is_some() {
-        std::fs::write(PATH, &written).expect("the documentation can be written");
-        return;
-    }
-    assert!(written == committed, "docs/metrics.md is not current: run `make docs`");
+    kagiban_docs::check_part("docs/metrics.md", MARKS, &document(&page())).unwrap_or_else(|error| panic!("{error:#}"));
 }

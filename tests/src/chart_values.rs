@@ -66,7 +66,7 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::{docs, tools};
+    use crate::tools;
 
     /// Begins and ends what is generated in the chart's README.
     const TABLES: [&str; 2] =
@@ -85,7 +85,7 @@ mod tests {
     fn the_documentation_of_every_chart_value_is_what_values_yaml_says() {
         let values = tools::workspace().join("charts/kagiban/values.yaml");
         let tables = reference(&fs::read_to_string(values).expect("the chart has values"));
-        docs::check_part("charts/kagiban/README.md", TABLES, &tables).expect("the table");
+        kagiban_docs::check_part("charts/kagiban/README.md", TABLES, &tables).expect("the table");
         for line in tables.lines().filter(|line| line.starts_with("| `")) {
             assert!(!line.ends_with("|  |"), "a value without a comment in values.yaml: {line}");
         }

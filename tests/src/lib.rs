@@ -24,7 +24,6 @@ pub mod control_plane;
 pub mod crash_proxy;
 pub mod dashboards;
 pub mod debian_root;
-pub mod docs;
 pub mod enroll;
 pub mod exporter;
 pub mod exposition;

@@ -7,7 +7,7 @@ use std::fs;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
-use kagiban_tests::{docs, process, rules, scratch, tools};
+use kagiban_tests::{process, rules, scratch, tools};
 use serde_json::{Value, json};
 
 /// Everything that a runbook's address begins with; whoever keeps the runbooks elsewhere replaces this one text.
@@ -489,7 +489,7 @@ fn every_alert_tells_a_person_what_to_do() -> Result<()> {
 
 #[test]
 fn the_documentation_has_every_alert() -> Result<()> {
-    docs::check_part("docs/alerts.md", TABLE, &table()?)
+    kagiban_docs::check_part("docs/alerts.md", TABLE, &table()?)
 }
 
 fn table() -> Result<String> {

@@ -12,7 +12,7 @@ use kagiban_tests::exporter::Exporter;
 use kagiban_tests::exposition::{Sample, samples};
 use kagiban_tests::nut::{Device, Nut};
 use kagiban_tests::prometheus::Prometheus;
-use kagiban_tests::{docs, process, promtool, scratch, tools};
+use kagiban_tests::{process, promtool, scratch, tools};
 use rcgen::{CertificateParams, DnType, KeyPair};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -191,7 +191,7 @@ fn the_documentation_has_every_published_dashboard() -> Result<()> {
         }
     }
     out.push('\n');
-    docs::check_part("docs/compat.md", DASHBOARDS, &out)
+    kagiban_docs::check_part("docs/compat.md", DASHBOARDS, &out)
 }
 
 fn rules() -> PathBuf {

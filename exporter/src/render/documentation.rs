@@ -23,9 +23,7 @@ use crate::snapshot::{
 };
 use crate::ups::{Beeper, Identity, Quantity, Reading, SelfTest, ShutdownTrigger, TransferDirection, UpsFault};
 
-const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/metrics.md");
-const BEGIN: &str = "<!-- kagiban-exporter: written by make docs -->\n";
-const END: &str = "<!-- end of kagiban-exporter -->\n";
+const MARKS: [&str; 2] = ["<!-- kagiban-exporter: written by make docs -->\n", "<!-- end of kagiban-exporter -->\n"];
 
 /// The tables in the order of the page.
 const TABLES: [(&str, &str, &[Family<Snapshot>]); 9] = [
@@ -290,15 +288,7 @@ fn alias<T>(out: &mut String, family: &Family<T>, set: CompatSet, path: &str) {
 
 #[test]
 fn the_documentation_of_every_metric_is_what_the_program_tells() {
-    let committed = std::fs::read_to_string(PATH).expect("the documentation");
-    let (head, rest) = committed.split_once(BEGIN).expect("the mark of its beginning");
-    let (_, tail) = rest.split_once(END).expect("the mark of its end");
-    let written = format!("{head}{BEGIN}{}{END}{tail}", document());
-    if std::env::var_os("KAGIBAN_WRITE_DOCS").is_some() {
-        std::fs::write(PATH, &written).expect("the documentation can be written");
-        return;
-    }
-    assert!(written == committed, "docs/metrics.md is not current: run `make docs`");
+    kagiban_docs::check_part("docs/metrics.md", MARKS, &document()).unwrap_or_else(|error| panic!("{error:#}"));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::fs;
 
 use anyhow::{Context, Result, ensure};
-use kagiban_tests::{docs, tools, yaml};
+use kagiban_tests::{tools, yaml};
 use serde_json::{Map, Value};
 
 const CRD: &str = "crds/managedagentcertificates.kagiban.dev.yaml";
@@ -20,7 +20,7 @@ The API server refuses a spec that breaks a rule, and says the rule's message. T
 
 #[test]
 fn the_documentation_of_every_field_is_what_the_crd_says() -> Result<()> {
-    docs::check_file("docs/api.md", &document()?)
+    kagiban_docs::check_file("docs/api.md", &document()?)
 }
 
 fn document() -> Result<String> {

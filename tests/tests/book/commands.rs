@@ -9,7 +9,6 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser as _};
 use kagiban_exporter::cli::Cli as Exporter;
 use kagiban_operator::cli::Cli as Operator;
-use kagiban_tests::docs;
 
 use crate::pages::{self, Page};
 use crate::script::{self, Step};
@@ -31,7 +30,7 @@ fn the_documentation_of_every_command_that_is_not_run_says_why() -> Result<()> {
     ensure!(unknown.is_empty(), "commands that script.rs does not know:\n{}", lines(&unknown));
     let gone: Vec<_> = known.iter().filter(|command| !typed.contains_key(*command)).collect();
     ensure!(gone.is_empty(), "script.rs has commands that no page has:\n{gone:#?}");
-    docs::check_part("tests/README.md", PART, &part()?)
+    kagiban_docs::check_part("tests/README.md", PART, &part()?)
 }
 
 fn lines(commands: &[(&Typed, &Vec<String>)]) -> String {

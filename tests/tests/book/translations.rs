@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use kagiban_tests::{docs, handshake, tools};
+use kagiban_tests::{handshake, tools};
 
 use crate::pages;
 
@@ -31,7 +31,7 @@ fn the_documentation_of_every_translation_says_whether_it_is_behind() -> Result<
         let current = digest_of(english).with_context(|| format!("{file} translates {english}"))?;
         let depth = path.components().count() - 2;
         let link = format!("{}{}", "../".repeat(depth), english.trim_start_matches("docs/"));
-        docs::check_part(file, STATE, &state(&link, digest == current))
+        kagiban_docs::check_part(file, STATE, &state(&link, digest == current))
             .with_context(|| format!("{english} has the digest {current}, and {file} translates {digest}"))?;
         translated.insert(english.to_owned());
     }

@@ -16,7 +16,7 @@ use day::Day;
 use kagiban_tests::dashboards::{self, Dashboard, Panel, View, grafana};
 use kagiban_tests::exposition::samples;
 use kagiban_tests::prometheus::Series;
-use kagiban_tests::{docs, promql, tools};
+use kagiban_tests::{promql, tools};
 use serde_json::Value;
 
 const TABLE: [&str; 2] = ["<!-- dashboards: written by make docs -->\n", "<!-- end of dashboards -->\n"];
@@ -30,9 +30,12 @@ fn directory() -> PathBuf {
 #[test]
 fn the_documentation_has_every_panel_and_the_files_are_current() -> Result<()> {
     let all = dashboards::all();
-    docs::check_part("docs/dashboards.md", TABLE, &table(&all)?)?;
+    kagiban_docs::check_part("docs/dashboards.md", TABLE, &table(&all)?)?;
     for dashboard in &all {
-        docs::check_file(&format!("charts/kagiban/dashboards/{}.json", dashboard.name), &grafana::text(dashboard))?;
+        kagiban_docs::check_file(
+            &format!("charts/kagiban/dashboards/{}.json", dashboard.name),
+            &grafana::text(dashboard),
+        )?;
     }
     let there = fs::read_dir(directory())?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
     let there = there.collect::<Result<BTreeSet<_>>>()?;

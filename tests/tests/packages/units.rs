@@ -2,7 +2,6 @@
 
 use anyhow::{Context, Result, ensure};
 use kagiban_tests::debian_root::DebianRoot;
-use kagiban_tests::docs;
 use kagiban_tests::packages::Packages;
 
 const UNITS: [&str; 2] = ["kagiban-exporter.service", "kagiban-exporter-host-api.service"];
@@ -25,5 +24,5 @@ fn the_documentation_has_the_exposure_of_each_unit_and_systemd_has_no_complaint(
         ensure!(words.len() == 2 && words[0].parse::<f64>().is_ok_and(|it| it < 3.0), "{unit}: {overall}");
         rows.push(format!("| `{unit}` | {} |\n", words.join(" ")));
     }
-    docs::check_part("docs/hardening.md", MARKS, &format!("| unit | exposure |\n|---|---|\n{}", rows.concat()))
+    kagiban_docs::check_part("docs/hardening.md", MARKS, &format!("| unit | exposure |\n|---|---|\n{}", rows.concat()))
 }

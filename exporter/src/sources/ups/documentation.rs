@@ -9,9 +9,6 @@ use super::{apcupsd, nut, snmp, web};
 use crate::render::ups_families;
 use crate::ups::{ABSENT_IN_SNMP, ALARM_METRIC, Facts, IDLE, Protocol, Quantity, Status, Unit};
 
-const COMMITTED: &str = include_str!("../../../../docs/ups-metrics.md");
-const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/ups-metrics.md");
-
 /// The sources of one backend, by metric and by status.
 #[derive(Default)]
 pub(super) struct Documented {
@@ -192,12 +189,7 @@ fn idle(quantity: Quantity) -> String {
 
 #[test]
 fn the_documentation_of_every_metric_is_what_the_tables_say() {
-    let written = document();
-    if std::env::var_os("KAGIBAN_WRITE_DOCS").is_some() {
-        std::fs::write(PATH, &written).expect("the documentation can be written");
-        return;
-    }
-    assert!(written == COMMITTED, "docs/ups-metrics.md is not current: run `make docs`");
+    kagiban_docs::check_file("docs/ups-metrics.md", &document()).unwrap_or_else(|error| panic!("{error:#}"));
 }
 
 #[test]
