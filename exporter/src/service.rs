@@ -42,7 +42,7 @@ use crate::sources::{self, Gate, Source, Traps};
 use crate::web::{Guard, GuardError, ListenAddress, ListenError, Listeners, Prober, Site, TelemetryPath};
 
 pub use check::{Checked, check};
-pub use discover::{Found, discover};
+pub use discover::{Inventory, discover};
 pub use inspect::{Inspected, inspect};
 pub use rotations::{FILES_DEADLINE, Rotations, Setup};
 

@@ -16,7 +16,7 @@ use crate::fleet::{Change, HostKey, ResourceName};
 use crate::freshness::Stale;
 use crate::health::Health;
 use crate::reconcile::{Context, forget_gone, pass, unasked};
-use crate::schedule::{Failure, Known, Next, Outcome, Schedule};
+use crate::schedule::{Known, Next, Outcome, PassFailure, Schedule};
 use crate::unreadable;
 
 /// A pass asks one host and the API server a few times; one that takes longer gives its place to others.
@@ -58,10 +58,10 @@ impl PassError {
         }
     }
 
-    const fn failure(&self) -> Failure {
+    const fn failure(&self) -> PassFailure {
         match self {
-            Self::Cluster(_) => Failure::Refused,
-            Self::Deadline | Self::Panic => Failure::Hung,
+            Self::Cluster(_) => PassFailure::Refused,
+            Self::Deadline | Self::Panic => PassFailure::Hung,
         }
     }
 }

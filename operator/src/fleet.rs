@@ -19,10 +19,10 @@ use compact::{CompactResource, agent, claim_of, version};
 
 /// The store behind the watch.
 #[derive(Debug, Default)]
-pub struct Fleet(Mutex<State>);
+pub struct Fleet(Mutex<Resources>);
 
 #[derive(Debug, Default)]
-struct State {
+struct Resources {
     resources: HashMap<ResourceName, CompactResource>,
     /// Who names the same agent of the same host.
     contenders: HashMap<Agent, HashSet<ResourceName>>,
@@ -249,7 +249,7 @@ impl Fleet {
         claim_of(mac, unwritten)
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, Resources> {
         // Plain data, and every change of it is whole before the lock is given back
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -264,7 +264,7 @@ impl Drop for Turn<'_> {
     }
 }
 
-impl State {
+impl Resources {
     /// This very object.
     fn kept_of(&mut self, mac: &ManagedAgentCertificate) -> Option<&mut CompactResource> {
         let name = ResourceName::of_metadata(&mac.metadata);

@@ -79,7 +79,7 @@ fn checked(manifest: Manifest) -> Planned {
 }
 
 /// A resource as the API server would have it.
-struct Found {
+struct Admitted {
     mac: ManagedAgentCertificate,
     exists: bool,
 }
@@ -123,7 +123,7 @@ impl Observer {
         manifest: Manifest,
         before: usize,
         patience: &mut Patience,
-    ) -> anyhow::Result<Result<Found, Planned>> {
+    ) -> anyhow::Result<Result<Admitted, Planned>> {
         let Manifest { mut mac, mut object, .. } = manifest;
         // In the namespace that `kubectl apply` would put it into
         let namespace = mac.metadata.namespace.get_or_insert_with(|| self.namespace.clone()).clone();
@@ -149,7 +149,7 @@ impl Observer {
                     mac.metadata.creation_timestamp = None;
                     mac.metadata.uid = Some(format!("{before:08}"));
                 }
-                Ok(Found { mac, exists })
+                Ok(Admitted { mac, exists })
             }
             Err(unreadable) => Err(Planned::Refused { what: format!("{name}: {}", unreadable.why) }),
         })
@@ -160,7 +160,7 @@ impl Observer {
     }
 
     /// All resources of the cluster as they would be with those of the file, or why the API server could not tell now.
-    async fn contenders(&self, accepted: &[Found]) -> anyhow::Result<Result<Contenders, WatchError>> {
+    async fn contenders(&self, accepted: &[Admitted]) -> anyhow::Result<Result<Contenders, WatchError>> {
         let (listed, partly) = match self.all(None).await {
             Err(error) if error.may_pass() => return Ok(Err(error)),
             Err(error) if error.is_forbidden() => {
@@ -194,8 +194,8 @@ impl Observer {
         Ok(Ok(Contenders { all, new, partly }))
     }
 
-    async fn judge(&self, found: Found, contenders: &Contenders) -> Planned {
-        let Found { mac, exists } = found;
+    async fn judge(&self, found: Admitted, contenders: &Contenders) -> Planned {
+        let Admitted { mac, exists } = found;
         let mut resource = object(&mac);
         // The finalizer is a detail of doing; the plan speaks of the rotation behind it
         resource.held = true;

@@ -15,7 +15,7 @@
 mod entry;
 mod words;
 
-pub use words::{Failure, Heard, Known, Next, Outcome, Rest};
+pub use words::{Heard, Known, Next, Outcome, PassFailure, Rest};
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, Instant};
@@ -298,8 +298,8 @@ impl Schedule {
             Outcome::Looked(Rest { heard: Heard::NotAsked, .. }) | Outcome::Failed { .. } => None,
         };
         match outcome {
-            Outcome::Looked(_) | Outcome::Failed { failure: Failure::Refused, .. } => self.moved = now,
-            Outcome::Failed { failure: Failure::Hung, .. } => {}
+            Outcome::Looked(_) | Outcome::Failed { failure: PassFailure::Refused, .. } => self.moved = now,
+            Outcome::Failed { failure: PassFailure::Hung, .. } => {}
         }
         self.release(&running.host, host_is_slow);
         slow

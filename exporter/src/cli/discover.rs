@@ -5,14 +5,14 @@ use std::io::{self, Write};
 use super::listing::Printable;
 use super::{DiscoverArgs, Proposed};
 use crate::discovery::proposal;
-use crate::service::Found;
+use crate::service::Inventory;
 
 /// Prints what was found, in the form that was asked for.
 ///
 /// # Errors
 /// When it cannot be written.
-pub fn print(found: &Found, args: &DiscoverArgs, out: &mut dyn Write) -> io::Result<()> {
-    let Found { host, agents, daemons, .. } = found;
+pub fn print(found: &Inventory, args: &DiscoverArgs, out: &mut dyn Write) -> io::Result<()> {
+    let Inventory { host, agents, daemons, .. } = found;
     match args.output {
         Proposed::Text => text(found, out)?,
         Proposed::Config => out.write_all(proposal::configuration(host, agents, daemons).as_bytes())?,
@@ -24,7 +24,7 @@ pub fn print(found: &Found, args: &DiscoverArgs, out: &mut dyn Write) -> io::Res
     out.flush()
 }
 
-fn text(found: &Found, out: &mut dyn Write) -> io::Result<()> {
+fn text(found: &Inventory, out: &mut dyn Write) -> io::Result<()> {
     let mut line = |what: &str, text: &str| writeln!(out, "{what:<14}{}", Printable(text));
     line("host", found.host.as_str())?;
     for at in &found.installed {

@@ -201,12 +201,12 @@ async fn negotiate(
     name: ServerName<'static>,
     stream: Budgeted<Tapped>,
     deadline: Instant,
-) -> Result<TlsStream<Budgeted<Tapped>>, Failure> {
+) -> Result<TlsStream<Budgeted<Tapped>>, BrokenOff> {
     let connector = TlsConnector::from(Arc::new(client_config(recorder)));
     match timeout_at(deadline, connector.connect(name, stream)).await {
         Ok(Ok(stream)) => Ok(stream),
-        Ok(Err(error)) => Err(Failure::Handshake(error)),
-        Err(_) => Err(Failure::Timeout),
+        Ok(Err(error)) => Err(BrokenOff::Handshake(error)),
+        Err(_) => Err(BrokenOff::Timeout),
     }
 }
 
@@ -259,14 +259,14 @@ impl Session {
 
 /// How a handshake broke off.
 #[derive(Debug, thiserror::Error)]
-enum Failure {
+enum BrokenOff {
     #[error("no answer within the deadline")]
     Timeout,
     #[error("{0}")]
     Handshake(io::Error),
 }
 
-impl Failure {
+impl BrokenOff {
     fn after_certificate(self, seen: &Seen) -> Broken {
         let reason = match &self {
             Self::Timeout => "timeout",

@@ -22,7 +22,7 @@ const CONNECT: Duration = Duration::from_secs(1);
 
 /// What was found.
 #[derive(Clone, Debug)]
-pub struct Found {
+pub struct Inventory {
     pub host: HostName,
     pub installed: Vec<Installed>,
     pub agents: Vec<Rotatable>,
@@ -36,7 +36,7 @@ pub struct Found {
 ///
 /// # Errors
 /// When a file system that an agent lies on hangs.
-pub async fn discover(host: Option<HostName>) -> Result<Found, ServiceError> {
+pub async fn discover(host: Option<HostName>) -> Result<Inventory, ServiceError> {
     let found = discovery::search_usual(Instant::now() + SEARCH_WITHIN).await;
     let config = Config { host, ..Config::default() };
     let event_logs = found.event_logs();
@@ -46,7 +46,7 @@ pub async fn discover(host: Option<HostName>) -> Result<Found, ServiceError> {
     let looked = blocking::run(Work::Reports, Instant::now() + CONFIG_WITHIN, look).await;
     let (host, agents) = looked.map_err(ConfigError::from)?;
     let daemons = join_all(LocalDaemon::ALL.map(answers)).await.into_iter().flatten().collect();
-    Ok(Found {
+    Ok(Inventory {
         host,
         installed,
         agents,

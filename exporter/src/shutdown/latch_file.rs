@@ -79,7 +79,7 @@ struct Entry {
     ups: Option<String>,
     since: Timestamp,
     triggers: Vec<String>,
-    cause: Option<Cause>,
+    cause: Option<CauseRecord>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     begun_at: Option<Timestamp>,
 }
@@ -93,12 +93,12 @@ struct OldRecord {
     boot_id: String,
     since: Timestamp,
     triggers: Vec<String>,
-    cause: Option<Cause>,
+    cause: Option<CauseRecord>,
 }
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Cause {
+struct CauseRecord {
     at: Timestamp,
     text: String,
 }
@@ -179,7 +179,7 @@ fn decode(bytes: &[u8]) -> Result<(BootId, LatchRecord), String> {
             let of_system = [ShutdownTrigger::SystemdPreparing, ShutdownTrigger::SystemdSchedule];
             let is_of_system = !triggers.is_empty() && triggers.iter().all(|trigger| of_system.contains(trigger));
             let source = Label::new(if is_of_system { SYSTEM } else { UNKNOWN });
-            let announced = Announced { since, triggers, cause: cause.map(Cause::read), begun_at: None };
+            let announced = Announced { since, triggers, cause: cause.map(CauseRecord::read), begun_at: None };
             let latch = Latch::announced([(Origin::Host { source }, announced)].into());
             Ok((boot(&boot_id)?, LatchRecord { latch, ..LatchRecord::default() }))
         }
@@ -200,7 +200,7 @@ impl Entry {
             ups,
             since: announced.since,
             triggers: announced.triggers.iter().map(|trigger| trigger.as_str().to_owned()).collect(),
-            cause: announced.cause.as_ref().map(|(at, text)| Cause { at: *at, text: text.to_string() }),
+            cause: announced.cause.as_ref().map(|(at, text)| CauseRecord { at: *at, text: text.to_string() }),
             begun_at: announced.begun_at,
         }
     }
@@ -208,7 +208,7 @@ impl Entry {
     fn announced(self) -> Result<(Origin, Announced), String> {
         let origin = read_origin(&self.source, self.ups.as_deref());
         let triggers = read_triggers(&self.triggers)?;
-        let (cause, begun_at) = (self.cause.map(Cause::read), self.begun_at);
+        let (cause, begun_at) = (self.cause.map(CauseRecord::read), self.begun_at);
         Ok((origin, Announced { since: self.since, triggers, cause, begun_at }))
     }
 }
@@ -239,7 +239,7 @@ fn read_origin(source: &str, ups: Option<&str>) -> Origin {
     }
 }
 
-impl Cause {
+impl CauseRecord {
     fn read(self) -> (Timestamp, Label) {
         (self.at, Label::new(&self.text))
     }

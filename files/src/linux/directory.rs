@@ -18,11 +18,11 @@ pub struct StagedDirectory {
     /// Where the new directory lies before it is published, and afterwards what it has replaced.
     beside: PathBuf,
     names: Vec<&'static str>,
-    state: State,
+    state: Stage,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+enum Stage {
     Staged,
     /// Nothing was there before.
     Published,
@@ -40,7 +40,7 @@ impl StagedDirectory {
         let beside = temporary_beside(path)?;
         let names = files.iter().map(|(name, _)| *name).collect();
         create_private_directory(&beside)?;
-        let staged = Self { path: path.to_owned(), beside, names, state: State::Staged };
+        let staged = Self { path: path.to_owned(), beside, names, state: Stage::Staged };
         files.iter().try_for_each(|(name, bytes)| write_new(&staged.beside.join(name), bytes, None))?;
         Ok(staged)
     }
@@ -56,7 +56,7 @@ impl StagedDirectory {
             renamed => renamed,
         }
         .map_err(|error| self.failed("giving the new directory its name", error))?;
-        self.state = State::Published;
+        self.state = Stage::Published;
         sync_directory_of(&self.path)
     }
 
@@ -82,7 +82,7 @@ impl StagedDirectory {
             Err(Errno::NOSYS | Errno::INVAL | Errno::OPNOTSUPP) => self.exchange_by_renames()?,
             exchanged => exchanged.map_err(|error| self.failed("exchanging the directories", error))?,
         }
-        self.state = State::Exchanged;
+        self.state = Stage::Exchanged;
         sync_directory_of(&self.path)
     }
 
@@ -91,8 +91,8 @@ impl StagedDirectory {
     /// # Errors
     /// When what was replaced cannot be removed; its path is told.
     pub fn keep(mut self) -> Result<(), WriteError> {
-        let was = std::mem::replace(&mut self.state, State::Kept);
-        if was == State::Exchanged { self.remove_beside() } else { Ok(()) }
+        let was = std::mem::replace(&mut self.state, Stage::Kept);
+        if was == Stage::Exchanged { self.remove_beside() } else { Ok(()) }
     }
 
     /// What the present directory holds that the new one has no file for.
@@ -122,13 +122,13 @@ impl StagedDirectory {
 
     fn put_back(&self) -> Result<(), WriteError> {
         match self.state {
-            State::Kept => return Ok(()),
-            State::Staged => {}
-            State::Published => {
+            Stage::Kept => return Ok(()),
+            Stage::Staged => {}
+            Stage::Published => {
                 fs::rename(&self.path, &self.beside)
                     .map_err(|source| WriteError::from_io(&self.path, "taking its name back", source))?;
             }
-            State::Exchanged => match renameat_with(CWD, &self.beside, CWD, &self.path, RenameFlags::EXCHANGE) {
+            Stage::Exchanged => match renameat_with(CWD, &self.beside, CWD, &self.path, RenameFlags::EXCHANGE) {
                 Err(Errno::NOSYS | Errno::INVAL | Errno::OPNOTSUPP) => self.exchange_by_renames()?,
                 exchanged => exchanged.map_err(|error| self.failed("exchanging the directories back", error))?,
             },
@@ -270,7 +270,7 @@ mod tests {
         first.keep().expect("kept");
         let mut second = room.staged("second");
         second.exchange_by_renames().expect("exchanged");
-        second.state = State::Exchanged;
+        second.state = Stage::Exchanged;
         assert_eq!(fs::read_to_string(second.beside.join("key")).expect("text"), "first");
         second.keep().expect("kept");
         assert_eq!(room.found(), set("second"));

@@ -144,9 +144,9 @@ fn ask_password(case: &Case<'_>) -> Option<Verdict> {
     let Some(trigger) = case.due else {
         return Some(gates::before_trying_again(case).unwrap_or_else(|| trying(case, question)));
     };
-    let shut = match cause(trigger) {
-        Cause::Wish => return None,
-        Cause::Drift | Cause::Age => before_rotating(case, trigger),
+    let shut = match kind(trigger) {
+        TriggerKind::Wish => return None,
+        TriggerKind::Drift | TriggerKind::Age => before_rotating(case, trigger),
     };
     if let Some(Verdict { step: Step::Blocked { by, retry }, obstacle }) = shut {
         // What is told is what is in the way of the rotation
@@ -179,14 +179,16 @@ fn rotate(case: &Case<'_>) -> Option<Verdict> {
 
 /// What keeps the rotation that is due from being opened now. A block is only told where the rotation would be opened without it.
 fn before_rotating(case: &Case<'_>, trigger: RotationTrigger) -> Option<Verdict> {
-    match cause(trigger) {
-        Cause::Age => pace::before_another(case, trigger).or_else(|| gates::before_opening(case)),
-        Cause::Wish | Cause::Drift => gates::before_opening(case).or_else(|| pace::before_another(case, trigger)),
+    match kind(trigger) {
+        TriggerKind::Age => pace::before_another(case, trigger).or_else(|| gates::before_opening(case)),
+        TriggerKind::Wish | TriggerKind::Drift => {
+            gates::before_opening(case).or_else(|| pace::before_another(case, trigger))
+        }
     }
 }
 
 /// Triggers, as far as the rules tell them apart.
-enum Cause {
+enum TriggerKind {
     /// The leaf is not what is asked for.
     Wish,
     /// Somebody else has changed what the host has.
@@ -195,15 +197,15 @@ enum Cause {
     Age,
 }
 
-const fn cause(trigger: RotationTrigger) -> Cause {
+const fn kind(trigger: RotationTrigger) -> TriggerKind {
     match trigger {
         RotationTrigger::FirstIssue
         | RotationTrigger::Requested
         | RotationTrigger::SpecChanged
         | RotationTrigger::IssuerChanged
-        | RotationTrigger::PasswordChanged => Cause::Wish,
-        RotationTrigger::StoredDrift | RotationTrigger::ServedDrift => Cause::Drift,
-        RotationTrigger::Renewal => Cause::Age,
+        | RotationTrigger::PasswordChanged => TriggerKind::Wish,
+        RotationTrigger::StoredDrift | RotationTrigger::ServedDrift => TriggerKind::Drift,
+        RotationTrigger::Renewal => TriggerKind::Age,
     }
 }
 

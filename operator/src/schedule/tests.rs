@@ -325,7 +325,7 @@ fn no_rest_is_longer_than_the_resync() {
 /// Holds B1: a pass that fails has looked at nothing, whatever came of it; one that hangs is no sign of life either.
 #[test]
 fn passes_that_fail_are_no_looks() {
-    for (failure, is_life) in [(Failure::Refused, true), (Failure::Hung, false)] {
+    for (failure, is_life) in [(PassFailure::Refused, true), (PassFailure::Hung, false)] {
         let mut simulation = Simulation::new(8);
         let names: Vec<_> = (0..20).map(|number| simulation.add(&number.to_string(), &number.to_string())).collect();
         let mut running = Vec::new();
@@ -354,7 +354,7 @@ fn a_pass_that_fails_leaves_what_was_known() {
     simulation.schedule.ended(&name, Outcome::Looked(rest), simulation.now);
     simulation.now += RESYNC;
     assert_eq!(simulation.schedule.next(simulation.now), Next::Start(name.clone()));
-    let outcome = Outcome::Failed { after: RESYNC, failure: Failure::Refused };
+    let outcome = Outcome::Failed { after: RESYNC, failure: PassFailure::Refused };
     simulation.schedule.ended(&name, outcome, simulation.now);
     assert_eq!(simulation.schedule.resources[&name].lane(), Lane { pool: Pool::Slow, urgent: true });
 }
@@ -440,7 +440,7 @@ fn happening() -> impl Strategy<Value = Happening> {
     let looked = (0u64..400, any::<bool>(), heard)
         .prop_map(|(after, urgent, heard)| Outcome::Looked(Rest { after: Duration::from_secs(after), urgent, heard }));
     let failed = (0u64..400, any::<bool>()).prop_map(|(after, hung)| {
-        let failure = if hung { Failure::Hung } else { Failure::Refused };
+        let failure = if hung { PassFailure::Hung } else { PassFailure::Refused };
         Outcome::Failed { after: Duration::from_secs(after), failure }
     });
     let known = (any::<bool>(), any::<bool>()).prop_map(|(urgent, silent)| Known { urgent, silent });

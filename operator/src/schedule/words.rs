@@ -30,12 +30,12 @@ pub enum Outcome {
     /// It came to a decision.
     Looked(Rest),
     /// It came to none, and is made again then. What was known of the resource still is.
-    Failed { after: Duration, failure: Failure },
+    Failed { after: Duration, failure: PassFailure },
 }
 
 /// Why a pass came to no decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Failure {
+pub enum PassFailure {
     /// The API server refused or was not there. This process works.
     Refused,
     /// It ran out of its time, or panicked.

@@ -71,13 +71,13 @@ struct Source {
     failures: u32,
     /// Watches in a row that were refused before they showed anything, so that all was listed anew.
     unwatched: u32,
-    state: State,
+    state: Position,
     /// Told of what goes well, and what does not.
     freshness: Freshness,
 }
 
 #[derive(Default)]
-enum State {
+enum Position {
     #[default]
     Empty,
     Listing(List),
@@ -104,20 +104,20 @@ struct List {
 
 impl Source {
     fn new(api: Api<Watched>, again: Duration, freshness: Freshness) -> Self {
-        Self { api, again, listed: Instant::now(), failures: 0, unwatched: 0, state: State::Empty, freshness }
+        Self { api, again, listed: Instant::now(), failures: 0, unwatched: 0, state: Position::Empty, freshness }
     }
 
     /// Nothing where there is nothing to tell yet. Each call ends in time: the client's connections do.
     async fn step(&mut self) -> Option<Result<Event, WatchError>> {
         match std::mem::take(&mut self.state) {
-            State::Empty => {
+            Position::Empty => {
                 pause_before_the_next(self.unwatched).await;
-                self.state = State::Listing(List::default());
+                self.state = Position::Listing(List::default());
                 self.freshness.list_begins(Instant::now());
                 Some(Ok(Event::Init))
             }
-            State::Listing(list) => self.list(list).await,
-            State::Listed { version } => {
+            Position::Listing(list) => self.list(list).await,
+            Position::Listed { version } => {
                 let params = WatchParams::default().timeout(WATCH_SECONDS);
                 // One that is not answered does not put off the next list
                 let until = (self.listed + self.again).into();
@@ -127,26 +127,26 @@ impl Source {
                 match opened {
                     Ok(events) => {
                         self.freshness.watched(Instant::now(), Timestamp::now());
-                        self.state = State::Watching { version, events: events.boxed() };
+                        self.state = Position::Watching { version, events: events.boxed() };
                         None
                     }
                     Err(error) => {
                         if is_expired(&error) {
                             self.unwatched = self.unwatched.saturating_add(1);
                         } else {
-                            self.state = State::Listed { version };
+                            self.state = Position::Listed { version };
                         }
                         Some(Err(WatchError::Watch(classed("watch", RESOURCE, error))))
                     }
                 }
             }
-            State::Watching { version, mut events } => {
+            Position::Watching { version, mut events } => {
                 let shown = tokio::select! {
                     shown = events.next() => shown,
                     () = tokio::time::sleep_until((self.listed + self.again).into()) => return None,
                 };
                 let Some(shown) = shown else {
-                    self.state = State::Listed { version };
+                    self.state = Position::Listed { version };
                     // One that ends at once is not asked for again at once
                     tokio::time::sleep(FIRST_PAUSE).await;
                     return None;
@@ -184,7 +184,7 @@ impl Source {
                     self.unwatched = 0;
                     self.freshness.watched(Instant::now(), Timestamp::now());
                 }
-                self.state = State::Watching { version, events };
+                self.state = Position::Watching { version, events };
                 event
             }
             None => {
@@ -197,11 +197,11 @@ impl Source {
     /// The next object of the list, or the next page.
     async fn list(&mut self, mut list: List) -> Option<Result<Event, WatchError>> {
         if let Some(object) = list.page.pop_front() {
-            self.state = State::Listing(list);
+            self.state = Position::Listing(list);
             return Some(Ok(Event::InitApply(object)));
         }
         if let (None, Some(version)) = (&list.token, &list.version) {
-            self.state = State::Listed { version: version.clone() };
+            self.state = Position::Listed { version: version.clone() };
             self.listed = Instant::now();
             self.freshness.listed(self.listed, Timestamp::now());
             return Some(Ok(Event::InitDone));
@@ -210,7 +210,7 @@ impl Source {
         // The default is a quorum read; one from the API server's cache would bring back the past
         let params = ListParams { limit: Some(PAGE), continue_token: list.token.clone(), ..ListParams::default() };
         let Ok(read) = tokio::time::timeout(PAGE_DEADLINE, Page::read(&self.api, &params)).await else {
-            self.state = State::Listing(list);
+            self.state = Position::Listing(list);
             return Some(Err(WatchError::Stalled));
         };
         match read {
@@ -220,7 +220,7 @@ impl Source {
                 self.freshness.page(Instant::now());
                 let token = read.token().map(str::to_owned);
                 let barren = if read.items.is_empty() { list.barren.saturating_add(1) } else { 0 };
-                self.state = State::Listing(List { token, page: read.items.into(), version: Some(version), barren });
+                self.state = Position::Listing(List { token, page: read.items.into(), version: Some(version), barren });
                 Some(Ok(page))
             }
             Err(error) => {
@@ -228,13 +228,13 @@ impl Source {
                 // now; what changed meanwhile among what was read before is found by the next list.
                 let rest = remainder(&error);
                 if rest.is_some() {
-                    self.state = State::Listing(List { token: rest, barren: list.barren.saturating_add(1), ..list });
+                    self.state = Position::Listing(List { token: rest, barren: list.barren.saturating_add(1), ..list });
                     tracing::info!("the list of resources outlives its version and goes on at a later one");
                     return None;
                 }
                 // The pages that were read stay read while the API server is away
                 if !is_final(&error) {
-                    self.state = State::Listing(list);
+                    self.state = Position::Listing(list);
                 }
                 Some(Err(WatchError::List(classed("list", RESOURCE, error))))
             }
@@ -291,7 +291,7 @@ mod tests {
         let mut source = source();
         let mut show = |event| {
             let told = source.shown(event, "7".to_owned(), stream::empty().boxed());
-            let is_watching = matches!(source.state, State::Watching { .. });
+            let is_watching = matches!(source.state, Position::Watching { .. });
             (told.map(|told| told.is_ok()), is_watching, pause(source.unwatched).as_secs())
         };
         let refused = event(&json!({"type": "ERROR", "object": {"code": 410, "message": "too old"}}));
@@ -311,7 +311,7 @@ mod tests {
         assert!(told.len() < 1000 && !told.contains(char::is_control), "{} bytes", told.len());
         let mut show = |event| {
             let told = source.shown(event, "7".to_owned(), stream::empty().boxed());
-            let is_watching = matches!(source.state, State::Watching { .. });
+            let is_watching = matches!(source.state, Position::Watching { .. });
             (told.map(|told| told.is_ok()), is_watching, pause(source.unwatched).as_secs())
         };
         // What says nothing of the version changes nothing; what is shown ends it

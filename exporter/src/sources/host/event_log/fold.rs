@@ -19,12 +19,12 @@ pub(super) const SKEW: SignedDuration = SignedDuration::from_mins(1);
 pub(super) struct Followed {
     /// All events that the log had when it was last read.
     read: Vec<Event>,
-    state: State,
+    state: LastKnown,
 }
 
 /// What the agent last knew, and whether it took its host down.
 #[derive(Debug, Default)]
-struct State {
+struct LastKnown {
     /// The agent is at work and has said something.
     speaks: bool,
     standing: BTreeSet<Kind>,
@@ -61,7 +61,7 @@ fn of_this_boot<'a>(before: &[Event], events: &'a [Event], booted_at: Timestamp,
     &events[known.or_else(first).unwrap_or(events.len())..]
 }
 
-impl State {
+impl LastKnown {
     fn take(&mut self, event: Event) {
         self.speaks = true;
         match event.kind {
