@@ -1,6 +1,7 @@
-//! A root of Debian packages of its own, in which a test installs ours: `tests/tools/debian-root/packages` says what is in it.
+//! A root of Debian packages of its own, in which a test installs ours: `tests/tools/debian-root/packages` says what is in it,
+//! and `tests/tools/image-root/packages` what is in the one in which images are built.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -16,6 +17,15 @@ use crate::{process, scratch, tools};
 const ENTER: &str = "mount --bind \"$1\" \"$1\" && cd \"$1\" && mount -t proc proc proc && mount -t tmpfs tmpfs run && shift && \
                      chroot . \"$@\"; exit $?";
 
+/// It looks as if it were booted otherwise: process 1 is in this root too.
+const ENVIRONMENT: [&str; 5] = [
+    "PATH=/usr/sbin:/usr/bin:/sbin:/bin",
+    "HOME=/root",
+    "LC_ALL=C.UTF-8",
+    "SYSTEMD_OFFLINE=1",
+    "DEBIAN_FRONTEND=noninteractive",
+];
+
 #[derive(Debug)]
 pub struct DebianRoot {
     path: PathBuf,
@@ -24,12 +34,20 @@ pub struct DebianRoot {
 impl DebianRoot {
     /// A new one, as it was made.
     pub fn unpack(name: &str) -> Result<Self> {
+        Self::from_archive(name, &tools::debian_root()?)
+    }
+
+    /// A new one with buildah instead, and an archive with the base of an image.
+    pub fn unpack_for_images(name: &str) -> Result<(Self, PathBuf)> {
+        let [root, base] = tools::image_root()?;
+        Ok((Self::from_archive(name, &root)?, base))
+    }
+
+    fn from_archive(name: &str, archive: &Path) -> Result<Self> {
         ensure!(rustix::process::geteuid().is_root(), "this test mounts and changes its root: run it as root");
         let path = scratch::directory(name)?.join("root");
         fs::create_dir(&path)?;
-        process::run(
-            Command::new("tar").arg("--extract").arg("--directory").arg(&path).arg("--file").arg(tools::debian_root()?),
-        )?;
+        process::run(Command::new("tar").arg("--extract").arg("--directory").arg(&path).arg("--file").arg(archive))?;
         Ok(Self { path })
     }
 
@@ -46,10 +64,8 @@ impl DebianRoot {
     pub fn command(&self, program: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new("unshare");
         command.args(["--mount", "--pid", "--fork", "--kill-child", "--", "sh", "-c", ENTER, "sh"]).arg(&self.path);
-        command.arg(program).args(arguments);
-        command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("HOME", "/root").env("LC_ALL", "C.UTF-8");
-        // It looks as if it were booted otherwise: process 1 is in this root too.
-        command.env("SYSTEMD_OFFLINE", "1").env("DEBIAN_FRONTEND", "noninteractive");
+        // Cleared there: whoever starts the command in another way would hand the test's own environment on.
+        command.args(["env", "--ignore-environment"]).args(ENVIRONMENT).arg(program).args(arguments);
         command
     }
 
@@ -90,6 +106,30 @@ impl DebianRoot {
         }
         Ok(found)
     }
+
+    /// What is there now and was not, or is gone, or has another mode or owner; not what every package leaves.
+    pub fn changes_since(&self, before: &BTreeMap<PathBuf, String>) -> Result<Vec<PathBuf>> {
+        let after = self.files()?;
+        let paths: BTreeSet<&PathBuf> = before.keys().chain(after.keys()).collect();
+        let changed = paths.into_iter().filter(|path| before.get(*path) != after.get(*path) && !is_of_dpkg(path));
+        Ok(changed.cloned().collect())
+    }
+}
+
+/// What dpkg keeps of itself, and accounts and the caches of others, which stay.
+fn is_of_dpkg(path: &Path) -> bool {
+    let kept = [
+        "var/lib/dpkg",
+        "var/log",
+        "var/cache",
+        "etc/passwd",
+        "etc/group",
+        "etc/shadow",
+        "etc/gshadow",
+        "etc/subuid",
+        "etc/subgid",
+    ];
+    kept.iter().any(|own| path.to_string_lossy().starts_with(own))
 }
 
 /// The test's own copy is large, and what is of interest was told.

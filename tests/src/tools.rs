@@ -167,7 +167,24 @@ pub fn debian_root() -> Result<PathBuf> {
     Ok(archive)
 }
 
-/// The program that writes the manual pages of kagiban-exporter.
+/// Another one with buildah, and what stands for the base of an image, as tar archives.
+pub fn image_root() -> Result<[PathBuf; 2]> {
+    let lists = [include_bytes!("../tools/image-root/packages").as_slice(), include_bytes!("../tools/image-root/base")];
+    let version = &handshake::sha256(&lists.concat())[..16];
+    let directory = cache().join(format!("image-root-{version}"));
+    anyhow::ensure!(directory.is_dir(), "missing {}: tests/tools/prepare.sh image-root", directory.display());
+    Ok([directory.join("root.tar"), directory.join("base.tar")])
+}
+
+/// Python with the validator of CycloneDX.
+pub fn cyclonedx() -> Result<PathBuf> {
+    let version = &handshake::sha256(include_bytes!("../tools/cyclonedx/requirements.txt"))[..16];
+    let python = cache().join(format!("cyclonedx-{version}/bin/python"));
+    anyhow::ensure!(python.is_file(), "missing {}: tests/tools/prepare.sh cyclonedx", python.display());
+    Ok(python)
+}
+
+/// The program that writes the manual pages.
 pub fn manual_pages() -> Result<PathBuf> {
     let program = ours("kagiban-exporter")?.with_file_name("examples").join("manual_pages");
     anyhow::ensure!(program.is_file(), "missing {}: cargo build --workspace --examples", program.display());
@@ -230,7 +247,8 @@ fn from_jdk(program: &str) -> Result<PathBuf> {
         .with_context(|| format!("missing {program}: apt-get install openjdk-17-jdk-headless"))
 }
 
-fn on_path(program: &str, package: &str) -> Result<PathBuf> {
+/// A program of this machine, or which package has it.
+pub fn on_path(program: &str, package: &str) -> Result<PathBuf> {
     find_on_path(program).with_context(|| format!("missing {program}: apt-get install {package}"))
 }
 

@@ -36,6 +36,10 @@ nfpm_version=$(pinned nfpm github.com/goreleaser/nfpm/v2)
 nfpm_home=$cache/nfpm-$nfpm_version
 # A root of Debian packages; its version is the list of what is in it.
 debian_root_home=$cache/debian-root-$(sha256sum "$here/debian-root/packages" | cut -c1-16)
+# Another with buildah, and what stands for the base of images; their version likewise.
+image_root_home=$cache/image-root-$(cat "$here/image-root/packages" "$here/image-root/base" | sha256sum | cut -c1-16)
+# What validates SBOMs, likewise.
+cyclonedx_home=$cache/cyclonedx-$(sha256sum "$here/cyclonedx/requirements.txt" | cut -c1-16)
 external_secrets_version=$(pinned gitops-crds github.com/external-secrets/external-secrets)
 external_secrets_home=$cache/external-secrets-$external_secrets_version
 # Ours: its version is what it is built from.
@@ -107,6 +111,8 @@ unpacked apcupsd sbin/apcupsd || todo+=(apcupsd)
 unpacked snmp usr/sbin/snmpd || todo+=(snmp)
 [ -x "$nfpm_home/nfpm" ] || todo+=(nfpm)
 [ -e "$debian_root_home/root.tar" ] || todo+=(debian-root)
+[ -e "$image_root_home/base.tar" ] || todo+=(image-root)
+[ -d "$cyclonedx_home" ] || todo+=(cyclonedx)
 if [ $# -gt 0 ]; then
     asked=()
     for tool in "${todo[@]}"; do case " $* " in *" $tool "*) asked+=("$tool") ;; esac done
@@ -129,6 +135,8 @@ announce() {
     snmp) say "  snmpd and snmptrap, from Debian's packages, unpacked likewise: about 5 s, 20 MB" ;;
     nfpm) say "  nfpm $nfpm_version, built from its Go module: about 20 s, 15 MB" ;;
     debian-root) say "  a root of Debian packages in which ours are installed: about 1 min, 360 MB" ;;
+    image-root) say "  a root of Debian packages with buildah, and the base of an image: about 1 min, 220 MB" ;;
+    cyclonedx) say "  the validator of CycloneDX, from PyPI: about 20 s, 45 MB" ;;
     apcupsd) say "  apcupsd, from Debian's package, unpacked likewise: about 5 s, 2 MB" ;;
     esac
 }
@@ -200,18 +208,29 @@ unpack() { # family, packages...
     rm -rf "$work"
 }
 
-# A root with what our packages are installed and tried with. mmdebstrap is a script, and runs where it was unpacked.
-make_debian_root() {
-    local work
+# Roots of Debian packages, as archives, in one directory of the cache. mmdebstrap is a script, and runs where it was unpacked.
+make_roots() { # directory, then for each root: archive, variant, file with its packages
+    local home=$1 work
+    shift
     unpacked mmdebstrap usr/bin/mmdebstrap || unpack mmdebstrap mmdebstrap
-    work=$(mktemp -d "$debian_root_home.XXXXXX")
-    say "making a root of Debian packages"
-    PATH="$cache/mmdebstrap/usr/bin:$PATH" "$cache/mmdebstrap/usr/bin/mmdebstrap" --quiet --variant=essential \
-        --include="$(paste -sd, "$here/debian-root/packages")" \
-        --aptopt='APT::Install-Recommends "false"' --dpkgopt=force-unsafe-io --dpkgopt='path-exclude=/usr/share/locale/*' \
-        bookworm "$work/root.tar" >"$work/log" 2>&1 ||
-        { tail -n 5 "$work/log" >&2; rm -rf "$work"; fail "missing debian-root: mmdebstrap failed; the lines above say why"; }
-    mv "$work" "$debian_root_home"
+    work=$(mktemp -d "$home.XXXXXX")
+    while [ $# -gt 0 ]; do
+        say "making a root of Debian packages: those in ${3#"$root/"}"
+        PATH="$cache/mmdebstrap/usr/bin:$PATH" "$cache/mmdebstrap/usr/bin/mmdebstrap" --quiet --variant="$2" --include="$(paste -sd, "$3")" \
+            --aptopt='APT::Install-Recommends "false"' --dpkgopt=force-unsafe-io --dpkgopt='path-exclude=/usr/share/locale/*' \
+            bookworm "$work/$1" >"$work/log" 2>&1 ||
+            { tail -n 5 "$work/log" >&2; rm -rf "$work"; fail "missing $(basename "${home%-*}"): mmdebstrap failed; the lines above say why"; }
+        shift 3
+    done
+    mv "$work" "$home"
+}
+
+# A directory of Python's with what a list names. It is made in its place, whose path stands in it.
+python_environment() { # directory, list
+    rm -rf "$1"
+    python3 -m venv "$1" >/dev/null || { rm -rf "$1"; fail "python3 makes no environment: apt-get install python3-venv"; }
+    "$1/bin/pip" install --quiet --disable-pip-version-check --requirement "$2" ||
+        { rm -rf "$1"; fail "what ${2#"$root/"} names cannot be had from PyPI; the lines above say why"; }
 }
 
 kubernetes_flags="-s -w -X k8s.io/component-base/version.gitVersion=$kubernetes_version"
@@ -238,7 +257,12 @@ for tool in "${todo[@]}"; do
             "${crds}_servicemonitors.yaml" "${crds}_podmonitors.yaml" "${crds}_scrapeconfigs.yaml" "${crds}_prometheusrules.yaml"
         ;;
     nfpm) go_build nfpm github.com/goreleaser/nfpm/v2/cmd/nfpm "-s -w -X main.version=$nfpm_version" "$nfpm_home/nfpm" ;;
-    debian-root) make_debian_root ;;
+    debian-root) make_roots "$debian_root_home" root.tar essential "$here/debian-root/packages" ;;
+    image-root)
+        # The base is only unpacked, as those of images without a shell are.
+        make_roots "$image_root_home" root.tar essential "$here/image-root/packages" base.tar extract "$here/image-root/base"
+        ;;
+    cyclonedx) python_environment "$cyclonedx_home" "$here/cyclonedx/requirements.txt" ;;
     promtool) unpack prometheus prometheus ;;
     alertmanager) unpack alertmanager prometheus-alertmanager ;;
     # The libraries are those that a machine without the package lacks. NSS is upsd's TLS, its tools make the key store.

@@ -1,0 +1,23 @@
+# Sourced, in the project's root, by the scripts that make artifacts. Sets VERSION and SOURCE_DATE_EPOCH, the time that goes into what
+# is made: by default that of the last commit, so that the same sources give the same bytes.
+VERSION=$(sed -n '/^\[workspace.package\]/,/^$/s/^version = "\(.*\)"$/\1/p' Cargo.toml)
+if [ -z "${SOURCE_DATE_EPOCH:-}" ]; then
+    SOURCE_DATE_EPOCH=$(git log -1 --format=%ct 2>/dev/null) || fail 'no git repository: set SOURCE_DATE_EPOCH'
+fi
+export VERSION SOURCE_DATE_EPOCH
+
+# The SBOM of a program: the one that lies beside it, or a new one.
+sbom() { # program, the directory that it lies in, the file to write
+    if [ -e "$2/$1.cdx.json" ]; then
+        install -m 0644 "$2/$1.cdx.json" "$3"
+    else
+        tests/tools/sbom.py "$1" "$3"
+    fi
+}
+
+# Writes the SHA256SUMS of a directory: `sha256sum --check SHA256SUMS` verifies the files there.
+checksums() { # directory, file there...
+    local directory=$1
+    shift
+    (cd "$directory" && sha256sum -- "$@" >SHA256SUMS)
+}
