@@ -1,8 +1,6 @@
 //! The Debian package.
 
-use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -53,14 +51,7 @@ fn it_is_installed_serves_keeps_an_edited_configuration_and_leaves_nothing_when_
     ensure!(!root.at("/usr/bin/kagiban-exporter").exists() && root.at(CONFIG).exists(), "not removed");
     ensure!(root.at("/var/lib/kagiban/backups").exists(), "only a purge takes the state away");
     root.run("dpkg", &["--purge", "kagiban-exporter"])?;
-    let after = root.files()?;
-    let differences: Vec<_> = before
-        .keys()
-        .chain(after.keys())
-        .collect::<BTreeSet<_>>()
-        .into_iter()
-        .filter(|path| before.get(*path) != after.get(*path) && !is_of_dpkg(path))
-        .collect();
+    let differences = root.changes_since(&before)?;
     ensure!(differences.is_empty(), "left behind, missing or changed: {differences:#?}");
     ensure!(root.bash("getent passwd kagiban").is_ok(), "files elsewhere may belong to this account");
     Ok(())
@@ -86,20 +77,4 @@ fn serves(root: &DebianRoot) -> Result<()> {
 
 fn is_enabled(root: &DebianRoot, unit: &str) -> bool {
     fs::symlink_metadata(root.at(ENABLED).join(format!("{unit}.service"))).is_ok()
-}
-
-/// What dpkg keeps of itself, and the account and the caches of others that stay.
-fn is_of_dpkg(path: &Path) -> bool {
-    let kept = [
-        "var/lib/dpkg",
-        "var/log",
-        "var/cache",
-        "etc/passwd",
-        "etc/group",
-        "etc/shadow",
-        "etc/gshadow",
-        "etc/subuid",
-        "etc/subgid",
-    ];
-    kept.iter().any(|own| path.to_string_lossy().starts_with(own))
 }

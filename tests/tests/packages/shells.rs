@@ -3,39 +3,55 @@
 use anyhow::{Result, ensure};
 use kagiban_tests::debian_root::DebianRoot;
 use kagiban_tests::packages::Packages;
-use kagiban_tests::tools;
+use kagiban_tests::release;
 
 #[test]
 fn shells_complete_commands_and_every_command_has_a_manual_page() -> Result<()> {
     let root = DebianRoot::unpack("shells")?;
     root.put(&Packages::shared()?.deb, "/root/1.deb")?;
-    root.put(&tools::ours("kagiban-operator")?, "/usr/bin/kagiban-operator")?;
-    root.run("dpkg", &["--install", "/root/1.deb"])?;
+    root.put(&Packages::shared()?.operator_deb, "/root/2.deb")?;
+    root.run("dpkg", &["--install", "/root/1.deb", "/root/2.deb"])?;
 
-    let loads = "_completion_loader kagiban-exporter || [ $? = 124 ]";
-    let (rotation, thaw) =
-        (completed_by_bash("rot", "kagiban-exporter"), completed_by_bash("rotation th", "kagiban-exporter"));
+    let loads = "for it in kagiban-exporter kagiban-operator; do _completion_loader $it || [ $? = 124 ]; done";
+    let completed = [("rot", "kagiban-exporter"), ("rotation th", "kagiban-exporter"), ("pl", "kagiban-operator")]
+        .map(|(words, program)| completed_by_bash(words, program));
     let told =
-        root.bash(&format!("set +u; . /usr/share/bash-completion/bash_completion; {loads}; {rotation} {thaw}"))?;
-    ensure!(told == "rotation\nthaw\n", "{told}");
-    let told =
-        root.bash(&format!(". <(kagiban-operator completion bash); {}", completed_by_bash("pl", "kagiban-operator")))?;
-    ensure!(told == "plan\n", "{told}");
+        root.bash(&format!("set +u; . /usr/share/bash-completion/bash_completion; {loads}; {}", completed.join(" ")))?;
+    ensure!(told == "rotation\nthaw\nplan\n", "{told}");
 
     // An option with a dot must not be in its way.
-    for (words, expected) in [("rot", "rotation"), ("rotation th", "thaw"), ("--web.conf", "--web.config.file")] {
-        let told = root.run("fish", &["-c", &format!("complete --do-complete 'kagiban-exporter {words}'")])?;
+    for (line, expected) in [
+        ("kagiban-exporter rot", "rotation"),
+        ("kagiban-exporter rotation th", "thaw"),
+        ("kagiban-exporter --web.conf", "--web.config.file"),
+        ("kagiban-operator enr", "enroll"),
+    ] {
+        let told = root.run("fish", &["-c", &format!("complete --do-complete '{line}'")])?;
         let told: Vec<_> = told.lines().filter_map(|line| line.split('\t').next()).collect();
-        ensure!(told == [expected], "fish completes {words:?} with {told:?}");
+        ensure!(told == [expected], "fish completes {line:?} with {told:?}");
     }
 
-    let zsh = "autoload -U compinit && compinit -D -u && autoload +X $_comps[kagiban-exporter] && whence -w $_comps[kagiban-exporter]";
-    let told = root.run("zsh", &["-fec", zsh])?;
-    ensure!(told == "_kagiban-exporter: function\n", "{told}");
+    for program in release::PROGRAMS {
+        let zsh = format!(
+            "autoload -U compinit && compinit -D -u && autoload +X $_comps[{program}] && whence -w $_comps[{program}]"
+        );
+        let told = root.run("zsh", &["-fec", &zsh])?;
+        ensure!(told == format!("_{program}: function\n"), "{told}");
+    }
 
-    let pages = root.bash("cd /usr/share/man/man1 && ls kagiban-exporter*.1.gz")?;
-    for command in ["", "-check", "-completion", "-keystore-list", "-rotation-thaw", "-shutdown-clear"] {
-        let page = format!("kagiban-exporter{command}.1.gz");
+    let pages = root.bash("cd /usr/share/man/man1 && ls kagiban-*.1.gz")?;
+    for command in [
+        "exporter",
+        "exporter-check",
+        "exporter-completion",
+        "exporter-keystore-list",
+        "exporter-rotation-thaw",
+        "exporter-shutdown-clear",
+        "operator",
+        "operator-enroll",
+        "operator-plan",
+    ] {
+        let page = format!("kagiban-{command}.1.gz");
         ensure!(pages.lines().any(|line| line == page), "{page} is not among {pages}");
     }
     for page in pages.lines() {
@@ -46,13 +62,13 @@ fn shells_complete_commands_and_every_command_has_a_manual_page() -> Result<()> 
         let name = page.trim_end_matches(".1.gz");
         ensure!(rendered.starts_with(&format!("{name}(1)")) && rendered.contains("SYNOPSIS"), "{page}: {rendered}");
     }
-    let commands = root.run("/usr/bin/kagiban-exporter", &["--help"])?;
-    let commands = commands.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
-    for command in commands
-        .filter_map(|line| line.strip_prefix("  ")?.split(' ').next())
-        .filter(|it| !it.is_empty() && *it != "help")
-    {
-        ensure!(pages.contains(&format!("kagiban-exporter-{command}.1.gz")), "no page of {command}");
+    for program in release::PROGRAMS {
+        let help = root.run(program, &["--help"])?;
+        let listed = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
+        let commands = listed.filter_map(|line| line.strip_prefix("  ")?.split(' ').next());
+        for command in commands.filter(|it| !it.is_empty() && *it != "help") {
+            ensure!(pages.contains(&format!("{program}-{command}.1.gz")), "no page of {program} {command}");
+        }
     }
     Ok(())
 }
