@@ -4,7 +4,7 @@ CARGO ?= cargo
 # Where cargo builds; the programs of the demo are there.
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help demo test lint bench fuzz crds docs book mutants release packages audit prepare
+.PHONY: help demo test lint bench fuzz crds docs book mutants release packages images reproducible audit prepare
 
 help:
 	@echo 'make demo        one keystore rotated end to end, on this machine; ONCE=1 exits when done;'
@@ -20,8 +20,10 @@ help:
 	@echo '                 chart from the code, the CRD, the rules, the fixtures and values.yaml'
 	@echo 'make book        builds the book of docs/ with mdBook into target/book, and checks its links'
 	@echo 'make mutants     seeds known bugs, one at a time; each must turn the suite red'
-	@echo 'make release     programs that run on glibc 2.17 and later'
-	@echo 'make packages    Debian and RPM packages of kagiban-exporter in target/packages, of what make release builds'
+	@echo 'make release     programs that run on glibc 2.17 and later, with SBOMs and checksums, as all that follow'
+	@echo 'make packages    Debian and RPM packages of both programs in target/packages, of what make release builds'
+	@echo 'make images      images of both programs in target/images, by buildah, podman or docker; BASE=IMAGE'
+	@echo 'make reproducible   builds programs, packages and images twice, in two directories, and compares them'
 	@echo 'make audit       advisories, licences and sources of what we depend on; KAGIBAN_ADVISORIES=DIR reads the'
 	@echo '                 advisories from a copy of github.com/RustSec/advisory-db'
 
@@ -77,6 +79,12 @@ release:
 
 packages:
 	@tests/tools/packages.sh
+
+images:
+	@BASE='$(BASE)' tests/tools/images.sh
+
+reproducible:
+	@BASE='$(BASE)' tests/tools/reproducible.sh
 
 audit:
 	@tests/tools/audit.sh

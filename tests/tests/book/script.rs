@@ -212,7 +212,12 @@ const LEFT_OUT: &[Step] = &[
     left_out("sudo find /var/lib/kagiban -user kagiban -delete", BOOTED),
     left_out("sudo apt install ./target/packages/kagiban-exporter_*_amd64.deb", IN_A_ROOT),
     left_out("sudo dnf install ./target/packages/kagiban-exporter-*.x86_64.rpm", IN_A_ROOT),
+    left_out("sudo apt install ./target/packages/kagiban-operator_*_amd64.deb", IN_A_ROOT),
     left_out("sudo apt purge kagiban-exporter", IN_A_ROOT),
+    left_out(
+        "skopeo copy oci-archive:target/images/kagiban-operator-0.1.0.oci.tar docker://registry.example.com/kagiban/kagiban-operator:0.1.0",
+        "it needs a registry; `tests/images.rs` has buildah read the archive",
+    ),
     left_out(
         "ansible-playbook --inventory examples/ansible/inventory.yaml examples/ansible/site.yaml",
         "`tests/packages` runs it in a root of its own",
