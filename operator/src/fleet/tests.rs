@@ -166,7 +166,8 @@ fn another_object_by_the_same_name_is_another_resource() {
 /// Holds B14: any number of resources was kept. One namespace takes no room from another, whose resources come first or last.
 #[test]
 fn beyond_the_room_the_namespace_that_takes_the_most_has_some_left_out_and_that_is_known() {
-    let room = |resources, bytes| Fleet(Mutex::new(State { room: Room { resources, bytes }, ..State::default() }));
+    let room =
+        |resources, bytes| Fleet(Mutex::new(Resources { room: Room { resources, bytes }, ..Resources::default() }));
     let of = |namespace: &str, number: u32| {
         let name = format!("{namespace}-{number}");
         object(&name, &name, json!({"metadata": {"namespace": namespace}}))
