@@ -18,6 +18,7 @@ use kagiban_exporter::service::Listen;
 use kagiban_exporter::web::Guard;
 use kagiban_exporter::{blocking, platform, service};
 use kagiban_process::completion::CompletionArgs;
+use kagiban_process::errors::said_once;
 use kagiban_process::log_lines::{self, Flush};
 use tokio::runtime::Runtime;
 use tracing::Level;
@@ -43,13 +44,13 @@ fn main() -> ExitCode {
         return fail(&format!("the kernel does not keep this process's memory to itself: {error}"));
     }
     match command {
-        Some(Command::Check(args)) => inspect(args).unwrap_or_else(|error| fail(&format!("{error:#}"))),
-        Some(Command::Discover(args)) => discover(&args).unwrap_or_else(|error| fail(&format!("{error:#}"))),
+        Some(Command::Check(args)) => inspect(args).unwrap_or_else(|error| failed(&error)),
+        Some(Command::Discover(args)) => discover(&args).unwrap_or_else(|error| failed(&error)),
         Some(Command::Keystore(KeystoreCommand::List(args))) => list(&args),
         Some(Command::Rotation(command)) => rotation(&command),
         Some(Command::Shutdown(command)) => shutdown(&command),
-        Some(Command::Completion(args)) => completion(&args).unwrap_or_else(|error| fail(&format!("{error:#}"))),
-        None => run(serve).unwrap_or_else(|error| fail(&format!("{error:#}"))),
+        Some(Command::Completion(args)) => completion(&args).unwrap_or_else(|error| failed(&error)),
+        None => run(serve).unwrap_or_else(|error| failed(&error)),
     }
 }
 
@@ -162,6 +163,10 @@ fn log(args: &ServeArgs) -> Flush {
     };
     tracing_subscriber::registry().with(lines.with_filter(filter)).init();
     flush
+}
+
+fn failed(error: &anyhow::Error) -> ExitCode {
+    fail(&said_once(error.chain()))
 }
 
 fn fail(message: &str) -> ExitCode {

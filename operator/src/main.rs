@@ -8,6 +8,7 @@ use clap::{CommandFactory as _, Parser};
 use kagiban_operator::cli::{Cli, Command, LogFormat, PlanExit, RunArgs};
 use kagiban_operator::foreign::told;
 use kagiban_operator::{enroll, plan, run};
+use kagiban_process::errors::said_once;
 use kagiban_process::log_lines::{self, Flush};
 use kagiban_process::made_or_ended;
 
@@ -63,5 +64,5 @@ fn log(args: &RunArgs) -> anyhow::Result<Flush> {
 }
 
 fn fail(error: &anyhow::Error) {
-    log_lines::last_words(format!("kagiban-operator: {}", told(&format!("{error:#}"))));
+    log_lines::last_words(format!("kagiban-operator: {}", told(&said_once(error.chain()))));
 }

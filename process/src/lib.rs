@@ -3,6 +3,7 @@
 use std::panic;
 
 pub mod completion;
+pub mod errors;
 pub mod log_lines;
 
 /// As a program ends that panics.
