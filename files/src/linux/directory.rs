@@ -4,10 +4,12 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, RenameFlags, renameat, renameat_with};
+use rustix::fd::OwnedFd;
+use rustix::fs::{CWD, Dir, FlockOperation, RenameFlags, flock, renameat, renameat_with};
 use rustix::io::Errno;
 
-use super::durable::{create_private_directory, sync_directory_of, temporary_beside, write_new};
+use super::durable::{create_private_directory, sync_directory_of, temporaries_beside, temporary_beside, write_new};
+use super::held::open_directory;
 use crate::file::WriteError;
 
 /// A directory that only we may enter, with files that only we may read, beside the place where it is to be. Until it is kept,
@@ -19,7 +21,12 @@ pub struct StagedDirectory {
     beside: PathBuf,
     names: Vec<&'static str>,
     state: Stage,
+    /// The locks on the new directory and on the one that it replaces: while they are held, their holder lives.
+    held: Vec<OwnedFd>,
 }
+
+/// `.` and `..`.
+const OWN_ENTRIES: usize = 2;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
@@ -38,9 +45,11 @@ impl StagedDirectory {
     /// See [`WriteError`]; nothing is left then.
     pub fn write(path: &Path, files: &[(&'static str, &[u8])]) -> Result<Self, WriteError> {
         let beside = temporary_beside(path)?;
-        let names = files.iter().map(|(name, _)| *name).collect();
+        let names: Vec<_> = files.iter().map(|(name, _)| *name).collect();
+        sweep_directories(path, &names);
         create_private_directory(&beside)?;
-        let staged = Self { path: path.to_owned(), beside, names, state: Stage::Staged };
+        let held = vec![locked(&beside)?];
+        let staged = Self { path: path.to_owned(), beside, names, state: Stage::Staged, held };
         files.iter().try_for_each(|(name, bytes)| write_new(&staged.beside.join(name), bytes, None))?;
         Ok(staged)
     }
@@ -78,6 +87,8 @@ impl StagedDirectory {
         if let Some(name) = self.foreign_name()? {
             return refused(format!("it holds {}, which would be lost; move that away", name.display()));
         }
+        // From the exchange on it lies where whoever sweeps looks.
+        self.held.push(locked(&self.path)?);
         match renameat_with(CWD, &self.beside, CWD, &self.path, RenameFlags::EXCHANGE) {
             Err(Errno::NOSYS | Errno::INVAL | Errno::OPNOTSUPP) => self.exchange_by_renames()?,
             exchanged => exchanged.map_err(|error| self.failed("exchanging the directories", error))?,
@@ -150,6 +161,27 @@ impl StagedDirectory {
 
     fn failed(&self, what: &'static str, error: Errno) -> WriteError {
         WriteError::from_io(&self.path, what, error.into())
+    }
+}
+
+/// Opened, and locked: whoever sweeps leaves it alone. A file system without locks has no sweep either.
+fn locked(directory: &Path) -> Result<OwnedFd, WriteError> {
+    let opened = open_directory(directory).map_err(|e| WriteError::from_io(directory, "opening the directory", e))?;
+    let _ = flock(&opened, FlockOperation::NonBlockingLockExclusive);
+    Ok(opened)
+}
+
+/// Removes what a process that was killed has left beside `path`: private directories of a name that nobody else gives, whose maker
+/// holds no lock on them any more. Only these files are removed, and a directory that holds others stays.
+fn sweep_directories(path: &Path, names: &[&str]) {
+    for left in temporaries_beside(path) {
+        let Ok(directory) = open_directory(&left) else { continue };
+        // Between the making of a directory and its lock it is empty, and to remove it would only fail its maker's write.
+        let is_left = flock(&directory, FlockOperation::NonBlockingLockExclusive).is_ok();
+        if is_left && Dir::read_from(&directory).is_ok_and(|entries| entries.flatten().count() > OWN_ENTRIES) {
+            names.iter().for_each(|name| _ = fs::remove_file(left.join(name)));
+            let _ = fs::remove_dir(&left);
+        }
     }
 }
 
@@ -274,6 +306,32 @@ mod tests {
         assert_eq!(fs::read_to_string(second.beside.join("key")).expect("text"), "first");
         second.keep().expect("kept");
         assert_eq!(room.found(), set("second"));
+    }
+
+    /// A kill leaves what it has interrupted, and the next write to the same place removes it.
+    #[test]
+    fn what_a_killed_process_has_left_is_removed_by_the_next_write_and_what_others_write_now_is_not() {
+        let room = Room::new();
+        let killed = room.staged("killed");
+        let left = killed.beside.clone();
+        // As a kill does it: the lock goes, the files stay.
+        flock(&killed.held[0], FlockOperation::Unlock).expect("unlocked");
+        std::mem::forget(killed);
+        assert!(left.join("key").exists());
+        let first = room.staged("first");
+        assert!(!left.exists(), "a directory with a key is left");
+        let mut second = room.staged("second");
+        assert!(first.beside.join("key").exists(), "its maker lives");
+        second.publish().expect("published");
+        second.keep().expect("kept");
+        drop(first);
+        assert_eq!(room.found(), set("second"));
+        // What holds something else is nobody's to remove.
+        let theirs = temporary_beside(&room.set()).expect("a name");
+        fs::create_dir(&theirs).expect("a directory");
+        fs::write(theirs.join("notes"), "theirs").expect("a file");
+        drop(room.staged("third"));
+        assert!(theirs.join("notes").exists());
     }
 
     #[test]

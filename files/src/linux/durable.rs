@@ -107,11 +107,7 @@ pub fn sweep(path: &Path) -> Vec<WriteError> {
         Err(error) => return vec![error.into()],
         Ok(place) => place,
     };
-    let prefix = temporary_prefix(path);
-    let is_ours = |name: &[u8]| {
-        name.strip_prefix(prefix.as_bytes())
-            .is_some_and(|random| random.len() == 2 * TEMPORARY_RANDOM && random.iter().all(u8::is_ascii_hexdigit))
-    };
+    let is_ours = |name: &[u8]| is_temporary(path, name);
     let entries = match Dir::read_from(&place.directory) {
         Ok(entries) => entries,
         Err(error) => return vec![place.failed("listing its directory")(error.into())],
@@ -184,19 +180,28 @@ pub fn create_private_directory(path: &Path) -> Result<(), WriteError> {
             made => made.map_err(failed("making the directory"))?,
         }
     }
-    let opening = "opening the directory";
-    let directory = open_directory(path).map_err(failed(opening))?;
+    check_private_directory(path)?;
+    // A new directory is durable once its parent is. On a file system that takes nothing it is there since long.
+    let Some(parent) = parent else { return Ok(()) };
+    match fsync(open_directory(parent).map_err(failed("opening the directory"))?) {
+        Ok(()) | Err(Errno::ROFS) => Ok(()),
+        Err(error) => Err(failed("syncing the parent directory")(error.into())),
+    }
+}
+
+/// Whether a directory that is there is ours alone.
+///
+/// # Errors
+/// When somebody else owns it or may write in it, or it cannot be looked at.
+pub fn check_private_directory(path: &Path) -> Result<(), WriteError> {
+    let failed = |what| move |source| WriteError::from_io(path, what, source);
+    let directory = open_directory(path).map_err(failed("opening the directory"))?;
     let metadata = File::from(directory).metadata().map_err(failed("looking at the directory"))?;
     if metadata.uid() != rustix::process::geteuid().as_raw() || metadata.mode() & 0o022 != 0 {
         let source = io::Error::other("others own it or may write in it; make it ours alone (chmod 700)");
         return Err(WriteError::AccessNotKept { path: path.to_owned(), source });
     }
-    // A new directory is durable once its parent is. On a file system that takes nothing it is there since long.
-    let Some(parent) = parent else { return Ok(()) };
-    match fsync(open_directory(parent).map_err(failed(opening))?) {
-        Ok(()) | Err(Errno::ROFS) => Ok(()),
-        Err(error) => Err(failed("syncing the parent directory")(error.into())),
-    }
+    Ok(())
 }
 
 impl Place {
@@ -252,6 +257,19 @@ impl Place {
             _ => WriteError::AccessNotKept { path: self.path.clone(), source },
         }
     }
+}
+
+/// What [`temporary_beside`] has named, as far as it can be listed.
+pub(super) fn temporaries_beside(path: &Path) -> Vec<PathBuf> {
+    let Ok(place) = Place::find(path, Links::Refuse) else { return Vec::new() };
+    let entries = Dir::read_from(&place.directory).into_iter().flatten().take(MAX_SWEPT_ENTRIES).filter_map(Result::ok);
+    let names = entries.filter(|entry| is_temporary(path, entry.file_name().to_bytes()));
+    names.map(|entry| path.with_file_name(OsStr::from_bytes(entry.file_name().to_bytes()))).collect()
+}
+
+fn is_temporary(path: &Path, name: &[u8]) -> bool {
+    let random = name.strip_prefix(temporary_prefix(path).as_bytes());
+    random.is_some_and(|random| random.len() == 2 * TEMPORARY_RANDOM && random.iter().all(u8::is_ascii_hexdigit))
 }
 
 fn temporary_prefix(path: &Path) -> OsString {

@@ -16,8 +16,8 @@ pub use attributes::Attributes;
 pub use destination::{Destination, destination};
 pub use directory::StagedDirectory;
 pub use durable::{
-    check_room, create_private_directory, narrow, remove, replace, sweep, sync_directory_of, temporary_beside,
-    write_new, write_unsynced,
+    check_private_directory, check_room, create_private_directory, narrow, remove, replace, sweep, sync_directory_of,
+    temporary_beside, write_new, write_unsynced,
 };
 pub use held::{HeldFile, read_held};
 pub use read::{

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::Context as _;
-use kagiban_files::{StagedDirectory, WriteError, create_private_directory, replace, write_new};
+use kagiban_files::{StagedDirectory, WriteError, create_private_directory, replace, sweep, write_new};
 
 /// Whether something else lies where it goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +47,8 @@ impl Output {
 /// A file that nobody but we may read. It is the last that is written: it is there whole, or what was there before is.
 pub(super) fn write_file(path: &Path, bytes: &[u8], target: Target) -> anyhow::Result<()> {
     make_parent(path)?;
+    // What a killed run has left beside it holds a key.
+    let _ = sweep(path);
     match target {
         Target::Free => write_new(path, bytes, None),
         Target::Taken => replace(path, bytes, None),
