@@ -19,7 +19,7 @@ use crate::cli::{PlanArgs, PlanExit};
 use crate::cluster::kubernetes::{DryRunVerdict, Kubernetes, client, connect, verdict};
 use crate::cluster::watch::{self, WatchError};
 use crate::cluster::{ClusterError, SharedCluster, Watched, object};
-use crate::decide::{Inputs, Observed, Obstacle, Policy, References, decide};
+use crate::decide::{ConditionType, Inputs, Observed, Obstacle, Policy, References, Resource, Setback, decide};
 use crate::fleet::ResourceName;
 use crate::freshness::Freshness;
 use crate::manifest::{self, MAX_MANIFEST_BYTES, Manifest};
@@ -232,12 +232,13 @@ impl Observer {
                 rival.namespace, rival.name
             )
         });
+        let refusal = refused_last(&resource).map(|obstacle| Setback { obstacle, count: 1, at: now });
         let decided = |references: &References| {
             decide(&Inputs {
                 resource: &resource,
                 host: report.as_ref().map_or_else(Observed::Unseen, Observed::Seen),
                 rival: rival.as_ref(),
-                setback: None,
+                setback: refusal.as_ref(),
                 works_for: None,
                 references,
                 policy: &policy,
@@ -261,6 +262,19 @@ impl Observer {
             afterwards,
         }))
     }
+}
+
+/// What the host or the issuer has said to the operator's last order, for the spec as it stands: only an order brings that to light, and a
+/// plan gives none. The next one may be taken, where what was wrong has been put right.
+fn refused_last(resource: &Resource) -> Option<Obstacle> {
+    let status = &resource.status;
+    let by = status.blocked_by.filter(|_| status.observed_generation == Some(resource.generation))?;
+    if !matches!(by, BlockedBy::HostRefused | BlockedBy::HostAnswerRefused | BlockedBy::IssuerRefused) {
+        return None;
+    }
+    let blocked = status.conditions.iter().find(|condition| condition.type_ == ConditionType::Blocked.as_str());
+    let said = blocked.map_or("the status says so", |condition| condition.message.as_str());
+    Some(Obstacle::new(by, said))
 }
 
 const NO_DRY_RUN: &str = "the API server cannot be asked for a dry run, for which a plan's user needs the verbs get, list, create and \

@@ -183,3 +183,27 @@ fn what_a_manifest_says_stays_in_its_line() {
     let obstacle = Obstacle::new(BlockedBy::NotGranted, hostile);
     assert_eq!(obstacle.message, "x::error::pwned[2J");
 }
+
+/// What only an order brings to light is not forgotten by a plan.
+#[test]
+fn a_refusal_that_stands_in_the_status_is_told_until_the_spec_changes() {
+    let with_status = |by, observed: i64| {
+        let mut resource = sample::resource();
+        resource.status.observed_generation = Some(observed);
+        resource.status.blocked_by = by;
+        refused_last(&resource)
+    };
+    let now = sample::resource().generation;
+    for (by, told) in [
+        (Some(BlockedBy::HostRefused), true),
+        (Some(BlockedBy::HostAnswerRefused), true),
+        (Some(BlockedBy::IssuerRefused), true),
+        // A look tells of these by itself.
+        (Some(BlockedBy::OnBattery), false),
+        (Some(BlockedBy::HostUnreachable), false),
+        (None, false),
+    ] {
+        assert_eq!(with_status(by, now).map(|obstacle| obstacle.by), by.filter(|_| told), "{by:?}");
+        assert_eq!(with_status(by, now - 1), None, "another spec");
+    }
+}
