@@ -1,6 +1,9 @@
-//! One agent's directory: its keystore, and the password that the agent keeps beside it.
+//! One agent's keystore, and the password that the agent keeps beside it or its configuration names.
+
+use std::path::{Path, PathBuf};
 
 use super::files::{FileRule, PasswordSource, Paths};
+use crate::config::AgentConfig;
 use crate::installation::Installed;
 
 pub(super) fn rule(at: &Installed) -> FileRule {
@@ -10,6 +13,28 @@ pub(super) fn rule(at: &Installed) -> FileRule {
         paths: Paths::AnyOf(keystores),
         exclude: Vec::new(),
         password: at.password_ini().map_or(PasswordSource::None, |(path, ini)| PasswordSource::AgentIni { path, ini }),
+        distinct: true,
+    }
+}
+
+/// Where an agent's configuration says that its keystore, or its certificate, lies.
+pub(super) const fn own_keystore(agent: &AgentConfig) -> Option<&PathBuf> {
+    match &agent.keystore.path {
+        Some(path) => Some(path),
+        None => agent.keystore.certificate_file.as_ref(),
+    }
+}
+
+/// An agent whose keystore is named in the configuration.
+pub(super) fn configured(agent: &AgentConfig, at: Option<&Installed>, keystore: &Path) -> FileRule {
+    let ini = at.and_then(Installed::password_ini);
+    let ini = ini.map(|(path, ini)| (agent.password_ini.clone().unwrap_or(path), ini));
+    let of_ini = ini.map_or(PasswordSource::None, |(path, ini)| PasswordSource::AgentIni { path, ini });
+    FileRule {
+        max_files: 1,
+        paths: Paths::AnyOf(vec![keystore.to_owned()]),
+        exclude: Vec::new(),
+        password: agent.password_file.clone().map_or(of_ini, PasswordSource::File),
         distinct: true,
     }
 }

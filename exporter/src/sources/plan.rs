@@ -33,9 +33,16 @@ pub fn plan(config: &Config, found: &Discovered, host: &HostName) -> Vec<Source>
             let id = SourceId { kind: SourceKind::Agent, name: Label::from_path(&at.directory) };
             file_source(id, agent::rule(at))
         }));
+        sources.extend(config.agents.iter().filter_map(|agent| configured_agent(agent, config, found)));
         sources.extend(discovered_files("jvm", &found.trust_stores));
         sources.extend(discovered_files("system", found.system_bundle.as_slice()));
-        sources.extend(found.local_endpoints(host.as_str()).into_iter().filter_map(tls_endpoint).map(|it| tls(&it)));
+        let of_agents = config.agents.iter().filter_map(|agent| {
+            let of_product = || local_endpoint(agent.product, Some(host.as_str()));
+            agent.endpoint.as_ref().map(Endpoint::from).or_else(of_product)
+        });
+        let is_named = |it: &Endpoint| config.tls_endpoints.iter().any(|named| named.address == it.address);
+        let endpoints = of_agents.chain(found.local_endpoints(host.as_str())).filter(|it| !is_named(it));
+        sources.extend(endpoints.filter_map(tls_endpoint).map(|it| tls(&it)));
     }
     if config.powerchute_health.enabled {
         sources.extend(health_sources(config, found, host));
@@ -78,6 +85,19 @@ fn configured_files(rule: &CertificateRule) -> Source {
         wake: Arc::default(),
         files: Vec::new(),
     }
+}
+
+/// The keystore of an agent of the configuration, unless it is looked at already: as one that was found, or by a rule of this name.
+fn configured_agent(agent: &AgentConfig, config: &Config, found: &Discovered) -> Option<Source> {
+    let at = Installed::of(agent, |product| found.directory_of(product));
+    let (name, rule) = match agent::own_keystore(agent) {
+        Some(path) if found.agents.iter().any(|at| at.keystores().any(|keystore| keystore == *path)) => return None,
+        Some(path) => (Label::new(agent.name.as_str()), agent::configured(agent, at.as_ref(), path)),
+        None => (Label::from_path(&at.as_ref()?.directory), agent::rule(at.as_ref()?)),
+    };
+    let is_taken = config.certificates.iter().any(|rule| rule.name.as_str() == name.as_str());
+    let holds_a_store = !matches!(&rule.paths, Paths::AnyOf(paths) if paths.is_empty());
+    (!is_taken && holds_a_store).then(|| file_source(SourceId { kind: SourceKind::Agent, name }, rule))
 }
 
 /// Several paths may lead to one store, as the links that distributions make for every version of a JVM.
@@ -190,4 +210,51 @@ fn discovered_target(at: &Installed, host: &HostName) -> Option<HealthTarget> {
     };
     let endpoint = local_endpoint(at.product, Some(host.as_str()))?;
     Some(HealthTarget { name: None, product, paths, endpoint })
+}
+
+#[cfg(test)]
+mod tests {
+    use kagiban_agents::Product;
+
+    use super::*;
+    use crate::config;
+
+    const WEB: &str = "agents:\n- name: web\n  product: tls-service\n  keystore: {certificateFile: /etc/web/tls.crt, keyFile: /etc/web/tls.key}\n  \
+                       endpoint: {address: \"127.0.0.1:8443\", serverName: web.example.com}\n  service: {stop: [a], start: [a]}\n";
+
+    /// Of agents and endpoints, by kind and name.
+    fn planned(text: &str, found: &Discovered) -> Vec<String> {
+        let config = config::parse(text, Path::new("c")).unwrap_or_else(|error| panic!("{error}"));
+        let host = "ups-01.example.com".parse().expect("a name");
+        let of_agents = |id: &SourceId| matches!(id.kind, SourceKind::Agent | SourceKind::Tls);
+        let sources = plan(&config, found, &host).into_iter().filter(|source| of_agents(&source.id));
+        sources.map(|source| format!("{} {}", source.id.kind.as_str(), source.id.name)).collect()
+    }
+
+    fn with(directory: &str) -> Discovered {
+        let at = Installed { product: Product::PowerchuteSerialShutdown, directory: directory.into() };
+        Discovered { agents: vec![at], ..Discovered::default() }
+    }
+
+    /// What is rotated is watched.
+    #[test]
+    fn an_agent_of_the_configuration_is_looked_at_though_nothing_else_names_its_files() {
+        let nothing = Discovered::default();
+        assert_eq!(planned(WEB, &nothing), ["agent web", "tls 127.0.0.1:8443"]);
+        let elsewhere = "agents: [{name: powerchute, product: powerchute-serial-shutdown, directory: /srv/Agent}]\n";
+        assert_eq!(planned(elsewhere, &nothing), ["agent /srv/Agent", "tls 127.0.0.1:6547"]);
+        assert!(planned(&format!("{WEB}discovery: {{enabled: false}}\n"), &nothing).is_empty());
+    }
+
+    #[test]
+    fn an_agent_that_is_looked_at_already_is_not_looked_at_twice() {
+        let usual = "agents: [{name: powerchute, product: powerchute-serial-shutdown}]\n";
+        let once = ["agent /opt/Agent", "tls 127.0.0.1:6547"];
+        assert_eq!(planned(usual, &with("/opt/Agent")), once);
+        let path = "agents: [{name: powerchute, product: powerchute-serial-shutdown, keystore: {path: /opt/Agent/keystore}}]\n";
+        assert_eq!(planned(path, &with("/opt/Agent")), once);
+        let named = "certificates: [{name: web, paths: [/etc/web/tls.crt]}]\ntlsEndpoints: [{name: web, address: \"127.0.0.1:8443\"}]\n\
+                     discovery: {enabled: true}\n";
+        assert_eq!(planned(&format!("{WEB}{named}"), &Discovered::default()), ["tls web"]);
+    }
 }
