@@ -294,7 +294,7 @@ hostApi: {listenAddress: "127.0.0.1:0", certificateFile: ROOT/5, keyFile: ROOT/6
     assert_eq!(settings, expected, "{said}");
     host.put("certs/a.pem", "a");
     let good = "certificates: [{name: a, paths: [ROOT/certs/a.pem]}]\nups: [{name: a, apcupsd: {address: \"h:1\"}}]\n";
-    let said = "configuration OK: 1 sources, 1 UPSes, 0 agents\n".to_owned();
+    let said = "configuration OK: 1 source, 1 UPS, 0 agents\n".to_owned();
     assert_eq!(check(good), (Some(0), said, String::new()));
 }
 
@@ -340,6 +340,15 @@ fn an_agent_that_was_never_rotated_has_its_line_in_the_list() {
     let listed = run(&["rotation", "list", "--config.file", config, "-o", "json"]);
     let listed: serde_json::Value = serde_json::from_slice(&listed.stdout).expect("JSON");
     assert_eq!((&listed[0]["agent"], &listed[0]["state"]), (&"web".into(), &"never".into()));
+    // Before the first rotation there is no state directory either.
+    let shown = run(&["rotation", "show", "web", "--config.file", config]);
+    let said = String::from_utf8_lossy(&shown.stdout);
+    assert!(shown.status.success() && said.starts_with("web  never\nno rotation was ever asked for"), "{shown:?}");
+    let shown = run(&["rotation", "show", "web", "--config.file", config, "-o", "json"]);
+    let shown: serde_json::Value = serde_json::from_slice(&shown.stdout).expect("JSON");
+    assert_eq!((&shown["agent"], &shown["state"]), (&"web".into(), &"never".into()));
+    let other = run(&["rotation", "show", "other", "--config.file", config]);
+    assert!(!other.status.success() && other.stdout.is_empty(), "{other:?}");
 }
 
 /// Another place than the exporter's does not pass for one where nothing was ever rotated.

@@ -117,9 +117,32 @@ fn list(args: &StateArgs, out: &mut dyn Write) -> Result<(), RotationError> {
 fn show(args: &AgentArgs, out: &mut dyn Write) -> Result<(), RotationError> {
     let config = args.state.configuration()?;
     let state_directory = StateDirectory::at(&config.state_directory());
-    is_there(&config)?;
+    let is_configured = config.agents.iter().any(|agent| agent.name == args.agent);
+    if !is_configured {
+        is_there(&config)?;
+    }
     agents(&state_directory, &config)?;
-    let record = record(&state_directory, &args.agent, &config)?;
+    let known = rotation::peek(&state_directory, &args.agent).map_err(RotationError::Journal)?;
+    let Some(record) = known else {
+        if !is_configured {
+            return Err(no_journal(&args.agent, &config).into());
+        }
+        let shown = Shown::never(&state_directory, args.agent.clone());
+        match args.state.output {
+            Output::Json => pretty_json(&shown, out)?,
+            Output::Text => {
+                let directory = config.state_directory();
+                let directory = directory.to_string_lossy();
+                writeln!(
+                    out,
+                    "{}\nno rotation was ever asked for (state directory {})",
+                    shown.line(),
+                    Printable(&directory)
+                )?;
+            }
+        }
+        return Ok(out.flush()?);
+    };
     let longest = rotation::longest_drain(&config.agents, &args.agent);
     let stop_goes_on_until = longest.and_then(|longest| rotation::stop_goes_on_until(&record, longest));
     let shown = Shown { stop_goes_on_until, ..Shown::of(&state_directory, record) };
@@ -189,8 +212,11 @@ fn is_there(config: &Config) -> Result<(), StateDirectoryError> {
 
 fn record(state_directory: &StateDirectory, agent: &AgentName, config: &Config) -> Result<Record, RotationError> {
     let record = rotation::peek(state_directory, agent).map_err(RotationError::Journal)?;
-    let unknown = || ThawError::NoJournal { agent: agent.clone(), state_directory: config.state_directory() };
-    record.ok_or_else(|| unknown().into())
+    record.ok_or_else(|| no_journal(agent, config).into())
+}
+
+fn no_journal(agent: &AgentName, config: &Config) -> ThawError {
+    ThawError::NoJournal { agent: agent.clone(), state_directory: config.state_directory() }
 }
 
 fn is_frozen(record: &Record) -> bool {
