@@ -11,6 +11,9 @@
 //! What blocks a thread goes through `blocking`. The two halves share `probe` and `platform`; beyond them, rotation asks the snapshot one thing, whether the power is safe,
 //! and the host API tells from it whether the host is going down.
 
+#[macro_use]
+mod online;
+
 pub mod blocking;
 mod checksum;
 pub mod cli;

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::Output;
 use super::listing::{Printable, pretty_json};
-use crate::overview::{Item, Severity};
+use crate::overview::{Count, Item, Severity};
 use crate::service::Inspected;
 
 /// The JSON that scripts count on: keys are only ever added.
@@ -84,5 +84,5 @@ fn text(page: &Inspected, out: &mut dyn Write) -> io::Result<()> {
     }
     let count = |severity| page.items.iter().filter(|item| item.severity == severity).count();
     let (critical, warnings, works) = (count(Severity::Critical), count(Severity::Warning), count(Severity::Fine));
-    writeln!(out, "\n{critical} critical, {warnings} warnings, {works} ok")
+    writeln!(out, "\n{critical} critical, {}, {works} ok", Count(warnings, "warning"))
 }

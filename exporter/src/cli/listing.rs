@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use kagiban_keystore::{Certificate, Entry, EntryKind, Fault, Format, PasswordCheck, Store};
 use serde::Serialize;
 
+use crate::overview::Count;
 use crate::snapshot::{is_deceptive, split_key_algorithm};
 
 const SECONDS_PER_DAY: i64 = 86_400;
@@ -144,7 +145,8 @@ pub(super) fn text(store: &Store, now: Timestamp, out: &mut dyn Write) -> io::Re
 
 fn describe(certificate: &Certificate, now: Timestamp, out: &mut dyn Write) -> io::Result<()> {
     let days = (certificate.not_after().as_second() - now.as_second()).div_euclid(SECONDS_PER_DAY);
-    let left = if days < 0 { format!("expired {} days ago", -days) } else { format!("{days} days left") };
+    let number = Count(usize::try_from(days.unsigned_abs()).unwrap_or(usize::MAX), "day");
+    let left = if days < 0 { format!("expired {number} ago") } else { format!("{number} left") };
     writeln!(out, "  Subject: {}", Printable(certificate.subject()))?;
     writeln!(out, "  Issuer: {}", Printable(certificate.issuer()))?;
     writeln!(out, "  Serial number: {}", Printable(certificate.serial()))?;

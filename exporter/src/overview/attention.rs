@@ -3,7 +3,8 @@
 use jiff::Timestamp;
 
 use super::shutdown::ShutdownView;
-use super::{Item, Severity, Topic, certificates, fix, item, upses};
+use super::{Count, Item, Severity, Topic, certificates, fix, item, upses};
+use crate::health::CheckResult;
 use crate::shutdown::{LoadReport, Report};
 use crate::snapshot::{KEY_NOT_PROVEN, Reload, Snapshot, SourceKind, Trouble, Unlisted};
 
@@ -20,6 +21,7 @@ pub(crate) fn items(snapshot: &Snapshot, shutdown: Option<&ShutdownView>, now: T
     items.extend(failures(snapshot));
     items.extend(endpoints(snapshot));
     items.extend(of_certificates(snapshot, now));
+    items.extend(of_hardening(snapshot));
     items.extend(own(snapshot, now));
     items
 }
@@ -29,8 +31,9 @@ fn frozen(snapshot: &Snapshot) -> Vec<Item> {
     let said = frozen.map(|(agent, rotations)| {
         let failure = rotations.known.as_ref().and_then(|seen| seen.failure.as_ref());
         let why = failure.map_or_else(String::new, |failure| format!(": {} ({})", failure.message, failure.reason));
-        let fix = format!("see what happened with `kagiban-exporter rotation show {agent}`, and docs/runbooks/KagibanRotationFrozen.md");
-        item(Topic::Agent, Severity::Critical, format!("Agent {agent}"), format!("its rotations are frozen{why}")).fix_by(Some(fix))
+        let fix = format!("`kagiban-exporter rotation show {agent}` tells what happened; {}", fix::FROZEN);
+        item(Topic::Agent, Severity::Critical, format!("Agent {agent}"), format!("its rotations are frozen{why}"))
+            .fix_by(Some(fix))
     });
     said.collect()
 }
@@ -60,7 +63,7 @@ fn of_feeds(snapshot: &Snapshot) -> Vec<Item> {
             Topic::Ups,
             severity,
             format!("Load {name}"),
-            format!("{healthy} of its {members} UPSes are healthy, {min_healthy} needed"),
+            format!("{healthy} of {} healthy, {min_healthy} needed", Count(*members, "UPS")),
         )
     });
     let unlisted = snapshot.unlisted().map(|Unlisted { load, source, ups, listed }| {
@@ -139,6 +142,19 @@ fn of_certificates(snapshot: &Snapshot, now: Timestamp) -> Vec<Item> {
         let about = format!("Certificate {}", placed.certificate.facts.subject);
         (severity != Severity::Fine).then(|| {
             item(Topic::Certificate, severity, about, format!("{left}, in {}", placed.place)).fix_by(Some(fix::RENEW))
+        })
+    });
+    said.collect()
+}
+
+fn of_hardening(snapshot: &Snapshot) -> Vec<Item> {
+    let checked = snapshot.passes().filter_map(|(id, pass)| Some((id, pass.health()?)));
+    let said = checked.flat_map(|(id, health)| {
+        let failed = health.checks.iter().filter(|check| check.verdict == CheckResult::Failed);
+        failed.map(move |check| {
+            let said = format!("{}: {}", check.check.id(), check.detail);
+            item(Topic::Hardening, Severity::Warning, format!("Hardening of {}", id.name), said)
+                .fix_by(Some(fix::HARDEN))
         })
     });
     said.collect()

@@ -5,12 +5,25 @@ use crate::snapshot::{Backend, KEY_NOT_PROVEN, SourceKind};
 use crate::ups::UpsFault;
 
 /// A certificate is near its end.
-pub(crate) const RENEW: &str =
-    "have a new one issued; the operator does it for agents that a ManagedAgentCertificate names, see docs/rotation.md";
+pub(crate) const RENEW: &str = concat!(
+    "have a new one issued; the operator does it for agents that a ManagedAgentCertificate names, see ",
+    online!("docs/rotation.md")
+);
 /// The certificate of the host's own API is near its end.
 pub(crate) const ENROLL: &str = "make a new one with `kagiban-operator enroll HOST --renew`";
 /// A check of hardening failed.
-pub(crate) const HARDEN: &str = "docs/hardening.md says how, check by check";
+pub(crate) const HARDEN: &str = concat!(online!("docs/hardening.md"), " says how, check by check");
+/// Rotations of an agent are frozen.
+pub(crate) const FROZEN: &str =
+    concat!("see ", online!("docs/runbooks/KagibanRotationFrozen.md"), "; nothing is rotated until the freeze ends");
+/// The host API's certificate is for another name than the host's.
+pub(crate) const OTHER_NAME: &str = "make one with `kagiban-operator enroll HOST`, where HOST is the name under `host` here and \
+                                     `spec.host` in the resource, or correct `host`";
+/// No UPS is configured.
+pub(crate) const NAME_UPS: &str = concat!(
+    "name each under `ups`: apcupsd, NUT, SNMP or PowerChute's web interface; see ",
+    online!("examples/exporter.yaml")
+);
 pub(crate) const BUG: &str = "see the log: a panic of kagiban-exporter is to be reported with it, and where the system gave no thread its limit is to be raised (TasksMax)";
 pub(crate) const HANGS: &str =
     "a file system does not answer; find it with `findmnt` and the kernel's log, and mount it again";

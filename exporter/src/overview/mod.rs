@@ -17,7 +17,7 @@ mod text;
 pub(crate) mod upses;
 pub(crate) mod working;
 
-pub(crate) use text::{Moment, Span};
+pub(crate) use text::{Count, Moment, Span};
 
 use crate::snapshot::SourceKind;
 

@@ -3,12 +3,12 @@
 use jiff::Timestamp;
 
 use super::shutdown::ShutdownView;
-use super::{Item, Severity, Span, Topic, certificates, fix, item, upses};
+use super::{Count, Item, Severity, Span, Topic, certificates, item, upses};
 use crate::health::CheckResult;
 use crate::snapshot::{Contents, FileSeen, Pass, ProbeSeen, Snapshot, SourceId, SourceKind, UpsSeen};
 use crate::ups::Quantity;
 
-/// Each source that works, with what it saw; of checks of hardening, what did not pass.
+/// Each source that works, with what it saw.
 pub(crate) fn items(snapshot: &Snapshot, shutdown: Option<&ShutdownView>, now: Timestamp) -> Vec<Item> {
     let mut items: Vec<Item> = snapshot.passes().flat_map(|(id, pass)| of_pass(id, pass, now)).collect();
     items.extend(upses::each(snapshot).filter_map(of_ups));
@@ -65,8 +65,8 @@ fn of_files(pass: &Pass, now: Timestamp) -> String {
     let first =
         seen.iter().filter(|placed| !placed.is_authority()).map(|placed| placed.certificate.facts.not_after).min();
     let whole = pass.files().iter().filter(|file| file.is_whole()).count();
-    let files = if whole == 1 { "1 file was".to_owned() } else { format!("{whole} files were") };
-    format!("{files} read; {}", counted(seen.len(), first, now))
+    let were = if whole == 1 { "was" } else { "were" };
+    format!("{} {were} read; {}", Count(whole, "file"), counted(seen.len(), first, now))
 }
 
 fn of_endpoint(probe: &ProbeSeen, now: Timestamp) -> String {
@@ -97,11 +97,7 @@ fn of_hardening(id: &SourceId, pass: &Pass) -> Vec<Item> {
     let unknown = health.checks.iter().filter(|check| matches!(check.verdict, CheckResult::Unknown(_))).count();
     let about = format!("Hardening of {}", id.name);
     let of_all = format!("{passed} of {} checks pass, {unknown} could not be made", health.checks.len());
-    let failed = health.checks.iter().filter(|check| check.verdict == CheckResult::Failed).map(|check| {
-        let said = format!("{}: {}", check.check.id(), check.detail);
-        item(Topic::Hardening, Severity::Warning, about.clone(), said).fix_by(Some(fix::HARDEN))
-    });
-    failed.chain([item(Topic::Hardening, Severity::Fine, about.clone(), of_all)]).collect()
+    vec![item(Topic::Hardening, Severity::Fine, about, of_all)]
 }
 
 /// So many certificates, and when the first of them ends that is to be replaced then.
@@ -109,10 +105,9 @@ fn counted(certificates: usize, first: Option<i64>, now: Timestamp) -> String {
     let left = first.map(|first| certificates::left(first, now).1);
     match (certificates, left) {
         (0, _) => "no certificates".to_owned(),
-        (1, None) => "1 certificate".to_owned(),
         (1, Some(left)) => format!("1 certificate ({left})"),
-        (many, None) => format!("{many} certificates"),
-        (many, Some(left)) => format!("{many} certificates, the first of which {left}"),
+        (number, None) => Count(number, "certificate").to_string(),
+        (number, Some(left)) => format!("{}, the first of which {left}", Count(number, "certificate")),
     }
 }
 
@@ -124,8 +119,9 @@ mod tests {
     use super::super::attention;
     use super::super::samples::{NOW, certificate};
     use super::*;
+    use crate::health::{Check, CheckSeen};
     use crate::probe::Phases;
-    use crate::snapshot::{Backend, Board, FilesSeen, Label, Observation, Role, Served, Trouble};
+    use crate::snapshot::{Backend, Board, FilesSeen, HealthSeen, Label, Observation, Role, Served, Trouble};
     use crate::ups::{Reading, Status, UpsFault};
 
     fn seen(kind: SourceKind, observation: Observation) -> Snapshot {
@@ -202,6 +198,26 @@ mod tests {
                 "{bad:?}"
             );
         }
+    }
+
+    /// The landing page has what needs a person, as the page of a check.
+    #[test]
+    fn a_check_of_hardening_that_fails_needs_a_person_and_the_sum_is_told_as_working() {
+        let check = |verdict| CheckSeen { check: Check::SnmpV3Strong, verdict, detail: Label::new("it is not") };
+        let checks = vec![check(CheckResult::Failed), check(CheckResult::Passed)];
+        let health = HealthSeen { agent: None, directory: Label::new("/opt/Agent"), checks };
+        let snapshot = seen(SourceKind::Health, Observation::Health(health));
+        let bad = attention::items(&snapshot, None, NOW);
+        assert_eq!(
+            bad.iter().map(|item| (item.topic, item.severity)).collect::<Vec<_>>(),
+            [(Topic::Hardening, Severity::Warning)]
+        );
+        assert!(bad[0].fix.as_deref().is_some_and(|fix| fix.starts_with("https://")), "{bad:?}");
+        let good = items(&snapshot, None, NOW);
+        assert_eq!(
+            good.iter().map(|item| item.said.as_str()).collect::<Vec<_>>(),
+            ["1 of 2 checks pass, 0 could not be made"]
+        );
     }
 
     #[test]

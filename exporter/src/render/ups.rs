@@ -28,8 +28,11 @@ pub(super) const FAMILIES: &[Family<Snapshot>] = &[
     },
     Family {
         name: "kagiban_ups_check",
-        help: "Whether the UPS is asked as a hardened one is: with SNMP v3, SHA-2 and AES (1), or with less (0) \
-               (docs/hardening.md).",
+        help: concat!(
+            "Whether the UPS is asked as a hardened one is: with SNMP v3, SHA-2 and AES (1), or with less (0) (",
+            online!("docs/hardening.md"),
+            ")."
+        ),
         kind: Kind::Gauge,
         samples: |snapshot, out| {
             each(snapshot, |[ups, backend, target], seen| {
@@ -163,8 +166,11 @@ pub(super) const FAMILIES: &[Family<Snapshot>] = &[
     },
     Family {
         name: "ups_readings_refused",
-        help: "How many readings of the metric were no sample since the source began: no UPS can have them \
-               (docs/ups-metrics.md).",
+        help: concat!(
+            "How many readings of the metric were no sample since the source began: no UPS can have them (",
+            online!("docs/ups-metrics.md"),
+            ")."
+        ),
         kind: Kind::Counter,
         samples: |snapshot, out| {
             each(snapshot, |[ups, backend, target], seen| {

@@ -11,6 +11,7 @@ use secrecy::ExposeSecret;
 use super::{ServiceError, load, warnings};
 use crate::config::{Config, Holds, NamedFile};
 use crate::host_api;
+use crate::overview::Count;
 use crate::password_file;
 use crate::platform;
 use crate::probe::Roots;
@@ -97,6 +98,7 @@ fn problem(file: &NamedFile) -> Option<String> {
 
 impl fmt::Display for Checked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "configuration OK: {} sources, {} UPSes, {} agents", self.sources, self.upses, self.agents)
+        let (sources, upses) = (Count(self.sources, "source"), Count(self.upses, "UPS"));
+        write!(f, "configuration OK: {sources}, {upses}, {}", Count(self.agents, "agent"))
     }
 }

@@ -182,7 +182,7 @@ fn a_load_that_has_lost_a_feed_needs_attention() {
         board.publish(&id, Pass { observation, trouble: None, ended: NOW, took: Duration::ZERO });
         let page = page("ups-01", &board.snapshot());
         let said = page.lines().find(|line| line.contains("Load server")).expect("it is told");
-        let needed = format!("1 of its 2 UPSes are healthy, {min_healthy} needed");
+        let needed = format!("1 of 2 UPSes healthy, {min_healthy} needed");
         assert!(said.contains(word) && said.contains(&needed), "{said}");
     }
 }
