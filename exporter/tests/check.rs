@@ -133,13 +133,18 @@ fn a_page_for_people_has_a_line_for_each_thing_and_its_fix_below() {
         rest.contains("warning  UPS: none is configured") && rest.contains("\n         -> name each under `ups`"),
         "{rest}"
     );
-    assert!(page.ends_with(" ok\n") && page.contains("0 critical, 1 warnings"), "{page}");
+    assert!(page.ends_with(" ok\n") && page.contains("0 critical, 1 warning, "), "{page}");
+    assert!(page.contains("configuration OK: 0 sources, 0 UPSes, 0 agents"), "{page}");
     assert!(!state.exists(), "a check makes no state directory");
     // A configuration that cannot be read leaves nothing to look at.
     fs::write(&config, "upses: []\n").unwrap();
     let output = run(&["check", "--config.file", path(&config)]);
     assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0));
     assert!(String::from_utf8_lossy(&output.stderr).contains("upses"), "{output:?}");
+    // The file is named once.
+    let output = run(&["check", "--config.file", "/nonexistent.yaml"]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(said, "kagiban-exporter: cannot read the configuration: /nonexistent.yaml: not found\n");
 }
 
 #[test]
@@ -182,4 +187,62 @@ async fn the_end_of_the_host_apis_own_certificate_is_told() {
     let told = checked.only("exporter", "critical");
     assert!(message(told).starts_with("expired") && told["fix"].as_str().unwrap().contains("--renew"), "{told}");
     assert_eq!(checked.code, 1);
+}
+
+/// An operator takes the certificate of the host that it looks for, and no other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_certificate_of_the_host_api_for_another_host_is_told() {
+    let world = World::pem_pair().await;
+    let files = HostApiFiles::write(&world, Authority::new("clients"));
+    let config = world.config(&format!("hostApi: {}", files.config("")));
+    assert!(Checked::of(&world, &config).items("exporter", "critical").is_empty());
+    let checked = Checked::of(&world, &config.replacen(support::HOST, "ups-99.example.com", 1));
+    let told = checked.only("exporter", "critical");
+    assert!(message(told).contains("is not for ups-99.example.com"), "{told}");
+    assert!(told["fix"].as_str().unwrap().contains("kagiban-operator enroll"), "{told}");
+}
+
+/// The shell of whoever checks may write where the unit may not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_directory_that_the_unit_may_not_write_to_is_told_with_the_line_that_opens_it() {
+    let world = World::pem_pair().await;
+    let files = HostApiFiles::write(&world, Authority::new("clients"));
+    let config = world.directory.path().join("check.yaml");
+    fs::write(&config, world.config(&format!("hostApi: {}", files.config("")))).unwrap();
+    let directory = world.resolved().replaced()[0].parent().unwrap().to_owned();
+    let unit = world.directory.path().join("unit");
+    let checked = || {
+        let script = "mount -t tmpfs tmpfs /etc/systemd/system && cp \"$1\" /etc/systemd/system/kagiban-exporter-host-api.service && shift && exec \"$@\"";
+        let program = [env!("CARGO_BIN_EXE_kagiban-exporter"), "check", "--config.file", path(&config)];
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "sh", "-ec", script, "sh", path(&unit)]).args(program);
+        let output = command.args(["--web.listen-address", "127.0.0.1:0"]).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    fs::write(&unit, "[Service]\nProtectSystem=strict\n").unwrap();
+    let fix = format!("with ReadWritePaths=-{} below [Service]", directory.display());
+    let page = checked();
+    assert!(page.contains("kagiban-exporter-host-api.service may not write to") && page.contains(&fix), "{page}");
+    let open = format!("[Service]\nProtectSystem=strict\nReadWritePaths=-{}\n", world.directory.path().display());
+    fs::write(&unit, open).unwrap();
+    let page = checked();
+    assert!(page.contains("its files can be replaced") && !page.contains("may not write to"), "{page}");
+}
+
+/// The rotator refuses it, so a page without a word of it would send people away.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_state_directory_that_others_may_write_to_is_told_where_something_is_rotated() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let world = World::pem_pair().await;
+    let files = HostApiFiles::write(&world, Authority::new("clients"));
+    let config = world.config(&format!("hostApi: {}", files.config("")));
+    let state = kagiban_exporter::config::parse(&config, Path::new("c")).unwrap().state_directory();
+    fs::create_dir_all(&state).unwrap();
+    for (mode, verdicts) in [(0o700, 0), (0o770, 1)] {
+        fs::set_permissions(&state, fs::Permissions::from_mode(mode)).unwrap();
+        let checked = Checked::of(&world, &config);
+        assert_eq!(checked.items("exporter", "critical").len(), verdicts, "{mode:o}: {:#}", checked.page);
+        let metrics_alone = Checked::of(&world, &world.config(""));
+        assert!(metrics_alone.items("exporter", "critical").is_empty(), "{mode:o}: {:#}", metrics_alone.page);
+    }
 }

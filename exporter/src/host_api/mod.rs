@@ -25,6 +25,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use kagiban_crds::HostName;
+use rustls::client::verify_server_name;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::server::ParsedCertificate;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -58,23 +62,35 @@ pub enum StartError {
     Listen { address: SocketAddr, source: std::io::Error },
 }
 
-/// When the host's certificate and the revocation lists that are configured end.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Ends {
-    pub(crate) certificate: Option<Timestamp>,
-    pub(crate) crl: Option<Timestamp>,
+/// What the files say that make its TLS.
+#[derive(Clone, Debug)]
+pub(crate) struct TlsFacts {
+    pub(crate) certificate_not_after: Option<Timestamp>,
+    /// When the first of the revocation lists that are configured expires.
+    pub(crate) crl_next_update: Option<Timestamp>,
+    leaf: CertificateDer<'static>,
+}
+
+impl TlsFacts {
+    /// Whether an operator that looks for this host takes the certificate for its own.
+    pub(crate) fn is_for(&self, host: &HostName) -> bool {
+        let certificate = ParsedCertificate::try_from(&self.leaf);
+        let name = ServerName::try_from(host.as_str());
+        matches!((certificate, name), (Ok(certificate), Ok(name)) if verify_server_name(&certificate, &name).is_ok())
+    }
 }
 
 /// Whether it could be offered. Blocks on the files that it names.
 ///
 /// # Errors
 /// Those of [`start`], but for the socket.
-pub(crate) fn check(config: &HostApiConfig) -> Result<Ends, StartError> {
+pub(crate) fn check(config: &HostApiConfig) -> Result<TlsFacts, StartError> {
     if config.client_names.is_empty() {
         return Err(StartError::NoClients);
     }
     let (served, _) = tls::Files::of(config).load()?;
-    Ok(Ends { certificate: served.certificate_not_after, crl: served.crl_next_update })
+    let tls::Served { certificate_not_after, crl_next_update, leaf, .. } = served;
+    Ok(TlsFacts { certificate_not_after, crl_next_update, leaf })
 }
 
 /// Listens for requests to the workers. The board tells what the UPSes say.

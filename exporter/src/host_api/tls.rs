@@ -7,6 +7,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use kagiban_serving::tls::{self, Identity, MAX_PEM_BYTES};
 use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::CertificateDer;
 use rustls::server::WebPkiClientVerifier;
 use rustls::{DEFAULT_VERSIONS, ServerConfig};
 use tokio_util::sync::CancellationToken;
@@ -41,6 +42,8 @@ pub(super) struct Files {
 #[derive(Clone, Debug)]
 pub(super) struct Served {
     pub(super) config: Arc<ServerConfig>,
+    /// The certificate that clients are shown.
+    pub(super) leaf: CertificateDer<'static>,
     /// When the certificate ends that clients are shown: from then on none of them takes this host for itself.
     pub(super) certificate_not_after: Option<Timestamp>,
     /// When the first of the revocation lists expires. From then on no client of its CA is let in until there is a new one: an old list
@@ -91,7 +94,8 @@ impl Files {
         let certificates =
             |pem: &[u8], setting, path| tls::certificates(pem).ok_or_else(|| none(setting, path, "certificate"));
         let chain = certificates(&certificate, CERTIFICATE, &self.certificate)?;
-        let certificate_not_after = chain.first().and_then(|leaf| not_after(leaf));
+        let leaf = chain.first().cloned().ok_or_else(|| none(CERTIFICATE, &self.certificate, "certificate"))?;
+        let certificate_not_after = not_after(&leaf);
         let key = tls::private_key(&key).ok_or_else(|| none(KEY, &self.key, "private key"))?;
         let client_ca = certificates(&client_ca, CLIENT_CA, &self.client_ca)?;
         let roots = Arc::new(tls::roots(client_ca).map_err(|error| TlsError::ClientCa(error.to_string()))?);
@@ -111,6 +115,7 @@ impl Files {
             tls::server(provider, DEFAULT_VERSIONS, verifier, Identity { chain, key }).map_err(TlsError::Server)?;
         let served = Served {
             config: Arc::new(config),
+            leaf,
             certificate_not_after,
             crl_next_update,
             replaced: CancellationToken::new(),

@@ -13,18 +13,19 @@ pub use boot::BootTime;
 #[cfg(target_os = "linux")]
 pub use kagiban_files::{
     Attributes, Destination, DirectoryIdentity, FileEnds, FileError, FileIdentity, FileRead, HeldFile, Links, Surveyed,
-    SurveyedFile, Swap, WriteError, check_replaceable, check_room, create_private_directory, destination,
-    directory_identity, identify, is_readable_by_others, is_writable_by_others, move_aside, narrow, read_ends,
-    read_held, read_listed, read_regular, remove, replace, survey, swap, swap_names, sweep, sync_directory_of,
-    temporary_beside, unlink_second_name, write_new, write_unsynced,
+    SurveyedFile, Swap, WriteError, check_private_directory, check_replaceable, check_room, create_private_directory,
+    destination, directory_identity, identify, is_readable_by_others, is_writable_by_others, move_aside, narrow,
+    read_ends, read_held, read_listed, read_regular, remove, replace, survey, swap, swap_names, sweep,
+    sync_directory_of, temporary_beside, unlink_second_name, write_new, write_unsynced,
 };
 #[cfg(target_os = "linux")]
 pub use linux::{
-    Connection, FileLock, InheritedSocket, Listener, ListenersError, OS, Request, Requests, ShutdownWatch, Usage,
-    account_id, announce, boot_id, boot_time, booted_at, check_program, command_process, default_state_directory,
-    exposed_part, forbid_dumps, host_name, inherited_sockets, is_clock_synchronized, is_managed_stop, is_running,
-    listeners, lock, may_read_by_right, open_elsewhere, own_account, queued_start, run, run_commands_by,
-    scheduled_shutdown_file, spawn, started_process, system_trust, usage,
+    Connection, FileLock, HOST_API_UNIT, InheritedSocket, Listener, ListenersError, OS, Request, Requests,
+    ShutdownWatch, UnitWrites, Usage, account_id, announce, boot_id, boot_time, booted_at, check_program,
+    command_process, default_state_directory, exposed_part, forbid_dumps, host_api_unit_writes, host_name,
+    inherited_sockets, is_clock_synchronized, is_managed_stop, is_running, listeners, lock, may_read_by_right,
+    open_elsewhere, own_account, queued_start, run, run_commands_by, scheduled_shutdown_file, spawn, started_process,
+    system_trust, usage,
 };
 pub use manager::{HandoverError, Lifecycle};
 pub use program::{ProgramError, StartedProcess};

@@ -1,6 +1,7 @@
 //! `check`: what works on this host, what is missing, and what to do about each. It looks once at everything that the exporter would
 //! look at, and rotates and configures nothing.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,6 +9,7 @@ use std::time::Duration;
 use futures::future::join_all;
 use jiff::Timestamp;
 use kagiban_agents::Class;
+use kagiban_crds::HostName;
 use kagiban_crds::host_api::RotationState;
 use tokio::time::Instant;
 
@@ -18,7 +20,7 @@ use crate::host_api;
 use crate::installation::Installed;
 use crate::overview::shutdown::ShutdownView;
 use crate::overview::{Item, Severity, Topic, attention, fix, item, working};
-use crate::platform;
+use crate::platform::{self, HOST_API_UNIT};
 use crate::rotation::agent::Agent;
 use crate::rotation::failure::RotationFailure;
 use crate::rotation::readiness::{self, Unready};
@@ -59,7 +61,7 @@ pub async fn inspect(config_file: Option<PathBuf>, listen: &[ListenAddress]) -> 
     let mut items = configuration(config_file.clone()).await?;
     let Looked { host, config, board, installed, .. } = look_once(config_file).await?;
     let now = Timestamp::now();
-    note_ends(&config, &board, now).await;
+    items.extend(host_api_name(&config, &host, &board, now).await);
     let snapshot = board.snapshot();
     let shutdown = snapshot.shutdown.as_ref().map(ShutdownView::from);
     items.extend(attention::items(&snapshot, shutdown.as_ref(), now));
@@ -67,11 +69,12 @@ pub async fn inspect(config_file: Option<PathBuf>, listen: &[ListenAddress]) -> 
     items.extend(without_ups(&config));
     items.extend(power(&config, &board).await);
     let state_directory = config.state_directory();
+    items.extend(closed_to_unit(&config).await);
     items.extend(
         join_all(config.agents.iter().map(|agent| of_agent(agent, &state_directory))).await.into_iter().flatten(),
     );
     items.extend(unrotated(&config, &installed));
-    items.push(state(&state_directory).await);
+    items.push(state(&state_directory, config.host_api.is_some()).await);
     items.extend(join_all(listen.iter().map(|address| port(format!("Metrics at {address}"), address))).await);
     if let Some(api) = &config.host_api {
         let address = ListenAddress::from(api.listen_address);
@@ -82,13 +85,16 @@ pub async fn inspect(config_file: Option<PathBuf>, listen: &[ListenAddress]) -> 
     Ok(Inspected { host: host.to_string(), account: platform::own_account(), at: now, items })
 }
 
-/// Of the host API's files, where they make a server; where not, the configuration has said so.
-async fn note_ends(config: &Config, board: &Board, now: Timestamp) {
-    let Some(api) = config.host_api.clone() else { return };
-    let ends = blocking::run(Work::HostApiTls, Instant::now() + LOOK, move || host_api::check(&api)).await;
-    if let Ok(Ok(ends)) = ends {
-        board.note_host_api_tls(true, ends.certificate, ends.crl, now);
-    }
+/// Of the host API's files, where they make a server; where not, the configuration has said so. The board is told when they end.
+async fn host_api_name(config: &Config, host: &HostName, board: &Board, now: Timestamp) -> Option<Item> {
+    let api = config.host_api.clone()?;
+    let file = api.certificate_file.display().to_string();
+    let looked = blocking::run(Work::HostApiTls, Instant::now() + LOOK, move || host_api::check(&api)).await;
+    let facts = looked.ok()?.ok()?;
+    board.note_host_api_tls(true, facts.certificate_not_after, facts.crl_next_update, now);
+    let said = format!("{file} is not for {host}, so no operator takes what answers for this host (WrongHost)");
+    let told = || item(Topic::Exporter, Severity::Critical, "The host API's certificate", said);
+    (!facts.is_for(host)).then(told).map(|item| item.fix_by(Some(fix::OTHER_NAME)))
 }
 
 /// The problems and warnings of `--config.check`.
@@ -111,8 +117,7 @@ fn without_ups(config: &Config) -> Option<Item> {
     config.ups.is_empty().then(|| {
         let said =
             "none is configured, so its battery is not told and nobody is warned before a power cut ends this host";
-        let fix = "name each under `ups`: apcupsd, NUT, SNMP or PowerChute's web interface; see examples/exporter.yaml";
-        item(Topic::Ups, Severity::Warning, "UPS", said).fix_by(Some(fix))
+        item(Topic::Ups, Severity::Warning, "UPS", said).fix_by(Some(fix::NAME_UPS))
     })
 }
 
@@ -173,6 +178,36 @@ async fn of_agent(config: &AgentConfig, state_directory: &Path) -> Vec<Item> {
     items
 }
 
+/// Directories that the unit of the host API would have to write to and may not: this check may have other rights than it.
+async fn closed_to_unit(config: &Config) -> Vec<Item> {
+    if config.host_api.is_none() {
+        return Vec::new();
+    }
+    let (agents, state_directory) = (config.agents.clone(), config.state_directory());
+    let look = move || {
+        let Some(unit) = platform::host_api_unit_writes() else { return Vec::new() };
+        let agents = agents.iter().filter_map(|agent| Agent::resolve(agent).ok());
+        let needed = agents.flat_map(|agent| {
+            let directories = agent.replaced().into_iter().filter_map(Path::parent).map(Path::to_owned);
+            let directories: BTreeSet<PathBuf> = directories.collect();
+            directories.into_iter().map(move |directory| (format!("Agent {}", agent.name), Topic::Agent, directory))
+        });
+        let own = ("State directory".to_owned(), Topic::Exporter, state_directory);
+        needed.chain([own]).filter(|(.., directory)| !unit.may_write(directory)).collect()
+    };
+    let looked = blocking::run(Work::Reports, Instant::now() + LOOK, look).await;
+    // What hangs is told of the agent itself.
+    let closed = looked.unwrap_or_default().into_iter().map(|(about, topic, directory)| {
+        let directory = directory.display();
+        let said = format!("{HOST_API_UNIT} may not write to {directory}, by its file and drop-ins");
+        let fix = format!(
+            "`systemctl edit {HOST_API_UNIT}` with ReadWritePaths=-{directory} below [Service], and restart it"
+        );
+        item(topic, Severity::Warning, about, said).fix_by(Some(fix))
+    });
+    closed.collect()
+}
+
 fn unready(about: &str, why: &Unready) -> Item {
     match why {
         Unready::WantsPassword => {
@@ -197,10 +232,7 @@ fn last_rotation(about: &str, journal: Result<Option<rotation::Record>, String>)
         report.failure.map_or_else(String::new, |failure| format!(": {} ({})", failure.message, failure.reason));
     let said = format!("its rotation {} is {}{failure}", record.generation, report.state.as_str());
     let (severity, fix) = match report.state {
-        RotationState::Frozen => (
-            Severity::Critical,
-            Some("see docs/runbooks/KagibanRotationFrozen.md; nothing is rotated until the freeze ends"),
-        ),
+        RotationState::Frozen => (Severity::Critical, Some(fix::FROZEN)),
         RotationState::RolledBack => (Severity::Warning, Some("mend what it tells of, and the operator tries again")),
         _ => (Severity::Fine, None),
     };
@@ -223,29 +255,39 @@ fn unrotated(config: &Config, found: &[Installed]) -> Vec<Item> {
     said.collect()
 }
 
-async fn state(directory: &Path) -> Item {
+/// Where something is rotated, nobody else may write there.
+async fn state(directory: &Path, rotates: bool) -> Item {
     let about = format!("State directory {}", directory.display());
     let (root, looked_at) = (directory.to_owned(), directory.to_owned());
-    let look =
-        move || (StateDirectory::at(&root).used_elsewhere(), std::fs::metadata(&looked_at).map(|it| it.is_dir()));
+    let look = move || {
+        let is_directory = std::fs::metadata(&looked_at).map(|it| it.is_dir());
+        let shared = matches!(is_directory, Ok(true)).then(|| platform::check_private_directory(&looked_at).err());
+        (StateDirectory::at(&root).used_elsewhere(), is_directory, shared.flatten().filter(|_| rotates))
+    };
     let looked = blocking::run(Work::State, Instant::now() + LOOK, look).await;
     let item = |severity, said: String| item(Topic::Exporter, severity, about.clone(), said);
     match looked {
         Err(blocked) => hangs(Topic::Exporter, about, &blocked),
-        Ok((Some(process), _)) => item(
+        Ok((Some(process), ..)) => item(
             Severity::Critical,
             format!("the exporter that runs (process {process}) uses another directory than the one that is there now"),
         )
         .fix_by(Some("unmount what was mounted over it, or restart the exporter where this one is meant")),
-        Ok((None, Ok(true))) => item(Severity::Fine, "is there".to_owned()),
-        Ok((None, Ok(false))) => {
+        Ok((None, Ok(true), None)) => item(Severity::Fine, "is there".to_owned()),
+        Ok((None, Ok(true), Some(error))) => {
+            item(Severity::Critical, format!("nothing is rotated with it: {error} ({})", error.reason())).fix_by(Some(
+                "run the check as the account that rotates, root with the package; what kagiban-exporter.service has left, which is the account \
+                 kagiban's, goes before: `systemctl disable --now kagiban-exporter; find /var/lib/kagiban -user kagiban -delete`",
+            ))
+        }
+        Ok((None, Ok(false), _)) => {
             item(Severity::Critical, "is no directory".to_owned()).fix_by(Some("move away what is in its place"))
         }
-        Ok((None, Err(error))) if error.kind() == std::io::ErrorKind::NotFound => item(
+        Ok((None, Err(error), _)) if error.kind() == std::io::ErrorKind::NotFound => item(
             Severity::Fine,
             "is not there yet; the exporter makes it when it first has something to keep".to_owned(),
         ),
-        Ok((None, Err(error))) => item(Severity::Critical, format!("cannot be looked at: {error}"))
+        Ok((None, Err(error), _)) => item(Severity::Critical, format!("cannot be looked at: {error}"))
             .fix_by(Some("run the check as the account that kagiban-exporter runs as")),
     }
 }

@@ -16,6 +16,7 @@ mod sockets;
 mod supervise;
 mod systemd;
 mod trust_store;
+mod unit;
 
 pub use accounts::{account_id, may_read_by_right, own_account};
 pub use clock::is_clock_synchronized;
@@ -29,6 +30,7 @@ pub use sockets::{Connection, InheritedSocket, Listener};
 pub use supervise::{command_process, run_commands_by};
 pub use systemd::{announce, inherited_sockets, is_managed_stop, queued_start};
 pub use trust_store::system_trust;
+pub use unit::{HOST_API_UNIT, UnitWrites, host_api_unit_writes};
 
 /// The system this was built for.
 pub const OS: kagiban_agents::Os = kagiban_agents::Os::Linux;
