@@ -23,6 +23,8 @@ pub enum Os {
 pub struct Facts {
     /// What configuration, the host API and the cluster's resource call it.
     pub id: &'static str,
+    /// What an agent of it is called on a host that has one, in proposals and in the documentation.
+    pub agent: &'static str,
     pub class: Class,
     /// Where it installs itself, the likeliest first. Discovery tries them all.
     pub directories: fn(Os) -> &'static [&'static str],
@@ -48,6 +50,7 @@ impl Facts {
     /// A product of which only the host's configuration knows anything: for what a product's own facts leave out.
     pub(crate) const BY_CONFIGURATION: Self = Self {
         id: "",
+        agent: "",
         class: Class::Observe,
         directories: |_| &[],
         keystores: &[],

@@ -5,6 +5,7 @@ use crate::facts::{Class, Facts, Os, Renewal};
 
 pub(crate) const FACTS: Facts = Facts {
     id: "powerchute-business-edition",
+    agent: "pcbe",
     class: Class::Trigger(Renewal::BY_CONFIGURATION),
     directories,
     keystores: &["commkey"],

@@ -4,6 +4,7 @@ use crate::facts::{Class, Facts, Hardening, Os, PasswordIni, ServiceCommands};
 
 pub(crate) const FACTS: Facts = Facts {
     id: "powerchute-serial-shutdown",
+    agent: "powerchute",
     class: Class::Push,
     directories,
     // The handbook's import step names `PowerChute-keystore`, which is another product's file: importing there makes a

@@ -3,5 +3,9 @@
 
 use crate::facts::{Class, Facts, Renewal};
 
-pub(crate) const FACTS: Facts =
-    Facts { id: "self-renewing-service", class: Class::Trigger(Renewal::BY_CONFIGURATION), ..Facts::BY_CONFIGURATION };
+pub(crate) const FACTS: Facts = Facts {
+    id: "self-renewing-service",
+    agent: "console",
+    class: Class::Trigger(Renewal::BY_CONFIGURATION),
+    ..Facts::BY_CONFIGURATION
+};

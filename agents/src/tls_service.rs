@@ -2,4 +2,5 @@
 
 use crate::facts::{Class, Facts};
 
-pub(crate) const FACTS: Facts = Facts { id: "tls-service", class: Class::Push, ..Facts::BY_CONFIGURATION };
+pub(crate) const FACTS: Facts =
+    Facts { id: "tls-service", agent: "web", class: Class::Push, ..Facts::BY_CONFIGURATION };

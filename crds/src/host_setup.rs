@@ -18,6 +18,10 @@ pub const CLIENT_CA_FILE: &str = "client-ca.crt";
 pub const CLIENT_NAME: &str = "kagiban-operator";
 /// The Secret with that certificate.
 pub const CLIENT_SECRET: &str = "fleet-client";
+/// The Secret with the CA of the agents' certificates.
+pub const ISSUER_SECRET: &str = "fleet-ca";
+/// Where the resources and their Secrets are, unless somebody says otherwise.
+pub const NAMESPACE: &str = "fleet";
 
 /// `hostApi` of the exporter's configuration, as YAML: for a host whose files are in `directory`, and which lets `client` in.
 pub fn host_api_section(listen: SocketAddr, directory: &str, client: &str) -> String {

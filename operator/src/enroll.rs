@@ -22,12 +22,15 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use jiff::Timestamp;
 
-use crate::certificate::Usage;
+use crate::certificate::{MadeAuthority, Usage};
 use crate::cli::EnrollArgs;
 use ca::Ca;
 use identity::{Identity, Names};
 use output::{Output, Target};
 use report::Report;
+
+/// What a new CA of the agents' certificates calls itself.
+const FLEET_CA: &str = "Fleet CA";
 
 /// What is written where; none of what is not made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,7 +63,10 @@ pub async fn enroll(args: &EnrollArgs) -> anyhow::Result<()> {
     let now = Timestamp::now();
     let ca = Ca::find(args, now).await?;
     let signed = sign(args, &places, &ca, now)?;
-    let manifest = signed.client.as_ref().map(|client| contents::secret(args, client, ca.anchor()));
+    let issuer = args.new_issuer.as_ref().map(|_| MadeAuthority::new(FLEET_CA, now)).transpose();
+    let issuer = issuer.context("no CA could be made for the agents")?;
+    let secrets = |client| contents::secrets(args, client, ca.anchor(), issuer.as_ref());
+    let manifest = signed.client.as_ref().map(secrets);
 
     let mut output = Output::default();
     if let (Some(path), Some(files)) = (&places.ca, ca.files()) {
@@ -83,7 +89,8 @@ pub async fn enroll(args: &EnrollArgs) -> anyhow::Result<()> {
         (None, _) | (_, None) => {}
     }
     let left = output.keep();
-    let report = Report { args, places: &places, ca: &ca, signed: &signed, left: &left }.to_string();
+    let report =
+        Report { args, places: &places, ca: &ca, signed: &signed, issuer: issuer.as_ref(), left: &left }.to_string();
     // Where the Secret goes to the standard output, nothing else does
     let told = if places.client == Some(SecretOutput::Stdout) {
         std::io::stderr().write_all(report.as_bytes())

@@ -3,7 +3,7 @@
 use std::fs;
 use std::sync::{Mutex, PoisonError};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
 use crate::kubectl::Kubectl;
@@ -13,7 +13,7 @@ use crate::{tools, yaml};
 /// The name in the operator's client certificate that hosts authorise.
 pub const OPERATOR_NAME: &str = "kagiban-operator.fleet.example.com";
 /// The resource in `examples/quickstart`, its host, and the Secrets that it names.
-pub const RESOURCE: &str = "ups-01-powerchute";
+pub const RESOURCE: &str = "ups-01.example.com-powerchute";
 pub const HOST: &str = "ups-01.example.com";
 pub const ISSUER_SECRET: &str = "fleet-ca";
 pub const CLIENT_SECRET: &str = "fleet-client";
@@ -104,6 +104,8 @@ pub fn resource(url: &str) -> Result<Value> {
     let text = fs::read_to_string(tools::workspace().join("examples/quickstart/managedagentcertificate.yaml"))?;
     let mut resource: Value = serde_yaml::from_str(&text)?;
     resource["spec"]["api"]["hostApi"]["url"] = json!(url);
+    // Each test has a namespace of its own.
+    resource["metadata"].as_object_mut().context("no metadata")?.remove("namespace");
     Ok(resource)
 }
 

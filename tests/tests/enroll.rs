@@ -143,7 +143,7 @@ fn what_is_written_is_for_its_owner_alone_and_what_is_there_is_kept_unless_it_is
     for told in [
         "ca/ca.crt",
         "scp ups-01.example.com/host-api.crt",
-        "into the exporter's configuration",
+        "kagiban-exporter discover --host ups-01.example.com -o config",
         "kagiban-exporter-host-api",
         "create -f fleet-client.yaml",
     ] {
@@ -254,7 +254,8 @@ fn a_ca_that_lies_in_the_cluster_signs_what_its_secret_says() -> Result<()> {
     let plane = ControlPlane::shared()?;
     let kubectl = plane.admin()?.create_namespace("enroll")?;
     let directory = scratch::directory("enroll-cluster")?;
-    enroll(&directory, &["--client", "--new-ca", "ca", "--allowed-hosts", HOST])?;
+    let words = ["--client", "--new-ca", "ca", "--new-issuer", "agents", "--allowed-hosts", HOST];
+    enroll(&directory, &[&words[..], &["--client-secret", "fleet-client"]].concat())?;
     let at = |name: &str| format!("{}", directory.join("ca").join(name).display());
     kubectl.run(&["create", "secret", "tls", "host-api-ca", "--cert", &at("ca.crt"), "--key", &at("ca.key")])?;
     let kubeconfig = plane.admin_kubeconfig().to_string_lossy().into_owned();
@@ -279,6 +280,10 @@ fn a_ca_that_lies_in_the_cluster_signs_what_its_secret_says() -> Result<()> {
     let secret: Value = kubectl.json(&["get", "secret", "fleet-client"])?;
     ensure!(secret["metadata"]["labels"] == json!({"kagiban.dev/purpose": "client-tls"}), "{}", secret["metadata"]);
     ensure!(secret["type"] == "kubernetes.io/tls" && secret["data"]["ca.crt"].is_string(), "another kind");
+    let issuer: Value = kubectl.json(&["get", "secret", "agents"])?;
+    ensure!(issuer["metadata"]["labels"] == json!({"kagiban.dev/purpose": "issuer"}), "{}", issuer["metadata"]);
+    let clients = &issuer["metadata"]["annotations"]["kagiban.dev/allowed-clients"];
+    ensure!(clients == "fleet-client" && issuer["type"] == "kubernetes.io/tls", "{}", issuer["metadata"]);
     Ok(())
 }
 

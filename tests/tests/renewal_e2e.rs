@@ -27,7 +27,7 @@ use serde_json::{Value, json};
 
 const DEADLINE: Duration = Duration::from_secs(120);
 const DAY: Duration = Duration::from_secs(24 * 3600);
-const RESOURCE: &str = "ups-01-console";
+const RESOURCE: &str = "ups-01.example.com-console";
 
 /// A service whose certificate and key lie in one file, which it reads for every connection.
 struct Service {
@@ -165,6 +165,7 @@ impl Stage {
         let text = fs::read_to_string(tools::workspace().join("examples/self-renewing-service.yaml"))?;
         let mut resource: Value = serde_yaml::from_str(&text)?;
         resource["spec"]["api"]["hostApi"]["url"] = json!(format!("https://{}", host_api.address()));
+        resource["metadata"]["namespace"] = json!(name);
         Ok(Self { kubectl, service, operator, exporter, resource })
     }
 

@@ -17,7 +17,7 @@ pub fn print(found: &Inventory, args: &DiscoverArgs, out: &mut dyn Write) -> io:
         Proposed::Text => text(found, out)?,
         Proposed::Config => out.write_all(proposal::configuration(host, agents, daemons).as_bytes())?,
         Proposed::Manifests => {
-            let manifests = proposal::manifests(host, args.namespace.as_deref(), agents, daemons);
+            let manifests = proposal::manifests(host, &args.namespace, agents, daemons);
             out.write_all(manifests.as_bytes())?;
         }
     }
@@ -46,7 +46,8 @@ fn text(found: &Inventory, out: &mut dyn Write) -> io::Result<()> {
     if found.agents.is_empty() {
         writeln!(
             out,
-            "\nNo agent was found whose keystore can be rotated; examples/exporter.yaml shows how one is named by hand."
+            "\nNo agent was found whose keystore can be rotated; {} shows how one is named by hand.",
+            online!("examples/exporter.yaml")
         )
     } else {
         writeln!(out, "\n`-o config` prints a configuration for this host, and `-o manifests` what the cluster needs.")

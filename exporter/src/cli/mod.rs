@@ -11,7 +11,7 @@ use std::io;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use kagiban_crds::{AgentName, HostName};
+use kagiban_crds::{AgentName, HostName, host_setup};
 use kagiban_process::completion::CompletionArgs;
 
 pub use check::print as print_check;
@@ -171,9 +171,9 @@ pub struct DiscoverArgs {
     /// The name of this host in the cluster, by default what the system calls itself.
     #[arg(long, value_name = "NAME")]
     pub host: Option<HostName>,
-    /// The namespace of the resources, by default none is written.
-    #[arg(long, value_name = "NAMESPACE", value_parser = namespace)]
-    pub namespace: Option<String>,
+    /// The namespace of the resources and of the Secrets that they name.
+    #[arg(long, value_name = "NAMESPACE", default_value = host_setup::NAMESPACE, value_parser = namespace)]
+    pub namespace: String,
 }
 
 /// A namespace's name is a DNS label, as an agent's is.

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 
 use kagiban_agents::Class;
-use kagiban_crds::host_setup::{self, CLIENT_SECRET, PORT, yaml_scalar};
+use kagiban_crds::host_setup::{self, CLIENT_SECRET, ISSUER_SECRET, PORT, yaml_scalar};
 use kagiban_crds::{AgentName, HostName};
 use sha2::{Digest as _, Sha256};
 
@@ -14,10 +14,14 @@ use crate::installation::Installed;
 /// Of a resource's name, by the CRD.
 const MAX_NAME: usize = 63;
 
-const NO_DAEMON: &str = "# No UPS daemon answers on this host. Name its UPS under `ups`; nothing is rotated while the power is not known, unless\n\
-                         # somebody vouches for it with `power: {assume: mains}`.\n";
-const WANTS_PASSWORD: &str =
-    "# The Secret powerchute-store holds the password of a keystore, which this host does not know.\n";
+/// In the place of UPSes, as lines that a person completes.
+const NO_DAEMON: &str = "\
+# No UPS daemon answers on this host, and nothing is rotated while the power is not known. Name its UPS:
+#ups:
+#- {name: rack-a, nut: {address: \"127.0.0.1:3493\", ups: smart1500}}
+# or, where none can be asked and somebody vouches for the mains:
+#power: {assume: mains}
+";
 
 /// A UPS daemon on this host that something answers for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,7 +73,8 @@ pub fn rotatable(found: &[Installed], wants_password: impl Fn(&AgentName, &Insta
     // What renews itself does so by a command that only its administrator knows.
     for at in found.iter().filter(|at| matches!(at.product.facts().class, Class::Push)) {
         let again = named.iter().filter(|other| other.at.product == at.product).count();
-        let name = if again == 0 { at.product.id().to_owned() } else { format!("{}-{}", at.product.id(), again + 1) };
+        let name = at.product.facts().agent;
+        let name = if again == 0 { name.to_owned() } else { format!("{name}-{}", again + 1) };
         let Ok(name) = name.parse::<AgentName>() else { continue };
         named.push(Rotatable { wants_password: wants_password(&name, at), name, at: at.clone() });
     }
@@ -80,12 +85,12 @@ pub fn rotatable(found: &[Installed], wants_password: impl Fn(&AgentName, &Insta
 pub fn configuration(host: &HostName, agents: &[Rotatable], daemons: &[LocalDaemon]) -> String {
     let mut text = format!(
         "# /etc/kagiban/exporter.yaml of this host. `kagiban-operator enroll` makes the files of hostApi;\n\
-         # clientNames has a DNS name of the operator's client certificate. examples/exporter.yaml explains every key.\n\
-         {}host: {}\n",
-        if daemons.is_empty() { NO_DAEMON } else { "" },
+         # clientNames has a DNS name of the operator's client certificate. Every key: {}\n\
+         host: {}\n",
+        online!("examples/exporter.yaml"),
         yaml_scalar(host.as_str())
     );
-    text.push_str(if daemons.is_empty() { "" } else { "ups:\n" });
+    text.push_str(if daemons.is_empty() { NO_DAEMON } else { "ups:\n" });
     for daemon in daemons {
         let (name, section, address) = (daemon.as_str(), daemon.section(), daemon.address());
         let _ = write!(text, "- name: {name}\n  {section}:\n    address: {address}\n");
@@ -101,7 +106,7 @@ pub fn configuration(host: &HostName, agents: &[Rotatable], daemons: &[LocalDaem
 
 /// A `ManagedAgentCertificate` for each agent, as a stream of YAML documents that `kubectl apply -f -` takes. The configuration of the
 /// host that goes with them stands before, as comments.
-pub fn manifests(host: &HostName, namespace: Option<&str>, agents: &[Rotatable], daemons: &[LocalDaemon]) -> String {
+pub fn manifests(host: &HostName, namespace: &str, agents: &[Rotatable], daemons: &[LocalDaemon]) -> String {
     // A comment of the configuration stays one when the lines are taken out of these.
     let mut text: String = configuration(host, agents, daemons).lines().map(|line| format!("# {line}\n")).collect();
     if host.as_str().parse::<IpAddr>().is_ok() {
@@ -111,14 +116,17 @@ pub fn manifests(host: &HostName, namespace: Option<&str>, agents: &[Rotatable],
     if !agents.is_empty() {
         let _ = write!(
             text,
-            "#\n# What follows is for the cluster. It names Secrets in its namespace: fleet-ca signs, and {CLIENT_SECRET} is shown to \
-             the host.\n# docs/first-rotation.md says how each is made.\n"
+            "#\n# What follows is for the cluster. It names Secrets in its namespace: {ISSUER_SECRET} signs, and {CLIENT_SECRET} is shown to \
+             the host.\n# `kagiban-operator enroll HOST --new-ca host-api-ca --new-issuer {ISSUER_SECRET}` makes both; see {}\n",
+            online!("docs/first-rotation.md")
         );
     }
-    text.push_str(if agents.iter().any(|agent| agent.wants_password) { WANTS_PASSWORD } else { "" });
+    if agents.iter().any(|agent| agent.wants_password) {
+        text.push_str(&password_commands(host, namespace));
+    }
     for Rotatable { name, at, wants_password } in agents {
         let (resource, product) = (yaml_scalar(&resource_name(host, name)), at.product.id());
-        let namespace = namespace.map_or_else(String::new, |it| format!("  namespace: {}\n", yaml_scalar(it)));
+        let namespace = yaml_scalar(namespace);
         let keystore =
             if *wants_password { "  keystore:\n    passwordSecretRef:\n      name: powerchute-store\n" } else { "" };
         let (name, host_name) = (yaml_scalar(name.as_str()), yaml_scalar(host.as_str()));
@@ -130,7 +138,8 @@ apiVersion: kagiban.dev/v1alpha1
 kind: ManagedAgentCertificate
 metadata:
   name: {resource}
-{namespace}spec:
+  namespace: {namespace}
+spec:
   host: {host_name}
   agent:
     product: {product}
@@ -147,21 +156,32 @@ metadata:
     renewBefore: 720h
   issuerRef:
     kind: CASecret
-    name: fleet-ca
+    name: {ISSUER_SECRET}
 {keystore}"
         );
     }
     text
 }
 
-/// A name of its own for each agent of each host, of 63 characters at most. One that would be longer ends with a part of its SHA-256.
+/// How the Secret is made that the resources name then.
+fn password_commands(host: &HostName, namespace: &str) -> String {
+    let kubectl = format!("kubectl -n {namespace}");
+    format!(
+        "# The Secret powerchute-store holds the password of a keystore, which this host does not know:\n\
+         #   {kubectl} create secret generic powerchute-store --from-file=password=FILE\n\
+         #   {kubectl} label secret powerchute-store kagiban.dev/purpose=keystore-password\n\
+         #   {kubectl} annotate secret powerchute-store kagiban.dev/allowed-hosts={host} kagiban.dev/allowed-clients={CLIENT_SECRET}\n"
+    )
+}
+
+/// A name of its own for each agent of each host, as the chart makes it of `fleet.hosts`, of 63 characters at most. One that would be longer ends with a part of its SHA-256.
 fn resource_name(host: &HostName, agent: &AgentName) -> String {
-    let whole = format!("{}-{agent}", host.as_str().replace('.', "-"));
+    let whole = format!("{host}-{agent}");
     if whole.len() <= MAX_NAME {
         return whole;
     }
     let digest = hex::encode(&Sha256::digest(format!("{host}/{agent}"))[..4]);
-    let kept = whole[..MAX_NAME - digest.len() - 1].trim_end_matches('-');
+    let kept = whole[..MAX_NAME - digest.len() - 1].trim_end_matches(['-', '.']);
     format!("{kept}-{digest}")
 }
 
@@ -195,40 +215,50 @@ mod tests {
         let text = configuration(&host(), &agents, &LocalDaemon::ALL);
         let config = config::parse(&text, Path::new("proposed")).unwrap_or_else(|error| panic!("{error}\n{text}"));
         let named: Vec<_> = config.agents.iter().map(|it| (it.name.as_str(), it.directory.clone())).collect();
-        let expected = [("powerchute-serial-shutdown", "/opt/APC/Agent"), ("powerchute-serial-shutdown-2", odd)];
+        let expected = [("powerchute", "/opt/APC/Agent"), ("powerchute-2", odd)];
         assert_eq!(named, expected.map(|(name, path)| (name, Some(path.into()))));
         assert_eq!(config.host, Some(host()));
         assert!(config.ups.len() == 2 && config.ups.iter().all(|ups| ups.feeds_host) && config.host_api.is_some());
         let without = configuration(&host(), &agents, &[]);
-        assert!(without.contains("# No UPS daemon answers") && !without.contains("\nups:"), "{without}");
+        assert!(!without.contains("\nups:") && !without.contains("\npower:"), "{without}");
+        // Either proposal is one when its sign of a comment is taken away.
+        let ups = without.replace("#ups:", "ups:").replace("#- {name", "- {name");
+        let named = config::parse(&ups, Path::new("ups")).unwrap_or_else(|error| panic!("{error}\n{ups}"));
+        assert_eq!(named.ups.len(), 1);
+        let power = without.replace("#power:", "power:");
+        let vouched = config::parse(&power, Path::new("power")).unwrap_or_else(|error| panic!("{error}\n{power}"));
+        assert!(vouched.power.assumes_mains());
     }
 
     #[test]
     fn each_agent_of_each_host_has_a_name_that_the_cluster_takes() {
         let name = |host: &str| {
             let host = host.parse().expect("a host name");
-            resource_name(&host, &"powerchute-serial-shutdown".parse().expect("a name"))
+            resource_name(&host, &"powerchute".parse().expect("a name"))
         };
         let hosts = ["ups.a.example.com", "ups.b.example.com", "192.0.2.7", "192.0.3.8"];
         let long = ["a", "b"].map(|end| format!("{}.{}.{end}.example.com", "rack-7".repeat(8), "x".repeat(40)));
         let names: std::collections::BTreeSet<_> =
             hosts.into_iter().chain(long.iter().map(String::as_str)).map(name).collect();
         assert_eq!(names.len(), 6, "{names:?}");
-        assert!(names.iter().all(|name| name.len() <= MAX_NAME && name.parse::<AgentName>().is_ok()), "{names:?}");
+        assert!(names.iter().all(|name| name.len() <= MAX_NAME && name.parse::<HostName>().is_ok()), "{names:?}");
+        assert!(names.contains("ups.a.example.com-powerchute"), "{names:?}");
     }
 
     #[test]
     fn the_manifests_have_the_configuration_as_comments_and_nothing_else_beside_the_resources() {
         let agents = rotatable(&[at(Product::PowerchuteSerialShutdown, "/opt/APC/Agent")], |_, _| true);
-        let text = manifests(&host(), Some("fleet"), &agents, &LocalDaemon::ALL);
+        let text = manifests(&host(), "fleet", &agents, &LocalDaemon::ALL);
         let (comments, resources) = text.split_once("---\n").expect("a document");
         assert!(comments.lines().all(|line| line.starts_with('#')), "{comments}");
-        let by_address = manifests(&"192.0.2.7".parse().expect("a host"), None, &agents, &[]);
+        let by_address = manifests(&"192.0.2.7".parse().expect("a host"), "fleet", &agents, &[]);
         assert!(!by_address.contains("---") && by_address.contains("--host"), "{by_address}");
         assert!(comments.contains("# hostApi:") && comments.contains("    address: 127.0.0.1:3551"), "{comments}");
         let resource: serde_yaml::Value = serde_yaml::from_str(resources).expect("YAML");
-        assert_eq!(resource["metadata"]["name"].as_str(), Some("ups-01-example-com-powerchute-serial-shutdown"));
+        assert_eq!(resource["metadata"]["name"].as_str(), Some("ups-01.example.com-powerchute"));
         assert_eq!(resource["metadata"]["namespace"].as_str(), Some("fleet"));
+        let make = "#   kubectl -n fleet create secret generic powerchute-store --from-file=password=FILE\n";
+        assert!(comments.contains(make), "{comments}");
         assert_eq!(resource["spec"]["keystore"]["passwordSecretRef"]["name"].as_str(), Some("powerchute-store"));
     }
 }

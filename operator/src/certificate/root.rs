@@ -27,16 +27,18 @@ pub struct MadeAuthority {
 }
 
 impl MadeAuthority {
+    /// `name` is followed by what tells it from others of that name.
+    ///
     /// # Errors
     /// Only without randomness.
-    pub fn new(now: Timestamp) -> Result<Self, IssuerError> {
+    pub fn new(name: &str, now: Timestamp) -> Result<Self, IssuerError> {
         let signing = |_| IssuerError::Signing;
         let key = Zeroizing::new(KeyPair::generate().map_err(signing)?);
         let serial = random_serial()?;
         let end = now.as_second().saturating_add(i64::try_from(LIFE.as_secs()).unwrap_or(i64::MAX));
         let mut params = CertificateParams::default();
         params.distinguished_name = DistinguishedName::new();
-        let name = format!("Kagiban host API CA {}", hex::encode(&serial[..NAME_BYTES]));
+        let name = format!("{name} {}", hex::encode(&serial[..NAME_BYTES]));
         params.distinguished_name.push(DnType::CommonName, name);
         set_validity(&mut params, now.as_second(), end)?;
         params.serial_number = Some(SerialNumber::from_slice(&serial));
@@ -66,7 +68,7 @@ mod tests {
     #[test]
     fn a_ca_that_is_made_here_may_sign_at_once_and_is_no_others_namesake() {
         let now: Timestamp = "2026-11-27T12:00:00Z".parse().expect("a time");
-        let [made, other] = [(); 2].map(|()| MadeAuthority::new(now).expect("a CA"));
+        let [made, other] = [(); 2].map(|()| MadeAuthority::new("Kagiban host API CA", now).expect("a CA"));
         Authority::read(made.certificate.as_bytes(), made.key.as_bytes(), now).expect("the issuer takes it");
         let [made_der, other_der] =
             [&made, &other].map(|it| CertificateDer::from_pem_slice(it.certificate.as_bytes()).expect("PEM"));

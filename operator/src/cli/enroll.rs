@@ -17,9 +17,10 @@ use crate::host_pattern::HostPattern;
 /// What `--help` prints below the options.
 const EXAMPLES: &str = "\
 Examples:
-  The first host, with a new CA. It makes host-api-ca/, ups-01.example.com/ and fleet-client.yaml:
+  The first host, with a new CA for the host API and one for the agents. It makes host-api-ca/, ups-01.example.com/ and
+  fleet-client.yaml:
     kagiban-operator enroll ups-01.example.com --new-ca host-api-ca \\
-        --allowed-hosts '*.example.com'
+        --new-issuer fleet-ca --allowed-hosts '*.example.com'
   Each further host:
     kagiban-operator enroll ups-02.example.com \\
         --ca-cert host-api-ca/ca.crt --ca-key host-api-ca/ca.key
@@ -33,9 +34,10 @@ Examples:
   The operator's Secret straight into the cluster, with no key on this disk:
     kagiban-operator enroll --client --client-output - --allowed-hosts '*.example.com' \\
         --ca-cert host-api-ca/ca.crt --ca-key host-api-ca/ca.key |
-        kubectl create -n NAMESPACE -f -";
+        kubectl create -f -";
 #[derive(Clone, Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
+#[command(group = ArgGroup::new("a_client").multiple(true).args(["client", "new_ca"]))]
 #[command(group = ArgGroup::new("authority").required(true).args(["ca_cert", "ca_secret", "new_ca"]))]
 pub struct EnrollArgs {
     /// The host, as `host` in its configuration and `spec.host` in resources call it. Its certificate is for this name.
@@ -95,7 +97,7 @@ pub struct EnrollArgs {
     #[arg(
         long,
         value_name = "[NAMESPACE/]NAME",
-        default_value = host_setup::CLIENT_SECRET,
+        default_value_t = SecretAddress::usual_client(),
         help_heading = "The operator's client certificate"
     )]
     pub client_secret: SecretAddress,
@@ -109,6 +111,17 @@ pub struct EnrollArgs {
         help_heading = "The operator's client certificate"
     )]
     pub allowed_hosts: Vec<HostPattern>,
+    /// Make a CA for the agents' certificates too (ECDSA P-256, ten years), as a Secret of this name in the same namespace and file,
+    /// which resources name in `issuerRef`. It may sign for --allowed-hosts. An agent that has to chain to a CA of yours needs that
+    /// one instead.
+    #[arg(
+        long,
+        value_name = "NAME",
+        requires = "a_client",
+        conflicts_with = "renew",
+        help_heading = "The operator's client certificate"
+    )]
+    pub new_issuer: Option<SecretName>,
     /// The file for the Secret's manifest, readable by this user alone; by default NAME.yaml beside HOST. `-` is the standard
     /// output.
     #[arg(long, value_name = "FILE", help_heading = "The operator's client certificate")]
@@ -127,6 +140,14 @@ pub struct SecretAddress {
 pub enum SubjectName {
     Dns(String),
     Address(IpAddr),
+}
+
+impl SecretAddress {
+    /// The one that `discover` and the documentation name.
+    fn usual_client() -> Self {
+        let name = host_setup::CLIENT_SECRET.parse().expect("a Secret's name");
+        Self { namespace: Some(host_setup::NAMESPACE.to_owned()), name }
+    }
 }
 
 impl FromStr for SecretAddress {
@@ -206,6 +227,7 @@ mod tests {
             (&["--new-ca", "a", "--client"], "--allowed-hosts"),
             (&["UPS_01", "--new-ca", "a"], "UPS_01"),
             (&["../x", "--new-ca", "a"], "../x"),
+            (&["ups-01", "--ca-cert", "a", "--ca-key", "b", "--new-issuer", "fleet-ca"], "--client"),
             (&["ups-01", "--new-ca", "a", "--duration", "30m"], "at least 1h"),
             (&["ups-01", "--new-ca", "a", "--on-host", "etc"], "absolute"),
             (&["ups-01", "--new-ca", "a", "--client-secret", "a/b/c"], "--client-secret"),

@@ -16,6 +16,9 @@ use crate::cluster::{Claims, Cluster};
 use crate::grant::{Grant, Purpose};
 use crate::metrics::Metrics;
 
+/// What a new one calls itself.
+const HOST_API_CA: &str = "Kagiban host API CA";
+
 /// In the directory of a new CA.
 pub(super) const CERTIFICATE: &str = "ca.crt";
 pub(super) const KEY: &str = "ca.key";
@@ -44,7 +47,7 @@ impl Ca {
         if let Some(secret) = &args.ca_secret {
             return Self::of_secret(secret, &args.cluster, now).await;
         }
-        let made = MadeAuthority::new(now).context("no CA could be made")?;
+        let made = MadeAuthority::new(HOST_API_CA, now).context("no CA could be made")?;
         let mut ca = Self::read(made.certificate.as_bytes(), made.key.as_bytes(), "the new CA".to_owned(), now)?;
         ca.made = Some(made);
         Ok(ca)

@@ -2,11 +2,13 @@
 
 use std::fmt::Write as _;
 
+use kagiban_crds::SecretName;
 use kagiban_crds::host_setup::{CERTIFICATE_FILE, CLIENT_CA_FILE, KEY_FILE, host_api_section, yaml_scalar};
-use kagiban_crds::resource::{ALLOWED_HOSTS_ANNOTATION, PURPOSE_LABEL};
+use kagiban_crds::resource::{ALLOWED_CLIENTS_ANNOTATION, ALLOWED_HOSTS_ANNOTATION, PURPOSE_LABEL};
 use zeroize::Zeroizing;
 
 use super::identity::Identity;
+use crate::certificate::MadeAuthority;
 use crate::cli::EnrollArgs;
 use crate::grant::Purpose;
 
@@ -28,8 +30,40 @@ pub(super) fn settings(args: &EnrollArgs) -> String {
     host + &host_api_section(args.listen_address, &args.on_host, args.client_name.as_str())
 }
 
-/// The Secret that resources name in `tlsSecretRef`, with what the operator may use it for and for which hosts.
-pub(super) fn secret(args: &EnrollArgs, client: &Identity, anchor: &str) -> Zeroizing<String> {
+/// The Secret that resources name in `tlsSecretRef`, with what the operator may use it for and for which hosts; after it the one that
+/// they name in `issuerRef`, where that was made too.
+pub(super) fn secrets(
+    args: &EnrollArgs,
+    client: &Identity,
+    anchor: &str,
+    issuer: Option<&MadeAuthority>,
+) -> Zeroizing<String> {
+    let head = format!(
+        "# The client certificate of kagiban-operator ({}), until {}. It holds a private key.\n{}",
+        args.client_name,
+        client.leaf.not_after,
+        head(args, &args.client_secret.name, Purpose::ClientTls)
+    );
+    let values = [("tls.crt", client.chain.as_str()), ("tls.key", &client.key), ("ca.crt", anchor)];
+    let issuer = issuer.zip(args.new_issuer.as_ref()).map(|(made, name)| {
+        let head = format!(
+            "---\n# The CA of the agents' certificates, until {}. It holds a private key.\n{}",
+            made.not_after,
+            self::head(args, name, Purpose::Issuer)
+        );
+        (head, [("tls.crt", made.certificate.as_str()), ("tls.key", made.key.as_str())])
+    });
+    let issuer = issuer.map(|(head, values)| with_values(&head, &values));
+    let client = with_values(&head, &values);
+    let issuer = issuer.as_ref().map_or("", |issuer| issuer.as_str());
+    let mut text = Zeroizing::new(String::with_capacity(client.len() + issuer.len()));
+    text.push_str(&client);
+    text.push_str(issuer);
+    text
+}
+
+/// A Secret up to its values.
+fn head(args: &EnrollArgs, name: &SecretName, purpose: Purpose) -> String {
     let allowed: Vec<_> = match (&args.host, args.allowed_hosts.as_slice()) {
         (Some(host), []) => vec![host.to_string()],
         (_, listed) => listed.iter().map(ToString::to_string).collect(),
@@ -39,18 +73,17 @@ pub(super) fn secret(args: &EnrollArgs, client: &Identity, anchor: &str) -> Zero
         .namespace
         .iter()
         .fold(String::new(), |_, name| format!("  namespace: {}\n", yaml_scalar(name)));
-    let head = format!(
-        "# The client certificate of kagiban-operator ({}), until {}. It holds a private key.\napiVersion: v1\nkind: Secret\n\
-         metadata:\n  name: {}\n{namespace}  labels:\n    {PURPOSE_LABEL}: {}\n  annotations:\n    {ALLOWED_HOSTS_ANNOTATION}: {}\n\
-         type: kubernetes.io/tls\nstringData:\n",
-        args.client_name,
-        client.leaf.not_after,
-        yaml_scalar(args.client_secret.name.as_str()),
-        Purpose::ClientTls.word(),
-        quoted(&allowed.join(", "))
-    );
-    let values = [("tls.crt", client.chain.as_str()), ("tls.key", &client.key), ("ca.crt", anchor)];
-    with_values(&head, &values)
+    // A leaf of an issuer travels to a host by the client's Secret
+    let clients = (purpose == Purpose::Issuer)
+        .then(|| format!("    {ALLOWED_CLIENTS_ANNOTATION}: {}\n", yaml_scalar(args.client_secret.name.as_str())));
+    format!(
+        "apiVersion: v1\nkind: Secret\nmetadata:\n  name: {}\n{namespace}  labels:\n    {PURPOSE_LABEL}: {}\n  annotations:\n    \
+         {ALLOWED_HOSTS_ANNOTATION}: {}\n{}type: kubernetes.io/tls\nstringData:\n",
+        yaml_scalar(name.as_str()),
+        purpose.word(),
+        quoted(&allowed.join(", ")),
+        clients.unwrap_or_default()
+    )
 }
 
 /// The text never grows: that would leave a copy of the key behind in freed memory.
@@ -83,7 +116,7 @@ mod tests {
     use super::super::identity::{self, tests as sample};
     use super::*;
     use crate::agent_api::ClientIdentity;
-    use crate::certificate::Usage;
+    use crate::certificate::{Authority, Usage};
     use crate::cli::{Cli, Command};
     use crate::cluster::Claims;
     use crate::grant::Grant;
@@ -118,15 +151,16 @@ mod tests {
         let anchor = sample::ca().certificate().to_vec();
         let anchor = kagiban_keystore::pem_block("CERTIFICATE", &anchor);
         for (more, hosts, namespace) in [
-            (&[][..], "ups-01.example.com", Value::Null),
+            (&[][..], "ups-01.example.com", json!("fleet")),
+            (&["--client-secret", "elsewhere"], "ups-01.example.com", Value::Null),
             (
-                &["--allowed-hosts", "*.example.com,192.0.2.0/24", "--client-secret", "fleet/ups"],
+                &["--allowed-hosts", "*.example.com,192.0.2.0/24", "--client-secret", "site/ups"],
                 "*.example.com, 192.0.2.0/24",
-                json!("fleet"),
+                json!("site"),
             ),
         ] {
             let args = args(more);
-            let text = secret(&args, &client, &anchor);
+            let text = secrets(&args, &client, &anchor, None);
             let read: Value = serde_yaml::from_str(&text).expect("YAML");
             assert_eq!((&read["apiVersion"], &read["kind"]), (&json!("v1"), &json!("Secret")));
             assert_eq!(read["metadata"]["namespace"], namespace);
@@ -146,6 +180,34 @@ mod tests {
             let (certificate, key, ca) = (value("tls.crt"), value("tls.key"), value("ca.crt"));
             ClientIdentity::from_pem(certificate.as_bytes(), key.as_bytes(), ca.as_bytes()).expect("an identity");
         }
+    }
+
+    /// What the operator asks of an issuer it finds in this one.
+    #[test]
+    fn a_new_issuer_is_one_that_the_operator_signs_with_for_these_hosts_and_this_client() {
+        let client = identity::Names::of_client(&"kagiban-operator".parse().expect("a name"));
+        let year = GoDuration::from_hours(8760);
+        let client = identity::issue(&sample::ca(), &client, Usage::Client, year, sample::now()).expect("issued");
+        let made = MadeAuthority::new("Fleet CA", sample::now()).expect("a CA");
+        let args = args(&["--new-issuer", "fleet-ca", "--allowed-hosts", "*.example.com"]);
+        let text = secrets(&args, &client, "anchor", Some(&made));
+        let (_, issuer) = text.split_once("---\n").expect("two documents");
+        let read: Value = serde_yaml::from_str(issuer).expect("YAML");
+        let said = |path: &str| read.pointer(path).and_then(Value::as_str).map(str::to_owned);
+        let claims = Claims {
+            name: said("/metadata/name").expect("a name"),
+            kind: said("/type").expect("a type"),
+            purpose: said("/metadata/labels/kagiban.dev~1purpose"),
+            allowed_hosts: said("/metadata/annotations/kagiban.dev~1allowed-hosts"),
+            allowed_clients: said("/metadata/annotations/kagiban.dev~1allowed-clients"),
+        };
+        assert_eq!((claims.name.as_str(), said("/metadata/namespace").as_deref()), ("fleet-ca", Some("fleet")));
+        assert_eq!(claims.allowed_clients.as_deref(), Some("fleet-client"));
+        let grant = Grant::read(&claims, Purpose::Issuer).expect("for the operator");
+        assert!(grant.cover([&"ups-01.example.com".to_owned()]).is_ok());
+        assert!(grant.cover([&"ups-01.example.org".to_owned()]).is_err());
+        let value = |key: &str| said(&format!("/stringData/{key}")).expect(key);
+        Authority::read(value("tls.crt").as_bytes(), value("tls.key").as_bytes(), sample::now()).expect("it can sign");
     }
 
     /// A text that grows leaves the key behind in freed memory.

@@ -116,7 +116,7 @@ pub(super) mod tests {
     }
 
     pub(in super::super) fn ca() -> Authority {
-        let made = MadeAuthority::new(now()).expect("a CA");
+        let made = MadeAuthority::new("Kagiban host API CA", now()).expect("a CA");
         Authority::read(made.certificate.as_bytes(), made.key.as_bytes(), now()).expect("a CA")
     }
 
@@ -163,7 +163,7 @@ pub(super) mod tests {
         assert_eq!(begins, now().as_second() - i64::try_from(BACKDATE.as_secs()).expect("minutes"));
         assert_eq!((identity.leaf.not_after.to_string().as_str(), identity.shortened), ("2027-11-27T12:00:00Z", false));
         let identity = issue(&ca(), &host(), Usage::Server, GoDuration::from_hours(200_000), now()).expect("issued");
-        let decade = MadeAuthority::new(now()).expect("a CA").not_after;
+        let decade = MadeAuthority::new("Kagiban host API CA", now()).expect("a CA").not_after;
         assert_eq!((identity.leaf.not_after, identity.shortened), (decade, true));
     }
 

@@ -10,6 +10,7 @@ use super::ca::{self, Ca};
 use super::contents::SETTINGS;
 use super::identity::Identity;
 use super::{Places, SecretOutput, Signed};
+use crate::certificate::MadeAuthority;
 use crate::cli::EnrollArgs;
 
 pub(super) struct Report<'a> {
@@ -17,6 +18,7 @@ pub(super) struct Report<'a> {
     pub(super) places: &'a Places,
     pub(super) ca: &'a Ca,
     pub(super) signed: &'a Signed,
+    pub(super) issuer: Option<&'a MadeAuthority>,
     /// What of the replaced could not be removed.
     pub(super) left: &'a [WriteError],
 }
@@ -64,8 +66,10 @@ impl Report<'_> {
         } else {
             writeln!(
                 f,
-                "  2. On {host}, put what stands in {from}/{SETTINGS} into the exporter's configuration, and restart it. With the package, \
-                 a host whose agents are rotated runs kagiban-exporter-host-api in the place of kagiban-exporter."
+                "  2. On {host}, in {to}/exporter.yaml: what `kagiban-exporter discover --host {host} -o config` prints, or, where there is \
+                 a configuration already, what stands in {from}/{SETTINGS}.\n     `kagiban-exporter check --config.file={to}/exporter.yaml` \
+                 tells what is missing. Then restart it: with the package, a host whose agents are rotated runs \
+                 kagiban-exporter-host-api in the place of kagiban-exporter."
             )?;
         }
         writeln!(f, "  3. rm -r {from}\n")
@@ -75,13 +79,30 @@ impl Report<'_> {
         let Some(identity) = &self.signed.client else { return self.known_client(f) };
         let (name, address) = (&self.args.client_name, &self.args.client_secret);
         let Some(SecretOutput::File(path)) = &self.places.client else {
-            return writeln!(f, "Secret {address}: the operator's client certificate {name}, {}", until(identity));
+            writeln!(f, "Secret {address}: the operator's client certificate {name}, {}", until(identity))?;
+            return self.new_issuer(f);
         };
         writeln!(f, "{}: the operator's client certificate {name}, {}", path.display(), until(identity))?;
+        self.new_issuer(f)?;
         writeln!(f, "  1. {}", self.create(path))?;
         writeln!(f, "     Not `apply`, which keeps a copy of the key in an annotation.")?;
         writeln!(f, "  2. Resources name it: api: {{hostApi: {{tlsSecretRef: {{name: {}}}}}}}", address.name)?;
+        if let Some(issuer) = &self.args.new_issuer {
+            writeln!(f, "     and: issuerRef: {{kind: CASecret, name: {issuer}}}")?;
+        }
+        if let Some(host) = self.args.host.as_ref().filter(|_| !self.args.renew) {
+            let namespace = address.namespace.as_deref().unwrap_or("NAMESPACE");
+            writeln!(
+                f,
+                "     On {host}, this prints them: kagiban-exporter discover --host {host} --namespace {namespace} -o manifests"
+            )?;
+        }
         writeln!(f, "  3. rm {}", path.display())
+    }
+
+    fn new_issuer(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Some(name), Some(made)) = (&self.args.new_issuer, self.issuer) else { return Ok(()) };
+        writeln!(f, "  and a new CA of the agents' certificates, {name}, until {}", made.not_after)
     }
 
     fn create(&self, path: &Path) -> String {

@@ -15,7 +15,7 @@ use kagiban_tests::keystore::StoreType;
 use kagiban_tests::kubectl::Kubectl;
 use kagiban_tests::operator::Operator;
 use kagiban_tests::powerchute::{ALIAS, EXTRA_ALIAS, Installation};
-use kagiban_tests::quickstart::{self, Fleet, HOST, RESOURCE};
+use kagiban_tests::quickstart::{self, CLIENT_SECRET, Fleet, HOST, RESOURCE};
 use kagiban_tests::stage::condition;
 use kagiban_tests::{scratch, wait};
 use serde_json::Value;
@@ -124,7 +124,16 @@ fn rotate(say: &Progress, directory: &Path, cluster: &Cluster, kubectl: &Kubectl
 /// The host API and the operator know each other by what a person would make for them; the operator's Secret.
 fn enrolled(directory: &Path, host: &Host) -> Result<PathBuf> {
     let (on_host, address) = (directory.join(HOST), host.host_api_address().to_string());
-    let words = [HOST, "--new-ca", "host-api-ca", "--allowed-hosts", quickstart::ALLOWED_HOSTS, "--listen-address"];
+    let words = [
+        HOST,
+        "--new-ca",
+        "host-api-ca",
+        "--allowed-hosts",
+        quickstart::ALLOWED_HOSTS,
+        "--client-secret",
+        CLIENT_SECRET,
+        "--listen-address",
+    ];
     enroll(directory, &[&words[..], &[&address, "--on-host", &on_host.to_string_lossy()]].concat())?;
     let settings: Value = serde_yaml::from_str(&fs::read_to_string(on_host.join("host-api.yaml"))?)?;
     host.configure(|config| config["hostApi"] = settings["hostApi"].clone())?;

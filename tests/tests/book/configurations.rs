@@ -1,11 +1,14 @@
 //! The YAML of the documentation: what is for our programs is what they take.
 
+use std::fs;
 use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
+use kagiban_agents::Product;
 use kagiban_exporter::config;
 use kagiban_tests::{process, tools};
+use serde::Deserialize as _;
 use serde_yaml::Value;
 
 use crate::pages;
@@ -33,5 +36,42 @@ fn every_configuration_and_every_resource_in_the_documentation_is_taken() -> Res
         }
     }
     ensure!(configurations > 8 && resources > 1, "{configurations} configurations and {resources} resources only");
+    Ok(())
+}
+
+/// Who goes from one page to the next, or from a page to what `discover` and the chart propose, meets the same names.
+#[test]
+fn an_agent_and_its_resource_are_called_the_same_on_every_page_and_in_the_examples() -> Result<()> {
+    let files = ["examples/quickstart/managedagentcertificate.yaml", "examples/self-renewing-service.yaml"];
+    let mut texts = Vec::new();
+    for page in pages::all()?.values() {
+        let blocks = page.blocks.iter().filter(|block| block.language == "yaml");
+        texts.extend(blocks.map(|block| (format!("{}:{}", page.path.display(), block.line), block.text.clone())));
+    }
+    for file in files {
+        texts.push((file.to_owned(), fs::read_to_string(tools::workspace().join(file))?));
+    }
+    let mut named = 0;
+    for (place, text) in texts {
+        let documents = serde_yaml::Deserializer::from_str(&text).map(Value::deserialize);
+        for value in documents.filter_map(Result::ok) {
+            let of_host = value.get("agents").and_then(Value::as_sequence).into_iter().flatten();
+            for agent in of_host.chain(value.get("spec").and_then(|spec| spec.get("agent"))) {
+                let said = |key: &str| agent.get(key).and_then(Value::as_str).unwrap_or_default();
+                let product: Product = said("product").parse()?;
+                ensure!(said("name") == product.facts().agent, "{place}: {product} is called {}", said("name"));
+                named += 1;
+            }
+            let Some(host) = value.get("spec").and_then(|spec| spec.get("host")).and_then(Value::as_str) else {
+                continue;
+            };
+            let metadata = |key: &str| value.get("metadata").and_then(|it| it.get(key)).and_then(Value::as_str);
+            let agent = value["spec"]["agent"]["name"].as_str().unwrap_or_default();
+            let whole = format!("{host}-{agent}");
+            ensure!(metadata("name") == Some(&*whole), "{place}: {:?} and not {whole}", metadata("name"));
+            ensure!(metadata("namespace") == Some("fleet"), "{place}: {:?}", metadata("namespace"));
+        }
+    }
+    ensure!(named > 8, "{named}");
     Ok(())
 }

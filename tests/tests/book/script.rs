@@ -39,7 +39,7 @@ const fn prints(command: &'static str, prints: &'static str) -> Step {
 
 /// As a shell tells that a program was ended by it.
 const SIGPIPE: i32 = 141;
-const RESOURCE: &[(&str, &str)] = &[("NAME", "ups-01-powerchute")];
+const RESOURCE: &[(&str, &str)] = &[("NAMESPACE", "fleet"), ("NAME", "ups-01.example.com-powerchute")];
 const STATE: &[(&str, &str)] = &[("AGENT", "powerchute --config.file exporter.yaml")];
 /// The host on the stage has its certificates from this CA, and lets in this name.
 const FLEETS_CA: &str = "--ca-cert host-api-ca/ca.crt --ca-key host-api-ca/ca.key";
@@ -79,40 +79,72 @@ pub(crate) const ON_THE_STAGE: &[Step] = &[
     run("ss -ltnp"),
     // The cluster.
     run("kubectl apply -f crds/managedagentcertificates.kagiban.dev.yaml"),
-    run(
-        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 3650 -subj '/CN=Fleet CA' -keyout fleet-ca.key -out fleet-ca.crt",
-    ),
-    run("kubectl create secret tls fleet-ca --cert=fleet-ca.crt --key=fleet-ca.key"),
+    Step {
+        with: &[("--new-ca host-api-ca", FLEETS_CA), ("--allowed-hosts", CLIENT)],
+        ..run(
+            "kagiban-operator enroll ups-01.example.com --new-ca host-api-ca --new-issuer fleet-ca --allowed-hosts '*.example.com'",
+        )
+    },
+    run("kubectl create -f fleet-client.yaml"),
+    // The host of the tests goes on with its own.
+    Step {
+        with: &[("/etc/kagiban/exporter.yaml", "proposed.yaml")],
+        prints: "clientNames:",
+        ..run("kagiban-exporter discover --host ups-01.example.com -o config | sudo tee /etc/kagiban/exporter.yaml")
+    },
+    Step {
+        with: &[("ssh root@ups-01.example.com ", ""), ("mac.yaml", "proposed-mac.yaml")],
+        ..run("ssh root@ups-01.example.com kagiban-exporter discover --host ups-01.example.com -o manifests > mac.yaml")
+    },
+    prints("kagiban-operator plan -f mac.yaml", "ups-01.example.com-powerchute"),
+    run("kubectl apply -f mac.yaml"),
+    run("kubectl -n fleet wait --for=condition=Ready mac/ups-01.example.com-powerchute --timeout=5m"),
+    prints("kubectl -n fleet get mac", "powerchute-serial-shutdown"),
+    run("kubectl -n fleet get mac ups-01.example.com-powerchute -o jsonpath='{.status.leaf.sha256}'"),
+    // The same with a CA and a password of one's own.
+    Step {
+        before: "kubectl delete -f mac.yaml -f fleet-client.yaml; rm -r ups-01.example.com fleet-client.yaml",
+        ..run(
+            "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 3650 -subj '/CN=Fleet CA' -keyout fleet-ca.key -out fleet-ca.crt",
+        )
+    },
+    run("kubectl -n fleet create secret tls fleet-ca --cert=fleet-ca.crt --key=fleet-ca.key"),
     Step {
         with: &[("--new-ca host-api-ca", FLEETS_CA), ("--allowed-hosts", CLIENT)],
         ..run("kagiban-operator enroll ups-01.example.com --new-ca host-api-ca --allowed-hosts '*.example.com'")
     },
-    run("kubectl create -f fleet-client.yaml"),
-    run("kubectl create secret generic powerchute-store --from-file=password=store-password.txt"),
-    run("kubectl label secret fleet-ca kagiban.dev/purpose=issuer"),
+    Step {
+        before: "kubectl create -f fleet-client.yaml",
+        ..run("kubectl -n fleet create secret generic powerchute-store --from-file=password=store-password.txt")
+    },
+    run("kubectl -n fleet label secret fleet-ca kagiban.dev/purpose=issuer"),
     run(
-        "kubectl annotate secret fleet-ca kagiban.dev/allowed-hosts='*.example.com' kagiban.dev/allowed-clients=fleet-client",
+        "kubectl -n fleet annotate secret fleet-ca kagiban.dev/allowed-hosts='*.example.com' kagiban.dev/allowed-clients=fleet-client",
     ),
-    run("kubectl label secret powerchute-store kagiban.dev/purpose=keystore-password"),
+    run("kubectl -n fleet label secret powerchute-store kagiban.dev/purpose=keystore-password"),
     run(
-        "kubectl annotate secret powerchute-store kagiban.dev/allowed-hosts='*.example.com' kagiban.dev/allowed-clients=fleet-client",
+        "kubectl -n fleet annotate secret powerchute-store kagiban.dev/allowed-hosts='*.example.com' kagiban.dev/allowed-clients=fleet-client",
     ),
-    prints("kagiban-operator plan -f examples/quickstart/managedagentcertificate.yaml", "ups-01-powerchute"),
+    prints(
+        "kagiban-operator plan -f examples/quickstart/managedagentcertificate.yaml",
+        "ups-01.example.com-powerchute",
+    ),
     run("kubectl apply -f examples/quickstart/managedagentcertificate.yaml"),
-    run("kubectl wait --for=condition=Ready mac/ups-01-powerchute --timeout=5m"),
-    prints("kubectl get mac", "powerchute-serial-shutdown"),
-    prints("kubectl describe mac ups-01-powerchute", "Events:"),
+    Step {
+        before: "kubectl -n fleet wait --for=condition=Ready mac/ups-01.example.com-powerchute --timeout=5m",
+        prints: "Events:",
+        ..run("kubectl -n fleet describe mac ups-01.example.com-powerchute")
+    },
     // The second one has what it wants before the first one has ended.
     Step {
         codes: &[0, SIGPIPE],
         prints: "Fingerprint=",
         ..run("openssl s_client -connect ups-01.example.com:6547 </dev/null | openssl x509 -noout -fingerprint -sha256")
     },
-    prints("kagiban-operator plan -f mac.yaml", "ups-01-powerchute"),
-    run("kubectl annotate --overwrite mac ups-01-powerchute kagiban.dev/rotate=\"$(date)\""),
-    Step { with: RESOURCE, ..run("kubectl annotate --overwrite mac NAME kagiban.dev/rotate=\"$(date)\"") },
-    Step { with: RESOURCE, prints: "Events:", ..run("kubectl describe mac NAME") },
-    prints("kubectl get mac --all-namespaces", "ups-01-powerchute"),
+    run("kubectl -n fleet annotate --overwrite mac ups-01.example.com-powerchute kagiban.dev/rotate=\"$(date)\""),
+    Step { with: RESOURCE, ..run("kubectl -n NAMESPACE annotate --overwrite mac NAME kagiban.dev/rotate=\"$(date)\"") },
+    Step { with: RESOURCE, prints: "Events:", ..run("kubectl -n NAMESPACE describe mac NAME") },
+    prints("kubectl get mac --all-namespaces", "ups-01.example.com-powerchute"),
     prints("kubectl get mac --all-namespaces -o wide", "LEAF"),
     run("kubectl get lease --all-namespaces | grep kagiban-operator"),
     run("kubectl get pods --all-namespaces -l app.kubernetes.io/name=kagiban-operator"),
@@ -140,7 +172,7 @@ pub(crate) const ON_THE_STAGE: &[Step] = &[
             "kagiban-operator enroll --client --renew --allowed-hosts '*.example.com' --ca-cert host-api-ca/ca.crt --ca-key host-api-ca/ca.key",
         )
     },
-    Step { with: &[("NAMESPACE", "fleet")], ..run("kubectl -n NAMESPACE replace -f fleet-client.yaml") },
+    run("kubectl replace -f fleet-client.yaml"),
     // It is not frozen.
     Step { with: STATE, codes: &[1], ..run("kagiban-exporter rotation thaw AGENT") },
     // Beside it.
@@ -172,14 +204,10 @@ pub(crate) const ON_THE_STAGE: &[Step] = &[
 pub(crate) const HELM: &[Step] = &[
     run("kubectl create namespace fleet"),
     run(
-        "helm install kagiban charts/kagiban -n kagiban-system --create-namespace --set imageRegistry=registry.example.com/kagiban --set 'operator.secrets[0].namespace=default'",
-    ),
-    run("helm uninstall kagiban -n kagiban-system"),
-    run(
         "helm install kagiban charts/kagiban -n kagiban-system --create-namespace --set imageRegistry=registry.example.com/kagiban --set 'operator.secrets[0].namespace=fleet'",
     ),
+    run("helm uninstall kagiban -n kagiban-system"),
     Step {
-        before: "helm uninstall kagiban -n kagiban-system",
         ..run(
             "helm install kagiban charts/kagiban -n fleet --set crds.enabled=false --set operator.namespace=fleet --set 'operator.secrets[0].namespace=fleet'",
         )
@@ -221,6 +249,10 @@ const LEFT_OUT: &[Step] = &[
     left_out(
         "ansible-playbook --inventory examples/ansible/inventory.yaml examples/ansible/site.yaml",
         "`tests/packages` runs it in a root of its own",
+    ),
+    left_out(
+        "scp ups-01.example.com/host-api.crt ups-01.example.com/host-api.key ups-01.example.com/client-ca.crt root@ups-01.example.com:/etc/kagiban/",
+        "it needs another machine",
     ),
     left_out(
         "scp HOST/host-api.crt HOST/host-api.key HOST/client-ca.crt root@HOST:/etc/kagiban/",

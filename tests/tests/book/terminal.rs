@@ -97,6 +97,9 @@ impl Terminal {
         for file in [example, path("mac.yaml"), path("fleet/ups-01.yaml")] {
             fs::write(file, &here)?;
         }
+        // As the host proposes it, which knows the password.
+        let (resource, _) = here.split_once("  keystore:\n").context("the example sets no password")?;
+        fs::write(path("mac.yaml"), resource)?;
         let issuer = &stage.fleet.issuer.identity;
         let client = stage.fleet.client_identity()?;
         let host_api_ca = &stage.fleet.transport.identity;

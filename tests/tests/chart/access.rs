@@ -176,7 +176,7 @@ fn the_manifests_without_helm_are_those_of_the_chart() -> Result<()> {
     });
     let [rbac, deployment, policy] = examples;
     let by_hand = yaml::documents(&[rbac?, deployment?, policy?].join("\n---\n"))?;
-    let values = json!({"operator": {"secrets": [{"namespace": "default"}]}});
+    let values = json!({"operator": {"secrets": [{"namespace": "fleet"}]}});
     let chart = Chart::ours().render(OPERATOR_NAMESPACE, &values)?;
     assert_eq!(rules(&by_hand), rules(&chart));
     for kind in POLICY {

@@ -175,7 +175,7 @@ fn every_dashboard_comes_into_the_cluster_as_it_is() -> Result<()> {
 #[test]
 fn a_host_of_the_fleet_becomes_the_resource_that_a_person_would_write() -> Result<()> {
     let values = json!({"fleet": {"hosts": [
-        {"host": "ups-01.example.com", "name": "ups-01-powerchute", "passwordSecret": "powerchute-store"},
+        {"host": "ups-01.example.com", "passwordSecret": "powerchute-store"},
     ]}});
     let objects = Chart::ours().render("default", &values)?;
     let resource = of_kind(&objects, "ManagedAgentCertificate").pop().context("no resource")?;

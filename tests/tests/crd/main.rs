@@ -176,7 +176,8 @@ fn the_examples_are_taken_as_they_stand() -> Result<()> {
             if !text.contains("kind: ManagedAgentCertificate") {
                 continue;
             }
-            let object: Value = serde_yaml::from_str(&text)?;
+            let mut object: Value = serde_yaml::from_str(&text)?;
+            ensure!(object["metadata"]["namespace"].take() == "fleet", "{}", path.display());
             let created = try_create(&kubectl, &object).with_context(|| path.display().to_string())?;
             let created: Value = serde_json::from_str(&created)?;
             ManagedAgentCertificateSpec::read(object["spec"].clone())?;
@@ -203,7 +204,7 @@ fn the_manifests_that_are_proposed_for_a_host_are_taken() -> Result<()> {
     let hosts = ["ups-01.example.com", &long].map(str::parse);
     let mut text = String::new();
     for host in hosts {
-        text += &proposal::manifests(&host?, None, &agents, &[]);
+        text += &proposal::manifests(&host?, "crd-proposed", &agents, &[]);
     }
     let mut taken = 0;
     for document in text.split("---\n").skip(1) {
