@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
-# Builds the programs, packages and images of the last commit twice, in two directories, and compares them. It takes about 20 minutes
-# on 2 cores. Where nothing builds images, they are left out. The settings of images.sh and packages.sh are passed on.
+# Builds the programs, packages and images of the last commit twice, in two directories, and compares them. Where nothing builds images, they are left out. The settings of images.sh and packages.sh are passed on.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
