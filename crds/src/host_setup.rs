@@ -1,6 +1,7 @@
 //! What a host's configuration and the cluster call what is set up for the host API: `kagiban-operator enroll` makes it, and
 //! `kagiban-exporter discover` proposes a configuration that names it.
 
+use std::fmt::Write as _;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 
 /// Where the host API listens, and where the operator looks for it when a URL names no port.
@@ -37,21 +38,59 @@ pub fn host_api_section(listen: SocketAddr, directory: &str, client: &str) -> St
     )
 }
 
-/// A text as YAML has it, in quotes unless every reader takes it for a text without: `010` and `on` can be names.
+/// A text as YAML has it: in quotes, unless every reader of YAML 1.1 and 1.2 takes it for a text without. `on`, `010` and `1e3` can
+/// be names.
 pub fn yaml_scalar(text: &str) -> String {
-    const NO_TEXTS: [&str; 9] = ["null", "true", "false", "yes", "no", "on", "off", "y", "n"];
+    // No number of either version starts with a letter or `/`, and no word but these is anything else than a text.
+    const NO_TEXTS: [&str; 11] = ["null", "true", "false", "yes", "no", "on", "off", "y", "n", "inf", "nan"];
     let is_plain = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '/')
         && text.chars().all(|c| c.is_ascii_alphanumeric() || "/._-".contains(c))
         && !NO_TEXTS.iter().any(|word| text.eq_ignore_ascii_case(word));
-    // JSON's strings are YAML's.
-    if is_plain { text.to_owned() } else { serde_json::Value::from(text).to_string() }
+    if is_plain {
+        return text.to_owned();
+    }
+    let mut quoted = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => quoted.extend(['\\', c]),
+            ' '..='~' => quoted.push(c),
+            c if c.is_alphanumeric() => quoted.push(c),
+            // Some of the rest end a line for one reader and not for another, and some are refused.
+            c => _ = write!(quoted, "\\U{:08x}", u32::from(c)),
+        }
+    }
+    quoted + "\""
 }
 
 #[cfg(all(test, feature = "resource"))]
 mod tests {
+    use proptest::prelude::*;
     use serde_yaml::Value;
 
     use super::*;
+
+    fn read_back(text: &str) {
+        let written = yaml_scalar(text);
+        assert!(!written.contains(['\n', '\r', '\u{85}', '\u{2028}', '\u{2029}']), "{written:?}");
+        for document in [format!("it: {written}"), format!("it: [{written}]"), format!("- it: {written} # a comment")] {
+            let read: Value = serde_yaml::from_str(&document).unwrap_or_else(|error| panic!("{document:?}: {error}"));
+            let read = read.get(0).unwrap_or(&read);
+            let read = if read["it"].is_sequence() { &read["it"][0] } else { &read["it"] };
+            assert_eq!(read.as_str(), Some(text), "{document:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_read_back_as_it_is(text in any::<String>()) {
+            read_back(&text);
+        }
+
+        #[test]
+        fn so_is_one_that_looks_like_something_else(text in "[-+.~]?[0-9a-fxobn_.eE:/ytNuls]{0,8}[ :#\"\\\\\u{85}\u{2028}\u{feff}]?") {
+            read_back(&text);
+        }
+    }
 
     #[test]
     fn a_name_or_a_path_of_any_form_is_read_back_as_the_text_it_is() {
@@ -70,15 +109,10 @@ mod tests {
             "a b",
             "/a: #\"b\"",
             "- x",
+            "日本/エージェント",
+            "a\u{2028}b\u{85}c\td\u{7f}\u{feff}\u{fffe}😀",
         ];
-        for text in texts {
-            let written = yaml_scalar(text);
-            for document in [format!("it: {written}"), format!("it: [{written}]")] {
-                let read: Value = serde_yaml::from_str(&document).unwrap_or_else(|error| panic!("{document}: {error}"));
-                let read = if read["it"].is_sequence() { &read["it"][0] } else { &read["it"] };
-                assert_eq!(read.as_str(), Some(text), "{document}");
-            }
-        }
+        texts.into_iter().for_each(read_back);
         assert_eq!(
             ["/etc/kagiban", "ups-01", "on", "NO", "010"].map(yaml_scalar),
             ["/etc/kagiban", "ups-01", "\"on\"", "\"NO\"", "\"010\""]

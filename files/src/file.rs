@@ -161,6 +161,12 @@ pub enum WriteError {
     Refused(#[from] FileError),
     #[error("{}: owner and permissions cannot be kept: {source}; run as root", path.display())]
     AccessNotKept { path: PathBuf, source: io::Error },
+    #[error(
+        "{}: {why}, and whoever may rename what lies there decides where keys end up; name a directory in which nobody but this \
+         account and root may write",
+        path.display()
+    )]
+    Unguarded { path: PathBuf, why: String },
     #[error("{}: holds something else than what was written to it", path.display())]
     Altered { path: PathBuf },
     #[error("{}: {what} failed: {source}", path.display())]
@@ -180,6 +186,7 @@ impl WriteError {
             Self::Changed { .. } => "changed_meanwhile",
             Self::Refused(error) => error.reason(),
             Self::AccessNotKept { .. } => "access_not_kept",
+            Self::Unguarded { .. } => "unguarded_directory",
             Self::Altered { .. } => "altered",
             Self::Io { .. } => "io",
         }

@@ -26,7 +26,7 @@ use crate::certificate::{MadeAuthority, Usage};
 use crate::cli::EnrollArgs;
 use ca::Ca;
 use identity::{Identity, Names};
-use output::{Output, Target};
+use output::{Output, StandardOutput, Target};
 use report::Report;
 
 /// What a new CA of the agents' certificates calls itself.
@@ -60,6 +60,8 @@ struct Signed {
 pub async fn enroll(args: &EnrollArgs) -> anyhow::Result<()> {
     let places = Places::of(args);
     places.check(args.renew)?;
+    // Before anything is made
+    let stdout = (places.client == Some(SecretOutput::Stdout)).then(StandardOutput::open).transpose()?;
     let now = Timestamp::now();
     let ca = Ca::find(args, now).await?;
     let signed = sign(args, &places, &ca, now)?;
@@ -77,16 +79,14 @@ pub async fn enroll(args: &EnrollArgs) -> anyhow::Result<()> {
         output.add(path, &contents::host_files(host, ca.anchor(), &settings), target(path, args.renew))?;
     }
     output.publish()?;
-    match (&places.client, &manifest) {
-        (Some(SecretOutput::File(path)), Some(manifest)) => {
+    match (&places.client, stdout, &manifest) {
+        (Some(SecretOutput::File(path)), _, Some(manifest)) => {
             output::write_file(path, manifest.as_bytes(), target(path, args.renew))?;
         }
-        (Some(SecretOutput::Stdout), Some(manifest)) => {
-            let mut out = std::io::stdout().lock();
-            let printed = out.write_all(manifest.as_bytes()).and_then(|()| out.flush());
-            printed.context("the Secret cannot be printed; nothing was written")?;
+        (Some(SecretOutput::Stdout), Some(mut stdout), Some(manifest)) => {
+            stdout.write(manifest.as_bytes()).context("the Secret cannot be printed; nothing was written")?;
         }
-        (None, _) | (_, None) => {}
+        (Some(SecretOutput::Stdout), None, _) | (None, ..) | (.., None) => {}
     }
     let left = output.keep();
     let report =

@@ -3,10 +3,10 @@
 //! step nothing has changed; after it a power cut changes nothing.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::{DirBuilder, File};
+use std::fs::File;
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, Dir, Mode, OFlags, fstatvfs, fsync, openat, renameat, unlinkat};
@@ -14,12 +14,11 @@ use rustix::io::Errno;
 use sha2::{Digest, Sha256};
 
 use super::attributes::Attributes;
-use super::held::{Place, open_directory};
+use super::held::Place;
 use crate::file::{FileError, Links, WriteError};
 
 /// Readable and writable by us alone.
 const PRIVATE_FILE: u32 = 0o600;
-const PRIVATE_DIRECTORY: u32 = 0o700;
 /// Bytes; nobody meets or guesses such a name.
 const TEMPORARY_RANDOM: usize = 8;
 /// An agent's directory has under a hundred entries; a hostile one shall not keep us.
@@ -31,9 +30,7 @@ const MAX_SWEPT_ENTRIES: usize = 10_000;
 /// # Errors
 /// See [`WriteError`]; an existing file is one.
 pub fn write_new(path: &Path, bytes: &[u8], attributes: Option<&Attributes>) -> Result<(), WriteError> {
-    write_unsynced(path, bytes, attributes)?;
-    let place = Place::find(path, Links::Refuse)?;
-    place.sync().inspect_err(|_| _ = unlinkat(&place.directory, place.name.as_os_str(), AtFlags::empty()))
+    Place::find(path, Links::Refuse)?.write_new(bytes, &attributes.cloned().unwrap_or_else(Attributes::ours))
 }
 
 /// The same, but for its name, which is not durable before its directory is synced: for a file that takes another's place
@@ -67,23 +64,7 @@ pub fn narrow(path: &Path, attributes: &Attributes) -> Result<(), WriteError> {
 /// # Errors
 /// See [`WriteError`].
 pub fn replace(path: &Path, bytes: &[u8], attributes: Option<&Attributes>) -> Result<(), WriteError> {
-    let place = Place::find(path, Links::Refuse)?;
-    // Only to refuse what must not be replaced: a rename would not follow a link, and would break one file with two names.
-    if let Some((_, metadata)) = place.open_file()?
-        && metadata.nlink() != 1
-    {
-        return Err(FileError::HardLinked { path: path.to_owned(), links: metadata.nlink() }.into());
-    }
-    let beside = temporary_beside(path)?;
-    let name = beside.file_name().unwrap_or_default();
-    place.create(name, bytes, &attributes.cloned().unwrap_or_else(Attributes::ours))?;
-    let renamed = renameat(&place.directory, name, &place.directory, place.name.as_os_str())
-        .map_err(|e| place.failed("renaming the new file over it")(e.into()));
-    if renamed.is_err() {
-        let _ = unlinkat(&place.directory, name, AtFlags::empty());
-    }
-    renamed?;
-    place.sync()
+    Place::find(path, Links::Refuse)?.replace(bytes, &attributes.cloned().unwrap_or_else(Attributes::ours))
 }
 
 /// A new name in the directory of `path` for a file that is to become it; [`sweep`] knows such names again.
@@ -102,27 +83,11 @@ pub fn temporary_beside(path: &Path) -> Result<PathBuf, WriteError> {
 /// Removes what interrupted writes to `path` left beside it. One that cannot be removed keeps no other; all that could not
 /// be done is told.
 pub fn sweep(path: &Path) -> Vec<WriteError> {
-    let place = match Place::find(path, Links::Refuse) {
-        Err(FileError::NotFound { .. }) => return Vec::new(),
-        Err(error) => return vec![error.into()],
-        Ok(place) => place,
-    };
-    let is_ours = |name: &[u8]| is_temporary(path, name);
-    let entries = match Dir::read_from(&place.directory) {
-        Ok(entries) => entries,
-        Err(error) => return vec![place.failed("listing its directory")(error.into())],
-    };
-    let (mut failed, mut is_changed) = (Vec::new(), false);
-    for entry in entries.take(MAX_SWEPT_ENTRIES).filter_map(Result::ok).filter(|e| is_ours(e.file_name().to_bytes())) {
-        match unlinkat(&place.directory, entry.file_name(), AtFlags::empty()) {
-            Ok(()) => is_changed = true,
-            Err(error) => failed.push(place.failed("removing what was left beside it")(error.into())),
-        }
+    match Place::find(path, Links::Refuse) {
+        Err(FileError::NotFound { .. }) => Vec::new(),
+        Err(error) => vec![error.into()],
+        Ok(place) => place.sweep(),
     }
-    if is_changed && let Err(error) = place.sync() {
-        failed.push(error);
-    }
-    failed
 }
 
 /// Removes a file durably; that there is none is fine.
@@ -165,46 +130,58 @@ pub fn check_room(path: &Path, bytes: u64) -> Result<(), WriteError> {
     Ok(())
 }
 
-/// Makes a directory that only we may enter, with its parents, or checks the one that is there.
-///
-/// # Errors
-/// Also when somebody else owns it or may write in it.
-pub fn create_private_directory(path: &Path) -> Result<(), WriteError> {
-    let failed = |what| move |source| WriteError::from_io(path, what, source);
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    if !path.is_dir() {
-        // Each is durable before the next is made in it.
-        parent.filter(|parent| !parent.is_dir()).map_or(Ok(()), create_private_directory)?;
-        match DirBuilder::new().mode(PRIVATE_DIRECTORY).create(path) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            made => made.map_err(failed("making the directory"))?,
-        }
-    }
-    check_private_directory(path)?;
-    // A new directory is durable once its parent is. On a file system that takes nothing it is there since long.
-    let Some(parent) = parent else { return Ok(()) };
-    match fsync(open_directory(parent).map_err(failed("opening the directory"))?) {
-        Ok(()) | Err(Errno::ROFS) => Ok(()),
-        Err(error) => Err(failed("syncing the parent directory")(error.into())),
-    }
-}
-
-/// Whether a directory that is there is ours alone.
-///
-/// # Errors
-/// When somebody else owns it or may write in it, or it cannot be looked at.
-pub fn check_private_directory(path: &Path) -> Result<(), WriteError> {
-    let failed = |what| move |source| WriteError::from_io(path, what, source);
-    let directory = open_directory(path).map_err(failed("opening the directory"))?;
-    let metadata = File::from(directory).metadata().map_err(failed("looking at the directory"))?;
-    if metadata.uid() != rustix::process::geteuid().as_raw() || metadata.mode() & 0o022 != 0 {
-        let source = io::Error::other("others own it or may write in it; make it ours alone (chmod 700)");
-        return Err(WriteError::AccessNotKept { path: path.to_owned(), source });
-    }
-    Ok(())
-}
-
 impl Place {
+    /// See [`sweep`].
+    pub(super) fn sweep(&self) -> Vec<WriteError> {
+        let names = match self.temporaries() {
+            Ok(names) => names,
+            Err(error) => return vec![error],
+        };
+        let (mut failed, mut is_changed) = (Vec::new(), false);
+        for name in names {
+            match unlinkat(&self.directory, name, AtFlags::empty()) {
+                Ok(()) => is_changed = true,
+                Err(error) => failed.push(self.failed("removing what was left beside it")(error.into())),
+            }
+        }
+        if is_changed && let Err(error) = self.sync() {
+            failed.push(error);
+        }
+        failed
+    }
+
+    /// What [`temporary_beside`] has named, as far as it can be listed.
+    pub(super) fn temporaries(&self) -> Result<Vec<OsString>, WriteError> {
+        let entries = Dir::read_from(&self.directory).map_err(|e| self.failed("listing its directory")(e.into()))?;
+        let entries = entries.take(MAX_SWEPT_ENTRIES).filter_map(Result::ok);
+        let names = entries.filter(|entry| is_temporary(&self.path, entry.file_name().to_bytes()));
+        Ok(names.map(|entry| OsStr::from_bytes(entry.file_name().to_bytes()).to_owned()).collect())
+    }
+
+    pub(super) fn write_new(&self, bytes: &[u8], attributes: &Attributes) -> Result<(), WriteError> {
+        self.create(&self.name, bytes, attributes)?;
+        self.sync().inspect_err(|_| _ = unlinkat(&self.directory, self.name.as_os_str(), AtFlags::empty()))
+    }
+
+    pub(super) fn replace(&self, bytes: &[u8], attributes: &Attributes) -> Result<(), WriteError> {
+        // Only to refuse what must not be replaced: a rename would not follow a link, and would break one file with two names.
+        if let Some((_, metadata)) = self.open_file()?
+            && metadata.nlink() != 1
+        {
+            return Err(FileError::HardLinked { path: self.path.clone(), links: metadata.nlink() }.into());
+        }
+        let beside = temporary_beside(&self.path)?;
+        let name = beside.file_name().unwrap_or_default();
+        self.create(name, bytes, attributes)?;
+        let renamed = renameat(&self.directory, name, &self.directory, self.name.as_os_str())
+            .map_err(|e| self.failed("renaming the new file over it")(e.into()));
+        if renamed.is_err() {
+            let _ = unlinkat(&self.directory, name, AtFlags::empty());
+        }
+        renamed?;
+        self.sync()
+    }
+
     /// A new file with these bytes and attributes, on the disk and read back.
     pub(super) fn create(&self, name: &OsStr, bytes: &[u8], attributes: &Attributes) -> Result<(), WriteError> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -257,14 +234,6 @@ impl Place {
             _ => WriteError::AccessNotKept { path: self.path.clone(), source },
         }
     }
-}
-
-/// What [`temporary_beside`] has named, as far as it can be listed.
-pub(super) fn temporaries_beside(path: &Path) -> Vec<PathBuf> {
-    let Ok(place) = Place::find(path, Links::Refuse) else { return Vec::new() };
-    let entries = Dir::read_from(&place.directory).into_iter().flatten().take(MAX_SWEPT_ENTRIES).filter_map(Result::ok);
-    let names = entries.filter(|entry| is_temporary(path, entry.file_name().to_bytes()));
-    names.map(|entry| path.with_file_name(OsStr::from_bytes(entry.file_name().to_bytes()))).collect()
 }
 
 fn is_temporary(path: &Path, name: &[u8]) -> bool {

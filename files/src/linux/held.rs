@@ -25,7 +25,7 @@ use crate::file::{FileError, FileIdentity, Links};
 /// The kernel's own limit.
 const MAX_LINKS: usize = 40;
 /// The group's and everybody's write bits. Where there is an access control list, the group's bits are its mask.
-const OTHERS_WRITE: u32 = 0o022;
+pub(super) const OTHERS_WRITE: u32 = 0o022;
 const STICKY: u32 = 0o1000;
 
 /// Reads a regular file of at most `limit` bytes with its attributes and its identity.
@@ -52,6 +52,7 @@ pub struct HeldFile {
 }
 
 /// A name in a directory that is held open: between two steps nobody can put another directory in its place.
+#[derive(Debug)]
 pub(super) struct Place {
     pub(super) directory: OwnedFd,
     pub(super) name: OsString,
@@ -147,10 +148,14 @@ struct Walk<'a> {
 
 impl<'a> Walk<'a> {
     fn begin(path: &'a Path) -> Result<Self, FileError> {
-        let start = if path.is_absolute() { "/" } else { "." };
+        Ok(Self { path, at: Self::start(path, path)?, left: names(path), links: 0 })
+    }
+
+    /// Where the way of a path, or of a link on it, starts.
+    fn start(path: &Path, way: &Path) -> Result<OwnedFd, FileError> {
+        let start = if way.is_absolute() { "/" } else { "." };
         let at = rustix::fs::open(start, Self::flags() | OFlags::DIRECTORY, Mode::empty());
-        let at = at.map_err(|error| FileError::from_io(path, error.into()))?;
-        Ok(Self { path, at, left: names(path), links: 0 })
+        at.map_err(|error| FileError::from_io(path, error.into()))
     }
 
     fn flags() -> OFlags {
@@ -184,8 +189,11 @@ impl<'a> Walk<'a> {
 
     fn follow(&mut self, name: &OsStr, link: &Stat) -> Result<(), FileError> {
         let directory = fstat(&self.at).map_err(self.failed())?;
-        let is_theirs = is_closed(&directory)
-            || is_administrator(directory.st_uid) && directory.st_mode & STICKY != 0 && is_administrator(link.st_uid);
+        let is_theirs = match writers(&directory) {
+            Writers::Administrators => true,
+            Writers::EachTheirOwn => is_administrator(link.st_uid),
+            Writers::Owner(_) | Writers::Others => false,
+        };
         if !is_theirs {
             return Err(FileError::UntrustedLink { path: self.path.to_owned() });
         }
@@ -196,7 +204,7 @@ impl<'a> Walk<'a> {
         let target = readlinkat(&self.at, name, Vec::new()).map_err(self.failed())?;
         let target = PathBuf::from(OsString::from_vec(target.into_bytes()));
         if target.is_absolute() {
-            self.at = Self::begin(self.path)?.at;
+            self.at = Self::start(self.path, &target)?;
         }
         for name in names(&target).into_iter().rev() {
             self.left.push_front(name);
@@ -248,7 +256,30 @@ fn is_administrator(uid: u32) -> bool {
 
 /// Whether only administrators may write in a directory.
 fn is_closed(directory: &Stat) -> bool {
-    is_administrator(directory.st_uid) && directory.st_mode & OTHERS_WRITE == 0
+    writers(directory) == Writers::Administrators
+}
+
+/// Who may give the names in a directory to something else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Writers {
+    Administrators,
+    /// Others may add names, and change their own alone (the sticky bit, as of /tmp).
+    EachTheirOwn,
+    /// It belongs to this account, which is no administrator.
+    Owner(u32),
+    Others,
+}
+
+pub(super) fn writers(directory: &Stat) -> Writers {
+    if !is_administrator(directory.st_uid) {
+        Writers::Owner(directory.st_uid)
+    } else if directory.st_mode & OTHERS_WRITE == 0 {
+        Writers::Administrators
+    } else if directory.st_mode & STICKY != 0 {
+        Writers::EachTheirOwn
+    } else {
+        Writers::Others
+    }
 }
 
 const fn kind_of(file_type: FileType) -> &'static str {

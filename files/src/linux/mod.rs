@@ -4,6 +4,7 @@ mod attributes;
 mod destination;
 mod directory;
 mod durable;
+mod guarded;
 mod held;
 mod mounts;
 mod read;
@@ -16,9 +17,9 @@ pub use attributes::Attributes;
 pub use destination::{Destination, destination};
 pub use directory::StagedDirectory;
 pub use durable::{
-    check_private_directory, check_room, create_private_directory, narrow, remove, replace, sweep, sync_directory_of,
-    temporary_beside, write_new, write_unsynced,
+    check_room, narrow, remove, replace, sweep, sync_directory_of, temporary_beside, write_new, write_unsynced,
 };
+pub use guarded::{check_private_directory, create_private_directory, replace_guarded, write_new_guarded};
 pub use held::{HeldFile, read_held};
 pub use read::{
     directory_identity, identify, is_readable_by_others, is_writable_by_others, read_ends, read_listed, read_regular,

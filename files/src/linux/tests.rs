@@ -547,3 +547,59 @@ fn a_directory_of_an_overlay_stays_the_same_when_it_is_written_to() {
     let (then, now) = (then.expect("there"), now.expect("there"));
     assert!(!now.is_another_than(&then), "{then:?} {now:?}");
 }
+
+/// Whoever owns the directory of what is written, or may write in it, can give each name to something else between two steps.
+#[test]
+fn nothing_is_written_for_a_person_where_another_account_can_change_names() {
+    be_root();
+    let room = Room::new();
+    let own = room.at("own");
+    fs::create_dir(&own).expect("a directory");
+    let path = own.join("set");
+    let written = || {
+        let staged = StagedDirectory::write(&path, &[("key", b"k")]).map(drop).map_err(|error| error.to_string());
+        let file = write_new_guarded(&path, b"k").map_err(|error| error.to_string());
+        let replaced = replace_guarded(&path, b"k").map_err(|error| error.to_string());
+        let below = write_new_guarded(&own.join("new/set"), b"k").map_err(|error| error.to_string());
+        let _ = (remove(&path), fs::remove_dir_all(own.join("new")));
+        [staged, file, replaced, below]
+    };
+    for (account, mode, why) in [
+        (0, 0o700, None),
+        (0, 0o755, None),
+        (0, 0o1777, None),
+        (0, 0o777, Some("chmod go-w")),
+        (0, 0o775, Some("chmod go-w")),
+        (SERVICE, 0o700, Some("account 65534")),
+        (SERVICE, 0o1777, Some("account 65534")),
+    ] {
+        chown(&own, Some(account), None).expect("chown");
+        fs::set_permissions(&own, Permissions::from_mode(mode)).expect("chmod");
+        for result in written() {
+            match (why, result) {
+                (None, result) => assert_eq!(result, Ok(()), "{account} {mode:o}"),
+                (Some(why), Err(error)) => assert!(error.contains(why) && error.contains("own: "), "{error}"),
+                (Some(_), Ok(())) => panic!("{account} {mode:o}"),
+            }
+        }
+        assert_eq!(fs::read_dir(&own).expect("list").count(), 0, "{account} {mode:o}");
+    }
+}
+
+/// An absolute link starts at the root, from wherever the path starts that it stands on.
+#[test]
+fn a_relative_path_through_an_absolute_link_leads_where_the_link_does() {
+    let room = Room::new();
+    fs::create_dir(room.at("real")).expect("a directory");
+    symlink(room.at("real"), room.at("link")).expect("a link");
+    // From any working directory; the root is its own parent.
+    let relative = Path::new(&"../".repeat(64)).join(room.at("link").strip_prefix("/").expect("absolute"));
+    assert!(relative.is_relative());
+    write_new(&relative.join("file"), b"f", None).expect("written");
+    assert_eq!(fs::read(room.at("real/file")).expect("there"), b"f");
+    drop(StagedDirectory::write(&relative.join("set"), &[("key", b"k")]).expect("staged"));
+    create_private_directory(&relative.join("a/b")).expect("made");
+    assert_eq!(mode(&room.at("real/a/b")), 0o700);
+    let destinations = [relative.join("file"), room.at("real/file")].map(|path| destination(&path).expect("a place"));
+    assert_eq!(destinations[0], destinations[1]);
+}

@@ -81,7 +81,7 @@ fn head(args: &EnrollArgs, name: &SecretName, purpose: Purpose) -> String {
          {ALLOWED_HOSTS_ANNOTATION}: {}\n{}type: kubernetes.io/tls\nstringData:\n",
         yaml_scalar(name.as_str()),
         purpose.word(),
-        quoted(&allowed.join(", ")),
+        yaml_scalar(&allowed.join(", ")),
         clients.unwrap_or_default()
     )
 }
@@ -100,11 +100,6 @@ fn with_values(head: &str, values: &[(&str, &str)]) -> Zeroizing<String> {
         }
     }
     text
-}
-
-/// JSON's strings are YAML's.
-fn quoted(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
 }
 
 #[cfg(test)]

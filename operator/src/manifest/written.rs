@@ -246,6 +246,9 @@ impl Word {
 
 #[cfg(test)]
 mod tests {
+    use kagiban_crds::host_setup::yaml_scalar;
+    use proptest::prelude::*;
+
     use super::*;
 
     fn first(text: &str) -> Option<String> {
@@ -334,6 +337,17 @@ mod tests {
         // Of a list that an alias names, or a merge key brings, each item is told what the whole has.
         for text in ["x: &x [{a: b}, {c: on}]\nkind: List\nitems: *x", "<<: {items: [{a: b}, {c: on}]}\nkind: List"] {
             assert!(Written::of(text).expect("YAML").ambiguous(0, Some(0)).is_some(), "{text}");
+        }
+    }
+
+    proptest! {
+        /// What our programs write for a person is text to kubectl too.
+        #[test]
+        fn no_text_that_our_programs_write_is_a_word_that_kubectl_reads_otherwise(
+            text in prop_oneof![any::<String>(), "[-+.~]?[0-9_xobef]{1,6}", "(?i)y|n|yes|no|on|off|true|null"]
+        ) {
+            let written = yaml_scalar(&text);
+            prop_assert_eq!(first(&format!("a: {written}\nb: [{written}]\n")), None);
         }
     }
 }

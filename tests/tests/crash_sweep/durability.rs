@@ -56,8 +56,8 @@ pub(crate) fn check(calls: &[Call], root: &Path, journal: &Path) -> Result<usize
                 ensure!(!volatile.contains(journals), "{shown} before the journal's last entry is durable");
                 volatile.insert(descriptors[1].clone());
             }
-            "mkdir" => {
-                volatile.insert(first.parent().unwrap_or(first).to_owned());
+            "mkdirat" => {
+                volatile.insert(first.clone());
             }
             "unlinkat" => {
                 ensure!(!volatile.contains(journals), "{shown} before the journal's last entry is durable");
