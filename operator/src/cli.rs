@@ -90,7 +90,7 @@ impl PlanExit {
             Self::Clear => "nothing is wrong, though a host may be busy, on battery or out of reach now",
             Self::Wrong => "something would be refused, or blocked until the configuration changes",
             Self::NoPlan => {
-                "no plan could be made: the command line, a file that is no YAML or holds no resource, the cluster, the output"
+                "no plan could be made: the command line, a file that is no YAML, that readers of YAML take differently or that holds no resource, the cluster, the output"
             }
             Self::Untold => {
                 "nothing was found wrong, but the API server could not tell of all of it, asked several times: it or a webhook did not answer, or a quota is used up"

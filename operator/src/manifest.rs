@@ -1,6 +1,7 @@
 //! Manifests: YAML with several documents, of which the ManagedAgentCertificates are taken. The only place that knows
 //! the YAML reader.
 
+mod differing;
 mod written;
 mod yaml_1_1;
 
@@ -14,8 +15,18 @@ use crate::cluster::kubernetes::admission;
 /// A file with ten thousand resources is under this.
 pub const MAX_MANIFEST_BYTES: usize = 32 * 1024 * 1024;
 
-/// How deep merge keys may lie in what is merged.
-const MAX_MERGES: usize = 8;
+/// Characters of what a file says that a message quotes.
+const MAX_SHOWN: usize = 64;
+
+/// Why nothing can be said of a file.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FileError {
+    #[error("it is no YAML: {0}")]
+    NoYaml(String),
+    /// With what to write instead.
+    #[error("{0}")]
+    Refused(String),
+}
 
 /// One document that cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -41,53 +52,60 @@ pub struct Manifest {
 /// `kubectl apply` takes too, are documents of their own.
 ///
 /// # Errors
-/// When the text is no YAML: what follows cannot be known.
-pub fn read(text: &str) -> Result<Vec<Result<Manifest, ManifestError>>, ManifestError> {
-    let written = Written::of(text).map_err(|message| ManifestError { number: 1, name: None, message })?;
+/// When the text is no YAML, or something is in it that readers of YAML take differently: what `kubectl` makes of it cannot be known.
+pub fn read(text: &str) -> Result<Vec<Result<Manifest, ManifestError>>, FileError> {
+    let written = Written::of(text)?;
     let mut found = Vec::new();
     for (index, document) in serde_yaml::Deserializer::from_str(text).enumerate() {
         let number = index + 1;
         let wrong = |message: String| ManifestError { number, name: None, message };
-        let mut value = Value::deserialize(document).map_err(|error| wrong(error.to_string()))?;
-        match merge(&mut value) {
-            Ok(()) if lists_nameless(&value) => found.push(Err(wrong("an item of the list says no kind".to_owned()))),
+        let value =
+            Value::deserialize(document).map_err(|error| FileError::NoYaml(format!("document {number}: {error}")))?;
+        if !written.is_alike(index, values(&value)) {
+            return Err(FileError::Refused(format!("document {number}: {}", differing::structure())));
+        }
+        match listed(&value) {
             Ok(()) => {
                 let ours = items(value).into_iter().filter(|(_, value)| is_ours(value));
                 found.extend(ours.map(|(item, value)| parse(&value, written.ambiguous(index, item), number)));
             }
-            Err(error) => found.push(Err(wrong(error))),
+            Err(what) => found.push(Err(wrong(what))),
         }
     }
     Ok(found)
 }
 
-/// Applies merge keys, and those that they bring with them.
-fn merge(value: &mut Value) -> Result<(), String> {
-    for _ in 0..MAX_MERGES {
-        if !merges(value) {
-            return Ok(());
+/// A value and all in it, keys too.
+fn values(value: &Value) -> usize {
+    let within: usize = match value {
+        Value::Mapping(fields) => fields.iter().map(|(key, value)| values(key) + values(value)).sum(),
+        Value::Sequence(items) => items.iter().map(values).sum(),
+        Value::Tagged(tagged) => values(&tagged.value),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => 0,
+    };
+    within + 1
+}
+
+/// Whether it lists what nobody could tell what it is, or is a list that does not say so. `kubectl` refuses the first, and takes
+/// whatever has `items` for a list.
+fn listed(value: &Value) -> Result<(), String> {
+    let Some(items) = value.get("items") else { return Ok(()) };
+    let kind = word(value, "kind");
+    if !kind.ends_with("List") {
+        return Err(differing::list(kind));
+    }
+    for (at, item) in items.as_sequence().into_iter().flatten().enumerate() {
+        if word(item, "kind").is_empty() {
+            return Err("an item of the list says no kind".to_owned());
         }
-        value.apply_merge().map_err(|error| error.to_string())?;
+        if item.get("items").is_some() {
+            return Err(differing::list_in_list(at));
+        }
     }
-    if merges(value) { Err(format!("merge keys bring others with them, more than {MAX_MERGES} deep")) } else { Ok(()) }
+    Ok(())
 }
 
-fn merges(value: &Value) -> bool {
-    match value {
-        Value::Mapping(fields) => fields.iter().any(|(key, value)| key.as_str() == Some("<<") || merges(value)),
-        Value::Sequence(items) => items.iter().any(merges),
-        Value::Tagged(tagged) => merges(&tagged.value),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
-    }
-}
-
-/// Whether something is listed that nobody could tell what it is; `kubectl` refuses it too.
-fn lists_nameless(list: &Value) -> bool {
-    let items = list.get("items").and_then(Value::as_sequence).filter(|_| word(list, "kind").ends_with("List"));
-    items.is_some_and(|items| items.iter().any(|item| word(item, "kind").is_empty()))
-}
-
-/// What a document holds: itself, or what a list of any kind lists, each with its place there. A list in a list is no manifest.
+/// What a document holds: itself, or what a list of any kind lists, each with its place there.
 fn items(value: Value) -> Vec<(Option<usize>, Value)> {
     if !word(&value, "kind").ends_with("List") {
         return vec![(None, value)];
@@ -104,6 +122,14 @@ fn items(value: Value) -> Vec<(Option<usize>, Value)> {
 fn is_ours(value: &Value) -> bool {
     let group = word(value, "apiVersion").split('/').next();
     word(value, "kind") == "ManagedAgentCertificate" && group == Some(GROUP)
+}
+
+/// The beginning of what a file says: it may be said of each item of a list.
+fn shown(text: &str) -> String {
+    match text.char_indices().nth(MAX_SHOWN) {
+        None => text.to_owned(),
+        Some((end, _)) => format!("{}...", &text[..end]),
+    }
 }
 
 fn word<'a>(value: &'a Value, key: &str) -> &'a str {
@@ -245,20 +271,108 @@ mod tests {
         assert!(read("apiVersion: v1\nkind: List\nitems: [{apiVersion: kagiban.dev/v1alpha1}]")[0].is_err());
     }
 
-    /// Holds B12: `kubectl apply` takes what is merged.
+    /// Holds B12: each of these hid a resource, or another host for one, from a plan that was green; `kubectl` applied it.
     #[test]
-    fn a_resource_that_takes_its_kind_from_another_by_a_merge_key_is_read() {
-        let other = "<<: *first\nmetadata: {name: ups-02}";
-        let items = [GOOD.trim().replace("apiVersion", "&first\napiVersion"), other.to_owned()];
-        let items = items.map(|item| item.replace('\n', "\n  "));
-        let found = read(&format!("apiVersion: v1\nkind: List\nitems:\n- {}\n- {}\n", items[0], items[1]));
-        let names: Vec<_> = found.iter().map(|found| found.as_ref().expect("read").mac.metadata.name.clone()).collect();
-        assert_eq!(names, [Some("ups-01".to_owned()), Some("ups-02".to_owned())]);
-        let inner = "<<: {<<: {apiVersion: kagiban.dev/v1alpha1, kind: ManagedAgentCertificate}}\nmetadata: {name: ups-03}\nspec: {}";
-        assert!(read(inner)[0].is_err(), "it is one of ours, and has no spec");
-        // And one that merges nothing that is there hides no other document
-        let found = read(&format!("{GOOD}<<: 7\n---{GOOD}"));
-        assert_eq!(found.iter().map(Result::is_ok).collect::<Vec<_>>(), [false, true], "{found:?}");
+    fn what_two_readers_of_yaml_take_differently_is_refused_with_what_to_write_instead() {
+        let ours = |from: &str, to: &str| {
+            let text = GOOD.replace(from, to);
+            assert_ne!(text, GOOD, "{from}");
+            text
+        };
+        let kind = |to: &str| ours("kind: ManagedAgentCertificate", to);
+        let name = |to: &str| ours("{name: ups-01", &format!("{{name: {to}"));
+        let (tag, merge, line, directive) = ("the tag ", "the merge key <<", "the character U+", "begins with %");
+        for (text, words) in [
+            (kind("kind: !!binary TWFuYWdlZEFnZW50Q2VydGlmaWNhdGU="), tag),
+            (kind("!!binary a2luZA==: ManagedAgentCertificate"), tag),
+            (kind("kind: !foo ManagedAgentCertificate"), tag),
+            (kind("kind: ! ManagedAgentCertificate"), tag),
+            (kind("!foo kind: ManagedAgentCertificate"), tag),
+            (kind("kind: !<tag:yaml.org,2002:str> ManagedAgentCertificate"), tag),
+            (ours("\napiVersion", "\n--- !foo\napiVersion"), tag),
+            (name("!!str ups-01"), tag),
+            (name("!!str"), tag),
+            ("kind: List\nitems: !foo [{kind: A}]".to_owned(), tag),
+            ("kind: List\nitems: [!foo {kind: A}]".to_owned(), tag),
+            (kind("kind: ConfigMap\n<<: {kind: ManagedAgentCertificate}"), merge),
+            (kind("<<: {kind: ConfigMap}\nkind: ManagedAgentCertificate"), merge),
+            (ours("\n  host:", "\n  <<: {host: evil.example.com}\n  host:"), merge),
+            (ours("\n  host:", "\n  \"<<\": {host: evil.example.com}\n  host:"), merge),
+            (name("ups-01, <<: {namespace: kube-system}"), merge),
+            (name("ups-01, ? '<<' : [{name: other}]"), merge),
+            (ours("\n  host:", "\n  # \u{2028}  paused: on\n  host:"), line),
+            (ours("\n  host:", "\n  # \u{2029}  paused: on\n  host:"), line),
+            (ours("\n  host:", "\n  # \u{85}  paused: on\n  host:"), line),
+            (name("\"a\u{85}b\""), line),
+            (format!("{GOOD}---\n\u{feff}{GOOD}"), line),
+            (format!("%YAML 1.1\n---{GOOD}"), directive),
+            (format!("\u{feff}%YAML 1.1\n---{GOOD}"), directive),
+            (format!("%TAG !e! tag:yaml.org,2002:\r---{GOOD}"), directive),
+            (format!("a: 1\r%TAG ! tag:yaml.org,2002:\r---{GOOD}"), directive),
+            (format!("{GOOD}...\n%FOO bar\n---\n"), directive),
+        ] {
+            // In whatever document of the file it stands
+            for text in [text.clone(), format!("kind: Secret\n---{GOOD}---\n{}", text.trim_start_matches('\u{feff}'))] {
+                let error = super::read(&text).expect_err(&text).to_string();
+                assert!(
+                    error.starts_with("line ") && error.contains(words) && error.contains(": leave it out")
+                        || error.contains("write out"),
+                    "{text}: {error}"
+                );
+            }
+        }
+        let told = super::read(&format!("a: 1\nb: 2\nc: \u{2028}{GOOD}")).expect_err("refused").to_string();
+        assert!(told.starts_with("line 3: ") && told.contains("U+2028") && told.contains("\\u2028"), "{told}");
+        let told = super::read("a: 1\n---\nb: [c,\n  !!binary YQ==]").expect_err("refused").to_string();
+        assert!(told.starts_with("line 4: the tag !!binary"), "{told}");
+        // As text they are what they are
+        let text = ours("metadata: {", "metadata: {annotations: {a: \"\\u2028 <<\", b: '!foo %', c: a%, d: <<}, ");
+        assert!(read(&format!("\u{feff}# 100 %\n---{text}"))[0].is_ok());
+    }
+
+    /// Holds B12: 300 KB of directives took a minute of whoever planned them.
+    #[test]
+    fn directives_are_refused_before_a_parser_sees_them() {
+        let broken = format!("{}bad: [", "%TAG !a! b\n".repeat(2));
+        assert!(matches!(super::read(&broken), Err(FileError::Refused(_))), "a parser would say that it is no YAML");
+    }
+
+    /// Holds B12: `kubectl` takes whatever has items for a list.
+    #[test]
+    fn what_has_items_and_does_not_say_that_it_is_a_list_is_refused() {
+        let item = format!("- {}", GOOD.trim().replace('\n', "\n  "));
+        for kind in ["ConfigMap", "ManagedAgentCertificate"] {
+            for items in [&format!("\n{item}"), " {}", " ~", " []"] {
+                let found = read(&format!("apiVersion: kagiban.dev/v1alpha1\nkind: {kind}\nitems:{items}\n---{GOOD}"));
+                assert_eq!(found.iter().map(Result::is_ok).collect::<Vec<_>>(), [false, true], "{kind} {items}");
+                let error = found[0].as_ref().expect_err("refused").to_string();
+                assert!(error.starts_with("document 1: ") && error.contains("name it List"), "{error}");
+            }
+        }
+        let nested = format!("kind: List\nitems:\n- {{kind: A}}\n- kind: B\n  items: [{{kind: A}}]\n---{GOOD}");
+        let error = read(&nested)[0].as_ref().expect_err("refused").to_string();
+        assert!(error.contains("items[1] has items itself"), "{error}");
+    }
+
+    /// Holds B12: what one reader takes for a comment another may take for a value.
+    #[test]
+    fn values_are_counted_alike_by_both_readers_or_the_file_is_refused() {
+        for text in [
+            "",
+            "# only a comment\n",
+            "---\n",
+            "---\n---\n",
+            "a: &a {b: [1, ~, x], ? [c] : d}\ne: *a\nf:\n",
+            "---\n- |\n  a\n- \"b\"\n...\n---\n7\n",
+        ] {
+            assert_eq!(read(text).len(), 0, "{text:?}");
+        }
+        let written = Written::of("a: {b: c}\n---\nd\n").expect("YAML");
+        let alike = |document, values| written.is_alike(document, values);
+        assert!(alike(0, 5) && alike(1, 1));
+        assert!(!alike(0, 4) && !alike(0, 6) && !alike(1, 2) && !alike(2, 1));
+        let read = |text: &str| values(&serde_yaml::from_str::<Value>(text).expect("YAML"));
+        assert_eq!(["a: {b: c}", "d", "[1, [2, 3], {4: 5}]", "~"].map(read), [5, 1, 8, 1]);
     }
 
     #[test]

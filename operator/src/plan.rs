@@ -42,7 +42,7 @@ pub struct Plan {
 /// When the file or the cluster cannot be read at all.
 pub async fn plan(args: &PlanArgs) -> anyhow::Result<Plan> {
     let source = if is_stdin(&args.file) { "stdin".to_owned() } else { args.file.display().to_string() };
-    let documents = manifest::read(&text(&args.file)?).with_context(|| format!("{source} is no YAML"))?;
+    let documents = manifest::read(&text(&args.file)?).with_context(|| source.clone())?;
     anyhow::ensure!(!documents.is_empty(), "no ManagedAgentCertificate in {source}");
     let observer = if args.offline { None } else { Some(Observer::connect(args).await?) };
     let mut patience = Patience::default();
@@ -240,6 +240,7 @@ impl Observer {
                 rival: rival.as_ref(),
                 setback: refusal.as_ref(),
                 works_for: None,
+                ordered: None,
                 references,
                 policy: &policy,
                 now,

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use saphyr_parser::{Event, Parser, ScalarStyle};
 
-use super::yaml_1_1;
+use super::{FileError, differing, shown, yaml_1_1};
 
 /// Values of all documents of a file, once aliases stand for what they name. One with ten thousand resources has half a million.
 const MOST_VALUES: usize = 1_000_000;
@@ -17,8 +17,6 @@ const FREE_VALUES: usize = 10_000;
 const FREE_BYTES: usize = 4 << 20;
 /// The same at which `serde_yaml`, which reads the file after this, gives up.
 const MAX_DEPTH: usize = 128;
-/// Characters of a key or a word that a message quotes.
-const MAX_SHOWN: usize = 64;
 
 /// What stands in a file, document by document.
 #[derive(Debug, Default)]
@@ -37,27 +35,39 @@ struct Document {
     first: Option<Rc<Word>>,
     /// In each item of its list, where it is written out.
     items: Option<BTreeMap<usize, Rc<Word>>>,
+    /// Once aliases stand for what they name.
+    values: usize,
 }
 
 impl Written {
     /// # Errors
-    /// When it is no YAML, or its aliases stand for more than may be read.
-    pub(super) fn of(text: &str) -> Result<Self, String> {
+    /// When it is no YAML, its aliases stand for more than may be read, or something is in it that readers of YAML take differently.
+    pub(super) fn of(text: &str) -> Result<Self, FileError> {
+        differing::in_text(text).map_err(FileError::Refused)?;
         let mut reading = Reading::default();
         for event in Parser::new_from_str(text) {
-            let (event, span) = event.map_err(|error| error.to_string())?;
-            reading.take(event).map_err(|what| format!("line {}: {what}", span.start.line()))?;
+            let (event, span) = event.map_err(|error| FileError::NoYaml(error.to_string()))?;
+            let refused = |what| FileError::Refused(format!("line {}: {what}", span.start.line()));
+            reading.take(event).map_err(refused)?;
         }
         let Reading { total, nodes, documents, .. } = reading;
         let values = MOST_VALUES.min(FREE_VALUES + MOST_REPEATED.saturating_mul(nodes));
         let bytes = FREE_BYTES.saturating_add(MOST_REPEATED.saturating_mul(text.len()));
         if total.values > values || total.bytes > bytes {
-            return Err(format!(
+            return Err(FileError::Refused(format!(
                 "its aliases stand for more than {values} values or {} MiB: write out what they stand for, or split the file",
                 bytes >> 20
-            ));
+            )));
         }
         Ok(Self(documents))
+    }
+
+    /// Whether another reader has found as many values in a document. Text without any is one document without a value to it.
+    pub(super) fn is_alike(&self, document: usize, values: usize) -> bool {
+        match self.0.get(document) {
+            Some(document) => document.values == values,
+            None => document == 0 && values <= 1,
+        }
     }
 
     /// The first word of a document, or of one `item` of the list that it is, that is text here and something else to kubectl, with
@@ -130,6 +140,11 @@ struct Reading {
 
 impl Reading {
     fn take(&mut self, event: Event<'_>) -> Result<(), String> {
+        if let Event::Scalar(.., Some(tag)) | Event::MappingStart(_, Some(tag)) | Event::SequenceStart(_, Some(tag)) =
+            &event
+        {
+            return Err(differing::tag(tag));
+        }
         match event {
             Event::DocumentStart(_) => self.documents.push(Document::default()),
             Event::Alias(anchor) => {
@@ -137,9 +152,13 @@ impl Reading {
                 let named = self.anchors.get(&anchor).map(|node| Node { items: None, ..node.clone() });
                 self.put(named.unwrap_or_default(), None, true);
             }
-            Event::Scalar(text, style, anchor, tag) => {
-                let is_plain = style == ScalarStyle::Plain && tag.is_none();
-                let is_other = is_plain && yaml_1_1::meaning(&text).is_some();
+            Event::Scalar(text, style, anchor, _) => {
+                // In quotes it is a merge key to one reader and a name to another.
+                let is_key = matches!(self.open.last(), Some(Open { inside: Inside::Mapping(None), .. }));
+                if is_key && text == differing::MERGE {
+                    return Err(differing::merge_key());
+                }
+                let is_other = style == ScalarStyle::Plain && yaml_1_1::meaning(&text).is_some();
                 let first = is_other.then(|| Rc::new(Word { path: String::new(), word: shown(&text) }));
                 let node = Node { size: Size { values: 1, bytes: text.len() }, first, items: None };
                 self.keep(anchor, &node);
@@ -185,7 +204,7 @@ impl Reading {
         let Some(Open { node: outer, inside, .. }) = self.open.last_mut() else {
             self.total = self.total.and(node.size);
             if let Some(document) = self.documents.last_mut() {
-                *document = Document { first: node.first, items: node.items };
+                *document = Document { first: node.first, items: node.items, values: node.size.values };
             }
             return;
         };
@@ -222,14 +241,6 @@ impl Reading {
                 }
             }
         }
-    }
-}
-
-/// The beginning of a key or a word: what is told of one may be kept for each item of a list.
-fn shown(text: &str) -> String {
-    match text.char_indices().nth(MAX_SHOWN) {
-        None => text.to_owned(),
-        Some((end, _)) => format!("{}...", &text[..end]),
     }
 }
 
@@ -278,7 +289,7 @@ mod tests {
         assert!(Written::of(&key).expect("YAML").ambiguous(0, Some(0)).is_some_and(|told| told.len() < 300));
         assert!(Written::of(&"[".repeat(1_000)).is_err(), "too deep");
         let shared = repeated("{a: b, c: [d, e, f, g]}", 10_000);
-        for fine in ["a: &a {b: c}\nd: *a\ne: [*a, !tag x, !tag {y: z}, 1.5, ~, true, -1]", "", "---\n---\n", &shared] {
+        for fine in ["a: &a {b: c}\nd: *a\ne: [*a, 1.5, ~, true, -1]", "", "---\n---\n", &shared] {
             assert!(Written::of(fine).is_ok(), "{fine:.100}");
         }
         assert!(Written::of("bad: [").is_err());
@@ -310,7 +321,6 @@ mod tests {
             "a: 'on'",
             "a: \"010\"",
             "{\"yes\": \"no\"}",
-            "a: !!str on",
             "a: |\n  on\n",
             "a: true",
             "a: 10",
@@ -334,10 +344,9 @@ mod tests {
         assert_eq!((told(0, None), told(1, Some(0))), (None, None));
         assert!(told(1, Some(1)).is_some_and(|told| told.starts_with("c[0]: ")));
         assert!(told(2, None).is_some_and(|told| told.starts_with("b: ")));
-        // Of a list that an alias names, or a merge key brings, each item is told what the whole has.
-        for text in ["x: &x [{a: b}, {c: on}]\nkind: List\nitems: *x", "<<: {items: [{a: b}, {c: on}]}\nkind: List"] {
-            assert!(Written::of(text).expect("YAML").ambiguous(0, Some(0)).is_some(), "{text}");
-        }
+        // Of a list that an alias names, each item is told what the whole has.
+        let text = "x: &x [{a: b}, {c: on}]\nkind: List\nitems: *x";
+        assert!(Written::of(text).expect("YAML").ambiguous(0, Some(0)).is_some());
     }
 
     proptest! {
