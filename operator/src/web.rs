@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use hyper::body::{Bytes, Incoming};
@@ -34,27 +34,77 @@ const CONNECTION_DEADLINE: Duration = Duration::from_secs(10);
 const DISCOVERY: &str = "/sd";
 /// What Prometheus's text format is called.
 const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
-/// For this long all who ask get the same text: with 10,000 resources it is some megabytes, and takes a while.
+/// For this long all who ask get the same text: with 10,000 resources it is some megabytes, and takes a while. Where two texts are
+/// still being read, all who ask get the newer one, however old it is: nobody is given the older one any more, so whoever reads
+/// that has ended within [`CONNECTION_DEADLINE`].
 const RENDERED_FOR: Duration = Duration::from_secs(1);
 
 /// A text, rendered once for all who ask in the same moment.
 #[derive(Clone)]
 struct Exposition {
     render: Arc<Render>,
-    last: Arc<tokio::sync::Mutex<Option<Rendered>>>,
+    texts: Arc<tokio::sync::Mutex<Texts>>,
 }
 
 type Render = dyn Fn(&mut Growing) -> fmt::Result + Send + Sync;
 
-struct Rendered {
+/// Those that there may be. Whoever reads slowly keeps what he reads.
+#[derive(Default)]
+struct Texts {
+    /// Kept for those who ask in the same moment.
+    fresh: Option<Arc<Text>>,
+    newest: Weak<Text>,
+    /// The one before it.
+    older: Weak<Text>,
+}
+
+#[derive(Debug)]
+struct Text {
     at: Instant,
-    body: Vec<Bytes>,
+    pieces: Vec<Vec<u8>>,
+}
+
+/// A piece of a text, which is kept whole while anybody reads in it: so it can be given to whoever asks.
+struct Piece {
+    text: Arc<Text>,
+    at: usize,
+}
+
+impl AsRef<[u8]> for Piece {
+    fn as_ref(&self) -> &[u8] {
+        self.text.pieces.get(self.at).map(Vec::as_slice).unwrap_or_default()
+    }
+}
+
+impl Text {
+    fn body(self: &Arc<Self>) -> Vec<Bytes> {
+        (0..self.pieces.len()).map(|at| Bytes::from_owner(Piece { text: Arc::clone(self), at })).collect()
+    }
+}
+
+impl Texts {
+    /// One that may be given to whoever asks now; where there is none, one may be rendered.
+    fn current(&mut self) -> Option<Arc<Text>> {
+        if let Some(fresh) = self.fresh.as_ref().filter(|text| text.at.elapsed() < RENDERED_FOR) {
+            return Some(Arc::clone(fresh));
+        }
+        self.fresh = None;
+        self.older.upgrade().and_then(|_| self.newest.upgrade())
+    }
+
+    fn put(&mut self, text: &Arc<Text>) {
+        if self.newest.strong_count() > 0 {
+            self.older = std::mem::take(&mut self.newest);
+        }
+        self.newest = Arc::downgrade(text);
+        self.fresh = Some(Arc::clone(text));
+    }
 }
 
 /// A text in pieces: to let it grow in one would copy it again and again, and leave holes of its size in the heap.
 #[derive(Default)]
 struct Growing {
-    whole: Vec<Bytes>,
+    whole: Vec<Vec<u8>>,
     last: Vec<u8>,
 }
 
@@ -62,8 +112,8 @@ struct Growing {
 const PIECE: usize = 64 * 1024;
 
 impl Growing {
-    fn end(mut self) -> Vec<Bytes> {
-        self.whole.push(self.last.into());
+    fn end(mut self) -> Vec<Vec<u8>> {
+        self.whole.push(self.last);
         self.whole
     }
 }
@@ -72,7 +122,7 @@ impl fmt::Write for Growing {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         if self.last.len() + text.len() > PIECE {
             let full = std::mem::replace(&mut self.last, Vec::with_capacity(PIECE.max(text.len())));
-            self.whole.push(full.into());
+            self.whole.push(full);
         }
         self.last.extend_from_slice(text.as_bytes());
         Ok(())
@@ -81,7 +131,7 @@ impl fmt::Write for Growing {
 
 impl Exposition {
     fn of(render: impl Fn(&mut Growing) -> fmt::Result + Send + Sync + 'static) -> Self {
-        Self { render: Arc::new(render), last: Arc::default() }
+        Self { render: Arc::new(render), texts: Arc::default() }
     }
 
     fn of_metrics(metrics: SharedMetrics) -> Self {
@@ -90,26 +140,25 @@ impl Exposition {
 
     /// `None` where it cannot be rendered.
     async fn body(&self) -> Option<Vec<Bytes>> {
-        let mut last = Arc::clone(&self.last).lock_owned().await;
-        if let Some(Rendered { body, .. }) = last.as_ref().filter(|rendered| rendered.at.elapsed() < RENDERED_FOR) {
-            return Some(body.clone());
+        let mut texts = Arc::clone(&self.texts).lock_owned().await;
+        if let Some(text) = texts.current() {
+            return Some(text.body());
         }
         let render = Arc::clone(&self.render);
         // The lock is held by the work itself, so that those who do not wait for it have nothing rendered beside it
         let rendered = tokio::task::spawn_blocking(move || {
-            *last = None;
             let mut pieces = Growing::default();
             render(&mut pieces).ok()?;
-            let body = pieces.end();
-            *last = Some(Rendered { at: Instant::now(), body: body.clone() });
-            Some(body)
+            let text = Arc::new(Text { at: Instant::now(), pieces: pieces.end() });
+            texts.put(&text);
+            Some(text.body())
         });
         let body = rendered.await.ok().flatten();
-        // Nobody is given it any more after that
-        let last = Arc::clone(&self.last);
+        // It is kept for nobody after that
+        let texts = Arc::clone(&self.texts);
         tokio::spawn(async move {
             sleep(RENDERED_FOR).await;
-            last.lock().await.take_if(|rendered| rendered.at.elapsed() >= RENDERED_FOR);
+            texts.lock().await.fresh.take_if(|text| text.at.elapsed() >= RENDERED_FOR);
         });
         body
     }
@@ -228,6 +277,9 @@ async fn answer(request: &Parts, site: &Site) -> Response<Pieces> {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write as _;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;
@@ -277,13 +329,54 @@ mod tests {
         let texts: Vec<_> = all.into_iter().map(|text| text.expect("it is rendered")[0].as_ptr()).collect();
         assert!(texts.iter().all(|text| *text == texts[0]));
         let before = exposition.body().await.expect("it is rendered");
-        assert!(exposition.last.lock().await.is_some());
+        assert!(exposition.texts.lock().await.fresh.is_some());
         // At rest it takes no memory
-        while exposition.last.lock().await.is_some() {
+        while exposition.texts.lock().await.fresh.is_some() {
             sleep(RENDERED_FOR / 10).await;
         }
         let after = exposition.body().await.expect("it is rendered");
         assert_ne!(before[0].as_ptr(), after[0].as_ptr(), "and anew afterwards");
+    }
+
+    /// Holds B14: each second another text was rendered, and kept for ten by whoever read it slowly.
+    #[tokio::test]
+    async fn however_many_read_slowly_there_are_two_texts_and_all_who_ask_get_the_newer() {
+        let rendered = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&rendered);
+        let exposition = Exposition::of(move |out| {
+            let number = counted.fetch_add(1, Ordering::Relaxed) + 1;
+            (0..3).try_for_each(|_| write!(out, "{number}{}", " ".repeat(PIECE)))
+        });
+        // All of it, and how it reads
+        let asked = async || {
+            exposition.texts.lock().await.fresh = None;
+            let body = exposition.body().await.expect("it is rendered");
+            let text = String::from_utf8(body.concat()).expect("text");
+            let numbers: Vec<usize> = text.split_whitespace().map(|number| number.parse().expect("a number")).collect();
+            assert_eq!(numbers, [numbers[0]; 3], "it is given whole");
+            (body, numbers[0])
+        };
+        let (mut first, number) = asked().await;
+        assert_eq!(number, 1);
+        // Whoever has read all but the end keeps the text
+        let first_end = first.pop();
+        drop(first);
+        let (second, number) = asked().await;
+        assert_eq!(number, 2);
+        for _ in 0..20 {
+            assert_eq!(asked().await.1, 2, "a third is not rendered");
+        }
+        drop(second);
+        let (third, number) = asked().await;
+        assert_eq!(number, 3, "nobody reads the second any more");
+        assert_eq!(asked().await.1, 3, "the first is still read");
+        drop(first_end);
+        let (fourth, number) = asked().await;
+        assert_eq!(number, 4, "nobody reads the first any more");
+        assert_eq!(asked().await.1, 4, "the third is still read");
+        drop((third, fourth));
+        assert_eq!(asked().await.1, 5);
+        assert_eq!(rendered.load(Ordering::Relaxed), 5);
     }
 
     /// Holds B14: the end of the connection was the end of the metrics for HTTP/1.0, wherever it broke.
