@@ -17,6 +17,7 @@ use crate::cluster::{ClusterError, SharedCluster};
 use crate::decide::{Event, Obstacle, Reason, References, Resource, order_mark};
 use crate::grant::{Grant, Purpose, granted};
 use crate::issuer::Issuers;
+use crate::ledger::OrderPermit;
 use crate::metrics::SharedMetrics;
 use crate::passwords::PasswordReader;
 use crate::secret_cache::{Age, FailingReads, Keep, SecretCache, Taken, key};
@@ -119,7 +120,13 @@ impl AgentClient {
     ///
     /// # Errors
     /// What stands in the way.
-    pub(crate) async fn open(&self, resource: &Resource, generation: Generation, epoch: Epoch) -> Result<(), ActError> {
+    pub(crate) async fn open(
+        &self,
+        _permit: OrderPermit,
+        resource: &Resource,
+        generation: Generation,
+        epoch: Epoch,
+    ) -> Result<(), ActError> {
         let api = self.api(resource).await?;
         let (target, mark) = (self.target(resource, generation, epoch)?, mark(resource));
         let opened = match &resource.spec.procedure {
@@ -257,6 +264,7 @@ impl AgentClient {
     /// What stands in the way.
     pub(crate) async fn roll_back(
         &self,
+        _permit: OrderPermit,
         resource: &Resource,
         generation: Generation,
         epoch: Epoch,

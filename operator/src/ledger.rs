@@ -33,10 +33,18 @@ struct Entry {
     writes: Spent,
     /// Rotations and rollbacks that a host was told to begin, likewise.
     orders: Spent,
+    /// When the host last took an order to begin a rotation.
+    ordered: Option<Timestamp>,
     /// Status writes that change messages only, likewise.
     rewordings: Spent,
     told: HashMap<Reason, Told>,
 }
+
+/// For one order to a host that it begins a rotation or goes back. Whoever gives the order gives this up for it, so that none is
+/// given uncounted.
+#[derive(Debug)]
+#[must_use]
+pub(crate) struct OrderPermit(());
 
 /// Events with one reason.
 #[derive(Clone, Copy, Debug, Default)]
@@ -159,9 +167,19 @@ impl Ledger {
         self.with(uid, |entry| entry.writes.take(WRITES, now)).unwrap_or(true)
     }
 
-    /// Whether the host may be told now to begin something.
-    pub(crate) fn may_order(&self, uid: &str, now: Instant) -> bool {
-        self.with(uid, |entry| entry.orders.take(ORDERS, now)).unwrap_or(true)
+    /// To tell the host now to begin something or to go back, if it may be told.
+    pub(crate) fn order(&self, uid: &str, now: Instant) -> Option<OrderPermit> {
+        self.with(uid, |entry| entry.orders.take(ORDERS, now)).unwrap_or(true).then_some(OrderPermit(()))
+    }
+
+    /// The host took an order to begin a rotation.
+    pub(crate) fn took_order(&self, uid: &str, now: Timestamp) {
+        self.with(uid, |entry| entry.ordered = Some(now));
+    }
+
+    /// When the host last took one.
+    pub(crate) fn ordered(&self, uid: &str) -> Option<Timestamp> {
+        self.with(uid, |entry| entry.ordered).flatten()
     }
 
     /// Whether other words for the same state may be written now.
@@ -343,7 +361,7 @@ mod tests {
         let start = Instant::now();
         let told = |seconds| {
             let now = start + Duration::from_secs(seconds);
-            (0..60).filter(|_| ledger.may_order(&resource.uid, now)).count()
+            (0..60).filter(|_| ledger.order(&resource.uid, now).is_some()).count()
         };
         assert_eq!([0, 30, 60, 120].map(told), [12, 0, 1, 1]);
     }

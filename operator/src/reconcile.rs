@@ -32,9 +32,6 @@ const LONG_PASS: Duration = Duration::from_secs(30);
 const SHORTEST_WAIT: Duration = Duration::from_millis(500);
 /// While another resource that names the same agent is in the middle of a step there.
 const BETWEEN_TURNS: Duration = Duration::from_secs(5);
-/// Of a host that was told too often to begin something.
-const KEEPS_NO_ORDER: &str = "the host takes orders and does not keep them: it shows no rotation afterwards, or another one each \
-                              time; it is told again after a pause; see what its exporter logs, and whether a second one answers there";
 /// After a pass that used up its rounds; it doubles with each further one in a row, up to the resync.
 const BETWEEN_LONG_PASSES: Duration = Duration::from_secs(5);
 
@@ -120,15 +117,18 @@ pub async fn pass(seen: &ManagedAgentCertificate, context: &Context) -> Result<R
             // Whoever leads next looks at everything; if that is this process, the sooner the better
             return Ok(Rest { after: SHORTEST_WAIT, urgent: false, heard });
         }
-        let begins = matches!(decision.step, Step::Open { .. } | Step::Rollback { .. });
-        if begins && !context.ledger.may_order(&uid, Instant::now()) {
-            context.metrics.withheld("order");
-            // Whoever asked for it is told why nothing comes of it: the next round finds this in the way
-            let obstacle = Obstacle::new(BlockedBy::HostAnswerRefused, KEEPS_NO_ORDER);
-            context.ledger.acted_in_vain(&uid, &obstacle, Timestamp::now());
-            fresh = false;
-            continue;
-        }
+        let permit = if matches!(decision.step, Step::Open { .. } | Step::Rollback { .. }) {
+            match step::permit(context, &uid) {
+                Ok(permit) => Some(permit),
+                Err(obstacle) => {
+                    context.ledger.acted_in_vain(&uid, &obstacle, Timestamp::now());
+                    fresh = false;
+                    continue;
+                }
+            }
+        } else {
+            None
+        };
         let difference = written::difference(&decision.status, mac.status.as_ref());
         if !is_allowed(context, &uid, &decision, &mac, difference) {
             context.metrics.withheld("write");
@@ -164,7 +164,7 @@ pub async fn pass(seen: &ManagedAgentCertificate, context: &Context) -> Result<R
         if !decision.step.acts() {
             return Ok(rest(context, &mac, &decision, &references, heard));
         }
-        step::act(context, &mac, &uid, decision.step, report.as_ref().ok(), &references).await?;
+        step::act(context, &mac, &uid, decision.step, permit, report.as_ref().ok(), &references).await?;
         drop(turn);
         fresh = false;
     }
@@ -267,6 +267,7 @@ fn judge(
         rival,
         setback: setback.as_ref(),
         works_for,
+        ordered: context.ledger.ordered(&resource.uid),
         references,
         policy: &context.policy,
         now,

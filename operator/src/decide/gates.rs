@@ -214,6 +214,7 @@ mod tests {
                 rival: None,
                 setback: Some(&setback),
                 works_for: None,
+                ordered: None,
                 references: &References::default(),
                 policy: &policy,
                 now: sample::now(),

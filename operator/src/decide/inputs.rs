@@ -21,6 +21,8 @@ pub struct Inputs<'a> {
     pub setback: Option<&'a Setback>,
     /// For how long this process has seen the host work on a rotation, without a break and without a step of ours.
     pub works_for: Option<Duration>,
+    /// When the host last took an order of this process to begin a rotation.
+    pub ordered: Option<Timestamp>,
     pub references: &'a References,
     pub policy: &'a Policy,
     pub now: Timestamp,

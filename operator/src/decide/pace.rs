@@ -50,6 +50,25 @@ pub(super) fn before_another(case: &Case<'_>, trigger: RotationTrigger) -> Optio
     }
 }
 
+/// Whether an agent that renews its own certificate was told to only just now, by an order that its host took and shows nothing of.
+/// A repeat may be another renewal to it. Where we push, a repeat costs the host a key, and its agent nothing.
+pub(super) fn before_the_same(case: &Case<'_>) -> Option<Verdict> {
+    match case.inputs.resource.spec.procedure {
+        Procedure::Push(_) => None,
+        Procedure::Trigger { .. } => {
+            let ordered = case.inputs.ordered?;
+            let until = later(ordered, BETWEEN_RENEWALS);
+            let message = format!(
+                "the host took an order to renew and shows no renewal: it is told again after {} minutes; see what its exporter logs, \
+                 and whether a second one answers there",
+                BETWEEN_RENEWALS.as_secs() / 60
+            );
+            let lasts = clock::lasts(case.now(), ordered, until);
+            lasts.then(|| Case::blocked(Obstacle::new(BlockedBy::HostAnswerRefused, message), until))
+        }
+    }
+}
+
 /// Rotations in a row that failed, or that did not cure the drift that they were started for.
 pub(super) fn attempts(case: &Case<'_>) -> u32 {
     let Some((rotation, ended)) = last(case) else { return 0 };

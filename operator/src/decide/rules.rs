@@ -131,7 +131,8 @@ fn unproven(case: &Case<'_>) -> Option<Verdict> {
 fn resume(case: &Case<'_>) -> Option<Verdict> {
     let own = case.open_rotation()?;
     let open = Step::Open { generation: Generation(own.generation), trigger: own.trigger };
-    Some(gates::before_opening(case).unwrap_or_else(|| hold_first(case, open)))
+    let shut = gates::before_opening(case).or_else(|| pace::before_the_same(case));
+    Some(shut.unwrap_or_else(|| hold_first(case, open)))
 }
 
 /// Before an agent is restarted for a password that may be the one that it has. What a person asks for, or the spec or the

@@ -153,7 +153,17 @@ fn decided_beside(
     at: Timestamp,
 ) -> Decision {
     let (host, policy) = (Observed::Seen(report), Policy::default());
-    decide(&Inputs { resource, host, rival, setback: None, works_for: None, references, policy: &policy, now: at })
+    decide(&Inputs {
+        resource,
+        host,
+        rival,
+        setback: None,
+        works_for: None,
+        ordered: None,
+        references,
+        policy: &policy,
+        now: at,
+    })
 }
 
 /// By an operator that speaks for that installation.
@@ -176,6 +186,7 @@ fn decided_of(resource: &Resource, host: Observed<'_>, policy: &Policy, at: Time
         rival: None,
         setback: None,
         works_for: None,
+        ordered: None,
         references: &references,
         policy,
         now: at,

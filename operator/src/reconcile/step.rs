@@ -1,5 +1,7 @@
 //! Takes a step, and remembers how it went.
 
+use std::time::Instant;
+
 use jiff::Timestamp;
 use kagiban_crds::host_api::AgentReport;
 use kagiban_crds::resource::{BlockedBy, ManagedAgentCertificate};
@@ -10,6 +12,27 @@ use crate::act::ActError;
 use crate::cluster::{ClusterError, object};
 use crate::decide::{Event, Obstacle, References, Resource, Step, with_signed};
 use crate::fleet::HostKey;
+use crate::ledger::OrderPermit;
+
+/// Of a host that was told too often to begin something.
+const KEEPS_NO_ORDER: &str = "the host takes orders and does not keep them: it shows no rotation afterwards, or another one each \
+                              time; it is told again after a pause; see what its exporter logs, and whether a second one answers there";
+
+/// To tell the host to begin something or to go back. Where it was told too often, whoever asked for it is told why nothing comes
+/// of it: the next round finds this in the way.
+pub(super) fn permit(context: &Context, uid: &str) -> Result<OrderPermit, Obstacle> {
+    context.ledger.order(uid, Instant::now()).ok_or_else(|| {
+        context.metrics.withheld("order");
+        Obstacle::new(BlockedBy::HostAnswerRefused, KEEPS_NO_ORDER)
+    })
+}
+
+/// What a step has come to.
+enum Done {
+    Acted,
+    /// The host says that it called the rotation off.
+    CalledOff(Generation, Event),
+}
 
 /// A step that fails is remembered; the next round decides what becomes of it.
 ///
@@ -20,26 +43,35 @@ pub(super) async fn act(
     mac: &ManagedAgentCertificate,
     uid: &str,
     step: Step,
+    permit: Option<OrderPermit>,
     report: Option<&AgentReport>,
     references: &References,
 ) -> Result<(), ClusterError> {
     let resource = object(mac);
-    let done: Result<Option<Event>, ActError> = match (step, report) {
+    let done: Result<Done, ActError> = match (step, report) {
         (Step::Open { generation, .. }, _) => {
-            let Some(epoch) = epoch(context) else { return Ok(()) };
-            context.agents.open(&resource, generation, epoch).await.map(|()| None)
+            let (Some(epoch), Some(permit)) = (epoch(context), permit) else { return Ok(()) };
+            let opened = context.agents.open(permit, &resource, generation, epoch).await;
+            if opened.is_ok() {
+                context.ledger.took_order(uid, Timestamp::now());
+            }
+            opened.map(|()| Done::Acted)
         }
         (Step::AskPassword { generation }, _) => {
             let Some(epoch) = epoch(context) else { return Ok(()) };
-            context.agents.ask_password(&resource, generation, epoch).await.map(|()| None)
+            context.agents.ask_password(&resource, generation, epoch).await.map(|()| Done::Acted)
         }
         (Step::Deliver { generation }, Some(report)) => {
-            deliver(context, mac, &resource, generation, report, references).await?
+            deliver(context, mac, uid, &resource, generation, report, references).await?
         }
         (Step::Rollback { generation }, _) => {
-            let Some(epoch) = epoch(context) else { return Ok(()) };
+            let (Some(epoch), Some(permit)) = (epoch(context), permit) else { return Ok(()) };
             let why = "it is not what is asked for any more";
-            context.agents.roll_back(&resource, generation, epoch, why).await.map(Some)
+            context
+                .agents
+                .roll_back(permit, &resource, generation, epoch, why)
+                .await
+                .map(|event| Done::CalledOff(generation, event))
         }
         (
             Step::Deliver { .. }
@@ -53,14 +85,10 @@ pub(super) async fn act(
         ) => return Ok(()),
     };
     match done {
-        Ok(event) => {
-            match step {
-                Step::Rollback { generation } => called_off(context, uid, generation),
-                _ => context.ledger.acted(uid),
-            }
-            if let Some(event) = event {
-                tell(context, mac, &event).await;
-            }
+        Ok(Done::Acted) => context.ledger.acted(uid),
+        Ok(Done::CalledOff(generation, event)) => {
+            called_off(context, uid, generation);
+            tell(context, mac, &event).await;
         }
         Err(error) => {
             let obstacle = match error {
@@ -101,11 +129,12 @@ fn called_off(context: &Context, uid: &str, generation: Generation) {
 async fn deliver(
     context: &Context,
     mac: &ManagedAgentCertificate,
+    uid: &str,
     resource: &Resource,
     generation: Generation,
     report: &AgentReport,
     references: &References,
-) -> Result<Result<Option<Event>, ActError>, ClusterError> {
+) -> Result<Result<Done, ActError>, ClusterError> {
     let issued = match context.agents.sign(resource, report, references.issuer(), Timestamp::now()).await {
         Ok(issued) => issued,
         Err(obstacle) => return Ok(Err(obstacle.into())),
@@ -114,14 +143,19 @@ async fn deliver(
     if !on_record.into_iter().any(|signed| signed.sha256 == issued.leaf.sha256) {
         let Some(status) = with_signed(&resource.status, issued.leaf.clone()) else {
             let why = "too many certificates were signed for it, and none of them has arrived";
-            let Some(epoch) = epoch(context) else { return Ok(Ok(None)) };
-            return Ok(context.agents.roll_back(resource, generation, epoch, why).await.map(Some));
+            let Some(epoch) = epoch(context) else { return Ok(Ok(Done::Acted)) };
+            let permit = match permit(context, uid) {
+                Ok(permit) => permit,
+                Err(obstacle) => return Ok(Err(obstacle.into())),
+            };
+            let called_off = context.agents.roll_back(permit, resource, generation, epoch, why).await;
+            return Ok(called_off.map(|event| Done::CalledOff(generation, event)));
         };
         write_status(context, mac, &status).await?;
     }
     match epoch(context) {
-        Some(epoch) => Ok(context.agents.deliver(resource, generation, epoch, issued).await.map(|()| None)),
-        None => Ok(Ok(None)),
+        Some(epoch) => Ok(context.agents.deliver(resource, generation, epoch, issued).await.map(|()| Done::Acted)),
+        None => Ok(Ok(Done::Acted)),
     }
 }
 

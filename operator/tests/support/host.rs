@@ -79,6 +79,10 @@ pub struct State {
     pub relapses: bool,
     /// It says that it has called its rotation off, and goes on with it.
     pub clings: bool,
+    /// It takes orders and keeps none of them.
+    pub forgets: bool,
+    /// At every look its rotation waits for a chain for another key, whatever was delivered or called off.
+    pub keys_anew: bool,
     /// Before every answer.
     pub delay: Duration,
 }
@@ -123,6 +127,8 @@ impl Host {
             bodies: String::new(),
             relapses: false,
             clings: false,
+            forgets: false,
+            keys_anew: false,
             delay: Duration::ZERO,
         }));
         let shared = state.clone();
@@ -247,6 +253,13 @@ fn serve(state: &mut State, method: &Method, path: &str, body: &[u8]) -> Respons
             if state.relapses || state.clings {
                 state.report.rotation = Some(waiting(Epoch(1), state.report.generation, None));
             }
+            if state.keys_anew
+                && let Some(rotation) = state.report.rotation.as_mut()
+            {
+                let csr = Some(csr(vec!["ups-01.example.com".to_owned()]));
+                *rotation =
+                    RotationReport { mark: rotation.mark.clone(), ..waiting(rotation.epoch, rotation.generation, csr) };
+            }
             let committed =
                 state.report.rotation.as_ref().is_some_and(|rotation| rotation.state == RotationState::Committed);
             if committed && state.own.is_none() {
@@ -282,6 +295,10 @@ fn serve(state: &mut State, method: &Method, path: &str, body: &[u8]) -> Respons
             state.report.generation = order.target.generation;
             let waiting = waiting(order.target.epoch, order.target.generation, None);
             let requested = RotationReport { mark: order.mark, state: RotationState::Requested, ..waiting };
+            if state.forgets {
+                state.report.generation = Generation(0);
+                return json(StatusCode::ACCEPTED, &Some(requested));
+            }
             state.report.rotation = Some(requested);
             json(StatusCode::ACCEPTED, &state.report.rotation)
         }
@@ -307,10 +324,15 @@ fn serve(state: &mut State, method: &Method, path: &str, body: &[u8]) -> Respons
 }
 
 fn keyed(order: &RotationOpen) -> RotationReport {
-    let key = KeyPair::generate().expect("a key");
-    let params = CertificateParams::new(order.certificate.dns_names.clone()).expect("names");
-    let csr = params.serialize_request(&key).expect("a CSR").pem().expect("PEM");
+    let csr = csr(order.certificate.dns_names.clone());
     RotationReport { mark: order.mark.clone(), ..waiting(order.target.epoch, order.target.generation, Some(csr)) }
+}
+
+/// For a key that was made just now.
+fn csr(names: Vec<String>) -> String {
+    let key = KeyPair::generate().expect("a key");
+    let params = CertificateParams::new(names).expect("names");
+    params.serialize_request(&key).expect("a CSR").pem().expect("PEM")
 }
 
 /// A rotation that waits for its chain.

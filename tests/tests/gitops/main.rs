@@ -87,6 +87,7 @@ impl Scene {
             rival: self.rival.then_some(&rival),
             setback: None,
             works_for: None,
+            ordered: None,
             references: &references,
             policy: &Policy::default(),
             now: NOW.parse()?,

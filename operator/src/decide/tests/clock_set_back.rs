@@ -58,6 +58,7 @@ fn a_rotation_that_was_opened_then_has_its_deadline_and_its_end() {
             rival: None,
             setback: None,
             works_for: Some(Duration::from_secs(hours * 3600)),
+            ordered: None,
             references: &References::default(),
             policy: &Policy::default(),
             now: now(),

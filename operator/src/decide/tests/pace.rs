@@ -107,6 +107,7 @@ fn no_wait_for_a_host_that_is_away_reaches_the_expiry() {
         rival: None,
         setback: Some(&setback),
         works_for: None,
+        ordered: None,
         references: &References::default(),
         policy: &policy,
         now: at(3480),

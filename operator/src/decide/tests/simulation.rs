@@ -86,6 +86,7 @@ impl Pair {
             rival: None,
             setback: self.away.as_ref(),
             works_for: None,
+            ordered: None,
             references,
             policy: &policy,
             now: time,

@@ -478,3 +478,35 @@ fn what_a_spec_asks_for_has_the_digest_that_it_always_had() {
     assert_eq!(request_digest(&resource.spec), digest, "when is not what");
     assert_eq!(digest, "5aa15634a2f02246333c7f9063947838881be04e45e6e4047fedc6b1b194f34c");
 }
+
+/// Holds B8: an agent was told to renew twelve times in a minute, because its host forgot each order.
+#[test]
+fn an_order_that_its_host_took_and_forgot_is_given_again_after_six_minutes() {
+    let (resource, first, time) = ordered();
+    let decided = |ordered: Option<Timestamp>, seconds: u64| {
+        let now = later(time, Duration::from_secs(seconds));
+        let report = serving(&first, now);
+        decide(&Inputs {
+            resource: &resource,
+            host: Observed::Seen(&report),
+            rival: None,
+            setback: None,
+            works_for: None,
+            ordered,
+            references: &References::default(),
+            policy: &Policy::default(),
+            now,
+        })
+    };
+    let again = Step::Open { generation: Generation(1), trigger: RotationTrigger::Renewal };
+    for seconds in [0, 1, 359] {
+        let held = decided(Some(time), seconds);
+        let retry = later(time, Duration::from_secs(360));
+        assert_eq!(held.step, Step::Blocked { by: BlockedBy::HostAnswerRefused, retry }, "after {seconds} s");
+        assert_eq!(condition(&held.status, "Blocked"), ("True", "HostAnswerRefused"));
+    }
+    assert_eq!(decided(Some(time), 360).step, again);
+    assert_eq!(decided(None, 1).step, again, "whether the host has heard of it is not known");
+    // By a clock that was ahead, and was set back since
+    assert_eq!(decided(Some(later(time, DAY)), 1).step, again);
+}

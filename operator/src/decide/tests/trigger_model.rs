@@ -103,6 +103,7 @@ impl World {
             rival: None,
             setback: None,
             works_for: self.works_since.map(|since| self.at.duration_since(since).unsigned_abs()),
+            ordered: None,
             references: &references,
             policy: &policy,
             now: self.at,
