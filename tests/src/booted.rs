@@ -15,8 +15,9 @@ use crate::debian_root::DebianRoot;
 use crate::process::{self, Program};
 use crate::wait;
 
-/// Its network is its own, with nothing but a loopback; its control groups lie below one that is made for it. The mount of the
-/// control groups is made twice: what it shows is fixed when it is mounted.
+/// Its network is its own, with nothing but a loopback, and so are its devices, because systemd gives some of them other modes. The
+/// kernel's settings are read-only to it. Its control groups lie below one that is made for it, whose mount is made twice: what it shows
+/// is fixed when it is mounted.
 const BOOT: &str = r#"
 root=$1 group=$2
 mount --make-rprivate /
@@ -28,6 +29,8 @@ echo 0 >"sys/$group/cgroup.procs"
 umount sys
 exec unshare --mount --cgroup -- sh -euc '
 mount -t proc proc proc
+mount --bind proc/sys proc/sys
+mount -o remount,bind,ro proc/sys
 mount -t sysfs -o ro sysfs sys
 mount -t cgroup2 none sys/fs/cgroup
 mount -t tmpfs -o mode=755 tmpfs run
@@ -37,7 +40,12 @@ mkdir dev/pts dev/shm
 mount -t devpts -o newinstance,ptmxmode=0666 devpts dev/pts
 ln -s pts/ptmx dev/ptmx
 ln -s /proc/self/fd dev/fd
-for device in null zero full random urandom tty; do touch "dev/$device"; mount --bind "/dev/$device" "dev/$device"; done
+mknod -m 666 dev/null c 1 3
+mknod -m 666 dev/zero c 1 5
+mknod -m 666 dev/full c 1 7
+mknod -m 666 dev/random c 1 8
+mknod -m 666 dev/urandom c 1 9
+mknod -m 666 dev/tty c 5 0
 ip link set lo up
 mkdir -p mnt/old
 pivot_root . mnt/old
