@@ -42,7 +42,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{/* What a component's pods are chosen by; it never changes within a release. */}}
 {{- define "kagiban.component.selector" -}}
 app.kubernetes.io/name: kagiban-{{ last . }}
-app.kubernetes.io/instance: {{ (first .).Release.Name }}
+app.kubernetes.io/instance: {{ quote (first .).Release.Name }}
 {{- end -}}
 
 {{/* An image: a list of the context and the component's values. */}}

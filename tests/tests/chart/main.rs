@@ -4,6 +4,7 @@ mod access;
 mod manifests;
 mod programs;
 mod releases;
+mod values;
 mod written;
 
 use std::sync::OnceLock;
