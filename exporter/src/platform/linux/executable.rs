@@ -15,6 +15,10 @@ use rustix::fs::{Access, AtFlags, CWD, accessat};
 const HEAD: usize = 256;
 /// An interpreter may be a script itself; the kernel follows no more.
 const MAX_INTERPRETERS: usize = 5;
+/// As many links on the way to a file as the kernel follows.
+const MAX_LINKS: usize = 40;
+const STICKY: u32 = 0o1000;
+const WRITABLE_BY_OTHERS: u32 = 0o022;
 /// The longest path.
 const MAX_PATH: usize = 4096;
 /// The longest table of segments that the kernel reads.
@@ -62,15 +66,43 @@ pub(super) fn exposed(argv: &[String], path: &OsStr) -> Option<PathBuf> {
     [Some(program.as_path()), script].into_iter().flatten().find_map(exposed_at)
 }
 
-/// As it is named and, behind links, as it is. In a directory that is sticky nobody exchanges another's file.
+/// As it is named and, behind links, as it is: every directory on the way, and every link.
 fn exposed_at(named: &Path) -> Option<PathBuf> {
     let is = named.canonicalize().ok()?;
-    let parts = named.ancestors().chain(is.ancestors()).filter(|path| !path.as_os_str().is_empty());
-    let is_exposed = |path: &&Path| {
-        let is_sticky = path.metadata().is_ok_and(|metadata| metadata.is_dir() && metadata.mode() & 0o1000 != 0);
-        !is_sticky && is_writable_by_others(path).unwrap_or(false)
-    };
-    parts.into_iter().find(is_exposed).map(Path::to_owned)
+    let mut way = named.to_owned();
+    for _ in 0..MAX_LINKS {
+        let parts: Vec<_> = way.ancestors().filter(|path| !path.as_os_str().is_empty()).collect();
+        if let Some(exposed) = parts.iter().find(|path| is_exposed(path)) {
+            return Some(exposed.to_path_buf());
+        }
+        // The first link on the way, as the kernel follows them.
+        let Some((link, target)) = parts.iter().rev().find_map(|path| Some((path, path.read_link().ok()?))) else {
+            break;
+        };
+        let rest = way.strip_prefix(link).unwrap_or(Path::new(""));
+        let target = link.parent().unwrap_or(Path::new("/")).join(target);
+        way = if rest.as_os_str().is_empty() { target } else { target.join(rest) };
+    }
+    is.ancestors().find(|path| is_exposed(path)).map(Path::to_owned)
+}
+
+/// In a sticky directory an entry is exchanged by the entry's owner, the directory's and administrators alone.
+fn is_exposed(path: &Path) -> bool {
+    let Ok(metadata) = path.symlink_metadata() else { return false };
+    let is_sticky = |metadata: &fs::Metadata| metadata.is_dir() && metadata.mode() & STICKY != 0;
+    let is_others = !is_administrators(metadata.uid());
+    if is_sticky(&metadata) {
+        return is_others;
+    }
+    if metadata.is_symlink() {
+        let parent = path.parent().and_then(|parent| parent.metadata().ok());
+        return is_others && parent.is_some_and(|parent| is_sticky(&parent) && parent.mode() & WRITABLE_BY_OTHERS != 0);
+    }
+    is_writable_by_others(path).unwrap_or(false)
+}
+
+fn is_administrators(account: u32) -> bool {
+    account == 0 || account == rustix::process::geteuid().as_raw()
 }
 
 pub(super) fn can_be_run(path: &Path) -> Result<(), &'static str> {
@@ -412,6 +444,64 @@ mod tests {
         assert!(covers(runtime, path, b"import sys\n"));
         assert!(!covers(runtime, Path::new("/opt/agent/start.sh"), b"import sys\n"));
         assert!(!covers("enabled\n", path, b"import sys\n"), "its own switch");
+    }
+
+    /// What an account may exchange runs as root at the next rotation.
+    #[test]
+    fn a_command_on_whose_way_an_account_may_exchange_something_is_exposed() {
+        const ACCOUNT: u32 = 4242;
+        assert!(rustix::process::geteuid().is_root(), "this test gives files away: run it as root");
+        let root = tempfile::tempdir().expect("directory");
+        let root = root.path().canonicalize().expect("there");
+        let directory = |name: &str, mode: u32, owner: u32| {
+            let path = root.join(name);
+            fs::create_dir(&path).expect("mkdir");
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("chmod");
+            std::os::unix::fs::chown(&path, Some(owner), None).expect("chown");
+            path
+        };
+        let link = |path: PathBuf, target: &Path, owner: u32| {
+            std::os::unix::fs::symlink(target, &path).expect("link");
+            std::os::unix::fs::lchown(&path, Some(owner), None).expect("chown");
+            path
+        };
+        let [ours, open, sticky, theirs, shut] = [
+            directory("ours", 0o755, 0),
+            directory("open", 0o777, 0),
+            directory("sticky", 0o1777, 0),
+            directory("theirs", 0o1755, ACCOUNT),
+            directory("shut", 0o1755, 0),
+        ];
+        let script = |directory: &Path| put(directory, "script", b"#!/bin/sh\n");
+        let good = script(&ours);
+        let given = put(&sticky, "given", b"#!/bin/sh\n");
+        std::os::unix::fs::chown(&given, Some(ACCOUNT), None).expect("chown");
+        let (ways, through) =
+            (link(sticky.join("ways"), &ours, ACCOUNT), link(ours.join("through"), Path::new("../sticky/ways"), 0));
+        for (named, exposed) in [
+            (good.clone(), None),
+            (script(&open), Some(&open)),
+            (script(&sticky), None),
+            (given.clone(), Some(&given)),
+            (script(&theirs), Some(&theirs)),
+            (script(&shut), None),
+            (link(ours.join("good"), &good, 0), None),
+            (link(sticky.join("good"), &good, 0), None),
+            // Nobody exchanges it where only root writes.
+            (link(ours.join("given"), &good, ACCOUNT), None),
+            (link(shut.join("given"), &good, ACCOUNT), None),
+            (ways.join("script"), Some(&ways)),
+            (through.join("script"), Some(&ways)),
+        ] {
+            let found = exposed_at(&named);
+            let same = |path: &Path| Some((path.symlink_metadata().ok()?.ino(), path.symlink_metadata().ok()?.dev()));
+            assert_eq!(
+                found.as_deref().and_then(same),
+                exposed.and_then(|path| same(path)),
+                "{}: {found:?}",
+                named.display()
+            );
+        }
     }
 
     #[test]
