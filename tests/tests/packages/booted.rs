@@ -19,11 +19,11 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use serde_json::Value;
 
-const METRICS: &str = "kagiban-exporter.service";
-const HOST_API: &str = "kagiban-exporter-host-api.service";
+pub(super) const METRICS: &str = "kagiban-exporter.service";
+pub(super) const HOST_API: &str = "kagiban-exporter-host-api.service";
 const AGENT: &str = "web";
-const UNIT: &str = "web.service";
-const DEADLINE: Duration = Duration::from_secs(120);
+pub(super) const UNIT: &str = "web.service";
+pub(super) const DEADLINE: Duration = Duration::from_secs(120);
 /// Of its own account, which is all that a service of TLS needs. While there is a file `hold`, a start of it takes its time.
 const SERVICE: &str = "\
 [Service]
@@ -59,11 +59,11 @@ agents:
     service: {stop: [systemctl, stop, web], start: [systemctl, start, web]}
 ";
 
-fn metrics() -> SocketAddr {
+pub(super) fn metrics() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 9996))
 }
 
-fn installed(name: &str) -> Result<DebianRoot> {
+pub(super) fn installed(name: &str) -> Result<DebianRoot> {
     let root = DebianRoot::unpack(name)?;
     root.put(&Packages::shared()?.deb, "/root/1.deb")?;
     root.run("dpkg", &["--install", "/root/1.deb"])?;
@@ -178,7 +178,7 @@ fn documented_commands(host: &Booted<'_>) -> Result<()> {
 }
 
 /// The service, its files, the exporter's configuration and keys. What is served at first.
-fn lay_out(root: &DebianRoot, fleet: &Fleet) -> Result<String> {
+pub(super) fn lay_out(root: &DebianRoot, fleet: &Fleet) -> Result<String> {
     root.run("useradd", &["--system", "--no-create-home", "web"])?;
     let account: u32 = root.run("id", &["--user", "web"])?.trim_end().parse()?;
     fs::create_dir(root.at("/etc/web"))?;
@@ -203,7 +203,7 @@ fn lay_out(root: &DebianRoot, fleet: &Fleet) -> Result<String> {
     Ok(handshake::sha256(CertificateDer::from_pem_slice(identity.certificate.as_bytes())?.as_ref()))
 }
 
-fn served(host: &Booted<'_>) -> Result<String> {
+pub(super) fn served(host: &Booted<'_>) -> Result<String> {
     let address = SocketAddr::from(([127, 0, 0, 1], 8443));
     let mut last = None;
     // A unit without a notice of its own is active before it listens.
@@ -226,12 +226,12 @@ fn client(fleet: &Fleet) -> Result<HostClient> {
     })
 }
 
-fn order(host: &Booted<'_>, fleet: &Fleet, generation: u64) -> Result<()> {
+pub(super) fn order(host: &Booted<'_>, fleet: &Fleet, generation: u64) -> Result<()> {
     let client = client(fleet)?;
     host.within(|| client.rotate(AGENT, HOST, generation, |csr| fleet.corporate.sign(csr)))
 }
 
-fn decided(host: &Booted<'_>, fleet: &Fleet, generation: u64) -> Result<Value> {
+pub(super) fn decided(host: &Booted<'_>, fleet: &Fleet, generation: u64) -> Result<Value> {
     let client = client(fleet)?;
     host.within(|| client.wait_decided(AGENT, generation, DEADLINE))
 }

@@ -6,6 +6,7 @@ mod calls;
 mod capabilities;
 mod deb;
 mod operator;
+mod restarts;
 mod rpm;
 mod shells;
 mod units;
