@@ -255,7 +255,9 @@ async fn work(
     });
     while asked.reload().await {
         tell(Lifecycle::Reloading).await;
-        let Some(plan) = stop.run_until_cancelled(plan(options.config_file.clone())).await else { break };
+        let Some(plan) = stop.run_until_cancelled(plan(options.config_file.clone(), |config| config)).await else {
+            break;
+        };
         match plan {
             Ok(plan) => {
                 watches.stop().await;
@@ -321,7 +323,7 @@ struct Looked {
 
 async fn look_once(config_file: Option<PathBuf>) -> Result<Looked, ServiceError> {
     let started = Timestamp::now();
-    let Plan { host, sources, config, installed, .. } = plan(config_file).await?;
+    let Plan { host, sources, config, installed, .. } = plan(config_file, Config::beside_running_unit).await?;
     let board = Arc::new(Board::default());
     keeper::Keeper::open(config.state_directory(), Instant::now() + FILES_DEADLINE).await.resume(&board);
     note_power(&board, &config);
@@ -384,8 +386,8 @@ async fn may_have_rotated(state_directory: PathBuf) -> bool {
     })
 }
 
-async fn plan(config_file: Option<PathBuf>) -> Result<Plan, ServiceError> {
-    let load = move || config_file.map_or_else(|| Ok(Config::default()), |path| load(&path));
+async fn plan(config_file: Option<PathBuf>, settled: fn(Config) -> Config) -> Result<Plan, ServiceError> {
+    let load = move || config_file.map_or_else(|| Ok(Config::default()), |path| load(&path)).map(settled);
     let loaded = blocking::run(Work::Config, Instant::now() + CONFIG_WITHIN, load).await;
     Ok(planned(loaded.map_err(ConfigError::from)??).await?)
 }

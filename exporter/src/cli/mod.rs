@@ -108,11 +108,17 @@ pub enum RotationCommand {
     /// while the exporter runs (it is asked through the state directory, and answers within seconds) and while it does
     /// not. It must be run by the user that the exporter runs as.
     Thaw(AgentArgs),
+    /// Wait until no rotation is in flight. Reads only.
+    ///
+    /// Exits with 0 when every rotation is committed or rolled back and no file of one lies beside an agent's own. Otherwise each that
+    /// is not is printed, with those files, and it exits with 1: then an exporter is needed to finish it.
+    Wait(WaitArgs),
 }
 
 #[derive(Debug, Args)]
 pub struct StateArgs {
-    /// The exporter's configuration, which says where its state directory is; without it, the usual place is looked at.
+    /// The exporter's configuration, which may say where its state directory is. Where it does not, $STATE_DIRECTORY is looked at, or
+    /// that of the package's unit that runs.
     #[arg(long = "config.file", value_name = "FILE")]
     pub config_file: Option<PathBuf>,
     /// How to print.
@@ -122,7 +128,8 @@ pub struct StateArgs {
 
 impl StateArgs {
     fn configuration(&self) -> Result<Config, ConfigError> {
-        self.config_file.as_deref().map_or_else(|| Ok(Config::default()), config::load)
+        let config = self.config_file.as_deref().map_or_else(|| Ok(Config::default()), config::load);
+        config.map(Config::beside_running_unit)
     }
 }
 
@@ -197,6 +204,15 @@ pub enum Proposed {
 pub struct AgentArgs {
     /// The agent, as it is called in the configuration.
     pub agent: AgentName,
+    #[command(flatten)]
+    pub state: StateArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct WaitArgs {
+    /// For how long at most; by default it only looks.
+    #[arg(long, value_name = "SECONDS", default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=86_400))]
+    pub timeout: u64,
     #[command(flatten)]
     pub state: StateArgs,
 }

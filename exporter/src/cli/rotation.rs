@@ -1,4 +1,4 @@
-//! `rotation list`, `show` and `thaw`: what a person does on a host about its rotations.
+//! `rotation list`, `show`, `thaw` and `wait`: what a person does on a host about its rotations.
 
 use std::collections::BTreeSet;
 use std::io::{self, Write};
@@ -11,7 +11,7 @@ use kagiban_crds::host_api::{RotationReport, RotationState};
 use serde::Serialize;
 
 use super::listing::{Printable, pretty_json};
-use super::{AgentArgs, Output, RotationCommand, StateArgs, StateDirectoryError};
+use super::{AgentArgs, Output, RotationCommand, StateArgs, StateDirectoryError, WaitArgs};
 use crate::config::{Config, ConfigError};
 use crate::rotation::{self, Record, StateDirectory, Thaw, ThawError};
 
@@ -38,6 +38,8 @@ pub enum RotationError {
          stop may still end the service: see `{show}` and the exporter's log"
     )]
     NotYet { agent: AgentName, show: String },
+    #[error("not finished: {}; the exporter finishes it when it is started", agents.join(", "))]
+    Unfinished { agents: Vec<String> },
     #[error("cannot print: {0}")]
     Print(#[from] io::Error),
 }
@@ -51,6 +53,7 @@ impl RotationError {
             Self::Journal(_) => "journal_unreadable",
             Self::Thaw(error) => error.reason(),
             Self::NotYet { .. } => "not_yet",
+            Self::Unfinished { .. } => "rotation_unfinished",
             Self::Print(_) => "print_failed",
         }
     }
@@ -68,6 +71,9 @@ struct Shown {
     rotation: Option<RotationReport>,
     files: Vec<PathBuf>,
     backups: PathBuf,
+    /// What lies beside the agent's own files: an old or a new key perhaps.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    beside: Vec<PathBuf>,
     /// Until when a stop of its service that was begun may still end it.
     #[serde(skip_serializing_if = "Option::is_none")]
     stop_goes_on_until: Option<Timestamp>,
@@ -82,6 +88,7 @@ pub fn run(command: &RotationCommand, out: &mut dyn Write) -> Result<(), Rotatio
         RotationCommand::List(args) => list(args, out),
         RotationCommand::Show(args) => show(args, out),
         RotationCommand::Thaw(args) => thaw(args, out),
+        RotationCommand::Wait(args) => wait(args, out),
     }
 }
 
@@ -178,6 +185,44 @@ fn thaw(args: &AgentArgs, out: &mut dyn Write) -> Result<(), RotationError> {
     Ok(out.flush()?)
 }
 
+fn wait(args: &WaitArgs, out: &mut dyn Write) -> Result<(), RotationError> {
+    let config = args.state.configuration()?;
+    let state_directory = StateDirectory::at(&config.state_directory());
+    let (began, timeout) = (Instant::now(), Duration::from_secs(args.timeout));
+    loop {
+        let unfinished = unfinished(&state_directory, &config)?;
+        if unfinished.iter().any(|(_, is_in_flight)| *is_in_flight) && began.elapsed() < timeout {
+            std::thread::sleep(ANSWER_POLL);
+            continue;
+        }
+        let shown: Vec<_> = unfinished.into_iter().map(|(shown, _)| shown).collect();
+        match args.state.output {
+            Output::Json => pretty_json(&shown, out)?,
+            Output::Text => shown.iter().try_for_each(|shown| shown.unfinished(out))?,
+        }
+        out.flush()?;
+        let agents: Vec<_> = shown.iter().map(|shown| shown.agent.to_string()).collect();
+        return if agents.is_empty() { Ok(()) } else { Err(RotationError::Unfinished { agents }) };
+    }
+}
+
+/// The agents whose newest rotation is neither committed nor rolled back, or has left something beside their files; and whether an
+/// exporter that runs is about to end it.
+fn unfinished(state_directory: &StateDirectory, config: &Config) -> Result<Vec<(Shown, bool)>, RotationError> {
+    let mut unfinished = Vec::new();
+    for agent in agents(state_directory, config)? {
+        let Some(record) = rotation::peek(state_directory, &agent).map_err(RotationError::Journal)? else { continue };
+        let Some(rotation) = &record.rotation else { continue };
+        let is_decided = rotation.state.is_decided();
+        let is_settled = rotation.state.is_settled() && !rotation.discard_due;
+        let shown = Shown::of(state_directory, record);
+        if !is_settled || !shown.beside.is_empty() {
+            unfinished.push((shown, !is_decided));
+        }
+    }
+    Ok(unfinished)
+}
+
 impl StateArgs {
     /// Another command about an agent of the same exporter, as it is typed.
     fn command(&self, command: &str, agent: &AgentName) -> String {
@@ -230,6 +275,7 @@ impl Shown {
             backups: state_directory.backups(&agent),
             generation: 0,
             files: Vec::new(),
+            beside: Vec::new(),
             rotation: None,
             state: NEVER,
             stop_goes_on_until: None,
@@ -238,12 +284,17 @@ impl Shown {
     }
 
     fn of(state_directory: &StateDirectory, record: Record) -> Self {
-        let files = record.rotation.iter().flat_map(|rotation| rotation.files.iter().map(|file| file.path.clone()));
+        let swaps = || record.rotation.iter().flat_map(|rotation| &rotation.files);
+        let files = swaps().map(|file| file.path.clone());
+        let beside =
+            swaps().flat_map(|file| [Some(file.staged.clone()), file.old.as_ref().map(|old| old.beside.clone())]);
+        let beside = beside.flatten();
         Self {
             backups: state_directory.backups(&record.agent),
             state: record.rotation.as_ref().map_or(NEVER, |rotation| rotation.state.reported().as_str()),
             generation: record.generation.0,
             files: files.collect(),
+            beside: beside.filter(|path| path.symlink_metadata().is_ok()).collect(),
             stop_goes_on_until: None,
             rotation: record.rotation.as_ref().map(rotation::Rotation::report),
             agent: record.agent,
@@ -256,6 +307,11 @@ impl Shown {
         let failure = rotation.failure.as_ref();
         let failure = failure.map_or_else(String::new, |failure| format!("  {}", Printable(&failure.reason)));
         format!("{}  generation {}  {:?}{since}{failure}", self.agent, rotation.generation, rotation.state)
+    }
+
+    fn unfinished(&self, out: &mut dyn Write) -> io::Result<()> {
+        writeln!(out, "{}", self.line())?;
+        self.beside.iter().try_for_each(|path| writeln!(out, "beside: {}", Printable(&path.to_string_lossy())))
     }
 
     fn text(&self, args: &StateArgs, out: &mut dyn Write) -> io::Result<()> {

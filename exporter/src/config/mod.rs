@@ -103,6 +103,15 @@ impl Config {
         self.feeds.iter().map(|feeds| feeds.resolve(&self.ups)).collect()
     }
 
+    /// As a person's command sees it that is run beside the exporter: where no state directory is named, that of the unit that
+    /// runs.
+    #[must_use]
+    pub fn beside_running_unit(mut self) -> Self {
+        let rotates = self.host_api.is_some();
+        self.state_directory.get_or_insert_with(|| platform::state_directory_of_running_unit(rotates));
+        self
+    }
+
     /// Where this program keeps what it must know again.
     pub fn state_directory(&self) -> PathBuf {
         self.state_directory.clone().unwrap_or_else(platform::default_state_directory)

@@ -25,7 +25,7 @@ pub use linux::{
     command_process, default_state_directory, exposed_part, forbid_dumps, host_api_unit_writes, host_name,
     inherited_sockets, is_clock_synchronized, is_managed_stop, is_running, listeners, lock, may_read_by_right,
     open_elsewhere, own_account, queued_start, run, run_commands_by, scheduled_shutdown_file, spawn, started_process,
-    system_trust, usage,
+    state_directory_of_running_unit, system_trust, usage,
 };
 pub use manager::{HandoverError, Lifecycle};
 pub use program::{ProgramError, StartedProcess};

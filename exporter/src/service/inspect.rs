@@ -276,8 +276,7 @@ async fn state(directory: &Path, rotates: bool) -> Item {
         Ok((None, Ok(true), None)) => item(Severity::Fine, "is there".to_owned()),
         Ok((None, Ok(true), Some(error))) => {
             item(Severity::Critical, format!("nothing is rotated with it: {error} ({})", error.reason())).fix_by(Some(
-                "run the check as the account that rotates, root with the package; what kagiban-exporter.service has left, which is the account \
-                 kagiban's, goes before: `systemctl disable --now kagiban-exporter; find /var/lib/kagiban -user kagiban -delete`",
+                "run the check as the account that rotates, root with the package, and move away what another account has left there",
             ))
         }
         Ok((None, Ok(false), _)) => {

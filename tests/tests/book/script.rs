@@ -237,7 +237,6 @@ const LEFT_OUT: &[Step] = &[
     left_out("journalctl -u 'kagiban-exporter*' | grep 'hardening check fails'", "it needs a PowerChute below systemd"),
     left_out("journalctl -u 'kagiban-exporter*' | grep 'host API'", BOOTED),
     left_out("sudo systemctl disable --now kagiban-exporter", BOOTED),
-    left_out("sudo find /var/lib/kagiban -user kagiban -delete", BOOTED),
     left_out("sudo apt install ./target/packages/kagiban-exporter_*_amd64.deb", IN_A_ROOT),
     left_out("sudo dnf install ./target/packages/kagiban-exporter-*.x86_64.rpm", IN_A_ROOT),
     left_out("sudo apt install ./target/packages/kagiban-operator_*_amd64.deb", IN_A_ROOT),

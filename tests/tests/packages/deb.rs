@@ -39,7 +39,14 @@ fn it_is_installed_serves_keeps_an_edited_configuration_and_leaves_nothing_when_
     fs::write(root.at(CONFIG), edited)?;
     root.run("systemctl", &["disable", "kagiban-exporter.service"])?;
     root.run("systemctl", &["enable", "kagiban-exporter-host-api.service"])?;
+    // Both units had one state directory in earlier packages: what the account has there goes with its unit, and root obeys none of it.
+    root.bash("install -d -o kagiban -g kagiban -m 700 /var/lib/kagiban && echo kept >/var/lib/kagiban/shutdown.json")?;
     root.run("dpkg", &["--install", "/root/2.deb"])?;
+    ensure!(!root.at("/var/lib/kagiban").exists(), "root would find what another account has written");
+    ensure!(
+        root.bash("stat --format=%U /var/lib/kagiban-metrics && cat /var/lib/kagiban-metrics/shutdown.json")?
+            == "kagiban\nkept\n"
+    );
     ensure!(root.run("dpkg-query", &["--show", "--showformat=${Version}", "kagiban-exporter"])?.ends_with("-2"));
     ensure!(fs::read_to_string(root.at(CONFIG))? == edited, "the upgrade has changed the configuration");
     ensure!(!is_enabled(&root, "kagiban-exporter"), "the upgrade has enabled what was disabled");
@@ -50,6 +57,7 @@ fn it_is_installed_serves_keeps_an_edited_configuration_and_leaves_nothing_when_
     root.run("dpkg", &["--remove", "kagiban-exporter"])?;
     ensure!(!root.at("/usr/bin/kagiban-exporter").exists() && root.at(CONFIG).exists(), "not removed");
     ensure!(root.at("/var/lib/kagiban/backups").exists(), "only a purge takes the state away");
+    ensure!(root.at("/var/lib/kagiban-metrics").exists(), "only a purge takes the state away");
     root.run("dpkg", &["--purge", "kagiban-exporter"])?;
     let differences = root.changes_since(&before)?;
     ensure!(differences.is_empty(), "left behind, missing or changed: {differences:#?}");

@@ -9,6 +9,7 @@ mod operator;
 mod restarts;
 mod rpm;
 mod shells;
+mod state;
 mod units;
 
 use anyhow::{Result, ensure};

@@ -1,5 +1,7 @@
 //! What the system says of itself.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -44,7 +46,92 @@ pub fn scheduled_shutdown_file() -> PathBuf {
     PathBuf::from("/run/systemd/shutdown/scheduled")
 }
 
-/// Where journal and backups lie unless the configuration says otherwise.
+/// Of the unit that rotates.
+const STATE: &str = "/var/lib/kagiban";
+/// Of the unit for metrics alone, which has an account of its own: root obeys nothing that this account has written.
+const STATE_OF_METRICS: &str = "/var/lib/kagiban-metrics";
+/// systemd has a link there for each unit that runs.
+const RUNNING_UNITS: &str = "/run/systemd/units";
+
+/// Where journal and backups lie unless the configuration says otherwise: the service manager's word, else the usual place.
 pub fn default_state_directory() -> PathBuf {
-    PathBuf::from("/var/lib/kagiban")
+    told_state_directory(std::env::var_os("STATE_DIRECTORY").as_deref()).unwrap_or_else(|| PathBuf::from(STATE))
+}
+
+/// Where a person's command finds what the exporter keeps that runs on this host, and that no configuration tells. Where none runs,
+/// `rotates` says that it would be the one that does.
+pub fn state_directory_of_running_unit(rotates: bool) -> PathBuf {
+    if let Some(told) = told_state_directory(std::env::var_os("STATE_DIRECTORY").as_deref()) {
+        return told;
+    }
+    let runs = |unit: &str| Path::new(RUNNING_UNITS).join(format!("invocation:{unit}")).symlink_metadata().is_ok();
+    let [host_api, metrics] =
+        [("kagiban-exporter-host-api.service", STATE), ("kagiban-exporter.service", STATE_OF_METRICS)]
+            .map(|(unit, state)| Place { runs: runs(unit), is_there: Path::new(state).is_dir() });
+    PathBuf::from(if is_of_metrics(host_api, metrics, rotates) { STATE_OF_METRICS } else { STATE })
+}
+
+/// What is known of a unit's state directory.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    runs: bool,
+    is_there: bool,
+}
+
+/// Of two units that both run or both do not, the one that rotates keeps what matters more.
+const fn is_of_metrics(host_api: Place, metrics: Place, rotates: bool) -> bool {
+    match (host_api.runs, metrics.runs) {
+        (true, false) => false,
+        (false, true) => true,
+        (true, true) | (false, false) => !rotates && !host_api.is_there && metrics.is_there,
+    }
+}
+
+/// systemd names several with colons between them; the first is the unit's own.
+fn told_state_directory(told: Option<&OsStr>) -> Option<PathBuf> {
+    let first = told?.as_bytes().split(|byte| *byte == b':').next()?;
+    Some(PathBuf::from(OsStr::from_bytes(first))).filter(|path| path.is_absolute())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_state_directory_is_the_service_managers_word() {
+        for (told, found) in [
+            (None, None),
+            (Some(""), None),
+            (Some("kagiban"), None),
+            (Some("/var/lib/kagiban-metrics"), Some("/var/lib/kagiban-metrics")),
+            (Some("/var/lib/a:/var/lib/b"), Some("/var/lib/a")),
+        ] {
+            assert_eq!(told_state_directory(told.map(OsStr::new)), found.map(PathBuf::from), "{told:?}");
+        }
+    }
+
+    /// Both directories are there on a host that went from metrics to rotations, or back.
+    #[test]
+    fn a_persons_command_looks_where_the_exporter_that_runs_keeps_its_state() {
+        let place = |runs, is_there| Place { runs, is_there };
+        for (host_api, metrics, expected) in [
+            (place(false, false), place(false, false), false),
+            (place(false, false), place(false, true), true),
+            (place(false, false), place(true, true), true),
+            (place(false, true), place(true, true), true),
+            (place(true, true), place(false, true), false),
+            (place(true, false), place(false, true), false),
+            (place(false, true), place(false, true), false),
+            (place(true, true), place(true, true), false),
+        ] {
+            // Before the unit that rotates is started for the first time, its configuration is there.
+            let expected_of_one_that_rotates = metrics.runs && !host_api.runs;
+            assert_eq!(
+                is_of_metrics(host_api, metrics, true),
+                expected_of_one_that_rotates,
+                "{host_api:?} {metrics:?}"
+            );
+            assert_eq!(is_of_metrics(host_api, metrics, false), expected, "{host_api:?} {metrics:?}");
+        }
+    }
 }

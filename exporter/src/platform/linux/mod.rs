@@ -20,7 +20,9 @@ mod unit;
 
 pub use accounts::{account_id, may_read_by_right, own_account};
 pub use clock::is_clock_synchronized;
-pub use host::{boot_id, boot_time, booted_at, default_state_directory, scheduled_shutdown_file};
+pub use host::{
+    boot_id, boot_time, booted_at, default_state_directory, scheduled_shutdown_file, state_directory_of_running_unit,
+};
 pub use listeners::{ListenersError, listeners};
 pub use lock::{FileLock, lock, open_elsewhere};
 pub use process::{Request, Requests, Usage, forbid_dumps, host_name, is_running, started_process, usage};
