@@ -20,10 +20,13 @@ fn every_reason_of_a_rotation_is_explained_and_every_explained_one_exists() {
     for reason in &explained {
         assert!(code.contains(&format!("\"{reason}\"")), "{reason} is explained and said nowhere");
     }
-    for said in code.split("Cause::new(").skip(1) {
-        if let Some(reason) = said.trim_start().strip_prefix('"').and_then(|rest| rest.split('"').next()) {
-            assert!(explained.contains(&reason) || reason == "not_frozen", "{reason} is not explained");
-        }
+    let failures = code.split("RotationFailure::new(").skip(1);
+    let said: Vec<_> = failures
+        .filter_map(|failure| failure.trim_start().strip_prefix('"').and_then(|rest| rest.split('"').next()))
+        .collect();
+    assert!(said.len() > 20, "failures are made otherwise now: {said:?}");
+    for reason in said {
+        assert!(explained.contains(&reason) || reason == "not_frozen", "{reason} is not explained");
     }
 }
 
@@ -31,7 +34,9 @@ fn read_sources(directory: &Path, code: &mut String) {
     for entry in fs::read_dir(directory).expect("the room") {
         let path = entry.expect("an entry").path();
         if path.is_dir() {
-            read_sources(&path, code);
+            if !path.ends_with("tests") {
+                read_sources(&path, code);
+            }
         } else if !path.ends_with("tests.rs") {
             let text = fs::read_to_string(&path).expect("a source");
             // What tests make up is no reason
