@@ -186,7 +186,7 @@ mod tests {
         let made = MadeAuthority::new("Fleet CA", sample::now()).expect("a CA");
         let args = args(&["--new-issuer", "fleet-ca", "--allowed-hosts", "*.example.com"]);
         let text = secrets(&args, &client, "anchor", Some(&made));
-        let (_, issuer) = text.split_once("---\n").expect("two documents");
+        let (_, issuer) = text.split_once("\n---\n").expect("two documents");
         let read: Value = serde_yaml::from_str(issuer).expect("YAML");
         let said = |path: &str| read.pointer(path).and_then(Value::as_str).map(str::to_owned);
         let claims = Claims {
