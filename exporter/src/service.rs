@@ -433,10 +433,15 @@ fn say(config: &Config, found: &Discovered) {
     }
 }
 
+/// The name that the system gives itself; what it says instead, where that is no host name.
+fn own_host_name() -> Result<HostName, String> {
+    let said = platform::host_name().unwrap_or_default();
+    said.to_lowercase().parse().map_err(|_| said)
+}
+
 /// The configured name, or what the system calls itself.
 fn host_name(config: &Config) -> HostName {
-    let own = || platform::host_name()?.to_lowercase().parse().ok();
-    config.host.clone().or_else(own).unwrap_or_else(|| {
+    config.host.clone().or_else(|| own_host_name().ok()).unwrap_or_else(|| {
         warn!("the system's name is no host name; set `host` in the configuration");
         "localhost".parse().expect("localhost is a host name")
     })

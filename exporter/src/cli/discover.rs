@@ -15,9 +15,18 @@ pub fn print(found: &Inventory, args: &DiscoverArgs, out: &mut dyn Write) -> io:
     let Inventory { host, agents, daemons, .. } = found;
     match args.output {
         Proposed::Text => text(found, out)?,
-        Proposed::Config => out.write_all(proposal::configuration(host, agents, daemons).as_bytes())?,
+        Proposed::Config => {
+            let configuration = match host {
+                Ok(host) => proposal::configuration(host, agents, daemons),
+                Err(own) => proposal::configuration_of_unnamed(own, agents, daemons),
+            };
+            out.write_all(configuration.as_bytes())?;
+        }
         Proposed::Manifests => {
-            let manifests = proposal::manifests(host, &args.namespace, agents, daemons);
+            let manifests = match host {
+                Ok(host) => proposal::manifests(host, &args.namespace, agents, daemons),
+                Err(own) => proposal::manifests_of_unnamed(own, agents, daemons),
+            };
             out.write_all(manifests.as_bytes())?;
         }
     }
@@ -26,7 +35,10 @@ pub fn print(found: &Inventory, args: &DiscoverArgs, out: &mut dyn Write) -> io:
 
 fn text(found: &Inventory, out: &mut dyn Write) -> io::Result<()> {
     let mut line = |what: &str, text: &str| writeln!(out, "{what:<14}{}", Printable(text));
-    line("host", found.host.as_str())?;
+    match &found.host {
+        Ok(host) => line("host", host.as_str())?,
+        Err(own) => line("host", &format!("{own:?} is no host name: give its name with --host"))?,
+    }
     for at in &found.installed {
         let directory = at.directory.display();
         let name = found.agents.iter().find(|agent| agent.at == *at).map(|agent| agent.name.as_str());

@@ -83,12 +83,25 @@ pub fn rotatable(found: &[Installed], wants_password: impl Fn(&AgentName, &Insta
 
 /// The configuration of the host, as YAML with comments.
 pub fn configuration(host: &HostName, agents: &[Rotatable], daemons: &[LocalDaemon]) -> String {
+    configuration_as(host.as_str(), agents, daemons)
+}
+
+/// The same of a host that calls itself `own`, which is no host name: as such it is refused until a person gives it one.
+pub fn configuration_of_unnamed(own: &str, agents: &[Rotatable], daemons: &[LocalDaemon]) -> String {
+    let said = yaml_scalar(own);
+    let head = format!(
+        "# This host calls itself {said}, which is no host name: put its name after `host:`, or give --host.\n"
+    );
+    head + &configuration_as(own, agents, daemons)
+}
+
+fn configuration_as(host: &str, agents: &[Rotatable], daemons: &[LocalDaemon]) -> String {
     let mut text = format!(
         "# /etc/kagiban/exporter.yaml of this host. `kagiban-operator enroll` makes the files of hostApi;\n\
          # clientNames has a DNS name of the operator's client certificate. Every key: {}\n\
          host: {}\n",
         online!("examples/exporter.yaml"),
-        yaml_scalar(host.as_str())
+        yaml_scalar(host)
     );
     text.push_str(if daemons.is_empty() { NO_DAEMON } else { "ups:\n" });
     for daemon in daemons {
@@ -174,6 +187,13 @@ fn password_commands(host: &HostName, namespace: &str) -> String {
     )
 }
 
+/// What stands in their place for a host that calls itself `own`, which is no host name.
+pub fn manifests_of_unnamed(own: &str, agents: &[Rotatable], daemons: &[LocalDaemon]) -> String {
+    let configuration = configuration_of_unnamed(own, agents, daemons);
+    let text: String = configuration.lines().map(|line| format!("# {line}\n")).collect();
+    text + "#\n# A certificate needs a DNS name, and this host has none: give its name with --host.\n"
+}
+
 /// A name of its own for each agent of each host, as the chart makes it of `fleet.hosts`, of 63 characters at most. One that would be longer ends with a part of its SHA-256.
 fn resource_name(host: &HostName, agent: &AgentName) -> String {
     let whole = format!("{host}-{agent}");
@@ -228,6 +248,23 @@ mod tests {
         let power = without.replace("#power:", "power:");
         let vouched = config::parse(&power, Path::new("power")).unwrap_or_else(|error| panic!("{error}\n{power}"));
         assert!(vouched.power.assumes_mains());
+    }
+
+    /// It became `localhost`, without a word.
+    #[test]
+    fn a_host_without_a_host_name_is_told_and_its_configuration_refused_until_it_has_one() {
+        let agents = rotatable(&[at(Product::PowerchuteSerialShutdown, "/opt/APC/Agent")], |_, _| false);
+        for own in ["ups_01", "", "(none)", "a\nhost: b", "on_"] {
+            let text = configuration_of_unnamed(own, &agents, &LocalDaemon::ALL);
+            let said = yaml_scalar(own);
+            assert!(text.starts_with(&format!("# This host calls itself {said}, ")), "{text}");
+            let refused = config::parse(&text, Path::new("proposed")).expect_err(own).to_string();
+            assert!(refused.contains("host"), "{refused}");
+            let named = text.replacen(&format!("\nhost: {said}\n"), "\nhost: ups-01\n", 1);
+            config::parse(&named, Path::new("proposed")).unwrap_or_else(|error| panic!("{error}\n{named}"));
+            let manifests = manifests_of_unnamed(own, &agents, &LocalDaemon::ALL);
+            assert!(manifests.lines().all(|line| line.starts_with('#')) && manifests.contains("--host"), "{manifests}");
+        }
     }
 
     #[test]

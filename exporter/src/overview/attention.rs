@@ -95,6 +95,7 @@ fn failures(snapshot: &Snapshot) -> Vec<Item> {
         let fix = fix::of_source(id.kind, trouble.reason);
         item(Topic::of(id.kind), Severity::Critical, about, format!("{} ({})", trouble.message, trouble.reason))
             .fix_by(fix)
+            .seen_by(id)
     });
     said.collect()
 }
@@ -135,13 +136,15 @@ fn endpoints(snapshot: &Snapshot) -> Vec<Item> {
 
 /// What trust stores hold expires there without harm.
 fn of_certificates(snapshot: &Snapshot, now: Timestamp) -> Vec<Item> {
-    let rows = certificates::by_expiry(snapshot).into_iter();
-    let own = rows.filter(|placed| !placed.is_authority());
-    let said = own.map_while(|placed| {
+    let rows = certificates::with_sources(snapshot).into_iter();
+    let own = rows.filter(|(_, placed)| !placed.is_authority());
+    let said = own.map_while(|(id, placed)| {
         let (severity, left) = placed.left(now);
         let about = format!("Certificate {}", placed.certificate.facts.subject);
         (severity != Severity::Fine).then(|| {
-            item(Topic::Certificate, severity, about, format!("{left}, in {}", placed.place)).fix_by(Some(fix::RENEW))
+            item(Topic::Certificate, severity, about, format!("{left}, in {}", placed.place))
+                .fix_by(Some(fix::RENEW))
+                .seen_by(id)
         })
     });
     said.collect()

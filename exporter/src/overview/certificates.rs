@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::{Severity, Span};
 use crate::platform::SystemTrust;
-use crate::snapshot::{Label, Observation, Pass, Role, SeenCertificate, Snapshot};
+use crate::snapshot::{Label, Observation, Pass, Role, SeenCertificate, Snapshot, SourceId};
 
 /// From here a certificate is worth a second look.
 const SOON_SECONDS: i64 = 28 * 86_400;
@@ -47,8 +47,14 @@ impl<'a> Placed<'a> {
 }
 
 pub(crate) fn by_expiry(snapshot: &Snapshot) -> Vec<Placed<'_>> {
-    let mut rows: Vec<_> = snapshot.passes().flat_map(|(_, pass)| seen(pass)).collect();
-    rows.sort_by_key(Placed::expires_at);
+    with_sources(snapshot).into_iter().map(|(_, placed)| placed).collect()
+}
+
+/// The same, with the source that has seen each.
+pub(super) fn with_sources(snapshot: &Snapshot) -> Vec<(&SourceId, Placed<'_>)> {
+    let mut rows: Vec<_> =
+        snapshot.passes().flat_map(|(id, pass)| seen(pass).map(move |placed| (id, placed))).collect();
+    rows.sort_by_key(|(_, placed)| placed.expires_at());
     rows
 }
 

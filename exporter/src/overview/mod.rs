@@ -19,7 +19,7 @@ pub(crate) mod working;
 
 pub(crate) use text::{Count, Moment, Span};
 
-use crate::snapshot::SourceKind;
+use crate::snapshot::{SourceId, SourceKind};
 
 /// How bad something is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -55,15 +55,21 @@ pub struct Item {
     pub said: String,
     /// What to do, where what is said does not say it.
     pub fix: Option<String>,
+    /// The source that it was seen by, where one source may have any number of them.
+    pub source: Option<String>,
 }
 
 pub(crate) fn item(topic: Topic, severity: Severity, about: impl Into<String>, said: impl Into<String>) -> Item {
-    Item { topic, severity, about: about.into(), said: said.into(), fix: None }
+    Item { topic, severity, about: about.into(), said: said.into(), fix: None, source: None }
 }
 
 impl Item {
     pub(crate) fn fix_by(self, fix: Option<impl Into<String>>) -> Self {
         Self { fix: fix.map(Into::into), ..self }
+    }
+
+    pub(crate) fn seen_by(self, id: &SourceId) -> Self {
+        Self { source: Some(format!("{} {}", id.kind.as_str(), id.name)), ..self }
     }
 }
 

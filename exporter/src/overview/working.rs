@@ -21,8 +21,9 @@ pub(crate) fn items(snapshot: &Snapshot, shutdown: Option<&ShutdownView>, now: T
 }
 
 fn of_pass(id: &SourceId, pass: &Pass, now: Timestamp) -> Vec<Item> {
-    let fine =
-        |said: String| item(Topic::of(id.kind), Severity::Fine, format!("{} {}", id.kind.as_str(), id.name), said);
+    let fine = |said: String| {
+        item(Topic::of(id.kind), Severity::Fine, format!("{} {}", id.kind.as_str(), id.name), said).seen_by(id)
+    };
     if !pass.is_up() || needs_a_person(pass, now) {
         return Vec::new();
     }

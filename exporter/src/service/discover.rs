@@ -8,9 +8,9 @@ use kagiban_crds::{AgentName, HostName};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
-use super::{CONFIG_WITHIN, SEARCH_WITHIN, ServiceError, host_name};
+use super::{CONFIG_WITHIN, SEARCH_WITHIN, ServiceError, own_host_name};
 use crate::blocking::{self, Work};
-use crate::config::{AgentConfig, Config, ConfigError};
+use crate::config::{AgentConfig, ConfigError};
 use crate::discovery::proposal::{LocalDaemon, Rotatable, rotatable};
 use crate::discovery::{self, Discovered};
 use crate::installation::Installed;
@@ -23,7 +23,8 @@ const CONNECT: Duration = Duration::from_secs(1);
 /// What was found.
 #[derive(Clone, Debug)]
 pub struct Inventory {
-    pub host: HostName,
+    /// As it was asked for, or as the system names itself; what it says instead, where that is no host name.
+    pub host: Result<HostName, String>,
     pub installed: Vec<Installed>,
     pub agents: Vec<Rotatable>,
     pub daemons: Vec<LocalDaemon>,
@@ -38,11 +39,10 @@ pub struct Inventory {
 /// When a file system that an agent lies on hangs.
 pub async fn discover(host: Option<HostName>) -> Result<Inventory, ServiceError> {
     let found = discovery::search_usual(Instant::now() + SEARCH_WITHIN).await;
-    let config = Config { host, ..Config::default() };
     let event_logs = found.event_logs();
     let Discovered { agents: installed, trust_stores, system_bundle, .. } = found;
     let look_at = installed.clone();
-    let look = move || (host_name(&config), rotatable(&look_at, wants_password));
+    let look = move || (host.map_or_else(own_host_name, Ok), rotatable(&look_at, wants_password));
     let looked = blocking::run(Work::Reports, Instant::now() + CONFIG_WITHIN, look).await;
     let (host, agents) = looked.map_err(ConfigError::from)?;
     let daemons = join_all(LocalDaemon::ALL.map(answers)).await.into_iter().flatten().collect();

@@ -13,14 +13,14 @@ use kagiban_crds::HostName;
 use kagiban_crds::host_api::RotationState;
 use tokio::time::Instant;
 
-use super::{Looked, ServiceError, check, look_once};
+use super::{Looked, ServiceError, check, look_once, own_host_name};
 use crate::blocking::{self, Blocked, Work};
 use crate::config::{AgentConfig, Config};
 use crate::host_api;
 use crate::installation::Installed;
 use crate::overview::shutdown::ShutdownView;
 use crate::overview::{Item, Severity, Topic, attention, fix, item, working};
-use crate::platform::{self, HOST_API_UNIT};
+use crate::platform::{self, HOST_API_UNIT, ListenersError};
 use crate::rotation::agent::Agent;
 use crate::rotation::failure::RotationFailure;
 use crate::rotation::readiness::{self, Unready};
@@ -32,6 +32,9 @@ use crate::web::ListenAddress;
 const LOOK: Duration = Duration::from_secs(10);
 /// timedated is started for the question.
 const CLOCK: Duration = Duration::from_secs(5);
+/// The accounts that the packages' units run the exporter as.
+const EXPORTERS: [&str; 2] = ["root", "kagiban"];
+const OTHERS_SOCKET: &str = "see which program it is (`ss -ltnp`), and stop it or choose another address";
 /// 2026-01-01: this program was written later, so no clock is right that says less.
 const WRITTEN: Timestamp = Timestamp::constant(1_767_225_600, 0);
 
@@ -66,6 +69,7 @@ pub async fn inspect(config_file: Option<PathBuf>, listen: &[ListenAddress]) -> 
     let shutdown = snapshot.shutdown.as_ref().map(ShutdownView::from);
     items.extend(attention::items(&snapshot, shutdown.as_ref(), now));
     items.extend(working::items(&snapshot, shutdown.as_ref(), now));
+    items.extend(unnamed(&config));
     items.extend(without_ups(&config));
     items.extend(power(&config, &board).await);
     let state_directory = config.state_directory();
@@ -111,6 +115,14 @@ async fn configuration(file: Option<PathBuf>) -> Result<Vec<Item>, ServiceError>
     let warnings = checked.warnings.iter().map(|said| each(Severity::Warning, said));
     let fine = checked.problems.is_empty().then(|| each(Severity::Fine, &checked.to_string()));
     Ok(problems.chain(warnings).chain(fine).collect())
+}
+
+/// Where nothing names the host, as the operator and its certificates do.
+fn unnamed(config: &Config) -> Option<Item> {
+    let own = if config.host.is_some() { return None } else { own_host_name().err()? };
+    let said = format!("calls itself {own:?}, which is no host name, so that it is told as localhost");
+    let fix = "set `host` in the configuration to its name";
+    Some(item(Topic::Configuration, Severity::Warning, "This host", said).fix_by(Some(fix)))
 }
 
 fn without_ups(config: &Config) -> Option<Item> {
@@ -292,17 +304,57 @@ async fn state(directory: &Path, rotates: bool) -> Item {
 }
 
 async fn port(about: String, address: &ListenAddress) -> Item {
-    let item = |severity, said: String| item(Topic::Exporter, severity, about, said);
+    let item = |severity, said: String| item(Topic::Exporter, severity, about.clone(), said);
     match address.try_bind().await {
         Ok(()) => item(Severity::Fine, "nothing listens there, so the exporter can".to_owned()),
-        Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => item(
-            Severity::Fine,
-            "something listens there: this exporter, if it runs already (`ss -ltnp` tells)".to_owned(),
-        ),
+        Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => occupied(about, address).await,
         Err(error) => item(Severity::Critical, format!("cannot be listened on: {error}")).fix_by(Some(
             "choose an address of this host and a port above 1023, or give the exporter CAP_NET_BIND_SERVICE",
         )),
     }
+}
+
+/// Whose sockets have the address already.
+async fn occupied(about: String, address: &ListenAddress) -> Item {
+    let (host, port) = address.host_and_port();
+    let until = Instant::now() + LOOK;
+    // It was looked up a moment ago, to be listened on
+    let addresses = blocking::resolve(Work::SourceNames, host, port, until).await.unwrap_or_default();
+    let look = move || {
+        let accounts = addresses.into_iter().map(platform::occupants).collect::<Result<Vec<_>, _>>()?;
+        let accounts: BTreeSet<u32> = accounts.into_iter().flatten().collect();
+        Ok(accounts.into_iter().map(platform::account_called).collect())
+    };
+    match blocking::run(Work::Reports, until, look).await {
+        Ok(accounts) => listened_by(about, accounts, &platform::own_account()),
+        Err(blocked) => hangs(Topic::Exporter, about, &blocked),
+    }
+}
+
+/// What is said of the accounts whose sockets have an address that the exporter is to listen at; `own` is the one that looks.
+fn listened_by(about: String, accounts: Result<BTreeSet<String>, ListenersError>, own: &str) -> Item {
+    let item = |severity, said: String| item(Topic::Exporter, severity, about, said);
+    const MAYBE_OURS: &str = "this exporter, if it runs already (`ss -ltnp` tells)";
+    let accounts = match accounts {
+        Ok(accounts) => accounts,
+        Err(error @ ListenersError::Untold(_)) => {
+            return item(Severity::Fine, format!("something listens there: {MAYBE_OURS}; {error}"));
+        }
+        Err(error @ ListenersError::Unread { .. }) => {
+            let said = format!("something listens there, and it is not known whose it is: {error}");
+            return item(Severity::Warning, said).fix_by(Some(OTHERS_SOCKET));
+        }
+    };
+    let is_foreign = |account: &&String| !EXPORTERS.contains(&account.as_str()) && account.as_str() != own;
+    let foreign: Vec<_> = accounts.iter().filter(is_foreign).map(String::as_str).collect();
+    if !foreign.is_empty() {
+        let said = format!("{} listens there, which is not the exporter's account", foreign.join(" and "));
+        return item(Severity::Warning, said).fix_by(Some(OTHERS_SOCKET));
+    }
+    // None where the socket was closed meanwhile, or is not of this network namespace.
+    let whose: Vec<_> = accounts.iter().map(String::as_str).collect();
+    let who = if whose.is_empty() { "something".to_owned() } else { whose.join(" and ") };
+    item(Severity::Fine, format!("{who} listens there: {MAYBE_OURS}"))
 }
 
 fn clock(now: Timestamp, is_synchronized: Option<bool>) -> Item {
@@ -327,4 +379,35 @@ fn told(failure: &RotationFailure) -> String {
 fn hangs(topic: Topic, about: impl Into<String>, blocked: &Blocked) -> Item {
     let fix = if *blocked == Blocked::Panic { fix::BUG } else { fix::HANGS };
     item(topic, Severity::Critical, about, format!("{blocked} ({})", blocked.reason())).fix_by(Some(fix))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_socket_of_an_account_that_no_exporter_runs_as_is_worth_a_warning() {
+        let told = |accounts: &[&str], own: &str| {
+            let accounts = accounts.iter().map(|account| (*account).to_owned()).collect();
+            let item = listened_by("Metrics".to_owned(), Ok(accounts), own);
+            (item.severity, item.said)
+        };
+        for (accounts, own, severity, who) in [
+            (&["root"][..], "root", Severity::Fine, "root listens there: this exporter"),
+            (&["kagiban"], "root", Severity::Fine, "kagiban listens there: this exporter"),
+            (&["monitor"], "monitor", Severity::Fine, "monitor listens there: this exporter"),
+            (&[], "root", Severity::Fine, "something listens there: this exporter"),
+            (&["web"], "root", Severity::Warning, "web listens there, which is not"),
+            (&["root", "web"], "root", Severity::Warning, "web listens there, which is not"),
+            (&["account 1234"], "monitor", Severity::Warning, "account 1234 listens there"),
+        ] {
+            let (found, said) = told(accounts, own);
+            assert!(found == severity && said.starts_with(who), "{accounts:?} {own}: {found:?} {said}");
+        }
+        // An account that opens very many sockets hides that one of them is here.
+        let unread = ListenersError::Unread { table: "/proc/self/net/tcp", why: "too long".to_owned() };
+        assert_eq!(listened_by("Metrics".to_owned(), Err(unread), "root").severity, Severity::Warning);
+        let untold = ListenersError::Untold(std::io::ErrorKind::NotFound.into());
+        assert_eq!(listened_by("Metrics".to_owned(), Err(untold), "root").severity, Severity::Fine);
+    }
 }

@@ -226,6 +226,11 @@ impl ListenAddress {
         self.bind().await.map(|_| ())
     }
 
+    /// What is listened on; `::`, which takes both families, where it names no host.
+    pub fn host_and_port(&self) -> (&str, u16) {
+        (self.host.as_deref().unwrap_or("::"), self.port)
+    }
+
     async fn bind(&self) -> io::Result<TcpListener> {
         match &self.host {
             Some(host) => TcpListener::bind((host.as_str(), self.port)).await,

@@ -32,7 +32,11 @@ pub fn account_id(name: &str) -> Option<u32> {
 
 /// The account that this process acts as, by its name where /etc/passwd has one.
 pub fn own_account() -> String {
-    let id = rustix::process::geteuid().as_raw();
+    account_called(rustix::process::geteuid().as_raw())
+}
+
+/// An account by its name where /etc/passwd has one, and by its number where not.
+pub fn account_called(id: u32) -> String {
     account_name(id).unwrap_or_else(|| format!("account {id}"))
 }
 

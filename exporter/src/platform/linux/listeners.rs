@@ -42,6 +42,19 @@ enum Row {
 /// # Errors
 /// See [`ListenersError`].
 pub fn listeners(peer: SocketAddr) -> Result<BTreeSet<u32>, ListenersError> {
+    accounts_of(|listener| listener.receives(peer))
+}
+
+/// The accounts whose sockets keep another from listening at `address`: those at the address itself and at every address, and, where
+/// `address` is every address, those at any.
+///
+/// # Errors
+/// See [`ListenersError`].
+pub fn occupants(address: SocketAddr) -> Result<BTreeSet<u32>, ListenersError> {
+    accounts_of(|listener| listener.occupies(address))
+}
+
+fn accounts_of(is_meant: impl Fn(&Listener) -> bool) -> Result<BTreeSet<u32>, ListenersError> {
     let mut found = BTreeSet::new();
     for table in ["/proc/self/net/tcp", "/proc/self/net/tcp6"] {
         let rows = match File::open(table) {
@@ -50,7 +63,7 @@ pub fn listeners(peer: SocketAddr) -> Result<BTreeSet<u32>, ListenersError> {
             Err(error) if error.kind() == io::ErrorKind::NotFound && table.ends_with('6') => continue,
             Err(error) => return Err(unopened(table, error)),
         };
-        let told = accounts(rows, MAX_TABLE_BYTES, peer).map_err(|why| ListenersError::Unread { table, why })?;
+        let told = accounts(rows, MAX_TABLE_BYTES, &is_meant).map_err(|why| ListenersError::Unread { table, why })?;
         found.extend(told);
     }
     Ok(found)
@@ -66,7 +79,7 @@ fn unopened(table: &'static str, error: io::Error) -> ListenersError {
 }
 
 /// The accounts that a table tells, which has at most `limit` bytes of listening sockets; or why it does not.
-fn accounts(table: impl BufRead, limit: u64, peer: SocketAddr) -> Result<BTreeSet<u32>, String> {
+fn accounts(table: impl BufRead, limit: u64, is_meant: impl Fn(&Listener) -> bool) -> Result<BTreeSet<u32>, String> {
     let mut found = BTreeSet::new();
     let mut read = 0;
     for (number, row) in table.take(limit.saturating_add(1)).lines().enumerate() {
@@ -81,7 +94,7 @@ fn accounts(table: impl BufRead, limit: u64, peer: SocketAddr) -> Result<BTreeSe
             continue;
         }
         match parse(&row).ok_or_else(|| format!("a row is not understood: {row:.200}"))? {
-            Row::Listens(listener) if listener.receives(peer) => _ = found.insert(listener.account),
+            Row::Listens(listener) if is_meant(&listener) => _ = found.insert(listener.account),
             Row::Listens(_) => {}
             Row::Other => break,
         }
@@ -98,6 +111,15 @@ impl Listener {
             IpAddr::V6(own) => own.is_unspecified() || (at.is_unspecified() && peer_ip.is_ipv4()),
         };
         self.at.port() == peer.port() && (at == peer_ip || everywhere)
+    }
+
+    /// A socket at `::` may take IPv4 too, so that one at an IPv4 address is in its way.
+    fn occupies(&self, address: SocketAddr) -> bool {
+        let is_at_any = match address.ip() {
+            IpAddr::V4(ip) => ip.is_unspecified() && self.at.ip().to_canonical().is_ipv4(),
+            IpAddr::V6(ip) => ip.is_unspecified(),
+        };
+        self.at.port() == address.port() && (is_at_any || self.receives(address))
     }
 }
 
@@ -162,6 +184,25 @@ mod tests {
     }
 
     #[test]
+    fn a_socket_is_in_the_way_of_another_at_its_address_and_of_one_at_every_address() {
+        for (at, address, occupies) in [
+            ("127.0.0.1:1", "127.0.0.1:1", true),
+            ("127.0.0.2:1", "127.0.0.1:1", false),
+            ("0.0.0.0:1", "127.0.0.1:1", true),
+            ("127.0.0.1:1", "0.0.0.0:1", true),
+            ("127.0.0.1:2", "0.0.0.0:1", false),
+            ("[::1]:1", "0.0.0.0:1", false),
+            ("[::]:1", "0.0.0.0:1", true),
+            ("127.0.0.1:1", "[::]:1", true),
+            ("0.0.0.0:1", "[::]:1", true),
+            ("[::1]:1", "[::]:1", true),
+            ("[::1]:2", "[::]:1", false),
+        ] {
+            assert_eq!(listener(at).occupies(address.parse().expect("an address")), occupies, "{at} {address}");
+        }
+    }
+
+    #[test]
     fn rows_that_are_none_are_told_from_others_and_are_never_a_panic() {
         for row in ["", "0:", "0: 0100:0016 0:0 0A 0 0 0 7", "0: é:x y 0A", "0: 0100007F:0016 0:0 0A 0 0 0 x"] {
             assert_eq!(parse(row), None, "{row}");
@@ -179,7 +220,7 @@ mod tests {
             )
         };
         let told = |rows: &[String], limit: u64| {
-            accounts(format!("  sl  local_address\n{}", rows.concat()).as_bytes(), limit, peer)
+            accounts(format!("  sl  local_address\n{}", rows.concat()).as_bytes(), limit, |it| it.receives(peer))
         };
         let one = row("0016", "0A", 7);
         let crowd = vec![row("1F90", "0A", 9); 50];
@@ -220,6 +261,8 @@ mod tests {
             let port = socket.local_addr().expect("an address").port();
             let peer = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port);
             assert_eq!(listeners(peer).expect("the tables"), BTreeSet::from([own]), "{at}");
+            let everywhere = SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port);
+            assert_eq!(occupants(everywhere).expect("the tables"), BTreeSet::from([own]), "{at}");
         }
         let nobody = SocketAddr::new(Ipv4Addr::new(127, 9, 9, 9).into(), 1);
         assert!(listeners(nobody).expect("the tables").is_empty());

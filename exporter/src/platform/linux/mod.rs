@@ -18,12 +18,12 @@ mod systemd;
 mod trust_store;
 mod unit;
 
-pub use accounts::{account_id, may_read_by_right, own_account};
+pub use accounts::{account_called, account_id, may_read_by_right, own_account};
 pub use clock::is_clock_synchronized;
 pub use host::{
     boot_id, boot_time, booted_at, default_state_directory, scheduled_shutdown_file, state_directory_of_running_unit,
 };
-pub use listeners::{ListenersError, listeners};
+pub use listeners::{ListenersError, listeners, occupants};
 pub use lock::{FileLock, lock, open_elsewhere};
 pub use process::{Request, Requests, Usage, forbid_dumps, host_name, is_running, started_process, usage};
 pub use program::{check_program, exposed_part, run, spawn};
