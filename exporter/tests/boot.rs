@@ -280,7 +280,7 @@ async fn a_state_directory_that_hangs_keeps_no_metrics_away() {
     let world = World::pem_pair().await;
     interrupted(&world).await;
     let journals = world.state().join("journal");
-    let mut program = Program::with_hung(&world, &world.config(""), "127.0.0.1:0", "statx", &[&journals]);
+    let mut program = Program::with_hung(&world, &world.config(""), "127.0.0.1:0", "statx,openat", &[&journals]);
     program.wait_for_metric("kagiban_blocking_stuck{work=\"search\"} 1");
     program.wait_for_metric("kagiban_rotation_agent_up{agent=\"agent\"} 0");
     program.terminate();
