@@ -315,8 +315,9 @@ mod tests {
             for text in [text.clone(), format!("kind: Secret\n---{GOOD}---\n{}", text.trim_start_matches('\u{feff}'))] {
                 let error = super::read(&text).expect_err(&text).to_string();
                 assert!(
-                    error.starts_with("line ") && error.contains(words) && error.contains(": leave it out")
-                        || error.contains("write out"),
+                    error.starts_with("line ")
+                        && error.contains(words)
+                        && (error.contains(": leave it out") || error.contains("write out")),
                     "{text}: {error}"
                 );
             }
