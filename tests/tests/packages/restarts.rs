@@ -39,8 +39,9 @@ fn a_service_comes_up_however_often_the_exporter_is_killed_while_it_rotates() ->
         wait::until(DEADLINE, || host.property(unit, "ActiveState").is_ok_and(|it| it == "active"))
             .with_context(|| format!("{unit} stays down: {}", host.journal()))?;
     }
+    // Killed often enough in the rotation itself, and not before it was looked at, it gives up with the files whole and the service up
     let end = decided(&host, &fleet, 1)?;
-    ensure!(end["state"] != "Frozen", "{end:#}");
+    ensure!(end["state"] != "Frozen" || end["failure"]["reason"] == "recovery_failed", "{end:#}");
     served(&host)?;
     Ok(())
 }
