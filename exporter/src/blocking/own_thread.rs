@@ -11,7 +11,7 @@ use tokio::time::sleep;
 const AGAIN: Duration = Duration::from_millis(100);
 const AGAIN_AT_MOST: Duration = Duration::from_secs(10);
 
-type Job = Box<dyn FnOnce() + Send>;
+pub(super) type Job = Box<dyn FnOnce() + Send>;
 
 /// Begins the work; where there is no thread, gives it back.
 pub(crate) fn begin<F: FnOnce() + Send + 'static>(name: &str, work: F) -> Result<(), (io::Error, F)> {
@@ -28,7 +28,12 @@ pub(crate) async fn begin_when_possible<F: FnOnce() + Send + 'static>(
 }
 
 fn spawner(name: &str) -> impl FnMut(Job) -> io::Result<()> {
-    move |job| thread::Builder::new().name(name.to_owned()).spawn(job).map(|_| ())
+    move |job| spawn(name, job)
+}
+
+/// Where the system gives no thread, the work is dropped.
+pub(super) fn spawn(name: &str, job: Job) -> io::Result<()> {
+    thread::Builder::new().name(name.to_owned()).spawn(job).map(|_| ())
 }
 
 fn begin_by<F: FnOnce() + Send + 'static>(

@@ -7,13 +7,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::{self, ThreadId};
 use std::time::Duration;
 
+use super::own_thread::{self, Job};
+
 /// Of a thread without work. Most sources are looked at more seldom; a scrape has a few pieces of work, one after the other.
 const IDLE_FOR: Duration = Duration::from_secs(5);
 
-type Job = Box<dyn FnOnce() + Send>;
-
 /// The one of this process.
-static POOL: Pool = Pool::new(|live| thread::Builder::new().name("blocking".to_owned()).spawn(live).map(|_| ()));
+static POOL: Pool = Pool::new(|live| own_thread::spawn("blocking", live));
 
 /// Has a thread do it. Where there is none to be had, the work is dropped, with what it holds.
 pub(super) fn work(job: impl FnOnce() + Send + 'static) -> io::Result<()> {
@@ -95,7 +95,7 @@ mod tests {
 
     #[test]
     fn a_thread_does_one_piece_of_work_after_another_and_none_is_lost_to_a_panic() {
-        static ALONE: Pool = Pool::new(|live| thread::Builder::new().spawn(live).map(|_| ()));
+        static ALONE: Pool = Pool::new(|live| own_thread::spawn("alone", live));
         let (tell, told) = mpsc::channel();
         let ask = |fails: bool| {
             let tell = tell.clone();

@@ -120,8 +120,7 @@ fn configuration_as(host: &str, agents: &[Rotatable], daemons: &[LocalDaemon]) -
 /// A `ManagedAgentCertificate` for each agent, as a stream of YAML documents that `kubectl apply -f -` takes. The configuration of the
 /// host that goes with them stands before, as comments.
 pub fn manifests(host: &HostName, namespace: &str, agents: &[Rotatable], daemons: &[LocalDaemon]) -> String {
-    // A comment of the configuration stays one when the lines are taken out of these.
-    let mut text: String = configuration(host, agents, daemons).lines().map(|line| format!("# {line}\n")).collect();
+    let mut text = commented(&configuration(host, agents, daemons));
     if host.as_str().parse::<IpAddr>().is_ok() {
         return text
             + "#\n# A certificate needs a DNS name, and this host is named by an address: give its name with --host.\n";
@@ -176,6 +175,11 @@ spec:
     text
 }
 
+/// A comment of the configuration stays one when its lines are taken out of these.
+fn commented(configuration: &str) -> String {
+    configuration.lines().map(|line| format!("# {line}\n")).collect()
+}
+
 /// How the Secret is made that the resources name then.
 fn password_commands(host: &HostName, namespace: &str) -> String {
     let kubectl = format!("kubectl -n {namespace}");
@@ -190,8 +194,8 @@ fn password_commands(host: &HostName, namespace: &str) -> String {
 /// What stands in their place for a host that calls itself `own`, which is no host name.
 pub fn manifests_of_unnamed(own: &str, agents: &[Rotatable], daemons: &[LocalDaemon]) -> String {
     let configuration = configuration_of_unnamed(own, agents, daemons);
-    let text: String = configuration.lines().map(|line| format!("# {line}\n")).collect();
-    text + "#\n# A certificate needs a DNS name, and this host has none: give its name with --host.\n"
+    commented(&configuration)
+        + "#\n# A certificate needs a DNS name, and this host has none: give its name with --host.\n"
 }
 
 /// A name of its own for each agent of each host, as the chart makes it of `fleet.hosts`, of 63 characters at most. One that would be longer ends with a part of its SHA-256.

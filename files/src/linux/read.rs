@@ -158,27 +158,28 @@ pub fn directory_identity(path: &Path) -> Result<DirectoryIdentity, FileError> {
 pub(super) fn identity_of_directory(directory: impl AsFd, metadata: &Metadata) -> DirectoryIdentity {
     let born = metadata.created().ok().and_then(|born| born.duration_since(UNIX_EPOCH).ok());
     let born = born.and_then(|born| i64::try_from(born.as_nanos()).ok());
+    let kind = rustix::fs::fstatfs(&directory).ok().map(|system| system.f_type);
     DirectoryIdentity {
         device: metadata.dev(),
         inode: metadata.ino(),
-        born: born.filter(|_| !is_copied_at_first_write(&directory)),
-        filesystem: filesystem_of(directory),
+        born: born.filter(|_| !kind.is_some_and(is_copied_at_first_write)),
+        filesystem: kind.filter(|kind| BY_UUID.contains(kind)).and_then(|_| filesystem_of(directory)),
     }
 }
 
+/// Of which a file system's number comes from its UUID, by linux/magic.h: ext2 to ext4, Btrfs and F2FS. That of others is their
+/// device's, which a reboot may change.
+const BY_UUID: [FsWord; 3] = [0xef53, 0x9123_683e, 0xf2f5_2010];
+
 /// A directory of an overlay's lower layer is made anew in the upper one, and keeps its number.
-fn is_copied_at_first_write(directory: impl AsFd) -> bool {
+const fn is_copied_at_first_write(kind: FsWord) -> bool {
     /// By linux/magic.h.
     const OVERLAY: FsWord = 0x794c_7630;
-    rustix::fs::fstatfs(directory).is_ok_and(|system| system.f_type == OVERLAY)
+    kind == OVERLAY
 }
 
-/// The number that a file system has from its UUID: that of others is their device's, which a reboot may change.
 fn filesystem_of(directory: impl AsFd) -> Option<u64> {
-    /// ext2 to ext4, Btrfs and F2FS, by linux/magic.h.
-    const BY_UUID: [FsWord; 3] = [0xef53, 0x9123_683e, 0xf2f5_2010];
-    let kind = rustix::fs::fstatfs(&directory).ok()?.f_type;
-    BY_UUID.contains(&kind).then(|| rustix::fs::fstatvfs(&directory).ok()).flatten().map(|system| system.f_fsid)
+    rustix::fs::fstatvfs(directory).ok().map(|system| system.f_fsid)
 }
 
 /// Whether a file's mode lets everybody read it, or a group that is not this program's own; a file that cannot be asked is not

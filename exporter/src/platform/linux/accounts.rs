@@ -127,25 +127,29 @@ fn groups_of(account: u32) -> BTreeSet<u32> {
     let is_process =
         |name: &std::ffi::OsStr| name.to_str().is_some_and(|name| name.bytes().all(|b| b.is_ascii_digit()));
     let processes = processes.filter_map(Result::ok).filter(|entry| is_process(&entry.file_name())).take(MAX_PROCESSES);
-    let status = |entry: fs::DirEntry| {
-        let mut text = String::new();
-        fs::File::open(entry.path().join("status")).ok()?.take(MAX_STATUS_BYTES).read_to_string(&mut text).ok()?;
-        Some(text)
-    };
-    processes.filter_map(status).flat_map(|status| groups(&status, account)).collect()
+    processes.filter_map(|entry| status_of(&entry.path())).flat_map(|status| groups(&status, account)).collect()
+}
+
+/// What is told of the process that has this directory in /proc.
+pub(super) fn status_of(process: &Path) -> Option<String> {
+    let mut text = String::new();
+    fs::File::open(process.join("status")).ok()?.take(MAX_STATUS_BYTES).read_to_string(&mut text).ok()?;
+    Some(text)
+}
+
+/// The numbers of a line of it: of `Uid:` and `Gid:` the real one, the effective one, and two more.
+pub(super) fn ids(status: &str, key: &str) -> Vec<u32> {
+    let line = status.lines().find_map(|line| line.strip_prefix(key)).unwrap_or_default();
+    line.split_whitespace().filter_map(|id| id.parse().ok()).collect()
 }
 
 /// The groups that a process's status tells, if it is the account's. Its real ids count: a program of another group that
 /// anybody may run (setgid) makes nobody a member.
 fn groups(status: &str, account: u32) -> BTreeSet<u32> {
-    let ids = |key: &str| {
-        let line = status.lines().find_map(|line| line.strip_prefix(key)).unwrap_or_default();
-        line.split_whitespace().filter_map(|id| id.parse::<u32>().ok()).collect::<Vec<_>>()
-    };
-    if ids("Uid:").first() != Some(&account) {
+    if ids(status, "Uid:").first() != Some(&account) {
         return BTreeSet::new();
     }
-    ids("Gid:").into_iter().take(1).chain(ids("Groups:")).collect()
+    ids(status, "Gid:").into_iter().take(1).chain(ids(status, "Groups:")).collect()
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use kagiban_files::read_regular;
 
 use super::super::BootTime;
+use super::unit::{HOST_API_UNIT, METRICS_UNIT};
 
 /// A UUID with a line end.
 const MAX_BOOT_ID_BYTES: u64 = 64;
@@ -65,9 +66,8 @@ pub fn state_directory_of_running_unit(rotates: bool) -> PathBuf {
         return told;
     }
     let runs = |unit: &str| Path::new(RUNNING_UNITS).join(format!("invocation:{unit}")).symlink_metadata().is_ok();
-    let [host_api, metrics] =
-        [("kagiban-exporter-host-api.service", STATE), ("kagiban-exporter.service", STATE_OF_METRICS)]
-            .map(|(unit, state)| Place { runs: runs(unit), is_there: Path::new(state).is_dir() });
+    let [host_api, metrics] = [(HOST_API_UNIT, STATE), (METRICS_UNIT, STATE_OF_METRICS)]
+        .map(|(unit, state)| Place { runs: runs(unit), is_there: Path::new(state).is_dir() });
     PathBuf::from(if is_of_metrics(host_api, metrics, rotates) { STATE_OF_METRICS } else { STATE })
 }
 

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 
+use super::accounts::{ids, status_of};
+
 /// Held until it is dropped, or its process ends.
 #[derive(Debug)]
 pub struct FileLock {
@@ -75,8 +77,7 @@ pub fn open_elsewhere(path: &Path) -> Option<u32> {
 /// The effective account that it runs under, as this namespace of accounts counts. The owner of its directory in /proc is root when it
 /// cannot be dumped.
 fn account_of(process: &Path) -> Option<u32> {
-    let status = fs::read_to_string(process.join("status")).ok()?;
-    status.lines().find_map(|line| line.strip_prefix("Uid:"))?.split_whitespace().nth(1)?.parse().ok()
+    ids(&status_of(process)?, "Uid:").get(1).copied()
 }
 
 fn open_files(process: &Path) -> impl Iterator<Item = PathBuf> + use<> {

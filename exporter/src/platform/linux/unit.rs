@@ -8,6 +8,8 @@ use kagiban_files::read_regular;
 
 /// As the packages name it.
 pub const HOST_API_UNIT: &str = "kagiban-exporter-host-api.service";
+/// The same of the one for metrics alone.
+pub(super) const METRICS_UNIT: &str = "kagiban-exporter.service";
 
 /// Where units lie; the first that has one of a name has it for all.
 const DIRECTORIES: [&str; 5] = [
