@@ -124,6 +124,22 @@ mod tests {
         }
     }
 
+    fn said(secret: &Value, path: &str) -> Option<String> {
+        secret.pointer(path).and_then(Value::as_str).map(str::to_owned)
+    }
+
+    /// What a Secret says of itself.
+    fn claims(secret: &Value) -> Claims {
+        let said = |path: &str| said(secret, path);
+        Claims {
+            name: said("/metadata/name").expect("a name"),
+            kind: said("/type").expect("a type"),
+            purpose: said("/metadata/labels/kagiban.dev~1purpose"),
+            allowed_hosts: said("/metadata/annotations/kagiban.dev~1allowed-hosts"),
+            allowed_clients: said("/metadata/annotations/kagiban.dev~1allowed-clients"),
+        }
+    }
+
     #[test]
     fn the_settings_are_of_this_host_and_where_its_files_will_lie() {
         let host = |name: &str| {
@@ -159,15 +175,9 @@ mod tests {
             let read: Value = serde_yaml::from_str(&text).expect("YAML");
             assert_eq!((&read["apiVersion"], &read["kind"]), (&json!("v1"), &json!("Secret")));
             assert_eq!(read["metadata"]["namespace"], namespace);
-            let said = |path: &str| read.pointer(path).and_then(Value::as_str).map(str::to_owned);
-            let claims = Claims {
-                name: said("/metadata/name").expect("a name"),
-                kind: said("/type").expect("a type"),
-                purpose: said("/metadata/labels/kagiban.dev~1purpose"),
-                allowed_hosts: said("/metadata/annotations/kagiban.dev~1allowed-hosts"),
-                allowed_clients: None,
-            };
-            assert_eq!(claims.allowed_hosts.as_deref(), Some(hosts));
+            let said = |path: &str| said(&read, path);
+            let claims = claims(&read);
+            assert_eq!((claims.allowed_hosts.as_deref(), claims.allowed_clients.as_deref()), (Some(hosts), None));
             let grant = Grant::read(&claims, Purpose::ClientTls).expect("for the operator");
             assert!(grant.cover([&"ups-01.example.com".to_owned()]).is_ok());
             let value = |key: &str| said(&format!("/stringData/{key}")).expect(key);
@@ -188,14 +198,8 @@ mod tests {
         let text = secrets(&args, &client, "anchor", Some(&made));
         let (_, issuer) = text.split_once("\n---\n").expect("two documents");
         let read: Value = serde_yaml::from_str(issuer).expect("YAML");
-        let said = |path: &str| read.pointer(path).and_then(Value::as_str).map(str::to_owned);
-        let claims = Claims {
-            name: said("/metadata/name").expect("a name"),
-            kind: said("/type").expect("a type"),
-            purpose: said("/metadata/labels/kagiban.dev~1purpose"),
-            allowed_hosts: said("/metadata/annotations/kagiban.dev~1allowed-hosts"),
-            allowed_clients: said("/metadata/annotations/kagiban.dev~1allowed-clients"),
-        };
+        let said = |path: &str| said(&read, path);
+        let claims = claims(&read);
         assert_eq!((claims.name.as_str(), said("/metadata/namespace").as_deref()), ("fleet-ca", Some("fleet")));
         assert_eq!(claims.allowed_clients.as_deref(), Some("fleet-client"));
         let grant = Grant::read(&claims, Purpose::Issuer).expect("for the operator");

@@ -24,7 +24,9 @@ pub(super) const HOST_API: &str = "kagiban-exporter-host-api.service";
 const AGENT: &str = "web";
 pub(super) const UNIT: &str = "web.service";
 pub(super) const DEADLINE: Duration = Duration::from_secs(120);
-/// Of its own account, which is all that a service of TLS needs. While there is a file `hold`, a start of it takes its time.
+/// While it is there, a start of the service takes its time.
+pub(super) const HOLD: &str = "/etc/web/hold";
+/// Of its own account, which is all that a service of TLS needs.
 const SERVICE: &str = "\
 [Service]
 User=web
@@ -111,7 +113,7 @@ fn a_service_is_rotated_across_a_power_cut_and_a_stop_of_the_exporter() -> Resul
     let root = installed("rotated")?;
     let fleet = Fleet::new()?;
     let first = lay_out(&root, &fleet)?;
-    let hold = root.at("/etc/web/hold");
+    let hold = root.at(HOLD);
 
     let host = Booted::boot(&root)?;
     ensure!(host.property(HOST_API, "ActiveState")? == "active", "{}", host.journal());
@@ -122,9 +124,7 @@ fn a_service_is_rotated_across_a_power_cut_and_a_stop_of_the_exporter() -> Resul
     ensure!(second != first, "the old leaf is served");
 
     // Cut while the service is being started with its new files.
-    fs::write(&hold, "")?;
-    order(&host, &fleet, 2)?;
-    wait::until(DEADLINE, || host.property(UNIT, "ActiveState").is_ok_and(|it| it == "activating"))?;
+    order_and_hold(&host, &fleet, 2)?;
     host.cut_the_power()?;
     fs::remove_file(&hold)?;
     let host = Booted::boot(&root)?;
@@ -143,14 +143,11 @@ fn a_service_is_rotated_across_a_power_cut_and_a_stop_of_the_exporter() -> Resul
     ensure!(end["state"] != "Frozen" && goes_with, "{third} is served, {second} was before: {end:#}");
 
     // Stopped while it waits for the service.
-    fs::write(&hold, "")?;
-    order(&host, &fleet, 3)?;
-    wait::until(DEADLINE, || host.property(UNIT, "ActiveState").is_ok_and(|it| it == "activating"))?;
+    order_and_hold(&host, &fleet, 3)?;
     host.run("systemctl", &["stop", "--no-block", HOST_API])?;
-    wait::until(DEADLINE, || host.property(HOST_API, "ActiveState").is_ok_and(|it| it == "deactivating"))?;
+    wait_for_state(&host, HOST_API, "deactivating")?;
     fs::remove_file(&hold)?;
-    wait::until(DEADLINE, || host.property(HOST_API, "ActiveState").is_ok_and(|it| it == "inactive"))
-        .with_context(|| host.journal())?;
+    wait_for_state(&host, HOST_API, "inactive")?;
     ensure!(host.property(HOST_API, "Result")? == "success", "{}", host.journal());
     ensure!(host.property(UNIT, "ActiveState")? == "active", "the service is down: {}", host.journal());
     served(&host)?;
@@ -229,6 +226,18 @@ fn client(fleet: &Fleet) -> Result<HostClient> {
 pub(super) fn order(host: &Booted<'_>, fleet: &Fleet, generation: u64) -> Result<()> {
     let client = client(fleet)?;
     host.within(|| client.rotate(AGENT, HOST, generation, |csr| fleet.corporate.sign(csr)))
+}
+
+/// Orders a rotation, and waits until the service is being started on its new files, which takes until the file is removed.
+pub(super) fn order_and_hold(host: &Booted<'_>, fleet: &Fleet, generation: u64) -> Result<()> {
+    fs::write(host.root().at(HOLD), "")?;
+    order(host, fleet, generation)?;
+    wait_for_state(host, UNIT, "activating")
+}
+
+pub(super) fn wait_for_state(host: &Booted<'_>, unit: &str, state: &str) -> Result<()> {
+    wait::until(DEADLINE, || host.property(unit, "ActiveState").is_ok_and(|it| it == state))
+        .with_context(|| format!("{unit} does not become {state}: {}", host.journal()))
 }
 
 pub(super) fn decided(host: &Booted<'_>, fleet: &Fleet, generation: u64) -> Result<Value> {

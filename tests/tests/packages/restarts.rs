@@ -9,7 +9,10 @@ use kagiban_tests::http;
 use kagiban_tests::quickstart::Fleet;
 use kagiban_tests::wait;
 
-use super::booted::{DEADLINE, HOST_API, METRICS, UNIT, decided, installed, lay_out, metrics, order, served};
+use super::booted::{
+    DEADLINE, HOLD, HOST_API, METRICS, UNIT, decided, installed, lay_out, metrics, order_and_hold, served,
+    wait_for_state,
+};
 
 /// One more than systemd takes within ten seconds unless it is told otherwise.
 const TIMES: u32 = 6;
@@ -20,12 +23,9 @@ fn a_service_comes_up_however_often_the_exporter_is_killed_while_it_rotates() ->
     let root = installed("killed")?;
     let fleet = Fleet::new()?;
     lay_out(&root, &fleet)?;
-    let hold = root.at("/etc/web/hold");
     let host = Booted::boot(&root)?;
     served(&host)?;
-    fs::write(&hold, "")?;
-    order(&host, &fleet, 1)?;
-    wait::until(DEADLINE, || host.property(UNIT, "ActiveState").is_ok_and(|it| it == "activating"))?;
+    order_and_hold(&host, &fleet, 1)?;
     let mut last = "0".to_owned();
     for time in 1..=TIMES {
         let another = || host.property(HOST_API, "MainPID").ok().filter(|id| *id != "0" && *id != last);
@@ -34,10 +34,9 @@ fn a_service_comes_up_however_often_the_exporter_is_killed_while_it_rotates() ->
         host.run("kill", &["-KILL", &process])?;
         last = process;
     }
-    fs::remove_file(&hold)?;
+    fs::remove_file(root.at(HOLD))?;
     for unit in [HOST_API, UNIT] {
-        wait::until(DEADLINE, || host.property(unit, "ActiveState").is_ok_and(|it| it == "active"))
-            .with_context(|| format!("{unit} stays down: {}", host.journal()))?;
+        wait_for_state(&host, unit, "active")?;
     }
     // Killed often enough in the rotation itself, and not before it was looked at, it gives up with the files whole and the service up
     let end = decided(&host, &fleet, 1)?;

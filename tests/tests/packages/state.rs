@@ -7,7 +7,9 @@ use kagiban_tests::booted::Booted;
 use kagiban_tests::quickstart::Fleet;
 use kagiban_tests::wait;
 
-use super::booted::{CONFIG, DEADLINE, HOST_API, METRICS, UNIT, decided, installed, lay_out, order, served};
+use super::booted::{
+    CONFIG, DEADLINE, HOLD, HOST_API, METRICS, decided, installed, lay_out, order, order_and_hold, served,
+};
 
 const STATE: &str = "/var/lib/kagiban";
 const STATE_OF_METRICS: &str = "/var/lib/kagiban-metrics";
@@ -54,15 +56,12 @@ fn a_purge_leaves_no_old_key_behind_unsaid_and_does_not_fail_at_a_mount_point() 
     let root = installed("purged")?;
     let fleet = Fleet::new()?;
     lay_out(&root, &fleet)?;
-    let hold = root.at("/etc/web/hold");
     let host = Booted::boot(&root)?;
     served(&host)?;
-    fs::write(&hold, "")?;
-    order(&host, &fleet, 1)?;
-    wait::until(DEADLINE, || host.property(UNIT, "ActiveState").is_ok_and(|it| it == "activating"))?;
+    order_and_hold(&host, &fleet, 1)?;
     host.run("systemctl", &["kill", "--kill-who=main", "--signal=KILL", HOST_API])?;
     host.run("systemctl", &["stop", HOST_API])?;
-    fs::remove_file(&hold)?;
+    fs::remove_file(root.at(HOLD))?;
 
     // Its private key lies beside the new one, and nobody can tell which of them is served.
     let said = host.run("bash", &["-c", "dpkg --purge kagiban-exporter 2>&1"])?;
