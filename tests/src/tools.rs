@@ -44,12 +44,14 @@ pub fn monitoring_crds() -> Result<PathBuf> {
 }
 
 /// Directories with the CRDs that the examples of GitOps have objects of.
-pub fn gitops_crds() -> Result<[PathBuf; 3]> {
+pub fn gitops_crds() -> Result<[PathBuf; 5]> {
     let go_mod = include_str!("../tools/gitops-crds/go.mod");
     Ok([
         crds_of("argo-cd", ("github.com/argoproj/argo-cd/v3", go_mod))?,
         crds_of("kustomize-controller", ("github.com/fluxcd/kustomize-controller", go_mod))?,
+        crds_of("source-controller", ("github.com/fluxcd/source-controller", go_mod))?,
         crds_of("external-secrets", ("github.com/external-secrets/external-secrets", go_mod))?,
+        crds_of("sealed-secrets", ("github.com/bitnami-labs/sealed-secrets", go_mod))?,
     ])
 }
 
@@ -62,8 +64,19 @@ fn crds_of(family: &str, module: (&'static str, &'static str)) -> Result<PathBuf
 /// Tells how kstatus, Argo CD and Flux read objects: see its main.go.
 pub fn gitops_health() -> Result<PathBuf> {
     let sources = [include_str!("../tools/gitops-health/go.mod"), include_str!("../tools/gitops-health/main.go")];
-    let version = &handshake::sha256(sources.concat().as_bytes())[..16];
-    let program = cache().join(format!("gitops-health-{version}")).join("gitops-health");
+    go_program("gitops-health", &sources.concat())
+}
+
+/// Reads HelmReleases as Flux does: see its main.go.
+pub fn helm_release() -> Result<PathBuf> {
+    let sources = [include_str!("../tools/helm-release/go.mod"), include_str!("../tools/helm-release/main.go")];
+    go_program("helm-release", &sources.concat())
+}
+
+/// One of ours; its version is what it is built from.
+fn go_program(name: &str, sources: &str) -> Result<PathBuf> {
+    let version = &handshake::sha256(sources.as_bytes())[..16];
+    let program = cache().join(format!("{name}-{version}")).join(name);
     anyhow::ensure!(program.is_file(), "missing {}: tests/tools/prepare.sh", program.display());
     Ok(program)
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::process::Command;
 use std::time::Duration;
 
@@ -165,13 +165,22 @@ fn status_of(program: &str, argument: &str) -> Result<String> {
 #[test]
 fn without_a_builder_one_line_says_what_to_install() -> Result<()> {
     let path = scratch::directory("path")?;
-    for program in ["bash", "dirname", "sed"] {
+    for program in ["bash", "dirname", "sed", "timeout"] {
         symlink(tools::on_path(program, program)?, path.join(program))?;
     }
-    let mut images = Command::new(tools::workspace().join("tests/tools/images.sh"));
-    let output = images.env("PATH", &path).env("SOURCE_DATE_EPOCH", release::EPOCH).output()?;
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    ensure!(output.status.code() == Some(1) && output.stdout.is_empty(), "{output:?}");
-    ensure!(said == "images: missing buildah, podman or docker: apt-get install buildah\n", "{said}");
-    Ok(())
+    let says_what_to_install = || {
+        let mut images = Command::new(tools::workspace().join("tests/tools/images.sh"));
+        let output = images.env("PATH", &path).env("SOURCE_DATE_EPOCH", release::EPOCH).output()?;
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        ensure!(output.status.code() == Some(1) && output.stdout.is_empty(), "{output:?}");
+        let expected = "images: missing buildah, podman or a docker whose daemon runs: apt-get install buildah\n";
+        ensure!(said == expected, "{said}");
+        Ok(())
+    };
+    says_what_to_install()?;
+    // As it ends where its daemon cannot be reached
+    let docker = path.join("docker");
+    fs::write(&docker, "#!/usr/bin/env bash\nexit 1\n")?;
+    fs::set_permissions(&docker, fs::Permissions::from_mode(0o755))?;
+    says_what_to_install()
 }

@@ -21,3 +21,18 @@ checksums() { # directory, file there...
     shift
     (cd "$directory" && sha256sum -- "$@" >SHA256SUMS)
 }
+
+# What builds images here: the first of these that works. A docker without its daemon builds none.
+image_builder() {
+    local builder
+    for builder in buildah podman docker; do
+        case $builder in
+        docker) timeout 20 docker version >/dev/null 2>&1 || continue ;;
+        *) command -v "$builder" >/dev/null || continue ;;
+        esac
+        printf '%s\n' "$builder"
+        return
+    done
+    return 1
+}
+no_image_builder='missing buildah, podman or a docker whose daemon runs: apt-get install buildah'

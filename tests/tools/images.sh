@@ -15,10 +15,7 @@ say() { printf 'images: %s\n' "$*"; }
 fail() { say "$*" >&2; exit 1; }
 . tests/tools/artifacts.sh
 
-for builder in buildah podman docker ''; do
-    [ -z "$builder" ] || ! command -v "$builder" >/dev/null || break
-done
-[ -n "$builder" ] || fail 'missing buildah, podman or docker: apt-get install buildah'
+builder=$(image_builder) || fail "$no_image_builder"
 if [ -z "${KAGIBAN_BIN_DIR:-}" ]; then
     tests/tools/release.sh
     KAGIBAN_BIN_DIR=${CARGO_TARGET_DIR:-target}/x86_64-unknown-linux-gnu/release

@@ -32,6 +32,10 @@ argo_version=$(pinned gitops-crds github.com/argoproj/argo-cd/v3)
 argo_home=$cache/argo-cd-$argo_version
 flux_version=$(pinned gitops-crds github.com/fluxcd/kustomize-controller)
 flux_home=$cache/kustomize-controller-$flux_version
+source_version=$(pinned gitops-crds github.com/fluxcd/source-controller)
+source_home=$cache/source-controller-$source_version
+sealed_secrets_version=$(pinned gitops-crds github.com/bitnami-labs/sealed-secrets)
+sealed_secrets_home=$cache/sealed-secrets-$sealed_secrets_version
 nfpm_version=$(pinned nfpm github.com/goreleaser/nfpm/v2)
 nfpm_home=$cache/nfpm-$nfpm_version
 # A root of Debian packages; its version is the list of what is in it.
@@ -45,6 +49,9 @@ external_secrets_home=$cache/external-secrets-$external_secrets_version
 # Ours: its version is what it is built from.
 gitops_version=$(cat "$here/gitops-health/go.mod" "$here/gitops-health/main.go" | sha256sum | cut -c1-16)
 gitops_home=$cache/gitops-health-$gitops_version
+# Likewise.
+helm_release_version=$(cat "$here/helm-release/go.mod" "$here/helm-release/main.go" | sha256sum | cut -c1-16)
+helm_release_home=$cache/helm-release-$helm_release_version
 
 # What must be on the machine.
 
@@ -102,7 +109,10 @@ found kubectl "$kubernetes_home" "kubectl version --client" "$kubernetes_version
 found helm "$helm_home" "helm version --short" "$helm_version" || todo+=(helm)
 found kubeconform "$kubeconform_home" "kubeconform -v" "$kubeconform_version" || todo+=(kubeconform)
 [ -d "$monitoring_home" ] || todo+=(monitoring-crds)
-[ -d "$argo_home" ] && [ -d "$flux_home" ] && [ -d "$external_secrets_home" ] || todo+=(gitops-crds)
+for home in "$argo_home" "$flux_home" "$source_home" "$external_secrets_home" "$sealed_secrets_home"; do
+    [ -d "$home" ] || { todo+=(gitops-crds); break; }
+done
+[ -x "$helm_release_home/helm-release" ] || todo+=(helm-release)
 [ -x "$gitops_home/gitops-health" ] || todo+=(gitops-health)
 command -v promtool >/dev/null 2>&1 || unpacked prometheus usr/bin/promtool || todo+=(promtool)
 command -v prometheus-alertmanager >/dev/null 2>&1 || unpacked alertmanager usr/bin/prometheus-alertmanager || todo+=(alertmanager)
@@ -127,7 +137,8 @@ announce() {
     helm) say "  helm $helm_version, built from its Go module: about 2 min, 60 MB" ;;
     kubeconform) say "  kubeconform $kubeconform_version, built from its Go module: about 5 s, 8 MB" ;;
     monitoring-crds) say "  the CRDs of the Prometheus Operator $monitoring_version, out of its Go module: about 10 s, 4 MB" ;;
-    gitops-crds) say "  CRDs of Argo CD $argo_version, Flux's kustomize-controller $flux_version and External Secrets $external_secrets_version, out of their Go modules: about 10 s, 2 MB" ;;
+    gitops-crds) say "  CRDs of Argo CD $argo_version, Flux's kustomize-controller $flux_version and source-controller $source_version, External Secrets $external_secrets_version and Sealed Secrets $sealed_secrets_version, out of their Go modules: about 10 s, 2 MB" ;;
+    helm-release) say "  helm-release, with the types of Flux's helm-controller, built from Go modules: about 20 s, 8 MB" ;;
     gitops-health) say "  gitops-health, with kstatus, Lua and CEL, built from Go modules: about 1 min, 33 MB" ;;
     promtool) say "  promtool, from Debian's package prometheus, unpacked without installing it: about 10 s, 100 MB" ;;
     alertmanager) say "  Alertmanager, from Debian's package prometheus-alertmanager, unpacked likewise: about 5 s, 42 MB" ;;
@@ -249,8 +260,13 @@ for tool in "${todo[@]}"; do
             config/crd/bases/kustomize.toolkit.fluxcd.io_kustomizations.yaml
         copy_from_module gitops-crds github.com/external-secrets/external-secrets "$external_secrets_version" "$external_secrets_home" \
             config/crds/bases/external-secrets.io_externalsecrets.yaml
+        copy_from_module gitops-crds github.com/fluxcd/source-controller "$source_version" "$source_home" \
+            config/crd/bases/source.toolkit.fluxcd.io_gitrepositories.yaml
+        copy_from_module gitops-crds github.com/bitnami-labs/sealed-secrets "$sealed_secrets_version" "$sealed_secrets_home" \
+            helm/sealed-secrets/crds/bitnami.com_sealedsecrets.yaml
         ;;
     gitops-health) go_build gitops-health . "-s -w" "$gitops_home/gitops-health" ;;
+    helm-release) go_build helm-release . "-s -w" "$helm_release_home/helm-release" ;;
     monitoring-crds)
         crds=example/prometheus-operator-crd/monitoring.coreos.com
         copy_from_module prometheus-operator github.com/prometheus-operator/prometheus-operator "$monitoring_version" "$monitoring_home" \

@@ -10,7 +10,7 @@ fail() { say "$*" >&2; exit 1; }
 git rev-parse --quiet --verify HEAD >/dev/null || fail 'no git repository: there is no commit to build'
 [ -z "$(git status --porcelain)" ] || say 'builds the last commit, without what was changed since'
 artifacts=(release packages)
-if command -v buildah podman docker >/dev/null; then artifacts+=(images); else say 'images are left out: missing buildah, podman or docker'; fi
+if image_builder >/dev/null; then artifacts+=(images); else say "images are left out: $no_image_builder"; fi
 
 # The pages say what the command line does, and are not worth a second build of everything.
 "${CARGO:-cargo}" build --locked --quiet -p kagiban-tests --example manual_pages

@@ -1,5 +1,6 @@
 //! The examples of GitOps, and what an apply of them leaves.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
@@ -7,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use kagiban_crds::resource::{FINALIZER, PURPOSE_LABEL};
 use kagiban_tests::control_plane::ControlPlane;
+use kagiban_tests::helm::Chart;
 use kagiban_tests::kubectl::Kubectl;
 use kagiban_tests::operator::Operator;
 use kagiban_tests::{process, quickstart, scratch, tools, wait, yaml};
@@ -35,6 +37,21 @@ fn difference(kubectl: &Kubectl, how: &[&str], manifest: &str) -> Result<String>
     }
 }
 
+/// Each file of examples/gitops but those of Kustomize, which are applied in another test.
+fn files() -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for directory in ["argocd", "argocd/apps", "flux", "flux/operator", "secrets"] {
+        for entry in std::fs::read_dir(example(directory))? {
+            files.extend(Some(entry?.path()).filter(|path| path.is_file()));
+        }
+    }
+    Ok(files)
+}
+
+fn documents(path: &str) -> Result<Vec<Value>> {
+    yaml::documents(&std::fs::read_to_string(example(path))?)
+}
+
 #[test]
 fn the_api_server_takes_every_example_with_the_crds_of_the_tools_that_they_are_for() -> Result<()> {
     let plane = ControlPlane::shared()?;
@@ -46,31 +63,71 @@ fn the_api_server_takes_every_example_with_the_crds_of_the_tools_that_they_are_f
     for namespace in ["argocd", "flux-system", "fleet-tokyo"] {
         admin.create_namespace(namespace)?;
     }
-    for file in [
-        "argocd/root.yaml",
-        "argocd/apps/operator.yaml",
-        "argocd/apps/sites.yaml",
-        "argocd/argocd-cm.yaml",
-        "flux/fleet.yaml",
-        "secrets/external-secret.yaml",
-    ] {
-        let path = example(file);
-        let apply = ["apply", "--server-side", "--dry-run=server", "--validate=strict", "-f", &path.to_string_lossy()];
-        let taken = wait::for_some(DEADLINE, || admin.run(&apply).ok());
-        ensure!(taken.is_ok(), "{file}: {:?}", admin.run(&apply));
+    let files = files()?;
+    ensure!(files.len() >= 10, "{files:?}");
+    for path in files {
+        let (releases, others): (Vec<_>, Vec<_>) =
+            yaml::documents(&std::fs::read_to_string(&path)?)?.into_iter().partition(|it| it["kind"] == "HelmRelease");
+        let manifest = json!({"apiVersion": "v1", "kind": "List", "items": others}).to_string();
+        let apply = ["apply", "--server-side", "--dry-run=server", "--validate=strict", "-f", "-"];
+        let taken = wait::for_some(DEADLINE, || admin.run_with_input(&apply, &manifest).ok());
+        ensure!(taken.is_ok(), "{}: {:?}", path.display(), admin.run_with_input(&apply, &manifest));
+        // Its CRD cannot be had: by its types
+        for release in releases {
+            let read = process::output_with_input(&mut Command::new(tools::helm_release()?), &format!("{release}\n"))?;
+            ensure!(read.status.success(), "{}: {read:?}", path.display());
+        }
     }
-    for secret in yaml::documents(&std::fs::read_to_string(example("secrets/external-secret.yaml"))?)? {
-        let template = &secret["spec"]["target"]["template"];
+    Ok(())
+}
+
+/// What the Secrets need that others make, as the operator wants them.
+#[test]
+fn the_secrets_of_the_examples_say_what_they_are_for() -> Result<()> {
+    for secret in [documents("secrets/external-secret.yaml")?, documents("secrets/sealed-secret.yaml")?].concat() {
+        let (template, keys): (_, Vec<&str>) = match secret["kind"].as_str() {
+            Some("ExternalSecret") => {
+                let data = secret["spec"]["data"].as_array().context("its data")?;
+                (&secret["spec"]["target"]["template"], data.iter().filter_map(|it| it["secretKey"].as_str()).collect())
+            }
+            Some("SealedSecret") => {
+                let data = secret["spec"]["encryptedData"].as_object().context("its data")?;
+                (&secret["spec"]["template"], data.keys().map(String::as_str).collect())
+            }
+            other => anyhow::bail!("{other:?}"),
+        };
         let purpose = template["metadata"]["labels"][PURPOSE_LABEL].as_str().context("a purpose")?;
-        let keys: Vec<_> =
-            secret["spec"]["data"].as_array().into_iter().flatten().map(|it| it["secretKey"].clone()).collect();
         let expected = match purpose {
-            "issuer" => ("kubernetes.io/tls", json!(["tls.crt", "tls.key"])),
-            "client-tls" => ("kubernetes.io/tls", json!(["tls.crt", "tls.key", "ca.crt"])),
-            "keystore-password" => ("Opaque", json!(["password"])),
+            "issuer" => ("kubernetes.io/tls", BTreeSet::from(["tls.crt", "tls.key"])),
+            "client-tls" => ("kubernetes.io/tls", BTreeSet::from(["tls.crt", "tls.key", "ca.crt"])),
+            "keystore-password" => ("Opaque", BTreeSet::from(["password"])),
             other => anyhow::bail!("no purpose: {other}"),
         };
-        ensure!((template["type"].as_str(), json!(keys)) == (Some(expected.0), expected.1), "{secret}");
+        let keys = BTreeSet::from_iter(keys);
+        ensure!((template["type"].as_str(), keys) == (Some(expected.0), expected.1), "{secret}");
+    }
+    Ok(())
+}
+
+/// By both tools the operator is installed alike, with the Secrets of each site.
+#[test]
+fn the_values_of_both_tools_give_the_operator_the_secrets_of_every_site() -> Result<()> {
+    let argo = documents("argocd/apps/operator.yaml")?;
+    let flux = documents("flux/operator/release.yaml")?;
+    let release = flux.iter().find(|it| it["kind"] == "HelmRelease").context("a HelmRelease")?;
+    ensure!(release["spec"]["values"] == argo[0]["spec"]["source"]["helm"]["valuesObject"], "{release}\n{argo:?}");
+    let objects = Chart::ours().render("kagiban-system", &release["spec"]["values"])?;
+    for name in SITES {
+        let namespace = format!("fleet-{name}");
+        let granted =
+            objects.iter().any(|it| it["kind"] == "Role" && it["metadata"]["namespace"] == namespace.as_str());
+        ensure!(granted, "no Role in {namespace}");
+        for file in ["argocd/apps/namespaces.yaml", "flux/operator/namespaces.yaml"] {
+            ensure!(
+                documents(file)?.iter().any(|it| it["metadata"]["name"] == namespace.as_str()),
+                "{file}: {namespace}"
+            );
+        }
     }
     Ok(())
 }
