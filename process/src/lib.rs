@@ -5,6 +5,7 @@ use std::panic;
 pub mod completion;
 pub mod errors;
 pub mod log_lines;
+pub mod threads;
 
 /// As a program ends that panics.
 const PANICKED: i32 = 101;

@@ -8,11 +8,10 @@ use std::task::{Context, Poll};
 use std::thread;
 use std::time::Duration;
 
+use kagiban_process::threads;
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
 use tokio::time::{Instant, timeout_at};
-
-use super::pool;
 
 /// What a thread is wanted for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -309,7 +308,7 @@ impl Reserved {
             // Nobody may wait any more.
             let _ = done.send(result);
         };
-        if let Err(error) = pool::work(work) {
+        if let Err(error) = threads::work(work) {
             tracing::debug!(%error, "the system gives no thread");
         }
         Started(result)

@@ -1,7 +1,7 @@
 //! Work that blocks a thread: files, name resolution, password hashes.
 //!
 //! ```text
-//!   Work (a kind) ──> Lane (so many threads, and no more) ──> pool
+//!   Work (a kind) ──> Lane (so many threads, and no more) ──> kagiban_process::threads
 //!                       │ permit, held by the work itself
 //!   Flights ────────────┤ one at a time for each key; who asks meanwhile shares the result
 //!   Turns ──────────────┤ one at a time for each key; who asks meanwhile waits, and does it anew
@@ -14,8 +14,6 @@
 mod flights;
 mod lanes;
 mod names;
-pub(crate) mod own_thread;
-mod pool;
 mod turns;
 
 pub(crate) use flights::Flights;

@@ -18,6 +18,7 @@ use kagiban_crds::host_api::{
     ChainDelivery, PasswordQuestion, PasswordReport, Refusal, RefusalReason, RenewalOrder, RollbackOrder, RotationOpen,
     RotationReport,
 };
+use kagiban_process::threads::own_thread;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -28,7 +29,6 @@ use super::backoff::Backoff;
 use super::host::Host;
 use super::rotator::{Rotator, RotatorStatus};
 use super::stopping::grace;
-use crate::blocking::own_thread;
 use crate::config::AgentConfig;
 
 /// Requests that may wait. One operator speaks at a time; more is a loop.

@@ -8,10 +8,10 @@ use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use kagiban_crds::AgentName;
+use kagiban_process::threads::own_thread;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
-use crate::blocking::own_thread;
 use crate::config::AgentConfig;
 use crate::rotation::agent::Agent;
 use crate::rotation::conflicts::{self, Claims};

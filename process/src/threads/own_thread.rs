@@ -13,17 +13,16 @@ const AGAIN_AT_MOST: Duration = Duration::from_secs(10);
 
 pub(super) type Job = Box<dyn FnOnce() + Send>;
 
-/// Begins the work; where there is no thread, gives it back.
-pub(crate) fn begin<F: FnOnce() + Send + 'static>(name: &str, work: F) -> Result<(), (io::Error, F)> {
+/// Begins the work.
+///
+/// # Errors
+/// Where there is no thread: gives the work back.
+pub fn begin<F: FnOnce() + Send + 'static>(name: &str, work: F) -> Result<(), (io::Error, F)> {
     begin_by(&mut spawner(name), work)
 }
 
 /// Tries until there is a thread. `tell` is told of each failure.
-pub(crate) async fn begin_when_possible<F: FnOnce() + Send + 'static>(
-    name: &str,
-    work: F,
-    tell: impl FnMut(&io::Error),
-) {
+pub async fn begin_when_possible<F: FnOnce() + Send + 'static>(name: &str, work: F, tell: impl FnMut(&io::Error)) {
     begin_when_possible_by(spawner(name), work, tell).await;
 }
 

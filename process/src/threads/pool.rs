@@ -1,5 +1,4 @@
-//! Threads that do one piece of work after another. The runtime's own pool is not used: where the system gives it no thread, it keeps the
-//! work in its queue, with all that the work holds, until somebody else asks for a thread.
+//! Threads that do one piece of work after another.
 
 use std::io;
 use std::sync::mpsc::{self, SyncSender};
@@ -15,8 +14,11 @@ const IDLE_FOR: Duration = Duration::from_secs(5);
 /// The one of this process.
 static POOL: Pool = Pool::new(|live| own_thread::spawn("blocking", live));
 
-/// Has a thread do it. Where there is none to be had, the work is dropped, with what it holds.
-pub(super) fn work(job: impl FnOnce() + Send + 'static) -> io::Result<()> {
+/// Has a thread do it.
+///
+/// # Errors
+/// Where there is none to be had: the work is dropped, with what it holds.
+pub fn work(job: impl FnOnce() + Send + 'static) -> io::Result<()> {
     POOL.work(Box::new(job))
 }
 

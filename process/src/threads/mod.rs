@@ -1,0 +1,9 @@
+//! Threads beside the runtime's: the runtime's own pool keeps work for which the system gives no thread in its queue, with all that the
+//! work holds, until somebody else asks for a thread.
+//!
+//! How much work there may be at once is for whoever asks to say.
+
+pub mod own_thread;
+mod pool;
+
+pub use pool::work;
