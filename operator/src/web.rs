@@ -9,6 +9,7 @@ use hyper::body::{Bytes, Incoming};
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode};
+use kagiban_process::threads::{Lost, POOL, Pool};
 use kagiban_serving::{Acceptor, Arrival, Arrivals, Close, Limits, Peer, Pieces, serve_connection};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::sleep;
@@ -44,6 +45,17 @@ const RENDERED_FOR: Duration = Duration::from_secs(1);
 struct Exposition {
     render: Arc<Render>,
     texts: Arc<tokio::sync::Mutex<Texts>>,
+    /// One of them at a time renders it.
+    threads: &'static Pool,
+}
+
+/// Why there is no text.
+#[derive(Debug, thiserror::Error)]
+enum RenderError {
+    #[error(transparent)]
+    Lost(#[from] Lost),
+    #[error(transparent)]
+    Format(#[from] fmt::Error),
 }
 
 type Render = dyn Fn(&mut Growing) -> fmt::Result + Send + Sync;
@@ -131,36 +143,38 @@ impl fmt::Write for Growing {
 
 impl Exposition {
     fn of(render: impl Fn(&mut Growing) -> fmt::Result + Send + Sync + 'static) -> Self {
-        Self { render: Arc::new(render), texts: Arc::default() }
+        Self { render: Arc::new(render), texts: Arc::default(), threads: &POOL }
     }
 
     fn of_metrics(metrics: SharedMetrics) -> Self {
         Self::of(move |out| metrics.write(out))
     }
 
-    /// `None` where it cannot be rendered.
-    async fn body(&self) -> Option<Vec<Bytes>> {
+    /// # Errors
+    /// Where it cannot be rendered.
+    async fn body(&self) -> Result<Vec<Bytes>, RenderError> {
         let mut texts = Arc::clone(&self.texts).lock_owned().await;
         if let Some(text) = texts.current() {
-            return Some(text.body());
+            return Ok(text.body());
         }
         let render = Arc::clone(&self.render);
-        // The lock is held by the work itself, so that those who do not wait for it have nothing rendered beside it
-        let rendered = tokio::task::spawn_blocking(move || {
+        // The lock is held by the work itself, so that those who do not wait for it have nothing rendered beside it. Work that gets no
+        // thread gives it back
+        let rendered = self.threads.start(move || -> Result<_, fmt::Error> {
             let mut pieces = Growing::default();
-            render(&mut pieces).ok()?;
+            render(&mut pieces)?;
             let text = Arc::new(Text { at: Instant::now(), pieces: pieces.end() });
             texts.put(&text);
-            Some(text.body())
+            Ok(text.body())
         });
-        let body = rendered.await.ok().flatten();
+        let body = rendered.await??;
         // It is kept for nobody after that
         let texts = Arc::clone(&self.texts);
         tokio::spawn(async move {
             sleep(RENDERED_FOR).await;
             texts.lock().await.fresh.take_if(|text| text.at.elapsed() >= RENDERED_FOR);
         });
-        body
+        Ok(body)
     }
 }
 
@@ -250,20 +264,23 @@ async fn answer(request: &Parts, site: &Site) -> Response<Pieces> {
     };
     const PLAIN: &str = "text/plain; charset=utf-8";
     let text = |status, kind, text: String| body(status, kind, vec![Bytes::from(text)]);
+    let not_rendered = |what, error: &RenderError| {
+        text(StatusCode::INTERNAL_SERVER_ERROR, PLAIN, format!("{what} could not be rendered: {error}\n"))
+    };
     if request.method != Method::GET && request.method != Method::HEAD {
         return text(StatusCode::METHOD_NOT_ALLOWED, PLAIN, "only GET\n".into());
     }
     match request.uri.path() {
         "/metrics" => match site.metrics.body().await {
-            Some(rendered) => body(StatusCode::OK, METRICS, rendered),
-            None => text(StatusCode::INTERNAL_SERVER_ERROR, PLAIN, "metrics could not be rendered\n".into()),
+            Ok(rendered) => body(StatusCode::OK, METRICS, rendered),
+            Err(error) => not_rendered("metrics", &error),
         },
         DISCOVERY if !site.discovery.is_ready() => {
             text(StatusCode::SERVICE_UNAVAILABLE, PLAIN, "the resources are not all listed yet\n".into())
         }
         DISCOVERY => match site.hosts.body().await {
-            Some(rendered) => body(StatusCode::OK, "application/json", rendered),
-            None => text(StatusCode::INTERNAL_SERVER_ERROR, PLAIN, "the hosts could not be rendered\n".into()),
+            Ok(rendered) => body(StatusCode::OK, "application/json", rendered),
+            Err(error) => not_rendered("the hosts", &error),
         },
         "/healthz" => match (site.probes.fault)() {
             None => text(StatusCode::OK, PLAIN, "ok\n".into()),
@@ -336,6 +353,29 @@ mod tests {
         }
         let after = exposition.body().await.expect("it is rendered");
         assert_ne!(before[0].as_ptr(), after[0].as_ptr(), "and anew afterwards");
+    }
+
+    /// Holds A17: work that got no thread stayed in the runtime's queue with the lock, and nobody who asked after that got an answer.
+    #[tokio::test]
+    async fn whoever_asks_when_the_system_gives_no_thread_is_told_and_holds_up_nobody() {
+        static THREADS: AtomicUsize = AtomicUsize::new(0);
+        static SHORT: Pool = Pool::new(|job| {
+            let taken = THREADS.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |free| free.checked_sub(1));
+            taken.map_err(|_| std::io::Error::from(std::io::ErrorKind::WouldBlock))?;
+            std::thread::spawn(job);
+            Ok(())
+        });
+        let exposition = Exposition { threads: &SHORT, ..Exposition::of_metrics(Arc::new(Metrics::new(None))) };
+        let asked = async || {
+            let body = tokio::time::timeout(CONNECTION_DEADLINE, exposition.body()).await;
+            body.expect("there is an answer").map_err(|error| error.to_string())
+        };
+        for _ in 0..3 {
+            let told = asked().await.expect_err("there is no thread");
+            assert!(told.contains("the system gives no thread"), "{told}");
+        }
+        THREADS.store(1, Ordering::Relaxed);
+        assert!(!asked().await.expect("it is rendered").is_empty());
     }
 
     /// Holds B14: each second another text was rendered, and kept for ten by whoever read it slowly.

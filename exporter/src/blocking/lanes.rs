@@ -1,16 +1,14 @@
 //! How many threads each kind of work may hold.
 
 use std::collections::BTreeMap;
-use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{LazyLock, Mutex, PoisonError};
-use std::task::{Context, Poll};
 use std::thread;
 use std::time::Duration;
 
-use kagiban_process::threads;
+use kagiban_process::threads::{POOL, Started};
 use tokio::runtime::Handle;
-use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout_at};
 
 /// What a thread is wanted for.
@@ -296,38 +294,16 @@ pub(crate) struct Reserved {
 impl Reserved {
     /// Where the system gives no thread, the work is dropped, and with it its place: whoever asked is told, and asks again later.
     pub(crate) fn start<R: Send + 'static>(self, job: impl FnOnce() -> R + Send + 'static) -> Started<R> {
-        let (done, result) = oneshot::channel();
         // Whatever of the runtime the work uses, such as its clock.
         let runtime = Handle::try_current().ok();
-        let work = move || {
+        POOL.start(move || {
             let _runtime = runtime.as_ref().map(Handle::enter);
             // Held until the work is done, whoever has stopped waiting for it.
             let held = self;
             let result = job();
             drop(held);
-            // Nobody may wait any more.
-            let _ = done.send(result);
-        };
-        if let Err(error) = threads::work(work) {
-            tracing::debug!(%error, "the system gives no thread");
-        }
-        Started(result)
-    }
-}
-
-/// Work that was given to a thread: its result, once it has one.
-#[derive(Debug)]
-pub(crate) struct Started<R>(oneshot::Receiver<R>);
-
-/// It panicked, or there was no thread for it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Lost;
-
-impl<R> Future for Started<R> {
-    type Output = Result<R, Lost>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.0).poll(context).map_err(|_| Lost)
+            result
+        })
     }
 }
 

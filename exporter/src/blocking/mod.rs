@@ -17,8 +17,9 @@ mod names;
 mod turns;
 
 pub(crate) use flights::Flights;
+pub(crate) use kagiban_process::threads::Started;
 pub use lanes::{Blocked, MAX_THREADS, Work};
 pub use lanes::{LaneUsage, usage, wait_for_the_end};
-pub(crate) use lanes::{Started, reserve, run, start};
+pub(crate) use lanes::{reserve, run, start};
 pub(crate) use names::{ResolveError, resolve};
 pub(crate) use turns::Turns;

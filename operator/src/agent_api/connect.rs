@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
+use kagiban_process::threads::{POOL, Pool};
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 
 use super::AgentError;
@@ -25,7 +26,8 @@ const HEAD_START: Duration = Duration::from_millis(250);
 /// Of them for one namespace: whoever gives his hosts names that no server answers for waits for his own lookups.
 const MAX_LOOKUPS_OF_NAMESPACE: usize = MAX_LOOKUPS / 4;
 
-static LOOKUPS: LazyLock<LookupSlots> = LazyLock::new(|| LookupSlots::new(MAX_LOOKUPS, MAX_LOOKUPS_OF_NAMESPACE));
+static LOOKUPS: LazyLock<LookupSlots> =
+    LazyLock::new(|| LookupSlots::new(MAX_LOOKUPS, MAX_LOOKUPS_OF_NAMESPACE, &POOL));
 
 /// Places of all, of which each namespace has some at most.
 struct LookupSlots {
@@ -33,6 +35,8 @@ struct LookupSlots {
     most: usize,
     /// Of those that have a place, or wait for one.
     of: Mutex<HashMap<String, Arc<Semaphore>>>,
+    /// What they are places on.
+    threads: &'static Pool,
 }
 
 /// One of the namespace's, and one of all.
@@ -42,8 +46,8 @@ struct Place {
 }
 
 impl LookupSlots {
-    fn new(all: usize, most: usize) -> Self {
-        Self { all: Arc::new(Semaphore::new(all)), most, of: Mutex::default() }
+    fn new(all: usize, most: usize, threads: &'static Pool) -> Self {
+        Self { all: Arc::new(Semaphore::new(all)), most, of: Mutex::default(), threads }
     }
 
     async fn take(&self, namespace: &str) -> Result<Place, AcquireError> {
@@ -109,7 +113,7 @@ fn more_telling(one: Option<AgentError>, other: AgentError) -> Option<AgentError
     one.filter(|one| weight(one) > weight(&other)).or(Some(other))
 }
 
-/// The place is held by the work itself, which nothing can end, and not by whoever waits for it.
+/// The place is held by the work itself, which nothing can end, and not by whoever waits for it. Work that gets no thread gives it back.
 async fn bounded<T: Send + 'static>(
     places: &LookupSlots,
     namespace: &str,
@@ -117,12 +121,12 @@ async fn bounded<T: Send + 'static>(
 ) -> Result<T, AgentError> {
     let done = async {
         let place = places.take(namespace).await.map_err(std::io::Error::other)?;
-        tokio::task::spawn_blocking(move || {
+        let looked_up = places.threads.start(move || {
             let result = work();
             drop(place);
             result
-        })
-        .await?
+        });
+        looked_up.await.map_err(std::io::Error::other)?
     };
     match tokio::time::timeout(LOOKUP_DEADLINE, done).await {
         Ok(Ok(found)) => Ok(found),
@@ -183,7 +187,7 @@ mod tests {
     /// namespace's names are looked up meanwhile.
     #[tokio::test]
     async fn silent_name_servers_take_so_many_threads_of_one_namespace_and_no_more() {
-        let places = LookupSlots::new(3, 2);
+        let places = LookupSlots::new(3, 2, &POOL);
         static RUNNING: AtomicUsize = AtomicUsize::new(0);
         let (mut ends, mut waits) = (Vec::new(), Vec::new());
         for _ in 0..6 {
@@ -211,6 +215,21 @@ mod tests {
         tokio::time::timeout(Duration::from_secs(30), all_have_ended).await.expect("their ends are dropped");
         places.of("another");
         assert_eq!(places.of.lock().expect("whole").len(), 1, "who looks nothing up takes no memory");
+    }
+
+    /// Holds A17: a lookup that got no thread stayed in the runtime's queue with its places, until somebody else asked for a thread.
+    #[tokio::test]
+    async fn a_lookup_that_gets_no_thread_gives_its_places_back_and_says_so() {
+        static NONE: Pool = Pool::new(|_| Err(std::io::Error::from(std::io::ErrorKind::WouldBlock)));
+        let places = LookupSlots::new(3, 2, &NONE);
+        for _ in 0..10 {
+            let Err(AgentError::Connect(told)) = bounded(&places, "fleet", || Ok(7)).await else {
+                panic!("nobody has looked it up")
+            };
+            assert!(told.contains("the system gives no thread"), "{told}");
+            assert_eq!(places.all.available_permits(), 3);
+            assert_eq!(places.of("fleet").available_permits(), 2);
+        }
     }
 
     #[tokio::test]

@@ -6,4 +6,5 @@
 pub mod own_thread;
 mod pool;
 
-pub use pool::work;
+pub use own_thread::Job;
+pub use pool::{Lost, POOL, Pool, Started};

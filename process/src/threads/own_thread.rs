@@ -11,7 +11,8 @@ use tokio::time::sleep;
 const AGAIN: Duration = Duration::from_millis(100);
 const AGAIN_AT_MOST: Duration = Duration::from_secs(10);
 
-pub(super) type Job = Box<dyn FnOnce() + Send>;
+/// What a thread does.
+pub type Job = Box<dyn FnOnce() + Send>;
 
 /// Begins the work.
 ///

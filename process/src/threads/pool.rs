@@ -1,10 +1,14 @@
 //! Threads that do one piece of work after another.
 
 use std::io;
+use std::pin::Pin;
 use std::sync::mpsc::{self, SyncSender};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
 use std::thread::{self, ThreadId};
 use std::time::Duration;
+
+use tokio::sync::oneshot;
 
 use super::own_thread::{self, Job};
 
@@ -12,32 +16,70 @@ use super::own_thread::{self, Job};
 const IDLE_FOR: Duration = Duration::from_secs(5);
 
 /// The one of this process.
-static POOL: Pool = Pool::new(|live| own_thread::spawn("blocking", live));
+pub static POOL: Pool = Pool::new(|live| own_thread::spawn("blocking", live));
 
-/// Has a thread do it.
-///
-/// # Errors
-/// Where there is none to be had: the work is dropped, with what it holds.
-pub fn work(job: impl FnOnce() + Send + 'static) -> io::Result<()> {
-    POOL.work(Box::new(job))
-}
-
-struct Pool {
+/// Threads without work, and how there come to be more.
+#[derive(Debug)]
+pub struct Pool {
     /// The last that became idle is the first to work.
     idle: Mutex<Vec<Idle>>,
     spawn: fn(Job) -> io::Result<()>,
 }
 
 /// A thread without work, and how it is told of some.
+#[derive(Debug)]
 struct Idle {
     tell: SyncSender<Job>,
     /// No identity is used twice in a process.
     thread: ThreadId,
 }
 
+/// Why work has no result.
+#[derive(Debug, thiserror::Error)]
+pub enum Lost {
+    #[error("the system gives no thread for it ({0})")]
+    NoThread(io::Error),
+    #[error("it ended in a bug of this program, which is to be reported with the log")]
+    Panic,
+}
+
+/// Work that was given to a thread: its result, once it has one.
+#[derive(Debug)]
+pub struct Started<R> {
+    result: oneshot::Receiver<R>,
+    refused: Option<io::Error>,
+}
+
+impl<R> Future for Started<R> {
+    type Output = Result<R, Lost>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        if let Some(error) = self.refused.take() {
+            return Poll::Ready(Err(Lost::NoThread(error)));
+        }
+        Pin::new(&mut self.result).poll(context).map_err(|_| Lost::Panic)
+    }
+}
+
 impl Pool {
-    const fn new(spawn: fn(Job) -> io::Result<()>) -> Self {
+    /// One whose threads `spawn` makes.
+    pub const fn new(spawn: fn(Job) -> io::Result<()>) -> Self {
         Self { idle: Mutex::new(Vec::new()), spawn }
+    }
+
+    /// Has a thread do it. Whatever happens to whoever waits, it is done to its end; where there is no thread to be had, it is dropped,
+    /// with what it holds.
+    pub fn start<R: Send + 'static>(&'static self, job: impl FnOnce() -> R + Send + 'static) -> Started<R> {
+        let (done, result) = oneshot::channel();
+        let work = move || {
+            // Nobody may wait any more
+            let _ = done.send(job());
+        };
+        let refused = self.work(Box::new(work)).err();
+        if let Some(error) = &refused {
+            tracing::debug!(%error, "the system gives no thread");
+        }
+        Started { result, refused }
     }
 
     fn work(&'static self, mut job: Job) -> io::Result<()> {
@@ -86,33 +128,37 @@ mod tests {
 
     /// Holds A5, A17: work that got no thread stayed in a queue that nobody served, with the place of its kind and the turn of its
     /// key: an agent whose port was looked at in that moment was never looked at again.
-    #[test]
-    fn work_that_gets_no_thread_is_dropped_with_what_it_holds() {
+    #[tokio::test]
+    async fn work_that_gets_no_thread_is_dropped_with_what_it_holds() {
         static NONE: Pool = Pool::new(|_| Err(io::Error::from(io::ErrorKind::WouldBlock)));
         let place = Arc::new(());
         let held = Arc::clone(&place);
-        assert!(NONE.work(Box::new(move || drop(held))).is_err());
-        assert_eq!(Arc::strong_count(&place), 1);
+        let started = NONE.start(move || drop(held));
+        assert_eq!(Arc::strong_count(&place), 1, "whether or not anybody looks at what became of it");
+        let lost = started.await.expect_err("there is no thread");
+        assert!(matches!(&lost, Lost::NoThread(_)), "{lost}");
     }
 
-    #[test]
-    fn a_thread_does_one_piece_of_work_after_another_and_none_is_lost_to_a_panic() {
+    #[tokio::test]
+    async fn a_thread_does_one_piece_of_work_after_another_and_none_is_lost_to_a_panic() {
         static ALONE: Pool = Pool::new(|live| own_thread::spawn("alone", live));
-        let (tell, told) = mpsc::channel();
-        let ask = |fails: bool| {
-            let tell = tell.clone();
+        let ask = async |fails: bool| {
             let work = move || {
-                tell.send(thread::current().id()).expect("the test waits");
                 assert!(!fails, "on purpose");
+                thread::current().id()
             };
-            ALONE.work(Box::new(work)).expect("a thread");
-            told.recv_timeout(Duration::from_secs(60)).expect("it is done")
+            tokio::time::timeout(Duration::from_secs(60), ALONE.start(work)).await.expect("it ends")
         };
-        let first = ask(false);
-        while ALONE.idle().is_empty() {
-            thread::yield_now();
-        }
-        assert_eq!(ask(true), first, "it was idle");
-        assert_ne!(ask(false), first, "it has ended by a panic");
+        let idle = || {
+            while ALONE.idle().is_empty() {
+                thread::yield_now();
+            }
+        };
+        let first = ask(false).await.expect("it is done");
+        idle();
+        assert_eq!(ask(false).await.expect("it is done"), first, "it was idle");
+        idle();
+        assert!(matches!(ask(true).await, Err(Lost::Panic)));
+        assert_ne!(ask(false).await.expect("it is done"), first, "it has ended by a panic");
     }
 }
