@@ -229,8 +229,12 @@ impl From<GrantError> for Obstacle {
     }
 }
 
-/// Why a Secret could not be read for a use, and what to do.
+/// Why a Secret could not be read for a use, and what to do. An API server that could not tell has not said that it is not there.
 fn unread(secret: &str, namespace: &str, purpose: Purpose, error: &ClusterError) -> Obstacle {
+    if error.is_transient() {
+        let message = format!("Secret {secret} could not be read, and is read again: {error}");
+        return Obstacle::new(purpose.unavailable(), message).unread(true);
+    }
     let message = match error {
         ClusterError::NotFound { .. } => return GrantError::Absent { secret: secret.to_owned(), purpose }.into(),
         ClusterError::Forbidden { .. } => format!(

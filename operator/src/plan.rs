@@ -204,6 +204,9 @@ impl Observer {
         let mut wrong = Vec::new();
         for check in self.agents.preflight(&resource).await {
             match check {
+                Preflight::Wrong(obstacle) if obstacle.is_unread => {
+                    return untold(&named(&mac), &obstacle.message);
+                }
                 Preflight::Wrong(obstacle) => wrong.push(obstacle),
                 Preflight::Unread(what) => unchecked.push(what),
             }

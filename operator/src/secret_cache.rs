@@ -20,6 +20,9 @@ use crate::decide::{Obstacle, Resource};
 use crate::recent::Recent;
 use failing::{Counted, LONGEST_LARGE, Ticket, is_large};
 
+/// For how long a Secret that cannot be read, because the API server could not tell or because it is not its turn, is taken to be as it
+/// was. After that its resources say so: an API server that cannot decrypt it gives everything but that.
+const UNREAD_TOLD_AFTER: Duration = Duration::from_secs(300);
 /// How long what was read is used. A new CA or password is drift, and what is kept is read anew before drift is acted on.
 pub(crate) const KEPT: Duration = Duration::from_secs(30);
 /// What nobody has named for so long is forgotten; not before a failure may be forgotten, or it would be read anew for that.
@@ -78,6 +81,8 @@ struct Read<T> {
     counted: Option<Counted>,
     /// Whether a resource that names it has changed since.
     is_asked_for: bool,
+    /// Since when it could not be read, at each try.
+    unread_since: Option<Instant>,
 }
 
 impl<T: Keep> SecretCache<T> {
@@ -150,17 +155,30 @@ impl<T: Keep> SecretCache<T> {
             Some(known) => match self.ticket(key, !is_large(known.taken.bytes)).await {
                 Ok(ticket) => Some(ticket),
                 // What is told of it does not change while it waits for its turn
-                Err(not_yet) => return self.judged(key, known, judge).and(Err(not_yet)),
+                Err(not_yet) => {
+                    let not_yet = not_yet.unread(!is_told(&mut known.unread_since, Instant::now()));
+                    return self.judged(key, known, judge).and(Err(not_yet));
+                }
             },
             None => Some(self.ticket(key, false).await?),
         };
         let began = Instant::now();
-        let taken: Taken<T> = read.await.into();
+        let mut taken: Taken<T> = read.await.into();
         let now = Instant::now();
+        let mut unread_since = slot.as_ref().and_then(|known| known.unread_since);
+        match &mut taken.result {
+            Err(obstacle) if obstacle.is_unread => {
+                if unread_since.is_none() {
+                    tracing::warn!(namespace, "{}; until then nothing follows from it", obstacle.message);
+                }
+                obstacle.is_unread = !is_told(&mut unread_since, now);
+            }
+            Ok(_) | Err(_) => unread_since = None,
+        }
         let places = taken.result.as_ref().map_or(0, Keep::places);
         self.failing.was_read(namespace, taken.bytes, now);
         let counted = is_large(taken.bytes).then(|| self.failing.count(namespace, false, taken.bytes));
-        let read = Read { began, ended: now, taken, fails: false, counted, is_asked_for: false };
+        let read = Read { began, ended: now, taken, fails: false, counted, is_asked_for: false, unread_since };
         let verdict = self.judged(key, slot.insert(read), judge);
         match (&verdict, ticket) {
             (Ok(_), Some(ticket)) => ticket.give_back(now),
@@ -228,6 +246,11 @@ impl<T: Keep> SecretCache<T> {
         slots.put(namespace, name, Arc::clone(&slot));
         slot
     }
+}
+
+/// Whether it has gone on for so long that it is told. It begins now, unless it has begun before.
+fn is_told(since: &mut Option<Instant>, now: Instant) -> bool {
+    now.duration_since(*since.get_or_insert(now)) >= UNREAD_TOLD_AFTER
 }
 
 /// Where nothing large is read.
@@ -404,6 +427,28 @@ mod tests {
         let other = ("other".to_owned(), "new".to_owned());
         assert_eq!(kept.get(other, async { Ok(3) }, as_read).await, Ok(3));
         assert_eq!(asked.elapsed(), Duration::ZERO);
+    }
+
+    /// Holds B1: a resource says of a Secret that the API server does not give for minutes, and of no shorter time.
+    #[tokio::test(start_paused = true)]
+    async fn what_cannot_be_read_is_told_after_a_while_and_counts_anew_once_it_was_read() {
+        let kept = cache(10);
+        let unread = async || {
+            let read = async { Err(missing().unread(true)) };
+            kept.anew(key("ca"), read, as_read).await.expect_err("it is not given").is_unread
+        };
+        for _ in 0..2 {
+            let began = Instant::now();
+            while began.elapsed() < UNREAD_TOLD_AFTER {
+                assert!(unread().await, "{:?}", began.elapsed());
+                tokio::time::advance(Duration::from_secs(10)).await;
+            }
+            assert!(!unread().await);
+            tokio::time::advance(Duration::from_secs(10)).await;
+            let missing = kept.anew(key("ca"), async { Err(missing()) }, as_read).await;
+            assert!(!missing.expect_err("it is not there").is_unread, "the API server has said so");
+            tokio::time::advance(Duration::from_secs(10)).await;
+        }
     }
 
     /// Holds B14: sixty Secrets of 1 MiB, each too large for what it is, were read twelve times a second, 17 MB of it, for ever.

@@ -182,6 +182,45 @@ async fn a_missing_issuer_blocks_and_its_arrival_is_seen_within_seconds() {
     assert_eq!(stage.condition("Ready"), "True Verified");
 }
 
+/// Holds B1, B8: a Secret that a busy API server did not give was told as missing: Ready was not True any more, and whose the agent
+/// was could change by it.
+#[tokio::test]
+async fn an_api_server_that_gives_no_secret_just_now_changes_nothing() {
+    let mut stage = Stage::set().await;
+    stage.settle().await;
+    assert_eq!(stage.condition("Ready"), "True Verified");
+    stage.cluster.writes();
+    let changes = stage.host.changes();
+    let before = stage.cluster.mac().status;
+    for (code, value) in [(429, "a"), (500, "b"), (503, "c")] {
+        // It has read no Secret yet
+        stage.restart();
+        lock(&stage.cluster.state).secrets_refused = Some(code);
+        pass(&stage.cluster.mac(), &stage.context).await.expect("the API server answers");
+        stage.cluster.change(|mac| mac["metadata"]["annotations"]["kagiban.dev/rotate"] = json!(value));
+        pass(&stage.cluster.mac(), &stage.context).await.expect("the API server answers");
+        assert_eq!(stage.cluster.mac().status, before, "{code}");
+        assert_eq!(stage.cluster.writes(), Vec::<String>::new(), "{code}");
+        assert_eq!(stage.host.changes(), changes, "{code}");
+    }
+    lock(&stage.cluster.state).secrets_refused = None;
+    tokio::time::sleep(SECONDS).await;
+    stage.settle().await;
+    let status = stage.cluster.mac().status.expect("a status");
+    assert_eq!(stage.condition("Ready"), "True Verified");
+    assert_eq!(status.handled_rotate.as_deref(), Some("c"), "it was owed");
+}
+
+#[tokio::test]
+async fn a_resource_of_which_nothing_is_known_says_that_its_secret_could_not_be_read() {
+    let stage = Stage::set().await;
+    lock(&stage.cluster.state).secrets_refused = Some(429);
+    pass(&stage.cluster.mac(), &stage.context).await.expect("the API server answers");
+    assert_eq!(stage.condition("Ready"), "False SecretUnavailable");
+    let told = stage.message("Blocked");
+    assert!(told.contains("answered 429") && told.contains("is read again"), "{told}");
+}
+
 /// Holds B14: what is large and cannot be used is not read every few seconds, until the resource that names it changes.
 #[tokio::test]
 async fn a_large_secret_that_cannot_be_used_is_left_alone_until_a_resource_asks_for_it() {

@@ -110,6 +110,8 @@ struct ApiServer {
     refuses_lists: bool,
     /// Whether it is refused likewise to say what is there already.
     refuses_reads: bool,
+    /// Whether it is refused likewise to read a Secret.
+    refuses_secrets: bool,
     dry_runs: AtomicUsize,
 }
 
@@ -119,6 +121,7 @@ impl ApiServer {
             refuses: (times, code, message),
             refuses_lists: false,
             refuses_reads: false,
+            refuses_secrets: false,
             dry_runs: AtomicUsize::new(0),
         }
     }
@@ -203,6 +206,9 @@ impl ApiServer {
         if self.refuses_reads && request.contains("/managedagentcertificates/") {
             return status(code, message);
         }
+        if self.refuses_secrets && request.contains("/secrets/") {
+            return status(code, message);
+        }
         status(404, "not found")
     }
 }
@@ -241,6 +247,17 @@ fn a_plan_tells_a_refusal_from_an_api_server_that_cannot_tell() {
             assert_eq!(ended, Some(PlanExit::Untold.code().into()), "{text}");
             assert!(text.contains("not known   fleet/ups-01: the resources cannot be listed"), "{text}");
         });
+        for (code, exit, words) in [
+            (429, PlanExit::Untold, "not known   fleet/ups-01: Secret fleet-client could not be read"),
+            (404, PlanExit::Wrong, "there is no Secret fleet-client"),
+        ] {
+            scope.spawn(move || {
+                let server = ApiServer { refuses_secrets: true, ..ApiServer::refusing(Some(0), code, "no") };
+                let (ended, text, _) = server.plan(GOOD);
+                assert_eq!(ended, Some(exit.code().into()), "{text}");
+                assert!(text.contains(words), "{text}");
+            });
+        }
         for (code, exit, words) in [
             (503, PlanExit::Untold, "not known   fleet/ups-01: get managedagentcertificates"),
             (403, PlanExit::NoPlan, "the cluster cannot be asked"),

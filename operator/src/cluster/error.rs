@@ -84,7 +84,7 @@ impl ClusterError {
     }
 
     /// Whether the same call may go well a little later.
-    pub(super) const fn is_transient(&self) -> bool {
+    pub(crate) const fn is_transient(&self) -> bool {
         match self {
             Self::Timeout { .. } | Self::Transport { .. } => true,
             Self::Status { code, .. } => is_transient_code(*code),

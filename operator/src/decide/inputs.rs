@@ -88,6 +88,9 @@ pub struct Obstacle {
     /// The host lets this client do nothing, whatever it asks for. Who was verified there is not any more; a host that does
     /// not know an agent just now, or has no room, says nothing of who asks.
     pub refuses_client: bool,
+    /// Whoever was asked of it could not tell just now, and is asked again soon. It says nothing of what it speaks of: what was
+    /// known of that stands.
+    pub is_unread: bool,
 }
 
 /// Failed tries in a row of the same object.
@@ -150,8 +153,17 @@ impl References {
 
     /// The first Secret that is not there, or is not what it must be.
     pub(crate) fn obstacle(&self) -> Option<&Obstacle> {
+        self.obstacles().next()
+    }
+
+    /// The first that is perhaps as it was: it could not be read just now.
+    pub(crate) fn unread(&self) -> Option<&Obstacle> {
+        self.obstacles().find(|obstacle| obstacle.is_unread)
+    }
+
+    fn obstacles(&self) -> impl Iterator<Item = &Obstacle> {
         let issuer = self.issuer.as_ref().and_then(|issuer| issuer.as_ref().err());
-        issuer.or_else(|| self.password.as_ref().and_then(|password| password.as_ref().err()))
+        issuer.into_iter().chain(self.password.as_ref().and_then(|password| password.as_ref().err()))
     }
 }
 
@@ -187,12 +199,17 @@ impl Obstacle {
     pub fn new(by: BlockedBy, message: impl Into<String>) -> Self {
         let mut message = message.into();
         message.retain(is_seen);
-        Self { by, message, refuses_client: false }
+        Self { by, message, refuses_client: false, is_unread: false }
     }
 
     #[must_use]
     pub fn refusing_client(self, refuses_client: bool) -> Self {
         Self { refuses_client, ..self }
+    }
+
+    #[must_use]
+    pub(crate) fn unread(self, is_unread: bool) -> Self {
+        Self { is_unread, ..self }
     }
 
     /// What an issuer's certificates or a CSR are that they must not be.

@@ -32,10 +32,44 @@ const RULES: [Rule; 11] = [
 ];
 
 /// Decides about one resource. Total: it never panics, whatever the inputs say.
+///
+/// A Secret that could not be read just now is perhaps as it was: nothing is begun for which it is needed, all else goes on, and what
+/// the status says stands. Where it says nothing yet, it says that.
 pub fn decide(inputs: &Inputs<'_>) -> Decision {
+    let Some(unread) = inputs.references.unread().filter(|_| has_said(inputs)) else { return ruled(inputs) };
+    let known = inputs.references.without(|obstacle| obstacle.is_unread);
+    let decision = ruled(&Inputs { references: &known, ..*inputs });
+    match decision.step {
+        Step::EnsureFinalizer | Step::Open { .. } | Step::AskPassword { .. } | Step::Deliver { .. } => {
+            unchanged(inputs, Step::Blocked { by: unread.by, retry: later(inputs.now, gates::SECRET_WAIT) })
+        }
+        Step::ReleaseFinalizer
+        | Step::Follow { .. }
+        | Step::Rollback { .. }
+        | Step::Blocked { .. }
+        | Step::Idle { .. }
+        | Step::Gone => decision,
+    }
+}
+
+fn has_said(inputs: &Inputs<'_>) -> bool {
+    !inputs.resource.status.conditions.is_empty()
+}
+
+fn unchanged(inputs: &Inputs<'_>, step: Step) -> Decision {
+    Decision { step, status: inputs.resource.status.clone(), events: Vec::new() }
+}
+
+fn ruled(inputs: &Inputs<'_>) -> Decision {
     let case = Case::new(*inputs);
     let verdict = RULES.iter().find_map(|rule| rule(&case)).unwrap_or_else(|| idle(&case));
     let verdict = not_past_expiry(&case, verdict);
+    if matches!(verdict.step, Step::Blocked { .. })
+        && verdict.obstacle.as_ref().is_some_and(|obstacle| obstacle.is_unread)
+        && has_said(inputs)
+    {
+        return unchanged(inputs, verdict.step);
+    }
     let status = match verdict.step {
         // The resource itself changes first; the decision after that writes the status
         Step::EnsureFinalizer | Step::ReleaseFinalizer | Step::Gone => inputs.resource.status.clone(),

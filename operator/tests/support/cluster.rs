@@ -38,6 +38,8 @@ pub struct State {
     pub lose_answer_of: Option<usize>,
     /// etcd takes no object of this size, not even with another status.
     pub too_large: bool,
+    /// What is answered to whoever reads a Secret.
+    pub secrets_refused: Option<u16>,
     /// Requests hang while this is set.
     pub hang: bool,
 }
@@ -196,6 +198,9 @@ fn serve(state: &mut State, method: &str, path: &str, body: Value, applies: bool
             state.mac["metadata"]["finalizers"] = body["metadata"]["finalizers"].clone();
             state.touch();
             reply(&state.mac)
+        }
+        ("GET", [.., "secrets", _]) if state.secrets_refused.is_some() => {
+            refusal(state.secrets_refused.unwrap_or_default(), "not now")
         }
         ("GET", [.., "secrets", name]) => state.secrets.get(*name).map_or_else(|| failure(404), reply),
         ("POST", [.., "events"]) => {

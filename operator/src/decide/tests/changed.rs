@@ -199,6 +199,72 @@ fn what_is_not_known_of_a_secret_is_no_change() {
     }
 }
 
+/// Holds B1: a read that failed was taken for a Secret that is missing.
+#[test]
+fn a_secret_that_could_not_be_read_keeps_the_resource_as_it_is_and_the_rotation_waiting() {
+    let (resource, report) = recorded();
+    let unread = |by| Obstacle::new(by, "the API server answered 429").unread(true);
+    let issuer = || References { issuer: Some(Err(unread(BlockedBy::IssuerUnavailable))), password: None };
+    let password = || {
+        let password = Some(Err(unread(BlockedBy::SecretUnavailable)));
+        References { password, ..references("ca", "1") }
+    };
+    // Nothing is due: the host is looked at as ever
+    for references in [issuer(), password()] {
+        let decision = decided_with(&resource, &report, &references, now());
+        assert!(matches!(decision.step, Step::Idle { .. }), "{:?}", decision.step);
+        assert_eq!(decision.status, resource.status);
+    }
+    let asked = Resource { rotate: Some("anew".into()), ..resource.clone() };
+    let due = decided_with(&asked, &report, &references("ca", "1"), now());
+    assert!(matches!(due.step, Step::Open { .. }), "{:?}", due.step);
+    let new = Resource { status: ManagedAgentCertificateStatus::default(), ..asked.clone() };
+    for (references, by) in [(issuer(), BlockedBy::IssuerUnavailable), (password(), BlockedBy::SecretUnavailable)] {
+        let waits = decided_with(&asked, &report, &references, now());
+        assert_eq!(waits.step, Step::Blocked { by, retry: at(5) });
+        assert_eq!((&waits.status, waits.events.len()), (&asked.status, 0));
+        let told = decided_with(&new, &report, &references, now());
+        assert_eq!(told.status.blocked_by, Some(by), "where nothing is known, that is");
+    }
+    // What stands in the way besides is told
+    let mut on_battery = report.clone();
+    on_battery.power.state = PowerState::OnBattery;
+    let blocked = decided_with(&asked, &on_battery, &issuer(), now());
+    assert_eq!(blocked.status.blocked_by, Some(BlockedBy::OnBattery));
+    // A step that needed it and did not get it
+    let setback = Setback { obstacle: unread(BlockedBy::SecretUnavailable), count: 1, at: now() };
+    let (policy, references) = (Policy::default(), references("ca", "1"));
+    let tried = decide(&Inputs {
+        resource: &asked,
+        host: Observed::Seen(&report),
+        rival: None,
+        setback: Some(&setback),
+        works_for: None,
+        ordered: None,
+        references: &references,
+        policy: &policy,
+        now: now(),
+    });
+    assert_eq!(tried.step, Step::Blocked { by: BlockedBy::SecretUnavailable, retry: at(5) });
+    assert_eq!((&tried.status, tried.events.len()), (&asked.status, 0));
+    // The client Secret, without which no host is asked
+    let obstacle = unread(BlockedBy::SecretUnavailable);
+    let inputs = Inputs {
+        resource: &resource,
+        host: Observed::Unseen(&obstacle),
+        rival: None,
+        setback: None,
+        works_for: None,
+        ordered: None,
+        references: &references,
+        policy: &policy,
+        now: now(),
+    };
+    let decision = decide(&inputs);
+    assert!(matches!(decision.step, Step::Blocked { by: BlockedBy::SecretUnavailable, .. }), "{:?}", decision.step);
+    assert_eq!((&decision.status, decision.events.len()), (&resource.status, 0));
+}
+
 /// Holds B11: who corrects a Secret is watching, and no key was made in vain before.
 #[test]
 fn a_missing_secret_is_looked_for_every_few_seconds_before_any_rotation_is_opened() {
