@@ -80,6 +80,17 @@ async fn what_an_answer_is_counts_more_than_that_the_connection_was_closed_after
     assert_eq!(error, AgentError::Malformed("its JSON is not a report"));
 }
 
+#[tokio::test]
+async fn an_error_that_says_nothing_is_told_with_its_status() {
+    let (authority, host) = host().await;
+    for (code, words) in [(401, "HTTP 401 Unauthorized"), (502, "HTTP 502 Bad Gateway"), (302, "HTTP 302 Found")] {
+        lock(&host.state).manner = Manner::Bare(code);
+        let error = api(&host, &authority.client(), &authority).look().await.expect_err("no report");
+        assert!(error.to_string().contains(words), "{error}");
+        assert_eq!(error.reason(), "malformed");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_host_that_says_nothing_is_given_up() {
     let (authority, host) = host().await;

@@ -112,6 +112,8 @@ struct ApiServer {
     refuses_reads: bool,
     /// Whether it is refused likewise to read a Secret.
     refuses_secrets: bool,
+    /// Whether each page of a list is empty, and followed by another.
+    lists_without_end: bool,
     dry_runs: AtomicUsize,
 }
 
@@ -122,6 +124,7 @@ impl ApiServer {
             refuses_lists: false,
             refuses_reads: false,
             refuses_secrets: false,
+            lists_without_end: false,
             dry_runs: AtomicUsize::new(0),
         }
     }
@@ -201,7 +204,8 @@ impl ApiServer {
             if self.refuses_lists {
                 return status(code, message);
             }
-            return (200, json!({"metadata": {"resourceVersion": "1"}, "items": []}));
+            let next = if self.lists_without_end { "more" } else { "" };
+            return (200, json!({"metadata": {"resourceVersion": "1", "continue": next}, "items": []}));
         }
         if self.refuses_reads && request.contains("/managedagentcertificates/") {
             return status(code, message);
@@ -270,6 +274,15 @@ fn a_plan_tells_a_refusal_from_an_api_server_that_cannot_tell() {
             });
         }
     });
+}
+
+/// Holds B12: a plan went on with pages without a resource for minutes, and said nothing.
+#[test]
+fn a_plan_does_not_turn_empty_pages_for_ever() {
+    let server = ApiServer { lists_without_end: true, ..ApiServer::refusing(Some(0), 500, "") };
+    let (ended, text, _) = server.plan(GOOD);
+    assert_eq!(ended, Some(PlanExit::NoPlan.code().into()), "{text}");
+    assert!(text.contains("has no end"), "{text}");
 }
 
 /// Holds B12: which of two new resources loses the agent hung on the uids that a dry run makes up, so that one file gave

@@ -248,8 +248,7 @@ fn read<T: DeserializeOwned>(status: StatusCode, body: &[u8]) -> Result<T, Agent
     if status.is_success() {
         return serde_json::from_slice(body).map_err(|_| AgentError::Malformed("its JSON is not a report"));
     }
-    let mut refusal: Refusal =
-        serde_json::from_slice(body).map_err(|_| AgentError::Malformed("an error that is no refusal"))?;
+    let mut refusal: Refusal = serde_json::from_slice(body).map_err(|_| AgentError::Unexplained(status))?;
     refusal.message = refusal.message.chars().filter(|c| is_seen(*c)).take(LONGEST_MESSAGE).collect();
     Err(AgentError::Refused(refusal))
 }

@@ -13,6 +13,7 @@ pub use tls::{ClientIdentity, IdentityError};
 
 use std::net::IpAddr;
 
+use hyper::StatusCode;
 use kagiban_crds::host_api::{Refusal, RefusalReason};
 use kagiban_crds::resource::BlockedBy;
 
@@ -44,6 +45,9 @@ pub enum AgentError {
     Refused(Refusal),
     #[error("the host's answer is not one of its API's: {0}")]
     Malformed(&'static str),
+    /// An error without a refusal in words.
+    #[error("the host's answer is not one of its API's: HTTP {0} without a refusal; see what answers at its address")]
+    Unexplained(StatusCode),
     #[error("the host's answer is larger than any should be")]
     TooLarge,
     /// It was silent in this way just now, and was not asked again. It reads the same: nothing has changed.
@@ -61,7 +65,7 @@ impl AgentError {
             Self::Tls(_) | Self::NotTheHost(_) | Self::Alert(_) => "tls",
             Self::Timeout => "timeout",
             Self::Refused(refusal) => reason_word(refusal.reason),
-            Self::Malformed(_) => "malformed",
+            Self::Malformed(_) | Self::Unexplained(_) => "malformed",
             Self::TooLarge => "too_large",
             Self::Silent(_) => "not_asked",
         }
@@ -71,9 +75,12 @@ impl AgentError {
     pub fn obstacle(&self) -> Obstacle {
         let by = match self {
             Self::Silent(error) => return error.obstacle(),
-            Self::Connect(_) | Self::Tls(_) | Self::Timeout | Self::Malformed(_) | Self::TooLarge => {
-                BlockedBy::HostUnreachable
-            }
+            Self::Connect(_)
+            | Self::Tls(_)
+            | Self::Timeout
+            | Self::Malformed(_)
+            | Self::Unexplained(_)
+            | Self::TooLarge => BlockedBy::HostUnreachable,
             Self::NotTheHost(_) => BlockedBy::WrongHost,
             Self::Alert(_) => BlockedBy::HostRefused,
             Self::Address(_) => BlockedBy::SpecInvalid,

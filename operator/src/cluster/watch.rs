@@ -11,6 +11,10 @@ pub(super) const PAGE_DEADLINE: Duration = Duration::from_secs(60);
 /// After so many failures a list that nobody watches after is given up, and after this time.
 const TRIES: u32 = 3;
 const ALL_DEADLINE: Duration = Duration::from_secs(300);
+/// Pages in a row without a resource; no API server gives one, as long as nothing is selected from what it has.
+const MOST_EMPTY_PAGES: u32 = 5;
+/// Resources of a list that is held whole: as many as an operator keeps, and room for those that it leaves out.
+const MOST: usize = 100_000;
 
 /// What is there, and what becomes of it.
 #[derive(Clone, Debug)]
@@ -42,6 +46,11 @@ pub enum WatchError {
     NoVersion,
     #[error("the API server has not given all resources within {} s", ALL_DEADLINE.as_secs())]
     Endless,
+    #[error(
+        "the API server's list of the resources has no end: {MOST_EMPTY_PAGES} pages in a row without one, or more than {MOST} of them; see \
+         what answers at its address"
+    )]
+    TooManyPages,
 }
 
 impl WatchError {
@@ -55,7 +64,7 @@ impl WatchError {
         match self {
             Self::List(error) | Self::Watch(error) => error.is_transient(),
             Self::Stalled | Self::Endless | Self::Refused(_) => true,
-            Self::NoVersion => false,
+            Self::NoVersion | Self::TooManyPages => false,
         }
     }
 }
@@ -67,12 +76,18 @@ impl WatchError {
 pub async fn all(events: impl Stream<Item = Result<Event, WatchError>> + Send) -> Result<Vec<Watched>, WatchError> {
     let whole = async {
         tokio::pin!(events);
-        let (mut found, mut failures) = (Vec::new(), 0);
+        let (mut found, mut failures, mut empty) = (Vec::new(), 0, 0);
         loop {
             match events.next().await {
+                // Of a list that is begun anew, the pages count with those before
                 Some(Ok(Event::Init)) => found.clear(),
-                Some(Ok(Event::InitApply(object))) => found.push(object),
-                Some(Ok(Event::InitPage(_))) => {}
+                Some(Ok(Event::InitApply(_))) if found.len() == MOST => return Err(WatchError::TooManyPages),
+                Some(Ok(Event::InitApply(object))) => {
+                    found.push(object);
+                    empty = 0;
+                }
+                Some(Ok(Event::InitPage(_))) if empty == MOST_EMPTY_PAGES => return Err(WatchError::TooManyPages),
+                Some(Ok(Event::InitPage(_))) => empty += 1,
                 // A list comes before a watch
                 Some(Ok(Event::InitDone | Event::Apply(_) | Event::Delete(_))) | None => return Ok(found),
                 Some(Err(error)) => {
@@ -85,4 +100,39 @@ pub async fn all(events: impl Stream<Item = Result<Event, WatchError>> + Send) -
         }
     };
     tokio::time::timeout(ALL_DEADLINE, whole).await.unwrap_or(Err(WatchError::Endless))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use futures::stream;
+    use serde_json::json;
+
+    use super::*;
+
+    fn resource() -> Watched {
+        serde_json::from_value(json!({"metadata": {"name": "a"}})).expect("a resource")
+    }
+
+    /// Holds B12, B14: what stands in the API server's place may give pages without end.
+    #[tokio::test]
+    async fn a_list_without_end_is_given_up_and_a_long_one_is_not() {
+        let shown = AtomicUsize::new(0);
+        let count = |event| {
+            shown.fetch_add(1, Ordering::Relaxed);
+            Ok(event)
+        };
+        let empty = all(stream::repeat(Event::InitPage(None)).map(count)).await;
+        assert!(matches!(empty, Err(WatchError::TooManyPages)), "{empty:?}");
+        assert!(shown.load(Ordering::Relaxed) < 10);
+        let anew = all(stream::iter([Event::Init, Event::InitPage(None)].into_iter().cycle()).map(count)).await;
+        assert!(matches!(anew, Err(WatchError::TooManyPages)), "{anew:?}");
+        let full = all(stream::repeat(Event::InitApply(resource())).map(Ok)).await;
+        assert!(matches!(full, Err(WatchError::TooManyPages)), "of {:?}", full.map(|found| found.len()));
+        let pages =
+            (0..1000).flat_map(|_| [Event::InitPage(None), Event::InitPage(None), Event::InitApply(resource())]);
+        let long = all(stream::iter(pages.chain([Event::InitDone])).map(Ok)).await;
+        assert_eq!(long.expect("it ends").len(), 1000);
+    }
 }

@@ -35,6 +35,8 @@ use super::{Shared, lock};
 pub enum Manner {
     Honest,
     Garbage,
+    /// An error with nothing in it.
+    Bare(u16),
     Huge,
     Redirect,
     Silent,
@@ -219,6 +221,11 @@ async fn answer(request: Request<Incoming>, state: Shared<State>) -> Result<Resp
             let mut garbage = Response::new(Full::new("<html>hello</html>".into()));
             garbage.headers_mut().insert(hyper::header::CONNECTION, hyper::header::HeaderValue::from_static("close"));
             return Ok(garbage);
+        }
+        Manner::Bare(code) => {
+            let mut bare = Response::new(Full::default());
+            *bare.status_mut() = StatusCode::from_u16(code).expect("a status");
+            return Ok(bare);
         }
         Manner::Huge => return Ok(Response::new(Full::new(vec![b' '; 2 * 1024 * 1024].into()))),
         Manner::Redirect => {

@@ -11,9 +11,10 @@ use std::task::{Context, Poll, ready};
 use futures::FutureExt as _;
 use http_body_util::{BodyExt as _, Either, Full};
 use hyper::body::{Body, Bytes, Frame, SizeHint};
-use hyper::{Request, Response};
+use hyper::{Request, Response, StatusCode};
 use kube::Client;
 use kube::client::ClientBuilder;
+use serde_json::Value;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::PollSemaphore;
 use tower::{BoxError, Layer, Service};
@@ -106,7 +107,7 @@ where
             let (head, body) = answered.await.map_err(Into::into)?.into_parts();
             let refused = head.status.is_client_error() || head.status.is_server_error();
             let body = if refused {
-                Either::Right(refusal(body).await)
+                Either::Right(refusal(head.status, body).await)
             } else {
                 Either::Left(ReadAnswer { body, most, held: 0, places, place: None })
             };
@@ -117,7 +118,7 @@ where
 }
 
 /// kube reads all of it at once, too. One that breaks off still says its code.
-async fn refusal<B>(mut body: B) -> Full<Bytes>
+async fn refusal<B>(status: StatusCode, mut body: B) -> Full<Bytes>
 where
     B: Body<Data = Bytes> + Unpin,
 {
@@ -131,7 +132,23 @@ where
             return Full::new(format!("{text} … (cut off after {} KiB)", REFUSAL >> 10).into());
         }
     }
-    Full::new(read.into())
+    Full::new(told_with(status, read).into())
+}
+
+/// kube goes by the code that stands in the body, and not by that of the answer: what has none was told of as 0. One that says nothing
+/// has the words of its code.
+fn told_with(status: StatusCode, body: Vec<u8>) -> Vec<u8> {
+    let words = status.canonical_reason().unwrap_or("no more is said");
+    if body.trim_ascii().is_empty() {
+        return words.into();
+    }
+    let Ok(Value::Object(mut said)) = serde_json::from_slice(&body) else { return body };
+    said.insert("code".to_owned(), status.as_u16().into());
+    let message = said.entry("message").or_insert_with(|| words.into());
+    if message.as_str().is_none_or(|message| message.trim().is_empty()) {
+        *message = words.into();
+    }
+    serde_json::to_vec(&said).unwrap_or(body)
 }
 
 /// How much is held at once of what was asked for.

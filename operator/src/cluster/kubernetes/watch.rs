@@ -173,9 +173,10 @@ impl Source {
             }
             Ok(WatchEvent::Bookmark(mark)) => (None, Some(mark.metadata.resource_version)),
             // 410: what it was to go on from is not kept any more
-            Ok(WatchEvent::Error(status)) => {
-                (Some(Err(WatchError::Refused(told(&status.message)))), (status.code != 410).then_some(version))
-            }
+            Ok(WatchEvent::Error(status)) => (
+                Some(Err(WatchError::Refused(told(&format!("{} {}", status.code, status.message))))),
+                (status.code != 410).then_some(version),
+            ),
             Err(error) => (Some(Err(WatchError::Watch(classed("watch", RESOURCE, error)))), Some(version)),
         };
         match version.filter(|version| !version.is_empty()) {

@@ -278,6 +278,31 @@ async fn an_endless_refusal_is_cut_off_and_its_code_is_kept() {
     assert_eq!(status.metadata.and_then(|metadata| metadata.continue_).as_deref(), Some("-1_0"));
 }
 
+/// Holds B12: what stood in a body was told, and not what was answered: 0 for a 401 with `{}`.
+#[tokio::test(start_paused = true)]
+async fn a_refusal_is_told_with_the_status_of_the_answer_whatever_stands_in_its_body() {
+    for (status, words) in [(401, "Unauthorized"), (429, "Too Many Requests"), (503, "Service Unavailable")] {
+        for (body, said) in [
+            ("", words),
+            (" \n", words),
+            ("{}", words),
+            (r#"{"kind": "Status", "code": 0, "message": ""}"#, words),
+            (r#"{"kind": "Status", "code": 404, "message": "not here"}"#, "not here"),
+            ("<html>a gate</html>", "a gate"),
+        ] {
+            let liar = Liar { ends: true, ..Liar::sending(status, body) };
+            let error = liar.cluster().can_list(None).await.expect_err("a refusal");
+            let told = error.to_string();
+            assert!(told.contains(said), "{status} {body}: {told}");
+            match error {
+                ClusterError::Forbidden { .. } => assert_eq!(status, 401, "{body}"),
+                ClusterError::Status { code, .. } => assert_eq!(code, status, "{body}"),
+                other => panic!("{status} {body}: {other}"),
+            }
+        }
+    }
+}
+
 /// Holds B1: a refusal stood in the log with all of its 64 KiB, and its lines as lines of ours.
 #[tokio::test(start_paused = true)]
 async fn what_a_refusal_says_is_told_in_one_short_line() {
