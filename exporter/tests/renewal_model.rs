@@ -71,10 +71,13 @@ fn successors(world: &World) -> Vec<World> {
     next.push(World { is_stopping: true, ..world.clone() });
     if world.is_stopping {
         match at_stop(&world.state, Outlook::Settled) {
-            AtStop::Leave | AtStop::StartAndLeave => next.push(World { has_left: true, ..world.clone() }),
+            AtStop::Leave | AtStop::StartAndLeave | AtStop::StartIfDownAndLeave => {
+                next.push(World { has_left: true, ..world.clone() });
+            }
             AtStop::Instead(event) => next.extend(entered(world, event)),
             AtStop::GoOn => next.extend(performed(world)),
             AtStop::KeepUp => panic!("no stop of a service was begun: {:?}", world.state),
+            AtStop::SeeUpAndLeave => panic!("no files were swapped: {:?}", world.state),
         }
         return next;
     }

@@ -75,6 +75,8 @@ struct World {
     was_parted: bool,
     /// A stop was said to be done before the service had ended: a start may have found it running then.
     was_early: bool,
+    /// The service has ended by itself: it is started once more than one that has not.
+    has_ended: bool,
     /// The new leaf was, and only the journal's entry is missing.
     is_verified: bool,
     /// The exporter has read its journal, and has not made the files whole yet.
@@ -351,7 +353,16 @@ fn successors(world: &World) -> Vec<World> {
                 outcomes.clear();
                 next.push(left(world));
             }
-            AtStop::StartAndLeave => {
+            AtStop::SeeUpAndLeave if world.is_up() => {
+                outcomes.clear();
+                next.push(left(world));
+            }
+            AtStop::SeeUpAndLeave => outcomes = vec![same(world, Event::Failed(failed()))],
+            AtStop::StartIfDownAndLeave if world.is_up() => {
+                outcomes.clear();
+                next.push(left(world));
+            }
+            AtStop::StartAndLeave | AtStop::StartIfDownAndLeave => {
                 outcomes.clear();
                 for outcome in starts(world) {
                     let after = world.with(&outcome);
@@ -420,6 +431,13 @@ fn successors(world: &World) -> Vec<World> {
     }
     next.extend(crashed(world));
     next.extend(drained(world));
+    // A service may end by itself where its files do not suit it.
+    let is_looked_for =
+        matches!(world.state, Phase::Verifying { .. } | Phase::RollingBack { step: Rollback::Verify, .. });
+    let is_early = world.crashes == 0 && world.journal_failures == 0;
+    if is_looked_for && is_early && world.is_up() && !world.has_ended && !world.is_draining && !world.is_verified {
+        next.push(World { service: Service::Stopped, has_ended: true, ..world.clone() });
+    }
     next
 }
 
@@ -553,7 +571,8 @@ fn resumed(world: &World) -> Vec<World> {
 }
 
 fn check(world: &World) -> Result<(), &'static str> {
-    let quiet = world.crashes == 0 && world.journal_failures == 0 && !world.was_parted && !world.was_early;
+    let quiet =
+        world.crashes == 0 && world.journal_failures == 0 && !world.was_parted && !world.was_early && !world.has_ended;
     let rule = |holds: bool, broken| if holds { Ok(()) } else { Err(broken) };
     rule(world.files == Files::Old || world.backup, "files are replaced without a durable backup")?;
     rule(
@@ -628,6 +647,7 @@ fn begin(host: Host) -> World {
         has_left: false,
         was_parted: false,
         was_early: false,
+        has_ended: false,
         is_verified: false,
         is_starting: false,
         starts: 0,

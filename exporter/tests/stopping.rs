@@ -99,6 +99,47 @@ async fn stopped_at_any_phase_the_service_is_up_on_a_whole_pair_when_the_program
     }
 }
 
+/// Holds A8: a service that has ended by itself while it was looked at.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_service_that_has_ended_by_itself_is_up_when_the_program_has_ended() {
+    for (phase, comes_back) in [("verifying", false), ("verifying", true), ("undoing", false)] {
+        let case = format!("{phase}, {comes_back}");
+        let mut world = World::pem_pair().await;
+        world.rewrite_agent("holdDown: 100ms", &format!("holdDown: {LONG}"));
+        world.rewrite_agent("deadline: 2s", &format!("deadline: {LONG}"));
+        let run = world.directory.path().join("control/run");
+        let (mut program, api) = with_host_api(&world);
+        if phase == "undoing" {
+            world.service.insist_on(&world.first.to_string());
+        }
+        let new = begin(&world, &api, 1).await;
+        program.wait_until(phase, |_| world.phase().as_deref() == Some(phase));
+        let expected = if phase == "verifying" { new } else { world.first };
+        world.service.wait_until_served(Some(expected)).await;
+        std::fs::remove_file(&run).unwrap();
+        world.service.wait_until_served(None).await;
+        program.terminate();
+        if comes_back {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            std::fs::write(&run, "").unwrap();
+        }
+        let status = program.wait();
+        assert!(status.success(), "{case}: {status}\n{}", program.log());
+        let expected = if comes_back { new } else { world.first };
+        assert_eq!(
+            (world.service.served().await, stored(&world)),
+            (Some(expected), expected),
+            "{case}: {}",
+            program.log()
+        );
+        world.rewrite_agent(&format!("holdDown: {LONG}"), "holdDown: 100ms");
+        world.rewrite_agent(&format!("deadline: {LONG}"), "deadline: 2s");
+        let state = world.rotator().await.0.report().unwrap().state;
+        let decided = if comes_back { RotationState::Committed } else { RotationState::RolledBack };
+        assert_eq!(state, decided, "{case}");
+    }
+}
+
 /// Holds A8: a rotation that waits for its chain is decided, and one that waits for its restart is not begun.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_rotation_that_only_waits_ends_undone_at_once() {

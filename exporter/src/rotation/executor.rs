@@ -32,13 +32,18 @@ impl Rotator {
             }
             let event = match if stopping { at_stop(&rotation.state, self.outlook()) } else { AtStop::GoOn } {
                 AtStop::Leave => break,
-                AtStop::StartAndLeave => {
+                AtStop::StartIfDownAndLeave if self.was_started_at_stop || !self.is_nobody_there().await => break,
+                AtStop::StartAndLeave | AtStop::StartIfDownAndLeave => {
                     if let Err(error) = self.start("start_failed_at_stop").await {
                         tracing::warn!(agent = %self.agent.name, error = error.message, "the agent was not started; the next start tries again");
                         self.keep_up_for_next_start().await;
                     }
                     break;
                 }
+                AtStop::SeeUpAndLeave => match self.see_up().await {
+                    Ok(()) => break,
+                    Err(failure) => Event::Failed(failure),
+                },
                 AtStop::KeepUp => match self.keep_up().await {
                     Ok(()) => continue,
                     Err(failure) => Event::Failed(failure),

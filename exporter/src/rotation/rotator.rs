@@ -52,6 +52,8 @@ pub struct Rotator {
     /// When it was first seen that the program is to end.
     pub(super) stopping_since: Option<Instant>,
     pub(super) last_start: LastStart,
+    /// The service was started since the program was told to end.
+    pub(super) was_started_at_stop: bool,
     /// Until when a start command may go on that an earlier run has begun, which the journal tells of.
     pub(super) starting_until: Option<Instant>,
     /// The start command that runs; it goes on when nobody waits for it any more.
@@ -115,6 +117,7 @@ impl Rotator {
             drained: None,
             stopping_since: None,
             last_start: LastStart::Ended,
+            was_started_at_stop: false,
             starting_until: None,
             running_start: None,
             may_end_without_stop: false,

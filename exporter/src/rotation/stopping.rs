@@ -5,7 +5,8 @@
 //!   the service is stopped, the files are not swapped ──> back, and the service is started
 //!   the files are swapped ──> forward, and the service is started
 //!   a stop may still end the service ──> kept up until that stop can end it no more
-//!   what remains is to look at the endpoint ──> left to the next start
+//!   what remains is to look at the endpoint ──> left to the next start, with the service up: one that has ended by itself on
+//!                                               the new files has the old ones back, another one is started
 //! ```
 
 use std::time::Duration;
@@ -35,6 +36,10 @@ pub enum AtStop {
     KeepUp,
     /// The service is started, and then left as at [`AtStop::Leave`].
     StartAndLeave,
+    /// The same, if nobody listens.
+    StartIfDownAndLeave,
+    /// Left as at [`AtStop::Leave`] once somebody listens; else the effect has failed.
+    SeeUpAndLeave,
     /// The next start of the program goes on from here.
     Leave,
 }
@@ -44,6 +49,8 @@ pub enum AtStop {
 pub enum Outlook {
     /// It stays as it is.
     Settled,
+    /// The service manager starts it when this program has ended.
+    StartQueued,
     /// A stop that was begun may still end it, and nobody but this program would start it then.
     MayEnd,
     /// One more start is enough: the service manager carries it out when the service has ended, or one was broken off.
@@ -86,10 +93,14 @@ pub fn at_stop(state: &Phase, outlook: Outlook) -> AtStop {
         Phase::Verifying { .. }
         | Phase::Renewal { step: Renewal::Proving { .. } }
         | Phase::RollingBack { step: Rollback::Drain | Rollback::Verify, .. }
-        | Phase::Frozen { .. } => match outlook {
-            Outlook::MayEnd => AtStop::KeepUp,
-            Outlook::NeedsStart => AtStop::StartAndLeave,
-            Outlook::Settled => AtStop::Leave,
+        | Phase::Frozen { .. } => match (outlook, state) {
+            (Outlook::MayEnd, _) => AtStop::KeepUp,
+            (Outlook::NeedsStart, _) => AtStop::StartAndLeave,
+            (Outlook::StartQueued, _) => AtStop::Leave,
+            (Outlook::Settled, Phase::Verifying { .. }) => AtStop::SeeUpAndLeave,
+            // What it has lived on is no part of the new files.
+            (Outlook::Settled, Phase::Frozen { .. }) => AtStop::Leave,
+            (Outlook::Settled, _) => AtStop::StartIfDownAndLeave,
         },
         Phase::Committed { .. } | Phase::RolledBack { .. } => AtStop::Leave,
     }
@@ -138,6 +149,11 @@ pub const fn leaves_after_failure(effect: Effect) -> bool {
 /// the program has to.
 pub(super) fn is_last_start_due(service: &Service, is_repeated: bool, stopping_for: Option<Duration>) -> bool {
     !is_repeated || stopping_for.is_none_or(|passed| passed + service.start_timeout <= grace_of_service(service))
+}
+
+/// Whether a service that nobody sees is waited for, so long after the program was told to end: it may be slow to listen.
+pub(super) fn may_still_come_up(service: &Service, stopping_for: Duration) -> bool {
+    stopping_for < service.start_timeout
 }
 
 /// Whether there is time for the rollback, so long after the program was told to end. Its own stop may be a long one too.
@@ -189,7 +205,11 @@ mod tests {
         let mut begun = Vec::new();
         loop {
             let event = match at_stop(&state, Outlook::Settled) {
-                AtStop::Leave | AtStop::KeepUp | AtStop::StartAndLeave => return (begun, state),
+                AtStop::Leave
+                | AtStop::KeepUp
+                | AtStop::StartAndLeave
+                | AtStop::StartIfDownAndLeave
+                | AtStop::SeeUpAndLeave => return (begun, state),
                 AtStop::Instead(event) => event,
                 AtStop::GoOn if well || state.effect() == Effect::Discard => {
                     begun.push(state.effect());
@@ -258,14 +278,15 @@ mod tests {
         let back = |step| assert_eq!(at_stop(&Phase::Renewal { step }, Outlook::Settled), AtStop::StartAndLeave);
         back(Renewal::Reverting { before: None, failure: failure(), by_order: false });
         back(Renewal::Settling { before: None, failure: failure(), by_order: false });
-        for state in [
-            Phase::Verifying { before: before() },
-            rolling_back(Rollback::Verify),
-            rolling_back(Rollback::Drain),
-            frozen,
-            proving,
+        for (state, settled) in [
+            (Phase::Verifying { before: before() }, AtStop::SeeUpAndLeave),
+            (rolling_back(Rollback::Verify), AtStop::StartIfDownAndLeave),
+            (rolling_back(Rollback::Drain), AtStop::StartIfDownAndLeave),
+            (frozen, AtStop::Leave),
+            (proving, AtStop::StartIfDownAndLeave),
         ] {
-            assert_eq!(at_stop(&state, Outlook::Settled), AtStop::Leave);
+            assert_eq!(at_stop(&state, Outlook::Settled), settled);
+            assert_eq!(at_stop(&state, Outlook::StartQueued), AtStop::Leave);
             assert_eq!(at_stop(&state, Outlook::MayEnd), AtStop::KeepUp);
             assert_eq!(at_stop(&state, Outlook::NeedsStart), AtStop::StartAndLeave);
         }

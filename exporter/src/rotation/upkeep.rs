@@ -15,7 +15,7 @@ use super::live;
 use super::machine::{Before, Phase, Rollback};
 use super::rotator::{LastStart, Rotator};
 use super::starting::BegunStart;
-use super::stopping::{Outlook, has_time_to_roll_back, is_last_start_due, longest_drain};
+use super::stopping::{Outlook, has_time_to_roll_back, is_last_start_due, longest_drain, may_still_come_up};
 use crate::platform::{self, ProgramError};
 
 /// Between two starts of a service that nobody has seen since the first: it may be slow, or the first has found a process that
@@ -58,6 +58,7 @@ impl Rotator {
             Some(queued) => platform::run(self.agent.name.as_str(), queued, service.start_timeout).await,
             None => self.run_start().await,
         };
+        self.was_started_at_stop |= self.host.stop.is_cancelled();
         let is_queued = queued.is_some() && started.is_ok();
         self.last_start = if is_queued { LastStart::Queued } else { LastStart::Ended };
         started.map_err(|error| RotationFailure::new(reason, error.to_string()))
@@ -173,12 +174,36 @@ impl Rotator {
                 && platform::is_managed_stop(&service.stop)
         };
         match (self.may_still_end(), self.last_start) {
-            (true, LastStart::Queued) if is_started_then() => Outlook::Settled,
+            (true, LastStart::Queued) if is_started_then() => Outlook::StartQueued,
             (true, _) if is_started_then() => Outlook::NeedsStart,
             (true, _) => Outlook::MayEnd,
             (false, LastStart::BrokenOff) => Outlook::NeedsStart,
-            (false, LastStart::Ended | LastStart::Queued) => Outlook::Settled,
+            (false, LastStart::Queued) => Outlook::StartQueued,
+            (false, LastStart::Ended) => Outlook::Settled,
         }
+    }
+
+    /// Until somebody listens: a service may be slow to come up, or it has ended on the new files. The new files stay where the
+    /// power would let nobody stop a service: a host that goes down ends its services, and starts them with itself.
+    ///
+    /// # Errors
+    /// When nobody listens and there is time for the rollback.
+    pub(super) async fn see_up(&mut self) -> Result<(), RotationFailure> {
+        while self.is_nobody_there().await && self.host.power.check().is_ok() {
+            let stopping_for = self.stopping_since.map_or(Duration::ZERO, |since| since.elapsed());
+            if !may_still_come_up(&self.agent.service, stopping_for) {
+                return Err(RotationFailure::new(
+                    "not_served",
+                    "the service had ended when kagiban-exporter was stopped",
+                ));
+            }
+            sleep(self.agent.verify.interval).await;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn is_nobody_there(&mut self) -> bool {
+        self.glance(&self.wanted_now()).await == Seen::Nobody
     }
 
     /// For a stop that an earlier run has begun. Whatever state it has left begins with a look or a start.

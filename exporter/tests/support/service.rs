@@ -15,11 +15,12 @@ use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::net::TcpListener;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tokio_rustls::TlsAcceptor;
 
 use super::HOST;
 use super::pki::{Authority, Identity, fingerprint};
+use super::process::PATIENCE;
 
 pub enum Store {
     PemPair { certificate: PathBuf, key: PathBuf },
@@ -151,6 +152,14 @@ impl Service {
         let endpoint = Endpoint { address: self.address.clone(), server_name: None };
         let seen = probe(&endpoint, Duration::from_secs(2)).await.ok()?;
         Some(LeafSha256::new(seen.leaf().sha256()))
+    }
+
+    pub async fn wait_until_served(&self, leaf: Option<LeafSha256>) {
+        let until = Instant::now() + PATIENCE;
+        while self.served().await != leaf {
+            assert!(Instant::now() < until, "{leaf:?} is not served");
+            sleep(Duration::from_millis(20)).await;
+        }
     }
 }
 
