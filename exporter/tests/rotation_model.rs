@@ -8,9 +8,9 @@
 use std::collections::{HashMap, VecDeque};
 
 use kagiban_crds::LeafSha256;
-use kagiban_exporter::rotation::drain::{Seen, is_over};
+use kagiban_exporter::rotation::drain::{ServedLeaf, is_over};
 use kagiban_exporter::rotation::failure::RotationFailure;
-use kagiban_exporter::rotation::machine::{Before, Effect, Event, Finding, Phase, Rollback, Standing};
+use kagiban_exporter::rotation::machine::{Before, Effect, Event, Finding, FrozenFiles, Phase, Rollback};
 use kagiban_exporter::rotation::resume::{MAX_RECOVERIES, Mend, Mended};
 use kagiban_exporter::rotation::stopping::{self, AtStop, Outlook, at_stop, was_begun};
 
@@ -141,17 +141,17 @@ fn same(world: &World, event: Event) -> Outcome {
 }
 
 /// What a look says where a service on `wanted` is in order; on whatever files where there is none.
-fn look(service: Service, wanted: Option<Files>) -> Seen {
+fn look(service: Service, wanted: Option<Files>) -> ServedLeaf {
     match service {
-        Service::Closed | Service::Stopped => Seen::Nobody,
-        Service::Running(files) if wanted.is_none_or(|wanted| wanted == files) => Seen::Wanted,
-        Service::Running(_) => Seen::Other,
+        Service::Closed | Service::Stopped => ServedLeaf::Nobody,
+        Service::Running(files) if wanted.is_none_or(|wanted| wanted == files) => ServedLeaf::Wanted,
+        Service::Running(_) => ServedLeaf::Other,
     }
 }
 
 /// What is known of a stop after a look.
-fn noted(stop: Option<bool>, seen: Seen) -> Option<bool> {
-    stop.filter(|was_down| !is_over(*was_down, seen)).map(|was_down| was_down || seen == Seen::Nobody)
+fn noted(stop: Option<bool>, seen: ServedLeaf) -> Option<bool> {
+    stop.filter(|was_down| !is_over(*was_down, seen)).map(|was_down| was_down || seen == ServedLeaf::Nobody)
 }
 
 /// What a service in order serves in a state.
@@ -214,15 +214,16 @@ fn outcomes(world: &World) -> Vec<Outcome> {
         Effect::Start | Effect::EnsureStarted => starts(world),
         Effect::CheckFiles => vec![if world.files == Files::New { done() } else { fails() }],
         Effect::LookForNew | Effect::LookForOld => {
-            let found = (seen == Seen::Wanted).then(|| seen_after(done()));
+            let found = (seen == ServedLeaf::Wanted).then(|| seen_after(done()));
             [fails(), seen_after(fails())].into_iter().chain(found).collect()
         }
         // It is down, or the time is over: longer than that no service drains. What was seen then may be anything.
         Effect::WatchOld => {
-            let is_seen = seen == Seen::Nobody && wanted(&world.state).is_some();
+            let is_seen = seen == ServedLeaf::Nobody && wanted(&world.state).is_some();
             let down = is_seen.then(|| seen_after(fails()));
-            let up = (seen_after(done()).stop_begun.is_none() && seen == Seen::Wanted).then(|| seen_after(done()));
-            let over = (seen == Seen::Wanted && wanted(&world.state).is_some()).then(|| done().in_the_end());
+            let up =
+                (seen_after(done()).stop_begun.is_none() && seen == ServedLeaf::Wanted).then(|| seen_after(done()));
+            let over = (seen == ServedLeaf::Wanted && wanted(&world.state).is_some()).then(|| done().in_the_end());
             [fails().in_the_end()].into_iter().chain(down).chain(up).chain(over).collect()
         }
         Effect::Drain => drains(world),
@@ -231,7 +232,7 @@ fn outcomes(world: &World) -> Vec<Outcome> {
         Effect::VerifyOld | Effect::VerifyNew => {
             let is_old = world.state.effect() == Effect::VerifyOld;
             let after_that = kept_up(world).into_iter().flat_map(|kept| {
-                let is_served = look(kept.service, wanted(&world.state)) == Seen::Wanted;
+                let is_served = look(kept.service, wanted(&world.state)) == ServedLeaf::Wanted;
                 let done = is_served.then(|| Outcome { event: Event::Done, ..kept.clone() });
                 let fails = Outcome { event: Event::Failed(failed()), ..kept };
                 // One that is down in the end is started once more in a rollback.
@@ -264,7 +265,7 @@ fn drains(world: &World) -> Vec<Outcome> {
         .into_iter()
         .flat_map(|kept| {
             let is_unknown = wanted(&world.state).is_none() && kept == in_the_end;
-            let is_served = look(kept.service, wanted(&world.state)) == Seen::Wanted && !is_unknown;
+            let is_served = look(kept.service, wanted(&world.state)) == ServedLeaf::Wanted && !is_unknown;
             let done = is_served.then(|| Outcome { event: Event::Done, ..kept.clone() });
             done.into_iter().chain([Outcome { event: Event::Failed(failed()), ..kept }])
         })
@@ -318,7 +319,7 @@ fn kept_up(world: &World) -> Vec<Outcome> {
 /// What may be found out about a frozen agent, and how it leaves the files.
 fn findings(world: &World) -> Vec<(Finding, Files)> {
     let Phase::Frozen { standing, .. } = &world.state else { return Vec::new() };
-    let restored = matches!(standing, Standing::NotRestored { .. }) && world.backup;
+    let restored = matches!(standing, FrozenFiles::NotRestored { .. }) && world.backup;
     let old_served = world.files == Files::Old && world.service == Service::Running(Files::Old);
     let new_served = world.files == Files::New && world.service == Service::Running(Files::New);
     let found = [
@@ -606,7 +607,7 @@ fn check(world: &World) -> Result<(), &'static str> {
         // Holds A7: whatever has been given up, the files are one set unless they could not be put back, and the service
         // is up unless its start failed.
         Phase::Frozen { standing, .. } => {
-            let could_not = matches!(standing, Standing::NotRestored { .. });
+            let could_not = matches!(standing, FrozenFiles::NotRestored { .. });
             rule(world.files != Files::Mixed || could_not, "frozen on a split set that nothing will mend")?;
             let is_watched = world.stop_begun.is_some();
             rule(world.is_up() || world.start_failed || is_watched, "frozen with a stopped service")
@@ -743,8 +744,8 @@ fn recovery_of_a_recovery_is_the_same_recovery() {
         roll_back(Rollback::StartAnyway),
         roll_back(Rollback::LastStart),
         roll_back(Rollback::LastStartOnNew),
-        Phase::Frozen { failure: failure.clone(), standing: Standing::Whole },
-        Phase::Frozen { failure: failure.clone(), standing: Standing::NewStands { before } },
+        Phase::Frozen { failure: failure.clone(), standing: FrozenFiles::Whole },
+        Phase::Frozen { failure: failure.clone(), standing: FrozenFiles::NewStands { before } },
     ] {
         for may_end in [true, false] {
             let once = state.clone().resumed(1).mended(Ok(Mended::AsTold), may_end);
@@ -778,7 +779,7 @@ fn a_rotation_that_crashes_again_and_again_is_frozen_with_whole_files_and_a_star
     let new = given_up(Mended::AsTold);
     assert_eq!(new.after(Event::Frozen(Finding::NewServed)), Phase::Committed { before: served() });
     let old = given_up(Mended::Restored(failed()));
-    assert!(matches!(old, Phase::Frozen { standing: Standing::Whole, .. }), "{old:?}");
+    assert!(matches!(old, Phase::Frozen { standing: FrozenFiles::Whole, .. }), "{old:?}");
     assert_eq!(Phase::Swapping { before: served() }.resumed(MAX_RECOVERIES + 1).mend, Mend::Restore);
 }
 
@@ -796,7 +797,7 @@ fn no_service_is_stopped_for_files_that_are_elsewhere_now() {
             assert_eq!(found.effect(), Effect::EnsureStarted, "{state:?}");
             let frozen = found.after(Event::Done);
             assert!(
-                matches!(frozen, Phase::Frozen { standing: Standing::NotRestored { .. }, .. }),
+                matches!(frozen, Phase::Frozen { standing: FrozenFiles::NotRestored { .. }, .. }),
                 "{state:?}: it is tried again: {frozen:?}"
             );
             let again = frozen.clone().resumed(recoveries).mended(Ok(Mended::Elsewhere(failed())), may_end);
@@ -808,13 +809,15 @@ fn no_service_is_stopped_for_files_that_are_elsewhere_now() {
 /// A rollback that somebody has ordered does not end as the commit that it was to undo.
 #[test]
 fn a_freeze_ends_with_its_cause_and_an_ordered_rollback_never_as_a_commit() {
-    let frozen =
-        |by_order| Phase::Frozen { failure: failed(), standing: Standing::NotRestored { before: served(), by_order } };
+    let frozen = |by_order| Phase::Frozen {
+        failure: failed(),
+        standing: FrozenFiles::NotRestored { before: served(), by_order },
+    };
     let after = |by_order, finding| frozen(by_order).after(Event::Frozen(finding));
     assert_eq!(after(false, Finding::NewServed), Phase::Committed { before: served() });
     assert_eq!(after(true, Finding::NewServed), frozen(true));
     assert_eq!(after(true, Finding::Thawed), Phase::RolledBack { failure: failed() });
     assert_eq!(after(false, Finding::Restored).effect(), Effect::EnsureStopped);
-    let whole = Phase::Frozen { failure: failed(), standing: Standing::Whole };
+    let whole = Phase::Frozen { failure: failed(), standing: FrozenFiles::Whole };
     assert_eq!(whole.clone().after(Event::Frozen(Finding::Restored)), whole);
 }

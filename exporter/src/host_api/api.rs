@@ -25,7 +25,7 @@ use super::route::Route;
 use super::slots::ClientSlot;
 use crate::config::{ClientName, HostApiConfig};
 use crate::rotation::admission::{Admission, refuse};
-use crate::rotation::{Host, Refused, Rotation, Why, Workers};
+use crate::rotation::{AgentRefusal, Host, RefusedAgents, Rotation, Workers};
 use crate::snapshot::Board;
 
 /// Enough for an RSA-4096 key on a slow host; an operator waits no longer either.
@@ -37,7 +37,7 @@ pub(super) struct Api {
     board: Arc<Board>,
     agents: BTreeMap<AgentName, Watched>,
     /// The agents that take nothing new, and why. What is known of one can be read.
-    refused: watch::Receiver<Refused>,
+    refused: watch::Receiver<RefusedAgents>,
     pub(super) client_names: Vec<ClientName>,
     request_timeout: Duration,
 }
@@ -174,7 +174,7 @@ impl Api {
 
     fn refusal(&self, name: &AgentName) -> Option<Refusal> {
         let refused = self.refused.borrow();
-        let Why { message, is_configuration, .. } = refused.get(name)?;
+        let AgentRefusal { message, is_configuration, .. } = refused.get(name)?;
         let said =
             if *is_configuration { "this host's configuration is refused" } else { "this host refuses the agent" };
         Some(refuse(RefusalReason::Unavailable, format!("{said}: {message}")))

@@ -8,7 +8,7 @@ use kagiban_crds::{AgentName, Epoch, Generation, HostName, Lineage};
 
 use super::digest::Digest;
 use super::journal::{Record, Rotation};
-use super::machine::{Phase, Standing};
+use super::machine::{FrozenFiles, Phase};
 
 /// What becomes of a request.
 #[derive(Debug, PartialEq, Eq)]
@@ -120,10 +120,12 @@ impl AdmissionContext<'_> {
             Phase::RolledBack { .. } => Admission::Replay(Box::new(rotation.report())),
             Phase::Frozen { standing, .. } => {
                 let stands = match standing {
-                    Standing::Whole => "its files are one set, and its service was not seen to live on them",
-                    Standing::NewMustGo => "its former certificate was asked for, and the renewed one is served still",
-                    Standing::NotRestored { .. } => "going back has failed, and is tried again every few minutes",
-                    Standing::NewStands { .. } => {
+                    FrozenFiles::Whole => "its files are one set, and its service was not seen to live on them",
+                    FrozenFiles::NewMustGo => {
+                        "its former certificate was asked for, and the renewed one is served still"
+                    }
+                    FrozenFiles::NotRestored { .. } => "going back has failed, and is tried again every few minutes",
+                    FrozenFiles::NewStands { .. } => {
                         "the exporter has ended again and again in this rotation, which was given up with the new files in place"
                     }
                 };
@@ -335,10 +337,10 @@ mod tests {
 
         let before = Before::NotServed;
         for (standing, said) in [
-            (Standing::Whole, "one set"),
-            (Standing::NotRestored { before, by_order: false }, "going back has failed"),
-            (Standing::NewMustGo, "asked for"),
-            (Standing::NewStands { before }, "given up with the new files in place"),
+            (FrozenFiles::Whole, "one set"),
+            (FrozenFiles::NotRestored { before, by_order: false }, "going back has failed"),
+            (FrozenFiles::NewMustGo, "asked for"),
+            (FrozenFiles::NewStands { before }, "given up with the new files in place"),
         ] {
             let root = tempfile::tempdir().expect("directory");
             let (mut rotator, _lock) = rotator(root.path(), TRUE);

@@ -49,35 +49,37 @@ impl Conflict {
 
 /// What of an agent must be no other's.
 #[derive(Clone, Debug)]
-pub struct Claims {
+pub struct ExclusiveResources {
     agent: AgentName,
     /// Every file that a rotation replaces, as it is configured, and where it is.
-    files: Vec<(PathBuf, At)>,
+    files: Vec<(PathBuf, FileLocation)>,
     services: BTreeSet<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum At {
+enum FileLocation {
     Found(Destination),
     /// Not looked for, or not to be found: an agent whose files cannot be reached claims no others by it.
     Written(PathBuf),
 }
 
-impl Claims {
+impl ExclusiveResources {
     /// By where the agent's files lie on this host. It blocks on their file systems.
     ///
     /// Only links count that an administrator put there: no account can make another's agent part of a conflict. A path that
     /// cannot be walked is no conflict; the agent's own rotation is refused for it.
     pub fn found(agent: &Agent) -> Self {
-        Self::of(agent, |path| platform::destination(path).map_or_else(|_| At::Written(path.to_owned()), At::Found))
+        Self::of(agent, |path| {
+            platform::destination(path).map_or_else(|_| FileLocation::Written(path.to_owned()), FileLocation::Found)
+        })
     }
 
     /// By the configuration alone.
     pub fn written(agent: &Agent) -> Self {
-        Self::of(agent, |path| At::Written(path.to_owned()))
+        Self::of(agent, |path| FileLocation::Written(path.to_owned()))
     }
 
-    fn of(agent: &Agent, at: impl Fn(&Path) -> At) -> Self {
+    fn of(agent: &Agent, at: impl Fn(&Path) -> FileLocation) -> Self {
         Self {
             agent: agent.name.clone(),
             files: agent.replaced().into_iter().map(|path| (path.to_owned(), at(path))).collect(),
@@ -94,7 +96,7 @@ impl Claims {
 /// The first conflict.
 pub fn check_written(configs: &[AgentConfig]) -> Result<(), Conflict> {
     let agents = configs.iter().filter_map(|config| Agent::as_written(config).ok());
-    first(&agents.map(|agent| Claims::written(&agent)).collect::<Vec<_>>())
+    first(&agents.map(|agent| ExclusiveResources::written(&agent)).collect::<Vec<_>>())
 }
 
 /// The same, by where their files lie on this host.
@@ -103,19 +105,19 @@ pub fn check_written(configs: &[AgentConfig]) -> Result<(), Conflict> {
 /// The first conflict.
 pub fn check_on_host(configs: &[AgentConfig]) -> Result<(), Conflict> {
     let agents = configs.iter().filter_map(|config| Agent::resolve(config).ok());
-    first(&agents.map(|agent| Claims::found(&agent)).collect::<Vec<_>>())
+    first(&agents.map(|agent| ExclusiveResources::found(&agent)).collect::<Vec<_>>())
 }
 
-fn first(claims: &[Claims]) -> Result<(), Conflict> {
-    all(claims).into_iter().next().map_or(Ok(()), Err)
+fn first(resources: &[ExclusiveResources]) -> Result<(), Conflict> {
+    all(resources).into_iter().next().map_or(Ok(()), Err)
 }
 
 /// Every conflict.
-pub fn all(claims: &[Claims]) -> Vec<Conflict> {
+pub fn all(resources: &[ExclusiveResources]) -> Vec<Conflict> {
     let mut conflicts = Vec::new();
-    let mut files: BTreeMap<&At, &AgentName> = BTreeMap::new();
+    let mut files: BTreeMap<&FileLocation, &AgentName> = BTreeMap::new();
     let mut services: BTreeMap<&str, &AgentName> = BTreeMap::new();
-    for Claims { agent, files: own, services: restarted } in claims {
+    for ExclusiveResources { agent, files: own, services: restarted } in resources {
         for (path, at) in own {
             match files.get(at) {
                 Some(first) if *first == agent => {

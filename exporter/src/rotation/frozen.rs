@@ -10,7 +10,7 @@ use super::agent::Verify;
 use super::backoff::Backoff;
 use super::failure::RotationFailure;
 use super::live;
-use super::machine::{Event, Finding, Phase, Standing};
+use super::machine::{Event, Finding, FrozenFiles, Phase};
 use super::push::coherence::{self, Coherence};
 use super::push::survey;
 use super::rotator::Rotator;
@@ -243,19 +243,19 @@ impl Rotator {
             return Err(RotationFailure::new("stop_goes_on", "a stop of the service that was begun may still end it"));
         }
         match standing {
-            Standing::NewMustGo => {
+            FrozenFiles::NewMustGo => {
                 self.look_for_one_that_will_do().await?;
                 Ok(Finding::OldServed)
             }
-            Standing::Whole if self.agent.push().is_none() => {
+            FrozenFiles::Whole if self.agent.push().is_none() => {
                 self.look_for_one_that_will_do().await?;
                 Ok(Finding::OldServed)
             }
-            Standing::Whole => {
+            FrozenFiles::Whole => {
                 self.holds(&self.leaves_that_fit(self.old_leaves())?).await?;
                 Ok(Finding::OldServed)
             }
-            Standing::NewStands { .. } => {
+            FrozenFiles::NewStands { .. } => {
                 let unless_known =
                     if self.check_files().is_ok() { self.new_leaf().into_iter().collect() } else { self.old_leaves() };
                 let fitting = self.leaves_that_fit(unless_known)?;
@@ -263,7 +263,7 @@ impl Rotator {
                 let is_new = self.new_leaf().is_some_and(|new| fitting.contains(&new));
                 Ok(if is_new { Finding::NewServed } else { Finding::OldServed })
             }
-            Standing::NotRestored { by_order, .. } => {
+            FrozenFiles::NotRestored { by_order, .. } => {
                 if !by_order && self.new_is_proven().await {
                     return Ok(Finding::NewServed);
                 }

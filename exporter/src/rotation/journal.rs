@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 use super::digest::Digest;
 use super::drain::BegunStop;
 use super::failure::bounded;
-use super::machine::{Before, Phase, Standing};
+use super::machine::{Before, FrozenFiles, Phase};
 use super::starting::{self, BegunStart};
 use super::stopping;
 use crate::checksum;
@@ -103,7 +103,7 @@ pub struct FileSwap {
     /// Where its next contents wait, in the same directory. Where names were exchanged it is the old file.
     pub staged: PathBuf,
     pub new: Digest,
-    pub holds: Holds,
+    pub holds: FileRole,
     /// Of the old file when it was surveyed, and of the new one: never those of what lies there at another time. An order to
     /// go back narrows them to what the file has at that moment.
     pub attributes: Attributes,
@@ -125,7 +125,7 @@ pub struct Ready {
 /// What of a file is ours: when the rest was changed since, only that comes back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub enum Holds {
+pub enum FileRole {
     Store { alias: String },
     Chain,
     Key,
@@ -224,7 +224,7 @@ impl Record {
         if let Phase::Frozen { failure, standing } = &mut rotation.state
             && matches!(failure.reason.as_str(), "restore_failed" | "recovery_failed")
         {
-            *standing = Standing::NotRestored { before, by_order: false };
+            *standing = FrozenFiles::NotRestored { before, by_order: false };
         }
     }
 }
@@ -329,13 +329,13 @@ pub(super) fn load(path: &Path, host: &HostName, agent: &AgentName) -> Result<Lo
             Ok(LoadedJournal::Record(Box::new(record)))
         }
         Ok(None) => Ok(LoadedJournal::Nothing),
-        Err(Unread::Failed(error)) => Err(JournalError::Read(error)),
-        Err(Unread::NotAJournal { why, bytes }) => set_aside(path, why, bytes),
+        Err(UnreadableJournal::Failed(error)) => Err(JournalError::Read(error)),
+        Err(UnreadableJournal::NotAJournal { why, bytes }) => set_aside(path, why, bytes),
     }
 }
 
 /// Why a journal was not read.
-pub(super) enum Unread {
+pub(super) enum UnreadableJournal {
     Failed(FileError),
     /// What is there, unless it is no file or too large to be ours.
     NotAJournal {
@@ -347,17 +347,17 @@ pub(super) enum Unread {
 /// Reads the journal of `agent` and changes nothing; none when there is no file.
 ///
 /// # Errors
-/// See [`Unread`].
-pub(super) fn read(path: &Path, agent: &AgentName) -> Result<Option<Record>, Unread> {
+/// See [`UnreadableJournal`].
+pub(super) fn read(path: &Path, agent: &AgentName) -> Result<Option<Record>, UnreadableJournal> {
     let file = match platform::read_held(path, MAX_READ_BYTES, Links::OfAdministrators) {
         Ok(file) => file,
         Err(FileError::NotFound { .. }) => return Ok(None),
         Err(error @ (FileError::NotRegular { .. } | FileError::TooLarge { .. })) => {
-            return Err(Unread::NotAJournal { why: error.to_string(), bytes: None });
+            return Err(UnreadableJournal::NotAJournal { why: error.to_string(), bytes: None });
         }
-        Err(error) => return Err(Unread::Failed(error)),
+        Err(error) => return Err(UnreadableJournal::Failed(error)),
     };
-    decode(&file.bytes, agent).map(Some).map_err(|why| Unread::NotAJournal { why, bytes: Some(file.bytes) })
+    decode(&file.bytes, agent).map(Some).map_err(|why| UnreadableJournal::NotAJournal { why, bytes: Some(file.bytes) })
 }
 
 fn decode(bytes: &[u8], agent: &AgentName) -> Result<Record, String> {
@@ -444,9 +444,9 @@ mod tests {
             3 => Phase::Verifying { before },
             4 => Phase::Committed { before },
             5 => Phase::RollingBack { step, before, failure, by_order },
-            6 => Phase::Frozen { failure, standing: Standing::Whole },
-            7 => Phase::Frozen { failure, standing: Standing::NotRestored { before, by_order } },
-            8 => Phase::Frozen { failure, standing: Standing::NewStands { before } },
+            6 => Phase::Frozen { failure, standing: FrozenFiles::Whole },
+            7 => Phase::Frozen { failure, standing: FrozenFiles::NotRestored { before, by_order } },
+            8 => Phase::Frozen { failure, standing: FrozenFiles::NewStands { before } },
             _ => Phase::Discarding { failure },
         })
     }
@@ -469,7 +469,7 @@ mod tests {
             }),
             staged: "/opt/agent/.keystore.new".into(),
             new: Digest::of(digest),
-            holds: Holds::Store { alias: "securekey".into() },
+            holds: FileRole::Store { alias: "securekey".into() },
             attributes: attributes(),
             old: Some(old),
             ready: Some(Ready { instead_of: Some(Digest::of(b"now")), contents: Digest::of(b"back") }),
@@ -553,12 +553,12 @@ mod tests {
     fn a_journal_of_the_version_before_is_read_and_a_freeze_in_it_told_how_it_left_the_files() {
         let before = Before::NotServed;
         for (reason, standing) in [
-            ("restore_failed", Standing::NotRestored { before, by_order: false }),
-            ("recovery_failed", Standing::NotRestored { before, by_order: false }),
-            ("old_leaf_not_served_after_rollback", Standing::Whole),
+            ("restore_failed", FrozenFiles::NotRestored { before, by_order: false }),
+            ("recovery_failed", FrozenFiles::NotRestored { before, by_order: false }),
+            ("old_leaf_not_served_after_rollback", FrozenFiles::Whole),
         ] {
             let failure = RotationFailure::new(reason, "");
-            let state = Phase::Frozen { failure: failure.clone(), standing: Standing::Whole };
+            let state = Phase::Frozen { failure: failure.clone(), standing: FrozenFiles::Whole };
             let text = serde_json::to_string(&record(state, 1, b"")).expect("json");
             let text = text.replace("\"version\":2", "\"version\":1").replace(",\"standing\":\"whole\"", "");
             assert!(!text.contains("standing"), "{text}");
@@ -612,7 +612,7 @@ mod tests {
             failure =
                 failure.followed_by(RotationFailure::new("again", long(&format!("attempt {n}"))), "restore_failed");
             let rotation = kept.rotation.as_mut().expect("rotation");
-            rotation.state = Phase::Frozen { failure: failure.clone(), standing: Standing::Whole };
+            rotation.state = Phase::Frozen { failure: failure.clone(), standing: FrozenFiles::Whole };
             rotation.log(Timestamp::UNIX_EPOCH, failure.text());
             if n % 50 == 49 {
                 kept.save(&path).expect("save");
@@ -641,7 +641,7 @@ mod tests {
     fn a_freeze_has_a_mark_of_its_own() {
         let mut record = record(Phase::Keyed, 1, b"");
         let rotation = record.rotation.as_mut().expect("rotation");
-        let frozen = Phase::Frozen { failure: RotationFailure::new("any", ""), standing: Standing::Whole };
+        let frozen = Phase::Frozen { failure: RotationFailure::new("any", ""), standing: FrozenFiles::Whole };
         let mut mark = |state: &Phase, second| {
             rotation.state = state.clone();
             rotation.log(Timestamp::from_second(second).expect("time"), String::new());

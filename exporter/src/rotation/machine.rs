@@ -88,14 +88,14 @@ pub enum Phase {
     Frozen {
         failure: RotationFailure,
         #[serde(default)]
-        standing: Standing,
+        standing: FrozenFiles,
     },
 }
 
 /// How a freeze left the files, and so what may end it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
-pub enum Standing {
+pub enum FrozenFiles {
     /// They are one set. Whether the service lives on it is looked at; nothing more is changed.
     #[default]
     Whole,
@@ -447,7 +447,7 @@ impl From<NextStep> for Phase {
             NextStep::Committed { before } => Self::Committed { before: Before::of(before) },
             NextStep::RolledBack { failure } => Self::RolledBack { failure },
             NextStep::Frozen { failure, by_order } => {
-                let standing = if by_order { Standing::NewMustGo } else { Standing::Whole };
+                let standing = if by_order { FrozenFiles::NewMustGo } else { FrozenFiles::Whole };
                 Self::Frozen { failure, standing }
             }
         }
@@ -480,7 +480,7 @@ fn after_rollback_step(
 ) -> Phase {
     let RollbackStart { before, by_order } = start;
     let roll_back = |step, failure| Phase::RollingBack { step, before, failure, by_order };
-    let frozen = |failure| Phase::Frozen { failure, standing: Standing::Whole };
+    let frozen = |failure| Phase::Frozen { failure, standing: FrozenFiles::Whole };
     match (step, then) {
         (Rollback::Look | Rollback::Watch | Rollback::Drain, None) => Phase::RolledBack { failure },
         (Rollback::Look | Rollback::Watch, Some(_)) => roll_back(Rollback::Start, failure),
@@ -500,21 +500,24 @@ fn after_rollback_step(
         },
         (Rollback::Verify, None) => Phase::RolledBack { failure },
         (Rollback::Verify, Some(then)) => frozen(failure.followed_by(then, "old_leaf_not_served_after_rollback")),
-        (Rollback::StartAnyway, _) => Phase::Frozen { failure, standing: Standing::NotRestored { before, by_order } },
+        (Rollback::StartAnyway, _) => {
+            Phase::Frozen { failure, standing: FrozenFiles::NotRestored { before, by_order } }
+        }
         (Rollback::LastStart, _) => frozen(failure),
-        (Rollback::LastStartOnNew, _) => Phase::Frozen { failure, standing: Standing::NewStands { before } },
+        (Rollback::LastStartOnNew, _) => Phase::Frozen { failure, standing: FrozenFiles::NewStands { before } },
     }
 }
 
 /// A freeze ends with its cause. The rotation keeps its failure: that it was frozen is not forgotten.
-fn after_freeze(failure: RotationFailure, standing: Standing, finding: Finding) -> Phase {
+fn after_freeze(failure: RotationFailure, standing: FrozenFiles, finding: Finding) -> Phase {
     match (finding, standing) {
         (Finding::OldServed | Finding::Thawed, _) => Phase::RolledBack { failure },
         // Stored, served and proven: that is a commit, unless somebody has asked for the old one.
-        (Finding::NewServed, Standing::NotRestored { before, by_order: false } | Standing::NewStands { before }) => {
-            Phase::Committed { before }
-        }
-        (Finding::Restored, Standing::NotRestored { before, by_order }) => {
+        (
+            Finding::NewServed,
+            FrozenFiles::NotRestored { before, by_order: false } | FrozenFiles::NewStands { before },
+        ) => Phase::Committed { before },
+        (Finding::Restored, FrozenFiles::NotRestored { before, by_order }) => {
             Phase::RollingBack { step: Rollback::Stop, before, failure, by_order }
         }
         (Finding::NewServed | Finding::Restored, _) => Phase::Frozen { failure, standing },

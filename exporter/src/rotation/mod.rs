@@ -56,5 +56,5 @@ pub use push::survey::stored_leaf;
 pub use rotator::{Rotator, RotatorStatus};
 pub use state_directory::{StateDirectory, StateDirectoryError, StateDirectoryLock};
 pub use thaw::{Thaw, ThawError, longest_drain, peek, stop_goes_on_until, thaw};
-pub use worker::{AgentStatus, BAD_CONFIGURATION, Ended, NO_THREAD, Worker};
-pub use workers::{Refused, UNKNOWN_WITHIN, Why, Workers, is_unfinished, is_unknown};
+pub use worker::{AgentStatus, BAD_CONFIGURATION, NO_THREAD, Worker, WorkerEnded};
+pub use workers::{AgentRefusal, RefusedAgents, UNKNOWN_WITHIN, Workers, is_unfinished, is_unknown};

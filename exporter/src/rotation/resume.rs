@@ -1,7 +1,7 @@
 //! What a journal found at start asks for: pure. First the files become one set, then the rotation goes on to its end.
 
 use super::failure::RotationFailure;
-use super::machine::{Before, Event, Finding, Phase, Rollback, Standing};
+use super::machine::{Before, Event, Finding, FrozenFiles, Phase, Rollback};
 use super::trigger::renewal::Renewal;
 
 /// Recoveries of one rotation. After as many crashes the crash is likely ours, and a loop would keep the host unwatched.
@@ -79,7 +79,9 @@ impl Phase {
                 };
                 resumption(mend, Self::RollingBack { step, before, failure, by_order })
             }
-            frozen @ Self::Frozen { standing: Standing::NotRestored { .. }, .. } => resumption(Mend::Restore, frozen),
+            frozen @ Self::Frozen { standing: FrozenFiles::NotRestored { .. }, .. } => {
+                resumption(Mend::Restore, frozen)
+            }
             decided @ (Self::Discarding { .. }
             | Self::Committed { .. }
             | Self::RolledBack { .. }
@@ -118,10 +120,10 @@ impl Phase {
             | Self::Committed { .. }
             | Self::RolledBack { .. }
             | Self::Frozen { .. } => {
-                Resumption { mend: Mend::Keep, state: Self::Frozen { failure, standing: Standing::Whole } }
+                Resumption { mend: Mend::Keep, state: Self::Frozen { failure, standing: FrozenFiles::Whole } }
             }
             Self::Renewal { step: Renewal::Ordered } => {
-                Resumption { mend: Mend::Keep, state: Self::Frozen { failure, standing: Standing::Whole } }
+                Resumption { mend: Mend::Keep, state: Self::Frozen { failure, standing: FrozenFiles::Whole } }
             }
             Self::Renewal { step } => last(Mend::Keep, Before::of(step.before()), false),
             Self::Stopping { before } => last(Mend::Keep, before, false),

@@ -181,7 +181,7 @@ mod tests {
     use kagiban_crds::LeafSha256;
 
     use super::*;
-    use crate::rotation::machine::{Before, Standing};
+    use crate::rotation::machine::{Before, FrozenFiles};
 
     fn before() -> Before {
         Before::NotServed
@@ -273,7 +273,7 @@ mod tests {
     /// Holds A8.
     #[test]
     fn what_is_only_to_be_looked_at_waits_for_the_next_start_when_the_service_stays_up_until_then() {
-        let frozen = Phase::Frozen { failure: failure(), standing: Standing::Whole };
+        let frozen = Phase::Frozen { failure: failure(), standing: FrozenFiles::Whole };
         let proving = Phase::Renewal { step: Renewal::Proving { before: None } };
         let back = |step| assert_eq!(at_stop(&Phase::Renewal { step }, Outlook::Settled), AtStop::StartAndLeave);
         back(Renewal::Reverting { before: None, failure: failure(), by_order: false });

@@ -12,7 +12,7 @@ use kagiban_crds::{AgentName, Generation};
 use serde::{Deserialize, Serialize};
 
 use super::agent::Agent;
-use super::journal::{self, Record, Rotation, Unread};
+use super::journal::{self, Record, Rotation, UnreadableJournal};
 use super::machine::{Event, Finding, Phase};
 use super::rotator::Rotator;
 use super::state_directory::{StateDirectory, StateDirectoryError};
@@ -90,8 +90,8 @@ impl ThawError {
 /// Why it cannot be read.
 pub fn peek(state_directory: &StateDirectory, agent: &AgentName) -> Result<Option<Record>, String> {
     journal::read(&state_directory.journal(agent), agent).map_err(|unread| match unread {
-        Unread::Failed(error) => error.to_string(),
-        Unread::NotAJournal { why, .. } => format!("the journal of {agent} is not understood: {why}"),
+        UnreadableJournal::Failed(error) => error.to_string(),
+        UnreadableJournal::NotAJournal { why, .. } => format!("the journal of {agent} is not understood: {why}"),
     })
 }
 
@@ -199,7 +199,7 @@ mod tests {
 
     use super::super::drain::BegunStop;
     use super::super::failure::RotationFailure;
-    use super::super::machine::Standing;
+    use super::super::machine::FrozenFiles;
     use super::super::scene::{put_into, rotator};
     use super::*;
 
@@ -210,7 +210,7 @@ mod tests {
         let starts = root.path().join("starts");
         let (mut rotator, lock) = rotator(root.path(), &format!("[/bin/sh, -c, 'echo >> {}']", starts.display()));
         let started = || std::fs::read_to_string(&starts).map_or(0, |text| text.lines().count());
-        let frozen = Phase::Frozen { failure: RotationFailure::new("any", "any"), standing: Standing::Whole };
+        let frozen = Phase::Frozen { failure: RotationFailure::new("any", "any"), standing: FrozenFiles::Whole };
         put_into(&mut rotator, frozen, Some(BegunStop::now()));
         let (state, name) = (root.path().join("state"), rotator.agent.name.clone());
         let longest = Duration::from_secs(60);
@@ -228,7 +228,7 @@ mod tests {
         rotator.do_chores(|_| {}).await;
         assert!(!rotator.is_frozen() && started() > before, "{} starts", started());
 
-        let frozen = Phase::Frozen { failure: RotationFailure::new("any", "any"), standing: Standing::Whole };
+        let frozen = Phase::Frozen { failure: RotationFailure::new("any", "any"), standing: FrozenFiles::Whole };
         let rotation = rotator.record.rotation.as_mut().expect("rotation");
         (rotation.state, rotation.stop_begun) = (frozen, Some(BegunStop::now()));
         rotator.save_record();

@@ -77,7 +77,7 @@ pub enum AgentStatus {
 }
 
 /// Resolves when a worker's thread has ended.
-pub type Ended = oneshot::Receiver<()>;
+pub type WorkerEnded = oneshot::Receiver<()>;
 
 type ReplyTo<T = RotationReport> = oneshot::Sender<Result<T, Refusal>>;
 
@@ -96,7 +96,7 @@ impl Worker {
     /// when the agent cannot be rotated as it is configured.
     ///
     /// Its thread begins when the system gives one.
-    pub fn spawn(host: Host, config: AgentConfig, finish: CancellationToken) -> (Self, Ended) {
+    pub fn spawn(host: Host, config: AgentConfig, finish: CancellationToken) -> (Self, WorkerEnded) {
         let (requests, inbox) = mpsc::channel(QUEUE);
         let (publish, status) = watch::channel(AgentStatus::Reading);
         let (ended, end) = oneshot::channel();

@@ -15,11 +15,11 @@ use super::worker::{AgentStatus, BAD_CONFIGURATION, Worker};
 pub const UNKNOWN_WITHIN: Duration = Duration::from_secs(20);
 
 /// Agents that take nothing new.
-pub type Refused = BTreeMap<AgentName, Why>;
+pub type RefusedAgents = BTreeMap<AgentName, AgentRefusal>;
 
 /// Why an agent takes nothing new.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Why {
+pub struct AgentRefusal {
     /// Stable, for metric labels.
     pub reason: &'static str,
     pub message: String,
@@ -33,7 +33,7 @@ pub struct Workers {
     pub workers: Vec<Worker>,
     /// The agents that cannot be rotated as they are configured or lie on the host. One that has a worker all the same
     /// finishes what an earlier run left.
-    pub refused: watch::Receiver<Refused>,
+    pub refused: watch::Receiver<RefusedAgents>,
 }
 
 impl Workers {

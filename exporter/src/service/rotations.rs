@@ -29,8 +29,8 @@ use crate::config::{AgentConfig, PowerConfig, RefusedAgent};
 use crate::platform::Lifecycle;
 use crate::rotation::backoff::Backoff;
 use crate::rotation::{
-    AgentStatus, BAD_CONFIGURATION, Ended, Host, NO_THREAD, PowerGate, Refused, StateDirectory, StateDirectoryError,
-    StateDirectoryLock, UNKNOWN_WITHIN, Why, Worker, Workers, is_unfinished, is_unknown,
+    AgentRefusal, AgentStatus, BAD_CONFIGURATION, Host, NO_THREAD, PowerGate, RefusedAgents, StateDirectory,
+    StateDirectoryError, StateDirectoryLock, UNKNOWN_WITHIN, Worker, WorkerEnded, Workers, is_unfinished, is_unknown,
 };
 use crate::snapshot::{Board, Label};
 
@@ -248,11 +248,11 @@ async fn run(
     }
 
     // Up to where the workers are published nothing is waited for: whoever orders the stop finds all or none.
-    let (mut workers, mut ended): (Vec<Worker>, Vec<Ended>) = (Vec::new(), Vec::new());
+    let (mut workers, mut ended): (Vec<Worker>, Vec<WorkerEnded>) = (Vec::new(), Vec::new());
     let by_name = |RefusedAgent { name, message }| {
-        Some((name.as_str().parse().ok()?, Why { reason: BAD_CONFIGURATION, message, is_configuration: true }))
+        Some((name.as_str().parse().ok()?, AgentRefusal { reason: BAD_CONFIGURATION, message, is_configuration: true }))
     };
-    let refused: Refused = refused.into_iter().filter_map(by_name).collect();
+    let refused: RefusedAgents = refused.into_iter().filter_map(by_name).collect();
     for config in &agents {
         let (worker, end) = Worker::spawn(host.clone(), config.clone(), finish.clone());
         workers.push(worker);
@@ -270,7 +270,7 @@ async fn run(
     let misplaced = || workers.workers.iter().map(|worker| (worker.name.clone(), misplaced()));
     let judge = |sharing: &Sharing, is_in_place: bool| {
         let judged = refused.clone().into_iter().chain(sharing.judged());
-        let judged: Refused = judged.chain((!is_in_place).then(misplaced).into_iter().flatten()).collect();
+        let judged: RefusedAgents = judged.chain((!is_in_place).then(misplaced).into_iter().flatten()).collect();
         publish_refused.send_if_modified(|now| {
             tell_changes(now, &judged);
             std::mem::replace(now, judged.clone()) != judged
@@ -318,15 +318,15 @@ async fn look_at_state_directory(state_directory: &StateDirectory, was_in_place:
     blocking::run(Work::State, until, move || state_directory.is_in_place()).await.unwrap_or(was_in_place)
 }
 
-fn misplaced() -> Why {
+fn misplaced() -> AgentRefusal {
     let message = "another directory or file system is in the place of the state directory, with other journals and fences: \
                    restart the exporter, which finishes what those tell of, and let it start only once its state directory is \
                    mounted";
-    Why { reason: "state_directory_replaced", message: message.to_owned(), is_configuration: false }
+    AgentRefusal { reason: "state_directory_replaced", message: message.to_owned(), is_configuration: false }
 }
 
-fn tell_changes(before: &Refused, now: &Refused) {
-    for (agent, Why { message, .. }) in now.iter().filter(|(agent, why)| before.get(agent) != Some(why)) {
+fn tell_changes(before: &RefusedAgents, now: &RefusedAgents) {
+    for (agent, AgentRefusal { message, .. }) in now.iter().filter(|(agent, why)| before.get(agent) != Some(why)) {
         error!(%agent, error = message, "this agent finishes what an earlier run left, and takes nothing new");
     }
     for agent in before.keys().filter(|agent| !now.contains_key(agent)) {

@@ -14,15 +14,15 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::config::AgentConfig;
 use crate::rotation::agent::Agent;
-use crate::rotation::conflicts::{self, Claims};
-use crate::rotation::{Refused, Why};
+use crate::rotation::conflicts::{self, ExclusiveResources};
+use crate::rotation::{AgentRefusal, RefusedAgents};
 
 /// What is known of an agent's needs.
 #[derive(Debug)]
 enum AgentAnswer {
-    /// None of an agent that cannot be rotated as it is configured: it claims nothing.
-    Claims(Option<Claims>),
-    Unknown(Why),
+    /// None of an agent that cannot be rotated as it is configured: it has none.
+    Found(Option<ExclusiveResources>),
+    Unknown(AgentRefusal),
 }
 
 /// The agents, each with what is known of its needs, and who is still to answer.
@@ -57,21 +57,21 @@ impl Sharing {
     }
 
     /// The agents that would get in each other's way, and those of which that is not known.
-    pub(super) fn judged(&self) -> Refused {
+    pub(super) fn judged(&self) -> RefusedAgents {
         judged(&self.answers)
     }
 }
 
-fn judged(answers: &BTreeMap<AgentName, AgentAnswer>) -> Refused {
-    let (mut known, mut refused) = (Vec::new(), Refused::new());
+fn judged(answers: &BTreeMap<AgentName, AgentAnswer>) -> RefusedAgents {
+    let (mut known, mut refused) = (Vec::new(), RefusedAgents::new());
     for (name, answer) in answers {
         match answer {
-            AgentAnswer::Claims(claims) => known.extend(claims.clone()),
+            AgentAnswer::Found(resources) => known.extend(resources.clone()),
             AgentAnswer::Unknown(why) => _ = refused.insert(name.clone(), why.clone()),
         }
     }
     for conflict in conflicts::all(&known) {
-        let why = Why { reason: conflict.reason(), message: conflict.to_string(), is_configuration: true };
+        let why = AgentRefusal { reason: conflict.reason(), message: conflict.to_string(), is_configuration: true };
         for agent in conflict.agents() {
             refused.entry(agent.clone()).or_insert_with(|| why.clone());
         }
@@ -79,21 +79,22 @@ fn judged(answers: &BTreeMap<AgentName, AgentAnswer>) -> Refused {
     refused
 }
 
-/// What it claims; or nothing was told, because the thread ended in a panic.
-fn answer(told: Option<Option<Claims>>) -> AgentAnswer {
+/// Its resources; or nothing was told, because the thread ended in a panic.
+fn answer(told: Option<Option<ExclusiveResources>>) -> AgentAnswer {
     const BUG: &str = "whether it shares a file with another agent is not known, because of a bug of this program; please report \
                        it with the log";
-    let bug = || AgentAnswer::Unknown(Why { reason: "panic", message: BUG.to_owned(), is_configuration: false });
-    told.map_or_else(bug, AgentAnswer::Claims)
+    let bug =
+        || AgentAnswer::Unknown(AgentRefusal { reason: "panic", message: BUG.to_owned(), is_configuration: false });
+    told.map_or_else(bug, AgentAnswer::Found)
 }
 
 /// What is to be said until it is known, and the answer; none when its thread ended in a panic.
-fn ask(config: &AgentConfig) -> (Why, BoxFuture<'static, Option<Option<Claims>>>) {
+fn ask(config: &AgentConfig) -> (AgentRefusal, BoxFuture<'static, Option<Option<ExclusiveResources>>>) {
     let (tell, told) = oneshot::channel();
     let (name, config) = (format!("files-{}", config.name), config.clone());
     let look = move || {
         // Whoever asked may be gone: the program ends.
-        let _ = tell.send(Agent::resolve(&config).ok().map(|agent| Claims::found(&agent)));
+        let _ = tell.send(Agent::resolve(&config).ok().map(|agent| ExclusiveResources::found(&agent)));
     };
     match own_thread::begin(&name, look) {
         Ok(()) => (hangs(), Box::pin(async { told.await.ok() })),
@@ -107,27 +108,27 @@ fn ask(config: &AgentConfig) -> (Why, BoxFuture<'static, Option<Option<Claims>>>
     }
 }
 
-fn hangs() -> Why {
+fn hangs() -> AgentRefusal {
     const HANGS: &str = "whether it shares a file with another agent is not known yet, because a file system hangs; it is taken \
                          when that answers";
-    Why { reason: "file_system_hangs", message: HANGS.to_owned(), is_configuration: false }
+    AgentRefusal { reason: "file_system_hangs", message: HANGS.to_owned(), is_configuration: false }
 }
 
-fn no_thread(error: &io::Error) -> Why {
-    Why { reason: crate::rotation::NO_THREAD, message: error.to_string(), is_configuration: false }
+fn no_thread(error: &io::Error) -> AgentRefusal {
+    AgentRefusal { reason: crate::rotation::NO_THREAD, message: error.to_string(), is_configuration: false }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn claims(agent: &str, file: &str) -> Claims {
+    fn resources(agent: &str, file: &str) -> ExclusiveResources {
         let yaml = format!(
             "{{name: {agent}, product: tls-service, keystore: {{certificateFile: {file}.crt, keyFile: {file}.key}}, \
              endpoint: {{address: '127.0.0.1:9'}}, service: {{stop: [/bin/{agent}, stop], start: [/bin/{agent}, start]}}}}"
         );
         let config = serde_yaml::from_str(&yaml).expect("a configuration");
-        Claims::written(&Agent::as_written(&config).expect("an agent"))
+        ExclusiveResources::written(&Agent::as_written(&config).expect("an agent"))
     }
 
     /// Holds A16, A6: an answer that comes late counts, whatever it is; an end without an answer is none.
@@ -136,7 +137,7 @@ mod tests {
         let name = |name: &str| -> AgentName { name.parse().expect("a name") };
         let reasons = |late: AgentAnswer| -> Vec<(String, &'static str)> {
             let answers = BTreeMap::from([
-                (name("a"), answer(Some(Some(claims("a", "/srv/one"))))),
+                (name("a"), answer(Some(Some(resources("a", "/srv/one"))))),
                 (name("b"), late),
                 (name("c"), answer(Some(None))),
             ]);
@@ -144,8 +145,8 @@ mod tests {
         };
         let both = |a, b| vec![("a".to_owned(), a), ("b".to_owned(), b)];
         assert_eq!(reasons(AgentAnswer::Unknown(hangs())), [("b".to_owned(), "file_system_hangs")]);
-        assert_eq!(reasons(answer(Some(Some(claims("b", "/srv/other"))))), []);
-        assert_eq!(reasons(answer(Some(Some(claims("b", "/srv/one"))))), both("shared_file", "shared_file"));
+        assert_eq!(reasons(answer(Some(Some(resources("b", "/srv/other"))))), []);
+        assert_eq!(reasons(answer(Some(Some(resources("b", "/srv/one"))))), both("shared_file", "shared_file"));
         assert_eq!(reasons(answer(None)), [("b".to_owned(), "panic")]);
     }
 }

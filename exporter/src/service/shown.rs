@@ -8,7 +8,7 @@ use kagiban_crds::host_api::RotationState;
 use tokio::sync::watch;
 use tracing::{error, warn};
 
-use crate::rotation::{AgentStatus, Record, Refused, StateDirectory, Worker};
+use crate::rotation::{AgentStatus, Record, RefusedAgents, StateDirectory, Worker};
 use crate::snapshot::{Board, FailureSeen, Label, RotationSeen, Trouble};
 
 /// The board, as the rotations write on it.
@@ -57,7 +57,7 @@ impl Shown {
     pub(super) fn follow(
         &self,
         worker: &Worker,
-        mut refused: watch::Receiver<Refused>,
+        mut refused: watch::Receiver<RefusedAgents>,
     ) -> impl Future<Output = ()> + use<> {
         let (board, mut status, agent) = (Arc::clone(&self.board), worker.watch(), worker.name.clone());
         let label = Label::new(agent.as_str());

@@ -278,7 +278,7 @@ mod tests {
             directory: None,
             staged: directory.join("staged"),
             new: Digest::of(b"new"),
-            holds: crate::rotation::journal::Holds::Key,
+            holds: crate::rotation::journal::FileRole::Key,
             attributes: surveyed.attributes,
             old: Some(OldFile {
                 digest,

@@ -4,13 +4,13 @@
 //!
 //! ```text
 //!   Restoration ──steps──> what is to be done with each file ──moves──> all names change, or none
-//!                    └────────────── waiting: files beside their places ──────────────┘
+//!                    └──────── replacement: files beside the ones they replace ────────┘
 //! ```
 
 mod error;
 mod moves;
+mod replacement;
 mod steps;
-mod waiting;
 
 use std::path::Path;
 
@@ -23,12 +23,12 @@ use super::coherence;
 use crate::platform::{self, FileError};
 use crate::rotation::agent::Push;
 use crate::rotation::digest::Digest;
-use crate::rotation::journal::{FileSwap, Holds, Ready};
+use crate::rotation::journal::{FileRole, FileSwap, Ready};
 pub(in crate::rotation) use error::RestoreError;
 use error::changed_since;
 use moves::{Move, carry_out, change_names, forward, give_up, prepare};
+use replacement::{ReplacementFile, lies_at, present};
 use steps::{Planned, Step};
-use waiting::{Waiting, lies_at, present};
 
 /// Of one rollback: what somebody writes in the moment of an exchange is judged anew, and a disk's error may be over.
 const ATTEMPTS: usize = 3;
@@ -74,7 +74,7 @@ impl Restoration<'_> {
         let synced = files.iter().try_for_each(|file| platform::sync_directory_of(&file.path));
         synced.inspect_err(|_| give_up(&moves))?;
         for ((file, step), instead_of) in files.iter_mut().zip(moves).zip(present) {
-            if let Move::Rename(Waiting { path, contents, .. }, _) = step {
+            if let Move::Rename(ReplacementFile { path, contents, .. }, _) = step {
                 file.staged = path;
                 file.ready = Some(Ready { instead_of, contents });
             }
@@ -99,8 +99,8 @@ impl Restoration<'_> {
             None => coherence::on_disk(path),
         };
         let alias = self.files.iter().find_map(|file| match &file.holds {
-            Holds::Store { alias } => Some(alias.as_str()),
-            Holds::Chain | Holds::Key | Holds::PasswordIni => None,
+            FileRole::Store { alias } => Some(alias.as_str()),
+            FileRole::Chain | FileRole::Key | FileRole::PasswordIni => None,
         });
         let misfit = self.push.and_then(|push| coherence::misfit(push, alias, read, as_before));
         misfit.map_or(Ok(()), |why| Err(RestoreError::Parted(why)))

@@ -19,7 +19,7 @@ use super::survey::{Files, MAX_STORE_BYTES, Survey, format, leaf_of};
 use crate::platform::{self, Links, Surveyed};
 use crate::rotation::agent::{Keystore, Push};
 use crate::rotation::digest::Digest;
-use crate::rotation::journal::{FileSwap, Holds, OldFile};
+use crate::rotation::journal::{FileRole, FileSwap, OldFile};
 use crate::rotation::state_directory::StateDirectory;
 
 /// The set of files that is replaced together.
@@ -75,12 +75,12 @@ impl Survey {
                     },
                     &Limits::default(),
                 )?;
-                let holds = Holds::Store { alias: self.alias.clone() };
+                let holds = FileRole::Store { alias: self.alias.clone() };
                 files.push(place.file(path, holds, merged.bytes, surveyed, 0)?);
             }
             (Keystore::PemPair { certificate, key: key_file }, Files::PemPair { certificate: old, key: old_key }) => {
-                files.push(place.file(certificate, Holds::Chain, chain_pem(&key.chain), old, 0)?);
-                files.push(place.file(key_file, Holds::Key, key_pem(&key.pkcs8), old_key, 1)?);
+                files.push(place.file(certificate, FileRole::Chain, chain_pem(&key.chain), old, 0)?);
+                files.push(place.file(key_file, FileRole::Key, key_pem(&key.pkcs8), old_key, 1)?);
             }
             (Keystore::OneFile { .. }, Files::PemPair { .. }) | (Keystore::PemPair { .. }, Files::Store(_)) => {
                 return Err(StagingError::OtherLeaf);
@@ -88,7 +88,7 @@ impl Survey {
         }
         if let Some((path, ini, contents)) = self.next_ini(push)? {
             let bytes = |ini: &Ini| Zeroizing::new(ini.bytes().to_vec());
-            let file = place.file(path, Holds::PasswordIni, bytes(&contents), &ini.file, files.len())?;
+            let file = place.file(path, FileRole::PasswordIni, bytes(&contents), &ini.file, files.len())?;
             files.push(file.restored_as(bytes(&self.ini_for_rollback(push, ini)?)));
         }
         let password = self.passwords.into_iter().next();
@@ -131,13 +131,13 @@ impl Staging {
                 return Err(StagingError::OtherAccess { path: file.swap.path.clone() });
             }
             let leaf = match &file.swap.holds {
-                Holds::Store { alias } => keystore::open_key(&held.bytes, self.password.as_ref(), alias, &limits)
+                FileRole::Store { alias } => keystore::open_key(&held.bytes, self.password.as_ref(), alias, &limits)
                     .map_err(StagingError::Staged)?,
-                Holds::Chain => {
+                FileRole::Chain => {
                     let store = keystore::read_whole(&held.bytes, None, &limits).map_err(StagingError::Staged)?;
                     leaf_of(&store, None).cloned().ok_or(StagingError::OtherLeaf)?
                 }
-                Holds::Key | Holds::PasswordIni => continue,
+                FileRole::Key | FileRole::PasswordIni => continue,
             };
             if LeafSha256::new(leaf.sha256()) != self.leaf {
                 return Err(StagingError::OtherLeaf);
@@ -159,7 +159,7 @@ impl BackupPlace<'_> {
     fn file(
         &self,
         path: &Path,
-        holds: Holds,
+        holds: FileRole,
         new: Zeroizing<Vec<u8>>,
         surveyed: &Surveyed,
         number: usize,

@@ -12,7 +12,7 @@ use crate::rotation::agent::{Procedure, Trigger, Verify};
 use crate::rotation::failure::RotationFailure;
 use crate::rotation::hold::Hold;
 use crate::rotation::live;
-use crate::rotation::machine::{Phase, Standing};
+use crate::rotation::machine::{FrozenFiles, Phase};
 use crate::rotation::rotator::Rotator;
 
 impl Rotator {
@@ -130,7 +130,7 @@ impl Rotator {
         match self.record.rotation.as_ref().map(|rotation| &rotation.state) {
             Some(
                 Phase::Renewal { step: Renewal::Settling { by_order: true, .. } }
-                | Phase::Frozen { standing: Standing::NewMustGo, .. },
+                | Phase::Frozen { standing: FrozenFiles::NewMustGo, .. },
             ) => self.new_leaf(),
             _ => None,
         }

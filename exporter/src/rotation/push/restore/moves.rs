@@ -5,8 +5,8 @@ use std::path::Path;
 use super::super::backup;
 use super::super::survey::MAX_STORE_BYTES;
 use super::error::RestoreError;
+use super::replacement::{ReplacementFile, lies_at, present, replacement_at, write_beside};
 use super::steps::{Planned, Step};
-use super::waiting::{Waiting, lies_at, present, waiting_at, write_beside};
 use crate::platform::{self, HeldFile, Links, SurveyedFile, Swap, WriteError};
 use crate::rotation::digest::Digest;
 use crate::rotation::journal::{FileSwap, OldFile};
@@ -15,7 +15,7 @@ use crate::rotation::journal::{FileSwap, OldFile};
 pub(super) enum Move {
     Keep,
     Remove(HeldFile),
-    Rename(Waiting, Option<HeldFile>),
+    Rename(ReplacementFile, Option<HeldFile>),
 }
 
 /// Does all that takes space, before the first name changes: files that belong together are not parted by a full disk, nor by
@@ -46,7 +46,7 @@ pub(super) fn prepare(files: &[FileSwap], plan: Vec<Planned>) -> Result<Vec<Move
 /// What stays is swept at the next start.
 pub(super) fn give_up(moves: &[Move]) {
     for step in moves {
-        if let Move::Rename(Waiting { path, is_new: true, contents, .. }, _) = step
+        if let Move::Rename(ReplacementFile { path, is_new: true, contents, .. }, _) = step
             && lies_at(path, *contents)
         {
             let _ = platform::remove(path);
@@ -57,16 +57,16 @@ pub(super) fn give_up(moves: &[Move]) {
 fn prepared(file: &FileSwap, Planned { step, present }: Planned) -> Result<Move, RestoreError> {
     let beside = |old: &OldFile| {
         let places = [&old.beside, &file.staged];
-        places.into_iter().find_map(|path| waiting_at(path, old.backup_digest, &file.attributes))
+        places.into_iter().find_map(|path| replacement_at(path, old.backup_digest, &file.attributes))
     };
     let restored = |old: &OldFile| match beside(old) {
-        Some(waiting) => Ok(waiting),
+        Some(replacement) => Ok(replacement),
         None => write_beside(file, &backup::read(old)?),
     };
-    let mut waiting = match (step, &file.old) {
+    let mut replacement = match (step, &file.old) {
         (Step::Keep, _) | (Step::Restore | Step::Overwrite, None) => return Ok(Move::Keep),
         (Step::Remove, _) => return Ok(present.map_or(Move::Keep, Move::Remove)),
-        (Step::Take(waiting), _) => waiting,
+        (Step::Take(replacement), _) => replacement,
         (Step::Rewrite(bytes), _) => write_beside(file, &bytes)?,
         (Step::Restore, Some(old)) => restored(old)?,
         (Step::Overwrite, Some(old)) => {
@@ -76,11 +76,11 @@ fn prepared(file: &FileSwap, Planned { step, present }: Planned) -> Result<Move,
             restored(old)?
         }
     };
-    if !waiting.attributes.is_same_access(&file.attributes) {
-        platform::narrow(&waiting.path, &file.attributes)?;
-        waiting.attributes = file.attributes.clone();
+    if !replacement.attributes.is_same_access(&file.attributes) {
+        platform::narrow(&replacement.path, &file.attributes)?;
+        replacement.attributes = file.attributes.clone();
     }
-    Ok(Move::Rename(waiting, present))
+    Ok(Move::Rename(replacement, present))
 }
 
 /// Changes the names, and makes that durable with `sync` when all have changed: a directory that cannot be synced does not part
@@ -129,14 +129,14 @@ impl Move {
             Self::Remove(judged) => {
                 platform::move_aside(&file.path, &file.staged, surveyed(judged, &Digest::of(&judged.bytes)))
             }
-            Self::Rename(waiting, judged) => {
+            Self::Rename(replacement, judged) => {
                 let sha256 = judged.as_ref().map(|judged| Digest::of(&judged.bytes));
                 platform::swap_names(&Swap {
                     path: &file.path,
-                    staged: &waiting.path,
+                    staged: &replacement.path,
                     beside: None,
-                    sha256: waiting.contents.as_bytes(),
-                    attributes: &waiting.attributes,
+                    sha256: replacement.contents.as_bytes(),
+                    attributes: &replacement.attributes,
                     old: judged.as_ref().zip(sha256.as_ref()).map(|(judged, sha256)| surveyed(judged, sha256)),
                 })
             }
@@ -159,16 +159,16 @@ impl Move {
         match self {
             Self::Keep => Ok(()),
             Self::Remove(judged) => back(judged, &file.staged, None),
-            Self::Rename(waiting, None) => {
-                platform::move_aside(&file.path, &waiting.path, surveyed(&put_there()?, &waiting.contents))
+            Self::Rename(replacement, None) => {
+                platform::move_aside(&file.path, &replacement.path, surveyed(&put_there()?, &replacement.contents))
             }
-            Self::Rename(waiting, Some(judged)) => {
+            Self::Rename(replacement, Some(judged)) => {
                 let put_there = put_there()?;
                 // Where names cannot be exchanged, it is beside its place no more.
-                if !lies_at(&waiting.path, Digest::of(&judged.bytes)) {
-                    platform::write_unsynced(&waiting.path, &judged.bytes, Some(&judged.attributes))?;
+                if !lies_at(&replacement.path, Digest::of(&judged.bytes)) {
+                    platform::write_unsynced(&replacement.path, &judged.bytes, Some(&judged.attributes))?;
                 }
-                back(judged, &waiting.path, Some(surveyed(&put_there, &waiting.contents)))
+                back(judged, &replacement.path, Some(surveyed(&put_there, &replacement.contents)))
             }
         }
     }
@@ -178,7 +178,7 @@ impl Move {
         match self {
             Self::Keep => None,
             Self::Remove(_) => Some(&file.staged),
-            Self::Rename(waiting, _) => Some(&waiting.path),
+            Self::Rename(replacement, _) => Some(&replacement.path),
         }
     }
 }
@@ -195,7 +195,7 @@ pub(super) fn forward(file: &FileSwap) -> Option<Move> {
     if digest != old && (ready.is_none() || digest != ready) {
         return None;
     }
-    Some(Move::Rename(waiting_at(&file.staged, file.new, &file.attributes)?, present))
+    Some(Move::Rename(replacement_at(&file.staged, file.new, &file.attributes)?, present))
 }
 
 fn surveyed<'a>(held: &'a HeldFile, sha256: &'a Digest) -> SurveyedFile<'a> {

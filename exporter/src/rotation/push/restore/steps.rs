@@ -13,10 +13,10 @@ use super::super::coherence;
 use super::super::survey::{is_locked, known_passwords, leaf_of, open};
 use super::Restoration;
 use super::error::{RestoreError, changed_since};
-use super::waiting::{Waiting, lies_at, present, waiting_at};
+use super::replacement::{ReplacementFile, lies_at, present, replacement_at};
 use crate::platform::{Attributes, HeldFile};
 use crate::rotation::digest::Digest;
-use crate::rotation::journal::{FileSwap, Holds, OldFile};
+use crate::rotation::journal::{FileRole, FileSwap, OldFile};
 
 /// What is to be done with one file.
 pub(super) enum Step {
@@ -30,7 +30,7 @@ pub(super) enum Step {
     /// It cannot be understood; a copy is kept.
     Overwrite,
     /// What was written for this when the rollback was ordered.
-    Take(Waiting),
+    Take(ReplacementFile),
 }
 
 /// A step, and what lies there now.
@@ -45,7 +45,7 @@ impl Planned {
         Ok(match (&self.step, &file.old) {
             (Step::Keep, _) => self.present.as_ref().map(|present| present.bytes.clone()),
             (Step::Rewrite(bytes), _) => Some(bytes.clone()),
-            (Step::Take(waiting), _) => Some(coherence::on_disk(&waiting.path)?),
+            (Step::Take(replacement), _) => Some(coherence::on_disk(&replacement.path)?),
             (Step::Restore | Step::Overwrite, Some(old)) => Some(backup::read(old)?),
             (Step::Remove, _) | (Step::Restore | Step::Overwrite, None) => None,
         })
@@ -106,9 +106,9 @@ impl Restoration<'_> {
                 return Ok(Step::Keep);
             }
             if digest == ready.instead_of
-                && let Some(waiting) = waiting_at(&file.staged, ready.contents, &file.attributes)
+                && let Some(replacement) = replacement_at(&file.staged, ready.contents, &file.attributes)
             {
-                return Ok(Step::Take(waiting));
+                return Ok(Step::Take(replacement));
             }
         }
         let (Some(present), Some(digest)) = (present, digest) else { return Ok(Step::Restore) };
@@ -121,9 +121,9 @@ impl Restoration<'_> {
             return Ok(Step::Restore);
         }
         match &file.holds {
-            Holds::PasswordIni => self.ini_step(file, old, present),
-            Holds::Store { alias } => self.store_step(file, old, alias, present),
-            Holds::Chain | Holds::Key => match keystore::sniff(&present.bytes) {
+            FileRole::PasswordIni => self.ini_step(file, old, present),
+            FileRole::Store { alias } => self.store_step(file, old, alias, present),
+            FileRole::Chain | FileRole::Key => match keystore::sniff(&present.bytes) {
                 Some(_) => Err(changed_since(file)),
                 None => Ok(Step::Overwrite),
             },
@@ -224,7 +224,7 @@ impl Restoration<'_> {
     }
 
     fn password_file(&self) -> Option<&FileSwap> {
-        self.files.iter().find(|file| file.holds == Holds::PasswordIni)
+        self.files.iter().find(|file| file.holds == FileRole::PasswordIni)
     }
 
     /// Whether this rotation has told the agent `password`.

@@ -32,13 +32,13 @@ impl Scene {
         let agent = Agent::resolve(&serde_yaml::from_str(&agent).expect("yaml")).expect("agent");
         let push = agent.push().expect("a push").clone();
         fs::create_dir(root.path().join("backup")).expect("mkdir");
-        let files = [("tls.crt", Holds::Chain), ("tls.key", Holds::Key)]
+        let files = [("tls.crt", FileRole::Chain), ("tls.key", FileRole::Key)]
             .map(|(name, holds)| Self::file(root.path(), name, holds))
             .to_vec();
         Self { root, push, files }
     }
 
-    fn file(root: &Path, name: &str, holds: Holds) -> FileSwap {
+    fn file(root: &Path, name: &str, holds: FileRole) -> FileSwap {
         let path = root.join(name);
         let (old, new) = (format!("old {name}"), format!("new {name}"));
         let backup = root.join("backup").join(name);
